@@ -1,0 +1,180 @@
+// Package broker carries messages between the nodes of a cluster.
+//
+// A [Broker] is the live path: publish, subscribe, receive. A [History] is the
+// memory of a channel: what was published, in order, by position. Memory and
+// Redis implement both; package brokertest holds every implementation to the
+// contracts written here.
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// ErrUnavailable says that the broker did not confirm: the link is down, or did
+// not answer in time. A publish that failed so may still have gone out; sent
+// again with the same Message.Key it is published at most once.
+var ErrUnavailable = errors.New("broker unavailable")
+
+// Broker is the live path of messages. All methods may be called concurrently.
+//
+// Messages of one channel are received in the order in which they were
+// published. Payloads and positions are immutable once handed over, in both
+// directions.
+type Broker interface {
+	// Run keeps the link to the broker up, reconnecting as often as it takes,
+	// and tells r what arrives. It blocks until ctx ends and returns nil then;
+	// any other error is one that no reconnect can mend. Nothing is told to r
+	// after Run has returned. Run is called once; until it is, the other
+	// methods fail with ErrUnavailable.
+	Run(ctx context.Context, r Receiver) error
+
+	// Subscribe returns once every message that is published from now on is
+	// sure to be received, for as long as the link lasts. A lost link is
+	// resubscribed by the broker and told by Receiver.Gap. On an error nothing
+	// is subscribed. The caller serialises the calls for one channel.
+	Subscribe(ctx context.Context, channel string) error
+
+	// Unsubscribe ends a subscription. Messages may still arrive for a moment.
+	// It fails only if ctx ends; an unsubscribe that the link lost is made good
+	// by the broker.
+	Unsubscribe(ctx context.Context, channel string) error
+
+	// Publish hands m to every subscriber of m.Channel on every node, this one
+	// included, and appends it to the channel's history if o keeps one; then it
+	// returns the message's position (zero without history). Within a second it
+	// either is confirmed or fails with ErrUnavailable. If m.Key is set, and a
+	// message with this key was published on the channel within the last
+	// IdempotencyWindow, nothing is published and the first one's position is
+	// returned.
+	Publish(ctx context.Context, m Message, o PublishOptions) (Position, error)
+}
+
+// IdempotencyWindow is how long a Message.Key is remembered.
+const IdempotencyWindow = 5 * time.Minute
+
+// Receiver is told what a Broker receives. No method blocks. Calls for the same
+// channel never overlap; calls for different channels may.
+type Receiver interface {
+	// Receive takes one message that was published on a subscribed channel.
+	Receive(Message)
+
+	// Gap says that messages on these subscribed channels may have been missed,
+	// because of err. It is called once the channels are subscribed again, so
+	// that what History has from then on is complete.
+	Gap(channels []string, err error)
+
+	// Link says whether the broker can be used: nil if so, else why not.
+	// The first call comes when the first attempt to connect has ended.
+	Link(err error)
+}
+
+// PublishOptions say how a message is published. The zero value keeps no
+// history and wraps what needs it in an envelope.
+type PublishOptions struct {
+	HistorySize int           // messages kept; 0 keeps none
+	HistoryTTL  time.Duration // how long a message is kept; 0 as long as HistorySize allows
+	Bare        bool          // no envelope: only the payload travels. Not with history.
+}
+
+// History is the memory of channels. All methods may be called concurrently.
+// Each fails with ErrUnavailable when the broker does not answer in time.
+type History interface {
+	// Since returns the messages after the given position, oldest first, at
+	// most limit of them (0: all). The zero position means the beginning.
+	Since(ctx context.Context, channel string, after Position, limit int) (Page, error)
+
+	// Latest returns the newest messages, oldest first, at most limit of them.
+	Latest(ctx context.Context, channel string, limit int) (Page, error)
+
+	// Tops returns the newest position of each channel, in the order asked, in
+	// as few round trips as can be. A channel that has none yet is given an
+	// epoch, so that a cursor taken before its first message is good.
+	Tops(ctx context.Context, channels []string) ([]Position, error)
+
+	// Clear forgets the channel's messages. The epoch stays and offsets go on,
+	// so that live subscribers notice nothing.
+	Clear(ctx context.Context, channel string) error
+}
+
+// Page is a run of a channel's history.
+type Page struct {
+	Messages []Message // oldest first, contiguous offsets
+	Top      Position  // newest position of the channel, kept or not; its epoch is never empty
+	Lost     bool      // messages between the position asked for and Messages[0] are gone
+}
+
+// Kind says what a payload is.
+type Kind uint8
+
+const (
+	JSON   Kind = iota // one JSON value
+	Text               // UTF-8
+	Binary             // any bytes
+)
+
+func (k Kind) String() string {
+	switch k {
+	case JSON:
+		return "json"
+	case Text:
+		return "text"
+	default:
+		return "binary"
+	}
+}
+
+// Message is one message of a channel.
+type Message struct {
+	Channel  string
+	Payload  []byte
+	Kind     Kind
+	Event    string    // the name beside the data, or empty
+	User     string    // who published it; empty: a backend, or anonymous
+	Session  string    // the publishing session; empty: a backend
+	Key      string    // idempotency key, or empty; not told to receivers
+	Time     time.Time // when a node took it, to the millisecond; zero: bare
+	Position Position  // zero on a channel without history
+}
+
+// Position is a place in a channel's history. The zero value is none.
+//
+// Offsets of one epoch count up from 1 without holes. A new epoch begins when
+// the history was lost.
+type Position struct {
+	Epoch  string
+	Offset uint64
+}
+
+// IsZero reports whether p is no position.
+func (p Position) IsZero() bool { return p.Epoch == "" }
+
+// String returns the cursor that clients see: "epoch:offset", or "" for none.
+func (p Position) String() string {
+	if p.IsZero() {
+		return ""
+	}
+	return p.Epoch + ":" + strconv.FormatUint(p.Offset, 10)
+}
+
+// ParsePosition reads what Position.String wrote.
+func ParsePosition(cursor string) (Position, error) {
+	if cursor == "" {
+		return Position{}, nil
+	}
+	epoch, digits, ok := strings.Cut(cursor, ":")
+	offset, err := strconv.ParseUint(digits, 10, 64)
+	if !ok || epoch == "" || err != nil || len(epoch) > maxEpoch || strings.Trim(epoch, epochAlphabet) != "" {
+		return Position{}, fmt.Errorf("malformed cursor %.64q: want epoch:offset as a message or a reply gave it", cursor)
+	}
+	return Position{Epoch: epoch, Offset: offset}, nil
+}
+
+const (
+	maxEpoch      = 32
+	epochAlphabet = "0123456789abcdefghijklmnopqrstuvwxyz"
+)
