@@ -1,0 +1,80 @@
+package gateway
+
+import "tidegate/broker"
+
+// Command is what a client asks of the gateway: one of the structs of this
+// file. A Protocol decodes them; a session handles them in order.
+//
+// An empty Channel means the session's own channel, for protocols that name it
+// once, when the session opens (Hello.Channel).
+type Command interface{ command() }
+
+// ID is what a client gave a command to know its answer by.
+type ID struct {
+	Value int64
+	Given bool // false: the client wants to hear of it only if it fails
+}
+
+// Auth gives the session's token, or renews it.
+type Auth struct {
+	ID    ID
+	Token string
+}
+
+// Subscribe asks for a channel's messages, from Cursor on if that is given.
+type Subscribe struct {
+	ID      ID
+	Channel string
+	Cursor  string // as Position.String wrote it; empty: from now on
+	NoEcho  bool   // leave out what this session publishes
+}
+
+// Unsubscribe asks for no more of a channel's messages.
+type Unsubscribe struct {
+	ID      ID
+	Channel string
+}
+
+// Publish asks to publish one message. Payload is the command's to keep.
+type Publish struct {
+	ID      ID
+	Channel string
+	Payload []byte
+	Kind    broker.Kind
+	Event   string
+	Key     string // idempotency key, or empty
+}
+
+// Presence asks who is on a channel.
+type Presence struct {
+	ID      ID
+	Channel string
+}
+
+// History asks for the messages after Cursor, oldest first; without a cursor,
+// for the newest ones.
+type History struct {
+	ID      ID
+	Channel string
+	Cursor  string
+	Limit   int // 0: as many as a reply may hold
+}
+
+// Ping asks for a Pong.
+type Ping struct{ ID ID }
+
+// Malformed stands for a frame, or a part of one, that the protocol could not
+// read: the client is told, and the session lives.
+type Malformed struct {
+	ID     ID
+	Reason string
+}
+
+func (Auth) command()        {}
+func (Subscribe) command()   {}
+func (Unsubscribe) command() {}
+func (Publish) command()     {}
+func (Presence) command()    {}
+func (History) command()     {}
+func (Ping) command()        {}
+func (Malformed) command()   {}

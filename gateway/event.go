@@ -1,0 +1,126 @@
+package gateway
+
+import (
+	"encoding/json"
+	"time"
+
+	"tidegate/broker"
+)
+
+// Event is what the gateway can tell a client: one of the structs of this file.
+// A Protocol encodes them. An Event is immutable: one and the same may be
+// encoded by several protocols at once.
+type Event interface{ event() }
+
+// Welcome is the first event of a session, and the answer to an Auth.
+type Welcome struct {
+	ID      ID // not Given: the first one
+	Session string
+	User    string // empty: anonymous
+	Node    string
+	Ping    time.Duration // how often the gateway pings; zero: never
+}
+
+// Subscribed confirms a Subscribe: every later message of the channel arrives,
+// after those that were recovered. Without an ID the gateway subscribed the
+// session by itself.
+type Subscribed struct {
+	ID        ID
+	Channel   string
+	Position  broker.Position // of the channel, zero without history
+	Resumed   bool            // the Subscribe had a cursor; only then Recovered means something
+	Recovered bool            // all that was published since the cursor follows
+}
+
+// Unsubscribed confirms an Unsubscribe. Without an ID the gateway did it by
+// itself, because of Code.
+type Unsubscribed struct {
+	ID      ID
+	Channel string
+	Code    Code
+	Reason  string
+}
+
+// Published confirms a Publish.
+type Published struct {
+	ID       ID
+	Channel  string
+	Position broker.Position // zero without history
+}
+
+// Message is one message of a channel.
+type Message struct{ *broker.Message }
+
+// Members answers a Presence.
+type Members struct {
+	ID      ID
+	Channel string
+	Members []Member // by user
+}
+
+// Member is a user who is on a channel.
+type Member struct {
+	User     string
+	Info     json.RawMessage // from the user's token; nil: none
+	Sessions int             // in the whole cluster
+}
+
+// Messages answers a History.
+type Messages struct {
+	ID       ID
+	Channel  string
+	Messages []broker.Message // oldest first
+	Position broker.Position  // the cursor to read on from
+	Lost     bool             // older messages than these are gone
+}
+
+// Join says that a user came to a channel, with the first of his sessions.
+type Join struct {
+	Channel string
+	User    string
+	Info    json.RawMessage // nil: none
+}
+
+// Leave says that a user left a channel, with the last of his sessions.
+type Leave struct {
+	Channel string
+	User    string
+}
+
+// Gap says that messages of a channel may have been missed here and cannot be
+// had any more.
+type Gap struct{ Channel string }
+
+// Failure says that a command failed, or that something concerns the whole
+// session.
+type Failure struct {
+	ID      ID
+	Channel string // of the command, if it had one
+	Code    Code
+	Message string
+}
+
+// Pong answers a Ping.
+type Pong struct{ ID ID }
+
+// Heartbeat asks the peer for a sign of life, or gives one, where a transport
+// has a way to.
+type Heartbeat struct{}
+
+// Reconnect asks the client to come back on another node, within a time.
+type Reconnect struct{ Within time.Duration }
+
+func (Welcome) event()      {}
+func (Subscribed) event()   {}
+func (Unsubscribed) event() {}
+func (Published) event()    {}
+func (Message) event()      {}
+func (Members) event()      {}
+func (Messages) event()     {}
+func (Join) event()         {}
+func (Leave) event()        {}
+func (Gap) event()          {}
+func (Failure) event()      {}
+func (Pong) event()         {}
+func (Heartbeat) event()    {}
+func (Reconnect) event()    {}

@@ -1,0 +1,125 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"tidegate/broker"
+)
+
+// Code is why a command failed: one closed set for every transport.
+type Code string
+
+const (
+	BadRequest      Code = "bad_request"
+	Unauthenticated Code = "unauthenticated"
+	Forbidden       Code = "forbidden"
+	NotFound        Code = "not_found"
+	TooLarge        Code = "too_large"
+	RateLimited     Code = "rate_limited"
+	LimitExceeded   Code = "limit_exceeded"
+	Unavailable     Code = "unavailable" // the broker did not confirm: try again with the same key
+	Internal        Code = "internal"
+)
+
+// Error is a failure that a client is told.
+type Error struct {
+	Code    Code
+	Message string // says what to do; for the client's eyes
+}
+
+func (e *Error) Error() string { return string(e.Code) + ": " + e.Message }
+
+func failf(code Code, format string, args ...any) *Error {
+	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// ErrorOf returns what a client is told of err: the *Error that it wraps, or
+// one that gives nothing away.
+func ErrorOf(err error) *Error {
+	var e *Error
+	switch {
+	case errors.As(err, &e):
+		return e
+	case errors.Is(err, broker.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+		return failf(Unavailable, "the broker did not confirm; try again, a publish with the same key")
+	default:
+		return failf(Internal, "internal error")
+	}
+}
+
+// Reason is why a session ends. It is an error, so that a Conn or a Protocol
+// can end a session with it. The set is closed; a Reason's Text may be made
+// more exact by With.
+type Reason struct {
+	Code  int    // WebSocket close code
+	Label string // in metrics and logs
+	Text  string // for the client; at most 123 bytes (RFC 6455, 5.5)
+}
+
+func (r Reason) Error() string { return r.Text }
+
+// With returns r with a text of its own.
+func (r Reason) With(text string) Reason {
+	if len(text) > maxReasonText {
+		text = text[:maxReasonText]
+	}
+	r.Text = text
+	return r
+}
+
+const maxReasonText = 123
+
+// The reasons for which a session ends, with the close codes of RFC 6455,
+// section 7.4.1, and Tidegate's own from 4000 on.
+var (
+	Left          = Reason{1000, "left", "bye"}
+	Draining      = Reason{1001, "drain", "the node is draining: connect again"}
+	ProtocolError = Reason{1002, "protocol_error", "protocol error"}
+	Unsupported   = Reason{1003, "unsupported_data", "this kind of frame is not understood here"}
+	Lost          = Reason{1006, "connection_lost", "the connection broke"}
+	InvalidData   = Reason{1007, "invalid_data", "a text frame is not UTF-8"}
+	Policy        = Reason{1008, "policy", "not allowed"}
+	TooBig        = Reason{1009, "too_large", "the frame is larger than allowed"}
+	Failed        = Reason{1011, "internal", "internal error"}
+	NotConfirmed  = Reason{1013, "unavailable", "the publish was not confirmed: try again later"}
+	NotAuthentic  = Reason{4001, "unauthenticated", "authentication failed"}
+	TokenExpired  = Reason{4002, "token_expired", "the token has expired"}
+	SlowConsumer  = Reason{4008, "slow_consumer", "the client did not keep up"}
+	Disconnected  = Reason{4009, "disconnected", "disconnected by the backend"}
+	Missed        = Reason{4010, "gap", "messages may have been missed"}
+	TimedOut      = Reason{1008, "timeout", "no sign of life"}
+)
+
+// ReasonOf returns the Reason that err, which ended a Read, a Write, a Decode
+// or an Encode, stands for.
+func ReasonOf(err error) Reason {
+	var r Reason
+	switch {
+	case errors.As(err, &r):
+		return r
+	case err == nil, errors.Is(err, io.EOF):
+		return Left
+	default:
+		return Lost
+	}
+}
+
+// A protocol without a way to tell of a failed command ends the session with
+// the Reason of the failure's code.
+func (c Code) Reason() Reason {
+	switch c {
+	case Unauthenticated:
+		return NotAuthentic
+	case TooLarge:
+		return TooBig
+	case Unavailable:
+		return NotConfirmed
+	case Internal:
+		return Failed
+	default:
+		return Policy
+	}
+}

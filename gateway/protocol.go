@@ -1,0 +1,29 @@
+package gateway
+
+// Protocol is how a kind of client speaks: it turns frames into commands and
+// events into frames. Implementations are comparable values without state of a
+// session: a channel's audience is grouped by Protocol, and an event is encoded
+// once for each group. All methods may be called concurrently.
+//
+// A Protocol may wrap another to frame its output for a transport, so that the
+// bytes on the wire, too, are made once for a whole group.
+type Protocol interface {
+	// Name is a label of metrics: "native", "raw".
+	Name() string
+
+	// Decode reads one frame. What it returns keeps nothing of the frame's
+	// memory. What it cannot read it returns as Malformed; an error ends the
+	// session, with the error's Reason (see ReasonOf).
+	Decode(Frame) ([]Command, error)
+
+	// Encode writes an event as one frame. A frame without data (Data is nil)
+	// means that the protocol does not say such a thing. An error ends the
+	// session with the error's Reason: the protocol has no other way to say it.
+	Encode(Event) (Frame, error)
+}
+
+// Frame is one message of a transport.
+type Frame struct {
+	Data   []byte
+	Binary bool // as opposed to text, where the transport tells them apart
+}
