@@ -1,0 +1,28 @@
+package metrics
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// Broker tells of the link to the broker.
+type Broker struct {
+	Up         prometheus.Gauge // 1: the broker can be used
+	Reconnects prometheus.Counter
+	RoundTrip  prometheus.Observer // seconds
+
+	roundTrip *prometheus.HistogramVec
+}
+
+func newBroker() Broker {
+	roundTrip := latencies("broker_round_trip_seconds", "How long the broker took to answer.")
+	return Broker{
+		Up: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "tidegate_broker_up", Help: "1 if the broker can be used, else 0.",
+		}),
+		Reconnects: counter("broker_reconnects_total", "Links to the broker that were lost and made again."),
+		RoundTrip:  roundTrip.WithLabelValues(),
+		roundTrip:  roundTrip,
+	}
+}
+
+func (b *Broker) collectors() []prometheus.Collector {
+	return []prometheus.Collector{b.Up, b.Reconnects, b.roundTrip}
+}

@@ -1,0 +1,29 @@
+package metrics
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// Commands count what clients and backends ask.
+type Commands struct {
+	handled      *prometheus.CounterVec
+	authFailures *prometheus.CounterVec
+}
+
+func newCommands() Commands {
+	return Commands{
+		handled:      counters("commands_total", "Commands of clients.", "type", "result"),
+		authFailures: counters("auth_failures_total", "Credentials that were refused.", "reason"),
+	}
+}
+
+func (c *Commands) collectors() []prometheus.Collector {
+	return []prometheus.Collector{c.handled, c.authFailures}
+}
+
+// Handled returns the counter of commands of a type that ended with result:
+// "ok" or an error code.
+func (c *Commands) Handled(command, result string) prometheus.Counter {
+	return c.handled.WithLabelValues(command, result)
+}
+
+// AuthFailed counts a refused credential; reason is of a closed set.
+func (c *Commands) AuthFailed(reason string) { c.authFailures.WithLabelValues(reason).Inc() }

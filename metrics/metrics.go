@@ -1,0 +1,85 @@
+// Package metrics is what the gateway tells Prometheus. Labels come from closed
+// sets only: never a channel, a user or a session.
+package metrics
+
+import (
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Metrics are a node's. All methods, and those of its parts, may be called
+// concurrently.
+type Metrics struct {
+	Sessions Sessions
+	Messages Messages
+	Commands Commands
+	Recovery Recovery
+	Broker   Broker
+
+	registry *prometheus.Registry
+}
+
+// New returns metrics of their own registry, with the Go and process
+// collectors.
+func New(version string) *Metrics {
+	m := &Metrics{
+		Sessions: newSessions(),
+		Messages: newMessages(),
+		Commands: newCommands(),
+		Recovery: newRecovery(),
+		Broker:   newBroker(),
+		registry: prometheus.NewRegistry(),
+	}
+	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "tidegate_build_info", Help: "Always 1; the version is a label.",
+	}, []string{"version"})
+	build.WithLabelValues(version).Set(1)
+	m.registry.MustRegister(collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), build)
+	for _, part := range [][]prometheus.Collector{
+		m.Sessions.collectors(), m.Messages.collectors(), m.Commands.collectors(),
+		m.Recovery.collectors(), m.Broker.collectors(),
+	} {
+		m.registry.MustRegister(part...)
+	}
+	return m
+}
+
+// Handler serves the metrics in Prometheus' formats.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry})
+}
+
+// Gather returns every metric as it stands, for tests.
+func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }
+
+// Track registers gauges whose values are read when Prometheus scrapes. Each
+// function may be called at any time until the process ends. Call it once.
+func (m *Metrics) Track(channels, subscriptions, outboxBytes func() float64) {
+	m.registry.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "tidegate_channels",
+			Help: "Channels that sessions of this node are subscribed to."}, channels),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "tidegate_subscriptions",
+			Help: "Subscriptions of this node's sessions."}, subscriptions),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "tidegate_outbox_bytes",
+			Help: "Bytes that wait to be written to sessions."}, outboxBytes),
+	)
+}
+
+func counter(name, help string) prometheus.Counter {
+	return prometheus.NewCounter(prometheus.CounterOpts{Name: "tidegate_" + name, Help: help})
+}
+
+func counters(name, help string, labels ...string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tidegate_" + name, Help: help}, labels)
+}
+
+func latencies(name, help string, labels ...string) *prometheus.HistogramVec {
+	return prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "tidegate_" + name, Help: help,
+		Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5},
+	}, labels)
+}

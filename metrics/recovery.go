@@ -1,0 +1,33 @@
+package metrics
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// Recovery counts losses, and what became of them.
+type Recovery struct {
+	Recovered    prometheus.Counter // subscribes with a cursor that missed nothing
+	NotRecovered prometheus.Counter // whose cursor was too old
+	Repaired     prometheus.Counter // gaps that the node closed from history
+	Told         prometheus.Counter // gaps that the clients were told
+	HistoryReads prometheus.Counter
+
+	recoveries *prometheus.CounterVec
+	gaps       *prometheus.CounterVec
+}
+
+func newRecovery() Recovery {
+	recoveries := counters("recoveries_total", "Subscribes with a cursor.", "result")
+	gaps := counters("gaps_total", "Gaps found in channels, by whether the node repaired them.", "repaired")
+	return Recovery{
+		Recovered:    recoveries.WithLabelValues("recovered"),
+		NotRecovered: recoveries.WithLabelValues("lost"),
+		Repaired:     gaps.WithLabelValues("true"),
+		Told:         gaps.WithLabelValues("false"),
+		HistoryReads: counter("history_reads_total", "Range reads of channels' histories."),
+		recoveries:   recoveries,
+		gaps:         gaps,
+	}
+}
+
+func (r *Recovery) collectors() []prometheus.Collector {
+	return []prometheus.Collector{r.recoveries, r.gaps, r.HistoryReads}
+}

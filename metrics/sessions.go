@@ -1,0 +1,38 @@
+package metrics
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// Sessions count sessions as they come and go.
+type Sessions struct {
+	open   *prometheus.GaugeVec
+	opened prometheus.Counter
+	closed *prometheus.CounterVec
+	Slow   prometheus.Counter // closed because they did not keep up
+}
+
+func newSessions() Sessions {
+	return Sessions{
+		open: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "tidegate_sessions", Help: "Open sessions.",
+		}, []string{"transport", "protocol"}),
+		opened: counter("session_opened_total", "Sessions opened."),
+		closed: counters("session_closed_total", "Sessions closed.", "reason"),
+		Slow:   counter("slow_sessions_total", "Sessions closed because they did not keep up."),
+	}
+}
+
+func (s *Sessions) collectors() []prometheus.Collector {
+	return []prometheus.Collector{s.open, s.opened, s.closed, s.Slow}
+}
+
+// Opened counts a session in.
+func (s *Sessions) Opened(transport, protocol string) {
+	s.opened.Inc()
+	s.open.WithLabelValues(transport, protocol).Inc()
+}
+
+// Closed counts it out.
+func (s *Sessions) Closed(transport, protocol, reason string) {
+	s.closed.WithLabelValues(reason).Inc()
+	s.open.WithLabelValues(transport, protocol).Dec()
+}
