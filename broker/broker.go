@@ -85,7 +85,8 @@ type PublishOptions struct {
 // Each fails with ErrUnavailable when the broker does not answer in time.
 type History interface {
 	// Since returns the messages after the given position, oldest first, at
-	// most limit of them (0: all). The zero position means the beginning.
+	// most limit of them (0: all). The zero position means the beginning of
+	// what is kept, and loses nothing.
 	Since(ctx context.Context, channel string, after Position, limit int) (Page, error)
 
 	// Latest returns the newest messages, oldest first, at most limit of them.
@@ -168,7 +169,7 @@ func ParsePosition(cursor string) (Position, error) {
 	}
 	epoch, digits, ok := strings.Cut(cursor, ":")
 	offset, err := strconv.ParseUint(digits, 10, 64)
-	if !ok || epoch == "" || err != nil || len(epoch) > maxEpoch || strings.Trim(epoch, epochAlphabet) != "" {
+	if !ok || err != nil || !isEpoch(epoch) {
 		return Position{}, fmt.Errorf("malformed cursor %.64q: want epoch:offset as a message or a reply gave it", cursor)
 	}
 	return Position{Epoch: epoch, Offset: offset}, nil
@@ -178,3 +179,7 @@ const (
 	maxEpoch      = 32
 	epochAlphabet = "0123456789abcdefghijklmnopqrstuvwxyz"
 )
+
+func isEpoch(s string) bool {
+	return s != "" && len(s) <= maxEpoch && strings.Trim(s, epochAlphabet) == ""
+}

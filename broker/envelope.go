@@ -1,0 +1,85 @@
+package broker
+
+import (
+	"encoding/json"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// What travels through Redis is either a payload and nothing else (bare), or an
+// envelope: one line of header, then the payload's own bytes.
+//
+//	TG1 {"kind":"text","user":"alice","time":1763845845123,"epoch":"k3x9","offset":45}\n
+//	hello
+//
+// The header is one compact JSON object. All fields may be missing, unknown ones
+// are ignored:
+//
+//	kind     "json", "text" or "binary"; missing: what a bare payload would be
+//	event    the name beside the data
+//	user     who published
+//	session  the session that published
+//	time     when a node took it, in Unix milliseconds
+//	epoch    the position in the channel's history: its epoch
+//	offset   and its offset, always together
+//
+// A backend that subscribes strips one line. A bare payload is JSON if it
+// parses, else text if it is UTF-8, else binary; so is one that begins with
+// "TG1 " and is no envelope.
+const envelopeMark = "TG1 "
+
+// AppendEnvelope appends m as it travels through Redis to dst.
+func AppendEnvelope(dst []byte, m Message) []byte {
+	dst = append(dst, envelopeMark...)
+	dst = appendHeader(dst, m)
+	dst = append(dst, '\n')
+	return append(dst, m.Payload...)
+}
+
+// DecodeEnvelope reads what was published in Redis on a channel, enveloped or
+// bare. It cannot fail: what is no envelope is a payload. The message shares no
+// memory with data but the header's strings.
+func DecodeEnvelope(channel, data string) Message {
+	line, payload, ok := cutEnvelope(data)
+	if !ok {
+		return decodeBare(channel, data)
+	}
+	h, ok := parseHeader(line)
+	if !ok {
+		return decodeBare(channel, data)
+	}
+	m := Message{Channel: channel, Payload: []byte(payload), Event: h.Event, User: h.User, Session: h.Session}
+	if m.Kind, ok = parseKind(h.Kind); !ok {
+		m.Kind = kindOf(m.Payload)
+	}
+	if h.Time != 0 {
+		m.Time = time.UnixMilli(h.Time)
+	}
+	// A position outlives its message: it must not hold on to data.
+	m.Position = Position{Epoch: strings.Clone(h.Epoch), Offset: h.Offset}
+	return m
+}
+
+func cutEnvelope(data string) (header, payload string, ok bool) {
+	if !strings.HasPrefix(data, envelopeMark) {
+		return "", "", false
+	}
+	return strings.Cut(data[len(envelopeMark):], "\n")
+}
+
+func decodeBare(channel, data string) Message {
+	payload := []byte(data)
+	return Message{Channel: channel, Payload: payload, Kind: kindOf(payload)}
+}
+
+func kindOf(payload []byte) Kind {
+	switch {
+	case json.Valid(payload) && utf8.Valid(payload):
+		return JSON
+	case utf8.Valid(payload):
+		return Text
+	default:
+		return Binary
+	}
+}

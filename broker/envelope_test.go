@@ -1,0 +1,182 @@
+package broker
+
+import (
+	"bytes"
+	"encoding/json"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/quick"
+	"time"
+	"unicode/utf8"
+)
+
+func TestEnvelope_IsDrawnAsDocumented(t *testing.T) {
+	m := Message{
+		Payload: []byte("hello"), Kind: Text, User: "alice",
+		Time: time.UnixMilli(1763845845123), Position: Position{Epoch: "k3x9", Offset: 45},
+	}
+	want := `TG1 {"kind":"text","user":"alice","time":1763845845123,"epoch":"k3x9","offset":45}` + "\nhello"
+	if got := string(AppendEnvelope(nil, m)); got != want {
+		t.Errorf("envelope:\n got %s\nwant %s", got, want)
+	}
+}
+
+func TestEnvelope_RoundTrip(t *testing.T) {
+	property := func(payload []byte, kind uint8, event, user, session string, ms int64, offset uint64) bool {
+		m := Message{
+			Channel: "chat:lobby", Payload: append([]byte{}, payload...), Kind: Kind(kind % 3),
+			Event: toUTF8(event), User: toUTF8(user), Session: toUTF8(session),
+			Position: Position{Epoch: "k3x9", Offset: max(1, offset)},
+		}
+		if ms %= 1 << 50; ms != 0 {
+			m.Time = time.UnixMilli(ms)
+		}
+		return reflect.DeepEqual(DecodeEnvelope("chat:lobby", string(AppendEnvelope(nil, m))), m)
+	}
+	if err := quick.Check(property, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+func toUTF8(s string) string { return strings.ToValidUTF8(s, "?") }
+
+func TestDecodeEnvelope_Header(t *testing.T) {
+	tests := map[string]struct {
+		data string
+		want Message
+	}{
+		"no field":            {"TG1 {}\n42", Message{Kind: JSON, Payload: []byte("42")}},
+		"no kind":             {"TG1 {\"user\":\"bob\"}\nhi", Message{Kind: Text, Payload: []byte("hi"), User: "bob"}},
+		"text 42 stays text":  {"TG1 {\"kind\":\"text\"}\n42", Message{Kind: Text, Payload: []byte("42")}},
+		"ASCII stays binary":  {"TG1 {\"kind\":\"binary\"}\nhi", Message{Kind: Binary, Payload: []byte("hi")}},
+		"unknown field":       {"TG1 {\"shard\":[1],\"user\":\"bob\"}\nhi", Message{Kind: Text, Payload: []byte("hi"), User: "bob"}},
+		"blanks":              {"TG1 { \"user\" : \"bob\" }\nhi", Message{Kind: Text, Payload: []byte("hi"), User: "bob"}},
+		"escaped":             {"TG1 {\"user\":\"b\\u006fb\"}\nhi", Message{Kind: Text, Payload: []byte("hi"), User: "bob"}},
+		"newlines in payload": {"TG1 {\"kind\":\"text\"}\na\nb\n", Message{Kind: Text, Payload: []byte("a\nb\n")}},
+		"empty payload":       {"TG1 {\"kind\":\"binary\"}\n", Message{Kind: Binary, Payload: []byte{}}},
+		"time":                {"TG1 {\"time\":1}\nhi", Message{Kind: Text, Payload: []byte("hi"), Time: time.UnixMilli(1)}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := DecodeEnvelope("", test.data); !reflect.DeepEqual(got, test.want) {
+				t.Errorf("DecodeEnvelope(%q)\n got %+v\nwant %+v", test.data, got, test.want)
+			}
+		})
+	}
+}
+
+func TestDecodeEnvelope_Bare(t *testing.T) {
+	tests := map[string]Kind{
+		`{"text":"hi"}`:                          JSON,
+		`42`:                                     JSON,
+		` null `:                                 JSON,
+		``:                                       Text,
+		`hello`:                                  Text,
+		"\xff\x00":                               Binary,
+		"\"\xff\"":                               Binary,
+		`TG1 `:                                   Text,
+		`TG1 {}`:                                 Text,
+		"TG1 \n":                                 Text,
+		"TG1 []\nhi":                             Text,
+		"TG1 null\nhi":                           Text,
+		"TG1 {\"user\":1}\nhi":                   Text,
+		"TG1 {\"user\":\"bob\",}\nhi":            Text,
+		"TG1 {\"kind\":\"xml\"}\nhi":             Text,
+		"TG1 {\"epoch\":\"a\"}\nhi":              Text,
+		"TG1 {\"offset\":1}\nhi":                 Text,
+		"TG1 {\"epoch\":\"A\",\"offset\":1}\nhi": Text,
+		"TG1 {\"user\":\"\xff\"}\nhi":            Binary,
+		"TG1 {]\n\xff":                           Binary,
+	}
+	for data, kind := range tests {
+		want := Message{Channel: "c", Payload: []byte(data), Kind: kind}
+		if got := DecodeEnvelope("c", data); !reflect.DeepEqual(got, want) {
+			t.Errorf("DecodeEnvelope(%q)\n got %+v\nwant %+v", data, got, want)
+		}
+	}
+}
+
+func FuzzDecodeEnvelope(f *testing.F) {
+	f.Add("hello")
+	f.Add(`{"text":"hi"}`)
+	f.Add("TG1 {}\n42")
+	f.Add("TG1 {\"kind\":\"text\",\"user\":\"alice\",\"time\":1763845845123,\"epoch\":\"k3x9\",\"offset\":45}\nhello")
+	f.Add("TG1 {\"user\":\"b\\u006fb\",\"event\":\"\xff\"}\nhi")
+	f.Add("TG1 {\"kind\":\"\",\"time\":-1}\n")
+	f.Fuzz(func(t *testing.T, data string) {
+		m := DecodeEnvelope("c", data)
+		if !strings.HasSuffix(data, string(m.Payload)) {
+			t.Errorf("%q is not the end of %q", m.Payload, data)
+		}
+		if m.Kind == JSON && !json.Valid(m.Payload) && !strings.HasPrefix(data, envelopeMark) {
+			t.Errorf("bare %q is not JSON", data)
+		}
+		if m.Position.IsZero() != (m.Position.Offset == 0) {
+			t.Errorf("half a position: %+v", m.Position)
+		}
+		if len(m.Payload) == len(data) {
+			return // bare
+		}
+		if again := DecodeEnvelope("c", string(AppendEnvelope(nil, m))); !reflect.DeepEqual(again, m) {
+			t.Errorf("%q\n decodes as %+v\n then as %+v", data, m, again)
+		}
+	})
+}
+
+// The scanner and encoding/json must agree wherever the scanner does not give up.
+func FuzzHeader(f *testing.F) {
+	f.Add(`{"kind":"text","user":"alice","time":1763845845123,"epoch":"k3x9","offset":45}`)
+	f.Add(`{}`)
+	f.Add(`{"user":"a","user":"b"}`)
+	f.Add(`{"time":01}`)
+	f.Fuzz(func(t *testing.T, line string) {
+		var scanned, parsed header
+		if !scanned.scan(line) {
+			return
+		}
+		if !utf8.ValidString(line) {
+			t.Fatalf("scan took %q, which is not UTF-8", line)
+		}
+		if err := json.Unmarshal([]byte(line), &parsed); err != nil || scanned != parsed {
+			t.Errorf("%q\nscanned %+v\nparsed  %+v, %v", line, scanned, parsed, err)
+		}
+	})
+}
+
+func sampleMessage() Message {
+	return Message{
+		Channel: "chat:lobby", Payload: bytes.Repeat([]byte("x"), 128), Kind: Text,
+		User: "alice", Session: "0f8fad5bd9cb469f", Time: time.UnixMilli(1763845845123),
+		Position: Position{Epoch: "gzvk5q0t2p", Offset: 45},
+	}
+}
+
+func TestEnvelope_Allocations(t *testing.T) {
+	m := sampleMessage()
+	buffer := make([]byte, 0, 1024)
+	if n := testing.AllocsPerRun(100, func() { buffer = AppendEnvelope(buffer[:0], m) }); n > 0 {
+		t.Errorf("AppendEnvelope allocates %v times, want 0", n)
+	}
+	data := string(buffer)
+	if n := testing.AllocsPerRun(100, func() { DecodeEnvelope("chat:lobby", data) }); n > 2 {
+		t.Errorf("DecodeEnvelope allocates %v times, want the payload and the epoch", n)
+	}
+}
+
+func BenchmarkAppendEnvelope(b *testing.B) {
+	m := sampleMessage()
+	buffer := make([]byte, 0, 1024)
+	b.ReportAllocs()
+	for b.Loop() {
+		buffer = AppendEnvelope(buffer[:0], m)
+	}
+}
+
+func BenchmarkDecodeEnvelope(b *testing.B) {
+	data := string(AppendEnvelope(nil, sampleMessage()))
+	b.ReportAllocs()
+	for b.Loop() {
+		DecodeEnvelope("chat:lobby", data)
+	}
+}

@@ -1,0 +1,183 @@
+package broker
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// header is the first line of an envelope; see the table there.
+type header struct {
+	Kind    string `json:"kind"`
+	Event   string `json:"event"`
+	User    string `json:"user"`
+	Session string `json:"session"`
+	Time    int64  `json:"time"`
+	Epoch   string `json:"epoch"`
+	Offset  uint64 `json:"offset"`
+}
+
+func appendHeader(dst []byte, m Message) []byte {
+	dst = append(dst, `{"kind":"`...)
+	dst = append(dst, m.Kind.String()...)
+	dst = append(dst, '"')
+	dst = appendStringField(dst, "event", m.Event)
+	dst = appendStringField(dst, "user", m.User)
+	dst = appendStringField(dst, "session", m.Session)
+	if !m.Time.IsZero() {
+		dst = append(dst, `,"time":`...)
+		dst = strconv.AppendInt(dst, m.Time.UnixMilli(), 10)
+	}
+	if !m.Position.IsZero() {
+		dst = appendStringField(dst, "epoch", m.Position.Epoch)
+		dst = append(dst, `,"offset":`...)
+		dst = strconv.AppendUint(dst, m.Position.Offset, 10)
+	}
+	return append(dst, '}')
+}
+
+func appendStringField(dst []byte, name, value string) []byte {
+	if value == "" {
+		return dst
+	}
+	dst = append(dst, ',', '"')
+	dst = append(dst, name...)
+	dst = append(dst, '"', ':')
+	if isPlain(value) {
+		dst = append(dst, '"')
+		dst = append(dst, value...)
+		return append(dst, '"')
+	}
+	return append(dst, quoted(value)...)
+}
+
+// isPlain reports whether s between quotes is its own JSON string.
+func isPlain(s string) bool {
+	ascii := true
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] == '"' || s[i] == '\\' {
+			return false
+		}
+		ascii = ascii && s[i] < utf8.RuneSelf
+	}
+	return ascii || utf8.ValidString(s)
+}
+
+func quoted(s string) []byte {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(s); err != nil {
+		panic(err) // no string fails to encode
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte{'\n'})
+}
+
+// parseHeader reads a header. Those that gateways and the append script write
+// cost no allocation.
+func parseHeader(line string) (header, bool) {
+	var h header
+	if h.scan(line) {
+		return h, h.valid()
+	}
+	return unmarshalHeader(line)
+}
+
+func unmarshalHeader(line string) (header, bool) {
+	var h header
+	if !strings.HasPrefix(line, "{") || !utf8.ValidString(line) || json.Unmarshal([]byte(line), &h) != nil {
+		return h, false
+	}
+	return h, h.valid()
+}
+
+func (h *header) valid() bool {
+	_, known := parseKind(h.Kind)
+	none := h.Epoch == "" && h.Offset == 0
+	return (known || h.Kind == "") && (none || isEpoch(h.Epoch) && h.Offset > 0)
+}
+
+func parseKind(s string) (k Kind, ok bool) {
+	switch s {
+	case "json":
+		return JSON, true
+	case "text":
+		return Text, true
+	case "binary":
+		return Binary, true
+	default:
+		return 0, false
+	}
+}
+
+// scan reads a header of known fields with nothing escaped and no blanks. It
+// gives up on every other, and on what is no header.
+func (h *header) scan(line string) bool {
+	rest, ok := strings.CutPrefix(line, "{")
+	if rest == "}" {
+		return ok
+	}
+	for ok {
+		if rest, ok = h.scanField(rest); !ok || rest == "}" {
+			return ok
+		}
+		rest, ok = strings.CutPrefix(rest, ",")
+	}
+	return false
+}
+
+func (h *header) scanField(s string) (rest string, ok bool) {
+	name, rest, ok := scanString(s)
+	if !ok {
+		return "", false
+	}
+	if rest, ok = strings.CutPrefix(rest, ":"); !ok {
+		return "", false
+	}
+	switch name {
+	case "kind":
+		h.Kind, rest, ok = scanString(rest)
+	case "event":
+		h.Event, rest, ok = scanString(rest)
+	case "user":
+		h.User, rest, ok = scanString(rest)
+	case "session":
+		h.Session, rest, ok = scanString(rest)
+	case "epoch":
+		h.Epoch, rest, ok = scanString(rest)
+	case "offset":
+		h.Offset, rest, ok = scanNumber(rest)
+	case "time":
+		var milliseconds uint64
+		milliseconds, rest, ok = scanNumber(rest)
+		h.Time = int64(milliseconds)
+		ok = ok && milliseconds <= math.MaxInt64
+	default:
+		ok = false
+	}
+	return rest, ok
+}
+
+func scanString(s string) (value, rest string, ok bool) {
+	s, ok = strings.CutPrefix(s, `"`)
+	if !ok {
+		return "", "", false
+	}
+	value, rest, ok = strings.Cut(s, `"`)
+	return value, rest, ok && isPlain(value)
+}
+
+func scanNumber(s string) (value uint64, rest string, ok bool) {
+	digits := 0
+	for digits < len(s) && '0' <= s[digits] && s[digits] <= '9' {
+		digits++
+	}
+	if digits > 1 && s[0] == '0' {
+		return 0, "", false
+	}
+	value, err := strconv.ParseUint(s[:digits], 10, 64)
+	return value, s[digits:], err == nil
+}

@@ -1,0 +1,187 @@
+package broker
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Memory is a Broker and a History within one process, for development and
+// tests. The zero value is not usable: see NewMemory.
+type Memory struct {
+	// Guarded by mu. Held for reading while a message is delivered, so that
+	// nothing is told once Run has returned.
+	mu       sync.RWMutex
+	receiver Receiver // nil while Run is not running
+	channels map[string]*memoryChannel
+}
+
+var (
+	_ Broker  = (*Memory)(nil)
+	_ History = (*Memory)(nil)
+)
+
+// NewMemory returns a broker that carries messages once Run is running.
+func NewMemory() *Memory {
+	return &Memory{channels: make(map[string]*memoryChannel)}
+}
+
+// memorySweep is how often channels that have nothing to keep are forgotten,
+// and memoryGrace how long an epoch outlives the last use of its channel.
+const (
+	memorySweep = time.Minute
+	memoryGrace = 10 * time.Minute
+)
+
+func (b *Memory) Run(ctx context.Context, r Receiver) error {
+	b.mu.Lock()
+	b.receiver = r
+	b.mu.Unlock()
+	r.Link(nil)
+	b.sweepUntil(ctx)
+	b.mu.Lock()
+	b.receiver = nil
+	b.mu.Unlock()
+	return nil
+}
+
+func (b *Memory) Subscribe(ctx context.Context, channel string) error {
+	return b.setSubscribed(ctx, channel, true)
+}
+
+func (b *Memory) Unsubscribe(ctx context.Context, channel string) error {
+	err := b.setSubscribed(ctx, channel, false)
+	if ctx.Err() == nil {
+		return nil
+	}
+	return err
+}
+
+func (b *Memory) Publish(ctx context.Context, m Message, o PublishOptions) (Position, error) {
+	if o.HistorySize == 0 && m.Key == "" && !b.known(m.Channel) {
+		return Position{}, b.usable(ctx, "publish on", m.Channel)
+	}
+	var position Position
+	err := b.on(ctx, "publish on", m.Channel, func(c *memoryChannel) {
+		position = c.publish(m, o, b.receiver, time.Now())
+	})
+	return position, err
+}
+
+func (b *Memory) Since(ctx context.Context, channel string, after Position, limit int) (Page, error) {
+	var page Page
+	err := b.on(ctx, "read history of", channel, func(c *memoryChannel) {
+		page = c.since(after, limit, time.Now())
+	})
+	return page, err
+}
+
+func (b *Memory) Latest(ctx context.Context, channel string, limit int) (Page, error) {
+	var page Page
+	err := b.on(ctx, "read history of", channel, func(c *memoryChannel) {
+		page = c.latest(limit, time.Now())
+	})
+	return page, err
+}
+
+func (b *Memory) Tops(ctx context.Context, channels []string) ([]Position, error) {
+	tops := make([]Position, len(channels))
+	for i, channel := range channels {
+		err := b.on(ctx, "read history of", channel, func(c *memoryChannel) { tops[i] = c.top })
+		if err != nil {
+			return nil, err
+		}
+	}
+	return tops, nil
+}
+
+func (b *Memory) Clear(ctx context.Context, channel string) error {
+	return b.on(ctx, "clear history of", channel, func(c *memoryChannel) { c.log = nil })
+}
+
+func (b *Memory) setSubscribed(ctx context.Context, channel string, subscribed bool) error {
+	return b.on(ctx, "subscribe", channel, func(c *memoryChannel) { c.subscribed = subscribed })
+}
+
+// on calls f with the channel, which is made if there is none, while nobody else
+// has it.
+func (b *Memory) on(ctx context.Context, verb, channel string, f func(*memoryChannel)) error {
+	b.makeChannel(channel)
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if err := b.usableLocked(ctx, verb, channel); err != nil {
+		return err
+	}
+	c := b.channels[channel]
+	if c == nil {
+		return fmt.Errorf("%s %q: %w: forgotten meanwhile", verb, channel, ErrUnavailable)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.used = time.Now()
+	f(c)
+	return nil
+}
+
+func (b *Memory) usable(ctx context.Context, verb, channel string) error {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.usableLocked(ctx, verb, channel)
+}
+
+func (b *Memory) usableLocked(ctx context.Context, verb, channel string) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%s %q: %w: %w", verb, channel, ErrUnavailable, err)
+	}
+	if b.receiver == nil {
+		return fmt.Errorf("%s %q: %w: not running", verb, channel, ErrUnavailable)
+	}
+	return nil
+}
+
+func (b *Memory) known(channel string) bool {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.channels[channel] != nil
+}
+
+func (b *Memory) makeChannel(channel string) {
+	if b.known(channel) {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.channels[channel] == nil {
+		b.channels[strings.Clone(channel)] = &memoryChannel{top: Position{Epoch: newEpoch()}, used: time.Now()}
+	}
+}
+
+func (b *Memory) sweepUntil(ctx context.Context) {
+	ticker := time.NewTicker(memorySweep)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-ticker.C:
+			b.sweep(now)
+		}
+	}
+}
+
+func (b *Memory) sweep(now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for name, channel := range b.channels {
+		if channel.forgettable(now) {
+			delete(b.channels, name)
+		}
+	}
+}
+
+func newEpoch() string {
+	return strings.ToLower(rand.Text()[:10])
+}

@@ -1,0 +1,139 @@
+package broker
+
+import (
+	"sync"
+	"time"
+)
+
+// memoryChannel is one channel of Memory.
+type memoryChannel struct {
+	mu sync.Mutex // held while a message is delivered: that makes the order
+
+	// Guarded by mu.
+	subscribed bool
+	used       time.Time
+	top        Position
+	log        []memoryEntry // oldest first, contiguous
+	ttl        time.Duration // of log, 0: none
+	keys       map[string]Position
+	keyLog     []memoryKey // oldest first
+}
+
+type memoryEntry struct {
+	message Message
+	at      time.Time
+}
+
+type memoryKey struct {
+	key string
+	at  time.Time
+}
+
+func (c *memoryChannel) publish(m Message, o PublishOptions, r Receiver, now time.Time) Position {
+	c.forgetKeys(now)
+	if first, ok := c.keys[m.Key]; ok && m.Key != "" {
+		return first
+	}
+	key := m.Key
+	m.Key = ""
+	m.Position = Position{}
+	if o.HistorySize > 0 {
+		m.Position = c.append(m, o, now)
+	}
+	if key != "" {
+		c.remember(key, m.Position, now)
+	}
+	if o.Bare && o.HistorySize == 0 {
+		m = Message{Channel: m.Channel, Payload: m.Payload, Kind: kindOf(m.Payload)}
+	}
+	if c.subscribed {
+		r.Receive(m)
+	}
+	return m.Position
+}
+
+func (c *memoryChannel) append(m Message, o PublishOptions, now time.Time) Position {
+	c.top.Offset++
+	c.ttl = o.HistoryTTL
+	m.Position = c.top
+	c.log = append(c.log, memoryEntry{message: m, at: now})
+	c.expire(now)
+	c.drop(len(c.log) - o.HistorySize)
+	return m.Position
+}
+
+func (c *memoryChannel) since(after Position, limit int, now time.Time) Page {
+	c.expire(now)
+	page := Page{Top: c.top}
+	known := after.Epoch == c.top.Epoch && after.Offset <= c.top.Offset
+	first := c.top.Offset + 1 - uint64(len(c.log)) // offset of log[0]
+	skip := uint64(0)
+	if known && after.Offset >= first {
+		skip = after.Offset - first + 1
+	}
+	page.Lost = !after.IsZero() && (!known || after.Offset+1 < first)
+	page.Messages = messagesOf(c.log[skip:])
+	if limit > 0 && len(page.Messages) > limit {
+		page.Messages = page.Messages[:limit]
+	}
+	return page
+}
+
+func (c *memoryChannel) latest(limit int, now time.Time) Page {
+	c.expire(now)
+	log := c.log
+	if limit > 0 && len(log) > limit {
+		log = log[len(log)-limit:]
+	}
+	return Page{Messages: messagesOf(log), Top: c.top}
+}
+
+func messagesOf(log []memoryEntry) []Message {
+	messages := make([]Message, len(log))
+	for i, entry := range log {
+		messages[i] = entry.message
+	}
+	return messages
+}
+
+func (c *memoryChannel) expire(now time.Time) {
+	if c.ttl == 0 {
+		return
+	}
+	old := 0
+	for old < len(c.log) && now.Sub(c.log[old].at) >= c.ttl {
+		old++
+	}
+	c.drop(old)
+}
+
+func (c *memoryChannel) drop(n int) {
+	if n <= 0 {
+		return
+	}
+	clear(c.log[:n]) // the array may live on: let go of the payloads
+	c.log = c.log[n:]
+}
+
+func (c *memoryChannel) remember(key string, p Position, now time.Time) {
+	if c.keys == nil {
+		c.keys = make(map[string]Position)
+	}
+	c.keys[key] = p
+	c.keyLog = append(c.keyLog, memoryKey{key: key, at: now})
+}
+
+func (c *memoryChannel) forgetKeys(now time.Time) {
+	for len(c.keyLog) > 0 && now.Sub(c.keyLog[0].at) >= IdempotencyWindow {
+		delete(c.keys, c.keyLog[0].key)
+		c.keyLog = c.keyLog[1:]
+	}
+}
+
+// forgettable reports whether nothing is lost with the channel but an epoch that
+// nobody has asked for in a while.
+func (c *memoryChannel) forgettable(now time.Time) bool {
+	c.expire(now)
+	c.forgetKeys(now)
+	return !c.subscribed && len(c.log) == 0 && len(c.keyLog) == 0 && now.Sub(c.used) >= memoryGrace
+}
