@@ -1,0 +1,152 @@
+// Package brokertest holds every broker to the contract of package broker, and
+// runs the servers that brokers need in tests.
+package brokertest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"tidegate/broker"
+)
+
+// Node is one gateway node's view of the subject.
+type Node struct {
+	Broker  broker.Broker
+	History broker.History
+}
+
+// Subject is a broker to be tested: one or more nodes that share a cluster and
+// that nobody has run yet.
+type Subject struct {
+	Nodes []Node
+
+	// PublishBare publishes a payload as a backend would, without an envelope.
+	// May be nil.
+	PublishBare func(channel, payload string)
+}
+
+// Run tests the broker that makeSubject returns, anew for each test.
+func Run(t *testing.T, makeSubject func(*testing.T) Subject) {
+	tests := []struct {
+		name string
+		test func(*testing.T, *cluster)
+	}{
+		{"Lifecycle/LinkIsToldUp", testLinkIsToldUp},
+		{"Lifecycle/NothingAfterRun", testNothingAfterRun},
+		{"Live/FieldsArrive", testFieldsArrive},
+		{"Live/PayloadsArrive", testPayloadsArrive},
+		{"Live/AnyChannelName", testAnyChannelName},
+		{"Live/OnlySubscribedChannels", testOnlySubscribedChannels},
+		{"Live/SubscribeAgain", testSubscribeAgain},
+		{"Live/EveryNodeReceives", testEveryNodeReceives},
+		{"Live/OrderPerChannel", testOrderPerChannel},
+		{"Live/ManyChannelsAtOnce", testManyChannelsAtOnce},
+		{"Live/BarePublish", testBarePublish},
+		{"Live/BareFromBackend", testBareFromBackend},
+		{"Live/EndedContext", testEndedContext},
+		{"Key/PublishedOnce", testKeyPublishedOnce},
+		{"Key/FirstPositionReturned", testKeyFirstPosition},
+		{"Key/ConcurrentPublishers", testKeyConcurrent},
+		{"History/PositionsCountUp", testPositionsCountUp},
+		{"History/ReceivedInOrderOfOffset", testReceivedInOrderOfOffset},
+		{"History/Since", testSince},
+		{"History/SinceLost", testSinceLost},
+		{"History/Latest", testLatest},
+		{"History/TrimmedToSize", testTrimmedToSize},
+		{"History/Expires", testExpires},
+		{"History/Tops", testTops},
+		{"History/Clear", testClear},
+	}
+	t.Run("Lifecycle/NothingBeforeRun", func(t *testing.T) { testNothingBeforeRun(t, makeSubject(t)) })
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) { test.test(t, runSubject(t, makeSubject(t))) })
+	}
+}
+
+// cluster is a subject whose nodes run until the test ends.
+type cluster struct {
+	*testing.T
+	Subject
+	told []*Recorder // what each node was told
+	stop func()      // ends all nodes and waits
+}
+
+func runSubject(t *testing.T, s Subject) *cluster {
+	c := &cluster{T: t, Subject: s}
+	var stops []func()
+	for _, node := range s.Nodes {
+		recorder, stop := RunBroker(t, node.Broker)
+		c.told = append(c.told, recorder)
+		stops = append(stops, stop)
+	}
+	c.stop = func() {
+		for _, stop := range stops {
+			stop()
+		}
+	}
+	for _, recorder := range c.told {
+		recorder.WaitUp()
+	}
+	return c
+}
+
+// RunBroker runs b until stop is called, or the test ends. stop waits for Run to
+// return and may be called again.
+func RunBroker(t testing.TB, b broker.Broker) (told *Recorder, stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	told = NewRecorder(t)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := b.Run(ctx, told); err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	}()
+	stop = func() {
+		cancel()
+		<-done
+	}
+	t.Cleanup(stop)
+	return told, stop
+}
+
+// first is the node that subscribes, last the one that publishes: another one
+// where there is one.
+func (c *cluster) first() Node      { return c.Nodes[0] }
+func (c *cluster) last() Node       { return c.Nodes[len(c.Nodes)-1] }
+func (c *cluster) heard() *Recorder { return c.told[0] }
+
+func (c *cluster) subscribe(channels ...string) {
+	c.Helper()
+	for _, channel := range channels {
+		if err := c.first().Broker.Subscribe(c.Context(), channel); err != nil {
+			c.Fatalf("Subscribe(%q): %v", channel, err)
+		}
+	}
+}
+
+func (c *cluster) publish(m broker.Message, o broker.PublishOptions) broker.Position {
+	c.Helper()
+	position, err := c.last().Broker.Publish(c.Context(), m, o)
+	if err != nil {
+		c.Fatalf("Publish(%q): %v", m.Channel, err)
+	}
+	return position
+}
+
+// text is a message of a channel.
+func text(channel, payload string) broker.Message {
+	return broker.Message{
+		Channel: channel, Payload: []byte(payload), Kind: broker.Text,
+		Time: time.UnixMilli(1763845845123),
+	}
+}
+
+func payloads(messages []broker.Message) []string {
+	list := make([]string, len(messages))
+	for i, m := range messages {
+		list[i] = string(m.Payload)
+	}
+	return list
+}

@@ -1,0 +1,306 @@
+package brokertest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"tidegate/broker"
+)
+
+func testNothingBeforeRun(t *testing.T, s Subject) {
+	node := s.Nodes[0]
+	ctx := t.Context()
+	attempts := map[string]func() error{
+		"Subscribe": func() error { return node.Broker.Subscribe(ctx, "a") },
+		"Publish": func() error {
+			_, err := node.Broker.Publish(ctx, text("a", "1"), broker.PublishOptions{})
+			return err
+		},
+		"Since":  func() error { _, err := node.History.Since(ctx, "a", broker.Position{}, 0); return err },
+		"Latest": func() error { _, err := node.History.Latest(ctx, "a", 1); return err },
+		"Tops":   func() error { _, err := node.History.Tops(ctx, []string{"a"}); return err },
+		"Clear":  func() error { return node.History.Clear(ctx, "a") },
+	}
+	for name, attempt := range attempts {
+		if err := attempt(); !errors.Is(err, broker.ErrUnavailable) {
+			t.Errorf("%s before Run: %v, want ErrUnavailable", name, err)
+		}
+	}
+}
+
+func testLinkIsToldUp(t *testing.T, c *cluster) { c.heard().WaitUp() }
+
+func testNothingAfterRun(t *testing.T, c *cluster) {
+	c.subscribe("a")
+	c.publish(text("a", "1"), broker.PublishOptions{})
+	c.heard().WaitMessages("a", 1)
+	c.stop()
+	told := c.heard().Told()
+	if _, err := c.last().Broker.Publish(t.Context(), text("a", "2"), broker.PublishOptions{}); !errors.Is(err, broker.ErrUnavailable) {
+		t.Errorf("Publish after Run: %v, want ErrUnavailable", err)
+	}
+	if err := c.first().Broker.Subscribe(t.Context(), "b"); !errors.Is(err, broker.ErrUnavailable) {
+		t.Errorf("Subscribe after Run: %v, want ErrUnavailable", err)
+	}
+	if now := c.heard().Told(); now != told {
+		t.Errorf("%d calls after Run had returned", now-told)
+	}
+}
+
+func testFieldsArrive(t *testing.T, c *cluster) {
+	sent := broker.Message{
+		Channel: "a", Payload: []byte(`{"text":"hi"}`), Kind: broker.JSON, Event: "said",
+		User: `al"ice ñ`, Session: "s1", Key: "k1", Time: time.UnixMilli(1763845845123),
+	}
+	c.subscribe("a")
+	position := c.publish(sent, broker.PublishOptions{HistorySize: 1})
+	got := c.heard().WaitMessages("a", 1)[0]
+	want := sent
+	want.Key, want.Position = "", position
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("received\n     %+v\nwant %+v", got, want)
+	}
+	page, err := c.first().History.Latest(t.Context(), "a", 1)
+	if err != nil || len(page.Messages) != 1 || !reflect.DeepEqual(page.Messages[0], want) {
+		t.Errorf("kept\n     %+v, %v\nwant %+v", page.Messages, err, want)
+	}
+}
+
+func testPayloadsArrive(t *testing.T, c *cluster) {
+	sent := []broker.Message{
+		{Payload: []byte(`42`), Kind: broker.Text},
+		{Payload: []byte(`42`), Kind: broker.JSON},
+		{Payload: []byte(`42`), Kind: broker.Binary},
+		{Payload: []byte{}, Kind: broker.Text},
+		{Payload: []byte("\x00\xff\r\n$5\r\n"), Kind: broker.Binary},
+		{Payload: []byte("TG1 {\"user\":\"mallory\"}\nhi"), Kind: broker.Text},
+		{Payload: bytes.Repeat([]byte("0123456789abcdef"), 4096), Kind: broker.Text},
+	}
+	c.subscribe("a")
+	for _, o := range []broker.PublishOptions{{}, {HistorySize: 10}} {
+		for _, m := range sent {
+			m.Channel = "a"
+			c.publish(m, o)
+		}
+	}
+	got := c.heard().WaitMessages("a", 2*len(sent))
+	for i, m := range got {
+		want := sent[i%len(sent)]
+		if m.Kind != want.Kind || !bytes.Equal(m.Payload, want.Payload) {
+			t.Errorf("message %d: %v of %d bytes %.40q, want %v of %d bytes %.40q", i,
+				m.Kind, len(m.Payload), m.Payload, want.Kind, len(want.Payload), want.Payload)
+		}
+	}
+}
+
+func testAnyChannelName(t *testing.T, c *cluster) {
+	names := []string{
+		"a", ":", "chat:lobby", "@alice", "{1}:a", "}{", "*", "h[ae]llo?", `\`, `"'`, "ünïcødé:日本", "history", "%s",
+		strings.Repeat("x", 255), strings.Repeat("x", 254),
+	}
+	c.subscribe(names...)
+	for _, name := range names {
+		c.publish(text(name, "to "+name), broker.PublishOptions{HistorySize: 1})
+	}
+	for _, name := range names {
+		if got := payloads(c.heard().WaitMessages(name, 1)); !slices.Equal(got, []string{"to " + name}) {
+			t.Errorf("channel %q received %q", name, got)
+		}
+	}
+}
+
+func testOnlySubscribedChannels(t *testing.T, c *cluster) {
+	c.subscribe("a", "aa")
+	for _, channel := range []string{"b", "A", "a:", "aa", "*", "a"} {
+		c.publish(text(channel, channel), broker.PublishOptions{})
+	}
+	c.heard().WaitMessages("a", 1)
+	c.heard().WaitMessages("aa", 1)
+	if told := c.heard().Told(); told != 3 {
+		t.Errorf("told %d times, want the link and two messages", told)
+	}
+}
+
+func testSubscribeAgain(t *testing.T, c *cluster) {
+	b := c.first().Broker
+	for i := range 20 {
+		c.subscribe("a")
+		c.publish(text("a", fmt.Sprint(i)), broker.PublishOptions{})
+		c.heard().WaitMessages("a", i+1)
+		if err := b.Unsubscribe(t.Context(), "a"); err != nil {
+			t.Fatalf("Unsubscribe: %v", err)
+		}
+	}
+	if gaps := c.heard().Gaps(); len(gaps) > 0 {
+		t.Errorf("gaps told: %q", gaps)
+	}
+}
+
+func testEveryNodeReceives(t *testing.T, c *cluster) {
+	for _, node := range c.Nodes {
+		if err := node.Broker.Subscribe(t.Context(), "a"); err != nil {
+			t.Fatalf("Subscribe: %v", err)
+		}
+	}
+	for i, node := range c.Nodes {
+		if _, err := node.Broker.Publish(t.Context(), text("a", fmt.Sprint(i)), broker.PublishOptions{}); err != nil {
+			t.Fatalf("Publish: %v", err)
+		}
+	}
+	for i := range c.Nodes {
+		c.told[i].WaitMessages("a", len(c.Nodes))
+	}
+}
+
+func testOrderPerChannel(t *testing.T, c *cluster) {
+	const publishers, each = 8, 250
+	c.subscribe("a")
+	var wait sync.WaitGroup
+	for p := range publishers {
+		wait.Go(func() {
+			b := c.Nodes[p%len(c.Nodes)].Broker
+			for i := range each {
+				o := broker.PublishOptions{HistorySize: 10 * (i % 2)}
+				if _, err := b.Publish(t.Context(), text("a", fmt.Sprintf("%d %d", p, i)), o); err != nil {
+					t.Errorf("Publish: %v", err)
+					return
+				}
+			}
+		})
+	}
+	wait.Wait()
+	next := make([]int, publishers)
+	for _, m := range c.heard().WaitMessages("a", publishers*each) {
+		var p, i int
+		if _, err := fmt.Sscan(string(m.Payload), &p, &i); err != nil || i != next[p] {
+			t.Fatalf("received %q of publisher %d, want its message %d", m.Payload, p, next[p])
+		}
+		next[p]++
+	}
+}
+
+func testManyChannelsAtOnce(t *testing.T, c *cluster) {
+	const channels = 2500
+	var wait sync.WaitGroup
+	for i := range channels {
+		wait.Go(func() {
+			channel := fmt.Sprintf("many:%d", i)
+			if err := c.first().Broker.Subscribe(t.Context(), channel); err != nil {
+				t.Errorf("Subscribe: %v", err)
+				return
+			}
+			if _, err := c.last().Broker.Publish(t.Context(), text(channel, channel), broker.PublishOptions{}); err != nil {
+				t.Errorf("Publish: %v", err)
+			}
+		})
+	}
+	wait.Wait()
+	for i := range channels {
+		channel := fmt.Sprintf("many:%d", i)
+		if got := payloads(c.heard().WaitMessages(channel, 1)); !slices.Equal(got, []string{channel}) {
+			t.Errorf("channel %q received %q", channel, got)
+		}
+	}
+}
+
+func testBarePublish(t *testing.T, c *cluster) {
+	c.subscribe("a")
+	m := text("a", "42")
+	m.User, m.Event = "alice", "said"
+	c.publish(m, broker.PublishOptions{Bare: true})
+	got := c.heard().WaitMessages("a", 1)[0]
+	want := broker.Message{Channel: "a", Payload: []byte("42"), Kind: broker.JSON}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("received %+v, want %+v", got, want)
+	}
+}
+
+func testBareFromBackend(t *testing.T, c *cluster) {
+	if c.PublishBare == nil {
+		return
+	}
+	c.subscribe("a")
+	for payload, kind := range map[string]broker.Kind{
+		`{"text":"hi"}`: broker.JSON, "hello": broker.Text, "\xff": broker.Binary, "TG1 hi": broker.Text,
+	} {
+		before := len(c.heard().Messages("a"))
+		c.PublishBare("a", payload)
+		got := c.heard().WaitMessages("a", before+1)[before]
+		want := broker.Message{Channel: "a", Payload: []byte(payload), Kind: kind}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("received %+v, want %+v", got, want)
+		}
+	}
+}
+
+func testEndedContext(t *testing.T, c *cluster) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := c.first().Broker.Subscribe(ctx, "a"); err == nil {
+		t.Error("Subscribe with an ended context succeeded")
+	}
+	if _, err := c.first().Broker.Publish(ctx, text("a", "1"), broker.PublishOptions{}); err == nil {
+		t.Error("Publish with an ended context succeeded")
+	}
+}
+
+func testKeyPublishedOnce(t *testing.T, c *cluster) {
+	c.subscribe("a", "b")
+	send := func(channel, key, payload string) {
+		m := text(channel, payload)
+		m.Key = key
+		c.publish(m, broker.PublishOptions{})
+	}
+	send("a", "k1", "1")
+	send("a", "k1", "again")
+	send("a", "k2", "2")
+	send("b", "k1", "other channel")
+	send("a", "", "3")
+	send("a", "", "3")
+	if got, want := payloads(c.heard().WaitMessages("a", 4)), []string{"1", "2", "3", "3"}; !slices.Equal(got, want) {
+		t.Errorf("received %q, want %q", got, want)
+	}
+	c.heard().WaitMessages("b", 1)
+}
+
+func testKeyFirstPosition(t *testing.T, c *cluster) {
+	m := text("a", "1")
+	m.Key = "k1"
+	o := broker.PublishOptions{HistorySize: 5}
+	first := c.publish(m, o)
+	c.publish(text("a", "2"), o)
+	if again := c.publish(m, o); again != first || again.IsZero() {
+		t.Errorf("published again at %v, first at %v", again, first)
+	}
+	page, err := c.first().History.Since(t.Context(), "a", broker.Position{}, 0)
+	if got := payloads(page.Messages); err != nil || !slices.Equal(got, []string{"1", "2"}) {
+		t.Errorf("history %q, %v", got, err)
+	}
+}
+
+func testKeyConcurrent(t *testing.T, c *cluster) {
+	c.subscribe("a")
+	var wait sync.WaitGroup
+	for i := range 20 {
+		wait.Go(func() {
+			m := text("a", "once")
+			m.Key = "k1"
+			if _, err := c.Nodes[i%len(c.Nodes)].Broker.Publish(t.Context(), m, broker.PublishOptions{}); err != nil {
+				t.Errorf("Publish: %v", err)
+			}
+		})
+	}
+	wait.Wait()
+	c.publish(text("a", "last"), broker.PublishOptions{})
+	if got := payloads(c.heard().WaitMessages("a", 2)); !slices.Equal(got, []string{"once", "last"}) {
+		t.Errorf("received %q", got)
+	}
+}
