@@ -1,0 +1,68 @@
+package auth
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"fmt"
+	"regexp"
+)
+
+// APIKey opens everything to the backend that holds it.
+type APIKey struct {
+	Name string // 1 to 64 of A-Z a-z 0-9 _ . - ; shown in logs and metrics
+	Key  string // at least 16 bytes; shown nowhere
+}
+
+const minAPIKey = 16
+
+// Validate returns what is wrong with k, without its Key.
+func (k APIKey) Validate() error {
+	switch {
+	case !regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`).MatchString(k.Name):
+		return fmt.Errorf("API key with the name %.80q: want 1 to 64 letters, digits, _ . -", k.Name)
+	case len(k.Key) < minAPIKey:
+		return fmt.Errorf("API key %q has %d bytes: want at least %d, as of: openssl rand -hex 24", k.Name, len(k.Key), minAPIKey)
+	case len(k.Key) > maxCredential:
+		return fmt.Errorf("API key %q has %d bytes: at most %d are accepted", k.Name, len(k.Key), maxCredential)
+	}
+	return nil
+}
+
+// apiKeys are hashed, so that comparing takes the same time for every
+// credential, however much of a key it has right.
+type apiKeys []hashedKey
+
+type hashedKey struct {
+	name string
+	hash [sha256.Size]byte
+}
+
+func hashKeys(keys []APIKey) (apiKeys, error) {
+	hashed := make(apiKeys, 0, len(keys))
+	for _, key := range keys {
+		if err := key.Validate(); err != nil {
+			return nil, err
+		}
+		if name, taken := hashed.find(key.Key); taken {
+			return nil, fmt.Errorf("API keys %q and %q are the same: give each its own", name, key.Name)
+		}
+		for _, other := range hashed {
+			if other.name == key.Name {
+				return nil, fmt.Errorf("API key %q is there twice: give each a name of its own", key.Name)
+			}
+		}
+		hashed = append(hashed, hashedKey{key.Name, sha256.Sum256([]byte(key.Key))})
+	}
+	return hashed, nil
+}
+
+// find looks at every key, also after it found one.
+func (keys apiKeys) find(credential string) (name string, ok bool) {
+	hash := sha256.Sum256([]byte(credential))
+	for i := range keys {
+		if subtle.ConstantTimeCompare(keys[i].hash[:], hash[:]) == 1 {
+			name, ok = keys[i].name, true
+		}
+	}
+	return name, ok
+}

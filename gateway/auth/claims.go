@@ -1,0 +1,211 @@
+package auth
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"math"
+	"time"
+	"unicode/utf8"
+
+	"tidegate/gateway"
+)
+
+// Claims are what a token says.
+//
+//	claim      value                          meaning
+//	sub        string                         the user; absent: anonymous
+//	info       any JSON, 1 KB                 shown with the user in presence
+//	subscribe  list of patterns               channels it opens to subscribe
+//	publish    list of patterns               channels it opens to publish
+//	channels   list of channels               subscribed from the start
+//	exp, nbf   seconds since 1970             valid until, valid from; absent: always
+//	iss        string                         who issued it
+//	aud        string or list of strings      whom it is for
+//
+// (RFC 7519, 4.1, but for info, subscribe, publish and channels.) Names are
+// matched exactly and may not occur twice; other claims are ignored.
+type Claims struct {
+	User      string
+	Info      json.RawMessage
+	Subscribe []string
+	Publish   []string
+	Channels  []string
+	Issuer    string
+	Audience  []string
+	Expires   time.Time // to the second
+	NotBefore time.Time // to the second
+	IssuedAt  time.Time // to the second; not verified
+}
+
+const maxInfo = 1 << 10
+
+// validate returns what the gateway refuses in c, whoever signed it.
+func (c *Claims) validate() error {
+	// encoding/json writes U+FFFD for what is not UTF-8 or half a surrogate
+	// pair: different users would become the same one.
+	if bytes.ContainsRune([]byte(c.User), utf8.RuneError) ||
+		c.User != "" && gateway.CheckChannelName(gateway.PersonalChannel(c.User)) != nil {
+		return refuse(malformed, `the token's claim "sub" is no user name: want 1 to 254 bytes of UTF-8 without spaces and control characters`)
+	}
+	if len(c.Info) > maxInfo {
+		return refuse(malformed, `the token's claim "info" has %d bytes: at most %d are accepted`, len(c.Info), maxInfo)
+	}
+	for _, channel := range c.Channels {
+		if gateway.CheckChannelName(channel) != nil {
+			return refuse(malformed, `the token's claim "channels" has a name in it that is no channel: want 1 to 255 bytes of UTF-8 without spaces and control characters`)
+		}
+	}
+	return nil
+}
+
+// principal returns who the token belongs to. It ends when the gateway would
+// not accept it any more: a clock that is off by less than leeway closes no
+// session.
+func (c *Claims) principal(leeway time.Duration) gateway.Principal {
+	p := gateway.Principal{
+		User: c.User, Info: c.Info,
+		Subscribe: c.Subscribe, Publish: c.Publish, Channels: c.Channels,
+	}
+	if !c.Expires.IsZero() {
+		p.Expires = c.Expires.Add(leeway)
+	}
+	return p
+}
+
+// MarshalJSON leaves out what is not set.
+func (c Claims) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		User      string          `json:"sub,omitempty"`
+		Info      json.RawMessage `json:"info,omitempty"`
+		Subscribe []string        `json:"subscribe,omitempty"`
+		Publish   []string        `json:"publish,omitempty"`
+		Channels  []string        `json:"channels,omitempty"`
+		Issuer    string          `json:"iss,omitempty"`
+		Audience  []string        `json:"aud,omitempty"`
+		Expires   int64           `json:"exp,omitempty"`
+		NotBefore int64           `json:"nbf,omitempty"`
+		IssuedAt  int64           `json:"iat,omitempty"`
+	}{
+		c.User, c.Info, c.Subscribe, c.Publish, c.Channels, c.Issuer, c.Audience,
+		seconds(c.Expires), seconds(c.NotBefore), seconds(c.IssuedAt),
+	})
+}
+
+func seconds(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Unix()
+}
+
+// UnmarshalJSON reads the claims of a token. Its errors are refusals.
+func (c *Claims) UnmarshalJSON(data []byte) error {
+	if !utf8.Valid(data) {
+		return refuse(malformed, "the token's claims are not UTF-8")
+	}
+	// Not into a struct: encoding/json would take "SUB" for "sub", and join what
+	// occurs twice.
+	seen := make(map[string]bool, 16)
+	members := json.NewDecoder(bytes.NewReader(data))
+	if start, err := members.Token(); err != nil || start != json.Delim('{') {
+		return refuse(malformed, "the token's claims are not a JSON object")
+	}
+	for members.More() {
+		token, err := members.Token()
+		name, isName := token.(string)
+		if err != nil || !isName {
+			return refuse(malformed, "the token's claims are not a JSON object")
+		}
+		if seen[name] {
+			return refuse(malformed, "the token has a claim twice")
+		}
+		seen[name] = true
+		if err := c.decodeMember(name, members); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Claims) decodeMember(name string, value *json.Decoder) error {
+	var target any
+	want := "a list of strings"
+	switch name {
+	case "sub":
+		target, want = &c.User, "a string"
+	case "iss":
+		target, want = &c.Issuer, "a string"
+	case "info":
+		target, want = (*compact)(&c.Info), "a JSON value"
+	case "subscribe":
+		target = &c.Subscribe
+	case "publish":
+		target = &c.Publish
+	case "channels":
+		target = &c.Channels
+	case "aud":
+		target, want = (*oneOrMany)(&c.Audience), "a string or a list of strings"
+	case "exp":
+		target, want = (*date)(&c.Expires), "a number of seconds since 1970"
+	case "nbf":
+		target, want = (*date)(&c.NotBefore), "a number of seconds since 1970"
+	case "iat":
+		target, want = (*date)(&c.IssuedAt), "a number of seconds since 1970"
+	default:
+		target, want = new(json.RawMessage), "a JSON value"
+	}
+	if err := value.Decode(target); err != nil {
+		return refuse(malformed, "the token's claim %.32q is not %s", name, want)
+	}
+	return nil
+}
+
+// compact is a JSON value without spaces; null is none.
+type compact json.RawMessage
+
+func (c *compact) UnmarshalJSON(data []byte) error {
+	if string(data) == "null" {
+		return nil
+	}
+	var buffer bytes.Buffer
+	err := json.Compact(&buffer, data)
+	*c = buffer.Bytes()
+	return err
+}
+
+// oneOrMany is how a token gives its audience (RFC 7519, 4.1.3).
+type oneOrMany []string
+
+func (m *oneOrMany) UnmarshalJSON(data []byte) error {
+	var one string
+	if json.Unmarshal(data, &one) == nil {
+		if one != "" {
+			*m = oneOrMany{one}
+		}
+		return nil
+	}
+	return json.Unmarshal(data, (*[]string)(m))
+}
+
+// date is a NumericDate (RFC 7519, 2), cut to the second.
+type date time.Time
+
+// lastDate is the end of the year 9999, the last that a time.Time can be
+// written for.
+const lastDate = 253402300799
+
+func (d *date) UnmarshalJSON(data []byte) error {
+	if string(data) == "null" {
+		return nil
+	}
+	var seconds float64
+	if err := json.Unmarshal(data, &seconds); err != nil {
+		return err
+	}
+	if math.Abs(seconds) > lastDate {
+		return errors.New("out of range")
+	}
+	*d = date(time.Unix(int64(seconds), 0))
+	return nil
+}

@@ -1,0 +1,51 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+
+	"tidegate/gateway"
+)
+
+// The labels of refusals in metrics: a closed set.
+const (
+	expired      = "expired"
+	notYetValid  = "not_yet_valid"
+	signature    = "signature"
+	algorithm    = "algorithm"
+	issuer       = "issuer"
+	audience     = "audience"
+	malformed    = "malformed"
+	unknownKey   = "unknown_key"
+	tooLong      = "too_long"
+	unreachable  = "unavailable"
+	unclassified = "other" // not an error of this package
+)
+
+// failure is a refusal with its label.
+type failure struct {
+	label string
+	err   *gateway.Error
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
+
+// FailureLabel returns the label in metrics of an error of Authenticate: one of
+// expired, not_yet_valid, signature, algorithm, issuer, audience, malformed,
+// unknown_key, too_long, unavailable; other for any other error.
+func FailureLabel(err error) string {
+	var f *failure
+	if errors.As(err, &f) {
+		return f.label
+	}
+	return unclassified
+}
+
+func refuse(label, format string, args ...any) error {
+	return &failure{label, &gateway.Error{Code: gateway.Unauthenticated, Message: fmt.Sprintf(format, args...)}}
+}
+
+func unavailable(message string) error {
+	return &failure{unreachable, &gateway.Error{Code: gateway.Unavailable, Message: message}}
+}

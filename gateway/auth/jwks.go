@@ -1,0 +1,248 @@
+package auth
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// jwks is the JWK Set of an issuer, fetched by URL. What is known of it stays
+// in use until the host gives another one, however long it is away.
+type jwks struct {
+	// Fixed at birth.
+	settings jwksSettings
+	client   *http.Client
+	log      *slog.Logger
+
+	known atomic.Pointer[keySet] // nil until the host was reached once
+
+	mu     sync.Mutex
+	latest *fetch // guarded by mu; nil: none was begun
+}
+
+type jwksSettings struct {
+	url                     string
+	refresh, pause, timeout time.Duration
+}
+
+type keySet struct {
+	keys []key
+	sum  [sha256.Size]byte // of the document
+}
+
+// fetch is one request for the set, which everybody shares who waits for it.
+type fetch struct {
+	began time.Time
+	done  chan struct{} // closed when err is set
+	err   error
+}
+
+func (f *fetch) over() bool {
+	select {
+	case <-f.done:
+		return true
+	default:
+		return false
+	}
+}
+
+const maxJWKS = 1 << 20
+
+// newJWKS returns nil if c names none, and old if that is the one.
+func newJWKS(c JWT, old *jwks, log *slog.Logger) (*jwks, error) {
+	if c.JWKSURL == "" {
+		return nil, nil
+	}
+	u, err := url.Parse(c.JWKSURL)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
+		return nil, errors.New("auth.jwt.jwks_url is no URL of a host: want https://HOST/PATH")
+	}
+	if u.Scheme == "http" {
+		log.Warn("auth.jwt.jwks_url is not https: whoever is between can forge tokens", "host", u.Host)
+	}
+	settings := jwksSettings{
+		url:     c.JWKSURL,
+		refresh: cmp.Or(c.JWKSRefresh, 5*time.Minute),
+		pause:   cmp.Or(c.JWKSPause, 10*time.Second),
+		timeout: cmp.Or(c.JWKSTimeout, 5*time.Second),
+	}
+	if old != nil && old.settings == settings {
+		return old, nil
+	}
+	return &jwks{settings: settings, client: newClient(), log: log}, nil
+}
+
+// newClient returns one that leaves no connection behind: requests are minutes
+// apart.
+func newClient() *http.Client {
+	return &http.Client{
+		Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true},
+		CheckRedirect: func(r *http.Request, via []*http.Request) error {
+			if via[0].URL.Scheme == "https" && r.URL.Scheme != "https" {
+				return errors.New("redirected from https to another scheme")
+			}
+			if len(via) > 3 {
+				return errors.New("redirected more than 3 times")
+			}
+			return nil
+		},
+	}
+}
+
+// find returns the keys with this id, or all of them if it is empty. A key that
+// is not known causes a fetch, unless the last one is too recent.
+func (j *jwks) find(ctx context.Context, kid string) ([]key, error) {
+	if keys := j.known.Load().find(kid); len(keys) > 0 {
+		return keys, nil
+	}
+	// A client that leaves must not end the fetch of all who wait for it.
+	err := j.update(context.WithoutCancel(ctx), j.settings.pause)
+	if keys := j.known.Load().find(kid); len(keys) > 0 {
+		return keys, nil
+	}
+	if err != nil {
+		return nil, unavailable("the token's key could not be fetched from its issuer: try again later")
+	}
+	return nil, refuse(unknownKey, "the token's key (kid) is not among its issuer's: get a new token")
+}
+
+func (s *keySet) find(kid string) []key {
+	if s == nil || kid == "" {
+		return s.all()
+	}
+	var found []key
+	for _, k := range s.keys {
+		if k.id == kid {
+			found = append(found, k)
+		}
+	}
+	return found
+}
+
+func (s *keySet) all() []key {
+	if s == nil {
+		return nil
+	}
+	return s.keys
+}
+
+// run fetches the set from time to time, sooner after a failure, until ctx ends.
+func (j *jwks) run(ctx context.Context) {
+	const soonest, latest = time.Second, time.Minute
+	retry := soonest
+	for ctx.Err() == nil {
+		wait := j.settings.refresh
+		if err := j.update(ctx, 0); err != nil {
+			wait = min(retry, j.settings.refresh)
+			retry = min(2*retry, latest)
+		} else {
+			retry = soonest
+		}
+		sleep(ctx, wait)
+	}
+}
+
+// sleep adds up to a tenth to d, so that the nodes of a cluster spread.
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d + rand.N(d/10+1))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
+
+// update returns when a fetch is over that began less than age ago or is still
+// under way, and begins one if there is none.
+func (j *jwks) update(ctx context.Context, age time.Duration) error {
+	f, mine := j.recentFetch(age)
+	if mine {
+		f.err = j.fetch(ctx)
+		close(f.done)
+	}
+	select {
+	case <-f.done:
+		return f.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (j *jwks) recentFetch(age time.Duration) (f *fetch, mine bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if f := j.latest; f != nil && (!f.over() || time.Since(f.began) < age) {
+		return f, false
+	}
+	j.latest = &fetch{began: time.Now(), done: make(chan struct{})}
+	return j.latest, true
+}
+
+// fetch replaces what is known by what the host gives. An error leaves it.
+func (j *jwks) fetch(ctx context.Context) error {
+	document, err := j.download(ctx)
+	if err != nil {
+		return j.logged(ctx, err)
+	}
+	keys, skipped, err := parseJWKS(document)
+	if err != nil {
+		return j.logged(ctx, err)
+	}
+	set := &keySet{keys, sha256.Sum256(document)}
+	if old := j.known.Swap(set); old != nil && old.sum == set.sum {
+		return nil
+	}
+	j.log.Info("JWKS fetched", "keys", len(keys))
+	if skipped != nil {
+		j.log.Warn("JWKS has keys that verify no token", "error", skipped)
+	}
+	return nil
+}
+
+// logged tells of an error that ended a fetch, unless the gateway ended it.
+func (j *jwks) logged(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		j.log.Warn("JWKS not fetched; known keys stay in use", "known", len(j.known.Load().all()), "error", err)
+	}
+	return err
+}
+
+func (j *jwks) download(ctx context.Context) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, j.settings.timeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, j.settings.url, nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := j.client.Do(request)
+	if err != nil {
+		return nil, withoutURL(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("the host answers %s", response.Status)
+	}
+	document, err := io.ReadAll(io.LimitReader(response.Body, maxJWKS+1))
+	if err == nil && len(document) > maxJWKS {
+		err = fmt.Errorf("the document has more than %d bytes", maxJWKS)
+	}
+	return document, err
+}
+
+// withoutURL keeps a password or a query of the URL out of logs.
+func withoutURL(err error) error {
+	if requested := (*url.Error)(nil); errors.As(err, &requested) {
+		return requested.Err
+	}
+	return err
+}
