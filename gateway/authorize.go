@@ -34,3 +34,67 @@ const (
 	ToSubscribe Action = "subscribe"
 	ToPublish   Action = "publish"
 )
+
+// Authenticate tells who a token belongs to; "" is an anonymous client's.
+func (g *Gateway) Authenticate(ctx context.Context, token string) (Principal, error) {
+	switch {
+	case token == "":
+		return Principal{}, nil
+	case g.auth == nil:
+		return Principal{}, failf(Unauthenticated, "this gateway knows no tokens: configure auth.jwt or auth.api_keys")
+	}
+	return g.auth.Authenticate(ctx, token)
+}
+
+// Authorize returns nil if p may do a on the channel, else an *Error.
+func (g *Gateway) Authorize(p *Principal, a Action, channel string) error {
+	if err := CheckChannelName(channel); err != nil {
+		return err
+	}
+	rule := g.rule(channel)
+	if p.Backend() || rule.allows(p, a, channel) {
+		return nil
+	}
+	if p.anonymous() {
+		return failf(Unauthenticated, "an anonymous client may not %s %q: authenticate", a.verb(), channel)
+	}
+	return failf(Forbidden, "%s may not %s %q", p.User, a.verb(), channel)
+}
+
+func (a Action) verb() string {
+	if a == ToPublish {
+		return "publish to"
+	}
+	return "subscribe to"
+}
+
+func (p *Principal) anonymous() bool { return p.User == "" && p.Key == "" }
+
+// allows decides for a client.
+func (r *Rule) allows(p *Principal, a Action, channel string) bool {
+	if a == ToSubscribe && isPersonal(channel) {
+		return p.User != "" && channel == PersonalChannel(p.User)
+	}
+	who, patterns := r.Subscribe, p.Subscribe
+	if a == ToPublish {
+		who, patterns = r.Publish, p.Publish
+	}
+	switch who {
+	case Anyone:
+		return true
+	case Authenticated:
+		return !p.anonymous()
+	case Token:
+		return matchesAny(patterns, channel)
+	}
+	return false
+}
+
+func matchesAny(patterns []string, channel string) bool {
+	for _, pattern := range patterns {
+		if Matches(pattern, channel) {
+			return true
+		}
+	}
+	return false
+}

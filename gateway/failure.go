@@ -93,6 +93,16 @@ var (
 	TimedOut      = Reason{1008, "timeout", "no sign of life"}
 )
 
+// forsakes reports whether what still waits for the peer is not written any
+// more when a session ends for this reason.
+func (r Reason) forsakes() bool {
+	switch r.Label {
+	case SlowConsumer.Label, Lost.Label, Left.Label, TimedOut.Label:
+		return true
+	}
+	return false
+}
+
 // ReasonOf returns the Reason that err, which ended a Read, a Write, a Decode
 // or an Encode, stands for.
 func ReasonOf(err error) Reason {

@@ -1,1 +1,260 @@
 package gateway
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tidegate/broker"
+	"tidegate/metrics"
+
+	"golang.org/x/time/rate"
+)
+
+// Config is what a Gateway is made of. Broker is required; the zero value of
+// everything else is its default.
+type Config struct {
+	Broker      broker.Broker
+	History     broker.History // nil: no channel keeps history
+	Auth        Authenticator  // nil: no token is accepted
+	Rules       Rules          // none: nothing is allowed but to backends
+	NoAnonymous bool           // a client must authenticate
+	Limits      Limits
+	Node        string           // this node's name, unique in the cluster; "": made up
+	Ping        time.Duration    // how often a silent peer is asked for a sign of life; 0: 25 s
+	DrainWindow time.Duration    // over which Shutdown sends the sessions away; 0: 10 s
+	Log         *slog.Logger     // nil: none
+	Metrics     *metrics.Metrics // nil: of its own
+}
+
+// Gateway is one node. All methods may be called concurrently.
+type Gateway struct {
+	// Fixed at birth.
+	broker   broker.Broker
+	history  broker.History
+	auth     Authenticator
+	limits   Limits
+	node     string
+	ping     time.Duration
+	window   time.Duration
+	mustAuth bool
+	log      *slog.Logger
+	metrics  *metrics.Metrics
+	connects *rate.Limiter
+
+	hub        *hub
+	sessions   *sessions
+	flushers   *flushers
+	outboxes   outboxes
+	expiring   expiring
+	dialects   dialects
+	repairs    chan struct{}   // a place in it is the right to read for a repair
+	life       context.Context // ends with Run
+	end        context.CancelFunc
+	background group // goroutines that nobody else waits for
+
+	rules    atomic.Pointer[Rules]
+	link     atomic.Pointer[linkState]
+	draining atomic.Bool
+}
+
+type linkState struct{ err error }
+
+var errStarting = errors.New("the broker has not been reached yet")
+
+const concurrentRepairs = 64
+
+// New returns a gateway that takes sessions, but delivers nothing until Run is
+// called.
+func New(c Config) (*Gateway, error) {
+	if err := errors.Join(c.Rules.Validate(), c.Limits.Validate()); err != nil {
+		return nil, err
+	}
+	if c.Broker == nil {
+		return nil, errors.New("a gateway needs a broker")
+	}
+	g := &Gateway{
+		broker: c.Broker, history: c.History, auth: c.Auth, limits: c.Limits,
+		mustAuth: c.NoAnonymous,
+		node:     orElse(c.Node, newName()),
+		ping:     orElse(c.Ping, 25*time.Second),
+		window:   orElse(c.DrainWindow, 10*time.Second),
+		log:      orElse(c.Log, slog.New(slog.DiscardHandler)),
+		metrics:  c.Metrics,
+		connects: connectLimiter(c.Limits.ConnectsPerSecond),
+		flushers: newFlushers(),
+		repairs:  make(chan struct{}, concurrentRepairs),
+	}
+	if g.metrics == nil {
+		g.metrics = metrics.New("")
+	}
+	g.life, g.end = context.WithCancel(context.Background())
+	g.outboxes.limit = c.Limits.OutboxBytes
+	g.sessions = newSessions(max(1, int(g.ping/time.Second)))
+	g.hub = newHub(g)
+	g.rules.Store(&c.Rules)
+	g.link.Store(&linkState{errStarting})
+	g.metrics.Track(
+		func() float64 { return float64(g.hub.channels.Load()) },
+		func() float64 { return float64(g.hub.subscriptions.Load()) },
+		func() float64 { return float64(g.outboxBytes()) },
+	)
+	return g, nil
+}
+
+func orElse[T comparable](value, fallback T) T {
+	var zero T
+	if value == zero {
+		return fallback
+	}
+	return value
+}
+
+// newName returns a name that nobody else has.
+func newName() string { return strings.ToLower(rand.Text()[:16]) }
+
+// Run works until ctx ends; then it closes what sessions there are, waits for
+// all that it started and returns nil. Another error is one of the broker's that
+// no reconnect can mend. It is called once.
+func (g *Gateway) Run(ctx context.Context) error {
+	working, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var parts sync.WaitGroup
+	broken := make(chan error, 1)
+	parts.Go(func() { broken <- g.broker.Run(working, g.hub) })
+	parts.Go(func() { g.flushers.run(working, runtime.GOMAXPROCS(0)) })
+	parts.Go(func() { g.beat(working) })
+	parts.Go(func() { g.checkOften(working) })
+
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-broken:
+		err = fmt.Errorf("broker: %w", err)
+	}
+	g.draining.Store(true)
+	g.closeAll()
+	stop()
+	g.end()
+	parts.Wait()
+	g.background.Wait()
+	return err
+}
+
+// closeAll ends every session, and waits for a short time until they are gone.
+func (g *Gateway) closeAll() {
+	for _, s := range g.sessions.all() {
+		s.Close(Draining)
+	}
+	select {
+	case <-g.sessions.gone():
+	case <-time.After(endPatience):
+	}
+}
+
+// Open registers a session and does its opening commands. What there is to say
+// to the client waits until Session.Serve. An error is an *Error, or wraps what
+// ErrorOf understands, and there is no session then.
+func (g *Gateway) Open(ctx context.Context, hello Hello) (*Session, error) {
+	if g.draining.Load() {
+		return nil, failf(Unavailable, "the node is draining: try another one")
+	}
+	if err := g.admitConnect(); err != nil {
+		return nil, err
+	}
+	mustAuth := g.mustAuth && hello.Principal.anonymous()
+	if mustAuth && !hello.AuthLater {
+		return nil, failf(Unauthenticated, "a token is required")
+	}
+	s := &Session{
+		gateway: g, id: newName(), dialect: g.dialects.of(g, hello.Protocol),
+		transport: hello.Transport, home: hello.Channel, remote: hello.Remote,
+		opened: time.Now(), principal: &hello.Principal,
+	}
+	if err := g.sessions.add(s, g.limits.Sessions); err != nil {
+		return nil, err
+	}
+	g.metrics.Sessions.Opened(s.transport, s.dialect.protocol.Name())
+	if mustAuth {
+		s.awaitAuth()
+	}
+	if err := s.begin(ctx, hello); err != nil {
+		s.Close(Policy)
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Session) begin(ctx context.Context, hello Hello) error {
+	if err := s.become(&hello.Principal); err != nil {
+		return err
+	}
+	s.tell(s.welcome(ID{}))
+	if err := s.joinOwn(ctx); err != nil {
+		return err
+	}
+	for _, command := range hello.Commands {
+		if err := s.perform(ctx, command); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (g *Gateway) noteClosed(s *Session, reason Reason) {
+	g.metrics.Sessions.Closed(s.transport, s.dialect.protocol.Name(), reason.Label)
+	if reason.Label == SlowConsumer.Label {
+		g.metrics.Sessions.Slow.Inc()
+	}
+	g.log.Debug("session closed", "session", s.id, "user", s.who().User, "remote", s.remote,
+		"reason", reason.Label, "text", reason.Text, "after", time.Since(s.opened).Round(time.Millisecond))
+}
+
+// rule returns the rule of a channel as it stands; it must not be changed.
+func (g *Gateway) rule(channel string) *Rule {
+	rule := g.rules.Load().For(channel)
+	return &rule
+}
+
+// Ready returns nil if the node is fit to take traffic, else why not.
+func (g *Gateway) Ready() error {
+	if g.draining.Load() {
+		return errors.New("draining")
+	}
+	return g.link.Load().err
+}
+
+func (g *Gateway) noteLink(err error) {
+	was := g.link.Swap(&linkState{err}).err
+	switch {
+	case err == nil:
+		g.metrics.Broker.Up.Set(1)
+		if was != nil {
+			g.log.Info("the broker is there")
+		}
+	default:
+		g.metrics.Broker.Up.Set(0)
+		if was == nil || was == errStarting || was.Error() != err.Error() {
+			g.log.Error("the broker is away: publishes fail until it is back", "error", err)
+		}
+	}
+}
+
+// Node returns this node's name.
+func (g *Gateway) Node() string { return g.node }
+
+// Limits returns the limits that the gateway was made with.
+func (g *Gateway) Limits() Limits { return g.limits }
+
+func (g *Gateway) outboxBytes() (total int) {
+	for _, s := range g.sessions.all() {
+		total += s.out.bytes()
+	}
+	return total
+}

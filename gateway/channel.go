@@ -1,0 +1,235 @@
+package gateway
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tidegate/broker"
+)
+
+// channel is a channel that sessions of this node listen to.
+//
+// On a channel with history every message has a position, and what the audience
+// has been sent is everything up to ch.position: a message that does not follow
+// it is a repetition, which is dropped, or shows that something was missed,
+// which is repaired (see recovery.go).
+type channel struct {
+	// Fixed at birth.
+	name string
+	hub  *hub
+
+	rule  atomic.Pointer[Rule] // replaced when the rules are loaded anew
+	holds int                  // guarded by the shard's mu
+
+	joining sync.Mutex // serialises joining and leaving at the broker
+	live    bool       // the broker delivers; guarded by joining
+
+	// Guarded by mu, which is held while a message goes to the audience, so that
+	// all see one order.
+	mu        sync.Mutex
+	audiences []audience
+	position  broker.Position // of the last message sent; zero: not known, or no history
+	tail      tail
+	repair    repair
+	reading   *rangeRead
+}
+
+// audience is the part of a channel's subscriptions that speak one dialect.
+type audience struct {
+	dialect *dialect
+	members []member
+}
+
+type member struct {
+	session *Session
+	of      *subscription
+}
+
+// subscription is a session's place on a channel.
+type subscription struct {
+	// Fixed at birth.
+	session *Session
+	channel *channel
+	noEcho  bool
+
+	// Guarded by channel.mu.
+	joined bool
+	gone   bool // left for good: it does not join any more
+	index  int  // in its audience's members
+}
+
+// dialect is a protocol in use, and what is resolved once for it.
+type dialect struct {
+	protocol  Protocol
+	delivered counterAdd
+	heartbeat []byte // the frame of a Heartbeat; nil: there is none
+}
+
+type counterAdd interface{ Add(float64) }
+
+func (ch *channel) keepsHistory() bool {
+	return ch.hub.gateway.history != nil && ch.rule.Load().keepsHistory()
+}
+
+func (ch *channel) knowsPosition() bool {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	return !ch.position.IsZero()
+}
+
+// startAt notes the channel's position, unless a message has told a later one.
+func (ch *channel) startAt(top broker.Position) {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	if ch.position.IsZero() || ch.position.Epoch == top.Epoch && ch.position.Offset < top.Offset {
+		ch.position = top
+		ch.tail = tail{}
+	}
+}
+
+// join adds sub to the audience. The caller holds ch.mu.
+func (ch *channel) join(sub *subscription) {
+	if sub.joined || sub.gone {
+		return
+	}
+	a := ch.audienceOf(sub.session.dialect)
+	sub.joined, sub.index = true, len(a.members)
+	a.members = append(a.members, member{sub.session, sub})
+}
+
+// leave removes sub from the audience for good.
+func (ch *channel) leave(sub *subscription) {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	sub.gone = true
+	ch.remove(sub)
+}
+
+// stepOut removes sub from the audience until it joins again.
+func (ch *channel) stepOut(sub *subscription) {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	ch.remove(sub)
+}
+
+func (ch *channel) remove(sub *subscription) {
+	if !sub.joined {
+		return
+	}
+	a := ch.audienceOf(sub.session.dialect)
+	last := len(a.members) - 1
+	a.members[sub.index] = a.members[last]
+	a.members[sub.index].of.index = sub.index
+	a.members[last] = member{}
+	a.members = a.members[:last]
+	sub.joined = false
+}
+
+func (ch *channel) audienceOf(d *dialect) *audience {
+	for i := range ch.audiences {
+		if ch.audiences[i].dialect == d {
+			return &ch.audiences[i]
+		}
+	}
+	ch.audiences = append(ch.audiences, audience{dialect: d})
+	return &ch.audiences[len(ch.audiences)-1]
+}
+
+// receive takes a message from the broker.
+func (ch *channel) receive(m *broker.Message) {
+	e := &entry{message: m}
+	if ch.hub.received.Add(1)%sampleOneOf == 0 {
+		e.received = time.Now()
+	}
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	if m.Position.IsZero() {
+		ch.deliver(e)
+		return
+	}
+	ch.receiveNext(e)
+}
+
+const sampleOneOf = 16
+
+// deliver sends an entry to the audience. The caller holds ch.mu.
+func (ch *channel) deliver(e *entry) {
+	conflate := ch.rule.Load().Conflate
+	for i := range ch.audiences {
+		a := &ch.audiences[i]
+		if len(a.members) == 0 {
+			continue
+		}
+		frame, err := e.frame(a.dialect)
+		if err != nil {
+			ch.dismiss(a, ReasonOf(err))
+			continue
+		}
+		if frame != nil {
+			ch.send(a, e, frame, conflate)
+		}
+	}
+}
+
+// send queues a message's frame for every member. Sessions that wake up by it
+// are handed to the flushers in groups, while the others are still being served.
+func (ch *channel) send(a *audience, e *entry, frame []byte, conflate bool) {
+	g := ch.hub.gateway
+	var dirty [64]*Session
+	n := 0
+	receipt := e.received
+	for i := range a.members {
+		m := &a.members[i]
+		if m.of.noEcho && m.session.id == e.message.Session {
+			continue
+		}
+		var v verdict
+		if conflate {
+			v = m.session.out.pushLatest(ch, frame, &g.outboxes)
+		} else {
+			v = m.session.out.pushMessage(frame, &g.outboxes, receipt)
+			receipt = time.Time{}
+		}
+		switch v {
+		case roused:
+			dirty[n] = m.session
+			if n++; n == len(dirty) {
+				g.flushers.queue(dirty[:n]...)
+				n = 0
+			}
+		case overflow:
+			m.session.Close(SlowConsumer)
+		}
+	}
+	g.flushers.queue(dirty[:n]...)
+}
+
+// tell sends an event that is no message to the audience. The caller holds
+// ch.mu.
+func (ch *channel) tell(event Event) {
+	for i := range ch.audiences {
+		a := &ch.audiences[i]
+		if len(a.members) == 0 {
+			continue
+		}
+		frame, err := a.dialect.protocol.Encode(event)
+		if err != nil {
+			ch.dismiss(a, ReasonOf(err))
+			continue
+		}
+		for _, m := range a.members {
+			m.session.push(frame.Data)
+		}
+	}
+}
+
+// dismiss ends the sessions of an audience that cannot be told otherwise, spread
+// over some time, so that they do not all come back at once.
+func (ch *channel) dismiss(a *audience, reason Reason) {
+	sessions := make([]*Session, len(a.members))
+	for i, m := range a.members {
+		sessions[i] = m.session
+	}
+	ch.hub.gateway.dismiss(sessions, reason)
+}

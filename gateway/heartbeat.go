@@ -1,0 +1,106 @@
+package gateway
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// beat looks after the sessions, a part of them each second, so that each one's
+// turn comes once in a ping interval and none needs a timer of its own.
+func (g *Gateway) beat(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for slot := 0; ; slot++ {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			for _, s := range g.sessions.at(slot) {
+				s.checkAlive(now)
+			}
+			g.expiring.closeDue(now)
+		}
+	}
+}
+
+// checkAlive asks a silent peer for a sign of life, or ends the session of one
+// that was asked and gave none. It also sees to it that a token's end is not
+// missed.
+func (s *Session) checkAlive(now time.Time) {
+	s.gateway.expireSoon(s, s.who().Expires)
+	if !s.out.attached() {
+		return
+	}
+	silent := now.Sub(s.conn.Heard())
+	switch ping := s.gateway.ping; {
+	case silent > 2*ping+pingGrace:
+		s.Close(TimedOut)
+	case silent > ping/2:
+		s.push(s.dialect.heartbeat)
+	}
+}
+
+const pingGrace = 2 * time.Second
+
+func (o *outbox) attached() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.state != detached && o.ending == nil
+}
+
+// expiring are the sessions whose tokens end before their next turn comes.
+type expiring struct {
+	mu       sync.Mutex
+	sessions map[*Session]struct{}
+}
+
+// expireSoon puts a session on the list of those that are watched each second, if
+// its token ends soon.
+func (g *Gateway) expireSoon(s *Session, end time.Time) {
+	if end.IsZero() || time.Until(end) > g.ping+pingGrace {
+		return
+	}
+	e := &g.expiring
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.sessions == nil {
+		e.sessions = make(map[*Session]struct{})
+	}
+	e.sessions[s] = struct{}{}
+}
+
+// closeDue ends the sessions whose tokens have ended.
+func (e *expiring) closeDue(now time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for s := range e.sessions {
+		switch end := s.who().Expires; {
+		case !s.out.open():
+			delete(e.sessions, s)
+		case end.IsZero() || end.Sub(now) > 2*s.gateway.ping:
+			delete(e.sessions, s) // renewed
+		case !now.Before(end):
+			delete(e.sessions, s)
+			s.Close(TokenExpired)
+		}
+	}
+}
+
+func (o *outbox) open() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.ending == nil
+}
+
+// checkOften looks for lost messages in quiet channels.
+func (g *Gateway) checkOften(ctx context.Context) {
+	if g.history == nil {
+		return
+	}
+	for pause(ctx, checkInterval) {
+		g.checkQuiet(ctx)
+	}
+}
+
+const checkInterval = 5 * time.Second

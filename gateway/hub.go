@@ -1,0 +1,184 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"hash/maphash"
+	"sync"
+	"sync/atomic"
+
+	"tidegate/broker"
+)
+
+// hub knows who listens to what on this node, and is what the broker tells of
+// messages. All methods may be called concurrently.
+type hub struct {
+	gateway *Gateway
+	seed    maphash.Seed
+	shards  [64]hubShard
+
+	channels      atomic.Int64
+	subscriptions atomic.Int64
+	received      atomic.Uint64 // to sample from
+}
+
+type hubShard struct {
+	mu       sync.RWMutex
+	channels map[string]*channel
+}
+
+var _ broker.Receiver = (*hub)(nil)
+
+func newHub(g *Gateway) *hub {
+	h := &hub{gateway: g, seed: maphash.MakeSeed()}
+	for i := range h.shards {
+		h.shards[i].channels = make(map[string]*channel)
+	}
+	return h
+}
+
+func (h *hub) shard(name string) *hubShard {
+	return &h.shards[maphash.String(h.seed, name)%uint64(len(h.shards))]
+}
+
+// hold returns a channel that will not go away until it is let go, making it if
+// there is none.
+func (h *hub) hold(name string) *channel {
+	shard := h.shard(name)
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	ch := shard.channels[name]
+	if ch == nil {
+		ch = &channel{name: name, hub: h}
+		ch.rule.Store(h.gateway.rule(name))
+		shard.channels[name] = ch
+		h.channels.Add(1)
+	}
+	ch.holds++
+	return ch
+}
+
+// letGo undoes one hold. The last one ends the channel's subscription at the
+// broker.
+func (h *hub) letGo(ctx context.Context, ch *channel) {
+	shard := h.shard(ch.name)
+	if !shard.drop(ch) {
+		return
+	}
+	ch.joining.Lock()
+	defer ch.joining.Unlock()
+	if shard.held(ch) {
+		return
+	}
+	if ch.live {
+		ch.live = false
+		if err := h.gateway.broker.Unsubscribe(ctx, ch.name); err != nil {
+			h.gateway.log.Warn("unsubscribe at the broker", "error", err)
+		}
+	}
+	if shard.forget(ch) {
+		h.channels.Add(-1)
+	}
+}
+
+// drop reports whether nobody holds ch any more.
+func (shard *hubShard) drop(ch *channel) bool {
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	ch.holds--
+	return ch.holds == 0
+}
+
+func (shard *hubShard) held(ch *channel) bool {
+	shard.mu.RLock()
+	defer shard.mu.RUnlock()
+	return ch.holds > 0
+}
+
+// forget removes ch, unless somebody holds it again or has removed it already.
+func (shard *hubShard) forget(ch *channel) bool {
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	if ch.holds > 0 || shard.channels[ch.name] != ch {
+		return false
+	}
+	delete(shard.channels, ch.name)
+	return true
+}
+
+func (h *hub) find(name string) *channel {
+	shard := h.shard(name)
+	shard.mu.RLock()
+	defer shard.mu.RUnlock()
+	return shard.channels[name]
+}
+
+// each calls do for every channel, holding no lock.
+func (h *hub) each(do func(*channel)) {
+	for i := range h.shards {
+		for _, ch := range h.shards[i].list() {
+			do(ch)
+		}
+	}
+}
+
+func (shard *hubShard) list() []*channel {
+	shard.mu.RLock()
+	defer shard.mu.RUnlock()
+	channels := make([]*channel, 0, len(shard.channels))
+	for _, ch := range shard.channels {
+		channels = append(channels, ch)
+	}
+	return channels
+}
+
+// Receive hands a message to everyone here who listens to its channel.
+func (h *hub) Receive(m broker.Message) {
+	messages := &h.gateway.metrics.Messages
+	if m.Time.IsZero() {
+		messages.Bare.Inc()
+	} else {
+		messages.Enveloped.Inc()
+	}
+	if ch := h.find(m.Channel); ch != nil {
+		ch.receive(&m)
+	}
+}
+
+// Gap repairs the channels, or tells their sessions.
+func (h *hub) Gap(names []string, err error) {
+	h.gateway.log.Warn("messages may have been missed", "channels", len(names), "error", err)
+	h.gateway.background.Go(func() {
+		for _, name := range names {
+			if ch := h.find(name); ch != nil {
+				ch.missed()
+			}
+		}
+	})
+}
+
+// Link notes whether the broker can be used.
+func (h *hub) Link(err error) { h.gateway.noteLink(err) }
+
+// subscribeLive makes sure that the broker delivers ch's messages, and that its
+// position is known if it has one. Joining and leaving one channel at the broker
+// is serialised by ch.joining, across the broker's round trip.
+func (h *hub) subscribeLive(ctx context.Context, ch *channel) error {
+	ch.joining.Lock()
+	defer ch.joining.Unlock()
+	if !ch.live {
+		if err := h.gateway.broker.Subscribe(ctx, ch.name); err != nil {
+			return fmt.Errorf("subscribe %q: %w", ch.name, err)
+		}
+		ch.live = true
+	}
+	if !ch.keepsHistory() || ch.knowsPosition() {
+		return nil
+	}
+	tops, err := h.gateway.history.Tops(ctx, []string{ch.name})
+	if err != nil {
+		return fmt.Errorf("read the position of %q: %w", ch.name, err)
+	}
+	ch.startAt(tops[0])
+	return nil
+}

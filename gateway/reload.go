@@ -1,0 +1,36 @@
+package gateway
+
+// SetRules replaces the rules. Sessions leave the channels that they may no
+// longer be on, and are told.
+func (g *Gateway) SetRules(rules Rules) error {
+	if err := rules.Validate(); err != nil {
+		return err
+	}
+	g.rules.Store(&rules)
+	g.hub.each(func(ch *channel) { ch.rule.Store(g.rule(ch.name)) })
+	for _, s := range g.sessions.all() {
+		s.reauthorize()
+	}
+	return nil
+}
+
+// reauthorize takes the session off the channels that it may not be on.
+func (s *Session) reauthorize() {
+	for _, name := range s.channels() {
+		if err := s.gateway.Authorize(s.who(), ToSubscribe, name); err != nil && s.quit(name) {
+			e := ErrorOf(err)
+			s.tell(Unsubscribed{Channel: name, Code: e.Code, Reason: e.Message})
+		}
+	}
+}
+
+// channels returns the names of the channels that the session is on.
+func (s *Session) channels() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	names := make([]string, len(s.subscriptions))
+	for i, sub := range s.subscriptions {
+		names[i] = sub.channel.name
+	}
+	return names
+}

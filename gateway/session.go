@@ -1,0 +1,202 @@
+package gateway
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// Hello says who comes, how, and with what first.
+type Hello struct {
+	Protocol  Protocol
+	Transport string // a label of metrics: "websocket", "sse", "longpoll"
+	Principal Principal
+	AuthLater bool      // the protocol lets a client authenticate by a first Auth
+	Channel   string    // stands for an empty Channel of a command
+	Commands  []Command // done while the session opens
+	Remote    string    // the client's address, for limits and the log
+}
+
+// Session is one client's stay. A reading goroutine, Serve's, handles the
+// client's commands in order; what is to be written waits in the outbox, from
+// where flushers write it. An idle session has no other goroutine, no timer and
+// no buffer.
+type Session struct {
+	// Fixed at birth.
+	gateway   *Gateway
+	id        string
+	dialect   *dialect
+	transport string
+	home      string // Hello.Channel
+	remote    string
+	opened    time.Time
+
+	conn Conn // set by Serve, before out is attached
+	out  outbox
+
+	// Guarded by mu.
+	mu            sync.Mutex
+	principal     *Principal
+	pending       *time.Timer     // runs until the client has authenticated; nil: it need not
+	subscriptions []*subscription // by name of the channel
+	limiter       *rate.Limiter
+	left          bool // no subscription is added any more
+
+	// Guarded by gateway.sessions.mu.
+	slot, index int
+}
+
+// ID returns the session's name, unique in the cluster.
+func (s *Session) ID() string { return s.id }
+
+// Serve gives the session its connection and handles what the client sends until
+// the session ends; it returns why. The connection is closed by then, or will be
+// shortly. It is called at most once.
+func (s *Session) Serve(ctx context.Context, conn Conn) Reason {
+	s.conn = conn
+	if s.out.attach() {
+		s.gateway.flushers.queue(s)
+	}
+	s.Close(ReasonOf(s.read(ctx)))
+	return s.out.reason()
+}
+
+func (s *Session) read(ctx context.Context) error {
+	for {
+		frame, err := s.conn.Read(ctx)
+		if err != nil {
+			return err
+		}
+		commands, err := s.dialect.protocol.Decode(frame)
+		if err != nil {
+			return err
+		}
+		for _, command := range commands {
+			s.handle(ctx, command)
+		}
+	}
+}
+
+// Close ends the session; the client is told the reason if the transport can.
+// It returns at once; only the first call counts.
+func (s *Session) Close(reason Reason) {
+	first, rouse := s.out.end(reason, time.Now())
+	if !first {
+		return
+	}
+	if rouse {
+		s.gateway.flushers.queue(s)
+	}
+	s.gateway.background.Go(func() { s.leave(reason) })
+}
+
+// leave gives up all that the session holds.
+func (s *Session) leave(reason Reason) {
+	s.mu.Lock()
+	subscriptions := s.subscriptions
+	s.subscriptions, s.left = nil, true
+	s.stopPending()
+	s.mu.Unlock()
+	for _, sub := range subscriptions {
+		s.gateway.forget(sub)
+	}
+	s.gateway.sessions.remove(s)
+	s.gateway.noteClosed(s, reason)
+}
+
+// tell sends the client an event.
+func (s *Session) tell(event Event) {
+	frame, err := s.dialect.protocol.Encode(event)
+	if err != nil {
+		s.Close(ReasonOf(err))
+		return
+	}
+	s.push(frame.Data)
+}
+
+// push queues a frame; nil is nothing.
+func (s *Session) push(frame []byte) {
+	if frame == nil {
+		return
+	}
+	s.after(s.out.push(frame, &s.gateway.outboxes))
+}
+
+func (s *Session) pushMessage(frame []byte) {
+	s.after(s.out.pushMessage(frame, &s.gateway.outboxes, time.Time{}))
+}
+
+func (s *Session) after(v verdict) {
+	switch v {
+	case roused:
+		s.gateway.flushers.queue(s)
+	case overflow:
+		s.Close(SlowConsumer)
+	}
+}
+
+// reserve makes a place for the session on a channel. fresh is false if it has
+// one already.
+func (s *Session) reserve(name string, noEcho bool) (sub *subscription, fresh bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at, found := s.place(name)
+	switch most := s.gateway.limits.ChannelsPerSession; {
+	case found:
+		return s.subscriptions[at], false, nil
+	case s.left:
+		return nil, false, failf(Unavailable, "the session has ended")
+	case most > 0 && len(s.subscriptions) >= most:
+		return nil, false, failf(LimitExceeded, "the session is on %d channels, as many as limits.channels_per_session allows", most)
+	}
+	sub = &subscription{session: s, channel: s.gateway.hub.hold(name), noEcho: noEcho}
+	s.subscriptions = slices.Insert(s.subscriptions, at, sub)
+	s.gateway.hub.subscriptions.Add(1)
+	return sub, true, nil
+}
+
+// drop gives up the session's place on a channel; nil: it has none.
+func (s *Session) drop(name string) *subscription {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at, found := s.place(name)
+	if !found {
+		return nil
+	}
+	sub := s.subscriptions[at]
+	s.subscriptions = slices.Delete(s.subscriptions, at, at+1)
+	return sub
+}
+
+func (s *Session) place(name string) (at int, found bool) {
+	return slices.BinarySearchFunc(s.subscriptions, name, func(sub *subscription, name string) int {
+		return strings.Compare(sub.channel.name, name)
+	})
+}
+
+func (s *Session) who() *Principal {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.principal
+}
+
+// forget undoes what subscribe did for a subscription that has been dropped.
+func (g *Gateway) forget(sub *subscription) {
+	sub.channel.leave(sub)
+	g.hub.subscriptions.Add(-1)
+	g.hub.letGo(g.life, sub.channel)
+}
+
+// reason returns why the session ended, or zero if it has not.
+func (o *outbox) reason() Reason {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.ending == nil {
+		return Reason{}
+	}
+	return *o.ending
+}

@@ -1,0 +1,114 @@
+package gateway
+
+import (
+	"time"
+
+	"tidegate/broker"
+)
+
+// entry is a message on its way to a channel's audience, and the frames that it
+// has been encoded to. It is guarded by the channel's mu.
+type entry struct {
+	message  *broker.Message
+	received time.Time // of a sampled message; else zero
+	frames   []encoded
+}
+
+type encoded struct {
+	dialect *dialect
+	frame   []byte
+}
+
+// frame returns the message as d says it, encoding it once for all. A nil frame
+// means that d does not say it.
+func (e *entry) frame(d *dialect) ([]byte, error) {
+	for i := range e.frames {
+		if e.frames[i].dialect == d {
+			return e.frames[i].frame, nil
+		}
+	}
+	frame, err := d.protocol.Encode(Message{e.message})
+	if err != nil {
+		return nil, err
+	}
+	e.frames = append(e.frames, encoded{d, frame.Data})
+	return frame.Data, nil
+}
+
+// tail is the end of a channel's history, kept for a short time so that the many
+// who resume at once cost one read. Its entries are contiguous and end at the
+// channel's position.
+type tail struct {
+	entries  []kept
+	bytes    int
+	complete bool // nothing older is in the history
+}
+
+type kept struct {
+	*entry
+	until time.Time
+}
+
+const (
+	tailBytes   = 1 << 20
+	tailEntries = 1024
+	tailAge     = 30 * time.Second
+)
+
+func (t *tail) append(e *entry, now time.Time) {
+	t.entries = append(t.entries, kept{e, now.Add(tailAge)})
+	t.bytes += len(e.message.Payload)
+	t.trim(now)
+}
+
+// trim forgets what is too old or too much.
+func (t *tail) trim(now time.Time) {
+	n := 0
+	for n < len(t.entries) && (t.bytes > tailBytes || len(t.entries)-n > tailEntries || now.After(t.entries[n].until)) {
+		t.bytes -= len(t.entries[n].message.Payload)
+		t.entries[n] = kept{}
+		n++
+	}
+	if n == 0 {
+		return
+	}
+	t.complete = false
+	t.entries = t.entries[n:]
+	if len(t.entries) == 0 {
+		t.entries = nil
+	}
+}
+
+// prepend puts older messages, which end where the tail begins, before it. It
+// reports whether there was room for them.
+func (t *tail) prepend(older []broker.Message, now time.Time) bool {
+	size := 0
+	for i := range older {
+		size += len(older[i].Payload)
+	}
+	if t.bytes+size > tailBytes || len(t.entries)+len(older) > tailEntries {
+		return false
+	}
+	entries := make([]kept, 0, len(older)+len(t.entries))
+	for i := range older {
+		entries = append(entries, kept{&entry{message: &older[i]}, now.Add(tailAge)})
+	}
+	t.entries = append(entries, t.entries...)
+	t.bytes += size
+	return true
+}
+
+// begin returns the offset of the tail's first message, given the channel's
+// position, where it ends.
+func (t *tail) begin(position broker.Position) uint64 {
+	return position.Offset + 1 - uint64(len(t.entries))
+}
+
+// after returns the entries whose offsets are larger than the given one.
+func (t *tail) after(offset uint64, position broker.Position) []kept {
+	begin := t.begin(position)
+	if offset < begin {
+		return t.entries
+	}
+	return t.entries[min(offset+1-begin, uint64(len(t.entries))):]
+}

@@ -1,0 +1,149 @@
+package gateway
+
+import (
+	"slices"
+	"time"
+)
+
+const (
+	flushBytes = 256 << 10              // what a flusher takes from a session at once
+	stallBytes = 64 << 10               // what a stalled session's writer takes at once
+	stallSlice = 500 * time.Millisecond // how long it waits before it looks around
+)
+
+// flush writes what waits, as far as the kernel takes it at once. A flusher
+// calls it for a queued session; buf is its scratch memory.
+func (s *Session) flush(buf [][]byte) [][]byte {
+	taking := s.out.take(buf[:0], writing, flushBytes, &s.gateway.outboxes)
+	left, err := s.write(taking, 0)
+	switch {
+	case err != nil:
+		s.lose(err)
+	case len(left) > 0:
+		s.gateway.background.Go(func() { s.writeStalled(slices.Clone(left), isPart(left, taking.frames)) })
+		return nil // left is a part of it
+	default:
+		s.finishTurn()
+	}
+	clear(taking.frames)
+	return taking.frames
+}
+
+// writeStalled writes to a peer that does not keep up, until it does or is given
+// up. left is what has not been written; part says that its first frame is not
+// whole.
+func (s *Session) writeStalled(left [][]byte, part partial) {
+	progress := time.Now()
+	for {
+		before := left
+		var err error
+		left, err = s.conn.Write(before, stallSlice)
+		part = part.after(before, left)
+		now := time.Now()
+		if err != nil {
+			s.lose(err)
+			return
+		}
+		if sizeOf(left) < sizeOf(before) {
+			progress = now
+		}
+		if len(left) > 0 {
+			if reason, over := s.out.giveUp(progress, now); over {
+				s.Close(reason)
+				s.conn.Close(reason, part.of(left))
+				return
+			}
+			continue
+		}
+		taking := s.out.take(nil, stalled, stallBytes, &s.gateway.outboxes)
+		if len(taking.frames) == 0 {
+			s.finishTurn()
+			return
+		}
+		s.count(taking)
+		left, part = taking.frames, whole
+	}
+}
+
+// write sends a batch and counts it as delivered.
+func (s *Session) write(b batch, wait time.Duration) ([][]byte, error) {
+	if len(b.frames) == 0 {
+		return nil, nil
+	}
+	left, err := s.conn.Write(b.frames, wait)
+	if err == nil {
+		s.count(b)
+		if len(left) > 0 {
+			s.out.setState(stalled)
+		}
+	}
+	return left, err
+}
+
+func (s *Session) count(b batch) {
+	metrics := s.gateway.metrics
+	metrics.Messages.Bytes.Add(float64(sizeOf(b.frames)))
+	if b.messages > 0 {
+		s.dialect.delivered.Add(float64(b.messages))
+	}
+	if !b.sampled.IsZero() {
+		metrics.Messages.DeliverySeconds.Observe(time.Since(b.sampled).Seconds())
+	}
+}
+
+func (s *Session) finishTurn() {
+	switch what, reason := s.out.release(); what {
+	case again:
+		s.gateway.flushers.queue(s)
+	case finish:
+		s.conn.Close(reason, nil)
+	}
+}
+
+// lose ends a session whose connection broke.
+func (s *Session) lose(err error) {
+	reason := ReasonOf(err)
+	s.Close(reason)
+	s.out.setState(finished)
+	s.conn.Close(reason, nil)
+}
+
+func (o *outbox) setState(state writerState) {
+	o.mu.Lock()
+	o.state = state
+	o.mu.Unlock()
+}
+
+// partial says whether the first of some frames lacks its beginning, which has
+// been written.
+type partial bool
+
+const whole partial = false
+
+func isPart(left, of [][]byte) partial { return whole.after(of, left) }
+
+// after returns whether left, the tail of before that was not written, begins
+// with a part of a frame.
+func (p partial) after(before, left [][]byte) partial {
+	if len(left) == 0 {
+		return whole
+	}
+	at := len(before) - len(left)
+	return partial(len(left[0]) < len(before[at])) || at == 0 && p
+}
+
+// of returns the rest of the frame that has been begun, or nil.
+func (p partial) of(left [][]byte) []byte {
+	if !p {
+		return nil
+	}
+	return left[0]
+}
+
+func sizeOf(frames [][]byte) int {
+	n := 0
+	for _, frame := range frames {
+		n += len(frame)
+	}
+	return n
+}
