@@ -1,0 +1,190 @@
+package brokertest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+)
+
+// RedisServer is a Redis of a test's own. Its methods are for one goroutine and
+// fail the test.
+type RedisServer struct {
+	Addr string // host:port, on loopback
+
+	t       testing.TB
+	args    []string
+	process *exec.Cmd            // nil while stopped
+	exited  chan struct{}        // closed when process has ended
+	mini    *miniredis.Miniredis // in place of a process where there is no redis-server
+}
+
+// StartRedis starts redis-server, with further arguments if given, and stops it
+// when the test ends. Where redis-server is missing it starts miniredis in this
+// process instead and says so, but fails where the environment has CI set.
+func StartRedis(t testing.TB, args ...string) *RedisServer {
+	t.Helper()
+	s := &RedisServer{Addr: freeAddr(t), t: t}
+	if !haveRedis(t) {
+		s.mini = miniredis.NewMiniRedis()
+		t.Cleanup(s.mini.Close)
+		s.Start()
+		return s
+	}
+	_, port, _ := net.SplitHostPort(s.Addr)
+	s.args = append([]string{
+		"--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", t.TempDir(),
+	}, args...)
+	t.Cleanup(s.Stop)
+	s.Start()
+	return s
+}
+
+// RequireRedis skips the test where there is no redis-server, and fails it there
+// if the environment has CI set.
+func RequireRedis(t testing.TB) {
+	t.Helper()
+	if !haveRedis(t) {
+		t.Skip("redis-server is not on PATH")
+	}
+}
+
+func haveRedis(t testing.TB) bool {
+	t.Helper()
+	if _, err := exec.LookPath("redis-server"); err == nil {
+		return true
+	}
+	if os.Getenv("CI") != "" {
+		t.Fatal("redis-server is not on PATH")
+	}
+	t.Log("redis-server is not on PATH: testing with miniredis")
+	return false
+}
+
+// freeAddr returns a loopback address that nobody listens on.
+func freeAddr(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// URL is where a broker finds the server.
+func (s *RedisServer) URL() string { return "redis://" + s.Addr }
+
+// Start starts the server again after Stop, at the same address, and waits until
+// it answers.
+func (s *RedisServer) Start() {
+	s.t.Helper()
+	if s.mini != nil {
+		if err := s.mini.StartAddr(s.Addr); err != nil {
+			s.t.Fatalf("start miniredis: %v", err)
+		}
+		return
+	}
+	process := exec.Command("redis-server", s.args...)
+	var output bytes.Buffer
+	process.Stdout, process.Stderr = &output, &output
+	if err := process.Start(); err != nil {
+		s.t.Fatalf("start redis-server: %v", err)
+	}
+	exited := make(chan struct{})
+	go func() {
+		process.Wait()
+		close(exited)
+	}()
+	s.process, s.exited = process, exited
+	Eventually(s.t, "redis-server to answer", func() bool {
+		select {
+		case <-exited:
+			s.t.Fatalf("redis-server has ended:\n%s", output.String())
+		default:
+		}
+		_, err := s.do("PING")
+		return err == nil
+	})
+}
+
+// Stop kills the server: what it holds is gone, and connections are reset.
+func (s *RedisServer) Stop() {
+	if s.mini != nil {
+		s.mini.Close()
+		return
+	}
+	if s.process == nil {
+		return
+	}
+	s.process.Process.Kill()
+	<-s.exited
+	s.process = nil
+}
+
+// Pause makes the server a black hole: connections stay, and nothing is answered.
+func (s *RedisServer) Pause() { s.signal(syscall.SIGSTOP) }
+
+// Resume ends Pause.
+func (s *RedisServer) Resume() { s.signal(syscall.SIGCONT) }
+
+func (s *RedisServer) signal(signal syscall.Signal) {
+	s.t.Helper()
+	if s.process == nil {
+		s.t.Fatal("only a redis-server that runs can be paused: call RequireRedis first")
+	}
+	if err := s.process.Process.Signal(signal); err != nil {
+		s.t.Fatalf("%v to redis-server: %v", signal, err)
+	}
+}
+
+// Flush removes all keys.
+func (s *RedisServer) Flush() {
+	s.t.Helper()
+	s.CLI("FLUSHALL")
+}
+
+// CLI runs one command and returns the answer as redis-cli prints it to a pipe:
+// one line for each element.
+func (s *RedisServer) CLI(args ...string) string {
+	s.t.Helper()
+	answer, err := s.do(args...)
+	if err != nil {
+		s.t.Fatalf("redis-cli %q: %v", args, err)
+	}
+	return answer
+}
+
+func (s *RedisServer) do(args ...string) (string, error) {
+	client := redis.NewClient(&redis.Options{Addr: s.Addr, Protocol: 2, MaxRetries: -1, DialerRetries: 1})
+	defer client.Close()
+	command := make([]any, len(args))
+	for i, arg := range args {
+		command[i] = arg
+	}
+	answer, err := client.Do(context.Background(), command...).Result()
+	if err != nil && err != redis.Nil {
+		return "", err
+	}
+	return strings.Join(lines(answer), "\n"), nil
+}
+
+func lines(answer any) []string {
+	list, ok := answer.([]any)
+	if !ok {
+		return []string{fmt.Sprint(answer)}
+	}
+	var all []string
+	for _, one := range list {
+		all = append(all, lines(one)...)
+	}
+	return all
+}

@@ -1,0 +1,191 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// connection is one life of a link. Any error ends it: what go-redis would
+// restore by itself it would restore in silence.
+type connection struct {
+	// Fixed at birth.
+	link     *link
+	receiver Receiver
+	pubsub   *redis.PubSub
+
+	heard    atomic.Bool // something, since the last beat
+	restored atomic.Bool // all subscriptions
+
+	// Owned by run.
+	silent int  // beats
+	marked bool // the mark was sent
+}
+
+// A link that is silent for pingAfter beats is pinged, and given up after
+// lostAfter.
+const (
+	beat      = time.Second
+	pingAfter = 3
+	lostAfter = 6
+)
+
+// mark is the ping that is sent behind the last subscribe of a new connection.
+// Redis answers in order: with its pong, all subscriptions stand.
+const mark = "tidegate: all subscribed"
+
+// run connects, subscribes, and receives until something fails.
+func (c *connection) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	client, err := c.dial(ctx)
+	if err != nil {
+		return fmt.Errorf("connect to redis: %w", err)
+	}
+	defer client.Close()
+	c.link.begin(cancel)
+	var reader sync.WaitGroup
+	reader.Go(func() { cancel(c.receive(ctx)) })
+	err = c.send(ctx)
+	cancel(err)
+	c.pubsub.Close()
+	reader.Wait()
+	return context.Cause(ctx)
+}
+
+func (c *connection) dial(ctx context.Context) (*redis.Client, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*answerTimeout)
+	defer cancel()
+	topology := c.link.broker.topology
+	address, err := topology.address(ctx, c.link.prefix)
+	if err != nil {
+		return nil, err
+	}
+	client := topology.once(address)
+	c.pubsub = client.Subscribe(ctx)
+	if err := c.pubsub.Ping(ctx); err != nil {
+		c.pubsub.Close()
+		client.Close()
+		return nil, err
+	}
+	return client, nil
+}
+
+// receive hands over what arrives until the connection ends, and says why it
+// did.
+func (c *connection) receive(ctx context.Context) error {
+	for {
+		reply, err := c.pubsub.Receive(ctx)
+		if err != nil {
+			return fmt.Errorf("receive from redis: %w", err)
+		}
+		c.heard.Store(true)
+		if err := c.take(reply); err != nil {
+			return err
+		}
+	}
+}
+
+func (c *connection) take(reply any) error {
+	switch reply := reply.(type) {
+	case *redis.Message:
+		c.receiver.Receive(DecodeEnvelope(reply.Channel[len(c.link.prefix):], reply.Payload))
+	case *redis.Subscription:
+		switch reply.Kind {
+		case "subscribe", "ssubscribe":
+			c.link.confirmed(reply.Channel)
+		default:
+			return c.link.ended(reply.Channel)
+		}
+	case *redis.Pong:
+		if reply.Payload == mark {
+			c.restore()
+		}
+	}
+	return nil
+}
+
+func (c *connection) restore() {
+	c.restored.Store(true)
+	if missed, reason := c.link.restore(); len(missed) > 0 {
+		c.receiver.Gap(missed, reason)
+	}
+	c.link.broker.board.up(c.link)
+}
+
+// send subscribes, unsubscribes and pings until the connection ends, and says
+// why it did.
+func (c *connection) send(ctx context.Context) error {
+	ticker := time.NewTicker(beat)
+	defer ticker.Stop()
+	for {
+		if err := c.sendBatch(ctx); err != nil {
+			return fmt.Errorf("send to redis: %w", err)
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-c.link.wake:
+		case now := <-ticker.C:
+			c.link.endLingering(now)
+			if err := c.watch(ctx); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (c *connection) sendBatch(ctx context.Context) error {
+	join, part, probe := c.link.nextBatch()
+	for len(part) > 0 {
+		n := min(len(part), subscribeBatch)
+		if err := c.unsubscribe(ctx, part[:n]); err != nil {
+			return err
+		}
+		part = part[n:]
+	}
+	if len(join) > 0 {
+		return c.subscribe(ctx, join)
+	}
+	if !c.marked && c.link.allConfirmed() {
+		c.marked = true
+		return c.pubsub.Ping(ctx, mark)
+	}
+	if probe {
+		c.silent = max(c.silent, lostAfter-2)
+		return c.pubsub.Ping(ctx)
+	}
+	return nil
+}
+
+func (c *connection) subscribe(ctx context.Context, names []string) error {
+	if c.link.broker.clustered {
+		return c.pubsub.SSubscribe(ctx, names...)
+	}
+	return c.pubsub.Subscribe(ctx, names...)
+}
+
+func (c *connection) unsubscribe(ctx context.Context, names []string) error {
+	if c.link.broker.clustered {
+		return c.pubsub.SUnsubscribe(ctx, names...)
+	}
+	return c.pubsub.Unsubscribe(ctx, names...)
+}
+
+func (c *connection) watch(ctx context.Context) error {
+	if c.heard.Swap(false) {
+		c.silent = 0
+		return nil
+	}
+	switch c.silent++; c.silent {
+	case pingAfter:
+		return c.pubsub.Ping(ctx)
+	case lostAfter:
+		return fmt.Errorf("redis link: %w: silent for %v", errNoAnswer, lostAfter*beat)
+	}
+	return nil
+}

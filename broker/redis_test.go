@@ -1,0 +1,35 @@
+package broker_test
+
+import (
+	"log/slog"
+	"testing"
+	"time"
+
+	"tidegate/broker"
+	"tidegate/broker/brokertest"
+)
+
+func newRedis(t testing.TB, c broker.RedisConfig) *broker.Redis {
+	t.Helper()
+	if c.Log == nil {
+		c.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
+	}
+	b, err := broker.NewRedis(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestRedis_Standalone(t *testing.T) {
+	server := brokertest.StartRedis(t)
+	brokertest.Run(t, func(t *testing.T) brokertest.Subject {
+		server.Flush()
+		a := newRedis(t, broker.RedisConfig{URL: server.URL(), Linger: 10 * time.Millisecond})
+		b := newRedis(t, broker.RedisConfig{URL: server.URL(), Linger: 10 * time.Millisecond, Connections: 1})
+		return brokertest.Subject{
+			Nodes:       []brokertest.Node{{Broker: a, History: a}, {Broker: b, History: b}},
+			PublishBare: func(channel, payload string) { server.CLI("PUBLISH", a.RedisName(channel), payload) },
+		}
+	})
+}

@@ -1,0 +1,119 @@
+package broker
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"sync/atomic"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+)
+
+// topology knows which Redis server is the master of a key. All methods may be
+// called concurrently.
+type topology interface {
+	// run watches for changes of masters and calls moved for each, until ctx
+	// ends; then it closes all clients.
+	run(ctx context.Context, moved func(error))
+
+	// client returns the client of the key's master, and address where it
+	// listens.
+	client(ctx context.Context, key string) (*redis.Client, error)
+	address(ctx context.Context, key string) (string, error)
+
+	// stale says that an answer proved wrong.
+	stale(ctx context.Context)
+
+	// once returns a client that connects a single time.
+	once(address string) *redis.Client
+}
+
+func newTopology(t redisTarget, c *tls.Config, poolSize int) topology {
+	if t.tls && c == nil {
+		c = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	if !t.tls {
+		c = nil
+	}
+	dial := redisDialer{target: t, tls: c, poolSize: poolSize}
+	switch t.mode {
+	case redisSentinel:
+		return newSentinel(dial)
+	case redisCluster:
+		return newCluster(dial)
+	default:
+		return newStandalone(dial)
+	}
+}
+
+// standalone is one Redis server.
+type standalone struct {
+	redisDialer
+	only *redis.Client
+}
+
+func newStandalone(d redisDialer) *standalone {
+	return &standalone{redisDialer: d, only: redis.NewClient(d.options(d.target.addresses[0]))}
+}
+
+func (s *standalone) run(ctx context.Context, moved func(error)) {
+	<-ctx.Done()
+	s.only.Close()
+}
+
+func (s *standalone) client(context.Context, string) (*redis.Client, error) { return s.only, nil }
+
+func (s *standalone) address(context.Context, string) (string, error) {
+	return s.target.addresses[0], nil
+}
+
+func (s *standalone) stale(context.Context) {}
+
+// redisDialer makes clients that all treat time the same: nothing is tried twice
+// behind the broker's back, since a publish that is sent again is published
+// again, and every operation keeps to the time that its context has.
+type redisDialer struct {
+	target   redisTarget
+	tls      *tls.Config
+	poolSize int
+}
+
+func (d redisDialer) options(address string) *redis.Options {
+	return &redis.Options{
+		Addr:                     address,
+		Username:                 d.target.user,
+		Password:                 d.target.password,
+		DB:                       d.target.database,
+		TLSConfig:                d.tls,
+		Protocol:                 2,
+		MaxRetries:               -1,
+		DialerRetries:            1,
+		DialTimeout:              answerTimeout,
+		ReadTimeout:              readTimeout,
+		WriteTimeout:             answerTimeout,
+		PoolTimeout:              answerTimeout,
+		PoolSize:                 d.poolSize,
+		ContextTimeoutEnabled:    true,
+		DisableIdentity:          true,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	}
+}
+
+var errOneConnection = errors.New("the connection has ended")
+
+// once returns a client that connects a single time. go-redis reconnects a
+// subscriber by itself and in silence; without a second connection it cannot.
+func (d redisDialer) once(address string) *redis.Client {
+	o := d.options(address)
+	dial := redis.NewDialer(o)
+	var dialled atomic.Bool
+	o.Dialer = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if dialled.Swap(true) {
+			return nil, errOneConnection
+		}
+		return dial(ctx, network, address)
+	}
+	return redis.NewClient(o)
+}

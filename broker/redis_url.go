@@ -1,0 +1,134 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+type redisMode int
+
+const (
+	redisStandalone redisMode = iota
+	redisSentinel
+	redisCluster
+)
+
+// redisTarget is what a Redis URL says.
+type redisTarget struct {
+	mode             redisMode
+	tls              bool
+	addresses        []string // host:port; of the Sentinels, if mode is redisSentinel
+	user             string
+	password         string
+	database         int
+	master           string
+	sentinelUser     string
+	sentinelPassword string
+}
+
+// parseRedisURL reads RedisConfig.URL. Its errors say what to write, and never
+// show the URL, which may hold a password.
+func parseRedisURL(text string) (redisTarget, error) {
+	u, err := url.Parse(text)
+	if err != nil {
+		return redisTarget{}, errors.New("redis URL cannot be parsed: want redis://[user:password@]host[:port][/database], with special characters of the password written as %XX")
+	}
+	t := redisTarget{user: u.User.Username()}
+	t.password, _ = u.User.Password()
+	scheme, ok := t.readScheme(u.Scheme)
+	if !ok {
+		return redisTarget{}, fmt.Errorf("redis URL scheme %q: want redis, redis+sentinel or redis+cluster, or rediss in place of redis for TLS", u.Scheme)
+	}
+	for _, read := range []func(*url.URL) error{t.readAddresses, t.readPath, t.readQuery} {
+		if err := read(u); err != nil {
+			return redisTarget{}, fmt.Errorf("%s URL: %w", scheme, err)
+		}
+	}
+	return t, nil
+}
+
+func (t *redisTarget) readScheme(scheme string) (string, bool) {
+	base, kind, _ := strings.Cut(scheme, "+")
+	t.tls = base == "rediss"
+	switch kind {
+	case "sentinel":
+		t.mode = redisSentinel
+	case "cluster":
+		t.mode = redisCluster
+	}
+	known := kind != "" || scheme == base
+	return scheme, known && (base == "redis" || t.tls) && (kind == "") == (t.mode == redisStandalone)
+}
+
+func (t *redisTarget) readAddresses(u *url.URL) error {
+	port := "6379"
+	if t.mode == redisSentinel {
+		port = "26379"
+	}
+	for _, host := range strings.Split(u.Host, ",") {
+		address, err := withPort(host, port)
+		if err != nil {
+			return err
+		}
+		t.addresses = append(t.addresses, address)
+	}
+	if t.mode == redisStandalone && len(t.addresses) > 1 {
+		return errors.New("one host only; for several write redis+sentinel:// or redis+cluster://")
+	}
+	return nil
+}
+
+func withPort(host, port string) (string, error) {
+	if h, p, err := net.SplitHostPort(host); err == nil {
+		host, port = h, p
+	}
+	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	if n, err := strconv.Atoi(port); host == "" || err != nil || n < 1 || n > 65535 {
+		return "", errors.New("every address is host or host:port, separated by commas")
+	}
+	return net.JoinHostPort(host, port), nil
+}
+
+func (t *redisTarget) readPath(u *url.URL) error {
+	parts := strings.FieldsFunc(u.Path, func(r rune) bool { return r == '/' })
+	if t.mode == redisSentinel {
+		if len(parts) == 0 {
+			return errors.New("the name of the master is missing: write it as the path, as in redis+sentinel://host:26379/mymaster")
+		}
+		t.master, parts = parts[0], parts[1:]
+	}
+	if len(parts) == 0 {
+		return nil
+	}
+	database, err := strconv.Atoi(parts[0])
+	if err != nil || database < 0 || len(parts) > 1 {
+		return fmt.Errorf("path %q: want the number of a database", u.Path)
+	}
+	if t.mode == redisCluster && database != 0 {
+		return errors.New("a Cluster has database 0 only")
+	}
+	t.database = database
+	return nil
+}
+
+func (t *redisTarget) readQuery(u *url.URL) error {
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return errors.New("what follows the question mark cannot be parsed")
+	}
+	for name, values := range query {
+		switch {
+		case name == "sentinel_user" && t.mode == redisSentinel:
+			t.sentinelUser = values[0]
+		case name == "sentinel_password" && t.mode == redisSentinel:
+			t.sentinelPassword = values[0]
+		default:
+			return fmt.Errorf("unknown parameter %q", name)
+		}
+	}
+	return nil
+}

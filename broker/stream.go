@@ -1,0 +1,202 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Since is documented at History.
+func (b *Redis) Since(ctx context.Context, channel string, after Position, limit int) (Page, error) {
+	page, err := b.readPage(ctx, channel, "since", after.Epoch, after.Offset, limit)
+	if err != nil {
+		return Page{}, err
+	}
+	page.lose(after)
+	return page, nil
+}
+
+// Latest is documented at History.
+func (b *Redis) Latest(ctx context.Context, channel string, limit int) (Page, error) {
+	page, err := b.readPage(ctx, channel, "latest", "", 0, limit)
+	slices.Reverse(page.Messages)
+	return page, err
+}
+
+// Clear is documented at History.
+func (b *Redis) Clear(ctx context.Context, channel string) error {
+	i := b.partitionOf(channel)
+	err := b.read(ctx, b.prefixOf(i), func(ctx context.Context, client *redis.Client) error {
+		return client.Del(ctx, b.prefixOf(i)+channel).Err()
+	})
+	if err != nil {
+		return fmt.Errorf("clear history of %q: %w: %w", channel, ErrUnavailable, err)
+	}
+	return nil
+}
+
+// Tops is documented at History.
+func (b *Redis) Tops(ctx context.Context, channels []string) ([]Position, error) {
+	byPartition := make(map[int][]int) // indexes of channels
+	for i, channel := range channels {
+		partition := b.partitionOf(channel)
+		byPartition[partition] = append(byPartition[partition], i)
+	}
+	tops := make([]Position, len(channels))
+	errs := make([]error, len(b.partitions))
+	var wait sync.WaitGroup
+	for partition, indexes := range byPartition {
+		wait.Go(func() { errs[partition] = b.readTops(ctx, partition, channels, indexes, tops) })
+	}
+	wait.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("read history of %d channels: %w: %w", len(channels), ErrUnavailable, err)
+	}
+	return tops, nil
+}
+
+const topsBatch = 500 // channels of one script
+
+// readTops sets the tops of the indexed channels, all of one partition.
+func (b *Redis) readTops(ctx context.Context, partition int, channels []string, indexes []int, tops []Position) error {
+	prefix := b.prefixOf(partition)
+	return b.read(ctx, prefix, func(ctx context.Context, client *redis.Client) error {
+		for batch := range slices.Chunk(indexes, topsBatch) {
+			keys := make([]string, 0, 2*len(batch))
+			for _, i := range batch {
+				keys = append(keys, prefix+channels[i], prefix+channels[i]+metaSuffix)
+			}
+			cursors, err := b.topsScript.Run(ctx, client, keys).StringSlice()
+			if err != nil {
+				return err
+			}
+			if len(cursors) != len(batch) {
+				return errStrangeAnswer
+			}
+			for n, i := range batch {
+				if tops[i], err = ParsePosition(cursors[n]); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+func (b *Redis) readPage(ctx context.Context, channel, mode, epoch string, offset uint64, limit int) (Page, error) {
+	i := b.partitionOf(channel)
+	name := b.prefixOf(i) + channel
+	var page Page
+	err := b.read(ctx, b.prefixOf(i), func(ctx context.Context, client *redis.Client) error {
+		keys := []string{name, name + metaSuffix}
+		reply, err := b.pageScript.Run(ctx, client, keys, mode, epoch, offset, limit).Slice()
+		if err == nil {
+			page, err = decodePage(channel, reply)
+		}
+		return err
+	})
+	if err != nil {
+		return Page{}, fmt.Errorf("read history of %q: %w: %w", channel, ErrUnavailable, err)
+	}
+	return page, nil
+}
+
+// read calls f with the client of a partition, with readTimeout in all.
+func (b *Redis) read(ctx context.Context, prefix string, f func(context.Context, *redis.Client) error) error {
+	if err := b.usable(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	select {
+	case b.reads <- struct{}{}:
+		defer func() { <-b.reads }()
+	case <-ctx.Done():
+		return errNoAnswer
+	case <-b.ended:
+		return errNotRunning
+	}
+	client, err := b.topology.client(ctx, prefix)
+	if err != nil {
+		return err
+	}
+	start := time.Now()
+	err = f(ctx, client)
+	if isLost(err) || wrongMaster(err) {
+		b.topology.stale(ctx)
+	}
+	b.config.Observe.read(time.Since(start))
+	return err
+}
+
+func (o *RedisObserver) read(roundTrip time.Duration) {
+	if o.RoundTrip != nil {
+		o.RoundTrip(roundTrip)
+	}
+	if o.HistoryRead != nil {
+		o.HistoryRead()
+	}
+}
+
+var errStrangeAnswer = errors.New("redis gave an answer that the script does not give")
+
+// decodePage reads the page script's reply: the top's cursor, then the entries.
+func decodePage(channel string, reply []any) (Page, error) {
+	if len(reply) != 2 {
+		return Page{}, errStrangeAnswer
+	}
+	cursor, _ := reply[0].(string)
+	top, err := ParsePosition(cursor)
+	entries, ok := reply[1].([]any)
+	if err != nil || !ok {
+		return Page{}, errStrangeAnswer
+	}
+	page := Page{Top: top, Messages: make([]Message, 0, len(entries))}
+	for _, entry := range entries {
+		m, err := decodeEntry(channel, top.Epoch, entry)
+		if err != nil {
+			return Page{}, err
+		}
+		page.Messages = append(page.Messages, m)
+	}
+	return page, nil
+}
+
+// decodeEntry reads one entry of a stream: its id, and its fields time and
+// message.
+func decodeEntry(channel, epoch string, entry any) (Message, error) {
+	parts, _ := entry.([]any)
+	if len(parts) != 2 {
+		return Message{}, errStrangeAnswer
+	}
+	id, _ := parts[0].(string)
+	fields, _ := parts[1].([]any)
+	offset, err := strconv.ParseUint(strings.TrimPrefix(id, "0-"), 10, 64)
+	if err != nil || len(fields) < 4 {
+		return Message{}, fmt.Errorf("stream entry %q was not written by Tidegate", id)
+	}
+	data, _ := fields[3].(string)
+	m := DecodeEnvelope(channel, data)
+	m.Position = Position{Epoch: epoch, Offset: offset}
+	return m, nil
+}
+
+// lose sets Lost, if messages between after and the first of the page are gone.
+func (p *Page) lose(after Position) {
+	switch {
+	case after.IsZero():
+	case after.Epoch != p.Top.Epoch, after.Offset > p.Top.Offset:
+		p.Lost = true
+	case len(p.Messages) > 0:
+		p.Lost = p.Messages[0].Position.Offset != after.Offset+1
+	default:
+		p.Lost = after.Offset < p.Top.Offset
+	}
+}
