@@ -41,14 +41,14 @@ func hashKeys(keys []APIKey) (apiKeys, error) {
 	hashed := make(apiKeys, 0, len(keys))
 	for _, key := range keys {
 		if err := key.Validate(); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("auth.api_keys: %w", err)
 		}
 		if name, taken := hashed.find(key.Key); taken {
-			return nil, fmt.Errorf("API keys %q and %q are the same: give each its own", name, key.Name)
+			return nil, fmt.Errorf("auth.api_keys: %q and %q have the same key: give each its own", name, key.Name)
 		}
 		for _, other := range hashed {
 			if other.name == key.Name {
-				return nil, fmt.Errorf("API key %q is there twice: give each a name of its own", key.Name)
+				return nil, fmt.Errorf("auth.api_keys: the name %q is there twice: give each its own", key.Name)
 			}
 		}
 		hashed = append(hashed, hashedKey{key.Name, sha256.Sum256([]byte(key.Key))})

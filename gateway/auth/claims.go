@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -51,9 +52,16 @@ func (c *Claims) validate() error {
 	if len(c.Info) > maxInfo {
 		return refuse(malformed, `the token's claim "info" has %d bytes: at most %d are accepted`, len(c.Info), maxInfo)
 	}
+	return c.validateChannels()
+}
+
+func (c *Claims) validateChannels() error {
 	for _, channel := range c.Channels {
 		if gateway.CheckChannelName(channel) != nil {
 			return refuse(malformed, `the token's claim "channels" has a name in it that is no channel: want 1 to 255 bytes of UTF-8 without spaces and control characters`)
+		}
+		if strings.HasPrefix(channel, gateway.PersonalChannel("")) && channel != gateway.PersonalChannel(c.User) {
+			return refuse(malformed, `the token's claim "channels" names the personal channel of another user than "sub"`)
 		}
 	}
 	return nil

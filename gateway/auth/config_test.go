@@ -30,7 +30,7 @@ func TestNew_SaysWhatIsWrong(t *testing.T) {
 		"key's name as a label":  {auth.Config{Keys: []auth.APIKey{{"shop\n", shopKey}}}, "want 1 to 64 letters"},
 		"key's name too long":    {auth.Config{Keys: []auth.APIKey{{strings.Repeat("n", 65), shopKey}}}, "want 1 to 64 letters"},
 		"key too short":          {auth.Config{Keys: []auth.APIKey{{"shop", "hunter2"}}}, "openssl rand -hex 24"},
-		"key twice":              {auth.Config{Keys: []auth.APIKey{{"shop", shopKey}, {"till", shopKey}}}, "are the same"},
+		"key twice":              {auth.Config{Keys: []auth.APIKey{{"shop", shopKey}, {"till", shopKey}}}, "have the same key"},
 		"name twice":             {auth.Config{Keys: []auth.APIKey{{"shop", shopKey}, {"shop", shopKey + "x"}}}, "there twice"},
 		"secret too short":       {auth.Config{JWT: auth.JWT{Secret: "hunter2"}}, "openssl rand -hex 32"},
 		"public key as a secret": {auth.Config{JWT: auth.JWT{Secret: string(public)}}, "public_key_file"},
