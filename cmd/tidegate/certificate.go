@@ -1,0 +1,91 @@
+package main
+
+import (
+	"crypto/tls"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+)
+
+// certificate is that of the TLS listener. It follows its files: what is in
+// them is used from the next handshake on, or a second later.
+type certificate struct {
+	// Fixed at birth.
+	files tlsConfig
+	log   *slog.Logger
+
+	// Guarded by mu.
+	mu      sync.Mutex
+	loaded  *tls.Certificate
+	stamp   fileStamp // of the files as they were loaded
+	checked time.Time
+}
+
+// fileStamp tells whether the files have changed.
+type fileStamp struct {
+	certTime, keyTime time.Time
+	certSize, keySize int64
+}
+
+const certificateCheck = time.Second
+
+func newCertificate(files tlsConfig, log *slog.Logger) (*certificate, error) {
+	c := &certificate{files: files, log: log}
+	return c, c.load()
+}
+
+func (c *certificate) tlsConfig() *tls.Config {
+	return &tls.Config{
+		MinVersion:     tls.VersionTLS12,
+		NextProtos:     []string{"h2", "http/1.1"},
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.current(), nil },
+	}
+}
+
+// current returns the newest certificate that could be loaded.
+func (c *certificate) current() *tls.Certificate {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if time.Since(c.checked) < certificateCheck {
+		return c.loaded
+	}
+	c.checked = time.Now()
+	if stamp, err := c.files.stamp(); err == nil && stamp == c.stamp {
+		return c.loaded
+	}
+	if err := c.load(); err != nil {
+		c.log.Error("the TLS files changed and cannot be used: the old certificate stays", "error", err)
+	} else {
+		c.log.Info("the TLS files changed and were loaded")
+	}
+	return c.loaded
+}
+
+// load stamps the files before it reads them: if they change meanwhile, they
+// are read again.
+func (c *certificate) load() error {
+	stamp, err := c.files.stamp()
+	if err != nil {
+		return err
+	}
+	c.stamp = stamp
+	pair, err := tls.LoadX509KeyPair(c.files.CertFile, c.files.KeyFile)
+	if err != nil {
+		return err
+	}
+	c.loaded = &pair
+	return nil
+}
+
+func (t tlsConfig) stamp() (fileStamp, error) {
+	cert, err := os.Stat(t.CertFile)
+	if err != nil {
+		return fileStamp{}, err
+	}
+	key, err := os.Stat(t.KeyFile)
+	if err != nil {
+		return fileStamp{}, err
+	}
+	return fileStamp{cert.ModTime(), key.ModTime(), cert.Size(), key.Size()}, nil
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// waitForEnd reads until the peer ends the connection.
+func waitForEnd(t *testing.T, c net.Conn) {
+	t.Helper()
+	if err := c.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if _, err := c.Read(make([]byte, 512)); err != nil {
+			if timeout, ok := err.(net.Error); ok && timeout.Timeout() {
+				t.Fatal("the connection was not ended")
+			}
+			return
+		}
+	}
+}
+
+func TestServe_TLSFollowsItsFiles(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	files := tlsConfig{filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")}
+	first := putCertificate(t, files, "first.example")
+	p := startNode(t, nil, "--tls-cert-file", files.CertFile, "--tls-key-file", files.KeyFile)
+	address := p.public("")[len("https://"):]
+	if got := certificateOf(t, address); !bytes.Equal(got, first) {
+		t.Fatal("the first handshake had another certificate than the file")
+	}
+
+	put(t, files.KeyFile, "broken")
+	deadline := time.Now().Add(patience)
+	for !said(p, "the old certificate stays") {
+		if got := certificateOf(t, address); !bytes.Equal(got, first) {
+			t.Fatal("with a broken file the certificate changed")
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the broken file was not told:\n%s", p.said())
+		}
+	}
+
+	second := putCertificate(t, files, "second.example")
+	for deadline := time.Now().Add(patience); !bytes.Equal(certificateOf(t, address), second); {
+		if time.Now().After(deadline) {
+			t.Fatal("the new certificate is not used")
+		}
+	}
+}
+
+func said(p *process, text string) bool {
+	line, _ := p.find(1, text)
+	return line != ""
+}
+
+func certificateOf(t *testing.T, address string) []byte {
+	t.Helper()
+	c, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	return c.ConnectionState().PeerCertificates[0].Raw
+}
+
+// putCertificate replaces the files by a new certificate, which it returns.
+func putCertificate(t *testing.T, files tlsConfig, name string) []byte {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), DNSNames: []string{name},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, files.CertFile, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
+	put(t, files.KeyFile, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})))
+	return der
+}

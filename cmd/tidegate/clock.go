@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"tidegate/broker"
+	"tidegate/gateway"
+)
+
+const clockChannel = "clock"
+
+// clock publishes the time once a second on the channel "clock", while this
+// node is subscribed to it. It is an example for development. It stands in for
+// the gateway's broker, to see the subscriptions.
+type clock struct {
+	broker.Broker
+	wanted atomic.Bool
+}
+
+func (c *clock) Subscribe(ctx context.Context, channel string) error {
+	err := c.Broker.Subscribe(ctx, channel)
+	if err == nil && channel == clockChannel {
+		c.wanted.Store(true)
+	}
+	return err
+}
+
+func (c *clock) Unsubscribe(ctx context.Context, channel string) error {
+	if channel == clockChannel {
+		c.wanted.Store(false)
+	}
+	return c.Broker.Unsubscribe(ctx, channel)
+}
+
+// run ticks until ctx ends.
+func (c *clock) run(ctx context.Context, g *gateway.Gateway) error {
+	for {
+		now := time.Now()
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(now.Truncate(time.Second).Add(time.Second).Sub(now)):
+		}
+		if c.wanted.Load() {
+			tell(ctx, g, time.Now())
+		}
+	}
+}
+
+// tell publishes the time. The key makes nodes that tick together publish it
+// once. A publish that fails needs no word: the next one comes in a second, and
+// the gateway logs that the broker is away.
+func tell(ctx context.Context, g *gateway.Gateway, now time.Time) {
+	text := now.UTC().Format(time.RFC3339)
+	_, _ = g.Publish(ctx, &gateway.Principal{}, gateway.Publish{
+		Channel: clockChannel,
+		Payload: fmt.Appendf(nil, `{"time":%q}`, text),
+		Kind:    broker.JSON,
+		Key:     "clock " + text,
+	})
+}

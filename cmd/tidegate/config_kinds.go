@@ -1,0 +1,242 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"tidegate/gateway"
+)
+
+// kind is a type of value bound to the variable that takes it.
+type kind struct {
+	want   string // what to write: "a duration such as 10s"
+	secret bool   // errors must not quote what was given
+	now    string // the value as it is, for the help text
+
+	// set takes the text of a flag, of the environment or of a YAML scalar.
+	// Its error only tells that the text is no such value.
+	set func(text string) error
+	// tags are the YAML scalars that can be such a value. None: it is read by
+	// node.
+	tags []string
+	// node reads a value that is more than a scalar.
+	node func(r *reader, path string, n *yaml.Node)
+}
+
+var errWrongType = errors.New("wrong type")
+
+var classes = []gateway.Who{gateway.Anyone, gateway.Authenticated, gateway.Token, gateway.Nobody}
+
+func text(p *string) kind {
+	return kind{
+		want: "a text (put it in quotes)", now: *p, tags: []string{"!!str"},
+		set: func(text string) error { *p = text; return nil },
+	}
+}
+
+func address(p *string) kind {
+	k := text(p)
+	k.want = "an address, host:port, such as 127.0.0.1:8080"
+	k.set = func(text string) error {
+		_, port, err := net.SplitHostPort(text)
+		if err != nil {
+			return err
+		}
+		*p = text
+		_, err = strconv.ParseUint(port, 10, 16)
+		return err
+	}
+	return k
+}
+
+func hidden(p *secret) kind {
+	k := text((*string)(p))
+	k.secret, k.now = true, ""
+	return k
+}
+
+func oneOf[T ~string](p *T, allowed ...T) kind {
+	names := make([]string, len(allowed))
+	for i, one := range allowed {
+		names[i] = string(one)
+	}
+	last := len(names) - 1
+	return kind{
+		want: strings.Join(names[:last], ", ") + " or " + names[last],
+		now:  string(*p), tags: []string{"!!str"},
+		set: func(text string) error {
+			if !slices.Contains(allowed, T(text)) {
+				return errWrongType
+			}
+			*p = T(text)
+			return nil
+		},
+	}
+}
+
+func logLevel(p *slog.Level) kind {
+	name := strings.ToLower(p.String())
+	k := oneOf(&name, "debug", "info", "warn", "error")
+	choose := k.set
+	k.set = func(text string) error {
+		if err := choose(text); err != nil {
+			return err
+		}
+		return p.UnmarshalText([]byte(text))
+	}
+	return k
+}
+
+func boolean(p *bool) kind {
+	return kind{
+		want: "true or false", now: strconv.FormatBool(*p), tags: []string{"!!bool"},
+		set: func(text string) error {
+			switch text {
+			case "true", "false":
+				*p = text == "true"
+				return nil
+			}
+			return errWrongType
+		},
+	}
+}
+
+func integer(p *int) kind {
+	return kind{
+		want: "an integer", now: strconv.Itoa(*p), tags: []string{"!!int"},
+		set: func(text string) error {
+			n, err := strconv.Atoi(text)
+			if err != nil {
+				return errWrongType
+			}
+			*p = n
+			return nil
+		},
+	}
+}
+
+// size is an integer of bytes, with or without the unit KiB or MiB.
+func size(p *int) kind {
+	return kind{
+		want: "a number of bytes such as 65536 or 64KiB", now: strconv.Itoa(*p), tags: []string{"!!int", "!!str"},
+		set: func(text string) error {
+			digits, unit := text, 1
+			for suffix, bytes := range map[string]int{"KiB": 1 << 10, "MiB": 1 << 20} {
+				if number, ok := strings.CutSuffix(text, suffix); ok {
+					digits, unit = strings.TrimSpace(number), bytes
+				}
+			}
+			n, err := strconv.Atoi(digits)
+			if err != nil || n > math.MaxInt/unit || n < math.MinInt/unit {
+				return errWrongType
+			}
+			*p = n * unit
+			return nil
+		},
+	}
+}
+
+func duration(p *time.Duration) kind {
+	return kind{
+		want: "a duration with its unit, such as 500ms, 10s or 5m", now: p.String(), tags: []string{"!!str", "!!int"},
+		set: func(text string) error {
+			d, err := time.ParseDuration(text) // takes a bare 0
+			if err != nil {
+				return errWrongType
+			}
+			*p = d
+			return nil
+		},
+	}
+}
+
+// texts is a YAML list of texts, or texts between commas on a line.
+func texts(p *[]string) kind { return scalars(p, "a list of texts", text) }
+
+// prefixes are networks. A single address is a network of one.
+func prefixes(p *[]netip.Prefix) kind {
+	return scalars(p, "a list of addresses or networks such as 10.0.0.0/8", prefix)
+}
+
+func scalars[T any](p *[]T, want string, item func(*T) kind) kind {
+	return kind{
+		want: want,
+		set: func(text string) error {
+			*p = nil
+			for _, word := range splitList(text) {
+				var one T
+				if err := item(&one).set(word); err != nil {
+					return err
+				}
+				*p = append(*p, one)
+			}
+			return nil
+		},
+		node: func(r *reader, path string, n *yaml.Node) {
+			*p = nil
+			for i, element := range r.elements(path, n, want) {
+				var one T
+				r.value(fmt.Sprintf("%s[%d]", path, i), item(&one), element)
+				*p = append(*p, one)
+			}
+		},
+	}
+}
+
+func splitList(text string) []string {
+	var all []string
+	for one := range strings.SplitSeq(text, ",") {
+		if one = strings.TrimSpace(one); one != "" {
+			all = append(all, one)
+		}
+	}
+	return all
+}
+
+func prefix(p *netip.Prefix) kind {
+	return kind{
+		want: "an address or a network such as 10.0.0.0/8", tags: []string{"!!str"},
+		set: func(text string) (err error) {
+			*p, err = parsePrefix(text)
+			return err
+		},
+	}
+}
+
+func parsePrefix(text string) (netip.Prefix, error) {
+	if strings.Contains(text, "/") {
+		prefix, err := netip.ParsePrefix(text)
+		return prefix.Masked(), err
+	}
+	addr, err := netip.ParseAddr(text)
+	if err != nil {
+		return netip.Prefix{}, err
+	}
+	return addr.Prefix(addr.BitLen())
+}
+
+// list is a YAML list of mappings, each with the settings that settings binds
+// to an element.
+func list[T any](p *[]T, settings func(*T) []setting) kind {
+	return kind{
+		want: "a list, in YAML or JSON",
+		node: func(r *reader, path string, n *yaml.Node) {
+			*p = nil
+			for i, item := range r.elements(path, n, "a list") {
+				var one T
+				r.mapping(fmt.Sprintf("%s[%d]", path, i), item, settings(&one))
+				*p = append(*p, one)
+			}
+		},
+	}
+}

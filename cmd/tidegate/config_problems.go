@@ -1,0 +1,58 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// place is where a setting was given: a line of a file, a variable or a flag.
+type place struct {
+	source string // "tidegate.yaml", "TIDEGATE_LISTEN", "--listen"
+	line   int    // from 1; 0 where there are no lines
+}
+
+func (p place) String() string {
+	if p.line == 0 {
+		return p.source
+	}
+	return fmt.Sprintf("%s:%d", p.source, p.line)
+}
+
+// problem is one thing that is wrong with the configuration, or odd.
+type problem struct {
+	path  string // of the setting, or empty
+	place place
+	text  string
+}
+
+func (p problem) String() string {
+	if p.place.source == "" {
+		return p.text
+	}
+	return p.place.String() + ": " + p.text
+}
+
+// problems are an error of one line each, in the order of the file.
+type problems []problem
+
+func (all problems) Error() string {
+	sorted := slices.Clone(all)
+	slices.SortStableFunc(sorted, func(a, b problem) int {
+		return cmp.Or(cmp.Compare(a.place.source, b.place.source), cmp.Compare(a.place.line, b.place.line))
+	})
+	lines := make([]string, len(sorted))
+	for i, one := range sorted {
+		lines[i] = one.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// err returns all as an error, or nil if there are none.
+func (all problems) err() error {
+	if len(all) == 0 {
+		return nil
+	}
+	return all
+}

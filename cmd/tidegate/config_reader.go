@@ -1,0 +1,242 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/agnivade/levenshtein"
+	"go.yaml.in/yaml/v3"
+)
+
+// reader fills settings from one source, and notes where each was given and
+// what is wrong. It goes on after a problem, so that all are found at once.
+type reader struct {
+	source   string
+	oneLine  bool             // a variable or a flag: it has no line numbers
+	places   map[string]place // by the setting's path: "channels[2].history.ttl"
+	problems problems
+}
+
+// file reads a YAML document into the settings of table.
+func (r *reader) file(document []byte, table []setting) {
+	decoder := yaml.NewDecoder(bytes.NewReader(document))
+	var root, second yaml.Node
+	switch err := decoder.Decode(&root); {
+	case errors.Is(err, io.EOF):
+		return
+	case err != nil:
+		r.syntax(err)
+		return
+	}
+	r.mapping("", root.Content[0], table)
+	if err := decoder.Decode(&second); !errors.Is(err, io.EOF) {
+		r.problem("", &second, "a second YAML document begins here: put everything into one")
+	}
+}
+
+// line reads what a variable or a flag gives to one setting.
+func (r *reader) line(given string, s setting) {
+	r.oneLine = true
+	if s.kind.set != nil {
+		r.note(s.name, 0)
+		if s.kind.set(given) != nil {
+			r.wrongType(s.name, s.kind, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: given})
+		}
+		return
+	}
+	var root yaml.Node
+	if err := yaml.Unmarshal([]byte(given), &root); err != nil {
+		r.syntax(err)
+		return
+	}
+	if len(root.Content) > 0 {
+		r.value(s.name, s.kind, root.Content[0])
+	}
+}
+
+// mapping reads a mapping whose keys are the names of table, with dots or
+// nested. Paths begin with base.
+func (r *reader) mapping(base string, n *yaml.Node, table []setting) {
+	r.group(base, "", n, table, map[string]int{})
+}
+
+func (r *reader) group(base, group string, n *yaml.Node, table []setting, seen map[string]int) {
+	n = resolve(n)
+	r.note(join(base, group), n.Line)
+	if isNull(n) {
+		return
+	}
+	if n.Kind != yaml.MappingNode {
+		r.problem(join(base, group), n, "%sgiven %s, want a mapping", prefixed(join(base, group)), describe(n, true))
+		return
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := resolve(n.Content[i]), n.Content[i+1]
+		if key.Kind != yaml.ScalarNode {
+			r.problem(join(base, group), key, "%sa key is %s, want a name", prefixed(join(base, group)), describe(key, true))
+			continue
+		}
+		name := join(group, key.Value)
+		if first, twice := seen[name]; twice {
+			r.problem(join(base, name), key, "%s is given a second time, first on line %d", join(base, name), first)
+			continue
+		}
+		seen[name] = key.Line
+		r.entry(base, name, key, value, table, seen)
+	}
+}
+
+func (r *reader) entry(base, name string, key, value *yaml.Node, table []setting, seen map[string]int) {
+	if i := slices.IndexFunc(table, func(s setting) bool { return s.name == name }); i >= 0 {
+		r.value(join(base, name), table[i].kind, value)
+		return
+	}
+	if slices.ContainsFunc(table, func(s setting) bool { return strings.HasPrefix(s.name, name+".") }) {
+		r.group(base, name, value, table, seen)
+		return
+	}
+	r.problem(join(base, name), key, "unknown key %s: the nearest known one is %s",
+		join(base, name), join(base, nearest(name, table)))
+}
+
+// value reads one setting's value.
+func (r *reader) value(path string, k kind, n *yaml.Node) {
+	n = resolve(n)
+	if isNull(n) {
+		return
+	}
+	r.note(path, n.Line)
+	if k.node != nil {
+		k.node(r, path, n)
+		return
+	}
+	if n.Kind != yaml.ScalarNode || !slices.Contains(k.tags, n.ShortTag()) || k.set(n.Value) != nil {
+		r.wrongType(path, k, n)
+	}
+}
+
+// elements returns those of a list.
+func (r *reader) elements(path string, n *yaml.Node, want string) []*yaml.Node {
+	if n.Kind != yaml.SequenceNode {
+		r.problem(path, n, "%s: given %s, want %s", path, describe(n, true), want)
+		return nil
+	}
+	return n.Content
+}
+
+func (r *reader) wrongType(path string, k kind, n *yaml.Node) {
+	r.problem(path, n, "%s: given %s, want %s", path, describe(n, k.secret), k.want)
+}
+
+func (r *reader) problem(path string, n *yaml.Node, format string, args ...any) {
+	r.problems = append(r.problems, problem{path, r.at(n.Line), fmt.Sprintf(format, args...)})
+}
+
+func (r *reader) note(path string, line int) { r.places[path] = r.at(line) }
+
+func (r *reader) at(line int) place {
+	if r.oneLine {
+		line = 0
+	}
+	return place{r.source, line}
+}
+
+// syntax notes an error of the YAML parser. The name of an unknown anchor is
+// left out: it may be a secret that begins with a * and lacks its quotes.
+func (r *reader) syntax(err error) {
+	line, text := 0, err.Error()
+	if parts := yamlError.FindStringSubmatch(text); parts != nil {
+		line, _ = strconv.Atoi(parts[1])
+		text = parts[2]
+	}
+	if strings.Contains(text, "anchor") {
+		text = "a value that begins with * must be put in quotes"
+	}
+	r.problems = append(r.problems, problem{"", r.at(line), "this is not YAML: " + text})
+}
+
+var yamlError = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
+
+// nearest returns the name of table, or a group of names, that is most like
+// name.
+func nearest(name string, table []setting) string {
+	best, least := "", -1
+	for _, s := range table {
+		for known := s.name; known != ""; known = parent(known) {
+			if d := distance(name, known); least < 0 || d < least {
+				best, least = known, d
+			}
+		}
+	}
+	return best
+}
+
+// distance is that of the names, or of their last parts if somebody put a key
+// into the wrong group.
+func distance(a, b string) int {
+	whole := levenshtein.ComputeDistance(a, b)
+	return min(whole, 1+levenshtein.ComputeDistance(last(a), last(b)))
+}
+
+func last(name string) string { return name[strings.LastIndexByte(name, '.')+1:] }
+
+func parent(name string) string {
+	if dot := strings.LastIndexByte(name, '.'); dot >= 0 {
+		return name[:dot]
+	}
+	return ""
+}
+
+func join(base, name string) string {
+	if base == "" || name == "" {
+		return base + name
+	}
+	return base + "." + name
+}
+
+func prefixed(path string) string {
+	if path == "" {
+		return ""
+	}
+	return path + ": "
+}
+
+func resolve(n *yaml.Node) *yaml.Node {
+	for n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	return n
+}
+
+func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
+
+// describe says what n is. What it holds is told of scalars alone, and not if
+// it is secret.
+func describe(n *yaml.Node, secret bool) string {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return "a mapping"
+	case yaml.SequenceNode:
+		return "a list"
+	}
+	name := map[string]string{
+		"!!str": "text", "!!int": "integer", "!!float": "number", "!!bool": "boolean", "!!timestamp": "date",
+	}[n.ShortTag()]
+	switch {
+	case name == "":
+		return "something else"
+	case secret && name == "integer":
+		return "an integer"
+	case secret:
+		return "a " + name
+	case name == "text":
+		return fmt.Sprintf("the text %.60q", n.Value)
+	}
+	return fmt.Sprintf("the %s %.60s", name, n.Value)
+}

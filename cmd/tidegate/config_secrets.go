@@ -1,0 +1,110 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"strings"
+)
+
+// readSecrets replaces every *_file by what is in the file.
+func (c *reading) readSecrets() {
+	c.readSecret("redis.url", &c.config.Redis.URL, c.config.Redis.URLFile)
+	c.readSecret("auth.jwt.secret", &c.config.Auth.JWT.Secret, c.config.Auth.JWT.SecretFile)
+	c.readSecret("webhooks.secret", &c.config.Webhooks.Secret, c.config.Webhooks.SecretFile)
+	c.readPublicKeys()
+	c.readAPIKeys()
+}
+
+func (c *reading) readSecret(path string, s *secret, file string) {
+	if file == "" {
+		return
+	}
+	if *s != "" {
+		c.problem(path, "%s_file is given as well: give one of them", path)
+		return
+	}
+	content, err := readSecretFile(file)
+	if err != nil {
+		c.problem(path+"_file", "%v", err)
+		return
+	}
+	*s = content
+}
+
+// readSecretFile returns a file's content without the line end that editors and
+// shells leave behind it.
+func readSecretFile(file string) (secret, error) {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	text := strings.TrimRight(string(content), "\r\n")
+	if text == "" {
+		return "", errors.New(file + " is empty")
+	}
+	return secret(text), nil
+}
+
+func (c *reading) readAPIKeys() {
+	keys := c.config.Auth.APIKeys
+	for i := range keys {
+		path := element("auth.api_keys", i)
+		c.readSecret(path+".key", &keys[i].Key, keys[i].KeyFile)
+		switch {
+		case keys[i].Name == "":
+			c.problem(path, "name is missing: it says in logs and metrics whose key this is")
+		case keys[i].Key == "" && keys[i].KeyFile == "":
+			c.problem(path, "give a key or a key_file")
+		case keys[i].Key != "":
+			if err := keys[i].auth().Validate(); err != nil {
+				c.problem(path, "%v", err)
+			}
+		}
+	}
+	c.readAPIKeysFile()
+}
+
+func (c *reading) readPublicKeys() {
+	jwt := &c.config.Auth.JWT
+	if jwt.PublicKeyFile == "" {
+		return
+	}
+	var err error
+	if jwt.PublicKeys, err = os.ReadFile(jwt.PublicKeyFile); err != nil {
+		c.problem("auth.jwt.public_key_file", "%v", err)
+	}
+}
+
+// readAPIKeysFile takes "name: key" from each line that is not empty and no
+// # comment.
+func (c *reading) readAPIKeysFile() {
+	const path = "auth.api_keys_file"
+	file := c.config.Auth.APIKeysFile
+	if file == "" {
+		return
+	}
+	content, err := os.ReadFile(file)
+	if err != nil {
+		c.problem(path, "%v", err)
+		return
+	}
+	number := 0
+	for line := range strings.Lines(string(content)) {
+		number++
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		name, key, ok := strings.Cut(line, ":")
+		if !ok {
+			c.problems = append(c.problems, problem{path, place{file, number}, "want a line such as \"shop: the-key\""})
+			continue
+		}
+		k := apiKey{Name: strings.TrimSpace(name), Key: secret(strings.TrimSpace(key))}
+		if err := k.auth().Validate(); err != nil {
+			c.problems = append(c.problems, problem{path, place{file, number}, err.Error()})
+			continue
+		}
+		c.config.Auth.APIKeys = append(c.config.Auth.APIKeys, k)
+	}
+}

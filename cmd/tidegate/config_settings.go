@@ -1,0 +1,98 @@
+package main
+
+import (
+	"slices"
+	"strings"
+
+	"tidegate/gateway"
+)
+
+// setting is one name that can be set, and where its value goes.
+type setting struct {
+	name  string // "redis.url"
+	usage string
+	kind  kind
+}
+
+// env returns the setting's name in the environment: TIDEGATE_REDIS_URL.
+func (s setting) env() string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(s.name, ".", "_"))
+}
+
+const envPrefix = "TIDEGATE_"
+
+// flag returns the setting's name as a flag, without the dashes: redis-url.
+func (s setting) flag() string {
+	return strings.NewReplacer(".", "-", "_", "-").Replace(s.name)
+}
+
+// settings returns the table of all names, each bound to its place in c.
+func (c *config) settings() []setting {
+	return []setting{
+		{"listen", "`address` for clients", address(&c.Listen)},
+		{"internal_listen", "`address` for metrics, profiles and operators", address(&c.InternalListen)},
+		{"log.level", "debug, info, warn or error", logLevel(&c.Log.Level)},
+		{"log.format", "text or json", oneOf(&c.Log.Format, "text", "json")},
+		{"tls.cert_file", "certificate chain of the public listener, PEM", text(&c.TLS.CertFile)},
+		{"tls.key_file", "its private key, PEM", text(&c.TLS.KeyFile)},
+		{"redis.url", "redis://, rediss://, redis+sentinel:// or redis+cluster://; empty: in memory", hidden(&c.Redis.URL)},
+		{"redis.url_file", "`file` that holds redis.url", text(&c.Redis.URLFile)},
+		{"redis.prefix", "begins every name in Redis", text(&c.Redis.Prefix)},
+		{"origins", "origins of pages that may connect, beside the same origin", texts(&c.Origins)},
+		{"trusted_proxies", "`addresses` or networks whose X-Forwarded-For is believed", prefixes(&c.TrustedProxies)},
+		{"auth.anonymous", "clients without a token may connect", boolean(&c.Auth.Anonymous)},
+		{"auth.api_keys", "backends: `list` of {name, key} or {name, key_file}", list(&c.Auth.APIKeys, (*apiKey).settings)},
+		{"auth.api_keys_file", "`file` of backends' keys, a line \"name: key\" for each", text(&c.Auth.APIKeysFile)},
+		{"auth.jwt.secret", "HMAC secret of clients' tokens", hidden(&c.Auth.JWT.Secret)},
+		{"auth.jwt.secret_file", "`file` that holds auth.jwt.secret", text(&c.Auth.JWT.SecretFile)},
+		{"auth.jwt.public_key_file", "RSA, ECDSA or Ed25519 public key of clients' tokens, PEM", text(&c.Auth.JWT.PublicKeyFile)},
+		{"auth.jwt.jwks_url", "`URL` of the key set of clients' tokens", text(&c.Auth.JWT.JWKSURL)},
+		{"auth.jwt.issuer", "iss that tokens must have", text(&c.Auth.JWT.Issuer)},
+		{"auth.jwt.audience", "aud that tokens must have", text(&c.Auth.JWT.Audience)},
+		{"auth.jwt.leeway", "clock difference allowed in exp and nbf", duration(&c.Auth.JWT.Leeway)},
+		{"channels", "`list` of channel rules, the first match decides", list((*[]gateway.Rule)(&c.Rules), ruleSettings)},
+		{"limits.message_bytes", "largest message", size(&c.Limits.MessageBytes)},
+		{"limits.outbox_bytes", "what may wait for a slow session", size(&c.Limits.OutboxBytes)},
+		{"limits.channels_per_session", "channels of a session", integer(&c.Limits.ChannelsPerSession)},
+		{"limits.commands_per_second", "commands of a session", integer(&c.Limits.CommandsPerSecond)},
+		{"limits.sessions", "sessions of this node", integer(&c.Limits.Sessions)},
+		{"limits.sessions_per_user", "sessions of a user on this node", integer(&c.Limits.SessionsPerUser)},
+		{"limits.connects_per_second", "new sessions of this node", integer(&c.Limits.ConnectsPerSecond)},
+		{"presence.lease", "how soon a crashed node's members are gone", duration(&c.Presence.Lease)},
+		{"presence.linger", "how long a user may be away without leaving", duration(&c.Presence.Linger)},
+		{"drain.window", "time over which a node that stops sends its clients away", duration(&c.DrainWindow)},
+		{"webhooks.url", "`URL` that is asked and told what happens", text(&c.Webhooks.URL)},
+		{"webhooks.secret", "signs what webhooks are sent", hidden(&c.Webhooks.Secret)},
+		{"webhooks.secret_file", "`file` that holds webhooks.secret", text(&c.Webhooks.SecretFile)},
+		{"webhooks.events", "events that the webhook wants", texts(&c.Webhooks.Events)},
+	}
+}
+
+// settingCalled returns the setting of a name that the table has.
+func settingCalled(name string) setting {
+	all := new(config).settings()
+	return all[slices.IndexFunc(all, func(s setting) bool { return s.name == name })]
+}
+
+func (k *apiKey) settings() []setting {
+	return []setting{
+		{"name", "", text(&k.Name)},
+		{"key", "", hidden(&k.Key)},
+		{"key_file", "", text(&k.KeyFile)},
+	}
+}
+
+func ruleSettings(r *gateway.Rule) []setting {
+	return []setting{
+		{"match", "", text(&r.Match)},
+		{"subscribe", "", oneOf(&r.Subscribe, classes...)},
+		{"publish", "", oneOf(&r.Publish, classes...)},
+		{"presence", "", boolean(&r.Presence)},
+		{"join_leave", "", boolean(&r.JoinLeave)},
+		{"history.size", "", integer(&r.HistorySize)},
+		{"history.ttl", "", duration(&r.HistoryTTL)},
+		{"conflate", "", boolean(&r.Conflate)},
+		{"bare", "", boolean(&r.Bare)},
+		{"delay", "", duration(&r.Delay)},
+	}
+}

@@ -1,0 +1,361 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"tidegate/gateway"
+)
+
+// write puts text into a new file and returns its path.
+func write(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// read returns the configuration of a file, an environment and flags.
+func read(t *testing.T, file string, environ []string, flags ...string) *reading {
+	t.Helper()
+	set := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	s := newSource(set, environ)
+	if file != "" {
+		flags = append(flags, "--config", write(t, "tidegate.yaml", file))
+	}
+	if err := set.Parse(flags); err != nil {
+		t.Fatal(err)
+	}
+	c, err := s.read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func readWell(t *testing.T, file string, environ []string, flags ...string) config {
+	t.Helper()
+	c := read(t, file, environ, flags...)
+	if err := c.problems.err(); err != nil {
+		t.Fatal(err)
+	}
+	return c.config
+}
+
+func TestConfig_TheLaterSourceWins(t *testing.T) {
+	const (
+		file = "redis: {prefix: 'file:'}"
+		env  = "TIDEGATE_REDIS_PREFIX=env:"
+		flag = "--redis-prefix=flag:"
+	)
+	for _, c := range []struct {
+		name, file string
+		environ    []string
+		flags      []string
+		want       string
+	}{
+		{"nothing", "", nil, nil, "tidegate:"},
+		{"file", file, nil, nil, "file:"},
+		{"file with a dot in the name", "redis.prefix: 'file:'", nil, nil, "file:"},
+		{"environment", "", []string{env}, nil, "env:"},
+		{"flag", "", nil, []string{flag}, "flag:"},
+		{"file and environment", file, []string{env}, nil, "env:"},
+		{"file and flag", file, nil, []string{flag}, "flag:"},
+		{"environment and flag", "", []string{env}, []string{flag}, "flag:"},
+		{"all", file, []string{env}, []string{flag}, "flag:"},
+		{"an empty variable counts as none", file, []string{"TIDEGATE_REDIS_PREFIX="}, nil, "file:"},
+		{"null counts as none", "redis: {prefix: }", nil, nil, "tidegate:"},
+		{"an empty group", "redis:\n", nil, nil, "tidegate:"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := readWell(t, c.file, c.environ, c.flags...).Redis.Prefix; got != c.want {
+				t.Errorf("redis.prefix is %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+func TestConfig_TheFileIsNamedByTheEnvironmentToo(t *testing.T) {
+	path := write(t, "a.yaml", "redis: {prefix: 'a:'}")
+	if got := readWell(t, "", []string{"TIDEGATE_CONFIG=" + path}).Redis.Prefix; got != "a:" {
+		t.Errorf("redis.prefix is %q, want that of the file", got)
+	}
+	if got := readWell(t, "redis: {prefix: 'b:'}", []string{"TIDEGATE_CONFIG=" + path}).Redis.Prefix; got != "b:" {
+		t.Errorf("redis.prefix is %q, want that of the file of --config", got)
+	}
+}
+
+func TestConfig_EveryNameIsUniqueInEverySpelling(t *testing.T) {
+	seen := map[string]string{}
+	for _, s := range new(config).settings() {
+		for _, name := range []string{s.name, s.env(), "--" + s.flag()} {
+			if other, taken := seen[name]; taken {
+				t.Errorf("%s stands for %s and for %s", name, other, s.name)
+			}
+			seen[name] = s.name
+		}
+	}
+}
+
+func TestConfig_ReadsEveryKind(t *testing.T) {
+	got := readWell(t, `
+listen: ":80"
+log: {level: warn, format: json}
+origins: [https://a.example, https://b.example]
+trusted_proxies: [10.0.0.0/8, 192.168.1.7, "::1"]
+auth:
+  anonymous: false
+  api_keys:
+    - {name: shop, key: 0123456789abcdef}
+    - {name: desk, key_file: desk.key}
+  jwt: {issuer: me, leeway: 30s}
+channels:
+  - match: "chat:*"
+    subscribe: authenticated
+    publish: token
+    presence: true
+    join_leave: true
+    history: {size: 100, ttl: 10m}
+    delay: 5ms
+  - {match: "ticker:*", subscribe: anyone, publish: nobody, conflate: true}
+  - {match: "plain:*", subscribe: anyone, bare: true}
+limits: {message_bytes: 64KiB, outbox_bytes: 2 MiB, sessions: 10}
+drain: {window: 0}
+`, nil)
+	if got.Listen != ":80" || got.Log.Level != slog.LevelWarn || got.Log.Format != "json" {
+		t.Errorf("listen %q, log %v", got.Listen, got.Log)
+	}
+	if want := []string{"https://a.example", "https://b.example"}; !slices.Equal(got.Origins, want) {
+		t.Errorf("origins %q, want %q", got.Origins, want)
+	}
+	if want := "[10.0.0.0/8 192.168.1.7/32 ::1/128]"; fmt.Sprint(got.TrustedProxies) != want {
+		t.Errorf("trusted_proxies %v, want %v", got.TrustedProxies, want)
+	}
+	if got.Auth.Anonymous || got.Auth.JWT.Issuer != "me" || got.Auth.JWT.Leeway != 30*time.Second {
+		t.Errorf("auth %+v", got.Auth)
+	}
+	keys := []apiKey{{Name: "shop", Key: "0123456789abcdef"}, {Name: "desk", KeyFile: "desk.key"}}
+	if !slices.Equal(got.Auth.APIKeys, keys) {
+		t.Errorf("auth.api_keys %+v, want %+v", got.Auth.APIKeys, keys)
+	}
+	rules := gateway.Rules{
+		{
+			Match: "chat:*", Subscribe: gateway.Authenticated, Publish: gateway.Token,
+			Presence: true, JoinLeave: true, HistorySize: 100, HistoryTTL: 10 * time.Minute, Delay: 5 * time.Millisecond,
+		},
+		{Match: "ticker:*", Subscribe: gateway.Anyone, Publish: gateway.Nobody, Conflate: true},
+		{Match: "plain:*", Subscribe: gateway.Anyone, Bare: true},
+	}
+	if !slices.Equal(got.Rules, rules) {
+		t.Errorf("channels %+v\nwant %+v", got.Rules, rules)
+	}
+	if got.Limits.MessageBytes != 64<<10 || got.Limits.OutboxBytes != 2<<20 || got.Limits.Sessions != 10 {
+		t.Errorf("limits %+v", got.Limits)
+	}
+	if got.DrainWindow != 0 {
+		t.Errorf("drain.window %v, want 0", got.DrainWindow)
+	}
+}
+
+func TestConfig_ListsGoOnOneLineInTheEnvironmentAndInFlags(t *testing.T) {
+	got := readWell(t, "origins: [https://file.example]",
+		[]string{
+			"TIDEGATE_ORIGINS=https://a.example, https://b.example",
+			"TIDEGATE_AUTH_API_KEYS=[{name: shop, key: 0123456789abcdef}]",
+		},
+		`--channels=[{"match": "*", "history": {"size": 7}}]`)
+	if want := []string{"https://a.example", "https://b.example"}; !slices.Equal(got.Origins, want) {
+		t.Errorf("origins %q, want %q", got.Origins, want)
+	}
+	if want := []apiKey{{Name: "shop", Key: "0123456789abcdef"}}; !slices.Equal(got.Auth.APIKeys, want) {
+		t.Errorf("auth.api_keys %+v, want %+v", got.Auth.APIKeys, want)
+	}
+	if want := (gateway.Rules{{Match: "*", HistorySize: 7}}); !slices.Equal(got.Rules, want) {
+		t.Errorf("channels %+v, want %+v", got.Rules, want)
+	}
+}
+
+// Every setting is given a mapping where it is none, in the file.
+func TestConfig_AWrongTypeNamesKeyLineAndWhatIsWanted(t *testing.T) {
+	for _, s := range new(config).settings() {
+		t.Run(s.name, func(t *testing.T) {
+			c := read(t, "# one line before\n"+s.name+": {hunter2: hunter2}\n", nil)
+			got := c.problems.Error()
+			want := fmt.Sprintf("tidegate.yaml:2: %s: given a mapping, want ", s.name)
+			if !strings.Contains(got, want) {
+				t.Errorf("error %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+func TestConfig_AWrongValueNamesWhatWasGiven(t *testing.T) {
+	for _, c := range []struct{ yaml, want string }{
+		{"listen: 8080", "1: listen: given the integer 8080, want an address, host:port, such as 127.0.0.1:8080"},
+		{"listen: '127.0.0.1:http'", `given the text "127.0.0.1:http", want an address`},
+		{"listen: '127.0.0.1:65536'", `given the text "127.0.0.1:65536", want an address`},
+		{"log: {level: loud}", `1: log.level: given the text "loud", want debug, info, warn or error`},
+		{"log: {format: xml}", `log.format: given the text "xml", want text or json`},
+		{"redis: {prefix: 7}", "redis.prefix: given the integer 7, want a text (put it in quotes)"},
+		{"redis: {prefix: 1.5}", "redis.prefix: given the number 1.5, want a text"},
+		{"redis: {prefix: true}", "redis.prefix: given the boolean true, want a text"},
+		{"redis: {prefix: 2020-01-02}", "redis.prefix: given the date 2020-01-02, want a text"},
+		{"redis: none", "1: redis: given a text, want a mapping"},
+		{"origins: https://a.example", "origins: given a text, want a list of texts"},
+		{"origins: [7]", "origins[0]: given the integer 7, want a text"},
+		{"trusted_proxies: [localhost]", `trusted_proxies[0]: given the text "localhost", want an address or a network`},
+		{"auth: {anonymous: yes}", `auth.anonymous: given the text "yes", want true or false`},
+		{"auth: {jwt: {leeway: 5}}", "auth.jwt.leeway: given the integer 5, want a duration with its unit, such as"},
+		{"limits: {sessions: many}", `limits.sessions: given the text "many", want an integer`},
+		{"limits: {sessions: '5'}", `limits.sessions: given the text "5", want an integer`},
+		{"limits: {sessions: 1.5}", "limits.sessions: given the number 1.5, want an integer"},
+		{"limits: {sessions: 99999999999999999999}", "limits.sessions: given the"},
+		{"limits: {message_bytes: 64KB}", `limits.message_bytes: given the text "64KB", want a number of bytes such as 65536 or 64KiB`},
+		{"limits: {message_bytes: 9223372036854775807KiB}", "limits.message_bytes: given the text"},
+		{"channels:\n- match: a\n  subscribe: all", `3: channels[0].subscribe: given the text "all", want anyone, authenticated, token or nobody`},
+		{"channels: {match: a}", "channels: given a mapping, want a list"},
+		{"channels: [a]", "channels[0]: given a text, want a mapping"},
+		{"channels:\n- match: a\n  history: 5", "3: channels[0].history: given an integer, want a mapping"},
+		{"[a, b]", "1: given a list, want a mapping"},
+		{"just text", "1: given a text, want a mapping"},
+		{"{[a]: b}", "1: a key is a list, want a name"},
+		{"listen: ':1'\nlisten: ':2'", "2: listen is given a second time, first on line 1"},
+		{"redis: {prefix: a}\nredis.prefix: b", "2: redis.prefix is given a second time, first on line 1"},
+		{"listen: ':1'\n---\nlisten: ':2'", "a second YAML document begins here"},
+		{"listen: [", "this is not YAML: "},
+	} {
+		t.Run(c.yaml, func(t *testing.T) {
+			if got := read(t, c.yaml, nil).problems.Error(); !strings.Contains(got, c.want) {
+				t.Errorf("error %q\nwant  %q", got, c.want)
+			}
+		})
+	}
+}
+
+func TestConfig_AWrongValueNamesItsVariableOrFlag(t *testing.T) {
+	got := read(t, "", []string{"TIDEGATE_LIMITS_SESSIONS=many"}, "--drain-window=5", "--channels=[{match: 7}]").problems.Error()
+	for _, want := range []string{
+		`TIDEGATE_LIMITS_SESSIONS: limits.sessions: given the text "many", want an integer`,
+		`--drain-window: drain.window: given the text "5", want a duration`,
+		`--channels: channels[0].match: given the integer 7, want a text`,
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("error %q lacks %q", got, want)
+		}
+	}
+}
+
+func TestConfig_AnUnknownKeyNamesTheNearest(t *testing.T) {
+	for _, c := range []struct{ yaml, want string }{
+		{"lisen: ':1'", "1: unknown key lisen: the nearest known one is listen"},
+		{"\nredis: {ulr: x}", "2: unknown key redis.ulr: the nearest known one is redis.url"},
+		{"redis_url: x", "unknown key redis_url: the nearest known one is redis.url"},
+		{"reddis: {url: x}", "unknown key reddis: the nearest known one is redis"},
+		{"sessions: 5", "unknown key sessions: the nearest known one is limits.sessions"},
+		{"auth: {jwt_secret: x}", "unknown key auth.jwt_secret: the nearest known one is auth.jwt.secret"},
+		{"auth: {api_keys: [{nam: x}]}", "unknown key auth.api_keys[0].nam: the nearest known one is auth.api_keys[0].name"},
+		{"channels:\n- match: a\n- match: b\n  histroy: {size: 1}", "4: unknown key channels[1].histroy: the nearest known one is channels[1].history"},
+		{"channels: [{history: {sizes: 1}}]", "unknown key channels[0].history.sizes: the nearest known one is channels[0].history.size"},
+	} {
+		t.Run(c.yaml, func(t *testing.T) {
+			if got := read(t, c.yaml, nil).problems.Error(); !strings.Contains(got, c.want) {
+				t.Errorf("error %q\nwant  %q", got, c.want)
+			}
+		})
+	}
+}
+
+func TestConfig_AMisspeltVariableIsAWarning(t *testing.T) {
+	c := read(t, "", []string{
+		"TIDEGATE_LIMTS_SESSIONS=5",
+		"TIDEGATE_PORT=tcp://10.0.0.1:80", // Kubernetes, for a service called tidegate
+		"TIDEGATE_SERVICE_HOST=10.0.0.1",
+		"TIDEGATE_PORT_8080_TCP_PROTO=tcp",
+	})
+	want := "TIDEGATE_LIMTS_SESSIONS: unknown variable, it changes nothing: did you mean TIDEGATE_LIMITS_SESSIONS?"
+	if got := c.warnings.Error(); got != want {
+		t.Errorf("warnings %q, want %q", got, want)
+	}
+	if err := c.problems.err(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestConfig_AliasesAreFollowed(t *testing.T) {
+	got := readWell(t, "channels:\n- {match: a, history: &h {size: 3}}\n- {match: b, history: *h}\n", nil)
+	if got.Rules[1].HistorySize != 3 {
+		t.Errorf("history.size of the alias is %d, want 3", got.Rules[1].HistorySize)
+	}
+}
+
+func TestSecret_IsNeverShown(t *testing.T) {
+	const hunter2 = "hunter2"
+	c := config{
+		Redis:    redisConfig{URL: hunter2},
+		Auth:     authConfig{APIKeys: []apiKey{{Name: "a", Key: hunter2}}, JWT: jwtConfig{Secret: hunter2}},
+		Webhooks: webhooksConfig{Secret: hunter2},
+	}
+	asJSON, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log strings.Builder
+	slog.New(slog.NewTextHandler(&log, nil)).Info("config", "config", c, "secret", c.Redis.URL)
+	for _, shown := range []string{
+		fmt.Sprint(c), fmt.Sprintf("%+v", c), fmt.Sprintf("%#v", c), fmt.Sprintf("%x", c.Redis.URL),
+		string(asJSON), log.String(), c.summary(),
+	} {
+		if strings.Contains(shown, hunter2) || strings.Contains(shown, "68756e74657232") {
+			t.Errorf("shown: %s", shown)
+		}
+	}
+}
+
+// A secret in the wrong shape, or in the wrong place, is in no error.
+func TestConfig_NoErrorQuotesASecret(t *testing.T) {
+	for i, yaml := range []string{
+		"redis: {url: [hunter2]}",
+		"redis: {url: {hunter2: hunter2}}",
+		"redis: hunter2",
+		"redis: {url: 'redis://:hunter2@[x'}",
+		"redis: {url: 'hunter2'}",
+		"redis: {url: 'redis://user:hunter2#@host:99999999'}",
+		"auth: {jwt: hunter2}",
+		"auth: {jwt: {secret: !hunter2 x}}",
+		"auth: {jwt: {secret: *hunter2}}",
+		"auth: {jwt: {secret: hunter2}}",
+		"auth: {api_keys: hunter2}",
+		"auth: {api_keys: [hunter2]}",
+		"auth: {api_keys: [{name: a, key: hunter2}]}",
+		"auth: {api_keys: [{name: a, key: {hunter2: x}}]}",
+		"auth: {jwt: {secret: hunter2, secret_file: x}}",
+		"webhooks: {secret: [hunter2]}",
+	} {
+		t.Run(strconv.Itoa(i), func(t *testing.T) {
+			c := read(t, yaml, nil)
+			c.validate()
+			if len(c.problems) == 0 {
+				t.Fatal("no error")
+			}
+			if said := c.problems.Error() + c.warnings.Error(); strings.Contains(said, "hunter2") {
+				t.Errorf("said: %s", said)
+			}
+		})
+	}
+	numbers := read(t, "auth: {jwt: {secret: 271828182845}}", []string{"TIDEGATE_AUTH_API_KEYS=[{name: a, key: 271828182845}]"})
+	if said := numbers.problems.Error(); len(numbers.problems) != 2 || strings.Contains(said, "271828182845") {
+		t.Errorf("said: %s", said)
+	}
+}

@@ -1,0 +1,214 @@
+package main
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"tidegate/broker"
+	"tidegate/gateway"
+	"tidegate/gateway/auth"
+)
+
+// validate reads the files that the configuration names and notes everything
+// that serve would stumble over, and what is merely odd.
+func (c *reading) validate() {
+	wellFormed := len(c.problems) == 0
+	c.readSecrets()
+	if len(c.problems) == 0 {
+		c.validateTrust()
+	}
+	c.validateListeners()
+	c.validateRedis()
+	c.validateOrigins()
+	c.validateRules()
+	c.validateBounds()
+	if c.config.Webhooks.URL != "" {
+		c.problem("webhooks.url", "this version sends no webhooks: leave it empty")
+	}
+	if wellFormed {
+		c.validateExposure()
+	}
+}
+
+// validateTrust asks the package that will use them whether the keys are good.
+// Its errors begin with the name of the setting.
+func (c *reading) validateTrust() {
+	if _, err := auth.New(c.config.Auth.auth()); err != nil {
+		name, _, _ := strings.Cut(err.Error(), " ")
+		c.problems = append(c.problems, problem{name, c.at(strings.TrimSuffix(name, ":")), err.Error()})
+	}
+}
+
+func (c *reading) validateListeners() {
+	if c.config.Listen == c.config.InternalListen && !anyPort(c.config.Listen) {
+		c.problem("internal_listen", "%s is the address of listen, too: give each its own port", c.config.Listen)
+	}
+	files := c.config.TLS
+	switch {
+	case files.CertFile == "" && files.KeyFile == "":
+	case files.CertFile == "":
+		c.problem("tls.key_file", "tls.cert_file is missing beside it")
+	case files.KeyFile == "":
+		c.problem("tls.cert_file", "tls.key_file is missing beside it")
+	default:
+		if _, err := tls.LoadX509KeyPair(files.CertFile, files.KeyFile); err != nil {
+			c.problem("tls.cert_file", "%v", err)
+		}
+	}
+}
+
+func anyPort(address string) bool {
+	_, port, _ := net.SplitHostPort(address)
+	return port == "0"
+}
+
+func (c *reading) validateRedis() {
+	if c.config.Redis.URL == "" {
+		return
+	}
+	if _, err := broker.NewRedis(c.config.Redis.broker()); err != nil {
+		c.problems = append(c.problems, problem{"redis", c.at("redis.url"), err.Error()})
+	}
+}
+
+func (c *reading) validateOrigins() {
+	for i, origin := range c.config.Origins {
+		u, err := url.Parse(origin)
+		if origin != "*" && (err != nil || u.Scheme == "" || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.User != nil) {
+			c.problem(element("origins", i), "%q is no origin: want scheme://host such as https://app.example.com", origin)
+		}
+	}
+}
+
+func (c *reading) validateRules() {
+	for i, rule := range c.config.Rules {
+		path := element("channels", i)
+		if err := (gateway.Rules{rule}).Validate(); err != nil {
+			c.problem(path, "%v", errors.Unwrap(err))
+		}
+		for j, earlier := range c.config.Rules[:i] {
+			if earlier.Match != "" && gateway.Matches(earlier.Match, rule.Match) {
+				c.warn(path, "the rule for %q decides nothing: %s, for %q, matches first; put the narrower one above it",
+					rule.Match, element("channels", j), earlier.Match)
+				break
+			}
+		}
+	}
+}
+
+func (c *reading) validateBounds() {
+	limits, presence := c.config.Limits, c.config.Presence
+	for path, bound := range limitsByPath(limits) {
+		if bound < 0 {
+			c.problem(path, "%d is negative: 0 means no limit", bound)
+		}
+	}
+	if limits.OutboxBytes > 0 && limits.OutboxBytes < limits.MessageBytes {
+		c.problem("limits.outbox_bytes", "%d is less than limits.message_bytes (%d): the largest message would close its session", limits.OutboxBytes, limits.MessageBytes)
+	}
+	if presence.Lease <= 0 {
+		c.problem("presence.lease", "%v is too short: want some seconds, such as 30s", presence.Lease)
+	}
+	if presence.Linger < 0 {
+		c.problem("presence.linger", "%v is negative", presence.Linger)
+	}
+	if c.config.DrainWindow < 0 {
+		c.problem("drain.window", "%v is negative", c.config.DrainWindow)
+	}
+	if c.config.Auth.JWT.Leeway < 0 {
+		c.problem("auth.jwt.leeway", "%v is negative", c.config.Auth.JWT.Leeway)
+	}
+}
+
+func limitsByPath(l gateway.Limits) map[string]int {
+	return map[string]int{
+		"limits.message_bytes":        l.MessageBytes,
+		"limits.outbox_bytes":         l.OutboxBytes,
+		"limits.channels_per_session": l.ChannelsPerSession,
+		"limits.commands_per_second":  l.CommandsPerSecond,
+		"limits.sessions":             l.Sessions,
+		"limits.sessions_per_user":    l.SessionsPerUser,
+		"limits.connects_per_second":  l.ConnectsPerSecond,
+	}
+}
+
+// validateExposure refuses to let other machines in without rules and a key.
+func (c *reading) validateExposure() {
+	if !loopback(c.config.InternalListen) {
+		c.warn("internal_listen", "%s is reachable from other machines: metrics and profiles are for operators; let a firewall or a network policy guard it", c.config.InternalListen)
+	}
+	path, address := "listen", c.config.Listen
+	if loopback(address) {
+		path, address = "internal_listen", c.config.InternalListen
+	}
+	if loopback(address) {
+		return
+	}
+	if missing := c.config.missingForExposure(); missing != "" {
+		c.problem(path, "%s is reachable from other machines, which needs rules for the channels and a key. Add to the configuration:\n\n%s", address, missing)
+	}
+}
+
+const (
+	exampleRules = `channels:
+  - match: "chat:*"
+    subscribe: authenticated
+    publish: authenticated
+`
+	exampleKey = `auth:
+  api_keys:
+    - name: backend
+      key_file: backend.key    # made by: openssl rand -hex 24 > backend.key
+`
+)
+
+// missingForExposure returns what to add before other machines may connect.
+func (c *config) missingForExposure() string {
+	missing := ""
+	if len(c.Rules) == 0 {
+		missing += exampleRules
+	}
+	if !c.Auth.anyKey() {
+		missing += exampleKey
+	}
+	return missing
+}
+
+// anyKey reports whether somebody can authenticate.
+func (a *authConfig) anyKey() bool { return len(a.APIKeys) > 0 || a.JWT.given() }
+
+func (j *jwtConfig) given() bool {
+	return j.Secret != "" || j.PublicKeyFile != "" || j.JWKSURL != ""
+}
+
+// development reports whether everything is allowed: nobody wrote rules, and
+// nobody but this machine can connect.
+func (c *config) development() bool {
+	return len(c.Rules) == 0 && loopback(c.Listen) && loopback(c.InternalListen)
+}
+
+// rules returns the rules in force.
+func (c *config) rules() gateway.Rules {
+	if c.development() {
+		return gateway.DevelopmentRules()
+	}
+	return c.Rules
+}
+
+// loopback reports whether only this machine can connect to the address. A name
+// other than localhost is not resolved: it might resolve differently tomorrow.
+func loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+func element(list string, i int) string { return list + "[" + strconv.Itoa(i) + "]" }

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+func newHealthCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "health [URL]",
+		Short: "Ask a gateway whether it is well, for health checks without a shell",
+		Long: `Ask a gateway whether it is well, for health checks without a shell. Exits with
+0 if it answers 200, else with 1. Without a URL it asks /healthz of
+internal_listen, as configured.`,
+		Example: "  tidegate health\n  tidegate health http://127.0.0.1:9080/readyz",
+		Args:    cobra.MaximumNArgs(1),
+	}
+	source := newSource(cmd.Flags(), os.Environ(), "internal_listen")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 1 {
+			return askHealth(cmd.Context(), args[0])
+		}
+		url, err := healthURL(source)
+		if err != nil {
+			return err
+		}
+		return askHealth(cmd.Context(), url)
+	}
+	return cmd
+}
+
+func healthURL(s *source) (string, error) {
+	c, err := s.read()
+	if err != nil {
+		return "", err
+	}
+	if err := c.problems.err(); err != nil {
+		return "", err
+	}
+	host, port, _ := net.SplitHostPort(c.config.InternalListen)
+	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port) + "/healthz", nil
+}
+
+func askHealth(ctx context.Context, url string) error {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	transport := &http.Transport{DisableKeepAlives: true} // and no proxy: it asks this machine
+	response, err := (&http.Client{Transport: transport}).Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		said, _ := io.ReadAll(io.LimitReader(response.Body, 512))
+		return fmt.Errorf("%s: %s: %s", url, response.Status, strings.TrimSpace(string(said)))
+	}
+	return nil
+}

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"syscall"
+)
+
+// listener is one of the node's two.
+type listener struct {
+	net.Listener
+	tls bool
+}
+
+// listen binds the address that the setting gives. The error of an address in
+// use says which setting to change.
+func listen(setting, address string, files tlsConfig, log *slog.Logger) (listener, error) {
+	l, err := net.Listen("tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		s := settingCalled(setting)
+		return listener{}, fmt.Errorf("%s: the address %s is in use: stop what uses it, or set %s to another (%s, --%s)",
+			setting, address, setting, s.env(), s.flag())
+	}
+	if err != nil {
+		return listener{}, fmt.Errorf("%s: %w", setting, err)
+	}
+	if files.CertFile == "" {
+		return listener{Listener: l}, nil
+	}
+	c, err := newCertificate(files, log)
+	if err != nil {
+		l.Close()
+		return listener{}, fmt.Errorf("tls: %w", err)
+	}
+	return listener{tls.NewListener(l, c.tlsConfig()), true}, nil
+}
+
+// url returns the address of a path as this machine can use it.
+func (l listener) url(scheme, path string) string {
+	if l.tls {
+		scheme += "s"
+	}
+	host, port, _ := net.SplitHostPort(l.Addr().String())
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return scheme + "://" + net.JoinHostPort(host, port) + "/" + strings.TrimPrefix(path, "/")
+}

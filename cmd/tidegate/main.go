@@ -1,0 +1,86 @@
+// Command tidegate is the gateway, and the tools to try it and to look after it.
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	os.Exit(run(signalled(context.Background()), os.Args[1:]))
+}
+
+// run executes a command line and returns its exit code: 0 if all went well, 1
+// if not. The end of ctx ends the command in order.
+func run(ctx context.Context, args []string) int {
+	root := newRootCommand()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	switch {
+	case err == nil:
+		return 0
+	case !errors.Is(err, errSaid):
+		fmt.Fprintln(os.Stderr, "tidegate:", err)
+	}
+	return 1
+}
+
+// errSaid ends a command that has printed what went wrong.
+var errSaid = errors.New("said")
+
+// signalled returns a context that the first SIGINT or SIGTERM ends. The second
+// one ends the process, with the exit code that a shell gives such an end.
+func signalled(parent context.Context) context.Context {
+	ctx, cancel := context.WithCancel(parent)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		<-signals
+		cancel()
+		second := (<-signals).(syscall.Signal)
+		fmt.Fprintln(os.Stderr, "tidegate: second signal, ending at once:", second)
+		os.Exit(128 + int(second))
+	}()
+	return ctx
+}
+
+func newRootCommand() *cobra.Command {
+	root := newServeCommand()
+	root.Use = "tidegate"
+	root.Short = "A pub/sub gateway: one channel, every client"
+	root.Long = root.Short + `.
+
+Without a command it is "tidegate serve"; without a configuration, a development
+gateway: for this machine only, in memory, everything allowed.`
+	root.Example = ""
+	root.Version = versionName()
+	root.SilenceUsage, root.SilenceErrors = true, true
+	root.AddCommand(newServeCommand(), newCheckCommand(), newHealthCommand())
+	return root
+}
+
+// version is set by the linker: -X main.version=1.2.3.
+var version string
+
+// versionName returns the version, or the commit that was built.
+func versionName() string {
+	build, ok := debug.ReadBuildInfo()
+	if version != "" || !ok {
+		return cmp.Or(version, "unknown")
+	}
+	for _, s := range build.Settings {
+		if s.Key == "vcs.revision" && build.Main.Version == "(devel)" {
+			return s.Value[:min(12, len(s.Value))]
+		}
+	}
+	return strings.Trim(build.Main.Version, "()")
+}

@@ -1,0 +1,215 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+// TestMain lets the test binary be tidegate itself, for tests of processes.
+func TestMain(m *testing.M) {
+	if os.Getenv("BE_TIDEGATE") != "" {
+		main()
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// patience is for what a busy machine may take.
+const patience = 30 * time.Second
+
+// process is a running tidegate.
+type process struct {
+	t       *testing.T
+	command *exec.Cmd
+	done    chan struct{} // closed when it has ended and all output was read
+
+	// Guarded by mu.
+	mu     sync.Mutex
+	output []string
+	news   chan struct{} // closed and replaced when there is more output
+}
+
+// start runs tidegate with an environment of its own.
+func start(t *testing.T, environ []string, args ...string) *process {
+	t.Helper()
+	p := &process{t: t, command: exec.Command(os.Args[0], args...), done: make(chan struct{}), news: make(chan struct{})}
+	p.command.Env = append([]string{"BE_TIDEGATE=1"}, environ...)
+	p.command.Dir = t.TempDir()
+	read, write := io.Pipe()
+	p.command.Stdout, p.command.Stderr = write, write
+	if err := p.command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var reading sync.WaitGroup
+	reading.Go(func() { p.collect(read) })
+	go func() {
+		defer close(p.done)
+		_ = p.command.Wait() // ProcessState has it
+		write.Close()
+		reading.Wait()
+	}()
+	t.Cleanup(func() {
+		_ = p.command.Process.Kill() // it may have ended
+		<-p.done
+	})
+	return p
+}
+
+// startNode runs tidegate on free ports and returns when it serves.
+func startNode(t *testing.T, environ []string, args ...string) *process {
+	t.Helper()
+	p := start(t, append([]string{"TIDEGATE_LISTEN=127.0.0.1:0", "TIDEGATE_INTERNAL_LISTEN=127.0.0.1:0"}, environ...),
+		append([]string{"--log-format=json", "--log-level=debug"}, args...)...)
+	p.waitFor(`"msg":"serving"`)
+	return p
+}
+
+func (p *process) collect(output io.Reader) {
+	lines := bufio.NewScanner(output)
+	for lines.Scan() {
+		p.mu.Lock()
+		p.output = append(p.output, lines.Text())
+		close(p.news)
+		p.news = make(chan struct{})
+		p.mu.Unlock()
+	}
+}
+
+// waitFor returns the first line of output with text in it.
+func (p *process) waitFor(text string) string {
+	p.t.Helper()
+	return p.waitForNth(1, text)
+}
+
+func (p *process) waitForNth(n int, text string) string {
+	p.t.Helper()
+	deadline := time.After(patience)
+	for {
+		line, news := p.find(n, text)
+		if line != "" {
+			return line
+		}
+		select {
+		case <-news:
+		case <-p.done:
+			if line, _ := p.find(n, text); line != "" {
+				return line
+			}
+			p.t.Fatalf("tidegate ended without saying %q:\n%s", text, p.said())
+		case <-deadline:
+			p.t.Fatalf("tidegate did not say %q:\n%s", text, p.said())
+		}
+	}
+}
+
+func (p *process) find(n int, text string) (string, <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, line := range p.output {
+		if strings.Contains(line, text) {
+			if n--; n == 0 {
+				return line, nil
+			}
+		}
+	}
+	return "", p.news
+}
+
+func (p *process) said() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return strings.Join(p.output, "\n")
+}
+
+// wait returns the exit code; -1 if a signal ended it.
+func (p *process) wait() int {
+	p.t.Helper()
+	select {
+	case <-p.done:
+		return p.command.ProcessState.ExitCode()
+	case <-time.After(patience):
+		p.t.Fatalf("tidegate did not end:\n%s", p.said())
+		return 0
+	}
+}
+
+func (p *process) signal(s os.Signal) {
+	p.t.Helper()
+	if err := p.command.Process.Signal(s); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// public and internal return a URL of a listener.
+func (p *process) public(path string) string   { return p.url("console", path) }
+func (p *process) internal(path string) string { return p.url("metrics", path) }
+
+func (p *process) url(place, path string) string {
+	p.t.Helper()
+	var record map[string]string
+	if err := json.Unmarshal([]byte(p.waitFor(`"msg":"serving"`)), &record); err != nil {
+		p.t.Fatal(err)
+	}
+	base := strings.TrimSuffix(strings.TrimSuffix(record[place], "metrics"), "/")
+	return base + path
+}
+
+// get returns the status and the body of an answer.
+func get(t *testing.T, url string) (status int, body string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	status, body, err := tryGet(ctx, url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return status, body
+}
+
+func tryGet(ctx context.Context, url string) (status int, body string, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return 0, "", err
+	}
+	request.Close = true
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, "", err
+	}
+	defer response.Body.Close()
+	content, err := io.ReadAll(response.Body)
+	return response.StatusCode, string(content), err
+}
+
+// eventually asks url until it answers with status.
+func eventually(t *testing.T, url string, status int) (body string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	var last string
+	for {
+		got, body, err := tryGet(ctx, url)
+		if err == nil && got == status {
+			return body
+		}
+		last = fmt.Sprint(got, " ", body, " ", err)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("GET %s: %s, want %d", url, last, status)
+		}
+	}
+}

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"tidegate/broker"
+	"tidegate/gateway"
+	"tidegate/gateway/auth"
+	"tidegate/metrics"
+)
+
+// node is a gateway with all that it stands on, and its two listeners.
+type node struct {
+	config  config
+	log     *slog.Logger
+	metrics *metrics.Metrics
+	auth    *auth.Auth
+	gateway *gateway.Gateway
+	clock   *clock // nil: there is none
+
+	public, internal listener
+}
+
+// newNode binds the listeners and makes everything else; nothing works until
+// run.
+func newNode(c config, log *slog.Logger) (*node, error) {
+	n := &node{config: c, log: log, metrics: metrics.New(versionName())}
+	live, history, err := n.newBroker()
+	if err != nil {
+		return nil, err
+	}
+	if c.development() {
+		n.clock = &clock{Broker: live}
+		live = n.clock
+	}
+	trust := c.Auth.auth()
+	trust.Log, trust.Failed = log, n.metrics.Commands.AuthFailed
+	if n.auth, err = auth.New(trust); err != nil {
+		return nil, err
+	}
+	n.gateway, err = gateway.New(gateway.Config{
+		Broker:      live,
+		History:     history,
+		Auth:        n.auth,
+		Rules:       c.rules(),
+		NoAnonymous: !c.Auth.Anonymous,
+		Limits:      c.Limits,
+		DrainWindow: max(c.DrainWindow, 1), // 0 would mean the gateway's default
+		Log:         log,
+		Metrics:     n.metrics,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return n, n.listen()
+}
+
+func (n *node) newBroker() (broker.Broker, broker.History, error) {
+	if n.config.Redis.URL == "" {
+		memory := broker.NewMemory()
+		return memory, memory, nil
+	}
+	c := n.config.Redis.broker()
+	c.Log = n.log
+	c.Observe = broker.RedisObserver{
+		RoundTrip: func(d time.Duration) { n.metrics.Broker.RoundTrip.Observe(d.Seconds()) },
+		Reconnect: n.metrics.Broker.Reconnects.Inc,
+	}
+	redis, err := broker.NewRedis(c)
+	return redis, redis, err
+}
+
+func (n *node) listen() (err error) {
+	if n.public, err = listen("listen", n.config.Listen, n.config.TLS, n.log); err != nil {
+		return err
+	}
+	if n.internal, err = listen("internal_listen", n.config.InternalListen, tlsConfig{}, n.log); err != nil {
+		n.public.Close()
+	}
+	return err
+}
+
+// run serves until ctx ends, and then drains: it returns nil once every session
+// has left. Another error is what ended it before.
+func (n *node) run(ctx context.Context) error {
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	parts, working := errgroup.WithContext(life)
+	public, internal := n.newServer(n.publicRoutes()), n.newServer(n.internalRoutes())
+	parts.Go(func() error { return serveHTTP(public, n.public) })
+	parts.Go(func() error { return serveHTTP(internal, n.internal) })
+	parts.Go(func() error { return n.gateway.Run(working) })
+	parts.Go(func() error { return n.auth.Run(working) })
+	if n.clock != nil {
+		parts.Go(func() error { return n.clock.run(working, n.gateway) })
+	}
+	var drained error
+	select {
+	case <-ctx.Done():
+		drained = n.drain(working, public)
+	case <-working.Done():
+	}
+	end()
+	closeServers(public, internal)
+	return errors.Join(parts.Wait(), drained)
+}
+
+// drain sends the sessions to other nodes. Both listeners go on answering
+// meanwhile, so that a load balancer sees that this node is not ready.
+func (n *node) drain(ctx context.Context, public *http.Server) error {
+	ctx, cancel := context.WithTimeout(ctx, n.config.DrainWindow+drainPatience)
+	defer cancel()
+	public.SetKeepAlivesEnabled(false)
+	if err := n.gateway.Shutdown(ctx); err != nil {
+		return fmt.Errorf("drain: %w", err)
+	}
+	return nil
+}
+
+const (
+	drainPatience   = 10 * time.Second // beyond the window, for the last sessions
+	requestPatience = 2 * time.Second  // for requests that are being answered at the end
+
+	headerTimeout = 10 * time.Second
+	idleTimeout   = 90 * time.Second // longer than load balancers keep idle connections
+	headerBytes   = 32 << 10
+)
+
+func (n *node) newServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    headerBytes,
+		ErrorLog:          slog.NewLogLogger(n.log.Handler(), slog.LevelWarn),
+	}
+}
+
+func serveHTTP(s *http.Server, l net.Listener) error {
+	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+func closeServers(servers ...*http.Server) {
+	ctx, cancel := context.WithTimeout(context.Background(), requestPatience)
+	defer cancel()
+	for _, s := range servers {
+		if s.Shutdown(ctx) != nil {
+			s.Close()
+		}
+	}
+}

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// trustProxies gives requests that come through a trusted proxy the address of
+// the client: the last one in X-Forwarded-For that is not a trusted proxy's.
+// What stands before it anybody could have written.
+func trustProxies(trusted []netip.Prefix, next http.Handler) http.Handler {
+	if len(trusted) == 0 {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if from, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+			client := forwardedFor(from.Addr(), r.Header.Values("X-Forwarded-For"), trusted)
+			if client != from.Addr() {
+				r.RemoteAddr = net.JoinHostPort(client.String(), "0")
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// forwardedFor walks from the connection's address back to the first address
+// that is not trusted, or that is not one.
+func forwardedFor(from netip.Addr, headers []string, trusted []netip.Prefix) netip.Addr {
+	hops := strings.Split(strings.Join(headers, ","), ",")
+	for _, hop := range slices.Backward(hops) {
+		if !contains(trusted, from) {
+			break
+		}
+		addr, err := netip.ParseAddr(strings.TrimSpace(hop))
+		if err != nil {
+			break
+		}
+		from = addr
+	}
+	return from.Unmap()
+}
+
+func contains(networks []netip.Prefix, addr netip.Addr) bool {
+	return slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(addr.Unmap()) })
+}

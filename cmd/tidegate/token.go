@@ -1,0 +1,160 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tidegate/gateway/auth"
+)
+
+func newTokenCommand() *cobra.Command {
+	t := tokenRequest{settings: &source{file: &flagValue{}, environ: os.Environ()}}
+	cmd := &cobra.Command{
+		Use:   "token",
+		Short: "Make a token for a client",
+		Long: `Make a JSON Web Token for a client, to try the gateway with. It is signed with
+the given key or, without one, with auth.jwt.secret of the configuration, which
+gives the issuer and the audience, too. Prints the token and nothing else.`,
+		Example: `  tidegate token --config tidegate.yaml --user alice
+  tidegate token --secret-file jwt.secret --user alice --subscribe 'chat:*' --ttl 10m
+  tidegate token --key-file private.pem --kid 2026-a --user alice --info '{"name":"Alice"}'`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return t.run(cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	flags := cmd.Flags()
+	flags.Var(t.settings.file, "config", "YAML `file` of the gateway (or "+envPrefix+"CONFIG)")
+	flags.StringVar(&t.secret, "secret", "", "HMAC secret, visible to whoever lists processes: better --secret-file")
+	flags.StringVar(&t.secretFile, "secret-file", "", "`file` that holds the HMAC secret")
+	flags.StringVar(&t.keyFile, "key-file", "", "`file` of an RSA, ECDSA or Ed25519 private key, PEM")
+	flags.StringVar(&t.kid, "kid", "", "name of the key in the JWKS")
+	flags.StringVar(&t.claims.User, "user", "", "the user (sub); without one the token is anonymous")
+	flags.DurationVar(&t.ttl, "ttl", time.Hour, "how long it is valid; 0: for ever")
+	flags.StringVar(&t.info, "info", "", "`JSON` shown with the user in presence")
+	flags.StringArrayVar(&t.claims.Subscribe, "subscribe", nil, "`pattern` of channels to subscribe, for rules that say token; repeat for more")
+	flags.StringArrayVar(&t.claims.Publish, "publish", nil, "`pattern` of channels to publish on, for rules that say token; repeat for more")
+	flags.StringArrayVar(&t.claims.Channels, "channels", nil, "`channel` to be on from the start; repeat for more")
+	flags.StringVar(&t.claims.Issuer, "issuer", "", "iss (default that of the configuration)")
+	flags.StringArrayVar(&t.claims.Audience, "audience", nil, "aud; repeat for more (default that of the configuration)")
+	flags.BoolVarP(&t.verbose, "verbose", "v", false, "show on standard error what the token says")
+	cmd.MarkFlagsMutuallyExclusive("secret", "secret-file", "key-file")
+	return cmd
+}
+
+// tokenRequest is what a command line asks for.
+type tokenRequest struct {
+	settings                         *source
+	secret, secretFile, keyFile, kid string
+	info                             string
+	ttl                              time.Duration
+	claims                           auth.Claims
+	verbose                          bool
+}
+
+func (t *tokenRequest) run(out, details io.Writer) error {
+	settings, err := t.read()
+	if err != nil {
+		return err
+	}
+	key, err := t.signingKey(settings)
+	if err != nil {
+		return err
+	}
+	if err := t.completeClaims(settings); err != nil {
+		return err
+	}
+	token, err := auth.Sign(t.claims, key, t.kid)
+	if err != nil {
+		return err
+	}
+	if t.verbose {
+		t.explain(details, key)
+	}
+	_, err = fmt.Fprintln(out, token)
+	return err
+}
+
+// read returns the gateway's settings for tokens, from its file and the
+// environment.
+func (t *tokenRequest) read() (jwtConfig, error) {
+	c, err := t.settings.read()
+	if err != nil {
+		return jwtConfig{}, err
+	}
+	jwt := &c.config.Auth.JWT
+	if !t.ownKey() {
+		c.readSecret("auth.jwt.secret", &jwt.Secret, jwt.SecretFile)
+	}
+	return *jwt, c.problems.err()
+}
+
+func (t *tokenRequest) ownKey() bool { return t.secret != "" || t.secretFile != "" || t.keyFile != "" }
+
+func (t *tokenRequest) signingKey(settings jwtConfig) (auth.SigningKey, error) {
+	switch {
+	case t.keyFile != "":
+		document, err := os.ReadFile(t.keyFile)
+		if err != nil {
+			return auth.SigningKey{}, err
+		}
+		key, err := auth.ParseSigningKey(document)
+		if err != nil {
+			return auth.SigningKey{}, fmt.Errorf("%s: %w", t.keyFile, err)
+		}
+		return key, nil
+	case t.secretFile != "":
+		secret, err := readSecretFile(t.secretFile)
+		if err != nil {
+			return auth.SigningKey{}, err
+		}
+		return auth.NewSigningSecret(string(secret))
+	case t.secret != "":
+		return auth.NewSigningSecret(t.secret)
+	case settings.Secret != "":
+		return auth.NewSigningSecret(string(settings.Secret))
+	case settings.given():
+		return auth.SigningKey{}, errors.New("the gateway verifies tokens by a public key: give the private one as --key-file")
+	default:
+		return auth.SigningKey{}, errors.New("no key to sign with: give --secret-file, --key-file, or a --config that has auth.jwt.secret")
+	}
+}
+
+// completeClaims adds what does not come from a flag of the same name.
+func (t *tokenRequest) completeClaims(settings jwtConfig) error {
+	if t.info != "" {
+		if !json.Valid([]byte(t.info)) {
+			return errors.New(`--info is not JSON: want something like '{"name":"Alice"}'`)
+		}
+		t.claims.Info = json.RawMessage(t.info)
+	}
+	if t.claims.Issuer == "" {
+		t.claims.Issuer = settings.Issuer
+	}
+	if t.claims.Audience == nil && settings.Audience != "" {
+		t.claims.Audience = []string{settings.Audience}
+	}
+	if t.ttl < 0 {
+		return errors.New("--ttl is negative: the token would have expired")
+	}
+	t.claims.IssuedAt = time.Now()
+	if t.ttl > 0 {
+		t.claims.Expires = t.claims.IssuedAt.Add(t.ttl)
+	}
+	return nil
+}
+
+func (t *tokenRequest) explain(details io.Writer, key auth.SigningKey) {
+	claims, _ := json.Marshal(t.claims) // has been signed: it can be marshalled
+	until := "for ever"
+	if !t.claims.Expires.IsZero() {
+		until = "until " + t.claims.Expires.Format(time.RFC3339)
+	}
+	fmt.Fprintf(details, "algorithm: %s\nclaims: %s\nvalid: %s\n", key.Algorithm(), claims, until)
+}
