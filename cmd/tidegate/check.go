@@ -30,7 +30,7 @@ func check(out io.Writer, s *source) error {
 		return err
 	}
 	c.validate()
-	for _, odd := range c.warnings {
+	for _, odd := range c.warnings.lines() {
 		fmt.Fprintln(out, "warning:", odd)
 	}
 	if err := c.problems.err(); err != nil {

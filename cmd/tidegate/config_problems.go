@@ -37,7 +37,9 @@ func (p problem) String() string {
 // problems are an error of one line each, in the order of the file.
 type problems []problem
 
-func (all problems) Error() string {
+func (all problems) Error() string { return strings.Join(all.lines(), "\n") }
+
+func (all problems) lines() []string {
 	sorted := slices.Clone(all)
 	slices.SortStableFunc(sorted, func(a, b problem) int {
 		return cmp.Or(cmp.Compare(a.place.source, b.place.source), cmp.Compare(a.place.line, b.place.line))
@@ -46,7 +48,7 @@ func (all problems) Error() string {
 	for i, one := range sorted {
 		lines[i] = one.String()
 	}
-	return strings.Join(lines, "\n")
+	return lines
 }
 
 // err returns all as an error, or nil if there are none.

@@ -150,7 +150,7 @@ func (c *reading) validateExposure() {
 		return
 	}
 	if missing := c.config.missingForExposure(); missing != "" {
-		c.problem(path, "%s is reachable from other machines, which needs rules for the channels and a key. Add to the configuration:\n\n%s", address, missing)
+		c.problem(path, "%s is reachable from other machines, which needs rules for the channels and a key. Add to the configuration:\n\n%s", address, strings.TrimSpace(missing))
 	}
 }
 

@@ -64,7 +64,7 @@ gateway: for this machine only, in memory, everything allowed.`
 	root.Example = ""
 	root.Version = versionName()
 	root.SilenceUsage, root.SilenceErrors = true, true
-	root.AddCommand(newServeCommand(), newCheckCommand(), newHealthCommand())
+	root.AddCommand(newServeCommand(), newCheckCommand(), newTokenCommand(), newChannelCommand(), newHealthCommand())
 	return root
 }
 

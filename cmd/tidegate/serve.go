@@ -42,8 +42,8 @@ func serve(ctx context.Context, s *source, stderr *os.File) error {
 		return err
 	}
 	log := newLog(c.config.Log, stderr)
-	for _, odd := range c.warnings {
-		log.Warn(odd.String())
+	for _, odd := range c.warnings.lines() {
+		log.Warn(odd)
 	}
 	n, err := newNode(c.config, log)
 	if err != nil {

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"tidegate/broker"
+	"tidegate/gateway"
+)
+
+func newChannelCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "channel NAME",
+		Short:   "Print the name in Redis to publish a channel's messages to",
+		Example: `  redis-cli PUBLISH "$(tidegate channel chat:lobby)" '{"text":"hi"}'`,
+		Args:    cobra.ExactArgs(1),
+	}
+	source := newSource(cmd.Flags(), os.Environ(), "redis.url", "redis.url_file", "redis.prefix")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		name, err := redisName(source, args[0])
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(cmd.OutOrStdout(), name)
+		return nil
+	}
+	return cmd
+}
+
+// redisName returns the name of a channel in Redis; without redis.url, that in
+// a Redis that is no Cluster.
+func redisName(s *source, channel string) (string, error) {
+	if err := gateway.CheckChannelName(channel); err != nil {
+		return "", err
+	}
+	c, err := s.read()
+	if err != nil {
+		return "", err
+	}
+	c.readSecret("redis.url", &c.config.Redis.URL, c.config.Redis.URLFile)
+	if err := c.problems.err(); err != nil {
+		return "", err
+	}
+	settings := c.config.Redis.broker()
+	settings.URL = cmp.Or(settings.URL, "redis://127.0.0.1")
+	redis, err := broker.NewRedis(settings)
+	if err != nil {
+		return "", err
+	}
+	return redis.RedisName(channel), nil
+}

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestConfig_WhoMayBeLetIn(t *testing.T) {
+	const (
+		rules  = "channels: [{match: 'chat:*', subscribe: anyone}]\n"
+		apiKey = "auth.api_keys: [{name: shop, key: 0123456789abcdef}]\n"
+		secret = "auth.jwt.secret: 0123456789abcdef0123456789abcdef\n"
+		redis  = "redis.url: redis://127.0.0.1\n"
+		public = "listen: '0.0.0.0:8080'\n"
+		wide   = "internal_listen: '0.0.0.0:9080'\n"
+	)
+	const (
+		development = "development"
+		production  = "production"
+		needsRules  = "channels:"
+		needsKey    = "auth:"
+		needsBoth   = "channels: auth:"
+	)
+	for _, c := range []struct{ yaml, want string }{
+		{"", development},
+		{redis, development},
+		{apiKey, development},
+		{"listen: 'localhost:8080'", development},
+		{"listen: '[::1]:8080'", development},
+		{"listen: '127.8.9.10:8080'", development},
+		{rules, production},
+		{rules + apiKey, production},
+		{public, needsBoth},
+		{public + redis, needsBoth},
+		{"listen: ':8080'", needsBoth},
+		{"listen: '[::]:8080'", needsBoth},
+		{"listen: '192.0.2.1:8080'", needsBoth},
+		{"listen: 'gateway.example:8080'", needsBoth},
+		{public + rules, needsKey},
+		{public + apiKey, needsRules},
+		{public + secret, needsRules},
+		{public + rules + apiKey, production},
+		{public + rules + secret, production},
+		{public + rules + "auth.jwt.jwks_url: https://a.example/jwks", production},
+		{public + rules + "auth.jwt.issuer: me", needsKey},
+		{wide, needsBoth},
+		{wide + rules, needsKey},
+		{wide + rules + apiKey, production},
+	} {
+		t.Run(c.yaml, func(t *testing.T) {
+			if got := verdict(read(t, c.yaml, nil)); got != c.want {
+				t.Errorf("%s, want %s", got, c.want)
+			}
+		})
+	}
+}
+
+// verdict says what serve makes of a configuration: the mode, or the names of
+// what it asks for.
+func verdict(c *reading) string {
+	c.validate()
+	if err := c.problems.err(); err != nil {
+		var missing []string
+		for line := range strings.Lines(err.Error()) {
+			if line = strings.TrimSpace(line); line == "channels:" || line == "auth:" {
+				missing = append(missing, line)
+			}
+		}
+		return strings.Join(missing, " ")
+	}
+	if c.config.development() {
+		return "development"
+	}
+	return "production"
+}
+
+func TestConfig_AnInternalListenerForOthersIsAWarning(t *testing.T) {
+	const warning = "internal_listen: 0.0.0.0:9080 is reachable from other machines"
+	c := read(t, "internal_listen: '0.0.0.0:9080'", nil)
+	c.validate()
+	if got := c.warnings.Error(); !strings.Contains(got, warning) {
+		t.Errorf("warnings %q, want %q", got, warning)
+	}
+	c = read(t, "", nil)
+	c.validate()
+	if got := c.warnings.Error(); got != "" {
+		t.Errorf("warnings %q for the defaults, want none", got)
+	}
+}
