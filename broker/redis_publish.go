@@ -2,7 +2,7 @@ package broker
 
 import (
 	"context"
-	"errors"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -146,9 +146,7 @@ func (l *lane) flush(ctx context.Context, batch []*publication) {
 		}
 	}
 	l.exchange(ctx, live)
-	if again := l.unknownScripts(live); len(again) > 0 {
-		l.exchange(ctx, again)
-	}
+	l.exchange(ctx, l.unknownScripts(live))
 	for _, p := range live {
 		p.done <- p.command.Err()
 	}
@@ -158,23 +156,18 @@ func (l *lane) flush(ctx context.Context, batch []*publication) {
 // that were sent to the wrong one. Only these are sent twice: Redis said that it
 // did not take them.
 func (l *lane) exchange(ctx context.Context, batch []*publication) {
-	l.pipeline(ctx, batch)
-	var moved []*publication
-	for _, p := range batch {
-		if wrongMaster(p.command.Err()) {
-			moved = append(moved, p)
+	for attempt := 0; len(batch) > 0; attempt++ {
+		l.pipeline(ctx, batch)
+		batch = slices.DeleteFunc(slices.Clone(batch), func(p *publication) bool {
+			return !wrongMaster(p.command.Err())
+		})
+		if len(batch) == 0 || attempt == masterAttempts || !l.broker.findMaster(ctx) {
+			return
 		}
-	}
-	if len(moved) > 0 {
-		l.broker.topology.stale(ctx)
-		l.pipeline(ctx, moved)
 	}
 }
 
 func (l *lane) pipeline(ctx context.Context, batch []*publication) {
-	if len(batch) == 0 {
-		return
-	}
 	client, err := l.broker.topology.client(ctx, l.prefix)
 	if err != nil {
 		for _, p := range batch {
@@ -209,22 +202,4 @@ func (l *lane) unknownScripts(batch []*publication) []*publication {
 		}
 	}
 	return again
-}
-
-func wrongMaster(err error) bool {
-	if err == nil {
-		return false
-	}
-	for _, prefix := range []string{"MOVED", "ASK", "READONLY"} {
-		if redis.HasErrorPrefix(err, prefix) {
-			return true
-		}
-	}
-	return false
-}
-
-// isLost reports whether err is the connection's, and not an answer of Redis.
-func isLost(err error) bool {
-	var answer redis.Error
-	return err != nil && !errors.As(err, &answer)
 }

@@ -33,3 +33,29 @@ func TestRedis_Standalone(t *testing.T) {
 		}
 	})
 }
+
+func TestRedis_Cluster(t *testing.T) {
+	cluster := brokertest.StartRedisCluster(t)
+	brokertest.Run(t, func(t *testing.T) brokertest.Subject {
+		cluster.Flush()
+		a := newRedis(t, broker.RedisConfig{URL: cluster.URL(), Linger: 10 * time.Millisecond})
+		b := newRedis(t, broker.RedisConfig{URL: cluster.URL(), Linger: 10 * time.Millisecond})
+		return brokertest.Subject{
+			Nodes: []brokertest.Node{{Broker: a, History: a}, {Broker: b, History: b}},
+			PublishBare: func(channel, payload string) {
+				name := a.RedisName(channel)
+				cluster.Owner(name).CLI("SPUBLISH", name, payload)
+			},
+		}
+	})
+}
+
+func TestRedis_Sentinel(t *testing.T) {
+	sentinel := brokertest.StartRedisSentinel(t)
+	brokertest.Run(t, func(t *testing.T) brokertest.Subject {
+		sentinel.Flush()
+		a := newRedis(t, broker.RedisConfig{URL: sentinel.URL(), Linger: 10 * time.Millisecond})
+		b := newRedis(t, broker.RedisConfig{URL: sentinel.URL(), Linger: 10 * time.Millisecond})
+		return brokertest.Subject{Nodes: []brokertest.Node{{Broker: a, History: a}, {Broker: b, History: b}}}
+	})
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"sync/atomic"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
@@ -116,4 +117,29 @@ func (d redisDialer) once(address string) *redis.Client {
 		return dial(ctx, network, address)
 	}
 	return redis.NewClient(o)
+}
+
+const (
+	masterAttempts = 3 // to find the master when it has moved
+	masterWait     = 100 * time.Millisecond
+)
+
+// findMaster has the masters looked up again and gives that a moment. It reports
+// whether there is time left.
+func (b *Redis) findMaster(ctx context.Context) bool {
+	b.topology.stale(ctx)
+	return sleep(ctx, masterWait)
+}
+
+// wrongMaster reports whether a server refused a command because another one is
+// the master.
+func wrongMaster(err error) bool {
+	return redis.HasErrorPrefix(err, "MOVED") || redis.HasErrorPrefix(err, "ASK") ||
+		redis.HasErrorPrefix(err, "TRYAGAIN") || redis.HasErrorPrefix(err, "READONLY")
+}
+
+// isLost reports whether err is the connection's, and not an answer of Redis.
+func isLost(err error) bool {
+	var answer redis.Error
+	return err != nil && !errors.As(err, &answer)
 }

@@ -123,16 +123,25 @@ func (b *Redis) read(ctx context.Context, prefix string, f func(context.Context,
 	case <-b.ended:
 		return errNotRunning
 	}
+	for attempt := 0; ; attempt++ {
+		err := b.readOnce(ctx, prefix, f)
+		if !wrongMaster(err) || attempt == masterAttempts || !b.findMaster(ctx) {
+			return err
+		}
+	}
+}
+
+func (b *Redis) readOnce(ctx context.Context, prefix string, f func(context.Context, *redis.Client) error) error {
 	client, err := b.topology.client(ctx, prefix)
 	if err != nil {
 		return err
 	}
 	start := time.Now()
 	err = f(ctx, client)
-	if isLost(err) || wrongMaster(err) {
+	b.config.Observe.read(time.Since(start))
+	if isLost(err) {
 		b.topology.stale(ctx)
 	}
-	b.config.Observe.read(time.Since(start))
 	return err
 }
 

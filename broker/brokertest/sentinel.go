@@ -1,0 +1,68 @@
+package brokertest
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// RedisSentinel is a master and a replica of a test's own, with a Sentinel that
+// watches them.
+type RedisSentinel struct {
+	Servers [2]*RedisServer // the first is the master at the start
+
+	t        testing.TB
+	sentinel *RedisServer
+}
+
+// StartRedisSentinel starts a master, a replica and a Sentinel, and stops them
+// when the test ends. It needs redis-server: see RequireRedis.
+func StartRedisSentinel(t testing.TB) *RedisSentinel {
+	t.Helper()
+	RequireRedis(t)
+	master := StartRedis(t)
+	replica := StartRedis(t, "--replicaof", "127.0.0.1 "+port(master.Addr), "--repl-diskless-sync-delay", "0")
+	s := &RedisSentinel{Servers: [2]*RedisServer{master, replica}, t: t}
+	Eventually(t, "the replica to follow", func() bool {
+		return strings.Contains(replica.CLI("INFO", "replication"), "master_link_status:up")
+	})
+
+	address := freeAddr(t)
+	file := filepath.Join(t.TempDir(), "sentinel.conf")
+	text := fmt.Sprintf("port %s\nbind 127.0.0.1\nsentinel monitor main 127.0.0.1 %s 1\n"+
+		"sentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 5000\n",
+		port(address), port(master.Addr))
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.sentinel = &RedisServer{Addr: address, t: t, args: []string{file, "--sentinel"}}
+	t.Cleanup(s.sentinel.Stop)
+	s.sentinel.Start()
+	Eventually(t, "the Sentinel to know the replica", func() bool {
+		return strings.Contains(s.sentinel.CLI("SENTINEL", "REPLICAS", "main"), replica.Addr)
+	})
+	return s
+}
+
+// URL is where a broker finds the Sentinel.
+func (s *RedisSentinel) URL() string {
+	return "redis+sentinel://" + s.sentinel.Addr + "/main"
+}
+
+// Master returns the server that the Sentinel calls the master.
+func (s *RedisSentinel) Master() *RedisServer {
+	s.t.Helper()
+	answer := strings.Fields(s.sentinel.CLI("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main"))
+	for _, server := range s.Servers {
+		if len(answer) == 2 && answer[1] == port(server.Addr) {
+			return server
+		}
+	}
+	s.t.Fatalf("the Sentinel knows no master: %q", answer)
+	return nil
+}
+
+// Flush removes all keys.
+func (s *RedisSentinel) Flush() { s.Master().Flush() }
