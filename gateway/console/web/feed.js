@@ -1,0 +1,100 @@
+// A list that grows at its end, by thousands a second if need be: what arrives
+// is shown once a frame, and only the newest rows are kept.
+
+export class Feed {
+  /** @type {any[]} What the next frame will show. */
+  #waiting = [];
+  #planned = false;
+  #paused = false;
+  #list;
+  #scroller;
+  #limit;
+  #row;
+  #onChange;
+
+  /**
+   * @param {HTMLElement} list
+   * @param {(item: any) => HTMLElement} row
+   * @param {{limit?: number, onChange?: () => void}} [options]
+   */
+  constructor(list, row, { limit = 500, onChange = () => {} } = {}) {
+    this.#list = list;
+    this.#scroller = /** @type {HTMLElement} */ (list.parentElement);
+    this.#row = row;
+    this.#limit = limit;
+    this.#onChange = onChange;
+    this.follows = true;
+    this.#scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+  }
+
+  /** @param {any} item */
+  add(item) {
+    this.#waiting.push(item);
+    if (this.#waiting.length > 2 * this.#limit) this.#waiting.splice(0, this.#waiting.length - this.#limit);
+    if (this.#paused) this.#onChange();
+    else this.#plan();
+  }
+
+  get isEmpty() {
+    return this.#list.childElementCount === 0;
+  }
+
+  /** How many wait while the feed is paused. */
+  get held() {
+    return this.#paused ? this.#waiting.length : 0;
+  }
+
+  get paused() {
+    return this.#paused;
+  }
+
+  set paused(paused) {
+    this.#paused = paused;
+    if (!paused) this.#plan();
+  }
+
+  clear() {
+    this.#waiting = [];
+    this.#list.replaceChildren();
+    this.follows = true;
+    this.#onChange();
+  }
+
+  /** Shows the end, and stays there. */
+  follow() {
+    this.follows = true;
+    this.#scroller.scrollTop = this.#scroller.scrollHeight;
+    this.#onChange();
+  }
+
+  #plan() {
+    if (this.#planned) return;
+    this.#planned = true;
+    requestAnimationFrame(() => this.#show());
+  }
+
+  #show() {
+    this.#planned = false;
+    if (this.#paused) return;
+    const items = this.#waiting.splice(0).slice(-this.#limit);
+    this.#list.append(...items.map(this.#row));
+    this.#trim();
+    if (this.follows) this.#scroller.scrollTop = this.#scroller.scrollHeight;
+    this.#onChange();
+  }
+
+  /** Where somebody reads further up, the rows before his eyes stay in place. */
+  #trim() {
+    const before = this.#scroller.scrollHeight;
+    while (this.#list.childElementCount > this.#limit) this.#list.firstElementChild?.remove();
+    if (!this.follows) this.#scroller.scrollTop -= before - this.#scroller.scrollHeight;
+  }
+
+  #scrolled() {
+    const { scrollHeight, scrollTop, clientHeight } = this.#scroller;
+    const follows = scrollHeight - scrollTop - clientHeight < 24;
+    if (follows === this.follows) return;
+    this.follows = follows;
+    this.#onChange();
+  }
+}

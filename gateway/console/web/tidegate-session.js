@@ -1,0 +1,283 @@
+// One session at a gateway's node, and the WebSocket that usually carries it.
+// Part of tidegate.js, which starts a new one whenever the last has ended.
+
+/**
+ * @typedef {{type: string, id?: number, channel?: string, [field: string]: any}} Frame
+ *   One frame of the native protocol.
+ *
+ * @typedef {import("./tidegate.js").Options} Options
+ *
+ * @typedef {object} End
+ *   Why a connection ended.
+ * @property {number} code        WebSocket close code; 1006 if there was none
+ * @property {string} reason
+ * @property {boolean} [unfit]        this transport does not work here
+ * @property {boolean} [unreachable]  nothing works here at the moment
+ *
+ * @typedef {object} Link
+ *   A transport's connection. It ends once, after which it is silent.
+ * @property {string} transport
+ * @property {(frame: Frame) => void} send
+ * @property {() => void} close
+ *
+ * @typedef {{frame: (frame: Frame) => void, end: (end: End) => void}} LinkEvents
+ * @typedef {(base: URL, options: Options, on: LinkEvents) => Link} Dial
+ */
+
+const longestTimer = 2 ** 31 - 1;
+
+/** Codes of an error that may pass: the command is worth sending again. */
+export const passing = new Set(["unavailable", "rate_limited"]);
+
+/**
+ * @typedef {object} SessionEvents
+ * @property {() => void} ready                    welcomed and authenticated
+ * @property {() => void} renewed                  authenticated anew
+ * @property {(frame: Frame) => void} frame        that answers no command
+ * @property {(frame: Frame) => void} answer       to a command of the client's
+ * @property {(ms: number) => void} roundTrip
+ * @property {(end: End) => void} end              once
+ */
+
+/** One session at a node: from dialling to the end, with its token and its pings. */
+export class Session {
+  id = "";
+  user = "";
+  node = "";
+  /** @type {number | undefined} ms */
+  roundTrip;
+  isReady = false;
+  settled = () => {};
+
+  #base;
+  #options;
+  #newID;
+  #on;
+  /** @type {Link | null} */
+  #link = null;
+  #ended = false;
+  #pingEvery = 25_000;
+  #pingedAt = 0;
+  /** @type {Map<number, (reply: Frame) => void>} Answers that only this session can get. */
+  #replies = new Map();
+  /** @type {Set<string>} Channels whose subscribe is not answered yet. */
+  #subscribing = new Set();
+  /** @type {Record<string, ReturnType<typeof setTimeout> | undefined>} */
+  #timers = {};
+
+  /**
+   * @param {URL} base @param {Required<Pick<Options, "openTimeout">> & Options} options
+   * @param {string} transport @param {() => number} newID @param {SessionEvents} on
+   */
+  constructor(base, options, transport, newID, on) {
+    this.#base = base;
+    this.#options = options;
+    this.transport = transport;
+    this.#newID = newID;
+    this.#on = on;
+  }
+
+  get isSettled() {
+    return this.#subscribing.size === 0;
+  }
+
+  async start() {
+    this.#after("silence", this.#options.openTimeout, () => this.#end({ code: 1006, reason: "no answer", unfit: true }));
+    try {
+      const [token, dial] = await Promise.all([this.#token(), dialOf(this.transport)]);
+      if (this.#ended) return;
+      const welcome = (/** @type {Frame} */ frame) => this.#welcomed(frame, token);
+      this.#link = dial(this.#base, this.#options, { frame: (frame) => this.#received(frame, welcome), end: (end) => this.#end(end) });
+    } catch (error) {
+      this.#end({ code: 1006, reason: String(error), unreachable: true });
+    }
+  }
+
+  /** @param {{name: string, cursor: string, echo: boolean}} channel @param {(reply: Frame) => void} onReply */
+  subscribe(channel, onReply) {
+    const { name, cursor, echo } = channel;
+    this.#subscribing.add(name);
+    this.#request({ type: "subscribe", channel: name, cursor: cursor || undefined, echo: echo ? undefined : false }, (reply) => {
+      this.#subscribing.delete(name);
+      onReply(reply);
+      if (this.isSettled) this.settled();
+    });
+  }
+
+  /** @param {string} channel @returns {boolean} whether what was missed there has yet to come */
+  isResuming(channel) {
+    return this.#subscribing.has(channel);
+  }
+
+  /** @param {string} channel */
+  unsubscribe(channel) {
+    this.#request({ type: "unsubscribe", channel }, () => {});
+  }
+
+  /** @param {Frame} frame */
+  send(frame) {
+    this.#link?.send(frame);
+  }
+
+  /** Asks for a sign of life; without one the session has ended. */
+  ping() {
+    if (!this.isReady || this.#timers.silence) return;
+    this.#pingedAt = performance.now();
+    this.send({ type: "ping" });
+    this.#after("silence", Math.min(this.#pingEvery, 10_000), () => this.#end({ code: 1006, reason: "no sign of life" }));
+  }
+
+  /** Ends soon, so that what is on its way still arrives. @param {number} ms */
+  retire(ms) {
+    this.#after("retire", ms, () => this.close());
+  }
+
+  close() {
+    this.#end({ code: 1000, reason: "" });
+  }
+
+  /** @param {Frame} frame @param {(frame: Frame) => void} welcome */
+  #received(frame, welcome) {
+    if (this.#ended) return;
+    this.#clear("silence");
+    if (frame.type === "pong") return this.#ponged();
+    const reply = this.#replies.get(frame.id ?? 0);
+    this.#replies.delete(frame.id ?? 0);
+    if (reply) return reply(frame);
+    if (frame.type === "welcome") return welcome(frame);
+    if (frame.id) return this.#on.answer(frame);
+    this.#on.frame(frame);
+  }
+
+  /** @param {Frame} frame @param {string} token */
+  #welcomed(frame, token) {
+    this.#identify(frame);
+    if (frame.ping > 0) this.#pingEvery = frame.ping * 1_000;
+    if (token) this.#authenticate(token, () => this.#begin());
+    else this.#begin();
+  }
+
+  #begin() {
+    this.isReady = true;
+    this.ping();
+    this.#beat();
+    this.#on.ready();
+  }
+
+  #beat() {
+    this.#after("beat", this.#pingEvery, () => { this.ping(); this.#beat(); });
+  }
+
+  #ponged() {
+    if (!this.#pingedAt) return;
+    this.roundTrip = performance.now() - this.#pingedAt;
+    this.#pingedAt = 0;
+    this.#on.roundTrip(this.roundTrip);
+  }
+
+  /** @param {Frame} welcome */
+  #identify({ session, user, node }) {
+    this.id = session ?? this.id;
+    this.user = user ?? "";
+    this.node = node ?? this.node;
+  }
+
+  /** @param {string} token @param {() => void} done */
+  #authenticate(token, done) {
+    this.#request({ type: "auth", token }, (reply) => {
+      if (reply.type === "error") return this.#end({ code: passing.has(reply.code) ? 1006 : 4001, reason: reply.message });
+      this.#identify(reply);
+      this.#planRenewal(token);
+      done();
+    });
+  }
+
+  /** @param {string} token */
+  #planRenewal(token) {
+    const expires = claimsOf(token).exp;
+    if (typeof expires !== "number" || typeof this.#options.token !== "function") return;
+    const left = expires * 1_000 - Date.now();
+    this.#after("renewal", Math.max(1_000, left - Math.min(60_000, left * 0.2)), () => this.#renew());
+  }
+
+  async #renew() {
+    try {
+      const token = await this.#token();
+      if (!this.#ended) this.#authenticate(token, () => this.#on.renewed());
+    } catch {
+      this.#after("renewal", 5_000, () => this.#renew());
+    }
+  }
+
+  async #token() {
+    const { token = "" } = this.#options;
+    return typeof token === "function" ? token() : token;
+  }
+
+  /** @param {Frame} frame @param {(reply: Frame) => void} onReply */
+  #request(frame, onReply) {
+    const id = this.#newID();
+    this.#replies.set(id, onReply);
+    this.send({ ...frame, id });
+  }
+
+  /** @param {End} end */
+  #end(end) {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.isReady = false;
+    for (const name of Object.keys(this.#timers)) this.#clear(name);
+    this.#link?.close();
+    this.#on.end(end);
+  }
+
+  /** @param {string} name @param {number} ms @param {() => void} action */
+  #after(name, ms, action) {
+    this.#clear(name);
+    this.#timers[name] = setTimeout(() => { delete this.#timers[name]; action(); }, Math.min(ms, longestTimer));
+  }
+
+  /** @param {string} name */
+  #clear(name) {
+    clearTimeout(this.#timers[name]);
+    delete this.#timers[name];
+  }
+}
+
+/** @param {string} transport @returns {Promise<Dial>} */
+async function dialOf(transport) {
+  if (transport === "websocket") return dialWebSocket;
+  const http = await import("./tidegate-http.js");
+  return transport === "sse" ? http.dialEvents : http.dialPoll;
+}
+
+/** @type {Dial} */
+function dialWebSocket(base, options, on) {
+  const url = new URL("ws", base);
+  url.protocol = base.protocol === "https:" ? "wss:" : "ws:";
+  const socket = new (options.WebSocket ?? WebSocket)(url, "tidegate.v1");
+  let opened = false;
+  socket.onopen = () => { opened = true; };
+  socket.onmessage = ({ data }) => on.frame(JSON.parse(data));
+  socket.onclose = ({ code, reason }) => on.end({ code, reason, unfit: !opened });
+  return {
+    transport: "websocket",
+    send: (frame) => { if (socket.readyState === 1) socket.send(JSON.stringify(frame)); },
+    close: () => socket.close(1000),
+  };
+}
+
+/** @param {string} token @returns {{exp?: number, sub?: string}} of a JWT, unverified; nothing of anything else */
+export function claimsOf(token) {
+  try {
+    const bytes = fromBase64(token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/"));
+    return JSON.parse(new TextDecoder().decode(bytes)) ?? {};
+  } catch {
+    return {};
+  }
+}
+
+/** @param {string} text in base64 */
+export function fromBase64(text) {
+  return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+}
