@@ -1,0 +1,178 @@
+package native
+
+import (
+	"bytes"
+	"encoding/base64"
+	"fmt"
+	"math"
+	"strconv"
+
+	"tidegate/broker"
+	"tidegate/gateway"
+)
+
+const knownTypes = "auth, subscribe, unsubscribe, publish, presence, history or ping"
+
+// decode reads a frame of valid UTF-8.
+func decode(frame []byte) gateway.Command {
+	var r reader
+	if !r.parse(frame) {
+		return gateway.Malformed{Reason: "the frame is not one JSON object"}
+	}
+	command := r.command()
+	if r.problem != "" {
+		id, _ := readID(r.id)
+		return gateway.Malformed{ID: id, Reason: r.problem}
+	}
+	return command
+}
+
+// reader turns a frame's fields into Go values, and keeps the first problem it
+// has with them. Fields that a command does not know are not looked at.
+type reader struct {
+	fields
+	problem string
+}
+
+func (r *reader) command() gateway.Command {
+	id, ok := readID(r.id)
+	if !ok {
+		r.complain("id must be an integer of 64 bits")
+	}
+	switch kind := r.typeName(); string(kind) {
+	case "auth":
+		return gateway.Auth{ID: id, Token: r.str("token", r.token)}
+	case "subscribe":
+		return gateway.Subscribe{ID: id, Channel: r.str("channel", r.channel), Cursor: r.str("cursor", r.cursor), NoEcho: !r.echoes()}
+	case "unsubscribe":
+		return gateway.Unsubscribe{ID: id, Channel: r.str("channel", r.channel)}
+	case "publish":
+		return r.publish(id)
+	case "presence":
+		return gateway.Presence{ID: id, Channel: r.str("channel", r.channel)}
+	case "history":
+		return gateway.History{ID: id, Channel: r.str("channel", r.channel), Cursor: r.str("cursor", r.cursor), Limit: r.count("limit", r.limit)}
+	case "ping":
+		return gateway.Ping{ID: id}
+	case "":
+		r.complain("type is missing, or no string: want " + knownTypes)
+	default:
+		r.complain(fmt.Sprintf("type %.32q is not known: want %s", kind, knownTypes))
+	}
+	return nil
+}
+
+// typeName returns the type, or nothing if it is missing or no string.
+func (r *reader) typeName() []byte {
+	switch {
+	case r.kind == nil || r.kind[0] != '"':
+		return nil
+	case bytes.IndexByte(r.kind, '\\') >= 0:
+		return []byte(unescape(r.kind))
+	}
+	return r.kind[1 : len(r.kind)-1]
+}
+
+func (r *reader) publish(id gateway.ID) gateway.Command {
+	payload, kind := r.payload()
+	return gateway.Publish{
+		ID:      id,
+		Channel: r.str("channel", r.channel),
+		Payload: payload,
+		Kind:    kind,
+		Event:   r.str("event", r.event),
+		Key:     r.str("key", r.key),
+	}
+}
+
+// payload returns a copy of what data, text or binary holds, never nil if there
+// is no problem.
+func (r *reader) payload() ([]byte, broker.Kind) {
+	switch {
+	case !exactlyOne(r.data != nil, r.text != nil, r.binary != nil):
+		r.complain("a publish needs exactly one of data, text and binary")
+	case r.data != nil:
+		return bytes.Clone(r.data), broker.JSON
+	case r.text != nil:
+		return r.bytes("text", r.text), broker.Text
+	case r.binary != nil:
+		return r.base64("binary", r.binary), broker.Binary
+	}
+	return nil, 0
+}
+
+func exactlyOne(a, b, c bool) bool {
+	return a && !b && !c || !a && b && !c || !a && !b && c
+}
+
+// str returns a string, which is empty if the field is missing.
+func (r *reader) str(name string, value []byte) string {
+	switch {
+	case value == nil:
+		return ""
+	case value[0] != '"':
+		r.complain(name + " must be a string")
+		return ""
+	case bytes.IndexByte(value, '\\') >= 0:
+		return unescape(value)
+	}
+	return string(value[1 : len(value)-1])
+}
+
+// bytes is str without a copy too many.
+func (r *reader) bytes(name string, value []byte) []byte {
+	if value[0] == '"' && bytes.IndexByte(value, '\\') < 0 {
+		return append([]byte{}, value[1:len(value)-1]...)
+	}
+	return []byte(r.str(name, value))
+}
+
+func (r *reader) base64(name string, value []byte) []byte {
+	payload, err := base64.StdEncoding.AppendDecode([]byte{}, r.bytes(name, value))
+	if err != nil {
+		r.complain(name + " must be base64, with the alphabet and the padding of RFC 4648, section 4")
+	}
+	return payload
+}
+
+// echoes reads echo, which is true unless it says otherwise.
+func (r *reader) echoes() bool {
+	switch string(r.echo) {
+	case "", "true":
+		return true
+	case "false":
+		return false
+	}
+	r.complain("echo must be true or false")
+	return true
+}
+
+// count reads an integer from 0 on, which is 0 if the field is missing.
+func (r *reader) count(name string, value []byte) int {
+	if value == nil {
+		return 0
+	}
+	n, err := strconv.ParseInt(string(value), 10, 32)
+	if err != nil || n < 0 {
+		r.complain(fmt.Sprintf("%s must be an integer from 0 to %d", name, math.MaxInt32))
+	}
+	return int(n)
+}
+
+func (r *reader) complain(problem string) {
+	if r.problem == "" {
+		r.problem = problem
+	}
+}
+
+// readID returns false if the id is there and is no integer of 64 bits.
+func readID(value []byte) (gateway.ID, bool) {
+	if value == nil {
+		return gateway.ID{}, true
+	}
+	n, err := strconv.ParseInt(string(value), 10, 64)
+	if err != nil {
+		return gateway.ID{}, false
+	}
+	return gateway.ID{Value: n, Given: true}, true
+}

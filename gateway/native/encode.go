@@ -1,0 +1,175 @@
+package native
+
+import (
+	"strconv"
+	"time"
+
+	"tidegate/broker"
+	"tidegate/gateway"
+)
+
+func encode(event gateway.Event) []byte {
+	switch e := event.(type) {
+	case gateway.Message:
+		return object(nil).message(e.Message)
+	case gateway.Published:
+		return begin("published").id(e.ID).position(e.Position).end()
+	case gateway.Welcome:
+		return begin("welcome").id(e.ID).str("session", e.Session).optional("user", e.User).
+			str("node", e.Node).ping(e.Ping).end()
+	case gateway.Subscribed:
+		return begin("subscribed").id(e.ID).str("channel", e.Channel).position(e.Position).recovered(e).end()
+	case gateway.Unsubscribed:
+		return encodeUnsubscribed(e)
+	case gateway.Members:
+		return encodeMembers(e)
+	case gateway.Messages:
+		return encodeMessages(e)
+	case gateway.Join:
+		return begin("join").str("channel", e.Channel).str("user", e.User).json("info", e.Info).end()
+	case gateway.Leave:
+		return begin("leave").str("channel", e.Channel).str("user", e.User).end()
+	case gateway.Gap:
+		return begin("gap").str("channel", e.Channel).end()
+	case gateway.Failure:
+		return encodeFailure(e)
+	case gateway.Pong:
+		return begin("pong").id(e.ID).end()
+	case gateway.Reconnect:
+		return begin("reconnect").within(e.Within).end()
+	}
+	return nil
+}
+
+func encodeUnsubscribed(e gateway.Unsubscribed) []byte {
+	o := begin("unsubscribed").id(e.ID).str("channel", e.Channel)
+	if !e.ID.Given {
+		o = o.optional("code", string(e.Code)).optional("reason", e.Reason)
+	}
+	return o.end()
+}
+
+// encodeFailure names the channel where no id tells which command failed.
+func encodeFailure(e gateway.Failure) []byte {
+	o := begin("error").id(e.ID)
+	if !e.ID.Given {
+		o = o.optional("channel", e.Channel)
+	}
+	return o.str("code", string(e.Code)).str("message", e.Message).end()
+}
+
+func encodeMembers(e gateway.Members) []byte {
+	o := begin("presence").id(e.ID).str("channel", e.Channel)
+	o = append(o, `,"members":[`...)
+	for i, m := range e.Members {
+		if i > 0 {
+			o = append(o, ',')
+		}
+		o = append(o, `{"user":`...)
+		o = appendString(o, m.User)
+		o = o.json("info", m.Info).number("sessions", int64(m.Sessions)).end()
+	}
+	return append(o, ']').end()
+}
+
+func encodeMessages(e gateway.Messages) []byte {
+	size := 128
+	for i := range e.Messages {
+		size += sizeOf(&e.Messages[i])
+	}
+	o := object(make([]byte, 0, size)).open("history").id(e.ID).str("channel", e.Channel)
+	o = append(o, `,"messages":[`...)
+	for i := range e.Messages {
+		if i > 0 {
+			o = append(o, ',')
+		}
+		o = o.message(&e.Messages[i])
+	}
+	o = append(o, ']').position(e.Position)
+	if e.Lost {
+		o = append(o, `,"recovered":false`...)
+	}
+	return o.end()
+}
+
+// object is a JSON object being written.
+type object []byte
+
+// begin has room for all but long names.
+func begin(kind string) object {
+	return object(make([]byte, 0, 192)).open(kind)
+}
+
+func (o object) open(kind string) object {
+	o = append(o, `{"type":"`...)
+	o = append(o, kind...)
+	return append(o, '"')
+}
+
+func (o object) end() []byte { return append(o, '}') }
+
+// name appends a member's name, which needs no escapes.
+func (o object) name(name string) object {
+	o = append(o, `,"`...)
+	o = append(o, name...)
+	return append(o, `":`...)
+}
+
+func (o object) str(name, value string) object {
+	return appendString(o.name(name), value)
+}
+
+func (o object) optional(name, value string) object {
+	if value == "" {
+		return o
+	}
+	return o.str(name, value)
+}
+
+// json appends a value that is JSON already, if there is one.
+func (o object) json(name string, value []byte) object {
+	if value == nil {
+		return o
+	}
+	return append(o.name(name), value...)
+}
+
+func (o object) number(name string, value int64) object {
+	return strconv.AppendInt(o.name(name), value, 10)
+}
+
+func (o object) id(id gateway.ID) object {
+	if !id.Given {
+		return o
+	}
+	return o.number("id", id.Value)
+}
+
+func (o object) position(p broker.Position) object {
+	if p.IsZero() {
+		return o
+	}
+	o = append(o, `,"cursor":"`...)
+	o = append(o, p.Epoch...)
+	o = append(o, ':')
+	o = strconv.AppendUint(o, p.Offset, 10)
+	return append(o, '"')
+}
+
+func (o object) recovered(e gateway.Subscribed) object {
+	if !e.Resumed {
+		return o
+	}
+	return strconv.AppendBool(o.name("recovered"), e.Recovered)
+}
+
+func (o object) ping(every time.Duration) object {
+	if every == 0 {
+		return o
+	}
+	return strconv.AppendFloat(o.name("ping"), every.Seconds(), 'f', -1, 64)
+}
+
+func (o object) within(d time.Duration) object {
+	return strconv.AppendFloat(o.name("within"), d.Seconds(), 'f', 1, 64)
+}

@@ -1,0 +1,74 @@
+package native_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"tidegate/broker"
+	"tidegate/gateway"
+	"tidegate/gateway/native"
+)
+
+// FuzzEncode_Strings holds every string that is told to encoding/json.
+func FuzzEncode_Strings(f *testing.F) {
+	f.Add("plain", []byte("a\"b\\c\n\x00\x7f\u2028\u20ac\U0001f30a"))
+	f.Add("\xff\xed\xa0\x80", []byte("\xf0\x9f\x8c"))
+	f.Fuzz(func(t *testing.T, name string, payload []byte) {
+		m := broker.Message{Channel: name, Payload: payload, Kind: broker.Text, User: name, Event: name}
+		frame, err := native.Protocol{}.Encode(gateway.Message{Message: &m})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got struct{ Channel, Text, User, Event string }
+		if err := json.Unmarshal(frame.Data, &got); err != nil || !utf8.Valid(frame.Data) {
+			t.Fatalf("%q is not JSON: %v", frame.Data, err)
+		}
+		want := readable(name)
+		if got.Channel != want || got.User != want || got.Event != want || got.Text != readable(string(payload)) {
+			t.Errorf("got %q of channel %q and payload %q", frame.Data, name, payload)
+		}
+	})
+}
+
+// readable has U+FFFD for each byte that is not UTF-8.
+func readable(s string) string { return string([]rune(s)) }
+
+func TestProtocol_EncodeAllocatesOnce(t *testing.T) {
+	payload := []byte(strings.Repeat("x", 5000))
+	at := broker.Position{Epoch: "k3x9", Offset: 45}
+	for name, event := range map[string]gateway.Event{
+		"text":    gateway.Message{Message: &broker.Message{Channel: "chat:lobby", Payload: payload, Kind: broker.Text, Position: at}},
+		"binary":  gateway.Message{Message: &broker.Message{Channel: "chat:lobby", Payload: payload, Kind: broker.Binary, Position: at}},
+		"answer":  gateway.Published{ID: gateway.ID{Value: 1, Given: true}, Position: at},
+		"history": gateway.Messages{Channel: "chat:lobby", Messages: make([]broker.Message, 1000), Position: at},
+	} {
+		allocs := testing.AllocsPerRun(100, func() { _, _ = native.Protocol{}.Encode(event) })
+		if allocs != 1 {
+			t.Errorf("%s: %v allocations, want 1", name, allocs)
+		}
+	}
+}
+
+func BenchmarkDecode_Publish(b *testing.B) {
+	frame := gateway.Frame{Data: []byte(`{"type":"publish","id":3,"channel":"chat:lobby","data":{"text":"` + strings.Repeat("x", 100) + `"}}`)}
+	b.SetBytes(int64(len(frame.Data)))
+	for b.Loop() {
+		if _, err := (native.Protocol{}).Decode(frame); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkEncode_Message(b *testing.B) {
+	event := gateway.Message{Message: &broker.Message{
+		Channel: "chat:lobby", Payload: []byte(strings.Repeat("7", 128)), User: "alice",
+		Position: broker.Position{Epoch: "k3x9", Offset: 45},
+	}}
+	for b.Loop() {
+		if _, err := (native.Protocol{}).Encode(event); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,107 @@
+package native
+
+import (
+	"bytes"
+	"encoding/json"
+)
+
+// fields are the values of a frame's members as they stand in the frame, nil
+// where a member is missing. A null counts as missing, except for data, which
+// may be any value. Of members with the same name the last one counts.
+type fields struct {
+	kind, id, token, channel, cursor, echo, limit []byte
+	data, text, binary, event, key                []byte
+}
+
+// parse reads a frame that is one JSON object and nothing else. Otherwise it
+// returns false, and what it had read until then is of no use.
+func (f *fields) parse(frame []byte) bool {
+	i := skipSpace(frame, 0)
+	if at(frame, i) != '{' {
+		return false
+	}
+	if i = skipSpace(frame, i+1); at(frame, i) == '}' {
+		return skipSpace(frame, i+1) == len(frame)
+	}
+	for {
+		value := skipName(frame, i)
+		if value == invalid {
+			return false
+		}
+		end := skipValue(frame, value, 1)
+		if end == invalid {
+			return false
+		}
+		f.put(nameAt(frame, i), frame[value:end])
+		i = skipSpace(frame, end)
+		switch at(frame, i) {
+		case '}':
+			return skipSpace(frame, i+1) == len(frame)
+		case ',':
+			i = skipSpace(frame, i+1)
+		default:
+			return false
+		}
+	}
+}
+
+// nameAt returns the name of the member that begins at frame[i], unquoted.
+func nameAt(frame []byte, i int) []byte {
+	quoted := frame[i:skipString(frame, i)]
+	if bytes.IndexByte(quoted, '\\') < 0 {
+		return quoted[1 : len(quoted)-1]
+	}
+	return []byte(unescape(quoted))
+}
+
+func (f *fields) put(name, value []byte) {
+	field := f.named(name)
+	switch {
+	case field == nil:
+	case field != &f.data && string(value) == "null":
+		*field = nil
+	default:
+		*field = value
+	}
+}
+
+func (f *fields) named(name []byte) *[]byte {
+	switch string(name) {
+	case "type":
+		return &f.kind
+	case "id":
+		return &f.id
+	case "token":
+		return &f.token
+	case "channel":
+		return &f.channel
+	case "cursor":
+		return &f.cursor
+	case "echo":
+		return &f.echo
+	case "limit":
+		return &f.limit
+	case "data":
+		return &f.data
+	case "text":
+		return &f.text
+	case "binary":
+		return &f.binary
+	case "event":
+		return &f.event
+	case "key":
+		return &f.key
+	}
+	return nil
+}
+
+// unescape returns what a JSON string that is known to be valid stands for.
+// Escapes are few in names and rare in payloads: the standard library reads
+// them well enough.
+func unescape(quoted []byte) string {
+	var s string
+	if err := json.Unmarshal(quoted, &s); err != nil {
+		panic("native: the scanner passed a string that encoding/json does not: " + err.Error())
+	}
+	return s
+}

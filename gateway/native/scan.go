@@ -1,0 +1,198 @@
+package native
+
+// The functions of this file check the grammar of RFC 8259 over data, from an
+// index on. Each returns the index after what it names, or invalid.
+
+const (
+	invalid  = -1
+	maxDepth = 10_000 // of arrays and objects in each other, as in encoding/json
+)
+
+func skipSpace(data []byte, i int) int {
+	for i < len(data) && (data[i] == ' ' || data[i] == '\n' || data[i] == '\t' || data[i] == '\r') {
+		i++
+	}
+	return i
+}
+
+// skipValue passes over any JSON value, which lies in depth arrays and objects.
+func skipValue(data []byte, i, depth int) int {
+	if i >= len(data) || depth > maxDepth {
+		return invalid
+	}
+	switch c := data[i]; {
+	case c == '"':
+		return skipString(data, i)
+	case c == '{':
+		return skipObject(data, i, depth+1)
+	case c == '[':
+		return skipArray(data, i, depth+1)
+	case c == '-' || isDigit(c):
+		return skipNumber(data, i)
+	case c == 't':
+		return skipLiteral(data, i, "true")
+	case c == 'f':
+		return skipLiteral(data, i, "false")
+	case c == 'n':
+		return skipLiteral(data, i, "null")
+	}
+	return invalid
+}
+
+func skipObject(data []byte, i, depth int) int {
+	if depth > maxDepth {
+		return invalid
+	}
+	i = skipSpace(data, i+1)
+	if at(data, i) == '}' {
+		return i + 1
+	}
+	for {
+		if i = skipName(data, i); i == invalid {
+			return invalid
+		}
+		if i = skipValue(data, i, depth); i == invalid {
+			return invalid
+		}
+		i = skipSpace(data, i)
+		switch at(data, i) {
+		case '}':
+			return i + 1
+		case ',':
+			i = skipSpace(data, i+1)
+		default:
+			return invalid
+		}
+	}
+}
+
+// skipName passes over a member's name, its colon, and the space after that.
+func skipName(data []byte, i int) int {
+	if at(data, i) != '"' {
+		return invalid
+	}
+	if i = skipString(data, i); i == invalid {
+		return invalid
+	}
+	if i = skipSpace(data, i); at(data, i) != ':' {
+		return invalid
+	}
+	return skipSpace(data, i+1)
+}
+
+func skipArray(data []byte, i, depth int) int {
+	if depth > maxDepth {
+		return invalid
+	}
+	i = skipSpace(data, i+1)
+	if at(data, i) == ']' {
+		return i + 1
+	}
+	for {
+		if i = skipValue(data, i, depth); i == invalid {
+			return invalid
+		}
+		i = skipSpace(data, i)
+		switch at(data, i) {
+		case ']':
+			return i + 1
+		case ',':
+			i = skipSpace(data, i+1)
+		default:
+			return invalid
+		}
+	}
+}
+
+// skipString passes over a string, data[i] being its first quote.
+func skipString(data []byte, i int) int {
+	for i++; i < len(data); i++ {
+		switch c := data[i]; {
+		case c == '"':
+			return i + 1
+		case c < ' ':
+			return invalid
+		case c == '\\':
+			if i = skipEscape(data, i); i == invalid {
+				return invalid
+			}
+		}
+	}
+	return invalid
+}
+
+// skipEscape returns the index of an escape's last byte, data[i] being its
+// backslash.
+func skipEscape(data []byte, i int) int {
+	switch at(data, i+1) {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return i + 1
+	case 'u':
+		for k := i + 2; k < i+6; k++ {
+			if !isHex(at(data, k)) {
+				return invalid
+			}
+		}
+		return i + 5
+	}
+	return invalid
+}
+
+func skipNumber(data []byte, i int) int {
+	if data[i] == '-' {
+		i++
+	}
+	switch c := at(data, i); {
+	case c == '0':
+		i++
+	case isDigit(c):
+		i = skipDigits(data, i)
+	default:
+		return invalid
+	}
+	if at(data, i) == '.' {
+		if i = skipDigits(data, i+1); i == invalid {
+			return invalid
+		}
+	}
+	if c := at(data, i); c == 'e' || c == 'E' {
+		i++
+		if sign := at(data, i); sign == '+' || sign == '-' {
+			i++
+		}
+		return skipDigits(data, i)
+	}
+	return i
+}
+
+// skipDigits passes over one digit or more.
+func skipDigits(data []byte, i int) int {
+	if !isDigit(at(data, i)) {
+		return invalid
+	}
+	for isDigit(at(data, i)) {
+		i++
+	}
+	return i
+}
+
+func skipLiteral(data []byte, i int, literal string) int {
+	if len(data)-i < len(literal) || string(data[i:i+len(literal)]) != literal {
+		return invalid
+	}
+	return i + len(literal)
+}
+
+// at returns the byte at i, or 0, which no grammar wants, where data has ended.
+func at(data []byte, i int) byte {
+	if i < len(data) {
+		return data[i]
+	}
+	return 0
+}
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
+
+func isHex(c byte) bool {
+	return isDigit(c) || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
+}
