@@ -181,12 +181,13 @@ func (g *Gateway) Open(ctx context.Context, hello Hello) (*Session, error) {
 		return nil, err
 	}
 	g.metrics.Sessions.Opened(s.transport, s.dialect.protocol.Name())
+	if err := s.begin(ctx, hello); err != nil {
+		s.out.end(Policy, s.opened)
+		s.leave(Policy)
+		return nil, err
+	}
 	if mustAuth {
 		s.awaitAuth()
-	}
-	if err := s.begin(ctx, hello); err != nil {
-		s.Close(Policy)
-		return nil, err
 	}
 	return s, nil
 }

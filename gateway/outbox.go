@@ -13,7 +13,7 @@ type outbox struct {
 	state    writerState
 	first    []byte              // the oldest frame that waits; nil: none
 	more     *backlog            // what waits behind it; nil: nothing
-	latest   map[*channel][]byte // what waits of conflated channels; only while stalled
+	latest   map[*channel][]byte // what waits of conflated channels behind all that
 	waiting  int                 // bytes that wait
 	inHand   int                 // bytes that the writer has taken
 	messages int                 // messages among what waits
@@ -84,17 +84,23 @@ func (o *outbox) pushMessage(frame []byte, all *outboxes, receipt time.Time) ver
 	return v
 }
 
-// pushLatest adds a frame that, as long as the peer does not keep up, replaces
-// the one of the same channel that waits.
+// pushLatest adds a message's frame; while the peer does not keep up, it replaces
+// the one of the same channel that waits, instead.
 func (o *outbox) pushLatest(ch *channel, frame []byte, all *outboxes) verdict {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.state != stalled || o.ending != nil {
+	_, lags := o.latest[ch]
+	if !lags && o.state != stalled {
 		v := o.add(frame, all)
 		if v <= roused {
 			o.messages++
 		}
-		return v
+		if v != overflow {
+			return v
+		}
+	}
+	if o.ending != nil {
+		return refused
 	}
 	if o.latest == nil {
 		o.latest = make(map[*channel][]byte)

@@ -1,0 +1,359 @@
+package gateway_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"tidegate/broker"
+	"tidegate/gateway"
+)
+
+// words is a protocol for these tests: a frame is a command's name and its
+// arguments, or an event's, in words.
+type words struct{ name string }
+
+func (w words) Name() string { return w.name }
+
+func (words) Decode(f gateway.Frame) ([]gateway.Command, error) {
+	word := strings.Fields(string(f.Data))
+	arg := func(i int) string {
+		if i < len(word) {
+			return word[i]
+		}
+		return ""
+	}
+	id := gateway.ID{Value: 1, Given: true}
+	switch arg(0) {
+	case "sub":
+		return []gateway.Command{gateway.Subscribe{ID: id, Channel: arg(1), Cursor: arg(2)}}, nil
+	case "subquiet":
+		return []gateway.Command{gateway.Subscribe{ID: id, Channel: arg(1), NoEcho: true}}, nil
+	case "unsub":
+		return []gateway.Command{gateway.Unsubscribe{ID: id, Channel: arg(1)}}, nil
+	case "pub":
+		return []gateway.Command{gateway.Publish{ID: id, Channel: arg(1), Payload: []byte(arg(2)), Kind: broker.Text}}, nil
+	case "auth":
+		return []gateway.Command{gateway.Auth{ID: id, Token: arg(1)}}, nil
+	case "history":
+		return []gateway.Command{gateway.History{ID: id, Channel: arg(1), Cursor: arg(2)}}, nil
+	case "ping":
+		return []gateway.Command{gateway.Ping{ID: id}}, nil
+	case "break":
+		return nil, gateway.Unsupported
+	}
+	return []gateway.Command{gateway.Malformed{ID: id, Reason: "not a word"}}, nil
+}
+
+func (w words) Encode(event gateway.Event) (gateway.Frame, error) {
+	switch e := event.(type) {
+	case gateway.Welcome:
+		return say("welcome %s", e.User)
+	case gateway.Subscribed:
+		if e.Resumed {
+			return say("subscribed %s recovered=%v", e.Channel, e.Recovered)
+		}
+		return say("subscribed %s", e.Channel)
+	case gateway.Unsubscribed:
+		return say("unsubscribed %s %s", e.Channel, e.Code)
+	case gateway.Published:
+		return say("published %s", e.Channel)
+	case gateway.Message:
+		return say("message %s %s %s", e.Channel, e.Payload, e.Position)
+	case gateway.Messages:
+		return say("history %d lost=%v", len(e.Messages), e.Lost)
+	case gateway.Gap:
+		if w.name == "curt" {
+			return gateway.Frame{}, gateway.Missed
+		}
+		return say("gap %s", e.Channel)
+	case gateway.Failure:
+		return say("error %s", e.Code)
+	case gateway.Pong:
+		return say("pong")
+	case gateway.Heartbeat:
+		return say("heartbeat")
+	case gateway.Reconnect:
+		return say("reconnect")
+	case gateway.Join, gateway.Leave, gateway.Members:
+		text, _ := json.Marshal(e)
+		return say("%T %s", e, text)
+	}
+	return gateway.Frame{}, fmt.Errorf("unknown event %T", event)
+}
+
+func say(format string, args ...any) (gateway.Frame, error) {
+	return gateway.Frame{Data: fmt.Appendf(nil, format+"\n", args...)}, nil
+}
+
+// peer is a client and its connection. It reads what the gateway writes unless
+// it is stalled.
+type peer struct {
+	t      testing.TB
+	says   chan string
+	closed chan struct{}
+
+	mu      sync.Mutex
+	wrote   bytes.Buffer
+	writes  int
+	heard   time.Time
+	stalled chan struct{} // closed when reading goes on; nil: it reads
+	reason  gateway.Reason
+	over    bool
+	changed chan struct{}
+}
+
+var _ gateway.Conn = (*peer)(nil)
+
+func newPeer(t testing.TB) *peer {
+	return &peer{t: t, says: make(chan string), closed: make(chan struct{}), heard: time.Now(), changed: make(chan struct{})}
+}
+
+func (p *peer) Read(context.Context) (gateway.Frame, error) {
+	select {
+	case text, ok := <-p.says:
+		if !ok {
+			return gateway.Frame{}, io.EOF
+		}
+		p.mu.Lock()
+		p.heard = time.Now()
+		p.mu.Unlock()
+		return gateway.Frame{Data: []byte(text)}, nil
+	case <-p.closed:
+		return gateway.Frame{}, errClosed
+	}
+}
+
+var errClosed = io.ErrClosedPipe
+
+func (p *peer) Write(frames [][]byte, wait time.Duration) ([][]byte, error) {
+	p.mu.Lock()
+	stalled := p.stalled
+	p.mu.Unlock()
+	if stalled != nil {
+		if wait == 0 {
+			return frames, nil
+		}
+		select {
+		case <-stalled:
+		case <-p.closed:
+			return frames, errClosed
+		case <-time.After(wait):
+			return frames, nil
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.writes++
+	for _, frame := range frames {
+		p.wrote.Write(frame)
+	}
+	p.note()
+	return nil, nil
+}
+
+// note wakes who waits for a change. The caller holds mu.
+func (p *peer) note() {
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+func (p *peer) Heard() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.heard
+}
+
+func (p *peer) Close(reason gateway.Reason, _ []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.over {
+		p.over, p.reason = true, reason
+		close(p.closed)
+		p.note()
+	}
+}
+
+// stall stops reading until the returned function is called.
+func (p *peer) stall() (resume func()) {
+	stalled := make(chan struct{})
+	p.mu.Lock()
+	p.stalled = stalled
+	p.mu.Unlock()
+	return func() {
+		p.mu.Lock()
+		p.stalled = nil
+		p.mu.Unlock()
+		close(stalled)
+	}
+}
+
+// send says something to the gateway.
+func (p *peer) send(format string, args ...any) {
+	p.t.Helper()
+	select {
+	case p.says <- fmt.Sprintf(format, args...):
+	case <-p.closed:
+		p.t.Errorf("the gateway closed the connection: %+v", p.reason)
+	case <-time.After(time.Minute):
+		p.t.Fatal("the gateway does not read")
+	}
+}
+
+// lines returns what the gateway has written.
+func (p *peer) lines() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return strings.Split(strings.TrimSuffix(p.wrote.String(), "\n"), "\n")
+}
+
+// heardOf returns the payloads of the messages of a channel, in order.
+func (p *peer) heardOf(channel string) (payloads []string) {
+	for _, line := range p.lines() {
+		if rest, ok := strings.CutPrefix(line, "message "+channel+" "); ok {
+			payloads = append(payloads, strings.Fields(rest)[0])
+		}
+	}
+	return payloads
+}
+
+// expect waits until the gateway has written a line that begins with prefix, and
+// returns it.
+func (p *peer) expect(prefix string) string {
+	p.t.Helper()
+	var found string
+	p.until(fmt.Sprintf("a line %q", prefix), func() bool {
+		for _, line := range p.lines() {
+			if strings.HasPrefix(line, prefix) {
+				found = line
+				return true
+			}
+		}
+		return false
+	})
+	return found
+}
+
+// until waits for a condition that changes when the gateway writes or closes.
+func (p *peer) until(what string, met func() bool) {
+	p.t.Helper()
+	deadline := time.After(time.Minute)
+	for {
+		p.mu.Lock()
+		changed := p.changed
+		p.mu.Unlock()
+		if met() {
+			return
+		}
+		select {
+		case <-changed:
+		case <-deadline:
+			p.t.Fatalf("waited in vain for %s; got:\n%s", what, strings.Join(p.lines(), "\n"))
+		}
+	}
+}
+
+// expectClosed waits until the gateway has closed the connection.
+func (p *peer) expectClosed() gateway.Reason {
+	p.t.Helper()
+	p.until("a close", func() bool {
+		select {
+		case <-p.closed:
+			return true
+		default:
+			return false
+		}
+	})
+	return p.reason
+}
+
+// node is a running gateway.
+type node struct {
+	*gateway.Gateway
+	t    testing.TB
+	stop func()
+}
+
+// startNode runs a gateway until the test ends or stop is called.
+func startNode(t testing.TB, c gateway.Config) *node {
+	t.Helper()
+	if c.Broker == nil {
+		memory := broker.NewMemory()
+		c.Broker, c.History = memory, memory
+	}
+	if c.Rules == nil {
+		c.Rules = gateway.DevelopmentRules()
+	}
+	g, err := gateway.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := g.Run(ctx); err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	}()
+	n := &node{Gateway: g, t: t, stop: sync.OnceFunc(func() { cancel(); <-ended })}
+	t.Cleanup(n.stop)
+	n.awaitReady()
+	return n
+}
+
+func (n *node) awaitReady() {
+	n.t.Helper()
+	for deadline := time.Now().Add(time.Minute); n.Ready() != nil; {
+		if time.Now().After(deadline) {
+			n.t.Fatalf("not ready: %v", n.Ready())
+		}
+		<-time.After(time.Millisecond)
+	}
+}
+
+// connect opens a session and serves it.
+func (n *node) connect(hello gateway.Hello) *peer {
+	n.t.Helper()
+	p, err := n.tryConnect(hello)
+	if err != nil {
+		n.t.Fatalf("Open: %v", err)
+	}
+	return p
+}
+
+func (n *node) tryConnect(hello gateway.Hello) (*peer, error) {
+	if hello.Protocol == nil {
+		hello.Protocol = words{"words"}
+	}
+	hello.Transport = "test"
+	s, err := n.Open(context.Background(), hello)
+	if err != nil {
+		return nil, err
+	}
+	p := newPeer(n.t)
+	served := make(chan struct{})
+	go func() { defer close(served); s.Serve(context.Background(), p) }()
+	n.t.Cleanup(func() { p.Close(gateway.Lost, nil); <-served })
+	return p, nil
+}
+
+// publish publishes as a backend.
+func (n *node) publish(channel, format string, args ...any) broker.Position {
+	n.t.Helper()
+	position, err := n.Publish(context.Background(), &backend, gateway.Publish{
+		Channel: channel, Payload: fmt.Appendf(nil, format, args...), Kind: broker.Text,
+	})
+	if err != nil {
+		n.t.Fatalf("publish to %s: %v", channel, err)
+	}
+	return position
+}
+
+var backend = gateway.Principal{Key: "tests"}

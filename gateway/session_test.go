@@ -1,0 +1,364 @@
+package gateway_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tidegate/gateway"
+)
+
+func TestSession_SubscribersGetWhatIsPublishedInOrder(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	listeners := []*peer{n.connect(gateway.Hello{}), n.connect(gateway.Hello{}), n.connect(gateway.Hello{Protocol: words{"other"}})}
+	for _, p := range listeners {
+		p.send("sub chat")
+		p.expect("subscribed chat")
+	}
+	var want []string
+	for i := range 500 {
+		n.publish("chat", "%d", i)
+		want = append(want, fmt.Sprint(i))
+	}
+	for i, p := range listeners {
+		p.until("all messages", func() bool { return len(p.heardOf("chat")) >= len(want) })
+		if got := p.heardOf("chat"); !slices.Equal(got, want) {
+			t.Errorf("listener %d heard %v", i, got)
+		}
+	}
+}
+
+func TestSession_WelcomeComesFirst(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	p := n.connect(gateway.Hello{Principal: gateway.Principal{User: "alice"}})
+	p.expect("welcome alice")
+	if first := p.lines()[0]; first != "welcome alice" {
+		t.Errorf("first line %q", first)
+	}
+}
+
+func TestSession_UnsubscribedHearsNoMore(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	p := n.connect(gateway.Hello{})
+	p.send("sub a")
+	p.send("sub b")
+	p.send("unsub a")
+	p.expect("unsubscribed a")
+	n.publish("a", "late")
+	n.publish("b", "end")
+	p.expect("message b end")
+	if got := p.heardOf("a"); len(got) != 0 {
+		t.Errorf("heard %v after unsubscribing", got)
+	}
+	p.send("unsub a")
+	p.expect("error not_found")
+}
+
+func TestSession_NoEchoLeavesOutItsOwn(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	quiet, other := n.connect(gateway.Hello{}), n.connect(gateway.Hello{})
+	quiet.send("subquiet chat")
+	quiet.expect("subscribed")
+	other.send("sub chat")
+	other.expect("subscribed")
+	quiet.send("pub chat mine")
+	other.expect("message chat mine")
+	other.send("pub chat theirs")
+	quiet.expect("message chat theirs")
+	if got := quiet.heardOf("chat"); !slices.Equal(got, []string{"theirs"}) {
+		t.Errorf("heard %v", got)
+	}
+}
+
+func TestSession_SlowClientIsClosedAndOthersAreNot(t *testing.T) {
+	n := startNode(t, gateway.Config{Limits: gateway.Limits{OutboxBytes: 4096}})
+	slow, quick := n.connect(gateway.Hello{}), n.connect(gateway.Hello{})
+	for _, p := range []*peer{slow, quick} {
+		p.send("sub chat")
+		p.expect("subscribed")
+	}
+	slow.stall()
+	for i := range 100 {
+		n.publish("chat", "%d-%s", i, strings.Repeat("x", 100))
+		quick.until("the message", func() bool { return len(quick.heardOf("chat")) > i })
+	}
+	if reason := slow.expectClosed(); reason.Code != 4008 {
+		t.Errorf("closed with %+v, want 4008", reason)
+	}
+}
+
+func TestSession_ConflatedChannelGivesASlowClientTheLatest(t *testing.T) {
+	rules := gateway.Rules{{Match: "*", Subscribe: gateway.Anyone, Conflate: true}}
+	n := startNode(t, gateway.Config{Rules: rules, Limits: gateway.Limits{OutboxBytes: 4096}})
+	p := n.connect(gateway.Hello{})
+	p.send("sub ticker")
+	p.expect("subscribed")
+	resume := p.stall()
+	for i := range 1000 {
+		n.publish("ticker", "%d-%s", i, strings.Repeat("x", 100))
+	}
+	resume()
+	p.expect("message ticker 999-")
+	if got := len(p.heardOf("ticker")); got > 60 {
+		t.Errorf("a slow client heard %d messages of a conflated channel", got)
+	}
+}
+
+func TestSession_MalformedCommandIsToldAndTheSessionLives(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	p := n.connect(gateway.Hello{})
+	p.send("nonsense")
+	p.expect("error bad_request")
+	p.send("ping")
+	p.expect("pong")
+}
+
+func TestSession_ProtocolErrorEndsItWithItsReason(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	p := n.connect(gateway.Hello{})
+	p.send("break")
+	if reason := p.expectClosed(); reason != gateway.Unsupported {
+		t.Errorf("closed with %+v", reason)
+	}
+}
+
+func TestSession_LimitsHold(t *testing.T) {
+	limits := gateway.Limits{MessageBytes: 10, ChannelsPerSession: 2, Sessions: 2, SessionsPerUser: 1}
+	n := startNode(t, gateway.Config{Limits: limits})
+	p := n.connect(gateway.Hello{Principal: gateway.Principal{User: "alice"}})
+	p.send("sub a") // beside @alice
+	p.expect("subscribed a")
+	p.send("sub b")
+	p.expect("error limit_exceeded")
+	p.send("pub a 12345678901")
+	p.expect("error too_large")
+	p.send("pub a 1234567890")
+	p.expect("published a")
+
+	_, err := n.tryConnect(gateway.Hello{Principal: gateway.Principal{User: "alice"}})
+	wantCode(t, err, gateway.LimitExceeded)
+	n.connect(gateway.Hello{})
+	_, err = n.tryConnect(gateway.Hello{})
+	wantCode(t, err, gateway.LimitExceeded)
+}
+
+func TestSession_CommandsPastTheRateAreRefusedAndItLives(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := startNode(t, gateway.Config{Limits: gateway.Limits{CommandsPerSecond: 5}})
+		p := n.connect(gateway.Hello{})
+		for range 7 {
+			p.send("ping")
+		}
+		synctest.Wait()
+		if got := count(p.lines(), "pong"); got != 5 {
+			t.Errorf("%d of 7 commands passed, want the burst of 5", got)
+		}
+		if got := count(p.lines(), "error rate_limited"); got != 2 {
+			t.Errorf("%d errors, want 2", got)
+		}
+		time.Sleep(time.Second)
+		p.send("ping")
+		synctest.Wait()
+		if got := count(p.lines(), "pong"); got != 6 {
+			t.Errorf("%d pongs a second later, want 6", got)
+		}
+	})
+}
+
+func TestSession_SilentPeerIsPingedThenClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := startNode(t, gateway.Config{})
+		silent, lively := n.connect(gateway.Hello{}), n.connect(gateway.Hello{})
+		for range 20 {
+			time.Sleep(5 * time.Second)
+			lively.send("ping")
+		}
+		if reason := silent.expectClosed(); reason != gateway.TimedOut {
+			t.Errorf("closed with %+v", reason)
+		}
+		if count(silent.lines(), "heartbeat") == 0 {
+			t.Error("the silent peer was not asked")
+		}
+		select {
+		case <-lively.closed:
+			t.Error("the lively peer was closed")
+		default:
+		}
+	})
+}
+
+func TestSession_EndsWithItsToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := startNode(t, gateway.Config{})
+		began := time.Now()
+		p := n.connect(gateway.Hello{Principal: gateway.Principal{User: "alice", Expires: began.Add(90 * time.Second)}})
+		heard := make(chan struct{})
+		go func() { // stays alive
+			defer close(heard)
+			for {
+				select {
+				case p.says <- "ping":
+					time.Sleep(10 * time.Second)
+				case <-p.closed:
+					return
+				}
+			}
+		}()
+		if reason := p.expectClosed2(); reason != gateway.TokenExpired {
+			t.Errorf("closed with %+v", reason)
+		}
+		<-heard
+		if late := time.Since(began) - 90*time.Second; late < 0 || late > 12*time.Second {
+			t.Errorf("closed %v after the token's end", late)
+		}
+	})
+}
+
+// expectClosed2 waits for a close for as long as it takes.
+func (p *peer) expectClosed2() gateway.Reason {
+	<-p.closed
+	return p.reason
+}
+
+func TestSession_MustAuthenticateInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := startNode(t, gateway.Config{NoAnonymous: true, Auth: names{}})
+		if _, err := n.tryConnect(gateway.Hello{}); gateway.ErrorOf(err).Code != gateway.Unauthenticated {
+			t.Errorf("a protocol without auth commands was let in: %v", err)
+		}
+		late := n.connect(gateway.Hello{AuthLater: true})
+		prompt := n.connect(gateway.Hello{AuthLater: true})
+		prompt.send("sub chat")
+		prompt.expect("error unauthenticated")
+		prompt.send("auth alice")
+		prompt.expect("welcome alice")
+		prompt.send("sub chat")
+		prompt.expect("subscribed chat")
+		time.Sleep(11 * time.Second)
+		if reason := late.expectClosed(); reason.Code != 4001 {
+			t.Errorf("closed with %+v", reason)
+		}
+		prompt.send("ping")
+		prompt.expect("pong")
+	})
+}
+
+// names is an Authenticator that believes every name but mallory's.
+type names struct{}
+
+func (names) Authenticate(_ context.Context, token string) (gateway.Principal, error) {
+	if token == "mallory" {
+		return gateway.Principal{}, &gateway.Error{Code: gateway.Unauthenticated, Message: "not you"}
+	}
+	return gateway.Principal{User: token}, nil
+}
+
+func TestSession_BadAuthClosesWith4001(t *testing.T) {
+	n := startNode(t, gateway.Config{Auth: names{}})
+	p := n.connect(gateway.Hello{AuthLater: true})
+	p.send("auth mallory")
+	p.expect("error unauthenticated")
+	if reason := p.expectClosed(); reason.Code != 4001 {
+		t.Errorf("closed with %+v", reason)
+	}
+}
+
+func TestSession_PersonalChannelIsItsUsersAlone(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	alice := n.connect(gateway.Hello{Principal: gateway.Principal{User: "alice"}})
+	alice.expect("subscribed @alice")
+	bob := n.connect(gateway.Hello{Principal: gateway.Principal{User: "bob"}})
+	anonymous := n.connect(gateway.Hello{})
+	n.publish("@alice", "psst")
+	alice.expect("message @alice psst")
+	bob.send("sub @alice")
+	bob.expect("error forbidden")
+	anonymous.send("sub @alice")
+	anonymous.expect("error unauthenticated")
+	bob.send("pub @alice hey")
+	bob.until("a second error", func() bool { return count(bob.lines(), "error forbidden") == 2 })
+	alice.send("unsub @alice")
+	alice.expect("error forbidden")
+}
+
+func TestGateway_NewRulesEndWhatTheyForbid(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	p := n.connect(gateway.Hello{})
+	p.send("sub a")
+	p.send("sub b")
+	p.expect("subscribed b")
+	if err := n.SetRules(gateway.Rules{{Match: "a", Subscribe: gateway.Anyone}}); err != nil {
+		t.Fatal(err)
+	}
+	p.expect("unsubscribed b unauthenticated")
+	n.publish("b", "hidden")
+	n.publish("a", "shown")
+	p.expect("message a shown")
+	if got := p.heardOf("b"); len(got) != 0 {
+		t.Errorf("heard %v", got)
+	}
+}
+
+func TestGateway_DrainSendsAllAwayPacedAndCloses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := startNode(t, gateway.Config{DrainWindow: 10 * time.Second})
+		var peers []*peer
+		for range 10 {
+			peers = append(peers, n.connect(gateway.Hello{}))
+		}
+		drained := make(chan error)
+		go func() { drained <- n.Shutdown(context.Background()) }()
+		time.Sleep(5*time.Second + time.Millisecond)
+		told, gone := 0, 0
+		for _, p := range peers {
+			told += count(p.lines(), "reconnect")
+			select {
+			case <-p.closed:
+				gone++
+			default:
+			}
+		}
+		if told != 6 {
+			t.Errorf("halfway %d of 10 were told, want 6", told)
+		}
+		if gone != 4 {
+			t.Errorf("halfway %d of 10 are closed, want the 4 who were told over 2 s ago", gone)
+		}
+		if err := n.Ready(); err == nil {
+			t.Error("ready while it drains")
+		}
+		if _, err := n.tryConnect(gateway.Hello{}); gateway.ErrorOf(err).Code != gateway.Unavailable {
+			t.Errorf("a session was opened while it drains: %v", err)
+		}
+		if err := <-drained; err != nil {
+			t.Errorf("Shutdown: %v", err)
+		}
+		for _, p := range peers {
+			if reason := p.expectClosed(); reason.Code != 1001 {
+				t.Errorf("closed with %+v", reason)
+			}
+		}
+	})
+}
+
+func count(lines []string, line string) (n int) {
+	for _, l := range lines {
+		if l == line {
+			n++
+		}
+	}
+	return n
+}
+
+func wantCode(t *testing.T, err error, code gateway.Code) {
+	t.Helper()
+	var e *gateway.Error
+	if !errors.As(err, &e) || e.Code != code {
+		t.Errorf("got %v, want code %s", err, code)
+	}
+}
