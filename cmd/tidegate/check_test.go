@@ -42,6 +42,13 @@ func TestCheck_Golden(t *testing.T) {
 	}
 }
 
+func TestCheck_TheDemonstrationIsGood(t *testing.T) {
+	var out bytes.Buffer
+	if err := check(&out, &source{file: &flagValue{text: "../../deploy/compose/tidegate.yaml", given: true}}); err != nil {
+		t.Errorf("%v:\n%s", err, &out)
+	}
+}
+
 func TestCheck_ExitsWithOneOnErrors(t *testing.T) {
 	t.Parallel()
 	p := start(t, nil, "check", write(t, "broken.yaml", "chanels: []"))

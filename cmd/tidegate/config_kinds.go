@@ -19,6 +19,7 @@ import (
 
 // kind is a type of value bound to the variable that takes it.
 type kind struct {
+	name   string // in the help text: "duration"
 	want   string // what to write: "a duration such as 10s"
 	secret bool   // errors must not quote what was given
 	now    string // the value as it is, for the help text
@@ -39,13 +40,14 @@ var classes = []gateway.Who{gateway.Anyone, gateway.Authenticated, gateway.Token
 
 func text(p *string) kind {
 	return kind{
-		want: "a text (put it in quotes)", now: *p, tags: []string{"!!str"},
+		name: "text", want: "a text (put it in quotes)", now: *p, tags: []string{"!!str"},
 		set: func(text string) error { *p = text; return nil },
 	}
 }
 
 func address(p *string) kind {
 	k := text(p)
+	k.name = "address"
 	k.want = "an address, host:port, such as 127.0.0.1:8080"
 	k.set = func(text string) error {
 		_, port, err := net.SplitHostPort(text)
@@ -72,6 +74,7 @@ func oneOf[T ~string](p *T, allowed ...T) kind {
 	}
 	last := len(names) - 1
 	return kind{
+		name: "word",
 		want: strings.Join(names[:last], ", ") + " or " + names[last],
 		now:  string(*p), tags: []string{"!!str"},
 		set: func(text string) error {
@@ -99,7 +102,7 @@ func logLevel(p *slog.Level) kind {
 
 func boolean(p *bool) kind {
 	return kind{
-		want: "true or false", now: strconv.FormatBool(*p), tags: []string{"!!bool"},
+		name: "bool", want: "true or false", now: strconv.FormatBool(*p), tags: []string{"!!bool"},
 		set: func(text string) error {
 			switch text {
 			case "true", "false":
@@ -113,7 +116,7 @@ func boolean(p *bool) kind {
 
 func integer(p *int) kind {
 	return kind{
-		want: "an integer", now: strconv.Itoa(*p), tags: []string{"!!int"},
+		name: "int", want: "an integer", now: strconv.Itoa(*p), tags: []string{"!!int"},
 		set: func(text string) error {
 			n, err := strconv.Atoi(text)
 			if err != nil {
@@ -128,7 +131,7 @@ func integer(p *int) kind {
 // size is an integer of bytes, with or without the unit KiB or MiB.
 func size(p *int) kind {
 	return kind{
-		want: "a number of bytes such as 65536 or 64KiB", now: strconv.Itoa(*p), tags: []string{"!!int", "!!str"},
+		name: "bytes", want: "a number of bytes such as 65536 or 64KiB", now: strconv.Itoa(*p), tags: []string{"!!int", "!!str"},
 		set: func(text string) error {
 			digits, unit := text, 1
 			for suffix, bytes := range map[string]int{"KiB": 1 << 10, "MiB": 1 << 20} {
@@ -148,7 +151,7 @@ func size(p *int) kind {
 
 func duration(p *time.Duration) kind {
 	return kind{
-		want: "a duration with its unit, such as 500ms, 10s or 5m", now: p.String(), tags: []string{"!!str", "!!int"},
+		name: "duration", want: "a duration with its unit, such as 500ms, 10s or 5m", now: p.String(), tags: []string{"!!str", "!!int"},
 		set: func(text string) error {
 			d, err := time.ParseDuration(text) // takes a bare 0
 			if err != nil {
@@ -170,7 +173,7 @@ func prefixes(p *[]netip.Prefix) kind {
 
 func scalars[T any](p *[]T, want string, item func(*T) kind) kind {
 	return kind{
-		want: want,
+		name: "list", want: want,
 		set: func(text string) error {
 			*p = nil
 			for _, word := range splitList(text) {
@@ -205,7 +208,7 @@ func splitList(text string) []string {
 
 func prefix(p *netip.Prefix) kind {
 	return kind{
-		want: "an address or a network such as 10.0.0.0/8", tags: []string{"!!str"},
+		name: "network", want: "an address or a network such as 10.0.0.0/8", tags: []string{"!!str"},
 		set: func(text string) (err error) {
 			*p, err = parsePrefix(text)
 			return err
@@ -229,7 +232,7 @@ func parsePrefix(text string) (netip.Prefix, error) {
 // to an element.
 func list[T any](p *[]T, settings func(*T) []setting) kind {
 	return kind{
-		want: "a list, in YAML or JSON",
+		name: "list", want: "a list, in YAML or JSON",
 		node: func(r *reader, path string, n *yaml.Node) {
 			*p = nil
 			for i, item := range r.elements(path, n, "a list") {

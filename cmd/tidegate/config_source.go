@@ -42,8 +42,11 @@ func newSource(flags *pflag.FlagSet, environ []string, names ...string) *source 
 		if len(names) > 0 && !slices.Contains(names, one.name) {
 			continue
 		}
-		value := &flagValue{text: one.kind.now, typ: "text"}
-		flags.Var(value, one.flag(), one.usage)
+		value := &flagValue{text: one.kind.now, typ: one.kind.name}
+		flag := flags.VarPF(value, one.flag(), "", one.usage)
+		if value.typ == "bool" {
+			flag.NoOptDefVal = "true"
+		}
 		s.flags[one.name] = value
 	}
 	return s

@@ -293,6 +293,24 @@ func TestConfig_AMisspeltVariableIsAWarning(t *testing.T) {
 	}
 }
 
+func TestConfig_OriginsAreCheckedForForm(t *testing.T) {
+	for _, good := range []string{"*", "https://a.example", "https://a.example:8443", "https://*.example", "http://localhost:*", "app://."} {
+		if c := read(t, "origins: ['"+good+"']", nil); !valid(c) {
+			t.Errorf("%q: %v", good, c.problems)
+		}
+	}
+	for _, bad := range []string{"a.example", "https://", "https://a.example/", "https://user@a.example", "https://a.example?x", "//a.example", "https://a b"} {
+		if c := read(t, "origins: ['"+bad+"']", nil); valid(c) {
+			t.Errorf("%q is taken for an origin", bad)
+		}
+	}
+}
+
+func valid(c *reading) bool {
+	c.validate()
+	return len(c.problems) == 0
+}
+
 func TestConfig_AliasesAreFollowed(t *testing.T) {
 	got := readWell(t, "channels:\n- {match: a, history: &h {size: 3}}\n- {match: b, history: *h}\n", nil)
 	if got.Rules[1].HistorySize != 3 {

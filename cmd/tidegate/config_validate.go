@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -78,9 +79,9 @@ func (c *reading) validateRedis() {
 
 func (c *reading) validateOrigins() {
 	for i, origin := range c.config.Origins {
-		u, err := url.Parse(origin)
+		u, err := url.Parse(strings.ReplaceAll(origin, "*", "0"))
 		if origin != "*" && (err != nil || u.Scheme == "" || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.User != nil) {
-			c.problem(element("origins", i), "%q is no origin: want scheme://host such as https://app.example.com", origin)
+			c.problem(element("origins", i), "%q is no origin: want scheme://host such as https://app.example.com or https://*.example.com", origin)
 		}
 	}
 }
@@ -190,6 +191,15 @@ func (j *jwtConfig) given() bool {
 // nobody but this machine can connect.
 func (c *config) development() bool {
 	return len(c.Rules) == 0 && loopback(c.Listen) && loopback(c.InternalListen)
+}
+
+// origins returns the origins in force: in development, every page of this
+// machine's as well.
+func (c *config) origins() []string {
+	if c.development() {
+		return append(slices.Clone(c.Origins), "http://localhost:*", "http://127.0.0.1:*", "http://[::1]:*")
+	}
+	return c.Origins
 }
 
 // rules returns the rules in force.

@@ -4,11 +4,14 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/pprof"
+
+	"tidegate/gateway/console"
 )
 
 // publicRoutes is what clients see.
 func (n *node) publicRoutes() http.Handler {
 	mux := http.NewServeMux()
+	mux.Handle("/", console.Handler())
 	n.routeHealth(mux)
 	return trustProxies(n.config.TrustedProxies, mux)
 }
