@@ -1,0 +1,127 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"tidegate/gateway"
+)
+
+// endpoint does what a request asks and returns the body of the answer; nil
+// says that there is none. An error with a body is answered by both.
+type endpoint func(*request) (body any, err error)
+
+type request struct {
+	*http.Request
+	by     *gateway.Principal
+	writer http.ResponseWriter // for readBody alone
+}
+
+// answer authenticates requests, and tells of what the endpoint returns.
+func (h *Handler) answer(serve endpoint) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		p, err := h.authenticate(r)
+		if err != nil {
+			h.fail(w, r, err)
+			return
+		}
+		body, err := serve(&request{r, &p, w})
+		switch {
+		case err != nil && body == nil:
+			h.fail(w, r, err)
+		case err != nil:
+			reply(w, gateway.StatusOf(err), body)
+		case body == nil:
+			w.WriteHeader(http.StatusNoContent)
+		default:
+			reply(w, http.StatusOK, body)
+		}
+	})
+}
+
+func (h *Handler) authenticate(r *http.Request) (gateway.Principal, error) {
+	token, err := credential(r)
+	if err != nil {
+		return gateway.Principal{}, err
+	}
+	if token == "" && h.noAnonymous {
+		return gateway.Principal{}, fail(gateway.Unauthenticated, "authenticate: send the header Authorization: Bearer KEY")
+	}
+	return h.gateway.Authenticate(r.Context(), token)
+}
+
+// credential returns the request's API key or token, or "".
+func credential(r *http.Request) (string, error) {
+	header := r.Header.Values("Authorization")
+	switch len(header) {
+	case 0:
+		return r.URL.Query().Get("access_token"), nil
+	case 1:
+		scheme, token, ok := strings.Cut(header[0], " ")
+		if ok && strings.EqualFold(scheme, "Bearer") && token != "" {
+			return strings.TrimSpace(token), nil
+		}
+	}
+	return "", fail(gateway.Unauthenticated, "the header Authorization is not understood: want one, as Bearer KEY")
+}
+
+// fail answers by an error alone.
+func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
+	status := gateway.StatusOf(err)
+	switch status {
+	case http.StatusUnauthorized:
+		w.Header().Set("WWW-Authenticate", `Bearer realm="tidegate"`)
+	case http.StatusServiceUnavailable:
+		w.Header().Set("Retry-After", "1")
+	case http.StatusInternalServerError:
+		h.log.Error("API request failed", "method", r.Method, "route", r.Pattern, "error", err)
+	}
+	reply(w, status, errorBody{toldOf(err)})
+}
+
+func reply(w http.ResponseWriter, status int, body any) {
+	var encoded bytes.Buffer
+	encoder := json.NewEncoder(&encoded)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(body); err != nil {
+		// A payload in Redis that says it is JSON, and is not.
+		status = http.StatusInternalServerError
+		encoded.Reset()
+		encoded.Write(gateway.ErrorBody(err))
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(encoded.Bytes())
+}
+
+// refuseUnknown answers what no route matches: 405 if another method does.
+func (h *Handler) refuseUnknown(w http.ResponseWriter, r *http.Request) {
+	var allowed []string
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
+		other := r.Clone(r.Context())
+		other.Method = method
+		if _, pattern := h.mux.Handler(other); pattern != "/" {
+			allowed = append(allowed, method)
+		}
+	}
+	if len(allowed) == 0 {
+		h.fail(w, r, fail(gateway.NotFound, "there is no such path: GET /api/openapi.yaml lists them"))
+		return
+	}
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	reply(w, http.StatusMethodNotAllowed, errorBody{told{gateway.BadRequest, "the method is not allowed here: want " + strings.Join(allowed, " or ")}})
+}
+
+func fail(code gateway.Code, format string, args ...any) error {
+	return &gateway.Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+func toldOf(err error) told {
+	e := gateway.ErrorOf(err)
+	return told{e.Code, e.Message}
+}

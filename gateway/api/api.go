@@ -1,0 +1,66 @@
+// Package api is the HTTP API for backends, and for clients within what their
+// channel rules allow. openapi.yaml describes it; a test holds it to this code.
+package api
+
+import (
+	_ "embed"
+	"log/slog"
+	"net/http"
+
+	"tidegate/broker"
+	"tidegate/gateway"
+)
+
+// Config is what a Handler works with. Gateway is required.
+type Config struct {
+	Gateway     *gateway.Gateway
+	History     broker.History // nil: no channel keeps history
+	NoAnonymous bool           // every request needs a credential
+	Log         *slog.Logger   // nil: none
+}
+
+// Handler serves /api/. It may be used by any number of requests at once.
+type Handler struct {
+	gateway     *gateway.Gateway
+	history     broker.History
+	noAnonymous bool
+	log         *slog.Logger
+	mux         *http.ServeMux
+}
+
+var _ http.Handler = (*Handler)(nil)
+
+// New returns a handler of paths that begin with /api/.
+func New(c Config) *Handler {
+	h := &Handler{gateway: c.Gateway, history: c.History, noAnonymous: c.NoAnonymous, log: c.Log, mux: http.NewServeMux()}
+	if h.log == nil {
+		h.log = slog.New(slog.DiscardHandler)
+	}
+	for pattern, serve := range h.routes() {
+		h.mux.Handle(pattern, h.answer(serve))
+	}
+	h.mux.HandleFunc("/", h.refuseUnknown)
+	h.mux.HandleFunc("GET /api/openapi.yaml", serveDescription)
+	return h
+}
+
+// routes are all of them but the description.
+func (h *Handler) routes() map[string]endpoint {
+	return map[string]endpoint{
+		"POST /api/channels/{channel}/messages":   h.publish,
+		"GET /api/channels/{channel}/messages":    h.readHistory,
+		"DELETE /api/channels/{channel}/messages": h.clearHistory,
+		"POST /api/messages":                      h.publishBatch,
+	}
+}
+
+// ServeHTTP implements http.Handler.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
+
+//go:embed openapi.yaml
+var description []byte
+
+func serveDescription(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/yaml")
+	_, _ = w.Write(description)
+}

@@ -1,0 +1,316 @@
+package api_test
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"tidegate/gateway"
+	"tidegate/gateway/api"
+	"tidegate/gateway/auth"
+)
+
+var noLimits = gateway.Limits{}
+
+func TestPublish_KindsOfPayload(t *testing.T) {
+	n := startNode(t, noLimits)
+	binary := func(text string) string {
+		return `"binary":"` + base64.StdEncoding.EncodeToString([]byte(text)) + `",`
+	}
+	for i, test := range []struct{ contentType, body, want string }{
+		{"application/json", `{"a":1}`, `"data":{"a":1}`},
+		{"application/json; charset=utf-8", ` 42 `, `"data":42`},
+		{"application/cloudevents+json", `[]`, `"data":[]`},
+		{"text/plain", "42", `"text":"42"`},
+		{"text/plain; charset=UTF-8", "grüße", `"text":"grüße"`},
+		{"application/octet-stream", "42", binary("42")},
+		{"image/png", "\x89PNG", binary("\x89PNG")},
+		{"", `{"a":1}`, `"data":{"a":1}`},
+		{"", `a < b & c`, `"text":"a \u003c b \u0026 c"`},
+		{"", "\xff\xfe", binary("\xff\xfe")},
+		{"", "", `"text":""`},
+		{"application/x-www-form-urlencoded", `{"curl":"-d"}`, `"data":{"curl":"-d"}`},
+	} {
+		channel := fmt.Sprint("log:", i)
+		if cursor := n.publish(channel, test.contentType, test.body); cursor == "" {
+			t.Errorf("%q: no cursor on a channel with history", test.contentType)
+		}
+		got := n.history(channel, "")
+		if len(got) != 1 || !strings.Contains(got[0], strings.TrimSuffix(test.want, ",")) {
+			t.Errorf("%q %q becomes %q, want %s", test.contentType, test.body, got, test.want)
+		}
+	}
+}
+
+func TestPublish_RefusesBodiesThatAreNotWhatTheySay(t *testing.T) {
+	n := startNode(t, noLimits)
+	for contentType, body := range map[string]string{
+		"application/json":               `{"a":`,
+		"application/problem+json":       ``,
+		"application/json; x=1":          "\"\xff\"",
+		"text/plain":                     "\xff",
+		"text/plain; charset=iso-8859-1": "abc",
+		"no/such/type; =":                "abc",
+	} {
+		n.expect(call{method: "POST", path: "/api/channels/log:a/messages", credential: shopKey, body: body,
+			header: http.Header{"Content-Type": {contentType}}}, 400, "bad_request")
+	}
+	if got := n.history("log:a", ""); len(got) != 0 {
+		t.Errorf("published all the same: %q", got)
+	}
+}
+
+func TestPublish_NamesOfChannels(t *testing.T) {
+	n := startNode(t, noLimits)
+	for escaped, name := range map[string]string{
+		"log:a%2Fb":    "log:a/b",
+		"log:%2E%2E":   "log:..",
+		"log:gr%C3%BC": "log:grü",
+		"log:a%3Fb%23": "log:a?b#",
+		"log:100%25":   "log:100%",
+	} {
+		n.publish(escaped, "", "1")
+		if got := n.history(escaped, ""); len(got) != 1 || !strings.Contains(got[0], `"channel":"`+name+`"`) {
+			t.Errorf("%s: the history is %q, want a message of %s", escaped, got, name)
+		}
+	}
+	for _, bad := range []string{"log:a%20b", "log:%00", "log:%FF", "@", strings.Repeat("c", 256)} {
+		n.expect(call{method: "POST", path: "/api/channels/" + bad + "/messages", credential: shopKey, body: "1"}, 400, "bad_request")
+	}
+}
+
+func TestPublish_EventAndUser(t *testing.T) {
+	n := startNode(t, noLimits)
+	alice := token(t, auth.Claims{User: "alice"})
+	n.expect(call{method: "POST", path: "/api/channels/log:a/messages?event=greeting", credential: alice, body: "1"}, 200, "cursor")
+	want := []string{`{"channel":"log:a","data":1,"event":"greeting","user":"alice"}`}
+	if got := n.history("log:a", ""); !slices.Equal(got, want) {
+		t.Errorf("the history is %q, want %q", got, want)
+	}
+	n.expect(call{method: "POST", path: "/api/channels/log:a/messages?event=a%0Ab", credential: alice, body: "1"}, 400, "bad_request")
+}
+
+func TestPublish_WithTheSameKeyHappensOnce(t *testing.T) {
+	n := startNode(t, noLimits)
+	c := call{method: "POST", path: "/api/channels/log:a/messages", credential: shopKey, body: "1", header: http.Header{"Idempotency-Key": {"order-7"}}}
+	first := n.expect(c, 200, "cursor")
+	if second := n.expect(c, 200, "cursor"); second != first {
+		t.Errorf("the second answer is %s, want %s", second, first)
+	}
+	if got := n.history("log:a", ""); len(got) != 1 {
+		t.Errorf("it was published %d times", len(got))
+	}
+	c.header.Set("Idempotency-Key", strings.Repeat("k", 256))
+	n.expect(c, 400, "bad_request")
+}
+
+func TestPublish_WithoutHistoryHasNoCursor(t *testing.T) {
+	n := startNode(t, noLimits)
+	n.expect(call{method: "POST", path: "/api/channels/open:a/messages", credential: shopKey, body: "1"}, 200, `{"cursor":""}`)
+}
+
+func TestPublish_TooLarge(t *testing.T) {
+	n := startNode(t, gateway.Limits{MessageBytes: 10})
+	path := "/api/channels/log:a/messages"
+	n.expect(call{method: "POST", path: path, credential: shopKey, body: "1234567890"}, 200, "cursor")
+	n.expect(call{method: "POST", path: path, credential: shopKey, body: "12345678901"}, 413, "too_large")
+	chunked := http.Header{"Transfer-Encoding": {"chunked"}}
+	n.expect(call{method: "POST", path: path, credential: shopKey, body: strings.Repeat("1", 1<<16), header: chunked}, 413, "too_large")
+}
+
+func TestPublish_NotConfirmedIs503(t *testing.T) {
+	n := startNode(t, noLimits)
+	n.broker.away.Store(true)
+	status, body, header := n.do(call{method: "POST", path: "/api/channels/log:a/messages", credential: shopKey, body: "1"})
+	if status != 503 || !strings.Contains(body, `"unavailable"`) || header.Get("Retry-After") == "" {
+		t.Errorf("%d %s %v, want 503 unavailable with Retry-After", status, body, header)
+	}
+}
+
+// TestAuthorization runs every route by everybody.
+func TestAuthorization(t *testing.T) {
+	n := startNode(t, noLimits)
+	alice := token(t, auth.Claims{User: "alice"})
+	guest := token(t, auth.Claims{User: "guest", Subscribe: []string{"room:1"}, Publish: []string{"room:2"}})
+	path := func(channel string) string { return "/api/channels/" + channel + "/messages" }
+	for _, test := range []struct {
+		method, path string
+		// The statuses for nobody, a wrong key, alice, the guest and the shop.
+		nobody, wrong, alice, guest, shop int
+	}{
+		{"POST", path("log:a"), 401, 401, 200, 200, 200},
+		{"POST", path("open:a"), 200, 401, 200, 200, 200},
+		{"POST", path("room:1"), 401, 401, 403, 403, 200},
+		{"POST", path("room:2"), 401, 401, 403, 200, 200},
+		{"POST", path("other"), 401, 401, 403, 403, 200},
+		{"POST", path("@alice"), 401, 401, 403, 403, 200},
+		{"GET", path("log:a"), 200, 401, 200, 200, 200},
+		{"GET", path("room:1"), 401, 401, 403, 200, 200},
+		{"GET", path("room:2"), 401, 401, 403, 403, 200},
+		{"GET", path("open:a"), 404, 401, 404, 404, 404},
+		{"DELETE", path("log:a"), 401, 401, 403, 403, 204},
+	} {
+		for credential, want := range map[string]int{
+			"": test.nobody, "a wrong key": test.wrong, alice: test.alice, guest: test.guest, shopKey: test.shop,
+		} {
+			status, body, header := n.do(call{method: test.method, path: test.path, credential: credential, body: "1"})
+			if status != want {
+				t.Errorf("%s %s as %.20q: %d %s, want %d", test.method, test.path, credential, status, body, want)
+			}
+			if challenged := header.Get("WWW-Authenticate") != ""; challenged != (status == 401) {
+				t.Errorf("%s %s: %d with WWW-Authenticate %q", test.method, test.path, status, header.Get("WWW-Authenticate"))
+			}
+		}
+	}
+}
+
+func TestAuthorization_WaysToShowACredential(t *testing.T) {
+	n := startNode(t, noLimits)
+	path := "/api/channels/log:a/messages"
+	escaped := strings.ReplaceAll(shopKey, " ", "%20")
+	n.expect(call{method: "POST", path: path + "?access_token=" + escaped, body: "1"}, 200, "cursor")
+	for _, header := range []http.Header{
+		{"Authorization": {"bearer " + shopKey}},
+	} {
+		n.expect(call{method: "POST", path: path, body: "1", header: header}, 200, "cursor")
+	}
+	for _, header := range []http.Header{
+		{"Authorization": {"Basic c2hvcDprZXk="}},
+		{"Authorization": {shopKey}},
+		{"Authorization": {"Bearer "}},
+		{"Authorization": {"Bearer " + shopKey, "Bearer wrong"}},
+	} {
+		n.expect(call{method: "POST", path: path, body: "1", header: header}, 401, "unauthenticated")
+	}
+}
+
+func TestAuthorization_NoAnonymous(t *testing.T) {
+	n := startNodeFor(t, noLimits, api.Config{NoAnonymous: true})
+	n.expect(call{method: "POST", path: "/api/channels/open:a/messages", body: "1"}, 401, "unauthenticated")
+	n.expect(call{method: "POST", path: "/api/channels/open:a/messages", body: "1", credential: shopKey}, 200, "cursor")
+}
+
+func TestHistory_PagesByCursor(t *testing.T) {
+	n := startNode(t, noLimits)
+	var cursors []string
+	for i := range 12 {
+		cursors = append(cursors, n.publish("log:a", "", fmt.Sprint(i)))
+	}
+	want := func(from, to int) (messages []string) {
+		for i := from; i < to; i++ {
+			messages = append(messages, fmt.Sprintf(`{"channel":"log:a","data":%d}`, i))
+		}
+		return messages
+	}
+	for query, want := range map[string][]string{
+		"":                                 want(2, 12),
+		"?limit=3":                         want(9, 12),
+		"?cursor=" + cursors[8]:            want(9, 12),
+		"?limit=2&cursor=" + cursors[5]:    want(6, 8),
+		"?cursor=" + cursors[11]:           nil,
+		"?limit=1000&cursor=" + cursors[0]: want(2, 12),
+	} {
+		if got := n.history("log:a", query); !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", query, got, want)
+		}
+	}
+	path := "/api/channels/log:a/messages"
+	n.expect(call{method: "GET", path: path + "?cursor=" + cursors[0], credential: shopKey}, 200, `"recovered":false`)
+	n.expect(call{method: "GET", path: path + "?limit=2&cursor=" + cursors[5], credential: shopKey}, 200, `"cursor":"`+cursors[7]+`"`)
+	for _, query := range []string{"?limit=0", "?limit=-1", "?limit=many", "?cursor=x"} {
+		n.expect(call{method: "GET", path: path + query, credential: shopKey}, 400, "bad_request")
+	}
+}
+
+func TestHistory_Cleared(t *testing.T) {
+	n := startNode(t, noLimits)
+	n.publish("log:a", "", "1")
+	n.expect(call{method: "DELETE", path: "/api/channels/log:a/messages", credential: shopKey}, 204, "")
+	if got := n.history("log:a", ""); len(got) != 0 {
+		t.Errorf("the history is %q", got)
+	}
+}
+
+func TestBatch_ResultsInOrder(t *testing.T) {
+	n := startNode(t, noLimits)
+	body := n.expect(call{method: "POST", path: "/api/messages", credential: shopKey, body: `[
+		{"channels":["log:a","open:b"],"data":{"n":1},"event":"e","key":"k"},
+		{"channels":["log:a"],"text":"<two>"},
+		{"channels":["log:a"],"binary":"AP8="},
+		{"channels":["log:a"],"data":null}]`}, 200, "results")
+	if n := strings.Count(body, `"cursor"`); n != 5 {
+		t.Errorf("%d results: %s", n, body)
+	}
+	if !strings.Contains(body, `},{"cursor":""},{`) {
+		t.Errorf("the second result is not that of open:b: %s", body)
+	}
+	want := []string{
+		`{"channel":"log:a","data":{"n":1},"event":"e"}`,
+		`{"channel":"log:a","text":"\u003ctwo\u003e"}`,
+		`{"binary":"AP8=","channel":"log:a"}`,
+		`{"channel":"log:a","data":null}`,
+	}
+	if got := n.history("log:a", ""); !slices.Equal(got, want) {
+		t.Errorf("the history is %q, want %q", got, want)
+	}
+}
+
+func TestBatch_StatusTellsOfTheFirstError(t *testing.T) {
+	n := startNode(t, noLimits)
+	body := n.expect(call{method: "POST", path: "/api/messages", credential: token(t, auth.Claims{User: "alice"}),
+		body: `[{"channels":["log:a","other","log:b"],"data":1}]`}, 403, `"forbidden"`)
+	if !strings.Contains(body, `"results":[{"cursor":"`) {
+		t.Errorf("the first result is no success: %s", body)
+	}
+	for _, channel := range []string{"log:a", "log:b"} {
+		if got := n.history(channel, ""); len(got) != 1 {
+			t.Errorf("%s has %q", channel, got)
+		}
+	}
+}
+
+func TestBatch_StopsWhenTheBrokerIsAway(t *testing.T) {
+	n := startNode(t, noLimits)
+	n.broker.away.Store(true)
+	body := n.expect(call{method: "POST", path: "/api/messages", credential: shopKey,
+		body: "[" + strings.Repeat(`{"channels":["log:a"],"data":1},`, 99) + `{"channels":["log:b"],"data":1}]`}, 503, `"unavailable"`)
+	if got := strings.Count(body, `"unavailable"`); got != 101 { // of the body, and of each
+		t.Errorf("%d errors, want 101", got)
+	}
+	if tried := n.broker.tried.Load(); tried > 2 {
+		t.Errorf("tried %d times, want once for each channel at most", tried)
+	}
+}
+
+func TestBatch_MalformedPublishesNothing(t *testing.T) {
+	n := startNode(t, noLimits)
+	good := `{"channels":["log:a"],"data":1}`
+	for _, bad := range []string{
+		"", "null-", "{}", `"x"`, "[1]", `[` + good + `,{"channels":["log:a"]}]`,
+		`[` + good + `,{"data":1}]`, `[` + good + `,{"channels":[],"data":1}]`,
+		`[` + good + `,{"channels":["log:a"],"data":1,"text":"x"}]`,
+		`[` + good + `,{"channels":["log:a"],"binary":"!"}]`, "[" + good + "] x", "[\"\xff\"]",
+	} {
+		n.expect(call{method: "POST", path: "/api/messages", credential: shopKey, body: bad}, 400, "bad_request")
+	}
+	many := strings.Repeat(`"log:a",`, 1000) + `"log:a"`
+	n.expect(call{method: "POST", path: "/api/messages", credential: shopKey, body: `[{"channels":[` + many + `],"data":1}]`}, 413, "too_large")
+	n.expect(call{method: "POST", path: "/api/messages", credential: shopKey, body: strings.Repeat(" ", 8<<20+1)}, 413, "too_large")
+	if got := n.history("log:a", ""); len(got) != 0 {
+		t.Errorf("published all the same: %q", got)
+	}
+}
+
+func TestUnknownPathsAndMethods(t *testing.T) {
+	n := startNode(t, noLimits)
+	for _, path := range []string{"/api/", "/api/nothing", "/api/channels/a", "/api/channels/a/b/messages"} {
+		n.expect(call{method: "GET", path: path, credential: shopKey}, 404, "not_found")
+	}
+	status, body, header := n.do(call{method: "PUT", path: "/api/channels/a/messages", credential: shopKey})
+	if status != 405 || header.Get("Allow") != "GET, POST, DELETE" || !strings.Contains(body, "bad_request") {
+		t.Errorf("PUT: %d %s, Allow %q", status, body, header.Get("Allow"))
+	}
+}

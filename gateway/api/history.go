@@ -1,0 +1,67 @@
+package api
+
+import (
+	"strconv"
+
+	"tidegate/gateway"
+)
+
+func (h *Handler) readHistory(r *request) (any, error) {
+	limit, err := limitOf(r)
+	if err != nil {
+		return nil, err
+	}
+	found, err := h.gateway.ReadHistory(r.Context(), r.by, gateway.History{
+		Channel: r.PathValue("channel"), Cursor: r.URL.Query().Get("cursor"), Limit: limit,
+	})
+	if err != nil {
+		return nil, err
+	}
+	answer := page{Messages: make([]message, len(found.Messages)), Cursor: found.Cursor()}
+	for i := range found.Messages {
+		answer.Messages[i] = messageOf(&found.Messages[i])
+	}
+	if found.Lost {
+		answer.Recovered = new(bool)
+	}
+	return answer, nil
+}
+
+// limitOf returns how many messages are wanted; 0: as many as can be.
+func limitOf(r *request) (int, error) {
+	given := r.URL.Query().Get("limit")
+	if given == "" {
+		return 0, nil
+	}
+	limit, err := strconv.Atoi(given)
+	if err != nil || limit < 1 {
+		return 0, fail(gateway.BadRequest, "limit is not a whole number above 0")
+	}
+	return limit, nil
+}
+
+// clearHistory forgets the channel's messages. Live subscribers notice nothing.
+func (h *Handler) clearHistory(r *request) (any, error) {
+	channel := r.PathValue("channel")
+	if err := mustBeBackend(r.by); err != nil {
+		return nil, err
+	}
+	if err := gateway.CheckChannelName(channel); err != nil {
+		return nil, err
+	}
+	if h.history == nil {
+		return nil, fail(gateway.NotFound, "no channel keeps history here")
+	}
+	return nil, h.history.Clear(r.Context(), channel)
+}
+
+func mustBeBackend(p *gateway.Principal) error {
+	switch {
+	case p.Backend():
+		return nil
+	case p.User == "":
+		return fail(gateway.Unauthenticated, "this takes an API key: configure auth.api_keys and send Authorization: Bearer KEY")
+	default:
+		return fail(gateway.Forbidden, "this takes an API key, and the credential is a client's token")
+	}
+}

@@ -1,0 +1,179 @@
+package api_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"tidegate/broker"
+	"tidegate/gateway"
+	"tidegate/gateway/api"
+	"tidegate/gateway/auth"
+)
+
+const (
+	shopKey = "the key of the shop, a backend"
+	secret  = "the secret of the tokens of these tests"
+)
+
+var rules = gateway.Rules{
+	{Match: "log:*", Subscribe: gateway.Anyone, Publish: gateway.Authenticated, HistorySize: 10},
+	{Match: "open:*", Subscribe: gateway.Anyone, Publish: gateway.Anyone},
+	{Match: "room:*", Subscribe: gateway.Token, Publish: gateway.Token, HistorySize: 10},
+}
+
+// node is a gateway with its API. Every answer of it is checked against
+// openapi.yaml.
+type node struct {
+	t      *testing.T
+	url    string
+	broker *lossyBroker
+	client *http.Client
+}
+
+func startNode(t *testing.T, limits gateway.Limits) *node {
+	return startNodeFor(t, limits, api.Config{})
+}
+
+func startNodeFor(t *testing.T, limits gateway.Limits, c api.Config) *node {
+	t.Helper()
+	memory := broker.NewMemory()
+	lossy := &lossyBroker{Memory: memory}
+	authenticator, err := auth.New(auth.Config{Keys: []auth.APIKey{{Name: "shop", Key: shopKey}}, JWT: auth.JWT{Secret: secret}})
+	must(t, err)
+	c.Gateway, err = gateway.New(gateway.Config{Broker: lossy, History: memory, Auth: authenticator, Rules: rules, Limits: limits})
+	must(t, err)
+	c.History = memory
+
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- c.Gateway.Run(ctx) }()
+	server := httptest.NewServer(described(t, api.New(c)))
+	n := &node{t: t, url: server.URL, broker: lossy, client: server.Client()}
+	t.Cleanup(func() {
+		server.Close()
+		cancel()
+		if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
+			t.Errorf("Run = %v", err)
+		}
+	})
+	awaitReady(t, c.Gateway)
+	return n
+}
+
+func awaitReady(t *testing.T, g *gateway.Gateway) {
+	t.Helper()
+	ticker := time.NewTicker(time.Millisecond)
+	defer ticker.Stop()
+	deadline := time.After(30 * time.Second)
+	for g.Ready() != nil {
+		select {
+		case <-ticker.C:
+		case <-deadline:
+			t.Fatalf("the gateway is not ready within 30 s: %v", g.Ready())
+		}
+	}
+}
+
+// lossyBroker does not confirm while it is away.
+type lossyBroker struct {
+	*broker.Memory
+	away  atomic.Bool
+	tried atomic.Int64
+}
+
+func (b *lossyBroker) Publish(ctx context.Context, m broker.Message, o broker.PublishOptions) (broker.Position, error) {
+	b.tried.Add(1)
+	if b.away.Load() {
+		return broker.Position{}, broker.ErrUnavailable
+	}
+	return b.Memory.Publish(ctx, m, o)
+}
+
+// call is a request of the tests.
+type call struct {
+	method, path, body string
+	credential         string // "": anonymous
+	header             http.Header
+}
+
+func (n *node) do(c call) (status int, body string, header http.Header) {
+	n.t.Helper()
+	request, err := http.NewRequestWithContext(n.t.Context(), c.method, n.url+c.path, strings.NewReader(c.body))
+	must(n.t, err)
+	if c.header != nil {
+		request.Header = c.header.Clone()
+	}
+	if c.credential != "" {
+		request.Header.Set("Authorization", "Bearer "+c.credential)
+	}
+	response, err := n.client.Do(request)
+	must(n.t, err)
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	must(n.t, err)
+	return response.StatusCode, string(answer), response.Header
+}
+
+// expect fails unless the answer has the status and, in its body, want.
+func (n *node) expect(c call, status int, want string) string {
+	n.t.Helper()
+	got, body, _ := n.do(c)
+	if got != status || !strings.Contains(body, want) {
+		n.t.Errorf("%s %s: %d %s, want %d with %q", c.method, c.path, got, body, status, want)
+	}
+	return body
+}
+
+// publish publishes as the shop and returns the cursor.
+func (n *node) publish(channel, contentType, body string) string {
+	n.t.Helper()
+	c := call{method: "POST", path: "/api/channels/" + channel + "/messages", credential: shopKey, body: body, header: http.Header{}}
+	if contentType != "" {
+		c.header.Set("Content-Type", contentType)
+	}
+	var answer struct{ Cursor string }
+	must(n.t, json.Unmarshal([]byte(n.expect(c, 200, "cursor")), &answer))
+	return answer.Cursor
+}
+
+// history returns the messages of a channel, as JSON.
+func (n *node) history(channel, query string) []string {
+	n.t.Helper()
+	body := n.expect(call{method: "GET", path: "/api/channels/" + channel + "/messages" + query, credential: shopKey}, 200, "messages")
+	var answer struct{ Messages []map[string]any }
+	must(n.t, json.Unmarshal([]byte(body), &answer))
+	var messages []string
+	for _, m := range answer.Messages {
+		for _, varies := range []string{"cursor", "time"} {
+			delete(m, varies)
+		}
+		text, err := json.Marshal(m)
+		must(n.t, err)
+		messages = append(messages, string(text))
+	}
+	return messages
+}
+
+func token(t *testing.T, claims auth.Claims) string {
+	t.Helper()
+	key, err := auth.NewSigningSecret(secret)
+	must(t, err)
+	signed, err := auth.Sign(claims, key, "")
+	must(t, err)
+	return signed
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,85 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"tidegate/broker"
+	"tidegate/gateway"
+)
+
+// bodyPatience bounds how long a body may take, so that no peer holds a request
+// open byte by byte.
+const bodyPatience = 30 * time.Second
+
+// readBody returns the whole body, or a *gateway.Error.
+func (r *request) readBody(most int) ([]byte, error) {
+	tooLarge := fail(gateway.TooLarge, "the body has more than %d bytes, which is what is allowed", most)
+	if r.ContentLength > int64(most) {
+		return nil, tooLarge
+	}
+	// Without a connection, in tests, there is nothing to hold open.
+	connection := http.NewResponseController(r.writer)
+	_ = connection.SetReadDeadline(time.Now().Add(bodyPatience))
+	body, err := io.ReadAll(http.MaxBytesReader(r.writer, r.Body, int64(most)))
+	_ = connection.SetReadDeadline(time.Time{})
+	switch {
+	case errors.As(err, new(*http.MaxBytesError)):
+		return nil, tooLarge
+	case err != nil:
+		return nil, fail(gateway.BadRequest, "the body broke off, or took longer than %v", bodyPatience)
+	}
+	return body, nil
+}
+
+// kindOf returns what a payload is by its content type:
+//
+//	application/json, */*+json     JSON, which must parse
+//	text/*                         text, which must be UTF-8
+//	none, or a form's              JSON if it parses, else text if it is UTF-8, else binary
+//	any other                      binary
+//
+// A form's type is what curl sends if nobody says what the body is.
+func kindOf(contentType string, payload []byte) (broker.Kind, error) {
+	if contentType == "" {
+		return sniff(payload), nil
+	}
+	media, parameters, err := mime.ParseMediaType(contentType)
+	if err != nil {
+		return 0, fail(gateway.BadRequest, "the header Content-Type is malformed: want something like application/json")
+	}
+	switch {
+	case media == "application/x-www-form-urlencoded":
+		return sniff(payload), nil
+	case media == "application/json", strings.HasSuffix(media, "+json"):
+		if !isJSON(payload) {
+			return 0, fail(gateway.BadRequest, "the body is not one JSON value, as its Content-Type says")
+		}
+		return broker.JSON, nil
+	case strings.HasPrefix(media, "text/"):
+		if charset := strings.ToLower(parameters["charset"]); charset != "" && charset != "utf-8" && charset != "us-ascii" || !utf8.Valid(payload) {
+			return 0, fail(gateway.BadRequest, "the body is not UTF-8: send text so, or another Content-Type")
+		}
+		return broker.Text, nil
+	}
+	return broker.Binary, nil
+}
+
+func sniff(payload []byte) broker.Kind {
+	switch {
+	case isJSON(payload):
+		return broker.JSON
+	case utf8.Valid(payload):
+		return broker.Text
+	}
+	return broker.Binary
+}
+
+// isJSON wants UTF-8, too, which json.Valid does not look at.
+func isJSON(payload []byte) bool { return json.Valid(payload) && utf8.Valid(payload) }

@@ -1,0 +1,37 @@
+package api
+
+import "tidegate/gateway"
+
+// unlimitedBody bounds a message where limits.message_bytes does not.
+const unlimitedBody = 64 << 20
+
+func (h *Handler) publish(r *request) (any, error) {
+	channel := r.PathValue("channel")
+	// Before the body is read: who may not publish does not make the node read.
+	if err := h.gateway.Authorize(r.by, gateway.ToPublish, channel); err != nil {
+		return nil, err
+	}
+	payload, err := r.readBody(h.largestMessage())
+	if err != nil {
+		return nil, err
+	}
+	kind, err := kindOf(r.Header.Get("Content-Type"), payload)
+	if err != nil {
+		return nil, err
+	}
+	position, err := h.gateway.Publish(r.Context(), r.by, gateway.Publish{
+		Channel: channel, Payload: payload, Kind: kind,
+		Event: r.URL.Query().Get("event"), Key: r.Header.Get("Idempotency-Key"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return published{position.String()}, nil
+}
+
+func (h *Handler) largestMessage() int {
+	if most := h.gateway.Limits().MessageBytes; most > 0 {
+		return most
+	}
+	return unlimitedBody
+}
