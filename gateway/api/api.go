@@ -19,7 +19,8 @@ type Config struct {
 	Log         *slog.Logger   // nil: none
 }
 
-// Handler serves /api/. It may be used by any number of requests at once.
+// Handler serves /api/. It may be used by any number of requests at once. How
+// long a body may take is for the server to say, by a read deadline.
 type Handler struct {
 	gateway     *gateway.Gateway
 	history     broker.History

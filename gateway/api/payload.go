@@ -7,16 +7,11 @@ import (
 	"mime"
 	"net/http"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"tidegate/broker"
 	"tidegate/gateway"
 )
-
-// bodyPatience bounds how long a body may take, so that no peer holds a request
-// open byte by byte.
-const bodyPatience = 30 * time.Second
 
 // readBody returns the whole body, or a *gateway.Error.
 func (r *request) readBody(most int) ([]byte, error) {
@@ -24,16 +19,12 @@ func (r *request) readBody(most int) ([]byte, error) {
 	if r.ContentLength > int64(most) {
 		return nil, tooLarge
 	}
-	// Without a connection, in tests, there is nothing to hold open.
-	connection := http.NewResponseController(r.writer)
-	_ = connection.SetReadDeadline(time.Now().Add(bodyPatience))
 	body, err := io.ReadAll(http.MaxBytesReader(r.writer, r.Body, int64(most)))
-	_ = connection.SetReadDeadline(time.Time{})
 	switch {
 	case errors.As(err, new(*http.MaxBytesError)):
 		return nil, tooLarge
 	case err != nil:
-		return nil, fail(gateway.BadRequest, "the body broke off, or took longer than %v", bodyPatience)
+		return nil, fail(gateway.BadRequest, "the body broke off, or took too long")
 	}
 	return body, nil
 }
