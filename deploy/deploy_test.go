@@ -1,0 +1,229 @@
+// Package deploy holds no code: its tests hold the files for deployment to the
+// gateway that they deploy.
+package deploy
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"go.yaml.in/yaml/v3"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestYAML_Parses(t *testing.T) {
+	files := []string{"../docker-compose.yml"}
+	err := filepath.WalkDir(".", func(path string, _ fs.DirEntry, err error) error {
+		if ext := filepath.Ext(path); ext == ".yml" || ext == ".yaml" {
+			files = append(files, path)
+		}
+		return err
+	})
+	if err != nil || len(files) < 8 {
+		t.Fatalf("found only %v: %v", files, err)
+	}
+	for _, file := range files {
+		for _, document := range documents(t, file) {
+			if len(document) == 0 {
+				t.Errorf("%s has a document without keys", file)
+			}
+		}
+	}
+}
+
+func TestPrometheus_RulesFireWhenTheyShould(t *testing.T) {
+	promtool := program(t, "promtool")
+	run(t, promtool, "check", "config", "prometheus/prometheus.yml")
+	run(t, promtool, "test", "rules", "prometheus/alerts_test.yml")
+}
+
+func TestAlerts_AreAllTested(t *testing.T) {
+	tests := read(t, "prometheus/alerts_test.yml")
+	for _, name := range regexp.MustCompile(`alert: (\w+)`).FindAllStringSubmatch(read(t, "prometheus/alerts.yml"), -1) {
+		if !strings.Contains(tests, `alertname="`+name[1]+`"`) {
+			t.Errorf("no test sees %s fire", name[1])
+		}
+	}
+}
+
+// Who stops a node must leave it the time to send its sessions away.
+func TestStopping_LeavesTimeToDrain(t *testing.T) {
+	const lastNotice = 2 * time.Second
+	gateway := documents(t, "../docker-compose.yml")[0].at("services", "gateway")
+	demo := documents(t, "compose/tidegate.yaml")[0]
+	if grace := gateway.duration(t, "stop_grace_period"); grace <= demo.duration(t, "drain", "window")+lastNotice {
+		t.Errorf("docker-compose.yml stops a node after %v", grace)
+	}
+
+	config, pod := kubernetes(t)
+	grace := time.Duration(pod["terminationGracePeriodSeconds"].(int)) * time.Second
+	if grace <= config.duration(t, "drain", "window")+lastNotice+5*time.Second {
+		t.Errorf("Kubernetes stops a node after %v", grace)
+	}
+}
+
+func TestConfigurations_AreValid(t *testing.T) {
+	tidegate := filepath.Join(t.TempDir(), "tidegate")
+	run(t, "go", "build", "-o", tidegate, "../cmd/tidegate")
+	run(t, tidegate, "check", "compose/tidegate.yaml")
+
+	// The secrets that the comment in the file makes are files in a pod.
+	secrets := t.TempDir()
+	for _, name := range []string{"redis-url", "jwt-secret", "backend-key"} {
+		write(t, filepath.Join(secrets, name), "redis://redis:6379/0?"+strings.Repeat("x", 32)+name)
+	}
+	write(t, filepath.Join(secrets, "redis-url"), "redis://redis:6379/0")
+	text := documents(t, "kubernetes/tidegate.yaml")[0].at("data")["tidegate.yaml"].(string)
+	file := filepath.Join(t.TempDir(), "tidegate.yaml")
+	write(t, file, strings.ReplaceAll(text, "/run/secrets/tidegate", secrets))
+	run(t, tidegate, "check", file)
+}
+
+func TestCompose_MountsWhatIsThere(t *testing.T) {
+	for name, service := range documents(t, "../docker-compose.yml")[0].at("services") {
+		volumes, _ := service.(mapping)["volumes"].([]any)
+		for _, volume := range volumes {
+			source, _, _ := strings.Cut(volume.(string), ":")
+			if !strings.HasPrefix(source, "./") {
+				continue
+			}
+			if _, err := os.Stat(filepath.Join("..", source)); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+}
+
+func TestDashboard_IsWhole(t *testing.T) {
+	var dashboard struct {
+		Panels []panel `json:"panels"`
+	}
+	if err := json.Unmarshal([]byte(read(t, dashboardFile)), &dashboard); err != nil {
+		t.Fatal(err)
+	}
+	source := documents(t, "grafana/provisioning/datasources/prometheus.yml")[0]["datasources"].([]any)[0].(mapping)["uid"]
+	seen := map[int]string{}
+	for _, p := range dashboard.Panels {
+		if other, twice := seen[p.ID]; twice {
+			t.Errorf("%q and %q have the same id", p.Title, other)
+		}
+		seen[p.ID] = p.Title
+		if p.Type != "row" && len(p.Targets) == 0 {
+			t.Errorf("%q shows nothing", p.Title)
+		}
+		for _, target := range p.Targets {
+			if target.Datasource.UID != source {
+				t.Errorf("%q asks the data source %q, want %q", p.Title, target.Datasource.UID, source)
+			}
+		}
+	}
+}
+
+const dashboardFile = "grafana/dashboards/tidegate.json"
+
+type panel struct {
+	ID      int    `json:"id"`
+	Type    string `json:"type"`
+	Title   string `json:"title"`
+	Targets []struct {
+		Expr       string `json:"expr"`
+		Datasource struct {
+			UID string `json:"uid"`
+		} `json:"datasource"`
+	} `json:"targets"`
+}
+
+// kubernetes returns the gateway's configuration and its pod's spec.
+func kubernetes(t *testing.T) (config, pod mapping) {
+	t.Helper()
+	all := documents(t, "kubernetes/tidegate.yaml")
+	if err := yaml.Unmarshal([]byte(all[0].at("data")["tidegate.yaml"].(string)), &config); err != nil {
+		t.Fatal(err)
+	}
+	return config, all[1].at("spec", "template", "spec")
+}
+
+// mapping is a YAML mapping.
+type mapping map[string]any
+
+func (m mapping) at(path ...string) mapping {
+	for _, key := range path {
+		m, _ = m[key].(mapping)
+	}
+	return m
+}
+
+func (m mapping) duration(t *testing.T, path ...string) time.Duration {
+	t.Helper()
+	last := len(path) - 1
+	text, _ := m.at(path[:last]...)[path[last]].(string)
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatalf("%v: %v", path, err)
+	}
+	return d
+}
+
+func documents(t *testing.T, file string) []mapping {
+	t.Helper()
+	decoder := yaml.NewDecoder(strings.NewReader(read(t, file)))
+	var all []mapping
+	for {
+		var one mapping
+		err := decoder.Decode(&one)
+		if errors.Is(err, io.EOF) {
+			return all
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		all = append(all, one)
+	}
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+func write(t *testing.T, file, content string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func run(t *testing.T, name string, args ...string) {
+	t.Helper()
+	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+		t.Fatalf("%s %v: %v\n%s", name, args, err, out)
+	}
+}
+
+// program returns the path of an installed program. In CI it must be there.
+func program(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	switch {
+	case err == nil:
+	case os.Getenv("CI") != "":
+		t.Fatalf("CI must have %s: %v", name, err)
+	default:
+		t.Skipf("%s is not installed", name)
+	}
+	return path
+}

@@ -1,0 +1,259 @@
+package deploy
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+const haproxyFile = "haproxy/haproxy.cfg"
+
+func TestHAProxy_AcceptsItsConfiguration(t *testing.T) {
+	run(t, program(t, "haproxy"), "-c", "-f", haproxyFile)
+}
+
+// TestHAProxy_DrainsANode: a node that is not ready gets nothing new, from its
+// first refusal on, and keeps what it has.
+func TestHAProxy_DrainsANode(t *testing.T) {
+	a, b := newNode(t, "a"), newNode(t, "b")
+	address := startHAProxy(t, a, b)
+
+	session, on := dial(t, address)
+	leaving, staying := a, b
+	if on == "b" {
+		leaving, staying = b, a
+	}
+	leaving.draining.Store(true)
+
+	for range 20 {
+		if got := get(t, address); got != staying.name {
+			t.Fatalf("a request went to %q, want %q: the other one drains", got, staying.name)
+		}
+		_, on := dial(t, address)
+		if on != staying.name {
+			t.Fatalf("a new session went to %q, want %q: the other one drains", on, staying.name)
+		}
+	}
+	if got := echo(t, session, "still here"); got != "still here" {
+		t.Errorf("the session on the draining node hears %q", got)
+	}
+}
+
+func TestHAProxy_ClientsOfAKilledNodeComeBack(t *testing.T) {
+	a, b := newNode(t, "a"), newNode(t, "b")
+	address := startHAProxy(t, a, b)
+
+	session, on := dial(t, address)
+	killed, left := a, b
+	if on == "b" {
+		killed, left = b, a
+	}
+	killed.kill()
+	if _, _, err := session.Read(t.Context()); err == nil {
+		t.Fatal("the session outlives its node")
+	}
+	for range 20 {
+		if _, on := dial(t, address); on != left.name {
+			t.Fatalf("the client came back on %q, want %q", on, left.name)
+		}
+	}
+}
+
+func TestHAProxy_SaysWhereClientsAre(t *testing.T) {
+	a := newNode(t, "a")
+	address := startHAProxy(t, a)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("X-Forwarded-For", "203.0.113.9")
+	do(t, request)
+	if got := a.forwarded.Load(); got != "127.0.0.1" {
+		t.Errorf("X-Forwarded-For is %q: what the client claims must not count", got)
+	}
+}
+
+// node stands in for a gateway: its page and the first frame of its WebSockets
+// are its name, and its sessions echo.
+type node struct {
+	name      string
+	draining  atomic.Bool
+	forwarded atomic.Value // X-Forwarded-For of the last request
+	server    *httptest.Server
+	kill      func() // like the loss of the machine; may be called once more
+}
+
+func newNode(t *testing.T, name string) *node {
+	t.Helper()
+	n := &node{name: name}
+	ctx, cancel := context.WithCancel(context.Background())
+	n.server = httptest.NewUnstartedServer(n)
+	n.server.Config.BaseContext = func(net.Listener) context.Context { return ctx }
+	n.server.Start()
+	n.kill = func() {
+		cancel()
+		n.server.CloseClientConnections()
+		n.server.Close()
+	}
+	t.Cleanup(n.kill)
+	return n
+}
+
+func (n *node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case n.draining.Load():
+		http.Error(w, "draining", http.StatusServiceUnavailable)
+	case r.URL.Path == "/ws":
+		n.serveSession(w, r)
+	case r.URL.Path == "/readyz":
+	default:
+		n.forwarded.Store(strings.Join(r.Header.Values("X-Forwarded-For"), ","))
+		_, _ = io.WriteString(w, n.name)
+	}
+}
+
+func (n *node) serveSession(w http.ResponseWriter, r *http.Request) {
+	session, err := websocket.Accept(w, r, nil)
+	if err != nil {
+		return
+	}
+	defer session.CloseNow()
+	for said := []byte(n.name); err == nil; _, said, err = session.Read(r.Context()) {
+		if session.Write(r.Context(), websocket.MessageText, said) != nil {
+			return
+		}
+	}
+}
+
+// startHAProxy runs HAProxy with the project's file, but for the addresses, and
+// returns where it listens.
+func startHAProxy(t *testing.T, nodes ...*node) (address string) {
+	t.Helper()
+	clients, internal := listen(t), listen(t)
+	config := read(t, haproxyFile)
+	var servers []string
+	for _, n := range nodes {
+		servers = append(servers, "    server "+n.name+" "+n.server.Listener.Addr().String())
+	}
+	config = replaceLine(t, config, "    server-template ", strings.Join(servers, "\n"))
+	config = replaceLine(t, config, "    bind :8080", "    bind fd@3")
+	config = replaceLine(t, config, "    bind :8404", "    bind fd@4")
+	config = replaceLine(t, config, "    fd-hard-limit ", "    fd-hard-limit 1000")
+	file := filepath.Join(t.TempDir(), "haproxy.cfg")
+	write(t, file, config)
+
+	cmd := exec.Command(program(t, "haproxy"), "-db", "-f", file)
+	cmd.ExtraFiles = []*os.File{clients, internal} // descriptors 3 and 4
+	var log strings.Builder
+	cmd.Stdout, cmd.Stderr = &log, &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Log(log.String())
+		}
+	})
+	listener, err := net.FileListener(clients)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+// listen returns a socket for another process to accept on.
+func listen(t *testing.T) *os.File {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	file, err := listener.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { file.Close() })
+	return file
+}
+
+func replaceLine(t *testing.T, text, begins, by string) string {
+	t.Helper()
+	before, rest, found := strings.Cut(text, "\n"+begins)
+	_, after, _ := strings.Cut(rest, "\n")
+	if !found {
+		t.Fatalf("%s has no line %q", haproxyFile, begins)
+	}
+	return before + "\n" + by + "\n" + after
+}
+
+// dial opens a session and returns the name of its node.
+func dial(t *testing.T, address string) (*websocket.Conn, string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	session, _, err := websocket.Dial(ctx, "ws://"+address+"/ws", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { session.CloseNow() })
+	return session, hear(t, session)
+}
+
+func echo(t *testing.T, session *websocket.Conn, text string) string {
+	t.Helper()
+	if err := session.Write(t.Context(), websocket.MessageText, []byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	return hear(t, session)
+}
+
+func hear(t *testing.T, session *websocket.Conn) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	_, text, err := session.Read(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func get(t *testing.T, address string) string {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return do(t, request)
+}
+
+func do(t *testing.T, request *http.Request) string {
+	t.Helper()
+	request.Close = true
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %v", response.Status, err)
+	}
+	return string(body)
+}
