@@ -32,7 +32,7 @@ export function byID(id, type) {
 export function snippet(code, title) {
   const button = element("button.copy", { type: "button", "aria-label": `Copy ${title ?? "the command"}`, onclick: () => copy(code, button) }, "Copy");
   const caption = title ? element("figcaption", {}, title) : null;
-  return element("figure.snippet", {}, caption, element("pre", { tabindex: 0 }, element("code", {}, code)), button);
+  return element("figure.snippet", {}, caption, element("pre", {}, element("code", {}, code)), button);
 }
 
 /** @param {string} text @param {HTMLElement} button */

@@ -126,6 +126,7 @@ tidegate publish echo:me '{"hello":"me"}'`]],
 
 // Chat
 
+const nameless = "Somebody";
 const rooms = ["lobby", "kitchen", "harbour"];
 
 /** @param {Scene} scene */
@@ -139,7 +140,7 @@ function playChat({ tide, stage, done }) {
   const enter = (/** @type {string} */ room) => {
     leave();
     for (const tab of tabs.children) tab.setAttribute("aria-pressed", String(tab.textContent === room));
-    leave = enterRoom(tide, body, `chat:${room}`, () => name.value.trim() || "Somebody");
+    leave = enterRoom(tide, body, `chat:${room}`, () => name.value.trim() || nameless);
   };
   tabs.append(...rooms.map((room) => element("button", { type: "button", onclick: () => enter(room) }, room)));
   name.addEventListener("change", () => sessionStorage.setItem("chat-name", name.value));
@@ -230,7 +231,7 @@ class Roster {
 
   /** @param {{name: string, user: string}} said @param {string} event */
   heard({ name, user }, event) {
-    if (user) return;
+    if (user || name === nameless) return;
     if (event === "exit") this.#people.delete(name);
     else this.#people.set(name, "guest");
     this.#show();
@@ -246,7 +247,7 @@ class Roster {
 /** @param {import("./tidegate.js").Message} message */
 function utterance({ data, user, time }) {
   const text = typeof data === "string" ? data : typeof data?.text === "string" ? data.text : JSON.stringify(data);
-  return { name: user || String(data?.name ?? "Somebody"), user, text, time };
+  return { name: user || String(data?.name ?? nameless), user, text, time };
 }
 
 /** @param {ReturnType<typeof utterance>} said @param {string} self */
@@ -300,15 +301,17 @@ function playUser({ tide, stage, done }) {
   const form = element("form.stack", {}, element("label", { for: "user-token" }, "A token of the user"), element("div.row", {}, token, element("button.primary", {}, "Connect as this user")));
   const state = element("p.hint", { role: "status" }, "Mint a token with the first command beside this, paste it here, then send the user a message with the second.");
   const list = element("ol.talk", { "aria-live": "polite", "aria-label": "Messages to this user" });
-  stage.append(form, state, element("div.feed.short", { tabindex: 0, role: "region", "aria-label": "Messages to this user" }, list));
-  const inbox = new Feed(list, (said) => saying(said, ""), { limit: 100 });
+  const empty = element("p.empty", {}, "Messages to this user come here.");
+  stage.append(form, state, element("div.feed.short", { tabindex: 0, role: "region", "aria-label": "Messages to this user" }, list, empty));
+  const inbox = new Feed(list, (said) => saying(said, ""), { limit: 100, onChange: () => { empty.hidden = !inbox.isEmpty; } });
   /** @type {Tidegate | null} */
   let theirs = null;
   const watch = (/** @type {Tidegate} */ client) => {
     if (!client.status.user) return void (state.textContent = "The gateway knows no user by this token.");
     const personal = `@${client.status.user}`;
     state.textContent = `Connected as ${client.status.user}. Listening on ${personal}.`;
-    client.subscribe(personal, (message) => inbox.add(utterance({ ...message, data: { name: "To you", ...asObject(message.data) } })));
+    const subscription = client.subscribe(personal, (message) => inbox.add(utterance({ ...message, data: { name: "To you", ...asObject(message.data) } })));
+    done(() => subscription.unsubscribe());
   };
   form.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -318,7 +321,7 @@ function playUser({ tide, stage, done }) {
     const stop = client.on("state", ({ state: now }) => { if (now === "connected") { stop(); watch(client); } });
     client.on("error", (error) => { state.textContent = `${error.code}: ${error.message}`; });
   });
-  if (tide.status.user) tide.subscribe(`@${tide.status.user}`, ({ data }) => inbox.add(utterance(/** @type {any} */ ({ data: { name: "To you", ...asObject(data) }, user: "" }))));
+  if (tide.status.user) watch(tide);
   done(() => theirs?.close());
 }
 

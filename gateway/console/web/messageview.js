@@ -205,8 +205,10 @@ export class MessageView {
     return element("li.message", {},
       time,
       element("span.chip.mono", { "data-hue": hue(message.channel), title: message.channel }, message.channel),
-      element("span.from", {}, message.user || "", message.event ? element("span.event", {}, message.event) : null),
-      element("span.payload.mono", {}, text),
+      element("span.payload.mono", {},
+        message.user ? element("b.from", {}, message.user) : null,
+        message.event ? element("span.event", {}, message.event) : null,
+        text),
       element("span.meta.quiet.numbers", {},
         element("span", { title: "from publish to arrival" }, latency === undefined ? "" : duration(latency)),
         element("span.cursor", { title: message.cursor ? `cursor ${message.cursor}` : "no history here" }, message.cursor)));

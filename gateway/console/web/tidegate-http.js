@@ -1,3 +1,380 @@
-/** @typedef {import("./tidegate-session.js").Dial} Dial */
-/** @type {Dial} */ export const dialEvents = (b, o, on) => { throw new Error("x"); };
-/** @type {Dial} */ export const dialPoll = (b, o, on) => { throw new Error("x"); };
+// The transports for where a WebSocket cannot be opened: Server-Sent Events,
+// and long-poll. Part of tidegate.js, which loads it when it is needed.
+//
+// Both speak the native protocol towards the client. Messages come by GET
+// /events or GET /poll, commands go to the HTTP API, and a cursor over all
+// channels makes any node continue where another ended.
+
+import { claimsOf } from "./tidegate-session.js";
+
+/**
+ * @typedef {import("./tidegate-session.js").Dial} Dial
+ * @typedef {import("./tidegate-session.js").Frame} Frame
+ * @typedef {import("./tidegate-session.js").LinkEvents} LinkEvents
+ * @typedef {import("./tidegate-session.js").Options} Options
+ */
+
+const pollWait = 25; // seconds
+const silenceLimit = 60_000; // ms, of a stream that sends heart-beats
+const restartDelay = 20; // ms, for subscribes that come together
+const emptyAnswerPause = 1_000; // ms, where an answer has neither messages nor a cursor
+
+/** @type {Dial} */
+export const dialEvents = (base, options, on) => new EventsLink(base, options, on);
+
+/** @type {Dial} */
+export const dialPoll = (base, options, on) => new PollLink(base, options, on);
+
+/** A status other than 2xx, as the gateway explains it. */
+class Refusal extends Error {
+  /** @param {number} status @param {string} code @param {string} message */
+  constructor(status, code, message) {
+    super(message);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+class HTTPLink {
+  transport = "";
+  #base;
+  #on;
+  #fetch;
+  #token = "";
+  #ended = new AbortController();
+  /** @type {Map<string, string>} The cursor of each subscribed channel. */
+  #channels = new Map();
+  #receiving = new AbortController();
+  #restart = /** @type {ReturnType<typeof setTimeout> | undefined} */ (undefined);
+
+  /** @param {URL} base @param {Options} options @param {LinkEvents} on */
+  constructor(base, options, on) {
+    this.#base = base;
+    this.#on = on;
+    this.#fetch = options.fetch ?? globalThis.fetch.bind(globalThis);
+    this.openTimeout = options.openTimeout ?? 6_000;
+    this.#open();
+  }
+
+  /** @param {Frame} frame */
+  send(frame) {
+    this.#perform(frame).then(
+      (reply) => reply && this.#on.frame({ id: frame.id, ...reply }),
+      (error) => this.#failed(frame, error));
+  }
+
+  close() {
+    clearTimeout(this.#restart);
+    this.#ended.abort();
+    this.#receiving.abort();
+  }
+
+  /**
+   * Receives until it fails or signal says so.
+   * @param {string[]} _channels @param {string} _cursor over all of them @param {AbortSignal} _signal
+   * @returns {Promise<void>}
+   */
+  async receive(_channels, _cursor, _signal) {}
+
+  async #open() {
+    try {
+      await this.#alive();
+      this.#on.frame({ type: "welcome" });
+    } catch (error) {
+      this.end(1006, String(error), { unreachable: true });
+    }
+  }
+
+  /** Other origins may not read /healthz: that it answers is enough. */
+  #alive() {
+    return this.#fetch(new URL("healthz", this.#base), { mode: "no-cors", cache: "no-store", signal: this.#ended.signal });
+  }
+
+  /** @param {Frame} frame @returns {Promise<Frame | undefined>} what answers it */
+  async #perform(frame) {
+    const { channel = "" } = frame;
+    switch (frame.type) {
+      case "ping": return this.#alive().then(() => ({ type: "pong" }));
+      case "auth": return this.#authenticate(frame.token);
+      case "subscribe": return this.#subscribe(channel, frame);
+      case "unsubscribe": return this.#unsubscribe(channel);
+      case "publish": return { type: "published", ...await this.#publish(frame) };
+      case "presence": return { type: "presence", channel, ...await this.get(`api/channels/${encodeURIComponent(channel)}/presence`) };
+      case "history": {
+        const { limit, cursor } = frame;
+        return { type: "history", channel, ...await this.get(`api/channels/${encodeURIComponent(channel)}/messages`, { limit, cursor }) };
+      }
+    }
+  }
+
+  /** @param {string} token @returns {Frame} */
+  #authenticate(token) {
+    this.#token = token;
+    if (this.#channels.size > 0) this.#receiveAnew();
+    return { type: "welcome", user: claimsOf(token).sub };
+  }
+
+  /** @param {string} channel @param {Frame} frame @returns {Promise<undefined>} */
+  async #subscribe(channel, { id, cursor }) {
+    const page = await this.get("poll", cursor ? { channel, cursor, wait: "0s" } : { channel });
+    this.#channels.set(channel, page?.cursor ?? cursor ?? "");
+    this.#on.frame({ type: "subscribed", id, channel, cursor: page?.cursor ?? cursor, recovered: cursor ? page?.recovered !== false : undefined });
+    this.deliver(page);
+    this.#receiveAnew();
+  }
+
+  /** @param {string} channel @returns {Frame} */
+  #unsubscribe(channel) {
+    this.#channels.delete(channel);
+    this.#receiveAnew();
+    return { type: "unsubscribed", channel };
+  }
+
+  /** @param {Frame} frame */
+  #publish({ channel = "", event, key, data, text, binary }) {
+    const [type, body] = binary !== undefined ? ["application/octet-stream", Uint8Array.from(atob(binary), (letter) => letter.charCodeAt(0))]
+      : text !== undefined ? ["text/plain; charset=utf-8", text]
+      : ["application/json", JSON.stringify(data)];
+    return this.request("POST", `api/channels/${encodeURIComponent(channel)}/messages`, { event }, { "Content-Type": type, "Idempotency-Key": key }, body);
+  }
+
+  #receiveAnew() {
+    this.#receiving.abort();
+    clearTimeout(this.#restart);
+    this.#restart = setTimeout(() => this.#receive(), restartDelay);
+  }
+
+  async #receive() {
+    const signal = (this.#receiving = new AbortController()).signal;
+    const channels = [...this.#channels.keys()];
+    if (channels.length === 0) return;
+    try {
+      await this.receive(channels, await this.#join(channels), signal);
+    } catch (error) {
+      if (!signal.aborted) this.#lost(error);
+    }
+  }
+
+  /**
+   * Takes where all channels are now, then reads what each has up to there or
+   * a little beyond. The client passes over what comes twice.
+   * @param {string[]} channels @returns {Promise<string>} a cursor over all of them
+   */
+  async #join(channels) {
+    if (channels.length === 1) return this.#channels.get(channels[0]) ?? "";
+    const all = await this.get("poll", { channel: channels });
+    await Promise.all(channels.map(async (channel) => {
+      const cursor = this.#channels.get(channel);
+      if (cursor) this.deliver(await this.get("poll", { channel, cursor, wait: "0s" }));
+    }));
+    return all?.cursor ?? "";
+  }
+
+  /** @param {any} page of messages, or undefined */
+  deliver(page) {
+    for (const channel of page?.gaps ?? []) this.#on.frame({ type: "gap", channel });
+    for (const message of page?.messages ?? []) this.message(message);
+  }
+
+  /** @param {any} message */
+  message(message) {
+    if (!this.#channels.has(message.channel)) return;
+    if (message.cursor) this.#channels.set(message.channel, message.cursor);
+    this.#on.frame({ ...message, type: "message", id: undefined });
+  }
+
+  /** @param {string[]} channels */
+  gap(channels) {
+    for (const channel of channels) this.#on.frame({ type: "gap", channel });
+  }
+
+  /** @param {string} path @param {Record<string, any>} [query] @param {AbortSignal} [signal] */
+  get(path, query = {}, signal) {
+    return this.request("GET", path, query, {}, undefined, signal);
+  }
+
+  /**
+   * @param {string} method @param {string} path @param {Record<string, any>} query
+   * @param {Record<string, any>} headers @param {BodyInit} [body] @param {AbortSignal} [signal]
+   * @returns {Promise<any>} the answer, undefined if it has no body
+   */
+  async request(method, path, query, headers, body, signal = this.#ended.signal) {
+    const limit = AbortSignal.timeout((pollWait + 10) * 1_000);
+    const answer = await this.fetch(method, path, query, headers, body, AbortSignal.any([signal, limit]));
+    return answer.status === 204 ? undefined : answer.json();
+  }
+
+  /** @param {string} method @param {string} path @param {Record<string, any>} query @param {Record<string, any>} headers @param {BodyInit | undefined} body @param {AbortSignal} signal */
+  async fetch(method, path, query, headers, body, signal) {
+    const url = new URL(path, this.#base);
+    for (const [name, values] of Object.entries(query)) {
+      for (const value of [values].flat()) if (value !== undefined) url.searchParams.append(name, value);
+    }
+    const credential = this.#token ? { Authorization: `Bearer ${this.#token}` } : {};
+    const given = Object.entries({ ...headers, ...credential }).filter(([, value]) => value !== undefined);
+    const answer = await this.#fetch(url, { method, body, headers: Object.fromEntries(given), cache: "no-store", signal });
+    if (!answer.ok) throw await refusalOf(answer);
+    return answer;
+  }
+
+  /** @param {Frame} frame @param {any} error */
+  #failed(frame, error) {
+    if (frame.type === "ping") return this.end(1006, "no answer");
+    const { code = "unavailable", message } = error;
+    this.#on.frame({ type: "error", id: frame.id, channel: frame.channel, code: error instanceof Refusal ? code : "unavailable", message });
+  }
+
+  /** @param {any} error of the receiving */
+  #lost(error) {
+    this.end(error.status === 401 ? 4002 : 1006, error.message);
+  }
+
+  /** @param {number} code @param {string} reason @param {object} [more] */
+  end(code, reason, more) {
+    if (this.#ended.signal.aborted) return;
+    this.close();
+    this.#on.end({ code, reason, ...more });
+  }
+}
+
+class PollLink extends HTTPLink {
+  transport = "longpoll";
+
+  /** @override @param {string[]} channels @param {string} cursor @param {AbortSignal} signal */
+  async receive(channels, cursor, signal) {
+    while (!signal.aborted) {
+      const page = await this.get("poll", { channel: channels, cursor: cursor || undefined, wait: `${pollWait}s` }, signal);
+      if (signal.aborted) return;
+      this.deliver(page);
+      if (page && !page.cursor && !page.messages?.length) await pause(emptyAnswerPause);
+      cursor = page?.cursor || cursor;
+    }
+  }
+}
+
+class EventsLink extends HTTPLink {
+  transport = "sse";
+
+  /** @override @param {string[]} channels @param {string} cursor @param {AbortSignal} signal */
+  async receive(channels, cursor, signal) {
+    const stream = new AbortController();
+    const watch = new Watch(() => this.#silent(stream));
+    watch.expect(this.openTimeout);
+    try {
+      const query = { channel: channels, cursor: cursor || undefined };
+      const answer = await this.fetch("GET", "events", query, { Accept: "text/event-stream" }, undefined, AbortSignal.any([signal, stream.signal]));
+      const events = new EventParser((event) => this.#event(event, channels));
+      const reader = /** @type {ReadableStream<Uint8Array>} */ (answer.body).pipeThrough(/** @type {any} */ (new TextDecoderStream())).getReader();
+      for (let part = await reader.read(); !part.done; part = await reader.read()) {
+        if (signal.aborted) return;
+        this.#heard = true;
+        watch.expect(silenceLimit);
+        events.feed(/** @type {any} */ (part.value));
+      }
+      throw new Error("the stream ended");
+    } finally {
+      watch.stop();
+    }
+  }
+  #heard = false;
+
+  /** A proxy that holds the stream back until it ends makes it unfit. @param {AbortController} stream */
+  #silent(stream) {
+    stream.abort();
+    this.end(1006, "the stream is silent", { unfit: !this.#heard });
+  }
+
+  /**
+   * A stream of one channel has its payloads as such, one of several the
+   * native message objects. What a payload looks like decides nothing.
+   * @param {{type: string, data: string, id: string}} event @param {string[]} channels
+   */
+  #event({ type, data, id }, channels) {
+    if (type === "gap") return this.gap(channels.filter((channel) => channels.length === 1 || data === "" || data.includes(JSON.stringify(channel)) || data === channel));
+    if (channels.length > 1) return this.message(JSON.parse(data));
+    this.message({ channel: channels[0], event: type, cursor: id, ...payloadOf(data) });
+  }
+}
+
+/** Calls what it was given once the expected has not come in time. */
+class Watch {
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
+  #late;
+
+  /** @param {() => void} late */
+  constructor(late) {
+    this.#late = late;
+  }
+
+  /** @param {number} ms */
+  expect(ms) {
+    this.stop();
+    this.#timer = setTimeout(this.#late, ms);
+  }
+
+  stop() {
+    clearTimeout(this.#timer);
+  }
+}
+
+/** Reads an event stream: https://html.spec.whatwg.org/multipage/server-sent-events.html */
+export class EventParser {
+  #rest = "";
+  #type = "";
+  /** @type {string[]} */
+  #data = [];
+  #id = "";
+  #on;
+
+  /** @param {(event: {type: string, data: string, id: string}) => void} on type is "" if the event has no name */
+  constructor(on) {
+    this.#on = on;
+  }
+
+  /** @param {string} part of the stream */
+  feed(part) {
+    const text = this.#rest + part;
+    const held = text.endsWith("\r") ? 1 : 0; // its line feed may yet come
+    const lines = text.slice(0, text.length - held).split(/\r\n|\r|\n/);
+    this.#rest = (lines.pop() ?? "") + text.slice(text.length - held);
+    for (const line of lines) this.#line(line);
+  }
+
+  /** @param {string} line */
+  #line(line) {
+    if (line === "") return this.#dispatch();
+    const [, field, value] = /^([^:]*):? ?(.*)$/s.exec(line) ?? [];
+    if (field === "event") this.#type = value;
+    if (field === "data") this.#data.push(value);
+    if (field === "id") this.#id = value;
+  }
+
+  #dispatch() {
+    const [type, data] = [this.#type, this.#data];
+    this.#type = "";
+    this.#data = [];
+    if (data.length > 0 || type !== "") this.#on({ type, data: data.join("\n"), id: this.#id });
+  }
+}
+
+/** @param {string} text */
+function payloadOf(text) {
+  try {
+    return { data: JSON.parse(text) };
+  } catch {
+    return { text };
+  }
+}
+
+/** @param {Response} answer */
+async function refusalOf(answer) {
+  const { code, message } = (await answer.json().catch(() => ({}))).error ?? {};
+  const fallback = answer.status >= 500 ? "unavailable" : answer.status === 429 ? "rate_limited" : "not_found";
+  return new Refusal(answer.status, code ?? fallback, message ?? `status ${answer.status}`);
+}
+
+/** @param {number} ms */
+function pause(ms) {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

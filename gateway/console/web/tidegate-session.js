@@ -159,13 +159,13 @@ export class Session {
 
   #begin() {
     this.isReady = true;
-    this.ping();
-    this.#beat();
+    this.#beat(1_000);
     this.#on.ready();
   }
 
-  #beat() {
-    this.#after("beat", this.#pingEvery, () => { this.ping(); this.#beat(); });
+  /** @param {number} ms until the first ping */
+  #beat(ms) {
+    this.#after("beat", ms, () => { this.ping(); this.#beat(this.#pingEvery); });
   }
 
   #ponged() {
