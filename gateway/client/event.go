@@ -1,0 +1,73 @@
+package client
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Event is what a Subscription receives: a Message, a Gap, a Join or a Leave.
+type Event interface{ event() }
+
+// Message is one message of a channel.
+type Message struct {
+	Channel string
+	Payload []byte
+	Kind    Kind
+	Event   string // a name beside the payload, or empty
+
+	// Told by the gateway, and ignored by Publish.
+	User   string    // who published it; empty: a backend, or anonymous
+	Cursor string    // to subscribe from here on; empty: the channel keeps no history
+	Time   time.Time // when the gateway took it, to the millisecond; zero: not known
+
+	// Key makes a Publish happen at most once, however often it is sent within
+	// some minutes; if it is empty, one is made up. Not told to subscribers.
+	Key string
+}
+
+// Kind says what a payload is.
+type Kind uint8
+
+const (
+	JSON   Kind = iota // one JSON value
+	Text               // UTF-8
+	Binary             // any bytes
+)
+
+// Gap says that messages may have been missed here. On a channel with history
+// those that are left of it follow.
+type Gap struct{ Channel string }
+
+// Join says that a user came to the channel.
+type Join struct {
+	Channel string
+	User    string
+	Info    json.RawMessage // from the user's token; nil: none
+}
+
+// Leave says that a user left the channel.
+type Leave struct {
+	Channel string
+	User    string
+}
+
+func (Message) event() {}
+func (Gap) event()     {}
+func (Join) event()    {}
+func (Leave) event()   {}
+
+func (f *frame) message() Message {
+	m := Message{Channel: f.Channel, Event: f.Event, User: f.User, Cursor: f.Cursor}
+	if f.Time != 0 {
+		m.Time = time.UnixMilli(f.Time)
+	}
+	switch {
+	case f.Data != nil:
+		m.Payload = f.Data
+	case f.Text != nil:
+		m.Payload, m.Kind = []byte(*f.Text), Text
+	default:
+		m.Payload, m.Kind = f.Binary, Binary
+	}
+	return m
+}

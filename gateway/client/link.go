@@ -1,0 +1,260 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+const (
+	subprotocol   = "tidegate.v1"
+	maxFrame      = 64 << 20 // a page of history may be long
+	writePatience = 10 * time.Second
+	pongPatience  = 10 * time.Second
+	closePatience = time.Second
+	usualPing     = 25 * time.Second // where the gateway does not say how often it pings
+)
+
+var errSilent = errors.New("the gateway gives no sign of life")
+
+// link is one connection.
+type link struct {
+	// Fixed at birth.
+	client  *Client
+	conn    *websocket.Conn
+	ping    time.Duration // how long silence may last
+	born    time.Time
+	ctx     context.Context // ends with the link
+	cancel  context.CancelCauseFunc
+	wake    chan struct{} // there is something in queue
+	moving  chan struct{} // closed when the gateway asks to reconnect
+	settled chan struct{} // closed when every subscription of attach is answered
+	done    chan struct{} // closed when all goroutines of the link have ended
+	tasks   sync.WaitGroup
+
+	heard   atomic.Int64 // when the last frame came, in Unix nanoseconds
+	reading atomic.Bool  // waiting for a frame, rather than for room in a buffer
+
+	// Owned by read; err may be read after done is closed.
+	moved bool
+	err   error
+
+	// Guarded by Client.mu.
+	queue     [][]byte
+	asks      map[int64]ask // by id
+	isSettled bool
+}
+
+// ask is a subscribe that waits for its answer.
+type ask struct {
+	subscription *Subscription
+	cursor       string
+}
+
+// dial connects and waits for the welcome. The link is idle until it is started.
+func dial(ctx context.Context, c *Client) (*link, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.config.AttemptTimeout)
+	defer cancel()
+	header, err := c.header(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("get a token: %w", err)
+	}
+	l := newLink(c)
+	conn, answer, err := websocket.Dial(ctx, c.config.URL, &websocket.DialOptions{
+		HTTPClient:     c.config.HTTPClient,
+		HTTPHeader:     header,
+		Subprotocols:   []string{subprotocol},
+		OnPingReceived: l.hearPing,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", c.config.URL, ofHandshake(answer, err))
+	}
+	conn.SetReadLimit(maxFrame)
+	l.conn = conn
+	if err := l.readWelcome(ctx); err != nil {
+		_ = conn.CloseNow()
+		return nil, fmt.Errorf("connect to %s: %w", c.config.URL, err)
+	}
+	return l, nil
+}
+
+func (c *Client) header(ctx context.Context) (http.Header, error) {
+	if c.config.Token == nil {
+		return nil, nil
+	}
+	token, err := c.config.Token(ctx)
+	if err != nil || token == "" {
+		return nil, err
+	}
+	return http.Header{"Authorization": {"Bearer " + token}}, nil
+}
+
+func newLink(c *Client) *link {
+	l := &link{
+		client: c, ping: usualPing, born: time.Now(),
+		wake: make(chan struct{}, 1), moving: make(chan struct{}),
+		settled: make(chan struct{}), done: make(chan struct{}),
+		asks: map[int64]ask{},
+	}
+	l.ctx, l.cancel = context.WithCancelCause(context.Background())
+	return l
+}
+
+func (l *link) readWelcome(ctx context.Context) error {
+	_, data, err := l.conn.Read(ctx)
+	if err != nil {
+		return ofClose(err)
+	}
+	var welcome frame
+	if err := json.Unmarshal(data, &welcome); err != nil || welcome.Type != "welcome" {
+		return fmt.Errorf("the first frame is no welcome of Tidegate's native protocol: %.80q", data)
+	}
+	if welcome.Ping > 0 {
+		l.ping = time.Duration(welcome.Ping * float64(time.Second))
+	}
+	return nil
+}
+
+// start begins to read and to write. The link ends by close, or by itself.
+func (l *link) start() {
+	l.hear()
+	l.tasks.Go(l.read)
+	l.tasks.Go(l.write)
+	l.tasks.Go(l.watch)
+	go func() {
+		l.tasks.Wait()
+		close(l.done)
+	}()
+}
+
+// close takes leave of the gateway, ends the link, and returns when all its
+// goroutines have ended.
+func (l *link) close() {
+	if l.ctx.Err() == nil {
+		hurry := time.AfterFunc(closePatience, func() { l.cancel(context.Canceled) })
+		_ = l.conn.Close(websocket.StatusNormalClosure, "")
+		hurry.Stop()
+	}
+	l.cancel(context.Canceled)
+	<-l.done
+}
+
+// push queues a frame. The caller holds Client.mu.
+func (l *link) push(data []byte) {
+	l.queue = append(l.queue, data)
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (l *link) read() {
+	var err error
+	for err == nil {
+		err = l.readFrame()
+	}
+	if cause := context.Cause(l.ctx); cause != nil && !isFinal(err) && websocket.CloseStatus(err) < 0 {
+		err = cause
+	}
+	l.err = err
+	l.cancel(err)
+	_ = l.conn.CloseNow()
+}
+
+func (l *link) readFrame() error {
+	l.reading.Store(true)
+	_, data, err := l.conn.Read(l.ctx)
+	l.reading.Store(false)
+	if err != nil {
+		return ofClose(err)
+	}
+	l.hear()
+	var f frame
+	if err := json.Unmarshal(data, &f); err != nil {
+		return fmt.Errorf("the gateway sent what is no frame: %w", err)
+	}
+	l.client.handle(l, &f)
+	return l.ctx.Err()
+}
+
+func (l *link) write() {
+	for {
+		select {
+		case <-l.wake:
+		case <-l.ctx.Done():
+			return
+		}
+		for _, data := range l.takeQueue() {
+			if err := l.writeFrame(data); err != nil {
+				l.cancel(fmt.Errorf("write to the gateway: %w", err))
+				return
+			}
+		}
+	}
+}
+
+func (l *link) takeQueue() [][]byte {
+	l.client.mu.Lock()
+	defer l.client.mu.Unlock()
+	queue := l.queue
+	l.queue = nil
+	return queue
+}
+
+func (l *link) writeFrame(data []byte) error {
+	ctx, cancel := context.WithTimeout(l.ctx, writePatience)
+	defer cancel()
+	return l.conn.Write(ctx, websocket.MessageText, data)
+}
+
+// watch asks for a sign of life after a silence, and ends the link if there is
+// none. While the client is too busy to read, it gives one itself.
+func (l *link) watch() {
+	for {
+		if sleep(l.ctx, max(l.silenceAllowed()-l.silence(), l.ping/2)) != nil {
+			return
+		}
+		if l.reading.Load() && l.silence() < l.silenceAllowed() {
+			continue
+		}
+		l.client.pingOn(l)
+		if sleep(l.ctx, min(l.ping, pongPatience)) != nil {
+			return
+		}
+		if l.reading.Load() && l.silence() >= l.silenceAllowed() {
+			l.cancel(errSilent)
+			return
+		}
+	}
+}
+
+// silenceAllowed leaves room for a ping of the gateway that comes late.
+func (l *link) silenceAllowed() time.Duration { return l.ping * 3 / 2 }
+
+func (l *link) silence() time.Duration {
+	return time.Since(time.Unix(0, l.heard.Load()))
+}
+
+func (l *link) hear() { l.heard.Store(time.Now().UnixNano()) }
+
+func (l *link) hearPing(context.Context, []byte) (answer bool) {
+	l.hear()
+	return true
+}
+
+// later does something after d, unless the link has ended by then. It is called
+// by read only.
+func (l *link) later(d time.Duration, do func()) {
+	l.tasks.Go(func() {
+		if sleep(l.ctx, d) == nil {
+			do()
+		}
+	})
+}
