@@ -81,6 +81,7 @@ func TestAuthenticate_RefusesHostileTokens(t *testing.T) {
 		"sub half a surrogate pair":    {signed(claims(`"sub":"ali\ud800ce"`)), "malformed"},
 		"info of more than 1 KB":       {signed(claims(`"info":"%s"`, strings.Repeat("i", 1023))), "malformed"},
 		"subscribe a string":           {signed(claims(`"subscribe":"*"`)), "malformed"},
+		"subscribe not UTF-8":          {signed(claims("\"subscribe\":[\"chat:\xff\"]")), "malformed"},
 		"publish a list of numbers":    {signed(claims(`"publish":[1,2]`)), "malformed"},
 		"channels not channels":        {signed(claims(`"channels":["chat lobby"]`)), "malformed"},
 		"channels of others":           {signed(claims(`"sub":"alice","channels":["@bob"]`)), "malformed"},
