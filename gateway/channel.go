@@ -32,6 +32,7 @@ type channel struct {
 	position  broker.Position // of the last message sent; zero: not known, or no history
 	tail      tail
 	repair    repair
+	looked    time.Time // when the position was last compared with the history
 	reading   *rangeRead
 }
 
@@ -86,6 +87,7 @@ func (ch *channel) startAt(top broker.Position) {
 		ch.position = top
 		ch.tail = tail{}
 	}
+	ch.looked = time.Now()
 }
 
 // join adds sub to the audience. The caller holds ch.mu.

@@ -218,6 +218,7 @@ func (o *outbox) release() (next, Reason) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.inHand = 0
+	o.announceRoom()
 	switch {
 	case o.first != nil || len(o.latest) > 0:
 		o.state = queued

@@ -1,7 +1,6 @@
 package gateway_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -14,6 +13,9 @@ import (
 	"tidegate/broker"
 	"tidegate/gateway"
 )
+
+// patience is how long a test waits for what is to happen.
+const patience = 20 * time.Second
 
 // words is a protocol for these tests: a frame is a command's name and its
 // arguments, or an event's, in words.
@@ -100,8 +102,7 @@ type peer struct {
 	closed chan struct{}
 
 	mu      sync.Mutex
-	wrote   bytes.Buffer
-	writes  int
+	wrote   []string // lines
 	heard   time.Time
 	stalled chan struct{} // closed when reading goes on; nil: it reads
 	reason  gateway.Reason
@@ -150,9 +151,8 @@ func (p *peer) Write(frames [][]byte, wait time.Duration) ([][]byte, error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.writes++
 	for _, frame := range frames {
-		p.wrote.Write(frame)
+		p.wrote = append(p.wrote, strings.TrimSuffix(string(frame), "\n"))
 	}
 	p.note()
 	return nil, nil
@@ -201,7 +201,7 @@ func (p *peer) send(format string, args ...any) {
 	case p.says <- fmt.Sprintf(format, args...):
 	case <-p.closed:
 		p.t.Errorf("the gateway closed the connection: %+v", p.reason)
-	case <-time.After(time.Minute):
+	case <-time.After(patience):
 		p.t.Fatal("the gateway does not read")
 	}
 }
@@ -210,7 +210,7 @@ func (p *peer) send(format string, args ...any) {
 func (p *peer) lines() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return strings.Split(strings.TrimSuffix(p.wrote.String(), "\n"), "\n")
+	return p.wrote[:len(p.wrote):len(p.wrote)]
 }
 
 // heardOf returns the payloads of the messages of a channel, in order.
@@ -228,10 +228,12 @@ func (p *peer) heardOf(channel string) (payloads []string) {
 func (p *peer) expect(prefix string) string {
 	p.t.Helper()
 	var found string
+	looked := 0
 	p.until(fmt.Sprintf("a line %q", prefix), func() bool {
-		for _, line := range p.lines() {
-			if strings.HasPrefix(line, prefix) {
-				found = line
+		lines := p.lines()
+		for ; looked < len(lines); looked++ {
+			if strings.HasPrefix(lines[looked], prefix) {
+				found = lines[looked]
 				return true
 			}
 		}
@@ -243,7 +245,7 @@ func (p *peer) expect(prefix string) string {
 // until waits for a condition that changes when the gateway writes or closes.
 func (p *peer) until(what string, met func() bool) {
 	p.t.Helper()
-	deadline := time.After(time.Minute)
+	deadline := time.After(patience)
 	for {
 		p.mu.Lock()
 		changed := p.changed
@@ -254,7 +256,8 @@ func (p *peer) until(what string, met func() bool) {
 		select {
 		case <-changed:
 		case <-deadline:
-			p.t.Fatalf("waited in vain for %s; got:\n%s", what, strings.Join(p.lines(), "\n"))
+			lines := p.lines()
+			p.t.Fatalf("waited in vain for %s; got %d lines, at last %.500q", what, len(lines), lines[max(0, len(lines)-10):])
 		}
 	}
 }
@@ -310,7 +313,7 @@ func startNode(t testing.TB, c gateway.Config) *node {
 
 func (n *node) awaitReady() {
 	n.t.Helper()
-	for deadline := time.Now().Add(time.Minute); n.Ready() != nil; {
+	for deadline := time.Now().Add(patience); n.Ready() != nil; {
 		if time.Now().After(deadline) {
 			n.t.Fatalf("not ready: %v", n.Ready())
 		}

@@ -179,6 +179,7 @@ const frameOverhead = 256
 func (ch *channel) endRepair() {
 	close(ch.repair.done)
 	ch.repair = repair{}
+	ch.looked = time.Now()
 }
 
 func (ch *channel) abandonRepair() {
@@ -243,6 +244,7 @@ type catchUp struct {
 	sub      *subscription
 	reply    Subscribed
 	cursor   broker.Position // of the last message sent
+	looked   bool            // whether the node is behind the cursor
 	replied  bool
 	done     bool
 	patience time.Duration // for what step said to wait for
@@ -256,6 +258,12 @@ func (c *catchUp) step() (<-chan struct{}, error) {
 	defer ch.mu.Unlock()
 	if ch.repair.running {
 		c.patience = readTimeout
+		return ch.repair.done, nil
+	}
+	if !c.looked && ch.mayBeBehind(c.cursor) {
+		c.looked = true
+		c.patience = readTimeout
+		ch.startRepair(broker.Position{})
 		return ch.repair.done, nil
 	}
 	lost := c.cursor.Epoch != ch.position.Epoch || c.cursor.Offset > ch.position.Offset
@@ -280,6 +288,18 @@ func (c *catchUp) step() (<-chan struct{}, error) {
 	ch.join(c.sub)
 	return nil, nil
 }
+
+// mayBeBehind reports whether a cursor from another node may know more of the
+// channel than this node does. The caller holds ch.mu.
+func (ch *channel) mayBeBehind(cursor broker.Position) bool {
+	if cursor.Epoch == ch.position.Epoch {
+		return cursor.Offset > ch.position.Offset
+	}
+	return time.Since(ch.looked) > epochAge
+}
+
+// epochAge is how long a look at the history settles which epoch is the newest.
+const epochAge = time.Second
 
 // answer sends the reply, once; a loss that shows later is told as a gap.
 func (c *catchUp) answer(recovered bool) {
@@ -388,7 +408,8 @@ func (ch *channel) readOlder(ctx context.Context, cursor broker.Position) (page 
 func (ch *channel) extendTail(page broker.Page, cursor broker.Position) bool {
 	begin := ch.tail.begin(ch.position)
 	if page.Top.Epoch != ch.position.Epoch {
-		return true // look again: the epoch has just changed
+		ch.startRepair(broker.Position{}) // the epoch has just changed
+		return true
 	}
 	older := page.Messages
 	for len(older) > 0 && older[len(older)-1].Position.Offset >= begin {

@@ -1,0 +1,426 @@
+package gateway_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tidegate/broker"
+	"tidegate/gateway"
+
+	"pgregory.net/rapid"
+)
+
+// lossy is a broker that loses, repeats and refuses as it is told.
+type lossy struct {
+	*broker.Memory
+	receiver  broker.Receiver
+	losing    atomic.Bool // live messages are lost
+	repeating atomic.Bool // live messages come twice
+	away      atomic.Bool // history cannot be read
+	reads     atomic.Int64
+}
+
+func newLossy() *lossy { return &lossy{Memory: broker.NewMemory()} }
+
+func (l *lossy) Run(ctx context.Context, r broker.Receiver) error {
+	l.receiver = r
+	return l.Memory.Run(ctx, l)
+}
+
+func (l *lossy) Receive(m broker.Message) {
+	if l.losing.Load() {
+		return
+	}
+	l.receiver.Receive(m)
+	if l.repeating.Load() {
+		l.receiver.Receive(m)
+	}
+}
+
+func (l *lossy) Gap(channels []string, err error) { l.receiver.Gap(channels, err) }
+func (l *lossy) Link(err error)                   { l.receiver.Link(err) }
+
+func (l *lossy) Since(ctx context.Context, channel string, after broker.Position, limit int) (broker.Page, error) {
+	l.reads.Add(1)
+	if l.away.Load() {
+		return broker.Page{}, broker.ErrUnavailable
+	}
+	return l.Memory.Since(ctx, channel, after, limit)
+}
+
+var errCut = errors.New("the link was cut")
+
+func startLossy(t testing.TB, size int, limits gateway.Limits) (*node, *lossy) {
+	l := newLossy()
+	rules := gateway.Rules{{Match: "kept:*", Subscribe: gateway.Anyone, Publish: gateway.Anyone, HistorySize: size},
+		{Match: "*", Subscribe: gateway.Anyone, Publish: gateway.Anyone}}
+	return startNode(t, gateway.Config{Broker: l, History: l, Rules: rules, Limits: limits}), l
+}
+
+func TestRecovery_LostMessageIsRepairedByTheNext(t *testing.T) {
+	n, l := startLossy(t, 100, gateway.Limits{})
+	p := n.connect(gateway.Hello{})
+	p.send("sub kept:a")
+	p.expect("subscribed")
+	n.publish("kept:a", "1")
+	l.losing.Store(true)
+	n.publish("kept:a", "2")
+	n.publish("kept:a", "3")
+	l.losing.Store(false)
+	n.publish("kept:a", "4")
+	p.expect("message kept:a 4")
+	if got := p.heardOf("kept:a"); !slices.Equal(got, []string{"1", "2", "3", "4"}) {
+		t.Errorf("heard %v", got)
+	}
+	if got := count(p.lines(), "gap kept:a"); got != 0 {
+		t.Error("a repaired gap was told")
+	}
+}
+
+func TestRecovery_LostLastMessageIsFoundInAQuietChannel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, l := startLossy(t, 100, gateway.Limits{})
+		p := n.connect(gateway.Hello{})
+		p.send("sub kept:a")
+		p.expect("subscribed")
+		l.losing.Store(true)
+		n.publish("kept:a", "last")
+		l.losing.Store(false)
+		time.Sleep(11 * time.Second)
+		synctest.Wait()
+		if got := p.heardOf("kept:a"); !slices.Equal(got, []string{"last"}) {
+			t.Errorf("heard %v", got)
+		}
+	})
+}
+
+func TestRecovery_GapIsToldOnAChannelWithoutHistory(t *testing.T) {
+	n, l := startLossy(t, 100, gateway.Limits{})
+	p := n.connect(gateway.Hello{})
+	p.send("sub plain")
+	p.send("sub kept:a")
+	p.expect("subscribed kept:a")
+	l.Gap([]string{"plain", "kept:a", "nobody's"}, errCut)
+	p.expect("gap plain")
+	n.publish("kept:a", "end")
+	p.expect("message kept:a end")
+	if count(p.lines(), "gap kept:a") != 0 {
+		t.Error("a gap was told on a channel with history that lost nothing")
+	}
+}
+
+func TestRecovery_GapEndsSessionsThatCannotBeTold(t *testing.T) {
+	n, l := startLossy(t, 100, gateway.Limits{})
+	p := n.connect(gateway.Hello{Protocol: words{"curt"}})
+	p.send("sub plain")
+	p.expect("subscribed")
+	l.Gap([]string{"plain"}, errCut)
+	if reason := p.expectClosed(); reason.Code != 4010 {
+		t.Errorf("closed with %+v", reason)
+	}
+}
+
+func TestRecovery_TrimmedHistoryIsToldAsAGap(t *testing.T) {
+	n, l := startLossy(t, 3, gateway.Limits{})
+	p := n.connect(gateway.Hello{})
+	p.send("sub kept:a")
+	p.expect("subscribed")
+	l.losing.Store(true)
+	for i := range 9 {
+		n.publish("kept:a", "%d", i)
+	}
+	l.losing.Store(false)
+	n.publish("kept:a", "9")
+	p.expect("message kept:a 9")
+	if got := p.heardOf("kept:a"); !slices.Equal(got, []string{"7", "8", "9"}) {
+		t.Errorf("heard %v", got)
+	}
+	if count(p.lines(), "gap kept:a") != 1 {
+		t.Errorf("the loss was not told once: %v", p.lines())
+	}
+}
+
+func TestRecovery_CursorBringsWhatWasMissed(t *testing.T) {
+	n, _ := startLossy(t, 5, gateway.Limits{})
+	first := n.publish("kept:a", "1")
+	for i := 2; i <= 4; i++ {
+		n.publish("kept:a", "%d", i)
+	}
+	p := n.connect(gateway.Hello{})
+	p.send("sub kept:a %s", first)
+	p.expect("subscribed kept:a recovered=true")
+	n.publish("kept:a", "5")
+	p.expect("message kept:a 5")
+	if got := p.heardOf("kept:a"); !slices.Equal(got, []string{"2", "3", "4", "5"}) {
+		t.Errorf("heard %v", got)
+	}
+	for i := 6; i <= 10; i++ {
+		n.publish("kept:a", "%d", i)
+	}
+	for _, cursor := range []string{"otherepoch:3", first.Epoch + ":99"} {
+		late := n.connect(gateway.Hello{})
+		late.send("sub kept:a %s", cursor)
+		late.expect("subscribed kept:a recovered=false")
+		late.expect("message kept:a 10")
+	}
+	plain := n.connect(gateway.Hello{})
+	plain.send("sub plain %s", first)
+	plain.expect("subscribed plain recovered=false")
+	plain.send("sub other no-cursor")
+	plain.expect("error bad_request")
+}
+
+func TestRecovery_CursorTooOldIsToldAndBringsWhatThereIs(t *testing.T) {
+	n, _ := startLossy(t, 3, gateway.Limits{})
+	first := n.publish("kept:a", "1")
+	for i := 2; i <= 9; i++ {
+		n.publish("kept:a", "%d", i)
+	}
+	for range 2 { // the second finds in the tail what the first one read
+		p := n.connect(gateway.Hello{})
+		p.send("sub kept:a %s", first)
+		p.expect("subscribed kept:a recovered=false")
+		p.expect("message kept:a 9")
+		if got := p.heardOf("kept:a"); !slices.Equal(got, []string{"7", "8", "9"}) {
+			t.Errorf("heard %v", got)
+		}
+		if count(p.lines(), "gap kept:a") != 0 {
+			t.Error("a gap was told beside recovered=false")
+		}
+	}
+}
+
+func TestRecovery_ThousandsWhoResumeShareOneRead(t *testing.T) {
+	n, l := startLossy(t, 100, gateway.Limits{})
+	from := n.publish("kept:a", "0")
+	for i := 1; i <= 50; i++ {
+		n.publish("kept:a", "%d", i)
+	}
+	anchor := n.connect(gateway.Hello{})
+	anchor.send("sub kept:a")
+	anchor.expect("subscribed")
+	before := l.reads.Load()
+	var peers []*peer
+	for range 2000 {
+		p := n.connect(gateway.Hello{})
+		p.send("sub kept:a %s", from)
+		peers = append(peers, p)
+	}
+	for _, p := range peers {
+		p.expect("message kept:a 50")
+		if got := p.heardOf("kept:a"); len(got) != 50 {
+			t.Fatalf("heard %d messages, want 50", len(got))
+		}
+	}
+	if reads := l.reads.Load() - before; reads != 1 {
+		t.Errorf("2,000 sessions cost %d range reads, want 1", reads)
+	}
+}
+
+func TestRecovery_HistoryLargerThanTheOutboxArrivesWhole(t *testing.T) {
+	n, _ := startLossy(t, 5000, gateway.Limits{OutboxBytes: 64 << 10})
+	from := n.publish("kept:a", "first")
+	for i := range 3000 {
+		n.publish("kept:a", "%d-%s", i, strings.Repeat("x", 500))
+	}
+	p := n.connect(gateway.Hello{})
+	p.send("sub kept:a %s", from)
+	p.expect("message kept:a 2999-")
+	for i, text := range p.heardOf("kept:a") {
+		if !strings.HasPrefix(text, fmt.Sprintf("%d-", i)) {
+			t.Fatalf("message %d is %.10s", i, text)
+		}
+	}
+}
+
+func TestRecovery_RepairWaitsForTheHistoryToComeBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, l := startLossy(t, 100, gateway.Limits{})
+		p := n.connect(gateway.Hello{})
+		p.send("sub kept:a")
+		p.expect("subscribed")
+		l.losing.Store(true)
+		n.publish("kept:a", "1")
+		l.losing.Store(false)
+		l.away.Store(true)
+		n.publish("kept:a", "2")
+		time.Sleep(time.Minute)
+		l.away.Store(false)
+		p.expect("message kept:a 2")
+		if got := p.heardOf("kept:a"); !slices.Equal(got, []string{"1", "2"}) {
+			t.Errorf("heard %v", got)
+		}
+	})
+}
+
+// step is one thing that happens in a random story.
+type step struct {
+	what string
+	who  int
+}
+
+func (s step) String() string { return fmt.Sprintf("%s(%d)", s.what, s.who) }
+
+// TestRecovery_EveryLogEqualsTheStream tells random stories of publishes, losses,
+// cuts, repetitions, stalls, disconnects and resumes. At the end every client's
+// log must be the stream from the place on where it first subscribed.
+func TestRecovery_EveryLogEqualsTheStream(t *testing.T) {
+	steps := []string{"publish", "publish", "publish", "burst", "lose", "find", "heal", "repeat", "once", "away", "back",
+		"stall", "read", "leave", "resume", "arrive", "wait", "gap"}
+	rapid.Check(t, func(rt *rapid.T) {
+		story := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) step {
+			return step{rapid.SampledFrom(steps).Draw(rt, "what"), rapid.IntRange(0, 2).Draw(rt, "who")}
+		}), 1, 60).Draw(rt, "story")
+		var wrong string
+		synctest.Test(t, func(t *testing.T) { wrong = tellStory(t, story) })
+		if wrong != "" {
+			rt.Fatalf("after %v: %s", story, wrong)
+		}
+	})
+}
+
+// reader is a client that resumes where it was.
+type reader struct {
+	peer   *peer
+	resume func()
+	log    []string // of the connections before
+	from   int      // index of the first message it is to hear
+	cursor string
+	on     bool
+}
+
+func tellStory(t *testing.T, story []step) string {
+	n, l := startLossy(t, 100000, gateway.Limits{})
+	var stream []string
+	readers := make([]*reader, 3)
+	publish := func(times int) {
+		for range times {
+			text := fmt.Sprint(len(stream))
+			n.publish("kept:a", "%s", text)
+			stream = append(stream, text)
+		}
+	}
+	publish(1)
+	heal := func() { l.losing.Store(false); l.away.Store(false); l.repeating.Store(false) }
+	for _, s := range story {
+		r := readers[s.who]
+		switch s.what {
+		case "publish":
+			publish(1)
+		case "burst":
+			publish(20)
+		case "lose":
+			l.losing.Store(true)
+		case "find":
+			l.losing.Store(false)
+		case "heal":
+			heal()
+			l.Gap([]string{"kept:a"}, errCut)
+		case "gap":
+			l.Gap([]string{"kept:a"}, errCut)
+		case "repeat":
+			l.repeating.Store(true)
+		case "once":
+			l.repeating.Store(false)
+		case "away":
+			l.away.Store(true)
+		case "back":
+			l.away.Store(false)
+		case "wait":
+			time.Sleep(3 * time.Second)
+		case "arrive":
+			if r == nil {
+				readers[s.who] = arrive(n, stream)
+			}
+		case "stall":
+			if r != nil && r.on && r.resume == nil {
+				r.resume = r.peer.stall()
+			}
+		case "read":
+			r.read()
+		case "leave":
+			r.leave()
+		case "resume":
+			if r != nil && !r.on {
+				heal()
+				r.connect(n)
+			}
+		}
+	}
+	heal()
+	for i := range readers {
+		if readers[i] == nil {
+			readers[i] = arrive(n, stream)
+		}
+		readers[i].read()
+		if !readers[i].on {
+			readers[i].connect(n)
+		}
+	}
+	publish(1)
+	time.Sleep(30 * time.Second)
+	synctest.Wait()
+	for i, r := range readers {
+		r.leave()
+		if want := stream[r.from:]; !slices.Equal(r.log, want) {
+			return fmt.Sprintf("reader %d heard %v, want %v", i, r.log, want)
+		}
+	}
+	return ""
+}
+
+// arrive connects a client that wants everything from the stream's beginning,
+// or, if it subscribes without a cursor, from now on. The position that the
+// reply names decides what now is.
+func arrive(n *node, stream []string) *reader {
+	r := &reader{}
+	page, err := n.ReadHistory(context.Background(), &backend, gateway.History{Channel: "kept:a"})
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	r.from = len(stream)
+	r.cursor = page.Cursor()
+	r.connect(n)
+	return r
+}
+
+func (r *reader) connect(n *node) {
+	r.peer = n.connect(gateway.Hello{})
+	r.on = true
+	r.peer.send("sub kept:a %s", r.cursor)
+	r.peer.expect("subscribed kept:a recovered=true")
+}
+
+func (r *reader) read() {
+	if r != nil && r.resume != nil {
+		r.resume()
+		r.resume = nil
+	}
+}
+
+// leave ends the connection and notes what came over it.
+func (r *reader) leave() {
+	if r == nil || !r.on {
+		return
+	}
+	r.peer.Close(gateway.Lost, nil)
+	r.on = false
+	for _, line := range r.peer.lines() {
+		word := strings.Fields(line)
+		if len(word) == 4 && word[0] == "message" {
+			r.log = append(r.log, word[2])
+			r.cursor = word[3]
+		}
+	}
+	if r.resume != nil { // nothing that waited has arrived
+		r.resume()
+		r.resume = nil
+	}
+}
