@@ -1,0 +1,85 @@
+package transport
+
+import (
+	"encoding/binary"
+	"math"
+	"unicode/utf8"
+
+	"tidegate/gateway"
+)
+
+// A WebSocket frame from a server (RFC 6455, section 5.2):
+//
+//	byte   meaning
+//	0      0x80 (the message ends here), and the opcode
+//	1      length of the payload up to 125; 126: in the next 2 bytes; 127: in the next 8
+//	...    the payload
+const (
+	opText   = 0x1
+	opBinary = 0x2
+	opClose  = 0x8
+	opPing   = 0x9
+	opPong   = 0xa
+
+	final      = 0x80
+	opcodeMask = 0x0f
+
+	maxControl = 125 // bytes of a control frame's payload
+	maxHeader  = 10
+)
+
+// Framed returns a protocol that says what p says in whole WebSocket frames, so
+// that the bytes on the wire are made once for all sessions that speak it. Where
+// p has nothing for a Heartbeat, it is a ping. Text that is not UTF-8 ends the
+// session with InvalidData (RFC 6455, section 8.1).
+func Framed(p gateway.Protocol) gateway.Protocol { return framed{p} }
+
+// framed is comparable if its protocol is.
+type framed struct{ gateway.Protocol }
+
+func (f framed) Decode(frame gateway.Frame) ([]gateway.Command, error) {
+	if !frame.Binary && !utf8.Valid(frame.Data) {
+		return nil, gateway.InvalidData
+	}
+	return f.Protocol.Decode(frame)
+}
+
+func (f framed) Encode(event gateway.Event) (gateway.Frame, error) {
+	frame, err := f.Protocol.Encode(event)
+	if err != nil {
+		return gateway.Frame{}, err
+	}
+	if frame.Data == nil {
+		if _, ok := event.(gateway.Heartbeat); ok {
+			return gateway.Frame{Data: []byte{final | opPing, 0}, Binary: true}, nil
+		}
+		return gateway.Frame{}, nil
+	}
+	opcode := byte(opText)
+	if frame.Binary {
+		opcode = opBinary
+	}
+	return gateway.Frame{Data: frameOf(opcode, frame.Data), Binary: true}, nil
+}
+
+// frameOf returns a whole frame.
+func frameOf(opcode byte, payload []byte) []byte {
+	frame := make([]byte, 0, maxHeader+len(payload))
+	frame = append(frame, final|opcode)
+	switch n := len(payload); {
+	case n <= maxControl:
+		frame = append(frame, byte(n))
+	case n <= math.MaxUint16:
+		frame = binary.BigEndian.AppendUint16(append(frame, 126), uint16(n))
+	default:
+		frame = binary.BigEndian.AppendUint64(append(frame, 127), uint64(n))
+	}
+	return append(frame, payload...)
+}
+
+// closeFrame returns the frame that tells the peer why the connection ends.
+func closeFrame(reason gateway.Reason) []byte {
+	payload := binary.BigEndian.AppendUint16(nil, uint16(reason.Code))
+	payload = append(payload, reason.Text...)
+	return frameOf(opClose, payload[:min(len(payload), maxControl)])
+}

@@ -1,0 +1,153 @@
+package transport
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+
+	"tidegate/gateway"
+
+	"github.com/coder/websocket"
+)
+
+// WebSocket serves WebSocket clients (RFC 6455). Fill in the exported fields
+// before the first use; all methods may be called concurrently.
+type WebSocket struct {
+	Gateway *gateway.Gateway
+	Origins Origins      // of pages that may connect, beside the same origin
+	Log     *slog.Logger // nil: none
+
+	scratch scratch
+	buffers sync.Pool // of *[]byte, for messages
+	serving sync.WaitGroup
+}
+
+// Greet says what a request asks for: it fills in a Hello's Protocol, and its
+// AuthLater, Channel and Commands where they matter. Its error is answered with
+// the status that gateway.StatusOf gives it.
+type Greet func(*http.Request) (gateway.Hello, error)
+
+// Handler returns a handler that makes WebSockets of requests. A refusal is an
+// HTTP status and a JSON body, before any upgrade. The handler returns when the
+// session has begun, for net/http to free what a request holds; the session goes
+// on in a goroutine of its own, which Wait waits for.
+func (ws *WebSocket) Handler(greet Greet, subprotocols ...string) http.Handler {
+	options := &websocket.AcceptOptions{
+		Subprotocols:       subprotocols,
+		InsecureSkipVerify: true, // Origins has decided
+		CompressionMode:    websocket.CompressionDisabled,
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		session, err := ws.open(w, r, greet)
+		if err != nil {
+			return
+		}
+		conn, err := ws.accept(w, r, options)
+		if err != nil {
+			ws.logger().Debug("WebSocket handshake failed", "remote", r.RemoteAddr, "error", err)
+			session.Close(gateway.Lost)
+			return
+		}
+		ws.serving.Go(func() {
+			// The request's context ends with the handler.
+			session.Serve(context.Background(), conn)
+			conn.linger()
+		})
+	})
+}
+
+// Wait returns once every connection has been closed. Call it when no handler
+// runs any more.
+func (ws *WebSocket) Wait() { ws.serving.Wait() }
+
+// open opens the session, or answers the request and returns why not.
+func (ws *WebSocket) open(w http.ResponseWriter, r *http.Request, greet Greet) (*gateway.Session, error) {
+	if err := checkUpgrade(w, r); err != nil {
+		refuseAs(w, http.StatusUpgradeRequired, err)
+		return nil, err
+	}
+	session, err := ws.openSession(r, greet)
+	if err != nil {
+		refuse(w, err)
+	}
+	return session, err
+}
+
+func (ws *WebSocket) openSession(r *http.Request, greet Greet) (*gateway.Session, error) {
+	if err := ws.Origins.Check(r); err != nil {
+		return nil, err
+	}
+	principal, err := ws.Gateway.Authenticate(r.Context(), tokenOf(r))
+	if err != nil {
+		return nil, err
+	}
+	hello, err := greet(r)
+	if err != nil {
+		return nil, err
+	}
+	hello.Protocol = Framed(hello.Protocol)
+	hello.Transport = "websocket"
+	hello.Principal = principal
+	hello.Remote = r.RemoteAddr
+	return ws.Gateway.Open(r.Context(), hello)
+}
+
+func (ws *WebSocket) accept(w http.ResponseWriter, r *http.Request, options *websocket.AcceptOptions) (*webSocketConn, error) {
+	conn := &webSocketConn{buffers: &ws.buffers}
+	conn.wire.shared = &ws.scratch
+	peer, err := websocket.Accept(&hijacker{w, &conn.wire}, r, options)
+	if err != nil {
+		return nil, err
+	}
+	peer.SetReadLimit(ws.frameLimit())
+	conn.peer = peer
+	return conn, nil
+}
+
+// frameLimit is how long a client's message may be on the wire: a payload of the
+// limit's size, escaped or in base64, and what is said around it.
+func (ws *WebSocket) frameLimit() int64 {
+	most := int64(ws.Gateway.Limits().MessageBytes)
+	if most == 0 {
+		return -1
+	}
+	return 2*most + 4<<10
+}
+
+func (ws *WebSocket) logger() *slog.Logger {
+	if ws.Log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return ws.Log
+}
+
+const webSocketVersion = "13"
+
+// checkUpgrade tells those who did not come for a WebSocket what there is
+// (RFC 9110, section 15.5.22; RFC 6455, section 4.4).
+func checkUpgrade(w http.ResponseWriter, r *http.Request) error {
+	switch {
+	case !names(r.Header["Connection"], "upgrade") || !names(r.Header["Upgrade"], "websocket"):
+		w.Header().Set("Connection", "Upgrade")
+		w.Header().Set("Upgrade", "websocket")
+		return badRequest("this is a WebSocket endpoint: connect with a WebSocket client")
+	case r.Header.Get("Sec-Websocket-Version") != webSocketVersion:
+		w.Header().Set("Sec-WebSocket-Version", webSocketVersion)
+		return badRequest("only version 13 of the WebSocket protocol is spoken here")
+	}
+	return nil
+}
+
+// names reports whether a header's values, comma-separated lists, name a token.
+func names(values []string, token string) bool {
+	for _, value := range values {
+		for item := range strings.SplitSeq(value, ",") {
+			if strings.EqualFold(strings.TrimSpace(item), token) {
+				return true
+			}
+		}
+	}
+	return false
+}

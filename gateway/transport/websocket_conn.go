@@ -1,0 +1,138 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"tidegate/gateway"
+
+	"github.com/coder/websocket"
+)
+
+// webSocketConn is a client on a WebSocket. Its frames are those of a Framed
+// protocol.
+type webSocketConn struct {
+	wire    wire
+	peer    *websocket.Conn // reads; of what it writes, wire takes care
+	buffers *sync.Pool      // of *[]byte, for messages
+
+	// Owned by the reading goroutine.
+	message *[]byte // the memory of the last message; nil: none
+	ended   error   // the error that ended reading
+}
+
+var _ gateway.Conn = (*webSocketConn)(nil)
+
+// messageBytes is the size of a new buffer, longMessage that of the largest one
+// that is kept for others.
+const (
+	messageBytes = 2 << 10
+	longMessage  = 64 << 10
+)
+
+func (c *webSocketConn) Read(context.Context) (gateway.Frame, error) {
+	for {
+		frame, err := c.next()
+		if err != nil {
+			c.ended = err
+			return gateway.Frame{}, err
+		}
+		if !c.wire.isClosing() {
+			return frame, nil
+		}
+	}
+}
+
+func (c *webSocketConn) Write(frames [][]byte, wait time.Duration) ([][]byte, error) {
+	return c.wire.send(frames, wait)
+}
+
+func (c *webSocketConn) Heard() time.Time {
+	return c.wire.opened.Add(time.Duration(c.wire.heard.Load()))
+}
+
+func (c *webSocketConn) Close(reason gateway.Reason, rest []byte) { c.wire.part(reason, rest) }
+
+// next reads one message. The library is given a context that never ends: with
+// any other, each read would set up a watcher of it.
+func (c *webSocketConn) next() (gateway.Frame, error) {
+	c.release()
+	kind, reader, err := c.peer.Reader(context.Background())
+	if err != nil {
+		return gateway.Frame{}, c.readError(err)
+	}
+	c.wire.inMessage = true
+	data, err := c.readAll(reader)
+	if err != nil {
+		return gateway.Frame{}, c.readError(err)
+	}
+	c.wire.inMessage = false
+	c.wire.hear()
+	return gateway.Frame{Data: data, Binary: kind == websocket.MessageBinary}, nil
+}
+
+func (c *webSocketConn) readAll(r io.Reader) ([]byte, error) {
+	buffer, ok := c.buffers.Get().(*[]byte)
+	if !ok {
+		fresh := make([]byte, 0, messageBytes)
+		buffer = &fresh
+	}
+	c.message = buffer
+	data := (*buffer)[:0]
+	for {
+		if len(data) == cap(data) {
+			data = append(data, 0)[:len(data)]
+		}
+		n, err := r.Read(data[len(data):cap(data)])
+		data = data[:len(data)+n]
+		*buffer = data
+		if err == io.EOF {
+			return data, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// release gives the last message's memory back, so that a connection that waits
+// owns none.
+func (c *webSocketConn) release() {
+	if c.message != nil && cap(*c.message) <= longMessage {
+		c.buffers.Put(c.message)
+	}
+	c.message = nil
+}
+
+// readError returns what the library's error means for the session.
+func (c *webSocketConn) readError(err error) error {
+	switch {
+	case websocket.CloseStatus(err) != -1:
+		return io.EOF
+	case errors.Is(err, websocket.ErrMessageTooBig):
+		return fmt.Errorf("%w: %w", gateway.TooBig, err)
+	case c.wire.readErr != nil:
+		return fmt.Errorf("%w: %w", gateway.Lost, c.wire.readErr)
+	default:
+		return fmt.Errorf("%w: %w", gateway.ProtocolError, err)
+	}
+}
+
+// linger follows the session's end: it waits for the peer to close, so that the
+// peer can read why, and closes the connection. It takes a bounded time.
+func (c *webSocketConn) linger() {
+	c.wire.awaitParted()
+	for c.ended == nil {
+		_, c.ended = c.next()
+	}
+	if reason := gateway.ReasonOf(c.ended); reason != gateway.Left && reason != gateway.Lost {
+		io.Copy(io.Discard, c.wire.Conn)
+	}
+	c.wire.out.close(time.Now().Add(lingerPatience))
+	c.release()
+	c.peer.CloseNow() // lets go of what the library holds
+}
