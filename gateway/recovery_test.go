@@ -391,11 +391,20 @@ func arrive(n *node, stream []string) *reader {
 	return r
 }
 
+// connect subscribes from where the reader was, again for as long as the answer
+// is that the broker is not available.
 func (r *reader) connect(n *node) {
 	r.peer = n.connect(gateway.Hello{})
 	r.on = true
-	r.peer.send("sub kept:a %s", r.cursor)
-	r.peer.expect("subscribed kept:a recovered=true")
+	for answers := 1; ; answers++ {
+		r.peer.send("sub kept:a %s", r.cursor)
+		r.peer.until("an answer", func() bool {
+			return count(r.peer.lines(), "subscribed kept:a recovered=true")+count(r.peer.lines(), "error unavailable") == answers
+		})
+		if count(r.peer.lines(), "subscribed kept:a recovered=true") == 1 {
+			return
+		}
+	}
 }
 
 func (r *reader) read() {
