@@ -62,7 +62,7 @@ func TestServe_TLSFollowsItsFiles(t *testing.T) {
 }
 
 func said(p *process, text string) bool {
-	line, _ := p.find(1, text)
+	line, _ := p.find(text)
 	return line != ""
 }
 

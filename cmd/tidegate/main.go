@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 func main() {
@@ -64,8 +65,20 @@ gateway: for this machine only, in memory, everything allowed.`
 	root.Example = ""
 	root.Version = versionName()
 	root.SilenceUsage, root.SilenceErrors = true, true
+	root.SetFlagErrorFunc(nameNearestFlag)
 	root.AddCommand(newServeCommand(), newCheckCommand(), newTokenCommand(), newChannelCommand(), newHealthCommand())
 	return root
+}
+
+func nameNearestFlag(cmd *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) || unknown.GetSpecifiedShortnames() != "" {
+		return err
+	}
+	var known []setting
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, setting{name: f.Name}) })
+	name := unknown.GetSpecifiedName()
+	return fmt.Errorf("unknown flag --%s: the nearest known one is --%s", name, nearest(name, known))
 }
 
 // version is set by the linker: -X main.version=1.2.3.

@@ -44,7 +44,7 @@ type process struct {
 func start(t *testing.T, environ []string, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, command: exec.Command(os.Args[0], args...), done: make(chan struct{}), news: make(chan struct{})}
-	p.command.Env = append([]string{"BE_TIDEGATE=1"}, environ...)
+	p.command.Env = append([]string{"BE_TIDEGATE=1", "GORACE=atexit_sleep_ms=0"}, environ...)
 	p.command.Dir = t.TempDir()
 	read, write := io.Pipe()
 	p.command.Stdout, p.command.Stderr = write, write
@@ -62,6 +62,9 @@ func start(t *testing.T, environ []string, args ...string) *process {
 	t.Cleanup(func() {
 		_ = p.command.Process.Kill() // it may have ended
 		<-p.done
+		if line, _ := p.find("DATA RACE"); line != "" {
+			t.Errorf("tidegate has a data race:\n%s", p.said())
+		}
 	})
 	return p
 }
@@ -72,6 +75,14 @@ func startNode(t *testing.T, environ []string, args ...string) *process {
 	p := start(t, append([]string{"TIDEGATE_LISTEN=127.0.0.1:0", "TIDEGATE_INTERNAL_LISTEN=127.0.0.1:0"}, environ...),
 		append([]string{"--log-format=json", "--log-level=debug"}, args...)...)
 	p.waitFor(`"msg":"serving"`)
+	return p
+}
+
+// startReady is startNode, and returns when the node takes traffic.
+func startReady(t *testing.T, environ []string, args ...string) *process {
+	t.Helper()
+	p := startNode(t, environ, args...)
+	eventually(t, p.public("/readyz"), http.StatusOK)
 	return p
 }
 
@@ -89,21 +100,16 @@ func (p *process) collect(output io.Reader) {
 // waitFor returns the first line of output with text in it.
 func (p *process) waitFor(text string) string {
 	p.t.Helper()
-	return p.waitForNth(1, text)
-}
-
-func (p *process) waitForNth(n int, text string) string {
-	p.t.Helper()
 	deadline := time.After(patience)
 	for {
-		line, news := p.find(n, text)
+		line, news := p.find(text)
 		if line != "" {
 			return line
 		}
 		select {
 		case <-news:
 		case <-p.done:
-			if line, _ := p.find(n, text); line != "" {
+			if line, _ := p.find(text); line != "" {
 				return line
 			}
 			p.t.Fatalf("tidegate ended without saying %q:\n%s", text, p.said())
@@ -113,14 +119,12 @@ func (p *process) waitForNth(n int, text string) string {
 	}
 }
 
-func (p *process) find(n int, text string) (string, <-chan struct{}) {
+func (p *process) find(text string) (string, <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, line := range p.output {
 		if strings.Contains(line, text) {
-			if n--; n == 0 {
-				return line, nil
-			}
+			return line, nil
 		}
 	}
 	return "", p.news

@@ -14,6 +14,7 @@ import (
 	"tidegate/broker"
 	"tidegate/gateway"
 	"tidegate/gateway/auth"
+	"tidegate/gateway/transport"
 	"tidegate/metrics"
 )
 
@@ -23,17 +24,19 @@ type node struct {
 	log     *slog.Logger
 	metrics *metrics.Metrics
 	auth    *auth.Auth
+	history broker.History
 	gateway *gateway.Gateway
 	clock   *clock // nil: there is none
 
 	public, internal listener
+	webSocket        *transport.WebSocket // set by publicRoutes
 }
 
 // newNode binds the listeners and makes everything else; nothing works until
 // run.
 func newNode(c config, log *slog.Logger) (*node, error) {
 	n := &node{config: c, log: log, metrics: metrics.New(versionName())}
-	live, history, err := n.newBroker()
+	live, err := n.newBroker()
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +51,7 @@ func newNode(c config, log *slog.Logger) (*node, error) {
 	}
 	n.gateway, err = gateway.New(gateway.Config{
 		Broker:      live,
-		History:     history,
+		History:     n.history,
 		Auth:        n.auth,
 		Rules:       c.rules(),
 		NoAnonymous: !c.Auth.Anonymous,
@@ -63,10 +66,12 @@ func newNode(c config, log *slog.Logger) (*node, error) {
 	return n, n.listen()
 }
 
-func (n *node) newBroker() (broker.Broker, broker.History, error) {
+// newBroker returns the live path, and sets n.history.
+func (n *node) newBroker() (broker.Broker, error) {
 	if n.config.Redis.URL == "" {
 		memory := broker.NewMemory()
-		return memory, memory, nil
+		n.history = memory
+		return memory, nil
 	}
 	c := n.config.Redis.broker()
 	c.Log = n.log
@@ -75,7 +80,8 @@ func (n *node) newBroker() (broker.Broker, broker.History, error) {
 		Reconnect: n.metrics.Broker.Reconnects.Inc,
 	}
 	redis, err := broker.NewRedis(c)
-	return redis, redis, err
+	n.history = redis
+	return redis, err
 }
 
 func (n *node) listen() (err error) {
@@ -110,7 +116,9 @@ func (n *node) run(ctx context.Context) error {
 	}
 	end()
 	closeServers(public, internal)
-	return errors.Join(parts.Wait(), drained)
+	err := parts.Wait()
+	n.webSocket.Wait()
+	return errors.Join(err, drained)
 }
 
 // drain sends the sessions to other nodes. Both listeners go on answering

@@ -4,13 +4,25 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/pprof"
+	"time"
 
+	"tidegate/gateway"
+	"tidegate/gateway/api"
 	"tidegate/gateway/console"
+	"tidegate/gateway/native"
+	"tidegate/gateway/raw"
+	"tidegate/gateway/transport"
 )
 
 // publicRoutes is what clients see.
 func (n *node) publicRoutes() http.Handler {
+	origins := transport.Origins(n.config.origins())
+	n.webSocket = &transport.WebSocket{Gateway: n.gateway, Origins: origins, Log: n.log}
+
 	mux := http.NewServeMux()
+	mux.Handle("GET /ws", n.webSocket.Handler(greetNative, native.Subprotocol))
+	mux.Handle("GET /raw/{channel}", n.webSocket.Handler(greetRaw))
+	mux.Handle("/api/", origins.CORS(prompt(n.api())))
 	mux.Handle("/", console.Handler())
 	n.routeHealth(mux)
 	return trustProxies(n.config.TrustedProxies, mux)
@@ -27,6 +39,7 @@ func (n *node) internalRoutes() http.Handler {
 	mux.HandleFunc("POST /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	mux.HandleFunc("GET /debug/pprof/cmdline", http.NotFound)
+	mux.Handle("/api/", prompt(n.api()))
 	n.routeHealth(mux)
 	return mux
 }
@@ -42,3 +55,41 @@ func (n *node) routeHealth(mux *http.ServeMux) {
 		fmt.Fprintln(w, "ok")
 	})
 }
+
+func (n *node) api() http.Handler {
+	return api.New(api.Config{
+		Gateway:     n.gateway,
+		History:     n.history,
+		NoAnonymous: !n.config.Auth.Anonymous,
+		Log:         n.log,
+	})
+}
+
+func greetNative(*http.Request) (gateway.Hello, error) {
+	return gateway.Hello{Protocol: native.Protocol{}, AuthLater: true}, nil
+}
+
+// greetRaw subscribes the session to the channel of the path.
+func greetRaw(r *http.Request) (gateway.Hello, error) {
+	query := r.URL.Query()
+	return gateway.Hello{
+		Protocol: raw.Protocol{IgnoreGaps: query.Get("gap") == "ignore"},
+		Channel:  r.PathValue("channel"),
+		Commands: []gateway.Command{gateway.Subscribe{Cursor: query.Get("cursor")}},
+	}, nil
+}
+
+// prompt ends requests whose body does not arrive, or whose answer does not
+// leave, in time.
+func prompt(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		connection := http.NewResponseController(w)
+		deadline := time.Now().Add(bodyTimeout)
+		_ = connection.SetReadDeadline(deadline) // net/http's own connections can do it
+		_ = connection.SetWriteDeadline(deadline)
+		next.ServeHTTP(w, r)
+		_ = connection.SetWriteDeadline(time.Time{}) // or the connection's next request would inherit it
+	})
+}
+
+const bodyTimeout = 30 * time.Second
