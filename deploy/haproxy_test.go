@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -28,7 +29,7 @@ func TestHAProxy_AcceptsItsConfiguration(t *testing.T) {
 // first refusal on, and keeps what it has.
 func TestHAProxy_DrainsANode(t *testing.T) {
 	a, b := newNode(t, "a"), newNode(t, "b")
-	address := startHAProxy(t, a, b)
+	address, internal := startHAProxy(t, a, b)
 
 	session, on := dial(t, address)
 	leaving, staying := a, b
@@ -46,6 +47,7 @@ func TestHAProxy_DrainsANode(t *testing.T) {
 			t.Fatalf("a new session went to %q, want %q: the other one drains", on, staying.name)
 		}
 	}
+	waitUntilDown(t, internal, leaving)
 	if got := echo(t, session, "still here"); got != "still here" {
 		t.Errorf("the session on the draining node hears %q", got)
 	}
@@ -53,7 +55,7 @@ func TestHAProxy_DrainsANode(t *testing.T) {
 
 func TestHAProxy_ClientsOfAKilledNodeComeBack(t *testing.T) {
 	a, b := newNode(t, "a"), newNode(t, "b")
-	address := startHAProxy(t, a, b)
+	address, _ := startHAProxy(t, a, b)
 
 	session, on := dial(t, address)
 	killed, left := a, b
@@ -73,7 +75,7 @@ func TestHAProxy_ClientsOfAKilledNodeComeBack(t *testing.T) {
 
 func TestHAProxy_SaysWhereClientsAre(t *testing.T) {
 	a := newNode(t, "a")
-	address := startHAProxy(t, a)
+	address, _ := startHAProxy(t, a)
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -113,6 +115,7 @@ func newNode(t *testing.T, name string) *node {
 
 func (n *node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
+	case r.URL.Path == "/healthz":
 	case n.draining.Load():
 		http.Error(w, "draining", http.StatusServiceUnavailable)
 	case r.URL.Path == "/ws":
@@ -139,9 +142,10 @@ func (n *node) serveSession(w http.ResponseWriter, r *http.Request) {
 
 // startHAProxy runs HAProxy with the project's file, but for the addresses, and
 // returns where it listens.
-func startHAProxy(t *testing.T, nodes ...*node) (address string) {
+func startHAProxy(t *testing.T, nodes ...*node) (clients, internal string) {
 	t.Helper()
-	clients, internal := listen(t), listen(t)
+	clients, clientsSocket := listen(t)
+	internal, internalSocket := listen(t)
 	config := read(t, haproxyFile)
 	var servers []string
 	for _, n := range nodes {
@@ -155,7 +159,7 @@ func startHAProxy(t *testing.T, nodes ...*node) (address string) {
 	write(t, file, config)
 
 	cmd := exec.Command(program(t, "haproxy"), "-db", "-f", file)
-	cmd.ExtraFiles = []*os.File{clients, internal} // descriptors 3 and 4
+	cmd.ExtraFiles = []*os.File{clientsSocket, internalSocket} // descriptors 3 and 4
 	var log strings.Builder
 	cmd.Stdout, cmd.Stderr = &log, &log
 	if err := cmd.Start(); err != nil {
@@ -168,28 +172,23 @@ func startHAProxy(t *testing.T, nodes ...*node) (address string) {
 			t.Log(log.String())
 		}
 	})
-	listener, err := net.FileListener(clients)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
+	return clients, internal
 }
 
-// listen returns a socket for another process to accept on.
-func listen(t *testing.T) *os.File {
+// listen returns an address, and its socket for another process to accept on.
+func listen(t *testing.T) (address string, socket *os.File) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	file, err := listener.(*net.TCPListener).File()
+	socket, err = listener.(*net.TCPListener).File()
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { file.Close() })
-	return file
+	t.Cleanup(func() { socket.Close() })
+	return listener.Addr().String(), socket
 }
 
 func replaceLine(t *testing.T, text, begins, by string) string {
@@ -200,6 +199,23 @@ func replaceLine(t *testing.T, text, begins, by string) string {
 		t.Fatalf("%s has no line %q", haproxyFile, begins)
 	}
 	return before + "\n" + by + "\n" + after
+}
+
+// waitUntilDown returns when HAProxy has seen that a node is not ready.
+func waitUntilDown(t *testing.T, internal string, n *node) {
+	t.Helper()
+	down := regexp.MustCompile(`(?m)^gateway,` + n.name + `,.*,DOWN,`)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(20 * time.Second); ; <-tick.C {
+		statistics := get(t, internal+"/;csv")
+		if down.MatchString(statistics) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("HAProxy does not notice that %s is not ready:\n%s", n.name, statistics)
+		}
+	}
 }
 
 // dial opens a session and returns the name of its node.
@@ -236,7 +252,7 @@ func hear(t *testing.T, session *websocket.Conn) string {
 
 func get(t *testing.T, address string) string {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/", nil)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
