@@ -337,6 +337,7 @@ func tellStory(t *testing.T, story []step) string {
 			time.Sleep(3 * time.Second)
 		case "arrive":
 			if r == nil {
+				l.away.Store(false)
 				readers[s.who] = arrive(n, stream)
 			}
 		case "stall":
@@ -349,7 +350,7 @@ func tellStory(t *testing.T, story []step) string {
 			r.leave()
 		case "resume":
 			if r != nil && !r.on {
-				heal()
+				l.away.Store(false)
 				r.connect(n)
 			}
 		}
