@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 )
 
 // RedisConfig says where Redis is and how it is used.
@@ -85,13 +86,15 @@ const (
 )
 
 // NewRedis returns a broker that connects once Run is running. It fails only if
-// the configuration can never work.
+// the configuration can never work. It silences the log of go-redis, which is
+// the process's: what matters of it are errors that come back here.
 func NewRedis(c RedisConfig) (*Redis, error) {
 	c = c.withDefaults()
 	target, err := parseRedisURL(c.URL)
 	if err != nil {
 		return nil, err
 	}
+	redis.SetLogger(&logging.VoidLogger{})
 	partitions := c.Connections
 	if target.mode == redisCluster {
 		partitions = clusterPartitions

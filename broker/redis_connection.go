@@ -21,7 +21,10 @@ type connection struct {
 	heard    atomic.Bool // something, since the last beat
 	restored atomic.Bool // all subscriptions
 
-	// Owned by run.
+	// Owned by receive.
+	confirmed []string // of the batch of subscribes that is under way
+
+	// Owned by send.
 	silent int  // beats
 	marked bool // the mark was sent
 }
@@ -97,7 +100,7 @@ func (c *connection) take(reply any) error {
 	case *redis.Subscription:
 		switch reply.Kind {
 		case "subscribe", "ssubscribe":
-			c.link.confirmed(reply.Channel)
+			c.confirm(reply.Channel)
 		default:
 			return c.link.ended(reply.Channel)
 		}
@@ -107,6 +110,16 @@ func (c *connection) take(reply any) error {
 		}
 	}
 	return nil
+}
+
+// confirm gathers a batch, so that the callers of subscribe, who may be many, and
+// receive meet at one lock once.
+func (c *connection) confirm(name string) {
+	c.confirmed = append(c.confirmed, name)
+	if len(c.confirmed) == int(c.link.unconfirmed.Load()) {
+		c.link.confirmed(c.confirmed)
+		c.confirmed = c.confirmed[:0]
+	}
 }
 
 func (c *connection) restore() {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,6 +17,8 @@ type link struct {
 	prefix string        // of the names of this partition
 	wake   chan struct{} // there is something to do for the connection
 
+	unconfirmed atomic.Int32 // subscribes of the batch that is under way; written with mu held
+
 	// Guarded by mu.
 	mu            sync.Mutex
 	opened        bool
@@ -25,7 +28,6 @@ type link struct {
 	joining       []string                 // to be subscribed on this connection
 	parting       []string                 // to be unsubscribed on this connection
 	parted        map[string]int           // unsubscribes that Redis has not confirmed
-	unconfirmed   int                      // subscribes that Redis has not confirmed
 	lingering     []lingerer               // the oldest first
 	suspected     bool                     // somebody waited in vain
 }
@@ -240,7 +242,8 @@ func (l *link) begin(interrupt context.CancelCauseFunc) {
 	l.interrupt = interrupt
 	l.joining = l.joining[:0]
 	l.parting, l.parted = nil, make(map[string]int)
-	l.unconfirmed, l.suspected = 0, false
+	l.unconfirmed.Store(0)
+	l.suspected = false
 	for name, s := range l.subscriptions {
 		s.sent = false
 		l.joining = append(l.joining, name)
@@ -294,7 +297,7 @@ func (l *link) nextBatch() (join, part []string, probe bool) {
 	for _, name := range part {
 		l.parted[name]++
 	}
-	if l.unconfirmed > 0 {
+	if l.unconfirmed.Load() > 0 {
 		return nil, part, probe
 	}
 	for len(l.joining) > 0 && len(join) < subscribeBatch {
@@ -305,23 +308,24 @@ func (l *link) nextBatch() (join, part []string, probe bool) {
 			join = append(join, name)
 		}
 	}
-	l.unconfirmed = len(join)
+	l.unconfirmed.Store(int32(len(join)))
 	return join, part, probe
 }
 
 var errUnsubscribed = errors.New("redis ended a subscription by itself")
 
-// confirmed takes Redis's word that a subscription has begun.
-func (l *link) confirmed(name string) {
+// confirmed takes Redis's word that the subscriptions of a batch have begun.
+func (l *link) confirmed(names []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.unconfirmed--; l.unconfirmed == 0 {
-		l.poke()
-	}
-	if s := l.subscriptions[name]; s != nil && s.sent && !s.known {
-		s.known = true
-		close(s.settled)
-		s.settled = nil
+	l.unconfirmed.Store(0)
+	l.poke()
+	for _, name := range names {
+		if s := l.subscriptions[name]; s != nil && s.sent && !s.known {
+			s.known = true
+			close(s.settled)
+			s.settled = nil
+		}
 	}
 }
 
@@ -343,5 +347,5 @@ func (l *link) ended(name string) error {
 func (l *link) allConfirmed() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.unconfirmed == 0 && len(l.joining) == 0
+	return l.unconfirmed.Load() == 0 && len(l.joining) == 0
 }

@@ -33,6 +33,7 @@ type redisTarget struct {
 // parseRedisURL reads RedisConfig.URL. Its errors say what to write, and never
 // show the URL, which may hold a password.
 func parseRedisURL(text string) (redisTarget, error) {
+	text, hosts := cutHosts(text)
 	u, err := url.Parse(text)
 	if err != nil {
 		return redisTarget{}, errors.New("redis URL cannot be parsed: want redis://[user:password@]host[:port][/database], with special characters of the password written as %XX")
@@ -43,12 +44,31 @@ func parseRedisURL(text string) (redisTarget, error) {
 	if !ok {
 		return redisTarget{}, fmt.Errorf("redis URL scheme %q: want redis, redis+sentinel or redis+cluster, or rediss in place of redis for TLS", u.Scheme)
 	}
-	for _, read := range []func(*url.URL) error{t.readAddresses, t.readPath, t.readQuery} {
-		if err := read(u); err != nil {
-			return redisTarget{}, fmt.Errorf("%s URL: %w", scheme, err)
-		}
+	err = t.readAddresses(hosts)
+	if err == nil {
+		err = t.readPath(u)
+	}
+	if err == nil {
+		err = t.readQuery(u)
+	}
+	if err != nil {
+		return redisTarget{}, fmt.Errorf("%s URL: %w", scheme, err)
 	}
 	return t, nil
+}
+
+// cutHosts takes the list of hosts out of a URL, which net/url cannot parse.
+func cutHosts(text string) (rest, hosts string) {
+	scheme, after, ok := strings.Cut(text, "://")
+	if !ok {
+		return text, ""
+	}
+	end := strings.IndexAny(after, "/?#")
+	if end < 0 {
+		end = len(after)
+	}
+	start := strings.LastIndexByte(after[:end], '@') + 1
+	return scheme + "://" + after[:start] + "hosts" + after[end:], after[start:end]
 }
 
 func (t *redisTarget) readScheme(scheme string) (string, bool) {
@@ -64,12 +84,12 @@ func (t *redisTarget) readScheme(scheme string) (string, bool) {
 	return scheme, known && (base == "redis" || t.tls) && (kind == "") == (t.mode == redisStandalone)
 }
 
-func (t *redisTarget) readAddresses(u *url.URL) error {
+func (t *redisTarget) readAddresses(hosts string) error {
 	port := "6379"
 	if t.mode == redisSentinel {
 		port = "26379"
 	}
-	for _, host := range strings.Split(u.Host, ",") {
+	for _, host := range strings.Split(hosts, ",") {
 		address, err := withPort(host, port)
 		if err != nil {
 			return err
@@ -82,12 +102,16 @@ func (t *redisTarget) readAddresses(u *url.URL) error {
 	return nil
 }
 
-func withPort(host, port string) (string, error) {
-	if h, p, err := net.SplitHostPort(host); err == nil {
+func withPort(address, port string) (string, error) {
+	host := address
+	if h, p, err := net.SplitHostPort(address); err == nil {
 		host, port = h, p
+	} else if inner, bracketed := strings.CutPrefix(address, "["); bracketed {
+		host = strings.TrimSuffix(inner, "]")
+	} else if strings.Contains(address, ":") {
+		host = ""
 	}
-	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
-	if n, err := strconv.Atoi(port); host == "" || err != nil || n < 1 || n > 65535 {
+	if n, err := strconv.Atoi(port); host == "" || strings.ContainsAny(host, "%@[] ") || err != nil || n < 1 || n > 65535 {
 		return "", errors.New("every address is host or host:port, separated by commas")
 	}
 	return net.JoinHostPort(host, port), nil

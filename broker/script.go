@@ -16,7 +16,7 @@ package broker
 //	              IdempotencyWindow
 //
 // The stream expires as a whole with its newest message. The meta hash outlives
-// it by a day, so that cursors stay good.
+// it by half a day at least, so that cursors stay good.
 //
 // A Redis that restarts or fails over may have forgotten its newest messages and
 // would give their offsets to others. It then has another replication id: the
@@ -146,14 +146,14 @@ end
 local function current(name, meta)
   local known = redis.call('HMGET', meta, 'epoch', 'top', 'ttl', 'line')
   local epoch, top, ttl = known[1], tonumber(known[2] or 0), tonumber(known[3] or 0)
-  if not epoch then
-    redis.call('DEL', name)
-  end
   if not epoch or known[4] ~= currentLine() then
     epoch = newEpoch()
-    redis.call('HSET', meta, 'epoch', epoch, 'line', currentLine())
+    redis.call('HSET', meta, 'epoch', epoch, 'line', currentLine()) -- first: a full Redis refuses here
   end
-  if not known[1] then redis.call('PEXPIRE', meta, DAY) end
+  if not known[1] then
+    redis.call('DEL', name)
+    redis.call('PEXPIRE', meta, DAY)
+  end
   return epoch, top, ttl
 end
 

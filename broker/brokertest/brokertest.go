@@ -4,6 +4,7 @@ package brokertest
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -133,6 +134,22 @@ func (c *cluster) publish(m broker.Message, o broker.PublishOptions) broker.Posi
 		c.Fatalf("Publish(%q): %v", m.Channel, err)
 	}
 	return position
+}
+
+// insist does something until the broker is available: a machine that does all at
+// once may not answer all within a second.
+func (c *cluster) insist(what string, do func() error) {
+	deadline := time.Now().Add(Patience)
+	for {
+		err := do()
+		if err == nil {
+			return
+		}
+		if !errors.Is(err, broker.ErrUnavailable) || time.Now().After(deadline) {
+			c.Errorf("%s: %v", what, err)
+			return
+		}
+	}
 }
 
 // text is a message of a channel.

@@ -10,7 +10,7 @@ import (
 )
 
 // Patience is how long a test waits for what must happen.
-const Patience = 20 * time.Second
+const Patience = 60 * time.Second
 
 // Recorder is a Receiver that keeps what it is told, and fails its test when
 // calls for one channel overlap. All methods may be called concurrently.

@@ -111,7 +111,12 @@ func (s *RedisServer) Start() {
 			s.t.Fatalf("redis-server has ended:\n%s", output.String())
 		default:
 		}
-		_, err := s.do("PING")
+		conn, err := net.Dial("tcp", s.Addr)
+		if err != nil {
+			return false
+		}
+		conn.Close()
+		_, err = s.do("PING")
 		return err == nil
 	})
 }

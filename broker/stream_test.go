@@ -1,0 +1,227 @@
+package broker_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"tidegate/broker"
+	"tidegate/broker/brokertest"
+)
+
+var kept = broker.PublishOptions{HistorySize: 10}
+
+func publish(t *testing.T, b broker.Broker, payloads ...string) (last broker.Position) {
+	t.Helper()
+	for _, payload := range payloads {
+		var err error
+		if last, err = b.Publish(t.Context(), message("a", payload), kept); err != nil {
+			t.Fatalf("Publish: %v", err)
+		}
+	}
+	return last
+}
+
+func since(t *testing.T, b broker.History, after broker.Position) ([]string, broker.Page) {
+	t.Helper()
+	page, err := b.Since(t.Context(), "a", after, 0)
+	if err != nil {
+		t.Fatalf("Since: %v", err)
+	}
+	var payloads []string
+	for _, m := range page.Messages {
+		if m.Position.Epoch != page.Top.Epoch {
+			t.Errorf("message at %v, top at %v", m.Position, page.Top)
+		}
+		payloads = append(payloads, string(m.Payload))
+	}
+	return payloads, page
+}
+
+// A Redis that comes back from its disk may lack the newest messages, and gives
+// their offsets to others.
+func TestHistory_RestartBeginsAnEpoch(t *testing.T) {
+	brokertest.RequireRedis(t)
+	server := brokertest.StartRedis(t)
+	server.CLI("CONFIG", "SET", "appendonly", "no")
+	b, told := startNode(t, broker.RedisConfig{URL: server.URL()})
+	told.WaitUp()
+	publish(t, b, "1", "2")
+	server.CLI("SAVE")
+	forgotten := publish(t, b, "3", "4")
+
+	server.Stop()
+	told.WaitDown()
+	server.Start()
+	told.WaitUp()
+	after := publish(t, b, "new 3", "new 4", "new 5")
+	if after.Epoch == forgotten.Epoch {
+		t.Errorf("position %v after the restart has the epoch of %v, which Redis has forgotten", after, forgotten)
+	}
+	payloads, page := since(t, b, forgotten)
+	if want := []string{"1", "2", "new 3", "new 4", "new 5"}; !page.Lost || !slices.Equal(payloads, want) {
+		t.Errorf("since %v: %q, lost is %v; want %q and lost", forgotten, payloads, page.Lost, want)
+	}
+}
+
+func TestHistory_FlushBeginsAnEpoch(t *testing.T) {
+	server := brokertest.StartRedis(t)
+	b, told := startNode(t, broker.RedisConfig{URL: server.URL()})
+	told.WaitUp()
+	before := publish(t, b, "1", "2")
+	server.Flush()
+	payloads, page := since(t, b, before)
+	if !page.Lost || len(payloads) > 0 || page.Top.Epoch == before.Epoch || page.Top.Epoch == "" {
+		t.Errorf("since before the flush: %q, %+v", payloads, page)
+	}
+	if first := publish(t, b, "3"); first != (broker.Position{Epoch: page.Top.Epoch, Offset: 1}) {
+		t.Errorf("first message after the flush is at %v, the top was %v", first, page.Top)
+	}
+}
+
+func TestHistory_DeletedStreamIsLost(t *testing.T) {
+	server := brokertest.StartRedis(t)
+	b, told := startNode(t, broker.RedisConfig{URL: server.URL()})
+	told.WaitUp()
+	first := publish(t, b, "1")
+	second := publish(t, b, "2")
+	server.CLI("DEL", b.RedisName("a"))
+	if payloads, page := since(t, b, first); !page.Lost || len(payloads) > 0 {
+		t.Errorf("since %v: %q, %+v; want lost", first, payloads, page)
+	}
+	if _, page := since(t, b, second); page.Lost {
+		t.Errorf("since %v: lost, but nothing came after it", second)
+	}
+	if third := publish(t, b, "3"); third != (broker.Position{Epoch: first.Epoch, Offset: 3}) {
+		t.Errorf("the next message is at %v", third)
+	}
+	if payloads, page := since(t, b, second); page.Lost || !slices.Equal(payloads, []string{"3"}) {
+		t.Errorf("since %v: %q, %+v", second, payloads, page)
+	}
+}
+
+func TestHistory_KeysExpire(t *testing.T) {
+	server := brokertest.StartRedis(t)
+	b, told := startNode(t, broker.RedisConfig{URL: server.URL()})
+	told.WaitUp()
+	m := message("a", "1")
+	m.Key = "k1"
+	o := broker.PublishOptions{HistorySize: 10, HistoryTTL: time.Minute}
+	if _, err := b.Publish(t.Context(), m, o); err != nil {
+		t.Fatal(err)
+	}
+	name := b.RedisName("a")
+	for key, span := range map[string][2]time.Duration{
+		name:             {0, o.HistoryTTL},
+		name + " meta":   {o.HistoryTTL + 12*time.Hour - time.Minute, o.HistoryTTL + 24*time.Hour},
+		name + " key k1": {broker.IdempotencyWindow - time.Minute, broker.IdempotencyWindow},
+	} {
+		left, err := time.ParseDuration(server.CLI("PTTL", key) + "ms")
+		if err != nil || left <= span[0] || left > span[1] {
+			t.Errorf("key %q expires in %v, want between %v and %v", key, left, span[0], span[1])
+		}
+	}
+	publish(t, b, "2") // this one is kept for ever
+	for _, key := range []string{name, name + " meta"} {
+		if left := server.CLI("PTTL", key); left != "-1" {
+			t.Errorf("key %q expires in %s ms, want never", key, left)
+		}
+	}
+}
+
+func TestHistory_ScriptIsLoadedAnew(t *testing.T) {
+	server := brokertest.StartRedis(t)
+	b, told := startNode(t, broker.RedisConfig{URL: server.URL()})
+	told.WaitUp()
+	for i := range 3 {
+		server.CLI("SCRIPT", "FLUSH")
+		if p := publish(t, b, "x"); p.Offset != uint64(i+1) {
+			t.Errorf("publish %d is at %v", i+1, p)
+		}
+	}
+}
+
+func TestAppendScript_FromAnyClient(t *testing.T) {
+	server := brokertest.StartRedis(t)
+	b, told := startNode(t, broker.RedisConfig{URL: server.URL()})
+	told.WaitUp()
+	subscribeAll(t, b, []string{"a"})
+	name := b.RedisName("a")
+	run := func(keys []string, args ...string) string {
+		command := append([]string{"EVAL", broker.AppendScript, fmt.Sprint(len(keys))}, keys...)
+		return server.CLI(append(command, args...)...)
+	}
+	plain := []string{name, name + " meta"}
+	keyed := []string{name, name + " meta", name + " key k1"}
+
+	first := run(plain, `{"n":1}`, "10", "60000")
+	if got := told.WaitMessages("a", 1)[0]; got.Kind != broker.JSON || got.Position.String() != first {
+		t.Errorf("received %+v, the script returned %q", got, first)
+	}
+	second := run(keyed, "two", "10", "60000", `{"user":"alice"}`)
+	if again := run(keyed, "two", "10", "60000", `{"user":"alice"}`); again != second {
+		t.Errorf("published again at %q, first at %q", again, second)
+	}
+	if got := told.WaitMessages("a", 2)[1]; got.User != "alice" || got.Kind != broker.Text || got.Position.String() != second {
+		t.Errorf("received %+v, the script returned %q", got, second)
+	}
+	if cursor := run(plain, "three", "0", "0", ""); cursor != "" {
+		t.Errorf("a bare message without history has the cursor %q", cursor)
+	}
+	if got := told.WaitMessages("a", 3)[2]; string(got.Payload) != "three" || !got.Position.IsZero() {
+		t.Errorf("received %+v", got)
+	}
+	payloads, _ := since(t, b, broker.Position{})
+	if want := []string{`{"n":1}`, "two"}; !slices.Equal(payloads, want) {
+		t.Errorf("history %q, want %q", payloads, want)
+	}
+}
+
+// The command in AppendScript's comment, as it is printed there.
+func TestAppendScript_AsDocumented(t *testing.T) {
+	brokertest.RequireRedis(t)
+	source, err := os.ReadFile("script.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := regexp.MustCompile(`(?m)^//\t(redis-cli .*)$`).FindSubmatch(source)
+	if line == nil {
+		t.Fatal("no redis-cli line in script.go")
+	}
+	server := brokertest.StartRedis(t)
+	b, told := startNode(t, broker.RedisConfig{URL: server.URL()})
+	told.WaitUp()
+	subscribeAll(t, b, []string{"chat:lobby"})
+
+	redisCLI, err := exec.LookPath("redis-cli")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := strings.Cut(server.Addr, ":")
+	bin := t.TempDir()
+	program(t, bin, "redis-cli", fmt.Sprintf("exec %s -p %s \"$@\"", redisCLI, port))
+	program(t, bin, "tidegate", "cat <<'END'\n"+broker.AppendScript+"END")
+	command := exec.Command("sh", "-c", string(line[1]))
+	command.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"))
+	output, err := command.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", line[1], err, output)
+	}
+	got := told.WaitMessages("chat:lobby", 1)[0]
+	if string(got.Payload) != `{"text":"hi"}` || got.Position.String() != strings.TrimSpace(string(output)) {
+		t.Errorf("received %+v, the command printed %q", got, output)
+	}
+}
+
+func program(t *testing.T, dir, name, script string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+script+"\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+}
