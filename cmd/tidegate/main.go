@@ -66,7 +66,8 @@ gateway: for this machine only, in memory, everything allowed.`
 	root.Version = versionName()
 	root.SilenceUsage, root.SilenceErrors = true, true
 	root.SetFlagErrorFunc(nameNearestFlag)
-	root.AddCommand(newServeCommand(), newCheckCommand(), newTokenCommand(), newChannelCommand(), newHealthCommand())
+	root.AddCommand(newServeCommand(), newPublishCommand(), newSubscribeCommand(), newTailCommand(),
+		newCheckCommand(), newTokenCommand(), newChannelCommand(), newHealthCommand())
 	return root
 }
 

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"tidegate/gateway/client"
+)
+
+const defaultURL = "ws://127.0.0.1:8080/ws"
+
+// connection is how a command reaches a gateway, as its flags say.
+type connection struct {
+	url, token string
+}
+
+func (c *connection) addFlags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&c.url, "url", defaultURL, "WebSocket `URL` of the gateway")
+	cmd.Flags().StringVar(&c.token, "token", "", "token or API key, visible to whoever lists processes: better "+envPrefix+"TOKEN")
+}
+
+// use connects, and stays connected until do returns; then it leaves. What
+// happens to the connection is told to details.
+func (c *connection) use(ctx context.Context, details io.Writer, do func(context.Context, *client.Client) error) error {
+	address, err := gatewayURL(c.url)
+	if err != nil {
+		return err
+	}
+	token := c.token
+	if token == "" {
+		token = os.Getenv(envPrefix + "TOKEN")
+	}
+	gateway := client.New(client.Config{
+		URL:   address,
+		Token: client.StaticToken(token),
+		Link:  (&linkReport{out: details}).tell,
+	})
+	var running sync.WaitGroup
+	connected, leave := context.WithCancel(context.WithoutCancel(ctx))
+	running.Go(func() { _ = gateway.Run(connected) }) // its error reaches do
+	err = do(ctx, gateway)
+	leave()
+	running.Wait()
+	var refusal *client.Refusal
+	if errors.As(err, &refusal) {
+		return refusal
+	}
+	return err
+}
+
+// gatewayURL completes an address that has no path.
+func gatewayURL(address string) (string, error) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "", fmt.Errorf("--url: %w", err)
+	}
+	switch u.Scheme {
+	case "ws", "wss", "http", "https":
+	default:
+		return "", fmt.Errorf("--url is %q: want something like %s", address, defaultURL)
+	}
+	if u.Path == "" || u.Path == "/" {
+		u.Path = "/ws"
+	}
+	return u.String(), nil
+}
+
+// linkReport tells a person what happens to the connection, each thing once.
+type linkReport struct {
+	out  io.Writer
+	last string
+}
+
+func (r *linkReport) tell(err error) {
+	switch {
+	case err != nil && err.Error() != r.last:
+		r.last = err.Error()
+		fmt.Fprintf(r.out, "tidegate: %v; trying again\n", err)
+	case err == nil && r.last != "":
+		r.last = ""
+		fmt.Fprintln(r.out, "tidegate: connected")
+	}
+}

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+
+	"tidegate/gateway/client"
+)
+
+func newPublishCommand() *cobra.Command {
+	var p publishing
+	cmd := &cobra.Command{
+		Use:   "publish CHANNEL [DATA | -]",
+		Short: "Publish a message, or one for each line of standard input",
+		Long: `Publish DATA, or standard input if it is - or missing, as one message: as JSON
+if it is that, else as text (without the newline at its end), and what is not
+UTF-8 as binary. It prints the message's cursor when the gateway has confirmed
+it; a channel without history has none.`,
+		Example: `  tidegate publish chat:lobby '{"text":"hi"}'
+  tidegate publish chat:lobby hello --event greeting
+  seq 1000 | tidegate publish numbers --lines`,
+		Args: cobra.RangeArgs(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p.message.Channel = args[0]
+			p.input, p.out, p.details = cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr()
+			if len(args) == 2 && args[1] != "-" {
+				p.input = bytes.NewReader([]byte(args[1]))
+			}
+			return p.run(cmd.Context())
+		},
+	}
+	p.connection.addFlags(cmd)
+	flags := cmd.Flags()
+	flags.StringVar(&p.message.Event, "event", "", "`name` beside the data")
+	flags.StringVar(&p.message.Key, "key", "", "idempotency `key`: messages with the same one are published once within 5 minutes")
+	flags.DurationVar(&p.timeout, "timeout", 10*time.Second, "how long to try; not with --lines, which waits for the gateway")
+	flags.BoolVar(&p.lines, "lines", false, "publish each line of standard input as a message")
+	p.pace.addFlags(cmd)
+	cmd.MarkFlagsMutuallyExclusive("lines", "key")
+	return cmd
+}
+
+// publishing is what a command line asks for.
+type publishing struct {
+	connection
+	pace
+	message      client.Message // but for its payload
+	lines        bool
+	timeout      time.Duration
+	input        io.Reader
+	out, details io.Writer
+}
+
+func (p *publishing) run(ctx context.Context) error {
+	if p.lines {
+		return p.use(ctx, p.details, p.publishLines)
+	}
+	payload, err := io.ReadAll(p.input)
+	if err != nil {
+		return fmt.Errorf("standard input: %w", err)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, p.timeout, fmt.Errorf("gave up after %v", p.timeout))
+	defer cancel()
+	return p.use(ctx, p.details, func(ctx context.Context, c *client.Client) error {
+		cursor, err := c.Publish(ctx, p.messageOf(payload))
+		return p.report(cursor, err)
+	})
+}
+
+func (p *publishing) publishLines(ctx context.Context, c *client.Client) error {
+	input := bufio.NewReader(p.input)
+	next := func(context.Context) (client.Message, error) {
+		line, err := input.ReadBytes('\n')
+		if len(line) == 0 && err != nil {
+			return client.Message{}, err
+		}
+		return p.messageOf(line), nil
+	}
+	return publishAll(ctx, c, p.pace, next, func(_ client.Message, cursor string, err error) error {
+		return p.report(cursor, err)
+	})
+}
+
+func (p *publishing) report(cursor string, err error) error {
+	switch {
+	case errors.Is(err, client.ErrUncertain):
+		return err
+	case err != nil:
+		return fmt.Errorf("publish on %q: %w", p.message.Channel, err)
+	case cursor == "":
+		return nil
+	}
+	_, err = fmt.Fprintln(p.out, cursor)
+	return err
+}
+
+// messageOf finds out what kind of payload it has.
+func (p *publishing) messageOf(payload []byte) client.Message {
+	m := p.message
+	switch {
+	case json.Valid(payload):
+		m.Kind, m.Payload = client.JSON, payload
+	case utf8.Valid(payload):
+		m.Kind, m.Payload = client.Text, withoutNewline(payload)
+	default:
+		m.Kind, m.Payload = client.Binary, payload
+	}
+	return m
+}
+
+func withoutNewline(line []byte) []byte {
+	return bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
+}

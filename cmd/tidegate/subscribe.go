@@ -1,0 +1,153 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"tidegate/gateway/client"
+)
+
+func newSubscribeCommand() *cobra.Command {
+	var s subscribing
+	cmd := &cobra.Command{
+		Use:   "subscribe CHANNEL...",
+		Short: "Print what channels say",
+		Long: `Print each message of the channels on a line of standard output: its payload or,
+with --json, all that is known of it. Standard error has the rest: who comes and
+goes, gaps, and what happens to the connection. It ends by a signal.`,
+		Example: `  tidegate subscribe chat:lobby
+  tidegate subscribe logs:web logs:db --json
+  tidegate subscribe orders --cursor k3x9:41`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if s.cursor != "" && len(args) > 1 {
+				return errors.New("--cursor is of one channel: give one channel")
+			}
+			s.out, s.details = cmd.OutOrStdout(), cmd.ErrOrStderr()
+			return s.use(cmd.Context(), s.details, func(ctx context.Context, c *client.Client) error {
+				return s.run(ctx, c, args)
+			})
+		},
+	}
+	s.connection.addFlags(cmd)
+	cmd.Flags().BoolVar(&s.json, "json", false, "print messages as JSON objects, with channel, cursor and all")
+	cmd.Flags().StringVar(&s.cursor, "cursor", "", "begin after the message with this `cursor`")
+	return cmd
+}
+
+// subscribing is what a command line asks for.
+type subscribing struct {
+	connection
+	json    bool
+	cursor  string
+	details io.Writer
+
+	mu  sync.Mutex
+	out io.Writer // guarded by mu
+}
+
+func (s *subscribing) run(ctx context.Context, c *client.Client, channels []string) error {
+	group, groupCtx := errgroup.WithContext(ctx)
+	for _, channel := range channels {
+		group.Go(func() error { return s.follow(groupCtx, c, channel) })
+	}
+	err := group.Wait()
+	if ctx.Err() != nil {
+		return nil // it was told to end
+	}
+	return err
+}
+
+func (s *subscribing) follow(ctx context.Context, c *client.Client, channel string) error {
+	subscription, err := c.Subscribe(ctx, channel, client.SubscribeOptions{Cursor: s.cursor})
+	if err != nil {
+		return err
+	}
+	for {
+		event, err := subscription.Receive(ctx)
+		if err != nil {
+			return fmt.Errorf("%q: %w", channel, err)
+		}
+		if err := s.show(event); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *subscribing) show(event client.Event) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch e := event.(type) {
+	case client.Message:
+		line, err := s.line(e)
+		if err != nil {
+			return err
+		}
+		_, err = s.out.Write(line)
+		return err
+	case client.Gap:
+		fmt.Fprintf(s.details, "tidegate: %s: messages may have been missed here\n", e.Channel)
+	case client.Join:
+		fmt.Fprintf(s.details, "tidegate: %s: %s came\n", e.Channel, e.User)
+	case client.Leave:
+		fmt.Fprintf(s.details, "tidegate: %s: %s left\n", e.Channel, e.User)
+	}
+	return nil
+}
+
+// line returns a message as one line; a text or binary payload may have more.
+func (s *subscribing) line(m client.Message) ([]byte, error) {
+	var line bytes.Buffer
+	switch {
+	case s.json:
+		encoder := json.NewEncoder(&line)
+		encoder.SetEscapeHTML(false)
+		err := encoder.Encode(wholeOf(m))
+		return line.Bytes(), err
+	case m.Kind == client.JSON:
+		if err := json.Compact(&line, m.Payload); err != nil {
+			return nil, err
+		}
+	default:
+		line.Write(m.Payload)
+	}
+	line.WriteByte('\n')
+	return line.Bytes(), nil
+}
+
+// wholeMessage has the members of the native protocol's message.
+type wholeMessage struct {
+	Channel string          `json:"channel"`
+	Data    json.RawMessage `json:"data,omitempty"`
+	Text    *string         `json:"text,omitempty"`
+	Binary  *[]byte         `json:"binary,omitempty"`
+	Event   string          `json:"event,omitempty"`
+	User    string          `json:"user,omitempty"`
+	Cursor  string          `json:"cursor,omitempty"`
+	Time    int64           `json:"time,omitempty"` // ms since 1970
+}
+
+func wholeOf(m client.Message) wholeMessage {
+	whole := wholeMessage{Channel: m.Channel, Event: m.Event, User: m.User, Cursor: m.Cursor}
+	if !m.Time.IsZero() {
+		whole.Time = m.Time.UnixMilli()
+	}
+	switch m.Kind {
+	case client.JSON:
+		whole.Data = m.Payload
+	case client.Text:
+		text := string(m.Payload)
+		whole.Text = &text
+	default:
+		whole.Binary = &m.Payload
+	}
+	return whole
+}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+
+	"tidegate/gateway/client"
+)
+
+func newTailCommand() *cobra.Command {
+	var t tailing
+	cmd := &cobra.Command{
+		Use:   "tail FILE --channel CHANNEL",
+		Short: "Publish each line that a growing file gets",
+		Long: `Publish each line that FILE gets as a text message, for as long as it runs, also
+when the file is rotated or truncated. While the gateway is away it waits, and
+goes on where it was. A line that is not UTF-8 is published as binary. Lines that
+the gateway does not take, because they are too long, are named on standard error.`,
+		Example: `  tidegate tail /var/log/nginx/access.log --channel logs:web`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			t.file, t.details = args[0], cmd.ErrOrStderr()
+			return t.run(cmd.Context())
+		},
+	}
+	t.connection.addFlags(cmd)
+	cmd.Flags().StringVar(&t.channel, "channel", "", "`channel` to publish on")
+	cmd.Flags().BoolVar(&t.fromStart, "from-start", false, "begin with the lines that the file has already")
+	t.pace.addFlags(cmd)
+	_ = cmd.MarkFlagRequired("channel") // it fails for a flag that does not exist
+	return cmd
+}
+
+// tailing is what a command line asks for.
+type tailing struct {
+	connection
+	pace
+	file, channel string
+	fromStart     bool
+	details       io.Writer
+}
+
+func (t *tailing) run(ctx context.Context) error {
+	lines, err := openFollower(t.file)
+	if err != nil {
+		return err
+	}
+	defer lines.close()
+	if !t.fromStart {
+		if err := lines.skip(); err != nil {
+			return err
+		}
+	}
+	if lines.file == nil {
+		fmt.Fprintf(t.details, "tidegate: %s is not there yet; waiting for it\n", t.file)
+	}
+	return t.use(ctx, t.details, func(ctx context.Context, c *client.Client) error {
+		next := func(ctx context.Context) (client.Message, error) {
+			line, err := lines.next(ctx)
+			return t.messageOf(line), err
+		}
+		return publishAll(ctx, c, t.pace, next, func(m client.Message, _ string, err error) error {
+			return t.settle(ctx, c, m, err)
+		})
+	})
+}
+
+func (t *tailing) messageOf(line []byte) client.Message {
+	kind := client.Text
+	if !utf8.Valid(line) {
+		kind = client.Binary
+	}
+	return client.Message{Channel: t.channel, Kind: kind, Payload: line}
+}
+
+// settle decides what a failed line means: too long is told, uncertain is
+// published again, and anything else will not get better.
+func (t *tailing) settle(ctx context.Context, c *client.Client, line client.Message, err error) error {
+	var refused *client.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &refused) && refused.Code == "too_large":
+		fmt.Fprintf(t.details, "tidegate: not published, %d bytes: %.60q: %s\n", len(line.Payload), line.Payload, refused.Message)
+		return nil
+	case errors.Is(err, client.ErrUncertain):
+		fmt.Fprintf(t.details, "tidegate: published again, so perhaps twice: %.60q\n", line.Payload)
+		_, err = c.Publish(ctx, line)
+		return t.settle(ctx, c, line, err)
+	}
+	return fmt.Errorf("publish on %q: %w", t.channel, err)
+}
