@@ -1,0 +1,247 @@
+package console_test
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"tidegate/broker"
+	"tidegate/gateway"
+	"tidegate/gateway/api"
+	"tidegate/gateway/console"
+	"tidegate/gateway/native"
+	"tidegate/gateway/transport"
+)
+
+// cluster is what outlives a node: the broker, and the address in front of it.
+type cluster struct {
+	t       *testing.T
+	memory  *broker.Memory
+	address string
+	leave   func() // ends what minds the broker while there is no node
+
+	noWebSocket atomic.Bool // /ws answers 403, as some proxies do
+	noEvents    atomic.Bool // /events is held back, as by others
+}
+
+func newCluster(t *testing.T) *cluster {
+	return &cluster{t: t, memory: broker.NewMemory(), address: "127.0.0.1:0", leave: func() {}}
+}
+
+// mind stands in for the node that is away, until leave is called.
+func (c *cluster) mind() (leave func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() { c.memory.Run(ctx, deaf{}); close(ended) }()
+	return func() { cancel(); <-ended }
+}
+
+func (c *cluster) url() string { return "http://" + c.address }
+
+// start runs a node until stop is called, or the test ends. Without a node
+// backends can still publish.
+func (c *cluster) start() (stop func()) {
+	c.t.Helper()
+	c.leave()
+	g, err := gateway.New(gateway.Config{
+		Broker: c.memory, History: c.memory,
+		Rules: gateway.DevelopmentRules(), Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", c.address)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.address = listener.Addr().String()
+	ctx, cancel := context.WithCancel(context.Background())
+	sockets := &transport.WebSocket{Gateway: g}
+	server := &http.Server{Handler: c.routes(g, sockets)}
+	ended := make(chan struct{}, 2)
+	go func() { g.Run(ctx); ended <- struct{}{} }()
+	go func() { server.Serve(listener); ended <- struct{}{} }()
+	stop = func() {
+		if ctx.Err() != nil {
+			return
+		}
+		cancel()
+		server.Close()
+		<-ended
+		<-ended
+		sockets.Wait()
+		c.leave = c.mind()
+	}
+	c.t.Cleanup(func() { stop(); c.leave() })
+	c.until("the node is ready", func() bool { return g.Ready() == nil })
+	return stop
+}
+
+func (c *cluster) routes(g *gateway.Gateway, sockets *transport.WebSocket) http.Handler {
+	webSocket := sockets.Handler(func(*http.Request) (gateway.Hello, error) {
+		return gateway.Hello{Protocol: native.Protocol{}, AuthLater: true}, nil
+	}, native.Subprotocol)
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /ws", func(w http.ResponseWriter, r *http.Request) {
+		if c.noWebSocket.Load() {
+			http.Error(w, "no upgrades here", http.StatusForbidden)
+			return
+		}
+		webSocket.ServeHTTP(w, r)
+	})
+	mux.HandleFunc("GET /events", c.events)
+	mux.HandleFunc("GET /poll", c.poll)
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })
+	mux.Handle("/api/", api.New(api.Config{Gateway: g, History: c.memory}))
+	mux.Handle("/", console.Handler())
+	return mux
+}
+
+// publish publishes as a backend that has nothing to do with any node.
+func (c *cluster) publish(channel, payload string) {
+	c.t.Helper()
+	_, err := c.memory.Publish(c.t.Context(),
+		broker.Message{Channel: channel, Payload: []byte(payload), Kind: broker.JSON, Time: time.Now()},
+		broker.PublishOptions{HistorySize: 1000})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func (c *cluster) until(what string, holds func() bool) {
+	c.t.Helper()
+	deadline, tick := time.After(patience), time.NewTicker(10*time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			c.t.Fatalf("waited in vain: %s", what)
+		}
+	}
+}
+
+const patience = 30 * time.Second
+
+// The two below stand in for the gateway's own /events and /poll. They speak the
+// formats of the design on the same history.
+
+func (c *cluster) poll(w http.ResponseWriter, r *http.Request) {
+	channels, at := c.begin(r)
+	if r.URL.Query().Get("cursor") != "" {
+		wait, _ := time.ParseDuration(r.URL.Query().Get("wait"))
+		messages := c.next(r.Context(), channels, at, wait)
+		if len(messages) == 0 {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		writeJSON(w, map[string]any{"messages": messages, "cursor": cursorOf(channels, at)})
+		return
+	}
+	writeJSON(w, map[string]any{"messages": []any{}, "cursor": cursorOf(channels, at)})
+}
+
+func (c *cluster) events(w http.ResponseWriter, r *http.Request) {
+	if c.noEvents.Load() {
+		<-r.Context().Done()
+		return
+	}
+	channels, at := c.begin(r)
+	w.Header().Set("Content-Type", "text/event-stream")
+	io.WriteString(w, "retry: 1000\n\n")
+	for r.Context().Err() == nil {
+		http.NewResponseController(w).Flush()
+		for _, m := range c.next(r.Context(), channels, at, time.Second) {
+			data := m
+			if len(channels) == 1 {
+				var bare struct{ Data json.RawMessage }
+				json.Unmarshal(m, &bare)
+				data = bare.Data
+			}
+			io.WriteString(w, "id: "+cursorOf(channels, at)+"\ndata: "+string(data)+"\n\n")
+		}
+	}
+}
+
+// begin returns a request's channels, and where it reads on from.
+func (c *cluster) begin(r *http.Request) ([]string, map[string]broker.Position) {
+	channels := r.URL.Query()["channel"]
+	at := map[string]broker.Position{}
+	tops, err := c.memory.Tops(r.Context(), channels)
+	if err != nil {
+		c.t.Error(err)
+	}
+	given := map[string]string{}
+	if cursor := r.URL.Query().Get("cursor"); len(channels) == 1 {
+		given[channels[0]] = cursor
+	} else if all, err := base64.RawURLEncoding.DecodeString(cursor); err == nil {
+		json.Unmarshal(all, &given)
+	}
+	for i, channel := range channels {
+		at[channel] = tops[i]
+		if p, err := broker.ParsePosition(given[channel]); err == nil && !p.IsZero() {
+			at[channel] = p
+		}
+	}
+	return channels, at
+}
+
+// next returns what comes after at, waiting for it, and moves at on.
+func (c *cluster) next(ctx context.Context, channels []string, at map[string]broker.Position, wait time.Duration) (found []json.RawMessage) {
+	deadline, tick := time.After(wait), time.NewTicker(10*time.Millisecond)
+	defer tick.Stop()
+	for {
+		for _, channel := range channels {
+			page, err := c.memory.Since(context.WithoutCancel(ctx), channel, at[channel], 0)
+			if err != nil {
+				c.t.Error(err)
+			}
+			for i := range page.Messages {
+				frame, _ := native.Protocol{}.Encode(gateway.Message{Message: &page.Messages[i]})
+				found = append(found, frame.Data)
+				at[channel] = page.Messages[i].Position
+			}
+		}
+		if len(found) > 0 {
+			return found
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			return nil
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func cursorOf(channels []string, at map[string]broker.Position) string {
+	if len(channels) == 1 {
+		return at[channels[0]].String()
+	}
+	all := map[string]string{}
+	for channel, position := range at {
+		all[channel] = position.String()
+	}
+	text, _ := json.Marshal(all)
+	return base64.RawURLEncoding.EncodeToString(text)
+}
+
+func writeJSON(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(v)
+}
+
+// deaf keeps a broker in memory at work while no node is there.
+type deaf struct{}
+
+func (deaf) Receive(broker.Message) {}
+func (deaf) Gap([]string, error)    {}
+func (deaf) Link(error)             {}

@@ -1,0 +1,188 @@
+package console_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+func quote(text string) string {
+	quoted, _ := json.Marshal(text)
+	return string(quoted)
+}
+
+func TestPage_TwoTabsChatInRoomsOfTheirOwn(t *testing.T) {
+	nodes := newCluster(t)
+	nodes.start()
+	browser := startBrowser(t)
+	ada := openPage(t, browser, nodes.url()+"/#examples/chat").connected()
+	bob := openPage(t, browser, nodes.url()+"/#examples/chat").connected()
+	say := func(p *page, words string) {
+		p.do(`const f = document.querySelector(".say input"); f.value = ` + quote(words) + `; f.form.requestSubmit()`)
+	}
+
+	say(ada, "hello from the lobby")
+	bob.shows(".talk", "hello from the lobby")
+	say(bob, "and hello back")
+	ada.shows(".talk", "and hello back")
+
+	bob.do(`[...document.querySelectorAll(".rooms button")].find((b) => b.innerText === "kitchen").click()`)
+	bob.until("the kitchen is empty", `document.querySelector(".room .empty").hidden === false`)
+	say(bob, "only in the kitchen")
+	bob.shows(".talk", "only in the kitchen")
+	say(ada, "last in the lobby")
+	ada.shows(".talk", "last in the lobby")
+	if said := ada.text(".talk"); strings.Contains(said, "kitchen") {
+		t.Errorf("the lobby heard the kitchen: %q", said)
+	}
+	if said := bob.text(".talk"); strings.Contains(said, "lobby") {
+		t.Errorf("the kitchen heard the lobby: %q", said)
+	}
+
+	bob.do(`[...document.querySelectorAll(".rooms button")].find((b) => b.innerText === "lobby").click()`)
+	bob.shows(".talk", "last in the lobby") // said while he was away: it is the history
+}
+
+func TestPage_ShowsWhatAMessageSaysAsText(t *testing.T) {
+	nodes := newCluster(t)
+	nodes.start()
+	p := openPage(t, startBrowser(t), nodes.url()).connected()
+	evil := `<img src=x onerror="window.harmed = true"><script>window.harmed = true</script>`
+	p.subscribe("chat:lobby")
+	p.publish("chat:lobby", `{"text": `+quote(evil)+`}`)
+	p.shows("#messages", "<img src=x onerror")
+	p.do(`location.hash = "#examples/chat"`)
+	p.shows(".talk", "<img src=x onerror")
+	p.until("nothing was parsed as HTML", `!window.harmed && !document.querySelector("main img, main script")`)
+}
+
+func TestPage_ResumesWithNothingLostWhenTheNodeWasAway(t *testing.T) {
+	nodes := newCluster(t)
+	stop := nodes.start()
+	p := openPage(t, startBrowser(t), nodes.url()).connected()
+	p.subscribe("orders")
+	nodes.publish("orders", `"order 1"`)
+	p.shows("#messages", "order 1")
+
+	stop()
+	p.until("the page knows", `document.querySelector(".pulse").dataset.state !== "connected"`)
+	for i := 2; i <= 30; i++ {
+		nodes.publish("orders", fmt.Sprintf(`"order %d"`, i))
+	}
+	nodes.start()
+	p.connected()
+	nodes.publish("orders", `"order 31"`)
+	p.shows("#messages", "order 31")
+	p.wantOrders(31)
+	p.until("a reconnect is counted, and no gap", `document.querySelector("#fact-reconnects").innerText === "1" && document.querySelector("#fact-gaps").innerText === "0"`)
+}
+
+// wantOrders wants the messages "order 1" to "order n", once each, in order.
+func (p *page) wantOrders(n int) {
+	p.t.Helper()
+	var want []string
+	for i := 1; i <= n; i++ {
+		want = append(want, fmt.Sprintf(`"order %d"`, i))
+	}
+	got := strings.Split(p.text("#messages"), "\n")
+	got = keep(got, func(line string) bool { return strings.HasPrefix(line, `"order`) })
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		p.t.Errorf("the page shows %q", got)
+	}
+}
+
+func keep(lines []string, wanted func(string) bool) (kept []string) {
+	for _, line := range lines {
+		if wanted(line) {
+			kept = append(kept, line)
+		}
+	}
+	return kept
+}
+
+func TestPage_PublishesOnceWhenTheNodeIsAway(t *testing.T) {
+	nodes := newCluster(t)
+	stop := nodes.start()
+	p := openPage(t, startBrowser(t), nodes.url()).connected()
+	p.subscribe("orders")
+	stop()
+	p.until("the page knows", `document.querySelector(".pulse").dataset.state !== "connected"`)
+	p.do(`document.querySelector("#publish-channel").value = "orders";
+		document.querySelector("#payload").value = '"order 1"';
+		document.querySelector("#publish").requestSubmit()`)
+	nodes.start()
+	p.until("the publish is confirmed", `document.querySelector("#publish-note").textContent.startsWith("Confirmed")`)
+	p.shows("#messages", "order 1")
+	p.wantOrders(1)
+}
+
+func TestPage_FallsBackWhereWebSocketIsRefused(t *testing.T) {
+	for _, test := range []struct {
+		transport string
+		noEvents  bool
+	}{{"Server-Sent Events", false}, {"Long-poll", true}} {
+		t.Run(test.transport, func(t *testing.T) {
+			nodes := newCluster(t)
+			nodes.noWebSocket.Store(true)
+			nodes.noEvents.Store(test.noEvents)
+			nodes.start()
+			p := openPage(t, startBrowser(t), nodes.url()).connected()
+			p.subscribe("orders")
+			p.subscribe("chat:lobby")
+			p.shows("#fact-transport", test.transport)
+			p.do(`document.querySelector(".channel[aria-pressed=true]").click()`)
+
+			nodes.publish("orders", `"order 1"`)
+			p.publish("orders", `"order 2"`)
+			p.publish("chat:lobby", `{"text": "by POST"}`)
+			nodes.publish("orders", `"order 3"`)
+			p.shows("#messages", "order 3")
+			p.shows("#messages", "by POST")
+			p.wantOrders(3)
+
+			nodes.noWebSocket.Store(false)
+			p.shows("#fact-transport", "WebSocket")
+			nodes.publish("orders", `"order 4"`)
+			p.shows("#messages", "order 4")
+			p.wantOrders(4)
+		})
+	}
+}
+
+func TestPage_KeepsToItsBoundWithThousandsOfMessages(t *testing.T) {
+	nodes := newCluster(t)
+	nodes.start()
+	p := openPage(t, startBrowser(t), nodes.url()).connected()
+	p.subscribe("busy")
+	for i := range 3000 {
+		nodes.publish("busy", fmt.Sprintf(`"message %d"`, i))
+	}
+	p.shows("#messages", "message 2999")
+	p.until("no more than 500 rows", `document.querySelectorAll("#messages li").length <= 500`)
+	p.until("the end is in view", `(({ scrollHeight, scrollTop, clientHeight }) => scrollHeight - scrollTop - clientHeight < 24)(document.querySelector("#messages-scroll"))`)
+}
+
+func TestPage_FiltersPausesAndClears(t *testing.T) {
+	nodes := newCluster(t)
+	nodes.start()
+	p := openPage(t, startBrowser(t), nodes.url()).connected()
+	p.subscribe("orders")
+	p.publish("orders", `"apples"`)
+	p.publish("orders", `"pears"`)
+	p.shows("#messages", "pears")
+
+	p.do(`const f = document.querySelector("#filter"); f.value = "APPL"; f.dispatchEvent(new Event("input"))`)
+	p.until("only apples are left", `document.querySelectorAll("#messages li").length === 1 && document.querySelector("#messages").innerText.includes("apples")`)
+	p.do(`const f = document.querySelector("#filter"); f.value = ""; f.dispatchEvent(new Event("input"))`)
+	p.shows("#messages", "pears")
+
+	p.do(`document.querySelector("#pause").click()`)
+	p.publish("orders", `"plums"`)
+	p.shows("#pause", "Resume (1)")
+	p.do(`document.querySelector("#pause").click()`)
+	p.shows("#messages", "plums")
+
+	p.do(`document.querySelector("#clear").click()`)
+	p.until("the list is empty and says what to do", `document.querySelectorAll("#messages li").length === 0 && !document.querySelector("#messages-empty").hidden`)
+}
