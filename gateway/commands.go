@@ -32,6 +32,9 @@ func (s *Session) handle(ctx context.Context, command Command) {
 	}
 }
 
+// commandKinds are the names that describe gives.
+var commandKinds = []string{"auth", "subscribe", "unsubscribe", "publish", "presence", "history", "ping", "malformed"}
+
 // describe returns a command's name in metrics, its id, and its channel.
 func describe(command Command) (kind string, id ID, channel string) {
 	switch c := command.(type) {

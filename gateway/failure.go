@@ -93,6 +93,12 @@ var (
 	TimedOut      = Reason{1008, "timeout", "no sign of life"}
 )
 
+// reasons are all of them.
+var reasons = []Reason{
+	Left, Draining, ProtocolError, Unsupported, Lost, InvalidData, Policy, TooBig, Failed,
+	NotConfirmed, NotAuthentic, TokenExpired, SlowConsumer, Disconnected, Missed, TimedOut,
+}
+
 // forsakes reports whether what still waits for the peer is not written any
 // more when a session ends for this reason.
 func (r Reason) forsakes() bool {

@@ -106,7 +106,19 @@ func New(c Config) (*Gateway, error) {
 		func() float64 { return float64(g.hub.subscriptions.Load()) },
 		func() float64 { return float64(g.outboxBytes()) },
 	)
+	prepareSeries(g.metrics)
 	return g, nil
+}
+
+// prepareSeries makes the series of the closed sets begin at 0.
+func prepareSeries(m *metrics.Metrics) {
+	for _, reason := range reasons {
+		m.Sessions.Prepare(reason.Label)
+	}
+	m.Commands.Prepare(commandKinds, []string{"ok"})
+	for _, result := range []string{"ok", string(Unavailable)} {
+		m.Messages.Publish(result)
+	}
 }
 
 func orElse[T comparable](value, fallback T) T {

@@ -19,6 +19,15 @@ func (c *Commands) collectors() []prometheus.Collector {
 	return []prometheus.Collector{c.handled, c.authFailures}
 }
 
+// Prepare makes the series of these commands and results begin at 0.
+func (c *Commands) Prepare(commands, results []string) {
+	for _, command := range commands {
+		for _, result := range results {
+			c.handled.WithLabelValues(command, result)
+		}
+	}
+}
+
 // Handled returns the counter of commands of a type that ended with result:
 // "ok" or an error code.
 func (c *Commands) Handled(command, result string) prometheus.Counter {

@@ -25,6 +25,14 @@ func (s *Sessions) collectors() []prometheus.Collector {
 	return []prometheus.Collector{s.open, s.opened, s.closed, s.Slow}
 }
 
+// Prepare makes the series of these reasons begin at 0, so that the first close
+// of a kind is seen as an increase.
+func (s *Sessions) Prepare(reasons ...string) {
+	for _, reason := range reasons {
+		s.closed.WithLabelValues(reason)
+	}
+}
+
 // Opened counts a session in.
 func (s *Sessions) Opened(transport, protocol string) {
 	s.opened.Inc()
