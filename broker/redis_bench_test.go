@@ -1,0 +1,77 @@
+package broker_test
+
+import (
+	"bytes"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"tidegate/broker"
+	"tidegate/broker/brokertest"
+)
+
+func startBench(b *testing.B) (*broker.Redis, *brokertest.RedisServer) {
+	server := brokertest.StartRedis(b)
+	node := newRedis(b, broker.RedisConfig{URL: server.URL()})
+	told, _ := brokertest.RunBroker(b, node)
+	told.WaitUp()
+	return node, server
+}
+
+// How publishers share round trips: one at a time pays for each, many together
+// pay for one pipeline.
+func BenchmarkRedis_Publish(b *testing.B) {
+	for name, o := range map[string]broker.PublishOptions{
+		"live":    {},
+		"history": {HistorySize: 100, HistoryTTL: time.Minute},
+	} {
+		for _, publishers := range []int{1, 64, 512} {
+			b.Run(fmt.Sprintf("%s/publishers=%d", name, publishers), func(b *testing.B) {
+				node, _ := startBench(b)
+				payload := bytes.Repeat([]byte("x"), 128)
+				var next atomic.Int64
+				var wait sync.WaitGroup
+				b.ReportAllocs()
+				b.ResetTimer()
+				for p := range publishers {
+					wait.Go(func() {
+						m := message(fmt.Sprintf("room:%d", p%200), "")
+						m.Payload, m.User = payload, "alice"
+						for next.Add(1) <= int64(b.N) {
+							if _, err := node.Publish(b.Context(), m, o); err != nil {
+								b.Error(err)
+								return
+							}
+						}
+					})
+				}
+				wait.Wait()
+			})
+		}
+	}
+}
+
+// One operation is a cold start: 10,000 channels subscribed by 1,000 callers.
+func BenchmarkRedis_Subscribe10k(b *testing.B) {
+	const channels, callers = 10_000, 1000
+	server := brokertest.StartRedis(b)
+	for b.Loop() {
+		node := newRedis(b, broker.RedisConfig{URL: server.URL()})
+		told, stop := brokertest.RunBroker(b, node)
+		told.WaitUp()
+		var wait sync.WaitGroup
+		for caller := range callers {
+			wait.Go(func() {
+				for i := range channels / callers {
+					if err := node.Subscribe(b.Context(), fmt.Sprintf("room:%d:%d", caller, i)); err != nil {
+						b.Error(err)
+					}
+				}
+			})
+		}
+		wait.Wait()
+		stop()
+	}
+}
