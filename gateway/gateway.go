@@ -21,17 +21,20 @@ import (
 // Config is what a Gateway is made of. Broker is required; the zero value of
 // everything else is its default.
 type Config struct {
-	Broker      broker.Broker
-	History     broker.History // nil: no channel keeps history
-	Auth        Authenticator  // nil: no token is accepted
-	Rules       Rules          // none: nothing is allowed but to backends
-	NoAnonymous bool           // a client must authenticate
-	Limits      Limits
-	Node        string           // this node's name, unique in the cluster; "": made up
-	Ping        time.Duration    // how often a silent peer is asked for a sign of life; 0: 25 s
-	DrainWindow time.Duration    // over which Shutdown sends the sessions away; 0: 10 s
-	Log         *slog.Logger     // nil: none
-	Metrics     *metrics.Metrics // nil: of its own
+	Broker         broker.Broker
+	History        broker.History // nil: no channel keeps history
+	Auth           Authenticator  // nil: no token is accepted
+	Rules          Rules          // none: nothing is allowed but to backends
+	NoAnonymous    bool           // a client must authenticate
+	Limits         Limits
+	Node           string           // this node's name, unique in the cluster and in time; "": made up
+	Version        string           // of this node, told to the others
+	Ping           time.Duration    // how often a silent peer is asked for a sign of life; 0: 25 s
+	PresenceLease  time.Duration    // a node that is silent for so long is dead; 0: 30 s
+	PresenceLinger time.Duration    // within which a user may be back unnoticed; 0: 5 s
+	DrainWindow    time.Duration    // over which Shutdown sends the sessions away; 0: 10 s
+	Log            *slog.Logger     // nil: none
+	Metrics        *metrics.Metrics // nil: of its own
 }
 
 // Gateway is one node. All methods may be called concurrently.
@@ -50,6 +53,8 @@ type Gateway struct {
 	connects *rate.Limiter
 
 	hub        *hub
+	cluster    *cluster
+	onNodeGone func(node string) // told of each other node that left or died; must not block; nil: nobody
 	sessions   *sessions
 	flushers   *flushers
 	outboxes   outboxes
@@ -99,6 +104,7 @@ func New(c Config) (*Gateway, error) {
 	g.outboxes.limit = c.Limits.OutboxBytes
 	g.sessions = newSessions(max(1, int(g.ping/time.Second)))
 	g.hub = newHub(g)
+	g.cluster = newCluster(g, c.Version, orElse(c.PresenceLease, 30*time.Second))
 	g.rules.Store(&c.Rules)
 	g.link.Store(&linkState{errStarting})
 	g.metrics.Track(
@@ -143,6 +149,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 	parts.Go(func() { g.flushers.run(working, runtime.GOMAXPROCS(0)) })
 	parts.Go(func() { g.beat(working) })
 	parts.Go(func() { g.checkOften(working) })
+	member, leave := context.WithCancel(working)
+	var membership sync.WaitGroup
+	membership.Go(func() { g.cluster.run(member) })
 
 	var err error
 	select {
@@ -152,6 +161,8 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}
 	g.draining.Store(true)
 	g.closeAll()
+	leave()
+	membership.Wait() // it says bye, for which the broker must still run
 	stop()
 	g.end()
 	parts.Wait()
@@ -240,7 +251,10 @@ func (g *Gateway) Ready() error {
 	if g.draining.Load() {
 		return errors.New("draining")
 	}
-	return g.link.Load().err
+	if err := g.link.Load().err; err != nil {
+		return err
+	}
+	return g.cluster.ready()
 }
 
 func (g *Gateway) noteLink(err error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -134,6 +135,10 @@ func (shard *hubShard) list() []*channel {
 
 // Receive hands a message to everyone here who listens to its channel.
 func (h *hub) Receive(m broker.Message) {
+	if isReserved(m.Channel) {
+		h.gateway.cluster.receive(&m)
+		return
+	}
 	messages := &h.gateway.metrics.Messages
 	if m.Time.IsZero() {
 		messages.Bare.Inc()
@@ -147,6 +152,9 @@ func (h *hub) Receive(m broker.Message) {
 
 // Gap repairs the channels, or tells their sessions.
 func (h *hub) Gap(names []string, err error) {
+	if slices.ContainsFunc(names, isReserved) {
+		h.gateway.cluster.reconnected()
+	}
 	h.gateway.log.Warn("messages may have been missed", "channels", len(names), "error", err)
 	h.gateway.background.Go(func() {
 		for _, name := range names {
@@ -158,7 +166,12 @@ func (h *hub) Gap(names []string, err error) {
 }
 
 // Link notes whether the broker can be used.
-func (h *hub) Link(err error) { h.gateway.noteLink(err) }
+func (h *hub) Link(err error) {
+	if err == nil {
+		h.gateway.cluster.reconnected()
+	}
+	h.gateway.noteLink(err)
+}
 
 // subscribeLive makes sure that the broker delivers ch's messages, and that its
 // position is known if it has one. Joining and leaving one channel at the broker

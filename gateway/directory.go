@@ -1,0 +1,89 @@
+package gateway
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// directory is which other nodes are alive: those whose last hello is younger
+// than their lease. All methods may be called concurrently.
+type directory struct {
+	// Guarded by mu.
+	mu    sync.Mutex
+	nodes map[string]listing
+}
+
+type listing struct {
+	hello
+	until time.Time // when it counts as dead, unless it is heard of again
+}
+
+func newDirectory() *directory { return &directory{nodes: make(map[string]listing)} }
+
+// hear notes that a node is alive, and reports whether it was not known.
+func (d *directory) hear(h hello, now time.Time) (fresh bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, known := d.nodes[h.Node]
+	d.nodes[h.Node] = listing{h, now.Add(h.lease())}
+	return !known
+}
+
+// forget removes a node that has left, and reports whether it was known.
+func (d *directory) forget(node string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, known := d.nodes[node]
+	delete(d.nodes, node)
+	return known
+}
+
+// renew begins every lease anew, for nodes that could not be heard for a while.
+func (d *directory) renew(now time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for node, l := range d.nodes {
+		l.until = now.Add(l.lease())
+		d.nodes[node] = l
+	}
+}
+
+// expire removes the nodes whose lease has ended, and returns their names.
+func (d *directory) expire(now time.Time) (dead []string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for node, l := range d.nodes {
+		if !l.until.After(now) {
+			delete(d.nodes, node)
+			dead = append(dead, node)
+		}
+	}
+	slices.Sort(dead)
+	return dead
+}
+
+// nextEnd returns when the first lease ends; zero: there is none.
+func (d *directory) nextEnd() (first time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, l := range d.nodes {
+		if first.IsZero() || l.until.Before(first) {
+			first = l.until
+		}
+	}
+	return first
+}
+
+// list returns what is known of the nodes, by name.
+func (d *directory) list() []hello {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	list := make([]hello, 0, len(d.nodes))
+	for _, l := range d.nodes {
+		list = append(list, l.hello)
+	}
+	slices.SortFunc(list, func(a, b hello) int { return strings.Compare(a.Node, b.Node) })
+	return list
+}
