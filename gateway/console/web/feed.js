@@ -85,7 +85,7 @@ export class Feed {
 
   /** Where somebody reads further up, the rows before his eyes stay in place. */
   #trim() {
-    const before = this.#scroller.scrollHeight;
+    const before = this.follows ? 0 : this.#scroller.scrollHeight; // asking costs a layout
     while (this.#list.childElementCount > this.#limit) this.#list.firstElementChild?.remove();
     if (!this.follows) this.#scroller.scrollTop -= before - this.#scroller.scrollHeight;
   }

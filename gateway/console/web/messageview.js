@@ -149,7 +149,7 @@ export class MessageView {
       const members = await this.#tide.presence(channel);
       if (channel === this.#selected) showMembers(members);
     } catch (error) {
-      if (channel === this.#selected) showMembers([], /** @type {Error} */ (error).message);
+      if (channel === this.#selected) showMembers([], presenceProblem(/** @type {Error & {code?: string}} */ (error)));
     }
   }
 
@@ -260,6 +260,11 @@ function payloadText({ data, kind }) {
 function publishProblem(error) {
   if (error instanceof SyntaxError) return `That is not JSON (${error.message}). Choose Text to send it as it is.`;
   return `${error.code ?? "error"}: ${error.message}`;
+}
+
+/** @param {Error & {code?: string}} error */
+function presenceProblem(error) {
+  return error.code === "not_found" ? "This channel keeps no presence." : error.message;
 }
 
 /** @param {string} text */

@@ -1,0 +1,15 @@
+package console_test
+
+import (
+	"os/exec"
+	"testing"
+)
+
+// The client's unit tests are in its own language: see testdata.
+func TestClient(t *testing.T) {
+	node := findProgram(t, "node", "nodejs")
+	out, err := exec.CommandContext(t.Context(), node, "--test", "testdata/").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}

@@ -1,0 +1,321 @@
+// Run by go test, or by hand: node --test gateway/console/testdata/
+
+import assert from "node:assert/strict";
+import { afterEach, test } from "node:test";
+import { Tidegate, TidegateError } from "../web/tidegate.js";
+import { EventParser } from "../web/tidegate-http.js";
+
+/** @type {FakeSocket[]} */
+let sockets = [];
+/** @type {Tidegate[]} */
+let clients = [];
+
+/** A WebSocket whose other end is the test. */
+class FakeSocket {
+  readyState = 0;
+  said = [];
+  constructor(url) {
+    this.url = String(url);
+    sockets.push(this);
+  }
+  send(text) { this.said.push(JSON.parse(text)); }
+  close() { this.readyState = 3; }
+  open(welcome = {}) {
+    this.readyState = 1;
+    this.onopen?.();
+    this.tell({ type: "welcome", session: "s" + sockets.length, node: "n1", ping: 25, ...welcome });
+  }
+  tell(frame) { this.onmessage?.({ data: JSON.stringify(frame) }); }
+  end(code, reason = "") { this.readyState = 3; this.onclose?.({ code, reason }); }
+  heard(type, channel) { return this.said.filter((f) => f.type === type && (!channel || f.channel === channel)); }
+  confirm(channel, more = {}) { this.tell({ type: "subscribed", id: this.heard("subscribe", channel).at(-1).id, channel, ...more }); }
+  message(channel, data, cursor) { this.tell({ type: "message", channel, data, cursor }); }
+}
+
+function client(options = {}) {
+  const made = new Tidegate("http://gateway.test/", { WebSocket: FakeSocket, minDelay: 1, maxDelay: 2, transports: ["websocket"], ...options });
+  clients.push(made);
+  return made;
+}
+
+afterEach(() => {
+  for (const one of clients) one.close();
+  sockets = [];
+  clients = [];
+});
+
+/** Waits for a condition, and fails the test if it does not come. */
+async function until(holds, what = String(holds)) {
+  for (const end = Date.now() + 10_000; Date.now() < end; await new Promise((next) => setTimeout(next, 2))) {
+    const value = holds();
+    if (value) return value;
+  }
+  assert.fail(`waited in vain: ${what}`);
+}
+
+const socket = (n) => until(() => sockets[n - 1], `connection ${n}`);
+const connected = async (n, welcome) => { const s = await socket(n); s.open(welcome); return s; };
+const isJWT = (claims) => `x.${Buffer.from(JSON.stringify(claims)).toString("base64url")}.x`;
+
+test("subscribes, delivers, publishes with a key, and takes bytes both ways", async () => {
+  const tide = client();
+  const got = [];
+  tide.subscribe("chat", (message) => got.push(message));
+  const s = await connected(1);
+  assert.equal(s.url, "ws://gateway.test/ws");
+  s.confirm("chat", { cursor: "e:1" });
+  s.tell({ type: "message", channel: "chat", binary: "AP8=", user: "ada", event: "raw", cursor: "e:2", time: 1000 });
+  assert.deepEqual(got[0], { channel: "chat", data: new Uint8Array([0, 255]), kind: "binary", event: "raw", user: "ada", cursor: "e:2", time: new Date(1000) });
+  const published = tide.publish("chat", new Uint8Array([1, 2]));
+  const [frame] = s.heard("publish");
+  assert.equal(frame.binary, "AQI=");
+  assert.match(frame.key, /^[0-9a-f-]{36}$/);
+  s.tell({ type: "published", id: frame.id, cursor: "e:3" });
+  assert.deepEqual(await published, { cursor: "e:3" });
+});
+
+test("resumes each channel at the last message delivered, not at the channel's end", async () => {
+  const tide = client();
+  const got = [];
+  tide.subscribe("a", ({ data }) => got.push(data));
+  let s = await connected(1);
+  s.confirm("a", { cursor: "e:10" });
+  s.message("a", 11, "e:11");
+  s.end(1006);
+  s = await connected(2);
+  assert.equal(s.heard("subscribe")[0].cursor, "e:11");
+  s.confirm("a", { cursor: "e:14", recovered: true });
+  s.message("a", 12, "e:12");
+  s.end(1006); // before 13 and 14 have come
+  s = await connected(3);
+  assert.equal(s.heard("subscribe")[0].cursor, "e:12");
+  s.confirm("a", { cursor: "e:14", recovered: true });
+  s.message("a", 13, "e:13");
+  s.message("a", 14, "e:14");
+  s.message("a", 14, "e:14");
+  assert.deepEqual(got, [11, 12, 13, 14]);
+});
+
+test("tells a gap where the history is lost, and where there was none", async () => {
+  const tide = client();
+  const gaps = [];
+  for (const name of ["kept", "bare"]) tide.subscribe(name).on("gap", () => gaps.push(name));
+  let s = await connected(1);
+  s.confirm("kept", { cursor: "e:1" });
+  s.confirm("bare");
+  assert.deepEqual(gaps, []);
+  s.end(1001);
+  s = await connected(2);
+  s.confirm("kept", { cursor: "f:1", recovered: false });
+  s.confirm("bare");
+  assert.deepEqual(gaps, ["kept", "bare"]);
+});
+
+test("sends what was not confirmed again, with the same key, and in order", async () => {
+  const tide = client();
+  let s = await connected(1);
+  const results = [tide.publish("a", 1), tide.publish("a", 2)];
+  s.end(1006);
+  s = await connected(2);
+  const again = s.heard("publish");
+  assert.deepEqual(again.map((f) => f.data), [1, 2]);
+  assert.deepEqual(again.map((f) => f.key), sockets[0].heard("publish").map((f) => f.key));
+  for (const { id } of again) s.tell({ type: "published", id });
+  await Promise.all(results);
+});
+
+test("tries again what is unavailable, and says why the rest failed", async () => {
+  const tide = client();
+  const s = await connected(1);
+  const passing = tide.publish("a", 1);
+  s.tell({ type: "error", id: s.heard("publish")[0].id, code: "unavailable", message: "away" });
+  const again = await until(() => s.heard("publish")[1]);
+  s.tell({ type: "published", id: again.id, cursor: "e:1" });
+  assert.equal((await passing).cursor, "e:1");
+  const refused = tide.publish("b", 1);
+  s.tell({ type: "error", id: s.heard("publish").at(-1).id, code: "forbidden", message: "no" });
+  await assert.rejects(refused, (error) => error instanceof TidegateError && error.code === "forbidden" && error.message === "no");
+});
+
+test("lets no publish hang: time-out, too large, closed", async () => {
+  const tide = client({ commandTimeout: 40 });
+  await assert.rejects(tide.publish("a", 1), { code: "timeout" });
+  const s = await connected(1);
+  const small = tide.publish("a", 1);
+  const large = tide.publish("a", "x".repeat(1000));
+  s.end(1009);
+  await assert.rejects(large, { code: "too_large" });
+  tide.close();
+  await assert.rejects(small, { code: "closed" });
+  await assert.rejects(tide.publish("a", 1), { code: "closed" });
+});
+
+test("stops for good when it was sent away, and says so", async () => {
+  for (const [code, name] of [[4001, "unauthenticated"], [4009, "disconnected"], [1008, "forbidden"]]) {
+    const tide = client();
+    const errors = [];
+    tide.on("error", (error) => errors.push(error.code));
+    const before = sockets.length;
+    const s = await connected(before + 1);
+    const pending = tide.publish("a", 1);
+    s.end(code, "go");
+    await assert.rejects(pending, { code: name });
+    assert.deepEqual([errors, tide.status.state], [[name], "closed"]);
+    await new Promise((later) => setTimeout(later, 20));
+    assert.equal(sockets.length, before + 1);
+    tide.connect();
+    await connected(before + 2);
+    assert.equal(tide.status.state, "connected");
+  }
+});
+
+test("comes back after a drain, a slow spell, and a page that slept", async () => {
+  const tide = client();
+  for (const [n, [code, reason]] of [[1001, "drain"], [4008, "slow"], [1008, "no sign of life"], [1006, ""]].entries()) {
+    (await connected(n + 1)).end(code, reason);
+  }
+  await connected(5);
+  assert.deepEqual([tide.status.state, tide.status.reconnects], ["connected", 4]);
+});
+
+test("authenticates before all else, and renews before the token expires", async () => {
+  let asked = 0;
+  const tide = client({ token: async () => isJWT({ sub: "ada", n: ++asked, exp: Date.now() / 1000 + (asked === 1 ? 1.2 : 3600) }) });
+  tide.subscribe("a");
+  const s = await connected(1);
+  assert.deepEqual(s.said.map((f) => f.type), ["auth"]);
+  s.tell({ type: "welcome", id: s.said[0].id, session: "s1", user: "ada", node: "n1" });
+  assert.equal(tide.status.user, "ada");
+  assert.equal(s.heard("subscribe").length, 1);
+  const renewal = await until(() => s.heard("auth")[1]);
+  assert.notEqual(renewal.token, s.heard("auth")[0].token);
+  s.end(4002); // it was too late: a function is asked again
+  const next = await connected(2);
+  await until(() => next.heard("auth").length === 1);
+  assert.equal(asked, 3);
+});
+
+test("a token that cannot be renewed ends with its expiry", async () => {
+  const tide = client({ token: "t" });
+  const s = await connected(1);
+  s.tell({ type: "welcome", id: s.said[0].id, user: "ada" });
+  s.end(4002, "the token has expired");
+  assert.equal(tide.status.state, "closed");
+});
+
+test("makes before it breaks: nothing lost, nothing twice, on both kinds of channel", async () => {
+  const tide = client();
+  const got = [], gaps = [];
+  for (const name of ["kept", "bare"]) tide.subscribe(name, ({ data }) => got.push(data)).on("gap", () => gaps.push(name));
+  const old = await connected(1);
+  old.confirm("kept", { cursor: "e:1" });
+  old.confirm("bare");
+  old.tell({ type: "reconnect", within: 0.001 });
+  const next = await connected(2);
+  old.message("kept", "k2", "e:2");
+  next.confirm("kept", { cursor: "e:2", recovered: true });
+  next.message("kept", "k2", "e:2");
+  assert.equal(tide.status.session, "s1", "the new one is not yet on every channel");
+  old.message("bare", "b1"); // only the old one has it
+  next.confirm("bare");
+  assert.equal(tide.status.session, "s2");
+  old.message("bare", "b2");
+  next.message("bare", "b2");
+  next.message("bare", "b3");
+  old.message("bare", "b3");
+  next.message("bare", "b3"); // said twice indeed
+  old.message("bare", "b3");
+  next.message("kept", "k3", "e:3");
+  old.message("kept", "k3", "e:3");
+  assert.deepEqual(got, ["k2", "b1", "b2", "b3", "b3", "k3"]);
+  await until(() => old.readyState === 3, "the old one is left");
+  assert.deepEqual([gaps, tide.status.reconnects], [[], 1]);
+});
+
+test("takes the new connection when the old one ends meanwhile", async () => {
+  const tide = client();
+  tide.subscribe("a");
+  const old = await connected(1);
+  old.confirm("a", { cursor: "e:1" });
+  old.tell({ type: "reconnect", within: 0.001 });
+  const next = await connected(2);
+  const published = tide.publish("a", 1);
+  old.end(1001);
+  const [frame] = await until(() => next.heard("publish").length === 1 && next.heard("publish"));
+  next.tell({ type: "published", id: frame.id });
+  await published;
+  assert.equal(sockets.length, 2);
+});
+
+test("a link without a sign of life is dead", async () => {
+  client();
+  const s = await connected(1, { ping: 0.02 });
+  await until(() => s.heard("ping").length > 0, "a ping");
+  await socket(2);
+});
+
+test("two subscriptions share a channel until the last one leaves", async () => {
+  const tide = client();
+  const got = [];
+  const one = tide.subscribe("a", () => got.push(1), { echo: false });
+  const two = tide.subscribe("a", () => got.push(2));
+  const s = await connected(1);
+  s.confirm("a");
+  assert.equal(s.heard("subscribe").length, 1);
+  assert.equal(s.heard("subscribe")[0].echo, false);
+  one.unsubscribe();
+  one.unsubscribe();
+  s.message("a", 1);
+  assert.deepEqual(got, [2]);
+  assert.equal(s.heard("unsubscribe").length, 0);
+  two.unsubscribe();
+  assert.equal(s.heard("unsubscribe").length, 1);
+});
+
+test("a refused subscription ends with its error, the client lives", async () => {
+  const tide = client();
+  const errors = [];
+  tide.subscribe("secret").on("error", (error) => errors.push(error.code));
+  let s = await connected(1);
+  s.tell({ type: "error", id: s.heard("subscribe")[0].id, code: "forbidden", message: "no" });
+  assert.deepEqual(errors, ["forbidden"]);
+  s.end(1006);
+  s = await connected(2);
+  assert.equal(s.heard("subscribe").length, 0);
+});
+
+test("waits with full jitter, exponentially, up to the cap", async () => {
+  const tide = client({ minDelay: 4, maxDelay: 16 });
+  const delays = [];
+  tide.on("state", ({ state, retryIn }) => state === "waiting" && delays.push(retryIn));
+  for (let n = 1; n <= 8; n++) (await socket(n)).end(1006);
+  delays.forEach((delay, n) => assert.ok(delay >= 0 && delay <= Math.min(16, 4 * 2 ** n), `delay ${n} is ${delay}`));
+  assert.equal(delays.length, 8);
+  assert.ok(new Set(delays).size > 4, "they differ");
+});
+
+test("what a handler throws does not stop the others, and surfaces", async (t) => {
+  const tide = client();
+  const s = await connected(1);
+  const got = [], uncaught = [];
+  t.mock.method(globalThis, "setTimeout", (action) => { try { action(); } catch (error) { uncaught.push(error.message); } });
+  tide.subscribe("a", () => { throw new Error("mine"); });
+  tide.subscribe("a", ({ data }) => got.push(data));
+  s.confirm("a");
+  s.message("a", 1);
+  assert.deepEqual([got, uncaught], [[1], ["mine"]]);
+});
+
+test("reads an event stream cut anywhere", () => {
+  const stream = ": hello\r\nretry: 5\r\n\r\nid: c:1\r\nevent: note\r\ndata: one\r\ndata:two\r\n\r\ndata: {\"a\":1}\nid: c:2\n\nevent: gap\n\n";
+  for (let size = 1; size <= stream.length; size++) {
+    const got = [];
+    const parser = new EventParser((event) => got.push(event));
+    for (let at = 0; at < stream.length; at += size) parser.feed(stream.slice(at, at + size));
+    assert.deepEqual(got, [
+      { type: "note", data: "one\ntwo", id: "c:1" },
+      { type: "", data: '{"a":1}', id: "c:2" },
+      { type: "gap", data: "", id: "c:2" },
+    ], `in parts of ${size}`);
+  }
+});
