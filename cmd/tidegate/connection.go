@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -41,6 +42,8 @@ func (c *connection) use(ctx context.Context, details io.Writer, do func(context
 		URL:   address,
 		Token: client.StaticToken(token),
 		Link:  (&linkReport{out: details}).tell,
+
+		MaxRetryDelay: 3 * time.Second, // somebody is waiting
 	})
 	var running sync.WaitGroup
 	connected, leave := context.WithCancel(context.WithoutCancel(ctx))
@@ -50,7 +53,7 @@ func (c *connection) use(ctx context.Context, details io.Writer, do func(context
 	running.Wait()
 	var refusal *client.Refusal
 	if errors.As(err, &refusal) {
-		return refusal
+		return fmt.Errorf("%s: %w", address, refusal)
 	}
 	return err
 }

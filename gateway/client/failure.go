@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 
 	"github.com/coder/websocket"
 )
@@ -57,11 +58,12 @@ const (
 // timedOut is the reason text of the one close with 1008 that is no refusal.
 const timedOut = "no sign of life"
 
-// ofClose returns a Refusal for an error of a read that means one.
-func ofClose(err error) error {
+// ofRead returns why a read failed: a Refusal if the gateway's close code means
+// one.
+func ofRead(err error) error {
 	var closed websocket.CloseError
 	if !errors.As(err, &closed) {
-		return err
+		return fmt.Errorf("the connection broke: %w", rootOf(err))
 	}
 	switch closed.Code {
 	case closePolicy, closeUnauthenticated, closeDisconnected:
@@ -69,14 +71,42 @@ func ofClose(err error) error {
 			return &Refusal{Code: int(closed.Code), Reason: closed.Reason}
 		}
 	}
+	return closing{closed}
+}
+
+// closing is the gateway's end of a connection, in words.
+type closing struct{ frame websocket.CloseError }
+
+func (c closing) Error() string {
+	return fmt.Sprintf("closed by the gateway: %s (%d)", c.frame.Reason, c.frame.Code)
+}
+
+func (c closing) Unwrap() error { return c.frame }
+
+// rootOf leaves out what the layers between say of themselves.
+func rootOf(err error) error {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return err
+		}
+		err = inner
+	}
+}
+
+// ofHandshake returns why a handshake failed: a Refusal if its answer means one.
+func ofHandshake(answer *http.Response, err error) error {
+	var failed *url.Error
+	switch {
+	case answer != nil && answer.StatusCode >= 400:
+		return ofStatus(answer)
+	case errors.As(err, &failed):
+		return failed.Err
+	}
 	return err
 }
 
-// ofHandshake returns a Refusal for an answer to the handshake that means one.
-func ofHandshake(answer *http.Response, err error) error {
-	if answer == nil || answer.StatusCode < 400 {
-		return err
-	}
+func ofStatus(answer *http.Response) error {
 	refusal := &Refusal{Code: answer.StatusCode, Reason: reasonOf(answer)}
 	switch answer.StatusCode {
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:

@@ -110,7 +110,7 @@ func newLink(c *Client) *link {
 func (l *link) readWelcome(ctx context.Context) error {
 	_, data, err := l.conn.Read(ctx)
 	if err != nil {
-		return ofClose(err)
+		return ofRead(err)
 	}
 	var welcome frame
 	if err := json.Unmarshal(data, &welcome); err != nil || welcome.Type != "welcome" {
@@ -173,7 +173,7 @@ func (l *link) readFrame() error {
 	_, data, err := l.conn.Read(l.ctx)
 	l.reading.Store(false)
 	if err != nil {
-		return ofClose(err)
+		return ofRead(err)
 	}
 	l.hear()
 	var f frame
