@@ -8,15 +8,14 @@ import (
 )
 
 const (
-	key    = "0123456789abcdef"
-	closed = "channels:\n- {match: '*', subscribe: nobody}\n"
-	open   = "channels:\n- {match: '*', subscribe: anyone, publish: anyone}\n"
+	openRules   = "channels: [{match: '*', subscribe: anyone, publish: anyone}]\n"
+	closedRules = "channels: [{match: '*', subscribe: nobody}]\n"
 )
 
 func TestReload_ABrokenFileChangesNothing(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "tidegate.yaml")
-	put(t, file, open)
+	put(t, file, openRules)
 	p := startNode(t, nil, "--config", file)
 
 	put(t, file, "chanels: []")
@@ -27,7 +26,7 @@ func TestReload_ABrokenFileChangesNothing(t *testing.T) {
 	p.signal(syscall.SIGHUP)
 	p.waitFor("to begin or to end development takes a restart")
 
-	put(t, file, closed)
+	put(t, file, closedRules)
 	p.signal(syscall.SIGHUP)
 	p.waitFor("reloaded rules and keys")
 }
