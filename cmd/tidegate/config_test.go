@@ -347,7 +347,7 @@ func TestConfig_NoErrorQuotesASecret(t *testing.T) {
 		"redis: {url: [hunter2]}",
 		"redis: {url: {hunter2: hunter2}}",
 		"redis: hunter2",
-		"redis: {url: 'redis://:hunter2@[x'}",
+		"redis: {url: 'redis://:hunter2@host:99999'}",
 		"redis: {url: 'hunter2'}",
 		"redis: {url: 'redis://user:hunter2#@host:99999999'}",
 		"auth: {jwt: hunter2}",
