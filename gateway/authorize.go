@@ -41,6 +41,7 @@ func (g *Gateway) Authenticate(ctx context.Context, token string) (Principal, er
 	case token == "":
 		return Principal{}, nil
 	case g.auth == nil:
+		g.metrics.Commands.AuthFailed("unknown_key")
 		return Principal{}, failf(Unauthenticated, "this gateway knows no tokens: configure auth.jwt or auth.api_keys")
 	}
 	return g.auth.Authenticate(ctx, token)

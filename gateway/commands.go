@@ -121,7 +121,7 @@ func (s *Session) subscribe(ctx context.Context, c Subscribe) error {
 	if err != nil {
 		return failf(BadRequest, "%v", err)
 	}
-	if err := s.gateway.Authorize(s.who(), ToSubscribe, name); err != nil {
+	if err := s.gateway.permit(ctx, s.who(), s, ToSubscribe, name); err != nil {
 		return err
 	}
 	return s.join(ctx, Subscribed{ID: c.ID, Channel: name}, cursor, c.NoEcho)
@@ -175,7 +175,7 @@ func (s *Session) unsubscribe(c Unsubscribe) error {
 
 func (s *Session) publish(ctx context.Context, c Publish) error {
 	c.Channel = s.channelOf(c.Channel)
-	position, err := s.gateway.publish(ctx, s.who(), s.id, c)
+	position, err := s.gateway.publish(ctx, s.who(), s, c)
 	if err != nil {
 		return err
 	}
@@ -187,7 +187,7 @@ func (s *Session) publish(ctx context.Context, c Publish) error {
 
 func (s *Session) askHistory(ctx context.Context, c History) error {
 	name := s.channelOf(c.Channel)
-	page, err := s.gateway.ReadHistory(ctx, s.who(), History{Channel: name, Cursor: c.Cursor, Limit: c.Limit})
+	page, err := s.gateway.readHistory(ctx, s.who(), s, History{Channel: name, Cursor: c.Cursor, Limit: c.Limit})
 	if err != nil {
 		return err
 	}
@@ -198,6 +198,9 @@ func (s *Session) askHistory(ctx context.Context, c History) error {
 func (s *Session) authenticate(ctx context.Context, c Auth) error {
 	p, err := s.gateway.Authenticate(ctx, c.Token)
 	if err != nil {
+		return err
+	}
+	if p, err = s.askConnect(ctx, p); err != nil {
 		return err
 	}
 	if user := s.who().User; user != "" && user != p.User {
@@ -248,6 +251,7 @@ func (s *Session) awaitAuth() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pending = time.AfterFunc(authPatience, func() {
+		s.gateway.noteNoToken()
 		s.Close(NotAuthentic.With("no auth command within " + authPatience.String()))
 	})
 }

@@ -33,6 +33,7 @@ type Config struct {
 	PresenceLease  time.Duration    // a node that is silent for so long is dead; 0: 30 s
 	PresenceLinger time.Duration    // within which a user may be back unnoticed; 0: 5 s
 	DrainWindow    time.Duration    // over which Shutdown sends the sessions away; 0: 10 s
+	Hooks          Hooks            // nil: no backend is asked or told
 	Log            *slog.Logger     // nil: none
 	Metrics        *metrics.Metrics // nil: of its own
 }
@@ -51,6 +52,7 @@ type Gateway struct {
 	log      *slog.Logger
 	metrics  *metrics.Metrics
 	connects *rate.Limiter
+	hooks    Hooks
 
 	hub        *hub
 	cluster    *cluster
@@ -94,6 +96,7 @@ func New(c Config) (*Gateway, error) {
 		log:      orElse(c.Log, slog.New(slog.DiscardHandler)),
 		metrics:  c.Metrics,
 		connects: connectLimiter(c.Limits.ConnectsPerSecond),
+		hooks:    c.Hooks,
 		flushers: newFlushers(),
 		repairs:  make(chan struct{}, concurrentRepairs),
 	}
@@ -191,33 +194,34 @@ func (g *Gateway) Open(ctx context.Context, hello Hello) (*Session, error) {
 	if err := g.admitConnect(); err != nil {
 		return nil, err
 	}
-	mustAuth := g.mustAuth && hello.Principal.anonymous()
-	if mustAuth && !hello.AuthLater {
-		return nil, failf(Unauthenticated, "a token is required")
-	}
 	s := &Session{
 		gateway: g, id: newName(), dialect: g.dialects.of(g, hello.Protocol),
 		transport: hello.Transport, home: hello.Channel, remote: hello.Remote,
 		opened: time.Now(), principal: &hello.Principal,
 	}
-	if err := g.sessions.add(s, g.limits.Sessions); err != nil {
+	if err := g.sessions.add(s, &g.limits); err != nil {
 		return nil, err
 	}
 	g.metrics.Sessions.Opened(s.transport, s.dialect.protocol.Name())
 	if err := s.begin(ctx, hello); err != nil {
-		s.out.end(Policy, s.opened)
-		s.leave(Policy)
+		if first, _ := s.out.end(Policy, s.opened); first {
+			s.leave(Policy)
+		}
 		return nil, err
-	}
-	if mustAuth {
-		s.awaitAuth()
 	}
 	return s, nil
 }
 
 func (s *Session) begin(ctx context.Context, hello Hello) error {
-	if err := s.become(&hello.Principal); err != nil {
+	p, err := s.introduce(ctx, hello)
+	if err != nil {
 		return err
+	}
+	if err := s.become(&p); err != nil {
+		return err
+	}
+	if s.lacksAuth(&p) {
+		s.awaitAuth()
 	}
 	s.tell(s.welcome(ID{}))
 	if err := s.joinOwn(ctx); err != nil {
@@ -230,6 +234,22 @@ func (s *Session) begin(ctx context.Context, hello Hello) error {
 	}
 	return nil
 }
+
+// introduce returns whom the session is to act as. One that must authenticate by
+// a first Auth is nobody yet, and the backend is not asked before that.
+func (s *Session) introduce(ctx context.Context, hello Hello) (Principal, error) {
+	if s.lacksAuth(&hello.Principal) && hello.AuthLater {
+		return hello.Principal, nil
+	}
+	p, err := s.askConnect(ctx, hello.Principal)
+	if err == nil && s.lacksAuth(&p) {
+		s.gateway.noteNoToken()
+		err = failf(Unauthenticated, "a token is required")
+	}
+	return p, err
+}
+
+func (s *Session) lacksAuth(p *Principal) bool { return s.gateway.mustAuth && p.anonymous() }
 
 func (g *Gateway) noteClosed(s *Session, reason Reason) {
 	g.metrics.Sessions.Closed(s.transport, s.dialect.protocol.Name(), reason.Label)

@@ -9,7 +9,11 @@ import (
 
 // ReadHistory returns a page of a channel's history to p.
 func (g *Gateway) ReadHistory(ctx context.Context, p *Principal, c History) (HistoryPage, error) {
-	if err := g.Authorize(p, ToSubscribe, c.Channel); err != nil {
+	return g.readHistory(ctx, p, nil, c)
+}
+
+func (g *Gateway) readHistory(ctx context.Context, p *Principal, s *Session, c History) (HistoryPage, error) {
+	if err := g.permit(ctx, p, s, ToSubscribe, c.Channel); err != nil {
 		return HistoryPage{}, err
 	}
 	after, err := broker.ParsePosition(c.Cursor)

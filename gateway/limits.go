@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"slices"
 
 	"golang.org/x/time/rate"
 )
@@ -10,10 +11,12 @@ import (
 type Limits struct {
 	MessageBytes       int // of a payload
 	OutboxBytes        int // that wait for one session
+	OutboxTotalBytes   int // that wait for all peers which do not keep up; beyond it the slowest are closed
 	ChannelsPerSession int
 	CommandsPerSecond  int // of one session, with a burst of one second
 	Sessions           int // on this node
 	SessionsPerUser    int // on this node
+	SessionsPerIP      int // on this node, of one IPv4 address or one IPv6 /64
 	ConnectsPerSecond  int // on this node
 }
 
@@ -22,6 +25,7 @@ func DefaultLimits() Limits {
 	return Limits{
 		MessageBytes:       64 << 10,
 		OutboxBytes:        1 << 20,
+		OutboxTotalBytes:   256 << 20,
 		ChannelsPerSession: 128,
 		CommandsPerSecond:  100,
 	}
@@ -32,7 +36,8 @@ func (l Limits) Validate() error {
 	for name, value := range map[string]int{
 		"message_bytes": l.MessageBytes, "outbox_bytes": l.OutboxBytes,
 		"channels_per_session": l.ChannelsPerSession, "commands_per_second": l.CommandsPerSecond,
-		"sessions": l.Sessions, "sessions_per_user": l.SessionsPerUser,
+		"outbox_total_bytes": l.OutboxTotalBytes,
+		"sessions":           l.Sessions, "sessions_per_user": l.SessionsPerUser, "sessions_per_ip": l.SessionsPerIP,
 		"connects_per_second": l.ConnectsPerSecond,
 	} {
 		if value < 0 {
@@ -56,3 +61,58 @@ func (g *Gateway) admitConnect() error {
 	}
 	return nil
 }
+
+// boundOutboxes closes sessions while more waits in all for peers that do not
+// keep up than the limit allows: first the one for which most waits. A message
+// counts for each session that it waits for, though they share its memory.
+func (g *Gateway) boundOutboxes() {
+	most := g.limits.OutboxTotalBytes
+	if most <= 0 {
+		return
+	}
+	slow, total := g.slowSessions()
+	if total <= most {
+		return
+	}
+	slices.SortFunc(slow, func(a, b slowSession) int { return b.bytes - a.bytes })
+	closed := 0
+	for _, s := range slow {
+		if total <= most {
+			break
+		}
+		s.session.Close(SlowConsumer.With("too much waits on this node in all, most of it for this client"))
+		total -= s.bytes
+		closed++
+	}
+	g.log.Warn("closed the slowest sessions: limits.outbox_total_bytes was exceeded", "sessions", closed, "limit", most)
+}
+
+type slowSession struct {
+	session *Session
+	bytes   int
+}
+
+func (g *Gateway) slowSessions() (slow []slowSession, total int) {
+	for slot := range g.sessions.slots {
+		for _, s := range g.sessions.at(slot) {
+			if n := s.out.overdue(); n > 0 {
+				slow = append(slow, slowSession{s, n})
+				total += n
+			}
+		}
+	}
+	return slow, total
+}
+
+// overdue returns how many bytes wait for a peer that does not keep up.
+func (o *outbox) overdue() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.state != stalled || o.ending != nil && o.ending.forsakes() {
+		return 0
+	}
+	return o.waiting + o.inHand
+}
+
+// noteNoToken counts a client that came without the token that it needs.
+func (g *Gateway) noteNoToken() { g.metrics.Commands.AuthFailed("no_token") }

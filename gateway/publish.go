@@ -12,12 +12,12 @@ import (
 // Publish publishes one message on behalf of p and returns its position, which is
 // zero without history.
 func (g *Gateway) Publish(ctx context.Context, p *Principal, c Publish) (broker.Position, error) {
-	return g.publish(ctx, p, "", c)
+	return g.publish(ctx, p, nil, c)
 }
 
-func (g *Gateway) publish(ctx context.Context, p *Principal, session string, c Publish) (broker.Position, error) {
+func (g *Gateway) publish(ctx context.Context, p *Principal, s *Session, c Publish) (broker.Position, error) {
 	began := time.Now()
-	position, err := g.tryPublish(ctx, p, session, c, began)
+	position, err := g.tryPublish(ctx, p, s, c, began)
 	result := "ok"
 	if err != nil {
 		result = string(ErrorOf(err).Code)
@@ -26,16 +26,19 @@ func (g *Gateway) publish(ctx context.Context, p *Principal, session string, c P
 	return position, err
 }
 
-func (g *Gateway) tryPublish(ctx context.Context, p *Principal, session string, c Publish, now time.Time) (broker.Position, error) {
+func (g *Gateway) tryPublish(ctx context.Context, p *Principal, s *Session, c Publish, now time.Time) (broker.Position, error) {
 	if err := g.Authorize(p, ToPublish, c.Channel); err != nil {
 		return broker.Position{}, err
 	}
 	if err := g.checkPublish(c); err != nil {
 		return broker.Position{}, err
 	}
+	if err := g.askPublish(ctx, p, s, &c); err != nil {
+		return broker.Position{}, err
+	}
 	position, err := g.broker.Publish(ctx, broker.Message{
 		Channel: c.Channel, Payload: c.Payload, Kind: c.Kind, Event: c.Event, Key: c.Key,
-		User: p.User, Session: session, Time: now.Truncate(time.Millisecond),
+		User: p.User, Session: s.name(), Time: now.Truncate(time.Millisecond),
 	}, g.publishOptions(c.Channel))
 	if err != nil {
 		return broker.Position{}, fmt.Errorf("publish to %q: %w", c.Channel, err)

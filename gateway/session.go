@@ -18,7 +18,7 @@ type Hello struct {
 	AuthLater bool      // the protocol lets a client authenticate by a first Auth
 	Channel   string    // stands for an empty Channel of a command
 	Commands  []Command // done while the session opens
-	Remote    string    // the client's address, for limits and the log
+	Remote    string    // the client's IP address, with or without a port
 }
 
 // Session is one client's stay. A reading goroutine, Serve's, handles the
@@ -52,6 +52,14 @@ type Session struct {
 
 // ID returns the session's name, unique in the cluster.
 func (s *Session) ID() string { return s.id }
+
+// name returns the session's ID; nil has none.
+func (s *Session) name() string {
+	if s == nil {
+		return ""
+	}
+	return s.id
+}
 
 // Serve gives the session its connection and handles what the client sends until
 // the session ends; it returns why. The connection is closed by then, or will be
@@ -91,7 +99,10 @@ func (s *Session) Close(reason Reason) {
 	if rouse {
 		s.gateway.flushers.queue(s)
 	}
-	s.gateway.background.Go(func() { s.leave(reason) })
+	s.gateway.background.Go(func() {
+		s.leave(reason)
+		s.tellDisconnected(reason)
+	})
 }
 
 // leave gives up all that the session holds.

@@ -1,31 +1,43 @@
 package gateway
 
 import (
+	"net/netip"
 	"slices"
 	"sync"
 )
 
-// sessions are the node's open sessions, by user, and by the second in which
-// their turn for a heart-beat comes. All methods may be called concurrently.
+// sessions are the node's open sessions, by user, by the network that they come
+// from, and by the second in which their turn for a heart-beat comes. All methods
+// may be called concurrently.
 type sessions struct {
 	mu     sync.Mutex
 	slots  [][]*Session
 	next   int // the slot that the next session gets
 	count  int
 	byUser map[string][]*Session
-	empty  chan struct{} // closed when the last one is gone; nil: nobody waits
+	from   map[netip.Prefix]int // how many, by networkOf; only if that is limited
+	empty  chan struct{}        // closed when the last one is gone; nil: nobody waits
 }
 
 func newSessions(slots int) *sessions {
-	return &sessions{slots: make([][]*Session, slots), byUser: make(map[string][]*Session)}
+	return &sessions{slots: make([][]*Session, slots), byUser: make(map[string][]*Session), from: make(map[netip.Prefix]int)}
 }
 
-// add registers a session, if there are fewer than most (0: any number).
-func (r *sessions) add(s *Session, most int) error {
+// add registers a session, if the limits leave room for it.
+func (r *sessions) add(s *Session, l *Limits) error {
+	var network netip.Prefix
+	if l.SessionsPerIP > 0 {
+		network = networkOf(s.remote)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if most > 0 && r.count >= most {
-		return failf(LimitExceeded, "the node has %d sessions, as many as limits.sessions allows: try another node", most)
+	switch {
+	case l.Sessions > 0 && r.count >= l.Sessions:
+		return failf(LimitExceeded, "the node has %d sessions, as many as limits.sessions allows: try another node", l.Sessions)
+	case network.IsValid() && r.from[network] >= l.SessionsPerIP:
+		return failf(LimitExceeded, "%v has %d sessions here, as many as limits.sessions_per_ip allows", network, l.SessionsPerIP)
+	case network.IsValid():
+		r.from[network]++
 	}
 	s.slot = r.next
 	r.next = (r.next + 1) % len(r.slots)
@@ -48,6 +60,7 @@ func (r *sessions) remove(s *Session) {
 	r.slots[s.slot] = slot[:last]
 	r.count--
 	r.removeFromUser(s, user)
+	r.removeFrom(s.remote)
 	if r.count == 0 && r.empty != nil {
 		close(r.empty)
 		r.empty = nil
@@ -65,6 +78,18 @@ func (r *sessions) removeFromUser(s *Session, user string) {
 		return
 	}
 	r.byUser[user] = slices.Delete(of, at, at+1)
+}
+
+func (r *sessions) removeFrom(remote string) {
+	if len(r.from) == 0 {
+		return // nobody is counted
+	}
+	network := networkOf(remote)
+	if r.from[network] > 1 {
+		r.from[network]--
+	} else {
+		delete(r.from, network)
+	}
 }
 
 // identify notes whose session s is, if the user has fewer than most.

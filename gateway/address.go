@@ -1,0 +1,31 @@
+package gateway
+
+import (
+	"net"
+	"net/netip"
+)
+
+// hostOf returns a client's address without its port.
+func hostOf(remote string) string {
+	if host, _, err := net.SplitHostPort(remote); err == nil {
+		return host
+	}
+	return remote
+}
+
+// networkOf returns what one client can be told by: an IPv4 address, or the /64
+// network of an IPv6 address, of which every client has 2^64 to come from. The
+// zero Prefix stands for what is no IP address.
+func networkOf(remote string) netip.Prefix {
+	addr, err := netip.ParseAddr(hostOf(remote))
+	if err != nil {
+		return netip.Prefix{}
+	}
+	addr = addr.Unmap().WithZone("")
+	bits := addr.BitLen()
+	if addr.Is6() {
+		bits = 64
+	}
+	network, _ := addr.Prefix(bits) // the number of bits is right
+	return network
+}

@@ -1,0 +1,145 @@
+package gateway
+
+import (
+	"context"
+	"time"
+)
+
+// Hooks give a backend its say. Requests and sessions that act by an API key are
+// the backend's own: it is neither asked nor told of what they do. All methods
+// may be called concurrently.
+type Hooks interface {
+	// Wants reports whether the backend is to be asked, or told, of an event. The
+	// answer does not change.
+	Wants(HookEvent) bool
+
+	// Ask returns nil if q may happen, and has put into q by then what the
+	// backend would have it be: of a connect the principal's User, Info and
+	// Channels, of a publish Payload and Kind. Else the error is an *Error. It
+	// takes a bounded time.
+	Ask(ctx context.Context, q *Question) error
+
+	// Tell takes a notice and returns at once, with false if there is no room for
+	// it. told, if it is not nil, is called when the backend has confirmed the
+	// notice; it does not block.
+	Tell(n Notice, told func()) bool
+}
+
+// HookEvent is what a backend can be asked or told.
+type HookEvent string
+
+// The first three ask; the others tell.
+const (
+	OnConnect         HookEvent = "connect"
+	OnSubscribe       HookEvent = "subscribe"
+	OnPublish         HookEvent = "publish"
+	OnDisconnect      HookEvent = "disconnect"
+	OnChannelOccupied HookEvent = "channel_occupied" // the first session of the cluster is on it
+	OnChannelVacated  HookEvent = "channel_vacated"
+	OnMemberJoined    HookEvent = "member_joined" // the user's first session of the cluster is on it
+	OnMemberLeft      HookEvent = "member_left"
+)
+
+// HookEvents are all of them.
+func HookEvents() []HookEvent {
+	return []HookEvent{
+		OnConnect, OnSubscribe, OnPublish,
+		OnDisconnect, OnChannelOccupied, OnChannelVacated, OnMemberJoined, OnMemberLeft,
+	}
+}
+
+// Question is what a client wants to do.
+type Question struct {
+	Event     HookEvent
+	Session   string // empty: a request without a session
+	Transport string // of the session, if there is one
+	Protocol  string
+	Remote    string // the client's address, without a port
+	Principal Principal
+	Channel   string   // not of a connect
+	Publish   *Publish // of a publish alone
+}
+
+// Notice is what happened.
+type Notice struct {
+	Event   HookEvent
+	Time    time.Time
+	Session string // of a disconnect, as are Remote and Reason
+	Remote  string
+	Reason  Reason
+	User    string // of a disconnect, or of a member
+	Channel string // of the other events
+}
+
+// asks reports whether the backend has a say in what p does.
+func (g *Gateway) asks(event HookEvent, p *Principal) bool {
+	return g.hooks != nil && !p.Backend() && g.hooks.Wants(event)
+}
+
+// askConnect returns whom s is to act as, if p comes.
+func (s *Session) askConnect(ctx context.Context, p Principal) (Principal, error) {
+	if !s.gateway.asks(OnConnect, &p) {
+		return p, nil
+	}
+	q := s.question(OnConnect, p)
+	err := s.gateway.hooks.Ask(ctx, &q)
+	return q.Principal, err
+}
+
+// permit returns nil if the rules and the backend let p do a on the channel. s is
+// the session that p acts by; nil: there is none.
+func (g *Gateway) permit(ctx context.Context, p *Principal, s *Session, a Action, channel string) error {
+	if err := g.Authorize(p, a, channel); err != nil {
+		return err
+	}
+	if a != ToSubscribe || !g.asks(OnSubscribe, p) || s.listensTo(channel) {
+		return nil
+	}
+	q := s.question(OnSubscribe, *p)
+	q.Channel = channel
+	return g.hooks.Ask(ctx, &q)
+}
+
+// askPublish lets the backend refuse or rewrite c.
+func (g *Gateway) askPublish(ctx context.Context, p *Principal, s *Session, c *Publish) error {
+	if !g.asks(OnPublish, p) {
+		return nil
+	}
+	q := s.question(OnPublish, *p)
+	q.Channel, q.Publish = c.Channel, c
+	return g.hooks.Ask(ctx, &q)
+}
+
+// question begins a question of a session; nil: there is none.
+func (s *Session) question(event HookEvent, p Principal) Question {
+	q := Question{Event: event, Principal: p}
+	if s != nil {
+		q.Session, q.Transport, q.Protocol = s.id, s.transport, s.dialect.protocol.Name()
+		q.Remote = hostOf(s.remote)
+	}
+	return q
+}
+
+// listensTo reports whether the session is on a channel, for which it has been
+// let in then.
+func (s *Session) listensTo(channel string) bool {
+	if s == nil {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, found := s.place(channel)
+	return found
+}
+
+// tellDisconnected says that a session which was let in has ended.
+func (s *Session) tellDisconnected(reason Reason) {
+	g, p := s.gateway, s.who()
+	if g.hooks == nil || !g.hooks.Wants(OnDisconnect) || p.Backend() {
+		return
+	}
+	g.hooks.Tell(Notice{
+		Event: OnDisconnect, Time: time.Now(), Session: s.id, User: p.User,
+		Remote: hostOf(s.remote), Reason: reason,
+	}, nil)
+}
