@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -27,8 +26,9 @@ func (c *connection) addFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&c.token, "token", "", "token or API key, visible to whoever lists processes: better "+envPrefix+"TOKEN")
 }
 
-// use connects, and stays connected until do returns; then it leaves. What
-// happens to the connection is told to details.
+// use connects, and stays connected until do returns; then it leaves. If the
+// gateway refuses, do's context ends. What happens to the connection is told to
+// details.
 func (c *connection) use(ctx context.Context, details io.Writer, do func(context.Context, *client.Client) error) error {
 	address, err := gatewayURL(c.url)
 	if err != nil {
@@ -46,14 +46,18 @@ func (c *connection) use(ctx context.Context, details io.Writer, do func(context
 		MaxRetryDelay: 3 * time.Second, // somebody is waiting
 	})
 	var running sync.WaitGroup
+	var refused error
 	connected, leave := context.WithCancel(context.WithoutCancel(ctx))
-	running.Go(func() { _ = gateway.Run(connected) }) // its error reaches do
-	err = do(ctx, gateway)
+	doing, stop := context.WithCancelCause(ctx)
+	running.Go(func() {
+		refused = gateway.Run(connected)
+		stop(refused)
+	})
+	err = do(doing, gateway)
 	leave()
 	running.Wait()
-	var refusal *client.Refusal
-	if errors.As(err, &refusal) {
-		return fmt.Errorf("%s: %w", address, refusal)
+	if refused != nil {
+		return fmt.Errorf("%s: %w", address, refused)
 	}
 	return err
 }
