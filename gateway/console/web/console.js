@@ -21,7 +21,7 @@ let closeExample = () => {};
 
 connect();
 route();
-addEventListener("hashchange", route);
+addEventListener("hashchange", () => { route(); scrollTo(0, 0); });
 connectForm.addEventListener("submit", (event) => {
   event.preventDefault();
   connect();
