@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -136,7 +137,7 @@ func TestTail_LosesNothingWhileTheGatewayIsAway(t *testing.T) {
 	url := node.socket()
 	l := newLogFile(t)
 	l.write("before\n")
-	tail := start(t, nil, "tail", l.path, "--channel", "logs:web", "--from-start", "--rate", "0", "--url", url)
+	tail := start(t, nil, "tail", l.path, "--channel", "logs:web", "--from-start", "--url", url)
 	subscriber := start(t, nil, "subscribe", "logs:web", "--url", url)
 	for i := 0; ; i++ { // until the subscriber is there
 		l.write(fmt.Sprintln("probe", i))
@@ -171,13 +172,18 @@ func TestTail_LosesNothingWhileTheGatewayIsAway(t *testing.T) {
 		}
 		_, history = get(t, "http"+strings.TrimSuffix(strings.TrimPrefix(url, "ws"), "/ws")+"/api/channels/logs:web/messages?limit=100")
 	}
+	var want []string
 	for i := 120; i < 200; i++ { // the history keeps a hundred
-		if want := fmt.Sprintf(`"line %d of them"`, i); strings.Count(history, want) != 1 {
-			t.Errorf("%s is there %d times, want once", want, strings.Count(history, want))
-		}
+		want = append(want, fmt.Sprintf("line %d of them", i))
 	}
-	if strings.Index(history, "the last of the old file") > strings.Index(history, "the first of the new file") {
-		t.Error("the new file's line came before the old one's")
+	at := 0
+	for _, line := range append(want, "the last of the old file", "the first of the new file") {
+		quoted := strconv.Quote(line)
+		if next := strings.Index(history, quoted); next < at || strings.Count(history, quoted) != 1 {
+			t.Errorf("%s is there %d times, at %d after %d; want once, in order", quoted, strings.Count(history, quoted), next, at)
+		} else {
+			at = next
+		}
 	}
 	tail.signal(os.Interrupt)
 	if code := tail.wait(); code != 0 {
