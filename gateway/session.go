@@ -63,30 +63,49 @@ func (s *Session) name() string {
 
 // Serve gives the session its connection and handles what the client sends until
 // the session ends; it returns why. The connection is closed by then, or will be
-// shortly. It is called at most once.
+// shortly. It is called at most once, and not beside Attach.
 func (s *Session) Serve(ctx context.Context, conn Conn) Reason {
+	s.Attach(conn)
+	for {
+		frame, err := conn.Read(ctx)
+		if err == nil {
+			err = s.Receive(ctx, frame)
+		}
+		if err != nil {
+			return s.End(err)
+		}
+	}
+}
+
+// Attach gives the session its connection, for a transport that does the reading
+// by itself: it calls Receive for each frame, and End when there will be no more.
+// Attach is called once.
+func (s *Session) Attach(conn Conn) {
 	s.conn = conn
 	if s.out.attach() {
 		s.gateway.flushers.queue(s)
 	}
-	s.Close(ReasonOf(s.read(ctx)))
-	return s.out.reason()
 }
 
-func (s *Session) read(ctx context.Context) error {
-	for {
-		frame, err := s.conn.Read(ctx)
-		if err != nil {
-			return err
-		}
-		commands, err := s.dialect.protocol.Decode(frame)
-		if err != nil {
-			return err
-		}
-		for _, command := range commands {
-			s.handle(ctx, command)
-		}
+// Receive handles one frame of the client's, which is not kept. It takes as long
+// as the commands in it do. Calls must not overlap. An error is to be given to
+// End.
+func (s *Session) Receive(ctx context.Context, frame Frame) error {
+	commands, err := s.dialect.protocol.Decode(frame)
+	if err != nil {
+		return err
 	}
+	for _, command := range commands {
+		s.handle(ctx, command)
+	}
+	return nil
+}
+
+// End says that the client sends no more, because of err, and returns why the
+// session has ended: for that, or for what ended it before.
+func (s *Session) End(err error) Reason {
+	s.Close(ReasonOf(err))
+	return s.out.reason()
 }
 
 // Close ends the session; the client is told the reason if the transport can.
@@ -129,6 +148,14 @@ func (s *Session) tell(event Event) {
 	s.push(frame.Data)
 }
 
+// mention sends the client an event, unless its protocol has no way to say it but
+// to end the session.
+func (s *Session) mention(event Event) {
+	if frame, err := s.dialect.protocol.Encode(event); err == nil {
+		s.push(frame.Data)
+	}
+}
+
 // push queues a frame; nil is nothing.
 func (s *Session) push(frame []byte) {
 	if frame == nil {
@@ -152,7 +179,7 @@ func (s *Session) after(v verdict) {
 
 // reserve makes a place for the session on a channel. fresh is false if it has
 // one already.
-func (s *Session) reserve(name string, noEcho bool) (sub *subscription, fresh bool, err error) {
+func (s *Session) reserve(name string, t terms) (sub *subscription, fresh bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at, found := s.place(name)
@@ -164,7 +191,7 @@ func (s *Session) reserve(name string, noEcho bool) (sub *subscription, fresh bo
 	case most > 0 && len(s.subscriptions) >= most:
 		return nil, false, failf(LimitExceeded, "the session is on %d channels, as many as limits.channels_per_session allows", most)
 	}
-	sub = &subscription{session: s, channel: s.gateway.hub.hold(name), noEcho: noEcho}
+	sub = &subscription{session: s, channel: s.gateway.hub.hold(name), terms: t}
 	s.subscriptions = slices.Insert(s.subscriptions, at, sub)
 	s.gateway.hub.subscriptions.Add(1)
 	return sub, true, nil
