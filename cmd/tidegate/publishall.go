@@ -26,7 +26,7 @@ const (
 type pace struct{ perSecond float64 }
 
 func (p *pace) addFlags(cmd *cobra.Command) {
-	cmd.Flags().Float64Var(&p.perSecond, "rate", 90, "at most so many lines a `second`, to stay within limits.commands_per_second of the gateway; 0: as fast as can be")
+	cmd.Flags().Float64Var(&p.perSecond, "rate", 90, "at most `N` lines a second (0: any), less than the gateway's limits.commands_per_second")
 }
 
 func (p pace) limiter() *rate.Limiter {
