@@ -100,7 +100,7 @@ func (s *Session) perform(ctx context.Context, command Command) error {
 	case History:
 		return s.askHistory(ctx, c)
 	case Ping:
-		s.tell(Pong{ID: c.ID})
+		s.tell(Pong(c))
 		return nil
 	case Malformed:
 		return failf(BadRequest, "%s", c.Reason)
@@ -124,12 +124,12 @@ func (s *Session) subscribe(ctx context.Context, c Subscribe) error {
 	if err := s.gateway.permit(ctx, s.who(), s, ToSubscribe, name); err != nil {
 		return err
 	}
-	return s.join(ctx, Subscribed{ID: c.ID, Channel: name}, cursor, c.NoEcho)
+	return s.join(ctx, Subscribed{ID: c.ID, Channel: name}, cursor, terms{noEcho: c.NoEcho})
 }
 
 // join puts the session on a channel and answers. On an error it is not on it.
-func (s *Session) join(ctx context.Context, reply Subscribed, cursor broker.Position, noEcho bool) error {
-	sub, fresh, err := s.reserve(reply.Channel, noEcho)
+func (s *Session) join(ctx context.Context, reply Subscribed, cursor broker.Position, t terms) error {
+	sub, fresh, err := s.reserve(reply.Channel, t)
 	if err != nil {
 		return err
 	}
@@ -226,18 +226,37 @@ func (s *Session) become(p *Principal) error {
 	return nil
 }
 
-// joinOwn puts the session on the channels that are its user's from the start.
+// joinOwn puts the session on the channels that are its user's from the start:
+// the personal one, and those of Principal.Channels. That the backend has put a
+// name there is the permission, whatever the channel's rule says, but nobody gets
+// onto another's personal channel. The client hears of a name that is refused,
+// and the session lives: a token with a mistake in it would else never open one.
 func (s *Session) joinOwn(ctx context.Context) error {
 	p := s.who()
 	if p.User != "" {
-		if err := s.join(ctx, Subscribed{Channel: PersonalChannel(p.User)}, broker.Position{}, false); err != nil {
+		if err := s.receiveChannel(ctx, PersonalChannel(p.User)); err != nil {
 			return err
 		}
 	}
 	for _, name := range p.Channels {
-		if err := s.join(ctx, Subscribed{Channel: name}, broker.Position{}, false); err != nil {
+		if err := checkClaim(p, name); err != nil {
+			s.mention(Failure{Channel: name, Code: err.Code, Message: err.Message})
+			continue
+		}
+		if err := s.receiveChannel(ctx, name); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// checkClaim returns what is wrong with one of p.Channels.
+func checkClaim(p *Principal, name string) *Error {
+	if err := CheckChannelName(name); err != nil {
+		return ErrorOf(err)
+	}
+	if isPersonal(name) && name != PersonalChannel(p.User) {
+		return failf(Forbidden, "%q is another user's personal channel", name)
 	}
 	return nil
 }
