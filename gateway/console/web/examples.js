@@ -83,9 +83,12 @@ done`],
 const tide = new Tidegate("${here}", { token: fetchToken });
 tide.subscribe("@alice", ({ data }) => notify(data.text));`,
     shell: [
-      ["A token for alice", "tidegate token --user alice"],
+      ["A gateway that knows users and a backend", `printf only-for-development-0123456789abcdef > secret
+echo 'shop: only-for-development' > keys
+tidegate --auth-jwt-secret-file secret --auth-api-keys-file keys`],
+      ["A token for alice", "tidegate token --user alice --secret-file secret"],
       ["A message to alice, from your backend", `curl ${here}/api/channels/@alice/messages \\
-  -H "Authorization: Bearer $API_KEY" \\
+  -H 'Authorization: Bearer only-for-development' \\
   -H 'Content-Type: application/json' \\
   -d '{"text":"Your order is on its way"}'`],
       ["The same with Redis", `redis-cli PUBLISH tidegate:@alice '{"text":"Your order is on its way"}'`],
@@ -299,7 +302,7 @@ function playClock({ tide, stage, done }) {
 function playUser({ tide, stage, done }) {
   const token = /** @type {HTMLInputElement} */ (element("input.mono", { id: "user-token", type: "password", autocomplete: "off", spellcheck: "false", placeholder: "eyJ…" }));
   const form = element("form.stack", {}, element("label", { for: "user-token" }, "A token of the user"), element("div.row", {}, token, element("button.primary", {}, "Connect as this user")));
-  const state = element("p.hint", { role: "status" }, "Mint a token with the first command beside this, paste it here, then send the user a message with the second.");
+  const state = element("p.hint", { role: "status" }, "Start a gateway with the first command beside this, paste here what the second prints, then send the user a message with the third.");
   const list = element("ol.talk", { "aria-live": "polite", "aria-label": "Messages to this user" });
   const empty = element("p.empty", {}, "Messages to this user come here.");
   stage.append(form, state, element("div.feed.short", { tabindex: 0, role: "region", "aria-label": "Messages to this user" }, list, empty));
