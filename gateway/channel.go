@@ -52,12 +52,18 @@ type subscription struct {
 	// Fixed at birth.
 	session *Session
 	channel *channel
-	noEcho  bool
+	terms
 
 	// Guarded by channel.mu.
 	joined bool
 	gone   bool // left for good: it does not join any more
 	index  int  // in its audience's members
+}
+
+// terms are how a session is on a channel.
+type terms struct {
+	noEcho  bool // fixed at birth
+	granted bool // by the server, whatever the rule says; guarded by the session's mu
 }
 
 // dialect is a protocol in use, and what is resolved once for it.

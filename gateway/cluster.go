@@ -30,10 +30,12 @@ type cluster struct {
 	since     time.Time
 	lease     time.Duration
 	directory *directory
+	errands   *errands
 	inbox     chan []byte   // what was received and not yet read
 	asked     chan string   // nodes that want to hear of this one
 	missed    chan struct{} // something may have been: say hello again
 	joined    chan struct{} // closed when this node hears the others
+	joinedAt  time.Time     // set before joined is closed
 }
 
 const (
@@ -47,8 +49,10 @@ func nodeChannel(node string) string { return reservedPrefix + "node " + node }
 
 // dispatch is what nodes say to each other: one of its fields is given.
 type dispatch struct {
-	Hello *hello `json:"hello,omitempty"`
-	Bye   *bye   `json:"bye,omitempty"`
+	Hello  *hello  `json:"hello,omitempty"`
+	Bye    *bye    `json:"bye,omitempty"`
+	Errand *errand `json:"errand,omitempty"`
+	Report *report `json:"report,omitempty"`
 }
 
 // hello says that a node is alive. It goes to all at the node's start and then
@@ -71,14 +75,16 @@ type bye struct {
 
 const (
 	inboxSize   = 1024
+	minLease    = 10 * time.Millisecond
 	joinRetry   = 500 * time.Millisecond
 	byePatience = time.Second
 )
 
 func newCluster(g *Gateway, version string, lease time.Duration) *cluster {
 	return &cluster{
-		gateway: g, version: version, since: time.Now(), lease: lease,
+		gateway: g, version: version, since: time.Now(), lease: max(lease, minLease),
 		directory: newDirectory(),
+		errands:   newErrands(),
 		inbox:     make(chan []byte, inboxSize),
 		asked:     make(chan string, inboxSize),
 		missed:    make(chan struct{}, 1),
@@ -105,6 +111,9 @@ func (c *cluster) run(ctx context.Context) {
 	var parts sync.WaitGroup
 	parts.Go(func() { c.listen(ctx) })
 	parts.Go(func() { c.announce(ctx) })
+	for range errandRunners {
+		parts.Go(func() { c.runErrands(ctx) })
+	}
 	parts.Wait()
 
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), byePatience)
@@ -124,6 +133,7 @@ func (c *cluster) join(ctx context.Context) bool {
 			}
 		}
 	}
+	c.joinedAt = time.Now()
 	close(c.joined)
 	return true
 }
@@ -260,9 +270,12 @@ func (c *cluster) read(payload []byte) {
 	switch {
 	case d.Hello != nil:
 		c.meet(*d.Hello)
-	case d.Bye != nil && c.directory.forget(d.Bye.Node):
-		c.gateway.log.Info("a node has left", "left", d.Bye.Node)
-		c.lost(d.Bye.Node)
+	case d.Bye != nil:
+		c.part(d.Bye.Node)
+	case d.Errand != nil:
+		c.take(*d.Errand)
+	case d.Report != nil:
+		c.errands.hear(*d.Report)
 	}
 }
 
@@ -281,8 +294,16 @@ func (c *cluster) meet(h hello) {
 	}
 }
 
+func (c *cluster) part(node string) {
+	if c.directory.forget(node) {
+		c.gateway.log.Info("a node has left", "left", node)
+		c.lost(node)
+	}
+}
+
 // lost tells who must know that a node is alive no more.
 func (c *cluster) lost(node string) {
+	c.errands.lost(node)
 	if f := c.gateway.onNodeGone; f != nil {
 		f(node)
 	}

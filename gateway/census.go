@@ -1,0 +1,140 @@
+package gateway
+
+import (
+	"context"
+	"slices"
+	"strings"
+)
+
+// ChannelInfo says how many listen to a channel in the whole cluster.
+type ChannelInfo struct {
+	Channel  string
+	Sessions int
+	Users    int // different ones; anonymous sessions have none
+}
+
+// headcount is what a node, or a part of its report, adds to a channel's numbers.
+type headcount struct {
+	Channel  string   `json:"channel"`
+	Sessions int      `json:"sessions,omitempty"`
+	Users    []string `json:"users,omitempty"` // a user may be told more than once
+}
+
+// Channels returns the channels, of those that match the pattern, to which
+// somebody listens on some node, by name. Without an error it has heard from every
+// node that is alive.
+func (g *Gateway) Channels(ctx context.Context, pattern string) ([]ChannelInfo, error) {
+	sum := make(census)
+	err := g.cluster.askAll(ctx, errand{Do: countChannels, Match: pattern}, sum.add)
+	if err != nil {
+		return nil, err
+	}
+	return sum.channels(), nil
+}
+
+// census adds up headcounts, by channel.
+type census map[string]*headcount
+
+func (c census) add(found findings) {
+	for _, part := range found.Channels {
+		sum := c[part.Channel]
+		if sum == nil {
+			c[part.Channel] = &part
+			continue
+		}
+		sum.Sessions += part.Sessions
+		sum.Users = append(sum.Users, part.Users...)
+	}
+}
+
+func (c census) channels() []ChannelInfo {
+	list := make([]ChannelInfo, 0, len(c))
+	for name, sum := range c {
+		slices.Sort(sum.Users)
+		list = append(list, ChannelInfo{name, sum.Sessions, len(slices.Compact(sum.Users))})
+	}
+	slices.SortFunc(list, func(a, b ChannelInfo) int { return strings.Compare(a.Channel, b.Channel) })
+	return list
+}
+
+// countChannels tells of this node's channels, in parts.
+func (g *Gateway) countChannels(pattern string, say func(findings) error) (findings, error) {
+	tally := &tally{say: say}
+	var err error
+	g.hub.each(func(ch *channel) {
+		if err == nil && Matches(pattern, ch.name) {
+			err = tally.count(ch)
+		}
+	})
+	return tally.part, err
+}
+
+// tally makes parts of a report of channels.
+type tally struct {
+	say  func(findings) error
+	part findings
+	size int // about how many bytes part has
+}
+
+func (t *tally) count(ch *channel) error {
+	sessions := ch.sessions()
+	if len(sessions) == 0 {
+		return nil
+	}
+	users := make(map[string]struct{})
+	for _, s := range sessions {
+		if user := s.who().User; user != "" {
+			users[user] = struct{}{}
+		}
+	}
+	t.begin(headcount{Channel: ch.name, Sessions: len(sessions)})
+	for user := range users {
+		if err := t.addUser(ch.name, user); err != nil {
+			return err
+		}
+	}
+	return t.flushLarge()
+}
+
+const headcountBytes = 40 // beside the names
+
+func (t *tally) begin(h headcount) {
+	t.part.Channels = append(t.part.Channels, h)
+	t.size += len(h.Channel) + headcountBytes
+}
+
+func (t *tally) addUser(channel, user string) error {
+	if t.size >= reportBytes {
+		if err := t.flushLarge(); err != nil {
+			return err
+		}
+		t.begin(headcount{Channel: channel})
+	}
+	h := &t.part.Channels[len(t.part.Channels)-1]
+	h.Users = append(h.Users, user)
+	t.size += len(user) + 3
+	return nil
+}
+
+// flushLarge tells what there is if it is enough for a part.
+func (t *tally) flushLarge() error {
+	if t.size < reportBytes {
+		return nil
+	}
+	part := t.part
+	t.part, t.size = findings{}, 0
+	return t.say(part)
+}
+
+// sessions returns the sessions that listen to the channel.
+func (ch *channel) sessions() []*Session {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	var list []*Session
+	for i := range ch.audiences {
+		for _, m := range ch.audiences[i].members {
+			list = append(list, m.session)
+		}
+	}
+	return list
+}

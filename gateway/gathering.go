@@ -1,0 +1,95 @@
+package gateway
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+)
+
+// gathering is the answers to one errand, as they come. All methods may be called
+// concurrently.
+type gathering struct {
+	// Fixed at birth.
+	progress chan struct{} // somebody has said something
+	over     chan struct{} // closed when nobody owes an answer
+
+	// Guarded by mu, which is held while add is called.
+	mu     sync.Mutex
+	add    func(findings)
+	owing  map[string]int // by node: the number of the part that it is to say next
+	failed error          // the first that a node told
+	ended  bool           // nothing is added any more
+}
+
+// newGathering awaits the answers of some nodes, and tells add what they have
+// found, one call at a time.
+func newGathering(nodes []string, add func(findings)) *gathering {
+	w := &gathering{progress: make(chan struct{}, 1), over: make(chan struct{}), add: add, owing: make(map[string]int)}
+	for _, node := range nodes {
+		w.owing[node] = 0
+	}
+	return w
+}
+
+// hear takes one part of a node's answer. Of one that misses a part the rest is
+// no answer either. A node that the directory did not have yet may answer, too.
+func (w *gathering) hear(part report) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ended || part.Part != w.owing[part.Node] {
+		return
+	}
+	w.add(part.findings)
+	w.owing[part.Node]++
+	if part.Code != "" && w.failed == nil {
+		w.failed = &Error{part.Code, part.Why}
+	}
+	if part.Done {
+		w.settle(part.Node)
+	}
+	select {
+	case w.progress <- struct{}{}:
+	default:
+	}
+}
+
+// release says that a node is gone: it owes nothing any more.
+func (w *gathering) release(node string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.settle(node)
+}
+
+// settle is called with mu held.
+func (w *gathering) settle(node string) {
+	delete(w.owing, node)
+	if len(w.owing) == 0 && !w.ended {
+		w.ended = true
+		close(w.over)
+	}
+}
+
+// wait returns the nodes that owe an answer and have said nothing for a while,
+// or until ctx ended; and the first error that a node told.
+func (w *gathering) wait(ctx context.Context) (silent []string, failed error) {
+	patience := time.NewTimer(errandPatience)
+	defer patience.Stop()
+	for waiting := true; waiting; {
+		select {
+		case <-w.over:
+			waiting = false
+		case <-w.progress:
+			patience.Reset(errandPatience)
+		case <-patience.C:
+			waiting = false
+		case <-ctx.Done():
+			waiting = false
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ended = true
+	return slices.Sorted(maps.Keys(w.owing)), w.failed
+}

@@ -1,0 +1,222 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"tidegate/broker"
+)
+
+// SessionInfo is what is known of an open session.
+type SessionInfo struct {
+	Session   string    `json:"session"`
+	Node      string    `json:"node"`
+	Transport string    `json:"transport"`
+	Protocol  string    `json:"protocol"`
+	Channels  []string  `json:"channels"` // in order
+	Since     time.Time `json:"since"`    // when it was opened
+}
+
+// Sessions returns the sessions that a user has in the whole cluster, the oldest
+// first. Without an error it has heard from every node that is alive.
+func (g *Gateway) Sessions(ctx context.Context, user string) ([]SessionInfo, error) {
+	if err := checkUser(user); err != nil {
+		return nil, err
+	}
+	var sessions []SessionInfo
+	err := g.cluster.askAll(ctx, errand{Do: findSessions, User: user}, func(found findings) {
+		sessions = append(sessions, found.Sessions...)
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(sessions, func(a, b SessionInfo) int {
+		return cmp.Or(a.Since.Compare(b.Since), strings.Compare(a.Session, b.Session))
+	})
+	return sessions, nil
+}
+
+// Disconnect ends the sessions that a user has on any node, with the Reason
+// Disconnected. It returns how many it has reached, also beside an error, which
+// says that there may be others. A session that opens meanwhile may escape it:
+// who must not come back is refused by other means, such as the connect webhook.
+func (g *Gateway) Disconnect(ctx context.Context, user string) (reached int, err error) {
+	return g.reach(ctx, errand{Do: disconnectUser, User: user})
+}
+
+// SubscribeUser puts the sessions that a user has on any node on a channel,
+// whatever its rule. They hear so by a Subscribed without an ID. It returns how
+// many are on the channel now, also beside an error, which says that others may
+// not be. A session that opens meanwhile may be left out: what shall hold for
+// later sessions, too, belongs into the token (Principal.Channels).
+func (g *Gateway) SubscribeUser(ctx context.Context, user, channel string) (reached int, err error) {
+	if err := checkOtherChannel(channel); err != nil {
+		return 0, err
+	}
+	return g.reach(ctx, errand{Do: subscribeUser, User: user, Channel: channel})
+}
+
+// UnsubscribeUser takes the sessions that a user has on any node off a channel.
+// They hear so by an Unsubscribed without an ID; a session that is for this
+// channel alone ends. It returns how many were on it, also beside an error, which
+// says that others may still be. A session that subscribes meanwhile may stay.
+func (g *Gateway) UnsubscribeUser(ctx context.Context, user, channel string) (reached int, err error) {
+	if err := checkOtherChannel(channel); err != nil {
+		return 0, err
+	}
+	return g.reach(ctx, errand{Do: unsubscribeUser, User: user, Channel: channel})
+}
+
+// reach runs an errand for a user's sessions and adds up how many were reached.
+func (g *Gateway) reach(ctx context.Context, e errand) (reached int, err error) {
+	if err := checkUser(e.User); err != nil {
+		return 0, err
+	}
+	err = g.cluster.askAll(ctx, e, func(found findings) { reached += found.Reached })
+	return reached, err
+}
+
+const maxUser = 255
+
+func checkUser(user string) error {
+	switch {
+	case user == "":
+		return failf(BadRequest, "the user is missing")
+	case len(user) > maxUser:
+		return failf(BadRequest, "the user's name has %d bytes: at most %d are allowed", len(user), maxUser)
+	case !utf8.ValidString(user):
+		return failf(BadRequest, "the user's name is not UTF-8")
+	}
+	return nil
+}
+
+// checkOtherChannel returns what is wrong with a channel that a backend wants a
+// user to be on, or off: it must not be a personal one.
+func checkOtherChannel(name string) error {
+	if err := CheckChannelName(name); err != nil {
+		return err
+	}
+	if isPersonal(name) {
+		return failf(Forbidden, "%q is a personal channel: its user's sessions are on it always, and nobody else's", name)
+	}
+	return nil
+}
+
+// findSessions tells of a user's sessions on this node, in parts.
+func (g *Gateway) findSessions(user string, say func(findings) error) (findings, error) {
+	var part findings
+	size := 0
+	for _, s := range g.openSessions(user) {
+		info := s.info()
+		part.Sessions = append(part.Sessions, info)
+		if size += info.bytes(); size >= reportBytes {
+			if err := say(part); err != nil {
+				return findings{}, err
+			}
+			part, size = findings{}, 0
+		}
+	}
+	return part, nil
+}
+
+// openSessions returns a user's sessions on this node that have not ended.
+func (g *Gateway) openSessions(user string) []*Session {
+	return slices.DeleteFunc(g.sessions.of(user), func(s *Session) bool { return !s.out.open() })
+}
+
+func (s *Session) info() SessionInfo {
+	return SessionInfo{
+		Session: s.id, Node: s.gateway.node, Transport: s.transport, Protocol: s.dialect.protocol.Name(),
+		Channels: s.channels(), Since: s.opened,
+	}
+}
+
+// bytes returns about how many bytes i has as JSON.
+func (i *SessionInfo) bytes() int {
+	n := 200
+	for _, name := range i.Channels {
+		n += len(name) + 3
+	}
+	return n
+}
+
+func (g *Gateway) disconnectHere(user string) findings {
+	sessions := g.openSessions(user)
+	for _, s := range sessions {
+		s.Close(Disconnected)
+	}
+	return findings{Reached: len(sessions)}
+}
+
+// subscribeHere goes on after an error, but not with a broker that is away.
+func (g *Gateway) subscribeHere(ctx context.Context, user, channel string) (found findings, err error) {
+	for _, s := range g.openSessions(user) {
+		failure := s.receiveChannel(ctx, channel)
+		switch {
+		case failure == nil:
+			found.Reached++
+		case s.out.open():
+			err = failure
+		}
+		if err != nil && ErrorOf(err).Code == Unavailable {
+			break
+		}
+	}
+	return found, err
+}
+
+// receiveChannel puts the session on a channel because the server says so. One
+// that is on it already hears nothing.
+func (s *Session) receiveChannel(ctx context.Context, channel string) error {
+	if s.grant(channel) {
+		return nil
+	}
+	return s.join(ctx, Subscribed{Channel: channel}, broker.Position{}, terms{granted: true})
+}
+
+// grant makes the session's place on a channel one that the server has given, and
+// reports whether there is one.
+func (s *Session) grant(channel string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at, found := s.place(channel)
+	if found {
+		s.subscriptions[at].granted = true
+	}
+	return found
+}
+
+// hasGrant reports whether the server has put the session on a channel.
+func (s *Session) hasGrant(channel string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at, found := s.place(channel)
+	return found && s.subscriptions[at].granted
+}
+
+// unsubscribeHere takes the user's sessions off a channel.
+func (g *Gateway) unsubscribeHere(user, channel string) (found findings) {
+	for _, s := range g.openSessions(user) {
+		if s.loseChannel(channel) {
+			found.Reached++
+		}
+	}
+	return found
+}
+
+func (s *Session) loseChannel(channel string) bool {
+	const text = "unsubscribed by the backend"
+	if channel == s.home {
+		s.Close(Disconnected.With(text))
+		return true
+	}
+	if !s.quit(channel) {
+		return false
+	}
+	s.tell(Unsubscribed{Channel: channel, Code: Forbidden, Reason: text})
+	return true
+}
