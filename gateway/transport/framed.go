@@ -3,7 +3,6 @@ package transport
 import (
 	"encoding/binary"
 	"math"
-	"unicode/utf8"
 
 	"tidegate/gateway"
 )
@@ -30,19 +29,11 @@ const (
 
 // Framed returns a protocol that says what p says in whole WebSocket frames, so
 // that the bytes on the wire are made once for all sessions that speak it. Where
-// p has nothing for a Heartbeat, it is a ping. Text that is not UTF-8 ends the
-// session with InvalidData (RFC 6455, section 8.1).
+// p has nothing for a Heartbeat, it is a ping.
 func Framed(p gateway.Protocol) gateway.Protocol { return framed{p} }
 
 // framed is comparable if its protocol is.
 type framed struct{ gateway.Protocol }
-
-func (f framed) Decode(frame gateway.Frame) ([]gateway.Command, error) {
-	if !frame.Binary && !utf8.Valid(frame.Data) {
-		return nil, gateway.InvalidData
-	}
-	return f.Protocol.Decode(frame)
-}
 
 func (f framed) Encode(event gateway.Event) (gateway.Frame, error) {
 	frame, err := f.Protocol.Encode(event)

@@ -65,12 +65,3 @@ func TestFramed_IsOneProtocolForEqualOnes(t *testing.T) {
 		t.Error("framed protocols do not compare as their protocols do")
 	}
 }
-
-func TestFramed_TextIsUTF8(t *testing.T) {
-	if _, err := Framed(say{}).Decode(gateway.Frame{Data: []byte("\xff")}); !errors.Is(err, gateway.InvalidData) {
-		t.Errorf("text: error %v, want %v", err, gateway.InvalidData)
-	}
-	if _, err := Framed(say{}).Decode(gateway.Frame{Data: []byte("\xff"), Binary: true}); err != nil {
-		t.Errorf("binary: %v", err)
-	}
-}

@@ -26,10 +26,24 @@ type outlet interface {
 
 // outletOf returns the outlet that suits a connection.
 func outletOf(conn net.Conn) outlet {
-	if tcp, ok := conn.(*net.TCPConn); ok {
+	if tcp := tcpOf(conn); tcp != nil {
 		if s, err := newSocket(tcp); err == nil {
 			return s
 		}
 	}
 	return newRelay(conn)
+}
+
+// tcpOf returns the TCP connection that what is written to conn goes to as it
+// is; nil: there is none. A connection that began with a PROXY header is one
+// around another, for what is read from it.
+func tcpOf(conn net.Conn) *net.TCPConn {
+	switch c := conn.(type) {
+	case *net.TCPConn:
+		return c
+	case interface{ TCPConn() (*net.TCPConn, bool) }:
+		tcp, _ := c.TCPConn()
+		return tcp
+	}
+	return nil
 }

@@ -262,7 +262,7 @@ func BenchmarkWebSocket_Idle(b *testing.B) {
 	const sessions = 1000
 	n := startNode(b, gateway.Config{Limits: gateway.Limits{MessageBytes: 64 << 10}})
 	for b.Loop() {
-		before := memory()
+		heap, stacks := memory()
 		var peers []net.Conn
 		for range sessions {
 			r := n.dialUpgraded()
@@ -271,7 +271,9 @@ func BenchmarkWebSocket_Idle(b *testing.B) {
 			r.r = nil
 			peers = append(peers, r.Conn)
 		}
-		b.ReportMetric(float64(memory()-before)/sessions, "B/session")
+		heapThen, stacksThen := memory()
+		b.ReportMetric((heapThen-heap)/sessions, "heap-B/session")
+		b.ReportMetric((stacksThen-stacks)/sessions, "stack-B/session")
 		for _, peer := range peers {
 			peer.Close()
 		}
@@ -279,10 +281,10 @@ func BenchmarkWebSocket_Idle(b *testing.B) {
 	}
 }
 
-func memory() uint64 {
+func memory() (heap, stacks float64) {
 	runtime.GC()
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return m.HeapInuse + m.StackInuse
+	return float64(m.HeapInuse), float64(m.StackInuse)
 }

@@ -1,0 +1,131 @@
+package transport
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"sync"
+	"time"
+
+	"tidegate/gateway"
+)
+
+// collector is a client that waits for one answer.
+type collector struct {
+	*script
+
+	ready  chan struct{} // closed when there is an answer
+	looked chan struct{} // closed when all that is newer than the cursor has come
+
+	// Guarded by mu.
+	mu       sync.Mutex
+	cursors  cursors
+	answer   answer
+	bytes    int
+	tell     bool // there is something to tell even without a message
+	settled  bool // looked is closed
+	told     bool // ready is closed
+	finished bool // nothing is added any more
+	reason   gateway.Reason
+}
+
+var _ gateway.Conn = (*collector)(nil)
+
+// answerBytes is how large an answer may be before more is left to the next.
+const answerBytes = 256 << 10
+
+// newCollector begins with what is known: a channel without history is one on
+// which messages may have been missed since the last answer.
+func newCollector(at cursors) *collector {
+	c := &collector{
+		script: newScript(&at), cursors: at,
+		ready: make(chan struct{}), looked: make(chan struct{}),
+		answer: answer{Messages: []json.RawMessage{}, Gaps: []string{}},
+	}
+	for i := range at.places {
+		p := &at.places[i]
+		c.tell = c.tell || !p.resumed
+		if p.resumed && !p.hasPosition() {
+			c.addGap(p.channel)
+		}
+	}
+	return c
+}
+
+// Heard says that the peer is there: a request lasts for a short time.
+func (c *collector) Heard() time.Time { return time.Now() }
+
+func (c *collector) Write(frames [][]byte, _ time.Duration) ([][]byte, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(frames) > 0 && !c.finished && c.bytes < answerBytes {
+		c.add(parseNotice(frames[0]))
+		frames = frames[1:]
+	}
+	if !c.told && (c.settled && c.hasNews() || c.bytes >= answerBytes) {
+		c.told = true
+		close(c.ready)
+	}
+	if len(frames) > 0 {
+		return frames, gateway.Left
+	}
+	return nil, nil
+}
+
+func (c *collector) hasNews() bool { return c.tell || len(c.answer.Messages) > 0 }
+
+func (c *collector) add(n notice) {
+	if !c.cursors.note(n) {
+		return
+	}
+	switch n.kind {
+	case message:
+		c.answer.Messages = append(c.answer.Messages, bytes.Clone(n.body))
+		c.bytes += len(n.body)
+	case gap:
+		c.addGap(string(n.channel))
+		c.tell = true
+	case lost:
+		c.answer.Recovered = new(bool)
+		c.tell = true
+	case caughtUp:
+		c.settled = true
+		close(c.looked)
+	}
+}
+
+func (c *collector) addGap(channel string) {
+	if !slices.Contains(c.answer.Gaps, channel) {
+		c.answer.Gaps = append(c.answer.Gaps, channel)
+	}
+}
+
+func (c *collector) Close(reason gateway.Reason, _ []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.finished {
+		return
+	}
+	c.finished, c.reason = true, reason
+	c.end(errEnded)
+}
+
+// finish ends the session and returns the answer; nil means that there is
+// nothing to tell.
+func (c *collector) finish() ([]byte, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ended := c.finished
+	c.finished = true
+	c.end(gateway.Left)
+	switch {
+	case c.settled && c.hasNews() || c.bytes >= answerBytes:
+		c.answer.Cursor = string(c.cursors.append(nil))
+		return json.Marshal(c.answer)
+	case ended:
+		return nil, errorOf(c.reason)
+	case !c.settled:
+		return nil, &gateway.Error{Code: gateway.Unavailable, Message: "the channels did not answer in time: try again"}
+	}
+	return nil, nil
+}

@@ -1,0 +1,155 @@
+package transport
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"strings"
+
+	"tidegate/broker"
+)
+
+// cursors say where a client stands on each of its channels. They travel as one
+// text, opaque to clients and fit for a URL:
+//
+//	one channel       epoch:offset, as in the native protocol; - for a channel without history
+//	several channels  key~epoch:offset or key~- for each, by key, with commas between
+//
+// A key stands for a channel's name: the first 48 bits of its SHA-256 in base64
+// (RFC 4648, section 5). The names themselves could make the text longer than
+// proxies let a header be.
+type cursors struct {
+	places []place // by key
+}
+
+// place is where a client stands on one channel.
+type place struct {
+	channel string
+	key     string
+	at      []byte // epoch:offset, or noPosition; empty: not known yet
+	resumed bool   // the client gave it
+	top     []byte // where to go on if nothing follows a loss; empty: nothing was lost
+}
+
+const (
+	noPosition = "-"
+	keyBytes   = 6
+)
+
+// parseCursors reads what append wrote for these channels, or for others: what
+// the text says of a channel that is not among them is left out.
+func parseCursors(channels []string, text string) (cursors, error) {
+	c := cursors{places: make([]place, len(channels))}
+	for i, channel := range channels {
+		c.places[i] = place{channel: channel, key: keyOf(channel)}
+	}
+	slices.SortFunc(c.places, func(a, b place) int { return strings.Compare(a.key, b.key) })
+	if text == "" {
+		return c, nil
+	}
+	if !strings.Contains(text, "~") {
+		if len(channels) > 1 {
+			return c, badRequest("malformed cursor: it is one of a single channel, but several are asked for")
+		}
+		return c, c.places[0].resume(text)
+	}
+	for entry := range strings.SplitSeq(text, ",") {
+		key, position, ok := strings.Cut(entry, "~")
+		if !ok {
+			return c, badRequest(fmt.Sprintf("malformed cursor: %.64q has no position", entry))
+		}
+		if at := slices.IndexFunc(c.places, func(p place) bool { return p.key == key }); at >= 0 {
+			if err := c.places[at].resume(position); err != nil {
+				return c, err
+			}
+		}
+	}
+	return c, nil
+}
+
+func (p *place) resume(position string) error {
+	if _, err := broker.ParsePosition(position); position == "" || position != noPosition && err != nil {
+		return badRequest(fmt.Sprintf("malformed cursor %.64q: give it as an answer gave it", position))
+	}
+	p.at, p.resumed = []byte(position), true
+	return nil
+}
+
+func keyOf(channel string) string {
+	sum := sha256.Sum256([]byte(channel))
+	return base64.RawURLEncoding.EncodeToString(sum[:keyBytes])
+}
+
+// hasPosition reports whether the client can be brought up to date from there.
+func (p *place) hasPosition() bool { return p.resumed && string(p.at) != noPosition }
+
+// of returns the place on a channel, or nil.
+func (c *cursors) of(channel []byte) *place {
+	for i := range c.places {
+		if string(channel) == c.places[i].channel {
+			return &c.places[i]
+		}
+	}
+	return nil
+}
+
+// append appends the text to b.
+func (c *cursors) append(b []byte) []byte {
+	if len(c.places) == 1 {
+		return append(b, c.places[0].at...)
+	}
+	for i := range c.places {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, c.places[i].key...)
+		b = append(b, '~')
+		b = append(b, c.places[i].at...)
+	}
+	return b
+}
+
+// note moves the client to where a notice says, and reports whether that is of
+// interest to it: not if it did not ask for the channel.
+func (c *cursors) note(n notice) bool {
+	if n.kind == remark {
+		return true
+	}
+	if n.kind == caughtUp {
+		c.settle()
+		return true
+	}
+	p := c.of(n.channel)
+	if p == nil {
+		return false
+	}
+	switch n.kind {
+	case message:
+		if len(n.position) > 0 {
+			p.at, p.top = append(p.at[:0], n.position...), nil
+		}
+	case joined:
+		p.at = append(p.at[:0], n.position...)
+		if len(n.position) == 0 {
+			p.at = append(p.at, noPosition...)
+		}
+	case lost:
+		p.top = bytes.Clone(n.position)
+		if len(n.position) == 0 {
+			p.top = []byte(noPosition)
+		}
+	}
+	return true
+}
+
+// settle ends what opened the session. Where messages were lost and none have
+// followed, there are none.
+func (c *cursors) settle() {
+	for i := range c.places {
+		if p := &c.places[i]; len(p.top) > 0 {
+			p.at, p.top = p.top, nil
+		}
+	}
+}

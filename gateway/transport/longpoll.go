@@ -1,0 +1,127 @@
+package transport
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"tidegate/gateway"
+)
+
+// LongPoll answers one request with what is newer than a cursor on the channels
+// that it names, or waits for it: ?channel=a&channel=b&cursor=c&wait=25s.
+//
+//	200  {"messages":[…],"cursor":"…","gaps":[…]}: messages as the native protocol
+//	     writes them, the cursor for the next request, the channels on which
+//	     messages may have been missed; and "recovered":false if what came after
+//	     the cursor is gone, or some of it
+//	204  nothing came: ask again with the same cursor
+//
+// Without a cursor it answers at once with the current one. Between two requests
+// nothing is kept of a channel without history, which is then among the gaps.
+type LongPoll struct {
+	Gateway *gateway.Gateway
+	Native  gateway.Protocol // writes messages
+}
+
+const (
+	defaultWait = 25 * time.Second
+	longestWait = time.Minute
+	pollGrace   = 10 * time.Second // for the first look, whatever the client's wait
+)
+
+// ServeHTTP serves one request. A refusal is an HTTP status and a JSON body.
+func (l *LongPoll) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	wait, err := waitOf(r)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	expires := time.Now().Add(wait)
+	from := subscriber{l.Gateway, l.Native, "longpoll"}
+	session, at, err := from.open(r, r.URL.Query().Get("cursor"), func(int) form { return nativeObjects })
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	c := newCollector(at)
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		session.Serve(r.Context(), c)
+	}()
+	c.await(r.Context(), expires)
+	body, err := c.finish()
+	<-served
+
+	switch {
+	case err != nil:
+		refuse(w, err)
+	case body == nil:
+		w.Header().Set("Cache-Control", "no-store")
+		w.WriteHeader(http.StatusNoContent)
+	default:
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("Content-Type", "application/json")
+		w.Write(body)
+	}
+}
+
+func waitOf(r *http.Request) (time.Duration, error) {
+	text := r.URL.Query().Get("wait")
+	if text == "" {
+		return defaultWait, nil
+	}
+	wait, err := time.ParseDuration(text)
+	if err != nil || wait < 0 || wait > longestWait {
+		return 0, badRequest(fmt.Sprintf("wait is %.32q: want a duration such as 25s, at most %v", text, longestWait))
+	}
+	return wait, nil
+}
+
+// await returns when there is an answer, or none has come by the time given. What
+// is newer than the cursor is looked for in any case.
+func (c *collector) await(ctx context.Context, expires time.Time) {
+	timer := time.NewTimer(time.Until(expires))
+	defer timer.Stop()
+	select {
+	case <-c.ready:
+		return
+	case <-c.over:
+		return
+	case <-ctx.Done():
+		return
+	case <-timer.C:
+	}
+	timer.Reset(pollGrace)
+	select {
+	case <-c.looked:
+	case <-c.over:
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
+
+// answer is what LongPoll answers.
+type answer struct {
+	Messages  []json.RawMessage `json:"messages"`
+	Cursor    string            `json:"cursor"`
+	Gaps      []string          `json:"gaps"`
+	Recovered *bool             `json:"recovered,omitempty"` // nil: true, or there was no cursor
+}
+
+// errorOf returns what a client is told of a session's end before its answer;
+// nil if it is to ask again.
+func errorOf(reason gateway.Reason) error {
+	switch reason.Code {
+	case gateway.NotAuthentic.Code, gateway.TokenExpired.Code:
+		return &gateway.Error{Code: gateway.Unauthenticated, Message: reason.Text}
+	case gateway.Policy.Code, gateway.Disconnected.Code:
+		return &gateway.Error{Code: gateway.Forbidden, Message: reason.Text}
+	case gateway.Draining.Code, gateway.Left.Code:
+		return nil
+	}
+	return &gateway.Error{Code: gateway.Unavailable, Message: reason.Text}
+}

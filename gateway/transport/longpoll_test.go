@@ -1,0 +1,233 @@
+package transport
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"tidegate/gateway"
+)
+
+type pollAnswer struct {
+	status    int
+	body      string
+	Messages  []struct{ Data json.RawMessage }
+	Cursor    string
+	Gaps      []string
+	Recovered *bool
+}
+
+func (a *pollAnswer) data() (all []string) {
+	for _, m := range a.Messages {
+		all = append(all, string(m.Data))
+	}
+	return all
+}
+
+// poll may be called by any goroutine.
+func (n *node) poll(query string) (answer pollAnswer) {
+	n.t.Helper()
+	client := *n.server.Client()
+	client.Timeout = patience
+	response, err := client.Get(n.server.URL + "/poll?" + query)
+	if err != nil {
+		n.t.Error(err)
+		return answer
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	answer.status, answer.body = response.StatusCode, string(body)
+	if err == nil && answer.status == http.StatusOK {
+		err = json.Unmarshal(body, &answer)
+	}
+	if err != nil {
+		n.t.Errorf("%s: %s: %v", query, body, err)
+	}
+	if got := response.Header.Get("Cache-Control"); got != "no-store" {
+		n.t.Errorf("%s: Cache-Control %q", query, got)
+	}
+	return answer
+}
+
+func TestLongPoll_BeginsWithTheCurrentCursor(t *testing.T) {
+	n := startNode(t, gateway.Config{Rules: historyRules()})
+	at := n.publish("news", "1")
+	got := n.poll("channel=news")
+	if want := fmt.Sprintf(`{"messages":[],"cursor":%q,"gaps":[]}`, at); got.body != want {
+		t.Errorf("answer %d %s, want %s", got.status, got.body, want)
+	}
+}
+
+func TestLongPoll_AnswersAtOnceWithWhatIsNewer(t *testing.T) {
+	n := startNode(t, gateway.Config{Rules: historyRules()})
+	at := n.publish("news", "1")
+	n.publish("news", "2")
+	last := n.publish("news", "3")
+	for _, wait := range []string{"0s", "60s"} {
+		got := n.poll("channel=news&wait=" + wait + "&cursor=" + at.String())
+		if fmt.Sprint(got.data()) != "[2 3]" || got.Cursor != last.String() || got.Recovered != nil {
+			t.Errorf("wait=%s: answer %s", wait, got.body)
+		}
+	}
+}
+
+func TestLongPoll_WaitsForTheNextMessage(t *testing.T) {
+	n := startNode(t, gateway.Config{Rules: historyRules()})
+	for _, query := range []string{"channel=news", "channel=news&channel=other"} {
+		cursor := n.poll(query).Cursor
+		answered := make(chan pollAnswer)
+		go func() { answered <- n.poll(query + "&wait=60s&cursor=" + url.QueryEscape(cursor)) }()
+		n.awaitSessions(1)
+		n.publish("news", `"now"`)
+		if got := <-answered; fmt.Sprint(got.data()) != `["now"]` {
+			t.Errorf("%s: answer %d %s", query, got.status, got.body)
+		}
+		n.awaitSessions(0)
+	}
+}
+
+func TestLongPoll_SaysNothingWhenNothingCame(t *testing.T) {
+	n := startNode(t, gateway.Config{Rules: historyRules()})
+	cursor := n.poll("channel=news").Cursor
+	for _, wait := range []string{"0s", "50ms"} {
+		if got := n.poll("channel=news&wait=" + wait + "&cursor=" + cursor); got.status != http.StatusNoContent || got.body != "" {
+			t.Errorf("wait=%s: answer %d %s", wait, got.status, got.body)
+		}
+	}
+	n.awaitSessions(0)
+}
+
+// A client that polls again and again gets every message once, in order,
+// whenever it comes.
+func TestLongPoll_MissesNothingBetweenTwoRequests(t *testing.T) {
+	n := startNode(t, gateway.Config{Rules: historyRules()})
+	cursor := n.poll("channel=news").Cursor
+	const total = 60
+	go func() {
+		for i := range total {
+			n.publish("news", fmt.Sprint(i))
+		}
+	}()
+	var got []string
+	for len(got) < total {
+		answer := n.poll("channel=news&wait=60s&cursor=" + cursor)
+		if answer.status != http.StatusOK {
+			t.Fatalf("answer %d %s", answer.status, answer.body)
+		}
+		got = append(got, answer.data()...)
+		cursor = answer.Cursor
+	}
+	for i, payload := range got {
+		if payload != fmt.Sprint(i) {
+			t.Fatalf("message %d is %s: %v", i, payload, got)
+		}
+	}
+}
+
+func TestLongPoll_TellsWhatIsLost(t *testing.T) {
+	rules := gateway.Rules{{Match: "*", Subscribe: gateway.Anyone, HistorySize: 2}}
+	n := startNode(t, gateway.Config{Rules: rules})
+	for i := range 5 {
+		n.publish("news", fmt.Sprint(i))
+	}
+	for _, cursor := range []string{"other:1", strings.Replace(n.poll("channel=news").Cursor, ":5", ":1", 1)} {
+		got := n.poll("channel=news&wait=60s&cursor=" + cursor)
+		if fmt.Sprint(got.data()) != "[3 4]" || got.Recovered == nil || *got.Recovered {
+			t.Errorf("cursor %s: answer %d %s", cursor, got.status, got.body)
+		}
+		if next := n.poll("channel=news&wait=0s&cursor=" + got.Cursor); next.status != http.StatusNoContent {
+			t.Errorf("after %s: answer %d %s", cursor, next.status, next.body)
+		}
+	}
+	// Nothing is left: the next request must not hear of the same loss again.
+	got := n.poll("channel=empty&wait=60s&cursor=other:1")
+	if len(got.Messages) > 0 || got.Recovered == nil {
+		t.Errorf("an empty channel: answer %d %s", got.status, got.body)
+	}
+	if next := n.poll("channel=empty&wait=0s&cursor=" + got.Cursor); next.status != http.StatusNoContent {
+		t.Errorf("an empty channel again: answer %d %s", next.status, next.body)
+	}
+}
+
+func TestLongPoll_WithoutHistoryThereIsAlwaysAGap(t *testing.T) {
+	n := startNode(t, gateway.Config{Rules: historyRules()})
+	cursor := n.poll("channel=bare:c").Cursor
+	if got := n.poll("channel=bare:c&wait=50ms&cursor=" + cursor); got.status != http.StatusNoContent {
+		t.Errorf("with nothing published: %d %s", got.status, got.body)
+	}
+	answered := make(chan pollAnswer)
+	go func() { answered <- n.poll("channel=bare:c&wait=60s&cursor=" + cursor) }()
+	n.awaitSessions(1)
+	n.publish("bare:c", "1")
+	if got := <-answered; fmt.Sprint(got.data(), got.Gaps) != "[1] [bare:c]" {
+		t.Errorf("answer %d %s", got.status, got.body)
+	}
+}
+
+func TestLongPoll_LeavesToTheNextAnswerWhatIsTooMuch(t *testing.T) {
+	rules := gateway.Rules{{Match: "*", Subscribe: gateway.Anyone, HistorySize: 1000}}
+	n := startNode(t, gateway.Config{Rules: rules, Limits: gateway.Limits{OutboxBytes: 100_000}})
+	cursor := n.poll("channel=news").Cursor
+	payload := strings.Repeat("x", 10_000)
+	for i := range 100 {
+		n.publish("news", fmt.Sprintf(`"%d %s"`, i, payload))
+	}
+	var got []string
+	answers := 0
+	for len(got) < 100 {
+		answer := n.poll("channel=news&wait=0s&cursor=" + cursor)
+		if answer.status != http.StatusOK || len(answer.body) > 2*answerBytes {
+			t.Fatalf("answer %d with %d bytes", answer.status, len(answer.body))
+		}
+		got = append(got, answer.data()...)
+		cursor = answer.Cursor
+		answers++
+	}
+	for i, data := range got {
+		if data != fmt.Sprintf(`"%d %s"`, i, payload) {
+			t.Fatalf("message %d is %.20s", i, data)
+		}
+	}
+	if answers < 3 {
+		t.Errorf("a megabyte came in %d answers", answers)
+	}
+}
+
+func TestLongPoll_DrainingAnswersAtOnce(t *testing.T) {
+	n := startNode(t, gateway.Config{Rules: historyRules()})
+	cursor := n.poll("channel=news").Cursor
+	answered := make(chan pollAnswer)
+	go func() { answered <- n.poll("channel=news&wait=60s&cursor=" + cursor) }()
+	n.awaitSessions(1)
+	began := time.Now()
+	n.stop()
+	if got := <-answered; got.status != http.StatusNoContent {
+		t.Errorf("answer %d %s", got.status, got.body)
+	}
+	if took := time.Since(began); took > patience {
+		t.Errorf("answered after %v", took)
+	}
+}
+
+func TestLongPoll_Refusals(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	for query, want := range map[string]int{
+		"":                                http.StatusBadRequest,
+		"channel=a&wait=soon":             http.StatusBadRequest,
+		"channel=a&wait=61s":              http.StatusBadRequest,
+		"channel=a&wait=-1s":              http.StatusBadRequest,
+		"channel=a&cursor=nonsense":       http.StatusBadRequest,
+		"channel=@alice":                  http.StatusUnauthorized,
+		"channel=@alice&access_token=bob": http.StatusForbidden,
+	} {
+		got := n.poll(query)
+		if got.status != want || !strings.HasPrefix(got.body, `{"error":{"code":`) {
+			t.Errorf("%q: %d %s; want %d", query, got.status, got.body, want)
+		}
+	}
+}

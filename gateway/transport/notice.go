@@ -1,0 +1,194 @@
+package transport
+
+import (
+	"bytes"
+	"encoding/base64"
+	"strings"
+
+	"tidegate/broker"
+	"tidegate/gateway"
+)
+
+// A notice is a frame of the protocol that Server-Sent Events and long-poll
+// sessions speak. It is made once for all of them; each connection reads from it
+// where it takes its client:
+//
+//	bytes  meaning
+//	1      kind
+//	1      length of the channel's name
+//	...    the channel's name
+//	1      length of the position
+//	...    the position, as Position.String writes it
+//	...    what there is to say
+type notice struct {
+	kind              noticeKind
+	channel, position []byte
+	body              []byte
+}
+
+type noticeKind byte
+
+const (
+	message  noticeKind = 'm'
+	joined   noticeKind = 'j' // live from the position on
+	resumed  noticeKind = 'r' // what follows the client's position comes next
+	lost     noticeKind = 'l' // what is left of that comes next
+	gap      noticeKind = 'g' // messages may have been missed
+	caughtUp noticeKind = 'c' // all that the opening commands bring has come
+	remark   noticeKind = ' ' // of no consequence
+)
+
+func noticeOf(kind noticeKind, channel string, position broker.Position, body []byte) gateway.Frame {
+	at := position.String()
+	data := make([]byte, 0, 3+len(channel)+len(at)+len(body))
+	data = append(data, byte(kind), byte(len(channel)))
+	data = append(data, channel...)
+	data = append(data, byte(len(at)))
+	data = append(data, at...)
+	return gateway.Frame{Data: append(data, body...)}
+}
+
+func parseNotice(frame []byte) notice {
+	n := notice{kind: noticeKind(frame[0])}
+	n.channel, frame = frame[2:2+frame[1]], frame[2+frame[1]:]
+	n.position, n.body = frame[1:1+frame[0]], frame[1+frame[0]:]
+	return n
+}
+
+// notices is the protocol. It is comparable if native is.
+type notices struct {
+	native gateway.Protocol
+	form   form
+}
+
+// form says what a notice has to say.
+type form uint8
+
+const (
+	payloadEvents form = iota // Server-Sent Events of payloads
+	nativeEvents              // Server-Sent Events of native messages
+	nativeObjects             // native messages
+)
+
+func (p notices) Name() string {
+	if p.form == nativeObjects {
+		return "native"
+	}
+	return "events"
+}
+
+// Decode reads the commands that a connection itself gives, in place of a peer
+// that cannot speak: a channel and where to resume it, or nothing, which asks
+// for caughtUp.
+func (notices) Decode(frame gateway.Frame) ([]gateway.Command, error) {
+	if len(frame.Data) == 0 {
+		return []gateway.Command{gateway.Ping{}}, nil
+	}
+	channel, cursor, _ := strings.Cut(string(frame.Data), "\x00")
+	return []gateway.Command{gateway.Subscribe{Channel: channel, Cursor: cursor}}, nil
+}
+
+// resumeCommand is read by Decode.
+func resumeCommand(p *place) []byte {
+	return append(append([]byte(p.channel), 0), p.at...)
+}
+
+func (p notices) Encode(event gateway.Event) (gateway.Frame, error) {
+	switch e := event.(type) {
+	case gateway.Message:
+		return p.message(e)
+	case gateway.Subscribed:
+		return p.subscribed(e), nil
+	case gateway.Gap:
+		return noticeOf(gap, e.Channel, broker.Position{}, p.gapBody(e.Channel)), nil
+	case gateway.Pong:
+		return noticeOf(caughtUp, "", broker.Position{}, nil), nil
+	case gateway.Heartbeat:
+		return noticeOf(remark, "", broker.Position{}, []byte(":\n\n")), nil
+	case gateway.Failure:
+		return gateway.Frame{}, e.Code.Reason().With(e.Message)
+	case gateway.Unsubscribed:
+		return gateway.Frame{}, gateway.Disconnected.With(e.Reason)
+	case gateway.Reconnect:
+		return gateway.Frame{}, gateway.Draining
+	}
+	return gateway.Frame{}, nil
+}
+
+func (p notices) subscribed(e gateway.Subscribed) gateway.Frame {
+	switch {
+	case !e.Resumed:
+		return noticeOf(joined, e.Channel, e.Position, nil)
+	case e.Recovered:
+		return noticeOf(resumed, e.Channel, e.Position, nil)
+	default:
+		return noticeOf(lost, e.Channel, e.Position, p.gapBody(e.Channel))
+	}
+}
+
+func (p notices) message(e gateway.Message) (gateway.Frame, error) {
+	var body []byte
+	if p.form == payloadEvents {
+		body = appendEvent(nil, e.Event, readable(e.Message))
+	} else {
+		object, err := p.native.Encode(e)
+		if err != nil {
+			return gateway.Frame{}, err
+		}
+		body = object.Data
+		if p.form == nativeEvents {
+			body = appendEvent(nil, "", body)
+		}
+	}
+	return noticeOf(message, e.Channel, e.Position, body), nil
+}
+
+func (p notices) gapBody(channel string) []byte {
+	if p.form == nativeObjects {
+		return nil
+	}
+	object, err := p.native.Encode(gateway.Gap{Channel: channel})
+	if err != nil {
+		return nil
+	}
+	return appendEvent(nil, "gap", object.Data)
+}
+
+// readable returns a payload as UTF-8: what is binary in base64.
+func readable(m *broker.Message) []byte {
+	if m.Kind == broker.Binary {
+		return base64.StdEncoding.AppendEncode(nil, m.Payload)
+	}
+	return bytes.ToValidUTF8(m.Payload, []byte("\ufffd"))
+}
+
+// appendEvent appends an event without its end, for an id to follow (HTML
+// standard, section 9.2.6). Each line of the data has a field of its own,
+// whichever way it ends. A name that is not one line is left out.
+func appendEvent(b []byte, name string, data []byte) []byte {
+	if name != "" && !strings.ContainsAny(name, "\r\n") {
+		b = append(b, "event: "...)
+		b = append(b, name...)
+		b = append(b, '\n')
+	}
+	for more := true; more; {
+		var line []byte
+		line, data, more = cutLine(data)
+		b = append(b, "data: "...)
+		b = append(b, line...)
+		b = append(b, '\n')
+	}
+	return b
+}
+
+func cutLine(data []byte) (line, rest []byte, more bool) {
+	end := bytes.IndexAny(data, "\r\n")
+	if end < 0 {
+		return data, nil, false
+	}
+	rest = data[end+1:]
+	if data[end] == '\r' && len(rest) > 0 && rest[0] == '\n' {
+		rest = rest[1:]
+	}
+	return data[:end], rest, true
+}

@@ -1,0 +1,68 @@
+package transport
+
+import (
+	"net/http"
+	"time"
+
+	"tidegate/gateway"
+)
+
+// SSE serves Server-Sent Events (HTML standard, section 9.2) on the channels
+// that a request names: ?channel=a&channel=b.
+//
+// A message on the stream of a single channel is an event with the message's
+// event name, if it has one, and its payload as data: binary in base64, and all
+// line ends of text as \n. On the stream of several channels the data is the
+// native protocol's message object. An event named gap says that messages of
+// the channel in its data may have been missed.
+//
+// The id of an event is a cursor over all of the request's channels (see
+// cursors). With it in the header Last-Event-ID, or in ?cursor=, a stream goes
+// on where another one ended, on any node.
+type SSE struct {
+	Gateway *gateway.Gateway
+	Native  gateway.Protocol // writes messages as objects
+}
+
+// retry is how long a client waits before it comes back.
+const retry = "retry: 2000\n"
+
+// ServeHTTP serves one stream and returns when it has ended. A refusal is an
+// HTTP status and a JSON body.
+func (s *SSE) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	cursor := r.Header.Get("Last-Event-ID")
+	if cursor == "" {
+		cursor = r.URL.Query().Get("cursor")
+	}
+	from := subscriber{s.Gateway, s.Native, "sse"}
+	session, at, err := from.open(r, cursor, eventsFor)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	header := w.Header()
+	header.Set("Content-Type", "text/event-stream")
+	header.Set("Cache-Control", "no-store")
+	header.Set("X-Accel-Buffering", "no") // nginx would hold events back
+	if r.ProtoMajor == 1 {
+		header.Set("Connection", "close") // a later request would inherit a deadline
+	}
+	stream := newStream(w, at)
+	_ = stream.control.SetWriteDeadline(time.Time{}) // the server's is for answers that end
+	stream.begin(s.Native)
+
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		session.Serve(r.Context(), stream)
+	}()
+	stream.pump(r.Context())
+	<-served
+}
+
+func eventsFor(channels int) form {
+	if channels == 1 {
+		return payloadEvents
+	}
+	return nativeEvents
+}

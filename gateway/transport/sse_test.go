@@ -1,0 +1,379 @@
+package transport
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"tidegate/broker"
+	"tidegate/gateway"
+)
+
+// listener reads a stream of events by the letter of the HTML standard.
+type listener struct {
+	t        testing.TB
+	response *http.Response
+	lines    *bufio.Scanner
+	lastID   string
+	leave    context.CancelFunc
+}
+
+type sseEvent struct{ name, data string }
+
+// listen opens a stream; query is what follows the path.
+func (n *node) listen(query string, header ...string) *listener {
+	n.t.Helper()
+	l := n.tryListen(query, header...)
+	if l.response.StatusCode != http.StatusOK || l.response.Header.Get("Content-Type") != "text/event-stream" {
+		body, _ := io.ReadAll(l.response.Body)
+		n.t.Fatalf("%s: %s %s", query, l.response.Status, body)
+	}
+	return l
+}
+
+func (n *node) tryListen(query string, header ...string) *listener {
+	n.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	n.t.Cleanup(cancel)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, n.server.URL+"/events?"+query, nil)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	for i := 0; i < len(header); i += 2 {
+		request.Header.Set(header[i], header[i+1])
+	}
+	response, err := n.server.Client().Do(request)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	n.t.Cleanup(func() { cancel(); response.Body.Close() })
+	return &listener{t: n.t, response: response, lines: bufio.NewScanner(response.Body), leave: cancel}
+}
+
+// next returns the next event; false means the end.
+func (l *listener) next() (event sseEvent, ok bool) {
+	data := ""
+	for l.lines.Scan() {
+		field, value, _ := strings.Cut(l.lines.Text(), ":")
+		value = strings.TrimPrefix(value, " ")
+		switch {
+		case l.lines.Text() == "" && data != "":
+			event.data = strings.TrimSuffix(data, "\n")
+			return event, true
+		case l.lines.Text() == "":
+			event.name = ""
+		case field == "event":
+			event.name = value
+		case field == "data":
+			data += value + "\n"
+		case field == "id":
+			l.lastID = value
+		}
+	}
+	return event, false
+}
+
+func (l *listener) expect(want ...sseEvent) {
+	l.t.Helper()
+	for _, w := range want {
+		got, ok := l.next()
+		if !ok {
+			l.t.Fatalf("the stream ended before %+v: %v", w, l.lines.Err())
+		}
+		if got != w {
+			l.t.Fatalf("event %+v, want %+v", got, w)
+		}
+	}
+}
+
+// expectID reads until the stream has told where it stands.
+func (l *listener) expectID() string {
+	l.t.Helper()
+	for l.lastID == "" && l.lines.Scan() {
+		if id, ok := strings.CutPrefix(l.lines.Text(), "id: "); ok {
+			l.lastID = id
+		}
+	}
+	if l.lastID == "" {
+		l.t.Fatalf("the stream ended without an id: %v", l.lines.Err())
+	}
+	return l.lastID
+}
+
+func data(format string, args ...any) sseEvent { return sseEvent{data: fmt.Sprintf(format, args...)} }
+
+// historyRules keep history on every channel but those of the family bare.
+func historyRules() gateway.Rules {
+	bare := gateway.Rule{Match: "bare:*", Subscribe: gateway.Anyone}
+	return append(gateway.Rules{bare}, gateway.DevelopmentRules()...)
+}
+
+func TestSSE_CarriesPayloads(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	l := n.listen("channel=news")
+	for name, want := range map[string]string{"Cache-Control": "no-store", "X-Accel-Buffering": "no"} {
+		if got := l.response.Header.Get(name); got != want {
+			t.Errorf("%s %q, want %q", name, got, want)
+		}
+	}
+	l.expectID()
+	n.publish("news", `{"n":1}`)
+	n.publish("news", "{\r\n\"n\":\n2}")
+	n.publishAs(gateway.Publish{Channel: "news", Kind: broker.Text, Payload: []byte("line\rother\n")})
+	n.publishAs(gateway.Publish{Channel: "news", Kind: broker.Text, Payload: []byte{}})
+	n.publishAs(gateway.Publish{Channel: "news", Kind: broker.Binary, Payload: []byte{0, 255}})
+	last := n.publishAs(gateway.Publish{Channel: "news", Kind: broker.Text, Event: "headline", Payload: []byte("named")})
+	l.expect(data(`{"n":1}`), data("{\n\"n\":\n2}"), data("line\nother\n"), data(""), data("AP8="), sseEvent{"headline", "named"})
+	if l.lastID != last.String() {
+		t.Errorf("last id %q, want %q", l.lastID, last)
+	}
+}
+
+func TestSSE_ResumesWhereItEnded(t *testing.T) {
+	n := startNode(t, gateway.Config{Rules: historyRules()})
+	l := n.listen("channel=news")
+	l.expectID()
+	n.publish("news", "1")
+	l.expect(data("1"))
+	l.leave()
+	n.publish("news", "2")
+	n.publish("news", "3")
+	again := n.listen("channel=news&cursor=overruled", "Last-Event-ID", l.lastID)
+	again.expect(data("2"), data("3"))
+	n.publish("news", "4")
+	again.expect(data("4"))
+	n.listen("channel=news&cursor="+l.lastID).expect(data("2"), data("3"), data("4"))
+}
+
+// A client that has not seen a message yet resumes as well.
+func TestSSE_ResumesFromItsFirstID(t *testing.T) {
+	n := startNode(t, gateway.Config{Rules: historyRules()})
+	for _, query := range []string{"channel=a", "channel=a&channel=b"} {
+		l := n.listen(query)
+		id := l.expectID()
+		l.leave()
+		n.publish("a", `"missed"`)
+		again := n.listen(query, "Last-Event-ID", id)
+		if event, ok := again.next(); !ok || !strings.Contains(event.data, `"missed"`) {
+			t.Errorf("%s: event %+v, %v", query, event, ok)
+		}
+	}
+}
+
+func TestSSE_SeveralChannelsHaveOneCursor(t *testing.T) {
+	n := startNode(t, gateway.Config{Rules: historyRules()})
+	l := n.listen("channel=a&channel=b&channel=bare:c&channel=a")
+	l.expectID()
+	next := func(l *listener, channel, payload string) {
+		t.Helper()
+		event, ok := l.next()
+		if !ok || !strings.Contains(event.data, fmt.Sprintf(`"channel":%q,"data":%s`, channel, payload)) {
+			t.Fatalf("event %+v, %v; want %s on %s", event, ok, payload, channel)
+		}
+	}
+	n.publish("a", "1")
+	n.publish("b", "2")
+	n.publish("a", "3")
+	next(l, "a", "1")
+	next(l, "b", "2")
+	afterB := l.lastID
+	next(l, "a", "3")
+	l.leave()
+	n.publish("b", "4")
+
+	again := n.listen("channel=bare:c&channel=b&channel=a", "Last-Event-ID", afterB)
+	again.expect(sseEvent{"gap", `{"type":"gap","channel":"bare:c"}`})
+	got := map[string]bool{}
+	for range 2 {
+		event, _ := again.next()
+		got[event.data[:strings.Index(event.data, `,"cursor"`)]] = true
+	}
+	if !got[`{"type":"message","channel":"a","data":3`] || !got[`{"type":"message","channel":"b","data":4`] {
+		t.Errorf("resumed with %v", got)
+	}
+	n.publish("bare:c", "5")
+	next(again, "bare:c", "5")
+}
+
+func TestSSE_TellsWhatIsLost(t *testing.T) {
+	rules := gateway.Rules{{Match: "*", Subscribe: gateway.Anyone, HistorySize: 2}}
+	n := startNode(t, gateway.Config{Rules: rules})
+	l := n.listen("channel=news")
+	id := l.expectID()
+	l.leave()
+	for i := range 5 {
+		n.publish("news", fmt.Sprint(i))
+	}
+	lost := sseEvent{"gap", `{"type":"gap","channel":"news"}`}
+	n.listen("channel=news&cursor="+id).expect(lost, data("3"), data("4"))
+	n.listen("channel=news&cursor=other:1").expect(lost, data("3"), data("4"))
+}
+
+func TestSSE_AStreamWithoutHistoryTellsThatItWasAway(t *testing.T) {
+	n := startNode(t, gateway.Config{Rules: historyRules()})
+	l := n.listen("channel=bare:c")
+	id := l.expectID()
+	n.publish("bare:c", "1")
+	l.expect(data("1"))
+	l.leave()
+	again := n.listen("channel=bare:c", "Last-Event-ID", id)
+	again.expect(sseEvent{"gap", `{"type":"gap","channel":"bare:c"}`})
+	again.expectID()
+	n.publish("bare:c", "2")
+	again.expect(data("2"))
+}
+
+// What a user's sessions are on by themselves is not what the request asks for.
+func TestSSE_CarriesOnlyWhatIsAskedFor(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	l := n.listen("channel=news&access_token=alice")
+	personal := n.listen("channel=@alice", "Authorization", "Bearer alice")
+	l.expectID()
+	personal.expectID()
+	n.publish("@alice", `"personal"`)
+	n.publish("news", `"news"`)
+	l.expect(data(`"news"`))
+	personal.expect(data(`"personal"`))
+}
+
+// What was missed may be more than can wait for a session.
+func TestSSE_ResumesFromFarBack(t *testing.T) {
+	rules := gateway.Rules{{Match: "*", Subscribe: gateway.Anyone, HistorySize: 1000}}
+	n := startNode(t, gateway.Config{Rules: rules, Limits: gateway.Limits{OutboxBytes: 100_000}})
+	l := n.listen("channel=news")
+	id := l.expectID()
+	l.leave()
+	payload := strings.Repeat("x", 10_000)
+	for i := range 100 {
+		n.publish("news", fmt.Sprintf(`"%d %s"`, i, payload))
+	}
+	again := n.listen("channel=news&cursor=" + id)
+	for i := range 100 {
+		again.expect(data(`"%d %s"`, i, payload))
+	}
+}
+
+func TestSSE_Refusals(t *testing.T) {
+	n := startNode(t, gateway.Config{Limits: gateway.Limits{ChannelsPerSession: 2}})
+	for query, want := range map[string]int{
+		"":                                      http.StatusBadRequest,
+		"channel=":                              http.StatusBadRequest,
+		"channel=a%20b":                         http.StatusBadRequest,
+		"channel=a&cursor=nonsense":             http.StatusBadRequest,
+		"channel=a&cursor=k1:x":                 http.StatusBadRequest,
+		"channel=a&channel=b&cursor=k1:1":       http.StatusBadRequest,
+		"channel=a&channel=b&channel=c":         http.StatusTooManyRequests,
+		"channel=@alice":                        http.StatusUnauthorized,
+		"channel=@alice&access_token=bob":       http.StatusForbidden,
+		"channel=a&access_token=bad":            http.StatusUnauthorized,
+		"channel=@alice&cursor=k1:1":            http.StatusUnauthorized,
+		"channel=a&cursor=" + keyOf("a") + "~x": http.StatusBadRequest,
+	} {
+		l := n.tryListen(query)
+		body, _ := io.ReadAll(l.response.Body)
+		if l.response.StatusCode != want || !strings.HasPrefix(string(body), `{"error":{"code":`) {
+			t.Errorf("%q: %s %s; want %d", query, l.response.Status, body, want)
+		}
+	}
+	n.awaitSessions(0)
+}
+
+func TestSSE_ALeavingClientEndsTheSession(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	l := n.listen("channel=news")
+	l.expectID()
+	n.awaitSessions(1)
+	l.leave()
+	n.awaitSessions(0)
+}
+
+func TestSSE_ShutdownEndsTheStream(t *testing.T) {
+	n := startNode(t, gateway.Config{DrainWindow: time.Millisecond})
+	l := n.listen("channel=news")
+	l.expectID()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := n.Shutdown(ctx); err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+	if event, ok := l.next(); ok || l.lines.Err() != nil {
+		t.Errorf("event %+v, error %v; want the end", event, l.lines.Err())
+	}
+}
+
+func TestSSE_BeatsKeepASilentStream(t *testing.T) {
+	n := startNode(t, gateway.Config{Ping: time.Second})
+	l := n.listen("channel=news")
+	for beats := 0; beats < 6; {
+		if !l.lines.Scan() {
+			t.Fatalf("the stream ended after %d heart-beats: %v", beats, l.lines.Err())
+		}
+		if l.lines.Text() == ":" {
+			beats++
+		}
+	}
+}
+
+func TestSSE_AClientThatDoesNotReadIsClosed(t *testing.T) {
+	n := startNode(t, gateway.Config{Limits: gateway.Limits{OutboxBytes: 256 << 10}})
+	l := n.listen("channel=flood")
+	l.expectID()
+	payload := fmt.Sprintf("%q", strings.Repeat("x", 60_000))
+	n.awaitThat("the session is closed", func() bool {
+		n.publish("flood", payload)
+		return n.sessions() == 0
+	})
+}
+
+func TestSSE_OverHTTP2(t *testing.T) {
+	n := newNode(t, gateway.Config{Rules: historyRules()})
+	n.server = httptest.NewUnstartedServer(n.mux)
+	n.server.EnableHTTP2 = true
+	n.server.StartTLS()
+	l := n.listen("channel=news")
+	if l.response.ProtoMajor != 2 {
+		t.Fatalf("spoken over %s", l.response.Proto)
+	}
+	id := l.expectID()
+	n.publish("news", "1")
+	l.expect(data("1"))
+	l.leave()
+	n.listen("channel=news&cursor=" + id).expect(data("1"))
+	n.awaitThat("one session is left", func() bool { return n.sessions() == 1 })
+}
+
+func TestSSE_Curl(t *testing.T) {
+	curl, err := exec.LookPath("curl")
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal(err)
+		}
+		t.Skip("there is no curl")
+	}
+	n := startNode(t, gateway.Config{})
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	command := exec.CommandContext(ctx, curl, "--silent", "--no-buffer", n.server.URL+"/events?channel=news")
+	output, err := command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	l := &listener{t: t, lines: bufio.NewScanner(output)}
+	l.expectID()
+	n.publish("news", `"for curl"`)
+	l.expect(data(`"for curl"`))
+	cancel()
+	command.Wait()
+	n.awaitSessions(0)
+}
