@@ -16,6 +16,8 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 	sessions := g.sessions.all()
 	g.log.Info("draining", "sessions", len(sessions), "window", g.window)
 	began := time.Now()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	g.background.Go(func() { g.closeNotified(ctx, sessions, began) })
 	for i, s := range sessions {
 		if !pauseUntil(ctx, g.due(i, len(sessions), began)) {

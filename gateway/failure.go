@@ -90,7 +90,7 @@ var (
 	SlowConsumer  = Reason{4008, "slow_consumer", "the client did not keep up"}
 	Disconnected  = Reason{4009, "disconnected", "disconnected by the backend"}
 	Missed        = Reason{4010, "gap", "messages may have been missed"}
-	TimedOut      = Reason{1008, "timeout", "no sign of life"}
+	TimedOut      = Reason{1001, "timeout", "no sign of life"}
 )
 
 // reasons are all of them.

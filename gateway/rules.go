@@ -39,11 +39,14 @@ type Rules []Rule
 
 // DevelopmentRules allow everything to anyone.
 func DevelopmentRules() Rules {
-	return Rules{{
+	all := Rule{
 		Match: "*", Subscribe: Anyone, Publish: Anyone,
 		Presence: true, JoinLeave: true,
 		HistorySize: 100, HistoryTTL: 10 * time.Minute,
-	}}
+	}
+	personal := all
+	personal.Match = "@*"
+	return Rules{personal, all}
 }
 
 // For returns the rule of a channel. A rule for all channels does not open
@@ -76,7 +79,7 @@ func (rules Rules) Validate() error {
 func (r Rule) validate() error {
 	switch {
 	case r.Match == "":
-		return fmt.Errorf("match is missing: give a pattern such as chat:* ")
+		return fmt.Errorf("match is missing: give a pattern such as chat:*")
 	case !r.Subscribe.known():
 		return fmt.Errorf("subscribe is %q: want %s", r.Subscribe, knownWho)
 	case !r.Publish.known():

@@ -269,7 +269,7 @@ func TestSession_BadAuthClosesWith4001(t *testing.T) {
 }
 
 func TestSession_PersonalChannelIsItsUsersAlone(t *testing.T) {
-	n := startNode(t, gateway.Config{})
+	n := startNode(t, gateway.Config{Rules: gateway.Rules{{Match: "*", Subscribe: gateway.Anyone, Publish: gateway.Anyone}}})
 	alice := n.connect(gateway.Hello{Principal: gateway.Principal{User: "alice"}})
 	alice.expect("subscribed @alice")
 	bob := n.connect(gateway.Hello{Principal: gateway.Principal{User: "bob"}})
