@@ -51,6 +51,7 @@ func HookEvents() []HookEvent {
 // Question is what a client wants to do.
 type Question struct {
 	Event     HookEvent
+	Node      string // that asks
 	Session   string // empty: a request without a session
 	Transport string // of the session, if there is one
 	Protocol  string
@@ -64,6 +65,7 @@ type Question struct {
 type Notice struct {
 	Event   HookEvent
 	Time    time.Time
+	Node    string // that tells
 	Session string // of a disconnect, as are Remote and Reason
 	Remote  string
 	Reason  Reason
@@ -81,7 +83,7 @@ func (s *Session) askConnect(ctx context.Context, p Principal) (Principal, error
 	if !s.gateway.asks(OnConnect, &p) {
 		return p, nil
 	}
-	q := s.question(OnConnect, p)
+	q := s.gateway.question(OnConnect, p, s)
 	err := s.gateway.hooks.Ask(ctx, &q)
 	return q.Principal, err
 }
@@ -95,7 +97,7 @@ func (g *Gateway) permit(ctx context.Context, p *Principal, s *Session, a Action
 	if a != ToSubscribe || !g.asks(OnSubscribe, p) || s.listensTo(channel) {
 		return nil
 	}
-	q := s.question(OnSubscribe, *p)
+	q := g.question(OnSubscribe, *p, s)
 	q.Channel = channel
 	return g.hooks.Ask(ctx, &q)
 }
@@ -105,14 +107,14 @@ func (g *Gateway) askPublish(ctx context.Context, p *Principal, s *Session, c *P
 	if !g.asks(OnPublish, p) {
 		return nil
 	}
-	q := s.question(OnPublish, *p)
+	q := g.question(OnPublish, *p, s)
 	q.Channel, q.Publish = c.Channel, c
 	return g.hooks.Ask(ctx, &q)
 }
 
 // question begins a question of a session; nil: there is none.
-func (s *Session) question(event HookEvent, p Principal) Question {
-	q := Question{Event: event, Principal: p}
+func (g *Gateway) question(event HookEvent, p Principal, s *Session) Question {
+	q := Question{Event: event, Node: g.node, Principal: p}
 	if s != nil {
 		q.Session, q.Transport, q.Protocol = s.id, s.transport, s.dialect.protocol.Name()
 		q.Remote = hostOf(s.remote)
@@ -139,7 +141,7 @@ func (s *Session) tellDisconnected(reason Reason) {
 		return
 	}
 	g.hooks.Tell(Notice{
-		Event: OnDisconnect, Time: time.Now(), Session: s.id, User: p.User,
+		Event: OnDisconnect, Time: time.Now(), Node: g.node, Session: s.id, User: p.User,
 		Remote: hostOf(s.remote), Reason: reason,
 	}, nil)
 }

@@ -36,6 +36,9 @@ func (g *Gateway) tryPublish(ctx context.Context, p *Principal, s *Session, c Pu
 	if err := g.askPublish(ctx, p, s, &c); err != nil {
 		return broker.Position{}, err
 	}
+	if err := g.checkPublish(c); err != nil { // what the backend made of it
+		return broker.Position{}, err
+	}
 	position, err := g.broker.Publish(ctx, broker.Message{
 		Channel: c.Channel, Payload: c.Payload, Kind: c.Kind, Event: c.Event, Key: c.Key,
 		User: p.User, Session: s.name(), Time: now.Truncate(time.Millisecond),

@@ -18,6 +18,7 @@ type Metrics struct {
 	Commands Commands
 	Recovery Recovery
 	Broker   Broker
+	Webhooks Webhooks
 
 	registry *prometheus.Registry
 }
@@ -31,6 +32,7 @@ func New(version string) *Metrics {
 		Commands: newCommands(),
 		Recovery: newRecovery(),
 		Broker:   newBroker(),
+		Webhooks: newWebhooks(),
 		registry: prometheus.NewRegistry(),
 	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
@@ -41,7 +43,7 @@ func New(version string) *Metrics {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), build)
 	for _, part := range [][]prometheus.Collector{
 		m.Sessions.collectors(), m.Messages.collectors(), m.Commands.collectors(),
-		m.Recovery.collectors(), m.Broker.collectors(),
+		m.Recovery.collectors(), m.Broker.collectors(), m.Webhooks.collectors(),
 	} {
 		m.registry.MustRegister(part...)
 	}

@@ -8,6 +8,7 @@ import (
 	"tidegate/broker"
 	"tidegate/gateway"
 	"tidegate/gateway/auth"
+	"tidegate/gateway/webhook"
 )
 
 // config is all that can be set, in a YAML file, in the environment and by
@@ -20,6 +21,7 @@ type config struct {
 	Redis          redisConfig
 	Origins        []string
 	TrustedProxies []netip.Prefix
+	ProxyProtocol  bool // trusted proxies say who the client is before its first byte
 	Auth           authConfig
 	Rules          gateway.Rules
 	Limits         gateway.Limits
@@ -68,10 +70,13 @@ type jwtConfig struct {
 type presenceConfig struct{ Lease, Linger time.Duration }
 
 type webhooksConfig struct {
-	URL        string
+	URL        secret // some hold a password or a token
 	Secret     secret
 	SecretFile string
-	Events     []string
+	Events     []gateway.HookEvent
+	Timeout    time.Duration
+	WhenAway   webhook.Verdict
+	Headers    []string
 }
 
 func defaultConfig() config {
@@ -84,6 +89,7 @@ func defaultConfig() config {
 		Limits:         gateway.DefaultLimits(),
 		Presence:       presenceConfig{Lease: 30 * time.Second, Linger: 5 * time.Second},
 		DrainWindow:    10 * time.Second,
+		Webhooks:       webhooksConfig{Timeout: 2 * time.Second, WhenAway: webhook.Deny},
 	}
 }
 
@@ -108,6 +114,15 @@ func (a *authConfig) auth() auth.Config {
 }
 
 func (k apiKey) auth() auth.APIKey { return auth.APIKey{Name: k.Name, Key: string(k.Key)} }
+
+// webhook returns what a backend is asked and told. The secret's file has been
+// read by then.
+func (w *webhooksConfig) webhook() webhook.Config {
+	return webhook.Config{
+		URL: string(w.URL), Secret: string(w.Secret), Events: w.Events,
+		Timeout: w.Timeout, WhenAway: w.WhenAway, Headers: w.Headers,
+	}
+}
 
 // secret is a text that no log, no error and no format verb shows.
 type secret string

@@ -166,6 +166,12 @@ func duration(p *time.Duration) kind {
 // texts is a YAML list of texts, or texts between commas on a line.
 func texts(p *[]string) kind { return scalars(p, "a list of texts", text) }
 
+// words are a list of words of a closed set.
+func words[T ~string](p *[]T, allowed []T) kind {
+	word := func(p *T) kind { return oneOf(p, allowed...) }
+	return scalars(p, "a list of "+word(new(T)).want, word)
+}
+
 // prefixes are networks. A single address is a network of one.
 func prefixes(p *[]netip.Prefix) kind {
 	return scalars(p, "a list of addresses or networks such as 10.0.0.0/8", prefix)

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"tidegate/gateway"
+	"tidegate/gateway/webhook"
 )
 
 // setting is one name that can be set, and where its value goes.
@@ -40,6 +41,7 @@ func (c *config) settings() []setting {
 		{"redis.prefix", "begins every name in Redis", text(&c.Redis.Prefix)},
 		{"origins", "origins of pages that may connect, beside the same origin", texts(&c.Origins)},
 		{"trusted_proxies", "`addresses` or networks whose X-Forwarded-For is believed", prefixes(&c.TrustedProxies)},
+		{"proxy_protocol", "trusted_proxies begin a connection with a PROXY header, v1 or v2", boolean(&c.ProxyProtocol)},
 		{"auth.anonymous", "clients without a token may connect", boolean(&c.Auth.Anonymous)},
 		{"auth.api_keys", "backends: `list` of {name, key} or {name, key_file}", list(&c.Auth.APIKeys, (*apiKey).settings)},
 		{"auth.api_keys_file", "`file` of backends' keys, a line \"name: key\" for each", text(&c.Auth.APIKeysFile)},
@@ -53,18 +55,23 @@ func (c *config) settings() []setting {
 		{"channels", "`list` of channel rules, the first match decides", list((*[]gateway.Rule)(&c.Rules), ruleSettings)},
 		{"limits.message_bytes", "largest message", size(&c.Limits.MessageBytes)},
 		{"limits.outbox_bytes", "what may wait for a slow session", size(&c.Limits.OutboxBytes)},
+		{"limits.outbox_total_bytes", "what may wait for all slow sessions of this node", size(&c.Limits.OutboxTotalBytes)},
 		{"limits.channels_per_session", "channels of a session", integer(&c.Limits.ChannelsPerSession)},
 		{"limits.commands_per_second", "commands of a session", integer(&c.Limits.CommandsPerSecond)},
 		{"limits.sessions", "sessions of this node", integer(&c.Limits.Sessions)},
 		{"limits.sessions_per_user", "sessions of a user on this node", integer(&c.Limits.SessionsPerUser)},
+		{"limits.sessions_per_ip", "sessions of an IPv4 address or an IPv6 /64 on this node", integer(&c.Limits.SessionsPerIP)},
 		{"limits.connects_per_second", "new sessions of this node", integer(&c.Limits.ConnectsPerSecond)},
 		{"presence.lease", "how soon a crashed node's members are gone", duration(&c.Presence.Lease)},
 		{"presence.linger", "how long a user may be away without leaving", duration(&c.Presence.Linger)},
 		{"drain.window", "time over which a node that stops sends its clients away", duration(&c.DrainWindow)},
-		{"webhooks.url", "`URL` that is asked and told what happens", text(&c.Webhooks.URL)},
+		{"webhooks.url", "`URL` that is asked and told what happens", hidden(&c.Webhooks.URL)},
 		{"webhooks.secret", "signs what webhooks are sent", hidden(&c.Webhooks.Secret)},
 		{"webhooks.secret_file", "`file` that holds webhooks.secret", text(&c.Webhooks.SecretFile)},
-		{"webhooks.events", "events that the webhook wants", texts(&c.Webhooks.Events)},
+		{"webhooks.events", "`events` that the webhook wants", words(&c.Webhooks.Events, gateway.HookEvents())},
+		{"webhooks.timeout", "time for the webhook to answer", duration(&c.Webhooks.Timeout)},
+		{"webhooks.when_away", "allow or deny what the webhook does not answer", oneOf(&c.Webhooks.WhenAway, webhook.Allow, webhook.Deny)},
+		{"webhooks.headers", "`headers` of clients that the webhook is shown, such as Cookie", texts(&c.Webhooks.Headers)},
 	}
 }
 

@@ -28,9 +28,7 @@ func (c *reading) validate() {
 	c.validateOrigins()
 	c.validateRules()
 	c.validateBounds()
-	if c.config.Webhooks.URL != "" {
-		c.problem("webhooks.url", "this version sends no webhooks: leave it empty")
-	}
+	c.validateWebhooks()
 	if wellFormed {
 		c.validateExposure()
 	}
@@ -45,7 +43,23 @@ func (c *reading) validateTrust() {
 	}
 }
 
+// validateWebhooks, too, asks the package that will use them.
+func (c *reading) validateWebhooks() {
+	ofWebhooks := func(p problem) bool { return strings.HasPrefix(p.path, "webhooks.") }
+	if c.config.Webhooks.URL == "" || slices.ContainsFunc(c.problems, ofWebhooks) {
+		return
+	}
+	config := c.config.Webhooks.webhook()
+	if err := config.Validate(); err != nil {
+		name, what, _ := strings.Cut(err.Error(), " ")
+		c.problem(name, "%s", what)
+	}
+}
+
 func (c *reading) validateListeners() {
+	if c.config.ProxyProtocol && len(c.config.TrustedProxies) == 0 {
+		c.problem("proxy_protocol", "trusted_proxies is empty: name the proxies that send the PROXY header")
+	}
 	if c.config.Listen == c.config.InternalListen && !anyPort(c.config.Listen) {
 		c.problem("internal_listen", "%s is the address of listen, too: give each its own port", c.config.Listen)
 	}
@@ -134,6 +148,8 @@ func limitsByPath(l gateway.Limits) map[string]int {
 		"limits.commands_per_second":  l.CommandsPerSecond,
 		"limits.sessions":             l.Sessions,
 		"limits.sessions_per_user":    l.SessionsPerUser,
+		"limits.sessions_per_ip":      l.SessionsPerIP,
+		"limits.outbox_total_bytes":   l.OutboxTotalBytes,
 		"limits.connects_per_second":  l.ConnectsPerSecond,
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"strings"
 	"syscall"
 )
@@ -17,8 +18,9 @@ type listener struct {
 }
 
 // listen binds the address that the setting gives. The error of an address in
-// use says which setting to change.
-func listen(setting, address string, files tlsConfig, log *slog.Logger) (listener, error) {
+// use says which setting to change. proxies are those that begin a connection
+// with a PROXY header.
+func listen(setting, address string, files tlsConfig, proxies []netip.Prefix, log *slog.Logger) (listener, error) {
 	l, err := net.Listen("tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		s := settingCalled(setting)
@@ -28,6 +30,7 @@ func listen(setting, address string, files tlsConfig, log *slog.Logger) (listene
 	if err != nil {
 		return listener{}, fmt.Errorf("%s: %w", setting, err)
 	}
+	l = proxied(l, proxies)
 	if files.CertFile == "" {
 		return listener{Listener: l}, nil
 	}

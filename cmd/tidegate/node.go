@@ -15,6 +15,7 @@ import (
 	"tidegate/gateway"
 	"tidegate/gateway/auth"
 	"tidegate/gateway/transport"
+	"tidegate/gateway/webhook"
 	"tidegate/metrics"
 )
 
@@ -26,7 +27,8 @@ type node struct {
 	auth    *auth.Auth
 	history broker.History
 	gateway *gateway.Gateway
-	clock   *clock // nil: there is none
+	clock   *clock           // nil: there is none
+	webhook *webhook.Webhook // nil: there is none
 
 	public, internal listener
 	webSocket        *transport.WebSocket // set by publicRoutes
@@ -49,6 +51,10 @@ func newNode(c config, log *slog.Logger) (*node, error) {
 	if n.auth, err = auth.New(trust); err != nil {
 		return nil, err
 	}
+	hooks, err := n.newHooks()
+	if err != nil {
+		return nil, err
+	}
 	n.gateway, err = gateway.New(gateway.Config{
 		Broker:      live,
 		History:     n.history,
@@ -57,6 +63,7 @@ func newNode(c config, log *slog.Logger) (*node, error) {
 		NoAnonymous: !c.Auth.Anonymous,
 		Limits:      c.Limits,
 		DrainWindow: max(c.DrainWindow, 1), // 0 would mean the gateway's default
+		Hooks:       hooks,
 		Log:         log,
 		Metrics:     n.metrics,
 	})
@@ -84,11 +91,23 @@ func (n *node) newBroker() (broker.Broker, error) {
 	return redis, err
 }
 
+// newHooks returns the backend's say, if it wants one, and sets n.webhook.
+func (n *node) newHooks() (gateway.Hooks, error) {
+	if n.config.Webhooks.URL == "" {
+		return nil, nil
+	}
+	c := n.config.Webhooks.webhook()
+	c.Log, c.Observe = n.log, n.metrics.Webhooks.Requested
+	var err error
+	n.webhook, err = webhook.New(c)
+	return n.webhook, err
+}
+
 func (n *node) listen() (err error) {
-	if n.public, err = listen("listen", n.config.Listen, n.config.TLS, n.log); err != nil {
+	if n.public, err = listen("listen", n.config.Listen, n.config.TLS, n.config.proxyHeaders(), n.log); err != nil {
 		return err
 	}
-	if n.internal, err = listen("internal_listen", n.config.InternalListen, tlsConfig{}, n.log); err != nil {
+	if n.internal, err = listen("internal_listen", n.config.InternalListen, tlsConfig{}, nil, n.log); err != nil {
 		n.public.Close()
 	}
 	return err
@@ -105,6 +124,8 @@ func (n *node) run(ctx context.Context) error {
 	parts.Go(func() error { return serveHTTP(internal, n.internal) })
 	parts.Go(func() error { return n.gateway.Run(working) })
 	parts.Go(func() error { return n.auth.Run(working) })
+	stopTelling := n.tellBackend()
+	defer stopTelling()
 	if n.clock != nil {
 		parts.Go(func() error { return n.clock.run(working, n.gateway) })
 	}
@@ -119,6 +140,21 @@ func (n *node) run(ctx context.Context) error {
 	err := parts.Wait()
 	n.webSocket.Wait()
 	return errors.Join(err, drained)
+}
+
+// tellBackend delivers notices until stop is called, which is to be after the
+// last session has ended, and waits for the last notices.
+func (n *node) tellBackend() (stop func()) {
+	if n.webhook == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	told := make(chan error, 1)
+	go func() { told <- n.webhook.Run(ctx) }()
+	return func() {
+		cancel()
+		<-told // always nil
+	}
 }
 
 // drain sends the sessions to other nodes. Both listeners go on answering

@@ -34,13 +34,22 @@ func forwardedFor(from netip.Addr, headers []string, trusted []netip.Prefix) net
 		if !contains(trusted, from) {
 			break
 		}
-		addr, err := netip.ParseAddr(strings.TrimSpace(hop))
-		if err != nil {
+		addr, ok := parseHop(strings.TrimSpace(hop))
+		if !ok {
 			break
 		}
 		from = addr
 	}
 	return from.Unmap()
+}
+
+// parseHop reads an address, to which some proxies add the port.
+func parseHop(hop string) (netip.Addr, bool) {
+	if addr, err := netip.ParseAddr(hop); err == nil {
+		return addr, true
+	}
+	withPort, err := netip.ParseAddrPort(hop)
+	return withPort.Addr(), err == nil
 }
 
 func contains(networks []netip.Prefix, addr netip.Addr) bool {

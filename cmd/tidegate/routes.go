@@ -12,6 +12,7 @@ import (
 	"tidegate/gateway/native"
 	"tidegate/gateway/raw"
 	"tidegate/gateway/transport"
+	"tidegate/gateway/webhook"
 )
 
 // publicRoutes is what clients see.
@@ -25,7 +26,7 @@ func (n *node) publicRoutes() http.Handler {
 	mux.Handle("/api/", origins.CORS(prompt(n.api())))
 	mux.Handle("/", console.Handler())
 	n.routeHealth(mux)
-	return trustProxies(n.config.TrustedProxies, mux)
+	return trustProxies(n.config.TrustedProxies, webhook.Forward(n.config.Webhooks.Headers, mux))
 }
 
 // internalRoutes is what operators see. The command line, which pprof can show,

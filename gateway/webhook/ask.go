@@ -1,0 +1,240 @@
+package webhook
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"unicode/utf8"
+
+	"tidegate/broker"
+	"tidegate/gateway"
+)
+
+// A question is the body of a request:
+//
+//	{"event":"publish","node":"…","session":"…","transport":"websocket",
+//	 "protocol":"native","remote":"192.0.2.7","user":"alice","info":{…},
+//	 "channel":"chat:lobby","data":…,"name":"…","key":"…","headers":{…}}
+//
+//	user, info      of the client; absent: anonymous
+//	channel         not in a connect
+//	data            of a publish; or text, or binary in base64
+//	name, key       the event name and the idempotency key of a publish
+//	headers         those of webhooks.headers, if the client's request had them
+//
+// It is answered by one of
+//
+//	204             it may happen
+//	200 {"allow":true}
+//	                the same; in a connect beside user, info and channels that the
+//	                session is to have, in a publish beside data, text or binary
+//	                that is to be published instead
+//	200 {"allow":false,"code":"forbidden","message":"…"}
+//	                it may not; the client is told the code and the message
+//	401, 403        it may not
+//
+// Everything else, and no answer in time, means that the backend is away.
+type question struct {
+	Event     gateway.HookEvent   `json:"event"`
+	Node      string              `json:"node,omitempty"`
+	Session   string              `json:"session,omitempty"`
+	Transport string              `json:"transport,omitempty"`
+	Protocol  string              `json:"protocol,omitempty"`
+	Remote    string              `json:"remote,omitempty"`
+	User      string              `json:"user,omitempty"`
+	Info      json.RawMessage     `json:"info,omitempty"`
+	Channel   string              `json:"channel,omitempty"`
+	Name      string              `json:"name,omitempty"`
+	Key       string              `json:"key,omitempty"`
+	Headers   map[string][]string `json:"headers,omitempty"`
+	payload
+}
+
+// payload is a message's: one of its fields is given.
+type payload struct {
+	Data   json.RawMessage `json:"data,omitempty"`
+	Text   *string         `json:"text,omitempty"`
+	Binary *[]byte         `json:"binary,omitempty"`
+}
+
+type answer struct {
+	Allow    bool            `json:"allow"`
+	Code     gateway.Code    `json:"code"`
+	Message  string          `json:"message"`
+	User     *string         `json:"user"`
+	Info     json.RawMessage `json:"info"`
+	Channels []string        `json:"channels"`
+	payload
+}
+
+// Ask asks the backend, and waits for at most the time-out.
+func (w *Webhook) Ask(ctx context.Context, q *gateway.Question) error {
+	said, err := w.ask(ctx, q)
+	var refusal *gateway.Error
+	switch {
+	case err == nil:
+		err = said.apply(q)
+	case errors.As(err, &refusal):
+		w.noteAnswered(nil)
+		w.config.Observe(string(q.Event), "refused")
+		return err
+	}
+	w.noteAnswered(err)
+	if err == nil {
+		w.config.Observe(string(q.Event), "allowed")
+		return nil
+	}
+	w.config.Observe(string(q.Event), "away")
+	if w.verdict() == Allow {
+		return nil
+	}
+	return &gateway.Error{Code: gateway.Unavailable, Message: "the backend that decides this is away: try again shortly"}
+}
+
+func (w *Webhook) verdict() Verdict {
+	if w.config.WhenAway == Allow {
+		return Allow
+	}
+	return Deny
+}
+
+// ask returns the answer of a backend that allows. Its error is a *gateway.Error
+// if the backend refuses; any other means that there is no answer.
+func (w *Webhook) ask(ctx context.Context, q *gateway.Question) (*answer, error) {
+	body, err := json.Marshal(w.questionOf(ctx, q))
+	if err != nil {
+		return nil, fmt.Errorf("encode the question: %w", err)
+	}
+	status, said, err := w.post(ctx, body)
+	switch {
+	case err != nil:
+		return nil, err
+	case status == http.StatusNoContent:
+		return &answer{}, nil
+	case status == http.StatusUnauthorized:
+		return nil, &gateway.Error{Code: gateway.Unauthenticated, Message: refusedBy(q)}
+	case status == http.StatusForbidden:
+		return nil, &gateway.Error{Code: gateway.Forbidden, Message: refusedBy(q)}
+	case status != http.StatusOK:
+		return nil, fmt.Errorf("it answered with the status %d", status)
+	}
+	var a answer
+	if err := json.Unmarshal(said, &a); err != nil {
+		return nil, errors.New("its answer is not the JSON object of a verdict")
+	}
+	if !a.Allow {
+		return nil, a.refusal(q)
+	}
+	return &a, nil
+}
+
+func (w *Webhook) questionOf(ctx context.Context, q *gateway.Question) question {
+	body := question{
+		Event: q.Event, Node: q.Node, Session: q.Session, Transport: q.Transport, Protocol: q.Protocol,
+		Remote: q.Remote, User: q.Principal.User, Info: q.Principal.Info, Channel: q.Channel, Headers: headersOf(ctx),
+	}
+	if p := q.Publish; p != nil {
+		body.Name, body.Key, body.payload = p.Event, p.Key, payloadOf(p.Payload, p.Kind)
+	}
+	return body
+}
+
+func payloadOf(data []byte, kind broker.Kind) payload {
+	switch kind {
+	case broker.JSON:
+		return payload{Data: data}
+	case broker.Text:
+		text := string(data)
+		return payload{Text: &text}
+	default:
+		return payload{Binary: &data}
+	}
+}
+
+func refusedBy(q *gateway.Question) string {
+	if q.Channel == "" {
+		return "the backend refused the " + string(q.Event)
+	}
+	return fmt.Sprintf("the backend refused the %s on %q", q.Event, q.Channel)
+}
+
+// codes are those that a backend can refuse with.
+var codes = map[gateway.Code]bool{
+	gateway.BadRequest: true, gateway.Unauthenticated: true, gateway.Forbidden: true, gateway.NotFound: true,
+	gateway.TooLarge: true, gateway.RateLimited: true, gateway.LimitExceeded: true,
+}
+
+const maxMessage = 500
+
+func (a *answer) refusal(q *gateway.Question) error {
+	e := &gateway.Error{Code: a.Code, Message: a.Message}
+	if !codes[e.Code] {
+		e.Code = gateway.Forbidden
+	}
+	if e.Message == "" || len(e.Message) > maxMessage {
+		e.Message = refusedBy(q)
+	}
+	return e
+}
+
+// apply puts what the backend changed into q. Its error says that the answer
+// makes no sense.
+func (a *answer) apply(q *gateway.Question) error {
+	switch q.Event {
+	case gateway.OnConnect:
+		return a.applyToConnect(&q.Principal)
+	case gateway.OnPublish:
+		return a.applyToPublish(q.Publish)
+	}
+	return nil
+}
+
+const maxInfo = 1 << 10
+
+func (a *answer) applyToConnect(p *gateway.Principal) error {
+	if a.User != nil && *a.User != "" && gateway.CheckChannelName(gateway.PersonalChannel(*a.User)) != nil {
+		return errors.New("its answer names a user that can be none")
+	}
+	if len(a.Info) > maxInfo {
+		return fmt.Errorf("the info in its answer has %d bytes: at most %d are accepted", len(a.Info), maxInfo)
+	}
+	for _, channel := range a.Channels {
+		if err := gateway.CheckChannelName(channel); err != nil {
+			return fmt.Errorf("the channels in its answer: %w", err)
+		}
+	}
+	if a.User != nil {
+		p.User = *a.User
+	}
+	if a.Info != nil {
+		p.Info = compact(a.Info)
+	}
+	if a.Channels != nil {
+		p.Channels = a.Channels
+	}
+	return nil
+}
+
+// compact returns a JSON value without spaces; null is none.
+func compact(value json.RawMessage) json.RawMessage {
+	var buffer bytes.Buffer
+	if json.Compact(&buffer, value) != nil || buffer.String() == "null" {
+		return nil
+	}
+	return buffer.Bytes()
+}
+
+func (a *answer) applyToPublish(p *gateway.Publish) error {
+	switch {
+	case a.Data != nil:
+		p.Payload, p.Kind = a.Data, broker.JSON
+	case a.Text != nil && utf8.ValidString(*a.Text):
+		p.Payload, p.Kind = []byte(*a.Text), broker.Text
+	case a.Binary != nil:
+		p.Payload, p.Kind = *a.Binary, broker.Binary
+	}
+	return nil
+}

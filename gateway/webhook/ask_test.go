@@ -1,0 +1,255 @@
+package webhook_test
+
+import (
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"tidegate/broker"
+	"tidegate/gateway"
+	"tidegate/gateway/webhook"
+)
+
+func connecting() *gateway.Question {
+	return &gateway.Question{
+		Event: gateway.OnConnect, Node: "n1", Session: "s1", Transport: "websocket", Protocol: "native", Remote: "192.0.2.7",
+		Principal: gateway.Principal{User: "alice", Info: json.RawMessage(`{"a":1}`), Expires: time.Unix(2e9, 0)},
+	}
+}
+
+func publishing(payload string, kind broker.Kind) *gateway.Question {
+	q := connecting()
+	q.Event, q.Channel = gateway.OnPublish, "chat"
+	q.Publish = &gateway.Publish{Channel: "chat", Payload: []byte(payload), Kind: kind, Event: "said", Key: "k"}
+	return q
+}
+
+func TestAsk_ShowsTheBackendWhoWantsWhat(t *testing.T) {
+	b := startBackend(t)
+	w, _ := start(t, b.config(gateway.HookEvents()...))
+	if err := w.Ask(t.Context(), publishing(`{"x":1}`, broker.JSON)); err != nil {
+		t.Fatal(err)
+	}
+	want := request{
+		Event: "publish", Node: "n1", Session: "s1", Remote: "192.0.2.7", User: "alice", Info: json.RawMessage(`{"a":1}`),
+		Channel: "chat", Data: json.RawMessage(`{"x":1}`), Name: "said", Key: "k",
+	}
+	if got := b.last(); !reflect.DeepEqual(got, want) {
+		t.Errorf("the backend saw %+v, want %+v", got, want)
+	}
+	for kind, seen := range map[broker.Kind]func(request) string{
+		broker.Text:   func(r request) string { return *r.Text },
+		broker.Binary: func(r request) string { return string(*r.Binary) },
+	} {
+		if err := w.Ask(t.Context(), publishing("42", kind)); err != nil {
+			t.Fatal(err)
+		}
+		if got := seen(b.last()); got != "42" {
+			t.Errorf("%v: the backend saw %q, want 42", kind, got)
+		}
+	}
+}
+
+func TestAsk_Verdicts(t *testing.T) {
+	const away = gateway.Unavailable
+	for _, c := range []struct {
+		name, body string
+		status     int
+		want       gateway.Code // empty: it may
+		message    string
+	}{
+		{"no content", "", 204, "", ""},
+		{"allowed", `{"allow":true}`, 200, "", ""},
+		{"refused", `{"allow":false,"message":"go away"}`, 200, gateway.Forbidden, "go away"},
+		{"refused with a code", `{"allow":false,"code":"rate_limited"}`, 200, gateway.RateLimited, `the backend refused the publish on "chat"`},
+		{"refused with a code of its own", `{"allow":false,"code":"teapot"}`, 200, gateway.Forbidden, `the backend refused the publish on "chat"`},
+		{"refused with a code that means something else", `{"allow":false,"code":"unavailable"}`, 200, gateway.Forbidden, `the backend refused the publish on "chat"`},
+		{"forgotten to allow", `{}`, 200, gateway.Forbidden, `the backend refused the publish on "chat"`},
+		{"401", "", 401, gateway.Unauthenticated, `the backend refused the publish on "chat"`},
+		{"403", "no", 403, gateway.Forbidden, `the backend refused the publish on "chat"`},
+		{"a page", "<html>", 200, away, ""},
+		{"nothing", "", 200, away, ""},
+		{"broken", "", 500, away, ""},
+		{"not there", "", 404, away, ""},
+		{"too long", `{"allow":true,"x":"` + strings.Repeat("x", 1<<20) + `"}`, 200, away, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := startBackend(t)
+			b.answers(c.status, c.body)
+			w, _ := start(t, b.config(gateway.OnPublish))
+			wantCode(t, w.Ask(t.Context(), publishing("1", broker.JSON)), c.want, c.message)
+			if c.want != away {
+				return
+			}
+			lenient := b.config(gateway.OnPublish)
+			lenient.WhenAway = webhook.Allow
+			w, _ = start(t, lenient)
+			wantCode(t, w.Ask(t.Context(), publishing("1", broker.JSON)), "", "")
+		})
+	}
+}
+
+func wantCode(t *testing.T, err error, code gateway.Code, message string) {
+	t.Helper()
+	var e *gateway.Error
+	switch {
+	case code == "" && err == nil:
+	case code == "" || !errors.As(err, &e) || e.Code != code || message != "" && e.Message != message:
+		t.Errorf("got %v, want %s %s", err, code, message)
+	}
+}
+
+func TestAsk_ABackendThatDoesNotAnswerInTimeIsAway(t *testing.T) {
+	for _, c := range []struct {
+		whenAway webhook.Verdict
+		want     gateway.Code
+	}{{"", gateway.Unavailable}, {webhook.Deny, gateway.Unavailable}, {webhook.Allow, ""}} {
+		b := startBackend(t)
+		release := make(chan struct{})
+		b.does(func(http.ResponseWriter, *http.Request) { <-release })
+		config := b.config(gateway.OnConnect)
+		config.WhenAway, config.Timeout = c.whenAway, 50*time.Millisecond
+		w, _ := start(t, config)
+		wantCode(t, w.Ask(t.Context(), connecting()), c.want, "")
+		close(release)
+	}
+}
+
+func TestAsk_NobodyThereIsAway(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	var said log
+	w, _ := start(t, webhook.Config{
+		URL: "http://user:hunter2@" + l.Addr().String() + "/?token=hunter3", Secret: secret,
+		Events: []gateway.HookEvent{gateway.OnConnect}, Log: slog.New(slog.NewTextHandler(&said, nil)),
+	})
+	wantCode(t, w.Ask(t.Context(), connecting()), gateway.Unavailable, "")
+	if text := said.String(); !strings.Contains(text, "the webhook's backend is away") {
+		t.Errorf("the log says %q", text)
+	}
+	for _, hidden := range []string{"hunter2", "hunter3", secret} {
+		if strings.Contains(said.String(), hidden) {
+			t.Errorf("the log shows %s: %s", hidden, said.String())
+		}
+	}
+}
+
+func TestAsk_FollowsNoRedirect(t *testing.T) {
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		t.Error("the redirect was followed")
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	defer other.Close()
+	b := startBackend(t)
+	b.does(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, other.URL, http.StatusTemporaryRedirect)
+	})
+	w, _ := start(t, b.config(gateway.OnConnect))
+	wantCode(t, w.Ask(t.Context(), connecting()), gateway.Unavailable, "")
+}
+
+func TestAsk_ConnectNamesTheUserInfoAndChannels(t *testing.T) {
+	b := startBackend(t)
+	w, _ := start(t, b.config(gateway.OnConnect))
+	for _, c := range []struct {
+		answer string
+		want   gateway.Principal
+	}{
+		{`{"allow":true}`, gateway.Principal{User: "alice", Info: json.RawMessage(`{"a":1}`)}},
+		{`{"allow":true,"user":"bob","info":{"b": 2},"channels":["news"]}`,
+			gateway.Principal{User: "bob", Info: json.RawMessage(`{"b":2}`), Channels: []string{"news"}}},
+		{`{"allow":true,"user":"","info":null}`, gateway.Principal{}},
+	} {
+		b.answers(200, c.answer)
+		q := connecting()
+		c.want.Expires = q.Principal.Expires
+		if err := w.Ask(t.Context(), q); err != nil {
+			t.Fatalf("%s: %v", c.answer, err)
+		}
+		if !reflect.DeepEqual(q.Principal, c.want) {
+			t.Errorf("%s: %+v, want %+v", c.answer, q.Principal, c.want)
+		}
+	}
+	for _, nonsense := range []string{
+		`{"allow":true,"user":"a b"}`, `{"allow":true,"user":7}`, `{"allow":true,"channels":["a b"]}`,
+		`{"allow":true,"channels":"news"}`, `{"allow":true,"info":"` + strings.Repeat("x", 1025) + `"}`,
+	} {
+		b.answers(200, nonsense)
+		q := connecting()
+		wantCode(t, w.Ask(t.Context(), q), gateway.Unavailable, "")
+		if !reflect.DeepEqual(q.Principal, connecting().Principal) {
+			t.Errorf("%.60s: the principal became %+v", nonsense, q.Principal)
+		}
+	}
+}
+
+func TestAsk_PublishIsRewritten(t *testing.T) {
+	b := startBackend(t)
+	w, _ := start(t, b.config(gateway.OnPublish))
+	for answer, want := range map[string]gateway.Publish{
+		`{"allow":true}`:                   {Payload: []byte(`1`), Kind: broker.JSON},
+		`{"allow":true,"data":{"n":2}}`:    {Payload: []byte(`{"n":2}`), Kind: broker.JSON},
+		`{"allow":true,"text":"two"}`:      {Payload: []byte(`two`), Kind: broker.Text},
+		`{"allow":true,"binary":"AAE="}`:   {Payload: []byte("\x00\x01"), Kind: broker.Binary},
+		`{"allow":true,"data":null}`:       {Payload: []byte(`null`), Kind: broker.JSON},
+		`{"allow":true,"channel":"other"}`: {Payload: []byte(`1`), Kind: broker.JSON},
+	} {
+		b.answers(200, answer)
+		q := publishing("1", broker.JSON)
+		if err := w.Ask(t.Context(), q); err != nil {
+			t.Fatalf("%s: %v", answer, err)
+		}
+		want.Channel, want.Event, want.Key = "chat", "said", "k"
+		if !reflect.DeepEqual(*q.Publish, want) {
+			t.Errorf("%s: %+v, want %+v", answer, *q.Publish, want)
+		}
+	}
+}
+
+func TestAsk_ShowsTheHeadersThatAreForwarded(t *testing.T) {
+	b := startBackend(t)
+	w, _ := start(t, b.config(gateway.OnConnect))
+	handler := webhook.Forward([]string{"cookie"}, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if err := w.Ask(r.Context(), connecting()); err != nil {
+			t.Error(err)
+		}
+	}))
+	r := httptest.NewRequest(http.MethodGet, "/ws", nil)
+	r.Header.Set("Cookie", "session=1")
+	r.Header.Set("X-Other", "2")
+	handler.ServeHTTP(httptest.NewRecorder(), r)
+	if got, want := b.last().Headers, (http.Header{"Cookie": {"session=1"}}); !reflect.DeepEqual(got, want) {
+		t.Errorf("the backend saw %v, want %v", got, want)
+	}
+}
+
+func TestAsk_ConnectionsAreReused(t *testing.T) {
+	b := startBackend(t)
+	var remotes []string
+	b.does(func(w http.ResponseWriter, r *http.Request) {
+		remotes = append(remotes, r.RemoteAddr)
+		w.WriteHeader(http.StatusNoContent)
+	})
+	w, _ := start(t, b.config(gateway.OnConnect))
+	for range 20 {
+		if err := w.Ask(t.Context(), connecting()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, remote := range remotes {
+		if remote != remotes[0] {
+			t.Errorf("connections from %v, want one", remotes)
+			break
+		}
+	}
+}

@@ -1,0 +1,187 @@
+package webhook_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"tidegate/gateway"
+	"tidegate/gateway/webhook"
+)
+
+const (
+	patience = 20 * time.Second
+	secret   = "0123456789abcdef0123456789abcdef"
+)
+
+// request is what a backend was sent.
+type request struct {
+	Event   string
+	Node    string
+	Session string
+	Remote  string
+	User    string
+	Info    json.RawMessage
+	Channel string
+	Data    json.RawMessage
+	Text    *string
+	Binary  *[]byte
+	Name    string
+	Key     string
+	Headers http.Header
+	Events  []told
+}
+
+type told struct {
+	Event, Node, Channel, User, Session, Reason string
+	Code                                        int
+	Time                                        time.Time
+}
+
+// backend is an application that answers webhooks.
+type backend struct {
+	t      *testing.T
+	server *httptest.Server
+
+	// Guarded by mu.
+	mu       sync.Mutex
+	answer   http.HandlerFunc
+	requests []request
+	news     chan struct{} // closed and replaced when there is another request
+}
+
+func startBackend(t *testing.T) *backend {
+	b := &backend{t: t, news: make(chan struct{})}
+	b.answers(http.StatusNoContent, "")
+	b.server = httptest.NewServer(b)
+	t.Cleanup(b.server.Close)
+	return b
+}
+
+// ServeHTTP takes only what is signed.
+func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil || !signedNow(r.Header.Get("Tidegate-Signature"), body) {
+		b.t.Errorf("a request whose signature %q is not good (%v)", r.Header.Get("Tidegate-Signature"), err)
+	}
+	var got request
+	if err := json.Unmarshal(body, &got); err != nil {
+		b.t.Errorf("%v in %s", err, body)
+	}
+	b.mu.Lock()
+	b.requests = append(b.requests, got)
+	close(b.news)
+	b.news = make(chan struct{})
+	answer := b.answer
+	b.mu.Unlock()
+	answer(w, r)
+}
+
+// signedNow is what a backend does to know who sent a body.
+func signedNow(header string, body []byte) bool {
+	at, signature, ok := strings.Cut(strings.TrimPrefix(header, "t="), ",v1=")
+	seconds, err := strconv.ParseInt(at, 10, 64)
+	if !ok || err != nil || time.Since(time.Unix(seconds, 0)).Abs() > 5*time.Minute {
+		return false
+	}
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write([]byte(at + "." + string(body)))
+	given, err := hex.DecodeString(signature)
+	return err == nil && hmac.Equal(given, mac.Sum(nil))
+}
+
+// answers sets what the next requests get.
+func (b *backend) answers(status int, body string) {
+	b.does(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(status)
+		io.WriteString(w, body)
+	})
+}
+
+func (b *backend) does(answer http.HandlerFunc) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.answer = answer
+}
+
+// until waits until the requests are as wanted, and returns them.
+func (b *backend) until(what string, met func([]request) bool) []request {
+	b.t.Helper()
+	deadline := time.After(patience)
+	for {
+		b.mu.Lock()
+		news, requests := b.news, b.requests[:len(b.requests):len(b.requests)]
+		b.mu.Unlock()
+		if met(requests) {
+			return requests
+		}
+		select {
+		case <-news:
+		case <-deadline:
+			b.t.Fatalf("waited in vain for %s; got %+v", what, requests)
+		}
+	}
+}
+
+func (b *backend) last() request {
+	b.t.Helper()
+	requests := b.until("a request", func(all []request) bool { return len(all) > 0 })
+	return requests[len(requests)-1]
+}
+
+// log is what a Webhook has logged.
+type log struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+func (l *log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buffer.Write(p)
+}
+
+func (l *log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buffer.String()
+}
+
+func (b *backend) config(events ...gateway.HookEvent) webhook.Config {
+	return webhook.Config{URL: b.server.URL, Secret: secret, Events: events, Timeout: patience}
+}
+
+// start makes a Webhook and runs it until the test ends or stop is called.
+func start(t *testing.T, c webhook.Config) (w *webhook.Webhook, stop func()) {
+	t.Helper()
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	w, err := webhook.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := w.Run(ctx); err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	}()
+	stop = sync.OnceFunc(func() { cancel(); <-ended })
+	t.Cleanup(stop)
+	return w, stop
+}

@@ -1,0 +1,31 @@
+package webhook
+
+import (
+	"context"
+	"net/http"
+)
+
+type headersKey struct{}
+
+// Forward hands next the requests with the named headers in their context, from
+// where Ask takes them into its questions. It is how a backend that knows its
+// users by a cookie can name them.
+func Forward(names []string, next http.Handler) http.Handler {
+	if len(names) == 0 {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		headers := make(map[string][]string)
+		for _, name := range names {
+			if values := r.Header.Values(name); len(values) > 0 {
+				headers[http.CanonicalHeaderKey(name)] = values
+			}
+		}
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), headersKey{}, headers)))
+	})
+}
+
+func headersOf(ctx context.Context) map[string][]string {
+	headers, _ := ctx.Value(headersKey{}).(map[string][]string)
+	return headers
+}

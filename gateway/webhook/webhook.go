@@ -1,0 +1,136 @@
+// Package webhook asks a backend over HTTP what clients may do, and tells it what
+// happened: it is the gateway's Hooks.
+//
+// Every request is a POST of a JSON object, signed (see [Sign]). A question is
+// about one thing and is answered by the response; notices travel in batches and
+// are sent again until the backend answers 2xx.
+package webhook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"tidegate/gateway"
+)
+
+// Config is what a Webhook is made of. URL, Secret and Events are required.
+type Config struct {
+	URL      string
+	Secret   string              // signs every request; at least 16 bytes
+	Events   []gateway.HookEvent // that the backend wants
+	Timeout  time.Duration       // for the backend to answer; 0: 2 s
+	WhenAway Verdict             // on questions that the backend does not answer; "": Deny
+	Headers  []string            // of a client's handshake, shown in questions; see Forward
+
+	// Observe is told of each request: of a question its event, of notices
+	// "notices", and what came of it, of a closed set; nil: nobody is.
+	Observe func(event, result string)
+	Log     *slog.Logger // nil: none
+}
+
+// Verdict is what holds while the backend is away.
+type Verdict string
+
+const (
+	Allow Verdict = "allow"
+	Deny  Verdict = "deny"
+)
+
+const (
+	defaultTimeout = 2 * time.Second
+	minSecret      = 16
+)
+
+// Validate returns what is wrong with the config; the error begins with the name
+// of the setting.
+func (c *Config) Validate() error {
+	u, err := url.Parse(c.URL)
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+		return errors.New("webhooks.url is no URL of a backend: want one such as https://app.example.com/tidegate")
+	case len(c.Secret) < minSecret:
+		return fmt.Errorf("webhooks.secret has %d bytes: want at least %d (openssl rand -hex 24)", len(c.Secret), minSecret)
+	case len(c.Events) == 0:
+		return fmt.Errorf("webhooks.events is empty: name what the backend wants, of %v", gateway.HookEvents())
+	case c.Timeout < 0:
+		return fmt.Errorf("webhooks.timeout is %v: want a positive duration such as 2s", c.Timeout)
+	}
+	switch c.WhenAway {
+	case "", Allow, Deny:
+	default:
+		return fmt.Errorf("webhooks.when_away is %q: want %s or %s", c.WhenAway, Allow, Deny)
+	}
+	for _, event := range c.Events {
+		if !slices.Contains(gateway.HookEvents(), event) {
+			return fmt.Errorf("webhooks.events names %q: want some of %v", event, gateway.HookEvents())
+		}
+	}
+	return nil
+}
+
+// Webhook is a backend's URL. All methods may be called concurrently.
+type Webhook struct {
+	// Fixed at birth.
+	config Config
+	wants  map[gateway.HookEvent]bool
+	client *http.Client
+	log    *slog.Logger
+
+	queue queue
+	away  atomic.Bool // the backend did not answer the last request
+}
+
+var _ gateway.Hooks = (*Webhook)(nil)
+
+// New returns a Webhook, or what is wrong with the config. Notices wait until
+// Run.
+func New(c Config) (*Webhook, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	if c.Timeout == 0 {
+		c.Timeout = defaultTimeout
+	}
+	if c.Observe == nil {
+		c.Observe = func(string, string) {}
+	}
+	w := &Webhook{config: c, wants: make(map[gateway.HookEvent]bool), client: newClient(), log: c.Log}
+	for _, event := range c.Events {
+		w.wants[event] = true
+	}
+	if w.log == nil {
+		w.log = slog.New(slog.DiscardHandler)
+	}
+	w.queue.wake = make(chan struct{}, 1)
+	return w, nil
+}
+
+// Wants reports whether the backend is asked or told of event.
+func (w *Webhook) Wants(event gateway.HookEvent) bool { return w.wants[event] }
+
+// noteAnswered logs when the backend goes away and when it is back. err is why
+// there was no answer; nil: there was one.
+func (w *Webhook) noteAnswered(err error) {
+	switch was := w.away.Swap(err != nil); {
+	case err != nil && !was:
+		w.log.Error("the webhook's backend is away", "error", err, "verdict", w.verdict())
+	case err == nil && was:
+		w.log.Info("the webhook's backend is back")
+	}
+}
+
+// Run delivers notices until ctx ends; it returns nil then, having tried for a
+// short time to deliver what still waits.
+func (w *Webhook) Run(ctx context.Context) error {
+	defer w.client.CloseIdleConnections()
+	w.deliver(ctx)
+	w.deliverLast(context.WithoutCancel(ctx))
+	return nil
+}
