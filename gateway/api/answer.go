@@ -35,7 +35,7 @@ func (h *Handler) answer(serve endpoint) http.Handler {
 		case err != nil && body == nil:
 			h.fail(w, r, err)
 		case err != nil:
-			reply(w, gateway.StatusOf(err), body)
+			reply(w, h.note(w, r, err), body)
 		case body == nil:
 			w.WriteHeader(http.StatusNoContent)
 		default:
@@ -72,7 +72,13 @@ func credential(r *http.Request) (string, error) {
 
 // fail answers by an error alone.
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
-	status := gateway.StatusOf(err)
+	reply(w, h.note(w, r, err), errorBody{toldOf(err)})
+}
+
+// note returns the status that says what err is, sets the headers that go with
+// it, and logs what nobody expects.
+func (h *Handler) note(w http.ResponseWriter, r *http.Request, err error) (status int) {
+	status = gateway.StatusOf(err)
 	switch status {
 	case http.StatusUnauthorized:
 		w.Header().Set("WWW-Authenticate", `Bearer realm="tidegate"`)
@@ -81,7 +87,7 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case http.StatusInternalServerError:
 		h.log.Error("API request failed", "method", r.Method, "route", r.Pattern, "error", err)
 	}
-	reply(w, status, errorBody{toldOf(err)})
+	return status
 }
 
 func reply(w http.ResponseWriter, status int, body any) {

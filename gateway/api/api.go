@@ -50,8 +50,15 @@ func (h *Handler) routes() map[string]endpoint {
 	return map[string]endpoint{
 		"POST /api/channels/{channel}/messages":   h.publish,
 		"GET /api/channels/{channel}/messages":    h.readHistory,
-		"DELETE /api/channels/{channel}/messages": h.clearHistory,
+		"DELETE /api/channels/{channel}/messages": forBackends(h.clearHistory),
 		"POST /api/messages":                      h.publishBatch,
+
+		"GET /api/channels":                           forBackends(h.listChannels),
+		"GET /api/users/{user}/sessions":              forBackends(h.listSessions),
+		"DELETE /api/users/{user}/sessions":           forBackends(h.disconnect),
+		"POST /api/users/{user}/channels/{channel}":   forBackends(h.subscribe),
+		"DELETE /api/users/{user}/channels/{channel}": forBackends(h.unsubscribe),
+		"GET /api/nodes":                              forBackends(h.listNodes),
 	}
 }
 

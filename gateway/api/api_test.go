@@ -152,6 +152,12 @@ func TestAuthorization(t *testing.T) {
 		{"GET", path("room:2"), 401, 401, 403, 403, 200},
 		{"GET", path("open:a"), 404, 401, 404, 404, 404},
 		{"DELETE", path("log:a"), 401, 401, 403, 403, 204},
+		{"GET", "/api/channels", 401, 401, 403, 403, 200},
+		{"GET", "/api/users/alice/sessions", 401, 401, 403, 403, 200},
+		{"DELETE", "/api/users/alice/sessions", 401, 401, 403, 403, 200},
+		{"POST", "/api/users/alice/channels/log:a", 401, 401, 403, 403, 200},
+		{"DELETE", "/api/users/alice/channels/log:a", 401, 401, 403, 403, 200},
+		{"GET", "/api/nodes", 401, 401, 403, 403, 200},
 	} {
 		for credential, want := range map[string]int{
 			"": test.nobody, "a wrong key": test.wrong, alice: test.alice, guest: test.guest, shopKey: test.shop,

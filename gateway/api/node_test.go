@@ -32,10 +32,11 @@ var rules = gateway.Rules{
 // node is a gateway with its API. Every answer of it is checked against
 // openapi.yaml.
 type node struct {
-	t      *testing.T
-	url    string
-	broker *lossyBroker
-	client *http.Client
+	t       *testing.T
+	url     string
+	gateway *gateway.Gateway
+	broker  *lossyBroker
+	client  *http.Client
 }
 
 func startNode(t *testing.T, limits gateway.Limits) *node {
@@ -48,7 +49,7 @@ func startNodeFor(t *testing.T, limits gateway.Limits, c api.Config) *node {
 	lossy := &lossyBroker{Memory: memory}
 	authenticator, err := auth.New(auth.Config{Keys: []auth.APIKey{{Name: "shop", Key: shopKey}}, JWT: auth.JWT{Secret: secret}})
 	must(t, err)
-	c.Gateway, err = gateway.New(gateway.Config{Broker: lossy, History: memory, Auth: authenticator, Rules: rules, Limits: limits})
+	c.Gateway, err = gateway.New(gateway.Config{Broker: lossy, History: memory, Auth: authenticator, Rules: rules, Limits: limits, Version: "v1"})
 	must(t, err)
 	c.History = memory
 
@@ -56,7 +57,7 @@ func startNodeFor(t *testing.T, limits gateway.Limits, c api.Config) *node {
 	done := make(chan error, 1)
 	go func() { done <- c.Gateway.Run(ctx) }()
 	server := httptest.NewServer(described(t, api.New(c)))
-	n := &node{t: t, url: server.URL, broker: lossy, client: server.Client()}
+	n := &node{t: t, url: server.URL, gateway: c.Gateway, broker: lossy, client: server.Client()}
 	t.Cleanup(func() {
 		server.Close()
 		cancel()

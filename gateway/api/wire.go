@@ -86,3 +86,51 @@ func messageOf(m *broker.Message) message {
 	}
 	return wire
 }
+
+// channels answers with the channels that somebody listens to, by name.
+type channels struct {
+	Channels []channel `json:"channels"`
+}
+
+type channel struct {
+	Channel  string `json:"channel"`
+	Sessions int    `json:"sessions"`
+	Users    int    `json:"users"`
+}
+
+// sessions answers with a user's sessions, the oldest first.
+type sessions struct {
+	Sessions []session `json:"sessions"`
+}
+
+type session struct {
+	Session   string   `json:"session"`
+	Node      string   `json:"node"`
+	Transport string   `json:"transport"`
+	Protocol  string   `json:"protocol"`
+	Channels  []string `json:"channels"`
+	Since     int64    `json:"since"` // milliseconds since 1970
+}
+
+func sessionOf(s gateway.SessionInfo) session {
+	return session{s.Session, s.Node, s.Transport, s.Protocol, s.Channels, s.Since.UnixMilli()}
+}
+
+// reached says how many sessions a command has reached, also beside an error, with
+// which it may have missed others.
+type reached struct {
+	Error    *told `json:"error,omitempty"`
+	Sessions int   `json:"sessions"`
+}
+
+// nodes answers with the nodes that are alive, by name.
+type nodes struct {
+	Nodes []node `json:"nodes"`
+}
+
+type node struct {
+	Node     string `json:"node"`
+	Sessions int    `json:"sessions"`
+	Version  string `json:"version"`
+	Since    int64  `json:"since"` // milliseconds since 1970
+}

@@ -1,0 +1,24 @@
+package api
+
+import "tidegate/gateway"
+
+// forBackends refuses a request without an API key.
+func forBackends(serve endpoint) endpoint {
+	return func(r *request) (any, error) {
+		if err := mustBeBackend(r.by); err != nil {
+			return nil, err
+		}
+		return serve(r)
+	}
+}
+
+func mustBeBackend(p *gateway.Principal) error {
+	switch {
+	case p.Backend():
+		return nil
+	case p.User == "":
+		return fail(gateway.Unauthenticated, "this takes an API key: configure auth.api_keys and send Authorization: Bearer KEY")
+	default:
+		return fail(gateway.Forbidden, "this takes an API key, and the credential is a client's token")
+	}
+}

@@ -1,0 +1,70 @@
+package api
+
+// The endpoints that ask every node. A node that is alive and does not answer in
+// time makes the answer a 503.
+
+// listChannels answers with the channels that somebody listens to.
+func (h *Handler) listChannels(r *request) (any, error) {
+	pattern := "*"
+	if given := r.URL.Query(); given.Has("match") {
+		pattern = given.Get("match")
+	}
+	found, err := h.gateway.Channels(r.Context(), pattern)
+	if err != nil {
+		return nil, err
+	}
+	answer := channels{make([]channel, len(found))}
+	for i, c := range found {
+		answer.Channels[i] = channel(c)
+	}
+	return answer, nil
+}
+
+func (h *Handler) listSessions(r *request) (any, error) {
+	found, err := h.gateway.Sessions(r.Context(), r.PathValue("user"))
+	if err != nil {
+		return nil, err
+	}
+	answer := sessions{make([]session, len(found))}
+	for i, s := range found {
+		answer.Sessions[i] = sessionOf(s)
+	}
+	return answer, nil
+}
+
+func (h *Handler) listNodes(r *request) (any, error) {
+	found, err := h.gateway.Nodes(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	answer := nodes{make([]node, len(found))}
+	for i, n := range found {
+		answer.Nodes[i] = node{n.Node, n.Sessions, n.Version, n.Since.UnixMilli()}
+	}
+	return answer, nil
+}
+
+func (h *Handler) disconnect(r *request) (any, error) {
+	return reachedOf(h.gateway.Disconnect(r.Context(), r.PathValue("user")))
+}
+
+func (h *Handler) subscribe(r *request) (any, error) {
+	return reachedOf(h.gateway.SubscribeUser(r.Context(), r.PathValue("user"), r.PathValue("channel")))
+}
+
+func (h *Handler) unsubscribe(r *request) (any, error) {
+	return reachedOf(h.gateway.UnsubscribeUser(r.Context(), r.PathValue("user"), r.PathValue("channel")))
+}
+
+// reachedOf tells of the sessions that were reached beside an error, too.
+func reachedOf(count int, err error) (any, error) {
+	switch {
+	case err == nil:
+		return reached{Sessions: count}, nil
+	case count == 0:
+		return nil, err
+	default:
+		why := toldOf(err)
+		return reached{&why, count}, err
+	}
+}
