@@ -124,7 +124,17 @@ func (s *Session) subscribe(ctx context.Context, c Subscribe) error {
 	if err := s.gateway.permit(ctx, s.who(), s, ToSubscribe, name); err != nil {
 		return err
 	}
-	return s.join(ctx, Subscribed{ID: c.ID, Channel: name}, cursor, terms{noEcho: c.NoEcho})
+	reply := Subscribed{ID: c.ID, Channel: name, unasked: s.conn != nil && !c.ID.Given}
+	return s.join(ctx, reply, cursor, terms{noEcho: c.NoEcho})
+}
+
+// answer tells of a subscription, unless the client does not want to hear of it
+// and nothing was lost.
+func (s *Session) answer(reply Subscribed) {
+	if reply.unasked && (reply.Recovered || !reply.Resumed) {
+		return
+	}
+	s.tell(reply)
 }
 
 // join puts the session on a channel and answers. On an error it is not on it.

@@ -30,6 +30,8 @@ type Subscribed struct {
 	Position  broker.Position // of the channel, zero without history
 	Resumed   bool            // the Subscribe had a cursor; only then Recovered means something
 	Recovered bool            // all that was published since the cursor follows
+
+	unasked bool // the client gave no id: it is told only of a loss
 }
 
 // Unsubscribed confirms an Unsubscribe. Without an ID the gateway did it by

@@ -35,6 +35,8 @@ func (words) Decode(f gateway.Frame) ([]gateway.Command, error) {
 	switch arg(0) {
 	case "sub":
 		return []gateway.Command{gateway.Subscribe{ID: id, Channel: arg(1), Cursor: arg(2)}}, nil
+	case "subunasked":
+		return []gateway.Command{gateway.Subscribe{Channel: arg(1), Cursor: arg(2)}}, nil
 	case "subquiet":
 		return []gateway.Command{gateway.Subscribe{ID: id, Channel: arg(1), NoEcho: true}}, nil
 	case "unsub":

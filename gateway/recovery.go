@@ -197,7 +197,7 @@ func (ch *channel) enter(ctx context.Context, sub *subscription, reply Subscribe
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	reply.Position = ch.position
-	sub.session.tell(reply)
+	sub.session.answer(reply)
 	ch.join(sub)
 	return nil
 }
@@ -233,7 +233,7 @@ func (ch *channel) enterUnrecovered(sub *subscription, reply Subscribed) error {
 	ch.hub.gateway.metrics.Recovery.NotRecovered.Inc()
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	sub.session.tell(reply)
+	sub.session.answer(reply)
 	ch.join(sub)
 	return nil
 }
@@ -307,7 +307,7 @@ func (c *catchUp) answer(recovered bool) {
 	case !c.replied:
 		c.replied = true
 		c.reply.Resumed, c.reply.Recovered, c.reply.Position = true, recovered, c.channel.position
-		c.sub.session.tell(c.reply)
+		c.sub.session.answer(c.reply)
 		c.count(recovered)
 	case !recovered && c.cursor.Offset > 0:
 		c.sub.session.tell(Gap{c.channel.name})

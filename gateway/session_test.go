@@ -75,6 +75,19 @@ func TestSession_NoEchoLeavesOutItsOwn(t *testing.T) {
 	}
 }
 
+func TestSession_CommandWithoutIDIsAnsweredOnlyIfItFails(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	p := n.connect(gateway.Hello{})
+	p.send("subunasked chat")
+	p.send("pub chat hello")
+	p.expect("message chat hello")
+	p.send("subunasked other lost:7")
+	p.expect("subscribed other recovered=false")
+	if count(p.lines(), "subscribed chat") != 0 {
+		t.Errorf("a subscribe without an id was answered: %q", p.lines())
+	}
+}
+
 func TestSession_SlowClientIsClosedAndOthersAreNot(t *testing.T) {
 	n := startNode(t, gateway.Config{Limits: gateway.Limits{OutboxBytes: 4096}})
 	slow, quick := n.connect(gateway.Hello{}), n.connect(gateway.Hello{})
