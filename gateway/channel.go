@@ -13,7 +13,7 @@ import (
 // On a channel with history every message has a position, and what the audience
 // has been sent is everything up to ch.position: a message that does not follow
 // it is a repetition, which is dropped, or shows that something was missed,
-// which is repaired (see recovery.go).
+// which is repaired (see repair.go).
 type channel struct {
 	// Fixed at birth.
 	name string
@@ -55,9 +55,11 @@ type subscription struct {
 	terms
 
 	// Guarded by channel.mu.
-	joined bool
-	gone   bool // left for good: it does not join any more
-	index  int  // in its audience's members
+	joined   bool
+	gone     bool   // left for good: it does not join any more
+	index    int    // in its audience's members
+	enrolled bool   // on the roll
+	member   string // as whom; empty: as nobody
 }
 
 // terms are how a session is on a channel.
@@ -104,6 +106,7 @@ func (ch *channel) join(sub *subscription) {
 	a := ch.audienceOf(sub.session.dialect)
 	sub.joined, sub.index = true, len(a.members)
 	a.members = append(a.members, member{sub.session, sub})
+	ch.enrol(sub)
 }
 
 // leave removes sub from the audience for good.
@@ -112,6 +115,7 @@ func (ch *channel) leave(sub *subscription) {
 	defer ch.mu.Unlock()
 	sub.gone = true
 	ch.remove(sub)
+	ch.strike(sub)
 }
 
 // stepOut removes sub from the audience until it joins again.

@@ -1,0 +1,63 @@
+package gateway
+
+import (
+	"context"
+	"time"
+
+	"tidegate/broker"
+)
+
+// checkQuiet looks whether the newest message of a channel was missed, in
+// channels where nothing has come since the look began. It costs one question
+// for each channel on this node, however many sessions there are.
+func (g *Gateway) checkQuiet(ctx context.Context) {
+	var channels []*channel
+	var before []broker.Position
+	g.hub.each(func(ch *channel) {
+		if at, ok := ch.restsAt(); ok {
+			channels, before = append(channels, ch), append(before, at)
+		}
+	})
+	for len(channels) > 0 && ctx.Err() == nil {
+		n := min(len(channels), checkGroup)
+		g.checkGroup(ctx, channels[:n], before[:n])
+		channels, before = channels[n:], before[n:]
+	}
+}
+
+const checkGroup = 500
+
+func (g *Gateway) checkGroup(ctx context.Context, channels []*channel, before []broker.Position) {
+	names := make([]string, len(channels))
+	for i, ch := range channels {
+		names[i] = ch.name
+	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	tops, err := g.history.Tops(ctx, names)
+	if err != nil {
+		return // the link's own check tells of it
+	}
+	for i, ch := range channels {
+		ch.compare(before[i], tops[i])
+	}
+}
+
+// restsAt returns the channel's position if it is to be checked, and lets go of
+// what its tail has kept for too long.
+func (ch *channel) restsAt() (broker.Position, bool) {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	ch.tail.trim(time.Now())
+	return ch.position, !ch.position.IsZero() && !ch.repair.running && ch.keepsHistory()
+}
+
+// compare starts a repair if the channel is still where it was, but its history
+// is not.
+func (ch *channel) compare(before, top broker.Position) {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	if ch.position == before && (top.Epoch != before.Epoch || top.Offset > before.Offset) {
+		ch.startRepair(broker.Position{})
+	}
+}

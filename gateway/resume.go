@@ -1,0 +1,246 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"tidegate/broker"
+)
+
+// enter makes sub a part of the audience: from now on, or after all that was
+// published since the cursor, if there is one. It sends the reply first.
+func (ch *channel) enter(ctx context.Context, sub *subscription, reply Subscribed, cursor broker.Position) error {
+	if !cursor.IsZero() {
+		return ch.resume(ctx, sub, reply, cursor)
+	}
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	reply.Position = ch.position
+	sub.session.answer(reply)
+	ch.join(sub)
+	return nil
+}
+
+// resume sends what was published after the cursor, waiting for room in the
+// session's outbox, and joins the audience in the same breath as it sends the
+// last of it: no gap, no double.
+func (ch *channel) resume(ctx context.Context, sub *subscription, reply Subscribed, cursor broker.Position) error {
+	if !ch.keepsHistory() {
+		return ch.enterUnrecovered(sub, reply)
+	}
+	at := &catchUp{channel: ch, sub: sub, reply: reply, cursor: cursor}
+	for {
+		wait, err := at.step()
+		switch {
+		case err != nil || at.done:
+			return err
+		case wait != nil:
+			if err := await(ctx, wait, at.patience); err != nil {
+				return fmt.Errorf("resume on %q: %w", ch.name, err)
+			}
+		default:
+			if err := at.read(ctx); err != nil {
+				return fmt.Errorf("resume on %q: %w", ch.name, err)
+			}
+		}
+	}
+}
+
+// enterUnrecovered answers a cursor on a channel that keeps no history.
+func (ch *channel) enterUnrecovered(sub *subscription, reply Subscribed) error {
+	reply.Resumed = true
+	ch.hub.gateway.metrics.Recovery.NotRecovered.Inc()
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	sub.session.answer(reply)
+	ch.join(sub)
+	return nil
+}
+
+// catchUp is one session's way from its cursor to the present.
+type catchUp struct {
+	channel  *channel
+	sub      *subscription
+	reply    Subscribed
+	cursor   broker.Position // of the last message sent
+	looked   bool            // whether the node is behind the cursor
+	replied  bool
+	done     bool
+	patience time.Duration // for what step said to wait for
+}
+
+// step sends what the channel's tail has. Unless it is done, it returns what to
+// wait for; if that is nil, older messages are to be read first.
+func (c *catchUp) step() (<-chan struct{}, error) {
+	ch := c.channel
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	if ch.repair.running {
+		c.patience = readTimeout
+		return ch.repair.done, nil
+	}
+	if !c.looked && ch.mayBeBehind(c.cursor) {
+		c.looked = true
+		c.patience = readTimeout
+		ch.startRepair(broker.Position{})
+		return ch.repair.done, nil
+	}
+	lost := c.cursor.Epoch != ch.position.Epoch || c.cursor.Offset > ch.position.Offset
+	if lost {
+		c.cursor = broker.Position{Epoch: ch.position.Epoch}
+	}
+	begin := ch.tail.begin(ch.position)
+	if c.cursor.Offset+1 < begin && !ch.tail.complete {
+		if lost {
+			c.answer(false)
+		}
+		return nil, nil
+	}
+	c.answer(!lost && c.cursor.Offset+1 >= begin)
+	for _, e := range ch.tail.after(c.cursor.Offset, ch.position) {
+		room, err := c.send(e.entry)
+		if err != nil || room != nil {
+			return room, err
+		}
+	}
+	c.done = true
+	ch.join(c.sub)
+	return nil, nil
+}
+
+// mayBeBehind reports whether a cursor from another node may know more of the
+// channel than this node does. The caller holds ch.mu.
+func (ch *channel) mayBeBehind(cursor broker.Position) bool {
+	if cursor.Epoch == ch.position.Epoch {
+		return cursor.Offset > ch.position.Offset
+	}
+	return time.Since(ch.looked) > epochAge
+}
+
+// epochAge is how long a look at the history settles which epoch is the newest.
+const epochAge = time.Second
+
+// answer sends the reply, once; a loss that shows later is told as a gap.
+func (c *catchUp) answer(recovered bool) {
+	switch {
+	case !c.replied:
+		c.replied = true
+		c.reply.Resumed, c.reply.Recovered, c.reply.Position = true, recovered, c.channel.position
+		c.sub.session.answer(c.reply)
+		c.count(recovered)
+	case !recovered && c.cursor.Offset > 0:
+		c.sub.session.tell(Gap{c.channel.name})
+	}
+}
+
+func (c *catchUp) count(recovered bool) {
+	counters := &c.channel.hub.gateway.metrics.Recovery
+	if recovered {
+		counters.Recovered.Inc()
+	} else {
+		counters.NotRecovered.Inc()
+	}
+}
+
+// send queues one message, or returns what to wait for until there is room.
+func (c *catchUp) send(e *entry) (<-chan struct{}, error) {
+	s := c.sub.session
+	frame, err := e.frame(s.dialect)
+	if err != nil {
+		return nil, err
+	}
+	if room := s.out.hasRoom(len(frame), &s.gateway.outboxes); room != nil {
+		c.patience = stallPatience
+		return room, nil
+	}
+	if frame != nil {
+		s.pushMessage(frame)
+	}
+	c.cursor = e.message.Position
+	return nil, nil
+}
+
+// read brings what is older than the channel's tail: into the tail, where all
+// who resume find it, or, if it is too much for that, to this session alone.
+func (c *catchUp) read(ctx context.Context) error {
+	page, shared, err := c.channel.readOlder(ctx, c.cursor)
+	if err != nil || shared {
+		return err
+	}
+	if page.Lost {
+		c.channel.mu.Lock()
+		c.answer(false)
+		c.channel.mu.Unlock()
+	}
+	for i := range page.Messages {
+		if err := c.sendAlone(ctx, &entry{message: &page.Messages[i]}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *catchUp) sendAlone(ctx context.Context, e *entry) error {
+	c.channel.mu.Lock()
+	c.answer(true)
+	c.channel.mu.Unlock()
+	for {
+		room, err := c.send(e)
+		if err != nil || room == nil {
+			return err
+		}
+		if err := await(ctx, room, stallPatience); err != nil {
+			return err
+		}
+	}
+}
+
+// rangeRead is a read that others wait for.
+type rangeRead struct{ done chan struct{} }
+
+// readOlder reads what lies between the cursor and the channel's tail. If
+// somebody is reading already it waits for that; shared is true then, and when
+// the tail has taken what was read.
+func (ch *channel) readOlder(ctx context.Context, cursor broker.Position) (page broker.Page, shared bool, err error) {
+	ch.mu.Lock()
+	if reading := ch.reading; reading != nil {
+		ch.mu.Unlock()
+		return page, true, await(ctx, reading.done, readTimeout)
+	}
+	reading := &rangeRead{done: make(chan struct{})}
+	ch.reading = reading
+	ch.mu.Unlock()
+
+	page, err = ch.hub.gateway.since(ctx, ch.name, cursor, tailEntries)
+
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	ch.reading = nil
+	close(reading.done)
+	if err != nil {
+		return page, false, err
+	}
+	return page, ch.extendTail(page, cursor), nil
+}
+
+// extendTail puts a page before the tail if it reaches up to it.
+func (ch *channel) extendTail(page broker.Page, cursor broker.Position) bool {
+	begin := ch.tail.begin(ch.position)
+	if page.Top.Epoch != ch.position.Epoch {
+		ch.startRepair(broker.Position{}) // the epoch has just changed
+		return true
+	}
+	older := page.Messages
+	for len(older) > 0 && older[len(older)-1].Position.Offset >= begin {
+		older = older[:len(older)-1]
+	}
+	if len(older) > 0 && older[len(older)-1].Position.Offset+1 != begin {
+		return false
+	}
+	if len(older) > 0 && !ch.tail.prepend(older, time.Now()) {
+		return false
+	}
+	ch.tail.complete = ch.tail.complete || page.Lost || cursor.Offset == 0 || len(older) == 0
+	return true
+}
