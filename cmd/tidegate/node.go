@@ -56,16 +56,19 @@ func newNode(c config, log *slog.Logger) (*node, error) {
 		return nil, err
 	}
 	n.gateway, err = gateway.New(gateway.Config{
-		Broker:      live,
-		History:     n.history,
-		Auth:        n.auth,
-		Rules:       c.rules(),
-		NoAnonymous: !c.Auth.Anonymous,
-		Limits:      c.Limits,
-		DrainWindow: max(c.DrainWindow, 1), // 0 would mean the gateway's default
-		Hooks:       hooks,
-		Log:         log,
-		Metrics:     n.metrics,
+		Broker:         live,
+		History:        n.history,
+		Auth:           n.auth,
+		Rules:          c.rules(),
+		NoAnonymous:    !c.Auth.Anonymous,
+		Limits:         c.Limits,
+		Version:        versionName(),
+		DrainWindow:    max(c.DrainWindow, 1), // 0 would mean the gateway's default
+		PresenceLease:  c.Presence.Lease,
+		PresenceLinger: max(c.Presence.Linger, 1), // the same
+		Hooks:          hooks,
+		Log:            log,
+		Metrics:        n.metrics,
 	})
 	if err != nil {
 		return nil, err
