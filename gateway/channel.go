@@ -55,11 +55,9 @@ type subscription struct {
 	terms
 
 	// Guarded by channel.mu.
-	joined   bool
-	gone     bool   // left for good: it does not join any more
-	index    int    // in its audience's members
-	enrolled bool   // on the roll
-	member   string // as whom; empty: as nobody
+	joined bool
+	gone   bool // left for good: it does not join any more
+	index  int  // in its audience's members
 }
 
 // terms are how a session is on a channel.
@@ -106,7 +104,6 @@ func (ch *channel) join(sub *subscription) {
 	a := ch.audienceOf(sub.session.dialect)
 	sub.joined, sub.index = true, len(a.members)
 	a.members = append(a.members, member{sub.session, sub})
-	ch.enrol(sub)
 }
 
 // leave removes sub from the audience for good.
@@ -115,7 +112,6 @@ func (ch *channel) leave(sub *subscription) {
 	defer ch.mu.Unlock()
 	sub.gone = true
 	ch.remove(sub)
-	ch.strike(sub)
 }
 
 // stepOut removes sub from the audience until it joins again.
