@@ -19,9 +19,15 @@ type WebSocket struct {
 	Origins Origins      // of pages that may connect, beside the same origin
 	Log     *slog.Logger // nil: none
 
-	scratch scratch
-	buffers sync.Pool // of *[]byte, for messages
+	memory  memory
 	serving sync.WaitGroup
+}
+
+// memory is what connections share, so that those with nothing to do own none.
+type memory struct {
+	scratch  scratch   // to write
+	blocks   sync.Pool // of *[blockBytes]byte, to read
+	messages sync.Pool // of *[]byte, for what was read
 }
 
 // Greet says what a request asks for: it fills in a Hello's Protocol, and its
@@ -95,8 +101,8 @@ func (ws *WebSocket) openSession(r *http.Request, greet Greet) (*gateway.Session
 }
 
 func (ws *WebSocket) accept(w http.ResponseWriter, r *http.Request, options *websocket.AcceptOptions) (*webSocketConn, error) {
-	conn := &webSocketConn{buffers: &ws.buffers}
-	conn.wire.shared = &ws.scratch
+	conn := &webSocketConn{}
+	conn.wire.shared = &ws.memory
 	peer, err := websocket.Accept(&hijacker{w, &conn.wire}, r, options)
 	if err != nil {
 		return nil, err

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 	"time"
 
 	"tidegate/gateway"
@@ -16,9 +15,8 @@ import (
 // webSocketConn is a client on a WebSocket. Its frames are those of a Framed
 // protocol.
 type webSocketConn struct {
-	wire    wire
-	peer    *websocket.Conn // reads; of what it writes, wire takes care
-	buffers *sync.Pool      // of *[]byte, for messages
+	wire wire
+	peer *websocket.Conn // reads; of what it writes, wire takes care
 
 	// Owned by the reading goroutine.
 	message *[]byte // the memory of the last message; nil: none
@@ -76,7 +74,7 @@ func (c *webSocketConn) next() (gateway.Frame, error) {
 }
 
 func (c *webSocketConn) readAll(r io.Reader) ([]byte, error) {
-	buffer, ok := c.buffers.Get().(*[]byte)
+	buffer, ok := c.wire.shared.messages.Get().(*[]byte)
 	if !ok {
 		fresh := make([]byte, 0, messageBytes)
 		buffer = &fresh
@@ -103,7 +101,7 @@ func (c *webSocketConn) readAll(r io.Reader) ([]byte, error) {
 // owns none.
 func (c *webSocketConn) release() {
 	if c.message != nil && cap(*c.message) <= longMessage {
-		c.buffers.Put(c.message)
+		c.wire.shared.messages.Put(c.message)
 	}
 	c.message = nil
 }
@@ -134,5 +132,6 @@ func (c *webSocketConn) linger() {
 	}
 	c.wire.out.close(time.Now().Add(lingerPatience))
 	c.release()
+	c.wire.in.release()
 	c.peer.CloseNow() // lets go of what the library holds
 }

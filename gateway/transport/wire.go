@@ -23,13 +23,13 @@ type wire struct {
 	// Fixed at birth.
 	net.Conn
 	out    outlet
-	shared *scratch
+	shared *memory
 	opened time.Time
 
 	// Owned by the reading goroutine.
-	early     []byte // came with the handshake
-	inMessage bool   // a message has begun and not ended: what comes is no sign of life
-	readErr   error  // of the last read
+	in        intake
+	inMessage bool  // a message has begun and not ended: what comes is no sign of life
+	readErr   error // of the last read
 
 	heard atomic.Int64 // when the peer last gave a sign of life, since opened
 
@@ -50,20 +50,14 @@ const (
 )
 
 func (w *wire) begin(conn net.Conn, early []byte) {
-	w.Conn, w.early, w.out, w.opened = conn, early, outletOf(conn), time.Now()
+	w.Conn, w.out, w.opened = conn, outletOf(conn), time.Now()
+	w.in.begin(conn, early, &w.shared.blocks)
 }
 
 // Read is called by the library.
-func (w *wire) Read(p []byte) (n int, err error) {
-	if len(w.early) > 0 {
-		n = copy(p, w.early)
-		if w.early = w.early[n:]; len(w.early) == 0 {
-			w.early = nil
-		}
-		return n, nil
-	}
-	n, err = w.Conn.Read(p)
-	if n > 0 && !w.inMessage {
+func (w *wire) Read(p []byte) (int, error) {
+	n, fresh, err := w.in.read(p)
+	if fresh > 0 && !w.inMessage {
 		w.hear()
 	}
 	w.readErr = err
@@ -145,7 +139,7 @@ func (w *wire) try(frames [][]byte) ([][]byte, error) {
 			return frames, err
 		}
 	}
-	at, written, err := w.shared.write(w.out, frames)
+	at, written, err := w.shared.scratch.write(w.out, frames)
 	if at > 0 || written > 0 {
 		w.midFrame = written > 0
 	}

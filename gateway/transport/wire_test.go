@@ -47,7 +47,7 @@ func eachOutlet(t *testing.T, test func(t *testing.T, w *wire, client *net.TCPCo
 			server, client := connect(t)
 			server.SetWriteBuffer(16 << 10)
 			client.SetReadBuffer(16 << 10)
-			w := &wire{shared: &scratch{}}
+			w := &wire{shared: &memory{}}
 			w.begin(hide(server), nil)
 			test(t, w, client)
 		})
@@ -230,7 +230,7 @@ func BenchmarkWire_Write(b *testing.B) {
 // writing returns a wire with a peer that reads, and frames to write.
 func writing(t testing.TB, count int) (*wire, [][]byte) {
 	server, client := connect(t)
-	w := &wire{shared: &scratch{}}
+	w := &wire{shared: &memory{}}
 	w.begin(server, nil)
 	read := make(chan struct{})
 	go func() {
@@ -262,7 +262,7 @@ func BenchmarkWebSocket_Idle(b *testing.B) {
 	const sessions = 1000
 	n := startNode(b, gateway.Config{Limits: gateway.Limits{MessageBytes: 64 << 10}})
 	for b.Loop() {
-		heap, stacks := memory()
+		heap, stacks := heapAndStacks()
 		var peers []net.Conn
 		for range sessions {
 			r := n.dialUpgraded()
@@ -271,7 +271,7 @@ func BenchmarkWebSocket_Idle(b *testing.B) {
 			r.r = nil
 			peers = append(peers, r.Conn)
 		}
-		heapThen, stacksThen := memory()
+		heapThen, stacksThen := heapAndStacks()
 		b.ReportMetric((heapThen-heap)/sessions, "heap-B/session")
 		b.ReportMetric((stacksThen-stacks)/sessions, "stack-B/session")
 		for _, peer := range peers {
@@ -281,7 +281,7 @@ func BenchmarkWebSocket_Idle(b *testing.B) {
 	}
 }
 
-func memory() (heap, stacks float64) {
+func heapAndStacks() (heap, stacks float64) {
 	runtime.GC()
 	runtime.GC()
 	var m runtime.MemStats

@@ -1,0 +1,94 @@
+package transport
+
+import (
+	"io"
+	"net"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// intake reads a connection by blocks, so that many small reads cost one call.
+// It borrows a block when there is something to read, not while it waits for
+// that. It belongs to the reading goroutine.
+type intake struct {
+	conn   net.Conn
+	socket syscall.RawConn // nil: reads go to conn, which has buffers of its own
+	blocks *sync.Pool      // of *[blockBytes]byte
+	fill   func(fd uintptr) bool
+
+	block  *[blockBytes]byte // nil: none is borrowed
+	unread []byte            // of the block; or what came with the handshake
+	err    error             // of the last fill
+}
+
+const blockBytes = 4 << 10
+
+func (in *intake) begin(conn net.Conn, early []byte, blocks *sync.Pool) {
+	in.conn, in.unread, in.blocks = conn, early, blocks
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		if socket, err := tcp.SyscallConn(); err == nil {
+			in.socket, in.fill = socket, in.fillBlock
+		}
+	}
+}
+
+// read returns how many of the bytes in p came from the connection just now.
+func (in *intake) read(p []byte) (n, fresh int, err error) {
+	if len(in.unread) > 0 {
+		return in.takeUnread(p), 0, nil
+	}
+	if in.socket == nil || len(p) >= blockBytes {
+		n, err = in.conn.Read(p)
+		return n, n, err
+	}
+	if err := in.socket.Read(in.fill); err != nil {
+		return 0, 0, err
+	}
+	fresh = len(in.unread)
+	return in.takeUnread(p), fresh, in.err
+}
+
+func (in *intake) takeUnread(p []byte) int {
+	n := copy(p, in.unread)
+	if in.unread = in.unread[n:]; len(in.unread) == 0 {
+		in.release()
+	}
+	return n
+}
+
+// release gives the block back.
+func (in *intake) release() {
+	if in.block != nil {
+		in.blocks.Put(in.block)
+	}
+	in.block, in.unread = nil, nil
+}
+
+// fillBlock is called when there may be something to read; false means that
+// there is not.
+func (in *intake) fillBlock(fd uintptr) bool {
+	block, ok := in.blocks.Get().(*[blockBytes]byte)
+	if !ok {
+		block = new([blockBytes]byte)
+	}
+	in.block = block
+	for {
+		n, err := unix.Read(int(fd), block[:])
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err == unix.EAGAIN:
+			in.release()
+			return false
+		case err == nil && n == 0:
+			err = io.EOF
+		}
+		in.unread, in.err = block[:max(n, 0)], err
+		if err != nil {
+			in.release()
+		}
+		return true
+	}
+}
