@@ -95,7 +95,7 @@ func newErrands() *errands {
 func (c *cluster) askAll(ctx context.Context, e errand, add func(findings)) error {
 	silent, err := c.ask(ctx, e, add)
 	if err == nil && len(silent) > 0 {
-		err = failf(Unavailable, "no answer in time from %s: it may not have happened there; try again", strings.Join(silent, ", "))
+		err = failf(Unavailable, "no answer in time from %s, where it may or may not have happened: try again", strings.Join(silent, ", "))
 	}
 	return err
 }
@@ -112,6 +112,7 @@ func (c *cluster) ask(ctx context.Context, e errand, add func(findings)) (silent
 	w := newGathering(c.gateway.alive(), add)
 	c.errands.begin(e.ID, w)
 	defer c.errands.end(e.ID)
+	defer w.end() // an errand that was not confirmed may be answered all the same
 	if c.tell(ctx, nodesChannel, dispatch{Errand: &e}) != nil {
 		return nil, failf(Unavailable, "the broker did not confirm that the other nodes were asked: try again")
 	}
@@ -130,7 +131,7 @@ func (c *cluster) settle(ctx context.Context) error {
 		return failf(Unavailable, "%v: try again", errJoining)
 	}
 	if !pauseUntil(ctx, c.joinedAt.Add(settleTime)) {
-		return ctx.Err()
+		return failf(Unavailable, "the request ended before the node knew the others")
 	}
 	return nil
 }

@@ -93,3 +93,10 @@ func (w *gathering) wait(ctx context.Context) (silent []string, failed error) {
 	w.ended = true
 	return slices.Sorted(maps.Keys(w.owing)), w.failed
 }
+
+// end sees to it that nothing is added any more.
+func (w *gathering) end() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ended = true
+}
