@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Memory is a Broker and a History within one process, for development and
+// Memory is a Broker, a History and a Presence within one process, for development and
 // tests. The zero value is not usable: see NewMemory.
 type Memory struct {
 	// Guarded by mu. Held for reading while a message is delivered, so that

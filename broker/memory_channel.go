@@ -17,6 +17,7 @@ type memoryChannel struct {
 	ttl        time.Duration // of log, 0: none
 	keys       map[string]Position
 	keyLog     []memoryKey // oldest first
+	presence   *memoryPresence
 }
 
 type memoryEntry struct {
@@ -135,5 +136,5 @@ func (c *memoryChannel) forgetKeys(now time.Time) {
 func (c *memoryChannel) forgettable(now time.Time) bool {
 	c.expire(now)
 	c.forgetKeys(now)
-	return !c.subscribed && len(c.log) == 0 && len(c.keyLog) == 0 && now.Sub(c.used) >= memoryGrace
+	return !c.subscribed && c.presence.forgettable(now) && len(c.log) == 0 && len(c.keyLog) == 0 && now.Sub(c.used) >= memoryGrace
 }

@@ -44,8 +44,8 @@ type RedisObserver struct {
 	HistoryRead func()              // a Since, a Latest, or the Tops of one partition
 }
 
-// Redis is a Broker and a History over Redis standalone, with Sentinel, or
-// Cluster.
+// Redis is a Broker, a History and a Presence over Redis standalone, with
+// Sentinel, or Cluster.
 //
 // A channel belongs to one of a fixed number of partitions, by its name. Each
 // partition has one connection that subscribes, opened when it is first needed,
@@ -56,13 +56,14 @@ type Redis struct {
 	config     RedisConfig
 	topology   topology
 	partitions []*partition
-	reads      chan struct{} // holds a token per history read under way
+	reads      chan struct{} // holds a token for each under way, scripts of presence included
 
 	clustered  bool
 	board      *board
 	appendHash string
 	pageScript *redis.Script
 	topsScript *redis.Script
+	presence   presenceScripts
 	running    chan struct{} // closed when Run begins
 	ended      chan struct{} // closed when Run is about to return
 }
@@ -114,6 +115,7 @@ func NewRedis(c RedisConfig) (*Redis, error) {
 		appendHash: redis.NewScript(AppendScript).Hash(),
 		pageScript: redis.NewScript(pageScript),
 		topsScript: redis.NewScript(topsScript),
+		presence:   newPresenceScripts(),
 	}
 	for i := range partitions {
 		b.partitions = append(b.partitions, b.newPartition(i))
@@ -232,10 +234,14 @@ func (b *Redis) prefixOf(partition int) string {
 	return b.config.Prefix
 }
 
-// partitionOf is the FNV-1a hash of the channel, modulo the partitions.
+// partitionOf is the FNV-1a hash of the channel, modulo the partitions. What
+// belongs to a channel, by its name and more behind a space, is in its partition.
 func (b *Redis) partitionOf(channel string) int {
 	hash := uint32(2166136261)
 	for i := range len(channel) {
+		if channel[i] == ' ' {
+			break
+		}
 		hash = (hash ^ uint32(channel[i])) * 16777619
 	}
 	return int(hash % uint32(len(b.partitions)))

@@ -33,7 +33,7 @@ func (b *Redis) Latest(ctx context.Context, channel string, limit int) (Page, er
 // Clear is documented at History.
 func (b *Redis) Clear(ctx context.Context, channel string) error {
 	i := b.partitionOf(channel)
-	err := b.read(ctx, b.prefixOf(i), func(ctx context.Context, client *redis.Client) error {
+	err := b.ask(ctx, b.prefixOf(i), func(ctx context.Context, client *redis.Client) error {
 		return client.Del(ctx, b.prefixOf(i)+channel).Err()
 	})
 	if err != nil {
@@ -108,8 +108,17 @@ func (b *Redis) readPage(ctx context.Context, channel, mode, epoch string, offse
 	return page, nil
 }
 
-// read calls f with the client of a partition, with readTimeout in all.
+// read is ask for what reads history.
 func (b *Redis) read(ctx context.Context, prefix string, f func(context.Context, *redis.Client) error) error {
+	if observe := b.config.Observe.HistoryRead; observe != nil {
+		defer observe()
+	}
+	return b.ask(ctx, prefix, f)
+}
+
+// ask calls f with the client of a partition, with readTimeout in all. If another
+// server is the master it calls f again.
+func (b *Redis) ask(ctx context.Context, prefix string, f func(context.Context, *redis.Client) error) error {
 	if err := b.usable(); err != nil {
 		return err
 	}
@@ -124,34 +133,27 @@ func (b *Redis) read(ctx context.Context, prefix string, f func(context.Context,
 		return errNotRunning
 	}
 	for attempt := 0; ; attempt++ {
-		err := b.readOnce(ctx, prefix, f)
+		err := b.askOnce(ctx, prefix, f)
 		if !wrongMaster(err) || attempt == masterAttempts || !b.findMaster(ctx) {
 			return err
 		}
 	}
 }
 
-func (b *Redis) readOnce(ctx context.Context, prefix string, f func(context.Context, *redis.Client) error) error {
+func (b *Redis) askOnce(ctx context.Context, prefix string, f func(context.Context, *redis.Client) error) error {
 	client, err := b.topology.client(ctx, prefix)
 	if err != nil {
 		return err
 	}
 	start := time.Now()
 	err = f(ctx, client)
-	b.config.Observe.read(time.Since(start))
+	if observe := b.config.Observe.RoundTrip; observe != nil {
+		observe(time.Since(start))
+	}
 	if isLost(err) {
 		b.topology.stale(ctx)
 	}
 	return err
-}
-
-func (o *RedisObserver) read(roundTrip time.Duration) {
-	if o.RoundTrip != nil {
-		o.RoundTrip(roundTrip)
-	}
-	if o.HistoryRead != nil {
-		o.HistoryRead()
-	}
 }
 
 var errStrangeAnswer = errors.New("redis gave an answer that the script does not give")

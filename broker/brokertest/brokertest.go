@@ -13,8 +13,9 @@ import (
 
 // Node is one gateway node's view of the subject.
 type Node struct {
-	Broker  broker.Broker
-	History broker.History
+	Broker   broker.Broker
+	History  broker.History
+	Presence broker.Presence
 }
 
 // Subject is a broker to be tested: one or more nodes that share a cluster and
@@ -58,6 +59,17 @@ func Run(t *testing.T, makeSubject func(*testing.T) Subject) {
 		{"History/Expires", testExpires},
 		{"History/Tops", testTops},
 		{"History/Clear", testClear},
+		{"Presence/JoinAndLeaveOnce", testJoinAndLeaveOnce},
+		{"Presence/SessionsAreAddedUp", testSessionsAreAddedUp},
+		{"Presence/Linger", testLinger},
+		{"Presence/DeadNodeHasNobody", testDeadNodeHasNobody},
+		{"Presence/KeptNodeLives", testKeptNodeLives},
+		{"Presence/WholeReplaces", testWholeReplaces},
+		{"Presence/OldAttendanceDoesNothing", testOldAttendance},
+		{"Presence/UnknownIsSaid", testUnknownIsSaid},
+		{"Presence/ConcurrentNodes", testConcurrentNodes},
+		{"Presence/AnyUserName", testAnyUserName},
+		{"Presence/ManyChannels", testManyChannels},
 	}
 	t.Run("Lifecycle/NothingBeforeRun", func(t *testing.T) { testNothingBeforeRun(t, makeSubject(t)) })
 	for _, test := range tests {

@@ -1,0 +1,324 @@
+package brokertest
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"tidegate/broker"
+)
+
+// attendant is a node as presence knows it, and what it has said.
+type attendant struct {
+	c       *cluster
+	by      broker.Attendant
+	node    Node
+	version uint64
+}
+
+// long is a time that does not end while a test runs, and short one that it
+// waits for.
+const (
+	long  = time.Hour
+	short = 300 * time.Millisecond
+)
+
+func (c *cluster) attendant(name string, lease, linger time.Duration) *attendant {
+	node := c.first()
+	if name == "last" {
+		node = c.last()
+	}
+	return &attendant{c: c, by: broker.Attendant{Node: name, Lease: lease, Linger: linger}, node: node}
+}
+
+// has says how many sessions a user has at the node, and in which channel.
+func (a *attendant) has(channel, user string, sessions int) {
+	a.c.Helper()
+	a.attends(broker.Attendance{Channel: channel, Members: []broker.Member{{User: user, Sessions: sessions}}})
+}
+
+func (a *attendant) attends(list ...broker.Attendance) {
+	a.c.Helper()
+	a.c.insist("Attend", func() error {
+		for i := range list {
+			a.version++
+			list[i].Version = a.version
+		}
+		return a.node.Presence.Attend(a.c.Context(), a.by, list)
+	})
+}
+
+// keeps gives a sign of life on a channel and returns its standing.
+func (a *attendant) keeps(channel string) (standing broker.Standing) {
+	a.c.Helper()
+	a.c.insist("Keep", func() error {
+		all, err := a.node.Presence.Keep(a.c.Context(), a.by, []broker.Stay{{Channel: channel, Version: a.version}})
+		if err == nil {
+			standing = all[0]
+		}
+		return err
+	})
+	return standing
+}
+
+// looks does what time has brought about, without being there.
+func (c *cluster) looks(channel string) {
+	c.Helper()
+	looker := c.attendant("last", long, long)
+	looker.keeps(channel)
+}
+
+func (c *cluster) members(channel string) string {
+	c.Helper()
+	var roster broker.Roster
+	c.insist("Members", func() (err error) {
+		roster, err = c.last().Presence.Members(c.Context(), channel)
+		return err
+	})
+	return show(roster.Members)
+}
+
+func show(members []broker.Member) string {
+	var list []string
+	for _, m := range members {
+		list = append(list, fmt.Sprintf("%s%s*%d", m.User, m.Info, m.Sessions))
+	}
+	return strings.Join(list, " ")
+}
+
+func (c *cluster) expectMembers(channel, want string) {
+	c.Helper()
+	if got := c.members(channel); got != want {
+		c.Errorf("members of %s: %q, want %q", channel, got, want)
+	}
+}
+
+// expectTold waits for the joins and leaves of a channel: these, in this order.
+func (c *cluster) expectTold(channel string, want ...string) {
+	c.Helper()
+	if got := told(c.heard().WaitMessages(broker.PresenceChannel(channel), len(want))); !slices.Equal(got, want) {
+		c.Errorf("told of %s: %q, want %q", channel, got, want)
+	}
+}
+
+func told(messages []broker.Message) []string {
+	var list []string
+	for _, m := range messages {
+		list = append(list, m.Event+" "+m.User+string(m.Payload))
+	}
+	return list
+}
+
+func (c *cluster) listen(channel string) {
+	c.Helper()
+	c.subscribe(broker.PresenceChannel(channel))
+}
+
+func testJoinAndLeaveOnce(t *testing.T, c *cluster) {
+	c.listen("a")
+	first, last := c.attendant("first", long, 0), c.attendant("last", long, 0)
+	first.attends(broker.Attendance{Channel: "a", Members: []broker.Member{{User: "alice", Info: json.RawMessage(`{"n":"A/B"}`), Sessions: 1}}})
+	first.has("a", "alice", 2)
+	last.has("a", "alice", 1)
+	first.has("a", "alice", 0)
+	last.has("a", "bob", 1)
+	last.has("a", "alice", 0)
+	last.has("a", "alice", 0)
+	c.expectTold("a", `join alice{"n":"A/B"}`, "join bob", "leave alice")
+	for i, m := range c.heard().Messages(broker.PresenceChannel("a")) {
+		if m.Position.Offset != uint64(i+1) || m.Position.Epoch == "" {
+			t.Errorf("the %d. is at %v", i+1, m.Position)
+		}
+	}
+	standing, top := last.keeps("a"), c.heard().Messages(broker.PresenceChannel("a"))[2].Position
+	if standing.Position != top || !standing.Known {
+		t.Errorf("standing %+v, want known and at %v", standing, top)
+	}
+}
+
+func testSessionsAreAddedUp(t *testing.T, c *cluster) {
+	first, last := c.attendant("first", long, 0), c.attendant("last", long, 0)
+	c.expectMembers("a", "")
+	first.has("a", "alice", 2)
+	last.attends(broker.Attendance{Channel: "a", Members: []broker.Member{
+		{User: "bob", Sessions: 1}, {User: "alice", Info: json.RawMessage(`"new"`), Sessions: 3}}})
+	c.expectMembers("a", `alice"new"*5 bob*1`)
+	c.expectMembers("b", "")
+	first.has("a", "alice", 0)
+	c.expectMembers("a", `alice"new"*3 bob*1`)
+}
+
+func testLinger(t *testing.T, c *cluster) {
+	c.listen("a")
+	first, last := c.attendant("first", long, short), c.attendant("last", long, short)
+	first.has("a", "alice", 1)
+	first.has("a", "bob", 1)
+	first.by.Linger = long
+	first.has("a", "bob", 0)
+	last.has("a", "bob", 1) // is back in time, elsewhere
+	c.expectMembers("a", "alice*1 bob*1")
+	first.by.Linger = short
+	first.has("a", "alice", 0)
+	Eventually(t, "alice to leave", func() bool { return c.members("a") == "bob*1" })
+	c.expectTold("a", "join alice", "join bob", "leave alice")
+	first.has("a", "alice", 1)
+	c.expectTold("a", "join alice", "join bob", "leave alice", "join alice")
+}
+
+func testDeadNodeHasNobody(t *testing.T, c *cluster) {
+	c.listen("a")
+	dying, last := c.attendant("dying", long, 0), c.attendant("last", long, 0)
+	dying.has("a", "alice", 1)
+	dying.has("a", "bob", 2)
+	last.has("a", "bob", 1)
+	dying.by.Lease = short
+	dying.keeps("a")
+	Eventually(t, "the dead to be gone", func() bool {
+		c.looks("a")
+		return c.members("a") == "bob*1"
+	})
+	c.expectTold("a", "join alice", "join bob", "leave alice")
+	if dying.keeps("a").Known {
+		t.Error("a node that was buried is known")
+	}
+	c.expectMembers("a", "bob*1")
+}
+
+func testKeptNodeLives(t *testing.T, c *cluster) {
+	node := c.attendant("first", short, 0)
+	for kept := false; !kept; kept = node.keeps("a").Known { // again if it came too late
+		node.by.Lease = short
+		node.has("a", "alice", 1)
+		node.by.Lease = long
+	}
+	witness := c.attendant("last", short, 0)
+	witness.has("b", "bob", 1)
+	Eventually(t, "a short lease to end", func() bool { return c.members("b") == "" })
+	c.looks("a")
+	c.expectMembers("a", "alice*1")
+}
+
+func testWholeReplaces(t *testing.T, c *cluster) {
+	c.listen("a")
+	first, last := c.attendant("first", long, 0), c.attendant("last", long, 0)
+	for _, user := range []string{"alice", "bob", "carol"} {
+		first.has("a", user, 1)
+	}
+	last.has("a", "dave", 1)
+	last.has("a", "bob", 1)
+	first.attends(broker.Attendance{Channel: "a", Whole: true, Members: []broker.Member{{User: "carol", Sessions: 2}}})
+	c.expectMembers("a", "bob*1 carol*2 dave*1")
+	c.expectTold("a", "join alice", "join bob", "join carol", "join dave", "leave alice")
+}
+
+func testOldAttendance(t *testing.T, c *cluster) {
+	node := c.attendant("first", long, 0)
+	node.has("a", "alice", 1)
+	node.has("a", "alice", 2)
+	node.version -= 2
+	node.has("a", "alice", 0)
+	c.expectMembers("a", "alice*2")
+	node.version = 7
+	if node.keeps("a").Known {
+		t.Error("an attendance that never came is known")
+	}
+}
+
+func testUnknownIsSaid(t *testing.T, c *cluster) {
+	node := c.attendant("first", long, 0)
+	node.version = 3
+	if standing := node.keeps("a"); standing.Known {
+		t.Errorf("standing %+v on a channel where nobody ever was", standing)
+	}
+	c.expectMembers("a", "")
+}
+
+// testConcurrentNodes has users come and go on several nodes at once. What is told
+// of each must be joins and leaves in turn, and at the end agree with the members.
+func testConcurrentNodes(t *testing.T, c *cluster) {
+	c.listen("a")
+	const rounds, users = 40, 3
+	var wait sync.WaitGroup
+	for n := range 4 {
+		node := c.attendant([]string{"first", "last", "third", "fourth"}[n], long, 0)
+		wait.Go(func() {
+			for i := range rounds {
+				node.has("a", fmt.Sprintf("user%d", (i+n)%users), (i/users+n)%2)
+			}
+			node.has("a", fmt.Sprintf("user%d", n%users), 1)
+		})
+	}
+	wait.Wait()
+	c.attendant("end", long, 0).has("a", "end", 1)
+	Eventually(t, "the end", func() bool {
+		messages := c.heard().Messages(broker.PresenceChannel("a"))
+		return len(messages) > 0 && messages[len(messages)-1].User == "end"
+	})
+	there := make(map[string]bool)
+	for _, m := range c.heard().Messages(broker.PresenceChannel("a")) {
+		if there[m.User] == (m.Event == broker.EventJoin) {
+			t.Errorf("%s %s at %v, again", m.User, m.Event, m.Position)
+		}
+		there[m.User] = m.Event == broker.EventJoin
+	}
+	roster, err := c.last().Presence.Members(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range roster.Members {
+		if !there[m.User] {
+			t.Errorf("%s is a member, but the last that was told is a leave", m.User)
+		}
+		delete(there, m.User)
+	}
+	for user, is := range there {
+		if is {
+			t.Errorf("%s is no member, but the last that was told is a join", user)
+		}
+	}
+}
+
+func testAnyUserName(t *testing.T, c *cluster) {
+	c.listen("a")
+	node := c.attendant("first", long, 0)
+	var want []string
+	for _, user := range []string{`q"uo\te`, "blank blank", "a/b", "ünïcödé", "<&>", "new\nline", "7", "node x"} {
+		node.has("a", user, 1)
+		want = append(want, "join "+user)
+	}
+	c.expectTold("a", want...)
+	if got := strings.Count(c.members("a"), "*1"); got != len(want) {
+		t.Errorf("%d members, want %d: %s", got, len(want), c.members("a"))
+	}
+}
+
+func testManyChannels(t *testing.T, c *cluster) {
+	const channels = 700
+	node := c.attendant("first", long, 0)
+	var list []broker.Attendance
+	var stays []broker.Stay
+	for i := range channels {
+		name := fmt.Sprint("room:", i)
+		list = append(list, broker.Attendance{Channel: name, Members: []broker.Member{{User: "alice", Sessions: i + 1}}})
+	}
+	node.attends(list...)
+	for _, a := range list {
+		stays = append(stays, broker.Stay{Channel: a.Channel, Version: a.Version})
+	}
+	c.insist("Keep", func() error {
+		standings, err := node.node.Presence.Keep(t.Context(), node.by, stays)
+		for i, s := range standings {
+			if !s.Known || s.Position.Offset != 1 {
+				t.Errorf("%s: standing %+v", stays[i].Channel, s)
+			}
+		}
+		return err
+	})
+	for _, i := range []int{0, 350, channels - 1} {
+		c.expectMembers(fmt.Sprint("room:", i), fmt.Sprint("alice*", i+1))
+	}
+}

@@ -1,0 +1,202 @@
+package broker
+
+// What presence keeps in Redis, for a channel whose Redis name is NAME.
+//
+//	NAME presence            where joins and leaves are published; and a hash:
+//	                         epoch      as history has it
+//	                         top        the offset of the newest join or leave
+//	                         line       the master_replid of the Redis that wrote it last
+//	                         node NODE  "END VERSION MEMBERS": when the node's lease ends, in
+//	                                    Unix milliseconds of Redis's clock; the version
+//	                                    of its last attendance; how many members it has
+//	NAME presence users      a hash: a user, and {"info":"…","nodes":{"NODE":SESSIONS}}
+//	NAME presence lingering  a sorted set: users with no session anywhere, and when they leave
+//
+// All three expire some leases after the last sign of life.
+
+const (
+	usersSuffix     = presenceSuffix + " users"
+	lingeringSuffix = presenceSuffix + " lingering"
+)
+
+// attendScript takes one Attendance. ARGV are the lease and the linger in
+// milliseconds, PUBLISH or SPUBLISH, the node, the version, whole or changes, and
+// for each member user, info and sessions.
+const attendScript = epochLua + presenceLua + `
+local node, version, whole = ARGV[4], tonumber(ARGV[5]), ARGV[6] == 'whole'
+local p = read(KEYS, 1)
+local mine = p.nodes[node] or {version = 0, members = 0}
+if mine.version >= version then return 0 end
+begin(p)
+p.nodes[node] = mine
+mine.version = version
+renew(p, node)
+reap(p)
+local listed = {}
+for i = 7, #ARGV, 3 do
+  local user, info, sessions = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
+  listed[user] = true
+  if sessions > 0 then enter(p, node, user, info, sessions) else exit(p, node, user) end
+end
+if whole and mine.members > 0 then
+  for user, entry in entries(p) do
+    if entry.nodes[node] and not listed[user] then exit(p, node, user) end
+  end
+end
+renew(p, node)
+outlive(p)
+return 1
+`
+
+// keepScript takes Stays. KEYS are three for each channel; ARGV are as those of
+// attendScript up to the node, and then the version for each channel. It returns
+// for each channel the cursor of its position, and known or unknown.
+const keepScript = epochLua + presenceLua + `
+local node, standings = ARGV[4], {}
+for i = 1, #KEYS / 3 do
+  local version, p = tonumber(ARGV[4 + i]), read(KEYS, 3 * i - 2)
+  local mine = p.nodes[node]
+  if p.epoch then
+    begin(p)
+    if mine and version > 0 then renew(p, node) end
+    reap(p)
+    outlive(p)
+  end
+  standings[2 * i - 1] = cursor(p)
+  standings[2 * i] = mine and mine.version == version and 'known' or 'unknown'
+end
+return standings
+`
+
+// membersScript returns the cursor of the position, and the users hash. ARGV are
+// as those of attendScript up to PUBLISH.
+const membersScript = epochLua + presenceLua + `
+local p = read(KEYS, 1)
+if p.epoch then
+  begin(p)
+  reap(p)
+end
+return {cursor(p), redis.call('HGETALL', p.users)}
+`
+
+// presenceLua is what these scripts share, beside epochLua.
+const presenceLua = `
+local LEASE, LINGER, PUBLISH = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
+
+local function read(keys, first)
+  local p = {
+    hash = keys[first], users = keys[first + 1], lingering = keys[first + 2],
+    top = 0, nodes = {}, now = milliseconds(),
+  }
+  local fields = redis.call('HGETALL', p.hash)
+  for i = 1, #fields, 2 do
+    local field, value = fields[i], fields[i + 1]
+    if field == 'epoch' or field == 'line' then p[field] = value
+    elseif field == 'top' then p.top = tonumber(value)
+    else
+      local ends, version, members = string.match(value, '(%d+) (%d+) (%d+)')
+      p.nodes[string.sub(field, 6)] =
+        {ends = tonumber(ends), version = tonumber(version), members = tonumber(members)}
+    end
+  end
+  return p
+end
+
+local function cursor(p)
+  return p.epoch and p.epoch .. ':' .. number(p.top) or ''
+end
+
+-- begin begins an epoch if there is none, or if the Redis that knew it is gone.
+local function begin(p)
+  if p.epoch and p.line == currentLine() then return end
+  local lost = not p.epoch
+  p.epoch, p.line = newEpoch(), currentLine()
+  redis.call('HSET', p.hash, 'epoch', p.epoch, 'line', p.line) -- first: a full Redis refuses here
+  if lost then redis.call('DEL', p.users, p.lingering) end
+end
+
+-- renew notes a sign of life, and what else is known of a node.
+local function renew(p, node)
+  local n = p.nodes[node]
+  n.ends = p.now + LEASE
+  redis.call('HSET', p.hash, 'node ' .. node,
+    number(n.ends) .. ' ' .. number(n.version) .. ' ' .. number(n.members))
+end
+
+-- outlive sees to it that what nobody needs any more goes away.
+local function outlive(p)
+  local ttl = number(4 * LEASE + LINGER)
+  redis.call('PEXPIRE', p.hash, ttl)
+  redis.call('PEXPIRE', p.users, ttl)
+  redis.call('PEXPIRE', p.lingering, ttl)
+end
+
+local function tell(p, event, user, info)
+  p.top = p.top + 1
+  redis.call('HSET', p.hash, 'top', number(p.top))
+  redis.call(PUBLISH, p.hash, 'TG1 {"event":"' .. event .. '","user":' .. cjson.encode(user) ..
+    ',"epoch":"' .. p.epoch .. '","offset":' .. number(p.top) .. '}\n' .. info)
+end
+
+local function entries(p)
+  local list, i = redis.call('HGETALL', p.users), -1
+  return function()
+    i = i + 2
+    if list[i] then return list[i], cjson.decode(list[i + 1]) end
+  end
+end
+
+local function write(p, user, entry) redis.call('HSET', p.users, user, cjson.encode(entry)) end
+
+local function enter(p, node, user, info, sessions)
+  local known = redis.call('HGET', p.users, user)
+  local entry = known and cjson.decode(known) or {nodes = {}}
+  if known and not next(entry.nodes) then redis.call('ZREM', p.lingering, user) end
+  if not entry.nodes[node] then p.nodes[node].members = p.nodes[node].members + 1 end
+  entry.info, entry.nodes[node] = info, sessions
+  write(p, user, entry)
+  if not known then tell(p, 'join', user, info) end
+end
+
+local function leave(p, user)
+  redis.call('HDEL', p.users, user)
+  redis.call('ZREM', p.lingering, user)
+  tell(p, 'leave', user, '')
+end
+
+local function exit(p, node, user)
+  local known = redis.call('HGET', p.users, user)
+  local entry = known and cjson.decode(known)
+  if not entry or not entry.nodes[node] then return end
+  entry.nodes[node] = nil
+  p.nodes[node].members = p.nodes[node].members - 1
+  if next(entry.nodes) or LINGER > 0 then write(p, user, entry) end
+  if next(entry.nodes) then return end
+  if LINGER == 0 then return leave(p, user) end
+  redis.call('ZADD', p.lingering, number(p.now + LINGER), user)
+end
+
+-- bury removes a dead node. Whom it alone had has left.
+local function bury(p, node)
+  local members = p.nodes[node].members
+  p.nodes[node] = nil
+  redis.call('HDEL', p.hash, 'node ' .. node)
+  if members == 0 then return end
+  for user, entry in entries(p) do
+    if entry.nodes[node] then
+      entry.nodes[node] = nil
+      if next(entry.nodes) then write(p, user, entry) else leave(p, user) end
+    end
+  end
+end
+
+-- reap does what time has brought about.
+local function reap(p)
+  local dead = {}
+  for node, n in pairs(p.nodes) do
+    if n.ends <= p.now then dead[#dead + 1] = node end
+  end
+  for _, node in ipairs(dead) do bury(p, node) end
+  for _, user in ipairs(redis.call('ZRANGEBYSCORE', p.lingering, '-inf', number(p.now))) do leave(p, user) end
+end
+`
