@@ -21,6 +21,7 @@ import (
 //
 // Without a cursor it answers at once with the current one. Between two requests
 // nothing is kept of a channel without history, which is then among the gaps.
+// Origins.CORS decides which pages may ask.
 type LongPoll struct {
 	Gateway *gateway.Gateway
 	Native  gateway.Protocol // writes messages

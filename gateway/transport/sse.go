@@ -18,7 +18,7 @@ import (
 //
 // The id of an event is a cursor over all of the request's channels (see
 // cursors). With it in the header Last-Event-ID, or in ?cursor=, a stream goes
-// on where another one ended, on any node.
+// on where another one ended, on any node. Origins.CORS decides which pages may.
 type SSE struct {
 	Gateway *gateway.Gateway
 	Native  gateway.Protocol // writes messages as objects
