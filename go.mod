@@ -4,6 +4,8 @@ go 1.26.0
 
 require github.com/prometheus/client_golang v1.25.0
 
+require github.com/HdrHistogram/hdrhistogram-go v1.4.0 // indirect
+
 require (
 	github.com/MicahParks/jwkset v0.11.4 // indirect
 	github.com/agnivade/levenshtein v1.2.2 // indirect

@@ -67,7 +67,7 @@ gateway: for this machine only, in memory, everything allowed.`
 	root.SilenceUsage, root.SilenceErrors = true, true
 	root.SetFlagErrorFunc(nameNearestFlag)
 	root.AddCommand(newServeCommand(), newPublishCommand(), newSubscribeCommand(), newTailCommand(),
-		newCheckCommand(), newTokenCommand(), newChannelCommand(), newScriptCommand(), newHealthCommand())
+		newCheckCommand(), newTokenCommand(), newChannelCommand(), newScriptCommand(), newHealthCommand(), newBenchCommand())
 	return root
 }
 

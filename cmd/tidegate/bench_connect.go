@@ -1,0 +1,233 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+func newBenchConnectCommand() *cobra.Command {
+	var t benchTarget
+	var b benchSessions
+	cmd := &cobra.Command{
+		Use:   "connect",
+		Short: "Connect many sessions at once, and subscribe each",
+		Long: `Connect many sessions at once: accept, authenticate (with --secret-file each by a
+token of its own) and subscribe.`,
+		Example: `  tidegate bench connect --sessions 5000 --secret-file jwt.secret --pid $(pidof tidegate)
+  tidegate bench connect --sessions 1000 --channels 100 --pid $(pidof tidegate)`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return t.run(cmd, &b) },
+	}
+	t.addFlags(cmd)
+	b.addFlags(cmd, 5000)
+	return cmd
+}
+
+func newBenchIdleCommand() *cobra.Command {
+	var t benchTarget
+	b := benchIdle{}
+	cmd := &cobra.Command{
+		Use:   "idle",
+		Short: "Tell the memory that a session takes which has a subscription and nothing to do",
+		Long: `Connect many sessions, subscribe each, wait, and tell by how much the gateway's
+memory has grown. Start the gateway anew for each measurement: what it has had in
+use before it keeps for a while, and uses again.`,
+		Example: `  tidegate bench idle --sessions 10000 --pid $(pidof tidegate)`,
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return t.run(cmd, &b) },
+	}
+	t.addFlags(cmd)
+	b.addFlags(cmd, 10_000)
+	cmd.Flags().DurationVar(&b.duration, "duration", 5*time.Second, "time to wait, 10 minutes at most")
+	return cmd
+}
+
+// benchSessions is sessions with subscriptions.
+type benchSessions struct {
+	count    int
+	channels int // of each session's own; 0: one that all share
+	clients  []*benchClient
+	tokens   []string
+}
+
+func (b *benchSessions) addFlags(cmd *cobra.Command, sessions int) {
+	cmd.Flags().IntVar(&b.count, "sessions", sessions, "sessions")
+	cmd.Flags().IntVar(&b.channels, "channels", 0, "channels of its own that each session subscribes to; 0: one that all share")
+}
+
+func (b *benchSessions) check() error {
+	return errors.Join(
+		checkBetween("--sessions", b.count, 1, mostBenchSessions),
+		checkBetween("--channels", b.channels, 0, 1000),
+	)
+}
+
+func (b *benchSessions) sessions() int      { return b.count }
+func (b *benchSessions) subscriptions() int { return b.count * max(1, b.channels) }
+
+func (b *benchSessions) title() string {
+	if b.channels == 0 {
+		return fmt.Sprintf("%d sessions on one channel", b.count)
+	}
+	return fmt.Sprintf("%d sessions on %d channels each, all different", b.count, b.channels)
+}
+
+// prepare signs the tokens, which is not the gateway's work.
+func (b *benchSessions) prepare(site *benchSite) (err error) {
+	b.clients, b.tokens = make([]*benchClient, b.count), make([]string, b.count)
+	for i := range b.tokens {
+		if b.tokens[i], err = site.tokenOf(i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// connect connects and subscribes the sessions.
+func (b *benchSessions) connect(ctx context.Context, site *benchSite, latency *benchLatency) error {
+	return site.connectAll(ctx, b.count, func(ctx context.Context, i int) error {
+		began := time.Now()
+		client, err := dialBench(ctx, site.listenAt(), b.tokens[i])
+		if err != nil {
+			return err
+		}
+		b.clients[i] = client
+		if err := b.subscribe(client, site, i); err != nil {
+			return err
+		}
+		latency.record(i, time.Since(began))
+		return nil
+	})
+}
+
+func (b *benchSessions) subscribe(client *benchClient, site *benchSite, session int) error {
+	if b.channels == 0 {
+		return client.subscribe(site.channel(0))
+	}
+	for k := range b.channels {
+		client.add(subscribeText(site.channel(session*b.channels + k)))
+	}
+	if err := client.flush(); err != nil {
+		return err
+	}
+	for range b.channels {
+		if _, err := client.reply(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *benchSessions) close() {
+	for _, client := range b.clients {
+		if client != nil {
+			client.close()
+		}
+	}
+}
+
+func (b *benchSessions) measure(ctx context.Context, site *benchSite) (*benchResult, error) {
+	defer b.close()
+	if err := b.prepare(site); err != nil {
+		return nil, err
+	}
+	latency := newBenchLatency()
+	latency.on.Store(true)
+	before, err := site.watch.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	if err := b.connect(ctx, site, latency); err != nil {
+		return nil, err
+	}
+	took := time.Since(began)
+	after, err := site.watch.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	result := b.result(before, after)
+	result.LatencyMS, result.LatencyMeaning = latency.summary(), fmt.Sprintf("from dialling to the confirmed subscription, %d sessions at a time", connectsAtOnce)
+	result.count("session", uint64(b.count), took, after.cpu-before.cpu)
+	return result, nil
+}
+
+func (b *benchSessions) result(before, after benchUsage) *benchResult {
+	grown := float64(after.memory - before.memory)
+	r := &benchResult{Sessions: b.count, MemoryBefore: before.memory, Memory: after.memory, MemorySession: grown / float64(b.count)}
+	if n := b.subscriptions(); n != b.count {
+		r.MemorySubscription = grown / float64(n)
+	}
+	return r
+}
+
+// benchIdle is sessions that do nothing.
+type benchIdle struct {
+	benchSessions
+	duration time.Duration
+	reading  sync.WaitGroup
+	lost     atomic.Uint64 // sessions whose connection ended
+}
+
+func (b *benchIdle) check() error {
+	return errors.Join(b.benchSessions.check(), checkDurations(0, b.duration))
+}
+
+func (b *benchIdle) measure(ctx context.Context, site *benchSite) (*benchResult, error) {
+	if site.watch.blind() {
+		return nil, errors.New("there is no memory to read: give --pid or --metrics")
+	}
+	b.lost.Store(0)
+	defer b.reading.Wait()
+	defer b.close()
+	if err := b.prepare(site); err != nil {
+		return nil, err
+	}
+	before, err := site.watch.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.connect(ctx, site, newBenchLatency()); err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	connected, err := site.watch.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.hold(ctx, site); err != nil {
+		return nil, err
+	}
+	after, err := site.watch.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	result := b.result(before, after)
+	result.Seconds, result.CPUSeconds = time.Since(began).Seconds(), (after.cpu - connected.cpu).Seconds()
+	if result.Closed = int(b.lost.Load()); result.Closed > 0 {
+		result.miss("%d of %d sessions lost their connection", result.Closed, b.count)
+	}
+	return result, nil
+}
+
+// hold keeps the sessions for a while. They answer the gateway's pings.
+func (b *benchIdle) hold(ctx context.Context, site *benchSite) error {
+	for _, client := range b.clients {
+		client.endless()
+		b.reading.Go(func() {
+			for {
+				if _, err := client.read(); err != nil {
+					b.lost.Add(1)
+					return
+				}
+			}
+		})
+	}
+	return site.wait(ctx, b.duration, "waiting", b.lost.Load)
+}

@@ -1,0 +1,296 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+)
+
+func newBenchFloorCommand() *cobra.Command {
+	var f benchFloor
+	var listen, redisURL string
+	cmd := &cobra.Command{
+		Use:   "floor",
+		Short: "Serve what --floor measures: one write(2) for each delivery, and nothing else",
+		Long: `Serve what --floor measures. It speaks as much of the native protocol as the other
+benchmarks do: to subscribe and to publish. Each delivery is one write(2), made in
+a loop by the goroutine that read the publication. There are no rules, no bounds
+and no acknowledgements: what a gateway costs beyond this is what it does.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return f.serve(cmd.Context(), listen, redisURL, cmd.OutOrStdout())
+		},
+	}
+	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:0", "`address` to listen on")
+	cmd.Flags().StringVar(&redisURL, "redis-url", "", "Redis `URL` to publish through, so that several floors reach each other")
+	return cmd
+}
+
+// benchFloor is the least that a server of one write(2) for each delivery can be.
+type benchFloor struct {
+	redis *redis.Client // nil: there is one floor
+
+	mu       sync.Mutex
+	channels map[string][]*floorSession // held while a publication is written
+}
+
+// floorSession is a client of the floor.
+type floorSession struct {
+	floor  *benchFloor
+	conn   net.Conn
+	fd     int
+	reader *bufio.Reader
+	frame  []byte
+}
+
+// serve prints its URL and serves until ctx ends.
+func (f *benchFloor) serve(ctx context.Context, listen, redisURL string, out io.Writer) error {
+	f.channels = map[string][]*floorSession{}
+	var working sync.WaitGroup
+	defer working.Wait()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	if redisURL != "" {
+		relayed, err := f.joinRedis(ctx, redisURL)
+		if err != nil {
+			return err
+		}
+		working.Go(relayed)
+	}
+	l, err := net.Listen("tcp", listen)
+	if err != nil {
+		return err
+	}
+	context.AfterFunc(ctx, func() { l.Close() })
+	fmt.Fprintf(out, "ws://%s/ws\n", l.Addr())
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+		context.AfterFunc(ctx, func() { conn.Close() })
+		working.Go(func() { f.talk(conn) })
+	}
+}
+
+const floorPrefix = "tidegate-floor:"
+
+// joinRedis returns what delivers that which comes through Redis, until ctx ends.
+func (f *benchFloor) joinRedis(ctx context.Context, redisURL string) (func(), error) {
+	options, err := redis.ParseURL(redisURL)
+	if err != nil {
+		return nil, err
+	}
+	f.redis = redis.NewClient(options)
+	all := f.redis.PSubscribe(ctx, floorPrefix+"*")
+	if _, err := all.Receive(ctx); err != nil {
+		return nil, err
+	}
+	context.AfterFunc(ctx, func() { all.Close(); f.redis.Close() })
+	return func() {
+		for {
+			m, err := all.ReceiveMessage(ctx)
+			if err != nil {
+				return
+			}
+			f.deliver(strings.TrimPrefix(m.Channel, floorPrefix), []byte(m.Payload))
+		}
+	}, nil
+}
+
+// talk serves one client until it leaves.
+func (f *benchFloor) talk(conn net.Conn) {
+	defer conn.Close()
+	s := &floorSession{floor: f, conn: conn, reader: bufio.NewReaderSize(conn, 2<<10)}
+	control, err := conn.(*net.TCPConn).SyscallConn()
+	if err != nil || control.Control(func(fd uintptr) { s.fd = int(fd) }) != nil {
+		return
+	}
+	if s.shakeHands() == nil {
+		for s.next() == nil {
+		}
+	}
+	f.forget(s)
+}
+
+func (s *floorSession) shakeHands() error {
+	if _, err := http.ReadRequest(s.reader); err != nil {
+		return err
+	}
+	_, err := io.WriteString(s.conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+		"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n")
+	s.say([]byte(`{"type":"welcome"}`))
+	return err
+}
+
+// next does one command. Clients of a benchmark mask by 0.
+func (s *floorSession) next() error {
+	head, err := s.reader.Peek(4)
+	if err != nil {
+		return err
+	}
+	header, size := 2, int(head[1]&0x7f)
+	if size == 126 {
+		header, size = 4, int(binary.BigEndian.Uint16(head[2:]))
+	}
+	if size == 127 || head[0]&0x0f != benchText {
+		return errors.New("not for the floor")
+	}
+	if _, err := s.reader.Discard(header + 4); err != nil {
+		return err
+	}
+	s.frame = append(s.frame[:0], make([]byte, size)...)
+	if _, err := io.ReadFull(s.reader, s.frame); err != nil {
+		return err
+	}
+	return s.do(s.frame)
+}
+
+func (s *floorSession) do(command []byte) error {
+	_, rest, _ := bytes.Cut(command, []byte(`"channel":"`))
+	name, rest, _ := bytes.Cut(rest, []byte(`"`))
+	_, data, isPublish := bytes.Cut(rest, []byte(`"data":`))
+	switch {
+	case !isPublish:
+		s.floor.add(string(name), s)
+		s.say([]byte(`{"type":"subscribed","id":1}`))
+		return nil
+	default:
+		if bytes.HasPrefix(command, []byte(`{"type":"publish","id":1`)) {
+			s.say([]byte(`{"type":"published","id":1}`))
+		}
+		return s.floor.publish(string(name), bytes.TrimSuffix(data, []byte("}")))
+	}
+}
+
+func (f *benchFloor) publish(channel string, data []byte) error {
+	text := fmt.Appendf(nil, `{"type":"message","channel":"%s","data":%s}`, channel, data)
+	frame := benchFrame(text)
+	if f.redis != nil {
+		return f.redis.Publish(context.Background(), floorPrefix+channel, frame).Err()
+	}
+	f.deliver(channel, frame)
+	return nil
+}
+
+// deliver is what it is all about.
+func (f *benchFloor) deliver(channel string, frame []byte) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, s := range f.channels[channel] {
+		n, err := unix.Write(s.fd, frame)
+		if err == unix.EAGAIN || err == nil && n < len(frame) {
+			_, err = s.conn.Write(frame[max(n, 0):])
+		}
+		_ = err // whoever reads from it sees the same
+	}
+}
+
+func (f *benchFloor) add(channel string, s *floorSession) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.channels[channel] = append(f.channels[channel], s)
+}
+
+// forget makes sure that nobody writes to s, whose descriptor may soon be
+// another's.
+func (f *benchFloor) forget(gone *floorSession) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for name, sessions := range f.channels {
+		kept := sessions[:0]
+		for _, s := range sessions {
+			if s != gone {
+				kept = append(kept, s)
+			}
+		}
+		f.channels[name] = kept
+	}
+}
+
+func (s *floorSession) say(text []byte) { _, _ = s.conn.Write(benchFrame(text)) }
+
+// benchFrame returns a frame as servers send them.
+func benchFrame(text []byte) []byte {
+	const final = 0x80
+	frame := []byte{final | benchText}
+	if n := len(text); n <= 125 {
+		frame = append(frame, byte(n))
+	} else {
+		frame = binary.BigEndian.AppendUint16(append(frame, 126), uint16(n))
+	}
+	return append(frame, text...)
+}
+
+// measureFloor measures b on floors, which are processes for their CPU to be told
+// from that of the load: as many as there are gateways.
+func (t *benchTarget) measureFloor(ctx context.Context, b benchmark, site *benchSite) (*benchResult, error) {
+	if len(site.urls) > 1 && t.floorRedis == "" {
+		return nil, errors.New("two of them reach each other through Redis only: give --floor-redis")
+	}
+	floors := &benchSite{tokenOf: site.tokenOf, progress: site.progress, run: site.run}
+	for range site.urls {
+		p, err := startFloor(t.floorRedis)
+		if err != nil {
+			return nil, err
+		}
+		defer p.stop()
+		floors.urls = append(floors.urls, p.url)
+		floors.watch.pids = append(floors.watch.pids, p.command.Process.Pid)
+	}
+	return b.measure(ctx, floors)
+}
+
+// floorProcess is a running floor.
+type floorProcess struct {
+	command *exec.Cmd
+	url     *url.URL
+}
+
+func startFloor(redisURL string) (*floorProcess, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	p := &floorProcess{command: exec.Command(self, "bench", "floor", "--redis-url", redisURL)}
+	p.command.Stderr = os.Stderr
+	said, err := p.command.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := p.command.Start(); err != nil {
+		return nil, err
+	}
+	line, err := bufio.NewReader(said).ReadString('\n')
+	if err == nil {
+		p.url, err = url.Parse(strings.TrimSpace(line))
+	}
+	if err != nil {
+		p.stop()
+		return nil, fmt.Errorf("start it: %w", err)
+	}
+	return p, nil
+}
+
+func (p *floorProcess) stop() {
+	_ = p.command.Process.Kill() // it may have ended
+	_ = p.command.Wait()
+}

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// benchLatency collects latencies while it is on. All methods may be called
+// concurrently.
+type benchLatency struct {
+	on     atomic.Bool
+	shards [8]latencyShard
+}
+
+type latencyShard struct {
+	mu     sync.Mutex
+	values *hdrhistogram.Histogram // of microseconds
+	_      [48]byte                // a cache line each
+}
+
+const (
+	longestLatency = int64(time.Minute / time.Microsecond)
+	latencyDigits  = 3
+)
+
+func newBenchLatency() *benchLatency {
+	l := &benchLatency{}
+	for i := range l.shards {
+		l.shards[i].values = hdrhistogram.New(1, longestLatency, latencyDigits)
+	}
+	return l
+}
+
+// record notes latencies; who is any number that spreads the callers.
+func (l *benchLatency) record(who int, latencies ...time.Duration) {
+	if !l.on.Load() {
+		return
+	}
+	shard := &l.shards[who%len(l.shards)]
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	for _, latency := range latencies {
+		_ = shard.values.RecordValue(min(latency.Microseconds(), longestLatency)) // it fits
+	}
+}
+
+// summary returns what was collected, in milliseconds; nil: nothing.
+func (l *benchLatency) summary() *latencySummary {
+	all := hdrhistogram.New(1, longestLatency, latencyDigits)
+	for i := range l.shards {
+		l.shards[i].mu.Lock()
+		all.Merge(l.shards[i].values)
+		l.shards[i].mu.Unlock()
+	}
+	if all.TotalCount() == 0 {
+		return nil
+	}
+	at := func(quantile float64) float64 { return float64(all.ValueAtQuantile(quantile)) / 1000 }
+	return &latencySummary{P50: at(50), P90: at(90), P99: at(99), P999: at(99.9), Max: float64(all.Max()) / 1000}
+}
+
+// latencySummary is in milliseconds.
+type latencySummary struct {
+	P50  float64 `json:"p50"`
+	P90  float64 `json:"p90"`
+	P99  float64 `json:"p99"`
+	P999 float64 `json:"p999"`
+	Max  float64 `json:"max"`
+}

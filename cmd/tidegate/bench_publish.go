@@ -1,0 +1,229 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+func newBenchPublishCommand() *cobra.Command {
+	var t benchTarget
+	var b benchPublishers
+	cmd := &cobra.Command{
+		Use:   "publish",
+		Short: "Publish from many sessions, and count what the gateway confirms",
+		Long: `Publish from many sessions, and count what the gateway confirms. Nobody listens:
+this measures the way in, and the broker.`,
+		Example: `  tidegate bench publish --publishers 500 --in-flight 8 --pid $(pidof tidegate)
+  tidegate bench publish --publishers 1000 --rate 10000 --pid $(pidof tidegate)`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return t.run(cmd, &b) },
+	}
+	t.addFlags(cmd)
+	flags := cmd.Flags()
+	flags.IntVar(&b.publishers, "publishers", 500, "sessions that publish")
+	flags.IntVar(&b.channels, "channels", 100, "channels that they publish on, in turn")
+	flags.IntVar(&b.inFlight, "in-flight", 8, "publications of each session that are not confirmed yet, at most")
+	flags.Float64Var(&b.rate, "rate", 0, "publications a `second`, in all; 0: as fast as they are confirmed")
+	flags.IntVar(&b.payload, "payload", 128, "`bytes` of JSON in each publication")
+	addDurations(cmd, &b.warmUp, &b.duration)
+	return cmd
+}
+
+// benchPublishers is sessions that publish, and wait for confirmations.
+type benchPublishers struct {
+	publishers, channels int
+	inFlight             int
+	rate                 float64
+	payload              int
+	warmUp, duration     time.Duration
+}
+
+func (b *benchPublishers) check() error {
+	return errors.Join(
+		checkBetween("--publishers", b.publishers, 1, mostBenchSessions),
+		checkBetween("--channels", b.channels, 1, 1e6),
+		checkBetween("--in-flight", b.inFlight, 1, mostBenchInFlight/10),
+		checkBetween("--payload", b.payload, leastBenchPayload, mostBenchPayload),
+		checkDurations(b.warmUp, b.duration),
+		checkRate(b.rate),
+	)
+}
+
+func (b *benchPublishers) sessions() int { return b.publishers }
+
+func (b *benchPublishers) title() string {
+	pace := fmt.Sprintf("%d in flight each", b.inFlight)
+	if b.rate > 0 {
+		pace = fmt.Sprintf("%v publications a second in all", b.rate)
+	}
+	return fmt.Sprintf("%d publishers on %d channels, %s, %d bytes each", b.publishers, b.channels, pace, b.payload)
+}
+
+// benchPublisher is a session that publishes. Replies come in the order of its
+// publications.
+type benchPublisher struct {
+	number    int
+	client    *benchClient
+	text      []byte
+	due       chan time.Duration // of each publication that is not confirmed
+	latency   *benchLatency
+	confirmed atomic.Uint64
+}
+
+func (b *benchPublishers) measure(ctx context.Context, site *benchSite) (*benchResult, error) {
+	latency := newBenchLatency()
+	publishers := make([]*benchPublisher, b.publishers)
+	ctx, fail := context.WithCancelCause(ctx)
+	var working sync.WaitGroup
+	defer func() {
+		fail(nil)
+		for _, p := range publishers {
+			if p != nil {
+				p.client.close()
+			}
+		}
+		working.Wait()
+	}()
+	err := site.connectAll(ctx, b.publishers, func(ctx context.Context, i int) error {
+		client, err := site.dial(ctx, site.publishAt(), i)
+		if err != nil {
+			return err
+		}
+		client.endless()
+		text := fmt.Appendf(nil, `{"type":"publish","id":1,"channel":"%s","data":%s}`, site.channel(i%b.channels), payloadText(b.payload))
+		publishers[i] = &benchPublisher{number: i, client: client, text: text, due: make(chan time.Duration, b.inFlight), latency: latency}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range publishers {
+		working.Go(func() {
+			if err := p.work(b.rate == 0); err != nil {
+				fail(fmt.Errorf("publish: %w", err))
+			}
+		})
+	}
+	if b.rate > 0 {
+		working.Go(func() { b.pace(ctx, publishers) })
+	}
+	return b.watch(ctx, site, publishers, latency)
+}
+
+// pace lets the publishers publish in turn. One whose window is full holds up the
+// others, which the latencies tell.
+func (b *benchPublishers) pace(ctx context.Context, publishers []*benchPublisher) {
+	turn := 0
+	_ = keepPace(ctx, b.rate, func(due time.Duration) error { // the reader tells
+		p := publishers[turn%len(publishers)]
+		turn++
+		select {
+		case p.due <- due:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		return p.client.write(p.text)
+	})
+}
+
+var publishedPrefix = []byte(`{"type":"published"`)
+
+// work reads confirmations until the connection ends. If it is to keep the window
+// full it publishes for each one, as many at once as were confirmed at once.
+func (p *benchPublisher) work(keepFull bool) error {
+	if keepFull {
+		if err := p.publish(cap(p.due)); err != nil {
+			return err
+		}
+	}
+	for confirmed := 0; ; {
+		frame, err := p.client.read()
+		if err != nil {
+			return err
+		}
+		if !bytes.HasPrefix(frame, publishedPrefix) {
+			if err := refusalIn(frame); err != nil {
+				return err
+			}
+			continue
+		}
+		confirmed++
+		p.confirmed.Add(1)
+		p.latency.record(p.number, time.Since(benchEpoch)-<-p.due)
+		if keepFull && !p.client.whole() {
+			if err := p.publish(confirmed); err != nil {
+				return err
+			}
+			confirmed = 0
+		}
+	}
+}
+
+func (p *benchPublisher) publish(n int) error {
+	for range n {
+		p.due <- time.Since(benchEpoch)
+		p.client.add(p.text)
+	}
+	return p.client.flush()
+}
+
+func (b *benchPublishers) watch(ctx context.Context, site *benchSite, publishers []*benchPublisher, latency *benchLatency) (*benchResult, error) {
+	confirmed := func() (n uint64) {
+		for _, p := range publishers {
+			n += p.confirmed.Load()
+		}
+		return n
+	}
+	if err := site.wait(ctx, b.warmUp, "warming up", confirmed); err != nil {
+		return nil, err
+	}
+	before, err := site.watch.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	began, count := time.Now(), confirmed()
+	latency.on.Store(true)
+	if err := site.wait(ctx, b.duration, "measuring", confirmed); err != nil {
+		return nil, err
+	}
+	after, err := site.watch.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	took, published := time.Since(began), confirmed()-count
+	result := &benchResult{
+		Sessions: b.publishers, Published: published, Memory: after.memory,
+		LatencyMS: latency.summary(), LatencyMeaning: "from a publication to its confirmation",
+	}
+	result.count("publication", published, took, after.cpu-before.cpu)
+	if result.PerSecond < 0.99*b.rate {
+		result.miss("the rate of %v publications a second: %.1f were confirmed", b.rate, result.PerSecond)
+	}
+	return result, nil
+}
+
+// wait waits for a time and shows how fast a count grows.
+func (s *benchSite) wait(ctx context.Context, length time.Duration, what string, count func() uint64) error {
+	over := time.After(length)
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	for at, before := time.Now(), count(); ; {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-over:
+			return nil
+		case now := <-tick.C:
+			n := count()
+			s.progress.say("%s: %s a second", what, figure(float64(n-before)/now.Sub(at).Seconds(), 0))
+			at, before = now, n
+		}
+	}
+}

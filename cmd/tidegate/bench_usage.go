@@ -1,0 +1,127 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+	"golang.org/x/sys/unix"
+)
+
+// benchWatch knows where the CPU and the memory of the gateways can be read.
+type benchWatch struct {
+	pids    []int
+	metrics []string
+}
+
+// benchUsage is what processes have used so far, together.
+type benchUsage struct {
+	cpu    time.Duration
+	memory int64 // resident bytes
+}
+
+func (w *benchWatch) blind() bool { return len(w.pids) == 0 && len(w.metrics) == 0 }
+
+// read returns zero if there is nothing to read from.
+func (w *benchWatch) read(ctx context.Context) (benchUsage, error) {
+	var sum benchUsage
+	for _, pid := range w.pids {
+		u, err := usageOfProcess(pid)
+		if err != nil {
+			return sum, fmt.Errorf("--pid %d: %w", pid, err)
+		}
+		sum = sum.plus(u)
+	}
+	for _, address := range w.metrics {
+		u, err := usageByMetrics(ctx, address)
+		if err != nil {
+			return sum, fmt.Errorf("--metrics %s: %w", address, err)
+		}
+		sum = sum.plus(u)
+	}
+	return sum, nil
+}
+
+func (u benchUsage) plus(v benchUsage) benchUsage {
+	return benchUsage{cpu: u.cpu + v.cpu, memory: u.memory + v.memory}
+}
+
+// userHertz is the unit of times in /proc/PID/stat, on every architecture.
+const userHertz = 100
+
+// usageOfProcess reads /proc (see proc_pid_stat(5)).
+func usageOfProcess(pid int) (benchUsage, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return benchUsage{}, err
+	}
+	// The second field is the program's name in parentheses, with anything in it.
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	const user, system, resident = 14 - 3, 15 - 3, 24 - 3
+	if len(fields) <= resident {
+		return benchUsage{}, errors.New("/proc is not as on Linux")
+	}
+	var n [3]int64
+	for i, field := range []int{user, system, resident} {
+		if n[i], err = strconv.ParseInt(fields[field], 10, 64); err != nil {
+			return benchUsage{}, err
+		}
+	}
+	return benchUsage{
+		cpu:    time.Duration(n[0]+n[1]) * time.Second / userHertz,
+		memory: n[2] * int64(os.Getpagesize()),
+	}, nil
+}
+
+// usageByMetrics reads what Prometheus clients tell of their process.
+func usageByMetrics(ctx context.Context, address string) (benchUsage, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return benchUsage{}, err
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return benchUsage{}, err
+	}
+	defer answer.Body.Close()
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(answer.Body)
+	if err != nil {
+		return benchUsage{}, err
+	}
+	cpu, memory := families["process_cpu_seconds_total"], families["process_resident_memory_bytes"]
+	if len(cpu.GetMetric()) == 0 || len(memory.GetMetric()) == 0 {
+		return benchUsage{}, errors.New("there is no process_cpu_seconds_total and process_resident_memory_bytes")
+	}
+	return benchUsage{
+		cpu:    time.Duration(cpu.Metric[0].GetCounter().GetValue() * float64(time.Second)),
+		memory: int64(memory.Metric[0].GetGauge().GetValue()),
+	}, nil
+}
+
+// spareDescriptors is for what a process has open beside the sessions.
+const spareDescriptors = 64
+
+// checkDescriptors returns an error if this process may not open so many
+// connections. The runtime has raised the soft limit to the hard one.
+func checkDescriptors(sessions int) error {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return err
+	}
+	if need := uint64(sessions + spareDescriptors); need > limit.Cur {
+		return fmt.Errorf("%d sessions need %d file descriptors and this process may have %d: ask for fewer, or raise the limit (ulimit -n), the gateway's as well",
+			sessions, need, limit.Cur)
+	}
+	return nil
+}
