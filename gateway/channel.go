@@ -55,9 +55,11 @@ type subscription struct {
 	terms
 
 	// Guarded by channel.mu.
-	joined bool
-	gone   bool // left for good: it does not join any more
-	index  int  // in its audience's members
+	joined   bool
+	gone     bool // left for good: it does not join any more
+	enrolled bool // on the roll
+	member   bool // and its user, too, who does not change any more
+	index    int  // in its audience's members
 }
 
 // terms are how a session is on a channel.
@@ -104,6 +106,7 @@ func (ch *channel) join(sub *subscription) {
 	a := ch.audienceOf(sub.session.dialect)
 	sub.joined, sub.index = true, len(a.members)
 	a.members = append(a.members, member{sub.session, sub})
+	ch.enrol(sub)
 }
 
 // leave removes sub from the audience for good.
@@ -112,6 +115,7 @@ func (ch *channel) leave(sub *subscription) {
 	defer ch.mu.Unlock()
 	sub.gone = true
 	ch.remove(sub)
+	ch.strike(sub)
 }
 
 // stepOut removes sub from the audience until it joins again.

@@ -49,10 +49,11 @@ func nodeChannel(node string) string { return reservedPrefix + "node " + node }
 
 // dispatch is what nodes say to each other: one of its fields is given.
 type dispatch struct {
-	Hello  *hello  `json:"hello,omitempty"`
-	Bye    *bye    `json:"bye,omitempty"`
-	Errand *errand `json:"errand,omitempty"`
-	Report *report `json:"report,omitempty"`
+	Hello  *hello    `json:"hello,omitempty"`
+	Bye    *bye      `json:"bye,omitempty"`
+	Errand *errand   `json:"errand,omitempty"`
+	Report *report   `json:"report,omitempty"`
+	Roll   *rollCall `json:"roll,omitempty"`
 }
 
 // hello says that a node is alive. It goes to all at the node's start and then
@@ -268,6 +269,8 @@ func (c *cluster) read(payload []byte) {
 		return
 	}
 	switch {
+	case d.Roll != nil:
+		c.gateway.roll.hear(d.Roll)
 	case d.Hello != nil:
 		c.meet(*d.Hello)
 	case d.Bye != nil:

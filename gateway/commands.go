@@ -233,6 +233,7 @@ func (s *Session) become(p *Principal) error {
 	s.stopPending()
 	s.mu.Unlock()
 	s.gateway.expireSoon(s, p.Expires)
+	s.enrolUser()
 	return nil
 }
 

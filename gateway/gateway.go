@@ -56,6 +56,7 @@ type Gateway struct {
 
 	hub        *hub
 	cluster    *cluster
+	roll       *roll             // nil: no backend wants it
 	onNodeGone func(node string) // told of each other node that left or died; must not block; nil: nobody
 	sessions   *sessions
 	flushers   *flushers
@@ -108,6 +109,7 @@ func New(c Config) (*Gateway, error) {
 	g.sessions = newSessions(max(1, int(g.ping/time.Second)))
 	g.hub = newHub(g)
 	g.cluster = newCluster(g, c.Version, orElse(c.PresenceLease, 30*time.Second))
+	g.roll = newRoll(g, orElse(c.PresenceLinger, 5*time.Second))
 	g.rules.Store(&c.Rules)
 	g.link.Store(&linkState{errStarting})
 	g.metrics.Track(
@@ -155,6 +157,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 	member, leave := context.WithCancel(working)
 	var membership sync.WaitGroup
 	membership.Go(func() { g.cluster.run(member) })
+	if g.roll != nil {
+		membership.Go(func() { g.roll.run(member) })
+	}
 
 	var err error
 	select {

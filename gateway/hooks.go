@@ -20,8 +20,8 @@ type Hooks interface {
 	Ask(ctx context.Context, q *Question) error
 
 	// Tell takes a notice and returns at once, with false if there is no room for
-	// it. told, if it is not nil, is called when the backend has confirmed the
-	// notice; it does not block.
+	// it. told, if it is not nil, is called by another goroutine when the backend
+	// has confirmed the notice.
 	Tell(n Notice, told func()) bool
 }
 

@@ -1,0 +1,261 @@
+package gateway_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"tidegate/broker"
+	"tidegate/gateway"
+)
+
+// office is a backend: it is asked and told.
+type office struct {
+	answer func(*gateway.Question) error // nil: everything may happen
+	deaf   map[gateway.HookEvent]bool    // not wanted
+
+	// Guarded by mu.
+	mu      sync.Mutex
+	asked   []string
+	told    []string
+	full    bool // no notice finds room
+	changed chan struct{}
+}
+
+func newOffice(answer func(*gateway.Question) error) *office {
+	return &office{answer: answer, changed: make(chan struct{})}
+}
+
+func (o *office) Wants(event gateway.HookEvent) bool { return !o.deaf[event] }
+
+func (o *office) Ask(_ context.Context, q *gateway.Question) error {
+	o.note(&o.asked, string(q.Event), q.Principal.User, q.Channel)
+	if o.answer == nil {
+		return nil
+	}
+	return o.answer(q)
+}
+
+func (o *office) Tell(n gateway.Notice, told func()) bool {
+	o.mu.Lock()
+	full := o.full
+	o.mu.Unlock()
+	if full {
+		return false
+	}
+	o.note(&o.told, string(n.Event), n.Channel, n.User, n.Reason.Label)
+	if told != nil {
+		go told()
+	}
+	return true
+}
+
+func (o *office) setFull(full bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.full = full
+}
+
+func (o *office) note(list *[]string, words ...string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	*list = append(*list, strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), " "))
+	close(o.changed)
+	o.changed = make(chan struct{})
+}
+
+// heard returns how often something was told.
+func (o *office) heard(what string) (n int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, told := range o.told {
+		if told == what {
+			n++
+		}
+	}
+	return n
+}
+
+func (o *office) questions() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.asked)
+}
+
+// expect waits until something was told.
+func (o *office) expect(t *testing.T, what string) {
+	t.Helper()
+	deadline := time.After(patience)
+	for {
+		o.mu.Lock()
+		changed, told := o.changed, slices.Clone(o.told)
+		o.mu.Unlock()
+		if slices.Contains(told, what) {
+			return
+		}
+		select {
+		case <-changed:
+		case <-deadline:
+			t.Fatalf("waited in vain for %q; told %q", what, told)
+		}
+	}
+}
+
+func refuse(code gateway.Code) error { return &gateway.Error{Code: code, Message: "says the office"} }
+
+func TestHooks_ConnectMayBeRefused(t *testing.T) {
+	o := newOffice(func(*gateway.Question) error { return refuse(gateway.Forbidden) })
+	n := startNode(t, gateway.Config{Hooks: o})
+	_, err := n.tryConnect(gateway.Hello{Principal: gateway.Principal{User: "alice"}, Remote: "192.0.2.7:5000"})
+	wantCode(t, err, gateway.Forbidden)
+	if sessions, err := n.Sessions(t.Context(), "alice"); err != nil || len(sessions) > 0 {
+		t.Errorf("sessions %v (%v), want none", sessions, err)
+	}
+	n.stop()
+	if got := o.heard("disconnect alice policy"); got != 0 {
+		t.Error("the end of a session that was not let in was told")
+	}
+}
+
+func TestHooks_ConnectNamesTheUserAndTheChannels(t *testing.T) {
+	o := newOffice(func(q *gateway.Question) error {
+		if q.Event == gateway.OnConnect {
+			q.Principal.User, q.Principal.Channels = "bob", []string{"closed"}
+		}
+		return nil
+	})
+	n := startNode(t, gateway.Config{Hooks: o, NoAnonymous: true, Rules: gateway.Rules{{Match: "*"}}})
+	p := n.connect(gateway.Hello{})
+	p.expect("welcome bob")
+	p.expect("subscribed @bob")
+	p.expect("subscribed closed")
+}
+
+func TestHooks_ConnectIsAskedWhenTheClientAuthenticates(t *testing.T) {
+	o := newOffice(func(q *gateway.Question) error {
+		if q.Principal.User == "eve" {
+			return refuse(gateway.Unauthenticated)
+		}
+		return nil
+	})
+	n := startNode(t, gateway.Config{Hooks: o, NoAnonymous: true, Auth: names{}})
+	alice, eve := n.connect(gateway.Hello{AuthLater: true}), n.connect(gateway.Hello{AuthLater: true})
+	alice.send("auth alice")
+	alice.expect("welcome alice")
+	eve.send("auth eve")
+	eve.expect("error unauthenticated")
+	if reason := eve.expectClosed(); reason.Code != 4001 {
+		t.Errorf("closed with %+v", reason)
+	}
+	if got := o.questions(); !slices.Equal(got, []string{"connect alice", "connect eve"}) {
+		t.Errorf("asked %q", got)
+	}
+}
+
+func TestHooks_ARefusedSubscribeOpensNoHistoryEither(t *testing.T) {
+	o := newOffice(func(q *gateway.Question) error {
+		if q.Channel == "secret" {
+			return refuse(gateway.Forbidden)
+		}
+		return nil
+	})
+	n := startNode(t, gateway.Config{Hooks: o})
+	p := n.connect(gateway.Hello{})
+	p.send("sub secret")
+	p.expect("error forbidden")
+	p.send("history secret")
+	p.until("a second error", func() bool { return count(p.lines(), "error forbidden") == 2 })
+	_, err := n.ReadHistory(t.Context(), &gateway.Principal{User: "bob"}, gateway.History{Channel: "secret"})
+	wantCode(t, err, gateway.Forbidden)
+	if _, err = n.ReadHistory(t.Context(), &backend, gateway.History{Channel: "secret"}); err != nil {
+		t.Errorf("the backend itself was refused: %v", err)
+	}
+
+	p.send("sub open")
+	p.expect("subscribed open")
+	p.send("history open")
+	p.expect("history 0")
+	if got := count(o.questions(), "subscribe open"); got != 1 {
+		t.Errorf("asked %d times about a channel that the session is on, want once", got)
+	}
+}
+
+func TestHooks_WhatTheRulesRefuseIsNotAsked(t *testing.T) {
+	o := newOffice(nil)
+	n := startNode(t, gateway.Config{Hooks: o, Rules: gateway.Rules{{Match: "*"}}})
+	p := n.connect(gateway.Hello{})
+	p.send("sub a")
+	p.expect("error unauthenticated")
+	p.send("pub a 1")
+	p.until("a second error", func() bool { return count(p.lines(), "error unauthenticated") == 2 })
+	if got := o.questions(); !slices.Equal(got, []string{"connect"}) {
+		t.Errorf("asked %q", got)
+	}
+}
+
+func TestHooks_PublishIsRewrittenOrRefused(t *testing.T) {
+	o := newOffice(func(q *gateway.Question) error {
+		switch {
+		case q.Event != gateway.OnPublish:
+		case string(q.Publish.Payload) == "bad":
+			return refuse(gateway.RateLimited)
+		case string(q.Publish.Payload) == "grow":
+			q.Publish.Payload = []byte("12345678901")
+		default:
+			q.Publish.Payload, q.Publish.Kind = []byte("nice"), broker.Text
+		}
+		return nil
+	})
+	n := startNode(t, gateway.Config{Hooks: o, Limits: gateway.Limits{MessageBytes: 10}})
+	p := n.connect(gateway.Hello{})
+	p.send("sub chat")
+	p.expect("subscribed chat")
+	p.send("pub chat rude")
+	p.expect("message chat nice")
+	p.send("pub chat bad")
+	p.expect("error rate_limited")
+	p.send("pub chat grow")
+	p.expect("error too_large")
+	_, err := n.Publish(t.Context(), &gateway.Principal{User: "bob"}, gateway.Publish{Channel: "chat", Payload: []byte("bad")})
+	wantCode(t, err, gateway.RateLimited)
+	n.publish("chat", "rude") // as the backend
+	p.expect("message chat rude")
+	if got := p.heardOf("chat"); !slices.Equal(got, []string{"nice", "rude"}) {
+		t.Errorf("heard %q", got)
+	}
+}
+
+// Whoever waits for the backend keeps nobody else waiting.
+func TestHooks_ASlowBackendHoldsUpNobodyElse(t *testing.T) {
+	release := make(chan struct{})
+	o := newOffice(func(q *gateway.Question) error {
+		if q.Principal.User == "slow" && q.Channel == "chat" {
+			<-release
+		}
+		return nil
+	})
+	n := startNode(t, gateway.Config{Hooks: o})
+	slow, quick := n.connectAs("slow"), n.connectAs("quick", "chat")
+	slow.send("sub chat")
+	quick.send("pub chat 1")
+	quick.expect("message chat 1")
+	if err := n.SetRules(gateway.DevelopmentRules()); err != nil {
+		t.Error(err)
+	}
+	n.connectAs("third", "chat")
+	close(release)
+	slow.expect("subscribed chat")
+}
+
+func TestHooks_TheEndOfASessionIsToldWithItsReason(t *testing.T) {
+	o := newOffice(nil)
+	n := startNode(t, gateway.Config{Hooks: o})
+	n.connectAs("alice").send("break")
+	o.expect(t, "disconnect alice unsupported_data")
+	if got := o.heard("disconnect alice unsupported_data"); got != 1 {
+		t.Errorf("told %d times", got)
+	}
+}

@@ -1,0 +1,237 @@
+package gateway_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tidegate/broker/brokertest"
+	"tidegate/gateway"
+)
+
+func TestRoll_FirstAndLastAreTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOffice(nil)
+		n := startNode(t, gateway.Config{Hooks: o})
+		wantTold := func(what string, times int) {
+			t.Helper()
+			synctest.Wait()
+			if got := o.heard(what); got != times {
+				t.Errorf("%q was told %d times, want %d", what, got, times)
+			}
+		}
+		alice, again := n.connectAs("alice", "chat"), n.connectAs("alice", "chat")
+		bob := n.connectAs("bob", "chat")
+		time.Sleep(5 * time.Second)
+		wantTold("channel_occupied chat", 1)
+		wantTold("member_joined chat alice", 1)
+		wantTold("member_joined chat bob", 1)
+		wantTold("channel_occupied @alice", 1)
+
+		alice.send("unsub chat")
+		bob.send("unsub chat")
+		time.Sleep(10 * time.Second)
+		wantTold("member_left chat alice", 0)
+		wantTold("member_left chat bob", 1)
+		wantTold("channel_vacated chat", 0)
+
+		again.send("unsub chat")
+		time.Sleep(4 * time.Second)
+		again.send("sub chat") // back within the linger of 5 s
+		time.Sleep(10 * time.Second)
+		wantTold("channel_vacated chat", 0)
+		wantTold("member_left chat alice", 0)
+		wantTold("channel_occupied chat", 1)
+
+		again.send("unsub chat")
+		time.Sleep(10 * time.Second)
+		wantTold("channel_vacated chat", 1)
+		wantTold("member_left chat alice", 1)
+		again.send("sub chat")
+		time.Sleep(time.Second)
+		wantTold("channel_occupied chat", 2)
+		wantTold("member_joined chat alice", 2)
+	})
+}
+
+func TestRoll_AUserWhoAuthenticatesLateIsAMember(t *testing.T) {
+	o := newOffice(nil)
+	n := startNode(t, gateway.Config{Hooks: o, Auth: names{}})
+	p := n.connect(gateway.Hello{AuthLater: true})
+	p.send("sub chat")
+	p.expect("subscribed chat")
+	p.send("auth alice")
+	o.expect(t, "member_joined chat alice")
+}
+
+func TestRoll_ChannelsWithoutPresenceHaveNoMembers(t *testing.T) {
+	o := newOffice(nil)
+	n := startNode(t, gateway.Config{Hooks: o, Rules: gateway.Rules{{Match: "*", Subscribe: gateway.Anyone}}})
+	n.connectAs("alice", "chat")
+	o.expect(t, "channel_occupied chat")
+	if got := o.heard("member_joined chat alice"); got != 0 {
+		t.Error("a member was told of a channel without presence")
+	}
+}
+
+func TestRoll_WhatFindsNoRoomIsToldLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOffice(nil)
+		n := startNode(t, gateway.Config{Hooks: o})
+		o.setFull(true)
+		n.connectAs("alice", "chat")
+		time.Sleep(time.Minute)
+		o.setFull(false)
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		for _, what := range []string{"channel_occupied chat", "member_joined chat alice"} {
+			if got := o.heard(what); got != 1 {
+				t.Errorf("%q was told %d times, want once", what, got)
+			}
+		}
+	})
+}
+
+func TestRoll_ANodeThatEndsAloneTellsTheEnds(t *testing.T) {
+	t.Parallel()
+	o := newOffice(nil)
+	n := startNode(t, gateway.Config{Hooks: o})
+	n.connectAs("alice", "chat")
+	o.expect(t, "member_joined chat alice")
+	n.stop()
+	for _, what := range []string{"channel_vacated chat", "member_left chat alice", "disconnect alice drain"} {
+		if got := o.heard(what); got != 1 {
+			t.Errorf("%q was told %d times, want once", what, got)
+		}
+	}
+}
+
+func TestRoll_NodesTellOnceTogether(t *testing.T) {
+	t.Parallel()
+	o := newOffice(nil)
+	members := startCluster(t, 2, gateway.Config{Hooks: o, PresenceLease: never, PresenceLinger: time.Millisecond})
+	channels := []string{"a", "b", "c", "d", "e", "f", "g", "h"} // whose keepers are not all the same
+	var peers []*peer
+	for _, m := range members {
+		peers = append(peers, m.connectAs("alice", channels...))
+	}
+	for _, channel := range channels {
+		o.expect(t, "channel_occupied "+channel)
+		o.expect(t, "member_joined "+channel+" alice")
+	}
+	for _, p := range peers {
+		for _, channel := range channels {
+			p.send("unsub %s", channel)
+			p.expect("unsubscribed " + channel)
+		}
+	}
+	for _, channel := range channels {
+		o.expect(t, "channel_vacated "+channel)
+		o.expect(t, "member_left "+channel+" alice")
+	}
+	for _, channel := range channels {
+		for _, what := range []string{
+			"channel_occupied " + channel, "channel_vacated " + channel,
+			"member_joined " + channel + " alice", "member_left " + channel + " alice",
+		} {
+			if got := o.heard(what); got != 1 {
+				t.Errorf("%q was told %d times, want once", what, got)
+			}
+		}
+	}
+}
+
+// Whatever a node was to a channel, listener, keeper or both: when it dies, the
+// others tell what has ended with it, and nothing else.
+func TestRoll_TheOthersTellOfADeadNode(t *testing.T) {
+	t.Parallel()
+	const size = 3
+	redis := brokertest.StartRedis(t)
+	var members []*member
+	var offices []*office // of each node its own: a dead one talks on
+	for i := range size {
+		offices = append(offices, newOffice(nil))
+		members = append(members, startMember(t, redis, fmt.Sprint("n", i), gateway.Config{
+			Hooks: offices[i], PresenceLease: 2 * time.Second, PresenceLinger: time.Millisecond,
+		}))
+	}
+	for _, m := range members {
+		m.awaitNodes(namesOf(members)...)
+	}
+	// expect waits until one of the offices from first on has been told.
+	expect := func(first int, what string) {
+		t.Helper()
+		for deadline := time.Now().Add(patience); ; <-time.After(time.Millisecond) {
+			for _, o := range offices[first:] {
+				if o.heard(what) > 0 {
+					return
+				}
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("nobody was told %q", what)
+			}
+		}
+	}
+	var alone, shared []string
+	for _, letter := range strings.Split("abcdefghijkl", "") {
+		alone, shared = append(alone, "alone:"+letter), append(shared, "shared:"+letter)
+	}
+	members[0].connectAs("alice", append(alone, shared...)...)
+	members[1].connectAs("bob", shared...)
+	for _, channel := range append(alone, shared...) {
+		expect(0, "member_joined "+channel+" alice")
+		expect(0, "channel_occupied "+channel)
+	}
+	for _, channel := range shared {
+		expect(0, "member_joined "+channel+" bob")
+	}
+	members[0].broker.dead.Store(true)
+	for _, channel := range alone {
+		expect(1, "channel_vacated "+channel)
+		expect(1, "member_left "+channel+" alice")
+	}
+	for _, channel := range shared {
+		expect(1, "member_left "+channel+" alice")
+		for _, o := range offices[1:] {
+			if o.heard("channel_vacated "+channel) > 0 || o.heard("member_left "+channel+" bob") > 0 {
+				t.Errorf("%s was told to be vacated, with bob on it", channel)
+			}
+		}
+	}
+}
+
+func TestRoll_TheOthersTellOfANodeThatLeaves(t *testing.T) {
+	t.Parallel()
+	o := newOffice(nil)
+	members := startCluster(t, 2, gateway.Config{Hooks: o, PresenceLease: never, PresenceLinger: time.Millisecond})
+	channels := []string{"a", "b", "c", "d", "e", "f"}
+	members[0].connectAs("alice", channels...)
+	for _, channel := range channels {
+		o.expect(t, "channel_occupied "+channel)
+	}
+	members[0].stop()
+	for _, channel := range channels {
+		o.expect(t, "channel_vacated "+channel)
+		o.expect(t, "member_left "+channel+" alice")
+	}
+}
+
+func TestRoll_ANewcomerTellsNothingThatIsKnown(t *testing.T) {
+	t.Parallel()
+	o := newOffice(nil)
+	members := startCluster(t, 2, gateway.Config{Hooks: o, PresenceLease: never, PresenceLinger: time.Millisecond})
+	channels := []string{"a", "b", "c", "d", "e", "f", "g", "h"}
+	members[0].connectAs("alice", channels...)
+	for _, channel := range channels {
+		o.expect(t, "channel_occupied "+channel)
+	}
+	members[1].connectAs("bob", channels...)
+	for _, channel := range channels {
+		o.expect(t, "member_joined "+channel+" bob")
+		if got := o.heard("channel_occupied " + channel); got != 1 {
+			t.Errorf("%s was told to be occupied %d times, want once", channel, got)
+		}
+	}
+}
