@@ -106,7 +106,7 @@ type History interface {
 type Page struct {
 	Messages []Message // oldest first, contiguous offsets
 	Top      Position  // newest position of the channel, kept or not; its epoch is never empty
-	Lost     bool      // messages between the position asked for and Messages[0] are gone
+	Lost     bool      // messages between the position asked for and Messages[0] are gone, or may be
 }
 
 // Kind says what a payload is.

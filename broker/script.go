@@ -12,6 +12,7 @@ package broker
 //	              top      the offset of the newest message, kept or not
 //	              ttl      how long messages are kept, in milliseconds; 0 for ever
 //	              line     the master_replid of the Redis that wrote it last
+//	              former   epoch and top when the epoch began, if messages were kept
 //	NAME key KEY  the cursor that the message with this idempotency key got, for
 //	              IdempotencyWindow
 //
@@ -21,7 +22,8 @@ package broker
 // A Redis that restarts or fails over may have forgotten its newest messages and
 // would give their offsets to others. It then has another replication id: the
 // epoch is a new one, and a cursor of the old one is known to be lost. What the
-// stream still has is kept.
+// stream still has is kept, under its offsets: who had come so far in the former
+// epoch is not given it again.
 const metaSuffix = " meta"
 
 // AppendScript publishes one message and appends it to the channel's history, at
@@ -93,7 +95,12 @@ local cursor = epoch .. ':' .. number(top)
 if mode == 'latest' then
   return {cursor, redis.call('XREVRANGE', name, '+', '-', unpack(count))}
 end
-if ARGV[2] ~= epoch or after > top then after = 0 end
+if ARGV[2] ~= epoch then
+  local former, last = string.match(redis.call('HGET', meta, 'former') or '', '(%w+):(%d+)')
+  after = ARGV[2] == former and math.min(after, tonumber(last)) or 0
+elseif after > top then
+  after = 0
+end
 return {cursor, redis.call('XRANGE', name, '0-' .. number(after + 1), '+', unpack(count))}
 `
 
@@ -147,8 +154,9 @@ local function current(name, meta)
   local known = redis.call('HMGET', meta, 'epoch', 'top', 'ttl', 'line')
   local epoch, top, ttl = known[1], tonumber(known[2] or 0), tonumber(known[3] or 0)
   if not epoch or known[4] ~= currentLine() then
+    local former = epoch and epoch .. ':' .. number(top) or ''
     epoch = newEpoch()
-    redis.call('HSET', meta, 'epoch', epoch, 'line', currentLine()) -- first: a full Redis refuses here
+    redis.call('HSET', meta, 'epoch', epoch, 'line', currentLine(), 'former', former) -- first: a full Redis refuses here
   end
   if not known[1] then
     redis.call('DEL', name)
