@@ -1,0 +1,122 @@
+package gateway_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tidegate/gateway"
+)
+
+func TestLimits_SessionsOfAnAddress(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		first, next string // where two sessions come from
+		same        bool
+	}{
+		{"one address", "192.0.2.7:5000", "192.0.2.7:5001", true},
+		{"without a port", "192.0.2.7:5000", "192.0.2.7", true},
+		{"two addresses", "192.0.2.7:5000", "192.0.2.8:5000", false},
+		{"IPv4 in IPv6", "192.0.2.7:5000", "[::ffff:192.0.2.7]:5000", true},
+		{"one IPv6 network of 64 bits", "[2001:db8:0:1::1]:5000", "[2001:db8:0:1:ffff::2]:5000", true},
+		{"two IPv6 networks", "[2001:db8:0:1::1]:5000", "[2001:db8:0:2::1]:5000", false},
+		{"one zone", "[fe80::1%eth0]:5000", "[fe80::2%eth1]:5000", true},
+		{"no address", "", "", false},
+		{"no IP address", "@", "@", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			n := startNode(t, gateway.Config{Limits: gateway.Limits{SessionsPerIP: 1}})
+			first := n.connect(gateway.Hello{Remote: c.first})
+			_, err := n.tryConnect(gateway.Hello{Remote: c.next})
+			if !c.same {
+				if err != nil {
+					t.Errorf("the other one was refused: %v", err)
+				}
+				return
+			}
+			wantCode(t, err, gateway.LimitExceeded)
+			first.Close(gateway.Left, nil)
+			for deadline := time.Now().Add(patience); err != nil; <-time.After(time.Millisecond) {
+				if _, err = n.tryConnect(gateway.Hello{Remote: c.next}); time.Now().After(deadline) {
+					t.Fatalf("refused after the first had left: %v", err)
+				}
+			}
+		})
+	}
+}
+
+// A node admits as many sessions a second as it is told, also in the long run.
+func TestLimits_ConnectsPerSecondAreAdmitted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const most, seconds = 20, 10
+		n := startNode(t, gateway.Config{Limits: gateway.Limits{ConnectsPerSecond: most}})
+		admitted := 0
+		for range seconds * 100 { // 100 try each second
+			_, err := n.tryConnect(gateway.Hello{})
+			if err == nil {
+				admitted++
+			} else {
+				wantCode(t, err, gateway.RateLimited)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		if want := most * (seconds + 1); admitted < want-most/2 || admitted > want { // and the burst of one second
+			t.Errorf("%d were admitted in %d seconds, want %d", admitted, seconds, want)
+		}
+	})
+}
+
+// When too much waits in all, those for whom most waits are closed, and no more
+// of them than it takes.
+func TestLimits_OutboxesAreBoundedInAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := startNode(t, gateway.Config{Limits: gateway.Limits{OutboxTotalBytes: 40_000}})
+		var peers []*peer
+		for i := range 4 {
+			p := n.connect(gateway.Hello{})
+			p.send("sub c%d", i)
+			p.expect("subscribed")
+			p.stall()
+			peers = append(peers, p)
+		}
+		quick := n.connect(gateway.Hello{})
+		quick.send("sub c3")
+		quick.expect("subscribed")
+		publish := func(channel int, kilobytes int) {
+			for range kilobytes {
+				n.publish(fmt.Sprint("c", channel), "%s", strings.Repeat("x", 1000))
+			}
+			synctest.Wait()
+		}
+		publish(0, 5)
+		publish(1, 10)
+		publish(2, 15)
+		time.Sleep(5 * time.Second)
+		for i, p := range peers {
+			if p.isClosed() {
+				t.Fatalf("session %d was closed, with 30 KB of 40 waiting", i)
+			}
+		}
+		publish(3, 20)
+		time.Sleep(2 * time.Second)
+		if reason := peers[3].expectClosed(); reason.Code != gateway.SlowConsumer.Code {
+			t.Errorf("closed with %+v, want 4008", reason)
+		}
+		for i, p := range append(peers[:3:3], quick) {
+			if p.isClosed() {
+				t.Errorf("session %d was closed, though the largest was enough", i)
+			}
+		}
+	})
+}
+
+func (p *peer) isClosed() bool {
+	select {
+	case <-p.closed:
+		return true
+	default:
+		return false
+	}
+}
