@@ -20,7 +20,8 @@ import (
 type mortal struct {
 	*broker.Redis
 	broker.Receiver
-	dead atomic.Bool
+	dead    atomic.Bool
+	largest atomic.Int64 // bytes of a payload that was published
 }
 
 func (m *mortal) Run(ctx context.Context, r broker.Receiver) error {
@@ -32,7 +33,11 @@ func (m *mortal) Publish(ctx context.Context, message broker.Message, o broker.P
 	if m.dead.Load() {
 		return broker.Position{}, nil
 	}
-	return m.Redis.Publish(ctx, message, o)
+	for size := int64(len(message.Payload)); ; {
+		if most := m.largest.Load(); size <= most || m.largest.CompareAndSwap(most, size) {
+			return m.Redis.Publish(ctx, message, o)
+		}
+	}
 }
 
 func (m *mortal) Receive(message broker.Message) {
@@ -203,7 +208,7 @@ func TestCluster_SilentNodeIsDeadUnlessNobodyCanBeHeard(t *testing.T) {
 		start = time.Now()
 		haunt(t, l, aGhost)
 		l.Link(broker.ErrUnavailable)
-		time.Sleep(10 * time.Minute)
+		time.Sleep(33 * time.Second)
 		l.Link(nil)
 		start = time.Now()
 		at(25*time.Second, "ghost", "n0")
@@ -450,6 +455,7 @@ func TestChannels_LargeReport(t *testing.T) {
 			t.Fatalf("%+v, want %+v", c, want)
 		}
 	}
+	members[1].expectParts()
 }
 
 func TestSessions_LargeReport(t *testing.T) {
@@ -461,6 +467,15 @@ func TestSessions_LargeReport(t *testing.T) {
 	got, err := members[0].Sessions(t.Context(), "alice")
 	if err != nil || len(got) != sessions {
 		t.Errorf("%d sessions, %v, want %d", len(got), err, sessions)
+	}
+	members[1].expectParts()
+}
+
+// expectParts fails unless a large report was published, and in parts.
+func (m *member) expectParts() {
+	m.t.Helper()
+	if largest := m.broker.largest.Load(); largest < 16<<10 || largest > 64<<10 {
+		m.t.Errorf("the largest part had %d bytes, want some 32 KiB", largest)
 	}
 }
 
