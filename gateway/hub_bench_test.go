@@ -1,0 +1,75 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"tidegate/broker"
+)
+
+// One operation is a first join and a last leave of one of many channels, while
+// messages arrive for all of them. It must not grow with their number.
+func BenchmarkHub_Churn(b *testing.B) {
+	for _, channels := range []int{1000, 2000, 4000} {
+		b.Run(fmt.Sprintf("channels=%d", channels), func(b *testing.B) {
+			g := runForBench(b)
+			stop := receiveSteadily(g.hub, channels)
+			defer stop()
+			var turn atomic.Int64
+			b.ReportAllocs()
+			b.RunParallel(func(p *testing.PB) {
+				for p.Next() {
+					ch := g.hub.hold(roomName(turn.Add(1), channels))
+					if err := g.hub.subscribeLive(b.Context(), ch); err != nil {
+						b.Error(err)
+					}
+					g.hub.letGo(b.Context(), ch)
+				}
+			})
+		})
+	}
+}
+
+// BenchmarkHub_Receive is what a message costs that nobody here listens to any
+// more.
+func BenchmarkHub_Receive(b *testing.B) {
+	g := runForBench(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		g.hub.Receive(broker.Message{Channel: "room:1", Payload: []byte("x")})
+	}
+}
+
+func roomName(i int64, of int) string { return fmt.Sprintf("room:%d", i%int64(of)) }
+
+// runForBench runs a gateway until the benchmark ends.
+func runForBench(b *testing.B) *Gateway {
+	g, err := New(Config{Broker: broker.NewMemory(), Rules: Rules{{Match: "*", Subscribe: Anyone}}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := g.Run(ctx); err != nil {
+			b.Error(err)
+		}
+	})
+	b.Cleanup(func() { cancel(); running.Wait() })
+	return g
+}
+
+// receiveSteadily lets messages arrive for one channel after the other.
+func receiveSteadily(h *hub, channels int) (stop func()) {
+	var over atomic.Bool
+	var receiving sync.WaitGroup
+	receiving.Go(func() {
+		for i := int64(0); !over.Load(); i++ {
+			h.Receive(broker.Message{Channel: roomName(i, channels), Payload: []byte("x")})
+		}
+	})
+	return func() { over.Store(true); receiving.Wait() }
+}
