@@ -37,7 +37,7 @@ func (c *reading) validate() {
 // validateTrust asks the package that will use them whether the keys are good.
 // Its errors begin with the name of the setting.
 func (c *reading) validateTrust() {
-	if _, err := auth.New(c.config.Auth.auth()); err != nil {
+	if _, err := auth.New(c.config.trust()); err != nil {
 		name, _, _ := strings.Cut(err.Error(), " ")
 		c.problems = append(c.problems, problem{name, c.at(strings.TrimSuffix(name, ":")), err.Error()})
 	}
@@ -201,12 +201,6 @@ func (a *authConfig) anyKey() bool { return len(a.APIKeys) > 0 || a.JWT.given() 
 
 func (j *jwtConfig) given() bool {
 	return j.Secret != "" || j.PublicKeyFile != "" || j.JWKSURL != ""
-}
-
-// development reports whether everything is allowed: nobody wrote rules, and
-// nobody but this machine can connect.
-func (c *config) development() bool {
-	return len(c.Rules) == 0 && loopback(c.Listen) && loopback(c.InternalListen)
 }
 
 // origins returns the origins in force: in development, every page of this

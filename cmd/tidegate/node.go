@@ -46,7 +46,7 @@ func newNode(c config, log *slog.Logger) (*node, error) {
 		n.clock = &clock{Broker: live}
 		live = n.clock
 	}
-	trust := c.Auth.auth()
+	trust := c.trust()
 	trust.Log, trust.Failed = log, n.metrics.Commands.AuthFailed
 	if n.auth, err = auth.New(trust); err != nil {
 		return nil, err

@@ -23,6 +23,10 @@ func (n *node) publicRoutes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /ws", n.webSocket.Handler(greetNative, native.Subprotocol))
 	mux.Handle("GET /raw/{channel}", n.webSocket.Handler(greetRaw))
+	for _, method := range []string{"GET ", "OPTIONS "} {
+		mux.Handle(method+"/events", origins.CORS(&transport.SSE{Gateway: n.gateway, Native: native.Protocol{}}))
+		mux.Handle(method+"/poll", origins.CORS(&transport.LongPoll{Gateway: n.gateway, Native: native.Protocol{}}))
+	}
 	mux.Handle("/api/", origins.CORS(prompt(n.api())))
 	mux.Handle("/", console.Handler())
 	n.routeHealth(mux)
@@ -62,6 +66,7 @@ func (n *node) api() http.Handler {
 		Gateway:     n.gateway,
 		History:     n.history,
 		NoAnonymous: !n.config.Auth.Anonymous,
+		Anonymous:   n.config.anonymous(),
 		Log:         n.log,
 	})
 }

@@ -142,7 +142,7 @@ func (n *node) reload(s *source) {
 		n.log.Error("reload: rules and keys stay as they are: to begin or to end development takes a restart")
 		return
 	}
-	if err := n.auth.SetConfig(c.config.Auth.auth()); err != nil {
+	if err := n.auth.SetConfig(c.config.trust()); err != nil {
 		n.log.Error("reload: rules and keys stay as they are", "error", err)
 		return
 	}

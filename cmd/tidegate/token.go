@@ -20,8 +20,10 @@ func newTokenCommand() *cobra.Command {
 		Short: "Make a token for a client",
 		Long: `Make a JSON Web Token for a client, to try the gateway with. It is signed with
 the given key or, without one, with auth.jwt.secret of the configuration, which
-gives the issuer and the audience, too. Prints the token and nothing else.`,
-		Example: `  tidegate token --config tidegate.yaml --user alice
+gives the issuer and the audience, too. Without a configuration it is for a
+development gateway of this machine. Prints the token and nothing else.`,
+		Example: `  tidegate token --user alice
+  tidegate token --config tidegate.yaml --user alice
   tidegate token --secret-file jwt.secret --user alice --subscribe 'chat:*' --ttl 10m
   tidegate token --key-file private.pem --kid 2026-a --user alice --info '{"name":"Alice"}'`,
 		Args: cobra.NoArgs,
@@ -91,6 +93,9 @@ func (t *tokenRequest) read() (jwtConfig, error) {
 	jwt := &c.config.Auth.JWT
 	if !t.ownKey() {
 		c.readSecret("auth.jwt.secret", &jwt.Secret, jwt.SecretFile)
+	}
+	if c.config.development() && !jwt.given() {
+		jwt.Secret = developmentSecret
 	}
 	return *jwt, c.problems.err()
 }

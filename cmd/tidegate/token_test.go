@@ -108,7 +108,7 @@ func TestToken_SaysWhatIsWrong(t *testing.T) {
 		args []string
 		want string
 	}{
-		"no key":              {nil, "no key to sign with"},
+		"no key":              {[]string{"--config", write(t, "file", "channels: [{match: a}]\n")}, "no key to sign with"},
 		"short secret":        {[]string{"--secret", "hunter2"}, "openssl rand -hex 32"},
 		"two keys":            {[]string{"--secret", tokenSecret, "--key-file", "x"}, "none of the others"},
 		"no such file":        {[]string{"--secret-file", "/nonexistent"}, "no such file"},

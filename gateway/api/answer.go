@@ -52,6 +52,9 @@ func (h *Handler) authenticate(r *http.Request) (gateway.Principal, error) {
 	if token == "" && h.noAnonymous {
 		return gateway.Principal{}, fail(gateway.Unauthenticated, "authenticate: send the header Authorization: Bearer KEY")
 	}
+	if token == "" {
+		return h.anonymous, nil
+	}
 	return h.gateway.Authenticate(r.Context(), token)
 }
 

@@ -14,9 +14,10 @@ import (
 // Config is what a Handler works with. Gateway is required.
 type Config struct {
 	Gateway     *gateway.Gateway
-	History     broker.History // nil: no channel keeps history
-	NoAnonymous bool           // every request needs a credential
-	Log         *slog.Logger   // nil: none
+	History     broker.History    // nil: no channel keeps history
+	NoAnonymous bool              // every request needs a credential
+	Anonymous   gateway.Principal // who a request without one acts as
+	Log         *slog.Logger      // nil: none
 }
 
 // Handler serves /api/. It may be used by any number of requests at once. How
@@ -25,6 +26,7 @@ type Handler struct {
 	gateway     *gateway.Gateway
 	history     broker.History
 	noAnonymous bool
+	anonymous   gateway.Principal
 	log         *slog.Logger
 	mux         *http.ServeMux
 }
@@ -33,7 +35,7 @@ var _ http.Handler = (*Handler)(nil)
 
 // New returns a handler of paths that begin with /api/.
 func New(c Config) *Handler {
-	h := &Handler{gateway: c.Gateway, history: c.History, noAnonymous: c.NoAnonymous, log: c.Log, mux: http.NewServeMux()}
+	h := &Handler{gateway: c.Gateway, history: c.History, noAnonymous: c.NoAnonymous, anonymous: c.Anonymous, log: c.Log, mux: http.NewServeMux()}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
 	}
