@@ -240,6 +240,30 @@ func TestRecovery_HistoryLargerThanTheOutboxArrivesWhole(t *testing.T) {
 	}
 }
 
+func TestRecovery_OpeningCommandBringsMoreThanTheOutboxHolds(t *testing.T) {
+	for _, size := range []int{500, 3000} { // what fits into the tail, and what does not
+		testOpening(t, size)
+	}
+}
+
+func testOpening(t *testing.T, size int) {
+	t.Helper()
+	n, _ := startLossy(t, 5000, gateway.Limits{OutboxBytes: 64 << 10})
+	from := n.publish("kept:a", "first")
+	for i := range size {
+		n.publish("kept:a", "%d-%s", i, strings.Repeat("x", 500))
+	}
+	p := n.connect(gateway.Hello{Commands: []gateway.Command{gateway.Subscribe{Channel: "kept:a", Cursor: from.String()}}})
+	p.expect("message kept:a " + fmt.Sprint(size-1) + "-")
+	n.publish("kept:a", "%d-", size)
+	p.expect("message kept:a " + fmt.Sprint(size) + "-")
+	for i, text := range p.heardOf("kept:a") {
+		if !strings.HasPrefix(text, fmt.Sprintf("%d-", i)) {
+			t.Fatalf("message %d is %.10s", i, text)
+		}
+	}
+}
+
 func TestRecovery_RepairWaitsForTheHistoryToComeBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, l := startLossy(t, 100, gateway.Limits{})

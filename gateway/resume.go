@@ -30,22 +30,49 @@ func (ch *channel) resume(ctx context.Context, sub *subscription, reply Subscrib
 		return ch.enterUnrecovered(sub, reply)
 	}
 	at := &catchUp{channel: ch, sub: sub, reply: reply, cursor: cursor}
+	return at.run(ctx)
+}
+
+// run goes all the way. While the session has no connection yet nothing makes
+// room in its outbox: the rest of the way is then gone beside, and run returns.
+func (c *catchUp) run(ctx context.Context) error {
 	for {
-		wait, err := at.step()
+		wait, err := c.step()
 		switch {
-		case err != nil || at.done:
+		case err != nil || c.done:
 			return err
+		case c.replied && !c.sub.session.out.attached():
+			c.goOnBeside()
+			return nil
 		case wait != nil:
-			if err := await(ctx, wait, at.patience); err != nil {
-				return fmt.Errorf("resume on %q: %w", ch.name, err)
-			}
+			err = await(ctx, wait, c.patience)
 		default:
-			if err := at.read(ctx); err != nil {
-				return fmt.Errorf("resume on %q: %w", ch.name, err)
-			}
+			err = c.read(ctx)
+		}
+		if err != nil {
+			return fmt.Errorf("resume on %q: %w", c.channel.name, err)
 		}
 	}
 }
+
+// goOnBeside waits for the session's connection and goes on. What cannot be
+// brought ends the session, which comes back with its cursor.
+func (c *catchUp) goOnBeside() {
+	s := c.sub.session
+	s.gateway.background.Go(func() {
+		for !s.out.attached() {
+			if !s.out.open() || !pause(s.gateway.life, attachPause) {
+				return
+			}
+		}
+		if err := c.run(s.gateway.life); err != nil {
+			s.Close(Missed)
+		}
+	})
+}
+
+// attachPause is how often a session is asked whether it has its connection.
+const attachPause = 10 * time.Millisecond
 
 // enterUnrecovered answers a cursor on a channel that keeps no history.
 func (ch *channel) enterUnrecovered(sub *subscription, reply Subscribed) error {
@@ -174,24 +201,29 @@ func (c *catchUp) read(ctx context.Context) error {
 		c.channel.mu.Unlock()
 	}
 	for i := range page.Messages {
-		if err := c.sendAlone(ctx, &entry{message: &page.Messages[i]}); err != nil {
+		if sent, err := c.sendAlone(ctx, &entry{message: &page.Messages[i]}); err != nil || !sent {
 			return err
 		}
 	}
 	return nil
 }
 
-func (c *catchUp) sendAlone(ctx context.Context, e *entry) error {
+// sendAlone sends one message of a page that is this session's alone, and
+// reports whether it could: without a connection there may be no room.
+func (c *catchUp) sendAlone(ctx context.Context, e *entry) (bool, error) {
 	c.channel.mu.Lock()
 	c.answer(true)
 	c.channel.mu.Unlock()
 	for {
 		room, err := c.send(e)
 		if err != nil || room == nil {
-			return err
+			return true, err
+		}
+		if !c.sub.session.out.attached() {
+			return false, nil
 		}
 		if err := await(ctx, room, stallPatience); err != nil {
-			return err
+			return false, err
 		}
 	}
 }
