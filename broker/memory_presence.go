@@ -10,14 +10,15 @@ import (
 var _ Presence = (*Memory)(nil)
 
 // Attend is documented at Presence.
-func (b *Memory) Attend(ctx context.Context, by Attendant, list []Attendance) error {
-	for _, a := range list {
-		err := b.onPresence(ctx, "attend", a.Channel, func(p *memoryPresence) { p.attend(by, a) })
+func (b *Memory) Attend(ctx context.Context, by Attendant, list []Attendance) ([]bool, error) {
+	taken := make([]bool, len(list))
+	for i, a := range list {
+		err := b.onPresence(ctx, "attend", a.Channel, func(p *memoryPresence) { taken[i] = p.attend(by, a) })
 		if err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return taken, nil
 }
 
 // Keep is documented at Presence.
@@ -88,15 +89,15 @@ func newMemoryPresence(name string) *memoryPresence {
 	}
 }
 
-func (p *memoryPresence) attend(by Attendant, a Attendance) {
+func (p *memoryPresence) attend(by Attendant, a Attendance) (taken bool) {
 	node := p.nodes[by.Node]
-	switch {
-	case node == nil:
+	if node == nil {
 		node = &memoryNode{}
-		p.nodes[by.Node] = node
-	case node.version >= a.Version:
-		return
 	}
+	if node.version >= a.Version || !a.Whole && node.version != a.After {
+		return false
+	}
+	p.nodes[by.Node] = node
 	node.version, node.ends = a.Version, p.now.Add(by.Lease)
 	p.reap()
 	listed := make(map[string]bool)
@@ -113,6 +114,7 @@ func (p *memoryPresence) attend(by Attendant, a Attendance) {
 			p.exit(by, user)
 		}
 	}
+	return true
 }
 
 func (p *memoryPresence) keep(by Attendant, stay Stay) Standing {

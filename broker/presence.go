@@ -27,9 +27,10 @@ import (
 // channel, whichever node it comes from.
 type Presence interface {
 	// Attend says whom a node has on channels, and is a sign of life of the
-	// node there. An attendance that is older than one that the broker has of
-	// the same node and channel, by its Version, does nothing.
-	Attend(ctx context.Context, by Attendant, list []Attendance) error
+	// node there. In the order of list it says what the broker has taken: an
+	// attendance that is older than what it has of the same node and channel,
+	// or tells only of changes and does not follow that, does nothing.
+	Attend(ctx context.Context, by Attendant, list []Attendance) (taken []bool, err error)
 
 	// Keep is a sign of life of the node on the channels that it stays on. It
 	// says in the order of stays how things stand there.
@@ -58,8 +59,9 @@ type Attendant struct {
 type Attendance struct {
 	Channel string
 	Version uint64   // larger than that of every Attendance of the node before; never 0
+	After   uint64   // the Version that it follows; 0: the node has had nobody there
+	Whole   bool     // it follows whatever there is: who is not among Members has left the node
 	Members []Member // those who changed; Sessions are this node's, and 0 for who has left it
-	Whole   bool     // Members are all whom the node has: who is not among them has left it
 }
 
 // Stay is a channel that a node has sessions on.

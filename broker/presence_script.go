@@ -20,25 +20,31 @@ const (
 )
 
 // attendScript takes one Attendance. ARGV are the lease and the linger in
-// milliseconds, PUBLISH or SPUBLISH, the node, the version, whole or changes, and
-// for each member user, info and sessions.
+// milliseconds, PUBLISH or SPUBLISH, the node, the version, the one that it follows
+// or whole, and for each member user, info and sessions. It returns 1, or 0 if it
+// did nothing.
 const attendScript = epochLua + presenceLua + `
-local node, version, whole = ARGV[4], tonumber(ARGV[5]), ARGV[6] == 'whole'
+local node, version, after = ARGV[4], tonumber(ARGV[5]), ARGV[6]
 local p = read(KEYS, 1)
 local mine = p.nodes[node] or {version = 0, members = 0}
-if mine.version >= version then return 0 end
+if mine.version >= version or after ~= 'whole' and mine.version ~= tonumber(after) then return 0 end
 begin(p)
 p.nodes[node] = mine
 mine.version = version
 renew(p, node)
 reap(p)
-local listed = {}
+local listed, here = {}, 0
 for i = 7, #ARGV, 3 do
   local user, info, sessions = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
   listed[user] = true
-  if sessions > 0 then enter(p, node, user, info, sessions) else exit(p, node, user) end
+  if sessions > 0 then
+    here = here + 1
+    enter(p, node, user, info, sessions)
+  else
+    exit(p, node, user)
+  end
 end
-if whole and mine.members > 0 then
+if after == 'whole' and mine.members > here then
   for user, entry in entries(p) do
     if entry.nodes[node] and not listed[user] then exit(p, node, user) end
   end

@@ -26,48 +26,54 @@ func newPresenceScripts() presenceScripts {
 }
 
 // Attend is documented at Presence.
-func (b *Redis) Attend(ctx context.Context, by Attendant, list []Attendance) error {
+func (b *Redis) Attend(ctx context.Context, by Attendant, list []Attendance) ([]bool, error) {
+	taken := make([]bool, len(list))
 	err := b.eachPartition(len(list), func(i int) string { return list[i].Channel }, func(partition int, indexes []int) error {
 		for batch := range slices.Chunk(indexes, attendBatch) {
-			if err := b.attend(ctx, partition, by, list, batch); err != nil {
+			if err := b.attend(ctx, partition, by, list, batch, taken); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("attend %d channels: %w: %w", len(list), ErrUnavailable, err)
+		return nil, fmt.Errorf("attend %d channels: %w: %w", len(list), ErrUnavailable, err)
 	}
-	return nil
+	return taken, nil
 }
 
-// attend sends the indexed attendances, all of one partition, in one pipeline.
-func (b *Redis) attend(ctx context.Context, partition int, by Attendant, list []Attendance, indexes []int) error {
+// attend sends the indexed attendances, all of one partition, in one pipeline,
+// and notes which were taken.
+func (b *Redis) attend(ctx context.Context, partition int, by Attendant, list []Attendance, indexes []int, taken []bool) error {
 	prefix := b.prefixOf(partition)
 	return b.ask(ctx, prefix, func(ctx context.Context, client *redis.Client) error {
 		pipe := client.Pipeline()
+		answers := make([]*redis.Cmd, len(indexes))
 		queue := func() {
-			for _, i := range indexes {
-				b.presence.attend.EvalSha(ctx, pipe, presenceKeys(prefix, list[i].Channel), b.attendArgs(by, list[i])...)
+			for n, i := range indexes {
+				answers[n] = b.presence.attend.EvalSha(ctx, pipe, presenceKeys(prefix, list[i].Channel), b.attendArgs(by, list[i])...)
 			}
 		}
 		queue()
 		_, err := pipe.Exec(ctx)
 		if redis.HasErrorPrefix(err, "NOSCRIPT") {
 			pipe.ScriptLoad(ctx, attendScript)
-			queue() // what was done already is no newer than itself, and does nothing
+			queue()
 			_, err = pipe.Exec(ctx)
+		}
+		for n, i := range indexes {
+			answer, _ := answers[n].Int()
+			taken[i] = answer == 1
 		}
 		return err
 	})
 }
 
 func (b *Redis) attendArgs(by Attendant, a Attendance) []any {
-	extent := "changes"
+	args := append(b.attendantArgs(by), a.Version, a.After)
 	if a.Whole {
-		extent = "whole"
+		args[len(args)-1] = "whole"
 	}
-	args := append(b.attendantArgs(by), a.Version, extent)
 	for _, m := range a.Members {
 		args = append(args, m.User, []byte(m.Info), m.Sessions)
 	}

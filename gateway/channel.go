@@ -22,8 +22,9 @@ type channel struct {
 	rule  atomic.Pointer[Rule] // replaced when the rules are loaded anew
 	holds int                  // guarded by the shard's mu
 
-	joining sync.Mutex // serialises joining and leaving at the broker
-	live    bool       // the broker delivers; guarded by joining
+	joining  sync.Mutex // serialises joining and leaving at the broker
+	live     bool       // the broker delivers; guarded by joining
+	followed bool       // joins and leaves too; guarded by joining
 
 	// Guarded by mu, which is held while a message goes to the audience, so that
 	// all see one order.
@@ -34,6 +35,9 @@ type channel struct {
 	repair    repair
 	looked    time.Time // when the position was last compared with the history
 	reading   *rangeRead
+
+	attendance *attendance // nil: nobody has been present
+	roster     *roster     // nil: nobody is told of joins and leaves
 }
 
 // audience is the part of a channel's subscriptions that speak one dialect.
@@ -57,6 +61,7 @@ type subscription struct {
 	// Guarded by channel.mu.
 	joined   bool
 	gone     bool // left for good: it does not join any more
+	present  bool // counted in the channel's attendance
 	enrolled bool // on the roll
 	member   bool // and its user, too, who does not change any more
 	index    int  // in its audience's members
@@ -107,6 +112,7 @@ func (ch *channel) join(sub *subscription) {
 	sub.joined, sub.index = true, len(a.members)
 	a.members = append(a.members, member{sub.session, sub})
 	ch.enrol(sub)
+	ch.attend(sub)
 }
 
 // leave removes sub from the audience for good.
@@ -115,6 +121,7 @@ func (ch *channel) leave(sub *subscription) {
 	defer ch.mu.Unlock()
 	sub.gone = true
 	ch.remove(sub)
+	ch.absent(sub)
 	ch.strike(sub)
 }
 

@@ -234,6 +234,7 @@ func (s *Session) become(p *Principal) error {
 	s.mu.Unlock()
 	s.gateway.expireSoon(s, p.Expires)
 	s.enrolUser()
+	s.attendAll()
 	return nil
 }
 
@@ -281,7 +282,7 @@ func (s *Session) awaitAuth() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pending = time.AfterFunc(authPatience, func() {
-		s.gateway.noteNoToken()
+		s.gateway.NoteNoToken()
 		s.Close(NotAuthentic.With("no auth command within " + authPatience.String()))
 	})
 }

@@ -22,10 +22,11 @@ import (
 // everything else is its default.
 type Config struct {
 	Broker         broker.Broker
-	History        broker.History // nil: no channel keeps history
-	Auth           Authenticator  // nil: no token is accepted
-	Rules          Rules          // none: nothing is allowed but to backends
-	NoAnonymous    bool           // a client must authenticate
+	Presence       broker.Presence // nil: no channel has presence
+	History        broker.History  // nil: no channel keeps history
+	Auth           Authenticator   // nil: no token is accepted
+	Rules          Rules           // none: nothing is allowed but to backends
+	NoAnonymous    bool            // a client must authenticate
 	Limits         Limits
 	Node           string           // this node's name, unique in the cluster and in time; "": made up
 	Version        string           // of this node, told to the others
@@ -56,6 +57,7 @@ type Gateway struct {
 
 	hub        *hub
 	cluster    *cluster
+	presence   *presence         // nil: there is none
 	roll       *roll             // nil: no backend wants it
 	onNodeGone func(node string) // told of each other node that left or died; must not block; nil: nobody
 	sessions   *sessions
@@ -109,6 +111,7 @@ func New(c Config) (*Gateway, error) {
 	g.sessions = newSessions(max(1, int(g.ping/time.Second)))
 	g.hub = newHub(g)
 	g.cluster = newCluster(g, c.Version, orElse(c.PresenceLease, 30*time.Second))
+	g.presence = newPresence(g, c.Presence, g.cluster.lease, orElse(c.PresenceLinger, 5*time.Second))
 	g.roll = newRoll(g, orElse(c.PresenceLinger, 5*time.Second))
 	g.rules.Store(&c.Rules)
 	g.link.Store(&linkState{errStarting})
@@ -157,6 +160,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 	member, leave := context.WithCancel(working)
 	var membership sync.WaitGroup
 	membership.Go(func() { g.cluster.run(member) })
+	if g.presence != nil {
+		membership.Go(func() { g.presence.run(member) })
+	}
 	if g.roll != nil {
 		membership.Go(func() { g.roll.run(member) })
 	}
@@ -248,7 +254,7 @@ func (s *Session) introduce(ctx context.Context, hello Hello) (Principal, error)
 	}
 	p, err := s.askConnect(ctx, hello.Principal)
 	if err == nil && s.lacksAuth(&p) {
-		s.gateway.noteNoToken()
+		s.gateway.NoteNoToken()
 		err = failf(Unauthenticated, "a token is required")
 	}
 	return p, err

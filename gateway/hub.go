@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"slices"
@@ -59,6 +60,18 @@ func (h *hub) hold(name string) *channel {
 	return ch
 }
 
+// retain holds ch once more, unless it has gone away.
+func (h *hub) retain(ch *channel) bool {
+	shard := h.shard(ch.name)
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	if shard.channels[ch.name] != ch {
+		return false
+	}
+	ch.holds++
+	return true
+}
+
 // letGo undoes one hold. The last one ends the channel's subscription at the
 // broker.
 func (h *hub) letGo(ctx context.Context, ch *channel) {
@@ -73,7 +86,7 @@ func (h *hub) letGo(ctx context.Context, ch *channel) {
 	}
 	if ch.live {
 		ch.live = false
-		if err := h.gateway.broker.Unsubscribe(ctx, ch.name); err != nil {
+		if err := errors.Join(h.gateway.broker.Unsubscribe(ctx, ch.name), h.unfollow(ctx, ch)); err != nil {
 			h.gateway.log.Warn("unsubscribe at the broker", "error", err)
 		}
 	}
@@ -135,6 +148,12 @@ func (shard *hubShard) list() []*channel {
 
 // Receive hands a message to everyone here who listens to its channel.
 func (h *hub) Receive(m broker.Message) {
+	if name, ok := broker.CutPresenceChannel(m.Channel); ok {
+		if ch := h.find(name); ch != nil {
+			ch.receivePresence(&m)
+		}
+		return
+	}
 	if isReserved(m.Channel) {
 		h.gateway.cluster.receive(&m)
 		return
@@ -155,6 +174,7 @@ func (h *hub) Gap(names []string, err error) {
 	if slices.ContainsFunc(names, isReserved) {
 		h.gateway.cluster.reconnected()
 	}
+	h.gateway.presence.hurry()
 	h.gateway.log.Warn("messages may have been missed", "channels", len(names), "error", err)
 	h.gateway.background.Go(func() {
 		for _, name := range names {
@@ -171,6 +191,9 @@ func (h *hub) Link(err error) {
 		h.gateway.cluster.reconnected()
 	}
 	h.gateway.noteLink(err)
+	if err == nil {
+		h.gateway.presence.hurry()
+	}
 }
 
 // subscribeLive makes sure that the broker delivers ch's messages, and that its
@@ -184,6 +207,9 @@ func (h *hub) subscribeLive(ctx context.Context, ch *channel) error {
 			return fmt.Errorf("subscribe %q: %w", ch.name, err)
 		}
 		ch.live = true
+	}
+	if err := h.follow(ctx, ch); err != nil {
+		return err
 	}
 	if !ch.keepsHistory() || ch.knowsPosition() {
 		return nil

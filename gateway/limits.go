@@ -114,5 +114,5 @@ func (o *outbox) overdue() int {
 	return o.waiting + o.inHand
 }
 
-// noteNoToken counts a client that came without the token that it needs.
-func (g *Gateway) noteNoToken() { g.metrics.Commands.AuthFailed("no_token") }
+// NoteNoToken counts a client that came without the token that it needs.
+func (g *Gateway) NoteNoToken() { g.metrics.Commands.AuthFailed("no_token") }

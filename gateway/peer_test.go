@@ -45,6 +45,8 @@ func (words) Decode(f gateway.Frame) ([]gateway.Command, error) {
 		return []gateway.Command{gateway.Publish{ID: id, Channel: arg(1), Payload: []byte(arg(2)), Kind: broker.Text}}, nil
 	case "auth":
 		return []gateway.Command{gateway.Auth{ID: id, Token: arg(1)}}, nil
+	case "presence":
+		return []gateway.Command{gateway.Presence{ID: id, Channel: arg(1)}}, nil
 	case "history":
 		return []gateway.Command{gateway.History{ID: id, Channel: arg(1), Cursor: arg(2)}}, nil
 	case "ping":

@@ -10,7 +10,9 @@ func (g *Gateway) SetRules(rules Rules) error {
 	g.hub.each(func(ch *channel) { ch.rule.Store(g.rule(ch.name)) })
 	for _, s := range g.sessions.all() {
 		s.reauthorize()
+		s.attendAll()
 	}
+	g.background.Go(func() { g.hub.each(g.hub.followLive) })
 	return nil
 }
 

@@ -45,20 +45,20 @@ func DevelopmentRules() Rules {
 		HistorySize: 100, HistoryTTL: 10 * time.Minute,
 	}
 	personal := all
-	personal.Match = "@*"
+	personal.Match, personal.Presence, personal.JoinLeave = "@*", false, false
 	return Rules{personal, all}
 }
 
 // For returns the rule of a channel. A rule for all channels does not open
-// personal ones: of them its Subscribe and Publish hold only if its pattern
-// begins with an @.
+// personal ones: of them its Subscribe, Publish, Presence and JoinLeave hold
+// only if its pattern begins with an @.
 func (rules Rules) For(channel string) Rule {
 	for _, rule := range rules {
 		if !Matches(rule.Match, channel) {
 			continue
 		}
 		if isPersonal(channel) && !strings.HasPrefix(rule.Match, "@") {
-			rule.Publish = Nobody
+			rule.Publish, rule.Presence, rule.JoinLeave = Nobody, false, false
 		}
 		return rule
 	}

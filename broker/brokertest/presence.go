@@ -14,10 +14,11 @@ import (
 
 // attendant is a node as presence knows it, and what it has said.
 type attendant struct {
-	c       *cluster
-	by      broker.Attendant
-	node    Node
-	version uint64
+	c        *cluster
+	by       broker.Attendant
+	node     Node
+	version  uint64
+	versions map[string]uint64 // last, by channel
 }
 
 // long is a time that does not end while a test runs, and short one that it
@@ -32,7 +33,7 @@ func (c *cluster) attendant(name string, lease, linger time.Duration) *attendant
 	if name == "last" {
 		node = c.last()
 	}
-	return &attendant{c: c, by: broker.Attendant{Node: name, Lease: lease, Linger: linger}, node: node}
+	return &attendant{c: c, by: broker.Attendant{Node: name, Lease: lease, Linger: linger}, node: node, versions: make(map[string]uint64)}
 }
 
 // has says how many sessions a user has at the node, and in which channel.
@@ -45,10 +46,18 @@ func (a *attendant) attends(list ...broker.Attendance) {
 	a.c.Helper()
 	a.c.insist("Attend", func() error {
 		for i := range list {
+			list[i].After = a.versions[list[i].Channel]
 			a.version++
 			list[i].Version = a.version
 		}
-		return a.node.Presence.Attend(a.c.Context(), a.by, list)
+		taken, err := a.node.Presence.Attend(a.c.Context(), a.by, list)
+		if err == nil && slices.Contains(taken, false) {
+			err = fmt.Errorf("taken: %v", taken)
+		}
+		for _, one := range list {
+			a.versions[one.Channel] = one.Version
+		}
+		return err
 	})
 }
 
@@ -56,7 +65,7 @@ func (a *attendant) attends(list ...broker.Attendance) {
 func (a *attendant) keeps(channel string) (standing broker.Standing) {
 	a.c.Helper()
 	a.c.insist("Keep", func() error {
-		all, err := a.node.Presence.Keep(a.c.Context(), a.by, []broker.Stay{{Channel: channel, Version: a.version}})
+		all, err := a.node.Presence.Keep(a.c.Context(), a.by, []broker.Stay{{Channel: channel, Version: a.versions[channel]}})
 		if err == nil {
 			standing = all[0]
 		}
@@ -192,7 +201,7 @@ func testKeptNodeLives(t *testing.T, c *cluster) {
 	node := c.attendant("first", short, 0)
 	for kept := false; !kept; kept = node.keeps("a").Known { // again if it came too late
 		node.by.Lease = short
-		node.has("a", "alice", 1)
+		node.attends(broker.Attendance{Channel: "a", Whole: true, Members: []broker.Member{{User: "alice", Sessions: 1}}})
 		node.by.Lease = long
 	}
 	witness := c.attendant("last", short, 0)
@@ -219,10 +228,25 @@ func testOldAttendance(t *testing.T, c *cluster) {
 	node := c.attendant("first", long, 0)
 	node.has("a", "alice", 1)
 	node.has("a", "alice", 2)
-	node.version -= 2
-	node.has("a", "alice", 0)
+	gone := []broker.Member{{User: "alice"}}
+	for what, a := range map[string]broker.Attendance{
+		"older":                 {Version: 1, Whole: true, Members: gone},
+		"the same":              {Version: 2, After: 1, Members: gone},
+		"after an older one":    {Version: 3, After: 1, Members: gone},
+		"after one never taken": {Version: 8, After: 7, Members: gone},
+		"after none":            {Version: 3, Members: gone},
+	} {
+		a.Channel = "a"
+		c.insist("Attend", func() error {
+			taken, err := node.node.Presence.Attend(t.Context(), node.by, []broker.Attendance{a})
+			if err == nil && taken[0] {
+				t.Errorf("an attendance was taken that is %s", what)
+			}
+			return err
+		})
+	}
 	c.expectMembers("a", "alice*2")
-	node.version = 7
+	node.versions["a"] = 7
 	if node.keeps("a").Known {
 		t.Error("an attendance that never came is known")
 	}
@@ -230,7 +254,7 @@ func testOldAttendance(t *testing.T, c *cluster) {
 
 func testUnknownIsSaid(t *testing.T, c *cluster) {
 	node := c.attendant("first", long, 0)
-	node.version = 3
+	node.versions["a"] = 3
 	if standing := node.keeps("a"); standing.Known {
 		t.Errorf("standing %+v on a channel where nobody ever was", standing)
 	}
