@@ -52,6 +52,7 @@ use before it keeps for a while, and uses again.`,
 type benchSessions struct {
 	count    int
 	channels int // of each session's own; 0: one that all share
+	atOnce   int // sessions that connect at a time
 	clients  []*benchClient
 	tokens   []string
 }
@@ -59,12 +60,14 @@ type benchSessions struct {
 func (b *benchSessions) addFlags(cmd *cobra.Command, sessions int) {
 	cmd.Flags().IntVar(&b.count, "sessions", sessions, "sessions")
 	cmd.Flags().IntVar(&b.channels, "channels", 0, "channels of its own that each session subscribes to; 0: one that all share")
+	cmd.Flags().IntVar(&b.atOnce, "at-once", connectsAtOnce, "sessions that connect at a time")
 }
 
 func (b *benchSessions) check() error {
 	return errors.Join(
 		checkBetween("--sessions", b.count, 1, mostBenchSessions),
 		checkBetween("--channels", b.channels, 0, 1000),
+		checkBetween("--at-once", b.atOnce, 1, mostBenchSessions),
 	)
 }
 
@@ -91,7 +94,7 @@ func (b *benchSessions) prepare(site *benchSite) (err error) {
 
 // connect connects and subscribes the sessions.
 func (b *benchSessions) connect(ctx context.Context, site *benchSite, latency *benchLatency) error {
-	return site.connectAll(ctx, b.count, func(ctx context.Context, i int) error {
+	return site.connectAll(ctx, b.count, b.atOnce, func(ctx context.Context, i int) error {
 		began := time.Now()
 		client, err := dialBench(ctx, site.listenAt(), b.tokens[i])
 		if err != nil {
@@ -153,7 +156,7 @@ func (b *benchSessions) measure(ctx context.Context, site *benchSite) (*benchRes
 		return nil, err
 	}
 	result := b.result(before, after)
-	result.LatencyMS, result.LatencyMeaning = latency.summary(), fmt.Sprintf("from dialling to the confirmed subscription, %d sessions at a time", connectsAtOnce)
+	result.LatencyMS, result.LatencyMeaning = latency.summary(), fmt.Sprintf("from dialling to the confirmed subscription, %d sessions at a time", b.atOnce)
 	result.count("session", uint64(b.count), took, after.cpu-before.cpu)
 	return result, nil
 }

@@ -88,7 +88,7 @@ func (r *loadRun) connect(ctx context.Context) error {
 	for i := range r.channels {
 		r.channel = append(r.channel, &benchChannel{name: r.site.channel(i)})
 	}
-	err := r.site.connectAll(ctx, len(r.listeners), func(ctx context.Context, i int) error {
+	err := r.site.connectAll(ctx, len(r.listeners), connectsAtOnce, func(ctx context.Context, i int) error {
 		client, err := r.site.dial(ctx, r.site.listenAt(), i)
 		if err != nil {
 			return err
@@ -100,7 +100,7 @@ func (r *loadRun) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return r.site.connectAll(ctx, len(r.publishing), func(ctx context.Context, i int) (err error) {
+	return r.site.connectAll(ctx, len(r.publishing), connectsAtOnce, func(ctx context.Context, i int) (err error) {
 		r.publishing[i], err = r.site.dial(ctx, r.site.publishAt(), len(r.listeners)+i)
 		return err
 	})

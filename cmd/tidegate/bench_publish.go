@@ -91,7 +91,7 @@ func (b *benchPublishers) measure(ctx context.Context, site *benchSite) (*benchR
 		}
 		working.Wait()
 	}()
-	err := site.connectAll(ctx, b.publishers, func(ctx context.Context, i int) error {
+	err := site.connectAll(ctx, b.publishers, connectsAtOnce, func(ctx context.Context, i int) error {
 		client, err := site.dial(ctx, site.publishAt(), i)
 		if err != nil {
 			return err

@@ -15,12 +15,11 @@ const (
 	dialPatience   = 20 * time.Second
 )
 
-// connectAll does something for each of n sessions, a few at once, until one
-// fails.
-func (s *benchSite) connectAll(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
+// connectAll does something for each of n sessions until one fails.
+func (s *benchSite) connectAll(ctx context.Context, n, atOnce int, do func(ctx context.Context, i int) error) error {
 	var done atomic.Int64
 	group, connecting := errgroup.WithContext(ctx)
-	group.SetLimit(connectsAtOnce)
+	group.SetLimit(atOnce)
 	for i := range n {
 		if connecting.Err() != nil {
 			break

@@ -130,7 +130,7 @@ func TestBench_TheSenseOfItsFlags(t *testing.T) {
 		&benchLoad{channels: 1, members: 1, publishers: 1, inFlight: 1, payload: leastBenchPayload - 1, duration: time.Second},
 		&benchLoad{channels: 1, members: 1, publishers: 1, rate: -1, payload: 128, duration: time.Second},
 		&benchLoad{channels: 1, members: 1, publishers: 1, inFlight: 1, payload: 128, duration: time.Hour},
-		&benchIdle{benchSessions: benchSessions{count: 0}, duration: time.Second},
+		&benchIdle{benchSessions: benchSessions{count: 0, atOnce: 1}, duration: time.Second},
 		&benchPublishers{publishers: 1, channels: 0, inFlight: 1, payload: 128, duration: time.Second},
 	} {
 		if b.check() == nil {
