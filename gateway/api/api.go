@@ -53,6 +53,7 @@ func (h *Handler) routes() map[string]endpoint {
 		"POST /api/channels/{channel}/messages":   h.publish,
 		"GET /api/channels/{channel}/messages":    h.readHistory,
 		"DELETE /api/channels/{channel}/messages": forBackends(h.clearHistory),
+		"GET /api/channels/{channel}/presence":    h.listMembers,
 		"POST /api/messages":                      h.publishBatch,
 
 		"GET /api/channels":                           forBackends(h.listChannels),

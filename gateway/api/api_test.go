@@ -152,6 +152,8 @@ func TestAuthorization(t *testing.T) {
 		{"GET", path("room:2"), 401, 401, 403, 403, 200},
 		{"GET", path("open:a"), 404, 401, 404, 404, 404},
 		{"DELETE", path("log:a"), 401, 401, 403, 403, 204},
+		{"GET", "/api/channels/club:a/presence", 401, 401, 200, 200, 200},
+		{"GET", "/api/channels/log:a/presence", 404, 401, 404, 404, 404},
 		{"GET", "/api/channels", 401, 401, 403, 403, 200},
 		{"GET", "/api/users/alice/sessions", 401, 401, 403, 403, 200},
 		{"DELETE", "/api/users/alice/sessions", 401, 401, 403, 403, 200},

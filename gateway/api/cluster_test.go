@@ -17,7 +17,12 @@ import (
 // open opens a session of a user on some channels, which nobody serves.
 func (n *node) open(user string, channels ...string) *gateway.Session {
 	n.t.Helper()
-	hello := gateway.Hello{Protocol: native.Protocol{}, Transport: "websocket", Principal: gateway.Principal{User: user}}
+	return n.openAs(gateway.Principal{User: user}, channels...)
+}
+
+func (n *node) openAs(p gateway.Principal, channels ...string) *gateway.Session {
+	n.t.Helper()
+	hello := gateway.Hello{Protocol: native.Protocol{}, Transport: "websocket", Principal: p}
 	for _, channel := range channels {
 		hello.Commands = append(hello.Commands, gateway.Subscribe{Channel: channel})
 	}
@@ -130,6 +135,19 @@ func TestChannels_AreThoseWithSubscribers(t *testing.T) {
 	} {
 		n.expect(call{method: "GET", path: "/api/channels" + query, credential: shopKey}, 200, want)
 	}
+}
+
+func TestPresence_IsWhoIsThere(t *testing.T) {
+	n := startNode(t, noLimits)
+	n.open("bob", "club:a")
+	for range 2 {
+		n.openAs(gateway.Principal{User: "alice", Info: json.RawMessage(`{"name":"Alice"}`)}, "club:a")
+	}
+	n.open("carol", "club:b")
+	n.expect(call{method: "GET", path: "/api/channels/club:a/presence", credential: shopKey}, 200,
+		`{"members":[{"user":"alice","info":{"name":"Alice"},"sessions":2},{"user":"bob","sessions":1}]}`)
+	n.expect(call{method: "GET", path: "/api/channels/club:c/presence", credential: shopKey}, 200, `{"members":[]}`)
+	n.expect(call{method: "GET", path: "/api/channels/a%20b/presence", credential: shopKey}, 400, "bad_request")
 }
 
 func TestNodes_AreThoseAlive(t *testing.T) {

@@ -27,6 +27,7 @@ var rules = gateway.Rules{
 	{Match: "log:*", Subscribe: gateway.Anyone, Publish: gateway.Authenticated, HistorySize: 10},
 	{Match: "open:*", Subscribe: gateway.Anyone, Publish: gateway.Anyone},
 	{Match: "room:*", Subscribe: gateway.Token, Publish: gateway.Token, HistorySize: 10},
+	{Match: "club:*", Subscribe: gateway.Authenticated, Presence: true},
 }
 
 // node is a gateway with its API. Every answer of it is checked against
@@ -49,7 +50,7 @@ func startNodeFor(t *testing.T, limits gateway.Limits, c api.Config) *node {
 	lossy := &lossyBroker{Memory: memory}
 	authenticator, err := auth.New(auth.Config{Keys: []auth.APIKey{{Name: "shop", Key: shopKey}}, JWT: auth.JWT{Secret: secret}})
 	must(t, err)
-	c.Gateway, err = gateway.New(gateway.Config{Broker: lossy, History: memory, Auth: authenticator, Rules: rules, Limits: limits, Version: "v1"})
+	c.Gateway, err = gateway.New(gateway.Config{Broker: lossy, History: memory, Presence: memory, Auth: authenticator, Rules: rules, Limits: limits, Version: "v1"})
 	must(t, err)
 	c.History = memory
 

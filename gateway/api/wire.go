@@ -87,6 +87,19 @@ func messageOf(m *broker.Message) message {
 	return wire
 }
 
+// members answers with who is on a channel, by user.
+type members struct {
+	Members []member `json:"members"`
+}
+
+// member is a user who is on a channel. Without sessions he has just left and may
+// be back before anybody is told.
+type member struct {
+	User     string          `json:"user"`
+	Info     json.RawMessage `json:"info,omitempty"` // from the user's token
+	Sessions int             `json:"sessions"`
+}
+
 // channels answers with the channels that somebody listens to, by name.
 type channels struct {
 	Channels []channel `json:"channels"`
