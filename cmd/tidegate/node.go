@@ -21,14 +21,15 @@ import (
 
 // node is a gateway with all that it stands on, and its two listeners.
 type node struct {
-	config  config
-	log     *slog.Logger
-	metrics *metrics.Metrics
-	auth    *auth.Auth
-	history broker.History
-	gateway *gateway.Gateway
-	clock   *clock           // nil: there is none
-	webhook *webhook.Webhook // nil: there is none
+	config   config
+	log      *slog.Logger
+	metrics  *metrics.Metrics
+	auth     *auth.Auth
+	history  broker.History
+	presence broker.Presence
+	gateway  *gateway.Gateway
+	clock    *clock           // nil: there is none
+	webhook  *webhook.Webhook // nil: there is none
 
 	public, internal listener
 	webSocket        *transport.WebSocket // set by publicRoutes
@@ -58,6 +59,7 @@ func newNode(c config, log *slog.Logger) (*node, error) {
 	n.gateway, err = gateway.New(gateway.Config{
 		Broker:         live,
 		History:        n.history,
+		Presence:       n.presence,
 		Auth:           n.auth,
 		Rules:          c.rules(),
 		NoAnonymous:    !c.Auth.Anonymous,
@@ -76,11 +78,11 @@ func newNode(c config, log *slog.Logger) (*node, error) {
 	return n, n.listen()
 }
 
-// newBroker returns the live path, and sets n.history.
+// newBroker returns the live path, and sets n.history and n.presence.
 func (n *node) newBroker() (broker.Broker, error) {
 	if n.config.Redis.URL == "" {
 		memory := broker.NewMemory()
-		n.history = memory
+		n.history, n.presence = memory, memory
 		return memory, nil
 	}
 	c := n.config.Redis.broker()
@@ -90,7 +92,7 @@ func (n *node) newBroker() (broker.Broker, error) {
 		Reconnect: n.metrics.Broker.Reconnects.Inc,
 	}
 	redis, err := broker.NewRedis(c)
-	n.history = redis
+	n.history, n.presence = redis, redis
 	return redis, err
 }
 
