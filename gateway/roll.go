@@ -39,7 +39,7 @@ type roll struct {
 	kept     map[stay]*keptStay
 	due      []stay                 // of kept, to be looked at when something may have changed
 	replies  map[string][]statement // settlements for the nodes that wait for them
-	settled  []statement            // the same for second keepers; by the way of what they are about, to follow it
+	told     []statement            // for second keepers; by the way of what they are about, to follow it
 	alive    []string               // as of the last look
 	changed  time.Time
 	lookedAt time.Time
@@ -68,10 +68,12 @@ type statement struct {
 }
 
 const (
-	hasCome = "come" // and the backend may not know
-	isHeld  = "held" // the backend knows
-	hasGone = "gone" // and the backend may not know
-	settled = "settled"
+	hasCome  = "come"    // the node has it, and the backend may not know
+	isHeld   = "held"    // the node has it, and the backend knows
+	hasGone  = "gone"    // the node has it no more, and the backend may not know
+	settled  = "settled" // to the node: the backend knows of this version
+	hasBegun = "begun"   // to the second keeper: the backend knows that it has begun
+	hasEnded = "ended"   // to the second keeper: and that it has ended
 )
 
 // rollCall is a message of statements from one node.
@@ -283,7 +285,7 @@ func (r *roll) exchange(ctx context.Context, now time.Time) {
 	statements := r.statements(now)
 	r.take(r.gateway.node, statements, now)
 	r.keep(now)
-	statements, r.settled = append(statements, r.settled...), nil
+	statements, r.told = append(statements, r.told...), nil
 	replies, alone := r.replies, len(r.alive) == 1
 	r.replies = make(map[string][]statement)
 	own := replies[r.gateway.node]

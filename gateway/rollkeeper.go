@@ -12,7 +12,7 @@ type keptStay struct {
 	gone    map[string]uint64 // that had it
 	waiting map[string]uint64 // that want it settled
 	known   bool              // the backend knows that it has begun, and not that it has ended
-	sure    bool              // that this is so; a second keeper may not have heard yet
+	sure    bool              // that this is so; else the backend is told again if in doubt
 	telling bool              // a notice of it is under way
 	empty   time.Time         // since when no node has it
 }
@@ -20,12 +20,13 @@ type keptStay struct {
 // take notes what a node states.
 func (r *roll) take(node string, statements []statement, now time.Time) {
 	for _, s := range statements {
-		if s.State == settled {
-			r.noteSettled(node, s)
-			continue
-		}
-		if r.rank(s.stay) < rollKeepers {
-			r.note(node, s, now)
+		switch s.State {
+		case hasCome, isHeld, hasGone:
+			if r.rank(s.stay) < rollKeepers {
+				r.note(node, s, now)
+			}
+		case hasBegun, hasEnded:
+			r.noteTold(s)
 		}
 	}
 }
@@ -33,10 +34,7 @@ func (r *roll) take(node string, statements []statement, now time.Time) {
 func (r *roll) note(node string, s statement, now time.Time) {
 	k := r.kept[s.stay]
 	if k == nil {
-		k = &keptStay{
-			nodes: make(map[string]uint64), gone: make(map[string]uint64), waiting: make(map[string]uint64),
-			sure: s.State == hasCome && r.rank(s.stay) == 0, // or it was another's to tell
-		}
+		k = &keptStay{nodes: make(map[string]uint64), gone: make(map[string]uint64), waiting: make(map[string]uint64)}
 		r.kept[s.stay] = k
 	}
 	if max(k.nodes[node], k.gone[node]) > s.Version {
@@ -66,15 +64,14 @@ func (k *keptStay) noteEmpty(now time.Time) {
 	}
 }
 
-// noteSettled lets a second keeper know what the first one has done.
-func (r *roll) noteSettled(node string, s statement) {
+// noteTold lets a second keeper know what the first one has told.
+func (r *roll) noteTold(s statement) {
 	k := r.kept[s.stay]
 	if k == nil || r.rank(s.stay) == 0 {
 		return
 	}
-	clear(k.waiting)
-	k.known, k.sure = len(k.nodes) > 0, true
-	if !k.known {
+	k.known, k.sure = s.State == hasBegun, true
+	if !k.known && len(k.nodes) == 0 {
 		delete(r.kept, s.stay)
 	}
 }
@@ -179,8 +176,11 @@ func (r *roll) reply(at stay, k *keptStay) {
 	for node, version := range k.waiting {
 		r.replies[node] = append(r.replies[node], statement{at, version, settled})
 	}
-	if len(k.waiting) > 0 || len(k.nodes) == 0 {
-		r.settled = append(r.settled, statement{stay: at, State: settled})
+	if state := hasBegun; len(k.waiting) > 0 || !k.known {
+		if !k.known {
+			state = hasEnded
+		}
+		r.told = append(r.told, statement{stay: at, State: state})
 	}
 	clear(k.waiting)
 }

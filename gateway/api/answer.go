@@ -47,9 +47,11 @@ func (h *Handler) answer(serve endpoint) http.Handler {
 func (h *Handler) authenticate(r *http.Request) (gateway.Principal, error) {
 	token, err := credential(r)
 	if err != nil {
+		h.gateway.NoteNoToken()
 		return gateway.Principal{}, err
 	}
 	if token == "" && h.noAnonymous {
+		h.gateway.NoteNoToken()
 		return gateway.Principal{}, fail(gateway.Unauthenticated, "authenticate: send the header Authorization: Bearer KEY")
 	}
 	if token == "" {

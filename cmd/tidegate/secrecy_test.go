@@ -1,0 +1,111 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// Whatever a node says, to its log at the most talkative level, to operators and
+// to whoever sent it, it never repeats a token or a secret, good or bad.
+func TestServe_SaysNoSecretAnywhere(t *testing.T) {
+	t.Parallel()
+	good, _ := makeToken(t, "--secret", tokenSecret, "--user", "alice")
+	forged, _ := makeToken(t, "--secret", "another secret of thirty-two bytes and more", "--user", "alice")
+	const webhookSecret, nonsense = "0123456789abcdef-webhook", "hunter2hunter2hunter2"
+	file := t.TempDir() + "/tidegate.yaml"
+	put(t, file, `
+channels: [{match: '*', subscribe: authenticated, publish: authenticated, history: {size: 10}}]
+auth: {jwt: {secret: `+tokenSecret+`}, api_keys: [{name: shop, key: `+backendKey+`}]}
+webhooks: {url: "http://user:hunter3@127.0.0.1:1/?key=hunter4", secret: `+webhookSecret+`, events: [publish, disconnect, channel_occupied]}
+`)
+	p := startReady(t, nil, "--config", file)
+	tokens := []string{good, forged, nonsense, backendKey}
+	var answers strings.Builder
+	for _, token := range tokens {
+		for _, by := range []carrier{byHeader, byQuery} {
+			v := visitor{"somebody", token}
+			for _, target := range []string{"/ws", "/raw/chat"} {
+				if c, _ := dialAs(t, p, v, by, target); c != nil {
+					_ = c.CloseNow() // it served its purpose
+				}
+			}
+			for _, target := range []string{
+				"/poll?wait=0s&channel=chat", "/poll?channel=a%20b", "/events?channel=a%20b", "/api/channels/chat/messages",
+				"/api/nodes", "/api/nowhere", "/nowhere", "/", "/ws", "/raw/chat", "/healthz",
+			} {
+				target, header := v.show(by, target)
+				answers.WriteString(fetch(t, p.public(target), header))
+			}
+		}
+	}
+	request(t, p, visitor{"alice", good}, byQuery, http.MethodPost, "/api/channels/chat/messages", "1")
+	for _, target := range []string{"/metrics", "/debug/pprof/goroutine?debug=2", "/debug/pprof/allocs?debug=1", "/debug/pprof/cmdline"} {
+		answers.WriteString(fetch(t, p.internal(target), nil))
+	}
+	p.signal(syscall.SIGTERM)
+	p.wait()
+	p.waitFor("the webhook's backend is away")
+	for _, secret := range append(tokens, tokenSecret, webhookSecret, "hunter3", "hunter4") {
+		if strings.Contains(p.said(), secret) {
+			t.Errorf("the log shows %s:\n%s", secret, p.said())
+		}
+		if strings.Contains(answers.String(), secret) {
+			t.Errorf("an answer shows %s", secret)
+		}
+	}
+}
+
+// fetch returns all of an answer, header and body.
+func fetch(t *testing.T, url string, header http.Header) string {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if header != nil {
+		r.Header = header
+	}
+	r.Close = true
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	var all strings.Builder
+	if err := answer.Write(&all); err != nil {
+		t.Fatal(err)
+	}
+	if answer.Header.Get("Content-Type") == "text/html; charset=utf-8" && answer.Header.Get("Referrer-Policy") != "no-referrer" {
+		t.Errorf("%s: a page that tells others by Referer where it came from", url)
+	}
+	return all.String()
+}
+
+// Every way in that lacks a token it needs is counted.
+func TestServe_CountsWhoComesWithoutAToken(t *testing.T) {
+	t.Parallel()
+	p := startReady(t, []string{"TIDEGATE_AUTH_ANONYMOUS=false", "TIDEGATE_AUTH_JWT_SECRET=" + tokenSecret})
+	nobody := visitor{"anonymous", ""}
+	if _, code := dialAs(t, p, nobody, byHeader, "/raw/chat"); code != "unauthenticated" {
+		t.Errorf("/raw: %q, want unauthenticated", code)
+	}
+	for _, target := range []string{"/events?channel=chat", "/poll?channel=chat", "/api/channels/chat/messages"} {
+		if code := request(t, p, nobody, byHeader, http.MethodGet, target, ""); code != "unauthenticated" {
+			t.Errorf("%s: %q, want unauthenticated", target, code)
+		}
+	}
+	if code := request(t, p, visitor{"forger", "a.b.c"}, byHeader, http.MethodGet, "/poll?channel=chat", ""); code != "unauthenticated" {
+		t.Errorf("a forged token: %q, want unauthenticated", code)
+	}
+	_, metrics := get(t, p.internal("/metrics"))
+	for _, want := range []string{
+		`tidegate_auth_failures_total{reason="no_token"} 4`,
+		`tidegate_auth_failures_total{reason="malformed"} 1`,
+	} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("the metrics lack %s", want)
+		}
+	}
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// A backend that knows its users by a cookie names them, refuses the others, and
+// hears who has gone.
+func TestServe_AsksAndTellsTheWebhook(t *testing.T) {
+	t.Parallel()
+	left := make(chan string, 1)
+	report := sync.OnceFunc(func() { left <- "alice" })
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var asked struct {
+			Event   string
+			Headers http.Header
+			Events  []struct{ Event, User string }
+		}
+		if err := json.NewDecoder(r.Body).Decode(&asked); err != nil || r.Header.Get("Tidegate-Signature") == "" {
+			t.Errorf("%v, signature %q", err, r.Header.Get("Tidegate-Signature"))
+		}
+		for _, e := range asked.Events {
+			if e.Event == "disconnect" && e.User == "alice" {
+				report()
+			}
+		}
+		switch {
+		case asked.Event != "connect":
+		case asked.Headers.Get("Cookie") == "session=1":
+			_, _ = io.WriteString(w, `{"allow":true,"user":"alice"}`)
+		default:
+			_, _ = io.WriteString(w, `{"allow":false,"code":"forbidden","message":"log in first"}`)
+		}
+	}))
+	defer backend.Close()
+	p := startReady(t, []string{
+		"TIDEGATE_WEBHOOKS_URL=" + backend.URL, "TIDEGATE_WEBHOOKS_SECRET=0123456789abcdef",
+		"TIDEGATE_WEBHOOKS_EVENTS=connect,disconnect", "TIDEGATE_WEBHOOKS_HEADERS=Cookie", "TIDEGATE_WEBHOOKS_TIMEOUT=20s",
+	})
+	if _, code := dialAs(t, p, visitor{"anonymous", ""}, byHeader, "/ws"); code != "forbidden" {
+		t.Errorf("without a cookie: %q, want forbidden", code)
+	}
+	c, _, err := dialWebSocket(t, p, dialAfter(nil), http.Header{"Cookie": {"session=1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if welcome := hearType(t, c, "welcome"); !strings.Contains(welcome, `"user":"alice"`) {
+		t.Errorf("welcomed as %s, want alice", welcome)
+	}
+	_ = c.Close(websocket.StatusNormalClosure, "") // the gateway may be quicker
+	select {
+	case <-left:
+	case <-time.After(patience):
+		t.Fatal("the backend was not told of the disconnect")
+	}
+	if _, metrics := get(t, p.internal("/metrics")); !strings.Contains(metrics, `tidegate_webhook_requests_total{event="connect",result="refused"} 1`) {
+		t.Error("the metrics do not count the refusal")
+	}
+}
