@@ -33,7 +33,8 @@ type channel struct {
 	position  broker.Position // of the last message sent; zero: not known, or no history
 	tail      tail
 	repair    repair
-	looked    time.Time // when the position was last compared with the history
+	delayed   []*Session // that are to be written to when the rule's Delay is over
+	looked    time.Time  // when the position was last compared with the history
 	reading   *rangeRead
 
 	attendance *attendance // nil: nobody has been present
@@ -197,7 +198,7 @@ func (ch *channel) send(a *audience, e *entry, frame []byte, conflate bool) {
 	g := ch.hub.gateway
 	var dirty [64]*Session
 	n := 0
-	receipt := e.received
+	receipt, delay := e.received, ch.rule.Load().Delay
 	for i := range a.members {
 		m := &a.members[i]
 		if m.of.noEcho && m.session.id == e.message.Session {
@@ -214,14 +215,36 @@ func (ch *channel) send(a *audience, e *entry, frame []byte, conflate bool) {
 		case roused:
 			dirty[n] = m.session
 			if n++; n == len(dirty) {
-				g.flushers.queue(dirty[:n]...)
+				ch.rouse(dirty[:n], delay)
 				n = 0
 			}
 		case overflow:
 			m.session.Close(SlowConsumer)
 		}
 	}
-	g.flushers.queue(dirty[:n]...)
+	ch.rouse(dirty[:n], delay)
+}
+
+// rouse hands sessions to the flushers, or, if the rule has a Delay, leaves them
+// until it is over: what comes meanwhile goes out with it, in one system call.
+func (ch *channel) rouse(sessions []*Session, delay time.Duration) {
+	switch {
+	case delay <= 0:
+		ch.hub.gateway.flushers.queue(sessions...)
+	case len(sessions) > 0:
+		if ch.delayed == nil {
+			time.AfterFunc(delay, ch.rouseDelayed)
+		}
+		ch.delayed = append(ch.delayed, sessions...)
+	}
+}
+
+func (ch *channel) rouseDelayed() {
+	ch.mu.Lock()
+	sessions := ch.delayed
+	ch.delayed = nil
+	ch.mu.Unlock()
+	ch.hub.gateway.flushers.queue(sessions...)
 }
 
 // tell sends an event that is no message to the audience. The caller holds

@@ -107,6 +107,7 @@ type peer struct {
 
 	mu      sync.Mutex
 	wrote   []string // lines
+	writes  int
 	heard   time.Time
 	stalled chan struct{} // closed when reading goes on; nil: it reads
 	reason  gateway.Reason
@@ -155,6 +156,7 @@ func (p *peer) Write(frames [][]byte, wait time.Duration) ([][]byte, error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.writes++
 	for _, frame := range frames {
 		p.wrote = append(p.wrote, strings.TrimSuffix(string(frame), "\n"))
 	}

@@ -122,6 +122,28 @@ func TestSession_ConflatedChannelGivesASlowClientTheLatest(t *testing.T) {
 	}
 }
 
+func TestSession_DelayedChannelWritesManyMessagesAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rules := gateway.Rules{{Match: "*", Subscribe: gateway.Anyone, Delay: 100 * time.Millisecond}}
+		n := startNode(t, gateway.Config{Rules: rules})
+		p := n.connect(gateway.Hello{})
+		p.send("sub ticks")
+		p.expect("subscribed")
+		began, writes := time.Now(), p.writes
+		for i := range 20 {
+			n.publish("ticks", "%d", i)
+			time.Sleep(5 * time.Millisecond)
+		}
+		synctest.Wait()
+		if got := len(p.heardOf("ticks")); got != 20 || time.Since(began) != 100*time.Millisecond {
+			t.Errorf("%d of 20 messages after %v", got, time.Since(began))
+		}
+		if got := p.writes - writes; got != 1 {
+			t.Errorf("they took %d writes, want 1", got)
+		}
+	})
+}
+
 func TestSession_MalformedCommandIsToldAndTheSessionLives(t *testing.T) {
 	n := startNode(t, gateway.Config{})
 	p := n.connect(gateway.Hello{})
