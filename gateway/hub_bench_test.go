@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"tidegate/broker"
 )
@@ -59,6 +60,12 @@ func runForBench(b *testing.B) *Gateway {
 		}
 	})
 	b.Cleanup(func() { cancel(); running.Wait() })
+	for deadline := time.Now().Add(20 * time.Second); g.Ready() != nil; {
+		if time.Now().After(deadline) {
+			b.Fatalf("not ready: %v", g.Ready())
+		}
+		<-time.After(time.Millisecond)
+	}
 	return g
 }
 
