@@ -243,7 +243,12 @@ func (s *Session) become(p *Principal) error {
 // name there is the permission, whatever the channel's rule says, but nobody gets
 // onto another's personal channel. The client hears of a name that is refused,
 // and the session lives: a token with a mistake in it would else never open one.
+// A session with a channel of its own is on that alone: its protocol has no way to
+// say of which channel a message is.
 func (s *Session) joinOwn(ctx context.Context) error {
+	if s.home != "" {
+		return nil
+	}
 	p := s.who()
 	if p.User != "" {
 		if err := s.receiveChannel(ctx, PersonalChannel(p.User)); err != nil {

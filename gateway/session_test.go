@@ -321,6 +321,21 @@ func TestSession_PersonalChannelIsItsUsersAlone(t *testing.T) {
 	alice.expect("error forbidden")
 }
 
+func TestSession_WithAChannelOfItsOwnIsOnThatAlone(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	p := n.connect(gateway.Hello{
+		Principal: gateway.Principal{User: "alice", Channels: []string{"news"}},
+		Channel:   "chat", Commands: []gateway.Command{gateway.Subscribe{}},
+	})
+	n.publish("@alice", "personal")
+	n.publish("news", "claimed")
+	n.publish("chat", "its own")
+	p.expect("message chat its")
+	if got := count(p.lines(), "message"); len(p.heardOf("@alice"))+len(p.heardOf("news")) != 0 {
+		t.Errorf("heard %d messages of other channels: %q", got, p.lines())
+	}
+}
+
 func TestGateway_NewRulesEndWhatTheyForbid(t *testing.T) {
 	n := startNode(t, gateway.Config{})
 	p := n.connect(gateway.Hello{})

@@ -155,6 +155,9 @@ func (g *Gateway) disconnectHere(user string) findings {
 // subscribeHere goes on after an error, but not with a broker that is away.
 func (g *Gateway) subscribeHere(ctx context.Context, user, channel string) (found findings, err error) {
 	for _, s := range g.openSessions(user) {
+		if s.home != "" && s.home != channel {
+			continue // see joinOwn
+		}
 		failure := s.receiveChannel(ctx, channel)
 		switch {
 		case failure == nil:
