@@ -33,8 +33,9 @@ type channel struct {
 	position  broker.Position // of the last message sent; zero: not known, or no history
 	tail      tail
 	repair    repair
-	delayed   []*Session // that are to be written to when the rule's Delay is over
-	looked    time.Time  // when the position was last compared with the history
+	former    broker.Position // where the epoch before that of position was left
+	delayed   []*Session      // that are to be written to when the rule's Delay is over
+	looked    time.Time       // when the position was last compared with the history
 	reading   *rangeRead
 
 	attendance *attendance // nil: nobody has been present

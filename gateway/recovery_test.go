@@ -458,3 +458,62 @@ func (r *reader) leave() {
 		r.resume = nil
 	}
 }
+
+// restarted is a history that has begun a new epoch and kept what it had, as
+// Redis does when it comes back with its data.
+type restarted struct {
+	*lossy
+	former, epoch string
+	top           uint64 // of the former epoch
+}
+
+func (r *restarted) Since(ctx context.Context, channel string, after broker.Position, limit int) (broker.Page, error) {
+	lost := r.epoch != "" && after.Epoch != r.epoch
+	if lost && after.Epoch == r.former {
+		after.Offset = min(after.Offset, r.top)
+	} else if lost {
+		after.Offset = 0
+	}
+	after.Epoch = r.former
+	page, err := r.lossy.Since(ctx, channel, after, limit)
+	if r.epoch != "" {
+		page.Lost = lost
+		page.Top.Epoch = r.epoch
+		for i := range page.Messages {
+			page.Messages[i].Position.Epoch = r.epoch
+		}
+	}
+	return page, err
+}
+
+func TestRecovery_NobodyIsGivenAgainWhatHeHasFromTheFormerEpoch(t *testing.T) {
+	l := newLossy()
+	r := &restarted{lossy: l}
+	rules := gateway.Rules{{Match: "kept:*", Subscribe: gateway.Anyone, Publish: gateway.Anyone, HistorySize: 100}}
+	n := startNode(t, gateway.Config{Broker: l, History: r, Rules: rules})
+	p := n.connect(gateway.Hello{})
+	p.send("sub kept:a")
+	p.expect("subscribed")
+	var second broker.Position
+	for i := 1; i <= 4; i++ {
+		if at := n.publish("kept:a", "%d", i); i == 2 {
+			second = at
+		}
+	}
+	p.expect("message kept:a 4")
+	l.losing.Store(true)
+	n.publish("kept:a", "5")
+	r.former, r.top, r.epoch = second.Epoch, 4, "another"
+	l.Gap([]string{"kept:a"}, errCut)
+	p.expect("message kept:a 5")
+	if got := p.heardOf("kept:a"); !slices.Equal(got, []string{"1", "2", "3", "4", "5"}) || count(p.lines(), "gap kept:a") != 1 {
+		t.Errorf("heard %v", p.lines())
+	}
+	late := n.connect(gateway.Hello{})
+	late.send("sub kept:a %s", second)
+	late.expect("subscribed kept:a recovered=false")
+	late.expect("message kept:a 5")
+	if got := late.heardOf("kept:a"); !slices.Equal(got, []string{"3", "4", "5"}) {
+		t.Errorf("who resumes after 2 heard %v", got)
+	}
+}

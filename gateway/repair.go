@@ -140,11 +140,15 @@ func (ch *channel) mend(ctx context.Context, page broker.Page, attempt int) bool
 // skipTo tells of a loss, and goes on where the page begins.
 func (ch *channel) skipTo(page broker.Page) {
 	ch.tellGap()
+	left := ch.position
 	ch.tail = tail{}
 	ch.position = page.Top
 	if len(page.Messages) > 0 {
 		ch.position = page.Messages[0].Position
 		ch.position.Offset--
+	}
+	if left.Epoch != ch.position.Epoch {
+		ch.former = broker.Position{Epoch: left.Epoch, Offset: ch.position.Offset}
 	}
 }
 

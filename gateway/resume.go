@@ -115,7 +115,7 @@ func (c *catchUp) step() (<-chan struct{}, error) {
 	}
 	lost := c.cursor.Epoch != ch.position.Epoch || c.cursor.Offset > ch.position.Offset
 	if lost {
-		c.cursor = broker.Position{Epoch: ch.position.Epoch}
+		c.cursor = ch.afterLoss(c.cursor)
 	}
 	begin := ch.tail.begin(ch.position)
 	if c.cursor.Offset+1 < begin && !ch.tail.complete {
@@ -134,6 +134,17 @@ func (c *catchUp) step() (<-chan struct{}, error) {
 	c.done = true
 	ch.join(c.sub)
 	return nil, nil
+}
+
+// afterLoss returns from where on a client whose cursor is lost is given what
+// there is: all of it, but for what it has from the former epoch. The caller
+// holds ch.mu.
+func (ch *channel) afterLoss(cursor broker.Position) broker.Position {
+	begin := broker.Position{Epoch: ch.position.Epoch}
+	if cursor.Epoch == ch.former.Epoch {
+		begin.Offset = min(cursor.Offset, ch.former.Offset)
+	}
+	return begin
 }
 
 // mayBeBehind reports whether a cursor from another node may know more of the
