@@ -106,9 +106,7 @@ func (b *benchPublishers) measure(ctx context.Context, site *benchSite) (*benchR
 	}
 	for _, p := range publishers {
 		working.Go(func() {
-			if err := p.work(b.rate == 0); err != nil {
-				fail(fmt.Errorf("publish: %w", err))
-			}
+			fail(fmt.Errorf("publish: %w", p.work(b.rate == 0)))
 		})
 	}
 	if b.rate > 0 {
@@ -135,7 +133,7 @@ func (b *benchPublishers) pace(ctx context.Context, publishers []*benchPublisher
 
 var publishedPrefix = []byte(`{"type":"published"`)
 
-// work reads confirmations until the connection ends. If it is to keep the window
+// work reads confirmations until the connection ends, and returns why it did. If it is to keep the window
 // full it publishes for each one, as many at once as were confirmed at once.
 func (p *benchPublisher) work(keepFull bool) error {
 	if keepFull {

@@ -45,7 +45,7 @@ func TestWebSocket_ProtocolErrorsEndInOrder(t *testing.T) {
 		"reserved bits":             masked(final|0x40|opText, "x"),
 		"unknown opcode":            masked(final|0x3, "x"),
 		"not masked":                string([]byte{final | opText, 1, 'x'}),
-		"continuation from nowhere": masked(final|0x0, "x"),
+		"continuation from nowhere": masked(final, "x"),
 		"message inside a message":  masked(opText, "x") + masked(final|opText, "x"),
 		"fragmented ping":           masked(opPing, "x"),
 		"long ping":                 masked(final|opPing, strings.Repeat("x", 126)),
@@ -108,7 +108,7 @@ func TestWebSocket_DoesNotWaitForAnAnswerForLong(t *testing.T) {
 func TestWebSocket_FragmentsMakeOneMessage(t *testing.T) {
 	n := startNode(t, gateway.Config{})
 	r := n.dialUpgraded()
-	r.send(masked(opText, `{"type":"pi`) + masked(final|opPing, "between") + masked(0, `ng","id"`) + masked(final|0, `:7}`))
+	r.send(masked(opText, `{"type":"pi`) + masked(final|opPing, "between") + masked(0, `ng","id"`) + masked(final, `:7}`))
 	if got := r.expectFrame(opPong); string(got) != "between" {
 		t.Errorf("pong %q", got)
 	}
