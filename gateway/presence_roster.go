@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -14,8 +15,8 @@ import (
 // a loss is noticed; then the members are read, and the audience is told what
 // has changed. It is guarded by the channel's mu.
 type roster struct {
-	users    map[string]struct{} // nil: not read yet
-	position broker.Position     // of the last join or leave
+	users    map[string]struct{}
+	position broker.Position // of the last join or leave
 	reading  bool
 	early    []broker.Message // came while the members were read
 
@@ -26,19 +27,24 @@ type roster struct {
 }
 
 // follow makes sure that the joins and leaves of ch are heard here, if its
-// audience is to hear of them. The caller holds ch.joining.
+// audience is to hear of them. When it returns, whoever comes or goes from then
+// on is told. The caller holds ch.joining.
 func (h *hub) follow(ctx context.Context, ch *channel) error {
-	if ch.followed || h.gateway.presence == nil || !ch.rule.Load().JoinLeave {
+	g := h.gateway
+	if ch.followed || g.presence == nil || !ch.rule.Load().JoinLeave {
 		return nil
 	}
-	if err := h.gateway.broker.Subscribe(ctx, broker.PresenceChannel(ch.name)); err != nil {
+	if err := g.broker.Subscribe(ctx, broker.PresenceChannel(ch.name)); err != nil {
 		return fmt.Errorf("subscribe to joins and leaves of %q: %w", ch.name, err)
 	}
 	ch.followed = true
-	ch.mu.Lock()
-	defer ch.mu.Unlock()
-	ch.roster = &roster{}
-	ch.readRoster(ch.roster)
+	r := &roster{reading: true}
+	ch.setRoster(r)
+	read, err := g.presence.broker.Members(ctx, ch.name)
+	if err != nil {
+		return errors.Join(fmt.Errorf("follow joins and leaves of %q: %w", ch.name, err), h.unfollow(ctx, ch))
+	}
+	ch.beginRoster(r, read)
 	return nil
 }
 
@@ -48,10 +54,14 @@ func (h *hub) unfollow(ctx context.Context, ch *channel) error {
 		return nil
 	}
 	ch.followed = false
-	ch.mu.Lock()
-	ch.roster = nil
-	ch.mu.Unlock()
+	ch.setRoster(nil)
 	return h.gateway.broker.Unsubscribe(ctx, broker.PresenceChannel(ch.name))
+}
+
+func (ch *channel) setRoster(r *roster) {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	ch.roster = r
 }
 
 // followLive is follow for a channel that may have been live when its rule
@@ -171,36 +181,28 @@ func (ch *channel) take(r *roster, read broker.Roster, err error) bool {
 	if err != nil {
 		return false
 	}
-	early := r.early
-	r.early, r.reading = nil, false
-	if r.users == nil {
-		ch.beginRoster(r, read, early)
-	} else {
-		ch.mendRoster(r, read, time.Now())
-	}
-	r.position = read.Position
-	for i := range early {
-		ch.hear(r, &early[i])
-	}
+	ch.mendRoster(r, read, time.Now())
+	ch.endReading(r, read.Position)
 	return true
 }
 
-// beginRoster takes the members that were read for the first time. The audience
-// may have been here before them: what was heard since is news to it.
-func (ch *channel) beginRoster(r *roster, read broker.Roster, early []broker.Message) {
+// beginRoster takes the members that were there before the audience.
+func (ch *channel) beginRoster(r *roster, read broker.Roster) {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
 	r.users = make(map[string]struct{}, len(read.Members))
 	for _, m := range read.Members {
 		r.users[m.User] = struct{}{}
 	}
+	ch.endReading(r, read.Position)
+}
+
+// endReading goes on with what was heard meanwhile. The caller holds ch.mu.
+func (ch *channel) endReading(r *roster, at broker.Position) {
+	early := r.early
+	r.early, r.reading, r.position = nil, false, at
 	for i := range early {
-		m := &early[i]
-		switch past := m.Position.Epoch == read.Position.Epoch && m.Position.Offset <= read.Position.Offset; {
-		case !past:
-		case m.Event == broker.EventJoin:
-			ch.tellPresence(Join{Channel: ch.name, User: m.User, Info: orNil(m.Payload)})
-		default:
-			ch.tellPresence(Leave{Channel: ch.name, User: m.User})
-		}
+		ch.hear(r, &early[i])
 	}
 }
 
