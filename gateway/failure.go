@@ -127,8 +127,6 @@ func ReasonOf(err error) Reason {
 // the Reason of the failure's code.
 func (c Code) Reason() Reason {
 	switch c {
-	case Unauthenticated:
-		return NotAuthentic
 	case TooLarge:
 		return TooBig
 	case Unavailable:

@@ -133,8 +133,9 @@ func (b *benchPublishers) pace(ctx context.Context, publishers []*benchPublisher
 
 var publishedPrefix = []byte(`{"type":"published"`)
 
-// work reads confirmations until the connection ends, and returns why it did. If it is to keep the window
-// full it publishes for each one, as many at once as were confirmed at once.
+// work reads confirmations until the connection ends, and returns why it did. If
+// it is to keep the window full it publishes for each one, as many at once as were
+// confirmed at once.
 func (p *benchPublisher) work(keepFull bool) error {
 	if keepFull {
 		if err := p.publish(cap(p.due)); err != nil {
