@@ -1,0 +1,76 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+
+	"tidegate/broker/brokertest"
+	"tidegate/gateway/client"
+)
+
+func threeNodes(t *testing.T) *trial {
+	server := brokertest.StartRedis(t)
+	return newTrial(t, []*brokertest.RedisServer{server}, server.URL(), server.URL(), server.URL())
+}
+
+// loadBalanced lets all clients connect through HAProxy.
+func loadBalanced(tr *trial) {
+	tr.t.Helper()
+	balancer := "http://" + startBalancer(tr.t, tr.nodes)
+	by := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	tr.addStreams()
+	for range tr.nodes {
+		for _, s := range tr.streams {
+			tr.listen(s, balancer, by)
+		}
+	}
+	tr.publish(func(int) *client.Client { return newNativeClient(balancer, by) })
+}
+
+// rollOut ends one node after the other in order and puts a new one in its
+// place, as an update does.
+func rollOut(tr *trial) {
+	for i, old := range tr.nodes {
+		old.signal(syscall.SIGTERM)
+		if code := old.wait(); code != 0 {
+			tr.t.Errorf("node %d ended with code %d:\n%s", i, code, old.said())
+		}
+		address := strings.TrimPrefix(old.public(""), "http://")
+		tr.nodes[i] = tr.newNode(tr.redis[0].URL(), "--listen", address)
+		eventually(tr.t, tr.nodes[i].public("/readyz"), http.StatusOK)
+		tr.flows(10)
+	}
+}
+
+// crowd is how many sessions lose their node at once, and missed how many
+// messages they have to be given.
+const crowd, missed = 500, 50
+
+// loadCrowd lets the crowd listen to one channel, all on the first node.
+func loadCrowd(tr *trial) {
+	tr.t.Helper()
+	tr.streams = []*stream{{channel: "kept:crowd", kept: true}}
+	by := tr.reaching(0)
+	for range crowd {
+		tr.witness(newWitness("native", tr.streams[0].channel, "http://gateway", by))
+	}
+	tr.publish(func(int) *client.Client { return newNativeClient("http://gateway", by) })
+}
+
+// killCrowded kills the crowd's node after it was made to miss what is published.
+// The other node has nobody on the channel, and knows nothing of it either.
+func killCrowded(tr *trial) {
+	s := tr.streams[0]
+	s.turn.Lock()
+	tr.allHave(s)
+	tr.forgetCalls()
+	tr.nodes[0].signal(syscall.SIGSTOP)
+	for range missed {
+		tr.appendBy("PUBLISH", s)
+	}
+	s.turn.Unlock()
+	killNode(tr)
+	tr.allHave(s)
+}

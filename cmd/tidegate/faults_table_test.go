@@ -1,0 +1,207 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"tidegate/broker"
+	"tidegate/broker/brokertest"
+)
+
+// fault is one row: what is done to a cluster under load, and what may come of
+// it.
+type fault struct {
+	name       string
+	stage      func(*testing.T) *trial
+	load       func(*trial) // begins the load; nil: (*trial).load
+	strike     func(*trial) // returns when it is over
+	kept, live promise      // of channels with history, and without
+	reads      int          // range reads at most, for each channel and node; 0: any
+	together   bool         // takes long without much work: runs beside others
+}
+
+var faults = []fault{
+	{name: "SIGKILL one of two nodes", stage: twoNodes, strike: killNode, live: told, reads: 1},
+	{name: "restart Redis with its data", stage: twoNodesOnDisk, strike: restartRedis, kept: once, live: told, reads: 4},
+	{name: "restart Redis without its data", stage: twoNodes, strike: restartRedis, kept: told, live: told, reads: 4},
+	{name: "FLUSHALL", stage: twoNodes, strike: flushRedis, kept: told, reads: 2},
+	{name: "CLIENT KILL TYPE pubsub", stage: twoNodes, strike: killSubscribers, live: told, reads: 2},
+	{name: "lose one message on the way, with and without a next one", stage: twoNodes, strike: loseMessages, reads: 2},
+	{name: "cut one node's link to Redis for 5 s", stage: oneNodeOnCable, strike: interrupt(isCut), live: told, reads: 2, together: true},
+	{name: "make one node's link a black hole for 5 s", stage: oneNodeOnCable, strike: interrupt(swallows), live: told, reads: 2, together: true},
+	{name: "SIGSTOP Redis for 8 s", stage: twoNodes, strike: pauseRedis, live: told, reads: 2, together: true},
+	{name: "fail over a Sentinel's master", stage: onSentinel, strike: failOver, kept: told, live: told, reads: 4, together: true},
+	{name: "move a slot of a Cluster", stage: onCluster, strike: moveSlot, kept: once, live: told, reads: 2},
+	{name: "replace three nodes one by one (SIGTERM) behind HAProxy", stage: threeNodes, load: loadBalanced, strike: rollOut, live: told},
+	{name: "SIGKILL a node with 500 sessions on one channel, which resume on another", stage: twoNodes, load: loadCrowd, strike: killCrowded, reads: 2},
+}
+
+// TestFaults does to real nodes on a real Redis, one after the other, what goes
+// wrong in production. Every client's log is compared with what was published.
+// With FAULT_TABLE in the environment it writes what it saw to that file.
+func TestFaults(t *testing.T) {
+	brokertest.RequireRedis(t)
+	rows := make([]string, len(faults))
+	t.Cleanup(func() { writeTable(t, rows) })
+	for i, f := range faults {
+		t.Run(f.name, func(t *testing.T) {
+			if f.together {
+				t.Parallel()
+			}
+			rows[i] = f.try(t)
+		})
+	}
+}
+
+// try strikes and returns the table's row.
+func (f *fault) try(t *testing.T) string {
+	tr := f.stage(t)
+	if f.load == nil {
+		f.load = (*trial).load
+	}
+	f.load(tr)
+	tr.forgetCalls()
+	f.strike(tr)
+	tr.isReady()
+	tr.finish()
+	return f.judge(tr)
+}
+
+// judge holds the logs to the promises, and Redis to its bound.
+func (f *fault) judge(tr *trial) string {
+	kept, live, raw := tr.judge(f.kept, withHistory), tr.judge(f.live, withoutHistory), tr.judge(told, isRaw)
+	subscribes, reads := tr.asked("subscribe")+tr.asked("ssubscribe"), tr.asked("xrange")
+	if most := f.reads * len(tr.streams) * len(tr.nodes); most > 0 && reads > most {
+		tr.t.Errorf("Redis was asked for %d ranges, want at most %d", reads, most)
+	}
+	what := strings.Join(append([]string{f.name}, tr.remarks...), ". ")
+	row := fmt.Sprintf("| %s | %v | %v | %v | %d SUBSCRIBE, %d range reads |", what, kept, live, raw, subscribes, reads)
+	tr.t.Log(row)
+	return row
+}
+
+const tableHead = `| what was done | clients with history | clients without history | raw connections | Redis was asked |
+|---|---|---|---|---|
+`
+
+func writeTable(t *testing.T, rows []string) {
+	path := os.Getenv("FAULT_TABLE")
+	if path == "" {
+		return
+	}
+	if err := os.WriteFile(path, []byte(tableHead+strings.Join(rows, "\n")+"\n"), 0o644); err != nil {
+		t.Error(err)
+	}
+}
+
+func twoNodes(t *testing.T) *trial { return onRedis(t) }
+
+// twoNodesOnDisk are two nodes on a Redis that has on disk what it has confirmed.
+func twoNodesOnDisk(t *testing.T) *trial {
+	return onRedis(t, "--appendonly", "yes", "--appendfsync", "always")
+}
+
+func onRedis(t *testing.T, args ...string) *trial {
+	server := brokertest.StartRedis(t, args...)
+	return newTrial(t, []*brokertest.RedisServer{server}, server.URL(), server.URL())
+}
+
+func killNode(tr *trial) {
+	tr.nodes[0].signal(syscall.SIGKILL)
+	tr.nodes[0].wait()
+	tr.nodes = tr.nodes[1:]
+}
+
+func restartRedis(tr *trial) {
+	tr.redis[0].Stop()
+	tr.noticesOutage(tr.nodes[0])
+	tr.redis[0].Start()
+}
+
+func pauseRedis(tr *trial) {
+	tr.redis[0].Pause()
+	began := time.Now()
+	tr.noticesOutage(tr.nodes[0])
+	tr.lasts(8*time.Second - time.Since(began))
+	tr.redis[0].Resume()
+}
+
+func flushRedis(tr *trial) { tr.redis[0].Flush() }
+
+func killSubscribers(tr *trial) { tr.redis[0].CLI("CLIENT", "KILL", "TYPE", "pubsub") }
+
+// loseMessages appends to two channels' histories without a publish: to one
+// whose stream goes on, and to one that is quiet until the loss has been found.
+func loseMessages(tr *trial) {
+	busy, quiet := tr.streams[0], tr.streams[1]
+	busy.turn.Lock()
+	tr.appendInSilence(busy)
+	busy.turn.Unlock()
+
+	quiet.turn.Lock()
+	defer quiet.turn.Unlock()
+	tr.appendInSilence(quiet)
+	tr.allHave(quiet)
+}
+
+// appendInSilence runs the append script with a command that does nothing in
+// place of PUBLISH.
+func (tr *trial) appendInSilence(s *stream) { tr.appendBy("EXISTS", s) }
+
+func (tr *trial) appendBy(publish string, s *stream) {
+	name := "tidegate:" + s.channel
+	tr.redis[0].CLI("EVAL", broker.AppendScript, "2", name, name+" meta",
+		fmt.Sprint(s.last.Add(1)), "10000", "0", "{}", publish)
+}
+
+func oneNodeOnCable(t *testing.T) *trial {
+	server := brokertest.StartRedis(t)
+	c := layCable(t, server.Addr)
+	tr := newTrial(t, []*brokertest.RedisServer{server}, c.url(), server.URL())
+	tr.cable = c
+	return tr
+}
+
+// interrupt returns a strike at the first node's cable.
+func interrupt(state cableState) func(*trial) {
+	return func(tr *trial) {
+		tr.cable.set(state)
+		began := time.Now()
+		tr.noticesOutage(tr.nodes[0])
+		tr.lasts(5*time.Second - time.Since(began))
+		tr.cable.set(carries)
+	}
+}
+
+func onSentinel(t *testing.T) *trial {
+	s := brokertest.StartRedisSentinel(t)
+	tr := newTrial(t, s.Servers[:], s.URL(), s.URL())
+	tr.sentinel = s
+	return tr
+}
+
+func failOver(tr *trial) {
+	old := tr.sentinel.Master()
+	old.Stop()
+	brokertest.Eventually(tr.t, "the failover", func() bool { return tr.sentinel.Master() != old })
+}
+
+func onCluster(t *testing.T) *trial {
+	c := brokertest.StartRedisCluster(t)
+	tr := newTrial(t, c.Nodes, c.URL(), c.URL())
+	tr.cluster = c
+	return tr
+}
+
+func moveSlot(tr *trial) {
+	name, err := broker.NewRedis(broker.RedisConfig{URL: tr.cluster.URL()})
+	if err != nil {
+		tr.t.Fatal(err)
+	}
+	tr.cluster.MoveSlot(name.RedisName(tr.streams[0].channel))
+	tr.cluster.MoveSlot(name.RedisName(tr.streams[keptChannels].channel))
+}

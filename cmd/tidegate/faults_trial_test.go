@@ -1,0 +1,373 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"tidegate/broker/brokertest"
+	"tidegate/gateway/client"
+)
+
+// trial is a cluster under a steady load, to which something is done, and the
+// witnesses whose logs are compared with what was published.
+type trial struct {
+	t         *testing.T
+	redis     []*brokertest.RedisServer // all that the nodes may ask
+	nodes     []*process
+	streams   []*stream
+	witnesses []*witness
+	remarks   []string // what else was seen, for the table
+
+	// What the stage has, besides.
+	cable    *cable
+	sentinel *brokertest.RedisSentinel
+	cluster  *brokertest.RedisCluster
+
+	ctx        context.Context // ends with the trial
+	end        context.CancelFunc
+	publishing context.CancelFunc
+	publishers sync.WaitGroup
+	listeners  sync.WaitGroup
+}
+
+// stream is what is published on one channel: the numbers from 1 on.
+type stream struct {
+	channel string
+	kept    bool         // the channel has history
+	turn    sync.Mutex   // held while a message is published
+	last    atomic.Int64 // that was confirmed
+}
+
+// What each trial has. Each channel has its own publisher.
+const (
+	publishEvery = 33 * time.Millisecond
+	keptChannels = 3
+	liveChannels = 2
+)
+
+// trialRules keep a history without a time, so that a read of it is one XRANGE.
+const trialRules = `
+channels:
+  - {match: "kept:*", subscribe: anyone, publish: anyone, history: {size: 10000}}
+  - {match: "live:*", subscribe: anyone, publish: anyone}
+limits: {commands_per_second: 0}
+drain: {window: 2s}
+`
+
+// newTrial starts a node for each URL of Redis.
+func newTrial(t *testing.T, servers []*brokertest.RedisServer, urls ...string) *trial {
+	t.Helper()
+	tr := &trial{t: t, redis: servers}
+	tr.ctx, tr.end = context.WithCancel(context.Background())
+	for _, url := range urls {
+		tr.nodes = append(tr.nodes, tr.newNode(url))
+	}
+	for _, n := range tr.nodes {
+		eventually(t, n.public("/readyz"), http.StatusOK)
+	}
+	t.Cleanup(func() {
+		tr.end()
+		tr.publishers.Wait()
+		tr.listeners.Wait()
+	})
+	return tr
+}
+
+func (tr *trial) newNode(redisURL string, args ...string) *process {
+	tr.t.Helper()
+	file := filepath.Join(tr.t.TempDir(), "tidegate.yaml")
+	if err := os.WriteFile(file, []byte(trialRules), 0o600); err != nil {
+		tr.t.Fatal(err)
+	}
+	return startNode(tr.t, []string{"TIDEGATE_REDIS_URL=" + redisURL}, append(args, "--config", file)...)
+}
+
+// load lets witnesses of each kind listen on every node, and then publishes
+// through every node until it is stopped.
+func (tr *trial) load() {
+	tr.t.Helper()
+	tr.addStreams()
+	for i := range tr.nodes {
+		by := tr.reaching(i)
+		for _, s := range tr.streams {
+			tr.listen(s, "http://gateway", by)
+		}
+	}
+	tr.publish(func(i int) *client.Client { return newNativeClient("http://gateway", tr.reaching(i)) })
+}
+
+func (tr *trial) addStreams() {
+	for i := range keptChannels {
+		tr.streams = append(tr.streams, &stream{channel: fmt.Sprintf("kept:%d", i), kept: true})
+	}
+	for i := range liveChannels {
+		tr.streams = append(tr.streams, &stream{channel: fmt.Sprintf("live:%d", i)})
+	}
+}
+
+// listen adds a witness of each kind. Where nothing is kept a long-poll misses
+// what comes between two polls, as each answer says: there is none of those.
+func (tr *trial) listen(s *stream, base string, by *http.Client) {
+	kinds := []string{"native", "native", "raw", "sse"}
+	if s.kept {
+		kinds = append(kinds, "poll")
+	}
+	for _, kind := range kinds {
+		tr.witness(newWitness(kind, s.channel, base, by))
+	}
+}
+
+// publish begins all streams, once every witness listens.
+func (tr *trial) publish(through func(i int) *client.Client) {
+	tr.t.Helper()
+	for _, w := range tr.witnesses {
+		select {
+		case <-w.ready:
+		case <-time.After(patience):
+			tr.t.Fatalf("%v does not listen", w)
+		}
+	}
+	var publishing context.Context
+	publishing, tr.publishing = context.WithCancel(tr.ctx)
+	for i, s := range tr.streams {
+		c := through(i)
+		tr.listeners.Go(func() { _ = c.Run(tr.ctx) })
+		tr.publishers.Go(func() { s.publish(tr.ctx, publishing, c) })
+	}
+	tr.flows(20)
+}
+
+func (tr *trial) witness(w *witness) {
+	tr.witnesses = append(tr.witnesses, w)
+	tr.listeners.Go(func() { w.listen(tr.ctx) })
+}
+
+// reaching returns a client that connects to the i-th node, or the next one that
+// takes connections.
+func (tr *trial) reaching(i int) *http.Client {
+	nodes := tr.nodes
+	transport := &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, network, _ string) (conn net.Conn, err error) {
+			for k := range nodes {
+				address := strings.TrimPrefix(nodes[(i+k)%len(nodes)].public(""), "http://")
+				if conn, err = new(net.Dialer).DialContext(ctx, network, address); err == nil {
+					return conn, nil
+				}
+			}
+			return nil, err
+		},
+	}
+	return &http.Client{Transport: transport}
+}
+
+// publish publishes one number after the other, each until it is confirmed.
+func (s *stream) publish(ctx, publishing context.Context, c *client.Client) {
+	tick := time.NewTicker(publishEvery)
+	defer tick.Stop()
+	for publishing.Err() == nil {
+		if err := s.publishNext(ctx, c); err != nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-publishing.Done():
+		}
+	}
+}
+
+func (s *stream) publishNext(ctx context.Context, c *client.Client) error {
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	n := s.last.Load() + 1
+	m := client.Message{Channel: s.channel, Payload: strconv.AppendInt(nil, n, 10)}
+	if _, err := c.Publish(ctx, m); err != nil {
+		return err
+	}
+	s.last.Store(n)
+	return nil
+}
+
+// flows returns when each stream has gone on by n messages, and its witnesses
+// have heard them.
+func (tr *trial) flows(n int) {
+	tr.t.Helper()
+	for _, s := range tr.streams {
+		goal := int(s.last.Load()) + n
+		for _, w := range tr.witnesses {
+			if w.channel == s.channel {
+				w.waitFor(tr.t, goal)
+			}
+		}
+	}
+}
+
+// finish ends the load and waits until every witness has heard the last message.
+func (tr *trial) finish() {
+	tr.t.Helper()
+	tr.flows(20)
+	tr.publishing()
+	tr.publishers.Wait()
+	for _, s := range tr.streams {
+		tr.allHave(s)
+	}
+}
+
+// allHave waits until every witness of a channel has heard its last message.
+func (tr *trial) allHave(s *stream) {
+	tr.t.Helper()
+	for _, w := range tr.witnesses {
+		if w.channel == s.channel {
+			w.waitFor(tr.t, int(s.last.Load()))
+		}
+	}
+}
+
+// promise is what witnesses of a channel may expect.
+type promise int
+
+const (
+	whole promise = iota // each message once and in order, and no word of a gap
+	once                 // the same, but that something may be lost is told
+	told                 // no loss in silence
+)
+
+// outcome is what the logs of some witnesses show, in all.
+type outcome struct {
+	witnesses int
+	lost      int // messages that should have reached one of them and did not
+	told      map[string]int
+}
+
+// judge holds the logs of some witnesses to the promise.
+func (tr *trial) judge(p promise, whose func(*witness, *stream) bool) outcome {
+	tr.t.Helper()
+	o := outcome{told: make(map[string]int)}
+	for _, s := range tr.streams {
+		for _, w := range tr.witnesses {
+			if w.channel != s.channel || !whose(w, s) {
+				continue
+			}
+			found := w.judge(int(s.last.Load()), p)
+			if found.wrong != "" {
+				tr.t.Errorf("%v: %s", w, found.wrong)
+			}
+			o.witnesses++
+			o.lost += found.lost
+			for how, times := range found.told {
+				o.told[w.kind+": "+how] += times
+			}
+		}
+	}
+	return o
+}
+
+// A raw connection has no cursor: where it ends, its client knows of a gap,
+// whatever the channel keeps.
+func isRaw(w *witness, _ *stream) bool          { return w.kind == "raw" }
+func withHistory(w *witness, s *stream) bool    { return w.kind != "raw" && s.kept }
+func withoutHistory(w *witness, s *stream) bool { return w.kind != "raw" && !s.kept }
+
+func (o outcome) String() string {
+	if o.witnesses == 0 {
+		return "–"
+	}
+	saw := []string{"saw nothing"}
+	for i, how := range slices.Sorted(maps.Keys(o.told)) {
+		saw = append(saw[:i], fmt.Sprintf("%s ×%d", how, o.told[how]))
+	}
+	return fmt.Sprintf("%d lost; %s", o.lost, strings.Join(saw, ", "))
+}
+
+// forgetCalls sets Redis's counters to 0.
+func (tr *trial) forgetCalls() {
+	tr.t.Helper()
+	for _, server := range tr.redis {
+		server.CLI("CONFIG", "RESETSTAT")
+	}
+}
+
+// asked returns how often Redis has run a command, on those servers that answer.
+func (tr *trial) asked(command string) (calls int) {
+	tr.t.Helper()
+	pattern := regexp.MustCompile(`cmdstat_` + command + `:calls=(\d+)`)
+	for _, server := range tr.redis {
+		if !answers(server) {
+			continue
+		}
+		if found := pattern.FindStringSubmatch(server.CLI("INFO", "commandstats")); found != nil {
+			n, _ := strconv.Atoi(found[1])
+			calls += n
+		}
+	}
+	return calls
+}
+
+func answers(server *brokertest.RedisServer) bool {
+	conn, err := net.DialTimeout("tcp", server.Addr, time.Second)
+	if err != nil {
+		return false
+	}
+	conn.Close()
+	return true
+}
+
+// noticesOutage holds a node to what it promises while it cannot reach Redis:
+// publishes fail at once, and the node is not ready.
+func (tr *trial) noticesOutage(n *process) {
+	tr.t.Helper()
+	began := time.Now()
+	status, body, err := tr.post(n)
+	took := time.Since(began)
+	if err != nil || status != http.StatusServiceUnavailable || !strings.Contains(body, "unavailable") || took > slowestAnswer {
+		tr.t.Errorf("publish without Redis: %d %s %v after %v", status, body, err, took)
+	}
+	eventually(tr.t, n.public("/readyz"), http.StatusServiceUnavailable)
+	tr.remarks = append(tr.remarks, fmt.Sprintf("Publishes: `unavailable` in %.1f s, `/readyz` 503", took.Seconds()))
+}
+
+// slowestAnswer is a second on a machine that has time.
+const slowestAnswer = 3 * time.Second
+
+func (tr *trial) post(n *process) (status int, body string, err error) {
+	ctx, cancel := context.WithTimeout(tr.ctx, patience)
+	defer cancel()
+	url := n.public("/api/channels/live:probe/messages")
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader("{}"))
+	if err != nil {
+		return 0, "", err
+	}
+	request.Close = true
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, "", err
+	}
+	defer response.Body.Close()
+	content, err := io.ReadAll(response.Body)
+	return response.StatusCode, string(content), err
+}
+
+// isReady waits until every node takes traffic.
+func (tr *trial) isReady() {
+	tr.t.Helper()
+	for _, n := range tr.nodes {
+		eventually(tr.t, n.public("/readyz"), http.StatusOK)
+	}
+}
+
+// lasts waits for as long as an outage is to last.
+func (tr *trial) lasts(d time.Duration) { wait(tr.ctx, d) }

@@ -1,0 +1,340 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"tidegate/gateway/client"
+
+	"github.com/coder/websocket"
+)
+
+// witness is a client of one channel, whose messages are the numbers from 1 on,
+// and the log of what it has heard.
+type witness struct {
+	// Fixed at birth.
+	kind    string // native, raw, sse or poll
+	channel string
+	base    string // http://host
+	http    *http.Client
+	ready   chan struct{} // closed when it first listens
+
+	// Guarded by mu.
+	mu   sync.Mutex
+	log  []heard
+	news chan struct{} // closed and replaced when there is more
+}
+
+// heard is one entry of a log: a message's number, or that messages may have
+// been missed.
+type heard struct {
+	number int
+	gap    string // how the witness knows; empty: a message
+}
+
+func newWitness(kind, channel, base string, by *http.Client) *witness {
+	return &witness{kind: kind, channel: channel, base: base, http: by,
+		ready: make(chan struct{}), news: make(chan struct{})}
+}
+
+// listen stays connected until ctx ends.
+func (w *witness) listen(ctx context.Context) {
+	attempt := map[string]func(context.Context) error{
+		"native": w.listenNative, "raw": w.listenRaw, "sse": w.newSSE(), "poll": w.newPoll(),
+	}[w.kind]
+	for ctx.Err() == nil {
+		if err := attempt(ctx); err != nil {
+			wait(ctx, 50*time.Millisecond)
+		}
+	}
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+func (w *witness) listenNative(ctx context.Context) error {
+	c := newNativeClient(w.base, w.http)
+	var running sync.WaitGroup
+	running.Go(func() { _ = c.Run(ctx) })
+	defer running.Wait()
+	subscription, err := c.Subscribe(ctx, w.channel, client.SubscribeOptions{})
+	if err != nil {
+		return err
+	}
+	close(w.ready)
+	for {
+		event, err := subscription.Receive(ctx)
+		if err != nil {
+			return err
+		}
+		switch e := event.(type) {
+		case client.Message:
+			w.hear(string(e.Payload))
+		case client.Gap:
+			w.misses("gap")
+		}
+	}
+}
+
+func newNativeClient(base string, by *http.Client) *client.Client {
+	return client.New(client.Config{
+		URL: base + "/ws", HTTPClient: by,
+		RetryDelay: 50 * time.Millisecond, MaxRetryDelay: 500 * time.Millisecond,
+	})
+}
+
+// listenRaw is one connection without an envelope. Since its messages have no
+// cursor, the client knows at the end of each that it may miss something.
+func (w *witness) listenRaw(ctx context.Context) error {
+	conn, answer, err := websocket.Dial(ctx, w.base+"/raw/"+w.channel, &websocket.DialOptions{HTTPClient: w.http})
+	if answer != nil && answer.Body != nil {
+		answer.Body.Close()
+	}
+	if err != nil {
+		return err
+	}
+	defer conn.CloseNow()
+	w.listens()
+	for {
+		_, frame, err := conn.Read(ctx)
+		if err != nil {
+			w.misses(endOf(err))
+			return err
+		}
+		w.hear(string(frame))
+	}
+}
+
+func endOf(err error) string {
+	if code := websocket.CloseStatus(err); code > 0 {
+		return fmt.Sprintf("closed with %d", code)
+	}
+	return "connection lost"
+}
+
+// newSSE reads Server-Sent Events as a browser does. An event counts once it is
+// whole.
+func (w *witness) newSSE() func(context.Context) error {
+	var last string // event id
+	return func(ctx context.Context) error {
+		response, err := w.ask(ctx, "/events?channel="+url.QueryEscape(w.channel), last)
+		if err != nil {
+			return err
+		}
+		defer response.Body.Close()
+		var id, event, data string
+		for lines := bufio.NewScanner(response.Body); lines.Scan(); {
+			field, value, _ := strings.Cut(lines.Text(), ": ")
+			switch field {
+			case "id":
+				id = value
+			case "event":
+				event = value
+			case "data":
+				data = value
+			case "":
+				if id != "" {
+					last = id
+				}
+				w.hearEvent(event, data)
+				event, data = "", ""
+				w.listens()
+			}
+		}
+		return fmt.Errorf("the stream has ended")
+	}
+}
+
+func (w *witness) hearEvent(event, data string) {
+	switch {
+	case event == "gap":
+		w.misses("gap")
+	case data != "":
+		w.hear(data)
+	}
+}
+
+func (w *witness) newPoll() func(context.Context) error {
+	var cursor string
+	return func(ctx context.Context) error {
+		query := url.Values{"channel": {w.channel}, "cursor": {cursor}, "wait": {"5s"}}
+		response, err := w.ask(ctx, "/poll?"+query.Encode(), "")
+		if err != nil {
+			return err
+		}
+		defer response.Body.Close()
+		if response.StatusCode == http.StatusNoContent {
+			return nil
+		}
+		var page struct {
+			Messages []struct{ Data json.RawMessage }
+			Cursor   string
+			Gaps     []string
+
+			Recovered *bool // false: what came after the cursor is gone, or some of it
+		}
+		if err := json.NewDecoder(response.Body).Decode(&page); err != nil {
+			return err
+		}
+		if len(page.Gaps) > 0 || page.Recovered != nil {
+			w.misses("gap")
+		}
+		for _, m := range page.Messages {
+			w.hear(string(m.Data))
+		}
+		cursor = page.Cursor
+		w.listens()
+		return nil
+	}
+}
+
+func (w *witness) ask(ctx context.Context, path, lastEventID string) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, w.base+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	if lastEventID != "" {
+		request.Header.Set("Last-Event-ID", lastEventID)
+	}
+	response, err := w.http.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	if response.StatusCode >= 300 {
+		response.Body.Close()
+		return nil, fmt.Errorf("GET %s: %s", path, response.Status)
+	}
+	return response, nil
+}
+
+// listens closes ready, once.
+func (w *witness) listens() {
+	select {
+	case <-w.ready:
+	default:
+		close(w.ready)
+	}
+}
+
+func (w *witness) hear(payload string) {
+	number, _ := strconv.Atoi(payload) // what is no number is none that was published
+	w.add(heard{number: number})
+}
+
+func (w *witness) misses(how string) { w.add(heard{gap: how}) }
+
+func (w *witness) add(h heard) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.log = append(w.log, h)
+	close(w.news)
+	w.news = make(chan struct{})
+}
+
+// waitFor waits until the witness has heard a number, or more, or knows that it
+// may have missed what came after all that it has heard.
+func (w *witness) waitFor(t *testing.T, number int) {
+	t.Helper()
+	deadline := time.After(patience)
+	for {
+		latest, unsure, news := w.latest()
+		if latest >= number || unsure {
+			return
+		}
+		select {
+		case <-news:
+		case <-deadline:
+			t.Fatalf("%v has not heard message %d; its log ends with %v", w, number, w.end(20))
+		}
+	}
+}
+
+func (w *witness) latest() (number int, unsure bool, news <-chan struct{}) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i := len(w.log) - 1; i >= 0; i-- {
+		if w.log[i].gap == "" {
+			return w.log[i].number, i < len(w.log)-1, w.news
+		}
+	}
+	return 0, false, w.news
+}
+
+func (w *witness) end(most int) []heard {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.log[max(0, len(w.log)-most):]
+}
+
+func (w *witness) String() string { return "the " + w.kind + " witness of " + w.channel }
+
+// finding is what a log shows, compared with a stream of numbers from 1 to last.
+type finding struct {
+	lost  int            // numbers that were never heard
+	told  map[string]int // how often the witness knew of a gap, by how
+	wrong string         // the first thing that is not as promised; empty: nothing
+}
+
+// judge compares the log with the stream. Where each message once and in order is
+// promised it must be the stream. Elsewhere, between two messages that do
+// not follow each other the witness must have been told: before the second, or
+// before the next such place, since the word may come after messages that were
+// on their way.
+func (w *witness) judge(last int, p promise) finding {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	v := finding{told: make(map[string]int)}
+	heardOf := make(map[int]bool)
+	previous, told := 0, false
+	pending := "" // a break that the witness has not been told of
+	for _, h := range append(w.log, heard{number: last + 1}) {
+		if h.gap != "" {
+			v.told[h.gap]++
+			told, pending = true, ""
+			continue
+		}
+		heardOf[h.number] = true
+		if h.number != previous+1 {
+			v.note(pending)
+			pending = fmt.Sprintf("after message %d came %d, and nothing said so", previous, h.number)
+			if p == whole || p == once {
+				v.note(fmt.Sprintf("after message %d came %d", previous, h.number))
+			}
+			if told {
+				pending = ""
+			}
+		}
+		previous, told = h.number, false
+	}
+	v.note(pending)
+	if p == whole && len(v.told) > 0 {
+		v.note(fmt.Sprintf("a gap was told: %v", v.told))
+	}
+	for number := 1; number <= last; number++ {
+		if !heardOf[number] {
+			v.lost++
+		}
+	}
+	return v
+}
+
+func (v *finding) note(wrong string) {
+	if v.wrong == "" {
+		v.wrong = wrong
+	}
+}
