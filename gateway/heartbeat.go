@@ -20,6 +20,7 @@ func (g *Gateway) beat(ctx context.Context) {
 				s.checkAlive(now)
 			}
 			g.expiring.closeDue(now)
+			g.hub.releaseDeparted(g.life, now)
 			g.boundOutboxes()
 		}
 	}

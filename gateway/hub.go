@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"tidegate/broker"
 )
@@ -18,6 +19,8 @@ type hub struct {
 	gateway *Gateway
 	seed    maphash.Seed
 	shards  [64]hubShard
+
+	departing departing
 
 	channels      atomic.Int64
 	subscriptions atomic.Int64
@@ -73,8 +76,18 @@ func (h *hub) retain(ch *channel) bool {
 }
 
 // letGo undoes one hold. The last one ends the channel's subscription at the
-// broker.
+// broker; of a channel with history not at once, so that who comes back shortly,
+// as long-polls do, finds its position and its tail.
 func (h *hub) letGo(ctx context.Context, ch *channel) {
+	if ch.keepsHistory() && h.shard(ch.name).isLast(ch) {
+		h.departing.add(ch, time.Now())
+		return
+	}
+	h.release(ctx, ch)
+}
+
+// release undoes one hold at once.
+func (h *hub) release(ctx context.Context, ch *channel) {
 	shard := h.shard(ch.name)
 	if !shard.drop(ch) {
 		return
@@ -93,6 +106,13 @@ func (h *hub) letGo(ctx context.Context, ch *channel) {
 	if shard.forget(ch) {
 		h.channels.Add(-1)
 	}
+}
+
+// isLast reports whether there is but one hold of ch, the caller's.
+func (shard *hubShard) isLast(ch *channel) bool {
+	shard.mu.RLock()
+	defer shard.mu.RUnlock()
+	return ch.holds == 1
 }
 
 // drop reports whether nobody holds ch any more.

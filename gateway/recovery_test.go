@@ -25,6 +25,12 @@ type lossy struct {
 	repeating atomic.Bool // live messages come twice
 	away      atomic.Bool // history cannot be read
 	reads     atomic.Int64
+	left      atomic.Bool // a channel was unsubscribed
+}
+
+func (l *lossy) Unsubscribe(ctx context.Context, channel string) error {
+	l.left.Store(true)
+	return l.Memory.Unsubscribe(ctx, channel)
 }
 
 func newLossy() *lossy { return &lossy{Memory: broker.NewMemory()} }
@@ -222,6 +228,34 @@ func TestRecovery_ThousandsWhoResumeShareOneRead(t *testing.T) {
 	if reads := l.reads.Load() - before; reads != 1 {
 		t.Errorf("2,000 sessions cost %d range reads, want 1", reads)
 	}
+}
+
+func TestRecovery_WhoComesBackShortlyCostsNoRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, l := startLossy(t, 100, gateway.Limits{})
+		from := n.publish("kept:a", "0")
+		anchor := n.connect(gateway.Hello{})
+		anchor.send("sub kept:a %s", from)
+		anchor.expect("subscribed")
+		before := l.reads.Load()
+		for i := 1; i <= 5; i++ {
+			anchor.Close(gateway.Lost, nil)
+			synctest.Wait()
+			cursor := n.publish("kept:a", "%d", i)
+			n.publish("kept:a", "%d again", i)
+			anchor = n.connect(gateway.Hello{})
+			anchor.send("sub kept:a %s", cursor)
+			anchor.expect(fmt.Sprintf("message kept:a %d", i))
+		}
+		if reads := l.reads.Load() - before; reads != 0 {
+			t.Errorf("coming back five times cost %d range reads", reads)
+		}
+		anchor.Close(gateway.Lost, nil)
+		time.Sleep(3 * time.Second)
+		if !l.left.Load() {
+			t.Error("the channel was never unsubscribed at the broker")
+		}
+	})
 }
 
 func TestRecovery_HistoryLargerThanTheOutboxArrivesWhole(t *testing.T) {

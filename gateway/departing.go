@@ -1,0 +1,48 @@
+package gateway
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// departing are the channels with history that nobody listens to any more, with
+// one hold each, until they are released. All methods may be called concurrently.
+type departing struct {
+	mu    sync.Mutex
+	queue []departure // in the order of since
+}
+
+type departure struct {
+	ch    *channel
+	since time.Time
+}
+
+// departLinger is how long a channel with history is kept after its last session.
+const departLinger = time.Second
+
+// add takes over a hold of ch.
+func (d *departing) add(ch *channel, now time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.queue = append(d.queue, departure{ch, now})
+}
+
+// due returns the channels whose time has come.
+func (d *departing) due(now time.Time) (due []*channel) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for len(d.queue) > 0 && now.Sub(d.queue[0].since) >= departLinger {
+		due = append(due, d.queue[0].ch)
+		d.queue[0] = departure{}
+		d.queue = d.queue[1:]
+	}
+	return due
+}
+
+// releaseDeparted lets go of the channels that nobody has come back to.
+func (h *hub) releaseDeparted(ctx context.Context, now time.Time) {
+	for _, ch := range h.departing.due(now) {
+		h.release(ctx, ch)
+	}
+}
