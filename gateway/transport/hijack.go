@@ -12,7 +12,8 @@ import (
 // to it once its handler has returned.
 type hijacker struct {
 	http.ResponseWriter
-	wire *wire
+	wire   *wire
+	reader *bufio.Reader // what the library reads from; set by Hijack
 }
 
 const (
@@ -27,8 +28,6 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	early, _ := buffers.Reader.Peek(buffers.Reader.Buffered())
 	h.wire.begin(conn, bytes.Clone(early))
-	return h.wire, bufio.NewReadWriter(
-		bufio.NewReaderSize(h.wire, readerBytes),
-		bufio.NewWriterSize(h.wire, writerBytes),
-	), nil
+	h.reader = bufio.NewReaderSize(h.wire, readerBytes)
+	return h.wire, bufio.NewReadWriter(h.reader, bufio.NewWriterSize(h.wire, writerBytes)), nil
 }

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"errors"
 	"io"
 	"net"
 	"sync"
@@ -18,10 +19,14 @@ type intake struct {
 	blocks *sync.Pool      // of *[blockBytes]byte
 	fill   func(fd uintptr) bool
 
-	block  *[blockBytes]byte // nil: none is borrowed
-	unread []byte            // of the block; or what came with the handshake
-	err    error             // of the last fill
+	glancing bool              // the read that runs does not wait
+	block    *[blockBytes]byte // nil: none is borrowed
+	unread   []byte            // of the block; or what came with the handshake
+	err      error             // of the last fill
 }
+
+// errSilent says that the peer has begun no frame, and nothing has come from it.
+var errSilent = errors.New("the peer is silent")
 
 const blockBytes = 4 << 10
 
@@ -48,6 +53,14 @@ func (in *intake) read(p []byte) (n, fresh int, err error) {
 	}
 	fresh = len(in.unread)
 	return in.takeUnread(p), fresh, in.err
+}
+
+// glance reads what has come by now; errSilent: nothing. It is for those that have
+// a socket, and for a p that is shorter than a block.
+func (in *intake) glance(p []byte) (n, fresh int, err error) {
+	in.glancing = true
+	defer func() { in.glancing = false }()
+	return in.read(p)
 }
 
 func (in *intake) takeUnread(p []byte) int {
@@ -81,7 +94,8 @@ func (in *intake) fillBlock(fd uintptr) bool {
 			continue
 		case err == unix.EAGAIN:
 			in.release()
-			return false
+			in.err = errSilent
+			return in.glancing
 		case err == nil && n == 0:
 			err = io.EOF
 		}

@@ -47,6 +47,37 @@ func startSecureNode(t testing.TB, c gateway.Config) *node {
 	return n
 }
 
+// starter starts a node as startNode does.
+type starter func(testing.TB, gateway.Config) *node
+
+// startPlainNode runs a node whose connections always have a goroutine.
+func startPlainNode(t testing.TB, c gateway.Config) *node {
+	t.Helper()
+	n := newNode(t, c)
+	n.webSocket.plain = true
+	n.server = httptest.NewServer(n.mux)
+	return n
+}
+
+// eachReader runs a test on each way to read WebSockets.
+func eachReader(t *testing.T, test func(t *testing.T, start starter)) {
+	each(t, map[string]starter{"resting": startNode, "plain": startPlainNode}, test)
+}
+
+// eachReaderAndTLS is for tests whose clients can speak TLS.
+func eachReaderAndTLS(t *testing.T, test func(t *testing.T, start starter)) {
+	each(t, map[string]starter{"resting": startNode, "plain": startPlainNode, "TLS": startSecureNode}, test)
+}
+
+func each(t *testing.T, starters map[string]starter, test func(t *testing.T, start starter)) {
+	for name, start := range starters {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, start)
+		})
+	}
+}
+
 func newNode(t testing.TB, c gateway.Config) *node {
 	t.Helper()
 	if c.Broker == nil {

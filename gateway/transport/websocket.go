@@ -1,7 +1,6 @@
 package transport
 
 import (
-	"context"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -20,7 +19,10 @@ type WebSocket struct {
 	Log     *slog.Logger // nil: none
 
 	memory  memory
-	serving sync.WaitGroup
+	serving sync.WaitGroup // of connections
+	polling sync.Once
+	poller  *poller // set by polling; nil: there is none
+	plain   bool    // no poller is wanted; for tests
 }
 
 // memory is what connections share, so that those with nothing to do own none.
@@ -37,10 +39,11 @@ type Greet func(*http.Request) (gateway.Hello, error)
 
 // Handler returns a handler that makes WebSockets of requests. A refusal is an
 // HTTP status and a JSON body, before any upgrade. The handler returns when the
-// session has begun, for net/http to free what a request holds; the session goes
-// on in a goroutine of its own, which Wait waits for.
+// session has begun, for net/http to free what a request holds. The session goes
+// on until it ends, which Wait waits for; it has a goroutine while its client has
+// something to say, and on systems without epoll, or over TLS, always.
 func (ws *WebSocket) Handler(greet Greet, subprotocols ...string) http.Handler {
-	options := &websocket.AcceptOptions{
+	options := websocket.AcceptOptions{
 		Subprotocols:       subprotocols,
 		InsecureSkipVerify: true, // Origins has decided
 		CompressionMode:    websocket.CompressionDisabled,
@@ -56,17 +59,17 @@ func (ws *WebSocket) Handler(greet Greet, subprotocols ...string) http.Handler {
 			session.Close(gateway.Lost)
 			return
 		}
-		ws.serving.Go(func() {
-			// The request's context ends with the handler.
-			session.Serve(context.Background(), conn)
-			conn.linger()
-		})
+		conn.begin(session, ws.poller, &ws.serving)
 	})
 }
 
 // Wait returns once every connection has been closed. Call it when no handler
-// runs any more.
-func (ws *WebSocket) Wait() { ws.serving.Wait() }
+// runs any more: ws takes no other connection.
+func (ws *WebSocket) Wait() {
+	ws.serving.Wait()
+	ws.polling.Do(func() {}) // too late
+	ws.poller.close()
+}
 
 // open opens the session, or answers the request and returns why not.
 func (ws *WebSocket) open(w http.ResponseWriter, r *http.Request, greet Greet) (*gateway.Session, error) {
@@ -100,16 +103,25 @@ func (ws *WebSocket) openSession(r *http.Request, greet Greet) (*gateway.Session
 	return ws.Gateway.Open(r.Context(), hello)
 }
 
-func (ws *WebSocket) accept(w http.ResponseWriter, r *http.Request, options *websocket.AcceptOptions) (*webSocketConn, error) {
+func (ws *WebSocket) accept(w http.ResponseWriter, r *http.Request, options websocket.AcceptOptions) (*webSocketConn, error) {
+	ws.polling.Do(ws.startPoller)
 	conn := &webSocketConn{}
 	conn.wire.shared = &ws.memory
-	peer, err := websocket.Accept(&hijacker{w, &conn.wire}, r, options)
+	options.OnPingReceived, options.OnPongReceived = conn.pinged, conn.ponged
+	hijacker := &hijacker{ResponseWriter: w, wire: &conn.wire}
+	peer, err := websocket.Accept(hijacker, r, &options)
 	if err != nil {
 		return nil, err
 	}
 	peer.SetReadLimit(ws.frameLimit())
-	conn.peer = peer
+	conn.peer, conn.reader = peer, hijacker.reader
 	return conn, nil
+}
+
+func (ws *WebSocket) startPoller() {
+	if !ws.plain {
+		ws.poller = newPoller()
+	}
 }
 
 // frameLimit is how long a client's message may be on the wire: a payload of the

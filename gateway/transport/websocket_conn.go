@@ -1,10 +1,12 @@
 package transport
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"tidegate/gateway"
@@ -16,11 +18,21 @@ import (
 // protocol.
 type webSocketConn struct {
 	wire wire
-	peer *websocket.Conn // reads; of what it writes, wire takes care
+
+	// Fixed at birth.
+	peer    *websocket.Conn // reads; of what it writes, wire takes care
+	reader  *bufio.Reader   // what peer reads from
+	session *gateway.Session
+	poller  *poller // nil: the connection always has a goroutine
+	serving *sync.WaitGroup
 
 	// Owned by the reading goroutine.
-	message *[]byte // the memory of the last message; nil: none
-	ended   error   // the error that ended reading
+	message *[]byte       // the memory of the last message; nil: none
+	ended   error         // the error that ended reading
+	rested  time.Duration // when it last wanted to rest, since wire.opened
+	rests   int           // in a row, each less than a lull after the one before
+
+	ticket ticket // guarded by the poller's mu
 }
 
 var _ gateway.Conn = (*webSocketConn)(nil)
@@ -35,6 +47,9 @@ const (
 func (c *webSocketConn) Read(context.Context) (gateway.Frame, error) {
 	for {
 		frame, err := c.next()
+		if err == errSilent {
+			return gateway.Frame{}, err
+		}
 		if err != nil {
 			c.ended = err
 			return gateway.Frame{}, err
@@ -53,12 +68,18 @@ func (c *webSocketConn) Heard() time.Time {
 	return c.wire.opened.Add(time.Duration(c.wire.heard.Load()))
 }
 
-func (c *webSocketConn) Close(reason gateway.Reason, rest []byte) { c.wire.part(reason, rest) }
+func (c *webSocketConn) Close(reason gateway.Reason, rest []byte) {
+	c.wire.part(reason, rest)
+	if c.poller.release(c) {
+		go c.serve() // to linger
+	}
+}
 
 // next reads one message. The library is given a context that never ends: with
 // any other, each read would set up a watcher of it.
 func (c *webSocketConn) next() (gateway.Frame, error) {
 	c.release()
+	c.noteFrameRead()
 	kind, reader, err := c.peer.Reader(context.Background())
 	if err != nil {
 		return gateway.Frame{}, c.readError(err)
@@ -72,6 +93,18 @@ func (c *webSocketConn) next() (gateway.Frame, error) {
 	c.wire.hear()
 	return gateway.Frame{Data: data, Binary: kind == websocket.MessageBinary}, nil
 }
+
+// noteFrameRead notes that a frame has been read to its end.
+func (c *webSocketConn) noteFrameRead() { c.wire.inFrame = c.reader.Buffered() > 0 }
+
+// pinged is called by the library.
+func (c *webSocketConn) pinged(context.Context, []byte) (answer bool) {
+	c.noteFrameRead()
+	return true
+}
+
+// ponged is called by the library.
+func (c *webSocketConn) ponged(context.Context, []byte) { c.noteFrameRead() }
 
 func (c *webSocketConn) readAll(r io.Reader) ([]byte, error) {
 	buffer, ok := c.wire.shared.messages.Get().(*[]byte)
@@ -109,6 +142,8 @@ func (c *webSocketConn) release() {
 // readError returns what the library's error means for the session.
 func (c *webSocketConn) readError(err error) error {
 	switch {
+	case errors.Is(err, errSilent):
+		return errSilent
 	case websocket.CloseStatus(err) != -1:
 		return io.EOF
 	case errors.Is(err, websocket.ErrMessageTooBig):

@@ -17,7 +17,7 @@ func reading(t testing.TB) (*webSocketConn, *rawPeer) {
 	n := startNode(t, gateway.Config{})
 	conns := make(chan *webSocketConn, 1)
 	n.mux.HandleFunc("/bare", func(w http.ResponseWriter, r *http.Request) {
-		c, err := n.webSocket.accept(w, r, &websocket.AcceptOptions{})
+		c, err := n.webSocket.accept(w, r, websocket.AcceptOptions{})
 		if err != nil {
 			t.Error(err)
 		}

@@ -29,6 +29,9 @@ type wire struct {
 	// Owned by the reading goroutine.
 	in        intake
 	inMessage bool  // a message has begun and not ended: what comes is no sign of life
+	inFrame   bool  // a frame has begun, or may have
+	restless  bool  // reads wait for a frame to begin, rather than end with errSilent
+	lively    bool  // they do for now: the peer was heard often, lately
 	readErr   error // of the last read
 
 	heard atomic.Int64 // when the peer last gave a sign of life, since opened
@@ -39,6 +42,7 @@ type wire struct {
 	owed      []byte        // a control frame of the library's, or the rest of one, that is due
 	owedBegun bool          // a part of it has been written
 	answer    []byte        // the library's answer to a close frame
+	deaf      bool          // the library has had enough
 	closing   bool          // only the farewell is written any more
 	parted    bool          // the farewell has been written, or given up
 	parting   chan struct{} // closed when parted; nil: nobody waits for that
@@ -52,11 +56,13 @@ const (
 func (w *wire) begin(conn net.Conn, early []byte) {
 	w.Conn, w.out, w.opened = conn, outletOf(conn), time.Now()
 	w.in.begin(conn, early, &w.shared.blocks)
+	w.restless = true
 }
 
 // Read is called by the library.
 func (w *wire) Read(p []byte) (int, error) {
-	n, fresh, err := w.in.read(p)
+	n, fresh, err := w.await(p)
+	w.inFrame = w.inFrame || n > 0
 	if fresh > 0 && !w.inMessage {
 		w.hear()
 	}
@@ -110,7 +116,12 @@ func (w *wire) settle() (bool, error) {
 
 // Close is called by the library when it has had enough: reading ends then. The
 // connection stays open for the farewell.
-func (w *wire) Close() error { return w.Conn.SetReadDeadline(time.Unix(1, 0)) }
+func (w *wire) Close() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.deaf = true
+	return w.Conn.SetReadDeadline(time.Unix(1, 0))
+}
 
 // send is gateway.Conn's Write.
 func (w *wire) send(frames [][]byte, wait time.Duration) ([][]byte, error) {

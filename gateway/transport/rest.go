@@ -1,0 +1,126 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"os"
+	"sync"
+	"time"
+
+	"tidegate/gateway"
+)
+
+// A connection rests, without a goroutine and with the poller to wait for its
+// peer, when no frame has begun. To begin and end a rest costs about as much as
+// to read a short message, so a connection whose peer is lively waits by itself,
+// until the peer has been silent for a lull.
+const (
+	lull  = 2 * time.Second
+	often = 5 // rests in a row, each within a lull of the one before, are too many
+)
+
+// begin gives a connection its session, which it serves until the end; serving
+// waits for that.
+func (c *webSocketConn) begin(session *gateway.Session, poller *poller, serving *sync.WaitGroup) {
+	serving.Add(1)
+	c.session, c.poller, c.serving = session, poller, serving
+	c.wire.restless = poller == nil || c.wire.in.socket == nil
+	session.Attach(c)
+	go c.serve()
+}
+
+// serve hands on what the client says until the session ends, and then lingers.
+// Or it returns before that, when the connection rests; it is called again.
+func (c *webSocketConn) serve() {
+	for {
+		switch err := c.receive(); {
+		case err == errSilent:
+			if c.rest() {
+				return
+			}
+		case err != nil:
+			c.session.End(err)
+			c.linger()
+			c.serving.Done()
+			return
+		}
+	}
+}
+
+func (c *webSocketConn) receive() error {
+	ctx := context.Background() // the request's ended with the handler
+	frame, err := c.Read(ctx)
+	if err != nil {
+		return err
+	}
+	return c.session.Receive(ctx, frame)
+}
+
+// rest reports whether the connection rests. If so, c is the caller's no more.
+func (c *webSocketConn) rest() bool {
+	if c.restsOften() {
+		c.wire.waitLively()
+		return false
+	}
+	if !c.poller.watch(c) {
+		c.wire.restless = true
+		return false
+	}
+	// A Close that came before watch has found nobody to rouse.
+	return !c.wire.isClosing() || !c.poller.release(c)
+}
+
+func (c *webSocketConn) restsOften() bool {
+	now := time.Since(c.wire.opened)
+	if now-c.rested < lull {
+		c.rests++
+	} else {
+		c.rests = 0
+	}
+	c.rested = now
+	return c.rests >= often
+}
+
+// await reads what comes next.
+func (w *wire) await(p []byte) (n, fresh int, err error) {
+	for {
+		if !w.lively && w.mayRest() {
+			return w.in.glance(p)
+		}
+		n, fresh, err = w.in.read(p)
+		if !w.lively || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return n, fresh, err
+		}
+		w.lively = w.staysLively()
+	}
+}
+
+// mayRest reports whether no frame has begun.
+func (w *wire) mayRest() bool {
+	return !w.restless && !w.inFrame && !w.inMessage && !w.isClosing()
+}
+
+// waitLively lets reads wait for a lively peer.
+func (w *wire) waitLively() { w.lively = w.waitUntil(time.Now().Add(lull)) }
+
+// staysLively reports whether a peer for which a read has waited in vain is lively
+// still. Then reads wait for it again.
+func (w *wire) staysLively() bool {
+	silent := time.Since(w.opened) - time.Duration(w.heard.Load())
+	if silent >= lull && w.mayRest() {
+		w.waitUntil(time.Time{})
+		return false
+	}
+	return w.waitUntil(time.Now().Add(max(lull-silent, lull/2)))
+}
+
+// waitUntil sets the time until which a read waits; zero: none. When reading is
+// about to end it does not, since that has a time of its own.
+func (w *wire) waitUntil(end time.Time) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.deaf || w.closing {
+		return false
+	}
+	return w.Conn.SetReadDeadline(end) == nil
+}
