@@ -31,4 +31,7 @@ def listen():
 threading.Thread(target=listen, daemon=True).start()
 for line in sys.stdin:
     data = {"name": "python", "text": line.strip()}
-    link.send(json.dumps({"type": "publish", "channel": "chat:lobby", "data": data}))
+    try:
+        link.send(json.dumps({"type": "publish", "channel": "chat:lobby", "data": data}))
+    except (OSError, websocket.WebSocketException):
+        pass  # between two nodes: who waits for an echo says it again
