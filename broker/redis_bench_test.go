@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -39,8 +40,10 @@ func BenchmarkRedis_Publish(b *testing.B) {
 					wait.Go(func() {
 						m := message(fmt.Sprintf("room:%d", p%200), "")
 						m.Payload, m.User = payload, "alice"
+						ctx, cancel := context.WithCancel(b.Context()) // of its own, as a session has
+						defer cancel()
 						for next.Add(1) <= int64(b.N) {
-							if _, err := node.Publish(b.Context(), m, o); err != nil {
+							if _, err := node.Publish(ctx, m, o); err != nil {
 								b.Error(err)
 								return
 							}

@@ -2,7 +2,9 @@ package broker
 
 import (
 	"context"
+	"runtime"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -11,10 +13,17 @@ import (
 // lane publishes what one partition's publishers queue, in shared round trips:
 // while one pipeline is under way, the next one gathers.
 type lane struct {
+	// Fixed at birth.
 	broker *Redis
 	prefix string
 	link   *link
-	queue  chan *publication
+	wake   chan struct{} // the queue has something
+	spare  sync.Pool     // publications that were answered
+
+	// Guarded by mu.
+	mu    sync.Mutex
+	ended bool
+	queue []*publication // the oldest first
 }
 
 // publication is one message on its way to Redis.
@@ -22,16 +31,14 @@ type publication struct {
 	command  *redis.Cmd
 	script   bool // the command is the append script
 	deadline time.Time
-	done     chan error // receives once; nobody may be waiting anymore
+	timer    *time.Timer // of the deadline
+	done     chan error  // receives once; nobody may be waiting anymore
 }
 
-const (
-	laneQueue   = 1024
-	publishMost = 64 // publications of one pipeline
-)
+const publishMost = 64 // publications of one pipeline
 
 func newLane(b *Redis, prefix string, l *link) *lane {
-	return &lane{broker: b, prefix: prefix, link: l, queue: make(chan *publication, laneQueue)}
+	return &lane{broker: b, prefix: prefix, link: l, wake: make(chan struct{}, 1)}
 }
 
 // publish returns once Redis has confirmed, or when answerTimeout is over.
@@ -40,13 +47,14 @@ func (l *lane) publish(ctx context.Context, m Message, o PublishOptions) (Positi
 		return Position{}, err
 	}
 	p := l.publication(ctx, m, o)
-	if err := l.wait(ctx, p); err != nil {
+	command, script := p.command, p.script // p is another's once it was answered
+	if err := l.enqueue(p); err != nil {
 		return Position{}, err
 	}
-	if !p.script {
-		return Position{}, nil
+	if err := l.wait(ctx, p); err != nil || !script {
+		return Position{}, err
 	}
-	cursor, err := p.command.Text()
+	cursor, err := command.Text()
 	if err != nil {
 		return Position{}, err
 	}
@@ -54,7 +62,7 @@ func (l *lane) publish(ctx context.Context, m Message, o PublishOptions) (Positi
 }
 
 func (l *lane) publication(ctx context.Context, m Message, o PublishOptions) *publication {
-	p := &publication{deadline: time.Now().Add(answerTimeout), done: make(chan error, 1)}
+	p := l.spared()
 	p.script = o.HistorySize > 0 || m.Key != ""
 	name := l.prefix + m.Channel
 	m.Position = Position{}
@@ -70,6 +78,18 @@ func (l *lane) publication(ctx context.Context, m Message, o PublishOptions) *pu
 	return p
 }
 
+// spared returns a publication without a command, whose time runs.
+func (l *lane) spared() *publication {
+	p, ok := l.spare.Get().(*publication)
+	if ok {
+		p.timer.Reset(answerTimeout)
+	} else {
+		p = &publication{timer: time.NewTimer(answerTimeout), done: make(chan error, 1)}
+	}
+	p.deadline = time.Now().Add(answerTimeout)
+	return p
+}
+
 // envelopeRoom is what an envelope needs beside the strings of its message.
 const envelopeRoom = 96
 
@@ -80,28 +100,41 @@ func (b *Redis) publishCommand() string {
 	return "publish"
 }
 
-func (l *lane) wait(ctx context.Context, p *publication) error {
-	timer := time.NewTimer(time.Until(p.deadline))
-	defer timer.Stop()
-	select {
-	case l.queue <- p:
-	case <-timer.C:
-		return errNoAnswer
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-l.broker.ended:
+func (l *lane) enqueue(p *publication) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended {
 		return errNotRunning
 	}
+	l.queue = append(l.queue, p)
+	if len(l.queue) == 1 {
+		l.poke()
+	}
+	return nil
+}
+
+func (l *lane) poke() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// wait returns p's answer, and spares p. Without an answer p is still the lane's,
+// and not spared.
+func (l *lane) wait(ctx context.Context, p *publication) error {
 	select {
 	case err := <-p.done:
+		p.timer.Stop()
+		p.command = nil
+		l.spare.Put(p)
 		return err
-	case <-timer.C:
+	case <-p.timer.C:
 		l.link.suspect()
 		return errNoAnswer
 	case <-ctx.Done():
+		p.timer.Stop()
 		return ctx.Err()
-	case <-l.broker.ended:
-		return errNotRunning
 	}
 }
 
@@ -111,43 +144,56 @@ func (l *lane) run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
+			l.end()
 			return
-		case p := <-l.queue:
-			batch = l.gather(append(batch[:0], p))
+		case <-l.wake:
+			runtime.Gosched() // those who were just answered publish again: let them join
+			batch = l.take(batch[:0])
 			l.flush(ctx, batch)
 			clear(batch)
 		}
 	}
 }
 
-// gather takes what else is queued, without waiting for more.
-func (l *lane) gather(batch []*publication) []*publication {
-	for len(batch) < publishMost {
-		select {
-		case p := <-l.queue:
+// take moves the oldest of the queue to batch. What nobody waits for any more is
+// dropped: it was answered. However long Redis is away, no more is queued than
+// what came within answerTimeout and the time of one batch.
+func (l *lane) take(batch []*publication) []*publication {
+	now := time.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	taken := 0
+	for taken < len(l.queue) && len(batch) < publishMost {
+		if p := l.queue[taken]; now.Before(p.deadline) {
 			batch = append(batch, p)
-		default:
-			return batch
 		}
+		taken++
+	}
+	l.queue = slices.Delete(l.queue, 0, taken)
+	if len(l.queue) > 0 {
+		l.poke()
 	}
 	return batch
 }
 
-// flush sends a batch and answers each publication. What nobody waits for any
-// more is not sent: it was answered.
+// end answers what is queued, and whatever comes later.
+func (l *lane) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ended = true
+	for _, p := range l.queue {
+		p.done <- errNotRunning
+	}
+	l.queue = nil
+}
+
+// flush sends a batch and answers each publication.
 func (l *lane) flush(ctx context.Context, batch []*publication) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	now := time.Now()
-	live := batch[:0]
+	l.exchange(ctx, batch)
+	l.exchange(ctx, l.unknownScripts(batch))
 	for _, p := range batch {
-		if now.Before(p.deadline) {
-			live = append(live, p)
-		}
-	}
-	l.exchange(ctx, live)
-	l.exchange(ctx, l.unknownScripts(live))
-	for _, p := range live {
 		p.done <- p.command.Err()
 	}
 }
