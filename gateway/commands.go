@@ -121,11 +121,16 @@ func (s *Session) subscribe(ctx context.Context, c Subscribe) error {
 	if err != nil {
 		return failf(BadRequest, "%v", err)
 	}
+	rules := s.gateway.rules.Load()
 	if err := s.gateway.permit(ctx, s.who(), s, ToSubscribe, name); err != nil {
 		return err
 	}
 	reply := Subscribed{ID: c.ID, Channel: name, unasked: s.conn != nil && !c.ID.Given}
-	return s.join(ctx, reply, cursor, terms{noEcho: c.NoEcho})
+	err = s.join(ctx, reply, cursor, terms{noEcho: c.NoEcho})
+	if s.gateway.rules.Load() != rules {
+		s.reauthorize() // SetRules may have looked before the session was on the channel
+	}
+	return err
 }
 
 // answer tells of a subscription, unless the client does not want to hear of it
@@ -150,10 +155,18 @@ func (s *Session) join(ctx context.Context, reply Subscribed, cursor broker.Posi
 		err = sub.channel.enter(ctx, sub, reply, cursor)
 	}
 	if err != nil {
-		s.quit(reply.Channel)
+		s.abandon(sub)
 		return err
 	}
 	return nil
+}
+
+// abandon takes the session off a channel that it could not join, unless that has
+// happened meanwhile.
+func (s *Session) abandon(sub *subscription) {
+	if s.dropOne(sub) {
+		s.gateway.forget(sub)
+	}
 }
 
 // quit takes the session off a channel, and reports whether it was on it.

@@ -40,9 +40,16 @@ func (d *departing) due(now time.Time) (due []*channel) {
 	return due
 }
 
-// releaseDeparted lets go of the channels that nobody has come back to.
+// releaseDeparted lets go of the channels that nobody has come back to. It does
+// not wait for the broker, as a release does while somebody is just coming.
 func (h *hub) releaseDeparted(ctx context.Context, now time.Time) {
-	for _, ch := range h.departing.due(now) {
-		h.release(ctx, ch)
+	due := h.departing.due(now)
+	if len(due) == 0 {
+		return
 	}
+	h.gateway.background.Go(func() {
+		for _, ch := range due {
+			h.release(ctx, ch)
+		}
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"tidegate/broker"
 )
@@ -43,7 +44,7 @@ func ErrorOf(err error) *Error {
 	switch {
 	case errors.As(err, &e):
 		return e
-	case errors.Is(err, broker.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, broker.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return failf(Unavailable, "the broker did not confirm; try again, a publish with the same key")
 	default:
 		return failf(Internal, "internal error")
@@ -61,10 +62,12 @@ type Reason struct {
 
 func (r Reason) Error() string { return r.Text }
 
-// With returns r with a text of its own.
+// With returns r with a text of its own, cut between two characters if it is too
+// long: a close frame whose text is not UTF-8 is a protocol error to the peer.
 func (r Reason) With(text string) Reason {
+	text = strings.ToValidUTF8(text, "\ufffd")
 	if len(text) > maxReasonText {
-		text = text[:maxReasonText]
+		text = strings.ToValidUTF8(text[:maxReasonText], "")
 	}
 	r.Text = text
 	return r

@@ -199,8 +199,8 @@ func (g *Gateway) closeAll() {
 // to the client waits until Session.Serve. An error is an *Error, or wraps what
 // ErrorOf understands, and there is no session then.
 func (g *Gateway) Open(ctx context.Context, hello Hello) (*Session, error) {
-	if g.draining.Load() {
-		return nil, failf(Unavailable, "the node is draining: try another one")
+	if err := g.checkDraining(); err != nil {
+		return nil, err
 	}
 	if err := g.admitConnect(); err != nil {
 		return nil, err
@@ -214,13 +214,24 @@ func (g *Gateway) Open(ctx context.Context, hello Hello) (*Session, error) {
 		return nil, err
 	}
 	g.metrics.Sessions.Opened(s.transport, s.dialect.protocol.Name())
-	if err := s.begin(ctx, hello); err != nil {
+	err := g.checkDraining() // whoever closes all sessions may not have seen this one
+	if err == nil {
+		err = s.begin(ctx, hello)
+	}
+	if err != nil {
 		if first, _ := s.out.end(Policy, s.opened); first {
 			s.leave(Policy)
 		}
 		return nil, err
 	}
 	return s, nil
+}
+
+func (g *Gateway) checkDraining() error {
+	if g.draining.Load() {
+		return failf(Unavailable, "the node is draining: try another one")
+	}
+	return nil
 }
 
 func (s *Session) begin(ctx context.Context, hello Hello) error {

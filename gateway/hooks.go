@@ -137,7 +137,7 @@ func (s *Session) listensTo(channel string) bool {
 // tellDisconnected says that a session which was let in has ended.
 func (s *Session) tellDisconnected(reason Reason) {
 	g, p := s.gateway, s.who()
-	if g.hooks == nil || !g.hooks.Wants(OnDisconnect) || p.Backend() {
+	if g.hooks == nil || !g.hooks.Wants(OnDisconnect) || p.Backend() || s.lacksAuth(p) {
 		return
 	}
 	g.hooks.Tell(Notice{

@@ -259,3 +259,35 @@ func TestHooks_TheEndOfASessionIsToldWithItsReason(t *testing.T) {
 		t.Errorf("told %d times", got)
 	}
 }
+
+func TestHooks_DisconnectIsNotToldOfASessionThatNeverAuthenticated(t *testing.T) {
+	o := newOffice(nil)
+	n := startNode(t, gateway.Config{Hooks: o, NoAnonymous: true})
+	p := n.connect(gateway.Hello{AuthLater: true})
+	p.expect("welcome")
+	p.send("break")
+	p.expectClosed()
+	n.stop()
+	if got := o.heard("disconnect unsupported_data"); got != 0 {
+		t.Errorf("told of a session that the backend has not let in: %q", o.told)
+	}
+}
+
+func TestSetRules_HoldsForASubscribeThatIsUnderWay(t *testing.T) {
+	var n *node
+	n = startNode(t, gateway.Config{Hooks: newOffice(func(q *gateway.Question) error {
+		if q.Event != gateway.OnSubscribe {
+			return nil
+		}
+		return n.SetRules(gateway.Rules{{Match: "*", Subscribe: gateway.Nobody}})
+	})})
+	p := n.connect(gateway.Hello{})
+	p.send("sub chat")
+	p.expect("unsubscribed chat unauthenticated")
+	n.publish("chat", "secret")
+	p.send("ping")
+	p.expect("pong")
+	if got := p.heardOf("chat"); len(got) > 0 {
+		t.Errorf("heard %q on a channel that is closed", got)
+	}
+}

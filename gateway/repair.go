@@ -86,7 +86,7 @@ func (ch *channel) runRepair(ctx context.Context) {
 	for attempt := 0; ; attempt++ {
 		page, err := ch.readOn(ctx)
 		switch {
-		case ctx.Err() != nil:
+		case ctx.Err() != nil || err != nil && !ch.inUse():
 			ch.abandonRepair()
 			return
 		case err == nil && ch.mend(ctx, page, attempt):
@@ -98,6 +98,8 @@ func (ch *channel) runRepair(ctx context.Context) {
 		pause(ctx, backoff(attempt))
 	}
 }
+
+func (ch *channel) inUse() bool { return ch.hub.find(ch.name) == ch }
 
 func (ch *channel) readOn(ctx context.Context) (broker.Page, error) {
 	g := ch.hub.gateway

@@ -16,11 +16,17 @@ func (ch *channel) enter(ctx context.Context, sub *subscription, reply Subscribe
 	}
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
+	if sub.gone {
+		return errGone
+	}
 	reply.Position = ch.position
 	sub.session.answer(reply)
 	ch.join(sub)
 	return nil
 }
+
+// errGone says that the session was taken off the channel while it came.
+var errGone = failf(Unavailable, "the subscription has ended meanwhile: subscribe again")
 
 // resume sends what was published after the cursor, waiting for room in the
 // session's outbox, and joins the audience in the same breath as it sends the
@@ -80,6 +86,9 @@ func (ch *channel) enterUnrecovered(sub *subscription, reply Subscribed) error {
 	ch.hub.gateway.metrics.Recovery.NotRecovered.Inc()
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
+	if sub.gone {
+		return errGone
+	}
 	sub.session.answer(reply)
 	ch.join(sub)
 	return nil
@@ -103,6 +112,9 @@ func (c *catchUp) step() (<-chan struct{}, error) {
 	ch := c.channel
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
+	if c.sub.gone {
+		return nil, errGone
+	}
 	if ch.repair.running {
 		c.patience = readTimeout
 		return ch.repair.done, nil

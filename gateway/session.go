@@ -48,6 +48,8 @@ type Session struct {
 
 	// Guarded by gateway.sessions.mu.
 	slot, index int
+	user        string // that it is listed under; empty: none
+	removed     bool
 }
 
 // ID returns the session's name, unique in the cluster.
@@ -208,6 +210,18 @@ func (s *Session) drop(name string) *subscription {
 	sub := s.subscriptions[at]
 	s.subscriptions = slices.Delete(s.subscriptions, at, at+1)
 	return sub
+}
+
+// dropOne gives up a place, and reports whether the session still had it.
+func (s *Session) dropOne(sub *subscription) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at, found := s.place(sub.channel.name)
+	if !found || s.subscriptions[at] != sub {
+		return false
+	}
+	s.subscriptions = slices.Delete(s.subscriptions, at, at+1)
+	return true
 }
 
 func (s *Session) place(name string) (at int, found bool) {

@@ -49,9 +49,9 @@ func (r *sessions) add(s *Session, l *Limits) error {
 
 // remove forgets a session.
 func (r *sessions) remove(s *Session) {
-	user := s.who().User
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	s.removed = true
 	slot := r.slots[s.slot]
 	last := len(slot) - 1
 	slot[s.index] = slot[last]
@@ -59,7 +59,7 @@ func (r *sessions) remove(s *Session) {
 	slot[last] = nil
 	r.slots[s.slot] = slot[:last]
 	r.count--
-	r.removeFromUser(s, user)
+	r.removeFromUser(s)
 	r.removeFrom(s.remote)
 	if r.count == 0 && r.empty != nil {
 		close(r.empty)
@@ -67,17 +67,17 @@ func (r *sessions) remove(s *Session) {
 	}
 }
 
-func (r *sessions) removeFromUser(s *Session, user string) {
-	of := r.byUser[user]
+func (r *sessions) removeFromUser(s *Session) {
+	of := r.byUser[s.user]
 	at := slices.Index(of, s)
 	if at < 0 {
 		return
 	}
 	if len(of) == 1 {
-		delete(r.byUser, user)
+		delete(r.byUser, s.user)
 		return
 	}
-	r.byUser[user] = slices.Delete(of, at, at+1)
+	r.byUser[s.user] = slices.Delete(of, at, at+1)
 }
 
 func (r *sessions) removeFrom(remote string) {
@@ -92,7 +92,8 @@ func (r *sessions) removeFrom(remote string) {
 	}
 }
 
-// identify notes whose session s is, if the user has fewer than most.
+// identify notes whose session s is, if the user has fewer than most. A session
+// that has ended meanwhile is nobody's: it would never be removed again.
 func (r *sessions) identify(s *Session, user string, most int) error {
 	if user == "" {
 		return nil
@@ -100,12 +101,16 @@ func (r *sessions) identify(s *Session, user string, most int) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	of := r.byUser[user]
-	if slices.Contains(of, s) {
+	switch {
+	case s.user == user:
 		return nil
+	case s.removed:
+		return failf(Unavailable, "the session has ended")
 	}
 	if most > 0 && len(of) >= most {
 		return failf(LimitExceeded, "the user has %d sessions here, as many as limits.sessions_per_user allows", most)
 	}
+	s.user = user
 	r.byUser[user] = append(of, s)
 	return nil
 }

@@ -1,0 +1,103 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"tidegate/broker"
+)
+
+func TestSessions_EndedSessionIsNotCountedForItsUser(t *testing.T) {
+	for name, end := range map[string]func(*sessions, *Session) error{
+		"before it had a user": func(r *sessions, s *Session) error {
+			r.remove(s)
+			if r.identify(s, "alice", 1) == nil {
+				return errors.New("an ended session got a user")
+			}
+			return nil
+		},
+		"while it got one": func(r *sessions, s *Session) error {
+			err := r.identify(s, "alice", 1)
+			r.remove(s) // the session's principal is not alice yet
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newSessions(1)
+			ended, next := &Session{principal: &Principal{}}, &Session{principal: &Principal{}}
+			for _, s := range []*Session{ended, next} {
+				if err := r.add(s, &Limits{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := end(r, ended); err != nil {
+				t.Error(err)
+			}
+			if err := r.identify(next, "alice", 1); err != nil {
+				t.Errorf("alice's only session: %v", err)
+			}
+		})
+	}
+}
+
+// tallyBroker counts subscribes and does nothing else.
+type tallyBroker struct {
+	broker.Broker
+	subscribes int
+}
+
+func (b *tallyBroker) Subscribe(context.Context, string) error {
+	b.subscribes++
+	return nil
+}
+
+func TestHub_ChannelThatWasLetGoIsNotSubscribed(t *testing.T) {
+	b := &tallyBroker{}
+	g, err := New(Config{Broker: b})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ch := g.hub.hold("chat")
+	g.hub.letGo(t.Context(), ch) // its session has ended before it came to subscribe
+	if err := g.hub.subscribeLive(t.Context(), ch); ErrorOf(err).Code != Unavailable {
+		t.Errorf("subscribed: %v", err)
+	}
+	if b.subscribes > 0 {
+		t.Error("the broker is subscribed to a channel that nobody would unsubscribe")
+	}
+}
+
+func TestChannel_SubscriptionThatEndedIsNotConfirmed(t *testing.T) {
+	g, err := New(Config{Broker: &tallyBroker{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ch := g.hub.hold("chat")
+	for _, cursor := range []broker.Position{{}, {Epoch: "e", Offset: 1}} {
+		sub := &subscription{channel: ch}
+		ch.leave(sub)
+		if err := ch.enter(t.Context(), sub, Subscribed{}, cursor); err != errGone {
+			t.Errorf("with cursor %q: %v", cursor, err)
+		}
+	}
+}
+
+func TestReason_TextIsCutBetweenCharacters(t *testing.T) {
+	for _, text := range []string{strings.Repeat("ä", 100), "x" + strings.Repeat("ä", 100), "\xff" + strings.Repeat("a", 200)} {
+		got := Policy.With(text).Text
+		if !utf8.ValidString(got) || len(got) > maxReasonText || len(got) < maxReasonText-utf8.UTFMax {
+			t.Errorf("%.20q became %q, %d bytes", text, got, len(got))
+		}
+	}
+}
+
+func TestErrorOf_ClientThatLeftIsNoInternalError(t *testing.T) {
+	err := fmt.Errorf("resume: %w", context.Canceled)
+	if code := ErrorOf(err).Code; code != Unavailable {
+		t.Errorf("%v is %q", err, code)
+	}
+}
