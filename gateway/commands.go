@@ -233,6 +233,7 @@ func (s *Session) authenticate(ctx context.Context, c Auth) error {
 		return err
 	}
 	s.tell(s.welcome(c.ID))
+	s.reauthorize()
 	return s.joinOwn(ctx)
 }
 
@@ -256,10 +257,10 @@ func (s *Session) become(p *Principal) error {
 // name there is the permission, whatever the channel's rule says, but nobody gets
 // onto another's personal channel. The client hears of a name that is refused,
 // and the session lives: a token with a mistake in it would else never open one.
-// A session with a channel of its own is on that alone: its protocol has no way to
-// say of which channel a message is.
+// A session that is alone with its channels gets none of them: who opened it has
+// named all that it is to hear.
 func (s *Session) joinOwn(ctx context.Context) error {
-	if s.home != "" {
+	if s.alone {
 		return nil
 	}
 	p := s.who()

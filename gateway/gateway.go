@@ -186,6 +186,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 
 // closeAll ends every session, and waits for a short time until they are gone.
 func (g *Gateway) closeAll() {
+	defer g.hub.each((*channel).rouseDelayed)
 	for _, s := range g.sessions.all() {
 		s.Close(Draining)
 	}
@@ -207,7 +208,7 @@ func (g *Gateway) Open(ctx context.Context, hello Hello) (*Session, error) {
 	}
 	s := &Session{
 		gateway: g, id: newName(), dialect: g.dialects.of(g, hello.Protocol),
-		transport: hello.Transport, home: hello.Channel, remote: hello.Remote,
+		transport: hello.Transport, home: hello.Channel, alone: hello.Alone || hello.Channel != "", remote: hello.Remote,
 		opened: time.Now(), principal: &hello.Principal,
 	}
 	if err := g.sessions.add(s, &g.limits); err != nil {
@@ -244,6 +245,11 @@ func (s *Session) begin(ctx context.Context, hello Hello) error {
 	}
 	if s.lacksAuth(&p) {
 		s.awaitAuth()
+	}
+	for _, name := range hello.Channels {
+		if err := s.gateway.Authorize(&p, ToSubscribe, name); err != nil {
+			return err
+		}
 	}
 	s.tell(s.welcome(ID{}))
 	if err := s.joinOwn(ctx); err != nil {

@@ -16,7 +16,9 @@ type Hello struct {
 	Transport string // a label of metrics: "websocket", "sse", "longpoll"
 	Principal Principal
 	AuthLater bool      // the protocol lets a client authenticate by a first Auth
-	Channel   string    // stands for an empty Channel of a command
+	Channel   string    // stands for an empty Channel of a command; implies Alone
+	Channels  []string  // that it will subscribe to: refused at once if it may not
+	Alone     bool      // the session is on the channels of Commands alone, not on its user's
 	Commands  []Command // done while the session opens
 	Remote    string    // the client's IP address, with or without a port
 }
@@ -32,6 +34,7 @@ type Session struct {
 	dialect   *dialect
 	transport string
 	home      string // Hello.Channel
+	alone     bool   // Hello.Alone
 	remote    string
 	opened    time.Time
 

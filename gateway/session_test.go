@@ -303,6 +303,32 @@ func TestSession_BadAuthClosesWith4001(t *testing.T) {
 	}
 }
 
+// claims is an Authenticator of known tokens.
+type claims map[string]gateway.Principal
+
+func (c claims) Authenticate(_ context.Context, token string) (gateway.Principal, error) {
+	return c[token], nil
+}
+
+func TestSession_RenewedTokenThatAllowsLessEndsWhatItForbids(t *testing.T) {
+	n := startNode(t, gateway.Config{
+		Rules: gateway.Rules{{Match: "*", Subscribe: gateway.Token}},
+		Auth:  claims{"less": {User: "alice", Subscribe: []string{"a"}}},
+	})
+	p := n.connect(gateway.Hello{Principal: gateway.Principal{User: "alice", Subscribe: []string{"a", "b"}}})
+	p.send("sub a")
+	p.send("sub b")
+	p.expect("subscribed b")
+	p.send("auth less")
+	p.expect("unsubscribed b forbidden")
+	n.publish("b", "hidden")
+	n.publish("a", "shown")
+	p.expect("message a shown")
+	if got := p.heardOf("b"); len(got) != 0 {
+		t.Errorf("heard %v", got)
+	}
+}
+
 func TestSession_PersonalChannelIsItsUsersAlone(t *testing.T) {
 	n := startNode(t, gateway.Config{Rules: gateway.Rules{{Match: "*", Subscribe: gateway.Anyone, Publish: gateway.Anyone}}})
 	alice := n.connect(gateway.Hello{Principal: gateway.Principal{User: "alice"}})

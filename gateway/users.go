@@ -155,7 +155,7 @@ func (g *Gateway) disconnectHere(user string) findings {
 // subscribeHere goes on after an error, but not with a broker that is away.
 func (g *Gateway) subscribeHere(ctx context.Context, user, channel string) (found findings, err error) {
 	for _, s := range g.openSessions(user) {
-		if s.home != "" && s.home != channel {
+		if s.alone && !s.isOn(channel) {
 			continue // see joinOwn
 		}
 		failure := s.receiveChannel(ctx, channel)
@@ -170,6 +170,14 @@ func (g *Gateway) subscribeHere(ctx context.Context, user, channel string) (foun
 		}
 	}
 	return found, err
+}
+
+// isOn reports whether the session has a place on a channel.
+func (s *Session) isOn(channel string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, found := s.place(channel)
+	return found
 }
 
 // receiveChannel puts the session on a channel because the server says so. One

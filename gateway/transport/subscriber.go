@@ -44,13 +44,12 @@ func (s subscriber) open(r *http.Request, cursor string, formOf func(channels in
 		Protocol:  notices{s.native, formOf(len(channels))},
 		Transport: s.transport,
 		Principal: principal,
+		Alone:     true,
 		Remote:    r.RemoteAddr,
 	}
 	for i := range at.places {
 		p := &at.places[i]
-		if err := s.gateway.Authorize(&principal, gateway.ToSubscribe, p.channel); err != nil {
-			return nil, none, err
-		}
+		hello.Channels = append(hello.Channels, p.channel)
 		if !p.hasPosition() {
 			hello.Commands = append(hello.Commands, gateway.Subscribe{Channel: p.channel})
 		}
