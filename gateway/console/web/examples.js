@@ -8,6 +8,7 @@ import { Feed } from "./feed.js";
 /** @typedef {{title: string, about: string, code: string, shell: [string, string][], play: (scene: Scene) => void}} Example */
 
 const here = location.origin;
+const at = here === "http://127.0.0.1:8080" ? "" : ` --url ${here.replace(/^http/, "ws")}/ws`;
 
 /**
  * Builds an example into the page and runs it until the returned function is called.
@@ -83,12 +84,8 @@ done`],
 const tide = new Tidegate("${here}", { token: fetchToken });
 tide.subscribe("@alice", ({ data }) => notify(data.text));`,
     shell: [
-      ["A gateway that knows users and a backend", `printf only-for-development-0123456789abcdef > secret
-echo 'shop: only-for-development' > keys
-tidegate --auth-jwt-secret-file secret --auth-api-keys-file keys`],
-      ["A token for alice", "tidegate token --user alice --secret-file secret"],
-      ["A message to alice, from your backend", `curl ${here}/api/channels/@alice/messages \\
-  -H 'Authorization: Bearer only-for-development' \\
+      ["A token for alice, on a development gateway", "tidegate token --user alice"],
+      ["A message to alice, from your backend (where there are rules, with -H 'Authorization: Bearer KEY')", `curl ${here}/api/channels/@alice/messages \\
   -H 'Content-Type: application/json' \\
   -d '{"text":"Your order is on its way"}'`],
       ["The same with Redis", `redis-cli PUBLISH tidegate:@alice '{"text":"Your order is on its way"}'`],
@@ -105,7 +102,7 @@ const past = await tide.history("logs:demo");
 past.messages.forEach(({ data }) => append(data));
 tide.subscribe("logs:demo", ({ data }) => append(data), { cursor: past.cursor });`,
     shell: [
-      ["Follow a file", "tidegate tail /var/log/syslog --channel logs:demo"],
+      ["Follow a file", `tidegate tail /var/log/syslog --channel logs:demo${at}`],
       ["Or send one line", `curl ${here}/api/channels/logs:demo/messages -H 'Content-Type: text/plain' -d 'WARN disk is 91% full'`],
     ],
     play: playLog,
@@ -121,8 +118,8 @@ tide.subscribe(mine, ({ data }) => {
   console.log(performance.now() - data.sent, "ms");
 });
 setInterval(() => tide.publish(mine, { sent: performance.now() }), 500);`,
-    shell: [["From a shell, to the same end", `tidegate subscribe echo:me &
-tidegate publish echo:me '{"hello":"me"}'`]],
+    shell: [["From a shell, to the same end", `tidegate subscribe echo:me${at} &
+tidegate publish echo:me '{"hello":"me"}'${at}`]],
     play: playEcho,
   },
 };
@@ -302,7 +299,7 @@ function playClock({ tide, stage, done }) {
 function playUser({ tide, stage, done }) {
   const token = /** @type {HTMLInputElement} */ (element("input.mono", { id: "user-token", type: "password", autocomplete: "off", spellcheck: "false", placeholder: "eyJ…" }));
   const form = element("form.stack", {}, element("label", { for: "user-token" }, "A token of the user"), element("div.row", {}, token, element("button.primary", {}, "Connect as this user")));
-  const state = element("p.hint", { role: "status" }, "Start a gateway with the first command beside this, paste here what the second prints, then send the user a message with the third.");
+  const state = element("p.hint", { role: "status" }, "Paste here what the first command beside this prints, then send the user a message with the second.");
   const list = element("ol.talk", { "aria-live": "polite", "aria-label": "Messages to this user" });
   const empty = element("p.empty", {}, "Messages to this user come here.");
   stage.append(form, state, element("div.feed.short", { tabindex: 0, role: "region", "aria-label": "Messages to this user" }, list, empty));
