@@ -62,6 +62,7 @@ func (c *webSocketConn) rest() bool {
 		c.wire.waitLively()
 		return false
 	}
+	c.giveUpParser()
 	if !c.poller.watch(c) {
 		c.wire.restless = true
 		return false
@@ -81,12 +82,40 @@ func (c *webSocketConn) restsOften() bool {
 	return c.rests >= often
 }
 
+// takeParser sees to it that there is a parser.
+func (c *webSocketConn) takeParser() (err error) {
+	if c.parser != nil {
+		return nil
+	}
+	var spare bool
+	if c.parser, spare = c.wire.shared.parsers.Get().(*parser); !spare {
+		if c.parser, err = newParser(c.limit); err != nil {
+			return err
+		}
+	}
+	c.parser.wire.Store(&c.wire)
+	c.wire.waited = false
+	return nil
+}
+
+// giveUpParser leaves the parser to others, unless the library might close it
+// still: it has a timer for a control frame, of 5 s.
+func (c *webSocketConn) giveUpParser() {
+	p := c.parser
+	c.parser = nil
+	p.wire.Store(nil)
+	if !c.wire.waited && c.wire.silence() < time.Second {
+		c.wire.shared.parsers.Put(p)
+	}
+}
+
 // await reads what comes next.
 func (w *wire) await(p []byte) (n, fresh int, err error) {
 	for {
 		if !w.lively && w.mayRest() {
 			return w.in.glance(p)
 		}
+		w.waited = w.waited || w.inFrame && len(w.in.unread) == 0
 		n, fresh, err = w.in.read(p)
 		if !w.lively || !errors.Is(err, os.ErrDeadlineExceeded) {
 			return n, fresh, err
@@ -106,12 +135,16 @@ func (w *wire) waitLively() { w.lively = w.waitUntil(time.Now().Add(lull)) }
 // staysLively reports whether a peer for which a read has waited in vain is lively
 // still. Then reads wait for it again.
 func (w *wire) staysLively() bool {
-	silent := time.Since(w.opened) - time.Duration(w.heard.Load())
+	silent := w.silence()
 	if silent >= lull && w.mayRest() {
 		w.waitUntil(time.Time{})
 		return false
 	}
 	return w.waitUntil(time.Now().Add(max(lull-silent, lull/2)))
+}
+
+func (w *wire) silence() time.Duration {
+	return time.Since(w.opened) - time.Duration(w.heard.Load())
 }
 
 // waitUntil sets the time until which a read waits; zero: none. When reading is

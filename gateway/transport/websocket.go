@@ -3,12 +3,9 @@ package transport
 import (
 	"log/slog"
 	"net/http"
-	"strings"
 	"sync"
 
 	"tidegate/gateway"
-
-	"github.com/coder/websocket"
 )
 
 // WebSocket serves WebSocket clients (RFC 6455). Fill in the exported fields
@@ -30,6 +27,7 @@ type memory struct {
 	scratch  scratch   // to write
 	blocks   sync.Pool // of *[blockBytes]byte, to read
 	messages sync.Pool // of *[]byte, for what was read
+	parsers  sync.Pool // of *parser
 }
 
 // Greet says what a request asks for: it fills in a Hello's Protocol, and its
@@ -43,17 +41,12 @@ type Greet func(*http.Request) (gateway.Hello, error)
 // on until it ends, which Wait waits for; it has a goroutine while its client has
 // something to say, and on systems without epoll, or over TLS, always.
 func (ws *WebSocket) Handler(greet Greet, subprotocols ...string) http.Handler {
-	options := websocket.AcceptOptions{
-		Subprotocols:       subprotocols,
-		InsecureSkipVerify: true, // Origins has decided
-		CompressionMode:    websocket.CompressionDisabled,
-	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		session, err := ws.open(w, r, greet)
 		if err != nil {
 			return
 		}
-		conn, err := ws.accept(w, r, options)
+		conn, err := ws.accept(w, r, subprotocols)
 		if err != nil {
 			ws.logger().Debug("WebSocket handshake failed", "remote", r.RemoteAddr, "error", err)
 			session.Close(gateway.Lost)
@@ -75,6 +68,10 @@ func (ws *WebSocket) Wait() {
 func (ws *WebSocket) open(w http.ResponseWriter, r *http.Request, greet Greet) (*gateway.Session, error) {
 	if err := checkUpgrade(w, r); err != nil {
 		refuseAs(w, http.StatusUpgradeRequired, err)
+		return nil, err
+	}
+	if err := checkKey(r); err != nil {
+		refuse(w, err)
 		return nil, err
 	}
 	session, err := ws.openSession(r, greet)
@@ -103,18 +100,15 @@ func (ws *WebSocket) openSession(r *http.Request, greet Greet) (*gateway.Session
 	return ws.Gateway.Open(r.Context(), hello)
 }
 
-func (ws *WebSocket) accept(w http.ResponseWriter, r *http.Request, options websocket.AcceptOptions) (*webSocketConn, error) {
+func (ws *WebSocket) accept(w http.ResponseWriter, r *http.Request, subprotocols []string) (*webSocketConn, error) {
 	ws.polling.Do(ws.startPoller)
-	conn := &webSocketConn{}
-	conn.wire.shared = &ws.memory
-	options.OnPingReceived, options.OnPongReceived = conn.pinged, conn.ponged
-	hijacker := &hijacker{ResponseWriter: w, wire: &conn.wire}
-	peer, err := websocket.Accept(hijacker, r, &options)
+	peer, early, err := upgrade(w, r, subprotocols)
 	if err != nil {
 		return nil, err
 	}
-	peer.SetReadLimit(ws.frameLimit())
-	conn.peer, conn.reader = peer, hijacker.reader
+	conn := &webSocketConn{limit: ws.frameLimit()}
+	conn.wire.shared = &ws.memory
+	conn.wire.begin(peer, early)
 	return conn, nil
 }
 
@@ -139,33 +133,4 @@ func (ws *WebSocket) logger() *slog.Logger {
 		return slog.New(slog.DiscardHandler)
 	}
 	return ws.Log
-}
-
-const webSocketVersion = "13"
-
-// checkUpgrade tells those who did not come for a WebSocket what there is
-// (RFC 9110, section 15.5.22; RFC 6455, section 4.4).
-func checkUpgrade(w http.ResponseWriter, r *http.Request) error {
-	switch {
-	case !names(r.Header["Connection"], "upgrade") || !names(r.Header["Upgrade"], "websocket"):
-		w.Header().Set("Connection", "Upgrade")
-		w.Header().Set("Upgrade", "websocket")
-		return badRequest("this is a WebSocket endpoint: connect with a WebSocket client")
-	case r.Header.Get("Sec-Websocket-Version") != webSocketVersion:
-		w.Header().Set("Sec-WebSocket-Version", webSocketVersion)
-		return badRequest("only version 13 of the WebSocket protocol is spoken here")
-	}
-	return nil
-}
-
-// names reports whether a header's values, comma-separated lists, name a token.
-func names(values []string, token string) bool {
-	for _, value := range values {
-		for item := range strings.SplitSeq(value, ",") {
-			if strings.EqualFold(strings.TrimSpace(item), token) {
-				return true
-			}
-		}
-	}
-	return false
 }

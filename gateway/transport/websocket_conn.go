@@ -1,7 +1,6 @@
 package transport
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -20,13 +19,13 @@ type webSocketConn struct {
 	wire wire
 
 	// Fixed at birth.
-	peer    *websocket.Conn // reads; of what it writes, wire takes care
-	reader  *bufio.Reader   // what peer reads from
+	limit   int64 // of a message's length on the wire; -1: none
 	session *gateway.Session
 	poller  *poller // nil: the connection always has a goroutine
 	serving *sync.WaitGroup
 
 	// Owned by the reading goroutine.
+	parser  *parser       // nil: it was given up for a rest
 	message *[]byte       // the memory of the last message; nil: none
 	ended   error         // the error that ended reading
 	rested  time.Duration // when it last wanted to rest, since wire.opened
@@ -79,8 +78,11 @@ func (c *webSocketConn) Close(reason gateway.Reason, rest []byte) {
 // any other, each read would set up a watcher of it.
 func (c *webSocketConn) next() (gateway.Frame, error) {
 	c.release()
-	c.noteFrameRead()
-	kind, reader, err := c.peer.Reader(context.Background())
+	if err := c.takeParser(); err != nil {
+		return gateway.Frame{}, err
+	}
+	c.parser.noteFrameRead()
+	kind, reader, err := c.parser.peer.Reader(context.Background())
 	if err != nil {
 		return gateway.Frame{}, c.readError(err)
 	}
@@ -93,18 +95,6 @@ func (c *webSocketConn) next() (gateway.Frame, error) {
 	c.wire.hear()
 	return gateway.Frame{Data: data, Binary: kind == websocket.MessageBinary}, nil
 }
-
-// noteFrameRead notes that a frame has been read to its end.
-func (c *webSocketConn) noteFrameRead() { c.wire.inFrame = c.reader.Buffered() > 0 }
-
-// pinged is called by the library.
-func (c *webSocketConn) pinged(context.Context, []byte) (answer bool) {
-	c.noteFrameRead()
-	return true
-}
-
-// ponged is called by the library.
-func (c *webSocketConn) ponged(context.Context, []byte) { c.noteFrameRead() }
 
 func (c *webSocketConn) readAll(r io.Reader) ([]byte, error) {
 	buffer, ok := c.wire.shared.messages.Get().(*[]byte)
@@ -168,5 +158,7 @@ func (c *webSocketConn) linger() {
 	c.wire.out.close(time.Now().Add(lingerPatience))
 	c.release()
 	c.wire.in.release()
-	c.peer.CloseNow() // lets go of what the library holds
+	if c.parser != nil {
+		c.parser.peer.CloseNow() // lets go of what the library holds
+	}
 }

@@ -8,8 +8,6 @@ import (
 	"testing"
 
 	"tidegate/gateway"
-
-	"github.com/coder/websocket"
 )
 
 // reading returns a connection after its handshake, and its peer.
@@ -17,7 +15,7 @@ func reading(t testing.TB) (*webSocketConn, *rawPeer) {
 	n := startNode(t, gateway.Config{})
 	conns := make(chan *webSocketConn, 1)
 	n.mux.HandleFunc("/bare", func(w http.ResponseWriter, r *http.Request) {
-		c, err := n.webSocket.accept(w, r, websocket.AcceptOptions{})
+		c, err := n.webSocket.accept(w, r, nil)
 		if err != nil {
 			t.Error(err)
 		}
@@ -27,7 +25,7 @@ func reading(t testing.TB) (*webSocketConn, *rawPeer) {
 	r.send("GET /bare" + handshake[len("GET /ws"):])
 	r.expectStatus()
 	c := <-conns
-	t.Cleanup(func() { c.wire.out.abort(); c.peer.CloseNow() })
+	t.Cleanup(func() { c.wire.out.abort(); c.parser.peer.CloseNow() })
 	return c, r
 }
 

@@ -12,8 +12,8 @@ import (
 	"tidegate/gateway"
 )
 
-// wire is the net.Conn that the WebSocket library reads frames from and writes
-// its control frames to, and where the session's own frames go past the library.
+// wire is what the WebSocket library, by a parser, reads frames from and writes its
+// control frames to, and where the session's own frames go past the library.
 // It sees to it that a control frame never lands inside another frame, and that
 // nothing follows the close frame.
 //
@@ -32,6 +32,7 @@ type wire struct {
 	inFrame   bool  // a frame has begun, or may have
 	restless  bool  // reads wait for a frame to begin, rather than end with errSilent
 	lively    bool  // they do for now: the peer was heard often, lately
+	waited    bool  // a read has waited inside of a frame
 	readErr   error // of the last read
 
 	heard atomic.Int64 // when the peer last gave a sign of life, since opened
