@@ -2,8 +2,6 @@ package console_test
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"io"
 	"log/slog"
 	"net"
@@ -96,8 +94,15 @@ func (c *cluster) routes(g *gateway.Gateway, sockets *transport.WebSocket) http.
 		}
 		webSocket.ServeHTTP(w, r)
 	})
-	mux.HandleFunc("GET /events", c.events)
-	mux.HandleFunc("GET /poll", c.poll)
+	events := &transport.SSE{Gateway: g, Native: native.Protocol{}}
+	mux.HandleFunc("GET /events", func(w http.ResponseWriter, r *http.Request) {
+		if c.noEvents.Load() {
+			<-r.Context().Done()
+			return
+		}
+		events.ServeHTTP(w, r)
+	})
+	mux.Handle("GET /poll", &transport.LongPoll{Gateway: g, Native: native.Protocol{}})
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })
 	mux.Handle("/api/", api.New(api.Config{Gateway: g, History: c.memory}))
 	mux.Handle("/", console.Handler())
@@ -129,115 +134,6 @@ func (c *cluster) until(what string, holds func() bool) {
 }
 
 const patience = 30 * time.Second
-
-// The two below stand in for the gateway's own /events and /poll. They speak the
-// formats of the design on the same history.
-
-func (c *cluster) poll(w http.ResponseWriter, r *http.Request) {
-	channels, at := c.begin(r)
-	if r.URL.Query().Get("cursor") != "" {
-		wait, _ := time.ParseDuration(r.URL.Query().Get("wait"))
-		messages := c.next(r.Context(), channels, at, wait)
-		if len(messages) == 0 {
-			w.WriteHeader(http.StatusNoContent)
-			return
-		}
-		writeJSON(w, map[string]any{"messages": messages, "cursor": cursorOf(channels, at)})
-		return
-	}
-	writeJSON(w, map[string]any{"messages": []any{}, "cursor": cursorOf(channels, at)})
-}
-
-func (c *cluster) events(w http.ResponseWriter, r *http.Request) {
-	if c.noEvents.Load() {
-		<-r.Context().Done()
-		return
-	}
-	channels, at := c.begin(r)
-	w.Header().Set("Content-Type", "text/event-stream")
-	io.WriteString(w, "retry: 1000\n\n")
-	for r.Context().Err() == nil {
-		http.NewResponseController(w).Flush()
-		for _, m := range c.next(r.Context(), channels, at, time.Second) {
-			data := m
-			if len(channels) == 1 {
-				var bare struct{ Data json.RawMessage }
-				json.Unmarshal(m, &bare)
-				data = bare.Data
-			}
-			io.WriteString(w, "id: "+cursorOf(channels, at)+"\ndata: "+string(data)+"\n\n")
-		}
-	}
-}
-
-// begin returns a request's channels, and where it reads on from.
-func (c *cluster) begin(r *http.Request) ([]string, map[string]broker.Position) {
-	channels := r.URL.Query()["channel"]
-	at := map[string]broker.Position{}
-	tops, err := c.memory.Tops(r.Context(), channels)
-	if err != nil {
-		c.t.Error(err)
-	}
-	given := map[string]string{}
-	if cursor := r.URL.Query().Get("cursor"); len(channels) == 1 {
-		given[channels[0]] = cursor
-	} else if all, err := base64.RawURLEncoding.DecodeString(cursor); err == nil {
-		json.Unmarshal(all, &given)
-	}
-	for i, channel := range channels {
-		at[channel] = tops[i]
-		if p, err := broker.ParsePosition(given[channel]); err == nil && !p.IsZero() {
-			at[channel] = p
-		}
-	}
-	return channels, at
-}
-
-// next returns what comes after at, waiting for it, and moves at on.
-func (c *cluster) next(ctx context.Context, channels []string, at map[string]broker.Position, wait time.Duration) (found []json.RawMessage) {
-	deadline, tick := time.After(wait), time.NewTicker(10*time.Millisecond)
-	defer tick.Stop()
-	for {
-		for _, channel := range channels {
-			page, err := c.memory.Since(context.WithoutCancel(ctx), channel, at[channel], 0)
-			if err != nil {
-				c.t.Error(err)
-			}
-			for i := range page.Messages {
-				frame, _ := native.Protocol{}.Encode(gateway.Message{Message: &page.Messages[i]})
-				found = append(found, frame.Data)
-				at[channel] = page.Messages[i].Position
-			}
-		}
-		if len(found) > 0 {
-			return found
-		}
-		select {
-		case <-tick.C:
-		case <-deadline:
-			return nil
-		case <-ctx.Done():
-			return nil
-		}
-	}
-}
-
-func cursorOf(channels []string, at map[string]broker.Position) string {
-	if len(channels) == 1 {
-		return at[channels[0]].String()
-	}
-	all := map[string]string{}
-	for channel, position := range at {
-		all[channel] = position.String()
-	}
-	text, _ := json.Marshal(all)
-	return base64.RawURLEncoding.EncodeToString(text)
-}
-
-func writeJSON(w http.ResponseWriter, v any) {
-	w.Header().Set("Content-Type", "application/json")
-	json.NewEncoder(w).Encode(v)
-}
 
 // deaf keeps a broker in memory at work while no node is there.
 type deaf struct{}
