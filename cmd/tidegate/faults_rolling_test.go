@@ -54,7 +54,7 @@ func loadCrowd(tr *trial) {
 	tr.streams = []*stream{{channel: "kept:crowd", kept: true}}
 	by := tr.reaching(0)
 	for range crowd {
-		tr.witness(newWitness("native", tr.streams[0].channel, "http://gateway", by))
+		tr.witness(newWitness("native", tr.streams[0], "http://gateway", by))
 	}
 	tr.publish(func(int) *client.Client { return newNativeClient("http://gateway", by) })
 }

@@ -127,7 +127,7 @@ func (tr *trial) listen(s *stream, base string, by *http.Client) {
 		kinds = append(kinds, "poll")
 	}
 	for _, kind := range kinds {
-		tr.witness(newWitness(kind, s.channel, base, by))
+		tr.witness(newWitness(kind, s, base, by))
 	}
 }
 

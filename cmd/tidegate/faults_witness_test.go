@@ -24,6 +24,7 @@ type witness struct {
 	// Fixed at birth.
 	kind    string // native, raw, sse or poll
 	channel string
+	resumes bool   // after a loss it is given all that there is
 	base    string // http://host
 	http    *http.Client
 	ready   chan struct{} // closed when it first listens
@@ -41,8 +42,8 @@ type heard struct {
 	gap    string // how the witness knows; empty: a message
 }
 
-func newWitness(kind, channel, base string, by *http.Client) *witness {
-	return &witness{kind: kind, channel: channel, base: base, http: by,
+func newWitness(kind string, s *stream, base string, by *http.Client) *witness {
+	return &witness{kind: kind, channel: s.channel, resumes: s.kept && kind != "raw", base: base, http: by,
 		ready: make(chan struct{}), news: make(chan struct{})}
 }
 
@@ -246,14 +247,14 @@ func (w *witness) add(h heard) {
 	w.news = make(chan struct{})
 }
 
-// waitFor waits until the witness has heard a number, or more, or knows that it
-// may have missed what came after all that it has heard.
+// waitFor waits until the witness has heard a number, or more, or, if it does not
+// resume, knows that it may have missed what came after all that it has heard.
 func (w *witness) waitFor(t *testing.T, number int) {
 	t.Helper()
 	deadline := time.After(patience)
 	for {
 		latest, unsure, news := w.latest()
-		if latest >= number || unsure {
+		if latest >= number || unsure && !w.resumes {
 			return
 		}
 		select {
