@@ -5,6 +5,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"tidegate/broker/brokertest"
 	"tidegate/gateway/client"
@@ -45,16 +46,20 @@ func rollOut(tr *trial) {
 }
 
 // crowd is how many sessions lose their node at once, and missed how many
-// messages they have to be given.
-const crowd, missed = 500, 50
+// messages they have to be given. crowdEvery leaves the machine time to deliver
+// each message to all of them.
+const (
+	crowd, missed = 5000, 50
+	crowdEvery    = 500 * time.Millisecond
+)
 
 // loadCrowd lets the crowd listen to one channel, all on the first node.
 func loadCrowd(tr *trial) {
 	tr.t.Helper()
-	tr.streams = []*stream{{channel: "kept:crowd", kept: true}}
+	tr.streams = []*stream{{channel: "kept:crowd", kept: true, every: crowdEvery}}
 	by := tr.reaching(0)
 	for range crowd {
-		tr.witness(newWitness("native", tr.streams[0], "http://gateway", by))
+		tr.witness(newWitness("light", tr.streams[0], "http://gateway", by))
 	}
 	tr.publish(func(int) *client.Client { return newNativeClient("http://gateway", by) })
 }

@@ -37,7 +37,7 @@ var faults = []fault{
 	{name: "fail over a Sentinel's master", stage: onSentinel, strike: failOver, kept: told, live: told, reads: 4, together: true},
 	{name: "move a slot of a Cluster", stage: onCluster, strike: moveSlot, kept: once, live: told, reads: 2},
 	{name: "replace three nodes one by one (SIGTERM) behind HAProxy", stage: threeNodes, load: loadBalanced, strike: rollOut, live: told},
-	{name: "SIGKILL a node with 500 sessions on one channel, which resume on another", stage: twoNodes, load: loadCrowd, strike: killCrowded, reads: 2},
+	{name: "SIGKILL a node with 5,000 sessions on one channel, which resume on another", stage: twoNodes, load: loadCrowd, strike: killCrowded, reads: 2},
 }
 
 // TestFaults does to real nodes on a real Redis, one after the other, what goes

@@ -47,9 +47,10 @@ type trial struct {
 // stream is what is published on one channel: the numbers from 1 on.
 type stream struct {
 	channel string
-	kept    bool         // the channel has history
-	turn    sync.Mutex   // held while a message is published
-	last    atomic.Int64 // that was confirmed
+	kept    bool          // the channel has history
+	every   time.Duration // between two messages
+	turn    sync.Mutex    // held while a message is published
+	last    atomic.Int64  // that was confirmed
 }
 
 // What each trial has. Each channel has its own publisher.
@@ -112,10 +113,10 @@ func (tr *trial) load() {
 
 func (tr *trial) addStreams() {
 	for i := range keptChannels {
-		tr.streams = append(tr.streams, &stream{channel: fmt.Sprintf("kept:%d", i), kept: true})
+		tr.streams = append(tr.streams, &stream{channel: fmt.Sprintf("kept:%d", i), kept: true, every: publishEvery})
 	}
 	for i := range liveChannels {
-		tr.streams = append(tr.streams, &stream{channel: fmt.Sprintf("live:%d", i)})
+		tr.streams = append(tr.streams, &stream{channel: fmt.Sprintf("live:%d", i), every: publishEvery})
 	}
 }
 
@@ -177,7 +178,7 @@ func (tr *trial) reaching(i int) *http.Client {
 
 // publish publishes one number after the other, each until it is confirmed.
 func (s *stream) publish(ctx, publishing context.Context, c *client.Client) {
-	tick := time.NewTicker(publishEvery)
+	tick := time.NewTicker(s.every)
 	defer tick.Stop()
 	for publishing.Err() == nil {
 		if err := s.publishNext(ctx, c); err != nil {

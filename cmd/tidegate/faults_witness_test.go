@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -22,7 +23,7 @@ import (
 // and the log of what it has heard.
 type witness struct {
 	// Fixed at birth.
-	kind    string // native, raw, sse or poll
+	kind    string // native, light, raw, sse or poll
 	channel string
 	resumes bool   // after a loss it is given all that there is
 	base    string // http://host
@@ -50,7 +51,7 @@ func newWitness(kind string, s *stream, base string, by *http.Client) *witness {
 // listen stays connected until ctx ends.
 func (w *witness) listen(ctx context.Context) {
 	attempt := map[string]func(context.Context) error{
-		"native": w.listenNative, "raw": w.listenRaw, "sse": w.newSSE(), "poll": w.newPoll(),
+		"native": w.listenNative, "light": w.newLight(), "raw": w.listenRaw, "sse": w.newSSE(), "poll": w.newPoll(),
 	}[w.kind]
 	for ctx.Err() == nil {
 		if err := attempt(ctx); err != nil {
@@ -97,6 +98,79 @@ func newNativeClient(base string, by *http.Client) *client.Client {
 		URL: base + "/ws", HTTPClient: by,
 		RetryDelay: 50 * time.Millisecond, MaxRetryDelay: 500 * time.Millisecond,
 	})
+}
+
+// newLight speaks the native protocol as well, by a client so small that a
+// machine has room for thousands.
+func (w *witness) newLight() func(context.Context) error {
+	var cursor string
+	return func(ctx context.Context) error {
+		c, err := w.dialLight(ctx)
+		if err != nil {
+			return err
+		}
+		defer c.conn.Close()
+		defer context.AfterFunc(ctx, func() { c.conn.Close() })()
+		if err := c.write(fmt.Appendf(nil, `{"type":"subscribe","id":1,"channel":%q,"cursor":%q}`, w.channel, cursor)); err != nil {
+			return err
+		}
+		for {
+			frame, err := c.read()
+			if err != nil {
+				return err
+			}
+			if cursor, err = w.hearLight(frame, cursor); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (w *witness) dialLight(ctx context.Context) (*benchClient, error) {
+	conn, err := w.http.Transport.(*http.Transport).DialContext(ctx, "tcp", "")
+	if err != nil {
+		return nil, err
+	}
+	c := &benchClient{conn: conn, buffer: make([]byte, benchBuffer)}
+	target, err := url.Parse(w.base + "/ws")
+	if err == nil {
+		err = c.shakeHands(target, "")
+	}
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// hearLight takes a frame, and returns where the witness is after it.
+func (w *witness) hearLight(frame []byte, cursor string) (string, error) {
+	var f struct {
+		Type, Cursor, Message string
+		Data                  json.RawMessage
+		Recovered             *bool
+	}
+	if err := json.Unmarshal(frame, &f); err != nil {
+		return cursor, err
+	}
+	switch f.Type {
+	case "subscribed":
+		if f.Recovered != nil && !*f.Recovered {
+			w.misses("gap")
+		}
+		if cursor == "" {
+			cursor = f.Cursor
+		}
+		w.listens()
+	case "gap":
+		w.misses("gap")
+	case "message":
+		w.hear(string(f.Data))
+		cursor = f.Cursor
+	case "error":
+		return cursor, errors.New(f.Message)
+	}
+	return cursor, nil
 }
 
 // listenRaw is one connection without an envelope. Since its messages have no
