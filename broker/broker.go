@@ -95,7 +95,7 @@ type History interface {
 	// Tops returns the newest position of each channel, in the order asked, in
 	// as few round trips as can be. A channel that has none yet is given an
 	// epoch, so that a cursor taken before its first message is good.
-	Tops(ctx context.Context, channels []string) ([]Position, error)
+	Tops(ctx context.Context, channels []string) ([]Top, error)
 
 	// Clear forgets the channel's messages. The epoch stays and offsets go on,
 	// so that live subscribers notice nothing.
@@ -106,7 +106,14 @@ type History interface {
 type Page struct {
 	Messages []Message // oldest first, contiguous offsets
 	Top      Position  // newest position of the channel, kept or not; its epoch is never empty
+	Former   Position  // as in Top
 	Lost     bool      // messages between the position asked for and Messages[0] are gone, or may be
+}
+
+// Top is where a channel's history is.
+type Top struct {
+	Position          // the newest, of a message that is kept or not; its epoch is never empty
+	Former   Position // the newest of the epoch before, whose messages are kept under their offsets; zero: of none
 }
 
 // Kind says what a payload is.

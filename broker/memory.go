@@ -87,10 +87,10 @@ func (b *Memory) Latest(ctx context.Context, channel string, limit int) (Page, e
 	return page, err
 }
 
-func (b *Memory) Tops(ctx context.Context, channels []string) ([]Position, error) {
-	tops := make([]Position, len(channels))
+func (b *Memory) Tops(ctx context.Context, channels []string) ([]Top, error) {
+	tops := make([]Top, len(channels))
 	for i, channel := range channels {
-		err := b.on(ctx, "read history of", channel, func(c *memoryChannel) { tops[i] = c.top })
+		err := b.on(ctx, "read history of", channel, func(c *memoryChannel) { tops[i].Position = c.top })
 		if err != nil {
 			return nil, err
 		}

@@ -116,7 +116,7 @@ func TestRedis_StoppedAndStartedUnderLoad(t *testing.T) {
 func TestRedis_BlackHole(t *testing.T) {
 	brokertest.RequireRedis(t)
 	server := brokertest.StartRedis(t)
-	b, told := startNode(t, broker.RedisConfig{URL: server.URL()})
+	b, told := startNode(t, broker.RedisConfig{URL: server.URL(), Connections: 1}) // which the load below surely finds dead
 	told.WaitUp()
 	channels := channelNames(20)
 	subscribeAll(t, b, channels)

@@ -82,8 +82,8 @@ return cursor
 
 // pageScript reads history. ARGV are since or latest, then the epoch and offset
 // to begin after, and the most messages to return, 0 for all. It returns the
-// cursor of the top and the entries: oldest first for since, newest first for
-// latest.
+// cursors of the top and of the former epoch's, or "", and the entries: oldest
+// first for since, newest first for latest.
 const pageScript = epochLua + `
 local name, meta = KEYS[1], KEYS[2]
 local mode, after, limit = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -91,27 +91,29 @@ local epoch, top, ttl = current(name, meta)
 renew(meta, ttl)
 expire(name, ttl)
 local count = limit > 0 and {'COUNT', limit} or {}
-local cursor = epoch .. ':' .. number(top)
+local cursor, former = epoch .. ':' .. number(top), redis.call('HGET', meta, 'former') or ''
 if mode == 'latest' then
-  return {cursor, redis.call('XREVRANGE', name, '+', '-', unpack(count))}
+  return {cursor, former, redis.call('XREVRANGE', name, '+', '-', unpack(count))}
 end
 if ARGV[2] ~= epoch then
-  local former, last = string.match(redis.call('HGET', meta, 'former') or '', '(%w+):(%d+)')
-  after = ARGV[2] == former and math.min(after, tonumber(last)) or 0
+  local left, last = string.match(former, '(%w+):(%d+)')
+  after = ARGV[2] == left and math.min(after, tonumber(last)) or 0
 elseif after > top then
   after = 0
 end
-return {cursor, redis.call('XRANGE', name, '0-' .. number(after + 1), '+', unpack(count))}
+return {cursor, former, redis.call('XRANGE', name, '0-' .. number(after + 1), '+', unpack(count))}
 `
 
-// topsScript returns the cursors of the newest positions. KEYS are pairs of a
-// channel's name and its meta hash.
+// topsScript returns two cursors of each channel, the one of its top and the one
+// of the former epoch's, or "". KEYS are pairs of a channel's name and its meta
+// hash.
 const topsScript = epochLua + `
 local cursors = {}
 for i = 1, #KEYS, 2 do
   local epoch, top, ttl = current(KEYS[i], KEYS[i + 1])
   renew(KEYS[i + 1], ttl)
   cursors[#cursors + 1] = epoch .. ':' .. number(top)
+  cursors[#cursors + 1] = redis.call('HGET', KEYS[i + 1], 'former') or ''
 end
 return cursors
 `

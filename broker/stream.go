@@ -43,13 +43,13 @@ func (b *Redis) Clear(ctx context.Context, channel string) error {
 }
 
 // Tops is documented at History.
-func (b *Redis) Tops(ctx context.Context, channels []string) ([]Position, error) {
+func (b *Redis) Tops(ctx context.Context, channels []string) ([]Top, error) {
 	byPartition := make(map[int][]int) // indexes of channels
 	for i, channel := range channels {
 		partition := b.partitionOf(channel)
 		byPartition[partition] = append(byPartition[partition], i)
 	}
-	tops := make([]Position, len(channels))
+	tops := make([]Top, len(channels))
 	errs := make([]error, len(b.partitions))
 	var wait sync.WaitGroup
 	for partition, indexes := range byPartition {
@@ -65,7 +65,7 @@ func (b *Redis) Tops(ctx context.Context, channels []string) ([]Position, error)
 const topsBatch = 500 // channels of one script
 
 // readTops sets the tops of the indexed channels, all of one partition.
-func (b *Redis) readTops(ctx context.Context, partition int, channels []string, indexes []int, tops []Position) error {
+func (b *Redis) readTops(ctx context.Context, partition int, channels []string, indexes []int, tops []Top) error {
 	prefix := b.prefixOf(partition)
 	return b.read(ctx, prefix, func(ctx context.Context, client *redis.Client) error {
 		for batch := range slices.Chunk(indexes, topsBatch) {
@@ -77,17 +77,24 @@ func (b *Redis) readTops(ctx context.Context, partition int, channels []string, 
 			if err != nil {
 				return err
 			}
-			if len(cursors) != len(batch) {
+			if len(cursors) != 2*len(batch) {
 				return errStrangeAnswer
 			}
 			for n, i := range batch {
-				if tops[i], err = ParsePosition(cursors[n]); err != nil {
+				if tops[i], err = parseTop(cursors[2*n], cursors[2*n+1]); err != nil {
 					return err
 				}
 			}
 		}
 		return nil
 	})
+}
+
+func parseTop(cursor, former string) (top Top, err error) {
+	if top.Position, err = ParsePosition(cursor); err == nil {
+		top.Former, err = ParsePosition(former)
+	}
+	return top, err
 }
 
 func (b *Redis) readPage(ctx context.Context, channel, mode, epoch string, offset uint64, limit int) (Page, error) {
@@ -158,18 +165,19 @@ func (b *Redis) askOnce(ctx context.Context, prefix string, f func(context.Conte
 
 var errStrangeAnswer = errors.New("redis gave an answer that the script does not give")
 
-// decodePage reads the page script's reply: the top's cursor, then the entries.
+// decodePage reads the page script's reply: two cursors, then the entries.
 func decodePage(channel string, reply []any) (Page, error) {
-	if len(reply) != 2 {
+	if len(reply) != 3 {
 		return Page{}, errStrangeAnswer
 	}
 	cursor, _ := reply[0].(string)
-	top, err := ParsePosition(cursor)
-	entries, ok := reply[1].([]any)
+	former, _ := reply[1].(string)
+	top, err := parseTop(cursor, former)
+	entries, ok := reply[2].([]any)
 	if err != nil || !ok {
 		return Page{}, errStrangeAnswer
 	}
-	page := Page{Top: top, Messages: make([]Message, 0, len(entries))}
+	page := Page{Top: top.Position, Former: top.Former, Messages: make([]Message, 0, len(entries))}
 	for _, entry := range entries {
 		m, err := decodeEntry(channel, top.Epoch, entry)
 		if err != nil {

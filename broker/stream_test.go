@@ -65,6 +65,10 @@ func TestHistory_RestartBeginsAnEpoch(t *testing.T) {
 	if after.Epoch == forgotten.Epoch {
 		t.Errorf("position %v after the restart has the epoch of %v, which Redis has forgotten", after, forgotten)
 	}
+	kept := broker.Position{Epoch: early.Epoch, Offset: 2}
+	if tops, err := b.Tops(t.Context(), []string{"a"}); err != nil || tops[0] != (broker.Top{Position: after, Former: kept}) {
+		t.Errorf("Tops: %+v, %v; want %v after %v", tops, err, after, kept)
+	}
 	// Nobody may trust an old cursor, and nobody is given again what he has.
 	for _, c := range []struct {
 		after broker.Position
@@ -75,8 +79,8 @@ func TestHistory_RestartBeginsAnEpoch(t *testing.T) {
 		{broker.Position{Epoch: "another", Offset: 1}, []string{"1", "2", "new 3", "new 4", "new 5"}},
 	} {
 		payloads, page := since(t, b, c.after)
-		if !page.Lost || !slices.Equal(payloads, c.want) {
-			t.Errorf("since %v: %q, lost is %v; want %q and lost", c.after, payloads, page.Lost, c.want)
+		if !page.Lost || !slices.Equal(payloads, c.want) || page.Former != kept {
+			t.Errorf("since %v: %q, lost is %v, former %v; want %q, lost, former %v", c.after, payloads, page.Lost, page.Former, c.want, kept)
 		}
 	}
 }

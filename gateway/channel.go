@@ -95,12 +95,15 @@ func (ch *channel) knowsPosition() bool {
 }
 
 // startAt notes the channel's position, unless a message has told a later one.
-func (ch *channel) startAt(top broker.Position) {
+func (ch *channel) startAt(top broker.Top) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	if ch.position.IsZero() || ch.position.Epoch == top.Epoch && ch.position.Offset < top.Offset {
-		ch.position = top
+		ch.position = top.Position
 		ch.tail = tail{}
+	}
+	if ch.position.Epoch == top.Epoch {
+		ch.former = top.Former
 	}
 	ch.looked = time.Now()
 }

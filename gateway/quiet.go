@@ -39,7 +39,7 @@ func (g *Gateway) checkGroup(ctx context.Context, channels []*channel, before []
 		return // the link's own check tells of it
 	}
 	for i, ch := range channels {
-		ch.compare(before[i], tops[i])
+		ch.compare(before[i], tops[i].Position)
 	}
 }
 

@@ -512,12 +512,44 @@ func (r *restarted) Since(ctx context.Context, channel string, after broker.Posi
 	page, err := r.lossy.Since(ctx, channel, after, limit)
 	if r.epoch != "" {
 		page.Lost = lost
+		page.Former = broker.Position{Epoch: r.former, Offset: r.top}
 		page.Top.Epoch = r.epoch
 		for i := range page.Messages {
 			page.Messages[i].Position.Epoch = r.epoch
 		}
 	}
 	return page, err
+}
+
+func (r *restarted) Tops(ctx context.Context, channels []string) ([]broker.Top, error) {
+	tops, err := r.lossy.Tops(ctx, channels)
+	if r.epoch != "" {
+		for i := range tops {
+			tops[i].Epoch, tops[i].Former = r.epoch, broker.Position{Epoch: r.former, Offset: r.top}
+		}
+	}
+	return tops, err
+}
+
+func TestRecovery_WhoComesToANodeAfterTheRestartIsNotGivenAgainWhatHeHas(t *testing.T) {
+	l := newLossy()
+	r := &restarted{lossy: l}
+	rules := gateway.Rules{{Match: "kept:*", Subscribe: gateway.Anyone, Publish: gateway.Anyone, HistorySize: 100}}
+	n := startNode(t, gateway.Config{Broker: l, History: r, Rules: rules})
+	var third broker.Position
+	for i := 1; i <= 5; i++ {
+		if at := n.publish("kept:a", "%d", i); i == 3 {
+			third = at
+		}
+	}
+	r.former, r.top, r.epoch = third.Epoch, 4, "another"
+	p := n.connect(gateway.Hello{})
+	p.send("sub kept:a %s", third)
+	p.expect("subscribed kept:a recovered=false")
+	p.expect("message kept:a 5")
+	if got := p.heardOf("kept:a"); !slices.Equal(got, []string{"4", "5"}) {
+		t.Errorf("who resumes after 3 heard %v", got)
+	}
 }
 
 func TestRecovery_NobodyIsGivenAgainWhatHeHasFromTheFormerEpoch(t *testing.T) {

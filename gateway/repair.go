@@ -150,7 +150,7 @@ func (ch *channel) skipTo(page broker.Page) {
 		ch.position.Offset--
 	}
 	if left.Epoch != ch.position.Epoch {
-		ch.former = broker.Position{Epoch: left.Epoch, Offset: ch.position.Offset}
+		ch.former = page.Former
 	}
 }
 

@@ -178,7 +178,7 @@ func testTops(t *testing.T, c *cluster) {
 		t.Fatalf("Tops: %d positions, %v", len(tops), err)
 	}
 	for i, channel := range channels[1:] {
-		if tops[i+1] != want[channel] {
+		if tops[i+1].Position != want[channel] {
 			t.Errorf("top of %q is %v, want %v", channel, tops[i+1], want[channel])
 		}
 	}
