@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -99,6 +100,7 @@ func (ch *channel) startAt(top broker.Top) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	if ch.position.IsZero() || ch.position.Epoch == top.Epoch && ch.position.Offset < top.Offset {
+		ch.tellGap() // to those who came before history was kept: messages up to top may be on their way
 		ch.position = top.Position
 		ch.tail = tail{}
 	}
@@ -106,6 +108,16 @@ func (ch *channel) startAt(top broker.Top) {
 		ch.former = top.Former
 	}
 	ch.looked = time.Now()
+}
+
+// forgetPosition is for a channel whose messages the broker does not deliver any
+// more.
+func (ch *channel) forgetPosition() {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	if !ch.repair.running {
+		ch.position, ch.tail = broker.Position{}, tail{}
+	}
 }
 
 // join adds sub to the audience. The caller holds ch.mu.
@@ -148,6 +160,10 @@ func (ch *channel) remove(sub *subscription) {
 	a.members[last] = member{}
 	a.members = a.members[:last]
 	sub.joined = false
+}
+
+func (ch *channel) isHeard() bool {
+	return slices.ContainsFunc(ch.audiences, func(a audience) bool { return len(a.members) > 0 })
 }
 
 func (ch *channel) audienceOf(d *dialect) *audience {
@@ -196,13 +212,11 @@ func (ch *channel) deliver(e *entry) {
 	}
 }
 
-// send queues a message's frame for every member. Sessions that wake up by it
-// are handed to the flushers in groups, while the others are still being served.
+// send queues a message's frame for every member.
 func (ch *channel) send(a *audience, e *entry, frame []byte, conflate bool) {
 	g := ch.hub.gateway
-	var dirty [64]*Session
-	n := 0
-	receipt, delay := e.received, ch.rule.Load().Delay
+	woken := ch.wakes()
+	receipt := e.received
 	for i := range a.members {
 		m := &a.members[i]
 		if m.of.noEcho && m.session.id == e.message.Session {
@@ -215,18 +229,39 @@ func (ch *channel) send(a *audience, e *entry, frame []byte, conflate bool) {
 			v = m.session.out.pushMessage(frame, &g.outboxes, receipt)
 			receipt = time.Time{}
 		}
-		switch v {
-		case roused:
-			dirty[n] = m.session
-			if n++; n == len(dirty) {
-				ch.rouse(dirty[:n], delay)
-				n = 0
-			}
-		case overflow:
-			m.session.Close(SlowConsumer)
-		}
+		woken.add(m.session, v)
 	}
-	ch.rouse(dirty[:n], delay)
+	woken.rouse()
+}
+
+// woken hands sessions that wake up by a frame to the flushers in groups, while
+// others are still being served.
+type woken struct {
+	ch       *channel
+	delay    time.Duration
+	sessions [64]*Session
+	n        int
+}
+
+func (ch *channel) wakes() woken { return woken{ch: ch, delay: ch.rule.Load().Delay} }
+
+// add takes what became of a session's frame.
+func (w *woken) add(s *Session, v verdict) {
+	switch v {
+	case roused:
+		w.sessions[w.n] = s
+		if w.n++; w.n == len(w.sessions) {
+			w.rouse()
+		}
+	case overflow:
+		s.Close(SlowConsumer)
+	}
+}
+
+// rouse hands over the sessions that were added.
+func (w *woken) rouse() {
+	w.ch.rouse(w.sessions[:w.n], w.delay)
+	w.n = 0
 }
 
 // rouse hands sessions to the flushers, or, if the rule has a Delay, leaves them
@@ -264,9 +299,14 @@ func (ch *channel) tell(event Event) {
 			ch.dismiss(a, ReasonOf(err))
 			continue
 		}
-		for _, m := range a.members {
-			m.session.push(frame.Data)
+		if frame.Data == nil {
+			continue
 		}
+		woken := ch.wakes()
+		for _, m := range a.members {
+			woken.add(m.session, m.session.out.push(frame.Data, &ch.hub.gateway.outboxes))
+		}
+		woken.rouse()
 	}
 }
 

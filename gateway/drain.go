@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"math/rand/v2"
 	"time"
 )
 
@@ -74,3 +75,17 @@ func (g *Gateway) dismiss(sessions []*Session, reason Reason) {
 }
 
 const dismissWindow = 3 * time.Second
+
+// endSoon closes a session for what it cannot be told otherwise. A gap is likely
+// to be many sessions' at once: then it is at some moment of the dismissWindow.
+func (g *Gateway) endSoon(s *Session, reason Reason) {
+	if reason.Label != Missed.Label {
+		s.Close(reason)
+		return
+	}
+	g.background.Go(func() {
+		if pause(g.life, rand.N(dismissWindow)) {
+			s.Close(reason)
+		}
+	})
+}

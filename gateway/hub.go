@@ -99,6 +99,7 @@ func (h *hub) release(ctx context.Context, ch *channel) {
 	}
 	if ch.live {
 		ch.live = false
+		ch.forgetPosition()
 		if err := errors.Join(h.gateway.broker.Unsubscribe(ctx, ch.name), h.unfollow(ctx, ch)); err != nil {
 			h.gateway.log.Warn("unsubscribe at the broker", "error", err)
 		}

@@ -62,6 +62,9 @@ func (w words) Encode(event gateway.Event) (gateway.Frame, error) {
 	case gateway.Welcome:
 		return say("welcome %s", e.User)
 	case gateway.Subscribed:
+		if e.Resumed && !e.Recovered && w.name == "curt" {
+			return gateway.Frame{}, gateway.Missed
+		}
 		if e.Resumed {
 			return say("subscribed %s recovered=%v", e.Channel, e.Recovered)
 		}

@@ -133,6 +133,61 @@ func TestRecovery_GapEndsSessionsThatCannotBeTold(t *testing.T) {
 	}
 }
 
+func TestRecovery_SessionsThatResumeTooLateAndCannotBeToldEndSpread(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, _ := startLossy(t, 3, gateway.Limits{})
+		first := n.publish("kept:a", "1")
+		for i := 2; i <= 6; i++ {
+			n.publish("kept:a", "%d", i)
+		}
+		const sessions = 20
+		peers := make([]*peer, sessions)
+		for i := range peers {
+			peers[i] = n.connect(gateway.Hello{Protocol: words{"curt"}})
+			peers[i].send("sub kept:a %s", first)
+			peers[i].expect("message kept:a 6")
+		}
+		synctest.Wait()
+		atOnce := 0
+		for _, p := range peers {
+			if p.isClosed() {
+				atOnce++
+			}
+		}
+		if atOnce > sessions/2 {
+			t.Errorf("%d of %d sessions were closed at once", atOnce, sessions)
+		}
+		for _, p := range peers {
+			if reason := p.expectClosed(); reason.Code != 4010 {
+				t.Errorf("closed with %+v", reason)
+			}
+		}
+	})
+}
+
+func TestRecovery_WhoCameBeforeHistoryWasKeptIsToldThatItBegins(t *testing.T) {
+	n, l := startLossy(t, 3, gateway.Limits{})
+	early := n.connect(gateway.Hello{})
+	early.send("sub plain")
+	early.expect("subscribed")
+	if err := n.SetRules(gateway.Rules{{Match: "*", Subscribe: gateway.Anyone, Publish: gateway.Anyone, HistorySize: 3}}); err != nil {
+		t.Fatal(err)
+	}
+	l.losing.Store(true) // as if it were on its way still
+	n.publish("plain", "1")
+	l.losing.Store(false)
+	late := n.connect(gateway.Hello{})
+	late.send("sub plain")
+	late.expect("subscribed")
+	early.expect("gap plain")
+	n.publish("plain", "2")
+	early.expect("message plain 2")
+	late.expect("message plain 2")
+	if count(late.lines(), "gap plain") != 0 {
+		t.Error("who has just come was told of a gap")
+	}
+}
+
 func TestRecovery_TrimmedHistoryIsToldAsAGap(t *testing.T) {
 	n, l := startLossy(t, 3, gateway.Limits{})
 	p := n.connect(gateway.Hello{})

@@ -58,8 +58,12 @@ func (ch *channel) missed() {
 	ch.startRepair(broker.Position{})
 }
 
-// tellGap tells the audience that messages are lost. The caller holds ch.mu.
+// tellGap tells the audience, if there is one, that messages are lost. The caller
+// holds ch.mu.
 func (ch *channel) tellGap() {
+	if !ch.isHeard() {
+		return
+	}
 	ch.hub.gateway.metrics.Recovery.Told.Inc()
 	ch.tell(Gap{ch.name})
 }

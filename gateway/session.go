@@ -147,7 +147,7 @@ func (s *Session) leave(reason Reason) {
 func (s *Session) tell(event Event) {
 	frame, err := s.dialect.protocol.Encode(event)
 	if err != nil {
-		s.Close(ReasonOf(err))
+		s.gateway.endSoon(s, ReasonOf(err))
 		return
 	}
 	s.push(frame.Data)
