@@ -11,6 +11,7 @@ func (g *Gateway) SetRules(rules Rules) error {
 	for _, s := range g.sessions.all() {
 		s.reauthorize()
 		s.attendAll()
+		s.enrolUser()
 	}
 	g.background.Go(func() { g.hub.each(g.hub.followLive) })
 	return nil

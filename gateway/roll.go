@@ -35,7 +35,8 @@ type roll struct {
 	// Guarded by mu. Nothing is called under it but Hooks.Tell.
 	mu       sync.Mutex
 	own      map[stay]*ownStay
-	unsent   []stay // of own, to be stated soon
+	open     map[stay]*ownStay // those of own that are not settled
+	unsent   []stay            // of own, to be stated soon
 	kept     map[stay]*keptStay
 	due      []stay                 // of kept, to be looked at when something may have changed
 	replies  map[string][]statement // settlements for the nodes that wait for them
@@ -43,6 +44,7 @@ type roll struct {
 	alive    []string               // as of the last look
 	changed  time.Time
 	lookedAt time.Time
+	swept    time.Time
 	cutOff   bool // the broker was away since the last look
 }
 
@@ -89,6 +91,7 @@ const (
 	rollTick    = 500 * time.Millisecond
 	rollRepeat  = 2 * time.Second // until something is stated again that nobody has settled
 	rollGrace   = 3 * time.Second // for nodes to state all, after one has come or gone
+	rollForget  = 15 * rollRepeat // until a second keeper forgets an empty stay that nobody states any more
 	rollKeepers = 2
 )
 
@@ -102,8 +105,9 @@ func newRoll(g *Gateway, linger time.Duration) *roll {
 		channels: g.hooks.Wants(OnChannelOccupied) || g.hooks.Wants(OnChannelVacated),
 		members:  g.hooks.Wants(OnMemberJoined) || g.hooks.Wants(OnMemberLeft),
 		wake:     make(chan struct{}, 1),
-		own:      make(map[stay]*ownStay), kept: make(map[stay]*keptStay), replies: make(map[string][]statement),
-		alive: []string{g.node}, lookedAt: time.Now(),
+		own:      make(map[stay]*ownStay), open: make(map[stay]*ownStay), kept: make(map[stay]*keptStay),
+		replies: make(map[string][]statement),
+		alive:   []string{g.node}, lookedAt: time.Now(),
 	}
 	if !r.channels && !r.members {
 		return nil
@@ -191,6 +195,7 @@ func (r *roll) leave(at stay) {
 func (r *roll) change(at stay, o *ownStay) {
 	o.version = max(o.version+1, uint64(time.Now().UnixMicro()))
 	o.settled = false
+	r.open[at] = o
 	r.unsent = append(r.unsent, at)
 	r.rouse()
 }
@@ -252,6 +257,7 @@ func (r *roll) look(now time.Time) {
 		r.restate(now, func(at stay, o *ownStay) { r.change(at, o) })
 	}
 	r.repeat(now)
+	r.sweep(now)
 	if slices.Equal(alive, r.alive) {
 		return
 	}
@@ -270,8 +276,8 @@ func (r *roll) restate(now time.Time, do func(stay, *ownStay)) {
 
 // repeat states again what nobody has settled.
 func (r *roll) repeat(now time.Time) {
-	for at, o := range r.own {
-		if !o.settled && now.Sub(o.sent) > rollRepeat {
+	for at, o := range r.open {
+		if now.Sub(o.sent) > rollRepeat {
 			o.sent = now
 			r.unsent = append(r.unsent, at)
 		}
@@ -350,6 +356,7 @@ func (r *roll) settle(statements []statement) {
 			continue
 		}
 		o.settled = true
+		delete(r.open, s.stay)
 		if o.sessions == 0 {
 			delete(r.own, s.stay)
 		}

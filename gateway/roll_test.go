@@ -76,6 +76,17 @@ func TestRoll_ChannelsWithoutPresenceHaveNoMembers(t *testing.T) {
 	}
 }
 
+func TestRoll_PresenceThatALoadOfTheRulesSwitchesOnHasMembers(t *testing.T) {
+	o := newOffice(nil)
+	n := startNode(t, gateway.Config{Hooks: o, Rules: gateway.Rules{{Match: "*", Subscribe: gateway.Anyone}}})
+	n.connectAs("alice", "chat")
+	o.expect(t, "channel_occupied chat")
+	if err := n.SetRules(gateway.Rules{{Match: "*", Subscribe: gateway.Anyone, Presence: true}}); err != nil {
+		t.Fatal(err)
+	}
+	o.expect(t, "member_joined chat alice")
+}
+
 func TestRoll_WhatFindsNoRoomIsToldLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := newOffice(nil)

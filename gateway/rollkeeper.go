@@ -15,6 +15,7 @@ type keptStay struct {
 	sure    bool              // that this is so; else the backend is told again if in doubt
 	telling bool              // a notice of it is under way
 	empty   time.Time         // since when no node has it
+	heard   time.Time         // when a node stated it last
 }
 
 // take notes what a node states.
@@ -40,6 +41,7 @@ func (r *roll) note(node string, s statement, now time.Time) {
 	if max(k.nodes[node], k.gone[node]) > s.Version {
 		return // overtaken
 	}
+	k.heard = now
 	switch s.State {
 	case hasGone:
 		delete(k.nodes, node)
@@ -73,6 +75,20 @@ func (r *roll) noteTold(s statement) {
 	k.known, k.sure = s.State == hasBegun, true
 	if !k.known && len(k.nodes) == 0 {
 		delete(r.kept, s.stay)
+	}
+}
+
+// sweep lets a second keeper forget what the first one has told, if the word of it
+// was lost: else nodes would still state it.
+func (r *roll) sweep(now time.Time) {
+	if now.Sub(r.swept) < rollForget {
+		return
+	}
+	r.swept = now
+	for at, k := range r.kept {
+		if len(k.nodes) == 0 && !k.telling && now.Sub(k.heard) > rollForget && r.rank(at) == 1 {
+			delete(r.kept, at)
+		}
 	}
 }
 
