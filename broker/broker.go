@@ -33,11 +33,15 @@ type Broker interface {
 	// methods fail with ErrUnavailable.
 	Run(ctx context.Context, r Receiver) error
 
-	// Subscribe returns once every message that is published from now on is
-	// sure to be received, for as long as the link lasts. A lost link is
-	// resubscribed by the broker and told by Receiver.Gap. On an error nothing
-	// is subscribed. The caller serialises the calls for one channel.
-	Subscribe(ctx context.Context, channel string) error
+	// Subscribe returns once every message that is published on the channels
+	// from now on is sure to be received, for as long as the link lasts. A lost
+	// link is resubscribed by the broker and told by Receiver.Gap. Channels that
+	// are subscribed together share round trips. An error says which of them are
+	// not subscribed, and why (see NotSubscribed); the others are. It waits its
+	// turn for as long as the broker answers at all; a broker that does not
+	// answer fails it within about a second. The caller serialises the calls for
+	// one channel.
+	Subscribe(ctx context.Context, channels ...string) error
 
 	// Unsubscribe ends a subscription. Messages may still arrive for a moment.
 	// It fails only if ctx ends; an unsubscribe that the link lost is made good

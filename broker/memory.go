@@ -48,8 +48,14 @@ func (b *Memory) Run(ctx context.Context, r Receiver) error {
 	return nil
 }
 
-func (b *Memory) Subscribe(ctx context.Context, channel string) error {
-	return b.setSubscribed(ctx, channel, true)
+func (b *Memory) Subscribe(ctx context.Context, channels ...string) error {
+	var not NotSubscribed
+	for _, channel := range channels {
+		if err := b.setSubscribed(ctx, channel, true); err != nil {
+			not.add(channel, err)
+		}
+	}
+	return not.orNil()
 }
 
 func (b *Memory) Unsubscribe(ctx context.Context, channel string) error {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -154,15 +155,40 @@ func (b *Redis) moved(err error) {
 }
 
 // Subscribe is documented at Broker.
-func (b *Redis) Subscribe(ctx context.Context, channel string) error {
-	if err := b.usable(); err != nil {
-		return fmt.Errorf("subscribe %q: %w: %w", channel, ErrUnavailable, err)
+func (b *Redis) Subscribe(ctx context.Context, channels ...string) error {
+	requests := b.requests(channels)
+	begun := b.usable()
+	for _, q := range requests {
+		if begun == nil {
+			q.link.join(q)
+		}
 	}
-	i := b.partitionOf(channel)
-	if err := b.partitions[i].link.subscribe(ctx, b.prefixOf(i)+channel); err != nil {
-		return fmt.Errorf("subscribe %q: %w: %w", channel, ErrUnavailable, err)
+	var not NotSubscribed
+	for _, q := range requests {
+		err := begun
+		if err == nil {
+			err = q.wait(ctx)
+		}
+		if err != nil {
+			q.giveUp(&not, fmt.Errorf("%w: %w", ErrUnavailable, err))
+		}
 	}
-	return nil
+	return not.orNil()
+}
+
+// requests sorts channels by their links.
+func (b *Redis) requests(channels []string) []*request {
+	var list []*request
+	for _, channel := range channels {
+		link := b.partitions[b.partitionOf(channel)].link
+		at := slices.IndexFunc(list, func(q *request) bool { return q.link == link })
+		if at < 0 {
+			at = len(list)
+			list = append(list, &request{link: link})
+		}
+		list[at].names = append(list[at].names, link.prefix+channel)
+	}
+	return list
 }
 
 // Unsubscribe is documented at Broker.

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,15 +19,14 @@ type connection struct {
 	receiver Receiver
 	pubsub   *redis.PubSub
 
-	heard    atomic.Bool // something, since the last beat
-	restored atomic.Bool // all subscriptions
+	restored atomic.Bool // all that was subscribed before
 
 	// Owned by receive.
 	confirmed []string // of the batch of subscribes that is under way
 
 	// Owned by send.
-	silent int  // beats
-	marked bool // the mark was sent
+	heard  uint64 // of link.heard, at the last beat
+	silent int    // beats
 }
 
 // A link that is silent for pingAfter beats is pinged, and given up after
@@ -37,8 +37,9 @@ const (
 	lostAfter = 6
 )
 
-// mark is the ping that is sent behind the last subscribe of a new connection.
-// Redis answers in order: with its pong, all subscriptions stand.
+// mark is the ping that is sent behind the subscribes that a new connection
+// begins with, however many come after. Redis answers in order: with its pong,
+// all that was subscribed before is so again.
 const mark = "tidegate: all subscribed"
 
 // run connects, subscribes, and receives until something fails.
@@ -86,7 +87,7 @@ func (c *connection) receive(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("receive from redis: %w", err)
 		}
-		c.heard.Store(true)
+		c.link.heard.Add(1)
 		if err := c.take(reply); err != nil {
 			return err
 		}
@@ -143,8 +144,8 @@ func (c *connection) send(ctx context.Context) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-c.link.wake:
-		case now := <-ticker.C:
-			c.link.endLingering(now)
+		case <-ticker.C:
+			c.link.endLingering()
 			if err := c.watch(ctx); err != nil {
 				return err
 			}
@@ -153,22 +154,23 @@ func (c *connection) send(ctx context.Context) error {
 }
 
 func (c *connection) sendBatch(ctx context.Context) error {
-	join, part, probe := c.link.nextBatch()
-	for len(part) > 0 {
-		n := min(len(part), subscribeBatch)
-		if err := c.unsubscribe(ctx, part[:n]); err != nil {
+	now := c.link.nextSending()
+	for part := range slices.Chunk(now.part, subscribeBatch) {
+		if err := c.unsubscribe(ctx, part); err != nil {
 			return err
 		}
-		part = part[n:]
 	}
-	if len(join) > 0 {
-		return c.subscribe(ctx, join)
+	if len(now.join) > 0 {
+		if err := c.subscribe(ctx, now.join); err != nil {
+			return err
+		}
 	}
-	if !c.marked && c.link.allConfirmed() {
-		c.marked = true
-		return c.pubsub.Ping(ctx, mark)
+	if now.mark {
+		if err := c.pubsub.Ping(ctx, mark); err != nil {
+			return err
+		}
 	}
-	if probe {
+	if now.probe {
 		c.silent = max(c.silent, lostAfter-2)
 		return c.pubsub.Ping(ctx)
 	}
@@ -190,8 +192,8 @@ func (c *connection) unsubscribe(ctx context.Context, names []string) error {
 }
 
 func (c *connection) watch(ctx context.Context) error {
-	if c.heard.Swap(false) {
-		c.silent = 0
+	if heard := c.link.heard.Load(); heard != c.heard {
+		c.heard, c.silent = heard, 0
 		return nil
 	}
 	switch c.silent++; c.silent {

@@ -14,9 +14,11 @@ type link struct {
 	// Fixed at birth.
 	broker *Redis
 	prefix string        // of the names of this partition
+	born   time.Time     // the beginning of its clock
 	wake   chan struct{} // there is something to do for the connection
 
-	unconfirmed atomic.Int32 // subscribes of the batch that is under way; written with mu held
+	heard       atomic.Uint64 // what has arrived
+	unconfirmed atomic.Int32  // subscribes of the batch that is under way; written with mu held
 
 	// Guarded by mu.
 	mu            sync.Mutex
@@ -24,7 +26,9 @@ type link struct {
 	err           error // why there is no connection; nil before the first attempt
 	interrupt     context.CancelCauseFunc
 	subscriptions map[string]*subscription // by Redis name
-	joining       []string                 // to be subscribed on this connection
+	joining       []string                 // to be subscribed on this connection, in this order
+	restoring     int                      // the first of them, which the link had before
+	marked        bool                     // the mark was sent behind those
 	parting       []string                 // to be unsubscribed on this connection
 	parted        map[string]int           // unsubscribes that Redis has not confirmed
 	lingering     []lingerer               // the oldest first
@@ -40,6 +44,7 @@ func newLink(b *Redis, prefix string) *link {
 	return &link{
 		broker:        b,
 		prefix:        prefix,
+		born:          time.Now(),
 		wake:          make(chan struct{}, 1),
 		subscriptions: make(map[string]*subscription),
 	}
@@ -146,6 +151,7 @@ func (l *link) begin(interrupt context.CancelCauseFunc) {
 		s.sent = false
 		l.joining = append(l.joining, name)
 	}
+	l.restoring, l.marked = len(l.joining), false
 }
 
 // fail says that there is no connection, and why. Subscriptions that were known
@@ -157,11 +163,11 @@ func (l *link) fail(err error) {
 	l.err = err
 	for name, s := range l.subscriptions {
 		switch {
-		case !s.known:
-			s.err = err
-			close(s.settled)
+		case !s.known():
+			s.request.err = err
+			s.request.settle()
 			delete(l.subscriptions, name)
-		case !s.leaves.IsZero():
+		case s.leaves != 0:
 			delete(l.subscriptions, name)
 		default:
 			s.missed = true
@@ -170,7 +176,7 @@ func (l *link) fail(err error) {
 	l.lingering = nil
 }
 
-// restore says that all that was subscribed is so again, and returns the
+// restore says that all that was subscribed when the connection began is so, and returns the
 // channels of which something may have been missed, and why.
 func (l *link) restore() (missed []string, reason error) {
 	l.mu.Lock()

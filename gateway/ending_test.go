@@ -50,7 +50,7 @@ type tallyBroker struct {
 	subscribes int
 }
 
-func (b *tallyBroker) Subscribe(context.Context, string) error {
+func (b *tallyBroker) Subscribe(context.Context, ...string) error {
 	b.subscribes++
 	return nil
 }

@@ -41,6 +41,7 @@ func Run(t *testing.T, makeSubject func(*testing.T) Subject) {
 		{"Live/AnyChannelName", testAnyChannelName},
 		{"Live/OnlySubscribedChannels", testOnlySubscribedChannels},
 		{"Live/SubscribeAgain", testSubscribeAgain},
+		{"Live/SubscribeTogether", testSubscribeTogether},
 		{"Live/EveryNodeReceives", testEveryNodeReceives},
 		{"Live/OrderPerChannel", testOrderPerChannel},
 		{"Live/ManyChannelsAtOnce", testManyChannelsAtOnce},

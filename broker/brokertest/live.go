@@ -47,8 +47,11 @@ func testNothingAfterRun(t *testing.T, c *cluster) {
 	if _, err := c.last().Broker.Publish(t.Context(), text("a", "2"), broker.PublishOptions{}); !errors.Is(err, broker.ErrUnavailable) {
 		t.Errorf("Publish after Run: %v, want ErrUnavailable", err)
 	}
-	if err := c.first().Broker.Subscribe(t.Context(), "b"); !errors.Is(err, broker.ErrUnavailable) {
-		t.Errorf("Subscribe after Run: %v, want ErrUnavailable", err)
+	err := c.first().Broker.Subscribe(t.Context(), "b", "c")
+	for _, channel := range []string{"b", "c"} {
+		if why := broker.WhyNot(err, channel); !errors.Is(why, broker.ErrUnavailable) {
+			t.Errorf("Subscribe after Run: %v, and of %q %v; want ErrUnavailable", err, channel, why)
+		}
 	}
 	if now := c.heard().Told(); now != told {
 		t.Errorf("%d calls after Run had returned", now-told)
@@ -141,6 +144,28 @@ func testSubscribeAgain(t *testing.T, c *cluster) {
 	}
 	if gaps := c.heard().Gaps(); len(gaps) > 0 {
 		t.Errorf("gaps told: %q", gaps)
+	}
+}
+
+func testSubscribeTogether(t *testing.T, c *cluster) {
+	names := []string{"a", "b", "b"}
+	for i := range 300 {
+		names = append(names, fmt.Sprintf("together:%d", i))
+	}
+	c.subscribe("a")
+	if err := c.first().Broker.Subscribe(t.Context(), names...); err != nil {
+		t.Fatalf("Subscribe: %v", err)
+	}
+	for _, name := range names[2:] {
+		c.publish(text(name, name), broker.PublishOptions{})
+	}
+	for _, name := range names[2:] {
+		if got := payloads(c.heard().WaitMessages(name, 1)); !slices.Equal(got, []string{name}) {
+			t.Errorf("channel %q received %q", name, got)
+		}
+	}
+	if err := c.first().Broker.Subscribe(t.Context()); err != nil {
+		t.Errorf("Subscribe to nothing: %v", err)
 	}
 }
 
@@ -247,8 +272,9 @@ func testBareFromBackend(t *testing.T, c *cluster) {
 func testEndedContext(t *testing.T, c *cluster) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := c.first().Broker.Subscribe(ctx, "a"); err == nil {
-		t.Error("Subscribe with an ended context succeeded")
+	err := c.first().Broker.Subscribe(ctx, "a", "b")
+	if broker.WhyNot(err, "a") == nil || broker.WhyNot(err, "b") == nil {
+		t.Errorf("Subscribe with an ended context: %v", err)
 	}
 	if _, err := c.first().Broker.Publish(ctx, text("a", "1"), broker.PublishOptions{}); err == nil {
 		t.Error("Publish with an ended context succeeded")

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -20,9 +21,9 @@ type clock struct {
 	wanted atomic.Bool
 }
 
-func (c *clock) Subscribe(ctx context.Context, channel string) error {
-	err := c.Broker.Subscribe(ctx, channel)
-	if err == nil && channel == clockChannel {
+func (c *clock) Subscribe(ctx context.Context, channels ...string) error {
+	err := c.Broker.Subscribe(ctx, channels...)
+	if slices.Contains(channels, clockChannel) && broker.WhyNot(err, clockChannel) == nil {
 		c.wanted.Store(true)
 	}
 	return err
