@@ -98,7 +98,8 @@ type History interface {
 
 	// Tops returns the newest position of each channel, in the order asked, in
 	// as few round trips as can be. A channel that has none yet is given an
-	// epoch, so that a cursor taken before its first message is good.
+	// epoch, so that a cursor taken before its first message is good. On an error
+	// the positions that could not be read are zero.
 	Tops(ctx context.Context, channels []string) ([]Top, error)
 
 	// Clear forgets the channel's messages. The epoch stays and offsets go on,

@@ -57,7 +57,7 @@ func (b *Redis) Tops(ctx context.Context, channels []string) ([]Top, error) {
 	}
 	wait.Wait()
 	if err := errors.Join(errs...); err != nil {
-		return nil, fmt.Errorf("read history of %d channels: %w: %w", len(channels), ErrUnavailable, err)
+		return tops, fmt.Errorf("read history of %d channels: %w: %w", len(channels), ErrUnavailable, err)
 	}
 	return tops, nil
 }

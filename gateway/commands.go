@@ -1,22 +1,32 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
 
-	"tidegate/broker"
-
 	"golang.org/x/time/rate"
 )
 
-// handle does what the client asks, and answers.
+// handle does what the client asks, and answers; subscribes may still be on their
+// way when it returns.
 func (s *Session) handle(ctx context.Context, command Command) {
-	kind, id, channel := describe(command)
 	err := s.admit(command)
+	if c, ok := command.(Subscribe); ok && err == nil {
+		s.gather(c)
+		return
+	}
+	s.awaitGathered()
 	if err == nil {
 		err = s.perform(ctx, command)
 	}
+	s.conclude(command, err)
+}
+
+// conclude counts a command, and tells the client if it failed.
+func (s *Session) conclude(command Command, err error) {
+	kind, id, channel := describe(command)
 	if err == nil {
 		s.gateway.metrics.Commands.Handled(kind, "ok").Inc()
 		return
@@ -85,12 +95,37 @@ func (s *Session) withinRate() bool {
 	return limiter.Allow()
 }
 
+// performAll does the commands with which a session opens, up to one that fails.
+func (s *Session) performAll(ctx context.Context, commands []Command) (err error) {
+	var subscribes []Subscribe
+	for len(commands) > 0 && err == nil {
+		subscribes, commands = cutSubscribes(commands)
+		s.subscribeAll(ctx, subscribes, func(_ Subscribe, failed error) { err = cmp.Or(err, failed) })
+		if len(commands) > 0 && err == nil {
+			err = s.perform(ctx, commands[0])
+			commands = commands[1:]
+		}
+	}
+	return err
+}
+
+// cutSubscribes returns the subscribes with which commands begin, and the rest.
+func cutSubscribes(commands []Command) (subscribes []Subscribe, rest []Command) {
+	for i, command := range commands {
+		c, ok := command.(Subscribe)
+		if !ok {
+			return subscribes, commands[i:]
+		}
+		subscribes = append(subscribes, c)
+	}
+	return subscribes, nil
+}
+
+// perform does any command but a Subscribe.
 func (s *Session) perform(ctx context.Context, command Command) error {
 	switch c := command.(type) {
 	case Auth:
 		return s.authenticate(ctx, c)
-	case Subscribe:
-		return s.subscribe(ctx, c)
 	case Unsubscribe:
 		return s.unsubscribe(c)
 	case Publish:
@@ -113,60 +148,6 @@ func (s *Session) channelOf(name string) string {
 		return s.home
 	}
 	return name
-}
-
-func (s *Session) subscribe(ctx context.Context, c Subscribe) error {
-	name := s.channelOf(c.Channel)
-	cursor, err := broker.ParsePosition(c.Cursor)
-	if err != nil {
-		return failf(BadRequest, "%v", err)
-	}
-	rules := s.gateway.rules.Load()
-	if err := s.gateway.permit(ctx, s.who(), s, ToSubscribe, name); err != nil {
-		return err
-	}
-	reply := Subscribed{ID: c.ID, Channel: name, unasked: s.conn != nil && !c.ID.Given}
-	err = s.join(ctx, reply, cursor, terms{noEcho: c.NoEcho})
-	if s.gateway.rules.Load() != rules {
-		s.reauthorize() // SetRules may have looked before the session was on the channel
-	}
-	return err
-}
-
-// answer tells of a subscription, unless the client does not want to hear of it
-// and nothing was lost.
-func (s *Session) answer(reply Subscribed) {
-	if reply.unasked && (reply.Recovered || !reply.Resumed) {
-		return
-	}
-	s.tell(reply)
-}
-
-// join puts the session on a channel and answers. On an error it is not on it.
-func (s *Session) join(ctx context.Context, reply Subscribed, cursor broker.Position, t terms) error {
-	sub, fresh, err := s.reserve(reply.Channel, t)
-	if err != nil {
-		return err
-	}
-	if !fresh && !cursor.IsZero() {
-		sub.channel.stepOut(sub)
-	}
-	if err = s.gateway.hub.subscribeLive(ctx, sub.channel); err == nil {
-		err = sub.channel.enter(ctx, sub, reply, cursor)
-	}
-	if err != nil {
-		s.abandon(sub)
-		return err
-	}
-	return nil
-}
-
-// abandon takes the session off a channel that it could not join, unless that has
-// happened meanwhile.
-func (s *Session) abandon(sub *subscription) {
-	if s.dropOne(sub) {
-		s.gateway.forget(sub)
-	}
 }
 
 // quit takes the session off a channel, and reports whether it was on it.

@@ -63,8 +63,9 @@ func TestHub_ChannelThatWasLetGoIsNotSubscribed(t *testing.T) {
 	}
 	ch := g.hub.hold("chat")
 	g.hub.letGo(t.Context(), ch) // its session has ended before it came to subscribe
-	if err := g.hub.subscribeLive(t.Context(), ch); ErrorOf(err).Code != Unavailable {
-		t.Errorf("subscribed: %v", err)
+	a := &arrival{ch: ch}
+	if g.hub.subscribeLive(t.Context(), []*arrival{a}); ErrorOf(a.err).Code != Unavailable {
+		t.Errorf("subscribed: %v", a.err)
 	}
 	if b.subscribes > 0 {
 		t.Error("the broker is subscribed to a channel that nobody would unsubscribe")

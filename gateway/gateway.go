@@ -255,12 +255,7 @@ func (s *Session) begin(ctx context.Context, hello Hello) error {
 	if err := s.joinOwn(ctx); err != nil {
 		return err
 	}
-	for _, command := range hello.Commands {
-		if err := s.perform(ctx, command); err != nil {
-			return err
-		}
-	}
-	return nil
+	return s.performAll(ctx, hello.Commands)
 }
 
 // introduce returns whom the session is to act as. One that must authenticate by

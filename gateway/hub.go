@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"fmt"
 	"hash/maphash"
 	"slices"
 	"sync"
@@ -215,34 +214,4 @@ func (h *hub) Link(err error) {
 	if err == nil {
 		h.gateway.presence.hurry()
 	}
-}
-
-// subscribeLive makes sure that the broker delivers ch's messages, and that its
-// position is known if it has one. Joining and leaving one channel at the broker
-// is serialised by ch.joining, across the broker's round trip. The caller holds
-// ch, unless its session has ended meanwhile.
-func (h *hub) subscribeLive(ctx context.Context, ch *channel) error {
-	ch.joining.Lock()
-	defer ch.joining.Unlock()
-	if !h.shard(ch.name).held(ch) {
-		return failf(Unavailable, "the session has ended") // nobody would unsubscribe
-	}
-	if !ch.live {
-		if err := h.gateway.broker.Subscribe(ctx, ch.name); err != nil {
-			return fmt.Errorf("subscribe %q: %w", ch.name, err)
-		}
-		ch.live = true
-	}
-	if err := h.follow(ctx, ch); err != nil {
-		return err
-	}
-	if !ch.keepsHistory() || ch.knowsPosition() {
-		return nil
-	}
-	tops, err := h.gateway.history.Tops(ctx, []string{ch.name})
-	if err != nil {
-		return fmt.Errorf("read the position of %q: %w", ch.name, err)
-	}
-	ch.startAt(tops[0])
-	return nil
 }

@@ -24,8 +24,9 @@ func BenchmarkHub_Churn(b *testing.B) {
 			b.RunParallel(func(p *testing.PB) {
 				for p.Next() {
 					ch := g.hub.hold(roomName(turn.Add(1), channels))
-					if err := g.hub.subscribeLive(b.Context(), ch); err != nil {
-						b.Error(err)
+					a := &arrival{ch: ch}
+					if g.hub.subscribeLive(b.Context(), []*arrival{a}); a.err != nil {
+						b.Error(a.err)
 					}
 					g.hub.letGo(b.Context(), ch)
 				}

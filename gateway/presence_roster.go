@@ -31,7 +31,7 @@ type roster struct {
 // on is told. The caller holds ch.joining.
 func (h *hub) follow(ctx context.Context, ch *channel) error {
 	g := h.gateway
-	if ch.followed || g.presence == nil || !ch.rule.Load().JoinLeave {
+	if !h.mustFollow(ch) {
 		return nil
 	}
 	if err := g.broker.Subscribe(ctx, broker.PresenceChannel(ch.name)); err != nil {
@@ -46,6 +46,12 @@ func (h *hub) follow(ctx context.Context, ch *channel) error {
 	}
 	ch.beginRoster(r, read)
 	return nil
+}
+
+// mustFollow reports whether the audience of ch is to hear of joins and leaves,
+// and this node does not. The caller holds ch.joining.
+func (h *hub) mustFollow(ch *channel) bool {
+	return !ch.followed && h.gateway.presence != nil && ch.rule.Load().JoinLeave
 }
 
 // unfollow undoes follow. The caller holds ch.joining.

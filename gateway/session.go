@@ -24,7 +24,7 @@ type Hello struct {
 }
 
 // Session is one client's stay. A reading goroutine, Serve's, handles the
-// client's commands in order; what is to be written waits in the outbox, from
+// client's commands in order, and has another one subscribe (see gather); what is to be written waits in the outbox, from
 // where flushers write it. An idle session has no other goroutine, no timer and
 // no buffer.
 type Session struct {
@@ -47,7 +47,8 @@ type Session struct {
 	pending       *time.Timer     // runs until the client has authenticated; nil: it need not
 	subscriptions []*subscription // by name of the channel
 	limiter       *rate.Limiter
-	left          bool // no subscription is added any more
+	gathered      *gatheredSubscribes // on their way; nil: none
+	left          bool                // no subscription is added any more
 
 	// Guarded by gateway.sessions.mu.
 	slot, index int
@@ -93,8 +94,8 @@ func (s *Session) Attach(conn Conn) {
 }
 
 // Receive handles one frame of the client's, which is not kept. It takes as long
-// as the commands in it do. Calls must not overlap. An error is to be given to
-// End.
+// as the commands in it do, but for subscribes: those go on, together with those
+// of the next frames. Calls must not overlap. An error is to be given to End.
 func (s *Session) Receive(ctx context.Context, frame Frame) error {
 	commands, err := s.dialect.protocol.Decode(frame)
 	if err != nil {

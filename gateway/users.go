@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
-
-	"tidegate/broker"
 )
 
 // SessionInfo is what is known of an open session.
@@ -186,7 +184,7 @@ func (s *Session) receiveChannel(ctx context.Context, channel string) error {
 	if s.grant(channel) {
 		return nil
 	}
-	return s.join(ctx, Subscribed{Channel: channel}, broker.Position{}, terms{granted: true})
+	return s.join(ctx, Subscribed{Channel: channel}, terms{granted: true})
 }
 
 // grant makes the session's place on a channel one that the server has given, and

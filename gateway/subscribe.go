@@ -1,0 +1,180 @@
+package gateway
+
+import (
+	"context"
+	"slices"
+
+	"tidegate/broker"
+)
+
+// gatheredSubscribes: while some of a session's wait for the broker, those that
+// its client sends meanwhile wait to go together next. Whatever else the client
+// sends is done when all are.
+type gatheredSubscribes struct {
+	done chan struct{} // closed when there are none any more
+
+	waiting []Subscribe // guarded by the session's mu
+}
+
+// mostGathered is how many subscribes wait. The next one waits for all of them.
+const mostGathered = 256
+
+// gather has a subscribe done, together with others, and answered in the order in
+// which they came. Calls must not overlap.
+func (s *Session) gather(c Subscribe) {
+	for !s.gatherOne(c) {
+		s.awaitGathered()
+	}
+}
+
+func (s *Session) gatherOne(c Subscribe) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gathered == nil {
+		g := &gatheredSubscribes{done: make(chan struct{})}
+		s.gathered = g
+		s.gateway.background.Go(func() { s.subscribeGathered(g) })
+	}
+	if len(s.gathered.waiting) == mostGathered {
+		return false
+	}
+	s.gathered.waiting = append(s.gathered.waiting, c)
+	return true
+}
+
+// awaitGathered returns when all that was gathered is answered.
+func (s *Session) awaitGathered() {
+	s.mu.Lock()
+	g := s.gathered
+	s.mu.Unlock()
+	if g != nil {
+		<-g.done
+	}
+}
+
+func (s *Session) subscribeGathered(g *gatheredSubscribes) {
+	for {
+		s.mu.Lock()
+		commands := g.waiting
+		g.waiting = nil
+		if len(commands) == 0 {
+			s.gathered = nil
+			close(g.done)
+			s.mu.Unlock()
+			return
+		}
+		s.mu.Unlock()
+		s.subscribeAll(s.gateway.life, commands, func(c Subscribe, err error) { s.conclude(c, err) })
+	}
+}
+
+// subscribeAll puts the session on channels, on as many together as can be, and
+// answers. For each, in order, it calls concluded; on an error the session is not
+// on the channel, and the client is not told yet.
+func (s *Session) subscribeAll(ctx context.Context, commands []Subscribe, concluded func(Subscribe, error)) {
+	rules := s.gateway.rules.Load()
+	for len(commands) > 0 {
+		joins := s.prepareJoins(ctx, commands)
+		s.makeLive(ctx, joins)
+		for i, j := range joins {
+			s.enter(ctx, j)
+			concluded(commands[i], j.err)
+		}
+		commands = commands[len(joins):]
+	}
+	if s.gateway.rules.Load() != rules {
+		s.reauthorize() // SetRules may have looked before the session was on the channels
+	}
+}
+
+// join is a session's way onto a channel.
+type join struct {
+	arrival
+	sub    *subscription // nil: there was no place for it
+	reply  Subscribed
+	cursor broker.Position
+}
+
+// prepareJoins begins as many as are for different channels.
+func (s *Session) prepareJoins(ctx context.Context, commands []Subscribe) []*join {
+	joins := make([]*join, 0, len(commands))
+	for _, c := range commands {
+		name := s.channelOf(c.Channel)
+		if s.isOn(name) && slices.ContainsFunc(joins, func(j *join) bool { return j.reply.Channel == name }) {
+			break
+		}
+		joins = append(joins, s.prepareJoin(ctx, c, name))
+	}
+	return joins
+}
+
+func (s *Session) prepareJoin(ctx context.Context, c Subscribe, name string) *join {
+	j := &join{reply: Subscribed{ID: c.ID, Channel: name, unasked: s.conn != nil && !c.ID.Given}}
+	if j.cursor, j.err = broker.ParsePosition(c.Cursor); j.err != nil {
+		j.err = failf(BadRequest, "%v", j.err)
+		return j
+	}
+	if j.err = s.gateway.permit(ctx, s.who(), s, ToSubscribe, name); j.err == nil {
+		s.reserveFor(j, terms{noEcho: c.NoEcho})
+	}
+	return j
+}
+
+func (s *Session) reserveFor(j *join, t terms) {
+	var fresh bool
+	if j.sub, fresh, j.err = s.reserve(j.reply.Channel, t); j.err != nil {
+		return
+	}
+	j.ch = j.sub.channel
+	if !fresh && !j.cursor.IsZero() {
+		j.ch.stepOut(j.sub)
+	}
+}
+
+// makeLive has the broker deliver what the session has places on.
+func (s *Session) makeLive(ctx context.Context, joins []*join) {
+	arrivals := make([]*arrival, 0, len(joins))
+	for _, j := range joins {
+		if j.err == nil {
+			arrivals = append(arrivals, &j.arrival)
+		}
+	}
+	s.gateway.hub.subscribeLive(ctx, arrivals)
+}
+
+// enter puts the session on a channel that is live, and answers.
+func (s *Session) enter(ctx context.Context, j *join) {
+	if j.err == nil {
+		j.err = j.ch.enter(ctx, j.sub, j.reply, j.cursor)
+	}
+	if j.err != nil && j.sub != nil {
+		s.abandon(j.sub)
+	}
+}
+
+// join puts the session on a channel and answers. On an error it is not on it.
+func (s *Session) join(ctx context.Context, reply Subscribed, t terms) error {
+	j := &join{reply: reply}
+	if s.reserveFor(j, t); j.err == nil {
+		s.makeLive(ctx, []*join{j})
+	}
+	s.enter(ctx, j)
+	return j.err
+}
+
+// abandon takes the session off a channel that it could not join, unless that has
+// happened meanwhile.
+func (s *Session) abandon(sub *subscription) {
+	if s.dropOne(sub) {
+		s.gateway.forget(sub)
+	}
+}
+
+// answer tells of a subscription, unless the client does not want to hear of it
+// and nothing was lost.
+func (s *Session) answer(reply Subscribed) {
+	if reply.unasked && (reply.Recovered || !reply.Resumed) {
+		return
+	}
+	s.tell(reply)
+}
