@@ -285,8 +285,7 @@ func (g *Gateway) noteClosed(s *Session, reason Reason) {
 
 // rule returns the rule of a channel as it stands; it must not be changed.
 func (g *Gateway) rule(channel string) *Rule {
-	rule := g.rules.Load().For(channel)
-	return &rule
+	return g.rules.Load().shared(channel)
 }
 
 // Ready returns nil if the node is fit to take traffic, else why not.

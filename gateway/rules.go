@@ -52,17 +52,24 @@ func DevelopmentRules() Rules {
 // For returns the rule of a channel. A rule for all channels does not open
 // personal ones: of them its Subscribe, Publish, Presence and JoinLeave hold
 // only if its pattern begins with an @.
-func (rules Rules) For(channel string) Rule {
-	for _, rule := range rules {
+func (rules Rules) For(channel string) Rule { return *rules.shared(channel) }
+
+// shared is For without a copy, since channels may be many and rules are few. The
+// rule must not be changed.
+func (rules Rules) shared(channel string) *Rule {
+	for i := range rules {
+		rule := &rules[i]
 		if !Matches(rule.Match, channel) {
 			continue
 		}
 		if isPersonal(channel) && !strings.HasPrefix(rule.Match, "@") {
-			rule.Publish, rule.Presence, rule.JoinLeave = Nobody, false, false
+			own := *rule
+			own.Publish, own.Presence, own.JoinLeave = Nobody, false, false
+			return &own
 		}
 		return rule
 	}
-	return Rule{}
+	return &Rule{}
 }
 
 // Validate returns what is wrong with the rules, saying which one and what to

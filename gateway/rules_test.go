@@ -6,6 +6,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"tidegate/broker"
 	"tidegate/gateway"
 )
 
@@ -142,4 +143,15 @@ func FuzzRules(f *testing.F) {
 			t.Errorf("%q with %q, %q: %q, want %q", channel, first, second, got, want)
 		}
 	})
+}
+
+// Channels are many: those of one rule share it.
+func TestRules_ChannelsShareTheirRule(t *testing.T) {
+	g, err := gateway.New(gateway.Config{Broker: broker.NewMemory(), Rules: gateway.Rules{{Match: "chat:*", Subscribe: gateway.Anyone}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := testing.AllocsPerRun(100, func() { _ = g.Authorize(&gateway.Principal{}, gateway.ToSubscribe, "chat:lobby") }); n > 0 {
+		t.Errorf("%v allocations to look a rule up", n)
+	}
 }
