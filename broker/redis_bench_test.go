@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -56,25 +57,44 @@ func BenchmarkRedis_Publish(b *testing.B) {
 	}
 }
 
-// One operation is a cold start: 10,000 channels subscribed by 1,000 callers.
+// One operation is a cold start: 10,000 channels, subscribed by 1,000 callers one
+// by one, or by 100 callers a hundred at once.
 func BenchmarkRedis_Subscribe10k(b *testing.B) {
-	const channels, callers = 10_000, 1000
-	server := brokertest.StartRedis(b)
-	for b.Loop() {
-		node := newRedis(b, broker.RedisConfig{URL: server.URL()})
-		told, stop := brokertest.RunBroker(b, node)
-		told.WaitUp()
-		var wait sync.WaitGroup
-		for caller := range callers {
-			wait.Go(func() {
-				for i := range channels / callers {
-					if err := node.Subscribe(b.Context(), fmt.Sprintf("room:%d:%d", caller, i)); err != nil {
-						b.Error(err)
-					}
-				}
-			})
-		}
-		wait.Wait()
-		stop()
+	for _, together := range []int{1, 100} {
+		b.Run(fmt.Sprintf("together=%d", together), func(b *testing.B) {
+			server := brokertest.StartRedis(b)
+			b.ReportAllocs()
+			for b.Loop() {
+				subscribe10k(b, server, together)
+			}
+		})
 	}
+}
+
+func subscribe10k(b *testing.B, server *brokertest.RedisServer, together int) {
+	const channels = 10_000
+	callers := min(1000, channels/together)
+	node := newRedis(b, broker.RedisConfig{URL: server.URL()})
+	told, stop := brokertest.RunBroker(b, node)
+	defer stop()
+	told.WaitUp()
+	var wait sync.WaitGroup
+	for caller := range callers {
+		wait.Go(func() {
+			for own := range slices.Chunk(channelsOf(caller, channels/callers), together) {
+				if err := node.Subscribe(b.Context(), own...); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	}
+	wait.Wait()
+}
+
+func channelsOf(caller, n int) []string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprintf("room:%d:%d", caller, i)
+	}
+	return names
 }
