@@ -102,7 +102,7 @@ func (ch *channel) startAt(top broker.Top) {
 	if ch.position.IsZero() || ch.position.Epoch == top.Epoch && ch.position.Offset < top.Offset {
 		ch.tellGap() // to those who came before history was kept: messages up to top may be on their way
 		ch.position = top.Position
-		ch.tail = tail{}
+		ch.tail.clear(&ch.hub.tails)
 	}
 	if ch.position.Epoch == top.Epoch {
 		ch.former = top.Former
@@ -116,8 +116,16 @@ func (ch *channel) forgetPosition() {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	if !ch.repair.running {
-		ch.position, ch.tail = broker.Position{}, tail{}
+		ch.position = broker.Position{}
+		ch.tail.clear(&ch.hub.tails)
 	}
+}
+
+// retire is for a channel that has gone from the hub.
+func (ch *channel) retire() {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	ch.tail.close(&ch.hub.tails)
 }
 
 // join adds sub to the audience. The caller holds ch.mu.

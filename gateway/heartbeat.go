@@ -21,6 +21,7 @@ func (g *Gateway) beat(ctx context.Context) {
 			}
 			g.expiring.closeDue(now)
 			g.hub.releaseDeparted(g.life, now)
+			g.hub.archive.sweep(now)
 			g.boundOutboxes()
 		}
 	}

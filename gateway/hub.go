@@ -20,6 +20,8 @@ type hub struct {
 	shards  [64]hubShard
 
 	departing departing
+	tails     tails
+	archive   archive
 
 	channels      atomic.Int64
 	subscriptions atomic.Int64
@@ -104,6 +106,7 @@ func (h *hub) release(ctx context.Context, ch *channel) {
 		}
 	}
 	if shard.forget(ch) {
+		ch.retire()
 		h.channels.Add(-1)
 	}
 }

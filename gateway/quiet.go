@@ -48,7 +48,7 @@ func (g *Gateway) checkGroup(ctx context.Context, channels []*channel, before []
 func (ch *channel) restsAt() (broker.Position, bool) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	ch.tail.trim(time.Now())
+	ch.tail.trim(time.Now(), &ch.hub.tails)
 	return ch.position, !ch.position.IsZero() && !ch.repair.running && ch.keepsHistory()
 }
 

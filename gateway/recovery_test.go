@@ -285,6 +285,33 @@ func TestRecovery_ThousandsWhoResumeShareOneRead(t *testing.T) {
 	}
 }
 
+func TestRecovery_HistoryTooLargeForTheTailIsReadOnceForAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, l := startLossy(t, 5000, gateway.Limits{OutboxBytes: 64 << 10})
+		from := n.publish("kept:a", "first")
+		const messages = 3000
+		for i := range messages {
+			n.publish("kept:a", "%d-%s", i, strings.Repeat("x", 500))
+		}
+		before := l.reads.Load()
+		var peers []*peer
+		for range 100 {
+			p := n.connect(gateway.Hello{})
+			p.send("sub kept:a %s", from)
+			peers = append(peers, p)
+		}
+		for _, p := range peers {
+			p.expect(fmt.Sprintf("message kept:a %d-", messages-1))
+			if got := len(p.heardOf("kept:a")); got != messages {
+				t.Fatalf("heard %d messages, want %d", got, messages)
+			}
+		}
+		if reads := l.reads.Load() - before; reads > messages/256+1 {
+			t.Errorf("%d sessions cost %d range reads of 256 messages, for %d messages", len(peers), reads, messages)
+		}
+	})
+}
+
 func TestRecovery_WhoComesBackShortlyCostsNoRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, l := startLossy(t, 100, gateway.Limits{})

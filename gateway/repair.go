@@ -43,7 +43,7 @@ func (ch *channel) receiveNext(e *entry) {
 // advance sends the message that follows ch.position. The caller holds ch.mu.
 func (ch *channel) advance(e *entry) {
 	ch.position = e.message.Position
-	ch.tail.append(e, time.Now())
+	ch.tail.append(e, time.Now(), &ch.hub.tails)
 	ch.deliver(e)
 }
 
@@ -137,7 +137,8 @@ func (ch *channel) mend(ctx context.Context, page broker.Page, attempt int) bool
 	}
 	if !found {
 		ch.tellGap()
-		ch.position, ch.tail = seen, tail{}
+		ch.position = seen
+		ch.tail.clear(&ch.hub.tails)
 	}
 	ch.endRepair()
 	return true
@@ -147,7 +148,7 @@ func (ch *channel) mend(ctx context.Context, page broker.Page, attempt int) bool
 func (ch *channel) skipTo(page broker.Page) {
 	ch.tellGap()
 	left := ch.position
-	ch.tail = tail{}
+	ch.tail.clear(&ch.hub.tails)
 	ch.position = page.Top
 	if len(page.Messages) > 0 {
 		ch.position = page.Messages[0].Position

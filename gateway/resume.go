@@ -104,10 +104,11 @@ type catchUp struct {
 	replied  bool
 	done     bool
 	patience time.Duration // for what step said to wait for
+	own      *run          // what was just read
 }
 
-// step sends what the channel's tail has. Unless it is done, it returns what to
-// wait for; if that is nil, older messages are to be read first.
+// step sends what the node has at hand. Unless it is done, it returns what to wait
+// for; if that is nil, older messages are to be read first.
 func (c *catchUp) step() (<-chan struct{}, error) {
 	ch := c.channel
 	ch.mu.Lock()
@@ -129,23 +130,51 @@ func (c *catchUp) step() (<-chan struct{}, error) {
 	if lost {
 		c.cursor = ch.afterLoss(c.cursor)
 	}
-	begin := ch.tail.begin(ch.position)
-	if c.cursor.Offset+1 < begin && !ch.tail.complete {
-		if lost {
-			c.answer(false)
+	for {
+		begin := ch.tail.begin(ch.position)
+		if c.cursor.Offset+1 >= begin || ch.tail.complete {
+			c.answer(!lost && c.cursor.Offset+1 >= begin)
+			return c.throughTail()
 		}
-		return nil, nil
+		older := c.older()
+		if older == nil {
+			if lost {
+				c.answer(false)
+			}
+			return nil, nil
+		}
+		c.answer(!lost && c.cursor.Offset+1 >= older.begin())
+		lost = false
+		for _, e := range older.from(c.cursor) {
+			if room, err := c.send(e); err != nil || room != nil {
+				return room, err
+			}
+		}
 	}
-	c.answer(!lost && c.cursor.Offset+1 >= begin)
+}
+
+// throughTail sends what the channel's tail has, and joins the audience.
+func (c *catchUp) throughTail() (<-chan struct{}, error) {
+	ch := c.channel
 	for _, e := range ch.tail.after(c.cursor.Offset, ch.position) {
-		room, err := c.send(e.entry)
-		if err != nil || room != nil {
+		if room, err := c.send(e.entry); err != nil || room != nil {
 			return room, err
 		}
 	}
 	c.done = true
 	ch.join(c.sub)
 	return nil, nil
+}
+
+// older returns a run of what follows the cursor: the one that was just read, for
+// which there may have been no room in the archive, or one of the archive's.
+func (c *catchUp) older() *run {
+	own := c.own
+	c.own = nil
+	if own != nil && own.follows(c.cursor) {
+		return own
+	}
+	return c.channel.hub.archive.find(c.channel, c.cursor)
 }
 
 // afterLoss returns from where on a client whose cursor is lost is given what
@@ -211,75 +240,56 @@ func (c *catchUp) send(e *entry) (<-chan struct{}, error) {
 	return nil, nil
 }
 
-// read brings what is older than the channel's tail: into the tail, where all
-// who resume find it, or, if it is too much for that, to this session alone.
-func (c *catchUp) read(ctx context.Context) error {
-	page, shared, err := c.channel.readOlder(ctx, c.cursor)
-	if err != nil || shared {
-		return err
-	}
-	if page.Lost {
-		c.channel.mu.Lock()
-		c.answer(false)
-		c.channel.mu.Unlock()
-	}
-	for i := range page.Messages {
-		if sent, err := c.sendAlone(ctx, &entry{message: &page.Messages[i]}); err != nil || !sent {
-			return err
-		}
-	}
-	return nil
-}
-
-// sendAlone sends one message of a page that is this session's alone, and
-// reports whether it could: without a connection there may be no room.
-func (c *catchUp) sendAlone(ctx context.Context, e *entry) (bool, error) {
-	c.channel.mu.Lock()
-	c.answer(true)
-	c.channel.mu.Unlock()
-	for {
-		room, err := c.send(e)
-		if err != nil || room == nil {
-			return true, err
-		}
-		if !c.sub.session.out.attached() {
-			return false, nil
-		}
-		if err := await(ctx, room, stallPatience); err != nil {
-			return false, err
-		}
-	}
+// read brings what is older than the channel's tail: into the tail, or, if it is
+// too much for that, into the archive. There all who resume find it.
+func (c *catchUp) read(ctx context.Context) (err error) {
+	c.own, err = c.channel.readOlder(ctx, c.cursor)
+	return err
 }
 
 // rangeRead is a read that others wait for.
 type rangeRead struct{ done chan struct{} }
 
 // readOlder reads what lies between the cursor and the channel's tail. If
-// somebody is reading already it waits for that; shared is true then, and when
+// somebody is reading already it waits for that, and returns nil; as it does if
 // the tail has taken what was read.
-func (ch *channel) readOlder(ctx context.Context, cursor broker.Position) (page broker.Page, shared bool, err error) {
+func (ch *channel) readOlder(ctx context.Context, cursor broker.Position) (*run, error) {
 	ch.mu.Lock()
 	if reading := ch.reading; reading != nil {
 		ch.mu.Unlock()
-		return page, true, await(ctx, reading.done, readTimeout)
+		return nil, await(ctx, reading.done, readTimeout)
 	}
 	reading := &rangeRead{done: make(chan struct{})}
 	ch.reading = reading
+	most := ch.pageBefore(cursor)
 	ch.mu.Unlock()
 
-	page, err = ch.hub.gateway.since(ctx, ch.name, cursor, tailEntries)
+	page, err := ch.hub.gateway.since(ctx, ch.name, cursor, most)
 
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	ch.reading = nil
-	close(reading.done)
-	if err != nil {
-		return page, false, err
+	defer close(reading.done)
+	if err != nil || ch.extendTail(page, cursor) {
+		return nil, err
 	}
-	return page, ch.extendTail(page, cursor), nil
+	older := newRun(ch, page, cursor, time.Now())
+	ch.hub.archive.add(older)
+	return older, nil
 }
 
-// extendTail puts a page before the tail if it reaches up to it.
+// pageBefore returns how many messages after the cursor to read: all up to the
+// tail, if the tail may have room for them. The caller holds ch.mu.
+func (ch *channel) pageBefore(cursor broker.Position) int {
+	missing := ch.tail.begin(ch.position) - 1 - min(cursor.Offset, ch.position.Offset)
+	if room := uint64(tailEntries - len(ch.tail.entries)); missing <= room {
+		return max(int(missing), repairPage)
+	}
+	return repairPage
+}
+
+// extendTail puts a page before the tail if it reaches up to it, and there is
+// room. A page that it does not take has messages.
 func (ch *channel) extendTail(page broker.Page, cursor broker.Position) bool {
 	begin := ch.tail.begin(ch.position)
 	if page.Top.Epoch != ch.position.Epoch {
@@ -293,7 +303,7 @@ func (ch *channel) extendTail(page broker.Page, cursor broker.Position) bool {
 	if len(older) > 0 && older[len(older)-1].Position.Offset+1 != begin {
 		return false
 	}
-	if len(older) > 0 && !ch.tail.prepend(older, time.Now()) {
+	if len(older) > 0 && !ch.tail.prepend(older, time.Now(), &ch.hub.tails) {
 		return false
 	}
 	ch.tail.complete = ch.tail.complete || page.Lost || cursor.Offset == 0 || len(older) == 0

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"sync/atomic"
 	"time"
 
 	"tidegate/broker"
@@ -40,9 +41,14 @@ func (e *entry) frame(d *dialect) ([]byte, error) {
 // channel's position.
 type tail struct {
 	entries  []kept
-	bytes    int
+	weight   int
 	complete bool // nothing older is in the history
+	closed   bool // nothing is kept any more
 }
+
+// tails bounds what all tails of a node hold together. It is safe for concurrent
+// use.
+type tails struct{ weight atomic.Int64 }
 
 type kept struct {
 	*entry
@@ -50,22 +56,56 @@ type kept struct {
 }
 
 const (
-	tailBytes   = 1 << 20
 	tailEntries = 1024
 	tailAge     = 30 * time.Second
+	tailBytes   = 2 << 20
+	tailsBytes  = 64 << 20 // from here on the tails of all channels together are too much:
+	tailAtLeast = 16 << 10 // then one has no more than this
 )
 
-func (t *tail) append(e *entry, now time.Time) {
+// weightOf is about how many bytes a kept message takes: itself, and the frame
+// that one protocol makes of it.
+func weightOf(m *broker.Message) int { return 2*len(m.Payload) + 512 }
+
+// share returns how much one tail may weigh.
+func (all *tails) share() int {
+	if all.weight.Load() > tailsBytes {
+		return tailAtLeast
+	}
+	return tailBytes
+}
+
+func (t *tail) add(weight int, all *tails) {
+	t.weight += weight
+	all.weight.Add(int64(weight))
+}
+
+func (t *tail) append(e *entry, now time.Time, all *tails) {
+	if t.closed {
+		return
+	}
 	t.entries = append(t.entries, kept{e, now.Add(tailAge)})
-	t.bytes += len(e.message.Payload)
-	t.trim(now)
+	t.add(weightOf(e.message), all)
+	t.trim(now, all)
+}
+
+// clear forgets everything.
+func (t *tail) clear(all *tails) {
+	t.add(-t.weight, all)
+	*t = tail{closed: t.closed}
+}
+
+// close is clear for the last time.
+func (t *tail) close(all *tails) {
+	t.clear(all)
+	t.closed = true
 }
 
 // trim forgets what is too old or too much.
-func (t *tail) trim(now time.Time) {
-	n := 0
-	for n < len(t.entries) && (t.bytes > tailBytes || len(t.entries)-n > tailEntries || now.After(t.entries[n].until)) {
-		t.bytes -= len(t.entries[n].message.Payload)
+func (t *tail) trim(now time.Time, all *tails) {
+	n, share := 0, all.share()
+	for n < len(t.entries) && (t.weight > share || len(t.entries)-n > tailEntries || now.After(t.entries[n].until)) {
+		t.add(-weightOf(t.entries[n].message), all)
 		t.entries[n] = kept{}
 		n++
 	}
@@ -81,12 +121,12 @@ func (t *tail) trim(now time.Time) {
 
 // prepend puts older messages, which end where the tail begins, before it. It
 // reports whether there was room for them.
-func (t *tail) prepend(older []broker.Message, now time.Time) bool {
-	size := 0
+func (t *tail) prepend(older []broker.Message, now time.Time, all *tails) bool {
+	weight := 0
 	for i := range older {
-		size += len(older[i].Payload)
+		weight += weightOf(&older[i])
 	}
-	if t.bytes+size > tailBytes || len(t.entries)+len(older) > tailEntries {
+	if t.closed || t.weight+weight > all.share() || len(t.entries)+len(older) > tailEntries {
 		return false
 	}
 	entries := make([]kept, 0, len(older)+len(t.entries))
@@ -94,7 +134,7 @@ func (t *tail) prepend(older []broker.Message, now time.Time) bool {
 		entries = append(entries, kept{&entry{message: &older[i]}, now.Add(tailAge)})
 	}
 	t.entries = append(entries, t.entries...)
-	t.bytes += size
+	t.add(weight, all)
 	return true
 }
 
