@@ -259,6 +259,10 @@ func (ch *channel) readOlder(ctx context.Context, cursor broker.Position) (*run,
 		ch.mu.Unlock()
 		return nil, await(ctx, reading.done, readTimeout)
 	}
+	if ch.tail.complete || ch.hub.archive.find(ch, cursor) != nil {
+		ch.mu.Unlock()
+		return nil, nil // it has just been read
+	}
 	reading := &rangeRead{done: make(chan struct{})}
 	ch.reading = reading
 	most := ch.pageBefore(cursor)
