@@ -10,7 +10,7 @@ import (
 // A WebSocket frame from a server (RFC 6455, section 5.2):
 //
 //	byte   meaning
-//	0      0x80 (the message ends here), and the opcode
+//	0      0x80 (the message ends here), 0x40 if it is compressed, and the opcode
 //	1      length of the payload up to 125; 126: in the next 2 bytes; 127: in the next 8
 //	...    the payload
 const (
@@ -21,7 +21,10 @@ const (
 	opPong   = 0xa
 
 	final      = 0x80
+	rsv1       = 0x40 // the message is compressed; on its first frame (RFC 7692, section 6)
 	opcodeMask = 0x0f
+
+	masking = 0x80 // beside the length: a key follows it, as in all of a client's frames
 
 	maxControl = 125 // bytes of a control frame's payload
 	maxHeader  = 10
@@ -46,14 +49,40 @@ func (f framed) Encode(event gateway.Event) (gateway.Frame, error) {
 		}
 		return gateway.Frame{}, nil
 	}
-	opcode := byte(opText)
-	if frame.Binary {
-		opcode = opBinary
-	}
-	return gateway.Frame{Data: frameOf(opcode, frame.Data), Binary: true}, nil
+	return gateway.Frame{Data: frameOf(opcodeOf(frame), frame.Data), Binary: true}, nil
 }
 
-// frameOf returns a whole frame.
+// Framed is as the function of this name, and compresses messages. Nothing else
+// is compressed: an answer may hold what several publishers said, and its length
+// would tell one of them about the others.
+func (d *Deflate) Framed(p gateway.Protocol) gateway.Protocol { return deflated{framed{p}, d} }
+
+// deflated is comparable if its protocol is.
+type deflated struct {
+	framed
+	by *Deflate
+}
+
+func (d deflated) Encode(event gateway.Event) (gateway.Frame, error) {
+	message, ok := event.(gateway.Message)
+	if !ok {
+		return d.framed.Encode(event)
+	}
+	frame, err := d.Protocol.Encode(message)
+	if err != nil || frame.Data == nil {
+		return gateway.Frame{}, err
+	}
+	return gateway.Frame{Data: d.by.frame(opcodeOf(frame), frame.Data), Binary: true}, nil
+}
+
+func opcodeOf(frame gateway.Frame) byte {
+	if frame.Binary {
+		return opBinary
+	}
+	return opText
+}
+
+// frameOf returns a whole frame. The opcode may have rsv1 beside it.
 func frameOf(opcode byte, payload []byte) []byte {
 	frame := make([]byte, 0, maxHeader+len(payload))
 	frame = append(frame, final|opcode)

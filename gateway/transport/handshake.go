@@ -42,8 +42,9 @@ func checkKey(r *http.Request) error {
 }
 
 // upgrade answers a handshake that has been checked (RFC 6455, section 4.2.2) and
-// returns the connection, and what the client has sent already.
-func upgrade(w http.ResponseWriter, r *http.Request, subprotocols []string) (net.Conn, []byte, error) {
+// returns the connection, and what the client has sent already. The extension is
+// what it agrees to; "": none.
+func upgrade(w http.ResponseWriter, r *http.Request, subprotocols []string, extension string) (net.Conn, []byte, error) {
 	header := w.Header()
 	header["Upgrade"] = []string{"websocket"}
 	header["Connection"] = []string{"Upgrade"}
@@ -53,6 +54,9 @@ func upgrade(w http.ResponseWriter, r *http.Request, subprotocols []string) (net
 			header["Sec-Websocket-Protocol"] = []string{subprotocol}
 			break
 		}
+	}
+	if extension != "" {
+		header["Sec-Websocket-Extensions"] = []string{extension}
 	}
 	w.WriteHeader(http.StatusSwitchingProtocols)
 	conn, buffers, err := http.NewResponseController(w).Hijack()

@@ -18,6 +18,7 @@ type parser struct {
 	peer     *websocket.Conn
 	reader   *bufio.Reader        // what peer reads from
 	wire     atomic.Pointer[wire] // of the connection; nil: there is none
+	marks    marks
 }
 
 const (
@@ -40,7 +41,7 @@ func newParser(limit int64) (*parser, error) {
 			"Sec-Websocket-Key":     {"AAAAAAAAAAAAAAAAAAAAAA=="},
 		},
 	}, &websocket.AcceptOptions{
-		CompressionMode: websocket.CompressionDisabled,
+		CompressionMode: websocket.CompressionDisabled, // see marks
 		OnPingReceived:  p.pinged,
 		OnPongReceived:  p.ponged,
 	})
@@ -65,7 +66,14 @@ func (p *parser) pinged(context.Context, []byte) (answer bool) {
 func (p *parser) ponged(context.Context, []byte) { p.noteFrameRead() }
 
 // Read is called by the library, as are Write and Close.
-func (p *parser) Read(b []byte) (int, error) { return p.wire.Load().Read(b) }
+func (p *parser) Read(b []byte) (int, error) {
+	w := p.wire.Load()
+	n, err := w.Read(b)
+	if w.deflate != nil {
+		p.marks.pass(b[:n])
+	}
+	return n, err
+}
 
 func (p *parser) Write(b []byte) (int, error) { return p.wire.Load().Write(b) }
 

@@ -94,6 +94,7 @@ func (c *webSocketConn) takeParser() (err error) {
 		}
 	}
 	c.parser.wire.Store(&c.wire)
+	c.parser.marks = marks{}
 	c.wire.waited = false
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 type WebSocket struct {
 	Gateway *gateway.Gateway
 	Origins Origins      // of pages that may connect, beside the same origin
+	Deflate *Deflate     // for clients that agree to it; nil: nothing is compressed
 	Log     *slog.Logger // nil: none
 
 	memory  memory
@@ -42,11 +43,12 @@ type Greet func(*http.Request) (gateway.Hello, error)
 // something to say, and on systems without epoll, or over TLS, always.
 func (ws *WebSocket) Handler(greet Greet, subprotocols ...string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		session, err := ws.open(w, r, greet)
+		extension := ws.extension(r)
+		session, err := ws.open(w, r, greet, extension)
 		if err != nil {
 			return
 		}
-		conn, err := ws.accept(w, r, subprotocols)
+		conn, err := ws.accept(w, r, subprotocols, extension)
 		if err != nil {
 			ws.logger().Debug("WebSocket handshake failed", "remote", r.RemoteAddr, "error", err)
 			session.Close(gateway.Lost)
@@ -64,8 +66,16 @@ func (ws *WebSocket) Wait() {
 	ws.poller.close()
 }
 
+// extension returns what is agreed to with the client; "": nothing.
+func (ws *WebSocket) extension(r *http.Request) string {
+	if ws.Deflate == nil {
+		return ""
+	}
+	return answerTo(r.Header["Sec-Websocket-Extensions"])
+}
+
 // open opens the session, or answers the request and returns why not.
-func (ws *WebSocket) open(w http.ResponseWriter, r *http.Request, greet Greet) (*gateway.Session, error) {
+func (ws *WebSocket) open(w http.ResponseWriter, r *http.Request, greet Greet, extension string) (*gateway.Session, error) {
 	if err := checkUpgrade(w, r); err != nil {
 		refuseAs(w, http.StatusUpgradeRequired, err)
 		return nil, err
@@ -74,14 +84,14 @@ func (ws *WebSocket) open(w http.ResponseWriter, r *http.Request, greet Greet) (
 		refuse(w, err)
 		return nil, err
 	}
-	session, err := ws.openSession(r, greet)
+	session, err := ws.openSession(r, greet, extension)
 	if err != nil {
 		refuse(w, err)
 	}
 	return session, err
 }
 
-func (ws *WebSocket) openSession(r *http.Request, greet Greet) (*gateway.Session, error) {
+func (ws *WebSocket) openSession(r *http.Request, greet Greet, extension string) (*gateway.Session, error) {
 	if err := ws.Origins.Check(r); err != nil {
 		return nil, err
 	}
@@ -93,20 +103,27 @@ func (ws *WebSocket) openSession(r *http.Request, greet Greet) (*gateway.Session
 	if err != nil {
 		return nil, err
 	}
-	hello.Protocol = Framed(hello.Protocol)
+	if extension == "" {
+		hello.Protocol = Framed(hello.Protocol)
+	} else {
+		hello.Protocol = ws.Deflate.Framed(hello.Protocol)
+	}
 	hello.Transport = "websocket"
 	hello.Principal = principal
 	hello.Remote = r.RemoteAddr
 	return ws.Gateway.Open(r.Context(), hello)
 }
 
-func (ws *WebSocket) accept(w http.ResponseWriter, r *http.Request, subprotocols []string) (*webSocketConn, error) {
+func (ws *WebSocket) accept(w http.ResponseWriter, r *http.Request, subprotocols []string, extension string) (*webSocketConn, error) {
 	ws.polling.Do(ws.startPoller)
-	peer, early, err := upgrade(w, r, subprotocols)
+	peer, early, err := upgrade(w, r, subprotocols, extension)
 	if err != nil {
 		return nil, err
 	}
 	conn := &webSocketConn{limit: ws.frameLimit()}
+	if extension != "" {
+		conn.wire.deflate = ws.Deflate
+	}
 	conn.wire.shared = &ws.memory
 	conn.wire.begin(peer, early)
 	return conn, nil
@@ -118,8 +135,9 @@ func (ws *WebSocket) startPoller() {
 	}
 }
 
-// frameLimit is how long a client's message may be on the wire: a payload of the
-// limit's size, escaped or in base64, and what is said around it.
+// frameLimit is how long a client's message may be on the wire, and when it is
+// inflated: a payload of the limit's size, escaped or in base64, and what is said
+// around it.
 func (ws *WebSocket) frameLimit() int64 {
 	most := int64(ws.Gateway.Limits().MessageBytes)
 	if most == 0 {

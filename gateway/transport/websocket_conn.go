@@ -87,21 +87,23 @@ func (c *webSocketConn) next() (gateway.Frame, error) {
 		return gateway.Frame{}, c.readError(err)
 	}
 	c.wire.inMessage = true
+	compressed := c.parser.marks.next()
 	data, err := c.readAll(reader)
 	if err != nil {
 		return gateway.Frame{}, c.readError(err)
 	}
 	c.wire.inMessage = false
 	c.wire.hear()
+	if compressed {
+		if data, err = c.inflate(data); err != nil {
+			return gateway.Frame{}, err
+		}
+	}
 	return gateway.Frame{Data: data, Binary: kind == websocket.MessageBinary}, nil
 }
 
 func (c *webSocketConn) readAll(r io.Reader) ([]byte, error) {
-	buffer, ok := c.wire.shared.messages.Get().(*[]byte)
-	if !ok {
-		fresh := make([]byte, 0, messageBytes)
-		buffer = &fresh
-	}
+	buffer := c.wire.shared.message()
 	c.message = buffer
 	data := (*buffer)[:0]
 	for {
@@ -120,6 +122,16 @@ func (c *webSocketConn) readAll(r io.Reader) ([]byte, error) {
 	}
 }
 
+// inflate returns what was compressed, in the place of the last message.
+func (c *webSocketConn) inflate(packed []byte) ([]byte, error) {
+	buffer := c.wire.shared.message()
+	data, err := c.wire.deflate.inflate((*buffer)[:0], packed, c.limit)
+	*buffer = data
+	c.release()
+	c.message = buffer
+	return data, err
+}
+
 // release gives the last message's memory back, so that a connection that waits
 // owns none.
 func (c *webSocketConn) release() {
@@ -127,6 +139,15 @@ func (c *webSocketConn) release() {
 		c.wire.shared.messages.Put(c.message)
 	}
 	c.message = nil
+}
+
+// message returns memory for a message.
+func (m *memory) message() *[]byte {
+	if buffer, ok := m.messages.Get().(*[]byte); ok {
+		return buffer
+	}
+	fresh := make([]byte, 0, messageBytes)
+	return &fresh
 }
 
 // readError returns what the library's error means for the session.

@@ -15,7 +15,7 @@ func reading(t testing.TB) (*webSocketConn, *rawPeer) {
 	n := startNode(t, gateway.Config{})
 	conns := make(chan *webSocketConn, 1)
 	n.mux.HandleFunc("/bare", func(w http.ResponseWriter, r *http.Request) {
-		c, err := n.webSocket.accept(w, r, nil)
+		c, err := n.webSocket.accept(w, r, nil, "")
 		if err != nil {
 			t.Error(err)
 		}

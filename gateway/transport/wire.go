@@ -22,9 +22,10 @@ import (
 type wire struct {
 	// Fixed at birth.
 	net.Conn
-	out    outlet
-	shared *memory
-	opened time.Time
+	out     outlet
+	shared  *memory
+	deflate *Deflate // nil: the peer's messages are not compressed
+	opened  time.Time
 
 	// Owned by the reading goroutine.
 	in        intake

@@ -1,0 +1,160 @@
+package transport
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"runtime"
+
+	"tidegate/gateway"
+
+	// For the size that the standard library's default level gives it needs a third
+	// of the time.
+	"github.com/klauspost/compress/flate"
+)
+
+// Deflate compresses what sessions are sent, and inflates what they send, if
+// their clients have agreed to permessage-deflate (RFC 7692). Each message is
+// compressed by itself, so that its frame serves all sessions, and no connection
+// keeps a window. All methods may be called concurrently.
+type Deflate struct {
+	minBytes int
+
+	// What there is to work with; nil: to be made. Who takes one gives it back
+	// without waiting for anything else, so that a few are enough for all.
+	compressors chan *compressor
+	inflaters   chan *inflater
+}
+
+// NewDeflate returns a Deflate that leaves payloads of less than minBytes as they
+// are. It makes at most one compressor for each processor; one takes about 1 MB.
+func NewDeflate(minBytes int) *Deflate {
+	processors := runtime.GOMAXPROCS(0)
+	d := &Deflate{
+		minBytes:    minBytes,
+		compressors: make(chan *compressor, processors),
+		inflaters:   make(chan *inflater, processors),
+	}
+	for range processors {
+		d.compressors <- nil
+		d.inflaters <- nil
+	}
+	return d
+}
+
+// compressionLevel is klauspost/compress's, from 1 to 9. Lower ones hardly cost
+// less for a payload of 1 KB, higher ones do not make it smaller.
+const compressionLevel = 5
+
+type compressor struct {
+	*flate.Writer
+	out bytes.Buffer
+}
+
+func newCompressor() *compressor {
+	c := &compressor{}
+	c.Writer, _ = flate.NewWriter(&c.out, compressionLevel) // which is a valid one
+	return c
+}
+
+// flushed is what ends a compressed message, and is not sent (section 7.2.1).
+const flushed = "\x00\x00\xff\xff"
+
+// frame returns a whole frame with the payload: compressed if that is shorter.
+func (d *Deflate) frame(opcode byte, payload []byte) []byte {
+	if len(payload) < d.minBytes {
+		return frameOf(opcode, payload)
+	}
+	c := <-d.compressors
+	if c == nil {
+		c = newCompressor()
+	}
+	defer func() { d.compressors <- c }()
+	packed := c.compress(payload)
+	if len(packed) >= len(payload) {
+		return frameOf(opcode, payload)
+	}
+	return frameOf(rsv1|opcode, packed)
+}
+
+// compress returns the payload compressed, in memory that it uses again.
+func (c *compressor) compress(payload []byte) []byte {
+	c.out.Reset()
+	c.Reset(&c.out)
+	c.Write(payload) // to memory, which does not fail
+	c.Flush()
+	return bytes.TrimSuffix(c.out.Bytes(), []byte(flushed))
+}
+
+// ending makes of a compressed message, without what flushed it, a stream that
+// ends.
+const ending = flushed + "\x01\x00\x00\xff\xff"
+
+type inflater struct {
+	source bytes.Reader
+	stream io.ReadCloser // a flate.Resetter, too
+}
+
+func newInflater() *inflater {
+	i := &inflater{}
+	i.stream = flate.NewReader(&i.source)
+	return i
+}
+
+// inflate appends the message that was compressed to buf, and returns all. It
+// inflates no more than limit bytes and one; -1: there is no limit. The memory
+// behind packed is the callee's. An error wraps a gateway.Reason.
+func (d *Deflate) inflate(buf, packed []byte, limit int64) ([]byte, error) {
+	i := <-d.inflaters
+	if i == nil {
+		i = newInflater()
+	}
+	defer func() { d.inflaters <- i }()
+	i.source.Reset(append(packed, ending...))
+	defer i.source.Reset(nil)
+	if err := i.stream.(flate.Resetter).Reset(&i.source, nil); err != nil {
+		return buf, err
+	}
+	buf, err := readAtMost(i.stream, buf, limit)
+	if err == nil && !endsMessage(packed, i.source.Len()) {
+		err = fmt.Errorf("%w: something follows the end of a compressed message", gateway.InvalidData)
+	}
+	return buf, err
+}
+
+// endsMessage reports whether a message ends where its stream does, of which rest
+// bytes are left, the ending among them. A sender may have ended the stream by
+// itself; then a byte of 0 follows (section 7.2.3.4).
+func endsMessage(packed []byte, rest int) bool {
+	switch rest {
+	case 0, len(ending):
+		return true
+	case len(ending) + 1:
+		return packed[len(packed)-1] == 0
+	}
+	return false
+}
+
+// readAtMost appends what r has to buf, unless it is more than limit bytes.
+func readAtMost(r io.Reader, buf []byte, limit int64) ([]byte, error) {
+	begin := len(buf)
+	for {
+		if len(buf) == cap(buf) {
+			buf = append(buf, 0)[:len(buf)]
+		}
+		room := buf[len(buf):cap(buf)]
+		if left := limit + 1 - int64(len(buf)-begin); limit >= 0 && int64(len(room)) > left {
+			room = room[:left]
+		}
+		n, err := r.Read(room)
+		buf = buf[:len(buf)+n]
+		switch {
+		case limit >= 0 && int64(len(buf)-begin) > limit:
+			return buf, fmt.Errorf("%w: a compressed message is longer than %d bytes", gateway.TooBig, limit)
+		case err == io.EOF:
+			return buf, nil
+		case err != nil:
+			return buf, fmt.Errorf("%w: inflate: %w", gateway.InvalidData, err)
+		}
+	}
+}
