@@ -8,6 +8,7 @@ import (
 	"tidegate/broker"
 	"tidegate/gateway"
 	"tidegate/gateway/auth"
+	"tidegate/gateway/transport"
 	"tidegate/gateway/webhook"
 )
 
@@ -28,6 +29,21 @@ type config struct {
 	Presence       presenceConfig
 	DrainWindow    time.Duration
 	Webhooks       webhooksConfig
+	Compression    compressionConfig
+}
+
+// compressionConfig is about permessage-deflate.
+type compressionConfig struct {
+	Enabled  bool
+	MinBytes int // payloads below it are not compressed
+}
+
+// deflate returns nil if nothing is compressed.
+func (c *compressionConfig) deflate() *transport.Deflate {
+	if !c.Enabled {
+		return nil
+	}
+	return transport.NewDeflate(c.MinBytes)
 }
 
 type logConfig struct {
@@ -90,6 +106,7 @@ func defaultConfig() config {
 		Presence:       presenceConfig{Lease: 30 * time.Second, Linger: 5 * time.Second},
 		DrainWindow:    10 * time.Second,
 		Webhooks:       webhooksConfig{Timeout: 2 * time.Second, WhenAway: webhook.Deny},
+		Compression:    compressionConfig{MinBytes: 256},
 	}
 }
 

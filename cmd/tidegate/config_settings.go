@@ -62,6 +62,8 @@ func (c *config) settings() []setting {
 		{"limits.sessions_per_user", "sessions of a user on this node", integer(&c.Limits.SessionsPerUser)},
 		{"limits.sessions_per_ip", "sessions of an IPv4 address or an IPv6 /64 on this node", integer(&c.Limits.SessionsPerIP)},
 		{"limits.connects_per_second", "new sessions of this node", integer(&c.Limits.ConnectsPerSecond)},
+		{"compression.enabled", "compress messages for WebSocket clients that can inflate them", boolean(&c.Compression.Enabled)},
+		{"compression.min_bytes", "smallest payload that is compressed", size(&c.Compression.MinBytes)},
 		{"presence.lease", "how soon a crashed node's members are gone", duration(&c.Presence.Lease)},
 		{"presence.linger", "how long a user may be away without leaving", duration(&c.Presence.Linger)},
 		{"drain.window", "time over which a node that stops sends its clients away", duration(&c.DrainWindow)},

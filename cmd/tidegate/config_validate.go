@@ -60,6 +60,9 @@ func (c *reading) validateListeners() {
 	if c.config.ProxyProtocol && len(c.config.TrustedProxies) == 0 {
 		c.problem("proxy_protocol", "trusted_proxies is empty: name the proxies that send the PROXY header")
 	}
+	if c.config.Compression.Enabled && c.config.Limits.MessageBytes <= 0 {
+		c.problem("compression.enabled", "limits.message_bytes is 0: without a limit one small frame could inflate to any size")
+	}
 	if c.config.Listen == c.config.InternalListen && !anyPort(c.config.Listen) {
 		c.problem("internal_listen", "%s is the address of listen, too: give each its own port", c.config.Listen)
 	}

@@ -18,7 +18,7 @@ import (
 // publicRoutes is what clients see.
 func (n *node) publicRoutes() http.Handler {
 	origins := transport.Origins(n.config.origins())
-	n.webSocket = &transport.WebSocket{Gateway: n.gateway, Origins: origins, Log: n.log}
+	n.webSocket = &transport.WebSocket{Gateway: n.gateway, Origins: origins, Log: n.log, Deflate: n.config.Compression.deflate()}
 
 	mux := http.NewServeMux()
 	mux.Handle("GET /ws", n.webSocket.Handler(greetNative, native.Subprotocol))

@@ -87,5 +87,7 @@ func TestHandshake_AgreesOnCompressionIfItIsOn(t *testing.T) {
 		if got := response.Header.Get("Sec-WebSocket-Extensions"); got != want {
 			t.Errorf("%s: agreed on %q, want %q", path, got, want)
 		}
+		r.Conn.Close()
 	}
+	n.awaitSessions(0)
 }
