@@ -32,7 +32,7 @@ func TestCluster_EveryClientOnOneChannel(t *testing.T) {
 	brokertest.RequireRedis(t)
 	redisServer := brokertest.StartRedis(t)
 	nodes := []*process{
-		startReady(t, []string{"TIDEGATE_REDIS_URL=" + redisServer.URL()}),
+		startReady(t, []string{"TIDEGATE_REDIS_URL=" + redisServer.URL()}, "--compression-enabled", "--compression-min-bytes=1"),
 		startReady(t, []string{"TIDEGATE_REDIS_URL=" + redisServer.URL()}),
 	}
 	balancer := startBalancer(t, nodes)
