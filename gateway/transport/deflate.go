@@ -8,8 +8,8 @@ import (
 
 	"tidegate/gateway"
 
-	// For the size that the standard library's default level gives it needs a third
-	// of the time.
+	// At the same level it needs two thirds of the standard library's time for 1 KB,
+	// a third for 64 KB, makes them smaller, and takes less memory.
 	"github.com/klauspost/compress/flate"
 )
 
@@ -18,33 +18,22 @@ import (
 // compressed by itself, so that its frame serves all sessions, and no connection
 // keeps a window. All methods may be called concurrently.
 type Deflate struct {
-	minBytes int
-
-	// What there is to work with; nil: to be made. Who takes one gives it back
-	// without waiting for anything else, so that a few are enough for all.
-	compressors chan *compressor
-	inflaters   chan *inflater
+	minBytes    int
+	compressors stock[*compressor]
+	inflaters   stock[*inflater]
 }
 
 // NewDeflate returns a Deflate that leaves payloads of less than minBytes as they
-// are. It makes at most one compressor for each processor; one takes about 1 MB.
+// are. It makes at most one compressor for each processor, of about 0.8 MB, when
+// there is something to compress.
 func NewDeflate(minBytes int) *Deflate {
 	processors := runtime.GOMAXPROCS(0)
-	d := &Deflate{
-		minBytes:    minBytes,
-		compressors: make(chan *compressor, processors),
-		inflaters:   make(chan *inflater, processors),
-	}
-	for range processors {
-		d.compressors <- nil
-		d.inflaters <- nil
-	}
-	return d
+	return &Deflate{minBytes, newStock(processors, newCompressor), newStock(processors, newInflater)}
 }
 
-// compressionLevel is klauspost/compress's, from 1 to 9. Lower ones hardly cost
-// less for a payload of 1 KB, higher ones do not make it smaller.
-const compressionLevel = 5
+// compressionLevel is klauspost/compress's, from 1 to 9. Higher ones make a payload
+// of 1 KB smaller by 3 %, and need a third more time and memory.
+const compressionLevel = 1
 
 type compressor struct {
 	*flate.Writer
@@ -65,11 +54,9 @@ func (d *Deflate) frame(opcode byte, payload []byte) []byte {
 	if len(payload) < d.minBytes {
 		return frameOf(opcode, payload)
 	}
-	c := <-d.compressors
-	if c == nil {
-		c = newCompressor()
-	}
-	defer func() { d.compressors <- c }()
+	c := d.compressors.take()
+	defer d.compressors.put(c)
+	defer c.tidy()
 	packed := c.compress(payload)
 	if len(packed) >= len(payload) {
 		return frameOf(opcode, payload)
@@ -84,6 +71,13 @@ func (c *compressor) compress(payload []byte) []byte {
 	c.Write(payload) // to memory, which does not fail
 	c.Flush()
 	return bytes.TrimSuffix(c.out.Bytes(), []byte(flushed))
+}
+
+// tidy lets go of memory that a long message has taken.
+func (c *compressor) tidy() {
+	if c.out.Cap() > longMessage {
+		c.out = bytes.Buffer{}
+	}
 }
 
 // ending makes of a compressed message, without what flushed it, a stream that
@@ -105,11 +99,8 @@ func newInflater() *inflater {
 // inflates no more than limit bytes and one; -1: there is no limit. The memory
 // behind packed is the callee's. An error wraps a gateway.Reason.
 func (d *Deflate) inflate(buf, packed []byte, limit int64) ([]byte, error) {
-	i := <-d.inflaters
-	if i == nil {
-		i = newInflater()
-	}
-	defer func() { d.inflaters <- i }()
+	i := d.inflaters.take()
+	defer d.inflaters.put(i)
 	i.source.Reset(append(packed, ending...))
 	defer i.source.Reset(nil)
 	if err := i.stream.(flate.Resetter).Reset(&i.source, nil); err != nil {

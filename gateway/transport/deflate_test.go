@@ -161,8 +161,25 @@ func TestDeflate_HasFewCompressors(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if len(d.compressors) != runtime.GOMAXPROCS(0) || len(d.inflaters) != runtime.GOMAXPROCS(0) {
-		t.Errorf("%d compressors and %d inflaters were given back", len(d.compressors), len(d.inflaters))
+	if n := len(d.compressors.spare); n == 0 || n > runtime.GOMAXPROCS(0) {
+		t.Errorf("there are %d compressors", n)
+	}
+	if n := len(d.inflaters.spare); n == 0 || n > runtime.GOMAXPROCS(0) {
+		t.Errorf("there are %d inflaters", n)
+	}
+}
+
+func TestDeflate_OneCompressorServesWhoComesAfterAnother(t *testing.T) {
+	d := NewDeflate(0)
+	for range 10 {
+		d.frame(opText, []byte(jsonOf(1024)))
+		d.frame(opText, []byte(jsonOf(1<<20)))
+	}
+	if n := len(d.compressors.spare); n != 1 {
+		t.Fatalf("there are %d compressors", n)
+	}
+	if kept := d.compressors.take().out.Cap(); kept > longMessage {
+		t.Errorf("%d bytes are kept after a long message", kept)
 	}
 }
 
