@@ -51,6 +51,7 @@ type benchTarget struct {
 	token      string
 	secretFile string
 	watch      benchWatch
+	compress   bool
 	floor      bool
 	floorRedis string
 	yes, json  bool
@@ -63,6 +64,7 @@ func (t *benchTarget) addFlags(cmd *cobra.Command) {
 	flags.StringVar(&t.secretFile, "secret-file", "", "`file` of the gateway's HMAC secret, to sign a token for a user of each session's own")
 	flags.IntSliceVar(&t.watch.pids, "pid", nil, "process `id` of a gateway on this machine, to read its CPU and memory; repeat for more")
 	flags.StringArrayVar(&t.watch.metrics, "metrics", nil, "metrics `URL` of a gateway, for the same; repeat for more")
+	flags.BoolVar(&t.compress, "compress", false, "let the gateway compress messages, which needs its compression.enabled; floors do not")
 	flags.BoolVar(&t.floor, "floor", false, "measure a server of one write(2) for each delivery as well, and print ratios")
 	flags.StringVar(&t.floorRedis, "floor-redis", "", "Redis `URL` through which two floors reach each other")
 	flags.BoolVar(&t.yes, "yes", false, "put load on a gateway that is not on this machine")
@@ -73,11 +75,12 @@ func (t *benchTarget) addFlags(cmd *cobra.Command) {
 
 // benchSite is what a benchmark works on: one gateway, or several of one cluster.
 type benchSite struct {
-	urls     []*url.URL
-	tokenOf  func(session int) (string, error)
-	watch    benchWatch
-	progress *benchProgress
-	run      string // is in the names of the channels, so that runs do not meet
+	urls      []*url.URL
+	tokenOf   func(session int) (string, error)
+	watch     benchWatch
+	progress  *benchProgress
+	inflaters *benchInflaters // nil: nothing is to be compressed
+	run       string          // is in the names of the channels, so that runs do not meet
 }
 
 // publishAt and listenAt are the same gateway unless there are two.
@@ -139,6 +142,9 @@ func (t *benchTarget) site(details io.Writer) (*benchSite, error) {
 			return nil, fmt.Errorf("%s is not on this machine: a benchmark takes all that a gateway has; give --yes if that is what you want", u.Host)
 		}
 		s.urls = append(s.urls, u)
+	}
+	if t.compress {
+		s.inflaters = &benchInflaters{}
 	}
 	var err error
 	s.tokenOf, err = t.tokens()

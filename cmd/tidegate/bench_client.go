@@ -24,6 +24,8 @@ type benchClient struct {
 	conn net.Conn
 
 	// Owned by the reading goroutine.
+	inflaters  *benchInflaters // nil: compression was not offered
+	inflated   []byte          // the last message that was compressed
 	buffer     []byte
 	begin, end int // what of buffer has been read from conn and not yet returned
 
@@ -41,13 +43,14 @@ const (
 	benchPong  = 0xa
 )
 
-// dialBench connects to a gateway and reads its welcome.
-func dialBench(ctx context.Context, target *url.URL, token string) (*benchClient, error) {
+// dialBench connects to a gateway and reads its welcome. With inflaters the gateway
+// must agree to compress.
+func dialBench(ctx context.Context, target *url.URL, token string, inflaters *benchInflaters) (*benchClient, error) {
 	conn, err := dialHost(ctx, target)
 	if err != nil {
 		return nil, err
 	}
-	c := &benchClient{conn: conn, buffer: make([]byte, benchBuffer)}
+	c := &benchClient{conn: conn, inflaters: inflaters, buffer: make([]byte, benchBuffer)}
 	if deadline, ok := ctx.Deadline(); ok {
 		_ = conn.SetDeadline(deadline) // of an open connection
 	}
@@ -87,6 +90,9 @@ func (c *benchClient) shakeHands(target *url.URL, token string) error {
 	if token != "" {
 		request += "Authorization: Bearer " + token + "\r\n"
 	}
+	if c.inflaters != nil {
+		request += "Sec-WebSocket-Extensions: " + benchDeflate + "\r\n"
+	}
 	if _, err := io.WriteString(c.conn, request+"\r\n"); err != nil {
 		return err
 	}
@@ -97,6 +103,9 @@ func (c *benchClient) shakeHands(target *url.URL, token string) error {
 	}
 	if answer.StatusCode != http.StatusSwitchingProtocols {
 		return refusalOf(answer)
+	}
+	if c.inflaters != nil && answer.Header.Get("Sec-WebSocket-Extensions") == "" {
+		return errors.New("the gateway does not compress: run it with compression.enabled")
 	}
 	early, _ := r.Peek(r.Buffered())
 	if len(early) > len(c.buffer) {
@@ -189,6 +198,9 @@ func (c *benchClient) read() ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
+		if opcode&benchPacked != 0 {
+			return c.inflate(payload)
+		}
 		switch opcode {
 		case benchPing:
 			if err := c.send(benchPong, payload); err != nil {
@@ -218,7 +230,7 @@ func (c *benchClient) whole() bool {
 }
 
 // frame reads one frame of a server, which does not fragment or mask (RFC 6455,
-// section 5.2).
+// section 5.2). The opcode may have benchPacked beside it.
 func (c *benchClient) frame() (opcode byte, payload []byte, err error) {
 	if err := c.fill(2); err != nil {
 		return 0, nil, err
@@ -236,7 +248,7 @@ func (c *benchClient) frame() (opcode byte, payload []byte, err error) {
 	if err := c.fill(header + size); err != nil {
 		return 0, nil, err
 	}
-	opcode = c.buffer[c.begin] & 0x0f
+	opcode = c.buffer[c.begin] & (benchPacked | 0x0f)
 	payload = c.buffer[c.begin+header : c.begin+header+size]
 	c.begin += header + size
 	return opcode, payload, nil

@@ -96,7 +96,7 @@ func (b *benchSessions) prepare(site *benchSite) (err error) {
 func (b *benchSessions) connect(ctx context.Context, site *benchSite, latency *benchLatency) error {
 	return site.connectAll(ctx, b.count, b.atOnce, func(ctx context.Context, i int) error {
 		began := time.Now()
-		client, err := dialBench(ctx, site.listenAt(), b.tokens[i])
+		client, err := dialBench(ctx, site.listenAt(), b.tokens[i], site.inflaters)
 		if err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -70,7 +71,18 @@ func publishText(channel string, payload int) []byte {
 }
 
 func payloadText(size int) string {
-	return `{"bench":"` + strings.Repeat("0", publicationDigits) + `","pad":"` + strings.Repeat("x", size-leastBenchPayload) + `"}`
+	return `{"bench":"` + strings.Repeat("0", publicationDigits) + `","pad":"` + padding(size-leastBenchPayload) + `"}`
+}
+
+// padding is a text that can be compressed about as well as JSON in use: prices of
+// items, each at random.
+func padding(size int) string {
+	random := rand.New(rand.NewPCG(1, 1))
+	var pad strings.Builder
+	for pad.Len() < size {
+		fmt.Fprintf(&pad, "{id:%d,item:shelf-%d,price:%.2f,at:%d},", random.IntN(1e6), random.IntN(1000), random.Float64()*1000, 1_700_000_000_000+random.Int64N(1e9))
+	}
+	return pad.String()[:size]
 }
 
 // publishFree fills the window whenever there is room in it, each publisher's

@@ -48,7 +48,7 @@ func (s *benchSite) dial(ctx context.Context, to *url.URL, session int) (*benchC
 	if err != nil {
 		return nil, err
 	}
-	return dialBench(ctx, to, token)
+	return dialBench(ctx, to, token, s.inflaters)
 }
 
 // subscribe returns when the gateway has confirmed it.

@@ -44,9 +44,10 @@ func startBenchNode(t *testing.T, config string, args ...string) *process {
 
 func TestBench_EveryListenerGetsEverything(t *testing.T) {
 	t.Parallel()
-	node := startBenchNode(t, benchConfig)
+	node := startBenchNode(t, benchConfig, "--compression-enabled", "--compression-min-bytes=1000")
 	pid := strconv.Itoa(node.command.Process.Pid)
 	for _, args := range [][]string{
+		{"fan-out", "--subscribers", "50", "--payload", "1024", "--compress", "--floor"},
 		{"fan-out", "--subscribers", "50", "--floor", "--pid", pid},
 		{"fan-out", "--subscribers", "50", "--rate", "200", "--metrics", node.internal("/metrics")},
 		{"rooms", "--rooms", "20", "--members", "3", "--publishers", "3", "--payload", "5000", "--floor"},
@@ -105,6 +106,7 @@ func TestBench_ARefusalNamesTheSetting(t *testing.T) {
 		{strict, "limits.commands_per_second: 0", []string{"fan-out", "--subscribers", "1"}},
 		{strict, "limits.sessions", []string{"fan-out", "--subscribers", "20"}},
 		{closed, "rule for channels that begin with bench:", []string{"fan-out", "--subscribers", "1"}},
+		{strict, "compression.enabled", []string{"fan-out", "--subscribers", "1", "--compress"}},
 		{closed, "--pid or --metrics", []string{"idle", "--sessions", "1"}},
 		{closed, "file descriptors", []string{"rooms", "--rooms", "19999", "--members", "1", "--publishers", "1"}},
 	} {

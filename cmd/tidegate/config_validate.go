@@ -129,6 +129,9 @@ func (c *reading) validateBounds() {
 	if limits.OutboxBytes > 0 && limits.OutboxBytes < limits.MessageBytes {
 		c.problem("limits.outbox_bytes", "%d is less than limits.message_bytes (%d): the largest message would close its session", limits.OutboxBytes, limits.MessageBytes)
 	}
+	if least := c.config.Compression.MinBytes; least < 0 {
+		c.problem("compression.min_bytes", "%d is negative", least)
+	}
 	if presence.Lease <= 0 {
 		c.problem("presence.lease", "%v is too short: want some seconds, such as 30s", presence.Lease)
 	}

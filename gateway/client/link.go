@@ -72,6 +72,8 @@ func dial(ctx context.Context, c *Client) (*link, error) {
 		HTTPHeader:     header,
 		Subprotocols:   []string{subprotocol},
 		OnPingReceived: l.hearPing,
+
+		CompressionMode: websocket.CompressionNoContextTakeover, // if the gateway has it on
 	})
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", c.config.URL, ofHandshake(answer, err))

@@ -25,6 +25,8 @@ type cluster struct {
 	address string
 	leave   func() // ends what minds the broker while there is no node
 
+	deflate *transport.Deflate // of the nodes; nil: they do not compress
+
 	noWebSocket atomic.Bool // /ws answers 403, as some proxies do
 	noEvents    atomic.Bool // /events is held back, as by others
 }
@@ -61,7 +63,7 @@ func (c *cluster) start() (stop func()) {
 	}
 	c.address = listener.Addr().String()
 	ctx, cancel := context.WithCancel(context.Background())
-	sockets := &transport.WebSocket{Gateway: g}
+	sockets := &transport.WebSocket{Gateway: g, Deflate: c.deflate}
 	server := &http.Server{Handler: c.routes(g, sockets)}
 	ended := make(chan struct{}, 2)
 	go func() { g.Run(ctx); ended <- struct{}{} }()
