@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tidegate/broker"
+	"tidegate/broker/brokertest"
 	"tidegate/gateway"
 	"tidegate/gateway/native"
 )
@@ -31,14 +32,20 @@ func (n *node) openAs(p gateway.Principal, channels ...string) *gateway.Session 
 	return s
 }
 
-// haunt makes the node believe in another one, which never answers.
+// haunt makes the node believe in another one, which never answers. A node that
+// has just started may not listen to others yet: then it is told again.
 func (n *node) haunt() {
 	n.t.Helper()
-	_, err := n.broker.Memory.Publish(context.Background(), broker.Message{
-		Channel: "tidegate nodes",
-		Payload: []byte(`{"hello":{"node":"ghost","version":"2","since":1700000000000,"sessions":7,"lease":3600000}}`),
-	}, broker.PublishOptions{})
-	must(n.t, err)
+	brokertest.Eventually(n.t, "the node to know the ghost", func() bool {
+		_, err := n.broker.Memory.Publish(context.Background(), broker.Message{
+			Channel: "tidegate nodes",
+			Payload: []byte(`{"hello":{"node":"ghost","version":"2","since":1700000000000,"sessions":7,"lease":3600000}}`),
+		}, broker.PublishOptions{})
+		must(n.t, err)
+		nodes, err := n.gateway.Nodes(n.t.Context())
+		must(n.t, err)
+		return slices.ContainsFunc(nodes, func(node gateway.NodeInfo) bool { return node.Node == "ghost" })
+	})
 }
 
 func (n *node) get(path string, answer any) {
