@@ -24,9 +24,9 @@ type Hello struct {
 }
 
 // Session is one client's stay. A reading goroutine, Serve's, handles the
-// client's commands in order, and has another one subscribe (see gather); what is to be written waits in the outbox, from
-// where flushers write it. An idle session has no other goroutine, no timer and
-// no buffer.
+// client's commands in order, and has another one subscribe (see gather); what is
+// to be written waits in the outbox, from where flushers write it. An idle session
+// has no other goroutine, no timer and no buffer.
 type Session struct {
 	// Fixed at birth.
 	gateway   *Gateway
