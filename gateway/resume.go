@@ -259,7 +259,7 @@ func (ch *channel) readOlder(ctx context.Context, cursor broker.Position) (*run,
 		ch.mu.Unlock()
 		return nil, await(ctx, reading.done, readTimeout)
 	}
-	if ch.tail.complete || ch.hub.archive.find(ch, cursor) != nil {
+	if ch.tail.complete || cursor.Offset+1 >= ch.tail.begin(ch.position) || ch.hub.archive.find(ch, cursor) != nil {
 		ch.mu.Unlock()
 		return nil, nil // it has just been read
 	}
@@ -293,7 +293,8 @@ func (ch *channel) pageBefore(cursor broker.Position) int {
 }
 
 // extendTail puts a page before the tail if it reaches up to it, and there is
-// room. A page that it does not take has messages.
+// room. A page that it does not take has messages. A page without messages from
+// before the tail tells that there are none only if the cursor lay before it.
 func (ch *channel) extendTail(page broker.Page, cursor broker.Position) bool {
 	begin := ch.tail.begin(ch.position)
 	if page.Top.Epoch != ch.position.Epoch {
@@ -310,6 +311,7 @@ func (ch *channel) extendTail(page broker.Page, cursor broker.Position) bool {
 	if len(older) > 0 && !ch.tail.prepend(older, time.Now(), &ch.hub.tails) {
 		return false
 	}
-	ch.tail.complete = ch.tail.complete || page.Lost || cursor.Offset == 0 || len(older) == 0
+	none := len(older) == 0 && cursor.Offset+1 < begin
+	ch.tail.complete = ch.tail.complete || page.Lost || cursor.Offset == 0 || none
 	return true
 }
