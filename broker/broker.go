@@ -49,13 +49,38 @@ type Broker interface {
 	Unsubscribe(ctx context.Context, channel string) error
 
 	// Publish hands m to every subscriber of m.Channel on every node, this one
-	// included, and appends it to the channel's history if o keeps one; then it
-	// returns the message's position (zero without history). Within a second it
-	// either is confirmed or fails with ErrUnavailable. If m.Key is set, and a
-	// message with this key was published on the channel within the last
-	// IdempotencyWindow, nothing is published and the first one's position is
-	// returned.
-	Publish(ctx context.Context, m Message, o PublishOptions) (Position, error)
+	// included, and appends it to the channel's history if o keeps one. It
+	// returns at once; done is told, once, the message's position (zero without
+	// history), or that it was not confirmed, by ErrUnavailable, within a second.
+	// That may be before Publish returns, and by any goroutine; done must not
+	// block. What one goroutine publishes on a channel keeps its order. After
+	// calls of done the Receiver is told to Rest.
+	//
+	// If m.Key is set, and a message with this key was published on the channel
+	// within the last IdempotencyWindow, nothing is published and the first one's
+	// position is told.
+	Publish(m Message, o PublishOptions, done func(Position, error))
+}
+
+// Publish publishes on b and waits for the answer, or until ctx ends. The message
+// may still go out then.
+func Publish(ctx context.Context, b Broker, m Message, o PublishOptions) (Position, error) {
+	type answer struct {
+		position Position
+		err      error
+	}
+	err := ctx.Err()
+	if err == nil {
+		answered := make(chan answer, 1)
+		b.Publish(m, o, func(p Position, err error) { answered <- answer{p, err} })
+		select {
+		case a := <-answered:
+			return a.position, a.err
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+	}
+	return Position{}, fmt.Errorf("publish on %q: %w: %w", m.Channel, ErrUnavailable, err)
 }
 
 // IdempotencyWindow is how long a Message.Key is remembered.
@@ -75,6 +100,11 @@ type Receiver interface {
 	// Link says whether the broker can be used: nil if so, else why not.
 	// The first call comes when the first attempt to connect has ended.
 	Link(err error)
+
+	// Rest says that whoever told of messages, or of positions of published
+	// ones, has no more to tell for now. Calls may overlap with all others, and
+	// a last one may come when Run has returned.
+	Rest()
 }
 
 // PublishOptions say how a message is published. The zero value keeps no

@@ -12,6 +12,7 @@ type printer struct{ up chan struct{} }
 func (p printer) Receive(m broker.Message)         { fmt.Printf("%s: %s\n", m.Channel, m.Payload) }
 func (p printer) Gap(channels []string, err error) { fmt.Println("gap on", channels, err) }
 func (p printer) Link(err error)                   { close(p.up) }
+func (p printer) Rest()                            {}
 
 func ExampleBroker() {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -24,7 +25,7 @@ func ExampleBroker() {
 	if err := b.Subscribe(ctx, "chat:lobby"); err != nil {
 		fmt.Println(err)
 	}
-	position, err := b.Publish(ctx,
+	position, err := broker.Publish(ctx, b,
 		broker.Message{Channel: "chat:lobby", Payload: []byte("hi"), Kind: broker.Text},
 		broker.PublishOptions{HistorySize: 10})
 	fmt.Println("offset", position.Offset, err)

@@ -66,15 +66,26 @@ func (b *Memory) Unsubscribe(ctx context.Context, channel string) error {
 	return err
 }
 
-func (b *Memory) Publish(ctx context.Context, m Message, o PublishOptions) (Position, error) {
-	if o.HistorySize == 0 && m.Key == "" && !b.known(m.Channel) {
-		return Position{}, b.usable(ctx, "publish on", m.Channel)
+func (b *Memory) Publish(m Message, o PublishOptions, done func(Position, error)) {
+	position, receiver, err := b.publish(m, o)
+	done(position, err)
+	if err == nil {
+		receiver.Rest()
 	}
-	var position Position
-	err := b.on(ctx, "publish on", m.Channel, func(c *memoryChannel) {
-		position = c.publish(m, o, b.receiver, time.Now())
+}
+
+func (b *Memory) publish(m Message, o PublishOptions) (position Position, receiver Receiver, err error) {
+	ctx := context.Background()
+	if o.HistorySize == 0 && m.Key == "" && !b.known(m.Channel) {
+		b.mu.RLock()
+		defer b.mu.RUnlock()
+		return Position{}, b.receiver, b.usable(ctx, "publish on", m.Channel)
+	}
+	err = b.on(ctx, "publish on", m.Channel, func(c *memoryChannel) {
+		receiver = b.receiver
+		position = c.publish(m, o, receiver, time.Now())
 	})
-	return position, err
+	return position, receiver, err
 }
 
 func (b *Memory) Since(ctx context.Context, channel string, after Position, limit int) (Page, error) {
@@ -118,7 +129,7 @@ func (b *Memory) on(ctx context.Context, verb, channel string, f func(*memoryCha
 	b.makeChannel(channel)
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	if err := b.usableLocked(ctx, verb, channel); err != nil {
+	if err := b.usable(ctx, verb, channel); err != nil {
 		return err
 	}
 	c := b.channels[channel]
@@ -132,13 +143,8 @@ func (b *Memory) on(ctx context.Context, verb, channel string, f func(*memoryCha
 	return nil
 }
 
+// usable is called with mu held.
 func (b *Memory) usable(ctx context.Context, verb, channel string) error {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	return b.usableLocked(ctx, verb, channel)
-}
-
-func (b *Memory) usableLocked(ctx context.Context, verb, channel string) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("%s %q: %w: %w", verb, channel, ErrUnavailable, err)
 	}

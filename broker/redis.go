@@ -147,6 +147,9 @@ func (b *Redis) Run(ctx context.Context, r Receiver) error {
 	return nil
 }
 
+// rest tells the receiver that there is no more for now.
+func (b *Redis) rest() { b.board.receiver.Rest() }
+
 func (b *Redis) moved(err error) {
 	b.config.Log.Info("redis master moved", "error", err)
 	for _, p := range b.partitions {
@@ -199,15 +202,16 @@ func (b *Redis) Unsubscribe(ctx context.Context, channel string) error {
 }
 
 // Publish is documented at Broker.
-func (b *Redis) Publish(ctx context.Context, m Message, o PublishOptions) (Position, error) {
-	position, err := Position{}, b.usable()
-	if err == nil {
-		position, err = b.partitions[b.partitionOf(m.Channel)].lane.publish(ctx, m, o)
+func (b *Redis) Publish(m Message, o PublishOptions, done func(Position, error)) {
+	if err := b.usable(); err != nil {
+		done(Position{}, notPublished(m.Channel, err))
+		return
 	}
-	if err != nil {
-		return Position{}, fmt.Errorf("publish on %q: %w: %w", m.Channel, ErrUnavailable, err)
-	}
-	return position, nil
+	b.partitions[b.partitionOf(m.Channel)].lane.publish(m, o, done)
+}
+
+func notPublished(channel string, why error) error {
+	return fmt.Errorf("publish on %q: %w: %w", channel, ErrUnavailable, why)
 }
 
 var (

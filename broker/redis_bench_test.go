@@ -44,7 +44,7 @@ func BenchmarkRedis_Publish(b *testing.B) {
 						ctx, cancel := context.WithCancel(b.Context()) // of its own, as a session has
 						defer cancel()
 						for next.Add(1) <= int64(b.N) {
-							if _, err := node.Publish(ctx, m, o); err != nil {
+							if _, err := broker.Publish(ctx, node, m, o); err != nil {
 								b.Error(err)
 								return
 							}

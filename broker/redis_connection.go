@@ -69,7 +69,7 @@ func (c *connection) dial(ctx context.Context) (*redis.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	client := topology.once(address)
+	client := topology.once(address, c.receiver.Rest)
 	c.pubsub = client.Subscribe(ctx)
 	if err := c.pubsub.Ping(ctx); err != nil {
 		c.pubsub.Close()

@@ -19,7 +19,7 @@ func TestRedis_SlotMoves(t *testing.T) {
 	channels := channelNames(30)
 	subscribeAll(t, a, channels)
 	o := broker.PublishOptions{HistorySize: 10}
-	before, err := b.Publish(t.Context(), message(channels[0], "before"), o)
+	before, err := broker.Publish(t.Context(), b, message(channels[0], "before"), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestRedis_MasterOfClusterIsAway(t *testing.T) {
 	told.WaitDown()
 	mustDeliver(t, b, told, kept)
 	start := time.Now()
-	_, err := b.Publish(t.Context(), message(lost[0], "x"), broker.PublishOptions{})
+	_, err := broker.Publish(t.Context(), b, message(lost[0], "x"), broker.PublishOptions{})
 	if took := time.Since(start); took > promptly || !errors.Is(err, broker.ErrUnavailable) {
 		t.Errorf("Publish to the lost master answered after %v: %v", took, err)
 	}
@@ -87,7 +87,7 @@ func TestRedis_SentinelFailover(t *testing.T) {
 	channels := channelNames(20)
 	subscribeAll(t, b, channels)
 	o := broker.PublishOptions{HistorySize: 10}
-	before, err := b.Publish(t.Context(), message("a", "1"), o)
+	before, err := broker.Publish(t.Context(), b, message("a", "1"), o)
 	if err != nil {
 		t.Fatal(err)
 	}

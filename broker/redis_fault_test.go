@@ -54,7 +54,7 @@ func mustDeliver(t *testing.T, from broker.Broker, to *brokertest.Recorder, chan
 	for _, channel := range channels {
 		before := len(to.Messages(channel))
 		brokertest.Eventually(t, "a publish on "+channel, func() bool {
-			_, err := from.Publish(t.Context(), message(channel, "proof"), broker.PublishOptions{})
+			_, err := broker.Publish(t.Context(), from, message(channel, "proof"), broker.PublishOptions{})
 			return err == nil
 		})
 		to.WaitMessages(channel, before+1)
@@ -70,7 +70,7 @@ func keepPublishing(t *testing.T, b broker.Broker, channels []string, o broker.P
 		wait.Go(func() {
 			for n := 0; ctx.Err() == nil; n++ {
 				start := time.Now()
-				_, err := b.Publish(context.Background(), message(channels[(i+n)%len(channels)], "load"), o)
+				_, err := broker.Publish(context.Background(), b, message(channels[(i+n)%len(channels)], "load"), o)
 				if took := time.Since(start); took > promptly {
 					t.Errorf("Publish answered after %v", took)
 				}
@@ -126,11 +126,11 @@ func TestRedis_BlackHole(t *testing.T) {
 	var callers atomic.Int64
 	attempts := map[string]func(channel string) error{
 		"Publish": func(channel string) error {
-			_, err := b.Publish(t.Context(), message(channel, "lost"), broker.PublishOptions{})
+			_, err := broker.Publish(t.Context(), b, message(channel, "lost"), broker.PublishOptions{})
 			return err
 		},
 		"Publish with history": func(channel string) error {
-			_, err := b.Publish(t.Context(), message(channel, "lost"), broker.PublishOptions{HistorySize: 5})
+			_, err := broker.Publish(t.Context(), b, message(channel, "lost"), broker.PublishOptions{HistorySize: 5})
 			return err
 		},
 		"Subscribe": func(channel string) error {
@@ -240,12 +240,12 @@ func TestRedis_RefusalsAreUnavailable(t *testing.T) {
 	for _, refusal := range refusals {
 		channel := "channel:" + refusal.code
 		server.CLI(refusal.from...)
-		_, err := b.Publish(t.Context(), message(channel, "x"), broker.PublishOptions{HistorySize: 5})
+		_, err := broker.Publish(t.Context(), b, message(channel, "x"), broker.PublishOptions{HistorySize: 5})
 		if !errors.Is(err, broker.ErrUnavailable) || !strings.Contains(err.Error(), refusal.code) {
 			t.Errorf("Publish: %v, want ErrUnavailable because of %s", err, refusal.code)
 		}
 		server.CLI(refusal.to...)
-		if _, err := b.Publish(t.Context(), message(channel, "x"), broker.PublishOptions{HistorySize: 5}); err != nil {
+		if _, err := broker.Publish(t.Context(), b, message(channel, "x"), broker.PublishOptions{HistorySize: 5}); err != nil {
 			t.Errorf("Publish after %s: %v", refusal.code, err)
 		}
 	}
@@ -351,7 +351,7 @@ func TestRedis_PublishesShareRoundTrips(t *testing.T) {
 	for range publishers {
 		wait.Go(func() {
 			for range each {
-				if _, err := b.Publish(t.Context(), message("a", "x"), broker.PublishOptions{}); err != nil {
+				if _, err := broker.Publish(t.Context(), b, message("a", "x"), broker.PublishOptions{}); err != nil {
 					t.Errorf("Publish: %v", err)
 				}
 			}

@@ -18,76 +18,60 @@ type lane struct {
 	prefix string
 	link   *link
 	wake   chan struct{} // the queue has something
-	spare  sync.Pool     // publications that were answered
 
 	// Guarded by mu.
-	mu    sync.Mutex
-	ended bool
-	queue []*publication // the oldest first
+	mu     sync.Mutex
+	ended  bool
+	sent   []*publication // the pipeline that is under way
+	queue  []*publication // behind it; the oldest first
+	timer  *time.Timer    // runs out when the oldest of all that are not answered is due
+	timing bool           // it runs
 }
 
 // publication is one message on its way to Redis.
 type publication struct {
+	// Fixed at birth.
+	channel  string
 	command  *redis.Cmd
 	script   bool // the command is the append script
 	deadline time.Time
-	timer    *time.Timer // of the deadline
-	done     chan error  // receives once; nobody may be waiting anymore
+	done     func(Position, error)
+
+	answered bool // guarded by the lane's mu; whoever sets it calls done
 }
 
-const publishMost = 64 // publications of one pipeline
+const publishMost = 256 // publications of one pipeline
 
 func newLane(b *Redis, prefix string, l *link) *lane {
 	return &lane{broker: b, prefix: prefix, link: l, wake: make(chan struct{}, 1)}
 }
 
-// publish returns once Redis has confirmed, or when answerTimeout is over.
-func (l *lane) publish(ctx context.Context, m Message, o PublishOptions) (Position, error) {
-	if err := ctx.Err(); err != nil {
-		return Position{}, err
+// publish queues a message. It is answered when Redis has confirmed, or when
+// answerTimeout is over.
+func (l *lane) publish(m Message, o PublishOptions, done func(Position, error)) {
+	p := &publication{
+		channel:  m.Channel,
+		script:   o.HistorySize > 0 || m.Key != "",
+		deadline: time.Now().Add(answerTimeout),
+		done:     done,
 	}
-	p := l.publication(ctx, m, o)
-	command, script := p.command, p.script // p is another's once it was answered
-	if err := l.enqueue(p); err != nil {
-		return Position{}, err
+	p.command = redis.NewCmd(context.Background(), l.arguments(m, o, p.script)...)
+	if !l.enqueue(p) {
+		p.done(Position{}, notPublished(p.channel, errNotRunning))
 	}
-	if err := l.wait(ctx, p); err != nil || !script {
-		return Position{}, err
-	}
-	cursor, err := command.Text()
-	if err != nil {
-		return Position{}, err
-	}
-	return ParsePosition(cursor)
 }
 
-func (l *lane) publication(ctx context.Context, m Message, o PublishOptions) *publication {
-	p := l.spared()
-	p.script = o.HistorySize > 0 || m.Key != ""
+func (l *lane) arguments(m Message, o PublishOptions, script bool) []any {
 	name := l.prefix + m.Channel
 	m.Position = Position{}
 	switch {
-	case p.script:
-		p.command = redis.NewCmd(ctx, l.broker.appendArgs(name, m, o)...)
+	case script:
+		return l.broker.appendArgs(name, m, o)
 	case o.Bare:
-		p.command = redis.NewCmd(ctx, l.broker.publishCommand(), name, m.Payload)
-	default:
-		body := make([]byte, 0, len(m.Payload)+len(m.User)+len(m.Session)+len(m.Event)+envelopeRoom)
-		p.command = redis.NewCmd(ctx, l.broker.publishCommand(), name, AppendEnvelope(body, m))
+		return []any{l.broker.publishCommand(), name, m.Payload}
 	}
-	return p
-}
-
-// spared returns a publication without a command, whose time runs.
-func (l *lane) spared() *publication {
-	p, ok := l.spare.Get().(*publication)
-	if ok {
-		p.timer.Reset(answerTimeout)
-	} else {
-		p = &publication{timer: time.NewTimer(answerTimeout), done: make(chan error, 1)}
-	}
-	p.deadline = time.Now().Add(answerTimeout)
-	return p
+	body := make([]byte, 0, len(m.Payload)+len(m.User)+len(m.Session)+len(m.Event)+envelopeRoom)
+	return []any{l.broker.publishCommand(), name, AppendEnvelope(body, m)}
 }
 
 // envelopeRoom is what an envelope needs beside the strings of its message.
@@ -100,17 +84,31 @@ func (b *Redis) publishCommand() string {
 	return "publish"
 }
 
-func (l *lane) enqueue(p *publication) error {
+// enqueue reports whether p will be answered.
+func (l *lane) enqueue(p *publication) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ended {
-		return errNotRunning
+		return false
 	}
 	l.queue = append(l.queue, p)
 	if len(l.queue) == 1 {
 		l.poke()
 	}
-	return nil
+	if !l.timing {
+		l.time(answerTimeout)
+	}
+	return true
+}
+
+// time has expire called after d. It is called with mu held.
+func (l *lane) time(d time.Duration) {
+	l.timing = true
+	if l.timer == nil {
+		l.timer = time.AfterFunc(d, l.expire)
+	} else {
+		l.timer.Reset(d)
+	}
 }
 
 func (l *lane) poke() {
@@ -120,22 +118,46 @@ func (l *lane) poke() {
 	}
 }
 
-// wait returns p's answer, and spares p. Without an answer p is still the lane's,
-// and not spared.
-func (l *lane) wait(ctx context.Context, p *publication) error {
-	select {
-	case err := <-p.done:
-		p.timer.Stop()
-		p.command = nil
-		l.spare.Put(p)
-		return err
-	case <-p.timer.C:
-		l.link.suspect()
-		return errNoAnswer
-	case <-ctx.Done():
-		p.timer.Stop()
-		return ctx.Err()
+// expire answers what Redis has not confirmed in time.
+func (l *lane) expire() {
+	late := l.takeLate(time.Now())
+	if len(late) == 0 {
+		return
 	}
+	l.link.suspect()
+	for _, p := range late {
+		p.done(Position{}, notPublished(p.channel, errNoAnswer))
+	}
+	l.broker.rest()
+}
+
+// takeLate takes the publications whose time is over, and sets the timer for the
+// rest.
+func (l *lane) takeLate(now time.Time) (late []*publication) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.timing = false
+	for _, p := range l.sent {
+		switch {
+		case p.answered:
+		case now.Before(p.deadline):
+			l.time(p.deadline.Sub(now))
+			return late
+		default:
+			p.answered = true
+			late = append(late, p)
+		}
+	}
+	taken := 0
+	for taken < len(l.queue) && !now.Before(l.queue[taken].deadline) {
+		taken++
+	}
+	late = append(late, l.queue[:taken]...)
+	l.queue = slices.Delete(l.queue, 0, taken)
+	if len(l.queue) > 0 {
+		l.time(l.queue[0].deadline.Sub(now))
+	}
+	return late
 }
 
 // run sends until ctx ends.
@@ -148,6 +170,7 @@ func (l *lane) run(ctx context.Context) {
 			return
 		case <-l.wake:
 			runtime.Gosched() // those who were just answered publish again: let them join
+			l.expire()        // however long Redis is away, the queue is what came within answerTimeout
 			batch = l.take(batch[:0])
 			l.flush(ctx, batch)
 			clear(batch)
@@ -155,47 +178,80 @@ func (l *lane) run(ctx context.Context) {
 	}
 }
 
-// take moves the oldest of the queue to batch. What nobody waits for any more is
-// dropped: it was answered. However long Redis is away, no more is queued than
-// what came within answerTimeout and the time of one batch.
+// take moves the oldest of the queue to batch, which is under way then.
 func (l *lane) take(batch []*publication) []*publication {
-	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	taken := 0
-	for taken < len(l.queue) && len(batch) < publishMost {
-		if p := l.queue[taken]; now.Before(p.deadline) {
-			batch = append(batch, p)
-		}
-		taken++
-	}
-	l.queue = slices.Delete(l.queue, 0, taken)
+	n := min(publishMost, len(l.queue))
+	l.sent = append(batch, l.queue[:n]...)
+	l.queue = slices.Delete(l.queue, 0, n)
 	if len(l.queue) > 0 {
 		l.poke()
 	}
-	return batch
+	return l.sent
 }
 
 // end answers what is queued, and whatever comes later.
 func (l *lane) end() {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.ended = true
-	for _, p := range l.queue {
-		p.done <- errNotRunning
-	}
+	queue := l.queue
 	l.queue = nil
+	if l.timer != nil {
+		l.timer.Stop()
+	}
+	l.mu.Unlock()
+	for _, p := range queue {
+		p.done(Position{}, notPublished(p.channel, errNotRunning))
+	}
 }
 
 // flush sends a batch and answers each publication.
 func (l *lane) flush(ctx context.Context, batch []*publication) {
+	if len(batch) == 0 {
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	l.exchange(ctx, batch)
 	l.exchange(ctx, l.unknownScripts(batch))
-	for _, p := range batch {
-		p.done <- p.command.Err()
+	for _, p := range l.unanswered(batch) {
+		p.done(p.result())
 	}
+	l.broker.rest()
+}
+
+// unanswered leaves of a batch that has been sent what nobody has answered yet,
+// which is for the caller to do.
+func (l *lane) unanswered(batch []*publication) []*publication {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sent = nil
+	n := 0
+	for _, p := range batch {
+		if !p.answered {
+			p.answered = true
+			batch[n] = p
+			n++
+		}
+	}
+	return batch[:n]
+}
+
+// result returns what Redis has said.
+func (p *publication) result() (Position, error) {
+	var position Position
+	err := p.command.Err()
+	if err == nil && p.script {
+		var cursor string
+		if cursor, err = p.command.Text(); err == nil {
+			position, err = ParsePosition(cursor)
+		}
+	}
+	if err != nil {
+		return Position{}, notPublished(p.channel, err)
+	}
+	return position, nil
 }
 
 // exchange sends publications in one pipeline, and again to the new master those

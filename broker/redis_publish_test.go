@@ -27,7 +27,7 @@ func TestRedis_BlackHoleBehindLongQueue(t *testing.T) {
 		wait.Go(func() {
 			for range rounds {
 				start := time.Now()
-				_, err := b.Publish(t.Context(), message("a", "lost"), broker.PublishOptions{})
+				_, err := broker.Publish(t.Context(), b, message("a", "lost"), broker.PublishOptions{})
 				if took := time.Since(start); took > promptly || !errors.Is(err, broker.ErrUnavailable) {
 					t.Errorf("Publish answered after %v: %v", took, err)
 				}
@@ -59,9 +59,9 @@ func TestRedis_AnswersAreOnesOwn(t *testing.T) {
 			for n := range each {
 				impatient, cancel := context.WithCancel(t.Context())
 				wait.Go(cancel)
-				_, _ = b.Publish(impatient, message("a", "given up"), o) // either way is right
+				_, _ = broker.Publish(impatient, b, message("a", "given up"), o) // either way is right
 				payload := fmt.Sprintf("%d of %d", n, i)
-				position, err := b.Publish(t.Context(), message("a", payload), o)
+				position, err := broker.Publish(t.Context(), b, message("a", payload), o)
 				if err != nil {
 					t.Errorf("Publish: %v", err)
 					return

@@ -27,8 +27,9 @@ type topology interface {
 	// stale says that an answer proved wrong.
 	stale(ctx context.Context)
 
-	// once returns a client that connects a single time.
-	once(address string) *redis.Client
+	// once returns a client that connects a single time. Whenever it is about to
+	// wait for Redis it calls waits.
+	once(address string, waits func()) *redis.Client
 }
 
 func newTopology(t redisTarget, c *tls.Config, poolSize int) topology {
@@ -98,25 +99,51 @@ func (d redisDialer) options(address string) *redis.Options {
 		PoolSize:                 d.poolSize,
 		ContextTimeoutEnabled:    true,
 		DisableIdentity:          true,
+		OnConnect:                loadScript,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	}
+}
+
+// loadScript sees to it that a server knows the script that publishes. One that
+// was told so in answer to a publish would have it after those that were sent
+// behind it. Whether it may be loaded shows when it is used.
+func loadScript(ctx context.Context, c *redis.Conn) error {
+	_ = c.ScriptLoad(ctx, AppendScript).Err()
+	return nil
 }
 
 var errOneConnection = errors.New("the connection has ended")
 
 // once returns a client that connects a single time. go-redis reconnects a
 // subscriber by itself and in silence; without a second connection it cannot.
-func (d redisDialer) once(address string) *redis.Client {
+func (d redisDialer) once(address string, waits func()) *redis.Client {
 	o := d.options(address)
+	o.OnConnect = nil // it runs no script
 	dial := redis.NewDialer(o)
 	var dialled atomic.Bool
 	o.Dialer = func(ctx context.Context, network, address string) (net.Conn, error) {
 		if dialled.Swap(true) {
 			return nil, errOneConnection
 		}
-		return dial(ctx, network, address)
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return waitingConn{conn, waits}, nil
 	}
 	return redis.NewClient(o)
+}
+
+// waitingConn tells when it is read from: all that was read before has been dealt
+// with then, as far as it was whole.
+type waitingConn struct {
+	net.Conn
+	waits func()
+}
+
+func (c waitingConn) Read(p []byte) (int, error) {
+	c.waits()
+	return c.Conn.Read(p)
 }
 
 const (

@@ -21,7 +21,7 @@ func publish(t *testing.T, b broker.Broker, payloads ...string) (last broker.Pos
 	t.Helper()
 	for _, payload := range payloads {
 		var err error
-		if last, err = b.Publish(t.Context(), message("a", payload), kept); err != nil {
+		if last, err = broker.Publish(t.Context(), b, message("a", payload), kept); err != nil {
 			t.Fatalf("Publish: %v", err)
 		}
 	}
@@ -128,7 +128,7 @@ func TestHistory_KeysExpire(t *testing.T) {
 	m := message("a", "1")
 	m.Key = "k1"
 	o := broker.PublishOptions{HistorySize: 10, HistoryTTL: time.Minute}
-	if _, err := b.Publish(t.Context(), m, o); err != nil {
+	if _, err := broker.Publish(t.Context(), b, m, o); err != nil {
 		t.Fatal(err)
 	}
 	name := b.RedisName("a")

@@ -201,7 +201,8 @@ func (ch *channel) receive(m *broker.Message) {
 
 const sampleOneOf = 16
 
-// deliver sends an entry to the audience. The caller holds ch.mu.
+// deliver sends an entry to the audience. The caller holds ch.mu, and has what is
+// parked written when there is no more to deliver.
 func (ch *channel) deliver(e *entry) {
 	conflate := ch.rule.Load().Conflate
 	for i := range ch.audiences {
@@ -272,12 +273,12 @@ func (w *woken) rouse() {
 	w.n = 0
 }
 
-// rouse hands sessions to the flushers, or, if the rule has a Delay, leaves them
-// until it is over: what comes meanwhile goes out with it, in one system call.
+// rouse puts sessions in line for the flushers, or, if the rule has a Delay, leaves
+// them until it is over: what comes meanwhile goes out with it, in one system call.
 func (ch *channel) rouse(sessions []*Session, delay time.Duration) {
 	switch {
 	case delay <= 0:
-		ch.hub.gateway.flushers.queue(sessions...)
+		ch.hub.gateway.flushers.park(sessions...)
 	case len(sessions) > 0:
 		if ch.delayed == nil {
 			time.AfterFunc(delay, ch.rouseDelayed)
@@ -316,6 +317,7 @@ func (ch *channel) tell(event Event) {
 		}
 		woken.rouse()
 	}
+	ch.hub.gateway.flushers.rouse()
 }
 
 // dismiss ends the sessions of an audience that cannot be told otherwise, spread

@@ -190,7 +190,7 @@ func (c *cluster) hello(t tone) *hello {
 func (c *cluster) tell(ctx context.Context, channel string, d dispatch) error {
 	payload, err := json.Marshal(d)
 	if err == nil {
-		_, err = c.gateway.broker.Publish(ctx, broker.Message{
+		_, err = broker.Publish(ctx, c.gateway.broker, broker.Message{
 			Channel: channel, Payload: payload, Kind: broker.JSON, Time: time.Now().Truncate(time.Millisecond),
 		}, broker.PublishOptions{})
 	}

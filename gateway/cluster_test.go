@@ -29,13 +29,15 @@ func (m *mortal) Run(ctx context.Context, r broker.Receiver) error {
 	return m.Redis.Run(ctx, m)
 }
 
-func (m *mortal) Publish(ctx context.Context, message broker.Message, o broker.PublishOptions) (broker.Position, error) {
+func (m *mortal) Publish(message broker.Message, o broker.PublishOptions, done func(broker.Position, error)) {
 	if m.dead.Load() {
-		return broker.Position{}, nil
+		done(broker.Position{}, nil)
+		return
 	}
 	for size := int64(len(message.Payload)); ; {
 		if most := m.largest.Load(); size <= most || m.largest.CompareAndSwap(most, size) {
-			return m.Redis.Publish(ctx, message, o)
+			m.Redis.Publish(message, o, done)
+			return
 		}
 	}
 }
@@ -173,7 +175,7 @@ const aGhost = `{"hello":{"node":"ghost","since":1,"sessions":7,"lease":30000}}`
 // haunt says something to n as another node.
 func haunt(t *testing.T, b broker.Broker, text string) {
 	t.Helper()
-	_, err := b.Publish(t.Context(), broker.Message{Channel: "tidegate nodes", Payload: []byte(text)}, broker.PublishOptions{})
+	_, err := broker.Publish(t.Context(), b, broker.Message{Channel: "tidegate nodes", Payload: []byte(text)}, broker.PublishOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,16 +9,26 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// handle does what the client asks, and answers; subscribes may still be on their
-// way when it returns.
+// handle does what the client asks, and answers; subscribes in a row, or publishes
+// in a row, may still be on their way when it returns.
 func (s *Session) handle(ctx context.Context, command Command) {
 	err := s.admit(command)
-	if c, ok := command.(Subscribe); ok && err == nil {
-		s.gather(c)
+	subscribe, subscribing := command.(Subscribe)
+	publish, publishing := command.(Publish)
+	if !publishing || err != nil {
+		s.publishing.await()
+	}
+	if subscribing && err == nil {
+		s.gather(subscribe)
 		return
 	}
 	s.awaitGathered()
-	if err == nil {
+	switch {
+	case err != nil:
+	case publishing:
+		s.publish(ctx, publish)
+		return
+	default:
 		err = s.perform(ctx, command)
 	}
 	s.conclude(command, err)
@@ -121,15 +131,13 @@ func cutSubscribes(commands []Command) (subscribes []Subscribe, rest []Command) 
 	return subscribes, nil
 }
 
-// perform does any command but a Subscribe.
+// perform does any command but a Subscribe and a Publish.
 func (s *Session) perform(ctx context.Context, command Command) error {
 	switch c := command.(type) {
 	case Auth:
 		return s.authenticate(ctx, c)
 	case Unsubscribe:
 		return s.unsubscribe(c)
-	case Publish:
-		return s.publish(ctx, c)
 	case Presence:
 		return s.askPresence(ctx, c)
 	case History:
@@ -173,18 +181,6 @@ func (s *Session) unsubscribe(c Unsubscribe) error {
 	}
 	if c.ID.Given {
 		s.tell(Unsubscribed{ID: c.ID, Channel: name})
-	}
-	return nil
-}
-
-func (s *Session) publish(ctx context.Context, c Publish) error {
-	c.Channel = s.channelOf(c.Channel)
-	position, err := s.gateway.publish(ctx, s.who(), s, c)
-	if err != nil {
-		return err
-	}
-	if c.ID.Given {
-		s.tell(Published{ID: c.ID, Channel: c.Channel, Position: position})
 	}
 	return nil
 }

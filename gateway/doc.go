@@ -22,10 +22,13 @@
 //	                                                              blocks)     system call)
 //
 // Who owns what. A session's commands are handled by its reading goroutine, one
-// after the other; subscribes in a row by another one, together. What is to be
+// after the other, but what the broker is asked may be on its way when the next one
+// begins: subscribes in a row are done together, by another goroutine, and
+// publishes in a row go out in order without waiting for answers. What is to be
 // written waits in its outbox, which has at most one writer at a time: a flusher,
-// or, for a peer that does not keep up, a goroutine that lasts as long as that. An
-// idle session has only the reading goroutine. Nothing that one session does waits for another's connection.
+// or whoever has just found that there is little to write; or, for a peer that does
+// not keep up, a goroutine that lasts as long as that. An idle session has only the
+// reading goroutine. Nothing that one session does waits for another's connection.
 //
 // What a channel with history promises. Its messages have contiguous positions,
 // so that the node notices what it was not told, reads it from the history once,

@@ -5,9 +5,10 @@ import (
 	"sync"
 )
 
-// flushers are a few goroutines that write for all sessions. A session is queued
-// when its outbox ceases to be empty; by the time that its turn comes more may
-// wait, and all of it is written at once.
+// flushers are a few goroutines that write for all sessions. A session is put in
+// line when its outbox ceases to be empty; by the time that its turn comes more may
+// wait, and all of it is written at once. Where there is little to write, whoever
+// has put it in line helps, rather than to wake a flusher for it.
 type flushers struct {
 	mu      sync.Mutex
 	waiting []*Session // head first
@@ -15,10 +16,14 @@ type flushers struct {
 	idle    int // flushers that sleep
 	wake    *sync.Cond
 	stopped bool
+
+	spare sync.Pool // of *[][]byte: scratch memory for who helps
 }
 
-// flushGroup is how many sessions a flusher takes from the line at once.
-const flushGroup = 16
+const (
+	flushGroup = 16 // sessions that a flusher takes from the line at once
+	helpMost   = 8  // sessions that a helper writes for at once
+)
 
 func newFlushers() *flushers {
 	f := &flushers{}
@@ -37,6 +42,60 @@ func (f *flushers) queue(sessions ...*Session) {
 	f.mu.Unlock()
 	if idle > 0 {
 		f.wake.Signal()
+	}
+}
+
+// park is queue for a caller that will call help or rouse shortly. Flushers are
+// woken when there are too many for a helper.
+func (f *flushers) park(sessions ...*Session) {
+	f.mu.Lock()
+	f.waiting = append(f.waiting, sessions...)
+	tooMany := f.idle > 0 && len(f.waiting)-f.head > helpMost
+	f.mu.Unlock()
+	if tooMany {
+		f.wake.Signal()
+	}
+}
+
+// rouse wakes a flusher for what was parked.
+func (f *flushers) rouse() {
+	f.mu.Lock()
+	wanted := f.idle > 0 && len(f.waiting) > f.head
+	f.mu.Unlock()
+	if wanted {
+		f.wake.Signal()
+	}
+}
+
+// help writes what waits, if it is little, and else leaves it to the flushers. It
+// does not block.
+func (f *flushers) help() {
+	var group [helpMost]*Session
+	n := f.takeFew(group[:])
+	if n == 0 {
+		return
+	}
+	buf, ok := f.spare.Get().(*[][]byte)
+	if !ok {
+		buf = new([][]byte)
+	}
+	for _, s := range group[:n] {
+		*buf = s.flush(*buf)
+	}
+	f.spare.Put(buf)
+}
+
+// takeFew takes all sessions from the line, if they fit into the group; if not
+// it sees to it that a flusher is awake.
+func (f *flushers) takeFew(group []*Session) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch n := len(f.waiting) - f.head; {
+	case n > len(group):
+		f.wake.Signal()
+		return 0
+	default:
+		return f.take(group)
 	}
 }
 
@@ -85,6 +144,16 @@ func (f *flushers) next(group []*Session) int {
 		f.wake.Wait()
 		f.idle--
 	}
+	n := f.take(group)
+	if f.head < len(f.waiting) {
+		f.wake.Signal()
+	}
+	return n
+}
+
+// take takes from the head of the line what fits into the group. It is called with
+// mu held.
+func (f *flushers) take(group []*Session) int {
 	n := copy(group, f.waiting[f.head:])
 	clear(f.waiting[f.head : f.head+n])
 	f.head += n
@@ -92,7 +161,6 @@ func (f *flushers) next(group []*Session) int {
 		f.waiting, f.head = f.waiting[:0], 0
 	} else {
 		f.compact()
-		f.wake.Signal()
 	}
 	return n
 }

@@ -192,6 +192,9 @@ func (h *hub) Receive(m broker.Message) {
 	}
 }
 
+// Rest writes what Receive has left to be written.
+func (h *hub) Rest() { h.gateway.flushers.help() }
+
 // Gap repairs the channels, or tells their sessions.
 func (h *hub) Gap(names []string, err error) {
 	if slices.ContainsFunc(names, isReserved) {

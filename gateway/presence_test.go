@@ -40,11 +40,12 @@ func (m *perishable) Keep(ctx context.Context, by broker.Attendant, stays []brok
 	return m.Redis.Keep(ctx, by, stays)
 }
 
-func (m *perishable) Publish(ctx context.Context, message broker.Message, o broker.PublishOptions) (broker.Position, error) {
+func (m *perishable) Publish(message broker.Message, o broker.PublishOptions, done func(broker.Position, error)) {
 	if m.dead.Load() {
-		return broker.Position{}, broker.ErrUnavailable
+		done(broker.Position{}, broker.ErrUnavailable)
+		return
 	}
-	return m.Redis.Publish(ctx, message, o)
+	m.Redis.Publish(message, o, done)
 }
 
 // presenceNode is a node of a cluster on one Redis.

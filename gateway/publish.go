@@ -10,43 +10,57 @@ import (
 )
 
 // Publish publishes one message on behalf of p and returns its position, which is
-// zero without history.
+// zero without history. It waits for the broker's answer, or until ctx ends.
 func (g *Gateway) Publish(ctx context.Context, p *Principal, c Publish) (broker.Position, error) {
-	return g.publish(ctx, p, nil, c)
+	type answer struct {
+		position broker.Position
+		err      error
+	}
+	answered := make(chan answer, 1)
+	g.publish(ctx, p, nil, c, func(position broker.Position, err error) { answered <- answer{position, err} })
+	select {
+	case a := <-answered:
+		return a.position, a.err
+	case <-ctx.Done():
+		return broker.Position{}, fmt.Errorf("publish to %q: %w: %w", c.Channel, broker.ErrUnavailable, ctx.Err())
+	}
 }
 
-func (g *Gateway) publish(ctx context.Context, p *Principal, s *Session, c Publish) (broker.Position, error) {
+// publish publishes one message on behalf of p, whose session is s, or nil. It
+// waits for the backend if that is asked, but not for the broker: done is told
+// what became of the message, as Broker.Publish would.
+func (g *Gateway) publish(ctx context.Context, p *Principal, s *Session, c Publish, done func(broker.Position, error)) {
 	began := time.Now()
-	position, err := g.tryPublish(ctx, p, s, c, began)
-	result := "ok"
-	if err != nil {
-		result = string(ErrorOf(err).Code)
+	conclude := func(position broker.Position, err error) {
+		result := "ok"
+		if err != nil {
+			result = string(ErrorOf(err).Code)
+		}
+		g.metrics.Messages.Publish(result).Observe(time.Since(began).Seconds())
+		done(position, err)
 	}
-	g.metrics.Messages.Publish(result).Observe(time.Since(began).Seconds())
-	return position, err
+	if err := g.admitPublish(ctx, p, s, &c); err != nil {
+		conclude(broker.Position{}, err)
+		return
+	}
+	g.broker.Publish(broker.Message{
+		Channel: c.Channel, Payload: c.Payload, Kind: c.Kind, Event: c.Event, Key: c.Key,
+		User: p.User, Session: s.name(), Time: began.Truncate(time.Millisecond),
+	}, g.publishOptions(c.Channel), conclude)
 }
 
-func (g *Gateway) tryPublish(ctx context.Context, p *Principal, s *Session, c Publish, now time.Time) (broker.Position, error) {
+// admitPublish returns nil if c may go out, which the backend may have rewritten.
+func (g *Gateway) admitPublish(ctx context.Context, p *Principal, s *Session, c *Publish) error {
 	if err := g.Authorize(p, ToPublish, c.Channel); err != nil {
-		return broker.Position{}, err
+		return err
 	}
-	if err := g.checkPublish(c); err != nil {
-		return broker.Position{}, err
+	if err := g.checkPublish(*c); err != nil {
+		return err
 	}
-	if err := g.askPublish(ctx, p, s, &c); err != nil {
-		return broker.Position{}, err
+	if err := g.askPublish(ctx, p, s, c); err != nil {
+		return err
 	}
-	if err := g.checkPublish(c); err != nil { // what the backend made of it
-		return broker.Position{}, err
-	}
-	position, err := g.broker.Publish(ctx, broker.Message{
-		Channel: c.Channel, Payload: c.Payload, Kind: c.Kind, Event: c.Event, Key: c.Key,
-		User: p.User, Session: s.name(), Time: now.Truncate(time.Millisecond),
-	}, g.publishOptions(c.Channel))
-	if err != nil {
-		return broker.Position{}, fmt.Errorf("publish to %q: %w", c.Channel, err)
-	}
-	return position, nil
+	return g.checkPublish(*c) // what the backend made of it
 }
 
 const (

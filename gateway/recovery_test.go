@@ -52,6 +52,7 @@ func (l *lossy) Receive(m broker.Message) {
 
 func (l *lossy) Gap(channels []string, err error) { l.receiver.Gap(channels, err) }
 func (l *lossy) Link(err error)                   { l.receiver.Link(err) }
+func (l *lossy) Rest()                            { l.receiver.Rest() }
 
 func (l *lossy) Since(ctx context.Context, channel string, after broker.Position, limit int) (broker.Page, error) {
 	l.reads.Add(1)

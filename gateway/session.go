@@ -38,8 +38,9 @@ type Session struct {
 	remote    string
 	opened    time.Time
 
-	conn Conn // set by Serve, before out is attached
-	out  outbox
+	conn       Conn // set by Serve, before out is attached
+	out        outbox
+	publishing publishing
 
 	// Guarded by mu.
 	mu            sync.Mutex
@@ -94,8 +95,9 @@ func (s *Session) Attach(conn Conn) {
 }
 
 // Receive handles one frame of the client's, which is not kept. It takes as long
-// as the commands in it do, but for subscribes: those go on, together with those
-// of the next frames. Calls must not overlap. An error is to be given to End.
+// as the commands in it do, but for subscribes and publishes: those go on, together
+// with those of the next frames. Calls must not overlap. An error is to be given to
+// End.
 func (s *Session) Receive(ctx context.Context, frame Frame) error {
 	commands, err := s.dialect.protocol.Decode(frame)
 	if err != nil {

@@ -44,6 +44,7 @@ func Run(t *testing.T, makeSubject func(*testing.T) Subject) {
 		{"Live/SubscribeTogether", testSubscribeTogether},
 		{"Live/EveryNodeReceives", testEveryNodeReceives},
 		{"Live/OrderPerChannel", testOrderPerChannel},
+		{"Live/OrderWithoutWaiting", testOrderWithoutWaiting},
 		{"Live/ManyChannelsAtOnce", testManyChannelsAtOnce},
 		{"Live/BarePublish", testBarePublish},
 		{"Live/BareFromBackend", testBareFromBackend},
@@ -142,7 +143,7 @@ func (c *cluster) subscribe(channels ...string) {
 
 func (c *cluster) publish(m broker.Message, o broker.PublishOptions) broker.Position {
 	c.Helper()
-	position, err := c.last().Broker.Publish(c.Context(), m, o)
+	position, err := broker.Publish(c.Context(), c.last().Broker, m, o)
 	if err != nil {
 		c.Fatalf("Publish(%q): %v", m.Channel, err)
 	}

@@ -76,7 +76,7 @@ func testReceivedInOrderOfOffset(t *testing.T, c *cluster) {
 		go func() {
 			defer func() { done <- struct{}{} }()
 			for range messages / 6 {
-				_, err := c.Nodes[p%len(c.Nodes)].Broker.Publish(t.Context(), text("a", "x"), broker.PublishOptions{HistorySize: 20})
+				_, err := broker.Publish(t.Context(), c.Nodes[p%len(c.Nodes)].Broker, text("a", "x"), broker.PublishOptions{HistorySize: 20})
 				if err != nil {
 					t.Errorf("Publish: %v", err)
 				}

@@ -21,7 +21,7 @@ func testNothingBeforeRun(t *testing.T, s Subject) {
 	attempts := map[string]func() error{
 		"Subscribe": func() error { return node.Broker.Subscribe(ctx, "a") },
 		"Publish": func() error {
-			_, err := node.Broker.Publish(ctx, text("a", "1"), broker.PublishOptions{})
+			_, err := broker.Publish(ctx, node.Broker, text("a", "1"), broker.PublishOptions{})
 			return err
 		},
 		"Since":  func() error { _, err := node.History.Since(ctx, "a", broker.Position{}, 0); return err },
@@ -44,7 +44,7 @@ func testNothingAfterRun(t *testing.T, c *cluster) {
 	c.heard().WaitMessages("a", 1)
 	c.stop()
 	told := c.heard().Told()
-	if _, err := c.last().Broker.Publish(t.Context(), text("a", "2"), broker.PublishOptions{}); !errors.Is(err, broker.ErrUnavailable) {
+	if _, err := broker.Publish(t.Context(), c.last().Broker, text("a", "2"), broker.PublishOptions{}); !errors.Is(err, broker.ErrUnavailable) {
 		t.Errorf("Publish after Run: %v, want ErrUnavailable", err)
 	}
 	err := c.first().Broker.Subscribe(t.Context(), "b", "c")
@@ -176,7 +176,7 @@ func testEveryNodeReceives(t *testing.T, c *cluster) {
 		}
 	}
 	for i, node := range c.Nodes {
-		if _, err := node.Broker.Publish(t.Context(), text("a", fmt.Sprint(i)), broker.PublishOptions{}); err != nil {
+		if _, err := broker.Publish(t.Context(), node.Broker, text("a", fmt.Sprint(i)), broker.PublishOptions{}); err != nil {
 			t.Fatalf("Publish: %v", err)
 		}
 	}
@@ -194,7 +194,7 @@ func testOrderPerChannel(t *testing.T, c *cluster) {
 			b := c.Nodes[p%len(c.Nodes)].Broker
 			for i := range each {
 				o := broker.PublishOptions{HistorySize: 10 * (i % 2)}
-				if _, err := b.Publish(t.Context(), text("a", fmt.Sprintf("%d %d", p, i)), o); err != nil {
+				if _, err := broker.Publish(t.Context(), b, text("a", fmt.Sprintf("%d %d", p, i)), o); err != nil {
 					t.Errorf("Publish: %v", err)
 					return
 				}
@@ -212,6 +212,41 @@ func testOrderPerChannel(t *testing.T, c *cluster) {
 	}
 }
 
+// What goes by the script that appends, and what does not, keep one order, on a
+// server that does not know the script yet, too.
+func testOrderWithoutWaiting(t *testing.T, c *cluster) {
+	const messages = 500
+	c.subscribe("a")
+	var mu sync.Mutex
+	answers := make([]int, messages)
+	var last broker.Position
+	for i := range messages {
+		o := broker.PublishOptions{HistorySize: messages * (i % 2)}
+		c.last().Broker.Publish(text("a", fmt.Sprint(i)), o, func(p broker.Position, err error) {
+			mu.Lock()
+			defer mu.Unlock()
+			answers[i]++
+			if err != nil || p.IsZero() != (o.HistorySize == 0) || !p.IsZero() && p.Offset <= last.Offset {
+				t.Errorf("message %d: position %v after %v, error %v", i, p, last, err)
+			}
+			if !p.IsZero() {
+				last = p
+			}
+		})
+	}
+	for i, m := range c.heard().WaitMessages("a", messages) {
+		if string(m.Payload) != fmt.Sprint(i) {
+			t.Fatalf("received %q in place of message %d", m.Payload, i)
+		}
+	}
+	Eventually(t, "one answer for each message", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return !slices.ContainsFunc(answers, func(n int) bool { return n != 1 })
+	})
+	c.heard().WaitRested()
+}
+
 func testManyChannelsAtOnce(t *testing.T, c *cluster) {
 	const channels = 1000
 	var wait sync.WaitGroup
@@ -222,7 +257,7 @@ func testManyChannelsAtOnce(t *testing.T, c *cluster) {
 			m := text(channel, channel)
 			m.Key = "once" // so that insisting does no harm
 			c.insist("Publish", func() error {
-				_, err := c.last().Broker.Publish(t.Context(), m, broker.PublishOptions{})
+				_, err := broker.Publish(t.Context(), c.last().Broker, m, broker.PublishOptions{})
 				return err
 			})
 		})
@@ -276,7 +311,7 @@ func testEndedContext(t *testing.T, c *cluster) {
 	if broker.WhyNot(err, "a") == nil || broker.WhyNot(err, "b") == nil {
 		t.Errorf("Subscribe with an ended context: %v", err)
 	}
-	if _, err := c.first().Broker.Publish(ctx, text("a", "1"), broker.PublishOptions{}); err == nil {
+	if _, err := broker.Publish(ctx, c.first().Broker, text("a", "1"), broker.PublishOptions{}); err == nil {
 		t.Error("Publish with an ended context succeeded")
 	}
 }
@@ -322,7 +357,7 @@ func testKeyConcurrent(t *testing.T, c *cluster) {
 		wait.Go(func() {
 			m := text("a", "once")
 			m.Key = "k1"
-			if _, err := c.Nodes[i%len(c.Nodes)].Broker.Publish(t.Context(), m, broker.PublishOptions{}); err != nil {
+			if _, err := broker.Publish(t.Context(), c.Nodes[i%len(c.Nodes)].Broker, m, broker.PublishOptions{}); err != nil {
 				t.Errorf("Publish: %v", err)
 			}
 		})

@@ -25,6 +25,7 @@ type Recorder struct {
 	link     error
 	links    int
 	busy     map[string]bool
+	restless bool // something was received, and no Rest has come since
 }
 
 var _ broker.Receiver = (*Recorder)(nil)
@@ -43,6 +44,7 @@ func (r *Recorder) Receive(m broker.Message) {
 	r.enter(m.Channel)
 	r.tell(func() {
 		r.messages[m.Channel] = append(r.messages[m.Channel], m)
+		r.restless = true
 		delete(r.busy, m.Channel)
 	})
 }
@@ -69,6 +71,8 @@ func (r *Recorder) Link(err error) {
 	})
 }
 
+func (r *Recorder) Rest() { r.tell(func() { r.restless = false }) }
+
 // Messages returns what was received on a channel so far.
 func (r *Recorder) Messages(channel string) []broker.Message {
 	r.mu.Lock()
@@ -81,6 +85,12 @@ func (r *Recorder) WaitMessages(channel string, n int) []broker.Message {
 	r.t.Helper()
 	r.wait("messages on "+channel, func() bool { return len(r.messages[channel]) >= n })
 	return r.Messages(channel)
+}
+
+// WaitRested waits until a Rest has come after all that was received.
+func (r *Recorder) WaitRested() {
+	r.t.Helper()
+	r.wait("a rest", func() bool { return !r.restless })
 }
 
 // Gaps returns the channels that a gap was told for so far, sorted.

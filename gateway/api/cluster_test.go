@@ -37,7 +37,7 @@ func (n *node) openAs(p gateway.Principal, channels ...string) *gateway.Session 
 func (n *node) haunt() {
 	n.t.Helper()
 	brokertest.Eventually(n.t, "the node to know the ghost", func() bool {
-		_, err := n.broker.Memory.Publish(context.Background(), broker.Message{
+		_, err := broker.Publish(context.Background(), n.broker.Memory, broker.Message{
 			Channel: "tidegate nodes",
 			Payload: []byte(`{"hello":{"node":"ghost","version":"2","since":1700000000000,"sessions":7,"lease":3600000}}`),
 		}, broker.PublishOptions{})

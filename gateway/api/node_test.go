@@ -91,14 +91,15 @@ type lossyBroker struct {
 	tried atomic.Int64
 }
 
-func (b *lossyBroker) Publish(ctx context.Context, m broker.Message, o broker.PublishOptions) (broker.Position, error) {
+func (b *lossyBroker) Publish(m broker.Message, o broker.PublishOptions, done func(broker.Position, error)) {
 	if !strings.Contains(m.Channel, " ") { // what nodes say to each other is not counted
 		b.tried.Add(1)
 	}
 	if b.away.Load() {
-		return broker.Position{}, broker.ErrUnavailable
+		done(broker.Position{}, broker.ErrUnavailable)
+		return
 	}
-	return b.Memory.Publish(ctx, m, o)
+	b.Memory.Publish(m, o, done)
 }
 
 // call is a request of the tests.

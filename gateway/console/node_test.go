@@ -114,7 +114,7 @@ func (c *cluster) routes(g *gateway.Gateway, sockets *transport.WebSocket) http.
 // publish publishes as a backend that has nothing to do with any node.
 func (c *cluster) publish(channel, payload string) {
 	c.t.Helper()
-	_, err := c.memory.Publish(c.t.Context(),
+	_, err := broker.Publish(c.t.Context(), c.memory,
 		broker.Message{Channel: channel, Payload: []byte(payload), Kind: broker.JSON, Time: time.Now()},
 		broker.PublishOptions{HistorySize: 1000})
 	if err != nil {
@@ -143,3 +143,4 @@ type deaf struct{}
 func (deaf) Receive(broker.Message) {}
 func (deaf) Gap([]string, error)    {}
 func (deaf) Link(error)             {}
+func (deaf) Rest()                  {}

@@ -1,0 +1,111 @@
+package gateway
+
+import (
+	"context"
+	"sync"
+
+	"tidegate/broker"
+)
+
+// publishing is what a session has published and the broker has not answered yet.
+// The session's client may send more meanwhile, so that one that does not wait for
+// each answer shares round trips with itself. The zero value is ready; all methods
+// may be called concurrently.
+type publishing struct {
+	mu      sync.Mutex
+	due     int           // answers
+	bytes   int           // of the payloads
+	settled chan struct{} // closed when an answer has come; nil: nobody waits for that
+}
+
+// A session waits while the answers that are due are as many as this.
+const (
+	mostDue      = 64
+	mostDueBytes = 256 << 10
+)
+
+// begin waits until there is room for one more, and takes it.
+func (p *publishing) begin(size int) {
+	for settled := p.tryBegin(size); settled != nil; settled = p.tryBegin(size) {
+		<-settled
+	}
+}
+
+func (p *publishing) tryBegin(size int) (settled <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.due > 0 && (p.due >= mostDue || p.bytes+size > mostDueBytes) {
+		return p.nextSettled()
+	}
+	p.due++
+	p.bytes += size
+	return nil
+}
+
+// end says that an answer has come.
+func (p *publishing) end(size int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.due--
+	p.bytes -= size
+	if p.settled != nil {
+		close(p.settled)
+		p.settled = nil
+	}
+}
+
+// await returns when no answer is due.
+func (p *publishing) await() {
+	for settled := p.unsettled(); settled != nil; settled = p.unsettled() {
+		<-settled
+	}
+}
+
+func (p *publishing) unsettled() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.due == 0 {
+		return nil
+	}
+	return p.nextSettled()
+}
+
+// nextSettled is called with mu held.
+func (p *publishing) nextSettled() <-chan struct{} {
+	if p.settled == nil {
+		p.settled = make(chan struct{})
+	}
+	return p.settled
+}
+
+// publish sends a message on its way. The client hears when the broker has
+// answered; before that publish waits only if too many answers are due.
+func (s *Session) publish(ctx context.Context, c Publish) {
+	c.Channel = s.channelOf(c.Channel)
+	size := len(c.Payload)
+	s.publishing.begin(size)
+	s.gateway.publish(ctx, s.who(), s, c, func(position broker.Position, err error) {
+		if err == nil && c.ID.Given {
+			s.tellPublished(Published{ID: c.ID, Channel: c.Channel, Position: position})
+		}
+		s.conclude(c, err)
+		s.publishing.end(size)
+	})
+}
+
+// tellPublished is tell for an event that the broker follows up with a Rest.
+func (s *Session) tellPublished(event Published) {
+	frame, err := s.dialect.protocol.Encode(event)
+	if err != nil {
+		s.gateway.endSoon(s, ReasonOf(err))
+		return
+	}
+	if frame.Data == nil {
+		return
+	}
+	if v := s.out.push(frame.Data, &s.gateway.outboxes); v == roused {
+		s.gateway.flushers.park(s)
+	} else {
+		s.after(v)
+	}
+}
