@@ -54,7 +54,8 @@ type Broker interface {
 	// history), or that it was not confirmed, by ErrUnavailable, within a second.
 	// That may be before Publish returns, and by any goroutine; done must not
 	// block. What one goroutine publishes on a channel keeps its order. After
-	// calls of done the Receiver is told to Rest.
+	// calls of done the Receiver is told to Rest, but not for what it, and done,
+	// are told before Publish returns.
 	//
 	// If m.Key is set, and a message with this key was published on the channel
 	// within the last IdempotencyWindow, nothing is published and the first one's
@@ -101,9 +102,9 @@ type Receiver interface {
 	// The first call comes when the first attempt to connect has ended.
 	Link(err error)
 
-	// Rest says that whoever told of messages, or of positions of published
-	// ones, has no more to tell for now. Calls may overlap with all others, and
-	// a last one may come when Run has returned.
+	// Rest says that the broker, which has told of messages, or of positions of
+	// published ones, has no more to tell for now. Calls may overlap with all
+	// others, and a last one may come when Run has returned.
 	Rest()
 }
 

@@ -67,25 +67,19 @@ func (b *Memory) Unsubscribe(ctx context.Context, channel string) error {
 }
 
 func (b *Memory) Publish(m Message, o PublishOptions, done func(Position, error)) {
-	position, receiver, err := b.publish(m, o)
-	done(position, err)
-	if err == nil {
-		receiver.Rest()
-	}
+	done(b.publish(context.Background(), m, o))
 }
 
-func (b *Memory) publish(m Message, o PublishOptions) (position Position, receiver Receiver, err error) {
-	ctx := context.Background()
+func (b *Memory) publish(ctx context.Context, m Message, o PublishOptions) (position Position, err error) {
 	if o.HistorySize == 0 && m.Key == "" && !b.known(m.Channel) {
 		b.mu.RLock()
 		defer b.mu.RUnlock()
-		return Position{}, b.receiver, b.usable(ctx, "publish on", m.Channel)
+		return Position{}, b.usable(ctx, "publish on", m.Channel)
 	}
 	err = b.on(ctx, "publish on", m.Channel, func(c *memoryChannel) {
-		receiver = b.receiver
-		position = c.publish(m, o, receiver, time.Now())
+		position = c.publish(m, o, b.receiver, time.Now())
 	})
-	return position, receiver, err
+	return position, err
 }
 
 func (b *Memory) Since(ctx context.Context, channel string, after Position, limit int) (Page, error) {

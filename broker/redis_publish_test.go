@@ -90,3 +90,19 @@ func TestRedis_AnswersAreOnesOwn(t *testing.T) {
 		t.Errorf("%d answers without a message", len(answers))
 	}
 }
+
+func TestRedis_RestFollowsWhatIsTold(t *testing.T) {
+	server := brokertest.StartRedis(t)
+	b, told := startNode(t, broker.RedisConfig{URL: server.URL()})
+	told.WaitUp()
+	subscribeAll(t, b, []string{"a"})
+	for i := range 20 {
+		told.Unrest()
+		if i%2 == 0 {
+			server.CLI("PUBLISH", "tidegate:a", "bare") // only the link hears of it
+		} else if _, err := broker.Publish(t.Context(), b, message("nobody's", "x"), broker.PublishOptions{}); err != nil {
+			t.Fatal(err) // only the lane does
+		}
+		told.WaitRested()
+	}
+}

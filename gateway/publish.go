@@ -18,6 +18,7 @@ func (g *Gateway) Publish(ctx context.Context, p *Principal, c Publish) (broker.
 	}
 	answered := make(chan answer, 1)
 	g.publish(ctx, p, nil, c, func(position broker.Position, err error) { answered <- answer{position, err} })
+	g.flushers.help()
 	select {
 	case a := <-answered:
 		return a.position, a.err
@@ -28,7 +29,8 @@ func (g *Gateway) Publish(ctx context.Context, p *Principal, c Publish) (broker.
 
 // publish publishes one message on behalf of p, whose session is s, or nil. It
 // waits for the backend if that is asked, but not for the broker: done is told
-// what became of the message, as Broker.Publish would.
+// what became of the message, as by Broker.Publish. When the caller has no more to
+// publish for now it has what is parked written.
 func (g *Gateway) publish(ctx context.Context, p *Principal, s *Session, c Publish, done func(broker.Position, error)) {
 	began := time.Now()
 	conclude := func(position broker.Position, err error) {

@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,12 +15,18 @@ import (
 // silent is a broker that answers publishes when it is told to.
 type silent struct {
 	*broker.Memory
-	due chan func(error)
+	receiver broker.Receiver
+	due      chan func(error)
 }
 
 func startSilent(t *testing.T) (*node, *silent) {
 	s := &silent{Memory: broker.NewMemory(), due: make(chan func(error), 1000)}
 	return startNode(t, gateway.Config{Broker: s}), s
+}
+
+func (s *silent) Run(ctx context.Context, r broker.Receiver) error {
+	s.receiver = r
+	return s.Memory.Run(ctx, r)
 }
 
 func (s *silent) Publish(m broker.Message, o broker.PublishOptions, done func(broker.Position, error)) {
@@ -28,6 +35,7 @@ func (s *silent) Publish(m broker.Message, o broker.PublishOptions, done func(br
 		return
 	}
 	s.due <- func(err error) {
+		defer s.receiver.Rest()
 		if err != nil {
 			done(broker.Position{}, err)
 			return

@@ -74,6 +74,7 @@ func (s *Session) name() string {
 func (s *Session) Serve(ctx context.Context, conn Conn) Reason {
 	s.Attach(conn)
 	for {
+		s.Rest()
 		frame, err := conn.Read(ctx)
 		if err == nil {
 			err = s.Receive(ctx, frame)
@@ -85,8 +86,8 @@ func (s *Session) Serve(ctx context.Context, conn Conn) Reason {
 }
 
 // Attach gives the session its connection, for a transport that does the reading
-// by itself: it calls Receive for each frame, and End when there will be no more.
-// Attach is called once.
+// by itself: it calls Receive for each frame, Rest when it is about to wait for the
+// client, and End when there will be no more. Attach is called once.
 func (s *Session) Attach(conn Conn) {
 	s.conn = conn
 	if s.out.attach() {
@@ -108,6 +109,10 @@ func (s *Session) Receive(ctx context.Context, frame Frame) error {
 	}
 	return nil
 }
+
+// Rest says that nothing more of the client's is at hand. What the frames before
+// have brought about is written then, rather than for each of them.
+func (s *Session) Rest() { s.gateway.flushers.help() }
 
 // End says that the client sends no more, because of err, and returns why the
 // session has ended: for that, or for what ended it before.

@@ -25,7 +25,7 @@ type Recorder struct {
 	link     error
 	links    int
 	busy     map[string]bool
-	restless bool // something was received, and no Rest has come since
+	restless bool // no Rest has come since something was received, or Unrest
 }
 
 var _ broker.Receiver = (*Recorder)(nil)
@@ -86,6 +86,9 @@ func (r *Recorder) WaitMessages(channel string, n int) []broker.Message {
 	r.wait("messages on "+channel, func() bool { return len(r.messages[channel]) >= n })
 	return r.Messages(channel)
 }
+
+// Unrest forgets that there was a Rest.
+func (r *Recorder) Unrest() { r.tell(func() { r.restless = true }) }
 
 // WaitRested waits until a Rest has come after all that was received.
 func (r *Recorder) WaitRested() {

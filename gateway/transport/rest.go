@@ -23,7 +23,7 @@ const (
 // waits for that.
 func (c *webSocketConn) begin(session *gateway.Session, poller *poller, serving *sync.WaitGroup) {
 	serving.Add(1)
-	c.session, c.poller, c.serving = session, poller, serving
+	c.wire.session, c.poller, c.serving = session, poller, serving
 	c.wire.restless = poller == nil || c.wire.in.socket == nil
 	session.Attach(c)
 	go c.serve()
@@ -39,7 +39,7 @@ func (c *webSocketConn) serve() {
 				return
 			}
 		case err != nil:
-			c.session.End(err)
+			c.wire.session.End(err)
 			c.linger()
 			c.serving.Done()
 			return
@@ -53,7 +53,7 @@ func (c *webSocketConn) receive() error {
 	if err != nil {
 		return err
 	}
-	return c.session.Receive(ctx, frame)
+	return c.wire.session.Receive(ctx, frame)
 }
 
 // rest reports whether the connection rests. If so, c is the caller's no more.
@@ -113,6 +113,9 @@ func (c *webSocketConn) giveUpParser() {
 // await reads what comes next.
 func (w *wire) await(p []byte) (n, fresh int, err error) {
 	for {
+		if w.session != nil && len(w.in.unread) == 0 {
+			w.session.Rest()
+		}
 		if !w.lively && w.mayRest() {
 			return w.in.glance(p)
 		}

@@ -19,8 +19,7 @@ type webSocketConn struct {
 	wire wire
 
 	// Fixed at birth.
-	limit   int64 // of a message's length on the wire; -1: none
-	session *gateway.Session
+	limit   int64   // of a message's length on the wire; -1: none
 	poller  *poller // nil: the connection always has a goroutine
 	serving *sync.WaitGroup
 

@@ -24,7 +24,8 @@ type wire struct {
 	net.Conn
 	out     outlet
 	shared  *memory
-	deflate *Deflate // nil: the peer's messages are not compressed
+	session *gateway.Session // nil before begin
+	deflate *Deflate         // nil: the peer's messages are not compressed
 	opened  time.Time
 
 	// Owned by the reading goroutine.
