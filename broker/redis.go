@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -67,6 +68,8 @@ type Redis struct {
 	presence   presenceScripts
 	running    chan struct{} // closed when Run begins
 	ended      chan struct{} // closed when Run is about to return
+
+	losses atomic.Int64 // of links, so far
 }
 
 // partition is the channels of one hash.

@@ -161,6 +161,7 @@ func (l *link) fail(err error) {
 	defer l.mu.Unlock()
 	l.interrupt = nil
 	l.err = err
+	l.broker.losses.Add(1)
 	for name, s := range l.subscriptions {
 		switch {
 		case !s.known():

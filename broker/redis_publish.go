@@ -19,6 +19,12 @@ type lane struct {
 	link   *link
 	wake   chan struct{} // the queue has something
 
+	// Owned by run.
+	client *redis.Client // that conn is of
+	conn   *redis.Conn   // nil: none is held
+	used   time.Time     // when conn was used last
+	losses int64         // of the broker's links, by then
+
 	// Guarded by mu.
 	mu     sync.Mutex
 	ended  bool
@@ -167,6 +173,7 @@ func (l *lane) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			l.end()
+			l.letGo()
 			return
 		case <-l.wake:
 			runtime.Gosched() // those who were just answered publish again: let them join
@@ -270,25 +277,61 @@ func (l *lane) exchange(ctx context.Context, batch []*publication) {
 }
 
 func (l *lane) pipeline(ctx context.Context, batch []*publication) {
-	client, err := l.broker.topology.client(ctx, l.prefix)
-	if err != nil {
+	start := time.Now()
+	if err := l.hold(ctx, start); err != nil {
 		for _, p := range batch {
 			p.command.SetErr(err)
 		}
 		return
 	}
-	start := time.Now()
-	pipe := client.Pipeline()
+	pipe := l.conn.Pipeline()
 	for _, p := range batch {
 		p.command.SetErr(nil)
 		pipe.Process(ctx, p.command)
 	}
-	if _, err = pipe.Exec(ctx); isLost(err) {
+	_, err := pipe.Exec(ctx)
+	if err != nil {
+		l.letGo() // go-redis may have, which the next one would not be told of
+		for _, p := range batch {
+			if p.command.Val() == nil && p.command.Err() == nil {
+				p.command.SetErr(err) // it was not sent
+			}
+		}
+	}
+	if isLost(err) {
 		l.broker.topology.stale(ctx)
 		return
 	}
 	if observe := l.broker.config.Observe.RoundTrip; observe != nil {
 		observe(time.Since(start))
+	}
+}
+
+// heldFor is how long after its last use a connection is held. The pool looks
+// whether one that it gives out is sound, at the price of system calls.
+const heldFor = time.Second
+
+// hold sees to it that there is a connection to the partition's master.
+func (l *lane) hold(ctx context.Context, now time.Time) error {
+	client, err := l.broker.topology.client(ctx, l.prefix)
+	if err != nil {
+		return err
+	}
+	losses := l.broker.losses.Load()
+	if client != l.client || losses != l.losses || now.Sub(l.used) > heldFor {
+		l.letGo()
+	}
+	if l.conn == nil {
+		l.client, l.conn = client, client.Conn()
+	}
+	l.used, l.losses = now, losses
+	return nil
+}
+
+func (l *lane) letGo() {
+	if l.conn != nil {
+		l.conn.Close()
+		l.client, l.conn = nil, nil
 	}
 }
 
