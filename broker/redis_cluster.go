@@ -31,6 +31,8 @@ func newCluster(d redisDialer) *cluster {
 		PoolSize:                 o.PoolSize,
 		ContextTimeoutEnabled:    o.ContextTimeoutEnabled,
 		DisableIdentity:          o.DisableIdentity,
+		OnConnect:                o.OnConnect,
+		Dialer:                   o.Dialer,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	})}
 }

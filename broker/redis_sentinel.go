@@ -36,6 +36,7 @@ func newSentinel(d redisDialer) *sentinel {
 	for _, address := range d.target.addresses {
 		o := d.options(address)
 		o.Username, o.Password, o.DB = d.target.sentinelUser, d.target.sentinelPassword, 0
+		o.OnConnect = nil
 		s.sentinels = append(s.sentinels, redis.NewSentinelClient(o))
 	}
 	return s

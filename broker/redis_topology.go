@@ -83,7 +83,7 @@ type redisDialer struct {
 }
 
 func (d redisDialer) options(address string) *redis.Options {
-	return &redis.Options{
+	o := &redis.Options{
 		Addr:                     address,
 		Username:                 d.target.user,
 		Password:                 d.target.password,
@@ -102,6 +102,8 @@ func (d redisDialer) options(address string) *redis.Options {
 		OnConnect:                loadScript,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	}
+	o.Dialer = dialer(redis.NewDialer(o)).direct
+	return o
 }
 
 // loadScript sees to it that a server knows the script that publishes. One that
@@ -119,7 +121,7 @@ var errOneConnection = errors.New("the connection has ended")
 func (d redisDialer) once(address string, waits func()) *redis.Client {
 	o := d.options(address)
 	o.OnConnect = nil // it runs no script
-	dial := redis.NewDialer(o)
+	dial := o.Dialer
 	var dialled atomic.Bool
 	o.Dialer = func(ctx context.Context, network, address string) (net.Conn, error) {
 		if dialled.Swap(true) {

@@ -88,7 +88,7 @@ func (in *intake) fillBlock(fd uintptr) bool {
 	}
 	in.block = block
 	for {
-		n, err := unix.Read(int(fd), block[:])
+		n, err := readNow(fd, block[:])
 		switch {
 		case err == unix.EINTR:
 			continue

@@ -52,7 +52,7 @@ func (s *socket) try(p []byte) (int, error) {
 
 func (s *socket) writeOnce(fd uintptr) {
 	for {
-		n, err := unix.Write(int(fd), s.pending)
+		n, err := writeNow(fd, s.pending)
 		switch err {
 		case nil:
 			s.n = n
