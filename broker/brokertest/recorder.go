@@ -96,6 +96,11 @@ func (r *Recorder) WaitRested() {
 	r.wait("a rest", func() bool { return !r.restless })
 }
 
+// Hears reports whether n messages are received on a channel before long.
+func (r *Recorder) Hears(channel string, n int, before time.Duration) bool {
+	return r.await(before, func() bool { return len(r.messages[channel]) >= n })
+}
+
 // Gaps returns the channels that a gap was told for so far, sorted.
 func (r *Recorder) Gaps() []string {
 	r.mu.Lock()
@@ -153,21 +158,27 @@ func (r *Recorder) tell(f func()) {
 	r.changed = make(chan struct{})
 }
 
-// wait calls holds with mu locked.
 func (r *Recorder) wait(what string, holds func() bool) {
 	r.t.Helper()
-	deadline := time.After(Patience)
+	if !r.await(Patience, holds) {
+		r.t.Fatalf("waited %v for %s", Patience, what)
+	}
+}
+
+// await reports whether holds in time. It calls it with mu locked.
+func (r *Recorder) await(before time.Duration, holds func() bool) bool {
+	deadline := time.After(before)
 	for {
 		r.mu.Lock()
 		done, changed := holds(), r.changed
 		r.mu.Unlock()
 		if done {
-			return
+			return true
 		}
 		select {
 		case <-changed:
 		case <-deadline:
-			r.t.Fatalf("waited %v for %s", Patience, what)
+			return false
 		}
 	}
 }
