@@ -594,7 +594,7 @@ func (r *restarted) Since(ctx context.Context, channel string, after broker.Posi
 	after.Epoch = r.former
 	page, err := r.lossy.Since(ctx, channel, after, limit)
 	if r.epoch != "" {
-		page.Lost = lost
+		page.Lost = page.Lost || lost
 		page.Former = broker.Position{Epoch: r.former, Offset: r.top}
 		page.Top.Epoch = r.epoch
 		for i := range page.Messages {
@@ -665,4 +665,66 @@ func TestRecovery_NobodyIsGivenAgainWhatHeHasFromTheFormerEpoch(t *testing.T) {
 	if got := late.heardOf("kept:a"); !slices.Equal(got, []string{"3", "4", "5"}) {
 		t.Errorf("who resumes after 2 heard %v", got)
 	}
+}
+
+func TestRecovery_HistoryThatIsLostWhileItIsSentIsToldAsAGap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLossy()
+		r := &restarted{lossy: l}
+		rules := gateway.Rules{{Match: "kept:*", Subscribe: gateway.Anyone, Publish: gateway.Anyone, HistorySize: 100}}
+		n := startNode(t, gateway.Config{Broker: l, History: r, Rules: rules, Limits: gateway.Limits{OutboxBytes: 4 << 10}})
+		from := n.publish("kept:a", "first")
+		for i := range 50 {
+			n.publish("kept:a", "%d-%s", i, strings.Repeat("x", 500))
+		}
+		p := n.connect(gateway.Hello{})
+		read := p.stall()
+		p.send("sub kept:a %s", from)
+		synctest.Wait() // it has been sent what there is room for
+
+		l.losing.Store(true)
+		if err := l.Clear(t.Context(), "kept:a"); err != nil {
+			t.Fatal(err)
+		}
+		n.publish("kept:a", "after")
+		r.former, r.top, r.epoch = from.Epoch, 0, "another"
+		l.Gap([]string{"kept:a"}, errCut)
+		synctest.Wait()
+		read()
+		p.expect("message kept:a after")
+		if got := p.heardOf("kept:a"); len(got) >= 50 {
+			t.Fatalf("heard %d messages: nothing was lost", len(got))
+		}
+		if lines := p.lines(); count(lines, "subscribed kept:a recovered=true") != 1 || count(lines, "gap kept:a") != 1 {
+			t.Errorf("the loss was not told once: %.50q", lines)
+		}
+	})
+}
+
+func TestRecovery_HistoryThatIsTrimmedBeforeItsFirstMessageIsSentIsToldAsAGap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, _ := startLossy(t, 5, gateway.Limits{OutboxBytes: 4 << 10})
+		anchor := n.connect(gateway.Hello{})
+		anchor.send("sub kept:a")
+		anchor.expect("subscribed")
+		first := n.publish("kept:a", "%s", strings.Repeat("1", 1<<10))
+		beginning := broker.Position{Epoch: first.Epoch}
+
+		p := n.connect(gateway.Hello{})
+		p.send("sub plain")
+		p.expect("subscribed")
+		read := p.stall()
+		n.publish("plain", "%s", strings.Repeat("x", 3500))
+		p.send("sub kept:a %s", beginning)
+		synctest.Wait() // there is room for the answer, and not for a message
+		for i := range 30 {
+			n.publish("kept:a", "%d-%s", i, strings.Repeat("x", 64<<10)) // more than a tail holds
+			synctest.Wait()
+		}
+		read()
+		p.expect("message kept:a 29-")
+		if lines := p.lines(); count(lines, "gap kept:a") != 1 {
+			t.Errorf("the loss was told %d times", count(lines, "gap kept:a"))
+		}
+	})
 }

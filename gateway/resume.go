@@ -102,6 +102,7 @@ type catchUp struct {
 	cursor   broker.Position // of the last message sent
 	looked   bool            // whether the node is behind the cursor
 	replied  bool
+	told     bool // that something before the next message is lost
 	done     bool
 	patience time.Duration // for what step said to wait for
 	own      *run          // what was just read
@@ -200,7 +201,8 @@ func (ch *channel) mayBeBehind(cursor broker.Position) bool {
 // epochAge is how long a look at the history settles which epoch is the newest.
 const epochAge = time.Second
 
-// answer sends the reply, once; a loss that shows later is told as a gap.
+// answer sends the reply, once; a loss that shows later is told as a gap. Each
+// loss is told once.
 func (c *catchUp) answer(recovered bool) {
 	switch {
 	case !c.replied:
@@ -208,9 +210,10 @@ func (c *catchUp) answer(recovered bool) {
 		c.reply.Resumed, c.reply.Recovered, c.reply.Position = true, recovered, c.channel.position
 		c.sub.session.answer(c.reply)
 		c.count(recovered)
-	case !recovered && c.cursor.Offset > 0:
+	case !recovered && !c.told:
 		c.sub.session.tell(Gap{c.channel.name})
 	}
+	c.told = c.told || !recovered
 }
 
 func (c *catchUp) count(recovered bool) {
@@ -236,7 +239,7 @@ func (c *catchUp) send(e *entry) (<-chan struct{}, error) {
 	if frame != nil {
 		s.pushMessage(frame)
 	}
-	c.cursor = e.message.Position
+	c.cursor, c.told = e.message.Position, false
 	return nil, nil
 }
 
