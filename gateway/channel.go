@@ -76,6 +76,12 @@ type terms struct {
 	granted bool // by the server, whatever the rule says; guarded by the session's mu
 }
 
+// skips reports whether the session does not want to hear the message, since it
+// has published it.
+func (sub *subscription) skips(m *broker.Message) bool {
+	return sub.noEcho && sub.session.id == m.Session
+}
+
 // dialect is a protocol in use, and what is resolved once for it.
 type dialect struct {
 	protocol  Protocol
@@ -228,7 +234,7 @@ func (ch *channel) send(a *audience, e *entry, frame []byte, conflate bool) {
 	receipt := e.received
 	for i := range a.members {
 		m := &a.members[i]
-		if m.of.noEcho && m.session.id == e.message.Session {
+		if m.of.skips(e.message) {
 			continue
 		}
 		var v verdict

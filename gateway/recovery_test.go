@@ -728,3 +728,20 @@ func TestRecovery_HistoryThatIsTrimmedBeforeItsFirstMessageIsSentIsToldAsAGap(t 
 		}
 	})
 }
+
+func TestRecovery_WhatTheSessionItselfPublishesWhileItResumesIsNotEchoed(t *testing.T) {
+	n, _ := startLossy(t, 100, gateway.Limits{})
+	p := n.connect(gateway.Hello{})
+	p.send("subquiet kept:a")
+	p.expect("subscribed")
+	from := n.publish("kept:a", "another's")
+	p.send("pub kept:a own")
+	p.expect("published")
+	p.send("sub kept:a %s", from) // once more, over the place that it has
+	p.expect("subscribed kept:a recovered=true")
+	n.publish("kept:a", "end")
+	p.expect("message kept:a end")
+	if got := p.heardOf("kept:a"); !slices.Equal(got, []string{"another's", "end"}) {
+		t.Errorf("heard %v", got)
+	}
+}

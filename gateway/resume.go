@@ -228,6 +228,10 @@ func (c *catchUp) count(recovered bool) {
 // send queues one message, or returns what to wait for until there is room.
 func (c *catchUp) send(e *entry) (<-chan struct{}, error) {
 	s := c.sub.session
+	if c.sub.skips(e.message) {
+		c.cursor = e.message.Position
+		return nil, nil
+	}
 	frame, err := e.frame(s.dialect)
 	if err != nil {
 		return nil, err
