@@ -582,9 +582,14 @@ type restarted struct {
 	*lossy
 	former, epoch string
 	top           uint64 // of the former epoch
+
+	meanwhile atomic.Pointer[func()] // is done while the next read is under way
 }
 
 func (r *restarted) Since(ctx context.Context, channel string, after broker.Position, limit int) (broker.Page, error) {
+	if meanwhile := r.meanwhile.Swap(nil); meanwhile != nil {
+		(*meanwhile)()
+	}
 	lost := r.epoch != "" && after.Epoch != r.epoch
 	if lost && after.Epoch == r.former {
 		after.Offset = min(after.Offset, r.top)
@@ -744,4 +749,35 @@ func TestRecovery_WhatTheSessionItselfPublishesWhileItResumesIsNotEchoed(t *test
 	if got := p.heardOf("kept:a"); !slices.Equal(got, []string{"another's", "end"}) {
 		t.Errorf("heard %v", got)
 	}
+}
+
+func TestRecovery_WhatIsReadWhileTheEpochChangesIsNotTakenForAllThereIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLossy()
+		r := &restarted{lossy: l}
+		rules := gateway.Rules{{Match: "kept:*", Subscribe: gateway.Anyone, Publish: gateway.Anyone, HistorySize: 100}}
+		n := startNode(t, gateway.Config{Broker: l, History: r, Rules: rules})
+		var positions []broker.Position
+		for i := 1; i <= 5; i++ {
+			positions = append(positions, n.publish("kept:a", "%d", i))
+		}
+		meanwhile := func() {
+			r.former, r.top, r.epoch = positions[0].Epoch, 5, "another"
+			l.Gap([]string{"kept:a"}, errCut)
+			synctest.Wait() // the node is in the new epoch when the read is answered
+		}
+		r.meanwhile.Store(&meanwhile)
+		early := n.connect(gateway.Hello{})
+		early.send("sub kept:a %s", positions[2])
+		early.expect("message kept:a 5")
+		if got := early.heardOf("kept:a"); !slices.Equal(got, []string{"4", "5"}) {
+			t.Errorf("who resumes after 3 heard %v", got)
+		}
+		late := n.connect(gateway.Hello{})
+		late.send("sub kept:a another:1")
+		late.expect("message kept:a 5")
+		if got := late.heardOf("kept:a"); !slices.Equal(got, []string{"2", "3", "4", "5"}) {
+			t.Errorf("who resumes after 1 heard %v", got)
+		}
+	})
 }

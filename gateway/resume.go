@@ -308,6 +308,9 @@ func (ch *channel) extendTail(page broker.Page, cursor broker.Position) bool {
 		ch.startRepair(broker.Position{}) // the epoch has just changed
 		return true
 	}
+	if cursor.Epoch != page.Top.Epoch {
+		return true // so it has, and the page begins elsewhere than at the cursor
+	}
 	older := page.Messages
 	for len(older) > 0 && older[len(older)-1].Position.Offset >= begin {
 		older = older[:len(older)-1]
