@@ -590,6 +590,9 @@ func (r *restarted) Since(ctx context.Context, channel string, after broker.Posi
 	if meanwhile := r.meanwhile.Swap(nil); meanwhile != nil {
 		(*meanwhile)()
 	}
+	if r.away.Load() {
+		return r.lossy.Since(ctx, channel, after, limit)
+	}
 	lost := r.epoch != "" && after.Epoch != r.epoch
 	if lost && after.Epoch == r.former {
 		after.Offset = min(after.Offset, r.top)
@@ -778,6 +781,42 @@ func TestRecovery_WhatIsReadWhileTheEpochChangesIsNotTakenForAllThereIs(t *testi
 		late.expect("message kept:a 5")
 		if got := late.heardOf("kept:a"); !slices.Equal(got, []string{"2", "3", "4", "5"}) {
 			t.Errorf("who resumes after 1 heard %v", got)
+		}
+	})
+}
+
+func TestRecovery_WhatWasSeenOfALostEpochIsNotLookedForInTheNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLossy()
+		r := &restarted{lossy: l}
+		rules := gateway.Rules{{Match: "kept:*", Subscribe: gateway.Anyone, Publish: gateway.Anyone, HistorySize: 100}}
+		n := startNode(t, gateway.Config{Broker: l, History: r, Rules: rules})
+		p := n.connect(gateway.Hello{})
+		p.send("sub kept:a")
+		p.expect("subscribed")
+		first := n.publish("kept:a", "1")
+		p.expect("message kept:a 1")
+
+		l.away.Store(true)
+		l.losing.Store(true)
+		n.publish("kept:a", "lost")
+		l.losing.Store(false)
+		n.publish("kept:a", "seen") // and its history cannot be read any more
+		synctest.Wait()
+		l.losing.Store(true)
+		if err := l.Clear(t.Context(), "kept:a"); err != nil {
+			t.Fatal(err)
+		}
+		n.publish("kept:a", "2")
+		r.former, r.top, r.epoch = first.Epoch, 0, "another"
+		l.away.Store(false)
+		p.expect("message kept:a 2")
+		time.Sleep(time.Minute)
+		n.publish("kept:a", "3")
+		l.Gap([]string{"kept:a"}, errCut)
+		p.expect("message kept:a 3")
+		if got := p.heardOf("kept:a"); !slices.Equal(got, []string{"1", "2", "3"}) || count(p.lines(), "gap kept:a") != 1 {
+			t.Errorf("heard %v", p.lines())
 		}
 	})
 }

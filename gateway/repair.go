@@ -157,6 +157,9 @@ func (ch *channel) skipTo(page broker.Page) {
 	if left.Epoch != ch.position.Epoch {
 		ch.former = page.Former
 	}
+	if ch.repair.seen.Epoch == left.Epoch && left.Epoch != ch.position.Epoch {
+		ch.repair.seen = broker.Position{} // it is lost with its epoch: to look for it would lead back
+	}
 }
 
 // sendPaced sends the messages that follow ch.position. So that a long run of
