@@ -32,6 +32,7 @@ type channel struct {
 	mu        sync.Mutex
 	audiences []audience
 	position  broker.Position // of the last message sent; zero: not known, or no history
+	unkept    bool            // messages come that are in no history: no repair brings them
 	tail      tail
 	repair    repair
 	former    broker.Position // where the epoch before that of position was left
@@ -199,6 +200,7 @@ func (ch *channel) receive(m *broker.Message) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	if m.Position.IsZero() {
+		ch.unkept = true
 		ch.deliver(e)
 		return
 	}

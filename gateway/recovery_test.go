@@ -54,6 +54,15 @@ func (l *lossy) Gap(channels []string, err error) { l.receiver.Gap(channels, err
 func (l *lossy) Link(err error)                   { l.receiver.Link(err) }
 func (l *lossy) Rest()                            { l.receiver.Rest() }
 
+// publishBare publishes as somebody does who knows of no gateway.
+func (l *lossy) publishBare(t testing.TB, channel, payload string) {
+	t.Helper()
+	if _, err := broker.Publish(t.Context(), l, broker.Message{Channel: channel, Payload: []byte(payload)}, broker.PublishOptions{Bare: true}); err != nil {
+		t.Fatal(err)
+	}
+	l.Rest()
+}
+
 func (l *lossy) Since(ctx context.Context, channel string, after broker.Position, limit int) (broker.Page, error) {
 	l.reads.Add(1)
 	if l.away.Load() {
@@ -120,6 +129,24 @@ func TestRecovery_GapIsToldOnAChannelWithoutHistory(t *testing.T) {
 	p.expect("message kept:a end")
 	if count(p.lines(), "gap kept:a") != 0 {
 		t.Error("a gap was told on a channel with history that lost nothing")
+	}
+}
+
+func TestRecovery_GapIsToldWhereMessagesComeThatAreInNoHistory(t *testing.T) {
+	n, l := startLossy(t, 100, gateway.Limits{})
+	p := n.connect(gateway.Hello{})
+	p.send("sub kept:a")
+	p.expect("subscribed")
+	n.publish("kept:a", "1")
+	l.publishBare(t, "kept:a", "bare")
+	p.expect("message kept:a bare")
+	l.losing.Store(true)
+	n.publish("kept:a", "2")
+	l.losing.Store(false)
+	l.Gap([]string{"kept:a"}, errCut)
+	p.expect("message kept:a 2")
+	if count(p.lines(), "gap kept:a") != 1 {
+		t.Errorf("the gap was not told once: %v", p.lines())
 	}
 }
 

@@ -51,11 +51,12 @@ func (ch *channel) advance(e *entry) {
 func (ch *channel) missed() {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	if ch.position.IsZero() {
+	if ch.position.IsZero() || ch.unkept {
 		ch.tellGap()
-		return
 	}
-	ch.startRepair(broker.Position{})
+	if !ch.position.IsZero() {
+		ch.startRepair(broker.Position{})
+	}
 }
 
 // tellGap tells the audience, if there is one, that messages are lost. The caller
