@@ -95,12 +95,13 @@ type join struct {
 	cursor broker.Position
 }
 
-// prepareJoins begins as many as are for different channels.
+// prepareJoins begins as many as are for different channels: one that is named
+// twice would be locked twice.
 func (s *Session) prepareJoins(ctx context.Context, commands []Subscribe) []*join {
 	joins := make([]*join, 0, len(commands))
 	for _, c := range commands {
 		name := s.channelOf(c.Channel)
-		if s.isOn(name) && slices.ContainsFunc(joins, func(j *join) bool { return j.reply.Channel == name }) {
+		if slices.ContainsFunc(joins, func(j *join) bool { return j.err == nil && j.reply.Channel == name }) {
 			break
 		}
 		joins = append(joins, s.prepareJoin(ctx, c, name))

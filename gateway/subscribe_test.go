@@ -154,6 +154,34 @@ func TestSession_OtherCommandsWaitForItsSubscribes(t *testing.T) {
 	}
 }
 
+func TestSession_TakenOffAChannelThatItSubscribesToTwice(t *testing.T) {
+	b := newTurnstile()
+	var n *node
+	o := newOffice(func(q *gateway.Question) error {
+		if q.Event == gateway.OnSubscribe && q.Channel == "room:2" {
+			_, err := n.UnsubscribeUser(context.Background(), "bob", "room:1")
+			return err
+		}
+		return nil
+	})
+	n = startNode(t, gateway.Config{Broker: b, Rules: roomRules, Hooks: o})
+	other := n.connect(gateway.Hello{})
+	other.send("sub room:1")
+	b.pass <- struct{}{}
+	other.expect("subscribed room:1")
+	p := n.connect(gateway.Hello{Principal: gateway.Principal{User: "bob"}})
+	p.send("sub room:0")
+	eventually(t, "bob's first subscribe", func() bool { return len(b.made()) == 2 })
+	p.send("sub room:1") // the rest wait to go together
+	p.send("sub room:2")
+	p.send("sub room:1")
+	close(b.pass)
+	p.expect("subscribed room:2")
+	p.expect("subscribed room:1")
+	n.publish("room:1", "hello")
+	p.expect("message room:1 hello")
+}
+
 func TestSession_ThatEndsWhileItSubscribesLeavesNothing(t *testing.T) {
 	b := newTurnstile()
 	n := startNode(t, gateway.Config{Broker: b, Rules: roomRules})
