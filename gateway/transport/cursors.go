@@ -95,18 +95,23 @@ func (c *cursors) of(channel []byte) *place {
 	return nil
 }
 
-// append appends the text to b.
+// append appends the text to b. A place that is not known yet is left out.
 func (c *cursors) append(b []byte) []byte {
 	if len(c.places) == 1 {
 		return append(b, c.places[0].at...)
 	}
+	begin := len(b)
 	for i := range c.places {
-		if i > 0 {
+		p := &c.places[i]
+		if len(p.at) == 0 {
+			continue
+		}
+		if len(b) > begin {
 			b = append(b, ',')
 		}
-		b = append(b, c.places[i].key...)
+		b = append(b, p.key...)
 		b = append(b, '~')
-		b = append(b, c.places[i].at...)
+		b = append(b, p.at...)
 	}
 	return b
 }

@@ -1,0 +1,25 @@
+package transport
+
+import "testing"
+
+// A message may come from one channel before another one is joined. The cursor
+// beside it must bring the client back, too.
+func TestCursors_APlaceThatIsNotKnownYetIsLeftOut(t *testing.T) {
+	channels := []string{"news", "sport"}
+	c, err := parseCursors(channels, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.note(notice{kind: joined, channel: []byte("news"), position: []byte("k3x9:4")})
+	c.note(notice{kind: message, channel: []byte("news"), position: []byte("k3x9:5")})
+	again, err := parseCursors(channels, string(c.append(nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := again.of([]byte("news")); !p.resumed || string(p.at) != "k3x9:5" {
+		t.Errorf("news is resumed: %v, at %q", p.resumed, p.at)
+	}
+	if p := again.of([]byte("sport")); p.resumed {
+		t.Errorf("sport is resumed at %q", p.at)
+	}
+}
