@@ -88,6 +88,45 @@ func TestClient_NewHistoryIsReadFromItsBeginning(t *testing.T) {
 	wantCursors(t, s, "f:1", "f:2", "f:3")
 }
 
+// Only the gateway knows where the history before ended: a client that is cut off
+// again asks with what it has of that.
+func TestClient_LostHistoryIsAskedForFromTheSamePlaceUntilAMessageComes(t *testing.T) {
+	g := newFakeGateway(t)
+	c := run(t, client.Config{URL: g.url()})
+	subscription := c.subscribing("c", client.SubscribeOptions{Cursor: "e:41"})
+	v := g.welcome()
+	v.hearSubscribe(object{"channel": "c", "cursor": "e:41"}, `,"cursor":"f:41","recovered":false`)
+	s := subscription()
+	receive(t, s)
+	v.close(1001, "")
+	v = g.welcome()
+	v.hearSubscribe(object{"channel": "c", "cursor": "e:41"}, `,"cursor":"f:42","recovered":false`)
+	v.say(message("f:42"))
+	receive(t, s)
+	wantCursors(t, s, "f:42")
+	v.close(1001, "")
+	g.welcome().hear(object{"type": "subscribe", "cursor": "f:42"})
+}
+
+// What the old link told while the new one was asked is not told again, even if
+// the history is too short for the cursor that was asked with.
+func TestClient_ReconnectIsToldOfAShortHistoryAndTellsNothingTwice(t *testing.T) {
+	g := newFakeGateway(t)
+	c := run(t, client.Config{URL: g.url()})
+	subscription := c.subscribing("c", client.SubscribeOptions{Cursor: "e:4"})
+	old := g.welcome()
+	old.hearSubscribe(object{"channel": "c"}, `,"cursor":"e:4","recovered":true`)
+	s := subscription()
+	old.say(`{"type":"reconnect","within":8.5}`)
+	next := g.welcome()
+	said := next.hear(object{"type": "subscribe", "cursor": "e:4"})
+	old.say(message("e:5"), message("e:6"), message("e:7"))
+	wantCursors(t, s, "e:5", "e:6", "e:7")
+	next.say(reply("subscribed", said, `"channel":"c","cursor":"e:6","recovered":false`), message("e:6"), message("e:7"), message("e:8"))
+	receive(t, s)
+	wantCursors(t, s, "e:8")
+}
+
 func TestClient_ReconnectIsMadeBeforeTheOldLinkEnds(t *testing.T) {
 	g := newFakeGateway(t)
 	c := run(t, client.Config{URL: g.url()})

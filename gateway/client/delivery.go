@@ -29,17 +29,18 @@ func (c *Client) confirm(l *link, f *frame) {
 }
 
 // resumeAt returns where a subscription is after its confirmation. What is newer
-// than that is yet to come.
+// than that is yet to come. The cursor stays what it was also where it was lost:
+// the gateway knows what of it is not to be sent again, should the link end before
+// the next message.
 func resumeAt(cursor, asked string, confirmation *frame) string {
-	old, top := placeOf(cursor), placeOf(confirmation.Cursor)
+	from, top := placeOf(asked), placeOf(confirmation.Cursor)
 	switch {
 	case asked == "":
 		return confirmation.Cursor
-	case confirmation.recovered(), old.epoch == top.epoch && old.offset <= top.offset:
-		return cursor
+	case !confirmation.recovered() && from.epoch == top.epoch && from.offset > top.offset:
+		return place{epoch: top.epoch}.cursor() // all that there is is news
 	}
-	// Another history than the one of the cursor: all that it has is news.
-	return place{epoch: top.epoch}.cursor()
+	return cursor
 }
 
 // deliver hands an event to its subscription, if l is the link that it listens
