@@ -69,6 +69,27 @@ func parseCursors(channels []string, text string) (cursors, error) {
 	return c, nil
 }
 
+// parseEach reads a cursor for each of the channels, named in the same order; an
+// empty one is none.
+func parseEach(channels, texts []string) (cursors, error) {
+	c, err := parseCursors(slices.Compact(slices.Sorted(slices.Values(channels))), "")
+	if err != nil {
+		return c, err
+	}
+	if len(texts) != len(channels) {
+		return c, badRequest(fmt.Sprintf("%d cursors for %d channels: give one over all, or one for each, in their order", len(texts), len(channels)))
+	}
+	for i, text := range texts {
+		if text == "" {
+			continue
+		}
+		if err := c.of([]byte(channels[i])).resume(text); err != nil {
+			return c, err
+		}
+	}
+	return c, nil
+}
+
 func (p *place) resume(position string) error {
 	if _, err := broker.ParsePosition(position); position == "" || position != noPosition && err != nil {
 		return badRequest(fmt.Sprintf("malformed cursor %.64q: give it as an answer gave it", position))

@@ -19,8 +19,10 @@ import (
 //	     the cursor is gone, or some of it
 //	204  nothing came: ask again with the same cursor
 //
-// Without a cursor it answers at once with the current one. Between two requests
-// nothing is kept of a channel without history, which is then among the gaps.
+// Without a cursor it answers at once with the current one. A client that has one
+// of each channel gives them all, in the order of the channels; an empty one is
+// none. Between two requests nothing is kept of a channel without history, which is
+// then among the gaps.
 // Origins.CORS decides which pages may ask.
 type LongPoll struct {
 	Gateway *gateway.Gateway
@@ -42,7 +44,7 @@ func (l *LongPoll) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	expires := time.Now().Add(wait)
 	from := subscriber{l.Gateway, l.Native, "longpoll"}
-	session, at, err := from.open(r, r.URL.Query().Get("cursor"), func(int) form { return nativeObjects })
+	session, at, err := from.open(r, "", func(int) form { return nativeObjects })
 	if err != nil {
 		refuse(w, err)
 		return

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -88,6 +89,37 @@ func TestLongPoll_WaitsForTheNextMessage(t *testing.T) {
 			t.Errorf("%s: answer %d %s", query, got.status, got.body)
 		}
 		n.awaitSessions(0)
+	}
+}
+
+// Who comes from a transport on which each channel has a cursor of its own goes on
+// at all of them.
+func TestLongPoll_TakesACursorOfEachChannel(t *testing.T) {
+	n := startNode(t, gateway.Config{Rules: historyRules()})
+	news, sport := n.publish("news", `"old"`), n.publish("sport", `"old"`)
+	n.publish("news", `"news"`)
+	n.publish("sport", `"sport"`)
+	n.publish("fresh", `"old"`)
+	query := fmt.Sprintf("channel=sport&cursor=%s&channel=fresh&cursor=&channel=news&cursor=%s&wait=0s", sport, news)
+	got := n.poll(query)
+	data := got.data()
+	slices.Sort(data)
+	if !slices.Equal(data, []string{`"news"`, `"sport"`}) || len(got.Gaps) != 0 || got.Recovered != nil {
+		t.Errorf("answer %d %s", got.status, got.body)
+	}
+	n.publish("fresh", `"now"`)
+	again := n.poll("channel=sport&channel=fresh&channel=news&cursor=" + url.QueryEscape(got.Cursor))
+	if fmt.Sprint(again.data()) != `["now"]` {
+		t.Errorf("answer %d %s", again.status, again.body)
+	}
+	l := n.listen(query)
+	heard := make(map[string]bool)
+	for range 2 {
+		event, _ := l.next()
+		heard[event.data[:strings.Index(event.data, `,"cursor"`)]] = true
+	}
+	if !heard[`{"type":"message","channel":"news","data":"news"`] || !heard[`{"type":"message","channel":"sport","data":"sport"`] {
+		t.Errorf("the stream began with %v", heard)
 	}
 }
 
@@ -222,6 +254,8 @@ func TestLongPoll_Refusals(t *testing.T) {
 		"channel=a&wait=61s":              http.StatusBadRequest,
 		"channel=a&wait=-1s":              http.StatusBadRequest,
 		"channel=a&cursor=nonsense":       http.StatusBadRequest,
+		"channel=a&cursor=e:1&cursor=e:2": http.StatusBadRequest,
+		"channel=a&channel=b&cursor=e:1&cursor=nonsense": http.StatusBadRequest,
 		"channel=@alice":                  http.StatusUnauthorized,
 		"channel=@alice&access_token=bob": http.StatusForbidden,
 	} {

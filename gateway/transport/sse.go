@@ -18,7 +18,9 @@ import (
 //
 // The id of an event is a cursor over all of the request's channels (see
 // cursors). With it in the header Last-Event-ID, or in ?cursor=, a stream goes
-// on where another one ended, on any node. Origins.CORS decides which pages may.
+// on where another one ended, on any node. A client that has a cursor of each
+// channel gives them all, in the order of the channels; an empty one is none.
+// Origins.CORS decides which pages may.
 type SSE struct {
 	Gateway *gateway.Gateway
 	Native  gateway.Protocol // writes messages as objects
@@ -30,12 +32,8 @@ const retry = "retry: 2000\n"
 // ServeHTTP serves one stream and returns when it has ended. A refusal is an
 // HTTP status and a JSON body.
 func (s *SSE) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	cursor := r.Header.Get("Last-Event-ID")
-	if cursor == "" {
-		cursor = r.URL.Query().Get("cursor")
-	}
 	from := subscriber{s.Gateway, s.Native, "sse"}
-	session, at, err := from.open(r, cursor, eventsFor)
+	session, at, err := from.open(r, r.Header.Get("Last-Event-ID"), eventsFor)
 	if err != nil {
 		refuse(w, err)
 		return

@@ -1,11 +1,13 @@
 package transport
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"sync"
 
@@ -25,7 +27,8 @@ const maxChannels = 1000
 
 // open opens a session that is on the channels of the request. Those to resume
 // are subscribed when it is served, since what was missed may be more than can
-// wait before; they are authorized here.
+// wait before; they are authorized here. A cursor that is not empty stands for
+// those of the URL.
 func (s subscriber) open(r *http.Request, cursor string, formOf func(channels int) form) (*gateway.Session, cursors, error) {
 	var none cursors
 	principal, err := s.gateway.Authenticate(r.Context(), tokenOf(r))
@@ -36,7 +39,7 @@ func (s subscriber) open(r *http.Request, cursor string, formOf func(channels in
 	if err != nil {
 		return nil, none, err
 	}
-	at, err := parseCursors(channels, cursor)
+	at, err := cursorsOf(r.URL.Query(), channels, cursor)
 	if err != nil {
 		return nil, none, err
 	}
@@ -56,6 +59,15 @@ func (s subscriber) open(r *http.Request, cursor string, formOf func(channels in
 	}
 	session, err := s.gateway.Open(r.Context(), hello)
 	return session, at, err
+}
+
+// cursorsOf returns where a request for the channels goes on: at the given cursor,
+// or at the one of its URL, or at those of its URL, one for each channel.
+func cursorsOf(query url.Values, channels []string, cursor string) (cursors, error) {
+	if texts := query["cursor"]; cursor == "" && len(texts) > 1 {
+		return parseEach(query["channel"], texts)
+	}
+	return parseCursors(channels, cmp.Or(cursor, query.Get("cursor")))
 }
 
 // channelsOf returns the channels that a request names, each once.
