@@ -315,7 +315,84 @@ test("reads an event stream cut anywhere", () => {
     assert.deepEqual(got, [
       { type: "note", data: "one\ntwo", id: "c:1" },
       { type: "", data: '{"a":1}', id: "c:2" },
-      { type: "gap", data: "", id: "c:2" },
+      { type: "gap", data: "", id: "" },
     ], `in parts of ${size}`);
   }
+});
+
+/** A gateway that answers by HTTP: what a path answers is the test's to say. */
+class FakeHTTP {
+  /** @type {URL[]} */
+  asked = [];
+  constructor(answers) { this.answers = answers; }
+  fetch = async (url, { signal } = {}) => {
+    this.asked.push(url);
+    const answer = this.answers[url.pathname]?.(url.searchParams, this.of(url.pathname).length) ?? {};
+    if (answer instanceof Promise) return Promise.race([answer, new Promise((_, reject) => signal?.addEventListener("abort", () => reject(new Error("aborted"))))]);
+    return answer instanceof Response ? answer : Response.json(answer);
+  };
+  of(path) { return this.asked.filter((url) => url.pathname === path); }
+}
+
+const page = (cursor, more = {}) => ({ messages: [], gaps: [], cursor, ...more });
+const never = () => new Promise(() => {});
+
+/** An event stream that stays open. */
+function stream(text) {
+  const body = new ReadableStream({ start: (control) => control.enqueue(new TextEncoder().encode(text)) });
+  return new Response(body, { headers: { "Content-Type": "text/event-stream" } });
+}
+
+test("Server-Sent Events: what has no place in the history is delivered, too", async () => {
+  const http = new FakeHTTP({
+    "/poll": () => page("e:1"),
+    "/events": () => stream('id: e:2\ndata: 1\n\ndata: "bare"\n\nevent: gap\nid: e:3\ndata: 2\n\nevent: gap\ndata: {"type":"gap","channel":"a"}\n\n'),
+  });
+  const tide = client({ transports: ["sse"], fetch: http.fetch });
+  const got = [];
+  tide.subscribe("a", ({ data, event }) => got.push([data, event])).on("gap", () => got.push("gap"));
+  await until(() => got.length === 4);
+  assert.deepEqual(got, [[1, ""], ["bare", ""], [2, "gap"], "gap"]);
+});
+
+test("over HTTP each of several channels goes on at its own cursor", async () => {
+  for (const [transport, path] of [["sse", "/events"], ["longpoll", "/poll"]]) {
+    const at = { a: "e:5", b: "f:7", bare: "-" };
+    const http = new FakeHTTP({
+      "/poll": (query) => query.getAll("channel").length > 1 ? never() : page(at[query.get("channel")]),
+      "/events": () => stream(": hello\n\n"),
+    });
+    const tide = client({ transports: [transport], fetch: http.fetch });
+    for (const name of Object.keys(at)) tide.subscribe(name);
+    const url = await until(() => http.of(path).find(({ searchParams }) => searchParams.getAll("channel").length === 3));
+    assert.deepEqual(url.searchParams.getAll("channel"), ["a", "b", "bare"]);
+    assert.deepEqual(url.searchParams.getAll("cursor"), ["e:5", "f:7", "-"]);
+    assert.ok(http.of("/poll").every(({ searchParams }) => searchParams.getAll("channel").length === 1 || searchParams.has("cursor")), "nothing is skipped up to now");
+  }
+});
+
+test("long-poll: a history that is lost between two polls is told as a gap", async () => {
+  const http = new FakeHTTP({
+    "/poll": (query, times) => times === 1 ? page("e:1")
+      : query.get("cursor") === "e:1" ? page("f:2", { recovered: false, messages: [{ channel: "a", data: "rest", cursor: "f:2" }] })
+      : never(),
+  });
+  const tide = client({ transports: ["longpoll"], fetch: http.fetch });
+  const got = [];
+  tide.subscribe("a", ({ data }) => got.push(data)).on("gap", () => got.push("gap"));
+  await until(() => got.length === 2);
+  assert.deepEqual(got, ["gap", "rest"]);
+});
+
+test("takes a channel without history from HTTP back to a WebSocket", async () => {
+  const http = new FakeHTTP({ "/poll": () => page("-"), "/events": () => stream(": hello\n\n") });
+  const tide = client({ transports: ["websocket", "sse"], fetch: http.fetch, upgradeAfter: 20 });
+  const errors = [];
+  tide.subscribe("bare").on("error", (error) => errors.push(error));
+  for (const n of [1, 2]) (await socket(n)).end(1006);
+  await until(() => http.of("/events").length > 0);
+  const s = await connected(3);
+  const [frame] = await until(() => s.heard("subscribe").length > 0 && s.heard("subscribe"));
+  assert.equal(frame.cursor, undefined);
+  assert.deepEqual(errors, []);
 });

@@ -17,6 +17,7 @@ import { claimsOf } from "./tidegate-session.js";
 const pollWait = 25; // seconds
 const silenceLimit = 60_000; // ms, of a stream that sends heart-beats
 const restartDelay = 20; // ms, for subscribes that come together
+const noPlace = "-"; // the cursor of a channel without history, here and on no other transport
 const emptyAnswerPause = 1_000; // ms, where an answer has neither messages nor a cursor
 
 /** @type {Dial} */
@@ -71,10 +72,10 @@ class HTTPLink {
 
   /**
    * Receives until it fails or signal says so.
-   * @param {string[]} _channels @param {string} _cursor over all of them @param {AbortSignal} _signal
+   * @param {string[]} _channels @param {string[]} _cursors of each of them @param {AbortSignal} _signal
    * @returns {Promise<void>}
    */
-  async receive(_channels, _cursor, _signal) {}
+  async receive(_channels, _cursors, _signal) {}
 
   async #open() {
     try {
@@ -117,8 +118,9 @@ class HTTPLink {
   /** @param {string} channel @param {Frame} frame @returns {Promise<undefined>} */
   async #subscribe(channel, { id, cursor }) {
     const page = await this.get("poll", cursor ? { channel, cursor, wait: "0s" } : { channel });
-    this.#channels.set(channel, page?.cursor ?? cursor ?? "");
-    this.#on.frame({ type: "subscribed", id, channel, cursor: page?.cursor ?? cursor, recovered: cursor ? page?.recovered !== false : undefined });
+    const at = page?.cursor ?? cursor ?? "";
+    this.#channels.set(channel, at);
+    this.#on.frame({ type: "subscribed", id, channel, cursor: at === noPlace ? "" : at, recovered: cursor ? page?.recovered !== false : undefined });
     this.deliver(page);
     this.#receiveAnew();
   }
@@ -149,25 +151,10 @@ class HTTPLink {
     const channels = [...this.#channels.keys()];
     if (channels.length === 0) return;
     try {
-      await this.receive(channels, await this.#join(channels), signal);
+      await this.receive(channels, [...this.#channels.values()], signal);
     } catch (error) {
       if (!signal.aborted) this.#lost(error);
     }
-  }
-
-  /**
-   * Takes where all channels are now, then reads what each has up to there or
-   * a little beyond. The client passes over what comes twice.
-   * @param {string[]} channels @returns {Promise<string>} a cursor over all of them
-   */
-  async #join(channels) {
-    if (channels.length === 1) return this.#channels.get(channels[0]) ?? "";
-    const all = await this.get("poll", { channel: channels });
-    await Promise.all(channels.map(async (channel) => {
-      const cursor = this.#channels.get(channel);
-      if (cursor) this.deliver(await this.get("poll", { channel, cursor, wait: "0s" }));
-    }));
-    return all?.cursor ?? "";
   }
 
   /** @param {any} page of messages, or undefined */
@@ -240,11 +227,13 @@ class HTTPLink {
 class PollLink extends HTTPLink {
   transport = "longpoll";
 
-  /** @override @param {string[]} channels @param {string} cursor @param {AbortSignal} signal */
-  async receive(channels, cursor, signal) {
+  /** @override @param {string[]} channels @param {string[]} cursors @param {AbortSignal} signal */
+  async receive(channels, cursors, signal) {
+    let cursor = /** @type {string | string[]} */ (cursors);
     while (!signal.aborted) {
-      const page = await this.get("poll", { channel: channels, cursor: cursor || undefined, wait: `${pollWait}s` }, signal);
+      const page = await this.get("poll", { channel: channels, cursor, wait: `${pollWait}s` }, signal);
       if (signal.aborted) return;
+      if (page?.recovered === false) this.gap(channels);
       this.deliver(page);
       if (page && !page.cursor && !page.messages?.length) await pause(emptyAnswerPause);
       cursor = page?.cursor || cursor;
@@ -255,13 +244,13 @@ class PollLink extends HTTPLink {
 class EventsLink extends HTTPLink {
   transport = "sse";
 
-  /** @override @param {string[]} channels @param {string} cursor @param {AbortSignal} signal */
-  async receive(channels, cursor, signal) {
+  /** @override @param {string[]} channels @param {string[]} cursors @param {AbortSignal} signal */
+  async receive(channels, cursors, signal) {
     const stream = new AbortController();
     const watch = new Watch(() => this.#silent(stream));
     watch.expect(this.openTimeout);
     try {
-      const query = { channel: channels, cursor: cursor || undefined };
+      const query = { channel: channels, cursor: cursors };
       const answer = await this.fetch("GET", "events", query, { Accept: "text/event-stream" }, undefined, AbortSignal.any([signal, stream.signal]));
       const events = new EventParser((event) => this.#event(event, channels));
       const reader = /** @type {ReadableStream<Uint8Array>} */ (answer.body).pipeThrough(/** @type {any} */ (new TextDecoderStream())).getReader();
@@ -290,7 +279,7 @@ class EventsLink extends HTTPLink {
    * @param {{type: string, data: string, id: string}} event @param {string[]} channels
    */
   #event({ type, data, id }, channels) {
-    if (type === "gap") return this.gap(channels.filter((channel) => channels.length === 1 || data === "" || data.includes(JSON.stringify(channel)) || data === channel));
+    if (type === "gap" && id === "") return this.gap(channels.filter((channel) => channels.length === 1 || data === "" || data.includes(JSON.stringify(channel)) || data === channel));
     if (channels.length > 1) return this.message(JSON.parse(data));
     this.message({ channel: channels[0], event: type, cursor: id, ...payloadOf(data) });
   }
@@ -318,7 +307,11 @@ class Watch {
   }
 }
 
-/** Reads an event stream: https://html.spec.whatwg.org/multipage/server-sent-events.html */
+/**
+ * Reads an event stream: https://html.spec.whatwg.org/multipage/server-sent-events.html
+ * The id is the event's own: one without an id is in no history, and must not seem
+ * to be at the last one's place there.
+ */
 export class EventParser {
   #rest = "";
   #type = "";
@@ -351,10 +344,10 @@ export class EventParser {
   }
 
   #dispatch() {
-    const [type, data] = [this.#type, this.#data];
-    this.#type = "";
+    const [type, data, id] = [this.#type, this.#data, this.#id];
+    this.#type = this.#id = "";
     this.#data = [];
-    if (data.length > 0 || type !== "") this.#on({ type, data: data.join("\n"), id: this.#id });
+    if (data.length > 0 || type !== "") this.#on({ type, data: data.join("\n"), id });
   }
 }
 
