@@ -396,3 +396,25 @@ test("takes a channel without history from HTTP back to a WebSocket", async () =
   assert.equal(frame.cursor, undefined);
   assert.deepEqual(errors, []);
 });
+
+test("tells nothing twice while a WebSocket takes over from HTTP", async () => {
+  let say = () => {};
+  const http = new FakeHTTP({
+    "/poll": () => page("-"),
+    "/events": () => new Response(new ReadableStream({ start: (control) => { say = (text) => control.enqueue(new TextEncoder().encode(text)); } })),
+  });
+  const tide = client({ transports: ["websocket", "sse"], fetch: http.fetch, upgradeAfter: 20 });
+  const got = [];
+  tide.subscribe("bare", ({ data }) => got.push(data));
+  for (const n of [1, 2]) (await socket(n)).end(1006);
+  await until(() => http.of("/events").length > 0);
+  const s = await connected(3);
+  await until(() => s.heard("subscribe").length > 0);
+  s.confirm("bare");
+  s.tell({ type: "message", channel: "bare", data: 1, user: "ada", time: 1000 });
+  say("data: 1\n\ndata: 2\n\n");
+  await until(() => got.includes(2));
+  s.tell({ type: "message", channel: "bare", data: 2, user: "ada", time: 1001 });
+  s.tell({ type: "message", channel: "bare", data: 3, user: "ada", time: 1002 });
+  assert.deepEqual(got, [1, 2, 3]);
+});

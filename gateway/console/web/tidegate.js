@@ -674,9 +674,9 @@ class Overlap {
     this.#newcomer = newcomer;
   }
 
-  /** @param {Session} session @param {Frame} frame */
-  isDouble(session, frame) {
-    const message = JSON.stringify(frame);
+  /** Not every transport tells who published and when. @param {Session} session @param {Frame} frame */
+  isDouble(session, { channel, event = "", data, text, binary }) {
+    const message = JSON.stringify([channel, event, data, text, binary]);
     const step = session === this.#newcomer ? 1 : -1;
     const lead = this.#lead.get(message) ?? 0;
     this.#lead.set(message, lead + step);
