@@ -15,7 +15,7 @@ import (
 func execute(t *testing.T, cmd *cobra.Command, input string, args ...string) (out, details string, err error) {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	cmd.SetArgs(args)
+	cmd.SetArgs(append([]string{}, args...)) // without any it would take those of the test
 	cmd.SetIn(strings.NewReader(input))
 	cmd.SetOut(&stdout)
 	cmd.SetErr(&stderr)
