@@ -32,7 +32,7 @@ type channel struct {
 	mu        sync.Mutex
 	audiences []audience
 	position  broker.Position // of the last message sent; zero: not known, or no history
-	unkept    bool            // messages come that are in no history: no repair brings them
+	unkept    uint64          // messages that came and are in no history: nothing brings them again
 	tail      tail
 	repair    repair
 	former    broker.Position // where the epoch before that of position was left
@@ -200,7 +200,7 @@ func (ch *channel) receive(m *broker.Message) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	if m.Position.IsZero() {
-		ch.unkept = true
+		ch.unkept++
 		ch.deliver(e)
 		return
 	}

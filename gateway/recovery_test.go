@@ -150,6 +150,28 @@ func TestRecovery_GapIsToldWhereMessagesComeThatAreInNoHistory(t *testing.T) {
 	}
 }
 
+func TestRecovery_GapIsToldToWhoResumesWhileMessagesComeThatAreInNoHistory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, l := startLossy(t, 100, gateway.Limits{OutboxBytes: 4 << 10})
+		from := n.publish("kept:a", "first")
+		for i := range 50 {
+			n.publish("kept:a", "%d-%s", i, strings.Repeat("x", 500))
+		}
+		p := n.connect(gateway.Hello{})
+		read := p.stall()
+		p.send("sub kept:a %s", from)
+		synctest.Wait() // it has been sent what there is room for
+		l.publishBare(t, "kept:a", "bare")
+		read()
+		p.expect("message kept:a 49-")
+		n.publish("kept:a", "live")
+		p.expect("message kept:a live")
+		if got := p.heardOf("kept:a"); len(got) != 51 || count(p.lines(), "gap kept:a") != 1 {
+			t.Errorf("heard %d messages, and of %d gaps", len(got), count(p.lines(), "gap kept:a"))
+		}
+	})
+}
+
 func TestRecovery_GapEndsSessionsThatCannotBeTold(t *testing.T) {
 	n, l := startLossy(t, 100, gateway.Limits{})
 	p := n.connect(gateway.Hello{Protocol: words{"curt"}})

@@ -51,7 +51,10 @@ func (ch *channel) advance(e *entry) {
 func (ch *channel) missed() {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	if ch.position.IsZero() || ch.unkept {
+	if ch.unkept > 0 {
+		ch.unkept++ // so that who is resuming is told, too
+	}
+	if ch.position.IsZero() || ch.unkept > 0 {
 		ch.tellGap()
 	}
 	if !ch.position.IsZero() {

@@ -100,6 +100,7 @@ type catchUp struct {
 	sub      *subscription
 	reply    Subscribed
 	cursor   broker.Position // of the last message sent
+	unkept   uint64          // the channel's, when the reply was sent
 	looked   bool            // whether the node is behind the cursor
 	replied  bool
 	told     bool // that something before the next message is lost
@@ -163,6 +164,9 @@ func (c *catchUp) throughTail() (<-chan struct{}, error) {
 		}
 	}
 	c.done = true
+	if ch.unkept != c.unkept {
+		c.sub.session.tell(Gap{ch.name}) // they came while the session was on its way
+	}
 	ch.join(c.sub)
 	return nil, nil
 }
@@ -206,7 +210,7 @@ const epochAge = time.Second
 func (c *catchUp) answer(recovered bool) {
 	switch {
 	case !c.replied:
-		c.replied = true
+		c.replied, c.unkept = true, c.channel.unkept
 		c.reply.Resumed, c.reply.Recovered, c.reply.Position = true, recovered, c.channel.position
 		c.sub.session.answer(c.reply)
 		c.count(recovered)
