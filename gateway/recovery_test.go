@@ -117,6 +117,41 @@ func TestRecovery_LostLastMessageIsFoundInAQuietChannel(t *testing.T) {
 	})
 }
 
+// partly is a history that does not say where some channels are.
+type partly struct {
+	*lossy
+	mute string
+}
+
+func (h *partly) Tops(ctx context.Context, channels []string) ([]broker.Top, error) {
+	tops, err := h.lossy.Tops(ctx, channels)
+	if at := slices.Index(channels, h.mute); at >= 0 && len(channels) > 1 {
+		tops[at], err = broker.Top{}, broker.ErrUnavailable
+	}
+	return tops, err
+}
+
+func TestRecovery_LostLastMessageIsFoundWhereOtherChannelsCannotBeAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLossy()
+		rules := gateway.Rules{{Match: "kept:*", Subscribe: gateway.Anyone, Publish: gateway.Anyone, HistorySize: 100}}
+		n := startNode(t, gateway.Config{Broker: l, History: &partly{l, "kept:mute"}, Rules: rules})
+		p := n.connect(gateway.Hello{})
+		for _, name := range []string{"kept:a", "kept:mute"} {
+			p.send("sub %s", name)
+			p.expect("subscribed " + name)
+		}
+		l.losing.Store(true)
+		n.publish("kept:a", "last")
+		l.losing.Store(false)
+		time.Sleep(11 * time.Second)
+		synctest.Wait()
+		if got := p.heardOf("kept:a"); !slices.Equal(got, []string{"last"}) {
+			t.Errorf("heard %v", got)
+		}
+	})
+}
+
 func TestRecovery_GapIsToldOnAChannelWithoutHistory(t *testing.T) {
 	n, l := startLossy(t, 100, gateway.Limits{})
 	p := n.connect(gateway.Hello{})
