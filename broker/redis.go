@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -163,7 +164,7 @@ func (b *Redis) moved(err error) {
 // Subscribe is documented at Broker.
 func (b *Redis) Subscribe(ctx context.Context, channels ...string) error {
 	requests := b.requests(channels)
-	begun := b.usable()
+	begun := cmp.Or(ctx.Err(), b.usable())
 	for _, q := range requests {
 		if begun == nil {
 			q.link.join(q)
