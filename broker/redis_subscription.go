@@ -118,7 +118,7 @@ func (q *request) giveUp(not *NotSubscribed, why error) {
 	defer l.mu.Unlock()
 	for _, name := range q.names {
 		s := l.subscriptions[name]
-		if s != nil && s.known() {
+		if s != nil && s.known() && s.leaves == 0 {
 			continue
 		}
 		not.add(name[len(l.prefix):], why)

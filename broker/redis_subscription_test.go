@@ -123,3 +123,26 @@ func TestLink_MarkDoesNotWaitForTheNewest(t *testing.T) {
 		l.confirmed(now.join)
 	}
 }
+
+// A subscription that lingers ends soon: whoever comes back while the link is
+// down must not take it for his own.
+func TestRequest_FailsOnALinkThatIsDownWhereTheSubscriptionLingers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newTestLink()
+		q := l.ask("kept", "left")
+		l.confirmed(l.nextSending().join)
+		if err := q.wait(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		l.fail(errNoAnswer)
+		time.Sleep(time.Second)
+		l.unsubscribe(l.prefix + "left")
+		again := l.ask("kept", "left")
+		err := again.wait(t.Context())
+		var not NotSubscribed
+		again.giveUp(&not, err)
+		if len(not) != 1 || not["left"] != errNoAnswer {
+			t.Errorf("not subscribed: %v; want what lingers", not)
+		}
+	})
+}
