@@ -13,6 +13,7 @@ type repair struct {
 	running bool
 	again   bool            // something was missed after the last read had begun
 	seen    broker.Position // of the newest message that arrived meanwhile
+	asked   broker.Position // what seen was when the last read began
 	done    chan struct{}   // closed when it has ended
 }
 
@@ -115,7 +116,7 @@ func (ch *channel) readOn(ctx context.Context) (broker.Page, error) {
 	defer func() { <-g.repairs }()
 	ch.mu.Lock()
 	from := ch.position
-	ch.repair.again = false
+	ch.repair.again, ch.repair.asked = false, ch.repair.seen
 	ch.mu.Unlock()
 	return g.since(ctx, ch.name, from, repairPage)
 }
@@ -141,6 +142,8 @@ func (ch *channel) mend(ctx context.Context, page broker.Page, attempt int) bool
 	}
 	if !found {
 		ch.tellGap()
+	}
+	if !found && seen.Epoch == ch.position.Epoch {
 		ch.position = seen
 		ch.tail.clear(&ch.hub.tails)
 	}
@@ -161,8 +164,8 @@ func (ch *channel) skipTo(page broker.Page) {
 	if left.Epoch != ch.position.Epoch {
 		ch.former = page.Former
 	}
-	if ch.repair.seen.Epoch == left.Epoch && left.Epoch != ch.position.Epoch {
-		ch.repair.seen = broker.Position{} // it is lost with its epoch: to look for it would lead back
+	if r := &ch.repair; left.Epoch != ch.position.Epoch && r.seen.Epoch != ch.position.Epoch && r.seen == r.asked {
+		r.seen = broker.Position{} // it is lost with its epoch: to look for it would lead back
 	}
 }
 
