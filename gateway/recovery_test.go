@@ -465,6 +465,28 @@ func testOpening(t *testing.T, size int) {
 	}
 }
 
+func TestRecovery_WhoIsBeingBroughtUpToDateWaitsForTheHistoryToComeBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, l := startLossy(t, 5000, gateway.Limits{OutboxBytes: 4 << 10})
+		from := n.publish("kept:a", "first")
+		for i := range 3000 {
+			n.publish("kept:a", "%d-%s", i, strings.Repeat("x", 500))
+		}
+		p := n.connect(gateway.Hello{})
+		read := p.stall()
+		p.send("sub kept:a %s", from)
+		synctest.Wait() // it has been sent what there is room for
+		l.away.Store(true)
+		read()
+		time.Sleep(time.Minute)
+		l.away.Store(false)
+		p.expect("message kept:a 2999-")
+		if got := len(p.heardOf("kept:a")); got != 3000 || count(p.lines(), "error unavailable") != 0 {
+			t.Errorf("heard %d messages, and of %d errors", got, count(p.lines(), "error unavailable"))
+		}
+	})
+}
+
 func TestRecovery_RepairWaitsForTheHistoryToComeBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, l := startLossy(t, 100, gateway.Limits{})

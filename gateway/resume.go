@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -36,13 +37,17 @@ func (ch *channel) resume(ctx context.Context, sub *subscription, reply Subscrib
 		return ch.enterUnrecovered(sub, reply)
 	}
 	at := &catchUp{channel: ch, sub: sub, reply: reply, cursor: cursor}
-	return at.run(ctx)
+	err := at.run(ctx)
+	at.noteEnd(err)
+	return err
 }
 
-// run goes all the way. While the session has no connection yet nothing makes
-// room in its outbox: the rest of the way is then gone beside, and run returns.
+// run goes all the way. Once the client has had its reply it is told nothing more
+// of the subscribe: what cannot be read is waited for. While the session has no
+// connection yet nothing makes room in its outbox: the rest of the way is then
+// gone beside, and run returns.
 func (c *catchUp) run(ctx context.Context) error {
-	for {
+	for attempt := 0; ; attempt++ {
 		wait, err := c.step()
 		switch {
 		case err != nil || c.done:
@@ -55,14 +60,24 @@ func (c *catchUp) run(ctx context.Context) error {
 		default:
 			err = c.read(ctx)
 		}
-		if err != nil {
+		switch {
+		case err == nil:
+			attempt = 0
+		case !c.replied || !c.sub.session.out.open() || !pause(ctx, backoff(attempt)):
 			return fmt.Errorf("resume on %q: %w", c.channel.name, err)
 		}
 	}
 }
 
-// goOnBeside waits for the session's connection and goes on. What cannot be
-// brought ends the session, which comes back with its cursor.
+// noteEnd ends the session of a client that has had its reply, but cannot be
+// brought what it is to have: it comes back with its cursor.
+func (c *catchUp) noteEnd(err error) {
+	if err != nil && c.replied && !errors.Is(err, errGone) {
+		c.sub.session.Close(Missed)
+	}
+}
+
+// goOnBeside waits for the session's connection and goes on.
 func (c *catchUp) goOnBeside() {
 	s := c.sub.session
 	s.gateway.background.Go(func() {
@@ -71,9 +86,7 @@ func (c *catchUp) goOnBeside() {
 				return
 			}
 		}
-		if err := c.run(s.gateway.life); err != nil {
-			s.Close(Missed)
-		}
+		c.noteEnd(c.run(s.gateway.life))
 	})
 }
 
