@@ -465,6 +465,27 @@ func testOpening(t *testing.T, size int) {
 	}
 }
 
+func TestRecovery_WhoIsUpToDateHasRoomForWhatIsLive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, _ := startLossy(t, 100, gateway.Limits{OutboxBytes: 4 << 10})
+		from := n.publish("kept:a", "first")
+		for i := range 7 {
+			n.publish("kept:a", "%d-%s", i, strings.Repeat("x", 500)) // almost as much as an outbox holds
+		}
+		p := n.connect(gateway.Hello{})
+		read := p.stall()
+		p.send("sub kept:a %s", from)
+		synctest.Wait()
+		n.publish("kept:a", "7-%s", strings.Repeat("x", 500))
+		synctest.Wait()
+		read()
+		p.expect("message kept:a 7-")
+		if got := len(p.heardOf("kept:a")); got != 8 {
+			t.Errorf("heard %d messages", got)
+		}
+	})
+}
+
 func TestRecovery_WhoIsBeingBroughtUpToDateWaitsForTheHistoryToComeBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, l := startLossy(t, 5000, gateway.Limits{OutboxBytes: 4 << 10})

@@ -253,7 +253,8 @@ func (c *catchUp) send(e *entry) (<-chan struct{}, error) {
 	if err != nil {
 		return nil, err
 	}
-	if room := s.out.hasRoom(len(frame), &s.gateway.outboxes); room != nil {
+	boxes := &s.gateway.outboxes
+	if room := s.out.hasRoom(len(frame)+boxes.limit/2, boxes); room != nil { // half of it is for what is live
 		c.patience = stallPatience
 		return room, nil
 	}
