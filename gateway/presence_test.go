@@ -211,7 +211,7 @@ func TestPresence_JoinAndLeaveOnceForTheCluster(t *testing.T) {
 }
 
 func TestPresence_BackWithinTheLingerOnAnotherNode(t *testing.T) {
-	nodes, _ := startPresence(t, 2, presenceTimes{lasting, 2 * time.Second})
+	nodes, _ := startPresence(t, 2, presenceTimes{lasting, 4 * time.Second}) // for a machine that is slow
 	watcher := nodes[1].as("watcher", "room:a")
 	bob := nodes[0].as("bob", "room:a")
 	watcher.expectPresence("watcher", "join bob")
@@ -228,7 +228,7 @@ func TestPresence_BackWithinTheLingerOnAnotherNode(t *testing.T) {
 }
 
 func TestPresence_StoppedNodeHandsItsLingersOver(t *testing.T) {
-	nodes, _ := startPresence(t, 2, presenceTimes{3 * time.Second, 1500 * time.Millisecond})
+	nodes, _ := startPresence(t, 2, presenceTimes{3 * time.Second, 4 * time.Second}) // the same
 	watcher := nodes[1].as("watcher", "room:a")
 	nodes[0].as("bob", "room:a")
 	nodes[0].as("carol", "room:a")
@@ -266,7 +266,7 @@ func TestPresence_CrashedNodesMembersAreGoneWithinTheLease(t *testing.T) {
 }
 
 func TestPresence_RedisThatForgetsEverythingMakesNobodyLeave(t *testing.T) {
-	nodes, server := startPresence(t, 2, presenceTimes{3 * time.Second, 100 * time.Millisecond})
+	nodes, server := startPresence(t, 2, presenceTimes{5 * time.Second, 100 * time.Millisecond})
 	watcher := nodes[0].as("watcher", "room:a")
 	bob := nodes[0].as("bob", "room:a")
 	nodes[1].as("carol", "room:a")
