@@ -39,6 +39,7 @@ type channel struct {
 	delayed   []*Session      // that are to be written to when the rule's Delay is over
 	looked    time.Time       // when the position was last compared with the history
 	reading   *rangeRead
+	failed    *rangeRead // the last that did
 
 	attendance *attendance // nil: nobody has been present
 	roster     *roster     // nil: nobody is told of joins and leaves

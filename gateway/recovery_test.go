@@ -465,6 +465,37 @@ func testOpening(t *testing.T, size int) {
 	}
 }
 
+func TestRecovery_ManyWaitTogetherForTheHistoryToComeBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, l := startLossy(t, 5000, gateway.Limits{OutboxBytes: 4 << 10})
+		from := n.publish("kept:a", "first")
+		for i := range 1500 {
+			n.publish("kept:a", "%d-%s", i, strings.Repeat("x", 500))
+		}
+		const sessions = 50
+		peers, reads := make([]*peer, sessions), make([]func(), sessions)
+		for i := range peers {
+			peers[i] = n.connect(gateway.Hello{})
+			reads[i] = peers[i].stall()
+			peers[i].send("sub kept:a %s", from)
+		}
+		synctest.Wait()
+		l.away.Store(true)
+		before := l.reads.Load()
+		for _, read := range reads {
+			read()
+		}
+		time.Sleep(20 * time.Second)
+		if got := l.reads.Load() - before; got > 20*4 {
+			t.Errorf("%d sessions tried to read %d times within 20 s", sessions, got)
+		}
+		l.away.Store(false)
+		for _, p := range peers {
+			p.expect("message kept:a 1499-")
+		}
+	})
+}
+
 func TestRecovery_WhoIsUpToDateHasRoomForWhatIsLive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, _ := startLossy(t, 100, gateway.Limits{OutboxBytes: 4 << 10})

@@ -268,21 +268,49 @@ func (c *catchUp) send(e *entry) (<-chan struct{}, error) {
 // read brings what is older than the channel's tail: into the tail, or, if it is
 // too much for that, into the archive. There all who resume find it.
 func (c *catchUp) read(ctx context.Context) (err error) {
+	if c.replied {
+		if err = c.channel.justFailed(); err != nil {
+			return err
+		}
+	}
 	c.own, err = c.channel.readOlder(ctx, c.cursor)
 	return err
 }
 
+// justFailed returns why a read failed a moment ago, or nil.
+func (ch *channel) justFailed() error {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	if ch.failed == nil || time.Since(ch.failed.end) >= failureHolds {
+		return nil
+	}
+	return ch.failed.err
+}
+
 // rangeRead is a read that others wait for.
-type rangeRead struct{ done chan struct{} }
+type rangeRead struct {
+	done chan struct{}
+
+	// To be read after done is closed.
+	err error
+	end time.Time
+}
+
+// failureHolds is how long those who have time do not try again what somebody
+// could not read.
+const failureHolds = 250 * time.Millisecond
 
 // readOlder reads what lies between the cursor and the channel's tail. If
-// somebody is reading already it waits for that, and returns nil; as it does if
+// somebody is reading already it waits for that, and returns no run; as it does if
 // the tail has taken what was read.
 func (ch *channel) readOlder(ctx context.Context, cursor broker.Position) (*run, error) {
 	ch.mu.Lock()
 	if reading := ch.reading; reading != nil {
 		ch.mu.Unlock()
-		return nil, await(ctx, reading.done, readTimeout)
+		if err := await(ctx, reading.done, readTimeout); err != nil {
+			return nil, err
+		}
+		return nil, reading.err
 	}
 	if ch.tail.complete || cursor.Offset+1 >= ch.tail.begin(ch.position) || ch.hub.archive.find(ch, cursor) != nil {
 		ch.mu.Unlock()
@@ -298,6 +326,10 @@ func (ch *channel) readOlder(ctx context.Context, cursor broker.Position) (*run,
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	ch.reading = nil
+	if err != nil {
+		reading.err, reading.end = err, time.Now()
+		ch.failed = reading
+	}
 	defer close(reading.done)
 	if err != nil || ch.extendTail(page, cursor) {
 		return nil, err
