@@ -10,8 +10,18 @@ import (
 // epoll is Linux's readiness; see epoll(7). Its descriptor is itself one that the
 // runtime's poller waits for, so that no thread blocks in it.
 type epoll struct {
+	// Fixed at birth.
 	file    *os.File
 	control syscall.RawConn
+	toQueue func(fd uintptr) // the parts of a call, made once for it to allocate nothing
+	toConn  func(fd uintptr)
+
+	// Of the call that runs.
+	queue     int
+	conn      syscall.RawConn
+	operation int
+	event     unix.EpollEvent
+	err       error
 }
 
 func newReadiness() (readiness, error) {
@@ -29,35 +39,39 @@ func newReadiness() (readiness, error) {
 		file.Close()
 		return nil, err
 	}
-	return &epoll{file, control}, nil
+	e := &epoll{file: file, control: control}
+	e.toQueue, e.toConn = e.callQueue, e.callConn
+	return e, nil
 }
 
-func (e *epoll) arm(conn syscall.RawConn, t ticket) error {
-	event := unix.EpollEvent{
+func (e *epoll) add(conn syscall.RawConn, t ticket) error { return e.call(unix.EPOLL_CTL_ADD, conn, t) }
+
+func (e *epoll) arm(conn syscall.RawConn, t ticket) error { return e.call(unix.EPOLL_CTL_MOD, conn, t) }
+
+func (e *epoll) call(operation int, conn syscall.RawConn, t ticket) error {
+	e.operation, e.conn = operation, conn
+	e.event = unix.EpollEvent{
 		Events: unix.EPOLLIN | unix.EPOLLONESHOT,
 		Fd:     int32(t),
 		Pad:    int32(t >> 32),
 	}
-	var err error
-	controlErr := e.control.Control(func(queue uintptr) {
-		controlErr := conn.Control(func(fd uintptr) { err = arm(int(queue), int(fd), &event) })
-		if controlErr != nil {
-			err = controlErr
-		}
-	})
-	if controlErr != nil {
-		return controlErr
+	err := e.control.Control(e.toQueue)
+	e.conn = nil
+	if err != nil {
+		return err
 	}
-	return err
+	return e.err
 }
 
-// arm asks for an event again, or for the first time.
-func arm(queue, fd int, event *unix.EpollEvent) error {
-	err := unix.EpollCtl(queue, unix.EPOLL_CTL_MOD, fd, event)
-	if err == unix.ENOENT {
-		return unix.EpollCtl(queue, unix.EPOLL_CTL_ADD, fd, event)
+func (e *epoll) callQueue(queue uintptr) {
+	e.queue = int(queue)
+	if err := e.conn.Control(e.toConn); err != nil {
+		e.err = err
 	}
-	return err
+}
+
+func (e *epoll) callConn(fd uintptr) {
+	e.err = unix.EpollCtl(e.queue, e.operation, int(fd), &e.event)
 }
 
 func (e *epoll) await(into []ticket) (n int, err error) {

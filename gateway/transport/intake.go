@@ -20,6 +20,7 @@ type intake struct {
 	fill   func(fd uintptr) bool
 
 	glancing bool              // the read that runs does not wait
+	drained  bool              // the last fill took all that there was
 	block    *[blockBytes]byte // nil: none is borrowed
 	unread   []byte            // of the block; or what came with the handshake
 	err      error             // of the last fill
@@ -44,6 +45,10 @@ func (in *intake) read(p []byte) (n, fresh int, err error) {
 	if len(in.unread) > 0 {
 		return in.takeUnread(p), 0, nil
 	}
+	if in.glancing && in.drained {
+		in.drained = false // more may come until the next glance
+		return 0, 0, errSilent
+	}
 	if in.socket == nil || len(p) >= blockBytes {
 		n, err = in.conn.Read(p)
 		return n, n, err
@@ -55,8 +60,9 @@ func (in *intake) read(p []byte) (n, fresh int, err error) {
 	return in.takeUnread(p), fresh, in.err
 }
 
-// glance reads what has come by now; errSilent: nothing. It is for those that have
-// a socket, and for a p that is shorter than a block.
+// glance reads what has come by now; errSilent: nothing, or what has come since the
+// last read. It is for those that have a socket, and for a p that is shorter than a
+// block.
 func (in *intake) glance(p []byte) (n, fresh int, err error) {
 	in.glancing = true
 	defer func() { in.glancing = false }()
@@ -100,6 +106,7 @@ func (in *intake) fillBlock(fd uintptr) bool {
 			err = io.EOF
 		}
 		in.unread, in.err = block[:max(n, 0)], err
+		in.drained = n < len(block)
 		if err != nil {
 			in.release()
 		}

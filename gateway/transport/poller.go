@@ -26,8 +26,12 @@ type ticket uint64
 // readiness is how the kernel tells that something has come, or that the
 // connection is broken.
 type readiness interface {
+	// add makes a connection known, and arms it. The kernel forgets it when it
+	// is closed. Calls of add and arm must not overlap.
+	add(conn syscall.RawConn, t ticket) error
+
 	// arm lets the next await tell once of what comes, and of what is there
-	// already. The kernel forgets a connection when it is closed.
+	// already.
 	arm(conn syscall.RawConn, t ticket) error
 
 	// await waits for armed connections and says which; an error is final.
@@ -56,18 +60,21 @@ func newPoller() *poller {
 func (p *poller) watch(c *webSocketConn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed {
-		return false
-	}
-	if c.ticket == 0 {
-		p.tickets++
-		c.ticket = p.tickets
-	}
-	if p.readiness.arm(c.wire.in.socket, c.ticket) != nil {
+	if p.closed || p.ask(c) != nil {
 		return false
 	}
 	p.watched[c.ticket] = c
 	return true
+}
+
+// ask is called with p.mu held.
+func (p *poller) ask(c *webSocketConn) error {
+	if c.ticket != 0 {
+		return p.readiness.arm(c.wire.in.socket, c.ticket)
+	}
+	p.tickets++
+	c.ticket = p.tickets
+	return p.readiness.add(c.wire.in.socket, c.ticket)
 }
 
 // release ends watching c. It reports whether c was watched: then the caller is

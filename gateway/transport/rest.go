@@ -26,7 +26,15 @@ func (c *webSocketConn) begin(session *gateway.Session, poller *poller, serving 
 	c.wire.session, c.poller, c.serving = session, poller, serving
 	c.wire.restless = poller == nil || c.wire.in.socket == nil
 	session.Attach(c)
-	go c.serve()
+	if !c.restAtOnce() {
+		go c.serve()
+	}
+}
+
+// restAtOnce is for a client that has not even been answered: it has nothing to say
+// yet. It reports whether the connection rests, as rest does.
+func (c *webSocketConn) restAtOnce() bool {
+	return !c.wire.restless && len(c.wire.in.unread) == 0 && c.awaitPoller()
 }
 
 // serve hands on what the client says until the session ends, and then lingers.
@@ -63,6 +71,12 @@ func (c *webSocketConn) rest() bool {
 		return false
 	}
 	c.giveUpParser()
+	return c.awaitPoller()
+}
+
+// awaitPoller reports whether the poller serves c from now on, which is the
+// caller's no more then.
+func (c *webSocketConn) awaitPoller() bool {
 	if !c.poller.watch(c) {
 		c.wire.restless = true
 		return false
