@@ -68,6 +68,10 @@ func (s *Session) name() string {
 	return s.id
 }
 
+// HasNews reports whether something waits for the client, as it may for a session
+// that has no connection yet.
+func (s *Session) HasNews() bool { return s.out.bytes() > 0 }
+
 // Serve gives the session its connection and handles what the client sends until
 // the session ends; it returns why. The connection is closed by then, or will be
 // shortly. It is called at most once, and not beside Attach.

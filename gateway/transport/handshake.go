@@ -41,36 +41,39 @@ func checkKey(r *http.Request) error {
 	return nil
 }
 
-// upgrade answers a handshake that has been checked (RFC 6455, section 4.2.2) and
-// returns the connection, and what the client has sent already. The extension is
-// what it agrees to; "": none.
-func upgrade(w http.ResponseWriter, r *http.Request, subprotocols []string, extension string) (net.Conn, []byte, error) {
-	header := w.Header()
-	header["Upgrade"] = []string{"websocket"}
-	header["Connection"] = []string{"Upgrade"}
-	header["Sec-Websocket-Accept"] = []string{acceptance(strings.TrimSpace(r.Header.Get("Sec-Websocket-Key")))}
+// upgrade takes the connection of a handshake that has been checked, and returns
+// it, what the client has sent already, and the answer that it is to be sent (RFC
+// 6455, section 4.2.2). The extension is what is agreed to; "": none.
+func upgrade(w http.ResponseWriter, r *http.Request, subprotocols []string, extension string) (conn net.Conn, early, answer []byte, err error) {
+	conn, buffers, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	read, _ := buffers.Reader.Peek(buffers.Reader.Buffered())
+	return conn, bytes.Clone(read), answerOf(r, subprotocols, extension), nil
+}
+
+// answerOf returns the answer to a handshake.
+func answerOf(r *http.Request, subprotocols []string, extension string) []byte {
+	answer := make([]byte, 0, 256)
+	answer = append(answer, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
+	answer = appendAcceptance(answer, strings.TrimSpace(r.Header.Get("Sec-Websocket-Key")))
 	for _, subprotocol := range subprotocols {
 		if names(r.Header["Sec-Websocket-Protocol"], subprotocol) {
-			header["Sec-Websocket-Protocol"] = []string{subprotocol}
+			answer = append(append(answer, "\r\nSec-WebSocket-Protocol: "...), subprotocol...)
 			break
 		}
 	}
 	if extension != "" {
-		header["Sec-Websocket-Extensions"] = []string{extension}
+		answer = append(append(answer, "\r\nSec-WebSocket-Extensions: "...), extension...)
 	}
-	w.WriteHeader(http.StatusSwitchingProtocols)
-	conn, buffers, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		return nil, nil, err
-	}
-	early, _ := buffers.Reader.Peek(buffers.Reader.Buffered())
-	return conn, bytes.Clone(early), nil
+	return append(answer, "\r\n\r\n"...)
 }
 
-// acceptance returns the proof that a handshake has been understood.
-func acceptance(key string) string {
+// appendAcceptance appends the proof that a handshake has been understood.
+func appendAcceptance(b []byte, key string) []byte {
 	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
-	return base64.StdEncoding.EncodeToString(sum[:])
+	return base64.StdEncoding.AppendEncode(b, sum[:])
 }
 
 // names reports whether a header's values, comma-separated lists, name a token.

@@ -10,7 +10,7 @@ import (
 
 // The example of RFC 6455, section 1.3.
 func TestHandshake_ProvesThatItWasUnderstood(t *testing.T) {
-	if got, want := acceptance("dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="; got != want {
+	if got, want := string(appendAcceptance(nil, "dGhlIHNhbXBsZSBub25jZQ==")), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }

@@ -20,11 +20,15 @@ const (
 )
 
 // begin gives a connection its session, which it serves until the end; serving
-// waits for that.
+// waits for that. What the session has to say first goes out together with the
+// answer to the handshake.
 func (c *webSocketConn) begin(session *gateway.Session, poller *poller, serving *sync.WaitGroup) {
 	serving.Add(1)
 	c.wire.session, c.poller, c.serving = session, poller, serving
 	c.wire.restless = poller == nil || c.wire.in.socket == nil
+	if !session.HasNews() && !c.wire.answer() {
+		session.Close(gateway.Lost) // a fresh connection that takes a few bytes only
+	}
 	session.Attach(c)
 	if !c.restAtOnce() {
 		go c.serve()

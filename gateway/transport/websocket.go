@@ -116,7 +116,7 @@ func (ws *WebSocket) openSession(r *http.Request, greet Greet, extension string)
 
 func (ws *WebSocket) accept(w http.ResponseWriter, r *http.Request, subprotocols []string, extension string) (*webSocketConn, error) {
 	ws.polling.Do(ws.startPoller)
-	peer, early, err := upgrade(w, r, subprotocols, extension)
+	peer, early, answer, err := upgrade(w, r, subprotocols, extension)
 	if err != nil {
 		return nil, err
 	}
@@ -126,6 +126,7 @@ func (ws *WebSocket) accept(w http.ResponseWriter, r *http.Request, subprotocols
 	}
 	conn.wire.shared = &ws.memory
 	conn.wire.begin(peer, early)
+	conn.wire.owed, conn.wire.owedBegun = answer, true
 	return conn, nil
 }
 

@@ -19,6 +19,7 @@ func reading(t testing.TB) (*webSocketConn, *rawPeer) {
 		if err != nil {
 			t.Error(err)
 		}
+		c.wire.answer()
 		conns <- c
 	})
 	r := n.dialRaw()

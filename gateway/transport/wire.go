@@ -42,9 +42,9 @@ type wire struct {
 	// Guarded by mu, which is only held for writes that do not block.
 	mu        sync.Mutex
 	midFrame  bool          // a frame of the session's has been begun
-	owed      []byte        // a control frame of the library's, or the rest of one, that is due
-	owedBegun bool          // a part of it has been written
-	answer    []byte        // the library's answer to a close frame
+	owed      []byte        // what is due before the next frame: the handshake's answer, or a control frame of the library's
+	owedBegun bool          // it is the answer, or the rest of a frame: nothing else takes its place
+	closed    []byte        // the library's answer to a close frame
 	deaf      bool          // the library has had enough
 	closing   bool          // only the farewell is written any more
 	parted    bool          // the farewell has been written, or given up
@@ -84,7 +84,7 @@ func (w *wire) Write(p []byte) (int, error) {
 	switch {
 	case w.closing:
 	case p[0]&opcodeMask == opClose:
-		w.answer = slices.Clone(p)
+		w.closed = slices.Clone(p)
 	default:
 		w.owe(p)
 	}
@@ -94,6 +94,9 @@ func (w *wire) Write(p []byte) (int, error) {
 // owe sends a pong as soon as it can be. Of several that are due, the newest is
 // enough (RFC 6455, section 5.5.3). An error shows in the next send.
 func (w *wire) owe(p []byte) {
+	if !w.midFrame {
+		w.settle() // the answer to the handshake must not stand in its way
+	}
 	if !w.owedBegun {
 		w.owed = append(w.owed[:0], p...)
 	}
@@ -115,6 +118,15 @@ func (w *wire) settle() (bool, error) {
 	w.owed = w.owed[n:]
 	w.owedBegun = w.owedBegun || n > 0
 	return false, err
+}
+
+// answer sends the answer to the handshake by itself, and reports whether all of it
+// was taken.
+func (w *wire) answer() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	settled, _ := w.settle()
+	return settled
 }
 
 // Close is called by the library when it has had enough: reading ends then. The
@@ -148,12 +160,7 @@ func (w *wire) try(frames [][]byte) ([][]byte, error) {
 	if w.closing {
 		return frames, net.ErrClosed
 	}
-	if !w.midFrame {
-		if settled, err := w.settle(); !settled {
-			return frames, err
-		}
-	}
-	at, written, err := w.shared.scratch.write(w.out, frames)
+	at, written, err := w.write(frames)
 	if at > 0 || written > 0 {
 		w.midFrame = written > 0
 	}
@@ -162,6 +169,21 @@ func (w *wire) try(frames [][]byte) ([][]byte, error) {
 	}
 	_, err = w.settle()
 	return nil, err
+}
+
+// write writes frames, behind what is owed, as scratch does.
+func (w *wire) write(frames [][]byte) (at, written int, err error) {
+	if w.midFrame || len(w.owed) == 0 {
+		return w.shared.scratch.write(w.out, frames)
+	}
+	all := append([][]byte{w.owed}, frames...)
+	at, written, err = w.shared.scratch.write(w.out, all)
+	if at == 0 {
+		w.owed, w.owedBegun = w.owed[written:], w.owedBegun || written > 0
+		return 0, 0, err
+	}
+	w.owed, w.owedBegun = nil, false
+	return at - 1, written, err
 }
 
 // tailOf returns the frames from at on, without the first bytes of the first.
@@ -205,8 +227,8 @@ func (w *wire) farewell(reason gateway.Reason, rest []byte) []byte {
 	if w.owedBegun {
 		last = append(last, w.owed...)
 	}
-	if reason.Code == gateway.Left.Code && w.answer != nil {
-		return append(last, w.answer...)
+	if reason.Code == gateway.Left.Code && w.closed != nil {
+		return append(last, w.closed...)
 	}
 	return append(last, closeFrame(reason)...)
 }

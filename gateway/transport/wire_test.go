@@ -193,6 +193,28 @@ func TestWire_GivesUpOnAPeerThatDoesNotTakeTheFarewell(t *testing.T) {
 	})
 }
 
+func TestWire_TheAnswerToTheHandshakeComesFirst(t *testing.T) {
+	for name, first := range map[string]func(*wire){
+		"frames":   func(w *wire) { w.send([][]byte{[]byte("one"), []byte("two")}, patience) },
+		"pong":     func(w *wire) { w.Write([]byte("old pong")); w.Write([]byte("pong")) },
+		"farewell": func(w *wire) {},
+		"itself":   func(w *wire) { w.answer() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachOutlet(t, func(t *testing.T, w *wire, client *net.TCPConn) {
+				w.owed, w.owedBegun = []byte("answer"), true
+				first(w)
+				w.part(gateway.Left, nil)
+				w.out.close(time.Now().Add(patience))
+				want := "answer" + map[string]string{"frames": "onetwo", "pong": "old pongpong"}[name] + string(closeFrame(gateway.Left))
+				if all, _ := io.ReadAll(client); string(all) != want {
+					t.Errorf("got %q, want %q", all, want)
+				}
+			})
+		})
+	}
+}
+
 func TestWire_AnUnfinishedFrameIsNotFollowedByACloseFrame(t *testing.T) {
 	eachOutlet(t, func(t *testing.T, w *wire, client *net.TCPConn) {
 		if rest, err := w.send([][]byte{make([]byte, 10_000_000)}, 0); err != nil || len(rest) == 0 {
