@@ -58,6 +58,9 @@ func hashKeys(keys []APIKey) (apiKeys, error) {
 
 // find looks at every key, also after it found one.
 func (keys apiKeys) find(credential string) (name string, ok bool) {
+	if len(keys) == 0 {
+		return "", false
+	}
 	hash := sha256.Sum256([]byte(credential))
 	for i := range keys {
 		if subtle.ConstantTimeCompare(keys[i].hash[:], hash[:]) == 1 {

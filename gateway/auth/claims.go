@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -114,56 +115,48 @@ func (c *Claims) UnmarshalJSON(data []byte) error {
 	}
 	// Not into a struct: encoding/json would take "SUB" for "sub", and join what
 	// occurs twice.
-	seen := make(map[string]bool, 16)
-	members := json.NewDecoder(bytes.NewReader(data))
-	if start, err := members.Token(); err != nil || start != json.Delim('{') {
-		return refuse(malformed, "the token's claims are not a JSON object")
-	}
-	for members.More() {
-		token, err := members.Token()
-		name, isName := token.(string)
-		if err != nil || !isName {
-			return refuse(malformed, "the token's claims are not a JSON object")
-		}
-		if seen[name] {
+	members := membersOf(data)
+	var seen names
+	for members.next() {
+		if !seen.add(members.name) {
 			return refuse(malformed, "the token has a claim twice")
 		}
-		seen[name] = true
-		if err := c.decodeMember(name, members); err != nil {
+		if err := c.decodeMember(members.name, members.value); err != nil {
 			return err
 		}
+	}
+	if members.broken {
+		return refuse(malformed, "the token's claims are not a JSON object")
 	}
 	return nil
 }
 
-func (c *Claims) decodeMember(name string, value *json.Decoder) error {
-	var target any
+func (c *Claims) decodeMember(name, value []byte) error {
+	var err error
 	want := "a list of strings"
-	switch name {
+	switch string(name) {
 	case "sub":
-		target, want = &c.User, "a string"
+		want, err = "a string", decodeString(value, &c.User)
 	case "iss":
-		target, want = &c.Issuer, "a string"
+		want, err = "a string", decodeString(value, &c.Issuer)
 	case "info":
-		target, want = (*compact)(&c.Info), "a JSON value"
+		want, err = "a JSON value", (*compact)(&c.Info).UnmarshalJSON(value)
 	case "subscribe":
-		target = &c.Subscribe
+		err = json.Unmarshal(value, &c.Subscribe)
 	case "publish":
-		target = &c.Publish
+		err = json.Unmarshal(value, &c.Publish)
 	case "channels":
-		target = &c.Channels
+		err = json.Unmarshal(value, &c.Channels)
 	case "aud":
-		target, want = (*oneOrMany)(&c.Audience), "a string or a list of strings"
+		want, err = "a string or a list of strings", (*oneOrMany)(&c.Audience).UnmarshalJSON(value)
 	case "exp":
-		target, want = (*date)(&c.Expires), "a number of seconds since 1970"
+		want, err = "a number of seconds since 1970", (*date)(&c.Expires).UnmarshalJSON(value)
 	case "nbf":
-		target, want = (*date)(&c.NotBefore), "a number of seconds since 1970"
+		want, err = "a number of seconds since 1970", (*date)(&c.NotBefore).UnmarshalJSON(value)
 	case "iat":
-		target, want = (*date)(&c.IssuedAt), "a number of seconds since 1970"
-	default:
-		target, want = new(json.RawMessage), "a JSON value"
+		want, err = "a number of seconds since 1970", (*date)(&c.IssuedAt).UnmarshalJSON(value)
 	}
-	if err := value.Decode(target); err != nil {
+	if err != nil {
 		return refuse(malformed, "the token's claim %.32q is not %s", name, want)
 	}
 	return nil
@@ -187,7 +180,7 @@ type oneOrMany []string
 
 func (m *oneOrMany) UnmarshalJSON(data []byte) error {
 	var one string
-	if json.Unmarshal(data, &one) == nil {
+	if decodeString(data, &one) == nil {
 		if one != "" {
 			*m = oneOrMany{one}
 		}
@@ -207,8 +200,8 @@ func (d *date) UnmarshalJSON(data []byte) error {
 	if string(data) == "null" {
 		return nil
 	}
-	var seconds float64
-	if err := json.Unmarshal(data, &seconds); err != nil {
+	seconds, err := strconv.ParseFloat(string(data), 64)
+	if err != nil {
 		return err
 	}
 	if math.Abs(seconds) > lastDate {

@@ -1,0 +1,149 @@
+package auth
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+)
+
+// members goes through the members of a JSON object (RFC 8259) without building
+// anything of it. What it is given has passed encoding/json's check of the grammar,
+// as what an UnmarshalJSON gets has; of anything else it makes what it can.
+type members struct {
+	name   []byte // of the present member
+	value  []byte // the same
+	broken bool   // this is no object
+	rest   []byte // what follows
+}
+
+func membersOf(data []byte) members {
+	rest, found := bytes.CutPrefix(trimSpace(data), []byte("{"))
+	return members{rest: rest, broken: !found}
+}
+
+// next goes to the next member, and reports whether there is one.
+func (m *members) next() bool {
+	m.rest = bytes.TrimLeft(m.rest, jsonSpace+",")
+	if m.broken || bytes.HasPrefix(m.rest, []byte("}")) {
+		return false
+	}
+	m.broken = !m.cutName() || !m.cutValue()
+	return !m.broken
+}
+
+func (m *members) cutName() (found bool) {
+	end := valueEnd(m.rest)
+	if end == 0 || m.rest[0] != '"' {
+		return false
+	}
+	if m.name, found = unquoted(m.rest[:end]); !found {
+		return false
+	}
+	m.rest, found = bytes.CutPrefix(trimSpace(m.rest[end:]), []byte(":"))
+	return found
+}
+
+func (m *members) cutValue() bool {
+	m.rest = trimSpace(m.rest)
+	end := valueEnd(m.rest)
+	m.value, m.rest = m.rest[:end], m.rest[end:]
+	return end > 0
+}
+
+const jsonSpace = " \t\r\n"
+
+func trimSpace(data []byte) []byte { return bytes.TrimLeft(data, jsonSpace) }
+
+// valueEnd returns where the value ends with which data begins.
+func valueEnd(data []byte) int {
+	depth := 0
+	for i := 0; i < len(data); i++ {
+		switch data[i] {
+		case '"':
+			if i += stringEnd(data[i:]) - 1; depth == 0 {
+				return i + 1
+			}
+		case '{', '[':
+			depth++
+		case '}', ']':
+			if depth <= 1 {
+				return i + depth
+			}
+			depth--
+		case ',', ':', ' ', '\t', '\r', '\n':
+			if depth == 0 {
+				return i
+			}
+		}
+	}
+	return len(data)
+}
+
+// stringEnd returns where the string ends with which data begins.
+func stringEnd(data []byte) int {
+	for i := 1; i < len(data); i++ {
+		switch data[i] {
+		case '\\':
+			i++
+		case '"':
+			return i + 1
+		}
+	}
+	return len(data)
+}
+
+// unquoted returns what a string says.
+func unquoted(value []byte) ([]byte, bool) {
+	switch {
+	case len(value) < 2 || value[0] != '"':
+		return nil, false
+	case bytes.IndexByte(value, '\\') < 0:
+		return value[1 : len(value)-1], true
+	}
+	var text string
+	err := json.Unmarshal(value, &text)
+	return []byte(text), err == nil
+}
+
+// decodeString leaves a string as it is for null, as encoding/json does.
+func decodeString(value []byte, into *string) error {
+	if string(value) == "null" {
+		return nil
+	}
+	text, ok := unquoted(value)
+	if !ok {
+		return errors.New("not a string")
+	}
+	*into = string(text)
+	return nil
+}
+
+// names is a set: of a few, as in every token that is in its right mind, without a
+// map.
+type names struct {
+	few  [16][]byte
+	n    int // of few
+	many map[string]struct{}
+}
+
+// add reports whether the name is new.
+func (s *names) add(name []byte) bool {
+	for i := range s.few[:s.n] {
+		if bytes.Equal(s.few[i], name) {
+			return false
+		}
+	}
+	if s.n < len(s.few) {
+		s.few[s.n] = name
+		s.n++
+		return true
+	}
+	if _, found := s.many[string(name)]; found {
+		return false
+	}
+	if s.many == nil {
+		s.many = make(map[string]struct{})
+	}
+	s.many[string(name)] = struct{}{}
+	return true
+}
