@@ -43,6 +43,7 @@ type Greet func(*http.Request) (gateway.Hello, error)
 // something to say, and on systems without epoll, or over TLS, always.
 func (ws *WebSocket) Handler(greet Greet, subprotocols ...string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		makeRoom(0)
 		extension := ws.extension(r)
 		session, err := ws.open(w, r, greet, extension)
 		if err != nil {
