@@ -11,38 +11,61 @@ import (
 
 // channel is a channel that sessions of this node listen to.
 //
-// On a channel with history every message has a position, and what the audience
-// has been sent is everything up to ch.position: a message that does not follow
-// it is a repetition, which is dropped, or shows that something was missed,
-// which is repaired (see repair.go).
+// A node may have many with a session each: what only some of them need lies
+// elsewhere, and the small fields side by side.
 type channel struct {
 	// Fixed at birth.
 	name string
 	hub  *hub
 
-	rule  atomic.Pointer[Rule] // replaced when the rules are loaded anew
-	holds int                  // guarded by the shard's mu
+	rule atomic.Pointer[Rule] // replaced when the rules are loaded anew
 
-	joining  sync.Mutex // serialises joining and leaving at the broker
-	live     bool       // the broker delivers; guarded by joining
-	followed bool       // joins and leaves too; guarded by joining
+	joining sync.Mutex // serialises joining and leaving at the broker
+	mu      sync.Mutex // held while a message goes to the audience, so that all see one order
 
-	// Guarded by mu, which is held while a message goes to the audience, so that
-	// all see one order.
-	mu        sync.Mutex
-	audiences []audience
-	position  broker.Position // of the last message sent; zero: not known, or no history
-	unkept    uint64          // messages that came and are in no history: nothing brings them again
-	tail      tail
-	repair    repair
-	former    broker.Position // where the epoch before that of position was left
-	delayed   []*Session      // that are to be written to when the rule's Delay is over
-	looked    time.Time       // when the position was last compared with the history
-	reading   *rangeRead
-	failed    *rangeRead // the last that did
+	holds    int32 // guarded by the shard's mu
+	live     bool  // the broker delivers; guarded by joining
+	followed bool  // joins and leaves too; guarded by joining
 
+	// Guarded by mu.
+	retired    bool   // it has gone from the hub
+	unkept     uint32 // messages that came and are in no history: nothing brings them again
+	audiences  []audience
+	*past                  // nil: nothing is known of its history, or it has none
+	delayed    *[]*Session // that are to be written to when the rule's Delay is over; nil: none
 	attendance *attendance // nil: nobody has been present
 	roster     *roster     // nil: nobody is told of joins and leaves
+}
+
+// past is what is known of a channel's history. On a channel with history every
+// message has a position, and what the audience has been sent is everything up to
+// position: a message that does not follow it is a repetition, which is dropped, or
+// shows that something was missed, which is repaired (see repair.go). It is guarded
+// by the channel's mu.
+type past struct {
+	position broker.Position // of the last message sent; zero: not known
+	tail     tail
+	repair   repair
+	former   broker.Position // where the epoch before that of position was left
+	looked   time.Time       // when the position was last compared with the history
+	reading  *rangeRead
+	failed   *rangeRead // the last that did
+}
+
+// recall sees to it that there is a past. The caller holds ch.mu.
+func (ch *channel) recall() {
+	if ch.past == nil {
+		ch.past = &past{tail: tail{closed: ch.retired}}
+	}
+}
+
+// at returns the position of the last message sent; zero: it is not known, or the
+// channel has no history. The caller holds ch.mu.
+func (ch *channel) at() broker.Position {
+	if ch.past == nil {
+		return broker.Position{}
+	}
+	return ch.position
 }
 
 // audience is the part of a channel's subscriptions that speak one dialect.
@@ -100,13 +123,14 @@ func (ch *channel) keepsHistory() bool {
 func (ch *channel) knowsPosition() bool {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	return !ch.position.IsZero()
+	return !ch.at().IsZero()
 }
 
 // startAt notes the channel's position, unless a message has told a later one.
 func (ch *channel) startAt(top broker.Top) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
+	ch.recall()
 	if ch.position.IsZero() || ch.position.Epoch == top.Epoch && ch.position.Offset < top.Offset {
 		ch.tellGap() // to those who came before history was kept: messages up to top may be on their way
 		ch.position = top.Position
@@ -123,7 +147,7 @@ func (ch *channel) startAt(top broker.Top) {
 func (ch *channel) forgetPosition() {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	if !ch.repair.running {
+	if ch.past != nil && !ch.repair.running {
 		ch.position = broker.Position{}
 		ch.tail.clear(&ch.hub.tails)
 	}
@@ -133,7 +157,10 @@ func (ch *channel) forgetPosition() {
 func (ch *channel) retire() {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	ch.tail.close(&ch.hub.tails)
+	ch.retired = true
+	if ch.past != nil {
+		ch.tail.close(&ch.hub.tails)
+	}
 }
 
 // join adds sub to the audience. The caller holds ch.mu.
@@ -290,9 +317,10 @@ func (ch *channel) rouse(sessions []*Session, delay time.Duration) {
 		ch.hub.gateway.flushers.park(sessions...)
 	case len(sessions) > 0:
 		if ch.delayed == nil {
+			ch.delayed = new([]*Session)
 			time.AfterFunc(delay, ch.rouseDelayed)
 		}
-		ch.delayed = append(ch.delayed, sessions...)
+		*ch.delayed = append(*ch.delayed, sessions...)
 	}
 }
 
@@ -301,7 +329,9 @@ func (ch *channel) rouseDelayed() {
 	sessions := ch.delayed
 	ch.delayed = nil
 	ch.mu.Unlock()
-	ch.hub.gateway.flushers.queue(sessions...)
+	if sessions != nil {
+		ch.hub.gateway.flushers.queue(*sessions...)
+	}
 }
 
 // tell sends an event that is no message to the audience. The caller holds

@@ -47,6 +47,9 @@ func (g *Gateway) checkGroup(ctx context.Context, channels []*channel, before []
 func (ch *channel) restsAt() (broker.Position, bool) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
+	if ch.past == nil {
+		return broker.Position{}, false
+	}
 	ch.tail.trim(time.Now(), &ch.hub.tails)
 	return ch.position, !ch.position.IsZero() && !ch.repair.running && ch.keepsHistory()
 }
@@ -56,7 +59,7 @@ func (ch *channel) restsAt() (broker.Position, bool) {
 func (ch *channel) compare(before, top broker.Position) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	if ch.position == before && (top.Epoch != before.Epoch || top.Offset > before.Offset) {
+	if ch.at() == before && (top.Epoch != before.Epoch || top.Offset > before.Offset) {
 		ch.startRepair(broker.Position{})
 	}
 }

@@ -26,6 +26,7 @@ const (
 
 // receiveNext takes a message with a position. The caller holds ch.mu.
 func (ch *channel) receiveNext(e *entry) {
+	ch.recall()
 	at := e.message.Position
 	switch {
 	case ch.repair.running:
@@ -55,10 +56,11 @@ func (ch *channel) missed() {
 	if ch.unkept > 0 {
 		ch.unkept++ // so that who is resuming is told, too
 	}
-	if ch.position.IsZero() || ch.unkept > 0 {
+	known := !ch.at().IsZero()
+	if !known || ch.unkept > 0 {
 		ch.tellGap()
 	}
-	if !ch.position.IsZero() {
+	if known {
 		ch.startRepair(broker.Position{})
 	}
 }

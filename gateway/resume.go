@@ -20,7 +20,7 @@ func (ch *channel) enter(ctx context.Context, sub *subscription, reply Subscribe
 	if sub.gone {
 		return errGone
 	}
-	reply.Position = ch.position
+	reply.Position = ch.at()
 	sub.session.answer(reply)
 	ch.join(sub)
 	return nil
@@ -113,7 +113,7 @@ type catchUp struct {
 	sub      *subscription
 	reply    Subscribed
 	cursor   broker.Position // of the last message sent
-	unkept   uint64          // the channel's, when the reply was sent
+	unkept   uint32          // the channel's, when the reply was sent
 	looked   bool            // whether the node is behind the cursor
 	replied  bool
 	told     bool // that something before the next message is lost
@@ -131,6 +131,7 @@ func (c *catchUp) step() (<-chan struct{}, error) {
 	if c.sub.gone {
 		return nil, errGone
 	}
+	ch.recall()
 	if ch.repair.running {
 		c.patience = readTimeout
 		return ch.repair.done, nil
