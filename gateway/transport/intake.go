@@ -69,6 +69,15 @@ func (in *intake) glance(p []byte) (n, fresh int, err error) {
 	return in.read(p)
 }
 
+// peek is glance, but leaves what has come to be read.
+func (in *intake) peek() (fresh int, err error) {
+	if len(in.unread) > 0 {
+		return 0, nil
+	}
+	_, fresh, err = in.glance(nil)
+	return fresh, err
+}
+
 func (in *intake) takeUnread(p []byte) int {
 	n := copy(p, in.unread)
 	if in.unread = in.unread[n:]; len(in.unread) == 0 {

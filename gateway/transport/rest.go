@@ -146,6 +146,21 @@ func (w *wire) await(p []byte) (n, fresh int, err error) {
 	}
 }
 
+// lookAhead returns the error that there is instead of a frame, if the connection may
+// rest. To hear of it from the library would cost as much as a short message does,
+// and a parser.
+func (w *wire) lookAhead() error {
+	if w.lively || !w.mayRest() {
+		return nil
+	}
+	fresh, err := w.in.peek()
+	if fresh > 0 {
+		w.hear()
+	}
+	w.readErr = err
+	return err
+}
+
 // mayRest reports whether no frame has begun.
 func (w *wire) mayRest() bool {
 	return !w.restless && !w.inFrame && !w.inMessage && !w.isClosing()

@@ -77,6 +77,9 @@ func (c *webSocketConn) Close(reason gateway.Reason, rest []byte) {
 // any other, each read would set up a watcher of it.
 func (c *webSocketConn) next() (gateway.Frame, error) {
 	c.release()
+	if err := c.wire.lookAhead(); err != nil {
+		return gateway.Frame{}, c.readError(err)
+	}
 	if err := c.takeParser(); err != nil {
 		return gateway.Frame{}, err
 	}
