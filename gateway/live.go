@@ -22,7 +22,8 @@ type arrival struct {
 // serialised by its joining, across the broker's round trips. The caller holds
 // the channels, unless their session has ended meanwhile.
 func (h *hub) subscribeLive(ctx context.Context, arrivals []*arrival) {
-	ordered := slices.SortedFunc(slices.Values(arrivals), func(a, b *arrival) int { return strings.Compare(a.ch.name, b.ch.name) })
+	ordered := slices.Clone(arrivals)
+	slices.SortFunc(ordered, func(a, b *arrival) int { return strings.Compare(a.ch.name, b.ch.name) })
 	for _, a := range ordered { // in the one order in which everybody locks several
 		a.ch.joining.Lock()
 		defer a.ch.joining.Unlock()
