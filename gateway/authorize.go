@@ -18,6 +18,11 @@ type Principal struct {
 	Expires   time.Time       // when a session of it ends; zero: never
 }
 
+// isZero reports whether nothing at all is known of p.
+func (p *Principal) isZero() bool {
+	return p.anonymous() && p.Info == nil && p.Subscribe == nil && p.Publish == nil && p.Channels == nil && p.Expires.IsZero()
+}
+
 // Backend reports whether p holds an API key.
 func (p *Principal) Backend() bool { return p.Key != "" }
 

@@ -54,6 +54,7 @@ type Gateway struct {
 	metrics  *metrics.Metrics
 	connects *rate.Limiter
 	hooks    Hooks
+	nobody   Principal // the zero one
 
 	hub        *hub
 	cluster    *cluster
@@ -209,7 +210,7 @@ func (g *Gateway) Open(ctx context.Context, hello Hello) (*Session, error) {
 	s := &Session{
 		gateway: g, id: newName(), dialect: g.dialects.of(g, hello.Protocol),
 		transport: hello.Transport, home: hello.Channel, alone: hello.Alone || hello.Channel != "", remote: hello.Remote,
-		opened: time.Now(), principal: &hello.Principal,
+		opened: time.Now(), principal: g.keep(hello.Principal),
 	}
 	if err := g.sessions.add(s, &g.limits); err != nil {
 		return nil, err
@@ -235,12 +236,22 @@ func (g *Gateway) checkDraining() error {
 	return nil
 }
 
+// keep returns a principal for a session to hold, which must not be changed: of
+// anonymous ones, all hold the same.
+func (g *Gateway) keep(p Principal) *Principal {
+	if p.isZero() {
+		return &g.nobody
+	}
+	kept := p
+	return &kept
+}
+
 func (s *Session) begin(ctx context.Context, hello Hello) error {
 	p, err := s.introduce(ctx, hello)
 	if err != nil {
 		return err
 	}
-	if err := s.become(&p); err != nil {
+	if err := s.become(s.gateway.keep(p)); err != nil {
 		return err
 	}
 	if s.lacksAuth(&p) {
