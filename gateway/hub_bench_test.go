@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -33,6 +34,34 @@ func BenchmarkHub_Churn(b *testing.B) {
 			})
 		})
 	}
+}
+
+// BenchmarkHub_Hold reports the heap that a channel takes, its name apart.
+func BenchmarkHub_Hold(b *testing.B) {
+	const channels = 10_000
+	g := runForBench(b)
+	names := make([]string, channels)
+	for i := range names {
+		names[i] = roomName(int64(i), channels)
+	}
+	for b.Loop() {
+		before := heapInUse()
+		for _, name := range names {
+			g.hub.hold(name)
+		}
+		b.ReportMetric((heapInUse()-before)/channels, "heap-B/channel")
+		for _, name := range names {
+			g.hub.release(b.Context(), g.hub.find(name))
+		}
+	}
+}
+
+func heapInUse() float64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return float64(m.HeapAlloc)
 }
 
 // BenchmarkHub_Receive is what a message costs that nobody here listens to any

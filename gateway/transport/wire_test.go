@@ -277,6 +277,20 @@ func mustSend(t testing.TB, w *wire, frames [][]byte) {
 	}
 }
 
+// BenchmarkWebSocket_Connect is a handshake, the welcome and a subscription, for both
+// sides.
+func BenchmarkWebSocket_Connect(b *testing.B) {
+	n := startNode(b, gateway.Config{Limits: gateway.Limits{MessageBytes: 64 << 10}})
+	b.ReportAllocs()
+	for b.Loop() {
+		r := n.dialUpgraded()
+		r.send(masked(final|opText, `{"type":"subscribe","id":1,"channel":"idle"}`))
+		r.expectFrame(opText)
+		r.Conn.Close()
+	}
+	n.awaitSessions(0)
+}
+
 // BenchmarkWebSocket_Idle reports what an idle session with a subscription
 // costs in heap and stacks; the client's side of it is in it, too small to
 // matter: a bare socket.
