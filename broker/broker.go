@@ -54,8 +54,7 @@ type Broker interface {
 	// history), or that it was not confirmed, by ErrUnavailable, within a second.
 	// That may be before Publish returns, and by any goroutine; done must not
 	// block. What one goroutine publishes on a channel keeps its order. After
-	// calls of done the Receiver is told to Rest, but not for what it, and done,
-	// are told before Publish returns.
+	// calls of done the Receiver is told to Rest.
 	//
 	// If m.Key is set, and a message with this key was published on the channel
 	// within the last IdempotencyWindow, nothing is published and the first one's
@@ -114,6 +113,7 @@ type PublishOptions struct {
 	HistorySize int           // messages kept; 0 keeps none
 	HistoryTTL  time.Duration // how long a message is kept; 0 as long as HistorySize allows
 	Bare        bool          // no envelope: only the payload travels. Not with history.
+	RestLater   bool          // no Rest follows what is told before Publish returns: the caller sees to that
 }
 
 // History is the memory of channels. All methods may be called concurrently.

@@ -67,19 +67,25 @@ func (b *Memory) Unsubscribe(ctx context.Context, channel string) error {
 }
 
 func (b *Memory) Publish(m Message, o PublishOptions, done func(Position, error)) {
-	done(b.publish(context.Background(), m, o))
+	position, receiver, err := b.publish(context.Background(), m, o)
+	done(position, err)
+	if receiver != nil && !o.RestLater {
+		receiver.Rest()
+	}
 }
 
-func (b *Memory) publish(ctx context.Context, m Message, o PublishOptions) (position Position, err error) {
+// publish returns the receiver that was told, if one was.
+func (b *Memory) publish(ctx context.Context, m Message, o PublishOptions) (position Position, receiver Receiver, err error) {
 	if o.HistorySize == 0 && m.Key == "" && !b.known(m.Channel) {
 		b.mu.RLock()
 		defer b.mu.RUnlock()
-		return Position{}, b.usable(ctx, "publish on", m.Channel)
+		return Position{}, nil, b.usable(ctx, "publish on", m.Channel)
 	}
 	err = b.on(ctx, "publish on", m.Channel, func(c *memoryChannel) {
-		position = c.publish(m, o, b.receiver, time.Now())
+		receiver = b.receiver
+		position = c.publish(m, o, receiver, time.Now())
 	})
-	return position, err
+	return position, receiver, err
 }
 
 func (b *Memory) Since(ctx context.Context, channel string, after Position, limit int) (Page, error) {

@@ -89,5 +89,6 @@ func (g *Gateway) publishOptions(channel string) broker.PublishOptions {
 	if g.history == nil {
 		o.HistorySize, o.HistoryTTL = 0, 0
 	}
+	o.RestLater = true // a client may have sent more, to be answered together
 	return o
 }

@@ -60,7 +60,6 @@ func (l *lossy) publishBare(t testing.TB, channel, payload string) {
 	if _, err := broker.Publish(t.Context(), l, broker.Message{Channel: channel, Payload: []byte(payload)}, broker.PublishOptions{Bare: true}); err != nil {
 		t.Fatal(err)
 	}
-	l.Rest()
 }
 
 func (l *lossy) Since(ctx context.Context, channel string, after broker.Position, limit int) (broker.Page, error) {

@@ -244,6 +244,7 @@ func testOrderWithoutWaiting(t *testing.T, c *cluster) {
 		defer mu.Unlock()
 		return !slices.ContainsFunc(answers, func(n int) bool { return n != 1 })
 	})
+	c.heard().WaitRested()
 }
 
 func testManyChannelsAtOnce(t *testing.T, c *cluster) {
