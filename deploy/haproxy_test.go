@@ -73,6 +73,29 @@ func TestHAProxy_ClientsOfAKilledNodeComeBack(t *testing.T) {
 	}
 }
 
+// TestHAProxy_PublishesGoPastNodesThatEnded: the fewest sessions make a node the
+// first choice, and those that ended have none.
+func TestHAProxy_PublishesGoPastNodesThatEnded(t *testing.T) {
+	nodes := []*node{newNode(t, "a"), newNode(t, "b"), newNode(t, "c")}
+	address, _ := startHAProxy(t, nodes...)
+
+	_, left := dial(t, address)
+	for _, n := range nodes {
+		if n.name != left {
+			n.kill()
+		}
+	}
+	for range 20 {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+address, strings.NewReader("hi"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := do(t, request); got != left {
+			t.Fatalf("a publish went to %q, want %q: the others have ended", got, left)
+		}
+	}
+}
+
 func TestHAProxy_SaysWhereClientsAre(t *testing.T) {
 	a := newNode(t, "a")
 	address, _ := startHAProxy(t, a)
