@@ -57,8 +57,15 @@ function route() {
 
 /** @param {Element} link @param {string[]} current */
 function markCurrent(link, current) {
-  if (current.includes(link.getAttribute("href") ?? "")) link.setAttribute("aria-current", "page");
-  else link.removeAttribute("aria-current");
+  if (!current.includes(link.getAttribute("href") ?? "")) return link.removeAttribute("aria-current");
+  link.setAttribute("aria-current", "page");
+  bringToMiddle(/** @type {HTMLElement} */ (link));
+}
+
+/** Where the links are wider than the screen. Only sideways: connecting must not move the page. @param {HTMLElement} link */
+function bringToMiddle(link) {
+  const list = /** @type {HTMLElement} */ (link.parentElement);
+  list.scrollLeft = link.offsetLeft - list.offsetLeft - (list.clientWidth - link.offsetWidth) / 2;
 }
 
 function showStatus() {
