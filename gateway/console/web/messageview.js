@@ -23,6 +23,7 @@ export class MessageView {
   #selected = "";
   #gaps = 0;
   #arrived = 0;
+  #counting = performance.now();
 
   #feed = new Feed(byID("messages", HTMLOListElement), (entry) => this.#row(entry), { onChange: () => this.#changed() });
   #filter = byID("filter", HTMLInputElement);
@@ -138,6 +139,7 @@ export class MessageView {
     byID("members", HTMLElement).replaceChildren();
     byID("members-empty", HTMLElement).textContent = "";
     if (name) this.#publishChannel.value = name;
+    this.#arrived = 0;
     this.#showAgain();
     this.#askPresence();
   }
@@ -160,7 +162,7 @@ export class MessageView {
     const text = payloadText(message);
     const listed = this.#channels.get(message.channel);
     if (listed) listed.count.textContent = String(++listed.total);
-    this.#arrived++;
+    if (!this.#selected || message.channel === this.#selected) this.#arrived++;
     this.#add({ message, text, at: new Date(), latency: this.#latency(message, text) });
   }
 
@@ -223,8 +225,10 @@ export class MessageView {
   }
 
   #showRate() {
-    byID("rate", HTMLElement).textContent = this.#arrived ? `${this.#arrived}/s` : "";
+    const seconds = (performance.now() - this.#counting) / 1_000; // a page in the background is called more seldom
+    byID("rate", HTMLElement).textContent = this.#arrived ? `${Math.round(this.#arrived / seconds)}/s` : "";
     this.#arrived = 0;
+    this.#counting = performance.now();
   }
 
   // Publishing
