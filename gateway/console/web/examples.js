@@ -166,7 +166,7 @@ function enterRoom(tide, body, channel, name) {
     element("div.say", {}, form, problem));
 
   const roster = new Roster(people);
-  const talk = new Feed(list, (said) => saying(said, name()), { limit: 300, onChange: () => { empty.hidden = !talk.isEmpty; } });
+  const talk = new Feed(list, (said) => (said ? saying(said, name()) : missing()), { limit: 300, onChange: () => { empty.hidden = !talk.isEmpty; } });
   const hear = (/** @type {any} */ message) => {
     const said = utterance(message);
     roster.heard(said, message.event);
@@ -205,6 +205,7 @@ function enterRoom(tide, body, channel, name) {
     room.on("subscribed", askWho);
     room.on("join", askWho);
     room.on("leave", askWho);
+    room.on("gap", () => talk.add(null));
     room.on("error", (error) => { problem.textContent = error.message; });
     tell("enter");
   });
@@ -255,6 +256,10 @@ function saying({ name, text, time }, self) {
   return element(name === self ? "li.said.own" : "li.said", {},
     element("span.avatar", { "data-hue": hue(name), "aria-hidden": "true" }, name.slice(0, 1).toUpperCase()),
     element("div", {}, element("p.who", {}, element("b", {}, name), time ? element("time.quiet", {}, clockTime(time)) : null), element("p.words", {}, text)));
+}
+
+function missing() {
+  return element("li.missing", {}, "Something may be missing here.");
 }
 
 function chatName() {
