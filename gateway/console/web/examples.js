@@ -48,9 +48,9 @@ await room.publish({ name: "Ada", text: "Hello" });
 room.on("join", ({ user }) => welcome(user));
 await room.presence();   // [{ user, sessions }]`,
     shell: [
-      ["Say something from a shell", `curl ${here}/api/channels/chat:lobby/messages \\
-  -H 'Content-Type: application/json' \\
-  -d '{"name":"curl","text":"Hello from a shell"}'`],
+      ["Say something from a shell", `curl -H 'Content-Type: application/json' \\
+  -d '{"name":"curl","text":"Hello from a shell"}' \\
+${here}/api/channels/chat:lobby/messages`],
       ["Or from anything that speaks Redis", `redis-cli PUBLISH tidegate:chat:lobby '{"name":"redis","text":"Hello from Redis"}'`],
     ],
     play: playChat,
@@ -66,9 +66,9 @@ tide.subscribe("clock", ({ data }) => {
 });`,
     shell: [
       ["Be the server, with curl", `while sleep 1; do
-  curl -s ${here}/api/channels/clock/messages \\
-    -H 'Content-Type: application/json' \\
-    -d "{\\"time\\":\\"$(date -Iseconds)\\"}"
+  curl -s -H 'Content-Type: application/json' \\
+    -d "{\\"time\\":\\"$(date -Iseconds)\\"}" \\
+    ${here}/api/channels/clock/messages
 done`],
       ["With Redis", `while sleep 1; do
   redis-cli PUBLISH tidegate:clock "{\\"time\\":\\"$(date -Iseconds)\\"}"
@@ -85,9 +85,9 @@ const tide = new Tidegate("${here}", { token: fetchToken });
 tide.subscribe("@alice", ({ data }) => notify(data.text));`,
     shell: [
       ["A token for alice, on a development gateway", "tidegate token --user alice"],
-      ["A message to alice, from your backend (where there are rules, with -H 'Authorization: Bearer KEY')", `curl ${here}/api/channels/@alice/messages \\
-  -H 'Content-Type: application/json' \\
-  -d '{"text":"Your order is on its way"}'`],
+      ["A message to alice, from your backend (where there are rules, with -H 'Authorization: Bearer KEY')", `curl -H 'Content-Type: application/json' \\
+  -d '{"text":"Your order is on its way"}' \\
+${here}/api/channels/@alice/messages`],
       ["The same with Redis", `redis-cli PUBLISH tidegate:@alice '{"text":"Your order is on its way"}'`],
     ],
     play: playUser,
@@ -103,7 +103,8 @@ past.messages.forEach(({ data }) => append(data));
 tide.subscribe("logs:demo", ({ data }) => append(data), { cursor: past.cursor });`,
     shell: [
       ["Follow a file", `tidegate tail /var/log/syslog --channel logs:demo${at}`],
-      ["Or send one line", `curl ${here}/api/channels/logs:demo/messages -H 'Content-Type: text/plain' -d 'WARN disk is 91% full'`],
+      ["Or send one line", `curl -H 'Content-Type: text/plain' -d 'WARN disk is 91% full' \\
+${here}/api/channels/logs:demo/messages`],
     ],
     play: playLog,
   },
@@ -283,7 +284,7 @@ function playClock({ tide, stage, done }) {
   const waiting = element("p.hint", { role: "status" }, "Waiting for the first tick…");
   stage.classList.add("centred");
   stage.append(face, date, waiting);
-  const help = () => { waiting.textContent = "No tick has come for a while. A development gateway publishes one by itself; for any other, paste one of the commands beside this."; };
+  const help = () => { waiting.textContent = "No tick has come for a while. A development gateway publishes one by itself; for any other, run one of the commands on this page."; };
   let timer = setTimeout(help, 3_500);
   const clock = tide.subscribe("clock", ({ data, cursor }) => {
     const time = new Date(data?.time ?? data);
@@ -304,7 +305,7 @@ function playClock({ tide, stage, done }) {
 function playUser({ tide, stage, done }) {
   const token = /** @type {HTMLInputElement} */ (element("input.mono", { id: "user-token", type: "password", autocomplete: "off", spellcheck: "false", placeholder: "eyJ…" }));
   const form = element("form.stack", {}, element("label", { for: "user-token" }, "A token of the user"), element("div.row", {}, token, element("button.primary", {}, "Connect as this user")));
-  const state = element("p.hint", { role: "status" }, "Paste here what the first command beside this prints, then send the user a message with the second.");
+  const state = element("p.hint", { role: "status" }, "Paste here what the first command on this page prints, then send the user a message with the second.");
   const list = element("ol.talk", { "aria-live": "polite", "aria-label": "Messages to this user" });
   const empty = element("p.empty", {}, "Messages to this user come here.");
   stage.append(form, state, element("div.feed.short", { tabindex: 0, role: "region", "aria-label": "Messages to this user" }, list, empty));
@@ -345,7 +346,7 @@ function playLog({ tide, stage, done }) {
   const level = /** @type {HTMLSelectElement} */ (element("select", { "aria-label": "Least level" }, ...["All levels", "Warnings", "Errors"].map((name) => element("option", {}, name))));
   const follow = /** @type {HTMLInputElement} */ (element("input", { type: "checkbox", checked: true }));
   const list = element("ol.log.mono", { "aria-label": "Log" });
-  const empty = element("p.empty", {}, "No lines yet. Run the command beside this, and they come here as they are written.");
+  const empty = element("p.empty", {}, "No lines yet. Run one of the commands on this page, and they come here.");
   const scroller = element("div.feed.dark", { tabindex: 0, role: "region", "aria-label": "Log" }, list, empty);
   stage.append(element("div.row.log-top", {}, channel, level, element("label.check", {}, follow, " Scroll along")), scroller);
 

@@ -34,7 +34,7 @@ export class MessageView {
   constructor() {
     this.#listen();
     byID("messages-hints", HTMLElement).append(
-      snippet(`curl -d '{"text":"hi"}' -H 'Content-Type: application/json' ${location.origin}/api/channels/chat:lobby/messages`, "curl"),
+      snippet(`curl -H 'Content-Type: application/json' -d '{"text":"hi"}' \\\n${location.origin}/api/channels/chat:lobby/messages`, "curl"),
       snippet(`redis-cli PUBLISH tidegate:chat:lobby '{"text":"hi"}'`, "redis-cli, when the gateway runs on Redis"),
     );
     setInterval(() => this.#showRate(), 1_000);
