@@ -50,7 +50,7 @@ async function copy(text, button) {
 
 /** @param {Date} time */
 export function clockTime(time) {
-  return time.toLocaleTimeString(undefined, { hour12: false });
+  return time.toLocaleTimeString(undefined, { hourCycle: "h23" });
 }
 
 /** @param {number | undefined} ms */
