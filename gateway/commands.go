@@ -16,6 +16,7 @@ func (s *Session) handle(ctx context.Context, command Command) {
 	subscribe, subscribing := command.(Subscribe)
 	publish, publishing := command.(Publish)
 	if !publishing || err != nil {
+		s.Rest() // the command may take its time
 		s.publishing.await()
 	}
 	if subscribing && err == nil {

@@ -90,8 +90,8 @@ func (s *Session) Serve(ctx context.Context, conn Conn) Reason {
 }
 
 // Attach gives the session its connection, for a transport that does the reading
-// by itself: it calls Receive for each frame, Rest when it is about to wait for the
-// client, and End when there will be no more. Attach is called once.
+// by itself: it calls Receive for each frame, Rest when it is about to wait, for the
+// client or anything else, and End when there will be no more. Attach is called once.
 func (s *Session) Attach(conn Conn) {
 	s.conn = conn
 	if s.out.attach() {
@@ -122,6 +122,7 @@ func (s *Session) Rest() { s.gateway.flushers.help() }
 // session has ended: for that, or for what ended it before.
 func (s *Session) End(err error) Reason {
 	s.Close(ReasonOf(err))
+	s.Rest()
 	return s.out.reason()
 }
 
