@@ -91,7 +91,14 @@ func (s *Session) publish(ctx context.Context, c Publish) {
 		s.conclude(c, err)
 		s.publishing.end(size)
 	})
+	if size >= longPublish {
+		s.Rest()
+	}
 }
+
+// longPublish is the size of a message that does not wait for what else the client
+// has sent: compressed, a few bytes could bring about more than outboxes hold.
+const longPublish = 4 << 10
 
 // tellPublished is tell for an event that the broker follows up with a Rest.
 func (s *Session) tellPublished(event Published) {

@@ -101,6 +101,28 @@ func TestSession_WhatItPublishesDoesNotWaitForTheBackend(t *testing.T) {
 	}
 }
 
+// A client whose input is small, but says much, as compressed input does, must not
+// have others closed who keep up.
+func TestSession_MuchThatItPublishesAtOnceDoesNotOverflow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		limits := gateway.DefaultLimits()
+		n := startNode(t, gateway.Config{Limits: limits})
+		listener := n.listen("a")
+		p := n.attach()
+		synctest.Wait()
+		count := 2 * limits.OutboxBytes / limits.MessageBytes
+		for range count {
+			p.receive("pub a " + strings.Repeat("x", limits.MessageBytes))
+		}
+		p.session.Rest()
+		synctest.Wait()
+		if got := len(listener.heardOf("a")); got != count {
+			t.Errorf("the listener heard %d messages of %d, and was closed: %v (%s)", got, count, listener.over, listener.reason.Label)
+		}
+		p.session.End(io.EOF)
+	})
+}
+
 // A session that catches up needs room in its outbox, where an answer waits.
 func TestSession_ResumesBehindItsOwnPublish(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
