@@ -117,10 +117,13 @@ func (c *webSocketConn) takeParser() (err error) {
 	return nil
 }
 
-// giveUpParser leaves the parser to others, unless the library might close it
+// giveUpParser leaves the parser, if there is one, to others, unless the library might close it
 // still: it has a timer for a control frame, of 5 s.
 func (c *webSocketConn) giveUpParser() {
 	p := c.parser
+	if p == nil {
+		return // there was nothing to read, though somebody said so
+	}
 	c.parser = nil
 	p.wire.Store(nil)
 	if !c.wire.waited && c.wire.silence() < time.Second {

@@ -137,6 +137,16 @@ func TestRest_CloseAndSpeechMayMeet(t *testing.T) {
 	n.awaitSessions(0)
 }
 
+func TestRest_ConnectionsSurviveTheirPoller(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	peers := n.dialResting(10)
+	n.webSocket.polling.Do(func() {}) // it was set by another goroutine
+	n.webSocket.poller.close()
+	for _, r := range peers {
+		r.ping()
+	}
+}
+
 func TestPoller_WatchesNothingOnceItIsClosed(t *testing.T) {
 	p := newPoller()
 	if p == nil {
