@@ -82,6 +82,7 @@ func (c *connection) dial(ctx context.Context) (*redis.Client, error) {
 // receive hands over what arrives until the connection ends, and says why it
 // did.
 func (c *connection) receive(ctx context.Context) error {
+	defer c.receiver.Rest() // the connection may have been closed before the next read
 	for {
 		reply, err := c.pubsub.Receive(ctx)
 		if err != nil {
