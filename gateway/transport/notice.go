@@ -129,7 +129,7 @@ func (p notices) subscribed(e gateway.Subscribed) gateway.Frame {
 func (p notices) message(e gateway.Message) (gateway.Frame, error) {
 	var body []byte
 	if p.form == payloadEvents {
-		body = appendEvent(nil, e.Event, readable(e.Message))
+		body = appendEvent(nil, nameOf(e), readable(e.Message))
 	} else {
 		object, err := p.native.Encode(e)
 		if err != nil {
@@ -151,7 +151,18 @@ func (p notices) gapBody(channel string) []byte {
 	if err != nil {
 		return nil
 	}
-	return appendEvent(nil, "gap", object.Data)
+	return appendEvent(nil, gapEvent, object.Data)
+}
+
+// gapEvent is the name of the event that tells a gap, and of no other.
+const gapEvent = "gap"
+
+// nameOf returns a message's event name, unless it would pass for a gap.
+func nameOf(e gateway.Message) string {
+	if e.Event == gapEvent {
+		return ""
+	}
+	return e.Event
 }
 
 // readable returns a payload as UTF-8: what is binary in base64.

@@ -14,7 +14,8 @@ import (
 // event name, if it has one, and its payload as data: binary in base64, and all
 // line ends of text as \n. On the stream of several channels the data is the
 // native protocol's message object. An event named gap says that messages of
-// the channel in its data may have been missed.
+// the channel in its data may have been missed; a message whose event name is gap
+// is an event without a name.
 //
 // The id of an event is a cursor over all of the request's channels (see
 // cursors). With it in the header Last-Event-ID, or in ?cursor=, a stream goes

@@ -230,6 +230,19 @@ func TestSSE_AStreamWithoutHistoryTellsThatItWasAway(t *testing.T) {
 }
 
 // What a user's sessions are on by themselves is not what the request asks for.
+func TestSSE_NoMessagePassesForAGap(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	gap := gateway.Publish{Channel: "news", Kind: broker.JSON, Payload: []byte(`{"type":"gap","channel":"news"}`), Event: "gap"}
+	one, several := n.listen("channel=news"), n.listen("channel=news&channel=other")
+	one.expectID()
+	several.expectID()
+	n.publishAs(gap)
+	one.expect(data(`{"type":"gap","channel":"news"}`))
+	if got, ok := several.next(); !ok || got.name != "" || !strings.Contains(got.data, `"event":"gap"`) {
+		t.Errorf("on a stream of several channels it is %+v", got)
+	}
+}
+
 func TestSSE_CarriesOnlyWhatIsAskedFor(t *testing.T) {
 	n := startNode(t, gateway.Config{})
 	l := n.listen("channel=news&access_token=alice")
