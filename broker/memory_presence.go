@@ -48,12 +48,11 @@ func (b *Memory) onPresence(ctx context.Context, verb, channel string, f func(*m
 		if c.presence == nil {
 			c.presence = newMemoryPresence(name)
 		}
-		c.presence.now = time.Now()
-		c.presence.tell = func(m Message) {
+		c.presence.begin(time.Now(), func(m Message) {
 			if c.subscribed {
 				b.receiver.Receive(m)
 			}
-		}
+		})
 		f(c.presence)
 	})
 }
@@ -66,14 +65,17 @@ type memoryPresence struct {
 	nodes    map[string]*memoryNode
 	users    map[string]*memoryUser
 
-	// Set for each call.
-	now  time.Time
-	tell func(Message)
+	// Set by begin.
+	now    time.Time
+	tell   func(Message)
+	silent bool // all nodes are late
 }
 
 type memoryNode struct {
 	ends    time.Time
-	version uint64
+	lease   time.Duration
+	version uint64 // 0: it only looks
+	spared  bool   // it has been given more time
 }
 
 type memoryUser struct {
@@ -89,6 +91,22 @@ func newMemoryPresence(name string) *memoryPresence {
 	}
 }
 
+// begin begins a call.
+func (p *memoryPresence) begin(now time.Time, tell func(Message)) {
+	p.now, p.tell, p.silent = now, tell, true
+	for _, node := range p.nodes {
+		p.silent = p.silent && p.late(node)
+	}
+}
+
+// late reports whether a node has missed signs of life.
+func (p *memoryPresence) late(node *memoryNode) bool { return node.ends.Sub(p.now) < node.lease/2 }
+
+// renew notes a sign of life.
+func (p *memoryPresence) renew(node *memoryNode, by Attendant) {
+	node.ends, node.lease, node.spared = p.now.Add(by.Lease), by.Lease, false
+}
+
 func (p *memoryPresence) attend(by Attendant, a Attendance) (taken bool) {
 	node := p.nodes[by.Node]
 	if node == nil {
@@ -98,7 +116,8 @@ func (p *memoryPresence) attend(by Attendant, a Attendance) (taken bool) {
 		return false
 	}
 	p.nodes[by.Node] = node
-	node.version, node.ends = a.Version, p.now.Add(by.Lease)
+	node.version = a.Version
+	p.renew(node, by)
 	p.reap()
 	listed := make(map[string]bool)
 	for _, m := range a.Members {
@@ -119,8 +138,12 @@ func (p *memoryPresence) attend(by Attendant, a Attendance) (taken bool) {
 
 func (p *memoryPresence) keep(by Attendant, stay Stay) Standing {
 	node := p.nodes[by.Node]
-	if node != nil && stay.Version > 0 {
-		node.ends = p.now.Add(by.Lease)
+	if node == nil && stay.Version == 0 {
+		node = &memoryNode{}
+		p.nodes[by.Node] = node
+	}
+	if node != nil && (stay.Version > 0 || node.version == 0) {
+		p.renew(node, by)
 	}
 	p.reap()
 	return Standing{Position: p.position, Known: node != nil && node.version == stay.Version}
@@ -168,10 +191,14 @@ func (p *memoryPresence) endLinger(user string, u *memoryUser) {
 	}
 }
 
-// reap does what time has brought about.
+// reap does what time has brought about. Where no node has been heard of it may be
+// the process that has stood still.
 func (p *memoryPresence) reap() {
 	for name, node := range p.nodes {
-		if !node.ends.After(p.now) {
+		switch {
+		case p.silent && p.late(node) && !node.spared:
+			node.ends, node.spared = p.now.Add(node.lease/2), true
+		case !node.ends.After(p.now):
 			p.bury(name)
 		}
 	}
@@ -202,7 +229,7 @@ func (p *memoryPresence) forgettable(now time.Time) bool {
 	if p == nil {
 		return true
 	}
-	p.now, p.tell = now, func(Message) {}
+	p.begin(now, func(Message) {})
 	p.reap()
 	return len(p.users) == 0
 }

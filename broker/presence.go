@@ -18,6 +18,8 @@ import (
 //   - A user joins with the first session on any node.
 //   - A user leaves when no node has had a session of his for a linger.
 //   - A node that has not been heard of for its lease is dead: it has nobody.
+//     Where no node has been heard of for half a lease it may be the broker that
+//     has stood still: then each has half a lease more, once, to say that it lives.
 //
 // Joins and leaves are published, each once, as messages of PresenceChannel: the
 // Event is EventJoin or EventLeave, User says who, the Payload of a join is his

@@ -6,9 +6,11 @@ package broker
 //	                         epoch      as history has it
 //	                         top        the offset of the newest join or leave
 //	                         line       the master_replid of the Redis that wrote it last
-//	                         node NODE  "END VERSION MEMBERS": when the node's lease ends, in
-//	                                    Unix milliseconds of Redis's clock; the version
-//	                                    of its last attendance; how many members it has
+//	                         node NODE  "END VERSION MEMBERS LEASE": when the node's lease ends,
+//	                                    in Unix milliseconds of Redis's clock; the version
+//	                                    of its last attendance; how many members it has; how
+//	                                    long its lease is. " spared" follows if it has been
+//	                                    given more time. A node that only looks is there, too
 //	NAME presence users      a hash: a user, and {"info":"…","nodes":{"NODE":SESSIONS}}
 //	NAME presence lingering  a sorted set: users with no session anywhere, and when they leave
 //
@@ -64,7 +66,11 @@ for i = 1, #KEYS / 3 do
   local mine = p.nodes[node]
   if p.epoch then
     begin(p)
-    if mine and version > 0 then renew(p, node) end
+    if version == 0 and not mine then
+      mine = {version = 0, members = 0}
+      p.nodes[node] = mine
+    end
+    if mine and (version > 0 or mine.members == 0) then renew(p, node) end
     reap(p)
     outlive(p)
   end
@@ -89,10 +95,14 @@ return {cursor(p), redis.call('HGETALL', p.users)}
 const presenceLua = `
 local LEASE, LINGER, PUBLISH = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
 
+-- late reports whether a node has missed signs of life.
+local function late(p, n) return n.ends - p.now < n.lease / 2 end
+
 local function read(keys, first)
   local p = {
     hash = keys[first], users = keys[first + 1], lingering = keys[first + 2],
     top = 0, nodes = {}, now = milliseconds(),
+    silent = true, -- all nodes are late
   }
   local fields = redis.call('HGETALL', p.hash)
   for i = 1, #fields, 2 do
@@ -100,9 +110,13 @@ local function read(keys, first)
     if field == 'epoch' or field == 'line' then p[field] = value
     elseif field == 'top' then p.top = tonumber(value)
     else
-      local ends, version, members = string.match(value, '(%d+) (%d+) (%d+)')
-      p.nodes[string.sub(field, 6)] =
-        {ends = tonumber(ends), version = tonumber(version), members = tonumber(members)}
+      local ends, version, members, lease = string.match(value, '(%d+) (%d+) (%d+) ?(%d*)')
+      local n = {
+        ends = tonumber(ends), version = tonumber(version), members = tonumber(members),
+        lease = tonumber(lease) or LEASE, spared = string.sub(value, -7) == ' spared',
+      }
+      p.nodes[string.sub(field, 6)] = n
+      p.silent = p.silent and late(p, n)
     end
   end
   return p
@@ -121,12 +135,24 @@ local function begin(p)
   if lost then redis.call('DEL', p.users, p.lingering) end
 end
 
+local function note(p, node)
+  local n = p.nodes[node]
+  redis.call('HSET', p.hash, 'node ' .. node, number(n.ends) .. ' ' .. number(n.version) .. ' ' ..
+    number(n.members) .. ' ' .. number(n.lease) .. (n.spared and ' spared' or ''))
+end
+
 -- renew notes a sign of life, and what else is known of a node.
 local function renew(p, node)
   local n = p.nodes[node]
-  n.ends = p.now + LEASE
-  redis.call('HSET', p.hash, 'node ' .. node,
-    number(n.ends) .. ' ' .. number(n.version) .. ' ' .. number(n.members))
+  n.ends, n.lease, n.spared = p.now + LEASE, LEASE, false
+  note(p, node)
+end
+
+-- spare gives a node more time, once.
+local function spare(p, node)
+  local n = p.nodes[node]
+  n.ends, n.spared = p.now + n.lease / 2, true
+  note(p, node)
 end
 
 -- outlive sees to it that what nobody needs any more goes away.
@@ -196,11 +222,13 @@ local function bury(p, node)
   end
 end
 
--- reap does what time has brought about.
+-- reap does what time has brought about. Where no node has been heard of it may be
+-- Redis that has stood still.
 local function reap(p)
   local dead = {}
   for node, n in pairs(p.nodes) do
-    if n.ends <= p.now then dead[#dead + 1] = node end
+    if p.silent and late(p, n) and not n.spared then spare(p, node)
+    elseif n.ends <= p.now then dead[#dead + 1] = node end
   end
   for _, node in ipairs(dead) do bury(p, node) end
   for _, user in ipairs(redis.call('ZRANGEBYSCORE', p.lingering, '-inf', number(p.now))) do leave(p, user) end

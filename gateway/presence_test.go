@@ -245,6 +245,32 @@ func TestPresence_StoppedNodeHandsItsLingersOver(t *testing.T) {
 	nodes[1].awaitPresent("room:a", "bob*1 watcher*1")
 }
 
+// While Redis stands still no node can say that it is alive.
+func TestPresence_NobodyLeavesWhileRedisStandsStill(t *testing.T) {
+	times := presenceTimes{3 * time.Second, 0}
+	nodes, server := startPresence(t, 3, times)
+	watcher := nodes[2].as("watcher", "room:a")
+	for _, user := range []string{"alice", "bob"} {
+		nodes[0].as(user, "room:a")
+		watcher.until(user, func() bool { return slices.Contains(watcher.joinsAndLeaves("watcher"), "join "+user) })
+	}
+	nodes[1].as("carol", "room:a")
+	watcher.until("carol", func() bool { return len(watcher.joinsAndLeaves("watcher")) == 3 })
+	server.Pause()
+	<-time.After(times.lease + times.lease/3)
+	server.Resume()
+	began := time.Now()
+	for time.Since(began) < 2*times.lease {
+		if got := nodes[2].present("room:a"); !strings.Contains(got, broker.ErrUnavailable.Error()) && got != "alice*1 bob*1 carol*1 watcher*1" {
+			t.Fatalf("%v later present: %s", time.Since(began), got)
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+	if got := watcher.joinsAndLeaves("watcher"); len(got) != 3 {
+		t.Errorf("heard %q", got)
+	}
+}
+
 func TestPresence_CrashedNodesMembersAreGoneWithinTheLease(t *testing.T) {
 	times := presenceTimes{4 * time.Second, lasting}
 	nodes, _ := startPresence(t, 3, times)

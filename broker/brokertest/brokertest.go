@@ -65,6 +65,7 @@ func Run(t *testing.T, makeSubject func(*testing.T) Subject) {
 		{"Presence/SessionsAreAddedUp", testSessionsAreAddedUp},
 		{"Presence/Linger", testLinger},
 		{"Presence/DeadNodeHasNobody", testDeadNodeHasNobody},
+		{"Presence/SilenceOfAllIsNoDeath", testSilenceOfAllIsNoDeath},
 		{"Presence/KeptNodeLives", testKeptNodeLives},
 		{"Presence/WholeReplaces", testWholeReplaces},
 		{"Presence/OldAttendanceDoesNothing", testOldAttendance},

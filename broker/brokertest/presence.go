@@ -197,6 +197,25 @@ func testDeadNodeHasNobody(t *testing.T, c *cluster) {
 	c.expectMembers("a", "bob*1")
 }
 
+func testSilenceOfAllIsNoDeath(t *testing.T, c *cluster) {
+	c.listen("a")
+	const lease = 2 * time.Second
+	first, last := c.attendant("first", lease, 0), c.attendant("last", lease, 0)
+	first.has("a", "alice", 1)
+	last.has("a", "bob", 1)
+	<-time.After(lease + lease/4)
+	c.expectMembers("a", "alice*1 bob*1")
+	if !last.keeps("a").Known {
+		t.Error("a node was buried in a silence of all")
+	}
+	c.expectTold("a", "join alice", "join bob")
+	Eventually(t, "the node to be gone that stays silent", func() bool {
+		last.keeps("a")
+		return c.members("a") == "bob*1"
+	})
+	c.expectTold("a", "join alice", "join bob", "leave alice")
+}
+
 func testKeptNodeLives(t *testing.T, c *cluster) {
 	node := c.attendant("first", short, 0)
 	for kept := false; !kept; kept = node.keeps("a").Known { // again if it came too late
