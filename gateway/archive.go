@@ -91,6 +91,17 @@ func (a *archive) find(ch *channel, cursor broker.Position) *run {
 	return nil
 }
 
+// forget lets go of a channel's pages.
+func (a *archive) forget(ch *channel) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, r := range a.pages[ch] {
+		a.held -= r.weight
+	}
+	delete(a.pages, ch)
+	a.order = slices.DeleteFunc(a.order, func(r *run) bool { return r.channel == ch })
+}
+
 // sweep lets go of what was read too long ago.
 func (a *archive) sweep(now time.Time) {
 	a.mu.Lock()

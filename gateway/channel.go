@@ -47,6 +47,7 @@ type past struct {
 	tail     tail
 	repair   repair
 	former   broker.Position // where the epoch before that of position was left
+	cleared  broker.Position // messages up to here are in the history no more
 	looked   time.Time       // when the position was last compared with the history
 	reading  *rangeRead
 	failed   *rangeRead // the last that did
@@ -151,6 +152,29 @@ func (ch *channel) forgetPosition() {
 		ch.position = broker.Position{}
 		ch.tail.clear(&ch.hub.tails)
 	}
+}
+
+// forgetHistory is for a channel whose history was cleared up to a position.
+func (ch *channel) forgetHistory(cleared broker.Position) {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	ch.recall()
+	ch.cleared = cleared
+	ch.tail.clear(&ch.hub.tails)
+	ch.hub.archive.forget(ch)
+	if ch.reading != nil {
+		ch.reading.outdated = true
+	}
+}
+
+// keep puts a message into the tail that goes to the audience. The caller holds
+// ch.mu.
+func (ch *channel) keep(e *entry) {
+	if at := e.message.Position; at.Epoch == ch.cleared.Epoch && at.Offset <= ch.cleared.Offset {
+		ch.tail.clear(&ch.hub.tails) // it was on its way when the history was cleared
+		return
+	}
+	ch.tail.append(e, time.Now(), &ch.hub.tails)
 }
 
 // retire is for a channel that has gone from the hub.

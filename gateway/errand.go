@@ -15,6 +15,7 @@ type errand struct {
 	User    string `json:"user,omitempty"`
 	Channel string `json:"channel,omitempty"`
 	Match   string `json:"match,omitempty"`
+	Cursor  string `json:"cursor,omitempty"`
 }
 
 type deed string
@@ -26,6 +27,7 @@ const (
 	unsubscribeUser deed = "unsubscribe"
 	countChannels   deed = "count_channels"
 	describeNode    deed = "describe_node"
+	forgetHistory   deed = "forget_history"
 )
 
 // report is a part of a node's answer to an errand. What the parts say adds up,
@@ -74,6 +76,8 @@ func (g *Gateway) do(ctx context.Context, e *errand, say func(findings) error) (
 		return g.countChannels(e.Match, say)
 	case describeNode:
 		return findings{Nodes: []NodeInfo{g.cluster.hello(stating).info()}}, nil
+	case forgetHistory:
+		return findings{}, g.forgetHere(e.Channel, e.Cursor)
 	}
 	return findings{}, failf(Unavailable, "the node %s has another version and cannot %s", g.node, e.Do)
 }

@@ -45,7 +45,7 @@ func (ch *channel) receiveNext(e *entry) {
 // advance sends the message that follows ch.position. The caller holds ch.mu.
 func (ch *channel) advance(e *entry) {
 	ch.position = e.message.Position
-	ch.tail.append(e, time.Now(), &ch.hub.tails)
+	ch.keep(e)
 	ch.deliver(e)
 }
 

@@ -290,7 +290,8 @@ func (ch *channel) justFailed() error {
 
 // rangeRead is a read that others wait for.
 type rangeRead struct {
-	done chan struct{}
+	done     chan struct{}
+	outdated bool // the history was cleared meanwhile; guarded by the channel's mu
 
 	// To be read after done is closed.
 	err error
@@ -303,7 +304,7 @@ const failureHolds = 250 * time.Millisecond
 
 // readOlder reads what lies between the cursor and the channel's tail. If
 // somebody is reading already it waits for that, and returns no run; as it does if
-// the tail has taken what was read.
+// the tail has taken what was read, or it is to be read again.
 func (ch *channel) readOlder(ctx context.Context, cursor broker.Position) (*run, error) {
 	ch.mu.Lock()
 	if reading := ch.reading; reading != nil {
@@ -332,7 +333,7 @@ func (ch *channel) readOlder(ctx context.Context, cursor broker.Position) (*run,
 		ch.failed = reading
 	}
 	defer close(reading.done)
-	if err != nil || ch.extendTail(page, cursor) {
+	if err != nil || reading.outdated || ch.extendTail(page, cursor) {
 		return nil, err
 	}
 	older := newRun(ch, page, cursor, time.Now())

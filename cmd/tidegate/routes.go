@@ -64,7 +64,6 @@ func (n *node) routeHealth(mux *http.ServeMux) {
 func (n *node) api() http.Handler {
 	return api.New(api.Config{
 		Gateway:     n.gateway,
-		History:     n.history,
 		NoAnonymous: !n.config.Auth.Anonymous,
 		Anonymous:   n.config.anonymous(),
 		Log:         n.log,

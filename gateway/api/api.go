@@ -7,14 +7,12 @@ import (
 	"log/slog"
 	"net/http"
 
-	"tidegate/broker"
 	"tidegate/gateway"
 )
 
 // Config is what a Handler works with. Gateway is required.
 type Config struct {
 	Gateway     *gateway.Gateway
-	History     broker.History    // nil: no channel keeps history
 	NoAnonymous bool              // every request needs a credential
 	Anonymous   gateway.Principal // who a request without one acts as
 	Log         *slog.Logger      // nil: none
@@ -24,7 +22,6 @@ type Config struct {
 // long a body may take is for the server to say, by a read deadline.
 type Handler struct {
 	gateway     *gateway.Gateway
-	history     broker.History
 	noAnonymous bool
 	anonymous   gateway.Principal
 	log         *slog.Logger
@@ -35,7 +32,7 @@ var _ http.Handler = (*Handler)(nil)
 
 // New returns a handler of paths that begin with /api/.
 func New(c Config) *Handler {
-	h := &Handler{gateway: c.Gateway, history: c.History, noAnonymous: c.NoAnonymous, anonymous: c.Anonymous, log: c.Log, mux: http.NewServeMux()}
+	h := &Handler{gateway: c.Gateway, noAnonymous: c.NoAnonymous, anonymous: c.Anonymous, log: c.Log, mux: http.NewServeMux()}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
 	}

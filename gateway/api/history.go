@@ -42,12 +42,5 @@ func limitOf(r *request) (int, error) {
 
 // clearHistory forgets the channel's messages. Live subscribers notice nothing.
 func (h *Handler) clearHistory(r *request) (any, error) {
-	channel := r.PathValue("channel")
-	if err := gateway.CheckChannelName(channel); err != nil {
-		return nil, err
-	}
-	if h.history == nil {
-		return nil, fail(gateway.NotFound, "no channel keeps history here")
-	}
-	return nil, h.history.Clear(r.Context(), channel)
+	return nil, h.gateway.ClearHistory(r.Context(), r.PathValue("channel"))
 }

@@ -52,7 +52,6 @@ func startNodeFor(t *testing.T, limits gateway.Limits, c api.Config) *node {
 	must(t, err)
 	c.Gateway, err = gateway.New(gateway.Config{Broker: lossy, History: memory, Presence: memory, Auth: authenticator, Rules: rules, Limits: limits, Version: "v1"})
 	must(t, err)
-	c.History = memory
 
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

@@ -106,7 +106,7 @@ func (c *cluster) routes(g *gateway.Gateway, sockets *transport.WebSocket) http.
 	})
 	mux.Handle("GET /poll", &transport.LongPoll{Gateway: g, Native: native.Protocol{}})
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })
-	mux.Handle("/api/", api.New(api.Config{Gateway: g, History: c.memory}))
+	mux.Handle("/api/", api.New(api.Config{Gateway: g}))
 	mux.Handle("/", console.Handler())
 	return mux
 }
