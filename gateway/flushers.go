@@ -38,9 +38,12 @@ func (f *flushers) queue(sessions ...*Session) {
 	}
 	f.mu.Lock()
 	f.waiting = append(f.waiting, sessions...)
-	idle := f.idle
+	idle, stopped := f.idle, f.stopped
 	f.mu.Unlock()
-	if idle > 0 {
+	switch {
+	case stopped:
+		f.help() // there is nobody else
+	case idle > 0:
 		f.wake.Signal()
 	}
 }

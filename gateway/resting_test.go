@@ -61,6 +61,24 @@ func TestSession_WhatItPublishedLastIsWrittenWhenItEnds(t *testing.T) {
 	})
 }
 
+// A node may stop between a session's opening and its connection's coming.
+func TestSession_GetsItsConnectionWhenTheNodeHasStopped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := startNode(t, gateway.Config{})
+		s, err := n.Open(t.Context(), gateway.Hello{Protocol: words{"words"}, Transport: "test"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.stop()
+		p := newPeer(t)
+		s.Attach(p)
+		synctest.Wait()
+		if !p.over || p.reason.Label != gateway.Draining.Label {
+			t.Errorf("closed: %v (%s)", p.over, p.reason.Label)
+		}
+	})
+}
+
 // What a session publishes goes out although it has more to do that takes long.
 func TestSession_WhatItPublishesDoesNotWaitForTheBackend(t *testing.T) {
 	for name, commands := range map[string][]string{
