@@ -79,7 +79,7 @@ func (b *Memory) publish(ctx context.Context, m Message, o PublishOptions) (posi
 	if o.HistorySize == 0 && m.Key == "" && !b.known(m.Channel) {
 		b.mu.RLock()
 		defer b.mu.RUnlock()
-		return Position{}, nil, b.usable(ctx, "publish on", m.Channel)
+		return Position{}, b.receiver, b.usable(ctx, "publish on", m.Channel)
 	}
 	err = b.on(ctx, "publish on", m.Channel, func(c *memoryChannel) {
 		receiver = b.receiver
