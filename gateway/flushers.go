@@ -33,41 +33,30 @@ func newFlushers() *flushers {
 
 // queue puts sessions in line. Each must be in the state queued, and only once.
 func (f *flushers) queue(sessions ...*Session) {
-	if len(sessions) == 0 {
-		return
-	}
-	f.mu.Lock()
-	f.waiting = append(f.waiting, sessions...)
-	idle, stopped := f.idle, f.stopped
-	f.mu.Unlock()
-	switch {
-	case stopped:
+	if f.add(sessions, 0) {
 		f.help() // there is nobody else
-	case idle > 0:
-		f.wake.Signal()
 	}
 }
 
 // park is queue for a caller that will call help or rouse shortly. Flushers are
 // woken when there are too many for a helper.
-func (f *flushers) park(sessions ...*Session) {
-	f.mu.Lock()
-	f.waiting = append(f.waiting, sessions...)
-	tooMany := f.idle > 0 && len(f.waiting)-f.head > helpMost
-	f.mu.Unlock()
-	if tooMany {
-		f.wake.Signal()
-	}
-}
+func (f *flushers) park(sessions ...*Session) { f.add(sessions, helpMost) }
 
 // rouse wakes a flusher for what was parked.
-func (f *flushers) rouse() {
+func (f *flushers) rouse() { f.add(nil, 0) }
+
+// add puts sessions in line, and wakes a flusher if more than so many wait there. It
+// reports whether the flushers have stopped.
+func (f *flushers) add(sessions []*Session, few int) (stopped bool) {
 	f.mu.Lock()
-	wanted := f.idle > 0 && len(f.waiting) > f.head
+	f.waiting = append(f.waiting, sessions...)
+	wanted := f.idle > 0 && len(f.waiting)-f.head > few
+	stopped = f.stopped
 	f.mu.Unlock()
 	if wanted {
 		f.wake.Signal()
 	}
+	return stopped
 }
 
 // help writes what waits, if it is little, and else leaves it to the flushers. It
@@ -93,13 +82,11 @@ func (f *flushers) help() {
 func (f *flushers) takeFew(group []*Session) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	switch n := len(f.waiting) - f.head; {
-	case n > len(group):
+	if len(f.waiting)-f.head > len(group) {
 		f.wake.Signal()
 		return 0
-	default:
-		return f.take(group)
 	}
+	return f.take(group)
 }
 
 // run flushes with n goroutines until ctx ends.

@@ -117,8 +117,8 @@ func (c *webSocketConn) takeParser() (err error) {
 	return nil
 }
 
-// giveUpParser leaves the parser, if there is one, to others, unless the library might close it
-// still: it has a timer for a control frame, of 5 s.
+// giveUpParser leaves the parser, if there is one, to others, unless the library
+// might close it still: it has a timer for a control frame, of 5 s.
 func (c *webSocketConn) giveUpParser() {
 	p := c.parser
 	if p == nil {
