@@ -342,15 +342,16 @@ func awaitEcho(l *chatLog, say func(string)) {
 	l.t.Helper()
 	deadline, tick := time.After(patience), time.NewTicker(200*time.Millisecond)
 	defer tick.Stop()
-	for i := 0; ; i++ {
-		text := fmt.Sprintf("is anybody there %s %d.", l.who, i)
+	text := "is anybody there: " + l.who
+	before, _ := l.count(text)
+	for {
 		say(text)
 		select {
 		case <-tick.C:
 		case <-deadline:
 			l.t.Fatalf("%s did not come back", l.who)
 		}
-		if times, _ := l.count("is anybody there " + l.who); times > 0 {
+		if times, _ := l.count(text); times > before {
 			return
 		}
 	}
