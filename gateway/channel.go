@@ -28,8 +28,7 @@ type channel struct {
 	followed bool  // joins and leaves too; guarded by joining
 
 	// Guarded by mu.
-	retired    bool   // it has gone from the hub
-	unkept     uint32 // messages that came and are in no history: nothing brings them again
+	retired    bool // it has gone from the hub
 	audiences  []audience
 	*past                  // nil: nothing is known of its history, or it has none
 	delayed    *[]*Session // that are to be written to when the rule's Delay is over; nil: none
@@ -44,6 +43,7 @@ type channel struct {
 // by the channel's mu.
 type past struct {
 	position broker.Position // of the last message sent; zero: not known
+	unkept   uint64          // messages that came and are in no history: nothing brings them again
 	tail     tail
 	repair   repair
 	former   broker.Position // where the epoch before that of position was left
@@ -252,7 +252,7 @@ func (ch *channel) receive(m *broker.Message) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	if m.Position.IsZero() {
-		ch.unkept++
+		ch.noteUnkept()
 		ch.deliver(e)
 		return
 	}
@@ -260,6 +260,15 @@ func (ch *channel) receive(m *broker.Message) {
 }
 
 const sampleOneOf = 16
+
+// noteUnkept is called for a message that nothing brings again, which matters beside
+// those that the history brings. The caller holds ch.mu.
+func (ch *channel) noteUnkept() {
+	if ch.past != nil || ch.keepsHistory() {
+		ch.recall()
+		ch.unkept++
+	}
+}
 
 // deliver sends an entry to the audience. The caller holds ch.mu, and has what is
 // parked written when there is no more to deliver.

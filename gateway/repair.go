@@ -53,11 +53,12 @@ func (ch *channel) advance(e *entry) {
 func (ch *channel) missed() {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	if ch.unkept > 0 {
+	unkept := ch.past != nil && ch.unkept > 0
+	if unkept {
 		ch.unkept++ // so that who is resuming is told, too
 	}
 	known := !ch.at().IsZero()
-	if !known || ch.unkept > 0 {
+	if !known || unkept {
 		ch.tellGap()
 	}
 	if known {

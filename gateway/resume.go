@@ -113,7 +113,7 @@ type catchUp struct {
 	sub      *subscription
 	reply    Subscribed
 	cursor   broker.Position // of the last message sent
-	unkept   uint32          // the channel's, when the reply was sent
+	unkept   uint64          // the channel's, when the reply was sent
 	looked   bool            // whether the node is behind the cursor
 	replied  bool
 	told     bool // that something before the next message is lost
