@@ -3,6 +3,7 @@ package transport
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/binary"
 	"strings"
 
 	"tidegate/broker"
@@ -13,13 +14,13 @@ import (
 // sessions speak. It is made once for all of them; each connection reads from it
 // where it takes its client:
 //
-//	bytes  meaning
-//	1      kind
-//	1      length of the channel's name
-//	...    the channel's name
-//	1      length of the position
-//	...    the position, as Position.String writes it
-//	...    what there is to say
+//	bytes   meaning
+//	1       kind
+//	1 to 5  length of the channel's name, as binary.AppendUvarint writes it
+//	...     the channel's name
+//	1 to 5  length of the position, the same
+//	...     the position, as Position.String writes it
+//	...     what there is to say
 type notice struct {
 	kind              noticeKind
 	channel, position []byte
@@ -40,19 +41,26 @@ const (
 
 func noticeOf(kind noticeKind, channel string, position broker.Position, body []byte) gateway.Frame {
 	at := position.String()
-	data := make([]byte, 0, 3+len(channel)+len(at)+len(body))
-	data = append(data, byte(kind), byte(len(channel)))
-	data = append(data, channel...)
-	data = append(data, byte(len(at)))
-	data = append(data, at...)
+	data := make([]byte, 0, 1+2*binary.MaxVarintLen32+len(channel)+len(at)+len(body))
+	data = append(data, byte(kind))
+	data = append(binary.AppendUvarint(data, uint64(len(channel))), channel...)
+	data = append(binary.AppendUvarint(data, uint64(len(at))), at...)
 	return gateway.Frame{Data: append(data, body...)}
 }
 
+// parseNotice reads what noticeOf wrote.
 func parseNotice(frame []byte) notice {
 	n := notice{kind: noticeKind(frame[0])}
-	n.channel, frame = frame[2:2+frame[1]], frame[2+frame[1]:]
-	n.position, n.body = frame[1:1+frame[0]], frame[1+frame[0]:]
+	n.channel, frame = cutCounted(frame[1:])
+	n.position, n.body = cutCounted(frame)
 	return n
+}
+
+// cutCounted cuts off a part that begins with its length.
+func cutCounted(data []byte) (part, rest []byte) {
+	length, size := binary.Uvarint(data)
+	data = data[size:]
+	return data[:length], data[length:]
 }
 
 // notices is the protocol. It is comparable if native is.
