@@ -68,7 +68,7 @@ func (r *reader) typeName() []byte {
 	case r.kind == nil || r.kind[0] != '"':
 		return nil
 	case bytes.IndexByte(r.kind, '\\') >= 0:
-		return []byte(unescape(r.kind))
+		return unescape(r.kind)
 	}
 	return r.kind[1 : len(r.kind)-1]
 }
@@ -114,7 +114,7 @@ func (r *reader) str(name string, value []byte) string {
 		r.complain(name + " must be a string")
 		return ""
 	case bytes.IndexByte(value, '\\') >= 0:
-		return unescape(value)
+		return string(unescape(value))
 	}
 	return string(value[1 : len(value)-1])
 }

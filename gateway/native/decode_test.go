@@ -69,6 +69,7 @@ func FuzzDecode(f *testing.F) {
 			f.Add([]byte(frame))
 		}
 	}
+	f.Add([]byte(`{"type":"publish","channel":"\ud83c\udf0a\ud83c\u0041\udf0a\ud83c","text":"\"\\\/\b\f\n\r\t\u00E9\ud83c\ud83c\udf0a"}`))
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		commands, err := native.Protocol{}.Decode(gateway.Frame{Data: frame})
 		if !utf8.Valid(frame) {

@@ -1,9 +1,6 @@
 package native
 
-import (
-	"bytes"
-	"encoding/json"
-)
+import "bytes"
 
 // fields are the values of a frame's members as they stand in the frame, nil
 // where a member is missing. A null counts as missing, except for data, which
@@ -51,7 +48,7 @@ func nameAt(frame []byte, i int) []byte {
 	if bytes.IndexByte(quoted, '\\') < 0 {
 		return quoted[1 : len(quoted)-1]
 	}
-	return []byte(unescape(quoted))
+	return unescape(quoted)
 }
 
 func (f *fields) put(name, value []byte) {
@@ -93,15 +90,4 @@ func (f *fields) named(name []byte) *[]byte {
 		return &f.key
 	}
 	return nil
-}
-
-// unescape returns what a JSON string that is known to be valid stands for.
-// Escapes are few in names and rare in payloads: the standard library reads
-// them well enough.
-func unescape(quoted []byte) string {
-	var s string
-	if err := json.Unmarshal(quoted, &s); err != nil {
-		panic("native: the scanner passed a string that encoding/json does not: " + err.Error())
-	}
-	return s
 }

@@ -1,0 +1,66 @@
+package native
+
+import (
+	"bytes"
+	"strconv"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// unescape returns what a JSON string stands for that skipString has passed, in
+// memory of its own. Half of a surrogate pair stands for U+FFFD, as it does for
+// encoding/json.
+func unescape(quoted []byte) []byte {
+	rest := quoted[1 : len(quoted)-1]
+	text := make([]byte, 0, len(rest))
+	for {
+		at := bytes.IndexByte(rest, '\\')
+		if at < 0 {
+			return append(text, rest...)
+		}
+		text = append(text, rest[:at]...)
+		text, rest = appendEscaped(text, rest[at+1:])
+	}
+}
+
+// appendEscaped appends what an escape stands for, which begins after its
+// backslash, and returns what follows it.
+func appendEscaped(text, escape []byte) (longer, rest []byte) {
+	switch c := escape[0]; c {
+	case 'b':
+		return append(text, '\b'), escape[1:]
+	case 'f':
+		return append(text, '\f'), escape[1:]
+	case 'n':
+		return append(text, '\n'), escape[1:]
+	case 'r':
+		return append(text, '\r'), escape[1:]
+	case 't':
+		return append(text, '\t'), escape[1:]
+	case 'u':
+		r, rest := cutRune(escape[1:])
+		return utf8.AppendRune(text, r), rest
+	default: // a quote, a backslash or a slash
+		return append(text, c), escape[1:]
+	}
+}
+
+// cutRune reads four hexadecimal digits, and the other half of a surrogate pair
+// if that follows.
+func cutRune(digits []byte) (r rune, rest []byte) {
+	r, rest = hexRune(digits[:4]), digits[4:]
+	if !utf16.IsSurrogate(r) {
+		return r, rest
+	}
+	if bytes.HasPrefix(rest, []byte(`\u`)) {
+		if pair := utf16.DecodeRune(r, hexRune(rest[2:6])); pair != utf8.RuneError {
+			return pair, rest[6:]
+		}
+	}
+	return utf8.RuneError, rest
+}
+
+func hexRune(digits []byte) rune {
+	n, _ := strconv.ParseUint(string(digits), 16, 32) // the scanner has seen to it
+	return rune(n)
+}
