@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"tidegate/cmd/tidegate/internal/config"
 	"tidegate/gateway/auth"
 )
 
@@ -60,7 +61,7 @@ type benchTarget struct {
 func (t *benchTarget) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringArrayVar(&t.urls, "url", []string{defaultURL}, "WebSocket `URL` of the gateway; given twice: publish at the first, listen at the second")
-	flags.StringVar(&t.token, "token", "", "token or API key for every session, visible to whoever lists processes: better "+envPrefix+"TOKEN")
+	flags.StringVar(&t.token, "token", "", "token or API key for every session, visible to whoever lists processes: better "+config.EnvPrefix+"TOKEN")
 	flags.StringVar(&t.secretFile, "secret-file", "", "`file` of the gateway's HMAC secret, to sign a token for a user of each session's own")
 	flags.IntSliceVar(&t.watch.pids, "pid", nil, "process `id` of a gateway on this machine, to read its CPU and memory; repeat for more")
 	flags.StringArrayVar(&t.watch.metrics, "metrics", nil, "metrics `URL` of a gateway, for the same; repeat for more")
@@ -162,10 +163,10 @@ func isLoopback(host string) bool {
 // tokens returns what gives each session its token.
 func (t *benchTarget) tokens() (func(int) (string, error), error) {
 	if t.secretFile == "" {
-		token := cmp.Or(t.token, os.Getenv(envPrefix+"TOKEN"))
+		token := cmp.Or(t.token, os.Getenv(config.EnvPrefix+"TOKEN"))
 		return func(int) (string, error) { return token, nil }, nil
 	}
-	text, err := readSecretFile(t.secretFile)
+	text, err := config.SecretFile(t.secretFile)
 	if err != nil {
 		return nil, err
 	}

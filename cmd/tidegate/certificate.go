@@ -6,13 +6,15 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"tidegate/cmd/tidegate/internal/config"
 )
 
 // certificate is that of the TLS listener. It follows its files: what is in
 // them is used from the next handshake on, or a second later.
 type certificate struct {
 	// Fixed at birth.
-	files tlsConfig
+	files config.TLS
 	log   *slog.Logger
 
 	// Guarded by mu.
@@ -30,7 +32,7 @@ type fileStamp struct {
 
 const certificateCheck = time.Second
 
-func newCertificate(files tlsConfig, log *slog.Logger) (*certificate, error) {
+func newCertificate(files config.TLS, log *slog.Logger) (*certificate, error) {
 	c := &certificate{files: files, log: log}
 	return c, c.load()
 }
@@ -51,7 +53,7 @@ func (c *certificate) current() *tls.Certificate {
 		return c.loaded
 	}
 	c.checked = time.Now()
-	if stamp, err := c.files.stamp(); err == nil && stamp == c.stamp {
+	if stamp, err := stampOf(c.files); err == nil && stamp == c.stamp {
 		return c.loaded
 	}
 	if err := c.load(); err != nil {
@@ -65,7 +67,7 @@ func (c *certificate) current() *tls.Certificate {
 // load stamps the files before it reads them: if they change meanwhile, they
 // are read again.
 func (c *certificate) load() error {
-	stamp, err := c.files.stamp()
+	stamp, err := stampOf(c.files)
 	if err != nil {
 		return err
 	}
@@ -78,12 +80,12 @@ func (c *certificate) load() error {
 	return nil
 }
 
-func (t tlsConfig) stamp() (fileStamp, error) {
-	cert, err := os.Stat(t.CertFile)
+func stampOf(files config.TLS) (fileStamp, error) {
+	cert, err := os.Stat(files.CertFile)
 	if err != nil {
 		return fileStamp{}, err
 	}
-	key, err := os.Stat(t.KeyFile)
+	key, err := os.Stat(files.KeyFile)
 	if err != nil {
 		return fileStamp{}, err
 	}

@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"tidegate/cmd/tidegate/internal/config"
 )
 
 // waitForEnd reads until the peer ends the connection.
@@ -34,7 +36,7 @@ func waitForEnd(t *testing.T, c net.Conn) {
 func TestServe_TLSFollowsItsFiles(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	files := tlsConfig{filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")}
+	files := config.TLS{CertFile: filepath.Join(dir, "cert.pem"), KeyFile: filepath.Join(dir, "key.pem")}
 	first := putCertificate(t, files, "first.example")
 	p := startNode(t, nil, "--tls-cert-file", files.CertFile, "--tls-key-file", files.KeyFile)
 	address := p.public("")[len("https://"):]
@@ -77,7 +79,7 @@ func certificateOf(t *testing.T, address string) []byte {
 }
 
 // putCertificate replaces the files by a new certificate, which it returns.
-func putCertificate(t *testing.T, files tlsConfig, name string) []byte {
+func putCertificate(t *testing.T, files config.TLS, name string) []byte {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tidegate/broker"
+	"tidegate/cmd/tidegate/internal/config"
 	"tidegate/gateway"
 )
 
@@ -18,7 +19,7 @@ func newChannelCommand() *cobra.Command {
 		Example: `  redis-cli PUBLISH "$(tidegate channel chat:lobby)" '{"text":"hi"}'`,
 		Args:    cobra.ExactArgs(1),
 	}
-	source := newSource(cmd.Flags(), os.Environ(), "redis.url", "redis.url_file", "redis.prefix")
+	source := config.NewSource(cmd.Flags(), os.Environ(), "redis.url", "redis.url_file", "redis.prefix")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		name, err := redisName(source, args[0])
 		if err != nil {
@@ -32,19 +33,15 @@ func newChannelCommand() *cobra.Command {
 
 // redisName returns the name of a channel in Redis; without redis.url, that in
 // a Redis that is no Cluster.
-func redisName(s *source, channel string) (string, error) {
+func redisName(s *config.Source, channel string) (string, error) {
 	if err := gateway.CheckChannelName(channel); err != nil {
 		return "", err
 	}
-	c, err := s.read()
+	c, err := s.Read("redis.url")
 	if err != nil {
 		return "", err
 	}
-	c.readSecret("redis.url", &c.config.Redis.URL, c.config.Redis.URLFile)
-	if err := c.problems.err(); err != nil {
-		return "", err
-	}
-	settings := c.config.Redis.broker()
+	settings := c.Redis.Broker()
 	settings.URL = cmp.Or(settings.URL, "redis://127.0.0.1")
 	redis, err := broker.NewRedis(settings)
 	if err != nil {

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"tidegate/cmd/tidegate/internal/config"
 )
 
 func newCheckCommand() *cobra.Command {
@@ -19,30 +22,29 @@ all that is wrong, and then exits with 1.`,
 		Example: "  tidegate check tidegate.yaml",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return check(cmd.OutOrStdout(), &source{file: &flagValue{text: args[0], given: true}, environ: os.Environ()})
+			return check(cmd.OutOrStdout(), config.File(args[0], os.Environ()))
 		},
 	}
 }
 
-func check(out io.Writer, s *source) error {
-	c, err := s.read()
+func check(out io.Writer, s *config.Source) error {
+	c, warnings, err := s.Load()
+	for _, odd := range warnings {
+		fmt.Fprintln(out, "warning:", odd)
+	}
+	if problems := (config.Problems)(nil); errors.As(err, &problems) {
+		fmt.Fprintln(out, problems)
+		return errSaid
+	}
 	if err != nil {
 		return err
 	}
-	c.validate()
-	for _, odd := range c.warnings.lines() {
-		fmt.Fprintln(out, "warning:", odd)
-	}
-	if err := c.problems.err(); err != nil {
-		fmt.Fprintln(out, err)
-		return errSaid
-	}
-	fmt.Fprint(out, "ok\n", c.config.summary())
+	fmt.Fprint(out, "ok\n", summary(c))
 	return nil
 }
 
 // summary says in a few lines what the configuration comes to.
-func (c *config) summary() string {
+func summary(c *config.Config) string {
 	var s strings.Builder
 	line := func(what, is string) { fmt.Fprintf(&s, "  %-9s %s\n", what, is) }
 	public := c.Listen
@@ -50,21 +52,21 @@ func (c *config) summary() string {
 		public += " with TLS"
 	}
 	line("listen", public+", internal "+c.InternalListen)
-	line("broker", c.brokerSummary())
-	line("channels", c.rulesSummary())
-	line("keys", c.keysSummary())
+	line("broker", brokerSummary(c))
+	line("channels", rulesSummary(c))
+	line("keys", keysSummary(c))
 	return s.String()
 }
 
-func (c *config) brokerSummary() string {
+func brokerSummary(c *config.Config) string {
 	if c.Redis.URL == "" {
 		return "in memory, this node alone"
 	}
 	return "Redis, names begin with " + c.Redis.Prefix
 }
 
-func (c *config) rulesSummary() string {
-	if c.development() {
+func rulesSummary(c *config.Config) string {
+	if c.Development() {
 		return "development: everything is allowed to everyone on this machine"
 	}
 	patterns := make([]string, len(c.Rules))
@@ -74,7 +76,7 @@ func (c *config) rulesSummary() string {
 	return strings.Join(patterns, ", ")
 }
 
-func (c *config) keysSummary() string {
+func keysSummary(c *config.Config) string {
 	var kinds []string
 	for _, key := range c.Auth.APIKeys {
 		kinds = append(kinds, "API key "+key.Name)

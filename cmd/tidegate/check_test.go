@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"tidegate/cmd/tidegate/internal/config"
 )
 
 // Each testdata/check/*.yaml is checked, from within that folder, and what is
@@ -22,7 +24,7 @@ func TestCheck_Golden(t *testing.T) {
 	for _, file := range files {
 		t.Run(file, func(t *testing.T) {
 			var out bytes.Buffer
-			if err := check(&out, &source{file: &flagValue{text: file, given: true}}); err != nil {
+			if err := check(&out, config.File(file, nil)); err != nil {
 				fmt.Fprintln(&out, "exit 1")
 			}
 			golden := strings.TrimSuffix(file, ".yaml") + ".golden"
@@ -44,8 +46,22 @@ func TestCheck_Golden(t *testing.T) {
 
 func TestCheck_TheDemonstrationIsGood(t *testing.T) {
 	var out bytes.Buffer
-	if err := check(&out, &source{file: &flagValue{text: "../../deploy/compose/tidegate.yaml", given: true}}); err != nil {
+	if err := check(&out, config.File("../../deploy/compose/tidegate.yaml", nil)); err != nil {
 		t.Errorf("%v:\n%s", err, &out)
+	}
+}
+
+func TestCheck_ShowsNoSecret(t *testing.T) {
+	const hunter2 = "hunter2-hunter2-hunter2-hunter2-hunter2"
+	file := write(t, "tidegate.yaml", `
+redis: {url: "redis://:`+hunter2+`@127.0.0.1"}
+auth: {api_keys: [{name: shop, key: `+hunter2+`}], jwt: {secret: `+hunter2+`}}
+channels: [{match: "*", subscribe: anyone}]
+webhooks: {url: "https://`+hunter2+`@a.example", secret: `+hunter2+`, events: [connect]}
+`)
+	var out bytes.Buffer
+	if err := check(&out, config.File(file, nil)); err != nil || strings.Contains(out.String(), hunter2) {
+		t.Errorf("%v, printed:\n%s", err, &out)
 	}
 }
 

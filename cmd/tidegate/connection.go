@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tidegate/cmd/tidegate/internal/config"
 	"tidegate/gateway/client"
 )
 
@@ -23,7 +24,7 @@ type connection struct {
 
 func (c *connection) addFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&c.url, "url", defaultURL, "WebSocket `URL` of the gateway")
-	cmd.Flags().StringVar(&c.token, "token", "", "token or API key, visible to whoever lists processes: better "+envPrefix+"TOKEN")
+	cmd.Flags().StringVar(&c.token, "token", "", "token or API key, visible to whoever lists processes: better "+config.EnvPrefix+"TOKEN")
 }
 
 // use connects, and stays connected until do returns; then it leaves. If the
@@ -36,7 +37,7 @@ func (c *connection) use(ctx context.Context, details io.Writer, do func(context
 	}
 	token := c.token
 	if token == "" {
-		token = os.Getenv(envPrefix + "TOKEN")
+		token = os.Getenv(config.EnvPrefix + "TOKEN")
 	}
 	gateway := client.New(client.Config{
 		URL:   address,

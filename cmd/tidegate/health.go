@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"tidegate/cmd/tidegate/internal/config"
 )
 
 func newHealthCommand() *cobra.Command {
@@ -24,7 +26,7 @@ internal_listen, as configured.`,
 		Example: "  tidegate health\n  tidegate health http://127.0.0.1:9080/readyz",
 		Args:    cobra.MaximumNArgs(1),
 	}
-	source := newSource(cmd.Flags(), os.Environ(), "internal_listen")
+	source := config.NewSource(cmd.Flags(), os.Environ(), "internal_listen")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 1 {
 			return askHealth(cmd.Context(), args[0])
@@ -38,15 +40,12 @@ internal_listen, as configured.`,
 	return cmd
 }
 
-func healthURL(s *source) (string, error) {
-	c, err := s.read()
+func healthURL(s *config.Source) (string, error) {
+	c, err := s.Read()
 	if err != nil {
 		return "", err
 	}
-	if err := c.problems.err(); err != nil {
-		return "", err
-	}
-	host, port, _ := net.SplitHostPort(c.config.InternalListen)
+	host, port, _ := net.SplitHostPort(c.InternalListen)
 	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}

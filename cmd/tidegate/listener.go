@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"strings"
 	"syscall"
+
+	"tidegate/cmd/tidegate/internal/config"
 )
 
 // listener is one of the node's two.
@@ -20,12 +22,12 @@ type listener struct {
 // listen binds the address that the setting gives. The error of an address in
 // use says which setting to change. proxies are those that begin a connection
 // with a PROXY header.
-func listen(setting, address string, files tlsConfig, proxies []netip.Prefix, log *slog.Logger) (listener, error) {
+func listen(setting, address string, files config.TLS, proxies []netip.Prefix, log *slog.Logger) (listener, error) {
 	l, err := net.Listen("tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		s := settingCalled(setting)
-		return listener{}, fmt.Errorf("%s: the address %s is in use: stop what uses it, or set %s to another (%s, --%s)",
-			setting, address, setting, s.env(), s.flag())
+		env, flag := config.Spellings(setting)
+		return listener{}, fmt.Errorf("%s: the address %s is in use: stop what uses it, or set %s to another (%s, %s)",
+			setting, address, setting, env, flag)
 	}
 	if err != nil {
 		return listener{}, fmt.Errorf("%s: %w", setting, err)

@@ -14,6 +14,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"tidegate/cmd/tidegate/internal/config"
 )
 
 func main() {
@@ -76,10 +78,10 @@ func nameNearestFlag(cmd *cobra.Command, err error) error {
 	if !errors.As(err, &unknown) || unknown.GetSpecifiedShortnames() != "" {
 		return err
 	}
-	var known []setting
-	cmd.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, setting{name: f.Name}) })
+	var known []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, f.Name) })
 	name := unknown.GetSpecifiedName()
-	return fmt.Errorf("unknown flag --%s: the nearest known one is --%s", name, nearest(name, known))
+	return fmt.Errorf("unknown flag --%s: the nearest known one is --%s", name, config.Nearest(name, known))
 }
 
 // version is set by the linker: -X main.version=1.2.3.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -84,6 +85,14 @@ func startReady(t *testing.T, environ []string, args ...string) *process {
 	p := startNode(t, environ, args...)
 	eventually(t, p.public("/readyz"), http.StatusOK)
 	return p
+}
+
+// write puts text into a new file and returns its path.
+func write(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	put(t, path, text)
+	return path
 }
 
 func (p *process) collect(output io.Reader) {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"tidegate/broker"
+	"tidegate/cmd/tidegate/internal/config"
 	"tidegate/gateway"
 	"tidegate/gateway/auth"
 	"tidegate/gateway/transport"
@@ -21,7 +22,7 @@ import (
 
 // node is a gateway with all that it stands on, and its two listeners.
 type node struct {
-	config   config
+	config   *config.Config
 	log      *slog.Logger
 	metrics  *metrics.Metrics
 	auth     *auth.Auth
@@ -37,17 +38,17 @@ type node struct {
 
 // newNode binds the listeners and makes everything else; nothing works until
 // run.
-func newNode(c config, log *slog.Logger) (*node, error) {
+func newNode(c *config.Config, log *slog.Logger) (*node, error) {
 	n := &node{config: c, log: log, metrics: metrics.New(versionName())}
 	live, err := n.newBroker()
 	if err != nil {
 		return nil, err
 	}
-	if c.development() {
+	if c.Development() {
 		n.clock = &clock{Broker: live}
 		live = n.clock
 	}
-	trust := c.trust()
+	trust := c.Trust()
 	trust.Log, trust.Failed = log, n.metrics.Commands.AuthFailed
 	if n.auth, err = auth.New(trust); err != nil {
 		return nil, err
@@ -56,22 +57,11 @@ func newNode(c config, log *slog.Logger) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.gateway, err = gateway.New(gateway.Config{
-		Broker:         live,
-		History:        n.history,
-		Presence:       n.presence,
-		Auth:           n.auth,
-		Rules:          c.rules(),
-		NoAnonymous:    !c.Auth.Anonymous,
-		Limits:         c.Limits,
-		Version:        versionName(),
-		DrainWindow:    max(c.DrainWindow, 1), // 0 would mean the gateway's default
-		PresenceLease:  c.Presence.Lease,
-		PresenceLinger: max(c.Presence.Linger, 1), // the same
-		Hooks:          hooks,
-		Log:            log,
-		Metrics:        n.metrics,
-	})
+	core := c.Gateway()
+	core.Broker, core.History, core.Presence = live, n.history, n.presence
+	core.Auth, core.Hooks = n.auth, hooks
+	core.Version, core.Log, core.Metrics = versionName(), log, n.metrics
+	n.gateway, err = gateway.New(core)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +75,7 @@ func (n *node) newBroker() (broker.Broker, error) {
 		n.history, n.presence = memory, memory
 		return memory, nil
 	}
-	c := n.config.Redis.broker()
+	c := n.config.Redis.Broker()
 	c.Log = n.log
 	c.Observe = broker.RedisObserver{
 		RoundTrip: func(d time.Duration) { n.metrics.Broker.RoundTrip.Observe(d.Seconds()) },
@@ -101,7 +91,7 @@ func (n *node) newHooks() (gateway.Hooks, error) {
 	if n.config.Webhooks.URL == "" {
 		return nil, nil
 	}
-	c := n.config.Webhooks.webhook()
+	c := n.config.Webhooks.Webhook()
 	c.Log, c.Observe = n.log, n.metrics.Webhooks.Requested
 	var err error
 	n.webhook, err = webhook.New(c)
@@ -109,10 +99,10 @@ func (n *node) newHooks() (gateway.Hooks, error) {
 }
 
 func (n *node) listen() (err error) {
-	if n.public, err = listen("listen", n.config.Listen, n.config.TLS, n.config.proxyHeaders(), n.log); err != nil {
+	if n.public, err = listen("listen", n.config.Listen, n.config.TLS, n.config.ProxyHeaders(), n.log); err != nil {
 		return err
 	}
-	if n.internal, err = listen("internal_listen", n.config.InternalListen, tlsConfig{}, nil, n.log); err != nil {
+	if n.internal, err = listen("internal_listen", n.config.InternalListen, config.TLS{}, nil, n.log); err != nil {
 		n.public.Close()
 	}
 	return err

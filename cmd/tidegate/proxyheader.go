@@ -32,11 +32,3 @@ func proxied(l net.Listener, proxies []netip.Prefix) net.Listener {
 		},
 	}
 }
-
-// proxyHeaders returns the proxies that send a PROXY header.
-func (c *config) proxyHeaders() []netip.Prefix {
-	if c.ProxyProtocol {
-		return c.TrustedProxies
-	}
-	return nil
-}

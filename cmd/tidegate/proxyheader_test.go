@@ -13,6 +13,8 @@ import (
 
 	"github.com/coder/websocket"
 	"github.com/pires/go-proxyproto"
+
+	"tidegate/cmd/tidegate/internal/config"
 )
 
 // proxyHeader returns what a proxy sends for a client at the given address.
@@ -153,7 +155,7 @@ func TestProxied_AProxyThatSaysNothingIsCutOff(t *testing.T) {
 func TestServe_AClientThatDoesNotFinishItsTLSHandshakeIsCutOff(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	files := tlsConfig{dir + "/cert.pem", dir + "/key.pem"}
+	files := config.TLS{CertFile: dir + "/cert.pem", KeyFile: dir + "/key.pem"}
 	putCertificate(t, files, "a.example")
 	p := startNode(t, nil, "--tls-cert-file", files.CertFile, "--tls-key-file", files.KeyFile)
 	c, err := net.Dial("tcp", strings.TrimPrefix(p.public(""), "https://"))

@@ -17,8 +17,8 @@ import (
 
 // publicRoutes is what clients see.
 func (n *node) publicRoutes() http.Handler {
-	origins := transport.Origins(n.config.origins())
-	n.webSocket = &transport.WebSocket{Gateway: n.gateway, Origins: origins, Log: n.log, Deflate: n.config.Compression.deflate()}
+	origins := transport.Origins(n.config.AllOrigins())
+	n.webSocket = &transport.WebSocket{Gateway: n.gateway, Origins: origins, Log: n.log, Deflate: n.config.Compression.Deflate()}
 
 	mux := http.NewServeMux()
 	mux.Handle("GET /ws", n.webSocket.Handler(greetNative, native.Subprotocol))
@@ -65,7 +65,7 @@ func (n *node) api() http.Handler {
 	return api.New(api.Config{
 		Gateway:     n.gateway,
 		NoAnonymous: !n.config.Auth.Anonymous,
-		Anonymous:   n.config.anonymous(),
+		Anonymous:   n.config.Anonymous(),
 		Log:         n.log,
 	})
 }

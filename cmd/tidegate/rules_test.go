@@ -92,6 +92,7 @@ func TestRules_EveryTransportGivesTheSameVerdict(t *testing.T) {
 	t.Parallel()
 	var rules strings.Builder
 	rules.WriteString("channels:\n")
+	classes := []gateway.Who{gateway.Anyone, gateway.Authenticated, gateway.Token, gateway.Nobody}
 	for _, who := range classes {
 		fmt.Fprintf(&rules, "  - {match: 'subscribe:%[1]s:*', subscribe: %[1]s, publish: nobody, history: {size: 10}}\n", who)
 		fmt.Fprintf(&rules, "  - {match: 'publish:%[1]s:*', subscribe: anyone, publish: %[1]s}\n", who)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -11,6 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"tidegate/cmd/tidegate/internal/config"
 )
 
 func newServeCommand() *cobra.Command {
@@ -28,7 +31,7 @@ at once, and sends its sessions away over drain.window. A second one ends at onc
 		Example: "  tidegate serve --config tidegate.yaml\n  tidegate serve --redis-url redis://127.0.0.1:6379",
 		Args:    cobra.NoArgs,
 	}
-	source := newSource(cmd.Flags(), os.Environ())
+	source := config.NewSource(cmd.Flags(), os.Environ(), config.Names()...)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return serve(cmd.Context(), source, os.Stderr)
 	}
@@ -36,16 +39,16 @@ at once, and sends its sessions away over drain.window. A second one ends at onc
 }
 
 // serve runs a node until ctx ends and its sessions have left.
-func serve(ctx context.Context, s *source, stderr *os.File) error {
-	c, err := s.load()
+func serve(ctx context.Context, s *config.Source, stderr *os.File) error {
+	c, warnings, err := load(s)
 	if err != nil {
 		return err
 	}
-	log := newLog(c.config.Log, stderr)
-	for _, odd := range c.warnings.lines() {
+	log := newLog(c.Log, stderr)
+	for _, odd := range warnings {
 		log.Warn(odd)
 	}
-	n, err := newNode(c.config, log)
+	n, err := newNode(c, log)
 	if err != nil {
 		return err
 	}
@@ -63,20 +66,17 @@ func serve(ctx context.Context, s *source, stderr *os.File) error {
 	return nil
 }
 
-// load returns a configuration that is good, or all that is wrong with it.
-func (s *source) load() (*reading, error) {
-	c, err := s.read()
-	if err != nil {
-		return nil, err
+// load returns a configuration that is good, with what is odd about it, or all
+// that is wrong with it.
+func load(s *config.Source) (c *config.Config, warnings []string, err error) {
+	c, warnings, err = s.Load()
+	if problems := (config.Problems)(nil); errors.As(err, &problems) {
+		err = fmt.Errorf("the configuration is not valid:\n%w", err)
 	}
-	c.validate()
-	if err := c.problems.err(); err != nil {
-		return nil, fmt.Errorf("the configuration is not valid:\n%w", err)
-	}
-	return c, nil
+	return c, warnings, err
 }
 
-func newLog(c logConfig, w io.Writer) *slog.Logger {
+func newLog(c config.Log, w io.Writer) *slog.Logger {
 	options := &slog.HandlerOptions{Level: c.Level}
 	if c.Format == "json" {
 		return slog.New(slog.NewJSONHandler(w, options))
@@ -87,14 +87,14 @@ func newLog(c logConfig, w io.Writer) *slog.Logger {
 // greet tells somebody at a terminal where to look.
 func (n *node) greet(w io.Writer) {
 	fmt.Fprintf(w, "\n  Tidegate %s\n\n", versionName())
-	if n.config.development() {
+	if n.config.Development() {
 		fmt.Fprintf(w, "  development: everything is allowed, to this machine only\n")
 	}
-	fmt.Fprintf(w, "  messages     %s\n", n.config.brokerSummary())
+	fmt.Fprintf(w, "  messages     %s\n", brokerSummary(n.config))
 	fmt.Fprintf(w, "  console      %s\n", n.public.url("http", "/"))
 	fmt.Fprintf(w, "  WebSocket    %s\n", n.public.url("ws", "/ws"))
 	fmt.Fprintf(w, "  metrics      %s\n", n.internal.url("http", "/metrics"))
-	if n.config.development() {
+	if n.config.Development() {
 		fmt.Fprintf(w, "\n  Try: new WebSocket(%q).onmessage = e => console.log(e.data)\n", n.public.url("ws", "/raw/"+clockChannel))
 		fmt.Fprintf(w, "  in the JavaScript console of that page.\n")
 	}
@@ -103,17 +103,17 @@ func (n *node) greet(w io.Writer) {
 
 // logPlaces tells the same to a log.
 func (n *node) logPlaces() {
-	n.log.Info("serving", "version", versionName(), "node", n.gateway.Node(), "broker", n.config.brokerSummary(),
+	n.log.Info("serving", "version", versionName(), "node", n.gateway.Node(), "broker", brokerSummary(n.config),
 		"console", n.public.url("http", "/"), "websocket", n.public.url("ws", "/ws"),
 		"metrics", n.internal.url("http", "/metrics"))
-	if n.config.development() {
+	if n.config.Development() {
 		n.log.Warn("development: no rules are configured, so everything is allowed, to this machine only")
 	}
 }
 
 // reloadOnSignal reads the configuration anew at each SIGHUP, until stop is
 // called.
-func (n *node) reloadOnSignal(s *source) (stop func()) {
+func (n *node) reloadOnSignal(s *config.Source) (stop func()) {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	done := make(chan struct{})
@@ -132,23 +132,23 @@ func (n *node) reloadOnSignal(s *source) (stop func()) {
 
 // reload takes the rules and the keys of a configuration that is good. With one
 // that is not, everything stays as it is.
-func (n *node) reload(s *source) {
-	c, err := s.load()
+func (n *node) reload(s *config.Source) {
+	c, _, err := load(s)
 	switch {
 	case err != nil:
 		n.log.Error("reload: rules and keys stay as they are", "error", err)
 		return
-	case c.config.development() != n.config.development():
+	case c.Development() != n.config.Development():
 		n.log.Error("reload: rules and keys stay as they are: to begin or to end development takes a restart")
 		return
 	}
-	if err := n.auth.SetConfig(c.config.trust()); err != nil {
+	if err := n.auth.SetConfig(c.Trust()); err != nil {
 		n.log.Error("reload: rules and keys stay as they are", "error", err)
 		return
 	}
-	if err := n.gateway.SetRules(c.config.rules()); err != nil {
+	if err := n.gateway.SetRules(c.Gateway().Rules); err != nil {
 		n.log.Error("reload: the rules stay as they are", "error", err)
 		return
 	}
-	n.log.Info("reloaded rules and keys; other settings take a restart", "rules", len(c.config.Rules), "api_keys", len(c.config.Auth.APIKeys))
+	n.log.Info("reloaded rules and keys; other settings take a restart", "rules", len(c.Rules), "api_keys", len(c.Auth.APIKeys))
 }

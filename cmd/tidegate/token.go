@@ -10,11 +10,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tidegate/cmd/tidegate/internal/config"
 	"tidegate/gateway/auth"
 )
 
 func newTokenCommand() *cobra.Command {
-	t := tokenRequest{settings: &source{file: &flagValue{}, environ: os.Environ()}}
+	var t tokenRequest
 	cmd := &cobra.Command{
 		Use:   "token",
 		Short: "Make a token for a client",
@@ -32,7 +33,7 @@ development gateway of this machine. Prints the token and nothing else.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.Var(t.settings.file, "config", "YAML `file` of the gateway (or "+envPrefix+"CONFIG)")
+	t.settings = config.NewSource(flags, os.Environ())
 	flags.StringVar(&t.secret, "secret", "", "HMAC secret, visible to whoever lists processes: better --secret-file")
 	flags.StringVar(&t.secretFile, "secret-file", "", "`file` that holds the HMAC secret")
 	flags.StringVar(&t.keyFile, "key-file", "", "`file` of an RSA, ECDSA or Ed25519 private key, PEM")
@@ -52,7 +53,7 @@ development gateway of this machine. Prints the token and nothing else.`,
 
 // tokenRequest is what a command line asks for.
 type tokenRequest struct {
-	settings                         *source
+	settings                         *config.Source
 	secret, secretFile, keyFile, kid string
 	info                             string
 	ttl                              time.Duration
@@ -85,24 +86,16 @@ func (t *tokenRequest) run(out, details io.Writer) error {
 
 // read returns the gateway's settings for tokens, from its file and the
 // environment.
-func (t *tokenRequest) read() (jwtConfig, error) {
-	c, err := t.settings.read()
-	if err != nil {
-		return jwtConfig{}, err
+func (t *tokenRequest) read() (*config.Config, error) {
+	if t.ownKey() {
+		return t.settings.Read()
 	}
-	jwt := &c.config.Auth.JWT
-	if !t.ownKey() {
-		c.readSecret("auth.jwt.secret", &jwt.Secret, jwt.SecretFile)
-	}
-	if c.config.development() && !jwt.given() {
-		jwt.Secret = developmentSecret
-	}
-	return *jwt, c.problems.err()
+	return t.settings.Read("auth.jwt.secret")
 }
 
 func (t *tokenRequest) ownKey() bool { return t.secret != "" || t.secretFile != "" || t.keyFile != "" }
 
-func (t *tokenRequest) signingKey(settings jwtConfig) (auth.SigningKey, error) {
+func (t *tokenRequest) signingKey(settings *config.Config) (auth.SigningKey, error) {
 	switch {
 	case t.keyFile != "":
 		document, err := os.ReadFile(t.keyFile)
@@ -115,16 +108,16 @@ func (t *tokenRequest) signingKey(settings jwtConfig) (auth.SigningKey, error) {
 		}
 		return key, nil
 	case t.secretFile != "":
-		secret, err := readSecretFile(t.secretFile)
+		secret, err := config.SecretFile(t.secretFile)
 		if err != nil {
 			return auth.SigningKey{}, err
 		}
 		return auth.NewSigningSecret(string(secret))
 	case t.secret != "":
 		return auth.NewSigningSecret(t.secret)
-	case settings.Secret != "":
-		return auth.NewSigningSecret(string(settings.Secret))
-	case settings.given():
+	case settings.Trust().JWT.Secret != "":
+		return auth.NewSigningSecret(settings.Trust().JWT.Secret)
+	case settings.Auth.JWT.Given():
 		return auth.SigningKey{}, errors.New("the gateway verifies tokens by a public key: give the private one as --key-file")
 	default:
 		return auth.SigningKey{}, errors.New("no key to sign with: give --secret-file, --key-file, or a --config that has auth.jwt.secret")
@@ -132,7 +125,7 @@ func (t *tokenRequest) signingKey(settings jwtConfig) (auth.SigningKey, error) {
 }
 
 // completeClaims adds what does not come from a flag of the same name.
-func (t *tokenRequest) completeClaims(settings jwtConfig) error {
+func (t *tokenRequest) completeClaims(settings *config.Config) error {
 	if t.info != "" {
 		if !json.Valid([]byte(t.info)) {
 			return errors.New(`--info is not JSON: want something like '{"name":"Alice"}'`)
@@ -140,10 +133,10 @@ func (t *tokenRequest) completeClaims(settings jwtConfig) error {
 		t.claims.Info = json.RawMessage(t.info)
 	}
 	if t.claims.Issuer == "" {
-		t.claims.Issuer = settings.Issuer
+		t.claims.Issuer = settings.Auth.JWT.Issuer
 	}
-	if t.claims.Audience == nil && settings.Audience != "" {
-		t.claims.Audience = []string{settings.Audience}
+	if t.claims.Audience == nil && settings.Auth.JWT.Audience != "" {
+		t.claims.Audience = []string{settings.Auth.JWT.Audience}
 	}
 	if t.ttl < 0 {
 		return errors.New("--ttl is negative: the token would have expired")

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"cmp"
@@ -34,12 +34,12 @@ func (p problem) String() string {
 	return p.place.String() + ": " + p.text
 }
 
-// problems are an error of one line each, in the order of the file.
-type problems []problem
+// Problems are an error of one line each, in the order of the file.
+type Problems []problem
 
-func (all problems) Error() string { return strings.Join(all.lines(), "\n") }
+func (all Problems) Error() string { return strings.Join(all.lines(), "\n") }
 
-func (all problems) lines() []string {
+func (all Problems) lines() []string {
 	sorted := slices.Clone(all)
 	slices.SortStableFunc(sorted, func(a, b problem) int {
 		return cmp.Or(cmp.Compare(a.place.source, b.place.source), cmp.Compare(a.place.line, b.place.line))
@@ -52,7 +52,7 @@ func (all problems) lines() []string {
 }
 
 // err returns all as an error, or nil if there are none.
-func (all problems) err() error {
+func (all Problems) err() error {
 	if len(all) == 0 {
 		return nil
 	}

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"bytes"
@@ -10,9 +10,44 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/agnivade/levenshtein"
 	"go.yaml.in/yaml/v3"
 )
+
+// setting is one name that can be set, and where its value goes.
+type setting struct {
+	name  string // "redis.url"
+	usage string
+	kind  kind
+}
+
+// env returns the setting's name in the environment: TIDEGATE_REDIS_URL.
+func (s setting) env() string {
+	return EnvPrefix + strings.ToUpper(strings.ReplaceAll(s.name, ".", "_"))
+}
+
+const EnvPrefix = "TIDEGATE_"
+
+// flag returns the setting's name as a flag, without the dashes: redis-url.
+func (s setting) flag() string {
+	return strings.NewReplacer(".", "-", "_", "-").Replace(s.name)
+}
+
+// kind is a type of value bound to the variable that takes it.
+type kind struct {
+	name   string // in the help text: "duration"
+	want   string // what to write: "a duration such as 10s"
+	secret bool   // errors must not quote what was given
+	now    string // the value as it is, for the help text
+
+	// set takes the text of a flag, of the environment or of a YAML scalar.
+	// Its error only tells that the text is no such value.
+	set func(text string) error
+	// tags are the YAML scalars that can be such a value. None: it is read by
+	// node.
+	tags []string
+	// node reads a value that is more than a scalar.
+	node func(r *reader, path string, n *yaml.Node)
+}
 
 // reader fills settings from one source, and notes where each was given and
 // what is wrong. It goes on after a problem, so that all are found at once.
@@ -20,7 +55,7 @@ type reader struct {
 	source   string
 	oneLine  bool             // a variable or a flag: it has no line numbers
 	places   map[string]place // by the setting's path: "channels[2].history.ttl"
-	problems problems
+	problems Problems
 }
 
 // file reads a YAML document into the settings of table.
@@ -102,7 +137,7 @@ func (r *reader) entry(base, name string, key, value *yaml.Node, table []setting
 		return
 	}
 	r.problem(join(base, name), key, "unknown key %s: the nearest known one is %s",
-		join(base, name), join(base, nearest(name, table)))
+		join(base, name), join(base, Nearest(name, names(table))))
 }
 
 // value reads one setting's value.
@@ -163,34 +198,12 @@ func (r *reader) syntax(err error) {
 
 var yamlError = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
 
-// nearest returns the name of table, or a group of names, that is most like
-// name.
-func nearest(name string, table []setting) string {
-	best, least := "", -1
-	for _, s := range table {
-		for known := s.name; known != ""; known = parent(known) {
-			if d := distance(name, known); least < 0 || d < least {
-				best, least = known, d
-			}
-		}
+func names(table []setting) []string {
+	all := make([]string, len(table))
+	for i, one := range table {
+		all[i] = one.name
 	}
-	return best
-}
-
-// distance is that of the names, or of their last parts if somebody put a key
-// into the wrong group.
-func distance(a, b string) int {
-	whole := levenshtein.ComputeDistance(a, b)
-	return min(whole, 1+levenshtein.ComputeDistance(last(a), last(b)))
-}
-
-func last(name string) string { return name[strings.LastIndexByte(name, '.')+1:] }
-
-func parent(name string) string {
-	if dot := strings.LastIndexByte(name, '.'); dot >= 0 {
-		return name[:dot]
-	}
-	return ""
+	return all
 }
 
 func join(base, name string) string {

@@ -1,34 +1,12 @@
-package main
+package config
 
 import (
-	"slices"
-	"strings"
-
 	"tidegate/gateway"
 	"tidegate/gateway/webhook"
 )
 
-// setting is one name that can be set, and where its value goes.
-type setting struct {
-	name  string // "redis.url"
-	usage string
-	kind  kind
-}
-
-// env returns the setting's name in the environment: TIDEGATE_REDIS_URL.
-func (s setting) env() string {
-	return envPrefix + strings.ToUpper(strings.ReplaceAll(s.name, ".", "_"))
-}
-
-const envPrefix = "TIDEGATE_"
-
-// flag returns the setting's name as a flag, without the dashes: redis-url.
-func (s setting) flag() string {
-	return strings.NewReplacer(".", "-", "_", "-").Replace(s.name)
-}
-
 // settings returns the table of all names, each bound to its place in c.
-func (c *config) settings() []setting {
+func (c *Config) settings() []setting {
 	return []setting{
 		{"listen", "`address` for clients", address(&c.Listen)},
 		{"internal_listen", "`address` for metrics, profiles and operators", address(&c.InternalListen)},
@@ -43,7 +21,7 @@ func (c *config) settings() []setting {
 		{"trusted_proxies", "`addresses` or networks whose X-Forwarded-For is believed", prefixes(&c.TrustedProxies)},
 		{"proxy_protocol", "trusted_proxies begin a connection with a PROXY header, v1 or v2", boolean(&c.ProxyProtocol)},
 		{"auth.anonymous", "clients without a token may connect", boolean(&c.Auth.Anonymous)},
-		{"auth.api_keys", "backends: `list` of {name, key} or {name, key_file}", list(&c.Auth.APIKeys, (*apiKey).settings)},
+		{"auth.api_keys", "backends: `list` of {name, key} or {name, key_file}", list(&c.Auth.APIKeys, (*APIKey).settings)},
 		{"auth.api_keys_file", "`file` of backends' keys, a line \"name: key\" for each", text(&c.Auth.APIKeysFile)},
 		{"auth.jwt.secret", "HMAC secret of clients' tokens", hidden(&c.Auth.JWT.Secret)},
 		{"auth.jwt.secret_file", "`file` that holds auth.jwt.secret", text(&c.Auth.JWT.SecretFile)},
@@ -77,13 +55,17 @@ func (c *config) settings() []setting {
 	}
 }
 
-// settingCalled returns the setting of a name that the table has.
-func settingCalled(name string) setting {
-	all := new(config).settings()
-	return all[slices.IndexFunc(all, func(s setting) bool { return s.name == name })]
+// Names returns the names of all settings, such as "redis.url".
+func Names() []string { return names(new(Config).settings()) }
+
+// Spellings returns how a setting is called in the environment and as a flag:
+// TIDEGATE_REDIS_URL and --redis-url.
+func Spellings(name string) (env, flag string) {
+	s := setting{name: name}
+	return s.env(), "--" + s.flag()
 }
 
-func (k *apiKey) settings() []setting {
+func (k *APIKey) settings() []setting {
 	return []setting{
 		{"name", "", text(&k.Name)},
 		{"key", "", hidden(&k.Key)},

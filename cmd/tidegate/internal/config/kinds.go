@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"errors"
@@ -16,23 +16,6 @@ import (
 
 	"tidegate/gateway"
 )
-
-// kind is a type of value bound to the variable that takes it.
-type kind struct {
-	name   string // in the help text: "duration"
-	want   string // what to write: "a duration such as 10s"
-	secret bool   // errors must not quote what was given
-	now    string // the value as it is, for the help text
-
-	// set takes the text of a flag, of the environment or of a YAML scalar.
-	// Its error only tells that the text is no such value.
-	set func(text string) error
-	// tags are the YAML scalars that can be such a value. None: it is read by
-	// node.
-	tags []string
-	// node reads a value that is more than a scalar.
-	node func(r *reader, path string, n *yaml.Node)
-}
 
 var errWrongType = errors.New("wrong type")
 
@@ -61,7 +44,7 @@ func address(p *string) kind {
 	return k
 }
 
-func hidden(p *secret) kind {
+func hidden(p *Secret) kind {
 	k := text((*string)(p))
 	k.secret, k.now = true, ""
 	return k

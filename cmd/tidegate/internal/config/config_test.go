@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"encoding/json"
@@ -31,7 +31,7 @@ func write(t *testing.T, name, text string) string {
 func read(t *testing.T, file string, environ []string, flags ...string) *reading {
 	t.Helper()
 	set := pflag.NewFlagSet("test", pflag.ContinueOnError)
-	s := newSource(set, environ)
+	s := NewSource(set, environ, Names()...)
 	if file != "" {
 		flags = append(flags, "--config", write(t, "tidegate.yaml", file))
 	}
@@ -45,7 +45,7 @@ func read(t *testing.T, file string, environ []string, flags ...string) *reading
 	return c
 }
 
-func readWell(t *testing.T, file string, environ []string, flags ...string) config {
+func readWell(t *testing.T, file string, environ []string, flags ...string) Config {
 	t.Helper()
 	c := read(t, file, environ, flags...)
 	if err := c.problems.err(); err != nil {
@@ -99,7 +99,7 @@ func TestConfig_TheFileIsNamedByTheEnvironmentToo(t *testing.T) {
 
 func TestConfig_EveryNameIsUniqueInEverySpelling(t *testing.T) {
 	seen := map[string]string{}
-	for _, s := range new(config).settings() {
+	for _, s := range new(Config).settings() {
 		for _, name := range []string{s.name, s.env(), "--" + s.flag()} {
 			if other, taken := seen[name]; taken {
 				t.Errorf("%s stands for %s and for %s", name, other, s.name)
@@ -146,7 +146,7 @@ drain: {window: 0}
 	if got.Auth.Anonymous || got.Auth.JWT.Issuer != "me" || got.Auth.JWT.Leeway != 30*time.Second {
 		t.Errorf("auth %+v", got.Auth)
 	}
-	keys := []apiKey{{Name: "shop", Key: "0123456789abcdef"}, {Name: "desk", KeyFile: "desk.key"}}
+	keys := []APIKey{{Name: "shop", Key: "0123456789abcdef"}, {Name: "desk", KeyFile: "desk.key"}}
 	if !slices.Equal(got.Auth.APIKeys, keys) {
 		t.Errorf("auth.api_keys %+v, want %+v", got.Auth.APIKeys, keys)
 	}
@@ -179,7 +179,7 @@ func TestConfig_ListsGoOnOneLineInTheEnvironmentAndInFlags(t *testing.T) {
 	if want := []string{"https://a.example", "https://b.example"}; !slices.Equal(got.Origins, want) {
 		t.Errorf("origins %q, want %q", got.Origins, want)
 	}
-	if want := []apiKey{{Name: "shop", Key: "0123456789abcdef"}}; !slices.Equal(got.Auth.APIKeys, want) {
+	if want := []APIKey{{Name: "shop", Key: "0123456789abcdef"}}; !slices.Equal(got.Auth.APIKeys, want) {
 		t.Errorf("auth.api_keys %+v, want %+v", got.Auth.APIKeys, want)
 	}
 	if want := (gateway.Rules{{Match: "*", HistorySize: 7}}); !slices.Equal(got.Rules, want) {
@@ -189,7 +189,7 @@ func TestConfig_ListsGoOnOneLineInTheEnvironmentAndInFlags(t *testing.T) {
 
 // Every setting is given a mapping where it is none, in the file.
 func TestConfig_AWrongTypeNamesKeyLineAndWhatIsWanted(t *testing.T) {
-	for _, s := range new(config).settings() {
+	for _, s := range new(Config).settings() {
 		t.Run(s.name, func(t *testing.T) {
 			c := read(t, "# one line before\n"+s.name+": {hunter2: hunter2}\n", nil)
 			got := c.problems.Error()
@@ -320,10 +320,10 @@ func TestConfig_AliasesAreFollowed(t *testing.T) {
 
 func TestSecret_IsNeverShown(t *testing.T) {
 	const hunter2 = "hunter2"
-	c := config{
-		Redis:    redisConfig{URL: hunter2},
-		Auth:     authConfig{APIKeys: []apiKey{{Name: "a", Key: hunter2}}, JWT: jwtConfig{Secret: hunter2}},
-		Webhooks: webhooksConfig{Secret: hunter2},
+	c := Config{
+		Redis:    Redis{URL: hunter2},
+		Auth:     Auth{APIKeys: []APIKey{{Name: "a", Key: hunter2}}, JWT: JWT{Secret: hunter2}},
+		Webhooks: Webhooks{Secret: hunter2},
 	}
 	asJSON, err := json.Marshal(c)
 	if err != nil {
@@ -333,7 +333,7 @@ func TestSecret_IsNeverShown(t *testing.T) {
 	slog.New(slog.NewTextHandler(&log, nil)).Info("config", "config", c, "secret", c.Redis.URL)
 	for _, shown := range []string{
 		fmt.Sprint(c), fmt.Sprintf("%+v", c), fmt.Sprintf("%#v", c), fmt.Sprintf("%x", c.Redis.URL),
-		string(asJSON), log.String(), c.summary(),
+		string(asJSON), log.String(),
 	} {
 		if strings.Contains(shown, hunter2) || strings.Contains(shown, "68756e74657232") {
 			t.Errorf("shown: %s", shown)

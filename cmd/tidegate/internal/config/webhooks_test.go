@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"slices"
@@ -18,7 +18,7 @@ webhooks: {url: "https://app.example.com/hook", secret: 0123456789abcdef, events
 	if err := c.problems.err(); err != nil {
 		t.Fatal(err)
 	}
-	got := c.config.Webhooks.webhook()
+	got := c.config.Webhooks.Webhook()
 	if got.URL != "https://app.example.com/hook" || got.Secret != "0123456789abcdef" || got.Timeout != 500*time.Millisecond ||
 		got.WhenAway != webhook.Allow || !slices.Equal(got.Headers, []string{"Cookie"}) ||
 		!slices.Equal(got.Events, []gateway.HookEvent{gateway.OnConnect, gateway.OnMemberLeft}) {

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"errors"
@@ -6,16 +6,28 @@ import (
 	"strings"
 )
 
-// readSecrets replaces every *_file by what is in the file.
-func (c *reading) readSecrets() {
-	c.readSecret("redis.url", &c.config.Redis.URL, c.config.Redis.URLFile)
-	c.readSecret("auth.jwt.secret", &c.config.Auth.JWT.Secret, c.config.Auth.JWT.SecretFile)
-	c.readSecret("webhooks.secret", &c.config.Webhooks.Secret, c.config.Webhooks.SecretFile)
+// readFiles takes what is in the files that the configuration names.
+func (c *reading) readFiles() {
+	c.readSecrets("redis.url", "auth.jwt.secret", "webhooks.secret")
 	c.readPublicKeys()
 	c.readAPIKeys()
 }
 
-func (c *reading) readSecret(path string, s *secret, file string) {
+// readSecrets takes those of the named secrets that are in files.
+func (c *reading) readSecrets(names ...string) {
+	for _, name := range names {
+		switch name {
+		case "redis.url":
+			c.readSecret(name, &c.config.Redis.URL, c.config.Redis.URLFile)
+		case "auth.jwt.secret":
+			c.readSecret(name, &c.config.Auth.JWT.Secret, c.config.Auth.JWT.SecretFile)
+		case "webhooks.secret":
+			c.readSecret(name, &c.config.Webhooks.Secret, c.config.Webhooks.SecretFile)
+		}
+	}
+}
+
+func (c *reading) readSecret(path string, s *Secret, file string) {
 	if file == "" {
 		return
 	}
@@ -23,7 +35,7 @@ func (c *reading) readSecret(path string, s *secret, file string) {
 		c.problem(path, "%s_file is given as well: give one of them", path)
 		return
 	}
-	content, err := readSecretFile(file)
+	content, err := SecretFile(file)
 	if err != nil {
 		c.problem(path+"_file", "%v", err)
 		return
@@ -31,9 +43,9 @@ func (c *reading) readSecret(path string, s *secret, file string) {
 	*s = content
 }
 
-// readSecretFile returns a file's content without the line end that editors and
-// shells leave behind it.
-func readSecretFile(file string) (secret, error) {
+// SecretFile returns a file's content without the line end that editors and
+// shells leave behind it. An empty file is an error.
+func SecretFile(file string) (Secret, error) {
 	content, err := os.ReadFile(file)
 	if err != nil {
 		return "", err
@@ -42,7 +54,7 @@ func readSecretFile(file string) (secret, error) {
 	if text == "" {
 		return "", errors.New(file + " is empty")
 	}
-	return secret(text), nil
+	return Secret(text), nil
 }
 
 func (c *reading) readAPIKeys() {
@@ -100,7 +112,7 @@ func (c *reading) readAPIKeysFile() {
 			c.problems = append(c.problems, problem{path, place{file, number}, "want a line such as \"shop: the-key\""})
 			continue
 		}
-		k := apiKey{Name: strings.TrimSpace(name), Key: secret(strings.TrimSpace(key))}
+		k := APIKey{Name: strings.TrimSpace(name), Key: Secret(strings.TrimSpace(key))}
 		if err := k.auth().Validate(); err != nil {
 			c.problems = append(c.problems, problem{path, place{file, number}, err.Error()})
 			continue

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"strings"
@@ -8,7 +8,7 @@ import (
 func TestConfig_WhoMayBeLetIn(t *testing.T) {
 	const (
 		rules  = "channels: [{match: 'chat:*', subscribe: anyone}]\n"
-		apiKey = "auth.api_keys: [{name: shop, key: 0123456789abcdef}]\n"
+		APIKey = "auth.api_keys: [{name: shop, key: 0123456789abcdef}]\n"
 		secret = "auth.jwt.secret: 0123456789abcdef0123456789abcdef\n"
 		redis  = "redis.url: redis://127.0.0.1\n"
 		public = "listen: '0.0.0.0:8080'\n"
@@ -24,12 +24,12 @@ func TestConfig_WhoMayBeLetIn(t *testing.T) {
 	for _, c := range []struct{ yaml, want string }{
 		{"", development},
 		{redis, development},
-		{apiKey, development},
+		{APIKey, development},
 		{"listen: 'localhost:8080'", development},
 		{"listen: '[::1]:8080'", development},
 		{"listen: '127.8.9.10:8080'", development},
 		{rules, production},
-		{rules + apiKey, production},
+		{rules + APIKey, production},
 		{public, needsBoth},
 		{public + redis, needsBoth},
 		{"listen: ':8080'", needsBoth},
@@ -37,15 +37,15 @@ func TestConfig_WhoMayBeLetIn(t *testing.T) {
 		{"listen: '192.0.2.1:8080'", needsBoth},
 		{"listen: 'gateway.example:8080'", needsBoth},
 		{public + rules, needsKey},
-		{public + apiKey, needsRules},
+		{public + APIKey, needsRules},
 		{public + secret, needsRules},
-		{public + rules + apiKey, production},
+		{public + rules + APIKey, production},
 		{public + rules + secret, production},
 		{public + rules + "auth.jwt.jwks_url: https://a.example/jwks", production},
 		{public + rules + "auth.jwt.issuer: me", needsKey},
 		{wide, needsBoth},
 		{wide + rules, needsKey},
-		{wide + rules + apiKey, production},
+		{wide + rules + APIKey, production},
 	} {
 		t.Run(c.yaml, func(t *testing.T) {
 			if got := verdict(read(t, c.yaml, nil)); got != c.want {
@@ -68,7 +68,7 @@ func verdict(c *reading) string {
 		}
 		return strings.Join(missing, " ")
 	}
-	if c.config.development() {
+	if c.config.Development() {
 		return "development"
 	}
 	return "production"

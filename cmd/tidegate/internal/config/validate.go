@@ -1,10 +1,9 @@
-package main
+package config
 
 import (
 	"crypto/tls"
 	"errors"
 	"net"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -19,7 +18,7 @@ import (
 // that serve would stumble over, and what is merely odd.
 func (c *reading) validate() {
 	wellFormed := len(c.problems) == 0
-	c.readSecrets()
+	c.readFiles()
 	if len(c.problems) == 0 {
 		c.validateTrust()
 	}
@@ -37,7 +36,7 @@ func (c *reading) validate() {
 // validateTrust asks the package that will use them whether the keys are good.
 // Its errors begin with the name of the setting.
 func (c *reading) validateTrust() {
-	if _, err := auth.New(c.config.trust()); err != nil {
+	if _, err := auth.New(c.config.Trust()); err != nil {
 		name, _, _ := strings.Cut(err.Error(), " ")
 		c.problems = append(c.problems, problem{name, c.at(strings.TrimSuffix(name, ":")), err.Error()})
 	}
@@ -49,7 +48,7 @@ func (c *reading) validateWebhooks() {
 	if c.config.Webhooks.URL == "" || slices.ContainsFunc(c.problems, ofWebhooks) {
 		return
 	}
-	config := c.config.Webhooks.webhook()
+	config := c.config.Webhooks.Webhook()
 	if err := config.Validate(); err != nil {
 		name, what, _ := strings.Cut(err.Error(), " ")
 		c.problem(name, "%s", what)
@@ -89,7 +88,7 @@ func (c *reading) validateRedis() {
 	if c.config.Redis.URL == "" {
 		return
 	}
-	if _, err := broker.NewRedis(c.config.Redis.broker()); err != nil {
+	if _, err := broker.NewRedis(c.config.Redis.Broker()); err != nil {
 		c.problems = append(c.problems, problem{"redis", c.at("redis.url"), err.Error()})
 	}
 }
@@ -158,83 +157,6 @@ func limitsByPath(l gateway.Limits) map[string]int {
 		"limits.outbox_total_bytes":   l.OutboxTotalBytes,
 		"limits.connects_per_second":  l.ConnectsPerSecond,
 	}
-}
-
-// validateExposure refuses to let other machines in without rules and a key.
-func (c *reading) validateExposure() {
-	if !loopback(c.config.InternalListen) {
-		c.warn("internal_listen", "%s is reachable from other machines: metrics and profiles are for operators; let a firewall or a network policy guard it", c.config.InternalListen)
-	}
-	path, address := "listen", c.config.Listen
-	if loopback(address) {
-		path, address = "internal_listen", c.config.InternalListen
-	}
-	if loopback(address) {
-		return
-	}
-	if missing := c.config.missingForExposure(); missing != "" {
-		c.problem(path, "%s is reachable from other machines, which needs rules for the channels and a key. Add to the configuration:\n\n%s", address, strings.TrimSpace(missing))
-	}
-}
-
-const (
-	exampleRules = `channels:
-  - match: "chat:*"
-    subscribe: authenticated
-    publish: authenticated
-`
-	exampleKey = `auth:
-  api_keys:
-    - name: backend
-      key_file: backend.key    # made by: openssl rand -hex 24 > backend.key
-`
-)
-
-// missingForExposure returns what to add before other machines may connect.
-func (c *config) missingForExposure() string {
-	missing := ""
-	if len(c.Rules) == 0 {
-		missing += exampleRules
-	}
-	if !c.Auth.anyKey() {
-		missing += exampleKey
-	}
-	return missing
-}
-
-// anyKey reports whether somebody can authenticate.
-func (a *authConfig) anyKey() bool { return len(a.APIKeys) > 0 || a.JWT.given() }
-
-func (j *jwtConfig) given() bool {
-	return j.Secret != "" || j.PublicKeyFile != "" || j.JWKSURL != ""
-}
-
-// origins returns the origins in force: in development, every page of this
-// machine's as well.
-func (c *config) origins() []string {
-	if c.development() {
-		return append(slices.Clone(c.Origins), "http://localhost:*", "http://127.0.0.1:*", "http://[::1]:*")
-	}
-	return c.Origins
-}
-
-// rules returns the rules in force.
-func (c *config) rules() gateway.Rules {
-	if c.development() {
-		return gateway.DevelopmentRules()
-	}
-	return c.Rules
-}
-
-// loopback reports whether only this machine can connect to the address. A name
-// other than localhost is not resolved: it might resolve differently tomorrow.
-func loopback(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return false
-	}
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
 func element(list string, i int) string { return list + "[" + strconv.Itoa(i) + "]" }

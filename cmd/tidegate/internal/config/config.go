@@ -1,0 +1,110 @@
+// Package config reads the settings of a gateway from a YAML file, the
+// environment and flags, and makes of them what each package asks for.
+package config
+
+import (
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"tidegate/gateway"
+	"tidegate/gateway/webhook"
+)
+
+// Config is all that can be set. Its settings method is the table of names.
+type Config struct {
+	Listen         string
+	InternalListen string
+	Log            Log
+	TLS            TLS
+	Redis          Redis
+	Origins        []string
+	TrustedProxies []netip.Prefix
+	ProxyProtocol  bool // trusted proxies say who the client is before its first byte
+	Auth           Auth
+	Rules          gateway.Rules
+	Limits         gateway.Limits
+	Presence       Presence
+	DrainWindow    time.Duration
+	Webhooks       Webhooks
+	Compression    Compression
+}
+
+// Log is what the gateway logs.
+type Log struct {
+	Level  slog.Level
+	Format string // text or json
+}
+
+// TLS is the files of a certificate and of its key, PEM. Both are empty: no TLS.
+type TLS struct{ CertFile, KeyFile string }
+
+// Redis is where messages go. What is in URLFile replaces URL as it is read.
+type Redis struct {
+	URL     Secret // empty: messages stay in this process
+	URLFile string
+	Prefix  string
+}
+
+// Auth is who may come in.
+type Auth struct {
+	Anonymous   bool
+	APIKeys     []APIKey
+	APIKeysFile string
+	JWT         JWT
+}
+
+// APIKey is that of a backend. What is in KeyFile replaces Key as it is read.
+type APIKey struct {
+	Name    string
+	Key     Secret
+	KeyFile string
+}
+
+// JWT is how clients' tokens are verified.
+type JWT struct {
+	Secret        Secret
+	SecretFile    string
+	PublicKeyFile string
+	PublicKeys    []byte // what is in PublicKeyFile
+	JWKSURL       string
+	Issuer        string
+	Audience      string
+	Leeway        time.Duration
+}
+
+// Presence is how long users are there who may be away.
+type Presence struct{ Lease, Linger time.Duration }
+
+// Webhooks is what a backend is asked and told.
+type Webhooks struct {
+	URL        Secret // some hold a password or a token
+	Secret     Secret
+	SecretFile string
+	Events     []gateway.HookEvent
+	Timeout    time.Duration
+	WhenAway   webhook.Verdict
+	Headers    []string
+}
+
+// Compression is about permessage-deflate.
+type Compression struct {
+	Enabled  bool
+	MinBytes int // payloads below it are not compressed
+}
+
+// Default returns the configuration of a gateway to which nothing was said.
+func Default() Config {
+	return Config{
+		Listen:         "127.0.0.1:8080",
+		InternalListen: "127.0.0.1:9080",
+		Log:            Log{Level: slog.LevelInfo, Format: "text"},
+		Redis:          Redis{Prefix: "tidegate:"},
+		Auth:           Auth{Anonymous: true, JWT: JWT{Leeway: 5 * time.Second}},
+		Limits:         gateway.DefaultLimits(),
+		Presence:       Presence{Lease: 30 * time.Second, Linger: 5 * time.Second},
+		DrainWindow:    10 * time.Second,
+		Webhooks:       Webhooks{Timeout: 2 * time.Second, WhenAway: webhook.Deny},
+		Compression:    Compression{MinBytes: 256},
+	}
+}

@@ -1,0 +1,48 @@
+package config
+
+import "strings"
+
+// validateExposure refuses to let other machines in without rules and a key.
+func (c *reading) validateExposure() {
+	if !loopback(c.config.InternalListen) {
+		c.warn("internal_listen", "%s is reachable from other machines: metrics and profiles are for operators; let a firewall or a network policy guard it", c.config.InternalListen)
+	}
+	path, address := "listen", c.config.Listen
+	if loopback(address) {
+		path, address = "internal_listen", c.config.InternalListen
+	}
+	if loopback(address) {
+		return
+	}
+	if missing := c.config.missingForExposure(); missing != "" {
+		c.problem(path, "%s is reachable from other machines, which needs rules for the channels and a key. Add to the configuration:\n\n%s", address, strings.TrimSpace(missing))
+	}
+}
+
+const (
+	exampleRules = `channels:
+  - match: "chat:*"
+    subscribe: authenticated
+    publish: authenticated
+`
+	exampleKey = `auth:
+  api_keys:
+    - name: backend
+      key_file: backend.key    # made by: openssl rand -hex 24 > backend.key
+`
+)
+
+// missingForExposure returns what to add before other machines may connect.
+func (c *Config) missingForExposure() string {
+	missing := ""
+	if len(c.Rules) == 0 {
+		missing += exampleRules
+	}
+	if !c.Auth.anyKey() {
+		missing += exampleKey
+	}
+	return missing
+}
+
+// anyKey reports whether somebody can authenticate.
+func (a *Auth) anyKey() bool { return len(a.APIKeys) > 0 || a.JWT.Given() }

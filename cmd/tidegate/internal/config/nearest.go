@@ -1,0 +1,37 @@
+package config
+
+import (
+	"strings"
+
+	"github.com/agnivade/levenshtein"
+)
+
+// Nearest returns the name of known, or a group of names, that is most like
+// name. Dots separate a name's groups.
+func Nearest(name string, known []string) string {
+	best, least := "", -1
+	for _, one := range known {
+		for ; one != ""; one = parent(one) {
+			if d := distance(name, one); least < 0 || d < least {
+				best, least = one, d
+			}
+		}
+	}
+	return best
+}
+
+// distance is that of the names, or of their last parts if somebody put a key
+// into the wrong group.
+func distance(a, b string) int {
+	whole := levenshtein.ComputeDistance(a, b)
+	return min(whole, 1+levenshtein.ComputeDistance(last(a), last(b)))
+}
+
+func last(name string) string { return name[strings.LastIndexByte(name, '.')+1:] }
+
+func parent(name string) string {
+	if dot := strings.LastIndexByte(name, '.'); dot >= 0 {
+		return name[:dot]
+	}
+	return ""
+}

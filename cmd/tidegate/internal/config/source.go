@@ -1,0 +1,149 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+// Source is where a configuration comes from: a file, the environment, flags.
+// Each overrides the one before it. Its methods read all of them anew, and may
+// be called one at a time.
+type Source struct {
+	file    *flagValue
+	environ []string // as os.Environ gives it
+	flags   map[string]*flagValue
+}
+
+// flagValue keeps what a flag was given until the file and the environment have
+// been read.
+type flagValue struct {
+	text  string // the default at first, for the help
+	typ   string
+	given bool
+}
+
+func (f *flagValue) Set(text string) error {
+	f.text, f.given = text, true
+	return nil
+}
+func (f *flagValue) String() string { return f.text }
+func (f *flagValue) Type() string   { return f.typ }
+
+// NewSource returns a source that hears flags, to which it adds --config and a
+// flag for each of the named settings. environ is as os.Environ gives it.
+func NewSource(flags *pflag.FlagSet, environ []string, names ...string) *Source {
+	s := &Source{file: &flagValue{}, environ: environ, flags: map[string]*flagValue{}}
+	flags.Var(s.file, "config", "YAML `file` to read the configuration from (or "+EnvPrefix+"CONFIG)")
+	defaults := Default()
+	for _, one := range defaults.settings() {
+		if !slices.Contains(names, one.name) {
+			continue
+		}
+		value := &flagValue{text: one.kind.now, typ: one.kind.name}
+		flag := flags.VarPF(value, one.flag(), "", one.usage)
+		if value.typ == "bool" {
+			flag.NoOptDefVal = "true"
+		}
+		s.flags[one.name] = value
+	}
+	return s
+}
+
+// File returns a source of one file and an environment, without flags.
+func File(path string, environ []string) *Source {
+	return &Source{file: &flagValue{text: path, given: true}, environ: environ}
+}
+
+// Read returns the configuration if its form is right. Whether it makes sense is
+// not asked, and of the files that it names only those of the named secrets are
+// read: "redis.url", "auth.jwt.secret" or "webhooks.secret".
+func (s *Source) Read(secrets ...string) (*Config, error) {
+	c, err := s.read()
+	if err != nil {
+		return nil, err
+	}
+	c.readSecrets(secrets...)
+	return &c.config, c.problems.err()
+}
+
+// Load returns the configuration if a gateway can be run with it, with what is
+// odd about it, a line each. All files that it names have been read. If it is
+// wrong, the error is a Problems with all that is wrong.
+func (s *Source) Load() (c *Config, warnings []string, err error) {
+	r, err := s.read()
+	if err != nil {
+		return nil, nil, err
+	}
+	r.validate()
+	return &r.config, r.warnings.lines(), r.problems.err()
+}
+
+// path returns the file to read, or "" if none was named.
+func (s *Source) path() string {
+	if s.file.given {
+		return s.file.text
+	}
+	path, _ := s.lookup(EnvPrefix + "CONFIG")
+	return path
+}
+
+// read returns the configuration, with what is wrong with its form; validate
+// finds what is wrong with its meaning. What could be read is in the config
+// even if there are problems.
+func (s *Source) read() (*reading, error) {
+	c := &reading{config: Default(), places: map[string]place{}}
+	table := c.config.settings()
+	if path := s.path(); path != "" {
+		document, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("read the configuration: %w", err)
+		}
+		c.from(path, func(r *reader) { r.file(document, table) })
+	}
+	for _, one := range table {
+		if text, ok := s.lookup(one.env()); ok {
+			c.from(one.env(), func(r *reader) { r.line(text, one) })
+		}
+	}
+	for _, one := range table {
+		if flag := s.flags[one.name]; flag != nil && flag.given {
+			c.from("--"+one.flag(), func(r *reader) { r.line(flag.text, one) })
+		}
+	}
+	c.warnings = append(c.warnings, s.misspelt(table)...)
+	return c, nil
+}
+
+// lookup returns an environment variable. An empty one counts as not given:
+// that is how compose files pass on what is not set.
+func (s *Source) lookup(name string) (string, bool) {
+	for _, pair := range slices.Backward(s.environ) {
+		if value, ok := strings.CutPrefix(pair, name+"="); ok {
+			return value, value != ""
+		}
+	}
+	return "", false
+}
+
+// misspelt finds variables that are almost the name of a setting. They are no
+// errors, as others name variables, too: Kubernetes gives every pod a
+// TIDEGATE_PORT and more if a service is called tidegate.
+func (s *Source) misspelt(table []setting) Problems {
+	var found Problems
+	for _, pair := range s.environ {
+		name, _, _ := strings.Cut(pair, "=")
+		suffix, ours := strings.CutPrefix(name, EnvPrefix)
+		if !ours || name == EnvPrefix+"CONFIG" || slices.ContainsFunc(table, func(one setting) bool { return one.env() == name }) {
+			continue
+		}
+		near := Nearest(strings.ToLower(suffix), names(table))
+		if distance(strings.ToLower(suffix), near) <= len(suffix)/4 {
+			found = append(found, problem{"", place{source: name}, "unknown variable, it changes nothing: did you mean " + setting{name: near}.env() + "?"})
+		}
+	}
+	return found
+}
