@@ -96,6 +96,39 @@ func TestHAProxy_PublishesGoPastNodesThatEnded(t *testing.T) {
 	}
 }
 
+// TestHAProxy_AsksNothingTwiceThatEndsANode: what one node took and did not answer
+// must not end the next one.
+func TestHAProxy_AsksNothingTwiceThatEndsANode(t *testing.T) {
+	nodes := []*node{newNode(t, "a"), newNode(t, "b"), newNode(t, "c")}
+	address, _ := startHAProxy(t, nodes...)
+	expectOneEnds(t, address, nodes)
+}
+
+// expectOneEnds asks what ends a node, and sees to it that it reaches only one.
+func expectOneEnds(t *testing.T, address string, nodes []*node) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/deadly", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Close = true
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusBadGateway {
+		t.Errorf("answered %s, want 502", response.Status)
+	}
+	ended := int32(0)
+	for _, n := range nodes {
+		ended += n.ended.Load()
+	}
+	if ended != 1 {
+		t.Errorf("the request ended %d nodes, want 1", ended)
+	}
+}
+
 func TestHAProxy_SaysWhereClientsAre(t *testing.T) {
 	a := newNode(t, "a")
 	address, _ := startHAProxy(t, a)
@@ -116,6 +149,7 @@ type node struct {
 	name      string
 	draining  atomic.Bool
 	forwarded atomic.Value // X-Forwarded-For of the last request
+	ended     atomic.Int32 // how often it was asked what ends a node
 	server    *httptest.Server
 	kill      func() // like the loss of the machine; may be called once more
 }
@@ -144,6 +178,9 @@ func (n *node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == "/ws":
 		n.serveSession(w, r)
 	case r.URL.Path == "/readyz":
+	case r.URL.Path == "/deadly":
+		n.ended.Add(1)
+		panic(http.ErrAbortHandler) // ends the connection without an answer
 	default:
 		n.forwarded.Store(strings.Join(r.Header.Values("X-Forwarded-For"), ","))
 		_, _ = io.WriteString(w, n.name)
@@ -183,6 +220,13 @@ func startHAProxy(t *testing.T, nodes ...*node) (clients, internal string) {
 
 	cmd := exec.Command(program(t, "haproxy"), "-db", "-f", file)
 	cmd.ExtraFiles = []*os.File{clientsSocket, internalSocket} // descriptors 3 and 4
+	startBalancer(t, cmd)
+	return clients, internal
+}
+
+// startBalancer runs a program until the test ends.
+func startBalancer(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
 	var log strings.Builder
 	cmd.Stdout, cmd.Stderr = &log, &log
 	if err := cmd.Start(); err != nil {
@@ -195,7 +239,6 @@ func startHAProxy(t *testing.T, nodes ...*node) (clients, internal string) {
 			t.Log(log.String())
 		}
 	})
-	return clients, internal
 }
 
 // listen returns an address, and its socket for another process to accept on.
@@ -219,7 +262,7 @@ func replaceLine(t *testing.T, text, begins, by string) string {
 	before, rest, found := strings.Cut(text, "\n"+begins)
 	_, after, _ := strings.Cut(rest, "\n")
 	if !found {
-		t.Fatalf("%s has no line %q", haproxyFile, begins)
+		t.Fatalf("the configuration has no line %q", begins)
 	}
 	return before + "\n" + by + "\n" + after
 }
