@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tidegate/broker"
+	"tidegate/gateway/internal/wall"
 )
 
 // channel is a channel that sessions of this node listen to.
@@ -111,6 +112,7 @@ func (sub *subscription) skips(m *broker.Message) bool {
 // dialect is a protocol in use, and what is resolved once for it.
 type dialect struct {
 	protocol  Protocol
+	wall      *wall.Wall
 	delivered counterAdd
 	heartbeat []byte // the frame of a Heartbeat; nil: there is none
 }
@@ -351,7 +353,7 @@ func (ch *channel) rouse(sessions []*Session, delay time.Duration) {
 	case len(sessions) > 0:
 		if ch.delayed == nil {
 			ch.delayed = new([]*Session)
-			time.AfterFunc(delay, ch.rouseDelayed)
+			time.AfterFunc(delay, func() { ch.hub.gateway.wall.Do("write what was delayed", ch.rouseDelayed) })
 		}
 		*ch.delayed = append(*ch.delayed, sessions...)
 	}
@@ -375,7 +377,7 @@ func (ch *channel) tell(event Event) {
 		if len(a.members) == 0 {
 			continue
 		}
-		frame, err := a.dialect.protocol.Encode(event)
+		frame, err := a.dialect.encode(event)
 		if err != nil {
 			ch.dismiss(a, ReasonOf(err))
 			continue

@@ -279,6 +279,7 @@ func (s *Session) awaitAuth() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pending = time.AfterFunc(authPatience, func() {
+		defer s.gateway.wall.Catch("end a session without a token", s.crash)
 		s.gateway.NoteNoToken()
 		s.Close(NotAuthentic.With("no auth command within " + authPatience.String()))
 	})

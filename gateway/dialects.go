@@ -14,14 +14,19 @@ func (d *dialects) of(g *Gateway, p Protocol) *dialect {
 	if known := d.by[p]; known != nil {
 		return known
 	}
-	heartbeat, err := p.Encode(Heartbeat{})
-	if err != nil {
-		heartbeat = Frame{}
+	made := &dialect{protocol: p, wall: g.wall, delivered: g.metrics.Messages.Delivered(p.Name())}
+	if heartbeat, err := made.encode(Heartbeat{}); err == nil {
+		made.heartbeat = heartbeat.Data
 	}
-	made := &dialect{protocol: p, delivered: g.metrics.Messages.Delivered(p.Name()), heartbeat: heartbeat.Data}
 	if d.by == nil {
 		d.by = make(map[Protocol]*dialect)
 	}
 	d.by[p] = made
 	return made
+}
+
+// encode is Protocol.Encode, where a panic is an error like any other: Failed.
+func (d *dialect) encode(event Event) (frame Frame, err error) {
+	defer d.wall.Catch("encode an event", func() { err = Failed })
+	return d.protocol.Encode(event)
 }

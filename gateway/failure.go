@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"tidegate/broker"
 )
@@ -110,6 +111,15 @@ func (r Reason) forsakes() bool {
 		return true
 	}
 	return false
+}
+
+// patience returns for how long what waits for the peer is written when a session
+// ends for this reason.
+func (r Reason) patience() time.Duration {
+	if r.Label == Draining.Label {
+		return drainPatience
+	}
+	return endPatience
 }
 
 // ReasonOf returns the Reason that err, which ended a Read, a Write, a Decode

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"tidegate/broker"
+	"tidegate/gateway/internal/wall"
 	"tidegate/metrics"
 
 	"golang.org/x/time/rate"
@@ -69,7 +70,8 @@ type Gateway struct {
 	repairs    chan struct{}   // a place in it is the right to read for a repair
 	life       context.Context // ends with Run
 	end        context.CancelFunc
-	background group // goroutines that nobody else waits for
+	wall       *wall.Wall // what a panic is stopped by
+	background wall.Group // goroutines that nobody else waits for
 
 	rules    atomic.Pointer[Rules]
 	link     atomic.Pointer[linkState]
@@ -107,6 +109,8 @@ func New(c Config) (*Gateway, error) {
 	if g.metrics == nil {
 		g.metrics = metrics.New("")
 	}
+	g.wall = &wall.Wall{Log: g.log, Count: g.metrics.Panics.Inc}
+	g.background.Wall = g.wall
 	g.life, g.end = context.WithCancel(context.Background())
 	g.outboxes.limit = c.Limits.OutboxBytes
 	g.sessions = newSessions(max(1, int(g.ping/time.Second)))
@@ -156,16 +160,16 @@ func (g *Gateway) Run(ctx context.Context) error {
 	broken := make(chan error, 1)
 	parts.Go(func() { broken <- g.broker.Run(working, g.hub) })
 	parts.Go(func() { g.flushers.run(working, runtime.GOMAXPROCS(0)) })
-	parts.Go(func() { g.beat(working) })
-	parts.Go(func() { g.checkOften(working) })
+	parts.Go(func() { g.keepDoing("look after sessions", working, g.beat) })
+	parts.Go(func() { g.keepDoing("look for losses", working, g.checkOften) })
 	member, leave := context.WithCancel(working)
 	var membership sync.WaitGroup
-	membership.Go(func() { g.cluster.run(member) })
+	membership.Go(func() { g.keepDoing("take part in the cluster", member, g.cluster.run) })
 	if g.presence != nil {
-		membership.Go(func() { g.presence.run(member) })
+		membership.Go(func() { g.keepDoing("keep presence", member, g.presence.run) })
 	}
 	if g.roll != nil {
-		membership.Go(func() { g.roll.run(member) })
+		membership.Go(func() { g.keepDoing("keep the roll", member, g.roll.run) })
 	}
 
 	var err error
@@ -183,6 +187,15 @@ func (g *Gateway) Run(ctx context.Context) error {
 	parts.Wait()
 	g.background.Wait()
 	return err
+}
+
+// keepDoing calls run until it returns; after a panic, again.
+func (g *Gateway) keepDoing(what string, ctx context.Context, run func(context.Context)) {
+	for attempt := 0; !g.wall.Do(what, func() { run(ctx) }); attempt++ {
+		if !pause(ctx, backoff(attempt)) {
+			return
+		}
+	}
 }
 
 // closeAll ends every session, and waits for a short time until they are gone.
@@ -325,6 +338,10 @@ func (g *Gateway) noteLink(err error) {
 		}
 	}
 }
+
+// Wall returns what stops a panic that a client has brought about: transports put
+// their own goroutines behind it, too.
+func (g *Gateway) Wall() *wall.Wall { return g.wall }
 
 // Node returns this node's name.
 func (g *Gateway) Node() string { return g.node }

@@ -19,18 +19,24 @@ func (g *Gateway) beat(ctx context.Context) {
 			for _, s := range g.sessions.at(slot) {
 				s.checkAlive(now)
 			}
-			g.expiring.closeDue(now)
-			g.hub.releaseDeparted(g.life, now)
-			g.hub.archive.sweep(now)
-			g.boundOutboxes()
+			g.wall.Do("look after the sessions", func() { g.lookAfter(now) })
 		}
 	}
+}
+
+// lookAfter does what is due each second.
+func (g *Gateway) lookAfter(now time.Time) {
+	g.expiring.closeDue(now)
+	g.hub.releaseDeparted(g.life, now)
+	g.hub.archive.sweep(now)
+	g.boundOutboxes()
 }
 
 // checkAlive asks a silent peer for a sign of life, or ends the session of one
 // that was asked and gave none. It also sees to it that a token's end is not
 // missed.
 func (s *Session) checkAlive(now time.Time) {
+	defer s.gateway.wall.Catch("look after a session", s.crash)
 	s.gateway.expireSoon(s, s.who().Expires)
 	if !s.out.attached() {
 		return
@@ -102,7 +108,7 @@ func (g *Gateway) checkOften(ctx context.Context) {
 		return
 	}
 	for pause(ctx, checkInterval) {
-		g.checkQuiet(ctx)
+		g.wall.Do("look for losses in quiet channels", func() { g.checkQuiet(ctx) })
 	}
 }
 

@@ -171,6 +171,7 @@ func (shard *hubShard) list() []*channel {
 
 // Receive hands a message to everyone here who listens to its channel.
 func (h *hub) Receive(m broker.Message) {
+	defer h.gateway.wall.Catch("deliver a message", func() { h.tellMissed(m.Channel) })
 	if name, ok := broker.CutPresenceChannel(m.Channel); ok {
 		if ch := h.find(name); ch != nil {
 			ch.receivePresence(&m)
@@ -190,6 +191,15 @@ func (h *hub) Receive(m broker.Message) {
 	if ch := h.find(m.Channel); ch != nil {
 		ch.receive(&m)
 	}
+}
+
+// tellMissed is for a message that may not have reached all of its audience.
+func (h *hub) tellMissed(name string) {
+	h.gateway.background.Go(func() {
+		if ch := h.find(name); ch != nil {
+			ch.missed()
+		}
+	})
 }
 
 // Rest writes what Receive has left to be written.

@@ -269,13 +269,23 @@ func (o *outbox) end(reason Reason, now time.Time) (first, rouse bool) {
 	return true, false
 }
 
+// abandon sees to it that nothing is written any more. It reports whether there is
+// a connection, for the caller to close.
+func (o *outbox) abandon() (attached bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	attached = o.state != detached
+	o.state = finished
+	return attached
+}
+
 // giveUp reports whether a writer that has made no progress since the given
 // time is to stop, and why.
 func (o *outbox) giveUp(since, now time.Time) (Reason, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
-	case o.ending != nil && (o.ending.forsakes() || now.Sub(o.endingAt) > endPatience):
+	case o.ending != nil && (o.ending.forsakes() || now.Sub(o.endingAt) > o.ending.patience()):
 		o.state = finished
 		return *o.ending, true
 	case o.ending == nil && now.Sub(since) > stallPatience:
@@ -286,6 +296,7 @@ func (o *outbox) giveUp(since, now time.Time) (Reason, bool) {
 
 const (
 	endPatience   = 2 * time.Second  // to write what waits when the session ends
+	drainPatience = time.Second / 2  // the same, of one that was told to leave before
 	stallPatience = 30 * time.Second // for a peer that takes not a single byte
 )
 

@@ -85,11 +85,12 @@ func (s *Session) publish(ctx context.Context, c Publish) {
 	size := len(c.Payload)
 	s.publishing.begin(size)
 	s.gateway.publish(ctx, s.who(), s, c, func(position broker.Position, err error) {
+		defer s.publishing.end(size)
+		defer s.gateway.wall.Catch("answer a publish", s.crash)
 		if err == nil && c.ID.Given {
 			s.tellPublished(Published{ID: c.ID, Channel: c.Channel, Position: position})
 		}
 		s.conclude(c, err)
-		s.publishing.end(size)
 	})
 	if size >= longPublish {
 		s.Rest()
@@ -102,7 +103,7 @@ const longPublish = 4 << 10
 
 // tellPublished is tell for an event that the broker follows up with a Rest.
 func (s *Session) tellPublished(event Published) {
-	frame, err := s.dialect.protocol.Encode(event)
+	frame, err := s.dialect.encode(event)
 	if err != nil {
 		s.gateway.endSoon(s, ReasonOf(err))
 		return

@@ -95,6 +95,7 @@ func (ch *channel) startRepair(seen broker.Position) {
 // runRepair reads and sends until nothing is missing. It goes on trying for as
 // long as the channel is in use and the broker cannot be asked.
 func (ch *channel) runRepair(ctx context.Context) {
+	defer ch.hub.gateway.wall.Catch("repair a channel", ch.abandonRepair)
 	for attempt := 0; ; attempt++ {
 		page, err := ch.readOn(ctx)
 		switch {
@@ -210,11 +211,14 @@ func (ch *channel) endRepair() {
 func (ch *channel) abandonRepair() {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	ch.endRepair()
+	if ch.repair.running {
+		ch.endRepair()
+	}
 }
 
 // since reads a range of a channel's history.
-func (g *Gateway) since(ctx context.Context, channel string, after broker.Position, limit int) (broker.Page, error) {
+func (g *Gateway) since(ctx context.Context, channel string, after broker.Position, limit int) (page broker.Page, err error) {
+	defer g.wall.Catch("read a history", func() { err = Failed })
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	g.metrics.Recovery.HistoryReads.Inc()

@@ -80,7 +80,7 @@ func (c *catchUp) noteEnd(err error) {
 // goOnBeside waits for the session's connection and goes on.
 func (c *catchUp) goOnBeside() {
 	s := c.sub.session
-	s.gateway.background.Go(func() {
+	s.goOn(func() {
 		for !s.out.attached() {
 			if !s.out.open() || !pause(s.gateway.life, attachPause) {
 				return

@@ -103,7 +103,8 @@ func (s *Session) Attach(conn Conn) {
 // as the commands in it do, but for subscribes and publishes: those go on, together
 // with those of the next frames. Calls must not overlap. An error is to be given to
 // End.
-func (s *Session) Receive(ctx context.Context, frame Frame) error {
+func (s *Session) Receive(ctx context.Context, frame Frame) (err error) {
+	defer s.gateway.wall.Catch("handle a client's frame", func() { err = Failed })
 	commands, err := s.dialect.protocol.Decode(frame)
 	if err != nil {
 		return err
@@ -142,6 +143,25 @@ func (s *Session) Close(reason Reason) {
 	})
 }
 
+// goOn runs f, a part of the session's work, in a goroutine of its own. If it
+// panics the session ends.
+func (s *Session) goOn(f func()) {
+	s.gateway.background.Go(func() {
+		defer s.gateway.wall.Catch("work for a session", s.crash)
+		f()
+	})
+}
+
+// crash ends a session whose writer, or work beside it, has panicked. Nothing is
+// known of what the client has got, so nothing more is written.
+func (s *Session) crash() {
+	attached := s.out.abandon()
+	s.Close(Failed)
+	if attached {
+		s.conn.Close(Failed, nil)
+	}
+}
+
 // leave gives up all that the session holds.
 func (s *Session) leave(reason Reason) {
 	s.mu.Lock()
@@ -150,7 +170,7 @@ func (s *Session) leave(reason Reason) {
 	s.stopPending()
 	s.mu.Unlock()
 	for _, sub := range subscriptions {
-		s.gateway.forget(sub)
+		s.gateway.wall.Do("leave a channel", func() { s.gateway.forget(sub) })
 	}
 	s.gateway.sessions.remove(s)
 	s.gateway.noteClosed(s, reason)
@@ -158,7 +178,7 @@ func (s *Session) leave(reason Reason) {
 
 // tell sends the client an event.
 func (s *Session) tell(event Event) {
-	frame, err := s.dialect.protocol.Encode(event)
+	frame, err := s.dialect.encode(event)
 	if err != nil {
 		s.gateway.endSoon(s, ReasonOf(err))
 		return
@@ -169,7 +189,7 @@ func (s *Session) tell(event Event) {
 // mention sends the client an event, unless its protocol has no way to say it but
 // to end the session.
 func (s *Session) mention(event Event) {
-	if frame, err := s.dialect.protocol.Encode(event); err == nil {
+	if frame, err := s.dialect.encode(event); err == nil {
 		s.push(frame.Data)
 	}
 }

@@ -33,7 +33,7 @@ func (s *Session) gatherOne(c Subscribe) bool {
 	if s.gathered == nil {
 		g := &gatheredSubscribes{done: make(chan struct{})}
 		s.gathered = g
-		s.gateway.background.Go(func() { s.subscribeGathered(g) })
+		s.goOn(func() { s.subscribeGathered(g) })
 	}
 	if len(s.gathered.waiting) == mostGathered {
 		return false
@@ -53,19 +53,29 @@ func (s *Session) awaitGathered() {
 }
 
 func (s *Session) subscribeGathered(g *gatheredSubscribes) {
+	defer s.endGathered(g)
 	for {
 		s.mu.Lock()
 		commands := g.waiting
 		g.waiting = nil
 		if len(commands) == 0 {
 			s.gathered = nil
-			close(g.done)
 			s.mu.Unlock()
 			return
 		}
 		s.mu.Unlock()
 		s.subscribeAll(s.gateway.life, commands, func(c Subscribe, err error) { s.conclude(c, err) })
 	}
+}
+
+// endGathered lets go on who waits for g, also if it ends by a panic.
+func (s *Session) endGathered(g *gatheredSubscribes) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gathered == g {
+		s.gathered = nil
+	}
+	close(g.done)
 }
 
 // subscribeAll puts the session on channels, on as many together as can be, and

@@ -28,7 +28,7 @@ func (e *entry) frame(d *dialect) ([]byte, error) {
 			return e.frames[i].frame, nil
 		}
 	}
-	frame, err := d.protocol.Encode(Message{e.message})
+	frame, err := d.encode(Message{e.message})
 	if err != nil {
 		return nil, err
 	}

@@ -13,14 +13,15 @@ const (
 
 // flush writes what waits, as far as the kernel takes it at once. A flusher
 // calls it for a queued session; buf is its scratch memory.
-func (s *Session) flush(buf [][]byte) [][]byte {
+func (s *Session) flush(buf [][]byte) (scratch [][]byte) {
+	defer s.gateway.wall.Catch("write to a session", s.crash)
 	taking := s.out.take(buf[:0], writing, flushBytes, &s.gateway.outboxes)
 	left, err := s.write(taking, 0)
 	switch {
 	case err != nil:
 		s.lose(err)
 	case len(left) > 0:
-		s.gateway.background.Go(func() { s.writeStalled(slices.Clone(left), isPart(left, taking.frames)) })
+		s.goOn(func() { s.writeStalled(slices.Clone(left), isPart(left, taking.frames)) })
 		return nil // left is a part of it
 	default:
 		s.finishTurn()

@@ -19,6 +19,7 @@ type Metrics struct {
 	Recovery Recovery
 	Broker   Broker
 	Webhooks Webhooks
+	Panics   prometheus.Counter // that were stopped before they ended the node
 
 	registry *prometheus.Registry
 }
@@ -33,6 +34,7 @@ func New(version string) *Metrics {
 		Recovery: newRecovery(),
 		Broker:   newBroker(),
 		Webhooks: newWebhooks(),
+		Panics:   counter("panics_total", "Panics that were stopped before they ended the node: each is a bug, and logged."),
 		registry: prometheus.NewRegistry(),
 	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
@@ -40,7 +42,7 @@ func New(version string) *Metrics {
 	}, []string{"version"})
 	build.WithLabelValues(version).Set(1)
 	m.registry.MustRegister(collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), build)
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), build, m.Panics)
 	for _, part := range [][]prometheus.Collector{
 		m.Sessions.collectors(), m.Messages.collectors(), m.Commands.collectors(),
 		m.Recovery.collectors(), m.Broker.collectors(), m.Webhooks.collectors(),

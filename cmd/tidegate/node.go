@@ -49,7 +49,7 @@ func newNode(c *config.Config, log *slog.Logger) (*node, error) {
 		live = n.clock
 	}
 	trust := c.Trust()
-	trust.Log, trust.Failed = log, n.metrics.Commands.AuthFailed
+	trust.Log, trust.Failed, trust.Panicked = log, n.metrics.Commands.AuthFailed, n.metrics.Panics.Inc
 	if n.auth, err = auth.New(trust); err != nil {
 		return nil, err
 	}
@@ -175,7 +175,7 @@ const (
 
 func (n *node) newServer(h http.Handler) *http.Server {
 	return &http.Server{
-		Handler:           h,
+		Handler:           n.contain(h),
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    headerBytes,

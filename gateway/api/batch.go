@@ -129,7 +129,14 @@ func (b *batch) publish(ctx context.Context) {
 // here or by another worker, it tries no more: each would take a second, and
 // those of the channel would change their order.
 func (b *batch) publishLine(ctx context.Context, line []int) {
-	for _, i := range line {
+	done := 0
+	defer b.gateway.Wall().Catch("publish a batch", func() {
+		for _, i := range line[done:] {
+			b.outcomes[i] = outcome{err: errPanicked}
+		}
+	})
+	for ; done < len(line); done++ {
+		i := line[done]
 		if away := b.away.Load(); away != nil {
 			b.outcomes[i] = *away
 			continue
@@ -141,6 +148,8 @@ func (b *batch) publishLine(ctx context.Context, line []int) {
 		}
 	}
 }
+
+var errPanicked = errors.New("a panic ended the publish")
 
 // byChannel returns the places of each channel's messages, in the order of the
 // channels' first.

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 
 	"tidegate/gateway"
+	"tidegate/gateway/internal/wall"
 )
 
 // Config is what an Auth trusts. The zero value trusts nobody.
@@ -24,14 +25,17 @@ type Config struct {
 	// Failed is told the label of each refusal (see FailureLabel), for a
 	// counter; nil: nobody is.
 	Failed func(label string)
-	Log    *slog.Logger // nil: no log
+	// Panicked is told of each panic that was stopped in the background; nil:
+	// nobody is.
+	Panicked func()
+	Log      *slog.Logger // nil: no log
 }
 
 // Auth is a gateway.Authenticator. All methods may be called concurrently.
 type Auth struct {
 	// Fixed at birth.
 	failed func(label string)
-	log    *slog.Logger
+	wall   *wall.Wall
 
 	trust    atomic.Pointer[trust]
 	reloaded chan struct{} // wakes Run: there is another trust
@@ -48,12 +52,12 @@ type trust struct {
 // New returns an Auth, or what is wrong with the config and how to mend it. It
 // does not wait for a JWKS host.
 func New(c Config) (*Auth, error) {
-	a := &Auth{failed: c.Failed, log: c.Log, reloaded: make(chan struct{}, 1)}
+	a := &Auth{failed: c.Failed, wall: &wall.Wall{Log: c.Log, Count: c.Panicked}, reloaded: make(chan struct{}, 1)}
 	if a.failed == nil {
 		a.failed = func(string) {}
 	}
-	if a.log == nil {
-		a.log = slog.New(slog.DiscardHandler)
+	if a.wall.Log == nil {
+		a.wall.Log = slog.New(slog.DiscardHandler)
 	}
 	trust, err := a.newTrust(c)
 	if err != nil {
@@ -64,7 +68,7 @@ func New(c Config) (*Auth, error) {
 }
 
 // SetConfig replaces the keys and the JWT settings for every credential from
-// now on; Failed and Log stay. On an error nothing is changed. What is known of
+// now on; Failed, Panicked and Log stay. On an error nothing is changed. What is known of
 // a JWKS is kept if its settings are the same.
 func (a *Auth) SetConfig(c Config) error {
 	trust, err := a.newTrust(c)
@@ -84,7 +88,7 @@ func (a *Auth) newTrust(c Config) (*trust, error) {
 	if err != nil {
 		return nil, err
 	}
-	verifier, err := newVerifier(c.JWT, a.jwks(), a.log)
+	verifier, err := newVerifier(c.JWT, a.jwks(), a.wall)
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"tidegate/gateway/internal/wall"
 )
 
 // jwks is the JWK Set of an issuer, fetched by URL. What is known of it stays
@@ -22,7 +24,8 @@ type jwks struct {
 	// Fixed at birth.
 	settings jwksSettings
 	client   *http.Client
-	log      *slog.Logger
+	wall     *wall.Wall
+	log      *slog.Logger // the wall's
 
 	known atomic.Pointer[keySet] // nil until the host was reached once
 
@@ -59,7 +62,7 @@ func (f *fetch) over() bool {
 const maxJWKS = 1 << 20
 
 // newJWKS returns nil if c names none, and old if that is the one.
-func newJWKS(c JWT, old *jwks, log *slog.Logger) (*jwks, error) {
+func newJWKS(c JWT, old *jwks, w *wall.Wall) (*jwks, error) {
 	if c.JWKSURL == "" {
 		return nil, nil
 	}
@@ -68,7 +71,7 @@ func newJWKS(c JWT, old *jwks, log *slog.Logger) (*jwks, error) {
 		return nil, errors.New("auth.jwt.jwks_url is no URL of a host: want https://HOST/PATH")
 	}
 	if u.Scheme == "http" {
-		log.Warn("auth.jwt.jwks_url is not https: whoever is between can forge tokens", "host", u.Host)
+		w.Log.Warn("auth.jwt.jwks_url is not https: whoever is between can forge tokens", "host", u.Host)
 	}
 	settings := jwksSettings{
 		url:     c.JWKSURL,
@@ -79,7 +82,7 @@ func newJWKS(c JWT, old *jwks, log *slog.Logger) (*jwks, error) {
 	if old != nil && old.settings == settings {
 		return old, nil
 	}
-	return &jwks{settings: settings, client: newClient(), log: log}, nil
+	return &jwks{settings: settings, client: newClient(), wall: w, log: w.Log}, nil
 }
 
 // newClient returns one that leaves no connection behind: requests are minutes
@@ -189,7 +192,8 @@ func (j *jwks) recentFetch(age time.Duration) (f *fetch, mine bool) {
 }
 
 // fetch replaces what is known by what the host gives. An error leaves it.
-func (j *jwks) fetch(ctx context.Context) error {
+func (j *jwks) fetch(ctx context.Context) (err error) {
+	defer j.wall.Catch("read the issuer's keys", func() { err = errors.New("the keys of the issuer could not be read") })
 	document, err := j.download(ctx)
 	if err != nil {
 		return j.logged(ctx, err)

@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 
 	"tidegate/gateway"
+
+	"tidegate/gateway/internal/wall"
 )
 
 // JWT says which tokens are accepted: those that one of the keys signed and
@@ -41,7 +42,7 @@ type verifier struct {
 
 // newVerifier goes on with old if that is the JWKS that c means. It returns nil
 // if c accepts no token.
-func newVerifier(c JWT, old *jwks, log *slog.Logger) (*verifier, error) {
+func newVerifier(c JWT, old *jwks, w *wall.Wall) (*verifier, error) {
 	switch {
 	case !c.hasKey() && (c.Issuer != "" || c.Audience != ""):
 		return nil, errors.New("auth.jwt has no key: give secret_file, public_key_file or jwks_url")
@@ -56,7 +57,7 @@ func newVerifier(c JWT, old *jwks, log *slog.Logger) (*verifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	remote, err := newJWKS(c, old, log)
+	remote, err := newJWKS(c, old, w)
 	if err != nil {
 		return nil, err
 	}

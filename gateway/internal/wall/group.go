@@ -1,27 +1,30 @@
-package gateway
+package wall
 
 import "sync"
 
-// group is goroutines that are waited for together. Unlike a WaitGroup's, its
-// Go may be called while Wait waits, or after.
-type group struct {
+// Group is goroutines that are waited for together. Unlike a WaitGroup's, its Go
+// may be called while Wait waits, or after. All methods may be called concurrently.
+type Group struct {
+	Wall *Wall // catches their panics
+
 	mu      sync.Mutex
 	running int
 	done    chan struct{}
 }
 
-// Go runs f in a goroutine of the group.
-func (w *group) Go(f func()) {
+// Go runs f in a goroutine of the group, whose panic is caught.
+func (w *Group) Go(f func()) {
 	w.mu.Lock()
 	w.running++
 	w.mu.Unlock()
 	go func() {
 		defer w.leave()
+		defer w.Wall.Catch("work in the background", nil)
 		f()
 	}()
 }
 
-func (w *group) leave() {
+func (w *Group) leave() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.running--
@@ -32,7 +35,7 @@ func (w *group) leave() {
 }
 
 // Wait returns once no goroutine of the group runs.
-func (w *group) Wait() {
+func (w *Group) Wait() {
 	w.mu.Lock()
 	if w.running == 0 {
 		w.mu.Unlock()

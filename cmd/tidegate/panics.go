@@ -1,0 +1,21 @@
+package main
+
+import "net/http"
+
+// contain counts and logs a handler's panic, which ends that request's connection
+// only.
+func (n *node) contain(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			switch value := recover(); value {
+			case nil:
+			case http.ErrAbortHandler:
+				panic(value)
+			default:
+				n.gateway.Wall().Report("answer a request", value)
+				panic(http.ErrAbortHandler) // net/http closes the connection and logs no more
+			}
+		}()
+		h.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,192 @@
+package gateway_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"tidegate/broker"
+	"tidegate/gateway"
+	"tidegate/metrics"
+)
+
+// explosive is a protocol that panics where a frame or a message says so.
+type explosive struct{ words }
+
+func (e explosive) Decode(f gateway.Frame) ([]gateway.Command, error) {
+	if strings.HasPrefix(string(f.Data), "explode") {
+		panic("decode")
+	}
+	return e.words.Decode(f)
+}
+
+func (e explosive) Encode(event gateway.Event) (gateway.Frame, error) {
+	if m, ok := event.(gateway.Message); ok && string(m.Payload) == "explode" {
+		panic("encode")
+	}
+	return e.words.Encode(event)
+}
+
+// brittle is a connection that panics when it is written a message that says so.
+type brittle struct{ *peer }
+
+func (b brittle) Write(frames [][]byte, wait time.Duration) ([][]byte, error) {
+	for _, frame := range frames {
+		if strings.HasPrefix(string(frame), "message fragile explode") {
+			panic("write")
+		}
+	}
+	return b.peer.Write(frames, wait)
+}
+
+func startWalled(t *testing.T, c gateway.Config) (n *node, panics func() float64) {
+	c.Metrics = metrics.New("")
+	return startNode(t, c), func() float64 {
+		families, err := c.Metrics.Gatherer().Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, family := range families {
+			if family.GetName() == "tidegate_panics_total" {
+				return family.GetMetric()[0].GetCounter().GetValue()
+			}
+		}
+		t.Fatal("there is no tidegate_panics_total")
+		return 0
+	}
+}
+
+// stillWorks shows that the node serves others.
+func (n *node) stillWorks(p *peer) {
+	p.t.Helper()
+	before := len(p.heardOf("calm"))
+	n.publish("calm", "alive")
+	p.until("a message after the panic", func() bool { return len(p.heardOf("calm")) > before })
+}
+
+func TestWall_APanicInDecodeEndsThatSessionOnly(t *testing.T) {
+	n, panics := startWalled(t, gateway.Config{})
+	bad, good := n.connect(gateway.Hello{Protocol: explosive{words{"explosive"}}}), n.connect(gateway.Hello{})
+	good.send("sub calm")
+	good.expect("subscribed calm")
+	bad.send("explode")
+	if reason := bad.expectClosed(); reason.Label != gateway.Failed.Label {
+		t.Errorf("closed with %+v", reason)
+	}
+	n.stillWorks(good)
+	if panics() != 1 {
+		t.Errorf("counted %v panics", panics())
+	}
+}
+
+func TestWall_APanicInEncodeEndsTheSessionsOfThatProtocolOnly(t *testing.T) {
+	n, panics := startWalled(t, gateway.Config{})
+	bad, good := n.connect(gateway.Hello{Protocol: explosive{words{"explosive"}}}), n.connect(gateway.Hello{})
+	for _, p := range []*peer{bad, good} {
+		p.send("sub room")
+		p.expect("subscribed room")
+	}
+	good.send("sub calm")
+	good.expect("subscribed calm")
+	n.publish("room", "explode")
+	if reason := bad.expectClosed(); reason.Label != gateway.Failed.Label {
+		t.Errorf("closed with %+v", reason)
+	}
+	good.expect("message room explode")
+	n.stillWorks(good)
+	if panics() == 0 {
+		t.Error("the panic was not counted")
+	}
+}
+
+func TestWall_APanicInWriteEndsThatSessionOnly(t *testing.T) {
+	n, panics := startWalled(t, gateway.Config{})
+	good := n.connect(gateway.Hello{})
+	good.send("sub calm")
+	good.expect("subscribed calm")
+	good.send("sub fragile")
+	good.expect("subscribed fragile")
+
+	bad := newPeer(t)
+	session, err := n.Open(t.Context(), gateway.Hello{Protocol: words{"words"}, Commands: []gateway.Command{gateway.Subscribe{Channel: "fragile"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan gateway.Reason, 1)
+	go func() { served <- session.Serve(t.Context(), brittle{bad}) }()
+	n.publish("fragile", "explode")
+	if reason := bad.expectClosed(); reason.Label != gateway.Failed.Label {
+		t.Errorf("closed with %+v", reason)
+	}
+	<-served
+	good.expect("message fragile explode")
+	n.stillWorks(good)
+	if panics() != 1 {
+		t.Errorf("counted %v panics", panics())
+	}
+}
+
+// touchy is a broker whose history panics while it is told to.
+type touchy struct{ *lossy }
+
+func (b touchy) Since(ctx context.Context, channel string, after broker.Position, limit int) (broker.Page, error) {
+	if b.away.Load() {
+		panic("since")
+	}
+	return b.lossy.Since(ctx, channel, after, limit)
+}
+
+func (b touchy) Tops(ctx context.Context, channels []string) ([]broker.Top, error) {
+	if b.away.Load() {
+		panic("tops")
+	}
+	return b.lossy.Tops(ctx, channels)
+}
+
+func TestWall_APanicOfTheBrokersHistoryEndsWhoAskedAndIsOverWithIt(t *testing.T) {
+	b := touchy{newLossy()}
+	n, panics := startWalled(t, gateway.Config{Broker: b, History: b})
+	good := n.connect(gateway.Hello{})
+	good.send("sub calm")
+	good.expect("subscribed calm")
+
+	b.away.Store(true)
+	bad := n.connect(gateway.Hello{})
+	bad.send("sub other")
+	bad.expectClosed()
+	n.stillWorks(good)
+	if panics() == 0 {
+		t.Error("the panic was not counted")
+	}
+
+	b.losing.Store(true)
+	n.publish("calm", "lost")
+	b.losing.Store(false)
+	n.publish("calm", "shows the gap") // the repair panics
+	b.away.Store(false)
+	good.until("what was lost", func() bool { return len(good.heardOf("calm")) == 3 })
+}
+
+func TestWall_APanicOfTheBackendsHookEndsThatSessionOnly(t *testing.T) {
+	n, panics := startWalled(t, gateway.Config{Hooks: panickingHooks{}})
+	bad := n.connect(gateway.Hello{})
+	good := n.connect(gateway.Hello{Principal: gateway.Principal{Key: "backend"}})
+	good.send("sub calm")
+	good.expect("subscribed calm")
+	bad.send("pub calm hello")
+	bad.expectClosed()
+	n.stillWorks(good)
+	if panics() != 1 {
+		t.Errorf("counted %v panics", panics())
+	}
+}
+
+// panickingHooks panic when they are asked about a publish.
+type panickingHooks struct{}
+
+func (panickingHooks) Wants(event gateway.HookEvent) bool { return event == gateway.OnPublish }
+
+func (panickingHooks) Ask(context.Context, *gateway.Question) error { panic("ask") }
+
+func (panickingHooks) Tell(gateway.Notice, func()) bool { return true }
