@@ -12,8 +12,9 @@ import (
 //
 // A message on the stream of a single channel is an event with the message's
 // event name, if it has one, and its payload as data: binary in base64, and all
-// line ends of text as \n. On the stream of several channels the data is the
-// native protocol's message object. An event named gap says that messages of
+// line ends of text as \n. On the stream of several channels, and with
+// ?envelope=true on that of one, the data is the native protocol's message object.
+// An event named gap says that messages of
 // the channel in its data may have been missed; a message whose event name is gap
 // is an event without a name.
 //
@@ -34,7 +35,7 @@ const retry = "retry: 2000\n"
 // HTTP status and a JSON body.
 func (s *SSE) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	from := subscriber{s.Gateway, s.Native, "sse"}
-	session, at, err := from.open(r, r.Header.Get("Last-Event-ID"), eventsFor)
+	session, at, err := from.open(r, r.Header.Get("Last-Event-ID"), eventsFor(r))
 	if err != nil {
 		refuse(w, err)
 		return
@@ -59,9 +60,13 @@ func (s *SSE) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	<-served
 }
 
-func eventsFor(channels int) form {
-	if channels == 1 {
-		return payloadEvents
+// eventsFor returns what form the events of a request's channels have.
+func eventsFor(r *http.Request) func(channels int) form {
+	enveloped := r.URL.Query().Get("envelope") == "true"
+	return func(channels int) form {
+		if channels == 1 && !enveloped {
+			return payloadEvents
+		}
+		return nativeEvents
 	}
-	return nativeEvents
 }

@@ -137,6 +137,19 @@ func TestSSE_CarriesPayloads(t *testing.T) {
 	}
 }
 
+func TestSSE_EnvelopesOneChannelIfAsked(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	l := n.listen("channel=news&envelope=true")
+	l.expectID()
+	n.publishAs(gateway.Publish{Channel: "news", Kind: broker.Text, Event: "headline", Payload: []byte("42")})
+	n.publishAs(gateway.Publish{Channel: "news", Kind: broker.Binary, Payload: []byte{0, 255}})
+	for _, want := range []string{`{"type":"message","channel":"news","text":"42","event":"headline"`, `{"type":"message","channel":"news","binary":"AP8="`} {
+		if got, ok := l.next(); !ok || got.name != "" || !strings.HasPrefix(got.data, want) {
+			t.Errorf("event %+v, want data that begins with %s", got, want)
+		}
+	}
+}
+
 func TestSSE_ResumesWhereItEnded(t *testing.T) {
 	n := startNode(t, gateway.Config{Rules: historyRules()})
 	l := n.listen("channel=news")
