@@ -1,9 +1,12 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
+
+	"tidegate/gateway/internal/cluster"
 )
 
 // ChannelInfo says how many listen to a channel in the whole cluster.
@@ -25,7 +28,7 @@ type headcount struct {
 // node that is alive.
 func (g *Gateway) Channels(ctx context.Context, pattern string) ([]ChannelInfo, error) {
 	sum := make(census)
-	err := g.cluster.askAll(ctx, errand{Do: countChannels, Match: pattern}, sum.add)
+	err := askAll(ctx, g, countChannels, errand{Match: pattern}, sum.add)
 	if err != nil {
 		return nil, err
 	}
@@ -35,8 +38,8 @@ func (g *Gateway) Channels(ctx context.Context, pattern string) ([]ChannelInfo, 
 // census adds up headcounts, by channel.
 type census map[string]*headcount
 
-func (c census) add(found findings) {
-	for _, part := range found.Channels {
+func (c census) add(parts []headcount) {
+	for _, part := range parts {
 		sum := c[part.Channel]
 		if sum == nil {
 			c[part.Channel] = &part
@@ -57,8 +60,8 @@ func (c census) channels() []ChannelInfo {
 	return list
 }
 
-// countChannels tells of this node's channels, in parts.
-func (g *Gateway) countChannels(pattern string, say func(findings) error) (findings, error) {
+// countChannelsHere tells of this node's channels, in parts.
+func (g *Gateway) countChannelsHere(pattern string, say sayer) error {
 	tally := &tally{say: say}
 	var err error
 	g.hub.each(func(ch *channel) {
@@ -66,13 +69,13 @@ func (g *Gateway) countChannels(pattern string, say func(findings) error) (findi
 			err = tally.count(ch)
 		}
 	})
-	return tally.part, err
+	return cmp.Or(err, say(tally.part))
 }
 
 // tally makes parts of a report of channels.
 type tally struct {
-	say  func(findings) error
-	part findings
+	say  sayer
+	part []headcount
 	size int // about how many bytes part has
 }
 
@@ -99,18 +102,18 @@ func (t *tally) count(ch *channel) error {
 const headcountBytes = 40 // beside the names
 
 func (t *tally) begin(h headcount) {
-	t.part.Channels = append(t.part.Channels, h)
+	t.part = append(t.part, h)
 	t.size += len(h.Channel) + headcountBytes
 }
 
 func (t *tally) addUser(channel, user string) error {
-	if t.size >= reportBytes {
+	if t.size >= cluster.PartBytes {
 		if err := t.flushLarge(); err != nil {
 			return err
 		}
 		t.begin(headcount{Channel: channel})
 	}
-	h := &t.part.Channels[len(t.part.Channels)-1]
+	h := &t.part[len(t.part)-1]
 	h.Users = append(h.Users, user)
 	t.size += len(user) + 3
 	return nil
@@ -118,11 +121,11 @@ func (t *tally) addUser(channel, user string) error {
 
 // flushLarge tells what there is if it is enough for a part.
 func (t *tally) flushLarge() error {
-	if t.size < reportBytes {
+	if t.size < cluster.PartBytes {
 		return nil
 	}
 	part := t.part
-	t.part, t.size = findings{}, 0
+	t.part, t.size = nil, 0
 	return t.say(part)
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tidegate/broker"
+	"tidegate/gateway/internal/cluster"
 )
 
 // Code is why a command failed: one closed set for every transport.
@@ -42,9 +43,12 @@ func failf(code Code, format string, args ...any) *Error {
 // one that gives nothing away.
 func ErrorOf(err error) *Error {
 	var e *Error
+	var of *cluster.Failure
 	switch {
 	case errors.As(err, &e):
 		return e
+	case errors.As(err, &of):
+		return &Error{Code(of.Code), of.Text}
 	case errors.Is(err, broker.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return failf(Unavailable, "the broker did not confirm; try again, a publish with the same key")
 	default:

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"tidegate/broker"
+	"tidegate/gateway/internal/cluster"
 	"tidegate/gateway/internal/wall"
 	"tidegate/metrics"
 
@@ -48,6 +49,7 @@ type Gateway struct {
 	auth     Authenticator
 	limits   Limits
 	node     string
+	lease    time.Duration // of a node
 	ping     time.Duration
 	window   time.Duration
 	mustAuth bool
@@ -58,10 +60,9 @@ type Gateway struct {
 	nobody   Principal // the zero one
 
 	hub        *hub
-	cluster    *cluster
-	presence   *presence         // nil: there is none
-	roll       *roll             // nil: no backend wants it
-	onNodeGone func(node string) // told of each other node that left or died; must not block; nil: nobody
+	cluster    *cluster.Cluster
+	presence   *presence // nil: there is none
+	roll       *roll     // nil: no backend wants it
 	sessions   *sessions
 	flushers   *flushers
 	outboxes   outboxes
@@ -115,8 +116,9 @@ func New(c Config) (*Gateway, error) {
 	g.outboxes.limit = c.Limits.OutboxBytes
 	g.sessions = newSessions(max(1, int(g.ping/time.Second)))
 	g.hub = newHub(g)
-	g.cluster = newCluster(g, c.Version, orElse(c.PresenceLease, 30*time.Second))
-	g.presence = newPresence(g, c.Presence, g.cluster.lease, orElse(c.PresenceLinger, 5*time.Second))
+	g.lease = orElse(c.PresenceLease, 30*time.Second)
+	g.cluster = newCluster(g, c.Version, g.lease)
+	g.presence = newPresence(g, c.Presence, g.lease, orElse(c.PresenceLinger, 5*time.Second))
 	g.roll = newRoll(g, orElse(c.PresenceLinger, 5*time.Second))
 	g.rules.Store(&c.Rules)
 	g.link.Store(&linkState{errStarting})
@@ -164,7 +166,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	parts.Go(func() { g.keepDoing("look for losses", working, g.checkOften) })
 	member, leave := context.WithCancel(working)
 	var membership sync.WaitGroup
-	membership.Go(func() { g.keepDoing("take part in the cluster", member, g.cluster.run) })
+	membership.Go(func() { g.cluster.Run(member) })
 	if g.presence != nil {
 		membership.Go(func() { g.keepDoing("keep presence", member, g.presence.run) })
 	}
@@ -320,7 +322,7 @@ func (g *Gateway) Ready() error {
 	if err := g.link.Load().err; err != nil {
 		return err
 	}
-	return g.cluster.ready()
+	return g.cluster.Joined()
 }
 
 func (g *Gateway) noteLink(err error) {

@@ -59,7 +59,7 @@ func (g *Gateway) ClearHistory(ctx context.Context, channel string) error {
 	if err != nil {
 		return err
 	}
-	return g.cluster.askAll(ctx, errand{Do: forgetHistory, Channel: channel, Cursor: tops[0].String()}, func(findings) {})
+	return askAll(ctx, g, forgetHistory, errand{Channel: channel, Cursor: tops[0].String()}, func(any) {})
 }
 
 // forgetHere forgets what this node keeps of a channel's history up to a cursor.

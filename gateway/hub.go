@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tidegate/broker"
+	"tidegate/gateway/internal/cluster"
 )
 
 // hub knows who listens to what on this node, and is what the broker tells of
@@ -178,8 +179,8 @@ func (h *hub) Receive(m broker.Message) {
 		}
 		return
 	}
-	if isReserved(m.Channel) {
-		h.gateway.cluster.receive(&m)
+	if cluster.IsReserved(m.Channel) {
+		h.gateway.cluster.Receive(&m)
 		return
 	}
 	messages := &h.gateway.metrics.Messages
@@ -207,8 +208,8 @@ func (h *hub) Rest() { h.gateway.flushers.help() }
 
 // Gap repairs the channels, or tells their sessions.
 func (h *hub) Gap(names []string, err error) {
-	if slices.ContainsFunc(names, isReserved) {
-		h.gateway.cluster.reconnected()
+	if slices.ContainsFunc(names, cluster.IsReserved) {
+		h.gateway.cluster.Missed()
 	}
 	h.gateway.presence.hurry()
 	h.gateway.log.Warn("messages may have been missed", "channels", len(names), "error", err)
@@ -223,9 +224,7 @@ func (h *hub) Gap(names []string, err error) {
 
 // Link notes whether the broker can be used.
 func (h *hub) Link(err error) {
-	if err == nil {
-		h.gateway.cluster.reconnected()
-	}
+	h.gateway.cluster.Link(err)
 	h.gateway.noteLink(err)
 	if err == nil {
 		h.gateway.presence.hurry()

@@ -15,26 +15,19 @@ type NodeInfo struct {
 	Since    time.Time `json:"since"` // when it started
 }
 
-func (h *hello) info() NodeInfo {
-	return NodeInfo{Node: h.Node, Version: h.Version, Sessions: h.Sessions, Since: time.UnixMilli(h.Since)}
-}
-
 // Nodes returns the nodes that are alive, this one included, by name. What it
 // says of one that does not answer is what that one last said by itself, up to a
 // third of its lease ago.
 func (g *Gateway) Nodes(ctx context.Context) ([]NodeInfo, error) {
 	nodes := make(map[string]NodeInfo)
-	_, err := g.cluster.ask(ctx, errand{Do: describeNode}, func(found findings) {
-		for _, node := range found.Nodes {
-			nodes[node.Node] = node
-		}
-	})
-	if err != nil {
-		return nil, err
+	note := func(n NodeInfo) { nodes[n.Node] = n }
+	if _, err := g.cluster.Ask(ctx, describeNode, errand{}, decoded(g, describeNode, note)); err != nil {
+		return nil, ErrorOf(err)
 	}
-	for _, h := range g.cluster.directory.list() {
-		if _, answered := nodes[h.Node]; !answered {
-			nodes[h.Node] = h.info()
+	for node, about := range g.cluster.Others() {
+		if _, answered := nodes[node]; !answered {
+			nodes[node] = NodeInfo{Node: node}
+			decoded(g, describeNode, note)(about)
 		}
 	}
 	return sortedNodes(nodes), nil

@@ -163,7 +163,7 @@ func (p *presence) run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), byePatience)
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), endPatience)
 			defer cancel()
 			if _, err := p.state(last); err != nil {
 				p.gateway.log.Warn("users of this node stay present until its lease ends", "error", err)

@@ -215,7 +215,7 @@ func (ch *channel) endReading(r *roster, at broker.Position) {
 // mendRoster tells the audience what it has missed.
 func (ch *channel) mendRoster(r *roster, read broker.Roster, now time.Time) {
 	if !r.position.IsZero() && read.Position.Epoch != r.position.Epoch {
-		r.amnesia = now.Add(ch.hub.gateway.cluster.lease)
+		r.amnesia = now.Add(ch.hub.gateway.lease)
 	}
 	there := make(map[string]struct{}, len(read.Members))
 	for _, m := range read.Members {

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 	"sync"
 	"time"
@@ -232,10 +233,10 @@ func (r *roll) run(ctx context.Context) {
 // awaitOthers leaves the other nodes time to say hello to a new one, which would
 // take itself for the only one.
 func (r *roll) awaitOthers(ctx context.Context) bool {
-	select {
-	case <-r.gateway.cluster.joined:
-	case <-ctx.Done():
-		return false
+	for r.gateway.cluster.Joined() != nil {
+		if !pause(ctx, rollPause) {
+			return false
+		}
 	}
 	if pause(ctx, rollStart) {
 		r.look(time.Now())
@@ -246,10 +247,10 @@ func (r *roll) awaitOthers(ctx context.Context) bool {
 // look notes which nodes are alive. Whoever was cut off from the others may have
 // been declared dead by them, and states everything as if it were new.
 func (r *roll) look(now time.Time) {
-	alive, away := r.gateway.alive(), r.gateway.link.Load().err != nil
+	alive, away := r.gateway.cluster.Alive(), r.gateway.link.Load().err != nil
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	stopped := now.Sub(r.lookedAt) > r.gateway.cluster.lease/2+2*rollTick
+	stopped := now.Sub(r.lookedAt) > r.gateway.lease/2+2*rollTick
 	r.lookedAt = now
 	r.cutOff = r.cutOff || away || stopped
 	if r.cutOff && !away {
@@ -292,18 +293,15 @@ func (r *roll) exchange(ctx context.Context, now time.Time) {
 	r.take(r.gateway.node, statements, now)
 	r.keep(now)
 	statements, r.told = append(statements, r.told...), nil
-	replies, alone := r.replies, len(r.alive) == 1
+	replies, alive := r.replies, r.alive
 	r.replies = make(map[string][]statement)
 	own := replies[r.gateway.node]
 	delete(replies, r.gateway.node)
 	r.settle(own)
 	r.mu.Unlock()
-	if alone {
-		return
-	}
-	r.send(ctx, nodesChannel, statements)
+	r.send(ctx, alive, statements)
 	for node, settlements := range replies {
-		r.send(ctx, nodeChannel(node), settlements)
+		r.send(ctx, []string{node}, settlements)
 	}
 }
 
@@ -329,11 +327,24 @@ func (r *roll) statements(now time.Time) []statement {
 	return list
 }
 
-func (r *roll) send(ctx context.Context, channel string, statements []statement) {
+func (r *roll) send(ctx context.Context, nodes []string, statements []statement) {
 	for batch := range slices.Chunk(statements, rollBatch) {
-		// What fails is stated again, since nobody settles it.
-		_ = r.gateway.cluster.tell(ctx, channel, dispatch{Roll: &rollCall{r.gateway.node, batch}})
+		for _, node := range nodes {
+			if node != r.gateway.node {
+				// What fails is stated again, since nobody settles it.
+				r.gateway.background.Go(func() { _ = r.gateway.cluster.Tell(ctx, node, "roll", rollCall{r.gateway.node, batch}) })
+			}
+		}
 	}
+}
+
+func (g *Gateway) hearRoll(_ string, body json.RawMessage) error {
+	var c rollCall
+	err := json.Unmarshal(body, &c)
+	if err == nil {
+		g.roll.hear(&c)
+	}
+	return err
 }
 
 // hear takes what another node says.

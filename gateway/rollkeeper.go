@@ -206,7 +206,7 @@ func (r *roll) reply(at stay, k *keptStay) {
 func (r *roll) endAlone() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.gateway.alive()) > 1 {
+	if len(r.gateway.cluster.Alive()) > 1 {
 		return // the others see this one go
 	}
 	now := time.Now()

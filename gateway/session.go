@@ -49,6 +49,7 @@ type Session struct {
 	subscriptions []*subscription // by name of the channel
 	limiter       *rate.Limiter
 	gathered      *gatheredSubscribes // on their way; nil: none
+	inLine        *framesInLine       // of SendTo; nil: none
 	left          bool                // no subscription is added any more
 
 	// Guarded by gateway.sessions.mu.

@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// sessions are the node's open sessions, by user, by the network that they come
+// sessions are the node's open sessions, by name, by user, by the network that they come
 // from, and by the second in which their turn for a heart-beat comes. All methods
 // may be called concurrently.
 type sessions struct {
@@ -14,13 +14,14 @@ type sessions struct {
 	slots  [][]*Session
 	next   int // the slot that the next session gets
 	count  int
+	byName map[string]*Session
 	byUser map[string][]*Session
 	from   map[netip.Prefix]int // how many, by networkOf; only if that is limited
 	empty  chan struct{}        // closed when the last one is gone; nil: nobody waits
 }
 
 func newSessions(slots int) *sessions {
-	return &sessions{slots: make([][]*Session, slots), byUser: make(map[string][]*Session), from: make(map[netip.Prefix]int)}
+	return &sessions{slots: make([][]*Session, slots), byName: make(map[string]*Session), byUser: make(map[string][]*Session), from: make(map[netip.Prefix]int)}
 }
 
 // add registers a session, if the limits leave room for it.
@@ -43,6 +44,7 @@ func (r *sessions) add(s *Session, l *Limits) error {
 	r.next = (r.next + 1) % len(r.slots)
 	s.index = len(r.slots[s.slot])
 	r.slots[s.slot] = append(r.slots[s.slot], s)
+	r.byName[s.id] = s
 	r.count++
 	return nil
 }
@@ -58,6 +60,7 @@ func (r *sessions) remove(s *Session) {
 	slot[s.index].index = s.index
 	slot[last] = nil
 	r.slots[s.slot] = slot[:last]
+	delete(r.byName, s.id)
 	r.count--
 	r.removeFromUser(s)
 	r.removeFrom(s.remote)
@@ -113,6 +116,13 @@ func (r *sessions) identify(s *Session, user string, most int) error {
 	s.user = user
 	r.byUser[user] = append(of, s)
 	return nil
+}
+
+// named returns the session of a name; nil: there is none.
+func (r *sessions) named(id string) *Session {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.byName[id]
 }
 
 // of returns a user's sessions.

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"tidegate/gateway/internal/cluster"
 )
 
 // SessionInfo is what is known of an open session.
@@ -26,8 +28,8 @@ func (g *Gateway) Sessions(ctx context.Context, user string) ([]SessionInfo, err
 		return nil, err
 	}
 	var sessions []SessionInfo
-	err := g.cluster.askAll(ctx, errand{Do: findSessions, User: user}, func(found findings) {
-		sessions = append(sessions, found.Sessions...)
+	err := askAll(ctx, g, findSessions, errand{User: user}, func(found []SessionInfo) {
+		sessions = append(sessions, found...)
 	})
 	if err != nil {
 		return nil, err
@@ -43,7 +45,7 @@ func (g *Gateway) Sessions(ctx context.Context, user string) ([]SessionInfo, err
 // says that there may be others. A session that opens meanwhile may escape it:
 // who must not come back is refused by other means, such as the connect webhook.
 func (g *Gateway) Disconnect(ctx context.Context, user string) (reached int, err error) {
-	return g.reach(ctx, errand{Do: disconnectUser, User: user})
+	return g.reach(ctx, disconnectUser, errand{User: user})
 }
 
 // SubscribeUser puts the sessions that a user has on any node on a channel,
@@ -55,7 +57,7 @@ func (g *Gateway) SubscribeUser(ctx context.Context, user, channel string) (reac
 	if err := checkOtherChannel(channel); err != nil {
 		return 0, err
 	}
-	return g.reach(ctx, errand{Do: subscribeUser, User: user, Channel: channel})
+	return g.reach(ctx, subscribeUser, errand{User: user, Channel: channel})
 }
 
 // UnsubscribeUser takes the sessions that a user has on any node off a channel.
@@ -66,15 +68,15 @@ func (g *Gateway) UnsubscribeUser(ctx context.Context, user, channel string) (re
 	if err := checkOtherChannel(channel); err != nil {
 		return 0, err
 	}
-	return g.reach(ctx, errand{Do: unsubscribeUser, User: user, Channel: channel})
+	return g.reach(ctx, unsubscribeUser, errand{User: user, Channel: channel})
 }
 
 // reach runs an errand for a user's sessions and adds up how many were reached.
-func (g *Gateway) reach(ctx context.Context, e errand) (reached int, err error) {
+func (g *Gateway) reach(ctx context.Context, topic string, e errand) (reached int, err error) {
 	if err := checkUser(e.User); err != nil {
 		return 0, err
 	}
-	err = g.cluster.askAll(ctx, e, func(found findings) { reached += found.Reached })
+	err = askAll(ctx, g, topic, e, func(n int) { reached += n })
 	return reached, err
 }
 
@@ -104,21 +106,21 @@ func checkOtherChannel(name string) error {
 	return nil
 }
 
-// findSessions tells of a user's sessions on this node, in parts.
-func (g *Gateway) findSessions(user string, say func(findings) error) (findings, error) {
-	var part findings
+// findSessionsHere tells of a user's sessions on this node, in parts.
+func (g *Gateway) findSessionsHere(user string, say sayer) error {
+	var part []SessionInfo
 	size := 0
 	for _, s := range g.openSessions(user) {
 		info := s.info()
-		part.Sessions = append(part.Sessions, info)
-		if size += info.bytes(); size >= reportBytes {
+		part = append(part, info)
+		if size += info.bytes(); size >= cluster.PartBytes {
 			if err := say(part); err != nil {
-				return findings{}, err
+				return err
 			}
-			part, size = findings{}, 0
+			part, size = nil, 0
 		}
 	}
-	return part, nil
+	return say(part)
 }
 
 // openSessions returns a user's sessions on this node that have not ended.
@@ -142,24 +144,25 @@ func (i *SessionInfo) bytes() int {
 	return n
 }
 
-func (g *Gateway) disconnectHere(user string) findings {
+func (g *Gateway) disconnectHere(user string) (reached int) {
 	sessions := g.openSessions(user)
 	for _, s := range sessions {
 		s.Close(Disconnected)
 	}
-	return findings{Reached: len(sessions)}
+	return len(sessions)
 }
 
 // subscribeHere goes on after an error, but not with a broker that is away.
-func (g *Gateway) subscribeHere(ctx context.Context, user, channel string) (found findings, err error) {
-	for _, s := range g.openSessions(user) {
-		if s.alone && !s.isOn(channel) {
+func (g *Gateway) subscribeHere(ctx context.Context, e errand, say sayer) (err error) {
+	reached := 0
+	for _, s := range g.openSessions(e.User) {
+		if s.alone && !s.isOn(e.Channel) {
 			continue // see joinOwn
 		}
-		failure := s.receiveChannel(ctx, channel)
+		failure := s.receiveChannel(ctx, e.Channel)
 		switch {
 		case failure == nil:
-			found.Reached++
+			reached++
 		case s.out.open():
 			err = failure
 		}
@@ -167,7 +170,7 @@ func (g *Gateway) subscribeHere(ctx context.Context, user, channel string) (foun
 			break
 		}
 	}
-	return found, err
+	return cmp.Or(say(reached), err)
 }
 
 // isOn reports whether the session has a place on a channel.
@@ -208,13 +211,13 @@ func (s *Session) hasGrant(channel string) bool {
 }
 
 // unsubscribeHere takes the user's sessions off a channel.
-func (g *Gateway) unsubscribeHere(user, channel string) (found findings) {
+func (g *Gateway) unsubscribeHere(user, channel string) (reached int) {
 	for _, s := range g.openSessions(user) {
 		if s.loseChannel(channel) {
-			found.Reached++
+			reached++
 		}
 	}
-	return found
+	return reached
 }
 
 func (s *Session) loseChannel(channel string) bool {

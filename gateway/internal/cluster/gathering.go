@@ -1,14 +1,15 @@
-package gateway
+package cluster
 
 import (
 	"context"
+	"encoding/json"
 	"maps"
 	"slices"
 	"sync"
 	"time"
 )
 
-// gathering is the answers to one errand, as they come. All methods may be called
+// gathering is the answers to one question, as they come. All methods may be called
 // concurrently.
 type gathering struct {
 	// Fixed at birth.
@@ -17,7 +18,7 @@ type gathering struct {
 
 	// Guarded by mu, which is held while add is called.
 	mu     sync.Mutex
-	add    func(findings)
+	add    func(json.RawMessage)
 	owing  map[string]int // by node: the number of the part that it is to say next
 	failed error          // the first that a node told
 	ended  bool           // nothing is added any more
@@ -25,7 +26,7 @@ type gathering struct {
 
 // newGathering awaits the answers of some nodes, and tells add what they have
 // found, one call at a time.
-func newGathering(nodes []string, add func(findings)) *gathering {
+func newGathering(nodes []string, add func(json.RawMessage)) *gathering {
 	w := &gathering{progress: make(chan struct{}, 1), over: make(chan struct{}), add: add, owing: make(map[string]int)}
 	for _, node := range nodes {
 		w.owing[node] = 0
@@ -35,16 +36,18 @@ func newGathering(nodes []string, add func(findings)) *gathering {
 
 // hear takes one part of a node's answer. Of one that misses a part the rest is
 // no answer either. A node that the directory did not have yet may answer, too.
-func (w *gathering) hear(part report) {
+func (w *gathering) hear(part answer) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.ended || part.Part != w.owing[part.Node] {
 		return
 	}
-	w.add(part.findings)
+	if part.Body != nil {
+		w.add(part.Body)
+	}
 	w.owing[part.Node]++
 	if part.Code != "" && w.failed == nil {
-		w.failed = &Error{part.Code, part.Why}
+		w.failed = &Failure{part.Code, part.Why}
 	}
 	if part.Done {
 		w.settle(part.Node)
@@ -74,14 +77,14 @@ func (w *gathering) settle(node string) {
 // wait returns the nodes that owe an answer and have said nothing for a while,
 // or until ctx ended; and the first error that a node told.
 func (w *gathering) wait(ctx context.Context) (silent []string, failed error) {
-	patience := time.NewTimer(errandPatience)
+	patience := time.NewTimer(askPatience)
 	defer patience.Stop()
 	for waiting := true; waiting; {
 		select {
 		case <-w.over:
 			waiting = false
 		case <-w.progress:
-			patience.Reset(errandPatience)
+			patience.Reset(askPatience)
 		case <-patience.C:
 			waiting = false
 		case <-ctx.Done():

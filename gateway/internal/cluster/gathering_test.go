@@ -1,20 +1,22 @@
-package gateway
+package cluster
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"slices"
 	"testing"
 )
 
 // gather returns a gathering of the answers of some nodes, and what it has added
-// up: the sessions reached.
+// up: how many parts there were.
 func gather(nodes ...string) (w *gathering, reached *int) {
 	reached = new(int)
-	return newGathering(nodes, func(found findings) { *reached += found.Reached }), reached
+	return newGathering(nodes, func(json.RawMessage) { *reached++ }), reached
 }
 
-func answer(node string, part int, done bool) report {
-	return report{Node: node, Part: part, Done: done, findings: findings{Reached: 1}}
+func said(node string, part int, done bool) answer {
+	return answer{Node: node, Part: part, Done: done, Body: json.RawMessage("1")}
 }
 
 // silentAtOnce returns who owes an answer if nobody waits for it.
@@ -27,9 +29,9 @@ func silentAtOnce(w *gathering) []string {
 
 func TestGathering_AddsUpThePartsOfAll(t *testing.T) {
 	w, reached := gather("a", "b")
-	w.hear(answer("a", 0, false))
-	w.hear(answer("b", 0, true))
-	w.hear(answer("a", 1, true))
+	w.hear(said("a", 0, false))
+	w.hear(said("b", 0, true))
+	w.hear(said("a", 1, true))
 	if silent, err := w.wait(t.Context()); len(silent) > 0 || err != nil || *reached != 3 {
 		t.Errorf("reached %d, silent %v, %v, want 3 of all", *reached, silent, err)
 	}
@@ -37,9 +39,9 @@ func TestGathering_AddsUpThePartsOfAll(t *testing.T) {
 
 func TestGathering_LostPartIsNoAnswer(t *testing.T) {
 	w, reached := gather("a", "b")
-	w.hear(answer("a", 0, false))
-	w.hear(answer("a", 2, true))
-	w.hear(answer("b", 1, true))
+	w.hear(said("a", 0, false))
+	w.hear(said("a", 2, true))
+	w.hear(said("b", 1, true))
 	if silent := silentAtOnce(w); !slices.Equal(silent, []string{"a", "b"}) || *reached != 1 {
 		t.Errorf("reached %d, silent %v, want 1, a and b", *reached, silent)
 	}
@@ -47,8 +49,8 @@ func TestGathering_LostPartIsNoAnswer(t *testing.T) {
 
 func TestGathering_NewcomerAnswersToo(t *testing.T) {
 	w, reached := gather("a")
-	w.hear(answer("new", 0, false))
-	w.hear(answer("a", 0, true))
+	w.hear(said("new", 0, false))
+	w.hear(said("a", 0, true))
 	if silent := silentAtOnce(w); !slices.Equal(silent, []string{"new"}) || *reached != 2 {
 		t.Errorf("reached %d, silent %v, want 2 and new", *reached, silent)
 	}
@@ -56,7 +58,7 @@ func TestGathering_NewcomerAnswersToo(t *testing.T) {
 
 func TestGathering_GoneNodeOwesNothing(t *testing.T) {
 	w, _ := gather("a", "b")
-	w.hear(answer("a", 0, true))
+	w.hear(said("a", 0, true))
 	w.release("b")
 	w.release("stranger")
 	if silent := silentAtOnce(w); len(silent) > 0 {
@@ -67,7 +69,7 @@ func TestGathering_GoneNodeOwesNothing(t *testing.T) {
 func TestGathering_LateAnswerIsNotAdded(t *testing.T) {
 	w, reached := gather("a")
 	silentAtOnce(w)
-	w.hear(answer("a", 0, true))
+	w.hear(said("a", 0, true))
 	if *reached != 0 {
 		t.Errorf("reached %d after the end", *reached)
 	}
@@ -75,9 +77,10 @@ func TestGathering_LateAnswerIsNotAdded(t *testing.T) {
 
 func TestGathering_TellsTheFirstFailure(t *testing.T) {
 	w, _ := gather("a", "b")
-	w.hear(report{Node: "a", Done: true, Code: LimitExceeded, Why: "full"})
-	w.hear(report{Node: "b", Done: true, Code: Unavailable, Why: "away"})
-	if _, err := w.wait(t.Context()); ErrorOf(err).Code != LimitExceeded {
+	w.hear(answer{Node: "a", Done: true, Code: "limit_exceeded", Why: "full"})
+	w.hear(answer{Node: "b", Done: true, Code: "unavailable", Why: "away"})
+	_, err := w.wait(t.Context())
+	if f := new(Failure); !errors.As(err, &f) || f.Code != "limit_exceeded" {
 		t.Errorf("%v, want the first", err)
 	}
 }

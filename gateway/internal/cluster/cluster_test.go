@@ -1,0 +1,196 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tidegate/broker"
+	"tidegate/gateway/internal/wall"
+)
+
+// town is nodes that share one broker in memory.
+type town struct {
+	t      *testing.T
+	broker *broker.Memory
+	nodes  map[string]*Cluster
+	mute   map[string]bool // nodes that hear nothing
+}
+
+// startTown runs nodes until the test ends, in the bubble of a synctest.
+func startTown(t *testing.T, config func(node string) Config, names ...string) *town {
+	w := &town{t: t, broker: broker.NewMemory(), nodes: make(map[string]*Cluster), mute: make(map[string]bool)}
+	for _, name := range names {
+		c := config(name)
+		c.Broker, c.Node, c.Lease, c.Log = w.broker, name, time.Minute, slog.New(slog.DiscardHandler)
+		c.Wall = &wall.Wall{Log: c.Log}
+		c.Explain = func(err error) *Failure {
+			if f := new(Failure); errors.As(err, &f) {
+				return f
+			}
+			return &Failure{"internal", err.Error()}
+		}
+		w.nodes[name] = New(c)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = w.broker.Run(ctx, w) })
+	members, leave := context.WithCancel(ctx)
+	var parts sync.WaitGroup
+	synctest.Wait()
+	for _, c := range w.nodes {
+		parts.Go(func() { c.Run(members) })
+	}
+	t.Cleanup(func() { leave(); parts.Wait(); cancel(); running.Wait() })
+	time.Sleep(settleTime)
+	return w
+}
+
+func (w *town) Receive(m broker.Message) {
+	for name, c := range w.nodes {
+		if !w.mute[name] && (m.Channel == nodesChannel || m.Channel == nodeChannel(name)) {
+			c.Receive(&m)
+		}
+	}
+}
+
+func (w *town) Gap([]string, error) {}
+func (w *town) Link(error)          {}
+func (w *town) Rest()               {}
+
+func TestTell_ArrivesInOrderAndIsConfirmed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		heard := make(map[string][]string)
+		w := startTown(t, func(node string) Config {
+			return Config{Ears: map[string]Ear{"count": func(from string, body json.RawMessage) error {
+				heard[node] = append(heard[node], from+string(body))
+				return nil
+			}}}
+		}, "a", "b", "c")
+		var want []string
+		for i := range 50 {
+			want = append(want, "a"+strconv.Itoa(i))
+			if err := w.nodes["a"].Tell(t.Context(), "b", "count", i); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.nodes["c"].Tell(t.Context(), "c", "count", 7); err != nil {
+			t.Error(err)
+		}
+		if !slices.Equal(heard["b"], want) || len(heard["a"]) > 0 || !slices.Equal(heard["c"], []string{"c7"}) {
+			t.Errorf("heard %v", heard)
+		}
+	})
+}
+
+func TestTell_SaysWhyNot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := startTown(t, func(string) Config {
+			return Config{Ears: map[string]Ear{"refuse": func(string, json.RawMessage) error { return &Failure{"forbidden", "no"} }}}
+		}, "a", "b", "deaf")
+		w.mute["deaf"] = true
+		for _, test := range []struct{ node, topic, code, text string }{
+			{"b", "refuse", "forbidden", "no"},
+			{"a", "refuse", "forbidden", "no"},
+			{"b", "unheard of", unavailable, "another version"},
+			{"nobody", "refuse", unavailable, "not alive"},
+			{"deaf", "refuse", unavailable, "no answer in time"},
+		} {
+			err := w.nodes["a"].Tell(t.Context(), test.node, test.topic, nil)
+			f := new(Failure)
+			if !errors.As(err, &f) || f.Code != test.code || !strings.Contains(f.Text, test.text) {
+				t.Errorf("%s to %s: %#v, want %s, %q", test.topic, test.node, err, test.code, test.text)
+			}
+		}
+	})
+}
+
+func TestTell_NodeThatLeavesConfirmsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := startTown(t, func(string) Config { return Config{} }, "a", "deaf")
+		w.mute["deaf"] = true
+		time.AfterFunc(tellPatience/2, func() { w.nodes["a"].part("deaf") })
+		began := time.Now()
+		err := w.nodes["a"].Tell(t.Context(), "deaf", "x", nil)
+		if took := time.Since(began); err == nil || took != tellPatience/2 {
+			t.Errorf("%v after %v", err, took)
+		}
+	})
+}
+
+func TestAsk_GathersThePartsOfAllInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := startTown(t, func(node string) Config {
+			return Config{Answers: map[string]Answerer{"parts": func(_ context.Context, body json.RawMessage, say func(any) error) error {
+				return errors.Join(say(node+"1"), say(node+"2"), say(string(body)))
+			}, "nothing": func(context.Context, json.RawMessage, func(any) error) error { return nil }}}
+		}, "a", "b")
+		got := make(map[string][]string)
+		err := w.nodes["a"].AskAll(t.Context(), "parts", 5, func(body json.RawMessage) {
+			var text string
+			_ = json.Unmarshal(body, &text)
+			got[text[:1]] = append(got[text[:1]], text)
+		})
+		want := map[string][]string{"a": {"a1", "a2"}, "b": {"b1", "b2"}, "5": {"5", "5"}}
+		for key := range want {
+			if err != nil || !slices.Equal(got[key], want[key]) {
+				t.Errorf("%v, %v, want %v", got, err, want)
+			}
+		}
+		err = w.nodes["b"].AskAll(t.Context(), "nothing", nil, func(body json.RawMessage) { t.Errorf("heard %s", body) })
+		if err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestAsk_TopicThatNobodyKnowsFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := startTown(t, func(string) Config { return Config{} }, "a", "b")
+		_, err := w.nodes["a"].Ask(t.Context(), "x", nil, func(json.RawMessage) {})
+		if f := new(Failure); !errors.As(err, &f) || f.Code != unavailable {
+			t.Errorf("%v, want a failure", err)
+		}
+	})
+}
+
+func TestOthers_SayWhatTheyAre(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := startTown(t, func(node string) Config { return Config{About: func() any { return "I am " + node }} }, "a", "b")
+		if got := string(w.nodes["a"].Others()["b"]); got != `"I am b"` {
+			t.Errorf("b says %s", got)
+		}
+	})
+}
+
+func TestRun_PanicOfAnAnswererOrAnEarEndsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := startTown(t, func(string) Config {
+			return Config{
+				Answers: map[string]Answerer{"x": func(context.Context, json.RawMessage, func(any) error) error { panic("boom") }},
+				Ears: map[string]Ear{
+					"bad":  func(string, json.RawMessage) error { panic("boom") },
+					"good": func(string, json.RawMessage) error { return nil },
+				},
+			}
+		}, "a", "b")
+		a := w.nodes["a"]
+		for _, name := range []string{"b", "b", "b", "b", "b"} { // more often than there are goroutines to answer
+			w.nodes[name].take(question{ID: "q", From: "a", Topic: "x"})
+			if err := a.Tell(t.Context(), name, "bad", nil); err == nil {
+				t.Error("a word was taken whose ear has panicked")
+			}
+		}
+		if err := a.Tell(t.Context(), "b", "good", nil); err != nil {
+			t.Error(err)
+		}
+	})
+}

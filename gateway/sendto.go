@@ -1,0 +1,120 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+)
+
+// FindSession returns what is known of a session that is open on any node. Without
+// one the error's code is NotFound.
+func (g *Gateway) FindSession(ctx context.Context, id string) (found SessionInfo, err error) {
+	ctx, enough := context.WithCancel(ctx)
+	defer enough()
+	err = askAll(ctx, g, findSession, errand{Session: id}, func(info SessionInfo) {
+		found = info
+		enough() // nobody else has it
+	})
+	switch {
+	case found.Session != "":
+		return found, nil
+	case err == nil:
+		err = failf(NotFound, "no session %q is open", id)
+	}
+	return SessionInfo{}, err
+}
+
+// SendTo hands a frame of its client's to a session on any node, for transports on
+// which a client sends by requests that may come to another node than the one that
+// it hears. It returns once the session's node has put the frame in line: nil, or an
+// *Error: NotFound if the session is not open there, RateLimited if it has too much
+// in line, Unavailable if the frame may or may not have come. What one goroutine
+// sends is handled in that order. The transport of such a session receives nothing
+// for it by itself. Whether the sender may speak for the client is for the caller to
+// find out.
+func (g *Gateway) SendTo(ctx context.Context, node, session string, frame Frame) error {
+	err := g.cluster.Tell(ctx, node, sessionFrame, sentFrame{session, frame.Data, frame.Binary})
+	if err != nil {
+		return ErrorOf(err)
+	}
+	return nil
+}
+
+// sentFrame is a client's frame on its way to the node that has its session.
+type sentFrame struct {
+	Session string `json:"session"`
+	Data    []byte `json:"data"`
+	Binary  bool   `json:"binary,omitempty"`
+}
+
+func (g *Gateway) findSessionHere(id string, say func(any) error) error {
+	if s := g.sessions.named(id); s != nil && s.out.open() {
+		return say(s.info())
+	}
+	return nil
+}
+
+// hearFrame takes a frame for one of this node's sessions.
+func (g *Gateway) hearFrame(_ string, body json.RawMessage) error {
+	var f sentFrame
+	if err := json.Unmarshal(body, &f); err != nil {
+		return failf(BadRequest, "%v", err)
+	}
+	s := g.sessions.named(f.Session)
+	if s == nil || !s.out.open() {
+		return failf(NotFound, "no session %q is open", f.Session)
+	}
+	return s.line(Frame{f.Data, f.Binary})
+}
+
+// framesInLine are those of a session that wait to be received, the oldest first.
+// While there are any, one goroutine receives them.
+type framesInLine struct {
+	frames []Frame
+	bytes  int
+}
+
+const mostInLine = 256 // frames
+
+// line puts a frame in line to be received.
+func (s *Session) line(f Frame) error {
+	most := max(s.gateway.limits.OutboxBytes, DefaultLimits().OutboxBytes)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.inLine == nil {
+		s.inLine = &framesInLine{}
+		s.goOn(s.receiveInLine)
+	}
+	if len(s.inLine.frames) >= mostInLine || s.inLine.bytes+len(f.Data) > most {
+		return failf(RateLimited, "the session has too much to do already: send it again a little later")
+	}
+	s.inLine.frames = append(s.inLine.frames, f)
+	s.inLine.bytes += len(f.Data)
+	return nil
+}
+
+func (s *Session) receiveInLine() {
+	for {
+		f, waits := s.nextInLine()
+		if !waits {
+			s.Rest()
+			return
+		}
+		if err := s.Receive(s.gateway.life, f); err != nil {
+			s.End(err)
+		}
+	}
+}
+
+// nextInLine takes the oldest frame. When there is none, or the session has ended,
+// the line is closed.
+func (s *Session) nextInLine() (f Frame, waits bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.inLine.frames) == 0 || s.left {
+		s.inLine = nil
+		return Frame{}, false
+	}
+	f, s.inLine.frames = s.inLine.frames[0], s.inLine.frames[1:]
+	s.inLine.bytes -= len(f.Data)
+	return f, true
+}

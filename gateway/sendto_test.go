@@ -1,0 +1,87 @@
+package gateway_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"tidegate/gateway"
+)
+
+// openSession opens a session whose client sends by SendTo alone.
+func openSession(t *testing.T, n *node) (*gateway.Session, *peer) {
+	t.Helper()
+	s, err := n.Open(t.Context(), gateway.Hello{Protocol: words{"words"}, Transport: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newPeer(t)
+	s.Attach(p)
+	t.Cleanup(func() { s.End(nil) })
+	return s, p
+}
+
+func TestSendTo_ReachesASessionOfAnotherNodeInOrder(t *testing.T) {
+	members := startCluster(t, 3, gateway.Config{PresenceLease: never})
+	s, p := openSession(t, members[1].node)
+	info, err := members[0].FindSession(t.Context(), s.ID())
+	if err != nil || info.Node != "n1" || info.Session != s.ID() {
+		t.Fatalf("FindSession = %+v, %v", info, err)
+	}
+	var want []string
+	send := func(from *member, text string) {
+		t.Helper()
+		if err := from.SendTo(t.Context(), info.Node, info.Session, gateway.Frame{Data: []byte(text)}); err != nil {
+			t.Errorf("SendTo: %v", err)
+		}
+	}
+	send(members[0], "sub chat")
+	for i := range 40 {
+		want = append(want, fmt.Sprint(i))
+		send(members[i%3], fmt.Sprint("pub chat ", i))
+	}
+	p.until("all that was sent", func() bool { return len(p.heardOf("chat")) == len(want) })
+	if got := p.heardOf("chat"); !slices.Equal(got, want) {
+		t.Errorf("heard %q, want %q", got, want)
+	}
+}
+
+func TestSendTo_SaysThatASessionIsNotThere(t *testing.T) {
+	members := startCluster(t, 2, gateway.Config{PresenceLease: never})
+	s, p := openSession(t, members[1].node)
+	s.Close(gateway.Disconnected)
+	p.expectClosed()
+	err := members[0].SendTo(t.Context(), "n1", s.ID(), gateway.Frame{Data: []byte("ping")})
+	wantCode(t, err, gateway.NotFound)
+	_, err = members[0].FindSession(t.Context(), s.ID())
+	wantCode(t, err, gateway.NotFound)
+	wantCode(t, members[0].SendTo(t.Context(), "n7", s.ID(), gateway.Frame{}), gateway.Unavailable)
+}
+
+func TestSendTo_FrameThatCannotBeReadEndsTheSession(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	s, p := openSession(t, n)
+	if err := n.SendTo(t.Context(), n.Node(), s.ID(), gateway.Frame{Data: []byte("break")}); err != nil {
+		t.Error(err)
+	}
+	if got := p.expectClosed(); got != gateway.Unsupported {
+		t.Errorf("closed with %+v", got)
+	}
+}
+
+func TestSendTo_LineIsBounded(t *testing.T) {
+	release := make(chan struct{})
+	n := startNode(t, gateway.Config{Hooks: newOffice(func(q *gateway.Question) error {
+		if q.Event == gateway.OnSubscribe {
+			<-release
+		}
+		return nil
+	})})
+	defer close(release)
+	s, _ := openSession(t, n)
+	var err error
+	for i := 0; i < 1000 && err == nil; i++ {
+		err = n.SendTo(t.Context(), n.Node(), s.ID(), gateway.Frame{Data: []byte("history chat")})
+	}
+	wantCode(t, err, gateway.RateLimited)
+}
