@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net/url"
-	"os"
 	"sync"
 	"time"
 
@@ -15,15 +13,13 @@ import (
 	"tidegate/gateway/client"
 )
 
-const defaultURL = "ws://127.0.0.1:8080/ws"
-
 // connection is how a command reaches a gateway, as its flags say.
 type connection struct {
 	url, token string
 }
 
 func (c *connection) addFlags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&c.url, "url", defaultURL, "WebSocket `URL` of the gateway")
+	cmd.Flags().StringVar(&c.url, "url", config.DefaultURL, "WebSocket `URL` of the gateway")
 	cmd.Flags().StringVar(&c.token, "token", "", "token or API key, visible to whoever lists processes: better "+config.EnvPrefix+"TOKEN")
 }
 
@@ -31,17 +27,13 @@ func (c *connection) addFlags(cmd *cobra.Command) {
 // gateway refuses, do's context ends. What happens to the connection is told to
 // details.
 func (c *connection) use(ctx context.Context, details io.Writer, do func(context.Context, *client.Client) error) error {
-	address, err := gatewayURL(c.url)
+	address, err := config.GatewayURL(c.url)
 	if err != nil {
 		return err
 	}
-	token := c.token
-	if token == "" {
-		token = os.Getenv(config.EnvPrefix + "TOKEN")
-	}
 	gateway := client.New(client.Config{
-		URL:   address,
-		Token: client.StaticToken(token),
+		URL:   address.String(),
+		Token: client.StaticToken(config.Token(c.token)),
 		Link:  (&linkReport{out: details}).tell,
 
 		MaxRetryDelay: 3 * time.Second, // somebody is waiting
@@ -61,23 +53,6 @@ func (c *connection) use(ctx context.Context, details io.Writer, do func(context
 		return fmt.Errorf("%s: %w", address, refused)
 	}
 	return err
-}
-
-// gatewayURL completes an address that has no path.
-func gatewayURL(address string) (string, error) {
-	u, err := url.Parse(address)
-	if err != nil {
-		return "", fmt.Errorf("--url: %w", err)
-	}
-	switch u.Scheme {
-	case "ws", "wss", "http", "https":
-	default:
-		return "", fmt.Errorf("--url is %q: want something like %s", address, defaultURL)
-	}
-	if u.Path == "" || u.Path == "/" {
-		u.Path = "/ws"
-	}
-	return u.String(), nil
 }
 
 // linkReport tells a person what happens to the connection, each thing once.

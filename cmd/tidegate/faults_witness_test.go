@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"tidegate/cmd/tidegate/internal/bench"
 	"tidegate/gateway/client"
 
 	"github.com/coder/websocket"
@@ -109,13 +110,13 @@ func (w *witness) newLight() func(context.Context) error {
 		if err != nil {
 			return err
 		}
-		defer c.conn.Close()
-		defer context.AfterFunc(ctx, func() { c.conn.Close() })()
-		if err := c.write(fmt.Appendf(nil, `{"type":"subscribe","id":1,"channel":%q,"cursor":%q}`, w.channel, cursor)); err != nil {
+		defer c.Close()
+		defer context.AfterFunc(ctx, c.Close)()
+		if err := c.Write(fmt.Appendf(nil, `{"type":"subscribe","id":1,"channel":%q,"cursor":%q}`, w.channel, cursor)); err != nil {
 			return err
 		}
 		for {
-			frame, err := c.read()
+			frame, err := c.Read()
 			if err != nil {
 				return err
 			}
@@ -126,21 +127,16 @@ func (w *witness) newLight() func(context.Context) error {
 	}
 }
 
-func (w *witness) dialLight(ctx context.Context) (*benchClient, error) {
+func (w *witness) dialLight(ctx context.Context) (*bench.Client, error) {
+	target, err := url.Parse(w.base + "/ws")
+	if err != nil {
+		return nil, err
+	}
 	conn, err := w.http.Transport.(*http.Transport).DialContext(ctx, "tcp", "")
 	if err != nil {
 		return nil, err
 	}
-	c := &benchClient{conn: conn, buffer: make([]byte, benchBuffer)}
-	target, err := url.Parse(w.base + "/ws")
-	if err == nil {
-		err = c.shakeHands(target, "")
-	}
-	if err != nil {
-		conn.Close()
-		return nil, err
-	}
-	return c, nil
+	return bench.Open(conn, target, "")
 }
 
 // hearLight takes a frame, and returns where the witness is after it.

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"tidegate/cmd/tidegate/internal/bench"
 	"tidegate/cmd/tidegate/internal/config"
 )
 
@@ -69,7 +70,7 @@ gateway: for this machine only, in memory, everything allowed.`
 	root.SilenceUsage, root.SilenceErrors = true, true
 	root.SetFlagErrorFunc(nameNearestFlag)
 	root.AddCommand(newServeCommand(), newPublishCommand(), newSubscribeCommand(), newTailCommand(),
-		newCheckCommand(), newTokenCommand(), newChannelCommand(), newScriptCommand(), newHealthCommand(), newBenchCommand())
+		newCheckCommand(), newTokenCommand(), newChannelCommand(), newScriptCommand(), newHealthCommand(), bench.Command())
 	return root
 }
 

@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"bytes"
@@ -16,23 +16,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// benchWatch knows where the CPU and the memory of the gateways can be read.
-type benchWatch struct {
+// meter knows where the CPU and the memory of the gateways can be read.
+type meter struct {
 	pids    []int
 	metrics []string
 }
 
-// benchUsage is what processes have used so far, together.
-type benchUsage struct {
+// usage is what processes have used so far, together.
+type usage struct {
 	cpu    time.Duration
 	memory int64 // resident bytes
 }
 
-func (w *benchWatch) blind() bool { return len(w.pids) == 0 && len(w.metrics) == 0 }
+func (w *meter) blind() bool { return len(w.pids) == 0 && len(w.metrics) == 0 }
 
 // read returns zero if there is nothing to read from.
-func (w *benchWatch) read(ctx context.Context) (benchUsage, error) {
-	var sum benchUsage
+func (w *meter) read(ctx context.Context) (usage, error) {
+	var sum usage
 	for _, pid := range w.pids {
 		u, err := usageOfProcess(pid)
 		if err != nil {
@@ -50,60 +50,60 @@ func (w *benchWatch) read(ctx context.Context) (benchUsage, error) {
 	return sum, nil
 }
 
-func (u benchUsage) plus(v benchUsage) benchUsage {
-	return benchUsage{cpu: u.cpu + v.cpu, memory: u.memory + v.memory}
+func (u usage) plus(v usage) usage {
+	return usage{cpu: u.cpu + v.cpu, memory: u.memory + v.memory}
 }
 
 // userHertz is the unit of times in /proc/PID/stat, on every architecture.
 const userHertz = 100
 
 // usageOfProcess reads /proc (see proc_pid_stat(5)).
-func usageOfProcess(pid int) (benchUsage, error) {
+func usageOfProcess(pid int) (usage, error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return benchUsage{}, err
+		return usage{}, err
 	}
 	// The second field is the program's name in parentheses, with anything in it.
 	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 	const user, system, resident = 14 - 3, 15 - 3, 24 - 3
 	if len(fields) <= resident {
-		return benchUsage{}, errors.New("/proc is not as on Linux")
+		return usage{}, errors.New("/proc is not as on Linux")
 	}
 	var n [3]int64
 	for i, field := range []int{user, system, resident} {
 		if n[i], err = strconv.ParseInt(fields[field], 10, 64); err != nil {
-			return benchUsage{}, err
+			return usage{}, err
 		}
 	}
-	return benchUsage{
+	return usage{
 		cpu:    time.Duration(n[0]+n[1]) * time.Second / userHertz,
 		memory: n[2] * int64(os.Getpagesize()),
 	}, nil
 }
 
 // usageByMetrics reads what Prometheus clients tell of their process.
-func usageByMetrics(ctx context.Context, address string) (benchUsage, error) {
+func usageByMetrics(ctx context.Context, address string) (usage, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return benchUsage{}, err
+		return usage{}, err
 	}
 	answer, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return benchUsage{}, err
+		return usage{}, err
 	}
 	defer answer.Body.Close()
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(answer.Body)
 	if err != nil {
-		return benchUsage{}, err
+		return usage{}, err
 	}
 	cpu, memory := families["process_cpu_seconds_total"], families["process_resident_memory_bytes"]
 	if len(cpu.GetMetric()) == 0 || len(memory.GetMetric()) == 0 {
-		return benchUsage{}, errors.New("there is no process_cpu_seconds_total and process_resident_memory_bytes")
+		return usage{}, errors.New("there is no process_cpu_seconds_total and process_resident_memory_bytes")
 	}
-	return benchUsage{
+	return usage{
 		cpu:    time.Duration(cpu.Metric[0].GetCounter().GetValue() * float64(time.Second)),
 		memory: int64(memory.Metric[0].GetGauge().GetValue()),
 	}, nil

@@ -1,16 +1,14 @@
-package main
+package bench
 
 import (
-	"errors"
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 )
 
-func newBenchFanOutCommand() *cobra.Command {
-	var t benchTarget
-	load := benchLoad{channels: 1, members: 1000, publishers: 1, inFlight: 8}
+func newFanOutCommand() *cobra.Command {
+	var t target
+	load := load{channels: 1, members: 1000, publishers: 1, inFlight: 8}
 	cmd := &cobra.Command{
 		Use:   "fan-out",
 		Short: "Publish on one channel that many sessions listen to",
@@ -27,9 +25,9 @@ it, with so many publications in flight, or at a rate.`,
 	return cmd
 }
 
-func newBenchRoomsCommand() *cobra.Command {
-	var t benchTarget
-	load := benchLoad{channels: 200, members: 5, publishers: 8, inFlight: 200}
+func newRoomsCommand() *cobra.Command {
+	var t target
+	load := load{channels: 200, members: 5, publishers: 8, inFlight: 200}
 	cmd := &cobra.Command{
 		Use:     "rooms",
 		Short:   "Publish on many channels with a few sessions each",
@@ -44,9 +42,9 @@ func newBenchRoomsCommand() *cobra.Command {
 	return cmd
 }
 
-func newBenchLatencyCommand() *cobra.Command {
-	var t benchTarget
-	load := benchLoad{channels: 1, members: 1000, publishers: 1, rate: 10}
+func newLatencyCommand() *cobra.Command {
+	var t target
+	load := load{channels: 1, members: 1000, publishers: 1, rate: 10}
 	cmd := &cobra.Command{
 		Use:   "latency",
 		Short: "Publish at a rate and tell the time to each delivery, through two nodes",
@@ -64,7 +62,7 @@ other.`,
 	return cmd
 }
 
-func (l *benchLoad) addFlags(cmd *cobra.Command) {
+func (l *load) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	if l.inFlight > 0 {
 		flags.IntVar(&l.inFlight, "in-flight", l.inFlight, "publications that not every listener has yet, in all; not with --rate")
@@ -78,57 +76,4 @@ func (l *benchLoad) addFlags(cmd *cobra.Command) {
 func addDurations(cmd *cobra.Command, warmUp, duration *time.Duration) {
 	cmd.Flags().DurationVar(warmUp, "warm-up", time.Second, "time under load before measuring")
 	cmd.Flags().DurationVar(duration, "duration", 10*time.Second, "time to measure, 10 minutes at most")
-}
-
-const (
-	mostBenchSessions = 20_000
-	mostBenchPayload  = 60_000
-	mostBenchRate     = 1e6
-	mostBenchInFlight = 100_000
-	longestBench      = 10 * time.Minute
-)
-
-func (l *benchLoad) check() error {
-	problems := []error{
-		checkBetween("sessions", l.sessions(), 1, mostBenchSessions),
-		checkBetween("--publishers", l.publishers, 1, mostBenchSessions),
-		checkBetween("--payload", l.payload, leastBenchPayload, mostBenchPayload),
-		checkDurations(l.warmUp, l.duration),
-		checkRate(l.rate),
-	}
-	if l.rate == 0 {
-		problems = append(problems, checkBetween("--in-flight", l.inFlight, 1, mostBenchInFlight))
-	}
-	return errors.Join(problems...)
-}
-
-func checkBetween(what string, n, least, most int) error {
-	if n < least || n > most {
-		return fmt.Errorf("%s: %d is not between %d and %d", what, n, least, most)
-	}
-	return nil
-}
-
-func checkRate(rate float64) error {
-	if !(rate >= 0 && rate <= mostBenchRate) {
-		return fmt.Errorf("--rate: %v is not between 0 and %d", rate, int(mostBenchRate))
-	}
-	return nil
-}
-
-func checkDurations(warmUp, duration time.Duration) error {
-	if duration <= 0 || warmUp < 0 || warmUp+duration > longestBench {
-		return fmt.Errorf("--duration and --warm-up: want some time, and together %v at most", longestBench)
-	}
-	return nil
-}
-
-func (l *benchLoad) sessions() int { return l.channels*l.members + l.publishers }
-
-func (l *benchLoad) title() string {
-	pace := fmt.Sprintf("%d publications in flight", l.inFlight)
-	if l.rate > 0 {
-		pace = fmt.Sprintf("%v publications a second", l.rate)
-	}
-	return fmt.Sprintf("%d x %d: channels and their listeners, %s, %d bytes each", l.channels, l.members, pace, l.payload)
 }

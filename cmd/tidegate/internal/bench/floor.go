@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"bufio"
@@ -10,9 +10,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
-	"os"
-	"os/exec"
 	"strings"
 	"sync"
 
@@ -21,8 +18,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func newBenchFloorCommand() *cobra.Command {
-	var f benchFloor
+func newFloorCommand() *cobra.Command {
+	var f floor
 	var listen, redisURL string
 	cmd := &cobra.Command{
 		Use:   "floor",
@@ -41,8 +38,8 @@ and no acknowledgements: what a gateway costs beyond this is what it does.`,
 	return cmd
 }
 
-// benchFloor is the least that a server of one write(2) for each delivery can be.
-type benchFloor struct {
+// floor is the least that a server of one write(2) for each delivery can be.
+type floor struct {
 	redis *redis.Client // nil: there is one floor
 
 	mu       sync.Mutex
@@ -51,7 +48,7 @@ type benchFloor struct {
 
 // floorSession is a client of the floor.
 type floorSession struct {
-	floor  *benchFloor
+	floor  *floor
 	conn   net.Conn
 	fd     int
 	reader *bufio.Reader
@@ -59,7 +56,7 @@ type floorSession struct {
 }
 
 // serve prints its URL and serves until ctx ends.
-func (f *benchFloor) serve(ctx context.Context, listen, redisURL string, out io.Writer) error {
+func (f *floor) serve(ctx context.Context, listen, redisURL string, out io.Writer) error {
 	f.channels = map[string][]*floorSession{}
 	var working sync.WaitGroup
 	defer working.Wait()
@@ -94,7 +91,7 @@ func (f *benchFloor) serve(ctx context.Context, listen, redisURL string, out io.
 const floorPrefix = "tidegate-floor:"
 
 // joinRedis returns what delivers that which comes through Redis, until ctx ends.
-func (f *benchFloor) joinRedis(ctx context.Context, redisURL string) (func(), error) {
+func (f *floor) joinRedis(ctx context.Context, redisURL string) (func(), error) {
 	options, err := redis.ParseURL(redisURL)
 	if err != nil {
 		return nil, err
@@ -117,7 +114,7 @@ func (f *benchFloor) joinRedis(ctx context.Context, redisURL string) (func(), er
 }
 
 // talk serves one client until it leaves.
-func (f *benchFloor) talk(conn net.Conn) {
+func (f *floor) talk(conn net.Conn) {
 	defer conn.Close()
 	s := &floorSession{floor: f, conn: conn, reader: bufio.NewReaderSize(conn, 2<<10)}
 	control, err := conn.(*net.TCPConn).SyscallConn()
@@ -151,7 +148,7 @@ func (s *floorSession) next() error {
 	if size == 126 {
 		header, size = 4, int(binary.BigEndian.Uint16(head[2:]))
 	}
-	if size == 127 || head[0]&0x0f != benchText {
+	if size == 127 || head[0]&0x0f != textFrame {
 		return errors.New("not for the floor")
 	}
 	if _, err := s.reader.Discard(header + 4); err != nil {
@@ -181,9 +178,9 @@ func (s *floorSession) do(command []byte) error {
 	}
 }
 
-func (f *benchFloor) publish(channel string, data []byte) error {
+func (f *floor) publish(channel string, data []byte) error {
 	text := fmt.Appendf(nil, `{"type":"message","channel":"%s","data":%s}`, channel, data)
-	frame := benchFrame(text)
+	frame := serverFrame(text)
 	if f.redis != nil {
 		return f.redis.Publish(context.Background(), floorPrefix+channel, frame).Err()
 	}
@@ -192,7 +189,7 @@ func (f *benchFloor) publish(channel string, data []byte) error {
 }
 
 // deliver is what it is all about.
-func (f *benchFloor) deliver(channel string, frame []byte) {
+func (f *floor) deliver(channel string, frame []byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, s := range f.channels[channel] {
@@ -204,7 +201,7 @@ func (f *benchFloor) deliver(channel string, frame []byte) {
 	}
 }
 
-func (f *benchFloor) add(channel string, s *floorSession) {
+func (f *floor) add(channel string, s *floorSession) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.channels[channel] = append(f.channels[channel], s)
@@ -212,7 +209,7 @@ func (f *benchFloor) add(channel string, s *floorSession) {
 
 // forget makes sure that nobody writes to s, whose descriptor may soon be
 // another's.
-func (f *benchFloor) forget(gone *floorSession) {
+func (f *floor) forget(gone *floorSession) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for name, sessions := range f.channels {
@@ -226,71 +223,4 @@ func (f *benchFloor) forget(gone *floorSession) {
 	}
 }
 
-func (s *floorSession) say(text []byte) { _, _ = s.conn.Write(benchFrame(text)) }
-
-// benchFrame returns a frame as servers send them.
-func benchFrame(text []byte) []byte {
-	const final = 0x80
-	frame := []byte{final | benchText}
-	if n := len(text); n <= 125 {
-		frame = append(frame, byte(n))
-	} else {
-		frame = binary.BigEndian.AppendUint16(append(frame, 126), uint16(n))
-	}
-	return append(frame, text...)
-}
-
-// measureFloor measures b on floors, which are processes for their CPU to be told
-// from that of the load: as many as there are gateways.
-func (t *benchTarget) measureFloor(ctx context.Context, b benchmark, site *benchSite) (*benchResult, error) {
-	if len(site.urls) > 1 && t.floorRedis == "" {
-		return nil, errors.New("two of them reach each other through Redis only: give --floor-redis")
-	}
-	floors := &benchSite{tokenOf: site.tokenOf, progress: site.progress, run: site.run}
-	for range site.urls {
-		p, err := startFloor(t.floorRedis)
-		if err != nil {
-			return nil, err
-		}
-		defer p.stop()
-		floors.urls = append(floors.urls, p.url)
-		floors.watch.pids = append(floors.watch.pids, p.command.Process.Pid)
-	}
-	return b.measure(ctx, floors)
-}
-
-// floorProcess is a running floor.
-type floorProcess struct {
-	command *exec.Cmd
-	url     *url.URL
-}
-
-func startFloor(redisURL string) (*floorProcess, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	p := &floorProcess{command: exec.Command(self, "bench", "floor", "--redis-url", redisURL)}
-	p.command.Stderr = os.Stderr
-	said, err := p.command.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := p.command.Start(); err != nil {
-		return nil, err
-	}
-	line, err := bufio.NewReader(said).ReadString('\n')
-	if err == nil {
-		p.url, err = url.Parse(strings.TrimSpace(line))
-	}
-	if err != nil {
-		p.stop()
-		return nil, fmt.Errorf("start it: %w", err)
-	}
-	return p, nil
-}
-
-func (p *floorProcess) stop() {
-	_ = p.command.Process.Kill() // it may have ended
-	_ = p.command.Wait()
-}
+func (s *floorSession) say(text []byte) { _, _ = s.conn.Write(serverFrame(text)) }

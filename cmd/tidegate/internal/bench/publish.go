@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"bytes"
@@ -12,9 +12,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func newBenchPublishCommand() *cobra.Command {
-	var t benchTarget
-	var b benchPublishers
+func newPublishCommand() *cobra.Command {
+	var t target
+	var b publishLoad
 	cmd := &cobra.Command{
 		Use:   "publish",
 		Short: "Publish from many sessions, and count what the gateway confirms",
@@ -36,8 +36,8 @@ this measures the way in, and the broker.`,
 	return cmd
 }
 
-// benchPublishers is sessions that publish, and wait for confirmations.
-type benchPublishers struct {
+// publishLoad is sessions that publish, and wait for confirmations.
+type publishLoad struct {
 	publishers, channels int
 	inFlight             int
 	rate                 float64
@@ -45,20 +45,20 @@ type benchPublishers struct {
 	warmUp, duration     time.Duration
 }
 
-func (b *benchPublishers) check() error {
+func (b *publishLoad) check() error {
 	return errors.Join(
-		checkBetween("--publishers", b.publishers, 1, mostBenchSessions),
+		checkBetween("--publishers", b.publishers, 1, mostSessions),
 		checkBetween("--channels", b.channels, 1, 1e6),
-		checkBetween("--in-flight", b.inFlight, 1, mostBenchInFlight/10),
-		checkBetween("--payload", b.payload, leastBenchPayload, mostBenchPayload),
+		checkBetween("--in-flight", b.inFlight, 1, mostInFlight/10),
+		checkBetween("--payload", b.payload, leastPayload, mostPayload),
 		checkDurations(b.warmUp, b.duration),
 		checkRate(b.rate),
 	)
 }
 
-func (b *benchPublishers) sessions() int { return b.publishers }
+func (b *publishLoad) sessions() int { return b.publishers }
 
-func (b *benchPublishers) title() string {
+func (b *publishLoad) title() string {
 	pace := fmt.Sprintf("%d in flight each", b.inFlight)
 	if b.rate > 0 {
 		pace = fmt.Sprintf("%v publications a second in all", b.rate)
@@ -66,27 +66,27 @@ func (b *benchPublishers) title() string {
 	return fmt.Sprintf("%d publishers on %d channels, %s, %d bytes each", b.publishers, b.channels, pace, b.payload)
 }
 
-// benchPublisher is a session that publishes. Replies come in the order of its
+// publisher is a session that publishes. Replies come in the order of its
 // publications.
-type benchPublisher struct {
+type publisher struct {
 	number    int
-	client    *benchClient
+	client    *Client
 	text      []byte
 	due       chan time.Duration // of each publication that is not confirmed
-	latency   *benchLatency
+	latency   *latencyRecorder
 	confirmed atomic.Uint64
 }
 
-func (b *benchPublishers) measure(ctx context.Context, site *benchSite) (*benchResult, error) {
-	latency := newBenchLatency()
-	publishers := make([]*benchPublisher, b.publishers)
+func (b *publishLoad) measure(ctx context.Context, site *site) (*Result, error) {
+	latency := newLatencyRecorder()
+	publishers := make([]*publisher, b.publishers)
 	ctx, fail := context.WithCancelCause(ctx)
 	var working sync.WaitGroup
 	defer func() {
 		fail(nil)
 		for _, p := range publishers {
 			if p != nil {
-				p.client.close()
+				p.client.Close()
 			}
 		}
 		working.Wait()
@@ -98,7 +98,7 @@ func (b *benchPublishers) measure(ctx context.Context, site *benchSite) (*benchR
 		}
 		client.endless()
 		text := fmt.Appendf(nil, `{"type":"publish","id":1,"channel":"%s","data":%s}`, site.channel(i%b.channels), payloadText(b.payload))
-		publishers[i] = &benchPublisher{number: i, client: client, text: text, due: make(chan time.Duration, b.inFlight), latency: latency}
+		publishers[i] = &publisher{number: i, client: client, text: text, due: make(chan time.Duration, b.inFlight), latency: latency}
 		return nil
 	})
 	if err != nil {
@@ -117,7 +117,7 @@ func (b *benchPublishers) measure(ctx context.Context, site *benchSite) (*benchR
 
 // pace lets the publishers publish in turn. One whose window is full holds up the
 // others, which the latencies tell.
-func (b *benchPublishers) pace(ctx context.Context, publishers []*benchPublisher) {
+func (b *publishLoad) pace(ctx context.Context, publishers []*publisher) {
 	turn := 0
 	_ = keepPace(ctx, b.rate, func(due time.Duration) error { // the reader tells
 		p := publishers[turn%len(publishers)]
@@ -127,7 +127,7 @@ func (b *benchPublishers) pace(ctx context.Context, publishers []*benchPublisher
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		return p.client.write(p.text)
+		return p.client.Write(p.text)
 	})
 }
 
@@ -136,14 +136,14 @@ var publishedPrefix = []byte(`{"type":"published"`)
 // work reads confirmations until the connection ends, and returns why it did. If
 // it is to keep the window full it publishes for each one, as many at once as were
 // confirmed at once.
-func (p *benchPublisher) work(keepFull bool) error {
+func (p *publisher) work(keepFull bool) error {
 	if keepFull {
 		if err := p.publish(cap(p.due)); err != nil {
 			return err
 		}
 	}
 	for confirmed := 0; ; {
-		frame, err := p.client.read()
+		frame, err := p.client.Read()
 		if err != nil {
 			return err
 		}
@@ -155,7 +155,7 @@ func (p *benchPublisher) work(keepFull bool) error {
 		}
 		confirmed++
 		p.confirmed.Add(1)
-		p.latency.record(p.number, time.Since(benchEpoch)-<-p.due)
+		p.latency.record(p.number, time.Since(epoch)-<-p.due)
 		if keepFull && !p.client.whole() {
 			if err := p.publish(confirmed); err != nil {
 				return err
@@ -165,15 +165,15 @@ func (p *benchPublisher) work(keepFull bool) error {
 	}
 }
 
-func (p *benchPublisher) publish(n int) error {
+func (p *publisher) publish(n int) error {
 	for range n {
-		p.due <- time.Since(benchEpoch)
+		p.due <- time.Since(epoch)
 		p.client.add(p.text)
 	}
 	return p.client.flush()
 }
 
-func (b *benchPublishers) watch(ctx context.Context, site *benchSite, publishers []*benchPublisher, latency *benchLatency) (*benchResult, error) {
+func (b *publishLoad) watch(ctx context.Context, site *site, publishers []*publisher, latency *latencyRecorder) (*Result, error) {
 	confirmed := func() (n uint64) {
 		for _, p := range publishers {
 			n += p.confirmed.Load()
@@ -197,7 +197,7 @@ func (b *benchPublishers) watch(ctx context.Context, site *benchSite, publishers
 		return nil, err
 	}
 	took, published := time.Since(began), confirmed()-count
-	result := &benchResult{
+	result := &Result{
 		Sessions: b.publishers, Published: published, Memory: after.memory,
 		LatencyMS: latency.summary(), LatencyMeaning: "from a publication to its confirmation",
 	}
@@ -206,23 +206,4 @@ func (b *benchPublishers) watch(ctx context.Context, site *benchSite, publishers
 		result.miss("the rate of %v publications a second: %.1f were confirmed", b.rate, result.PerSecond)
 	}
 	return result, nil
-}
-
-// wait waits for a time and shows how fast a count grows.
-func (s *benchSite) wait(ctx context.Context, length time.Duration, what string, count func() uint64) error {
-	over := time.After(length)
-	tick := time.NewTicker(500 * time.Millisecond)
-	defer tick.Stop()
-	for at, before := time.Now(), count(); ; {
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-over:
-			return nil
-		case now := <-tick.C:
-			n := count()
-			s.progress.say("%s: %s a second", what, figure(float64(n-before)/now.Sub(at).Seconds(), 0))
-			at, before = now, n
-		}
-	}
 }

@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"sync"
@@ -8,9 +8,9 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// benchLatency collects latencies while it is on. All methods may be called
+// latencyRecorder collects latencies while it is on. All methods may be called
 // concurrently.
-type benchLatency struct {
+type latencyRecorder struct {
 	on     atomic.Bool
 	shards [8]latencyShard
 }
@@ -26,8 +26,8 @@ const (
 	latencyDigits  = 3
 )
 
-func newBenchLatency() *benchLatency {
-	l := &benchLatency{}
+func newLatencyRecorder() *latencyRecorder {
+	l := &latencyRecorder{}
 	for i := range l.shards {
 		l.shards[i].values = hdrhistogram.New(1, longestLatency, latencyDigits)
 	}
@@ -35,7 +35,7 @@ func newBenchLatency() *benchLatency {
 }
 
 // record notes latencies; who is any number that spreads the callers.
-func (l *benchLatency) record(who int, latencies ...time.Duration) {
+func (l *latencyRecorder) record(who int, latencies ...time.Duration) {
 	if !l.on.Load() {
 		return
 	}
@@ -48,7 +48,7 @@ func (l *benchLatency) record(who int, latencies ...time.Duration) {
 }
 
 // summary returns what was collected, in milliseconds; nil: nothing.
-func (l *benchLatency) summary() *latencySummary {
+func (l *latencyRecorder) summary() *Latency {
 	all := hdrhistogram.New(1, longestLatency, latencyDigits)
 	for i := range l.shards {
 		l.shards[i].mu.Lock()
@@ -59,11 +59,11 @@ func (l *benchLatency) summary() *latencySummary {
 		return nil
 	}
 	at := func(quantile float64) float64 { return float64(all.ValueAtQuantile(quantile)) / 1000 }
-	return &latencySummary{P50: at(50), P90: at(90), P99: at(99), P999: at(99.9), Max: float64(all.Max()) / 1000}
+	return &Latency{P50: at(50), P90: at(90), P99: at(99), P999: at(99.9), Max: float64(all.Max()) / 1000}
 }
 
-// latencySummary is in milliseconds.
-type latencySummary struct {
+// Latency is in milliseconds.
+type Latency struct {
 	P50  float64 `json:"p50"`
 	P90  float64 `json:"p90"`
 	P99  float64 `json:"p99"`

@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"context"
@@ -11,9 +11,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func newBenchConnectCommand() *cobra.Command {
-	var t benchTarget
-	var b benchSessions
+func newConnectCommand() *cobra.Command {
+	var t target
+	var b connectLoad
 	cmd := &cobra.Command{
 		Use:   "connect",
 		Short: "Connect many sessions at once, and subscribe each",
@@ -29,9 +29,9 @@ token of its own) and subscribe.`,
 	return cmd
 }
 
-func newBenchIdleCommand() *cobra.Command {
-	var t benchTarget
-	b := benchIdle{}
+func newIdleCommand() *cobra.Command {
+	var t target
+	b := idleLoad{}
 	cmd := &cobra.Command{
 		Use:   "idle",
 		Short: "Tell the memory that a session takes which has a subscription and nothing to do",
@@ -48,33 +48,33 @@ use before it keeps for a while, and uses again.`,
 	return cmd
 }
 
-// benchSessions is sessions with subscriptions.
-type benchSessions struct {
+// connectLoad is sessions with subscriptions.
+type connectLoad struct {
 	count    int
 	channels int // of each session's own; 0: one that all share
 	atOnce   int // sessions that connect at a time
-	clients  []*benchClient
+	clients  []*Client
 	tokens   []string
 }
 
-func (b *benchSessions) addFlags(cmd *cobra.Command, sessions int) {
+func (b *connectLoad) addFlags(cmd *cobra.Command, sessions int) {
 	cmd.Flags().IntVar(&b.count, "sessions", sessions, "sessions")
 	cmd.Flags().IntVar(&b.channels, "channels", 0, "channels of its own that each session subscribes to; 0: one that all share")
 	cmd.Flags().IntVar(&b.atOnce, "at-once", connectsAtOnce, "sessions that connect at a time")
 }
 
-func (b *benchSessions) check() error {
+func (b *connectLoad) check() error {
 	return errors.Join(
-		checkBetween("--sessions", b.count, 1, mostBenchSessions),
+		checkBetween("--sessions", b.count, 1, mostSessions),
 		checkBetween("--channels", b.channels, 0, 1000),
-		checkBetween("--at-once", b.atOnce, 1, mostBenchSessions),
+		checkBetween("--at-once", b.atOnce, 1, mostSessions),
 	)
 }
 
-func (b *benchSessions) sessions() int      { return b.count }
-func (b *benchSessions) subscriptions() int { return b.count * max(1, b.channels) }
+func (b *connectLoad) sessions() int      { return b.count }
+func (b *connectLoad) subscriptions() int { return b.count * max(1, b.channels) }
 
-func (b *benchSessions) title() string {
+func (b *connectLoad) title() string {
 	if b.channels == 0 {
 		return fmt.Sprintf("%d sessions on one channel", b.count)
 	}
@@ -82,8 +82,8 @@ func (b *benchSessions) title() string {
 }
 
 // prepare signs the tokens, which is not the gateway's work.
-func (b *benchSessions) prepare(site *benchSite) (err error) {
-	b.clients, b.tokens = make([]*benchClient, b.count), make([]string, b.count)
+func (b *connectLoad) prepare(site *site) (err error) {
+	b.clients, b.tokens = make([]*Client, b.count), make([]string, b.count)
 	for i := range b.tokens {
 		if b.tokens[i], err = site.tokenOf(i); err != nil {
 			return err
@@ -93,10 +93,10 @@ func (b *benchSessions) prepare(site *benchSite) (err error) {
 }
 
 // connect connects and subscribes the sessions.
-func (b *benchSessions) connect(ctx context.Context, site *benchSite, latency *benchLatency) error {
+func (b *connectLoad) connect(ctx context.Context, site *site, latency *latencyRecorder) error {
 	return site.connectAll(ctx, b.count, b.atOnce, func(ctx context.Context, i int) error {
 		began := time.Now()
-		client, err := dialBench(ctx, site.listenAt(), b.tokens[i], site.inflaters)
+		client, err := dial(ctx, site.listenAt(), b.tokens[i], site.inflaters)
 		if err != nil {
 			return err
 		}
@@ -109,7 +109,7 @@ func (b *benchSessions) connect(ctx context.Context, site *benchSite, latency *b
 	})
 }
 
-func (b *benchSessions) subscribe(client *benchClient, site *benchSite, session int) error {
+func (b *connectLoad) subscribe(client *Client, site *site, session int) error {
 	if b.channels == 0 {
 		return client.subscribe(site.channel(0))
 	}
@@ -127,20 +127,20 @@ func (b *benchSessions) subscribe(client *benchClient, site *benchSite, session 
 	return nil
 }
 
-func (b *benchSessions) close() {
+func (b *connectLoad) close() {
 	for _, client := range b.clients {
 		if client != nil {
-			client.close()
+			client.Close()
 		}
 	}
 }
 
-func (b *benchSessions) measure(ctx context.Context, site *benchSite) (*benchResult, error) {
+func (b *connectLoad) measure(ctx context.Context, site *site) (*Result, error) {
 	defer b.close()
 	if err := b.prepare(site); err != nil {
 		return nil, err
 	}
-	latency := newBenchLatency()
+	latency := newLatencyRecorder()
 	latency.on.Store(true)
 	before, err := site.watch.read(ctx)
 	if err != nil {
@@ -161,28 +161,28 @@ func (b *benchSessions) measure(ctx context.Context, site *benchSite) (*benchRes
 	return result, nil
 }
 
-func (b *benchSessions) result(before, after benchUsage) *benchResult {
+func (b *connectLoad) result(before, after usage) *Result {
 	grown := float64(after.memory - before.memory)
-	r := &benchResult{Sessions: b.count, MemoryBefore: before.memory, Memory: after.memory, MemorySession: grown / float64(b.count)}
+	r := &Result{Sessions: b.count, MemoryBefore: before.memory, Memory: after.memory, MemorySession: grown / float64(b.count)}
 	if n := b.subscriptions(); n != b.count {
 		r.MemorySubscription = grown / float64(n)
 	}
 	return r
 }
 
-// benchIdle is sessions that do nothing.
-type benchIdle struct {
-	benchSessions
+// idleLoad is sessions that do nothing.
+type idleLoad struct {
+	connectLoad
 	duration time.Duration
 	reading  sync.WaitGroup
 	lost     atomic.Uint64 // sessions whose connection ended
 }
 
-func (b *benchIdle) check() error {
-	return errors.Join(b.benchSessions.check(), checkDurations(0, b.duration))
+func (b *idleLoad) check() error {
+	return errors.Join(b.connectLoad.check(), checkDurations(0, b.duration))
 }
 
-func (b *benchIdle) measure(ctx context.Context, site *benchSite) (*benchResult, error) {
+func (b *idleLoad) measure(ctx context.Context, site *site) (*Result, error) {
 	if site.watch.blind() {
 		return nil, errors.New("there is no memory to read: give --pid or --metrics")
 	}
@@ -196,7 +196,7 @@ func (b *benchIdle) measure(ctx context.Context, site *benchSite) (*benchResult,
 	if err != nil {
 		return nil, err
 	}
-	if err := b.connect(ctx, site, newBenchLatency()); err != nil {
+	if err := b.connect(ctx, site, newLatencyRecorder()); err != nil {
 		return nil, err
 	}
 	began := time.Now()
@@ -220,12 +220,12 @@ func (b *benchIdle) measure(ctx context.Context, site *benchSite) (*benchResult,
 }
 
 // hold keeps the sessions for a while. They answer the gateway's pings.
-func (b *benchIdle) hold(ctx context.Context, site *benchSite) error {
+func (b *idleLoad) hold(ctx context.Context, site *site) error {
 	for _, client := range b.clients {
 		client.endless()
 		b.reading.Go(func() {
 			for {
-				if _, err := client.read(); err != nil {
+				if _, err := client.Read(); err != nil {
 					b.lost.Add(1)
 					return
 				}

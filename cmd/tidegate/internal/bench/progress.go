@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"fmt"
@@ -6,15 +6,15 @@ import (
 	"sync"
 )
 
-// benchProgress is a line on a terminal that says how far a benchmark is.
-type benchProgress struct {
+// progress is a line on a terminal that says how far a benchmark is.
+type progress struct {
 	out *os.File // nil: nobody looks
 
 	mu    sync.Mutex
 	shown bool
 }
 
-func (p *benchProgress) say(format string, args ...any) {
+func (p *progress) say(format string, args ...any) {
 	if p.out == nil {
 		return
 	}
@@ -24,7 +24,7 @@ func (p *benchProgress) say(format string, args ...any) {
 	fmt.Fprintf(p.out, "\r\x1b[K"+format, args...)
 }
 
-func (p *benchProgress) clear() {
+func (p *progress) clear() {
 	if p.out == nil {
 		return
 	}

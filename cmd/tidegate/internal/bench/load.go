@@ -1,17 +1,17 @@
-package main
+package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
-// benchLoad is publications on channels that sessions listen to. It keeps to a
+// load is publications on channels that sessions listen to. It keeps to a
 // rate, or to a number of publications in flight: those which not every listener
 // has got.
-type benchLoad struct {
+type load struct {
 	channels, members int
 	publishers        int
 	inFlight          int     // where rate is 0
@@ -20,32 +20,50 @@ type benchLoad struct {
 	warmUp, duration  time.Duration
 }
 
-// loadRun is one measurement of a benchLoad.
+func (l *load) check() error {
+	problems := []error{
+		checkBetween("sessions", l.sessions(), 1, mostSessions),
+		checkBetween("--publishers", l.publishers, 1, mostSessions),
+		checkBetween("--payload", l.payload, leastPayload, mostPayload),
+		checkDurations(l.warmUp, l.duration),
+		checkRate(l.rate),
+	}
+	if l.rate == 0 {
+		problems = append(problems, checkBetween("--in-flight", l.inFlight, 1, mostInFlight))
+	}
+	return errors.Join(problems...)
+}
+
+func (l *load) sessions() int { return l.channels*l.members + l.publishers }
+
+func (l *load) title() string {
+	pace := fmt.Sprintf("%d publications in flight", l.inFlight)
+	if l.rate > 0 {
+		pace = fmt.Sprintf("%v publications a second", l.rate)
+	}
+	return fmt.Sprintf("%d x %d: channels and their listeners, %s, %d bytes each", l.channels, l.members, pace, l.payload)
+}
+
+// loadRun is one measurement of a load.
 type loadRun struct {
-	*benchLoad
-	site       *benchSite
-	channel    []*benchChannel
-	listeners  []*benchListener
-	publishing []*benchClient
-	window     *benchWindow
-	latency    *benchLatency
-	published  atomic.Uint64
+	*load
+	site       *site
+	channel    []*channel
+	listeners  []*listener
+	publishing []*Client
+	window     *window
+	pump       *pump
+	latency    *latencyRecorder
 	reading    sync.WaitGroup
 	fail       context.CancelCauseFunc // ends the run with an error
 }
 
-// benchChannel is a channel of the load. Its publications are numbered from 1.
-type benchChannel struct {
-	name      string
-	published atomic.Uint64
-}
-
 // measure returns an error if the load could not be put on at all; what did not
 // hold is in the result.
-func (l *benchLoad) measure(ctx context.Context, site *benchSite) (*benchResult, error) {
+func (l *load) measure(ctx context.Context, site *site) (*Result, error) {
 	ctx, fail := context.WithCancelCause(ctx)
-	r := &loadRun{benchLoad: l, site: site, latency: newBenchLatency(), fail: fail,
-		window: newBenchWindow(l.inFlight, l.members)}
+	r := &loadRun{load: l, site: site, latency: newLatencyRecorder(), fail: fail,
+		window: newWindow(l.inFlight, l.members)}
 	defer r.end()
 	if err := r.connect(ctx); err != nil {
 		return nil, err
@@ -53,11 +71,11 @@ func (l *benchLoad) measure(ctx context.Context, site *benchSite) (*benchResult,
 	r.read()
 	pumping, stop := context.WithCancel(ctx)
 	defer stop()
-	var pump sync.WaitGroup
-	pump.Go(func() { r.pump(pumping) })
+	var publishing sync.WaitGroup
+	publishing.Go(func() { r.publish(pumping) })
 	result, err := r.watch(ctx)
 	stop()
-	pump.Wait()
+	publishing.Wait()
 	if err != nil {
 		return nil, err
 	}
@@ -66,27 +84,34 @@ func (l *benchLoad) measure(ctx context.Context, site *benchSite) (*benchResult,
 	return result, nil
 }
 
+// publish publishes until ctx ends.
+func (r *loadRun) publish(ctx context.Context) {
+	if err := r.pump.run(ctx); err != nil && ctx.Err() == nil {
+		r.fail(fmt.Errorf("publish: %w", err))
+	}
+}
+
 // end closes all connections and waits for those who read from them.
 func (r *loadRun) end() {
 	r.fail(nil)
 	for _, l := range r.listeners {
 		if l != nil {
-			l.client.close()
+			l.client.Close()
 		}
 	}
 	for _, c := range r.publishing {
 		if c != nil {
-			c.close()
+			c.Close()
 		}
 	}
 	r.reading.Wait()
 }
 
 func (r *loadRun) connect(ctx context.Context) error {
-	r.listeners = make([]*benchListener, r.channels*r.members)
-	r.publishing = make([]*benchClient, r.publishers)
+	r.listeners = make([]*listener, r.channels*r.members)
+	r.publishing = make([]*Client, r.publishers)
 	for i := range r.channels {
-		r.channel = append(r.channel, &benchChannel{name: r.site.channel(i)})
+		r.channel = append(r.channel, &channel{name: r.site.channel(i)})
 	}
 	err := r.site.connectAll(ctx, len(r.listeners), connectsAtOnce, func(ctx context.Context, i int) error {
 		client, err := r.site.dial(ctx, r.site.listenAt(), i)
@@ -94,12 +119,13 @@ func (r *loadRun) connect(ctx context.Context) error {
 			return err
 		}
 		ch := r.channel[i%r.channels]
-		r.listeners[i] = &benchListener{number: i, client: client, channel: ch, run: r}
+		r.listeners[i] = &listener{number: i, client: client, channel: ch, window: r.window, latency: r.latency}
 		return client.subscribe(ch.name)
 	})
 	if err != nil {
 		return err
 	}
+	r.pump = &pump{channels: r.channel, clients: r.publishing, window: r.window, rate: r.rate, payload: r.payload}
 	return r.site.connectAll(ctx, len(r.publishing), connectsAtOnce, func(ctx context.Context, i int) (err error) {
 		r.publishing[i], err = r.site.dial(ctx, r.site.publishAt(), len(r.listeners)+i)
 		return err
@@ -119,9 +145,9 @@ func (r *loadRun) read() {
 }
 
 // hearRefusals ends the run when a publication is refused: nobody would get it.
-func (r *loadRun) hearRefusals(c *benchClient) {
+func (r *loadRun) hearRefusals(c *Client) {
 	for {
-		frame, err := c.read()
+		frame, err := c.Read()
 		if err == nil {
 			err = refusalIn(frame)
 		}
@@ -135,13 +161,13 @@ func (r *loadRun) hearRefusals(c *benchClient) {
 // loadMark is where things stood at a moment.
 type loadMark struct {
 	at                   time.Time
-	usage                benchUsage
+	usage                usage
 	published, delivered uint64
 }
 
 func (r *loadRun) mark(ctx context.Context) (loadMark, error) {
 	usage, err := r.site.watch.read(ctx)
-	return loadMark{time.Now(), usage, r.published.Load(), r.delivered()}, err
+	return loadMark{time.Now(), usage, r.pump.published.Load(), r.delivered()}, err
 }
 
 func (r *loadRun) delivered() (n uint64) {
@@ -153,7 +179,7 @@ func (r *loadRun) delivered() (n uint64) {
 
 // watch measures from after the warm-up until the duration is over, or nothing
 // moves any more.
-func (r *loadRun) watch(ctx context.Context) (*benchResult, error) {
+func (r *loadRun) watch(ctx context.Context) (*Result, error) {
 	if _, err := r.hold(ctx, r.warmUp, "warming up"); err != nil {
 		return nil, err
 	}
@@ -171,13 +197,13 @@ func (r *loadRun) watch(ctx context.Context) (*benchResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	result := &benchResult{
+	result := &Result{
 		Sessions: r.sessions(), Published: end.published - begin.published, Delivered: end.delivered - begin.delivered,
 		Memory: end.usage.memory, LatencyMS: r.latency.summary(), LatencyMeaning: r.latencyMeaning(),
 	}
 	result.count("delivery", result.Delivered, end.at.Sub(begin.at), end.usage.cpu-begin.usage.cpu)
 	if stuck {
-		result.miss("for %v nothing arrived, with %d publications in flight: the run ended early", benchPatience, r.inFlight)
+		result.miss("for %v nothing arrived, with %d publications in flight: the run ended early", patience, r.inFlight)
 	}
 	return result, nil
 }
@@ -189,8 +215,8 @@ func (r *loadRun) latencyMeaning() string {
 	return "from when a publication was sent to its delivery, under the load that so many in flight make"
 }
 
-// benchPatience is how long nothing may happen.
-const benchPatience = 5 * time.Second
+// patience is how long nothing may happen.
+const patience = 5 * time.Second
 
 // hold waits for a time. stuck is true if it did not wait for the whole of it,
 // since nothing moved.
@@ -212,7 +238,7 @@ func (r *loadRun) hold(ctx context.Context, length time.Duration, what string) (
 				moved = now
 			}
 			at, before = now, delivered
-			if r.rate == 0 && now.Sub(moved) > benchPatience {
+			if r.rate == 0 && now.Sub(moved) > patience {
 				return true, nil
 			}
 		}
@@ -225,7 +251,7 @@ func (r *loadRun) settle(ctx context.Context) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	moved, before := time.Now(), r.delivered()
-	for r.outstanding() > 0 && time.Since(moved) < benchPatience {
+	for r.outstanding() > 0 && time.Since(moved) < patience {
 		select {
 		case <-ctx.Done():
 			return
@@ -249,7 +275,7 @@ func (r *loadRun) outstanding() (n uint64) {
 }
 
 // judge says what of all that was asked for did not happen.
-func (r *loadRun) judge(result *benchResult) {
+func (r *loadRun) judge(result *Result) {
 	var first error
 	for _, l := range r.listeners {
 		result.Lost += l.missed.Load()

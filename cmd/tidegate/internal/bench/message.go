@@ -1,62 +1,37 @@
-package main
+package bench
 
 import (
 	"bytes"
-	"sync/atomic"
+	"fmt"
+	"math/rand/v2"
+	"strings"
 	"time"
 )
 
-// benchListener is a session on one channel, and what it has got.
-type benchListener struct {
-	number  int
-	client  *benchClient
-	channel *benchChannel
-	run     *loadRun
+// channelPrefix begins the names of all channels that a benchmark uses.
+const channelPrefix = "bench:"
 
-	received atomic.Uint64
-	last     atomic.Uint64 // number of the last publication
-	missed   atomic.Uint64
-	repeated atomic.Uint64
-	closed   atomic.Pointer[error] // nil: it is connected
-
-	arrived []time.Duration // latencies of what came by one read
+func subscribeText(channel string) []byte {
+	return fmt.Appendf(nil, `{"type":"subscribe","id":1,"channel":"%s"}`, channel)
 }
 
-// listen reads until the connection ends.
-func (l *benchListener) listen() {
-	for {
-		frame, err := l.client.read()
-		if err != nil {
-			l.closed.Store(&err)
-			return
-		}
-		now := time.Since(benchEpoch)
-		for l.note(frame, now); l.client.whole(); l.note(frame, now) {
-			if frame, err = l.client.read(); err != nil {
-				l.closed.Store(&err)
-				return
-			}
-		}
-		l.run.latency.record(l.number, l.arrived...)
-		l.arrived = l.arrived[:0]
-	}
+func publishText(channel string, payload int) []byte {
+	return fmt.Appendf(nil, `{"type":"publish","channel":"%s","data":%s}`, channel, payloadText(payload))
 }
 
-func (l *benchListener) note(frame []byte, now time.Duration) {
-	p, ok := parsePublication(frame)
-	if !ok {
-		return
+func payloadText(size int) string {
+	return `{"bench":"` + strings.Repeat("0", publicationDigits) + `","pad":"` + padding(size-leastPayload) + `"}`
+}
+
+// padding is a text that can be compressed about as well as JSON in use: prices of
+// items, each at random.
+func padding(size int) string {
+	random := rand.New(rand.NewPCG(1, 1))
+	var pad strings.Builder
+	for pad.Len() < size {
+		fmt.Fprintf(&pad, "{id:%d,item:shelf-%d,price:%.2f,at:%d},", random.IntN(1e6), random.IntN(1000), random.Float64()*1000, 1_700_000_000_000+random.Int64N(1e9))
 	}
-	last := l.last.Load()
-	if p.number <= last {
-		l.repeated.Add(1)
-		return
-	}
-	l.missed.Add(p.number - last - 1)
-	l.last.Store(p.number)
-	l.received.Add(1)
-	l.arrived = append(l.arrived, now-p.due)
-	l.run.window.arrived(p.slot)
+	return pad.String()[:size]
 }
 
 // publication is what a benchmark's message says of itself: three numbers of 16
@@ -64,17 +39,14 @@ func (l *benchListener) note(frame []byte, now time.Duration) {
 type publication struct {
 	number uint64        // of the channel
 	slot   uint64        // of the window; noSlot: none
-	due    time.Duration // when it was to be sent, since benchEpoch
+	due    time.Duration // when it was to be sent, since epoch
 }
-
-// benchEpoch is what times in publications count from.
-var benchEpoch = time.Now()
 
 const (
 	publicationMark   = `"bench":"`
 	publicationDigits = 3 * 16
 	publicationAround = `{"bench":"","pad":""}`
-	leastBenchPayload = publicationDigits + len(publicationAround)
+	leastPayload      = publicationDigits + len(publicationAround)
 	noSlot            = 1<<64 - 1
 )
 

@@ -1,14 +1,11 @@
-package main
+package bench
 
 import (
-	"cmp"
-	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"net/netip"
-	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -20,47 +17,22 @@ import (
 	"tidegate/gateway/auth"
 )
 
-// benchPrefix begins the names of all channels that a benchmark uses.
-const benchPrefix = "bench:"
-
-func newBenchCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "bench",
-		Short: "Measure a gateway under load, by its public protocol",
-		Long: `Measure a gateway under load, by the protocol that every client speaks. What it
-asks of the gateway: a rule for channels that begin with "bench:", without history
-unless that is to be measured, and limits.commands_per_second: 0.
-
-  channels: [{match: "bench:*", subscribe: anyone, publish: anyone}]
-  limits: {commands_per_second: 0}
-
-CPU and memory are those of the gateway alone: give --pid of a process on this
-machine, or --metrics for one anywhere. With --floor the same load is put first on
-a server that does nothing but one write(2) for each delivery, so that what the
-gateway costs can be told from what the machine costs.`,
-		Args: cobra.NoArgs,
-	}
-	cmd.AddCommand(newBenchFanOutCommand(), newBenchRoomsCommand(), newBenchLatencyCommand(),
-		newBenchPublishCommand(), newBenchIdleCommand(), newBenchConnectCommand(), newBenchFloorCommand())
-	return cmd
-}
-
-// benchTarget is which gateway a command line wants measured, and how it is to be
+// target is which gateway a command line wants measured, and how it is to be
 // reached and watched.
-type benchTarget struct {
+type target struct {
 	urls       []string
 	token      string
 	secretFile string
-	watch      benchWatch
+	watch      meter
 	compress   bool
 	floor      bool
 	floorRedis string
 	yes, json  bool
 }
 
-func (t *benchTarget) addFlags(cmd *cobra.Command) {
+func (t *target) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringArrayVar(&t.urls, "url", []string{defaultURL}, "WebSocket `URL` of the gateway; given twice: publish at the first, listen at the second")
+	flags.StringArrayVar(&t.urls, "url", []string{config.DefaultURL}, "WebSocket `URL` of the gateway; given twice: publish at the first, listen at the second")
 	flags.StringVar(&t.token, "token", "", "token or API key for every session, visible to whoever lists processes: better "+config.EnvPrefix+"TOKEN")
 	flags.StringVar(&t.secretFile, "secret-file", "", "`file` of the gateway's HMAC secret, to sign a token for a user of each session's own")
 	flags.IntSliceVar(&t.watch.pids, "pid", nil, "process `id` of a gateway on this machine, to read its CPU and memory; repeat for more")
@@ -74,33 +46,9 @@ func (t *benchTarget) addFlags(cmd *cobra.Command) {
 	cmd.MarkFlagsMutuallyExclusive("pid", "metrics")
 }
 
-// benchSite is what a benchmark works on: one gateway, or several of one cluster.
-type benchSite struct {
-	urls      []*url.URL
-	tokenOf   func(session int) (string, error)
-	watch     benchWatch
-	progress  *benchProgress
-	inflaters *benchInflaters // nil: nothing is to be compressed
-	run       string          // is in the names of the channels, so that runs do not meet
-}
-
-// publishAt and listenAt are the same gateway unless there are two.
-func (s *benchSite) publishAt() *url.URL { return s.urls[0] }
-func (s *benchSite) listenAt() *url.URL  { return s.urls[len(s.urls)-1] }
-
-func (s *benchSite) channel(i int) string { return fmt.Sprintf("%s%s:%d", benchPrefix, s.run, i) }
-
-// benchmark measures one thing.
-type benchmark interface {
-	check() error
-	sessions() int
-	title() string
-	measure(context.Context, *benchSite) (*benchResult, error)
-}
-
 // run measures b on the target, after the floor if that is wanted, and prints
 // what came out.
-func (t *benchTarget) run(cmd *cobra.Command, b benchmark) error {
+func (t *target) run(cmd *cobra.Command, b benchmark) error {
 	site, err := t.site(cmd.ErrOrStderr())
 	if err != nil {
 		return err
@@ -108,9 +56,9 @@ func (t *benchTarget) run(cmd *cobra.Command, b benchmark) error {
 	if err := errors.Join(b.check(), checkDescriptors(b.sessions())); err != nil {
 		return err
 	}
-	report := benchReport{Title: b.title()}
+	report := Report{Title: b.title()}
 	if t.floor {
-		if report.Floor, err = t.measureFloor(cmd.Context(), b, site); err != nil {
+		if report.Floor, err = measureFloor(cmd.Context(), b, site, t.floorRedis); err != nil {
 			return fmt.Errorf("the floor: %w", err)
 		}
 	}
@@ -122,8 +70,8 @@ func (t *benchTarget) run(cmd *cobra.Command, b benchmark) error {
 	return report.print(cmd.OutOrStdout(), t.json)
 }
 
-func (t *benchTarget) site(details io.Writer) (*benchSite, error) {
-	s := &benchSite{watch: t.watch, run: strings.ToLower(rand.Text()[:8]), progress: &benchProgress{}}
+func (t *target) site(details io.Writer) (*site, error) {
+	s := &site{watch: t.watch, run: strings.ToLower(rand.Text()[:8]), progress: &progress{}}
 	if f, ok := details.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		s.progress.out = f
 	}
@@ -131,11 +79,7 @@ func (t *benchTarget) site(details io.Writer) (*benchSite, error) {
 		return nil, errors.New("--url is given more than twice: the first is to publish at, the second to listen at")
 	}
 	for _, address := range t.urls {
-		complete, err := gatewayURL(address)
-		if err != nil {
-			return nil, err
-		}
-		u, err := url.Parse(complete)
+		u, err := config.GatewayURL(address)
 		if err != nil {
 			return nil, err
 		}
@@ -145,7 +89,7 @@ func (t *benchTarget) site(details io.Writer) (*benchSite, error) {
 		s.urls = append(s.urls, u)
 	}
 	if t.compress {
-		s.inflaters = &benchInflaters{}
+		s.inflaters = &inflaters{}
 	}
 	var err error
 	s.tokenOf, err = t.tokens()
@@ -161,9 +105,9 @@ func isLoopback(host string) bool {
 }
 
 // tokens returns what gives each session its token.
-func (t *benchTarget) tokens() (func(int) (string, error), error) {
+func (t *target) tokens() (func(int) (string, error), error) {
 	if t.secretFile == "" {
-		token := cmp.Or(t.token, os.Getenv(config.EnvPrefix+"TOKEN"))
+		token := config.Token(t.token)
 		return func(int) (string, error) { return token, nil }, nil
 	}
 	text, err := config.SecretFile(t.secretFile)
@@ -178,7 +122,7 @@ func (t *benchTarget) tokens() (func(int) (string, error), error) {
 	return func(session int) (string, error) {
 		return auth.Sign(auth.Claims{
 			User: fmt.Sprintf("bench-%d", session), Expires: expires,
-			Subscribe: []string{benchPrefix + "*"}, Publish: []string{benchPrefix + "*"},
+			Subscribe: []string{channelPrefix + "*"}, Publish: []string{channelPrefix + "*"},
 		}, key, "")
 	}, nil
 }

@@ -1,0 +1,153 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestBenchmark_TheSenseOfItsFlags(t *testing.T) {
+	for _, b := range []benchmark{
+		&load{channels: 1, members: 30_000, publishers: 1, inFlight: 1, payload: 128, duration: time.Second},
+		&load{channels: 1, members: 1, publishers: 1, inFlight: 0, payload: 128, duration: time.Second},
+		&load{channels: 1, members: 1, publishers: 1, inFlight: 1, payload: leastPayload - 1, duration: time.Second},
+		&load{channels: 1, members: 1, publishers: 1, rate: -1, payload: 128, duration: time.Second},
+		&load{channels: 1, members: 1, publishers: 1, inFlight: 1, payload: 128, duration: time.Hour},
+		&idleLoad{connectLoad: connectLoad{count: 0, atOnce: 1}, duration: time.Second},
+		&publishLoad{publishers: 1, channels: 0, inFlight: 1, payload: 128, duration: time.Second},
+	} {
+		if b.check() == nil {
+			t.Errorf("%+v is accepted", b)
+		}
+	}
+}
+
+func TestListener_CountsWhatIsMissingAndWhatIsRepeated(t *testing.T) {
+	l := &listener{window: newWindow(1, 2), latency: newLatencyRecorder()}
+	hear := func(number uint64) {
+		text := publishText("bench:x:0", 128)
+		publication{number: number, slot: noSlot, due: 5}.put(text[strings.Index(string(text), publicationMark)+len(publicationMark):])
+		l.note(text, 12)
+	}
+	for _, number := range []uint64{1, 2, 5, 5, 4, 6} {
+		hear(number)
+	}
+	l.note([]byte(`{"type":"gap","channel":"bench:x:0"}`), 12)
+	if l.received.Load() != 4 || l.missed.Load() != 2 || l.repeated.Load() != 2 {
+		t.Errorf("received %d, missed %d, repeated %d; want 4, 2, 2", l.received.Load(), l.missed.Load(), l.repeated.Load())
+	}
+	if l.arrived[0] != 7 {
+		t.Errorf("latency %v, want 7ns", l.arrived[0])
+	}
+}
+
+func TestWindow_FreesASlotWhenAllHaveIt(t *testing.T) {
+	w := newWindow(1, 2)
+	slot, _ := w.take(t.Context())
+	w.arrived(slot)
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, ok := w.take(over); ok {
+		t.Error("the slot is free before the second listener has its publication")
+	}
+	w.arrived(slot)
+	if _, ok := w.take(t.Context()); !ok {
+		t.Error("the slot is not free")
+	}
+}
+
+// A publication that is held up must not hide how long the next ones would have
+// waited.
+func TestKeepPace_CountsFromWhenItWasDue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Since(epoch)
+		enough := errors.New("enough")
+		var due, made []time.Duration
+		err := keepPace(t.Context(), 100, func(d time.Duration) error {
+			due, made = append(due, d-begin), append(made, time.Since(epoch)-begin)
+			if len(due) == 1 {
+				<-time.After(25 * time.Millisecond)
+			}
+			if len(due) == 5 {
+				return enough
+			}
+			return nil
+		})
+		if err != enough {
+			t.Fatal(err)
+		}
+		for i, want := range []time.Duration{0, 25, 25, 30, 40} {
+			if due[i] != time.Duration(i)*10*time.Millisecond || made[i] != want*time.Millisecond {
+				t.Errorf("publication %d was due at %v and made at %v, want %v", i, due[i], made[i], want*time.Millisecond)
+			}
+		}
+	})
+}
+
+func TestClient_ReadsFramesInAnyPieces(t *testing.T) {
+	long := strings.Repeat("x", 70_000)
+	wire := append(serverFrame([]byte("one")), 0x80|pingFrame, 2, 'h', 'i')
+	wire = append(wire, serverFrame([]byte(long[:300]))...)
+	wire = append(wire, 0x81, 127, 0, 0, 0, 0, 0, 1, 0x11, 0x70)
+	wire = append(wire, long...)
+	wire = append(wire, 0x80|closeFrame, 6, 0x0f, 0xa8, 's', 'l', 'o', 'w')
+	for _, piece := range []int{1, 7, len(wire)} {
+		near, far := net.Pipe()
+		c := &Client{conn: near, buffer: make([]byte, 16)}
+		go func() {
+			for at := 0; at < len(wire); at += piece {
+				far.Write(wire[at:min(at+piece, len(wire))])
+			}
+		}()
+		pong := make(chan []byte, 1)
+		go func() {
+			b := make([]byte, 100)
+			n, _ := far.Read(b)
+			pong <- b[:n]
+		}()
+		for _, want := range []string{"one", long[:300], long} {
+			if got, err := c.Read(); err != nil || string(got) != want {
+				t.Fatalf("in pieces of %d: %.20q, %v; want %.20q", piece, got, err, want)
+			}
+		}
+		var closed *closeError
+		if _, err := c.Read(); !errors.As(err, &closed) || closed.code != 4008 || closed.reason != "slow" {
+			t.Errorf("%v, want 4008 slow", err)
+		}
+		if got, want := string(<-pong), "\x8a\x82\x00\x00\x00\x00hi"; got != want {
+			t.Errorf("answered %q, want %q", got, want)
+		}
+		near.Close()
+		far.Close()
+	}
+}
+
+func TestUsageOfProcess_IsThisOnes(t *testing.T) {
+	u, err := usageOfProcess(os.Getpid())
+	if err != nil || u.memory < 1<<20 || u.memory > 1<<40 {
+		t.Errorf("%+v, %v", u, err)
+	}
+	before := u.cpu
+	for n, deadline := 0, time.Now().Add(30*time.Second); u.cpu == before; n++ {
+		if u, err = usageOfProcess(os.Getpid()); err != nil || time.Now().After(deadline) {
+			t.Fatalf("after %d readings the CPU time is still %v, %v", n, u.cpu, err)
+		}
+	}
+}
+
+func TestFigure_SetsThousandsApart(t *testing.T) {
+	for _, c := range []struct {
+		v      float64
+		places int
+		want   string
+	}{{0, 0, "0"}, {999, 0, "999"}, {1000, 0, "1,000"}, {1234567.891, 2, "1,234,567.89"}} {
+		if got := figure(c.v, c.places); got != c.want {
+			t.Errorf("figure(%v, %d) is %s, want %s", c.v, c.places, got, c.want)
+		}
+	}
+}

@@ -1,0 +1,44 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// benchmark measures one thing. Its methods are called in their order here.
+type benchmark interface {
+	check() error
+	sessions() int
+	title() string
+	measure(context.Context, *site) (*Result, error)
+}
+
+const (
+	mostSessions = 20_000
+	mostPayload  = 60_000
+	mostRate     = 1e6
+	mostInFlight = 100_000
+	longestRun   = 10 * time.Minute
+)
+
+func checkBetween(what string, n, least, most int) error {
+	if n < least || n > most {
+		return fmt.Errorf("%s: %d is not between %d and %d", what, n, least, most)
+	}
+	return nil
+}
+
+func checkRate(rate float64) error {
+	if !(rate >= 0 && rate <= mostRate) {
+		return fmt.Errorf("--rate: %v is not between 0 and %d", rate, int(mostRate))
+	}
+	return nil
+}
+
+func checkDurations(warmUp, duration time.Duration) error {
+	if duration <= 0 || warmUp < 0 || warmUp+duration > longestRun {
+		return fmt.Errorf("--duration and --warm-up: want some time, and together %v at most", longestRun)
+	}
+	return nil
+}

@@ -1,0 +1,300 @@
+package bench
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+)
+
+// Client is a WebSocket (RFC 6455) that costs little, so that thousands of
+// them leave the machine to the gateway: it reads frames where they arrive and
+// parses no JSON that it need not. Read is called by one goroutine at a time,
+// Write and Close by any.
+type Client struct {
+	conn net.Conn
+
+	// Owned by the reading goroutine.
+	inflaters  *inflaters // nil: compression was not offered
+	inflated   []byte     // the last message that was compressed
+	buffer     []byte
+	begin, end int // what of buffer has been read from conn and not yet returned
+
+	writing sync.Mutex
+	out     []byte
+}
+
+// bufferSize holds a few messages; a longer one makes it grow.
+const bufferSize = 2 << 10
+
+// Open shakes hands with a gateway over a connection, which is the client's from
+// then on. token may be empty. The welcome is the first thing to read.
+func Open(conn net.Conn, target *url.URL, token string) (*Client, error) {
+	return open(conn, target, token, nil)
+}
+
+// open is Open, of a gateway that must agree to compress if there are inflaters.
+func open(conn net.Conn, target *url.URL, token string, inflaters *inflaters) (*Client, error) {
+	c := &Client{conn: conn, inflaters: inflaters, buffer: make([]byte, bufferSize)}
+	if err := c.shakeHands(target, token); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// dial connects to a gateway and reads its welcome.
+func dial(ctx context.Context, target *url.URL, token string, inflaters *inflaters) (*Client, error) {
+	conn, err := dialHost(ctx, target)
+	if err != nil {
+		return nil, err
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		_ = conn.SetDeadline(deadline) // of an open connection
+	}
+	c, err := open(conn, target, token, inflaters)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := c.reply(); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+func dialHost(ctx context.Context, target *url.URL) (net.Conn, error) {
+	port := target.Port()
+	secure := target.Scheme == "wss" || target.Scheme == "https"
+	switch {
+	case port == "" && secure:
+		port = "443"
+	case port == "":
+		port = "80"
+	}
+	address := net.JoinHostPort(target.Hostname(), port)
+	if secure {
+		return (&tls.Dialer{}).DialContext(ctx, "tcp", address)
+	}
+	return (&net.Dialer{}).DialContext(ctx, "tcp", address)
+}
+
+// shakeHands sends the key of RFC 6455's example: the answer to it proves
+// nothing that a benchmark needs.
+func (c *Client) shakeHands(target *url.URL, token string) error {
+	request := "GET " + target.RequestURI() + " HTTP/1.1\r\nHost: " + target.Host +
+		"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13" +
+		"\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+	if token != "" {
+		request += "Authorization: Bearer " + token + "\r\n"
+	}
+	if c.inflaters != nil {
+		request += "Sec-WebSocket-Extensions: " + deflateOffer + "\r\n"
+	}
+	if _, err := io.WriteString(c.conn, request+"\r\n"); err != nil {
+		return err
+	}
+	r := bufio.NewReader(c.conn)
+	answer, err := http.ReadResponse(r, nil)
+	if err != nil {
+		return err
+	}
+	if answer.StatusCode != http.StatusSwitchingProtocols {
+		return refusalOf(answer)
+	}
+	if c.inflaters != nil && answer.Header.Get("Sec-WebSocket-Extensions") == "" {
+		return errors.New("the gateway does not compress: run it with compression.enabled")
+	}
+	early, _ := r.Peek(r.Buffered())
+	if len(early) > len(c.buffer) {
+		c.buffer = make([]byte, len(early))
+	}
+	c.end = copy(c.buffer, early)
+	return nil
+}
+
+// reply returns the next frame that is no message of a channel.
+func (c *Client) reply() ([]byte, error) {
+	for {
+		frame, err := c.Read()
+		if err != nil {
+			return nil, err
+		}
+		if isMessage(frame) {
+			continue
+		}
+		return frame, refusalIn(frame)
+	}
+}
+
+// closeError is a close frame from the gateway.
+type closeError struct {
+	code   uint16
+	reason string
+}
+
+func (e *closeError) Error() string { return fmt.Sprintf("closed with %d %s", e.code, e.reason) }
+
+// Read returns the next text frame, valid until the next Read. It answers pings.
+func (c *Client) Read() ([]byte, error) {
+	for {
+		opcode, payload, err := c.frame()
+		if err != nil {
+			return nil, err
+		}
+		if opcode&compressedBit != 0 {
+			if c.inflaters == nil {
+				return nil, errors.New("the server compresses without being asked")
+			}
+			c.inflated, err = c.inflaters.inflate(payload, c.inflated)
+			return c.inflated, err
+		}
+		switch opcode {
+		case pingFrame:
+			if err := c.send(pongFrame, payload); err != nil {
+				return nil, err
+			}
+		case closeFrame:
+			closed := &closeError{code: 1005}
+			if len(payload) >= 2 {
+				closed.code, closed.reason = binary.BigEndian.Uint16(payload), string(payload[2:])
+			}
+			return nil, closed
+		case pongFrame:
+		default:
+			return payload, nil
+		}
+	}
+}
+
+// whole reports whether the next frame is here already.
+func (c *Client) whole() bool {
+	have := c.end - c.begin
+	if have < 2 {
+		return false
+	}
+	header, size, ok := c.head(have)
+	return ok && have >= header+size
+}
+
+// frame reads one frame of a server, which does not fragment or mask (RFC 6455,
+// section 5.2). The opcode may have compressedBit beside it.
+func (c *Client) frame() (opcode byte, payload []byte, err error) {
+	if err := c.fill(2); err != nil {
+		return 0, nil, err
+	}
+	header, size, ok := c.head(2)
+	if !ok {
+		if err := c.fill(header); err != nil {
+			return 0, nil, err
+		}
+		_, size, _ = c.head(header)
+	}
+	if size < 0 || size > longestFrame {
+		return 0, nil, errors.New("the server sent a frame that is too long for a benchmark")
+	}
+	if err := c.fill(header + size); err != nil {
+		return 0, nil, err
+	}
+	opcode = c.buffer[c.begin] & (compressedBit | 0x0f)
+	payload = c.buffer[c.begin+header : c.begin+header+size]
+	c.begin += header + size
+	return opcode, payload, nil
+}
+
+// head returns the lengths of the next frame's header and payload, of which so
+// many bytes are here, at least 2; ok is false if the header is not.
+func (c *Client) head(have int) (header, size int, ok bool) {
+	from := c.buffer[c.begin:]
+	switch size = int(from[1]); size {
+	case 126:
+		if have < 4 {
+			return 4, 0, false
+		}
+		return 4, int(binary.BigEndian.Uint16(from[2:])), true
+	case 127:
+		if have < 10 {
+			return 10, 0, false
+		}
+		return 10, int(binary.BigEndian.Uint64(from[2:])), true
+	}
+	return 2, size, true
+}
+
+// fill reads until n bytes wait.
+func (c *Client) fill(n int) error {
+	if c.end-c.begin >= n {
+		return nil
+	}
+	if c.begin > 0 {
+		c.end = copy(c.buffer, c.buffer[c.begin:c.end])
+		c.begin = 0
+	}
+	if len(c.buffer) < n {
+		c.buffer = append(c.buffer, make([]byte, n-len(c.buffer))...)
+	}
+	for c.end < n {
+		got, err := c.conn.Read(c.buffer[c.end:])
+		c.end += got
+		if err != nil && c.end < n {
+			return err
+		}
+	}
+	return nil
+}
+
+// subscribe returns when the gateway has confirmed it.
+func (c *Client) subscribe(channel string) error {
+	if err := c.Write(subscribeText(channel)); err != nil {
+		return err
+	}
+	_, err := c.reply()
+	return err
+}
+
+// Write sends a text.
+func (c *Client) Write(text []byte) error { return c.send(textFrame, text) }
+
+func (c *Client) send(opcode byte, payload []byte) error {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	c.out = appendMasked(c.out, opcode, payload)
+	return c.writeOut()
+}
+
+// add queues a text, which it copies, for flush.
+func (c *Client) add(text []byte) {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	c.out = appendMasked(c.out, textFrame, text)
+}
+
+// flush writes what was added, in one call.
+func (c *Client) flush() error {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	return c.writeOut()
+}
+
+func (c *Client) writeOut() error {
+	if len(c.out) == 0 {
+		return nil
+	}
+	_, err := c.conn.Write(c.out)
+	c.out = c.out[:0]
+	return err
+}
+
+// endless lets the connection be used without a deadline.
+func (c *Client) endless() { _ = c.conn.SetDeadline(time.Time{}) }
+
+// Close ends the connection without a close frame. What reads or writes fails.
+func (c *Client) Close() { c.conn.Close() }

@@ -1,0 +1,62 @@
+package bench
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// listener is a session on one channel, and what it has got.
+type listener struct {
+	// Fixed at birth.
+	number  int
+	client  *Client
+	channel *channel
+	window  *window
+	latency *latencyRecorder
+
+	received atomic.Uint64
+	last     atomic.Uint64 // number of the last publication
+	missed   atomic.Uint64
+	repeated atomic.Uint64
+	closed   atomic.Pointer[error] // nil: it is connected
+
+	// Owned by listen.
+	arrived []time.Duration // latencies of what came by one read
+}
+
+// listen reads until the connection ends.
+func (l *listener) listen() {
+	for {
+		frame, err := l.client.Read()
+		if err != nil {
+			l.closed.Store(&err)
+			return
+		}
+		now := time.Since(epoch)
+		for l.note(frame, now); l.client.whole(); l.note(frame, now) {
+			if frame, err = l.client.Read(); err != nil {
+				l.closed.Store(&err)
+				return
+			}
+		}
+		l.latency.record(l.number, l.arrived...)
+		l.arrived = l.arrived[:0]
+	}
+}
+
+func (l *listener) note(frame []byte, now time.Duration) {
+	p, ok := parsePublication(frame)
+	if !ok {
+		return
+	}
+	last := l.last.Load()
+	if p.number <= last {
+		l.repeated.Add(1)
+		return
+	}
+	l.missed.Add(p.number - last - 1)
+	l.last.Store(p.number)
+	l.received.Add(1)
+	l.arrived = append(l.arrived, now-p.due)
+	l.window.arrived(p.slot)
+}

@@ -1,0 +1,85 @@
+package bench
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// channel is one of a load. Its publications are numbered from 1.
+type channel struct {
+	name      string
+	published atomic.Uint64
+}
+
+// pump publishes on channels in turn.
+type pump struct {
+	// Fixed at birth.
+	channels []*channel
+	clients  []*Client
+	window   *window // bounds what is in flight, where there is no rate
+	rate     float64
+	payload  int
+	texts    [][]byte // a command for each channel
+
+	// Owned by run.
+	turn int
+
+	published atomic.Uint64
+}
+
+// run publishes until ctx ends or a publication cannot be sent.
+func (p *pump) run(ctx context.Context) error {
+	for _, ch := range p.channels {
+		p.texts = append(p.texts, publishText(ch.name, p.payload))
+	}
+	if p.rate > 0 {
+		return keepPace(ctx, p.rate, p.publishDue)
+	}
+	return p.publishFree(ctx)
+}
+
+// publishFree fills the window whenever there is room in it, each publisher's
+// part by one write.
+func (p *pump) publishFree(ctx context.Context) error {
+	for {
+		slot, ok := p.window.take(ctx)
+		if !ok {
+			return nil
+		}
+		p.add(slot, time.Since(epoch))
+		for more := len(p.window.free); more > 0; more-- {
+			slot, _ := p.window.take(ctx)
+			p.add(slot, time.Since(epoch))
+		}
+		if err := p.flush(); err != nil {
+			return err
+		}
+	}
+}
+
+func (p *pump) publishDue(due time.Duration) error {
+	p.add(noSlot, due)
+	return p.flush()
+}
+
+// add gives the next channel's publisher something to send. A channel has one
+// publisher, for its publications to be in order.
+func (p *pump) add(slot uint64, due time.Duration) {
+	at := p.turn % len(p.texts)
+	p.turn++
+	ch, text := p.channels[at], p.texts[at]
+	digits := len(text) - len("}") - p.payload + len(`{"bench":"`)
+	publication{number: ch.published.Add(1), slot: slot, due: due}.put(text[digits:])
+	p.clients[at%len(p.clients)].add(text)
+	p.published.Add(1)
+}
+
+func (p *pump) flush() error {
+	for _, client := range p.clients {
+		if err := client.flush(); err != nil {
+			return err
+		}
+	}
+	return nil
+}

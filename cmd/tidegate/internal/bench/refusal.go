@@ -1,0 +1,62 @@
+package bench
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+)
+
+// refusal is what the gateway answered instead of what was asked for.
+type refusal struct {
+	Code, Message string
+}
+
+func (r *refusal) Error() string {
+	text := "the gateway refuses: " + r.Code
+	if r.Message != "" {
+		text += ": " + r.Message
+	}
+	if hint := hintOf(r.Code); hint != "" {
+		text += " (" + hint + ")"
+	}
+	return text
+}
+
+// hintOf says what to change in the gateway for a benchmark.
+func hintOf(code string) string {
+	switch code {
+	case "rate_limited":
+		return "run the gateway with limits.commands_per_second: 0 and limits.connects_per_second: 0"
+	case "limit_exceeded":
+		return "look at limits.sessions, limits.sessions_per_user, limits.sessions_per_ip and limits.channels_per_session of the gateway"
+	case "unauthenticated":
+		return "give --token or --secret-file, or the gateway a rule for channels that begin with " + channelPrefix
+	case "forbidden":
+		return "the gateway needs a rule for channels that begin with " + channelPrefix
+	}
+	return ""
+}
+
+// refusalOf reads an answer that is no upgrade.
+func refusalOf(answer *http.Response) error {
+	defer answer.Body.Close()
+	var body struct{ Error refusal }
+	text, _ := io.ReadAll(io.LimitReader(answer.Body, 4<<10))
+	if json.Unmarshal(text, &body) == nil && body.Error.Code != "" {
+		return &body.Error
+	}
+	return fmt.Errorf("the server answers %s to a WebSocket handshake", answer.Status)
+}
+
+// refusalIn returns a *refusal if the frame is an error, else nil.
+func refusalIn(frame []byte) error {
+	var said struct{ Type, Code, Message string }
+	if err := json.Unmarshal(frame, &said); err != nil {
+		return fmt.Errorf("the server does not speak the native protocol: it says %.80q", frame)
+	}
+	if said.Type == "error" {
+		return &refusal{Code: said.Code, Message: said.Message}
+	}
+	return nil
+}

@@ -1,0 +1,199 @@
+package bench
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// Result is what a benchmark measured on one target. A count that does not
+// apply is 0, a figure that is not known is absent.
+type Result struct {
+	Sessions  int     `json:"sessions"`
+	Seconds   float64 `json:"seconds"`
+	Published uint64  `json:"published"`
+	Delivered uint64  `json:"delivered"`
+
+	// CPU is per unit: a delivery, a publication or a session, see unit.
+	CPUSeconds         float64  `json:"cpu_seconds,omitempty"`
+	CPUMicros          float64  `json:"cpu_microseconds_per_unit,omitempty"`
+	Unit               string   `json:"unit"`
+	Units              uint64   `json:"units"`
+	PerSecond          float64  `json:"units_per_second"`
+	Memory             int64    `json:"memory_bytes,omitempty"`
+	MemoryBefore       int64    `json:"memory_before_bytes,omitempty"`
+	MemorySession      float64  `json:"memory_bytes_per_session,omitempty"`
+	MemorySubscription float64  `json:"memory_bytes_per_subscription,omitempty"`
+	LatencyMS          *Latency `json:"latency_ms,omitempty"`
+	LatencyMeaning     string   `json:"latency_from,omitempty"`
+
+	Lost     uint64   `json:"lost"`
+	Repeated uint64   `json:"repeated"`
+	Closed   int      `json:"closed"`
+	NotHeld  []string `json:"not_held,omitempty"` // what was asked for and did not happen
+}
+
+// count sets how many units there were in a time that took the given CPU.
+func (r *Result) count(unit string, units uint64, took time.Duration, cpu time.Duration) {
+	r.Unit, r.Units, r.Seconds = unit, units, took.Seconds()
+	r.PerSecond = float64(units) / took.Seconds()
+	r.CPUSeconds = cpu.Seconds()
+	if units > 0 {
+		r.CPUMicros = float64(cpu.Nanoseconds()) / 1000 / float64(units)
+	}
+}
+
+func (r *Result) miss(format string, args ...any) {
+	r.NotHeld = append(r.NotHeld, fmt.Sprintf(format, args...))
+}
+
+// Report is all that a command prints; with --json, as these names say.
+type Report struct {
+	Title   string  `json:"benchmark"`
+	Gateway *Result `json:"gateway"`
+	Floor   *Result `json:"floor,omitempty"`
+}
+
+// ratios are the gateway's figures divided by the floor's.
+type ratios struct {
+	CPU float64 `json:"cpu_per_unit,omitempty"`
+	P50 float64 `json:"latency_p50,omitempty"`
+	P99 float64 `json:"latency_p99,omitempty"`
+}
+
+func (r *Report) ratios() *ratios {
+	if r.Floor == nil {
+		return nil
+	}
+	x := &ratios{CPU: ratio(r.Gateway.CPUMicros, r.Floor.CPUMicros)}
+	if g, f := r.Gateway.LatencyMS, r.Floor.LatencyMS; g != nil && f != nil {
+		x.P50, x.P99 = ratio(g.P50, f.P50), ratio(g.P99, f.P99)
+	}
+	return x
+}
+
+// ratio returns 0 for one that makes no sense.
+func ratio(a, b float64) float64 {
+	if a == 0 || b == 0 {
+		return 0
+	}
+	return math.Round(100*a/b) / 100
+}
+
+func (r *Report) print(out io.Writer, asJSON bool) error {
+	if asJSON {
+		e := json.NewEncoder(out)
+		e.SetIndent("", "  ")
+		return e.Encode(struct {
+			*Report
+			Ratios *ratios `json:"ratios,omitempty"`
+		}{r, r.ratios()})
+	}
+	fmt.Fprintf(out, "%s\n\n", r.Title)
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	if r.Floor != nil {
+		fmt.Fprint(table, "\tgateway\tfloor\tratio\t\n")
+	}
+	for _, row := range tableRows {
+		r.printRow(table, row)
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	if r.Gateway.LatencyMeaning != "" {
+		fmt.Fprintf(out, "\nLatencies are %s.\n", r.Gateway.LatencyMeaning)
+	}
+	printNotHeld(out, "", r.Gateway)
+	if r.Floor != nil {
+		printNotHeld(out, " by the floor", r.Floor)
+	}
+	return nil
+}
+
+func printNotHeld(out io.Writer, by string, r *Result) {
+	if len(r.NotHeld) > 0 {
+		fmt.Fprintf(out, "\nNot held%s:\n  %s\n", by, strings.Join(r.NotHeld, "\n  "))
+	}
+}
+
+// tableRow is a line of the table, which is left out where the figure is not
+// known. A row without places is a count.
+type tableRow struct {
+	label  func(*Result) string
+	value  func(*Result) (float64, bool)
+	places int
+}
+
+var tableRows = []tableRow{
+	{named("sessions"), func(r *Result) (float64, bool) { return float64(r.Sessions), true }, 0},
+	{named("seconds"), func(r *Result) (float64, bool) { return r.Seconds, true }, 1},
+	{named("published"), func(r *Result) (float64, bool) { return float64(r.Published), r.Published > 0 }, 0},
+	{func(r *Result) string { return plural(r.Unit) + " a second" }, func(r *Result) (float64, bool) { return r.PerSecond, r.Units > 0 }, 0},
+	{func(r *Result) string { return "CPU a " + r.Unit + ", µs" }, func(r *Result) (float64, bool) { return r.CPUMicros, r.CPUMicros > 0 }, 2},
+	{named("CPU in use, cores"), func(r *Result) (float64, bool) { return r.CPUSeconds / r.Seconds, r.CPUSeconds > 0 }, 2},
+	{named("memory, MB"), func(r *Result) (float64, bool) { return float64(r.Memory) / 1e6, r.Memory > 0 }, 1},
+	{named("memory a session, bytes"), func(r *Result) (float64, bool) { return r.MemorySession, r.MemorySession > 0 }, 0},
+	{named("memory a subscription, bytes"), func(r *Result) (float64, bool) { return r.MemorySubscription, r.MemorySubscription > 0 }, 0},
+	{named("latency p50, ms"), latencyOf(func(l *Latency) float64 { return l.P50 }), 2},
+	{named("p90"), latencyOf(func(l *Latency) float64 { return l.P90 }), 2},
+	{named("p99"), latencyOf(func(l *Latency) float64 { return l.P99 }), 2},
+	{named("p99.9"), latencyOf(func(l *Latency) float64 { return l.P999 }), 2},
+	{named("max"), latencyOf(func(l *Latency) float64 { return l.Max }), 2},
+	{named("lost"), func(r *Result) (float64, bool) { return float64(r.Lost), r.Delivered > 0 || r.Lost > 0 }, 0},
+	{named("repeated"), func(r *Result) (float64, bool) { return float64(r.Repeated), r.Repeated > 0 }, 0},
+	{named("closed by the gateway"), func(r *Result) (float64, bool) { return float64(r.Closed), r.Closed > 0 }, 0},
+}
+
+func named(s string) func(*Result) string { return func(*Result) string { return s } }
+
+func latencyOf(get func(*Latency) float64) func(*Result) (float64, bool) {
+	return func(r *Result) (float64, bool) {
+		if r.LatencyMS == nil {
+			return 0, false
+		}
+		return get(r.LatencyMS), true
+	}
+}
+
+func (r *Report) printRow(table io.Writer, row tableRow) {
+	value, known := row.value(r.Gateway)
+	if !known {
+		return
+	}
+	fmt.Fprintf(table, "%s\t%s\t", row.label(r.Gateway), figure(value, row.places))
+	if r.Floor != nil {
+		if floor, known := row.value(r.Floor); known {
+			fmt.Fprintf(table, "%s\t", figure(floor, row.places))
+			if row.places > 1 {
+				fmt.Fprintf(table, "%.2f", ratio(value, floor))
+			}
+			fmt.Fprint(table, "\t")
+		}
+	}
+	fmt.Fprintln(table)
+}
+
+func plural(unit string) string {
+	if stem, ok := strings.CutSuffix(unit, "y"); ok {
+		return stem + "ies"
+	}
+	return unit + "s"
+}
+
+// figure writes thousands apart.
+func figure(v float64, places int) string {
+	s := strconv.FormatFloat(v, 'f', places, 64)
+	whole, rest, _ := strings.Cut(s, ".")
+	for i := len(whole) - 3; i > 0; i -= 3 {
+		whole = whole[:i] + "," + whole[i:]
+	}
+	if rest == "" {
+		return whole
+	}
+	return whole + "." + rest
+}

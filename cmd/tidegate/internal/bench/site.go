@@ -1,0 +1,87 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// site is what a benchmark works on: one gateway, or several of one cluster.
+type site struct {
+	urls      []*url.URL
+	tokenOf   func(session int) (string, error)
+	watch     meter
+	progress  *progress
+	inflaters *inflaters // nil: nothing is to be compressed
+	run       string     // is in the names of the channels, so that runs do not meet
+}
+
+// publishAt and listenAt are the same gateway unless there are two.
+func (s *site) publishAt() *url.URL { return s.urls[0] }
+func (s *site) listenAt() *url.URL  { return s.urls[len(s.urls)-1] }
+
+func (s *site) channel(i int) string { return fmt.Sprintf("%s%s:%d", channelPrefix, s.run, i) }
+
+const (
+	connectsAtOnce = 64
+	dialPatience   = 20 * time.Second
+)
+
+// connectAll does something for each of n sessions until one fails.
+func (s *site) connectAll(ctx context.Context, n, atOnce int, do func(ctx context.Context, i int) error) error {
+	var done atomic.Int64
+	group, connecting := errgroup.WithContext(ctx)
+	group.SetLimit(atOnce)
+	for i := range n {
+		if connecting.Err() != nil {
+			break
+		}
+		group.Go(func() error {
+			ctx, cancel := context.WithTimeout(connecting, dialPatience)
+			defer cancel()
+			if err := do(ctx, i); err != nil {
+				return fmt.Errorf("session %d of %d: %w", i+1, n, err)
+			}
+			if made := done.Add(1); made%100 == 0 {
+				s.progress.say("connecting: %d of %d sessions", made, n)
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return context.Cause(ctx)
+}
+
+// dial connects a session.
+func (s *site) dial(ctx context.Context, to *url.URL, session int) (*Client, error) {
+	token, err := s.tokenOf(session)
+	if err != nil {
+		return nil, err
+	}
+	return dial(ctx, to, token, s.inflaters)
+}
+
+// wait waits for a time and shows how fast a count grows.
+func (s *site) wait(ctx context.Context, length time.Duration, what string, count func() uint64) error {
+	over := time.After(length)
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	for at, before := time.Now(), count(); ; {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-over:
+			return nil
+		case now := <-tick.C:
+			n := count()
+			s.progress.say("%s: %s a second", what, figure(float64(n-before)/now.Sub(at).Seconds(), 0))
+			at, before = now, n
+		}
+	}
+}
