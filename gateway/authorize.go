@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"time"
+
+	"tidegate/gateway/rules"
 )
 
 // Principal is who a session or a request acts as. The zero Principal is an
@@ -54,11 +56,11 @@ func (g *Gateway) Authenticate(ctx context.Context, token string) (Principal, er
 
 // Authorize returns nil if p may do a on the channel, else an *Error.
 func (g *Gateway) Authorize(p *Principal, a Action, channel string) error {
-	if err := CheckChannelName(channel); err != nil {
+	if err := rules.CheckChannel(channel); err != nil {
 		return err
 	}
 	rule := g.rule(channel)
-	if p.Backend() || rule.allows(p, a, channel) {
+	if p.Backend() || allows(rule, p, a, channel) {
 		return nil
 	}
 	if p.anonymous() {
@@ -77,20 +79,20 @@ func (a Action) verb() string {
 func (p *Principal) anonymous() bool { return p.User == "" && p.Key == "" }
 
 // allows decides for a client.
-func (r *Rule) allows(p *Principal, a Action, channel string) bool {
-	if a == ToSubscribe && isPersonal(channel) {
-		return p.User != "" && channel == PersonalChannel(p.User)
+func allows(r *rules.Rule, p *Principal, a Action, channel string) bool {
+	if a == ToSubscribe && rules.IsPersonal(channel) {
+		return p.User != "" && channel == rules.PersonalChannel(p.User)
 	}
 	who, patterns := r.Subscribe, p.Subscribe
 	if a == ToPublish {
 		who, patterns = r.Publish, p.Publish
 	}
 	switch who {
-	case Anyone:
+	case rules.Anyone:
 		return true
-	case Authenticated:
+	case rules.Authenticated:
 		return !p.anonymous()
-	case Token:
+	case rules.Token:
 		return matchesAny(patterns, channel)
 	}
 	return false
@@ -98,7 +100,7 @@ func (r *Rule) allows(p *Principal, a Action, channel string) bool {
 
 func matchesAny(patterns []string, channel string) bool {
 	for _, pattern := range patterns {
-		if Matches(pattern, channel) {
+		if rules.Matches(pattern, channel) {
 			return true
 		}
 	}

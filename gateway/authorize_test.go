@@ -5,6 +5,9 @@ import (
 	"reflect"
 	"testing"
 	"time"
+
+	"tidegate/broker"
+	"tidegate/gateway/rules"
 )
 
 func TestPrincipal_IsZeroLooksAtEveryField(t *testing.T) {
@@ -21,5 +24,16 @@ func TestPrincipal_IsZeroLooksAtEveryField(t *testing.T) {
 		if p.isZero() {
 			t.Errorf("a Principal with a field %s is zero", field.Name)
 		}
+	}
+}
+
+// Channels are many: those of one rule share it.
+func TestAuthorize_ChannelsShareTheirRule(t *testing.T) {
+	g, err := New(Config{Broker: broker.NewMemory(), Rules: rules.List{{Match: "chat:*", Subscribe: rules.Anyone}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := testing.AllocsPerRun(100, func() { _ = g.Authorize(&Principal{}, ToSubscribe, "chat:lobby") }); n > 0 {
+		t.Errorf("%v allocations to look a rule up", n)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"tidegate/gateway/internal/cluster"
+	"tidegate/gateway/rules"
 )
 
 // ChannelInfo says how many listen to a channel in the whole cluster.
@@ -65,7 +66,7 @@ func (g *Gateway) countChannelsHere(pattern string, say sayer) error {
 	tally := &tally{say: say}
 	var err error
 	g.hub.each(func(ch *channel) {
-		if err == nil && Matches(pattern, ch.name) {
+		if err == nil && rules.Matches(pattern, ch.name) {
 			err = tally.count(ch)
 		}
 	})

@@ -8,6 +8,7 @@ import (
 
 	"tidegate/broker"
 	"tidegate/gateway/internal/wall"
+	"tidegate/gateway/rules"
 )
 
 // channel is a channel that sessions of this node listen to.
@@ -19,7 +20,7 @@ type channel struct {
 	name string
 	hub  *hub
 
-	rule atomic.Pointer[Rule] // replaced when the rules are loaded anew
+	rule atomic.Pointer[rules.Rule] // replaced when the rules are loaded anew
 
 	joining sync.Mutex // serialises joining and leaving at the broker
 	mu      sync.Mutex // held while a message goes to the audience, so that all see one order
@@ -120,7 +121,7 @@ type dialect struct {
 type counterAdd interface{ Add(float64) }
 
 func (ch *channel) keepsHistory() bool {
-	return ch.hub.gateway.history != nil && ch.rule.Load().keepsHistory()
+	return ch.hub.gateway.history != nil && ch.rule.Load().KeepsHistory()
 }
 
 func (ch *channel) knowsPosition() bool {

@@ -13,6 +13,7 @@ import (
 	"tidegate/broker"
 	"tidegate/broker/brokertest"
 	"tidegate/gateway"
+	"tidegate/gateway/rules"
 )
 
 // mortal is a broker of a node that can be killed: from then on nothing comes out
@@ -374,7 +375,7 @@ func TestUsers_SubscribeCountsOnlyWhoHasRoom(t *testing.T) {
 }
 
 func TestUsers_SubscriptionByTheServerOutlivesNewRules(t *testing.T) {
-	closed := gateway.Rules{{Match: "*", Subscribe: gateway.Nobody}}
+	closed := rules.List{{Match: "*", Subscribe: rules.Nobody}}
 	n := startNode(t, gateway.Config{})
 	p := n.connect(gateway.Hello{Principal: gateway.Principal{User: "alice", Channels: []string{"claimed"}}})
 	p.expect("subscribed claimed")

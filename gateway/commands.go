@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"tidegate/gateway/rules"
 )
 
 // handle does what the client asks, and answers; subscribes in a row, or publishes
@@ -171,10 +173,10 @@ func (s *Session) quit(name string) bool {
 
 func (s *Session) unsubscribe(c Unsubscribe) error {
 	name := s.channelOf(c.Channel)
-	if err := CheckChannelName(name); err != nil {
+	if err := rules.CheckChannel(name); err != nil {
 		return err
 	}
-	if user := s.who().User; user != "" && name == PersonalChannel(user) {
+	if user := s.who().User; user != "" && name == rules.PersonalChannel(user) {
 		return failf(Forbidden, "a session stays on its user's personal channel")
 	}
 	if !s.quit(name) {
@@ -243,7 +245,7 @@ func (s *Session) joinOwn(ctx context.Context) error {
 	}
 	p := s.who()
 	if p.User != "" {
-		if err := s.receiveChannel(ctx, PersonalChannel(p.User)); err != nil {
+		if err := s.receiveChannel(ctx, rules.PersonalChannel(p.User)); err != nil {
 			return err
 		}
 	}
@@ -261,10 +263,10 @@ func (s *Session) joinOwn(ctx context.Context) error {
 
 // checkClaim returns what is wrong with one of p.Channels.
 func checkClaim(p *Principal, name string) *Error {
-	if err := CheckChannelName(name); err != nil {
+	if err := rules.CheckChannel(name); err != nil {
 		return ErrorOf(err)
 	}
-	if isPersonal(name) && name != PersonalChannel(p.User) {
+	if rules.IsPersonal(name) && name != rules.PersonalChannel(p.User) {
 		return failf(Forbidden, "%q is another user's personal channel", name)
 	}
 	return nil

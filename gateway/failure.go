@@ -10,6 +10,7 @@ import (
 
 	"tidegate/broker"
 	"tidegate/gateway/internal/cluster"
+	"tidegate/gateway/rules"
 )
 
 // Code is why a command failed: one closed set for every transport.
@@ -43,10 +44,13 @@ func failf(code Code, format string, args ...any) *Error {
 // one that gives nothing away.
 func ErrorOf(err error) *Error {
 	var e *Error
+	var name *rules.NameError
 	var of *cluster.Failure
 	switch {
 	case errors.As(err, &e):
 		return e
+	case errors.As(err, &name):
+		return failf(BadRequest, "%s", name)
 	case errors.As(err, &of):
 		return &Error{Code(of.Code), of.Text}
 	case errors.Is(err, broker.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):

@@ -13,6 +13,7 @@ import (
 	"tidegate/broker"
 	"tidegate/broker/brokertest"
 	"tidegate/gateway"
+	"tidegate/gateway/rules"
 )
 
 // audience is sessions whose connections swallow what they are written.
@@ -85,7 +86,7 @@ func (a *audience) seat(n *node, sessions int, channels ...string) {
 // startLive runs a node that keeps no history and never asks for a sign of life.
 func startLive(t testing.TB, b broker.Broker) *node {
 	return startNode(t, gateway.Config{
-		Broker: b, Ping: time.Hour, Rules: gateway.Rules{{Match: "*", Subscribe: gateway.Anyone, Publish: gateway.Anyone}},
+		Broker: b, Ping: time.Hour, Rules: rules.List{{Match: "*", Subscribe: rules.Anyone, Publish: rules.Anyone}},
 	})
 }
 

@@ -15,6 +15,7 @@ import (
 	"tidegate/broker"
 	"tidegate/gateway/internal/cluster"
 	"tidegate/gateway/internal/wall"
+	"tidegate/gateway/rules"
 	"tidegate/metrics"
 
 	"golang.org/x/time/rate"
@@ -27,7 +28,7 @@ type Config struct {
 	Presence       broker.Presence // nil: no channel has presence
 	History        broker.History  // nil: no channel keeps history
 	Auth           Authenticator   // nil: no token is accepted
-	Rules          Rules           // none: nothing is allowed but to backends
+	Rules          rules.List      // none: nothing is allowed but to backends
 	NoAnonymous    bool            // a client must authenticate
 	Limits         Limits
 	Node           string           // this node's name, unique in the cluster and in time; "": made up
@@ -74,7 +75,7 @@ type Gateway struct {
 	wall       *wall.Wall // what a panic is stopped by
 	background wall.Group // goroutines that nobody else waits for
 
-	rules    atomic.Pointer[Rules]
+	rules    atomic.Pointer[rules.List]
 	link     atomic.Pointer[linkState]
 	draining atomic.Bool
 }
@@ -310,8 +311,8 @@ func (g *Gateway) noteClosed(s *Session, reason Reason) {
 }
 
 // rule returns the rule of a channel as it stands; it must not be changed.
-func (g *Gateway) rule(channel string) *Rule {
-	return g.rules.Load().shared(channel)
+func (g *Gateway) rule(channel string) *rules.Rule {
+	return g.rules.Load().For(channel)
 }
 
 // Ready returns nil if the node is fit to take traffic, else why not.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"tidegate/broker"
+
+	"tidegate/gateway/rules"
 )
 
 // ReadHistory returns a page of a channel's history to p.
@@ -20,7 +22,7 @@ func (g *Gateway) readHistory(ctx context.Context, p *Principal, s *Session, c H
 	if err != nil {
 		return HistoryPage{}, failf(BadRequest, "%v", err)
 	}
-	if g.history == nil || !g.rule(c.Channel).keepsHistory() {
+	if g.history == nil || !g.rule(c.Channel).KeepsHistory() {
 		return HistoryPage{}, failf(NotFound, "%q keeps no history", c.Channel)
 	}
 	limit := c.Limit
@@ -46,7 +48,7 @@ const maxHistoryPage = 1000
 // nothing. An error says that not all of it is done: for half a minute a node may
 // still bring them to clients that resume.
 func (g *Gateway) ClearHistory(ctx context.Context, channel string) error {
-	if err := CheckChannelName(channel); err != nil {
+	if err := rules.CheckChannel(channel); err != nil {
 		return err
 	}
 	if g.history == nil {

@@ -10,6 +10,7 @@ import (
 
 	"tidegate/broker"
 	"tidegate/gateway"
+	"tidegate/gateway/rules"
 )
 
 // office is a backend: it is asked and told.
@@ -127,7 +128,7 @@ func TestHooks_ConnectNamesTheUserAndTheChannels(t *testing.T) {
 		}
 		return nil
 	})
-	n := startNode(t, gateway.Config{Hooks: o, NoAnonymous: true, Rules: gateway.Rules{{Match: "*"}}})
+	n := startNode(t, gateway.Config{Hooks: o, NoAnonymous: true, Rules: rules.List{{Match: "*"}}})
 	p := n.connect(gateway.Hello{})
 	p.expect("welcome bob")
 	p.expect("subscribed @bob")
@@ -185,7 +186,7 @@ func TestHooks_ARefusedSubscribeOpensNoHistoryEither(t *testing.T) {
 
 func TestHooks_WhatTheRulesRefuseIsNotAsked(t *testing.T) {
 	o := newOffice(nil)
-	n := startNode(t, gateway.Config{Hooks: o, Rules: gateway.Rules{{Match: "*"}}})
+	n := startNode(t, gateway.Config{Hooks: o, Rules: rules.List{{Match: "*"}}})
 	p := n.connect(gateway.Hello{})
 	p.send("sub a")
 	p.expect("error unauthenticated")
@@ -242,7 +243,7 @@ func TestHooks_ASlowBackendHoldsUpNobodyElse(t *testing.T) {
 	slow.send("sub chat")
 	quick.send("pub chat 1")
 	quick.expect("message chat 1")
-	if err := n.SetRules(gateway.DevelopmentRules()); err != nil {
+	if err := n.SetRules(rules.Development()); err != nil {
 		t.Error(err)
 	}
 	n.connectAs("third", "chat")
@@ -279,7 +280,7 @@ func TestSetRules_HoldsForASubscribeThatIsUnderWay(t *testing.T) {
 		if q.Event != gateway.OnSubscribe {
 			return nil
 		}
-		return n.SetRules(gateway.Rules{{Match: "*", Subscribe: gateway.Nobody}})
+		return n.SetRules(rules.List{{Match: "*", Subscribe: rules.Nobody}})
 	})})
 	p := n.connect(gateway.Hello{})
 	p.send("sub chat")

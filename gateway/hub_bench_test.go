@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tidegate/broker"
+	"tidegate/gateway/rules"
 )
 
 // One operation is a first join and a last leave of one of many channels, while
@@ -78,7 +79,7 @@ func roomName(i int64, of int) string { return fmt.Sprintf("room:%d", i%int64(of
 
 // runForBench runs a gateway until the benchmark ends.
 func runForBench(b *testing.B) *Gateway {
-	g, err := New(Config{Broker: broker.NewMemory(), Rules: Rules{{Match: "*", Subscribe: Anyone}}})
+	g, err := New(Config{Broker: broker.NewMemory(), Rules: rules.List{{Match: "*", Subscribe: rules.Anyone}}})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"tidegate/broker"
 	"tidegate/gateway"
+	"tidegate/gateway/rules"
 )
 
 // lossy is a broker that loses, repeats and refuses as it is told.
@@ -67,7 +68,7 @@ var errCut = errors.New("the link was cut")
 
 func startLossy(t testing.TB, size int, limits gateway.Limits) (*node, *lossy) {
 	l := newLossy()
-	rules := gateway.Rules{{Match: "kept:*", Subscribe: gateway.Anyone, Publish: gateway.Anyone, HistorySize: size},
-		{Match: "*", Subscribe: gateway.Anyone, Publish: gateway.Anyone}}
+	rules := rules.List{{Match: "kept:*", Subscribe: rules.Anyone, Publish: rules.Anyone, HistorySize: size},
+		{Match: "*", Subscribe: rules.Anyone, Publish: rules.Anyone}}
 	return startNode(t, gateway.Config{Broker: l, History: l, Rules: rules, Limits: limits}), l
 }

@@ -12,6 +12,7 @@ import (
 
 	"tidegate/broker"
 	"tidegate/gateway"
+	"tidegate/gateway/rules"
 )
 
 // patience is how long a test waits for what is to happen.
@@ -300,7 +301,7 @@ func startNode(t testing.TB, c gateway.Config) *node {
 		c.Broker, c.History = memory, memory
 	}
 	if c.Rules == nil {
-		c.Rules = gateway.DevelopmentRules()
+		c.Rules = rules.Development()
 	}
 	g, err := gateway.New(c)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"tidegate/broker"
 	"tidegate/broker/brokertest"
 	"tidegate/gateway"
+	"tidegate/gateway/rules"
 
 	"pgregory.net/rapid"
 )
@@ -66,10 +67,10 @@ type presenceTimes struct{ lease, linger time.Duration }
 // lasting is a time that does not end while a test runs.
 const lasting = time.Hour
 
-var presenceRules = gateway.Rules{
-	{Match: "room:*", Subscribe: gateway.Anyone, Presence: true, JoinLeave: true},
-	{Match: "quiet:*", Subscribe: gateway.Anyone, Presence: true},
-	{Match: "*", Subscribe: gateway.Anyone, Publish: gateway.Anyone},
+var presenceRules = rules.List{
+	{Match: "room:*", Subscribe: rules.Anyone, Presence: true, JoinLeave: true},
+	{Match: "quiet:*", Subscribe: rules.Anyone, Presence: true},
+	{Match: "*", Subscribe: rules.Anyone, Publish: rules.Anyone},
 }
 
 func startPresenceNode(t testing.TB, server *brokertest.RedisServer, times presenceTimes) *presenceNode {
@@ -346,7 +347,7 @@ func TestPresence_AnonymousBecomesAMemberByAuthenticating(t *testing.T) {
 func TestPresence_RulesMayChange(t *testing.T) {
 	memory := broker.NewMemory()
 	n := &presenceNode{node: startNode(t, gateway.Config{Broker: memory, Presence: memory, PresenceLinger: time.Millisecond,
-		Rules: gateway.Rules{{Match: "*", Subscribe: gateway.Anyone}}})}
+		Rules: rules.List{{Match: "*", Subscribe: rules.Anyone}}})}
 	alice := n.as("alice", "room:a")
 	wantCode(t, func() error { _, err := n.Members(context.Background(), &backend, "room:a"); return err }(), gateway.NotFound)
 	if err := n.SetRules(presenceRules); err != nil {

@@ -85,10 +85,10 @@ func (g *Gateway) checkPublish(c Publish) error {
 }
 
 func (g *Gateway) publishOptions(channel string) broker.PublishOptions {
-	o := g.rule(channel).publishOptions()
-	if g.history == nil {
-		o.HistorySize, o.HistoryTTL = 0, 0
+	rule := g.rule(channel)
+	o := broker.PublishOptions{Bare: rule.Bare, RestLater: true} // a client may have sent more, to be answered together
+	if g.history != nil {
+		o.HistorySize, o.HistoryTTL = rule.HistorySize, rule.HistoryTTL
 	}
-	o.RestLater = true // a client may have sent more, to be answered together
 	return o
 }

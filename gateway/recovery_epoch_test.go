@@ -11,6 +11,7 @@ import (
 
 	"tidegate/broker"
 	"tidegate/gateway"
+	"tidegate/gateway/rules"
 )
 
 // restarted is a history that has begun a new epoch and kept what it had, as
@@ -62,7 +63,7 @@ func (r *restarted) Tops(ctx context.Context, channels []string) ([]broker.Top, 
 func TestRecovery_WhoComesToANodeAfterTheRestartIsNotGivenAgainWhatHeHas(t *testing.T) {
 	l := newLossy()
 	r := &restarted{lossy: l}
-	rules := gateway.Rules{{Match: "kept:*", Subscribe: gateway.Anyone, Publish: gateway.Anyone, HistorySize: 100}}
+	rules := rules.List{{Match: "kept:*", Subscribe: rules.Anyone, Publish: rules.Anyone, HistorySize: 100}}
 	n := startNode(t, gateway.Config{Broker: l, History: r, Rules: rules})
 	var third broker.Position
 	for i := 1; i <= 5; i++ {
@@ -83,7 +84,7 @@ func TestRecovery_WhoComesToANodeAfterTheRestartIsNotGivenAgainWhatHeHas(t *test
 func TestRecovery_NobodyIsGivenAgainWhatHeHasFromTheFormerEpoch(t *testing.T) {
 	l := newLossy()
 	r := &restarted{lossy: l}
-	rules := gateway.Rules{{Match: "kept:*", Subscribe: gateway.Anyone, Publish: gateway.Anyone, HistorySize: 100}}
+	rules := rules.List{{Match: "kept:*", Subscribe: rules.Anyone, Publish: rules.Anyone, HistorySize: 100}}
 	n := startNode(t, gateway.Config{Broker: l, History: r, Rules: rules})
 	p := n.connect(gateway.Hello{})
 	p.send("sub kept:a")
@@ -116,7 +117,7 @@ func TestRecovery_HistoryThatIsLostWhileItIsSentIsToldAsAGap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLossy()
 		r := &restarted{lossy: l}
-		rules := gateway.Rules{{Match: "kept:*", Subscribe: gateway.Anyone, Publish: gateway.Anyone, HistorySize: 100}}
+		rules := rules.List{{Match: "kept:*", Subscribe: rules.Anyone, Publish: rules.Anyone, HistorySize: 100}}
 		n := startNode(t, gateway.Config{Broker: l, History: r, Rules: rules, Limits: gateway.Limits{OutboxBytes: 4 << 10}})
 		from := n.publish("kept:a", "first")
 		for i := range 50 {
@@ -178,7 +179,7 @@ func TestRecovery_WhatIsReadWhileTheEpochChangesIsNotTakenForAllThereIs(t *testi
 	synctest.Test(t, func(t *testing.T) {
 		l := newLossy()
 		r := &restarted{lossy: l}
-		rules := gateway.Rules{{Match: "kept:*", Subscribe: gateway.Anyone, Publish: gateway.Anyone, HistorySize: 100}}
+		rules := rules.List{{Match: "kept:*", Subscribe: rules.Anyone, Publish: rules.Anyone, HistorySize: 100}}
 		n := startNode(t, gateway.Config{Broker: l, History: r, Rules: rules})
 		var positions []broker.Position
 		for i := 1; i <= 5; i++ {
@@ -209,7 +210,7 @@ func TestRecovery_WhatWasSeenOfALostEpochIsNotLookedForInTheNext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLossy()
 		r := &restarted{lossy: l}
-		rules := gateway.Rules{{Match: "kept:*", Subscribe: gateway.Anyone, Publish: gateway.Anyone, HistorySize: 100}}
+		rules := rules.List{{Match: "kept:*", Subscribe: rules.Anyone, Publish: rules.Anyone, HistorySize: 100}}
 		n := startNode(t, gateway.Config{Broker: l, History: r, Rules: rules})
 		p := n.connect(gateway.Hello{})
 		p.send("sub kept:a")

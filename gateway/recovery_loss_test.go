@@ -13,6 +13,7 @@ import (
 
 	"tidegate/broker"
 	"tidegate/gateway"
+	"tidegate/gateway/rules"
 
 	"pgregory.net/rapid"
 )
@@ -37,7 +38,7 @@ const fleeting = "kept:a"
 
 func newForgetful(size int) (*forgetful, gateway.Config) {
 	m := &forgetful{lossy: newLossy(), epoch: "e0"}
-	rules := gateway.Rules{{Match: "*", Subscribe: gateway.Anyone, Publish: gateway.Anyone, HistorySize: size}}
+	rules := rules.List{{Match: "*", Subscribe: rules.Anyone, Publish: rules.Anyone, HistorySize: size}}
 	return m, gateway.Config{
 		Broker: m, History: m, Rules: rules, Limits: gateway.Limits{OutboxBytes: 1 << 10},
 		Ping: time.Hour, // clients say nothing for long

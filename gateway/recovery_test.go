@@ -9,6 +9,7 @@ import (
 
 	"tidegate/broker"
 	"tidegate/gateway"
+	"tidegate/gateway/rules"
 )
 
 func TestRecovery_LostMessageIsRepairedByTheNext(t *testing.T) {
@@ -65,7 +66,7 @@ func (h *partly) Tops(ctx context.Context, channels []string) ([]broker.Top, err
 func TestRecovery_LostLastMessageIsFoundWhereOtherChannelsCannotBeAskedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLossy()
-		rules := gateway.Rules{{Match: "kept:*", Subscribe: gateway.Anyone, Publish: gateway.Anyone, HistorySize: 100}}
+		rules := rules.List{{Match: "kept:*", Subscribe: rules.Anyone, Publish: rules.Anyone, HistorySize: 100}}
 		n := startNode(t, gateway.Config{Broker: l, History: &partly{l, "kept:mute"}, Rules: rules})
 		p := n.connect(gateway.Hello{})
 		for _, name := range []string{"kept:a", "kept:mute"} {
@@ -132,7 +133,7 @@ func TestRecovery_WhoCameBeforeHistoryWasKeptIsToldThatItBegins(t *testing.T) {
 	early := n.connect(gateway.Hello{})
 	early.send("sub plain")
 	early.expect("subscribed")
-	if err := n.SetRules(gateway.Rules{{Match: "*", Subscribe: gateway.Anyone, Publish: gateway.Anyone, HistorySize: 3}}); err != nil {
+	if err := n.SetRules(rules.List{{Match: "*", Subscribe: rules.Anyone, Publish: rules.Anyone, HistorySize: 3}}); err != nil {
 		t.Fatal(err)
 	}
 	l.losing.Store(true) // as if it were on its way still

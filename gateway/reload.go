@@ -1,12 +1,14 @@
 package gateway
 
+import "tidegate/gateway/rules"
+
 // SetRules replaces the rules. Sessions leave the channels that they may no
 // longer be on, and are told.
-func (g *Gateway) SetRules(rules Rules) error {
-	if err := rules.Validate(); err != nil {
+func (g *Gateway) SetRules(list rules.List) error {
+	if err := list.Validate(); err != nil {
 		return err
 	}
-	g.rules.Store(&rules)
+	g.rules.Store(&list)
 	g.hub.each(func(ch *channel) { ch.rule.Store(g.rule(ch.name)) })
 	for _, s := range g.sessions.all() {
 		s.reauthorize()

@@ -9,6 +9,7 @@ import (
 
 	"tidegate/broker/brokertest"
 	"tidegate/gateway"
+	"tidegate/gateway/rules"
 )
 
 func TestRoll_FirstAndLastAreTold(t *testing.T) {
@@ -68,7 +69,7 @@ func TestRoll_AUserWhoAuthenticatesLateIsAMember(t *testing.T) {
 
 func TestRoll_ChannelsWithoutPresenceHaveNoMembers(t *testing.T) {
 	o := newOffice(nil)
-	n := startNode(t, gateway.Config{Hooks: o, Rules: gateway.Rules{{Match: "*", Subscribe: gateway.Anyone}}})
+	n := startNode(t, gateway.Config{Hooks: o, Rules: rules.List{{Match: "*", Subscribe: rules.Anyone}}})
 	n.connectAs("alice", "chat")
 	o.expect(t, "channel_occupied chat")
 	if got := o.heard("member_joined chat alice"); got != 0 {
@@ -78,10 +79,10 @@ func TestRoll_ChannelsWithoutPresenceHaveNoMembers(t *testing.T) {
 
 func TestRoll_PresenceThatALoadOfTheRulesSwitchesOnHasMembers(t *testing.T) {
 	o := newOffice(nil)
-	n := startNode(t, gateway.Config{Hooks: o, Rules: gateway.Rules{{Match: "*", Subscribe: gateway.Anyone}}})
+	n := startNode(t, gateway.Config{Hooks: o, Rules: rules.List{{Match: "*", Subscribe: rules.Anyone}}})
 	n.connectAs("alice", "chat")
 	o.expect(t, "channel_occupied chat")
-	if err := n.SetRules(gateway.Rules{{Match: "*", Subscribe: gateway.Anyone, Presence: true}}); err != nil {
+	if err := n.SetRules(rules.List{{Match: "*", Subscribe: rules.Anyone, Presence: true}}); err != nil {
 		t.Fatal(err)
 	}
 	o.expect(t, "member_joined chat alice")

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"tidegate/gateway"
+	"tidegate/gateway/rules"
 )
 
 func TestSession_SubscribersGetWhatIsPublishedInOrder(t *testing.T) {
@@ -106,7 +107,7 @@ func TestSession_SlowClientIsClosedAndOthersAreNot(t *testing.T) {
 }
 
 func TestSession_ConflatedChannelGivesASlowClientTheLatest(t *testing.T) {
-	rules := gateway.Rules{{Match: "*", Subscribe: gateway.Anyone, Conflate: true}}
+	rules := rules.List{{Match: "*", Subscribe: rules.Anyone, Conflate: true}}
 	n := startNode(t, gateway.Config{Rules: rules, Limits: gateway.Limits{OutboxBytes: 4096}})
 	p := n.connect(gateway.Hello{})
 	p.send("sub ticker")
@@ -124,7 +125,7 @@ func TestSession_ConflatedChannelGivesASlowClientTheLatest(t *testing.T) {
 
 func TestSession_DelayedChannelWritesManyMessagesAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		rules := gateway.Rules{{Match: "*", Subscribe: gateway.Anyone, Delay: 100 * time.Millisecond}}
+		rules := rules.List{{Match: "*", Subscribe: rules.Anyone, Delay: 100 * time.Millisecond}}
 		n := startNode(t, gateway.Config{Rules: rules})
 		p := n.connect(gateway.Hello{})
 		p.send("sub ticks")
@@ -312,7 +313,7 @@ func (c claims) Authenticate(_ context.Context, token string) (gateway.Principal
 
 func TestSession_RenewedTokenThatAllowsLessEndsWhatItForbids(t *testing.T) {
 	n := startNode(t, gateway.Config{
-		Rules: gateway.Rules{{Match: "*", Subscribe: gateway.Token}},
+		Rules: rules.List{{Match: "*", Subscribe: rules.Token}},
 		Auth:  claims{"less": {User: "alice", Subscribe: []string{"a"}}},
 	})
 	p := n.connect(gateway.Hello{Principal: gateway.Principal{User: "alice", Subscribe: []string{"a", "b"}}})
@@ -330,7 +331,7 @@ func TestSession_RenewedTokenThatAllowsLessEndsWhatItForbids(t *testing.T) {
 }
 
 func TestSession_PersonalChannelIsItsUsersAlone(t *testing.T) {
-	n := startNode(t, gateway.Config{Rules: gateway.Rules{{Match: "*", Subscribe: gateway.Anyone, Publish: gateway.Anyone}}})
+	n := startNode(t, gateway.Config{Rules: rules.List{{Match: "*", Subscribe: rules.Anyone, Publish: rules.Anyone}}})
 	alice := n.connect(gateway.Hello{Principal: gateway.Principal{User: "alice"}})
 	alice.expect("subscribed @alice")
 	bob := n.connect(gateway.Hello{Principal: gateway.Principal{User: "bob"}})
@@ -368,7 +369,7 @@ func TestGateway_NewRulesEndWhatTheyForbid(t *testing.T) {
 	p.send("sub a")
 	p.send("sub b")
 	p.expect("subscribed b")
-	if err := n.SetRules(gateway.Rules{{Match: "a", Subscribe: gateway.Anyone}}); err != nil {
+	if err := n.SetRules(rules.List{{Match: "a", Subscribe: rules.Anyone}}); err != nil {
 		t.Fatal(err)
 	}
 	p.expect("unsubscribed b unauthenticated")

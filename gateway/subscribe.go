@@ -82,7 +82,7 @@ func (s *Session) endGathered(g *gatheredSubscribes) {
 // answers. For each, in order, it calls concluded; on an error the session is not
 // on the channel, and the client is not told yet.
 func (s *Session) subscribeAll(ctx context.Context, commands []Subscribe, concluded func(Subscribe, error)) {
-	rules := s.gateway.rules.Load()
+	before := s.gateway.rules.Load()
 	for len(commands) > 0 {
 		joins := s.prepareJoins(ctx, commands)
 		s.makeLive(ctx, joins)
@@ -92,7 +92,7 @@ func (s *Session) subscribeAll(ctx context.Context, commands []Subscribe, conclu
 		}
 		commands = commands[len(joins):]
 	}
-	if s.gateway.rules.Load() != rules {
+	if s.gateway.rules.Load() != before {
 		s.reauthorize() // SetRules may have looked before the session was on the channels
 	}
 }

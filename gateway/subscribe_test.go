@@ -11,6 +11,7 @@ import (
 
 	"tidegate/broker"
 	"tidegate/gateway"
+	"tidegate/gateway/rules"
 )
 
 // turnstile is a broker whose subscribes to channels "room:…" wait to be let
@@ -91,7 +92,7 @@ func eventually(t *testing.T, what string, met func() bool) {
 	}
 }
 
-var roomRules = gateway.Rules{{Match: "room:*", Subscribe: gateway.Anyone, Publish: gateway.Anyone}}
+var roomRules = rules.List{{Match: "room:*", Subscribe: rules.Anyone, Publish: rules.Anyone}}
 
 func TestSession_SubscribesThatWaitGoTogetherAndAreAnsweredInOrder(t *testing.T) {
 	b := newTurnstile()

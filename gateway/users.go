@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"tidegate/gateway/internal/cluster"
+	"tidegate/gateway/rules"
 )
 
 // SessionInfo is what is known of an open session.
@@ -97,10 +98,10 @@ func checkUser(user string) error {
 // checkOtherChannel returns what is wrong with a channel that a backend wants a
 // user to be on, or off: it must not be a personal one.
 func checkOtherChannel(name string) error {
-	if err := CheckChannelName(name); err != nil {
+	if err := rules.CheckChannel(name); err != nil {
 		return err
 	}
-	if isPersonal(name) {
+	if rules.IsPersonal(name) {
 		return failf(Forbidden, "%q is a personal channel: its user's sessions are on it always, and nobody else's", name)
 	}
 	return nil

@@ -9,7 +9,7 @@ import (
 
 	"tidegate/broker"
 	"tidegate/cmd/tidegate/internal/config"
-	"tidegate/gateway"
+	"tidegate/gateway/rules"
 )
 
 func newChannelCommand() *cobra.Command {
@@ -34,7 +34,7 @@ func newChannelCommand() *cobra.Command {
 // redisName returns the name of a channel in Redis; without redis.url, that in
 // a Redis that is no Cluster.
 func redisName(s *config.Source, channel string) (string, error) {
-	if err := gateway.CheckChannelName(channel); err != nil {
+	if err := rules.CheckChannel(channel); err != nil {
 		return "", err
 	}
 	c, err := s.Read("redis.url")

@@ -11,13 +11,14 @@ import (
 	"tidegate/broker"
 	"tidegate/gateway"
 	"tidegate/gateway/raw"
+	"tidegate/gateway/rules"
 )
 
 func TestClock_TicksWhileSomebodyListens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		memory := broker.NewMemory()
 		c := &clock{Broker: memory}
-		g, err := gateway.New(gateway.Config{Broker: c, History: memory, Rules: gateway.DevelopmentRules()})
+		g, err := gateway.New(gateway.Config{Broker: c, History: memory, Rules: rules.Development()})
 		if err != nil {
 			t.Fatal(err)
 		}

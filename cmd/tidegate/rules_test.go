@@ -15,6 +15,7 @@ import (
 	"github.com/coder/websocket"
 
 	"tidegate/gateway"
+	"tidegate/gateway/rules"
 )
 
 const backendKey = "0123456789abcdef01234567"
@@ -42,11 +43,11 @@ func visitors(t *testing.T) []visitor {
 }
 
 // verdictOn says what a rule means: the code of the refusal, or "".
-func verdictOn(v visitor, who gateway.Who) gateway.Code {
+func verdictOn(v visitor, who rules.Who) gateway.Code {
 	switch {
-	case v.name == "backend", who == gateway.Anyone,
-		who == gateway.Authenticated && v.name != "anonymous",
-		who == gateway.Token && v.name == "named":
+	case v.name == "backend", who == rules.Anyone,
+		who == rules.Authenticated && v.name != "anonymous",
+		who == rules.Token && v.name == "named":
 		return ""
 	case v.name == "anonymous":
 		return gateway.Unauthenticated
@@ -90,15 +91,15 @@ var ways = map[gateway.Action][]way{
 // A rule means the same whoever comes by whatever way.
 func TestRules_EveryTransportGivesTheSameVerdict(t *testing.T) {
 	t.Parallel()
-	var rules strings.Builder
-	rules.WriteString("channels:\n")
-	classes := []gateway.Who{gateway.Anyone, gateway.Authenticated, gateway.Token, gateway.Nobody}
+	var text strings.Builder
+	text.WriteString("channels:\n")
+	classes := []rules.Who{rules.Anyone, rules.Authenticated, rules.Token, rules.Nobody}
 	for _, who := range classes {
-		fmt.Fprintf(&rules, "  - {match: 'subscribe:%[1]s:*', subscribe: %[1]s, publish: nobody, history: {size: 10}}\n", who)
-		fmt.Fprintf(&rules, "  - {match: 'publish:%[1]s:*', subscribe: anyone, publish: %[1]s}\n", who)
+		fmt.Fprintf(&text, "  - {match: 'subscribe:%[1]s:*', subscribe: %[1]s, publish: nobody, history: {size: 10}}\n", who)
+		fmt.Fprintf(&text, "  - {match: 'publish:%[1]s:*', subscribe: anyone, publish: %[1]s}\n", who)
 	}
 	file := t.TempDir() + "/tidegate.yaml"
-	put(t, file, rules.String()+"auth: {jwt: {secret: "+tokenSecret+"}, api_keys: [{name: shop, key: "+backendKey+"}]}\n"+
+	put(t, file, text.String()+"auth: {jwt: {secret: "+tokenSecret+"}, api_keys: [{name: shop, key: "+backendKey+"}]}\n"+
 		"limits: {commands_per_second: 0}\n")
 	p := startReady(t, nil, "--config", file)
 	for _, v := range visitors(t) {

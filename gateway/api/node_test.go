@@ -16,6 +16,7 @@ import (
 	"tidegate/gateway"
 	"tidegate/gateway/api"
 	"tidegate/gateway/auth"
+	"tidegate/gateway/rules"
 )
 
 const (
@@ -23,11 +24,11 @@ const (
 	secret  = "the secret of the tokens of these tests"
 )
 
-var rules = gateway.Rules{
-	{Match: "log:*", Subscribe: gateway.Anyone, Publish: gateway.Authenticated, HistorySize: 10},
-	{Match: "open:*", Subscribe: gateway.Anyone, Publish: gateway.Anyone},
-	{Match: "room:*", Subscribe: gateway.Token, Publish: gateway.Token, HistorySize: 10},
-	{Match: "club:*", Subscribe: gateway.Authenticated, Presence: true},
+var channelRules = rules.List{
+	{Match: "log:*", Subscribe: rules.Anyone, Publish: rules.Authenticated, HistorySize: 10},
+	{Match: "open:*", Subscribe: rules.Anyone, Publish: rules.Anyone},
+	{Match: "room:*", Subscribe: rules.Token, Publish: rules.Token, HistorySize: 10},
+	{Match: "club:*", Subscribe: rules.Authenticated, Presence: true},
 }
 
 // node is a gateway with its API. Every answer of it is checked against
@@ -50,7 +51,7 @@ func startNodeFor(t *testing.T, limits gateway.Limits, c api.Config) *node {
 	lossy := &lossyBroker{Memory: memory}
 	authenticator, err := auth.New(auth.Config{Keys: []auth.APIKey{{Name: "shop", Key: shopKey}}, JWT: auth.JWT{Secret: secret}})
 	must(t, err)
-	c.Gateway, err = gateway.New(gateway.Config{Broker: lossy, History: memory, Presence: memory, Auth: authenticator, Rules: rules, Limits: limits, Version: "v1"})
+	c.Gateway, err = gateway.New(gateway.Config{Broker: lossy, History: memory, Presence: memory, Auth: authenticator, Rules: channelRules, Limits: limits, Version: "v1"})
 	must(t, err)
 
 	ctx, cancel := context.WithCancel(context.Background())

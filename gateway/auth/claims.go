@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"tidegate/gateway"
+	"tidegate/gateway/rules"
 )
 
 // Claims are what a token says.
@@ -47,7 +48,7 @@ func (c *Claims) validate() error {
 	// encoding/json writes U+FFFD for what is not UTF-8 or half a surrogate
 	// pair: different users would become the same one.
 	if bytes.ContainsRune([]byte(c.User), utf8.RuneError) ||
-		c.User != "" && gateway.CheckChannelName(gateway.PersonalChannel(c.User)) != nil {
+		c.User != "" && rules.CheckChannel(rules.PersonalChannel(c.User)) != nil {
 		return refuse(malformed, `the token's claim "sub" is no user name: want 1 to 254 bytes of UTF-8 without spaces and control characters`)
 	}
 	if len(c.Info) > maxInfo {
@@ -58,10 +59,10 @@ func (c *Claims) validate() error {
 
 func (c *Claims) validateChannels() error {
 	for _, channel := range c.Channels {
-		if gateway.CheckChannelName(channel) != nil {
+		if rules.CheckChannel(channel) != nil {
 			return refuse(malformed, `the token's claim "channels" has a name in it that is no channel: want 1 to 255 bytes of UTF-8 without spaces and control characters`)
 		}
-		if strings.HasPrefix(channel, gateway.PersonalChannel("")) && channel != gateway.PersonalChannel(c.User) {
+		if strings.HasPrefix(channel, rules.PersonalChannel("")) && channel != rules.PersonalChannel(c.User) {
 			return refuse(malformed, `the token's claim "channels" names the personal channel of another user than "sub"`)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"tidegate/gateway"
 	"tidegate/gateway/auth"
+	"tidegate/gateway/rules"
 )
 
 // FuzzAuthenticate feeds whatever a client may send as a credential.
@@ -51,14 +52,14 @@ func FuzzClaims(f *testing.F) {
 		if p.Key != "" {
 			t.Fatalf("claims %q make a backend", claims)
 		}
-		if p.User != "" && gateway.CheckChannelName(gateway.PersonalChannel(p.User)) != nil {
+		if p.User != "" && rules.CheckChannel(rules.PersonalChannel(p.User)) != nil {
 			t.Fatalf("claims %q make the user %q", claims, p.User)
 		}
 		if p.Info != nil && (!json.Valid(p.Info) || len(p.Info) > 1024) {
 			t.Fatalf("claims %q make the info %q", claims, p.Info)
 		}
 		for _, channel := range p.Channels {
-			if gateway.CheckChannelName(channel) != nil {
+			if rules.CheckChannel(channel) != nil {
 				t.Fatalf("claims %q make the channel %q", claims, channel)
 			}
 		}

@@ -16,6 +16,7 @@ import (
 	"tidegate/gateway"
 	"tidegate/gateway/client"
 	"tidegate/gateway/native"
+	"tidegate/gateway/rules"
 	"tidegate/gateway/transport"
 )
 
@@ -85,7 +86,7 @@ func (c *cluster) start() *node {
 		c.t.Fatal(err)
 	}
 	g, err := gateway.New(gateway.Config{
-		Broker: redis, History: redis, Rules: gateway.DevelopmentRules(), DrainWindow: 100 * time.Millisecond,
+		Broker: redis, History: redis, Rules: rules.Development(), DrainWindow: 100 * time.Millisecond,
 	})
 	if err != nil {
 		c.t.Fatal(err)

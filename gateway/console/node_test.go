@@ -15,6 +15,7 @@ import (
 	"tidegate/gateway/api"
 	"tidegate/gateway/console"
 	"tidegate/gateway/native"
+	"tidegate/gateway/rules"
 	"tidegate/gateway/transport"
 )
 
@@ -52,7 +53,7 @@ func (c *cluster) start() (stop func()) {
 	c.leave()
 	g, err := gateway.New(gateway.Config{
 		Broker: c.memory, History: c.memory,
-		Rules: gateway.DevelopmentRules(), Log: slog.New(slog.DiscardHandler),
+		Rules: rules.Development(), Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		c.t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"tidegate/gateway"
+	"tidegate/gateway/rules"
 )
 
 type pollAnswer struct {
@@ -162,7 +163,7 @@ func TestLongPoll_MissesNothingBetweenTwoRequests(t *testing.T) {
 }
 
 func TestLongPoll_TellsWhatIsLost(t *testing.T) {
-	rules := gateway.Rules{{Match: "*", Subscribe: gateway.Anyone, HistorySize: 2}}
+	rules := rules.List{{Match: "*", Subscribe: rules.Anyone, HistorySize: 2}}
 	n := startNode(t, gateway.Config{Rules: rules})
 	for i := range 5 {
 		n.publish("news", fmt.Sprint(i))
@@ -202,7 +203,7 @@ func TestLongPoll_WithoutHistoryThereIsAlwaysAGap(t *testing.T) {
 }
 
 func TestLongPoll_LeavesToTheNextAnswerWhatIsTooMuch(t *testing.T) {
-	rules := gateway.Rules{{Match: "*", Subscribe: gateway.Anyone, HistorySize: 1000}}
+	rules := rules.List{{Match: "*", Subscribe: rules.Anyone, HistorySize: 1000}}
 	n := startNode(t, gateway.Config{Rules: rules, Limits: gateway.Limits{OutboxBytes: 100_000}})
 	cursor := n.poll("channel=news").Cursor
 	payload := strings.Repeat("x", 10_000)

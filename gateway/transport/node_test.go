@@ -14,6 +14,7 @@ import (
 	"tidegate/broker"
 	"tidegate/gateway"
 	"tidegate/gateway/native"
+	"tidegate/gateway/rules"
 	"tidegate/metrics"
 )
 
@@ -85,7 +86,7 @@ func newNode(t testing.TB, c gateway.Config) *node {
 		c.Broker, c.History = memory, memory
 	}
 	if c.Rules == nil {
-		c.Rules = gateway.DevelopmentRules()
+		c.Rules = rules.Development()
 	}
 	if c.Limits == (gateway.Limits{}) {
 		c.Limits = gateway.DefaultLimits()

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"tidegate/gateway"
+	"tidegate/gateway/rules"
 )
 
 // Origins are the origins of pages that may use a gateway, as patterns such as
@@ -38,7 +39,7 @@ func (o Origins) allow(origin, host string) bool {
 	}
 	plain := strings.ToLower(u.Scheme + "://" + u.Host)
 	for _, pattern := range o {
-		if pattern == "*" || u.Host != "" && gateway.Matches(strings.ToLower(pattern), plain) {
+		if pattern == "*" || u.Host != "" && rules.Matches(strings.ToLower(pattern), plain) {
 			return true
 		}
 	}

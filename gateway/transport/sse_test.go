@@ -15,6 +15,7 @@ import (
 
 	"tidegate/broker"
 	"tidegate/gateway"
+	"tidegate/gateway/rules"
 )
 
 // listener reads a stream of events by the letter of the HTML standard.
@@ -111,9 +112,9 @@ func (l *listener) expectID() string {
 func data(format string, args ...any) sseEvent { return sseEvent{data: fmt.Sprintf(format, args...)} }
 
 // historyRules keep history on every channel but those of the family bare.
-func historyRules() gateway.Rules {
-	bare := gateway.Rule{Match: "bare:*", Subscribe: gateway.Anyone}
-	return append(gateway.Rules{bare}, gateway.DevelopmentRules()...)
+func historyRules() rules.List {
+	bare := rules.Rule{Match: "bare:*", Subscribe: rules.Anyone}
+	return append(rules.List{bare}, rules.Development()...)
 }
 
 func TestSSE_CarriesPayloads(t *testing.T) {
@@ -217,7 +218,7 @@ func TestSSE_SeveralChannelsHaveOneCursor(t *testing.T) {
 }
 
 func TestSSE_TellsWhatIsLost(t *testing.T) {
-	rules := gateway.Rules{{Match: "*", Subscribe: gateway.Anyone, HistorySize: 2}}
+	rules := rules.List{{Match: "*", Subscribe: rules.Anyone, HistorySize: 2}}
 	n := startNode(t, gateway.Config{Rules: rules})
 	id := n.publish("news", "0").String()
 	for i := range 4 {
@@ -270,7 +271,7 @@ func TestSSE_CarriesOnlyWhatIsAskedFor(t *testing.T) {
 
 // What was missed may be more than can wait for a session.
 func TestSSE_ResumesFromFarBack(t *testing.T) {
-	rules := gateway.Rules{{Match: "*", Subscribe: gateway.Anyone, HistorySize: 1000}}
+	rules := rules.List{{Match: "*", Subscribe: rules.Anyone, HistorySize: 1000}}
 	n := startNode(t, gateway.Config{Rules: rules, Limits: gateway.Limits{OutboxBytes: 100_000}})
 	l := n.listen("channel=news")
 	id := l.expectID()

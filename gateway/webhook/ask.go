@@ -11,6 +11,7 @@ import (
 
 	"tidegate/broker"
 	"tidegate/gateway"
+	"tidegate/gateway/rules"
 )
 
 // A question is the body of a request:
@@ -195,14 +196,14 @@ func (a *answer) apply(q *gateway.Question) error {
 const maxInfo = 1 << 10
 
 func (a *answer) applyToConnect(p *gateway.Principal) error {
-	if a.User != nil && *a.User != "" && gateway.CheckChannelName(gateway.PersonalChannel(*a.User)) != nil {
+	if a.User != nil && *a.User != "" && rules.CheckChannel(rules.PersonalChannel(*a.User)) != nil {
 		return errors.New("its answer names a user that can be none")
 	}
 	if len(a.Info) > maxInfo {
 		return fmt.Errorf("the info in its answer has %d bytes: at most %d are accepted", len(a.Info), maxInfo)
 	}
 	for _, channel := range a.Channels {
-		if err := gateway.CheckChannelName(channel); err != nil {
+		if err := rules.CheckChannel(channel); err != nil {
 			return fmt.Errorf("the channels in its answer: %w", err)
 		}
 	}

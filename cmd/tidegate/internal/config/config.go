@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tidegate/gateway"
+	"tidegate/gateway/rules"
 	"tidegate/gateway/webhook"
 )
 
@@ -22,7 +23,7 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 	ProxyProtocol  bool // trusted proxies say who the client is before its first byte
 	Auth           Auth
-	Rules          gateway.Rules
+	Rules          rules.List
 	Limits         gateway.Limits
 	Presence       Presence
 	DrainWindow    time.Duration

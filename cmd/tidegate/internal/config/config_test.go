@@ -14,7 +14,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"tidegate/gateway"
+	"tidegate/gateway/rules"
 )
 
 // write puts text into a new file and returns its path.
@@ -150,13 +150,13 @@ drain: {window: 0}
 	if !slices.Equal(got.Auth.APIKeys, keys) {
 		t.Errorf("auth.api_keys %+v, want %+v", got.Auth.APIKeys, keys)
 	}
-	rules := gateway.Rules{
+	rules := rules.List{
 		{
-			Match: "chat:*", Subscribe: gateway.Authenticated, Publish: gateway.Token,
+			Match: "chat:*", Subscribe: rules.Authenticated, Publish: rules.Token,
 			Presence: true, JoinLeave: true, HistorySize: 100, HistoryTTL: 10 * time.Minute, Delay: 5 * time.Millisecond,
 		},
-		{Match: "ticker:*", Subscribe: gateway.Anyone, Publish: gateway.Nobody, Conflate: true},
-		{Match: "plain:*", Subscribe: gateway.Anyone, Bare: true},
+		{Match: "ticker:*", Subscribe: rules.Anyone, Publish: rules.Nobody, Conflate: true},
+		{Match: "plain:*", Subscribe: rules.Anyone, Bare: true},
 	}
 	if !slices.Equal(got.Rules, rules) {
 		t.Errorf("channels %+v\nwant %+v", got.Rules, rules)
@@ -182,7 +182,7 @@ func TestConfig_ListsGoOnOneLineInTheEnvironmentAndInFlags(t *testing.T) {
 	if want := []APIKey{{Name: "shop", Key: "0123456789abcdef"}}; !slices.Equal(got.Auth.APIKeys, want) {
 		t.Errorf("auth.api_keys %+v, want %+v", got.Auth.APIKeys, want)
 	}
-	if want := (gateway.Rules{{Match: "*", HistorySize: 7}}); !slices.Equal(got.Rules, want) {
+	if want := (rules.List{{Match: "*", HistorySize: 7}}); !slices.Equal(got.Rules, want) {
 		t.Errorf("channels %+v, want %+v", got.Rules, want)
 	}
 }

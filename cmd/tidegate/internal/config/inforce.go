@@ -8,6 +8,7 @@ import (
 	"tidegate/broker"
 	"tidegate/gateway"
 	"tidegate/gateway/auth"
+	"tidegate/gateway/rules"
 	"tidegate/gateway/transport"
 	"tidegate/gateway/webhook"
 )
@@ -31,9 +32,9 @@ func (c *Config) Gateway() gateway.Config {
 	}
 }
 
-func (c *Config) rules() gateway.Rules {
+func (c *Config) rules() rules.List {
 	if c.Development() {
-		return gateway.DevelopmentRules()
+		return rules.Development()
 	}
 	return c.Rules
 }

@@ -14,12 +14,12 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"tidegate/gateway"
+	"tidegate/gateway/rules"
 )
 
 var errWrongType = errors.New("wrong type")
 
-var classes = []gateway.Who{gateway.Anyone, gateway.Authenticated, gateway.Token, gateway.Nobody}
+var classes = []rules.Who{rules.Anyone, rules.Authenticated, rules.Token, rules.Nobody}
 
 func text(p *string) kind {
 	return kind{

@@ -2,6 +2,7 @@ package config
 
 import (
 	"tidegate/gateway"
+	"tidegate/gateway/rules"
 	"tidegate/gateway/webhook"
 )
 
@@ -30,7 +31,7 @@ func (c *Config) settings() []setting {
 		{"auth.jwt.issuer", "iss that tokens must have", text(&c.Auth.JWT.Issuer)},
 		{"auth.jwt.audience", "aud that tokens must have", text(&c.Auth.JWT.Audience)},
 		{"auth.jwt.leeway", "clock difference allowed in exp and nbf", duration(&c.Auth.JWT.Leeway)},
-		{"channels", "`list` of channel rules, the first match decides", list((*[]gateway.Rule)(&c.Rules), ruleSettings)},
+		{"channels", "`list` of channel rules, the first match decides", list((*[]rules.Rule)(&c.Rules), ruleSettings)},
 		{"limits.message_bytes", "largest message", size(&c.Limits.MessageBytes)},
 		{"limits.outbox_bytes", "what may wait for a slow session", size(&c.Limits.OutboxBytes)},
 		{"limits.outbox_total_bytes", "what may wait for all slow sessions of this node", size(&c.Limits.OutboxTotalBytes)},
@@ -73,7 +74,7 @@ func (k *APIKey) settings() []setting {
 	}
 }
 
-func ruleSettings(r *gateway.Rule) []setting {
+func ruleSettings(r *rules.Rule) []setting {
 	return []setting{
 		{"match", "", text(&r.Match)},
 		{"subscribe", "", oneOf(&r.Subscribe, classes...)},

@@ -12,6 +12,7 @@ import (
 	"tidegate/broker"
 	"tidegate/gateway"
 	"tidegate/gateway/auth"
+	"tidegate/gateway/rules"
 )
 
 // validate reads the files that the configuration names and notes everything
@@ -105,11 +106,11 @@ func (c *reading) validateOrigins() {
 func (c *reading) validateRules() {
 	for i, rule := range c.config.Rules {
 		path := element("channels", i)
-		if err := (gateway.Rules{rule}).Validate(); err != nil {
+		if err := (rules.List{rule}).Validate(); err != nil {
 			c.problem(path, "%v", errors.Unwrap(err))
 		}
 		for j, earlier := range c.config.Rules[:i] {
-			if earlier.Match != "" && gateway.Matches(earlier.Match, rule.Match) {
+			if earlier.Match != "" && rules.Matches(earlier.Match, rule.Match) {
 				c.warn(path, "the rule for %q decides nothing: %s, for %q, matches first; put the narrower one above it",
 					rule.Match, element("channels", j), earlier.Match)
 				break

@@ -1,0 +1,54 @@
+package rules
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// List decides by the first that matches a channel; with none, nothing is
+// allowed.
+type List []Rule
+
+// Development allows everything to anyone.
+func Development() List {
+	all := Rule{
+		Match: "*", Subscribe: Anyone, Publish: Anyone,
+		Presence: true, JoinLeave: true,
+		HistorySize: 100, HistoryTTL: 10 * time.Minute,
+	}
+	personal := all
+	personal.Match, personal.Presence, personal.JoinLeave = "@*", false, false
+	return List{personal, all}
+}
+
+// For returns the rule of a channel. A rule for all channels does not open
+// personal ones: of them its Subscribe, Publish, Presence and JoinLeave hold
+// only if its pattern begins with an @. Channels are many and rules are few: they
+// share the Rule, which must not be changed.
+func (l List) For(channel string) *Rule {
+	for i := range l {
+		rule := &l[i]
+		if !Matches(rule.Match, channel) {
+			continue
+		}
+		if IsPersonal(channel) && !strings.HasPrefix(rule.Match, "@") {
+			own := *rule
+			own.Publish, own.Presence, own.JoinLeave = Nobody, false, false
+			return &own
+		}
+		return rule
+	}
+	return &Rule{}
+}
+
+// Validate returns what is wrong with the rules, saying which one and what to
+// do.
+func (l List) Validate() error {
+	for i, rule := range l {
+		if err := rule.validate(); err != nil {
+			return fmt.Errorf("channels[%d] (match %q): %w", i, rule.Match, err)
+		}
+	}
+	return nil
+}
