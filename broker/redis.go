@@ -45,6 +45,7 @@ type RedisObserver struct {
 	RoundTrip   func(time.Duration) // of one pipeline or script
 	Reconnect   func()              // an attempt to restore a lost link
 	HistoryRead func()              // a Since, a Latest, or the Tops of one partition
+	Panic       func()              // something ended that should not have; what it did was begun anew
 }
 
 // Redis is a Broker, a History and a Presence over Redis standalone, with
@@ -139,7 +140,7 @@ func (b *Redis) Run(ctx context.Context, r Receiver) error {
 	b.board.receiver = r
 	close(b.running)
 	var wait sync.WaitGroup
-	wait.Go(func() { b.topology.run(ctx, b.moved) })
+	wait.Go(func() { b.topology.run(ctx, b.wall, b.moved) })
 	b.partitions[0].link.open() // so that there is always one that tells of Redis
 	for _, p := range b.partitions {
 		wait.Go(func() { p.link.run(ctx, r) })

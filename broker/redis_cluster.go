@@ -37,7 +37,7 @@ func newCluster(d redisDialer) *cluster {
 	})}
 }
 
-func (c *cluster) run(ctx context.Context, moved func(error)) {
+func (c *cluster) run(ctx context.Context, _ func(func() error) error, _ func(error)) {
 	<-ctx.Done()
 	c.nodes.Close()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,8 +54,9 @@ func (c *connection) run(ctx context.Context) error {
 	defer client.Close()
 	c.link.begin(cancel)
 	var reader sync.WaitGroup
-	reader.Go(func() { cancel(c.receive(ctx)) })
-	err = c.send(ctx)
+	wall := c.link.broker.wall
+	reader.Go(func() { cancel(wall(func() error { return c.receive(ctx) })) })
+	err = wall(func() error { return c.send(ctx) })
 	cancel(err)
 	c.pubsub.Close()
 	reader.Wait()
@@ -98,7 +100,11 @@ func (c *connection) receive(ctx context.Context) error {
 func (c *connection) take(reply any) error {
 	switch reply := reply.(type) {
 	case *redis.Message:
-		c.receiver.Receive(DecodeEnvelope(reply.Channel[len(c.link.prefix):], reply.Payload))
+		channel, ours := strings.CutPrefix(reply.Channel, c.link.prefix)
+		if !ours {
+			return fmt.Errorf("%w: a message on %.40q", errBrokenProtocol, reply.Channel)
+		}
+		c.receiver.Receive(DecodeEnvelope(channel, reply.Payload))
 	case *redis.Subscription:
 		switch reply.Kind {
 		case "subscribe", "ssubscribe":

@@ -58,7 +58,7 @@ func (l *link) run(ctx context.Context, r Receiver) {
 	backoff := minBackoff
 	for {
 		c := &connection{link: l, receiver: r}
-		err := c.run(ctx)
+		err := l.broker.wall(func() error { return c.run(ctx) })
 		if ctx.Err() != nil {
 			l.fail(ctx.Err())
 			return

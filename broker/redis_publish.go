@@ -131,10 +131,7 @@ func (l *lane) expire() {
 		return
 	}
 	l.link.suspect()
-	for _, p := range late {
-		p.done(Position{}, notPublished(p.channel, errNoAnswer))
-	}
-	l.broker.rest()
+	l.answer(late, errNoAnswer)
 }
 
 // takeLate takes the publications whose time is over, and sets the timer for the
@@ -208,9 +205,24 @@ func (l *lane) end() {
 		l.timer.Stop()
 	}
 	l.mu.Unlock()
-	for _, p := range queue {
-		p.done(Position{}, notPublished(p.channel, errNotRunning))
+	l.answer(queue, errNotRunning)
+}
+
+// answer calls done for each, with err if it is not nil. One that panics keeps
+// the others from nothing.
+func (l *lane) answer(batch []*publication, err error) {
+	next := 0
+	for next < len(batch) {
+		_ = l.broker.wall(func() error {
+			for next < len(batch) {
+				p := batch[next]
+				next++
+				p.done(p.result(err))
+			}
+			return nil
+		})
 	}
+	_ = l.broker.wall(func() error { l.broker.rest(); return nil })
 }
 
 // flush sends a batch and answers each publication.
@@ -220,12 +232,12 @@ func (l *lane) flush(ctx context.Context, batch []*publication) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	l.exchange(ctx, batch)
-	l.exchange(ctx, l.unknownScripts(batch))
-	for _, p := range l.unanswered(batch) {
-		p.done(p.result())
-	}
-	l.broker.rest()
+	err := l.broker.wall(func() error {
+		l.exchange(ctx, batch)
+		l.exchange(ctx, l.unknownScripts(batch))
+		return nil
+	})
+	l.answer(l.unanswered(batch), err)
 }
 
 // unanswered leaves of a batch that has been sent what nobody has answered yet,
@@ -245,10 +257,12 @@ func (l *lane) unanswered(batch []*publication) []*publication {
 	return batch[:n]
 }
 
-// result returns what Redis has said.
-func (p *publication) result() (Position, error) {
+// result returns what Redis has said, unless err says that it has not.
+func (p *publication) result(err error) (Position, error) {
 	var position Position
-	err := p.command.Err()
+	if err == nil {
+		err = p.command.Err()
+	}
 	if err == nil && p.script {
 		var cursor string
 		if cursor, err = p.command.Text(); err == nil {

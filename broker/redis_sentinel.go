@@ -42,12 +42,12 @@ func newSentinel(d redisDialer) *sentinel {
 	return s
 }
 
-func (s *sentinel) run(ctx context.Context, moved func(error)) {
+func (s *sentinel) run(ctx context.Context, wall func(func() error) error, moved func(error)) {
 	defer s.close()
 	tick := time.NewTicker(sentinelBeat)
 	defer tick.Stop()
 	for first := true; ; first = false {
-		if err := s.follow(ctx); err != nil {
+		if err := wall(func() error { return s.follow(ctx) }); err != nil {
 			moved(err)
 		}
 		if first {

@@ -16,8 +16,8 @@ import (
 // called concurrently.
 type topology interface {
 	// run watches for changes of masters and calls moved for each, until ctx
-	// ends; then it closes all clients.
-	run(ctx context.Context, moved func(error))
+	// ends; then it closes all clients. It calls what may panic through wall.
+	run(ctx context.Context, wall func(func() error) error, moved func(error))
 
 	// client returns the client of the key's master, and address where it
 	// listens.
@@ -60,7 +60,7 @@ func newStandalone(d redisDialer) *standalone {
 	return &standalone{redisDialer: d, only: redis.NewClient(d.options(d.target.addresses[0]))}
 }
 
-func (s *standalone) run(ctx context.Context, moved func(error)) {
+func (s *standalone) run(ctx context.Context, _ func(func() error) error, _ func(error)) {
 	<-ctx.Done()
 	s.only.Close()
 }
@@ -102,7 +102,7 @@ func (d redisDialer) options(address string) *redis.Options {
 		OnConnect:                loadScript,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	}
-	o.Dialer = dialer(redis.NewDialer(o)).direct
+	o.Dialer = dialer(dialer(redis.NewDialer(o)).direct).bounded
 	return o
 }
 

@@ -153,7 +153,7 @@ func (b *Redis) askOnce(ctx context.Context, prefix string, f func(context.Conte
 		return err
 	}
 	start := time.Now()
-	err = f(ctx, client)
+	err = b.wall(func() error { return f(ctx, client) })
 	if observe := b.config.Observe.RoundTrip; observe != nil {
 		observe(time.Since(start))
 	}

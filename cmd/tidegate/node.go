@@ -80,6 +80,7 @@ func (n *node) newBroker() (broker.Broker, error) {
 	c.Observe = broker.RedisObserver{
 		RoundTrip: func(d time.Duration) { n.metrics.Broker.RoundTrip.Observe(d.Seconds()) },
 		Reconnect: n.metrics.Broker.Reconnects.Inc,
+		Panic:     n.metrics.Panics.Inc,
 	}
 	redis, err := broker.NewRedis(c)
 	n.history, n.presence = redis, redis
