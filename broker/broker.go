@@ -119,13 +119,12 @@ type PublishOptions struct {
 // History is the memory of channels. All methods may be called concurrently.
 // Each fails with ErrUnavailable when the broker does not answer in time.
 type History interface {
-	// Since returns the messages after the given position, oldest first, at
-	// most limit of them (0: all). The zero position means the beginning of
-	// what is kept, and loses nothing.
-	Since(ctx context.Context, channel string, after Position, limit int) (Page, error)
+	// Since returns the first messages after the given position, oldest first.
+	// The zero position means the beginning of what is kept, and loses nothing.
+	Since(ctx context.Context, channel string, after Position, most Most) (Page, error)
 
-	// Latest returns the newest messages, oldest first, at most limit of them.
-	Latest(ctx context.Context, channel string, limit int) (Page, error)
+	// Latest returns the newest messages, oldest first.
+	Latest(ctx context.Context, channel string, most Most) (Page, error)
 
 	// Tops returns the newest position of each channel, in the order asked, in
 	// as few round trips as can be. A channel that has none yet is given an
@@ -136,6 +135,13 @@ type History interface {
 	// Clear forgets the channel's messages. The epoch stays and offsets go on,
 	// so that live subscribers notice nothing.
 	Clear(ctx context.Context, channel string) error
+}
+
+// Most bounds a page, and with it what reading it costs. A field that is zero
+// bounds nothing. One message is returned even if it alone is more than Bytes.
+type Most struct {
+	Messages int
+	Bytes    int // of payloads, and of what is kept beside them
 }
 
 // Page is a run of a channel's history.

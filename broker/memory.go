@@ -88,18 +88,18 @@ func (b *Memory) publish(ctx context.Context, m Message, o PublishOptions) (posi
 	return position, receiver, err
 }
 
-func (b *Memory) Since(ctx context.Context, channel string, after Position, limit int) (Page, error) {
+func (b *Memory) Since(ctx context.Context, channel string, after Position, most Most) (Page, error) {
 	var page Page
 	err := b.on(ctx, "read history of", channel, func(c *memoryChannel) {
-		page = c.since(after, limit, time.Now())
+		page = c.since(after, most, time.Now())
 	})
 	return page, err
 }
 
-func (b *Memory) Latest(ctx context.Context, channel string, limit int) (Page, error) {
+func (b *Memory) Latest(ctx context.Context, channel string, most Most) (Page, error) {
 	var page Page
 	err := b.on(ctx, "read history of", channel, func(c *memoryChannel) {
-		page = c.latest(limit, time.Now())
+		page = c.latest(most, time.Now())
 	})
 	return page, err
 }

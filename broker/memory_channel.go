@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"iter"
+	"slices"
 	"sync"
 	"time"
 )
@@ -63,7 +65,7 @@ func (c *memoryChannel) append(m Message, o PublishOptions, now time.Time) Posit
 	return m.Position
 }
 
-func (c *memoryChannel) since(after Position, limit int, now time.Time) Page {
+func (c *memoryChannel) since(after Position, most Most, now time.Time) Page {
 	c.expire(now)
 	page := Page{Top: c.top}
 	known := after.Epoch == c.top.Epoch && after.Offset <= c.top.Offset
@@ -73,26 +75,32 @@ func (c *memoryChannel) since(after Position, limit int, now time.Time) Page {
 		skip = after.Offset - first + 1
 	}
 	page.Lost = !after.IsZero() && (!known || after.Offset+1 < first)
-	page.Messages = messagesOf(c.log[skip:])
-	if limit > 0 && len(page.Messages) > limit {
-		page.Messages = page.Messages[:limit]
-	}
+	page.Messages = most.of(slices.Values(c.log[skip:]))
 	return page
 }
 
-func (c *memoryChannel) latest(limit int, now time.Time) Page {
+func (c *memoryChannel) latest(most Most, now time.Time) Page {
 	c.expire(now)
-	log := c.log
-	if limit > 0 && len(log) > limit {
-		log = log[len(log)-limit:]
-	}
-	return Page{Messages: messagesOf(log), Top: c.top}
+	page := Page{Top: c.top, Messages: most.of(func(yield func(memoryEntry) bool) {
+		for _, entry := range slices.Backward(c.log) {
+			if !yield(entry) {
+				return
+			}
+		}
+	})}
+	slices.Reverse(page.Messages)
+	return page
 }
 
-func messagesOf(log []memoryEntry) []Message {
-	messages := make([]Message, len(log))
-	for i, entry := range log {
-		messages[i] = entry.message
+// of returns the first messages that are within the bounds.
+func (most Most) of(entries iter.Seq[memoryEntry]) (messages []Message) {
+	size := 0
+	for entry := range entries {
+		size += len(entry.message.Payload)
+		if most.Messages > 0 && len(messages) == most.Messages || most.Bytes > 0 && size > most.Bytes && len(messages) > 0 {
+			break
+		}
+		messages = append(messages, entry.message)
 	}
 	return messages
 }

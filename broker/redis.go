@@ -60,7 +60,11 @@ type Redis struct {
 	config     RedisConfig
 	topology   topology
 	partitions []*partition
-	reads      chan struct{} // holds a token for each under way, scripts of presence included
+
+	pages     flights[pageRequest, Page]
+	pageReads pool // of pages, which anybody may ask for
+	topReads  pool // of the positions that subscribes need
+	others    pool // of presence, and of what is seldom
 
 	clustered  bool
 	board      *board
@@ -89,7 +93,6 @@ const (
 	clusterPartitions = 64 // part of every name in a Cluster: never to be changed
 	answerTimeout     = 900 * time.Millisecond
 	readTimeout       = 1500 * time.Millisecond
-	concurrentReads   = 8
 )
 
 // NewRedis returns a broker that connects once Run is running. It fails only if
@@ -111,8 +114,10 @@ func NewRedis(c RedisConfig) (*Redis, error) {
 	}
 	b := &Redis{
 		config:    c,
-		topology:  newTopology(target, c.TLS, partitions+concurrentReads),
-		reads:     make(chan struct{}, concurrentReads),
+		topology:  newTopology(target, c.TLS, partitions+3*poolSize),
+		pageReads: make(pool, poolSize),
+		topReads:  make(pool, poolSize),
+		others:    make(pool, poolSize),
 		clustered: target.mode == redisCluster,
 		board:     &board{log: c.Log},
 		running:   make(chan struct{}),

@@ -35,7 +35,7 @@ func TestRedis_SlotMoves(t *testing.T) {
 	}
 	told.WaitUp()
 	mustDeliver(t, b, told, channels)
-	page, err := b.Since(t.Context(), channels[0], broker.Position{}, 0)
+	page, err := b.Since(t.Context(), channels[0], broker.Position{}, broker.Most{})
 	if err != nil || len(page.Messages) != 1 || page.Messages[0].Position.Offset != before.Offset {
 		t.Errorf("history after the move: %+v, %v", page, err)
 	}
@@ -101,7 +101,7 @@ func TestRedis_SentinelFailover(t *testing.T) {
 	mustDeliver(t, b, told, channels)
 
 	// The new master may not have had all: nobody may trust an old cursor.
-	page, err := b.Since(t.Context(), "a", before, 0)
+	page, err := b.Since(t.Context(), "a", before, broker.Most{})
 	if err != nil || !page.Lost || page.Top.Epoch == before.Epoch {
 		t.Errorf("since before the failover: %+v, %v; want another epoch, and lost", page, err)
 	}

@@ -136,8 +136,11 @@ func TestRedis_BlackHole(t *testing.T) {
 		"Subscribe": func(channel string) error {
 			return b.Subscribe(t.Context(), channel, fmt.Sprint("new:", callers.Add(1)))
 		},
-		"Latest": func(channel string) error { _, err := b.Latest(t.Context(), channel, 5); return err },
-		"Tops":   func(channel string) error { _, err := b.Tops(t.Context(), channels); return err },
+		"Latest": func(channel string) error {
+			_, err := b.Latest(t.Context(), channel, broker.Most{Messages: 5})
+			return err
+		},
+		"Tops": func(channel string) error { _, err := b.Tops(t.Context(), channels); return err },
 	}
 	var wait sync.WaitGroup
 	for name, attempt := range attempts {

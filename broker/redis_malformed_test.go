@@ -108,7 +108,7 @@ func TestRedis_MalformedAnswers(t *testing.T) {
 			if _, err := broker.Publish(t.Context(), b, message("a", "x"), o); !errors.Is(err, broker.ErrUnavailable) {
 				t.Errorf("publish with history, answered %.60q: %v", odd, err)
 			}
-			if _, err := b.Latest(t.Context(), "a", 5); !errors.Is(err, broker.ErrUnavailable) {
+			if _, err := b.Latest(t.Context(), "a", broker.Most{Messages: 5}); !errors.Is(err, broker.ErrUnavailable) {
 				t.Errorf("read, answered %.60q: %v", odd, err)
 			}
 			sane.Store(true)
@@ -207,7 +207,7 @@ func FuzzRedis(f *testing.F) {
 		o := broker.PublishOptions{HistorySize: 5}
 		_ = b.Subscribe(ctx, "a")
 		_, _ = broker.Publish(ctx, b, message("a", "x"), o)
-		_, _ = b.Latest(ctx, "a", 5)
+		_, _ = b.Latest(ctx, "a", broker.Most{Messages: 5})
 		next.Store(int64(len(pieces)))
 		brokertest.Eventually(t, "a channel to be subscribed and a publish to be confirmed", func() bool {
 			_, err := broker.Publish(ctx, b, message("b", "x"), o)

@@ -76,7 +76,7 @@ func TestRedis_AnswersAreOnesOwn(t *testing.T) {
 		})
 	}
 	wait.Wait()
-	page, err := b.Since(t.Context(), "a", broker.Position{}, 0)
+	page, err := b.Since(t.Context(), "a", broker.Position{}, broker.Most{})
 	if err != nil {
 		t.Fatal(err)
 	}

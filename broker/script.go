@@ -81,19 +81,36 @@ return cursor
 `
 
 // pageScript reads history. ARGV are since or latest, then the epoch and offset
-// to begin after, and the most messages to return, 0 for all. It returns the
-// cursors of the top and of the former epoch's, or "", and the entries: oldest
-// first for since, newest first for latest.
+// to begin after, and how many messages and bytes to return at most, 0 for any.
+// It returns the cursors of the top and of the former epoch's, or "", and the
+// entries: oldest first for since, newest first for latest.
 const pageScript = epochLua + `
 local name, meta = KEYS[1], KEYS[2]
-local mode, after, limit = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
+local mode, after, count, bytes = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local epoch, top, ttl = current(name, meta)
 renew(meta, ttl)
 expire(name, ttl)
-local count = limit > 0 and {'COUNT', limit} or {}
+
+-- take returns the first entries that a command finds, within the bounds. It
+-- reads in small steps: what it reads in vain is no more than one of them.
+local function take(command, from, to)
+  local taken, size = {}, 0
+  while true do
+    local step = math.min(#taken + 1, STEP, count > 0 and count - #taken or STEP)
+    local entries = redis.call(command, name, from, to, 'COUNT', step)
+    for _, entry in ipairs(entries) do
+      size = size + #entry[2][4]
+      if bytes > 0 and size > bytes and #taken > 0 then return taken end
+      taken[#taken + 1] = entry
+    end
+    if #entries < step or #taken == count then return taken end
+    from = '(' .. entries[step][1]
+  end
+end
+
 local cursor, former = epoch .. ':' .. number(top), redis.call('HGET', meta, 'former') or ''
 if mode == 'latest' then
-  return {cursor, former, redis.call('XREVRANGE', name, '+', '-', unpack(count))}
+  return {cursor, former, take('XREVRANGE', '+', '-')}
 end
 if ARGV[2] ~= epoch then
   local left, last = string.match(former, '(%w+):(%d+)')
@@ -101,7 +118,7 @@ if ARGV[2] ~= epoch then
 elseif after > top then
   after = 0
 end
-return {cursor, former, redis.call('XRANGE', name, '0-' .. number(after + 1), '+', unpack(count))}
+return {cursor, former, take('XRANGE', '(0-' .. number(after), '+')}
 `
 
 // topsScript returns two cursors of each channel, the one of its top and the one
@@ -121,6 +138,7 @@ return cursors
 // epochLua is what the scripts share.
 const epochLua = `
 local DAY = 86400000
+local STEP = 16 -- entries that are read at once: each may be long
 
 local function number(n) return string.format('%.0f', n) end
 
@@ -176,9 +194,9 @@ end
 -- expire removes the messages that are older than ttl.
 local function expire(name, ttl)
   if ttl == 0 then return end
-  local oldest, count = milliseconds() - ttl, 1
+  local oldest, step = milliseconds() - ttl, 1
   while true do
-    local entries = redis.call('XRANGE', name, '-', '+', 'COUNT', count)
+    local entries = redis.call('XRANGE', name, '-', '+', 'COUNT', step)
     if #entries == 0 then return end
     local old = {}
     for _, entry in ipairs(entries) do
@@ -187,7 +205,7 @@ local function expire(name, ttl)
     end
     if #old > 0 then redis.call('XDEL', name, unpack(old)) end
     if #old < #entries then return end
-    count = 100
+    step = math.min(2 * step, STEP)
   end
 end
 `

@@ -14,8 +14,8 @@ import (
 )
 
 // Since is documented at History.
-func (b *Redis) Since(ctx context.Context, channel string, after Position, limit int) (Page, error) {
-	page, err := b.readPage(ctx, channel, "since", after.Epoch, after.Offset, limit)
+func (b *Redis) Since(ctx context.Context, channel string, after Position, most Most) (Page, error) {
+	page, err := b.readPage(ctx, pageRequest{"since", channel, after, most})
 	if err != nil {
 		return Page{}, err
 	}
@@ -24,10 +24,8 @@ func (b *Redis) Since(ctx context.Context, channel string, after Position, limit
 }
 
 // Latest is documented at History.
-func (b *Redis) Latest(ctx context.Context, channel string, limit int) (Page, error) {
-	page, err := b.readPage(ctx, channel, "latest", "", 0, limit)
-	slices.Reverse(page.Messages)
-	return page, err
+func (b *Redis) Latest(ctx context.Context, channel string, most Most) (Page, error) {
+	return b.readPage(ctx, pageRequest{"latest", channel, Position{}, most})
 }
 
 // Clear is documented at History.
@@ -67,7 +65,7 @@ const topsBatch = 500 // channels of one script
 // readTops sets the tops of the indexed channels, all of one partition.
 func (b *Redis) readTops(ctx context.Context, partition int, channels []string, indexes []int, tops []Top) error {
 	prefix := b.prefixOf(partition)
-	return b.read(ctx, prefix, func(ctx context.Context, client *redis.Client) error {
+	return b.read(ctx, b.topReads, prefix, func(ctx context.Context, client *redis.Client) error {
 		for batch := range slices.Chunk(indexes, topsBatch) {
 			keys := make([]string, 0, 2*len(batch))
 			for _, i := range batch {
@@ -97,43 +95,70 @@ func parseTop(cursor, former string) (top Top, err error) {
 	return top, err
 }
 
-func (b *Redis) readPage(ctx context.Context, channel, mode, epoch string, offset uint64, limit int) (Page, error) {
-	i := b.partitionOf(channel)
-	name := b.prefixOf(i) + channel
-	var page Page
-	err := b.read(ctx, b.prefixOf(i), func(ctx context.Context, client *redis.Client) error {
-		keys := []string{name, name + metaSuffix}
-		reply, err := b.pageScript.Run(ctx, client, keys, mode, epoch, offset, limit).Slice()
-		if err == nil {
-			page, err = decodePage(channel, reply)
-		}
-		return err
-	})
+// pageRequest is one question to the page script. Equal ones at one time are
+// answered by one read.
+type pageRequest struct {
+	mode    string // since or latest
+	channel string
+	after   Position
+	most    Most
+}
+
+func (b *Redis) readPage(ctx context.Context, q pageRequest) (Page, error) {
+	page, err := b.pages.do(ctx, q, func() (Page, error) { return b.runPage(q) })
 	if err != nil {
-		return Page{}, fmt.Errorf("read history of %q: %w: %w", channel, ErrUnavailable, err)
+		return Page{}, fmt.Errorf("read history of %q: %w: %w", q.channel, ErrUnavailable, err)
 	}
 	return page, nil
 }
 
-// read is ask for what reads history.
-func (b *Redis) read(ctx context.Context, prefix string, f func(context.Context, *redis.Client) error) error {
+func (b *Redis) runPage(q pageRequest) (page Page, err error) {
+	prefix := b.prefixOf(b.partitionOf(q.channel))
+	keys := []string{prefix + q.channel, prefix + q.channel + metaSuffix}
+	args := []any{q.mode, q.after.Epoch, q.after.Offset, q.most.Messages, q.most.Bytes}
+	err = b.read(context.Background(), b.pageReads, prefix, func(ctx context.Context, client *redis.Client) error {
+		reply, err := b.pageScript.Run(ctx, client, keys, args...).Slice()
+		if err == nil {
+			page, err = decodePage(q.channel, reply)
+		}
+		return err
+	})
+	if q.mode == "latest" {
+		slices.Reverse(page.Messages)
+	}
+	return page, err
+}
+
+// read is askIn for what reads history.
+func (b *Redis) read(ctx context.Context, p pool, prefix string, f func(context.Context, *redis.Client) error) error {
 	if observe := b.config.Observe.HistoryRead; observe != nil {
 		defer observe()
 	}
-	return b.ask(ctx, prefix, f)
+	return b.askIn(ctx, p, prefix, f)
 }
 
-// ask calls f with the client of a partition, with readTimeout in all. If another
-// server is the master it calls f again.
+// ask is askIn for what reads and writes no history.
 func (b *Redis) ask(ctx context.Context, prefix string, f func(context.Context, *redis.Client) error) error {
+	return b.askIn(ctx, b.others, prefix, f)
+}
+
+// pool holds a token for each of what is under way. What may wait for long, or is
+// asked for by whom nobody knows, has a pool of its own, so that the rest passes.
+type pool chan struct{}
+
+const poolSize = 8
+
+// askIn calls f with the client of a partition, with readTimeout in all. If another
+// server is the master it calls f again.
+func (b *Redis) askIn(ctx context.Context, p pool, prefix string, f func(context.Context, *redis.Client) error) error {
 	if err := b.usable(); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	select {
-	case b.reads <- struct{}{}:
-		defer func() { <-b.reads }()
+	case p <- struct{}{}:
+		defer func() { <-p }()
 	case <-ctx.Done():
 		return errNoAnswer
 	case <-b.ended:

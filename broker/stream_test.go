@@ -30,7 +30,7 @@ func publish(t *testing.T, b broker.Broker, payloads ...string) (last broker.Pos
 
 func since(t *testing.T, b broker.History, after broker.Position) ([]string, broker.Page) {
 	t.Helper()
-	page, err := b.Since(t.Context(), "a", after, 0)
+	page, err := b.Since(t.Context(), "a", after, broker.Most{})
 	if err != nil {
 		t.Fatalf("Since: %v", err)
 	}

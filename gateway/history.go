@@ -29,12 +29,13 @@ func (g *Gateway) readHistory(ctx context.Context, p *Principal, s *Session, c H
 	if limit <= 0 || limit > maxHistoryPage {
 		limit = maxHistoryPage
 	}
+	most := broker.Most{Messages: limit, Bytes: g.limits.OutboxBytes / 2}
 	var page broker.Page
 	if after.IsZero() {
 		g.metrics.Recovery.HistoryReads.Inc()
-		page, err = g.history.Latest(ctx, c.Channel, limit)
+		page, err = g.history.Latest(ctx, c.Channel, most)
 	} else {
-		page, err = g.since(ctx, c.Channel, after, limit)
+		page, err = g.since(ctx, c.Channel, after, most)
 	}
 	if err != nil {
 		return HistoryPage{}, fmt.Errorf("read the history of %q: %w", c.Channel, err)

@@ -67,8 +67,8 @@ type tardy struct {
 	pass chan struct{}
 }
 
-func (h *tardy) Since(ctx context.Context, channel string, after broker.Position, limit int) (broker.Page, error) {
-	page, err := h.Memory.Since(ctx, channel, after, limit)
+func (h *tardy) Since(ctx context.Context, channel string, after broker.Position, most broker.Most) (broker.Page, error) {
+	page, err := h.Memory.Since(ctx, channel, after, most)
 	if h.hold.Load() {
 		<-h.pass
 	}

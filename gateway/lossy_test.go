@@ -56,12 +56,12 @@ func (l *lossy) publishBare(t testing.TB, channel, payload string) {
 	}
 }
 
-func (l *lossy) Since(ctx context.Context, channel string, after broker.Position, limit int) (broker.Page, error) {
+func (l *lossy) Since(ctx context.Context, channel string, after broker.Position, most broker.Most) (broker.Page, error) {
 	l.reads.Add(1)
 	if l.away.Load() {
 		return broker.Page{}, broker.ErrUnavailable
 	}
-	return l.Memory.Since(ctx, channel, after, limit)
+	return l.Memory.Since(ctx, channel, after, most)
 }
 
 var errCut = errors.New("the link was cut")

@@ -24,12 +24,12 @@ type restarted struct {
 	meanwhile atomic.Pointer[func()] // is done while the next read is under way
 }
 
-func (r *restarted) Since(ctx context.Context, channel string, after broker.Position, limit int) (broker.Page, error) {
+func (r *restarted) Since(ctx context.Context, channel string, after broker.Position, most broker.Most) (broker.Page, error) {
 	if meanwhile := r.meanwhile.Swap(nil); meanwhile != nil {
 		(*meanwhile)()
 	}
 	if r.away.Load() {
-		return r.lossy.Since(ctx, channel, after, limit)
+		return r.lossy.Since(ctx, channel, after, most)
 	}
 	lost := r.epoch != "" && after.Epoch != r.epoch
 	if lost && after.Epoch == r.former {
@@ -38,7 +38,7 @@ func (r *restarted) Since(ctx context.Context, channel string, after broker.Posi
 		after.Offset = 0
 	}
 	after.Epoch = r.former
-	page, err := r.lossy.Since(ctx, channel, after, limit)
+	page, err := r.lossy.Since(ctx, channel, after, most)
 	if r.epoch != "" {
 		page.Lost = page.Lost || lost
 		page.Former = broker.Position{Epoch: r.former, Offset: r.top}

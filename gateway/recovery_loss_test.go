@@ -150,10 +150,10 @@ func (m *forgetful) Publish(message broker.Message, o broker.PublishOptions, don
 	m.Memory.Publish(message, o, func(at broker.Position, err error) { done(m.outer(at), err) })
 }
 
-func (m *forgetful) Since(ctx context.Context, channel string, after broker.Position, limit int) (page broker.Page, err error) {
+func (m *forgetful) Since(ctx context.Context, channel string, after broker.Position, most broker.Most) (page broker.Page, err error) {
 	err = m.within(func(innerAfter func(broker.Position) (broker.Position, bool)) (err error) {
 		inner, lost := innerAfter(after)
-		page, err = m.lossy.Since(ctx, channel, inner, limit)
+		page, err = m.lossy.Since(ctx, channel, inner, most)
 		page.Lost = !after.IsZero() && (page.Lost || lost)
 		m.place(&page)
 		return err

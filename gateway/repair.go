@@ -20,6 +20,7 @@ type repair struct {
 const (
 	readTimeout    = 2 * time.Second
 	repairPage     = 256                   // messages that a repair reads at once
+	pageBytes      = 1 << 20               // of a page of messages
 	repairPause    = 20 * time.Millisecond // for the sessions to write a page of them
 	repairAttempts = 8                     // to find what was seen but is not in the history
 )
@@ -122,7 +123,7 @@ func (ch *channel) readOn(ctx context.Context) (broker.Page, error) {
 	from := ch.position
 	ch.repair.again, ch.repair.asked = false, ch.repair.seen
 	ch.mu.Unlock()
-	return g.since(ctx, ch.name, from, repairPage)
+	return g.since(ctx, ch.name, from, broker.Most{Messages: repairPage, Bytes: pageBytes})
 }
 
 // mend sends what was missed. If nothing is missing any more it ends the repair
@@ -217,10 +218,10 @@ func (ch *channel) abandonRepair() {
 }
 
 // since reads a range of a channel's history.
-func (g *Gateway) since(ctx context.Context, channel string, after broker.Position, limit int) (page broker.Page, err error) {
+func (g *Gateway) since(ctx context.Context, channel string, after broker.Position, most broker.Most) (page broker.Page, err error) {
 	defer g.wall.Catch("read a history", func() { err = Failed })
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	g.metrics.Recovery.HistoryReads.Inc()
-	return g.history.Since(ctx, channel, after, limit)
+	return g.history.Since(ctx, channel, after, most)
 }

@@ -323,7 +323,7 @@ func (ch *channel) readOlder(ctx context.Context, cursor broker.Position) (*run,
 	most := ch.pageBefore(cursor)
 	ch.mu.Unlock()
 
-	page, err := ch.hub.gateway.since(ctx, ch.name, cursor, most)
+	page, err := ch.hub.gateway.since(ctx, ch.name, cursor, broker.Most{Messages: most, Bytes: pageBytes})
 
 	ch.mu.Lock()
 	defer ch.mu.Unlock()

@@ -130,11 +130,11 @@ func TestWall_APanicInWriteEndsThatSessionOnly(t *testing.T) {
 // touchy is a broker whose history panics while it is told to.
 type touchy struct{ *lossy }
 
-func (b touchy) Since(ctx context.Context, channel string, after broker.Position, limit int) (broker.Page, error) {
+func (b touchy) Since(ctx context.Context, channel string, after broker.Position, most broker.Most) (broker.Page, error) {
 	if b.away.Load() {
 		panic("since")
 	}
-	return b.lossy.Since(ctx, channel, after, limit)
+	return b.lossy.Since(ctx, channel, after, most)
 }
 
 func (b touchy) Tops(ctx context.Context, channels []string) ([]broker.Top, error) {

@@ -57,6 +57,7 @@ func Run(t *testing.T, makeSubject func(*testing.T) Subject) {
 		{"History/Since", testSince},
 		{"History/SinceLost", testSinceLost},
 		{"History/Latest", testLatest},
+		{"History/PageOfBytes", testPageOfBytes},
 		{"History/TrimmedToSize", testTrimmedToSize},
 		{"History/Expires", testExpires},
 		{"History/Tops", testTops},

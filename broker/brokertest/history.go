@@ -4,11 +4,14 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"tidegate/broker"
 )
+
+var all = broker.Most{}
 
 // fill publishes the payloads "1" to n and returns their positions.
 func fill(c *cluster, channel string, n int, o broker.PublishOptions) []broker.Position {
@@ -20,18 +23,18 @@ func fill(c *cluster, channel string, n int, o broker.PublishOptions) []broker.P
 	return positions
 }
 
-func (c *cluster) since(channel string, after broker.Position, limit int) broker.Page {
+func (c *cluster) since(channel string, after broker.Position, most broker.Most) broker.Page {
 	c.Helper()
-	page, err := c.first().History.Since(c.Context(), channel, after, limit)
+	page, err := c.first().History.Since(c.Context(), channel, after, most)
 	if err != nil {
 		c.Fatalf("Since(%q, %v): %v", channel, after, err)
 	}
 	return page
 }
 
-func (c *cluster) latest(channel string, limit int) broker.Page {
+func (c *cluster) latest(channel string, most broker.Most) broker.Page {
 	c.Helper()
-	page, err := c.first().History.Latest(c.Context(), channel, limit)
+	page, err := c.first().History.Latest(c.Context(), channel, most)
 	if err != nil {
 		c.Fatalf("Latest(%q): %v", channel, err)
 	}
@@ -94,61 +97,108 @@ func testReceivedInOrderOfOffset(t *testing.T, c *cluster) {
 }
 
 func testSince(t *testing.T, c *cluster) {
-	c.expect("of nothing", c.since("a", broker.Position{}, 0), "kept")
+	c.expect("of nothing", c.since("a", broker.Position{}, all), "kept")
 	p := fill(c, "a", 5, broker.PublishOptions{HistorySize: 10})
-	c.expect("the beginning", c.since("a", broker.Position{}, 0), "kept", "1", "2", "3", "4", "5")
-	c.expect("the beginning, limited", c.since("a", broker.Position{}, 2), "kept", "1", "2")
-	c.expect("offset 0", c.since("a", broker.Position{Epoch: p[0].Epoch}, 0), "kept", "1", "2", "3", "4", "5")
-	c.expect("the third", c.since("a", p[2], 0), "kept", "4", "5")
-	c.expect("the third, limited", c.since("a", p[2], 1), "kept", "4")
-	c.expect("the newest", c.since("a", p[4], 0), "kept")
-	if top := c.since("a", p[1], 1).Top; top != p[4] {
+	c.expect("the beginning", c.since("a", broker.Position{}, all), "kept", "1", "2", "3", "4", "5")
+	c.expect("the beginning, limited", c.since("a", broker.Position{}, broker.Most{Messages: 2}), "kept", "1", "2")
+	c.expect("offset 0", c.since("a", broker.Position{Epoch: p[0].Epoch}, all), "kept", "1", "2", "3", "4", "5")
+	c.expect("the third", c.since("a", p[2], all), "kept", "4", "5")
+	c.expect("the third, limited", c.since("a", p[2], broker.Most{Messages: 1}), "kept", "4")
+	c.expect("the newest", c.since("a", p[4], all), "kept")
+	if top := c.since("a", p[1], broker.Most{Messages: 1}).Top; top != p[4] {
 		t.Errorf("top is %v, want %v", top, p[4])
 	}
 }
 
 func testSinceLost(t *testing.T, c *cluster) {
 	p := fill(c, "a", 6, broker.PublishOptions{HistorySize: 3})
-	c.expect("a trimmed one", c.since("a", p[0], 0), "lost", "4", "5", "6")
-	c.expect("a trimmed one, limited", c.since("a", p[0], 2), "lost", "4", "5")
-	c.expect("the last trimmed", c.since("a", p[2], 0), "kept", "4", "5", "6")
-	c.expect("the beginning", c.since("a", broker.Position{}, 0), "kept", "4", "5", "6")
-	c.expect("another epoch", c.since("a", broker.Position{Epoch: "other", Offset: 5}, 0), "lost", "4", "5", "6")
+	c.expect("a trimmed one", c.since("a", p[0], all), "lost", "4", "5", "6")
+	c.expect("a trimmed one, limited", c.since("a", p[0], broker.Most{Messages: 2}), "lost", "4", "5")
+	c.expect("the last trimmed", c.since("a", p[2], all), "kept", "4", "5", "6")
+	c.expect("the beginning", c.since("a", broker.Position{}, all), "kept", "4", "5", "6")
+	c.expect("another epoch", c.since("a", broker.Position{Epoch: "other", Offset: 5}, all), "lost", "4", "5", "6")
 	ahead := broker.Position{Epoch: p[0].Epoch, Offset: 7}
-	c.expect("one ahead of the top", c.since("a", ahead, 0), "lost", "4", "5", "6")
+	c.expect("one ahead of the top", c.since("a", ahead, all), "lost", "4", "5", "6")
 }
 
 func testLatest(t *testing.T, c *cluster) {
-	if page := c.latest("a", 5); len(page.Messages) > 0 || page.Top.Epoch == "" || page.Top.Offset != 0 {
+	if page := c.latest("a", broker.Most{Messages: 5}); len(page.Messages) > 0 || page.Top.Epoch == "" || page.Top.Offset != 0 {
 		t.Errorf("latest of nothing: %+v", page)
 	}
 	p := fill(c, "a", 5, broker.PublishOptions{HistorySize: 10})
-	c.expect("all", c.latest("a", 0), "kept", "1", "2", "3", "4", "5")
-	c.expect("more than all", c.latest("a", 50), "kept", "1", "2", "3", "4", "5")
-	page := c.latest("a", 2)
+	c.expect("all", c.latest("a", all), "kept", "1", "2", "3", "4", "5")
+	c.expect("more than all", c.latest("a", broker.Most{Messages: 50}), "kept", "1", "2", "3", "4", "5")
+	page := c.latest("a", broker.Most{Messages: 2})
 	c.expect("two", page, "kept", "4", "5")
 	if page.Top != p[4] || page.Messages[1].Position != p[4] {
 		t.Errorf("top %v, newest message %v, want %v", page.Top, page.Messages[1].Position, p[4])
 	}
 }
 
+// A page is bounded by bytes as well, from whichever end it is read, and has one
+// message at least.
+func testPageOfBytes(t *testing.T, c *cluster) {
+	for n := range 50 {
+		size := 1000
+		if n >= 40 {
+			size = 200_000
+		}
+		c.publish(text("a", strings.Repeat(string(rune('A'+n)), size)), broker.PublishOptions{HistorySize: 100})
+	}
+	count := func(page broker.Page) (n, bytes int) {
+		for _, m := range page.Messages {
+			bytes += len(m.Payload)
+		}
+		return len(page.Messages), bytes
+	}
+	for _, most := range []int{30_000, 300_000, 1_000_000, 10_000_000} {
+		n, bytes := count(c.since("a", broker.Position{}, broker.Most{Bytes: most}))
+		if bytes > most || n < 50 && bytes < most/2-200_000 {
+			t.Errorf("the first %d bytes: %d messages of %d bytes", most, n, bytes)
+		}
+		if n, bytes := count(c.latest("a", broker.Most{Bytes: most})); bytes > most && n > 1 || n == 0 {
+			t.Errorf("the last %d bytes: %d messages of %d bytes", most, n, bytes)
+		}
+	}
+	if n, _ := count(c.latest("a", broker.Most{Bytes: 1})); n != 1 {
+		t.Errorf("of a page of one byte: %d messages", n)
+	}
+	if n, _ := count(c.since("a", broker.Position{}, broker.Most{Bytes: 30_000, Messages: 7})); n != 7 {
+		t.Errorf("of a page of 7: %d messages", n)
+	}
+	var offsets uint64
+	for at := (broker.Position{}); ; {
+		page := c.since("a", at, broker.Most{Bytes: 30_000})
+		if len(page.Messages) == 0 {
+			break
+		}
+		at = page.Messages[len(page.Messages)-1].Position
+		if offsets += uint64(len(page.Messages)); at.Offset != offsets {
+			t.Fatalf("page by page %d messages were read up to %v", offsets, at)
+		}
+	}
+	if offsets != 50 {
+		t.Errorf("page by page %d messages were read", offsets)
+	}
+}
+
 func testTrimmedToSize(t *testing.T, c *cluster) {
 	const size = 150
 	fill(c, "a", 2*size, broker.PublishOptions{HistorySize: size})
-	page := c.latest("a", 0)
+	page := c.latest("a", all)
 	if n := len(page.Messages); n != size {
 		t.Errorf("%d messages kept, want %d", n, size)
 	}
 	c.publish(text("a", "smaller"), broker.PublishOptions{HistorySize: 2})
-	c.expect("smaller", c.latest("a", 0), "kept", fmt.Sprint(2*size), "smaller")
+	c.expect("smaller", c.latest("a", all), "kept", fmt.Sprint(2*size), "smaller")
 }
 
 func testExpires(t *testing.T, c *cluster) {
 	o := broker.PublishOptions{HistorySize: 10, HistoryTTL: 300 * time.Millisecond}
 	p := fill(c, "a", 2, o)
-	Eventually(t, "the messages to expire", func() bool { return len(c.latest("a", 0).Messages) == 0 })
-	c.expect("the newest", c.since("a", p[1], 0), "kept")
-	c.expect("the first", c.since("a", p[0], 0), "lost")
+	Eventually(t, "the messages to expire", func() bool { return len(c.latest("a", all).Messages) == 0 })
+	c.expect("the newest", c.since("a", p[1], all), "kept")
+	c.expect("the first", c.since("a", p[0], all), "lost")
 	third := c.publish(text("a", "3"), o)
 	if want := (broker.Position{Epoch: p[1].Epoch, Offset: 3}); third != want {
 		t.Errorf("the next message is at %v, want %v", third, want)
@@ -159,7 +209,7 @@ func testExpires(t *testing.T, c *cluster) {
 	fill(c, "b", 1, o)
 	Eventually(t, "the first to expire under younger ones", func() bool {
 		c.publish(text("b", "younger"), o)
-		messages := c.latest("b", 0).Messages
+		messages := c.latest("b", all).Messages
 		return len(messages) > 0 && string(messages[0].Payload) == "younger"
 	})
 }
@@ -199,14 +249,14 @@ func testClear(t *testing.T, c *cluster) {
 	if err := c.last().History.Clear(t.Context(), "a"); err != nil {
 		t.Fatalf("Clear: %v", err)
 	}
-	c.expect("cleared", c.latest("a", 0), "kept")
-	c.expect("since the newest", c.since("a", p[2], 0), "kept")
-	c.expect("since the first", c.since("a", p[0], 0), "lost")
+	c.expect("cleared", c.latest("a", all), "kept")
+	c.expect("since the newest", c.since("a", p[2], all), "kept")
+	c.expect("since the first", c.since("a", p[0], all), "lost")
 	fourth := c.publish(text("a", "4"), broker.PublishOptions{HistorySize: 10})
 	if want := (broker.Position{Epoch: p[0].Epoch, Offset: 4}); fourth != want {
 		t.Errorf("the next message is at %v, want %v", fourth, want)
 	}
-	c.expect("since the newest before", c.since("a", p[2], 0), "kept", "4")
+	c.expect("since the newest before", c.since("a", p[2], all), "kept", "4")
 	if err := c.first().History.Clear(t.Context(), "nothing"); err != nil {
 		t.Errorf("Clear of nothing: %v", err)
 	}

@@ -24,8 +24,8 @@ func testNothingBeforeRun(t *testing.T, s Subject) {
 			_, err := broker.Publish(ctx, node.Broker, text("a", "1"), broker.PublishOptions{})
 			return err
 		},
-		"Since":  func() error { _, err := node.History.Since(ctx, "a", broker.Position{}, 0); return err },
-		"Latest": func() error { _, err := node.History.Latest(ctx, "a", 1); return err },
+		"Since":  func() error { _, err := node.History.Since(ctx, "a", broker.Position{}, all); return err },
+		"Latest": func() error { _, err := node.History.Latest(ctx, "a", all); return err },
 		"Tops":   func() error { _, err := node.History.Tops(ctx, []string{"a"}); return err },
 		"Clear":  func() error { return node.History.Clear(ctx, "a") },
 	}
@@ -71,7 +71,7 @@ func testFieldsArrive(t *testing.T, c *cluster) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("received\n     %+v\nwant %+v", got, want)
 	}
-	page, err := c.first().History.Latest(t.Context(), "a", 1)
+	page, err := c.first().History.Latest(t.Context(), "a", broker.Most{Messages: 1})
 	if err != nil || len(page.Messages) != 1 || !reflect.DeepEqual(page.Messages[0], want) {
 		t.Errorf("kept\n     %+v, %v\nwant %+v", page.Messages, err, want)
 	}
@@ -344,7 +344,7 @@ func testKeyFirstPosition(t *testing.T, c *cluster) {
 	if again := c.publish(m, o); again != first || again.IsZero() {
 		t.Errorf("published again at %v, first at %v", again, first)
 	}
-	page, err := c.first().History.Since(t.Context(), "a", broker.Position{}, 0)
+	page, err := c.first().History.Since(t.Context(), "a", broker.Position{}, all)
 	if got := payloads(page.Messages); err != nil || !slices.Equal(got, []string{"1", "2"}) {
 		t.Errorf("history %q, %v", got, err)
 	}

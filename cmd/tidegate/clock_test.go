@@ -57,7 +57,7 @@ func TestClock_TicksWhileSomebodyListens(t *testing.T) {
 
 func ticksOf(t *testing.T, h broker.History) (ticks []string) {
 	t.Helper()
-	page, err := h.Latest(t.Context(), clockChannel, 0)
+	page, err := h.Latest(t.Context(), clockChannel, broker.Most{})
 	if err != nil {
 		t.Fatal(err)
 	}
