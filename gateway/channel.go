@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tidegate/broker"
+	"tidegate/gateway/internal/outbox"
 	"tidegate/gateway/internal/wall"
 	"tidegate/gateway/rules"
 )
@@ -303,11 +304,11 @@ func (ch *channel) send(a *audience, e *entry, frame []byte, conflate bool) {
 		if m.of.skips(e.message) {
 			continue
 		}
-		var v verdict
+		var v outbox.Verdict
 		if conflate {
-			v = m.session.out.pushLatest(ch, frame, &g.outboxes)
+			v = m.session.out.PushLatest(ch, frame, &g.outboxes)
 		} else {
-			v = m.session.out.pushMessage(frame, &g.outboxes, receipt)
+			v = m.session.out.PushMessage(frame, &g.outboxes, receipt)
 			receipt = time.Time{}
 		}
 		woken.add(m.session, v)
@@ -327,14 +328,14 @@ type woken struct {
 func (ch *channel) wakes() woken { return woken{ch: ch, delay: ch.rule.Load().Delay} }
 
 // add takes what became of a session's frame.
-func (w *woken) add(s *Session, v verdict) {
+func (w *woken) add(s *Session, v outbox.Verdict) {
 	switch v {
-	case roused:
+	case outbox.Wakes:
 		w.sessions[w.n] = s
 		if w.n++; w.n == len(w.sessions) {
 			w.rouse()
 		}
-	case overflow:
+	case outbox.Full:
 		s.Close(SlowConsumer)
 	}
 }
@@ -350,7 +351,7 @@ func (w *woken) rouse() {
 func (ch *channel) rouse(sessions []*Session, delay time.Duration) {
 	switch {
 	case delay <= 0:
-		ch.hub.gateway.flushers.park(sessions...)
+		ch.hub.gateway.line.Park(sessions...)
 	case len(sessions) > 0:
 		if ch.delayed == nil {
 			ch.delayed = new([]*Session)
@@ -366,7 +367,7 @@ func (ch *channel) rouseDelayed() {
 	ch.delayed = nil
 	ch.mu.Unlock()
 	if sessions != nil {
-		ch.hub.gateway.flushers.queue(*sessions...)
+		ch.hub.gateway.line.Queue(*sessions...)
 	}
 }
 
@@ -388,11 +389,11 @@ func (ch *channel) tell(event Event) {
 		}
 		woken := ch.wakes()
 		for _, m := range a.members {
-			woken.add(m.session, m.session.out.push(frame.Data, &ch.hub.gateway.outboxes))
+			woken.add(m.session, m.session.out.Push(frame.Data, &ch.hub.gateway.outboxes))
 		}
 		woken.rouse()
 	}
-	ch.hub.gateway.flushers.rouse()
+	ch.hub.gateway.line.Rouse()
 }
 
 // dismiss ends the sessions of an audience that cannot be told otherwise, spread

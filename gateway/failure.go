@@ -10,6 +10,7 @@ import (
 
 	"tidegate/broker"
 	"tidegate/gateway/internal/cluster"
+	"tidegate/gateway/internal/outbox"
 	"tidegate/gateway/rules"
 )
 
@@ -111,24 +112,23 @@ var reasons = []Reason{
 	NotConfirmed, NotAuthentic, TokenExpired, SlowConsumer, Disconnected, Missed, TimedOut,
 }
 
-// forsakes reports whether what still waits for the peer is not written any
-// more when a session ends for this reason.
-func (r Reason) forsakes() bool {
+// ending returns how a session ends for this reason.
+func (r Reason) ending() outbox.Ending {
+	e := outbox.Ending{Why: r, Patience: endPatience}
 	switch r.Label {
 	case SlowConsumer.Label, Lost.Label, Left.Label, TimedOut.Label:
-		return true
+		e.Forsakes = true
+	case Draining.Label:
+		e.Patience = drainPatience
 	}
-	return false
+	return e
 }
 
-// patience returns for how long what waits for the peer is written when a session
-// ends for this reason.
-func (r Reason) patience() time.Duration {
-	if r.Label == Draining.Label {
-		return drainPatience
-	}
-	return endPatience
-}
+// How long what waits for the peer is written when the session ends.
+const (
+	endPatience   = 2 * time.Second
+	drainPatience = time.Second / 2 // of a session that was told to leave before
+)
 
 // ReasonOf returns the Reason that err, which ended a Read, a Write, a Decode
 // or an Encode, stands for.

@@ -19,6 +19,7 @@ import (
 	"tidegate/metrics"
 
 	"golang.org/x/time/rate"
+	"tidegate/gateway/internal/outbox"
 )
 
 // Config is what a Gateway is made of. Broker is required; the zero value of
@@ -65,8 +66,8 @@ type Gateway struct {
 	presence   *presence // nil: there is none
 	roll       *roll     // nil: no backend wants it
 	sessions   *sessions
-	flushers   *flushers
-	outboxes   outboxes
+	line       *outbox.Line[*Session] // of those to be written to
+	outboxes   outbox.Pool
 	expiring   expiring
 	dialects   dialects
 	repairs    chan struct{}   // a place in it is the right to read for a repair
@@ -105,7 +106,7 @@ func New(c Config) (*Gateway, error) {
 		metrics:  c.Metrics,
 		connects: connectLimiter(c.Limits.ConnectsPerSecond),
 		hooks:    c.Hooks,
-		flushers: newFlushers(),
+		line:     outbox.NewLine((*Session).flush),
 		repairs:  make(chan struct{}, concurrentRepairs),
 	}
 	if g.metrics == nil {
@@ -114,7 +115,7 @@ func New(c Config) (*Gateway, error) {
 	g.wall = &wall.Wall{Log: g.log, Count: g.metrics.Panics.Inc}
 	g.background.Wall = g.wall
 	g.life, g.end = context.WithCancel(context.Background())
-	g.outboxes.limit = c.Limits.OutboxBytes
+	g.outboxes.Limit = c.Limits.OutboxBytes
 	g.sessions = newSessions(max(1, int(g.ping/time.Second)))
 	g.hub = newHub(g)
 	g.lease = orElse(c.PresenceLease, 30*time.Second)
@@ -162,7 +163,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	var parts sync.WaitGroup
 	broken := make(chan error, 1)
 	parts.Go(func() { broken <- g.broker.Run(working, g.hub) })
-	parts.Go(func() { g.flushers.run(working, runtime.GOMAXPROCS(0)) })
+	parts.Go(func() { g.line.Run(working, runtime.GOMAXPROCS(0)) })
 	parts.Go(func() { g.keepDoing("look after sessions", working, g.beat) })
 	parts.Go(func() { g.keepDoing("look for losses", working, g.checkOften) })
 	member, leave := context.WithCancel(working)
@@ -237,7 +238,7 @@ func (g *Gateway) Open(ctx context.Context, hello Hello) (*Session, error) {
 		err = s.begin(ctx, hello)
 	}
 	if err != nil {
-		if first, _ := s.out.end(Policy, s.opened); first {
+		if first, _ := s.out.End(Policy.ending(), s.opened); first {
 			s.leave(Policy)
 		}
 		return nil, err
@@ -354,7 +355,7 @@ func (g *Gateway) Limits() Limits { return g.limits }
 
 func (g *Gateway) outboxBytes() (total int) {
 	for _, s := range g.sessions.all() {
-		total += s.out.bytes()
+		total += s.out.Bytes()
 	}
 	return total
 }

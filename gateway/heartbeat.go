@@ -38,7 +38,7 @@ func (g *Gateway) lookAfter(now time.Time) {
 func (s *Session) checkAlive(now time.Time) {
 	defer s.gateway.wall.Catch("look after a session", s.crash)
 	s.gateway.expireSoon(s, s.who().Expires)
-	if !s.out.attached() {
+	if !s.out.Attached() {
 		return
 	}
 	silent := now.Sub(s.conn.Heard())
@@ -51,12 +51,6 @@ func (s *Session) checkAlive(now time.Time) {
 }
 
 const pingGrace = 2 * time.Second
-
-func (o *outbox) attached() bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.state != detached && o.ending == nil
-}
 
 // expiring are the sessions whose tokens end before their next turn comes.
 type expiring struct {
@@ -85,7 +79,7 @@ func (e *expiring) closeDue(now time.Time) {
 	defer e.mu.Unlock()
 	for s := range e.sessions {
 		switch end := s.who().Expires; {
-		case !s.out.open():
+		case !s.out.Open():
 			delete(e.sessions, s)
 		case end.IsZero() || end.Sub(now) > 2*s.gateway.ping:
 			delete(e.sessions, s) // renewed
@@ -94,12 +88,6 @@ func (e *expiring) closeDue(now time.Time) {
 			s.Close(TokenExpired)
 		}
 	}
-}
-
-func (o *outbox) open() bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.ending == nil
 }
 
 // checkOften looks for lost messages in quiet channels.

@@ -109,7 +109,7 @@ func (g *Gateway) askPublish(ctx context.Context, p *Principal, s *Session, c *P
 	}
 	q := g.question(OnPublish, *p, s)
 	q.Channel, q.Publish = c.Channel, c
-	g.flushers.help() // the backend may take its time
+	g.line.Help() // the backend may take its time
 	return g.hooks.Ask(ctx, &q)
 }
 

@@ -204,7 +204,7 @@ func (h *hub) tellMissed(name string) {
 }
 
 // Rest writes what Receive has left to be written.
-func (h *hub) Rest() { h.gateway.flushers.help() }
+func (h *hub) Rest() { h.gateway.line.Help() }
 
 // Gap repairs the channels, or tells their sessions.
 func (h *hub) Gap(names []string, err error) {

@@ -95,23 +95,13 @@ type slowSession struct {
 func (g *Gateway) slowSessions() (slow []slowSession, total int) {
 	for slot := range g.sessions.slots {
 		for _, s := range g.sessions.at(slot) {
-			if n := s.out.overdue(); n > 0 {
+			if n := s.out.Overdue(); n > 0 {
 				slow = append(slow, slowSession{s, n})
 				total += n
 			}
 		}
 	}
 	return slow, total
-}
-
-// overdue returns how many bytes wait for a peer that does not keep up.
-func (o *outbox) overdue() int {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.state != stalled || o.ending != nil && o.ending.forsakes() {
-		return 0
-	}
-	return o.waiting + o.inHand
 }
 
 // NoteNoToken counts a client that came without the token that it needs.

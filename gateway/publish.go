@@ -18,7 +18,7 @@ func (g *Gateway) Publish(ctx context.Context, p *Principal, c Publish) (broker.
 	}
 	answered := make(chan answer, 1)
 	g.publish(ctx, p, nil, c, func(position broker.Position, err error) { answered <- answer{position, err} })
-	g.flushers.help()
+	g.line.Help()
 	select {
 	case a := <-answered:
 		return a.position, a.err

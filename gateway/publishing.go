@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"tidegate/broker"
+	"tidegate/gateway/internal/outbox"
 )
 
 // publishing is what a session has published and the broker has not answered yet.
@@ -111,8 +112,8 @@ func (s *Session) tellPublished(event Published) {
 	if frame.Data == nil {
 		return
 	}
-	if v := s.out.push(frame.Data, &s.gateway.outboxes); v == roused {
-		s.gateway.flushers.park(s)
+	if v := s.out.Push(frame.Data, &s.gateway.outboxes); v == outbox.Wakes {
+		s.gateway.line.Park(s)
 	} else {
 		s.after(v)
 	}

@@ -178,9 +178,9 @@ func (ch *channel) skipTo(page broker.Page) {
 // them does not overflow the outboxes of sessions that do keep up, it lets go of
 // ch.mu, which the caller holds, from time to time.
 func (ch *channel) sendPaced(ctx context.Context, messages []broker.Message) {
-	flushers := ch.hub.gateway.flushers
-	defer flushers.rouse()
-	portion := ch.hub.gateway.outboxes.limit / 4
+	line := ch.hub.gateway.line
+	defer line.Rouse()
+	portion := ch.hub.gateway.outboxes.Limit / 4
 	sent := 0
 	for i := range messages {
 		m := &messages[i]
@@ -190,7 +190,7 @@ func (ch *channel) sendPaced(ctx context.Context, messages []broker.Message) {
 		ch.advance(&entry{message: m})
 		sent += len(m.Payload) + frameOverhead
 		if portion > 0 && sent > portion {
-			flushers.rouse()
+			line.Rouse()
 			ch.mu.Unlock()
 			pause(ctx, repairPause)
 			ch.mu.Lock()

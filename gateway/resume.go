@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tidegate/broker"
+	"tidegate/gateway/internal/outbox"
 )
 
 // enter makes sub a part of the audience: from now on, or after all that was
@@ -52,7 +53,7 @@ func (c *catchUp) run(ctx context.Context) error {
 		switch {
 		case err != nil || c.done:
 			return err
-		case c.replied && !c.sub.session.out.attached():
+		case c.replied && !c.sub.session.out.Attached():
 			c.goOnBeside()
 			return nil
 		case wait != nil:
@@ -63,7 +64,7 @@ func (c *catchUp) run(ctx context.Context) error {
 		switch {
 		case err == nil:
 			attempt = 0
-		case !c.replied || !c.sub.session.out.open() || !pause(ctx, backoff(attempt)):
+		case !c.replied || !c.sub.session.out.Open() || !pause(ctx, backoff(attempt)):
 			return fmt.Errorf("resume on %q: %w", c.channel.name, err)
 		}
 	}
@@ -81,8 +82,8 @@ func (c *catchUp) noteEnd(err error) {
 func (c *catchUp) goOnBeside() {
 	s := c.sub.session
 	s.goOn(func() {
-		for !s.out.attached() {
-			if !s.out.open() || !pause(s.gateway.life, attachPause) {
+		for !s.out.Attached() {
+			if !s.out.Open() || !pause(s.gateway.life, attachPause) {
 				return
 			}
 		}
@@ -255,8 +256,8 @@ func (c *catchUp) send(e *entry) (<-chan struct{}, error) {
 		return nil, err
 	}
 	boxes := &s.gateway.outboxes
-	if room := s.out.hasRoom(len(frame)+boxes.limit/2, boxes); room != nil { // half of it is for what is live
-		c.patience = stallPatience
+	if room := s.out.Room(len(frame)+boxes.Limit/2, boxes); room != nil { // half of it is for what is live
+		c.patience = outbox.StallPatience
 		return room, nil
 	}
 	if frame != nil {

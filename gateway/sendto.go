@@ -47,7 +47,7 @@ type sentFrame struct {
 }
 
 func (g *Gateway) findSessionHere(id string, say func(any) error) error {
-	if s := g.sessions.named(id); s != nil && s.out.open() {
+	if s := g.sessions.named(id); s != nil && s.out.Open() {
 		return say(s.info())
 	}
 	return nil
@@ -60,7 +60,7 @@ func (g *Gateway) hearFrame(_ string, body json.RawMessage) error {
 		return failf(BadRequest, "%v", err)
 	}
 	s := g.sessions.named(f.Session)
-	if s == nil || !s.out.open() {
+	if s == nil || !s.out.Open() {
 		return failf(NotFound, "no session %q is open", f.Session)
 	}
 	return s.line(Frame{f.Data, f.Binary})

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+	"tidegate/gateway/internal/outbox"
 )
 
 // Hello says who comes, how, and with what first.
@@ -25,7 +26,7 @@ type Hello struct {
 
 // Session is one client's stay. A reading goroutine, Serve's, handles the
 // client's commands in order, and has another one subscribe (see gather); what is
-// to be written waits in the outbox, from where flushers write it. An idle session
+// to be written waits in the outbox, from where the flushers write it. An idle session
 // has no other goroutine, no timer and no buffer.
 type Session struct {
 	// Fixed at birth.
@@ -39,7 +40,7 @@ type Session struct {
 	opened    time.Time
 
 	conn       Conn // set by Serve, before out is attached
-	out        outbox
+	out        outbox.Outbox
 	publishing publishing
 
 	// Guarded by mu.
@@ -71,7 +72,7 @@ func (s *Session) name() string {
 
 // HasNews reports whether something waits for the client, as it may for a session
 // that has no connection yet.
-func (s *Session) HasNews() bool { return s.out.bytes() > 0 }
+func (s *Session) HasNews() bool { return s.out.Bytes() > 0 }
 
 // Serve gives the session its connection and handles what the client sends until
 // the session ends; it returns why. The connection is closed by then, or will be
@@ -95,8 +96,8 @@ func (s *Session) Serve(ctx context.Context, conn Conn) Reason {
 // client or anything else, and End when there will be no more. Attach is called once.
 func (s *Session) Attach(conn Conn) {
 	s.conn = conn
-	if s.out.attach() {
-		s.gateway.flushers.queue(s)
+	if s.out.Attach() {
+		s.gateway.line.Queue(s)
 	}
 }
 
@@ -118,25 +119,25 @@ func (s *Session) Receive(ctx context.Context, frame Frame) (err error) {
 
 // Rest says that nothing more of the client's is at hand. What the frames before
 // have brought about is written then, rather than for each of them.
-func (s *Session) Rest() { s.gateway.flushers.help() }
+func (s *Session) Rest() { s.gateway.line.Help() }
 
 // End says that the client sends no more, because of err, and returns why the
 // session has ended: for that, or for what ended it before.
 func (s *Session) End(err error) Reason {
 	s.Close(ReasonOf(err))
 	s.Rest()
-	return s.out.reason()
+	return ReasonOf(s.out.Why())
 }
 
 // Close ends the session; the client is told the reason if the transport can.
 // It returns at once; only the first call counts.
 func (s *Session) Close(reason Reason) {
-	first, rouse := s.out.end(reason, time.Now())
+	first, wakes := s.out.End(reason.ending(), time.Now())
 	if !first {
 		return
 	}
-	if rouse {
-		s.gateway.flushers.queue(s)
+	if wakes {
+		s.gateway.line.Queue(s)
 	}
 	s.gateway.background.Go(func() {
 		s.leave(reason)
@@ -156,7 +157,7 @@ func (s *Session) goOn(f func()) {
 // crash ends a session whose writer, or work beside it, has panicked. Nothing is
 // known of what the client has got, so nothing more is written.
 func (s *Session) crash() {
-	attached := s.out.abandon()
+	attached := s.out.Abandon()
 	s.Close(Failed)
 	if attached {
 		s.conn.Close(Failed, nil)
@@ -200,18 +201,18 @@ func (s *Session) push(frame []byte) {
 	if frame == nil {
 		return
 	}
-	s.after(s.out.push(frame, &s.gateway.outboxes))
+	s.after(s.out.Push(frame, &s.gateway.outboxes))
 }
 
 func (s *Session) pushMessage(frame []byte) {
-	s.after(s.out.pushMessage(frame, &s.gateway.outboxes, time.Time{}))
+	s.after(s.out.PushMessage(frame, &s.gateway.outboxes, time.Time{}))
 }
 
-func (s *Session) after(v verdict) {
+func (s *Session) after(v outbox.Verdict) {
 	switch v {
-	case roused:
-		s.gateway.flushers.queue(s)
-	case overflow:
+	case outbox.Wakes:
+		s.gateway.line.Queue(s)
+	case outbox.Full:
 		s.Close(SlowConsumer)
 	}
 }
@@ -278,14 +279,4 @@ func (g *Gateway) forget(sub *subscription) {
 	sub.channel.leave(sub)
 	g.hub.subscriptions.Add(-1)
 	g.hub.letGo(g.life, sub.channel)
-}
-
-// reason returns why the session ended, or zero if it has not.
-func (o *outbox) reason() Reason {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.ending == nil {
-		return Reason{}
-	}
-	return *o.ending
 }

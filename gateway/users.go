@@ -126,7 +126,7 @@ func (g *Gateway) findSessionsHere(user string, say sayer) error {
 
 // openSessions returns a user's sessions on this node that have not ended.
 func (g *Gateway) openSessions(user string) []*Session {
-	return slices.DeleteFunc(g.sessions.of(user), func(s *Session) bool { return !s.out.open() })
+	return slices.DeleteFunc(g.sessions.of(user), func(s *Session) bool { return !s.out.Open() })
 }
 
 func (s *Session) info() SessionInfo {
@@ -164,7 +164,7 @@ func (g *Gateway) subscribeHere(ctx context.Context, e errand, say sayer) (err e
 		switch {
 		case failure == nil:
 			reached++
-		case s.out.open():
+		case s.out.Open():
 			err = failure
 		}
 		if err != nil && ErrorOf(err).Code == Unavailable {

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"slices"
+	"tidegate/gateway/internal/outbox"
 	"time"
 )
 
@@ -15,19 +16,19 @@ const (
 // calls it for a queued session; buf is its scratch memory.
 func (s *Session) flush(buf [][]byte) (scratch [][]byte) {
 	defer s.gateway.wall.Catch("write to a session", s.crash)
-	taking := s.out.take(buf[:0], writing, flushBytes, &s.gateway.outboxes)
+	taking := s.out.Take(buf[:0], flushBytes, &s.gateway.outboxes)
 	left, err := s.write(taking, 0)
 	switch {
 	case err != nil:
 		s.lose(err)
 	case len(left) > 0:
-		s.goOn(func() { s.writeStalled(slices.Clone(left), isPart(left, taking.frames)) })
+		s.goOn(func() { s.writeStalled(slices.Clone(left), isPart(left, taking.Frames)) })
 		return nil // left is a part of it
 	default:
 		s.finishTurn()
 	}
-	clear(taking.frames)
-	return taking.frames
+	clear(taking.Frames)
+	return taking.Frames
 }
 
 // writeStalled writes to a peer that does not keep up, until it does or is given
@@ -49,55 +50,59 @@ func (s *Session) writeStalled(left [][]byte, part partial) {
 			progress = now
 		}
 		if len(left) > 0 {
-			if reason, over := s.out.giveUp(progress, now); over {
-				s.Close(reason)
-				s.conn.Close(reason, part.of(left))
+			switch outlook, why := s.out.GiveUp(progress, now); outlook {
+			case outbox.TooSlow:
+				s.Close(SlowConsumer)
+				s.conn.Close(SlowConsumer, part.of(left))
+				return
+			case outbox.GivenUp:
+				s.conn.Close(ReasonOf(why), part.of(left))
 				return
 			}
 			continue
 		}
-		taking := s.out.take(nil, stalled, stallBytes, &s.gateway.outboxes)
-		if len(taking.frames) == 0 {
+		taking := s.out.Take(nil, stallBytes, &s.gateway.outboxes)
+		if len(taking.Frames) == 0 {
 			s.finishTurn()
 			return
 		}
 		s.count(taking)
-		left, part = taking.frames, whole
+		left, part = taking.Frames, whole
 	}
 }
 
 // write sends a batch and counts it as delivered.
-func (s *Session) write(b batch, wait time.Duration) ([][]byte, error) {
-	if len(b.frames) == 0 {
+func (s *Session) write(b outbox.Batch, wait time.Duration) ([][]byte, error) {
+	if len(b.Frames) == 0 {
 		return nil, nil
 	}
-	left, err := s.conn.Write(b.frames, wait)
+	left, err := s.conn.Write(b.Frames, wait)
 	if err == nil {
 		s.count(b)
 		if len(left) > 0 {
-			s.out.setState(stalled)
+			s.out.Stall()
 		}
 	}
 	return left, err
 }
 
-func (s *Session) count(b batch) {
+func (s *Session) count(b outbox.Batch) {
 	metrics := s.gateway.metrics
-	metrics.Messages.Bytes.Add(float64(sizeOf(b.frames)))
-	if b.messages > 0 {
-		s.dialect.delivered.Add(float64(b.messages))
+	metrics.Messages.Bytes.Add(float64(sizeOf(b.Frames)))
+	if b.Messages > 0 {
+		s.dialect.delivered.Add(float64(b.Messages))
 	}
-	if !b.sampled.IsZero() {
-		metrics.Messages.DeliverySeconds.Observe(time.Since(b.sampled).Seconds())
+	if !b.Sampled.IsZero() {
+		metrics.Messages.DeliverySeconds.Observe(time.Since(b.Sampled).Seconds())
 	}
 }
 
 func (s *Session) finishTurn() {
-	switch what, reason := s.out.release(); what {
-	case again:
-		s.gateway.flushers.queue(s)
-	case finish:
-		s.conn.Close(reason, nil)
+	switch turn, why := s.out.Release(); turn {
+	case outbox.Again:
+		s.gateway.line.Queue(s)
+	case outbox.Finish:
+		s.conn.Close(ReasonOf(why), nil)
 	}
 }
 
@@ -105,14 +110,8 @@ func (s *Session) finishTurn() {
 func (s *Session) lose(err error) {
 	reason := ReasonOf(err)
 	s.Close(reason)
-	s.out.setState(finished)
+	s.out.Abandon()
 	s.conn.Close(reason, nil)
-}
-
-func (o *outbox) setState(state writerState) {
-	o.mu.Lock()
-	o.state = state
-	o.mu.Unlock()
 }
 
 // partial says whether the first of some frames lacks its beginning, which has

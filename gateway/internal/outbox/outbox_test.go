@@ -1,4 +1,4 @@
-package gateway
+package outbox
 
 import (
 	"fmt"
@@ -7,24 +7,24 @@ import (
 )
 
 // drained returns an outbox that has a connection and nothing to write.
-func drained() *outbox {
-	o := &outbox{}
-	o.attach()
+func drained() *Outbox {
+	o := &Outbox{}
+	o.Attach()
 	return o
 }
 
 // turn fills an outbox and empties it, as a channel and a flusher do.
-func turn(o *outbox, all *outboxes, frames int, frame []byte, buf [][]byte) [][]byte {
+func turn(o *Outbox, all *Pool, frames int, frame []byte, buf [][]byte) [][]byte {
 	for range frames {
-		o.pushMessage(frame, all, time.Time{})
+		o.PushMessage(frame, all, time.Time{})
 	}
-	taking := o.take(buf[:0], writing, flushBytes, all)
-	o.release()
-	return taking.frames
+	taking := o.Take(buf[:0], 256<<10, all)
+	o.Release()
+	return taking.Frames
 }
 
 func TestOutbox_AllocatesNothing(t *testing.T) {
-	var all outboxes
+	var all Pool
 	o, frame, buf := drained(), make([]byte, 128), make([][]byte, 0, 16)
 	if n := testing.AllocsPerRun(200, func() { buf = turn(o, &all, 1, frame, buf) }); n > 0 {
 		t.Errorf("a frame that waits and is taken allocates %v times", n)
@@ -36,7 +36,7 @@ func TestOutbox_AllocatesNothing(t *testing.T) {
 func BenchmarkOutbox(b *testing.B) {
 	for _, frames := range []int{1, 2, 8, 64} {
 		b.Run(fmt.Sprintf("waiting=%d", frames), func(b *testing.B) {
-			var all outboxes
+			var all Pool
 			o, frame, buf := drained(), make([]byte, 128), make([][]byte, 0, 64)
 			b.ReportAllocs()
 			for b.Loop() {

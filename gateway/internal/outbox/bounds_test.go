@@ -1,0 +1,168 @@
+package outbox
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+)
+
+func frame(n int) []byte { return []byte(strings.Repeat("x", n)) }
+
+func TestOutbox_IsBoundedButTakesAnySingleFrame(t *testing.T) {
+	all := &Pool{Limit: 100}
+	o := drained()
+	if v := o.Push(frame(1000), all); v != Wakes {
+		t.Fatalf("a single large frame: %v", v)
+	}
+	if v := o.Push(frame(1), all); v != Full {
+		t.Errorf("one more: %v, want Full", v)
+	}
+	taken := o.Take(nil, 10, all)
+	if len(taken.Frames) != 1 || o.Bytes() != 1000 {
+		t.Errorf("took %d frames, %d bytes are held", len(taken.Frames), o.Bytes())
+	}
+	if v := o.Push(frame(1), all); v != Full {
+		t.Errorf("what the writer has in hand does not count: %v", v)
+	}
+	if turn, _ := o.Release(); turn != Rest || o.Bytes() != 0 {
+		t.Errorf("turn %v, %d bytes are held after all was written", turn, o.Bytes())
+	}
+}
+
+func TestOutbox_TakesInOrderAndWithinTheBytesAskedFor(t *testing.T) {
+	all := &Pool{}
+	o := drained()
+	for _, text := range []string{"one", "two", "three"} {
+		o.Push([]byte(text), all)
+	}
+	first := o.Take(nil, 7, all)
+	if turn, _ := o.Release(); turn != Again {
+		t.Errorf("with more waiting the turn is %v", turn)
+	}
+	second := o.Take(nil, 7, all)
+	if got := string(join(first.Frames)) + "|" + string(join(second.Frames)); got != "onetwo|three" {
+		t.Errorf("took %q", got)
+	}
+}
+
+func join(frames [][]byte) (all []byte) {
+	for _, f := range frames {
+		all = append(all, f...)
+	}
+	return all
+}
+
+func TestOutbox_AStalledPeerGetsTheLatestOfAConflatedChannel(t *testing.T) {
+	all := &Pool{Limit: 10}
+	o := drained()
+	o.PushLatest("a", []byte("a1"), all)
+	o.Take(nil, 100, all)
+	o.Stall()
+	for _, text := range []string{"a2", "b1", "a3"} {
+		if v := o.PushLatest(text[:1], []byte(text), all); v != Waits {
+			t.Fatalf("%s: %v", text, v)
+		}
+	}
+	got := o.Take(nil, 100, all)
+	if len(got.Frames) != 2 || got.Messages != 2 || !strings.Contains(string(join(got.Frames)), "a3") || !strings.Contains(string(join(got.Frames)), "b1") {
+		t.Errorf("took %q", got.Frames)
+	}
+}
+
+var errOver = errors.New("over")
+
+func TestOutbox_EndWritesWhatWaitsUnlessItIsForsaken(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		ending Ending
+		left   int
+	}{
+		{"in order", Ending{Why: errOver, Patience: time.Minute}, 1},
+		{"forsaken", Ending{Why: errOver, Forsakes: true}, 0},
+	} {
+		all := &Pool{}
+		o := drained()
+		o.Push(frame(3), all)
+		if first, wakes := o.End(test.ending, time.Now()); !first || wakes {
+			t.Errorf("%s: first %v, wakes %v", test.name, first, wakes)
+		}
+		if first, _ := o.End(test.ending, time.Now()); first {
+			t.Errorf("%s: a second end is the first", test.name)
+		}
+		if v := o.Push(frame(1), all); v != Refused {
+			t.Errorf("%s: a frame after the end: %v", test.name, v)
+		}
+		if got := o.Take(nil, 100, all); len(got.Frames) != test.left {
+			t.Errorf("%s: %d frames are written", test.name, len(got.Frames))
+		}
+		if turn, why := o.Release(); turn != Finish || why != errOver {
+			t.Errorf("%s: turn %v, %v", test.name, turn, why)
+		}
+	}
+}
+
+func TestOutbox_GiveUp(t *testing.T) {
+	now := time.Now()
+	o := drained()
+	if outlook, _ := o.GiveUp(now, now.Add(StallPatience)); outlook != Hope {
+		t.Errorf("within the patience: %v", outlook)
+	}
+	if outlook, _ := o.GiveUp(now, now.Add(StallPatience+1)); outlook != TooSlow {
+		t.Errorf("beyond it: %v", outlook)
+	}
+	o.End(Ending{Why: errOver, Patience: time.Second}, now)
+	if outlook, _ := o.GiveUp(now, now.Add(time.Second)); outlook != Hope {
+		t.Errorf("within the ending's patience: %v", outlook)
+	}
+	if outlook, why := o.GiveUp(now, now.Add(time.Second+1)); outlook != GivenUp || why != errOver {
+		t.Errorf("beyond it: %v, %v", outlook, why)
+	}
+}
+
+func TestOutbox_RoomIsAnnounced(t *testing.T) {
+	all := &Pool{Limit: 10}
+	o := drained()
+	o.Push(frame(10), all)
+	room := o.Room(5, all)
+	if room == nil {
+		t.Fatal("a full outbox has room")
+	}
+	o.Take(nil, 100, all)
+	select {
+	case <-room:
+	default:
+		t.Error("nobody was told that a writer has taken something")
+	}
+	o.Release()
+	if o.Room(5, all) != nil {
+		t.Error("an empty outbox has no room")
+	}
+}
+
+func TestLine_HelpWritesWhatIsLittleAndLeavesTheRest(t *testing.T) {
+	var flushed []int
+	line := NewLine(func(session int, buf [][]byte) [][]byte {
+		flushed = append(flushed, session)
+		return buf
+	})
+	line.Park(1, 2)
+	line.Park(3)
+	line.Help()
+	if len(flushed) != 3 || flushed[0] != 1 || flushed[2] != 3 {
+		t.Errorf("helped with %v", flushed)
+	}
+	for i := range helpMost + 1 {
+		line.Park(i)
+	}
+	flushed = nil
+	line.Help()
+	if len(flushed) != 0 {
+		t.Errorf("helped with %d sessions, too many for one", len(flushed))
+	}
+	line.stop()
+	line.Run(t.Context(), 1) // what is left is written before it returns
+	if len(flushed) != helpMost+1 {
+		t.Errorf("%d of %d were written at the end", len(flushed), helpMost+1)
+	}
+}

@@ -1,0 +1,173 @@
+package outbox
+
+import (
+	"context"
+	"sync"
+)
+
+// Line is the sessions that wait to be written to, and the few goroutines, the
+// flushers, that write for all of them. A session is put in line when something
+// waits for it; by the time that its turn comes more may wait, and all of it is
+// written at once. If there is little to write, the goroutine that has put it in
+// line writes it by Help: that is cheaper than to wake a flusher. All methods may be
+// called concurrently.
+type Line[S any] struct {
+	flush func(session S, buf [][]byte) [][]byte
+
+	mu      sync.Mutex
+	waiting []S // head first
+	head    int
+	idle    int // flushers that sleep
+	wake    *sync.Cond
+	stopped bool
+
+	spare sync.Pool // of *[][]byte: scratch memory for Help
+}
+
+const (
+	flushGroup = 16 // sessions that a flusher takes from the line at once
+	helpMost   = 8  // sessions that Help writes for at once
+)
+
+// NewLine returns a line in which nobody waits. flush writes what waits for a
+// session; buf is scratch memory, and so is what it returns. It must not block or
+// panic.
+func NewLine[S any](flush func(session S, buf [][]byte) [][]byte) *Line[S] {
+	l := &Line[S]{flush: flush}
+	l.wake = sync.NewCond(&l.mu)
+	return l
+}
+
+// Queue puts sessions in line, each of which something has told to.
+func (l *Line[S]) Queue(sessions ...S) {
+	if l.add(sessions, 0) {
+		l.Help() // there is nobody else
+	}
+}
+
+// Park is Queue for a caller that will call Help or Rouse shortly. Flushers are
+// woken when there are too many for Help.
+func (l *Line[S]) Park(sessions ...S) { l.add(sessions, helpMost) }
+
+// Rouse wakes a flusher for what was parked.
+func (l *Line[S]) Rouse() { l.add(nil, 0) }
+
+// add puts sessions in line, and wakes a flusher if more than so many wait there. It
+// reports whether the flushers have stopped.
+func (l *Line[S]) add(sessions []S, few int) (stopped bool) {
+	l.mu.Lock()
+	l.waiting = append(l.waiting, sessions...)
+	wanted := l.idle > 0 && len(l.waiting)-l.head > few
+	stopped = l.stopped
+	l.mu.Unlock()
+	if wanted {
+		l.wake.Signal()
+	}
+	return stopped
+}
+
+// Help writes what waits, if it is little, and else leaves it to the flushers. It
+// does not block.
+func (l *Line[S]) Help() {
+	var group [helpMost]S
+	n := l.takeFew(group[:])
+	if n == 0 {
+		return
+	}
+	buf, ok := l.spare.Get().(*[][]byte)
+	if !ok {
+		buf = new([][]byte)
+	}
+	for _, s := range group[:n] {
+		*buf = l.flush(s, *buf)
+	}
+	l.spare.Put(buf)
+}
+
+// takeFew takes all sessions from the line, if they fit into the group; if not
+// it sees to it that a flusher is awake.
+func (l *Line[S]) takeFew(group []S) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.waiting)-l.head > len(group) {
+		l.wake.Signal()
+		return 0
+	}
+	return l.take(group)
+}
+
+// Run flushes with n goroutines until ctx ends.
+func (l *Line[S]) Run(ctx context.Context, n int) {
+	stop := context.AfterFunc(ctx, l.stop)
+	defer stop()
+	var working sync.WaitGroup
+	for range n {
+		working.Go(l.work)
+	}
+	working.Wait()
+}
+
+func (l *Line[S]) stop() {
+	l.mu.Lock()
+	l.stopped = true
+	l.mu.Unlock()
+	l.wake.Broadcast()
+}
+
+func (l *Line[S]) work() {
+	var group [flushGroup]S
+	var buf [][]byte
+	for {
+		n := l.next(group[:])
+		if n == 0 {
+			return
+		}
+		for _, s := range group[:n] {
+			buf = l.flush(s, buf)
+		}
+		clear(group[:n])
+	}
+}
+
+// next takes sessions from the line, waiting for the first; 0 means the end.
+func (l *Line[S]) next(group []S) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for l.head == len(l.waiting) {
+		if l.stopped {
+			return 0
+		}
+		l.idle++
+		l.wake.Wait()
+		l.idle--
+	}
+	n := l.take(group)
+	if l.head < len(l.waiting) {
+		l.wake.Signal()
+	}
+	return n
+}
+
+// take takes from the head of the line what fits into the group. It is called with
+// mu held.
+func (l *Line[S]) take(group []S) int {
+	n := copy(group, l.waiting[l.head:])
+	clear(l.waiting[l.head : l.head+n])
+	l.head += n
+	if l.head == len(l.waiting) {
+		l.waiting, l.head = l.waiting[:0], 0
+	} else {
+		l.compact()
+	}
+	return n
+}
+
+// compact moves the line to the front of its memory once most of that is spent.
+func (l *Line[S]) compact() {
+	if l.head < 1024 || l.head < len(l.waiting)/2 {
+		return
+	}
+	n := copy(l.waiting, l.waiting[l.head:])
+	clear(l.waiting[n:])
+	l.waiting, l.head = l.waiting[:n], 0
+}
