@@ -1,0 +1,226 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spf13/pflag"
+
+	"tidegate/broker/brokertest"
+	"tidegate/cmd/tidegate/internal/config"
+)
+
+const repository = "../.."
+
+// documentsOf returns the text of every file of the repository with that ending,
+// by its path.
+func documentsOf(t *testing.T, ending string) map[string]string {
+	t.Helper()
+	texts := map[string]string{}
+	err := filepath.WalkDir(repository, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() && strings.HasSuffix(path, ending) {
+			var content []byte
+			content, err = os.ReadFile(path)
+			texts[path] = string(content)
+		}
+		return err
+	})
+	if err != nil || len(texts) == 0 {
+		t.Fatal("nothing to read", err)
+	}
+	return texts
+}
+
+func TestDocuments_LinksLeadSomewhere(t *testing.T) {
+	texts := documentsOf(t, ".md")
+	link := regexp.MustCompile(`\]\(([^)\s]*)\)`)
+	for path, text := range texts {
+		for _, found := range link.FindAllStringSubmatch(text, -1) {
+			file, anchor, _ := strings.Cut(found[1], "#")
+			if strings.Contains(file, "://") {
+				continue
+			}
+			target := path
+			if file != "" {
+				target = filepath.Join(filepath.Dir(path), file)
+			}
+			if _, err := os.Stat(target); err != nil {
+				t.Errorf("%s: %v", path, err)
+			}
+			if anchor != "" && !slices.Contains(anchorsOf(texts[target]), anchor) {
+				t.Errorf("%s: %s has no heading #%s", path, target, anchor)
+			}
+		}
+	}
+}
+
+// anchorsOf returns what headings are called in links.
+func anchorsOf(text string) (anchors []string) {
+	for _, heading := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(text, -1) {
+		name := regexp.MustCompile("[^a-z0-9 _-]").ReplaceAllString(strings.ToLower(heading[1]), "")
+		anchors = append(anchors, strings.ReplaceAll(name, " ", "-"))
+	}
+	return anchors
+}
+
+func TestDocuments_ConfigurationsAreUnderstood(t *testing.T) {
+	block := regexp.MustCompile("(?s)```yaml\n(.*?)```")
+	read := 0
+	for path, text := range documentsOf(t, ".md") {
+		for _, found := range block.FindAllStringSubmatch(text, -1) {
+			if strings.HasPrefix(found[1], "scrape_configs:") {
+				continue
+			}
+			read++
+			if _, err := config.File(write(t, "tidegate.yaml", found[1]), nil).Read(); err != nil {
+				t.Errorf("%s: %v in\n%s", path, err, found[1])
+			}
+		}
+	}
+	if read < 5 {
+		t.Errorf("found only %d configurations", read)
+	}
+}
+
+// Every command line of tidegate in a document must name a command and flags
+// that there are.
+func TestDocuments_CommandLinesAreUnderstood(t *testing.T) {
+	line := regexp.MustCompile("(?m)(?:^ {4,}|[`(])tidegate( [^`\n]*)")
+	benchmark := regexp.MustCompile("\\| `((?:fan-out|rooms|latency|publish|connect|idle) [^`]*)`")
+	read := 0
+	for path, text := range documentsOf(t, ".md") {
+		text = strings.ReplaceAll(text, "\\\n", " ")
+		var lines []string
+		for _, found := range line.FindAllStringSubmatch(text, -1) {
+			lines = append(lines, found[1])
+		}
+		for _, found := range benchmark.FindAllStringSubmatch(text, -1) {
+			lines = append(lines, "bench "+found[1])
+		}
+		for _, one := range lines {
+			read++
+			if err := understands(one); err != nil {
+				t.Errorf("%s: tidegate %s: %v", path, one, err)
+			}
+		}
+	}
+	if read < 20 {
+		t.Errorf("found only %d command lines", read)
+	}
+}
+
+// understands returns an error if a command line has an unknown command or flag.
+func understands(line string) error {
+	line, _, _ = strings.Cut(line, "#")
+	line, _, _ = strings.Cut(line, " &")
+	line = regexp.MustCompile(`'[^']*'|"[^"]*"|\$\(.*?\)|\$!|\bGA?B?\b`).ReplaceAllString(line, "1")
+	command, flags, err := newRootCommand().Find(strings.Fields(strings.ReplaceAll(line, ")", "")))
+	if err != nil {
+		return err
+	}
+	if err := command.ParseFlags(flags); !errors.Is(err, pflag.ErrHelp) {
+		return err
+	}
+	return nil
+}
+
+// Every test that a document names as a proof must exist.
+func TestDocuments_TestsAreThere(t *testing.T) {
+	var code strings.Builder
+	for _, text := range documentsOf(t, "_test.go") {
+		code.WriteString(text)
+	}
+	named := regexp.MustCompile("`…?((?:Test|Fuzz|Benchmark)[A-Za-z0-9_]+)")
+	read := 0
+	for path, text := range documentsOf(t, ".md") {
+		for _, found := range named.FindAllStringSubmatch(text, -1) {
+			read++
+			if !strings.Contains(code.String(), "func "+found[1]) {
+				t.Errorf("%s names %s, which is no test", path, found[1])
+			}
+		}
+	}
+	if read < 50 {
+		t.Errorf("found only %d tests", read)
+	}
+}
+
+// The README's commands that publish, as they stand but for addresses, reach a
+// client that listens.
+func TestReadme_ItsClientsMeet(t *testing.T) {
+	t.Parallel()
+	brokertest.RequireRedis(t)
+	redis := brokertest.StartRedis(t)
+	node := startReady(t, []string{"TIDEGATE_REDIS_URL=" + redis.URL()})
+	run := newReadmeShell(t, node, redis.Addr)
+	listener := newRawTalker(t, strings.TrimPrefix(node.public(""), "http://"))
+	for _, block := range readmeBlocks(t, "One channel, every client") {
+		for _, greeting := range regexp.MustCompile(`hi from (curl|Python|a raw socket|Redis|a shell)`).FindAllString(block, -1) {
+			run(block, greeting)
+			listener.hears(greeting)
+		}
+	}
+}
+
+// readmeBlocks returns the code of a section: shell commands, each with its
+// continued lines, and whole Python programs.
+func readmeBlocks(t *testing.T, section string) (blocks []string) {
+	t.Helper()
+	content, err := os.ReadFile(repository + "/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(content), "\n## "+section+"\n")
+	text, _, _ = strings.Cut(text, "\n## ")
+	for _, found := range regexp.MustCompile("(?s)```python\n(.*?)```").FindAllStringSubmatch(text, -1) {
+		blocks = append(blocks, found[1])
+	}
+	for _, found := range regexp.MustCompile(`(?m)^ {4}((?:.*\\\n)*.*)$`).FindAllStringSubmatch(text, -1) {
+		blocks = append(blocks, found[1])
+	}
+	return blocks
+}
+
+// newReadmeShell returns what runs a block, whose PATH has this binary as
+// tidegate.
+func newReadmeShell(t *testing.T, node *process, redis string) func(block, what string) {
+	t.Helper()
+	python := require(t, "/usr/bin/python3", "python3")
+	if exec.Command(python, "-c", "import websocket").Run() != nil {
+		python = require(t, "a python3 with websocket-client")
+	}
+	folder := t.TempDir()
+	self, err := os.Executable()
+	if err == nil {
+		err = os.Symlink(self, filepath.Join(folder, "tidegate"))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := redis[strings.LastIndexByte(redis, ':')+1:]
+	address := strings.TrimPrefix(node.public(""), "http://")
+	elsewhere := strings.NewReplacer(
+		"127.0.0.1:8080", address,
+		"redis-cli ", "redis-cli -p "+port+" ",
+		"tidegate publish ", "tidegate publish --url ws://"+address+" ",
+	)
+	return func(block, what string) {
+		t.Helper()
+		command := exec.Command(require(t, "bash"), "-c", elsewhere.Replace(block))
+		if strings.HasPrefix(block, "import ") {
+			command = exec.Command(python, "-c", elsewhere.Replace(block))
+		}
+		command.Env = append(os.Environ(), "BE_TIDEGATE=1", fmt.Sprintf("PATH=%s:%s", folder, os.Getenv("PATH")))
+		if out, err := command.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", what, err, out)
+		}
+	}
+}
