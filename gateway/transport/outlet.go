@@ -3,6 +3,8 @@ package transport
 import (
 	"net"
 	"time"
+
+	"tidegate/gateway/internal/wall"
 )
 
 // outlet is where a connection's bytes go. try and await are called by one
@@ -25,13 +27,13 @@ type outlet interface {
 }
 
 // outletOf returns the outlet that suits a connection.
-func outletOf(conn net.Conn) outlet {
+func outletOf(conn net.Conn, w *wall.Wall) outlet {
 	if tcp := tcpOf(conn); tcp != nil {
 		if s, err := newSocket(tcp); err == nil {
 			return s
 		}
 	}
-	return newRelay(conn)
+	return newRelay(conn, w)
 }
 
 // tcpOf returns the TCP connection that what is written to conn goes to as it

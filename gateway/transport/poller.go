@@ -3,12 +3,15 @@ package transport
 import (
 	"sync"
 	"syscall"
+
+	"tidegate/gateway/internal/wall"
 )
 
 // poller waits in the place of connections that own no goroutine: it starts one
 // for a connection whose peer has something to say. All methods may be called
 // concurrently; a nil poller watches nothing.
 type poller struct {
+	wall      *wall.Wall
 	readiness readiness
 	ended     chan struct{} // closed when run has returned
 
@@ -45,12 +48,12 @@ const pollerBatch = 128 // connections that an await tells of at most
 
 // newPoller returns a poller that works until it is closed, or nil if this
 // system offers none.
-func newPoller() *poller {
+func newPoller(w *wall.Wall) *poller {
 	r, err := newReadiness()
 	if r == nil || err != nil {
 		return nil // connections keep their goroutines
 	}
-	p := &poller{readiness: r, ended: make(chan struct{}), watched: make(map[ticket]*webSocketConn)}
+	p := &poller{wall: w, readiness: r, ended: make(chan struct{}), watched: make(map[ticket]*webSocketConn)}
 	go p.run()
 	return p
 }
@@ -109,7 +112,7 @@ func (p *poller) run() {
 			p.releaseAll()
 			return
 		}
-		p.rouse(tickets[:n])
+		p.wall.Do("wake connections", func() { p.rouse(tickets[:n]) })
 	}
 }
 

@@ -2,10 +2,13 @@ package transport
 
 import (
 	"crypto/tls"
+	"errors"
 	"net"
 	"os"
 	"sync"
 	"time"
+
+	"tidegate/gateway/internal/wall"
 )
 
 // relay is the outlet of a connection that only knows writes that block, and
@@ -13,6 +16,7 @@ import (
 // and writes them by a goroutine that lives for as long as there are some.
 type relay struct {
 	conn net.Conn
+	wall *wall.Wall
 
 	mu      sync.Mutex
 	taken   []byte        // waits for the goroutine
@@ -25,7 +29,7 @@ type relay struct {
 // relayBytes is how much a relay takes for a peer that does not read.
 const relayBytes = 32 << 10
 
-func newRelay(conn net.Conn) *relay { return &relay{conn: conn} }
+func newRelay(conn net.Conn, w *wall.Wall) *relay { return &relay{conn: conn, wall: w} }
 
 func (r *relay) try(p []byte) (int, error) {
 	r.mu.Lock()
@@ -47,6 +51,7 @@ func (r *relay) try(p []byte) (int, error) {
 }
 
 func (r *relay) work() {
+	defer r.wall.Catch("write to a WebSocket", func() { r.fail(errors.New("the write panicked")) })
 	for p := r.next(nil); p != nil; p = r.next(p) {
 		if _, err := r.conn.Write(p); err != nil {
 			r.fail(err)

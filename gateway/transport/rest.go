@@ -44,6 +44,7 @@ func (c *webSocketConn) restAtOnce() bool {
 // serve hands on what the client says until the session ends, and then lingers.
 // Or it returns before that, when the connection rests; it is called again.
 func (c *webSocketConn) serve() {
+	defer c.wire.shared.wall.Catch("read from a WebSocket", c.crash)
 	for {
 		switch err := c.receive(); {
 		case err == errSilent:
@@ -57,6 +58,15 @@ func (c *webSocketConn) serve() {
 			return
 		}
 	}
+}
+
+// crash ends a connection whose reading goroutine has panicked. What the library
+// held for it, and the memory of a message, is nobody's any more.
+func (c *webSocketConn) crash() {
+	defer c.serving.Done()
+	c.wire.session.End(gateway.Failed)
+	c.wire.awaitParted()
+	c.wire.out.close(time.Now().Add(lingerPatience))
 }
 
 func (c *webSocketConn) receive() error {

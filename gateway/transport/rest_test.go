@@ -148,7 +148,7 @@ func TestRest_ConnectionsSurviveTheirPoller(t *testing.T) {
 }
 
 func TestPoller_WatchesNothingOnceItIsClosed(t *testing.T) {
-	p := newPoller()
+	p := newPoller(nil)
 	if p == nil {
 		t.Fatal("there is no poller")
 	}

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"tidegate/gateway"
+	"tidegate/gateway/internal/wall"
 )
 
 // WebSocket serves WebSocket clients (RFC 6455). Fill in the exported fields
@@ -25,10 +26,11 @@ type WebSocket struct {
 
 // memory is what connections share, so that those with nothing to do own none.
 type memory struct {
-	scratch  scratch   // to write
-	blocks   sync.Pool // of *[blockBytes]byte, to read
-	messages sync.Pool // of *[]byte, for what was read
-	parsers  sync.Pool // of *parser
+	wall     *wall.Wall // stops the panics of their goroutines; nil: and nobody hears of them
+	scratch  scratch    // to write
+	blocks   sync.Pool  // of *[blockBytes]byte, to read
+	messages sync.Pool  // of *[]byte, for what was read
+	parsers  sync.Pool  // of *parser
 }
 
 // Greet says what a request asks for: it fills in a Hello's Protocol, and its
@@ -132,8 +134,9 @@ func (ws *WebSocket) accept(w http.ResponseWriter, r *http.Request, subprotocols
 }
 
 func (ws *WebSocket) startPoller() {
+	ws.memory.wall = ws.Gateway.Wall()
 	if !ws.plain {
-		ws.poller = newPoller()
+		ws.poller = newPoller(ws.memory.wall)
 	}
 }
 

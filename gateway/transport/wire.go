@@ -57,7 +57,7 @@ const (
 )
 
 func (w *wire) begin(conn net.Conn, early []byte) {
-	w.Conn, w.out, w.opened = conn, outletOf(conn), time.Now()
+	w.Conn, w.out, w.opened = conn, outletOf(conn, w.shared.wall), time.Now()
 	w.in.begin(conn, early, &w.shared.blocks)
 	w.restless = true
 }
@@ -236,6 +236,11 @@ func (w *wire) farewell(reason gateway.Reason, rest []byte) []byte {
 // partSlowly sends what the peer has not taken of the farewell. Whoever lingers
 // waits for it.
 func (w *wire) partSlowly(last []byte) {
+	defer w.shared.wall.Catch("say farewell", func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.giveUp()
+	})
 	deadline := time.Now().Add(farewellPatience)
 	for {
 		err := w.out.await(deadline)
