@@ -5,6 +5,7 @@ package config
 import (
 	"log/slog"
 	"net/netip"
+	"slices"
 	"time"
 
 	"tidegate/gateway"
@@ -86,6 +87,10 @@ type Webhooks struct {
 	Timeout    time.Duration
 	WhenAway   webhook.Verdict
 	Headers    []string
+}
+
+func (w *Webhooks) wants(event gateway.HookEvent) bool {
+	return w.URL != "" && slices.Contains(w.Events, event)
 }
 
 // Compression is about permessage-deflate.

@@ -235,6 +235,8 @@ func TestConfig_AWrongValueNamesWhatWasGiven(t *testing.T) {
 		{"redis: {prefix: a}\nredis.prefix: b", "2: redis.prefix is given a second time, first on line 1"},
 		{"listen: ':1'\n---\nlisten: ':2'", "a second YAML document begins here"},
 		{"listen: [", "this is not YAML: "},
+		{"redis:\n\tprefix: a", "2: this line is indented by a tab: YAML wants spaces"},
+		{"channels:\n  - match: a\n  \tsubscribe: anyone", "3: this line is indented by a tab: YAML wants spaces"},
 	} {
 		t.Run(c.yaml, func(t *testing.T) {
 			if got := read(t, c.yaml, nil).problems.Error(); !strings.Contains(got, c.want) {
@@ -277,19 +279,75 @@ func TestConfig_AnUnknownKeyNamesTheNearest(t *testing.T) {
 	}
 }
 
-func TestConfig_AMisspeltVariableIsAWarning(t *testing.T) {
-	c := read(t, "", []string{
-		"TIDEGATE_LIMTS_SESSIONS=5",
-		"TIDEGATE_PORT=tcp://10.0.0.1:80", // Kubernetes, for a service called tidegate
-		"TIDEGATE_SERVICE_HOST=10.0.0.1",
-		"TIDEGATE_PORT_8080_TCP_PROTO=tcp",
-	})
-	want := "TIDEGATE_LIMTS_SESSIONS: unknown variable, it changes nothing: did you mean TIDEGATE_LIMITS_SESSIONS?"
-	if got := c.warnings.Error(); got != want {
-		t.Errorf("warnings %q, want %q", got, want)
+func TestConfig_AMisspeltVariableNamesTheNearest(t *testing.T) {
+	for misspelt, want := range map[string]string{
+		"TIDEGATE_REDIS_ULR=x":       "TIDEGATE_REDIS_ULR: unknown variable: the nearest known one is TIDEGATE_REDIS_URL",
+		"TIDEGATE_LIMTS_SESSIONS=5":  "TIDEGATE_LIMTS_SESSIONS: unknown variable: the nearest known one is TIDEGATE_LIMITS_SESSIONS",
+		"TIDEGATE_AUTH_JWT_SECRT=x":  "the nearest known one is TIDEGATE_AUTH_JWT_SECRET",
+		"TIDEGATE_CONFG=tidegate.ya": "the nearest known one is TIDEGATE_CONFIG",
+		"TIDEGATE_TOKN=x":            "the nearest known one is TIDEGATE_TOKEN",
+	} {
+		if got := read(t, "", []string{misspelt}).problems.Error(); !strings.Contains(got, want) {
+			t.Errorf("%s: error %q, want %q", misspelt, got, want)
+		}
 	}
+}
+
+// Kubernetes sets variables by the names of Services.
+func TestConfig_VariablesOfOthersAreLeftAlone(t *testing.T) {
+	c := read(t, "", []string{
+		"TIDEGATE_TOKEN=a.b.c",
+		"TIDEGATE_PORT=tcp://10.0.0.1:80",
+		"TIDEGATE_SERVICE_HOST=10.0.0.1",
+		"TIDEGATE_SERVICE_PORT_HTTP=80",
+		"TIDEGATE_PORT_8080_TCP_PROTO=tcp",
+		"TIDEGATE_REDIS_PORT=tcp://10.0.0.2:6379",
+		"TIDEGATE_REDIS_SERVICE_HOST=10.0.0.2",
+		"TIDEGATE_INTERNAL_PORT=tcp://10.0.0.3:9080",
+	})
 	if err := c.problems.err(); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestConfig_RulesThatAreGoodForNothing(t *testing.T) {
+	const key = "\nauth.jwt.secret: 0123456789abcdef0123456789abcdef"
+	const hook = `
+webhooks: {url: "https://a.example", secret: 0123456789abcdef, events: [connect]}`
+	for yaml, want := range map[string]string{
+		"channels: [{match: 'a b', subscribe: anyone}]":                                  `channels[0]: no channel's name matches "a b"`,
+		"channels: [{match: '" + strings.Repeat("x", 256) + "', subscribe: anyone}]":     "no channel's name matches",
+		"channels: [{match: '@', subscribe: anyone}]":                                    "no channel's name matches",
+		"channels: [{match: '*', subscribe: anyone}, {match: 'a:*', subscribe: nobody}]": "channels[1]: the rule for \"a:*\" decides nothing: channels[0]",
+		"channels: [{match: '*', subscribe: token}]":                                     "channels[0]: subscribe: token is for clients with a token",
+		"channels: [{match: '*', publish: authenticated}]":                               "channels[0]: publish: authenticated is for clients with a token",
+		"channels: [{match: '*', publish: token}]" + hook:                                "publish: token",
+		"channels: [{match: '*', publish: token, subscribe: authenticated}]" + key:       "",
+		"channels: [{match: '*', publish: authenticated}]" + hook:                        "",
+		"channels: [{match: '@*', subscribe: anyone}, {match: 'a*', subscribe: anyone}]": "",
+	} {
+		c := read(t, yaml, nil)
+		c.validate()
+		if err := c.problems.err(); err != nil {
+			t.Errorf("%s: %v", yaml, err)
+		}
+		if got := c.warnings.Error(); !strings.Contains(got, want) || want == "" && got != "" {
+			t.Errorf("%s: warnings %q, want %q", yaml, got, want)
+		}
+	}
+}
+
+func TestConfig_PortsAreInRange(t *testing.T) {
+	for _, yaml := range []string{
+		"listen: '127.0.0.1:65536'",
+		"internal_listen: '127.0.0.1:-1'",
+		"redis: {url: 'redis://127.0.0.1:65536'}",
+		"auth: {jwt: {jwks_url: 'https://id.example:65536/keys'}}",
+		"webhooks: {url: 'https://a.example:65536', secret: 0123456789abcdef, events: [connect]}",
+	} {
+		if c := read(t, yaml, nil); valid(c) {
+			t.Errorf("%s is accepted", yaml)
+		}
 	}
 }
 

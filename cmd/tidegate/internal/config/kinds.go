@@ -31,7 +31,7 @@ func text(p *string) kind {
 func address(p *string) kind {
 	k := text(p)
 	k.name = "address"
-	k.want = "an address, host:port, such as 127.0.0.1:8080"
+	k.want = "an address, host:port, such as 127.0.0.1:8080, with a port up to 65535"
 	k.set = func(text string) error {
 		_, port, err := net.SplitHostPort(text)
 		if err != nil {

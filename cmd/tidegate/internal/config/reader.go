@@ -66,7 +66,9 @@ func (r *reader) file(document []byte, table []setting) {
 	case errors.Is(err, io.EOF):
 		return
 	case err != nil:
-		r.syntax(err)
+		if !r.tabs(document) {
+			r.syntax(err)
+		}
 		return
 	}
 	r.mapping("", root.Content[0], table)
@@ -180,6 +182,21 @@ func (r *reader) at(line int) place {
 		line = 0
 	}
 	return place{r.source, line}
+}
+
+// tabs notes the first line of a document that is indented by a tab, which the
+// YAML parser tells in words that nobody understands.
+func (r *reader) tabs(document []byte) (found bool) {
+	number := 0
+	for line := range bytes.Lines(document) {
+		number++
+		indent := line[:len(line)-len(bytes.TrimLeft(line, " \t"))]
+		if bytes.ContainsRune(indent, '\t') && len(bytes.TrimSpace(line)) > 0 {
+			r.problems = append(r.problems, problem{"", r.at(number), "this line is indented by a tab: YAML wants spaces"})
+			return true
+		}
+	}
+	return false
 }
 
 // syntax notes an error of the YAML parser. The name of an unknown anchor is

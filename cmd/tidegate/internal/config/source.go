@@ -114,7 +114,7 @@ func (s *Source) read() (*reading, error) {
 			c.from("--"+one.flag(), func(r *reader) { r.line(flag.text, one) })
 		}
 	}
-	c.warnings = append(c.warnings, s.misspelt(table)...)
+	c.problems = append(c.problems, s.misspelt(table)...)
 	return c, nil
 }
 
@@ -129,20 +129,22 @@ func (s *Source) lookup(name string) (string, bool) {
 	return "", false
 }
 
-// misspelt finds variables that are almost the name of a setting. They are no
-// errors, as others name variables, too: Kubernetes gives every pod a
-// TIDEGATE_PORT and more if a service is called tidegate.
-func (s *Source) misspelt(table []setting) Problems {
-	var found Problems
+// misspelt finds variables that are almost one of ours. Others are left alone, as
+// not only people name variables: Kubernetes gives every pod a TIDEGATE_PORT and
+// more if a service is called tidegate.
+func (s *Source) misspelt(table []setting) (found Problems) {
+	known := []string{EnvPrefix + "CONFIG", EnvPrefix + "TOKEN"}
+	for _, one := range table {
+		known = append(known, one.env())
+	}
 	for _, pair := range s.environ {
 		name, _, _ := strings.Cut(pair, "=")
 		suffix, ours := strings.CutPrefix(name, EnvPrefix)
-		if !ours || name == EnvPrefix+"CONFIG" || slices.ContainsFunc(table, func(one setting) bool { return one.env() == name }) {
+		if !ours || slices.Contains(known, name) {
 			continue
 		}
-		near := Nearest(strings.ToLower(suffix), names(table))
-		if distance(strings.ToLower(suffix), near) <= len(suffix)/4 {
-			found = append(found, problem{"", place{source: name}, "unknown variable, it changes nothing: did you mean " + setting{name: near}.env() + "?"})
+		if near := Nearest(name, known); distance(name, near) <= len(suffix)/4 {
+			found = append(found, problem{"", place{source: name}, "unknown variable: the nearest known one is " + near})
 		}
 	}
 	return found

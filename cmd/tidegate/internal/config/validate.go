@@ -2,7 +2,6 @@ package config
 
 import (
 	"crypto/tls"
-	"errors"
 	"net"
 	"net/url"
 	"slices"
@@ -12,7 +11,6 @@ import (
 	"tidegate/broker"
 	"tidegate/gateway"
 	"tidegate/gateway/auth"
-	"tidegate/gateway/rules"
 )
 
 // validate reads the files that the configuration names and notes everything
@@ -37,6 +35,7 @@ func (c *reading) validate() {
 // validateTrust asks the package that will use them whether the keys are good.
 // Its errors begin with the name of the setting.
 func (c *reading) validateTrust() {
+	c.validatePort("auth.jwt.jwks_url", c.config.Auth.JWT.JWKSURL)
 	if _, err := auth.New(c.config.Trust()); err != nil {
 		name, _, _ := strings.Cut(err.Error(), " ")
 		c.problems = append(c.problems, problem{name, c.at(strings.TrimSuffix(name, ":")), err.Error()})
@@ -46,13 +45,32 @@ func (c *reading) validateTrust() {
 // validateWebhooks, too, asks the package that will use them.
 func (c *reading) validateWebhooks() {
 	ofWebhooks := func(p problem) bool { return strings.HasPrefix(p.path, "webhooks.") }
-	if c.config.Webhooks.URL == "" || slices.ContainsFunc(c.problems, ofWebhooks) {
+	if slices.ContainsFunc(c.problems, ofWebhooks) {
 		return
 	}
+	if hooks := c.config.Webhooks; hooks.URL == "" {
+		if len(hooks.Events) > 0 {
+			c.problem("webhooks.events", "webhooks.url is missing: nobody is asked or told")
+		}
+		return
+	}
+	c.validatePort("webhooks.url", string(c.config.Webhooks.URL))
 	config := c.config.Webhooks.Webhook()
 	if err := config.Validate(); err != nil {
 		name, what, _ := strings.Cut(err.Error(), " ")
 		c.problem(name, "%s", what)
+	}
+}
+
+// validatePort looks at the port of a URL, of which nothing is shown: it may hold
+// a secret.
+func (c *reading) validatePort(path, address string) {
+	u, err := url.Parse(address)
+	if err != nil || u.Port() == "" {
+		return
+	}
+	if port, err := strconv.ParseUint(u.Port(), 10, 16); err != nil || port == 0 {
+		c.problem(path, "the port is out of range: want 1 to 65535")
 	}
 }
 
@@ -99,22 +117,6 @@ func (c *reading) validateOrigins() {
 		u, err := url.Parse(strings.ReplaceAll(origin, "*", "0"))
 		if origin != "*" && (err != nil || u.Scheme == "" || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.User != nil) {
 			c.problem(element("origins", i), "%q is no origin: want scheme://host such as https://app.example.com or https://*.example.com", origin)
-		}
-	}
-}
-
-func (c *reading) validateRules() {
-	for i, rule := range c.config.Rules {
-		path := element("channels", i)
-		if err := (rules.List{rule}).Validate(); err != nil {
-			c.problem(path, "%v", errors.Unwrap(err))
-		}
-		for j, earlier := range c.config.Rules[:i] {
-			if earlier.Match != "" && rules.Matches(earlier.Match, rule.Match) {
-				c.warn(path, "the rule for %q decides nothing: %s, for %q, matches first; put the narrower one above it",
-					rule.Match, element("channels", j), earlier.Match)
-				break
-			}
 		}
 	}
 }

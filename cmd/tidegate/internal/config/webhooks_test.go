@@ -37,10 +37,11 @@ func TestConfig_WhatWebhooksAndProxiesLack(t *testing.T) {
 		`webhooks: {url: "a.example/hunter2", secret: 0123456789abcdef, events: [connect]}`:   "webhooks.url",
 		`webhooks: {url: "https://a.example", when_away: maybe}`:                              "allow or deny",
 		`webhooks: {url: "https://a.example", events: [connect], secret_file: /no/such/file}`: "webhooks.secret_file",
-		`proxy_protocol: true`: "trusted_proxies is empty",
-		"compression: {enabled: true}\nlimits: {message_bytes: 0}": "without a limit",
-		`limits: {sessions_per_ip: -1}`:                            "limits.sessions_per_ip",
-		`limits: {outbox_total_bytes: x}`:                          "limits.outbox_total_bytes",
+		`webhooks: {events: [connect]}`:                                                       "webhooks.url is missing",
+		`proxy_protocol: true`:                                                                "trusted_proxies is empty",
+		"compression: {enabled: true}\nlimits: {message_bytes: 0}":                            "without a limit",
+		`limits: {sessions_per_ip: -1}`:                                                       "limits.sessions_per_ip",
+		`limits: {outbox_total_bytes: x}`:                                                     "limits.outbox_total_bytes",
 	} {
 		c := read(t, yaml, nil)
 		c.validate()

@@ -1,0 +1,60 @@
+package config
+
+import (
+	"errors"
+	"strings"
+
+	"tidegate/gateway"
+	"tidegate/gateway/rules"
+)
+
+// validateRules asks the package that will use them whether the rules are good,
+// and warns of those that are good for nothing.
+func (c *reading) validateRules() {
+	for i, rule := range c.config.Rules {
+		path := element("channels", i)
+		if err := (rules.List{rule}).Validate(); err != nil {
+			c.problem(path, "%v", errors.Unwrap(err))
+			continue
+		}
+		if !matchesAChannel(rule.Match) {
+			c.warn(path, "no channel's name matches %q: a name has 1 to 255 bytes and no spaces", rule.Match)
+		}
+		c.warnOfHidden(i)
+		c.warnOfMissingTokens(path, rule)
+	}
+}
+
+// matchesAChannel tries the pattern with each * as nothing, and as a letter.
+func matchesAChannel(pattern string) bool {
+	return rules.CheckChannel(strings.ReplaceAll(pattern, "*", "")) == nil ||
+		rules.CheckChannel(strings.ReplaceAll(pattern, "*", "x")) == nil
+}
+
+// warnOfHidden warns of a rule whose channels are all matched by one above it.
+func (c *reading) warnOfHidden(i int) {
+	rule := c.config.Rules[i]
+	for j, earlier := range c.config.Rules[:i] {
+		if earlier.Match != "" && rules.Matches(earlier.Match, rule.Match) {
+			c.warn(element("channels", i), "the rule for %q decides nothing: %s, for %q, matches first; put the narrower one above it",
+				rule.Match, element("channels", j), earlier.Match)
+			return
+		}
+	}
+}
+
+// warnOfMissingTokens warns of a rule for users where nobody can be one: there is
+// no key that verifies tokens, and no backend that says who connects.
+func (c *reading) warnOfMissingTokens(path string, rule rules.Rule) {
+	for _, one := range []struct {
+		name string
+		who  rules.Who
+	}{{"subscribe", rule.Subscribe}, {"publish", rule.Publish}} {
+		switch {
+		case c.config.Auth.JWT.Given() || one.who == rules.Authenticated && c.config.Webhooks.wants(gateway.OnConnect):
+		case one.who == rules.Authenticated || one.who == rules.Token:
+			c.warn(path, "%s: %s is for clients with a token, and there is no key to verify one, so only backends can: give auth.jwt.secret_file, public_key_file or jwks_url",
+				one.name, one.who)
+		}
+	}
+}
