@@ -13,10 +13,10 @@ func hostOf(remote string) string {
 	return remote
 }
 
-// networkOf returns what one client can be told by: an IPv4 address, or the /64
+// NetworkOf returns what one client can be told by: an IPv4 address, or the /64
 // network of an IPv6 address, of which every client has 2^64 to come from. The
 // zero Prefix stands for what is no IP address.
-func networkOf(remote string) netip.Prefix {
+func NetworkOf(remote string) netip.Prefix {
 	addr, err := netip.ParseAddr(hostOf(remote))
 	if err != nil {
 		return netip.Prefix{}

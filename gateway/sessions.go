@@ -16,7 +16,7 @@ type sessions struct {
 	count  int
 	byName map[string]*Session
 	byUser map[string][]*Session
-	from   map[netip.Prefix]int // how many, by networkOf; only if that is limited
+	from   map[netip.Prefix]int // how many, by NetworkOf; only if that is limited
 	empty  chan struct{}        // closed when the last one is gone; nil: nobody waits
 }
 
@@ -28,7 +28,7 @@ func newSessions(slots int) *sessions {
 func (r *sessions) add(s *Session, l *Limits) error {
 	var network netip.Prefix
 	if l.SessionsPerIP > 0 {
-		network = networkOf(s.remote)
+		network = NetworkOf(s.remote)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -87,7 +87,7 @@ func (r *sessions) removeFrom(remote string) {
 	if len(r.from) == 0 {
 		return // nobody is counted
 	}
-	network := networkOf(remote)
+	network := NetworkOf(remote)
 	if r.from[network] > 1 {
 		r.from[network]--
 	} else {

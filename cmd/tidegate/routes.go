@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/pprof"
-	"time"
 
 	"tidegate/gateway"
 	"tidegate/gateway/api"
@@ -21,16 +20,14 @@ func (n *node) publicRoutes() http.Handler {
 	n.webSocket = &transport.WebSocket{Gateway: n.gateway, Origins: origins, Log: n.log, Deflate: n.config.Compression.Deflate()}
 
 	mux := http.NewServeMux()
-	mux.Handle("GET /ws", n.webSocket.Handler(greetNative, native.Subprotocol))
-	mux.Handle("GET /raw/{channel}", n.webSocket.Handler(greetRaw))
-	for _, method := range []string{"GET ", "OPTIONS "} {
-		mux.Handle(method+"/events", origins.CORS(&transport.SSE{Gateway: n.gateway, Native: native.Protocol{}}))
-		mux.Handle(method+"/poll", origins.CORS(&transport.LongPoll{Gateway: n.gateway, Native: native.Protocol{}}))
-	}
-	mux.Handle("/api/", origins.CORS(prompt(n.api())))
+	mux.Handle("/ws", transport.Stream(n.webSocket.Handler(greetNative, native.Subprotocol)))
+	mux.Handle("/raw/{channel}", transport.Stream(n.webSocket.Handler(greetRaw)))
+	mux.Handle("/events", origins.CORS(transport.Stream(&transport.SSE{Gateway: n.gateway, Native: native.Protocol{}})))
+	mux.Handle("/poll", origins.CORS(transport.Stream(&transport.LongPoll{Gateway: n.gateway, Native: native.Protocol{}})))
+	mux.Handle("/api/", origins.CORS(n.api()))
 	mux.Handle("/", console.Handler())
 	n.routeHealth(mux)
-	return trustProxies(n.config.TrustedProxies, webhook.Forward(n.config.Webhooks.Headers, mux))
+	return trustProxies(n.config.TrustedProxies, webhook.Forward(n.config.Webhooks.Headers, transport.Strict(mux)))
 }
 
 // internalRoutes is what operators see. The command line, which pprof can show,
@@ -39,19 +36,22 @@ func (n *node) internalRoutes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", n.metrics.Handler())
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.Handle("GET /debug/pprof/profile", transport.Stream(http.HandlerFunc(pprof.Profile)))
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("POST /debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	mux.Handle("GET /debug/pprof/trace", transport.Stream(http.HandlerFunc(pprof.Trace)))
 	mux.HandleFunc("GET /debug/pprof/cmdline", http.NotFound)
-	mux.Handle("/api/", prompt(n.api()))
+	mux.Handle("/api/", n.api())
 	n.routeHealth(mux)
-	return mux
+	return transport.Strict(mux)
 }
 
 func (n *node) routeHealth(mux *http.ServeMux) {
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+	read := func(path string, serve http.HandlerFunc) {
+		mux.Handle(path, transport.Only(serve, http.MethodGet, http.MethodHead))
+	}
+	read("/healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	read("/readyz", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		if err := n.gateway.Ready(); err != nil {
 			http.Error(w, "not ready: "+err.Error(), http.StatusServiceUnavailable)
@@ -83,18 +83,3 @@ func greetRaw(r *http.Request) (gateway.Hello, error) {
 		Commands: []gateway.Command{gateway.Subscribe{Cursor: query.Get("cursor")}},
 	}, nil
 }
-
-// prompt ends requests whose body does not arrive, or whose answer does not
-// leave, in time.
-func prompt(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		connection := http.NewResponseController(w)
-		deadline := time.Now().Add(bodyTimeout)
-		_ = connection.SetReadDeadline(deadline) // net/http's own connections can do it
-		_ = connection.SetWriteDeadline(deadline)
-		next.ServeHTTP(w, r)
-		_ = connection.SetWriteDeadline(time.Time{}) // or the connection's next request would inherit it
-	})
-}
-
-const bodyTimeout = 30 * time.Second

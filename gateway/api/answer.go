@@ -113,7 +113,7 @@ func reply(w http.ResponseWriter, status int, body any) {
 // refuseUnknown answers what no route matches: 405 if another method does.
 func (h *Handler) refuseUnknown(w http.ResponseWriter, r *http.Request) {
 	var allowed []string
-	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete} {
 		other := r.Clone(r.Context())
 		other.Method = method
 		if _, pattern := h.mux.Handler(other); pattern != "/" {

@@ -318,7 +318,7 @@ func TestUnknownPathsAndMethods(t *testing.T) {
 		n.expect(call{method: "GET", path: path, credential: shopKey}, 404, "not_found")
 	}
 	status, body, header := n.do(call{method: "PUT", path: "/api/channels/a/messages", credential: shopKey})
-	if status != 405 || header.Get("Allow") != "GET, POST, DELETE" || !strings.Contains(body, "bad_request") {
+	if status != 405 || header.Get("Allow") != "GET, HEAD, POST, DELETE" || !strings.Contains(body, "bad_request") {
 		t.Errorf("PUT: %d %s, Allow %q", status, body, header.Get("Allow"))
 	}
 }

@@ -33,20 +33,22 @@ const (
 	defaultWait = 25 * time.Second
 	longestWait = time.Minute
 	pollGrace   = 10 * time.Second // for the first look, whatever the client's wait
+
+	answerPatience = 30 * time.Second // for the client to take the answer
 )
 
 // ServeHTTP serves one request. A refusal is an HTTP status and a JSON body.
 func (l *LongPoll) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	wait, err := waitOf(r)
 	if err != nil {
-		refuse(w, err)
+		Refuse(w, err)
 		return
 	}
 	expires := time.Now().Add(wait)
 	from := subscriber{l.Gateway, l.Native, "longpoll"}
 	session, at, err := from.open(r, "", func(int) form { return nativeObjects })
 	if err != nil {
-		refuse(w, err)
+		Refuse(w, err)
 		return
 	}
 	c := newCollector(at)
@@ -58,10 +60,11 @@ func (l *LongPoll) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.await(r.Context(), expires)
 	body, err := c.finish()
 	<-served
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerPatience))
 
 	switch {
 	case err != nil:
-		refuse(w, err)
+		Refuse(w, err)
 	case body == nil:
 		w.Header().Set("Cache-Control", "no-store")
 		w.WriteHeader(http.StatusNoContent)

@@ -101,8 +101,8 @@ func newNode(t testing.TB, c gateway.Config) *node {
 	n := &node{Gateway: g, t: t, mux: http.NewServeMux(), metrics: c.Metrics}
 	n.webSocket = &WebSocket{Gateway: g, Origins: Origins{"https://app.example.com"}}
 	n.mux.Handle("/ws", n.webSocket.Handler(greetNative, native.Subprotocol))
-	n.mux.Handle("GET /events", &SSE{Gateway: g, Native: native.Protocol{}})
-	n.mux.Handle("GET /poll", &LongPoll{Gateway: g, Native: native.Protocol{}})
+	n.mux.Handle("/events", Strict(Stream(&SSE{Gateway: g, Native: native.Protocol{}})))
+	n.mux.Handle("/poll", Strict(Stream(&LongPoll{Gateway: g, Native: native.Protocol{}})))
 	n.run()
 	return n
 }

@@ -61,7 +61,7 @@ func (o Origins) CORS(next http.Handler) http.Handler {
 		header := w.Header()
 		header.Add("Vary", "Origin")
 		if err := o.Check(r); err != nil {
-			refuse(w, err)
+			Refuse(w, err)
 			return
 		}
 		if origin := r.Header.Get("Origin"); origin != "" {

@@ -6,8 +6,8 @@ import (
 	"tidegate/gateway"
 )
 
-// refuse answers a request with the status and the body that say what err says.
-func refuse(w http.ResponseWriter, err error) {
+// Refuse answers a request with the status and the body that say what err says.
+func Refuse(w http.ResponseWriter, err error) {
 	refuseAs(w, gateway.StatusOf(err), err)
 }
 

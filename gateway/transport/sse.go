@@ -2,7 +2,6 @@ package transport
 
 import (
 	"net/http"
-	"time"
 
 	"tidegate/gateway"
 )
@@ -37,7 +36,7 @@ func (s *SSE) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	from := subscriber{s.Gateway, s.Native, "sse"}
 	session, at, err := from.open(r, r.Header.Get("Last-Event-ID"), eventsFor(r))
 	if err != nil {
-		refuse(w, err)
+		Refuse(w, err)
 		return
 	}
 	header := w.Header()
@@ -48,7 +47,6 @@ func (s *SSE) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		header.Set("Connection", "close") // a later request would inherit a deadline
 	}
 	stream := newStream(w, at)
-	_ = stream.control.SetWriteDeadline(time.Time{}) // the server's is for answers that end
 	stream.begin(s.Native)
 
 	served := make(chan struct{})

@@ -84,12 +84,12 @@ func (ws *WebSocket) open(w http.ResponseWriter, r *http.Request, greet Greet, e
 		return nil, err
 	}
 	if err := checkKey(r); err != nil {
-		refuse(w, err)
+		Refuse(w, err)
 		return nil, err
 	}
 	session, err := ws.openSession(r, greet, extension)
 	if err != nil {
-		refuse(w, err)
+		Refuse(w, err)
 	}
 	return session, err
 }

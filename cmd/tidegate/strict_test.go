@@ -1,0 +1,171 @@
+package main
+
+import (
+	"bufio"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tidegate/cmd/tidegate/internal/config"
+)
+
+// ask sends a request as it is written, and returns the answer.
+func (p *process) ask(request string) (*http.Response, string) {
+	p.t.Helper()
+	return askAt(p.t, strings.TrimPrefix(p.public(""), "http://"), request)
+}
+
+func askAt(t *testing.T, address, request string) (*http.Response, string) {
+	t.Helper()
+	c, err := net.Dial("tcp", strings.TrimSuffix(address, "/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	request = strings.ReplaceAll(request, "\n", "\r\n")
+	if _, err := io.WriteString(c, request); err != nil {
+		t.Fatal(err)
+	}
+	method, _, _ := strings.Cut(request, " ")
+	answer, err := http.ReadResponse(bufio.NewReader(c), &http.Request{Method: method})
+	if err != nil {
+		t.Fatalf("%q: %v", request, err)
+	}
+	defer answer.Body.Close()
+	body, _ := io.ReadAll(io.LimitReader(answer.Body, 1<<16)) // it may be a stream that is refused too late
+	return answer, string(body)
+}
+
+// What a request says is answered as it is meant, or refused.
+func TestRoutes_RefuseWhatTheyWouldReadOtherwise(t *testing.T) {
+	t.Parallel()
+	p := startReady(t, nil)
+	const rest = " HTTP/1.1\nHost: localhost\n"
+	const upgrade = rest + "Connection: Upgrade\nUpgrade: websocket\nSec-WebSocket-Version: 13\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\n"
+	for _, c := range []struct {
+		request string
+		status  int
+		allow   string
+	}{
+		{"HEAD /events?channel=c" + rest + "\n", 405, "GET"},
+		{"HEAD /poll?channel=c" + rest + "\n", 405, "GET"},
+		{"HEAD /ws" + rest + "\n", 405, "GET"},
+		{"HEAD /raw/c" + rest + "\n", 405, "GET"},
+		{"POST /events?channel=c" + rest + "Content-Length: 2\n\n", 405, "GET"},
+		{"POST /poll?channel=c" + rest + "Content-Length: 2\n\n", 405, "GET"},
+		{"POST /ws" + rest + "Content-Length: 2\n\n", 405, "GET"},
+		{"OPTIONS /events?channel=c" + rest + "\n", 405, "GET"},
+		{"OPTIONS /poll?channel=c" + rest + "\n", 405, "GET"},
+		{"OPTIONS /ws" + rest + "\n", 405, "GET"},
+		{"OPTIONS /api/nodes" + rest + "\n", 405, "GET, HEAD"},
+		{"POST /healthz" + rest + "\n", 405, "GET, HEAD"},
+		{"DELETE /readyz" + rest + "\n", 405, "GET, HEAD"},
+		{"PUT /api/channels/c/messages" + rest + "\n", 405, "GET, HEAD, POST, DELETE"},
+		{"POST /" + rest + "\n", 405, "GET, HEAD"},
+		{"POST /nowhere" + rest + "\n", 404, ""},
+
+		{"HEAD /events?channel=c" + rest + "Content-Length: 2\n\n", 400, ""},
+		{"GET /events?channel=c" + rest + "Content-Length: 2\n\n", 400, ""},
+		{"GET /poll?channel=c&wait=0s" + rest + "Content-Length: 2\n\nhi", 400, ""},
+		{"GET /poll?channel=c&wait=0s" + rest + "Transfer-Encoding: chunked\n\n", 400, ""},
+		{"GET /ws" + upgrade + "Content-Length: 2\n\n", 400, ""},
+		{"GET /raw/c" + upgrade + "Transfer-Encoding: chunked\n\n", 400, ""},
+		{"GET /healthz" + rest + "Content-Length: 2\n\n", 400, ""},
+
+		{"GET /poll?channel=c&channel=a;b&wait=0s" + rest + "\n", 400, ""},
+		{"GET /poll?channel=c&cursor=x%&wait=0s" + rest + "\n", 400, ""},
+		{"GET /events?channel=c&channel=%zz" + rest + "\n", 400, ""},
+		{"GET /ws?a;b" + upgrade + "\n", 400, ""},
+		{"GET /raw/c?cursor=%" + upgrade + "\n", 400, ""},
+		{"GET /api/nodes?a;b" + rest + "\n", 400, ""},
+		{"GET /?a;b" + rest + "\n", 400, ""},
+		{"POST /api/channels/c/messages?event=a;b" + rest + "Content-Length: 1\n\n1", 400, ""},
+
+		{"GET /api//nodes" + rest + "\n", 404, ""},
+		{"GET /api/./nodes" + rest + "\n", 404, ""},
+		{"GET /api/channels/../nodes" + rest + "\n", 404, ""},
+		{"POST /api/channels/../messages" + rest + "Content-Length: 2\n\n[]", 404, ""},
+		{"GET //events?channel=c" + rest + "\n", 404, ""},
+	} {
+		answer, body := p.ask(c.request)
+		if answer.StatusCode != c.status || answer.Header.Get("Allow") != c.allow {
+			t.Errorf("%.60q: %s, Allow %q, %.80q; want %d, Allow %q", c.request, answer.Status, answer.Header.Get("Allow"), body, c.status, c.allow)
+		}
+	}
+}
+
+// pipes is a listener whose connections are in memory.
+type pipes chan net.Conn
+
+func (p pipes) Accept() (net.Conn, error) {
+	if c, ok := <-p; ok {
+		return c, nil
+	}
+	return nil, net.ErrClosed
+}
+func (p pipes) Close() error   { close(p); return nil }
+func (p pipes) Addr() net.Addr { return &net.TCPAddr{} }
+
+// A request whose body does not come, and one whose answer is not read, end by
+// themselves.
+func TestServer_EveryRequestHasADeadline(t *testing.T) {
+	t.Parallel()
+	const head = " HTTP/1.1\r\nHost: localhost\r\n"
+	const body = head + "Content-Length: 5\r\n\r\n"
+	for name, said := range map[string]string{
+		"health":       "POST /healthz" + body,
+		"console":      "POST /" + body,
+		"poll":         "GET /poll?channel=c" + body,
+		"events":       "GET /events?channel=c" + body,
+		"events, head": "HEAD /events?channel=c" + body,
+		"WebSocket":    "GET /ws" + body,
+		"nowhere":      "POST /nowhere" + body,
+		"API":          "POST /api/channels/c/messages" + body,
+		"API, GET":     "GET /api/nodes" + body,
+		"pipelined":    strings.Repeat("GET /"+head+"\r\n", 1000),
+		"half a head":  "GET /" + head,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := config.Default()
+				c.Listen, c.InternalListen = "127.0.0.1:0", "127.0.0.1:0"
+				n, err := newNode(&c, slog.New(slog.DiscardHandler))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer n.public.Close()
+				defer n.internal.Close()
+				server := n.newServer(n.publicRoutes(), n.publicConnections())
+				note, closed := server.ConnState, make(chan struct{})
+				server.ConnState = func(c net.Conn, state http.ConnState) {
+					if note(c, state); state == http.StateClosed {
+						close(closed)
+					}
+				}
+				connections := make(pipes)
+				go server.Serve(connections)
+				defer server.Close()
+				client, served := net.Pipe()
+				defer client.Close()
+				connections <- served
+				go io.WriteString(client, said)
+				if name != "pipelined" {
+					go io.Copy(io.Discard, client)
+				}
+				select {
+				case <-closed:
+				case <-time.After(2 * requestTimeout):
+					t.Errorf("the connection is still open after %v", 2*requestTimeout)
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,78 @@
+package transport
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"tidegate/gateway"
+)
+
+// Strict refuses what next would read another way than the client meant it:
+//
+//	400  a pair of the query that cannot be parsed, which Go leaves out in silence
+//	400  a body with a method that has none, which nobody would read
+//	404  an empty segment of the path, or one of dots, which ServeMux leads elsewhere
+func Strict(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := checkForm(r); err != nil {
+			leaveUnread(w)
+			Refuse(w, err)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func checkForm(r *http.Request) error {
+	if _, err := url.ParseQuery(r.URL.RawQuery); err != nil {
+		return badRequest("a pair of the query cannot be parsed: percent-encode what is neither a letter nor a digit")
+	}
+	if r.ContentLength != 0 && slices.Contains(bodiless, r.Method) {
+		return badRequest("a " + r.Method + " has no body")
+	}
+	segments := strings.Split(strings.TrimSuffix(r.URL.EscapedPath(), "/"), "/")
+	for i, segment := range segments {
+		if segment == "" && i > 0 || segment == "." || segment == ".." {
+			return &gateway.Error{Code: gateway.NotFound, Message: "there is no such path: it has an empty segment, or one of dots"}
+		}
+	}
+	return nil
+}
+
+var bodiless = []string{http.MethodGet, http.MethodHead, http.MethodOptions}
+
+// leaveUnread has the answer go out at once, rather than after a body that may never
+// come.
+func leaveUnread(w http.ResponseWriter) {
+	w.Header().Set("Connection", "close")
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(farewellPatience))
+}
+
+// Stream lets next answer GET for as long as it likes: no deadline of the server's
+// holds. It refuses other methods.
+func Stream(next http.Handler) http.Handler {
+	return Only(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		connection := http.NewResponseController(w)
+		_ = connection.SetReadDeadline(time.Time{}) // net/http's own connections can do it
+		_ = connection.SetWriteDeadline(time.Time{})
+		next.ServeHTTP(w, r)
+	}), http.MethodGet)
+}
+
+// Only lets next answer these methods, and refuses others by 405 and Allow.
+func Only(next http.Handler, methods ...string) http.Handler {
+	allowed := strings.Join(methods, ", ")
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if slices.Contains(methods, r.Method) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Allow", allowed)
+		leaveUnread(w)
+		refuseAs(w, http.StatusMethodNotAllowed, badRequest(fmt.Sprintf("%.16q is not allowed here: want %s", r.Method, allowed)))
+	})
+}
