@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"net/netip"
 	"strings"
 	"syscall"
+	"time"
 
 	"tidegate/cmd/tidegate/internal/config"
 )
@@ -23,7 +25,8 @@ type listener struct {
 // use says which setting to change. proxies are those that begin a connection
 // with a PROXY header.
 func listen(setting, address string, files config.TLS, proxies []netip.Prefix, log *slog.Logger) (listener, error) {
-	l, err := net.Listen("tcp", address)
+	options := net.ListenConfig{Control: bound, KeepAliveConfig: keepAlive}
+	l, err := options.Listen(context.Background(), "tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		env, flag := config.Spellings(setting)
 		return listener{}, fmt.Errorf("%s: the address %s is in use: stop what uses it, or set %s to another (%s, %s)",
@@ -43,6 +46,13 @@ func listen(setting, address string, files config.TLS, proxies []netip.Prefix, l
 	}
 	return listener{tls.NewListener(l, c.tlsConfig()), true}, nil
 }
+
+const (
+	unsentBytes = 16 << 10
+	peerTimeout = 40 * time.Second // with keepAlive, a peer that vanished is gone within a minute
+)
+
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 10 * time.Second, Count: 3}
 
 // url returns the address of a path as this machine can use it.
 func (l listener) url(scheme, path string) string {

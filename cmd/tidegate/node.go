@@ -115,7 +115,7 @@ func (n *node) run(ctx context.Context) error {
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	parts, working := errgroup.WithContext(life)
-	public, internal := n.newServer(n.publicRoutes()), n.newServer(n.internalRoutes())
+	public, internal := n.newServer(n.publicRoutes(), n.publicConnections()), n.newServer(n.internalRoutes(), n.internalConnections())
 	parts.Go(func() error { return serveHTTP(public, n.public) })
 	parts.Go(func() error { return serveHTTP(internal, n.internal) })
 	parts.Go(func() error { return n.gateway.Run(working) })
@@ -169,19 +169,38 @@ const (
 	drainPatience   = 10 * time.Second // beyond the window, for the last sessions
 	requestPatience = 2 * time.Second  // for requests that are being answered at the end
 
-	headerTimeout = 10 * time.Second
-	idleTimeout   = 90 * time.Second // longer than load balancers keep idle connections
-	headerBytes   = 32 << 10
+	headerTimeout  = 10 * time.Second
+	requestTimeout = 30 * time.Second // for its body to arrive, and for its answer to leave
+	idleTimeout    = 90 * time.Second // longer than load balancers keep idle connections
+	headerBytes    = 32 << 10
 )
 
-func (n *node) newServer(h http.Handler) *http.Server {
+// newServer returns a server whose requests have deadlines, but for those that
+// transport.Stream takes.
+func (n *node) newServer(h http.Handler, bounds *connections) *http.Server {
 	return &http.Server{
 		Handler:           n.contain(h),
+		ConnState:         bounds.note,
 		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       requestTimeout,
+		WriteTimeout:      requestTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    headerBytes,
 		ErrorLog:          slog.NewLogLogger(n.log.Handler(), slog.LevelWarn),
 	}
+}
+
+func (n *node) publicConnections() *connections {
+	return &connections{
+		most: n.config.Connections.Most, perIP: n.config.Connections.PerIP, log: n.log,
+		proxies: n.config.TrustedProxies, announced: n.config.ProxyProtocol,
+	}
+}
+
+// internalConnections leaves a half of the file descriptors that are not for clients
+// to Redis.
+func (n *node) internalConnections() *connections {
+	return &connections{most: config.Reserve() / 2, log: n.log}
 }
 
 func serveHTTP(s *http.Server, l net.Listener) error {

@@ -26,6 +26,7 @@ type Config struct {
 	Auth           Auth
 	Rules          rules.List
 	Limits         gateway.Limits
+	Connections    Connections
 	Presence       Presence
 	DrainWindow    time.Duration
 	Webhooks       Webhooks
@@ -75,6 +76,13 @@ type JWT struct {
 	Leeway        time.Duration
 }
 
+// Connections bounds the connections of the public listener that speak HTTP,
+// streams among them. Those that became WebSockets are sessions. 0: no limit.
+type Connections struct {
+	Most  int
+	PerIP int // of one IPv4 address or one IPv6 /64, but for trusted proxies
+}
+
 // Presence is how long users are there who may be away.
 type Presence struct{ Lease, Linger time.Duration }
 
@@ -101,13 +109,15 @@ type Compression struct {
 
 // Default returns the configuration of a gateway to which nothing was said.
 func Default() Config {
+	limits, connections := limitsWithin(descriptors())
 	return Config{
 		Listen:         "127.0.0.1:8080",
 		InternalListen: "127.0.0.1:9080",
 		Log:            Log{Level: slog.LevelInfo, Format: "text"},
 		Redis:          Redis{Prefix: "tidegate:"},
 		Auth:           Auth{Anonymous: true, JWT: JWT{Leeway: 5 * time.Second}},
-		Limits:         gateway.DefaultLimits(),
+		Limits:         limits,
+		Connections:    connections,
 		Presence:       Presence{Lease: 30 * time.Second, Linger: 5 * time.Second},
 		DrainWindow:    10 * time.Second,
 		Webhooks:       Webhooks{Timeout: 2 * time.Second, WhenAway: webhook.Deny},

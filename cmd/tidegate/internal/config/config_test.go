@@ -435,3 +435,40 @@ func TestConfig_NoErrorQuotesASecret(t *testing.T) {
 		t.Errorf("said: %s", said)
 	}
 }
+
+// By default a node takes no more than its file descriptors can carry, and no
+// address takes all of it.
+func TestDefault_LimitsFollowFromTheFileDescriptors(t *testing.T) {
+	for _, descriptors := range []int{1024, 20_000, 1 << 20} {
+		limits, connections := limitsWithin(descriptors)
+		if all := limits.Sessions + connections.Most + reserveOf(descriptors); all > descriptors || all < descriptors-1 {
+			t.Errorf("%d descriptors: sessions %d and connections %d with a reserve of %d are %d", descriptors, limits.Sessions, connections.Most, reserveOf(descriptors), all)
+		}
+		if limits.SessionsPerIP == 0 || limits.SessionsPerIP > limits.Sessions/4 || connections.PerIP == 0 || connections.PerIP > connections.Most/4 {
+			t.Errorf("%d descriptors: %d sessions of an address and %d connections", descriptors, limits.SessionsPerIP, connections.PerIP)
+		}
+	}
+}
+
+func TestRead_WhereAllHaveOneAddressItHasNoLimit(t *testing.T) {
+	for _, c := range []struct {
+		environ []string
+		limited bool
+	}{
+		{nil, false},
+		{[]string{"TIDEGATE_TRUSTED_PROXIES=127.0.0.1"}, true},
+		{[]string{"TIDEGATE_LISTEN=:8080"}, true},
+		{[]string{"TIDEGATE_LIMITS_SESSIONS_PER_IP=7", "TIDEGATE_LIMITS_CONNECTIONS_PER_IP=7"}, true},
+	} {
+		read, err := NewSource(pflag.NewFlagSet("", pflag.ContinueOnError), c.environ).Read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := read.Limits.SessionsPerIP > 0; got != c.limited {
+			t.Errorf("%q: sessions_per_ip is %d", c.environ, read.Limits.SessionsPerIP)
+		}
+		if got := read.Connections.PerIP > 0; got != c.limited {
+			t.Errorf("%q: connections_per_ip is %d", c.environ, read.Connections.PerIP)
+		}
+	}
+}

@@ -40,6 +40,8 @@ func (c *Config) settings() []setting {
 		{"limits.sessions", "sessions of this node", integer(&c.Limits.Sessions)},
 		{"limits.sessions_per_user", "sessions of a user on this node", integer(&c.Limits.SessionsPerUser)},
 		{"limits.sessions_per_ip", "sessions of an IPv4 address or an IPv6 /64 on this node", integer(&c.Limits.SessionsPerIP)},
+		{"limits.connections", "HTTP connections of this node, streams among them", integer(&c.Connections.Most)},
+		{"limits.connections_per_ip", "HTTP connections of an IPv4 address or an IPv6 /64, but for trusted_proxies", integer(&c.Connections.PerIP)},
 		{"limits.connects_per_second", "new sessions of this node", integer(&c.Limits.ConnectsPerSecond)},
 		{"compression.enabled", "compress messages for WebSocket clients that can inflate them", boolean(&c.Compression.Enabled)},
 		{"compression.min_bytes", "smallest payload that is compressed", size(&c.Compression.MinBytes)},

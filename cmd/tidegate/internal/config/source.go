@@ -114,6 +114,7 @@ func (s *Source) read() (*reading, error) {
 			c.from("--"+one.flag(), func(r *reader) { r.line(flag.text, one) })
 		}
 	}
+	c.limitAddresses()
 	c.problems = append(c.problems, s.misspelt(table)...)
 	return c, nil
 }

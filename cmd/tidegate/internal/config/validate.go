@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"tidegate/broker"
-	"tidegate/gateway"
 	"tidegate/gateway/auth"
 )
 
@@ -123,7 +122,7 @@ func (c *reading) validateOrigins() {
 
 func (c *reading) validateBounds() {
 	limits, presence := c.config.Limits, c.config.Presence
-	for path, bound := range limitsByPath(limits) {
+	for path, bound := range c.config.limitsByPath() {
 		if bound < 0 {
 			c.problem(path, "%d is negative: 0 means no limit", bound)
 		}
@@ -148,8 +147,11 @@ func (c *reading) validateBounds() {
 	}
 }
 
-func limitsByPath(l gateway.Limits) map[string]int {
+func (c *Config) limitsByPath() map[string]int {
+	l := c.Limits
 	return map[string]int{
+		"limits.connections":          c.Connections.Most,
+		"limits.connections_per_ip":   c.Connections.PerIP,
 		"limits.message_bytes":        l.MessageBytes,
 		"limits.outbox_bytes":         l.OutboxBytes,
 		"limits.channels_per_session": l.ChannelsPerSession,

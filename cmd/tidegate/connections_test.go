@@ -1,0 +1,145 @@
+package main
+
+import (
+	"bufio"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"tidegate/cmd/tidegate/internal/config"
+)
+
+// idle opens a connection that is served, and stays.
+func idle(t *testing.T, p *process, introduction string) net.Conn {
+	t.Helper()
+	c, ok := tryIdle(t, p, introduction)
+	if !ok {
+		t.Fatal("the connection was closed")
+	}
+	return c
+}
+
+// tryIdle reports whether a connection was served; if not, it was closed.
+func tryIdle(t *testing.T, p *process, introduction string) (net.Conn, bool) {
+	t.Helper()
+	c, err := net.Dial("tcp", strings.TrimPrefix(p.public(""), "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.WriteString(c, introduction+"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n") // it may be closed
+	answer, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		return c, false
+	}
+	answer.Body.Close()
+	return c, answer.StatusCode == http.StatusOK
+}
+
+// awaitRoom returns when another connection is served.
+func awaitRoom(t *testing.T, p *process, introduction string) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; {
+		if _, ok := tryIdle(t, p, introduction); ok {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("there is no room after a connection has ended")
+		}
+	}
+}
+
+func TestConnections_AreBoundedInAll(t *testing.T) {
+	t.Parallel()
+	p := startNode(t, []string{"TIDEGATE_LIMITS_CONNECTIONS=3"})
+	eventually(t, p.internal("/readyz"), http.StatusOK)
+	first := idle(t, p, "")
+	idle(t, p, "")
+	idle(t, p, "")
+	if _, ok := tryIdle(t, p, ""); ok {
+		t.Error("a fourth connection is served, limits.connections is 3")
+	}
+	p.waitFor("limits.connections")
+	first.Close()
+	awaitRoom(t, p, "")
+}
+
+// WebSockets are bounded as sessions.
+func TestConnections_AWebSocketIsNone(t *testing.T) {
+	t.Parallel()
+	p := startNode(t, []string{"TIDEGATE_LIMITS_CONNECTIONS=1"})
+	eventually(t, p.internal("/readyz"), http.StatusOK)
+	for range 3 {
+		hearType(t, connect(t, strings.Replace(p.public("/ws"), "http", "ws", 1)), "welcome")
+	}
+}
+
+func TestConnections_AreBoundedByAddress(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		environ       []string
+		first, second string // how the connections begin
+		served        bool   // the second one
+	}{
+		"the same address": {nil, "", "", false},
+		"a proxy":          {[]string{"TIDEGATE_TRUSTED_PROXIES=127.0.0.1"}, "", "", true},
+		"behind PROXY headers": {
+			[]string{"TIDEGATE_TRUSTED_PROXIES=127.0.0.1", "TIDEGATE_PROXY_PROTOCOL=true"},
+			string(proxyHeader(t, 1, "192.0.2.7:5000")), string(proxyHeader(t, 1, "192.0.2.8:5000")), true,
+		},
+		"the same behind PROXY headers": {
+			[]string{"TIDEGATE_TRUSTED_PROXIES=127.0.0.1", "TIDEGATE_PROXY_PROTOCOL=true"},
+			string(proxyHeader(t, 1, "192.0.2.7:5000")), string(proxyHeader(t, 1, "192.0.2.7:5001")), false,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := startNode(t, append(c.environ, "TIDEGATE_LIMITS_CONNECTIONS_PER_IP=1"))
+			eventually(t, p.internal("/readyz"), http.StatusOK)
+			first := idle(t, p, c.first)
+			if _, served := tryIdle(t, p, c.second); served != c.served {
+				t.Errorf("a second connection is served: %v, want %v", served, c.served)
+			}
+			first.Close()
+			awaitRoom(t, p, c.first)
+		})
+	}
+}
+
+// What the kernel holds for a peer that does not read is bounded, before any
+// deadline ends the connection.
+func TestListen_TheKernelHoldsLittleForAPeerThatDoesNotRead(t *testing.T) {
+	t.Parallel()
+	l, err := listen("listen", "127.0.0.1:0", config.TLS{}, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	client, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if err := client.(*net.TCPConn).SetReadBuffer(4 << 10); err != nil {
+		t.Fatal(err)
+	}
+	served, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer served.Close()
+	if err := served.SetWriteDeadline(time.Now().Add(time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	taken, _ := served.Write(make([]byte, 16<<20))
+	if most := 256 << 10; taken > most {
+		t.Errorf("the kernel took %d bytes, want %d at most", taken, most)
+	}
+}
