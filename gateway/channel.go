@@ -8,6 +8,7 @@ import (
 
 	"tidegate/broker"
 	"tidegate/gateway/internal/outbox"
+	"tidegate/gateway/internal/timeline"
 	"tidegate/gateway/internal/wall"
 	"tidegate/gateway/rules"
 )
@@ -39,37 +40,33 @@ type channel struct {
 	roster     *roster     // nil: nobody is told of joins and leaves
 }
 
-// past is what is known of a channel's history. On a channel with history every
-// message has a position, and what the audience has been sent is everything up to
-// position: a message that does not follow it is a repetition, which is dropped, or
-// shows that something was missed, which is repaired (see repair.go). It is guarded
-// by the channel's mu.
+// past is what is known of a channel's history, and what is being read of it. It is
+// guarded by the channel's mu.
 type past struct {
-	position broker.Position // of the last message sent; zero: not known
-	unkept   uint64          // messages that came and are in no history: nothing brings them again
-	tail     tail
-	repair   repair
-	former   broker.Position // where the epoch before that of position was left
-	cleared  broker.Position // messages up to here are in the history no more
-	looked   time.Time       // when the position was last compared with the history
-	reading  *rangeRead
-	failed   *rangeRead // the last that did
+	timeline.Timeline
+	repairing *repairing // nil: nothing is being repaired
+	reading   *rangeRead // for those who resume; nil: nothing
+	failed    *rangeRead // the last that did
 }
 
 // recall sees to it that there is a past. The caller holds ch.mu.
 func (ch *channel) recall() {
-	if ch.past == nil {
-		ch.past = &past{tail: tail{closed: ch.retired}}
+	if ch.past != nil {
+		return
+	}
+	ch.past = &past{Timeline: timeline.New(&ch.hub.timelines)}
+	if ch.retired {
+		ch.Close()
 	}
 }
 
 // at returns the position of the last message sent; zero: it is not known, or the
-// channel has no history. The caller holds ch.mu.
+// channel keeps no history. The caller holds ch.mu.
 func (ch *channel) at() broker.Position {
-	if ch.past == nil {
+	if ch.past == nil || !ch.keepsHistory() {
 		return broker.Position{}
 	}
-	return ch.position
+	return ch.At()
 }
 
 // audience is the part of a channel's subscriptions that speak one dialect.
@@ -131,20 +128,23 @@ func (ch *channel) knowsPosition() bool {
 	return !ch.at().IsZero()
 }
 
-// startAt notes the channel's position, unless a message has told a later one.
-func (ch *channel) startAt(top broker.Top) {
+// beginLook is to be called before the history is asked where it is; the look's
+// number is for startAt.
+func (ch *channel) beginLook() (look uint64) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	ch.recall()
-	if ch.position.IsZero() || ch.position.Epoch == top.Epoch && ch.position.Offset < top.Offset {
-		ch.tellGap() // to those who came before history was kept: messages up to top may be on their way
-		ch.position = top.Position
-		ch.tail.clear(&ch.hub.tails)
+	return ch.BeginLook(time.Now())
+}
+
+// startAt notes where a look has found the history.
+func (ch *channel) startAt(top broker.Top, look uint64) {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	ch.recall()
+	if ch.Locate(top, look) {
+		ch.announceGap() // to those who came before history was kept
 	}
-	if ch.position.Epoch == top.Epoch {
-		ch.former = top.Former
-	}
-	ch.looked = time.Now()
 }
 
 // forgetPosition is for a channel whose messages the broker does not deliver any
@@ -152,9 +152,8 @@ func (ch *channel) startAt(top broker.Top) {
 func (ch *channel) forgetPosition() {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	if ch.past != nil && !ch.repair.running {
-		ch.position = broker.Position{}
-		ch.tail.clear(&ch.hub.tails)
+	if ch.past != nil {
+		ch.Forget()
 	}
 }
 
@@ -163,22 +162,10 @@ func (ch *channel) forgetHistory(cleared broker.Position) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	ch.recall()
-	ch.cleared = cleared
-	ch.tail.clear(&ch.hub.tails)
-	ch.hub.archive.forget(ch)
+	ch.Clear(cleared)
 	if ch.reading != nil {
 		ch.reading.outdated = true
 	}
-}
-
-// keep puts a message into the tail that goes to the audience. The caller holds
-// ch.mu.
-func (ch *channel) keep(e *entry) {
-	if at := e.message.Position; at.Epoch == ch.cleared.Epoch && at.Offset <= ch.cleared.Offset {
-		ch.tail.clear(&ch.hub.tails) // it was on its way when the history was cleared
-		return
-	}
-	ch.tail.append(e, time.Now(), &ch.hub.tails)
 }
 
 // retire is for a channel that has gone from the hub.
@@ -187,7 +174,7 @@ func (ch *channel) retire() {
 	defer ch.mu.Unlock()
 	ch.retired = true
 	if ch.past != nil {
-		ch.tail.close(&ch.hub.tails)
+		ch.Close()
 	}
 }
 
@@ -247,43 +234,54 @@ func (ch *channel) audienceOf(d *dialect) *audience {
 	return &ch.audiences[len(ch.audiences)-1]
 }
 
-// receive takes a message from the broker.
+// receive takes a message from the broker. A position is one of the channel's history
+// only if its rule says that it keeps one.
 func (ch *channel) receive(m *broker.Message) {
-	e := &entry{message: m}
+	e := &timeline.Entry{Message: *m}
 	if ch.hub.received.Add(1)%sampleOneOf == 0 {
-		e.received = time.Now()
+		e.Received = time.Now()
+	}
+	keeps := ch.keepsHistory()
+	if !keeps {
+		e.Message.Position = broker.Position{}
 	}
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	if m.Position.IsZero() {
-		ch.noteUnkept()
+	if keeps || ch.past != nil {
+		ch.recall()
+		ch.receiveNext(e)
+		return
+	}
+	ch.deliver(e)
+}
+
+// receiveNext takes a message of a channel that has a past. The caller holds ch.mu.
+func (ch *channel) receiveNext(e *timeline.Entry) {
+	if e.Message.Position.IsZero() {
+		ch.NoteUnkept()
 		ch.deliver(e)
 		return
 	}
-	ch.receiveNext(e)
+	switch ch.Next(e, time.Now()) {
+	case timeline.Deliver:
+		ch.deliver(e)
+	case timeline.Gap:
+		ch.runRepair()
+	}
 }
 
 const sampleOneOf = 16
 
-// noteUnkept is called for a message that nothing brings again, which matters beside
-// those that the history brings. The caller holds ch.mu.
-func (ch *channel) noteUnkept() {
-	if ch.past != nil || ch.keepsHistory() {
-		ch.recall()
-		ch.unkept++
-	}
-}
-
 // deliver sends an entry to the audience. The caller holds ch.mu, and has what is
 // parked written when there is no more to deliver.
-func (ch *channel) deliver(e *entry) {
+func (ch *channel) deliver(e *timeline.Entry) {
 	conflate := ch.rule.Load().Conflate
 	for i := range ch.audiences {
 		a := &ch.audiences[i]
 		if len(a.members) == 0 {
 			continue
 		}
-		frame, err := e.frame(a.dialect)
+		frame, err := e.Frame(a.dialect)
 		if err != nil {
 			ch.dismiss(a, ReasonOf(err))
 			continue
@@ -295,13 +293,13 @@ func (ch *channel) deliver(e *entry) {
 }
 
 // send queues a message's frame for every member.
-func (ch *channel) send(a *audience, e *entry, frame []byte, conflate bool) {
+func (ch *channel) send(a *audience, e *timeline.Entry, frame []byte, conflate bool) {
 	g := ch.hub.gateway
 	woken := ch.wakes()
-	receipt := e.received
+	receipt := e.Received
 	for i := range a.members {
 		m := &a.members[i]
-		if m.of.skips(e.message) {
+		if m.of.skips(&e.Message) {
 			continue
 		}
 		var v outbox.Verdict
@@ -371,9 +369,9 @@ func (ch *channel) rouseDelayed() {
 	}
 }
 
-// tell sends an event that is no message to the audience. The caller holds
+// announce sends an event that is no message to the audience. The caller holds
 // ch.mu.
-func (ch *channel) tell(event Event) {
+func (ch *channel) announce(event Event) {
 	for i := range ch.audiences {
 		a := &ch.audiences[i]
 		if len(a.members) == 0 {
@@ -397,11 +395,13 @@ func (ch *channel) tell(event Event) {
 }
 
 // dismiss ends the sessions of an audience that cannot be told otherwise, spread
-// over some time, so that they do not all come back at once.
+// over some time, so that they do not all come back at once. They hear nothing of
+// the channel any more. The caller holds ch.mu.
 func (ch *channel) dismiss(a *audience, reason Reason) {
 	sessions := make([]*Session, len(a.members))
 	for i, m := range a.members {
-		sessions[i] = m.session
+		sessions[i], m.of.joined = m.session, false
 	}
+	a.members = nil
 	ch.hub.gateway.dismiss(sessions, reason)
 }

@@ -21,11 +21,13 @@ type Auth struct {
 	Token string
 }
 
-// Subscribe asks for a channel's messages, from Cursor on if that is given.
+// Subscribe asks for a channel's messages: from Cursor on if that is given, else,
+// before what is live, for the Recent last ones, as far as the history has them.
 type Subscribe struct {
 	ID      ID
 	Channel string
 	Cursor  string // as Position.String wrote it; empty: from now on
+	Recent  int    // 0: none; with a cursor, the cursor counts
 	NoEcho  bool   // leave out what this session publishes
 }
 

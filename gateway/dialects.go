@@ -1,6 +1,10 @@
 package gateway
 
-import "sync"
+import (
+	"sync"
+
+	"tidegate/broker"
+)
 
 // dialects are the protocols in use, each resolved once.
 type dialects struct {
@@ -23,6 +27,12 @@ func (d *dialects) of(g *Gateway, p Protocol) *dialect {
 	}
 	d.by[p] = made
 	return made
+}
+
+// EncodeMessage returns the frame of a message.
+func (d *dialect) EncodeMessage(m *broker.Message) ([]byte, error) {
+	frame, err := d.encode(Message{m})
+	return frame.Data, err
 }
 
 // encode is Protocol.Encode, where a panic is an error like any other: Failed.

@@ -81,7 +81,7 @@ func TestChannel_SubscriptionThatEndedIsNotConfirmed(t *testing.T) {
 	for _, cursor := range []broker.Position{{}, {Epoch: "e", Offset: 1}} {
 		sub := &subscription{channel: ch}
 		ch.leave(sub)
-		if err := ch.enter(t.Context(), sub, Subscribed{}, cursor); err != errGone {
+		if err := ch.enter(t.Context(), &join{sub: sub, cursor: cursor}); err != errGone {
 			t.Errorf("with cursor %q: %v", cursor, err)
 		}
 	}

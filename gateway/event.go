@@ -28,6 +28,7 @@ type Subscribed struct {
 	ID        ID
 	Channel   string
 	Position  broker.Position // of the channel, zero without history
+	After     broker.Position // all that was published after it follows; zero without history
 	Resumed   bool            // the Subscribe had a cursor; only then Recovered means something
 	Recovered bool            // all that was published since the cursor follows
 

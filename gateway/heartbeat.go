@@ -28,7 +28,7 @@ func (g *Gateway) beat(ctx context.Context) {
 func (g *Gateway) lookAfter(now time.Time) {
 	g.expiring.closeDue(now)
 	g.hub.releaseDeparted(g.life, now)
-	g.hub.archive.sweep(now)
+	g.hub.timelines.Sweep(now)
 	g.boundOutboxes()
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"tidegate/broker"
 	"tidegate/gateway/internal/cluster"
+	"tidegate/gateway/internal/timeline"
 )
 
 // hub knows who listens to what on this node, and is what the broker tells of
@@ -21,8 +22,7 @@ type hub struct {
 	shards  [64]hubShard
 
 	departing departing
-	tails     tails
-	archive   archive
+	timelines timeline.Store
 
 	channels      atomic.Int64
 	subscriptions atomic.Int64
@@ -172,15 +172,18 @@ func (shard *hubShard) list() []*channel {
 
 // Receive hands a message to everyone here who listens to its channel.
 func (h *hub) Receive(m broker.Message) {
-	defer h.gateway.wall.Catch("deliver a message", func() { h.tellMissed(m.Channel) })
-	if name, ok := broker.CutPresenceChannel(m.Channel); ok {
+	name := m.Channel
+	defer h.gateway.wall.Catch("deliver a message", func() { h.tellMissed(name) })
+	if name, ok := broker.CutPresenceChannel(name); ok {
 		if ch := h.find(name); ch != nil {
-			ch.receivePresence(&m)
+			notice := m // apart from m, which ordinary messages need no memory for
+			ch.receivePresence(&notice)
 		}
 		return
 	}
-	if cluster.IsReserved(m.Channel) {
-		h.gateway.cluster.Receive(&m)
+	if cluster.IsReserved(name) {
+		request := m
+		h.gateway.cluster.Receive(&request)
 		return
 	}
 	messages := &h.gateway.metrics.Messages
@@ -189,16 +192,19 @@ func (h *hub) Receive(m broker.Message) {
 	} else {
 		messages.Enveloped.Inc()
 	}
-	if ch := h.find(m.Channel); ch != nil {
+	if ch := h.find(name); ch != nil {
 		ch.receive(&m)
 	}
 }
 
-// tellMissed is for a message that may not have reached all of its audience.
+// tellMissed is for a message that may not have reached all of its audience. To the
+// channel's timeline it has: no repair brings it.
 func (h *hub) tellMissed(name string) {
 	h.gateway.background.Go(func() {
 		if ch := h.find(name); ch != nil {
-			ch.missed()
+			ch.mu.Lock()
+			defer ch.mu.Unlock()
+			ch.announceGap()
 		}
 	})
 }

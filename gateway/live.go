@@ -72,10 +72,11 @@ func (h *hub) followAll(ctx context.Context, arrivals []*arrival) {
 // joining.
 func (h *hub) locateAll(ctx context.Context, arrivals []*arrival) {
 	var lost []*arrival
+	var looks []uint64
 	var names []string
 	for _, a := range arrivals {
 		if a.err == nil && a.ch.keepsHistory() && !a.ch.knowsPosition() {
-			lost, names = append(lost, a), append(names, a.ch.name)
+			lost, looks, names = append(lost, a), append(looks, a.ch.beginLook()), append(names, a.ch.name)
 		}
 	}
 	if len(lost) == 0 {
@@ -84,7 +85,7 @@ func (h *hub) locateAll(ctx context.Context, arrivals []*arrival) {
 	tops, err := h.gateway.history.Tops(ctx, names)
 	for i, a := range lost {
 		if i < len(tops) && !tops[i].Position.IsZero() {
-			a.ch.startAt(tops[i])
+			a.ch.startAt(tops[i], looks[i])
 		} else {
 			a.err = fmt.Errorf("read the position of %q: %w", a.ch.name, err)
 		}

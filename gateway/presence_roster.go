@@ -141,7 +141,7 @@ func (ch *channel) depart(r *roster, user string) {
 // tellPresence tells the audience, if the rule still says so.
 func (ch *channel) tellPresence(event Event) {
 	if ch.rule.Load().JoinLeave {
-		ch.tell(event)
+		ch.announce(event)
 	}
 }
 

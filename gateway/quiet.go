@@ -50,8 +50,7 @@ func (ch *channel) restsAt() (broker.Position, bool) {
 	if ch.past == nil {
 		return broker.Position{}, false
 	}
-	ch.tail.trim(time.Now(), &ch.hub.tails)
-	return ch.position, !ch.position.IsZero() && !ch.repair.running && ch.keepsHistory()
+	return ch.At(), ch.Resting(time.Now()) && ch.keepsHistory()
 }
 
 // compare starts a repair if the channel is still where it was, but its history
@@ -59,7 +58,7 @@ func (ch *channel) restsAt() (broker.Position, bool) {
 func (ch *channel) compare(before, top broker.Position) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	if ch.at() == before && (top.Epoch != before.Epoch || top.Offset > before.Offset) {
-		ch.startRepair(broker.Position{})
+	if ch.Differs(before, top) {
+		ch.startRepair()
 	}
 }

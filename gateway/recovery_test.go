@@ -128,6 +128,30 @@ func TestRecovery_GapEndsSessionsThatCannotBeTold(t *testing.T) {
 	}
 }
 
+func TestRecovery_NothingComesBetweenAGapThatCannotBeToldAndTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, l := startLossy(t, 100, gateway.Limits{})
+		const sessions = 5
+		peers := make([]*peer, sessions)
+		for i := range peers {
+			peers[i] = n.connect(gateway.Hello{Protocol: words{"curt"}})
+			peers[i].send("sub plain")
+			peers[i].expect("subscribed")
+		}
+		l.Gap([]string{"plain"}, errCut)
+		synctest.Wait()
+		n.publish("plain", "after")
+		for _, p := range peers {
+			if reason := p.expectClosed(); reason.Code != 4010 {
+				t.Errorf("closed with %+v", reason)
+			}
+			if got := p.heardOf("plain"); len(got) > 0 {
+				t.Errorf("heard %v after a gap that was not told", got)
+			}
+		}
+	})
+}
+
 func TestRecovery_WhoCameBeforeHistoryWasKeptIsToldThatItBegins(t *testing.T) {
 	n, l := startLossy(t, 3, gateway.Limits{})
 	early := n.connect(gateway.Hello{})

@@ -5,215 +5,226 @@ import (
 	"time"
 
 	"tidegate/broker"
+	"tidegate/gateway/internal/timeline"
 )
 
-// repair is the state of closing a gap in a channel with history. While it runs,
-// live messages are not sent: the range read brings them, in order.
-type repair struct {
-	running bool
-	again   bool            // something was missed after the last read had begun
-	seen    broker.Position // of the newest message that arrived meanwhile
-	asked   broker.Position // what seen was when the last read began
-	done    chan struct{}   // closed when it has ended
+// repairing is a repair that is under way: what a channel has missed is read from
+// its history, and given to its audience in order. What follows live goes on
+// meanwhile.
+type repairing struct {
+	done  chan struct{} // closed when it has ended
+	hurry chan struct{} // told when the broker may be there again
 }
 
 const (
 	readTimeout    = 2 * time.Second
-	repairPage     = 256                   // messages that a repair reads at once
-	pageBytes      = 1 << 20               // of a page of messages
-	repairPause    = 20 * time.Millisecond // for the sessions to write a page of them
-	repairAttempts = 8                     // to find what was seen but is not in the history
+	repairPatience = time.Second / 2 // for sessions to make room for more of it
 )
-
-// receiveNext takes a message with a position. The caller holds ch.mu.
-func (ch *channel) receiveNext(e *entry) {
-	ch.recall()
-	at := e.message.Position
-	switch {
-	case ch.repair.running:
-		ch.repair.seen = at
-	case ch.position.IsZero():
-		ch.advance(e)
-	case at.Epoch == ch.position.Epoch && at.Offset <= ch.position.Offset:
-		// a repetition
-	case at.Epoch == ch.position.Epoch && at.Offset == ch.position.Offset+1:
-		ch.advance(e)
-	default:
-		ch.startRepair(at)
-	}
-}
-
-// advance sends the message that follows ch.position. The caller holds ch.mu.
-func (ch *channel) advance(e *entry) {
-	ch.position = e.message.Position
-	ch.keep(e)
-	ch.deliver(e)
-}
 
 // missed is called when messages may have been lost on the way from the broker.
 func (ch *channel) missed() {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	unkept := ch.past != nil && ch.unkept > 0
-	if unkept {
-		ch.unkept++ // so that who is resuming is told, too
+	if ch.past == nil || ch.Missed() || !ch.keepsHistory() {
+		ch.announceGap()
 	}
-	known := !ch.at().IsZero()
-	if !known || unkept {
-		ch.tellGap()
-	}
-	if known {
-		ch.startRepair(broker.Position{})
+	if ch.past != nil && ch.keepsHistory() && !ch.At().IsZero() {
+		ch.startRepair()
+		ch.repairing.hasten()
 	}
 }
 
-// tellGap tells the audience, if there is one, that messages are lost. The caller
-// holds ch.mu.
-func (ch *channel) tellGap() {
+// announceGap tells the audience, if there is one, that messages are lost. The
+// caller holds ch.mu.
+func (ch *channel) announceGap() {
 	if !ch.isHeard() {
 		return
 	}
 	ch.hub.gateway.metrics.Recovery.Told.Inc()
-	ch.tell(Gap{ch.name})
+	ch.announce(Gap{ch.name})
 }
 
-// startRepair closes the gap before seen, or whatever gap there is if seen is
-// zero. The caller holds ch.mu.
-func (ch *channel) startRepair(seen broker.Position) {
-	if !seen.IsZero() {
-		ch.repair.seen = seen
+// startRepair looks for what may have been missed; if a repair is under way, it
+// looks once more. The caller holds ch.mu.
+func (ch *channel) startRepair() {
+	if ch.Suspect() {
+		ch.runRepair()
 	}
-	if ch.repair.running {
-		ch.repair.again = true
-		return
-	}
-	ch.repair.running = true
-	ch.repair.done = make(chan struct{})
+}
+
+// runRepair has a repair done that has just begun. The caller holds ch.mu.
+func (ch *channel) runRepair() {
+	r := &repairing{done: make(chan struct{}), hurry: make(chan struct{}, 1)}
+	ch.repairing = r
 	g := ch.hub.gateway
-	g.background.Go(func() { ch.runRepair(g.life) })
+	g.background.Go(func() {
+		defer g.wall.Catch("repair a channel", ch.abandonRepair)
+		ch.repairUntilWhole(g.life, r)
+	})
 }
 
-// runRepair reads and sends until nothing is missing. It goes on trying for as
+// repairUntilWhole reads and sends until nothing is missing. It goes on trying for as
 // long as the channel is in use and the broker cannot be asked.
-func (ch *channel) runRepair(ctx context.Context) {
-	defer ch.hub.gateway.wall.Catch("repair a channel", ch.abandonRepair)
-	for attempt := 0; ; attempt++ {
-		page, err := ch.readOn(ctx)
-		switch {
-		case ctx.Err() != nil || err != nil && !ch.inUse():
+func (ch *channel) repairUntilWhole(ctx context.Context, r *repairing) {
+	for vain := 0; ; {
+		page, err := ch.readMissing(ctx)
+		if ctx.Err() != nil || err != nil && !ch.inUse() {
 			ch.abandonRepair()
 			return
-		case err == nil && ch.mend(ctx, page, attempt):
-			return
-		case err == nil && len(page.Messages) > 0:
-			attempt = 0
-			continue
 		}
-		pause(ctx, backoff(attempt))
+		outcome := timeline.ReadLater
+		if err == nil {
+			ch.deliverMissing(ctx, page)
+			outcome = ch.concludeRepair(page)
+		}
+		switch outcome {
+		case timeline.Repaired, timeline.Lost:
+			return
+		case timeline.ReadOn:
+			vain = 0
+		case timeline.ReadLater:
+			r.pause(ctx, backoff(vain))
+			vain++
+		}
 	}
 }
 
 func (ch *channel) inUse() bool { return ch.hub.find(ch.name) == ch }
 
-func (ch *channel) readOn(ctx context.Context) (broker.Page, error) {
+func (ch *channel) readMissing(ctx context.Context) (broker.Page, error) {
 	g := ch.hub.gateway
 	g.repairs <- struct{}{}
 	defer func() { <-g.repairs }()
 	ch.mu.Lock()
-	from := ch.position
-	ch.repair.again, ch.repair.asked = false, ch.repair.seen
+	after, most := ch.Ask(time.Now())
 	ch.mu.Unlock()
-	return g.since(ctx, ch.name, from, broker.Most{Messages: repairPage, Bytes: pageBytes})
+	return g.since(ctx, ch.name, after, most)
 }
 
-// mend sends what was missed. If nothing is missing any more it ends the repair
-// and returns true.
-func (ch *channel) mend(ctx context.Context, page broker.Page, attempt int) bool {
+// deliverMissing sends what was read, no faster than the sessions that keep up are
+// written it.
+func (ch *channel) deliverMissing(ctx context.Context, page broker.Page) {
+	ch.mergePage(page)
+	for messages := page.Messages; ; ch.awaitRoom(ctx) {
+		messages = ch.deliverPortion(messages)
+		ch.hub.gateway.line.Rouse()
+		if len(messages) == 0 {
+			return
+		}
+	}
+}
+
+func (ch *channel) mergePage(page broker.Page) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	if page.Lost || page.Top.Epoch != ch.position.Epoch {
-		ch.skipTo(page)
-	} else if len(page.Messages) > 0 {
+	switch {
+	case ch.Merge(page):
+		ch.announceGap()
+	case len(page.Messages) > 0:
 		ch.hub.gateway.metrics.Recovery.Repaired.Inc()
 	}
-	ch.sendPaced(ctx, page.Messages)
-	if ch.repair.again || ch.position.Offset < page.Top.Offset {
-		return false
-	}
-	seen := ch.repair.seen
-	found := seen.IsZero() || seen.Epoch == ch.position.Epoch && seen.Offset <= ch.position.Offset
-	if !found && attempt < repairAttempts {
-		return false
-	}
-	if !found {
-		ch.tellGap()
-	}
-	if !found && seen.Epoch == ch.position.Epoch {
-		ch.position = seen
-		ch.tail.clear(&ch.hub.tails)
-	}
-	ch.endRepair()
-	return true
 }
 
-// skipTo tells of a loss, and goes on where the page begins.
-func (ch *channel) skipTo(page broker.Page) {
-	ch.tellGap()
-	left := ch.position
-	ch.tail.clear(&ch.hub.tails)
-	ch.position = page.Top
-	if len(page.Messages) > 0 {
-		ch.position = page.Messages[0].Position
-		ch.position.Offset--
-	}
-	if left.Epoch != ch.position.Epoch {
-		ch.former = page.Former
-	}
-	if r := &ch.repair; left.Epoch != ch.position.Epoch && r.seen.Epoch != ch.position.Epoch && r.seen == r.asked {
-		r.seen = broker.Position{} // it is lost with its epoch: to look for it would lead back
-	}
-}
-
-// sendPaced sends the messages that follow ch.position. So that a long run of
-// them does not overflow the outboxes of sessions that do keep up, it lets go of
-// ch.mu, which the caller holds, from time to time.
-func (ch *channel) sendPaced(ctx context.Context, messages []broker.Message) {
-	line := ch.hub.gateway.line
-	defer line.Rouse()
-	portion := ch.hub.gateway.outboxes.Limit / 4
-	sent := 0
+// deliverPortion sends as many of the messages as a part of an outbox holds, and
+// returns the others.
+func (ch *channel) deliverPortion(messages []broker.Message) (others []broker.Message) {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	portion, sent := ch.portion(), 0
 	for i := range messages {
-		m := &messages[i]
-		if m.Position.Offset != ch.position.Offset+1 {
-			continue
-		}
-		ch.advance(&entry{message: m})
-		sent += len(m.Payload) + frameOverhead
 		if portion > 0 && sent > portion {
-			line.Rouse()
-			ch.mu.Unlock()
-			pause(ctx, repairPause)
-			ch.mu.Lock()
-			sent = 0
+			return messages[i:]
+		}
+		if e := (&timeline.Entry{Message: messages[i]}); ch.Follow(e, time.Now()) {
+			ch.deliver(e)
+			sent += len(e.Message.Payload) + frameOverhead
 		}
 	}
+	return nil
 }
+
+// portion returns how many bytes a repair sends at once; 0: all.
+func (ch *channel) portion() int { return ch.hub.gateway.outboxes.Limit / 4 }
 
 // frameOverhead is about what a protocol adds to a payload.
 const frameOverhead = 256
 
-// endRepair lets live messages pass again. The caller holds ch.mu.
+// awaitRoom waits until the audience has room for two portions. It does not wait for
+// long: who does not keep up is no concern of the others.
+func (ch *channel) awaitRoom(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, repairPatience)
+	defer cancel()
+	for crowded := ch.crowded(); len(crowded) > 0; crowded = ch.crowded() {
+		for _, room := range crowded {
+			select {
+			case <-room:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+// crowded returns what to wait for of each session that has no room.
+func (ch *channel) crowded() (rooms []<-chan struct{}) {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	boxes := &ch.hub.gateway.outboxes
+	for i := range ch.audiences {
+		for _, m := range ch.audiences[i].members {
+			if room := m.session.out.Room(2*ch.portion(), boxes); room != nil {
+				rooms = append(rooms, room)
+			}
+		}
+	}
+	return rooms
+}
+
+// concludeRepair ends the repair if nothing is missing any more.
+func (ch *channel) concludeRepair(page broker.Page) timeline.Outcome {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	outcome := ch.Conclude(page)
+	switch outcome {
+	case timeline.Lost:
+		ch.announceGap()
+		ch.endRepair()
+	case timeline.Repaired:
+		ch.endRepair()
+	}
+	return outcome
+}
+
+// endRepair is called with ch.mu held.
 func (ch *channel) endRepair() {
-	close(ch.repair.done)
-	ch.repair = repair{}
-	ch.looked = time.Now()
+	close(ch.repairing.done)
+	ch.repairing = nil
 }
 
 func (ch *channel) abandonRepair() {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	if ch.repair.running {
+	if ch.repairing != nil {
+		ch.Abandon()
 		ch.endRepair()
+	}
+}
+
+// hasten ends a pause: the broker may be there again.
+func (r *repairing) hasten() {
+	select {
+	case r.hurry <- struct{}{}:
+	default:
+	}
+}
+
+func (r *repairing) pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-r.hurry:
+	case <-timer.C:
 	}
 }
 

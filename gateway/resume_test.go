@@ -45,8 +45,9 @@ func TestRecovery_SessionsThatResumeTooLateAndCannotBeToldEndSpread(t *testing.T
 		for i := range peers {
 			peers[i] = n.connect(gateway.Hello{Protocol: words{"curt"}})
 			peers[i].send("sub kept:a %s", first)
-			peers[i].expect("message kept:a 6")
 		}
+		synctest.Wait()
+		n.publish("kept:a", "7")
 		synctest.Wait()
 		atOnce := 0
 		for _, p := range peers {
@@ -60,6 +61,9 @@ func TestRecovery_SessionsThatResumeTooLateAndCannotBeToldEndSpread(t *testing.T
 		for _, p := range peers {
 			if reason := p.expectClosed(); reason.Code != 4010 {
 				t.Errorf("closed with %+v", reason)
+			}
+			if got := p.heardOf("kept:a"); len(got) > 0 {
+				t.Errorf("heard %v after a gap that was not told", got)
 			}
 		}
 	})

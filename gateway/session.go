@@ -49,6 +49,7 @@ type Session struct {
 	pending       *time.Timer     // runs until the client has authenticated; nil: it need not
 	subscriptions []*subscription // by name of the channel
 	limiter       *rate.Limiter
+	waiting       *resumption         // for the connection, with those after it; nil: none
 	gathered      *gatheredSubscribes // on their way; nil: none
 	inLine        *framesInLine       // of SendTo; nil: none
 	left          bool                // no subscription is added any more
@@ -99,6 +100,7 @@ func (s *Session) Attach(conn Conn) {
 	if s.out.Attach() {
 		s.gateway.line.Queue(s)
 	}
+	s.goOnAttached()
 }
 
 // Receive handles one frame of the client's, which is not kept. It takes as long
@@ -179,13 +181,18 @@ func (s *Session) leave(reason Reason) {
 }
 
 // tell sends the client an event.
-func (s *Session) tell(event Event) {
+func (s *Session) tell(event Event) { s.say(event) }
+
+// say sends the client an event. It reports false if its protocol cannot say it: then
+// the session ends, shortly.
+func (s *Session) say(event Event) (said bool) {
 	frame, err := s.dialect.encode(event)
 	if err != nil {
 		s.gateway.endSoon(s, ReasonOf(err))
-		return
+		return false
 	}
 	s.push(frame.Data)
+	return true
 }
 
 // mention sends the client an event, unless its protocol has no way to say it but

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"tidegate/broker"
+	"tidegate/gateway/internal/timeline"
 )
 
 // gatheredSubscribes: while some of a session's wait for the broker, those that
@@ -103,6 +104,8 @@ type join struct {
 	sub    *subscription // nil: there was no place for it
 	reply  Subscribed
 	cursor broker.Position
+	recent int
+	from   *timeline.Reader // nil: it wants nothing of the history
 }
 
 // prepareJoins begins as many as are for different channels: one that is named
@@ -120,7 +123,7 @@ func (s *Session) prepareJoins(ctx context.Context, commands []Subscribe) []*joi
 }
 
 func (s *Session) prepareJoin(ctx context.Context, c Subscribe, name string) *join {
-	j := &join{reply: Subscribed{ID: c.ID, Channel: name, unasked: s.conn != nil && !c.ID.Given}}
+	j := &join{recent: max(c.Recent, 0), reply: Subscribed{ID: c.ID, Channel: name, unasked: s.conn != nil && !c.ID.Given}}
 	if j.cursor, j.err = broker.ParsePosition(c.Cursor); j.err != nil {
 		j.err = failf(BadRequest, "%v", j.err)
 		return j
@@ -137,7 +140,7 @@ func (s *Session) reserveFor(j *join, t terms) {
 		return
 	}
 	j.ch = j.sub.channel
-	if !fresh && !j.cursor.IsZero() {
+	if j.from = j.ch.readerFor(j.cursor, j.recent); j.from != nil && !fresh {
 		j.ch.stepOut(j.sub)
 	}
 }
@@ -156,7 +159,7 @@ func (s *Session) makeLive(ctx context.Context, joins []*join) {
 // enter puts the session on a channel that is live, and answers.
 func (s *Session) enter(ctx context.Context, j *join) {
 	if j.err == nil {
-		j.err = j.ch.enter(ctx, j.sub, j.reply, j.cursor)
+		j.err = j.ch.enter(ctx, j)
 	}
 	if j.err != nil && j.sub != nil {
 		s.abandon(j.sub)
@@ -179,13 +182,4 @@ func (s *Session) abandon(sub *subscription) {
 	if s.dropOne(sub) {
 		s.gateway.forget(sub)
 	}
-}
-
-// answer tells of a subscription, unless the client does not want to hear of it
-// and nothing was lost.
-func (s *Session) answer(reply Subscribed) {
-	if reply.unasked && (reply.Recovered || !reply.Resumed) {
-		return
-	}
-	s.tell(reply)
 }

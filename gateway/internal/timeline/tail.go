@@ -1,0 +1,120 @@
+package timeline
+
+import (
+	"time"
+
+	"tidegate/broker"
+)
+
+// tail is the end of a channel's history, kept for a short time so that the many
+// who resume at once cost one read. Its entries are contiguous and end at the
+// timeline's position.
+type tail struct {
+	entries  []*Entry
+	weight   int
+	complete bool // nothing older is in the history
+	closed   bool // nothing is kept any more
+}
+
+const (
+	tailEntries = 1024
+	tailAge     = 30 * time.Second
+	tailBytes   = 2 << 20
+
+	tailsMany  = 48 << 20 // from here on all tails of a node are much, and one has
+	tailModest = 16 << 10 // no more than this;
+	tailsMost  = 64 << 20 // from here on they are too much, and one has nothing
+)
+
+// share returns how much one tail may weigh.
+func (s *Store) share() int {
+	switch all := s.tails.Load(); {
+	case all > tailsMost:
+		return 0
+	case all > tailsMany:
+		return tailModest
+	}
+	return tailBytes
+}
+
+func (t *tail) add(weight int, s *Store) {
+	t.weight += weight
+	s.tails.Add(int64(weight))
+}
+
+func (t *tail) append(e *Entry, now time.Time, s *Store) {
+	if t.closed {
+		return
+	}
+	e.until = now.Add(tailAge).UnixNano()
+	t.entries = append(t.entries, e)
+	t.add(e.weight(), s)
+	t.trim(now, s)
+}
+
+// clear forgets everything.
+func (t *tail) clear(s *Store) {
+	t.add(-t.weight, s)
+	*t = tail{closed: t.closed}
+}
+
+// close is clear for the last time.
+func (t *tail) close(s *Store) {
+	t.clear(s)
+	t.closed = true
+}
+
+// trim forgets what is too old or too much.
+func (t *tail) trim(now time.Time, s *Store) {
+	n, nanos := 0, now.UnixNano()
+	for n < len(t.entries) && (t.weight > s.share() || len(t.entries)-n > tailEntries || nanos > t.entries[n].until) {
+		t.add(-t.entries[n].weight(), s)
+		t.entries[n] = nil
+		n++
+	}
+	if n == 0 {
+		return
+	}
+	t.complete = false
+	t.entries = t.entries[n:]
+	if len(t.entries) == 0 {
+		t.entries = nil
+	}
+}
+
+// prepend puts older messages, which end where the tail begins, before it. It
+// reports whether there was room for them.
+func (t *tail) prepend(older []broker.Message, now time.Time, s *Store) bool {
+	entries, weight := entriesOf(older)
+	if t.closed || len(t.entries)+len(older) > tailEntries || t.weight+weight > s.share() || s.tails.Load()+int64(weight) > tailsMost {
+		return false
+	}
+	for _, e := range entries {
+		e.until = now.Add(tailAge).UnixNano()
+	}
+	t.entries = append(entries, t.entries...)
+	t.add(weight, s)
+	return true
+}
+
+func entriesOf(messages []broker.Message) (entries []*Entry, weight int) {
+	entries = make([]*Entry, 0, len(messages))
+	for i := range messages {
+		e := &Entry{Message: messages[i]}
+		entries = append(entries, e)
+		weight += e.weight()
+	}
+	return entries, weight
+}
+
+// begin returns the offset of the first message of a tail that ends at end.
+func (t *tail) begin(end uint64) uint64 { return end + 1 - uint64(len(t.entries)) }
+
+// after returns the entries whose offsets are larger than the given one.
+func (t *tail) after(offset, end uint64) []*Entry {
+	begin := t.begin(end)
+	if offset < begin {
+		return t.entries
+	}
+	return t.entries[min(offset+1-begin, uint64(len(t.entries))):]
+}
