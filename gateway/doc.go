@@ -30,7 +30,7 @@
 // not keep up, a goroutine that lasts as long as that. An idle session has only the
 // reading goroutine. Nothing that one session does waits for another's connection.
 //
-// What a channel with history promises. Its messages have contiguous positions,
+// What a channel with history promises (promise.go has the whole of it). Its messages have contiguous positions,
 // so that the node notices what it was not told, reads it from the history once,
 // and sends it in order to all its sessions. A session that comes with a cursor
 // gets what it missed, then what is live, without a gap and without a double.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -36,6 +37,9 @@ func (words) Decode(f gateway.Frame) ([]gateway.Command, error) {
 	switch arg(0) {
 	case "sub":
 		return []gateway.Command{gateway.Subscribe{ID: id, Channel: arg(1), Cursor: arg(2)}}, nil
+	case "subrecent":
+		n, _ := strconv.Atoi(arg(2))
+		return []gateway.Command{gateway.Subscribe{ID: id, Channel: arg(1), Recent: n, Cursor: arg(3)}}, nil
 	case "subunasked":
 		return []gateway.Command{gateway.Subscribe{Channel: arg(1), Cursor: arg(2)}}, nil
 	case "subquiet":
@@ -65,6 +69,9 @@ func (w words) Encode(event gateway.Event) (gateway.Frame, error) {
 	case gateway.Subscribed:
 		if e.Resumed && !e.Recovered && w.name == "curt" {
 			return gateway.Frame{}, gateway.Missed
+		}
+		if w.name == "exact" {
+			return say("subscribed %s after=%d", e.Channel, e.After.Offset)
 		}
 		if e.Resumed {
 			return say("subscribed %s recovered=%v", e.Channel, e.Recovered)

@@ -331,3 +331,61 @@ func TestRecovery_WhatTheSessionItselfPublishesWhileItResumesIsNotEchoed(t *test
 		t.Errorf("heard %v", got)
 	}
 }
+
+func TestRecovery_CursorsThatNobodyKnowsCostOneLookASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, l := startLossy(t, 100, gateway.Limits{})
+		last := n.publish("kept:a", "last")
+		anchor := n.connect(gateway.Hello{})
+		anchor.send("sub kept:a")
+		anchor.expect("subscribed")
+		before := l.reads.Load()
+		began := time.Now()
+		const sessions = 100
+		for i := range sessions {
+			p := n.connect(gateway.Hello{})
+			p.send("sub kept:a %s:%d", last.Epoch, 1000+i)
+			p.expect("subscribed kept:a recovered=false")
+			p.send("sub kept:a another:%d", i)
+			p.until("an answer", func() bool { return count(p.lines(), "subscribed kept:a recovered=false") == 2 })
+		}
+		seconds := int64(time.Since(began)/time.Second) + 1
+		history := seconds/30 + 1 // reads of it: the tail forgets
+		if reads := l.reads.Load() - before; reads > seconds+history {
+			t.Errorf("%d cursors cost %d reads within %d s", 2*sessions, reads, seconds)
+		}
+		peers := make([]*peer, sessions)
+		before, began = l.reads.Load(), time.Now()
+		for i := range peers {
+			peers[i] = n.connect(gateway.Hello{})
+			peers[i].send("sub kept:a %s:%d", last.Epoch, 1000+i)
+		}
+		for _, p := range peers {
+			p.expect("subscribed kept:a recovered=false")
+		}
+		if reads, took := l.reads.Load()-before, time.Since(began); reads > 2 || took > 2*time.Second {
+			t.Errorf("%d cursors at once cost %d reads and took %v", sessions, reads, took)
+		}
+	})
+}
+
+func TestRecovery_CursorOfAnotherNodeThatIsAheadIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, l := startLossy(t, 100, gateway.Limits{})
+		anchor := n.connect(gateway.Hello{})
+		anchor.send("sub kept:a")
+		anchor.expect("subscribed")
+		for i := range 3 { // each right after a look that did not see it
+			l.losing.Store(true)
+			ahead := n.publish("kept:a", "%d", i)
+			l.losing.Store(false)
+			p := n.connect(gateway.Hello{})
+			p.send("sub kept:a %s", ahead)
+			p.expect("subscribed kept:a recovered=true")
+		}
+		synctest.Wait()
+		if got := anchor.heardOf("kept:a"); !slices.Equal(got, []string{"0", "1", "2"}) {
+			t.Errorf("heard %v", got)
+		}
+	})
+}

@@ -43,7 +43,10 @@ func (r *reader) command() gateway.Command {
 	case "auth":
 		return gateway.Auth{ID: id, Token: r.str("token", r.token)}
 	case "subscribe":
-		return gateway.Subscribe{ID: id, Channel: r.str("channel", r.channel), Cursor: r.str("cursor", r.cursor), NoEcho: !r.echoes()}
+		return gateway.Subscribe{
+			ID: id, Channel: r.str("channel", r.channel), Cursor: r.str("cursor", r.cursor),
+			Recent: r.count("recent", r.recent), NoEcho: !r.echoes(),
+		}
 	case "unsubscribe":
 		return gateway.Unsubscribe{ID: id, Channel: r.str("channel", r.channel)}
 	case "publish":

@@ -142,7 +142,7 @@ func (p *plainReader) command(id gateway.ID) gateway.Command {
 	case "subscribe":
 		echo := true
 		p.read("echo", &echo)
-		return gateway.Subscribe{ID: id, Channel: p.str("channel"), Cursor: p.str("cursor"), NoEcho: !echo}
+		return gateway.Subscribe{ID: id, Channel: p.str("channel"), Cursor: p.str("cursor"), Recent: p.count("recent"), NoEcho: !echo}
 	case "unsubscribe":
 		return gateway.Unsubscribe{ID: id, Channel: p.str("channel")}
 	case "publish":
@@ -151,7 +151,7 @@ func (p *plainReader) command(id gateway.ID) gateway.Command {
 	case "presence":
 		return gateway.Presence{ID: id, Channel: p.str("channel")}
 	case "history":
-		return gateway.History{ID: id, Channel: p.str("channel"), Cursor: p.str("cursor"), Limit: p.limit()}
+		return gateway.History{ID: id, Channel: p.str("channel"), Cursor: p.str("cursor"), Limit: p.count("limit")}
 	case "ping":
 		return gateway.Ping{ID: id}
 	}
@@ -159,8 +159,8 @@ func (p *plainReader) command(id gateway.ID) gateway.Command {
 	return nil
 }
 
-func (p *plainReader) limit() int {
-	value, ok := p.get("limit")
+func (p *plainReader) count(name string) int {
+	value, ok := p.get(name)
 	if !ok {
 		return 0
 	}

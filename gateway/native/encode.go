@@ -18,7 +18,7 @@ func encode(event gateway.Event) []byte {
 		return begin("welcome").id(e.ID).str("session", e.Session).optional("user", e.User).
 			str("node", e.Node).ping(e.Ping).end()
 	case gateway.Subscribed:
-		return begin("subscribed").id(e.ID).str("channel", e.Channel).position(e.Position).recovered(e).end()
+		return encodeSubscribed(e)
 	case gateway.Unsubscribed:
 		return encodeUnsubscribed(e)
 	case gateway.Members:
@@ -39,6 +39,16 @@ func encode(event gateway.Event) []byte {
 		return begin("reconnect").within(e.Within).end()
 	}
 	return nil
+}
+
+// encodeSubscribed names the position after which all follows, or, to who came with a
+// cursor of its own, the channel's.
+func encodeSubscribed(e gateway.Subscribed) []byte {
+	at := e.After
+	if e.Resumed {
+		at = e.Position
+	}
+	return begin("subscribed").id(e.ID).str("channel", e.Channel).position(at).recovered(e).end()
 }
 
 func encodeUnsubscribed(e gateway.Unsubscribed) []byte {

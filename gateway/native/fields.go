@@ -6,8 +6,8 @@ import "bytes"
 // where a member is missing. A null counts as missing, except for data, which
 // may be any value. Of members with the same name the last one counts.
 type fields struct {
-	kind, id, token, channel, cursor, echo, limit []byte
-	data, text, binary, event, key                []byte
+	kind, id, token, channel, cursor, recent, echo, limit []byte
+	data, text, binary, event, key                        []byte
 }
 
 // parse reads a frame that is one JSON object and nothing else. Otherwise it
@@ -74,6 +74,8 @@ func (f *fields) named(name []byte) *[]byte {
 		return &f.channel
 	case "cursor":
 		return &f.cursor
+	case "recent":
+		return &f.recent
 	case "echo":
 		return &f.echo
 	case "limit":

@@ -77,7 +77,7 @@ func everyEvent() []gateway.Event {
 		gateway.Welcome{ID: id, Session: "s1", User: "alice", Node: "n1", Ping: 25 * time.Second},
 		gateway.Welcome{Session: "s1", Node: "n1", Ping: 250 * time.Millisecond},
 		gateway.Subscribed{Channel: "chat:lobby"},
-		gateway.Subscribed{ID: id, Channel: "chat:lobby", Position: at},
+		gateway.Subscribed{ID: id, Channel: "chat:lobby", Position: at, After: at},
 		gateway.Subscribed{ID: id, Channel: "chat:lobby", Position: at, Resumed: true, Recovered: true},
 		gateway.Subscribed{ID: id, Channel: "chat:lobby", Position: at, Resumed: true},
 		gateway.Unsubscribed{ID: id, Channel: "chat:lobby"},

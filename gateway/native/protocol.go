@@ -6,7 +6,8 @@
 //
 //	type         members
 //	auth         token
-//	subscribe    channel, [cursor], [echo: false leaves out one's own messages]
+//	subscribe    channel, [cursor], [recent: so many of the last messages first, without
+//	             a cursor], [echo: false leaves out one's own messages]
 //	unsubscribe  channel
 //	publish      channel, one of data (any JSON), text, binary (base64); [event], [key]
 //	presence     channel
