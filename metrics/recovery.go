@@ -4,8 +4,8 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // Recovery counts losses, and what became of them.
 type Recovery struct {
-	Recovered    prometheus.Counter // subscribes with a cursor that missed nothing
-	NotRecovered prometheus.Counter // whose cursor was too old
+	Recovered    prometheus.Counter // subscribes with a cursor that were brought all that was missed, if anything was
+	NotRecovered prometheus.Counter // those that were not
 	Repaired     prometheus.Counter // gaps that the node closed from history
 	Told         prometheus.Counter // gaps that the clients were told
 	HistoryReads prometheus.Counter
@@ -15,7 +15,7 @@ type Recovery struct {
 }
 
 func newRecovery() Recovery {
-	recoveries := counters("recoveries_total", "Subscribes with a cursor.", "result")
+	recoveries := counters("recoveries_total", "Subscribes with a cursor by who had missed something, by whether all of it was brought.", "result")
 	gaps := counters("gaps_total", "Gaps found in channels, by whether the node repaired them.", "repaired")
 	return Recovery{
 		Recovered:    recoveries.WithLabelValues("recovered"),

@@ -126,7 +126,7 @@ func (p notices) Encode(event gateway.Event) (gateway.Frame, error) {
 func (p notices) subscribed(e gateway.Subscribed) gateway.Frame {
 	switch {
 	case !e.Resumed:
-		return noticeOf(joined, e.Channel, e.Position, nil)
+		return noticeOf(joined, e.Channel, e.After, nil)
 	case e.Recovered:
 		return noticeOf(resumed, e.Channel, e.Position, nil)
 	default:
