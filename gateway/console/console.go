@@ -1,5 +1,11 @@
 // Package console is the gateway's page: a place to see channels at work, and
 // the browser client, tidegate.js, that applications import.
+//
+//	web        the page
+//	tidegate   the client, which is a package of npm, too
+//
+// Both are served side by side, and the page finds all that it needs by relative
+// URLs: it works below any path.
 package console
 
 import (
@@ -14,7 +20,7 @@ import (
 	"time"
 )
 
-//go:embed web
+//go:embed web tidegate/*.js
 var embedded embed.FS
 
 // Handler serves the page at /, the client at /tidegate.js, and their files; all
@@ -54,7 +60,7 @@ type site map[string]file
 
 func load(tree fs.FS) (site, error) {
 	files := site{}
-	err := fs.WalkDir(tree, "web", func(name string, entry fs.DirEntry, err error) error {
+	err := fs.WalkDir(tree, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
@@ -74,8 +80,9 @@ func load(tree fs.FS) (site, error) {
 	return files, err
 }
 
+// servedAt leaves out the folder: the page and the client are side by side.
 func servedAt(name string) string {
-	return "/" + strings.TrimSuffix(strings.TrimPrefix(name, "web/"), "index.html")
+	return "/" + strings.TrimSuffix(path.Base(name), "index.html")
 }
 
 func (s site) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -25,6 +25,7 @@ type cluster struct {
 	memory  *broker.Memory
 	address string
 	leave   func() // ends what minds the broker while there is no node
+	prefix  string // of all paths, as a proxy may add it
 
 	deflate *transport.Deflate // of the nodes; nil: they do not compress
 
@@ -44,7 +45,7 @@ func (c *cluster) mind() (leave func()) {
 	return func() { cancel(); <-ended }
 }
 
-func (c *cluster) url() string { return "http://" + c.address }
+func (c *cluster) url() string { return "http://" + c.address + c.prefix }
 
 // start runs a node until stop is called, or the test ends. Without a node
 // backends can still publish.
@@ -65,7 +66,7 @@ func (c *cluster) start() (stop func()) {
 	c.address = listener.Addr().String()
 	ctx, cancel := context.WithCancel(context.Background())
 	sockets := &transport.WebSocket{Gateway: g, Deflate: c.deflate}
-	server := &http.Server{Handler: c.routes(g, sockets)}
+	server := &http.Server{Handler: http.StripPrefix(c.prefix, c.routes(g, sockets))}
 	ended := make(chan struct{}, 2)
 	go func() { g.Run(ctx); ended <- struct{}{} }()
 	go func() { server.Serve(listener); ended <- struct{}{} }()

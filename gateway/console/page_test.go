@@ -24,6 +24,8 @@ func TestPage(t *testing.T) {
 		"FallsBackWhereWebSocketIsRefused":         fallsBack,
 		"KeepsToItsBoundWithThousandsOfMessages":   keepsToItsBoundWithThousandsOfMessages,
 		"FiltersPausesAndClears":                   filtersPausesAndClears,
+		"WorksBelowAnyPath":                        worksBelowAnyPath,
+		"TakesNoNameForPartOfItself":               takesNoNameForPartOfItself,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, browser) })
 	}
@@ -204,4 +206,31 @@ func filtersPausesAndClears(t *testing.T, browser context.Context) {
 
 	p.do(`document.querySelector("#clear").click()`)
 	p.until("the list is empty and says what to do", `document.querySelectorAll("#messages li").length === 0 && !document.querySelector("#messages-empty").hidden`)
+}
+
+func worksBelowAnyPath(t *testing.T, browser context.Context) {
+	nodes := newCluster(t)
+	nodes.prefix = "/live/tide"
+	nodes.start()
+	p := openPage(t, browser, nodes.url()+"/").connected()
+	p.subscribe("chat:lobby")
+	p.publish("chat:lobby", `"below a path"`)
+	p.shows("#messages", "below a path")
+	p.until("the page is styled", `getComputedStyle(document.querySelector(".bar")).display === "flex"`)
+	p.do(`location.hash = "#examples/echo"`)
+	p.shows(".code", nodes.url()+"/tidegate.js")
+}
+
+// What the address says is a name, also where objects have something of that name.
+func takesNoNameForPartOfItself(t *testing.T, browser context.Context) {
+	nodes := newCluster(t)
+	nodes.start()
+	for _, name := range []string{"__proto__", "constructor", "toString", "nothing"} {
+		p := openPage(t, browser, nodes.url()+"/#examples/"+name).connected()
+		p.shows("#example h2", "Chat")
+		p.do(`location.hash = "#` + name + `"`)
+		p.subscribe(name)
+		p.publish(name, `"to a name"`)
+		p.shows("#messages", "to a name")
+	}
 }

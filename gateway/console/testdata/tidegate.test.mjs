@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
-import { Tidegate, TidegateError } from "../web/tidegate.js";
-import { EventParser } from "../web/tidegate-http.js";
+import { Tidegate, TidegateError } from "../tidegate/tidegate.js";
+import { EventParser } from "../tidegate/tidegate-http.js";
 
 /** @type {FakeSocket[]} */
 let sockets = [];

@@ -1,7 +1,7 @@
 // The page: which section shows, and the connection that all of it shares.
 
 import { Tidegate } from "./tidegate.js";
-import { byID, duration } from "./element.js";
+import { byID, duration, here } from "./element.js";
 import { openExample } from "./examples.js";
 import { MessageView } from "./messageview.js";
 
@@ -13,7 +13,7 @@ const connectForm = byID("connect", HTMLFormElement);
 const url = byID("url", HTMLInputElement);
 const token = byID("token", HTMLInputElement);
 
-url.value = location.origin;
+url.value = here;
 /** @type {Tidegate} */
 let tide;
 /** @type {() => void} */
@@ -32,7 +32,7 @@ byID("connection", HTMLDetailsElement).open = matchMedia("(min-width: 60rem)").m
 function connect() {
   tide?.close();
   try {
-    tide = new Tidegate(url.value || location.origin, { token: token.value.trim() });
+    tide = new Tidegate(url.value || here, { token: token.value.trim() });
   } catch {
     return showPulse("closed", "The gateway's URL is not a URL");
   }

@@ -1,5 +1,8 @@
 // Elements made of text only: nothing a message says is ever parsed as HTML.
 
+/** The gateway that this page comes from, whatever path it is served below. */
+export const here = new URL(".", location.href).href.replace(/\/$/, "");
+
 /**
  * @param {string} name of the element, with its classes: "li.row.own"
  * @param {Record<string, any>} properties on… are listeners, others attributes; false and undefined are left out

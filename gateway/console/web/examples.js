@@ -1,13 +1,12 @@
 // The examples: each is a small program on one client, with the lines that do it.
 
 import { Tidegate } from "./tidegate.js";
-import { clockTime, duration, element, hue, snippet } from "./element.js";
+import { clockTime, duration, element, here, hue, snippet } from "./element.js";
 import { Feed } from "./feed.js";
 
 /** @typedef {{tide: Tidegate, stage: HTMLElement, done: (undo: () => void) => void}} Scene */
 /** @typedef {{title: string, about: string, code: string, shell: [string, string][], play: (scene: Scene) => void}} Example */
 
-const here = location.origin;
 const at = here === "http://127.0.0.1:8080" ? "" : ` --url ${here.replace(/^http/, "ws")}/ws`;
 
 /**
@@ -15,7 +14,7 @@ const at = here === "http://127.0.0.1:8080" ? "" : ` --url ${here.replace(/^http
  * @param {HTMLElement} into @param {string} name @param {Tidegate} tide @returns {() => void}
  */
 export function openExample(into, name, tide) {
-  const example = examples[name] ?? examples.chat;
+  const example = examples.get(name) ?? /** @type {Example} */ (examples.get("chat"));
   /** @type {(() => void)[]} */
   const undo = [];
   const stage = element("div.card.stage");
@@ -30,8 +29,8 @@ export function openExample(into, name, tide) {
   return () => undo.forEach((action) => action());
 }
 
-/** @type {Record<string, Example>} */
-const examples = {
+/** @type {Map<string, Example>} */
+const examples = new Map(Object.entries({
   chat: {
     title: "Chat",
     about: "Each room is a channel of its own: what is said in one is heard in that one only. Open this page twice and talk to yourself.",
@@ -123,7 +122,7 @@ setInterval(() => tide.publish(mine, { sent: performance.now() }), 500);`,
 tidegate publish echo:me '{"hello":"me"}'${at}`]],
     play: playEcho,
   },
-};
+}));
 
 // Chat
 

@@ -1,6 +1,6 @@
 // The console's own section: channels, their messages, and what to publish.
 
-import { byID, clockTime, duration, element, hue, snippet } from "./element.js";
+import { byID, clockTime, duration, element, here, hue, snippet } from "./element.js";
 import { Feed } from "./feed.js";
 
 /** @typedef {import("./tidegate.js").Tidegate} Tidegate */
@@ -34,7 +34,7 @@ export class MessageView {
   constructor() {
     this.#listen();
     byID("messages-hints", HTMLElement).append(
-      snippet(`curl -H 'Content-Type: application/json' -d '{"text":"hi"}' \\\n${location.origin}/api/channels/chat:lobby/messages`, "curl"),
+      snippet(`curl -H 'Content-Type: application/json' -d '{"text":"hi"}' \\\n${here}/api/channels/chat:lobby/messages`, "curl"),
       snippet(`redis-cli PUBLISH tidegate:chat:lobby '{"text":"hi"}'`, "redis-cli, when the gateway runs on Redis"),
     );
     setInterval(() => this.#showRate(), 1_000);
