@@ -310,13 +310,9 @@ test("reads an event stream cut anywhere", () => {
   const stream = ": hello\r\nretry: 5\r\n\r\nid: c:1\r\nevent: note\r\ndata: one\r\ndata:two\r\n\r\ndata: {\"a\":1}\nid: c:2\n\nevent: gap\n\n";
   for (let size = 1; size <= stream.length; size++) {
     const got = [];
-    const parser = new EventParser((event) => got.push(event));
+    const parser = new EventParser((data) => got.push(data));
     for (let at = 0; at < stream.length; at += size) parser.feed(stream.slice(at, at + size));
-    assert.deepEqual(got, [
-      { type: "note", data: "one\ntwo", id: "c:1" },
-      { type: "", data: '{"a":1}', id: "c:2" },
-      { type: "gap", data: "", id: "" },
-    ], `in parts of ${size}`);
+    assert.deepEqual(got, ["one\ntwo", '{"a":1}'], `in parts of ${size}`);
   }
 });
 
@@ -325,11 +321,14 @@ class FakeHTTP {
   /** @type {URL[]} */
   asked = [];
   constructor(answers) { this.answers = answers; }
-  fetch = async (url, { signal } = {}) => {
+  fetch = async (url, options = {}) => {
     this.asked.push(url);
-    const answer = this.answers[url.pathname]?.(url.searchParams, this.of(url.pathname).length) ?? {};
-    if (answer instanceof Promise) return Promise.race([answer, new Promise((_, reject) => signal?.addEventListener("abort", () => reject(new Error("aborted"))))]);
-    return answer instanceof Response ? answer : Response.json(answer);
+    const { signal } = options;
+    const answer = this.answers[url.pathname]?.(url.searchParams, this.of(url.pathname).length, options) ?? {};
+    if (!(answer instanceof Promise)) return answer instanceof Response ? answer : Response.json(answer);
+    const aborted = new Promise((_, reject) => signal?.addEventListener("abort", () => reject(new Error("aborted"))));
+    const got = await Promise.race([answer, aborted]);
+    return got instanceof Response ? got : Response.json(got);
   };
   of(path) { return this.asked.filter((url) => url.pathname === path); }
 }
@@ -343,16 +342,26 @@ function stream(text) {
   return new Response(body, { headers: { "Content-Type": "text/event-stream" } });
 }
 
-test("Server-Sent Events: what has no place in the history is delivered, too", async () => {
+/** An event of a stream with a native frame in it. */
+const event = (frame, name = "") => `${name && `event: ${name}\n`}data: ${JSON.stringify(frame)}\n\n`;
+
+test("Server-Sent Events: a single channel tells as much of its messages as a WebSocket does", async () => {
   const http = new FakeHTTP({
     "/poll": () => page("e:1"),
-    "/events": () => stream('id: e:2\ndata: 1\n\ndata: "bare"\n\nevent: gap\nid: e:3\ndata: 2\n\nevent: gap\ndata: {"type":"gap","channel":"a"}\n\n'),
+    "/events": () => stream(
+      event({ type: "message", channel: "a", text: "42", user: "ada", event: "note", cursor: "e:2", time: 1000 }) +
+      event({ type: "message", channel: "a", binary: "AP8=" }) +
+      event({ type: "message", channel: "a", data: { type: "gap", channel: "a" }, event: "gap" }) +
+      event({ type: "gap", channel: "a" }, "gap")),
   });
   const tide = client({ transports: ["sse"], fetch: http.fetch });
   const got = [];
-  tide.subscribe("a", ({ data, event }) => got.push([data, event])).on("gap", () => got.push("gap"));
+  tide.subscribe("a", (message) => got.push(message)).on("gap", () => got.push("gap"));
   await until(() => got.length === 4);
-  assert.deepEqual(got, [[1, ""], ["bare", ""], [2, "gap"], "gap"]);
+  assert.equal(http.of("/events")[0].searchParams.get("envelope"), "true");
+  assert.deepEqual(got[0], { channel: "a", data: "42", kind: "text", event: "note", user: "ada", cursor: "e:2", time: new Date(1000) });
+  assert.deepEqual([got[1].kind, got[1].data], ["binary", new Uint8Array([0, 255])]);
+  assert.deepEqual([got[2].event, got[2].data, got[3]], ["gap", { type: "gap", channel: "a" }, "gap"]);
 });
 
 test("over HTTP each of several channels goes on at its own cursor", async () => {
@@ -411,10 +420,177 @@ test("tells nothing twice while a WebSocket takes over from HTTP", async () => {
   const s = await connected(3);
   await until(() => s.heard("subscribe").length > 0);
   s.confirm("bare");
-  s.tell({ type: "message", channel: "bare", data: 1, user: "ada", time: 1000 });
-  say("data: 1\n\ndata: 2\n\n");
-  await until(() => got.includes(2));
-  s.tell({ type: "message", channel: "bare", data: 2, user: "ada", time: 1001 });
+  s.tell({ type: "message", channel: "bare", text: "1", user: "ada", time: 1000 });
+  say(event({ type: "message", channel: "bare", text: "1", user: "ada", time: 999 }) + event({ type: "message", channel: "bare", binary: "AP8=", time: 1001 }));
+  await until(() => got.length === 2);
+  s.tell({ type: "message", channel: "bare", binary: "AP8=", time: 1001 });
   s.tell({ type: "message", channel: "bare", data: 3, user: "ada", time: 1002 });
-  assert.deepEqual(got, [1, 2, 3]);
+  assert.deepEqual(got, ["1", new Uint8Array([0, 255]), 3]);
+});
+
+test("over HTTP publishes go one at a time, in the order given", async () => {
+  for (const transport of ["sse", "longpoll"]) {
+    let open = 0, most = 0;
+    const arrived = [];
+    const http = new FakeHTTP({
+      "/api/channels/a/messages": async (_, times, { body }) => {
+        most = Math.max(most, ++open);
+        await new Promise((next) => setTimeout(next, 12 - 3 * times)); // the first takes longest
+        open--;
+        arrived.push(JSON.parse(body));
+        return times === 2 ? Response.json({ error: { code: "forbidden" } }, { status: 403 }) : { cursor: `e:${times}` };
+      },
+    });
+    const tide = client({ transports: [transport], fetch: http.fetch });
+    await until(() => tide.status.state === "connected");
+    const results = await Promise.allSettled([1, 2, 3].map((n) => tide.publish("a", n)));
+    assert.deepEqual([arrived, most], [[1, 2, 3], 1]);
+    assert.deepEqual(results.map(({ status }) => status), ["fulfilled", "rejected", "fulfilled"], "one that fails holds up no other");
+  }
+});
+
+test("over HTTP a channel that is left before its subscribe is answered stays left", async () => {
+  for (const [transport, path] of [["sse", "/events"], ["longpoll", "/poll"]]) {
+    const answers = [], signals = [];
+    const http = new FakeHTTP({
+      "/poll": (query, _, { signal }) => {
+        if (query.getAll("channel").length > 1 || query.get("cursor") === "e:9") return never();
+        signals.push(signal);
+        return new Promise((answer) => answers.push(() => answer(page("e:9"))));
+      },
+      "/events": () => stream(": hello\n\n"),
+    });
+    const tide = client({ transports: [transport], fetch: http.fetch });
+    const got = [];
+    tide.subscribe("ghost", () => got.push("ghost")).unsubscribe();
+    const left = tide.subscribe("ghost", () => got.push("ghost"));
+    await until(() => answers.length === 1);
+    left.unsubscribe();
+    assert.equal(signals[0].aborted, true, "the node hears of it at once");
+    tide.subscribe("kept").on("subscribed", () => got.push("kept"));
+    await until(() => answers.length === 2);
+    for (const answer of answers) answer();
+    const receiving = await until(() => http.of(path).find(({ searchParams }) => searchParams.get("cursor") === "e:9"));
+    assert.deepEqual(receiving.searchParams.getAll("channel"), ["kept"]);
+    assert.deepEqual(got, ["kept"]);
+  }
+});
+
+test("over HTTP a channel that is left and subscribed again is on it once", async () => {
+  const answers = [];
+  const http = new FakeHTTP({
+    "/poll": () => new Promise((answer) => answers.push(answer)),
+    "/events": () => stream(event({ type: "message", channel: "a", data: 1 })),
+  });
+  const tide = client({ transports: ["sse"], fetch: http.fetch });
+  await until(() => tide.status.state === "connected");
+  const got = [];
+  tide.subscribe("a", () => got.push("first")).unsubscribe();
+  tide.subscribe("a", () => got.push("second"));
+  await until(() => answers.length === 2);
+  answers.forEach((answer, n) => answer(page(`e:${n}`)));
+  await until(() => got.length > 0);
+  assert.deepEqual([got, http.of("/events").length], [["second"], 1]);
+  assert.equal(http.of("/events")[0].searchParams.get("cursor"), "e:1");
+});
+
+test("requests carry cookies as the application says", async () => {
+  for (const credentials of [undefined, "include"]) {
+    const seen = new Set();
+    const note = (answer) => (_, __, options) => { seen.add(options.credentials); return answer; };
+    const http = new FakeHTTP({ "/healthz": note({}), "/poll": note(page("e:1")), "/events": (...args) => { note()(...args); return stream(": hello\n\n"); }, "/api/channels/a/messages": note({ cursor: "" }) });
+    const tide = client({ transports: ["sse"], fetch: http.fetch, credentials });
+    tide.subscribe("a");
+    await tide.publish("a", 1);
+    await until(() => http.of("/events").length > 0);
+    assert.deepEqual([...seen], [credentials]);
+  }
+});
+
+test("a socket that fails has somebody who hears of it", async () => {
+  let unheard = 0;
+  class Refused { // as the package ws does where a connection is refused
+    constructor() {
+      setImmediate(() => {
+        if (!this.onerror) unheard++;
+        this.onclose?.({ code: 1006, reason: "" });
+      });
+    }
+    close() {}
+  }
+  const tide = client({ WebSocket: Refused });
+  await until(() => tide.status.state === "waiting");
+  assert.equal(unheard, 0);
+});
+
+test("where there is no WebSocket it begins with Server-Sent Events", async (t) => {
+  const before = globalThis.WebSocket;
+  globalThis.WebSocket = undefined;
+  t.after(() => { globalThis.WebSocket = before; });
+  const http = new FakeHTTP({ "/poll": () => page("e:1"), "/events": () => stream(": hello\n\n") });
+  const tide = client({ WebSocket: undefined, transports: undefined, fetch: http.fetch, upgradeAfter: 1 });
+  const states = [];
+  tide.on("state", ({ state, transport }) => states.push(state + transport));
+  await until(() => states.includes("connectedsse"));
+  assert.deepEqual(states, ["connecting", "connectedsse"]);
+  assert.throws(() => client({ WebSocket: undefined, transports: ["websocket"] }), { code: "bad_request" });
+});
+
+test("a token function that fails, or does not answer, is told, and asked again", async () => {
+  let asked = 0;
+  const cause = new Error("the session has ended");
+  const tide = client({ openTimeout: 20, token: () => [() => { throw cause; }, () => Promise.reject(cause), never, () => undefined][asked++]() });
+  const errors = [];
+  tide.on("error", (error) => errors.push(error));
+  const s = await connected(1);
+  assert.deepEqual(errors.map(({ code }) => code), ["no_token", "no_token", "no_token"]);
+  assert.deepEqual(errors.slice(0, 2).map((error) => error.cause), [cause, cause]);
+  assert.match(errors[0].message, /the session has ended/);
+  assert.deepEqual(s.said, [], "no token is anonymous");
+});
+
+test("a token that is not renewed for now is told", async () => {
+  let asked = 0;
+  const tide = client({ token: () => { if (++asked === 2) throw new Error("away"); return isJWT({ exp: Date.now() / 1000 + 1.1 }); } });
+  const s = await connected(1);
+  s.tell({ type: "welcome", id: s.said[0].id, user: "ada" });
+  const error = await new Promise((told) => tide.on("error", told));
+  assert.equal(error.code, "no_token");
+  assert.equal(tide.status.state, "connected");
+});
+
+test("takes so many commands without a connection, and no more", async () => {
+  const tide = client({ maxQueued: 2 });
+  const kept = [tide.publish("a", 1), tide.publish("a", 2)];
+  await assert.rejects(tide.publish("a", 3), { code: "queue_full" });
+  const s = await connected(1);
+  const last = tide.publish("a", 4); // there is a connection now
+  for (const { id } of s.heard("publish")) s.tell({ type: "published", id });
+  await Promise.all([...kept, last]);
+  assert.deepEqual(s.heard("publish").map(({ data }) => data), [1, 2, 4]);
+});
+
+test("begins with recent messages, and loses none of them with the connection", async () => {
+  const tide = client();
+  const got = [];
+  tide.subscribe("a", ({ data }) => got.push(data), { recent: 3 });
+  let s = await connected(1);
+  assert.deepEqual([s.heard("subscribe")[0].recent, s.heard("subscribe")[0].cursor], [3, undefined]);
+  s.confirm("a", { cursor: "e:10" });
+  s.end(1006); // before they are here
+  s = await connected(2);
+  assert.deepEqual([s.heard("subscribe")[0].recent, s.heard("subscribe")[0].cursor], [undefined, "e:7"]);
+  s.confirm("a", { cursor: "e:10", recovered: true });
+  for (const n of [8, 9, 10, 10, 11]) s.message("a", n, `e:${n}`);
+  assert.deepEqual(got, [8, 9, 10, 11]);
+});
+
+test("shows every frame that passes", async () => {
+  const tide = client();
+  const frames = [];
+  tide.on("frame", ({ frame, sent }) => frames.push(`${sent ? ">" : "<"} ${frame.type}`));
+  tide.subscribe("a");
+  const s = await connected(1);
+  s.confirm("a");
+  assert.deepEqual(frames, ["< welcome", "> subscribe", "< subscribed"]);
 });

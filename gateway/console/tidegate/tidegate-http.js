@@ -15,6 +15,7 @@ import { claimsOf } from "./tidegate-session.js";
  */
 
 const pollWait = 25; // seconds
+const answerLimit = (pollWait + 10) * 1_000; // ms, for an answer that ends
 const silenceLimit = 60_000; // ms, of a stream that sends heart-beats
 const restartDelay = 20; // ms, for subscribes that come together
 const noPlace = "-"; // the cursor of a channel without history, here and on no other transport
@@ -41,10 +42,15 @@ class HTTPLink {
   #base;
   #on;
   #fetch;
+  #credentials;
   #token = "";
   #ended = new AbortController();
   /** @type {Map<string, string>} The cursor of each subscribed channel. */
   #channels = new Map();
+  /** @type {Map<string, AbortController>} Gives up the subscribe of a channel that is left. */
+  #joining = new Map();
+  /** The publishes on their way: side by side they would overtake each other. */
+  #publishing = Promise.resolve();
   #receiving = new AbortController();
   #restart = /** @type {ReturnType<typeof setTimeout> | undefined} */ (undefined);
 
@@ -53,15 +59,24 @@ class HTTPLink {
     this.#base = base;
     this.#on = on;
     this.#fetch = options.fetch ?? globalThis.fetch.bind(globalThis);
+    this.#credentials = options.credentials;
     this.openTimeout = options.openTimeout ?? 6_000;
     this.#open();
   }
 
   /** @param {Frame} frame */
   send(frame) {
-    this.#perform(frame).then(
+    const performed = frame.type === "publish" ? this.#inTurn(() => this.#perform(frame)) : this.#perform(frame);
+    performed.then(
       (reply) => reply && this.#on.frame({ id: frame.id, ...reply }),
       (error) => this.#failed(frame, error));
+  }
+
+  /** @template T @param {() => Promise<T>} publish @returns {Promise<T>} */
+  #inTurn(publish) {
+    const published = this.#publishing.then(publish);
+    this.#publishing = published.then(() => {}, () => {});
+    return published;
   }
 
   close() {
@@ -88,7 +103,7 @@ class HTTPLink {
 
   /** Other origins may not read /healthz: that it answers is enough. */
   #alive() {
-    return this.#fetch(new URL("healthz", this.#base), { mode: "no-cors", cache: "no-store", signal: this.#ended.signal });
+    return this.#fetch(new URL("healthz", this.#base), { mode: "no-cors", cache: "no-store", credentials: this.#credentials, signal: this.#ended.signal });
   }
 
   /** @param {Frame} frame @returns {Promise<Frame | undefined>} what answers it */
@@ -116,8 +131,11 @@ class HTTPLink {
   }
 
   /** @param {string} channel @param {Frame} frame @returns {Promise<undefined>} */
-  async #subscribe(channel, { id, cursor }) {
-    const page = await this.get("poll", cursor ? { channel, cursor, wait: "0s" } : { channel });
+  async #subscribe(channel, { id, cursor, recent }) {
+    const joining = new AbortController();
+    this.#joining.set(channel, joining);
+    const page = await this.get("poll", cursor ? { channel, cursor, wait: "0s" } : { channel, recent }, joining.signal);
+    joining.signal.throwIfAborted();
     const at = page?.cursor ?? cursor ?? "";
     this.#channels.set(channel, at);
     this.#on.frame({ type: "subscribed", id, channel, cursor: at === noPlace ? "" : at, recovered: cursor ? page?.recovered !== false : undefined });
@@ -127,6 +145,8 @@ class HTTPLink {
 
   /** @param {string} channel @returns {Frame} */
   #unsubscribe(channel) {
+    this.#joining.get(channel)?.abort();
+    this.#joining.delete(channel);
     this.#channels.delete(channel);
     this.#receiveAnew();
     return { type: "unsubscribed", channel };
@@ -185,10 +205,20 @@ class HTTPLink {
    * @param {Record<string, any>} headers @param {BodyInit} [body] @param {AbortSignal} [signal]
    * @returns {Promise<any>} the answer, undefined if it has no body
    */
-  async request(method, path, query, headers, body, signal = this.#ended.signal) {
-    const limit = AbortSignal.timeout((pollWait + 10) * 1_000);
-    const answer = await this.fetch(method, path, query, headers, body, AbortSignal.any([signal, limit]));
-    return answer.status === 204 ? undefined : answer.json();
+  async request(method, path, query, headers, body, signal) {
+    const limit = new AbortController();
+    const stop = () => limit.abort();
+    const timer = setTimeout(stop, answerLimit);
+    const signals = signal ? [signal, this.#ended.signal] : [this.#ended.signal];
+    for (const one of signals) one.addEventListener("abort", stop);
+    if (signals.some((one) => one.aborted)) stop();
+    try {
+      const answer = await this.fetch(method, path, query, headers, body, limit.signal);
+      return answer.status === 204 ? undefined : await answer.json();
+    } finally {
+      clearTimeout(timer);
+      for (const one of signals) one.removeEventListener("abort", stop);
+    }
   }
 
   /** @param {string} method @param {string} path @param {Record<string, any>} query @param {Record<string, any>} headers @param {BodyInit | undefined} body @param {AbortSignal} signal */
@@ -199,7 +229,7 @@ class HTTPLink {
     }
     const credential = this.#token ? { Authorization: `Bearer ${this.#token}` } : {};
     const given = Object.entries({ ...headers, ...credential }).filter(([, value]) => value !== undefined);
-    const answer = await this.#fetch(url, { method, body, headers: Object.fromEntries(given), cache: "no-store", signal });
+    const answer = await this.#fetch(url, { method, body, headers: Object.fromEntries(given), cache: "no-store", credentials: this.#credentials, signal });
     if (!answer.ok) throw await refusalOf(answer);
     return answer;
   }
@@ -247,18 +277,21 @@ class EventsLink extends HTTPLink {
   /** @override @param {string[]} channels @param {string[]} cursors @param {AbortSignal} signal */
   async receive(channels, cursors, signal) {
     const stream = new AbortController();
+    signal.addEventListener("abort", () => stream.abort());
     const watch = new Watch(() => this.#silent(stream));
     watch.expect(this.openTimeout);
     try {
-      const query = { channel: channels, cursor: cursors };
-      const answer = await this.fetch("GET", "events", query, { Accept: "text/event-stream" }, undefined, AbortSignal.any([signal, stream.signal]));
-      const events = new EventParser((event) => this.#event(event, channels));
-      const reader = /** @type {ReadableStream<Uint8Array>} */ (answer.body).pipeThrough(/** @type {any} */ (new TextDecoderStream())).getReader();
+      const query = { channel: channels, cursor: cursors, envelope: true };
+      const answer = await this.fetch("GET", "events", query, { Accept: "text/event-stream" }, undefined, stream.signal);
+      const events = new EventParser((data) => this.#event(JSON.parse(data)));
+      const text = new TextDecoder();
+      const reader = /** @type {ReadableStream<Uint8Array>} */ (answer.body).getReader();
+      stream.signal.addEventListener("abort", () => reader.cancel().catch(() => {}));
       for (let part = await reader.read(); !part.done; part = await reader.read()) {
         if (signal.aborted) return;
         this.#heard = true;
         watch.expect(silenceLimit);
-        events.feed(/** @type {any} */ (part.value));
+        events.feed(text.decode(part.value, { stream: true }));
       }
       throw new Error("the stream ended");
     } finally {
@@ -273,15 +306,10 @@ class EventsLink extends HTTPLink {
     this.end(1006, "the stream is silent", { unfit: !this.#heard });
   }
 
-  /**
-   * A stream of one channel has its payloads as such, one of several the
-   * native message objects. What a payload looks like decides nothing.
-   * @param {{type: string, data: string, id: string}} event @param {string[]} channels
-   */
-  #event({ type, data, id }, channels) {
-    if (type === "gap" && id === "") return this.gap(channels.filter((channel) => channels.length === 1 || data === "" || data.includes(JSON.stringify(channel)) || data === channel));
-    if (channels.length > 1) return this.message(JSON.parse(data));
-    this.message({ channel: channels[0], event: type, cursor: id, ...payloadOf(data) });
+  /** @param {any} frame of the native protocol, as an envelope is */
+  #event(frame) {
+    if (frame.type === "gap") this.gap([frame.channel]);
+    else this.message(frame);
   }
 }
 
@@ -308,19 +336,16 @@ class Watch {
 }
 
 /**
- * Reads an event stream: https://html.spec.whatwg.org/multipage/server-sent-events.html
- * The id is the event's own: one without an id is in no history, and must not seem
- * to be at the last one's place there.
+ * Reads the data of an event stream's events:
+ * https://html.spec.whatwg.org/multipage/server-sent-events.html
  */
 export class EventParser {
   #rest = "";
-  #type = "";
   /** @type {string[]} */
   #data = [];
-  #id = "";
   #on;
 
-  /** @param {(event: {type: string, data: string, id: string}) => void} on type is "" if the event has no name */
+  /** @param {(data: string) => void} on */
   constructor(on) {
     this.#on = on;
   }
@@ -338,25 +363,12 @@ export class EventParser {
   #line(line) {
     if (line === "") return this.#dispatch();
     const [, field, value] = /^([^:]*):? ?(.*)$/s.exec(line) ?? [];
-    if (field === "event") this.#type = value;
     if (field === "data") this.#data.push(value);
-    if (field === "id") this.#id = value;
   }
 
   #dispatch() {
-    const [type, data, id] = [this.#type, this.#data, this.#id];
-    this.#type = this.#id = "";
-    this.#data = [];
-    if (data.length > 0 || type !== "") this.#on({ type, data: data.join("\n"), id });
-  }
-}
-
-/** @param {string} text */
-function payloadOf(text) {
-  try {
-    return { data: JSON.parse(text) };
-  } catch {
-    return { text };
+    const data = this.#data.splice(0);
+    if (data.length > 0) this.#on(data.join("\n"));
   }
 }
 

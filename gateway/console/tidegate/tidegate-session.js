@@ -33,8 +33,10 @@ export const passing = new Set(["unavailable", "rate_limited"]);
  * @typedef {object} SessionEvents
  * @property {() => void} ready                    welcomed and authenticated
  * @property {() => void} renewed                  authenticated anew
+ * @property {(error: unknown) => void} noToken     the application gave none
  * @property {(frame: Frame) => void} frame        that answers no command
  * @property {(frame: Frame) => void} answer       to a command of the client's
+ * @property {(frame: Frame, sent: boolean) => void} traffic  every frame, as it passes
  * @property {(ms: number) => void} roundTrip
  * @property {(end: End) => void} end              once
  */
@@ -60,14 +62,14 @@ export class Session {
   #pingedAt = 0;
   /** @type {Map<number, (reply: Frame) => void>} Answers that only this session can get. */
   #replies = new Map();
-  /** @type {Set<string>} Channels whose subscribe is not answered yet. */
-  #subscribing = new Set();
+  /** @type {Map<string, number>} The command that each channel's subscribe waits for. */
+  #subscribing = new Map();
   /** @type {Record<string, ReturnType<typeof setTimeout> | undefined>} */
   #timers = {};
 
   /**
    * @param {URL} base @param {Required<Pick<Options, "openTimeout">> & Options} options
-   * @param {string} transport @param {() => number} newID @param {SessionEvents} on
+   * @param {import("./tidegate.js").Transport} transport @param {() => number} newID @param {SessionEvents} on
    */
   constructor(base, options, transport, newID, on) {
     this.#base = base;
@@ -82,9 +84,11 @@ export class Session {
   }
 
   async start() {
-    this.#after("silence", this.#options.openTimeout, () => this.#end({ code: 1006, reason: "no answer", unfit: true }));
     try {
-      const [token, dial] = await Promise.all([this.#token(), dialOf(this.transport)]);
+      const token = await this.#token();
+      if (this.#ended) return;
+      this.#after("silence", this.#options.openTimeout, () => this.#end({ code: 1006, reason: "no answer", unfit: true }));
+      const dial = await dialOf(this.transport);
       if (this.#ended) return;
       const welcome = (/** @type {Frame} */ frame) => this.#welcomed(frame, token);
       this.#link = dial(this.#base, this.#options, { frame: (frame) => this.#received(frame, welcome), end: (end) => this.#end(end) });
@@ -93,15 +97,20 @@ export class Session {
     }
   }
 
-  /** @param {{name: string, cursor: string, echo: boolean}} channel @param {(reply: Frame) => void} onReply */
-  subscribe(channel, onReply) {
-    const { name, cursor, echo } = channel;
-    this.#subscribing.add(name);
-    this.#request({ type: "subscribe", channel: name, cursor: cursor || undefined, echo: echo ? undefined : false }, (reply) => {
-      this.#subscribing.delete(name);
+  /** @param {{name: string, cursor: string, recent: number, echo: boolean}} channel @param {(reply: Frame) => void} onReply */
+  subscribe({ name, cursor, recent, echo }, onReply) {
+    const frame = { type: "subscribe", channel: name, cursor: cursor || undefined, recent: cursor ? undefined : recent || undefined, echo: echo ? undefined : false };
+    const id = this.#request(frame, (reply) => {
+      this.#subscribed(name, id);
       onReply(reply);
       if (this.isSettled) this.settled();
     });
+    this.#subscribing.set(name, id);
+  }
+
+  /** @param {string} channel @param {number} id of the command that was answered, maybe not the last one */
+  #subscribed(channel, id) {
+    if (this.#subscribing.get(channel) === id) this.#subscribing.delete(channel);
   }
 
   /** @param {string} channel @returns {boolean} whether what was missed there has yet to come */
@@ -117,6 +126,7 @@ export class Session {
   /** @param {Frame} frame */
   send(frame) {
     this.#link?.send(frame);
+    this.#on.traffic(frame, true);
   }
 
   /** Asks for a sign of life; without one the session has ended. */
@@ -139,6 +149,7 @@ export class Session {
   /** @param {Frame} frame @param {(frame: Frame) => void} welcome */
   #received(frame, welcome) {
     if (this.#ended) return;
+    this.#on.traffic(frame, false);
     this.#clear("silence");
     if (frame.type === "pong") return this.#ponged();
     const reply = this.#replies.get(frame.id ?? 0);
@@ -209,16 +220,27 @@ export class Session {
     }
   }
 
+  /** The application is told when it gives none, or none in time. */
   async #token() {
-    const { token = "" } = this.#options;
-    return typeof token === "function" ? token() : token;
+    const { token, openTimeout } = this.#options;
+    if (typeof token !== "function") return token ?? "";
+    const late = new Promise((_, reject) => this.#after("token", openTimeout, () => reject(new Error(`the token function has not answered within ${openTimeout} ms`))));
+    try {
+      return (await Promise.race([token(), late])) ?? "";
+    } catch (error) {
+      if (!this.#ended) this.#on.noToken(error);
+      throw error;
+    } finally {
+      this.#clear("token");
+    }
   }
 
-  /** @param {Frame} frame @param {(reply: Frame) => void} onReply */
+  /** @param {Frame} frame @param {(reply: Frame) => void} onReply @returns {number} the command's id */
   #request(frame, onReply) {
     const id = this.#newID();
     this.#replies.set(id, onReply);
     this.send({ ...frame, id });
+    return id;
   }
 
   /** @param {End} end */
@@ -244,7 +266,7 @@ export class Session {
   }
 }
 
-/** @param {string} transport @returns {Promise<Dial>} */
+/** @param {import("./tidegate.js").Transport} transport @returns {Promise<Dial>} */
 async function dialOf(transport) {
   if (transport === "websocket") return dialWebSocket;
   const http = await import("./tidegate-http.js");
@@ -257,6 +279,7 @@ function dialWebSocket(base, options, on) {
   url.protocol = base.protocol === "https:" ? "wss:" : "ws:";
   const socket = new (options.WebSocket ?? WebSocket)(url, "tidegate.v1");
   let opened = false;
+  socket.onerror = () => {}; // the close says it; without a handler Node's ws throws
   socket.onopen = () => { opened = true; };
   socket.onmessage = ({ data }) => on.frame(JSON.parse(data));
   socket.onclose = ({ code, reason }) => on.end({ code, reason, unfit: !opened });

@@ -1,5 +1,5 @@
-// Tidegate in the browser: one connection, any number of channels, nothing
-// lost in silence.
+// Tidegate in the browser, Node and Deno: one connection, any number of
+// channels, nothing lost in silence.
 //
 //     import { Tidegate } from "/tidegate.js";
 //     const tide = new Tidegate();
@@ -15,33 +15,61 @@ import { Session, fromBase64, passing } from "./tidegate-session.js";
 /**
  * @typedef {import("./tidegate-session.js").Frame} Frame
  * @typedef {import("./tidegate-session.js").End} End
+ * @typedef {"websocket" | "sse" | "longpoll"} Transport
  *
  * @typedef {object} Options
  * @property {string | (() => string | Promise<string>)} [token]
  *   Who the client is. A function is asked again before the token expires, and
  *   on every connect.
- * @property {("websocket" | "sse" | "longpoll")[]} [transports]
- *   What to try, best first.
+ * @property {Transport[]} [transports]
+ *   What to try, best first. "websocket" is left out where there is no WebSocket.
+ * @property {"omit" | "same-origin" | "include"} [credentials]
+ *   Whether requests carry cookies, as in fetch: "include" is for a gateway on
+ *   another origin. A WebSocket always carries what the browser has for it.
+ * @property {number} [maxQueued]       commands that may wait while there is no connection
  * @property {number} [minDelay]        ms, the first reconnect comes within it
  * @property {number} [maxDelay]        ms, no reconnect waits longer
- * @property {number} [openTimeout]     ms, for a connection to open
+ * @property {number} [openTimeout]     ms, for a connection to open, and for the token function
  * @property {number} [commandTimeout]  ms, for a publish to be confirmed, reconnects included
  * @property {number} [upgradeAfter]    ms, until a better transport is tried again; doubles up to 5 minutes
- * @property {typeof WebSocket} [WebSocket]  where there is no global one
- * @property {typeof fetch} [fetch]          likewise
+ * @property {any} [WebSocket]               a WebSocket class, where there is no global one
+ * @property {typeof globalThis.fetch} [fetch]  likewise
  *
+ * @typedef {object} SubscribeOptions
+ *   Of several subscriptions to one channel the first one's hold.
+ * @property {string} [cursor]  go on after this message
+ * @property {number} [recent]  begin with so many messages of the history; a cursor counts more
+ * @property {boolean} [echo]   false leaves out what this client publishes (only a WebSocket can)
+ *
+ * @typedef {object} PublishOptions
+ * @property {string} [event]   a name beside the data
+ * @property {string} [key]     published once, however often it is sent; made if left out
+ * @property {"json" | "text" | "binary"} [kind]  bytes are binary, all else is JSON
+ */
+
+/**
+ * @template [T=any]
  * @typedef {object} Message
  * @property {string} channel
- * @property {any} data       a JSON value, a string, or a Uint8Array, as kind says
+ * @property {T} data         a JSON value, a string, or a Uint8Array, as kind says
  * @property {"json" | "text" | "binary"} kind
  * @property {string} event   the name beside the data, or ""
  * @property {string} user    who published it; "" for a backend or an anonymous client
  * @property {string} cursor  its place in the channel's history; "" where none is kept
  * @property {Date} [time]    when a node took it, where that is told
- *
+ */
+
+/**
+ * @template [T=any]
+ * @typedef {{messages: Message<T>[], cursor: string, complete: boolean}} History
+ *   Oldest first. Subscribe with the cursor to go on without a gap; complete is
+ *   false if older messages than these are gone.
+ */
+
+/**
  * @typedef {object} Status
  * @property {"connecting" | "connected" | "waiting" | "closed"} state
- * @property {string} transport   "websocket", "sse", "longpoll"; "" while there is none
+ * @property {Transport | ""} transport  "" while there is none
  * @property {string} session
  * @property {string} user        "" for an anonymous client
  * @property {string} node
@@ -51,9 +79,31 @@ import { Session, fromBase64, passing } from "./tidegate-session.js";
  * @property {string} reason      why the last connection ended, or could not be opened
  *
  * @typedef {{user: string, info?: any, sessions: number}} Member
- * @typedef {{messages: Message[], cursor: string, complete: boolean}} History
- *   Oldest first. Subscribe with the cursor to go on without a gap; complete is
- *   false if older messages than these are gone.
+ *
+ * @typedef {object} Subscribed
+ * @property {boolean} recovered  false: messages may have been missed
+ * @property {string} cursor      the channel's end, with what is yet to come
+ * @property {string} from        where it goes on; "" if it begins here
+ */
+
+/**
+ * @typedef {object} ClientEvents
+ * @property {Status} state
+ * @property {Message} message       of any channel
+ * @property {number} roundtrip      ms, of a ping
+ * @property {TidegateError} error   that no command or subscription got
+ * @property {{frame: Frame, sent: boolean}} frame  every frame that passes, tokens included
+ */
+
+/**
+ * @template [T=any]
+ * @typedef {object} SubscriptionEvents
+ * @property {Message<T>} message
+ * @property {Subscribed} subscribed    confirmed, the first time and after each reconnect
+ * @property {{channel: string}} gap    messages may have been missed here
+ * @property {{channel: string, user: string, info?: any}} join
+ * @property {{channel: string, user: string, info?: any}} leave
+ * @property {TidegateError} error      it is over: subscribe anew if that makes sense
  */
 
 const defaults = {
@@ -62,7 +112,8 @@ const defaults = {
   openTimeout: 6_000,
   commandTimeout: 30_000,
   upgradeAfter: 10_000,
-  transports: /** @type {("websocket" | "sse" | "longpoll")[]} */ (["websocket", "sse", "longpoll"]),
+  maxQueued: 1_000,
+  transports: /** @type {Transport[]} */ (["websocket", "sse", "longpoll"]),
 };
 
 const tries = { websocket: 2, sse: 1, longpoll: 1 };
@@ -71,6 +122,7 @@ const stableAfter = 10_000;
 const longestUpgradePause = 300_000;
 const longestTimer = 2 ** 31 - 1;
 
+/** @type {Pick<Status, "transport" | "session" | "user" | "node" | "roundTrip">} */
 const nobody = { transport: "", session: "", user: "", node: "", roundTrip: undefined };
 
 /** Close codes after which connecting again would not help. */
@@ -85,17 +137,19 @@ const final = new Map([
  * unauthenticated, forbidden, not_found, too_large, rate_limited,
  * limit_exceeded, unavailable, internal) or one of the client's own: timeout
  * (not confirmed in time, it may or may not have happened), closed,
- * disconnected (by the backend), gone (unsubscribed by the gateway).
+ * disconnected (by the backend), gone (unsubscribed by the gateway), queue_full
+ * (too much waits for a connection), no_token (the token function failed).
  */
 export class TidegateError extends Error {
-  /** @param {string} code @param {string} message */
-  constructor(code, message) {
-    super(message || code);
+  /** @param {string} code @param {string} message @param {ErrorOptions} [options] */
+  constructor(code, message, options) {
+    super(message || code, options);
     this.name = "TidegateError";
     this.code = code;
   }
 }
 
+/** @template {object} Events */
 class Emitter {
   /** @type {Map<string, Set<(event: any) => void>>} */
   #handlers = new Map();
@@ -103,8 +157,9 @@ class Emitter {
   /**
    * Calls handler on every event of a type, until the returned function is
    * called.
-   * @param {string} type
-   * @param {(event: any) => void} handler
+   * @template {keyof Events & string} Type
+   * @param {Type} type
+   * @param {(event: Events[Type]) => void} handler
    * @returns {() => void}
    */
   on(type, handler) {
@@ -115,8 +170,10 @@ class Emitter {
 
   /**
    * A handler that throws stops no other; its error surfaces as uncaught.
-   * @param {string} type
-   * @param {any} [event]
+   * @internal
+   * @template {keyof Events & string} Type
+   * @param {Type} type
+   * @param {Events[Type]} event
    */
   emit(type, event) {
     for (const handler of [...(this.#handlers.get(type) ?? [])]) {
@@ -131,9 +188,7 @@ class Emitter {
 
 /**
  * A client of a gateway. It connects at once and stays connected until close().
- *
- * Events: "state" (Status), "message" (Message, of any channel), "roundtrip"
- * (ms), "error" (TidegateError that no command or subscription got).
+ * @extends {Emitter<ClientEvents>}
  */
 export class Tidegate extends Emitter {
   #base;
@@ -171,7 +226,7 @@ export class Tidegate extends Emitter {
   constructor(url = "/", options = {}) {
     super();
     this.#base = baseURL(url);
-    this.#options = { ...defaults, ...options };
+    this.#options = { ...defaults, ...options, transports: possible(options) };
     this.#upgradePause = this.#options.upgradeAfter;
     this.#watchNetwork();
     this.#after("connect", 0, () => this.#open());
@@ -184,21 +239,20 @@ export class Tidegate extends Emitter {
 
   /**
    * Subscribes to a channel. Several subscriptions to one channel share it on
-   * the wire: the first one's options hold.
+   * the wire.
    *
+   * @template [T=any]
    * @param {string} name
-   * @param {(message: Message) => void} [onMessage]
-   * @param {{cursor?: string, echo?: boolean}} [options]
-   *   cursor: resume there; echo: false leaves out what this client publishes
-   *   (a promise that only a WebSocket can keep)
-   * @returns {Subscription}
+   * @param {(message: Message<T>) => void} [onMessage]
+   * @param {SubscribeOptions} [options]
+   * @returns {Subscription<T>}
    */
   subscribe(name, onMessage, options = {}) {
     const channel = this.#channels.get(name) ?? this.#addChannel(name, options);
     const subscription = new Subscription(this, name, () => this.#leave(channel, subscription));
     channel.subscriptions.add(subscription);
     if (onMessage) subscription.on("message", onMessage);
-    if (channel.confirmed) queueMicrotask(() => subscription.emit("subscribed", { recovered: true, cursor: channel.cursor }));
+    if (channel.confirmed) queueMicrotask(() => subscription.emit("subscribed", { recovered: true, cursor: channel.cursor, from: "" }));
     return subscription;
   }
 
@@ -209,8 +263,8 @@ export class Tidegate extends Emitter {
    *
    * @param {string} channel
    * @param {any} data
-   * @param {{event?: string, key?: string, kind?: "json" | "text" | "binary"}} [options]
-   * @returns {Promise<{cursor: string}>}
+   * @param {PublishOptions} [options]
+   * @returns {Promise<{cursor: string}>} its place in the history
    */
   async publish(channel, data, { event, key = uniqueKey(), kind } = {}) {
     const reply = await this.#command({ type: "publish", channel, ...encodePayload(data, kind), event, key });
@@ -224,9 +278,10 @@ export class Tidegate extends Emitter {
 
   /**
    * The newest messages of a channel, or those after a cursor.
+   * @template [T=any]
    * @param {string} channel
    * @param {{limit?: number, cursor?: string}} [options]
-   * @returns {Promise<History>}
+   * @returns {Promise<History<T>>}
    */
   async history(channel, { limit, cursor } = {}) {
     const reply = await this.#command({ type: "history", channel, limit, cursor });
@@ -255,6 +310,8 @@ export class Tidegate extends Emitter {
     const session = new Session(this.#base, this.#options, transport, () => ++this.#lastID, {
       ready: () => this.#takeOver(session),
       renewed: () => this.#setStatus({ user: session.user }),
+      noToken: (cause) => this.emit("error", new TidegateError("no_token", `the token function failed: ${cause}`, { cause })),
+      traffic: (frame, sent) => this.emit("frame", { frame, sent }),
       frame: (frame) => this.#receive(session, frame),
       answer: (frame) => this.#answer(frame),
       roundTrip: (ms) => this.#noteRoundTrip(session, ms),
@@ -289,7 +346,7 @@ export class Tidegate extends Emitter {
   /** @param {Session} session */
   #noteSuccess(session) {
     this.#failures = 0;
-    this.#rung = Math.max(0, this.#options.transports.indexOf(/** @type {any} */ (session.transport)));
+    this.#rung = Math.max(0, this.#options.transports.indexOf(session.transport));
     this.#after("stable", stableAfter, () => { this.#attempt = 0; });
     this.#planUpgrade();
     const { transport, id, user, node } = session;
@@ -405,8 +462,8 @@ export class Tidegate extends Emitter {
 
   // Channels
 
-  /** @param {string} name @param {{cursor?: string, echo?: boolean}} [options] */
-  #addChannel(name, options = {}) {
+  /** @param {string} name @param {SubscribeOptions} options */
+  #addChannel(name, options) {
     const channel = new Channel(name, options);
     this.#channels.set(name, channel);
     for (const session of [this.#session, this.#next]) if (session?.isReady) this.#subscribe(session, channel);
@@ -424,12 +481,13 @@ export class Tidegate extends Emitter {
 
   /** @param {Channel} channel @param {Frame} reply */
   #confirm(channel, reply) {
-    const resumed = channel.cursor !== "";
-    const missed = resumed ? reply.recovered === false : channel.confirmed && !this.#overlap;
+    const { cursor = "" } = reply;
+    const from = channel.cursor;
+    const missed = from ? reply.recovered === false : channel.confirmed && !this.#overlap;
     // What was recovered has yet to come: until then the old cursor is the true one.
-    if (!resumed && reply.cursor) channel.cursor = reply.cursor;
+    if (!from) channel.begin(cursor);
     channel.confirmed = true;
-    channel.tell("subscribed", { recovered: !missed, cursor: reply.cursor ?? "" });
+    channel.tell("subscribed", { recovered: !missed, cursor, from });
     if (missed) channel.tell("gap", { channel: channel.name });
   }
 
@@ -464,7 +522,7 @@ export class Tidegate extends Emitter {
       case "unsubscribed": return channel && this.#drop(channel, new TidegateError(frame.code || "gone", frame.reason));
       case "join":
       case "leave":
-      case "gap": return channel?.tell(frame.type, frame);
+      case "gap": return channel?.tell(frame.type, /** @type {any} */ (frame));
       case "reconnect": return this.#after("reconnect", Math.random() * (frame.within ?? 0) * 1_000, () => this.#open());
       case "error": return this.emit("error", errorOf(frame));
     }
@@ -493,8 +551,10 @@ export class Tidegate extends Emitter {
   #command(frame) {
     return new Promise((resolve, reject) => {
       if (this.#status.state === "closed") return reject(new TidegateError("closed", "the client is closed"));
+      const { maxQueued, commandTimeout } = this.#options;
+      if (!this.#session && this.#pending.size >= maxQueued) return reject(new TidegateError("queue_full", `${maxQueued} commands wait for a connection already`));
       const pending = new Pending({ ...frame, id: ++this.#lastID }, resolve, reject);
-      pending.timer = setTimeout(() => this.#fail(pending, timeoutError(frame)), this.#options.commandTimeout);
+      pending.timer = setTimeout(() => this.#fail(pending, timeoutError(frame)), Math.min(commandTimeout, longestTimer));
       this.#pending.set(pending.id, pending);
       if (this.#session) pending.sendOver(this.#session);
     });
@@ -569,16 +629,14 @@ export class Tidegate extends Emitter {
 
 /**
  * One subscriber of a channel.
- *
- * Events: "message" (Message), "subscribed" ({recovered, cursor}), "gap"
- * (messages may have been missed), "join" and "leave" ({user, info}), "error"
- * (TidegateError: it is over, subscribe anew if that makes sense).
+ * @template [T=any]
+ * @extends {Emitter<SubscriptionEvents<T>>}
  */
-class Subscription extends Emitter {
+export class Subscription extends Emitter {
   #client;
   #leave;
 
-  /** @param {Tidegate} client @param {string} channel @param {() => void} leave */
+  /** @internal @param {Tidegate} client @param {string} channel @param {() => void} leave */
   constructor(client, channel, leave) {
     super();
     this.channel = channel;
@@ -586,11 +644,12 @@ class Subscription extends Emitter {
     this.#leave = leave;
   }
 
+  /** Ends it, at once. */
   unsubscribe() {
     this.#leave();
   }
 
-  /** @param {any} data @param {Parameters<Tidegate["publish"]>[2]} [options] */
+  /** @param {any} data @param {PublishOptions} [options] */
   publish(data, options) {
     return this.#client.publish(this.channel, data, options);
   }
@@ -599,7 +658,7 @@ class Subscription extends Emitter {
     return this.#client.presence(this.channel);
   }
 
-  /** @param {Parameters<Tidegate["history"]>[1]} [options] */
+  /** @param {{limit?: number, cursor?: string}} [options] @returns {Promise<History<T>>} */
   history(options) {
     return this.#client.history(this.channel, options);
   }
@@ -611,14 +670,25 @@ class Channel {
   subscriptions = new Set();
   confirmed = false;
 
-  /** @param {string} name @param {{cursor?: string, echo?: boolean}} options */
-  constructor(name, { cursor = "", echo = true }) {
+  /** @param {string} name @param {SubscribeOptions} options */
+  constructor(name, { cursor = "", recent = 0, echo = true }) {
     this.name = name;
     this.cursor = cursor; // of the last message delivered
+    this.recent = recent;
     this.echo = echo;
   }
 
-  /** @param {string} type @param {any} event */
+  /**
+   * Stands before the recent messages that come next, so that they count as new,
+   * and as missed if the connection is lost before they are here.
+   * @param {string} end of the channel, or "" where no history is kept
+   */
+  begin(end) {
+    const [epoch, offset] = end.split(":");
+    this.cursor = offset ? `${epoch}:${Math.max(0, Number(offset) - this.recent)}` : end;
+  }
+
+  /** @template {keyof SubscriptionEvents} Type @param {Type} type @param {SubscriptionEvents[Type]} event */
   tell(type, event) {
     for (const subscription of [...this.subscriptions]) subscription.emit(type, event);
   }
@@ -682,6 +752,13 @@ class Overlap {
     this.#lead.set(message, lead + step);
     return lead * step < 0;
   }
+}
+
+/** @param {Options} options @returns {Transport[]} those that can be had here, of those wanted */
+function possible({ transports = defaults.transports, WebSocket = globalThis.WebSocket }) {
+  const here = transports.filter((transport) => transport !== "websocket" || WebSocket);
+  if (here.length > 0) return here;
+  throw new TidegateError("bad_request", "there is no WebSocket here: give one in the options, or allow other transports");
 }
 
 /** @param {string | URL} url @returns {URL} ending in a slash */
