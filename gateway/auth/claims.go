@@ -49,7 +49,7 @@ func (c *Claims) validate() error {
 	// pair: different users would become the same one.
 	if bytes.ContainsRune([]byte(c.User), utf8.RuneError) ||
 		c.User != "" && rules.CheckChannel(rules.PersonalChannel(c.User)) != nil {
-		return refuse(malformed, `the token's claim "sub" is no user name: want 1 to 254 bytes of UTF-8 without spaces and control characters`)
+		return refuse(malformed, `the token's claim "sub" is no user name: want 1 to 254 bytes of UTF-8 without spaces, control characters and characters that cannot be seen`)
 	}
 	if len(c.Info) > maxInfo {
 		return refuse(malformed, `the token's claim "info" has %d bytes: at most %d are accepted`, len(c.Info), maxInfo)
@@ -60,7 +60,7 @@ func (c *Claims) validate() error {
 func (c *Claims) validateChannels() error {
 	for _, channel := range c.Channels {
 		if rules.CheckChannel(channel) != nil {
-			return refuse(malformed, `the token's claim "channels" has a name in it that is no channel: want 1 to 255 bytes of UTF-8 without spaces and control characters`)
+			return refuse(malformed, `the token's claim "channels" has a name in it that is no channel: want 1 to 255 bytes of UTF-8 without spaces, control characters and characters that cannot be seen`)
 		}
 		if strings.HasPrefix(channel, rules.PersonalChannel("")) && channel != rules.PersonalChannel(c.User) {
 			return refuse(malformed, `the token's claim "channels" names the personal channel of another user than "sub"`)

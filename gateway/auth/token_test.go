@@ -74,6 +74,8 @@ func TestAuthenticate_RefusesHostileTokens(t *testing.T) {
 		"sub a number":                 {signed(claims(`"sub":42`)), "malformed"},
 		"sub nested":                   {signed(claims(`"sub":[[["alice"]]]`)), "malformed"},
 		"sub with a control character": {signed(claims(`"sub":"ali\u0000ce"`)), "malformed"},
+		"sub that looks like another":  {signed(claims(`"sub":"alice\u200b"`)), "malformed"},
+		"sub that is turned around":    {signed(claims(`"sub":"\u202eecila"`)), "malformed"},
 		"sub with a new line":          {signed(claims(`"sub":"alice\nlevel=INFO"`)), "malformed"},
 		"sub with a space":             {signed(claims(`"sub":"alice b"`)), "malformed"},
 		"sub of 255 bytes":             {signed(claims(`"sub":"%s"`, strings.Repeat("a", 255))), "malformed"},

@@ -19,7 +19,9 @@ func nameErrorf(format string, args ...any) error {
 }
 
 // CheckChannel returns a *NameError that says what is wrong with a channel's
-// name, or nil: 1 to 255 bytes of UTF-8 without control characters or spaces.
+// name, or nil: 1 to 255 bytes of UTF-8 without spaces, control characters or
+// characters that cannot be seen. A user's name is checked as the channel that is
+// personal to it.
 func CheckChannel(name string) error {
 	switch {
 	case name == "":
@@ -33,10 +35,23 @@ func CheckChannel(name string) error {
 	case strings.IndexFunc(name, barred) >= 0:
 		return nameErrorf("the channel's name has a space or a control character in it")
 	}
+	if at := strings.IndexFunc(name, unseen); at >= 0 {
+		r, _ := utf8.DecodeRuneInString(name[at:])
+		return nameErrorf("the channel's name has the character %U in it, which cannot be seen: two names would look the same", r)
+	}
 	return nil
 }
 
 func barred(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }
+
+// unseen reports whether a character has no width, or turns the direction of
+// others. With such characters one name passes for another to everybody who
+// reads it. They are the format characters (bidirectional controls, joiners,
+// tags), the fillers, and the selectors of variants. It costs the emoji that are
+// made with a joiner or a selector: no name is worth a mistaken one.
+func unseen(r rune) bool {
+	return unicode.In(r, unicode.Cf, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
+}
 
 // PersonalChannel returns the channel that every session of a user is on.
 func PersonalChannel(user string) string { return "@" + user }
