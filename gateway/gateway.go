@@ -68,6 +68,7 @@ type Gateway struct {
 	sessions   *sessions
 	line       *outbox.Line[*Session] // of those to be written to
 	outboxes   outbox.Pool
+	inbound    budget
 	expiring   expiring
 	dialects   dialects
 	repairs    chan struct{}   // a place in it is the right to read for a repair
@@ -116,6 +117,7 @@ func New(c Config) (*Gateway, error) {
 	g.background.Wall = g.wall
 	g.life, g.end = context.WithCancel(context.Background())
 	g.outboxes.Limit = c.Limits.OutboxBytes
+	g.inbound.most = int64(c.Limits.InboundBytes)
 	g.sessions = newSessions(max(1, int(g.ping/time.Second)))
 	g.hub = newHub(g)
 	g.lease = orElse(c.PresenceLease, 30*time.Second)

@@ -48,6 +48,15 @@ func (h *hub) shard(name string) *hubShard {
 	return &h.shards[maphash.String(h.seed, name)%uint64(len(h.shards))]
 }
 
+// countSubscription counts one more if there are fewer than most; 0: no limit.
+func (h *hub) countSubscription(most int) bool {
+	if n := h.subscriptions.Add(1); most > 0 && n > int64(most) {
+		h.subscriptions.Add(-1)
+		return false
+	}
+	return true
+}
+
 // hold returns a channel that will not go away until it is let go, making it if
 // there is none.
 func (h *hub) hold(name string) *channel {

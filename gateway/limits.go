@@ -12,7 +12,9 @@ type Limits struct {
 	MessageBytes       int // of a payload
 	OutboxBytes        int // that wait for one session
 	OutboxTotalBytes   int // that wait for all peers which do not keep up; beyond it the slowest are closed
+	InboundBytes       int // that are held of what clients have sent: bodies, unfinished messages, publishes on their way
 	ChannelsPerSession int
+	Subscriptions      int // on this node
 	CommandsPerSecond  int // of one session, with a burst of one second
 	Sessions           int // on this node
 	SessionsPerUser    int // on this node
@@ -26,6 +28,7 @@ func DefaultLimits() Limits {
 		MessageBytes:       64 << 10,
 		OutboxBytes:        1 << 20,
 		OutboxTotalBytes:   256 << 20,
+		InboundBytes:       64 << 20,
 		ChannelsPerSession: 128,
 		CommandsPerSecond:  100,
 	}
@@ -36,8 +39,8 @@ func (l Limits) Validate() error {
 	for name, value := range map[string]int{
 		"message_bytes": l.MessageBytes, "outbox_bytes": l.OutboxBytes,
 		"channels_per_session": l.ChannelsPerSession, "commands_per_second": l.CommandsPerSecond,
-		"outbox_total_bytes": l.OutboxTotalBytes,
-		"sessions":           l.Sessions, "sessions_per_user": l.SessionsPerUser, "sessions_per_ip": l.SessionsPerIP,
+		"outbox_total_bytes": l.OutboxTotalBytes, "inbound_bytes": l.InboundBytes, "subscriptions": l.Subscriptions,
+		"sessions": l.Sessions, "sessions_per_user": l.SessionsPerUser, "sessions_per_ip": l.SessionsPerIP,
 		"connects_per_second": l.ConnectsPerSecond,
 	} {
 		if value < 0 {

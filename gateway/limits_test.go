@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"tidegate/broker"
 	"tidegate/gateway"
 )
 
@@ -119,4 +120,39 @@ func (p *peer) isClosed() bool {
 	default:
 		return false
 	}
+}
+
+func TestLimits_SubscriptionsOfTheNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := startNode(t, gateway.Config{Limits: gateway.Limits{Subscriptions: 2}})
+		first, second := n.connect(gateway.Hello{}), n.connect(gateway.Hello{})
+		first.send("sub a")
+		first.expect("subscribed a")
+		second.send("sub a")
+		second.expect("subscribed a")
+		second.send("sub b")
+		second.expect("error limit_exceeded")
+		first.send("unsub a")
+		first.expect("unsubscribed a")
+		second.send("sub b")
+		second.expect("subscribed b")
+	})
+}
+
+func TestLimits_PublishesOnTheirWayShareTheNodesRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &silent{Memory: broker.NewMemory(), due: make(chan func(error), 1000)}
+		n := startNode(t, gateway.Config{Broker: s, Limits: gateway.Limits{InboundBytes: 10}})
+		first, second := n.connect(gateway.Hello{}), n.connect(gateway.Hello{})
+		first.send("pub a 1234567")
+		synctest.Wait()
+		second.send("pub a 1234")
+		second.expect("error unavailable")
+		(<-s.due)(nil)
+		first.expect("published a")
+		second.send("pub a 1234")
+		synctest.Wait()
+		(<-s.due)(nil)
+		second.expect("published a")
+	})
 }

@@ -84,8 +84,13 @@ func (p *publishing) nextSettled() <-chan struct{} {
 func (s *Session) publish(ctx context.Context, c Publish) {
 	c.Channel = s.channelOf(c.Channel)
 	size := len(c.Payload)
+	if err := s.gateway.TakeInbound(size); err != nil {
+		s.conclude(c, err)
+		return
+	}
 	s.publishing.begin(size)
 	s.gateway.publish(ctx, s.who(), s, c, func(position broker.Position, err error) {
+		defer s.gateway.GiveInbound(size)
 		defer s.publishing.end(size)
 		defer s.gateway.wall.Catch("answer a publish", s.crash)
 		if err == nil && c.ID.Given {

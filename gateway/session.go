@@ -237,10 +237,11 @@ func (s *Session) reserve(name string, t terms) (sub *subscription, fresh bool, 
 		return nil, false, failf(Unavailable, "the session has ended")
 	case most > 0 && len(s.subscriptions) >= most:
 		return nil, false, failf(LimitExceeded, "the session is on %d channels, as many as limits.channels_per_session allows", most)
+	case !s.gateway.hub.countSubscription(s.gateway.limits.Subscriptions):
+		return nil, false, failf(LimitExceeded, "the node has %d subscriptions, as many as limits.subscriptions allows", s.gateway.limits.Subscriptions)
 	}
 	sub = &subscription{session: s, channel: s.gateway.hub.hold(name), terms: t}
 	s.subscriptions = slices.Insert(s.subscriptions, at, sub)
-	s.gateway.hub.subscriptions.Add(1)
 	return sub, true, nil
 }
 

@@ -18,6 +18,17 @@ type request struct {
 	*http.Request
 	by     *gateway.Principal
 	writer http.ResponseWriter // for readBody alone
+
+	gateway *gateway.Gateway
+	held    int // bytes of the node's room for what clients send
+}
+
+func (r *request) hold(bytes int) error {
+	if err := r.gateway.TakeInbound(bytes); err != nil {
+		return err
+	}
+	r.held += bytes
+	return nil
 }
 
 // answer authenticates requests, and tells of what the endpoint returns.
@@ -30,7 +41,9 @@ func (h *Handler) answer(serve endpoint) http.Handler {
 			h.fail(w, r, err)
 			return
 		}
-		body, err := serve(&request{r, &p, w})
+		asked := &request{Request: r, by: &p, writer: w, gateway: h.gateway}
+		defer func() { h.gateway.GiveInbound(asked.held) }()
+		body, err := serve(asked)
 		switch {
 		case err != nil && body == nil:
 			h.fail(w, r, err)

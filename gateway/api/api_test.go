@@ -3,10 +3,12 @@ package api_test
 import (
 	"encoding/base64"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"tidegate/gateway"
 	"tidegate/gateway/api"
@@ -119,6 +121,47 @@ func TestPublish_TooLarge(t *testing.T) {
 	n.expect(call{method: "POST", path: path, credential: shopKey, body: "12345678901"}, 413, "too_large")
 	chunked := http.Header{"Transfer-Encoding": {"chunked"}}
 	n.expect(call{method: "POST", path: path, credential: shopKey, body: strings.Repeat("1", 1<<16), header: chunked}, 413, "too_large")
+}
+
+// A body that has been announced holds its part of the node's room until it has
+// come and is answered.
+func TestPublish_BodiesShareTheNodesRoom(t *testing.T) {
+	n := startNode(t, gateway.Limits{InboundBytes: 10})
+	const path = "/api/channels/log:a/messages"
+	small := call{method: "POST", path: path, credential: shopKey, body: "1234"}
+	body, rest := io.Pipe()
+	slow, err := http.NewRequestWithContext(t.Context(), http.MethodPost, n.url+path, body)
+	must(t, err)
+	slow.ContentLength = 8
+	slow.Header.Set("Authorization", "Bearer "+shopKey)
+	answered := make(chan error, 1)
+	go func() {
+		answer, err := n.client.Do(slow)
+		if err == nil {
+			answer.Body.Close()
+		}
+		answered <- err
+	}()
+	awaitStatus(t, n, small, http.StatusServiceUnavailable)
+	_, err = io.WriteString(rest, "12345678")
+	must(t, err)
+	must(t, rest.Close())
+	must(t, <-answered)
+	awaitStatus(t, n, small, http.StatusOK)
+}
+
+// awaitStatus makes a call until it is answered so.
+func awaitStatus(t *testing.T, n *node, c call, want int) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		status, body, _ := n.do(c)
+		if status == want {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("still %d %s, want %d", status, body, want)
+		}
+	}
 }
 
 func TestPublish_NotConfirmedIs503(t *testing.T) {

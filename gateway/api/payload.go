@@ -13,11 +13,19 @@ import (
 	"tidegate/gateway"
 )
 
-// readBody returns the whole body, or a *gateway.Error.
+// readBody returns the whole body, or a *gateway.Error. What it takes of the
+// node's room for such bytes is given back when the request has been answered.
 func (r *request) readBody(most int) ([]byte, error) {
 	tooLarge := fail(gateway.TooLarge, "the body has more than %d bytes, which is what is allowed", most)
 	if r.ContentLength > int64(most) {
 		return nil, tooLarge
+	}
+	length := int(r.ContentLength)
+	if length < 0 { // it is not known yet
+		length = most
+	}
+	if err := r.hold(length); err != nil {
+		return nil, err
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(r.writer, r.Body, int64(most)))
 	switch {

@@ -130,6 +130,9 @@ func (c *reading) validateBounds() {
 	if limits.OutboxBytes > 0 && limits.OutboxBytes < limits.MessageBytes {
 		c.problem("limits.outbox_bytes", "%d is less than limits.message_bytes (%d): the largest message would close its session", limits.OutboxBytes, limits.MessageBytes)
 	}
+	if limits.InboundBytes > 0 && limits.InboundBytes < limits.MessageBytes {
+		c.problem("limits.inbound_bytes", "%d is less than limits.message_bytes (%d): the largest message would never find room", limits.InboundBytes, limits.MessageBytes)
+	}
 	if least := c.config.Compression.MinBytes; least < 0 {
 		c.problem("compression.min_bytes", "%d is negative", least)
 	}
@@ -154,7 +157,9 @@ func (c *Config) limitsByPath() map[string]int {
 		"limits.connections_per_ip":   c.Connections.PerIP,
 		"limits.message_bytes":        l.MessageBytes,
 		"limits.outbox_bytes":         l.OutboxBytes,
+		"limits.inbound_bytes":        l.InboundBytes,
 		"limits.channels_per_session": l.ChannelsPerSession,
+		"limits.subscriptions":        l.Subscriptions,
 		"limits.commands_per_second":  l.CommandsPerSecond,
 		"limits.sessions":             l.Sessions,
 		"limits.sessions_per_user":    l.SessionsPerUser,
