@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"tidegate/gateway/rules"
 )
 
@@ -15,6 +13,7 @@ import (
 // in a row, may still be on their way when it returns.
 func (s *Session) handle(ctx context.Context, command Command) {
 	err := s.admit(command)
+	tooFast := err != nil && ErrorOf(err).Code == RateLimited
 	subscribe, subscribing := command.(Subscribe)
 	publish, publishing := command.(Publish)
 	if !publishing || err != nil {
@@ -35,6 +34,9 @@ func (s *Session) handle(ctx context.Context, command Command) {
 		err = s.perform(ctx, command)
 	}
 	s.conclude(command, err)
+	if tooFast {
+		s.hold(ctx)
+	}
 }
 
 // conclude counts a command, and tells the client if it failed.
@@ -83,8 +85,8 @@ func describe(command Command) (kind string, id ID, channel string) {
 
 // admit refuses what comes too fast, or before the client has authenticated.
 func (s *Session) admit(command Command) error {
-	if !s.withinRate() {
-		return failf(RateLimited, "more than %d commands a second: slow down and send it again", s.gateway.limits.CommandsPerSecond)
+	if err := s.spend(command); err != nil {
+		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -92,20 +94,6 @@ func (s *Session) admit(command Command) error {
 		return failf(Unauthenticated, "authenticate first, with an auth command")
 	}
 	return nil
-}
-
-func (s *Session) withinRate() bool {
-	most := s.gateway.limits.CommandsPerSecond
-	if most <= 0 {
-		return true
-	}
-	s.mu.Lock()
-	if s.limiter == nil {
-		s.limiter = rate.NewLimiter(rate.Limit(most), most)
-	}
-	limiter := s.limiter
-	s.mu.Unlock()
-	return limiter.Allow()
 }
 
 // performAll does the commands with which a session opens, up to one that fails.
@@ -226,6 +214,7 @@ func (s *Session) become(p *Principal) error {
 	s.principal = p
 	s.stopPending()
 	s.mu.Unlock()
+	s.spendAs(p.User)
 	s.gateway.expireSoon(s, p.Expires)
 	s.enrolUser()
 	s.attendAll()

@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/time/rate"
 	"tidegate/gateway/internal/outbox"
+	"tidegate/gateway/internal/rates"
 )
 
 // Config is what a Gateway is made of. Broker is required; the zero value of
@@ -58,6 +59,7 @@ type Gateway struct {
 	log      *slog.Logger
 	metrics  *metrics.Metrics
 	connects *rate.Limiter
+	rates    *rates.Table
 	hooks    Hooks
 	nobody   Principal // the zero one
 
@@ -106,6 +108,7 @@ func New(c Config) (*Gateway, error) {
 		log:      orElse(c.Log, slog.New(slog.DiscardHandler)),
 		metrics:  c.Metrics,
 		connects: connectLimiter(c.Limits.ConnectsPerSecond),
+		rates:    newRates(&c.Limits),
 		hooks:    c.Hooks,
 		line:     outbox.NewLine((*Session).flush),
 		repairs:  make(chan struct{}, concurrentRepairs),
@@ -231,7 +234,9 @@ func (g *Gateway) Open(ctx context.Context, hello Hello) (*Session, error) {
 		transport: hello.Transport, home: hello.Channel, alone: hello.Alone || hello.Channel != "", remote: hello.Remote,
 		opened: time.Now(), principal: g.keep(hello.Principal),
 	}
+	s.address = g.rates.Address(NetworkOf(s.remote))
 	if err := g.sessions.add(s, &g.limits); err != nil {
+		g.rates.Release(s.address)
 		return nil, err
 	}
 	g.metrics.Sessions.Opened(s.transport, s.dialect.protocol.Name())
@@ -266,6 +271,9 @@ func (g *Gateway) keep(p Principal) *Principal {
 }
 
 func (s *Session) begin(ctx context.Context, hello Hello) error {
+	if err := s.spendOpening(&hello); err != nil {
+		return err
+	}
 	p, err := s.introduce(ctx, hello)
 	if err != nil {
 		return err

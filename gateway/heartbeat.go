@@ -30,6 +30,7 @@ func (g *Gateway) lookAfter(now time.Time) {
 	g.hub.releaseDeparted(g.life, now)
 	g.hub.timelines.Sweep(now)
 	g.boundOutboxes()
+	g.rates.Sweep(now)
 }
 
 // checkAlive asks a silent peer for a sign of life, or ends the session of one

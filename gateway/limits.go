@@ -15,11 +15,20 @@ type Limits struct {
 	InboundBytes       int // that are held of what clients have sent: bodies, unfinished messages, publishes on their way
 	ChannelsPerSession int
 	Subscriptions      int // on this node
-	CommandsPerSecond  int // of one session, with a burst of one second
 	Sessions           int // on this node
 	SessionsPerUser    int // on this node
 	SessionsPerIP      int // on this node, of one IPv4 address or one IPv6 /64
 	ConnectsPerSecond  int // on this node
+
+	// Rates have a burst of one second. They hold for each user, over all that the
+	// user has on this node; for each session without a user; and for the requests
+	// without a user of one address. Backends are not bound by them.
+	CommandsPerSecond int
+	BytesPerSecond    int // of payloads, with keys and events
+
+	// The same of all clients of one IPv4 address or one IPv6 /64 together.
+	CommandsPerSecondPerIP int
+	BytesPerSecondPerIP    int
 }
 
 // DefaultLimits are the limits of a gateway that is not told otherwise.
@@ -31,6 +40,10 @@ func DefaultLimits() Limits {
 		InboundBytes:       64 << 20,
 		ChannelsPerSession: 128,
 		CommandsPerSecond:  100,
+		BytesPerSecond:     4 << 20,
+
+		CommandsPerSecondPerIP: 50 * 100,
+		BytesPerSecondPerIP:    64 << 20,
 	}
 }
 
@@ -41,7 +54,8 @@ func (l Limits) Validate() error {
 		"channels_per_session": l.ChannelsPerSession, "commands_per_second": l.CommandsPerSecond,
 		"outbox_total_bytes": l.OutboxTotalBytes, "inbound_bytes": l.InboundBytes, "subscriptions": l.Subscriptions,
 		"sessions": l.Sessions, "sessions_per_user": l.SessionsPerUser, "sessions_per_ip": l.SessionsPerIP,
-		"connects_per_second": l.ConnectsPerSecond,
+		"connects_per_second": l.ConnectsPerSecond, "bytes_per_second": l.BytesPerSecond,
+		"commands_per_second_per_ip": l.CommandsPerSecondPerIP, "bytes_per_second_per_ip": l.BytesPerSecondPerIP,
 	} {
 		if value < 0 {
 			return fmt.Errorf("limits.%s is %d: want 0 for no limit, or more", name, value)

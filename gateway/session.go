@@ -5,10 +5,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
-
-	"golang.org/x/time/rate"
 	"tidegate/gateway/internal/outbox"
+	"tidegate/gateway/internal/rates"
+	"time"
 )
 
 // Hello says who comes, how, and with what first.
@@ -38,17 +37,19 @@ type Session struct {
 	alone     bool   // Hello.Alone
 	remote    string
 	opened    time.Time
+	address   *rates.Bucket // of all clients that come from where it comes from
 
 	conn       Conn // set by Serve, before out is attached
+	flood      flood
 	out        outbox.Outbox
 	publishing publishing
 
 	// Guarded by mu.
 	mu            sync.Mutex
 	principal     *Principal
-	pending       *time.Timer     // runs until the client has authenticated; nil: it need not
-	subscriptions []*subscription // by name of the channel
-	limiter       *rate.Limiter
+	pending       *time.Timer         // runs until the client has authenticated; nil: it need not
+	subscriptions []*subscription     // by name of the channel
+	own           *rates.Bucket       // of the session's user, or its own; nil: it has sent nothing yet
 	waiting       *resumption         // for the connection, with those after it; nil: none
 	gathered      *gatheredSubscribes // on their way; nil: none
 	inLine        *framesInLine       // of SendTo; nil: none
@@ -170,9 +171,12 @@ func (s *Session) crash() {
 func (s *Session) leave(reason Reason) {
 	s.mu.Lock()
 	subscriptions := s.subscriptions
-	s.subscriptions, s.left = nil, true
+	own := s.own
+	s.subscriptions, s.left, s.own = nil, true, nil
 	s.stopPending()
 	s.mu.Unlock()
+	s.gateway.rates.Release(own)
+	s.gateway.rates.Release(s.address)
 	for _, sub := range subscriptions {
 		s.gateway.wall.Do("leave a channel", func() { s.gateway.forget(sub) })
 	}

@@ -1,0 +1,230 @@
+// Package rates bounds how fast clients may ask: token buckets of commands, of bytes
+// and of new channels, each with a burst of one second, for each principal and for
+// each address that clients come from.
+package rates
+
+import (
+	"hash/maphash"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// Limit is what one bucket lets pass. The zero value lets all pass.
+type Limit struct {
+	Commands    int // a second; 0: no limit
+	Bytes       int // a second, of payloads and keys; 0: no limit
+	LargestByte int // the least burst of bytes, so that the largest message has room
+	NewChannels int // a second, that were not published to before, as far as is remembered; 0: no limit
+	Channels    int // the burst of new channels
+}
+
+// Cost is what a command takes.
+type Cost struct {
+	Commands int
+	Bytes    int
+	Channel  string // that it publishes to; empty: none
+}
+
+// Verdict says whether there was enough, or of what there was not.
+type Verdict uint8
+
+const (
+	Enough Verdict = iota
+	TooManyCommands
+	TooManyBytes
+	TooManyChannels
+)
+
+// Bucket is what one principal, or one address, may still do. A nil *Bucket lets
+// all pass. All methods may be called concurrently.
+type Bucket struct {
+	// Fixed at birth.
+	key                        key
+	commands, bytes, newcomers *rate.Limiter // nil: no limit
+
+	// Guarded by mu.
+	mu    sync.Mutex
+	known map[uint64]struct{} // hashes of channels that were published to lately; nil: none
+
+	holders int // guarded by the table's mu
+}
+
+// mostKnown is how many channels a bucket remembers. Then it forgets all of them.
+const mostKnown = 1024
+
+// New returns a bucket that no Table has.
+func New(l Limit) *Bucket {
+	b := &Bucket{}
+	if l.Commands > 0 {
+		b.commands = rate.NewLimiter(rate.Limit(l.Commands), l.Commands)
+	}
+	if l.Bytes > 0 {
+		b.bytes = rate.NewLimiter(rate.Limit(l.Bytes), max(l.Bytes, l.LargestByte))
+	}
+	if l.NewChannels > 0 {
+		b.newcomers = rate.NewLimiter(rate.Limit(l.NewChannels), max(l.NewChannels, l.Channels))
+	}
+	return b
+}
+
+// Take takes what a command costs, or says what is lacking.
+func (b *Bucket) Take(c Cost) Verdict {
+	if b == nil {
+		return Enough
+	}
+	now := time.Now()
+	switch {
+	case b.commands != nil && !b.commands.AllowN(now, c.Commands):
+		return TooManyCommands
+	case b.bytes != nil && c.Bytes > 0 && !b.bytes.AllowN(now, c.Bytes):
+		return TooManyBytes
+	case b.newcomers != nil && c.Channel != "" && !b.admit(c.Channel, now):
+		return TooManyChannels
+	}
+	return Enough
+}
+
+// NewChannels returns how many new channels a second have room.
+func (b *Bucket) NewChannels() int {
+	if b == nil || b.newcomers == nil {
+		return 0
+	}
+	return int(b.newcomers.Limit())
+}
+
+// Owe takes one command in any case, and returns how long it takes until there is
+// room for it.
+func (b *Bucket) Owe() time.Duration {
+	if b == nil || b.commands == nil {
+		return 0
+	}
+	return b.commands.Reserve().Delay()
+}
+
+var seed = maphash.MakeSeed()
+
+// admit reports whether a channel is known, or may become so.
+func (b *Bucket) admit(channel string, now time.Time) bool {
+	hash := maphash.String(seed, channel)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if _, known := b.known[hash]; known {
+		return true
+	}
+	if !b.newcomers.AllowN(now, 1) {
+		return false
+	}
+	if b.known == nil || len(b.known) == mostKnown {
+		b.known = make(map[uint64]struct{})
+	}
+	b.known[hash] = struct{}{}
+	return true
+}
+
+// isFull reports whether nothing would be lost if the bucket were made anew.
+func (b *Bucket) isFull(now time.Time) bool {
+	for _, l := range []*rate.Limiter{b.commands, b.bytes, b.newcomers} {
+		if l != nil && l.TokensAt(now) < float64(l.Burst()) {
+			return false
+		}
+	}
+	return true
+}
+
+// Table has the buckets of users and of addresses. Its memory is bounded by those
+// that hold one, and those who did within the time that it takes to fill it again.
+// The zero value is not ready; all methods may be called concurrently.
+type Table struct {
+	// Fixed at birth.
+	principal, address Limit
+
+	// Guarded by mu.
+	mu      sync.Mutex
+	buckets map[key]*Bucket
+	let     []*Bucket // that nobody held when they came here
+}
+
+type key struct {
+	user    string
+	network netip.Prefix
+	all     bool // of the network as a whole, not of those there without a name
+}
+
+// NewTable returns a table whose users, and whose clients without a name at one
+// address, may do what principal says each, and all clients of one address together
+// what address says.
+func NewTable(principal, address Limit) *Table {
+	return &Table{principal: principal, address: address, buckets: make(map[key]*Bucket)}
+}
+
+// User returns a user's bucket, to be given to Release.
+func (t *Table) User(user string) *Bucket { return t.hold(key{user: user}, t.principal) }
+
+// Nameless returns the bucket of the clients without a name at an address, to be
+// given to Release. An address that is not known has none.
+func (t *Table) Nameless(network netip.Prefix) *Bucket {
+	return t.hold(key{network: network}, t.principal)
+}
+
+// Address returns the bucket of all clients at an address, to be given to Release.
+// An address that is not known has none.
+func (t *Table) Address(network netip.Prefix) *Bucket {
+	return t.hold(key{network: network, all: true}, t.address)
+}
+
+func (t *Table) hold(k key, l Limit) *Bucket {
+	if l == (Limit{}) || k.user == "" && !k.network.IsValid() {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	b := t.buckets[k]
+	if b == nil {
+		b = New(l)
+		b.key = k
+		t.buckets[k] = b
+	}
+	b.holders++
+	return b
+}
+
+// Release gives a bucket back; nil is nothing.
+func (t *Table) Release(b *Bucket) {
+	if b == nil || b.key == (key{}) {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if b.holders--; b.holders == 0 {
+		t.let = append(t.let, b)
+	}
+}
+
+// Sweep forgets the buckets that nobody holds and that are full. It is called from
+// time to time.
+func (t *Table) Sweep(now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	kept := t.let[:0]
+	for _, b := range t.let {
+		switch {
+		case b.holders > 0 || t.buckets[b.key] != b:
+		case b.isFull(now):
+			delete(t.buckets, b.key)
+		default:
+			kept = append(kept, b)
+		}
+	}
+	clear(t.let[len(kept):])
+	t.let = kept
+}
+
+// Len returns how many buckets there are.
+func (t *Table) Len() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.buckets)
+}

@@ -1,0 +1,122 @@
+package rates
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func take(b *Bucket, n int, c Cost) (passed int, last Verdict) {
+	for range n {
+		if last = b.Take(c); last == Enough {
+			passed++
+		}
+	}
+	return passed, last
+}
+
+func TestBucket_BurstIsOneSecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, test := range []struct {
+			name  string
+			limit Limit
+			cost  Cost
+			want  Verdict
+		}{
+			{"commands", Limit{Commands: 10}, Cost{Commands: 1}, TooManyCommands},
+			{"bytes", Limit{Bytes: 1000}, Cost{Commands: 1, Bytes: 100}, TooManyBytes},
+		} {
+			b := New(test.limit)
+			for second := range 3 {
+				if passed, verdict := take(b, 100, test.cost); passed != 10 || verdict != test.want {
+					t.Errorf("%s, second %d: %d passed, then %v", test.name, second, passed, verdict)
+				}
+				time.Sleep(time.Second)
+			}
+		}
+	})
+}
+
+func TestBucket_TheLargestMessageHasRoom(t *testing.T) {
+	b := New(Limit{Bytes: 10, LargestByte: 1000})
+	if v := b.Take(Cost{Bytes: 1000}); v != Enough {
+		t.Errorf("the largest message: %v", v)
+	}
+	if v := b.Take(Cost{Bytes: 1}); v != TooManyBytes {
+		t.Errorf("another byte: %v", v)
+	}
+}
+
+func TestBucket_NewChannelsAreBoundedAndKnownOnesAreNot(t *testing.T) {
+	b := New(Limit{NewChannels: 1, Channels: 20})
+	for i := range 20 {
+		if v := b.Take(Cost{Channel: fmt.Sprint(i)}); v != Enough {
+			t.Fatalf("channel %d: %v", i, v)
+		}
+	}
+	if v := b.Take(Cost{Channel: "one more"}); v != TooManyChannels {
+		t.Errorf("one more: %v", v)
+	}
+	if passed, v := take(b, 100, Cost{Channel: "7"}); passed != 100 {
+		t.Errorf("a known channel: %d passed, then %v", passed, v)
+	}
+}
+
+func TestBucket_WhoOwesWaitsForRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := New(Limit{Commands: 10})
+		began := time.Now()
+		for range 30 {
+			time.Sleep(b.Owe())
+		}
+		if took := time.Since(began); took != 2*time.Second {
+			t.Errorf("30 commands at 10 a second took %v, want 2 s after the burst", took)
+		}
+	})
+}
+
+func TestTable_SharesTheBucketsOfUsersAndAddresses(t *testing.T) {
+	table := NewTable(Limit{Commands: 2}, Limit{Commands: 3})
+	network := netip.MustParsePrefix("192.0.2.1/32")
+	for name, pair := range map[string][2]*Bucket{
+		"a user":              {table.User("alice"), table.User("alice")},
+		"an address":          {table.Address(network), table.Address(network)},
+		"nameless at one":     {table.Nameless(network), table.Nameless(network)},
+		"an unknown address ": {table.Address(netip.Prefix{}), nil},
+	} {
+		if pair[0] != pair[1] {
+			t.Errorf("%s has two buckets", name)
+		}
+	}
+	if table.User("bob") == table.User("alice") || table.Address(network) == table.Nameless(network) {
+		t.Error("different principals share a bucket")
+	}
+}
+
+func TestTable_ForgetsWhatIsFullAndNotHeld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		table := NewTable(Limit{Commands: 2}, Limit{})
+		held, spent, full := table.User("held"), table.User("spent"), table.User("full")
+		spent.Take(Cost{Commands: 1})
+		table.Release(spent)
+		table.Release(full)
+		table.Sweep(time.Now())
+		if n := table.Len(); n != 2 {
+			t.Errorf("%d buckets after the first sweep, want the one held and the one spent", n)
+		}
+		if again := table.User("spent"); again != spent {
+			t.Error("who comes back has a bucket that is full again")
+		} else {
+			table.Release(again)
+		}
+		time.Sleep(time.Second)
+		table.Sweep(time.Now())
+		table.Release(held)
+		table.Sweep(time.Now())
+		if n := table.Len(); n != 0 {
+			t.Errorf("%d buckets are left", n)
+		}
+	})
+}

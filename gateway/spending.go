@@ -1,0 +1,165 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"time"
+
+	"tidegate/gateway/internal/rates"
+)
+
+// newRates returns the buckets that the limits ask for.
+func newRates(l *Limits) *rates.Table {
+	return rates.NewTable(l.ofPrincipal(), rates.Limit{
+		Commands: l.CommandsPerSecondPerIP, Bytes: l.BytesPerSecondPerIP, LargestByte: l.largestPublish(),
+	})
+}
+
+// ofPrincipal returns what one user may do, or one client without a name. Channels
+// that it has not published to before are dearer than others: each may be one more
+// that Redis keeps a history of.
+func (l *Limits) ofPrincipal() rates.Limit {
+	limit := rates.Limit{Commands: l.CommandsPerSecond, Bytes: l.BytesPerSecond, LargestByte: l.largestPublish()}
+	if l.CommandsPerSecond > 0 {
+		limit.NewChannels, limit.Channels = max(1, l.CommandsPerSecond/newChannelShare), max(l.ChannelsPerSession, l.CommandsPerSecond)
+	}
+	return limit
+}
+
+const newChannelShare = 10 // one command of so many may be for a new channel
+
+// largestPublish is what the largest message costs.
+func (l *Limits) largestPublish() int { return l.MessageBytes + maxKey + maxEvent }
+
+// Spend takes what a request without a session costs, on behalf of p, from the given
+// address; an error is a RateLimited. Each publish costs one command and its bytes.
+func (g *Gateway) Spend(p *Principal, remote string, cost rates.Cost) error {
+	if p.Backend() {
+		return nil
+	}
+	network := NetworkOf(remote)
+	own := g.rates.Nameless(network)
+	if p.User != "" {
+		own = g.rates.User(p.User)
+	}
+	defer g.rates.Release(own)
+	address := g.rates.Address(network)
+	defer g.rates.Release(address)
+	return g.spend(own, address, cost)
+}
+
+func (g *Gateway) spend(own, address *rates.Bucket, cost rates.Cost) error {
+	l := &g.limits
+	switch own.Take(cost) {
+	case rates.TooManyCommands:
+		return failf(RateLimited, "more than %d commands a second (limits.commands_per_second): slow down and send it again", l.CommandsPerSecond)
+	case rates.TooManyBytes:
+		return failf(RateLimited, "more than %d bytes a second (limits.bytes_per_second): slow down and send it again", l.BytesPerSecond)
+	case rates.TooManyChannels:
+		return failf(RateLimited, "publishes to too many new channels: at most %d a second", own.NewChannels())
+	}
+	switch address.Take(cost) {
+	case rates.TooManyCommands:
+		return failf(RateLimited, "more than %d commands a second from your address (limits.commands_per_second_per_ip): send it again later", l.CommandsPerSecondPerIP)
+	case rates.TooManyBytes:
+		return failf(RateLimited, "more than %d bytes a second from your address (limits.bytes_per_second_per_ip): send it again later", l.BytesPerSecondPerIP)
+	}
+	return nil
+}
+
+// PublishCost returns what a publish costs.
+func PublishCost(c *Publish) rates.Cost {
+	return rates.Cost{Commands: 1, Bytes: len(c.Payload) + len(c.Key) + len(c.Event), Channel: c.Channel}
+}
+
+// costOf returns what a command costs.
+func (s *Session) costOf(command Command) rates.Cost {
+	if c, publishing := command.(Publish); publishing {
+		c.Channel = s.channelOf(c.Channel)
+		return PublishCost(&c)
+	}
+	return rates.Cost{Commands: 1}
+}
+
+// spend takes what a command costs.
+func (s *Session) spend(command Command) error {
+	own, backend := s.bucket()
+	if backend {
+		return nil
+	}
+	return s.gateway.spend(own, s.address, s.costOf(command))
+}
+
+// spendOpening takes what it costs to open a session that asks for something while
+// it opens, as a long-poll does each time.
+func (s *Session) spendOpening(hello *Hello) error {
+	if len(hello.Commands) == 0 || hello.Principal.Backend() {
+		return nil
+	}
+	return s.gateway.spend(nil, s.address, rates.Cost{Commands: 1})
+}
+
+// bucket returns the bucket of the session's user, or its own; a backend has none.
+func (s *Session) bucket() (own *rates.Bucket, backend bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.principal.Backend() {
+		return nil, true
+	}
+	if s.own == nil {
+		s.own = rates.New(s.gateway.limits.ofPrincipal())
+	}
+	return s.own, false
+}
+
+// spendAs has the session spend from its user's bucket from now on.
+func (s *Session) spendAs(user string) {
+	if user == "" {
+		return
+	}
+	bucket := s.gateway.rates.User(user)
+	s.mu.Lock()
+	before := s.own
+	s.own = bucket
+	if s.left {
+		before, s.own = bucket, nil
+	}
+	s.mu.Unlock()
+	s.gateway.rates.Release(before)
+}
+
+// flood is a client that goes on beyond its rate. Its commands are refused one by
+// one, up to as many a second as may pass; then it is read from only as fast as it
+// may be refused; and in the end it is sent away. It is owned by Receive.
+type flood struct {
+	answers *rates.Bucket // refusals that may be told; nil: there was none
+	since   time.Time
+	last    time.Time
+}
+
+const (
+	floodGap      = 2 * time.Second  // without a refusal: the flood is over
+	floodPatience = 10 * time.Second // then the session ends
+	refusals      = 100              // a second that may be told where the commands of one client have no limit
+)
+
+// hold is called when a command has been refused since it came too fast. It waits
+// while the client is to be read no further.
+func (s *Session) hold(ctx context.Context) {
+	now, f := time.Now(), &s.flood
+	if f.answers == nil {
+		f.answers = rates.New(rates.Limit{Commands: cmp.Or(s.gateway.limits.CommandsPerSecond, refusals)})
+	}
+	if now.Sub(f.last) > floodGap {
+		f.since = now
+	}
+	f.last = now
+	if now.Sub(f.since) > floodPatience {
+		s.Close(Policy.With("commands came faster than allowed for " + floodPatience.String() + ": slow down"))
+		return
+	}
+	if wait := f.answers.Owe(); wait > 0 {
+		s.Rest()
+		pause(ctx, wait)
+	}
+}

@@ -1,0 +1,139 @@
+package gateway_test
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tidegate/gateway"
+	"tidegate/gateway/internal/rates"
+)
+
+func TestSpending_ARateHoldsOverAllSessionsOfAUser(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := startNode(t, gateway.Config{Limits: gateway.Limits{CommandsPerSecond: 10}})
+		alice := gateway.Hello{Principal: gateway.Principal{User: "alice"}}
+		one, two, other := n.connect(alice), n.connect(alice), n.connect(gateway.Hello{})
+		for range 6 {
+			one.send("ping")
+			two.send("ping")
+			other.send("ping")
+		}
+		synctest.Wait()
+		if got := count(one.lines(), "pong") + count(two.lines(), "pong"); got != 10 {
+			t.Errorf("%d commands of alice's two sessions passed, want the 10 of one second", got)
+		}
+		if got := count(other.lines(), "pong"); got != 6 {
+			t.Errorf("%d of 6 commands of another client passed", got)
+		}
+		if err := n.Spend(&gateway.Principal{User: "alice"}, "", rates.Cost{Commands: 1}); gateway.ErrorOf(err).Code != gateway.RateLimited {
+			t.Errorf("her request over HTTP: %v", err)
+		}
+	})
+}
+
+func TestSpending_BytesAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := startNode(t, gateway.Config{Limits: gateway.Limits{BytesPerSecond: 1000}})
+		p := n.connect(gateway.Hello{})
+		for range 4 {
+			p.send("pub chat %s", strings.Repeat("x", 400))
+		}
+		synctest.Wait()
+		if ok, refused := count(p.lines(), "published chat"), count(p.lines(), "error rate_limited"); ok != 2 || refused != 2 {
+			t.Errorf("%d published and %d refused, of 4 that take 1,600 bytes, with 1,000 a second", ok, refused)
+		}
+	})
+}
+
+func TestSpending_ClientsOfOneAddressShareABound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := startNode(t, gateway.Config{Limits: gateway.Limits{CommandsPerSecondPerIP: 10}})
+		near := []*peer{n.connect(gateway.Hello{Remote: "192.0.2.1:1"}), n.connect(gateway.Hello{Remote: "192.0.2.1:2"})}
+		far := n.connect(gateway.Hello{Remote: "192.0.2.2:1"})
+		for range 8 {
+			near[0].send("ping")
+			near[1].send("ping")
+			far.send("ping")
+		}
+		synctest.Wait()
+		if got := count(near[0].lines(), "pong") + count(near[1].lines(), "pong"); got != 10 {
+			t.Errorf("%d commands from one address passed, want 10", got)
+		}
+		if got := count(far.lines(), "pong"); got != 8 {
+			t.Errorf("%d of 8 commands from another address passed", got)
+		}
+		if err := n.Spend(&gateway.Principal{User: "carol"}, "192.0.2.1:3", rates.Cost{Commands: 1}); gateway.ErrorOf(err).Code != gateway.RateLimited {
+			t.Errorf("a request from there: %v", err)
+		}
+	})
+}
+
+func TestSpending_NewChannelsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := startNode(t, gateway.Config{Limits: gateway.Limits{CommandsPerSecond: 100, ChannelsPerSession: 20}})
+		p := n.connect(gateway.Hello{})
+		published := func() (n int) {
+			for _, line := range p.lines() {
+				if strings.HasPrefix(line, "published ") {
+					n++
+				}
+			}
+			return n
+		}
+		for range 2 {
+			for i := range 500 {
+				p.send("pub chat:%d-%d hello", time.Now().UnixNano(), i)
+				time.Sleep(10 * time.Millisecond)
+			}
+		}
+		synctest.Wait()
+		if got := published(); got < 100+90 || got > 100+110 {
+			t.Errorf("%d publishes to 1,000 new channels in 10 s passed, want the first 100 and 10 a second", got)
+		}
+		before := published()
+		for range 50 {
+			p.send("pub again hello")
+			time.Sleep(100 * time.Millisecond)
+		}
+		synctest.Wait()
+		if got := published() - before; got != 50 {
+			t.Errorf("%d of 50 publishes to one channel passed", got)
+		}
+	})
+}
+
+func TestSpending_ABackendIsNotBound(t *testing.T) {
+	n := startNode(t, gateway.Config{Limits: gateway.Limits{CommandsPerSecond: 1, CommandsPerSecondPerIP: 1}})
+	p := n.connect(gateway.Hello{Principal: backend, Remote: "192.0.2.1:1"})
+	for range 20 {
+		p.send("ping")
+	}
+	p.until("all answers", func() bool { return count(p.lines(), "pong") == 20 })
+}
+
+func TestSpending_AFloodIsReadSlowlyAndThenEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := startNode(t, gateway.Config{Limits: gateway.Limits{CommandsPerSecond: 10}})
+		p := n.connect(gateway.Hello{})
+		began := time.Now()
+		for closed := false; !closed; {
+			select {
+			case p.says <- "ping":
+			case <-p.closed:
+				closed = true
+			}
+		}
+		took := time.Since(began)
+		if took < 10*time.Second || took > 15*time.Second {
+			t.Errorf("the flood went on for %v", took)
+		}
+		if answers := len(p.lines()); answers > 20*15 {
+			t.Errorf("%d answers in %v, with 10 commands a second allowed", answers, took)
+		}
+		if reason := p.expectClosed(); reason.Code != 1008 {
+			t.Errorf("closed with %+v", reason)
+		}
+	})
+}
