@@ -69,6 +69,23 @@ func (g *Gateway) Authorize(p *Principal, a Action, channel string) error {
 	return failf(Forbidden, "%s may not %s %q", p.User, a.verb(), channel)
 }
 
+// MayPublish returns nil if there may be a channel that p may publish to, else an
+// *Error.
+func (g *Gateway) MayPublish(p *Principal) error {
+	if p.Backend() {
+		return nil
+	}
+	for _, rule := range *g.rules.Load() {
+		if rule.Publish == rules.Anyone || rule.Publish == rules.Authenticated && !p.anonymous() || rule.Publish == rules.Token && len(p.Publish) > 0 {
+			return nil
+		}
+	}
+	if p.anonymous() {
+		return failf(Unauthenticated, "an anonymous client may publish to no channel: authenticate")
+	}
+	return failf(Forbidden, "%s may publish to no channel", p.User)
+}
+
 func (a Action) verb() string {
 	if a == ToPublish {
 		return "publish to"

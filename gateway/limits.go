@@ -31,6 +31,10 @@ type Limits struct {
 	BytesPerSecondPerIP    int
 }
 
+// AddressShare is how many clients at their full rates have room at one address by
+// default.
+const AddressShare = 50
+
 // DefaultLimits are the limits of a gateway that is not told otherwise.
 func DefaultLimits() Limits {
 	return Limits{
@@ -42,8 +46,8 @@ func DefaultLimits() Limits {
 		CommandsPerSecond:  100,
 		BytesPerSecond:     4 << 20,
 
-		CommandsPerSecondPerIP: 50 * 100,
-		BytesPerSecondPerIP:    64 << 20,
+		CommandsPerSecondPerIP: AddressShare * 100,
+		BytesPerSecondPerIP:    AddressShare * 4 << 20,
 	}
 }
 

@@ -21,7 +21,7 @@ func newRates(l *Limits) *rates.Table {
 func (l *Limits) ofPrincipal() rates.Limit {
 	limit := rates.Limit{Commands: l.CommandsPerSecond, Bytes: l.BytesPerSecond, LargestByte: l.largestPublish()}
 	if l.CommandsPerSecond > 0 {
-		limit.NewChannels, limit.Channels = max(1, l.CommandsPerSecond/newChannelShare), max(l.ChannelsPerSession, l.CommandsPerSecond)
+		limit.NewChannels, limit.Channels = max(1, l.CommandsPerSecond/newChannelShare), cmp.Or(l.ChannelsPerSession, l.CommandsPerSecond)
 	}
 	return limit
 }

@@ -89,8 +89,8 @@ func TestSpending_NewChannelsAreBounded(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		if got := published(); got < 100+90 || got > 100+110 {
-			t.Errorf("%d publishes to 1,000 new channels in 10 s passed, want the first 100 and 10 a second", got)
+		if got := published(); got < 20+90 || got > 20+110 {
+			t.Errorf("%d publishes to 1,000 new channels in 10 s passed, want the first 20 and 10 a second", got)
 		}
 		before := published()
 		for range 50 {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"tidegate/gateway"
+	"tidegate/gateway/internal/rates"
 )
 
 // endpoint does what a request asks and returns the body of the answer; nil
@@ -17,13 +18,18 @@ type endpoint func(*request) (body any, err error)
 type request struct {
 	*http.Request
 	by     *gateway.Principal
-	writer http.ResponseWriter // for readBody alone
+	writer http.ResponseWriter // for what reads the body
 
 	gateway *gateway.Gateway
 	held    int // bytes of the node's room for what clients send
 }
 
-func (r *request) hold(bytes int) error {
+// hold makes room for the body, which has as many bytes as it says, or else most.
+func (r *request) hold(most int) error {
+	bytes := int(r.ContentLength)
+	if bytes < 0 {
+		bytes = most
+	}
 	if err := r.gateway.TakeInbound(bytes); err != nil {
 		return err
 	}
@@ -100,7 +106,7 @@ func (h *Handler) note(w http.ResponseWriter, r *http.Request, err error) (statu
 	switch status {
 	case http.StatusUnauthorized:
 		w.Header().Set("WWW-Authenticate", `Bearer realm="tidegate"`)
-	case http.StatusServiceUnavailable:
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
 		w.Header().Set("Retry-After", "1")
 	case http.StatusInternalServerError:
 		h.log.Error("API request failed", "method", r.Method, "route", r.Pattern, "error", err)
@@ -148,4 +154,14 @@ func fail(code gateway.Code, format string, args ...any) error {
 func toldOf(err error) told {
 	e := gateway.ErrorOf(err)
 	return told{e.Code, e.Message}
+}
+
+// limited lets an endpoint be asked no faster than a client may send commands.
+func limited(h *Handler, serve endpoint) endpoint {
+	return func(r *request) (any, error) {
+		if err := h.gateway.Spend(r.by, r.RemoteAddr, rates.Cost{Commands: 1}); err != nil {
+			return nil, err
+		}
+		return serve(r)
+	}
 }

@@ -48,9 +48,9 @@ func New(c Config) *Handler {
 func (h *Handler) routes() map[string]endpoint {
 	return map[string]endpoint{
 		"POST /api/channels/{channel}/messages":   h.publish,
-		"GET /api/channels/{channel}/messages":    h.readHistory,
+		"GET /api/channels/{channel}/messages":    limited(h, h.readHistory),
 		"DELETE /api/channels/{channel}/messages": forBackends(h.clearHistory),
-		"GET /api/channels/{channel}/presence":    h.listMembers,
+		"GET /api/channels/{channel}/presence":    limited(h, h.listMembers),
 		"POST /api/messages":                      h.publishBatch,
 
 		"GET /api/channels":                           forBackends(h.listChannels),

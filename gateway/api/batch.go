@@ -1,12 +1,18 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
+	"net"
+	"net/http"
 	"sync"
 	"sync/atomic"
-	"unicode/utf8"
+
+	"golang.org/x/text/encoding"
+	"golang.org/x/text/transform"
 
 	"tidegate/broker"
 	"tidegate/gateway"
@@ -19,19 +25,19 @@ const (
 )
 
 // publishBatch answers 200 only if every message was published; else by the
-// status of the first error, and the results say which were.
+// status of the first error, and the results say which were. Who may publish
+// nowhere does not make the node read.
 func (h *Handler) publishBatch(r *request) (any, error) {
-	body, err := r.readBody(max(maxBatchBytes, 2*h.gateway.Limits().MessageBytes))
-	if err != nil {
+	if err := h.gateway.MayPublish(r.by); err != nil {
 		return nil, err
 	}
-	publishes, err := parseBatch(body)
+	publishes, err := r.readBatch(h.largestBatch())
 	if err != nil {
 		return nil, err
 	}
 	results := batchResults{Results: make([]batchResult, len(publishes))}
 	var first error
-	b := &batch{gateway: h.gateway, by: r.by, publishes: publishes, outcomes: make([]outcome, len(publishes))}
+	b := &batch{gateway: h.gateway, by: r.by, remote: r.RemoteAddr, publishes: publishes, outcomes: make([]outcome, len(publishes))}
 	b.publish(r.Context())
 	for i, done := range b.outcomes {
 		if done.err == nil {
@@ -48,34 +54,123 @@ func (h *Handler) publishBatch(r *request) (any, error) {
 	return results, first
 }
 
-// parseBatch returns one publish for each item and channel, in order.
-func parseBatch(body []byte) ([]gateway.Publish, error) {
-	if !utf8.Valid(body) {
-		return nil, fail(gateway.BadRequest, "the body is not UTF-8")
+func (h *Handler) largestBatch() int { return max(maxBatchBytes, 2*h.gateway.Limits().MessageBytes) }
+
+// readBatch returns one publish for each item and channel, in order. It reads no
+// further than the first item that is wrong, or too many.
+func (r *request) readBatch(most int) ([]gateway.Publish, error) {
+	if r.ContentLength > int64(most) {
+		return nil, tooLarge(most)
 	}
-	var items []batchItem
-	if err := json.Unmarshal(body, &items); err != nil {
-		return nil, fail(gateway.BadRequest, `the body is not a list of messages: want [{"channels":["a"],"data":1}]`)
+	if err := r.hold(most); err != nil {
+		return nil, err
+	}
+	publishes, err := parseBatch(http.MaxBytesReader(r.writer, r.Body, int64(most)))
+	if errors.As(err, new(*http.MaxBytesError)) {
+		return nil, tooLarge(most)
+	}
+	return publishes, err
+}
+
+// parseBatch reads [{"channels":["a"],"data":1}, …].
+func parseBatch(body io.Reader) ([]gateway.Publish, error) {
+	decoder := json.NewDecoder(transform.NewReader(body, encoding.UTF8Validator))
+	if err := expect(decoder, json.Delim('[')); err != nil {
+		return nil, err
 	}
 	var publishes []gateway.Publish
-	for i, item := range items {
-		payload, kind, ok := item.payload()
-		switch {
-		case !ok:
-			return nil, fail(gateway.BadRequest, "message %d: give one of data, text and binary", i+1)
-		case len(item.Channels) == 0:
-			return nil, fail(gateway.BadRequest, "message %d: channels is missing", i+1)
-		case len(publishes)+len(item.Channels) > maxBatch:
-			return nil, fail(gateway.TooLarge, "the batch has more than %d publishes: split it", maxBatch)
+	for i := 1; decoder.More(); i++ {
+		var item batchItem
+		if err := decoder.Decode(&item); err != nil {
+			return nil, batchError(err)
 		}
-		for _, channel := range item.Channels {
-			publishes = append(publishes, gateway.Publish{
-				Channel: channel, Payload: payload, Kind: kind, Event: item.Event, Key: item.Key,
-			})
+		of, err := item.publishes(i, maxBatch-len(publishes))
+		if err != nil {
+			return nil, err
 		}
+		publishes = append(publishes, of...)
+	}
+	if err := expect(decoder, json.Delim(']')); err != nil {
+		return nil, err
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return nil, batchError(err)
 	}
 	return publishes, nil
 }
+
+func expect(decoder *json.Decoder, want json.Delim) error {
+	token, err := decoder.Token()
+	if err == nil && token == want {
+		return nil
+	}
+	return batchError(err)
+}
+
+// batchError returns what a client is told of a batch that could not be read.
+func batchError(err error) error {
+	switch {
+	case errors.Is(err, errBatchTooLong):
+		return errBatchTooLong
+	case errors.As(err, new(*http.MaxBytesError)):
+		return err
+	case errors.Is(err, encoding.ErrInvalidUTF8):
+		return fail(gateway.BadRequest, "the body is not UTF-8")
+	case errors.As(err, new(net.Error)):
+		return fail(gateway.BadRequest, "the body broke off, or took too long")
+	}
+	return fail(gateway.BadRequest, `the body is not a list of messages: want [{"channels":["a"],"data":1}]`)
+}
+
+var errBatchTooLong = fail(gateway.TooLarge, "the batch has more than %d publishes: split it", maxBatch)
+
+// publishes returns one publish for each channel of the item, which is the n-th of
+// its batch; room is left for so many.
+func (item *batchItem) publishes(n, room int) ([]gateway.Publish, error) {
+	payload, kind, ok := item.payload()
+	switch {
+	case !ok:
+		return nil, fail(gateway.BadRequest, "message %d: give one of data, text and binary", n)
+	case len(item.Channels) == 0:
+		return nil, fail(gateway.BadRequest, "message %d: channels is missing", n)
+	case len(item.Channels) > room:
+		return nil, errBatchTooLong
+	}
+	publishes := make([]gateway.Publish, len(item.Channels))
+	for i, channel := range item.Channels {
+		publishes[i] = gateway.Publish{Channel: channel, Payload: payload, Kind: kind, Event: item.Event, Key: item.Key}
+	}
+	return publishes, nil
+}
+
+// channelNames are those of a batch item. They are no more than a batch may have.
+type channelNames []string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (names *channelNames) UnmarshalJSON(list []byte) error {
+	decoder := json.NewDecoder(bytes.NewReader(list))
+	switch token, err := decoder.Token(); {
+	case err != nil:
+		return err
+	case token == nil: // null
+		return nil
+	case token != json.Delim('['):
+		return errNoList
+	}
+	for decoder.More() {
+		if len(*names) == maxBatch {
+			return errBatchTooLong
+		}
+		var name string
+		if err := decoder.Decode(&name); err != nil {
+			return err
+		}
+		*names = append(*names, name)
+	}
+	return nil
+}
+
+var errNoList = errors.New("channels is not a list")
 
 // payload returns the only one given.
 func (f payloadFields) payload() (payload []byte, kind broker.Kind, ok bool) {
@@ -96,6 +191,7 @@ func (f payloadFields) payload() (payload []byte, kind broker.Kind, ok bool) {
 type batch struct {
 	gateway   *gateway.Gateway
 	by        *gateway.Principal
+	remote    string
 	publishes []gateway.Publish
 	outcomes  []outcome // each written by the worker that has its channel
 	away      atomic.Pointer[outcome]
@@ -141,12 +237,19 @@ func (b *batch) publishLine(ctx context.Context, line []int) {
 			b.outcomes[i] = *away
 			continue
 		}
-		position, err := b.gateway.Publish(ctx, b.by, b.publishes[i])
+		position, err := b.publishOne(ctx, &b.publishes[i])
 		b.outcomes[i] = outcome{position, err}
 		if errors.Is(err, broker.ErrUnavailable) {
 			b.away.Store(&outcome{err: err})
 		}
 	}
+}
+
+func (b *batch) publishOne(ctx context.Context, publish *gateway.Publish) (broker.Position, error) {
+	if err := b.gateway.Spend(b.by, b.remote, gateway.PublishCost(publish)); err != nil {
+		return broker.Position{}, err
+	}
+	return b.gateway.Publish(ctx, b.by, *publish)
 }
 
 var errPanicked = errors.New("a panic ended the publish")

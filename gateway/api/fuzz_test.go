@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"testing"
 	"unicode/utf8"
@@ -28,7 +29,7 @@ func FuzzBatch(f *testing.F) {
 	f.Add([]byte(`[{"channels":["a","b"],"data":{"x":1},"event":"e","key":"k"},{"channels":["a"],"binary":"AA=="}]`))
 	f.Add([]byte(`[{"channels":["a"],"text":"\ud800"}]`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		publishes, err := api.ParseBatch(body)
+		publishes, err := api.ParseBatch(bytes.NewReader(body))
 		if err != nil && len(publishes) > 0 {
 			t.Errorf("%d publishes of a body that is refused: %v", len(publishes), err)
 		}

@@ -14,6 +14,8 @@ import (
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
 
+	"tidegate/broker"
+	"tidegate/gateway"
 	"tidegate/gateway/api"
 )
 
@@ -30,7 +32,9 @@ func TestOpenAPI_HasTheRoutesOfTheHandlerAndNoOthers(t *testing.T) {
 			described = append(described, method+" "+path)
 		}
 	}
-	served := api.New(api.Config{}).Patterns()
+	g, err := gateway.New(gateway.Config{Broker: broker.NewMemory()})
+	must(t, err)
+	served := api.New(api.Config{Gateway: g}).Patterns()
 	slices.Sort(described)
 	slices.Sort(served)
 	if !slices.Equal(described, served) {

@@ -16,25 +16,24 @@ import (
 // readBody returns the whole body, or a *gateway.Error. What it takes of the
 // node's room for such bytes is given back when the request has been answered.
 func (r *request) readBody(most int) ([]byte, error) {
-	tooLarge := fail(gateway.TooLarge, "the body has more than %d bytes, which is what is allowed", most)
 	if r.ContentLength > int64(most) {
-		return nil, tooLarge
+		return nil, tooLarge(most)
 	}
-	length := int(r.ContentLength)
-	if length < 0 { // it is not known yet
-		length = most
-	}
-	if err := r.hold(length); err != nil {
+	if err := r.hold(most); err != nil {
 		return nil, err
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(r.writer, r.Body, int64(most)))
 	switch {
 	case errors.As(err, new(*http.MaxBytesError)):
-		return nil, tooLarge
+		return nil, tooLarge(most)
 	case err != nil:
 		return nil, fail(gateway.BadRequest, "the body broke off, or took too long")
 	}
 	return body, nil
+}
+
+func tooLarge(most int) error {
+	return fail(gateway.TooLarge, "the body has more than %d bytes, which is what is allowed", most)
 }
 
 // kindOf returns what a payload is by its content type:

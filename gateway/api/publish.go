@@ -19,10 +19,14 @@ func (h *Handler) publish(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	position, err := h.gateway.Publish(r.Context(), r.by, gateway.Publish{
+	publish := gateway.Publish{
 		Channel: channel, Payload: payload, Kind: kind,
 		Event: r.URL.Query().Get("event"), Key: r.Header.Get("Idempotency-Key"),
-	})
+	}
+	if err := h.gateway.Spend(r.by, r.RemoteAddr, gateway.PublishCost(&publish)); err != nil {
+		return nil, err
+	}
+	position, err := h.gateway.Publish(r.Context(), r.by, publish)
 	if err != nil {
 		return nil, err
 	}

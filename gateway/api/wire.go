@@ -27,9 +27,9 @@ type published struct {
 
 // batchItem is one message for some channels, with exactly one payload.
 type batchItem struct {
-	Channels []string `json:"channels"`
-	Event    string   `json:"event"`
-	Key      string   `json:"key"`
+	Channels channelNames `json:"channels"`
+	Event    string       `json:"event"`
+	Key      string       `json:"key"`
 	payloadFields
 }
 

@@ -454,11 +454,12 @@ func TestRead_WhereAllHaveOneAddressItHasNoLimit(t *testing.T) {
 	for _, c := range []struct {
 		environ []string
 		limited bool
+		given   bool // not all of them are
 	}{
-		{nil, false},
-		{[]string{"TIDEGATE_TRUSTED_PROXIES=127.0.0.1"}, true},
-		{[]string{"TIDEGATE_LISTEN=:8080"}, true},
-		{[]string{"TIDEGATE_LIMITS_SESSIONS_PER_IP=7", "TIDEGATE_LIMITS_CONNECTIONS_PER_IP=7"}, true},
+		{nil, false, false},
+		{[]string{"TIDEGATE_TRUSTED_PROXIES=127.0.0.1"}, true, false},
+		{[]string{"TIDEGATE_LISTEN=:8080"}, true, false},
+		{[]string{"TIDEGATE_LIMITS_SESSIONS_PER_IP=7", "TIDEGATE_LIMITS_CONNECTIONS_PER_IP=7"}, true, true},
 	} {
 		read, err := NewSource(pflag.NewFlagSet("", pflag.ContinueOnError), c.environ).Read()
 		if err != nil {
@@ -467,8 +468,31 @@ func TestRead_WhereAllHaveOneAddressItHasNoLimit(t *testing.T) {
 		if got := read.Limits.SessionsPerIP > 0; got != c.limited {
 			t.Errorf("%q: sessions_per_ip is %d", c.environ, read.Limits.SessionsPerIP)
 		}
+		if got := read.Limits.CommandsPerSecondPerIP > 0 && read.Limits.BytesPerSecondPerIP > 0; !c.given && got != c.limited {
+			t.Errorf("%q: commands_per_second_per_ip is %d", c.environ, read.Limits.CommandsPerSecondPerIP)
+		}
 		if got := read.Connections.PerIP > 0; got != c.limited {
 			t.Errorf("%q: connections_per_ip is %d", c.environ, read.Connections.PerIP)
+		}
+	}
+}
+
+func TestRead_RatesOfAnAddressFollowFromThoseOfAClient(t *testing.T) {
+	for _, c := range []struct {
+		environ []string
+		want    int
+	}{
+		{[]string{"TIDEGATE_LISTEN=:8080"}, 50 * 100},
+		{[]string{"TIDEGATE_LISTEN=:8080", "TIDEGATE_LIMITS_COMMANDS_PER_SECOND=7"}, 50 * 7},
+		{[]string{"TIDEGATE_LISTEN=:8080", "TIDEGATE_LIMITS_COMMANDS_PER_SECOND=0"}, 0},
+		{[]string{"TIDEGATE_LIMITS_COMMANDS_PER_SECOND_PER_IP=9"}, 9},
+	} {
+		read, err := NewSource(pflag.NewFlagSet("", pflag.ContinueOnError), c.environ).Read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := read.Limits.CommandsPerSecondPerIP; got != c.want {
+			t.Errorf("%q: commands_per_second_per_ip is %d, want %d", c.environ, got, c.want)
 		}
 	}
 }

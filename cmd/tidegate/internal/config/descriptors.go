@@ -24,18 +24,30 @@ func limitsWithin(descriptors int) (gateway.Limits, Connections) {
 	return limits, connections
 }
 
-// limitAddresses takes back the default limits of an address where all clients have
-// the same one, this machine's.
+// limitAddresses sets the limits of an address that follow from those of a client,
+// and takes the default ones back where all clients have the same address, this
+// machine's.
 func (c *reading) limitAddresses() {
+	l := &c.config.Limits
+	l.CommandsPerSecondPerIP = c.given("limits.commands_per_second_per_ip", l.CommandsPerSecondPerIP, gateway.AddressShare*l.CommandsPerSecond)
+	l.BytesPerSecondPerIP = c.given("limits.bytes_per_second_per_ip", l.BytesPerSecondPerIP, gateway.AddressShare*l.BytesPerSecond)
 	if !loopback(c.config.Listen) || len(c.config.TrustedProxies) > 0 {
 		return
 	}
 	for path, limit := range map[string]*int{
-		"limits.sessions_per_ip":    &c.config.Limits.SessionsPerIP,
-		"limits.connections_per_ip": &c.config.Connections.PerIP,
+		"limits.sessions_per_ip":            &l.SessionsPerIP,
+		"limits.connections_per_ip":         &c.config.Connections.PerIP,
+		"limits.commands_per_second_per_ip": &l.CommandsPerSecondPerIP,
+		"limits.bytes_per_second_per_ip":    &l.BytesPerSecondPerIP,
 	} {
-		if _, given := c.places[path]; !given {
-			*limit = 0
-		}
+		*limit = c.given(path, *limit, 0)
 	}
+}
+
+// given returns the value of a setting if somebody gave it, else another.
+func (c *reading) given(path string, value, otherwise int) int {
+	if _, given := c.places[path]; given {
+		return value
+	}
+	return otherwise
 }

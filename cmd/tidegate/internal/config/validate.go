@@ -153,19 +153,22 @@ func (c *reading) validateBounds() {
 func (c *Config) limitsByPath() map[string]int {
 	l := c.Limits
 	return map[string]int{
-		"limits.connections":          c.Connections.Most,
-		"limits.connections_per_ip":   c.Connections.PerIP,
-		"limits.message_bytes":        l.MessageBytes,
-		"limits.outbox_bytes":         l.OutboxBytes,
-		"limits.inbound_bytes":        l.InboundBytes,
-		"limits.channels_per_session": l.ChannelsPerSession,
-		"limits.subscriptions":        l.Subscriptions,
-		"limits.commands_per_second":  l.CommandsPerSecond,
-		"limits.sessions":             l.Sessions,
-		"limits.sessions_per_user":    l.SessionsPerUser,
-		"limits.sessions_per_ip":      l.SessionsPerIP,
-		"limits.outbox_total_bytes":   l.OutboxTotalBytes,
-		"limits.connects_per_second":  l.ConnectsPerSecond,
+		"limits.connections":                c.Connections.Most,
+		"limits.connections_per_ip":         c.Connections.PerIP,
+		"limits.message_bytes":              l.MessageBytes,
+		"limits.outbox_bytes":               l.OutboxBytes,
+		"limits.channels_per_session":       l.ChannelsPerSession,
+		"limits.commands_per_second":        l.CommandsPerSecond,
+		"limits.bytes_per_second":           l.BytesPerSecond,
+		"limits.commands_per_second_per_ip": l.CommandsPerSecondPerIP,
+		"limits.bytes_per_second_per_ip":    l.BytesPerSecondPerIP,
+		"limits.sessions":                   l.Sessions,
+		"limits.sessions_per_user":          l.SessionsPerUser,
+		"limits.sessions_per_ip":            l.SessionsPerIP,
+		"limits.outbox_total_bytes":         l.OutboxTotalBytes,
+		"limits.connects_per_second":        l.ConnectsPerSecond,
+		"limits.inbound_bytes":              l.InboundBytes,
+		"limits.subscriptions":              l.Subscriptions,
 	}
 }
 

@@ -1,0 +1,155 @@
+package api_test
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"tidegate/broker"
+	"tidegate/gateway"
+	"tidegate/gateway/api"
+	"tidegate/gateway/rules"
+)
+
+// repeated gives a beginning, and then the same again and again.
+type repeated struct {
+	begin, again string
+	read         int
+}
+
+func (r *repeated) Read(p []byte) (n int, err error) {
+	for n < len(p) {
+		if r.begin == "" {
+			r.begin = r.again
+		}
+		copied := copy(p[n:], r.begin)
+		r.begin = r.begin[copied:]
+		n += copied
+	}
+	r.read += n
+	return n, nil
+}
+
+func TestBatch_IsReadNoFurtherThanTheFirstThingWrong(t *testing.T) {
+	for name, body := range map[string]*repeated{
+		"items without a payload": {begin: "[", again: "{},"},
+		"too many items":          {begin: "[", again: `{"channels":["a"],"data":1},`},
+		"no list":                 {begin: "{", again: `"a":1,`},
+		"not UTF-8":               {begin: `[{"channels":["a"],"text":"` + "\xff", again: "x"},
+	} {
+		publishes, err := api.ParseBatch(body)
+		if err == nil || len(publishes) > 0 {
+			t.Errorf("%s: %d publishes, %v", name, len(publishes), err)
+		}
+		if most := 128 << 10; body.read > most {
+			t.Errorf("%s: %d bytes were read, want at most %d", name, body.read, most)
+		}
+	}
+}
+
+func TestBatch_AnItemWithTooManyChannelsIsRefused(t *testing.T) {
+	body := `[{"channels":["a"` + strings.Repeat(`,"a"`, 1_000_000) + `],"data":1}]`
+	allocated := testing.AllocsPerRun(1, func() {
+		if _, err := api.ParseBatch(strings.NewReader(body)); gateway.ErrorOf(err).Code != gateway.TooLarge {
+			t.Errorf("1,000,001 channels: %v", err)
+		}
+	})
+	if allocated > 10_000 {
+		t.Errorf("%v allocations to refuse it", allocated)
+	}
+}
+
+// unread is a body that must not be asked for.
+type unread struct{ t *testing.T }
+
+func (u unread) Read([]byte) (int, error) {
+	u.t.Error("the body of somebody who may not publish is read")
+	return 0, io.EOF
+}
+
+func TestBatch_WhoMayPublishNowhereIsRefusedBeforeTheBodyIsRead(t *testing.T) {
+	g, err := gateway.New(gateway.Config{Broker: broker.NewMemory(), Rules: rules.List{{Match: "*", Subscribe: rules.Anyone}}})
+	must(t, err)
+	w := httptest.NewRecorder()
+	api.New(api.Config{Gateway: g}).ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/api/messages", unread{t}))
+	if w.Code != http.StatusUnauthorized {
+		t.Errorf("answered with %d %s", w.Code, w.Body)
+	}
+}
+
+func TestRates_HoldOverHTTP(t *testing.T) {
+	limits := gateway.DefaultLimits()
+	limits.CommandsPerSecond = 20
+	n := startNode(t, limits)
+	item := `{"channels":["open:a","open:a","open:a","open:a","open:a","open:a","open:a","open:a","open:a","open:a"],"data":1}`
+	batch := call{method: "POST", path: "/api/messages", body: "[" + strings.Repeat(item+",", 49) + item + "]"}
+	status, body, header := n.do(batch)
+	if status != http.StatusTooManyRequests || header.Get("Retry-After") == "" {
+		t.Errorf("500 publishes in one batch: %d %v", status, header)
+	}
+	if got := n.broker.tried.Load(); got < 20 || got > 30 {
+		t.Errorf("%d of 500 publishes of an anonymous client went out, want the 20 of a second", got)
+	}
+	if refused := strings.Count(body, `"rate_limited"`); refused < 470 {
+		t.Errorf("%d results say rate_limited", refused)
+	}
+	n.expect(call{method: "POST", path: "/api/channels/open:a/messages", body: "1"}, 429, "rate_limited")
+	n.expect(call{method: "GET", path: "/api/channels/log:a/messages"}, 429, "rate_limited")
+	batch.credential = shopKey
+	n.expect(batch, 200, "cursor")
+}
+
+func TestRates_NewChannelsAreBoundedOverHTTP(t *testing.T) {
+	limits := gateway.DefaultLimits()
+	limits.CommandsPerSecond, limits.ChannelsPerSession = 1000, 10
+	n := startNode(t, limits)
+	var items []string
+	for i := range 600 {
+		items = append(items, `{"channels":["open:`+strings.Repeat("x", i%200+1)+string(rune('a'+i/200))+`"],"data":1}`)
+	}
+	_, body, _ := n.do(call{method: "POST", path: "/api/messages", body: "[" + strings.Join(items, ",") + "]"})
+	if !strings.Contains(body, "new channels") {
+		t.Errorf("600 new channels at once passed: %.300s", body)
+	}
+}
+
+func TestBodies_AreBoundedInAll(t *testing.T) {
+	limits := gateway.DefaultLimits()
+	limits.InboundBytes = 8 << 20 // one batch
+	n := startNode(t, limits)
+	held, finish := io.Pipe()
+	answered := make(chan error, 1)
+	go func() {
+		request, err := http.NewRequest(http.MethodPost, n.url+"/api/messages", held)
+		if err == nil {
+			request.Header.Set("Authorization", "Bearer "+shopKey)
+			var response *http.Response
+			if response, err = n.client.Do(request); err == nil {
+				response.Body.Close()
+				if response.StatusCode != http.StatusOK {
+					err = errors.New(response.Status)
+				}
+			}
+		}
+		answered <- err
+	}()
+	_, err := io.WriteString(finish, `[{"channels":["open:a"],`)
+	must(t, err)
+	publish := call{method: "POST", path: "/api/channels/open:a/messages", credential: shopKey, body: "1"}
+	status, body := 0, ""
+	for deadline := time.Now().Add(30 * time.Second); status != 503 && time.Now().Before(deadline); { // the batch is on its way
+		status, body, _ = n.do(publish)
+	}
+	if status != 503 || !strings.Contains(body, "inbound_bytes") {
+		t.Errorf("while a batch is held: %d %s", status, body)
+	}
+	_, err = io.WriteString(finish, `"data":1}]`)
+	must(t, err)
+	must(t, finish.Close())
+	must(t, <-answered)
+	n.expect(publish, 200, "cursor")
+}
