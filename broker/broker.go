@@ -116,7 +116,8 @@ type PublishOptions struct {
 	RestLater   bool          // no Rest follows what is told before Publish returns: the caller sees to that
 }
 
-// History is the memory of channels. All methods may be called concurrently.
+// History is the memory of channels. Reading it makes nothing: a channel that was
+// never published on takes no room. All methods may be called concurrently.
 // Each fails with ErrUnavailable when the broker does not answer in time.
 type History interface {
 	// Since returns the first messages after the given position, oldest first.
@@ -127,9 +128,9 @@ type History interface {
 	Latest(ctx context.Context, channel string, most Most) (Page, error)
 
 	// Tops returns the newest position of each channel, in the order asked, in
-	// as few round trips as can be. A channel that has none yet is given an
-	// epoch, so that a cursor taken before its first message is good. On an error
-	// the positions that could not be read are zero.
+	// as few round trips as can be. A channel that has none yet has an unborn one
+	// (see Position.Unborn), so that a cursor taken before its first message is
+	// good. On an error the positions that could not be read are zero.
 	Tops(ctx context.Context, channels []string) ([]Top, error)
 
 	// Clear forgets the channel's messages. The epoch stays and offsets go on,
@@ -149,13 +150,13 @@ type Page struct {
 	Messages []Message // oldest first, contiguous offsets
 	Top      Position  // newest position of the channel, kept or not; its epoch is never empty
 	Former   Position  // as in Top
-	Lost     bool      // messages between the position asked for and Messages[0] are gone, or may be
+	Lost     bool      // messages between the position asked for and Messages[0] are gone, or may be; else, if Top has another epoch, that has only just begun
 }
 
 // Top is where a channel's history is.
 type Top struct {
 	Position          // the newest, of a message that is kept or not; its epoch is never empty
-	Former   Position // the newest of the epoch before, whose messages are kept under their offsets; zero: of none
+	Former   Position // the newest of the epoch before, whose messages are kept under their offsets; zero: of none; unborn: nothing was before
 }
 
 // Kind says what a payload is.
@@ -193,8 +194,8 @@ type Message struct {
 
 // Position is a place in a channel's history. The zero value is none.
 //
-// Offsets of one epoch count up from 1 without holes. A new epoch begins when
-// the history was lost.
+// Offsets of one epoch count up from 1 without holes. An epoch begins with the
+// channel's first message, and when the history was lost.
 type Position struct {
 	Epoch  string
 	Offset uint64

@@ -12,6 +12,8 @@ import (
 // Memory is a Broker, a History and a Presence within one process, for development and
 // tests. The zero value is not usable: see NewMemory.
 type Memory struct {
+	era string // fixed at birth; see unborn.go
+
 	// Guarded by mu. Held for reading while a message is delivered, so that
 	// nothing is told once Run has returned.
 	mu       sync.RWMutex
@@ -26,14 +28,15 @@ var (
 
 // NewMemory returns a broker that carries messages once Run is running.
 func NewMemory() *Memory {
-	return &Memory{channels: make(map[string]*memoryChannel)}
+	return &Memory{era: newEpoch(), channels: make(map[string]*memoryChannel)}
 }
 
-// memorySweep is how often channels that have nothing to keep are forgotten,
-// and memoryGrace how long an epoch outlives the last use of its channel.
+// memorySweep is how often channels that have nothing to keep are forgotten, and
+// memoryGrace how long an epoch outlives the last use of its channel: longer than a
+// position of nothing is good, which is stamped in minutes.
 const (
 	memorySweep = time.Minute
-	memoryGrace = 10 * time.Minute
+	memoryGrace = (unbornStamps + 1) * time.Minute
 )
 
 func (b *Memory) Run(ctx context.Context, r Receiver) error {
@@ -51,7 +54,7 @@ func (b *Memory) Run(ctx context.Context, r Receiver) error {
 func (b *Memory) Subscribe(ctx context.Context, channels ...string) error {
 	var not NotSubscribed
 	for _, channel := range channels {
-		if err := b.setSubscribed(ctx, channel, true); err != nil {
+		if err := b.on(ctx, "subscribe", channel, func(c *memoryChannel) { c.subscribed = true }); err != nil {
 			not.add(channel, err)
 		}
 	}
@@ -59,7 +62,8 @@ func (b *Memory) Subscribe(ctx context.Context, channels ...string) error {
 }
 
 func (b *Memory) Unsubscribe(ctx context.Context, channel string) error {
-	err := b.setSubscribed(ctx, channel, false)
+	err := b.look(ctx, "unsubscribe", channel, func(c *memoryChannel) { c.subscribed = false })
+	b.forget(channel, time.Now())
 	if ctx.Err() == nil {
 		return nil
 	}
@@ -83,23 +87,23 @@ func (b *Memory) publish(ctx context.Context, m Message, o PublishOptions) (posi
 	}
 	err = b.on(ctx, "publish on", m.Channel, func(c *memoryChannel) {
 		receiver = b.receiver
-		position = c.publish(m, o, receiver, time.Now())
+		position = c.publish(m, o, receiver, b.nothing(), time.Now())
 	})
 	return position, receiver, err
 }
 
 func (b *Memory) Since(ctx context.Context, channel string, after Position, most Most) (Page, error) {
 	var page Page
-	err := b.on(ctx, "read history of", channel, func(c *memoryChannel) {
-		page = c.since(after, most, time.Now())
+	err := b.look(ctx, "read history of", channel, func(c *memoryChannel) {
+		page = c.since(after, most, b.nothing(), time.Now())
 	})
 	return page, err
 }
 
 func (b *Memory) Latest(ctx context.Context, channel string, most Most) (Page, error) {
 	var page Page
-	err := b.on(ctx, "read history of", channel, func(c *memoryChannel) {
-		page = c.latest(most, time.Now())
+	err := b.look(ctx, "read history of", channel, func(c *memoryChannel) {
+		page = c.latest(most, b.nothing(), time.Now())
 	})
 	return page, err
 }
@@ -107,7 +111,7 @@ func (b *Memory) Latest(ctx context.Context, channel string, most Most) (Page, e
 func (b *Memory) Tops(ctx context.Context, channels []string) ([]Top, error) {
 	tops := make([]Top, len(channels))
 	for i, channel := range channels {
-		err := b.on(ctx, "read history of", channel, func(c *memoryChannel) { tops[i].Position = c.top })
+		err := b.look(ctx, "read history of", channel, func(c *memoryChannel) { tops[i] = c.at(b.nothing()) })
 		if err != nil {
 			return nil, err
 		}
@@ -116,29 +120,55 @@ func (b *Memory) Tops(ctx context.Context, channels []string) ([]Top, error) {
 }
 
 func (b *Memory) Clear(ctx context.Context, channel string) error {
-	return b.on(ctx, "clear history of", channel, func(c *memoryChannel) { c.log = nil })
+	return b.look(ctx, "clear history of", channel, func(c *memoryChannel) { c.log = nil })
 }
 
-func (b *Memory) setSubscribed(ctx context.Context, channel string, subscribed bool) error {
-	return b.on(ctx, "subscribe", channel, func(c *memoryChannel) { c.subscribed = subscribed })
+// nothing is the position of a channel that nobody has published on.
+func (b *Memory) nothing() Position {
+	return unborn(b.era, time.Now().Unix()/60)
 }
 
 // on calls f with the channel, which is made if there is none, while nobody else
 // has it.
 func (b *Memory) on(ctx context.Context, verb, channel string, f func(*memoryChannel)) error {
-	b.makeChannel(channel)
+	for {
+		b.makeChannel(channel)
+		done := false
+		err := b.visit(ctx, verb, channel, func(c *memoryChannel) {
+			if done = c != nil; done { // else it was forgotten meanwhile
+				f(c)
+			}
+		})
+		if err != nil || done {
+			return err
+		}
+	}
+}
+
+// look is on for what makes no channel: f is called with an empty one if there is
+// none.
+func (b *Memory) look(ctx context.Context, verb, channel string, f func(*memoryChannel)) error {
+	return b.visit(ctx, verb, channel, func(c *memoryChannel) {
+		if c == nil {
+			c = &memoryChannel{}
+		}
+		f(c)
+	})
+}
+
+// visit calls f with the channel, or nil, while nobody else has it.
+func (b *Memory) visit(ctx context.Context, verb, channel string, f func(*memoryChannel)) error {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	if err := b.usable(ctx, verb, channel); err != nil {
 		return err
 	}
 	c := b.channels[channel]
-	if c == nil {
-		return fmt.Errorf("%s %q: %w: forgotten meanwhile", verb, channel, ErrUnavailable)
+	if c != nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.used = time.Now()
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.used = time.Now()
 	f(c)
 	return nil
 }
@@ -167,7 +197,7 @@ func (b *Memory) makeChannel(channel string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.channels[channel] == nil {
-		b.channels[strings.Clone(channel)] = &memoryChannel{top: Position{Epoch: newEpoch()}, used: time.Now()}
+		b.channels[strings.Clone(channel)] = &memoryChannel{used: time.Now()}
 	}
 }
 
@@ -191,6 +221,15 @@ func (b *Memory) sweep(now time.Time) {
 		if channel.forgettable(now) {
 			delete(b.channels, name)
 		}
+	}
+}
+
+// forget lets go of a channel that there is nothing to keep of.
+func (b *Memory) forget(channel string, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if c := b.channels[channel]; c != nil && c.forgettable(now) {
+		delete(b.channels, channel)
 	}
 }
 

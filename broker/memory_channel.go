@@ -14,7 +14,8 @@ type memoryChannel struct {
 	// Guarded by mu.
 	subscribed bool
 	used       time.Time
-	top        Position
+	top        Position      // zero: nothing has been published with a position
+	former     Position      // of nothing, when the epoch began
 	log        []memoryEntry // oldest first, contiguous
 	ttl        time.Duration // of log, 0: none
 	keys       map[string]Position
@@ -32,7 +33,7 @@ type memoryKey struct {
 	at  time.Time
 }
 
-func (c *memoryChannel) publish(m Message, o PublishOptions, r Receiver, now time.Time) Position {
+func (c *memoryChannel) publish(m Message, o PublishOptions, r Receiver, nothing Position, now time.Time) Position {
 	c.forgetKeys(now)
 	if first, ok := c.keys[m.Key]; ok && m.Key != "" {
 		return first
@@ -41,7 +42,7 @@ func (c *memoryChannel) publish(m Message, o PublishOptions, r Receiver, now tim
 	m.Key = ""
 	m.Position = Position{}
 	if o.HistorySize > 0 {
-		m.Position = c.append(m, o, now)
+		m.Position = c.append(m, o, nothing, now)
 	}
 	if key != "" {
 		c.remember(key, m.Position, now)
@@ -55,7 +56,10 @@ func (c *memoryChannel) publish(m Message, o PublishOptions, r Receiver, now tim
 	return m.Position
 }
 
-func (c *memoryChannel) append(m Message, o PublishOptions, now time.Time) Position {
+func (c *memoryChannel) append(m Message, o PublishOptions, nothing Position, now time.Time) Position {
+	if c.top.IsZero() {
+		c.top, c.former = Position{Epoch: newEpoch()}, nothing
+	}
 	c.top.Offset++
 	c.ttl = o.HistoryTTL
 	m.Position = c.top
@@ -65,10 +69,22 @@ func (c *memoryChannel) append(m Message, o PublishOptions, now time.Time) Posit
 	return m.Position
 }
 
-func (c *memoryChannel) since(after Position, most Most, now time.Time) Page {
+// at returns where the channel is, given the position of nothing.
+func (c *memoryChannel) at(nothing Position) Top {
+	if c.top.IsZero() {
+		return Top{Position: nothing}
+	}
+	return Top{Position: c.top, Former: c.former}
+}
+
+func (c *memoryChannel) since(after Position, most Most, nothing Position, now time.Time) Page {
 	c.expire(now)
-	page := Page{Top: c.top}
-	known := after.Epoch == c.top.Epoch && after.Offset <= c.top.Offset
+	top := c.at(nothing)
+	page := Page{Top: top.Position, Former: top.Former}
+	if after.Agrees(top.Position) || after.Agrees(top.Former) {
+		after = Position{Epoch: top.Epoch}
+	}
+	known := after.Epoch == top.Epoch && after.Offset <= top.Offset
 	first := c.top.Offset + 1 - uint64(len(c.log)) // offset of log[0]
 	skip := uint64(0)
 	if known && after.Offset >= first {
@@ -79,9 +95,10 @@ func (c *memoryChannel) since(after Position, most Most, now time.Time) Page {
 	return page
 }
 
-func (c *memoryChannel) latest(most Most, now time.Time) Page {
+func (c *memoryChannel) latest(most Most, nothing Position, now time.Time) Page {
 	c.expire(now)
-	page := Page{Top: c.top, Messages: most.of(func(yield func(memoryEntry) bool) {
+	top := c.at(nothing)
+	page := Page{Top: top.Position, Former: top.Former, Messages: most.of(func(yield func(memoryEntry) bool) {
 		for _, entry := range slices.Backward(c.log) {
 			if !yield(entry) {
 				return
@@ -144,5 +161,6 @@ func (c *memoryChannel) forgetKeys(now time.Time) {
 func (c *memoryChannel) forgettable(now time.Time) bool {
 	c.expire(now)
 	c.forgetKeys(now)
-	return !c.subscribed && c.presence.forgettable(now) && len(c.log) == 0 && len(c.keyLog) == 0 && now.Sub(c.used) >= memoryGrace
+	old := c.top.IsZero() && c.presence == nil || now.Sub(c.used) >= memoryGrace
+	return old && !c.subscribed && c.presence.forgettable(now) && len(c.log) == 0 && len(c.keyLog) == 0
 }

@@ -75,13 +75,16 @@ type Redis struct {
 	running    chan struct{} // closed when Run begins
 	ended      chan struct{} // closed when Run is about to return
 
-	losses atomic.Int64 // of links, so far
+	losses   atomic.Int64 // of links, so far
+	readers  processes
+	nameless sync.Once // the log has said that Redis does not tell its run_id
 }
 
 // partition is the channels of one hash.
 type partition struct {
-	link *link
-	lane *lane
+	link  *link
+	lane  *lane
+	trust *trust // one for all partitions outside of a Cluster
 }
 
 var (
@@ -136,8 +139,12 @@ func NewRedis(c RedisConfig) (*Redis, error) {
 
 func (b *Redis) newPartition(i int) *partition {
 	prefix := b.prefixOf(i)
-	link := newLink(b, prefix)
-	return &partition{link: link, lane: newLane(b, prefix, link)}
+	trust := &trust{}
+	if !b.clustered && i > 0 {
+		trust = b.partitions[0].trust
+	}
+	link := newLink(b, prefix, trust)
+	return &partition{link: link, lane: newLane(b, prefix, link, trust), trust: trust}
 }
 
 // Run is documented at Broker.

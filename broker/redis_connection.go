@@ -104,7 +104,9 @@ func (c *connection) take(reply any) error {
 		if !ours {
 			return fmt.Errorf("%w: a message on %.40q", errBrokenProtocol, reply.Channel)
 		}
-		c.receiver.Receive(DecodeEnvelope(channel, reply.Payload))
+		m := DecodeEnvelope(channel, reply.Payload)
+		c.link.trust.hear(&m)
+		c.receiver.Receive(m)
 	case *redis.Subscription:
 		switch reply.Kind {
 		case "subscribe", "ssubscribe":

@@ -14,6 +14,7 @@ type link struct {
 	// Fixed at birth.
 	broker *Redis
 	prefix string        // of the names of this partition
+	trust  *trust        // of its histories
 	born   time.Time     // the beginning of its clock
 	wake   chan struct{} // there is something to do for the connection
 
@@ -40,10 +41,11 @@ const (
 	maxBackoff = 5 * time.Second
 )
 
-func newLink(b *Redis, prefix string) *link {
+func newLink(b *Redis, prefix string, t *trust) *link {
 	return &link{
 		broker:        b,
 		prefix:        prefix,
+		trust:         t,
 		born:          time.Now(),
 		wake:          make(chan struct{}, 1),
 		subscriptions: make(map[string]*subscription),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,13 +18,10 @@ type lane struct {
 	broker *Redis
 	prefix string
 	link   *link
+	trust  *trust
 	wake   chan struct{} // the queue has something
 
-	// Owned by run.
-	client *redis.Client // that conn is of
-	conn   *redis.Conn   // nil: none is held
-	used   time.Time     // when conn was used last
-	losses int64         // of the broker's links, by then
+	held *process // nil: none is; owned by run
 
 	// Guarded by mu.
 	mu     sync.Mutex
@@ -48,8 +46,8 @@ type publication struct {
 
 const publishMost = 256 // publications of one pipeline
 
-func newLane(b *Redis, prefix string, l *link) *lane {
-	return &lane{broker: b, prefix: prefix, link: l, wake: make(chan struct{}, 1)}
+func newLane(b *Redis, prefix string, l *link, t *trust) *lane {
+	return &lane{broker: b, prefix: prefix, link: l, trust: t, wake: make(chan struct{}, 1)}
 }
 
 // publish queues a message. It is answered when Redis has confirmed, or when
@@ -264,8 +262,9 @@ func (p *publication) result(err error) (Position, error) {
 		err = p.command.Err()
 	}
 	if err == nil && p.script {
-		var cursor string
-		if cursor, err = p.command.Text(); err == nil {
+		var told string
+		if told, err = p.command.Text(); err == nil {
+			cursor, _, _ := strings.Cut(told, " ")
 			position, err = ParsePosition(cursor)
 		}
 	}
@@ -298,9 +297,15 @@ func (l *lane) pipeline(ctx context.Context, batch []*publication) {
 		}
 		return
 	}
-	pipe := l.conn.Pipeline()
+	vouched := l.trust.vouch(l.held, start)
+	arguments := vouched.arguments()
+	pipe := l.held.conn.Pipeline()
 	for _, p := range batch {
 		p.command.SetErr(nil)
+		if p.script {
+			args := p.command.Args()
+			copy(args[len(args)-len(arguments):], arguments[:])
+		}
 		pipe.Process(ctx, p.command)
 	}
 	_, err := pipe.Exec(ctx)
@@ -316,14 +321,28 @@ func (l *lane) pipeline(ctx context.Context, batch []*publication) {
 		l.broker.topology.stale(ctx)
 		return
 	}
+	if era, ok := eraToldTo(batch); ok {
+		l.trust.learn(vouched, era, time.Now())
+	}
 	if observe := l.broker.config.Observe.RoundTrip; observe != nil {
 		observe(time.Since(start))
 	}
 }
 
-// heldFor is how long after its last use a connection is held. The pool looks
-// whether one that it gives out is sound, at the price of system calls.
-const heldFor = time.Second
+// eraToldTo returns the era that the last append told, if one did: Redis has then
+// heard what the node vouches for.
+func eraToldTo(batch []*publication) (era string, ok bool) {
+	for _, p := range slices.Backward(batch) {
+		if !p.script || p.command.Err() != nil {
+			continue
+		}
+		told, err := p.command.Text()
+		if _, era, ok = strings.Cut(told, " "); ok && err == nil {
+			return era, true
+		}
+	}
+	return "", false
+}
 
 // hold sees to it that there is a connection to the partition's master.
 func (l *lane) hold(ctx context.Context, now time.Time) error {
@@ -331,21 +350,19 @@ func (l *lane) hold(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	losses := l.broker.losses.Load()
-	if client != l.client || losses != l.losses || now.Sub(l.used) > heldFor {
-		l.letGo()
+	if l.held != nil && l.held.fresh(l.broker, client, now) {
+		l.held.used = now
+		return nil
 	}
-	if l.conn == nil {
-		l.client, l.conn = client, client.Conn()
-	}
-	l.used, l.losses = now, losses
-	return nil
+	l.letGo()
+	l.held, err = l.broker.meet(ctx, client, now)
+	return err
 }
 
 func (l *lane) letGo() {
-	if l.conn != nil {
-		l.conn.Close()
-		l.client, l.conn = nil, nil
+	if l.held != nil {
+		l.held.conn.Close()
+		l.held = nil
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 
 // newTestLink returns a link as if it had a connection.
 func newTestLink() *link {
-	l := newLink(&Redis{}, "tidegate:")
+	l := newLink(&Redis{}, "tidegate:", &trust{})
 	l.begin(nil)
 	return l
 }

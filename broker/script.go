@@ -1,5 +1,7 @@
 package broker
 
+import "strings"
+
 // What history keeps in Redis, for a channel whose Redis name is NAME (see
 // Redis.RedisName). No channel's name has a space in it, so that none of these
 // is another channel's.
@@ -7,24 +9,40 @@ package broker
 //	NAME          a stream: entries 0-<offset>, contiguous, each with the fields
 //	              time     when it was appended, Unix milliseconds of Redis's clock
 //	              message  an envelope without a position
-//	NAME meta     a hash:
+//	NAME meta     a hash, from the first message on:
 //	              epoch    the channel's epoch
 //	              top      the offset of the newest message, kept or not
 //	              ttl      how long messages are kept, in milliseconds; 0 for ever
-//	              line     the master_replid of the Redis that wrote it last
-//	              former   epoch and top when the epoch began, if messages were kept
+//	              era      the era that the epoch is of
+//	              former   where the epoch before ended, as a cursor
 //	NAME key KEY  the cursor that the message with this idempotency key got, for
 //	              IdempotencyWindow
+//	FAMILY history  a hash, for all channels whose names begin with FAMILY: what ends
+//	              with the first colon, in a Cluster what ends with the hash tag and
+//	              a colon
+//	              era      the present era
+//	              line     the run_id of the Redis process that has it; or ""
+//	              since    when it began, Unix milliseconds of Redis's clock
 //
 // The stream expires as a whole with its newest message. The meta hash outlives
-// it by half a day at least, so that cursors stay good.
+// it by a day at least, so that cursors stay good. Reading makes no key.
 //
-// A Redis that restarts or fails over may have forgotten its newest messages and
-// would give their offsets to others. It then has another replication id: the
-// epoch is a new one, and a cursor of the old one is known to be lost. What the
-// stream still has is kept, under its offsets: who had come so far in the former
-// epoch is not given it again.
-const metaSuffix = " meta"
+// An era is a time in which Redis has forgotten nothing. It ends when Redis may
+// have: when another process has the data, be it restarted or a former replica,
+// when a node has doubts (see trust), and when all is flushed. Epochs are of one
+// era: when the channel is looked at in the next one its epoch is a new one, and a
+// cursor of the old one is known to be lost. What the stream still has is kept,
+// under its offsets: who had come so far in the former epoch is not given it
+// again.
+//
+// A channel without a meta hash has had no message since the era began, or none
+// for a day. It has the position of nothing, which needs no key: see unborn.go. Its
+// first message begins an epoch of its own, and notes the position of nothing as
+// the former one: what was nothing then has lost nothing by now.
+const (
+	metaSuffix = " meta"
+	eraSuffix  = " history"
+)
 
 // AppendScript publishes one message and appends it to the channel's history, at
 // once. It is for backends, and is what gateways run. For a channel that
@@ -45,10 +63,24 @@ const metaSuffix = " meta"
 // It returns the message's cursor, or "" without history. If the key was seen
 // within the last 5 minutes, nothing is published, and the first one's cursor is
 // returned.
-const AppendScript = epochLua + `
+//
+// Gateways name the key of the era as third one, before the idempotency key, so that
+// Redis knows of it, and add what they vouch for (see voucher): ARGV[6] to ARGV[8].
+// They are told the era behind the cursor. For a backend, which knows nothing of
+// this, the script asks Redis itself.
+const AppendScript = eraLua + `
 local name, meta, key = KEYS[1], KEYS[2], KEYS[3]
 local payload, size, ttl = ARGV[1], tonumber(ARGV[2] or 0), tonumber(ARGV[3] or 0)
 local header, publish = ARGV[4] or '{}', ARGV[5] or 'PUBLISH'
+local era, told = nil, ''
+if ARGV[6] then
+  vouch(6)
+  era, key = KEYS[3], KEYS[4]
+elseif publish == 'SPUBLISH' then
+  era = string.match(name, '^[^{]*{[^}]*}:') .. ' history'
+else
+  era = (string.match(name, '^[^:]*:') or '') .. ' history'
+end
 
 if key then
   local first = redis.call('GET', key)
@@ -58,38 +90,46 @@ end
 local cursor = ''
 if size > 0 then
   if string.sub(header, -1) ~= '}' then header = '{}' end
-  local epoch, top = current(name, meta)
-  local offset = number(top + 1)
+  if not ARGV[6] then vouchAlone() end
+  local now = eraOf(era)
+  local channel = find(meta, now) or bear(name, meta, now)
+  local offset = number(channel.top + 1)
   redis.call('XADD', name, 'MAXLEN', size, '0-' .. offset,
     'time', number(milliseconds()), 'message', 'TG1 ' .. header .. '\n' .. payload)
   redis.call('HSET', meta, 'top', offset, 'ttl', ttl)
   if ttl > 0 then
     redis.call('PEXPIRE', name, ttl)
-    if redis.call('PTTL', meta) < ttl + DAY / 2 then redis.call('PEXPIRE', meta, ttl + DAY) end
+    if redis.call('PTTL', meta) < ttl + DAY then redis.call('PEXPIRE', meta, number(ttl + 1.5 * DAY)) end
   else
     redis.call('PERSIST', name)
     redis.call('PERSIST', meta)
   end
-  cursor = epoch .. ':' .. offset
+  cursor = channel.epoch .. ':' .. offset
   header = string.sub(header, 1, -2) .. (header == '{}' and '' or ',') ..
-    '"epoch":"' .. epoch .. '","offset":' .. offset .. '}'
+    '"epoch":"' .. channel.epoch .. '","offset":' .. offset .. '}'
+  if ARGV[6] then told = ' ' .. now.id end
 end
 if key then redis.call('SET', key, cursor, 'PX', 300000) end
 if header ~= '' then payload = 'TG1 ' .. header .. '\n' .. payload end
 redis.call(publish, name, payload)
-return cursor
+return cursor .. told
 `
 
-// pageScript reads history. ARGV are since or latest, then the epoch and offset
-// to begin after, and how many messages and bytes to return at most, 0 for any.
-// It returns the cursors of the top and of the former epoch's, or "", and the
-// entries: oldest first for since, newest first for latest.
-const pageScript = epochLua + `
+// pageScript reads history. KEYS are the channel's name, its meta hash and its era.
+// ARGV are since or latest, then the epoch and offset to begin after, how many
+// messages and bytes to return at most, 0 for any, and what the node vouches for. It
+// returns the cursors of the top and of the former epoch's, or "", then the era, ""
+// if there is none yet, and the entries: oldest first for since, newest first for
+// latest.
+const pageScript = eraLua + `
 local name, meta = KEYS[1], KEYS[2]
 local mode, after, count, bytes = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local epoch, top, ttl = current(name, meta)
-renew(meta, ttl)
-expire(name, ttl)
+vouch(6)
+local era = eraOf(KEYS[3])
+local channel = find(meta, era)
+if not channel then return {unborn(era), '', era.kept and era.id or '', {}} end
+renew(meta, channel.ttl)
+expire(name, channel.ttl)
 
 -- take returns the first entries that a command finds, within the bounds. It
 -- reads in small steps: what it reads in vain is no more than one of them.
@@ -108,87 +148,144 @@ local function take(command, from, to)
   end
 end
 
-local cursor, former = epoch .. ':' .. number(top), redis.call('HGET', meta, 'former') or ''
+local cursor = channel.epoch .. ':' .. number(channel.top)
 if mode == 'latest' then
-  return {cursor, former, take('XREVRANGE', '+', '-')}
+  return {cursor, channel.former, era.id, take('XREVRANGE', '+', '-')}
 end
-if ARGV[2] ~= epoch then
-  local left, last = string.match(former, '(%w+):(%d+)')
+if ARGV[2] ~= channel.epoch then
+  local left, last = string.match(channel.former, '(%w+):(%d+)')
   after = ARGV[2] == left and math.min(after, tonumber(last)) or 0
-elseif after > top then
+elseif after > channel.top then
   after = 0
 end
-return {cursor, former, take('XRANGE', '(0-' .. number(after), '+')}
+return {cursor, channel.former, era.id, take('XRANGE', '(0-' .. number(after), '+')}
 `
 
-// topsScript returns two cursors of each channel, the one of its top and the one
-// of the former epoch's, or "". KEYS are pairs of a channel's name and its meta
-// hash.
-const topsScript = epochLua + `
-local cursors = {}
-for i = 1, #KEYS, 2 do
-  local epoch, top, ttl = current(KEYS[i], KEYS[i + 1])
-  renew(KEYS[i + 1], ttl)
-  cursors[#cursors + 1] = epoch .. ':' .. number(top)
-  cursors[#cursors + 1] = redis.call('HGET', KEYS[i + 1], 'former') or ''
+// topsScript returns for each channel two cursors, the one of its top and the one of
+// the former epoch's, or "", and its era, or "". KEYS are a channel's name, its meta
+// hash and its era, for each; ARGV are what the node vouches for.
+const topsScript = eraLua + `
+vouch(1)
+local tops = {}
+for i = 1, #KEYS, 3 do
+  local era = eraOf(KEYS[i + 2])
+  local channel = find(KEYS[i + 1], era)
+  if channel then renew(KEYS[i + 1], channel.ttl) end
+  tops[#tops + 1] = channel and channel.epoch .. ':' .. number(channel.top) or unborn(era)
+  tops[#tops + 1] = channel and channel.former or ''
+  tops[#tops + 1] = era.kept and era.id or ''
 end
-return cursors
+return tops
 `
 
-// epochLua is what the scripts share.
+// epochLua is what all scripts share.
 const epochLua = `
-local DAY = 86400000
-local STEP = 16 -- entries that are read at once: each may be long
-
 local function number(n) return string.format('%.0f', n) end
 
-local function milliseconds()
+local function microseconds()
   local now = redis.call('TIME')
-  return now[1] * 1000 + math.floor(now[2] / 1000)
+  return now[1] * 1000000 + now[2]
+end
+
+local function milliseconds() return math.floor(microseconds() / 1000) end
+
+local function base36(n)
+  local digits = ''
+  while n > 0 do
+    local digit = n % 36
+    digits = string.sub('0123456789abcdefghijklmnopqrstuvwxyz', digit + 1, digit + 1) .. digits
+    n = (n - digit) / 36
+  end
+  return digits
 end
 
 -- An epoch is the microsecond in which it began, in base 36.
-local function newEpoch()
-  local now = redis.call('TIME')
-  local n, epoch = now[1] * 1000000 + now[2], ''
-  while n > 0 do
-    local digit = n % 36
-    epoch = string.sub('0123456789abcdefghijklmnopqrstuvwxyz', digit + 1, digit + 1) .. epoch
-    n = (n - digit) / 36
-  end
-  return epoch
-end
+local function newEpoch() return base36(microseconds()) end
 
+-- currentLine returns the run_id of this Redis process, or "" if it does not tell.
 local line
 local function currentLine()
   if not line then
-    local info = redis.pcall('INFO', 'replication')
-    line = type(info) == 'string' and string.match(info, 'master_replid:(%w+)') or ''
+    local info = redis.pcall('INFO', 'server')
+    line = type(info) == 'string' and string.match(info, 'run_id:(%w+)') or ''
   end
   return line
 end
+`
 
--- current returns a channel's epoch, top and ttl; it begins an epoch if there is
--- none, or if the Redis that knew the channel is gone.
-local function current(name, meta)
-  local known = redis.call('HMGET', meta, 'epoch', 'top', 'ttl', 'line')
-  local epoch, top, ttl = known[1], tonumber(known[2] or 0), tonumber(known[3] or 0)
-  if not epoch or known[4] ~= currentLine() then
-    local former = epoch and epoch .. ':' .. number(top) or ''
-    epoch = newEpoch()
-    redis.call('HSET', meta, 'epoch', epoch, 'line', currentLine(), 'former', former) -- first: a full Redis refuses here
+// eraLua is what the scripts of history share beside that.
+const eraLua = epochLua + `
+local DAY, HOUR = 86400000, 3600000
+local STEP = 16 -- entries that are read at once: each may be long
+local LINE, DOUBT, FRESH
+
+-- vouch takes three arguments: the run_id of this process, or "" where it cannot be
+-- asked; how long ago the node was sure last, in milliseconds, if it has doubts; and
+-- the era that begins if there is none.
+local function vouch(i) LINE, DOUBT, FRESH = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2] end
+
+local function vouchAlone()
+  LINE = currentLine()
+  FRESH = 'f' .. string.sub(LINE, 1, 10)
+end
+
+local function keep(era)
+  if era.kept then return end
+  redis.call('HSET', era.key, 'era', era.id, 'line', LINE, 'since', number(milliseconds())) -- first: a full Redis refuses here
+  era.kept = true
+end
+
+-- eraOf returns the present era. One that is to come is not kept yet.
+local eras = {}
+local function eraOf(key)
+  if eras[key] then return eras[key] end
+  local known = redis.call('HMGET', key, 'era', 'line', 'since')
+  local era = {key = key, id = known[1] or FRESH, kept = known[1] and true or false}
+  eras[key] = era
+  if not known[1] then return era end
+  local moved = LINE ~= '' and known[2] ~= '' and known[2] ~= LINE
+  if moved or DOUBT and tonumber(known[3]) < milliseconds() - DOUBT then
+    era.id, era.kept = newEpoch(), false
+    keep(era)
+  elseif LINE ~= '' and known[2] == '' then
+    redis.call('HSET', key, 'line', LINE)
   end
-  if not known[1] then
-    redis.call('DEL', name)
-    redis.call('PEXPIRE', meta, DAY)
+  return era
+end
+
+-- unborn returns the position of nothing.
+local function unborn(era)
+  local stamp = base36(math.floor(milliseconds() / HOUR))
+  return '0' .. string.rep('0', 5 - #stamp) .. stamp .. era.id .. ':0'
+end
+
+-- find returns a channel that has had messages, or nil. Its epoch is of the era.
+local function find(meta, era)
+  local known = redis.call('HMGET', meta, 'epoch', 'top', 'ttl', 'former', 'era')
+  if not known[1] then return nil end
+  local channel = {epoch = known[1], top = tonumber(known[2] or 0), ttl = tonumber(known[3] or 0), former = known[4] or ''}
+  if known[5] ~= era.id then
+    keep(era)
+    channel.former, channel.epoch = channel.epoch .. ':' .. number(channel.top), newEpoch()
+    redis.call('HSET', meta, 'epoch', channel.epoch, 'era', era.id, 'former', channel.former)
   end
-  return epoch, top, ttl
+  return channel
+end
+
+-- bear begins the first epoch of a channel. If it has a stream its meta hash is lost.
+local function bear(name, meta, era)
+  keep(era)
+  local channel = {epoch = newEpoch(), top = 0}
+  local former = redis.call('EXISTS', name) == 1 and '' or unborn(era)
+  redis.call('HSET', meta, 'epoch', channel.epoch, 'era', era.id, 'former', former)
+  redis.call('DEL', name)
+  return channel
 end
 
 -- renew keeps the epoch of a quiet channel that is asked for.
 local function renew(meta, ttl)
   local left = redis.call('PTTL', meta)
-  if left >= 0 and left < DAY / 2 then redis.call('PEXPIRE', meta, ttl + DAY) end
+  if left >= 0 and left < DAY then redis.call('PEXPIRE', meta, number(ttl + 1.5 * DAY)) end
 end
 
 -- expire removes the messages that are older than ttl.
@@ -210,17 +307,28 @@ local function expire(name, ttl)
 end
 `
 
-// appendArgs is the command that runs AppendScript by its hash.
+// appendArgs is the command that runs AppendScript by its hash. What its last three
+// arguments are the connection decides: see voucher.
 func (b *Redis) appendArgs(name string, m Message, o PublishOptions) []any {
-	args := make([]any, 0, 11)
-	args = append(args, "evalsha", b.appendHash, 2, name, name+metaSuffix)
+	args := make([]any, 0, 15)
+	args = append(args, "evalsha", b.appendHash, 3, name, name+metaSuffix, eraKey(name, b.clustered))
 	if m.Key != "" {
-		args[2] = 3
+		args[2] = 4
 		args = append(args, name+" key "+m.Key)
 	}
 	var header []byte
 	if !o.Bare || o.HistorySize > 0 {
 		header = appendHeader(make([]byte, 0, envelopeRoom+len(m.User)+len(m.Session)+len(m.Event)), m)
 	}
-	return append(args, m.Payload, o.HistorySize, o.HistoryTTL.Milliseconds(), header, b.publishCommand())
+	return append(args, m.Payload, o.HistorySize, o.HistoryTTL.Milliseconds(), header, b.publishCommand(), "", "", "")
+}
+
+// eraKey returns the key of the era of a channel, given its name in Redis. The
+// append script knows it by itself.
+func eraKey(name string, clustered bool) string {
+	end := strings.IndexByte(name, ':') + 1
+	if clustered {
+		end = strings.Index(name, "}:") + 2
+	}
+	return name[:end] + eraSuffix
 }

@@ -65,27 +65,33 @@ const topsBatch = 500 // channels of one script
 // readTops sets the tops of the indexed channels, all of one partition.
 func (b *Redis) readTops(ctx context.Context, partition int, channels []string, indexes []int, tops []Top) error {
 	prefix := b.prefixOf(partition)
-	return b.read(ctx, b.topReads, prefix, func(ctx context.Context, client *redis.Client) error {
+	return b.read(ctx, b.topReads, partition, func(ask asker, learn func(era string)) error {
 		for batch := range slices.Chunk(indexes, topsBatch) {
-			keys := make([]string, 0, 2*len(batch))
+			keys := make([]string, 0, 3*len(batch))
 			for _, i := range batch {
-				keys = append(keys, prefix+channels[i], prefix+channels[i]+metaSuffix)
+				keys = append(keys, b.historyKeys(prefix+channels[i])...)
 			}
-			cursors, err := b.topsScript.Run(ctx, client, keys).StringSlice()
+			told, err := ask(b.topsScript, keys).StringSlice()
 			if err != nil {
 				return err
 			}
-			if len(cursors) != 2*len(batch) {
+			if len(told) != 3*len(batch) {
 				return errStrangeAnswer
 			}
 			for n, i := range batch {
-				if tops[i], err = parseTop(cursors[2*n], cursors[2*n+1]); err != nil {
+				if tops[i], err = parseTop(told[3*n], told[3*n+1]); err != nil {
 					return err
 				}
 			}
+			learn(told[len(told)-1])
 		}
 		return nil
 	})
+}
+
+// historyKeys are those that each script of history is given for a channel.
+func (b *Redis) historyKeys(name string) []string {
+	return []string{name, name + metaSuffix, eraKey(name, b.clustered)}
 }
 
 func parseTop(cursor, former string) (top Top, err error) {
@@ -105,6 +111,8 @@ type pageRequest struct {
 }
 
 func (b *Redis) readPage(ctx context.Context, q pageRequest) (Page, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
 	page, err := b.pages.do(ctx, q, func() (Page, error) { return b.runPage(q) })
 	if err != nil {
 		return Page{}, fmt.Errorf("read history of %q: %w: %w", q.channel, ErrUnavailable, err)
@@ -113,14 +121,16 @@ func (b *Redis) readPage(ctx context.Context, q pageRequest) (Page, error) {
 }
 
 func (b *Redis) runPage(q pageRequest) (page Page, err error) {
-	prefix := b.prefixOf(b.partitionOf(q.channel))
-	keys := []string{prefix + q.channel, prefix + q.channel + metaSuffix}
-	args := []any{q.mode, q.after.Epoch, q.after.Offset, q.most.Messages, q.most.Bytes}
-	err = b.read(context.Background(), b.pageReads, prefix, func(ctx context.Context, client *redis.Client) error {
-		reply, err := b.pageScript.Run(ctx, client, keys, args...).Slice()
-		if err == nil {
-			page, err = decodePage(q.channel, reply)
+	partition := b.partitionOf(q.channel)
+	keys := b.historyKeys(b.prefixOf(partition) + q.channel)
+	err = b.read(context.Background(), b.pageReads, partition, func(ask asker, learn func(era string)) error {
+		reply, err := ask(b.pageScript, keys, q.mode, q.after.Epoch, q.after.Offset, q.most.Messages, q.most.Bytes).Slice()
+		if err != nil {
+			return err
 		}
+		var era string
+		page, era, err = decodePage(q.channel, reply)
+		learn(era)
 		return err
 	})
 	if q.mode == "latest" {
@@ -129,12 +139,31 @@ func (b *Redis) runPage(q pageRequest) (page Page, err error) {
 	return page, err
 }
 
-// read is askIn for what reads history.
-func (b *Redis) read(ctx context.Context, p pool, prefix string, f func(context.Context, *redis.Client) error) error {
+// asker runs a script of history. Behind its arguments it puts what the node vouches
+// for.
+type asker func(script *redis.Script, keys []string, args ...any) *redis.Cmd
+
+// read is askIn for what reads history. f may run scripts, and learns the era that
+// they tell.
+func (b *Redis) read(ctx context.Context, in pool, partition int, f func(ask asker, learn func(era string)) error) error {
 	if observe := b.config.Observe.HistoryRead; observe != nil {
 		defer observe()
 	}
-	return b.askIn(ctx, p, prefix, f)
+	trust := b.partitions[partition].trust
+	return b.askIn(ctx, in, b.prefixOf(partition), func(ctx context.Context, client *redis.Client) error {
+		p, err := b.take(ctx, client)
+		if err != nil {
+			return err
+		}
+		err = errors.ErrUnsupported // until f has returned
+		defer func() { b.readers.give(p, err) }()
+		vouched := trust.vouch(p, time.Now())
+		arguments := vouched.arguments()
+		err = f(func(script *redis.Script, keys []string, args ...any) *redis.Cmd {
+			return script.Run(ctx, p.conn, keys, append(args, arguments[:]...)...)
+		}, func(era string) { trust.learn(vouched, era, time.Now()) })
+		return err
+	})
 }
 
 // ask is askIn for what reads and writes no history.
@@ -190,27 +219,28 @@ func (b *Redis) askOnce(ctx context.Context, prefix string, f func(context.Conte
 
 var errStrangeAnswer = errors.New("redis gave an answer that the script does not give")
 
-// decodePage reads the page script's reply: two cursors, then the entries.
-func decodePage(channel string, reply []any) (Page, error) {
-	if len(reply) != 3 {
-		return Page{}, errStrangeAnswer
+// decodePage reads the page script's reply: two cursors, the era, then the entries.
+func decodePage(channel string, reply []any) (page Page, era string, err error) {
+	if len(reply) != 4 {
+		return Page{}, "", errStrangeAnswer
 	}
 	cursor, _ := reply[0].(string)
 	former, _ := reply[1].(string)
 	top, err := parseTop(cursor, former)
-	entries, ok := reply[2].([]any)
-	if err != nil || !ok {
-		return Page{}, errStrangeAnswer
+	era, told := reply[2].(string)
+	entries, ok := reply[3].([]any)
+	if err != nil || !told || !ok {
+		return Page{}, "", errStrangeAnswer
 	}
-	page := Page{Top: top.Position, Former: top.Former, Messages: make([]Message, 0, len(entries))}
+	page = Page{Top: top.Position, Former: top.Former, Messages: make([]Message, 0, len(entries))}
 	for _, entry := range entries {
 		m, err := decodeEntry(channel, top.Epoch, entry)
 		if err != nil {
-			return Page{}, err
+			return Page{}, "", err
 		}
 		page.Messages = append(page.Messages, m)
 	}
-	return page, nil
+	return page, era, nil
 }
 
 // decodeEntry reads one entry of a stream: its id, and its fields time and
@@ -235,7 +265,9 @@ func decodeEntry(channel, epoch string, entry any) (Message, error) {
 // lose sets Lost, if messages between after and the first of the page are gone.
 func (p *Page) lose(after Position) {
 	switch {
-	case after.IsZero():
+	case after.IsZero(), after.Agrees(p.Top):
+	case after.Agrees(p.Former):
+		p.Lost = p.Top.Offset > 0 && (len(p.Messages) == 0 || p.Messages[0].Position.Offset != 1)
 	case after.Epoch != p.Top.Epoch, after.Offset > p.Top.Offset:
 		p.Lost = true
 	case len(p.Messages) > 0:

@@ -95,9 +95,75 @@ func TestHistory_FlushBeginsAnEpoch(t *testing.T) {
 	if !page.Lost || len(payloads) > 0 || page.Top.Epoch == before.Epoch || page.Top.Epoch == "" {
 		t.Errorf("since before the flush: %q, %+v", payloads, page)
 	}
-	if first := publish(t, b, "3"); first != (broker.Position{Epoch: page.Top.Epoch, Offset: 1}) {
-		t.Errorf("first message after the flush is at %v, the top was %v", first, page.Top)
+	if first := publish(t, b, "3"); first.Offset != 1 || first.Epoch == before.Epoch {
+		t.Errorf("first message after the flush is at %v, one before it at %v", first, before)
 	}
+	if payloads, later := since(t, b, page.Top); later.Lost || !slices.Equal(payloads, []string{"3"}) {
+		t.Errorf("since nothing, after the flush: %q, %+v", payloads, later)
+	}
+}
+
+// A history that was lost does not look like one that never was, not even to whom
+// came before its first message.
+func TestHistory_WhatWasFlushedDoesNotLookUnborn(t *testing.T) {
+	server := brokertest.StartRedis(t)
+	b, told := startNode(t, broker.RedisConfig{URL: server.URL()})
+	other, otherTold := startNode(t, broker.RedisConfig{URL: server.URL()})
+	told.WaitUp()
+	otherTold.WaitUp()
+	for round := range 3 {
+		_, page := since(t, b, broker.Position{})
+		nothing := page.Top
+		publish(t, b, "1")
+		if payloads, page := since(t, b, nothing); page.Lost || !slices.Equal(payloads, []string{"1"}) {
+			t.Errorf("round %d: since nothing: %q, %+v", round, payloads, page)
+		}
+		if payloads, page := since(t, other, nothing); page.Lost || !slices.Equal(payloads, []string{"1"}) {
+			t.Errorf("round %d: since nothing, at another node: %q, %+v", round, payloads, page)
+		}
+		server.Flush()
+		if payloads, page := since(t, b, nothing); !page.Lost || len(payloads) > 0 {
+			t.Errorf("round %d: since nothing, flushed: %q, %+v; want lost", round, payloads, page)
+		}
+		if tops, err := other.Tops(t.Context(), []string{"a"}); err != nil || !tops[0].Unborn() || tops[0].Agrees(nothing) {
+			t.Errorf("round %d: Tops of another node, flushed: %v, %v; want not %v", round, tops, err, nothing)
+		}
+		publish(t, other, "2")
+		if payloads, page := since(t, b, nothing); !page.Lost || !slices.Equal(payloads, []string{"2"}) {
+			t.Errorf("round %d: since nothing, flushed and begun anew: %q, %+v; want lost", round, payloads, page)
+		}
+		server.Flush()
+	}
+}
+
+func TestHistory_ReadingMakesNoKey(t *testing.T) {
+	server := brokertest.StartRedis(t)
+	b, told := startNode(t, broker.RedisConfig{URL: server.URL()})
+	told.WaitUp()
+	read := func() {
+		t.Helper()
+		before := server.CLI("DBSIZE")
+		for _, after := range []broker.Position{{}, {Epoch: "gone", Offset: 7}} {
+			if _, err := b.Since(t.Context(), "never", after, broker.Most{}); err != nil {
+				t.Error(err)
+			}
+		}
+		if _, err := b.Latest(t.Context(), "never", broker.Most{Messages: 10}); err != nil {
+			t.Error(err)
+		}
+		if _, err := b.Tops(t.Context(), []string{"never", "was"}); err != nil {
+			t.Error(err)
+		}
+		if err := b.Clear(t.Context(), "never"); err != nil {
+			t.Error(err)
+		}
+		if after := server.CLI("DBSIZE"); after != before {
+			t.Errorf("%s keys before reading, %s after: %s", before, after, server.CLI("KEYS", "*"))
+		}
+	}
+	read()
+	publish(t, b, "1")
+	read()
 }
 
 func TestHistory_DeletedStreamIsLost(t *testing.T) {
@@ -134,7 +200,7 @@ func TestHistory_KeysExpire(t *testing.T) {
 	name := b.RedisName("a")
 	for key, span := range map[string][2]time.Duration{
 		name:             {0, o.HistoryTTL},
-		name + " meta":   {o.HistoryTTL + 12*time.Hour - time.Minute, o.HistoryTTL + 24*time.Hour},
+		name + " meta":   {o.HistoryTTL + 24*time.Hour - time.Minute, o.HistoryTTL + 36*time.Hour},
 		name + " key k1": {broker.IdempotencyWindow - time.Minute, broker.IdempotencyWindow},
 	} {
 		left, err := time.ParseDuration(server.CLI("PTTL", key) + "ms")

@@ -15,9 +15,10 @@ package gateway
 //	                                              (Timeline.Next), or within         link is lost, then
 //	                                              seconds (checkQuiet)
 //	 3 what a repair looks for is gone            Gap (Timeline.Merge)               -
-//	 4 the history has a new epoch                Gap, always: what the former       -
-//	                                              epoch had at last nobody knows
-//	                                              (Timeline.Merge)
+//	 4 the history has a new epoch                Gap: what the former epoch had     -
+//	                                              at last nobody knows; but if that
+//	                                              was the position of nothing, all
+//	                                              there is follows (Timeline.Merge)
 //	 5 a message was seen, and is not in the      Gap, after some reads              -
 //	   history                                    (Timeline.Conclude)
 //	 6 the history knows less than this node      not believed for some reads;       -

@@ -57,6 +57,7 @@ func Run(t *testing.T, makeSubject func(*testing.T) Subject) {
 		{"History/Since", testSince},
 		{"History/SinceLost", testSinceLost},
 		{"History/Latest", testLatest},
+		{"History/Nothing", testNothing},
 		{"History/PageOfBytes", testPageOfBytes},
 		{"History/TrimmedToSize", testTrimmedToSize},
 		{"History/Expires", testExpires},

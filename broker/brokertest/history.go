@@ -232,16 +232,51 @@ func testTops(t *testing.T, c *cluster) {
 			t.Errorf("top of %q is %v, want %v", channel, tops[i+1], want[channel])
 		}
 	}
-	if tops[0].Epoch == "" || tops[0].Offset != 0 {
+	if !tops[0].Unborn() || !tops[0].Former.IsZero() {
 		t.Errorf("top of a channel that has none yet: %v", tops[0])
-	}
-	first := c.publish(text("none", "1"), broker.PublishOptions{HistorySize: 2})
-	if want := (broker.Position{Epoch: tops[0].Epoch, Offset: 1}); first != want {
-		t.Errorf("its first message is at %v, want %v", first, want)
 	}
 	if none, err := c.first().History.Tops(t.Context(), nil); len(none) != 0 || err != nil {
 		t.Errorf("Tops of nothing: %v, %v", none, err)
 	}
+}
+
+// A cursor from before the first message is good later, and is told apart from one
+// of a history that was lost.
+func testNothing(t *testing.T, c *cluster) {
+	nothing := c.since("a", broker.Position{}, all).Top
+	if !nothing.Unborn() {
+		t.Fatalf("top of a channel without a message: %v", nothing)
+	}
+	if tops, err := c.last().History.Tops(t.Context(), []string{"a"}); err != nil || !tops[0].Agrees(nothing) {
+		t.Errorf("another node says %v, %v, which does not agree with %v", tops, err, nothing)
+	}
+	if again, err := broker.ParsePosition(nothing.String()); err != nil || again != nothing {
+		t.Errorf("ParsePosition(%q) = %v, %v", nothing, again, err)
+	}
+	c.expect("nothing yet", c.since("a", nothing, all), "kept")
+	c.expect("what was lost", c.since("a", broker.Position{Epoch: "gone", Offset: 3}, all), "lost")
+	c.expect("what was lost before its first message", c.since("a", broker.Position{Epoch: nothing.Epoch + "0"}, all), "lost")
+
+	o := broker.PublishOptions{HistorySize: 3}
+	p := fill(c, "a", 3, o)
+	if p[0].Unborn() || p[0].Epoch == nothing.Epoch || p[0].Offset != 1 {
+		t.Errorf("the first message is at %v", p[0])
+	}
+	page := c.since("a", nothing, all)
+	c.expect("since nothing", page, "kept", "1", "2", "3")
+	if !page.Former.Agrees(nothing) {
+		t.Errorf("former position %v does not agree with %v", page.Former, nothing)
+	}
+	if tops, err := c.first().History.Tops(t.Context(), []string{"a"}); err != nil || !tops[0].Former.Agrees(nothing) {
+		t.Errorf("Tops: %v, %v", tops, err)
+	}
+	c.publish(text("a", "4"), o)
+	c.expect("since nothing, trimmed", c.since("a", nothing, all), "lost", "2", "3", "4")
+	c.expect("since nothing, trimmed, limited", c.since("a", nothing, broker.Most{Messages: 1}), "lost", "2")
+	if err := c.first().History.Clear(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	c.expect("since nothing, cleared", c.since("a", nothing, all), "lost")
 }
 
 func testClear(t *testing.T, c *cluster) {

@@ -66,3 +66,11 @@ func (s *RedisSentinel) Master() *RedisServer {
 
 // Flush removes all keys.
 func (s *RedisSentinel) Flush() { s.Master().Flush() }
+
+// Name has the Sentinel call another server the master, whatever that server and
+// the former one think of it.
+func (s *RedisSentinel) Name(server *RedisServer) {
+	s.t.Helper()
+	s.sentinel.CLI("SENTINEL", "REMOVE", "main")
+	s.sentinel.CLI("SENTINEL", "MONITOR", "main", "127.0.0.1", port(server.Addr), "1")
+}

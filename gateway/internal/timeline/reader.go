@@ -72,6 +72,9 @@ func (t *Timeline) Step(r *Reader, now time.Time) Step {
 	if r.recent > 0 {
 		r.cursor, r.recent = t.back(r.recent), 0
 	}
+	if r.cursor.Agrees(t.at) || r.cursor.Agrees(t.former) { // from before the first message
+		r.cursor = broker.Position{Epoch: t.at.Epoch}
+	}
 	if !t.covers(r.cursor) {
 		if step := t.lookFor(r, now); step.Do != Give {
 			return step

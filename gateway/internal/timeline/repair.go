@@ -69,16 +69,20 @@ func (t *Timeline) Merge(page broker.Page) (lost bool) {
 		return true
 	case page.Top.Epoch == t.at.Epoch && first <= t.at.Offset+1:
 		return false
+	case t.at.Agrees(page.Top):
+		t.at = page.Top
+		return false
 	}
+	lost = first > 1 || !t.at.Agrees(page.Former)
 	t.jump(broker.Position{Epoch: page.Top.Epoch, Offset: first - 1}, page)
-	return true
+	return lost
 }
 
 // isStale reports whether a top comes from a history that knows less than the
 // audience: of a server that was the master once, or that has forgotten.
 func (t *Timeline) isStale(top broker.Position) bool {
 	behind := top.Epoch == t.repair.from.Epoch && top.Offset < t.repair.from.Offset
-	return behind || !t.left.IsZero() && top.Epoch == t.left.Epoch
+	return behind || !t.left.IsZero() && top.Epoch == t.left.Epoch || top.Agrees(t.left)
 }
 
 // whereLeft returns where to go on in a history that has gone back: nothing is given

@@ -69,8 +69,12 @@ func (t *Timeline) Next(e *Entry, now time.Time) Verdict {
 	}
 }
 
-// precedes reports whether at is the position after the timeline's.
+// precedes reports whether at is the position after the timeline's. The first message
+// of a channel begins an epoch.
 func (t *Timeline) precedes(at broker.Position) bool {
+	if t.at.Unborn() {
+		return at.Offset == 1
+	}
 	return at.Epoch == t.at.Epoch && at.Offset == t.at.Offset+1
 }
 
@@ -80,6 +84,9 @@ func (t *Timeline) covers(at broker.Position) bool {
 }
 
 func (t *Timeline) advance(e *Entry, now time.Time) {
+	if t.at.Unborn() {
+		t.left, t.former = t.at, t.at
+	}
 	t.at = e.Message.Position
 	if t.at.Epoch == t.cleared.Epoch && t.at.Offset <= t.cleared.Offset {
 		t.tail.clear(t.store) // it was on its way when the history was cleared
@@ -135,8 +142,12 @@ func (t *Timeline) Resting(now time.Time) bool {
 }
 
 // Differs reports whether a repair is due, since the timeline is still where it
-// was before the history was asked for its top, but the history is not.
+// was before the history was asked for its top, but the history is not. Nothing stays
+// nothing, though its position moves on with time.
 func (t *Timeline) Differs(before, top broker.Position) bool {
+	if t.at == before && before.Agrees(top) {
+		t.at = top
+	}
 	return t.at == before && top != before
 }
 
