@@ -9,7 +9,7 @@
 //
 // The line in, from a client to the broker:
 //
-//	Conn.Read ──> Protocol.Decode ──> Session.handle ──> Gateway.Publish ──> Broker.Publish
+//	Session.Receive ──> Protocol.Decode ──> Session.handle ──> Gateway.Publish ──> Broker.Publish
 //	             (frame to commands)   (rate, rules)     (rules, size)
 //	                                                          ▲
 //	                                   HTTP API ──────────────┘

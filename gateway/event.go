@@ -90,6 +90,9 @@ type Leave struct {
 	User    string
 }
 
+// CaughtUp says that all that Session.Subscribe was to bring has been told.
+type CaughtUp struct{}
+
 // Gap says that messages of a channel may have been missed here and cannot be
 // had any more.
 type Gap struct{ Channel string }
@@ -122,6 +125,7 @@ func (Members) event()      {}
 func (Messages) event()     {}
 func (Join) event()         {}
 func (Leave) event()        {}
+func (CaughtUp) event()     {}
 func (Gap) event()          {}
 func (Failure) event()      {}
 func (Pong) event()         {}

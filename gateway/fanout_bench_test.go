@@ -78,7 +78,7 @@ func (a *audience) seat(n *node, sessions int, channels ...string) {
 		}
 		c := newSwallower(a)
 		n.t.Cleanup(c.close)
-		serving.Go(func() { s.Serve(context.Background(), c) })
+		serving.Go(func() { serve(context.Background(), s, c) })
 	}
 	a.await(n.t)
 }

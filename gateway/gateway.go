@@ -220,7 +220,7 @@ func (g *Gateway) closeAll() {
 }
 
 // Open registers a session and does its opening commands. What there is to say
-// to the client waits until Session.Serve. An error is an *Error, or wraps what
+// to the client waits until Session.Attach. An error is an *Error, or wraps what
 // ErrorOf understands, and there is no session then.
 func (g *Gateway) Open(ctx context.Context, hello Hello) (*Session, error) {
 	if err := g.checkDraining(); err != nil {

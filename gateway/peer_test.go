@@ -359,9 +359,30 @@ func (n *node) tryConnect(hello gateway.Hello) (*peer, error) {
 	}
 	p := newPeer(n.t)
 	served := make(chan struct{})
-	go func() { defer close(served); s.Serve(context.Background(), p) }()
+	go func() { defer close(served); serve(context.Background(), s, p) }()
 	n.t.Cleanup(func() { p.Close(gateway.Lost, nil); <-served })
 	return p, nil
+}
+
+// speaker is a connection whose peer can speak.
+type speaker interface {
+	gateway.Conn
+	Read(context.Context) (gateway.Frame, error)
+}
+
+// serve does what a transport does, and returns why the session ended.
+func serve(ctx context.Context, s *gateway.Session, conn speaker) gateway.Reason {
+	s.Attach(conn)
+	for {
+		s.Rest()
+		frame, err := conn.Read(ctx)
+		if err == nil {
+			err = s.Receive(ctx, frame)
+		}
+		if err != nil {
+			return s.End(err)
+		}
+	}
 }
 
 // publish publishes as a backend.

@@ -92,7 +92,7 @@ func TestRecent_OpeningCommandGoesOnWhenTheSessionHasItsConnection(t *testing.T)
 		time.Sleep(time.Hour) // however long it takes
 		p := newPeer(t)
 		served := make(chan struct{})
-		go func() { defer close(served); s.Serve(t.Context(), p) }()
+		go func() { defer close(served); serve(t.Context(), s, p) }()
 		p.expect("message kept:a 49-")
 		p.expect("message kept:b 49-")
 		for _, channel := range []string{"kept:a", "kept:b"} {

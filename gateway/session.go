@@ -76,32 +76,26 @@ func (s *Session) name() string {
 // that has no connection yet.
 func (s *Session) HasNews() bool { return s.out.Bytes() > 0 }
 
-// Serve gives the session its connection and handles what the client sends until
-// the session ends; it returns why. The connection is closed by then, or will be
-// shortly. It is called at most once, and not beside Attach.
-func (s *Session) Serve(ctx context.Context, conn Conn) Reason {
-	s.Attach(conn)
-	for {
-		s.Rest()
-		frame, err := conn.Read(ctx)
-		if err == nil {
-			err = s.Receive(ctx, frame)
-		}
-		if err != nil {
-			return s.End(err)
-		}
-	}
-}
-
-// Attach gives the session its connection, for a transport that does the reading
-// by itself: it calls Receive for each frame, Rest when it is about to wait, for the
-// client or anything else, and End when there will be no more. Attach is called once.
+// Attach gives the session its connection. The transport does the reading: it calls
+// Receive for each frame, Rest when it is about to wait, for the client or anything
+// else, and End when there will be no more. One whose clients cannot speak calls
+// Subscribe instead of Receive. Attach is called once.
 func (s *Session) Attach(conn Conn) {
 	s.conn = conn
 	if s.out.Attach() {
 		s.gateway.line.Queue(s)
 	}
 	s.goOnAttached()
+}
+
+// Subscribe puts the session on channels, as a client's commands would, and then
+// tells CaughtUp: all that was missed has been told by then. It returns at once, and
+// is called once, after Attach, by a transport whose clients cannot speak.
+func (s *Session) Subscribe(channels ...Subscribe) {
+	s.goOn(func() {
+		s.subscribeAll(s.gateway.life, channels, func(c Subscribe, err error) { s.conclude(c, err) })
+		s.tell(CaughtUp{})
+	})
 }
 
 // Receive handles one frame of the client's, which is not kept. It takes as long

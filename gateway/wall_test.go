@@ -114,7 +114,7 @@ func TestWall_APanicInWriteEndsThatSessionOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	served := make(chan gateway.Reason, 1)
-	go func() { served <- session.Serve(t.Context(), brittle{bad}) }()
+	go func() { served <- serve(t.Context(), session, brittle{bad}) }()
 	n.publish("fragile", "explode")
 	if reason := bad.expectClosed(); reason.Label != gateway.Failed.Label {
 		t.Errorf("closed with %+v", reason)

@@ -3,12 +3,14 @@ package api
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 
 	"tidegate/gateway"
 	"tidegate/gateway/internal/rates"
+	"tidegate/gateway/transport"
 )
 
 // endpoint does what a request asks and returns the body of the answer; nil
@@ -64,7 +66,7 @@ func (h *Handler) answer(serve endpoint) http.Handler {
 }
 
 func (h *Handler) authenticate(r *http.Request) (gateway.Principal, error) {
-	token, err := credential(r)
+	token, err := transport.TokenOf(r)
 	if err != nil {
 		h.gateway.NoteNoToken()
 		return gateway.Principal{}, err
@@ -79,21 +81,6 @@ func (h *Handler) authenticate(r *http.Request) (gateway.Principal, error) {
 	return h.gateway.Authenticate(r.Context(), token)
 }
 
-// credential returns the request's API key or token, or "".
-func credential(r *http.Request) (string, error) {
-	header := r.Header.Values("Authorization")
-	switch len(header) {
-	case 0:
-		return r.URL.Query().Get("access_token"), nil
-	case 1:
-		scheme, token, ok := strings.Cut(header[0], " ")
-		if ok && strings.EqualFold(scheme, "Bearer") && token != "" {
-			return strings.TrimSpace(token), nil
-		}
-	}
-	return "", fail(gateway.Unauthenticated, "the header Authorization is not understood: want one, as Bearer KEY")
-}
-
 // fail answers by an error alone.
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	reply(w, h.note(w, r, err), errorBody{toldOf(err)})
@@ -102,15 +89,14 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 // note returns the status that says what err is, sets the headers that go with
 // it, and logs what nobody expects.
 func (h *Handler) note(w http.ResponseWriter, r *http.Request, err error) (status int) {
-	status = gateway.StatusOf(err)
-	switch status {
-	case http.StatusUnauthorized:
-		w.Header().Set("WWW-Authenticate", `Bearer realm="tidegate"`)
-	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
-		w.Header().Set("Retry-After", "1")
-	case http.StatusInternalServerError:
+	status = transport.StatusOf(err)
+	if errors.As(err, new(unsupportedMedia)) {
+		status = http.StatusUnsupportedMediaType
+	}
+	if status == http.StatusInternalServerError {
 		h.log.Error("API request failed", "method", r.Method, "route", r.Pattern, "error", err)
 	}
+	transport.Advise(w, status)
 	return status
 }
 
@@ -122,7 +108,7 @@ func reply(w http.ResponseWriter, status int, body any) {
 		// A payload in Redis that says it is JSON, and is not.
 		status = http.StatusInternalServerError
 		encoded.Reset()
-		encoded.Write(gateway.ErrorBody(err))
+		encoded.Write(transport.ErrorBody(err))
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)

@@ -12,10 +12,9 @@ import (
 
 // collector is a client that waits for one answer.
 type collector struct {
-	*script
-
 	ready  chan struct{} // closed when there is an answer
 	looked chan struct{} // closed when all that is newer than the cursor has come
+	over   chan struct{} // closed when the session has ended by itself
 
 	// Guarded by mu.
 	mu       sync.Mutex
@@ -38,8 +37,8 @@ const answerBytes = 256 << 10
 // which messages may have been missed since the last answer.
 func newCollector(at cursors) *collector {
 	c := &collector{
-		script: newScript(&at), cursors: at,
-		ready: make(chan struct{}), looked: make(chan struct{}),
+		cursors: at,
+		ready:   make(chan struct{}), looked: make(chan struct{}), over: make(chan struct{}),
 		answer: answer{Messages: []json.RawMessage{}, Gaps: []string{}},
 	}
 	for i := range at.places {
@@ -107,17 +106,16 @@ func (c *collector) Close(reason gateway.Reason, _ []byte) {
 		return
 	}
 	c.finished, c.reason = true, reason
-	c.end(errEnded)
+	close(c.over)
 }
 
-// finish ends the session and returns the answer; nil means that there is
+// finish takes no more and returns the answer; nil means that there is
 // nothing to tell.
 func (c *collector) finish() ([]byte, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	ended := c.finished
 	c.finished = true
-	c.end(gateway.Left)
 	switch {
 	case c.settled && c.hasNews() || c.bytes >= answerBytes:
 		c.answer.Cursor = string(c.cursors.append(nil))

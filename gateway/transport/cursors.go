@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"tidegate/broker"
+	"tidegate/gateway"
 )
 
 // cursors say where a client stands on each of its channels. They travel as one
@@ -105,6 +106,16 @@ func keyOf(channel string) string {
 
 // hasPosition reports whether the client can be brought up to date from there.
 func (p *place) hasPosition() bool { return p.resumed && string(p.at) != noPosition }
+
+// resumes returns what brings the client up to date where that can be.
+func (c *cursors) resumes() (commands []gateway.Subscribe) {
+	for i := range c.places {
+		if p := &c.places[i]; p.hasPosition() {
+			commands = append(commands, gateway.Subscribe{Channel: p.channel, Cursor: string(p.at)})
+		}
+	}
+	return commands
+}
 
 // of returns the place on a channel, or nil.
 func (c *cursors) of(channel []byte) *place {

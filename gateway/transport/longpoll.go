@@ -23,7 +23,7 @@ import (
 // of each channel gives them all, in the order of the channels; an empty one is
 // none. Between two requests nothing is kept of a channel without history, which is
 // then among the gaps.
-// Origins.CORS decides which pages may ask.
+// CORS decides which pages may ask.
 type LongPoll struct {
 	Gateway *gateway.Gateway
 	Native  gateway.Protocol // writes messages
@@ -46,20 +46,22 @@ func (l *LongPoll) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	expires := time.Now().Add(wait)
 	from := subscriber{l.Gateway, l.Native, "longpoll"}
-	session, at, err := from.open(r, "", func(int) form { return nativeObjects })
+	at, err := from.placesOf(r, "")
+	if err != nil {
+		Refuse(w, err)
+		return
+	}
+	session, err := from.open(r, at, nativeObjects)
 	if err != nil {
 		Refuse(w, err)
 		return
 	}
 	c := newCollector(at)
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		session.Serve(r.Context(), c)
-	}()
+	session.Attach(c)
+	session.Subscribe(at.resumes()...)
 	c.await(r.Context(), expires)
 	body, err := c.finish()
-	<-served
+	session.End(gateway.Left)
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerPatience))
 
 	switch {

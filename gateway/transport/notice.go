@@ -35,7 +35,7 @@ const (
 	resumed  noticeKind = 'r' // what follows the client's position comes next
 	lost     noticeKind = 'l' // what is left of that comes next
 	gap      noticeKind = 'g' // messages may have been missed
-	caughtUp noticeKind = 'c' // all that the opening commands bring has come
+	caughtUp noticeKind = 'c' // all that was to be brought has come
 	remark   noticeKind = ' ' // of no consequence
 )
 
@@ -85,21 +85,8 @@ func (p notices) Name() string {
 	return "events"
 }
 
-// Decode reads the commands that a connection itself gives, in place of a peer
-// that cannot speak: a channel and where to resume it, or nothing, which asks
-// for caughtUp.
-func (notices) Decode(frame gateway.Frame) ([]gateway.Command, error) {
-	if len(frame.Data) == 0 {
-		return []gateway.Command{gateway.Ping{}}, nil
-	}
-	channel, cursor, _ := strings.Cut(string(frame.Data), "\x00")
-	return []gateway.Command{gateway.Subscribe{Channel: channel, Cursor: cursor}}, nil
-}
-
-// resumeCommand is read by Decode.
-func resumeCommand(p *place) []byte {
-	return append(append([]byte(p.channel), 0), p.at...)
-}
+// Decode is for peers that speak, and these cannot.
+func (notices) Decode(gateway.Frame) ([]gateway.Command, error) { return nil, gateway.Unsupported }
 
 func (p notices) Encode(event gateway.Event) (gateway.Frame, error) {
 	switch e := event.(type) {
@@ -109,7 +96,7 @@ func (p notices) Encode(event gateway.Event) (gateway.Frame, error) {
 		return p.subscribed(e), nil
 	case gateway.Gap:
 		return noticeOf(gap, e.Channel, broker.Position{}, p.gapBody(e.Channel)), nil
-	case gateway.Pong:
+	case gateway.CaughtUp:
 		return noticeOf(caughtUp, "", broker.Position{}, nil), nil
 	case gateway.Heartbeat:
 		return noticeOf(remark, "", broker.Position{}, []byte(":\n\n")), nil

@@ -1,28 +1,66 @@
 package transport
 
 import (
+	"encoding/json"
 	"net/http"
 
 	"tidegate/gateway"
 )
 
 // Refuse answers a request with the status and the body that say what err says.
-func Refuse(w http.ResponseWriter, err error) {
-	refuseAs(w, gateway.StatusOf(err), err)
-}
+func Refuse(w http.ResponseWriter, err error) { RefuseAs(w, StatusOf(err), err) }
 
-func refuseAs(w http.ResponseWriter, status int, err error) {
+// RefuseAs is Refuse with another status.
+func RefuseAs(w http.ResponseWriter, status int, err error) {
 	header := w.Header()
 	header.Set("Content-Type", "application/json")
 	header.Set("Cache-Control", "no-store")
+	Advise(w, status)
+	w.WriteHeader(status)
+	w.Write(append(ErrorBody(err), '\n'))
+}
+
+// Advise sets the headers that tell a client what to do about a status.
+func Advise(w http.ResponseWriter, status int) {
 	switch status {
 	case http.StatusUnauthorized:
-		header.Set("WWW-Authenticate", "Bearer")
+		w.Header().Set("WWW-Authenticate", `Bearer realm="tidegate"`)
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
-		header.Set("Retry-After", "1")
+		w.Header().Set("Retry-After", "1")
 	}
-	w.WriteHeader(status)
-	w.Write(append(gateway.ErrorBody(err), '\n'))
+}
+
+// StatusOf returns the HTTP status that says what gateway.ErrorOf says of err.
+func StatusOf(err error) int {
+	switch gateway.ErrorOf(err).Code {
+	case gateway.BadRequest:
+		return http.StatusBadRequest
+	case gateway.Unauthenticated:
+		return http.StatusUnauthorized
+	case gateway.Forbidden:
+		return http.StatusForbidden
+	case gateway.NotFound:
+		return http.StatusNotFound
+	case gateway.TooLarge:
+		return http.StatusRequestEntityTooLarge
+	case gateway.RateLimited, gateway.LimitExceeded:
+		return http.StatusTooManyRequests
+	case gateway.Unavailable:
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusInternalServerError
+}
+
+// ErrorBody returns the JSON object that says what gateway.ErrorOf says of err:
+// {"error":{"code":"forbidden","message":"…"}}.
+func ErrorBody(err error) []byte {
+	e := gateway.ErrorOf(err)
+	body, _ := json.Marshal(map[string]any{"error": map[string]string{"code": string(e.Code), "message": e.Message}})
+	return body
+}
+
+func forbidden(message string) error {
+	return &gateway.Error{Code: gateway.Forbidden, Message: message}
 }
 
 func badRequest(message string) error {

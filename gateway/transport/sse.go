@@ -1,7 +1,10 @@
 package transport
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"net/http"
+	"strings"
 
 	"tidegate/gateway"
 )
@@ -21,7 +24,7 @@ import (
 // cursors). With it in the header Last-Event-ID, or in ?cursor=, a stream goes
 // on where another one ended, on any node. A client that has a cursor of each
 // channel gives them all, in the order of the channels; an empty one is none.
-// Origins.CORS decides which pages may.
+// CORS decides which pages may.
 type SSE struct {
 	Gateway *gateway.Gateway
 	Native  gateway.Protocol // writes messages as objects
@@ -30,15 +33,50 @@ type SSE struct {
 // retry is how long a client waits before it comes back.
 const retry = "retry: 2000\n"
 
-// ServeHTTP serves one stream and returns when it has ended. A refusal is an
-// HTTP status and a JSON body.
+// ServeHTTP serves one stream and returns when it has ended. A refusal is an HTTP
+// status and a JSON body. An EventSource would never come back after that: if it
+// is to, it is told how soon, and the stream ends (HTML standard, section 9.2.3).
 func (s *SSE) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	from := subscriber{s.Gateway, s.Native, "sse"}
-	session, at, err := from.open(r, r.Header.Get("Last-Event-ID"), eventsFor(r))
+	at, err := from.placesOf(r, r.Header.Get("Last-Event-ID"))
 	if err != nil {
 		Refuse(w, err)
 		return
 	}
+	session, err := from.open(r, at, formOf(r, len(at.places)))
+	switch {
+	case err != nil && passes(err) && isEventSource(r):
+		beginEvents(w, r)
+		fmt.Fprintf(w, "retry: %d\n: %s\n\n", 1000+rand.N(2000), oneLine(gateway.ErrorOf(err).Message))
+		return
+	case err != nil:
+		Refuse(w, err)
+		return
+	}
+	beginEvents(w, r)
+	stream := newStream(w, at)
+	stream.begin(s.Native)
+	session.Attach(stream)
+	session.Subscribe(at.resumes()...)
+	session.End(stream.pump(r.Context()))
+}
+
+// passes reports whether what refused a session may be over soon.
+func passes(err error) bool {
+	switch gateway.ErrorOf(err).Code {
+	case gateway.Unavailable, gateway.RateLimited, gateway.LimitExceeded, gateway.Internal:
+		return true
+	}
+	return false
+}
+
+// isEventSource reports whether a request is a browser's, or of somebody who does as
+// browsers do.
+func isEventSource(r *http.Request) bool {
+	return strings.Contains(strings.ToLower(r.Header.Get("Accept")), "text/event-stream")
+}
+
+func beginEvents(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set("Content-Type", "text/event-stream")
 	header.Set("Cache-Control", "no-store")
@@ -46,25 +84,14 @@ func (s *SSE) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.ProtoMajor == 1 {
 		header.Set("Connection", "close") // a later request would inherit a deadline
 	}
-	stream := newStream(w, at)
-	stream.begin(s.Native)
-
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		session.Serve(r.Context(), stream)
-	}()
-	stream.pump(r.Context())
-	<-served
 }
 
-// eventsFor returns what form the events of a request's channels have.
-func eventsFor(r *http.Request) func(channels int) form {
-	enveloped := r.URL.Query().Get("envelope") == "true"
-	return func(channels int) form {
-		if channels == 1 && !enveloped {
-			return payloadEvents
-		}
-		return nativeEvents
+func oneLine(text string) string { return strings.NewReplacer("\r", " ", "\n", " ").Replace(text) }
+
+// formOf returns what form the events of a request have.
+func formOf(r *http.Request, channels int) form {
+	if channels == 1 && r.URL.Query().Get("envelope") != "true" {
+		return payloadEvents
 	}
+	return nativeEvents
 }

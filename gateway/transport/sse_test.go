@@ -402,3 +402,31 @@ func TestSSE_Curl(t *testing.T) {
 	command.Wait()
 	n.awaitSessions(0)
 }
+
+// An EventSource gives up for good after any status but 200.
+func TestSSE_AnEventSourceComesBackWhereThatMakesSense(t *testing.T) {
+	limits := gateway.DefaultLimits()
+	limits.Sessions = 1
+	full := startNode(t, gateway.Config{Limits: limits})
+	full.listen("channel=news").expectID()
+	draining := startNode(t, gateway.Config{})
+	if err := draining.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for name, n := range map[string]*node{"full": full, "draining": draining} {
+		l := n.tryListen("channel=news", "Accept", "text/event-stream")
+		body, err := io.ReadAll(l.response.Body)
+		if err != nil || l.response.StatusCode != http.StatusOK || l.response.Header.Get("Content-Type") != "text/event-stream" ||
+			!strings.HasPrefix(string(body), "retry: ") || strings.Contains(string(body), "data:") {
+			t.Errorf("%s: an EventSource is answered %s %q %v", name, l.response.Status, body, err)
+		}
+		if l := n.tryListen("channel=news"); l.response.StatusCode == http.StatusOK {
+			t.Errorf("%s: who is no EventSource is answered %s", name, l.response.Status)
+		}
+	}
+	for query, want := range map[string]int{"": 400, "channel=news&access_token=bad": 401} {
+		if l := draining.tryListen(query, "Accept", "text/event-stream"); l.response.StatusCode != want {
+			t.Errorf("%q: an EventSource that cannot ever succeed is answered %s, want %d", query, l.response.Status, want)
+		}
+	}
+}

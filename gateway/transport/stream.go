@@ -2,10 +2,10 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,8 +17,6 @@ import (
 // waits in a bounded buffer for pump, which net/http's handler runs: only it may
 // block.
 type stream struct {
-	*script
-
 	// Fixed at birth.
 	writer  io.Writer
 	control *http.ResponseController
@@ -38,13 +36,15 @@ type stream struct {
 
 var _ gateway.Conn = (*stream)(nil)
 
+var errEnded = errors.New("the session has ended")
+
 // streamBytes is how much a stream takes for a client that does not read.
 const streamBytes = 32 << 10
 
 func newStream(w http.ResponseWriter, at cursors) *stream {
 	s := &stream{
-		script: newScript(&at), cursors: at,
-		writer: w, control: http.NewResponseController(w), wake: make(chan struct{}, 1),
+		cursors: at,
+		writer:  w, control: http.NewResponseController(w), wake: make(chan struct{}, 1),
 	}
 	s.noteWritten()
 	return s
@@ -143,12 +143,11 @@ func (s *stream) Close(reason gateway.Reason, _ []byte) {
 		return
 	}
 	s.closing = true
-	s.waiting = fmt.Appendf(s.waiting, ": %s\n\n", strings.ReplaceAll(reason.Text, "\n", " "))
+	s.waiting = fmt.Appendf(s.waiting, ": %s\n\n", oneLine(reason.Text))
 	if !s.done {
 		_ = s.control.SetWriteDeadline(time.Now().Add(farewellPatience))
 	}
 	s.rouse()
-	s.end(errEnded)
 }
 
 // rouse is called with s.mu held.
@@ -159,26 +158,26 @@ func (s *stream) rouse() {
 	}
 }
 
-// pump writes until the stream is closed, the client leaves, or writing fails.
-func (s *stream) pump(ctx context.Context) {
+// pump writes until the stream is closed, the client leaves, or writing fails, and
+// returns which. Nothing is written any more then.
+func (s *stream) pump(ctx context.Context) error {
+	defer s.stop()
 	for last := false; !last; {
 		select {
 		case <-s.wake:
 		case <-ctx.Done():
-			s.stop(io.EOF)
-			return
+			return io.EOF
 		}
 		var waiting []byte
 		if waiting, last = s.next(); len(waiting) == 0 {
 			continue
 		}
 		if err := s.flush(waiting); err != nil {
-			s.stop(fmt.Errorf("%w: %w", gateway.Lost, err))
-			return
+			return fmt.Errorf("%w: %w", gateway.Lost, err)
 		}
 		s.wrote(len(waiting))
 	}
-	s.stop(errEnded)
+	return errEnded
 }
 
 // next returns what waits; last says that nothing follows.
@@ -212,11 +211,10 @@ func (s *stream) announceRoom() {
 	}
 }
 
-// stop ends the stream for whoever reads from it or writes to it.
-func (s *stream) stop(err error) {
+// stop ends the stream for who writes to it.
+func (s *stream) stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closing, s.done = true, true
 	s.announceRoom()
-	s.end(err)
 }

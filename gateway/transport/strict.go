@@ -73,6 +73,6 @@ func Only(next http.Handler, methods ...string) http.Handler {
 		}
 		w.Header().Set("Allow", allowed)
 		leaveUnread(w)
-		refuseAs(w, http.StatusMethodNotAllowed, badRequest(fmt.Sprintf("%.16q is not allowed here: want %s", r.Method, allowed)))
+		RefuseAs(w, http.StatusMethodNotAllowed, badRequest(fmt.Sprintf("%.16q is not allowed here: want %s", r.Method, allowed)))
 	})
 }

@@ -2,14 +2,10 @@ package transport
 
 import (
 	"cmp"
-	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"slices"
-	"sync"
 
 	"tidegate/gateway"
 )
@@ -25,26 +21,26 @@ type subscriber struct {
 // maxChannels bounds a request where limits do not.
 const maxChannels = 1000
 
-// open opens a session that is on the channels of the request. Those to resume
-// are subscribed when it is served, since what was missed may be more than can
-// wait before; they are authorized here. A cursor that is not empty stands for
-// those of the URL.
-func (s subscriber) open(r *http.Request, cursor string, formOf func(channels int) form) (*gateway.Session, cursors, error) {
-	var none cursors
-	principal, err := s.gateway.Authenticate(r.Context(), tokenOf(r))
-	if err != nil {
-		return nil, none, err
-	}
+// placesOf returns the channels that a request asks for, and where it goes on on
+// each. A cursor that is not empty stands for those of the URL.
+func (s subscriber) placesOf(r *http.Request, cursor string) (cursors, error) {
 	channels, err := s.channelsOf(r)
 	if err != nil {
-		return nil, none, err
+		return cursors{}, err
 	}
-	at, err := cursorsOf(r.URL.Query(), channels, cursor)
+	return cursorsOf(r.URL.Query(), channels, cursor)
+}
+
+// open opens a session that is on the channels. Those to resume are subscribed when
+// it has its connection, since what was missed may be more than can wait before;
+// they are authorized here.
+func (s subscriber) open(r *http.Request, at cursors, form form) (*gateway.Session, error) {
+	principal, err := Authenticate(s.gateway, r)
 	if err != nil {
-		return nil, none, err
+		return nil, err
 	}
 	hello := gateway.Hello{
-		Protocol:  notices{s.native, formOf(len(channels))},
+		Protocol:  notices{s.native, form},
 		Transport: s.transport,
 		Principal: principal,
 		Alone:     true,
@@ -57,8 +53,7 @@ func (s subscriber) open(r *http.Request, cursor string, formOf func(channels in
 			hello.Commands = append(hello.Commands, gateway.Subscribe{Channel: p.channel})
 		}
 	}
-	session, err := s.gateway.Open(r.Context(), hello)
-	return session, at, err
+	return s.gateway.Open(r.Context(), hello)
 }
 
 // cursorsOf returns where a request for the channels goes on: at the given cursor,
@@ -77,8 +72,7 @@ func (s subscriber) channelsOf(r *http.Request) ([]string, error) {
 	channels = slices.Compact(channels)
 	most := maxChannels
 	limits := s.gateway.Limits()
-	// Each resume is a command of the session's, and so is the end of them.
-	for _, limit := range []int{limits.ChannelsPerSession, limits.CommandsPerSecond - 1} {
+	for _, limit := range []int{limits.ChannelsPerSession, limits.CommandsPerSecond} { // each is a subscribe
 		if limit > 0 {
 			most = min(most, limit)
 		}
@@ -94,48 +88,3 @@ func (s subscriber) channelsOf(r *http.Request) ([]string, error) {
 	}
 	return channels, nil
 }
-
-// script is the reading side of a connection whose peer cannot speak: it gives
-// the commands that resume the peer's channels, and then nothing until it ends.
-type script struct {
-	commands [][]byte // owned by the reading goroutine
-
-	once sync.Once
-	err  error         // set before over is closed
-	over chan struct{} // closed at the end
-}
-
-func newScript(c *cursors) *script {
-	s := &script{over: make(chan struct{})}
-	for i := range c.places {
-		if p := &c.places[i]; p.hasPosition() {
-			s.commands = append(s.commands, resumeCommand(p))
-		}
-	}
-	s.commands = append(s.commands, []byte{})
-	return s
-}
-
-func (s *script) Read(ctx context.Context) (gateway.Frame, error) {
-	if len(s.commands) > 0 {
-		command := s.commands[0]
-		s.commands = s.commands[1:]
-		return gateway.Frame{Data: command}, nil
-	}
-	select {
-	case <-s.over:
-	case <-ctx.Done():
-		s.end(io.EOF)
-	}
-	return gateway.Frame{}, s.err
-}
-
-// end lets Read return err. Only the first call counts.
-func (s *script) end(err error) {
-	s.once.Do(func() {
-		s.err = err
-		close(s.over)
-	})
-}
-
-var errEnded = errors.New("the connection has ended")

@@ -35,7 +35,7 @@ type memory struct {
 
 // Greet says what a request asks for: it fills in a Hello's Protocol, and its
 // AuthLater, Channel and Commands where they matter. Its error is answered with
-// the status that gateway.StatusOf gives it.
+// the status that StatusOf gives it.
 type Greet func(*http.Request) (gateway.Hello, error)
 
 // Handler returns a handler that makes WebSockets of requests. A refusal is an
@@ -80,7 +80,7 @@ func (ws *WebSocket) extension(r *http.Request) string {
 // open opens the session, or answers the request and returns why not.
 func (ws *WebSocket) open(w http.ResponseWriter, r *http.Request, greet Greet, extension string) (*gateway.Session, error) {
 	if err := checkUpgrade(w, r); err != nil {
-		refuseAs(w, http.StatusUpgradeRequired, err)
+		RefuseAs(w, http.StatusUpgradeRequired, err)
 		return nil, err
 	}
 	if err := checkKey(r); err != nil {
@@ -98,7 +98,7 @@ func (ws *WebSocket) openSession(r *http.Request, greet Greet, extension string)
 	if err := ws.Origins.Check(r); err != nil {
 		return nil, err
 	}
-	principal, err := ws.Gateway.Authenticate(r.Context(), tokenOf(r))
+	principal, err := Authenticate(ws.Gateway, r)
 	if err != nil {
 		return nil, err
 	}
