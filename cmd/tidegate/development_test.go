@@ -42,3 +42,64 @@ func postHello(t *testing.T, url string) int {
 	defer response.Body.Close()
 	return response.StatusCode
 }
+
+// A page may have its own name resolve to this machine (DNS rebinding).
+func TestDevelopment_AnswersToThisMachinesNamesOnly(t *testing.T) {
+	t.Parallel()
+	p := startReady(t, nil)
+	for _, address := range []string{p.public(""), p.internal("")} {
+		for host, want := range map[string]int{
+			"localhost": 200, "LOCALHOST:8080": 200, "127.0.0.1:9": 200, "[::1]:8080": 200, "[::1]": 200,
+			"evil.example": 403, "evil.example:8080": 403, "localhost.evil.example": 403, "127.0.0.1.evil.example": 403, "": 403,
+		} {
+			answer, body := askAt(t, strings.TrimPrefix(address, "http://"), "GET /healthz HTTP/1.1\nHost: "+host+"\n\n")
+			if answer.StatusCode != want {
+				t.Errorf("Host %q at %s: %s %s; want %d", host, address, answer.Status, body, want)
+			}
+		}
+	}
+}
+
+// Configured, a gateway has whatever name its operator gave it.
+func TestDevelopment_EndsWithRules(t *testing.T) {
+	t.Parallel()
+	p := startBenchNode(t, "channels: [{match: 'chat:*', subscribe: anyone}]")
+	if answer, body := p.ask("GET /healthz HTTP/1.1\nHost: gate.example.com\n\n"); answer.StatusCode != 200 {
+		t.Errorf("%s %s", answer.Status, body)
+	}
+}
+
+// What a page of another site can send without asking must do nothing.
+func TestRoutes_TheInternalListenerIsNotForPagesOfOtherSites(t *testing.T) {
+	t.Parallel()
+	p := startReady(t, nil)
+	internal := strings.TrimPrefix(p.internal(""), "http://")
+	for _, c := range []struct{ request, header string }{
+		{"POST /api/channels/c/messages HTTP/1.1", "Origin: https://evil.example\nContent-Type: text/plain\nContent-Length: 1"},
+		{"POST /api/channels/c/messages HTTP/1.1", "Sec-Fetch-Site: cross-site\nContent-Length: 1"},
+		{"GET /debug/pprof/profile?seconds=1 HTTP/1.1", "Sec-Fetch-Site: cross-site\nSec-Fetch-Mode: no-cors"},
+	} {
+		answer, body := askAt(t, internal, c.request+"\nHost: localhost\n"+c.header+"\n\n1")
+		if answer.StatusCode != 403 {
+			t.Errorf("%s with %q: %s %.100s", c.request, c.header, answer.Status, body)
+		}
+	}
+	if answer, body := askAt(t, internal, "POST /api/channels/c/messages HTTP/1.1\nHost: localhost\nContent-Length: 1\n\n1"); answer.StatusCode != 200 {
+		t.Errorf("a backend: %s %s", answer.Status, body)
+	}
+}
+
+func TestRoutes_PagesMaySendTheHeadersOfUsualClients(t *testing.T) {
+	t.Parallel()
+	p := startReady(t, []string{"TIDEGATE_ORIGINS=https://app.example"})
+	answer, _ := p.ask("OPTIONS /events?channel=c HTTP/1.1\nHost: localhost\nOrigin: https://app.example\nAccess-Control-Request-Method: GET\n\n")
+	allowed := strings.ToLower(answer.Header.Get("Access-Control-Allow-Headers"))
+	for _, name := range []string{"authorization", "last-event-id", "cache-control", "x-requested-with", "traceparent"} {
+		if !strings.Contains(allowed, name) {
+			t.Errorf("%s is not among %q", name, allowed)
+		}
+	}
+	if answer.StatusCode != 204 || answer.Header.Get("Access-Control-Allow-Credentials") != "true" {
+		t.Errorf("%s %v", answer.Status, answer.Header)
+	}
+}

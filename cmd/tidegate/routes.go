@@ -17,17 +17,18 @@ import (
 // publicRoutes is what clients see.
 func (n *node) publicRoutes() http.Handler {
 	origins := transport.Origins(n.config.AllOrigins())
+	cors := transport.CORS{Origins: origins, Headers: n.config.CORSHeaders}
 	n.webSocket = &transport.WebSocket{Gateway: n.gateway, Origins: origins, Log: n.log, Deflate: n.config.Compression.Deflate()}
 
 	mux := http.NewServeMux()
 	mux.Handle("/ws", transport.Stream(n.webSocket.Handler(greetNative, native.Subprotocol)))
 	mux.Handle("/raw/{channel}", transport.Stream(n.webSocket.Handler(greetRaw)))
-	mux.Handle("/events", origins.CORS(transport.Stream(&transport.SSE{Gateway: n.gateway, Native: native.Protocol{}})))
-	mux.Handle("/poll", origins.CORS(transport.Stream(&transport.LongPoll{Gateway: n.gateway, Native: native.Protocol{}})))
-	mux.Handle("/api/", origins.CORS(n.api()))
+	mux.Handle("/events", cors.Handler(transport.Stream(&transport.SSE{Gateway: n.gateway, Native: native.Protocol{}})))
+	mux.Handle("/poll", cors.Handler(transport.Stream(&transport.LongPoll{Gateway: n.gateway, Native: native.Protocol{}})))
+	mux.Handle("/api/", cors.Handler(n.api()))
 	mux.Handle("/", console.Handler())
 	n.routeHealth(mux)
-	return trustProxies(n.config.TrustedProxies, webhook.Forward(n.config.Webhooks.Headers, transport.Strict(mux)))
+	return n.strict(trustProxies(n.config.TrustedProxies, webhook.Forward(n.config.Webhooks.Headers, mux)))
 }
 
 // internalRoutes is what operators see. The command line, which pprof can show,
@@ -43,7 +44,16 @@ func (n *node) internalRoutes() http.Handler {
 	mux.HandleFunc("GET /debug/pprof/cmdline", http.NotFound)
 	mux.Handle("/api/", n.api())
 	n.routeHealth(mux)
-	return transport.Strict(mux)
+	return n.strict(transport.SameSite(mux))
+}
+
+// strict lets requests through that are what they seem, and in development only
+// those that are for this machine by name.
+func (n *node) strict(next http.Handler) http.Handler {
+	if n.config.Development() {
+		next = transport.Local(next)
+	}
+	return transport.Strict(next)
 }
 
 func (n *node) routeHealth(mux *http.ServeMux) {

@@ -16,6 +16,7 @@ import (
 
 	"tidegate/gateway"
 	"tidegate/gateway/rules"
+	"tidegate/gateway/transport"
 )
 
 const backendKey = "0123456789abcdef01234567"
@@ -180,7 +181,7 @@ func codeOf(t *testing.T, answer *http.Response) gateway.Code {
 	if err != nil || json.Unmarshal(said, &refusal) != nil || refusal.Error.Code == "" || refusal.Error.Message == "" {
 		t.Errorf("refused with %s: %q (%v), want an error with its code and what to do", answer.Status, said, err)
 	}
-	if want := gateway.StatusOf(&gateway.Error{Code: refusal.Error.Code}); answer.StatusCode != want {
+	if want := transport.StatusOf(&gateway.Error{Code: refusal.Error.Code}); answer.StatusCode != want {
 		t.Errorf("status %s with the code %q, want %d", answer.Status, refusal.Error.Code, want)
 	}
 	return refusal.Error.Code

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"tidegate/gateway"
@@ -12,15 +13,15 @@ import (
 
 // Origins are the origins of pages that may use a gateway, as patterns such as
 // https://app.example.com, https://*.example.com or *, in which * stands for any
-// run of characters. A page of the same host as the request's may always; so may
-// a request without an Origin, which is no browser's.
+// run of characters. A page of the same origin may always, and a request without an
+// Origin, which is no browser's.
 type Origins []string
 
 // Check returns nil if the request's origin is allowed, else a Forbidden that
 // names the setting.
 func (o Origins) Check(r *http.Request) error {
 	origin := r.Header.Get("Origin")
-	if origin == "" || o.allow(origin, r.Host) {
+	if origin == "" || o.name(r, origin) || slices.Contains(o, everyOrigin) {
 		return nil
 	}
 	return &gateway.Error{
@@ -29,51 +30,34 @@ func (o Origins) Check(r *http.Request) error {
 	}
 }
 
-func (o Origins) allow(origin, host string) bool {
+const everyOrigin = "*"
+
+// name reports whether an origin is the request's own, or one of those that are
+// meant by more than everyOrigin.
+func (o Origins) name(r *http.Request, origin string) bool {
 	u, err := url.Parse(origin)
-	if err != nil {
+	if err != nil || u.Host == "" {
 		return false
 	}
-	if u.Host != "" && strings.EqualFold(u.Host, host) {
+	if isSameOrigin(r, u) {
 		return true
 	}
 	plain := strings.ToLower(u.Scheme + "://" + u.Host)
-	for _, pattern := range o {
-		if pattern == "*" || u.Host != "" && rules.Matches(strings.ToLower(pattern), plain) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(o, func(pattern string) bool {
+		return pattern != everyOrigin && rules.Matches(strings.ToLower(pattern), plain)
+	})
 }
 
-// The headers of a cross-origin answer; see https://fetch.spec.whatwg.org, HTTP
-// extensions.
-const (
-	corsMethods = "GET, HEAD, POST, DELETE"
-	corsHeaders = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID"
-	corsMaxAge  = "600" // seconds that a browser may remember a preflight
-)
-
-// CORS lets pages of these origins use next. It answers preflights itself, and
-// refuses every request from another origin with 403.
-func (o Origins) CORS(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		header := w.Header()
-		header.Add("Vary", "Origin")
-		if err := o.Check(r); err != nil {
-			Refuse(w, err)
-			return
-		}
-		if origin := r.Header.Get("Origin"); origin != "" {
-			header.Set("Access-Control-Allow-Origin", origin)
-		}
-		if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
-			header.Set("Access-Control-Allow-Methods", corsMethods)
-			header.Set("Access-Control-Allow-Headers", corsHeaders)
-			header.Set("Access-Control-Max-Age", corsMaxAge)
-			w.WriteHeader(http.StatusNoContent)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
+// isSameOrigin reports whether a page is of the request's own host, and not of http
+// where the request is known to have come by https: anybody on the way could have
+// written such a page. A proxy that ends TLS says so in X-Forwarded-Proto. From
+// whom that comes does not matter, as it can only make the sender's own check
+// stricter. Where nobody says so, a page of https is let in, since a proxy may.
+func isSameOrigin(r *http.Request, origin *url.URL) bool {
+	if !strings.EqualFold(origin.Host, r.Host) {
+		return false
+	}
+	forwarded, _, _ := strings.Cut(r.Header.Get("X-Forwarded-Proto"), ",")
+	secure := r.TLS != nil || strings.EqualFold(strings.TrimSpace(forwarded), "https")
+	return origin.Scheme == "https" || origin.Scheme == "http" && !secure
 }

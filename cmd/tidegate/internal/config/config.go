@@ -21,6 +21,7 @@ type Config struct {
 	TLS            TLS
 	Redis          Redis
 	Origins        []string
+	CORSHeaders    []string // that pages of other origins may send, beside those that the gateway reads
 	TrustedProxies []netip.Prefix
 	ProxyProtocol  bool // trusted proxies say who the client is before its first byte
 	Auth           Auth
@@ -115,6 +116,7 @@ func Default() Config {
 		InternalListen: "127.0.0.1:9080",
 		Log:            Log{Level: slog.LevelInfo, Format: "text"},
 		Redis:          Redis{Prefix: "tidegate:"},
+		CORSHeaders:    []string{"Cache-Control", "X-Requested-With", "traceparent", "tracestate"},
 		Auth:           Auth{Anonymous: true, JWT: JWT{Leeway: 5 * time.Second}},
 		Limits:         limits,
 		Connections:    connections,

@@ -19,6 +19,7 @@ func (c *Config) settings() []setting {
 		{"redis.url_file", "`file` that holds redis.url", text(&c.Redis.URLFile)},
 		{"redis.prefix", "begins every name in Redis", text(&c.Redis.Prefix)},
 		{"origins", "origins of pages that may connect, beside the same origin", texts(&c.Origins)},
+		{"cors_headers", "`headers` that pages of other origins may send, beside those that the gateway reads", texts(&c.CORSHeaders)},
 		{"trusted_proxies", "`addresses` or networks whose X-Forwarded-For is believed", prefixes(&c.TrustedProxies)},
 		{"proxy_protocol", "trusted_proxies begin a connection with a PROXY header, v1 or v2", boolean(&c.ProxyProtocol)},
 		{"auth.anonymous", "clients without a token may connect", boolean(&c.Auth.Anonymous)},
