@@ -3,9 +3,13 @@
 package api
 
 import (
+	"bytes"
+	"crypto/sha256"
 	_ "embed"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"tidegate/gateway"
 )
@@ -68,7 +72,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.Serv
 //go:embed openapi.yaml
 var description []byte
 
-func serveDescription(w http.ResponseWriter, _ *http.Request) {
+func serveDescription(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/yaml")
-	_, _ = w.Write(description)
+	w.Header().Set("Cache-Control", "no-cache")
+	w.Header().Set("ETag", fmt.Sprintf("%q", versionOfDescription))
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(description))
 }
+
+var versionOfDescription = fmt.Sprintf("%x", sha256.Sum256(description))[:16]

@@ -59,6 +59,9 @@ func (h *Handler) largestBatch() int { return max(maxBatchBytes, 2*h.gateway.Lim
 // readBatch returns one publish for each item and channel, in order. It reads no
 // further than the first item that is wrong, or too many.
 func (r *request) readBatch(most int) ([]gateway.Publish, error) {
+	if err := checkMedia(r.Header); err != nil {
+		return nil, err
+	}
 	if r.ContentLength > int64(most) {
 		return nil, tooLarge(most)
 	}

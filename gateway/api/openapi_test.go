@@ -45,6 +45,11 @@ func TestOpenAPI_HasTheRoutesOfTheHandlerAndNoOthers(t *testing.T) {
 func TestOpenAPI_IsServed(t *testing.T) {
 	n := startNode(t, noLimits)
 	n.expect(call{method: "GET", path: "/api/openapi.yaml"}, 200, "openapi: 3.0.3")
+	_, _, header := n.do(call{method: "GET", path: "/api/openapi.yaml"})
+	again := call{method: "GET", path: "/api/openapi.yaml", header: http.Header{"If-None-Match": {header.Get("ETag")}}}
+	if status, _, _ := n.do(again); status != http.StatusNotModified {
+		t.Errorf("with its ETag %q: %d, want 304", header.Get("ETag"), status)
+	}
 }
 
 func load(t testing.TB) *openapi3.T {

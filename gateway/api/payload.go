@@ -16,6 +16,9 @@ import (
 // readBody returns the whole body, or a *gateway.Error. What it takes of the
 // node's room for such bytes is given back when the request has been answered.
 func (r *request) readBody(most int) ([]byte, error) {
+	if err := checkMedia(r.Header); err != nil {
+		return nil, err
+	}
 	if r.ContentLength > int64(most) {
 		return nil, tooLarge(most)
 	}
@@ -36,24 +39,44 @@ func tooLarge(most int) error {
 	return fail(gateway.TooLarge, "the body has more than %d bytes, which is what is allowed", most)
 }
 
+// checkMedia refuses bodies that would be passed on as what they are not: those that
+// are compressed, and text that is not UTF-8.
+func checkMedia(header http.Header) error {
+	if coding := header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+		return unsupported("the body is encoded as %.40q: send it as it is", coding)
+	}
+	media, parameters, err := mime.ParseMediaType(header.Get("Content-Type"))
+	isText := strings.HasPrefix(media, "text/") || strings.HasSuffix(media, "json") || media == formMedia
+	switch charset := parameters["charset"]; strings.ToLower(charset) {
+	case "", "utf-8", "us-ascii":
+		return nil
+	default:
+		if err != nil || !isText {
+			return nil // malformed, or bytes
+		}
+		return unsupported("the body is in %.40q: send UTF-8", charset)
+	}
+}
+
+// formMedia is what curl sends if nobody says what the body is.
+const formMedia = "application/x-www-form-urlencoded"
+
 // kindOf returns what a payload is by its content type:
 //
 //	application/json, */*+json     JSON, which must parse
 //	text/*                         text, which must be UTF-8
 //	none, or a form's              JSON if it parses, else text if it is UTF-8, else binary
 //	any other                      binary
-//
-// A form's type is what curl sends if nobody says what the body is.
 func kindOf(contentType string, payload []byte) (broker.Kind, error) {
 	if contentType == "" {
 		return sniff(payload), nil
 	}
-	media, parameters, err := mime.ParseMediaType(contentType)
+	media, _, err := mime.ParseMediaType(contentType)
 	if err != nil {
 		return 0, fail(gateway.BadRequest, "the header Content-Type is malformed: want something like application/json")
 	}
 	switch {
-	case media == "application/x-www-form-urlencoded":
+	case media == formMedia:
 		return sniff(payload), nil
 	case media == "application/json", strings.HasSuffix(media, "+json"):
 		if !isJSON(payload) {
@@ -61,12 +84,21 @@ func kindOf(contentType string, payload []byte) (broker.Kind, error) {
 		}
 		return broker.JSON, nil
 	case strings.HasPrefix(media, "text/"):
-		if charset := strings.ToLower(parameters["charset"]); charset != "" && charset != "utf-8" && charset != "us-ascii" || !utf8.Valid(payload) {
+		if !utf8.Valid(payload) {
 			return 0, fail(gateway.BadRequest, "the body is not UTF-8: send text so, or another Content-Type")
 		}
 		return broker.Text, nil
 	}
 	return broker.Binary, nil
+}
+
+// unsupportedMedia is a bad request that has a status of its own.
+type unsupportedMedia struct{ error }
+
+func (e unsupportedMedia) Unwrap() error { return e.error }
+
+func unsupported(format string, args ...any) error {
+	return unsupportedMedia{fail(gateway.BadRequest, format, args...)}
 }
 
 func sniff(payload []byte) broker.Kind {
