@@ -263,16 +263,16 @@ func (c *resumption) readOn() func(context.Context) error {
 	}
 	reading := &rangeRead{done: make(chan struct{})}
 	ch.reading = reading
-	cursor, most := c.reader.Cursor(), ch.MostToRead(c.reader)
+	after, most := ch.AskFor(c.reader)
 	return func(ctx context.Context) error {
-		page, err := ch.hub.gateway.since(ctx, ch.name, cursor, most)
-		c.keep(reading, page, cursor, err)
+		page, err := ch.hub.gateway.since(ctx, ch.name, after, most)
+		c.keep(reading, page, err)
 		return err
 	}
 }
 
 // keep ends a read, and keeps what it has brought.
-func (c *resumption) keep(reading *rangeRead, page broker.Page, cursor broker.Position, err error) {
+func (c *resumption) keep(reading *rangeRead, page broker.Page, err error) {
 	ch := c.channel
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
@@ -282,7 +282,7 @@ func (c *resumption) keep(reading *rangeRead, page broker.Page, cursor broker.Po
 	case err != nil:
 		reading.err, reading.end = err, time.Now()
 		ch.failed = reading
-	case !reading.outdated && ch.Keep(c.reader, page, cursor, time.Now()):
+	case !reading.outdated && ch.Keep(c.reader, page, time.Now()):
 		ch.startRepair()
 	}
 }

@@ -16,6 +16,7 @@ type Reader struct {
 	lost    bool            // something before the next message is gone, and that was not told
 	told    bool            // that was told, and nothing given since
 	unkept  uint64          // the timeline's, when the reader began
+	asked   broker.Position // where the timeline was when a read for it began
 	page    *page           // what was just read for it
 }
 
@@ -28,9 +29,6 @@ func (t *Timeline) Resume(cursor broker.Position) *Reader {
 func (t *Timeline) Recent(n int) *Reader {
 	return &Reader{recent: n, lenient: true}
 }
-
-// Cursor returns the position of the last message that the reader has.
-func (r *Reader) Cursor() broker.Position { return r.cursor }
 
 // Take notes that the reader is given the next entry of a Step.
 func (r *Reader) Take(e *Entry) { r.cursor, r.told = e.Message.Position, false }
@@ -60,7 +58,7 @@ const (
 	Await           // the end of the repair that is under way
 	Look            // a repair: the cursor may be of what this node has not heard of
 	Pause           // the same, but there was a look a moment ago: in a while
-	Read            // what follows the reader's cursor, MostToRead messages: see Keep
+	Read            // what follows the reader's cursor: see AskFor and Keep
 )
 
 // lookEvery is how often clients may have the history looked at, however many
@@ -156,15 +154,16 @@ func (t *Timeline) give(r *Reader, entries []*Entry, present bool) Step {
 // history, which is to be told.
 func (t *Timeline) Arrive(r *Reader) (missed bool) { return r.unkept != t.unkept }
 
-// MostToRead returns how much to read after the reader's cursor: all up to the tail,
-// if the tail may have room for it.
-func (t *Timeline) MostToRead(r *Reader) broker.Most {
-	most := broker.Most{Messages: pageMessages, Bytes: pageBytes}
+// AskFor begins a read for a reader, and returns the position after which to read, and
+// how much at most: all up to the tail, if the tail may have room for it.
+func (t *Timeline) AskFor(r *Reader) (after broker.Position, most broker.Most) {
+	r.asked = t.at
+	most = broker.Most{Messages: pageMessages, Bytes: pageBytes}
 	missing := t.tail.begin(t.at.Offset) - 1 - min(r.cursor.Offset, t.at.Offset)
 	if room := uint64(tailEntries - len(t.tail.entries)); missing <= room {
 		most.Messages = max(int(missing), pageMessages)
 	}
-	return most
+	return r.cursor, most
 }
 
 // A page is what is read at once where there is much to read.
@@ -173,16 +172,17 @@ const (
 	pageBytes    = 1 << 20
 )
 
-// Keep takes what was read after a cursor for a reader: into the tail, or, if it is
-// too much for that, into the archive. There all who resume find it. It reports
-// whether the history has another epoch than is known here, so that a repair is due.
-func (t *Timeline) Keep(r *Reader, read broker.Page, cursor broker.Position, now time.Time) (suspect bool) {
+// Keep takes what was read for a reader: into the tail, or, if it is too much for
+// that, into the archive. There all who resume find it. It reports whether a repair is
+// due, since the history has another epoch than is known here, or knows less.
+func (t *Timeline) Keep(r *Reader, read broker.Page, now time.Time) (suspect bool) {
+	stale := read.Top.Epoch == r.asked.Epoch && read.Top.Offset < r.asked.Offset
 	switch {
-	case read.Top.Epoch != t.at.Epoch:
+	case stale, read.Top.Epoch != t.at.Epoch:
 		return true
-	case cursor.Epoch != read.Top.Epoch: // the epoch has just changed, and the page begins elsewhere than at the cursor
-	case !t.extendTail(read, cursor, now):
-		r.page = t.newPage(read, cursor, now)
+	case r.cursor.Epoch != t.at.Epoch: // the epoch has just changed, and the page begins elsewhere than at the cursor
+	case !t.extendTail(read, r.cursor, now):
+		r.page = t.newPage(read, r.cursor, now)
 		t.store.add(r.page)
 	}
 	return false

@@ -2,6 +2,7 @@ package timeline
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -108,10 +109,10 @@ func TestStep_WhoComesFromTheFormerEpochIsGivenWhatFollowsIt(t *testing.T) {
 	line.repairOnce(page)
 	r := line.Resume(at("e", 4))
 	line.settled = line.begun + 1 // a look
-	if step := line.Step(r, noon); step.Do != Read || r.Cursor() != at("f", 4) {
-		t.Fatalf("%+v after %v", step, r.Cursor())
+	if step := line.Step(r, noon); step.Do != Read || r.cursor != at("f", 4) {
+		t.Fatalf("%+v after %v", step, r.cursor)
 	}
-	line.Keep(r, pageOf("f", 5, 8, 8), r.Cursor(), noon)
+	line.Keep(r, pageOf("f", 5, 8, 8), noon)
 	if step := line.Step(r, noon); !step.Lost || step.After != at("f", 4) || fmt.Sprint(offsets(step.Entries)) != "[5 6 7 8]" {
 		t.Errorf("%+v", step)
 	}
@@ -136,7 +137,7 @@ func TestRecent_OfAShortHistoryIsNoLoss(t *testing.T) {
 	if step := line.Step(r, noon); step.Do != Read {
 		t.Fatalf("%+v", step)
 	}
-	line.Keep(r, broker.Page{Messages: pageOf("e", 5, 9, 9).Messages, Top: at("e", 9), Lost: true}, r.Cursor(), noon)
+	line.Keep(r, broker.Page{Messages: pageOf("e", 5, 9, 9).Messages, Top: at("e", 9), Lost: true}, noon)
 	step := line.Step(r, noon)
 	if step.Lost || step.After != at("e", 4) || fmt.Sprint(offsets(step.Entries)) != "[5 6 7 8 9]" {
 		t.Errorf("%+v", step)
@@ -151,14 +152,17 @@ type world struct {
 	now  time.Time
 
 	// The history.
-	epoch    string
-	epochs   int
-	top      uint64
-	kept     []broker.Message // the last of them
-	former   broker.Position
-	newest   uint64 // serial number of the newest message
-	audience *client
-	clients  []*client
+	epoch  string
+	epochs int
+	top    uint64
+	kept   []broker.Message // the last of them
+	former broker.Position
+	newest uint64 // serial number of the newest message
+
+	stale *world // the history as a server has it that was the master once; nil: there is none
+	lies  int    // reads in a row that it has answered
+
+	clients []*client
 }
 
 // client is one that resumes. Every message has a serial number as its payload.
@@ -221,6 +225,26 @@ func (w *world) loseAll() {
 	}
 }
 
+// fork leaves the history as it is at a server that will be asked now and then.
+func (w *world) fork() {
+	left := *w
+	left.kept = slices.Clone(w.kept)
+	w.stale = &left
+}
+
+// read asks the master, or, a few times, one that was. The timeline must find out
+// where that is possible: if it has been further, or in another epoch since.
+func (w *world) read(after broker.Position) broker.Page {
+	limit := rapid.IntRange(1, 5).Draw(w.T, "page")
+	shows := w.stale != nil && (w.stale.epoch == w.line.left.Epoch || w.stale.epoch == w.line.at.Epoch && w.stale.top < w.line.at.Offset)
+	if shows && w.lies < 3 && rapid.Bool().Draw(w.T, "stale") {
+		w.lies++
+		return w.stale.since(after, limit)
+	}
+	w.lies = 0
+	return w.since(after, limit)
+}
+
 // since is broker.History's.
 func (w *world) since(after broker.Position, limit int) broker.Page {
 	page := broker.Page{Top: at(w.epoch, w.top), Former: w.former}
@@ -252,7 +276,7 @@ func (w *world) repair() {
 		return
 	}
 	after, _ := w.line.Ask(w.now)
-	page := w.since(after, rapid.IntRange(1, 5).Draw(w.T, "page"))
+	page := w.read(after)
 	if rapid.Bool().Draw(w.T, "meanwhile") {
 		w.publish(false)
 	}
@@ -280,12 +304,12 @@ func (w *world) advance(c *client, room int) {
 	case Pause:
 		w.now = w.now.Add(step.Wait)
 	case Read:
-		cursor := c.reader.Cursor()
-		page := w.since(cursor, rapid.IntRange(1, 5).Draw(w.T, "page"))
+		after, _ := w.line.AskFor(c.reader)
+		page := w.read(after)
 		if rapid.Bool().Draw(w.T, "meanwhile") {
 			w.publish(false)
 		}
-		if w.line.Keep(c.reader, page, cursor, w.now) {
+		if w.line.Keep(c.reader, page, w.now) {
 			w.line.Suspect()
 		}
 	case Give:
@@ -374,6 +398,7 @@ func TestReader_HearsAllOrIsTold(t *testing.T) {
 				w.begin(false)
 				restarted = false
 			},
+			"fork": func(*rapid.T) { w.fork() },
 			"restart": func(*rapid.T) {
 				if !restarted { // of the epoch before the former one nothing is known
 					w.begin(true)

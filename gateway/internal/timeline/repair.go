@@ -15,20 +15,12 @@ type repair struct {
 	asked broker.Position // what seen was when the last read began
 	from  broker.Position // what the last read was to follow
 	look  uint64
-	stale bool // what was read is older than what the audience has
-	vain  int  // reads that have not shown what there must be
+	stale int // reads in a row that have shown less than the audience has
+	vain  int // reads in a row that have not shown what was seen
 }
 
 // readsInVain is how many there are before what they look for counts as lost.
 const readsInVain = 8
-
-// note keeps what has been seen. What is late, of an epoch that was left, must not
-// take the place of what is new.
-func (r *repair) note(at, left broker.Position) {
-	if r.seen.IsZero() || at.Epoch != left.Epoch {
-		r.seen = at
-	}
-}
 
 // Suspect says that messages may be missing after At. It reports whether a repair
 // begins so; else the one under way looks once more.
@@ -55,16 +47,18 @@ func (t *Timeline) Ask(now time.Time) (after broker.Position, most broker.Most) 
 // to be told first.
 func (t *Timeline) Merge(page broker.Page) (lost bool) {
 	r := &t.repair
-	r.stale = t.isStale(page.Top)
+	stale := t.isStale(page.Top)
 	first := page.Top.Offset + 1
 	if len(page.Messages) > 0 {
 		first = page.Messages[0].Position.Offset
 	}
-	switch {
-	case r.stale && r.vain < readsInVain:
+	if stale && r.stale < readsInVain {
+		r.stale++
 		return false
-	case r.stale:
-		r.stale = false
+	}
+	r.stale = 0
+	switch {
+	case stale:
 		t.jump(t.whereLeft(page.Top), page)
 		return true
 	case page.Top.Epoch == t.at.Epoch && first <= t.at.Offset+1:
@@ -82,14 +76,17 @@ func (t *Timeline) Merge(page broker.Page) (lost bool) {
 // audience: of a server that was the master once, or that has forgotten.
 func (t *Timeline) isStale(top broker.Position) bool {
 	behind := top.Epoch == t.repair.from.Epoch && top.Offset < t.repair.from.Offset
-	return behind || !t.left.IsZero() && top.Epoch == t.left.Epoch || top.Agrees(t.left)
+	return behind || t.isPast(top)
 }
 
 // whereLeft returns where to go on in a history that has gone back: nothing is given
 // twice.
 func (t *Timeline) whereLeft(top broker.Position) broker.Position {
-	if top.Epoch == t.left.Epoch {
+	switch top.Epoch {
+	case t.left.Epoch:
 		top.Offset = min(top.Offset, t.left.Offset)
+	case t.former.Epoch:
+		top.Offset = min(top.Offset, t.former.Offset)
 	}
 	return top
 }
@@ -130,29 +127,37 @@ const (
 // Conclude says what comes next. By Repaired and Lost the repair has ended.
 func (t *Timeline) Conclude(page broker.Page) Outcome {
 	r := &t.repair
-	outcome, found := Repaired, t.found(r.seen)
+	outcome, found, brought := Repaired, t.found(r.seen), t.at != r.from
 	switch {
-	case r.again, !r.stale && t.at.Offset < page.Top.Offset, !found && r.seen != r.asked:
+	case r.stale > 0:
+		return ReadLater
+	case r.again, t.at.Offset < page.Top.Offset, !found && brought && r.seen != r.asked:
+		r.vain = 0
 		return ReadOn
-	case r.stale, !found:
-		if r.vain++; r.vain <= readsInVain {
-			return ReadLater
-		}
+	case !found && r.vain < readsInVain:
+		r.vain++
+		return ReadLater
+	case !found:
+		t.giveUp(r.seen)
 		outcome = Lost
-		if r.seen.Epoch == t.at.Epoch {
-			t.at = r.seen
-			t.tail.clear(t.store)
-		}
 	}
 	t.settled = r.look
 	t.repair = repair{}
 	return outcome
 }
 
-// found reports whether what was seen is nothing that is missing. Of an epoch that
-// was left the audience was told that something may be.
+// giveUp goes on after what was seen and is nowhere.
+func (t *Timeline) giveUp(seen broker.Position) {
+	if seen.Epoch == t.at.Epoch {
+		t.at = seen
+		t.tail.clear(t.store)
+	}
+}
+
+// found reports whether what was seen is nothing to look for. Of the epochs before
+// this one the history has it under the same offset, or it was told that it has not.
 func (t *Timeline) found(seen broker.Position) bool {
-	return seen.IsZero() || t.covers(seen) || seen.Epoch == t.left.Epoch
+	return seen.IsZero() || t.covers(seen) || t.isPast(seen)
 }
 
 // Abandon ends a repair that nobody needs any more.

@@ -58,10 +58,10 @@ func (t *Timeline) Next(e *Entry, now time.Time) Verdict {
 	case t.at.IsZero() || t.precedes(at):
 		t.advance(e, now)
 		return Deliver
-	case t.covers(at):
-		return Skip
+	case t.covers(at), t.isPast(at) && (t.repair.open || now.Sub(t.lookedAt) < lookEvery):
+		return Skip // of a former epoch: the history is not there, as was just seen, or is about to be
 	case t.repair.open:
-		t.repair.note(at, t.left)
+		t.repair.seen = at
 		return Skip
 	default:
 		t.repair = repair{open: true, seen: at}
@@ -81,6 +81,12 @@ func (t *Timeline) precedes(at broker.Position) bool {
 // covers reports whether a position is known and reached.
 func (t *Timeline) covers(at broker.Position) bool {
 	return at.Epoch == t.at.Epoch && at.Offset <= t.at.Offset
+}
+
+// isPast reports whether a position is of an epoch that is known to be over: the one
+// that the audience was in before, or the one before that in the history.
+func (t *Timeline) isPast(at broker.Position) bool {
+	return !at.IsZero() && (at.Epoch == t.left.Epoch || at.Epoch == t.former.Epoch || at.Agrees(t.left) || at.Agrees(t.former))
 }
 
 func (t *Timeline) advance(e *Entry, now time.Time) {

@@ -245,11 +245,31 @@ func TestRepair_WhatWasSeenOfALostEpochIsNotLookedForInTheNext(t *testing.T) {
 	}
 }
 
+func TestRepair_MessagesOfNowhereAreNotLookedForAtOnceAgain(t *testing.T) {
+	line := starting(at("e", 5))
+	line.Next(entry(at("unknown", 1)), noon)
+	for i := range uint64(readsInVain) {
+		line.Ask(noon)
+		line.Next(entry(at("unknown", 2+i)), noon)
+		nothing := pageOf("e", 1, 0, 5)
+		line.Merge(nothing)
+		if outcome := line.Conclude(nothing); outcome != ReadLater {
+			t.Fatalf("outcome %d of read %d", outcome, i+1)
+		}
+	}
+	if _, outcome := line.repairOnce(pageOf("e", 1, 0, 5)); outcome != Lost {
+		t.Errorf("outcome %d", outcome)
+	}
+}
+
 func TestRepair_ALateMessageOfTheFormerEpochIsNoGap(t *testing.T) {
 	line := starting(at("e", 5))
 	line.Suspect()
 	line.repairOnce(pageOf("f", 1, 2, 2))
-	if got := line.Next(entry(at("e", 6)), noon); got != Gap {
+	if got := line.Next(entry(at("e", 6)), noon); got != Skip {
+		t.Fatalf("verdict %d: a look for each", got)
+	}
+	if got := line.Next(entry(at("e", 7)), noon.Add(lookEvery)); got != Gap {
 		t.Fatalf("verdict %d: nobody looks whether the epoch is back", got)
 	}
 	if lost, outcome := line.repairOnce(pageOf("f", 1, 0, 2)); lost || outcome != Repaired {
@@ -319,7 +339,7 @@ func TestStore_TheArchiveIsBoundedAndForgets(t *testing.T) {
 			page.Messages[m].Payload = payload
 		}
 		r := lines[i].Resume(at("e", 0))
-		if lines[i].Keep(r, page, r.Cursor(), noon.Add(time.Duration(i)*time.Millisecond)) {
+		if lines[i].Keep(r, page, noon.Add(time.Duration(i)*time.Millisecond)) {
 			t.Fatal("the epoch is taken for another")
 		}
 		if store.archived > archiveBytes {
