@@ -53,7 +53,7 @@ func (c *cluster) start() (stop func()) {
 	c.t.Helper()
 	c.leave()
 	g, err := gateway.New(gateway.Config{
-		Broker: c.memory, History: c.memory,
+		Broker: c.memory, History: c.memory, Presence: c.memory,
 		Rules: rules.Development(), Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
@@ -108,7 +108,11 @@ func (c *cluster) routes(g *gateway.Gateway, sockets *transport.WebSocket) http.
 	})
 	mux.Handle("GET /poll", &transport.LongPoll{Gateway: g, Native: native.Protocol{}})
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })
-	mux.Handle("/api/", api.New(api.Config{Gateway: g}))
+	mux.Handle("/api/", api.New(api.Config{Gateway: g, Anonymous: gateway.Principal{Key: "development"}}))
+	mux.HandleFunc("GET /application", func(w http.ResponseWriter, _ *http.Request) { // a page without the console's policy
+		w.Header().Set("Content-Type", "text/html")
+		io.WriteString(w, "<!doctype html><title>An application</title>")
+	})
 	mux.Handle("/", console.Handler())
 	return mux
 }

@@ -24,6 +24,7 @@ func TestPage(t *testing.T) {
 		"FallsBackWhereWebSocketIsRefused":         fallsBack,
 		"KeepsToItsBoundWithThousandsOfMessages":   keepsToItsBoundWithThousandsOfMessages,
 		"FiltersPausesAndClears":                   filtersPausesAndClears,
+		"TabsShareOneConnection":                   tabsShareOneConnection,
 		"WorksBelowAnyPath":                        worksBelowAnyPath,
 		"TakesNoNameForPartOfItself":               takesNoNameForPartOfItself,
 	} {
@@ -233,4 +234,41 @@ func takesNoNameForPartOfItself(t *testing.T, browser context.Context) {
 		p.publish(name, `"to a name"`)
 		p.shows("#messages", "to a name")
 	}
+}
+
+func tabsShareOneConnection(t *testing.T, browser context.Context) {
+	nodes := newCluster(t)
+	nodes.start()
+	open := func() *page {
+		p := openPage(t, browser, nodes.url()+"/application")
+		p.do(`const { shareTidegate } = await import("/tidegate-shared.js");
+			window.heard = [];
+			window.tide = shareTidegate("/", { name: "ada", token: () => "" });
+			window.room = tide.subscribe("chat:lobby", ({ data }) => heard.push(data), { recent: 5 })`)
+		p.until("it is connected", `tide.status.state === "connected"`)
+		return p
+	}
+	nodes.publish("chat:lobby", `"before"`)
+	one, two := open(), open()
+	if a, b := evaluate[string](one, "tide.status.session"), evaluate[string](two, "tide.status.session"); a != b || a == "" {
+		t.Errorf("the tabs are sessions %q and %q", a, b)
+	}
+	one.do(`await tide.publish("chat:lobby", "from one")`)
+	for _, p := range []*page{one, two} {
+		p.until("each tab has heard all", `JSON.stringify(heard) === '["before","from one"]'`)
+	}
+	refused := evaluate[string](two, `tide.publish("no spaces", 1).then(() => "", (error) => error.constructor.name + " " + error.code)`)
+	if refused != "TidegateError bad_request" {
+		t.Errorf("a bad publish fails with %q", refused)
+	}
+
+	one.do(`setTimeout(() => location.replace("/healthz"))`)
+	one.until("the first tab has left", `location.pathname === "/healthz"`)
+	two.do(`await tide.publish("chat:lobby", "to two")`)
+	two.until("the other goes on", `heard.at(-1) === "to two"`)
+	two.do(`tide.close()`)
+	three := openPage(t, browser, nodes.url()+"/application")
+	nodes.until("the connection ended with the last tab", func() bool {
+		return evaluate[float64](three, `fetch("/api/nodes").then((answer) => answer.json()).then(({ nodes }) => nodes[0].sessions)`) == 0
+	})
 }

@@ -576,13 +576,29 @@ test("begins with recent messages, and loses none of them with the connection", 
   tide.subscribe("a", ({ data }) => got.push(data), { recent: 3 });
   let s = await connected(1);
   assert.deepEqual([s.heard("subscribe")[0].recent, s.heard("subscribe")[0].cursor], [3, undefined]);
-  s.confirm("a", { cursor: "e:10" });
+  s.confirm("a", { cursor: "e:7" });
   s.end(1006); // before they are here
   s = await connected(2);
   assert.deepEqual([s.heard("subscribe")[0].recent, s.heard("subscribe")[0].cursor], [undefined, "e:7"]);
   s.confirm("a", { cursor: "e:10", recovered: true });
   for (const n of [8, 9, 10, 10, 11]) s.message("a", n, `e:${n}`);
   assert.deepEqual(got, [8, 9, 10, 11]);
+});
+
+test("over HTTP it begins with recent messages, too, and goes on where they end", async () => {
+  for (const [transport, path] of [["sse", "/events"], ["longpoll", "/poll"]]) {
+    const http = new FakeHTTP({
+      "/api/channels/a/messages": () => ({ messages: [{ data: 8, cursor: "e:8" }, { data: 9, cursor: "e:9" }], cursor: "e:9" }),
+      "/api/channels/bare/messages": () => Response.json({ error: { code: "not_found", message: "no history" } }, { status: 404 }),
+      "/poll": (query) => query.has("cursor") ? never() : page("-"),
+      "/events": () => stream(": hello\n\n"),
+    });
+    const tide = client({ transports: [transport], fetch: http.fetch });
+    const got = [], errors = [];
+    for (const name of ["a", "bare"]) tide.subscribe(name, ({ data }) => got.push(data), { recent: 2 }).on("error", (error) => errors.push(error));
+    const url = await until(() => http.of(path).find(({ searchParams }) => searchParams.getAll("channel").length === 2));
+    assert.deepEqual([got, errors, url.searchParams.getAll("cursor").sort()], [[8, 9], [], ["-", "e:9"]]);
+  }
 });
 
 test("shows every frame that passes", async () => {

@@ -134,13 +134,26 @@ class HTTPLink {
   async #subscribe(channel, { id, cursor, recent }) {
     const joining = new AbortController();
     this.#joining.set(channel, joining);
-    const page = await this.get("poll", cursor ? { channel, cursor, wait: "0s" } : { channel, recent }, joining.signal);
+    const page = (!cursor && recent && await this.#recent(channel, recent, joining.signal))
+      || await this.get("poll", cursor ? { channel, cursor, wait: "0s" } : { channel }, joining.signal);
     joining.signal.throwIfAborted();
     const at = page?.cursor ?? cursor ?? "";
+    const begin = page?.begin ?? at;
     this.#channels.set(channel, at);
-    this.#on.frame({ type: "subscribed", id, channel, cursor: at === noPlace ? "" : at, recovered: cursor ? page?.recovered !== false : undefined });
+    this.#on.frame({ type: "subscribed", id, channel, cursor: begin === noPlace ? "" : begin, recovered: cursor ? page?.recovered !== false : undefined });
     this.deliver(page);
     this.#receiveAnew();
+  }
+
+  /** @param {string} channel @param {number} limit @param {AbortSignal} signal @returns {Promise<any>} undefined where no history is kept */
+  async #recent(channel, limit, signal) {
+    try {
+      const { messages, cursor } = await this.get(`api/channels/${encodeURIComponent(channel)}/messages`, { limit }, signal);
+      const begin = messages.length > 0 ? before(messages[0].cursor) : cursor;
+      return { messages: messages.map((/** @type {Frame} */ message) => ({ ...message, channel })), cursor, begin };
+    } catch (error) {
+      if (!(error instanceof Refusal) || error.code !== "not_found") throw error;
+    }
   }
 
   /** @param {string} channel @returns {Frame} */
@@ -370,6 +383,12 @@ export class EventParser {
     const data = this.#data.splice(0);
     if (data.length > 0) this.#on(data.join("\n"));
   }
+}
+
+/** @param {string} cursor @returns {string} the one before it, in whose channel offsets have no gaps */
+function before(cursor) {
+  const [epoch, offset] = cursor.split(":");
+  return `${epoch}:${Number(offset) - 1}`;
 }
 
 /** @param {Response} answer */

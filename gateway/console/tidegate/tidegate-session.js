@@ -277,6 +277,7 @@ async function dialOf(transport) {
 function dialWebSocket(base, options, on) {
   const url = new URL("ws", base);
   url.protocol = base.protocol === "https:" ? "wss:" : "ws:";
+  /** @type {WebSocket} */
   const socket = new (options.WebSocket ?? WebSocket)(url, "tidegate.v1");
   let opened = false;
   socket.onerror = () => {}; // the close says it; without a handler Node's ws throws

@@ -36,7 +36,6 @@ import { Session, fromBase64, passing } from "./tidegate-session.js";
  * @property {typeof globalThis.fetch} [fetch]  likewise
  *
  * @typedef {object} SubscribeOptions
- *   Of several subscriptions to one channel the first one's hold.
  * @property {string} [cursor]  go on after this message
  * @property {number} [recent]  begin with so many messages of the history; a cursor counts more
  * @property {boolean} [echo]   false leaves out what this client publishes (only a WebSocket can)
@@ -82,8 +81,8 @@ import { Session, fromBase64, passing } from "./tidegate-session.js";
  *
  * @typedef {object} Subscribed
  * @property {boolean} recovered  false: messages may have been missed
- * @property {string} cursor      the channel's end, with what is yet to come
- * @property {string} from        where it goes on; "" if it begins here
+ * @property {string} from        the cursor that it goes on after; "" if it begins here
+ * @property {string} cursor      where it begins, or, if it goes on, the channel's end now
  */
 
 /**
@@ -150,7 +149,7 @@ export class TidegateError extends Error {
 }
 
 /** @template {object} Events */
-class Emitter {
+export class Emitter {
   /** @type {Map<string, Set<(event: any) => void>>} */
   #handlers = new Map();
 
@@ -239,7 +238,8 @@ export class Tidegate extends Emitter {
 
   /**
    * Subscribes to a channel. Several subscriptions to one channel share it on
-   * the wire.
+   * the wire: the first one's cursor and echo hold, the recent messages are each
+   * one's own.
    *
    * @template [T=any]
    * @param {string} name
@@ -248,11 +248,13 @@ export class Tidegate extends Emitter {
    * @returns {Subscription<T>}
    */
   subscribe(name, onMessage, options = {}) {
-    const channel = this.#channels.get(name) ?? this.#addChannel(name, options);
+    const known = this.#channels.get(name);
+    const channel = known ?? this.#addChannel(name, options);
     const subscription = new Subscription(this, name, () => this.#leave(channel, subscription));
     channel.subscriptions.add(subscription);
     if (onMessage) subscription.on("message", onMessage);
     if (channel.confirmed) queueMicrotask(() => subscription.emit("subscribed", { recovered: true, cursor: channel.cursor, from: "" }));
+    if (known && options.recent) subscription.recall(options.recent);
     return subscription;
   }
 
@@ -485,7 +487,7 @@ export class Tidegate extends Emitter {
     const from = channel.cursor;
     const missed = from ? reply.recovered === false : channel.confirmed && !this.#overlap;
     // What was recovered has yet to come: until then the old cursor is the true one.
-    if (!from) channel.begin(cursor);
+    if (!from) channel.cursor = cursor;
     channel.confirmed = true;
     channel.tell("subscribed", { recovered: !missed, cursor, from });
     if (missed) channel.tell("gap", { channel: channel.name });
@@ -538,10 +540,10 @@ export class Tidegate extends Emitter {
   /** @param {Session} session @param {Channel | undefined} channel @param {Frame} frame */
   #deliver(session, channel, frame) {
     if (channel?.cursor && session.isResuming(channel.name)) return; // it comes again, in order
-    if (frame.cursor ? channel?.has(frame.cursor) : this.#overlap?.isDouble(session, frame)) return;
+    if (frame.cursor ? channel && reaches(channel.cursor, frame.cursor) : this.#overlap?.isDouble(session, frame)) return;
     if (channel && frame.cursor) channel.cursor = frame.cursor;
     const message = decodeMessage(frame);
-    channel?.tell("message", message);
+    channel?.hear(message);
     this.emit("message", message);
   }
 
@@ -636,7 +638,10 @@ export class Subscription extends Emitter {
   #client;
   #leave;
 
-  /** @internal @param {Tidegate} client @param {string} channel @param {() => void} leave */
+  /** @type {Message[] | null} What waits until the recent messages are here. */
+  #held = null;
+
+  /** @internal @param {Pick<Tidegate, "publish" | "presence" | "history">} client @param {string} channel @param {() => void} leave */
   constructor(client, channel, leave) {
     super();
     this.channel = channel;
@@ -647,6 +652,21 @@ export class Subscription extends Emitter {
   /** Ends it, at once. */
   unsubscribe() {
     this.#leave();
+  }
+
+  /** @internal @param {Message<T>} message */
+  hear(message) {
+    if (this.#held) this.#held.push(message);
+    else this.emit("message", message);
+  }
+
+  /** Begins with recent messages, on a channel that others are on already. @internal @param {number} limit */
+  async recall(limit) {
+    this.#held = [];
+    const { messages, cursor } = await this.history({ limit }).catch(() => ({ messages: [], cursor: "" }));
+    const later = this.#held.filter((message) => !message.cursor || !reaches(cursor, message.cursor));
+    this.#held = null;
+    for (const message of [...messages, ...later]) this.emit("message", message);
   }
 
   /** @param {any} data @param {PublishOptions} [options] */
@@ -678,27 +698,22 @@ class Channel {
     this.echo = echo;
   }
 
-  /**
-   * Stands before the recent messages that come next, so that they count as new,
-   * and as missed if the connection is lost before they are here.
-   * @param {string} end of the channel, or "" where no history is kept
-   */
-  begin(end) {
-    const [epoch, offset] = end.split(":");
-    this.cursor = offset ? `${epoch}:${Math.max(0, Number(offset) - this.recent)}` : end;
+  /** @param {Message} message */
+  hear(message) {
+    for (const subscription of [...this.subscriptions]) subscription.hear(message);
   }
 
   /** @template {keyof SubscriptionEvents} Type @param {Type} type @param {SubscriptionEvents[Type]} event */
   tell(type, event) {
     for (const subscription of [...this.subscriptions]) subscription.emit(type, event);
   }
+}
 
-  /** @param {string} cursor @returns {boolean} whether the message there was delivered */
-  has(cursor) {
-    const [epoch, offset] = cursor.split(":");
-    const [lastEpoch, lastOffset] = this.cursor.split(":");
-    return epoch === lastEpoch && Number(offset) <= Number(lastOffset);
-  }
+/** @param {string} last @param {string} cursor @returns {boolean} whether who is at last has what is at cursor */
+function reaches(last, cursor) {
+  const [epoch, offset] = cursor.split(":");
+  const [lastEpoch, lastOffset] = last.split(":");
+  return epoch === lastEpoch && Number(offset) <= Number(lastOffset);
 }
 
 /** A command that waits for its answer. */

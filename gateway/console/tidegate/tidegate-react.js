@@ -1,0 +1,87 @@
+// Tidegate in React: hooks on a client that the application has made.
+
+import { useCallback, useEffect, useState, useSyncExternalStore } from "react";
+
+/**
+ * @typedef {Pick<import("./tidegate.js").Tidegate, "status" | "subscribe" | "publish" | "presence"> & {on: (type: "state", handler: (status: Status) => void) => () => void}} Client
+ *   a Tidegate, or one that shares its connection
+ * @typedef {import("./tidegate.js").Member} Member
+ * @typedef {import("./tidegate.js").PublishOptions} PublishOptions
+ * @typedef {import("./tidegate.js").Status} Status
+ * @typedef {import("./tidegate.js").TidegateError} TidegateError
+ */
+
+/**
+ * @template [T=any]
+ * @typedef {import("./tidegate.js").Message<T>} Message
+ */
+
+/**
+ * @template [T=any]
+ * @typedef {object} ChannelView
+ * @property {Message<T>[]} messages    the newest, oldest first
+ * @property {boolean} subscribed       false until it is confirmed, and after an error
+ * @property {boolean} missed           messages may have been missed
+ * @property {TidegateError | null} error  why it is over
+ * @property {(data: any, options?: PublishOptions) => Promise<{cursor: string}>} publish
+ */
+
+const nothing = { messages: [], subscribed: false, missed: false, error: null };
+const presenceEvery = 15_000; // ms, where joins and leaves are not told
+
+/**
+ * Subscribes while the component is there.
+ * @template [T=any]
+ * @param {Client} tide
+ * @param {string} channel
+ * @param {{recent?: number, keep?: number, echo?: boolean}} [options]
+ *   recent: how many messages of the history to begin with; keep: how many to hold, 200 if left out
+ * @returns {ChannelView<T>}
+ */
+export function useChannel(tide, channel, { recent, keep = 200, echo } = {}) {
+  const [view, setView] = useState(/** @type {Omit<ChannelView<T>, "publish">} */ (nothing));
+  useEffect(() => {
+    const change = (/** @type {Partial<ChannelView<T>>} */ part) => setView((before) => ({ ...before, ...part }));
+    const hear = (/** @type {Message<T>} */ message) => setView((before) => ({ ...before, messages: [...before.messages, message].slice(-keep) }));
+    setView(nothing);
+    const subscription = tide.subscribe(channel, hear, { recent, echo });
+    subscription.on("subscribed", () => change({ subscribed: true }));
+    subscription.on("gap", () => change({ missed: true }));
+    subscription.on("error", (error) => change({ subscribed: false, error }));
+    return () => subscription.unsubscribe();
+  }, [tide, channel, recent, keep, echo]);
+  const publish = useCallback((/** @type {any} */ data, /** @type {PublishOptions | undefined} */ options) => tide.publish(channel, data, options), [tide, channel]);
+  return { ...view, publish };
+}
+
+/**
+ * Who is on a channel, kept up to date while the component is there.
+ * @param {Client} tide
+ * @param {string} channel
+ * @returns {{members: Member[], error: TidegateError | null}}
+ */
+export function usePresence(tide, channel) {
+  const [view, setView] = useState(/** @type {{members: Member[], error: TidegateError | null}} */ ({ members: [], error: null }));
+  useEffect(() => {
+    let over = false;
+    const ask = () => tide.presence(channel).then(
+      (members) => over || setView({ members, error: null }),
+      (error) => over || setView({ members: [], error }));
+    setView({ members: [], error: null });
+    const subscription = tide.subscribe(channel);
+    for (const event of /** @type {const} */ (["subscribed", "join", "leave"])) subscription.on(event, ask);
+    const timer = setInterval(ask, presenceEvery);
+    return () => {
+      over = true;
+      clearInterval(timer);
+      subscription.unsubscribe();
+    };
+  }, [tide, channel]);
+  return view;
+}
+
+/** @param {Client} tide @returns {Readonly<Status>} of its connection */
+export function useStatus(tide) {
+  const subscribe = useCallback((/** @type {() => void} */ changed) => tide.on("state", changed), [tide]);
+  return useSyncExternalStore(subscribe, () => tide.status, () => tide.status);
+}

@@ -1,0 +1,185 @@
+// One connection for all of a site's tabs: a SharedWorker holds it, and each tab
+// has a client that looks the same as one with a connection of its own.
+
+import { Emitter, Subscription, Tidegate, TidegateError } from "./tidegate.js";
+
+/**
+ * @typedef {import("./tidegate.js").Options} Options
+ * @typedef {import("./tidegate.js").Status} Status
+ * @typedef {Pick<import("./tidegate.js").ClientEvents, "state" | "roundtrip" | "error">} SharedEvents
+ *
+ * @typedef {object} SharedOptions
+ * @property {string} [name]  tabs share a connection if their gateway and name are the same:
+ *   give what the user is known by, or one user's tab hears what another's hears
+ *
+ * @typedef {object} Told   by the worker
+ * @property {"event" | "told" | "answer" | "token"} type
+ * @property {number} id
+ * @property {any} event
+ * @property {any} [detail]
+ */
+
+/**
+ * Returns a client whose connection is shared by all tabs of this origin, or, where
+ * the browser cannot do that, one with its own. The options of the first tab hold.
+ * @param {string | URL} [url]
+ * @param {Omit<Options, "WebSocket" | "fetch"> & SharedOptions} [options]
+ * @returns {Tidegate | SharedTidegate}
+ */
+export function shareTidegate(url = "/", { name = "", ...options } = {}) {
+  const base = new URL(url, globalThis.location?.href).href;
+  if (!globalThis.SharedWorker || !globalThis.navigator?.locks) return new Tidegate(base, options);
+  const worker = new SharedWorker(new URL("./tidegate-shared-worker.js", import.meta.url), { type: "module", name: `tidegate ${base} ${name}` });
+  return new SharedTidegate(worker.port, base, options);
+}
+
+/**
+ * A tab's view of the connection that all tabs share.
+ * @extends {Emitter<SharedEvents>}
+ */
+export class SharedTidegate extends Emitter {
+  #port;
+  #token;
+  #joined;
+  #lastID = 0;
+  /** @type {Map<number, Subscription>} */
+  #subscriptions = new Map();
+  /** @type {Map<number, {resolve: (value: any) => void, reject: (error: Error) => void}>} */
+  #calls = new Map();
+  /** @type {Status} */
+  #status = { state: "connecting", transport: "", session: "", user: "", node: "", reconnects: 0, retryIn: 0, reason: "" };
+  #leave = () => {};
+
+  /** @internal @param {MessagePort} port @param {string} url @param {Options} options */
+  constructor(port, url, { token, ...options }) {
+    super();
+    this.#port = port;
+    this.#token = token;
+    port.onmessage = ({ data }) => this.#told(data);
+    const hasToken = typeof token === "function";
+    this.#joined = this.#join({ type: "open", url, options: hasToken ? options : { ...options, token }, hasToken });
+  }
+
+  /** @returns {Readonly<Status>} of the connection that is shared */
+  get status() {
+    return this.#status;
+  }
+
+  /**
+   * @template [T=any]
+   * @param {string} name
+   * @param {(message: import("./tidegate.js").Message<T>) => void} [onMessage]
+   * @param {import("./tidegate.js").SubscribeOptions} [options]
+   * @returns {Subscription<T>}
+   */
+  subscribe(name, onMessage, options) {
+    const id = ++this.#lastID;
+    const subscription = new Subscription(this, name, () => {
+      if (this.#subscriptions.delete(id)) this.#post({ type: "unsubscribe", id });
+    });
+    this.#subscriptions.set(id, subscription);
+    if (onMessage) subscription.on("message", onMessage);
+    this.#post({ type: "subscribe", id, channel: name, options });
+    return subscription;
+  }
+
+  /** @param {string} channel @param {any} data @param {import("./tidegate.js").PublishOptions} [options] @returns {Promise<{cursor: string}>} */
+  publish(channel, data, options) {
+    return this.#call("publish", channel, data, options);
+  }
+
+  /** @param {string} channel @returns {Promise<import("./tidegate.js").Member[]>} */
+  presence(channel) {
+    return this.#call("presence", channel);
+  }
+
+  /** @template [T=any] @param {string} channel @param {{limit?: number, cursor?: string}} [options] @returns {Promise<import("./tidegate.js").History<T>>} */
+  history(channel, options) {
+    return this.#call("history", channel, options);
+  }
+
+  /** Leaves the connection to the other tabs; it ends with the last of them. */
+  close() {
+    this.#post({ type: "bye" });
+    this.#joined.then(() => { this.#leave(); this.#port.close(); });
+    const error = new TidegateError("closed", "the client was closed");
+    for (const { reject } of this.#calls.values()) reject(error);
+    this.#calls.clear();
+    this.#subscriptions.clear();
+    this.#setStatus({ ...this.#status, state: "closed", reason: error.message });
+  }
+
+  /** Connects again after the gateway sent the clients away. */
+  connect() {
+    this.#post({ type: "connect" });
+  }
+
+  /** The worker waits for the lock, and so learns that the tab is gone, however it went. @param {object} open @returns {Promise<void>} */
+  #join(open) {
+    const lock = `tidegate ${crypto.randomUUID()}`;
+    return new Promise((joined) => {
+      navigator.locks.request(lock, () => {
+        this.#port.postMessage({ ...open, lock });
+        joined();
+        return new Promise((leave) => { this.#leave = () => leave(undefined); });
+      });
+    });
+  }
+
+  /** @param {object} message */
+  #post(message) {
+    this.#joined.then(() => this.#port.postMessage(message));
+  }
+
+  /** @param {string} method @param {...any} args @returns {Promise<any>} */
+  #call(method, ...args) {
+    return new Promise((resolve, reject) => {
+      if (this.#status.state === "closed") return reject(new TidegateError("closed", "the client is closed"));
+      const id = ++this.#lastID;
+      this.#calls.set(id, { resolve, reject });
+      this.#post({ type: "call", id, method, args });
+    });
+  }
+
+  /** @param {Told} told */
+  #told({ type, id, event, detail }) {
+    switch (type) {
+      case "token": return this.#tellToken(id);
+      case "told": return this.#subscriptions.get(id)?.emit(event, revived(event, detail));
+      case "answer": return this.#answered(id, event, detail);
+      case "event": {
+        if (event === "state") return this.#setStatus(detail);
+        return this.emit(event, revived(event, detail));
+      }
+    }
+  }
+
+  /** @param {number} id @param {"value" | "error"} outcome @param {any} detail */
+  #answered(id, outcome, detail) {
+    const call = this.#calls.get(id);
+    this.#calls.delete(id);
+    if (outcome === "error") call?.reject(revived("error", detail));
+    else call?.resolve(detail);
+  }
+
+  /** @param {number} id */
+  async #tellToken(id) {
+    try {
+      const token = typeof this.#token === "function" ? await this.#token() : "";
+      this.#post({ type: "token", id, token });
+    } catch (error) {
+      this.#post({ type: "token", id, problem: String(error) });
+    }
+  }
+
+  /** @param {Status} status */
+  #setStatus(status) {
+    this.#status = status;
+    this.emit("state", status);
+  }
+}
+
+/** Errors lose their class on the way. @param {string} event @param {any} detail */
+function revived(event, detail) {
+  return event === "error" ? new TidegateError(detail.code, detail.message) : detail;
+}

@@ -1,0 +1,55 @@
+export type Client = Pick<import("./tidegate.js").Tidegate, "status" | "subscribe" | "publish" | "presence"> & {
+    on: (type: "state", handler: (status: Status) => void) => () => void;
+};
+export type Member = import("./tidegate.js").Member;
+export type PublishOptions = import("./tidegate.js").PublishOptions;
+export type Status = import("./tidegate.js").Status;
+export type TidegateError = import("./tidegate.js").TidegateError;
+export type Message<T = any> = import("./tidegate.js").Message<T>;
+export type ChannelView<T = any> = {
+    /**
+     * the newest, oldest first
+     */
+    messages: Message<T>[];
+    /**
+     * false until it is confirmed, and after an error
+     */
+    subscribed: boolean;
+    /**
+     * messages may have been missed
+     */
+    missed: boolean;
+    /**
+     * why it is over
+     */
+    error: TidegateError | null;
+    publish: (data: any, options?: PublishOptions) => Promise<{
+        cursor: string;
+    }>;
+};
+/**
+ * Subscribes while the component is there.
+ * @template [T=any]
+ * @param {Client} tide
+ * @param {string} channel
+ * @param {{recent?: number, keep?: number, echo?: boolean}} [options]
+ *   recent: how many messages of the history to begin with; keep: how many to hold, 200 if left out
+ * @returns {ChannelView<T>}
+ */
+export declare function useChannel<T = any>(tide: Client, channel: string, { recent, keep, echo }?: {
+    recent?: number;
+    keep?: number;
+    echo?: boolean;
+}): ChannelView<T>;
+/**
+ * Who is on a channel, kept up to date while the component is there.
+ * @param {Client} tide
+ * @param {string} channel
+ * @returns {{members: Member[], error: TidegateError | null}}
+ */
+export declare function usePresence(tide: Client, channel: string): {
+    members: Member[];
+    error: TidegateError | null;
+};
+/** @param {Client} tide @returns {Readonly<Status>} of its connection */
+export declare function useStatus(tide: Client): Readonly<Status>;
