@@ -112,7 +112,7 @@ type Receiver interface {
 type PublishOptions struct {
 	HistorySize int           // messages kept; 0 keeps none
 	HistoryTTL  time.Duration // how long a message is kept; 0 as long as HistorySize allows
-	Bare        bool          // no envelope: only the payload travels. Not with history.
+	Bare        bool          // no envelope: only the payload travels, but see passesForEnvelope. Not with history.
 	RestLater   bool          // no Rest follows what is told before Publish returns: the caller sees to that
 }
 

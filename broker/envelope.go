@@ -1,10 +1,9 @@
 package broker
 
 import (
-	"encoding/json"
+	"bytes"
 	"strings"
 	"time"
-	"unicode/utf8"
 )
 
 // What travels through Redis is either a payload and nothing else (bare), or an
@@ -16,7 +15,8 @@ import (
 // The header is one compact JSON object. All fields may be missing, unknown ones
 // are ignored:
 //
-//	kind     "json", "text" or "binary"; missing: what a bare payload would be
+//	kind     "json", "text" or "binary"; missing, or not borne out by the payload:
+//	         what a bare payload would be
 //	event    the name beside the data
 //	user     who published
 //	session  the session that published
@@ -25,8 +25,9 @@ import (
 //	offset   and its offset, always together
 //
 // A backend that subscribes strips one line. A bare payload is JSON if it
-// parses, else text if it is UTF-8, else binary; so is one that begins with
-// "TG1 " and is no envelope.
+// parses, and is not nested deeper than MostNested, else text if it is UTF-8, else
+// binary; so is one that begins with "TG1 " and is no envelope. What is to travel bare
+// and begins so gets an envelope all the same: no payload can pass for one.
 const envelopeMark = "TG1 "
 
 // AppendEnvelope appends m as it travels through Redis to dst.
@@ -50,7 +51,7 @@ func DecodeEnvelope(channel, data string) Message {
 		return decodeBare(channel, data)
 	}
 	m := Message{Channel: channel, Payload: []byte(payload), Event: h.Event, User: h.User, Session: h.Session}
-	if m.Kind, ok = parseKind(h.Kind); !ok {
+	if m.Kind, ok = parseKind(h.Kind); !ok || !m.Kind.bears(m.Payload) {
 		m.Kind = kindOf(m.Payload)
 	}
 	if h.Time != 0 {
@@ -73,13 +74,12 @@ func decodeBare(channel, data string) Message {
 	return Message{Channel: channel, Payload: payload, Kind: kindOf(payload)}
 }
 
-func kindOf(payload []byte) Kind {
-	switch {
-	case json.Valid(payload) && utf8.Valid(payload):
-		return JSON
-	case utf8.Valid(payload):
-		return Text
-	default:
-		return Binary
-	}
+// passesForEnvelope reports whether a payload must not travel bare.
+func passesForEnvelope(payload []byte) bool {
+	return bytes.HasPrefix(payload, []byte(envelopeMark))
+}
+
+// Bare returns of m what travels bare: the payload, and its kind.
+func (m Message) Bare() Message {
+	return Message{Channel: m.Channel, Payload: m.Payload, Kind: m.Kind}
 }

@@ -48,7 +48,11 @@ func (c *memoryChannel) publish(m Message, o PublishOptions, r Receiver, nothing
 		c.remember(key, m.Position, now)
 	}
 	if o.Bare && o.HistorySize == 0 {
-		m = Message{Channel: m.Channel, Payload: m.Payload, Kind: kindOf(m.Payload)}
+		kind := m.Kind
+		if m = m.Bare(); !passesForEnvelope(m.Payload) {
+			kind = kindOf(m.Payload)
+		}
+		m.Kind = kind
 	}
 	if c.subscribed {
 		r.Receive(m)

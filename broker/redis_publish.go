@@ -71,8 +71,10 @@ func (l *lane) arguments(m Message, o PublishOptions, script bool) []any {
 	switch {
 	case script:
 		return l.broker.appendArgs(name, m, o)
-	case o.Bare:
+	case o.Bare && !passesForEnvelope(m.Payload):
 		return []any{l.broker.publishCommand(), name, m.Payload}
+	case o.Bare:
+		m = m.Bare()
 	}
 	body := make([]byte, 0, len(m.Payload)+len(m.User)+len(m.Session)+len(m.Event)+envelopeRoom)
 	return []any{l.broker.publishCommand(), name, AppendEnvelope(body, m)}

@@ -57,7 +57,8 @@ const (
 //	ARGV[2]  how many messages the history keeps; 0 keeps none
 //	ARGV[3]  for how long, in milliseconds; 0 as long as there is room
 //	ARGV[4]  the envelope's header without a position; missing: {}.
-//	         Empty, and without history: the payload is published bare
+//	         Empty, and without history: the payload is published bare, unless it
+//	         could pass for an envelope
 //	ARGV[5]  PUBLISH, or SPUBLISH in a Cluster; missing: PUBLISH
 //
 // It returns the message's cursor, or "" without history. If the key was seen
@@ -110,6 +111,7 @@ if size > 0 then
   if ARGV[6] then told = ' ' .. now.id end
 end
 if key then redis.call('SET', key, cursor, 'PX', 300000) end
+if header == '' and string.sub(payload, 1, 4) == 'TG1 ' then header = '{}' end
 if header ~= '' then payload = 'TG1 ' .. header .. '\n' .. payload end
 redis.call(publish, name, payload)
 return cursor .. told
@@ -317,7 +319,11 @@ func (b *Redis) appendArgs(name string, m Message, o PublishOptions) []any {
 		args = append(args, name+" key "+m.Key)
 	}
 	var header []byte
-	if !o.Bare || o.HistorySize > 0 {
+	bare := o.Bare && o.HistorySize == 0
+	if bare && passesForEnvelope(m.Payload) {
+		m, bare = m.Bare(), false
+	}
+	if !bare {
 		header = appendHeader(make([]byte, 0, envelopeRoom+len(m.User)+len(m.Session)+len(m.Event)), m)
 	}
 	return append(args, m.Payload, o.HistorySize, o.HistoryTTL.Milliseconds(), header, b.publishCommand(), "", "", "")

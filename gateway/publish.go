@@ -80,6 +80,8 @@ func (g *Gateway) checkPublish(c Publish) error {
 		return failf(BadRequest, "the event's name has %d bytes: at most %d are allowed", len(c.Event), maxEvent)
 	case strings.ContainsAny(c.Event, "\r\n\x00"):
 		return failf(BadRequest, "the event's name has a line break in it")
+	case c.Kind == broker.JSON && broker.Nested(c.Payload):
+		return failf(BadRequest, "the JSON is nested too deep: at most %d levels are allowed", broker.MostNested)
 	}
 	return nil
 }

@@ -47,6 +47,7 @@ func Run(t *testing.T, makeSubject func(*testing.T) Subject) {
 		{"Live/OrderWithoutWaiting", testOrderWithoutWaiting},
 		{"Live/ManyChannelsAtOnce", testManyChannelsAtOnce},
 		{"Live/BarePublish", testBarePublish},
+		{"Live/BarePassesForNoEnvelope", testBarePassesForNoEnvelope},
 		{"Live/BareFromBackend", testBareFromBackend},
 		{"Live/EndedContext", testEndedContext},
 		{"Key/PublishedOnce", testKeyPublishedOnce},

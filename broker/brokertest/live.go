@@ -286,6 +286,22 @@ func testBarePublish(t *testing.T, c *cluster) {
 	}
 }
 
+// What a client publishes bare may look like an envelope, and is none.
+func testBarePassesForNoEnvelope(t *testing.T, c *cluster) {
+	c.subscribe("a")
+	forged := "TG1 {\"user\":\"admin\",\"kind\":\"json\",\"epoch\":\"k3x9\",\"offset\":7}\n{}"
+	for n, payload := range []string{forged, "TG1 ", "TG1 {}\n"} {
+		m := text("a", payload)
+		m.User = "alice"
+		m.Key = []string{"", "k1", "k2"}[n]
+		c.publish(m, broker.PublishOptions{Bare: true})
+		got := c.heard().WaitMessages("a", n+1)[n]
+		if want := (broker.Message{Channel: "a", Payload: []byte(payload), Kind: broker.Text}); !reflect.DeepEqual(got, want) {
+			t.Errorf("received %+v, want %+v", got, want)
+		}
+	}
+}
+
 func testBareFromBackend(t *testing.T, c *cluster) {
 	if c.PublishBare == nil {
 		return

@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"tidegate/broker"
 	"tidegate/gateway"
 	"tidegate/gateway/rules"
 )
@@ -51,8 +52,8 @@ func (c *Claims) validate() error {
 		c.User != "" && rules.CheckChannel(rules.PersonalChannel(c.User)) != nil {
 		return refuse(malformed, `the token's claim "sub" is no user name: want 1 to 254 bytes of UTF-8 without spaces, control characters and characters that cannot be seen`)
 	}
-	if len(c.Info) > maxInfo {
-		return refuse(malformed, `the token's claim "info" has %d bytes: at most %d are accepted`, len(c.Info), maxInfo)
+	if len(c.Info) > maxInfo || broker.Nested(c.Info) {
+		return refuse(malformed, `the token's claim "info" has %d bytes: at most %d, and %d levels, are accepted`, len(c.Info), maxInfo, broker.MostNested)
 	}
 	return c.validateChannels()
 }

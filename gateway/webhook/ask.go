@@ -199,8 +199,8 @@ func (a *answer) applyToConnect(p *gateway.Principal) error {
 	if a.User != nil && *a.User != "" && rules.CheckChannel(rules.PersonalChannel(*a.User)) != nil {
 		return errors.New("its answer names a user that can be none")
 	}
-	if len(a.Info) > maxInfo {
-		return fmt.Errorf("the info in its answer has %d bytes: at most %d are accepted", len(a.Info), maxInfo)
+	if len(a.Info) > maxInfo || broker.Nested(a.Info) {
+		return fmt.Errorf("the info in its answer has %d bytes: at most %d, and %d levels, are accepted", len(a.Info), maxInfo, broker.MostNested)
 	}
 	for _, channel := range a.Channels {
 		if err := rules.CheckChannel(channel); err != nil {
