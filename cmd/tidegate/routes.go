@@ -87,9 +87,10 @@ func greetNative(*http.Request) (gateway.Hello, error) {
 // greetRaw subscribes the session to the channel of the path.
 func greetRaw(r *http.Request) (gateway.Hello, error) {
 	query := r.URL.Query()
+	recent, err := transport.RecentOf(r)
 	return gateway.Hello{
 		Protocol: raw.Protocol{IgnoreGaps: query.Get("gap") == "ignore"},
 		Channel:  r.PathValue("channel"),
-		Commands: []gateway.Command{gateway.Subscribe{Cursor: query.Get("cursor")}},
-	}, nil
+		Commands: []gateway.Command{gateway.Subscribe{Cursor: query.Get("cursor"), Recent: recent}},
+	}, err
 }

@@ -7,9 +7,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"syscall"
 	"testing"
+
+	"tidegate/gateway"
 
 	"github.com/coder/websocket"
 )
@@ -297,4 +300,20 @@ func post(t *testing.T, url, key string) int {
 	}
 	defer response.Body.Close()
 	return response.StatusCode
+}
+
+func TestGreetRaw_AsksForWhatTheAddressSays(t *testing.T) {
+	for query, want := range map[string]gateway.Subscribe{
+		"":                     {},
+		"?recent=20":           {Recent: 20},
+		"?recent=2&cursor=e:5": {Recent: 2, Cursor: "e:5"},
+	} {
+		hello, err := greetRaw(httptest.NewRequest(http.MethodGet, "/raw/chat"+query, nil))
+		if err != nil || len(hello.Commands) != 1 || hello.Commands[0] != want {
+			t.Errorf("%q: %v, %v", query, hello.Commands, err)
+		}
+	}
+	if _, err := greetRaw(httptest.NewRequest(http.MethodGet, "/raw/chat?recent=many", nil)); gateway.ErrorOf(err).Code != gateway.BadRequest {
+		t.Errorf("an odd number: %v", err)
+	}
 }

@@ -23,6 +23,7 @@ import (
 // proxies let a header be.
 type cursors struct {
 	places []place // by key
+	recent int     // so many of the last messages first, where the client gives no cursor
 }
 
 // place is where a client stands on one channel.
@@ -107,11 +108,14 @@ func keyOf(channel string) string {
 // hasPosition reports whether the client can be brought up to date from there.
 func (p *place) hasPosition() bool { return p.resumed && string(p.at) != noPosition }
 
-// resumes returns what brings the client up to date where that can be.
+// readsBack reports whether the client is to be given something of a channel's history.
+func (c *cursors) readsBack(p *place) bool { return p.hasPosition() || !p.resumed && c.recent > 0 }
+
+// resumes returns what gives the client that.
 func (c *cursors) resumes() (commands []gateway.Subscribe) {
 	for i := range c.places {
-		if p := &c.places[i]; p.hasPosition() {
-			commands = append(commands, gateway.Subscribe{Channel: p.channel, Cursor: string(p.at)})
+		if p := &c.places[i]; c.readsBack(p) {
+			commands = append(commands, gateway.Subscribe{Channel: p.channel, Cursor: string(p.at), Recent: c.recent})
 		}
 	}
 	return commands

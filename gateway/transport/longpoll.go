@@ -19,7 +19,8 @@ import (
 //	     the cursor is gone, or some of it
 //	204  nothing came: ask again with the same cursor
 //
-// Without a cursor it answers at once with the current one. A client that has one
+// Without a cursor it answers at once with the current one, and with the last messages
+// if ?recent=20 asks for them. A client that has one
 // of each channel gives them all, in the order of the channels; an empty one is
 // none. Between two requests nothing is kept of a channel without history, which is
 // then among the gaps.

@@ -22,7 +22,8 @@ import (
 //
 // The id of an event is a cursor over all of the request's channels (see
 // cursors). With it in the header Last-Event-ID, or in ?cursor=, a stream goes
-// on where another one ended, on any node. A client that has a cursor of each
+// on where another one ended, on any node. Without one, ?recent=20 gives the last
+// messages of each channel first. A client that has a cursor of each
 // channel gives them all, in the order of the channels; an empty one is none.
 // CORS decides which pages may.
 type SSE struct {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 
 	"tidegate/gateway"
 )
@@ -28,11 +29,30 @@ func (s subscriber) placesOf(r *http.Request, cursor string) (cursors, error) {
 	if err != nil {
 		return cursors{}, err
 	}
-	return cursorsOf(r.URL.Query(), channels, cursor)
+	recent, err := RecentOf(r)
+	if err != nil {
+		return cursors{}, err
+	}
+	at, err := cursorsOf(r.URL.Query(), channels, cursor)
+	at.recent = recent
+	return at, err
 }
 
-// open opens a session that is on the channels. Those to resume are subscribed when
-// it has its connection, since what was missed may be more than can wait before;
+// RecentOf returns how many of the last messages a request asks for: ?recent=20.
+func RecentOf(r *http.Request) (int, error) {
+	text := r.URL.Query().Get("recent")
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(text, 10, 32)
+	if err != nil || n < 0 {
+		return 0, badRequest(fmt.Sprintf("recent is %.32q: want how many of the last messages, from 0 on", text))
+	}
+	return int(n), nil
+}
+
+// open opens a session that is on the channels. Those whose history is to be read are
+// subscribed when it has its connection, since that may be more than can wait before;
 // they are authorized here.
 func (s subscriber) open(r *http.Request, at cursors, form form) (*gateway.Session, error) {
 	principal, err := Authenticate(s.gateway, r)
@@ -49,7 +69,7 @@ func (s subscriber) open(r *http.Request, at cursors, form form) (*gateway.Sessi
 	for i := range at.places {
 		p := &at.places[i]
 		hello.Channels = append(hello.Channels, p.channel)
-		if !p.hasPosition() {
+		if !at.readsBack(p) {
 			hello.Commands = append(hello.Commands, gateway.Subscribe{Channel: p.channel})
 		}
 	}
