@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"golang.org/x/time/rate"
+
+	"tidegate/gateway/internal/timeline"
 )
 
 // Limits bound what clients may use. A limit of 0 means none.
@@ -12,7 +14,7 @@ type Limits struct {
 	MessageBytes       int // of a payload
 	OutboxBytes        int // that wait for one session
 	OutboxTotalBytes   int // that wait for all peers which do not keep up; beyond it the slowest are closed
-	InboundBytes       int // that are held of what clients have sent: bodies, unfinished messages, publishes on their way
+	InboundBytes       int // that are held for clients: bodies, answers, unfinished messages, publishes on their way
 	ChannelsPerSession int
 	Subscriptions      int // on this node
 	Sessions           int // on this node
@@ -50,6 +52,10 @@ func DefaultLimits() Limits {
 		BytesPerSecondPerIP:    AddressShare * 4 << 20,
 	}
 }
+
+// HistoryBytes is about how much of the channels' recent history a node holds at
+// most.
+const HistoryBytes = timeline.MostBytes
 
 // Validate returns what is wrong with the limits.
 func (l Limits) Validate() error {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -55,7 +56,27 @@ func summary(c *config.Config) string {
 	line("broker", brokerSummary(c))
 	line("channels", rulesSummary(c))
 	line("keys", keysSummary(c))
+	writeMemory(&s, c.Memory())
 	return s.String()
+}
+
+// writeMemory writes the sum of the bounds, and how it comes about.
+func writeMemory(w io.Writer, memory config.Memory) {
+	process, unbounded := memory.Process()
+	container, _ := memory.Container()
+	fmt.Fprintf(w, "  %-9s %s at most, %s with the kernel's buffers\n", "memory", config.Size(process), config.Size(container))
+	if len(unbounded) > 0 {
+		fmt.Fprintf(w, "  %-9s and without a bound: %s\n", "", strings.Join(unbounded, ", "))
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	for _, part := range memory {
+		size := "?"
+		if part.Bytes != config.Unbounded {
+			size = config.Size(part.Bytes)
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t\n", part.What, part.How, size)
+	}
+	table.Flush()
 }
 
 func brokerSummary(c *config.Config) string {

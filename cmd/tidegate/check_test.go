@@ -2,13 +2,19 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/spf13/pflag"
+	"go.yaml.in/yaml/v3"
 
 	"tidegate/cmd/tidegate/internal/config"
 )
@@ -26,6 +32,9 @@ func TestCheck_Golden(t *testing.T) {
 			var out bytes.Buffer
 			if err := check(&out, config.File(file, nil)); err != nil {
 				fmt.Fprintln(&out, "exit 1")
+			}
+			if memory := strings.Index(out.String(), "  memory "); memory >= 0 { // it depends on the machine
+				out.Truncate(memory)
 			}
 			golden := strings.TrimSuffix(file, ".yaml") + ".golden"
 			if os.Getenv("UPDATE_GOLDEN") != "" {
@@ -132,6 +141,102 @@ func TestChannel_PrintsTheNameInRedis(t *testing.T) {
 		p.wait()
 		if got := p.said(); got != c.want {
 			t.Errorf("channel %q: %q, want %q", c.args, got, c.want)
+		}
+	}
+}
+
+// What is deployed must have the memory that its limits come to.
+func TestMemory_OfTheShippedFilesIsEnough(t *testing.T) {
+	compose := yamlOf(t, "../../docker-compose.yml")
+	kubernetes := yamlOf(t, "../../deploy/kubernetes/tidegate.yaml")
+	inPod := write(t, "tidegate.yaml", at(kubernetes[0], "data", "tidegate.yaml").(string))
+	pod := at(kubernetes[1], "spec", "template", "spec", "containers").([]any)[0]
+	for _, c := range []struct{ name, file, given string }{
+		{"docker-compose.yml", "../../deploy/compose/tidegate.yaml", at(compose[0], "services", "gateway", "mem_limit").(string)},
+		{"deploy/kubernetes", inPod, at(pod, "resources", "limits", "memory").(string)},
+	} {
+		settings, err := config.File(c.file, nil).Read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var mebibytes int64
+		if _, err := fmt.Sscanf(strings.ToLower(strings.TrimSuffix(c.given, "i")), "%dm", &mebibytes); err != nil {
+			t.Fatalf("%s: %q: %v", c.name, c.given, err)
+		}
+		sum, unbounded := settings.Memory().Container()
+		if len(unbounded) > 0 {
+			t.Errorf("%s: without a bound are %q", c.name, unbounded)
+		}
+		if given := mebibytes << 20; sum > given || sum < given*3/4 {
+			t.Errorf("%s gives a node %s, and its limits come to %s", c.name, c.given, config.Size(sum))
+		}
+	}
+}
+
+func TestBounds_TheTableIsThatOfCheck(t *testing.T) {
+	document, err := os.ReadFile("../../deploy/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	kubernetes := yamlOf(t, "../../deploy/kubernetes/tidegate.yaml")
+	settings, err := config.File(write(t, "tidegate.yaml", at(kubernetes[0], "data", "tidegate.yaml").(string)), nil).Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var table strings.Builder
+	writeMemory(&table, settings.Memory())
+	for line := range strings.Lines(table.String()) {
+		if want := "    " + strings.TrimRight(line, " \n"); !strings.Contains(string(document), want+"\n") {
+			t.Errorf("deploy/README.md lacks %q", want)
+		}
+	}
+}
+
+func yamlOf(t *testing.T, file string) (documents []any) {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for decoder := yaml.NewDecoder(bytes.NewReader(content)); ; {
+		var one any
+		if err := decoder.Decode(&one); errors.Is(err, io.EOF) {
+			return documents
+		} else if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		documents = append(documents, one)
+	}
+}
+
+// at returns what is at a path of a YAML document.
+func at(node any, path ...string) any {
+	for _, key := range path {
+		node = node.(map[string]any)[key]
+	}
+	return node
+}
+
+// The process keeps to the sum by itself.
+func TestServe_CollectsGarbageBeforeTheSumIsReached(t *testing.T) {
+	t.Parallel()
+	environ := []string{
+		"TIDEGATE_REDIS_URL=redis://127.0.0.1:1", "TIDEGATE_LIMITS_SESSIONS=1000", "TIDEGATE_LIMITS_CONNECTIONS=100", "TIDEGATE_LIMITS_SUBSCRIPTIONS=1000",
+	}
+	settings, err := config.NewSource(pflag.NewFlagSet("", pflag.ContinueOnError), environ).Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, _ := settings.Memory().Process()
+	for limit, environ := range map[int64][]string{
+		want:      environ,
+		123 << 20: append(environ, "GOMEMLIMIT=123MiB"),
+	} {
+		_, metrics := get(t, startNode(t, environ).internal("/metrics"))
+		_, line, _ := strings.Cut(metrics, "\ngo_gc_gomemlimit_bytes ")
+		line, _, _ = strings.Cut(line, "\n")
+		if got, err := strconv.ParseFloat(line, 64); err != nil || int64(got) != limit {
+			t.Errorf("the memory limit is %q, want %d", line, limit)
 		}
 	}
 }

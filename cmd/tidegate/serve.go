@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -48,6 +49,7 @@ func serve(ctx context.Context, s *config.Source, stderr *os.File) error {
 	for _, odd := range warnings {
 		log.Warn(odd)
 	}
+	limitMemory(c, log)
 	n, err := newNode(c, log)
 	if err != nil {
 		return err
@@ -64,6 +66,17 @@ func serve(ctx context.Context, s *config.Source, stderr *os.File) error {
 	}
 	log.Info("stopped")
 	return nil
+}
+
+// limitMemory has garbage collected before the process has more than the sum of
+// its bounds, unless GOMEMLIMIT says what to keep to.
+func limitMemory(c *config.Config, log *slog.Logger) {
+	most, unbounded := c.Memory().Process()
+	if os.Getenv("GOMEMLIMIT") != "" || len(unbounded) > 0 {
+		return
+	}
+	debug.SetMemoryLimit(most)
+	log.Debug("memory is bounded by the limits", "bytes", most)
 }
 
 // load returns a configuration that is good, with what is odd about it, or all

@@ -23,15 +23,20 @@ type request struct {
 	writer http.ResponseWriter // for what reads the body
 
 	gateway *gateway.Gateway
-	held    int // bytes of the node's room for what clients send
+	held    int // bytes of what the node may hold for clients
 }
 
-// hold makes room for the body, which has as many bytes as it says, or else most.
-func (r *request) hold(most int) error {
-	bytes := int(r.ContentLength)
-	if bytes < 0 {
-		bytes = most
+// holdBody makes room for the body, which has as many bytes as it says, or else
+// most.
+func (r *request) holdBody(most int) error {
+	if r.ContentLength >= 0 {
+		most = int(r.ContentLength)
 	}
+	return r.hold(most)
+}
+
+// hold makes room until the request has been answered.
+func (r *request) hold(bytes int) error {
 	if err := r.gateway.TakeInbound(bytes); err != nil {
 		return err
 	}
@@ -52,16 +57,28 @@ func (h *Handler) answer(serve endpoint) http.Handler {
 		asked := &request{Request: r, by: &p, writer: w, gateway: h.gateway}
 		defer func() { h.gateway.GiveInbound(asked.held) }()
 		body, err := serve(asked)
+		status := http.StatusOK
 		switch {
 		case err != nil && body == nil:
 			h.fail(w, r, err)
-		case err != nil:
-			reply(w, h.note(w, r, err), body)
+			return
 		case body == nil:
 			w.WriteHeader(http.StatusNoContent)
-		default:
-			reply(w, http.StatusOK, body)
+			return
+		case err != nil:
+			status = h.note(w, r, err)
 		}
+		encoded, err := encode(body)
+		if err != nil { // a payload in Redis that says it is JSON, and is not
+			status, encoded = http.StatusInternalServerError, transport.ErrorBody(err)
+		}
+		if r.Method == http.MethodGet { // what has been done is told in any case
+			if err := asked.hold(len(encoded)); err != nil {
+				h.fail(w, r, err)
+				return
+			}
+		}
+		write(w, status, encoded)
 	})
 }
 
@@ -83,7 +100,7 @@ func (h *Handler) authenticate(r *http.Request) (gateway.Principal, error) {
 
 // fail answers by an error alone.
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
-	reply(w, h.note(w, r, err), errorBody{toldOf(err)})
+	tell(w, h.note(w, r, err), toldOf(err))
 }
 
 // note returns the status that says what err is, sets the headers that go with
@@ -100,19 +117,24 @@ func (h *Handler) note(w http.ResponseWriter, r *http.Request, err error) (statu
 	return status
 }
 
-func reply(w http.ResponseWriter, status int, body any) {
+// encode returns the body of an answer.
+func encode(body any) ([]byte, error) {
 	var encoded bytes.Buffer
 	encoder := json.NewEncoder(&encoded)
 	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(body); err != nil {
-		// A payload in Redis that says it is JSON, and is not.
-		status = http.StatusInternalServerError
-		encoded.Reset()
-		encoded.Write(transport.ErrorBody(err))
-	}
+	err := encoder.Encode(body)
+	return encoded.Bytes(), err
+}
+
+func tell(w http.ResponseWriter, status int, what told) {
+	encoded, _ := encode(errorBody{what}) // two texts: it can be encoded
+	write(w, status, encoded)
+}
+
+func write(w http.ResponseWriter, status int, encoded []byte) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_, _ = w.Write(encoded.Bytes())
+	_, _ = w.Write(encoded) // the client may have left
 }
 
 // refuseUnknown answers what no route matches: 405 if another method does.
@@ -130,7 +152,7 @@ func (h *Handler) refuseUnknown(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Allow", strings.Join(allowed, ", "))
-	reply(w, http.StatusMethodNotAllowed, errorBody{told{gateway.BadRequest, "the method is not allowed here: want " + strings.Join(allowed, " or ")}})
+	tell(w, http.StatusMethodNotAllowed, told{gateway.BadRequest, "the method is not allowed here: want " + strings.Join(allowed, " or ")})
 }
 
 func fail(code gateway.Code, format string, args ...any) error {

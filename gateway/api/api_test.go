@@ -174,6 +174,20 @@ func TestPublish_BodiesShareTheNodesRoom(t *testing.T) {
 	awaitStatus(t, n, small, http.StatusOK)
 }
 
+// An answer holds its part of the node's room until the client has taken it.
+func TestHistory_AnswersShareTheNodesRoom(t *testing.T) {
+	n := startNode(t, gateway.Limits{InboundBytes: 200})
+	publish := call{method: "POST", path: "/api/channels/log:a/messages", credential: shopKey, body: "1"}
+	history := call{method: "GET", path: publish.path, credential: shopKey}
+	n.expect(publish, 200, "cursor")
+	n.expect(history, 200, "messages")
+	publish.body = `"` + strings.Repeat("x", 150) + `"`
+	n.expect(publish, 200, "cursor")
+	n.expect(history, 503, "unavailable")
+	n.expect(call{method: "DELETE", path: publish.path, credential: shopKey}, 204, "")
+	n.expect(history, 200, "messages")
+}
+
 // awaitStatus makes a call until it is answered so.
 func awaitStatus(t *testing.T, n *node, c call, want int) {
 	t.Helper()

@@ -65,7 +65,7 @@ func (r *request) readBatch(most int) ([]gateway.Publish, error) {
 	if r.ContentLength > int64(most) {
 		return nil, tooLarge(most)
 	}
-	if err := r.hold(most); err != nil {
+	if err := r.holdBody(most); err != nil {
 		return nil, err
 	}
 	publishes, err := parseBatch(http.MaxBytesReader(r.writer, r.Body, int64(most)))

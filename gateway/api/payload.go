@@ -22,7 +22,7 @@ func (r *request) readBody(most int) ([]byte, error) {
 	if r.ContentLength > int64(most) {
 		return nil, tooLarge(most)
 	}
-	if err := r.hold(most); err != nil {
+	if err := r.holdBody(most); err != nil {
 		return nil, err
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(r.writer, r.Body, int64(most)))

@@ -63,6 +63,11 @@ func (l *LongPoll) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.await(r.Context(), expires)
 	body, err := c.finish()
 	session.End(gateway.Left)
+	if err == nil {
+		if err = l.Gateway.TakeInbound(len(body)); err == nil {
+			defer l.Gateway.GiveInbound(len(body))
+		}
+	}
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerPatience))
 
 	switch {

@@ -110,7 +110,7 @@ type Compression struct {
 
 // Default returns the configuration of a gateway to which nothing was said.
 func Default() Config {
-	limits, connections := limitsWithin(descriptors())
+	limits, connections := limitsWithin(descriptors(), machineMemory())
 	return Config{
 		Listen:         "127.0.0.1:8080",
 		InternalListen: "127.0.0.1:9080",

@@ -440,7 +440,7 @@ func TestConfig_NoErrorQuotesASecret(t *testing.T) {
 // address takes all of it.
 func TestDefault_LimitsFollowFromTheFileDescriptors(t *testing.T) {
 	for _, descriptors := range []int{1024, 20_000, 1 << 20} {
-		limits, connections := limitsWithin(descriptors)
+		limits, connections := limitsWithin(descriptors, 1<<40)
 		if all := limits.Sessions + connections.Most + reserveOf(descriptors); all > descriptors || all < descriptors-1 {
 			t.Errorf("%d descriptors: sessions %d and connections %d with a reserve of %d are %d", descriptors, limits.Sessions, connections.Most, reserveOf(descriptors), all)
 		}

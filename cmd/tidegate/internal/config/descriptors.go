@@ -9,20 +9,32 @@ const unknownDescriptors = 65536
 // for Redis, the internal listener and files.
 func Reserve() int { return reserveOf(descriptors()) }
 
-func reserveOf(descriptors int) int { return min(max(descriptors/8, 32), 1024) }
+func reserveOf(descriptors int) int { return min(max(descriptors/8, 32), mostReserve) }
+
+const mostReserve = 1024
 
 // limitsWithin returns the default limits of a process with so many file
-// descriptors. Three quarters of those that are not kept are for sessions and one
-// for connections that speak HTTP, a tenth of each for one address.
-func limitsWithin(descriptors int) (gateway.Limits, Connections) {
+// descriptors and so much memory. Three quarters of the descriptors that are not
+// kept are for sessions and one for connections that speak HTTP, unless a quarter of
+// the memory is too little for them; a tenth of each is for one address.
+func limitsWithin(descriptors int, memory int64) (gateway.Limits, Connections) {
 	usable := descriptors - reserveOf(descriptors)
+	usable = int(min(int64(usable), memory/4/clientBytes))
 	limits := gateway.DefaultLimits()
+	limits.OutboxTotalBytes = int(min(int64(limits.OutboxTotalBytes), memory/8))
+	limits.InboundBytes = int(min(int64(limits.InboundBytes), memory/32))
 	connections := Connections{Most: usable / 4}
 	limits.Sessions = usable - connections.Most
+	limits.Subscriptions = limits.Sessions * sharedChannels
 	limits.SessionsPerIP = limits.Sessions / 10
 	connections.PerIP = connections.Most / 10
 	return limits, connections
 }
+
+const (
+	sharedChannels = 8 // of a session, by default, if all have as many
+	clientBytes    = (3*(sessionBytes+sharedChannels*subscriptionBytes)+connectionBytes)/4 + socketBytes
+)
 
 // limitAddresses sets the limits of an address that follow from those of a client,
 // and takes the default ones back where all clients have the same address, this

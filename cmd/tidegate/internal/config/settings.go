@@ -36,7 +36,7 @@ func (c *Config) settings() []setting {
 		{"limits.message_bytes", "largest message", size(&c.Limits.MessageBytes)},
 		{"limits.outbox_bytes", "what may wait for a slow session", size(&c.Limits.OutboxBytes)},
 		{"limits.outbox_total_bytes", "what may wait for all slow sessions of this node", size(&c.Limits.OutboxTotalBytes)},
-		{"limits.inbound_bytes", "what may be held of what clients have sent: bodies, unfinished messages, publishes on their way", size(&c.Limits.InboundBytes)},
+		{"limits.inbound_bytes", "what may be held for clients: bodies, answers, unfinished messages, publishes on their way", size(&c.Limits.InboundBytes)},
 		{"limits.channels_per_session", "channels of a session", integer(&c.Limits.ChannelsPerSession)},
 		{"limits.commands_per_second", "commands of a user, or of a client without one, over every transport", integer(&c.Limits.CommandsPerSecond)},
 		{"limits.bytes_per_second", "payloads, keys and events of a user, or of a client without one", size(&c.Limits.BytesPerSecond)},

@@ -133,6 +133,7 @@ func (c *reading) validateBounds() {
 	if limits.InboundBytes > 0 && limits.InboundBytes < limits.MessageBytes {
 		c.problem("limits.inbound_bytes", "%d is less than limits.message_bytes (%d): the largest message would never find room", limits.InboundBytes, limits.MessageBytes)
 	}
+	c.warnOfTooLittle(descriptors(), machineMemory())
 	if least := c.config.Compression.MinBytes; least < 0 {
 		c.problem("compression.min_bytes", "%d is negative", least)
 	}
@@ -147,6 +148,17 @@ func (c *reading) validateBounds() {
 	}
 	if c.config.Auth.JWT.Leeway < 0 {
 		c.problem("auth.jwt.leeway", "%v is negative", c.config.Auth.JWT.Leeway)
+	}
+}
+
+// warnOfTooLittle warns of limits that allow more than the machine has.
+func (c *reading) warnOfTooLittle(descriptors int, memory int64) {
+	if open := c.config.Limits.Sessions + c.config.Connections.Most; open > descriptors-reserveOf(descriptors) {
+		c.warn("limits.sessions", "with limits.connections %d may be open, and of the %d file descriptors %d are for clients: raise the limit (ulimit -n), or lower these",
+			open, descriptors, descriptors-reserveOf(descriptors))
+	}
+	if sum, _ := c.config.Memory().Container(); sum > memory {
+		c.warn("limits", "they allow %s of memory in all, and there are %s: tidegate check shows the sum", Size(sum), Size(memory))
 	}
 }
 
