@@ -98,6 +98,7 @@ var (
 	TooBig        = Reason{1009, "too_large", "the frame is larger than allowed"}
 	Failed        = Reason{1011, "internal", "internal error"}
 	NotConfirmed  = Reason{1013, "unavailable", "the publish was not confirmed: try again later"}
+	Overloaded    = Reason{1013, "overloaded", "the node has no room for this: try again later"}
 	NotAuthentic  = Reason{4001, "unauthenticated", "authentication failed"}
 	TokenExpired  = Reason{4002, "token_expired", "the token has expired"}
 	SlowConsumer  = Reason{4008, "slow_consumer", "the client did not keep up"}
@@ -109,7 +110,7 @@ var (
 // reasons are all of them.
 var reasons = []Reason{
 	Left, Draining, ProtocolError, Unsupported, Lost, InvalidData, Policy, TooBig, Failed,
-	NotConfirmed, NotAuthentic, TokenExpired, SlowConsumer, Disconnected, Missed, TimedOut,
+	NotConfirmed, Overloaded, NotAuthentic, TokenExpired, SlowConsumer, Disconnected, Missed, TimedOut,
 }
 
 // ending returns how a session ends for this reason.

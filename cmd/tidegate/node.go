@@ -15,8 +15,8 @@ import (
 	"tidegate/cmd/tidegate/internal/config"
 	"tidegate/gateway"
 	"tidegate/gateway/auth"
-	"tidegate/gateway/transport"
 	"tidegate/gateway/webhook"
+	"tidegate/gateway/websocket"
 	"tidegate/metrics"
 )
 
@@ -33,7 +33,7 @@ type node struct {
 	webhook  *webhook.Webhook // nil: there is none
 
 	public, internal listener
-	webSocket        *transport.WebSocket // set by publicRoutes
+	webSocket        *websocket.Server // set by publicRoutes
 }
 
 // newNode binds the listeners and makes everything else; nothing works until

@@ -12,13 +12,19 @@ import (
 	"tidegate/gateway/raw"
 	"tidegate/gateway/transport"
 	"tidegate/gateway/webhook"
+	"tidegate/gateway/websocket"
 )
 
 // publicRoutes is what clients see.
 func (n *node) publicRoutes() http.Handler {
 	origins := transport.Origins(n.config.AllOrigins())
 	cors := transport.CORS{Origins: origins, Headers: n.config.CORSHeaders}
-	n.webSocket = &transport.WebSocket{Gateway: n.gateway, Origins: origins, Log: n.log, Deflate: n.config.Compression.Deflate()}
+	n.webSocket = &websocket.Server{
+		Gateway: n.gateway, Origins: origins, Log: n.log,
+		Deflate:         n.config.Compression.Deflate(),
+		Engine:          n.config.WebSocket.Engine,
+		UnfinishedBytes: n.config.WebSocket.UnfinishedBytes,
+	}
 
 	mux := http.NewServeMux()
 	mux.Handle("/ws", transport.Stream(n.webSocket.Handler(greetNative, native.Subprotocol)))

@@ -17,7 +17,7 @@ import (
 	"tidegate/gateway/client"
 	"tidegate/gateway/native"
 	"tidegate/gateway/rules"
-	"tidegate/gateway/transport"
+	"tidegate/gateway/websocket"
 )
 
 // cluster is real gateways on one Redis, of which one at a time takes new
@@ -33,7 +33,7 @@ type cluster struct {
 // node is one gateway, which lives until it is stopped.
 type node struct {
 	gateway   *gateway.Gateway
-	webSocket *transport.WebSocket
+	webSocket *websocket.Server
 	handler   http.Handler
 	stop      func()
 }
@@ -91,7 +91,7 @@ func (c *cluster) start() *node {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	n := &node{gateway: g, webSocket: &transport.WebSocket{Gateway: g}}
+	n := &node{gateway: g, webSocket: &websocket.Server{Gateway: g}}
 	n.handler = n.webSocket.Handler(func(*http.Request) (gateway.Hello, error) {
 		return gateway.Hello{Protocol: native.Protocol{}, AuthLater: true}, nil
 	}, native.Subprotocol)

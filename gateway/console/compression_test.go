@@ -3,14 +3,14 @@ package console_test
 import (
 	"testing"
 
-	"tidegate/gateway/transport"
+	"tidegate/gateway/websocket"
 )
 
 // A real browser agrees to compression, and reads and sends compressed messages.
 func TestBrowser_MessagesAreCompressed(t *testing.T) {
 	browser := startBrowser(t)
 	c := newCluster(t)
-	c.deflate = transport.NewDeflate(1)
+	c.deflate = websocket.NewDeflate(1)
 	c.start()
 	p := openPage(t, browser, c.url())
 	got := evaluate[string](p, `(async () => {

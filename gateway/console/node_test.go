@@ -17,6 +17,7 @@ import (
 	"tidegate/gateway/native"
 	"tidegate/gateway/rules"
 	"tidegate/gateway/transport"
+	"tidegate/gateway/websocket"
 )
 
 // cluster is what outlives a node: the broker, and the address in front of it.
@@ -27,7 +28,7 @@ type cluster struct {
 	leave   func() // ends what minds the broker while there is no node
 	prefix  string // of all paths, as a proxy may add it
 
-	deflate *transport.Deflate // of the nodes; nil: they do not compress
+	deflate *websocket.Deflate // of the nodes; nil: they do not compress
 
 	noWebSocket atomic.Bool // /ws answers 403, as some proxies do
 	noEvents    atomic.Bool // /events is held back, as by others
@@ -65,7 +66,7 @@ func (c *cluster) start() (stop func()) {
 	}
 	c.address = listener.Addr().String()
 	ctx, cancel := context.WithCancel(context.Background())
-	sockets := &transport.WebSocket{Gateway: g, Deflate: c.deflate}
+	sockets := &websocket.Server{Gateway: g, Deflate: c.deflate}
 	server := &http.Server{Handler: http.StripPrefix(c.prefix, c.routes(g, sockets))}
 	ended := make(chan struct{}, 2)
 	go func() { g.Run(ctx); ended <- struct{}{} }()
@@ -86,7 +87,7 @@ func (c *cluster) start() (stop func()) {
 	return stop
 }
 
-func (c *cluster) routes(g *gateway.Gateway, sockets *transport.WebSocket) http.Handler {
+func (c *cluster) routes(g *gateway.Gateway, sockets *websocket.Server) http.Handler {
 	webSocket := sockets.Handler(func(*http.Request) (gateway.Hello, error) {
 		return gateway.Hello{Protocol: native.Protocol{}, AuthLater: true}, nil
 	}, native.Subprotocol)

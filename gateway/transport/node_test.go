@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -24,12 +25,11 @@ const patience = 30 * time.Second
 // node is a running gateway behind a real HTTP server.
 type node struct {
 	*gateway.Gateway
-	t         testing.TB
-	server    *httptest.Server
-	webSocket *WebSocket
-	mux       *http.ServeMux
-	metrics   *metrics.Metrics
-	stop      func()
+	t       testing.TB
+	server  *httptest.Server
+	mux     *http.ServeMux
+	metrics *metrics.Metrics
+	stop    func()
 }
 
 // startNode runs a gateway until the test ends. Fields of c that are not set get
@@ -39,44 +39,6 @@ func startNode(t testing.TB, c gateway.Config) *node {
 	n := newNode(t, c)
 	n.server = httptest.NewServer(n.mux)
 	return n
-}
-
-func startSecureNode(t testing.TB, c gateway.Config) *node {
-	t.Helper()
-	n := newNode(t, c)
-	n.server = httptest.NewTLSServer(n.mux)
-	return n
-}
-
-// starter starts a node as startNode does.
-type starter func(testing.TB, gateway.Config) *node
-
-// startPlainNode runs a node whose connections always have a goroutine.
-func startPlainNode(t testing.TB, c gateway.Config) *node {
-	t.Helper()
-	n := newNode(t, c)
-	n.webSocket.plain = true
-	n.server = httptest.NewServer(n.mux)
-	return n
-}
-
-// eachReader runs a test on each way to read WebSockets.
-func eachReader(t *testing.T, test func(t *testing.T, start starter)) {
-	each(t, map[string]starter{"resting": startNode, "plain": startPlainNode}, test)
-}
-
-// eachReaderAndTLS is for tests whose clients can speak TLS.
-func eachReaderAndTLS(t *testing.T, test func(t *testing.T, start starter)) {
-	each(t, map[string]starter{"resting": startNode, "plain": startPlainNode, "TLS": startSecureNode}, test)
-}
-
-func each(t *testing.T, starters map[string]starter, test func(t *testing.T, start starter)) {
-	for name, start := range starters {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			test(t, start)
-		})
-	}
 }
 
 func newNode(t testing.TB, c gateway.Config) *node {
@@ -99,8 +61,6 @@ func newNode(t testing.TB, c gateway.Config) *node {
 		t.Fatal(err)
 	}
 	n := &node{Gateway: g, t: t, mux: http.NewServeMux(), metrics: c.Metrics}
-	n.webSocket = &WebSocket{Gateway: g, Origins: Origins{"https://app.example.com"}}
-	n.mux.Handle("/ws", n.webSocket.Handler(greetNative, native.Subprotocol))
 	n.mux.Handle("/events", Strict(Stream(&SSE{Gateway: g, Native: native.Protocol{}})))
 	n.mux.Handle("/poll", Strict(Stream(&LongPoll{Gateway: g, Native: native.Protocol{}})))
 	n.run()
@@ -120,7 +80,6 @@ func (n *node) run() {
 	n.t.Cleanup(func() {
 		n.stop()
 		n.server.Close()
-		n.webSocket.Wait()
 	})
 	n.awaitThat("the node is ready", func() bool { return n.Ready() == nil })
 }
@@ -137,6 +96,11 @@ func (bearers) Authenticate(_ context.Context, token string) (gateway.Principal,
 		return gateway.Principal{}, &gateway.Error{Code: gateway.Unauthenticated, Message: "the token is bad"}
 	}
 	return gateway.Principal{User: token}, nil
+}
+
+func (n *node) awaitSessions(want int) {
+	n.t.Helper()
+	n.awaitThat(fmt.Sprintf("there are %d sessions", want), func() bool { return n.sessions() == want })
 }
 
 // awaitThat polls, for conditions that nothing announces.

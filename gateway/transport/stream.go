@@ -13,6 +13,9 @@ import (
 	"tidegate/gateway"
 )
 
+// farewellPatience is how long a peer may take to take the last event.
+const farewellPatience = 5 * time.Second
+
 // stream is a client that listens to Server-Sent Events. What is to be written
 // waits in a bounded buffer for pump, which net/http's handler runs: only it may
 // block.

@@ -11,6 +11,7 @@ import (
 	"tidegate/gateway"
 	"tidegate/gateway/rules"
 	"tidegate/gateway/webhook"
+	"tidegate/gateway/websocket"
 )
 
 // Config is all that can be set. Its settings method is the table of names.
@@ -32,6 +33,7 @@ type Config struct {
 	DrainWindow    time.Duration
 	Webhooks       Webhooks
 	Compression    Compression
+	WebSocket      WebSocket
 }
 
 // Log is what the gateway logs.
@@ -108,6 +110,12 @@ type Compression struct {
 	MinBytes int // payloads below it are not compressed
 }
 
+// WebSocket is how WebSockets are read.
+type WebSocket struct {
+	Engine          websocket.Engine
+	UnfinishedBytes int // that messages which have begun and not ended may hold, of all clients
+}
+
 // Default returns the configuration of a gateway to which nothing was said.
 func Default() Config {
 	limits, connections := limitsWithin(descriptors(), machineMemory())
@@ -124,5 +132,6 @@ func Default() Config {
 		DrainWindow:    10 * time.Second,
 		Webhooks:       Webhooks{Timeout: 2 * time.Second, WhenAway: webhook.Deny},
 		Compression:    Compression{MinBytes: 256},
+		WebSocket:      WebSocket{Engine: websocket.Auto, UnfinishedBytes: websocket.DefaultUnfinishedBytes},
 	}
 }

@@ -369,6 +369,22 @@ func valid(c *reading) bool {
 	return len(c.problems) == 0
 }
 
+func TestConfig_TheWebSocketEngineFitsTheRest(t *testing.T) {
+	for yaml, want := range map[string]string{
+		"websocket: {engine: auto}":                       "",
+		"websocket: {engine: portable}":                   "",
+		"websocket: {engine: fast}":                       `given the text "fast", want auto, epoll or portable`,
+		"websocket: {engine: epoll}\ntls: {cert_file: c}": "websocket.engine: epoll ",
+		"websocket: {unfinished_bytes: 64KiB}":            "websocket.unfinished_bytes: 65536 leaves no room for one message",
+	} {
+		c := read(t, yaml, nil)
+		c.validateWebSocket()
+		if got := c.problems.Error(); want == "" && got != "" || !strings.Contains(got, want) {
+			t.Errorf("%s: %q, want %q", yaml, got, want)
+		}
+	}
+}
+
 func TestConfig_AliasesAreFollowed(t *testing.T) {
 	got := readWell(t, "channels:\n- {match: a, history: &h {size: 3}}\n- {match: b, history: *h}\n", nil)
 	if got.Rules[1].HistorySize != 3 {

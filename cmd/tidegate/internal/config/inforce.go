@@ -9,8 +9,8 @@ import (
 	"tidegate/gateway"
 	"tidegate/gateway/auth"
 	"tidegate/gateway/rules"
-	"tidegate/gateway/transport"
 	"tidegate/gateway/webhook"
+	"tidegate/gateway/websocket"
 )
 
 // Development reports whether everything is allowed: nobody wrote rules, and
@@ -112,11 +112,11 @@ func (w *Webhooks) Webhook() webhook.Config {
 }
 
 // Deflate returns how messages are compressed, or nil if they are not.
-func (c *Compression) Deflate() *transport.Deflate {
+func (c *Compression) Deflate() *websocket.Deflate {
 	if !c.Enabled {
 		return nil
 	}
-	return transport.NewDeflate(c.MinBytes)
+	return websocket.NewDeflate(c.MinBytes)
 }
 
 // loopback reports whether only this machine can connect to the address. A name

@@ -4,12 +4,14 @@ import (
 	"crypto/tls"
 	"net"
 	"net/url"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 
 	"tidegate/broker"
 	"tidegate/gateway/auth"
+	"tidegate/gateway/websocket"
 )
 
 // validate reads the files that the configuration names and notes everything
@@ -26,6 +28,7 @@ func (c *reading) validate() {
 	c.validateRules()
 	c.validateBounds()
 	c.validateWebhooks()
+	c.validateWebSocket()
 	if wellFormed {
 		c.validateExposure()
 	}
@@ -70,6 +73,21 @@ func (c *reading) validatePort(path, address string) {
 	}
 	if port, err := strconv.ParseUint(u.Port(), 10, 16); err != nil || port == 0 {
 		c.problem(path, "the port is out of range: want 1 to 65535")
+	}
+}
+
+func (c *reading) validateWebSocket() {
+	w := c.config.WebSocket
+	if w.Engine == websocket.Epoll {
+		switch {
+		case runtime.GOOS != "linux":
+			c.problem("websocket.engine", "epoll is a part of Linux: set auto or portable")
+		case c.config.TLS.CertFile != "":
+			c.problem("websocket.engine", "epoll cannot read TLS: set auto or portable, or leave TLS to a proxy")
+		}
+	}
+	if least := 2*c.config.Limits.MessageBytes + 4<<10; w.UnfinishedBytes < least {
+		c.problem("websocket.unfinished_bytes", "%d leaves no room for one message of limits.message_bytes: want at least %d", w.UnfinishedBytes, least)
 	}
 }
 

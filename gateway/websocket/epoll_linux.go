@@ -1,0 +1,406 @@
+package websocket
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tidegate/gateway"
+)
+
+// epoll is the engine of Linux. A connection has a goroutine only while its client
+// has something to say.
+type epoll struct {
+	shared    *shared
+	poller    *poller
+	lingering lingering
+	blocks    sync.Pool // of *[blockBytes]byte, to read
+	readers   sync.Pool // of *reader
+	transfers sync.Pool // of *transfer
+}
+
+const blockBytes = 4 << 10
+
+func newEpoll(s *shared) (engine, error) {
+	p, err := newPoller(s.wall)
+	if err != nil {
+		return nil, err
+	}
+	return &epoll{shared: s, poller: p}, nil
+}
+
+func (e *epoll) take(w http.ResponseWriter, r *http.Request, session *gateway.Session, agreed agreement) error {
+	conn, early, err := hijack(w)
+	if err != nil {
+		return err
+	}
+	c := &epollConn{engine: e, session: session, deflate: agreed.extension != ""}
+	if c.socket, err = newSocket(tcpOf(conn), &e.transfers); err != nil {
+		conn.Close()
+		return err
+	}
+	boundUnsent(conn)
+	c.out, c.shared = &c.socket, e.shared
+	c.sender.begin(answerOf(r, agreed))
+	c.hear()
+	c.state.Store(serving)
+	if err := e.poller.watch(c); err != nil {
+		conn.Close()
+		return fmt.Errorf("epoll: %w", err)
+	}
+	e.shared.serving.Add(1)
+	// What the session has to say first goes out together with the handshake's answer.
+	if !session.HasNews() && !c.settleAnswer() {
+		session.Close(gateway.Lost) // a fresh connection that takes a few bytes only
+	}
+	session.Attach(c)
+	if len(early) > 0 || !c.rest() {
+		go c.serve(early)
+	}
+	return nil
+}
+
+// hijack returns a request's connection, and what the client has sent already.
+func hijack(w http.ResponseWriter) (conn net.Conn, early []byte, err error) {
+	conn, buffers, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	if tcpOf(conn) == nil {
+		conn.Close()
+		return nil, nil, fmt.Errorf("%T is no TCP connection: set websocket.engine to portable", conn)
+	}
+	read, _ := buffers.Reader.Peek(buffers.Reader.Buffered())
+	held, err := heldBy(conn)
+	return conn, append(bytes.Clone(read), held...), err
+}
+
+// heldBy returns what a connection around a TCP connection has read of it, and not
+// been asked for: what there is without a wait.
+func heldBy(conn net.Conn) (held []byte, err error) {
+	if _, ok := conn.(*net.TCPConn); ok {
+		return nil, nil
+	}
+	if err := conn.SetReadDeadline(time.Unix(1, 0)); err != nil {
+		return nil, err
+	}
+	held, err = io.ReadAll(conn)
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return held, err
+	}
+	return held, conn.SetReadDeadline(time.Time{})
+}
+
+func (e *epoll) hangUp() { e.poller.each((*epollConn).hangUp) }
+
+func (e *epoll) close() { e.poller.close() }
+
+// epollConn is a client on a WebSocket. Its frames are those of a Framed protocol.
+//
+// Whoever sets the bit serving of its state owns the reading half until it takes the
+// bit away.
+type epollConn struct {
+	sender
+
+	// Fixed at birth.
+	engine  *epoll
+	session *gateway.Session
+	socket  socket
+	deflate bool
+	slot    uint32 // at the poller
+
+	state   atomic.Uint32
+	heardAt atomic.Int64 // since shared.began
+
+	// Owned by who serves.
+	reader *reader // nil: it holds nothing
+	told   bool    // the session knows that the client says no more
+	ended  bool    // there is nothing more to read
+}
+
+var _ gateway.Conn = (*epollConn)(nil)
+
+// The state of a connection, in bits.
+const (
+	serving = 1 << iota // a goroutine serves it
+	woken               // something has happened since the goroutine looked last
+	hungUp              // the peer sends no more than what is there
+	over                // it is served no more
+)
+
+// wake has the connection served, now or again.
+func (c *epollConn) wake(last bool) {
+	bits := uint32(serving)
+	if last {
+		bits |= hungUp
+	}
+	for {
+		old := c.state.Load()
+		wanted := old | bits
+		if old&serving != 0 {
+			wanted |= woken
+		}
+		switch {
+		case old&over != 0:
+			return
+		case !c.state.CompareAndSwap(old, wanted):
+		case old&serving == 0:
+			go c.serve(nil)
+			return
+		default:
+			return
+		}
+	}
+}
+
+// rest ends the caller's serving. It reports false if something has happened since
+// the caller looked last: then it is to look again.
+func (c *epollConn) rest() bool {
+	for {
+		old := c.state.Load()
+		wanted := old &^ (serving | woken)
+		if old&woken != 0 {
+			wanted |= serving
+		}
+		if c.state.CompareAndSwap(old, wanted) {
+			return wanted&serving == 0
+		}
+	}
+}
+
+// serve hands on what the client says, early before all, until it says no more for
+// now. When the connection has ended, on both sides, it closes it.
+func (c *epollConn) serve(early []byte) {
+	defer c.shared.wall.Catch("read from a WebSocket", c.crash)
+	c.handle(early)
+	for {
+		if !c.ended {
+			c.readAll()
+		}
+		if c.ended && c.hasParted() {
+			c.finish()
+			return
+		}
+		if c.rest() {
+			return
+		}
+	}
+}
+
+// finish closes the connection, and lets go of all.
+func (c *epollConn) finish() {
+	c.state.Store(over)
+	c.out.abort()
+	c.engine.poller.forget(c)
+	if c.reader != nil {
+		c.reader.reset()
+		c.giveReader()
+	}
+	c.shared.serving.Done()
+}
+
+// crash ends a connection whose reading goroutine has panicked.
+func (c *epollConn) crash() {
+	c.tell(gateway.Failed)
+	c.ended = true
+	if c.hasParted() || !c.rest() {
+		go c.serve(nil)
+	}
+}
+
+// readAll handles what has come.
+func (c *epollConn) readAll() {
+	block, ok := c.engine.blocks.Get().(*[blockBytes]byte)
+	if !ok {
+		block = new([blockBytes]byte)
+	}
+	defer c.engine.blocks.Put(block)
+	for !c.ended {
+		n, err := c.socket.read(block[:])
+		switch {
+		case err == unix.EAGAIN:
+			return
+		case err != nil:
+			c.end(fmt.Errorf("%w: %w", gateway.Lost, err))
+			return
+		case n == 0:
+			c.end(fmt.Errorf("%w: %w", gateway.Lost, io.ErrUnexpectedEOF))
+			return
+		}
+		c.handle(block[:n])
+		if n < len(block) && c.state.Load()&hungUp == 0 {
+			return // what comes from now on is told by the kernel
+		}
+	}
+}
+
+// end notes that there is nothing more to read.
+func (c *epollConn) end(err error) {
+	c.ended = true
+	c.tell(err)
+}
+
+// tell ends the session; only the first call counts.
+func (c *epollConn) tell(err error) {
+	if !c.told {
+		c.told = true
+		c.session.End(err)
+	}
+}
+
+// handle hands on what is in data. It does not wait for the rest of what has begun.
+func (c *epollConn) handle(data []byte) {
+	for len(data) > 0 && !c.ended {
+		c.takeReader()
+		one, rest, err := c.reader.next(data)
+		if err != nil {
+			c.tell(err)
+		}
+		c.handleItem(one)
+		data = rest
+	}
+	if c.reader != nil && c.reader.idle() {
+		c.reader.letGo()
+		c.giveReader()
+	}
+	c.session.Rest()
+}
+
+func (c *epollConn) handleItem(one item) {
+	switch one.kind {
+	case opText, opBinary:
+		c.hear()
+		if c.told || c.isClosing() {
+			return
+		}
+		if err := c.receive(one); err != nil {
+			c.tell(err)
+		}
+	case opPing:
+		c.heardFrame()
+		c.pong(one.payload)
+	case opPong:
+		c.heardFrame()
+	case opClose:
+		c.handleClose(one.payload)
+	}
+}
+
+func (c *epollConn) receive(message item) error {
+	frame := gateway.Frame{Data: message.payload, Binary: message.kind == opBinary}
+	if message.packed {
+		b, err := c.shared.inflate(message.payload)
+		if b != nil {
+			defer c.shared.unfinished.put(b)
+		}
+		if err != nil {
+			return err
+		}
+		frame.Data = b.bytes
+	}
+	return receive(c.session, frame)
+}
+
+func (c *epollConn) handleClose(payload []byte) {
+	switch err := checkClose(payload); {
+	case c.reader.failed: // it answers ours, or crosses it
+		c.ended = true
+	case err != nil:
+		c.reader.fail()
+		c.tell(err)
+	default:
+		c.noteClose(payload)
+		c.end(io.EOF)
+	}
+}
+
+func (c *epollConn) takeReader() {
+	if c.reader != nil {
+		return
+	}
+	spare, ok := c.engine.readers.Get().(*reader)
+	if !ok {
+		spare = &reader{}
+	}
+	spare.limit, spare.deflate, spare.unfinished = c.shared.limit, c.deflate, &c.shared.unfinished
+	c.reader = spare
+}
+
+func (c *epollConn) giveReader() {
+	c.engine.readers.Put(c.reader)
+	c.reader = nil
+}
+
+func (c *epollConn) heardFrame() {
+	if !c.reader.inMessage() {
+		c.hear()
+	}
+}
+
+func (c *epollConn) hear() { c.heardAt.Store(int64(time.Since(c.shared.began))) }
+
+func (c *epollConn) Heard() time.Time {
+	return c.shared.began.Add(time.Duration(c.heardAt.Load()))
+}
+
+func (c *epollConn) Write(frames [][]byte, wait time.Duration) ([][]byte, error) {
+	return c.send(frames, wait)
+}
+
+func (c *epollConn) Close(reason gateway.Reason, rest []byte) {
+	c.part(reason, rest, func() {
+		c.engine.lingering.add(c)
+		c.wake(false)
+	})
+}
+
+func (c *epollConn) hangUp() {
+	c.out.abort()
+	c.wake(true)
+}
+
+// lingering are connections whose peers have been sent a close frame, and may take
+// some time to answer. It is safe for concurrent use.
+type lingering struct {
+	mu    sync.Mutex
+	queue []leave // in the order of time
+	timer *time.Timer
+}
+
+type leave struct {
+	conn *epollConn
+	at   time.Time
+}
+
+func (l *lingering) add(c *epollConn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.queue = append(l.queue, leave{c, time.Now().Add(lingerPatience)})
+	if len(l.queue) == 1 {
+		l.timer = time.AfterFunc(lingerPatience, l.hangUpDue)
+	}
+}
+
+// hangUpDue closes the connections whose time is over.
+func (l *lingering) hangUpDue() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	for len(l.queue) > 0 && !l.queue[0].at.After(now) {
+		l.queue[0].conn.hangUp()
+		l.queue[0] = leave{}
+		l.queue = l.queue[1:]
+	}
+	if len(l.queue) > 0 {
+		l.timer.Reset(l.queue[0].at.Sub(now))
+	}
+}

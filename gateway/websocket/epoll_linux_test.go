@@ -1,0 +1,111 @@
+package websocket
+
+import (
+	"fmt"
+	"net"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"tidegate/gateway"
+)
+
+// dialResting returns peers whose connections have no goroutine.
+func (n *node) dialResting(count int) []*rawPeer {
+	n.t.Helper()
+	before := runtime.NumGoroutine()
+	var peers []*rawPeer
+	for range count {
+		r := n.dialUpgraded()
+		r.send(masked(final|opText, `{"type":"subscribe","id":1,"channel":"quiet"}`))
+		r.expectFrame(opText)
+		peers = append(peers, r)
+	}
+	n.awaitThat("the connections rest", func() bool { return runtime.NumGoroutine() < before+count/2 })
+	return peers
+}
+
+func (r *rawPeer) ping() {
+	r.t.Helper()
+	r.send(masked(final|opText, `{"type":"ping","id":7}`))
+	for !strings.Contains(string(r.expectFrame(opText)), `"pong","id":7`) {
+	}
+}
+
+func TestRest_ASilentConnectionHasNoGoroutine(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	peers := n.dialResting(50)
+	n.publish("quiet", `"to all"`)
+	for _, r := range peers {
+		if got := r.expectFrame(opText); !strings.Contains(string(got), "to all") {
+			t.Fatalf("got %s", got)
+		}
+		r.ping()
+	}
+}
+
+// A connection rests inside of a frame, too, and between the frames of a message.
+func TestRest_AMessageMayTakeItsTime(t *testing.T) {
+	frame := masked(final|opText, `{"type":"ping","id":7}`)
+	fragments := masked(opText, `{"type":"ping",`) + masked(final, `"id":7}`)
+	for name, parts := range map[string][2]string{
+		"header":    {frame[:1], frame[1:]},
+		"payload":   {frame[:10], frame[10:]},
+		"fragments": {fragments[:strings.Index(fragments, ",")+1], fragments[strings.Index(fragments, ",")+1:]},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n := startNode(t, gateway.Config{Ping: 2 * time.Second})
+			r := n.dialResting(20)[0]
+			r.send(parts[0])
+			r.expectFrame(opPing)
+			r.send(parts[1])
+			for !strings.Contains(string(r.expectFrame(opText)), `"pong","id":7`) {
+			}
+		})
+	}
+}
+
+func TestRest_ACloseFindsConnectionsThatRest(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	peers := n.dialResting(50)
+	n.stop()
+	for _, r := range peers {
+		r.expectCloseCode(gateway.Draining.Code)
+		r.send(masked(final|opClose, "\x03\xe9"))
+		r.expectEnd()
+	}
+}
+
+func TestRest_APeerThatVanishesIsNoticed(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	for i, r := range n.dialResting(50) {
+		if i%2 == 0 {
+			r.Conn.(*net.TCPConn).SetLinger(0)
+		}
+		r.Conn.Close()
+	}
+	n.awaitSessions(0)
+}
+
+// Peers speak, leave and are closed all at once, while their connections go to
+// rest and wake up.
+func TestRest_CloseAndSpeechMayMeet(t *testing.T) {
+	n := startNode(t, gateway.Config{DrainWindow: time.Millisecond})
+	peers := n.dialResting(200)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for _, r := range peers {
+			fmt.Fprint(r, masked(final|opText, `{"type":"ping","id":7}`))
+		}
+	}()
+	n.stop()
+	<-done
+	for _, r := range peers {
+		r.expectCloseCode(gateway.Draining.Code)
+		r.Conn.Close()
+	}
+	n.awaitSessions(0)
+}

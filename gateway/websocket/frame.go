@@ -1,0 +1,88 @@
+package websocket
+
+import (
+	"encoding/binary"
+	"math"
+
+	"tidegate/gateway"
+)
+
+// A WebSocket frame (RFC 6455, section 5.2):
+//
+//	bytes  meaning
+//	1      0x80 (the message ends here), 0x40 if it is compressed, and the opcode
+//	1      0x80 from a client, since a key follows; and the length of the payload:
+//	       up to 125 as it is, 126: in the next 2 bytes, 127: in the next 8
+//	0 to 8 that length, big-endian, in as few bytes as hold it
+//	4      the key, from a client: byte i of the payload is XORed with byte i mod 4 of it
+//	...    the payload
+const (
+	opContinuation = 0x0
+	opText         = 0x1
+	opBinary       = 0x2
+	opClose        = 0x8
+	opPing         = 0x9
+	opPong         = 0xa
+
+	final      = 0x80
+	rsv1       = 0x40 // the message is compressed; on its first frame (RFC 7692, section 6)
+	rsv2, rsv3 = 0x20, 0x10
+	opcodeMask = 0x0f
+	isControl  = 0x08 // beside the other bits of an opcode
+
+	maskBit = 0x80 // beside the length
+
+	maxControl = 125 // bytes of a control frame's payload
+	maxHeader  = 14
+)
+
+// Framed returns a protocol that says what p says in whole WebSocket frames, so
+// that the bytes on the wire are made once for all sessions that speak it. Where
+// p has nothing for a Heartbeat, it is a ping.
+func Framed(p gateway.Protocol) gateway.Protocol { return framed{p} }
+
+// framed is comparable if its protocol is.
+type framed struct{ gateway.Protocol }
+
+func (f framed) Encode(event gateway.Event) (gateway.Frame, error) {
+	frame, err := f.Protocol.Encode(event)
+	if err != nil {
+		return gateway.Frame{}, err
+	}
+	if frame.Data == nil {
+		if _, ok := event.(gateway.Heartbeat); ok {
+			return gateway.Frame{Data: frameOf(opPing, nil), Binary: true}, nil
+		}
+		return gateway.Frame{}, nil
+	}
+	return gateway.Frame{Data: frameOf(opcodeOf(frame), frame.Data), Binary: true}, nil
+}
+
+func opcodeOf(frame gateway.Frame) byte {
+	if frame.Binary {
+		return opBinary
+	}
+	return opText
+}
+
+// frameOf returns a whole frame of a server's. The opcode may have rsv1 beside it.
+func frameOf(opcode byte, payload []byte) []byte {
+	frame := make([]byte, 0, maxHeader+len(payload))
+	frame = append(frame, final|opcode)
+	switch n := len(payload); {
+	case n <= maxControl:
+		frame = append(frame, byte(n))
+	case n <= math.MaxUint16:
+		frame = binary.BigEndian.AppendUint16(append(frame, 126), uint16(n))
+	default:
+		frame = binary.BigEndian.AppendUint64(append(frame, 127), uint64(n))
+	}
+	return append(frame, payload...)
+}
+
+// closeFrame returns the frame that tells the peer why the connection ends.
+func closeFrame(reason gateway.Reason) []byte {
+	payload := binary.BigEndian.AppendUint16(nil, uint16(reason.Code))
+	payload = append(payload, reason.Text...)
+	return frameOf(opClose, payload[:min(len(payload), maxControl)])
+}

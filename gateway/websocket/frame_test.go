@@ -1,0 +1,67 @@
+package websocket
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+
+	"tidegate/gateway"
+)
+
+// say is a protocol that says what its events' text is.
+type say struct{ text string }
+
+func (say) Name() string { return "say" }
+
+func (say) Decode(f gateway.Frame) ([]gateway.Command, error) {
+	return []gateway.Command{gateway.Malformed{Reason: string(f.Data)}}, nil
+}
+
+func (s say) Encode(event gateway.Event) (gateway.Frame, error) {
+	switch e := event.(type) {
+	case gateway.Failure:
+		return gateway.Frame{Data: []byte(e.Message)}, nil
+	case gateway.Message:
+		return gateway.Frame{Data: e.Payload, Binary: true}, nil
+	case gateway.Gap:
+		return gateway.Frame{}, gateway.Missed
+	}
+	return gateway.Frame{}, nil
+}
+
+func TestFramed_WritesWholeFrames(t *testing.T) {
+	for _, size := range []int{0, 1, 125, 126, 127, 65535, 65536, 100_000} {
+		text := strings.Repeat("x", size)
+		frame, err := Framed(say{}).Encode(gateway.Failure{Message: text})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &rawPeer{t: t, r: bufio.NewReader(bytes.NewReader(frame.Data))}
+		if got := r.expectFrame(opText); string(got) != text {
+			t.Errorf("a payload of %d bytes reads as one of %d", size, len(got))
+		}
+		if r.r.Buffered() > 0 {
+			t.Errorf("%d bytes follow the frame", r.r.Buffered())
+		}
+	}
+}
+
+func TestFramed_SaysOnlyWhatTheProtocolSays(t *testing.T) {
+	if frame, err := Framed(say{}).Encode(gateway.Pong{}); err != nil || frame.Data != nil {
+		t.Errorf("nothing became %q, %v", frame.Data, err)
+	}
+	if frame, err := Framed(say{}).Encode(gateway.Heartbeat{}); err != nil || string(frame.Data) != "\x89\x00" {
+		t.Errorf("a heartbeat is %q, %v; want a ping", frame.Data, err)
+	}
+	if _, err := Framed(say{}).Encode(gateway.Gap{}); !errors.Is(err, gateway.Missed) {
+		t.Errorf("error %v, want the protocol's", err)
+	}
+}
+
+func TestFramed_IsOneProtocolForEqualOnes(t *testing.T) {
+	if Framed(say{"a"}) != Framed(say{"a"}) || Framed(say{"a"}) == Framed(say{"b"}) {
+		t.Error("framed protocols do not compare as their protocols do")
+	}
+}

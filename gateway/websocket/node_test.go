@@ -1,0 +1,200 @@
+package websocket
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"tidegate/broker"
+	"tidegate/gateway"
+	"tidegate/gateway/native"
+	"tidegate/gateway/rules"
+	"tidegate/gateway/transport"
+	"tidegate/metrics"
+)
+
+// patience is how long these tests wait for what must happen.
+const patience = 30 * time.Second
+
+// node is a running gateway behind a real HTTP server.
+type node struct {
+	*gateway.Gateway
+	t         testing.TB
+	server    *httptest.Server
+	webSocket *Server
+	mux       *http.ServeMux
+	metrics   *metrics.Metrics
+	stop      func()
+}
+
+// startNode runs a gateway until the test ends. Fields of c that are not set get
+// what a test needs.
+func startNode(t testing.TB, c gateway.Config) *node {
+	t.Helper()
+	n := newNode(t, c)
+	n.server = httptest.NewServer(n.mux)
+	return n
+}
+
+func startSecureNode(t testing.TB, c gateway.Config) *node {
+	t.Helper()
+	n := newNode(t, c)
+	n.server = httptest.NewTLSServer(n.mux)
+	return n
+}
+
+// starter starts a node as startNode does.
+type starter func(testing.TB, gateway.Config) *node
+
+// startPortableNode runs a node on the engine for every system.
+func startPortableNode(t testing.TB, c gateway.Config) *node {
+	t.Helper()
+	n := newNode(t, c)
+	n.webSocket.Engine = Portable
+	n.server = httptest.NewServer(n.mux)
+	return n
+}
+
+// eachEngine runs a test on each engine.
+func eachEngine(t *testing.T, test func(t *testing.T, start starter)) {
+	each(t, map[string]starter{"epoll": startNode, "portable": startPortableNode}, test)
+}
+
+// eachEngineAndTLS is for tests whose clients can speak TLS.
+func eachEngineAndTLS(t *testing.T, test func(t *testing.T, start starter)) {
+	each(t, map[string]starter{"epoll": startNode, "portable": startPortableNode, "TLS": startSecureNode}, test)
+}
+
+func each(t *testing.T, starters map[string]starter, test func(t *testing.T, start starter)) {
+	for name, start := range starters {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, start)
+		})
+	}
+}
+
+func newNode(t testing.TB, c gateway.Config) *node {
+	t.Helper()
+	if c.Broker == nil {
+		memory := broker.NewMemory()
+		c.Broker, c.History = memory, memory
+	}
+	if c.Rules == nil {
+		c.Rules = rules.Development()
+	}
+	if c.Limits == (gateway.Limits{}) {
+		c.Limits = gateway.DefaultLimits()
+		c.Limits.CommandsPerSecond = 0
+	}
+	c.Auth = bearers{}
+	c.Metrics = metrics.New("")
+	g, err := gateway.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &node{Gateway: g, t: t, mux: http.NewServeMux(), metrics: c.Metrics}
+	n.webSocket = &Server{Gateway: g, Origins: transport.Origins{"https://app.example.com"}}
+	n.mux.Handle("/ws", n.webSocket.Handler(greetNative, native.Subprotocol))
+	n.run()
+	return n
+}
+
+func (n *node) run() {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := n.Run(ctx); err != nil {
+			n.t.Errorf("Run: %v", err)
+		}
+	}()
+	n.stop = sync.OnceFunc(func() { cancel(); <-ended })
+	n.t.Cleanup(func() {
+		n.stop()
+		n.server.Close()
+		n.webSocket.Wait()
+	})
+	n.awaitThat("the node is ready", func() bool { return n.Ready() == nil })
+}
+
+func greetNative(*http.Request) (gateway.Hello, error) {
+	return gateway.Hello{Protocol: native.Protocol{}, AuthLater: true}, nil
+}
+
+// bearers authenticates a token as the user of that name.
+type bearers struct{}
+
+func (bearers) Authenticate(_ context.Context, token string) (gateway.Principal, error) {
+	if token == "bad" {
+		return gateway.Principal{}, &gateway.Error{Code: gateway.Unauthenticated, Message: "the token is bad"}
+	}
+	return gateway.Principal{User: token}, nil
+}
+
+// awaitThat polls, for conditions that nothing announces.
+func (n *node) awaitThat(what string, met func() bool) {
+	n.t.Helper()
+	awaitThat(n.t, what, met)
+}
+
+func awaitThat(t testing.TB, what string, met func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !met(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain until %s", what)
+		}
+		<-time.After(time.Millisecond)
+	}
+}
+
+// address returns the URL of a path, under another scheme if the server's is
+// not what is spoken.
+func (n *node) address(scheme, path string) string {
+	u, err := url.Parse(n.server.URL)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return scheme + "://" + u.Host + path
+}
+
+// publish publishes JSON as a backend. It may be called by any goroutine.
+func (n *node) publish(channel, payload string) broker.Position {
+	n.t.Helper()
+	return n.publishAs(gateway.Publish{Channel: channel, Payload: []byte(payload), Kind: broker.JSON})
+}
+
+func (n *node) publishAs(p gateway.Publish) broker.Position {
+	n.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	backend := gateway.Principal{Key: "tests"}
+	position, err := n.Publish(ctx, &backend, p)
+	if err != nil {
+		n.t.Errorf("publish to %s: %v", p.Channel, err)
+	}
+	return position
+}
+
+// sessions returns how many sessions are open, as Prometheus is told.
+func (n *node) sessions() int {
+	recorder := httptest.NewRecorder()
+	n.metrics.Handler().ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	total := 0
+	for line := range strings.Lines(recorder.Body.String()) {
+		if name, value, _ := strings.Cut(strings.TrimSpace(line), " "); strings.HasPrefix(name, "tidegate_sessions{") {
+			count, err := strconv.Atoi(value)
+			if err != nil {
+				n.t.Fatal(err)
+			}
+			total += count
+		}
+	}
+	return total
+}

@@ -1,0 +1,147 @@
+package websocket
+
+import (
+	"errors"
+	"os"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"tidegate/gateway/internal/wall"
+)
+
+// poller waits for the peers of all connections at once (epoll(7)), and wakes a
+// connection whose peer has something to say. All methods may be called concurrently.
+type poller struct {
+	// Fixed at birth. The descriptor of epoll is itself one that the runtime's poller
+	// waits for, so that no thread blocks in it.
+	file    *os.File
+	control syscall.RawConn
+	wall    *wall.Wall
+	ended   chan struct{} // closed when run has returned
+
+	mu      sync.Mutex
+	watched []*epollConn // by the connection's slot; nil: the slot is free
+	free    []uint32     // slots
+}
+
+// events are what the kernel tells of at once, at most.
+type events [128]unix.EpollEvent
+
+func newPoller(w *wall.Wall) (*poller, error) {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	file := os.NewFile(uintptr(fd), "epoll")
+	control, err := file.SyscallConn()
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	p := &poller{file: file, control: control, wall: w, ended: make(chan struct{})}
+	go p.run()
+	return p, nil
+}
+
+// watch has c woken whenever something comes from its peer, and at once if something
+// is there. The kernel forgets the connection when it is closed.
+func (p *poller) watch(c *epollConn) error {
+	p.mu.Lock()
+	if n := len(p.free); n > 0 {
+		c.slot, p.free = p.free[n-1], p.free[:n-1]
+	} else {
+		c.slot = uint32(len(p.watched))
+		p.watched = append(p.watched, nil)
+	}
+	p.watched[c.slot] = c
+	p.mu.Unlock()
+
+	event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLET, Fd: int32(c.slot)}
+	err := p.add(c, &event)
+	if err != nil {
+		p.forget(c)
+	}
+	return err
+}
+
+// add calls epoll_ctl(2).
+func (p *poller) add(c *epollConn, event *unix.EpollEvent) (err error) {
+	outer := p.control.Control(func(queue uintptr) {
+		inner := c.socket.control.Control(func(fd uintptr) {
+			err = unix.EpollCtl(int(queue), unix.EPOLL_CTL_ADD, int(fd), event)
+		})
+		err = errors.Join(err, inner)
+	})
+	return errors.Join(err, outer)
+}
+
+// forget frees the slot of a connection that has been closed.
+func (p *poller) forget(c *epollConn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.watched[c.slot] = nil
+	p.free = append(p.free, c.slot)
+}
+
+// each calls do for every connection.
+func (p *poller) each(do func(*epollConn)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.watched {
+		if c != nil {
+			do(c)
+		}
+	}
+}
+
+// close ends the poller, and waits for that.
+func (p *poller) close() {
+	p.file.Close()
+	<-p.ended
+}
+
+func (p *poller) run() {
+	defer close(p.ended)
+	var batch events
+	for {
+		n, err := p.await(&batch)
+		if err != nil {
+			return // it is closed
+		}
+		p.wall.Do("wake connections", func() { p.wake(batch[:n]) })
+	}
+}
+
+// await waits for something to happen, and returns how much of batch says what.
+func (p *poller) await(batch *events) (n int, err error) {
+	waitErr := p.control.Read(func(queue uintptr) bool {
+		for {
+			n, err = unix.EpollWait(int(queue), batch[:], 0)
+			if err != unix.EINTR {
+				return n != 0
+			}
+		}
+	})
+	if waitErr != nil {
+		return 0, waitErr
+	}
+	return n, err
+}
+
+// wake tells each connection what has happened to it. A slot may be another
+// connection's by now, which is woken for nothing then.
+func (p *poller) wake(batch []unix.EpollEvent) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, event := range batch {
+		if c := p.watched[event.Fd]; c != nil {
+			c.wake(event.Events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0)
+		}
+	}
+}

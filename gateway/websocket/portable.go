@@ -1,0 +1,336 @@
+package websocket
+
+import (
+	"bufio"
+	"bytes"
+	"compress/flate"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tidegate/gateway"
+
+	coder "github.com/coder/websocket"
+)
+
+// portable is the engine for every system: github.com/coder/websocket reads, with a
+// goroutine for each connection.
+type portable struct {
+	shared *shared
+
+	mu   sync.Mutex
+	open map[*portableConn]struct{}
+}
+
+func newPortable(s *shared) engine {
+	return &portable{shared: s, open: make(map[*portableConn]struct{})}
+}
+
+func (e *portable) take(w http.ResponseWriter, r *http.Request, session *gateway.Session, agreed agreement) error {
+	c := &portableConn{sender: sender{shared: e.shared}, session: session, said: make(chan struct{})}
+	c.hear()
+	options := &coder.AcceptOptions{
+		InsecureSkipVerify: true, // Server has looked at the origin
+		OnPingReceived:     func(context.Context, []byte) bool { c.heardFrame(); return true },
+		OnPongReceived:     func(context.Context, []byte) { c.heardFrame() },
+	}
+	if agreed.subprotocol != "" {
+		options.Subprotocols = []string{agreed.subprotocol}
+	}
+	if agreed.extension != "" {
+		options.CompressionMode = coder.CompressionNoContextTakeover
+		r = offer(r, deflateAnswer)
+	}
+	peer, err := coder.Accept(&upgrade{w, c, agreed.extension}, r, options)
+	if err != nil {
+		return err
+	}
+	peer.SetReadLimit(e.shared.limit)
+	c.peer = peer
+	e.add(c)
+	session.Attach(c)
+	go e.serve(c)
+	return nil
+}
+
+// offer returns the request with another offer of extensions.
+func offer(r *http.Request, extensions string) *http.Request {
+	r = r.Clone(r.Context())
+	r.Header.Set("Sec-WebSocket-Extensions", extensions)
+	return r
+}
+
+func (e *portable) add(c *portableConn) {
+	e.shared.serving.Add(1)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.open[c] = struct{}{}
+}
+
+func (e *portable) remove(c *portableConn) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.open, c)
+	e.shared.serving.Done()
+}
+
+func (e *portable) hangUp() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for c := range e.open {
+		c.out.abort()
+	}
+}
+
+func (e *portable) close() {}
+
+// serve hands on what the client says until the session ends, and then lingers.
+func (e *portable) serve(c *portableConn) {
+	defer e.remove(c)
+	defer e.shared.wall.Catch("read from a WebSocket", c.crash)
+	for {
+		if err := c.receive(); err != nil {
+			c.session.End(err)
+			c.linger()
+			return
+		}
+	}
+}
+
+// portableConn is a client on a WebSocket. Its frames are those of a Framed
+// protocol. The library reads from it, and writes its control frames to it.
+type portableConn struct {
+	sender
+
+	// Fixed at birth.
+	session *gateway.Session
+	conn    net.Conn // set by upgrade, as is the sender's outlet
+	peer    *coder.Conn
+	said    chan struct{} // closed when the farewell has been written, or given up
+
+	heardAt atomic.Int64 // since shared.began
+
+	// Owned by the reading goroutine.
+	early     []byte // came with the handshake, and has not been read
+	inMessage bool   // a message has begun and not ended: what comes is no sign of life
+	ended     error  // what ended reading
+	broken    error  // of the connection's last read
+	control   []byte // the part of a control frame that the library has written
+}
+
+var _ gateway.Conn = (*portableConn)(nil)
+
+// receive handles one message.
+func (c *portableConn) receive() error {
+	frame, buffer, err := c.next()
+	if buffer != nil {
+		defer c.shared.unfinished.put(buffer)
+	}
+	if err != nil || c.isClosing() {
+		return err
+	}
+	return receive(c.session, frame)
+}
+
+// next reads one message, into the buffer. The library is given a context that never
+// ends: with any other, each read would set up a watcher of it.
+func (c *portableConn) next() (frame gateway.Frame, b *buffer, err error) {
+	defer func() { c.ended = err }()
+	kind, r, err := c.peer.Reader(context.Background())
+	if err != nil {
+		return gateway.Frame{}, nil, c.readError(err)
+	}
+	c.inMessage = true
+	for {
+		if b, err = c.shared.unfinished.room(b, 1, math.MaxInt); err != nil {
+			return gateway.Frame{}, b, err
+		}
+		n, err := r.Read(b.bytes[len(b.bytes):cap(b.bytes)])
+		b.bytes = b.bytes[:len(b.bytes)+n]
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return gateway.Frame{}, b, c.readError(err)
+		}
+	}
+	c.inMessage = false
+	c.hear()
+	return gateway.Frame{Data: b.bytes, Binary: kind == coder.MessageBinary}, b, nil
+}
+
+// readError returns what the library's error means for the session.
+func (c *portableConn) readError(err error) error {
+	var closed coder.CloseError
+	var corrupt flate.CorruptInputError
+	switch {
+	case errors.As(err, &closed):
+		return c.closedBy(closed)
+	case errors.Is(err, coder.ErrMessageTooBig):
+		return gateway.TooBig.With(fmt.Sprintf("a message is longer than %d bytes", c.shared.limit))
+	case errors.As(err, &corrupt):
+		return fmt.Errorf("%w: %w", gateway.InvalidData.With("a compressed message cannot be inflated"), err)
+	case c.broken != nil:
+		return fmt.Errorf("%w: %w", gateway.Lost, c.broken)
+	default:
+		return fmt.Errorf("%w: %w", gateway.ProtocolError, err)
+	}
+}
+
+// closedBy returns what the peer's close frame means for the session.
+func (c *portableConn) closedBy(closed coder.CloseError) error {
+	var payload []byte
+	if closed.Code != coder.StatusNoStatusRcvd {
+		payload = append(binary.BigEndian.AppendUint16(nil, uint16(closed.Code)), closed.Reason...)
+	}
+	if err := checkClose(payload); err != nil {
+		return err
+	}
+	c.noteClose(payload)
+	return io.EOF
+}
+
+func (c *portableConn) Write(frames [][]byte, wait time.Duration) ([][]byte, error) {
+	return c.send(frames, wait)
+}
+
+func (c *portableConn) Heard() time.Time {
+	return c.shared.began.Add(time.Duration(c.heardAt.Load()))
+}
+
+func (c *portableConn) hear() { c.heardAt.Store(int64(time.Since(c.shared.began))) }
+
+// heardFrame is called by the library, in the reading goroutine.
+func (c *portableConn) heardFrame() {
+	if !c.inMessage {
+		c.hear()
+	}
+}
+
+func (c *portableConn) Close(reason gateway.Reason, rest []byte) {
+	c.part(reason, rest, func() {
+		c.conn.SetReadDeadline(time.Now().Add(lingerPatience))
+		close(c.said)
+	})
+}
+
+// linger follows the session's end: it waits for the peer to close, so that the peer
+// can read why, and closes the connection. It takes a bounded time.
+func (c *portableConn) linger() {
+	<-c.said
+	for c.ended == nil {
+		_, b, _ := c.next()
+		if b != nil {
+			c.shared.unfinished.put(b)
+		}
+	}
+	if reason := gateway.ReasonOf(c.ended); reason != gateway.Left && reason != gateway.Lost {
+		c.conn.SetReadDeadline(time.Now().Add(lingerPatience)) // the library may have closed it
+		io.Copy(io.Discard, c.conn)
+	}
+	c.hangUp()
+	c.peer.CloseNow() // lets go of what the library holds
+}
+
+// crash ends a connection whose reading goroutine has panicked.
+func (c *portableConn) crash() {
+	c.session.End(gateway.Failed)
+	<-c.said
+	c.hangUp()
+}
+
+// hangUp closes the connection, after what is on its way.
+func (c *portableConn) hangUp() {
+	c.out.await(time.Now().Add(lingerPatience))
+	c.out.abort()
+}
+
+// upgrade is the ResponseWriter of a handshake. What is hijacked from it is the
+// library's, with the connection in between.
+type upgrade struct {
+	http.ResponseWriter
+	conn      *portableConn
+	extension string
+}
+
+// WriteHeader sees to it that an offered parameter is answered, which the library
+// leaves out (RFC 7692, section 7.1.2.1).
+func (u *upgrade) WriteHeader(status int) {
+	if u.extension != "" && status == http.StatusSwitchingProtocols {
+		u.Header().Set("Sec-WebSocket-Extensions", u.extension)
+	}
+	u.ResponseWriter.WriteHeader(status)
+}
+
+const (
+	readerBytes = 512
+	writerBytes = 128 // the longest control frame and a byte
+)
+
+func (u *upgrade) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, buffers, err := http.NewResponseController(u.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	c := u.conn
+	early, _ := buffers.Reader.Peek(buffers.Reader.Buffered())
+	c.conn, c.early = conn, bytes.Clone(early)
+	c.out = newRelay(conn, c.shared.wall)
+	boundUnsent(conn)
+	l := library{Conn: conn, to: c}
+	return l, bufio.NewReadWriter(bufio.NewReaderSize(l, readerBytes), bufio.NewWriterSize(l, writerBytes)), nil
+}
+
+// library is the connection as the library has it.
+type library struct {
+	net.Conn
+	to *portableConn
+}
+
+// Read is called when nothing is at hand.
+func (l library) Read(p []byte) (n int, err error) {
+	c := l.to
+	if len(c.early) > 0 {
+		n = copy(p, c.early)
+		c.early = c.early[n:]
+		return n, nil
+	}
+	c.session.Rest()
+	n, err = l.Conn.Read(p)
+	c.broken = err
+	return n, err
+}
+
+// Write takes control frames, in pieces of any size. A close frame is not the
+// library's to send: the session's reason says why, and a frame may have to be ended
+// before.
+func (l library) Write(p []byte) (int, error) {
+	c := l.to
+	c.control = append(c.control, p...)
+	for len(c.control) >= 2 {
+		n := 2 + int(c.control[1])
+		if len(c.control) < n {
+			break
+		}
+		if c.control[0]&opcodeMask == opPong {
+			c.pong(c.control[2:n])
+		}
+		c.control = c.control[n:]
+	}
+	if len(c.control) == 0 {
+		c.control = nil
+	}
+	return len(p), nil
+}
+
+// Close is called by the library when it has had enough: reading ends then. The
+// connection stays open for the farewell.
+func (l library) Close() error { return l.Conn.SetReadDeadline(time.Unix(1, 0)) }

@@ -1,0 +1,20 @@
+package websocket
+
+import (
+	"context"
+	"time"
+	"unicode/utf8"
+
+	"tidegate/gateway"
+)
+
+// lingerPatience is how long a peer may take to answer a close frame, and to close.
+const lingerPatience = 2 * time.Second
+
+// receive handles a client's message. An error ends the session.
+func receive(session *gateway.Session, frame gateway.Frame) error {
+	if !frame.Binary && !utf8.Valid(frame.Data) {
+		return gateway.InvalidData
+	}
+	return session.Receive(context.Background(), frame) // the request's context ended with the handler
+}

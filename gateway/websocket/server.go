@@ -1,0 +1,198 @@
+package websocket
+
+import (
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"tidegate/gateway"
+	"tidegate/gateway/internal/wall"
+	"tidegate/gateway/transport"
+)
+
+// Server serves WebSocket clients. Fill in the exported fields before the first use;
+// all methods may be called concurrently.
+type Server struct {
+	Gateway *gateway.Gateway
+	Origins transport.Origins // of pages that may connect, beside the same origin
+	Deflate *Deflate          // for clients that agree to it; nil: nothing is compressed
+	Engine  Engine            // "": Auto
+
+	// UnfinishedBytes bounds the memory of all messages that have begun and not
+	// ended. A message that finds no room ends its connection with 1013.
+	UnfinishedBytes int // 0: DefaultUnfinishedBytes
+
+	Log *slog.Logger // nil: none
+
+	starting sync.Once
+	shared   *shared
+	epoll    engine // nil: there is none
+	portable engine
+}
+
+// Greet says what a request asks for: it fills in a Hello's Protocol, and its
+// AuthLater, Channel and Commands where they matter. Its error is answered with
+// the status that transport.StatusOf gives it.
+type Greet func(*http.Request) (gateway.Hello, error)
+
+// Engine is a way to read connections. See the package's documentation.
+type Engine string
+
+const (
+	Auto     Engine = "auto"     // Epoll where it can be, else Portable
+	Epoll    Engine = "epoll"    // of Linux, for connections without TLS
+	Portable Engine = "portable" // a goroutine for each connection, on every system
+)
+
+// engine takes connections over.
+type engine interface {
+	// take upgrades a request that is good, and gives the session its connection.
+	// An error says that there is no connection; the session is the caller's still.
+	take(w http.ResponseWriter, r *http.Request, session *gateway.Session, agreed agreement) error
+
+	// hangUp closes the connections that there are, without a farewell.
+	hangUp()
+
+	// close is called when there is no connection any more.
+	close()
+}
+
+// shared is what connections share, so that those with nothing to do own little.
+type shared struct {
+	wall       *wall.Wall
+	limit      int64 // of a message's bytes on the wire; -1: none
+	deflate    *Deflate
+	scratch    scratch // to write
+	unfinished unfinished
+	began      time.Time
+	serving    sync.WaitGroup // of connections
+}
+
+// Handler returns a handler that makes WebSockets of requests. A refusal is an
+// HTTP status and a JSON body, before any upgrade. The handler returns when the
+// session has begun, for net/http to free what a request holds. The session goes
+// on until it ends, which Wait waits for.
+func (s *Server) Handler(greet Greet, subprotocols ...string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.starting.Do(s.start)
+		if !checkUpgrade(w, r) {
+			return
+		}
+		agreed := agreement{choose(subprotocols, r.Header["Sec-Websocket-Protocol"]), s.extension(r)}
+		session, err := s.open(r, greet, agreed)
+		if err != nil {
+			transport.Refuse(w, err)
+			return
+		}
+		if err := s.engineFor(r).take(w, r, session, agreed); err != nil {
+			s.logger().Debug("WebSocket handshake failed", "remote", r.RemoteAddr, "error", err)
+			session.Close(gateway.Lost)
+		}
+	})
+}
+
+// lastPatience is how long Wait waits for peers that have been sent a close frame.
+const lastPatience = 300 * time.Millisecond
+
+// Wait returns once every connection has been closed: in order, or without one after
+// a short time. Call it when the gateway has ended all sessions and no handler runs
+// any more.
+func (s *Server) Wait() {
+	s.starting.Do(s.start)
+	closed := make(chan struct{})
+	go func() {
+		s.shared.serving.Wait()
+		close(closed)
+	}()
+	select {
+	case <-closed:
+	case <-time.After(lastPatience):
+		s.each(engine.hangUp)
+		<-closed
+	}
+	s.each(engine.close)
+}
+
+func (s *Server) start() {
+	s.shared = &shared{wall: s.Gateway.Wall(), limit: s.frameLimit(), deflate: s.Deflate, began: time.Now()}
+	s.shared.unfinished.most = int64(s.UnfinishedBytes)
+	if s.UnfinishedBytes == 0 {
+		s.shared.unfinished.most = DefaultUnfinishedBytes
+	}
+	s.portable = newPortable(s.shared)
+	if s.Engine == Portable {
+		return
+	}
+	var err error
+	if s.epoll, err = newEpoll(s.shared); err != nil && s.Engine == Epoll {
+		s.logger().Warn("there is no epoll: each WebSocket has a goroutine", "error", err)
+	}
+}
+
+func (s *Server) engineFor(r *http.Request) engine {
+	if s.epoll == nil || r.TLS != nil {
+		return s.portable
+	}
+	return s.epoll
+}
+
+func (s *Server) each(do func(engine)) {
+	do(s.portable)
+	if s.epoll != nil {
+		do(s.epoll)
+	}
+}
+
+// extension returns what is agreed to with the client; "": nothing.
+func (s *Server) extension(r *http.Request) string {
+	if s.Deflate == nil {
+		return ""
+	}
+	return answerTo(r.Header["Sec-Websocket-Extensions"])
+}
+
+// open opens the session, or returns why not.
+func (s *Server) open(r *http.Request, greet Greet, agreed agreement) (*gateway.Session, error) {
+	if err := checkKey(r); err != nil {
+		return nil, err
+	}
+	if err := s.Origins.Check(r); err != nil {
+		return nil, err
+	}
+	principal, err := transport.Authenticate(s.Gateway, r)
+	if err != nil {
+		return nil, err
+	}
+	hello, err := greet(r)
+	if err != nil {
+		return nil, err
+	}
+	if agreed.extension == "" {
+		hello.Protocol = Framed(hello.Protocol)
+	} else {
+		hello.Protocol = s.Deflate.Framed(hello.Protocol)
+	}
+	hello.Transport = "websocket"
+	hello.Principal = principal
+	hello.Remote = r.RemoteAddr
+	return s.Gateway.Open(r.Context(), hello)
+}
+
+// frameLimit is how long a client's message may be on the wire, and when it is
+// inflated: a payload of the limit's size, escaped or in base64, and what is said
+// around it.
+func (s *Server) frameLimit() int64 {
+	most := int64(s.Gateway.Limits().MessageBytes)
+	if most == 0 {
+		return -1
+	}
+	return 2*most + 4<<10
+}
+
+func (s *Server) logger() *slog.Logger {
+	if s.Log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return s.Log
+}

@@ -1,0 +1,105 @@
+package websocket
+
+import (
+	"net"
+	"sync"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// socket is a TCP connection whose reads and writes do not wait. As an outlet, each
+// try is one write(2).
+type socket struct {
+	conn    *net.TCPConn
+	control syscall.RawConn
+	spare   *sync.Pool // of *transfer: a connection owns none, and a call allocates nothing
+}
+
+func newSocket(conn *net.TCPConn, spare *sync.Pool) (socket, error) {
+	control, err := conn.SyscallConn()
+	return socket{conn, control, spare}, err
+}
+
+func (s *socket) try(p []byte) (int, error) {
+	n, err := s.call(unix.SYS_WRITE, p)
+	if err == unix.EAGAIN {
+		err = nil
+	}
+	return n, err
+}
+
+// read returns unix.EAGAIN if there is nothing to read, and 0 at the end.
+func (s *socket) read(p []byte) (int, error) { return s.call(unix.SYS_READ, p) }
+
+// call goes by Control rather than Read or Write, which would wait.
+func (s *socket) call(number uintptr, p []byte) (int, error) {
+	t, ok := s.spare.Get().(*transfer)
+	if !ok {
+		t = &transfer{}
+		t.run = t.do
+	}
+	t.number, t.p = number, p
+	err := s.control.Control(t.run)
+	n, failed := t.n, t.err
+	t.p = nil
+	s.spare.Put(t)
+	if err != nil {
+		return 0, err
+	}
+	return n, failed
+}
+
+// transfer is one call.
+type transfer struct {
+	run    func(fd uintptr) // is do
+	number uintptr
+	p      []byte
+	n      int
+	err    error
+}
+
+// do makes a system call that does not wait, with a p that is not empty. The
+// scheduler is not told of the call: that would wake its monitor, which then looks
+// around every 20 µs for as long as there is something to do. Where messages are few
+// that costs more than the call.
+func (t *transfer) do(fd uintptr) {
+	for {
+		n, _, errno := unix.RawSyscall(t.number, fd, uintptr(unsafe.Pointer(unsafe.SliceData(t.p))), uintptr(len(t.p)))
+		switch errno {
+		case 0:
+			t.n, t.err = int(n), nil
+			return
+		case unix.EINTR:
+			continue
+		}
+		t.n, t.err = 0, errno
+		return
+	}
+}
+
+func (s *socket) await(deadline time.Time) error {
+	if err := s.conn.SetWriteDeadline(deadline); err != nil {
+		return err
+	}
+	return s.control.Write(writable)
+}
+
+// writable is asked again whenever the runtime's poller has seen a change. It
+// asks the kernel rather than to trust that it has: a change between the last
+// try and now has gone unseen.
+func writable(fd uintptr) bool {
+	wanted := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
+	for {
+		n, err := unix.Poll(wanted, 0)
+		if err != unix.EINTR {
+			return n > 0 || err != nil
+		}
+	}
+}
+
+func (s *socket) shut() { s.conn.CloseWrite() } // in vain only if the connection is broken
+
+func (s *socket) abort() { s.conn.Close() }

@@ -1,0 +1,21 @@
+package websocket
+
+import (
+	"crypto/tls"
+	"net"
+)
+
+// tcpOf returns the TCP connection that carries conn; nil: there is none. A
+// connection that began with a PROXY header is one around another.
+func tcpOf(conn net.Conn) *net.TCPConn {
+	switch c := conn.(type) {
+	case *net.TCPConn:
+		return c
+	case *tls.Conn:
+		return tcpOf(c.NetConn())
+	case interface{ TCPConn() (*net.TCPConn, bool) }:
+		tcp, _ := c.TCPConn()
+		return tcp
+	}
+	return nil
+}
