@@ -12,7 +12,9 @@ import (
 // Memory is a Broker, a History and a Presence within one process, for development and
 // tests. The zero value is not usable: see NewMemory.
 type Memory struct {
-	era string // fixed at birth; see unborn.go
+	// Fixed at birth.
+	era      string // see unborn.go
+	presence *memoryPresence
 
 	// Guarded by mu. Held for reading while a message is delivered, so that
 	// nothing is told once Run has returned.
@@ -28,7 +30,7 @@ var (
 
 // NewMemory returns a broker that carries messages once Run is running.
 func NewMemory() *Memory {
-	return &Memory{era: newEpoch(), channels: make(map[string]*memoryChannel)}
+	return &Memory{era: newEpoch(), channels: make(map[string]*memoryChannel), presence: newMemoryPresence()}
 }
 
 // memorySweep is how often channels that have nothing to keep are forgotten, and

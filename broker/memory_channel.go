@@ -20,7 +20,6 @@ type memoryChannel struct {
 	ttl        time.Duration // of log, 0: none
 	keys       map[string]Position
 	keyLog     []memoryKey // oldest first
-	presence   *memoryPresence
 }
 
 type memoryEntry struct {
@@ -165,6 +164,6 @@ func (c *memoryChannel) forgetKeys(now time.Time) {
 func (c *memoryChannel) forgettable(now time.Time) bool {
 	c.expire(now)
 	c.forgetKeys(now)
-	old := c.top.IsZero() && c.presence == nil || now.Sub(c.used) >= memoryGrace
-	return old && !c.subscribed && c.presence.forgettable(now) && len(c.log) == 0 && len(c.keyLog) == 0
+	old := c.top.IsZero() || now.Sub(c.used) >= memoryGrace
+	return old && !c.subscribed && len(c.log) == 0 && len(c.keyLog) == 0
 }

@@ -1,9 +1,13 @@
 package broker
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
+	"maps"
 	"slices"
+	"strconv"
+	"strings"
+	"sync"
 	"time"
 )
 
@@ -12,224 +16,431 @@ var _ Presence = (*Memory)(nil)
 // Attend is documented at Presence.
 func (b *Memory) Attend(ctx context.Context, by Attendant, list []Attendance) ([]bool, error) {
 	taken := make([]bool, len(list))
-	for i, a := range list {
-		err := b.onPresence(ctx, "attend", a.Channel, func(p *memoryPresence) { taken[i] = p.attend(by, a) })
-		if err != nil {
-			return nil, err
+	err := b.onPresence(ctx, "attend", func(p *memoryPresence) {
+		node := p.meet(by, list[0].Version)
+		if list[0].Version <= node.last {
+			return
 		}
-	}
-	return taken, nil
+		for i := range list {
+			taken[i] = p.attend(by, node, &list[i])
+		}
+		p.renew(by, node)
+	})
+	return taken, err
 }
 
 // Keep is documented at Presence.
-func (b *Memory) Keep(ctx context.Context, by Attendant, stays []Stay) ([]Standing, error) {
-	standings := make([]Standing, len(stays))
-	for i, stay := range stays {
-		err := b.onPresence(ctx, "keep", stay.Channel, func(p *memoryPresence) { standings[i] = p.keep(by, stay) })
-		if err != nil {
-			return nil, err
+func (b *Memory) Keep(ctx context.Context, by Attendant, version uint64) (Standing, error) {
+	var standing Standing
+	err := b.onPresence(ctx, "keep", func(p *memoryPresence) {
+		node := p.meet(by, version)
+		p.reap(by)
+		node.last = version
+		p.renew(by, node)
+		since := node.since
+		standing = Standing{Since: func(string) uint64 { return since }, Next: p.endLingers(by)}
+	})
+	return standing, err
+}
+
+// Look is documented at Presence.
+func (b *Memory) Look(ctx context.Context, channels []string) ([]Occupancy, error) {
+	seen := make([]Occupancy, len(channels))
+	err := b.onPresence(ctx, "look at", func(p *memoryPresence) {
+		for i, name := range channels {
+			if c := p.channels[name]; c != nil {
+				seen[i] = Occupancy{c.position, c.sessions(), len(c.members)}
+			}
 		}
-	}
-	return standings, nil
+	})
+	return seen, err
 }
 
 // Members is documented at Presence.
 func (b *Memory) Members(ctx context.Context, channel string) (Roster, error) {
 	var roster Roster
-	err := b.onPresence(ctx, "members of", channel, func(p *memoryPresence) { roster = p.roster() })
+	err := b.onPresence(ctx, "members of", func(p *memoryPresence) {
+		c := p.channels[channel]
+		if c == nil {
+			return
+		}
+		roster.Position, roster.Sessions = c.position, c.sessions()
+		for _, m := range c.members {
+			roster.Members = append(roster.Members, m.sum())
+		}
+		slices.SortFunc(roster.Members, byName)
+	})
 	return roster, err
 }
 
-// onPresence calls f with who is on a channel, once what time has brought about
-// is done.
-func (b *Memory) onPresence(ctx context.Context, verb, channel string, f func(*memoryPresence)) error {
-	name := PresenceChannel(channel)
-	return b.on(ctx, verb, name, func(c *memoryChannel) {
-		if c.presence == nil {
-			c.presence = newMemoryPresence(name)
-		}
-		c.presence.begin(time.Now(), func(m Message) {
-			if c.subscribed {
-				b.receiver.Receive(m)
-			}
-		})
-		f(c.presence)
-	})
+// Take is documented at Presence.
+func (b *Memory) Take(ctx context.Context, t Teller) (Line, error) {
+	var line Line
+	err := b.onPresence(ctx, "take notices", func(p *memoryPresence) { line = p.take(t) })
+	return line, err
 }
 
-// memoryPresence is who is on a channel, as Memory knows it. It is guarded by the
-// mu of the memoryChannel that it belongs to.
-type memoryPresence struct {
-	name     string // of the channel on which joins and leaves are published
-	position Position
-	nodes    map[string]*memoryNode
-	users    map[string]*memoryUser
+// onPresence calls f while nobody else does, at a time that does not pass. What it
+// publishes is received before anything later is.
+func (b *Memory) onPresence(ctx context.Context, verb string, f func(*memoryPresence)) error {
+	b.mu.RLock()
+	err := b.usable(ctx, verb, "presence")
+	b.mu.RUnlock()
+	if err != nil {
+		return err
+	}
+	p := b.presence
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.now = time.Now()
+	f(p)
+	for _, m := range p.published {
+		if b.known(m.Channel) {
+			_ = b.on(ctx, "publish on", m.Channel, func(c *memoryChannel) { // or who listens has ended
+				if c.subscribed {
+					b.receiver.Receive(m)
+				}
+			})
+		}
+	}
+	p.published = nil
+	return nil
+}
 
-	// Set by begin.
-	now    time.Time
-	tell   func(Message)
-	silent bool // all nodes are late
+// memoryPresence is who is on which channel, as Memory knows it.
+type memoryPresence struct {
+	// Guarded by mu.
+	mu        sync.Mutex
+	now       time.Time
+	nodes     map[string]*memoryNode
+	channels  map[string]*memoryRoom
+	lingering map[memoryLinger]time.Time
+	published []Message
+	notices   []Notice
+	noticed   uint64
+	dropped   int
+	teller    string
+	until     time.Time // the teller's lease
 }
 
 type memoryNode struct {
-	ends    time.Time
-	lease   time.Duration
-	version uint64 // 0: it only looks
-	spared  bool   // it has been given more time
+	ends        time.Time
+	lease       time.Duration
+	since, last uint64 // versions
+	spared      bool   // it has been given more time
 }
 
-type memoryUser struct {
-	info   json.RawMessage
-	nodes  map[string]int // sessions
-	leaves time.Time      // when nodes is empty
+// memoryRoom is who is on one channel.
+type memoryRoom struct {
+	name     string
+	position Position
+	nodes    map[string]memoryStay
+	members  map[string]*memoryMember
+	vacates  bool // it lingers
 }
 
-func newMemoryPresence(name string) *memoryPresence {
+// memoryStay is what a node has on a channel.
+type memoryStay struct {
+	sessions int
+	version  uint64
+}
+
+type memoryMember struct {
+	Member
+	nodes map[string]int // sessions
+}
+
+// memoryLinger is a member who lingers, or the channel itself.
+type memoryLinger struct{ channel, member string }
+
+const channelItself = "~" // after all members
+
+func newMemoryPresence() *memoryPresence {
 	return &memoryPresence{
-		name: name, position: Position{Epoch: newEpoch()},
-		nodes: make(map[string]*memoryNode), users: make(map[string]*memoryUser),
+		nodes: make(map[string]*memoryNode), channels: make(map[string]*memoryRoom),
+		lingering: make(map[memoryLinger]time.Time),
 	}
 }
 
-// begin begins a call.
-func (p *memoryPresence) begin(now time.Time, tell func(Message)) {
-	p.now, p.tell, p.silent = now, tell, true
-	for _, node := range p.nodes {
-		p.silent = p.silent && p.late(node)
+func (m *memoryMember) sum() Member {
+	all := m.Member
+	all.Sessions = 0
+	for _, sessions := range m.nodes {
+		all.Sessions += sessions
 	}
+	return all
+}
+
+func (c *memoryRoom) sessions() (n int) {
+	for _, stay := range c.nodes {
+		n += stay.sessions
+	}
+	return n
+}
+
+func (p *memoryPresence) meet(by Attendant, version uint64) *memoryNode {
+	node := p.nodes[by.Node]
+	if node == nil {
+		node = &memoryNode{since: version, last: version - 1}
+		p.nodes[by.Node] = node
+	}
+	return node
+}
+
+// renew notes a sign of life.
+func (p *memoryPresence) renew(by Attendant, node *memoryNode) {
+	node.ends, node.lease, node.spared = p.now.Add(by.Lease), by.Lease, false
 }
 
 // late reports whether a node has missed signs of life.
 func (p *memoryPresence) late(node *memoryNode) bool { return node.ends.Sub(p.now) < node.lease/2 }
 
-// renew notes a sign of life.
-func (p *memoryPresence) renew(node *memoryNode, by Attendant) {
-	node.ends, node.lease, node.spared = p.now.Add(by.Lease), by.Lease, false
-}
-
-func (p *memoryPresence) attend(by Attendant, a Attendance) (taken bool) {
-	node := p.nodes[by.Node]
-	if node == nil {
-		node = &memoryNode{}
-	}
-	if node.version >= a.Version || !a.Whole && node.version != a.After {
+func (p *memoryPresence) attend(by Attendant, node *memoryNode, a *Attendance) (taken bool) {
+	c := p.room(a.Channel)
+	defer p.forget(c)
+	had := c.nodes[by.Node]
+	if !a.Whole && (had.version != a.After || had.version > 0 && had.version < node.since) {
 		return false
 	}
-	p.nodes[by.Node] = node
-	node.version = a.Version
-	p.renew(node, by)
-	p.reap()
+	node.last = a.Version
+	p.count(by, c, a.Sessions, a.Version)
 	listed := make(map[string]bool)
-	for _, m := range a.Members {
-		listed[m.User] = true
+	for i := range a.Members {
+		m := &a.Members[i]
+		listed[m.field()] = true
 		if m.Sessions > 0 {
-			p.enter(by.Node, m)
+			p.enter(by, c, m)
 		} else {
-			p.exit(by, m.User)
+			p.exit(by, c, m)
 		}
 	}
-	for user := range p.users {
-		if a.Whole && !listed[user] {
-			p.exit(by, user)
+	for field := range c.members {
+		if (a.Whole || a.Sessions == 0) && !listed[field] {
+			p.exit(by, c, memberOf(field))
 		}
+	}
+	if had.sessions > 0 && a.Sessions == 0 {
+		p.vacate(by, c)
 	}
 	return true
 }
 
-func (p *memoryPresence) keep(by Attendant, stay Stay) Standing {
-	node := p.nodes[by.Node]
-	if node == nil && stay.Version == 0 {
-		node = &memoryNode{}
-		p.nodes[by.Node] = node
-	}
-	if node != nil && (stay.Version > 0 || node.version == 0) {
-		p.renew(node, by)
-	}
-	p.reap()
-	return Standing{Position: p.position, Known: node != nil && node.version == stay.Version}
-}
-
-func (p *memoryPresence) roster() Roster {
-	p.reap()
-	roster := Roster{Position: p.position, Members: make([]Member, 0, len(p.users))}
-	for user, u := range p.users {
-		m := Member{User: user, Info: u.info}
-		for _, sessions := range u.nodes {
-			m.Sessions += sessions
+// room returns a channel, making it.
+func (p *memoryPresence) room(name string) *memoryRoom {
+	c := p.channels[name]
+	if c == nil {
+		c = &memoryRoom{
+			name: name, position: Position{Epoch: newEpoch()},
+			nodes: make(map[string]memoryStay), members: make(map[string]*memoryMember),
 		}
-		roster.Members = append(roster.Members, m)
+		p.channels[name] = c
 	}
-	slices.SortFunc(roster.Members, byUser)
-	return roster
+	return c
 }
 
-func (p *memoryPresence) enter(node string, m Member) {
-	u := p.users[m.User]
-	if u == nil {
-		u = &memoryUser{nodes: make(map[string]int)}
-		p.users[m.User] = u
-		p.publish(EventJoin, m.User, m.Info)
+// forget removes a channel where nobody is.
+func (p *memoryPresence) forget(c *memoryRoom) {
+	if len(c.nodes) == 0 && len(c.members) == 0 && !c.vacates {
+		delete(p.channels, c.name)
 	}
-	u.info, u.nodes[node] = m.Info, m.Sessions
 }
 
-func (p *memoryPresence) exit(by Attendant, user string) {
-	u := p.users[user]
-	if u == nil || u.nodes[by.Node] == 0 {
+// count notes how many sessions a node has on a channel.
+func (p *memoryPresence) count(by Attendant, c *memoryRoom, sessions int, version uint64) {
+	if sessions == 0 {
+		delete(c.nodes, by.Node)
 		return
 	}
-	delete(u.nodes, by.Node)
-	u.leaves = p.now.Add(by.Linger)
-	p.endLinger(user, u)
-}
-
-// endLinger lets a user leave whose linger is over.
-func (p *memoryPresence) endLinger(user string, u *memoryUser) {
-	if len(u.nodes) == 0 && !u.leaves.After(p.now) {
-		delete(p.users, user)
-		p.publish(EventLeave, user, nil)
+	first := len(c.nodes) == 0
+	c.nodes[by.Node] = memoryStay{sessions, version}
+	switch {
+	case first && c.vacates:
+		c.vacates = false
+		delete(p.lingering, memoryLinger{c.name, channelItself})
+	case first:
+		p.notifyChannel(by, c, NoticeOccupied)
 	}
 }
 
-// reap does what time has brought about. Where no node has been heard of it may be
+// vacate is for a channel that a node has left.
+func (p *memoryPresence) vacate(by Attendant, c *memoryRoom) {
+	switch {
+	case len(c.nodes) > 0:
+	case by.Linger > 0 && !IsSessionsChannel(c.name):
+		c.vacates = true
+		p.lingering[memoryLinger{c.name, channelItself}] = p.now.Add(by.Linger)
+	default:
+		p.notifyChannel(by, c, NoticeVacated)
+	}
+}
+
+func (p *memoryPresence) enter(by Attendant, c *memoryRoom, m *Member) {
+	field := m.field()
+	known := c.members[field]
+	if known == nil {
+		known = &memoryMember{Member: *m, nodes: make(map[string]int)}
+		c.members[field] = known
+		p.tell(by, c, EventJoin, known)
+	}
+	delete(p.lingering, memoryLinger{c.name, field})
+	known.User, known.Info, known.nodes[by.Node] = m.User, m.Info, m.Sessions
+}
+
+// exit notes that a node has no session of a member any more. The end of a session is
+// told, too, if it was too short to be known.
+func (p *memoryPresence) exit(by Attendant, c *memoryRoom, gone *Member) {
+	field := gone.field()
+	m := c.members[field]
+	if m == nil || m.nodes[by.Node] == 0 {
+		if IsSessionsChannel(c.name) && gone.Info != nil {
+			p.tell(by, c, EventLeave, &memoryMember{Member: *gone})
+		}
+		return
+	}
+	delete(m.nodes, by.Node)
+	if gone.Info != nil {
+		m.Info = gone.Info
+	}
+	switch {
+	case len(m.nodes) > 0:
+	case by.Linger > 0 && !IsSessionsChannel(c.name):
+		p.lingering[memoryLinger{c.name, field}] = p.now.Add(by.Linger)
+	default:
+		p.leave(by, c, field)
+	}
+}
+
+// memberOf returns who has a field.
+func memberOf(field string) *Member {
+	if field[0] == '-' {
+		return &Member{Session: field[1:]}
+	}
+	return &Member{User: field[1:]}
+}
+
+func (p *memoryPresence) leave(by Attendant, c *memoryRoom, field string) {
+	m := c.members[field]
+	delete(c.members, field)
+	p.tell(by, c, EventLeave, m)
+}
+
+// endLingers lets those go whose linger is over, and returns how long the next one
+// lasts; 0: there is none.
+func (p *memoryPresence) endLingers(by Attendant) (next time.Duration) {
+	over := slices.SortedFunc(maps.Keys(p.lingering), func(a, b memoryLinger) int {
+		return cmp.Or(p.lingering[a].Compare(p.lingering[b]), strings.Compare(a.member, b.member))
+	})
+	for _, l := range over {
+		if left := p.lingering[l].Sub(p.now); left > 0 {
+			return left
+		}
+		delete(p.lingering, l)
+		c := p.room(l.channel)
+		if l.member == channelItself {
+			c.vacates = false
+			p.notifyChannel(by, c, NoticeVacated)
+		} else {
+			p.leave(by, c, l.member)
+		}
+		p.forget(c)
+	}
+	return 0
+}
+
+// reap removes the nodes that are dead. Where no node has been heard of it may be
 // the process that has stood still.
-func (p *memoryPresence) reap() {
+func (p *memoryPresence) reap(by Attendant) {
+	silent := true
+	for _, node := range p.nodes {
+		silent = silent && p.late(node)
+	}
 	for name, node := range p.nodes {
 		switch {
-		case p.silent && p.late(node) && !node.spared:
+		case silent && !node.spared:
 			node.ends, node.spared = p.now.Add(node.lease/2), true
-		case !node.ends.After(p.now):
-			p.bury(name)
-		}
-	}
-	for user, u := range p.users {
-		p.endLinger(user, u)
-	}
-}
-
-// bury removes a dead node. Whom it alone had has left.
-func (p *memoryPresence) bury(node string) {
-	delete(p.nodes, node)
-	for _, u := range p.users {
-		if _, had := u.nodes[node]; had {
-			delete(u.nodes, node)
-			u.leaves = p.now
+		case !node.ends.After(p.now) && name != by.Node:
+			delete(p.nodes, name)
+			p.bury(by, name)
 		}
 	}
 }
 
-func (p *memoryPresence) publish(event, user string, info json.RawMessage) {
-	p.position.Offset++
-	p.tell(Message{Channel: p.name, Payload: info, Event: event, User: user, Position: p.position})
+// bury removes a dead node from all channels. Whom it alone had has left.
+func (p *memoryPresence) bury(by Attendant, node string) {
+	by.Node, by.Linger = node, 0
+	for _, c := range p.channels {
+		_, had := c.nodes[node]
+		p.count(by, c, 0, 0)
+		for field := range c.members {
+			p.exit(by, c, memberOf(field))
+		}
+		if had {
+			p.vacate(by, c)
+		}
+		p.forget(c)
+	}
 }
 
-// forgettable reports whether nobody is there. It is for channels that nobody is
-// subscribed to.
-func (p *memoryPresence) forgettable(now time.Time) bool {
-	if p == nil {
-		return true
+// tell tells of a join or a leave.
+func (p *memoryPresence) tell(by Attendant, c *memoryRoom, event string, m *memoryMember) {
+	sessions := IsSessionsChannel(c.name)
+	switch {
+	case event == EventLeave && (by.Wants.Members && !sessions || by.Wants.Sessions && sessions):
+		p.notify(by, c, NoticeLeft, m.Member)
+	case event == EventJoin && by.Wants.Members && !sessions:
+		p.notify(by, c, NoticeJoined, m.Member)
 	}
-	p.begin(now, func(Message) {})
-	p.reap()
-	return len(p.users) == 0
+	if sessions {
+		return
+	}
+	c.position.Offset++
+	message := Message{Channel: PresenceChannel(c.name), Event: event, User: m.User, Session: m.Session, Position: c.position}
+	if event == EventJoin {
+		message.Payload = m.Info
+	}
+	p.published = append(p.published, message)
+}
+
+func (p *memoryPresence) notifyChannel(by Attendant, c *memoryRoom, event string) {
+	if by.Wants.Channels && !IsSessionsChannel(c.name) {
+		p.notify(by, c, event, Member{})
+	}
+}
+
+// notify puts a notice in line.
+func (p *memoryPresence) notify(by Attendant, c *memoryRoom, event string, m Member) {
+	if len(p.notices) >= by.room() {
+		p.notices = p.notices[1:]
+		p.dropped++
+	}
+	p.noticed++
+	p.notices = append(p.notices, Notice{
+		ID: strconv.FormatInt(p.now.UnixMilli(), 10) + "-" + strconv.FormatUint(p.noticed, 10), Event: event, Time: p.now,
+		Channel: c.name, User: m.User, Session: m.Session, Info: m.Info, Sessions: c.sessions(),
+	})
+}
+
+func (p *memoryPresence) take(t Teller) Line {
+	if p.teller != "" && p.teller != t.Node && p.until.After(p.now) {
+		return Line{Holder: p.teller}
+	}
+	p.removeDelivered(t.Delivered)
+	if t.Lease <= 0 {
+		p.teller = ""
+		return Line{}
+	}
+	p.teller, p.until = t.Node, p.now.Add(t.Lease)
+	line := Line{Notices: slices.Clone(p.notices[:min(len(p.notices), max(t.Most, 1))]), Dropped: p.dropped}
+	p.dropped = 0
+	return line
+}
+
+// removeDelivered removes notices up to the last that was delivered, if it is still
+// in line.
+func (p *memoryPresence) removeDelivered(ids []string) {
+	if len(ids) == 0 {
+		return
+	}
+	last := slices.IndexFunc(p.notices, func(n Notice) bool { return n.ID == ids[len(ids)-1] })
+	p.notices = slices.Delete(p.notices, 0, last+1)
 }

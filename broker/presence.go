@@ -7,40 +7,61 @@ import (
 	"time"
 )
 
-// Presence knows who is on a channel, by user, in the whole cluster. All methods
-// may be called concurrently. Each fails with ErrUnavailable when the broker does
-// not answer in time; what it was to do may have been done then, or may be done a
-// little later.
+// Presence knows who is on which channel in the whole cluster, and keeps the line
+// of what a backend is to be told of it. All methods may be called concurrently.
+// Each fails with ErrUnavailable when the broker does not answer in time; what it
+// was to do may have been done then, or may be done a little later.
 //
 // Nodes state whom they have. What follows from that the broker decides, by its
-// own clock and in one atomic step each:
+// own clock and in one atomic step for a node and a channel:
 //
-//   - A user joins with the first session on any node.
-//   - A user leaves when no node has had a session of his for a linger.
+//   - A member joins with the first session on any node, and a channel is occupied.
+//   - A member leaves when no node has had a session of his for a linger. A channel
+//     is vacated when no node has had a session there for a linger.
 //   - A node that has not been heard of for its lease is dead: it has nobody.
 //     Where no node has been heard of for half a lease it may be the broker that
 //     has stood still: then each has half a lease more, once, to say that it lives.
 //
+// What time brings about, the end of a linger and of a lease, happens at the next
+// Keep of any node.
+//
 // Joins and leaves are published, each once, as messages of PresenceChannel: the
-// Event is EventJoin or EventLeave, User says who, the Payload of a join is his
-// info. Their positions count them, without holes within an epoch, so that
-// whoever listens knows when to ask for Members. What time brings about, leaves
-// after a linger and leaves of the dead, happens at the next call for that
-// channel, whichever node it comes from.
+// Event is EventJoin or EventLeave, User and Session say who, the Payload of a join
+// is his info. Their positions count them, without holes within an epoch, so that
+// whoever listens knows when to ask for Members.
+//
+// What the backend wants to hear of (Attendant.Wants) is put in line, in the same
+// step. One node at a time takes from the line and removes what it has delivered, so
+// that a notice survives the node that it is of and the one that delivers.
 type Presence interface {
-	// Attend says whom a node has on channels, and is a sign of life of the
-	// node there. In the order of list it says what the broker has taken: an
-	// attendance that is older than what it has of the same node and channel,
-	// or tells only of changes and does not follow that, does nothing.
+	// Attend says whom a node has on channels, and is a sign of life of the node.
+	// In the order of list it says what the broker has taken, beside an error too:
+	// an attendance that is older than what it has of the node, or tells only of
+	// changes and does not follow what the broker has, does nothing. Calls of
+	// Attend and Keep of one node must not overlap.
 	Attend(ctx context.Context, by Attendant, list []Attendance) (taken []bool, err error)
 
-	// Keep is a sign of life of the node on the channels that it stays on. It
-	// says in the order of stays how things stand there.
-	Keep(ctx context.Context, by Attendant, stays []Stay) ([]Standing, error)
+	// Keep is a sign of life of the node, and does what time has brought about.
+	// version is larger than that of each Attendance of the node before, and counts
+	// as one.
+	Keep(ctx context.Context, by Attendant, version uint64) (Standing, error)
 
-	// Members returns who is on a channel. Users who linger are among them,
-	// without sessions.
+	// Look returns how many are on channels, in the order asked.
+	Look(ctx context.Context, channels []string) ([]Occupancy, error)
+
+	// Members returns who is on a channel. Those who linger are among them, without
+	// sessions.
 	Members(ctx context.Context, channel string) (Roster, error)
+
+	Notices
+}
+
+// Notices is the line of what a backend is to be told. Take may be called
+// concurrently, and fails as the methods of Presence do.
+type Notices interface {
+	// Take makes t the one who delivers, for its lease, unless somebody else is. It
+	// removes the notices that t has delivered, and returns the oldest of the line.
+	Take(ctx context.Context, t Teller) (Line, error)
 }
 
 // The events of a PresenceChannel.
@@ -49,46 +70,104 @@ const (
 	EventLeave = "leave"
 )
 
+// The events of notices.
+const (
+	NoticeOccupied = "occupied"
+	NoticeVacated  = "vacated"
+	NoticeJoined   = "joined"
+	NoticeLeft     = "left" // of a channel of SessionsChannel, too: the session is over
+)
+
 // Attendant is a node, on the whole: one run of a process. Its name is not used
 // again by a later one.
 type Attendant struct {
 	Node   string        // without spaces
 	Lease  time.Duration // how long after its last sign of life the node is dead
-	Linger time.Duration // how long a user who has no session anywhere is not gone yet
+	Linger time.Duration // how long who has no session anywhere is not gone yet
+	Wants  Wants         // the same on all nodes
+	Room   int           // notices that may be in line, some 300 bytes each: beyond it the oldest are dropped; 0: 100,000
+}
+
+// Wants is what a backend is to be told of.
+type Wants struct {
+	Channels bool // NoticeOccupied and NoticeVacated
+	Members  bool // NoticeJoined and NoticeLeft
+	Sessions bool // NoticeLeft, of members of a SessionsChannel
 }
 
 // Attendance is whom a node has on a channel.
 type Attendance struct {
-	Channel string
-	Version uint64   // larger than that of every Attendance of the node before; never 0
-	After   uint64   // the Version that it follows; 0: the node has had nobody there
-	Whole   bool     // it follows whatever there is: who is not among Members has left the node
-	Members []Member // those who changed; Sessions are this node's, and 0 for who has left it
+	Channel  string
+	Version  uint64   // larger than that of every Attendance of the node before; never 0
+	After    uint64   // the Version that it follows; 0: the node has had nobody there
+	Whole    bool     // it follows whatever there is: who is not among Members has left the node
+	Sessions int      // that the node has there in all; 0: it forgets the channel, and its Version
+	Members  []Member // those who changed; Sessions are this node's, and 0 for who has left it
 }
 
-// Stay is a channel that a node has sessions on.
-type Stay struct {
-	Channel string
-	Version uint64 // of the node's last Attendance there; 0: it has no member there and only looks
+// Member is who is on a channel: a user or, where Session is set, one session.
+type Member struct {
+	User     string // empty: anonymous
+	Session  string
+	Info     json.RawMessage // nil: none
+	Sessions int
 }
 
-// Standing is what a broker knows of a channel.
+// Standing is how things stand for a node.
 type Standing struct {
+	// Since returns the version from which on the broker has the node's attendances
+	// of a channel. Older ones are forgotten.
+	Since func(channel string) uint64
+
+	Next time.Duration // until a linger ends; 0: nobody lingers
+}
+
+// Occupancy is how many are on a channel.
+type Occupancy struct {
 	Position Position // of the newest join or leave; zero: nobody is there or has been lately
-	Known    bool     // the Attendance with the Stay's version is what the broker has of the node
+	Sessions int
+	Present  int // members, those who linger too
 }
 
 // Roster is who is on a channel.
 type Roster struct {
-	Members  []Member // by user
-	Position Position // of the newest join or leave that is accounted for, as in Standing
+	Members  []Member // by user, then by session
+	Position Position // of the newest join or leave that is accounted for; zero as in Occupancy
+	Sessions int      // anonymous ones, too
 }
 
-// Member is a user who is on a channel.
-type Member struct {
-	User     string
-	Info     json.RawMessage // nil: none
-	Sessions int
+// Teller is a node that delivers notices.
+type Teller struct {
+	Node      string
+	Lease     time.Duration // for which nobody else delivers; 0: it is given up
+	Delivered []string      // IDs of notices, all that Take has returned
+	Most      int           // notices to return
+}
+
+// Line is the beginning of the line of notices.
+type Line struct {
+	Holder  string   // who delivers, if it is another node; then there is nothing else
+	Notices []Notice // oldest first; of one channel all that there are before any newer one
+	Dropped int      // notices that found no room since the last Take
+}
+
+// Notice is what a backend is to be told.
+type Notice struct {
+	ID       string // unique
+	Event    string
+	Time     time.Time
+	Channel  string
+	User     string // of a member
+	Session  string
+	Info     json.RawMessage // of a member, as stated last
+	Sessions int             // on the channel then, in the whole cluster
+}
+
+func (by Attendant) room() int {
+	if by.Room > 0 {
+		return by.Room
+	}
+	return 100_000
 }
 
 // PresenceChannel returns the channel on which joins and leaves of a channel are
@@ -101,4 +180,32 @@ func CutPresenceChannel(name string) (channel string, ok bool) {
 	return channel, ok && !strings.Contains(channel, " ")
 }
 
-const presenceSuffix = " presence"
+// SessionsChannel returns the channel that stands for a node: its members are the
+// node's sessions, of which a backend is told when they are over, also when the
+// node has died, or the session was never stated before. Nobody lingers there, and
+// nothing is published of it.
+func SessionsChannel(node string) string { return node + sessionsSuffix }
+
+// IsSessionsChannel reports whether a channel stands for a node.
+func IsSessionsChannel(name string) bool { return strings.HasSuffix(name, sessionsSuffix) }
+
+const (
+	presenceSuffix = " presence"
+	sessionsSuffix = " sessions"
+)
+
+// letters say what follows from what happens on a channel: c and m, that the
+// backend is told of the channel, and of members; s, that it is a SessionsChannel.
+func (by Attendant) letters(channel string) (letters string) {
+	sessions := IsSessionsChannel(channel)
+	if sessions {
+		letters = "s"
+	}
+	if by.Wants.Channels && !sessions {
+		letters += "c"
+	}
+	if by.Wants.Members && !sessions || by.Wants.Sessions && sessions {
+		letters += "m"
+	}
+	return letters
+}

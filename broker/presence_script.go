@@ -1,236 +1,444 @@
 package broker
 
-// What presence keeps in Redis, for a channel whose Redis name is NAME.
+// What presence keeps in Redis: for a channel whose Redis name is NAME,
 //
-//	NAME presence            where joins and leaves are published; and a hash:
-//	                         epoch      as history has it
-//	                         top        the offset of the newest join or leave
-//	                         line       the master_replid of the Redis that wrote it last
-//	                         node NODE  "END VERSION MEMBERS LEASE": when the node's lease ends,
-//	                                    in Unix milliseconds of Redis's clock; the version
-//	                                    of its last attendance; how many members it has; how
-//	                                    long its lease is. " spared" follows if it has been
-//	                                    given more time. A node that only looks is there, too
-//	NAME presence users      a hash: a user, and {"info":"…","nodes":{"NODE":SESSIONS}}
-//	NAME presence lingering  a sorted set: users with no session anywhere, and when they leave
+//	NAME presence   where joins and leaves are published; and a hash:
+//	                epoch      as history has it
+//	                top        the offset of the newest join or leave
+//	                line       the master_replid of the Redis that wrote it last
+//	                sessions   of all nodes
+//	                nodes      how many have sessions
+//	                members    how many there are
+//	                vacates    when the channel is vacated, if nobody comes
+//	                @NODE      "SESSIONS VERSION MEMBERS": what a node has there, and the
+//	                           version of its last attendance
+//	                +USER      {"info":"…","nodes":{"NODE":SESSIONS}}
+//	                -SESSION   the same and "user", of a member that is a session
 //
-// All three expire some leases after the last sign of life.
+// and beside them, in a Cluster for each partition:
+//
+//	tidegate alive      a hash: @NODE is "END SINCE LAST LEASE": when the node's lease
+//	                    ends, in Unix milliseconds of Redis's clock; the versions of its
+//	                    attendances from which on they are known, and of the last one;
+//	                    how long its lease is. " spared" follows if it has been given
+//	                    more time. And line, as above
+//	tidegate on NODE    a set: the channels that the node has sessions on
+//	tidegate lingering  a sorted set: "CHANNEL +USER", or "CHANNEL ~" for the channel
+//	                    itself, which is after all members, by when it is final
+//	tidegate notices    a stream: what a backend is to be told
+//	tidegate dropped    how many notices found no room
+//	tidegate teller     who delivers them, while its lease lasts
+//
+// A channel's hash goes with the last who is there, and so does all else. What a
+// cluster has left that went without a word is removed by the next node that comes.
 
 const (
-	usersSuffix     = presenceSuffix + " users"
-	lingeringSuffix = presenceSuffix + " lingering"
+	aliveKey     = "tidegate alive"
+	onKey        = "tidegate on "
+	lingeringKey = "tidegate lingering"
+	noticesKey   = "tidegate notices"
+	droppedKey   = "tidegate dropped"
+	tellerKey    = "tidegate teller"
 )
 
-// attendScript takes one Attendance. ARGV are the lease and the linger in
-// milliseconds, PUBLISH or SPUBLISH, the node, the version, the one that it follows
-// or whole, and for each member user, info and sessions. It returns 1, or 0 if it
-// did nothing.
+// The scripts that change presence have these first: KEYS are alive, lingering,
+// notices and dropped; ARGV are the lease and the linger in milliseconds, PUBLISH
+// or SPUBLISH, the node, and how many notices there is room for.
+
+// attendScript takes Attendances. KEYS go on with the node's set of channels and
+// then the channels' hashes; ARGV for each channel with its name, its letters (see
+// Attendant.letters), the version, the one that it follows or whole, the sessions,
+// how many members follow, and for each field, user, info and sessions. It returns
+// for each 1, or 0 if it did nothing.
 const attendScript = epochLua + presenceLua + `
-local node, version, after = ARGV[4], tonumber(ARGV[5]), ARGV[6]
-local p = read(KEYS, 1)
-local mine = p.nodes[node] or {version = 0, members = 0}
-if mine.version >= version or after ~= 'whole' and mine.version ~= tonumber(after) then return 0 end
-begin(p)
-p.nodes[node] = mine
-mine.version = version
-renew(p, node)
-reap(p)
-local listed, here = {}, 0
-for i = 7, #ARGV, 3 do
-  local user, info, sessions = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
-  listed[user] = true
-  if sessions > 0 then
-    here = here + 1
-    enter(p, node, user, info, sessions)
-  else
-    exit(p, node, user)
-  end
+local me, taken, at = meet(tonumber(ARGV[8])), {}, 6
+local overtaken = tonumber(ARGV[8]) <= me.last
+for i = 6, #KEYS do
+  local c = load(KEYS[i], ARGV[at], ARGV[at + 1])
+  local a = {version = tonumber(ARGV[at + 2]), after = ARGV[at + 3], sessions = tonumber(ARGV[at + 4]), first = at + 6}
+  at = a.first + 4 * tonumber(ARGV[at + 5])
+  a.last = at - 1
+  taken[#taken + 1] = not overtaken and attend(c, me, a) and 1 or 0
 end
-if after == 'whole' and mine.members > here then
-  for user, entry in entries(p) do
-    if entry.nodes[node] and not listed[user] then exit(p, node, user) end
-  end
+if not overtaken then
+  renew(NODE, me)
 end
-renew(p, node)
-outlive(p)
-return 1
+return taken
 `
 
-// keepScript takes Stays. KEYS are three for each channel; ARGV are as those of
-// attendScript up to the node, and then the version for each channel. It returns
-// for each channel the cursor of its position, and known or unknown.
+// keepScript is a sign of life. ARGV go on with the version. It returns since when
+// the node's attendances are known, in how many milliseconds the next linger ends,
+// or -1, the nodes that are dead, and who lingers no more.
 const keepScript = epochLua + presenceLua + `
-local node, standings = ARGV[4], {}
-for i = 1, #KEYS / 3 do
-  local version, p = tonumber(ARGV[4 + i]), read(KEYS, 3 * i - 2)
-  local mine = p.nodes[node]
-  if p.epoch then
-    begin(p)
-    if version == 0 and not mine then
-      mine = {version = 0, members = 0}
-      p.nodes[node] = mine
-    end
-    if mine and (version > 0 or mine.members == 0) then renew(p, node) end
-    reap(p)
-    outlive(p)
-  end
-  standings[2 * i - 1] = cursor(p)
-  standings[2 * i] = mine and mine.version == version and 'known' or 'unknown'
-end
-return standings
+local version = tonumber(ARGV[6])
+local me, dead = meet(version), reap()
+me.last = version
+renew(NODE, me)
+local due = redis.call('ZRANGEBYSCORE', LINGERING, '-inf', number(now), 'LIMIT', 0, 500)
+local first = redis.call('ZRANGE', LINGERING, #due, #due, 'WITHSCORES')
+return {number(me.since), first[2] and number(math.max(1, first[2] - now)) or '-1', dead, due}
 `
 
-// membersScript returns the cursor of the position, and the users hash. ARGV are
-// as those of attendScript up to PUBLISH.
-const membersScript = epochLua + presenceLua + `
-local p = read(KEYS, 1)
-if p.epoch then
-  begin(p)
-  reap(p)
+// lookScript returns for the hashes of channels the cursor of the position, the
+// sessions and the members of each.
+const lookScript = `
+local reply = {}
+for i, key in ipairs(KEYS) do
+  local f = redis.call('HMGET', key, 'epoch', 'top', 'sessions', 'members')
+  reply[i] = {f[1] and f[1] .. ':' .. (f[2] or '0') or '', f[3] or '0', f[4] or '0'}
 end
-return {cursor(p), redis.call('HGETALL', p.users)}
+return reply
 `
 
-// presenceLua is what these scripts share, beside epochLua.
+// lingerScript ends lingers. KEYS go on with the channels' hashes, ARGV for each
+// with its name, its letters and what of it lingers.
+const lingerScript = epochLua + presenceLua + `
+for i = 5, #KEYS do
+  local at = 6 + 3 * (i - 5)
+  local c = load(KEYS[i], ARGV[at], ARGV[at + 1])
+  endLinger(c, ARGV[at + 2])
+end
+`
+
+// buryScript removes a dead node, which is the one of ARGV, from channels. KEYS go
+// on with the node's set of channels and the channels' hashes; ARGV with where to
+// begin in the first one, and for each channel with its name and its letters. It
+// returns how many channels it has done with, and where it has stopped in the next; -1
+// if the node is alive, or known no more.
+const buryScript = epochLua + presenceLua + `
+local n = find(NODE)
+if not n or n.ends > now then return {-1, '0'} end
+n.since = n.last + 1
+note(NODE, n)
+local at, budget, done = ARGV[6], 500, 0
+for i = 6, #KEYS do
+  local c = load(KEYS[i], ARGV[7 + 2 * (i - 6)], ARGV[8 + 2 * (i - 6)])
+  repeat
+    local seen
+    at, seen = bury(c, at)
+    budget = budget - seen
+  until at == '0' or budget <= 0
+  save(c)
+  if at ~= '0' then return {done, at} end
+  redis.call('SREM', KEYS[5], c.name)
+  done = done + 1
+  if budget <= 0 then break end
+end
+if redis.call('SCARD', KEYS[5]) == 0 then redis.call('HDEL', ALIVE, '@' .. NODE) end
+return {done, '0'}
+`
+
+// takeScript takes from the line of notices. KEYS are teller, notices and dropped;
+// ARGV the node, its lease, how many to return, and the first id to keep, or "". It
+// returns who delivers, if it is somebody else, or "", how many were dropped, and
+// the notices.
+const takeScript = `
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then return {holder, 0, {}} end
+if ARGV[4] ~= '' then redis.call('XTRIM', KEYS[2], 'MINID', ARGV[4]) end
+if tonumber(ARGV[2]) == 0 then
+  redis.call('DEL', KEYS[1])
+  return {'', 0, {}}
+end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+local dropped = redis.call('GET', KEYS[3])
+if dropped then redis.call('DEL', KEYS[3]) end
+return {'', tonumber(dropped or 0), redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', ARGV[3])}
+`
+
+// presenceLua is what the scripts that change presence share, beside epochLua.
 const presenceLua = `
-local LEASE, LINGER, PUBLISH = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
+local LEASE, LINGER, PUBLISH, NODE, ROOM = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4], tonumber(ARGV[5])
+local ALIVE, LINGERING, NOTICES, DROPPED = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local now = milliseconds()
+
+local function has(c, letter) return string.find(c.letters, letter, 1, true) end
+
+-- Nodes.
+
+local function parse(value)
+  local ends, since, last, lease = string.match(value, '(%d+) (%d+) (%d+) (%d+)')
+  return {
+    ends = tonumber(ends), since = tonumber(since), last = tonumber(last), lease = tonumber(lease),
+    spared = string.sub(value, -7) == ' spared',
+  }
+end
+
+local function find(node)
+  local value = redis.call('HGET', ALIVE, '@' .. node)
+  return value and parse(value)
+end
+
+local function note(node, n)
+  redis.call('HSET', ALIVE, '@' .. node, number(n.ends) .. ' ' .. number(n.since) .. ' ' .. number(n.last) .. ' ' ..
+    number(n.lease) .. (n.spared and ' spared' or ''))
+end
+
+local function nodes()
+  local fields, list = redis.call('HGETALL', ALIVE), {}
+  for i = 1, #fields, 2 do
+    if string.sub(fields[i], 1, 1) == '@' then list[string.sub(fields[i], 2)] = parse(fields[i + 1]) end
+  end
+  return list
+end
+
+-- meet returns the node of ARGV. A Redis that is not the one that knew it may have
+-- forgotten something: then nothing is known of any node up to its last attendance.
+local function meet(version)
+  local line = redis.call('HGET', ALIVE, 'line')
+  if line ~= currentLine() then
+    redis.call('HSET', ALIVE, 'line', currentLine()) -- first: a full Redis refuses here
+    for node, n in pairs(nodes()) do
+      n.since = n.last + 1
+      note(node, n)
+    end
+  end
+  return find(NODE) or {since = version, last = version - 1}
+end
+
+-- renew notes a sign of life.
+local function renew(node, n)
+  n.ends, n.lease, n.spared = now + LEASE, LEASE, false
+  note(node, n)
+end
 
 -- late reports whether a node has missed signs of life.
-local function late(p, n) return n.ends - p.now < n.lease / 2 end
+local function late(n) return n.ends - now < n.lease / 2 end
 
-local function read(keys, first)
-  local p = {
-    hash = keys[first], users = keys[first + 1], lingering = keys[first + 2],
-    top = 0, nodes = {}, now = milliseconds(),
-    silent = true, -- all nodes are late
-  }
-  local fields = redis.call('HGETALL', p.hash)
-  for i = 1, #fields, 2 do
-    local field, value = fields[i], fields[i + 1]
-    if field == 'epoch' or field == 'line' then p[field] = value
-    elseif field == 'top' then p.top = tonumber(value)
-    else
-      local ends, version, members, lease = string.match(value, '(%d+) (%d+) (%d+) ?(%d*)')
-      local n = {
-        ends = tonumber(ends), version = tonumber(version), members = tonumber(members),
-        lease = tonumber(lease) or LEASE, spared = string.sub(value, -7) == ' spared',
-      }
-      p.nodes[string.sub(field, 6)] = n
-      p.silent = p.silent and late(p, n)
+-- reap returns the nodes that are dead. Where no node has been heard of it may be
+-- Redis that has stood still: then each is given more time, once.
+local function reap()
+  local all, silent, dead = nodes(), true, {}
+  for _, n in pairs(all) do silent = silent and late(n) end
+  for node, n in pairs(all) do
+    if silent and not n.spared then
+      n.ends, n.spared = now + n.lease / 2, true
+      note(node, n)
+    elseif n.ends <= now and node ~= NODE then
+      dead[#dead + 1] = node
     end
   end
-  return p
+  return dead
 end
 
-local function cursor(p)
-  return p.epoch and p.epoch .. ':' .. number(p.top) or ''
+-- Channels.
+
+local function load(key, name, letters)
+  local f = redis.call('HMGET', key, 'epoch', 'top', 'line', 'sessions', 'nodes', 'members', 'vacates')
+  return {
+    key = key, name = name, letters = letters, epoch = f[1], top = tonumber(f[2] or 0), line = f[3],
+    sessions = tonumber(f[4] or 0), nodes = tonumber(f[5] or 0), members = tonumber(f[6] or 0), vacates = tonumber(f[7] or 0),
+  }
+end
+
+-- save is called when all is done. Of a channel where nobody is nothing stays.
+local function save(c)
+  if c.nodes == 0 and c.members == 0 and c.vacates == 0 then
+    redis.call('DEL', c.key)
+  else
+    redis.call('HSET', c.key, 'top', number(c.top), 'sessions', number(c.sessions), 'nodes', number(c.nodes),
+      'members', number(c.members), 'vacates', number(c.vacates))
+  end
 end
 
 -- begin begins an epoch if there is none, or if the Redis that knew it is gone.
-local function begin(p)
-  if p.epoch and p.line == currentLine() then return end
-  local lost = not p.epoch
-  p.epoch, p.line = newEpoch(), currentLine()
-  redis.call('HSET', p.hash, 'epoch', p.epoch, 'line', p.line) -- first: a full Redis refuses here
-  if lost then redis.call('DEL', p.users, p.lingering) end
+local function begin(c)
+  if c.epoch and c.line == currentLine() then return end
+  c.epoch, c.line = newEpoch(), currentLine()
+  redis.call('HSET', c.key, 'epoch', c.epoch, 'line', c.line)
 end
 
-local function note(p, node)
-  local n = p.nodes[node]
-  redis.call('HSET', p.hash, 'node ' .. node, number(n.ends) .. ' ' .. number(n.version) .. ' ' ..
-    number(n.members) .. ' ' .. number(n.lease) .. (n.spared and ' spared' or ''))
+-- notify puts a notice in line.
+local function notify(c, event, user, session, info)
+  if redis.call('XLEN', NOTICES) >= ROOM then
+    redis.call('XTRIM', NOTICES, 'MAXLEN', ROOM - 1)
+    redis.call('INCR', DROPPED)
+  end
+  redis.call('XADD', NOTICES, '*', 'event', event, 'channel', c.name, 'user', user, 'session', session,
+    'info', info, 'sessions', number(c.sessions))
 end
 
--- renew notes a sign of life, and what else is known of a node.
-local function renew(p, node)
-  local n = p.nodes[node]
-  n.ends, n.lease, n.spared = p.now + LEASE, LEASE, false
-  note(p, node)
+local function linger(c, what)
+  redis.call('ZADD', LINGERING, number(now + LINGER), c.name .. ' ' .. what)
 end
 
--- spare gives a node more time, once.
-local function spare(p, node)
-  local n = p.nodes[node]
-  n.ends, n.spared = p.now + n.lease / 2, true
-  note(p, node)
-end
+local function rest(c, what) redis.call('ZREM', LINGERING, c.name .. ' ' .. what) end
 
--- outlive sees to it that what nobody needs any more goes away.
-local function outlive(p)
-  local ttl = number(4 * LEASE + LINGER)
-  redis.call('PEXPIRE', p.hash, ttl)
-  redis.call('PEXPIRE', p.users, ttl)
-  redis.call('PEXPIRE', p.lingering, ttl)
-end
-
-local function tell(p, event, user, info)
-  p.top = p.top + 1
-  redis.call('HSET', p.hash, 'top', number(p.top))
-  redis.call(PUBLISH, p.hash, 'TG1 {"event":"' .. event .. '","user":' .. cjson.encode(user) ..
-    ',"epoch":"' .. p.epoch .. '","offset":' .. number(p.top) .. '}\n' .. info)
-end
-
-local function entries(p)
-  local list, i = redis.call('HGETALL', p.users), -1
-  return function()
-    i = i + 2
-    if list[i] then return list[i], cjson.decode(list[i + 1]) end
+local function occupy(c)
+  if c.vacates > 0 then
+    c.vacates = 0
+    rest(c, '~')
+  elseif has(c, 'c') then
+    notify(c, 'occupied', '', '', '')
   end
 end
 
-local function write(p, user, entry) redis.call('HSET', p.users, user, cjson.encode(entry)) end
-
-local function enter(p, node, user, info, sessions)
-  local known = redis.call('HGET', p.users, user)
-  local entry = known and cjson.decode(known) or {nodes = {}}
-  if known and not next(entry.nodes) then redis.call('ZREM', p.lingering, user) end
-  if not entry.nodes[node] then p.nodes[node].members = p.nodes[node].members + 1 end
-  entry.info, entry.nodes[node] = info, sessions
-  write(p, user, entry)
-  if not known then tell(p, 'join', user, info) end
+local function vacate(c)
+  if has(c, 'c') then notify(c, 'vacated', '', '', '') end
 end
 
-local function leave(p, user)
-  redis.call('HDEL', p.users, user)
-  redis.call('ZREM', p.lingering, user)
-  tell(p, 'leave', user, '')
+-- tell tells of a join or a leave.
+local function tell(c, event, field, entry)
+  local user, session = string.sub(field, 2), ''
+  if string.sub(field, 1, 1) == '-' then user, session = entry.user, user end
+  if has(c, 'm') and (event == 'leave' or not has(c, 's')) then
+    notify(c, event == 'join' and 'joined' or 'left', user, session, entry.info)
+  end
+  if has(c, 's') then return end
+  c.top = c.top + 1
+  redis.call(PUBLISH, c.key, 'TG1 {"event":"' .. event .. '","user":' .. cjson.encode(user) ..
+    (session ~= '' and ',"session":' .. cjson.encode(session) or '') ..
+    ',"epoch":"' .. c.epoch .. '","offset":' .. number(c.top) .. '}\n' .. (event == 'join' and entry.info or ''))
 end
 
-local function exit(p, node, user)
-  local known = redis.call('HGET', p.users, user)
-  local entry = known and cjson.decode(known)
-  if not entry or not entry.nodes[node] then return end
-  entry.nodes[node] = nil
-  p.nodes[node].members = p.nodes[node].members - 1
-  if next(entry.nodes) or LINGER > 0 then write(p, user, entry) end
-  if next(entry.nodes) then return end
-  if LINGER == 0 then return leave(p, user) end
-  redis.call('ZADD', p.lingering, number(p.now + LINGER), user)
+local function write(c, field, entry) redis.call('HSET', c.key, field, cjson.encode(entry)) end
+
+local function read(c, field)
+  local value = redis.call('HGET', c.key, field)
+  return value and cjson.decode(value)
 end
 
--- bury removes a dead node. Whom it alone had has left.
-local function bury(p, node)
-  local members = p.nodes[node].members
-  p.nodes[node] = nil
-  redis.call('HDEL', p.hash, 'node ' .. node)
-  if members == 0 then return end
-  for user, entry in entries(p) do
-    if entry.nodes[node] then
-      entry.nodes[node] = nil
-      if next(entry.nodes) then write(p, user, entry) else leave(p, user) end
+-- enter notes a node's sessions of a member, and reports whether it had none.
+local function enter(c, field, user, info, sessions)
+  local known = read(c, field)
+  local entry = known or {nodes = {}}
+  local fresh = not entry.nodes[NODE]
+  if known and not next(entry.nodes) then rest(c, field) end
+  entry.info, entry.nodes[NODE] = info, sessions
+  if string.sub(field, 1, 1) == '-' then entry.user = user end
+  write(c, field, entry)
+  if not known then
+    c.members = c.members + 1
+    tell(c, 'join', field, entry)
+  end
+  return fresh
+end
+
+local function leave(c, field, entry)
+  redis.call('HDEL', c.key, field)
+  c.members = c.members - 1
+  tell(c, 'leave', field, entry)
+end
+
+-- exit notes that a node has no session of a member any more, and reports whether
+-- it had one. An info takes the place of the former. The end of a session is told,
+-- too, if it was too short to be known.
+local function exit(c, field, user, info, lingers)
+  local entry = read(c, field)
+  if not entry or not entry.nodes[NODE] then
+    if has(c, 's') and info ~= '' then tell(c, 'leave', field, {user = user, info = info}) end
+    return false
+  end
+  entry.nodes[NODE] = nil
+  if info ~= '' then entry.info = info end
+  if next(entry.nodes) then
+    write(c, field, entry)
+  elseif lingers then
+    write(c, field, entry)
+    linger(c, field)
+  else
+    leave(c, field, entry)
+  end
+  return true
+end
+
+local function isMember(field)
+  local first = string.sub(field, 1, 1)
+  return first == '+' or first == '-'
+end
+
+-- exitOthers is exit for all members that are not listed.
+local function exitOthers(c, listed, lingers)
+  local fields, n = redis.call('HGETALL', c.key), 0
+  for i = 1, #fields, 2 do
+    if isMember(fields[i]) and not listed[fields[i]] and exit(c, fields[i], '', '', lingers) then n = n + 1 end
+  end
+  return n
+end
+
+-- count notes how many sessions a node has there, of as many as it had.
+local function count(c, had, sessions)
+  c.sessions = c.sessions - had + sessions
+  if had == 0 and sessions > 0 then
+    c.nodes = c.nodes + 1
+    redis.call('SADD', KEYS[5], c.name)
+    if c.nodes == 1 then occupy(c) end
+  elseif had > 0 and sessions == 0 then
+    c.nodes = c.nodes - 1
+    redis.call('SREM', KEYS[5], c.name)
+  end
+end
+
+local function attend(c, me, a)
+  local mine = redis.call('HGET', c.key, '@' .. NODE)
+  local had, last, members = string.match(mine or '0 0 0', '(%d+) (%d+) (%d+)')
+  had, last, members = tonumber(had), tonumber(last), tonumber(members)
+  local whole, lingers = a.after == 'whole', LINGER > 0 and not has(c, 's')
+  if not whole and (last ~= tonumber(a.after) or last > 0 and last < me.since) then return false end
+  me.last = a.version
+  begin(c)
+  local listed, here = {}, 0
+  count(c, had, a.sessions)
+  for i = a.first, a.last, 4 do
+    local field, sessions = ARGV[i], tonumber(ARGV[i + 3])
+    listed[field] = true
+    if sessions > 0 then
+      here = here + 1
+      if enter(c, field, ARGV[i + 1], ARGV[i + 2], sessions) then members = members + 1 end
+    elseif exit(c, field, ARGV[i + 1], ARGV[i + 2], lingers) then
+      members = members - 1
     end
   end
+  if (whole or a.sessions == 0) and members > here then members = members - exitOthers(c, listed, lingers) end
+  if a.sessions > 0 then
+    redis.call('HSET', c.key, '@' .. NODE, number(a.sessions) .. ' ' .. number(a.version) .. ' ' .. number(members))
+  elseif had > 0 then
+    redis.call('HDEL', c.key, '@' .. NODE)
+    if c.nodes > 0 then
+      -- somebody is there
+    elseif lingers then
+      c.vacates = now + LINGER
+      linger(c, '~')
+    else
+      vacate(c)
+    end
+  end
+  save(c)
+  return true
 end
 
--- reap does what time has brought about. Where no node has been heard of it may be
--- Redis that has stood still.
-local function reap(p)
-  local dead = {}
-  for node, n in pairs(p.nodes) do
-    if p.silent and late(p, n) and not n.spared then spare(p, node)
-    elseif n.ends <= p.now then dead[#dead + 1] = node end
+local function endLinger(c, what)
+  rest(c, what)
+  if not c.epoch then return end
+  begin(c)
+  if what == '~' then
+    if c.vacates > 0 and c.nodes == 0 then vacate(c) end
+    c.vacates = 0
+  else
+    local entry = read(c, what)
+    if entry and not next(entry.nodes) then leave(c, what, entry) end
   end
-  for _, node in ipairs(dead) do bury(p, node) end
-  for _, user in ipairs(redis.call('ZRANGEBYSCORE', p.lingering, '-inf', number(p.now))) do leave(p, user) end
+  save(c)
+end
+
+-- bury removes a dead node from a part of a channel. Whom it alone had has left. It
+-- returns where the next part begins, and how much it has seen; 0: there is none.
+local function bury(c, at)
+  if not c.epoch then return '0', 1 end
+  begin(c)
+  local page = redis.call('HSCAN', c.key, at, 'COUNT', 500)
+  local fields, quoted = page[2], cjson.encode(NODE)
+  for i = 1, #fields, 2 do
+    if isMember(fields[i]) and string.find(fields[i + 1], quoted, 1, true) then exit(c, fields[i], '', '', false) end
+  end
+  if page[1] == '0' then
+    local mine = redis.call('HGET', c.key, '@' .. NODE)
+    if mine then
+      c.sessions, c.nodes = c.sessions - tonumber(string.match(mine, '%d+')), c.nodes - 1
+      redis.call('HDEL', c.key, '@' .. NODE)
+      if c.nodes == 0 then vacate(c) end
+    end
+  end
+  return page[1], #fields / 2 + 1
 end
 `

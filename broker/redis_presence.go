@@ -1,13 +1,16 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -15,133 +18,248 @@ import (
 var _ Presence = (*Redis)(nil)
 
 const (
-	attendBatch = 200 // attendances of one pipeline
-	keepBatch   = 200 // channels of one script
+	attendBatch = 100 // channels of one script
+	lookBatch   = 500
+	buryBatch   = 100
 )
 
-type presenceScripts struct{ attend, keep, members *redis.Script }
+type presenceScripts struct{ attend, keep, look, linger, bury, take *redis.Script }
 
 func newPresenceScripts() presenceScripts {
-	return presenceScripts{redis.NewScript(attendScript), redis.NewScript(keepScript), redis.NewScript(membersScript)}
+	return presenceScripts{
+		attend: redis.NewScript(attendScript), keep: redis.NewScript(keepScript), look: redis.NewScript(lookScript),
+		linger: redis.NewScript(lingerScript), bury: redis.NewScript(buryScript), take: redis.NewScript(takeScript),
+	}
 }
 
 // Attend is documented at Presence.
 func (b *Redis) Attend(ctx context.Context, by Attendant, list []Attendance) ([]bool, error) {
 	taken := make([]bool, len(list))
-	err := b.eachPartition(len(list), func(i int) string { return list[i].Channel }, func(partition int, indexes []int) error {
+	err := b.eachRealm(len(list), func(i int) string { return list[i].Channel }, func(r realm, indexes []int) error {
 		for batch := range slices.Chunk(indexes, attendBatch) {
-			if err := b.attend(ctx, partition, by, list, batch, taken); err != nil {
+			if err := b.attend(ctx, r, by, list, batch, taken); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("attend %d channels: %w: %w", len(list), ErrUnavailable, err)
+		return taken, fmt.Errorf("attend %d channels: %w: %w", len(list), ErrUnavailable, err)
 	}
 	return taken, nil
 }
 
-// attend sends the indexed attendances, all of one partition, in one pipeline,
-// and notes which were taken.
-func (b *Redis) attend(ctx context.Context, partition int, by Attendant, list []Attendance, indexes []int, taken []bool) error {
-	prefix := b.prefixOf(partition)
-	return b.ask(ctx, prefix, func(ctx context.Context, client *redis.Client) error {
-		pipe := client.Pipeline()
-		answers := make([]*redis.Cmd, len(indexes))
-		queue := func() {
-			for n, i := range indexes {
-				answers[n] = b.presence.attend.EvalSha(ctx, pipe, presenceKeys(prefix, list[i].Channel), b.attendArgs(by, list[i])...)
-			}
+// attend takes the indexed attendances, all of one realm.
+func (b *Redis) attend(ctx context.Context, r realm, by Attendant, list []Attendance, indexes []int, taken []bool) error {
+	keys, args := append(r.keys(), r.prefix+onKey+by.Node), b.attendantArgs(by)
+	for _, i := range indexes {
+		a := &list[i]
+		after := strconv.FormatUint(a.After, 10)
+		if a.Whole {
+			after = "whole"
 		}
-		queue()
-		_, err := pipe.Exec(ctx)
-		if redis.HasErrorPrefix(err, "NOSCRIPT") {
-			pipe.ScriptLoad(ctx, attendScript)
-			queue()
-			_, err = pipe.Exec(ctx)
+		keys = append(keys, r.hash(a.Channel))
+		args = append(args, a.Channel, by.letters(a.Channel), a.Version, after, a.Sessions, len(a.Members))
+		for _, m := range a.Members {
+			args = append(args, m.field(), m.User, []byte(m.Info), m.Sessions)
+		}
+	}
+	return b.ask(ctx, r.prefix, func(ctx context.Context, client *redis.Client) error {
+		answers, err := b.presence.attend.Run(ctx, client, keys, args...).Int64Slice()
+		if err == nil && len(answers) != len(indexes) {
+			err = errStrangeAnswer
+		}
+		if err != nil {
+			return err
 		}
 		for n, i := range indexes {
-			answer, _ := answers[n].Int()
-			taken[i] = answer == 1
+			taken[i] = answers[n] == 1
+		}
+		return nil
+	})
+}
+
+// attendantArgs are the first arguments of a presence script.
+func (b *Redis) attendantArgs(by Attendant) []any {
+	return []any{by.Lease.Milliseconds(), by.Linger.Milliseconds(), b.publishCommand(), by.Node, by.room()}
+}
+
+// Keep is documented at Presence.
+func (b *Redis) Keep(ctx context.Context, by Attendant, version uint64) (Standing, error) {
+	all := make([]kept, len(b.realms()))
+	err := b.eachRealm(0, nil, func(r realm, _ []int) (err error) {
+		k := &all[r.number]
+		if *k, err = b.keep(ctx, r, by, version); err == nil {
+			err = b.settle(ctx, r, by, k)
+		}
+		return err
+	})
+	var standing Standing
+	for _, k := range all {
+		if k.next > 0 && (standing.Next == 0 || k.next < standing.Next) {
+			standing.Next = k.next
+		}
+	}
+	standing.Since = func(channel string) uint64 { return all[b.realmOf(channel)].since }
+	if err != nil {
+		return standing, fmt.Errorf("keep presence: %w: %w", ErrUnavailable, err)
+	}
+	return standing, nil
+}
+
+// kept is what the keep script says of a realm.
+type kept struct {
+	since     uint64
+	next      time.Duration // 0: nobody lingers
+	dead      []string
+	lingering []string // no more
+}
+
+func (b *Redis) keep(ctx context.Context, r realm, by Attendant, version uint64) (k kept, err error) {
+	err = b.ask(ctx, r.prefix, func(ctx context.Context, client *redis.Client) error {
+		reply, err := b.presence.keep.Run(ctx, client, r.keys(), append(b.attendantArgs(by), version)...).Slice()
+		if err != nil {
+			return err
+		}
+		if len(reply) != 4 {
+			return errStrangeAnswer
+		}
+		k.since, k.next = uint64(number(reply[0])), time.Duration(max(number(reply[1]), 0))*time.Millisecond
+		k.dead, k.lingering = texts(reply[2]), texts(reply[3])
+		return nil
+	})
+	return k, err
+}
+
+// Look is documented at Presence.
+func (b *Redis) Look(ctx context.Context, channels []string) ([]Occupancy, error) {
+	seen := make([]Occupancy, len(channels))
+	err := b.eachRealm(len(channels), func(i int) string { return channels[i] }, func(r realm, indexes []int) error {
+		for batch := range slices.Chunk(indexes, lookBatch) {
+			if err := b.look(ctx, r, channels, batch, seen); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look at presence: %w: %w", ErrUnavailable, err)
+	}
+	return seen, nil
+}
+
+// look sees how many are on the indexed channels, all of one realm.
+func (b *Redis) look(ctx context.Context, r realm, channels []string, indexes []int, seen []Occupancy) error {
+	var keys []string
+	for _, i := range indexes {
+		keys = append(keys, r.hash(channels[i]))
+	}
+	return b.ask(ctx, r.prefix, func(ctx context.Context, client *redis.Client) error {
+		reply, err := b.presence.look.Run(ctx, client, keys).Slice()
+		if err == nil && len(reply) != len(indexes) {
+			err = errStrangeAnswer
+		}
+		for n := 0; err == nil && n < len(reply); n++ {
+			seen[indexes[n]], err = decodeOccupancy(texts(reply[n]))
 		}
 		return err
 	})
 }
 
-func (b *Redis) attendArgs(by Attendant, a Attendance) []any {
-	args := append(b.attendantArgs(by), a.Version, a.After)
-	if a.Whole {
-		args[len(args)-1] = "whole"
+// settle does what time has brought about.
+func (b *Redis) settle(ctx context.Context, r realm, by Attendant, k *kept) error {
+	if err := b.endLingers(ctx, r, by, k.lingering); err != nil {
+		return err
 	}
-	for _, m := range a.Members {
-		args = append(args, m.User, []byte(m.Info), m.Sessions)
-	}
-	return args
-}
-
-// attendantArgs are the first arguments of a presence script.
-func (b *Redis) attendantArgs(by Attendant) []any {
-	return []any{by.Lease.Milliseconds(), by.Linger.Milliseconds(), b.publishCommand(), by.Node}
-}
-
-func presenceKeys(prefix, channel string) []string {
-	name := prefix + channel
-	return []string{name + presenceSuffix, name + usersSuffix, name + lingeringSuffix}
-}
-
-// Keep is documented at Presence.
-func (b *Redis) Keep(ctx context.Context, by Attendant, stays []Stay) ([]Standing, error) {
-	standings := make([]Standing, len(stays))
-	err := b.eachPartition(len(stays), func(i int) string { return stays[i].Channel }, func(partition int, indexes []int) error {
-		for batch := range slices.Chunk(indexes, keepBatch) {
-			if err := b.keep(ctx, partition, by, stays, batch, standings); err != nil {
-				return err
-			}
+	for _, node := range k.dead {
+		if err := b.bury(ctx, r, by, node); err != nil {
+			return err
 		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("keep %d channels: %w: %w", len(stays), ErrUnavailable, err)
 	}
-	return standings, nil
+	return nil
 }
 
-// keep sets the standings of the indexed stays, all of one partition.
-func (b *Redis) keep(ctx context.Context, partition int, by Attendant, stays []Stay, indexes []int, standings []Standing) error {
-	prefix := b.prefixOf(partition)
-	args := b.attendantArgs(by)
-	var keys []string
-	for _, i := range indexes {
-		keys = append(keys, presenceKeys(prefix, stays[i].Channel)...)
-		args = append(args, stays[i].Version)
+func (b *Redis) endLingers(ctx context.Context, r realm, by Attendant, lingering []string) error {
+	if len(lingering) == 0 {
+		return nil
 	}
-	return b.ask(ctx, prefix, func(ctx context.Context, client *redis.Client) error {
-		answers, err := b.presence.keep.Run(ctx, client, keys, args...).StringSlice()
+	keys, args := r.keys(), b.attendantArgs(by)
+	for _, l := range lingering {
+		channel, what, _ := strings.Cut(l, " ")
+		keys = append(keys, r.hash(channel))
+		args = append(args, channel, by.letters(channel), what)
+	}
+	return b.ask(ctx, r.prefix, func(ctx context.Context, client *redis.Client) error {
+		return ignoreNil(b.presence.linger.Run(ctx, client, keys, args...).Err())
+	})
+}
+
+func ignoreNil(err error) error {
+	if errors.Is(err, redis.Nil) {
+		return nil
+	}
+	return err
+}
+
+// bury removes a dead node from all channels that it was on, in steps that keep
+// nobody waiting for long.
+func (b *Redis) bury(ctx context.Context, r realm, by Attendant, node string) error {
+	by.Node = node
+	on := r.prefix + onKey + node
+	for more := true; more; {
+		err := b.ask(ctx, r.prefix, func(ctx context.Context, client *redis.Client) error {
+			channels, err := client.SRandMemberN(ctx, on, buryBatch).Result()
+			if err == nil {
+				err = b.buryOn(ctx, client, r, by, on, channels)
+			}
+			more = len(channels) == buryBatch
+			return err
+		})
+		if errors.Is(err, errLives) {
+			return nil
+		}
 		if err != nil {
 			return err
 		}
-		if len(answers) != 2*len(indexes) {
+	}
+	return nil
+}
+
+var errLives = errors.New("the node is alive again")
+
+// buryOn removes a dead node from some channels.
+func (b *Redis) buryOn(ctx context.Context, client *redis.Client, r realm, by Attendant, on string, channels []string) error {
+	for at := "0"; ; {
+		keys, args := append(r.keys(), on), append(b.attendantArgs(by), at)
+		for _, channel := range channels {
+			keys, args = append(keys, r.hash(channel)), append(args, channel, by.letters(channel))
+		}
+		reply, err := b.presence.bury.Run(ctx, client, keys, args...).Slice()
+		if err != nil {
+			return err
+		}
+		if len(reply) != 2 || int(number(reply[0])) > len(channels) {
 			return errStrangeAnswer
 		}
-		for n, i := range indexes {
-			if standings[i].Position, err = ParsePosition(answers[2*n]); err != nil {
-				return err
-			}
-			standings[i].Known = answers[2*n+1] == "known"
+		done := number(reply[0])
+		if done < 0 {
+			return errLives
 		}
-		return nil
-	})
+		channels = channels[done:]
+		if at, _ = reply[1].(string); len(channels) == 0 {
+			return nil
+		}
+	}
 }
 
 // Members is documented at Presence.
 func (b *Redis) Members(ctx context.Context, channel string) (Roster, error) {
-	prefix := b.prefixOf(b.partitionOf(channel))
+	r := b.realms()[b.realmOf(channel)]
 	var roster Roster
-	err := b.ask(ctx, prefix, func(ctx context.Context, client *redis.Client) error {
-		reply, err := b.presence.members.Run(ctx, client, presenceKeys(prefix, channel), b.attendantArgs(Attendant{})...).Slice()
+	err := b.ask(ctx, r.prefix, func(ctx context.Context, client *redis.Client) error {
+		fields, err := client.HGetAll(ctx, r.hash(channel)).Result()
 		if err == nil {
-			roster, err = decodeRoster(reply)
+			roster, err = decodeRoster(fields)
 		}
 		return err
 	})
@@ -151,45 +269,216 @@ func (b *Redis) Members(ctx context.Context, channel string) (Roster, error) {
 	return roster, nil
 }
 
-// decodeRoster reads the members script's reply: the cursor, then users and
-// entries in turn.
-func decodeRoster(reply []any) (Roster, error) {
-	if len(reply) != 2 {
-		return Roster{}, errStrangeAnswer
+// Take is documented at Presence.
+func (b *Redis) Take(ctx context.Context, t Teller) (Line, error) {
+	realms := b.realms()
+	lines, errs := make([]Line, len(realms)), make([]error, len(realms))
+	var wait sync.WaitGroup
+	for i, r := range realms {
+		wait.Go(func() { lines[i], errs[i] = b.takeLine(ctx, r, t) })
 	}
-	cursor, _ := reply[0].(string)
-	position, err := ParsePosition(cursor)
-	fields, ok := reply[1].([]any)
-	if err != nil || !ok || len(fields)%2 != 0 {
-		return Roster{}, errStrangeAnswer
-	}
-	roster := Roster{Position: position, Members: make([]Member, 0, len(fields)/2)}
-	for pair := range slices.Chunk(fields, 2) {
-		user, _ := pair[0].(string)
-		text, _ := pair[1].(string)
-		m, err := decodeMember(user, text)
-		if err != nil {
-			return Roster{}, err
+	wait.Wait()
+	var line Line
+	for _, l := range lines {
+		line.Notices, line.Dropped = append(line.Notices, l.Notices...), line.Dropped+l.Dropped
+		if l.Holder != "" {
+			line.Holder = l.Holder
 		}
-		roster.Members = append(roster.Members, m)
 	}
-	slices.SortFunc(roster.Members, byUser)
-	return roster, nil
+	if len(line.Notices) > 0 {
+		line.Holder = ""
+	}
+	if err := errors.Join(errs...); err != nil && len(line.Notices) == 0 {
+		return Line{}, fmt.Errorf("take notices: %w: %w", ErrUnavailable, err)
+	}
+	return line, nil
 }
 
-func byUser(a, b Member) int { return strings.Compare(a.User, b.User) }
+func (b *Redis) takeLine(ctx context.Context, r realm, t Teller) (line Line, err error) {
+	keys := []string{r.prefix + tellerKey, r.prefix + noticesKey, r.prefix + droppedKey}
+	args := []any{t.Node, t.Lease.Milliseconds(), max(t.Most, 1), r.keepFrom(t.Delivered)}
+	err = b.ask(ctx, r.prefix, func(ctx context.Context, client *redis.Client) error {
+		reply, err := b.presence.take.Run(ctx, client, keys, args...).Slice()
+		if err != nil {
+			return err
+		}
+		if len(reply) != 3 {
+			return errStrangeAnswer
+		}
+		line.Holder, _ = reply[0].(string)
+		line.Dropped = int(number(reply[1]))
+		entries, _ := reply[2].([]any)
+		for _, entry := range entries {
+			n, err := r.decodeNotice(entry)
+			if err != nil {
+				return err
+			}
+			line.Notices = append(line.Notices, n)
+		}
+		return nil
+	})
+	return line, err
+}
 
-func decodeMember(user, text string) (Member, error) {
+// realm is what shares the keys beside those of a channel: everything, or in a
+// Cluster one partition.
+type realm struct {
+	number int
+	prefix string
+}
+
+func (b *Redis) realms() []realm {
+	n := 1
+	if b.clustered {
+		n = len(b.partitions)
+	}
+	list := make([]realm, n)
+	for i := range list {
+		list[i] = realm{i, b.prefixOf(i)}
+	}
+	return list
+}
+
+func (b *Redis) realmOf(channel string) int {
+	if b.clustered {
+		return b.partitionOf(channel)
+	}
+	return 0
+}
+
+// keys are the first keys of a presence script.
+func (r realm) keys() []string {
+	return []string{r.prefix + aliveKey, r.prefix + lingeringKey, r.prefix + noticesKey, r.prefix + droppedKey}
+}
+
+func (r realm) hash(channel string) string { return r.prefix + channel + presenceSuffix }
+
+// A notice's ID is the realm's number and the id in the realm's stream, as in
+// 17:1763845845123-0.
+
+// keepFrom returns the first stream id to keep when notices have been delivered;
+// "": none of them is of the realm.
+func (r realm) keepFrom(delivered []string) string {
+	prefix := strconv.Itoa(r.number) + ":"
+	for i := len(delivered) - 1; i >= 0; i-- {
+		if id, ok := strings.CutPrefix(delivered[i], prefix); ok {
+			milliseconds, digits, _ := strings.Cut(id, "-")
+			n, _ := strconv.ParseUint(digits, 10, 64)
+			return milliseconds + "-" + strconv.FormatUint(n+1, 10)
+		}
+	}
+	return ""
+}
+
+func (r realm) decodeNotice(entry any) (n Notice, err error) {
+	parts, _ := entry.([]any)
+	if len(parts) != 2 {
+		return n, errStrangeAnswer
+	}
+	id, _ := parts[0].(string)
+	fields := texts(parts[1])
+	digits, _, _ := strings.Cut(id, "-")
+	at, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil || len(fields)%2 != 0 {
+		return n, errStrangeAnswer
+	}
+	n.ID, n.Time = strconv.Itoa(r.number)+":"+id, time.UnixMilli(at)
+	for pair := range slices.Chunk(fields, 2) {
+		n.set(pair[0], pair[1])
+	}
+	return n, nil
+}
+
+func (n *Notice) set(field, value string) {
+	switch field {
+	case "event":
+		n.Event = value
+	case "channel":
+		n.Channel = value
+	case "user":
+		n.User = value
+	case "session":
+		n.Session = value
+	case "info":
+		n.Info = orNone(value)
+	case "sessions":
+		n.Sessions, _ = strconv.Atoi(value)
+	}
+}
+
+// eachRealm calls do for each realm, with the indexes of the channels of n that
+// belong to it, all at once.
+func (b *Redis) eachRealm(n int, channel func(int) string, do func(r realm, indexes []int) error) error {
+	realms := b.realms()
+	byRealm := make([][]int, len(realms))
+	for i := range n {
+		at := b.realmOf(channel(i))
+		byRealm[at] = append(byRealm[at], i)
+	}
+	errs := make([]error, len(realms))
+	var wait sync.WaitGroup
+	for i, r := range realms {
+		wait.Go(func() { errs[i] = do(r, byRealm[i]) })
+	}
+	wait.Wait()
+	return errors.Join(errs...)
+}
+
+// field is the member's in a channel's hash.
+func (m *Member) field() string {
+	if m.Session != "" {
+		return "-" + m.Session
+	}
+	return "+" + m.User
+}
+
+func decodeOccupancy(reply []string) (o Occupancy, err error) {
+	if len(reply) != 3 {
+		return o, errStrangeAnswer
+	}
+	if o.Position, err = ParsePosition(reply[0]); err != nil {
+		return o, err
+	}
+	o.Sessions, _ = strconv.Atoi(reply[1])
+	o.Present, _ = strconv.Atoi(reply[2])
+	return o, nil
+}
+
+// decodeRoster reads a channel's hash.
+func decodeRoster(fields map[string]string) (roster Roster, err error) {
+	if roster.Position.Epoch = fields["epoch"]; roster.Position.Epoch != "" {
+		roster.Position.Offset, err = strconv.ParseUint(cmp.Or(fields["top"], "0"), 10, 64)
+	}
+	roster.Sessions, _ = strconv.Atoi(fields["sessions"])
+	for field, text := range fields {
+		if field == "" || err != nil || field[0] != '+' && field[0] != '-' {
+			continue
+		}
+		var m Member
+		m, err = decodeMember(field, text)
+		roster.Members = append(roster.Members, m)
+	}
+	slices.SortFunc(roster.Members, byName)
+	return roster, err
+}
+
+// byName is the order of a Roster.
+func byName(a, b Member) int {
+	return cmp.Or(strings.Compare(a.User, b.User), strings.Compare(a.Session, b.Session))
+}
+
+func decodeMember(field, text string) (Member, error) {
 	var entry struct {
 		Info  string
+		User  string
 		Nodes map[string]int
 	}
 	if err := json.Unmarshal([]byte(text), &entry); err != nil {
-		return Member{}, fmt.Errorf("presence of %q: %w", user, err)
+		return Member{}, fmt.Errorf("presence of %q: %w", field, err)
 	}
-	m := Member{User: user}
-	if entry.Info != "" {
-		m.Info = json.RawMessage(entry.Info)
+	m := Member{User: field[1:], Info: orNone(entry.Info)}
+	if field[0] == '-' {
+		m.Session, m.User = field[1:], entry.User
 	}
 	for _, sessions := range entry.Nodes {
 		m.Sessions += sessions
@@ -197,19 +486,31 @@ func decodeMember(user, text string) (Member, error) {
 	return m, nil
 }
 
-// eachPartition calls do for each partition that some of n channels belong to,
-// with the indexes of these, all at once.
-func (b *Redis) eachPartition(n int, channel func(int) string, do func(partition int, indexes []int) error) error {
-	byPartition := make(map[int][]int)
-	for i := range n {
-		partition := b.partitionOf(channel(i))
-		byPartition[partition] = append(byPartition[partition], i)
+func orNone(info string) json.RawMessage {
+	if info == "" {
+		return nil
 	}
-	errs := make([]error, len(b.partitions))
-	var wait sync.WaitGroup
-	for partition, indexes := range byPartition {
-		wait.Go(func() { errs[partition] = do(partition, indexes) })
+	return json.RawMessage(info)
+}
+
+// texts returns the strings of a reply.
+func texts(reply any) []string {
+	list, _ := reply.([]any)
+	all := make([]string, len(list))
+	for i := range list {
+		all[i], _ = list[i].(string)
 	}
-	wait.Wait()
-	return errors.Join(errs...)
+	return all
+}
+
+// number returns the number of a reply, whether Redis gave it as one or as text.
+func number(reply any) int64 {
+	switch n := reply.(type) {
+	case int64:
+		return n
+	case string:
+		value, _ := strconv.ParseInt(n, 10, 64)
+		return value
+	}
+	return 0
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tidegate/broker"
+	"tidegate/gateway/internal/attendance"
 	"tidegate/gateway/internal/outbox"
 	"tidegate/gateway/internal/timeline"
 	"tidegate/gateway/internal/wall"
@@ -32,12 +33,10 @@ type channel struct {
 	followed bool  // joins and leaves too; guarded by joining
 
 	// Guarded by mu.
-	retired    bool // it has gone from the hub
-	audiences  []audience
-	*past                  // nil: nothing is known of its history, or it has none
-	delayed    *[]*Session // that are to be written to when the rule's Delay is over; nil: none
-	attendance *attendance // nil: nobody has been present
-	roster     *roster     // nil: nobody is told of joins and leaves
+	retired   bool // it has gone from the hub
+	audiences []audience
+	*past                 // nil: nothing is known of its history, or it has none
+	delayed   *[]*Session // that are to be written to when the rule's Delay is over; nil: none
 }
 
 // audience is the part of a channel's subscriptions that speak one dialect.
@@ -59,12 +58,10 @@ type subscription struct {
 	terms
 
 	// Guarded by channel.mu.
-	joined   bool
-	gone     bool // left for good: it does not join any more
-	present  bool // counted in the channel's attendance
-	enrolled bool // on the roll
-	member   bool // and its user, too, who does not change any more
-	index    int  // in its audience's members
+	joined bool
+	gone   bool            // left for good: it does not join any more
+	as     *attendance.Who // counted so; nil: not
+	index  int             // in its audience's members
 }
 
 // terms are how a session is on a channel.
@@ -107,7 +104,6 @@ func (ch *channel) join(sub *subscription) {
 	a := ch.audienceOf(sub.session.dialect)
 	sub.joined, sub.index = true, len(a.members)
 	a.members = append(a.members, member{sub.session, sub})
-	ch.enrol(sub)
 	ch.attend(sub)
 }
 
@@ -117,8 +113,7 @@ func (ch *channel) leave(sub *subscription) {
 	defer ch.mu.Unlock()
 	sub.gone = true
 	ch.remove(sub)
-	ch.absent(sub)
-	ch.strike(sub)
+	ch.attend(sub)
 }
 
 // stepOut removes sub from the audience until it joins again.

@@ -43,6 +43,27 @@ func (m *mortal) Publish(message broker.Message, o broker.PublishOptions, done f
 	}
 }
 
+func (m *mortal) Attend(ctx context.Context, by broker.Attendant, list []broker.Attendance) ([]bool, error) {
+	if m.dead.Load() {
+		return nil, broker.ErrUnavailable
+	}
+	return m.Redis.Attend(ctx, by, list)
+}
+
+func (m *mortal) Keep(ctx context.Context, by broker.Attendant, version uint64) (broker.Standing, error) {
+	if m.dead.Load() {
+		return broker.Standing{}, broker.ErrUnavailable
+	}
+	return m.Redis.Keep(ctx, by, version)
+}
+
+func (m *mortal) Take(ctx context.Context, t broker.Teller) (broker.Line, error) {
+	if m.dead.Load() {
+		return broker.Line{}, broker.ErrUnavailable
+	}
+	return m.Redis.Take(ctx, t)
+}
+
 func (m *mortal) Receive(message broker.Message) {
 	if !m.dead.Load() {
 		m.Receiver.Receive(message)
@@ -78,6 +99,9 @@ func startMember(t *testing.T, redis *brokertest.RedisServer, name string, c gat
 	}
 	m := &mortal{Redis: r}
 	c.Broker, c.History, c.Node, c.Version = m, r, name, "v-"+name
+	if c.Hooks != nil {
+		c.Presence = m
+	}
 	return &member{startNode(t, c), m}
 }
 

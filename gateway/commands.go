@@ -201,6 +201,7 @@ func (s *Session) authenticate(ctx context.Context, c Auth) error {
 		return err
 	}
 	s.tell(s.welcome(c.ID))
+	s.register()
 	s.reauthorize()
 	return s.joinOwn(ctx)
 }
@@ -216,7 +217,6 @@ func (s *Session) become(p *Principal) error {
 	s.mu.Unlock()
 	s.spendAs(p.User)
 	s.gateway.expireSoon(s, p.Expires)
-	s.enrolUser()
 	s.attendAll()
 	return nil
 }

@@ -29,8 +29,11 @@ const (
 	forgetHistory   = "forget_history"
 )
 
-// sessionFrame is the topic of what is told to one node.
-const sessionFrame = "session_frame"
+// The topics of what is told to one node.
+const (
+	sessionFrame  = "session_frame"
+	noticesInLine = "notices_in_line"
+)
 
 // newCluster returns this node among the others.
 func newCluster(g *Gateway, version string, lease time.Duration) *cluster.Cluster {
@@ -42,6 +45,7 @@ func newCluster(g *Gateway, version string, lease time.Duration) *cluster.Cluste
 		Broker: g.broker, Node: g.node, Lease: lease, Log: g.log, Wall: g.wall,
 		About:   func() any { return about() },
 		Explain: explainToNodes,
+		Lost:    g.nodeLost,
 		Answers: map[string]cluster.Answerer{
 			describeNode:    answerer(func(_ context.Context, _ errand, say sayer) error { return say(about()) }),
 			findSession:     answerer(func(_ context.Context, e errand, say sayer) error { return g.findSessionHere(e.Session, say) }),
@@ -52,7 +56,7 @@ func newCluster(g *Gateway, version string, lease time.Duration) *cluster.Cluste
 			unsubscribeUser: answerer(func(_ context.Context, e errand, say sayer) error { return say(g.unsubscribeHere(e.User, e.Channel)) }),
 			forgetHistory:   answerer(func(_ context.Context, e errand, _ sayer) error { return g.forgetHere(e.Channel, e.Cursor) }),
 		},
-		Ears: map[string]cluster.Ear{sessionFrame: g.hearFrame, "roll": g.hearRoll},
+		Ears: map[string]cluster.Ear{sessionFrame: g.hearFrame, noticesInLine: g.hearOfNotices},
 	})
 }
 

@@ -61,9 +61,10 @@ type Members struct {
 	Members []Member // by user
 }
 
-// Member is a user who is on a channel.
+// Member is who is on a channel: a user or, where Session is set, a session.
 type Member struct {
 	User     string
+	Session  string
 	Info     json.RawMessage // from the user's token; nil: none
 	Sessions int             // in the whole cluster
 }
@@ -77,18 +78,26 @@ type Messages struct {
 	Lost     bool             // older messages than these are gone
 }
 
-// Join says that a user came to a channel, with the first of his sessions.
+// Join says that a member came to a channel: a user with the first of his sessions,
+// or a session.
 type Join struct {
 	Channel string
 	User    string
+	Session string          // where each session is a member
 	Info    json.RawMessage // nil: none
 }
 
-// Leave says that a user left a channel, with the last of his sessions.
+// Leave says that a member left a channel: a user with the last of his sessions, or
+// a session.
 type Leave struct {
 	Channel string
 	User    string
+	Session string
 }
+
+// PresenceChanged says that more members came to a channel or left it than are told
+// one by one: who wants to know who is there asks.
+type PresenceChanged struct{ Channel string }
 
 // CaughtUp says that all that Session.Subscribe was to bring has been told.
 type CaughtUp struct{}
@@ -116,18 +125,19 @@ type Heartbeat struct{}
 // Reconnect asks the client to come back on another node, within a time.
 type Reconnect struct{ Within time.Duration }
 
-func (Welcome) event()      {}
-func (Subscribed) event()   {}
-func (Unsubscribed) event() {}
-func (Published) event()    {}
-func (Message) event()      {}
-func (Members) event()      {}
-func (Messages) event()     {}
-func (Join) event()         {}
-func (Leave) event()        {}
-func (CaughtUp) event()     {}
-func (Gap) event()          {}
-func (Failure) event()      {}
-func (Pong) event()         {}
-func (Heartbeat) event()    {}
-func (Reconnect) event()    {}
+func (Welcome) event()         {}
+func (Subscribed) event()      {}
+func (Unsubscribed) event()    {}
+func (Published) event()       {}
+func (Message) event()         {}
+func (Members) event()         {}
+func (Messages) event()        {}
+func (Join) event()            {}
+func (Leave) event()           {}
+func (PresenceChanged) event() {}
+func (CaughtUp) event()        {}
+func (Gap) event()             {}
+func (Failure) event()         {}
+func (Pong) event()            {}
+func (Heartbeat) event()       {}
+func (Reconnect) event()       {}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"tidegate/broker"
+	"tidegate/gateway/internal/attendance"
 	"tidegate/gateway/internal/cluster"
 	"tidegate/gateway/internal/wall"
 	"tidegate/gateway/rules"
@@ -63,10 +64,14 @@ type Gateway struct {
 	hooks    Hooks
 	nobody   Principal // the zero one
 
+	sessionsChannel string // of attendance, that stands for this node
+
 	hub        *hub
 	cluster    *cluster.Cluster
-	presence   *presence // nil: there is none
-	roll       *roll     // nil: no backend wants it
+	attendance *attendance.Attendance // nil: nobody is counted
+	wants      broker.Wants           // of it
+	anybody    attendance.Who         // who is no member
+
 	sessions   *sessions
 	line       *outbox.Line[*Session] // of those to be written to
 	outboxes   outbox.Pool
@@ -125,8 +130,9 @@ func New(c Config) (*Gateway, error) {
 	g.hub = newHub(g)
 	g.lease = orElse(c.PresenceLease, 30*time.Second)
 	g.cluster = newCluster(g, c.Version, g.lease)
-	g.presence = newPresence(g, c.Presence, g.lease, orElse(c.PresenceLinger, 5*time.Second))
-	g.roll = newRoll(g, orElse(c.PresenceLinger, 5*time.Second))
+	if g.wants = wantsOf(c.Hooks); c.Presence != nil {
+		g.attendance = newAttendance(g, c)
+	}
 	g.rules.Store(&c.Rules)
 	g.link.Store(&linkState{errStarting})
 	g.metrics.Track(
@@ -172,13 +178,12 @@ func (g *Gateway) Run(ctx context.Context) error {
 	parts.Go(func() { g.keepDoing("look after sessions", working, g.beat) })
 	parts.Go(func() { g.keepDoing("look for losses", working, g.checkOften) })
 	member, leave := context.WithCancel(working)
+	attending, leaveChannels := context.WithCancel(working)
+	var statements sync.WaitGroup
 	var membership sync.WaitGroup
 	membership.Go(func() { g.cluster.Run(member) })
-	if g.presence != nil {
-		membership.Go(func() { g.keepDoing("keep presence", member, g.presence.run) })
-	}
-	if g.roll != nil {
-		membership.Go(func() { g.keepDoing("keep the roll", member, g.roll.run) })
+	if g.attendance != nil {
+		statements.Go(func() { g.keepDoing("keep attendance", attending, g.attendance.Run) })
 	}
 
 	var err error
@@ -189,6 +194,8 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}
 	g.draining.Store(true)
 	g.closeAll()
+	leaveChannels()
+	statements.Wait() // it says who has left, for which this node is still there
 	leave()
 	membership.Wait() // it says bye, for which the broker must still run
 	stop()
@@ -293,7 +300,11 @@ func (s *Session) begin(ctx context.Context, hello Hello) error {
 	if err := s.joinOwn(ctx); err != nil {
 		return err
 	}
-	return s.performAll(ctx, hello.Commands)
+	if err := s.performAll(ctx, hello.Commands); err != nil {
+		return err
+	}
+	s.register()
+	return nil
 }
 
 // introduce returns whom the session is to act as. One that must authenticate by

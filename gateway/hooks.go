@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 )
 
@@ -19,10 +20,10 @@ type Hooks interface {
 	// takes a bounded time.
 	Ask(ctx context.Context, q *Question) error
 
-	// Tell takes a notice and returns at once, with false if there is no room for
-	// it. told, if it is not nil, is called by another goroutine when the backend
-	// has confirmed the notice.
-	Tell(n Notice, told func()) bool
+	// Tell returns nil once the backend has taken all of the notices, whose order
+	// it keeps. On an error it may have taken some: the same are told again, until
+	// there is none. It ends with ctx.
+	Tell(ctx context.Context, notices []Notice) error
 }
 
 // HookEvent is what a backend can be asked or told.
@@ -63,14 +64,17 @@ type Question struct {
 
 // Notice is what happened.
 type Notice struct {
-	Event   HookEvent
-	Time    time.Time
-	Node    string // that tells
-	Session string // of a disconnect, as are Remote and Reason
-	Remote  string
-	Reason  Reason
-	User    string // of a disconnect, or of a member
-	Channel string // of the other events
+	ID       string // the same when it is told again
+	Event    HookEvent
+	Time     time.Time
+	Node     string // of a disconnect the session's, else the one that tells
+	Session  string // of a disconnect, and of a member that is a session
+	Remote   string // of a disconnect, as is Reason
+	Reason   Reason
+	User     string          // of a disconnect, or of a member
+	Channel  string          // of the other events
+	Info     json.RawMessage // of a member; nil: none
+	Sessions int             // on the channel after it, in the whole cluster
 }
 
 // asks reports whether the backend has a say in what p does.
@@ -133,16 +137,4 @@ func (s *Session) listensTo(channel string) bool {
 	defer s.mu.Unlock()
 	_, found := s.place(channel)
 	return found
-}
-
-// tellDisconnected says that a session which was let in has ended.
-func (s *Session) tellDisconnected(reason Reason) {
-	g, p := s.gateway, s.who()
-	if g.hooks == nil || !g.hooks.Wants(OnDisconnect) || p.Backend() || s.lacksAuth(p) {
-		return
-	}
-	g.hooks.Tell(Notice{
-		Event: OnDisconnect, Time: time.Now(), Node: g.node, Session: s.id, User: p.User,
-		Remote: hostOf(s.remote), Reason: reason,
-	}, nil)
 }

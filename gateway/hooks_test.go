@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -40,18 +41,17 @@ func (o *office) Ask(_ context.Context, q *gateway.Question) error {
 	return o.answer(q)
 }
 
-func (o *office) Tell(n gateway.Notice, told func()) bool {
+func (o *office) Tell(_ context.Context, notices []gateway.Notice) error {
 	o.mu.Lock()
 	full := o.full
 	o.mu.Unlock()
 	if full {
-		return false
+		return errors.New("no room")
 	}
-	o.note(&o.told, string(n.Event), n.Channel, n.User, n.Reason.Label)
-	if told != nil {
-		go told()
+	for _, n := range notices {
+		o.note(&o.told, string(n.Event), n.Channel, n.User, n.Reason.Label)
 	}
-	return true
+	return nil
 }
 
 func (o *office) setFull(full bool) {

@@ -184,10 +184,8 @@ func (h *hub) Receive(m broker.Message) {
 	name := m.Channel
 	defer h.gateway.wall.Catch("deliver a message", func() { h.tellMissed(name) })
 	if name, ok := broker.CutPresenceChannel(name); ok {
-		if ch := h.find(name); ch != nil {
-			notice := m // apart from m, which ordinary messages need no memory for
-			ch.receivePresence(&notice)
-		}
+		notice := m // apart from m, which ordinary messages need no memory for
+		h.gateway.attendance.Receive(name, &notice)
 		return
 	}
 	if cluster.IsReserved(name) {
@@ -226,7 +224,9 @@ func (h *hub) Gap(names []string, err error) {
 	if slices.ContainsFunc(names, cluster.IsReserved) {
 		h.gateway.cluster.Missed()
 	}
-	h.gateway.presence.hurry()
+	if a := h.gateway.attendance; a != nil {
+		a.Missed()
+	}
 	h.gateway.log.Warn("messages may have been missed", "channels", len(names), "error", err)
 	h.gateway.background.Go(func() {
 		for _, name := range names {
@@ -241,7 +241,7 @@ func (h *hub) Gap(names []string, err error) {
 func (h *hub) Link(err error) {
 	h.gateway.cluster.Link(err)
 	h.gateway.noteLink(err)
-	if err == nil {
-		h.gateway.presence.hurry()
+	if a := h.gateway.attendance; a != nil {
+		a.Link(err)
 	}
 }

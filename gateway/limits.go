@@ -21,6 +21,7 @@ type Limits struct {
 	SessionsPerUser    int // on this node
 	SessionsPerIP      int // on this node, of one IPv4 address or one IPv6 /64
 	ConnectsPerSecond  int // on this node
+	PresencePerSecond  int // joins and leaves that are told one by one, of one channel
 
 	// Rates have a burst of one second. They hold for each user, over all that the
 	// user has on this node; for each session without a user; and for the requests
@@ -46,6 +47,7 @@ func DefaultLimits() Limits {
 		InboundBytes:       64 << 20,
 		ChannelsPerSession: 128,
 		CommandsPerSecond:  100,
+		PresencePerSecond:  50,
 		BytesPerSecond:     4 << 20,
 
 		CommandsPerSecondPerIP: AddressShare * 100,
@@ -64,7 +66,7 @@ func (l Limits) Validate() error {
 		"channels_per_session": l.ChannelsPerSession, "commands_per_second": l.CommandsPerSecond,
 		"outbox_total_bytes": l.OutboxTotalBytes, "inbound_bytes": l.InboundBytes, "subscriptions": l.Subscriptions,
 		"sessions": l.Sessions, "sessions_per_user": l.SessionsPerUser, "sessions_per_ip": l.SessionsPerIP,
-		"connects_per_second": l.ConnectsPerSecond, "bytes_per_second": l.BytesPerSecond,
+		"connects_per_second": l.ConnectsPerSecond, "presence_per_second": l.PresencePerSecond, "bytes_per_second": l.BytesPerSecond,
 		"commands_per_second_per_ip": l.CommandsPerSecondPerIP, "bytes_per_second_per_ip": l.BytesPerSecondPerIP,
 	} {
 		if value < 0 {

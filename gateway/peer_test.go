@@ -98,7 +98,7 @@ func (w words) Encode(event gateway.Event) (gateway.Frame, error) {
 		return say("heartbeat")
 	case gateway.Reconnect:
 		return say("reconnect")
-	case gateway.Join, gateway.Leave, gateway.Members:
+	case gateway.Join, gateway.Leave, gateway.Members, gateway.PresenceChanged:
 		text, _ := json.Marshal(e)
 		return say("%T %s", e, text)
 	}
@@ -305,7 +305,7 @@ func startNode(t testing.TB, c gateway.Config) *node {
 	t.Helper()
 	if c.Broker == nil {
 		memory := broker.NewMemory()
-		c.Broker, c.History = memory, memory
+		c.Broker, c.History, c.Presence = memory, memory, memory
 	}
 	if c.Rules == nil {
 		c.Rules = rules.Development()

@@ -34,11 +34,18 @@ func (m *perishable) Attend(ctx context.Context, by broker.Attendant, list []bro
 	return m.Redis.Attend(ctx, by, list)
 }
 
-func (m *perishable) Keep(ctx context.Context, by broker.Attendant, stays []broker.Stay) ([]broker.Standing, error) {
+func (m *perishable) Keep(ctx context.Context, by broker.Attendant, version uint64) (broker.Standing, error) {
 	if m.dead.Load() {
-		return nil, broker.ErrUnavailable
+		return broker.Standing{}, broker.ErrUnavailable
 	}
-	return m.Redis.Keep(ctx, by, stays)
+	return m.Redis.Keep(ctx, by, version)
+}
+
+func (m *perishable) Take(ctx context.Context, t broker.Teller) (broker.Line, error) {
+	if m.dead.Load() {
+		return broker.Line{}, broker.ErrUnavailable
+	}
+	return m.Redis.Take(ctx, t)
 }
 
 func (m *perishable) Publish(message broker.Message, o broker.PublishOptions, done func(broker.Position, error)) {
@@ -75,6 +82,11 @@ var presenceRules = rules.List{
 
 func startPresenceNode(t testing.TB, server *brokertest.RedisServer, times presenceTimes) *presenceNode {
 	t.Helper()
+	return startHookedNode(t, server, times, nil)
+}
+
+func startHookedNode(t testing.TB, server *brokertest.RedisServer, times presenceTimes, hooks gateway.Hooks) *presenceNode {
+	t.Helper()
 	way := &perishable{}
 	redis, err := broker.NewRedis(broker.RedisConfig{URL: server.URL(), Observe: broker.RedisObserver{
 		RoundTrip: func(time.Duration) { way.roundTrips.Add(1) },
@@ -84,7 +96,7 @@ func startPresenceNode(t testing.TB, server *brokertest.RedisServer, times prese
 	}
 	way.Redis = redis
 	return &presenceNode{way: way, node: startNode(t, gateway.Config{
-		Broker: way, Presence: way, Rules: presenceRules,
+		Broker: way, Presence: way, Rules: presenceRules, Hooks: hooks,
 		PresenceLease: times.lease, PresenceLinger: times.linger,
 	})}
 }
@@ -179,7 +191,7 @@ func TestPresence_OneselfIsThereRightAfterSubscribed(t *testing.T) {
 	p := nodes[0].connect(gateway.Hello{Principal: gateway.Principal{User: "alice", Info: json.RawMessage(`{"a":1}`)}})
 	p.send("sub quiet:a")
 	p.send("presence quiet:a")
-	if got, want := p.expect("gateway.Members"), `{"User":"alice","Info":{"a":1},"Sessions":1}`; !strings.Contains(got, want) {
+	if got, want := p.expect("gateway.Members"), `{"User":"alice","Session":"","Info":{"a":1},"Sessions":1}`; !strings.Contains(got, want) {
 		t.Errorf("got %s, want %s in it", got, want)
 	}
 	p.send("presence plain")

@@ -13,7 +13,6 @@ func (g *Gateway) SetRules(list rules.List) error {
 	for _, s := range g.sessions.all() {
 		s.reauthorize()
 		s.attendAll()
-		s.enrolUser()
 	}
 	g.background.Go(func() { g.hub.each(g.hub.followLive) })
 	return nil

@@ -54,6 +54,7 @@ type Session struct {
 	gathered      *gatheredSubscribes // on their way; nil: none
 	inLine        *framesInLine       // of SendTo; nil: none
 	left          bool                // no subscription is added any more
+	registered    bool                // the backend is told when it is over
 
 	// Guarded by gateway.sessions.mu.
 	slot, index int
@@ -138,7 +139,6 @@ func (s *Session) Close(reason Reason) {
 	}
 	s.gateway.background.Go(func() {
 		s.leave(reason)
-		s.tellDisconnected(reason)
 	})
 }
 
@@ -174,6 +174,7 @@ func (s *Session) leave(reason Reason) {
 	for _, sub := range subscriptions {
 		s.gateway.wall.Do("leave a channel", func() { s.gateway.forget(sub) })
 	}
+	s.unregister(reason)
 	s.gateway.sessions.remove(s)
 	s.gateway.noteClosed(s, reason)
 }

@@ -99,7 +99,7 @@ func checkUser(user string) error {
 // user to be on, or off: it must not be a personal one.
 func checkOtherChannel(name string) error {
 	if err := rules.CheckChannel(name); err != nil {
-		return err
+		return ErrorOf(err)
 	}
 	if rules.IsPersonal(name) {
 		return failf(Forbidden, "%q is a personal channel: its user's sessions are on it always, and nobody else's", name)

@@ -189,4 +189,4 @@ func (panickingHooks) Wants(event gateway.HookEvent) bool { return event == gate
 
 func (panickingHooks) Ask(context.Context, *gateway.Question) error { panic("ask") }
 
-func (panickingHooks) Tell(gateway.Notice, func()) bool { return true }
+func (panickingHooks) Tell(context.Context, []gateway.Notice) error { return nil }

@@ -76,6 +76,13 @@ func Run(t *testing.T, makeSubject func(*testing.T) Subject) {
 		{"Presence/ConcurrentNodes", testConcurrentNodes},
 		{"Presence/AnyUserName", testAnyUserName},
 		{"Presence/ManyChannels", testManyChannels},
+		{"Presence/MembersBySession", testMembersBySession},
+		{"Presence/NothingStays", testNothingStays},
+		{"Notices/AreOfFirstAndLast", testNoticesAreOfFirstAndLast},
+		{"Notices/OfLingers", testNoticesOfLingers},
+		{"Notices/OfADeadNode", testNoticesOfADeadNode},
+		{"Notices/OneTellerAtATime", testOneTellerAtATime},
+		{"Notices/LineIsBounded", testLineIsBounded},
 	}
 	t.Run("Lifecycle/NothingBeforeRun", func(t *testing.T) { testNothingBeforeRun(t, makeSubject(t)) })
 	for _, test := range tests {
@@ -87,8 +94,9 @@ func Run(t *testing.T, makeSubject func(*testing.T) Subject) {
 type cluster struct {
 	*testing.T
 	Subject
-	told []*Recorder // what each node was told
-	stop func()      // ends all nodes and waits
+	told   []*Recorder // what each node was told
+	stop   func()      // ends all nodes and waits
+	looker *attendant  // see looks
 }
 
 func runSubject(t *testing.T, s Subject) *cluster {

@@ -18,7 +18,8 @@ type attendant struct {
 	by       broker.Attendant
 	node     Node
 	version  uint64
-	versions map[string]uint64 // last, by channel
+	versions map[string]uint64         // last, by channel
+	here     map[string]map[string]int // sessions, by channel and user
 }
 
 // long is a time that does not end while a test runs, and short one that it
@@ -33,7 +34,10 @@ func (c *cluster) attendant(name string, lease, linger time.Duration) *attendant
 	if name == "last" {
 		node = c.last()
 	}
-	return &attendant{c: c, by: broker.Attendant{Node: name, Lease: lease, Linger: linger}, node: node, versions: make(map[string]uint64)}
+	return &attendant{
+		c: c, node: node, versions: make(map[string]uint64), here: make(map[string]map[string]int),
+		by: broker.Attendant{Node: name, Lease: lease, Linger: linger, Wants: broker.Wants{Channels: true, Members: true, Sessions: true}},
+	}
 }
 
 // has says how many sessions a user has at the node, and in which channel.
@@ -42,8 +46,15 @@ func (a *attendant) has(channel, user string, sessions int) {
 	a.attends(broker.Attendance{Channel: channel, Members: []broker.Member{{User: user, Sessions: sessions}}})
 }
 
+// attends says what has changed. The sessions of a channel are those of its members,
+// if they are not given.
 func (a *attendant) attends(list ...broker.Attendance) {
 	a.c.Helper()
+	for i := range list {
+		if list[i].Sessions == 0 {
+			list[i].Sessions = a.sum(&list[i])
+		}
+	}
 	a.c.insist("Attend", func() error {
 		for i := range list {
 			list[i].After = a.versions[list[i].Channel]
@@ -56,29 +67,61 @@ func (a *attendant) attends(list ...broker.Attendance) {
 		}
 		for _, one := range list {
 			a.versions[one.Channel] = one.Version
+			if one.Sessions == 0 {
+				a.versions[one.Channel] = 0
+			}
 		}
 		return err
 	})
 }
 
-// keeps gives a sign of life on a channel and returns its standing.
-func (a *attendant) keeps(channel string) (standing broker.Standing) {
+// sum returns how many sessions the node's members of a channel have.
+func (a *attendant) sum(one *broker.Attendance) (sessions int) {
+	here := a.here[one.Channel]
+	if here == nil || one.Whole {
+		here = make(map[string]int)
+		a.here[one.Channel] = here
+	}
+	for _, m := range one.Members {
+		here[m.User+" "+m.Session] = m.Sessions
+	}
+	for _, n := range here {
+		sessions += n
+	}
+	return sessions
+}
+
+// stand is how a channel stands for a node.
+type stand struct {
+	broker.Occupancy
+	Known bool // what the node has said of it last
+}
+
+// keeps gives a sign of life and returns how a channel stands.
+func (a *attendant) keeps(channel string) (s stand) {
 	a.c.Helper()
 	a.c.insist("Keep", func() error {
-		all, err := a.node.Presence.Keep(a.c.Context(), a.by, []broker.Stay{{Channel: channel, Version: a.versions[channel]}})
+		a.version++
+		standing, err := a.node.Presence.Keep(a.c.Context(), a.by, a.version)
+		if err != nil {
+			return err
+		}
+		seen, err := a.node.Presence.Look(a.c.Context(), []string{channel})
 		if err == nil {
-			standing = all[0]
+			s = stand{seen[0], standing.Since(channel) <= a.versions[channel]}
 		}
 		return err
 	})
-	return standing
+	return s
 }
 
 // looks does what time has brought about, without being there.
 func (c *cluster) looks(channel string) {
 	c.Helper()
-	looker := c.attendant("last", long, long)
-	looker.keeps(channel)
+	if c.looker == nil {
+		c.looker = c.attendant("looker", long, long)
+	}
+	c.looker.keeps(channel)
 }
 
 func (c *cluster) members(channel string) string {
@@ -94,7 +137,7 @@ func (c *cluster) members(channel string) string {
 func show(members []broker.Member) string {
 	var list []string
 	for _, m := range members {
-		list = append(list, fmt.Sprintf("%s%s*%d", m.User, m.Info, m.Sessions))
+		list = append(list, fmt.Sprintf("%s%s*%d", strings.Trim(m.User+"/"+m.Session, "/"), m.Info, m.Sessions))
 	}
 	return strings.Join(list, " ")
 }
@@ -143,9 +186,11 @@ func testJoinAndLeaveOnce(t *testing.T, c *cluster) {
 			t.Errorf("the %d. is at %v", i+1, m.Position)
 		}
 	}
-	standing, top := last.keeps("a"), c.heard().Messages(broker.PresenceChannel("a"))[2].Position
-	if standing.Position != top || !standing.Known {
-		t.Errorf("standing %+v, want known and at %v", standing, top)
+	first.has("a", "carol", 1)
+	c.expectTold("a", `join alice{"n":"A/B"}`, "join bob", "leave alice", "join carol")
+	standing, top := last.keeps("a"), c.heard().Messages(broker.PresenceChannel("a"))[3].Position
+	if standing.Position != top || !standing.Known || standing.Sessions != 2 || standing.Present != 2 {
+		t.Errorf("standing %+v, want known, two sessions and at %v", standing, top)
 	}
 }
 
@@ -172,7 +217,10 @@ func testLinger(t *testing.T, c *cluster) {
 	c.expectMembers("a", "alice*1 bob*1")
 	first.by.Linger = short
 	first.has("a", "alice", 0)
-	Eventually(t, "alice to leave", func() bool { return c.members("a") == "bob*1" })
+	Eventually(t, "alice to leave", func() bool {
+		c.looks("a")
+		return c.members("a") == "bob*1"
+	})
 	c.expectTold("a", "join alice", "join bob", "leave alice")
 	first.has("a", "alice", 1)
 	c.expectTold("a", "join alice", "join bob", "leave alice", "join alice")
@@ -225,7 +273,10 @@ func testKeptNodeLives(t *testing.T, c *cluster) {
 	}
 	witness := c.attendant("last", short, 0)
 	witness.has("b", "bob", 1)
-	Eventually(t, "a short lease to end", func() bool { return c.members("b") == "" })
+	Eventually(t, "a short lease to end", func() bool {
+		c.looks("b")
+		return c.members("b") == ""
+	})
 	c.looks("a")
 	c.expectMembers("a", "alice*1")
 }
@@ -265,15 +316,14 @@ func testOldAttendance(t *testing.T, c *cluster) {
 		})
 	}
 	c.expectMembers("a", "alice*2")
-	node.versions["a"] = 7
-	if node.keeps("a").Known {
-		t.Error("an attendance that never came is known")
+	if !node.keeps("a").Known {
+		t.Error("an attendance is not known that was taken")
 	}
 }
 
 func testUnknownIsSaid(t *testing.T, c *cluster) {
 	node := c.attendant("first", long, 0)
-	node.versions["a"] = 3
+	node.version, node.versions["a"] = 3, 3
 	if standing := node.keeps("a"); standing.Known {
 		t.Errorf("standing %+v on a channel where nobody ever was", standing)
 	}
@@ -343,25 +393,206 @@ func testManyChannels(t *testing.T, c *cluster) {
 	const channels = 700
 	node := c.attendant("first", long, 0)
 	var list []broker.Attendance
-	var stays []broker.Stay
+	var names []string
 	for i := range channels {
 		name := fmt.Sprint("room:", i)
+		names = append(names, name)
 		list = append(list, broker.Attendance{Channel: name, Members: []broker.Member{{User: "alice", Sessions: i + 1}}})
 	}
 	node.attends(list...)
-	for _, a := range list {
-		stays = append(stays, broker.Stay{Channel: a.Channel, Version: a.Version})
-	}
 	c.insist("Keep", func() error {
-		standings, err := node.node.Presence.Keep(t.Context(), node.by, stays)
-		for i, s := range standings {
-			if !s.Known || s.Position.Offset != 1 {
-				t.Errorf("%s: standing %+v", stays[i].Channel, s)
+		node.version++
+		standing, err := node.node.Presence.Keep(t.Context(), node.by, node.version)
+		if err != nil {
+			return err
+		}
+		seen, err := node.node.Presence.Look(t.Context(), names)
+		for i, s := range seen {
+			if s.Sessions != i+1 || s.Position.Offset != 1 || standing.Since(names[i]) > list[i].Version {
+				t.Errorf("%s: standing %+v", names[i], s)
 			}
 		}
 		return err
 	})
 	for _, i := range []int{0, 350, channels - 1} {
 		c.expectMembers(fmt.Sprint("room:", i), fmt.Sprint("alice*", i+1))
+	}
+}
+
+// line returns the notices that wait, and makes teller the one who delivers.
+func (c *cluster) line(teller string, delivered ...broker.Notice) (line broker.Line) {
+	c.Helper()
+	t := broker.Teller{Node: teller, Lease: long, Most: 1000}
+	for _, n := range delivered {
+		t.Delivered = append(t.Delivered, n.ID)
+	}
+	c.insist("Take", func() (err error) {
+		line, err = c.last().Presence.Take(c.Context(), t)
+		return err
+	})
+	return line
+}
+
+// expectLine waits for the notices of a channel, and returns all that wait.
+func (c *cluster) expectLine(channel string, want ...string) []broker.Notice {
+	c.Helper()
+	line := c.line("teller")
+	var got []string
+	for _, n := range line.Notices {
+		if n.Channel == channel {
+			got = append(got, strings.TrimSpace(fmt.Sprintf("%s %s%s %d", n.Event, n.User, n.Info, n.Sessions)))
+		}
+		if n.ID == "" || time.Since(n.Time).Abs() > time.Minute {
+			c.Errorf("the notice %+v has no name or another time", n)
+		}
+	}
+	if !slices.Equal(got, want) {
+		c.Errorf("in line for %s: %q, want %q", channel, got, want)
+	}
+	return line.Notices
+}
+
+func testNoticesAreOfFirstAndLast(t *testing.T, c *cluster) {
+	first, last := c.attendant("first", long, 0), c.attendant("last", long, 0)
+	first.attends(broker.Attendance{Channel: "a", Members: []broker.Member{{User: "alice", Info: json.RawMessage(`1`), Sessions: 1}}})
+	last.attends(broker.Attendance{Channel: "a", Sessions: 5}) // anonymous
+	last.attends(broker.Attendance{Channel: "a", Sessions: 6, Members: []broker.Member{{User: "alice", Info: json.RawMessage(`1`), Sessions: 1}}})
+	first.has("a", "alice", 0)
+	last.attends(broker.Attendance{Channel: "a", Sessions: 5, Members: []broker.Member{{User: "alice"}}})
+	last.attends(broker.Attendance{Channel: "a"})
+	last.has("b", "bob", 1)
+	delivered := c.expectLine("a", "occupied  1", "joined alice1 1", "left alice1 5", "vacated  0")
+	if rest := c.line("teller", delivered...); len(rest.Notices) > 0 {
+		t.Errorf("%v wait, though all were delivered", rest.Notices)
+	}
+	last.has("b", "bob", 0)
+	c.expectLine("b", "left bob 0", "vacated  0")
+}
+
+func testNoticesOfLingers(t *testing.T, c *cluster) {
+	node := c.attendant("first", long, long)
+	node.has("a", "alice", 1)
+	node.has("a", "alice", 0)
+	node.has("a", "alice", 2)
+	node.by.Linger = short
+	node.has("a", "alice", 0)
+	Eventually(t, "the channel to be vacated", func() bool {
+		c.looks("a")
+		return len(c.line("teller").Notices) == 4
+	})
+	c.expectLine("a", "occupied  1", "joined alice 1", "left alice 0", "vacated  0")
+}
+
+func testNoticesOfADeadNode(t *testing.T, c *cluster) {
+	const sessions = 1500 // more than one script removes
+	dying, last := c.attendant("dying", long, long), c.attendant("last", long, long)
+	over := broker.SessionsChannel("dying")
+	var members []broker.Member
+	for i := range sessions {
+		members = append(members, broker.Member{User: "alice", Session: fmt.Sprint("s", i), Sessions: 1})
+	}
+	dying.attends(broker.Attendance{Channel: over, Members: members})
+	dying.has("a", "alice", 1)
+	dying.has("b", "alice", 1)
+	last.has("b", "bob", 1)
+	closed := broker.Member{User: "alice", Session: "s7", Info: json.RawMessage(`"bye"`)}
+	dying.attends(broker.Attendance{Channel: over, Members: []broker.Member{closed}})
+	c.line("teller", c.expectLine(over, `left alice"bye" 1499`)...)
+	short := broker.Member{User: "alice", Session: "unknown", Info: json.RawMessage(`"bye"`)}
+	dying.attends(broker.Attendance{Channel: over, Members: []broker.Member{short}})
+	c.line("teller", c.expectLine(over, `left alice"bye" 1499`)...)
+	dying.by.Lease = 300 * time.Millisecond
+	dying.keeps("a")
+	ended := make(map[string]bool)
+	var others []string
+	Eventually(t, "all that ended with the node", func() bool {
+		c.looks("a")
+		line := c.line("teller")
+		for _, n := range line.Notices {
+			if n.Channel == over {
+				ended[n.Session] = n.Event == broker.NoticeLeft && n.User == "alice"
+			} else {
+				others = append(others, n.Event+" "+n.Channel)
+			}
+		}
+		c.line("teller", line.Notices...)
+		return len(ended) == sessions-1 && len(others) == 3
+	})
+	for session, is := range ended {
+		if !is {
+			t.Errorf("the end of %s was told as something else", session)
+		}
+	}
+	slices.Sort(others)
+	if want := []string{"left a", "left b", "vacated a"}; !slices.Equal(others, want) {
+		t.Errorf("told %q, want %q", others, want)
+	}
+	c.expectMembers("b", "bob*1")
+}
+
+func testOneTellerAtATime(t *testing.T, c *cluster) {
+	c.attendant("first", long, 0).has("a", "alice", 1)
+	take := func(node string, lease time.Duration) (line broker.Line) {
+		c.insist("Take", func() (err error) {
+			line, err = c.first().Presence.Take(t.Context(), broker.Teller{Node: node, Lease: lease, Most: 10})
+			return err
+		})
+		return line
+	}
+	if line := take("one", long); len(line.Notices) != 2 || line.Holder != "" {
+		t.Errorf("the first who asks is given %+v", line)
+	}
+	if line := take("other", long); len(line.Notices) != 0 || line.Holder != "one" {
+		t.Errorf("another one is given %+v", line)
+	}
+	take("one", 0)
+	if line := take("other", short); len(line.Notices) != 2 {
+		t.Errorf("after it was given up, another one is given %+v", line)
+	}
+	Eventually(t, "the lease to end", func() bool { return len(take("one", long).Notices) == 2 })
+}
+
+func testLineIsBounded(t *testing.T, c *cluster) {
+	node := c.attendant("first", long, 0)
+	node.by.Room = 10
+	for i := range 15 {
+		node.has("a", fmt.Sprint("user", i), 1)
+	}
+	line := c.line("teller")
+	if len(line.Notices) != 10 || line.Notices[9].User != "user14" || line.Dropped != 6 {
+		t.Errorf("%d wait and %d were dropped of 16, want the newest 10", len(line.Notices), line.Dropped)
+	}
+	if again := c.line("teller"); again.Dropped != 0 {
+		t.Errorf("a loss is told again: %d", again.Dropped)
+	}
+}
+
+func testMembersBySession(t *testing.T, c *cluster) {
+	c.listen("a")
+	first, last := c.attendant("first", long, 0), c.attendant("last", long, 0)
+	first.attends(broker.Attendance{Channel: "a", Members: []broker.Member{
+		{User: "alice", Session: "s1", Info: json.RawMessage(`1`), Sessions: 1}, {User: "alice", Session: "s2", Sessions: 1}}})
+	last.attends(broker.Attendance{Channel: "a", Members: []broker.Member{{Session: "s3", Sessions: 1}}})
+	c.expectMembers("a", "s3*1 alice/s11*1 alice/s2*1")
+	first.attends(broker.Attendance{Channel: "a", Members: []broker.Member{{User: "alice", Session: "s1"}}})
+	c.expectTold("a", "join alice1", "join alice", "join ", "leave alice")
+	if got := c.heard().Messages(broker.PresenceChannel("a"))[3].Session; got != "s1" {
+		t.Errorf("the leave is of %q, want s1", got)
+	}
+	c.expectMembers("a", "s3*1 alice/s2*1")
+}
+
+func testNothingStays(t *testing.T, c *cluster) {
+	node := c.attendant("first", long, 0)
+	for _, user := range []string{"alice", "bob"} {
+		node.has("a", user, 1)
+	}
+	node.has("a", "alice", 0)
+	node.has("a", "bob", 0)
+	c.expectMembers("b", "")
+	for _, channel := range []string{"a", "b"} {
+		if standing := node.keeps(channel); !standing.Position.IsZero() || standing.Sessions != 0 {
+			t.Errorf("of %s, where nobody is, %+v stays", channel, standing)
+		}
 	}
 }

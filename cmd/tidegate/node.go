@@ -120,8 +120,9 @@ func (n *node) run(ctx context.Context) error {
 	parts.Go(func() error { return serveHTTP(internal, n.internal) })
 	parts.Go(func() error { return n.gateway.Run(working) })
 	parts.Go(func() error { return n.auth.Run(working) })
-	stopTelling := n.tellBackend()
-	defer stopTelling()
+	if n.webhook != nil {
+		defer n.webhook.Close()
+	}
 	if n.clock != nil {
 		parts.Go(func() error { return n.clock.run(working, n.gateway) })
 	}
@@ -136,21 +137,6 @@ func (n *node) run(ctx context.Context) error {
 	err := parts.Wait()
 	n.webSocket.Wait()
 	return errors.Join(err, drained)
-}
-
-// tellBackend delivers notices until stop is called, which is to be after the
-// last session has ended, and waits for the last notices.
-func (n *node) tellBackend() (stop func()) {
-	if n.webhook == nil {
-		return func() {}
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	told := make(chan error, 1)
-	go func() { told <- n.webhook.Run(ctx) }()
-	return func() {
-		cancel()
-		<-told // always nil
-	}
 }
 
 // drain sends the sessions to other nodes. Both listeners go on answering

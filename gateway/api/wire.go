@@ -92,11 +92,12 @@ type members struct {
 	Members []member `json:"members"`
 }
 
-// member is a user who is on a channel. Without sessions he has just left and may
+// member is who is on a channel: a user, or a session. Without sessions he has just left and may
 // be back before anybody is told.
 type member struct {
 	User     string          `json:"user"`
-	Info     json.RawMessage `json:"info,omitempty"` // from the user's token
+	Session  string          `json:"session,omitempty"` // where each session is a member
+	Info     json.RawMessage `json:"info,omitempty"`    // from the user's token
 	Sessions int             `json:"sessions"`
 }
 

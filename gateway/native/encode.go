@@ -26,9 +26,11 @@ func encode(event gateway.Event) []byte {
 	case gateway.Messages:
 		return encodeMessages(e)
 	case gateway.Join:
-		return begin("join").str("channel", e.Channel).str("user", e.User).json("info", e.Info).end()
+		return begin("join").str("channel", e.Channel).str("user", e.User).optional("session", e.Session).json("info", e.Info).end()
 	case gateway.Leave:
-		return begin("leave").str("channel", e.Channel).str("user", e.User).end()
+		return begin("leave").str("channel", e.Channel).str("user", e.User).optional("session", e.Session).end()
+	case gateway.PresenceChanged:
+		return begin("presence_changed").str("channel", e.Channel).end()
 	case gateway.Gap:
 		return begin("gap").str("channel", e.Channel).end()
 	case gateway.Failure:
@@ -77,7 +79,7 @@ func encodeMembers(e gateway.Members) []byte {
 		}
 		o = append(o, `{"user":`...)
 		o = appendString(o, m.User)
-		o = o.json("info", m.Info).number("sessions", int64(m.Sessions)).end()
+		o = o.optional("session", m.Session).json("info", m.Info).number("sessions", int64(m.Sessions)).end()
 	}
 	return append(o, ']').end()
 }

@@ -14,6 +14,7 @@ type Rule struct {
 	Subscribe   Who
 	Publish     Who
 	Presence    bool // who is there can be asked
+	BySession   bool // of presence: each session is a member, not each user
 	JoinLeave   bool // subscribers hear who comes and goes
 	HistorySize int  // messages kept; 0: none
 	HistoryTTL  time.Duration
@@ -46,6 +47,8 @@ func (r Rule) validate() error {
 		return fmt.Errorf("history has a ttl but no size: give history.size as well")
 	case r.Bare && r.HistorySize > 0:
 		return fmt.Errorf("bare and history exclude each other: a bare message has no place for its position")
+	case r.BySession && !r.Presence:
+		return fmt.Errorf("presence by session needs presence")
 	case r.JoinLeave && !r.Presence:
 		return fmt.Errorf("join_leave needs presence: true")
 	}

@@ -33,7 +33,7 @@ func publishing(payload string, kind broker.Kind) *gateway.Question {
 
 func TestAsk_ShowsTheBackendWhoWantsWhat(t *testing.T) {
 	b := startBackend(t)
-	w, _ := start(t, b.config(gateway.HookEvents()...))
+	w := newWebhook(t, b.config(gateway.HookEvents()...))
 	if err := w.Ask(t.Context(), publishing(`{"x":1}`, broker.JSON)); err != nil {
 		t.Fatal(err)
 	}
@@ -83,14 +83,14 @@ func TestAsk_Verdicts(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			b := startBackend(t)
 			b.answers(c.status, c.body)
-			w, _ := start(t, b.config(gateway.OnPublish))
+			w := newWebhook(t, b.config(gateway.OnPublish))
 			wantCode(t, w.Ask(t.Context(), publishing("1", broker.JSON)), c.want, c.message)
 			if c.want != away {
 				return
 			}
 			lenient := b.config(gateway.OnPublish)
 			lenient.WhenAway = webhook.Allow
-			w, _ = start(t, lenient)
+			w = newWebhook(t, lenient)
 			wantCode(t, w.Ask(t.Context(), publishing("1", broker.JSON)), "", "")
 		})
 	}
@@ -116,7 +116,7 @@ func TestAsk_ABackendThatDoesNotAnswerInTimeIsAway(t *testing.T) {
 		b.does(func(http.ResponseWriter, *http.Request) { <-release })
 		config := b.config(gateway.OnConnect)
 		config.WhenAway, config.Timeout = c.whenAway, 50*time.Millisecond
-		w, _ := start(t, config)
+		w := newWebhook(t, config)
 		wantCode(t, w.Ask(t.Context(), connecting()), c.want, "")
 		close(release)
 	}
@@ -129,7 +129,7 @@ func TestAsk_NobodyThereIsAway(t *testing.T) {
 	}
 	l.Close()
 	var said log
-	w, _ := start(t, webhook.Config{
+	w := newWebhook(t, webhook.Config{
 		URL: "http://user:hunter2@" + l.Addr().String() + "/?token=hunter3", Secret: secret,
 		Events: []gateway.HookEvent{gateway.OnConnect}, Log: slog.New(slog.NewTextHandler(&said, nil)),
 	})
@@ -154,13 +154,13 @@ func TestAsk_FollowsNoRedirect(t *testing.T) {
 	b.does(func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, other.URL, http.StatusTemporaryRedirect)
 	})
-	w, _ := start(t, b.config(gateway.OnConnect))
+	w := newWebhook(t, b.config(gateway.OnConnect))
 	wantCode(t, w.Ask(t.Context(), connecting()), gateway.Unavailable, "")
 }
 
 func TestAsk_ConnectNamesTheUserInfoAndChannels(t *testing.T) {
 	b := startBackend(t)
-	w, _ := start(t, b.config(gateway.OnConnect))
+	w := newWebhook(t, b.config(gateway.OnConnect))
 	for _, c := range []struct {
 		answer string
 		want   gateway.Principal
@@ -195,7 +195,7 @@ func TestAsk_ConnectNamesTheUserInfoAndChannels(t *testing.T) {
 
 func TestAsk_PublishIsRewritten(t *testing.T) {
 	b := startBackend(t)
-	w, _ := start(t, b.config(gateway.OnPublish))
+	w := newWebhook(t, b.config(gateway.OnPublish))
 	for answer, want := range map[string]gateway.Publish{
 		`{"allow":true}`:                   {Payload: []byte(`1`), Kind: broker.JSON},
 		`{"allow":true,"data":{"n":2}}`:    {Payload: []byte(`{"n":2}`), Kind: broker.JSON},
@@ -218,7 +218,7 @@ func TestAsk_PublishIsRewritten(t *testing.T) {
 
 func TestAsk_ShowsTheHeadersThatAreForwarded(t *testing.T) {
 	b := startBackend(t)
-	w, _ := start(t, b.config(gateway.OnConnect))
+	w := newWebhook(t, b.config(gateway.OnConnect))
 	handler := webhook.Forward([]string{"cookie"}, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		if err := w.Ask(r.Context(), connecting()); err != nil {
 			t.Error(err)
@@ -240,7 +240,7 @@ func TestAsk_ConnectionsAreReused(t *testing.T) {
 		remotes = append(remotes, r.RemoteAddr)
 		w.WriteHeader(http.StatusNoContent)
 	})
-	w, _ := start(t, b.config(gateway.OnConnect))
+	w := newWebhook(t, b.config(gateway.OnConnect))
 	for range 20 {
 		if err := w.Ask(t.Context(), connecting()); err != nil {
 			t.Fatal(err)

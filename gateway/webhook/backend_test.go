@@ -2,7 +2,6 @@ package webhook_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
@@ -41,13 +40,7 @@ type request struct {
 	Name    string
 	Key     string
 	Headers http.Header
-	Events  []told
-}
-
-type told struct {
-	Event, Node, Channel, User, Session, Reason string
-	Code                                        int
-	Time                                        time.Time
+	Events  []json.RawMessage
 }
 
 // backend is an application that answers webhooks.
@@ -163,8 +156,8 @@ func (b *backend) config(events ...gateway.HookEvent) webhook.Config {
 	return webhook.Config{URL: b.server.URL, Secret: secret, Events: events, Timeout: patience}
 }
 
-// start makes a Webhook and runs it until the test ends or stop is called.
-func start(t *testing.T, c webhook.Config) (w *webhook.Webhook, stop func()) {
+// newWebhook returns a Webhook for the time of the test.
+func newWebhook(t *testing.T, c webhook.Config) *webhook.Webhook {
 	t.Helper()
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -173,15 +166,6 @@ func start(t *testing.T, c webhook.Config) (w *webhook.Webhook, stop func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		if err := w.Run(ctx); err != nil {
-			t.Errorf("Run: %v", err)
-		}
-	}()
-	stop = sync.OnceFunc(func() { cancel(); <-ended })
-	t.Cleanup(stop)
-	return w, stop
+	t.Cleanup(w.Close)
+	return w
 }

@@ -1,174 +1,109 @@
 package webhook_test
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"tidegate/gateway"
-	"tidegate/gateway/webhook"
 )
 
 func leaving(session int) gateway.Notice {
 	return gateway.Notice{
-		Event: gateway.OnDisconnect, Time: time.Now(), Node: "n1", Session: fmt.Sprint(session), User: "alice",
-		Reason: gateway.TokenExpired,
+		ID: fmt.Sprint("disconnect ", session), Event: gateway.OnDisconnect, Time: time.Now(), Node: "n1", Session: fmt.Sprint(session),
+		User: "alice", Reason: gateway.TokenExpired,
 	}
 }
 
-// taken returns the sessions of the notices in order.
-func taken(requests []request) (sessions []string) {
-	for _, r := range requests {
-		for _, e := range r.Events {
-			sessions = append(sessions, e.Session)
-		}
-	}
-	return sessions
-}
-
-func TestTell_ArrivesOnceAndSaysWhatHappened(t *testing.T) {
+func TestTell_SaysWhatHappened(t *testing.T) {
 	b := startBackend(t)
-	w, _ := start(t, b.config(gateway.OnDisconnect))
-	confirmed := make(chan struct{})
-	if !w.Tell(leaving(1), func() { close(confirmed) }) {
-		t.Fatal("no room")
+	w := newWebhook(t, b.config(gateway.HookEvents()...))
+	at := time.UnixMilli(1767225600123)
+	joined := gateway.Notice{
+		ID: "0:1-2", Event: gateway.OnMemberJoined, Time: at, Node: "n1", Channel: "chat", User: "alice", Session: "s1",
+		Info: json.RawMessage(`{"a":1}`), Sessions: 3,
 	}
-	select {
-	case <-confirmed:
-	case <-time.After(patience):
-		t.Fatal("the notice was not confirmed")
-	}
-	got := b.last()
-	if len(got.Events) != 1 {
-		t.Fatalf("the backend saw %+v", got)
-	}
-	e := got.Events[0]
-	want := told{Event: "disconnect", Node: "n1", User: "alice", Session: "1", Reason: "token_expired", Code: 4002, Time: e.Time}
-	if e != want || time.Since(e.Time) > time.Minute {
-		t.Errorf("the backend saw %+v, want %+v", e, want)
-	}
-}
-
-// While a request is under way, what comes waits for the next one.
-func TestTell_TravelsInBatchesInOrder(t *testing.T) {
-	b := startBackend(t)
-	release := make(chan struct{})
-	b.does(func(w http.ResponseWriter, _ *http.Request) { <-release })
-	w, _ := start(t, b.config(gateway.OnDisconnect))
-	w.Tell(leaving(0), nil)
-	b.last()
-	const n = 1200
-	for i := 1; i < n; i++ {
-		w.Tell(leaving(i), nil)
-	}
-	close(release)
-	requests := b.until("all notices", func(all []request) bool { return len(taken(all)) == n })
-	if len(requests) != 4 {
-		t.Errorf("%d requests, want the first and 3 of at most 500 notices", len(requests))
-	}
-	for i, session := range taken(requests) {
-		if session != fmt.Sprint(i) {
-			t.Fatalf("notice %d is of session %s", i, session)
-		}
-	}
-}
-
-func TestTell_IsSentAgainUntilTheBackendTakesIt(t *testing.T) {
-	b := startBackend(t)
-	answers := []int{500, 404, 302, 100}
-	var attempt atomic.Int32
-	b.does(func(w http.ResponseWriter, _ *http.Request) {
-		i := int(attempt.Add(1)) - 1
-		switch {
-		case i < 3:
-			w.WriteHeader(answers[i])
-		case i == 3:
-			panic(http.ErrAbortHandler) // cut off
-		default:
-			io.WriteString(w, "thanks")
-		}
-	})
-	w, _ := start(t, b.config(gateway.OnDisconnect))
-	var confirmed atomic.Int32
-	done := make(chan struct{})
-	w.Tell(leaving(1), func() { confirmed.Add(1); close(done) })
-	<-done
-	if got := attempt.Load(); got != 5 {
-		t.Errorf("%d attempts, want 5", got)
-	}
-	if got := confirmed.Load(); got != 1 {
-		t.Errorf("confirmed %d times, want once", got)
-	}
-}
-
-// A backend that is away for a while hears of everything afterwards.
-func TestTell_NothingIsLostWhileTheBackendIsAway(t *testing.T) {
-	b := startBackend(t)
-	b.answers(http.StatusServiceUnavailable, "")
-	w, stop := start(t, b.config(gateway.OnDisconnect))
-	const n = 2000
-	var confirmed sync.WaitGroup
-	for i := range n {
-		confirmed.Add(1)
-		if !w.Tell(leaving(i), confirmed.Done) {
-			t.Fatal("no room")
-		}
-	}
-	b.until("three attempts", func(all []request) bool { return len(all) >= 3 })
-	var mu sync.Mutex
-	heard := make(map[string]bool)
-	before := len(b.until("", func([]request) bool { return true }))
-	b.answers(http.StatusOK, "")
-	confirmed.Wait()
-	stop()
-	mu.Lock()
-	defer mu.Unlock()
-	for _, session := range taken(b.until("", func([]request) bool { return true })[before:]) {
-		heard[session] = true
-	}
-	if len(heard) != n {
-		t.Errorf("%d of %d notices arrived", len(heard), n)
-	}
-}
-
-// What waits when the node ends is delivered before Run returns.
-func TestTell_TheLastNoticesArriveBeforeTheEnd(t *testing.T) {
-	b := startBackend(t)
-	release := make(chan struct{})
-	b.does(func(http.ResponseWriter, *http.Request) { <-release })
-	w, stop := start(t, b.config(gateway.OnDisconnect))
-	w.Tell(leaving(0), nil)
-	b.last()
-	for i := range 700 {
-		w.Tell(leaving(1+i), nil)
-	}
-	b.answers(http.StatusNoContent, "")
-	close(release)
-	stop()
-	heard := make(map[string]bool)
-	for _, session := range taken(b.until("", func([]request) bool { return true })) {
-		heard[session] = true
-	}
-	if len(heard) != 701 {
-		t.Errorf("%d of 701 notices arrived", len(heard))
-	}
-}
-
-func TestTell_TheQueueIsBounded(t *testing.T) {
-	b := startBackend(t)
-	w, err := webhook.New(b.config(gateway.OnDisconnect)) // nobody delivers
-	if err != nil {
+	left := leaving(1)
+	left.Time = at
+	occupied := gateway.Notice{ID: "0:1-3", Event: gateway.OnChannelVacated, Time: at, Node: "n1", Channel: "chat"}
+	if err := w.Tell(t.Context(), []gateway.Notice{joined, left, occupied}); err != nil {
 		t.Fatal(err)
 	}
-	n := 0
-	for n <= 200_000 && w.Tell(leaving(n), nil) {
-		n++
+	want := []string{
+		`{"id":"0:1-2","event":"member_joined","time":"2026-01-01T00:00:00.123Z","node":"n1","channel":"chat","user":"alice","session":"s1","info":{"a":1},"sessions":3}`,
+		`{"id":"disconnect 1","event":"disconnect","time":"2026-01-01T00:00:00.123Z","node":"n1","user":"alice","session":"1","code":4002,"reason":"token_expired","text":"the token has expired"}`,
+		`{"id":"0:1-3","event":"channel_vacated","time":"2026-01-01T00:00:00.123Z","node":"n1","channel":"chat","sessions":0}`,
 	}
-	if n != 100_000 {
-		t.Errorf("%d notices found room, want 100000", n)
+	got := b.last().Events
+	if len(got) != len(want) {
+		t.Fatalf("the backend saw %s", got)
+	}
+	for i := range want {
+		if string(got[i]) != want[i] {
+			t.Errorf("the backend saw\n%s, want\n%s", got[i], want[i])
+		}
+	}
+}
+
+func TestTell_AllTravelInOneRequestInOrder(t *testing.T) {
+	b := startBackend(t)
+	w := newWebhook(t, b.config(gateway.OnDisconnect))
+	var list []gateway.Notice
+	for i := range 500 {
+		list = append(list, leaving(i))
+	}
+	if err := w.Tell(t.Context(), list); err != nil {
+		t.Fatal(err)
+	}
+	requests := b.until("a request", func(all []request) bool { return len(all) > 0 })
+	if len(requests) != 1 || len(requests[0].Events) != len(list) {
+		t.Fatalf("%d requests, the first with %d notices", len(requests), len(requests[0].Events))
+	}
+	for i, event := range requests[0].Events {
+		var told struct{ Session string }
+		if err := json.Unmarshal(event, &told); err != nil || told.Session != fmt.Sprint(i) {
+			t.Fatalf("notice %d is %s (%v)", i, event, err)
+		}
+	}
+}
+
+func TestTell_FailsUnlessTheBackendTakesThem(t *testing.T) {
+	b := startBackend(t)
+	w := newWebhook(t, b.config(gateway.OnDisconnect))
+	for name, answer := range map[string]http.HandlerFunc{
+		"500":     func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) },
+		"404":     func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) },
+		"302":     func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(302) },
+		"cut off": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+	} {
+		b.does(answer)
+		if err := w.Tell(t.Context(), []gateway.Notice{leaving(1)}); err == nil {
+			t.Errorf("%s counts as taken", name)
+		}
+	}
+	b.does(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "thanks") })
+	if err := w.Tell(t.Context(), []gateway.Notice{leaving(1)}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTell_EndsWithItsContext(t *testing.T) {
+	b := startBackend(t)
+	release := make(chan struct{})
+	defer close(release)
+	b.does(func(http.ResponseWriter, *http.Request) { <-release })
+	w := newWebhook(t, b.config(gateway.OnDisconnect))
+	ctx, cancel := context.WithCancel(t.Context())
+	told := make(chan error)
+	go func() { told <- w.Tell(ctx, []gateway.Notice{leaving(1)}) }()
+	b.last()
+	cancel()
+	if err := <-told; !errors.Is(err, context.Canceled) {
+		t.Errorf("%v, want that it was cancelled", err)
 	}
 }

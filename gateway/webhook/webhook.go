@@ -7,7 +7,6 @@
 package webhook
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -83,14 +82,12 @@ type Webhook struct {
 	client *http.Client
 	log    *slog.Logger
 
-	queue queue
-	away  atomic.Bool // the backend did not answer the last request
+	away atomic.Bool // the backend did not answer the last request
 }
 
 var _ gateway.Hooks = (*Webhook)(nil)
 
-// New returns a Webhook, or what is wrong with the config. Notices wait until
-// Run.
+// New returns a Webhook, or what is wrong with the config.
 func New(c Config) (*Webhook, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -108,7 +105,6 @@ func New(c Config) (*Webhook, error) {
 	if w.log == nil {
 		w.log = slog.New(slog.DiscardHandler)
 	}
-	w.queue.wake = make(chan struct{}, 1)
 	return w, nil
 }
 
@@ -126,11 +122,5 @@ func (w *Webhook) noteAnswered(err error) {
 	}
 }
 
-// Run delivers notices until ctx ends; it returns nil then, having tried for a
-// short time to deliver what still waits.
-func (w *Webhook) Run(ctx context.Context) error {
-	defer w.client.CloseIdleConnections()
-	w.deliver(ctx)
-	w.deliverLast(context.WithoutCancel(ctx))
-	return nil
-}
+// Close ends the connections to the backend that nothing is asked or told over.
+func (w *Webhook) Close() { w.client.CloseIdleConnections() }

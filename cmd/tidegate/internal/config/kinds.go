@@ -83,6 +83,25 @@ func logLevel(p *slog.Level) kind {
 	return k
 }
 
+// presence is who is a member of a rule's channels: true says the same as user.
+func presence(r *rules.Rule) kind {
+	now := strconv.FormatBool(r.Presence)
+	if r.BySession {
+		now = "session"
+	}
+	return kind{
+		name: "string", want: "true, false, user or session", now: now, tags: []string{"!!bool", "!!str"},
+		set: func(text string) error {
+			switch text {
+			case "true", "user", "false", "session":
+				r.Presence, r.BySession = text != "false", text == "session"
+				return nil
+			}
+			return errWrongType
+		},
+	}
+}
+
 func boolean(p *bool) kind {
 	return kind{
 		name: "bool", want: "true or false", now: strconv.FormatBool(*p), tags: []string{"!!bool"},

@@ -199,6 +199,7 @@ func (c *Config) limitsByPath() map[string]int {
 		"limits.connects_per_second":        l.ConnectsPerSecond,
 		"limits.inbound_bytes":              l.InboundBytes,
 		"limits.subscriptions":              l.Subscriptions,
+		"limits.presence_per_second":        l.PresencePerSecond,
 	}
 }
 

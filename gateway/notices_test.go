@@ -12,7 +12,7 @@ import (
 	"tidegate/gateway/rules"
 )
 
-func TestRoll_FirstAndLastAreTold(t *testing.T) {
+func TestNotices_FirstAndLastAreTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := newOffice(nil)
 		n := startNode(t, gateway.Config{Hooks: o})
@@ -57,7 +57,7 @@ func TestRoll_FirstAndLastAreTold(t *testing.T) {
 	})
 }
 
-func TestRoll_AUserWhoAuthenticatesLateIsAMember(t *testing.T) {
+func TestNotices_AUserWhoAuthenticatesLateIsAMember(t *testing.T) {
 	o := newOffice(nil)
 	n := startNode(t, gateway.Config{Hooks: o, Auth: names{}})
 	p := n.connect(gateway.Hello{AuthLater: true})
@@ -67,7 +67,7 @@ func TestRoll_AUserWhoAuthenticatesLateIsAMember(t *testing.T) {
 	o.expect(t, "member_joined chat alice")
 }
 
-func TestRoll_ChannelsWithoutPresenceHaveNoMembers(t *testing.T) {
+func TestNotices_ChannelsWithoutPresenceHaveNoMembers(t *testing.T) {
 	o := newOffice(nil)
 	n := startNode(t, gateway.Config{Hooks: o, Rules: rules.List{{Match: "*", Subscribe: rules.Anyone}}})
 	n.connectAs("alice", "chat")
@@ -77,7 +77,7 @@ func TestRoll_ChannelsWithoutPresenceHaveNoMembers(t *testing.T) {
 	}
 }
 
-func TestRoll_PresenceThatALoadOfTheRulesSwitchesOnHasMembers(t *testing.T) {
+func TestNotices_PresenceThatALoadOfTheRulesSwitchesOnHasMembers(t *testing.T) {
 	o := newOffice(nil)
 	n := startNode(t, gateway.Config{Hooks: o, Rules: rules.List{{Match: "*", Subscribe: rules.Anyone}}})
 	n.connectAs("alice", "chat")
@@ -88,7 +88,7 @@ func TestRoll_PresenceThatALoadOfTheRulesSwitchesOnHasMembers(t *testing.T) {
 	o.expect(t, "member_joined chat alice")
 }
 
-func TestRoll_WhatFindsNoRoomIsToldLater(t *testing.T) {
+func TestNotices_WhatFindsNoRoomIsToldLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := newOffice(nil)
 		n := startNode(t, gateway.Config{Hooks: o})
@@ -106,7 +106,7 @@ func TestRoll_WhatFindsNoRoomIsToldLater(t *testing.T) {
 	})
 }
 
-func TestRoll_ANodeThatEndsAloneTellsTheEnds(t *testing.T) {
+func TestNotices_ANodeThatEndsAloneTellsTheEnds(t *testing.T) {
 	t.Parallel()
 	o := newOffice(nil)
 	n := startNode(t, gateway.Config{Hooks: o})
@@ -120,7 +120,7 @@ func TestRoll_ANodeThatEndsAloneTellsTheEnds(t *testing.T) {
 	}
 }
 
-func TestRoll_NodesTellOnceTogether(t *testing.T) {
+func TestNotices_NodesTellOnceTogether(t *testing.T) {
 	t.Parallel()
 	o := newOffice(nil)
 	members := startCluster(t, 2, gateway.Config{Hooks: o, PresenceLease: never, PresenceLinger: time.Millisecond})
@@ -157,7 +157,7 @@ func TestRoll_NodesTellOnceTogether(t *testing.T) {
 
 // Whatever a node was to a channel, listener, keeper or both: when it dies, the
 // others tell what has ended with it, and nothing else.
-func TestRoll_TheOthersTellOfADeadNode(t *testing.T) {
+func TestNotices_TheOthersTellOfADeadNode(t *testing.T) {
 	t.Parallel()
 	const size = 3
 	redis := brokertest.StartRedis(t)
@@ -214,7 +214,7 @@ func TestRoll_TheOthersTellOfADeadNode(t *testing.T) {
 	}
 }
 
-func TestRoll_TheOthersTellOfANodeThatLeaves(t *testing.T) {
+func TestNotices_TheOthersTellOfANodeThatLeaves(t *testing.T) {
 	t.Parallel()
 	o := newOffice(nil)
 	members := startCluster(t, 2, gateway.Config{Hooks: o, PresenceLease: never, PresenceLinger: time.Millisecond})
@@ -230,7 +230,7 @@ func TestRoll_TheOthersTellOfANodeThatLeaves(t *testing.T) {
 	}
 }
 
-func TestRoll_ANewcomerTellsNothingThatIsKnown(t *testing.T) {
+func TestNotices_ANewcomerTellsNothingThatIsKnown(t *testing.T) {
 	t.Parallel()
 	o := newOffice(nil)
 	members := startCluster(t, 2, gateway.Config{Hooks: o, PresenceLease: never, PresenceLinger: time.Millisecond})

@@ -1,0 +1,365 @@
+package attendance_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tidegate/broker"
+	"tidegate/gateway/internal/attendance"
+	"tidegate/gateway/internal/wall"
+)
+
+// house is nodes that share one broker in memory, in the bubble of a synctest.
+type house struct {
+	t      *testing.T
+	broker *broker.Memory
+	nodes  map[string]*attendance.Attendance
+	stops  map[string]func()
+}
+
+func startHouse(t *testing.T) *house {
+	h := &house{t: t, broker: broker.NewMemory(), nodes: make(map[string]*attendance.Attendance), stops: make(map[string]func())}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = h.broker.Run(ctx, h) })
+	t.Cleanup(func() {
+		for _, stop := range h.stops {
+			stop()
+		}
+		cancel()
+		running.Wait()
+	})
+	synctest.Wait()
+	return h
+}
+
+func (h *house) Receive(m broker.Message) {
+	name, _ := broker.CutPresenceChannel(m.Channel)
+	for _, a := range h.nodes {
+		a.Receive(name, &m)
+	}
+}
+
+func (h *house) Gap([]string, error) {}
+func (h *house) Link(error)          {}
+func (h *house) Rest()               {}
+
+// run runs a node until stop is called, or the test ends.
+func (h *house) run(name string, c attendance.Config) *attendance.Attendance {
+	c.Presence, c.Broker, c.Node, c.Run = h.broker, h.broker, name, name+" run"
+	c.Lease, c.Linger = 30*time.Second, 5*time.Second
+	c.Alone = func() bool { return len(h.nodes) == 1 }
+	c.Rouse = func(_ context.Context, node string) error {
+		if h.nodes[node] == nil {
+			return errors.New("no such node")
+		}
+		h.nodes[node].RouseTeller()
+		return nil
+	}
+	c.Log, c.Wall = slog.New(slog.DiscardHandler), &wall.Wall{Log: slog.New(slog.DiscardHandler)}
+	a := attendance.New(c)
+	h.nodes[name] = a
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() { defer close(ended); a.Run(ctx) }()
+	h.stops[name] = sync.OnceFunc(func() { cancel(); <-ended; delete(h.nodes, name) })
+	synctest.Wait()
+	return a
+}
+
+// backend is told of notices.
+type backend struct {
+	mu      sync.Mutex
+	batches [][]broker.Notice
+	fails   error
+	stuck   bool // it answers only when the context ends
+}
+
+var everything = broker.Wants{Channels: true, Members: true, Sessions: true}
+
+func (b *backend) deliver(ctx context.Context, list []broker.Notice) error {
+	b.mu.Lock()
+	b.batches = append(b.batches, list)
+	stuck, fails := b.stuck, b.fails
+	b.mu.Unlock()
+	if stuck {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return fails
+}
+
+// told returns what was told, of all batches or of those from one on.
+func (b *backend) told(from int) (list []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, batch := range b.batches[from:] {
+		for _, n := range batch {
+			list = append(list, strings.TrimSpace(n.Event+" "+n.Channel+" "+n.User))
+		}
+	}
+	return list
+}
+
+func (b *backend) fail(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.fails = err
+}
+
+func alice() attendance.Who { return attendance.Who{User: "alice"} }
+
+func TestTeller_TellsInBatchesInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, b := startHouse(t), &backend{}
+		a := h.run("a", attendance.Config{Wants: everything, Deliver: b.deliver})
+		for i := range 1200 {
+			a.Came("room", attendance.Who{User: fmt.Sprintf("user%04d", i)})
+		}
+		time.Sleep(5 * time.Second)
+		told := b.told(0)
+		if len(told) != 1201 || told[0] != "occupied room" || !slices.IsSorted(told[1:]) {
+			t.Errorf("told %d, beginning with %q", len(told), told[:min(3, len(told))])
+		}
+		for _, batch := range b.batches {
+			if len(batch) > 500 {
+				t.Errorf("a batch of %d", len(batch))
+			}
+		}
+	})
+}
+
+func TestTeller_TellsAgainUntilTheBackendHasIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, b := startHouse(t), &backend{fails: errors.New("away")}
+		a := h.run("a", attendance.Config{Wants: everything, Deliver: b.deliver})
+		a.Came("room", alice())
+		time.Sleep(time.Minute)
+		attempts := len(b.batches)
+		if attempts < 10 {
+			t.Errorf("%d attempts in a minute", attempts)
+		}
+		b.fail(nil)
+		time.Sleep(time.Minute)
+		if got := b.told(attempts); !slices.Equal(got, []string{"occupied room", "joined room alice"}) {
+			t.Errorf("told %q when the backend was back", got)
+		}
+		for _, batch := range b.batches[1:] {
+			if batch[0].ID != b.batches[0][0].ID {
+				t.Errorf("the same notice is called %s and %s", b.batches[0][0].ID, batch[0].ID)
+			}
+		}
+	})
+}
+
+func TestTeller_OneNodeTellsAndAnotherGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, first, second := startHouse(t), &backend{stuck: true}, &backend{}
+		a := h.run("a", attendance.Config{Wants: everything, Deliver: first.deliver})
+		b := h.run("b", attendance.Config{Wants: everything, Deliver: second.deliver})
+		b.Came("room", alice())
+		time.Sleep(time.Second)
+		if got := first.told(0); !slices.Equal(got, []string{"occupied room", "joined room alice"}) || len(second.told(0)) > 0 {
+			t.Errorf("the one who delivers was given %q, the other %q", got, second.told(0))
+		}
+		h.stops["a"]() // without an answer of the backend
+		_ = a
+		time.Sleep(10 * time.Second)
+		if got := second.told(0); !slices.Equal(got, first.told(0)[:2]) {
+			t.Errorf("the other was given %q", got)
+		}
+	})
+}
+
+func TestTeller_LastNoticesAreToldBeforeTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, b := startHouse(t), &backend{}
+		a := h.run("a", attendance.Config{Wants: everything, Deliver: b.deliver})
+		for i := range 700 {
+			a.Came(broker.SessionsChannel("a run"), attendance.Who{Session: fmt.Sprint(i)})
+		}
+		a.Came("room", alice())
+		time.Sleep(time.Second)
+		for i := range 700 {
+			a.Went(broker.SessionsChannel("a run"), attendance.Who{Session: fmt.Sprint(i), Info: json.RawMessage(`"bye"`)})
+		}
+		a.Went("room", alice())
+		h.stops["a"]()
+		told := b.told(0)
+		if len(told) != 704 || !slices.Contains(told, "vacated room") || !slices.Contains(told, "left room alice") {
+			t.Errorf("told %d, at last %q", len(told), told[max(0, len(told)-3):])
+		}
+	})
+}
+
+func TestTeller_PanicOfADeliveryIsAFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, b := startHouse(t), &backend{}
+		panics := 1
+		a := h.run("a", attendance.Config{Wants: everything, Deliver: func(ctx context.Context, list []broker.Notice) error {
+			if panics--; panics >= 0 {
+				panic("boom")
+			}
+			return b.deliver(ctx, list)
+		}})
+		a.Came("room", alice())
+		time.Sleep(5 * time.Second)
+		if got := b.told(0); len(got) != 2 {
+			t.Errorf("told %q", got)
+		}
+	})
+}
+
+func (h *house) members(a *attendance.Attendance, channel string) string {
+	h.t.Helper()
+	roster, err := a.Members(h.t.Context(), channel)
+	if err != nil {
+		h.t.Error(err)
+	}
+	var list []string
+	for _, m := range roster.Members {
+		list = append(list, fmt.Sprintf("%s%s*%d", m.User, m.Session, m.Sessions))
+	}
+	return fmt.Sprint(roster.Sessions, ": ", strings.Join(list, " "))
+}
+
+func TestMembers_AreAccountedForAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := startHouse(t)
+		a, b := h.run("a", attendance.Config{}), h.run("b", attendance.Config{})
+		a.Came("room", alice())
+		a.Came("room", attendance.Who{})
+		b.Came("room", alice())
+		b.Came("room", attendance.Who{User: "bob", Session: "s1"})
+		h.members(b, "room")
+		if got := h.members(a, "room"); got != "4: alice*2 bobs1*1" {
+			t.Errorf("there are %s", got)
+		}
+		seen, err := a.Count(t.Context(), "room", "empty")
+		if err != nil || seen[0].Sessions != 4 || seen[0].Present != 2 || seen[1].Sessions != 0 {
+			t.Errorf("counted %+v, %v", seen, err)
+		}
+		b.Became("room", attendance.Who{User: "bob", Session: "s1"}, attendance.Who{})
+		a.Became("room", attendance.Who{}, attendance.Who{User: "carol"})
+		h.members(b, "room")
+		if got := h.members(a, "room"); got != "4: alice*2 bobs1*0 carol*1" {
+			t.Errorf("there are %s", got)
+		}
+	})
+}
+
+// A session's member who is gone for good does not keep what others have said.
+func TestMembers_InfoIsOfWhoCameLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := startHouse(t)
+		a := h.run("a", attendance.Config{})
+		a.Came("room", attendance.Who{User: "alice", Info: json.RawMessage(`1`)})
+		a.Came("room", attendance.Who{User: "alice", Info: json.RawMessage(`2`)})
+		a.Became("room", attendance.Who{User: "alice", Info: json.RawMessage(`1`)}, attendance.Who{User: "alice", Info: json.RawMessage(`3`)})
+		roster, err := a.Members(t.Context(), "room")
+		if err != nil || len(roster.Members) != 1 || string(roster.Members[0].Info) != "3" || roster.Members[0].Sessions != 2 {
+			t.Errorf("%+v, %v", roster, err)
+		}
+	})
+}
+
+// audience hears what is told of one channel.
+type audience struct {
+	mu   sync.Mutex
+	told []string
+}
+
+func (u *audience) tell(c attendance.Change) {
+	u.told = append(u.told, strings.TrimSpace(fmt.Sprintf("%s %s", [...]string{"join", "leave", "many"}[c.Kind], c.Who.User)))
+}
+
+func TestFollow_TellsOfManyOnceInASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, u := startHouse(t), &audience{}
+		a := h.run("a", attendance.Config{Changes: 10})
+		a.Came("room", attendance.Who{User: "first"})
+		h.members(a, "room")
+		if err := a.Follow(t.Context(), "room", &u.mu, u.tell); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 600 {
+			a.Came("room", attendance.Who{User: fmt.Sprint("user", i)})
+		}
+		h.members(a, "room")
+		joins, many := 0, 0
+		for _, line := range u.told {
+			if line == "many" {
+				many++
+			} else {
+				joins++
+			}
+		}
+		if joins != 10 || many != 1 {
+			t.Errorf("a storm was told by %d joins and %d times that there are many", joins, many)
+		}
+		time.Sleep(5 * time.Second)
+		if got := u.told[len(u.told)-1]; got != "many" || len(u.told) != 12 {
+			t.Errorf("%d were told, at last %q, want one more when it was over", len(u.told), got)
+		}
+		a.Came("room", attendance.Who{User: "late"})
+		time.Sleep(time.Second)
+		if got := u.told[len(u.told)-1]; got != "join late" {
+			t.Errorf("at last %q was told", got)
+		}
+		u.mu.Lock()
+		here := a.Here("room")
+		u.mu.Unlock()
+		if len(here) != 602 {
+			t.Errorf("%d are here, want all", len(here))
+		}
+	})
+}
+
+// However many ask at once, few reads answer them.
+func TestMembers_ManyWhoAskShareReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := startHouse(t)
+		counting := &countingPresence{Presence: h.broker}
+		a := h.run("a", attendance.Config{})
+		a.Came("room", alice())
+		h.members(a, "room")
+		slow := attendance.New(attendance.Config{
+			Presence: counting, Broker: h.broker, Node: "c", Run: "c run", Lease: time.Minute, Alone: func() bool { return true },
+			Log: slog.New(slog.DiscardHandler), Wall: new(wall.Wall),
+		})
+		var asking sync.WaitGroup
+		for range 1000 {
+			asking.Go(func() {
+				roster, err := slow.Members(t.Context(), "room")
+				if err != nil || len(roster.Members) != 1 {
+					t.Errorf("%+v, %v", roster, err)
+				}
+			})
+		}
+		asking.Wait()
+		if n := counting.reads; n > 2 {
+			t.Errorf("%d reads", n)
+		}
+	})
+}
+
+// countingPresence takes its time to read.
+type countingPresence struct {
+	broker.Presence
+	reads int
+}
+
+func (c *countingPresence) Members(ctx context.Context, channel string) (broker.Roster, error) {
+	c.reads++
+	time.Sleep(100 * time.Millisecond)
+	return c.Presence.Members(ctx, channel)
+}
