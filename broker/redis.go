@@ -46,6 +46,7 @@ type RedisObserver struct {
 	Reconnect   func()              // an attempt to restore a lost link
 	HistoryRead func()              // a Since, a Latest, or the Tops of one partition
 	Panic       func()              // something ended that should not have; what it did was begun anew
+	Refused     func(kind string)   // Redis answered with an error, of one of a dozen kinds
 }
 
 // Redis is a Broker, a History and a Presence over Redis standalone, with
@@ -58,8 +59,10 @@ type RedisObserver struct {
 type Redis struct {
 	// Fixed at birth.
 	config     RedisConfig
-	topology   topology
+	target     redisTarget
+	topology   topology // set by Run
 	partitions []*partition
+	wake       chan struct{} // the masters may be others
 
 	pages     flights[pageRequest, Page]
 	pageReads pool // of pages, which anybody may ask for
@@ -68,6 +71,7 @@ type Redis struct {
 
 	clustered  bool
 	board      *board
+	refusals   *refusals
 	appendHash string
 	pageScript *redis.Script
 	topsScript *redis.Script
@@ -80,49 +84,33 @@ type Redis struct {
 	nameless sync.Once // the log has said that Redis does not tell its run_id
 }
 
-// partition is the channels of one hash.
-type partition struct {
-	link  *link
-	lane  *lane
-	trust *trust // one for all partitions outside of a Cluster
-}
-
 var (
 	_ Broker  = (*Redis)(nil)
 	_ History = (*Redis)(nil)
 )
 
 const (
-	clusterPartitions = 64 // part of every name in a Cluster: never to be changed
-	answerTimeout     = 900 * time.Millisecond
-	readTimeout       = 1500 * time.Millisecond
+	answerTimeout = 900 * time.Millisecond
+	readTimeout   = 1500 * time.Millisecond
 )
 
 // NewRedis returns a broker that connects once Run is running. It fails only if
-// the configuration can never work. It silences the log of go-redis, which is
-// the process's: what matters of it are errors that come back here.
+// the configuration can never work, and holds on to nothing: one that is not run
+// need not be closed.
 func NewRedis(c RedisConfig) (*Redis, error) {
 	c = c.withDefaults()
 	target, err := parseRedisURL(c.URL)
 	if err != nil {
 		return nil, err
 	}
-	redis.SetLogger(&logging.VoidLogger{})
-	partitions := c.Connections
-	if target.mode == redisCluster {
-		partitions = clusterPartitions
-		if strings.ContainsAny(c.Prefix, "{}") {
-			return nil, fmt.Errorf("redis prefix %q: braces choose the slot in a Cluster, which is for Tidegate to do", c.Prefix)
-		}
-	}
 	b := &Redis{
 		config:    c,
-		topology:  newTopology(target, c.TLS, partitions+3*poolSize),
+		target:    target,
+		wake:      make(chan struct{}, 1),
 		pageReads: make(pool, poolSize),
 		topReads:  make(pool, poolSize),
 		others:    make(pool, poolSize),
 		clustered: target.mode == redisCluster,
-		board:     &board{log: c.Log},
 		running:   make(chan struct{}),
 		ended:     make(chan struct{}),
 
@@ -131,31 +119,32 @@ func NewRedis(c RedisConfig) (*Redis, error) {
 		topsScript: redis.NewScript(topsScript),
 		presence:   newPresenceScripts(),
 	}
-	for i := range partitions {
-		b.partitions = append(b.partitions, b.newPartition(i))
+	partitions := c.Connections
+	if b.clustered {
+		partitions = clusterPartitions
+		if strings.ContainsAny(c.Prefix, "{}") {
+			return nil, fmt.Errorf("redis prefix %q: braces choose the slot in a Cluster, which is for Tidegate to do", c.Prefix)
+		}
 	}
+	for i := range partitions {
+		b.partitions = append(b.partitions, newPartition(b, i))
+	}
+	b.board = newBoard(c.Log, b.partitions)
+	b.refusals = &refusals{log: c.Log, observe: c.Observe.Refused, told: make(map[string]time.Time), more: make(map[string]int)}
 	return b, nil
 }
 
-func (b *Redis) newPartition(i int) *partition {
-	prefix := b.prefixOf(i)
-	trust := &trust{}
-	if !b.clustered && i > 0 {
-		trust = b.partitions[0].trust
-	}
-	link := newLink(b, prefix, trust)
-	return &partition{link: link, lane: newLane(b, prefix, link, trust), trust: trust}
-}
-
-// Run is documented at Broker.
+// Run is documented at Broker. It silences the log of go-redis, which is the
+// process's: what matters of it are errors that come back here.
 func (b *Redis) Run(ctx context.Context, r Receiver) error {
+	redis.SetLogger(&logging.VoidLogger{})
 	b.board.receiver = r
+	b.topology = newTopology(b, len(b.partitions)+3*poolSize)
 	close(b.running)
 	var wait sync.WaitGroup
-	wait.Go(func() { b.topology.run(ctx, b.wall, b.moved) })
-	b.partitions[0].link.open() // so that there is always one that tells of Redis
+	follower := &follower{broker: b, receiver: r, links: make(map[string]*link)}
+	wait.Go(func() { follower.run(ctx) })
 	for _, p := range b.partitions {
-		wait.Go(func() { p.link.run(ctx, r) })
 		wait.Go(func() { p.lane.run(ctx) })
 	}
 	<-ctx.Done()
@@ -167,20 +156,13 @@ func (b *Redis) Run(ctx context.Context, r Receiver) error {
 // rest tells the receiver that there is no more for now.
 func (b *Redis) rest() { b.board.receiver.Rest() }
 
-func (b *Redis) moved(err error) {
-	b.config.Log.Info("redis master moved", "error", err)
-	for _, p := range b.partitions {
-		p.link.rebuild(err)
-	}
-}
-
 // Subscribe is documented at Broker.
 func (b *Redis) Subscribe(ctx context.Context, channels ...string) error {
 	requests := b.requests(channels)
 	begun := cmp.Or(ctx.Err(), b.usable())
 	for _, q := range requests {
 		if begun == nil {
-			q.link.join(q)
+			q.partition.join(q)
 		}
 	}
 	var not NotSubscribed
@@ -196,25 +178,25 @@ func (b *Redis) Subscribe(ctx context.Context, channels ...string) error {
 	return not.orNil()
 }
 
-// requests sorts channels by their links.
+// requests sorts channels by their partitions.
 func (b *Redis) requests(channels []string) []*request {
 	var list []*request
 	for _, channel := range channels {
-		link := b.partitions[b.partitionOf(channel)].link
-		at := slices.IndexFunc(list, func(q *request) bool { return q.link == link })
+		p := b.partitions[b.partitionOf(channel)]
+		at := slices.IndexFunc(list, func(q *request) bool { return q.partition == p })
 		if at < 0 {
 			at = len(list)
-			list = append(list, &request{link: link})
+			list = append(list, &request{partition: p})
 		}
-		list[at].names = append(list[at].names, link.prefix+channel)
+		list[at].names = append(list[at].names, p.prefix+channel)
 	}
 	return list
 }
 
 // Unsubscribe is documented at Broker.
 func (b *Redis) Unsubscribe(ctx context.Context, channel string) error {
-	i := b.partitionOf(channel)
-	b.partitions[i].link.unsubscribe(b.prefixOf(i) + channel)
+	p := b.partitions[b.partitionOf(channel)]
+	p.unsubscribe(p.prefix + channel)
 	return nil
 }
 
@@ -269,16 +251,35 @@ func (c RedisConfig) withDefaults() RedisConfig {
 // RedisName returns the name under which a channel is published in Redis:
 //
 //	tidegate:chat:lobby         outside of a Cluster
-//	tidegate:{17}:chat:lobby    in a Cluster; 17 is the channel's FNV-1a hash (32 bits) modulo 64
+//	tidegate:{2020}:chat:lobby   in a Cluster
+//
+// The number between the braces is the tag of the channel's partition, which is
+// its FNV-1a hash (32 bits) modulo 64. The tags are chosen so that the slots of the
+// partitions stand evenly over the Cluster's.
 func (b *Redis) RedisName(channel string) string {
 	return b.prefixOf(b.partitionOf(channel)) + channel
 }
 
 func (b *Redis) prefixOf(partition int) string {
 	if b.clustered {
-		return b.config.Prefix + "{" + strconv.Itoa(partition) + "}:"
+		return b.config.Prefix + "{" + strconv.Itoa(partitionTags[partition]) + "}:"
 	}
 	return b.config.Prefix
+}
+
+// partitionOfName returns the partition that a Redis name belongs to, or nil.
+func (b *Redis) partitionOfName(name string) *partition {
+	channel, ours := strings.CutPrefix(name, b.config.Prefix)
+	if b.clustered && ours {
+		_, channel, ours = strings.Cut(channel, "}:")
+	}
+	if !ours {
+		return nil
+	}
+	if p := b.partitions[b.partitionOf(channel)]; strings.HasPrefix(name, p.prefix) {
+		return p
+	}
+	return nil
 }
 
 // partitionOf is the FNV-1a hash of the channel, modulo the partitions. What

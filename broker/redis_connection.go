@@ -2,214 +2,394 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 )
 
-// connection is one life of a link. Any error ends it: what go-redis would
-// restore by itself it would restore in silence.
+// connection is one life of a link. Any error ends it.
 type connection struct {
 	// Fixed at birth.
-	link     *link
-	receiver Receiver
-	pubsub   *redis.PubSub
+	link *link
+	conn net.Conn
+	r    *wireReader
 
-	restored atomic.Bool // all that was subscribed before
-
-	// Owned by receive.
-	confirmed []string // of the batch of subscribes that is under way
+	restored atomic.Bool // a partition is subscribed as it was before
 
 	// Owned by send.
-	heard  uint64 // of link.heard, at the last beat
-	silent int    // beats
+	late   bool   // Redis was found not to answer
+	output []byte // commands that are not sent
+
+	// Guarded by mu.
+	mu      sync.Mutex
+	asked   []command // what Redis has not answered, the oldest first
+	hellos  int       // among them
+	waiting time.Time // since when the oldest of them has been the oldest
 }
 
-// A link that is silent for pingAfter beats is pinged, and given up after
-// lostAfter.
+// command is one that Redis is to answer.
+type command struct {
+	kind      commandKind
+	partition *partition // nil with hello, and where nobody wants to know
+	life      uint64     // of the partition
+	names     []string   // that are not confirmed yet
+	batch     []string   // all of them
+}
+
+type commandKind byte
+
 const (
-	beat      = time.Second
-	pingAfter = 3
-	lostAfter = 6
+	hello       commandKind = iota // an answer
+	subscribe                      // a push for each name
+	unsubscribe                    // the same
 )
 
-// mark is the ping that is sent behind the subscribes that a new connection
-// begins with, however many come after. Redis answers in order: with its pong,
-// all that was subscribed before is so again.
-const mark = "tidegate: all subscribed"
+// A connection is probed with each beat. One that has not answered for
+// answerTimeout is late: what needs it is unavailable. After lostAfter it is given
+// up.
+const (
+	beat      = 500 * time.Millisecond
+	lostAfter = 5 * time.Second
+)
 
 // run connects, subscribes, and receives until something fails.
 func (c *connection) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	client, err := c.dial(ctx)
-	if err != nil {
+	if err := c.dial(ctx); err != nil {
 		return fmt.Errorf("connect to redis: %w", err)
 	}
-	defer client.Close()
-	c.link.begin(cancel)
-	var reader sync.WaitGroup
+	defer c.conn.Close()
+	stop := context.AfterFunc(ctx, func() { c.conn.Close() })
+	defer stop()
+	if err := c.greet(); err != nil {
+		c.link.broker.refusals.note(err)
+		return fmt.Errorf("connect to redis: %s: %w", c.link.address, err)
+	}
+	c.link.connect()
 	wall := c.link.broker.wall
-	reader.Go(func() { cancel(wall(func() error { return c.receive(ctx) })) })
-	err = wall(func() error { return c.send(ctx) })
-	cancel(err)
-	c.pubsub.Close()
-	reader.Wait()
+	var sender sync.WaitGroup
+	sender.Go(func() { cancel(wall(func() error { return c.send(ctx) })) })
+	cancel(wall(func() error { return c.receive() }))
+	sender.Wait()
 	return context.Cause(ctx)
 }
 
-func (c *connection) dial(ctx context.Context) (*redis.Client, error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*answerTimeout)
+func (c *connection) dial(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	topology := c.link.broker.topology
-	address, err := topology.address(ctx, c.link.prefix)
+	conn, err := c.link.broker.topology.dial(ctx, c.link.address)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	client := topology.once(address, c.receiver.Rest)
-	c.pubsub = client.Subscribe(ctx)
-	if err := c.pubsub.Ping(ctx); err != nil {
-		c.pubsub.Close()
-		client.Close()
-		return nil, err
-	}
-	return client, nil
+	c.conn, c.r = conn, newWireReader(restingConn{conn, c.link.receiver.Rest})
+	return nil
 }
 
-// receive hands over what arrives until the connection ends, and says why it
-// did.
-func (c *connection) receive(ctx context.Context) error {
-	defer c.receiver.Rest() // the connection may have been closed before the next read
+// restingConn says, whenever it is about to wait for Redis, that all that has come
+// is told: next reads only when it has nothing whole.
+type restingConn struct {
+	net.Conn
+	rest func()
+}
+
+func (c restingConn) Read(p []byte) (int, error) {
+	c.rest()
+	return c.Conn.Read(p)
+}
+
+// greet logs in, and asks who is there.
+func (c *connection) greet() error {
+	if err := c.conn.SetDeadline(time.Now().Add(answerTimeout)); err != nil {
+		return err
+	}
+	args := []string{"3"}
+	if target := c.link.broker.target; target.password != "" {
+		args = append(args, "AUTH", orDefault(target.user), target.password)
+	}
+	if _, err := c.conn.Write(appendCommand(nil, "HELLO", args...)); err != nil {
+		return err
+	}
+	said, err := c.r.next()
+	if err != nil {
+		return err
+	}
+	if err := checkHello(said); err != nil {
+		return err
+	}
+	return c.conn.SetDeadline(time.Time{})
+}
+
+func orDefault(user string) string {
+	if user == "" {
+		return "default"
+	}
+	return user
+}
+
+// checkHello reads the answer to a HELLO: the other end must be a master.
+func checkHello(said answer) error {
+	switch {
+	case said.kind == '-' || said.kind == '!':
+		return redisRefusal(said.fields[0])
+	case said.kind != '%' && said.kind != '*':
+		return fmt.Errorf("%w: %c in answer to HELLO", errBrokenProtocol, said.kind)
+	case isReplica(said.field("role")):
+		return errReplica
+	}
+	return nil
+}
+
+func isReplica(role string) bool { return role == "replica" || role == "slave" }
+
+// receive hands over what arrives until the connection ends, and says why it did.
+func (c *connection) receive() error {
+	defer c.link.receiver.Rest()
 	for {
-		reply, err := c.pubsub.Receive(ctx)
+		said, err := c.r.next()
 		if err != nil {
 			return fmt.Errorf("receive from redis: %w", err)
 		}
-		c.link.heard.Add(1)
-		if err := c.take(reply); err != nil {
+		if said.kind == '>' {
+			err = c.takePush(said)
+		} else {
+			err = c.takeAnswer(said)
+		}
+		if err != nil {
 			return err
 		}
 	}
 }
 
-func (c *connection) take(reply any) error {
-	switch reply := reply.(type) {
-	case *redis.Message:
-		channel, ours := strings.CutPrefix(reply.Channel, c.link.prefix)
-		if !ours {
-			return fmt.Errorf("%w: a message on %.40q", errBrokenProtocol, reply.Channel)
-		}
-		m := DecodeEnvelope(channel, reply.Payload)
-		c.link.trust.hear(&m)
-		c.receiver.Receive(m)
-	case *redis.Subscription:
-		switch reply.Kind {
-		case "subscribe", "ssubscribe":
-			c.confirm(reply.Channel)
-		default:
-			return c.link.ended(reply.Channel)
-		}
-	case *redis.Pong:
-		if reply.Payload == mark {
-			c.restore()
-		}
+// A push has three fields.
+//
+//	message      channel  payload    also smessage
+//	subscribe    channel  count      also ssubscribe, unsubscribe, sunsubscribe
+func (c *connection) takePush(said answer) error {
+	if shape := string(said.kinds); !said.flat || shape != "$$$" && shape != "$$:" {
+		return fmt.Errorf("%w: a push of the shape %.40q", errBrokenProtocol, shape)
+	}
+	kind, name := said.fields[0], said.fields[1]
+	p := c.link.broker.partitionOfName(name)
+	if p == nil {
+		return fmt.Errorf("%w: a push on %.40q", errBrokenProtocol, name)
+	}
+	switch kind {
+	case "message", "smessage":
+		m := DecodeEnvelope(name[len(p.prefix):], said.fields[2])
+		p.trust.hear(&m)
+		p.receive(c.link, c.link.receiver, m)
+		return nil
+	case "subscribe", "ssubscribe":
+		return c.confirm(name)
+	case "unsubscribe", "sunsubscribe":
+		c.parted(p, name)
+		return nil
+	}
+	return fmt.Errorf("%w: a push of kind %.40q", errBrokenProtocol, kind)
+}
+
+// confirm takes Redis's word that one subscription has begun. Those of a batch are
+// told together, so that the many who subscribe and receive meet at one lock once.
+func (c *connection) confirm(name string) error {
+	q, done := c.confirmName(subscribe, name)
+	switch {
+	case q == nil:
+		return fmt.Errorf("%w: nobody has subscribed %.40q", errBrokenProtocol, name)
+	case done:
+		q.partition.confirmed(c.link, q.life, q.batch)
+		c.restore(q.partition)
 	}
 	return nil
 }
 
-// confirm gathers a batch, so that the callers of subscribe, who may be many, and
-// receive meet at one lock once.
-func (c *connection) confirm(name string) {
-	c.confirmed = append(c.confirmed, name)
-	if len(c.confirmed) == int(c.link.unconfirmed.Load()) {
-		c.link.confirmed(c.confirmed)
-		c.confirmed = c.confirmed[:0]
+// restore tells of a partition that is subscribed as it was.
+func (c *connection) restore(p *partition) {
+	if p.restore(c.link, c.link.receiver) {
+		c.restored.Store(true)
+		c.link.broker.board.up(p)
 	}
 }
 
-func (c *connection) restore() {
-	c.restored.Store(true)
-	if missed, reason := c.link.restore(); len(missed) > 0 {
-		c.receiver.Gap(missed, reason)
+// parted takes Redis's word that a subscription has ended. If nobody has asked for
+// that, its slot has moved.
+func (c *connection) parted(p *partition, name string) {
+	if q, _ := c.confirmName(unsubscribe, name); q == nil {
+		c.link.fail(p, errUnsubscribed)
+		c.link.broker.stale()
 	}
-	c.link.broker.board.up(c.link)
 }
 
-// send subscribes, unsubscribes and pings until the connection ends, and says
-// why it did.
+var errUnsubscribed = errors.New("redis ended a subscription by itself")
+
+// confirmName takes one name from the oldest command, if it is of this kind and the
+// name is its next. It returns that command, and whether it is answered now.
+func (c *connection) confirmName(kind commandKind, name string) (q *command, done bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.asked) == 0 || c.asked[0].kind != kind || c.asked[0].names[0] != name {
+		return nil, false
+	}
+	q = &c.asked[0]
+	q.names = q.names[1:]
+	return c.answered(len(q.names) == 0), len(q.names) == 0
+}
+
+// answered notes that Redis has answered to the oldest command, which ends with that
+// if whole. It is called with mu held.
+func (c *connection) answered(whole bool) *command {
+	q := &c.asked[0]
+	c.waiting = time.Now()
+	c.link.answers.Add(1)
+	if whole {
+		c.asked = c.asked[1:]
+	}
+	return q
+}
+
+// takeAnswer takes what is said to the oldest command.
+func (c *connection) takeAnswer(said answer) error {
+	q := c.takeOldest()
+	refused := said.kind == '-' || said.kind == '!'
+	switch {
+	case q == nil, !refused && q.kind != hello:
+		return fmt.Errorf("%w: %c that nobody has asked for", errBrokenProtocol, said.kind)
+	case q.kind == hello && !refused:
+		return checkHello(said)
+	case q.kind == subscribe:
+		err := redisRefusal(said.fields[0])
+		c.link.broker.refusals.note(err)
+		c.link.fail(q.partition, err)
+		c.link.broker.stale()
+	}
+	return nil
+}
+
+func (c *connection) takeOldest() *command {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.asked) == 0 {
+		return nil
+	}
+	if c.asked[0].kind == hello {
+		c.hellos--
+	}
+	return c.answered(true)
+}
+
+// send subscribes, unsubscribes and probes until the connection ends, and says why
+// it did.
 func (c *connection) send(ctx context.Context) error {
 	ticker := time.NewTicker(beat)
 	defer ticker.Stop()
 	for {
-		if err := c.sendBatch(ctx); err != nil {
+		if err := c.sendWaiting(c.link.takeSuspicion()); err != nil {
 			return fmt.Errorf("send to redis: %w", err)
+		}
+		if err := c.watch(); err != nil {
+			return err
 		}
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-c.link.wake:
 		case <-ticker.C:
-			c.link.endLingering()
-			if err := c.watch(ctx); err != nil {
-				return err
-			}
+			c.link.retry()
+			c.link.suspect()
 		}
 	}
 }
 
-func (c *connection) sendBatch(ctx context.Context) error {
-	now := c.link.nextSending()
-	for part := range slices.Chunk(now.part, subscribeBatch) {
-		if err := c.unsubscribe(ctx, part); err != nil {
-			return err
-		}
+// sendWaiting sends what there is to send, and asks who is there if probe.
+func (c *connection) sendWaiting(probe bool) error {
+	c.output = c.output[:0]
+	for _, p := range c.link.carried() {
+		c.sendOf(p)
 	}
-	if len(now.join) > 0 {
-		if err := c.subscribe(ctx, now.join); err != nil {
-			return err
-		}
+	if probe {
+		c.askHello()
 	}
-	if now.mark {
-		if err := c.pubsub.Ping(ctx, mark); err != nil {
-			return err
-		}
-	}
-	if now.probe {
-		c.silent = max(c.silent, lostAfter-2)
-		return c.pubsub.Ping(ctx)
-	}
-	return nil
-}
-
-func (c *connection) subscribe(ctx context.Context, names []string) error {
-	if c.link.broker.clustered {
-		return c.pubsub.SSubscribe(ctx, names...)
-	}
-	return c.pubsub.Subscribe(ctx, names...)
-}
-
-func (c *connection) unsubscribe(ctx context.Context, names []string) error {
-	if c.link.broker.clustered {
-		return c.pubsub.SUnsubscribe(ctx, names...)
-	}
-	return c.pubsub.Unsubscribe(ctx, names...)
-}
-
-func (c *connection) watch(ctx context.Context) error {
-	if heard := c.link.heard.Load(); heard != c.heard {
-		c.heard, c.silent = heard, 0
+	if len(c.output) == 0 {
 		return nil
 	}
-	switch c.silent++; c.silent {
-	case pingAfter:
-		return c.pubsub.Ping(ctx)
-	case lostAfter:
-		return fmt.Errorf("redis link: %w: silent for %v", errNoAnswer, lostAfter*beat)
+	if err := c.conn.SetWriteDeadline(time.Now().Add(answerTimeout)); err != nil {
+		return err
+	}
+	_, err := c.conn.Write(c.output)
+	return err
+}
+
+// sendOf appends what a partition has to send. In a Cluster a command is for one
+// slot, which is what a partition has.
+func (c *connection) sendOf(p *partition) {
+	part, join, life := p.nextSending(c.link)
+	for batch := range slices.Chunk(part, subscribeBatch) {
+		c.ask(command{kind: unsubscribe, partition: p, names: batch})
+	}
+	if len(join) > 0 {
+		c.ask(command{kind: subscribe, partition: p, life: life, names: join, batch: join})
+	} else {
+		c.restore(p)
+	}
+}
+
+func (c *connection) ask(q command) {
+	name := map[commandKind]string{subscribe: "SUBSCRIBE", unsubscribe: "UNSUBSCRIBE"}[q.kind]
+	if c.link.broker.clustered {
+		name = "S" + name
+	}
+	c.output = appendCommand(c.output, name, q.names...)
+	c.expect(q)
+}
+
+func (c *connection) askHello() {
+	c.mu.Lock()
+	asked := c.hellos > 0
+	c.mu.Unlock()
+	if !asked {
+		c.output = appendCommand(c.output, "HELLO", "3")
+		c.expect(command{kind: hello})
+	}
+}
+
+func (c *connection) expect(q command) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.asked) == 0 {
+		c.waiting = time.Now()
+	}
+	if q.kind == hello {
+		c.hellos++
+	}
+	c.asked = append(c.asked, q)
+}
+
+// watch looks whether Redis answers. That it sends messages says nothing: the way
+// to it may be dead.
+func (c *connection) watch() error {
+	switch silence := c.silence(); {
+	case silence > lostAfter:
+		return fmt.Errorf("redis link: %w: silent for %v", errNoAnswer, lostAfter)
+	case silence > answerTimeout && !c.late:
+		c.late = true
+		c.link.late(errNoAnswer)
+	case silence <= answerTimeout && c.late:
+		c.late = false
+		c.link.late(nil)
 	}
 	return nil
+}
+
+// silence is how long Redis has not answered, though asked.
+func (c *connection) silence() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.asked) == 0 {
+		return 0
+	}
+	return time.Since(c.waiting)
 }

@@ -1,9 +1,8 @@
 package broker
 
 import (
+	"net"
 	"testing"
-
-	"github.com/redis/go-redis/v9"
 )
 
 // rests is a Receiver that counts.
@@ -16,12 +15,11 @@ func (r *rests) Rest() { r.n++ }
 
 // A connection that is closed is not read from any more, which would say so.
 func TestConnection_RestsWhenItIsClosed(t *testing.T) {
-	client := redis.NewClient(&redis.Options{})
-	defer client.Close()
+	here, there := net.Pipe()
+	there.Close()
 	r := &rests{}
-	c := &connection{receiver: r, pubsub: client.Subscribe(t.Context())}
-	c.pubsub.Close()
-	if err := c.receive(t.Context()); err == nil {
+	c := &connection{link: &link{receiver: r}, conn: here, r: newWireReader(here)}
+	if err := c.receive(); err == nil {
 		t.Fatal("a closed connection receives")
 	}
 	if r.n == 0 {

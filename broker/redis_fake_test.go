@@ -129,23 +129,23 @@ func soundAnswer(command []string, subscribed *int) string {
 		var s strings.Builder
 		for _, name := range command[1:] {
 			*subscribed++
-			fmt.Fprintf(&s, "*3\r\n%s%s:%d\r\n", bulk(command[0]), bulk(name), *subscribed)
+			fmt.Fprintf(&s, ">3\r\n%s%s:%d\r\n", bulk(command[0]), bulk(name), *subscribed)
 		}
 		return s.String()
-	case "ping":
-		payload := ""
-		if len(command) > 1 {
-			payload = command[1]
+	case "hello":
+		said := bulk("server") + bulk("redis") + bulk("role") + bulk("master") + bulk("modules") + "*0\r\n"
+		if command[1] == "3" {
+			return "%3\r\n" + said
 		}
-		return "*2\r\n" + bulk("pong") + bulk(payload)
+		return "*6\r\n" + said
+	case "del":
+		return ":0\r\n"
 	case "publish":
 		return ":1\r\n"
 	case "evalsha", "eval":
 		return bulk("k3:1")
 	case "script":
 		return bulk("0123456789012345678901234567890123456789")
-	case "role":
-		return "*3\r\n" + bulk("master") + ":0\r\n*0\r\n"
 	case "info":
 		return bulk("run_id:0123456789012345678901234567890123456789\r\n")
 	}

@@ -117,7 +117,10 @@ func TestRedis_StoppedAndStartedUnderLoad(t *testing.T) {
 func TestRedis_BlackHole(t *testing.T) {
 	brokertest.RequireRedis(t)
 	server := brokertest.StartRedis(t)
-	b, told := startNode(t, broker.RedisConfig{URL: server.URL(), Connections: 1}) // which the load below surely finds dead
+	given := make(chan struct{}, 1000) // up, and made again
+	b, told := startNode(t, broker.RedisConfig{URL: server.URL(), Connections: 1, Observe: broker.RedisObserver{
+		Reconnect: func() { given <- struct{}{} },
+	}})
 	told.WaitUp()
 	channels := channelNames(20)
 	subscribeAll(t, b, channels)
@@ -157,12 +160,36 @@ func TestRedis_BlackHole(t *testing.T) {
 	wait.Wait()
 	told.WaitDown()
 
+	<-given
 	server.Resume()
 	told.WaitUp()
 	if gaps := told.WaitGaps(len(channels)); !slices.Equal(gaps, channels) {
 		t.Errorf("gaps told: %q, want each subscribed channel once", gaps)
 	}
 	mustDeliver(t, b, told, channels)
+}
+
+// A Redis that stands still for a moment is not ready, and forgets nothing: no gap
+// is told where nothing was lost.
+func TestRedis_StandsStillForAMoment(t *testing.T) {
+	brokertest.RequireRedis(t)
+	server := brokertest.StartRedis(t)
+	b, told := startNode(t, broker.RedisConfig{URL: server.URL()})
+	told.WaitUp()
+	channels := channelNames(20)
+	subscribeAll(t, b, channels)
+	server.Pause()
+	told.WaitDown()
+	if err := b.Subscribe(t.Context(), "new"); !errors.Is(err, broker.ErrUnavailable) {
+		t.Errorf("Subscribe meanwhile: %v", err)
+	}
+	server.Resume()
+	told.WaitUp()
+	subscribeAll(t, b, []string{"new"})
+	mustDeliver(t, b, told, channels)
+	if gaps := told.Gaps(); len(gaps) > 0 {
+		t.Errorf("gaps told: %q", gaps)
+	}
 }
 
 // A link with nobody to talk to must be found dead without help.

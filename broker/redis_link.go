@@ -2,38 +2,32 @@ package broker
 
 import (
 	"context"
+	"errors"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// link is what one partition is subscribed to, over as many connections, one
-// after the other, as it takes.
+// link subscribes partitions at one server, over as many connections, one after
+// the other, as it takes.
 type link struct {
 	// Fixed at birth.
-	broker *Redis
-	prefix string        // of the names of this partition
-	trust  *trust        // of its histories
-	born   time.Time     // the beginning of its clock
-	wake   chan struct{} // there is something to do for the connection
+	broker   *Redis
+	receiver Receiver
+	address  string
+	wake     chan struct{} // there is something to do for the connection
+	end      context.CancelCauseFunc
 
-	heard       atomic.Uint64 // what has arrived
-	unconfirmed atomic.Int32  // subscribes of the batch that is under way; written with mu held
+	answers atomic.Uint64 // what Redis has answered to commands
 
-	// Guarded by mu.
-	mu            sync.Mutex
-	opened        bool
-	err           error // why there is no connection; nil before the first attempt
-	interrupt     context.CancelCauseFunc
-	subscriptions map[string]*subscription // by Redis name
-	joining       []string                 // to be subscribed on this connection, in this order
-	restoring     int                      // the first of them, which the link had before
-	marked        bool                     // the mark was sent behind those
-	parting       []string                 // to be unsubscribed on this connection
-	parted        map[string]int           // unsubscribes that Redis has not confirmed
-	lingering     []lingerer               // the oldest first
-	suspected     bool                     // somebody waited in vain
+	// Guarded by mu, which is taken before a partition's.
+	mu         sync.Mutex
+	connected  bool
+	partitions map[*partition]struct{}
+	suspected  bool // somebody waited in vain
 }
 
 const (
@@ -41,58 +35,39 @@ const (
 	maxBackoff = 5 * time.Second
 )
 
-func newLink(b *Redis, prefix string, t *trust) *link {
+func newLink(b *Redis, r Receiver, address string, end context.CancelCauseFunc) *link {
 	return &link{
-		broker:        b,
-		prefix:        prefix,
-		trust:         t,
-		born:          time.Now(),
-		wake:          make(chan struct{}, 1),
-		subscriptions: make(map[string]*subscription),
+		broker:     b,
+		receiver:   r,
+		address:    address,
+		wake:       make(chan struct{}, 1),
+		end:        end,
+		partitions: make(map[*partition]struct{}),
 	}
 }
 
-// run keeps a connection up from the first need of one until ctx ends.
-func (l *link) run(ctx context.Context, r Receiver) {
-	if !l.waitUntilOpened(ctx) {
-		return
-	}
+// run keeps a connection up until ctx ends.
+func (l *link) run(ctx context.Context) {
 	backoff := minBackoff
 	for {
-		c := &connection{link: l, receiver: r}
+		c := &connection{link: l}
 		err := l.broker.wall(func() error { return c.run(ctx) })
 		if ctx.Err() != nil {
-			l.fail(ctx.Err())
+			l.disconnect(context.Cause(ctx))
 			return
 		}
-		l.fail(err)
-		l.broker.board.lost(l, err)
-		l.broker.topology.stale(ctx)
+		l.disconnect(err)
+		l.broker.stale()
 		if c.restored.Load() {
 			backoff = minBackoff
 		}
 		if !sleep(ctx, backoff/2+rand.N(backoff)) {
+			l.disconnect(context.Cause(ctx))
 			return
 		}
 		backoff = min(2*backoff, maxBackoff)
 		if reconnect := l.broker.config.Observe.Reconnect; reconnect != nil {
 			reconnect()
-		}
-	}
-}
-
-func (l *link) waitUntilOpened(ctx context.Context) bool {
-	for {
-		l.mu.Lock()
-		opened := l.opened
-		l.mu.Unlock()
-		if opened {
-			return true
-		}
-		select {
-		case <-l.wake:
-		case <-ctx.Done():
-			return false
 		}
 	}
 }
@@ -108,20 +83,78 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// open says that a connection is needed.
-func (l *link) open() {
-	l.mu.Lock()
-	l.opened = true
-	l.mu.Unlock()
-	l.poke()
-}
-
-// rebuild ends the present connection.
-func (l *link) rebuild(reason error) {
+// connect readies all partitions for a new connection.
+func (l *link) connect() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.interrupt != nil {
-		l.interrupt(reason)
+	l.connected, l.suspected = true, false
+	for p := range l.partitions {
+		p.begin(l)
+	}
+}
+
+// disconnect says that there is no connection, and why.
+func (l *link) disconnect(err error) {
+	l.mu.Lock()
+	l.connected = false
+	l.mu.Unlock()
+	for _, p := range l.carried() {
+		l.fail(p, err)
+	}
+}
+
+// fail says that one of the partitions is not subscribed any more, and why.
+func (l *link) fail(p *partition, err error) {
+	if p.fail(l, err) {
+		l.broker.board.lost(p, err)
+	}
+}
+
+// carried returns the partitions.
+func (l *link) carried() []*partition {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Collect(maps.Keys(l.partitions))
+}
+
+// take has the link subscribe a partition.
+func (l *link) take(p *partition) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.partitions[p] = struct{}{}
+	if l.connected {
+		p.begin(l)
+		l.poke()
+	}
+}
+
+// drop parts with a partition, and ends with the last. What the server still sends
+// of it is not received.
+func (l *link) drop(p *partition) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.partitions, p)
+	if len(l.partitions) == 0 {
+		l.end(errMoved)
+	}
+}
+
+// retry begins anew with the partitions that Redis refused.
+func (l *link) retry() {
+	for _, p := range l.carried() {
+		p.begin(l)
+	}
+}
+
+// late says of all partitions whether Redis answers.
+func (l *link) late(err error) {
+	for _, p := range l.carried() {
+		switch changed := p.late(l, err); {
+		case changed && err != nil:
+			l.broker.board.lost(p, err)
+		case changed:
+			l.broker.board.up(p)
+		}
 	}
 }
 
@@ -133,6 +166,14 @@ func (l *link) suspect() {
 	l.poke()
 }
 
+func (l *link) takeSuspicion() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	suspected := l.suspected
+	l.suspected = false
+	return suspected
+}
+
 func (l *link) poke() {
 	select {
 	case l.wake <- struct{}{}:
@@ -140,56 +181,4 @@ func (l *link) poke() {
 	}
 }
 
-// begin readies the link for a new connection.
-func (l *link) begin(interrupt context.CancelCauseFunc) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.interrupt = interrupt
-	l.joining = l.joining[:0]
-	l.parting, l.parted = nil, make(map[string]int)
-	l.unconfirmed.Store(0)
-	l.suspected = false
-	for name, s := range l.subscriptions {
-		s.sent = false
-		l.joining = append(l.joining, name)
-	}
-	l.restoring, l.marked = len(l.joining), false
-}
-
-// fail says that there is no connection, and why. Subscriptions that were known
-// stay, to be restored.
-func (l *link) fail(err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.interrupt = nil
-	l.err = err
-	l.broker.losses.Add(1)
-	for name, s := range l.subscriptions {
-		switch {
-		case !s.known():
-			s.request.err = err
-			s.request.settle()
-			delete(l.subscriptions, name)
-		case s.leaves != 0:
-			delete(l.subscriptions, name)
-		default:
-			s.missed = true
-		}
-	}
-	l.lingering = nil
-}
-
-// restore says that all that was subscribed when the connection began is so, and returns the
-// channels of which something may have been missed, and why.
-func (l *link) restore() (missed []string, reason error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	reason, l.err = l.err, nil
-	for name, s := range l.subscriptions {
-		if s.missed {
-			s.missed = false
-			missed = append(missed, name[len(l.prefix):])
-		}
-	}
-	return missed, reason
-}
+var errMoved = errors.New("the master moved")

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -15,13 +16,14 @@ import (
 // while one pipeline is under way, the next one gathers.
 type lane struct {
 	// Fixed at birth.
-	broker *Redis
-	prefix string
-	link   *link
-	trust  *trust
-	wake   chan struct{} // the queue has something
+	broker    *Redis
+	partition *partition
+	prefix    string
+	wake      chan struct{} // the queue has something
 
 	held *process // nil: none is; owned by run
+
+	probing atomic.Bool // a probe is under way, or will be
 
 	// Guarded by mu.
 	mu     sync.Mutex
@@ -46,8 +48,8 @@ type publication struct {
 
 const publishMost = 256 // publications of one pipeline
 
-func newLane(b *Redis, prefix string, l *link, t *trust) *lane {
-	return &lane{broker: b, prefix: prefix, link: l, trust: t, wake: make(chan struct{}, 1)}
+func newLane(b *Redis, p *partition) *lane {
+	return &lane{broker: b, partition: p, prefix: p.prefix, wake: make(chan struct{}, 1)}
 }
 
 // publish queues a message. It is answered when Redis has confirmed, or when
@@ -130,7 +132,7 @@ func (l *lane) expire() {
 	if len(late) == 0 {
 		return
 	}
-	l.link.suspect()
+	l.partition.suspect()
 	l.answer(late, errNoAnswer)
 }
 
@@ -235,6 +237,7 @@ func (l *lane) flush(ctx context.Context, batch []*publication) {
 	err := l.broker.wall(func() error {
 		l.exchange(ctx, batch)
 		l.exchange(ctx, l.unknownScripts(batch))
+		l.noteRefusals(batch)
 		return nil
 	})
 	l.answer(l.unanswered(batch), err)
@@ -299,7 +302,7 @@ func (l *lane) pipeline(ctx context.Context, batch []*publication) {
 		}
 		return
 	}
-	vouched := l.trust.vouch(l.held, start)
+	vouched := l.partition.trust.vouch(l.held, start)
 	arguments := vouched.arguments()
 	pipe := l.held.conn.Pipeline()
 	for _, p := range batch {
@@ -310,7 +313,9 @@ func (l *lane) pipeline(ctx context.Context, batch []*publication) {
 		}
 		pipe.Process(ctx, p.command)
 	}
+	check := l.addCheck(ctx, pipe, batch)
 	_, err := pipe.Exec(ctx)
+	l.applyCheck(check, batch)
 	if err != nil {
 		l.letGo() // go-redis may have, which the next one would not be told of
 		for _, p := range batch {
@@ -320,14 +325,49 @@ func (l *lane) pipeline(ctx context.Context, batch []*publication) {
 		}
 	}
 	if isLost(err) {
-		l.broker.topology.stale(ctx)
+		l.broker.stale()
 		return
 	}
 	if era, ok := eraToldTo(batch); ok {
-		l.trust.learn(vouched, era, time.Now())
+		l.partition.trust.learn(vouched, era, time.Now())
 	}
 	if observe := l.broker.config.Observe.RoundTrip; observe != nil {
 		observe(time.Since(start))
+	}
+}
+
+// addCheck has the server say behind a pipeline whether it is a master, if it must:
+// a replica takes a PUBLISH as a master does. To remove a key that there never is
+// changes nothing, and only a master does it.
+func (l *lane) addCheck(ctx context.Context, pipe redis.Pipeliner, batch []*publication) *redis.IntCmd {
+	if !slices.ContainsFunc(batch, func(p *publication) bool { return !p.script }) {
+		return nil
+	}
+	return pipe.Del(ctx, l.prefix+checkKey)
+}
+
+const checkKey = " check"
+
+// applyCheck confirms nothing that was published at a server which is no master. It
+// is not published again: some may have heard it there.
+func (l *lane) applyCheck(check *redis.IntCmd, batch []*publication) {
+	if check == nil || check.Err() == nil {
+		return
+	}
+	err := check.Err()
+	switch {
+	case wrongMaster(err):
+		err = errReplica
+		l.broker.topology.renew(l.held.client)
+		l.broker.stale()
+		l.partition.suspect()
+	case redis.HasErrorPrefix(err, "NOPERM"), redis.HasErrorPrefix(err, "MISCONF"):
+		return // only a master, or one that may be
+	}
+	for _, p := range batch {
+		if !p.script && p.command.Err() == nil {
+			p.command.SetErr(err)
+		}
 	}
 }
 

@@ -5,34 +5,34 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 )
 
-// sentinelBeat is how often a Sentinel is asked for the master. Asking is one
-// short command, and unlike a subscription to +switch-master it cannot go silent.
-const sentinelBeat = time.Second
-
-// sentinel is a master and its replicas, watched by Sentinels.
+// sentinel is a master and its replicas, watched by Sentinels. Asking these is two
+// short commands, and unlike a subscription to +switch-master it cannot go silent.
 type sentinel struct {
 	redisDialer
-	asked chan struct{} // closed when the Sentinels have been asked once
-	wake  chan struct{} // asks them now
+	sentinels []*redis.SentinelClient
+	looked    *first
 
-	// Owned by run.
-	sentinels []*redis.SentinelClient // the one that answered last comes first
+	// Owned by look.
+	answered time.Time // when a Sentinel did last
+	replicas int       // that the master had by then; unknownReplicas: it does not say
 
 	// Guarded by mu.
 	mu     sync.Mutex
-	err    error // why there is no master
+	err    error // why there is no master that can be trusted
 	master string
 	data   *redis.Client
 }
 
 func newSentinel(d redisDialer) *sentinel {
-	s := &sentinel{redisDialer: d, asked: make(chan struct{}), wake: make(chan struct{}, 1)}
+	s := &sentinel{redisDialer: d, looked: newFirst()}
 	for _, address := range d.target.addresses {
 		o := d.options(address)
 		o.Username, o.Password, o.DB = d.target.sentinelUser, d.target.sentinelPassword, 0
@@ -42,64 +42,156 @@ func newSentinel(d redisDialer) *sentinel {
 	return s
 }
 
-func (s *sentinel) run(ctx context.Context, wall func(func() error) error, moved func(error)) {
-	defer s.close()
-	tick := time.NewTicker(sentinelBeat)
-	defer tick.Stop()
-	for first := true; ; first = false {
-		if err := wall(func() error { return s.follow(ctx) }); err != nil {
-			moved(err)
-		}
-		if first {
-			close(s.asked)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		case <-s.wake:
-		}
+// look asks all Sentinels for the master, and believes the one that knows of the
+// latest failover.
+func (s *sentinel) look(ctx context.Context) {
+	defer s.looked.over()
+	master, err := s.ask(ctx)
+	if err != nil {
+		s.doubt(ctx, err)
+		return
 	}
+	s.believe(master)
+	s.answered, s.replicas = time.Now(), s.countReplicas(ctx)
 }
 
-// follow asks for the master, and returns an error if it is another one than
-// before.
-func (s *sentinel) follow(ctx context.Context) error {
-	master, err := s.ask(ctx)
+// named is the master that a Sentinel names.
+type named struct {
+	address string
+	epoch   int // of the failover that made it the master
+	err     error
+}
+
+func (s *sentinel) ask(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	answers := make([]named, len(s.sentinels))
+	var wait sync.WaitGroup
+	for i, client := range s.sentinels {
+		wait.Go(func() { answers[i] = s.askOne(ctx, client) })
+	}
+	wait.Wait()
+	best, errs := named{epoch: -1}, error(nil)
+	for _, n := range answers {
+		errs = errors.Join(errs, n.err)
+		if n.err == nil && n.epoch > best.epoch {
+			best = n
+		}
+	}
+	if best.address == "" {
+		return "", errs
+	}
+	return best.address, nil
+}
+
+func (s *sentinel) askOne(ctx context.Context, client *redis.SentinelClient) (n named) {
+	address, err := client.GetMasterAddrByName(ctx, s.target.master).Result()
+	switch {
+	case errors.Is(err, redis.Nil):
+		return named{err: fmt.Errorf("sentinel knows no master %q", s.target.master)}
+	case err != nil:
+		return named{err: err}
+	case len(address) != 2:
+		return named{err: errStrangeAnswer}
+	}
+	n.address = net.JoinHostPort(address[0], address[1])
+	master, err := client.Master(ctx, s.target.master).Result()
+	if err == nil {
+		n.epoch, err = strconv.Atoi(master["config-epoch"])
+	}
+	n.err = err
+	return n
+}
+
+func (s *sentinel) believe(master string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err != nil {
-		s.err = err
-		return nil
-	}
-	before := s.master
-	if s.err = nil; master == before {
-		return nil
+	if s.err = nil; master == s.master {
+		return
 	}
 	if s.data != nil {
 		s.data.Close()
 	}
 	s.master, s.data = master, redis.NewClient(s.options(master))
-	if before == "" {
-		return nil
-	}
-	return fmt.Errorf("the master moved from %s to %s", before, master)
 }
 
-func (s *sentinel) ask(ctx context.Context) (string, error) {
-	var errs error
-	for i, client := range s.sentinels {
-		address, err := client.GetMasterAddrByName(ctx, s.target.master).Result()
-		switch {
-		case errors.Is(err, redis.Nil):
-			err = fmt.Errorf("sentinel knows no master %q", s.target.master)
-		case err == nil && len(address) == 2:
-			s.sentinels[0], s.sentinels[i] = s.sentinels[i], s.sentinels[0]
-			return net.JoinHostPort(address[0], address[1]), nil
-		}
-		errs = errors.Join(errs, err)
+const (
+	sentinelPatience = 2 * time.Second // without an answer of any Sentinel
+	unknownReplicas  = -1
+	replicaLag       = 3 // seconds: one that says nothing for longer may have been promoted
+)
+
+// doubt decides whether the master is trusted while no Sentinel answers: another
+// may be it by now. A replica leaves its master when it is promoted, so that the
+// one that still has all of them, or never had any, is still the master.
+func (s *sentinel) doubt(ctx context.Context, err error) {
+	if time.Since(s.answered) < sentinelPatience {
+		return
 	}
-	return "", errs
+	if now := s.countReplicas(ctx); s.replicas != unknownReplicas && now >= s.replicas {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err = fmt.Errorf("no Sentinel says who is the master now: %w", err)
+}
+
+// countReplicas asks the master for the replicas that follow it.
+func (s *sentinel) countReplicas(ctx context.Context) int {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	s.mu.Lock()
+	data := s.data
+	s.mu.Unlock()
+	if data == nil {
+		return unknownReplicas
+	}
+	info, err := data.Info(ctx, "replication").Result()
+	if err != nil {
+		return unknownReplicas
+	}
+	n := 0
+	for line := range strings.Lines(info) {
+		if strings.HasPrefix(line, "slave") && strings.Contains(line, "state=online") {
+			if lag, err := strconv.Atoi(fieldAfter(line, "lag=")); err == nil && lag <= replicaLag {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// fieldAfter returns what stands between a name and the next comma, or the end.
+func fieldAfter(line, name string) string {
+	_, rest, _ := strings.Cut(line, name)
+	value, _, _ := strings.Cut(rest, ",")
+	return strings.TrimSpace(value)
+}
+
+func (s *sentinel) client(ctx context.Context, _ string) (*redis.Client, error) {
+	if err := s.looked.wait(ctx); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil || s.data == nil {
+		return nil, s.err
+	}
+	return s.data, nil
+}
+
+func (s *sentinel) renew(wrong *redis.Client) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.data == wrong {
+		s.data = s.again(wrong)
+	}
+}
+
+func (s *sentinel) address(string) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.master, s.err
 }
 
 func (s *sentinel) close() {
@@ -110,34 +202,5 @@ func (s *sentinel) close() {
 	defer s.mu.Unlock()
 	if s.data != nil {
 		s.data.Close()
-	}
-}
-
-func (s *sentinel) client(ctx context.Context, _ string) (*redis.Client, error) {
-	select {
-	case <-s.asked:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.data == nil {
-		return nil, s.err
-	}
-	return s.data, nil
-}
-
-func (s *sentinel) address(ctx context.Context, key string) (string, error) {
-	client, err := s.client(ctx, key)
-	if err != nil {
-		return "", err
-	}
-	return client.Options().Addr, nil
-}
-
-func (s *sentinel) stale(context.Context) {
-	select {
-	case s.wake <- struct{}{}:
-	default:
 	}
 }

@@ -9,10 +9,10 @@ import (
 // subscribeBatch is how many channels one command subscribes or unsubscribes.
 const subscribeBatch = 1000
 
-// subscription is one channel of a link.
+// subscription is one channel of a partition.
 type subscription struct {
 	request *request      // that waits for Redis's word; nil: Redis has confirmed
-	leaves  time.Duration // when it ends, by the link's clock, if nobody subscribes again; 0: not
+	leaves  time.Duration // when it ends, by the partition's clock, if nobody subscribes again; 0: not
 	sent    bool          // on this connection
 	missed  bool          // was known when a connection was lost: a gap is to be told
 }
@@ -24,44 +24,43 @@ type lingerer struct {
 	leaves time.Duration
 }
 
-// request is the channels of one link that a Subscribe waits for.
+// request is the channels of one partition that a Subscribe waits for.
 type request struct {
 	// Fixed at birth.
-	link  *link
-	names []string // Redis names
+	partition *partition
+	names     []string // Redis names
 
 	settled chan struct{} // closed when nothing is due; set by join
 
-	// Guarded by the link's mu.
+	// Guarded by the partition's mu.
 	due int   // channels that Redis has neither confirmed nor refused
 	err error // why some will not be confirmed
 }
 
-// join makes the request one of the link's.
-func (l *link) join(q *request) {
+// join makes the request one of the partition's.
+func (p *partition) join(q *request) {
 	q.settled = make(chan struct{})
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	q.err = l.err
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	q.err = p.err
 	if q.err == nil {
-		l.opened = true
 		for _, name := range q.names {
-			l.joinOne(q, name)
+			p.joinOne(q, name)
 		}
-		l.poke()
+		p.poke()
 	}
 	if q.due == 0 {
 		close(q.settled)
 	}
 }
 
-func (l *link) joinOne(q *request, name string) {
-	s := l.subscriptions[name]
+func (p *partition) joinOne(q *request, name string) {
+	s := p.subscriptions[name]
 	switch {
 	case s == nil:
 		s = &subscription{request: q}
-		l.subscriptions[name] = s
-		l.joining = append(l.joining, name)
+		p.subscriptions[name] = s
+		p.joining = append(p.joining, name)
 		q.due++
 	case !s.known() && s.request != q:
 		q.err = errBusy
@@ -72,8 +71,8 @@ func (l *link) joinOne(q *request, name string) {
 // errBusy is for callers who do not serialise.
 var errBusy = errors.New("somebody else is subscribing")
 
-// settle takes away one of the channels that are due. The caller holds the link's
-// mu.
+// settle takes away one of the channels that are due. The caller holds the
+// partition's mu.
 func (q *request) settle() {
 	if q.due--; q.due == 0 {
 		close(q.settled)
@@ -81,16 +80,17 @@ func (q *request) settle() {
 }
 
 // answerLooks is how often within answerTimeout a request looks whether Redis has
-// said anything to the link.
+// answered anything to the link.
 const answerLooks = 4
 
 // wait returns once Redis has confirmed all, or not all will be confirmed. Behind
 // many others a request waits for long, and sees Redis answer them; it is a link
-// on which nothing arrives at all that fails it.
+// on which nothing is answered that fails it. Messages are no answers: they may
+// come where nothing of ours arrives.
 func (q *request) wait(ctx context.Context) error {
 	timer := time.NewTimer(answerTimeout / answerLooks)
 	defer timer.Stop()
-	heard, silent := q.link.heard.Load(), 0
+	answers, silent := q.partition.answers(), 0
 	for {
 		select {
 		case <-q.settled:
@@ -101,11 +101,11 @@ func (q *request) wait(ctx context.Context) error {
 			timer.Reset(answerTimeout / answerLooks)
 		}
 		silent++
-		if now := q.link.heard.Load(); now != heard {
-			heard, silent = now, 0
+		if now := q.partition.answers(); now != answers {
+			answers, silent = now, 0
 		}
 		if silent == answerLooks {
-			q.link.suspect()
+			q.partition.suspect()
 			return errNoAnswer
 		}
 	}
@@ -113,124 +113,100 @@ func (q *request) wait(ctx context.Context) error {
 
 // giveUp parts with what Redis has not confirmed, and notes why.
 func (q *request) giveUp(not *NotSubscribed, why error) {
-	l := q.link
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	p := q.partition
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for _, name := range q.names {
-		s := l.subscriptions[name]
+		s := p.subscriptions[name]
 		if s != nil && s.known() && s.leaves == 0 {
 			continue
 		}
-		not.add(name[len(l.prefix):], why)
+		not.add(name[len(p.prefix):], why)
 		if s != nil && s.request == q {
-			l.part(name)
+			p.part(name)
 		}
 	}
 }
 
 // unsubscribe ends a subscription after the linger.
-func (l *link) unsubscribe(name string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	s := l.subscriptions[name]
+func (p *partition) unsubscribe(name string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.subscriptions[name]
 	if s == nil || s.leaves != 0 {
 		return
 	}
-	s.leaves = time.Since(l.born) + l.broker.config.Linger
-	l.lingering = append(l.lingering, lingerer{name, s.leaves})
+	s.leaves = time.Since(p.born) + p.broker.config.Linger
+	p.lingering = append(p.lingering, lingerer{name, s.leaves})
 }
 
-// endLingering parts with the subscriptions that nobody came back to.
-func (l *link) endLingering() {
-	now := time.Since(l.born)
-	l.mu.Lock()
-	defer l.mu.Unlock()
+// endLingering parts with the subscriptions that nobody came back to. It is called
+// with mu held.
+func (p *partition) endLingering() {
+	now := time.Since(p.born)
 	n := 0
-	for n < len(l.lingering) && l.lingering[n].leaves <= now {
-		one := l.lingering[n]
-		if s := l.subscriptions[one.name]; s != nil && s.leaves == one.leaves {
-			l.part(one.name)
+	for n < len(p.lingering) && p.lingering[n].leaves <= now {
+		one := p.lingering[n]
+		if s := p.subscriptions[one.name]; s != nil && s.leaves == one.leaves {
+			p.part(one.name)
 		}
 		n++
 	}
-	l.lingering = l.lingering[n:]
+	p.lingering = p.lingering[n:]
 }
 
 // part ends a subscription now. It is called with mu held.
-func (l *link) part(name string) {
-	s := l.subscriptions[name]
-	delete(l.subscriptions, name)
+func (p *partition) part(name string) {
+	s := p.subscriptions[name]
+	delete(p.subscriptions, name)
 	if s.sent {
-		l.parting = append(l.parting, name)
-		l.poke()
+		p.parting = append(p.parting, name)
+		p.poke()
 	}
 }
 
-// sending is what a connection is to send now, in this order.
-type sending struct {
-	part  []string // unsubscribes
-	join  []string // subscribes
-	mark  bool     // the mark: all that the link had when the connection began is sent
-	probe bool     // a ping: somebody waited in vain
-}
-
-// nextSending takes what there is to send. Subscribes are taken when all before
-// them are confirmed, so that those of many callers meet in one.
-func (l *link) nextSending() (now sending) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	now.probe, l.suspected = l.suspected, false
-	now.part, l.parting = l.parting, nil
-	for _, name := range now.part {
-		l.parted[name]++
+// nextSending takes what a link is to send now: first unsubscribes, then
+// subscribes. These are taken when all before them are confirmed, so that those of
+// many callers meet in one; life is for confirmed.
+func (p *partition) nextSending(by *link) (part, join []string, life uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.subscribes(by) {
+		return nil, nil, 0
 	}
-	if l.unconfirmed.Load() > 0 {
-		return now
+	p.endLingering()
+	part, p.parting = p.parting, nil
+	if p.unconfirmed > 0 {
+		return part, nil, p.life
 	}
 	taken := 0
-	for taken < len(l.joining) && len(now.join) < subscribeBatch {
-		name := l.joining[taken]
-		if s := l.subscriptions[name]; s != nil && !s.sent {
+	for taken < len(p.joining) && len(join) < subscribeBatch {
+		name := p.joining[taken]
+		if s := p.subscriptions[name]; s != nil && !s.sent {
 			s.sent = true
-			now.join = append(now.join, name)
+			join = append(join, name)
 		}
 		taken++
 	}
-	l.joining = l.joining[taken:]
-	l.restoring = max(0, l.restoring-taken)
-	if l.restoring == 0 && !l.marked {
-		now.mark, l.marked = true, true
-	}
-	l.unconfirmed.Store(int32(len(now.join)))
-	return now
+	p.joining = p.joining[taken:]
+	p.restoring = max(0, p.restoring-taken)
+	p.unconfirmed = len(join)
+	return part, join, p.life
 }
 
-var errUnsubscribed = errors.New("redis ended a subscription by itself")
-
 // confirmed takes Redis's word that the subscriptions of a batch have begun.
-func (l *link) confirmed(names []string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.unconfirmed.Store(0)
-	l.poke()
+func (p *partition) confirmed(by *link, life uint64, names []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.subscribes(by) || p.life != life {
+		return
+	}
+	p.unconfirmed = 0
+	p.poke()
 	for _, name := range names {
-		if s := l.subscriptions[name]; s != nil && s.sent && !s.known() {
+		if s := p.subscriptions[name]; s != nil && s.sent && !s.known() {
 			s.request.settle()
 			s.request = nil
 		}
 	}
-}
-
-// ended takes Redis's word that a subscription has ended. If nobody asked for
-// that, its slot has moved.
-func (l *link) ended(name string) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.parted[name] == 0 {
-		return errUnsubscribed
-	}
-	if l.parted[name]--; l.parted[name] == 0 {
-		delete(l.parted, name)
-	}
-	return nil
 }

@@ -9,21 +9,36 @@ import (
 	"time"
 )
 
-// newTestLink returns a link as if it had a connection.
-func newTestLink() *link {
-	l := newLink(&Redis{}, "tidegate:", &trust{})
-	l.begin(nil)
-	return l
+// carried is a partition and the link that carries it, as if that had a connection.
+type carried struct {
+	*partition
+	link *link
 }
 
-func (l *link) ask(names ...string) *request {
-	q := &request{link: l}
+func newCarried() carried {
+	b := &Redis{config: RedisConfig{Prefix: "tidegate:"}}
+	c := carried{newPartition(b, 0), newLink(b, nil, "", nil)}
+	c.carrier.Store(c.link)
+	c.begin(c.link)
+	return c
+}
+
+func (c carried) ask(names ...string) *request {
+	q := &request{partition: c.partition}
 	for _, name := range names {
-		q.names = append(q.names, l.prefix+name)
+		q.names = append(q.names, c.prefix+name)
 	}
-	l.join(q)
+	c.join(q)
 	return q
 }
+
+// next returns the batch of subscribes that is to be sent now.
+func (c carried) next() []string {
+	_, batch, _ := c.nextSending(c.link)
+	return batch
+}
+
+func (c carried) confirm(names []string) { c.confirmed(c.link, c.life, names) }
 
 func manyNames(n int) []string {
 	names := make([]string, n)
@@ -35,14 +50,14 @@ func manyNames(n int) []string {
 
 func TestRequest_WaitsItsTurnWhileRedisAnswersOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newTestLink()
+		l := newCarried()
 		q := l.ask("a")
 		go func() {
 			for range 20 { // 10 s of others
 				<-time.After(500 * time.Millisecond)
-				l.heard.Add(1)
+				l.link.answers.Add(1)
 			}
-			l.confirmed(l.nextSending().join)
+			l.confirm(l.next())
 		}()
 		if err := q.wait(t.Context()); err != nil {
 			t.Errorf("after a long queue: %v", err)
@@ -52,11 +67,11 @@ func TestRequest_WaitsItsTurnWhileRedisAnswersOthers(t *testing.T) {
 
 func TestRequest_FailsOnALinkThatIsSilent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newTestLink()
+		l := newCarried()
 		q := l.ask("a", "b")
-		batch := l.nextSending().join
-		l.heard.Add(1)
-		l.confirmed(batch[:1])
+		batch := l.next()
+		l.link.answers.Add(1)
+		l.confirm(batch[:1])
 		began := time.Now()
 		err := q.wait(t.Context())
 		if took := time.Since(began); err != errNoAnswer || took > 2*answerTimeout {
@@ -67,14 +82,14 @@ func TestRequest_FailsOnALinkThatIsSilent(t *testing.T) {
 		if len(not) != 1 || not["b"] != errNoAnswer {
 			t.Errorf("not subscribed: %v; want b alone", not)
 		}
-		if next := l.nextSending(); len(next.part) != 1 || !next.probe {
-			t.Errorf("then %+v is sent; want the unsubscribe of b, and a probe", next)
+		if part, _, _ := l.nextSending(l.link); len(part) != 1 || !l.link.takeSuspicion() {
+			t.Errorf("then %q is unsubscribed; want b, and a probe", part)
 		}
 	})
 }
 
 func TestRequest_EndsWithItsContextAndWithTheLink(t *testing.T) {
-	l := newTestLink()
+	l := newCarried()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	q := l.ask("a")
@@ -84,7 +99,7 @@ func TestRequest_EndsWithItsContextAndWithTheLink(t *testing.T) {
 	q.giveUp(new(NotSubscribed), context.Canceled)
 	q = l.ask("a", "b")
 	reason := errors.New("away")
-	l.fail(reason)
+	l.fail(l.link, reason)
 	if err := q.wait(t.Context()); err != reason {
 		t.Errorf("%v, want that of the link", err)
 	}
@@ -94,33 +109,61 @@ func TestRequest_EndsWithItsContextAndWithTheLink(t *testing.T) {
 }
 
 func TestRequest_OfAChannelThatAnotherWaitsFor(t *testing.T) {
-	l := newTestLink()
+	l := newCarried()
 	first, second := l.ask("a"), l.ask("a", "b")
-	l.confirmed(l.nextSending().join[1:]) // b
+	l.confirm(l.next()[1:]) // b
 	var not NotSubscribed
 	second.giveUp(&not, second.wait(t.Context()))
 	if len(not) != 1 || not["a"] != errBusy {
 		t.Errorf("not subscribed: %v; want a alone", not)
 	}
-	l.confirmed([]string{"tidegate:a"})
+	l.confirm([]string{"tidegate:a"})
 	if err := first.wait(t.Context()); err != nil {
 		t.Errorf("the first: %v", err)
 	}
 }
 
-// However many come after the connection, the mark follows those that were there
-// before it.
-func TestLink_MarkDoesNotWaitForTheNewest(t *testing.T) {
-	l := newTestLink()
+// However many come after the connection, what was subscribed before is restored as
+// soon as it is confirmed.
+func TestPartition_RestoringDoesNotWaitForTheNewest(t *testing.T) {
+	l := newCarried()
 	l.ask(manyNames(3 * subscribeBatch / 2)...)
-	l.begin(nil)
+	l.fail(l.link, errNoAnswer)
+	l = carried{l.partition, l.link}
+	l.err = nil
+	l.ask(manyNames(3 * subscribeBatch / 2)...)
+	l.begin(l.link)
 	for batch, want := range []bool{false, true, false} {
 		l.ask(fmt.Sprint("new:", batch))
-		now := l.nextSending()
-		if len(now.join) == 0 || now.mark != want {
-			t.Errorf("batch %d has %d channels and mark %v, want %v", batch, len(now.join), now.mark, want)
+		join := l.next()
+		if _, _, early := l.takeMissed(l.link); len(join) == 0 || early {
+			t.Errorf("batch %d has %d channels, and is taken for restored before it is confirmed: %v", batch, len(join), early)
 		}
-		l.confirmed(now.join)
+		l.confirm(join)
+		if _, _, restored := l.takeMissed(l.link); restored != want {
+			t.Errorf("after batch %d restored is %v, want %v", batch, restored, want)
+		}
+	}
+}
+
+// What a link says of a partition that another carries by now is about the past.
+func TestPartition_HearsOnlyItsLink(t *testing.T) {
+	l := newCarried()
+	q := l.ask("a")
+	batch := l.next()
+	other := newLink(l.broker, nil, "", nil)
+	l.handOver(other, errMoved)
+	l.begin(other)
+	again := l.ask("a")
+	l.confirm(batch)
+	if l.fail(l.link, errNoAnswer) {
+		t.Error("the former link fails the partition")
+	}
+	if err := q.wait(t.Context()); err != errMoved {
+		t.Errorf("who asked the former link hears %v", err)
+	}
+	if err := again.wait(t.Context()); err != errMoved {
+		t.Errorf("%v, want that it is not subscribed again yet", err)
 	}
 }
 
@@ -128,13 +171,13 @@ func TestLink_MarkDoesNotWaitForTheNewest(t *testing.T) {
 // down must not take it for his own.
 func TestRequest_FailsOnALinkThatIsDownWhereTheSubscriptionLingers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newTestLink()
+		l := newCarried()
 		q := l.ask("kept", "left")
-		l.confirmed(l.nextSending().join)
+		l.confirm(l.next())
 		if err := q.wait(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		l.fail(errNoAnswer)
+		l.fail(l.link, errNoAnswer)
 		time.Sleep(time.Second)
 		l.unsubscribe(l.prefix + "left")
 		again := l.ask("kept", "left")

@@ -5,7 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -13,38 +13,42 @@ import (
 )
 
 // topology knows which Redis server is the master of a key. All methods may be
-// called concurrently.
+// called concurrently, but look.
 type topology interface {
-	// run watches for changes of masters and calls moved for each, until ctx
-	// ends; then it closes all clients. It calls what may panic through wall.
-	run(ctx context.Context, wall func(func() error) error, moved func(error))
+	// look finds out who the masters are, or fails to within two answerTimeouts.
+	look(ctx context.Context)
 
-	// client returns the client of the key's master, and address where it
-	// listens.
+	// client returns the client of the key's master. It waits for the first look.
 	client(ctx context.Context, key string) (*redis.Client, error)
-	address(ctx context.Context, key string) (string, error)
 
-	// stale says that an answer proved wrong.
-	stale(ctx context.Context)
+	// renew replaces a client whose connections may lead to a server that is no
+	// master, though another is behind the same address by now.
+	renew(wrong *redis.Client)
 
-	// once returns a client that connects a single time. Whenever it is about to
-	// wait for Redis it calls waits.
-	once(address string, waits func()) *redis.Client
+	// address returns where that listens, as of the last look.
+	address(key string) (string, error)
+
+	// dial opens a connection that is not a client's.
+	dial(ctx context.Context, address string) (net.Conn, error)
+
+	// close closes all clients.
+	close()
 }
 
-func newTopology(t redisTarget, c *tls.Config, poolSize int) topology {
-	if t.tls && c == nil {
-		c = &tls.Config{MinVersion: tls.VersionTLS12}
+func newTopology(b *Redis, poolSize int) topology {
+	encryption := b.config.TLS
+	if b.target.tls && encryption == nil {
+		encryption = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
-	if !t.tls {
-		c = nil
+	if !b.target.tls {
+		encryption = nil
 	}
-	dial := redisDialer{target: t, tls: c, poolSize: poolSize}
-	switch t.mode {
+	dial := redisDialer{target: b.target, tls: encryption, poolSize: poolSize}
+	switch b.target.mode {
 	case redisSentinel:
 		return newSentinel(dial)
 	case redisCluster:
-		return newCluster(dial)
+		return newCluster(dial, b.partitions)
 	default:
 		return newStandalone(dial)
 	}
@@ -53,6 +57,9 @@ func newTopology(t redisTarget, c *tls.Config, poolSize int) topology {
 // standalone is one Redis server.
 type standalone struct {
 	redisDialer
+
+	// Guarded by mu.
+	mu   sync.Mutex
 	only *redis.Client
 }
 
@@ -60,18 +67,29 @@ func newStandalone(d redisDialer) *standalone {
 	return &standalone{redisDialer: d, only: redis.NewClient(d.options(d.target.addresses[0]))}
 }
 
-func (s *standalone) run(ctx context.Context, _ func(func() error) error, _ func(error)) {
-	<-ctx.Done()
+func (s *standalone) look(context.Context) {}
+
+func (s *standalone) client(context.Context, string) (*redis.Client, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.only, nil
+}
+
+func (s *standalone) renew(wrong *redis.Client) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.only == wrong {
+		s.only = s.again(wrong)
+	}
+}
+
+func (s *standalone) address(string) (string, error) { return s.target.addresses[0], nil }
+
+func (s *standalone) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.only.Close()
 }
-
-func (s *standalone) client(context.Context, string) (*redis.Client, error) { return s.only, nil }
-
-func (s *standalone) address(context.Context, string) (string, error) {
-	return s.target.addresses[0], nil
-}
-
-func (s *standalone) stale(context.Context) {}
 
 // redisDialer makes clients that all treat time the same: nothing is tried twice
 // behind the broker's back, since a publish that is sent again is published
@@ -83,12 +101,13 @@ type redisDialer struct {
 }
 
 func (d redisDialer) options(address string) *redis.Options {
-	o := &redis.Options{
+	return &redis.Options{
 		Addr:                     address,
 		Username:                 d.target.user,
 		Password:                 d.target.password,
 		DB:                       d.target.database,
 		TLSConfig:                d.tls,
+		Dialer:                   dialer(d.plain(address)).bounded,
 		Protocol:                 2,
 		MaxRetries:               -1,
 		DialerRetries:            1,
@@ -102,8 +121,20 @@ func (d redisDialer) options(address string) *redis.Options {
 		OnConnect:                loadScript,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	}
-	o.Dialer = dialer(dialer(redis.NewDialer(o)).direct).bounded
-	return o
+}
+
+// again closes a client and returns another one to the same address.
+func (d redisDialer) again(client *redis.Client) *redis.Client {
+	client.Close()
+	return redis.NewClient(d.options(client.Options().Addr))
+}
+
+func (d redisDialer) plain(address string) dialer {
+	return dialer(redis.NewDialer(&redis.Options{Addr: address, TLSConfig: d.tls, DialTimeout: answerTimeout})).direct
+}
+
+func (d redisDialer) dial(ctx context.Context, address string) (net.Conn, error) {
+	return d.plain(address)(ctx, "tcp", address)
 }
 
 // loadScript sees to it that a server knows the script that publishes. One that
@@ -114,38 +145,23 @@ func loadScript(ctx context.Context, c *redis.Conn) error {
 	return nil
 }
 
-var errOneConnection = errors.New("the connection has ended")
+// first is closed by the first look.
+type first struct {
+	once sync.Once
+	done chan struct{}
+}
 
-// once returns a client that connects a single time. go-redis reconnects a
-// subscriber by itself and in silence; without a second connection it cannot.
-func (d redisDialer) once(address string, waits func()) *redis.Client {
-	o := d.options(address)
-	o.OnConnect = nil // it runs no script
-	dial := o.Dialer
-	var dialled atomic.Bool
-	o.Dialer = func(ctx context.Context, network, address string) (net.Conn, error) {
-		if dialled.Swap(true) {
-			return nil, errOneConnection
-		}
-		conn, err := dial(ctx, network, address)
-		if err != nil {
-			return nil, err
-		}
-		return waitingConn{conn, waits}, nil
+func newFirst() *first { return &first{done: make(chan struct{})} }
+
+func (f *first) over() { f.once.Do(func() { close(f.done) }) }
+
+func (f *first) wait(ctx context.Context) error {
+	select {
+	case <-f.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	return redis.NewClient(o)
-}
-
-// waitingConn tells when it is read from: all that was read before has been dealt
-// with then, as far as it was whole.
-type waitingConn struct {
-	net.Conn
-	waits func()
-}
-
-func (c waitingConn) Read(p []byte) (int, error) {
-	c.waits()
-	return c.Conn.Read(p)
 }
 
 const (
@@ -156,7 +172,7 @@ const (
 // findMaster has the masters looked up again and gives that a moment. It reports
 // whether there is time left.
 func (b *Redis) findMaster(ctx context.Context) bool {
-	b.topology.stale(ctx)
+	b.stale()
 	return sleep(ctx, masterWait)
 }
 
@@ -165,6 +181,11 @@ func (b *Redis) findMaster(ctx context.Context) bool {
 func wrongMaster(err error) bool {
 	return redis.HasErrorPrefix(err, "MOVED") || redis.HasErrorPrefix(err, "ASK") ||
 		redis.HasErrorPrefix(err, "TRYAGAIN") || redis.HasErrorPrefix(err, "READONLY")
+}
+
+// isReadonly reports whether a server is no master, by what it says.
+func isReadonly(err error) bool {
+	return errors.Is(err, errReplica) || redis.HasErrorPrefix(err, "READONLY")
 }
 
 // isLost reports whether err is the connection's, and not an answer of Redis.

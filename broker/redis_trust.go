@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha1"
 	"encoding/hex"
+	"fmt"
 	"strconv"
 	"strings"
 	"sync"
@@ -121,10 +122,19 @@ func (p *process) fresh(b *Redis, client *redis.Client, now time.Time) bool {
 	return p.client == client && p.losses == b.losses.Load() && now.Sub(p.used) <= heldFor
 }
 
-// meet takes a connection from a client's pool and asks who is at its other end.
+// meet takes a connection from a client's pool and asks who is at its other end,
+// which must be a master.
 func (b *Redis) meet(ctx context.Context, client *redis.Client, now time.Time) (*process, error) {
 	p := &process{client: client, conn: client.Conn(), losses: b.losses.Load(), used: now}
-	info, err := p.conn.Info(ctx, "server").Result()
+	pipe := p.conn.Pipeline()
+	hello, said := pipe.Hello(ctx, 2, "", "", ""), pipe.Info(ctx, "server")
+	_, _ = pipe.Exec(ctx)
+	if role, _ := hello.Val()["role"].(string); isReplica(role) {
+		p.conn.Close()
+		b.topology.renew(client)
+		return nil, fmt.Errorf("%w: %s", errReplica, client.Options().Addr)
+	}
+	info, err := said.Result()
 	if isLost(err) || redis.HasErrorPrefix(err, "BUSY") {
 		p.conn.Close()
 		return nil, err

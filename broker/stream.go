@@ -211,8 +211,12 @@ func (b *Redis) askOnce(ctx context.Context, prefix string, f func(context.Conte
 	if observe := b.config.Observe.RoundTrip; observe != nil {
 		observe(time.Since(start))
 	}
+	b.refusals.note(err)
+	if isReadonly(err) {
+		b.topology.renew(client)
+	}
 	if isLost(err) {
-		b.topology.stale(ctx)
+		b.stale()
 	}
 	return err
 }

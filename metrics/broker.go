@@ -9,6 +9,7 @@ type Broker struct {
 	RoundTrip  prometheus.Observer // seconds
 
 	roundTrip *prometheus.HistogramVec
+	errors    *prometheus.CounterVec
 }
 
 func newBroker() Broker {
@@ -20,9 +21,13 @@ func newBroker() Broker {
 		Reconnects: counter("broker_reconnects_total", "Links to the broker that were lost and made again."),
 		RoundTrip:  roundTrip.WithLabelValues(),
 		roundTrip:  roundTrip,
+		errors:     counters("broker_errors_total", "Answers of the broker that refuse something, by kind.", "kind"),
 	}
 }
 
+// Refused counts what the broker has refused. The kinds are a closed set.
+func (b *Broker) Refused(kind string) { b.errors.WithLabelValues(kind).Inc() }
+
 func (b *Broker) collectors() []prometheus.Collector {
-	return []prometheus.Collector{b.Up, b.Reconnects, b.roundTrip}
+	return []prometheus.Collector{b.Up, b.Reconnects, b.roundTrip, b.errors}
 }

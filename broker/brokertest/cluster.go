@@ -49,6 +49,44 @@ func StartRedisCluster(t testing.TB) *RedisCluster {
 	return c
 }
 
+// AddReplica starts a replica of one of the masters. It is none of c.Nodes.
+func (c *RedisCluster) AddReplica(master *RedisServer) *RedisServer {
+	c.t.Helper()
+	_, bus, _ := net.SplitHostPort(freeAddr(c.t))
+	replica := StartRedis(c.t, "--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-node-timeout", "2000",
+		"--cluster-require-full-coverage", "no", "--repl-diskless-sync-delay", "0")
+	replica.CLI("CLUSTER", "MEET", "127.0.0.1", port(master.Addr), master.busPort())
+	Eventually(c.t, "the replica to know its master", func() bool {
+		_, err := replica.do("CLUSTER", "REPLICATE", master.CLI("CLUSTER", "MYID"))
+		return err == nil
+	})
+	Eventually(c.t, "the replica to follow", func() bool {
+		return strings.Contains(replica.CLI("INFO", "replication"), "master_link_status:up")
+	})
+	Eventually(c.t, "all to know the replica", func() bool {
+		for _, node := range c.Nodes {
+			if !strings.Contains(node.CLI("CLUSTER", "NODES"), replica.CLI("CLUSTER", "MYID")+" "+replica.Addr) {
+				return false
+			}
+		}
+		return true
+	})
+	return replica
+}
+
+// TakeOver makes a replica the master in place of its own, which becomes its
+// replica.
+func (c *RedisCluster) TakeOver(replica *RedisServer) {
+	c.t.Helper()
+	Eventually(c.t, "the replica to take over", func() bool {
+		if strings.Contains(replica.CLI("INFO", "replication"), "role:master") {
+			return true
+		}
+		_, _ = replica.do("CLUSTER", "FAILOVER")
+		return false
+	})
+}
+
 // URL is where a broker finds the cluster.
 func (c *RedisCluster) URL() string {
 	var addresses []string

@@ -64,6 +64,12 @@ func (s *RedisSentinel) Master() *RedisServer {
 	return nil
 }
 
+// Pause has the Sentinel answer nobody.
+func (s *RedisSentinel) Pause() { s.sentinel.Pause() }
+
+// Resume ends Pause.
+func (s *RedisSentinel) Resume() { s.sentinel.Resume() }
+
 // Flush removes all keys.
 func (s *RedisSentinel) Flush() { s.Master().Flush() }
 

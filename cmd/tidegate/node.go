@@ -81,6 +81,7 @@ func (n *node) newBroker() (broker.Broker, error) {
 		RoundTrip: func(d time.Duration) { n.metrics.Broker.RoundTrip.Observe(d.Seconds()) },
 		Reconnect: n.metrics.Broker.Reconnects.Inc,
 		Panic:     n.metrics.Panics.Inc,
+		Refused:   n.metrics.Broker.Refused,
 	}
 	redis, err := broker.NewRedis(c)
 	n.history, n.presence = redis, redis

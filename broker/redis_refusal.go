@@ -1,0 +1,114 @@
+package broker
+
+import (
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// errReplica says that what a server takes is not sure to be heard or kept.
+var errReplica = errors.New("redis is a replica, not a master")
+
+// refusalKinds are the errors of Redis that somebody who runs it has to deal with.
+// What else it refuses is of the kind other.
+var refusalKinds = []string{
+	"NOPERM", "NOAUTH", "WRONGPASS", "OOM", "READONLY", "MISCONF", "LOADING", "NOREPLICAS", "CLUSTERDOWN", "BUSY",
+}
+
+// dealtWith are errors that the broker knows what to do about.
+var dealtWith = []string{"NOSCRIPT", "MOVED", "ASK", "TRYAGAIN", "EXECABORT"}
+
+// refusalKind returns the kind of what Redis has refused, or "".
+func refusalKind(err error) string {
+	var said redis.Error
+	switch {
+	case errors.Is(err, errReplica):
+		return "READONLY"
+	case err == nil, errors.Is(err, redis.Nil), !errors.As(err, &said):
+		return ""
+	}
+	word, _, _ := strings.Cut(said.Error(), " ")
+	switch {
+	case slices.Contains(refusalKinds, word):
+		return word
+	case slices.Contains(dealtWith, word):
+		return ""
+	}
+	return "other"
+}
+
+// refusals counts what Redis refuses, and logs the first of each kind and then
+// seldom.
+type refusals struct {
+	// Fixed at birth.
+	log     *slog.Logger
+	observe func(kind string) // may be nil
+
+	// Guarded by mu.
+	mu   sync.Mutex
+	told map[string]time.Time // by kind, when one was logged last
+	more map[string]int       // by kind, those since then
+}
+
+const refusalEvery = time.Minute
+
+// note takes an error that may be a refusal, and reports whether it is one.
+func (r *refusals) note(err error) bool {
+	kind := refusalKind(err)
+	if kind == "" {
+		return false
+	}
+	if r.observe != nil {
+		r.observe(kind)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	if told := r.told[kind]; !told.IsZero() && now.Sub(told) < refusalEvery {
+		r.more[kind]++
+		return true
+	}
+	r.log.Error("redis refuses", "kind", kind, "error", err, "since_last", r.more[kind])
+	r.told[kind], r.more[kind] = now, 0
+	return true
+}
+
+// probe finds out, after a refusal, whether anything can be published, and tells of
+// it until it can. A refusal may be about one channel only.
+func (l *lane) probe() {
+	l.publish(Message{Channel: probeChannel}, PublishOptions{HistorySize: 1, HistoryTTL: time.Second}, func(_ Position, err error) {
+		if err == nil {
+			l.broker.board.up(l)
+			l.probing.Store(false)
+			return
+		}
+		if refusalKind(err) != "" {
+			l.broker.board.lost(l, err)
+		}
+		time.AfterFunc(probeEvery, l.probe)
+	})
+}
+
+// probeChannel has a space in it: no client can name it.
+const (
+	probeChannel = " probe"
+	probeEvery   = time.Second
+)
+
+// noteRefusals counts what of a batch was refused, and has that looked into.
+func (l *lane) noteRefusals(batch []*publication) {
+	refused := false
+	for _, p := range batch {
+		if l.broker.refusals.note(p.command.Err()) {
+			refused = true
+		}
+	}
+	if refused && !l.probing.Swap(true) {
+		l.probe()
+	}
+}

@@ -1,0 +1,133 @@
+package broker_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+
+	"tidegate/broker"
+	"tidegate/broker/brokertest"
+)
+
+// counted counts refusals by kind.
+type counted struct {
+	mu    sync.Mutex
+	kinds map[string]int
+}
+
+func (c *counted) add(kind string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.kinds == nil {
+		c.kinds = make(map[string]int)
+	}
+	c.kinds[kind]++
+}
+
+func (c *counted) of(kind string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.kinds[kind]
+}
+
+// logged is a log that can be read while it is written.
+type logged struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logged) lines(text string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.b.String(), text)
+}
+
+// A Redis that refuses what is published is not ready, says why once, and is ready
+// again by itself.
+func TestRedis_RefusalsFailTheLink(t *testing.T) {
+	brokertest.RequireRedis(t)
+	refusals := []struct {
+		kind     string
+		from, to []string
+	}{
+		{"OOM", []string{"CONFIG", "SET", "maxmemory", "1"}, []string{"CONFIG", "SET", "maxmemory", "0"}},
+		{"NOREPLICAS", []string{"CONFIG", "SET", "min-replicas-to-write", "1"}, []string{"CONFIG", "SET", "min-replicas-to-write", "0"}},
+		{"NOPERM", []string{"ACL", "SETUSER", "default", "-evalsha", "-eval"}, []string{"ACL", "SETUSER", "default", "+evalsha", "+eval"}},
+		{"READONLY", []string{"REPLICAOF", "127.0.0.1", "1"}, []string{"REPLICAOF", "NO", "ONE"}},
+	}
+	for _, refusal := range refusals {
+		t.Run(refusal.kind, func(t *testing.T) {
+			server := brokertest.StartRedis(t)
+			var log logged
+			var kinds counted
+			b, told := startNode(t, broker.RedisConfig{URL: server.URL(), Log: slog.New(slog.NewTextHandler(&log, nil)),
+				Observe: broker.RedisObserver{Refused: kinds.add}})
+			told.WaitUp()
+			server.CLI(refusal.from...)
+			for range 3 {
+				_, err := broker.Publish(t.Context(), b, message("a", "x"), broker.PublishOptions{HistorySize: 5})
+				if !errors.Is(err, broker.ErrUnavailable) {
+					t.Errorf("Publish: %v", err)
+				}
+			}
+			if err := told.WaitDown(); !strings.Contains(err.Error(), refusal.kind) && refusal.kind != "READONLY" {
+				t.Errorf("the link is down because of %v", err)
+			}
+			if kinds.of(refusal.kind) == 0 || log.lines("kind="+refusal.kind) != 1 {
+				t.Errorf("%d refusals are counted, %d logged", kinds.of(refusal.kind), log.lines("kind="+refusal.kind))
+			}
+			server.CLI(refusal.to...)
+			told.WaitUp()
+			if _, err := broker.Publish(t.Context(), b, message("a", "x"), broker.PublishOptions{HistorySize: 5}); err != nil {
+				t.Errorf("afterwards: %v", err)
+			}
+		})
+	}
+}
+
+// What is refused on one channel says nothing of the others.
+func TestRedis_RefusalOfOneChannel(t *testing.T) {
+	brokertest.RequireRedis(t)
+	server := brokertest.StartRedis(t)
+	var kinds counted
+	b, told := startNode(t, broker.RedisConfig{URL: server.URL(), Observe: broker.RedisObserver{Refused: kinds.add}})
+	told.WaitUp()
+	server.CLI("SET", "tidegate:odd meta", "no hash")
+	if _, err := broker.Publish(t.Context(), b, message("odd", "x"), broker.PublishOptions{HistorySize: 5}); err == nil {
+		t.Fatal("published without what it takes")
+	}
+	if kinds.of("other") == 0 {
+		t.Error("the refusal is not counted")
+	}
+	for i := range 20 {
+		if _, err := broker.Publish(t.Context(), b, message(fmt.Sprint("even:", i), "x"), broker.PublishOptions{HistorySize: 5}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := told.Told(); n != 1 {
+		t.Errorf("%d things are told, want that the link is up", n)
+	}
+}
+
+// Who may not log in is told so.
+func TestRedis_RefusalOfTheLogin(t *testing.T) {
+	brokertest.RequireRedis(t)
+	server := brokertest.StartRedis(t)
+	server.CLI("CONFIG", "SET", "requirepass", "s3cret")
+	var kinds counted
+	_, told := startNode(t, broker.RedisConfig{URL: server.URL(), Observe: broker.RedisObserver{Refused: kinds.add}})
+	told.WaitDown()
+	if kinds.of("NOAUTH") == 0 {
+		t.Error("NOAUTH is not counted")
+	}
+}

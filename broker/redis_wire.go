@@ -1,0 +1,190 @@
+package broker
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"unsafe"
+)
+
+// The subscriber connections speak RESP3 by themselves: there a connection that
+// subscribes takes other commands, too, so that HELLO can ask on the very
+// connection who is at its other end. An answer to a command and a push, which
+// comes by itself or confirms a subscription, differ by the first byte.
+//
+//	+text -error :number ,number (number #bool _    one line
+//	$n =n !n                                        a string of n bytes
+//	*n ~n                                           n elements
+//	>n                                              a push of n elements
+//	%n |n                                           n pairs
+
+// answer is one thing that Redis says.
+type answer struct {
+	kind   byte     // the first byte
+	fields []string // all that is no array, in its order; valid until the next read
+	kinds  []byte   // their first bytes; the same
+	flat   bool     // no array is in another
+}
+
+// wireReader reads answers, within the bounds of what they may announce.
+type wireReader struct {
+	*bufio.Reader
+	fields   []string
+	kinds    []byte
+	elements int
+}
+
+func newWireReader(r io.Reader) *wireReader {
+	return &wireReader{Reader: bufio.NewReaderSize(r, 32<<10)}
+}
+
+// next reads one answer.
+func (r *wireReader) next() (answer, error) {
+	clear(r.fields)
+	r.fields, r.kinds, r.elements = r.fields[:0], r.kinds[:0], 0
+	kind, deepest, err := r.element(0)
+	return answer{kind: kind, fields: r.fields, kinds: r.kinds, flat: deepest <= 1}, err
+}
+
+// element reads one element, and all within it, at a depth of arrays.
+func (r *wireReader) element(depth int) (kind byte, deepest int, err error) {
+	line, err := r.line()
+	if err != nil {
+		return 0, 0, err
+	}
+	kind, text := line[0], line[1:]
+	switch kind {
+	case '+', '-', ':', ',', '(', '#':
+		r.field(kind, string(text))
+		return kind, depth, nil
+	case '_':
+		r.field(kind, "")
+		return kind, depth, nil
+	}
+	n, err := strconv.Atoi(unsafe.String(unsafe.SliceData(text), len(text)))
+	switch {
+	case err != nil || n < -1:
+		return kind, 0, fmt.Errorf("%w: %.40q", errBrokenProtocol, line)
+	case n == -1:
+		r.field('_', "")
+		return kind, depth, nil
+	}
+	switch kind {
+	case '$', '=', '!':
+		text, err := r.text(n)
+		r.field(kind, text)
+		return kind, depth, err
+	case '%', '|':
+		n = min(n, mostElements+1) * 2
+	case '*', '~', '>':
+	default:
+		return kind, 0, fmt.Errorf("%w: %.40q", errBrokenProtocol, line)
+	}
+	deepest, err = r.array(n, depth+1)
+	if kind == '|' && err == nil { // what comes is said about what follows
+		return r.element(depth)
+	}
+	return kind, deepest, err
+}
+
+func (r *wireReader) field(kind byte, text string) {
+	r.fields = append(r.fields, text)
+	r.kinds = append(r.kinds, kind)
+}
+
+func (r *wireReader) array(n, depth int) (deepest int, err error) {
+	if n > mostElements-r.elements || depth > mostNested {
+		return 0, fmt.Errorf("%w: an array of %d, %d deep", errBrokenProtocol, n, depth)
+	}
+	r.elements += n
+	deepest = depth
+	for range n {
+		_, d, err := r.element(depth)
+		if err != nil {
+			return 0, err
+		}
+		deepest = max(deepest, d)
+	}
+	return deepest, nil
+}
+
+// line reads a line without its end. It is valid until the next read.
+func (r *wireReader) line() ([]byte, error) {
+	line, err := r.ReadSlice('\n')
+	if errors.Is(err, bufio.ErrBufferFull) {
+		return nil, fmt.Errorf("%w: a line without end", errBrokenProtocol)
+	}
+	if err != nil {
+		return nil, err
+	}
+	text, ended := bytes.CutSuffix(line, []byte("\r\n"))
+	if !ended || len(text) == 0 {
+		return nil, fmt.Errorf("%w: %.40q", errBrokenProtocol, line)
+	}
+	return text, nil
+}
+
+const readAhead = 64 << 10 // bytes that are made room for before they have come
+
+// text reads a string of n bytes and its end. What is announced takes room only as
+// it comes.
+func (r *wireReader) text(n int) (string, error) {
+	if n > mostBulk {
+		return "", fmt.Errorf("%w: a string of %d bytes", errBrokenProtocol, n)
+	}
+	data := make([]byte, 0, min(n+2, readAhead))
+	for len(data) < n+2 {
+		if len(data) == cap(data) {
+			data = append(make([]byte, 0, min(n+2, 2*cap(data))), data...)
+		}
+		came, err := io.ReadFull(r, data[len(data):cap(data)])
+		data = data[:len(data)+came]
+		if err != nil {
+			return "", err
+		}
+	}
+	if string(data[n:]) != "\r\n" {
+		return "", fmt.Errorf("%w: a string is longer than announced", errBrokenProtocol)
+	}
+	return unsafe.String(unsafe.SliceData(data), n), nil
+}
+
+// field returns what follows a name among the fields of a map.
+func (a answer) field(name string) string {
+	for i := 0; i+1 < len(a.fields); i++ {
+		if a.fields[i] == name {
+			return a.fields[i+1]
+		}
+	}
+	return ""
+}
+
+// redisRefusal is an error that Redis has answered with.
+type redisRefusal string
+
+func (e redisRefusal) Error() string { return string(e) }
+
+// RedisError says to go-redis what it is.
+func (redisRefusal) RedisError() {}
+
+// appendCommand appends a command as Redis reads it.
+func appendCommand(dst []byte, name string, args ...string) []byte {
+	dst = append(dst, '*')
+	dst = strconv.AppendInt(dst, int64(1+len(args)), 10)
+	dst = appendText(append(dst, "\r\n"...), name)
+	for _, arg := range args {
+		dst = appendText(dst, arg)
+	}
+	return dst
+}
+
+func appendText(dst []byte, text string) []byte {
+	dst = append(dst, '$')
+	dst = strconv.AppendInt(dst, int64(len(text)), 10)
+	dst = append(dst, "\r\n"...)
+	dst = append(dst, text...)
+	return append(dst, "\r\n"...)
+}
