@@ -588,9 +588,9 @@ test("begins with recent messages, and loses none of them with the connection", 
 test("over HTTP it begins with recent messages, too, and goes on where they end", async () => {
   for (const [transport, path] of [["sse", "/events"], ["longpoll", "/poll"]]) {
     const http = new FakeHTTP({
-      "/api/channels/a/messages": () => ({ messages: [{ data: 8, cursor: "e:8" }, { data: 9, cursor: "e:9" }], cursor: "e:9" }),
-      "/api/channels/bare/messages": () => Response.json({ error: { code: "not_found", message: "no history" } }, { status: 404 }),
-      "/poll": (query) => query.has("cursor") ? never() : page("-"),
+      "/poll": (query) => query.has("cursor") ? never()
+        : query.get("channel") === "a" && query.get("recent") === "2" ? page("e:9", { messages: [{ channel: "a", data: 8, cursor: "e:8" }, { channel: "a", data: 9, cursor: "e:9" }] })
+        : page("-"),
       "/events": () => stream(": hello\n\n"),
     });
     const tide = client({ transports: [transport], fetch: http.fetch });

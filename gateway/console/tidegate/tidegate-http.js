@@ -134,26 +134,14 @@ class HTTPLink {
   async #subscribe(channel, { id, cursor, recent }) {
     const joining = new AbortController();
     this.#joining.set(channel, joining);
-    const page = (!cursor && recent && await this.#recent(channel, recent, joining.signal))
-      || await this.get("poll", cursor ? { channel, cursor, wait: "0s" } : { channel }, joining.signal);
+    const page = await this.get("poll", cursor ? { channel, cursor, wait: "0s" } : { channel, recent }, joining.signal);
     joining.signal.throwIfAborted();
     const at = page?.cursor ?? cursor ?? "";
-    const begin = page?.begin ?? at;
+    const begin = cursor || !page?.messages?.length ? at : before(page.messages[0].cursor);
     this.#channels.set(channel, at);
     this.#on.frame({ type: "subscribed", id, channel, cursor: begin === noPlace ? "" : begin, recovered: cursor ? page?.recovered !== false : undefined });
     this.deliver(page);
     this.#receiveAnew();
-  }
-
-  /** @param {string} channel @param {number} limit @param {AbortSignal} signal @returns {Promise<any>} undefined where no history is kept */
-  async #recent(channel, limit, signal) {
-    try {
-      const { messages, cursor } = await this.get(`api/channels/${encodeURIComponent(channel)}/messages`, { limit }, signal);
-      const begin = messages.length > 0 ? before(messages[0].cursor) : cursor;
-      return { messages: messages.map((/** @type {Frame} */ message) => ({ ...message, channel })), cursor, begin };
-    } catch (error) {
-      if (!(error instanceof Refusal) || error.code !== "not_found") throw error;
-    }
   }
 
   /** @param {string} channel @returns {Frame} */
