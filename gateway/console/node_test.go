@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -54,7 +55,7 @@ func (c *cluster) start() (stop func()) {
 	c.t.Helper()
 	c.leave()
 	g, err := gateway.New(gateway.Config{
-		Broker: c.memory, History: c.memory, Presence: c.memory,
+		Broker: c.memory, History: c.memory, Presence: c.memory, Auth: names{},
 		Rules: rules.Development(), Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
@@ -151,3 +152,14 @@ func (deaf) Receive(broker.Message) {}
 func (deaf) Gap([]string, error)    {}
 func (deaf) Link(error)             {}
 func (deaf) Rest()                  {}
+
+// names takes a token such as "user alice" for alice's.
+type names struct{}
+
+func (names) Authenticate(_ context.Context, token string) (gateway.Principal, error) {
+	user, found := strings.CutPrefix(token, "user ")
+	if !found && token != "" {
+		return gateway.Principal{}, &gateway.Error{Code: gateway.Unauthenticated, Message: "this token is nobody's"}
+	}
+	return gateway.Principal{User: user}, nil
+}

@@ -1,17 +1,24 @@
 // The page: which section shows, and the connection that all of it shares.
 
 import { Tidegate } from "./tidegate.js";
+import { readAddress, writeAddress } from "./address.js";
+import { ClusterView } from "./cluster.js";
 import { byID, duration, here } from "./element.js";
 import { openExample } from "./examples.js";
+import { Frames } from "./frames.js";
 import { MessageView } from "./messageview.js";
+import { Timeline, transportName } from "./timeline.js";
 
 const stateNames = { connecting: "Connecting", connected: "Connected", waiting: "Reconnecting", closed: "Disconnected" };
-const transportNames = { websocket: "WebSocket", sse: "Server-Sent Events", longpoll: "Long-poll" };
 
-const messages = new MessageView();
+const timeline = new Timeline();
+const frames = new Frames();
+const messages = new MessageView(timeline);
+const cluster = new ClusterView();
 const connectForm = byID("connect", HTMLFormElement);
 const url = byID("url", HTMLInputElement);
 const token = byID("token", HTMLInputElement);
+const tabs = ["messages", "timeline", "frames"].map((name) => byID(`tab-${name}`, HTMLButtonElement));
 
 url.value = here;
 /** @type {Tidegate} */
@@ -27,7 +34,13 @@ connectForm.addEventListener("submit", (event) => {
   connect();
 });
 byID("disconnect", HTMLButtonElement).addEventListener("click", () => tide.close());
+byID("reconnect", HTMLButtonElement).addEventListener("click", connect);
+byID("skip", HTMLButtonElement).addEventListener("click", () => byID("main", HTMLElement).focus());
 byID("connection", HTMLDetailsElement).open = matchMedia("(min-width: 60rem)").matches;
+for (const tab of tabs) {
+  tab.addEventListener("click", () => chooseTab(tab));
+  tab.addEventListener("keydown", moveTab);
+}
 
 function connect() {
   tide?.close();
@@ -37,22 +50,53 @@ function connect() {
     return showPulse("closed", "The gateway's URL is not a URL");
   }
   const client = tide;
-  const ifCurrent = (/** @type {() => void} */ show) => () => { if (client === tide) show(); };
-  client.on("state", ifCurrent(showStatus));
+  const ifCurrent = (/** @type {(event: any) => void} */ act) => (/** @type {any} */ event) => { if (client === tide) act(event); };
+  client.on("state", ifCurrent((status) => { timeline.state(status); showStatus(); }));
   client.on("roundtrip", ifCurrent(showStatus));
-  client.on("error", (error) => messages.note(`${error.code}: ${error.message}`));
+  client.on("frame", ifCurrent((passed) => frames.add(passed)));
+  client.on("error", ifCurrent((error) => {
+    messages.note(`${error.code}: ${error.message}`);
+    timeline.problem(`${error.code}: ${error.message}`);
+  }));
+  timeline.use(client);
   messages.use(client);
-  if (location.hash.startsWith("#examples")) route();
+  if (readAddress().section === "examples") route();
 }
 
 function route() {
-  const [section, name] = location.hash.slice(1).split("/");
-  const inExamples = section === "examples";
-  byID("view-console", HTMLElement).hidden = inExamples;
-  byID("view-examples", HTMLElement).hidden = !inExamples;
+  const { section, name, query } = readAddress();
+  for (const one of ["console", "cluster", "examples"]) byID(`view-${one}`, HTMLElement).hidden = one !== section;
   closeExample();
-  closeExample = inExamples ? openExample(byID("example", HTMLDivElement), name || "chat", tide) : () => {};
-  for (const link of document.querySelectorAll("nav a")) markCurrent(link, inExamples ? ["#examples", `#examples/${name || "chat"}`] : ["#console"]);
+  closeExample = section === "examples" ? openExample(byID("example", HTMLDivElement), name || "chat", tide) : () => {};
+  cluster.show(section === "cluster");
+  if (section === "console") {
+    messages.show();
+    chooseTab(tabs.find((tab) => tab.id === `tab-${query.get("view")}`) ?? tabs[0]);
+  }
+  for (const link of document.querySelectorAll("nav a")) markCurrent(link, section === "examples" ? ["#examples", `#examples/${name || "chat"}`] : [`#${section}`]);
+}
+
+/** @param {HTMLButtonElement} chosen */
+function chooseTab(chosen) {
+  for (const tab of tabs) {
+    tab.setAttribute("aria-selected", String(tab === chosen));
+    tab.tabIndex = tab === chosen ? 0 : -1;
+    byID(tab.getAttribute("aria-controls") ?? "", HTMLElement).hidden = tab !== chosen;
+  }
+  messages.shown();
+  frames.shown();
+  const view = chosen === tabs[0] ? "" : chosen.id.slice("tab-".length);
+  const { query } = readAddress();
+  writeAddress("console", { channel: query.getAll("channel"), show: query.get("show") ?? "", filter: query.get("filter") ?? "", view });
+}
+
+/** @param {KeyboardEvent} event */
+function moveTab(event) {
+  const step = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
+  if (step === 0) return;
+  const next = tabs[(tabs.findIndex((tab) => tab === event.currentTarget) + step + tabs.length) % tabs.length];
+  chooseTab(next);
+  next.focus();
 }
 
 /** @param {Element} link @param {string[]} current */
@@ -70,7 +114,7 @@ function bringToMiddle(link) {
 
 function showStatus() {
   const { state, transport, session, user, node, roundTrip, reconnects, reason } = tide.status;
-  const name = /** @type {Record<string, string>} */ (transportNames)[transport] ?? "";
+  const name = capital(transportName(transport));
   showPulse(state, state === "connected" ? [name, node, roundTrip && duration(roundTrip)].filter(Boolean).join(" · ") : reason);
   show("transport", name);
   show("user", state === "connected" ? user || "anonymous" : "");
@@ -78,6 +122,12 @@ function showStatus() {
   show("session", session);
   show("roundtrip", duration(roundTrip));
   show("reconnects", String(reconnects));
+  cluster.use(url.value || here, node);
+}
+
+/** @param {string} text */
+function capital(text) {
+  return text.slice(0, 1).toUpperCase() + text.slice(1);
 }
 
 /** @param {string} fact @param {string} value */
@@ -88,9 +138,21 @@ function show(fact, value) {
 /** @param {keyof stateNames} state @param {string} detail */
 function showPulse(state, detail) {
   const pulse = /** @type {HTMLElement} */ (document.querySelector(".pulse"));
-  pulse.dataset.state = state;
+  pulse.dataset.state = document.body.dataset.state = state;
   setText("pulse-state", stateNames[state]);
   setText("pulse-detail", detail);
+  showAway(state, detail);
+}
+
+/** What is on the page is old while there is no connection: that must be seen. @param {keyof stateNames} state @param {string} detail */
+function showAway(state, detail) {
+  const away = state === "waiting" || state === "closed";
+  if (state !== "connecting") byID("away", HTMLElement).hidden = !away;
+  document.title = away ? `${stateNames[state]} – Tidegate` : "Tidegate";
+  if (!away) return;
+  setText("away-state", state === "closed" ? "Disconnected." : "The connection is lost; trying again.");
+  const waiting = state === "waiting" ? " What you publish is sent when there is a connection." : "";
+  setText("away-detail", `${detail ? `${capital(detail)}. ` : ""}What you see may be old.${waiting}`);
 }
 
 /** Leaves an unchanged text alone: screen readers would say it again. @param {string} id @param {string} text */

@@ -31,6 +31,17 @@ export function byID(id, type) {
   throw new Error(`the page has no ${type.name} #${id}`);
 }
 
+/**
+ * A name that somebody else has chosen: what cannot be seen is spelled out, and
+ * nothing in it turns what stands around it.
+ * @param {string} name
+ */
+export function named(name) {
+  return element("bdi", {}, name.replace(unseen, (character) => `⟨U+${/** @type {number} */ (character.codePointAt(0)).toString(16).toUpperCase().padStart(4, "0")}⟩`));
+}
+
+const unseen = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu;
+
 /** Code to copy. @param {string} code @param {string} [title] */
 export function snippet(code, title) {
   const button = element("button.copy", { type: "button", "aria-label": `Copy ${title ?? "the command"}`, onclick: () => copy(code, button) }, "Copy");
@@ -38,8 +49,9 @@ export function snippet(code, title) {
   return element("figure.snippet", {}, caption, element("pre", {}, element("code", {}, code)), button);
 }
 
-/** @param {string} text @param {HTMLElement} button */
-async function copy(text, button) {
+/** @param {string} text @param {HTMLElement} button that says how it went */
+export async function copy(text, button) {
+  const label = button.textContent;
   try {
     await navigator.clipboard.writeText(text);
     button.textContent = "Copied";
@@ -48,7 +60,7 @@ async function copy(text, button) {
     const code = button.parentElement?.querySelector("code");
     if (code) getSelection()?.selectAllChildren(code);
   }
-  setTimeout(() => { button.textContent = "Copy"; }, 1_500);
+  setTimeout(() => { button.textContent = label; }, 1_500);
 }
 
 /** @param {Date} time */
@@ -60,6 +72,11 @@ export function clockTime(time) {
 export function duration(ms) {
   if (ms === undefined) return "–";
   return ms < 10 ? `${ms.toFixed(1)} ms` : ms < 10_000 ? `${Math.round(ms)} ms` : `${Math.round(ms / 1_000)} s`;
+}
+
+/** @param {string} name @returns {string} its first letter, whole */
+export function initial(name) {
+  return [...name.replace(unseen, "")][0]?.toUpperCase() ?? "?";
 }
 
 /** One of eight hues, the same for the same name. @param {string} name */

@@ -1,7 +1,7 @@
 // The examples: each is a small program on one client, with the lines that do it.
 
 import { Tidegate } from "./tidegate.js";
-import { clockTime, duration, element, here, hue, snippet } from "./element.js";
+import { clockTime, duration, element, here, hue, initial, named, snippet } from "./element.js";
 import { Feed } from "./feed.js";
 
 /** @typedef {{tide: Tidegate, stage: HTMLElement, done: (undo: () => void) => void}} Scene */
@@ -241,7 +241,7 @@ class Roster {
   #show() {
     const names = [...this.#people.keys()].sort().slice(0, 50);
     this.#list.replaceChildren(...names.map((name) => element("li", {},
-      element("span.avatar", { "data-hue": hue(name), "aria-hidden": "true" }, name.slice(0, 1).toUpperCase()), element("span", {}, name))));
+      element("span.avatar", { "data-hue": hue(name), "aria-hidden": "true" }, initial(name)), element("span", {}, named(name)))));
   }
 }
 
@@ -254,8 +254,8 @@ function utterance({ data, user, time }) {
 /** @param {ReturnType<typeof utterance>} said @param {string} self */
 function saying({ name, text, time }, self) {
   return element(name === self ? "li.said.own" : "li.said", {},
-    element("span.avatar", { "data-hue": hue(name), "aria-hidden": "true" }, name.slice(0, 1).toUpperCase()),
-    element("div", {}, element("p.who", {}, element("b", {}, name), time ? element("time.quiet", {}, clockTime(time)) : null), element("p.words", {}, text)));
+    element("span.avatar", { "data-hue": hue(name), "aria-hidden": "true" }, initial(name)),
+    element("div", {}, element("p.who", {}, element("b", {}, named(name)), time ? element("time.quiet", {}, clockTime(time)) : null), element("p.words", { dir: "auto" }, text)));
 }
 
 function missing() {

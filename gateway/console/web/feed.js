@@ -67,6 +67,11 @@ export class Feed {
     this.#onChange();
   }
 
+  /** Where it stood does not survive being hidden. */
+  shown() {
+    if (this.follows) this.follow();
+  }
+
   #plan() {
     if (this.#planned) return;
     this.#planned = true;
@@ -92,9 +97,23 @@ export class Feed {
 
   #scrolled() {
     const { scrollHeight, scrollTop, clientHeight } = this.#scroller;
+    if (clientHeight === 0) return; // hidden
     const follows = scrollHeight - scrollTop - clientHeight < 24;
     if (follows === this.follows) return;
     this.follows = follows;
     this.#onChange();
   }
+}
+
+/** Lets the arrow keys walk through a list's buttons: a thousand of them are no stops for Tab. @param {HTMLElement} scroller */
+export function walk(scroller) {
+  scroller.addEventListener("keydown", (event) => {
+    const lines = [...scroller.querySelectorAll("button.line")];
+    const at = lines.indexOf(/** @type {Element} */ (document.activeElement));
+    const next = new Map([["ArrowDown", at + 1], ["ArrowUp", at < 0 ? lines.length - 1 : at - 1], ["Home", 0], ["End", lines.length - 1]]).get(event.key);
+    const line = next === undefined ? undefined : lines[next];
+    if (!(line instanceof HTMLElement)) return;
+    event.preventDefault();
+    line.focus();
+  });
 }

@@ -1,15 +1,20 @@
 // The console's own section: channels, their messages, and what to publish.
 
-import { byID, clockTime, duration, element, here, hue, snippet } from "./element.js";
-import { Feed } from "./feed.js";
+import { readAddress, writeAddress } from "./address.js";
+import { pretty, showDetail } from "./detail.js";
+import { byID, clockTime, duration, element, here, hue, initial, named, snippet } from "./element.js";
+import { Feed, walk } from "./feed.js";
 
 /** @typedef {import("./tidegate.js").Tidegate} Tidegate */
 /** @typedef {import("./tidegate.js").Message} Message */
-/** @typedef {{message: Message, text: string, at: Date, latency?: number, gap?: boolean, note?: string}} Entry */
-/** @typedef {{item: HTMLElement, count: HTMLElement, total: number, subscription: ReturnType<Tidegate["subscribe"]>}} Listed */
+/** @typedef {import("./tidegate.js").Subscription} Subscription */
+/** @typedef {import("./timeline.js").Timeline} Timeline */
+/** @typedef {{message: Message, text: string, at: Date, past: boolean, latency?: number, note?: string}} Entry */
+/** @typedef {{item: HTMLElement, count: HTMLElement, total: number, since: number, subscription?: Subscription}} Listed */
 
 const presenceEvery = 5_000;
 const keptEntries = 2_000;
+const recent = 50; // messages of the history that a channel begins with
 
 export class MessageView {
   /** @type {Tidegate | null} */
@@ -21,7 +26,7 @@ export class MessageView {
   /** @type {{channel: string, text: string, at: number}[]} Published here and not back yet. */
   #sent = [];
   #selected = "";
-  #gaps = 0;
+  #timeline;
   #arrived = 0;
   #counting = performance.now();
 
@@ -31,8 +36,11 @@ export class MessageView {
   #payload = byID("payload", HTMLTextAreaElement);
   #publishChannel = byID("publish-channel", HTMLInputElement);
 
-  constructor() {
+  /** @param {Timeline} timeline that is told what becomes of the channels */
+  constructor(timeline) {
+    this.#timeline = timeline;
     this.#listen();
+    walk(byID("messages-scroll", HTMLElement));
     byID("messages-hints", HTMLElement).append(
       snippet(`curl -H 'Content-Type: application/json' -d '{"text":"hi"}' \\\n${here}/api/channels/chat:lobby/messages`, "curl"),
       snippet(`redis-cli PUBLISH tidegate:chat:lobby '{"text":"hi"}'`, "redis-cli, when the gateway runs on Redis"),
@@ -44,12 +52,32 @@ export class MessageView {
   /** Moves to another client, with all channels. @param {Tidegate} tide */
   use(tide) {
     this.#tide = tide;
-    for (const [name, listed] of this.#channels) listed.subscription = this.#open(name);
+    for (const [name, listed] of this.#channels) this.#open(name, listed);
+  }
+
+  /** Does as the address says. */
+  show() {
+    const { query } = readAddress();
+    const names = query.getAll("channel").filter(Boolean);
+    for (const name of names) if (!this.#channels.has(name)) this.#list(name);
+    this.#filter.value = query.get("filter") ?? this.#filter.value;
+    const wanted = query.get("show") ?? this.#selected;
+    this.#select(this.#channels.has(wanted) ? wanted : "");
+  }
+
+  /** Called when the list is seen again. */
+  shown() {
+    this.#feed.shown();
+  }
+
+  #remember() {
+    const view = readAddress().query.get("view") ?? "";
+    writeAddress("console", { channel: [...this.#channels.keys()], show: this.#selected, filter: this.#filter.value, view });
   }
 
   /** @param {string} text that stands between the messages */
   note(text) {
-    this.#add({ message: emptyMessage, text: "", at: new Date(), note: text });
+    this.#add({ message: emptyMessage, text: "", at: new Date(), past: false, note: text });
   }
 
   #listen() {
@@ -65,7 +93,7 @@ export class MessageView {
     this.#payload.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) byID("publish", HTMLFormElement).requestSubmit();
     });
-    this.#filter.addEventListener("input", () => this.#showAgain());
+    this.#filter.addEventListener("input", () => { this.#showAgain(); this.#remember(); });
     this.#pause.addEventListener("click", () => {
       this.#feed.paused = !this.#feed.paused;
       this.#changed();
@@ -91,19 +119,26 @@ export class MessageView {
   #list(name) {
     const count = element("span.count.numbers", {}, "0");
     const choose = element("button.channel", { type: "button", "aria-pressed": "false", onclick: () => this.#select(this.#selected === name ? "" : name) },
-      element("span.swatch", { "data-hue": hue(name) }), element("span.name.mono", {}, name), count);
+      element("span.swatch", { "data-hue": hue(name) }), element("span.name.mono", {}, named(name)), count);
     const leave = element("button.leave", { type: "button", "aria-label": `Unsubscribe ${name}`, title: "Unsubscribe", onclick: () => this.#unsubscribe(name) }, "×");
     const item = element("li", { "data-state": "pending" }, choose, leave);
     byID("channels", HTMLUListElement).append(item);
-    this.#channels.set(name, { item, count, total: 0, subscription: /** @type {any} */ (null) });
-    /** @type {Listed} */ (this.#channels.get(name)).subscription = this.#open(name);
+    const listed = { item, count, total: 0, since: Date.now() };
+    this.#channels.set(name, listed);
+    this.#open(name, listed);
     byID("channels-empty", HTMLElement).hidden = true;
   }
 
-  /** @param {string} name */
-  #open(name) {
-    const subscription = /** @type {Tidegate} */ (this.#tide).subscribe(name, (message) => this.#received(message));
-    subscription.on("subscribed", () => { this.#mark(name, "on"); this.#askPresence(); });
+  /** @param {string} name @param {Listed} listed */
+  #open(name, listed) {
+    if (!this.#tide) return;
+    const subscription = this.#tide.subscribe(name, (message) => this.#received(message), { recent });
+    listed.subscription = subscription;
+    subscription.on("subscribed", (subscribed) => {
+      this.#mark(name, "on");
+      this.#timeline.subscribed(name, subscribed);
+      this.#askPresence();
+    });
     subscription.on("gap", () => this.#noteGap(name));
     subscription.on("join", () => this.#askPresence());
     subscription.on("leave", () => this.#askPresence());
@@ -111,7 +146,6 @@ export class MessageView {
       this.#mark(name, "refused");
       this.note(`${name}: ${error.code}, ${error.message}`);
     });
-    return subscription;
   }
 
   /** @param {string} name @param {string} state */
@@ -123,18 +157,18 @@ export class MessageView {
   /** @param {string} name */
   #unsubscribe(name) {
     const listed = this.#channels.get(name);
-    listed?.subscription.unsubscribe();
+    listed?.subscription?.unsubscribe();
     listed?.item.remove();
     this.#channels.delete(name);
     byID("channels-empty", HTMLElement).hidden = this.#channels.size > 0;
-    if (this.#selected === name) this.#select("");
+    this.#select(this.#selected === name ? "" : this.#selected);
   }
 
   /** Shows one channel, or all. @param {string} name */
   #select(name) {
     this.#selected = name;
     for (const [channel, { item }] of this.#channels) item.querySelector(".channel")?.setAttribute("aria-pressed", String(channel === name));
-    byID("messages-title", HTMLElement).textContent = name || "Messages";
+    byID("messages-title", HTMLElement).replaceChildren(name ? named(name) : "All channels");
     byID("presence", HTMLElement).hidden = name === "";
     byID("members", HTMLElement).replaceChildren();
     byID("members-empty", HTMLElement).textContent = "";
@@ -142,6 +176,7 @@ export class MessageView {
     this.#arrived = 0;
     this.#showAgain();
     this.#askPresence();
+    this.#remember();
   }
 
   async #askPresence() {
@@ -162,8 +197,9 @@ export class MessageView {
     const text = payloadText(message);
     const listed = this.#channels.get(message.channel);
     if (listed) listed.count.textContent = String(++listed.total);
-    if (!this.#selected || message.channel === this.#selected) this.#arrived++;
-    this.#add({ message, text, at: new Date(), latency: this.#latency(message, text) });
+    const past = message.time !== undefined && listed !== undefined && message.time.getTime() < listed.since;
+    if (!past && (!this.#selected || message.channel === this.#selected)) this.#arrived++;
+    this.#add({ message, text, at: new Date(), past, latency: past ? undefined : this.#latency(message, text) });
   }
 
   /** Of one's own messages it is exact, of others' as good as the clocks. @param {Message} message @param {string} text */
@@ -176,8 +212,8 @@ export class MessageView {
 
   /** @param {string} channel */
   #noteGap(channel) {
-    byID("fact-gaps", HTMLElement).textContent = String(++this.#gaps);
-    this.#add({ message: { ...emptyMessage, channel }, text: "", at: new Date(), note: `${channel}: messages may have been missed here` });
+    this.#timeline.gap(channel);
+    this.#add({ message: { ...emptyMessage, channel }, text: "", at: new Date(), past: false, note: `${channel}: messages may have been missed here` });
   }
 
   /** @param {Entry} entry */
@@ -201,19 +237,40 @@ export class MessageView {
   }
 
   /** @param {Entry} entry */
-  #row({ message, text, at, latency, note }) {
-    const time = element("time.quiet.numbers", { datetime: at.toISOString() }, clockTime(message.time ?? at));
-    if (note) return element("li.note-row", {}, time, element("span", {}, note));
-    return element("li.message", {},
+  #row({ message, text, at, past, latency, note }) {
+    const time = element("time.quiet.numbers", { datetime: (message.time ?? at).toISOString() }, clockTime(message.time ?? at));
+    if (note) return element("li.note-row", {}, time, element("span", {}, named(note)));
+    const open = () => this.#openMessage(message, text, latency);
+    return element(past ? "li.message.past" : "li.message", {}, element("button.line", { type: "button", tabindex: -1, onclick: open },
       time,
-      element("span.chip.mono", { "data-hue": hue(message.channel), title: message.channel }, message.channel),
+      element("span.chip.mono", { "data-hue": hue(message.channel), title: message.channel }, named(message.channel)),
       element("span.payload.mono", {},
-        message.user ? element("b.from", {}, message.user) : null,
-        message.event ? element("span.event", {}, message.event) : null,
-        text),
+        message.user ? element("b.from", {}, named(message.user)) : null,
+        message.event ? element("span.event", {}, named(message.event)) : null,
+        element("bdi", {}, text)),
       element("span.meta.quiet.numbers", {},
-        element("span", { title: "from publish to arrival" }, latency === undefined ? "" : duration(latency)),
-        element("span.cursor", { title: message.cursor ? `cursor ${message.cursor}` : "no history here" }, message.cursor)));
+        element("span", { title: "from publish to arrival" }, latency === undefined ? "\u00a0" : duration(latency)),
+        element("span.cursor", { title: message.cursor ? `cursor ${message.cursor}` : "no history here" }, message.cursor))));
+  }
+
+  /** @param {Message} message @param {string} text @param {number | undefined} latency */
+  #openMessage(message, text, latency) {
+    const { channel, user, event, kind, cursor, time } = message;
+    const again = { label: "Publish again", act: () => this.#compose(message) };
+    showDetail(channel, [
+      ["User", user || "none: a backend, or anonymous"], ["Event", event], ["Kind", kind],
+      ["Cursor", cursor || "none: no history here"], ["Published", time ? time.toLocaleString(undefined, { hourCycle: "h23" }) : ""],
+      ["Arrived after", latency === undefined ? "" : duration(latency)],
+    ], kind === "json" ? pretty(text) : text, kind === "binary" ? [] : [again]);
+  }
+
+  /** Puts a message where it can be changed and published. @param {Message} message */
+  #compose({ channel, event, kind, data }) {
+    this.#publishChannel.value = channel;
+    byID("publish-event", HTMLInputElement).value = event;
+    this.#payload.value = kind === "json" ? JSON.stringify(data) : data;
+    for (const choice of document.getElementsByName("kind")) if (choice instanceof HTMLInputElement) choice.checked = choice.value === kind;
+    this.#payload.focus();
   }
 
   #changed() {
@@ -281,8 +338,8 @@ function showNote(text, isProblem = false) {
 /** @param {import("./tidegate.js").Member[]} members */
 function showMembers(members, problem = "") {
   byID("members", HTMLUListElement).replaceChildren(...members.map(({ user, sessions }) => element("li", {},
-    element("span.avatar", { "data-hue": hue(user), "aria-hidden": "true" }, (user || "?").slice(0, 1).toUpperCase()),
-    element("span", {}, user || "anonymous"),
+    element("span.avatar", { "data-hue": hue(user), "aria-hidden": "true" }, initial(user)),
+    user ? element("a", { href: `#cluster?${new URLSearchParams({ user })}`, title: "Show this user's sessions" }, named(user)) : element("span", {}, "anonymous"),
     sessions > 1 ? element("span.count.numbers", { title: "sessions" }, String(sessions)) : null)));
   byID("members-empty", HTMLElement).textContent = problem || (members.length ? "" : "Nobody with a name. Users appear here when they connect with a token.");
 }

@@ -1,0 +1,143 @@
+// The cluster as its nodes tell it: nodes, channels, and the sessions of a user.
+// Backends may ask for that; a development gateway lets anybody.
+
+import { readAddress, writeAddress } from "./address.js";
+import { byID, element, here, named } from "./element.js";
+
+/** @typedef {{node: string, sessions: number, version: string, since: number}} Node */
+/** @typedef {{channel: string, sessions: number, users: number}} ChannelRow */
+/** @typedef {{session: string, node: string, transport: string, protocol: string, channels: string[], since: number}} SessionRow */
+
+const every = 5_000;
+const most = 200; // rows
+
+export class ClusterView {
+  #key = byID("key", HTMLInputElement); // in memory only
+  #match = byID("match", HTMLInputElement);
+  #user = byID("user", HTMLInputElement);
+  #base = `${here}/`;
+  #shows = false;
+  #refused = false; // until somebody gives a key
+  #node = "";
+
+  constructor() {
+    const again = (/** @type {Event} */ event) => { event.preventDefault(); this.#remember(); this.#refresh(); };
+    byID("key-form", HTMLFormElement).addEventListener("submit", again);
+    byID("match-form", HTMLFormElement).addEventListener("submit", again);
+    byID("user-form", HTMLFormElement).addEventListener("submit", again);
+    byID("send-away", HTMLButtonElement).addEventListener("click", () => this.#disconnect());
+    setInterval(() => { if (this.#shows && !this.#refused && !document.hidden) this.#refresh(); }, every);
+  }
+
+  /** @param {string} base the gateway's URL @param {string} node that the page's session is on */
+  use(base, node) {
+    this.#base = base.endsWith("/") ? base : `${base}/`;
+    this.#node = node;
+  }
+
+  /** @param {boolean} shows */
+  show(shows) {
+    this.#shows = shows;
+    if (!shows) return;
+    const { query } = readAddress();
+    this.#match.value = query.get("match") ?? this.#match.value;
+    this.#user.value = query.get("user") ?? this.#user.value;
+    this.#remember();
+    this.#refresh();
+  }
+
+  #remember() {
+    writeAddress("cluster", { match: this.#match.value.trim(), user: this.#user.value.trim() });
+  }
+
+  async #refresh() {
+    const user = this.#user.value.trim();
+    const match = encodeURIComponent(this.#match.value.trim() || "*");
+    try {
+      const [{ nodes }, { channels }] = await Promise.all([this.#ask("GET", "nodes"), this.#ask("GET", `channels?match=${match}`)]);
+      this.#showNodes(nodes);
+      showChannels(channels);
+      if (user) showSessions((await this.#ask("GET", `users/${encodeURIComponent(user)}/sessions`)).sessions);
+      else showSessions([]);
+      this.#refused = false;
+      tell("");
+    } catch (error) {
+      const { code, message } = /** @type {Error & {code?: string}} */ (error);
+      this.#refused = code === "unauthenticated" || code === "forbidden";
+      tell(this.#refused && !this.#key.value ? "Backends may see this: enter one of the gateway's API keys (its setting auth.api_keys)." : message);
+    }
+  }
+
+  async #disconnect() {
+    const user = this.#user.value.trim();
+    if (!user || !confirm(`Disconnect every session of ${user}, on every node?`)) return;
+    try {
+      const { sessions } = await this.#ask("DELETE", `users/${encodeURIComponent(user)}/sessions`);
+      byID("sessions-note", HTMLElement).textContent = `Disconnected: ${sessions}`;
+      this.#refresh();
+    } catch (error) {
+      byID("sessions-note", HTMLElement).textContent = /** @type {Error} */ (error).message;
+    }
+  }
+
+  /** @param {string} method @param {string} path @returns {Promise<any>} */
+  async #ask(method, path) {
+    const key = this.#key.value.trim();
+    const answer = await fetch(new URL(`api/${path}`, this.#base), { method, cache: "no-store", headers: key ? { Authorization: `Bearer ${key}` } : {} });
+    const body = await answer.json().catch(() => ({}));
+    if (!answer.ok) throw Object.assign(new Error(body.error?.message ?? `The gateway answered with ${answer.status}`), { code: body.error?.code });
+    return body;
+  }
+
+  /** @param {Node[]} nodes */
+  #showNodes(nodes) {
+    byID("nodes-count", HTMLElement).textContent = String(nodes.length);
+    byID("sessions-count", HTMLElement).textContent = String(nodes.reduce((sum, { sessions }) => sum + sessions, 0));
+    fill("nodes", nodes.map(({ node, sessions, version, since }) => [
+      element("span", {}, named(node), node === this.#node ? element("span.tag", {}, "you are here") : null),
+      String(sessions), version, ago(since)]));
+  }
+}
+
+/** @param {ChannelRow[]} channels */
+function showChannels(channels) {
+  channels.sort((a, b) => b.sessions - a.sessions);
+  byID("channels-count", HTMLElement).textContent = String(channels.length);
+  byID("channels-note", HTMLElement).textContent = channels.length > most ? `The ${most} with the most sessions of ${channels.length}: narrow the pattern to see others.` : "";
+  fill("cluster-channels", channels.slice(0, most).map(({ channel, sessions, users }) => [
+    element("a.mono", { href: `#console?${new URLSearchParams({ channel, show: channel })}` }, named(channel)), String(sessions), String(users)]));
+}
+
+/** @param {SessionRow[]} sessions */
+function showSessions(sessions) {
+  byID("send-away", HTMLButtonElement).hidden = sessions.length === 0;
+  fill("user-sessions", sessions.map(({ session, node, transport, protocol, channels, since }) => [
+    element("span.mono", {}, session), named(node), `${transport}, ${protocol}`, element("span.mono", {}, named(channels.join(", "))), ago(since)]));
+}
+
+/** @param {string} id of a table @param {(string | Node)[][]} rows */
+function fill(id, rows) {
+  const table = byID(id, HTMLTableElement);
+  const headings = [...table.querySelectorAll("th")].map((heading) => heading.textContent ?? "");
+  table.tBodies[0].replaceChildren(...rows.map((cells) => element("tr", {}, ...cells.map((cell, at) => element("td", { "data-label": headings[at] }, /** @type {any} */ (cell))))));
+  table.hidden = rows.length === 0;
+  const empty = table.parentElement?.querySelector(".hint");
+  if (!(empty instanceof HTMLElement)) return;
+  empty.hidden = rows.length > 0;
+  empty.textContent = empty.dataset.none ?? "";
+}
+
+/** @param {string} problem */
+function tell(problem) {
+  const note = byID("cluster-note", HTMLElement);
+  if (note.textContent !== problem) note.textContent = problem;
+  byID("view-cluster", HTMLElement).classList.toggle("stale", problem !== "");
+}
+
+/** @param {number} since ms */
+function ago(since) {
+  const seconds = Math.max(0, Math.round((Date.now() - since) / 1_000));
+  if (seconds < 120) return `${seconds} s`;
+  if (seconds < 7_200) return `${Math.round(seconds / 60)} min`;
+  return seconds < 172_800 ? `${Math.round(seconds / 3_600)} h` : `${Math.round(seconds / 86_400)} days`;
+}
