@@ -585,6 +585,25 @@ test("begins with recent messages, and loses none of them with the connection", 
   assert.deepEqual(got, [8, 9, 10, 11]);
 });
 
+test("a later subscriber of a channel has its own recent messages first, and none twice", async () => {
+  const tide = client();
+  const first = [], second = [], third = [];
+  tide.subscribe("a", ({ data }) => first.push(data));
+  const s = await connected(1);
+  s.confirm("a", { cursor: "e:2" });
+  tide.subscribe("a", ({ data }) => second.push(data), { recent: 2 });
+  tide.subscribe("a", ({ data }) => third.push(data), { recent: 2 });
+  s.message("a", 3, "e:3");
+  s.message("a", 4, "e:4");
+  const [asked, refused] = s.heard("history");
+  assert.equal(asked.limit, 2);
+  s.tell({ type: "history", id: asked.id, channel: "a", messages: [{ data: 2, cursor: "e:2" }, { data: 3, cursor: "e:3" }], cursor: "e:3" });
+  s.tell({ type: "error", id: refused.id, code: "not_found", message: "no history" });
+  await until(() => second.length === 3 && third.length === 2);
+  s.message("a", 5, "e:5");
+  assert.deepEqual([first, second, third], [[3, 4, 5], [2, 3, 4, 5], [3, 4, 5]]);
+});
+
 test("over HTTP it begins with recent messages, too, and goes on where they end", async () => {
   for (const [transport, path] of [["sse", "/events"], ["longpoll", "/poll"]]) {
     const http = new FakeHTTP({

@@ -73,6 +73,7 @@ test("the recent messages come first, to each subscriber of a channel", async (t
   await subscribed(tide.subscribe("recent", ({ data }) => first.push(data), { recent: 2 }));
   await until(() => first.length === 2);
   tide.subscribe("recent", ({ data }) => second.push(data), { recent: 3 });
+  await until(() => second.length === 3);
   await tide.publish("recent", 4);
   await until(() => first.length === 3 && second.length === 4);
   assert.deepEqual([first, second], [[2, 3, 4], [1, 2, 3, 4]]);
