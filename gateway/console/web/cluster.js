@@ -4,7 +4,7 @@
 import { readAddress, writeAddress } from "./address.js";
 import { byID, element, here, named } from "./element.js";
 
-/** @typedef {{node: string, sessions: number, version: string, since: number}} Node */
+/** @typedef {{node: string, sessions: number, version: string, since: number}} Alive */
 /** @typedef {{channel: string, sessions: number, users: number}} ChannelRow */
 /** @typedef {{session: string, node: string, transport: string, protocol: string, channels: string[], since: number}} SessionRow */
 
@@ -89,7 +89,7 @@ export class ClusterView {
     return body;
   }
 
-  /** @param {Node[]} nodes */
+  /** @param {Alive[]} nodes */
   #showNodes(nodes) {
     byID("nodes-count", HTMLElement).textContent = String(nodes.length);
     byID("sessions-count", HTMLElement).textContent = String(nodes.reduce((sum, { sessions }) => sum + sessions, 0));

@@ -135,7 +135,7 @@ function show(fact, value) {
   byID(`fact-${fact}`, HTMLElement).textContent = value || "–";
 }
 
-/** @param {keyof stateNames} state @param {string} detail */
+/** @param {keyof typeof stateNames} state @param {string} detail */
 function showPulse(state, detail) {
   const pulse = /** @type {HTMLElement} */ (document.querySelector(".pulse"));
   pulse.dataset.state = document.body.dataset.state = state;
@@ -144,7 +144,7 @@ function showPulse(state, detail) {
   showAway(state, detail);
 }
 
-/** What is on the page is old while there is no connection: that must be seen. @param {keyof stateNames} state @param {string} detail */
+/** What is on the page is old while there is no connection: that must be seen. @param {keyof typeof stateNames} state @param {string} detail */
 function showAway(state, detail) {
   const away = state === "waiting" || state === "closed";
   if (state !== "connecting") byID("away", HTMLElement).hidden = !away;
