@@ -67,3 +67,17 @@ func TestRecent_IsANumber(t *testing.T) {
 		}
 	}
 }
+
+// Where nothing has been published yet there is nothing recent, but a place to go on from.
+func TestRecent_OfNothingIsAPlaceToGoOnFrom(t *testing.T) {
+	n := startNode(t, gateway.Config{Rules: historyRules()})
+	first := n.poll("channel=news&recent=5")
+	l := n.listen("channel=news&recent=5")
+	id := l.expectID()
+	l.leave()
+	n.publish("news", "1")
+	if got := n.poll("channel=news&wait=0s&cursor=" + url.QueryEscape(first.Cursor)); fmt.Sprint(got.data()) != "[1]" {
+		t.Errorf("with the cursor %q: answer %d %s", first.Cursor, got.status, got.body)
+	}
+	n.listen("channel=news", "Last-Event-ID", id).expect(data("1"))
+}
