@@ -21,9 +21,8 @@ func (n *node) publicRoutes() http.Handler {
 	cors := transport.CORS{Origins: origins, Headers: n.config.CORSHeaders}
 	n.webSocket = &websocket.Server{
 		Gateway: n.gateway, Origins: origins, Log: n.log,
-		Deflate:         n.config.Compression.Deflate(),
-		Engine:          n.config.WebSocket.Engine,
-		UnfinishedBytes: n.config.WebSocket.UnfinishedBytes,
+		Deflate: n.config.Compression.Deflate(),
+		Engine:  n.config.WebSocket.Engine,
 	}
 
 	mux := http.NewServeMux()

@@ -174,12 +174,7 @@ func (s *shared) inflate(packed []byte) (*buffer, error) {
 	if err != nil {
 		return nil, err
 	}
-	before := cap(b.bytes)
-	b.bytes, err = s.deflate.inflate(b.bytes, packed, s.limit)
-	if full := s.unfinished.recount(b, before); full != nil {
-		return b, full
-	}
-	return b, err
+	return b, s.unfinished.fill(b, func(buf []byte) ([]byte, error) { return s.deflate.inflate(buf, packed, s.limit) })
 }
 
 // endsMessage reports whether a message ends where its stream does, of which rest

@@ -181,7 +181,9 @@ func (c *epollConn) rest() bool {
 // now. When the connection has ended, on both sides, it closes it.
 func (c *epollConn) serve(early []byte) {
 	defer c.shared.wall.Catch("read from a WebSocket", c.crash)
-	c.handle(early)
+	if len(early) > 0 {
+		c.handle(early)
+	}
 	for {
 		if !c.ended {
 			c.readAll()
@@ -386,7 +388,7 @@ func (l *lingering) add(c *epollConn) {
 	defer l.mu.Unlock()
 	l.queue = append(l.queue, leave{c, time.Now().Add(lingerPatience)})
 	if len(l.queue) == 1 {
-		l.timer = time.AfterFunc(lingerPatience, l.hangUpDue)
+		l.timer = time.AfterFunc(lingerPatience, func() { c.shared.wall.Do("close connections", l.hangUpDue) })
 	}
 }
 

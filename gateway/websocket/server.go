@@ -18,12 +18,7 @@ type Server struct {
 	Origins transport.Origins // of pages that may connect, beside the same origin
 	Deflate *Deflate          // for clients that agree to it; nil: nothing is compressed
 	Engine  Engine            // "": Auto
-
-	// UnfinishedBytes bounds the memory of all messages that have begun and not
-	// ended. A message that finds no room ends its connection with 1013.
-	UnfinishedBytes int // 0: DefaultUnfinishedBytes
-
-	Log *slog.Logger // nil: none
+	Log     *slog.Logger      // nil: none
 
 	starting sync.Once
 	shared   *shared
@@ -116,10 +111,7 @@ func (s *Server) Wait() {
 
 func (s *Server) start() {
 	s.shared = &shared{wall: s.Gateway.Wall(), limit: s.frameLimit(), deflate: s.Deflate, began: time.Now()}
-	s.shared.unfinished.most = int64(s.UnfinishedBytes)
-	if s.UnfinishedBytes == 0 {
-		s.shared.unfinished.most = DefaultUnfinishedBytes
-	}
+	s.shared.unfinished.budget = s.Gateway
 	s.portable = newPortable(s.shared)
 	if s.Engine == Portable {
 		return

@@ -2,18 +2,22 @@ package websocket
 
 import (
 	"sync"
-	"sync/atomic"
 
 	"tidegate/gateway"
 )
 
 // unfinished is the memory of messages that have begun and not been handled yet, of
-// all connections. It is bounded, so that clients that leave messages unfinished do
-// not add up. All methods may be called concurrently.
+// all connections. It is part of what the node holds for clients, so that those which
+// leave messages unfinished do not add up. All methods may be called concurrently.
 type unfinished struct {
-	most  int64 // bytes
-	used  atomic.Int64
-	spare sync.Pool // of *buffer
+	budget budget
+	spare  sync.Pool // of *buffer
+}
+
+// budget bounds what is held for clients: a *gateway.Gateway.
+type budget interface {
+	TakeInbound(bytes int) error
+	GiveInbound(bytes int)
 }
 
 // buffer is the memory of one message, and counts with its capacity.
@@ -22,13 +26,10 @@ type buffer struct{ bytes []byte }
 const (
 	bufferBytes = 2 << 10  // of a new buffer
 	longBuffer  = 64 << 10 // longer ones are not kept for others
-
-	// DefaultUnfinishedBytes is Server.UnfinishedBytes where that is 0.
-	DefaultUnfinishedBytes = 64 << 20
 )
 
 // overloaded is for the message that asks for room when there is none.
-var overloaded = gateway.Overloaded.With("unfinished messages take all the memory that they may on this node: try again later")
+var overloaded = gateway.Overloaded.With("the node holds as much for its clients as limits.inbound_bytes allows: try again later")
 
 // add appends a piece to what there is of a message, whose length is known to be
 // total at least. On an error b stays as it was.
@@ -54,7 +55,7 @@ func (u *unfinished) room(b *buffer, more, total int) (*buffer, error) {
 		return b, nil
 	}
 	size := max(least, min(2*cap(b.bytes), total))
-	if !u.take(size - cap(b.bytes)) {
+	if u.budget.TakeInbound(size-cap(b.bytes)) != nil {
 		return b, overloaded
 	}
 	b.bytes = append(make([]byte, 0, size), b.bytes...)
@@ -67,7 +68,7 @@ func (u *unfinished) get() (*buffer, error) {
 	if !ok {
 		b = &buffer{make([]byte, 0, bufferBytes)}
 	}
-	if !u.take(cap(b.bytes)) {
+	if u.budget.TakeInbound(cap(b.bytes)) != nil {
 		u.spare.Put(b)
 		return nil, overloaded
 	}
@@ -76,29 +77,25 @@ func (u *unfinished) get() (*buffer, error) {
 
 // put takes a buffer back.
 func (u *unfinished) put(b *buffer) {
-	u.used.Add(-int64(cap(b.bytes)))
+	u.budget.GiveInbound(cap(b.bytes))
 	if cap(b.bytes) <= longBuffer {
 		b.bytes = b.bytes[:0]
 		u.spare.Put(b)
 	}
 }
 
-// recount has b count with the capacity that it has grown to, since it had before.
-func (u *unfinished) recount(b *buffer, before int) error {
-	grown := cap(b.bytes) - before
-	u.used.Add(int64(grown))
-	if grown > 0 && u.used.Load() > u.most {
+// fill has b filled by a function that may give it other memory. On an error b is
+// as it was.
+func (u *unfinished) fill(b *buffer, by func([]byte) ([]byte, error)) error {
+	bytes, err := by(b.bytes)
+	if err != nil {
+		return err
+	}
+	if grown := cap(bytes) - cap(b.bytes); grown > 0 && u.budget.TakeInbound(grown) != nil {
 		return overloaded
 	}
+	b.bytes = bytes
 	return nil
-}
-
-func (u *unfinished) take(bytes int) bool {
-	if u.used.Add(int64(bytes)) > u.most {
-		u.used.Add(-int64(bytes))
-		return false
-	}
-	return true
 }
 
 // contents returns what is in b; nil: nothing.

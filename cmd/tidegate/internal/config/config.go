@@ -111,10 +111,7 @@ type Compression struct {
 }
 
 // WebSocket is how WebSockets are read.
-type WebSocket struct {
-	Engine          websocket.Engine
-	UnfinishedBytes int // that messages which have begun and not ended may hold, of all clients
-}
+type WebSocket struct{ Engine websocket.Engine }
 
 // Default returns the configuration of a gateway to which nothing was said.
 func Default() Config {
@@ -132,6 +129,6 @@ func Default() Config {
 		DrainWindow:    10 * time.Second,
 		Webhooks:       Webhooks{Timeout: 2 * time.Second, WhenAway: webhook.Deny},
 		Compression:    Compression{MinBytes: 256},
-		WebSocket:      WebSocket{Engine: websocket.Auto, UnfinishedBytes: websocket.DefaultUnfinishedBytes},
+		WebSocket:      WebSocket{Engine: websocket.Auto},
 	}
 }

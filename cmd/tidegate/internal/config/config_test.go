@@ -375,7 +375,6 @@ func TestConfig_TheWebSocketEngineFitsTheRest(t *testing.T) {
 		"websocket: {engine: portable}":                   "",
 		"websocket: {engine: fast}":                       `given the text "fast", want auto, epoll or portable`,
 		"websocket: {engine: epoll}\ntls: {cert_file: c}": "websocket.engine: epoll ",
-		"websocket: {unfinished_bytes: 64KiB}":            "websocket.unfinished_bytes: 65536 leaves no room for one message",
 	} {
 		c := read(t, yaml, nil)
 		c.validateWebSocket()

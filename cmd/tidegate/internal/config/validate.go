@@ -77,17 +77,12 @@ func (c *reading) validatePort(path, address string) {
 }
 
 func (c *reading) validateWebSocket() {
-	w := c.config.WebSocket
-	if w.Engine == websocket.Epoll {
-		switch {
-		case runtime.GOOS != "linux":
-			c.problem("websocket.engine", "epoll is a part of Linux: set auto or portable")
-		case c.config.TLS.CertFile != "":
-			c.problem("websocket.engine", "epoll cannot read TLS: set auto or portable, or leave TLS to a proxy")
-		}
-	}
-	if least := 2*c.config.Limits.MessageBytes + 4<<10; w.UnfinishedBytes < least {
-		c.problem("websocket.unfinished_bytes", "%d leaves no room for one message of limits.message_bytes: want at least %d", w.UnfinishedBytes, least)
+	switch {
+	case c.config.WebSocket.Engine != websocket.Epoll:
+	case runtime.GOOS != "linux":
+		c.problem("websocket.engine", "epoll is a part of Linux: set auto or portable")
+	case c.config.TLS.CertFile != "":
+		c.problem("websocket.engine", "epoll cannot read TLS: set auto or portable, or leave TLS to a proxy")
 	}
 }
 

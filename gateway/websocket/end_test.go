@@ -1,0 +1,154 @@
+package websocket
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"tidegate/gateway"
+)
+
+// closed returns a channel that is closed when every connection has been.
+func (n *node) closed() <-chan struct{} {
+	n.webSocket.starting.Do(n.webSocket.start)
+	all := make(chan struct{})
+	go func() {
+		n.webSocket.shared.serving.Wait()
+		close(all)
+	}()
+	return all
+}
+
+// A browser reports the end when it has seen the end of the stream: that must not wait
+// until the gateway gives up on an answer.
+func TestEnd_AFailedConnectionIsHalfClosedAtOnce(t *testing.T) {
+	eachEngine(t, func(t *testing.T, start starter) {
+		n := start(t, gateway.Config{})
+		for name, breach := range map[string]struct {
+			said string
+			code int
+		}{
+			"1002": {masked(final|0x3, "x"), 1002},
+			"1003": {masked(final|opBinary, "x"), 1003},
+			"1007": {masked(final|opText, "\xff"), 1007},
+			"1009": {masked(opText, strings.Repeat("x", 60_000)) + strings.Repeat(masked(0, strings.Repeat("x", 60_000)), 3), 1009},
+		} {
+			r := n.dialUpgraded()
+			r.send(breach.said)
+			r.expectCloseCode(breach.code)
+			began := time.Now()
+			r.expectEnd()
+			if took := time.Since(began); took > lingerPatience/2 {
+				t.Errorf("%s: the stream ended %v after the close frame", name, took)
+			}
+			r.Conn.Close()
+		}
+	})
+}
+
+// The connection is gone when the peer has answered, though it does not close.
+func TestEnd_ThePeersAnswerEndsTheConnection(t *testing.T) {
+	for name, said := range map[string]string{
+		"the rules of a frame":   masked(final|0x3, "x"),
+		"the rules of a message": masked(final|opText, "\xff"),
+		"the session's":          masked(final|opBinary, "x"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := startNode(t, gateway.Config{})
+			r := n.dialUpgraded()
+			r.send(said)
+			r.expectFrame(opClose)
+			began := time.Now()
+			r.send(masked(final|opClose, "\x03\xea"))
+			<-n.closed()
+			if took := time.Since(began); took > lingerPatience/2 {
+				t.Errorf("the connection was closed %v after the answer", took)
+			}
+		})
+	}
+}
+
+// Peers that answer nothing do not hold up a node that stops.
+func TestEnd_SilentPeersDoNotHoldUpADrain(t *testing.T) {
+	eachEngineAndTLS(t, func(t *testing.T, start starter) {
+		const window = 100 * time.Millisecond
+		n := start(t, gateway.Config{DrainWindow: window})
+		for range 5 {
+			if n.server.TLS == nil {
+				n.dialUpgraded()
+			}
+			n.dial(nil).expect("welcome") // and reads no more
+		}
+		began := time.Now()
+		if err := n.Shutdown(context.Background()); err != nil {
+			t.Error(err)
+		}
+		n.stop()
+		n.webSocket.Wait()
+		if took := time.Since(began); took > window+3*time.Second {
+			t.Errorf("the node has ended %v after the drain began; the window is %v", took, window)
+		}
+	})
+}
+
+// HTTP/2 forbids the headers that say how a WebSocket is asked for.
+func TestHandshake_OverHTTP2GetsAnAnswerThatItAllows(t *testing.T) {
+	n := newNode(t, gateway.Config{})
+	n.server = httptest.NewUnstartedServer(n.mux)
+	n.server.EnableHTTP2 = true
+	n.server.StartTLS()
+	response, err := n.server.Client().Get(n.server.URL + "/ws")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil || response.ProtoMajor != 2 || response.StatusCode != http.StatusBadRequest || !strings.Contains(string(body), "HTTP/1.1") {
+		t.Errorf("%s %s: %s, %v", response.Proto, response.Status, body, err)
+	}
+	for _, forbidden := range []string{"Connection", "Upgrade"} {
+		if got := response.Header.Get(forbidden); got != "" {
+			t.Errorf("%s: %s", forbidden, got)
+		}
+	}
+}
+
+// However many messages do not end, their memory is bounded, and is given back.
+func TestUnfinished_MessagesShareOneBound(t *testing.T) {
+	eachEngine(t, func(t *testing.T, start starter) {
+		const bound = 256 << 10
+		limits := gateway.DefaultLimits()
+		limits.CommandsPerSecond, limits.InboundBytes = 0, bound
+		n := start(t, gateway.Config{Limits: limits})
+		var peers []*rawPeer
+		for range 30 {
+			r := n.dialUpgraded()
+			r.send(masked(opText, strings.Repeat("x", 20<<10)))
+			peers = append(peers, r)
+		}
+		n.awaitThat("some are refused", func() bool { return n.sessions() <= bound/(20<<10) })
+		refused := 0
+		for _, r := range peers {
+			r.Conn.SetReadDeadline(time.Now().Add(time.Second / 2))
+			if first, payload, err := r.readFrame(); err == nil && first == final|opClose {
+				refused++
+				if code := int(payload[0])<<8 | int(payload[1]); code != 1013 || !strings.Contains(string(payload), "inbound_bytes") {
+					t.Errorf("refused with %d %q, want 1013 and why", code, payload[2:])
+				}
+			}
+			r.Conn.Close()
+		}
+		if refused == 0 || refused == len(peers) {
+			t.Errorf("%d of %d were refused", refused, len(peers))
+		}
+		<-n.closed()
+		if err := n.TakeInbound(bound); err != nil {
+			t.Errorf("something is held when all have left: %v", err)
+		}
+		n.GiveInbound(bound)
+	})
+}
