@@ -147,6 +147,8 @@ func conformanceCases(t testing.TB) (all []conformanceCase) {
 	good("7.1 close inside a message", keyed(opText, "a"))
 	add(conformanceCase{name: "7.1 gone without a close", said: keyed(final|opText, "a"), messages: []string{text("a")}, code: noFrame})
 	add(conformanceCase{name: "7.1 gone inside a frame", said: keyed(final|opText, "abc")[:8], code: noFrame})
+	add(conformanceCase{name: "7.1 gone between fragments", said: keyed(opText, "a"), code: noFrame})
+	bad("1.4 highest bit of the length, and no key", "\x82\xff\x80\x00\x00\x00\x00\x00\x00\x01", 1002)
 	add(conformanceCase{name: "7.3 empty close", said: keyed(final|opClose, ""), code: noCode})
 	bad("7.3 close of one byte", keyed(final|opClose, "\x03"), 1002)
 	bad("7.3 close of 126 bytes", keyed(final|opClose, closed+strings.Repeat("x", 124)), 1002)

@@ -122,7 +122,7 @@ type portableConn struct {
 	early     []byte // came with the handshake, and has not been read
 	inMessage bool   // a message has begun and not ended: what comes is no sign of life
 	ended     error  // what ended reading
-	broken    error  // of the connection's last read
+	broken    error  // what ended the connection's reads
 	control   []byte // the part of a control frame that the library has written
 }
 
@@ -155,7 +155,7 @@ func (c *portableConn) next() (frame gateway.Frame, b *buffer, err error) {
 		}
 		n, err := r.Read(b.bytes[len(b.bytes):cap(b.bytes)])
 		b.bytes = b.bytes[:len(b.bytes)+n]
-		if err == io.EOF {
+		if err == io.EOF && c.broken == nil { // the library says so of a connection that ends, too
 			break
 		}
 		if err != nil {
@@ -303,10 +303,14 @@ func (l library) Read(p []byte) (n int, err error) {
 		c.early = c.early[n:]
 		return n, nil
 	}
-	c.session.Rest()
-	n, err = l.Conn.Read(p)
-	c.broken = err
-	return n, err
+	if c.broken == nil {
+		c.session.Rest()
+		n, c.broken = l.Conn.Read(p)
+	}
+	if n > 0 {
+		return n, nil // an error beside it is the next read's
+	}
+	return 0, c.broken
 }
 
 // Write takes control frames, in pieces of any size. A close frame is not the

@@ -130,28 +130,18 @@ func (r *reader) readHeader(data []byte) (rest []byte, complete bool) {
 	return data[n-before:], true
 }
 
-// parse reads a header, and returns its length; 0: it is not complete.
+// parse reads a header, and returns its length; 0: it is not complete. One with a
+// length that cannot be is complete without its key.
 func (h *frameHeader) parse(b []byte) int {
 	if len(b) < 2 {
 		return 0
 	}
-	n := 2
-	h.first, h.keyed, h.length = b[0], b[1]&maskBit != 0, uint64(b[1]&^maskBit)
-	switch h.length {
-	case 126:
-		n += 2
-	case 127:
-		n += 8
-	}
-	keyAt := n
-	if h.keyed {
-		n += len(h.key)
-	}
+	h.first, h.keyed, h.length, h.padded = b[0], b[1]&maskBit != 0, uint64(b[1]&^maskBit), false
+	n := 2 + lengthBytes(b[1])
 	if len(b) < n {
 		return 0
 	}
-	h.padded = false
-	switch keyAt {
+	switch n {
 	case 4:
 		h.length = uint64(binary.BigEndian.Uint16(b[2:]))
 		h.padded = h.length <= maxControl
@@ -159,8 +149,24 @@ func (h *frameHeader) parse(b []byte) int {
 		h.length = binary.BigEndian.Uint64(b[2:])
 		h.padded = h.length <= math.MaxUint16
 	}
-	copy(h.key[:], b[keyAt:n])
-	return n
+	if !h.keyed || h.length > math.MaxInt64 {
+		return n
+	}
+	if len(b) < n+len(h.key) {
+		return 0
+	}
+	return n + copy(h.key[:], b[n:])
+}
+
+// lengthBytes returns how many bytes of length follow a header's second byte.
+func lengthBytes(second byte) int {
+	switch second &^ maskBit {
+	case 126:
+		return 2
+	case 127:
+		return 8
+	}
+	return 0
 }
 
 // open begins the frame whose header is complete.
