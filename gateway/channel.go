@@ -275,7 +275,10 @@ func (ch *channel) rouseDelayed() {
 
 // announce sends an event that is no message to the audience. The caller holds
 // ch.mu.
-func (ch *channel) announce(event Event) {
+func (ch *channel) announce(event Event) { ch.announceOf(event, nil) }
+
+// announceOf is announce for an event that is about a member; nil: it is about none.
+func (ch *channel) announceOf(event Event, who *attendance.Who) {
 	for i := range ch.audiences {
 		a := &ch.audiences[i]
 		if len(a.members) == 0 {
@@ -291,6 +294,9 @@ func (ch *channel) announce(event Event) {
 		}
 		woken := ch.wakes()
 		for _, m := range a.members {
+			if frame.Others && m.of.isOf(who) {
+				continue
+			}
 			woken.add(m.session, m.session.out.Push(frame.Data, &ch.hub.gateway.outboxes))
 		}
 		woken.rouse()

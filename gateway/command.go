@@ -28,6 +28,7 @@ type Subscribe struct {
 	Channel string
 	Cursor  string // as Position.String wrote it; empty: from now on
 	Recent  int    // 0: none; with a cursor, the cursor counts
+	Members bool   // the reply is to say who is there; without Cursor and Recent alone
 	NoEcho  bool   // leave out what this session publishes
 }
 

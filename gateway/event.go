@@ -32,6 +32,12 @@ type Subscribed struct {
 	Resumed   bool            // the Subscribe had a cursor; only then Recovered means something
 	Recovered bool            // all that was published since the cursor follows
 
+	// Members are who is on a channel that tells joins and leaves, at the moment of
+	// joining it, this session's member at the end: with the joins and leaves that
+	// follow, the truth. How many sessions they have is not said. nil: it was not
+	// asked for.
+	Members []Member
+
 	unasked bool // the client gave no id: it is told only of a loss
 }
 

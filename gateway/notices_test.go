@@ -247,3 +247,30 @@ func TestNotices_ANewcomerTellsNothingThatIsKnown(t *testing.T) {
 		}
 	}
 }
+
+func TestNotices_SessionsOfACrashedNodeAreOver(t *testing.T) {
+	t.Parallel()
+	o := newOffice(nil)
+	members := startCluster(t, 2, gateway.Config{Hooks: o, PresenceLease: 2 * time.Second, PresenceLinger: time.Millisecond})
+	members[0].connectAs("alice", "chat")
+	members[1].connectAs("bob", "chat")
+	o.expect(t, "member_joined chat alice")
+	members[0].broker.dead.Store(true)
+	o.expect(t, "disconnect alice connection_lost")
+	o.expect(t, "member_left chat alice")
+	if got := o.heard("disconnect bob connection_lost"); got != 0 {
+		t.Error("the end of a session was told that goes on")
+	}
+}
+
+// A session that was too short for Redis to know of it is told of all the same.
+func TestNotices_ShortSessionsAreTold(t *testing.T) {
+	o := newOffice(nil)
+	n := startNode(t, gateway.Config{Hooks: o})
+	for i := range 20 {
+		n.connectAs(fmt.Sprint("user", i)).hangUp()
+	}
+	for i := range 20 {
+		o.expect(t, fmt.Sprint("disconnect user", i, " connection_lost"))
+	}
+}

@@ -42,6 +42,8 @@ func (words) Decode(f gateway.Frame) ([]gateway.Command, error) {
 		return []gateway.Command{gateway.Subscribe{ID: id, Channel: arg(1), Recent: n, Cursor: arg(3)}}, nil
 	case "subunasked":
 		return []gateway.Command{gateway.Subscribe{Channel: arg(1), Cursor: arg(2)}}, nil
+	case "submembers":
+		return []gateway.Command{gateway.Subscribe{ID: id, Channel: arg(1), Members: true}}, nil
 	case "subquiet":
 		return []gateway.Command{gateway.Subscribe{ID: id, Channel: arg(1), NoEcho: true}}, nil
 	case "unsub":
@@ -76,6 +78,9 @@ func (w words) Encode(event gateway.Event) (gateway.Frame, error) {
 		if e.Resumed {
 			return say("subscribed %s recovered=%v", e.Channel, e.Recovered)
 		}
+		if e.Members != nil {
+			return say("subscribed %s %v", e.Channel, namesOfMembers(e.Members))
+		}
 		return say("subscribed %s", e.Channel)
 	case gateway.Unsubscribed:
 		return say("unsubscribed %s %s", e.Channel, e.Code)
@@ -100,9 +105,18 @@ func (w words) Encode(event gateway.Event) (gateway.Frame, error) {
 		return say("reconnect")
 	case gateway.Join, gateway.Leave, gateway.Members, gateway.PresenceChanged:
 		text, _ := json.Marshal(e)
-		return say("%T %s", e, text)
+		frame, err := say("%T %s", e, text)
+		frame.Others = w.name == "discreet"
+		return frame, err
 	}
 	return gateway.Frame{}, fmt.Errorf("unknown event %T", event)
+}
+
+func namesOfMembers(members []gateway.Member) (names []string) {
+	for _, m := range members {
+		names = append(names, strings.TrimSuffix(m.User+"/"+m.Session, "/"))
+	}
+	return names
 }
 
 func say(format string, args ...any) (gateway.Frame, error) {

@@ -147,10 +147,37 @@ func (ch *channel) tellChange(c attendance.Change) {
 	}
 	switch c.Kind {
 	case attendance.Joined:
-		ch.announce(Join{Channel: ch.name, User: c.Who.User, Session: c.Who.Session, Info: c.Who.Info})
+		ch.announceOf(Join{Channel: ch.name, User: c.Who.User, Session: c.Who.Session, Info: c.Who.Info}, &c.Who)
 	case attendance.Left:
-		ch.announce(Leave{Channel: ch.name, User: c.Who.User, Session: c.Who.Session})
+		ch.announceOf(Leave{Channel: ch.name, User: c.Who.User, Session: c.Who.Session}, &c.Who)
 	case attendance.Many:
 		ch.announce(PresenceChanged{Channel: ch.name})
 	}
+}
+
+// isOf reports whether a subscription is one of a member's. The caller holds the
+// channel's mu.
+func (sub *subscription) isOf(who *attendance.Who) bool {
+	return who != nil && sub.as != nil && sub.as.User == who.User && sub.as.Session == who.Session
+}
+
+// membersFor returns who is on the channel at this moment, with a subscription that is
+// about to join its audience; nil: the audience does not hear who comes and goes. The
+// caller holds ch.mu.
+func (ch *channel) membersFor(sub *subscription) []Member {
+	a := ch.hub.gateway.attendance
+	if a == nil || !ch.rule.Load().JoinLeave {
+		return nil
+	}
+	var members []Member
+	own := ch.attendeeOf(sub)
+	for _, who := range a.Here(ch.name) {
+		if own == nil || who.User != own.User || who.Session != own.Session {
+			members = append(members, Member{User: who.User, Session: who.Session, Info: who.Info})
+		}
+	}
+	if own != nil && own != &ch.hub.gateway.anybody {
+		members = append(members, Member{User: own.User, Session: own.Session, Info: own.Info})
+	}
+	return members
 }

@@ -515,3 +515,59 @@ func tellPresence(t *testing.T, server *brokertest.RedisServer, channel string, 
 		return true
 	})
 }
+
+// Whoever joins with the list of members hears of the others from then on, and not of
+// himself where his protocol says so.
+func TestPresence_MembersAtTheMomentOfJoining(t *testing.T) {
+	nodes, _ := startPresence(t, 2, presenceTimes{lasting, time.Millisecond})
+	bob := nodes[0].as("bob", "room:a")
+	nodes[1].awaitPresent("room:a", "bob*1")
+	carol := nodes[1].connect(gateway.Hello{Protocol: words{"discreet"}, Principal: gateway.Principal{User: "carol"}})
+	carol.send("submembers room:a")
+	if got := carol.expect("subscribed room:a"); got != "subscribed room:a [bob carol]" {
+		t.Errorf("told %q", got)
+	}
+	bob.until("carol's join", func() bool { return slices.Contains(bob.joinsAndLeaves(""), "join carol") })
+	dave := nodes[0].as("dave", "room:a")
+	carol.until("dave's join", func() bool { return slices.Contains(carol.joinsAndLeaves(""), "join dave") })
+	dave.hangUp()
+	carol.expectPresence("", "join dave", "leave dave")
+}
+
+func TestPresence_BySessionEachIsAMember(t *testing.T) {
+	memory := broker.NewMemory()
+	n := &presenceNode{node: startNode(t, gateway.Config{
+		Broker: memory, Presence: memory, PresenceLinger: time.Millisecond,
+		Rules: rules.List{{Match: "*", Subscribe: rules.Anyone, Presence: true, BySession: true, JoinLeave: true}},
+	})}
+	watcher := n.as("watcher", "room:a")
+	n.as("alice", "room:a")
+	second := n.as("alice", "room:a")
+	n.as("", "room:a")
+	watcher.until("all joins", func() bool { return len(watcher.joinsAndLeaves("watcher")) == 3 })
+	members, err := n.Members(context.Background(), &backend, "room:a")
+	sessions := make(map[string]bool)
+	for _, m := range members {
+		sessions[m.Session] = true
+	}
+	if err != nil || len(members) != 4 || len(sessions) != 4 || sessions[""] {
+		t.Errorf("members %+v, %v, want 4 sessions", members, err)
+	}
+	second.hangUp()
+	watcher.until("a leave", func() bool { return count(watcher.joinsAndLeaves("watcher"), "leave alice") == 1 })
+}
+
+func TestPresence_OfAStormTheAudienceHearsThatItIsOne(t *testing.T) {
+	memory := broker.NewMemory()
+	n := &presenceNode{node: startNode(t, gateway.Config{
+		Broker: memory, Presence: memory, Rules: presenceRules, Limits: gateway.Limits{PresencePerSecond: 5},
+	})}
+	watcher := n.as("watcher", "room:a")
+	for i := range 50 {
+		open(t, n.node, fmt.Sprint("user", i), "room:a")
+	}
+	watcher.expect(`gateway.PresenceChanged {"Channel":"room:a"}`)
+	if n := len(watcher.joinsAndLeaves("watcher")); n > 25 {
+		t.Errorf("%d joins were told one by one", n)
+	}
+}

@@ -26,4 +26,5 @@ type Protocol interface {
 type Frame struct {
 	Data   []byte
 	Binary bool // as opposed to text, where the transport tells them apart
+	Others bool // of a Join or a Leave: it is not for the member's own sessions
 }

@@ -54,6 +54,9 @@ func (ch *channel) enterNow(j *join) error {
 		reply.Position = ch.at()
 		reply.After = reply.Position
 	}
+	if j.members {
+		reply.Members = ch.membersFor(j.sub)
+	}
 	if j.sub.session.sayStart(reply) {
 		ch.join(j.sub)
 	}

@@ -63,7 +63,7 @@ func (g *Gateway) hearFrame(_ string, body json.RawMessage) error {
 	if s == nil || !s.out.Open() {
 		return failf(NotFound, "no session %q is open", f.Session)
 	}
-	return s.line(Frame{f.Data, f.Binary})
+	return s.line(Frame{Data: f.Data, Binary: f.Binary})
 }
 
 // framesInLine are those of a session that wait to be received, the oldest first.

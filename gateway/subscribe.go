@@ -101,11 +101,12 @@ func (s *Session) subscribeAll(ctx context.Context, commands []Subscribe, conclu
 // join is a session's way onto a channel.
 type join struct {
 	arrival
-	sub    *subscription // nil: there was no place for it
-	reply  Subscribed
-	cursor broker.Position
-	recent int
-	from   *timeline.Reader // nil: it wants nothing of the history
+	sub     *subscription // nil: there was no place for it
+	reply   Subscribed
+	cursor  broker.Position
+	recent  int
+	members bool
+	from    *timeline.Reader // nil: it wants nothing of the history
 }
 
 // prepareJoins begins as many as are for different channels: one that is named
@@ -123,7 +124,7 @@ func (s *Session) prepareJoins(ctx context.Context, commands []Subscribe) []*joi
 }
 
 func (s *Session) prepareJoin(ctx context.Context, c Subscribe, name string) *join {
-	j := &join{recent: max(c.Recent, 0), reply: Subscribed{ID: c.ID, Channel: name, unasked: s.conn != nil && !c.ID.Given}}
+	j := &join{recent: max(c.Recent, 0), members: c.Members, reply: Subscribed{ID: c.ID, Channel: name, unasked: s.conn != nil && !c.ID.Given}}
 	if j.cursor, j.err = broker.ParsePosition(c.Cursor); j.err != nil {
 		j.err = failf(BadRequest, "%v", j.err)
 		return j
