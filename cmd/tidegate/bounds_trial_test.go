@@ -1,0 +1,407 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"compress/flate"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"tidegate/broker/brokertest"
+	"tidegate/cmd/tidegate/internal/config"
+)
+
+// attack is what one kind of client does with a connection, until it is closed.
+// Its error is of no interest.
+type attack func(*assailant) error
+
+// attacks try to make a node hold much, each in another way.
+var attacks = map[string]attack{
+	"a header that does not end":       (*assailant).headerWithoutEnd,
+	"idle connections, long headers":   (*assailant).keepAlive,
+	"bodies that come slowly":          (*assailant).slowBody,
+	"batches of nothing":               (*assailant).emptyBatch,
+	"batches of much":                  (*assailant).fullBatch,
+	"batches of deep JSON":             (*assailant).deepBatch,
+	"pipelined requests, never read":   (*assailant).pipelined,
+	"histories, never read":            (*assailant).histories,
+	"streams, never read":              (*assailant).deafStream,
+	"long-polls":                       (*assailant).longPoll,
+	"publishes with keys":              (*assailant).keys,
+	"unfinished messages":              (*assailant).unfinished,
+	"half a frame":                     (*assailant).halfAFrame,
+	"subscribers that do not read":     (*assailant).deafSubscriber,
+	"subscribers to all that fits":     (*assailant).manyChannels,
+	"publishers that do not read":      (*assailant).publisher,
+	"raw publishers that do not read":  (*assailant).rawPublisher,
+	"histories by WebSocket, unread":   (*assailant).historyCommands,
+	"resuming again and again":         (*assailant).resumer,
+	"compressed bombs":                 (*assailant).bomb,
+	"connects that are reset":          (*assailant).reset,
+	"commands that are nonsense, fast": (*assailant).nonsense,
+}
+
+const (
+	ofEachKind   = 12               // clients at a time
+	attackLength = 10 * time.Second // after each kind has begun
+	trialMessage = 60_000           // bytes, a little less than limits.message_bytes
+	trialBody    = 8 << 20          // the longest that a batch may have
+)
+
+// TestBounds_ManyKindsOfClientsDoNotExceedTheSum has all of them at once on one
+// node, whose memory must stay below what its limits come to.
+func TestBounds_ManyKindsOfClientsDoNotExceedTheSum(t *testing.T) {
+	brokertest.RequireRedis(t)
+	redis := brokertest.StartRedis(t)
+	environ := []string{
+		"TIDEGATE_REDIS_URL=" + redis.URL(), "TIDEGATE_COMPRESSION_ENABLED=true",
+		"TIDEGATE_LIMITS_SESSIONS=300", "TIDEGATE_LIMITS_CONNECTIONS=150", "TIDEGATE_LIMITS_SUBSCRIPTIONS=4000",
+		"TIDEGATE_LIMITS_OUTBOX_TOTAL_BYTES=16MiB", "TIDEGATE_LIMITS_INBOUND_BYTES=4MiB",
+	}
+	settings, err := config.NewSource(pflag.NewFlagSet("", pflag.ContinueOnError), environ).Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum, unbounded := settings.Memory().Process()
+	if len(unbounded) > 0 {
+		t.Fatalf("without a bound are %q", unbounded)
+	}
+	node := startReady(t, environ)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var attacking sync.WaitGroup
+	begun := map[string]chan struct{}{}
+	for name, do := range attacks {
+		first := make(chan struct{})
+		begun[name] = first
+		begin := sync.OnceFunc(func() { close(first) })
+		for i := range ofEachKind {
+			a := &assailant{address: strings.TrimPrefix(node.public(""), "http://"), number: i, hasBegun: begin}
+			attacking.Go(func() { a.persist(ctx, do) })
+		}
+	}
+	for name := range attacks {
+		select {
+		case <-begun[name]:
+		case <-time.After(patience):
+			t.Errorf("%s: has not begun", name)
+		}
+	}
+	<-time.After(attackLength)
+	if status, _ := get(t, node.internal("/healthz")); status != http.StatusOK {
+		t.Errorf("/healthz under attack: %d", status)
+	}
+	most := mostMemory(t, node.command.Process.Pid)
+	cancel()
+	attacking.Wait()
+	t.Logf("at most %s, the sum is %s", config.Size(most), config.Size(sum))
+	if most > sum {
+		t.Errorf("the node had %s, its limits come to %s", config.Size(most), config.Size(sum))
+	}
+}
+
+// mostMemory returns the most resident bytes that a process has had.
+func mostMemory(t *testing.T, pid int) int64 {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kibibytes int64
+	_, line, _ := strings.Cut(string(status), "\nVmHWM:")
+	if _, err := fmt.Sscan(line, &kibibytes); err != nil {
+		t.Fatal(err)
+	}
+	return kibibytes << 10
+}
+
+// assailant is one client of a kind.
+type assailant struct {
+	address  string
+	number   int
+	hasBegun func() // is called when it has done something with a connection
+	conn     net.Conn
+}
+
+// persist connects and attacks, again and again, until ctx ends.
+func (a *assailant) persist(ctx context.Context, do attack) {
+	for ctx.Err() == nil {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", a.address)
+		if err != nil {
+			continue
+		}
+		a.conn = conn
+		stop := context.AfterFunc(ctx, func() { conn.Close() })
+		if err := do(a); err == nil {
+			<-ctx.Done() // it has done what it wanted, and stays
+		}
+		stop()
+		conn.Close()
+		select {
+		case <-ctx.Done():
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func (a *assailant) say(format string, args ...any) error {
+	_, err := fmt.Fprintf(a.conn, format, args...)
+	if err == nil {
+		a.hasBegun()
+	}
+	return err
+}
+
+// forever does something until it fails.
+func (a *assailant) forever(do func() error) error {
+	for {
+		if err := do(); err != nil {
+			return err
+		}
+	}
+}
+
+// take reads what comes until the connection ends.
+func (a *assailant) take() error {
+	if _, err := io.Copy(io.Discard, a.conn); err != nil {
+		return err
+	}
+	return io.EOF
+}
+
+const manyBytes = 30_000
+
+var longHeader = "X-Long: " + strings.Repeat("x", manyBytes) + "\r\n"
+
+func (a *assailant) headerWithoutEnd() error {
+	return a.say("GET /poll?channel=a HTTP/1.1\r\nHost: localhost\r\n%s", longHeader)
+}
+
+func (a *assailant) keepAlive() error {
+	return a.say("GET /healthz HTTP/1.1\r\nHost: localhost\r\n%s\r\n", longHeader)
+}
+
+func (a *assailant) post(path, contentType string, length int) error {
+	return a.say("POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", path, contentType, length)
+}
+
+func (a *assailant) slowBody() error {
+	if err := a.post("/api/messages", "application/json", trialBody); err != nil {
+		return err
+	}
+	_, err := io.WriteString(a.conn, `[{"channels":["a"],"text":"`+strings.Repeat("x", trialBody-1000))
+	return err
+}
+
+// batch posts a body and takes the answer.
+func (a *assailant) batch(body string) error {
+	if err := a.post("/api/messages", "application/json", len(body)); err != nil {
+		return err
+	}
+	if _, err := io.WriteString(a.conn, body); err != nil {
+		return err
+	}
+	return a.take()
+}
+
+func (a *assailant) emptyBatch() error {
+	return a.batch("[" + strings.Repeat("{},", trialBody/4) + "{}]")
+}
+
+func (a *assailant) fullBatch() error {
+	item := `{"channels":["kept:1"],"text":"` + strings.Repeat("x", trialMessage) + `"}`
+	return a.batch("[" + strings.Repeat(item+",", 100) + item + "]")
+}
+
+func (a *assailant) deepBatch() error {
+	return a.batch(`[{"channels":["a"],"data":` + strings.Repeat("[", trialBody/2))
+}
+
+func (a *assailant) pipelined() error {
+	return a.forever(func() error {
+		return a.say("GET /console/tidegate.js HTTP/1.1\r\nHost: localhost\r\n\r\nGET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	})
+}
+
+func (a *assailant) histories() error {
+	return a.forever(func() error {
+		return a.say("GET /api/channels/kept:%d/messages?limit=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n", a.number%4)
+	})
+}
+
+func (a *assailant) deafStream() error {
+	return a.say("GET /events?channel=kept:1&channel=busy&channel=kept:2 HTTP/1.1\r\nHost: localhost\r\n%s\r\n", longHeader)
+}
+
+func (a *assailant) longPoll() error {
+	return a.forever(func() error {
+		return a.say("GET /poll?channel=kept:1&channel=busy&cursor=&cursor= HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	})
+}
+
+func (a *assailant) keys() error {
+	n := 0
+	return a.forever(func() error {
+		n++
+		return a.say("POST /api/channels/kept:1/messages HTTP/1.1\r\nHost: localhost\r\nIdempotency-Key: %d-%d-%s\r\nContent-Length: 1\r\n\r\n1",
+			a.number, n, strings.Repeat("k", 230))
+	})
+}
+
+// open makes the connection a WebSocket, and reads as far as the end of the
+// answer's header.
+func (a *assailant) open(path, more string) error {
+	_, err := fmt.Fprintf(a.conn, "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s\r\n", path, more)
+	if err != nil {
+		return err
+	}
+	answer, err := http.ReadResponse(bufio.NewReaderSize(a.conn, 16), nil)
+	if err != nil {
+		return err
+	}
+	if answer.StatusCode != http.StatusSwitchingProtocols {
+		answer.Body.Close()
+		return fmt.Errorf("refused: %s", answer.Status)
+	}
+	a.hasBegun()
+	return nil
+}
+
+// frame sends one (RFC 6455, section 5.2) that says it is so long, and masks by 0.
+func (a *assailant) frame(first byte, says int, payload []byte) error {
+	head := binary.BigEndian.AppendUint64([]byte{first, 0x80 | 127}, uint64(says))
+	_, err := a.conn.Write(append(append(head, 0, 0, 0, 0), payload...))
+	return err
+}
+
+const (
+	textFrame, binaryFrame = 0x81, 0x82
+	beginOfText            = 0x01
+	compressedText         = 0xc1
+)
+
+func (a *assailant) send(text string) error { return a.frame(textFrame, len(text), []byte(text)) }
+
+func (a *assailant) unfinished() error {
+	if err := a.open("/ws", ""); err != nil {
+		return err
+	}
+	return a.frame(beginOfText, trialMessage, bytes.Repeat([]byte("x"), trialMessage))
+}
+
+func (a *assailant) halfAFrame() error {
+	if err := a.open("/raw/busy", ""); err != nil {
+		return err
+	}
+	return a.frame(binaryFrame, trialMessage, make([]byte, trialMessage-1))
+}
+
+func (a *assailant) deafSubscriber() error {
+	if err := a.open("/ws", ""); err != nil {
+		return err
+	}
+	return a.send(`{"type":"subscribe","id":1,"channel":"busy"}`)
+}
+
+func (a *assailant) manyChannels() error {
+	if err := a.open("/ws", ""); err != nil {
+		return err
+	}
+	for n := range 128 {
+		if err := a.send(fmt.Sprintf(`{"type":"subscribe","id":%d,"channel":"kept:%d:%d:%s"}`, n, a.number, n, strings.Repeat("c", 230))); err != nil {
+			return err
+		}
+	}
+	return a.take()
+}
+
+func (a *assailant) publisher() error {
+	if err := a.open("/ws", ""); err != nil {
+		return err
+	}
+	text := strings.Repeat("x", trialMessage)
+	return a.forever(func() error {
+		return a.send(fmt.Sprintf(`{"type":"publish","id":1,"channel":"kept:%d","data":%q}`, a.number%4, text))
+	})
+}
+
+func (a *assailant) rawPublisher() error {
+	if err := a.open("/raw/busy", ""); err != nil {
+		return err
+	}
+	payload := make([]byte, trialMessage)
+	return a.forever(func() error { return a.frame(binaryFrame, len(payload), payload) })
+}
+
+func (a *assailant) historyCommands() error {
+	if err := a.open("/ws", ""); err != nil {
+		return err
+	}
+	return a.forever(func() error {
+		return a.send(fmt.Sprintf(`{"type":"history","id":1,"channel":"kept:%d","limit":1000}`, a.number%4))
+	})
+}
+
+func (a *assailant) resumer() error {
+	if err := a.open("/ws", ""); err != nil {
+		return err
+	}
+	return a.forever(func() error {
+		channel := fmt.Sprintf("kept:%d", a.number%4)
+		if err := a.send(`{"type":"subscribe","id":1,"channel":"` + channel + `","recent":100}`); err != nil {
+			return err
+		}
+		return a.send(`{"type":"unsubscribe","id":2,"channel":"` + channel + `"}`)
+	})
+}
+
+func (a *assailant) bomb() error {
+	if err := a.open("/ws", "Sec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover; server_no_context_takeover\r\n"); err != nil {
+		return err
+	}
+	var packed bytes.Buffer
+	deflater, err := flate.NewWriter(&packed, flate.BestCompression)
+	if err != nil {
+		return err
+	}
+	if _, err := deflater.Write(make([]byte, 50<<20)); err != nil {
+		return err
+	}
+	if err := deflater.Flush(); err != nil {
+		return err
+	}
+	message := bytes.TrimSuffix(packed.Bytes(), []byte("\x00\x00\xff\xff"))
+	if err := a.frame(compressedText, len(message), message); err != nil {
+		return err
+	}
+	return a.take()
+}
+
+func (a *assailant) reset() error {
+	if err := a.open("/ws", ""); err != nil {
+		return err
+	}
+	if err := a.conn.(*net.TCPConn).SetLinger(0); err != nil {
+		return err
+	}
+	return io.EOF
+}
+
+func (a *assailant) nonsense() error {
+	if err := a.open("/ws", ""); err != nil {
+		return err
+	}
+	return a.forever(func() error { return a.send(`{"type":"what","id":1}`) })
+}
