@@ -84,7 +84,7 @@ function chooseTab(chosen) {
     byID(tab.getAttribute("aria-controls") ?? "", HTMLElement).hidden = tab !== chosen;
   }
   messages.shown();
-  frames.shown();
+  frames.show(chosen === tabs[2]);
   const view = chosen === tabs[0] ? "" : chosen.id.slice("tab-".length);
   const { query } = readAddress();
   writeAddress("console", { channel: query.getAll("channel"), show: query.get("show") ?? "", filter: query.get("filter") ?? "", view });

@@ -16,9 +16,10 @@ export class Frames {
     byID("frames-clear", HTMLButtonElement).addEventListener("click", () => this.#feed.clear());
   }
 
-  /** Called when the list is seen again. */
-  shown() {
-    this.#feed.shown();
+  /** What nobody sees costs nothing: it is shown when somebody does. @param {boolean} visible */
+  show(visible) {
+    this.#feed.paused = !visible;
+    if (visible) this.#feed.shown();
   }
 
   /** @param {Pick<Passed, "frame" | "sent">} passed */
