@@ -188,6 +188,7 @@ func keepsToItsBoundWithThousandsOfMessages(t *testing.T, browser context.Contex
 	for i := range 3000 {
 		nodes.publish("busy", fmt.Sprintf(`"message %d"`, i))
 	}
+	p.until("all have come", `document.querySelector("#channels .count").textContent === "3000"`) // to ask for a text costs a layout
 	p.shows("#messages", "message 2999")
 	p.until("no more than 500 rows", `document.querySelectorAll("#messages li").length <= 500`)
 	p.until("the end is in view", `(({ scrollHeight, scrollTop, clientHeight }) => scrollHeight - scrollTop - clientHeight < 24)(document.querySelector("#messages-scroll"))`)
