@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Memory is a Broker, a History and a Presence within one process, for development and
+// Memory is a Broker, a History, a Presence and a Register within one process, for development and
 // tests. The zero value is not usable: see NewMemory.
 type Memory struct {
 	// Fixed at birth.
@@ -21,6 +21,8 @@ type Memory struct {
 	mu       sync.RWMutex
 	receiver Receiver // nil while Run is not running
 	channels map[string]*memoryChannel
+
+	register memoryRegister
 }
 
 var (

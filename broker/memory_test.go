@@ -15,7 +15,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestMemory(t *testing.T) {
 	brokertest.Run(t, func(*testing.T) brokertest.Subject {
 		b := broker.NewMemory()
-		return brokertest.Subject{Nodes: []brokertest.Node{{Broker: b, History: b, Presence: b}}}
+		return brokertest.Subject{Nodes: []brokertest.Node{{Broker: b, History: b, Presence: b, Register: b}}}
 	})
 }
 

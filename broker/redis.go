@@ -49,7 +49,7 @@ type RedisObserver struct {
 	Refused     func(kind string)   // Redis answered with an error, of one of a dozen kinds
 }
 
-// Redis is a Broker, a History and a Presence over Redis standalone, with
+// Redis is a Broker, a History, a Presence and a Register over Redis standalone, with
 // Sentinel, or Cluster.
 //
 // A channel belongs to one of a fixed number of partitions, by its name. Each
@@ -76,6 +76,7 @@ type Redis struct {
 	pageScript *redis.Script
 	topsScript *redis.Script
 	presence   presenceScripts
+	register   registerScripts
 	running    chan struct{} // closed when Run begins
 	ended      chan struct{} // closed when Run is about to return
 
@@ -118,6 +119,7 @@ func NewRedis(c RedisConfig) (*Redis, error) {
 		pageScript: redis.NewScript(pageScript),
 		topsScript: redis.NewScript(topsScript),
 		presence:   newPresenceScripts(),
+		register:   newRegisterScripts(),
 	}
 	partitions := c.Connections
 	if b.clustered {

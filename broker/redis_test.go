@@ -28,7 +28,7 @@ func TestRedis_Standalone(t *testing.T) {
 		a := newRedis(t, broker.RedisConfig{URL: server.URL(), Linger: 10 * time.Millisecond})
 		b := newRedis(t, broker.RedisConfig{URL: server.URL(), Linger: 10 * time.Millisecond, Connections: 1})
 		return brokertest.Subject{
-			Nodes:       []brokertest.Node{{Broker: a, History: a, Presence: a}, {Broker: b, History: b, Presence: b}},
+			Nodes:       []brokertest.Node{{Broker: a, History: a, Presence: a, Register: a}, {Broker: b, History: b, Presence: b, Register: b}},
 			PublishBare: func(channel, payload string) { server.CLI("PUBLISH", a.RedisName(channel), payload) },
 		}
 	})
@@ -41,7 +41,7 @@ func TestRedis_Cluster(t *testing.T) {
 		a := newRedis(t, broker.RedisConfig{URL: cluster.URL(), Linger: 10 * time.Millisecond})
 		b := newRedis(t, broker.RedisConfig{URL: cluster.URL(), Linger: 10 * time.Millisecond})
 		return brokertest.Subject{
-			Nodes: []brokertest.Node{{Broker: a, History: a, Presence: a}, {Broker: b, History: b, Presence: b}},
+			Nodes: []brokertest.Node{{Broker: a, History: a, Presence: a, Register: a}, {Broker: b, History: b, Presence: b, Register: b}},
 			PublishBare: func(channel, payload string) {
 				name := a.RedisName(channel)
 				cluster.Owner(name).CLI("SPUBLISH", name, payload)
@@ -56,6 +56,6 @@ func TestRedis_Sentinel(t *testing.T) {
 		sentinel.Flush()
 		a := newRedis(t, broker.RedisConfig{URL: sentinel.URL(), Linger: 10 * time.Millisecond})
 		b := newRedis(t, broker.RedisConfig{URL: sentinel.URL(), Linger: 10 * time.Millisecond})
-		return brokertest.Subject{Nodes: []brokertest.Node{{Broker: a, History: a, Presence: a}, {Broker: b, History: b, Presence: b}}}
+		return brokertest.Subject{Nodes: []brokertest.Node{{Broker: a, History: a, Presence: a, Register: a}, {Broker: b, History: b, Presence: b, Register: b}}}
 	})
 }

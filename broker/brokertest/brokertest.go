@@ -16,6 +16,7 @@ type Node struct {
 	Broker   broker.Broker
 	History  broker.History
 	Presence broker.Presence
+	Register broker.Register
 }
 
 // Subject is a broker to be tested: one or more nodes that share a cluster and
@@ -83,6 +84,10 @@ func Run(t *testing.T, makeSubject func(*testing.T) Subject) {
 		{"Notices/OfADeadNode", testNoticesOfADeadNode},
 		{"Notices/OneTellerAtATime", testOneTellerAtATime},
 		{"Notices/LineIsBounded", testLineIsBounded},
+		{"Register/IsShared", testRegisterIsShared},
+		{"Register/Versions", testRegisterVersions},
+		{"Register/Expires", testRegisterExpires},
+		{"Register/IsBounded", testRegisterIsBounded},
 	}
 	t.Run("Lifecycle/NothingBeforeRun", func(t *testing.T) { testNothingBeforeRun(t, makeSubject(t)) })
 	for _, test := range tests {

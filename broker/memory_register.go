@@ -1,0 +1,73 @@
+package broker
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// memoryRegister is the Register of one process.
+type memoryRegister struct {
+	mu      sync.Mutex
+	entries map[string]Entry
+	version uint64
+}
+
+var _ Register = (*Memory)(nil)
+
+// Entries is documented at Register.
+func (b *Memory) Entries(_ context.Context, unless uint64) ([]Entry, uint64, error) {
+	r := &b.register
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.version == unless {
+		return nil, r.version, nil
+	}
+	r.prune(time.Now())
+	entries := make([]Entry, 0, len(r.entries))
+	for _, entry := range r.entries {
+		entries = append(entries, entry)
+	}
+	return entries, r.version, nil
+}
+
+// Enter is documented at Register.
+func (b *Memory) Enter(_ context.Context, name string, value []byte, lasts time.Duration) error {
+	r := &b.register
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	r.prune(now)
+	if _, known := r.entries[name]; !known && len(r.entries) >= registerRoom {
+		return ErrRegisterFull
+	}
+	if r.entries == nil {
+		r.entries = make(map[string]Entry)
+	}
+	r.entries[name] = Entry{Name: name, Value: value, Expires: now.Add(lasts)}
+	r.version++
+	return nil
+}
+
+// Strike is documented at Register.
+func (b *Memory) Strike(_ context.Context, name string) (bool, error) {
+	r := &b.register
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.prune(time.Now())
+	if _, known := r.entries[name]; !known {
+		return false, nil
+	}
+	delete(r.entries, name)
+	r.version++
+	return true, nil
+}
+
+// prune is called with mu held.
+func (r *memoryRegister) prune(now time.Time) {
+	for name, entry := range r.entries {
+		if !now.Before(entry.Expires) {
+			delete(r.entries, name)
+		}
+	}
+}

@@ -1,0 +1,161 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// The register is one hash, PREFIX register. No channel's name has a space in it, so
+// that it is no channel's. Its fields:
+//
+//	NAME      when the entry expires, in Unix milliseconds of Redis's clock, a space, its value
+//	 version  counts the changes; it begins at a time, so that a register which was lost has another one
+const registerKey = " register"
+
+var _ Register = (*Redis)(nil)
+
+const registerLua = `
+local key = KEYS[1]
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+local function changed()
+  local version = tonumber(redis.call('HGET', key, ' version') or now)
+  redis.call('HSET', key, ' version', string.format('%.0f', version + 1))
+end
+
+local function expiry(entry) return tonumber(string.match(entry, '^%d+')) or 0 end
+`
+
+// enterScript takes a name, a value, for how many milliseconds, and how many entries
+// there may be. It returns 0 if there is no room.
+const enterScript = registerLua + `
+local name, value, lasts, room = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+
+local function isFull() -- of other entries; the version is a field, too
+  return redis.call('HLEN', key) - redis.call('HEXISTS', key, name) - 1 >= room
+end
+
+if isFull() then
+  local all = redis.call('HGETALL', key)
+  for i = 1, #all, 2 do
+    if all[i] ~= ' version' and expiry(all[i + 1]) <= now then redis.call('HDEL', key, all[i]) end
+  end
+  if isFull() then return 0 end
+end
+redis.call('HSET', key, name, string.format('%.0f', now + lasts) .. ' ' .. value)
+changed()
+return 1
+`
+
+// strikeScript takes a name, and returns whether there was an entry that had not
+// expired.
+const strikeScript = registerLua + `
+local entry = redis.call('HGET', key, ARGV[1])
+if not entry then return 0 end
+redis.call('HDEL', key, ARGV[1])
+changed()
+return expiry(entry) > now and 1 or 0
+`
+
+// entriesScript returns the version, and, unless it is the given one, a name, how
+// many milliseconds it lasts, and a value for each entry.
+const entriesScript = registerLua + `
+local version = redis.call('HGET', key, ' version') or '0'
+local reply = {version}
+if version == ARGV[1] then return reply end
+local all = redis.call('HGETALL', key)
+for i = 1, #all, 2 do
+  local left = expiry(all[i + 1]) - now
+  if all[i] ~= ' version' and left > 0 then
+    reply[#reply + 1] = all[i]
+    reply[#reply + 1] = string.format('%.0f', left)
+    reply[#reply + 1] = string.match(all[i + 1], '^%d+ (.*)$') or ''
+  end
+end
+return reply
+`
+
+// registerScripts are those of the register.
+type registerScripts struct{ enter, strike, entries *redis.Script }
+
+func newRegisterScripts() registerScripts {
+	return registerScripts{redis.NewScript(enterScript), redis.NewScript(strikeScript), redis.NewScript(entriesScript)}
+}
+
+// askRegister calls f with a client of the server that has the register, and its key.
+func (b *Redis) askRegister(ctx context.Context, f func(ctx context.Context, client *redis.Client, keys []string) error) error {
+	prefix := b.prefixOf(0)
+	return b.ask(ctx, prefix, func(ctx context.Context, client *redis.Client) error {
+		return f(ctx, client, []string{prefix + registerKey})
+	})
+}
+
+// Enter is documented at Register.
+func (b *Redis) Enter(ctx context.Context, name string, value []byte, lasts time.Duration) error {
+	var entered int
+	err := b.askRegister(ctx, func(ctx context.Context, client *redis.Client, keys []string) (err error) {
+		entered, err = b.register.enter.Run(ctx, client, keys, name, value, lasts.Milliseconds(), registerRoom).Int()
+		return err
+	})
+	switch {
+	case err != nil:
+		return fmt.Errorf("enter %q in the register: %w: %w", name, ErrUnavailable, err)
+	case entered == 0:
+		return ErrRegisterFull
+	}
+	return nil
+}
+
+// Strike is documented at Register.
+func (b *Redis) Strike(ctx context.Context, name string) (existed bool, err error) {
+	err = b.askRegister(ctx, func(ctx context.Context, client *redis.Client, keys []string) error {
+		struck, err := b.register.strike.Run(ctx, client, keys, name).Int()
+		existed = struck == 1
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("strike %q from the register: %w: %w", name, ErrUnavailable, err)
+	}
+	return existed, nil
+}
+
+// Entries is documented at Register.
+func (b *Redis) Entries(ctx context.Context, unless uint64) (entries []Entry, version uint64, err error) {
+	err = b.askRegister(ctx, func(ctx context.Context, client *redis.Client, keys []string) error {
+		reply, err := b.register.entries.Run(ctx, client, keys, strconv.FormatUint(unless, 10)).StringSlice()
+		if err == nil {
+			entries, version, err = decodeEntries(reply, time.Now())
+		}
+		return err
+	})
+	if err != nil {
+		return nil, 0, fmt.Errorf("read the register: %w: %w", ErrUnavailable, err)
+	}
+	return entries, version, nil
+}
+
+// decodeEntries reads the reply of entriesScript.
+func decodeEntries(reply []string, now time.Time) ([]Entry, uint64, error) {
+	if len(reply)%3 != 1 {
+		return nil, 0, errStrangeAnswer
+	}
+	version, err := strconv.ParseUint(reply[0], 10, 64)
+	if err != nil {
+		return nil, 0, errStrangeAnswer
+	}
+	var entries []Entry
+	for part := reply[1:]; len(part) > 0; part = part[3:] {
+		left, err := strconv.ParseInt(part[1], 10, 64)
+		if err != nil || strings.Contains(part[0], " ") {
+			return nil, 0, errStrangeAnswer
+		}
+		entries = append(entries, Entry{part[0], []byte(part[2]), now.Add(time.Duration(left) * time.Millisecond)})
+	}
+	return entries, version, nil
+}
