@@ -13,16 +13,45 @@ import (
 type Principal struct {
 	User      string          // empty: anonymous
 	Info      json.RawMessage // shown with the user in presence; nil: none
-	Key       string          // name of the API key: a backend, which may do everything
+	Key       string          // name of the API key: a backend
 	Subscribe []string        // patterns of channels that the token opens
 	Publish   []string        // the same
 	Channels  []string        // subscribed from the start
 	Expires   time.Time       // when a session of it ends; zero: never
+	Token     TokenInfo       // that was shown
+	Scope     *Scope          // what the API key is good for; nil: for everything
+}
+
+// TokenInfo is what is known of a client's token, to revoke it by.
+type TokenInfo struct {
+	Shown  bool
+	ID     string    // claim jti; empty: it has none
+	Issued time.Time // claim iat; zero: it does not say
+}
+
+// Scope is what an API key is good for, if not for everything: reading or publishing
+// on some channels.
+type Scope struct {
+	Channels []string // patterns
+	Read     bool     // subscribe, history, presence
+	Publish  bool
+}
+
+// permits reports whether the key may do a on a channel.
+func (s *Scope) permits(a Action, channel string) bool {
+	if s == nil {
+		return true
+	}
+	may := s.Read
+	if a == ToPublish {
+		may = s.Publish
+	}
+	return may && matchesAny(s.Channels, channel)
 }
 
 // isZero reports whether nothing at all is known of p.
 func (p *Principal) isZero() bool {
-	return p.anonymous() && p.Info == nil && p.Subscribe == nil && p.Publish == nil && p.Channels == nil && p.Expires.IsZero()
+	return p.anonymous() && p.Info == nil && p.Subscribe == nil && p.Publish == nil && p.Channels == nil && p.Expires.IsZero() && p.Token == (TokenInfo{}) && p.Scope == nil
 }
 
 // Backend reports whether p holds an API key.
@@ -59,8 +88,13 @@ func (g *Gateway) Authorize(p *Principal, a Action, channel string) error {
 	if err := rules.CheckChannel(channel); err != nil {
 		return err
 	}
-	rule := g.rule(channel)
-	if p.Backend() || allows(rule, p, a, channel) {
+	if p.Backend() {
+		if p.Scope.permits(a, channel) {
+			return nil
+		}
+		return failf(Forbidden, "the API key %s may not %s %q", p.Key, a.verb(), channel)
+	}
+	if allows(g.rule(channel), p, a, channel) {
 		return nil
 	}
 	if p.anonymous() {
@@ -73,7 +107,10 @@ func (g *Gateway) Authorize(p *Principal, a Action, channel string) error {
 // *Error.
 func (g *Gateway) MayPublish(p *Principal) error {
 	if p.Backend() {
-		return nil
+		if p.Scope == nil || p.Scope.Publish {
+			return nil
+		}
+		return failf(Forbidden, "the API key %s may not publish", p.Key)
 	}
 	for _, rule := range *g.rules.Load() {
 		if rule.Publish == rules.Anyone || rule.Publish == rules.Authenticated && !p.anonymous() || rule.Publish == rules.Token && len(p.Publish) > 0 {

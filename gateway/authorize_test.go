@@ -13,7 +13,7 @@ import (
 func TestPrincipal_IsZeroLooksAtEveryField(t *testing.T) {
 	values := map[string]any{
 		"User": "alice", "Info": json.RawMessage("1"), "Key": "shop", "Expires": time.Now(),
-		"Subscribe": []string{"a"}, "Publish": []string{"a"}, "Channels": []string{"a"},
+		"Token": TokenInfo{Shown: true}, "Scope": &Scope{}, "Subscribe": []string{"a"}, "Publish": []string{"a"}, "Channels": []string{"a"},
 	}
 	if !new(Principal).isZero() {
 		t.Error("the zero Principal is not zero")

@@ -98,7 +98,7 @@ func startMember(t *testing.T, redis *brokertest.RedisServer, name string, c gat
 		t.Fatal(err)
 	}
 	m := &mortal{Redis: r}
-	c.Broker, c.History, c.Node, c.Version = m, r, name, "v-"+name
+	c.Broker, c.History, c.Register, c.Node, c.Version = m, r, r, name, "v-"+name
 	if c.Hooks != nil {
 		c.Presence = m
 	}

@@ -216,6 +216,9 @@ func (s *Session) become(p *Principal) error {
 	s.stopPending()
 	s.mu.Unlock()
 	s.spendAs(p.User)
+	if err := s.gateway.Admit(p, s.remote); err != nil { // who is forbidden from now on is looked for among the sessions
+		return err
+	}
 	s.gateway.expireSoon(s, p.Expires)
 	s.attendAll()
 	return nil

@@ -27,6 +27,7 @@ const (
 	countChannels   = "count_channels"
 	describeNode    = "describe_node"
 	forgetHistory   = "forget_history"
+	refreshDenials  = "refresh_denials"
 )
 
 // The topics of what is told to one node.
@@ -54,6 +55,7 @@ func newCluster(g *Gateway, version string, lease time.Duration) *cluster.Cluste
 			disconnectUser:  answerer(func(_ context.Context, e errand, say sayer) error { return say(g.disconnectHere(e.User)) }),
 			subscribeUser:   answerer(g.subscribeHere),
 			unsubscribeUser: answerer(func(_ context.Context, e errand, say sayer) error { return say(g.unsubscribeHere(e.User, e.Channel)) }),
+			refreshDenials:  answerer(func(ctx context.Context, _ errand, _ sayer) error { return g.readDenials(ctx) }),
 			forgetHistory:   answerer(func(_ context.Context, e errand, _ sayer) error { return g.forgetHere(e.Channel, e.Cursor) }),
 		},
 		Ears: map[string]cluster.Ear{sessionFrame: g.hearFrame, noticesInLine: g.hearOfNotices},

@@ -30,6 +30,7 @@ type Config struct {
 	Broker         broker.Broker
 	Presence       broker.Presence // nil: no channel has presence
 	History        broker.History  // nil: no channel keeps history
+	Register       broker.Register // nil: nothing can be banned or revoked
 	Auth           Authenticator   // nil: no token is accepted
 	Rules          rules.List      // none: nothing is allowed but to backends
 	NoAnonymous    bool            // a client must authenticate
@@ -62,6 +63,7 @@ type Gateway struct {
 	connects *rate.Limiter
 	rates    *rates.Table
 	hooks    Hooks
+	denying  *denying
 	nobody   Principal // the zero one
 
 	sessionsChannel string // of attendance, that stands for this node
@@ -133,6 +135,7 @@ func New(c Config) (*Gateway, error) {
 	if g.wants = wantsOf(c.Hooks); c.Presence != nil {
 		g.attendance = newAttendance(g, c)
 	}
+	g.denying = newDenying(c.Register)
 	g.rules.Store(&c.Rules)
 	g.link.Store(&linkState{errStarting})
 	g.metrics.Track(
@@ -177,6 +180,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 	parts.Go(func() { g.line.Run(working, runtime.GOMAXPROCS(0)) })
 	parts.Go(func() { g.keepDoing("look after sessions", working, g.beat) })
 	parts.Go(func() { g.keepDoing("look for losses", working, g.checkOften) })
+	if g.denying.register != nil {
+		parts.Go(func() { g.keepDoing("keep what is forbidden", working, g.followDenials) })
+	}
 	member, leave := context.WithCancel(working)
 	attending, leaveChannels := context.WithCancel(working)
 	var statements sync.WaitGroup
@@ -278,6 +284,9 @@ func (g *Gateway) keep(p Principal) *Principal {
 }
 
 func (s *Session) begin(ctx context.Context, hello Hello) error {
+	if err := s.gateway.Admit(&hello.Principal, s.remote); err != nil {
+		return err // before a backend is asked
+	}
 	if err := s.spendOpening(&hello); err != nil {
 		return err
 	}
@@ -343,6 +352,9 @@ func (g *Gateway) Ready() error {
 		return errors.New("draining")
 	}
 	if err := g.link.Load().err; err != nil {
+		return err
+	}
+	if err := g.denialsKnown(); err != nil {
 		return err
 	}
 	return g.cluster.Joined()

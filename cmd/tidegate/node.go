@@ -28,6 +28,7 @@ type node struct {
 	auth     *auth.Auth
 	history  broker.History
 	presence broker.Presence
+	register broker.Register
 	gateway  *gateway.Gateway
 	clock    *clock           // nil: there is none
 	webhook  *webhook.Webhook // nil: there is none
@@ -58,7 +59,7 @@ func newNode(c *config.Config, log *slog.Logger) (*node, error) {
 		return nil, err
 	}
 	core := c.Gateway()
-	core.Broker, core.History, core.Presence = live, n.history, n.presence
+	core.Broker, core.History, core.Presence, core.Register = live, n.history, n.presence, n.register
 	core.Auth, core.Hooks = n.auth, hooks
 	core.Version, core.Log, core.Metrics = versionName(), log, n.metrics
 	n.gateway, err = gateway.New(core)
@@ -72,7 +73,7 @@ func newNode(c *config.Config, log *slog.Logger) (*node, error) {
 func (n *node) newBroker() (broker.Broker, error) {
 	if n.config.Redis.URL == "" {
 		memory := broker.NewMemory()
-		n.history, n.presence = memory, memory
+		n.history, n.presence, n.register = memory, memory, memory
 		return memory, nil
 	}
 	c := n.config.Redis.Broker()
@@ -84,7 +85,7 @@ func (n *node) newBroker() (broker.Broker, error) {
 		Refused:   n.metrics.Broker.Refused,
 	}
 	redis, err := broker.NewRedis(c)
-	n.history, n.presence = redis, redis
+	n.history, n.presence, n.register = redis, redis, redis
 	return redis, err
 }
 

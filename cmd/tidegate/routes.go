@@ -82,6 +82,7 @@ func (n *node) api() http.Handler {
 		NoAnonymous: !n.config.Auth.Anonymous,
 		Anonymous:   n.config.Anonymous(),
 		Log:         n.log,
+		Audit:       api.Audit(n.config.Log.Audit),
 	})
 }
 

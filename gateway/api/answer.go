@@ -23,7 +23,8 @@ type request struct {
 	writer http.ResponseWriter // for what reads the body
 
 	gateway *gateway.Gateway
-	held    int // bytes of what the node may hold for clients
+	held    int   // bytes of what the node may hold for clients
+	details []any // for the audit log, in pairs
 }
 
 // holdBody makes room for the body, which has as many bytes as it says, or else
@@ -56,30 +57,39 @@ func (h *Handler) answer(serve endpoint) http.Handler {
 		}
 		asked := &request{Request: r, by: &p, writer: w, gateway: h.gateway}
 		defer func() { h.gateway.GiveInbound(asked.held) }()
-		body, err := serve(asked)
-		status := http.StatusOK
-		switch {
-		case err != nil && body == nil:
-			h.fail(w, r, err)
-			return
-		case body == nil:
-			w.WriteHeader(http.StatusNoContent)
-			return
-		case err != nil:
-			status = h.note(w, r, err)
-		}
-		encoded, err := encode(body)
-		if err != nil { // a payload in Redis that says it is JSON, and is not
-			status, encoded = http.StatusInternalServerError, transport.ErrorBody(err)
-		}
-		if r.Method == http.MethodGet { // what has been done is told in any case
-			if err := asked.hold(len(encoded)); err != nil {
-				h.fail(w, r, err)
-				return
-			}
-		}
-		write(w, status, encoded)
+		h.record(asked, h.do(asked, serve))
 	})
+}
+
+// do answers a request of somebody who is known, and returns the status.
+func (h *Handler) do(r *request, serve endpoint) (status int) {
+	var body any
+	err := h.gateway.Admit(r.by, r.RemoteAddr)
+	if err == nil {
+		body, err = serve(r)
+	}
+	switch {
+	case err != nil && body == nil:
+		return h.fail(r.writer, r.Request, err)
+	case body == nil:
+		r.writer.WriteHeader(http.StatusNoContent)
+		return http.StatusNoContent
+	}
+	status = http.StatusOK
+	if err != nil {
+		status = h.note(r.writer, r.Request, err)
+	}
+	encoded, err := encode(body)
+	if err != nil { // a payload in Redis that says it is JSON, and is not
+		status, encoded = http.StatusInternalServerError, transport.ErrorBody(err)
+	}
+	if r.Method == http.MethodGet { // what has been done is told in any case
+		if err := r.hold(len(encoded)); err != nil {
+			return h.fail(r.writer, r.Request, err)
+		}
+	}
+	write(r.writer, status, encoded)
+	return status
 }
 
 func (h *Handler) authenticate(r *http.Request) (gateway.Principal, error) {
@@ -99,8 +109,10 @@ func (h *Handler) authenticate(r *http.Request) (gateway.Principal, error) {
 }
 
 // fail answers by an error alone.
-func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
-	tell(w, h.note(w, r, err), toldOf(err))
+func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) (status int) {
+	status = h.note(w, r, err)
+	tell(w, status, toldOf(err))
+	return status
 }
 
 // note returns the status that says what err is, sets the headers that go with

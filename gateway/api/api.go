@@ -20,7 +20,18 @@ type Config struct {
 	NoAnonymous bool              // every request needs a credential
 	Anonymous   gateway.Principal // who a request without one acts as
 	Log         *slog.Logger      // nil: none
+	Audit       Audit             // what API keys do that is logged
 }
+
+// Audit says of which requests with an API key a line is logged, to Config.Log with
+// the message "audit": which key did what, from where, and what came of it.
+type Audit string
+
+const (
+	AuditChanges Audit = "changes" // those that change something, but for publishes
+	AuditAll     Audit = "all"
+	AuditOff     Audit = "off"
+)
 
 // Handler serves /api/. It may be used by any number of requests at once. How
 // long a body may take is for the server to say, by a read deadline.
@@ -29,6 +40,7 @@ type Handler struct {
 	noAnonymous bool
 	anonymous   gateway.Principal
 	log         *slog.Logger
+	audit       Audit
 	mux         *http.ServeMux
 }
 
@@ -36,7 +48,7 @@ var _ http.Handler = (*Handler)(nil)
 
 // New returns a handler of paths that begin with /api/.
 func New(c Config) *Handler {
-	h := &Handler{gateway: c.Gateway, noAnonymous: c.NoAnonymous, anonymous: c.Anonymous, log: c.Log, mux: http.NewServeMux()}
+	h := &Handler{gateway: c.Gateway, noAnonymous: c.NoAnonymous, anonymous: c.Anonymous, log: c.Log, audit: c.Audit, mux: http.NewServeMux()}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
 	}
@@ -63,6 +75,13 @@ func (h *Handler) routes() map[string]endpoint {
 		"POST /api/users/{user}/channels/{channel}":   forBackends(h.subscribe),
 		"DELETE /api/users/{user}/channels/{channel}": forBackends(h.unsubscribe),
 		"GET /api/nodes":                              forBackends(h.listNodes),
+
+		"GET /api/bans":                forBackends(h.listBans),
+		"POST /api/bans":               forBackends(h.ban),
+		"DELETE /api/bans/{id}":        forBackends(h.lift),
+		"GET /api/revocations":         forBackends(h.listRevocations),
+		"POST /api/revocations":        forBackends(h.revoke),
+		"DELETE /api/revocations/{id}": forBackends(h.lift),
 	}
 }
 

@@ -241,6 +241,12 @@ func TestAuthorization(t *testing.T) {
 		{"POST", "/api/users/alice/channels/log:a", 401, 401, 403, 403, 200},
 		{"DELETE", "/api/users/alice/channels/log:a", 401, 401, 403, 403, 200},
 		{"GET", "/api/nodes", 401, 401, 403, 403, 200},
+		{"GET", "/api/bans", 401, 401, 403, 403, 200},
+		{"POST", "/api/bans", 401, 401, 403, 403, 400},
+		{"DELETE", "/api/bans/none", 401, 401, 403, 403, 404},
+		{"GET", "/api/revocations", 401, 401, 403, 403, 200},
+		{"POST", "/api/revocations", 401, 401, 403, 403, 400},
+		{"DELETE", "/api/revocations/none", 401, 401, 403, 403, 404},
 	} {
 		for credential, want := range map[string]int{
 			"": test.nobody, "a wrong key": test.wrong, alice: test.alice, guest: test.guest, shopKey: test.shop,

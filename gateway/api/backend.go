@@ -2,7 +2,7 @@ package api
 
 import "tidegate/gateway"
 
-// forBackends refuses a request without an API key.
+// forBackends refuses a request without an API key that is good for everything.
 func forBackends(serve endpoint) endpoint {
 	return func(r *request) (any, error) {
 		if err := mustBeBackend(r.by); err != nil {
@@ -14,6 +14,8 @@ func forBackends(serve endpoint) endpoint {
 
 func mustBeBackend(p *gateway.Principal) error {
 	switch {
+	case p.Scope != nil:
+		return fail(gateway.Forbidden, "the API key %s is good for channels alone: this takes one without channels and allow", p.Key)
 	case p.Backend():
 		return nil
 	case p.User == "":

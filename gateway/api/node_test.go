@@ -21,6 +21,7 @@ import (
 
 const (
 	shopKey = "the key of the shop, a backend"
+	logKey  = "the key that may read log:* and nothing else"
 	secret  = "the secret of the tokens of these tests"
 )
 
@@ -49,9 +50,9 @@ func startNodeFor(t *testing.T, limits gateway.Limits, c api.Config) *node {
 	t.Helper()
 	memory := broker.NewMemory()
 	lossy := &lossyBroker{Memory: memory}
-	authenticator, err := auth.New(auth.Config{Keys: []auth.APIKey{{Name: "shop", Key: shopKey}}, JWT: auth.JWT{Secret: secret}})
+	authenticator, err := auth.New(auth.Config{Keys: []auth.APIKey{{Name: "shop", Key: shopKey}, {Name: "log", Key: logKey, Scope: &gateway.Scope{Channels: []string{"log:*"}, Read: true}}}, JWT: auth.JWT{Secret: secret}})
 	must(t, err)
-	c.Gateway, err = gateway.New(gateway.Config{Broker: lossy, History: memory, Presence: memory, Auth: authenticator, Rules: channelRules, Limits: limits, Version: "v1"})
+	c.Gateway, err = gateway.New(gateway.Config{Broker: lossy, History: memory, Presence: memory, Register: memory, Auth: authenticator, Rules: channelRules, Limits: limits, Version: "v1"})
 	must(t, err)
 
 	ctx, cancel := context.WithCancel(context.Background())

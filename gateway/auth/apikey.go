@@ -5,12 +5,15 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"regexp"
+
+	"tidegate/gateway"
 )
 
-// APIKey opens everything to the backend that holds it.
+// APIKey opens everything to the backend that holds it, or what its Scope says.
 type APIKey struct {
-	Name string // 1 to 64 of A-Z a-z 0-9 _ . - ; shown in logs and metrics
-	Key  string // at least 16 bytes; shown nowhere
+	Name  string         // 1 to 64 of A-Z a-z 0-9 _ . - ; shown in logs and metrics
+	Key   string         // at least 16 bytes; shown nowhere
+	Scope *gateway.Scope // nil: everything
 }
 
 const minAPIKey = 16
@@ -22,6 +25,8 @@ func (k APIKey) Validate() error {
 		return fmt.Errorf("API key with the name %.80q: want 1 to 64 letters, digits, _ . -", k.Name)
 	case len(k.Key) < minAPIKey:
 		return fmt.Errorf("API key %q has %d bytes: want at least %d, as of: openssl rand -hex 24", k.Name, len(k.Key), minAPIKey)
+	case k.Scope != nil && (len(k.Scope.Channels) == 0 || !k.Scope.Read && !k.Scope.Publish):
+		return fmt.Errorf("API key %q opens nothing: give it channels, and read or publish in allow", k.Name)
 	case len(k.Key) > maxCredential:
 		return fmt.Errorf("API key %q has %d bytes: at most %d are accepted", k.Name, len(k.Key), maxCredential)
 	}
@@ -33,8 +38,9 @@ func (k APIKey) Validate() error {
 type apiKeys []hashedKey
 
 type hashedKey struct {
-	name string
-	hash [sha256.Size]byte
+	name  string
+	scope *gateway.Scope
+	hash  [sha256.Size]byte
 }
 
 func hashKeys(keys []APIKey) (apiKeys, error) {
@@ -43,29 +49,30 @@ func hashKeys(keys []APIKey) (apiKeys, error) {
 		if err := key.Validate(); err != nil {
 			return nil, fmt.Errorf("auth.api_keys: %w", err)
 		}
-		if name, taken := hashed.find(key.Key); taken {
-			return nil, fmt.Errorf("auth.api_keys: %q and %q have the same key: give each its own", name, key.Name)
+		if taken := hashed.find(key.Key); taken != nil {
+			return nil, fmt.Errorf("auth.api_keys: %q and %q have the same key: give each its own", taken.name, key.Name)
 		}
 		for _, other := range hashed {
 			if other.name == key.Name {
 				return nil, fmt.Errorf("auth.api_keys: the name %q is there twice: give each its own", key.Name)
 			}
 		}
-		hashed = append(hashed, hashedKey{key.Name, sha256.Sum256([]byte(key.Key))})
+		hashed = append(hashed, hashedKey{key.Name, key.Scope, sha256.Sum256([]byte(key.Key))})
 	}
 	return hashed, nil
 }
 
-// find looks at every key, also after it found one.
-func (keys apiKeys) find(credential string) (name string, ok bool) {
+// find returns the key that the credential is, or nil. It looks at every key, also
+// after it found one.
+func (keys apiKeys) find(credential string) (found *hashedKey) {
 	if len(keys) == 0 {
-		return "", false
+		return nil
 	}
 	hash := sha256.Sum256([]byte(credential))
 	for i := range keys {
 		if subtle.ConstantTimeCompare(keys[i].hash[:], hash[:]) == 1 {
-			name, ok = keys[i].name, true
+			found = &keys[i]
 		}
 	}
-	return name, ok
+	return found
 }

@@ -115,8 +115,8 @@ func (t *trust) authenticate(ctx context.Context, credential string) (gateway.Pr
 	if len(credential) > maxCredential {
 		return gateway.Principal{}, refuse(tooLong, "the token has %d bytes: at most %d are accepted", len(credential), maxCredential)
 	}
-	if name, ok := t.apiKeys.find(credential); ok {
-		return gateway.Principal{Key: name}, nil
+	if key := t.apiKeys.find(credential); key != nil {
+		return gateway.Principal{Key: key.name, Scope: key.scope}, nil
 	}
 	if t.verifier == nil {
 		return gateway.Principal{}, refuse(unknownKey, "the credential is no API key of this gateway, which accepts no JWT (set auth.jwt to change that)")

@@ -24,6 +24,8 @@ import (
 //	publish    list of patterns               channels it opens to publish
 //	channels   list of channels               subscribed from the start
 //	exp, nbf   seconds since 1970             valid until, valid from; absent: always
+//	jti        string, 512 bytes              its id, to revoke it by
+//	iat        seconds since 1970             when it was issued, to revoke it by
 //	iss        string                         who issued it
 //	aud        string or list of strings      whom it is for
 //
@@ -35,14 +37,18 @@ type Claims struct {
 	Subscribe []string
 	Publish   []string
 	Channels  []string
+	ID        string
 	Issuer    string
 	Audience  []string
 	Expires   time.Time // to the second
 	NotBefore time.Time // to the second
-	IssuedAt  time.Time // to the second; not verified
+	IssuedAt  time.Time // to the second
 }
 
-const maxInfo = 1 << 10
+const (
+	maxInfo    = 1 << 10
+	maxTokenID = 512
+)
 
 // validate returns what the gateway refuses in c, whoever signed it.
 func (c *Claims) validate() error {
@@ -54,6 +60,9 @@ func (c *Claims) validate() error {
 	}
 	if len(c.Info) > maxInfo || broker.Nested(c.Info) {
 		return refuse(malformed, `the token's claim "info" has %d bytes: at most %d, and %d levels, are accepted`, len(c.Info), maxInfo, broker.MostNested)
+	}
+	if len(c.ID) > maxTokenID {
+		return refuse(malformed, `the token's claim "jti" has %d bytes: at most %d are accepted`, len(c.ID), maxTokenID)
 	}
 	return c.validateChannels()
 }
@@ -77,6 +86,7 @@ func (c *Claims) principal(leeway time.Duration) gateway.Principal {
 	p := gateway.Principal{
 		User: c.User, Info: c.Info,
 		Subscribe: c.Subscribe, Publish: c.Publish, Channels: c.Channels,
+		Token: gateway.TokenInfo{Shown: true, ID: c.ID, Issued: c.IssuedAt},
 	}
 	if !c.Expires.IsZero() {
 		p.Expires = c.Expires.Add(leeway)
@@ -92,13 +102,14 @@ func (c Claims) MarshalJSON() ([]byte, error) {
 		Subscribe []string        `json:"subscribe,omitempty"`
 		Publish   []string        `json:"publish,omitempty"`
 		Channels  []string        `json:"channels,omitempty"`
+		ID        string          `json:"jti,omitempty"`
 		Issuer    string          `json:"iss,omitempty"`
 		Audience  []string        `json:"aud,omitempty"`
 		Expires   int64           `json:"exp,omitempty"`
 		NotBefore int64           `json:"nbf,omitempty"`
 		IssuedAt  int64           `json:"iat,omitempty"`
 	}{
-		c.User, c.Info, c.Subscribe, c.Publish, c.Channels, c.Issuer, c.Audience,
+		c.User, c.Info, c.Subscribe, c.Publish, c.Channels, c.ID, c.Issuer, c.Audience,
 		seconds(c.Expires), seconds(c.NotBefore), seconds(c.IssuedAt),
 	})
 }
@@ -139,6 +150,8 @@ func (c *Claims) decodeMember(name, value []byte) error {
 	switch string(name) {
 	case "sub":
 		want, err = "a string", decodeString(value, &c.User)
+	case "jti":
+		want, err = "a string", decodeString(value, &c.ID)
 	case "iss":
 		want, err = "a string", decodeString(value, &c.Issuer)
 	case "info":

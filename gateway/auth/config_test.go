@@ -26,12 +26,12 @@ func TestNew_SaysWhatIsWrong(t *testing.T) {
 		config auth.Config
 		want   string
 	}{
-		"key without a name":     {auth.Config{Keys: []auth.APIKey{{"", shopKey}}}, "want 1 to 64 letters"},
-		"key's name as a label":  {auth.Config{Keys: []auth.APIKey{{"shop\n", shopKey}}}, "want 1 to 64 letters"},
-		"key's name too long":    {auth.Config{Keys: []auth.APIKey{{strings.Repeat("n", 65), shopKey}}}, "want 1 to 64 letters"},
-		"key too short":          {auth.Config{Keys: []auth.APIKey{{"shop", "hunter2"}}}, "openssl rand -hex 24"},
-		"key twice":              {auth.Config{Keys: []auth.APIKey{{"shop", shopKey}, {"till", shopKey}}}, "have the same key"},
-		"name twice":             {auth.Config{Keys: []auth.APIKey{{"shop", shopKey}, {"shop", shopKey + "x"}}}, "there twice"},
+		"key without a name":     {auth.Config{Keys: []auth.APIKey{{Name: "", Key: shopKey}}}, "want 1 to 64 letters"},
+		"key's name as a label":  {auth.Config{Keys: []auth.APIKey{{Name: "shop\n", Key: shopKey}}}, "want 1 to 64 letters"},
+		"key's name too long":    {auth.Config{Keys: []auth.APIKey{{Name: strings.Repeat("n", 65), Key: shopKey}}}, "want 1 to 64 letters"},
+		"key too short":          {auth.Config{Keys: []auth.APIKey{{Name: "shop", Key: "hunter2"}}}, "openssl rand -hex 24"},
+		"key twice":              {auth.Config{Keys: []auth.APIKey{{Name: "shop", Key: shopKey}, {Name: "till", Key: shopKey}}}, "have the same key"},
+		"name twice":             {auth.Config{Keys: []auth.APIKey{{Name: "shop", Key: shopKey}, {Name: "shop", Key: shopKey + "x"}}}, "there twice"},
 		"secret too short":       {auth.Config{JWT: auth.JWT{Secret: "hunter2"}}, "openssl rand -hex 32"},
 		"public key as a secret": {auth.Config{JWT: auth.JWT{Secret: string(public)}}, "public_key_file"},
 		"private key":            {auth.Config{JWT: auth.JWT{PublicKeys: privatePEM(t, k.rsa)}}, "no private key"},
@@ -58,7 +58,7 @@ func TestNew_SaysWhatIsWrong(t *testing.T) {
 }
 
 func TestAuthenticate_APIKey(t *testing.T) {
-	a := newAuth(t, auth.Config{Keys: []auth.APIKey{{"till", shopKey + "x"}, {"shop", shopKey}}})
+	a := newAuth(t, auth.Config{Keys: []auth.APIKey{{Name: "till", Key: shopKey + "x"}, {Name: "shop", Key: shopKey}}})
 	p, err := a.Authenticate(t.Context(), shopKey)
 	if err != nil || p.Key != "shop" || p.User != "" {
 		t.Errorf("Authenticate = %+v, %v, want the key shop", p, err)
@@ -71,8 +71,8 @@ func TestAuthenticate_APIKey(t *testing.T) {
 }
 
 func TestSetConfig_ReplacesKeys(t *testing.T) {
-	a := newAuth(t, auth.Config{Keys: []auth.APIKey{{"shop", shopKey}}})
-	must(t, a.SetConfig(auth.Config{Keys: []auth.APIKey{{"till", shopKey + "x"}}}))
+	a := newAuth(t, auth.Config{Keys: []auth.APIKey{{Name: "shop", Key: shopKey}}})
+	must(t, a.SetConfig(auth.Config{Keys: []auth.APIKey{{Name: "till", Key: shopKey + "x"}}}))
 	if _, err := a.Authenticate(t.Context(), shopKey); err == nil {
 		t.Error("a key that was taken away still opens")
 	}
@@ -89,8 +89,8 @@ func TestSetConfig_ReplacesKeys(t *testing.T) {
 
 func TestSetConfig_WhileAuthenticating(t *testing.T) {
 	configs := []auth.Config{
-		{JWT: auth.JWT{Secret: secret}, Keys: []auth.APIKey{{"shop", shopKey}}},
-		{JWT: auth.JWT{Secret: secret + "2"}, Keys: []auth.APIKey{{"shop", shopKey}, {"till", shopKey + "x"}}},
+		{JWT: auth.JWT{Secret: secret}, Keys: []auth.APIKey{{Name: "shop", Key: shopKey}}},
+		{JWT: auth.JWT{Secret: secret + "2"}, Keys: []auth.APIKey{{Name: "shop", Key: shopKey}, {Name: "till", Key: shopKey + "x"}}},
 	}
 	a := newAuth(t, configs[0])
 	token := forge(hs, `{"sub":"alice"}`, hs256(secret))

@@ -182,6 +182,7 @@ func TestAuthenticate_AcceptsTokens(t *testing.T) {
 				t.Errorf("Expires = %v, want %v", p.Expires, test.want.Expires)
 			}
 			p.Expires, test.want.Expires = time.Time{}, time.Time{}
+			test.want.Token = gateway.TokenInfo{Shown: true}
 			if !reflect.DeepEqual(p, test.want) {
 				t.Errorf("Authenticate = %+v, want %+v", p, test.want)
 			}
@@ -247,10 +248,12 @@ func TestSign_WhatItSignsIsAccepted(t *testing.T) {
 		User: "alice", Info: []byte(`{"name":"Alice"}`), Subscribe: []string{"chat:*"},
 		Publish: []string{"chat:lobby"}, Channels: []string{"news"},
 		Expires: time.Now().Add(time.Hour).Truncate(time.Second),
+		Token:   gateway.TokenInfo{Shown: true, ID: "t1", Issued: time.Now().Truncate(time.Second)},
 	}
 	claims := auth.Claims{
+		ID:   want.Token.ID,
 		User: want.User, Info: want.Info, Subscribe: want.Subscribe, Publish: want.Publish, Channels: want.Channels,
-		Issuer: "me", Audience: []string{"tidegate"}, Expires: want.Expires, NotBefore: time.Now(), IssuedAt: time.Now(),
+		Issuer: "me", Audience: []string{"tidegate"}, Expires: want.Expires, NotBefore: time.Now(), IssuedAt: want.Token.Issued,
 	}
 	a := newAuth(t, auth.Config{JWT: auth.JWT{
 		Secret: secret, PublicKeys: publicPEM(t, &k.rsa.PublicKey, &k.ec.PublicKey, k.ed.Public()),

@@ -40,6 +40,7 @@ type Config struct {
 type Log struct {
 	Level  slog.Level
 	Format string // text or json
+	Audit  string // which requests with an API key are logged: changes, all or off
 }
 
 // TLS is the files of a certificate and of its key, PEM. Both are empty: no TLS.
@@ -65,7 +66,19 @@ type APIKey struct {
 	Name    string
 	Key     Secret
 	KeyFile string
+
+	Channels []string // patterns that it is good for; empty: all
+	Allow    []Right  // on them; empty: both
 }
+
+// Right is what an API key may do on its channels.
+type Right string
+
+// The rights. A key with neither Channels nor Allow may do everything besides.
+const (
+	Read    Right = "read" // subscribe, history, presence
+	Publish Right = "publish"
+)
 
 // JWT is how clients' tokens are verified.
 type JWT struct {
@@ -119,7 +132,7 @@ func Default() Config {
 	return Config{
 		Listen:         "127.0.0.1:8080",
 		InternalListen: "127.0.0.1:9080",
-		Log:            Log{Level: slog.LevelInfo, Format: "text"},
+		Log:            Log{Level: slog.LevelInfo, Format: "text", Audit: "changes"},
 		Redis:          Redis{Prefix: "tidegate:"},
 		CORSHeaders:    []string{"Cache-Control", "X-Requested-With", "traceparent", "tracestate"},
 		Auth:           Auth{Anonymous: true, JWT: JWT{Leeway: 5 * time.Second}},

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -147,7 +148,7 @@ drain: {window: 0}
 		t.Errorf("auth %+v", got.Auth)
 	}
 	keys := []APIKey{{Name: "shop", Key: "0123456789abcdef"}, {Name: "desk", KeyFile: "desk.key"}}
-	if !slices.Equal(got.Auth.APIKeys, keys) {
+	if !reflect.DeepEqual(got.Auth.APIKeys, keys) {
 		t.Errorf("auth.api_keys %+v, want %+v", got.Auth.APIKeys, keys)
 	}
 	rules := rules.List{
@@ -179,7 +180,7 @@ func TestConfig_ListsGoOnOneLineInTheEnvironmentAndInFlags(t *testing.T) {
 	if want := []string{"https://a.example", "https://b.example"}; !slices.Equal(got.Origins, want) {
 		t.Errorf("origins %q, want %q", got.Origins, want)
 	}
-	if want := []APIKey{{Name: "shop", Key: "0123456789abcdef"}}; !slices.Equal(got.Auth.APIKeys, want) {
+	if want := []APIKey{{Name: "shop", Key: "0123456789abcdef"}}; !reflect.DeepEqual(got.Auth.APIKeys, want) {
 		t.Errorf("auth.api_keys %+v, want %+v", got.Auth.APIKeys, want)
 	}
 	if want := (rules.List{{Match: "*", HistorySize: 7}}); !slices.Equal(got.Rules, want) {

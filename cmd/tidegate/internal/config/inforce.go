@@ -70,7 +70,24 @@ func (c *Config) Trust() auth.Config {
 // rules, or on another address, it is not in force.
 const developmentSecret = "development of this machine only: no secret"
 
-func (k APIKey) auth() auth.APIKey { return auth.APIKey{Name: k.Name, Key: string(k.Key)} }
+func (k APIKey) auth() auth.APIKey {
+	return auth.APIKey{Name: k.Name, Key: string(k.Key), Scope: k.scope()}
+}
+
+// scope returns what the key is good for, nil for everything.
+func (k APIKey) scope() *gateway.Scope {
+	if len(k.Channels) == 0 && len(k.Allow) == 0 {
+		return nil
+	}
+	s := &gateway.Scope{Channels: k.Channels, Read: slices.Contains(k.Allow, Read), Publish: slices.Contains(k.Allow, Publish)}
+	if len(k.Channels) == 0 {
+		s.Channels = []string{"*"}
+	}
+	if len(k.Allow) == 0 {
+		s.Read, s.Publish = true, true
+	}
+	return s
+}
 
 // Given reports whether there is a key that verifies tokens.
 func (j *JWT) Given() bool {

@@ -14,6 +14,7 @@ func (c *Config) settings() []setting {
 		{"internal_listen", "`address` for metrics, profiles and operators", address(&c.InternalListen)},
 		{"log.level", "debug, info, warn or error", logLevel(&c.Log.Level)},
 		{"log.format", "text or json", oneOf(&c.Log.Format, "text", "json")},
+		{"log.audit", "requests with an API key that are logged: changes (no reads and no publishes), all or off", oneOf(&c.Log.Audit, "changes", "all", "off")},
 		{"tls.cert_file", "certificate chain of the public listener, PEM", text(&c.TLS.CertFile)},
 		{"tls.key_file", "its private key, PEM", text(&c.TLS.KeyFile)},
 		{"redis.url", "redis://, rediss://, redis+sentinel:// or redis+cluster://; empty: in memory", hidden(&c.Redis.URL)},
@@ -24,7 +25,7 @@ func (c *Config) settings() []setting {
 		{"trusted_proxies", "`addresses` or networks whose X-Forwarded-For is believed", prefixes(&c.TrustedProxies)},
 		{"proxy_protocol", "trusted_proxies begin a connection with a PROXY header, v1 or v2", boolean(&c.ProxyProtocol)},
 		{"auth.anonymous", "clients without a token may connect", boolean(&c.Auth.Anonymous)},
-		{"auth.api_keys", "backends: `list` of {name, key} or {name, key_file}", list(&c.Auth.APIKeys, (*APIKey).settings)},
+		{"auth.api_keys", "backends: `list` of {name, key or key_file}, and, for some channels alone, {channels, allow: [read, publish]}", list(&c.Auth.APIKeys, (*APIKey).settings)},
 		{"auth.api_keys_file", "`file` of backends' keys, a line \"name: key\" for each", text(&c.Auth.APIKeysFile)},
 		{"auth.jwt.secret", "HMAC secret of clients' tokens", hidden(&c.Auth.JWT.Secret)},
 		{"auth.jwt.secret_file", "`file` that holds auth.jwt.secret", text(&c.Auth.JWT.SecretFile)},
@@ -82,6 +83,8 @@ func (k *APIKey) settings() []setting {
 		{"name", "", text(&k.Name)},
 		{"key", "", hidden(&k.Key)},
 		{"key_file", "", text(&k.KeyFile)},
+		{"channels", "", texts(&k.Channels)},
+		{"allow", "", words(&k.Allow, []Right{Read, Publish})},
 	}
 }
 

@@ -1,0 +1,37 @@
+package api
+
+import (
+	"net/http"
+	"strings"
+)
+
+// record logs what an API key has done, if that is to be audited.
+func (h *Handler) record(r *request, status int) {
+	if !r.by.Backend() || !h.audits(r.Request) {
+		return
+	}
+	attributes := []any{"key", r.by.Key, "method", r.Method, "route", routeOf(r.Pattern), "status", status, "remote", r.RemoteAddr}
+	for _, name := range []string{"channel", "user", "id"} {
+		if value := r.PathValue(name); value != "" {
+			attributes = append(attributes, name, value)
+		}
+	}
+	h.log.Info("audit", append(attributes, r.details...)...)
+}
+
+func (h *Handler) audits(r *http.Request) bool {
+	switch h.audit {
+	case AuditAll:
+		return true
+	case AuditOff:
+		return false
+	}
+	publishes := r.Method == http.MethodPost && strings.HasSuffix(r.Pattern, "/messages")
+	return r.Method != http.MethodGet && r.Method != http.MethodHead && !publishes
+}
+
+// routeOf returns the path of a pattern, which has its method before it.
+func routeOf(pattern string) string {
+	_, path, _ := strings.Cut(pattern, " ")
+	return path
+}

@@ -1,0 +1,180 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/netip"
+	"time"
+
+	"tidegate/gateway"
+)
+
+// maxDenial bounds the body of a ban and of a revocation.
+const maxDenial = 8 << 10
+
+// ban takes {"user":"alice"} or {"address":"192.0.2.0/24"}, with "for" and "reason".
+func (h *Handler) ban(r *request) (any, error) {
+	var asked banRequest
+	if err := r.decode(&asked); err != nil {
+		return nil, err
+	}
+	d := gateway.Denial{User: asked.User, Reason: asked.Reason}
+	if (asked.User == "") == (asked.Address == "") {
+		return nil, fail(gateway.BadRequest, "give one of user and address")
+	}
+	if asked.Address != "" {
+		var err error
+		if d.Address, err = parseNetwork(asked.Address); err != nil {
+			return nil, err
+		}
+	}
+	return h.deny(r, d, asked.For)
+}
+
+// revoke takes {"token":"its jti"} or {"user":"alice"}, with "before", "for" and
+// "reason".
+func (h *Handler) revoke(r *request) (any, error) {
+	var asked revocationRequest
+	if err := r.decode(&asked); err != nil {
+		return nil, err
+	}
+	d := gateway.Denial{Token: asked.Token, User: asked.User, Reason: asked.Reason}
+	switch {
+	case (asked.Token == "") == (asked.User == ""):
+		return nil, fail(gateway.BadRequest, "give one of token, its claim jti, and user")
+	case asked.Token != "" && asked.Before != nil:
+		return nil, fail(gateway.BadRequest, "before goes with user")
+	case asked.User != "":
+		d.Before = time.Now().UTC()
+		if asked.Before != nil {
+			d.Before = time.UnixMilli(*asked.Before).UTC()
+		}
+	}
+	return h.deny(r, d, asked.For)
+}
+
+func (h *Handler) deny(r *request, d gateway.Denial, lasts string) (any, error) {
+	if lasts != "" {
+		duration, err := time.ParseDuration(lasts)
+		if err != nil {
+			return nil, fail(gateway.BadRequest, `for is %.32q: want a time such as "90m" or "24h"`, lasts)
+		}
+		d.Until = time.Now().Add(duration).UTC()
+	}
+	d, err := h.gateway.Deny(r.Context(), r.by, d)
+	if err != nil {
+		return nil, err
+	}
+	r.details = append(r.details, "denial", d.ID())
+	return denialOf(&d), nil
+}
+
+// lift takes back a ban or a revocation.
+func (h *Handler) lift(r *request) (any, error) {
+	return nil, h.gateway.Lift(r.Context(), r.PathValue("id"))
+}
+
+func (h *Handler) listBans(*request) (any, error) {
+	return bans{h.denials((*gateway.Denial).IsBan)}, nil
+}
+
+func (h *Handler) listRevocations(*request) (any, error) {
+	return revocations{h.denials(func(d *gateway.Denial) bool { return !d.IsBan() })}, nil
+}
+
+func (h *Handler) denials(wanted func(*gateway.Denial) bool) []denial {
+	list := []denial{}
+	for _, d := range h.gateway.Denials() {
+		if wanted(&d) {
+			list = append(list, denialOf(&d))
+		}
+	}
+	return list
+}
+
+// parseNetwork reads an address or a network.
+func parseNetwork(text string) (netip.Prefix, error) {
+	if address, err := netip.ParseAddr(text); err == nil {
+		address = address.Unmap().WithZone("")
+		return netip.PrefixFrom(address, address.BitLen()), nil
+	}
+	network, err := netip.ParsePrefix(text)
+	if err != nil {
+		return netip.Prefix{}, fail(gateway.BadRequest, "%.64q is no address: want one such as 192.0.2.7 or 192.0.2.0/24", text)
+	}
+	return network, nil
+}
+
+// decode reads a small JSON object, in which every member must be known.
+func (r *request) decode(into any) error {
+	body, err := r.readBody(maxDenial)
+	if err != nil {
+		return err
+	}
+	return decodeStrictly(body, into)
+}
+
+// banRequest is the body that asks for a ban.
+type banRequest struct {
+	User    string `json:"user"`
+	Address string `json:"address"`
+	For     string `json:"for"`
+	Reason  string `json:"reason"`
+}
+
+// revocationRequest is the body that asks for a revocation.
+type revocationRequest struct {
+	Token  string `json:"token"`
+	User   string `json:"user"`
+	Before *int64 `json:"before"` // milliseconds since 1970
+	For    string `json:"for"`
+	Reason string `json:"reason"`
+}
+
+// denial is a ban or a revocation.
+type denial struct {
+	ID      string `json:"id"`
+	User    string `json:"user,omitempty"`
+	Address string `json:"address,omitempty"`
+	Token   string `json:"token,omitempty"`
+	Before  int64  `json:"before,omitempty"` // times are milliseconds since 1970
+	Reason  string `json:"reason,omitempty"`
+	By      string `json:"by,omitempty"` // the name of the API key
+	Since   int64  `json:"since"`
+	Until   int64  `json:"until"`
+}
+
+type bans struct {
+	Bans []denial `json:"bans"`
+}
+
+type revocations struct {
+	Revocations []denial `json:"revocations"`
+}
+
+func denialOf(d *gateway.Denial) denial {
+	told := denial{
+		ID: d.ID(), User: d.User, Token: d.Token, Reason: d.Reason, By: d.By,
+		Since: d.Since.UnixMilli(), Until: d.Until.UnixMilli(),
+	}
+	if d.Address.IsValid() {
+		told.Address = d.Address.String()
+	}
+	if !d.Before.IsZero() {
+		told.Before = d.Before.UnixMilli()
+	}
+	return told
+}
+
+// decodeStrictly reads one JSON object whose members are all known.
+func decodeStrictly(body []byte, into any) error {
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(into); err != nil {
+		return fail(gateway.BadRequest, "the body is not what is wanted: %v", err)
+	}
+	if decoder.More() {
+		return fail(gateway.BadRequest, "the body has more than one JSON value")
+	}
+	return nil
+}

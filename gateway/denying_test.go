@@ -1,0 +1,67 @@
+package gateway_test
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"tidegate/broker/brokertest"
+	"tidegate/gateway"
+)
+
+func TestDenying_EndsSessionsOnEveryNode(t *testing.T) {
+	members := startCluster(t, 2, gateway.Config{})
+	a, b := members[0], members[1]
+	alice := gateway.Hello{Principal: gateway.Principal{User: "alice"}}
+	old := gateway.Hello{Principal: gateway.Principal{User: "bob", Token: gateway.TokenInfo{Shown: true, Issued: time.Now().Add(-time.Hour)}}}
+	far := gateway.Hello{Remote: "192.0.2.9:7"}
+	for name, test := range map[string]struct {
+		hello  gateway.Hello
+		denial gateway.Denial
+		code   int
+		again  gateway.Code
+	}{
+		"a user":     {alice, gateway.Denial{User: "alice"}, 4009, gateway.Forbidden},
+		"old tokens": {old, gateway.Denial{User: "bob", Before: time.Now()}, 4001, gateway.Unauthenticated},
+		"an address": {far, gateway.Denial{Address: netip.MustParsePrefix("192.0.2.0/24")}, 4009, gateway.Forbidden},
+	} {
+		t.Run(name, func(t *testing.T) {
+			there, here, other := b.connect(test.hello), a.connect(test.hello), b.connect(gateway.Hello{})
+			if _, err := a.Deny(t.Context(), &backend, test.denial); err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range []*peer{there, here} {
+				if reason := p.expectClosed(); reason.Code != test.code {
+					t.Errorf("closed with %+v, want %d", reason, test.code)
+				}
+			}
+			_, err := b.tryConnect(test.hello)
+			wantCode(t, err, test.again)
+			other.send("ping")
+			other.expect("pong")
+		})
+	}
+}
+
+func TestDenying_HoldsOnANodeThatStartsLater(t *testing.T) {
+	redis := brokertest.StartRedis(t)
+	first := startMember(t, redis, "first", gateway.Config{})
+	first.awaitNodes("first")
+	if _, err := first.Deny(t.Context(), &backend, gateway.Denial{User: "alice"}); err != nil {
+		t.Fatal(err)
+	}
+	later := startMember(t, redis, "later", gateway.Config{}) // ready only when it knows
+	first.awaitNodes("first", "later")
+	_, err := later.tryConnect(gateway.Hello{Principal: gateway.Principal{User: "alice"}})
+	wantCode(t, err, gateway.Forbidden)
+	if err := later.Lift(t.Context(), later.Denials()[0].ID()); err != nil {
+		t.Fatal(err)
+	}
+	first.connect(gateway.Hello{Principal: gateway.Principal{User: "alice"}})
+}
+
+func TestDenying_WithoutARegisterThereIsNone(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	_, err := n.Deny(t.Context(), &backend, gateway.Denial{User: "alice"})
+	wantCode(t, err, gateway.NotFound)
+}
