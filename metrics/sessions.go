@@ -6,6 +6,7 @@ import "github.com/prometheus/client_golang/prometheus"
 type Sessions struct {
 	open   *prometheus.GaugeVec
 	opened prometheus.Counter
+	polls  prometheus.Counter
 	closed *prometheus.CounterVec
 	Slow   prometheus.Counter // closed because they did not keep up
 }
@@ -16,13 +17,14 @@ func newSessions() Sessions {
 			Name: "tidegate_sessions", Help: "Open sessions.",
 		}, []string{"transport", "protocol"}),
 		opened: counter("session_opened_total", "Sessions opened."),
+		polls:  counter("polls_total", "Long-polls: each is a session for as long as it waits, and none that was opened or closed."),
 		closed: counters("session_closed_total", "Sessions closed.", "reason"),
 		Slow:   counter("slow_sessions_total", "Sessions closed because they did not keep up."),
 	}
 }
 
 func (s *Sessions) collectors() []prometheus.Collector {
-	return []prometheus.Collector{s.open, s.opened, s.closed, s.Slow}
+	return []prometheus.Collector{s.open, s.opened, s.polls, s.closed, s.Slow}
 }
 
 // Prepare makes the series of these reasons begin at 0, so that the first close
@@ -33,14 +35,24 @@ func (s *Sessions) Prepare(reasons ...string) {
 	}
 }
 
+// longPoll is the transport whose sessions come and go with each request: among
+// those that are opened and closed they would hide all others.
+const longPoll = "longpoll"
+
 // Opened counts a session in.
 func (s *Sessions) Opened(transport, protocol string) {
-	s.opened.Inc()
+	if transport == longPoll {
+		s.polls.Inc()
+	} else {
+		s.opened.Inc()
+	}
 	s.open.WithLabelValues(transport, protocol).Inc()
 }
 
 // Closed counts it out.
 func (s *Sessions) Closed(transport, protocol, reason string) {
-	s.closed.WithLabelValues(reason).Inc()
+	if transport != longPoll {
+		s.closed.WithLabelValues(reason).Inc()
+	}
 	s.open.WithLabelValues(transport, protocol).Dec()
 }

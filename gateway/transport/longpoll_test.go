@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -263,6 +264,22 @@ func TestLongPoll_Refusals(t *testing.T) {
 		got := n.poll(query)
 		if got.status != want || !strings.HasPrefix(got.body, `{"error":{"code":`) {
 			t.Errorf("%q: %d %s; want %d", query, got.status, got.body, want)
+		}
+	}
+}
+
+// Each poll would look like a client that comes and goes.
+func TestLongPoll_IsNoSessionThatWasOpened(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	for range 3 {
+		n.poll("channel=news")
+	}
+	n.listen("channel=news").expectID()
+	text := httptest.NewRecorder()
+	n.metrics.Handler().ServeHTTP(text, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	for _, want := range []string{"tidegate_polls_total 3\n", "tidegate_session_opened_total 1\n"} {
+		if !strings.Contains(text.Body.String(), want) {
+			t.Errorf("the metrics lack %q", want)
 		}
 	}
 }
