@@ -31,13 +31,20 @@ type RedisConfig struct {
 	// later is needed, and 7 for a Cluster; Valkey is the same.
 	URL string
 
-	Prefix      string        // of every channel and key; "" is "tidegate:"
-	TLS         *tls.Config   // for rediss; nil trusts the system's roots
+	// Prefix begins every channel and key; "" is DefaultPrefix. Pub/sub knows no
+	// database numbers: with one other than 0 it must be another one.
+	Prefix string
+
+	TLS         *tls.Config   // for rediss; nil: as TLSFiles say
+	TLSFiles    RedisTLS      // for rediss
 	Connections int           // subscriber connections outside of a Cluster; 0 is 4
 	Linger      time.Duration // how long an unsubscribe waits for a new subscribe; 0 is 1 s
 	Log         *slog.Logger  // nil says nothing
 	Observe     RedisObserver
 }
+
+// DefaultPrefix is the beginning of the names in Redis.
+const DefaultPrefix = "tidegate:"
 
 // RedisObserver is told what the broker does. Each field may be nil; none may
 // block; all may be called concurrently.
@@ -103,6 +110,12 @@ func NewRedis(c RedisConfig) (*Redis, error) {
 	target, err := parseRedisURL(c.URL)
 	if err != nil {
 		return nil, err
+	}
+	if c.TLS, err = c.encryption(target); err != nil {
+		return nil, err
+	}
+	if target.database != 0 && c.Prefix == DefaultPrefix {
+		return nil, fmt.Errorf("redis database %d: messages know no databases, and those of a deployment on another one would be heard here: set a prefix (redis.prefix) of this deployment's own", target.database)
 	}
 	b := &Redis{
 		config:    c,
@@ -234,9 +247,22 @@ func (b *Redis) usable() error {
 	}
 }
 
+// encryption returns how connections are encrypted, or nil: they are not.
+func (c RedisConfig) encryption(t redisTarget) (*tls.Config, error) {
+	switch {
+	case t.tls && c.TLS != nil:
+		return c.TLS, nil
+	case t.tls:
+		return c.TLSFiles.config()
+	case c.TLSFiles != RedisTLS{}:
+		return nil, errors.New("redis TLS: files are named for it, and the URL is without: begin it with rediss")
+	}
+	return nil, nil
+}
+
 func (c RedisConfig) withDefaults() RedisConfig {
 	if c.Prefix == "" {
-		c.Prefix = "tidegate:"
+		c.Prefix = DefaultPrefix
 	}
 	if c.Connections <= 0 {
 		c.Connections = 4

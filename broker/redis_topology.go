@@ -36,14 +36,7 @@ type topology interface {
 }
 
 func newTopology(b *Redis, poolSize int) topology {
-	encryption := b.config.TLS
-	if b.target.tls && encryption == nil {
-		encryption = &tls.Config{MinVersion: tls.VersionTLS12}
-	}
-	if !b.target.tls {
-		encryption = nil
-	}
-	dial := redisDialer{target: b.target, tls: encryption, poolSize: poolSize}
+	dial := redisDialer{target: b.target, tls: b.config.TLS, poolSize: poolSize}
 	switch b.target.mode {
 	case redisSentinel:
 		return newSentinel(dial)

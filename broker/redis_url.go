@@ -33,6 +33,9 @@ type redisTarget struct {
 // parseRedisURL reads RedisConfig.URL. Its errors say what to write, and never
 // show the URL, which may hold a password.
 func parseRedisURL(text string) (redisTarget, error) {
+	if isCutByPassword(text) {
+		return redisTarget{}, errSpecial
+	}
 	text, hosts := cutHosts(text)
 	u, err := url.Parse(text)
 	if err != nil {
@@ -55,6 +58,22 @@ func parseRedisURL(text string) (redisTarget, error) {
 		return redisTarget{}, fmt.Errorf("%s URL: %w", scheme, err)
 	}
 	return t, nil
+}
+
+var errSpecial = errors.New("redis URL: a special character of the password (or of the user) ends the address before its host. Write / as %2F, # as %23, ? as %3F, @ as %40, : as %3A and % as %25")
+
+// isCutByPassword reports whether the host seems to stand behind a character that
+// ends the address: then what is taken for the host, the path or a parameter would
+// be a part of the password.
+func isCutByPassword(text string) bool {
+	_, after, _ := strings.Cut(text, "://")
+	end := strings.IndexAny(after, "/?#")
+	if end < 0 {
+		return false
+	}
+	rest, query, _ := strings.Cut(after[end:], "?")
+	named := strings.HasPrefix(query, "sentinel_") && strings.Contains(after[:end], "@")
+	return strings.ContainsAny(rest, "@#") || strings.Contains(query, "#") || strings.Contains(query, "@") && !named
 }
 
 // cutHosts takes the list of hosts out of a URL, which net/url cannot parse.
@@ -130,7 +149,7 @@ func (t *redisTarget) readPath(u *url.URL) error {
 	}
 	database, err := strconv.Atoi(parts[0])
 	if err != nil || database < 0 || len(parts) > 1 {
-		return fmt.Errorf("path %q: want the number of a database", u.Path)
+		return errors.New("want nothing behind the slash but the number of a database")
 	}
 	if t.mode == redisCluster && database != 0 {
 		return errors.New("a Cluster has database 0 only")

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -46,7 +47,18 @@ func TestParseRedisURL_SaysWhatToDo(t *testing.T) {
 		"redis+cluster://a?sentinel_user=u": "unknown parameter",
 		"redis://:s3cret@%zz":               "host or host:port",
 		"redis://:s3cret@a:port":            "host or host:port",
-		"redis://:s3cret#x@a":               "host or host:port",
+		"redis://:s3cret#x@a":               "%23",
+		"redis://:s3cret/x@a":               "%2F",
+		"redis://:s3cret?x@a":               "%3F",
+		"redis://u:s3cret/x@a":              "%2F",
+		"redis://u:123/s3cret@a":            "%2F",
+		"redis://u:123?s3cret@a":            "%3F",
+		"redis://u:123#s3cret@a":            "%23",
+		"redis://:x@y/s3cret@a":             "%40",
+		"redis://:x@y?s3cret@a":             "%40",
+		"redis://a#s3cret":                  "%23",
+		"redis+sentinel://u:12?s3cret@a/m":  "%3F",
+		"redis+cluster://u:12/s3cret@a,b":   "%2F",
 		"redis+cluster://:s3cret@a,,b":      "host or host:port",
 		"redis://:s3cret%zz@a":              "want redis://",
 	}
@@ -58,5 +70,36 @@ func TestParseRedisURL_SaysWhatToDo(t *testing.T) {
 		if err != nil && strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("parseRedisURL(%q) shows the password: %v", text, err)
 		}
+	}
+}
+
+func TestNewRedis_DatabaseNeedsAPrefix(t *testing.T) {
+	for _, url := range []string{"redis://a/1", "redis+sentinel://a/m/2"} {
+		for _, prefix := range []string{"", DefaultPrefix} {
+			if _, err := NewRedis(RedisConfig{URL: url, Prefix: prefix}); err == nil || !strings.Contains(err.Error(), "redis.prefix") {
+				t.Errorf("%s with prefix %q: %v", url, prefix, err)
+			}
+		}
+		if _, err := NewRedis(RedisConfig{URL: url, Prefix: "shop:"}); err != nil {
+			t.Errorf("%s with a prefix of its own: %v", url, err)
+		}
+	}
+	if _, err := NewRedis(RedisConfig{URL: "redis://a/0"}); err != nil {
+		t.Errorf("database 0: %v", err)
+	}
+}
+
+// A configuration that is only looked at leaves nothing behind.
+func TestNewRedis_HoldsOnToNothing(t *testing.T) {
+	before := runtime.NumGoroutine()
+	for _, url := range []string{"redis://127.0.0.1:1", "redis+sentinel://127.0.0.1:1/m", "redis+cluster://127.0.0.1:1"} {
+		for range 10 {
+			if b, err := NewRedis(RedisConfig{URL: url}); err != nil || b.topology != nil {
+				t.Fatalf("%s: %v, and clients are made: %v", url, err, b.topology)
+			}
+		}
+	}
+	if after := runtime.NumGoroutine(); after > before {
+		t.Errorf("%d goroutines, %d before", after, before)
 	}
 }

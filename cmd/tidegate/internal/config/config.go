@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"tidegate/broker"
 	"tidegate/gateway"
 	"tidegate/gateway/rules"
 	"tidegate/gateway/webhook"
@@ -51,6 +52,7 @@ type Redis struct {
 	URL     Secret // empty: messages stay in this process
 	URLFile string
 	Prefix  string
+	TLS     broker.RedisTLS
 }
 
 // Auth is who may come in.

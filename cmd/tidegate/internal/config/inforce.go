@@ -41,7 +41,7 @@ func (c *Config) rules() rules.List {
 
 // Broker returns how to reach Redis.
 func (r *Redis) Broker() broker.RedisConfig {
-	return broker.RedisConfig{URL: string(r.URL), Prefix: r.Prefix}
+	return broker.RedisConfig{URL: string(r.URL), Prefix: r.Prefix, TLSFiles: r.TLS}
 }
 
 // Trust returns the keys in force.
