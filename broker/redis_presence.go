@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -257,7 +256,7 @@ func (b *Redis) Members(ctx context.Context, channel string) (Roster, error) {
 	r := b.realms()[b.realmOf(channel)]
 	var roster Roster
 	err := b.ask(ctx, r.prefix, func(ctx context.Context, client *redis.Client) error {
-		fields, err := client.HGetAll(ctx, r.hash(channel)).Result()
+		fields, err := client.Do(ctx, "hgetall", r.hash(channel)).StringSlice() // HGetAll would make a map
 		if err == nil {
 			roster, err = decodeRoster(fields)
 		}
@@ -444,27 +443,36 @@ func decodeOccupancy(reply []string) (o Occupancy, err error) {
 	return o, nil
 }
 
-// decodeRoster reads a channel's hash.
-func decodeRoster(fields map[string]string) (roster Roster, err error) {
-	if roster.Position.Epoch = fields["epoch"]; roster.Position.Epoch != "" {
-		roster.Position.Offset, err = strconv.ParseUint(cmp.Or(fields["top"], "0"), 10, 64)
-	}
-	roster.Sessions, _ = strconv.Atoi(fields["sessions"])
-	for field, text := range fields {
-		if field == "" || err != nil || field[0] != '+' && field[0] != '-' {
-			continue
+// decodeRoster reads a channel's hash: its fields and values in turn.
+func decodeRoster(fields []string) (roster Roster, err error) {
+	roster.Members = make([]Member, 0, len(fields)/2)
+	for pair := range slices.Chunk(fields, 2) {
+		switch field, value := pair[0], pair[len(pair)-1]; {
+		case field == "epoch":
+			roster.Position.Epoch = value
+		case field == "top":
+			roster.Position.Offset, err = strconv.ParseUint(value, 10, 64)
+		case field == "sessions":
+			roster.Sessions, err = strconv.Atoi(value)
+		case strings.HasPrefix(field, "+"), strings.HasPrefix(field, "-"):
+			var m Member
+			m, err = decodeMember(field, value)
+			roster.Members = append(roster.Members, m)
 		}
-		var m Member
-		m, err = decodeMember(field, text)
-		roster.Members = append(roster.Members, m)
+		if err != nil {
+			return Roster{}, err
+		}
 	}
 	slices.SortFunc(roster.Members, byName)
-	return roster, err
+	return roster, nil
 }
 
 // byName is the order of a Roster.
 func byName(a, b Member) int {
-	return cmp.Or(strings.Compare(a.User, b.User), strings.Compare(a.Session, b.Session))
+	if byUser := strings.Compare(a.User, b.User); byUser != 0 {
+		return byUser
+	}
+	return strings.Compare(a.Session, b.Session)
 }
 
 func decodeMember(field, text string) (Member, error) {
