@@ -17,7 +17,8 @@ import (
 
 // ErrUnavailable says that the broker did not confirm: the link is down, or did
 // not answer in time. A publish that failed so may still have gone out; sent
-// again with the same Message.Key it is published at most once.
+// again with the same Message.Key it is published at most once, for as long as the
+// broker has not lost what it had.
 var ErrUnavailable = errors.New("broker unavailable")
 
 // Broker is the live path of messages. All methods may be called concurrently.
@@ -58,7 +59,9 @@ type Broker interface {
 	//
 	// If m.Key is set, and a message with this key was published on the channel
 	// within the last IdempotencyWindow, nothing is published and the first one's
-	// position is told.
+	// position is told. A key is as safe as its message: a broker that may forget what
+	// it has confirmed (see Page.Lost) may forget keys, too. With o.Replicas both are
+	// held by as many others.
 	Publish(m Message, o PublishOptions, done func(Position, error))
 }
 
@@ -112,6 +115,7 @@ type Receiver interface {
 type PublishOptions struct {
 	HistorySize int           // messages kept; 0 keeps none
 	HistoryTTL  time.Duration // how long a message is kept; 0 as long as HistorySize allows
+	Replicas    int           // which must have the message before it is confirmed. Only with history.
 	Bare        bool          // no envelope: only the payload travels, but see passesForEnvelope. Not with history.
 	RestLater   bool          // no Rest follows what is told before Publish returns: the caller sees to that
 }

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -88,6 +89,9 @@ func (b *Memory) publish(ctx context.Context, m Message, o PublishOptions) (posi
 		b.mu.RLock()
 		defer b.mu.RUnlock()
 		return Position{}, b.receiver, b.usable(ctx, "publish on", m.Channel)
+	}
+	if o.Replicas > 0 {
+		return Position{}, nil, notPublished(m.Channel, errors.New("a memory has no replicas"))
 	}
 	err = b.on(ctx, "publish on", m.Channel, func(c *memoryChannel) {
 		receiver = b.receiver

@@ -161,6 +161,7 @@ func (b *Redis) Run(ctx context.Context, r Receiver) error {
 	wait.Go(func() { follower.run(ctx) })
 	for _, p := range b.partitions {
 		wait.Go(func() { p.lane.run(ctx) })
+		wait.Go(func() { p.sure.run(ctx) })
 	}
 	<-ctx.Done()
 	close(b.ended)
@@ -221,7 +222,12 @@ func (b *Redis) Publish(m Message, o PublishOptions, done func(Position, error))
 		done(Position{}, notPublished(m.Channel, err))
 		return
 	}
-	b.partitions[b.partitionOf(m.Channel)].lane.publish(m, o, done)
+	p := b.partitions[b.partitionOf(m.Channel)]
+	if o.Replicas > 0 {
+		p.sure.publish(m, o, done)
+		return
+	}
+	p.lane.publish(m, o, done)
 }
 
 func notPublished(channel string, why error) error {

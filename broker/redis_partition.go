@@ -15,6 +15,7 @@ type partition struct {
 	prefix string    // of the Redis names of its channels
 	born   time.Time // the beginning of its clock
 	lane   *lane
+	sure   *lane  // of what replicas have to confirm: the others do not wait for them
 	trust  *trust // one for all partitions outside of a Cluster
 
 	carrier atomic.Pointer[link] // nil: none. Written with mu held.
@@ -50,7 +51,7 @@ func newPartition(b *Redis, index int) *partition {
 	if !b.clustered && index > 0 {
 		p.trust = b.partitions[0].trust
 	}
-	p.lane = newLane(b, p)
+	p.lane, p.sure = newLane(b, p), newLane(b, p)
 	return p
 }
 

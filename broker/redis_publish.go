@@ -1,7 +1,9 @@
 package broker
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"runtime"
 	"slices"
 	"strings"
@@ -40,6 +42,7 @@ type publication struct {
 	channel  string
 	command  *redis.Cmd
 	script   bool // the command is the append script
+	replicas int  // that have to confirm
 	deadline time.Time
 	done     func(Position, error)
 
@@ -58,6 +61,7 @@ func (l *lane) publish(m Message, o PublishOptions, done func(Position, error)) 
 	p := &publication{
 		channel:  m.Channel,
 		script:   o.HistorySize > 0 || m.Key != "",
+		replicas: o.Replicas,
 		deadline: time.Now().Add(answerTimeout),
 		done:     done,
 	}
@@ -308,12 +312,12 @@ func (l *lane) pipeline(ctx context.Context, batch []*publication) {
 	for _, p := range batch {
 		p.command.SetErr(nil)
 		if p.script {
-			args := p.command.Args()
-			copy(args[len(args)-len(arguments):], arguments[:])
+			copy(p.command.Args()[p.vouchedAt():], arguments[:])
 		}
 		pipe.Process(ctx, p.command)
 	}
 	check := l.addCheck(ctx, pipe, batch)
+	confirmed := askReplicas(ctx, pipe, batch)
 	_, err := pipe.Exec(ctx)
 	l.applyCheck(check, batch)
 	if err != nil {
@@ -324,6 +328,7 @@ func (l *lane) pipeline(ctx context.Context, batch []*publication) {
 			}
 		}
 	}
+	noteReplicas(batch, confirmed)
 	if isLost(err) {
 		l.broker.stale()
 		return
@@ -371,6 +376,37 @@ func (l *lane) applyCheck(check *redis.IntCmd, batch []*publication) {
 	}
 }
 
+// replicasWait is how long replicas have to confirm.
+const replicasWait = 500 * time.Millisecond
+
+// askReplicas asks, behind what was written, how many replicas have it: as many as any
+// of the batch wants are waited for. It returns nil if none does.
+func askReplicas(ctx context.Context, pipe redis.Pipeliner, batch []*publication) *redis.IntCmd {
+	most := 0
+	for _, p := range batch {
+		most = max(most, p.replicas)
+	}
+	if most == 0 {
+		return nil
+	}
+	confirmed := redis.NewIntCmd(ctx, "wait", most, replicasWait.Milliseconds())
+	_ = pipe.Process(ctx, confirmed)
+	return confirmed
+}
+
+// noteReplicas fails what Redis has taken, but too few replicas.
+func noteReplicas(batch []*publication, confirmed *redis.IntCmd) {
+	if confirmed == nil {
+		return
+	}
+	have, err := confirmed.Result()
+	for _, p := range batch {
+		if p.replicas > 0 && p.command.Err() == nil && (err != nil || int(have) < p.replicas) {
+			p.command.SetErr(cmp.Or(err, fmt.Errorf("%d of %d replicas have it", have, p.replicas)))
+		}
+	}
+}
+
 // eraToldTo returns the era that the last append told, if one did: Redis has then
 // heard what the node vouches for.
 func eraToldTo(batch []*publication) (era string, ok bool) {
@@ -406,6 +442,14 @@ func (l *lane) letGo() {
 		l.held.conn.Close()
 		l.held = nil
 	}
+}
+
+// vouchedAt returns where in the arguments of a script's command is what the connection
+// decides: see appendArgs.
+func (p *publication) vouchedAt() int {
+	const keysAt, others = 3, 5
+	keys, _ := p.command.Args()[keysAt-1].(int)
+	return keysAt + keys + others
 }
 
 // unknownScripts returns the publications that Redis refused because it does not

@@ -68,7 +68,8 @@ const (
 // Gateways name the key of the era as third one, before the idempotency key, so that
 // Redis knows of it, and add what they vouch for (see voucher): ARGV[6] to ARGV[8].
 // They are told the era behind the cursor. For a backend, which knows nothing of
-// this, the script asks Redis itself.
+// this, the script asks Redis itself. With ARGV[9] a key that was seen is written once
+// more: WAIT waits for what its own connection has written.
 const AppendScript = eraLua + `
 local name, meta, key = KEYS[1], KEYS[2], KEYS[3]
 local payload, size, ttl = ARGV[1], tonumber(ARGV[2] or 0), tonumber(ARGV[3] or 0)
@@ -85,7 +86,10 @@ end
 
 if key then
   local first = redis.call('GET', key)
-  if first then return first end
+  if first then
+    if ARGV[9] then redis.call('PEXPIRE', key, math.max(1, redis.call('PTTL', key))) end
+    return first
+  end
 end
 
 local cursor = ''
@@ -309,10 +313,10 @@ local function expire(name, ttl)
 end
 `
 
-// appendArgs is the command that runs AppendScript by its hash. What its last three
-// arguments are the connection decides: see voucher.
+// appendArgs is the command that runs AppendScript by its hash. What ARGV[6] to ARGV[8]
+// are the connection decides: see voucher.
 func (b *Redis) appendArgs(name string, m Message, o PublishOptions) []any {
-	args := make([]any, 0, 15)
+	args := make([]any, 0, 16)
 	args = append(args, "evalsha", b.appendHash, 3, name, name+metaSuffix, eraKey(name, b.clustered))
 	if m.Key != "" {
 		args[2] = 4
@@ -326,7 +330,11 @@ func (b *Redis) appendArgs(name string, m Message, o PublishOptions) []any {
 	if !bare {
 		header = appendHeader(make([]byte, 0, envelopeRoom+len(m.User)+len(m.Session)+len(m.Event)), m)
 	}
-	return append(args, m.Payload, o.HistorySize, o.HistoryTTL.Milliseconds(), header, b.publishCommand(), "", "", "")
+	args = append(args, m.Payload, o.HistorySize, o.HistoryTTL.Milliseconds(), header, b.publishCommand(), "", "", "")
+	if o.Replicas > 0 {
+		args = append(args, "replicated")
+	}
+	return args
 }
 
 // eraKey returns the key of the era of a channel, given its name in Redis. The

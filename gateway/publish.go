@@ -90,7 +90,7 @@ func (g *Gateway) publishOptions(channel string) broker.PublishOptions {
 	rule := g.rule(channel)
 	o := broker.PublishOptions{Bare: rule.Bare, RestLater: true} // a client may have sent more, to be answered together
 	if g.history != nil {
-		o.HistorySize, o.HistoryTTL = rule.HistorySize, rule.HistoryTTL
+		o.HistorySize, o.HistoryTTL, o.Replicas = rule.HistorySize, rule.HistoryTTL, rule.Replicas
 	}
 	return o
 }

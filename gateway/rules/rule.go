@@ -18,6 +18,7 @@ type Rule struct {
 	JoinLeave   bool // subscribers hear who comes and goes
 	HistorySize int  // messages kept; 0: none
 	HistoryTTL  time.Duration
+	Replicas    int           // of Redis that must have a message of the history before it is confirmed
 	Conflate    bool          // a session that lags gets the latest message only
 	Bare        bool          // no envelope in Redis
 	Delay       time.Duration // how long deliveries may wait for company; 0: not
@@ -41,10 +42,12 @@ func (r Rule) validate() error {
 		return fmt.Errorf("subscribe is %q: want %s", r.Subscribe, knownWho)
 	case !r.Publish.known():
 		return fmt.Errorf("publish is %q: want %s", r.Publish, knownWho)
-	case r.HistorySize < 0 || r.HistoryTTL < 0 || r.Delay < 0:
+	case r.HistorySize < 0 || r.HistoryTTL < 0 || r.Replicas < 0 || r.Delay < 0:
 		return fmt.Errorf("a size or a time is negative")
 	case r.HistorySize == 0 && r.HistoryTTL > 0:
 		return fmt.Errorf("history has a ttl but no size: give history.size as well")
+	case r.HistorySize == 0 && r.Replicas > 0:
+		return fmt.Errorf("history has replicas but no size: give history.size as well")
 	case r.Bare && r.HistorySize > 0:
 		return fmt.Errorf("bare and history exclude each other: a bare message has no place for its position")
 	case r.BySession && !r.Presence:

@@ -111,13 +111,15 @@ func TestRules_FirstMatchDecides(t *testing.T) {
 
 func TestRules_ValidateSaysWhatIsWrong(t *testing.T) {
 	for want, rule := range map[string]rules.Rule{
-		"match is missing":  {},
-		`subscribe is "all`: {Match: "a", Subscribe: "all"},
-		`publish is "me"`:   {Match: "a", Publish: "me"},
-		"negative":          {Match: "a", HistorySize: -1},
-		"no size":           {Match: "a", HistoryTTL: 1},
-		"exclude":           {Match: "a", Bare: true, HistorySize: 1},
-		"needs presence":    {Match: "a", JoinLeave: true},
+		"match is missing":             {},
+		`subscribe is "all`:            {Match: "a", Subscribe: "all"},
+		`publish is "me"`:              {Match: "a", Publish: "me"},
+		"negative":                     {Match: "a", HistorySize: -1},
+		"no size":                      {Match: "a", HistoryTTL: 1},
+		"replicas but no size":         {Match: "a", Replicas: 1},
+		"a size or a time is negative": {Match: "a", HistorySize: 1, Replicas: -1},
+		"exclude":                      {Match: "a", Bare: true, HistorySize: 1},
+		"needs presence":               {Match: "a", JoinLeave: true},
 	} {
 		err := rules.List{{Match: "fine"}, rule}.Validate()
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "channels[1]") {

@@ -128,7 +128,7 @@ channels:
     publish: token
     presence: true
     join_leave: true
-    history: {size: 100, ttl: 10m}
+    history: {size: 100, ttl: 10m, replicas: 1}
     delay: 5ms
   - {match: "ticker:*", subscribe: anyone, publish: nobody, conflate: true}
   - {match: "plain:*", subscribe: anyone, bare: true}
@@ -154,7 +154,7 @@ drain: {window: 0}
 	rules := rules.List{
 		{
 			Match: "chat:*", Subscribe: rules.Authenticated, Publish: rules.Token,
-			Presence: true, JoinLeave: true, HistorySize: 100, HistoryTTL: 10 * time.Minute, Delay: 5 * time.Millisecond,
+			Presence: true, JoinLeave: true, HistorySize: 100, HistoryTTL: 10 * time.Minute, Replicas: 1, Delay: 5 * time.Millisecond,
 		},
 		{Match: "ticker:*", Subscribe: rules.Anyone, Publish: rules.Nobody, Conflate: true},
 		{Match: "plain:*", Subscribe: rules.Anyone, Bare: true},

@@ -100,6 +100,7 @@ func ruleSettings(r *rules.Rule) []setting {
 		{"join_leave", "", boolean(&r.JoinLeave)},
 		{"history.size", "", integer(&r.HistorySize)},
 		{"history.ttl", "", duration(&r.HistoryTTL)},
+		{"history.replicas", "", integer(&r.Replicas)},
 		{"conflate", "", boolean(&r.Conflate)},
 		{"bare", "", boolean(&r.Bare)},
 		{"delay", "", duration(&r.Delay)},

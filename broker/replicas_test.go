@@ -1,0 +1,96 @@
+package broker_test
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"tidegate/broker"
+	"tidegate/broker/brokertest"
+)
+
+var replicated = broker.PublishOptions{HistorySize: 10, Replicas: 1}
+
+func TestReplicas_ConfirmedIsWhatTheyHave(t *testing.T) {
+	brokertest.RequireRedis(t)
+	server := brokertest.StartRedis(t)
+	b, told := startNode(t, broker.RedisConfig{URL: server.URL()})
+	told.WaitUp()
+	m := message("a", "1")
+	m.Key = "k1"
+	publishSure := func() (broker.Position, error) {
+		t.Helper()
+		start := time.Now()
+		at, err := broker.Publish(t.Context(), b, m, replicated)
+		if took := time.Since(start); took > promptly {
+			t.Errorf("answered after %v", took)
+		}
+		return at, err
+	}
+	if at, err := publishSure(); !errors.Is(err, broker.ErrUnavailable) {
+		t.Errorf("confirmed at %v, and there is no replica", at)
+	}
+	if at, err := publishSure(); !errors.Is(err, broker.ErrUnavailable) {
+		t.Errorf("the same key once more: confirmed at %v, and there is no replica", at)
+	}
+	replica := follow(t, server)
+	eventually := func(what string) (at broker.Position) {
+		t.Helper()
+		brokertest.Eventually(t, what, func() bool {
+			var err error
+			at, err = publishSure()
+			return err == nil
+		})
+		return at
+	}
+	if first := eventually("the replica to confirm"); first.Offset != 1 {
+		t.Errorf("the first is at %v", first)
+	}
+	if n := replica.CLI("XLEN", b.RedisName("a")); n != "1" {
+		t.Errorf("the replica has %s messages", n)
+	}
+
+	replica.Pause()
+	defer replica.Resume()
+	m.Payload, m.Key = []byte("2"), "k2"
+	failed := make(chan error)
+	go func() {
+		_, err := publishSure()
+		failed <- err
+	}()
+	fast := time.Hour
+	for range 20 { // which do not wait for what has to
+		start := time.Now()
+		if _, err := broker.Publish(t.Context(), b, message("b", "x"), kept); err != nil {
+			t.Errorf("a message that needs no replica: %v after %v", err, time.Since(start))
+		}
+		fast = min(fast, time.Since(start))
+	}
+	if fast > replicasPatience {
+		t.Errorf("each message that needs no replica takes %v or more", fast)
+	}
+	if err := <-failed; !errors.Is(err, broker.ErrUnavailable) {
+		t.Errorf("confirmed, and the replica was away: %v", err)
+	}
+	if at, err := publishSure(); !errors.Is(err, broker.ErrUnavailable) {
+		t.Errorf("the same key once more: confirmed at %v, and the replica was away", at)
+	}
+	replica.Resume()
+	second := eventually("the replica that was away to confirm")
+	if payloads, _ := since(t, b, broker.Position{}); second.Offset != 2 || !slices.Equal(payloads, []string{"1", "2"}) {
+		t.Errorf("the second is at %v, the history has %q", second, payloads)
+	}
+}
+
+// replicasPatience is less than what is waited for replicas.
+const replicasPatience = 300 * time.Millisecond
+
+func TestReplicas_AMemoryHasNone(t *testing.T) {
+	b := broker.NewMemory()
+	told, _ := brokertest.RunBroker(t, b)
+	told.WaitUp()
+	if _, err := broker.Publish(t.Context(), b, message("a", "1"), replicated); !errors.Is(err, broker.ErrUnavailable) {
+		t.Errorf("Publish: %v", err)
+	}
+}
