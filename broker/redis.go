@@ -159,6 +159,7 @@ func (b *Redis) Run(ctx context.Context, r Receiver) error {
 	var wait sync.WaitGroup
 	follower := &follower{broker: b, receiver: r, links: make(map[string]*link)}
 	wait.Go(func() { follower.run(ctx) })
+	wait.Go(func() { _ = b.wall(func() error { b.checkRights(ctx); return nil }) })
 	for _, p := range b.partitions {
 		wait.Go(func() { p.lane.run(ctx) })
 		wait.Go(func() { p.sure.run(ctx) })

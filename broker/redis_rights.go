@@ -1,0 +1,79 @@
+package broker
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// rights are commands, as they are sent or as scripts call them, that a Redis user
+// must be allowed to run. KEY and CHANNEL stand for names that begin with the prefix.
+// README.md has them as one line for the server's ACL.
+var rights = []string{
+	"ping", "info server", "publish CHANNEL m", "subscribe CHANNEL", "unsubscribe CHANNEL",
+	"eval s 1 KEY", "evalsha h 1 KEY", "script load s", "wait 1 1", "time",
+	"get KEY", "set KEY v", "incr KEY", "del KEY", "exists KEY", "pexpire KEY 1", "pttl KEY", "persist KEY",
+	"hset KEY f v", "hget KEY f", "hmget KEY f", "hgetall KEY", "hscan KEY 0", "hdel KEY f",
+	"xadd KEY * f v", "xrange KEY - +", "xrevrange KEY + -", "xdel KEY 0-1", "xlen KEY", "xtrim KEY MAXLEN 1",
+	"sadd KEY m", "srem KEY m", "scard KEY", "srandmember KEY 1",
+	"zadd KEY 1 m", "zrem KEY m", "zrange KEY 0 1", "zrangebyscore KEY 0 1",
+}
+
+// clusterRights are more of them, in a Cluster.
+var clusterRights = []string{
+	"spublish CHANNEL m", "ssubscribe CHANNEL", "sunsubscribe CHANNEL", "cluster slots", "command",
+}
+
+// rightsScript returns those of its arguments that the user may not run. Redis before
+// 7.0 does not tell.
+const rightsScript = `
+local denied = {}
+for _, command in ipairs(ARGV) do
+  local words = {}
+  for word in string.gmatch(command, '%S+') do words[#words + 1] = word end
+  for i = 2, #words do
+    if words[i] == 'KEY' or words[i] == 'CHANNEL' then words[i] = KEYS[1] end
+  end
+  if redis.acl_check_cmd and not redis.acl_check_cmd(unpack(words)) then denied[#denied + 1] = command end
+end
+return denied
+`
+
+const rightsPause = time.Second // between attempts to ask
+
+// checkRights asks once what the user may not do, and says so.
+func (b *Redis) checkRights(ctx context.Context) {
+	for ctx.Err() == nil {
+		denied, err := b.denied(ctx)
+		if err == nil && len(denied) > 0 {
+			b.config.Log.Error("redis does not let this user do what Tidegate needs", "denied", strings.Join(denied, ", "))
+		}
+		if err == nil || !sleep(ctx, rightsPause) {
+			return
+		}
+	}
+}
+
+// denied returns what the user may not do.
+func (b *Redis) denied(ctx context.Context) (denied []string, err error) {
+	prefix := b.prefixOf(0)
+	commands := rights
+	if b.clustered {
+		commands = slices.Concat(rights, clusterRights)
+	}
+	err = b.ask(ctx, prefix, func(ctx context.Context, client *redis.Client) error {
+		args := make([]any, len(commands))
+		for i, command := range commands {
+			args[i] = command
+		}
+		denied, err = client.Eval(ctx, rightsScript, []string{prefix + "rights"}, args...).StringSlice()
+		return err
+	})
+	if redis.HasErrorPrefix(err, "NOPERM") {
+		return []string{"eval"}, nil
+	}
+	return denied, err
+}
