@@ -32,7 +32,7 @@ type memoryKey struct {
 	at  time.Time
 }
 
-func (c *memoryChannel) publish(m Message, o PublishOptions, r Receiver, nothing Position, now time.Time) Position {
+func (c *memoryChannel) publish(m Message, o PublishOptions, r Receiver, nothing func() Position, now time.Time) Position {
 	c.forgetKeys(now)
 	if first, ok := c.keys[m.Key]; ok && m.Key != "" {
 		return first
@@ -59,9 +59,9 @@ func (c *memoryChannel) publish(m Message, o PublishOptions, r Receiver, nothing
 	return m.Position
 }
 
-func (c *memoryChannel) append(m Message, o PublishOptions, nothing Position, now time.Time) Position {
+func (c *memoryChannel) append(m Message, o PublishOptions, nothing func() Position, now time.Time) Position {
 	if c.top.IsZero() {
-		c.top, c.former = Position{Epoch: newEpoch()}, nothing
+		c.top, c.former = Position{Epoch: newEpoch()}, nothing()
 	}
 	c.top.Offset++
 	c.ttl = o.HistoryTTL
