@@ -13,7 +13,8 @@ import (
 
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
-	"golang.org/x/sys/unix"
+
+	"tidegate/cmd/tidegate/internal/config"
 )
 
 // meter knows where the CPU and the memory of the gateways can be read.
@@ -113,15 +114,12 @@ func usageByMetrics(ctx context.Context, address string) (usage, error) {
 const spareDescriptors = 64
 
 // checkDescriptors returns an error if this process may not open so many
-// connections. The runtime has raised the soft limit to the hard one.
+// connections.
 func checkDescriptors(sessions int) error {
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return err
-	}
-	if need := uint64(sessions + spareDescriptors); need > limit.Cur {
+	most := config.Descriptors()
+	if need := sessions + spareDescriptors; need > most {
 		return fmt.Errorf("%d sessions need %d file descriptors and this process may have %d: ask for fewer, or raise the limit (ulimit -n), the gateway's as well",
-			sessions, need, limit.Cur)
+			sessions, need, most)
 	}
 	return nil
 }

@@ -130,7 +130,7 @@ type WebSocket struct{ Engine websocket.Engine }
 
 // Default returns the configuration of a gateway to which nothing was said.
 func Default() Config {
-	limits, connections := limitsWithin(descriptors(), machineMemory())
+	limits, connections := limitsWithin(Descriptors(), machineMemory())
 	return Config{
 		Listen:         "127.0.0.1:8080",
 		InternalListen: "127.0.0.1:9080",

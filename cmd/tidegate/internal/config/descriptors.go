@@ -7,7 +7,7 @@ const unknownDescriptors = 65536
 
 // Reserve returns how many of this process's file descriptors are kept from clients,
 // for Redis, the internal listener and files.
-func Reserve() int { return reserveOf(descriptors()) }
+func Reserve() int { return reserveOf(Descriptors()) }
 
 func reserveOf(descriptors int) int { return min(max(descriptors/8, 32), mostReserve) }
 

@@ -2,5 +2,5 @@
 
 package config
 
-// descriptors returns a number that is safe where there is no limit.
-func descriptors() int { return unknownDescriptors }
+// Descriptors returns a number that is safe where there is no limit.
+func Descriptors() int { return unknownDescriptors }

@@ -7,9 +7,9 @@ import (
 	"syscall"
 )
 
-// descriptors returns how many file descriptors this process may have. The Go
+// Descriptors returns how many file descriptors this process may have. The Go
 // runtime has raised the soft limit to the hard one.
-func descriptors() int {
+func Descriptors() int {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return unknownDescriptors

@@ -146,7 +146,7 @@ func (c *reading) validateBounds() {
 	if limits.InboundBytes > 0 && limits.InboundBytes < limits.MessageBytes {
 		c.problem("limits.inbound_bytes", "%d is less than limits.message_bytes (%d): the largest message would never find room", limits.InboundBytes, limits.MessageBytes)
 	}
-	c.warnOfTooLittle(descriptors(), machineMemory())
+	c.warnOfTooLittle(Descriptors(), machineMemory())
 	if least := c.config.Compression.MinBytes; least < 0 {
 		c.problem("compression.min_bytes", "%d is negative", least)
 	}
