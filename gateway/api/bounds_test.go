@@ -87,18 +87,29 @@ func TestRates_HoldOverHTTP(t *testing.T) {
 	n := startNode(t, limits)
 	item := `{"channels":["open:a","open:a","open:a","open:a","open:a","open:a","open:a","open:a","open:a","open:a"],"data":1}`
 	batch := call{method: "POST", path: "/api/messages", body: "[" + strings.Repeat(item+",", 49) + item + "]"}
+	began := time.Now()
 	status, body, header := n.do(batch)
 	if status != http.StatusTooManyRequests || header.Get("Retry-After") == "" {
 		t.Errorf("500 publishes in one batch: %d %v", status, header)
 	}
-	if got := n.broker.tried.Load(); got < 20 || got > 30 {
-		t.Errorf("%d of 500 publishes of an anonymous client went out, want the 20 of a second", got)
+	most := 20 + int64(20*time.Since(began).Seconds()+1)
+	if got := n.broker.tried.Load(); got < 20 || got > most {
+		t.Errorf("%d of 500 publishes of an anonymous client went out, want 20 and 20 a second, %d", got, most)
 	}
-	if refused := strings.Count(body, `"rate_limited"`); refused < 470 {
+	if refused := int64(strings.Count(body, `"rate_limited"`)); refused < 500-most {
 		t.Errorf("%d results say rate_limited", refused)
 	}
-	n.expect(call{method: "POST", path: "/api/channels/open:a/messages", body: "1"}, 429, "rate_limited")
-	n.expect(call{method: "GET", path: "/api/channels/log:a/messages"}, 429, "rate_limited")
+	for _, c := range []call{{method: "POST", path: "/api/channels/open:a/messages", body: "1"}, {method: "GET", path: "/api/channels/log:a/messages"}} {
+		refused := 0
+		for range 100 { // a slow machine may take so long for one that there is room for the next
+			if status, _, _ := n.do(c); status == http.StatusTooManyRequests {
+				refused++
+			}
+		}
+		if refused == 0 {
+			t.Errorf("100 times %s %s: none was refused", c.method, c.path)
+		}
+	}
 	batch.credential = shopKey
 	n.expect(batch, 200, "cursor")
 }

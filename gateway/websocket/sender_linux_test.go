@@ -14,26 +14,6 @@ import (
 	"tidegate/gateway"
 )
 
-// connect returns the two ends of a TCP connection.
-func connect(t testing.TB) (server, client *net.TCPConn) {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	dialed, err := net.Dial("tcp", listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	accepted, err := listener.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { dialed.Close(); accepted.Close() })
-	return accepted.(*net.TCPConn), dialed.(*net.TCPConn)
-}
-
 // eachOutlet runs a test on a sender to either kind of outlet.
 func eachOutlet(t *testing.T, test func(t *testing.T, w *sender, client *net.TCPConn)) {
 	for name, outletOf := range map[string]func(*net.TCPConn) outlet{"socket": socketOf, "relay": relayOf} {
