@@ -74,18 +74,6 @@ func (h *hub) hold(name string) *channel {
 	return ch
 }
 
-// retain holds ch once more, unless it has gone away.
-func (h *hub) retain(ch *channel) bool {
-	shard := h.shard(ch.name)
-	shard.mu.Lock()
-	defer shard.mu.Unlock()
-	if shard.channels[ch.name] != ch {
-		return false
-	}
-	ch.holds++
-	return true
-}
-
 // letGo undoes one hold. The last one ends the channel's subscription at the
 // broker; of a channel with history not at once, so that who comes back shortly,
 // as long-polls do, finds its position and its tail.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -84,10 +83,6 @@ func (n *node) run() {
 	n.awaitThat("the node is ready", func() bool { return n.Ready() == nil })
 }
 
-func greetNative(*http.Request) (gateway.Hello, error) {
-	return gateway.Hello{Protocol: native.Protocol{}, AuthLater: true}, nil
-}
-
 // bearers authenticates a token as the user of that name.
 type bearers struct{}
 
@@ -117,16 +112,6 @@ func awaitThat(t testing.TB, what string, met func() bool) {
 		}
 		<-time.After(time.Millisecond)
 	}
-}
-
-// address returns the URL of a path, under another scheme if the server's is
-// not what is spoken.
-func (n *node) address(scheme, path string) string {
-	u, err := url.Parse(n.server.URL)
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	return scheme + "://" + u.Host + path
 }
 
 // publish publishes JSON as a backend. It may be called by any goroutine.

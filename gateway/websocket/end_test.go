@@ -12,17 +12,6 @@ import (
 	"tidegate/gateway"
 )
 
-// closed returns a channel that is closed when every connection has been.
-func (n *node) closed() <-chan struct{} {
-	n.webSocket.starting.Do(n.webSocket.start)
-	all := make(chan struct{})
-	go func() {
-		n.webSocket.shared.serving.Wait()
-		close(all)
-	}()
-	return all
-}
-
 // A browser reports the end when it has seen the end of the stream: that must not wait
 // until the gateway gives up on an answer.
 func TestEnd_AFailedConnectionIsHalfClosedAtOnce(t *testing.T) {
@@ -48,28 +37,6 @@ func TestEnd_AFailedConnectionIsHalfClosedAtOnce(t *testing.T) {
 			r.Conn.Close()
 		}
 	})
-}
-
-// The connection is gone when the peer has answered, though it does not close.
-func TestEnd_ThePeersAnswerEndsTheConnection(t *testing.T) {
-	for name, said := range map[string]string{
-		"the rules of a frame":   masked(final|0x3, "x"),
-		"the rules of a message": masked(final|opText, "\xff"),
-		"the session's":          masked(final|opBinary, "x"),
-	} {
-		t.Run(name, func(t *testing.T) {
-			n := startNode(t, gateway.Config{})
-			r := n.dialUpgraded()
-			r.send(said)
-			r.expectFrame(opClose)
-			began := time.Now()
-			r.send(masked(final|opClose, "\x03\xea"))
-			<-n.closed()
-			if took := time.Since(began); took > lingerPatience/2 {
-				t.Errorf("the connection was closed %v after the answer", took)
-			}
-		})
-	}
 }
 
 // Peers that answer nothing do not hold up a node that stops.
@@ -145,10 +112,6 @@ func TestUnfinished_MessagesShareOneBound(t *testing.T) {
 		if refused == 0 || refused == len(peers) {
 			t.Errorf("%d of %d were refused", refused, len(peers))
 		}
-		<-n.closed()
-		if err := n.TakeInbound(bound); err != nil {
-			t.Errorf("something is held when all have left: %v", err)
-		}
-		n.GiveInbound(bound)
+		n.awaitThat("nothing is held when all have left", func() bool { return n.TakeInbound(bound) == nil })
 	})
 }

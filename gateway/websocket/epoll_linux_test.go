@@ -109,3 +109,32 @@ func TestRest_CloseAndSpeechMayMeet(t *testing.T) {
 	}
 	n.awaitSessions(0)
 }
+
+// watched returns how many connections there are.
+func (n *node) watched() (count int) {
+	n.webSocket.starting.Do(func() {}) // it was done by another goroutine
+	n.webSocket.epoll.(*epoll).poller.each(func(*epollConn) { count++ })
+	return count
+}
+
+// The connection is gone when the peer has answered, though it does not close.
+func TestEnd_ThePeersAnswerEndsTheConnection(t *testing.T) {
+	for name, said := range map[string]string{
+		"the rules of a frame":   masked(final|0x3, "x"),
+		"the rules of a message": masked(final|opText, "\xff"),
+		"the session's":          masked(final|opBinary, "x"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := startNode(t, gateway.Config{})
+			r := n.dialUpgraded()
+			r.send(said)
+			r.expectFrame(opClose)
+			began := time.Now()
+			r.send(masked(final|opClose, "\x03\xea"))
+			n.awaitThat("there is no connection", func() bool { return n.watched() == 0 })
+			if took := time.Since(began); took > lingerPatience/2 {
+				t.Errorf("the connection was closed %v after the answer", took)
+			}
+		})
+	}
+}

@@ -126,3 +126,23 @@ func masked(first byte, payload string) string {
 	}
 	return string(frame) + "\x00\x00\x00\x00" + payload
 }
+
+// connect returns the two ends of a TCP connection.
+func connect(t testing.TB) (server, client *net.TCPConn) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	dialed, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	accepted, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { dialed.Close(); accepted.Close() })
+	return accepted.(*net.TCPConn), dialed.(*net.TCPConn)
+}

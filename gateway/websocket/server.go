@@ -21,6 +21,7 @@ type Server struct {
 	Log     *slog.Logger      // nil: none
 
 	starting sync.Once
+	ending   sync.Once
 	shared   *shared
 	epoll    engine // nil: there is none
 	portable engine
@@ -106,7 +107,7 @@ func (s *Server) Wait() {
 		s.each(engine.hangUp)
 		<-closed
 	}
-	s.each(engine.close)
+	s.ending.Do(func() { s.each(engine.close) })
 }
 
 func (s *Server) start() {
