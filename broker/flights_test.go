@@ -40,6 +40,9 @@ func TestFlights_WhoComesMeanwhileSharesTheNext(t *testing.T) {
 		}
 		close(release)
 		wait.Wait()
+		synctest.Wait()
+		g.mu.Lock()
+		defer g.mu.Unlock()
 		if calls != 2 || len(g.under) != 0 {
 			t.Errorf("%d calls, %d under way", calls, len(g.under))
 		}

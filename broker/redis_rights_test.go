@@ -38,7 +38,7 @@ func TestRights_TheLineOfTheReadmeIsEnough(t *testing.T) {
 		server.Flush()
 		a, b := newRedis(t, config), newRedis(t, config)
 		return brokertest.Subject{
-			Nodes:       []brokertest.Node{{Broker: a, History: a, Presence: a}, {Broker: b, History: b, Presence: b}},
+			Nodes:       []brokertest.Node{{Broker: a, History: a, Presence: a, Register: a}, {Broker: b, History: b, Presence: b, Register: b}},
 			PublishBare: func(channel, payload string) { server.CLI("PUBLISH", a.RedisName(channel), payload) },
 		}
 	})

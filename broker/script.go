@@ -138,11 +138,13 @@ renew(meta, channel.ttl)
 expire(name, channel.ttl)
 
 -- take returns the first entries that a command finds, within the bounds. It
--- reads in small steps: what it reads in vain is no more than one of them.
+-- reads in steps, the first a short one: what it reads in vain is no more than one
+-- of them.
 local function take(command, from, to)
   local taken, size = {}, 0
   while true do
-    local step = math.min(#taken + 1, STEP, count > 0 and count - #taken or STEP)
+    local step = #taken == 0 and STEP or 4 * STEP
+    if count > 0 then step = math.min(step, count - #taken) end
     local entries = redis.call(command, name, from, to, 'COUNT', step)
     for _, entry in ipairs(entries) do
       size = size + #entry[2][4]
