@@ -135,7 +135,7 @@ func TestChannel_PrintsTheNameInRedis(t *testing.T) {
 		{[]string{"chat:lobby"}, "tidegate:chat:lobby"},
 		{[]string{"--redis-prefix", "my:", "chat:lobby"}, "my:chat:lobby"},
 		{[]string{"--redis-url", "redis+cluster://127.0.0.1:7000", "chat:lobby"}, "tidegate:{91}:chat:lobby"},
-		{[]string{"two words"}, "tidegate: bad_request: the channel's name has a space or a control character in it"},
+		{[]string{"two words"}, "tidegate: the channel's name has a space or a control character in it"},
 	} {
 		p := start(t, nil, append([]string{"channel"}, c.args...)...)
 		p.wait()

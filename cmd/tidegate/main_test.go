@@ -44,7 +44,13 @@ type process struct {
 // start runs tidegate with an environment of its own.
 func start(t *testing.T, environ []string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, command: exec.Command(os.Args[0], args...), done: make(chan struct{}), news: make(chan struct{})}
+	return startProgram(t, os.Args[0], environ, args...)
+}
+
+// startProgram is start for tidegate as it was built otherwise.
+func startProgram(t *testing.T, path string, environ []string, args ...string) *process {
+	t.Helper()
+	p := &process{t: t, command: exec.Command(path, args...), done: make(chan struct{}), news: make(chan struct{})}
 	p.command.Env = append([]string{"BE_TIDEGATE=1", "GORACE=atexit_sleep_ms=0"}, environ...)
 	p.command.Dir = t.TempDir()
 	read, write := io.Pipe()
@@ -73,7 +79,13 @@ func start(t *testing.T, environ []string, args ...string) *process {
 // startNode runs tidegate on free ports and returns when it serves.
 func startNode(t *testing.T, environ []string, args ...string) *process {
 	t.Helper()
-	p := start(t, append([]string{"TIDEGATE_LISTEN=127.0.0.1:0", "TIDEGATE_INTERNAL_LISTEN=127.0.0.1:0"}, environ...),
+	return startNodeOf(t, os.Args[0], environ, args...)
+}
+
+// startNodeOf is startNode for tidegate as it was built otherwise.
+func startNodeOf(t *testing.T, path string, environ []string, args ...string) *process {
+	t.Helper()
+	p := startProgram(t, path, append([]string{"TIDEGATE_LISTEN=127.0.0.1:0", "TIDEGATE_INTERNAL_LISTEN=127.0.0.1:0"}, environ...),
 		append([]string{"--log-format=json", "--log-level=debug"}, args...)...)
 	p.waitFor(`"msg":"serving"`)
 	return p

@@ -32,7 +32,10 @@ func TestToken_SaysWhatTheFlagsSay(t *testing.T) {
 	if left := time.Until(p.Expires); left < 5*time.Minute || left > 10*time.Minute {
 		t.Errorf("the token is valid for %v, want 10 minutes", left)
 	}
-	p.Expires = time.Time{}
+	if !p.Token.Shown || time.Since(p.Token.Issued) > 5*time.Minute {
+		t.Errorf("the token is known as %+v, want that it was issued now", p.Token)
+	}
+	p.Expires, p.Token = time.Time{}, gateway.TokenInfo{}
 	want := gateway.Principal{
 		User: "alice", Info: []byte(`{"name":"Alice"}`),
 		Subscribe: []string{"chat:*", "news"}, Publish: []string{"chat:*"}, Channels: []string{"news"},

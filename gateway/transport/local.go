@@ -10,10 +10,12 @@ import (
 
 // Local refuses requests that are not addressed to this machine by one of its own
 // names: a page may have had a name of its own resolve to it (DNS rebinding), and is
-// of the same origin then.
+// of the same origin then. A request that names no host, as balancers' checks do in
+// HTTP/1.0, is no page's.
 func Local(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !slices.Contains(localNames, hostOf(r.Host)) {
+		nameless := r.Host == "" && !r.ProtoAtLeast(1, 1)
+		if !nameless && !slices.Contains(localNames, hostOf(r.Host)) {
 			leaveUnread(w)
 			Refuse(w, forbidden(fmt.Sprintf("in development only requests to localhost, 127.0.0.1 and [::1] are answered, and this one is to %.100q", r.Host)))
 			return
