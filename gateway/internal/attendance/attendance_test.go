@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -22,8 +23,32 @@ import (
 type house struct {
 	t      *testing.T
 	broker *broker.Memory
-	nodes  map[string]*attendance.Attendance
-	stops  map[string]func()
+
+	mu    sync.Mutex
+	nodes map[string]*attendance.Attendance // guarded by mu
+	stops map[string]func()                 // guarded by mu
+}
+
+// node returns a node that runs, or nil.
+func (h *house) node(name string) *attendance.Attendance {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.nodes[name]
+}
+
+// running returns the nodes that run.
+func (h *house) running() map[string]*attendance.Attendance {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return maps.Clone(h.nodes)
+}
+
+// stop ends a node.
+func (h *house) stop(name string) {
+	h.mu.Lock()
+	stop := h.stops[name]
+	h.mu.Unlock()
+	stop()
 }
 
 func startHouse(t *testing.T) *house {
@@ -32,7 +57,10 @@ func startHouse(t *testing.T) *house {
 	var running sync.WaitGroup
 	running.Go(func() { _ = h.broker.Run(ctx, h) })
 	t.Cleanup(func() {
-		for _, stop := range h.stops {
+		h.mu.Lock()
+		stops := maps.Clone(h.stops)
+		h.mu.Unlock()
+		for _, stop := range stops {
 			stop()
 		}
 		cancel()
@@ -44,7 +72,7 @@ func startHouse(t *testing.T) *house {
 
 func (h *house) Receive(m broker.Message) {
 	name, _ := broker.CutPresenceChannel(m.Channel)
-	for _, a := range h.nodes {
+	for _, a := range h.running() {
 		a.Receive(name, &m)
 	}
 }
@@ -57,21 +85,32 @@ func (h *house) Rest()               {}
 func (h *house) run(name string, c attendance.Config) *attendance.Attendance {
 	c.Presence, c.Broker, c.Node, c.Run = h.broker, h.broker, name, name+" run"
 	c.Lease, c.Linger = 30*time.Second, 5*time.Second
-	c.Alone = func() bool { return len(h.nodes) == 1 }
+	c.Alone = func() bool { return len(h.running()) == 1 }
 	c.Rouse = func(_ context.Context, node string) error {
-		if h.nodes[node] == nil {
+		other := h.node(node)
+		if other == nil {
 			return errors.New("no such node")
 		}
-		h.nodes[node].RouseTeller()
+		other.RouseTeller()
 		return nil
 	}
 	c.Log, c.Wall = slog.New(slog.DiscardHandler), &wall.Wall{Log: slog.New(slog.DiscardHandler)}
 	a := attendance.New(c)
+	h.mu.Lock()
 	h.nodes[name] = a
+	h.mu.Unlock()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() { defer close(ended); a.Run(ctx) }()
-	h.stops[name] = sync.OnceFunc(func() { cancel(); <-ended; delete(h.nodes, name) })
+	h.mu.Lock()
+	h.stops[name] = sync.OnceFunc(func() {
+		cancel()
+		<-ended
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		delete(h.nodes, name)
+	})
+	h.mu.Unlock()
 	synctest.Wait()
 	return a
 }
@@ -96,6 +135,13 @@ func (b *backend) deliver(ctx context.Context, list []broker.Notice) error {
 		return ctx.Err()
 	}
 	return fails
+}
+
+// all returns the batches that were told.
+func (b *backend) all() [][]broker.Notice {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.batches)
 }
 
 // told returns what was told, of all batches or of those from one on.
@@ -130,7 +176,7 @@ func TestTeller_TellsInBatchesInOrder(t *testing.T) {
 		if len(told) != 1201 || told[0] != "occupied room" || !slices.IsSorted(told[1:]) {
 			t.Errorf("told %d, beginning with %q", len(told), told[:min(3, len(told))])
 		}
-		for _, batch := range b.batches {
+		for _, batch := range b.all() {
 			if len(batch) > 500 {
 				t.Errorf("a batch of %d", len(batch))
 			}
@@ -144,7 +190,7 @@ func TestTeller_TellsAgainUntilTheBackendHasIt(t *testing.T) {
 		a := h.run("a", attendance.Config{Wants: everything, Deliver: b.deliver})
 		a.Came("room", alice())
 		time.Sleep(time.Minute)
-		attempts := len(b.batches)
+		attempts := len(b.all())
 		if attempts < 10 {
 			t.Errorf("%d attempts in a minute", attempts)
 		}
@@ -153,9 +199,9 @@ func TestTeller_TellsAgainUntilTheBackendHasIt(t *testing.T) {
 		if got := b.told(attempts); !slices.Equal(got, []string{"occupied room", "joined room alice"}) {
 			t.Errorf("told %q when the backend was back", got)
 		}
-		for _, batch := range b.batches[1:] {
-			if batch[0].ID != b.batches[0][0].ID {
-				t.Errorf("the same notice is called %s and %s", b.batches[0][0].ID, batch[0].ID)
+		for _, batch := range b.all()[1:] {
+			if batch[0].ID != b.all()[0][0].ID {
+				t.Errorf("the same notice is called %s and %s", b.all()[0][0].ID, batch[0].ID)
 			}
 		}
 	})
@@ -171,7 +217,7 @@ func TestTeller_OneNodeTellsAndAnotherGoesOn(t *testing.T) {
 		if got := first.told(0); !slices.Equal(got, []string{"occupied room", "joined room alice"}) || len(second.told(0)) > 0 {
 			t.Errorf("the one who delivers was given %q, the other %q", got, second.told(0))
 		}
-		h.stops["a"]() // without an answer of the backend
+		h.stop("a") // without an answer of the backend
 		_ = a
 		time.Sleep(10 * time.Second)
 		if got := second.told(0); !slices.Equal(got, first.told(0)[:2]) {
@@ -193,7 +239,7 @@ func TestTeller_LastNoticesAreToldBeforeTheEnd(t *testing.T) {
 			a.Went(broker.SessionsChannel("a run"), attendance.Who{Session: fmt.Sprint(i), Info: json.RawMessage(`"bye"`)})
 		}
 		a.Went("room", alice())
-		h.stops["a"]()
+		h.stop("a")
 		told := b.told(0)
 		if len(told) != 704 || !slices.Contains(told, "vacated room") || !slices.Contains(told, "left room alice") {
 			t.Errorf("told %d, at last %q", len(told), told[max(0, len(told)-3):])
@@ -282,6 +328,12 @@ func (u *audience) tell(c attendance.Change) {
 	u.told = append(u.told, strings.TrimSpace(fmt.Sprintf("%s %s", [...]string{"join", "leave", "many"}[c.Kind], c.Who.User)))
 }
 
+func (u *audience) heard() []string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return slices.Clone(u.told)
+}
+
 func TestFollow_TellsOfManyOnceInASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, u := startHouse(t), &audience{}
@@ -296,7 +348,7 @@ func TestFollow_TellsOfManyOnceInASecond(t *testing.T) {
 		}
 		h.members(a, "room")
 		joins, many := 0, 0
-		for _, line := range u.told {
+		for _, line := range u.heard() {
 			if line == "many" {
 				many++
 			} else {
@@ -307,13 +359,13 @@ func TestFollow_TellsOfManyOnceInASecond(t *testing.T) {
 			t.Errorf("a storm was told by %d joins and %d times that there are many", joins, many)
 		}
 		time.Sleep(5 * time.Second)
-		if got := u.told[len(u.told)-1]; got != "many" || len(u.told) != 12 {
-			t.Errorf("%d were told, at last %q, want one more when it was over", len(u.told), got)
+		if heard := u.heard(); heard[len(heard)-1] != "many" || len(heard) != 12 {
+			t.Errorf("%d were told, at last %q, want one more when it was over", len(heard), heard[len(heard)-1])
 		}
 		a.Came("room", attendance.Who{User: "late"})
 		time.Sleep(time.Second)
-		if got := u.told[len(u.told)-1]; got != "join late" {
-			t.Errorf("at last %q was told", got)
+		if heard := u.heard(); heard[len(heard)-1] != "join late" {
+			t.Errorf("at last %q was told", heard[len(heard)-1])
 		}
 		u.mu.Lock()
 		here := a.Here("room")

@@ -22,7 +22,22 @@ type town struct {
 	t      *testing.T
 	broker *broker.Memory
 	nodes  map[string]*Cluster
-	mute   map[string]bool // nodes that hear nothing
+
+	mu   sync.Mutex
+	mute map[string]bool // nodes that hear nothing; guarded by mu
+}
+
+// silence has a node hear nothing from now on.
+func (w *town) silence(node string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.mute[node] = true
+}
+
+func (w *town) hears(node string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return !w.mute[node]
 }
 
 // startTown runs nodes until the test ends, in the bubble of a synctest.
@@ -56,7 +71,7 @@ func startTown(t *testing.T, config func(node string) Config, names ...string) *
 
 func (w *town) Receive(m broker.Message) {
 	for name, c := range w.nodes {
-		if !w.mute[name] && (m.Channel == nodesChannel || m.Channel == nodeChannel(name)) {
+		if w.hears(name) && (m.Channel == nodesChannel || m.Channel == nodeChannel(name)) {
 			c.Receive(&m)
 		}
 	}
@@ -96,7 +111,7 @@ func TestTell_SaysWhyNot(t *testing.T) {
 		w := startTown(t, func(string) Config {
 			return Config{Ears: map[string]Ear{"refuse": func(string, json.RawMessage) error { return &Failure{"forbidden", "no"} }}}
 		}, "a", "b", "deaf")
-		w.mute["deaf"] = true
+		w.silence("deaf")
 		for _, test := range []struct{ node, topic, code, text string }{
 			{"b", "refuse", "forbidden", "no"},
 			{"a", "refuse", "forbidden", "no"},
@@ -116,7 +131,7 @@ func TestTell_SaysWhyNot(t *testing.T) {
 func TestTell_NodeThatLeavesConfirmsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := startTown(t, func(string) Config { return Config{} }, "a", "deaf")
-		w.mute["deaf"] = true
+		w.silence("deaf")
 		time.AfterFunc(tellPatience/2, func() { w.nodes["a"].part("deaf") })
 		began := time.Now()
 		err := w.nodes["a"].Tell(t.Context(), "deaf", "x", nil)
