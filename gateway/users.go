@@ -52,8 +52,8 @@ func (g *Gateway) Disconnect(ctx context.Context, user string) (reached int, err
 // SubscribeUser puts the sessions that a user has on any node on a channel,
 // whatever its rule. They hear so by a Subscribed without an ID. It returns how
 // many are on the channel now, also beside an error, which says that others may
-// not be. A session that opens meanwhile may be left out: what shall hold for
-// later sessions, too, belongs into the token (Principal.Channels).
+// not be. A session that opens meanwhile may be left out: what is to hold for
+// later sessions, too, is for the token to say (Principal.Channels).
 func (g *Gateway) SubscribeUser(ctx context.Context, user, channel string) (reached int, err error) {
 	if err := checkOtherChannel(channel); err != nil {
 		return 0, err
