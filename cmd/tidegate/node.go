@@ -155,7 +155,7 @@ func (n *node) drain(ctx context.Context, public *http.Server) error {
 
 const (
 	drainPatience   = 10 * time.Second // beyond the window, for the last sessions
-	requestPatience = 2 * time.Second  // for requests that are being answered at the end
+	requestPatience = time.Second / 2  // for requests that are being answered at the end
 
 	headerTimeout  = 10 * time.Second
 	requestTimeout = 30 * time.Second // for its body to arrive, and for its answer to leave
