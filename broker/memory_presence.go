@@ -331,7 +331,7 @@ func (p *memoryPresence) endLingers(by Attendant) (next time.Duration) {
 		return cmp.Or(p.lingering[a].Compare(p.lingering[b]), strings.Compare(a.member, b.member))
 	})
 	for _, l := range over {
-		if left := p.lingering[l].Sub(p.now); left > 0 {
+		if left := p.lingering[l].Sub(p.now); left > 0 && by.Linger > 0 {
 			return left
 		}
 		delete(p.lingering, l)

@@ -83,7 +83,7 @@ const (
 type Attendant struct {
 	Node   string        // without spaces
 	Lease  time.Duration // how long after its last sign of life the node is dead
-	Linger time.Duration // how long who has no session anywhere is not gone yet
+	Linger time.Duration // how long who has no session anywhere is not gone yet; 0: not at all, and Keep ends all lingers
 	Wants  Wants         // the same on all nodes
 	Room   int           // notices that may be in line, some 300 bytes each: beyond it the oldest are dropped; 0: 100,000
 }

@@ -74,7 +74,7 @@ local version = tonumber(ARGV[6])
 local me, dead = meet(version), reap()
 me.last = version
 renew(NODE, me)
-local due = redis.call('ZRANGEBYSCORE', LINGERING, '-inf', number(now), 'LIMIT', 0, 500)
+local due = redis.call('ZRANGEBYSCORE', LINGERING, '-inf', LINGER > 0 and number(now) or '+inf', 'LIMIT', 0, 500)
 local first = redis.call('ZRANGE', LINGERING, #due, #due, 'WITHSCORES')
 return {number(me.since), first[2] and number(math.max(1, first[2] - now)) or '-1', dead, due}
 `

@@ -224,6 +224,13 @@ func testLinger(t *testing.T, c *cluster) {
 	c.expectTold("a", "join alice", "join bob", "leave alice")
 	first.has("a", "alice", 1)
 	c.expectTold("a", "join alice", "join bob", "leave alice", "join alice")
+
+	last.by.Linger = long
+	last.has("a", "bob", 0)
+	first.by.Linger = 0 // ends the lingers that others began
+	first.keeps("a")
+	c.expectMembers("a", "alice*1")
+	c.expectTold("a", "join alice", "join bob", "leave alice", "join alice", "leave bob")
 }
 
 func testDeadNodeHasNobody(t *testing.T, c *cluster) {

@@ -228,22 +228,36 @@ func (a *Attendance) Run(ctx context.Context) {
 }
 
 // stateLast states what is left. If nobody else is there to tell of the ends of
-// lingers, nobody lingers.
+// lingers, nobody lingers, and those end that have begun.
 func (a *Attendance) stateLast(ctx context.Context) {
-	if a.config.Alone() {
-		a.by.Linger = 0
-	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastPatience)
 	defer cancel()
-	for {
-		stated, err := a.state(ctx)
-		if err != nil {
-			a.config.Log.Warn("users of this node stay present until its lease ends", "error", err)
-		}
-		if err != nil || stated == 0 {
-			return
-		}
+	alone := a.config.Alone()
+	if alone {
+		a.by.Linger = 0
 	}
+	stated, err := a.state(ctx)
+	for err == nil && stated > 0 {
+		stated, err = a.state(ctx)
+	}
+	if err != nil {
+		a.config.Log.Warn("users of this node stay present until its lease ends", "error", err)
+		return
+	}
+	for more := alone; more && err == nil; {
+		more, err = a.endLingers(ctx)
+	}
+	if err != nil {
+		a.config.Log.Warn("who lingers is told to have left when the next node starts", "error", err)
+	}
+}
+
+// endLingers ends some of the lingers that have begun, and reports whether there are
+// more.
+func (a *Attendance) endLingers(ctx context.Context) (more bool, err error) {
+	a.version++
+	standing, err := a.config.Presence.Keep(ctx, a.by, a.version)
+	return standing.Next > 0, err
 }
 
 func (a *Attendance) doDue(ctx context.Context) {
