@@ -58,8 +58,9 @@ func (l *LongPoll) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c := newCollector(at)
+	resumes := at.resumes() // before the collector moves the cursors on
 	session.Attach(c)
-	session.Subscribe(at.resumes()...)
+	session.Subscribe(resumes...)
 	c.await(r.Context(), expires)
 	body, err := c.finish()
 	session.End(gateway.Left)
