@@ -155,11 +155,21 @@ func (r *relay) whenIdle() (idle chan struct{}, err error) {
 	return r.idle, nil
 }
 
-// abort leaves out TLS's own farewell, which could block.
+// abort closes the connection; nothing more is taken. It leaves out TLS's own
+// farewell, which could block.
 func (r *relay) abort() {
+	r.refuse()
 	if secure, ok := r.conn.(*tls.Conn); ok {
 		secure.NetConn().Close()
 		return
 	}
 	r.conn.Close()
+}
+
+func (r *relay) refuse() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err == nil {
+		r.err = net.ErrClosed
+	}
 }
