@@ -434,7 +434,7 @@ func TestClaims_WrongChannelIsToldAndTheSessionLives(t *testing.T) {
 	p := n.connect(gateway.Hello{Principal: gateway.Principal{User: "alice", Channels: claims}})
 	p.expect("subscribed good")
 	want := []string{"welcome alice", "subscribed @alice", "error bad_request", "error forbidden", "error bad_request", "subscribed good"}
-	if got := p.lines(); !slices.Equal(got, want) {
+	if got := p.lines()[:len(want)]; !slices.Equal(got, want) { // her own join may follow
 		t.Errorf("heard %q, want %q", got, want)
 	}
 }
