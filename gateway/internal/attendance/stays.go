@@ -40,7 +40,6 @@ func (s *stays) became(was, is *Who) {
 	}
 }
 
-// change counts a session of a member
 // change counts a session of a member.
 func (s *stays) change(who *Who, sessions int) {
 	if !who.isMember() {
