@@ -6,6 +6,7 @@ import (
 
 	"tidegate/broker"
 	"tidegate/gateway"
+	"tidegate/gateway/internal/jsontext"
 )
 
 func encode(event gateway.Event) []byte {
@@ -78,7 +79,7 @@ func encodeMembers(e gateway.Members) []byte {
 			o = append(o, ',')
 		}
 		o = append(o, `{"user":`...)
-		o = appendString(o, m.User)
+		o = jsontext.AppendString(o, m.User)
 		o = o.optional("session", m.Session).json("info", m.Info).number("sessions", int64(m.Sessions)).end()
 	}
 	return append(o, ']').end()
@@ -128,7 +129,7 @@ func (o object) name(name string) object {
 }
 
 func (o object) str(name, value string) object {
-	return appendString(o.name(name), value)
+	return jsontext.AppendString(o.name(name), value)
 }
 
 func (o object) optional(name, value string) object {
