@@ -12,7 +12,7 @@ type Command interface{ command() }
 // ID is what a client gave a command to know its answer by.
 type ID struct {
 	Value int64
-	Given bool // false: the client wants to hear of it only if it fails
+	Given bool // what is said to one that was not, the Protocol decides
 }
 
 // Auth gives the session's token, or renews it.

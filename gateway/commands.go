@@ -170,9 +170,7 @@ func (s *Session) unsubscribe(c Unsubscribe) error {
 	if !s.quit(name) {
 		return failf(NotFound, "the session is not subscribed to %q", name)
 	}
-	if c.ID.Given {
-		s.tell(Unsubscribed{ID: c.ID, Channel: name})
-	}
+	s.tell(Unsubscribed{ID: c.ID, Channel: name})
 	return nil
 }
 

@@ -8,7 +8,8 @@ import (
 )
 
 // Event is what the gateway can tell a client: one of the structs of this file.
-// A Protocol encodes them. An Event is immutable: one and the same may be
+// A Protocol encodes them. A command has its answer whether or not its client gave an
+// ID: a protocol in which it has none then encodes it as no frame. An Event is immutable: one and the same may be
 // encoded by several protocols at once.
 type Event interface{ event() }
 
@@ -21,11 +22,11 @@ type Welcome struct {
 	Ping    time.Duration // how often the gateway pings; zero: never
 }
 
-// Subscribed confirms a Subscribe: every later message of the channel arrives,
-// after those that were recovered. Without an ID the gateway subscribed the
-// session by itself.
+// Subscribed says that the session is on a channel: every later message of it arrives,
+// after those that were recovered.
 type Subscribed struct {
 	ID        ID
+	Asked     bool // by a Subscribe; else the gateway did it by itself
 	Channel   string
 	Position  broker.Position // of the channel, zero without history
 	After     broker.Position // all that was published after it follows; zero without history
@@ -37,16 +38,13 @@ type Subscribed struct {
 	// follow, the truth. How many sessions they have is not said. nil: it was not
 	// asked for.
 	Members []Member
-
-	unasked bool // the client gave no id: it is told only of a loss
 }
 
-// Unsubscribed confirms an Unsubscribe. Without an ID the gateway did it by
-// itself, because of Code.
+// Unsubscribed confirms an Unsubscribe, or says that the gateway did it by itself.
 type Unsubscribed struct {
 	ID      ID
 	Channel string
-	Code    Code
+	Code    Code // why the gateway did it; empty: it was asked to
 	Reason  string
 }
 

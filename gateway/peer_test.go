@@ -25,7 +25,7 @@ type words struct{ name string }
 
 func (w words) Name() string { return w.name }
 
-func (words) Decode(f gateway.Frame) ([]gateway.Command, error) {
+func (w words) Decode(f gateway.Frame) ([]gateway.Command, error) {
 	word := strings.Fields(string(f.Data))
 	arg := func(i int) string {
 		if i < len(word) {
@@ -33,15 +33,13 @@ func (words) Decode(f gateway.Frame) ([]gateway.Command, error) {
 		}
 		return ""
 	}
-	id := gateway.ID{Value: 1, Given: true}
+	id := gateway.ID{Value: 1, Given: w.name != "nameless"}
 	switch arg(0) {
 	case "sub":
 		return []gateway.Command{gateway.Subscribe{ID: id, Channel: arg(1), Cursor: arg(2)}}, nil
 	case "subrecent":
 		n, _ := strconv.Atoi(arg(2))
 		return []gateway.Command{gateway.Subscribe{ID: id, Channel: arg(1), Recent: n, Cursor: arg(3)}}, nil
-	case "subunasked":
-		return []gateway.Command{gateway.Subscribe{Channel: arg(1), Cursor: arg(2)}}, nil
 	case "submembers":
 		return []gateway.Command{gateway.Subscribe{ID: id, Channel: arg(1), Members: true}}, nil
 	case "subquiet":

@@ -93,7 +93,7 @@ func (s *Session) publish(ctx context.Context, c Publish) {
 		defer s.gateway.GiveInbound(size)
 		defer s.publishing.end(size)
 		defer s.gateway.wall.Catch("answer a publish", s.crash)
-		if err == nil && c.ID.Given {
+		if err == nil {
 			s.tellPublished(Published{ID: c.ID, Channel: c.Channel, Position: position})
 		}
 		s.conclude(c, err)

@@ -57,7 +57,7 @@ func (ch *channel) enterNow(j *join) error {
 	if j.members {
 		reply.Members = ch.membersFor(j.sub)
 	}
-	if j.sub.session.sayStart(reply) {
+	if j.sub.session.say(reply) {
 		ch.join(j.sub)
 	}
 	return nil
@@ -190,7 +190,7 @@ func (c *resumption) sayBegin(step timeline.Step) (said bool) {
 	c.reply.Recovered = c.reply.Resumed && !step.Lost
 	c.reply.Position, c.reply.After = c.channel.at(), step.After
 	c.count(step)
-	return s.sayStart(c.reply)
+	return s.say(c.reply)
 }
 
 // count counts a client that came with a cursor and had missed something.
@@ -293,12 +293,6 @@ func (c *resumption) keep(reading *rangeRead, page broker.Page, err error) {
 // untilClosed returns what waits until done is closed.
 func untilClosed(done <-chan struct{}, atMost time.Duration) func(context.Context) error {
 	return func(ctx context.Context) error { return await(ctx, done, atMost) }
-}
-
-// sayStart tells of a subscription, unless the client does not want to hear of it
-// and nothing was lost. It reports false if it cannot be told, and so ends.
-func (s *Session) sayStart(reply Subscribed) (said bool) {
-	return reply.unasked && (reply.Recovered || !reply.Resumed) || s.say(reply)
 }
 
 // whenAttached has c go on when the session has its connection.

@@ -76,17 +76,18 @@ func TestSession_NoEchoLeavesOutItsOwn(t *testing.T) {
 	}
 }
 
-func TestSession_CommandWithoutIDIsAnsweredOnlyIfItFails(t *testing.T) {
+// What is said to a command without an id is for the protocol to decide.
+func TestSession_CommandWithoutIDIsAnswered(t *testing.T) {
 	n := startNode(t, gateway.Config{})
-	p := n.connect(gateway.Hello{})
-	p.send("subunasked chat")
+	p := n.connect(gateway.Hello{Protocol: words{"nameless"}})
+	p.send("sub chat")
+	p.expect("subscribed chat")
 	p.send("pub chat hello")
-	p.expect("message chat hello")
-	p.send("subunasked other lost:7")
-	p.expect("subscribed other recovered=false")
-	if count(p.lines(), "subscribed chat") != 0 {
-		t.Errorf("a subscribe without an id was answered: %q", p.lines())
-	}
+	p.expect("published chat")
+	p.send("unsub chat")
+	p.expect("unsubscribed chat")
+	p.send("unsub chat")
+	p.expect("error not_found")
 }
 
 func TestSession_SlowClientIsClosedAndOthersAreNot(t *testing.T) {

@@ -124,7 +124,7 @@ func (s *Session) prepareJoins(ctx context.Context, commands []Subscribe) []*joi
 }
 
 func (s *Session) prepareJoin(ctx context.Context, c Subscribe, name string) *join {
-	j := &join{recent: max(c.Recent, 0), members: c.Members, reply: Subscribed{ID: c.ID, Channel: name, unasked: s.conn != nil && !c.ID.Given}}
+	j := &join{recent: max(c.Recent, 0), members: c.Members, reply: Subscribed{ID: c.ID, Asked: true, Channel: name}}
 	if j.cursor, j.err = broker.ParsePosition(c.Cursor); j.err != nil {
 		j.err = failf(BadRequest, "%v", j.err)
 		return j

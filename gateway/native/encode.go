@@ -14,6 +14,9 @@ func encode(event gateway.Event) []byte {
 	case gateway.Message:
 		return object(nil).message(e.Message)
 	case gateway.Published:
+		if !e.ID.Given {
+			return nil
+		}
 		return begin("published").id(e.ID).position(e.Position).end()
 	case gateway.Welcome:
 		return begin("welcome").id(e.ID).str("session", e.Session).optional("user", e.User).
@@ -45,8 +48,11 @@ func encode(event gateway.Event) []byte {
 }
 
 // encodeSubscribed names the position after which all follows, or, to who came with a
-// cursor of its own, the channel's.
+// cursor of its own, the channel's. Who asked without an id hears only of a loss.
 func encodeSubscribed(e gateway.Subscribed) []byte {
+	if e.Asked && !e.ID.Given && (e.Recovered || !e.Resumed) {
+		return nil
+	}
 	at := e.After
 	if e.Resumed {
 		at = e.Position
@@ -55,9 +61,13 @@ func encodeSubscribed(e gateway.Subscribed) []byte {
 }
 
 func encodeUnsubscribed(e gateway.Unsubscribed) []byte {
+	asked := e.Code == ""
+	if asked && !e.ID.Given {
+		return nil
+	}
 	o := begin("unsubscribed").id(e.ID).str("channel", e.Channel)
-	if !e.ID.Given {
-		o = o.optional("code", string(e.Code)).optional("reason", e.Reason)
+	if !asked {
+		o = o.str("code", string(e.Code)).optional("reason", e.Reason)
 	}
 	return o.end()
 }

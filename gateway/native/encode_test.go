@@ -72,3 +72,20 @@ func BenchmarkEncode_Message(b *testing.B) {
 		}
 	}
 }
+
+func TestEncode_SuccessOfACommandWithoutAnIDIsNotSaid(t *testing.T) {
+	for _, event := range []gateway.Event{
+		gateway.Subscribed{Asked: true, Channel: "a"},
+		gateway.Subscribed{Asked: true, Channel: "a", Resumed: true, Recovered: true},
+		gateway.Unsubscribed{Channel: "a"},
+		gateway.Published{Channel: "a"},
+	} {
+		if frame, err := (native.Protocol{}).Encode(event); frame.Data != nil || err != nil {
+			t.Errorf("Encode(%+v) = %q, %v; want no frame", event, frame.Data, err)
+		}
+	}
+	lost := gateway.Subscribed{Asked: true, Channel: "a", Resumed: true}
+	if frame, err := (native.Protocol{}).Encode(lost); frame.Data == nil || err != nil {
+		t.Errorf("a loss is not said: %v", err)
+	}
+}

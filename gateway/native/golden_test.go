@@ -82,7 +82,6 @@ func everyEvent() []gateway.Event {
 		gateway.Subscribed{ID: id, Channel: "chat:lobby", Position: at, Resumed: true},
 		gateway.Unsubscribed{ID: id, Channel: "chat:lobby"},
 		gateway.Unsubscribed{Channel: "chat:lobby", Code: gateway.Forbidden, Reason: "the rules have changed"},
-		gateway.Unsubscribed{Channel: "chat:lobby"},
 		gateway.Published{ID: id, Channel: "chat:lobby"},
 		gateway.Published{ID: gateway.ID{Given: true}, Channel: "chat:lobby", Position: at},
 		gateway.Message{Message: &full},

@@ -111,12 +111,11 @@ func (p *place) hasPosition() bool { return p.resumed && string(p.at) != noPosit
 // readsBack reports whether the client is to be given something of a channel's history.
 func (c *cursors) readsBack(p *place) bool { return p.hasPosition() || !p.resumed && c.recent > 0 }
 
-// resumes returns what gives the client that. Where it has no cursor yet, the answer
-// brings one: with an id there is an answer in any case.
+// resumes returns what gives the client that.
 func (c *cursors) resumes() (commands []gateway.Subscribe) {
 	for i := range c.places {
 		if p := &c.places[i]; c.readsBack(p) {
-			commands = append(commands, gateway.Subscribe{ID: gateway.ID{Given: !p.resumed}, Channel: p.channel, Cursor: string(p.at), Recent: c.recent})
+			commands = append(commands, gateway.Subscribe{Channel: p.channel, Cursor: string(p.at), Recent: c.recent})
 		}
 	}
 	return commands
