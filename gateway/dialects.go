@@ -40,3 +40,13 @@ func (d *dialect) encode(event Event) (frame Frame, err error) {
 	defer d.wall.Catch("encode an event", func() { err = Failed })
 	return d.protocol.Encode(event)
 }
+
+// farewell returns a reason as the protocol tells it.
+func (d *dialect) farewell(r Reason) Reason {
+	d.wall.Do("say farewell", func() {
+		code, text := d.protocol.Farewell(r)
+		r = r.With(text)
+		r.Code = code
+	})
+	return r
+}

@@ -79,7 +79,7 @@ const dismissWindow = 3 * time.Second
 // endSoon closes a session for what it cannot be told otherwise. A gap is likely
 // to be many sessions' at once: then it is at some moment of the dismissWindow.
 func (g *Gateway) endSoon(s *Session, reason Reason) {
-	if reason.Label != Missed.Label {
+	if !reason.Is(Missed) {
 		s.Close(reason)
 		return
 	}

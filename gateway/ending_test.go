@@ -90,7 +90,7 @@ func TestChannel_SubscriptionThatEndedIsNotConfirmed(t *testing.T) {
 func TestReason_TextIsCutBetweenCharacters(t *testing.T) {
 	for _, text := range []string{strings.Repeat("ä", 100), "x" + strings.Repeat("ä", 100), "\xff" + strings.Repeat("a", 200)} {
 		got := Policy.With(text).Text
-		if !utf8.ValidString(got) || len(got) > maxReasonText || len(got) < maxReasonText-utf8.UTFMax {
+		if !utf8.ValidString(got) || len(got) > MaxReasonText || len(got) < MaxReasonText-utf8.UTFMax {
 			t.Errorf("%.20q became %q, %d bytes", text, got, len(got))
 		}
 	}
@@ -100,5 +100,12 @@ func TestErrorOf_ClientThatLeftIsNoInternalError(t *testing.T) {
 	err := fmt.Errorf("resume: %w", context.Canceled)
 	if code := ErrorOf(err).Code; code != Unavailable {
 		t.Errorf("%v is %q", err, code)
+	}
+}
+
+func TestReason_IsTheSameWhateverItsText(t *testing.T) {
+	worded := fmt.Errorf("write: %w", Missed.With("some are gone"))
+	if !errors.Is(worded, Missed) || errors.Is(worded, Lost) || TimedOut.Is(Draining) || NotConfirmed.Is(Overloaded) {
+		t.Error("reasons are told apart by something else than what they are")
 	}
 }

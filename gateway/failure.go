@@ -63,27 +63,35 @@ func ErrorOf(err error) *Error {
 
 // Reason is why a session ends. It is an error, so that a Conn or a Protocol
 // can end a session with it. The set is closed; a Reason's Text may be made
-// more exact by With.
+// more exact by With. What a client is told of it its Protocol's Farewell says.
 type Reason struct {
-	Code  int    // WebSocket close code
-	Label string // in metrics and logs
-	Text  string // for the client; at most 123 bytes (RFC 6455, 5.5)
+	Code  int    // with which Tidegate's own protocols close a WebSocket
+	Label string // what it is: in metrics and logs, and by errors.Is
+	Text  string // for the client; at most MaxReasonText bytes
 }
 
 func (r Reason) Error() string { return r.Text }
+
+// Is reports whether target is the same reason, whatever its text.
+func (r Reason) Is(target error) bool {
+	other, ok := target.(Reason)
+	return ok && r.Label == other.Label
+}
 
 // With returns r with a text of its own, cut between two characters if it is too
 // long: a close frame whose text is not UTF-8 is a protocol error to the peer.
 func (r Reason) With(text string) Reason {
 	text = strings.ToValidUTF8(text, "\ufffd")
-	if len(text) > maxReasonText {
-		text = strings.ToValidUTF8(text[:maxReasonText], "")
+	if len(text) > MaxReasonText {
+		text = strings.ToValidUTF8(text[:MaxReasonText], "")
 	}
 	r.Text = text
 	return r
 }
 
-const maxReasonText = 123
+// MaxReasonText is how many bytes the text of a close frame may have (RFC 6455,
+// section 5.5).
+const MaxReasonText = 123
 
 // The reasons for which a session ends, with the close codes of RFC 6455,
 // section 7.4.1, and Tidegate's own from 4000 on.
@@ -116,10 +124,10 @@ var reasons = []Reason{
 // ending returns how a session ends for this reason.
 func (r Reason) ending() outbox.Ending {
 	e := outbox.Ending{Why: r, Patience: endPatience}
-	switch r.Label {
-	case SlowConsumer.Label, Lost.Label, Left.Label, TimedOut.Label:
+	switch {
+	case r.Is(SlowConsumer), r.Is(Lost), r.Is(Left), r.Is(TimedOut):
 		e.Forsakes = true
-	case Draining.Label:
+	case r.Is(Draining):
 		e.Patience = drainPatience
 	}
 	return e

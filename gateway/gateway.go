@@ -334,7 +334,7 @@ func (s *Session) lacksAuth(p *Principal) bool { return s.gateway.mustAuth && p.
 
 func (g *Gateway) noteClosed(s *Session, reason Reason) {
 	g.metrics.Sessions.Closed(s.transport, s.dialect.protocol.Name(), reason.Label)
-	if reason.Label == SlowConsumer.Label {
+	if reason.Is(SlowConsumer) {
 		g.metrics.Sessions.Slow.Inc()
 	}
 	g.log.Debug("session closed", "session", s.id, "user", s.who().User, "remote", s.remote,

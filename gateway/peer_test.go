@@ -110,6 +110,14 @@ func (w words) Encode(event gateway.Event) (gateway.Frame, error) {
 	return gateway.Frame{}, fmt.Errorf("unknown event %T", event)
 }
 
+// Farewell is "sworn" where the protocol is.
+func (w words) Farewell(r gateway.Reason) (code int, text string) {
+	if w.name == "sworn" {
+		return 4200 + r.Code%100, "sworn " + r.Label
+	}
+	return r.Code, r.Text
+}
+
 func namesOfMembers(members []gateway.Member) (names []string) {
 	for _, m := range members {
 		names = append(names, strings.TrimSuffix(m.User+"/"+m.Session, "/"))

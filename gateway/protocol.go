@@ -20,6 +20,11 @@ type Protocol interface {
 	// means that the protocol does not say such a thing. An error ends the
 	// session with the error's Reason: the protocol has no other way to say it.
 	Encode(Event) (Frame, error)
+
+	// Farewell returns with what code and text a connection is closed for a reason,
+	// where its transport has a way to say so. A WebSocket has: codes as RFC 6455,
+	// section 7.4, allows them, and texts of at most MaxReasonText bytes.
+	Farewell(Reason) (code int, text string)
 }
 
 // Frame is one message of a transport.

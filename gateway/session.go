@@ -157,8 +157,13 @@ func (s *Session) crash() {
 	attached := s.out.Abandon()
 	s.Close(Failed)
 	if attached {
-		s.conn.Close(Failed, nil)
+		s.closeConn(Failed, nil)
 	}
+}
+
+// closeConn closes the connection with what the session's protocol says of the reason.
+func (s *Session) closeConn(reason Reason, rest []byte) {
+	s.conn.Close(s.dialect.farewell(reason), rest)
 }
 
 // leave gives up all that the session holds.

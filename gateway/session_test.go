@@ -440,3 +440,13 @@ func wantCode(t *testing.T, err error, code gateway.Code) {
 		t.Errorf("got %v, want code %s", err, code)
 	}
 }
+
+func TestSession_ProtocolSaysFarewell(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	p := n.connect(gateway.Hello{Protocol: words{"sworn"}})
+	p.send("break")
+	reason := p.expectClosed()
+	if reason.Code != 4203 || reason.Text != "sworn unsupported_data" || !reason.Is(gateway.Unsupported) {
+		t.Errorf("closed with %+v, want what the protocol says of it", reason)
+	}
+}

@@ -53,10 +53,10 @@ func (s *Session) writeStalled(left [][]byte, part partial) {
 			switch outlook, why := s.out.GiveUp(progress, now); outlook {
 			case outbox.TooSlow:
 				s.Close(SlowConsumer)
-				s.conn.Close(SlowConsumer, part.of(left))
+				s.closeConn(SlowConsumer, part.of(left))
 				return
 			case outbox.GivenUp:
-				s.conn.Close(ReasonOf(why), part.of(left))
+				s.closeConn(ReasonOf(why), part.of(left))
 				return
 			}
 			continue
@@ -102,7 +102,7 @@ func (s *Session) finishTurn() {
 	case outbox.Again:
 		s.gateway.line.Queue(s)
 	case outbox.Finish:
-		s.conn.Close(ReasonOf(why), nil)
+		s.closeConn(ReasonOf(why), nil)
 	}
 }
 
@@ -111,7 +111,7 @@ func (s *Session) lose(err error) {
 	reason := ReasonOf(err)
 	s.Close(reason)
 	s.out.Abandon()
-	s.conn.Close(reason, nil)
+	s.closeConn(reason, nil)
 }
 
 // partial says whether the first of some frames lacks its beginning, which has

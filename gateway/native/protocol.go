@@ -67,3 +67,6 @@ func (Protocol) Decode(frame gateway.Frame) ([]gateway.Command, error) {
 func (Protocol) Encode(event gateway.Event) (gateway.Frame, error) {
 	return gateway.Frame{Data: encode(event)}, nil
 }
+
+// Farewell closes with the reason's own code and text.
+func (Protocol) Farewell(r gateway.Reason) (code int, text string) { return r.Code, r.Text }

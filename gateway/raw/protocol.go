@@ -62,6 +62,9 @@ func (p Protocol) Encode(event gateway.Event) (gateway.Frame, error) {
 	return gateway.Frame{}, nil
 }
 
+// Farewell closes with the reason's own code and text.
+func (Protocol) Farewell(r gateway.Reason) (code int, text string) { return r.Code, r.Text }
+
 // encodeMessage shares the payload. A text frame must be UTF-8, whatever the
 // message claims to be.
 func encodeMessage(m *broker.Message) gateway.Frame {

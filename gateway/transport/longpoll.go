@@ -130,12 +130,12 @@ type answer struct {
 // errorOf returns what a client is told of a session's end before its answer;
 // nil if it is to ask again.
 func errorOf(reason gateway.Reason) error {
-	switch reason.Code {
-	case gateway.NotAuthentic.Code, gateway.TokenExpired.Code:
+	switch {
+	case reason.Is(gateway.NotAuthentic), reason.Is(gateway.TokenExpired):
 		return &gateway.Error{Code: gateway.Unauthenticated, Message: reason.Text}
-	case gateway.Policy.Code, gateway.Disconnected.Code:
+	case reason.Is(gateway.Policy), reason.Is(gateway.Disconnected):
 		return &gateway.Error{Code: gateway.Forbidden, Message: reason.Text}
-	case gateway.Draining.Code, gateway.Left.Code:
+	case reason.Is(gateway.Draining), reason.Is(gateway.TimedOut), reason.Is(gateway.Left):
 		return nil
 	}
 	return &gateway.Error{Code: gateway.Unavailable, Message: reason.Text}

@@ -110,6 +110,9 @@ func (p notices) Encode(event gateway.Event) (gateway.Frame, error) {
 	return gateway.Frame{}, nil
 }
 
+// Farewell is told in a comment of a stream, or is the error that a poll is answered.
+func (notices) Farewell(r gateway.Reason) (code int, text string) { return r.Code, r.Text }
+
 func (p notices) subscribed(e gateway.Subscribed) gateway.Frame {
 	switch {
 	case !e.Resumed:

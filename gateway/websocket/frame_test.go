@@ -65,3 +65,5 @@ func TestFramed_IsOneProtocolForEqualOnes(t *testing.T) {
 		t.Error("framed protocols do not compare as their protocols do")
 	}
 }
+
+func (say) Farewell(r gateway.Reason) (code int, text string) { return r.Code, r.Text }

@@ -232,7 +232,7 @@ func (c *portableConn) linger() {
 			c.shared.unfinished.put(b)
 		}
 	}
-	if reason := gateway.ReasonOf(c.ended); reason != gateway.Left && reason != gateway.Lost {
+	if reason := gateway.ReasonOf(c.ended); !reason.Is(gateway.Left) && !reason.Is(gateway.Lost) {
 		c.conn.SetReadDeadline(time.Now().Add(lingerPatience)) // the library may have closed it
 		io.Copy(io.Discard, c.conn)
 	}

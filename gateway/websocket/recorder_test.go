@@ -135,3 +135,5 @@ func (o *outcome) read(r *rawPeer) {
 		}
 	}
 }
+
+func (*recorder) Farewell(r gateway.Reason) (code int, text string) { return r.Code, r.Text }

@@ -170,7 +170,7 @@ func (s *sender) beginFarewell(reason gateway.Reason, rest []byte) (left []byte,
 		return nil, false
 	}
 	s.closing = true
-	if reason.Code == gateway.Lost.Code || s.midFrame && len(rest) == 0 {
+	if reason.Is(gateway.Lost) || s.midFrame && len(rest) == 0 {
 		s.giveUp()
 		return nil, true
 	}
@@ -182,7 +182,7 @@ func (s *sender) farewell(reason gateway.Reason, rest []byte) []byte {
 	if s.owedBegun {
 		last = append(last, s.owed...)
 	}
-	if reason.Code == gateway.Left.Code && s.answer != nil {
+	if reason.Is(gateway.Left) && s.answer != nil {
 		return append(last, s.answer...)
 	}
 	return append(last, closeFrame(reason)...)
