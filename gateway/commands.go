@@ -53,7 +53,7 @@ func (s *Session) conclude(command Command, err error) {
 	}
 	s.tell(Failure{ID: id, Channel: channel, Code: e.Code, Message: e.Message})
 	if _, authenticating := command.(Auth); authenticating && e.Code == Unauthenticated {
-		s.Close(NotAuthentic.With(e.Message))
+		s.Close(e.refusal())
 	}
 }
 

@@ -129,6 +129,10 @@ type Heartbeat struct{}
 // Reconnect asks the client to come back on another node, within a time.
 type Reconnect struct{ Within time.Duration }
 
+// Goodbye is all that a client is told whose session is refused by its protocol (see
+// Gateway.Refuse): why. The connection closes with what Farewell says of the same.
+type Goodbye struct{ Reason Reason }
+
 func (Welcome) event()         {}
 func (Subscribed) event()      {}
 func (Unsubscribed) event()    {}
@@ -145,3 +149,4 @@ func (Failure) event()         {}
 func (Pong) event()            {}
 func (Heartbeat) event()       {}
 func (Reconnect) event()       {}
+func (Goodbye) event()         {}

@@ -33,6 +33,7 @@ const (
 type Error struct {
 	Code    Code
 	Message string // says what to do; for the client's eyes
+	Reason  Reason // why a session ends that is refused for it; zero: what follows from the Code
 }
 
 func (e *Error) Error() string { return string(e.Code) + ": " + e.Message }
@@ -53,7 +54,7 @@ func ErrorOf(err error) *Error {
 	case errors.As(err, &name):
 		return failf(BadRequest, "%s", name)
 	case errors.As(err, &of):
-		return &Error{Code(of.Code), of.Text}
+		return &Error{Code: Code(of.Code), Message: of.Text}
 	case errors.Is(err, broker.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return failf(Unavailable, "the broker did not confirm; try again, a publish with the same key")
 	default:
@@ -61,9 +62,22 @@ func ErrorOf(err error) *Error {
 	}
 }
 
+// refusal returns why a session ends that is refused for e.
+func (e *Error) refusal() Reason {
+	switch {
+	case e.Reason != Reason{}:
+		return e.Reason
+	case e.Code == Unauthenticated:
+		return NotAuthentic.With(e.Message)
+	case e.Code == Unavailable, e.Code == LimitExceeded, e.Code == RateLimited:
+		return Overloaded.With(e.Message)
+	}
+	return e.Code.Reason().With(e.Message)
+}
+
 // Reason is why a session ends. It is an error, so that a Conn or a Protocol
-// can end a session with it. The set is closed; a Reason's Text may be made
-// more exact by With. What a client is told of it its Protocol's Farewell says.
+// can end a session with it. The set is closed, but for the Code of a Refused, which
+// may be any; a Reason's Text may be made more exact by With. What a client is told of it its Protocol's Farewell says.
 type Reason struct {
 	Code  int    // with which Tidegate's own protocols close a WebSocket
 	Label string // what it is: in metrics and logs, and by errors.Is
@@ -106,6 +120,7 @@ var (
 	TooBig        = Reason{1009, "too_large", "the frame is larger than allowed"}
 	Failed        = Reason{1011, "internal", "internal error"}
 	NotConfirmed  = Reason{1013, "unavailable", "the publish was not confirmed: try again later"}
+	Refused       = Reason{1008, "refused", "not served here"}
 	Overloaded    = Reason{1013, "overloaded", "the node has no room for this: try again later"}
 	NotAuthentic  = Reason{4001, "unauthenticated", "authentication failed"}
 	TokenExpired  = Reason{4002, "token_expired", "the token has expired"}
@@ -118,7 +133,7 @@ var (
 // reasons are all of them.
 var reasons = []Reason{
 	Left, Draining, ProtocolError, Unsupported, Lost, InvalidData, Policy, TooBig, Failed,
-	NotConfirmed, Overloaded, NotAuthentic, TokenExpired, SlowConsumer, Disconnected, Missed, TimedOut,
+	NotConfirmed, Refused, Overloaded, NotAuthentic, TokenExpired, SlowConsumer, Disconnected, Missed, TimedOut,
 }
 
 // ending returns how a session ends for this reason.

@@ -268,9 +268,26 @@ func (g *Gateway) Open(ctx context.Context, hello Hello) (*Session, error) {
 
 func (g *Gateway) checkDraining() error {
 	if g.draining.Load() {
-		return failf(Unavailable, "the node is draining: try another one")
+		return &Error{Code: Unavailable, Message: "the node is draining: try another one", Reason: Draining}
 	}
 	return nil
+}
+
+// Refuse returns a session that is over, since Open, or who was to fill in hello, has
+// failed with err. It is for transports that can tell so in the client's protocol:
+// attached to a connection, the session says Goodbye and closes it. It counts as none.
+func (g *Gateway) Refuse(hello Hello, err error) *Session {
+	s := &Session{
+		gateway: g, dialect: g.dialects.of(g, hello.Protocol), transport: hello.Transport, remote: hello.Remote,
+		opened: time.Now(), principal: &g.nobody, left: true,
+	}
+	var reason Reason
+	if !errors.As(err, &reason) {
+		reason = ErrorOf(err).refusal()
+	}
+	s.mention(Goodbye{reason})
+	s.out.End(reason.ending(), s.opened)
+	return s
 }
 
 // keep returns a principal for a session to hold, which must not be changed: of

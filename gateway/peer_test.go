@@ -101,6 +101,8 @@ func (w words) Encode(event gateway.Event) (gateway.Frame, error) {
 		return say("heartbeat")
 	case gateway.Reconnect:
 		return say("reconnect")
+	case gateway.Goodbye:
+		return say("goodbye %s", e.Reason.Label)
 	case gateway.Join, gateway.Leave, gateway.Members, gateway.PresenceChanged:
 		text, _ := json.Marshal(e)
 		frame, err := say("%T %s", e, text)

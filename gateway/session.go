@@ -21,6 +21,10 @@ type Hello struct {
 	Alone     bool      // the session is on the channels of Commands alone, not on its user's
 	Commands  []Command // done while the session opens
 	Remote    string    // the client's IP address, with or without a port
+
+	// The protocol tells of a refusal, not the transport: one that can upgrades the
+	// connection for that. See Gateway.Refuse.
+	TellRefusal bool
 }
 
 // Session is one client's stay. A reading goroutine, Serve's, handles the
@@ -105,6 +109,9 @@ func (s *Session) Subscribe(channels ...Subscribe) {
 // End.
 func (s *Session) Receive(ctx context.Context, frame Frame) (err error) {
 	defer s.gateway.wall.Catch("handle a client's frame", func() { err = Failed })
+	if !s.out.Open() {
+		return s.out.Why()
+	}
 	commands, err := s.dialect.protocol.Decode(frame)
 	if err != nil {
 		return err

@@ -450,3 +450,34 @@ func TestSession_ProtocolSaysFarewell(t *testing.T) {
 		t.Errorf("closed with %+v, want what the protocol says of it", reason)
 	}
 }
+
+func TestGateway_RefusedSessionSaysWhyAndDoesNothing(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	other := n.connect(gateway.Hello{})
+	other.send("sub chat")
+	other.expect("subscribed chat")
+	for label, err := range map[string]error{
+		"refused":         gateway.Refused.With("no such app"),
+		"unauthenticated": &gateway.Error{Code: gateway.Unauthenticated},
+		"token_expired":   &gateway.Error{Code: gateway.Unauthenticated, Reason: gateway.TokenExpired},
+		"overloaded":      &gateway.Error{Code: gateway.LimitExceeded},
+		"policy":          &gateway.Error{Code: gateway.BadRequest},
+		"internal":        errors.New("broken"),
+	} {
+		s := n.Refuse(gateway.Hello{Protocol: words{"sworn"}}, err)
+		if ended := s.Receive(t.Context(), gateway.Frame{Data: []byte("pub chat refused")}); gateway.ReasonOf(ended).Label != label {
+			t.Errorf("%v: receives, with %v", err, ended)
+		}
+		p := newPeer(t)
+		s.Attach(p)
+		p.expect("goodbye " + label)
+		if reason := p.expectClosed(); reason.Label != label || reason.Text != "sworn "+label {
+			t.Errorf("%v: closed with %+v", err, reason)
+		}
+	}
+	n.publish("chat", "last")
+	other.expect("message chat last")
+	if got := other.heardOf("chat"); !slices.Equal(got, []string{"last"}) {
+		t.Errorf("heard %v", got)
+	}
+}

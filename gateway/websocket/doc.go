@@ -2,7 +2,8 @@
 // compressed where client and configuration agree (RFC 7692).
 //
 // A Server makes handlers. A handler answers a request that is refused by an HTTP
-// status, and else gives the session a gateway.Conn. What a session is sent comes as
+// status, unless its protocol tells refusals, and else gives the session a
+// gateway.Conn. What a session is sent comes as
 // whole frames, which a protocol made by Framed encodes once for all its sessions.
 //
 // # Two engines

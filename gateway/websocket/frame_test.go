@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -27,6 +28,8 @@ func (s say) Encode(event gateway.Event) (gateway.Frame, error) {
 		return gateway.Frame{Data: e.Payload, Binary: true}, nil
 	case gateway.Gap:
 		return gateway.Frame{}, gateway.Missed
+	case gateway.Goodbye:
+		return gateway.Frame{Data: fmt.Appendf(nil, `{"type":"goodbye","reason":%q}`, e.Reason.Label)}, nil
 	}
 	return gateway.Frame{}, nil
 }

@@ -27,9 +27,10 @@ type Server struct {
 	portable engine
 }
 
-// Greet says what a request asks for: it fills in a Hello's Protocol, and its
-// AuthLater, Channel and Commands where they matter. Its error is answered with
-// the status that transport.StatusOf gives it.
+// Greet says what a request asks for: it fills in a Hello's Protocol, and what else
+// matters of it but Transport, Principal and Remote. Its error is answered with the
+// status that transport.StatusOf gives it, or, if the Hello beside it says TellRefusal,
+// told by its Protocol. The origin of the request is not known to be allowed yet.
 type Greet func(*http.Request) (gateway.Hello, error)
 
 // Engine is a way to read connections. See the package's documentation.
@@ -66,7 +67,8 @@ type shared struct {
 }
 
 // Handler returns a handler that makes WebSockets of requests. A refusal is an
-// HTTP status and a JSON body, before any upgrade. The handler returns when the
+// HTTP status and a JSON body, before any upgrade, unless the greeting has the protocol
+// tell it. The handler returns when the
 // session has begun, for net/http to free what a request holds. The session goes
 // on until it ends, which Wait waits for.
 func (s *Server) Handler(greet Greet, subprotocols ...string) http.Handler {
@@ -150,26 +152,42 @@ func (s *Server) open(r *http.Request, greet Greet, agreed agreement) (*gateway.
 	if err := checkKey(r); err != nil {
 		return nil, err
 	}
-	if err := s.Origins.Check(r); err != nil {
-		return nil, err
-	}
-	principal, err := transport.Authenticate(s.Gateway, r)
-	if err != nil {
-		return nil, err
-	}
 	hello, err := greet(r)
-	if err != nil {
+	if err != nil && !hello.TellRefusal {
 		return nil, err
 	}
+	s.complete(&hello, r, agreed)
+	if err == nil {
+		err = s.admit(&hello, r)
+	}
+	var session *gateway.Session
+	if err == nil {
+		session, err = s.Gateway.Open(r.Context(), hello)
+	}
+	if err != nil && hello.TellRefusal {
+		return s.Gateway.Refuse(hello, err), nil
+	}
+	return session, err
+}
+
+// complete fills in what the transport knows.
+func (s *Server) complete(hello *gateway.Hello, r *http.Request, agreed agreement) {
 	if agreed.extension == "" {
 		hello.Protocol = Framed(hello.Protocol)
 	} else {
 		hello.Protocol = s.Deflate.Framed(hello.Protocol)
 	}
 	hello.Transport = "websocket"
-	hello.Principal = principal
 	hello.Remote = r.RemoteAddr
-	return s.Gateway.Open(r.Context(), hello)
+}
+
+// admit says who comes, or why not.
+func (s *Server) admit(hello *gateway.Hello, r *http.Request) (err error) {
+	if err := s.Origins.Check(r); err != nil {
+		return err
+	}
+	hello.Principal, err = transport.Authenticate(s.Gateway, r)
+	return err
 }
 
 // frameLimit is how long a client's message may be on the wire, and when it is

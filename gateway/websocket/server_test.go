@@ -26,6 +26,11 @@ type client struct {
 
 func (n *node) dial(options *websocket.DialOptions) *client {
 	n.t.Helper()
+	return n.dialPath("/ws", options)
+}
+
+func (n *node) dialPath(path string, options *websocket.DialOptions) *client {
+	n.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	n.t.Cleanup(cancel)
 	if options == nil {
@@ -36,7 +41,7 @@ func (n *node) dial(options *websocket.DialOptions) *client {
 	if strings.HasPrefix(n.server.URL, "https") {
 		scheme = "wss"
 	}
-	conn, _, err := websocket.Dial(ctx, n.address(scheme, "/ws"), options)
+	conn, _, err := websocket.Dial(ctx, n.address(scheme, path), options)
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -178,6 +183,42 @@ func TestWebSocket_RefusesBeforeTheUpgrade(t *testing.T) {
 			}
 		}
 		n.awaitSessions(0)
+	})
+}
+
+func TestWebSocket_ProtocolTellsRefusals(t *testing.T) {
+	eachEngineAndTLS(t, func(t *testing.T, start starter) {
+		n := start(t, gateway.Config{Limits: gateway.Limits{Sessions: 1}})
+		n.mux.Handle("/app", n.webSocket.Handler(func(r *http.Request) (gateway.Hello, error) {
+			hello := gateway.Hello{Protocol: say{}, TellRefusal: true}
+			if r.URL.Query().Get("key") == "" {
+				refused := gateway.Refused.With("no such app")
+				refused.Code = 4001
+				return hello, refused
+			}
+			return hello, nil
+		}))
+		n.dial(nil).expect("welcome")
+		for _, refusal := range []struct {
+			path   string
+			header http.Header
+			reason string
+			code   websocket.StatusCode
+		}{
+			{"/app", nil, "refused", 4001},
+			{"/app?key=k", nil, "overloaded", 1013},
+			{"/app?key=k", http.Header{"Origin": {"https://evil.example"}}, "policy", 1008},
+			{"/app?key=k", http.Header{"Authorization": {"Bearer bad"}}, "unauthenticated", 4001},
+		} {
+			c := n.dialPath(refusal.path, &websocket.DialOptions{HTTPHeader: refusal.header})
+			if got := c.expect("goodbye"); got["reason"] != refusal.reason {
+				t.Errorf("%s with %v: told %v, want %s", refusal.path, refusal.header, got, refusal.reason)
+			}
+			if got := c.expectClose(); got.Code != refusal.code {
+				t.Errorf("%s with %v: closed with %v, want %d", refusal.path, refusal.header, got, refusal.code)
+			}
+		}
+		n.awaitSessions(1)
 	})
 }
 
