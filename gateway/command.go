@@ -15,7 +15,8 @@ type ID struct {
 	Given bool // what is said to one that was not, the Protocol decides
 }
 
-// Auth gives the session's token, or renews it.
+// Auth gives the session's token, or renews it. Without one the client is whom its
+// handshake has shown.
 type Auth struct {
 	ID    ID
 	Token string

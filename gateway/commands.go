@@ -185,12 +185,19 @@ func (s *Session) askHistory(ctx context.Context, c History) error {
 }
 
 func (s *Session) authenticate(ctx context.Context, c Auth) error {
-	p, err := s.gateway.Authenticate(ctx, c.Token)
+	p, err := *s.who(), error(nil)
+	if c.Token != "" {
+		p, err = s.gateway.Authenticate(ctx, c.Token)
+	}
 	if err != nil {
 		return err
 	}
 	if p, err = s.askConnect(ctx, p); err != nil {
 		return err
+	}
+	if s.lacksAuth(&p) {
+		s.gateway.NoteNoToken()
+		return failf(Unauthenticated, "a token is required")
 	}
 	if user := s.who().User; user != "" && user != p.User {
 		return failf(BadRequest, "a session keeps its user: connect anew to be another one")

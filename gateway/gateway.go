@@ -314,13 +314,16 @@ func (s *Session) begin(ctx context.Context, hello Hello) error {
 	if err := s.become(s.gateway.keep(p)); err != nil {
 		return err
 	}
-	if s.lacksAuth(&p) {
+	if s.lacksAuth(&p) || hello.AuthFirst {
 		s.awaitAuth()
 	}
 	for _, name := range hello.Channels {
 		if err := s.gateway.Authorize(&p, ToSubscribe, name); err != nil {
 			return err
 		}
+	}
+	if hello.AuthFirst {
+		return nil
 	}
 	s.tell(s.welcome(ID{}))
 	if err := s.joinOwn(ctx); err != nil {
@@ -336,7 +339,7 @@ func (s *Session) begin(ctx context.Context, hello Hello) error {
 // introduce returns whom the session is to act as. One that must authenticate by
 // a first Auth is nobody yet, and the backend is not asked before that.
 func (s *Session) introduce(ctx context.Context, hello Hello) (Principal, error) {
-	if s.lacksAuth(&hello.Principal) && hello.AuthLater {
+	if s.lacksAuth(&hello.Principal) && hello.AuthLater || hello.AuthFirst {
 		return hello.Principal, nil
 	}
 	p, err := s.askConnect(ctx, hello.Principal)

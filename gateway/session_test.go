@@ -305,6 +305,41 @@ func TestSession_BadAuthClosesWith4001(t *testing.T) {
 	}
 }
 
+func TestSession_AuthWithoutATokenLetsNobodyInWhoMustHaveOne(t *testing.T) {
+	n := startNode(t, gateway.Config{NoAnonymous: true, Auth: names{}})
+	p := n.connect(gateway.Hello{AuthLater: true})
+	p.send("auth")
+	p.expect("error unauthenticated")
+	if reason := p.expectClosed(); reason.Code != 4001 {
+		t.Errorf("closed with %+v", reason)
+	}
+}
+
+func TestSession_ThatBeginsWithAuthIsNobodyBefore(t *testing.T) {
+	o := newOffice(func(*gateway.Question) error { return nil })
+	n := startNode(t, gateway.Config{Auth: names{}, Hooks: o})
+	p := n.connect(gateway.Hello{AuthFirst: true})
+	p.send("sub chat")
+	p.expect("error unauthenticated")
+	p.send("auth")
+	p.expect("welcome")
+	p.send("sub chat")
+	p.expect("subscribed chat")
+	if lines := p.lines(); lines[0] != "error unauthenticated" {
+		t.Errorf("it heard %q before its Auth was answered", lines)
+	}
+	if got := o.questions(); !slices.Equal(got, []string{"connect", "subscribe chat"}) {
+		t.Errorf("asked %q", got)
+	}
+}
+
+func TestSession_AuthWithoutATokenIsOfWhomTheHandshakeShowed(t *testing.T) {
+	n := startNode(t, gateway.Config{Auth: names{}})
+	p := n.connect(gateway.Hello{AuthFirst: true, Principal: gateway.Principal{User: "alice"}})
+	p.send("auth")
+	p.expect("welcome alice")
+}
+
 // claims is an Authenticator of known tokens.
 type claims map[string]gateway.Principal
 
