@@ -8,6 +8,7 @@ package broker
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -188,12 +189,14 @@ type Message struct {
 	Channel  string
 	Payload  []byte
 	Kind     Kind
-	Event    string    // the name beside the data, or empty
-	User     string    // who published it; empty: a backend, or anonymous
-	Session  string    // the publishing session; empty: a backend
-	Key      string    // idempotency key, or empty; not told to receivers
-	Time     time.Time // when a node took it, to the millisecond; zero: bare
-	Position Position  // zero on a channel without history
+	Event    string          // the name beside the data, or empty
+	User     string          // who published it; empty: a backend, or anonymous
+	Session  string          // the publishing session; empty: a backend
+	Info     json.RawMessage // what is known of the user, any JSON; nil: nothing
+	Tags     json.RawMessage // names beside the data, a JSON object of strings; nil: none
+	Key      string          // idempotency key, or empty; not told to receivers
+	Time     time.Time       // when a node took it, to the millisecond; zero: bare
+	Position Position        // zero on a channel without history
 }
 
 // Position is a place in a channel's history. The zero value is none.

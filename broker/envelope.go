@@ -20,6 +20,8 @@ import (
 //	event    the name beside the data
 //	user     who published
 //	session  the session that published
+//	info     what is known of the user: any JSON
+//	tags     names beside the data: an object of strings
 //	time     when a node took it, in Unix milliseconds
 //	epoch    the position in the channel's history: its epoch
 //	offset   and its offset, always together
@@ -54,6 +56,7 @@ func DecodeEnvelope(channel, data string) Message {
 	if m.Kind, ok = parseKind(h.Kind); !ok || !m.Kind.bears(m.Payload) {
 		m.Kind = kindOf(m.Payload)
 	}
+	m.Info, m.Tags = h.Info.message(), h.Tags.message()
 	if h.Time != 0 {
 		m.Time = time.UnixMilli(h.Time)
 	}

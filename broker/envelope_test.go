@@ -22,12 +22,48 @@ func TestEnvelope_IsDrawnAsDocumented(t *testing.T) {
 	}
 }
 
+func TestEnvelope_InfoAndTagsTravelOnOneLine(t *testing.T) {
+	m := Message{Channel: "c", Payload: []byte("hello"), Kind: Text, Info: json.RawMessage("{\n\"name\": \"Al\"}"), Tags: json.RawMessage(`{"color":"red"}`)}
+	want := `TG1 {"kind":"text","info":{"name":"Al"},"tags":{"color":"red"}}` + "\nhello"
+	got := string(AppendEnvelope(nil, m))
+	if got != want {
+		t.Errorf("envelope:\n got %s\nwant %s", got, want)
+	}
+	m.Info = json.RawMessage(`{"name":"Al"}`)
+	if again := DecodeEnvelope("c", got); !reflect.DeepEqual(again, m) {
+		t.Errorf("decodes as %+v", again)
+	}
+}
+
+func TestEnvelope_InfoAndTagsThatAreNone(t *testing.T) {
+	for _, header := range []string{
+		`{"tags":[]}`, `{"tags":{"a":1}}`, `{"tags":{"a":null}}`, `{"tags":"a"}`, `{"tags":{"a":{}}}`,
+		`{"info":` + nested(102) + `}`, `{"info":{"a":` + nested(100) + `}}`, `{"info":{}`, `{"info":{"a":}}`, `{"info":}`,
+	} {
+		data := "TG1 " + header + "\nhi"
+		if m := DecodeEnvelope("c", data); string(m.Payload) != data || m.Kind != Text {
+			t.Errorf("%s: %+v, want a bare text", header, m)
+		}
+	}
+	for _, header := range []string{`{"tags":null}`, `{"info":null}`, `{"tags":null,"info":null}`} {
+		if m := DecodeEnvelope("c", "TG1 "+header+"\nhi"); string(m.Payload) != "hi" || m.Info != nil || m.Tags != nil {
+			t.Errorf("%s: %+v", header, m)
+		}
+	}
+	if m := DecodeEnvelope("c", "TG1 {\"info\":[1,\"\u00e9\"]}\nhi"); string(m.Info) != `[1,"é"]` {
+		t.Errorf("info that is a list: %s", m.Info)
+	}
+}
+
 func TestEnvelope_RoundTrip(t *testing.T) {
 	property := func(payload []byte, kind uint8, event, user, session string, ms int64, offset uint64) bool {
 		m := Message{
 			Channel: "chat:lobby", Payload: append([]byte{}, payload...), Kind: Kind(kind % 3),
 			Event: toUTF8(event), User: toUTF8(user), Session: toUTF8(session),
 			Position: Position{Epoch: "k3x9", Offset: max(1, offset)},
+		}
+		if offset%2 == 1 {
+			m.Info, m.Tags = quoted(m.Event), json.RawMessage(`{"event":`+string(quoted(m.User))+`}`)
 		}
 		if ms %= 1 << 50; ms != 0 {
 			m.Time = time.UnixMilli(ms)
@@ -169,6 +205,7 @@ func FuzzHeader(f *testing.F) {
 	f.Add(`{}`)
 	f.Add(`{"user":"a","user":"b"}`)
 	f.Add(`{"time":01}`)
+	f.Add(`{"info":{"a":"}","b":["{"]},"tags":{"a":"\\u0062"}}`)
 	f.Fuzz(func(t *testing.T, line string) {
 		var scanned, parsed header
 		if !scanned.scan(line) {

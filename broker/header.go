@@ -15,9 +15,27 @@ type header struct {
 	Event   string `json:"event"`
 	User    string `json:"user"`
 	Session string `json:"session"`
+	Info    raw    `json:"info"`
+	Tags    raw    `json:"tags"`
 	Time    int64  `json:"time"`
 	Epoch   string `json:"epoch"`
 	Offset  uint64 `json:"offset"`
+}
+
+// raw is JSON as it stands in a header; "" and null are nothing.
+type raw string
+
+// UnmarshalJSON cannot fail.
+func (r *raw) UnmarshalJSON(text []byte) error {
+	*r = raw(text)
+	return nil
+}
+
+func (r raw) message() json.RawMessage {
+	if r == "" || r == "null" {
+		return nil
+	}
+	return json.RawMessage(r)
 }
 
 func appendHeader(dst []byte, m Message) []byte {
@@ -27,6 +45,8 @@ func appendHeader(dst []byte, m Message) []byte {
 	dst = appendStringField(dst, "event", m.Event)
 	dst = appendStringField(dst, "user", m.User)
 	dst = appendStringField(dst, "session", m.Session)
+	dst = appendRawField(dst, "info", m.Info)
+	dst = appendRawField(dst, "tags", m.Tags)
 	if !m.Time.IsZero() {
 		dst = append(dst, `,"time":`...)
 		dst = strconv.AppendInt(dst, m.Time.UnixMilli(), 10)
@@ -52,6 +72,22 @@ func appendStringField(dst []byte, name, value string) []byte {
 		return append(dst, '"')
 	}
 	return append(dst, quoted(value)...)
+}
+
+// appendRawField appends JSON, on one line.
+func appendRawField(dst []byte, name string, value json.RawMessage) []byte {
+	if len(value) == 0 {
+		return dst
+	}
+	dst = append(dst, ',', '"')
+	dst = append(dst, name...)
+	dst = append(dst, '"', ':')
+	if bytes.IndexByte(value, '\n') < 0 {
+		return append(dst, value...)
+	}
+	line := bytes.NewBuffer(dst)
+	_ = json.Compact(line, value) // it is JSON
+	return line.Bytes()
 }
 
 // isPlain reports whether s between quotes is its own JSON string.
@@ -97,7 +133,25 @@ func unmarshalHeader(line string) (header, bool) {
 func (h *header) valid() bool {
 	_, known := parseKind(h.Kind)
 	none := h.Epoch == "" && h.Offset == 0
-	return (known || h.Kind == "") && (none || isEpoch(h.Epoch) && h.Offset > 0)
+	return (known || h.Kind == "") && (none || isEpoch(h.Epoch) && h.Offset > 0) &&
+		(h.Info == "" || !Nested([]byte(h.Info))) && AreTags(h.Tags.message())
+}
+
+// AreTags reports whether JSON is what Message.Tags may be; so is nil.
+func AreTags(text json.RawMessage) bool {
+	if text == nil {
+		return true
+	}
+	var tags map[string]*string
+	if json.Unmarshal(text, &tags) != nil || tags == nil {
+		return false
+	}
+	for _, value := range tags {
+		if value == nil {
+			return false
+		}
+	}
+	return true
 }
 
 func parseKind(s string) (k Kind, ok bool) {
@@ -148,6 +202,10 @@ func (h *header) scanField(s string) (rest string, ok bool) {
 		h.Session, rest, ok = scanString(rest)
 	case "epoch":
 		h.Epoch, rest, ok = scanString(rest)
+	case "info":
+		h.Info, rest, ok = scanRaw(rest)
+	case "tags":
+		h.Tags, rest, ok = scanRaw(rest)
 	case "offset":
 		h.Offset, rest, ok = scanNumber(rest)
 	case "time":
@@ -168,6 +226,37 @@ func scanString(s string) (value, rest string, ok bool) {
 	}
 	value, rest, ok = strings.Cut(s, `"`)
 	return value, rest, ok && isPlain(value)
+}
+
+// scanRaw reads JSON that is an object.
+func scanRaw(s string) (value raw, rest string, ok bool) {
+	if !strings.HasPrefix(s, "{") {
+		return "", "", false
+	}
+	end := objectEnd(s)
+	value, rest = raw(s[:end]), s[end:]
+	return value, rest, utf8.ValidString(s[:end]) && json.Valid([]byte(value))
+}
+
+// objectEnd returns where the object ends with which s begins.
+func objectEnd(s string) int {
+	depth, quoted := 0, false
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '{':
+			depth++
+		case c == '}':
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		}
+	}
+	return len(s)
 }
 
 func scanNumber(s string) (value uint64, rest string, ok bool) {

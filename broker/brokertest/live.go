@@ -3,6 +3,7 @@ package brokertest
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
@@ -62,6 +63,7 @@ func testFieldsArrive(t *testing.T, c *cluster) {
 	sent := broker.Message{
 		Channel: "a", Payload: []byte(`{"text":"hi"}`), Kind: broker.JSON, Event: "said",
 		User: `al"ice ñ`, Session: "s1", Key: "k1", Time: time.UnixMilli(1763845845123),
+		Info: json.RawMessage(`{"name":"Al"}`), Tags: json.RawMessage(`{"color":"red"}`),
 	}
 	c.subscribe("a")
 	position := c.publish(sent, broker.PublishOptions{HistorySize: 1})
