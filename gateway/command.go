@@ -1,6 +1,10 @@
 package gateway
 
-import "tidegate/broker"
+import (
+	"encoding/json"
+
+	"tidegate/broker"
+)
 
 // Command is what a client asks of the gateway: one of the structs of this
 // file. A Protocol decodes them; a session handles them in order.
@@ -46,7 +50,8 @@ type Publish struct {
 	Payload []byte
 	Kind    broker.Kind
 	Event   string
-	Key     string // idempotency key, or empty
+	Tags    json.RawMessage // names beside the data, a JSON object of strings; nil: none
+	Key     string          // idempotency key, or empty
 }
 
 // Presence asks who is on a channel.

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -47,7 +48,7 @@ func (g *Gateway) publish(ctx context.Context, p *Principal, s *Session, c Publi
 	}
 	g.broker.Publish(broker.Message{
 		Channel: c.Channel, Payload: c.Payload, Kind: c.Kind, Event: c.Event, Key: c.Key,
-		User: p.User, Session: s.name(), Time: began.Truncate(time.Millisecond),
+		User: p.User, Session: s.name(), Info: g.shownInfo(p, c.Channel), Tags: c.Tags, Time: began.Truncate(time.Millisecond),
 	}, g.publishOptions(c.Channel), conclude)
 }
 
@@ -65,9 +66,19 @@ func (g *Gateway) admitPublish(ctx context.Context, p *Principal, s *Session, c 
 	return g.checkPublish(*c) // what the backend made of it
 }
 
+// shownInfo returns what others may know of a publisher: what they see in the
+// channel's presence.
+func (g *Gateway) shownInfo(p *Principal, channel string) json.RawMessage {
+	if p.Info == nil || !g.rule(channel).Presence {
+		return nil
+	}
+	return p.Info
+}
+
 const (
 	maxKey   = 255
 	maxEvent = 255
+	maxTags  = 1024
 )
 
 func (g *Gateway) checkPublish(c Publish) error {
@@ -80,6 +91,10 @@ func (g *Gateway) checkPublish(c Publish) error {
 		return failf(BadRequest, "the event's name has %d bytes: at most %d are allowed", len(c.Event), maxEvent)
 	case strings.ContainsAny(c.Event, "\r\n\x00"):
 		return failf(BadRequest, "the event's name has a line break in it")
+	case len(c.Tags) > maxTags:
+		return failf(BadRequest, "the tags have %d bytes: at most %d are allowed", len(c.Tags), maxTags)
+	case !broker.AreTags(c.Tags):
+		return failf(BadRequest, "tags must be a JSON object of strings")
 	case c.Kind == broker.JSON && broker.Nested(c.Payload):
 		return failf(BadRequest, "the JSON is nested too deep: at most %d levels are allowed", broker.MostNested)
 	}

@@ -69,7 +69,7 @@ func (g *Gateway) spend(own, address *rates.Bucket, cost rates.Cost) error {
 
 // PublishCost returns what a publish costs.
 func PublishCost(c *Publish) rates.Cost {
-	return rates.Cost{Commands: 1, Bytes: len(c.Payload) + len(c.Key) + len(c.Event), Channel: c.Channel}
+	return rates.Cost{Commands: 1, Bytes: len(c.Payload) + len(c.Key) + len(c.Event) + len(c.Tags), Channel: c.Channel}
 }
 
 // costOf returns what a command costs.

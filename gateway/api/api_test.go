@@ -117,6 +117,12 @@ func TestPublish_EventAndUser(t *testing.T) {
 		t.Errorf("the history is %q, want %q", got, want)
 	}
 	n.expect(call{method: "POST", path: "/api/channels/log:a/messages?event=a%0Ab", credential: alice, body: "1"}, 400, "bad_request")
+	n.expect(call{method: "POST", path: "/api/channels/log:a/messages?tags=%5B1%5D", credential: alice, body: "1"}, 400, "bad_request")
+	n.expect(call{method: "POST", path: "/api/channels/log:b/messages?tags=%7B%22color%22:%22red%22%7D", credential: alice, body: "1"}, 200, "cursor")
+	want = []string{`{"channel":"log:b","data":1,"tags":{"color":"red"},"user":"alice"}`}
+	if got := n.history("log:b", ""); !slices.Equal(got, want) {
+		t.Errorf("the history is %q, want %q", got, want)
+	}
 }
 
 func TestPublish_WithTheSameKeyHappensOnce(t *testing.T) {
@@ -338,8 +344,9 @@ func TestBatch_ResultsInOrder(t *testing.T) {
 		{"channels":["log:a","open:b"],"data":{"n":1},"event":"e","key":"k"},
 		{"channels":["log:a"],"text":"<two>"},
 		{"channels":["log:a"],"binary":"AP8="},
-		{"channels":["log:a"],"data":null}]`}, 200, "results")
-	if n := strings.Count(body, `"cursor"`); n != 5 {
+		{"channels":["log:a"],"data":null,"tags":null},
+		{"channels":["log:a"],"data":1,"tags":{"color":"red"}}]`}, 200, "results")
+	if n := strings.Count(body, `"cursor"`); n != 6 {
 		t.Errorf("%d results: %s", n, body)
 	}
 	if !strings.Contains(body, `},{"cursor":""},{`) {
@@ -350,6 +357,7 @@ func TestBatch_ResultsInOrder(t *testing.T) {
 		`{"channel":"log:a","text":"\u003ctwo\u003e"}`,
 		`{"binary":"AP8=","channel":"log:a"}`,
 		`{"channel":"log:a","data":null}`,
+		`{"channel":"log:a","data":1,"tags":{"color":"red"}}`,
 	}
 	if got := n.history("log:a", ""); !slices.Equal(got, want) {
 		t.Errorf("the history is %q, want %q", got, want)

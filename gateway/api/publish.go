@@ -1,6 +1,10 @@
 package api
 
-import "tidegate/gateway"
+import (
+	"encoding/json"
+
+	"tidegate/gateway"
+)
 
 // unlimitedBody bounds a message where limits.message_bytes does not.
 const unlimitedBody = 64 << 20
@@ -21,7 +25,7 @@ func (h *Handler) publish(r *request) (any, error) {
 	}
 	publish := gateway.Publish{
 		Channel: channel, Payload: payload, Kind: kind,
-		Event: r.URL.Query().Get("event"), Key: r.Header.Get("Idempotency-Key"),
+		Event: r.URL.Query().Get("event"), Tags: jsonOrNil([]byte(r.URL.Query().Get("tags"))), Key: r.Header.Get("Idempotency-Key"),
 	}
 	if err := h.gateway.Spend(r.by, r.RemoteAddr, gateway.PublishCost(&publish)); err != nil {
 		return nil, err
@@ -31,6 +35,14 @@ func (h *Handler) publish(r *request) (any, error) {
 		return nil, err
 	}
 	return published{position.String()}, nil
+}
+
+// jsonOrNil returns nil for no text, and for a null.
+func jsonOrNil(text []byte) json.RawMessage {
+	if len(text) == 0 || string(text) == "null" {
+		return nil
+	}
+	return text
 }
 
 func (h *Handler) largestMessage() int {

@@ -27,9 +27,10 @@ type published struct {
 
 // batchItem is one message for some channels, with exactly one payload.
 type batchItem struct {
-	Channels channelNames `json:"channels"`
-	Event    string       `json:"event"`
-	Key      string       `json:"key"`
+	Channels channelNames    `json:"channels"`
+	Event    string          `json:"event"`
+	Tags     json.RawMessage `json:"tags"`
+	Key      string          `json:"key"`
 	payloadFields
 }
 
@@ -64,14 +65,16 @@ type page struct {
 type message struct {
 	Channel string `json:"channel"`
 	payloadFields
-	Event  string `json:"event,omitempty"`
-	User   string `json:"user,omitempty"`
-	Cursor string `json:"cursor,omitempty"`
-	Time   int64  `json:"time,omitempty"` // milliseconds since 1970
+	Event  string          `json:"event,omitempty"`
+	Tags   json.RawMessage `json:"tags,omitempty"`
+	User   string          `json:"user,omitempty"`
+	Info   json.RawMessage `json:"info,omitempty"`
+	Cursor string          `json:"cursor,omitempty"`
+	Time   int64           `json:"time,omitempty"` // milliseconds since 1970
 }
 
 func messageOf(m *broker.Message) message {
-	wire := message{Channel: m.Channel, Event: m.Event, User: m.User, Cursor: m.Position.String()}
+	wire := message{Channel: m.Channel, Event: m.Event, Tags: m.Tags, User: m.User, Info: m.Info, Cursor: m.Position.String()}
 	if !m.Time.IsZero() {
 		wire.Time = m.Time.UnixMilli()
 	}

@@ -13,12 +13,14 @@ type Message struct {
 	Channel string
 	Payload []byte
 	Kind    Kind
-	Event   string // a name beside the payload, or empty
+	Event   string            // a name beside the payload, or empty
+	Tags    map[string]string // names beside the payload; nil: none
 
 	// Told by the gateway, and ignored by Publish.
-	User   string    // who published it; empty: a backend, or anonymous
-	Cursor string    // to subscribe from here on; empty: the channel keeps no history
-	Time   time.Time // when the gateway took it, to the millisecond; zero: not known
+	Info   json.RawMessage // what the token of the user says, on a channel with presence; nil: nothing
+	User   string          // who published it; empty: a backend, or anonymous
+	Cursor string          // to subscribe from here on; empty: the channel keeps no history
+	Time   time.Time       // when the gateway took it, to the millisecond; zero: not known
 
 	// Key makes a Publish happen at most once, however often it is sent within
 	// some minutes; if it is empty, one is made up. Not told to subscribers.
@@ -57,7 +59,7 @@ func (Join) event()    {}
 func (Leave) event()   {}
 
 func (f *frame) message() Message {
-	m := Message{Channel: f.Channel, Event: f.Event, User: f.User, Cursor: f.Cursor}
+	m := Message{Channel: f.Channel, Event: f.Event, Tags: f.Tags, User: f.User, Info: f.Info, Cursor: f.Cursor}
 	if f.Time != 0 {
 		m.Time = time.UnixMilli(f.Time)
 	}

@@ -4,17 +4,18 @@ import "encoding/json"
 
 // command is what a client says. The protocol is drawn in package native.
 type command struct {
-	Type    string          `json:"type"`
-	ID      int64           `json:"id,omitempty"`
-	Channel string          `json:"channel,omitempty"`
-	Cursor  string          `json:"cursor,omitempty"`
-	Echo    *bool           `json:"echo,omitempty"`
-	Limit   int             `json:"limit,omitempty"`
-	Data    json.RawMessage `json:"data,omitempty"`
-	Text    *string         `json:"text,omitempty"`
-	Binary  *[]byte         `json:"binary,omitempty"`
-	Event   string          `json:"event,omitempty"`
-	Key     string          `json:"key,omitempty"`
+	Type    string            `json:"type"`
+	ID      int64             `json:"id,omitempty"`
+	Channel string            `json:"channel,omitempty"`
+	Cursor  string            `json:"cursor,omitempty"`
+	Echo    *bool             `json:"echo,omitempty"`
+	Limit   int               `json:"limit,omitempty"`
+	Data    json.RawMessage   `json:"data,omitempty"`
+	Text    *string           `json:"text,omitempty"`
+	Binary  *[]byte           `json:"binary,omitempty"`
+	Event   string            `json:"event,omitempty"`
+	Tags    map[string]string `json:"tags,omitempty"`
+	Key     string            `json:"key,omitempty"`
 }
 
 // encode panics on data that is not JSON, which a caller has to check.
@@ -28,24 +29,25 @@ func (c command) encode() []byte {
 
 // frame is what a gateway says.
 type frame struct {
-	Type      string          `json:"type"`
-	ID        int64           `json:"id"`
-	Channel   string          `json:"channel"`
-	Cursor    string          `json:"cursor"`
-	Recovered *bool           `json:"recovered"`
-	Data      json.RawMessage `json:"data"`
-	Text      *string         `json:"text"`
-	Binary    []byte          `json:"binary"`
-	Event     string          `json:"event"`
-	User      string          `json:"user"`
-	Time      int64           `json:"time"`
-	Info      json.RawMessage `json:"info"`
-	Members   []Member        `json:"members"`
-	Messages  []frame         `json:"messages"`
-	Code      string          `json:"code"`
-	Message   string          `json:"message"`
-	Reason    string          `json:"reason"`
-	Ping      float64         `json:"ping"`
+	Type      string            `json:"type"`
+	ID        int64             `json:"id"`
+	Channel   string            `json:"channel"`
+	Cursor    string            `json:"cursor"`
+	Recovered *bool             `json:"recovered"`
+	Data      json.RawMessage   `json:"data"`
+	Text      *string           `json:"text"`
+	Binary    []byte            `json:"binary"`
+	Event     string            `json:"event"`
+	Tags      map[string]string `json:"tags"`
+	User      string            `json:"user"`
+	Time      int64             `json:"time"`
+	Info      json.RawMessage   `json:"info"`
+	Members   []Member          `json:"members"`
+	Messages  []frame           `json:"messages"`
+	Code      string            `json:"code"`
+	Message   string            `json:"message"`
+	Reason    string            `json:"reason"`
+	Ping      float64           `json:"ping"`
 }
 
 func (f *frame) recovered() bool { return f.Recovered != nil && *f.Recovered }

@@ -84,6 +84,7 @@ func (r *reader) publish(id gateway.ID) gateway.Command {
 		Payload: payload,
 		Kind:    kind,
 		Event:   r.str("event", r.event),
+		Tags:    bytes.Clone(r.tags),
 		Key:     r.str("key", r.key),
 	}
 }

@@ -33,7 +33,7 @@ func TestProtocol_TextThatIsNotUTF8EndsTheSession(t *testing.T) {
 // A Conn may use a frame's memory again for the next one.
 func TestProtocol_CommandsKeepNothingOfTheFrame(t *testing.T) {
 	for _, publish := range []string{`"data":{"n":1}`, `"text":"plain"`, `"text":"a\nb"`, `"binary":"AAEC"`} {
-		frame := []byte(`{"type":"publish","channel":"chat:lobby","event":"said","key":"k1",` + publish + `}`)
+		frame := []byte(`{"type":"publish","channel":"chat:lobby","event":"said","tags":{"color":"red"},"key":"k1",` + publish + `}`)
 		want, _ := native.Protocol{}.Decode(gateway.Frame{Data: []byte(string(frame))})
 		got, _ := native.Protocol{}.Decode(gateway.Frame{Data: frame})
 		clear(frame)
@@ -147,7 +147,7 @@ func (p *plainReader) command(id gateway.ID) gateway.Command {
 		return gateway.Unsubscribe{ID: id, Channel: p.str("channel")}
 	case "publish":
 		payload, kind := p.payload()
-		return gateway.Publish{ID: id, Channel: p.str("channel"), Payload: payload, Kind: kind, Event: p.str("event"), Key: p.str("key")}
+		return gateway.Publish{ID: id, Channel: p.str("channel"), Payload: payload, Kind: kind, Event: p.str("event"), Tags: p.tags(), Key: p.str("key")}
 	case "presence":
 		return gateway.Presence{ID: id, Channel: p.str("channel")}
 	case "history":
@@ -157,6 +157,11 @@ func (p *plainReader) command(id gateway.ID) gateway.Command {
 	}
 	p.ok = false
 	return nil
+}
+
+func (p *plainReader) tags() json.RawMessage {
+	value, _ := p.get("tags")
+	return value
 }
 
 func (p *plainReader) count(name string) int {

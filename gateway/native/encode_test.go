@@ -61,6 +61,17 @@ func BenchmarkDecode_Publish(b *testing.B) {
 	}
 }
 
+func TestEncode_TagsAndInfoOfAMessage(t *testing.T) {
+	frame, err := native.Protocol{}.Encode(gateway.Message{Message: &broker.Message{
+		Channel: "chat:lobby", Payload: []byte(`1`), Event: "said", User: "alice",
+		Tags: json.RawMessage(`{"color":"red"}`), Info: json.RawMessage(`{"name":"Al"}`),
+	}})
+	const want = `{"type":"message","channel":"chat:lobby","data":1,"event":"said","tags":{"color":"red"},"user":"alice","info":{"name":"Al"}}`
+	if err != nil || string(frame.Data) != want {
+		t.Errorf("%s, %v\nwant %s", frame.Data, err, want)
+	}
+}
+
 func BenchmarkEncode_Message(b *testing.B) {
 	event := gateway.Message{Message: &broker.Message{
 		Channel: "chat:lobby", Payload: []byte(strings.Repeat("7", 128)), User: "alice",

@@ -7,7 +7,7 @@ import "bytes"
 // may be any value. Of members with the same name the last one counts.
 type fields struct {
 	kind, id, token, channel, cursor, recent, echo, limit []byte
-	data, text, binary, event, key                        []byte
+	data, text, binary, event, tags, key                  []byte
 }
 
 // parse reads a frame that is one JSON object and nothing else. Otherwise it
@@ -88,6 +88,8 @@ func (f *fields) named(name []byte) *[]byte {
 		return &f.binary
 	case "event":
 		return &f.event
+	case "tags":
+		return &f.tags
 	case "key":
 		return &f.key
 	}

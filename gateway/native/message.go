@@ -13,7 +13,7 @@ func (o object) message(m *broker.Message) object {
 		o = make([]byte, 0, sizeOf(m))
 	}
 	o = o.open("message").str("channel", m.Channel).payload(m)
-	o = o.optional("event", m.Event).optional("user", m.User).position(m.Position)
+	o = o.optional("event", m.Event).json("tags", m.Tags).optional("user", m.User).json("info", m.Info).position(m.Position)
 	if !m.Time.IsZero() {
 		o = o.number("time", m.Time.UnixMilli())
 	}
@@ -36,10 +36,10 @@ func (o object) payload(m *broker.Message) object {
 // sizeOf returns how many bytes a message object takes, if no string needs
 // escapes.
 func sizeOf(m *broker.Message) int {
-	const names = len(`{"type":"message","channel":"","binary":"","event":"","user":"","cursor":":18446744073709551615","time":-9223372036854775808},`)
+	const names = len(`{"type":"message","channel":"","binary":"","event":"","tags":,"user":"","info":,"cursor":":18446744073709551615","time":-9223372036854775808},`)
 	payload := len(m.Payload)
 	if m.Kind == broker.Binary {
 		payload = base64.StdEncoding.EncodedLen(payload)
 	}
-	return names + len(m.Channel) + payload + len(m.Event) + len(m.User) + len(m.Position.Epoch)
+	return names + len(m.Channel) + payload + len(m.Event) + len(m.Tags) + len(m.User) + len(m.Info) + len(m.Position.Epoch)
 }

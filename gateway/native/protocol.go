@@ -9,7 +9,7 @@
 //	subscribe    channel, [cursor], [recent: so many of the last messages first, without
 //	             a cursor], [echo: false leaves out one's own messages]
 //	unsubscribe  channel
-//	publish      channel, one of data (any JSON), text, binary (base64); [event], [key]
+//	publish      channel, one of data (any JSON), text, binary (base64); [event], [tags], [key]
 //	presence     channel
 //	history      channel, [cursor], [limit]
 //	ping
@@ -22,7 +22,8 @@
 //	subscribed    [id], channel, [cursor], [recovered: only if asked with a cursor]
 //	unsubscribed  [id], channel; without id: [code], [reason]
 //	published     [id], [cursor]
-//	message       channel, data or text or binary, [event], [user], [cursor], [time: ms since 1970]
+//	message       channel, data or text or binary, [event], [tags], [user], [info],
+//	              [cursor], [time: ms since 1970]
 //	presence      [id], channel, members: [{user, [info], sessions}]
 //	history       [id], channel, messages: as above, [cursor], [recovered: false if older ones are gone]
 //	join          channel, user, [info]

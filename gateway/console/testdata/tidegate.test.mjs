@@ -64,8 +64,8 @@ test("subscribes, delivers, publishes with a key, and takes bytes both ways", as
   const s = await connected(1);
   assert.equal(s.url, "ws://gateway.test/ws");
   s.confirm("chat", { cursor: "e:1" });
-  s.tell({ type: "message", channel: "chat", binary: "AP8=", user: "ada", event: "raw", cursor: "e:2", time: 1000 });
-  assert.deepEqual(got[0], { channel: "chat", data: new Uint8Array([0, 255]), kind: "binary", event: "raw", user: "ada", cursor: "e:2", time: new Date(1000) });
+  s.tell({ type: "message", channel: "chat", binary: "AP8=", user: "ada", event: "raw", tags: { color: "red" }, info: { name: "Ada" }, cursor: "e:2", time: 1000 });
+  assert.deepEqual(got[0], { channel: "chat", data: new Uint8Array([0, 255]), kind: "binary", event: "raw", tags: { color: "red" }, user: "ada", info: { name: "Ada" }, cursor: "e:2", time: new Date(1000) });
   const published = tide.publish("chat", new Uint8Array([1, 2]));
   const [frame] = s.heard("publish");
   assert.equal(frame.binary, "AQI=");
@@ -359,7 +359,7 @@ test("Server-Sent Events: a single channel tells as much of its messages as a We
   tide.subscribe("a", (message) => got.push(message)).on("gap", () => got.push("gap"));
   await until(() => got.length === 4);
   assert.equal(http.of("/events")[0].searchParams.get("envelope"), "true");
-  assert.deepEqual(got[0], { channel: "a", data: "42", kind: "text", event: "note", user: "ada", cursor: "e:2", time: new Date(1000) });
+  assert.deepEqual(got[0], { channel: "a", data: "42", kind: "text", event: "note", tags: {}, user: "ada", info: undefined, cursor: "e:2", time: new Date(1000) });
   assert.deepEqual([got[1].kind, got[1].data], ["binary", new Uint8Array([0, 255])]);
   assert.deepEqual([got[2].event, got[2].data, got[3]], ["gap", { type: "gap", channel: "a" }, "gap"]);
 });

@@ -42,6 +42,7 @@ import { Session, fromBase64, passing } from "./tidegate-session.js";
  *
  * @typedef {object} PublishOptions
  * @property {string} [event]   a name beside the data
+ * @property {Record<string, string>} [tags]  more names beside it, at most 1,024 bytes as JSON
  * @property {string} [key]     published once, however often it is sent; made if left out
  * @property {"json" | "text" | "binary"} [kind]  bytes are binary, all else is JSON
  */
@@ -53,7 +54,9 @@ import { Session, fromBase64, passing } from "./tidegate-session.js";
  * @property {T} data         a JSON value, a string, or a Uint8Array, as kind says
  * @property {"json" | "text" | "binary"} kind
  * @property {string} event   the name beside the data, or ""
+ * @property {Record<string, string>} tags  more names beside it
  * @property {string} user    who published it; "" for a backend or an anonymous client
+ * @property {any} [info]     what the user's token says of them, on a channel with presence
  * @property {string} cursor  its place in the channel's history; "" where none is kept
  * @property {Date} [time]    when a node took it, where that is told
  */
@@ -268,8 +271,8 @@ export class Tidegate extends Emitter {
    * @param {PublishOptions} [options]
    * @returns {Promise<{cursor: string}>} its place in the history
    */
-  async publish(channel, data, { event, key = uniqueKey(), kind } = {}) {
-    const reply = await this.#command({ type: "publish", channel, ...encodePayload(data, kind), event, key });
+  async publish(channel, data, { event, tags, key = uniqueKey(), kind } = {}) {
+    const reply = await this.#command({ type: "publish", channel, ...encodePayload(data, kind), event, tags, key });
     return { cursor: reply.cursor ?? "" };
   }
 
@@ -795,10 +798,10 @@ function encodePayload(data, kind) {
 
 /** @param {Frame} frame @returns {Message} */
 function decodeMessage(frame) {
-  const { channel = "", event = "", user = "", cursor = "", time } = frame;
+  const { channel = "", event = "", tags = {}, user = "", info, cursor = "", time } = frame;
   const kind = frame.binary !== undefined ? "binary" : frame.text !== undefined ? "text" : "json";
   const data = kind === "binary" ? fromBase64(frame.binary) : kind === "text" ? frame.text : frame.data;
-  return { channel, data, kind, event, user, cursor, time: time === undefined ? undefined : new Date(time) };
+  return { channel, data, kind, event, tags, user, info, cursor, time: time === undefined ? undefined : new Date(time) };
 }
 
 /** @param {Uint8Array} bytes */

@@ -255,10 +255,11 @@ export class MessageView {
 
   /** @param {Message} message @param {string} text @param {number | undefined} latency */
   #openMessage(message, text, latency) {
-    const { channel, user, event, kind, cursor, time } = message;
+    const { channel, user, info, event, tags, kind, cursor, time } = message;
     const again = { label: "Publish again", act: () => this.#compose(message) };
     showDetail(channel, [
-      ["User", user || "none: a backend, or anonymous"], ["Event", event], ["Kind", kind],
+      ["User", user || "none: a backend, or anonymous"], ["Info", info && JSON.stringify(info)], ["Event", event],
+      ["Tags", Object.entries(tags).map(([name, value]) => `${name}: ${value}`).join(", ")], ["Kind", kind],
       ["Cursor", cursor || "none: no history here"], ["Published", time ? time.toLocaleString(undefined, { hourCycle: "h23" }) : ""],
       ["Arrived after", latency === undefined ? "" : duration(latency)],
     ], kind === "json" ? pretty(text) : text, kind === "binary" ? [] : [again]);
@@ -307,7 +308,7 @@ export class MessageView {
 }
 
 /** @type {Message} */
-const emptyMessage = { channel: "", data: null, kind: "json", event: "", user: "", cursor: "" };
+const emptyMessage = { channel: "", data: null, kind: "json", tags: {}, event: "", user: "", cursor: "" };
 
 /** @param {Message} message */
 function payloadText({ data, kind }) {

@@ -69,6 +69,10 @@ export type PublishOptions = {
      */
     event?: string;
     /**
+     * more names beside it, at most 1,024 bytes as JSON
+     */
+    tags?: Record<string, string>;
+    /**
      * published once, however often it is sent; made if left out
      */
     key?: string;
@@ -89,9 +93,17 @@ export type Message<T = any> = {
      */
     event: string;
     /**
+     * more names beside it
+     */
+    tags: Record<string, string>;
+    /**
      * who published it; "" for a backend or an anonymous client
      */
     user: string;
+    /**
+     * what the user's token says of them, on a channel with presence
+     */
+    info?: any;
     /**
      * its place in the channel's history; "" where none is kept
      */
@@ -264,7 +276,7 @@ export declare class Tidegate extends Emitter<ClientEvents> {
      * @param {PublishOptions} [options]
      * @returns {Promise<{cursor: string}>} its place in the history
      */
-    publish(channel: string, data: any, { event, key, kind }?: PublishOptions): Promise<{
+    publish(channel: string, data: any, { event, tags, key, kind }?: PublishOptions): Promise<{
         cursor: string;
     }>;
     /** @param {string} channel @returns {Promise<Member[]>} who is there, by user */
