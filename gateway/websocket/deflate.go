@@ -167,16 +167,6 @@ func (d *Deflate) inflate(buf, packed []byte, limit int64) ([]byte, error) {
 	return buf, err
 }
 
-// inflate returns a buffer with the message that was compressed. On an error, too,
-// there may be one.
-func (s *shared) inflate(packed []byte) (*buffer, error) {
-	b, err := s.unfinished.get()
-	if err != nil {
-		return nil, err
-	}
-	return b, s.unfinished.fill(b, func(buf []byte) ([]byte, error) { return s.deflate.inflate(buf, packed, s.limit) })
-}
-
 // endsMessage reports whether a message ends where its stream does, of which rest
 // bytes are left, the ending among them. A sender may have ended the stream by
 // itself; then a byte of 0 follows (section 7.2.3.4).

@@ -53,17 +53,17 @@ func (e *epoll) take(w http.ResponseWriter, r *http.Request, session *gateway.Se
 	c.sender.begin(answerOf(r, agreed))
 	c.hear()
 	c.state.Store(serving)
-	if err := e.poller.watch(c); err != nil {
+	if c.slot, err = e.poller.watch(c, c.socket.control); err != nil {
 		conn.Close()
 		return fmt.Errorf("epoll: %w", err)
 	}
 	e.shared.serving.Add(1)
 	// What the session has to say first goes out together with the handshake's answer.
-	if !session.HasNews() && !c.settleAnswer() {
+	if !session.HasNews() && !c.sendAnswer() {
 		session.Close(gateway.Lost) // a fresh connection that takes a few bytes only
 	}
 	session.Attach(c)
-	if len(early) > 0 || !c.rest() {
+	if len(early) > 0 || !c.pauseServing() {
 		go c.serve(early)
 	}
 	return nil
@@ -100,7 +100,7 @@ func heldBy(conn net.Conn) (held []byte, err error) {
 	return held, conn.SetReadDeadline(time.Time{})
 }
 
-func (e *epoll) hangUp() { e.poller.each((*epollConn).hangUp) }
+func (e *epoll) hangUp() { e.poller.hangUp() }
 
 func (e *epoll) close() { e.poller.close() }
 
@@ -162,9 +162,9 @@ func (c *epollConn) wake(last bool) {
 	}
 }
 
-// rest ends the caller's serving. It reports false if something has happened since
+// pauseServing ends the caller's serving until the next wake. It reports false if something has happened since
 // the caller looked last: then it is to look again.
-func (c *epollConn) rest() bool {
+func (c *epollConn) pauseServing() bool {
 	for {
 		old := c.state.Load()
 		wanted := old &^ (serving | woken)
@@ -192,7 +192,7 @@ func (c *epollConn) serve(early []byte) {
 			c.finish()
 			return
 		}
-		if c.rest() {
+		if c.pauseServing() {
 			return
 		}
 	}
@@ -202,7 +202,7 @@ func (c *epollConn) serve(early []byte) {
 func (c *epollConn) finish() {
 	c.state.Store(over)
 	c.out.abort()
-	c.engine.poller.forget(c)
+	c.engine.poller.forget(c.slot)
 	if c.reader != nil {
 		c.reader.reset()
 		c.giveReader()
@@ -212,9 +212,9 @@ func (c *epollConn) finish() {
 
 // crash ends a connection whose reading goroutine has panicked.
 func (c *epollConn) crash() {
-	c.tell(gateway.Failed)
+	c.endSession(gateway.Failed)
 	c.ended = true
-	if c.hasParted() || !c.rest() {
+	if c.hasParted() || !c.pauseServing() {
 		go c.serve(nil)
 	}
 }
@@ -248,11 +248,11 @@ func (c *epollConn) readAll() {
 // end notes that there is nothing more to read.
 func (c *epollConn) end(err error) {
 	c.ended = true
-	c.tell(err)
+	c.endSession(err)
 }
 
-// tell ends the session; only the first call counts.
-func (c *epollConn) tell(err error) {
+// endSession ends the session; only the first call counts.
+func (c *epollConn) endSession(err error) {
 	if !c.told {
 		c.told = true
 		c.session.End(err)
@@ -265,7 +265,7 @@ func (c *epollConn) handle(data []byte) {
 		c.takeReader()
 		one, rest, err := c.reader.next(data)
 		if err != nil {
-			c.tell(err)
+			c.endSession(err)
 		}
 		c.handleItem(one)
 		data = rest
@@ -285,7 +285,7 @@ func (c *epollConn) handleItem(one item) {
 			return
 		}
 		if err := c.receive(one); err != nil {
-			c.tell(err)
+			c.endSession(err)
 		}
 	case opPing:
 		c.heardFrame()
@@ -318,7 +318,7 @@ func (c *epollConn) handleClose(payload []byte) {
 		c.ended = true
 	case err != nil:
 		c.reader.fail()
-		c.tell(err)
+		c.endSession(err)
 	default:
 		c.noteClose(payload)
 		c.end(io.EOF)

@@ -111,10 +111,12 @@ func TestRest_CloseAndSpeechMayMeet(t *testing.T) {
 }
 
 // watched returns how many connections there are.
-func (n *node) watched() (count int) {
+func (n *node) watched() int {
 	n.webSocket.starting.Do(func() {}) // it was done by another goroutine
-	n.webSocket.epoll.(*epoll).poller.each(func(*epollConn) { count++ })
-	return count
+	p := n.webSocket.epoll.(*epoll).poller
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.watched) - len(p.free)
 }
 
 // The connection is gone when the peer has answered, though it does not close.

@@ -22,8 +22,14 @@ type poller struct {
 	ended   chan struct{} // closed when run has returned
 
 	mu      sync.Mutex
-	watched []*epollConn // by the connection's slot; nil: the slot is free
-	free    []uint32     // slots
+	watched []polled // by slot; nil: the slot is free
+	free    []uint32 // slots
+}
+
+// polled is a connection.
+type polled interface {
+	wake(last bool) // its peer has said something; last: and says no more after that
+	hangUp()
 }
 
 // events are what the kernel tells of at once, at most.
@@ -49,31 +55,36 @@ func newPoller(w *wall.Wall) (*poller, error) {
 	return p, nil
 }
 
-// watch has c woken whenever something comes from its peer, and at once if something
-// is there. The kernel forgets the connection when it is closed.
-func (p *poller) watch(c *epollConn) error {
+// watch has c woken whenever something comes from its peer on the socket, and at once
+// if something is there. It returns c's slot, for forget. The kernel forgets the socket
+// when it is closed.
+func (p *poller) watch(c polled, socket syscall.RawConn) (slot uint32, err error) {
+	slot = p.take(c)
+	event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLET, Fd: int32(slot)}
+	if err = p.add(socket, &event); err != nil {
+		p.forget(slot)
+	}
+	return slot, err
+}
+
+// take gives c a slot.
+func (p *poller) take(c polled) (slot uint32) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	if n := len(p.free); n > 0 {
-		c.slot, p.free = p.free[n-1], p.free[:n-1]
+		slot, p.free = p.free[n-1], p.free[:n-1]
 	} else {
-		c.slot = uint32(len(p.watched))
+		slot = uint32(len(p.watched))
 		p.watched = append(p.watched, nil)
 	}
-	p.watched[c.slot] = c
-	p.mu.Unlock()
-
-	event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLET, Fd: int32(c.slot)}
-	err := p.add(c, &event)
-	if err != nil {
-		p.forget(c)
-	}
-	return err
+	p.watched[slot] = c
+	return slot
 }
 
 // add calls epoll_ctl(2).
-func (p *poller) add(c *epollConn, event *unix.EpollEvent) (err error) {
+func (p *poller) add(socket syscall.RawConn, event *unix.EpollEvent) (err error) {
 	outer := p.control.Control(func(queue uintptr) {
-		inner := c.socket.control.Control(func(fd uintptr) {
+		inner := socket.Control(func(fd uintptr) {
 			err = unix.EpollCtl(int(queue), unix.EPOLL_CTL_ADD, int(fd), event)
 		})
 		err = errors.Join(err, inner)
@@ -82,20 +93,20 @@ func (p *poller) add(c *epollConn, event *unix.EpollEvent) (err error) {
 }
 
 // forget frees the slot of a connection that has been closed.
-func (p *poller) forget(c *epollConn) {
+func (p *poller) forget(slot uint32) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.watched[c.slot] = nil
-	p.free = append(p.free, c.slot)
+	p.watched[slot] = nil
+	p.free = append(p.free, slot)
 }
 
-// each calls do for every connection.
-func (p *poller) each(do func(*epollConn)) {
+// hangUp has every connection hang up.
+func (p *poller) hangUp() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, c := range p.watched {
 		if c != nil {
-			do(c)
+			c.hangUp()
 		}
 	}
 }

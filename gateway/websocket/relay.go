@@ -63,10 +63,10 @@ func (r *relay) rouse() {
 }
 
 func (r *relay) work() {
-	defer r.wall.Catch("write to a WebSocket", func() { r.rest(errors.New("the write panicked")) })
+	defer r.wall.Catch("write to a WebSocket", func() { r.fail(errors.New("the write panicked")) })
 	for p, more := r.next(nil); more; p, more = r.next(p) {
 		if err := r.write(p); err != nil {
-			r.rest(err)
+			r.fail(err)
 			return
 		}
 	}
@@ -86,7 +86,7 @@ func (r *relay) next(done []byte) (p []byte, more bool) {
 		r.err = net.ErrClosed
 		return nil, true
 	}
-	r.settle()
+	r.noteIdle()
 	return nil, false
 }
 
@@ -107,16 +107,16 @@ func (r *relay) write(p []byte) error {
 	return nil
 }
 
-// rest notes that the goroutine ends because of err.
-func (r *relay) rest(err error) {
+// fail notes that the goroutine ends because of err.
+func (r *relay) fail(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.err = err
-	r.settle()
+	r.noteIdle()
 }
 
-// settle is called with r.mu held.
-func (r *relay) settle() {
+// noteIdle says that the goroutine ends. It is called with r.mu held.
+func (r *relay) noteIdle() {
 	r.working = false
 	if r.idle != nil {
 		close(r.idle)

@@ -64,7 +64,7 @@ func (s *sender) try(frames [][]byte) ([][]byte, error) {
 	if at < len(frames) {
 		return tailOf(frames, at, written), err
 	}
-	_, err = s.settle()
+	_, err = s.sendOwed()
 	return nil, err
 }
 
@@ -96,13 +96,13 @@ func tailOf(frames [][]byte, at, written int) [][]byte {
 // begin owes the answer to the handshake, which goes out with what is sent first.
 func (s *sender) begin(answer []byte) { s.owed, s.owedBegun = answer, true }
 
-// settleAnswer sends the answer to the handshake by itself, and reports whether all
+// sendAnswer sends the answer to the handshake by itself, and reports whether all
 // of it was taken.
-func (s *sender) settleAnswer() bool {
+func (s *sender) sendAnswer() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	settled, _ := s.settle()
-	return settled
+	all, _ := s.sendOwed()
+	return all
 }
 
 // pong sends a pong as soon as it can be. Of several that are due, the newest is
@@ -114,18 +114,18 @@ func (s *sender) pong(payload []byte) {
 		return
 	}
 	if !s.midFrame {
-		s.settle() // the answer to the handshake must not stand in its way
+		s.sendOwed() // the answer to the handshake must not stand in its way
 	}
 	if !s.owedBegun {
 		s.owed = frameOf(opPong, payload)
 	}
 	if !s.midFrame {
-		s.settle()
+		s.sendOwed()
 	}
 }
 
-// settle sends what is owed; a false answer means that not all was taken.
-func (s *sender) settle() (bool, error) {
+// sendOwed sends what is owed, and reports whether all of it was taken.
+func (s *sender) sendOwed() (bool, error) {
 	if len(s.owed) == 0 {
 		return true, nil
 	}

@@ -194,7 +194,7 @@ func TestSender_TheAnswerToTheHandshakeComesFirst(t *testing.T) {
 		"frames":   func(w *sender) { w.send([][]byte{[]byte("one"), []byte("two")}, patience) },
 		"pong":     func(w *sender) { w.pong([]byte("old")); w.pong([]byte("new")) },
 		"farewell": func(w *sender) {},
-		"itself":   func(w *sender) { w.settleAnswer() },
+		"itself":   func(w *sender) { w.sendAnswer() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			eachOutlet(t, func(t *testing.T, w *sender, client *net.TCPConn) {

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"tidegate/gateway"
-	"tidegate/gateway/internal/wall"
 	"tidegate/gateway/transport"
 )
 
@@ -41,30 +40,6 @@ const (
 	Epoll    Engine = "epoll"    // of Linux, for connections without TLS
 	Portable Engine = "portable" // a goroutine for each connection, on every system
 )
-
-// engine takes connections over.
-type engine interface {
-	// take upgrades a request that is good, and gives the session its connection.
-	// An error says that there is no connection; the session is the caller's still.
-	take(w http.ResponseWriter, r *http.Request, session *gateway.Session, agreed agreement) error
-
-	// hangUp closes the connections that there are, without a farewell.
-	hangUp()
-
-	// close is called when there is no connection any more.
-	close()
-}
-
-// shared is what connections share, so that those with nothing to do own little.
-type shared struct {
-	wall       *wall.Wall
-	limit      int64 // of a message's bytes on the wire; -1: none
-	deflate    *Deflate
-	scratch    scratch // to write
-	unfinished unfinished
-	began      time.Time
-	serving    sync.WaitGroup // of connections
-}
 
 // Handler returns a handler that makes WebSockets of requests. A refusal is an
 // HTTP status and a JSON body, before any upgrade, unless the greeting has the protocol

@@ -1,0 +1,44 @@
+package websocket
+
+import (
+	"net/http"
+	"sync"
+	"time"
+
+	"tidegate/gateway"
+	"tidegate/gateway/internal/wall"
+)
+
+// engine takes connections over.
+type engine interface {
+	// take upgrades a request that is good, and gives the session its connection.
+	// An error says that there is no connection; the session is the caller's still.
+	take(w http.ResponseWriter, r *http.Request, session *gateway.Session, agreed agreement) error
+
+	// hangUp closes the connections that there are, without a farewell.
+	hangUp()
+
+	// close is called when there is no connection any more.
+	close()
+}
+
+// shared is what connections share, so that those with nothing to do own little.
+type shared struct {
+	wall       *wall.Wall
+	limit      int64 // of a message's bytes on the wire; -1: none
+	deflate    *Deflate
+	scratch    scratch // to write
+	unfinished unfinished
+	began      time.Time
+	serving    sync.WaitGroup // of connections
+}
+
+// inflate returns a buffer with the message that was compressed. On an error, too,
+// there may be one.
+func (s *shared) inflate(packed []byte) (*buffer, error) {
+	b, err := s.unfinished.get()
+	if err != nil {
+		return nil, err
+	}
+	return b, s.unfinished.fill(b, func(buf []byte) ([]byte, error) { return s.deflate.inflate(buf, packed, s.limit) })
+}
