@@ -2,14 +2,15 @@ package broker
 
 import (
 	"context"
-	"sync"
+
+	"tidegate/broker/lock"
 )
 
 // flights makes equal calls at one time one. Who comes while a call is under way
 // waits for the next one, which is for all who came meanwhile: what it finds is no
 // older than the question. The zero value is ready; do may be called concurrently.
 type flights[K comparable, V any] struct {
-	mu    sync.Mutex
+	mu    lock.Mutex[lock.Flights]
 	under map[K]*flight[V] // under way; its next is for those who wait
 }
 

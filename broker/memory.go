@@ -6,8 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
+
+	"tidegate/broker/lock"
 )
 
 // Memory is a Broker, a History, a Presence and a Register within one process, for development and
@@ -19,7 +20,7 @@ type Memory struct {
 
 	// Guarded by mu. Held for reading while a message is delivered, so that
 	// nothing is told once Run has returned.
-	mu       sync.RWMutex
+	mu       lock.RWMutex[lock.Memory]
 	receiver Receiver // nil while Run is not running
 	channels map[string]*memoryChannel
 

@@ -3,13 +3,14 @@ package broker
 import (
 	"iter"
 	"slices"
-	"sync"
 	"time"
+
+	"tidegate/broker/lock"
 )
 
 // memoryChannel is one channel of Memory.
 type memoryChannel struct {
-	mu sync.Mutex // held while a message is delivered: that makes the order
+	mu lock.Mutex[lock.MemoryChannel] // held while a message is delivered: that makes the order
 
 	// Guarded by mu.
 	subscribed bool

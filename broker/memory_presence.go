@@ -7,8 +7,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
+
+	"tidegate/broker/lock"
 )
 
 var _ Presence = (*Memory)(nil)
@@ -110,7 +111,7 @@ func (b *Memory) onPresence(ctx context.Context, verb string, f func(*memoryPres
 // memoryPresence is who is on which channel, as Memory knows it.
 type memoryPresence struct {
 	// Guarded by mu.
-	mu        sync.Mutex
+	mu        lock.Mutex[lock.MemoryPresence]
 	now       time.Time
 	nodes     map[string]*memoryNode
 	channels  map[string]*memoryRoom

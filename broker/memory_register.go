@@ -2,13 +2,14 @@ package broker
 
 import (
 	"context"
-	"sync"
 	"time"
+
+	"tidegate/broker/lock"
 )
 
 // memoryRegister is the Register of one process.
 type memoryRegister struct {
-	mu      sync.Mutex
+	mu      lock.Mutex[lock.Register]
 	entries map[string]Entry
 	version uint64
 }

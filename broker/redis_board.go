@@ -2,7 +2,8 @@ package broker
 
 import (
 	"log/slog"
-	"sync"
+
+	"tidegate/broker/lock"
 )
 
 // board adds up the states of the partitions to the one that the Receiver is told:
@@ -13,7 +14,7 @@ type board struct {
 
 	// Guarded by mu. Held while the Receiver is told, so that it hears the states
 	// in their order.
-	mu   sync.Mutex
+	mu   lock.Mutex[lock.Board]
 	new  map[any]struct{} // partitions that nothing has been said of yet
 	down map[any]struct{} // partitions and lanes
 	told bool

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 
+	"tidegate/broker/lock"
+
 	"github.com/redis/go-redis/v9"
 )
 
@@ -18,7 +20,7 @@ type cluster struct {
 	looked *first
 
 	// Guarded by mu.
-	mu      sync.Mutex
+	mu      lock.Mutex[lock.Masters]
 	err     error                    // why nothing is known
 	masters map[int]string           // addresses by slot, of the slots of partitions
 	clients map[string]*redis.Client // by address; of the masters and the seeds

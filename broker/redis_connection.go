@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"tidegate/broker/lock"
 )
 
 // connection is one life of a link. Any error ends it.
@@ -25,7 +27,7 @@ type connection struct {
 	output []byte // commands that are not sent
 
 	// Guarded by mu.
-	mu      sync.Mutex
+	mu      lock.Mutex[lock.Connection]
 	asked   []command // what Redis has not answered, the oldest first
 	hellos  int       // among them
 	waiting time.Time // since when the oldest of them has been the oldest

@@ -6,9 +6,10 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
+
+	"tidegate/broker/lock"
 )
 
 // link subscribes partitions at one server, over as many connections, one after
@@ -24,7 +25,7 @@ type link struct {
 	answers atomic.Uint64 // what Redis has answered to commands
 
 	// Guarded by mu, which is taken before a partition's.
-	mu         sync.Mutex
+	mu         lock.Mutex[lock.Link]
 	connected  bool
 	partitions map[*partition]struct{}
 	suspected  bool // somebody waited in vain

@@ -1,9 +1,10 @@
 package broker
 
 import (
-	"sync"
 	"sync/atomic"
 	"time"
+
+	"tidegate/broker/lock"
 )
 
 // partition is the channels of one hash. It keeps what is subscribed of them, over
@@ -22,10 +23,10 @@ type partition struct {
 
 	// Held while the Receiver is told of its channels, so that no two links do so
 	// at once. Taken before mu.
-	telling sync.Mutex
+	telling lock.Mutex[lock.Telling]
 
 	// Guarded by mu.
-	mu            sync.Mutex
+	mu            lock.Mutex[lock.Partition]
 	err           error                    // why nothing can be subscribed; nil before the first attempt
 	lost          error                    // why the last connection ended
 	connected     bool                     // a connection of the carrier's subscribes it

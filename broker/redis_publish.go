@@ -7,9 +7,10 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
+
+	"tidegate/broker/lock"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -28,7 +29,7 @@ type lane struct {
 	probing atomic.Bool // a probe is under way, or will be
 
 	// Guarded by mu.
-	mu     sync.Mutex
+	mu     lock.Mutex[lock.Lane]
 	ended  bool
 	sent   []*publication // the pipeline that is under way
 	queue  []*publication // behind it; the oldest first

@@ -5,8 +5,9 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"time"
+
+	"tidegate/broker/lock"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -50,7 +51,7 @@ type refusals struct {
 	observe func(kind string) // may be nil
 
 	// Guarded by mu.
-	mu   sync.Mutex
+	mu   lock.Mutex[lock.Refusals]
 	told map[string]time.Time // by kind, when one was logged last
 	more map[string]int       // by kind, those since then
 }

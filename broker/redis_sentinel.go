@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"tidegate/broker/lock"
+
 	"github.com/redis/go-redis/v9"
 )
 
@@ -25,7 +27,7 @@ type sentinel struct {
 	replicas int       // that the master had by then; unknownReplicas: it does not say
 
 	// Guarded by mu.
-	mu     sync.Mutex
+	mu     lock.Mutex[lock.Masters]
 	err    error // why there is no master that can be trusted
 	master string
 	data   *redis.Client

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"tidegate/broker/lock"
+
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
@@ -52,7 +54,7 @@ type standalone struct {
 	redisDialer
 
 	// Guarded by mu.
-	mu   sync.Mutex
+	mu   lock.Mutex[lock.Masters]
 	only *redis.Client
 }
 

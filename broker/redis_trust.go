@@ -7,9 +7,10 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
+
+	"tidegate/broker/lock"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -23,7 +24,7 @@ type trust struct {
 	heard atomic.Bool // a message of a history, which is of some era
 
 	// Guarded by mu.
-	mu      sync.Mutex
+	mu      lock.Mutex[lock.Trust]
 	met     bool
 	line    string    // the run_id of the process; "" where it cannot be asked
 	losses  int64     // of the broker's links, by then
@@ -158,7 +159,7 @@ func fieldOf(info, name string) string {
 // processes are those that read history and are not being used. All methods may be
 // called concurrently.
 type processes struct {
-	mu   sync.Mutex
+	mu   lock.Mutex[lock.Processes]
 	idle []*process
 }
 

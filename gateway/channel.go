@@ -2,11 +2,11 @@ package gateway
 
 import (
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"tidegate/broker"
+	"tidegate/broker/lock"
 	"tidegate/gateway/internal/attendance"
 	"tidegate/gateway/internal/outbox"
 	"tidegate/gateway/internal/timeline"
@@ -25,8 +25,8 @@ type channel struct {
 
 	rule atomic.Pointer[rules.Rule] // replaced when the rules are loaded anew
 
-	joining sync.Mutex // serialises joining and leaving at the broker
-	mu      sync.Mutex // held while a message goes to the audience, so that all see one order
+	joining lock.Mutex[lock.Joining] // serialises joining and leaving at the broker
+	mu      lock.Mutex[lock.Channel] // held while a message goes to the audience, so that all see one order
 
 	holds    int32 // guarded by the shard's mu
 	live     bool  // the broker delivers; guarded by joining

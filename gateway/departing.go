@@ -2,14 +2,15 @@ package gateway
 
 import (
 	"context"
-	"sync"
 	"time"
+
+	"tidegate/broker/lock"
 )
 
 // departing are the channels with history that nobody listens to any more, with
 // one hold each, until they are released. All methods may be called concurrently.
 type departing struct {
-	mu    sync.Mutex
+	mu    lock.Mutex[lock.Departing]
 	queue []departure // in the order of since
 }
 

@@ -1,14 +1,13 @@
 package gateway
 
 import (
-	"sync"
-
 	"tidegate/broker"
+	"tidegate/broker/lock"
 )
 
 // dialects are the protocols in use, each resolved once.
 type dialects struct {
-	mu sync.Mutex
+	mu lock.Mutex[lock.Dialects]
 	by map[Protocol]*dialect
 }
 

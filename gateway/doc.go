@@ -42,6 +42,39 @@
 // not keep up, a goroutine that lasts as long as that. An idle session has only the
 // reading goroutine. Nothing that one session does waits for another's connection.
 //
+// The order of locks. A goroutine that holds a lock takes only locks that stand further
+// down here. Package broker/lock has the mutexes; tests that are built with the tag
+// lockorder end where one is taken out of order.
+//
+//	Expiring          sessions whose tokens end soon
+//	Joining           one channel at the broker. Held while the broker is asked, so that
+//	                  the first to join and the last to leave do not overtake each other;
+//	                  of several channels in the order of their names
+//	MemoryPresence    the broker in memory, ...
+//	Memory
+//	MemoryChannel     ... held while a message is received, which makes the order
+//	Telling           one partition of Redis. Held while its messages are received
+//	Board             whether Redis can be used. Held while the hub is told
+//	Channel           a channel's audience and past. Held while a message is put into the
+//	                  outboxes, so that all see one order
+//	Session           a session's subscriptions, and as whom it acts
+//	Shard             the channels of the hub
+//	Attendance        who is where
+//	Link              a link to Redis, ...
+//	Partition         ... and what it subscribes
+//	Questions         what this node has asked the others, ...
+//	Answers           ... and what they have said
+//	Connections       those of WebSocket clients
+//	Sender            what one of them is sent, ...
+//	Relay             ... and what of it the kernel has not taken
+//
+// Under the others no lock is taken but Group, of the goroutines in the background:
+//
+//	Sessions, Departing, Dialects, Publishing, Outbox, Line, Archive,
+//	Rates, Bucket, Words, Nodes,
+//	Lane, Connection, Masters, Trust, Processes, Flights, Refusals, Register,
+//	Group
+//
 // What a channel with history promises (promise.go has the whole of it). Its messages
 // have contiguous positions, so that the node notices what it was not told, reads it
 // from the history once, and sends it in order to all its sessions. A session that

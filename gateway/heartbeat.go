@@ -2,8 +2,9 @@ package gateway
 
 import (
 	"context"
-	"sync"
 	"time"
+
+	"tidegate/broker/lock"
 )
 
 // beat looks after the sessions, a part of them each second, so that each one's
@@ -55,7 +56,7 @@ const pingGrace = 2 * time.Second
 
 // expiring are the sessions whose tokens end before their next turn comes.
 type expiring struct {
-	mu       sync.Mutex
+	mu       lock.Mutex[lock.Expiring]
 	sessions map[*Session]struct{}
 }
 

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"hash/maphash"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"tidegate/broker"
+	"tidegate/broker/lock"
 	"tidegate/gateway/internal/cluster"
 	"tidegate/gateway/internal/timeline"
 )
@@ -30,7 +30,7 @@ type hub struct {
 }
 
 type hubShard struct {
-	mu       sync.RWMutex
+	mu       lock.RWMutex[lock.Shard]
 	channels map[string]*channel
 }
 

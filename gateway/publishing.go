@@ -2,9 +2,9 @@ package gateway
 
 import (
 	"context"
-	"sync"
 
 	"tidegate/broker"
+	"tidegate/broker/lock"
 	"tidegate/gateway/internal/outbox"
 )
 
@@ -13,7 +13,7 @@ import (
 // each answer shares round trips with itself. The zero value is ready; all methods
 // may be called concurrently.
 type publishing struct {
-	mu      sync.Mutex
+	mu      lock.Mutex[lock.Publishing]
 	due     int           // answers
 	bytes   int           // of the payloads
 	settled chan struct{} // closed when an answer has come; nil: nobody waits for that

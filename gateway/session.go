@@ -4,7 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
-	"sync"
+	"tidegate/broker/lock"
 	"tidegate/gateway/internal/outbox"
 	"tidegate/gateway/internal/rates"
 	"time"
@@ -50,7 +50,7 @@ type Session struct {
 	publishing publishing
 
 	// Guarded by mu.
-	mu            sync.Mutex
+	mu            lock.Mutex[lock.Session]
 	principal     *Principal
 	pending       *time.Timer         // runs until the client has authenticated; nil: it need not
 	subscriptions []*subscription     // by name of the channel

@@ -3,14 +3,15 @@ package gateway
 import (
 	"net/netip"
 	"slices"
-	"sync"
+
+	"tidegate/broker/lock"
 )
 
 // sessions are the node's open sessions, by name, by user, by the network that they come
 // from, and by the second in which their turn for a heart-beat comes. All methods
 // may be called concurrently.
 type sessions struct {
-	mu     sync.Mutex
+	mu     lock.Mutex[lock.Sessions]
 	slots  [][]*Session
 	next   int // the slot that the next session gets
 	count  int

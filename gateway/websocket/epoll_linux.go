@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"tidegate/broker/lock"
 	"tidegate/gateway"
 )
 
@@ -373,7 +374,7 @@ func (c *epollConn) hangUp() {
 // lingering are connections whose peers have been sent a close frame, and may take
 // some time to answer. It is safe for concurrent use.
 type lingering struct {
-	mu    sync.Mutex
+	mu    lock.Mutex[lock.Connections]
 	queue []leave // in the order of time
 	timer *time.Timer
 }

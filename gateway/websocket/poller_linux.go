@@ -3,11 +3,11 @@ package websocket
 import (
 	"errors"
 	"os"
-	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 
+	"tidegate/broker/lock"
 	"tidegate/gateway/internal/wall"
 )
 
@@ -21,7 +21,7 @@ type poller struct {
 	wall    *wall.Wall
 	ended   chan struct{} // closed when run has returned
 
-	mu      sync.Mutex
+	mu      lock.Mutex[lock.Connections]
 	watched []polled // by slot; nil: the slot is free
 	free    []uint32 // slots
 }

@@ -12,10 +12,10 @@ import (
 	"math"
 	"net"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"time"
 
+	"tidegate/broker/lock"
 	"tidegate/gateway"
 
 	coder "github.com/coder/websocket"
@@ -26,7 +26,7 @@ import (
 type portable struct {
 	shared *shared
 
-	mu   sync.Mutex
+	mu   lock.Mutex[lock.Connections]
 	open map[*portableConn]struct{}
 }
 

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"net"
 	"os"
-	"sync"
 	"time"
 
+	"tidegate/broker/lock"
 	"tidegate/gateway/internal/wall"
 )
 
@@ -18,7 +18,7 @@ type relay struct {
 	conn net.Conn
 	wall *wall.Wall
 
-	mu      sync.Mutex
+	mu      lock.Mutex[lock.Relay]
 	taken   []byte        // waits for the goroutine
 	held    int           // bytes taken and not written
 	working bool          // the goroutine runs

@@ -5,9 +5,9 @@ import (
 	"net"
 	"os"
 	"slices"
-	"sync"
 	"time"
 
+	"tidegate/broker/lock"
 	"tidegate/gateway"
 )
 
@@ -23,7 +23,7 @@ type sender struct {
 	shared *shared
 
 	// Guarded by mu, which is only held for writes that do not block.
-	mu        sync.Mutex
+	mu        lock.Mutex[lock.Sender]
 	owed      []byte // what is due before the next frame: the handshake's answer, or a pong
 	answer    []byte // to the peer's close frame; nil: none has come
 	owedBegun bool   // it is the answer, or the rest of a frame: nothing else takes its place

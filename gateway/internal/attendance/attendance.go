@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"tidegate/broker"
+	"tidegate/broker/lock"
 	"tidegate/gateway/internal/wall"
 )
 
@@ -87,7 +88,7 @@ type Attendance struct {
 	swept    time.Time // the last one
 
 	// Guarded by mu. Nothing is called under it.
-	mu      sync.Mutex
+	mu      lock.Mutex[lock.Attendance]
 	stays   map[string]*stays // by channel
 	changed []*stays          // those that the broker does not know all of
 	stating bool              // a statement is on its way

@@ -5,8 +5,9 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"strings"
-	"sync"
 	"time"
+
+	"tidegate/broker/lock"
 )
 
 // Answerer does what a node asks, and tells by say what came of it: as often as it
@@ -50,7 +51,7 @@ type asking struct {
 	given chan question
 
 	// Guarded by mu.
-	mu       sync.Mutex
+	mu       lock.Mutex[lock.Questions]
 	underWay map[string]*gathering // by question.ID
 }
 

@@ -3,15 +3,16 @@ package cluster
 import (
 	"slices"
 	"strings"
-	"sync"
 	"time"
+
+	"tidegate/broker/lock"
 )
 
 // directory is which other nodes are alive: those whose last hello is younger
 // than their lease. All methods may be called concurrently.
 type directory struct {
 	// Guarded by mu.
-	mu    sync.Mutex
+	mu    lock.Mutex[lock.Nodes]
 	nodes map[string]listing
 }
 

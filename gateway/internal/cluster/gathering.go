@@ -5,8 +5,9 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
-	"sync"
 	"time"
+
+	"tidegate/broker/lock"
 )
 
 // gathering is the answers to one question, as they come. All methods may be called
@@ -17,7 +18,7 @@ type gathering struct {
 	over     chan struct{} // closed when nobody owes an answer
 
 	// Guarded by mu, which is held while add is called.
-	mu     sync.Mutex
+	mu     lock.Mutex[lock.Answers]
 	add    func(json.RawMessage)
 	owing  map[string]int // by node: the number of the part that it is to say next
 	failed error          // the first that a node told

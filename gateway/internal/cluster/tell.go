@@ -5,8 +5,9 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"slices"
-	"sync"
 	"time"
+
+	"tidegate/broker/lock"
 )
 
 // Ear takes what another node tells. It is called for one word at a time, in the
@@ -33,7 +34,7 @@ const tellPatience = time.Second // for the other node to take it
 // telling is the words of this node that are not confirmed.
 type telling struct {
 	// Guarded by mu.
-	mu      sync.Mutex
+	mu      lock.Mutex[lock.Words]
 	waiting map[string]unconfirmed // by word.ID
 }
 

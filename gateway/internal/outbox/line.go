@@ -3,6 +3,8 @@ package outbox
 import (
 	"context"
 	"sync"
+
+	"tidegate/broker/lock"
 )
 
 // Line is the sessions that wait to be written to, and the few goroutines, the
@@ -14,7 +16,7 @@ import (
 type Line[S any] struct {
 	flush func(session S, buf [][]byte) [][]byte
 
-	mu      sync.Mutex
+	mu      lock.Mutex[lock.Line]
 	waiting []S // head first
 	head    int
 	idle    int // flushers that sleep

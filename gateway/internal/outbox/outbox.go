@@ -9,6 +9,8 @@ package outbox
 import (
 	"sync"
 	"time"
+
+	"tidegate/broker/lock"
 )
 
 // Outbox holds the frames that wait to be written to one session. It is bounded
@@ -16,7 +18,7 @@ import (
 // value has no connection yet: frames wait until Attach. No method blocks; all may
 // be called concurrently, but Take, Stall, Release and GiveUp are the writer's.
 type Outbox struct {
-	mu       sync.Mutex
+	mu       lock.Mutex[lock.Outbox]
 	state    writerState
 	first    []byte         // the oldest frame that waits; nil: none
 	more     *backlog       // what waits behind it; nil: nothing

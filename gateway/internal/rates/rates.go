@@ -6,8 +6,9 @@ package rates
 import (
 	"hash/maphash"
 	"net/netip"
-	"sync"
 	"time"
+
+	"tidegate/broker/lock"
 
 	"golang.org/x/time/rate"
 )
@@ -46,7 +47,7 @@ type Bucket struct {
 	commands, bytes, newcomers *rate.Limiter // nil: no limit
 
 	// Guarded by mu.
-	mu    sync.Mutex
+	mu    lock.Mutex[lock.Bucket]
 	known map[uint64]struct{} // hashes of channels that were published to lately; nil: none
 
 	holders int // guarded by the table's mu
@@ -142,7 +143,7 @@ type Table struct {
 	principal, address Limit
 
 	// Guarded by mu.
-	mu      sync.Mutex
+	mu      lock.Mutex[lock.Rates]
 	buckets map[key]*Bucket
 	let     []*Bucket // that nobody held when they came here
 }

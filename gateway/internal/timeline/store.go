@@ -2,11 +2,11 @@ package timeline
 
 import (
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"tidegate/broker"
+	"tidegate/broker/lock"
 )
 
 // Store is what the timelines of one node share: the bound on what their tails hold
@@ -19,7 +19,7 @@ type Store struct {
 	tails atomic.Int64 // weight of all tails
 
 	// Guarded by mu.
-	mu       sync.Mutex
+	mu       lock.Mutex[lock.Archive]
 	archived int                   // weight of all pages
 	pages    map[*Timeline][]*page // of each, the oldest reads first
 	order    []*page               // of reading

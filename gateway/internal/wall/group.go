@@ -1,13 +1,13 @@
 package wall
 
-import "sync"
+import "tidegate/broker/lock"
 
 // Group is goroutines that are waited for together. Unlike a WaitGroup's, its Go
 // may be called while Wait waits, or after. All methods may be called concurrently.
 type Group struct {
 	Wall *Wall // catches their panics
 
-	mu      sync.Mutex
+	mu      lock.Mutex[lock.Group]
 	running int
 	done    chan struct{}
 }
