@@ -186,17 +186,18 @@ func (k Kind) String() string {
 
 // Message is one message of a channel.
 type Message struct {
-	Channel  string
-	Payload  []byte
-	Kind     Kind
-	Event    string          // the name beside the data, or empty
-	User     string          // who published it; empty: a backend, or anonymous
-	Session  string          // the publishing session; empty: a backend
-	Info     json.RawMessage // what is known of the user, any JSON; nil: nothing
-	Tags     json.RawMessage // names beside the data, a JSON object of strings; nil: none
-	Key      string          // idempotency key, or empty; not told to receivers
-	Time     time.Time       // when a node took it, to the millisecond; zero: bare
-	Position Position        // zero on a channel without history
+	Channel   string
+	Payload   []byte
+	Kind      Kind
+	Event     string          // the name beside the data, or empty
+	User      string          // who published it; empty: a backend, or anonymous
+	Session   string          // the publishing session; empty: a backend
+	Info      json.RawMessage // what is known of the user, any JSON; nil: nothing
+	Tags      json.RawMessage // names beside the data, a JSON object of strings; nil: none
+	Key       string          // idempotency key, or empty; not told to receivers
+	Time      time.Time       // when a node took it, to the millisecond; zero: bare
+	Position  Position        // zero on a channel without history
+	Transient bool            // meant to be in no history: that it was missed is told to nobody
 }
 
 // Position is a place in a channel's history. The zero value is none.

@@ -25,6 +25,7 @@ import (
 //	time     when a node took it, in Unix milliseconds
 //	epoch    the position in the channel's history: its epoch
 //	offset   and its offset, always together
+//	transient  true: it is meant to be in no history
 //
 // A backend that subscribes strips one line. A bare payload is JSON if it
 // parses, and is not nested deeper than MostNested, else text if it is UTF-8, else
@@ -52,7 +53,7 @@ func DecodeEnvelope(channel, data string) Message {
 	if !ok {
 		return decodeBare(channel, data)
 	}
-	m := Message{Channel: channel, Payload: []byte(payload), Event: h.Event, User: h.User, Session: h.Session}
+	m := Message{Channel: channel, Payload: []byte(payload), Event: h.Event, User: h.User, Session: h.Session, Transient: h.Transient}
 	if m.Kind, ok = parseKind(h.Kind); !ok || !m.Kind.bears(m.Payload) {
 		m.Kind = kindOf(m.Payload)
 	}

@@ -30,6 +30,8 @@ func TestEnvelope_InfoAndTagsTravelOnOneLine(t *testing.T) {
 		t.Errorf("envelope:\n got %s\nwant %s", got, want)
 	}
 	m.Info = json.RawMessage(`{"name":"Al"}`)
+	m.Transient = true
+	got = string(AppendEnvelope(nil, m))
 	if again := DecodeEnvelope("c", got); !reflect.DeepEqual(again, m) {
 		t.Errorf("decodes as %+v", again)
 	}
@@ -205,6 +207,8 @@ func FuzzHeader(f *testing.F) {
 	f.Add(`{}`)
 	f.Add(`{"user":"a","user":"b"}`)
 	f.Add(`{"time":01}`)
+	f.Add(`{"transient":true}`)
+	f.Add(`{"transient":truefalse}`)
 	f.Add(`{"info":{"a":"}","b":["{"]},"tags":{"a":"\\u0062"}}`)
 	f.Fuzz(func(t *testing.T, line string) {
 		var scanned, parsed header

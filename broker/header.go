@@ -11,15 +11,16 @@ import (
 
 // header is the first line of an envelope; see the table there.
 type header struct {
-	Kind    string `json:"kind"`
-	Event   string `json:"event"`
-	User    string `json:"user"`
-	Session string `json:"session"`
-	Info    raw    `json:"info"`
-	Tags    raw    `json:"tags"`
-	Time    int64  `json:"time"`
-	Epoch   string `json:"epoch"`
-	Offset  uint64 `json:"offset"`
+	Kind      string `json:"kind"`
+	Event     string `json:"event"`
+	User      string `json:"user"`
+	Session   string `json:"session"`
+	Info      raw    `json:"info"`
+	Tags      raw    `json:"tags"`
+	Time      int64  `json:"time"`
+	Epoch     string `json:"epoch"`
+	Offset    uint64 `json:"offset"`
+	Transient bool   `json:"transient"`
 }
 
 // raw is JSON as it stands in a header; "" and null are nothing.
@@ -55,6 +56,9 @@ func appendHeader(dst []byte, m Message) []byte {
 		dst = appendStringField(dst, "epoch", m.Position.Epoch)
 		dst = append(dst, `,"offset":`...)
 		dst = strconv.AppendUint(dst, m.Position.Offset, 10)
+	}
+	if m.Transient {
+		dst = append(dst, `,"transient":true`...)
 	}
 	return append(dst, '}')
 }
@@ -206,6 +210,9 @@ func (h *header) scanField(s string) (rest string, ok bool) {
 		h.Info, rest, ok = scanRaw(rest)
 	case "tags":
 		h.Tags, rest, ok = scanRaw(rest)
+	case "transient":
+		h.Transient = true
+		rest, ok = strings.CutPrefix(rest, "true")
 	case "offset":
 		h.Offset, rest, ok = scanNumber(rest)
 	case "time":

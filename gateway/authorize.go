@@ -94,13 +94,23 @@ func (g *Gateway) Authorize(p *Principal, a Action, channel string) error {
 		}
 		return failf(Forbidden, "the API key %s may not %s %q", p.Key, a.verb(), channel)
 	}
-	if allows(g.rule(channel), p, a, channel) {
+	rule := g.rule(channel)
+	switch {
+	case allows(rule, p, a, channel):
 		return nil
-	}
-	if p.anonymous() {
+	case a == ToPublish && rule.Publish == rules.Subscribers:
+		return failf(deniedTo(p), "only a session that is subscribed to %q may publish to it", channel)
+	case p.anonymous():
 		return failf(Unauthenticated, "an anonymous client may not %s %q: authenticate", a.verb(), channel)
 	}
 	return failf(Forbidden, "%s may not %s %q", p.User, a.verb(), channel)
+}
+
+func deniedTo(p *Principal) Code {
+	if p.anonymous() {
+		return Unauthenticated
+	}
+	return Forbidden
 }
 
 // MayPublish returns nil if there may be a channel that p may publish to, else an

@@ -45,13 +45,14 @@ type Unsubscribe struct {
 
 // Publish asks to publish one message. Payload is the command's to keep.
 type Publish struct {
-	ID      ID
-	Channel string
-	Payload []byte
-	Kind    broker.Kind
-	Event   string
-	Tags    json.RawMessage // names beside the data, a JSON object of strings; nil: none
-	Key     string          // idempotency key, or empty
+	ID        ID
+	Channel   string
+	Payload   []byte
+	Kind      broker.Kind
+	Event     string
+	Tags      json.RawMessage // names beside the data, a JSON object of strings; nil: none
+	Key       string          // idempotency key, or empty
+	Transient bool            // it goes into no history; that it was missed is told to nobody
 }
 
 // Presence asks who is on a channel.

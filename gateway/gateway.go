@@ -248,6 +248,9 @@ func (g *Gateway) Open(ctx context.Context, hello Hello) (*Session, error) {
 		opened: time.Now(), principal: g.keep(hello.Principal),
 	}
 	s.address = g.rates.Address(NetworkOf(s.remote))
+	if hello.Publishes > 0 {
+		s.publishes = rates.New(rates.Limit{Commands: hello.Publishes})
+	}
 	if err := g.sessions.add(s, &g.limits); err != nil {
 		g.rates.Release(s.address)
 		return nil, err

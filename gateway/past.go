@@ -43,7 +43,9 @@ func (ch *channel) keepsHistory() bool {
 // receiveNext takes a message of a channel that has a past. The caller holds ch.mu.
 func (ch *channel) receiveNext(e *timeline.Entry) {
 	if e.Message.Position.IsZero() {
-		ch.NoteUnkept()
+		if !e.Message.Transient {
+			ch.NoteUnkept()
+		}
 		ch.deliver(e)
 		return
 	}

@@ -43,9 +43,10 @@ package gateway
 //	16 its protocol cannot say a message          the session ends with the error's  the same
 //	                                              reason (channel.dismiss)
 //
-// Nobody tells what was meant to be left out: messages that a newer one replaces where
-// the rule says conflate, one's own where the client wants no echo, and a history that
-// a backend has cleared, of which only who resumes hears (10).
+// Nobody tells what was meant to be left out: messages that were published as
+// transient, messages that a newer one replaces where the rule says conflate, one's own
+// where the client wants no echo, and a history that a backend has cleared, of which
+// only who resumes hears (10).
 //
 // Where the promise ends. Of event 8 the first message of its kind is not told if it is
 // lost: until one has come, a node cannot know that others publish past the history.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tidegate/broker"
+	"tidegate/gateway/rules"
 )
 
 // Publish publishes one message on behalf of p and returns its position, which is
@@ -49,12 +50,21 @@ func (g *Gateway) publish(ctx context.Context, p *Principal, s *Session, c Publi
 	g.broker.Publish(broker.Message{
 		Channel: c.Channel, Payload: c.Payload, Kind: c.Kind, Event: c.Event, Key: c.Key,
 		User: p.User, Session: s.name(), Info: g.shownInfo(p, c.Channel), Tags: c.Tags, Time: began.Truncate(time.Millisecond),
-	}, g.publishOptions(c.Channel), conclude)
+		Transient: c.Transient,
+	}, g.publishOptions(&c), conclude)
+}
+
+// authorizePublish is Authorize for a publish of session s, or of none.
+func (g *Gateway) authorizePublish(p *Principal, s *Session, channel string) error {
+	if s != nil && !p.Backend() && g.rule(channel).Publish == rules.Subscribers && s.isOn(channel) {
+		return nil
+	}
+	return g.Authorize(p, ToPublish, channel)
 }
 
 // admitPublish returns nil if c may go out, which the backend may have rewritten.
 func (g *Gateway) admitPublish(ctx context.Context, p *Principal, s *Session, c *Publish) error {
-	if err := g.Authorize(p, ToPublish, c.Channel); err != nil {
+	if err := g.authorizePublish(p, s, c.Channel); err != nil {
 		return err
 	}
 	if err := g.checkPublish(*c); err != nil {
@@ -101,10 +111,10 @@ func (g *Gateway) checkPublish(c Publish) error {
 	return nil
 }
 
-func (g *Gateway) publishOptions(channel string) broker.PublishOptions {
-	rule := g.rule(channel)
+func (g *Gateway) publishOptions(c *Publish) broker.PublishOptions {
+	rule := g.rule(c.Channel)
 	o := broker.PublishOptions{Bare: rule.Bare, RestLater: true} // a client may have sent more, to be answered together
-	if g.history != nil {
+	if g.history != nil && !c.Transient {
 		o.HistorySize, o.HistoryTTL, o.Replicas = rule.HistorySize, rule.HistoryTTL, rule.Replicas
 	}
 	return o

@@ -6,6 +6,7 @@ import (
 	"tidegate/broker"
 	"tidegate/broker/lock"
 	"tidegate/gateway/internal/outbox"
+	"tidegate/gateway/internal/rates"
 )
 
 // publishing is what a session has published and the broker has not answered yet.
@@ -84,6 +85,10 @@ func (p *publishing) nextSettled() <-chan struct{} {
 func (s *Session) publish(ctx context.Context, c Publish) {
 	c.Channel = s.channelOf(c.Channel)
 	size := len(c.Payload)
+	if s.publishes.Take(rates.Cost{Commands: 1}) != rates.Enough {
+		s.conclude(c, failf(RateLimited, "more publishes a second than this connection may send: slow down and send it again"))
+		return
+	}
 	if err := s.gateway.TakeInbound(size); err != nil {
 		s.conclude(c, err)
 		return

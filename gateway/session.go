@@ -22,6 +22,7 @@ type Hello struct {
 	Alone     bool      // the session is on the channels of Commands alone, not on its user's
 	Commands  []Command // done while the session opens
 	Remote    string    // the client's IP address, with or without a port
+	Publishes int       // a second that it may publish at most, besides what the limits say; 0: no more
 
 	// The protocol tells of a refusal, not the transport: one that can upgrades the
 	// connection for that. See Gateway.Refuse.
@@ -48,6 +49,7 @@ type Session struct {
 	flood      flood
 	out        outbox.Outbox
 	publishing publishing
+	publishes  *rates.Bucket // of Hello.Publishes; nil: no limit of its own
 
 	// Guarded by mu.
 	mu            lock.Mutex[lock.Session]

@@ -29,7 +29,7 @@ func (l *Limits) ofPrincipal() rates.Limit {
 const newChannelShare = 10 // one command of so many may be for a new channel
 
 // largestPublish is what the largest message costs.
-func (l *Limits) largestPublish() int { return l.MessageBytes + maxKey + maxEvent }
+func (l *Limits) largestPublish() int { return l.MessageBytes + maxKey + maxEvent + maxTags }
 
 // Spend takes what a request without a session costs, on behalf of p, from the given
 // address; an error is a RateLimited. Each publish costs one command and its bytes.

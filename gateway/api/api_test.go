@@ -117,8 +117,13 @@ func TestPublish_EventAndUser(t *testing.T) {
 		t.Errorf("the history is %q, want %q", got, want)
 	}
 	n.expect(call{method: "POST", path: "/api/channels/log:a/messages?event=a%0Ab", credential: alice, body: "1"}, 400, "bad_request")
+	n.expect(call{method: "POST", path: "/api/channels/log:a/messages?transient=yes", credential: alice, body: "1"}, 400, "bad_request")
+	n.expect(call{method: "POST", path: "/api/channels/log:a/messages?transient=true", credential: alice, body: "1"}, 200, "cursor")
 	n.expect(call{method: "POST", path: "/api/channels/log:a/messages?tags=%5B1%5D", credential: alice, body: "1"}, 400, "bad_request")
 	n.expect(call{method: "POST", path: "/api/channels/log:b/messages?tags=%7B%22color%22:%22red%22%7D", credential: alice, body: "1"}, 200, "cursor")
+	if got := n.history("log:a", ""); len(got) != 1 {
+		t.Errorf("a transient message is in the history: %q", got)
+	}
 	want = []string{`{"channel":"log:b","data":1,"tags":{"color":"red"},"user":"alice"}`}
 	if got := n.history("log:b", ""); !slices.Equal(got, want) {
 		t.Errorf("the history is %q, want %q", got, want)

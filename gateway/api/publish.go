@@ -23,9 +23,13 @@ func (h *Handler) publish(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	transient := r.URL.Query().Get("transient")
+	if transient != "" && transient != "true" && transient != "false" {
+		return nil, fail(gateway.BadRequest, "transient is %.32q: want true or false", transient)
+	}
 	publish := gateway.Publish{
 		Channel: channel, Payload: payload, Kind: kind,
-		Event: r.URL.Query().Get("event"), Tags: jsonOrNil([]byte(r.URL.Query().Get("tags"))), Key: r.Header.Get("Idempotency-Key"),
+		Event: r.URL.Query().Get("event"), Tags: jsonOrNil([]byte(r.URL.Query().Get("tags"))), Key: r.Header.Get("Idempotency-Key"), Transient: transient == "true",
 	}
 	if err := h.gateway.Spend(r.by, r.RemoteAddr, gateway.PublishCost(&publish)); err != nil {
 		return nil, err

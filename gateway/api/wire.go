@@ -27,10 +27,11 @@ type published struct {
 
 // batchItem is one message for some channels, with exactly one payload.
 type batchItem struct {
-	Channels channelNames    `json:"channels"`
-	Event    string          `json:"event"`
-	Tags     json.RawMessage `json:"tags"`
-	Key      string          `json:"key"`
+	Channels  channelNames    `json:"channels"`
+	Event     string          `json:"event"`
+	Tags      json.RawMessage `json:"tags"`
+	Key       string          `json:"key"`
+	Transient bool            `json:"transient"`
 	payloadFields
 }
 

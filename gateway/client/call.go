@@ -37,7 +37,7 @@ type Publication struct {
 // their number are the caller's. The order of messages may change only where
 // one of them has to be sent again because the gateway refused it for a moment.
 func (c *Client) Begin(m Message) (*Publication, error) {
-	publish := command{Type: "publish", Channel: m.Channel, Event: m.Event, Tags: m.Tags, Key: m.Key}
+	publish := command{Type: "publish", Channel: m.Channel, Event: m.Event, Tags: m.Tags, Key: m.Key, Transient: m.Transient}
 	if publish.Key == "" {
 		publish.Key = rand.Text()
 	}

@@ -25,6 +25,8 @@ type Message struct {
 	// Key makes a Publish happen at most once, however often it is sent within
 	// some minutes; if it is empty, one is made up. Not told to subscribers.
 	Key string
+
+	Transient bool // keep it out of the history. Not told to subscribers
 }
 
 // Kind says what a payload is.

@@ -4,18 +4,19 @@ import "encoding/json"
 
 // command is what a client says. The protocol is drawn in package native.
 type command struct {
-	Type    string            `json:"type"`
-	ID      int64             `json:"id,omitempty"`
-	Channel string            `json:"channel,omitempty"`
-	Cursor  string            `json:"cursor,omitempty"`
-	Echo    *bool             `json:"echo,omitempty"`
-	Limit   int               `json:"limit,omitempty"`
-	Data    json.RawMessage   `json:"data,omitempty"`
-	Text    *string           `json:"text,omitempty"`
-	Binary  *[]byte           `json:"binary,omitempty"`
-	Event   string            `json:"event,omitempty"`
-	Tags    map[string]string `json:"tags,omitempty"`
-	Key     string            `json:"key,omitempty"`
+	Type      string            `json:"type"`
+	ID        int64             `json:"id,omitempty"`
+	Channel   string            `json:"channel,omitempty"`
+	Cursor    string            `json:"cursor,omitempty"`
+	Echo      *bool             `json:"echo,omitempty"`
+	Limit     int               `json:"limit,omitempty"`
+	Data      json.RawMessage   `json:"data,omitempty"`
+	Text      *string           `json:"text,omitempty"`
+	Binary    *[]byte           `json:"binary,omitempty"`
+	Event     string            `json:"event,omitempty"`
+	Tags      map[string]string `json:"tags,omitempty"`
+	Key       string            `json:"key,omitempty"`
+	Transient bool              `json:"transient,omitempty"`
 }
 
 // encode panics on data that is not JSON, which a caller has to check.

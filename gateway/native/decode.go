@@ -45,7 +45,7 @@ func (r *reader) command() gateway.Command {
 	case "subscribe":
 		return gateway.Subscribe{
 			ID: id, Channel: r.str("channel", r.channel), Cursor: r.str("cursor", r.cursor),
-			Recent: r.count("recent", r.recent), NoEcho: !r.echoes(),
+			Recent: r.count("recent", r.recent), NoEcho: !r.flag("echo", r.echo, true),
 		}
 	case "unsubscribe":
 		return gateway.Unsubscribe{ID: id, Channel: r.str("channel", r.channel)}
@@ -79,13 +79,14 @@ func (r *reader) typeName() []byte {
 func (r *reader) publish(id gateway.ID) gateway.Command {
 	payload, kind := r.payload()
 	return gateway.Publish{
-		ID:      id,
-		Channel: r.str("channel", r.channel),
-		Payload: payload,
-		Kind:    kind,
-		Event:   r.str("event", r.event),
-		Tags:    bytes.Clone(r.tags),
-		Key:     r.str("key", r.key),
+		ID:        id,
+		Channel:   r.str("channel", r.channel),
+		Payload:   payload,
+		Kind:      kind,
+		Event:     r.str("event", r.event),
+		Tags:      bytes.Clone(r.tags),
+		Key:       r.str("key", r.key),
+		Transient: r.flag("transient", r.transient, false),
 	}
 }
 
@@ -139,16 +140,18 @@ func (r *reader) base64(name string, value []byte) []byte {
 	return payload
 }
 
-// echoes reads echo, which is true unless it says otherwise.
-func (r *reader) echoes() bool {
-	switch string(r.echo) {
-	case "", "true":
+// flag reads true or false, which is absent if the field is missing.
+func (r *reader) flag(name string, value []byte, absent bool) bool {
+	switch string(value) {
+	case "":
+		return absent
+	case "true":
 		return true
 	case "false":
 		return false
 	}
-	r.complain("echo must be true or false")
-	return true
+	r.complain(name + " must be true or false")
+	return absent
 }
 
 // count reads an integer from 0 on, which is 0 if the field is missing.

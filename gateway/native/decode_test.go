@@ -147,7 +147,7 @@ func (p *plainReader) command(id gateway.ID) gateway.Command {
 		return gateway.Unsubscribe{ID: id, Channel: p.str("channel")}
 	case "publish":
 		payload, kind := p.payload()
-		return gateway.Publish{ID: id, Channel: p.str("channel"), Payload: payload, Kind: kind, Event: p.str("event"), Tags: p.tags(), Key: p.str("key")}
+		return gateway.Publish{ID: id, Channel: p.str("channel"), Payload: payload, Kind: kind, Event: p.str("event"), Tags: p.tags(), Key: p.str("key"), Transient: p.transient()}
 	case "presence":
 		return gateway.Presence{ID: id, Channel: p.str("channel")}
 	case "history":
@@ -157,6 +157,11 @@ func (p *plainReader) command(id gateway.ID) gateway.Command {
 	}
 	p.ok = false
 	return nil
+}
+
+func (p *plainReader) transient() (transient bool) {
+	p.read("transient", &transient)
+	return transient
 }
 
 func (p *plainReader) tags() json.RawMessage {

@@ -6,8 +6,8 @@ import "bytes"
 // where a member is missing. A null counts as missing, except for data, which
 // may be any value. Of members with the same name the last one counts.
 type fields struct {
-	kind, id, token, channel, cursor, recent, echo, limit []byte
-	data, text, binary, event, tags, key                  []byte
+	kind, id, token, channel, cursor, recent, echo, limit, transient []byte
+	data, text, binary, event, tags, key                             []byte
 }
 
 // parse reads a frame that is one JSON object and nothing else. Otherwise it
@@ -90,6 +90,8 @@ func (f *fields) named(name []byte) *[]byte {
 		return &f.event
 	case "tags":
 		return &f.tags
+	case "transient":
+		return &f.transient
 	case "key":
 		return &f.key
 	}

@@ -9,7 +9,8 @@
 //	subscribe    channel, [cursor], [recent: so many of the last messages first, without
 //	             a cursor], [echo: false leaves out one's own messages]
 //	unsubscribe  channel
-//	publish      channel, one of data (any JSON), text, binary (base64); [event], [tags], [key]
+//	publish      channel, one of data (any JSON), text, binary (base64); [event], [tags], [key],
+//	             [transient: true leaves it out of the history]
 //	presence     channel
 //	history      channel, [cursor], [limit]
 //	ping

@@ -32,6 +32,7 @@ const (
 	Anyone        Who = "anyone"
 	Authenticated Who = "authenticated" // whoever has a user
 	Token         Who = "token"         // whoever's token names the channel
+	Subscribers   Who = "subscribers"   // whose session is subscribed: only for Publish
 )
 
 func (r Rule) validate() error {
@@ -40,8 +41,8 @@ func (r Rule) validate() error {
 		return fmt.Errorf("match is missing: give a pattern such as chat:*")
 	case !r.Subscribe.known():
 		return fmt.Errorf("subscribe is %q: want %s", r.Subscribe, knownWho)
-	case !r.Publish.known():
-		return fmt.Errorf("publish is %q: want %s", r.Publish, knownWho)
+	case !r.Publish.known() && r.Publish != Subscribers:
+		return fmt.Errorf("publish is %q: want %s, or subscribers", r.Publish, knownWho)
 	case r.HistorySize < 0 || r.HistoryTTL < 0 || r.Replicas < 0 || r.Delay < 0:
 		return fmt.Errorf("a size or a time is negative")
 	case r.HistorySize == 0 && r.HistoryTTL > 0:

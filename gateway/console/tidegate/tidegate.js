@@ -43,6 +43,7 @@ import { Session, fromBase64, passing } from "./tidegate-session.js";
  * @typedef {object} PublishOptions
  * @property {string} [event]   a name beside the data
  * @property {Record<string, string>} [tags]  more names beside it, at most 1,024 bytes as JSON
+ * @property {boolean} [transient]  true keeps it out of the history; who misses it is not told
  * @property {string} [key]     published once, however often it is sent; made if left out
  * @property {"json" | "text" | "binary"} [kind]  bytes are binary, all else is JSON
  */
@@ -271,8 +272,8 @@ export class Tidegate extends Emitter {
    * @param {PublishOptions} [options]
    * @returns {Promise<{cursor: string}>} its place in the history
    */
-  async publish(channel, data, { event, tags, key = uniqueKey(), kind } = {}) {
-    const reply = await this.#command({ type: "publish", channel, ...encodePayload(data, kind), event, tags, key });
+  async publish(channel, data, { event, tags, transient, key = uniqueKey(), kind } = {}) {
+    const reply = await this.#command({ type: "publish", channel, ...encodePayload(data, kind), event, tags, transient, key });
     return { cursor: reply.cursor ?? "" };
   }
 

@@ -95,7 +95,7 @@ func ruleSettings(r *rules.Rule) []setting {
 	return []setting{
 		{"match", "", text(&r.Match)},
 		{"subscribe", "", oneOf(&r.Subscribe, classes...)},
-		{"publish", "", oneOf(&r.Publish, classes...)},
+		{"publish", "", oneOf(&r.Publish, append(classes[:len(classes):len(classes)], rules.Subscribers)...)},
 		{"presence", "", presence(r)},
 		{"join_leave", "", boolean(&r.JoinLeave)},
 		{"history.size", "", integer(&r.HistorySize)},

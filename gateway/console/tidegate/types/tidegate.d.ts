@@ -73,6 +73,10 @@ export type PublishOptions = {
      */
     tags?: Record<string, string>;
     /**
+     * true keeps it out of the history; who misses it is not told
+     */
+    transient?: boolean;
+    /**
      * published once, however often it is sent; made if left out
      */
     key?: string;
@@ -276,7 +280,7 @@ export declare class Tidegate extends Emitter<ClientEvents> {
      * @param {PublishOptions} [options]
      * @returns {Promise<{cursor: string}>} its place in the history
      */
-    publish(channel: string, data: any, { event, tags, key, kind }?: PublishOptions): Promise<{
+    publish(channel: string, data: any, { event, tags, transient, key, kind }?: PublishOptions): Promise<{
         cursor: string;
     }>;
     /** @param {string} channel @returns {Promise<Member[]>} who is there, by user */
