@@ -27,6 +27,7 @@ func TestHandler_ServesItsFilesByType(t *testing.T) {
 		"/tidegate.js":         "text/javascript; charset=utf-8",
 		"/tidegate-session.js": "text/javascript; charset=utf-8",
 		"/tidegate-http.js":    "text/javascript; charset=utf-8",
+		"/tidegate-link.js":    "text/javascript; charset=utf-8",
 		"/console.js":          "text/javascript; charset=utf-8",
 		"/console.css":         "text/css; charset=utf-8",
 		"/favicon.svg":         "image/svg+xml",

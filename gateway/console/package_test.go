@@ -44,7 +44,7 @@ func TestPackage_IsInstalledFromItsTarballAndWorks(t *testing.T) {
 	for i := range files {
 		files[i] = filepath.Base(files[i])
 	}
-	want := []string{"README.md", "package.json", "tidegate-http.js", "tidegate-react.js", "tidegate-session.js", "tidegate-shared-worker.js", "tidegate-shared.js", "tidegate.js", "types"}
+	want := []string{"README.md", "package.json", "tidegate-http.js", "tidegate-link.js", "tidegate-react.js", "tidegate-session.js", "tidegate-shared-worker.js", "tidegate-shared.js", "tidegate.js", "types"}
 	if !slices.Equal(files, want) {
 		t.Errorf("the package has %q, want %q", files, want)
 	}

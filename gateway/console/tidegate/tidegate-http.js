@@ -5,13 +5,13 @@
 // /events or GET /poll, commands go to the HTTP API, and a cursor over all
 // channels makes any node continue where another ended.
 
-import { claimsOf } from "./tidegate-session.js";
+import { claimsOf } from "./tidegate-link.js";
 
 /**
- * @typedef {import("./tidegate-session.js").Dial} Dial
- * @typedef {import("./tidegate-session.js").Frame} Frame
- * @typedef {import("./tidegate-session.js").LinkEvents} LinkEvents
- * @typedef {import("./tidegate-session.js").Options} Options
+ * @typedef {import("./tidegate-link.js").Dial} Dial
+ * @typedef {import("./tidegate-link.js").Frame} Frame
+ * @typedef {import("./tidegate-link.js").LinkEvents} LinkEvents
+ * @typedef {import("./tidegate.js").Options} Options
  */
 
 const pollWait = 25; // seconds

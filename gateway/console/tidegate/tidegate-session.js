@@ -1,27 +1,14 @@
 // One session at a gateway's node, and the WebSocket that usually carries it.
 // Part of tidegate.js, which starts a new one whenever the last has ended.
 
+import { claimsOf } from "./tidegate-link.js";
+
 /**
- * @typedef {{type: string, id?: number, channel?: string, [field: string]: any}} Frame
- *   One frame of the native protocol.
- *
  * @typedef {import("./tidegate.js").Options} Options
- *
- * @typedef {object} End
- *   Why a connection ended.
- * @property {number} code        WebSocket close code; 1006 if there was none
- * @property {string} reason
- * @property {boolean} [unfit]        this transport does not work here
- * @property {boolean} [unreachable]  nothing works here at the moment
- *
- * @typedef {object} Link
- *   A transport's connection. It ends once, after which it is silent.
- * @property {string} transport
- * @property {(frame: Frame) => void} send
- * @property {() => void} close
- *
- * @typedef {{frame: (frame: Frame) => void, end: (end: End) => void}} LinkEvents
- * @typedef {(base: URL, options: Options, on: LinkEvents) => Link} Dial
+ * @typedef {import("./tidegate-link.js").Dial} Dial
+ * @typedef {import("./tidegate-link.js").End} End
+ * @typedef {import("./tidegate-link.js").Frame} Frame
+ * @typedef {import("./tidegate-link.js").Link} Link
  */
 
 const longestTimer = 2 ** 31 - 1;
@@ -289,19 +276,4 @@ function dialWebSocket(base, options, on) {
     send: (frame) => { if (socket.readyState === 1) socket.send(JSON.stringify(frame)); },
     close: () => socket.close(1000),
   };
-}
-
-/** @param {string} token @returns {{exp?: number, sub?: string}} of a JWT, unverified; nothing of anything else */
-export function claimsOf(token) {
-  try {
-    const bytes = fromBase64(token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/"));
-    return JSON.parse(new TextDecoder().decode(bytes)) ?? {};
-  } catch {
-    return {};
-  }
-}
-
-/** @param {string} text in base64 */
-export function fromBase64(text) {
-  return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 }

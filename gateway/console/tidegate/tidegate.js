@@ -10,11 +10,12 @@
 // WebSocket cannot be opened it goes on over Server-Sent Events, and where
 // these are held back, by long-poll (tidegate-http.js, loaded only then).
 
-import { Session, fromBase64, passing } from "./tidegate-session.js";
+import { fromBase64 } from "./tidegate-link.js";
+import { Session, passing } from "./tidegate-session.js";
 
 /**
- * @typedef {import("./tidegate-session.js").Frame} Frame
- * @typedef {import("./tidegate-session.js").End} End
+ * @typedef {import("./tidegate-link.js").Frame} Frame
+ * @typedef {import("./tidegate-link.js").End} End
  * @typedef {"websocket" | "sse" | "longpoll"} Transport
  *
  * @typedef {object} Options

@@ -1,7 +1,7 @@
-export type Dial = import("./tidegate-session.js").Dial;
-export type Frame = import("./tidegate-session.js").Frame;
-export type LinkEvents = import("./tidegate-session.js").LinkEvents;
-export type Options = import("./tidegate-session.js").Options;
+export type Dial = import("./tidegate-link.js").Dial;
+export type Frame = import("./tidegate-link.js").Frame;
+export type LinkEvents = import("./tidegate-link.js").LinkEvents;
+export type Options = import("./tidegate.js").Options;
 /** @type {Dial} */
 export declare const dialEvents: Dial;
 /** @type {Dial} */

@@ -1,35 +1,8 @@
-export type Frame = {
-    type: string;
-    id?: number;
-    channel?: string;
-    [field: string]: any;
-};
 export type Options = import("./tidegate.js").Options;
-export type End = {
-    /**
-     * WebSocket close code; 1006 if there was none
-     */
-    code: number;
-    reason: string;
-    /**
-     * this transport does not work here
-     */
-    unfit?: boolean;
-    /**
-     * nothing works here at the moment
-     */
-    unreachable?: boolean;
-};
-export type Link = {
-    transport: string;
-    send: (frame: Frame) => void;
-    close: () => void;
-};
-export type LinkEvents = {
-    frame: (frame: Frame) => void;
-    end: (end: End) => void;
-};
-export type Dial = (base: URL, options: Options, on: LinkEvents) => Link;
+export type Dial = import("./tidegate-link.js").Dial;
+export type End = import("./tidegate-link.js").End;
+export type Frame = import("./tidegate-link.js").Frame;
+export type Link = import("./tidegate-link.js").Link;
 /** Codes of an error that may pass: the command is worth sending again. */
 export declare const passing: Set<string>;
 export type SessionEvents = {
@@ -111,10 +84,3 @@ export declare class Session {
     retire(ms: number): void;
     close(): void;
 }
-/** @param {string} token @returns {{exp?: number, sub?: string}} of a JWT, unverified; nothing of anything else */
-export declare function claimsOf(token: string): {
-    exp?: number;
-    sub?: string;
-};
-/** @param {string} text in base64 */
-export declare function fromBase64(text: string): Uint8Array<ArrayBuffer>;

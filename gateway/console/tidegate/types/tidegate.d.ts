@@ -1,5 +1,5 @@
-export type Frame = import("./tidegate-session.js").Frame;
-export type End = import("./tidegate-session.js").End;
+export type Frame = import("./tidegate-link.js").Frame;
+export type End = import("./tidegate-link.js").End;
 export type Transport = "websocket" | "sse" | "longpoll";
 export type Options = {
     /**

@@ -1,0 +1,58 @@
+export type Frame = {
+    type: string;
+    id?: number;
+    channel?: string;
+    [field: string]: any;
+};
+export type End = {
+    /**
+     * WebSocket close code; 1006 if there was none
+     */
+    code: number;
+    reason: string;
+    /**
+     * this transport does not work here
+     */
+    unfit?: boolean;
+    /**
+     * nothing works here at the moment
+     */
+    unreachable?: boolean;
+};
+export type Link = {
+    transport: string;
+    send: (frame: Frame) => void;
+    close: () => void;
+};
+export type LinkEvents = {
+    frame: (frame: Frame) => void;
+    end: (end: End) => void;
+};
+export type Dial = (base: URL, options: import("./tidegate.js").Options, on: LinkEvents) => Link;
+/**
+ * @typedef {{type: string, id?: number, channel?: string, [field: string]: any}} Frame
+ *   One frame of the native protocol.
+ *
+ * @typedef {object} End
+ *   Why a connection ended.
+ * @property {number} code        WebSocket close code; 1006 if there was none
+ * @property {string} reason
+ * @property {boolean} [unfit]        this transport does not work here
+ * @property {boolean} [unreachable]  nothing works here at the moment
+ *
+ * @typedef {object} Link
+ *   A transport's connection. It ends once, after which it is silent.
+ * @property {string} transport
+ * @property {(frame: Frame) => void} send
+ * @property {() => void} close
+ *
+ * @typedef {{frame: (frame: Frame) => void, end: (end: End) => void}} LinkEvents
+ * @typedef {(base: URL, options: import("./tidegate.js").Options, on: LinkEvents) => Link} Dial
+ */
+/** @param {string} token @returns {{exp?: number, sub?: string}} of a JWT, unverified; nothing of anything else */
+export declare function claimsOf(token: string): {
+    exp?: number;
+    sub?: string;
+};
+/** @param {string} text in base64 */
+export declare function fromBase64(text: string): Uint8Array<ArrayBuffer>;
