@@ -127,3 +127,25 @@ func (c *collector) finish() ([]byte, error) {
 	}
 	return nil, nil
 }
+
+// answer is what LongPoll answers.
+type answer struct {
+	Messages  []json.RawMessage `json:"messages"`
+	Cursor    string            `json:"cursor"`
+	Gaps      []string          `json:"gaps"`
+	Recovered *bool             `json:"recovered,omitempty"` // nil: true, or there was no cursor
+}
+
+// errorOf returns what a client is told of a session's end before its answer;
+// nil if it is to ask again.
+func errorOf(reason gateway.Reason) error {
+	switch {
+	case reason.Is(gateway.NotAuthentic), reason.Is(gateway.TokenExpired):
+		return &gateway.Error{Code: gateway.Unauthenticated, Message: reason.Text}
+	case reason.Is(gateway.Policy), reason.Is(gateway.Disconnected):
+		return &gateway.Error{Code: gateway.Forbidden, Message: reason.Text}
+	case reason.Is(gateway.Draining), reason.Is(gateway.TimedOut), reason.Is(gateway.Left):
+		return nil
+	}
+	return &gateway.Error{Code: gateway.Unavailable, Message: reason.Text}
+}

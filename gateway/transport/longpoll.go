@@ -2,7 +2,6 @@ package transport
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"time"
@@ -117,26 +116,4 @@ func (c *collector) await(ctx context.Context, expires time.Time) {
 	case <-ctx.Done():
 	case <-timer.C:
 	}
-}
-
-// answer is what LongPoll answers.
-type answer struct {
-	Messages  []json.RawMessage `json:"messages"`
-	Cursor    string            `json:"cursor"`
-	Gaps      []string          `json:"gaps"`
-	Recovered *bool             `json:"recovered,omitempty"` // nil: true, or there was no cursor
-}
-
-// errorOf returns what a client is told of a session's end before its answer;
-// nil if it is to ask again.
-func errorOf(reason gateway.Reason) error {
-	switch {
-	case reason.Is(gateway.NotAuthentic), reason.Is(gateway.TokenExpired):
-		return &gateway.Error{Code: gateway.Unauthenticated, Message: reason.Text}
-	case reason.Is(gateway.Policy), reason.Is(gateway.Disconnected):
-		return &gateway.Error{Code: gateway.Forbidden, Message: reason.Text}
-	case reason.Is(gateway.Draining), reason.Is(gateway.TimedOut), reason.Is(gateway.Left):
-		return nil
-	}
-	return &gateway.Error{Code: gateway.Unavailable, Message: reason.Text}
 }

@@ -31,9 +31,6 @@ type SSE struct {
 	Native  gateway.Protocol // writes messages as objects
 }
 
-// retry is how long a client waits before it comes back.
-const retry = "retry: 2000\n"
-
 // ServeHTTP serves one stream and returns when it has ended. A refusal is an HTTP
 // status and a JSON body. An EventSource would never come back after that: if it
 // is to, it is told how soon, and the stream ends (HTML standard, section 9.2.3).
@@ -86,8 +83,6 @@ func beginEvents(w http.ResponseWriter, r *http.Request) {
 		header.Set("Connection", "close") // a later request would inherit a deadline
 	}
 }
-
-func oneLine(text string) string { return strings.NewReplacer("\r", " ", "\n", " ").Replace(text) }
 
 // formOf returns what form the events of a request have.
 func formOf(r *http.Request, channels int) form {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -221,3 +222,8 @@ func (s *stream) stop() {
 	s.closing, s.done = true, true
 	s.announceRoom()
 }
+
+// retry is how long a client waits before it comes back.
+const retry = "retry: 2000\n"
+
+func oneLine(text string) string { return strings.NewReplacer("\r", " ", "\n", " ").Replace(text) }

@@ -8,16 +8,6 @@ import (
 	"tidegate/broker"
 )
 
-// read is one read of a channel's members, for all who ask for them before it
-// begins.
-type read struct {
-	begun  bool // guarded by Attendance.mu
-	done   chan struct{}
-	roster broker.Roster // set before done is closed, and not changed any more
-	err    error
-	after  *read // the one that it waits for; nil: none
-}
-
 // read returns the members of a channel as of a moment after the call. However many
 // ask, there is one read at a time, and one that waits for its end.
 func (a *Attendance) read(ctx context.Context, channel string) (broker.Roster, error) {
@@ -58,4 +48,22 @@ func unavailable(err error) error {
 		return err
 	}
 	return fmt.Errorf("%w: %w", broker.ErrUnavailable, err)
+}
+
+// Members returns who is on a channel in the whole cluster, by user. Who came or went
+// on this node before is accounted for. Those who linger have no sessions.
+func (a *Attendance) Members(ctx context.Context, channel string) (broker.Roster, error) {
+	if err := a.awaitStated(ctx); err != nil {
+		return broker.Roster{}, unavailable(err)
+	}
+	return a.read(ctx, channel)
+}
+
+// Count returns how many are on channels in the whole cluster, in the order asked.
+// Channels of which nobody has stated anything have nobody.
+func (a *Attendance) Count(ctx context.Context, channels ...string) ([]broker.Occupancy, error) {
+	if err := a.awaitStated(ctx); err != nil {
+		return nil, unavailable(err)
+	}
+	return a.config.Presence.Look(ctx, channels)
 }

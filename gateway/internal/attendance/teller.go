@@ -15,9 +15,9 @@ import (
 // that each arrives at least once and none overtakes another.
 type teller struct {
 	// Fixed at birth.
-	attendance *Attendance
-	changed    chan struct{} // this node may have put something in line
-	roused     chan struct{} // another one says so
+	config  *Config
+	changed chan struct{} // this node may have put something in line
+	roused  chan struct{} // another one says so
 
 	// Owned by run.
 	holder    string   // who delivers, if it is another node
@@ -36,15 +36,8 @@ const (
 	lastDelivery = 2 * time.Second // to deliver what waits when the node ends
 )
 
-func newTeller(a *Attendance) *teller {
-	return &teller{attendance: a, changed: make(chan struct{}, 1), roused: make(chan struct{}, 1)}
-}
-
-// RouseTeller says that another node has put something in line.
-func (a *Attendance) RouseTeller() {
-	if a.teller != nil {
-		rouse(a.teller.roused)
-	}
+func newTeller(c *Config) *teller {
+	return &teller{config: c, changed: make(chan struct{}, 1), roused: make(chan struct{}, 1)}
 }
 
 // noteChange says that this node may have put something in line. There may be no
@@ -91,7 +84,7 @@ func (t *teller) await(ctx context.Context) {
 		case <-t.roused:
 			return
 		case <-t.changed:
-			if !pause(ctx, gatherPause) || t.holder == "" || t.attendance.config.Rouse(ctx, t.holder) != nil {
+			if !pause(ctx, gatherPause) || t.holder == "" || t.config.Rouse(ctx, t.holder) != nil {
 				return
 			}
 		}
@@ -103,7 +96,7 @@ var errPanicked = errors.New("telling the backend has panicked")
 // deliver takes from the line and has the backend told. It reports whether there may
 // be more.
 func (t *teller) deliver(ctx context.Context, lease time.Duration) (more bool, err error) {
-	c := &t.attendance.config
+	c := t.config
 	defer c.Wall.Catch("tell the backend", func() { err = errPanicked })
 	taken := time.Now()
 	line, err := c.Presence.Take(ctx, broker.Teller{Node: c.Node, Lease: lease, Delivered: t.delivered, Most: noticeBatch})
@@ -130,8 +123,8 @@ func (t *teller) noteDropped(n int) {
 	if n == 0 {
 		return
 	}
-	t.attendance.config.Log.Error("notices found no room while the webhook's backend was away", "dropped", n)
-	if dropped := t.attendance.config.Dropped; dropped != nil {
+	t.config.Log.Error("notices found no room while the webhook's backend was away", "dropped", n)
+	if dropped := t.config.Dropped; dropped != nil {
 		dropped(n)
 	}
 }
@@ -144,7 +137,7 @@ func (t *teller) deliverLast(ctx context.Context) {
 	for more := true; more; {
 		var err error
 		if more, err = t.deliver(last, tellerLease); err != nil {
-			t.attendance.config.Log.Error("the node ends, and the last notices wait for another one", "error", err)
+			t.config.Log.Error("the node ends, and the last notices wait for another one", "error", err)
 		}
 	}
 	if t.holder == "" {

@@ -6,58 +6,7 @@ import (
 	"encoding/json"
 	"strings"
 	"time"
-
-	"tidegate/broker/lock"
 )
-
-// Answerer does what a node asks, and tells by say what came of it: as often as it
-// takes, each time no more than about PartBytes as JSON. What the parts say adds
-// up, and so does what the nodes say. An error says that not all of it was done.
-type Answerer func(ctx context.Context, body json.RawMessage, say func(any) error) error
-
-// PartBytes is about what one message between nodes holds.
-const PartBytes = 32 << 10
-
-// question is what a node asks of all nodes.
-type question struct {
-	ID    string          `json:"id"`
-	From  string          `json:"from"` // the node that asks
-	Topic string          `json:"topic"`
-	Body  json.RawMessage `json:"body,omitempty"`
-}
-
-// answer is a part of what a node answers.
-type answer struct {
-	ID   string          `json:"id"`
-	Node string          `json:"node"`
-	Part int             `json:"part"` // counts from 0, so that a lost one is noticed
-	Done bool            `json:"done,omitempty"`
-	Code string          `json:"code,omitempty"` // with Done: why not all of it was done
-	Why  string          `json:"why,omitempty"`
-	Body json.RawMessage `json:"body,omitempty"`
-}
-
-const (
-	askPatience  = time.Second            // without a word from a node that is alive
-	answerLimit  = 10 * time.Second       // for a node to do its part
-	settleTime   = 200 * time.Millisecond // for a new node to hear who is there
-	questionRoom = 256
-	answerers    = 4
-)
-
-// asking is the questions of this node that are under way, and those of other
-// nodes that wait.
-type asking struct {
-	given chan question
-
-	// Guarded by mu.
-	mu       lock.Mutex[lock.Questions]
-	underWay map[string]*gathering // by question.ID
-}
-
-func newAsking() *asking {
-	return &asking{given: make(chan question, questionRoom), underWay: make(map[string]*gathering)}
-}
 
 // AskAll is Ask, where it is an error that a node is silent.
 func (c *Cluster) AskAll(ctx context.Context, topic string, body any, add func(json.RawMessage)) error {
@@ -73,7 +22,7 @@ func (c *Cluster) AskAll(ctx context.Context, topic string, body any, add func(j
 // said anything for a second, or when ctx ends: then silent are those that owe an
 // answer. An error, a *Failure, says that not all of it was done.
 func (c *Cluster) Ask(ctx context.Context, topic string, body any, add func(json.RawMessage)) (silent []string, err error) {
-	if err := c.settle(ctx); err != nil {
+	if err := c.awaitOthers(ctx); err != nil {
 		return nil, err
 	}
 	encoded, err := json.Marshal(body)
@@ -95,49 +44,18 @@ func (c *Cluster) Ask(ctx context.Context, topic string, body any, add func(json
 	return g.wait(ctx)
 }
 
-// settle waits until this node has had the time to learn who is there.
-func (c *Cluster) settle(ctx context.Context) error {
+// awaitOthers waits until this node has had the time to learn who is there.
+func (c *Cluster) awaitOthers(ctx context.Context) error {
 	if err := c.Joined(); err != nil {
 		return failf("%v: try again", err)
 	}
-	known := time.NewTimer(time.Until(c.joinedAt.Add(settleTime)))
+	known := time.NewTimer(time.Until(c.joinedAt.Add(greetTime)))
 	defer known.Stop()
 	select {
 	case <-known.C:
 		return nil
 	case <-ctx.Done():
 		return failf("the request ended before the node knew the others")
-	}
-}
-
-func (a *asking) begin(id string, g *gathering) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.underWay[id] = g
-}
-
-func (a *asking) end(id string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	delete(a.underWay, id)
-}
-
-// hear takes a part of an answer. One that is too late is ignored.
-func (a *asking) hear(part answer) {
-	a.mu.Lock()
-	g := a.underWay[part.ID]
-	a.mu.Unlock()
-	if g != nil {
-		g.hear(part)
-	}
-}
-
-// lost says that a node is gone: it owes nothing any more.
-func (a *asking) lost(node string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, g := range a.underWay {
-		g.release(node)
 	}
 }
 

@@ -8,7 +8,7 @@
 //	tidegate nodes          every node listens here
 //	tidegate node NAME      what is for the node NAME alone
 //
-// A message there is a JSON object with one field of [dispatch]. Unknown fields
+// A message there is a JSON object with one field of [dispatch] (wire.go). Unknown fields
 // are ignored, so that nodes of different versions get along. What nodes ask and
 // tell each other is said under topics, which this package knows nothing of.
 package cluster
@@ -17,11 +17,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -58,21 +56,6 @@ type Cluster struct {
 	deaf      atomic.Bool   // the broker cannot be used
 }
 
-// Failure is why not all is done of what a node was asked or told. It is an error.
-type Failure struct {
-	Code string // unavailable, or one of Config.Explain
-	Text string // says what to do
-}
-
-func (f *Failure) Error() string { return f.Text }
-
-// unavailable is the Code of this package's own failures.
-const unavailable = "unavailable"
-
-func failf(format string, args ...any) *Failure {
-	return &Failure{unavailable, fmt.Sprintf(format, args...)}
-}
-
 const (
 	reservedPrefix = "tidegate "
 	nodesChannel   = reservedPrefix + "nodes"
@@ -82,32 +65,6 @@ const (
 func IsReserved(channel string) bool { return strings.HasPrefix(channel, reservedPrefix) }
 
 func nodeChannel(node string) string { return reservedPrefix + "node " + node }
-
-// dispatch is what nodes say to each other: one of its fields is given.
-type dispatch struct {
-	Hello    *hello    `json:"hello,omitempty"`
-	Bye      *bye      `json:"bye,omitempty"`
-	Question *question `json:"question,omitempty"`
-	Answer   *answer   `json:"answer,omitempty"`
-	Word     *word     `json:"word,omitempty"`
-	Receipt  *receipt  `json:"receipt,omitempty"`
-}
-
-// hello says that a node is alive. It goes to all at the node's start and then
-// every third of its lease, and to one that asks at once.
-type hello struct {
-	Node    string          `json:"node"`
-	LeaseMS int64           `json:"lease"` // without another hello it is dead after so many milliseconds
-	Asks    bool            `json:"asks,omitempty"`
-	About   json.RawMessage `json:"about,omitempty"`
-}
-
-func (h *hello) lease() time.Duration { return time.Duration(h.LeaseMS) * time.Millisecond }
-
-// bye says that a node leaves.
-type bye struct {
-	Node string `json:"node"`
-}
 
 const (
 	inboxSize   = 1024
@@ -129,25 +86,6 @@ func New(c Config) *Cluster {
 		missed:    make(chan struct{}, 1),
 		joined:    make(chan struct{}),
 	}
-}
-
-// Run takes part in the cluster until ctx ends; then it says bye. The broker must
-// run until it has returned.
-func (c *Cluster) Run(ctx context.Context) {
-	if !c.join(ctx) {
-		return
-	}
-	var parts sync.WaitGroup
-	parts.Go(func() { c.listen(ctx) })
-	parts.Go(func() { c.announce(ctx) })
-	for range answerers {
-		parts.Go(func() { c.answerOthers(ctx) })
-	}
-	parts.Wait()
-
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), byePatience)
-	defer cancel()
-	_ = c.send(last, nodesChannel, dispatch{Bye: &bye{Node: c.config.Node}}) // or it is dead after its lease
 }
 
 // Receive takes what arrived on a reserved channel. It does not block: what finds
@@ -212,56 +150,6 @@ func (c *Cluster) Others() map[string]json.RawMessage {
 	return others
 }
 
-// join subscribes to the reserved channels, trying until it can.
-func (c *Cluster) join(ctx context.Context) bool {
-	for _, channel := range []string{nodeChannel(c.config.Node), nodesChannel} {
-		for c.config.Broker.Subscribe(ctx, channel) != nil {
-			select {
-			case <-ctx.Done():
-				return false
-			case <-c.missed: // the broker is there
-			case <-time.After(joinRetry):
-			}
-		}
-	}
-	c.joinedAt = time.Now()
-	close(c.joined)
-	return true
-}
-
-// announce says hello.
-func (c *Cluster) announce(ctx context.Context) {
-	tick := time.NewTicker(c.config.Lease / 3)
-	defer tick.Stop()
-	c.greetAll(ctx, true)
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			c.greetAll(ctx, false)
-		case <-c.missed:
-			c.greetAll(ctx, true)
-		case node := <-c.greet:
-			_ = c.send(ctx, nodeChannel(node), dispatch{Hello: c.hello()}) // hellos repeat themselves
-		}
-	}
-}
-
-func (c *Cluster) greetAll(ctx context.Context, asks bool) {
-	h := c.hello()
-	h.Asks = asks
-	_ = c.send(ctx, nodesChannel, dispatch{Hello: h}) // the same
-}
-
-func (c *Cluster) hello() *hello {
-	h := &hello{Node: c.config.Node, LeaseMS: c.config.Lease.Milliseconds()}
-	if c.config.About != nil {
-		h.About, _ = json.Marshal(c.config.About()) // without it a node is alive all the same
-	}
-	return h
-}
-
 // send publishes to other nodes, and returns once the broker has confirmed.
 func (c *Cluster) send(ctx context.Context, channel string, d dispatch) error {
 	m, err := message(channel, d)
@@ -295,96 +183,14 @@ func (c *Cluster) noteSent(err error) {
 	}
 }
 
-// listen reads the inbox, and declares nodes dead.
-func (c *Cluster) listen(ctx context.Context) {
-	death := time.NewTimer(c.config.Lease)
-	defer death.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case payload := <-c.inbox:
-			c.config.Wall.Do("read what another node says", func() { c.read(payload) })
-		case <-death.C:
-			c.buryDead(time.Now())
-		}
-		death.Reset(c.untilNextDeath())
-	}
-}
+// Answerer does what a node asks, and tells by say what came of it: as often as it
+// takes, each time no more than about PartBytes as JSON. What the parts say adds
+// up, and so does what the nodes say. An error says that not all of it was done.
+type Answerer func(ctx context.Context, body json.RawMessage, say func(any) error) error
 
-func (c *Cluster) untilNextDeath() time.Duration {
-	next := c.directory.nextEnd()
-	if next.IsZero() {
-		return c.config.Lease
-	}
-	return max(time.Until(next), c.config.Lease/100) // while the link is down it stays due
-}
+// PartBytes is about what one message between nodes holds.
+const PartBytes = 32 << 10
 
-// buryDead forgets the nodes whose lease has ended; but while this node cannot
-// hear anybody, or if it has been stopped itself, silence says nothing.
-func (c *Cluster) buryDead(now time.Time) {
-	if c.deaf.Load() {
-		return
-	}
-	if end := c.directory.nextEnd(); !end.IsZero() && now.Sub(end) > c.config.Lease/3 {
-		c.Missed()
-		return
-	}
-	for _, node := range c.directory.expire(now) {
-		c.config.Log.Warn("a node is dead: it has not been heard of for its lease", "dead", node)
-		c.lost(node)
-	}
-}
-
-func (c *Cluster) read(payload []byte) {
-	var d dispatch
-	if err := json.Unmarshal(payload, &d); err != nil {
-		c.config.Log.Warn("another node is not understood", "error", err)
-		return
-	}
-	switch {
-	case d.Hello != nil:
-		c.meet(*d.Hello)
-	case d.Bye != nil:
-		c.part(d.Bye.Node)
-	case d.Question != nil:
-		c.take(*d.Question)
-	case d.Answer != nil:
-		c.asking.hear(*d.Answer)
-	case d.Word != nil:
-		c.hearWord(*d.Word)
-	case d.Receipt != nil:
-		c.telling.confirm(*d.Receipt)
-	}
-}
-
-func (c *Cluster) meet(h hello) {
-	if h.Node == c.config.Node || h.Node == "" || h.LeaseMS <= 0 {
-		return
-	}
-	if c.directory.hear(h, time.Now()) {
-		c.config.Log.Info("a node is there", "new", h.Node)
-	}
-	if h.Asks {
-		select {
-		case c.greet <- h.Node:
-		default: // it hears of this node within a third of a lease
-		}
-	}
-}
-
-func (c *Cluster) part(node string) {
-	if c.directory.forget(node) {
-		c.config.Log.Info("a node has left", "left", node)
-		c.lost(node)
-	}
-}
-
-// lost tells who must know that a node is alive no more.
-func (c *Cluster) lost(node string) {
-	c.asking.lost(node)
-	c.telling.lost(node)
-	if c.config.Lost != nil {
-		c.config.Lost(node)
-	}
-}
+// Ear takes what another node tells. It is called for one word at a time, in the
+// order in which they came, and must not block. An error is told to the teller.
+type Ear func(from string, body json.RawMessage) error

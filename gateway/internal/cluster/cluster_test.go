@@ -65,7 +65,7 @@ func startTown(t *testing.T, config func(node string) Config, names ...string) *
 		parts.Go(func() { c.Run(members) })
 	}
 	t.Cleanup(func() { leave(); parts.Wait(); cancel(); running.Wait() })
-	time.Sleep(settleTime)
+	time.Sleep(greetTime)
 	return w
 }
 

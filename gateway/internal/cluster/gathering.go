@@ -51,7 +51,7 @@ func (w *gathering) hear(part answer) {
 		w.failed = &Failure{part.Code, part.Why}
 	}
 	if part.Done {
-		w.settle(part.Node)
+		w.dismiss(part.Node)
 	}
 	select {
 	case w.progress <- struct{}{}:
@@ -63,11 +63,11 @@ func (w *gathering) hear(part answer) {
 func (w *gathering) release(node string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.settle(node)
+	w.dismiss(node)
 }
 
-// settle is called with mu held.
-func (w *gathering) settle(node string) {
+// dismiss notes that a node owes nothing any more. It is called with mu held.
+func (w *gathering) dismiss(node string) {
 	delete(w.owing, node)
 	if len(w.owing) == 0 && !w.ended {
 		w.ended = true
@@ -104,3 +104,11 @@ func (w *gathering) end() {
 	defer w.mu.Unlock()
 	w.ended = true
 }
+
+const (
+	askPatience  = time.Second            // without a word from a node that is alive
+	answerLimit  = 10 * time.Second       // for a node to do its part
+	greetTime    = 200 * time.Millisecond // for a new node to hear who is there
+	questionRoom = 256
+	answerers    = 4
+)

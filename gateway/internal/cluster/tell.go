@@ -5,47 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"slices"
-	"time"
-
-	"tidegate/broker/lock"
 )
-
-// Ear takes what another node tells. It is called for one word at a time, in the
-// order in which they came, and must not block. An error is told to the teller.
-type Ear func(from string, body json.RawMessage) error
-
-// word is what a node tells another one.
-type word struct {
-	ID    string          `json:"id"`
-	From  string          `json:"from"`
-	Topic string          `json:"topic"`
-	Body  json.RawMessage `json:"body,omitempty"`
-}
-
-// receipt says that a node has taken a word, or why not.
-type receipt struct {
-	ID   string `json:"id"`
-	Code string `json:"code,omitempty"`
-	Why  string `json:"why,omitempty"`
-}
-
-const tellPatience = time.Second // for the other node to take it
-
-// telling is the words of this node that are not confirmed.
-type telling struct {
-	// Guarded by mu.
-	mu      lock.Mutex[lock.Words]
-	waiting map[string]unconfirmed // by word.ID
-}
-
-type unconfirmed struct {
-	node      string
-	confirmed chan error // has room for one
-}
-
-func newTelling() *telling {
-	return &telling{waiting: make(map[string]unconfirmed)}
-}
 
 // Tell tells a node something and returns once it has taken it: nil, or its
 // *Failure. One with the code unavailable says that it is not known to have taken
@@ -101,48 +61,4 @@ func (c *Cluster) hearWord(w word) {
 		r.Code, r.Why = why.Code, why.Text
 	}
 	c.post(nodeChannel(w.From), dispatch{Receipt: &r})
-}
-
-func (t *telling) begin(id, node string) <-chan error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	u := unconfirmed{node, make(chan error, 1)}
-	t.waiting[id] = u
-	return u.confirmed
-}
-
-func (t *telling) end(id string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	delete(t.waiting, id)
-}
-
-// confirm takes a receipt. One that is too late is ignored.
-func (t *telling) confirm(r receipt) {
-	var err error
-	if r.Code != "" {
-		err = &Failure{r.Code, r.Why}
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.settle(r.ID, err)
-}
-
-// lost says that a node is gone: it confirms nothing any more.
-func (t *telling) lost(node string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for id, u := range t.waiting {
-		if u.node == node {
-			t.settle(id, failf("the node %s is gone, and may or may not have taken it", node))
-		}
-	}
-}
-
-// settle is called with mu held.
-func (t *telling) settle(id string, err error) {
-	if u, waiting := t.waiting[id]; waiting {
-		delete(t.waiting, id)
-		u.confirmed <- err
-	}
 }

@@ -61,10 +61,6 @@ const (
 	Read            // what follows the reader's cursor: see AskFor and Keep
 )
 
-// lookEvery is how often clients may have the history looked at, however many
-// cursors there are that this node does not know.
-const lookEvery = time.Second
-
 // Step says what comes next.
 func (t *Timeline) Step(r *Reader, now time.Time) Step {
 	if r.recent > 0 {
@@ -165,12 +161,6 @@ func (t *Timeline) AskFor(r *Reader) (after broker.Position, most broker.Most) {
 	}
 	return r.cursor, most
 }
-
-// A page is what is read at once where there is much to read.
-const (
-	pageMessages = 256
-	pageBytes    = 1 << 20
-)
 
 // Keep takes what was read for a reader: into the tail, or, if it is too much for
 // that, into the archive. There all who resume find it. It reports whether a repair is

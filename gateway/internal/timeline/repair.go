@@ -6,19 +6,6 @@ import (
 	"tidegate/broker"
 )
 
-// repair is the state of closing a gap. While it is open, live messages that do not
-// follow are skipped: what is read brings them.
-type repair struct {
-	open  bool
-	again bool            // something may have been missed after the last read had begun
-	seen  broker.Position // of a message that came and did not follow
-	asked broker.Position // what seen was when the last read began
-	from  broker.Position // what the last read was to follow
-	look  uint64
-	stale int // reads in a row that have shown less than the audience has
-	vain  int // reads in a row that have not shown what was seen
-}
-
 // readsInVain is how many there are before what they look for counts as lost.
 const readsInVain = 8
 

@@ -20,9 +20,9 @@ type Store struct {
 
 	// Guarded by mu.
 	mu       lock.Mutex[lock.Archive]
-	archived int                   // weight of all pages
-	pages    map[*Timeline][]*page // of each, the oldest reads first
-	order    []*page               // of reading
+	archived int             // weight of all pages
+	pages    map[any][]*page // by timeline, the oldest reads first
+	order    []*page         // of reading
 }
 
 // MostBytes is what a store holds at most, the messages of one page and the frames
@@ -30,33 +30,14 @@ type Store struct {
 const MostBytes = tailsMost + archiveBytes
 
 const (
+	tailBytes  = 2 << 20  // of one tail
+	tailsMany  = 48 << 20 // from here on all tails of a node are much, and one has
+	tailModest = 16 << 10 // no more than this;
+	tailsMost  = 64 << 20 // from here on they are too much, and one has nothing
+
 	archiveBytes = 32 << 20
 	archiveAge   = 5 * time.Second
 )
-
-// page is a run of one channel's history, and where it was asked for. Its offsets
-// have no holes. It is guarded by what guards the timeline.
-type page struct {
-	of      *Timeline
-	after   broker.Position // what was read from; if messages were lost, not where entries begin
-	entries []*Entry
-	weight  int
-	read    time.Time
-}
-
-// follows reports whether the page has what comes after the cursor.
-func (p *page) follows(cursor broker.Position) bool {
-	end := p.entries[len(p.entries)-1].offset()
-	return cursor.Epoch == p.after.Epoch && cursor.Offset >= p.after.Offset && cursor.Offset < end
-}
-
-// from returns the entries that come after the cursor, which the page follows.
-func (p *page) from(cursor broker.Position) []*Entry {
-	if first := p.entries[0].offset(); cursor.Offset >= first {
-		return p.entries[cursor.Offset+1-first:]
-	}
-	return p.entries
-}
 
 // add keeps a page, and for that lets go of the oldest ones.
 func (s *Store) add(p *page) {
@@ -69,7 +50,7 @@ func (s *Store) add(p *page) {
 		s.dropOldest()
 	}
 	if s.pages == nil {
-		s.pages = make(map[*Timeline][]*page)
+		s.pages = make(map[any][]*page)
 	}
 	s.pages[p.of] = append(s.pages[p.of], p)
 	s.order = append(s.order, p)
@@ -77,7 +58,7 @@ func (s *Store) add(p *page) {
 }
 
 // find returns a page that has what comes after a timeline's cursor, or nil.
-func (s *Store) find(t *Timeline, cursor broker.Position) *page {
+func (s *Store) find(t any, cursor broker.Position) *page {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	pages := s.pages[t]
@@ -88,7 +69,7 @@ func (s *Store) find(t *Timeline, cursor broker.Position) *page {
 }
 
 // forget lets go of a timeline's pages.
-func (s *Store) forget(t *Timeline) {
+func (s *Store) forget(t any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, p := range s.pages[t] {
@@ -118,4 +99,15 @@ func (s *Store) dropOldest() {
 	} else {
 		delete(s.pages, oldest.of)
 	}
+}
+
+// share returns how much one tail may weigh.
+func (s *Store) share() int {
+	switch all := s.tails.Load(); {
+	case all > tailsMost:
+		return 0
+	case all > tailsMany:
+		return tailModest
+	}
+	return tailBytes
 }

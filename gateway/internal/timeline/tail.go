@@ -19,23 +19,7 @@ type tail struct {
 const (
 	tailEntries = 1024
 	tailAge     = 30 * time.Second
-	tailBytes   = 2 << 20
-
-	tailsMany  = 48 << 20 // from here on all tails of a node are much, and one has
-	tailModest = 16 << 10 // no more than this;
-	tailsMost  = 64 << 20 // from here on they are too much, and one has nothing
 )
-
-// share returns how much one tail may weigh.
-func (s *Store) share() int {
-	switch all := s.tails.Load(); {
-	case all > tailsMost:
-		return 0
-	case all > tailsMany:
-		return tailModest
-	}
-	return tailBytes
-}
 
 func (t *tail) add(weight int, s *Store) {
 	t.weight += weight

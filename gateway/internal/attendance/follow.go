@@ -1,0 +1,279 @@
+package attendance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"tidegate/broker"
+
+	"golang.org/x/time/rate"
+)
+
+// Follow hears the joins and leaves of a channel from now on, and tells of each,
+// with mu held, one call at a time. mu is the caller's, and must not be held.
+func (a *Attendance) Follow(ctx context.Context, channel string, mu sync.Locker, tell func(Change)) error {
+	if err := a.config.Broker.Subscribe(ctx, broker.PresenceChannel(channel)); err != nil {
+		return fmt.Errorf("subscribe to joins and leaves of %q: %w", channel, err)
+	}
+	r := &roster{channel: channel, tell: tell, mu: mu, members: make(map[string]Who), reading: true}
+	if n := a.config.Changes; n > 0 {
+		r.limit = rate.NewLimiter(rate.Limit(n), n)
+	}
+	a.mu.Lock()
+	a.rosters[channel] = r
+	a.mu.Unlock()
+	read, err := a.config.Presence.Members(ctx, channel)
+	if err != nil {
+		return errors.Join(fmt.Errorf("follow joins and leaves of %q: %w", channel, err), a.Unfollow(ctx, channel))
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	for _, m := range read.Members {
+		who := whoIs(&m)
+		r.members[who.name()] = who
+	}
+	a.endReading(r, read.Position)
+	return nil
+}
+
+// Unfollow undoes Follow. The Locker must not be held.
+func (a *Attendance) Unfollow(ctx context.Context, channel string) error {
+	if r := a.roster(channel); r != nil {
+		a.mu.Lock()
+		delete(a.rosters, channel)
+		a.mu.Unlock()
+		r.mu.Lock()
+		r.closed = true
+		r.mu.Unlock()
+	}
+	return a.config.Broker.Unsubscribe(ctx, broker.PresenceChannel(channel))
+}
+
+// Here returns who is on a channel that is followed, as its audience has been told:
+// with what it is told from now on, the truth. The caller holds the Locker.
+func (a *Attendance) Here(channel string) []Who {
+	r := a.roster(channel)
+	if r == nil {
+		return nil
+	}
+	list := make([]Who, 0, len(r.members))
+	for _, who := range r.members {
+		list = append(list, who)
+	}
+	slices.SortFunc(list, func(a, b Who) int { return strings.Compare(a.name(), b.name()) })
+	return list
+}
+
+func (a *Attendance) roster(channel string) *roster {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.rosters[channel]
+}
+
+// Receive takes a message of the PresenceChannel of a channel.
+func (a *Attendance) Receive(channel string, m *broker.Message) {
+	known := m.Event == broker.EventJoin || m.Event == broker.EventLeave
+	r := a.roster(channel)
+	if r == nil || !known || m.Position.IsZero() {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	a.hear(r, m)
+}
+
+// hear takes a join or a leave. It is called with r.mu held, as are those that
+// follow.
+func (a *Attendance) hear(r *roster, m *broker.Message) {
+	switch at := m.Position; {
+	case r.closed:
+	case r.reading:
+		r.early = append(r.early, *m)
+	case r.position.IsZero() && at.Offset == 1,
+		at.Epoch == r.position.Epoch && at.Offset == r.position.Offset+1:
+		r.position = at
+		a.noteChange(r, m)
+	case at.Epoch != r.position.Epoch || at.Offset > r.position.Offset:
+		r.early = append(r.early, *m)
+		a.readAgain(r)
+	}
+}
+
+func (a *Attendance) noteChange(r *roster, m *broker.Message) {
+	who := Who{User: m.User, Session: m.Session}
+	if m.Event == broker.EventLeave {
+		a.depart(r, who)
+		return
+	}
+	if len(m.Payload) > 0 {
+		who.Info = m.Payload
+	}
+	a.come(r, who)
+}
+
+// come tells the audience of a join that it has not been told of.
+func (a *Attendance) come(r *roster, who Who) {
+	if _, known := r.members[who.name()]; !known {
+		r.members[who.name()] = who
+		a.report(r, Change{Joined, who})
+	}
+}
+
+// depart tells the audience of a leave that it has not been told of.
+func (a *Attendance) depart(r *roster, who Who) {
+	if _, known := r.members[who.name()]; known {
+		delete(r.members, who.name())
+		a.report(r, Change{Left, who})
+	}
+}
+
+// report tells a change, or, of too many, once in a second that there are, and once
+// when all are over.
+func (a *Attendance) report(r *roster, c Change) {
+	switch {
+	case r.limit == nil || r.limit.Allow():
+		r.tell(c)
+	case r.mentioned:
+		r.untold = true
+	default:
+		a.mention(r)
+	}
+}
+
+func (a *Attendance) mention(r *roster) {
+	r.mentioned, r.untold = true, false
+	r.tell(Change{Kind: Many})
+	a.work.Go(func() {
+		pause(a.life, time.Second)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.mentioned = false; r.untold && !r.closed {
+			a.mention(r)
+		}
+	})
+}
+
+// readAgain has the members read; what is heard meanwhile waits.
+func (a *Attendance) readAgain(r *roster) {
+	if !r.reading {
+		r.reading = true
+		a.work.Go(func() { a.runReadAgain(r) })
+	}
+}
+
+func (a *Attendance) runReadAgain(r *roster) {
+	for attempt := 0; a.life.Err() == nil; attempt++ {
+		a.reading <- struct{}{}
+		read, err := a.config.Presence.Members(a.life, r.channel)
+		<-a.reading
+		if done := a.mend(r, read, err); done {
+			return
+		}
+		pause(a.life, backoff(attempt))
+	}
+}
+
+// mend tells the audience what it has missed, and reports whether the members are not
+// to be read again.
+func (a *Attendance) mend(r *roster, read broker.Roster, err error) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed || err != nil {
+		return r.closed
+	}
+	now := time.Now()
+	if !r.position.IsZero() && read.Position.Epoch != r.position.Epoch {
+		r.amnesia = now.Add(a.config.Lease)
+	}
+	there := make(map[string]struct{}, len(read.Members))
+	for _, m := range read.Members {
+		who := whoIs(&m)
+		there[who.name()] = struct{}{}
+		a.come(r, who)
+	}
+	if !now.Before(r.amnesia) {
+		r.amnesia = time.Time{}
+		for name, who := range r.members {
+			if _, is := there[name]; !is {
+				a.depart(r, who)
+			}
+		}
+	}
+	a.endReading(r, read.Position)
+	return true
+}
+
+// endReading goes on with what was heard meanwhile.
+func (a *Attendance) endReading(r *roster, at broker.Position) {
+	early := r.early
+	r.early, r.reading, r.position = nil, false, at
+	for i := range early {
+		a.hear(r, &early[i])
+	}
+}
+
+// onTheWay is how long a join or a leave may take from the broker to here.
+const onTheWay = 250 * time.Millisecond
+
+// checkRosters has the members read of channels that do not hear by themselves what
+// they may have missed.
+func (a *Attendance) checkRosters(ctx context.Context) {
+	before := a.positions()
+	if len(before) == 0 {
+		return
+	}
+	channels := make([]string, 0, len(before))
+	for r := range before {
+		channels = append(channels, r.channel)
+	}
+	slices.Sort(channels)
+	seen, err := a.config.Presence.Look(ctx, channels)
+	if err != nil {
+		a.config.Log.Debug("joins and leaves are not checked", "error", err)
+		return
+	}
+	behind := make(map[*roster]broker.Position)
+	for r, heard := range before {
+		at, _ := slices.BinarySearch(channels, r.channel)
+		if r.differs(heard, seen[at].Position) {
+			behind[r] = heard
+		}
+	}
+	if len(behind) > 0 {
+		a.work.Go(func() { a.readBehind(behind) })
+	}
+}
+
+// positions returns what the rosters have heard.
+func (a *Attendance) positions() map[*roster]broker.Position {
+	a.mu.Lock()
+	list := make(map[*roster]broker.Position, len(a.rosters))
+	for _, r := range a.rosters {
+		list[r] = broker.Position{}
+	}
+	a.mu.Unlock()
+	for r := range list {
+		r.mu.Lock()
+		list[r] = r.position
+		r.mu.Unlock()
+	}
+	return list
+}
+
+func (a *Attendance) readBehind(behind map[*roster]broker.Position) {
+	if !pause(a.life, onTheWay) {
+		return
+	}
+	for r, heard := range behind {
+		r.mu.Lock()
+		if r.position == heard && !r.closed {
+			a.readAgain(r)
+		}
+		r.mu.Unlock()
+	}
+}

@@ -1,0 +1,131 @@
+package attendance
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// Run states, gives signs of life and has the backend told until ctx ends. Then it
+// states what is left: whoever has not come back to another node within the linger
+// leaves, and another node will tell. The broker must run until it has returned. It
+// is called again if it has panicked.
+func (a *Attendance) Run(ctx context.Context) {
+	telling, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var teller sync.WaitGroup
+	if a.teller != nil {
+		teller.Go(func() { a.teller.run(telling) })
+	}
+	defer func() {
+		stop()
+		teller.Wait()
+		if ctx.Err() != nil {
+			a.end()
+			a.work.Wait()
+		}
+	}()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			a.stateLast(ctx)
+			return
+		case <-a.wake:
+		case <-timer.C:
+		}
+		a.doDue(ctx)
+		timer.Reset(time.Until(a.next()))
+	}
+}
+
+// stateLast states what is left. If nobody else is there to tell of the ends of
+// lingers, nobody lingers, and those end that have begun.
+func (a *Attendance) stateLast(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastPatience)
+	defer cancel()
+	alone := a.config.Alone()
+	if alone {
+		a.by.Linger = 0
+	}
+	stated, err := a.state(ctx)
+	for err == nil && stated > 0 {
+		stated, err = a.state(ctx)
+	}
+	if err != nil {
+		a.config.Log.Warn("users of this node stay present until its lease ends", "error", err)
+		return
+	}
+	for more := alone; more && err == nil; {
+		more, err = a.endLingers(ctx)
+	}
+	if err != nil {
+		a.config.Log.Warn("who lingers is told to have left when the next node starts", "error", err)
+	}
+}
+
+// endLingers ends some of the lingers that have begun, and reports whether there are
+// more.
+func (a *Attendance) endLingers(ctx context.Context) (more bool, err error) {
+	a.version++
+	standing, err := a.config.Presence.Keep(ctx, a.by, a.version)
+	return standing.Next > 0, err
+}
+
+func (a *Attendance) doDue(ctx context.Context) {
+	if a.takeHurry() {
+		a.stateAt, a.keepAt = time.Time{}, time.Time{}
+	}
+	if !time.Now().Before(a.stateAt) {
+		a.stateOrBackOff(ctx)
+	}
+	if now := time.Now(); !now.Before(a.keepAt) {
+		a.keepAt = now.Add(a.period)
+		a.keep(ctx)
+	}
+}
+
+func (a *Attendance) takeHurry() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	hurried := a.hurried
+	a.hurried = false
+	return hurried
+}
+
+// next returns when something is due again.
+func (a *Attendance) next() time.Time {
+	if !a.stateAt.IsZero() && a.stateAt.Before(a.keepAt) {
+		return a.stateAt
+	}
+	return a.keepAt
+}
+
+func (a *Attendance) stateOrBackOff(ctx context.Context) {
+	a.stateAt = time.Time{}
+	stated, err := a.state(ctx)
+	switch {
+	case err != nil:
+		a.stateAt = time.Now().Add(backoff(a.attempts))
+		a.attempts++
+	case stated > 0:
+		a.stateAt = time.Now().Add(statePause)
+		a.attempts = 0
+	}
+}
+
+// keep gives a sign of life, and sees whether the broker knows what it should, and
+// this node too.
+func (a *Attendance) keep(ctx context.Context) {
+	a.version++
+	a.swept = time.Now()
+	standing, err := a.config.Presence.Keep(ctx, a.by, a.version)
+	if err != nil {
+		a.config.Log.Debug("no sign of life for presence", "error", err)
+		return // the link's own check tells of it
+	}
+	a.noteNextLinger(standing.Next)
+	a.restate(standing.Since)
+	a.checkRosters(ctx)
+	a.teller.noteChange()
+}

@@ -1,0 +1,144 @@
+package attendance
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"tidegate/broker"
+)
+
+// state tells the broker of what has changed, on how many channels it returns. What
+// fails stays changed.
+func (a *Attendance) state(ctx context.Context) (int, error) {
+	statements, waiting := a.begin()
+	if len(statements) == 0 {
+		letGo(waiting)
+		return 0, nil
+	}
+	list := make([]broker.Attendance, len(statements))
+	for i := range statements {
+		list[i] = statements[i].Attendance
+	}
+	taken, err := a.config.Presence.Attend(ctx, a.by, list)
+	if err != nil && taken == nil {
+		taken = make([]bool, len(list))
+	}
+	a.noteTaken(statements, taken, waiting)
+	a.noteNextLinger(departure(statements, a.by.Linger))
+	a.teller.noteChange()
+	return len(list), err
+}
+
+// departure returns after what time a linger ends that begins with the statements;
+// 0: none does.
+func departure(statements []statement, linger time.Duration) time.Duration {
+	for _, st := range statements {
+		if st.Sessions == 0 || slices.ContainsFunc(st.Members, func(m broker.Member) bool { return m.Sessions == 0 }) {
+			return linger
+		}
+	}
+	return 0
+}
+
+// begin makes the next statements, and returns who waits until all is stated.
+func (a *Attendance) begin() (statements []statement, waiting []chan struct{}) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	n, size := 0, 0
+	var more []*stays
+	for ; n < len(a.changed) && size < mostStated; n++ {
+		s := a.changed[n]
+		a.version++
+		st, all := s.state(a.version)
+		statements = append(statements, st)
+		size += 1 + len(st.Members)
+		if s.queued = !all; s.queued {
+			more = append(more, s)
+		}
+	}
+	a.changed = append(more, a.changed[n:]...)
+	a.stating = len(statements) > 0
+	if len(a.changed) == 0 {
+		waiting, a.waiting = a.waiting, nil
+	}
+	return statements, waiting
+}
+
+// noteTaken notes what was taken, and tells those who wait if all was.
+func (a *Attendance) noteTaken(statements []statement, taken []bool, waiting []chan struct{}) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.stating = false
+	all := true
+	for i := range statements {
+		st, s := &statements[i], statements[i].stays
+		if all = all && taken[i]; taken[i] {
+			s.taken(st)
+		} else {
+			s.refused(st)
+			a.queue(s)
+		}
+		if s.sessions == 0 && len(s.members) == 0 && !s.queued && s.stated == 0 {
+			delete(a.stays, s.channel)
+		}
+	}
+	if all {
+		letGo(waiting)
+	} else {
+		a.waiting = append(a.waiting, waiting...)
+	}
+}
+
+func letGo(waiting []chan struct{}) {
+	for _, done := range waiting {
+		close(done)
+	}
+}
+
+// restate has all channels stated anew of which the broker knows nothing any more.
+func (a *Attendance) restate(since func(channel string) uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, s := range a.stays {
+		if s.stated > 0 && s.stated < since(s.channel) && !s.queued {
+			s.whole = true
+			a.queue(s)
+		}
+	}
+	if len(a.changed) > 0 {
+		rouse(a.wake)
+	}
+}
+
+// awaitStated returns once the broker knows of all that has changed on this node before.
+func (a *Attendance) awaitStated(ctx context.Context) error {
+	a.mu.Lock()
+	if a.away != nil {
+		defer a.mu.Unlock()
+		return a.away
+	}
+	if len(a.changed) == 0 && !a.stating {
+		a.mu.Unlock()
+		return nil
+	}
+	done := make(chan struct{})
+	a.waiting = append(a.waiting, done)
+	a.mu.Unlock()
+	rouse(a.wake)
+	return await(ctx, done)
+}
+
+// noteNextLinger has the next sign of life given when a linger ends.
+func (a *Attendance) noteNextLinger(after time.Duration) {
+	if after <= 0 {
+		return
+	}
+	end := time.Now().Add(after + lingerGrace)
+	if soonest := a.swept.Add(sweepPause); end.Before(soonest) {
+		end = soonest
+	}
+	if end.Before(a.keepAt) {
+		a.keepAt = end
+	}
+}
