@@ -81,17 +81,17 @@ type tally struct {
 }
 
 func (t *tally) count(ch *channel) error {
-	sessions := ch.sessions()
-	if len(sessions) == 0 {
+	audience := ch.audience()
+	if len(audience) == 0 {
 		return nil
 	}
 	users := make(map[string]struct{})
-	for _, s := range sessions {
-		if user := s.who().User; user != "" {
+	for _, sub := range audience {
+		if user := sub.who().User; user != "" {
 			users[user] = struct{}{}
 		}
 	}
-	t.begin(headcount{Channel: ch.name, Sessions: len(sessions)})
+	t.begin(headcount{Channel: ch.name, Sessions: len(audience)})
 	for user := range users {
 		if err := t.addUser(ch.name, user); err != nil {
 			return err
@@ -130,14 +130,14 @@ func (t *tally) flushLarge() error {
 	return t.say(part)
 }
 
-// sessions returns the sessions that listen to the channel.
-func (ch *channel) sessions() []*Session {
+// audience returns the subscriptions of those who listen to the channel.
+func (ch *channel) audience() []*subscription {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	var list []*Session
+	var list []*subscription
 	for i := range ch.audiences {
 		for _, m := range ch.audiences[i].members {
-			list = append(list, m.session)
+			list = append(list, m.of)
 		}
 	}
 	return list

@@ -66,8 +66,9 @@ type subscription struct {
 
 // terms are how a session is on a channel.
 type terms struct {
-	noEcho  bool // fixed at birth
-	granted bool // by the server, whatever the rule says; guarded by the session's mu
+	noEcho    bool       // fixed at birth
+	admission *Admission // fixed at birth; nil: the zero one
+	granted   bool       // by the server, whatever the rule says; guarded by the session's mu
 }
 
 // skips reports whether the session does not want to hear the message, since it

@@ -24,6 +24,7 @@ type ID struct {
 type Auth struct {
 	ID    ID
 	Token string
+	Data  string // what the token is about, for a Gate
 }
 
 // Subscribe asks for a channel's messages: from Cursor on if that is given, else,
@@ -33,8 +34,10 @@ type Subscribe struct {
 	Channel string
 	Cursor  string // as Position.String wrote it; empty: from now on
 	Recent  int    // 0: none; with a cursor, the cursor counts
-	Members bool   // the reply is to say who is there; without Cursor and Recent alone
+	Members bool   // the reply is to say who is there
 	NoEcho  bool   // leave out what this session publishes
+	Token   string // opens the channel, for a Gate
+	Data    string // what the token is about
 }
 
 // Unsubscribe asks for no more of a channel's messages.
@@ -52,6 +55,7 @@ type Publish struct {
 	Event     string
 	Tags      json.RawMessage // names beside the data, a JSON object of strings; nil: none
 	Key       string          // idempotency key, or empty
+	Joined    bool            // only if the session is on the channel
 	Transient bool            // it goes into no history; that it was missed is told to nobody
 }
 

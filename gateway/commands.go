@@ -51,7 +51,7 @@ func (s *Session) conclude(command Command, err error) {
 	if e.Code == Internal {
 		s.gateway.log.Error("command failed", "command", kind, "error", err)
 	}
-	s.tell(Failure{ID: id, Channel: channel, Code: e.Code, Message: e.Message})
+	s.tell(Failure{ID: id, Channel: channel, Command: kind, Code: e.Code, Message: e.Message})
 	if _, authenticating := command.(Auth); authenticating && e.Code == Unauthenticated {
 		s.Close(e.refusal())
 	}
@@ -176,7 +176,7 @@ func (s *Session) unsubscribe(c Unsubscribe) error {
 
 func (s *Session) askHistory(ctx context.Context, c History) error {
 	name := s.channelOf(c.Channel)
-	page, err := s.gateway.readHistory(ctx, s.who(), s, History{Channel: name, Cursor: c.Cursor, Limit: c.Limit})
+	page, err := s.gateway.readHistory(ctx, s.whoOn(name), s, History{Channel: name, Cursor: c.Cursor, Limit: c.Limit})
 	if err != nil {
 		return err
 	}
@@ -186,7 +186,10 @@ func (s *Session) askHistory(ctx context.Context, c History) error {
 
 func (s *Session) authenticate(ctx context.Context, c Auth) error {
 	p, err := *s.who(), error(nil)
-	if c.Token != "" {
+	switch {
+	case s.gate != nil:
+		p, err = s.gate.SignIn(ctx, c)
+	case c.Token != "":
 		p, err = s.gateway.Authenticate(ctx, c.Token)
 	}
 	if err != nil {
@@ -270,7 +273,8 @@ func checkClaim(p *Principal, name string) *Error {
 }
 
 func (s *Session) welcome(id ID) Welcome {
-	return Welcome{ID: id, Session: s.id, User: s.who().User, Node: s.gateway.node, Ping: s.gateway.ping}
+	p := s.who()
+	return Welcome{ID: id, Session: s.id, User: p.User, Info: p.Info, Node: s.gateway.node, Ping: s.gateway.ping}
 }
 
 // awaitAuth ends the session unless it authenticates in time.

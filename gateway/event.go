@@ -17,7 +17,8 @@ type Event interface{ event() }
 type Welcome struct {
 	ID      ID // not Given: the first one
 	Session string
-	User    string // empty: anonymous
+	User    string          // empty: anonymous
+	Info    json.RawMessage // of the user; nil: none
 	Node    string
 	Ping    time.Duration // how often the gateway pings; zero: never
 }
@@ -103,6 +104,9 @@ type Leave struct {
 // one by one: who wants to know who is there asks.
 type PresenceChanged struct{ Channel string }
 
+// NothingRecent says that a Subscribe asked for recent messages and there are none.
+type NothingRecent struct{ Channel string }
+
 // CaughtUp says that all that Session.Subscribe was to bring has been told.
 type CaughtUp struct{}
 
@@ -115,6 +119,7 @@ type Gap struct{ Channel string }
 type Failure struct {
 	ID      ID
 	Channel string // of the command, if it had one
+	Command string // its name in metrics; empty: there was none
 	Code    Code
 	Message string
 }
@@ -143,6 +148,7 @@ func (Messages) event()        {}
 func (Join) event()            {}
 func (Leave) event()           {}
 func (PresenceChanged) event() {}
+func (NothingRecent) event()   {}
 func (CaughtUp) event()        {}
 func (Gap) event()             {}
 func (Failure) event()         {}

@@ -80,6 +80,7 @@ type Gateway struct {
 	inbound    budget
 	expiring   expiring
 	dialects   dialects
+	ears       ears
 	repairs    chan struct{}   // a place in it is the right to read for a repair
 	life       context.Context // ends with Run
 	end        context.CancelFunc
@@ -245,7 +246,7 @@ func (g *Gateway) Open(ctx context.Context, hello Hello) (*Session, error) {
 	s := &Session{
 		gateway: g, id: newName(), dialect: g.dialects.of(g, hello.Protocol),
 		transport: hello.Transport, home: hello.Channel, alone: hello.Alone || hello.Channel != "", remote: hello.Remote,
-		opened: time.Now(), principal: g.keep(hello.Principal),
+		gate: hello.Gate, opened: time.Now(), principal: g.keep(hello.Principal),
 	}
 	s.address = g.rates.Address(NetworkOf(s.remote))
 	if hello.Publishes > 0 {

@@ -41,15 +41,20 @@ func (w words) Decode(f gateway.Frame) ([]gateway.Command, error) {
 		n, _ := strconv.Atoi(arg(2))
 		return []gateway.Command{gateway.Subscribe{ID: id, Channel: arg(1), Recent: n, Cursor: arg(3)}}, nil
 	case "submembers":
-		return []gateway.Command{gateway.Subscribe{ID: id, Channel: arg(1), Members: true}}, nil
+		n, _ := strconv.Atoi(arg(2))
+		return []gateway.Command{gateway.Subscribe{ID: id, Channel: arg(1), Members: true, Recent: n}}, nil
+	case "subtoken":
+		return []gateway.Command{gateway.Subscribe{ID: id, Channel: arg(1), Token: arg(2), Data: arg(3)}}, nil
 	case "subquiet":
 		return []gateway.Command{gateway.Subscribe{ID: id, Channel: arg(1), NoEcho: true}}, nil
 	case "unsub":
 		return []gateway.Command{gateway.Unsubscribe{ID: id, Channel: arg(1)}}, nil
 	case "pub":
 		return []gateway.Command{gateway.Publish{ID: id, Channel: arg(1), Payload: []byte(arg(2)), Kind: broker.Text}}, nil
+	case "pubjoined":
+		return []gateway.Command{gateway.Publish{ID: id, Channel: arg(1), Payload: []byte(arg(2)), Kind: broker.Text, Joined: true}}, nil
 	case "auth":
-		return []gateway.Command{gateway.Auth{ID: id, Token: arg(1)}}, nil
+		return []gateway.Command{gateway.Auth{ID: id, Token: arg(1), Data: arg(2)}}, nil
 	case "presence":
 		return []gateway.Command{gateway.Presence{ID: id, Channel: arg(1)}}, nil
 	case "history":
@@ -85,6 +90,9 @@ func (w words) Encode(event gateway.Event) (gateway.Frame, error) {
 	case gateway.Published:
 		return say("published %s", e.Channel)
 	case gateway.Message:
+		if w.name == "signed" {
+			return say("message %s %s by %s", e.Channel, e.Payload, e.User)
+		}
 		return say("message %s %s %s", e.Channel, e.Payload, e.Position)
 	case gateway.Messages:
 		return say("history %d lost=%v", len(e.Messages), e.Lost)
@@ -93,6 +101,8 @@ func (w words) Encode(event gateway.Event) (gateway.Frame, error) {
 			return gateway.Frame{}, gateway.Missed
 		}
 		return say("gap %s", e.Channel)
+	case gateway.NothingRecent:
+		return say("nothing recent %s", e.Channel)
 	case gateway.Failure:
 		return say("error %s", e.Code)
 	case gateway.Pong:

@@ -36,7 +36,7 @@ func (g *Gateway) members(ctx context.Context, p *Principal, s *Session, channel
 
 func (s *Session) askPresence(ctx context.Context, c Presence) error {
 	name := s.channelOf(c.Channel)
-	members, err := s.gateway.members(ctx, s.who(), s, name)
+	members, err := s.gateway.members(ctx, s.whoOn(name), s, name)
 	if err != nil {
 		return err
 	}
@@ -69,12 +69,12 @@ func (ch *channel) attendeeOf(sub *subscription) *attendance.Who {
 	if sub.gone || !rule.Presence && !g.wants.Channels {
 		return nil
 	}
-	p := sub.session.who()
+	is := sub.who()
 	switch {
 	case rule.Presence && rule.BySession:
-		return &attendance.Who{User: p.User, Session: sub.session.id, Info: p.Info}
-	case rule.Presence && p.User != "":
-		return &attendance.Who{User: p.User, Info: p.Info}
+		return &attendance.Who{User: is.User, Session: sub.session.id, Info: is.Info}
+	case rule.Presence && is.User != "":
+		return &attendance.Who{User: is.User, Info: is.Info}
 	}
 	return &g.anybody
 }

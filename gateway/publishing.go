@@ -84,6 +84,10 @@ func (p *publishing) nextSettled() <-chan struct{} {
 // answered; before that publish waits only if too many answers are due.
 func (s *Session) publish(ctx context.Context, c Publish) {
 	c.Channel = s.channelOf(c.Channel)
+	if c.Joined && !s.isOn(c.Channel) {
+		s.conclude(c, failf(Forbidden, "subscribe to %q before you publish there", c.Channel))
+		return
+	}
 	size := len(c.Payload)
 	if s.publishes.Take(rates.Cost{Commands: 1}) != rates.Enough {
 		s.conclude(c, failf(RateLimited, "more publishes a second than this connection may send: slow down and send it again"))
@@ -94,7 +98,7 @@ func (s *Session) publish(ctx context.Context, c Publish) {
 		return
 	}
 	s.publishing.begin(size)
-	s.gateway.publish(ctx, s.who(), s, c, func(position broker.Position, err error) {
+	s.gateway.publish(ctx, s.whoOn(c.Channel), s, c, func(position broker.Position, err error) {
 		defer s.gateway.GiveInbound(size)
 		defer s.publishing.end(size)
 		defer s.gateway.wall.Catch("answer a publish", s.crash)

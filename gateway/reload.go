@@ -25,7 +25,7 @@ func (s *Session) reauthorize() {
 		if s.hasGrant(name) {
 			continue
 		}
-		if err := s.gateway.Authorize(s.who(), ToSubscribe, name); err != nil && s.quit(name) {
+		if err := s.gateway.Authorize(s.whoOn(name), ToSubscribe, name); err != nil && s.quit(name) {
 			e := ErrorOf(err)
 			s.tell(Unsubscribed{Channel: name, Code: e.Code, Reason: e.Message})
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"tidegate/broker"
@@ -34,7 +35,7 @@ func (ch *channel) enter(ctx context.Context, j *join) error {
 		return ch.enterNow(j)
 	}
 	j.reply.Resumed = !j.cursor.IsZero()
-	c := &resumption{channel: ch, sub: j.sub, reply: j.reply, reader: j.from}
+	c := &resumption{channel: ch, sub: j.sub, reply: j.reply, reader: j.from, members: j.members, nothing: j.asksRecent()}
 	err := c.run(ctx)
 	c.noteEnd(err)
 	return err
@@ -57,11 +58,14 @@ func (ch *channel) enterNow(j *join) error {
 	if j.members {
 		reply.Members = ch.membersFor(j.sub)
 	}
-	if j.sub.session.say(reply) {
+	if j.sub.session.say(reply) && (!j.asksRecent() || j.sub.session.say(NothingRecent{ch.name})) {
 		ch.join(j.sub)
 	}
 	return nil
 }
+
+// asksRecent reports whether the client wants to hear that there is nothing recent.
+func (j *join) asksRecent() bool { return j.recent > 0 && j.cursor.IsZero() }
 
 // errGone says that the session was taken off the channel while it came.
 var errGone = failf(Unavailable, "the subscription has ended meanwhile: subscribe again")
@@ -75,6 +79,8 @@ type resumption struct {
 	reply   Subscribed
 	reader  *timeline.Reader
 	replied bool
+	members bool        // the reply says who is there
+	nothing bool        // asked for something recent, and has been given nothing yet
 	after   *resumption // of the same session, which waits for its connection, too
 }
 
@@ -189,6 +195,10 @@ func (c *resumption) sayBegin(step timeline.Step) (said bool) {
 	c.replied = true
 	c.reply.Recovered = c.reply.Resumed && !step.Lost
 	c.reply.Position, c.reply.After = c.channel.at(), step.After
+	if c.members {
+		c.reply.Members = c.channel.membersFor(c.sub)
+		c.members = !step.Present // else nothing can change before it arrives
+	}
 	c.count(step)
 	return s.say(c.reply)
 }
@@ -223,16 +233,44 @@ func (c *resumption) send(e *timeline.Entry) (room <-chan struct{}, err error) {
 	if frame != nil {
 		s.pushMessage(frame)
 	}
+	c.nothing = false
 	c.reader.Take(e)
 	return nil, nil
 }
 
 // arrive makes the session one of the audience.
 func (c *resumption) arrive() {
-	if c.channel.Arrive(c.reader) && !c.sub.session.say(Gap{c.channel.name}) {
+	s := c.sub.session
+	if c.channel.Arrive(c.reader) && !s.say(Gap{c.channel.name}) {
 		return
 	}
+	if c.nothing && !s.say(NothingRecent{c.channel.name}) {
+		return
+	}
+	c.tellChanges()
 	c.channel.join(c.sub)
+}
+
+// tellChanges tells who has come and gone since the reply said who is there.
+func (c *resumption) tellChanges() {
+	if !c.members {
+		return
+	}
+	before, now := c.reply.Members, c.channel.membersFor(c.sub)
+	for i := range now {
+		if m := &now[i]; !isAmong(before, m) {
+			c.sub.session.say(Join{Channel: c.channel.name, User: m.User, Session: m.Session, Info: m.Info})
+		}
+	}
+	for i := range before {
+		if m := &before[i]; !isAmong(now, m) {
+			c.sub.session.say(Leave{Channel: c.channel.name, User: m.User, Session: m.Session})
+		}
+	}
+}
+
+func isAmong(members []Member, m *Member) bool {
+	return slices.ContainsFunc(members, func(other Member) bool { return other.User == m.User && other.Session == m.Session })
 }
 
 // rangeRead is a read that others wait for.

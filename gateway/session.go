@@ -23,6 +23,7 @@ type Hello struct {
 	Commands  []Command // done while the session opens
 	Remote    string    // the client's IP address, with or without a port
 	Publishes int       // a second that it may publish at most, besides what the limits say; 0: no more
+	Gate      Gate      // decides beside the rules; nil: nobody
 
 	// The protocol tells of a refusal, not the transport: one that can upgrades the
 	// connection for that. See Gateway.Refuse.
@@ -42,6 +43,7 @@ type Session struct {
 	home      string // Hello.Channel
 	alone     bool   // Hello.Alone
 	remote    string
+	gate      Gate // Hello.Gate
 	opened    time.Time
 	address   *rates.Bucket // of all clients that come from where it comes from
 

@@ -129,8 +129,12 @@ func (s *Session) prepareJoin(ctx context.Context, c Subscribe, name string) *jo
 		j.err = failf(BadRequest, "%v", j.err)
 		return j
 	}
-	if j.err = s.gateway.permit(ctx, s.who(), s, ToSubscribe, name); j.err == nil {
-		s.reserveFor(j, terms{noEcho: c.NoEcho})
+	admission, err := s.admitTo(ctx, c, name)
+	if err == nil {
+		err = s.gateway.permit(ctx, admission.applied(s.who(), name), s, ToSubscribe, name)
+	}
+	if j.err = err; err == nil {
+		s.reserveFor(j, terms{noEcho: c.NoEcho, admission: admission})
 	}
 	return j
 }

@@ -55,7 +55,7 @@ func (f framed) Encode(event gateway.Event) (gateway.Frame, error) {
 		}
 		return gateway.Frame{}, nil
 	}
-	return gateway.Frame{Data: frameOf(opcodeOf(frame), frame.Data), Binary: true}, nil
+	return gateway.Frame{Data: frameOf(opcodeOf(frame), frame.Data), Binary: true, Others: frame.Others}, nil
 }
 
 func opcodeOf(frame gateway.Frame) byte {

@@ -26,6 +26,8 @@ func (s say) Encode(event gateway.Event) (gateway.Frame, error) {
 		return gateway.Frame{Data: []byte(e.Message)}, nil
 	case gateway.Message:
 		return gateway.Frame{Data: e.Payload, Binary: true}, nil
+	case gateway.Join:
+		return gateway.Frame{Data: []byte(e.User), Others: true}, nil
 	case gateway.Gap:
 		return gateway.Frame{}, gateway.Missed
 	case gateway.Goodbye:
@@ -47,6 +49,17 @@ func TestFramed_WritesWholeFrames(t *testing.T) {
 		}
 		if r.r.Buffered() > 0 {
 			t.Errorf("%d bytes follow the frame", r.r.Buffered())
+		}
+	}
+}
+
+func TestFramed_KeepsWhomAFrameIsNotFor(t *testing.T) {
+	for name, p := range map[string]gateway.Protocol{"plain": Framed(say{}), "compressed": NewDeflate(1).Framed(say{})} {
+		if frame, err := p.Encode(gateway.Join{User: "alice"}); err != nil || !frame.Others {
+			t.Errorf("%s: %+v, %v; want it for the others", name, frame, err)
+		}
+		if frame, err := p.Encode(gateway.Failure{Message: "no"}); err != nil || frame.Others {
+			t.Errorf("%s: %+v, %v; want it for all", name, frame, err)
 		}
 	}
 }

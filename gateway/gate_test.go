@@ -1,0 +1,179 @@
+package gateway_test
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"tidegate/broker"
+	"tidegate/gateway"
+	"tidegate/gateway/rules"
+)
+
+// passwords is a gate: a token is "open", and its data who the client is.
+type passwords struct{}
+
+var errPassword = &gateway.Error{Code: gateway.Unauthenticated, Message: "the password is wrong"}
+
+func (passwords) SignIn(_ context.Context, c gateway.Auth) (gateway.Principal, error) {
+	if c.Token != "open" {
+		return gateway.Principal{}, errPassword
+	}
+	return gateway.Principal{User: c.Data, Info: json.RawMessage(`{"signed":true}`)}, nil
+}
+
+func (passwords) Admit(_ context.Context, c gateway.Subscribe) (gateway.Admission, error) {
+	if c.Token == "" {
+		return gateway.Admission{}, nil
+	}
+	if c.Token != "open" {
+		return gateway.Admission{}, errPassword
+	}
+	a := gateway.Admission{Named: true}
+	if c.Data != "" {
+		a.As = &gateway.Identity{User: c.Data, Info: json.RawMessage(`{"on":"` + c.Channel + `"}`)}
+	}
+	return a, nil
+}
+
+var behindGate = gateway.Hello{Gate: passwords{}}
+
+func gateRules() rules.List {
+	return rules.List{
+		{Match: "room", Subscribe: rules.Token, Publish: rules.Anyone, Presence: true, JoinLeave: true},
+		{Match: "shut", Subscribe: rules.Nobody},
+		{Match: "known", Subscribe: rules.Authenticated, Publish: rules.Authenticated},
+		{Match: "*", Subscribe: rules.Anyone, Publish: rules.Anyone},
+	}
+}
+
+func TestGate_NamesChannelsThatTheRulesOpenToTokens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := startNode(t, gateway.Config{Rules: gateRules()})
+		for command, want := range map[string]string{
+			"sub plain":                 "subscribed plain",
+			"sub room":                  "error unauthenticated",
+			"subtoken room wrong":       "error unauthenticated",
+			"subtoken room open":        "subscribed room",
+			"subtoken shut open":        "error unauthenticated", // the rule says nobody
+			"sub known":                 "error unauthenticated",
+			"subtoken known open alice": "subscribed known",
+			"subtoken @alice open":      "error unauthenticated",
+			"pubjoined plain 1":         "error forbidden",
+			"auth wrong":                "error unauthenticated",
+			"auth open alice":           "welcome alice",
+		} {
+			p := n.connect(behindGate)
+			p.expect("welcome")
+			p.send("%s", command)
+			p.expect(want)
+		}
+	})
+}
+
+func TestGate_SaysWhoIsOnAChannel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := startNode(t, gateway.Config{Rules: gateRules()})
+		one, two := n.connect(behindGate), n.connect(behindGate)
+		one.send("subtoken room open alice")
+		one.expect("subscribed room")
+		one.send("sub plain")
+		one.expect("subscribed plain")
+		two.send("subtoken room open bob")
+		two.expect("subscribed room")
+		one.expect(`gateway.Join {"Channel":"room","User":"bob","Session":"","Info":{"on":"room"}}`)
+
+		members, err := n.Members(t.Context(), &backend, "room")
+		if got := namesOfMembers(members); err != nil || !slices.Equal(got, []string{"alice", "bob"}) {
+			t.Errorf("the members are %v, %v", got, err)
+		}
+		channels, err := n.Channels(t.Context(), "*")
+		if err != nil || !slices.Equal(channels, []gateway.ChannelInfo{{Channel: "plain", Sessions: 1}, {Channel: "room", Sessions: 2, Users: 2}}) {
+			t.Errorf("the channels are %v, %v", channels, err)
+		}
+		one.send("presence room") // as who it is there
+		one.expect("gateway.Members")
+		one.Close(gateway.Left, nil)
+		two.expect(`gateway.Leave {"Channel":"room","User":"alice"`)
+	})
+}
+
+func TestGate_MessagesAreOfWhoIsOnTheChannel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := startNode(t, gateway.Config{Rules: gateRules()})
+		listener := n.connect(gateway.Hello{Protocol: words{"signed"}})
+		listener.send("sub open")
+		listener.send("sub other")
+		listener.expect("subscribed other")
+		p := n.connect(behindGate)
+		p.send("subtoken open open alice")
+		p.expect("subscribed open")
+		p.send("pub open 1")
+		p.send("pub other 2")
+		listener.expect("message open 1 by alice")
+		listener.expect("message other 2 by ")
+	})
+}
+
+// Other rules take off a channel whom the token does not name, and leave whom it does.
+func TestGate_NamedChannelsStayWhenRulesChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := startNode(t, gateway.Config{Rules: gateRules()})
+		p := n.connect(behindGate)
+		for _, channel := range []string{"one", "two"} {
+			p.send("subtoken %s %s", channel, map[string]string{"one": "open", "two": ""}[channel])
+			p.expect("subscribed " + channel)
+		}
+		if err := n.SetRules(rules.List{{Match: "*", Subscribe: rules.Token}}); err != nil {
+			t.Fatal(err)
+		}
+		p.expect("unsubscribed two")
+		synctest.Wait()
+		for _, line := range p.lines() {
+			if strings.HasPrefix(line, "unsubscribed one") {
+				t.Error("the channel that the token names was taken as well")
+			}
+		}
+	})
+}
+
+func TestRecent_NothingRecentIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, _ := startLossy(t, 5, gateway.Limits{})
+		p := n.connect(gateway.Hello{})
+		for _, channel := range []string{"kept:empty", "plain"} {
+			p.send("subrecent %s 1", channel)
+			p.expect("nothing recent " + channel)
+			n.publish(channel, "first")
+			p.expect("message " + channel + " first")
+		}
+		again := n.connect(gateway.Hello{})
+		again.send("subrecent kept:empty 1")
+		again.expect("message kept:empty first")
+		if got := count(again.lines(), "nothing recent kept:empty"); got != 0 {
+			t.Errorf("it is told that there is nothing, beside a message")
+		}
+	})
+}
+
+func TestRecent_MembersAreToldBesideIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory := broker.NewMemory()
+		n := startNode(t, gateway.Config{Broker: memory, History: memory, Presence: memory, Rules: rules.List{{
+			Match: "*", Subscribe: rules.Anyone, Publish: rules.Anyone, Presence: true, JoinLeave: true, HistorySize: 5,
+		}}})
+		alice := n.connect(gateway.Hello{Principal: gateway.Principal{User: "alice"}})
+		alice.send("submembers room 1")
+		alice.expect("subscribed room [alice]")
+		alice.expect("nothing recent room")
+		n.publish("room", "hello")
+		bob := n.connect(gateway.Hello{Principal: gateway.Principal{User: "bob"}})
+		bob.send("submembers room 1")
+		bob.expect("subscribed room [alice bob]")
+		bob.expect("message room hello")
+		alice.expect(`gateway.Join {"Channel":"room","User":"bob"`)
+	})
+}
