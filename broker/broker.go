@@ -192,6 +192,7 @@ type Message struct {
 	Event     string          // the name beside the data, or empty
 	User      string          // who published it; empty: a backend, or anonymous
 	Session   string          // the publishing session; empty: a backend
+	Except    string          // the session that it is not for; empty: it is for all
 	Info      json.RawMessage // what is known of the user, any JSON; nil: nothing
 	Tags      json.RawMessage // names beside the data, a JSON object of strings; nil: none
 	Key       string          // idempotency key, or empty; not told to receivers

@@ -20,6 +20,7 @@ import (
 //	event    the name beside the data
 //	user     who published
 //	session  the session that published
+//	except   the session that it is not for
 //	info     what is known of the user: any JSON
 //	tags     names beside the data: an object of strings
 //	time     when a node took it, in Unix milliseconds
@@ -53,7 +54,7 @@ func DecodeEnvelope(channel, data string) Message {
 	if !ok {
 		return decodeBare(channel, data)
 	}
-	m := Message{Channel: channel, Payload: []byte(payload), Event: h.Event, User: h.User, Session: h.Session, Transient: h.Transient}
+	m := Message{Channel: channel, Payload: []byte(payload), Event: h.Event, User: h.User, Session: h.Session, Except: h.Except, Transient: h.Transient}
 	if m.Kind, ok = parseKind(h.Kind); !ok || !m.Kind.bears(m.Payload) {
 		m.Kind = kindOf(m.Payload)
 	}

@@ -61,7 +61,7 @@ func TestEnvelope_RoundTrip(t *testing.T) {
 	property := func(payload []byte, kind uint8, event, user, session string, ms int64, offset uint64) bool {
 		m := Message{
 			Channel: "chat:lobby", Payload: append([]byte{}, payload...), Kind: Kind(kind % 3),
-			Event: toUTF8(event), User: toUTF8(user), Session: toUTF8(session),
+			Event: toUTF8(event), User: toUTF8(user), Session: toUTF8(session), Except: toUTF8(user),
 			Position: Position{Epoch: "k3x9", Offset: max(1, offset)},
 		}
 		if offset%2 == 1 {
@@ -130,6 +130,7 @@ func TestDecodeEnvelope_Header(t *testing.T) {
 		"JSON, too deep":      {"TG1 {\"kind\":\"json\"}\n" + nested(101), Message{Kind: Text, Payload: []byte(nested(101))}},
 		"JSON, deep":          {"TG1 {\"kind\":\"json\"}\n" + nested(100), Message{Kind: JSON, Payload: []byte(nested(100))}},
 		"text, not UTF-8":     {"TG1 {\"kind\":\"text\"}\n\xff", Message{Kind: Binary, Payload: []byte("\xff")}},
+		"all but one":         {"TG1 {\"except\":\"s1\"}\nhi", Message{Kind: Text, Payload: []byte("hi"), Except: "s1"}},
 		"time":                {"TG1 {\"time\":1}\nhi", Message{Kind: Text, Payload: []byte("hi"), Time: time.UnixMilli(1)}},
 	}
 	for name, test := range tests {

@@ -15,6 +15,7 @@ type header struct {
 	Event     string `json:"event"`
 	User      string `json:"user"`
 	Session   string `json:"session"`
+	Except    string `json:"except"`
 	Info      raw    `json:"info"`
 	Tags      raw    `json:"tags"`
 	Time      int64  `json:"time"`
@@ -46,6 +47,7 @@ func appendHeader(dst []byte, m Message) []byte {
 	dst = appendStringField(dst, "event", m.Event)
 	dst = appendStringField(dst, "user", m.User)
 	dst = appendStringField(dst, "session", m.Session)
+	dst = appendStringField(dst, "except", m.Except)
 	dst = appendRawField(dst, "info", m.Info)
 	dst = appendRawField(dst, "tags", m.Tags)
 	if !m.Time.IsZero() {
@@ -204,6 +206,8 @@ func (h *header) scanField(s string) (rest string, ok bool) {
 		h.User, rest, ok = scanString(rest)
 	case "session":
 		h.Session, rest, ok = scanString(rest)
+	case "except":
+		h.Except, rest, ok = scanString(rest)
 	case "epoch":
 		h.Epoch, rest, ok = scanString(rest)
 	case "info":

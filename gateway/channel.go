@@ -71,10 +71,10 @@ type terms struct {
 	granted   bool       // by the server, whatever the rule says; guarded by the session's mu
 }
 
-// skips reports whether the session does not want to hear the message, since it
-// has published it.
+// skips reports whether the session is not to hear the message, or, since it has
+// published it, does not want to.
 func (sub *subscription) skips(m *broker.Message) bool {
-	return sub.noEcho && sub.session.id == m.Session
+	return m.Except != "" && sub.session.id == m.Except || sub.noEcho && sub.session.id == m.Session
 }
 
 // dialect is a protocol in use, and what is resolved once for it.

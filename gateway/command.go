@@ -56,6 +56,7 @@ type Publish struct {
 	Tags      json.RawMessage // names beside the data, a JSON object of strings; nil: none
 	Key       string          // idempotency key, or empty
 	Joined    bool            // only if the session is on the channel
+	Except    string          // the session that is not to hear it; empty: all hear it
 	Transient bool            // it goes into no history; that it was missed is told to nobody
 }
 

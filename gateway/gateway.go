@@ -243,8 +243,12 @@ func (g *Gateway) Open(ctx context.Context, hello Hello) (*Session, error) {
 	if err := g.admitConnect(); err != nil {
 		return nil, err
 	}
+	id, err := idOf(hello.Session)
+	if err != nil {
+		return nil, err
+	}
 	s := &Session{
-		gateway: g, id: newName(), dialect: g.dialects.of(g, hello.Protocol),
+		gateway: g, id: id, dialect: g.dialects.of(g, hello.Protocol),
 		transport: hello.Transport, home: hello.Channel, alone: hello.Alone || hello.Channel != "", remote: hello.Remote,
 		gate: hello.Gate, opened: time.Now(), principal: g.keep(hello.Principal),
 	}
@@ -257,7 +261,7 @@ func (g *Gateway) Open(ctx context.Context, hello Hello) (*Session, error) {
 		return nil, err
 	}
 	g.metrics.Sessions.Opened(s.transport, s.dialect.protocol.Name())
-	err := g.checkDraining() // whoever closes all sessions may not have seen this one
+	err = g.checkDraining() // whoever closes all sessions may not have seen this one
 	if err == nil {
 		err = s.begin(ctx, hello)
 	}
@@ -269,6 +273,20 @@ func (g *Gateway) Open(ctx context.Context, hello Hello) (*Session, error) {
 	}
 	return s, nil
 }
+
+// idOf returns the id that a session is given.
+func idOf(wanted string) (string, error) {
+	const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz._-"
+	switch {
+	case wanted == "":
+		return newName(), nil
+	case len(wanted) > maxSessionID || strings.Trim(wanted, alphabet) != "":
+		return "", failf(BadRequest, "the session's id is %.80q: want up to %d letters, digits, dots, dashes and underscores", wanted, maxSessionID)
+	}
+	return wanted, nil
+}
+
+const maxSessionID = 64
 
 func (g *Gateway) checkDraining() error {
 	if g.draining.Load() {

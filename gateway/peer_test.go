@@ -53,6 +53,8 @@ func (w words) Decode(f gateway.Frame) ([]gateway.Command, error) {
 		return []gateway.Command{gateway.Publish{ID: id, Channel: arg(1), Payload: []byte(arg(2)), Kind: broker.Text}}, nil
 	case "pubjoined":
 		return []gateway.Command{gateway.Publish{ID: id, Channel: arg(1), Payload: []byte(arg(2)), Kind: broker.Text, Joined: true}}, nil
+	case "pubexcept":
+		return []gateway.Command{gateway.Publish{ID: id, Channel: arg(1), Payload: []byte(arg(2)), Kind: broker.Text, Except: arg(3)}}, nil
 	case "auth":
 		return []gateway.Command{gateway.Auth{ID: id, Token: arg(1), Data: arg(2)}}, nil
 	case "presence":

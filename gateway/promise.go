@@ -45,8 +45,8 @@ package gateway
 //
 // Nobody tells what was meant to be left out: messages that were published as
 // transient, messages that a newer one replaces where the rule says conflate, one's own
-// where the client wants no echo, and a history that a backend has cleared, of which
-// only who resumes hears (10).
+// where the client wants no echo, what is not for its session (Publish.Except), and a
+// history that a backend has cleared, of which only who resumes hears (10).
 //
 // Where the promise ends. Of event 8 the first message of its kind is not told if it is
 // lost: until one has come, a node cannot know that others publish past the history.

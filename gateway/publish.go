@@ -49,7 +49,7 @@ func (g *Gateway) publish(ctx context.Context, p *Principal, s *Session, c Publi
 	}
 	g.broker.Publish(broker.Message{
 		Channel: c.Channel, Payload: c.Payload, Kind: c.Kind, Event: c.Event, Key: c.Key,
-		User: p.User, Session: s.name(), Info: g.shownInfo(p, c.Channel), Tags: c.Tags, Time: began.Truncate(time.Millisecond),
+		User: p.User, Session: s.name(), Except: c.Except, Info: g.shownInfo(p, c.Channel), Tags: c.Tags, Time: began.Truncate(time.Millisecond),
 		Transient: c.Transient,
 	}, g.publishOptions(&c), conclude)
 }
@@ -101,6 +101,8 @@ func (g *Gateway) checkPublish(c Publish) error {
 		return failf(BadRequest, "the event's name has %d bytes: at most %d are allowed", len(c.Event), maxEvent)
 	case strings.ContainsAny(c.Event, "\r\n\x00"):
 		return failf(BadRequest, "the event's name has a line break in it")
+	case c.Except != "" && g.rule(c.Channel).Bare:
+		return failf(BadRequest, "nobody can be left out on %q: its messages travel bare", c.Channel)
 	case len(c.Tags) > maxTags:
 		return failf(BadRequest, "the tags have %d bytes: at most %d are allowed", len(c.Tags), maxTags)
 	case !broker.AreTags(c.Tags):

@@ -13,6 +13,7 @@ import (
 // Hello says who comes, how, and with what first.
 type Hello struct {
 	Protocol  Protocol
+	Session   string // the session's id, which nobody else has: up to 64 of A-Za-z0-9._-; empty: it is given one
 	Transport string // a label of metrics: "websocket", "sse", "longpoll"
 	Principal Principal
 	AuthLater bool      // the protocol lets a client authenticate by a first Auth

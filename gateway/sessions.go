@@ -34,6 +34,8 @@ func (r *sessions) add(s *Session, l *Limits) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
+	case r.byName[s.id] != nil:
+		return failf(Unavailable, "a session with this id is open: try again with another")
 	case l.Sessions > 0 && r.count >= l.Sessions:
 		return failf(LimitExceeded, "the node has %d sessions, as many as limits.sessions allows: try another node", l.Sessions)
 	case network.IsValid() && r.from[network] >= l.SessionsPerIP:

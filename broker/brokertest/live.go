@@ -62,7 +62,7 @@ func testNothingAfterRun(t *testing.T, c *cluster) {
 func testFieldsArrive(t *testing.T, c *cluster) {
 	sent := broker.Message{
 		Channel: "a", Payload: []byte(`{"text":"hi"}`), Kind: broker.JSON, Event: "said",
-		User: `al"ice ñ`, Session: "s1", Key: "k1", Time: time.UnixMilli(1763845845123),
+		User: `al"ice ñ`, Session: "s1", Except: "s2", Key: "k1", Time: time.UnixMilli(1763845845123),
 		Info: json.RawMessage(`{"name":"Al"}`), Tags: json.RawMessage(`{"color":"red"}`),
 	}
 	c.subscribe("a")

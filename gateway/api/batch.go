@@ -141,7 +141,7 @@ func (item *batchItem) publishes(n, room int) ([]gateway.Publish, error) {
 	}
 	publishes := make([]gateway.Publish, len(item.Channels))
 	for i, channel := range item.Channels {
-		publishes[i] = gateway.Publish{Channel: channel, Payload: payload, Kind: kind, Event: item.Event, Tags: jsonOrNil(item.Tags), Key: item.Key, Transient: item.Transient}
+		publishes[i] = gateway.Publish{Channel: channel, Payload: payload, Kind: kind, Event: item.Event, Tags: jsonOrNil(item.Tags), Key: item.Key, Except: item.Except, Transient: item.Transient}
 	}
 	return publishes, nil
 }

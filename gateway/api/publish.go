@@ -30,6 +30,7 @@ func (h *Handler) publish(r *request) (any, error) {
 	publish := gateway.Publish{
 		Channel: channel, Payload: payload, Kind: kind,
 		Event: r.URL.Query().Get("event"), Tags: jsonOrNil([]byte(r.URL.Query().Get("tags"))), Key: r.Header.Get("Idempotency-Key"), Transient: transient == "true",
+		Except: r.URL.Query().Get("except"),
 	}
 	if err := h.gateway.Spend(r.by, r.RemoteAddr, gateway.PublishCost(&publish)); err != nil {
 		return nil, err

@@ -31,6 +31,7 @@ type batchItem struct {
 	Event     string          `json:"event"`
 	Tags      json.RawMessage `json:"tags"`
 	Key       string          `json:"key"`
+	Except    string          `json:"except"`
 	Transient bool            `json:"transient"`
 	payloadFields
 }
