@@ -51,7 +51,7 @@ func (s *Session) conclude(command Command, err error) {
 	if e.Code == Internal {
 		s.gateway.log.Error("command failed", "command", kind, "error", err)
 	}
-	s.tell(Failure{ID: id, Channel: channel, Command: kind, Code: e.Code, Message: e.Message})
+	s.tell(Failure{ID: id, Channel: channel, Command: kind, Code: e.Code, Message: e.Message, Reason: e.Reason})
 	if _, authenticating := command.(Auth); authenticating && e.Code == Unauthenticated {
 		s.Close(e.refusal())
 	}
@@ -180,7 +180,7 @@ func (s *Session) askHistory(ctx context.Context, c History) error {
 	if err != nil {
 		return err
 	}
-	s.tell(Messages{ID: c.ID, Channel: name, Messages: page.Messages, Position: page.cursor(), Lost: page.Lost})
+	s.tell(Messages{ID: c.ID, Channel: name, Messages: page.Messages, Position: page.cursor(), Top: page.Top, Lost: page.Lost})
 	return nil
 }
 
@@ -274,7 +274,9 @@ func checkClaim(p *Principal, name string) *Error {
 
 func (s *Session) welcome(id ID) Welcome {
 	p := s.who()
-	return Welcome{ID: id, Session: s.id, User: p.User, Info: p.Info, Node: s.gateway.node, Ping: s.gateway.ping}
+	return Welcome{
+		ID: id, Session: s.id, User: p.User, Info: p.Info, Node: s.gateway.node, Key: s.key, Expires: p.Expires, Ping: s.gateway.ping,
+	}
 }
 
 // awaitAuth ends the session unless it authenticates in time.

@@ -20,6 +20,8 @@ type Welcome struct {
 	User    string          // empty: anonymous
 	Info    json.RawMessage // of the user; nil: none
 	Node    string
+	Key     string        // Hello.Key
+	Expires time.Time     // when the session ends unless its token is renewed; zero: never
 	Ping    time.Duration // how often the gateway pings; zero: never
 }
 
@@ -80,6 +82,7 @@ type Messages struct {
 	Channel  string
 	Messages []broker.Message // oldest first
 	Position broker.Position  // the cursor to read on from
+	Top      broker.Position  // of the channel's newest message
 	Lost     bool             // older messages than these are gone
 }
 
@@ -122,6 +125,7 @@ type Failure struct {
 	Command string // its name in metrics; empty: there was none
 	Code    Code
 	Message string
+	Reason  Reason // of an Error that has one of its own; else zero
 }
 
 // Pong answers a Ping.

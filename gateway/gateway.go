@@ -248,7 +248,7 @@ func (g *Gateway) Open(ctx context.Context, hello Hello) (*Session, error) {
 		return nil, err
 	}
 	s := &Session{
-		gateway: g, id: id, dialect: g.dialects.of(g, hello.Protocol),
+		gateway: g, id: id, key: hello.Key, dialect: g.dialects.of(g, hello.Protocol),
 		transport: hello.Transport, home: hello.Channel, alone: hello.Alone || hello.Channel != "", remote: hello.Remote,
 		gate: hello.Gate, opened: time.Now(), principal: g.keep(hello.Principal),
 	}

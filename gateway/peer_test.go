@@ -72,6 +72,9 @@ func (w words) Decode(f gateway.Frame) ([]gateway.Command, error) {
 func (w words) Encode(event gateway.Event) (gateway.Frame, error) {
 	switch e := event.(type) {
 	case gateway.Welcome:
+		if w.name == "exact" {
+			return say("welcome %s key=%s expires=%d", e.User, e.Key, e.Expires.Unix())
+		}
 		return say("welcome %s", e.User)
 	case gateway.Subscribed:
 		if e.Resumed && !e.Recovered && w.name == "curt" {
@@ -97,7 +100,7 @@ func (w words) Encode(event gateway.Event) (gateway.Frame, error) {
 		}
 		return say("message %s %s %s", e.Channel, e.Payload, e.Position)
 	case gateway.Messages:
-		return say("history %d lost=%v", len(e.Messages), e.Lost)
+		return say("history %d lost=%v top=%d", len(e.Messages), e.Lost, e.Top.Offset)
 	case gateway.Gap:
 		if w.name == "curt" {
 			return gateway.Frame{}, gateway.Missed
@@ -106,7 +109,7 @@ func (w words) Encode(event gateway.Event) (gateway.Frame, error) {
 	case gateway.NothingRecent:
 		return say("nothing recent %s", e.Channel)
 	case gateway.Failure:
-		return say("error %s", e.Code)
+		return say("%s", strings.TrimSpace(fmt.Sprintf("error %s %s", e.Code, e.Reason.Label)))
 	case gateway.Pong:
 		return say("pong")
 	case gateway.Heartbeat:

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/subtle"
 	"encoding/json"
 )
 
@@ -29,10 +30,10 @@ func (g *Gateway) FindSession(ctx context.Context, id string) (found SessionInfo
 // *Error: NotFound if the session is not open there, RateLimited if it has too much
 // in line, Unavailable if the frame may or may not have come. What one goroutine
 // sends is handled in that order. The transport of such a session receives nothing
-// for it by itself. Whether the sender may speak for the client is for the caller to
-// find out.
-func (g *Gateway) SendTo(ctx context.Context, node, session string, frame Frame) error {
-	err := g.cluster.Tell(ctx, node, sessionFrame, sentFrame{session, frame.Data, frame.Binary})
+// for it by itself. The key is the session's Hello.Key, which the client must have
+// shown: everybody may know the id. With another the error is Forbidden.
+func (g *Gateway) SendTo(ctx context.Context, node, session, key string, frame Frame) error {
+	err := g.cluster.Tell(ctx, node, sessionFrame, sentFrame{session, key, frame.Data, frame.Binary})
 	if err != nil {
 		return ErrorOf(err)
 	}
@@ -42,6 +43,7 @@ func (g *Gateway) SendTo(ctx context.Context, node, session string, frame Frame)
 // sentFrame is a client's frame on its way to the node that has its session.
 type sentFrame struct {
 	Session string `json:"session"`
+	Key     string `json:"key"`
 	Data    []byte `json:"data"`
 	Binary  bool   `json:"binary,omitempty"`
 }
@@ -62,6 +64,9 @@ func (g *Gateway) hearFrame(_ string, body json.RawMessage) error {
 	s := g.sessions.named(f.Session)
 	if s == nil || !s.out.Open() {
 		return failf(NotFound, "no session %q is open", f.Session)
+	}
+	if s.key == "" || subtle.ConstantTimeCompare([]byte(s.key), []byte(f.Key)) == 0 {
+		return failf(Forbidden, "this is not the key of the session %q", f.Session)
 	}
 	return s.line(Frame{Data: f.Data, Binary: f.Binary})
 }

@@ -14,6 +14,7 @@ import (
 type Hello struct {
 	Protocol  Protocol
 	Session   string // the session's id, which nobody else has: up to 64 of A-Za-z0-9._-; empty: it is given one
+	Key       string // that who sends for the session shows (SendTo); empty: nobody can
 	Transport string // a label of metrics: "websocket", "sse", "longpoll"
 	Principal Principal
 	AuthLater bool      // the protocol lets a client authenticate by a first Auth
@@ -39,6 +40,7 @@ type Session struct {
 	// Fixed at birth.
 	gateway   *Gateway
 	id        string
+	key       string // Hello.Key
 	dialect   *dialect
 	transport string
 	home      string // Hello.Channel

@@ -516,3 +516,26 @@ func TestGateway_RefusedSessionSaysWhyAndDoesNothing(t *testing.T) {
 		t.Errorf("heard %v", got)
 	}
 }
+
+func TestSession_IsToldItsEndAndHowItIsSpokenFor(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	p := n.connect(gateway.Hello{Protocol: words{"exact"}, Key: "k1", Principal: gateway.Principal{User: "alice", Expires: time.Unix(33e9, 0)}})
+	p.expect("welcome alice key=k1 expires=33000000000")
+}
+
+// stale is an Authenticator for which every token has expired.
+type stale struct{}
+
+func (stale) Authenticate(context.Context, string) (gateway.Principal, error) {
+	return gateway.Principal{}, &gateway.Error{Code: gateway.Unauthenticated, Reason: gateway.TokenExpired.With("get a new one")}
+}
+
+func TestSession_TokenThatHasExpiredIsNoBadOne(t *testing.T) {
+	n := startNode(t, gateway.Config{Auth: stale{}})
+	p := n.connect(gateway.Hello{AuthLater: true})
+	p.send("auth old")
+	p.expect("error unauthenticated token_expired")
+	if reason := p.expectClosed(); !reason.Is(gateway.TokenExpired) || reason.Text != "get a new one" {
+		t.Errorf("closed with %+v", reason)
+	}
+}

@@ -46,6 +46,11 @@ func refuse(label, format string, args ...any) error {
 	return &failure{label, &gateway.Error{Code: gateway.Unauthenticated, Message: fmt.Sprintf(format, args...)}}
 }
 
+// refuseExpired has a session that is refused for it end as one whose token expires.
+func refuseExpired(message string) error {
+	return &failure{expired, &gateway.Error{Code: gateway.Unauthenticated, Message: message, Reason: gateway.TokenExpired.With(message)}}
+}
+
 func unavailable(message string) error {
 	return &failure{unreachable, &gateway.Error{Code: gateway.Unavailable, Message: message}}
 }

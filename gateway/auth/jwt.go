@@ -148,7 +148,7 @@ func refusal(err error, claims *Claims) error {
 	case errors.Is(err, jwt.ErrTokenSignatureInvalid):
 		return refuse(signature, "the token's signature is not by the gateway's key: get a new token from the right issuer")
 	case errors.Is(err, jwt.ErrTokenExpired):
-		return refuse(expired, "the token has expired: get a new one")
+		return refuseExpired("the token has expired: get a new one")
 	case errors.Is(err, jwt.ErrTokenNotValidYet):
 		return refuse(notYetValid, "the token is not valid yet: wait, or check the issuer's clock")
 	case errors.Is(err, jwt.ErrTokenInvalidIssuer), errors.Is(err, jwt.ErrTokenRequiredClaimMissing) && claims.Issuer == "":
