@@ -56,7 +56,7 @@ func DecodeEnvelope(channel, data string) Message {
 	}
 	m := Message{Channel: channel, Payload: []byte(payload), Event: h.Event, User: h.User, Session: h.Session, Except: h.Except, Transient: h.Transient}
 	if m.Kind, ok = parseKind(h.Kind); !ok || !m.Kind.bears(m.Payload) {
-		m.Kind = kindOf(m.Payload)
+		m.Kind = KindOf(m.Payload)
 	}
 	m.Info, m.Tags = h.Info.message(), h.Tags.message()
 	if h.Time != 0 {
@@ -76,7 +76,7 @@ func cutEnvelope(data string) (header, payload string, ok bool) {
 
 func decodeBare(channel, data string) Message {
 	payload := []byte(data)
-	return Message{Channel: channel, Payload: payload, Kind: kindOf(payload)}
+	return Message{Channel: channel, Payload: payload, Kind: KindOf(payload)}
 }
 
 // passesForEnvelope reports whether a payload must not travel bare.

@@ -72,7 +72,7 @@ func TestEnvelope_RoundTrip(t *testing.T) {
 		}
 		envelope := string(AppendEnvelope(nil, m))
 		if !m.Kind.bears(payload) {
-			m.Kind = kindOf(payload)
+			m.Kind = KindOf(payload)
 		}
 		return reflect.DeepEqual(DecodeEnvelope("chat:lobby", envelope), m)
 	}

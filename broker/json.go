@@ -35,8 +35,8 @@ func Nested(text []byte) bool {
 	return false
 }
 
-// kindOf says what a payload is that nothing is said of.
-func kindOf(payload []byte) Kind {
+// KindOf says what a payload is that nothing is said of.
+func KindOf(payload []byte) Kind {
 	switch {
 	case isJSON(payload):
 		return JSON

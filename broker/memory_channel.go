@@ -50,7 +50,7 @@ func (c *memoryChannel) publish(m Message, o PublishOptions, r Receiver, nothing
 	if o.Bare && o.HistorySize == 0 {
 		kind := m.Kind
 		if m = m.Bare(); !passesForEnvelope(m.Payload) {
-			kind = kindOf(m.Payload)
+			kind = KindOf(m.Payload)
 		}
 		m.Kind = kind
 	}

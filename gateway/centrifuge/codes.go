@@ -1,0 +1,114 @@
+package centrifuge
+
+import (
+	"tidegate/gateway"
+	"tidegate/gateway/centrifuge/internal/wire"
+)
+
+// The codes with which the server ends a connection or a subscription, and those of
+// errors, as https://centrifugal.dev/docs/server/codes has them. SDKs connect again
+// after 3000 to 3499, and subscribe again from 2500 on; an error that is temporary, and
+// an expired token, they try again.
+const (
+	shutdown          = 3001
+	serverError       = 3004
+	connectionExpired = 3005
+	slow              = 3008
+	insufficientState = 3010
+	noPong            = 3012
+	tooManyRequests   = 3013
+	invalidToken      = 3500
+	badFrame          = 3501
+	forceDisconnect   = 3503
+	permissionDenied  = 3507
+	notAvailable      = 3508
+
+	unsubscribedByServer = 2000
+	unsubscribedForNow   = 2500
+
+	errInternal        = 100
+	errUnauthorized    = 101
+	errUnknownChannel  = 102
+	errPermission      = 103
+	errMethodNotFound  = 104
+	errLimit           = 106
+	errBadRequest      = 107
+	errNotAvailable    = 108
+	errTooManyRequests = 111
+	errUnrecoverable   = 112
+)
+
+// Farewell returns the close code that has the SDKs come back, or not. What they are to
+// know by the code of a WebSocket alone keeps it.
+func (Protocol) Farewell(r gateway.Reason) (code int, text string) { return farewellCode(r), r.Text }
+
+func farewellCode(r gateway.Reason) int {
+	switch {
+	case r.Is(gateway.Draining):
+		return shutdown
+	case r.Is(gateway.Failed), r.Is(gateway.NotConfirmed), r.Is(gateway.Overloaded):
+		return serverError
+	case r.Is(gateway.TokenExpired):
+		return connectionExpired
+	case r.Is(gateway.SlowConsumer):
+		return slow
+	case r.Is(gateway.Missed):
+		return insufficientState
+	case r.Is(gateway.TimedOut):
+		return noPong
+	case r.Is(gateway.NotAuthentic):
+		return invalidToken
+	case r.Is(gateway.ProtocolError), r.Is(gateway.Unsupported), r.Is(gateway.InvalidData):
+		return badFrame
+	case r.Is(gateway.Disconnected):
+		return forceDisconnect
+	case r.Is(gateway.Policy):
+		return permissionDenied
+	}
+	return r.Code
+}
+
+// errorOf returns the error that says why a request failed.
+func errorOf(r request, code gateway.Code, message string) *wire.Error {
+	e := &wire.Error{Code: errorCode(r, code), Message: utf8Of(message)}
+	e.Temporary = e.Code == errInternal || e.Code == errTooManyRequests
+	return e
+}
+
+func errorCode(r request, code gateway.Code) uint32 {
+	switch code {
+	case gateway.BadRequest:
+		if r == ofRPC {
+			return errMethodNotFound
+		}
+		return errBadRequest
+	case gateway.Unauthenticated:
+		return errUnauthorized
+	case gateway.Forbidden:
+		return errPermission
+	case gateway.NotFound:
+		return whatIsMissing(r)
+	case gateway.TooLarge, gateway.LimitExceeded:
+		return errLimit
+	case gateway.RateLimited:
+		return errTooManyRequests
+	}
+	return errInternal
+}
+
+func whatIsMissing(r request) uint32 {
+	switch r {
+	case ofPresence, ofPresenceStats, ofHistory, ofHistoryReverse, ofHistoryPosition:
+		return errNotAvailable
+	}
+	return errUnknownChannel
+}
+
+// unsubscribeCode says whether the client is to subscribe again.
+func unsubscribeCode(code gateway.Code) uint32 {
+	switch code {
+	case gateway.Unavailable, gateway.Internal, gateway.RateLimited:
+		return unsubscribedForNow
+	}
+	return unsubscribedByServer
+}

@@ -1,0 +1,144 @@
+package centrifuge
+
+import (
+	"encoding/binary"
+	"math"
+	"strconv"
+
+	"google.golang.org/protobuf/proto"
+
+	"tidegate/broker"
+	"tidegate/gateway"
+	"tidegate/gateway/centrifuge/internal/wire"
+)
+
+func badRequest(text string) error { return gateway.ProtocolError.With(text) }
+
+// decodeProtobuf reads commands, each behind its length.
+func decodeProtobuf(data []byte) (commands []gateway.Command, err error) {
+	for len(data) > 0 {
+		length, size := binary.Uvarint(data)
+		if size <= 0 || length > uint64(len(data)-size) {
+			return nil, badRequest("a command does not have the length that it says")
+		}
+		var c wire.Command
+		if err := proto.Unmarshal(data[size:][:length], &c); err != nil {
+			return nil, badRequest("a frame is no Protobuf command")
+		}
+		data = data[size+int(length):]
+		if commands, err = appendCommand(commands, &c, Protobuf); err != nil {
+			return nil, err
+		}
+	}
+	return commands, nil
+}
+
+// appendCommand appends what a command asks of the gateway: nothing, if it is a pong.
+func appendCommand(commands []gateway.Command, c *wire.Command, f Format) ([]gateway.Command, error) {
+	command := commandOf(c, f)
+	switch {
+	case c.Send != nil:
+		return nil, gateway.Unsupported.With("nobody takes what is sent without a channel")
+	case command == nil && c.Id == 0:
+		return commands, nil
+	case command == nil:
+		return nil, badRequest("a command asks for nothing that is known")
+	case c.Id == 0:
+		return nil, badRequest("a command has no id")
+	}
+	return append(commands, command), nil
+}
+
+func commandOf(c *wire.Command, f Format) gateway.Command {
+	switch {
+	case c.Connect != nil:
+		return gateway.Auth{ID: ofConnect.of(c.Id).id(), Token: c.Connect.Token}
+	case c.Subscribe != nil:
+		return subscribeOf(c.Id, c.Subscribe)
+	case c.Unsubscribe != nil:
+		return gateway.Unsubscribe{ID: ofUnsubscribe.of(c.Id).id(), Channel: c.Unsubscribe.Channel}
+	case c.Publish != nil:
+		return publishOf(c.Id, c.Publish, f)
+	case c.Presence != nil:
+		return gateway.Presence{ID: ofPresence.of(c.Id).id(), Channel: c.Presence.Channel}
+	case c.PresenceStats != nil:
+		return gateway.Presence{ID: ofPresenceStats.of(c.Id).id(), Channel: c.PresenceStats.Channel}
+	case c.History != nil:
+		return historyOf(c.Id, c.History)
+	case c.Ping != nil:
+		return gateway.Ping{ID: ofPing.of(c.Id).id()}
+	case c.Refresh != nil:
+		return gateway.Auth{ID: ofRefresh.of(c.Id).id(), Token: c.Refresh.Token}
+	case c.Rpc != nil:
+		return gateway.Malformed{ID: ofRPC.of(c.Id).id(), Reason: "rpc: no such method"}
+	case c.SubRefresh != nil:
+		return gateway.Malformed{ID: ofSubRefresh.of(c.Id).id(), Reason: "sub_refresh: subscriptions do not end before their connection"}
+	}
+	return nil
+}
+
+func subscribeOf(id uint32, r *wire.SubscribeRequest) gateway.Command {
+	t := ofSubscribe.of(id)
+	switch {
+	case r.Type != 0:
+		return gateway.Malformed{ID: t.id(), Reason: "this type of subscription is not known here"}
+	case r.Tf != nil:
+		return gateway.Malformed{ID: t.id(), Reason: "publications are not filtered by tags here"}
+	}
+	c := gateway.Subscribe{Channel: r.Channel}
+	if r.Recover {
+		t |= recovers
+		c.Cursor, c.Recent = cursorOf(r.Epoch, r.Offset)
+	}
+	c.ID = t.id()
+	return c
+}
+
+// cursorOf returns where a client is that has a position, or how many of the last
+// messages one is to have that has none.
+func cursorOf(epoch string, offset uint64) (cursor string, recent int) {
+	if epoch == "" && offset == 0 {
+		return "", math.MaxInt32
+	}
+	cursor = epoch + ":" + strconv.FormatUint(offset, 10)
+	if _, err := broker.ParsePosition(cursor); err != nil {
+		cursor = elsewhere
+	}
+	return cursor, 0
+}
+
+// elsewhere is the cursor of a client that comes from another server: no channel knows
+// its epoch, and so the client hears that what it had missed is not known.
+const elsewhere = "0:0"
+
+func publishOf(id uint32, r *wire.PublishRequest, f Format) gateway.Command {
+	t := ofPublish.of(id)
+	switch {
+	case r.Type != 0:
+		return gateway.Malformed{ID: t.id(), Reason: "this type of publish is not known here"}
+	case r.Data == nil && f == JSON:
+		return gateway.Malformed{ID: t.id(), Reason: "data is missing"}
+	}
+	kind := broker.JSON
+	if f == Protobuf {
+		kind = broker.KindOf(r.Data)
+	}
+	return gateway.Publish{ID: t.id(), Channel: r.Channel, Payload: append([]byte{}, r.Data...), Kind: kind}
+}
+
+func historyOf(id uint32, r *wire.HistoryRequest) gateway.Command {
+	c := gateway.History{Channel: r.Channel, Limit: max(0, int(r.Limit))}
+	of := ofHistory
+	switch {
+	case r.Limit == 0:
+		of, c.Limit = ofHistoryPosition, 1
+	case r.Reverse && r.Since != nil:
+		return gateway.Malformed{ID: ofHistoryReverse.of(id).id(), Reason: "history is read backwards from its end alone: leave out since"}
+	case r.Reverse:
+		of = ofHistoryReverse
+	case r.Since != nil && (r.Since.Epoch != "" || r.Since.Offset != 0):
+		c.Cursor, _ = cursorOf(r.Since.Epoch, r.Since.Offset)
+	}
+	c.ID = of.of(id).id()
+	return c
+}

@@ -1,0 +1,234 @@
+package centrifuge_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	"tidegate/broker"
+	"tidegate/gateway"
+	"tidegate/gateway/centrifuge"
+	"tidegate/gateway/centrifuge/internal/wire"
+)
+
+// asked are commands in both formats, with what they are to the gateway.
+var asked = []struct {
+	name  string
+	json  string
+	wire  *wire.Command
+	means string
+}{
+	{"connect", `{"id":1,"connect":{"token":"t","name":"js"}}`,
+		&wire.Command{Id: 1, Connect: &wire.ConnectRequest{Token: "t", Name: "js"}},
+		`Auth 1 "t"`},
+	{"refresh", `{"id":2,"refresh":{"token":"t"}}`,
+		&wire.Command{Id: 2, Refresh: &wire.RefreshRequest{Token: "t"}},
+		`Auth 2 "t"`},
+	{"subscribe", `{"id":3,"subscribe":{"channel":"c","flag":1,"recoverable":true}}`,
+		&wire.Command{Id: 3, Subscribe: &wire.SubscribeRequest{Channel: "c", Flag: 1, Recoverable: true}},
+		`Subscribe 3 "c" cursor "" recent 0`},
+	{"recover", `{"id":4,"subscribe":{"channel":"c","recover":true,"epoch":"k3x9","offset":41}}`,
+		&wire.Command{Id: 4, Subscribe: &wire.SubscribeRequest{Channel: "c", Recover: true, Epoch: "k3x9", Offset: 41}},
+		`Subscribe 4 "c" cursor "k3x9:41" recent 0`},
+	{"recover from the first", `{"id":4,"subscribe":{"channel":"c","recover":true}}`,
+		&wire.Command{Id: 4, Subscribe: &wire.SubscribeRequest{Channel: "c", Recover: true}},
+		`Subscribe 4 "c" cursor "" recent 2147483647`},
+	{"recover from another server", `{"id":4,"subscribe":{"channel":"c","recover":true,"epoch":"qFhv","offset":7}}`,
+		&wire.Command{Id: 4, Subscribe: &wire.SubscribeRequest{Channel: "c", Recover: true, Epoch: "qFhv", Offset: 7}},
+		`Subscribe 4 "c" cursor "0:0" recent 0`},
+	{"filtered", `{"id":4,"subscribe":{"channel":"c","tf":{"key":"k"}}}`,
+		&wire.Command{Id: 4, Subscribe: &wire.SubscribeRequest{Channel: "c", Tf: &wire.Filter{}}},
+		`Malformed 4`},
+	{"map", `{"id":4,"subscribe":{"channel":"c","type":1}}`,
+		&wire.Command{Id: 4, Subscribe: &wire.SubscribeRequest{Channel: "c", Type: 1}},
+		`Malformed 4`},
+	{"unsubscribe", `{"id":5,"unsubscribe":{"channel":"c"}}`,
+		&wire.Command{Id: 5, Unsubscribe: &wire.UnsubscribeRequest{Channel: "c"}},
+		`Unsubscribe 5 "c"`},
+	{"publish", `{"id":6,"publish":{"channel":"c","data":{"a":[1, 2]}}}`,
+		&wire.Command{Id: 6, Publish: &wire.PublishRequest{Channel: "c", Data: []byte(`{"a":[1, 2]}`)}},
+		`Publish 6 "c" json {"a":[1, 2]}`},
+	{"presence", `{"id":7,"presence":{"channel":"c"}}`,
+		&wire.Command{Id: 7, Presence: &wire.PresenceRequest{Channel: "c"}},
+		`Presence 7 "c"`},
+	{"presence_stats", `{"id":8,"presence_stats":{"channel":"c"}}`,
+		&wire.Command{Id: 8, PresenceStats: &wire.PresenceStatsRequest{Channel: "c"}},
+		`Presence 8 "c"`},
+	{"history", `{"id":9,"history":{"channel":"c","limit":10,"since":{"epoch":"k3x9","offset":4}}}`,
+		&wire.Command{Id: 9, History: &wire.HistoryRequest{Channel: "c", Limit: 10, Since: &wire.StreamPosition{Epoch: "k3x9", Offset: 4}}},
+		`History 9 "c" cursor "k3x9:4" limit 10`},
+	{"history, all", `{"id":9,"history":{"channel":"c","limit":-1}}`,
+		&wire.Command{Id: 9, History: &wire.HistoryRequest{Channel: "c", Limit: -1}},
+		`History 9 "c" cursor "" limit 0`},
+	{"history, position", `{"id":9,"history":{"channel":"c"}}`,
+		&wire.Command{Id: 9, History: &wire.HistoryRequest{Channel: "c"}},
+		`History 9 "c" cursor "" limit 1`},
+	{"ping", `{"id":10,"ping":{}}`, &wire.Command{Id: 10, Ping: &wire.PingRequest{}}, `Ping 10`},
+	{"rpc", `{"id":11,"rpc":{"method":"m","data":1}}`,
+		&wire.Command{Id: 11, Rpc: &wire.RPCRequest{Method: "m", Data: []byte("1")}},
+		`Malformed 11`},
+	{"pong", `{}`, &wire.Command{}, ``},
+	{"send", `{"send":{"data":1}}`, &wire.Command{Send: &wire.SendRequest{}}, `unsupported_data`},
+	{"no id", `{"publish":{"channel":"c","data":1}}`,
+		&wire.Command{Publish: &wire.PublishRequest{Channel: "c", Data: []byte("1")}}, `protocol_error`},
+	{"nothing", `{"id":4,"unheard":{}}`, &wire.Command{Id: 4}, `protocol_error`},
+}
+
+func TestDecode(t *testing.T) {
+	for _, c := range asked {
+		t.Run(c.name, func(t *testing.T) {
+			if got := meaning(centrifuge.JSON, []byte(c.json)); got != c.means {
+				t.Errorf("JSON means %s, want %s", got, c.means)
+			}
+			if got := meaning(centrifuge.Protobuf, delimited(t, c.wire)); got != c.means {
+				t.Errorf("Protobuf means %s, want %s", got, c.means)
+			}
+		})
+	}
+}
+
+func TestDecode_Batches(t *testing.T) {
+	const want = `Auth 1 "t"; Ping 2`
+	if got := meaning(centrifuge.JSON, []byte("{\"id\":1,\"connect\":{\"token\":\"t\"}}\n{}\n{\"id\":2,\"ping\":{}}\n")); got != want {
+		t.Errorf("JSON means %s, want %s", got, want)
+	}
+	batch := slicesJoin(delimited(t, asked[0].wire), delimited(t, &wire.Command{}), delimited(t, &wire.Command{Id: 2, Ping: &wire.PingRequest{}}))
+	if got := meaning(centrifuge.Protobuf, batch); got != want {
+		t.Errorf("Protobuf means %s, want %s", got, want)
+	}
+}
+
+func slicesJoin(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
+
+func TestDecode_KindsOfProtobufData(t *testing.T) {
+	for data, kind := range map[string]broker.Kind{`{"a":1}`: broker.JSON, "hello": broker.Text, "\xff\x00": broker.Binary, "": broker.Text} {
+		command := &wire.Command{Id: 1, Publish: &wire.PublishRequest{Channel: "c", Data: []byte(data)}}
+		commands, err := centrifuge.Protocol{Format: centrifuge.Protobuf}.Decode(gateway.Frame{Data: delimited(t, command), Binary: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := commands[0].(gateway.Publish); got.Kind != kind || string(got.Payload) != data {
+			t.Errorf("%q is %v %q, want %v", data, got.Kind, got.Payload, kind)
+		}
+	}
+}
+
+// A Conn may use a frame's memory again for the next one.
+func TestDecode_KeepsNothingOfTheFrame(t *testing.T) {
+	for _, c := range asked {
+		for format, frame := range map[centrifuge.Format][]byte{centrifuge.JSON: []byte(c.json), centrifuge.Protobuf: delimited(t, c.wire)} {
+			p := centrifuge.Protocol{Format: format}
+			want, _ := p.Decode(gateway.Frame{Data: bytes.Clone(frame)})
+			got, _ := p.Decode(gateway.Frame{Data: frame})
+			for i := range frame {
+				frame[i] = 'x'
+			}
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("%s: after the frame was overwritten it is %+v, want %+v", c.name, got, want)
+			}
+		}
+	}
+}
+
+func TestDecode_WhatIsNoFrameEndsTheSession(t *testing.T) {
+	for _, frame := range []string{"[]", "null", "{", "7", `{"id":-1}`, `{"id":1,"connect":7}`, "{}\n{"} {
+		if got := meaning(centrifuge.JSON, []byte(frame)); got != "protocol_error" {
+			t.Errorf("%q means %s", frame, got)
+		}
+	}
+	if got := meaning(centrifuge.JSON, []byte("{\"id\":1,\"ping\":{},\"x\":\"\xff\"}")); got != "invalid_data" {
+		t.Errorf("what is not UTF-8 means %s", got)
+	}
+	for _, frame := range []string{"\x05\x08", "\x80", "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", "\x01\xff"} {
+		if got := meaning(centrifuge.Protobuf, []byte(frame)); got != "protocol_error" {
+			t.Errorf("%q means %s", frame, got)
+		}
+	}
+}
+
+func FuzzDecodeJSON(f *testing.F) {
+	for _, c := range asked {
+		f.Add([]byte(c.json))
+	}
+	f.Add([]byte("{\"id\":1,\"connect\":{}}\n{}"))
+	f.Fuzz(func(t *testing.T, frame []byte) { checkDecode(t, centrifuge.JSON, frame) })
+}
+
+func FuzzDecodeProtobuf(f *testing.F) {
+	for _, c := range asked {
+		f.Add(delimited(f, c.wire))
+	}
+	f.Fuzz(func(t *testing.T, frame []byte) { checkDecode(t, centrifuge.Protobuf, frame) })
+}
+
+// checkDecode wants commands that can be answered, or a reason that SDKs know.
+func checkDecode(t *testing.T, format centrifuge.Format, frame []byte) {
+	p := centrifuge.Protocol{Format: format}
+	commands, err := p.Decode(gateway.Frame{Data: frame, Binary: format == centrifuge.Protobuf})
+	if err != nil {
+		if code, _ := p.Farewell(gateway.ReasonOf(err)); code < 3500 || code > 3999 {
+			t.Errorf("%q ends with %d, after which SDKs come back with the same", frame, code)
+		}
+		return
+	}
+	for _, command := range commands {
+		id := reflect.ValueOf(command).FieldByName("ID").Interface().(gateway.ID)
+		if uint32(id.Value) == 0 || !id.Given {
+			t.Errorf("%q: %+v cannot be answered", frame, command)
+		}
+		if s, ok := command.(gateway.Subscribe); ok {
+			if _, err := broker.ParsePosition(s.Cursor); err != nil {
+				t.Errorf("%q: %v", frame, err)
+			}
+		}
+	}
+}
+
+// meaning returns what a frame is to the gateway.
+func meaning(format centrifuge.Format, frame []byte) string {
+	commands, err := centrifuge.Protocol{Format: format}.Decode(gateway.Frame{Data: frame, Binary: format == centrifuge.Protobuf})
+	if err != nil {
+		return gateway.ReasonOf(err).Label
+	}
+	var all []string
+	for _, command := range commands {
+		all = append(all, meaningOf(command))
+	}
+	return strings.Join(all, "; ")
+}
+
+func meaningOf(command gateway.Command) string {
+	switch c := command.(type) {
+	case gateway.Auth:
+		return fmt.Sprintf("Auth %d %q", uint32(c.ID.Value), c.Token)
+	case gateway.Subscribe:
+		return fmt.Sprintf("Subscribe %d %q cursor %q recent %d", uint32(c.ID.Value), c.Channel, c.Cursor, c.Recent)
+	case gateway.Unsubscribe:
+		return fmt.Sprintf("Unsubscribe %d %q", uint32(c.ID.Value), c.Channel)
+	case gateway.Publish:
+		return fmt.Sprintf("Publish %d %q %v %s", uint32(c.ID.Value), c.Channel, c.Kind, c.Payload)
+	case gateway.Presence:
+		return fmt.Sprintf("Presence %d %q", uint32(c.ID.Value), c.Channel)
+	case gateway.History:
+		return fmt.Sprintf("History %d %q cursor %q limit %d", uint32(c.ID.Value), c.Channel, c.Cursor, c.Limit)
+	case gateway.Ping:
+		return fmt.Sprintf("Ping %d", uint32(c.ID.Value))
+	case gateway.Malformed:
+		return fmt.Sprintf("Malformed %d", uint32(c.ID.Value))
+	}
+	return fmt.Sprintf("%T", command)
+}
+
+func delimited(t testing.TB, m proto.Message) []byte {
+	t.Helper()
+	data, err := proto.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(binary.AppendUvarint(nil, uint64(len(data))), data...)
+}

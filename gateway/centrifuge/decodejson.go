@@ -1,0 +1,96 @@
+package centrifuge
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+
+	"tidegate/gateway"
+	"tidegate/gateway/centrifuge/internal/wire"
+)
+
+// jsonCommand is wire.Command as JSON has it, where a field of bytes is any value.
+type jsonCommand struct {
+	ID      uint32 `json:"id"`
+	Connect *struct {
+		Token string                            `json:"token"`
+		Subs  map[string]*wire.SubscribeRequest `json:"subs"`
+	} `json:"connect"`
+	Subscribe *struct {
+		Channel string          `json:"channel"`
+		Token   string          `json:"token"`
+		Recover bool            `json:"recover"`
+		Epoch   string          `json:"epoch"`
+		Offset  uint64          `json:"offset"`
+		Data    json.RawMessage `json:"data"`
+		Delta   string          `json:"delta"`
+		Tf      *struct{}       `json:"tf"`
+		Type    int32           `json:"type"`
+	} `json:"subscribe"`
+	Unsubscribe *wire.UnsubscribeRequest `json:"unsubscribe"`
+	Publish     *struct {
+		Channel string          `json:"channel"`
+		Data    json.RawMessage `json:"data"`
+		Type    int32           `json:"type"`
+	} `json:"publish"`
+	Presence      *wire.PresenceRequest      `json:"presence"`
+	PresenceStats *wire.PresenceStatsRequest `json:"presence_stats"`
+	History       *wire.HistoryRequest       `json:"history"`
+	Ping          *struct{}                  `json:"ping"`
+	Send          *struct{}                  `json:"send"`
+	RPC           *struct {
+		Method string          `json:"method"`
+		Data   json.RawMessage `json:"data"`
+	} `json:"rpc"`
+	Refresh    *wire.RefreshRequest    `json:"refresh"`
+	SubRefresh *wire.SubRefreshRequest `json:"sub_refresh"`
+}
+
+// decodeJSON reads commands, one on a line.
+func decodeJSON(data []byte) (commands []gateway.Command, err error) {
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	for {
+		var c *jsonCommand
+		switch err := decoder.Decode(&c); {
+		case err == io.EOF:
+			return commands, nil
+		case err != nil || c == nil:
+			return nil, badRequest("a line is no command in JSON")
+		}
+		if commands, err = appendCommand(commands, c.wire(), JSON); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (c *jsonCommand) wire() *wire.Command {
+	w := &wire.Command{
+		Id: c.ID, Unsubscribe: c.Unsubscribe, Presence: c.Presence, PresenceStats: c.PresenceStats,
+		History: c.History, Refresh: c.Refresh, SubRefresh: c.SubRefresh,
+	}
+	if r := c.Connect; r != nil {
+		w.Connect = &wire.ConnectRequest{Token: r.Token, Subs: r.Subs}
+	}
+	if r := c.Subscribe; r != nil {
+		w.Subscribe = &wire.SubscribeRequest{
+			Channel: r.Channel, Token: r.Token, Recover: r.Recover, Epoch: r.Epoch, Offset: r.Offset,
+			Data: r.Data, Delta: r.Delta, Type: r.Type,
+		}
+		if r.Tf != nil {
+			w.Subscribe.Tf = &wire.Filter{}
+		}
+	}
+	if r := c.Publish; r != nil {
+		w.Publish = &wire.PublishRequest{Channel: r.Channel, Data: r.Data, Type: r.Type}
+	}
+	if r := c.RPC; r != nil {
+		w.Rpc = &wire.RPCRequest{Method: r.Method, Data: r.Data}
+	}
+	if c.Ping != nil {
+		w.Ping = &wire.PingRequest{}
+	}
+	if c.Send != nil {
+		w.Send = &wire.SendRequest{}
+	}
+	return w
+}

@@ -1,0 +1,24 @@
+// Package centrifuge speaks the client protocol of the Centrifuge family, as its public
+// definition (github.com/centrifugal/protocol) and its SDKs have it, on the same
+// channels as every other client. The messages are those of internal/wire, in JSON, one
+// on a line, or in Protobuf, each behind its length as a varint.
+//
+// A session begins with a connect; until that is answered nothing else is done. What
+// the commands are to the gateway:
+//
+//	connect, refresh       Auth
+//	subscribe              Subscribe; epoch and offset are the cursor "epoch:offset";
+//	                       recover without a position asks for what the history keeps
+//	publish                Publish; data that is JSON is JSON, else text, else binary
+//	presence[_stats]       Presence
+//	history                History
+//	ping, {}               Ping; nothing: the answer to a ping of ours
+//	unsubscribe            Unsubscribe
+//
+// What was missed follows the reply to a subscribe as publications of their own, and the
+// reply's offset is the client's own: whenever the connection breaks, the client knows
+// what it has got.
+//
+// A Protocol has no state, so an ID carries beside the client's number what the answer
+// must know of the question: see ticket.
+package centrifuge

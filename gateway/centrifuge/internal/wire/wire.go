@@ -1,0 +1,5 @@
+// Package wire is the messages of the Centrifuge client protocol, generated from
+// centrifuge.proto.
+package wire
+
+//go:generate sh -c "GOBIN=$PWD/.bin go install google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12 && PATH=$PWD/.bin:$PATH protoc --go_out=. --go_opt=paths=source_relative centrifuge.proto && rm -r .bin"

@@ -1,0 +1,213 @@
+package centrifuge
+
+import (
+	"bytes"
+	"encoding/base64"
+	"slices"
+	"strings"
+	"time"
+
+	"tidegate/broker"
+	"tidegate/gateway"
+	"tidegate/gateway/centrifuge/internal/wire"
+	"tidegate/gateway/internal/jsontext"
+)
+
+// replyTo returns what is said of an event; nil: nothing is.
+func replyTo(event gateway.Event, f Format) (*wire.Reply, error) {
+	switch e := event.(type) {
+	case gateway.Message:
+		return push(&wire.Push{Channel: e.Channel, Pub: publicationOf(e.Message, f)}), nil
+	case gateway.Published:
+		return answer(e.ID, &wire.Reply{Publish: &wire.PublishResult{}}), nil
+	case gateway.Welcome:
+		return welcome(e), nil
+	case gateway.Subscribed:
+		return subscribed(e), nil
+	case gateway.Unsubscribed:
+		return unsubscribed(e), nil
+	case gateway.Members:
+		return members(e), nil
+	case gateway.Messages:
+		return messages(e, f), nil
+	case gateway.Join:
+		return push(&wire.Push{Channel: e.Channel, Join: &wire.Join{Info: infoOf(e.User, e.Session, e.Info)}}), nil
+	case gateway.Leave:
+		return push(&wire.Push{Channel: e.Channel, Leave: &wire.Leave{Info: infoOf(e.User, e.Session, nil)}}), nil
+	case gateway.Gap:
+		return nil, gateway.Missed
+	case gateway.Failure:
+		return failure(e), nil
+	case gateway.Pong:
+		return answer(e.ID, &wire.Reply{Ping: &wire.PingResult{}}), nil
+	case gateway.Heartbeat:
+		return &wire.Reply{}, nil
+	case gateway.Reconnect:
+		return push(&wire.Push{Disconnect: &wire.Disconnect{Code: shutdown, Reason: gateway.Draining.Text}}), nil
+	}
+	return nil, nil
+}
+
+func push(p *wire.Push) *wire.Reply { return &wire.Reply{Push: p} }
+
+func answer(id gateway.ID, r *wire.Reply) *wire.Reply {
+	r.Id = ticketOf(id).number()
+	return r
+}
+
+// welcome answers a connect or a refresh. What a session is before it has connected is
+// not said.
+func welcome(e gateway.Welcome) *wire.Reply {
+	switch {
+	case !e.ID.Given:
+		return nil
+	case ticketOf(e.ID).request() == ofRefresh:
+		return answer(e.ID, &wire.Reply{Refresh: &wire.RefreshResult{Client: e.Session}})
+	}
+	return answer(e.ID, &wire.Reply{Connect: &wire.ConnectResult{
+		Client: e.Session, Node: e.Node, Ping: seconds(e.Ping), Pong: e.Ping > 0,
+	}})
+}
+
+// seconds returns a duration in whole seconds, at least one.
+func seconds(d time.Duration) uint32 {
+	if d <= 0 {
+		return 0
+	}
+	return uint32(max(1, d/time.Second))
+}
+
+// subscribed names the position after which all follows: the client's own if it has
+// missed nothing that is gone.
+func subscribed(e gateway.Subscribed) *wire.Reply {
+	kept := !e.After.IsZero()
+	if !e.Asked {
+		return push(&wire.Push{Channel: e.Channel, Subscribe: &wire.Subscribe{
+			Recoverable: kept, Positioned: kept, Epoch: e.After.Epoch, Offset: e.After.Offset,
+		}})
+	}
+	asked := ticketOf(e.ID)&recovers != 0
+	return answer(e.ID, &wire.Reply{Subscribe: &wire.SubscribeResult{
+		Recoverable: kept, Positioned: kept, Epoch: e.After.Epoch, Offset: e.After.Offset,
+		WasRecovering: asked, Recovered: asked && isRecovered(e),
+	}})
+}
+
+// isRecovered reports whether a client that asked for it gets what it has missed or, if
+// it had no position, anything at all.
+func isRecovered(e gateway.Subscribed) bool {
+	if e.Resumed {
+		return e.Recovered
+	}
+	return e.Position.Offset > e.After.Offset
+}
+
+func unsubscribed(e gateway.Unsubscribed) *wire.Reply {
+	if e.Code == "" {
+		return answer(e.ID, &wire.Reply{Unsubscribe: &wire.UnsubscribeResult{}})
+	}
+	return push(&wire.Push{Channel: e.Channel, Unsubscribe: &wire.Unsubscribe{Code: unsubscribeCode(e.Code), Reason: utf8Of(e.Reason)}})
+}
+
+// failure answers a command that failed. To leave a channel twice is no failure here.
+func failure(e gateway.Failure) *wire.Reply {
+	t := ticketOf(e.ID)
+	switch {
+	case !e.ID.Given:
+		return nil
+	case t.request() == ofUnsubscribe && e.Code == gateway.NotFound:
+		return answer(e.ID, &wire.Reply{Unsubscribe: &wire.UnsubscribeResult{}})
+	}
+	return answer(e.ID, &wire.Reply{Error: errorOf(t.request(), e.Code, e.Message)})
+}
+
+// members tells who is on a channel, by session where the channel's rule has it so, else
+// by user.
+func members(e gateway.Members) *wire.Reply {
+	if ticketOf(e.ID).request() == ofPresenceStats {
+		return answer(e.ID, &wire.Reply{PresenceStats: statsOf(e.Members)})
+	}
+	presence := make(map[string]*wire.ClientInfo, len(e.Members))
+	for _, m := range e.Members {
+		key := m.Session
+		if key == "" {
+			key = m.User
+		}
+		presence[key] = infoOf(m.User, m.Session, m.Info)
+	}
+	return answer(e.ID, &wire.Reply{Presence: &wire.PresenceResult{Presence: presence}})
+}
+
+func statsOf(members []gateway.Member) *wire.PresenceStatsResult {
+	users, clients := make(map[string]bool), 0
+	for _, m := range members {
+		users[m.User] = true
+		clients += m.Sessions
+	}
+	return &wire.PresenceStatsResult{NumClients: uint32(clients), NumUsers: uint32(len(users))}
+}
+
+func messages(e gateway.Messages, f Format) *wire.Reply {
+	t := ticketOf(e.ID)
+	if e.Lost && t.request() == ofHistory {
+		return answer(e.ID, &wire.Reply{Error: &wire.Error{Code: errUnrecoverable, Message: "unrecoverable position"}})
+	}
+	result := &wire.HistoryResult{Epoch: e.Position.Epoch, Offset: e.Position.Offset}
+	if t.request() != ofHistoryPosition {
+		for i := range e.Messages {
+			result.Publications = append(result.Publications, publicationOf(&e.Messages[i], f))
+		}
+	}
+	if t.request() == ofHistoryReverse {
+		slices.Reverse(result.Publications)
+	}
+	return answer(e.ID, &wire.Reply{History: result})
+}
+
+func infoOf(user, session string, info []byte) *wire.ClientInfo {
+	return &wire.ClientInfo{User: utf8Of(user), Client: session, ConnInfo: info}
+}
+
+// utf8Of makes s what Protobuf takes for a string.
+func utf8Of(s string) string { return strings.ToValidUTF8(s, "\ufffd") }
+
+// eventTag is the tag that a message's event name is shown under.
+const eventTag = "event"
+
+func publicationOf(m *broker.Message, f Format) *wire.Publication {
+	p := &wire.Publication{Data: dataOf(m, f), Epoch: m.Position.Epoch, Offset: m.Position.Offset}
+	if m.Session != "" || m.User != "" {
+		p.Info = infoOf(m.User, m.Session, nil)
+	}
+	if m.Event != "" {
+		p.Tags = map[string]string{eventTag: utf8Of(m.Event)}
+	}
+	return p
+}
+
+// dataOf returns a payload as it is in Protobuf, and as a JSON value on one line in
+// JSON.
+func dataOf(m *broker.Message, f Format) []byte {
+	switch {
+	case f == Protobuf:
+		return m.Payload
+	case m.Kind == broker.JSON:
+		return onOneLine(m.Payload)
+	case m.Kind == broker.Text:
+		return jsontext.AppendString(nil, m.Payload)
+	}
+	return jsontext.AppendString(nil, base64.StdEncoding.AppendEncode(nil, m.Payload))
+}
+
+// onOneLine returns JSON without line ends, which can stand only where a blank can.
+func onOneLine(data []byte) []byte {
+	if !bytes.ContainsAny(data, "\r\n") {
+		return data
+	}
+	return bytes.Map(func(r rune) rune {
+		if r == '\r' || r == '\n' {
+			return ' '
+		}
+		return r
+	}, data)
+}

@@ -1,0 +1,42 @@
+package centrifuge
+
+import "tidegate/gateway"
+
+// ticket is the value of a gateway.ID: what the answer to a command must know of it.
+//
+//	bits      meaning
+//	0 to 31   the client's id, above 0
+//	32 to 39  the request
+//	40        a subscribe that asks for what was missed
+type ticket int64
+
+type request uint8
+
+const (
+	ofConnect request = iota
+	ofRefresh
+	ofSubscribe
+	ofUnsubscribe
+	ofPublish
+	ofPresence
+	ofPresenceStats
+	ofHistory
+	ofHistoryReverse
+	ofHistoryPosition
+	ofPing
+	ofRPC
+	ofSubRefresh
+)
+
+const recovers ticket = 1 << 40
+
+func (r request) of(id uint32) ticket { return ticket(r)<<32 | ticket(id) }
+
+func (t ticket) id() gateway.ID { return gateway.ID{Value: int64(t), Given: true} }
+
+func (t ticket) number() uint32 { return uint32(t) }
+
+func (t ticket) request() request { return request(t >> 32) }
+
+// ticketOf reads the ID of an event.
+func ticketOf(id gateway.ID) ticket { return ticket(id.Value) }
