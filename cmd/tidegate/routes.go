@@ -7,6 +7,7 @@ import (
 
 	"tidegate/gateway"
 	"tidegate/gateway/api"
+	"tidegate/gateway/centrifuge"
 	"tidegate/gateway/console"
 	"tidegate/gateway/native"
 	"tidegate/gateway/raw"
@@ -28,6 +29,9 @@ func (n *node) publicRoutes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/ws", transport.Stream(n.webSocket.Handler(greetNative, native.Subprotocol)))
 	mux.Handle("/raw/{channel}", transport.Stream(n.webSocket.Handler(greetRaw)))
+	if path := n.config.Centrifuge.Path; path != "" {
+		mux.Handle(path+"/websocket", transport.Stream(n.webSocket.Handler(centrifuge.Greet, centrifuge.SubprotocolProtobuf, centrifuge.SubprotocolJSON)))
+	}
 	mux.Handle("/events", cors.Handler(transport.Stream(&transport.SSE{Gateway: n.gateway, Native: native.Protocol{}})))
 	mux.Handle("/poll", cors.Handler(transport.Stream(&transport.LongPoll{Gateway: n.gateway, Native: native.Protocol{}})))
 	mux.Handle("/api/", cors.Handler(n.api()))

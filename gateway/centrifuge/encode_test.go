@@ -109,6 +109,7 @@ func everyEvent() []gateway.Event {
 	position, ping, rpc := to(`{"id":9,"history":{"channel":"c"}}`), to(`{"id":10,"ping":{}}`), to(`{"id":11,"rpc":{"method":"m"}}`)
 	message := broker.Message{
 		Channel: "c", Payload: []byte("{\n\t\"text\":\"hi\"\r\n}"), Event: "said", User: "alice", Session: "s1",
+		Info: json.RawMessage("{\n\"name\":\"Alice\"}"), Tags: json.RawMessage(`{"a":"b\u00e9"}`),
 		Time: time.UnixMilli(1767225600123), Position: at,
 	}
 	text := broker.Message{Channel: "c", Payload: []byte("line \"1\"\n"), Kind: broker.Text, Position: broker.Position{Epoch: "k3x9", Offset: 46}}

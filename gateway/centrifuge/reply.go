@@ -3,6 +3,7 @@ package centrifuge
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/json"
 	"slices"
 	"strings"
 	"time"
@@ -165,6 +166,9 @@ func messages(e gateway.Messages, f Format) *wire.Reply {
 }
 
 func infoOf(user, session string, info []byte) *wire.ClientInfo {
+	if info != nil {
+		info = onOneLine(info)
+	}
 	return &wire.ClientInfo{User: utf8Of(user), Client: session, ConnInfo: info}
 }
 
@@ -177,12 +181,24 @@ const eventTag = "event"
 func publicationOf(m *broker.Message, f Format) *wire.Publication {
 	p := &wire.Publication{Data: dataOf(m, f), Epoch: m.Position.Epoch, Offset: m.Position.Offset}
 	if m.Session != "" || m.User != "" {
-		p.Info = infoOf(m.User, m.Session, nil)
+		p.Info = infoOf(m.User, m.Session, m.Info)
+	}
+	p.Tags = tagsOf(m)
+	return p
+}
+
+// tagsOf returns a message's tags, the name of its event among them.
+func tagsOf(m *broker.Message) (tags map[string]string) {
+	if m.Tags != nil {
+		_ = json.Unmarshal(m.Tags, &tags) // the broker has seen to it that they are strings
 	}
 	if m.Event != "" {
-		p.Tags = map[string]string{eventTag: utf8Of(m.Event)}
+		if tags == nil {
+			tags = make(map[string]string, 1)
+		}
+		tags[eventTag] = utf8Of(m.Event)
 	}
-	return p
+	return tags
 }
 
 // dataOf returns a payload as it is in Protobuf, and as a JSON value on one line in

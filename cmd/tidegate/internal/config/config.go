@@ -35,6 +35,7 @@ type Config struct {
 	Webhooks       Webhooks
 	Compression    Compression
 	WebSocket      WebSocket
+	Centrifuge     Centrifuge
 }
 
 // Log is what the gateway logs.
@@ -128,6 +129,11 @@ type Compression struct {
 // WebSocket is how WebSockets are read.
 type WebSocket struct{ Engine websocket.Engine }
 
+// Centrifuge is where clients of that family find the gateway.
+type Centrifuge struct {
+	Path string // begins the paths of connections; empty: there are none
+}
+
 // Default returns the configuration of a gateway to which nothing was said.
 func Default() Config {
 	limits, connections := limitsWithin(Descriptors(), machineMemory())
@@ -145,5 +151,6 @@ func Default() Config {
 		Webhooks:       Webhooks{Timeout: 2 * time.Second, WhenAway: webhook.Deny},
 		Compression:    Compression{MinBytes: 256},
 		WebSocket:      WebSocket{Engine: websocket.Auto},
+		Centrifuge:     Centrifuge{Path: "/connection"},
 	}
 }

@@ -375,6 +375,8 @@ func TestConfig_TheWebSocketEngineFitsTheRest(t *testing.T) {
 		"websocket: {engine: auto}":                       "",
 		"websocket: {engine: portable}":                   "",
 		"websocket: {engine: fast}":                       `given the text "fast", want auto, epoll or portable`,
+		"centrifuge: {path: connection}":                  "centrifuge.path: ",
+		"centrifuge: {path: /connection/}":                "centrifuge.path: ",
 		"websocket: {engine: epoll}\ntls: {cert_file: c}": "websocket.engine: epoll ",
 	} {
 		c := read(t, yaml, nil)

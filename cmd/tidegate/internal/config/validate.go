@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"net"
 	"net/url"
+	"path"
 	"runtime"
 	"slices"
 	"strconv"
@@ -29,6 +30,7 @@ func (c *reading) validate() {
 	c.validateBounds()
 	c.validateWebhooks()
 	c.validateWebSocket()
+	c.validateCentrifuge()
 	if wellFormed {
 		c.validateExposure()
 	}
@@ -74,6 +76,18 @@ func (c *reading) validatePort(path, address string) {
 	if port, err := strconv.ParseUint(u.Port(), 10, 16); err != nil || port == 0 {
 		c.problem(path, "the port is out of range: want 1 to 65535")
 	}
+}
+
+func (c *reading) validateCentrifuge() {
+	if path := c.config.Centrifuge.Path; path != "" && !isPlainPath(path) {
+		c.problem("centrifuge.path", "%.64q is no path: want one such as /connection, or nothing", path)
+	}
+}
+
+// isPlainPath reports whether a path can begin others: it has no end, and nothing in it
+// that a route would take for more than itself.
+func isPlainPath(p string) bool {
+	return strings.HasPrefix(p, "/") && p == path.Clean(p) && p != "/" && !strings.ContainsAny(p, " {}?#%")
 }
 
 func (c *reading) validateWebSocket() {

@@ -1,0 +1,126 @@
+package centrifuge_test
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"tidegate/broker"
+	"tidegate/broker/brokertest"
+	"tidegate/gateway"
+	"tidegate/gateway/api"
+	"tidegate/gateway/centrifuge"
+	"tidegate/gateway/native"
+	"tidegate/gateway/rules"
+	"tidegate/gateway/transport"
+	"tidegate/gateway/websocket"
+)
+
+const patience = 30 * time.Second
+
+// node is a gateway with all that its clients connect to.
+type node struct {
+	url     string
+	gateway *gateway.Gateway
+	stop    func() // ends it; the test's end does, too
+}
+
+// startNodes starts nodes that share a Redis.
+func startNodes(t *testing.T, names ...string) (redis *brokertest.RedisServer, nodes []*node) {
+	t.Helper()
+	redis = brokertest.StartRedis(t)
+	for _, name := range names {
+		nodes = append(nodes, startNode(t, redis, name, "127.0.0.1:0"))
+	}
+	return redis, nodes
+}
+
+func startNode(t *testing.T, redis *brokertest.RedisServer, name, address string) *node {
+	t.Helper()
+	shared, err := broker.NewRedis(broker.RedisConfig{URL: redis.URL(), Prefix: "tidegate:"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := gateway.New(gateway.Config{
+		Broker: shared, History: shared, Presence: shared, Auth: names{}, Node: name, Ping: time.Second,
+		PresenceLinger: 200 * time.Millisecond,
+		Rules: rules.List{
+			{Match: "closed:*"},
+			{Match: "plain:*", Subscribe: rules.Anyone, Publish: rules.Anyone},
+			{Match: "users:*", Subscribe: rules.Anyone, Presence: true, JoinLeave: true},
+			{Match: "cache:*", Subscribe: rules.Anyone, Publish: rules.Anyone, HistorySize: 1},
+			{Match: "*", Subscribe: rules.Anyone, Publish: rules.Anyone, Presence: true, BySession: true, JoinLeave: true, HistorySize: 1000},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	sockets := &websocket.Server{Gateway: g, Origins: transport.Origins{"*"}, Log: slog.New(slog.DiscardHandler)}
+	server := &http.Server{Handler: routes(g, sockets)}
+	ended := make(chan struct{}, 2)
+	go func() { g.Run(ctx); ended <- struct{}{} }()
+	go func() { server.Serve(listener); ended <- struct{}{} }()
+	n := &node{url: "http://" + listener.Addr().String(), gateway: g}
+	n.stop = func() {
+		if ctx.Err() != nil {
+			return
+		}
+		cancel()
+		server.Close()
+		<-ended
+		<-ended
+		sockets.Wait()
+	}
+	t.Cleanup(n.stop)
+	until(t, "the node is ready", func() bool { return g.Ready() == nil })
+	return n
+}
+
+func routes(g *gateway.Gateway, sockets *websocket.Server) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/connection/websocket", sockets.Handler(centrifuge.Greet, centrifuge.SubprotocolProtobuf, centrifuge.SubprotocolJSON))
+	mux.Handle("/ws", sockets.Handler(func(*http.Request) (gateway.Hello, error) {
+		return gateway.Hello{Protocol: native.Protocol{}, AuthLater: true}, nil
+	}, native.Subprotocol))
+	mux.Handle("/events", &transport.SSE{Gateway: g, Native: native.Protocol{}})
+	mux.Handle("/api/", api.New(api.Config{Gateway: g, Anonymous: gateway.Principal{Key: "backend"}}))
+	mux.HandleFunc("GET /page", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		_, _ = io.WriteString(w, "<!doctype html><title>An application</title>")
+	})
+	return mux
+}
+
+func until(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	deadline, tick := time.After(patience), time.NewTicker(10*time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("waited in vain: %s", what)
+		}
+	}
+}
+
+// names takes a token such as "user alice" for alice's.
+type names struct{}
+
+func (names) Authenticate(_ context.Context, token string) (gateway.Principal, error) {
+	user, found := strings.CutPrefix(token, "user ")
+	if !found && token != "" {
+		return gateway.Principal{}, &gateway.Error{Code: gateway.Unauthenticated, Message: "this token is nobody's"}
+	}
+	return gateway.Principal{User: user, Info: []byte(`{"name":"` + user + `"}`)}, nil
+}

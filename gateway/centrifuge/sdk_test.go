@@ -1,0 +1,95 @@
+package centrifuge_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// packages are the official ones, as everybody installs them, and what they need in Node.
+var packages = []string{"centrifuge@5.8.0", "protobufjs@7.5.4", "ws@8.18.3", "eventsource@2.0.2"}
+
+// findProgram returns a program. Where it is missing the test is skipped, or fails in CI.
+func findProgram(t *testing.T, names ...string) string {
+	t.Helper()
+	for _, name := range names {
+		if found, err := exec.LookPath(name); err == nil {
+			return found
+		}
+	}
+	missing := "none of " + strings.Join(names, ", ") + " is installed: not tested"
+	if os.Getenv("CI") != "" {
+		t.Fatal(missing)
+	}
+	t.Skip(missing)
+	return ""
+}
+
+// project is a folder with the official packages in it, made once.
+var project struct {
+	sync.Mutex
+	folder string
+}
+
+// installSDK returns a folder in which the packages are installed.
+func installSDK(t *testing.T) string {
+	t.Helper()
+	npm := findProgram(t, "npm")
+	project.Lock()
+	defer project.Unlock()
+	if project.folder != "" {
+		return project.folder
+	}
+	folder, err := os.MkdirTemp("", "centrifuge-sdk")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, "package.json"), []byte(`{"type":"module","private":true}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	install := exec.CommandContext(t.Context(), npm, append([]string{"install", "--no-audit", "--no-fund", "--ignore-scripts"}, packages...)...)
+	install.Dir = folder
+	if out, err := install.CombinedOutput(); err != nil {
+		t.Fatalf("npm install %s: %v\n%s", strings.Join(packages, " "), err, out)
+	}
+	project.folder = folder
+	return folder
+}
+
+func removeSDK() {
+	if project.folder != "" {
+		_ = os.RemoveAll(project.folder)
+	}
+}
+
+// runInNode runs a file of testdata in Node, with the packages.
+func runInNode(t *testing.T, file string, env ...string) {
+	t.Helper()
+	folder, program := installSDK(t), findProgram(t, "node", "nodejs")
+	script, err := os.ReadFile(filepath.Join("testdata", file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, file), script, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	command := exec.CommandContext(t.Context(), program, "--test", "--test-timeout=120000", file)
+	command.Dir, command.Env = folder, append(os.Environ(), env...)
+	if out, err := command.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// TestSDK has the official JavaScript client, unmodified, go through all that it can do,
+// on two nodes, in both formats.
+func TestSDK(t *testing.T) {
+	_, nodes := startNodes(t, "one", "two")
+	for _, format := range []string{"json", "protobuf"} {
+		t.Run(format, func(t *testing.T) {
+			runInNode(t, "sdk.test.mjs", "FORMAT="+format, "ONE="+nodes[0].url, "TWO="+nodes[1].url)
+		})
+	}
+}

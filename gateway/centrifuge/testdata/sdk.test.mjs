@@ -1,0 +1,230 @@
+// What an application does with the official client, on two nodes. FORMAT, ONE and TWO
+// say how and where.
+import { test, after } from 'node:test'
+import assert from 'node:assert/strict'
+import WebSocket from 'ws'
+import * as json from 'centrifuge'
+import * as protobuf from 'centrifuge/build/protobuf'
+
+const binary = process.env.FORMAT === 'protobuf'
+const { Centrifuge } = binary ? protobuf : json
+const nodes = [process.env.ONE, process.env.TWO]
+
+// An application's data: JSON as it is, or as bytes.
+const encode = (value) => (binary ? new TextEncoder().encode(JSON.stringify(value)) : value)
+const decode = (data) => (binary ? JSON.parse(new TextDecoder().decode(data)) : data)
+
+const clients = []
+after(() => clients.forEach((c) => c.disconnect()))
+
+function client(node, options = {}) {
+  const c = new Centrifuge(nodes[node].replace('http', 'ws') + '/connection/websocket', { websocket: WebSocket, minReconnectDelay: 50, maxReconnectDelay: 200, ...options })
+  clients.push(c)
+  return c
+}
+
+async function connected(node, options) {
+  const c = client(node, options)
+  c.connect()
+  await c.ready(20000)
+  return c
+}
+
+// listen subscribes, and keeps what is heard.
+async function listen(c, channel, options) {
+  const sub = c.newSubscription(channel, options)
+  sub.heard = []
+  sub.told = []
+  sub.on('publication', (ctx) => sub.heard.push({ ...ctx, data: decode(ctx.data) }))
+  for (const event of ['subscribed', 'subscribing', 'unsubscribed', 'join', 'leave', 'error']) {
+    sub.on(event, (ctx) => sub.told.push({ event, ...ctx }))
+  }
+  sub.subscribe()
+  await sub.ready(20000)
+  return sub
+}
+
+const reply = (sub) => sub.told.find((t) => t.event === 'subscribed')
+
+async function until(what, holds) {
+  for (let i = 0; i < 2000; i++) {
+    if (await holds()) return
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+  assert.fail('waited in vain: ' + what)
+}
+
+const once = (emitter, event) => new Promise((resolve) => emitter.once(event, resolve))
+const channel = (name) => `${name}-${process.env.FORMAT}`
+const api = (path, init) => fetch(nodes[0] + '/api' + path, { method: 'POST', ...init }).then(async (r) => assert.ok(r.ok, await r.text()))
+const restart = (c) => c._transport._transport.close(3000) // as a cut link would
+
+test('connects with a token and without', async () => {
+  const alice = client(0, { token: 'user alice' })
+  const told = once(alice, 'connected')
+  alice.connect()
+  assert.match((await told).client, /^[a-z0-9]+$/)
+  await connected(1)
+})
+
+test('a bad token ends the attempts', async () => {
+  const mallory = client(0, { token: 'mallory' })
+  const told = once(mallory, 'disconnected')
+  mallory.connect()
+  assert.equal((await told).code, 101)
+})
+
+test('hears on one node what is published on the other, with who published', async () => {
+  const alice = await connected(0, { token: 'user alice' })
+  const bob = await connected(1, { token: 'user bob' })
+  const [a, b] = [await listen(alice, channel('chat')), await listen(bob, channel('chat'))]
+  await a.publish(encode({ text: 'hi' }))
+  await bob.publish(channel('chat'), encode([1, null, 'two']))
+  await until('both have both', () => a.heard.length === 2 && b.heard.length === 2)
+  assert.deepEqual(b.heard.map((p) => p.data), [{ text: 'hi' }, [1, null, 'two']])
+  assert.equal(b.heard[0].info.user, 'alice')
+  assert.deepEqual(decode(b.heard[0].info.connInfo), { name: 'alice' })
+  assert.equal(Number(b.heard[1].offset), Number(b.heard[0].offset) + 1)
+})
+
+test('is told what it may not do', async () => {
+  const c = await connected(0)
+  const sub = c.newSubscription('closed:door')
+  const told = once(sub, 'unsubscribed')
+  sub.subscribe()
+  assert.equal((await told).code, 101)
+  await assert.rejects(c.publish('closed:door', encode(1)), (e) => e.code === 101)
+  const known = await connected(0, { token: 'user carol' })
+  await assert.rejects(known.publish('closed:door', encode(1)), (e) => e.code === 103)
+  await assert.rejects(c.rpc('anything', encode(1)), (e) => e.code === 104)
+  await assert.rejects(c.history('plain:a', { limit: 1 }), (e) => e.code === 108)
+  await assert.rejects(c.presence('plain:a'), (e) => e.code === 108)
+})
+
+test('recovers what it has missed, in order, once', async () => {
+  const [listener, speaker] = [await connected(0), await connected(1)]
+  const sub = await listen(listener, channel('orders')) // nothing was ever published there
+  const say = async (from, to) => { for (let i = from; i <= to; i++) await speaker.publish(channel('orders'), encode(i)) }
+  await say(1, 3)
+  await until('the first', () => sub.heard.length === 3)
+  sub.told.length = 0
+  restart(listener)
+  await say(4, 60)
+  await until('all of them', () => sub.heard.length >= 60)
+  await say(61, 62)
+  await until('the last', () => sub.heard.length >= 62)
+  assert.deepEqual(sub.heard.map((p) => p.data), Array.from({ length: 62 }, (_, i) => i + 1))
+  const again = reply(sub)
+  assert.deepEqual([again.wasRecovering, again.recovered, again.recoverable, again.positioned], [true, true, true, true])
+})
+
+test('hears that it cannot recover', async () => {
+  const c = await connected(0)
+  const sub = await listen(c, channel('orders'), { since: { epoch: 'qFhv', offset: 7 } })
+  assert.deepEqual([reply(sub).wasRecovering, reply(sub).recovered], [true, false])
+})
+
+test('begins with the last publication of a cache', async () => {
+  const c = await connected(0)
+  for (const value of ['old', 'now']) await c.publish('cache:' + channel('song'), encode(value))
+  const sub = await listen(await connected(1), 'cache:' + channel('song'), { since: {} })
+  await until('the song', () => sub.heard.length > 0)
+  assert.deepEqual(sub.heard.map((p) => p.data), ['now'])
+  assert.equal(reply(sub).recovered, true)
+  const empty = await listen(await connected(1), 'cache:' + channel('silence'), { since: {} })
+  assert.equal(reply(empty).recovered, false)
+})
+
+test('reads the history', async () => {
+  const c = await connected(0)
+  for (let i = 1; i <= 5; i++) await c.publish(channel('log'), encode(i))
+  const data = (page) => page.publications.map((p) => decode(p.data))
+  assert.deepEqual(data(await c.history(channel('log'), { limit: 2 })), [4, 5])
+  assert.deepEqual(data(await c.history(channel('log'), { limit: -1 })), [1, 2, 3, 4, 5])
+  assert.deepEqual(data(await c.history(channel('log'), { limit: 2, reverse: true })), [5, 4])
+  const at = await c.history(channel('log'))
+  assert.deepEqual([data(at), Number(at.offset)], [[], 5])
+  assert.deepEqual(data(await c.history(channel('log'), { limit: 2, since: { epoch: at.epoch, offset: 2 } })), [3, 4])
+  await assert.rejects(c.history(channel('log'), { limit: 2, since: { epoch: 'other', offset: 2 } }), (e) => e.code === 112)
+})
+
+test('sees who is there, and who comes and goes', async () => {
+  const [alice, bob] = [await connected(0, { token: 'user alice' }), await connected(1, { token: 'user bob' })]
+  const a = await listen(alice, channel('room'))
+  const b = await listen(bob, channel('room'))
+  await until('the join', () => a.told.some((t) => t.event === 'join' && t.info.user === 'bob'))
+  const { clients: present } = await a.presence()
+  assert.deepEqual(Object.values(present).map((i) => [i.user, decode(i.connInfo)]).sort(), [['alice', { name: 'alice' }], ['bob', { name: 'bob' }]])
+  for (const [id, info] of Object.entries(present)) assert.equal(id, info.client)
+  const stats = await b.presenceStats()
+  assert.deepEqual([stats.numClients, stats.numUsers], [2, 2])
+  await b.unsubscribe()
+  await until('the leave', () => a.told.some((t) => t.event === 'leave' && t.info.user === 'bob'))
+  b.subscribe()
+  await b.ready(20000)
+})
+
+test('shows users where the rule has it so', async () => {
+  const [one, two] = [await connected(0, { token: 'user alice' }), await connected(1, { token: 'user alice' })]
+  const a = await listen(one, 'users:' + channel('room'))
+  await listen(two, 'users:' + channel('room'))
+  await until('both sessions', async () => (await a.presenceStats()).numClients === 2)
+  assert.equal((await a.presenceStats()).numUsers, 1)
+  assert.deepEqual(Object.keys((await a.presence()).clients), ['alice'])
+})
+
+test('is on its personal channel from the start, and goes on there', async () => {
+  const user = 'dora' + process.env.FORMAT
+  const c = client(0, { token: 'user ' + user })
+  const subscribed = once(c, 'subscribed')
+  const heard = []
+  c.on('publication', (ctx) => heard.push([ctx.channel, decode(ctx.data)]))
+  c.connect()
+  assert.equal((await subscribed).channel, '@' + user)
+  await api(`/channels/@${user}/messages`, { body: '"for you"', headers: { 'Content-Type': 'application/json' } })
+  await until('the message', () => heard.length > 0)
+  assert.deepEqual(heard, [['@' + user, 'for you']])
+})
+
+test('is subscribed, unsubscribed and sent away by the backend', async () => {
+  const user = 'emil' + process.env.FORMAT
+  const c = await connected(1, { token: 'user ' + user })
+  const served = new Promise((resolve) => c.on('subscribed', (ctx) => ctx.channel === 'news' && resolve()))
+  await api(`/users/${user}/channels/news`)
+  await served
+  const ended = once(c, 'unsubscribed')
+  await api(`/users/${user}/channels/news`, { method: 'DELETE' })
+  assert.equal((await ended).channel, 'news')
+  const sub = await listen(c, channel('chat'))
+  await api(`/users/${user}/channels/${channel('chat')}`, { method: 'DELETE' })
+  await until('the end of the subscription', () => sub.told.some((t) => t.event === 'unsubscribed' && t.code === 2000))
+  const away = once(c, 'disconnected')
+  await api(`/users/${user}/sessions`, { method: 'DELETE' })
+  assert.equal((await away).code, 3503)
+})
+
+test('answers pings, and stays', async () => {
+  let pings = 0
+  class Counting extends WebSocket {
+    constructor(...all) {
+      super(...all)
+      this.on('message', (data) => { if (data.byteLength === (binary ? 1 : 2)) pings++ })
+    }
+  }
+  const c = await connected(0, { websocket: Counting })
+  let left = false
+  c.on('connecting', () => { left = true })
+  await until('four pings', () => pings >= 4) // who does not answer is gone after two and a bit
+  assert.equal(left, false)
+})
+
+test('hears text and binary data of others', async () => {
+  const sub = await listen(await connected(1), 'plain:' + channel('raw'))
+  sub.removeAllListeners('publication')
+  const heard = []
+  sub.on('publication', (ctx) => heard.push(binary ? Array.from(ctx.data) : ctx.data))
+  await api(`/channels/plain:${channel('raw')}/messages`, { body: 'hello', headers: { 'Content-Type': 'text/plain' } })
+  await api(`/channels/plain:${channel('raw')}/messages`, { body: new Uint8Array([255, 0]), headers: { 'Content-Type': 'application/octet-stream' } })
+  await until('both', () => heard.length === 2)
+  assert.deepEqual(heard, binary ? [[104, 101, 108, 108, 111], [255, 0]] : ['hello', '/wA='])
+})
