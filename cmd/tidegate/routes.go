@@ -35,6 +35,7 @@ func (n *node) publicRoutes() http.Handler {
 	mux.Handle("/events", cors.Handler(transport.Stream(&transport.SSE{Gateway: n.gateway, Native: native.Protocol{}})))
 	mux.Handle("/poll", cors.Handler(transport.Stream(&transport.LongPoll{Gateway: n.gateway, Native: native.Protocol{}})))
 	mux.Handle("/api/", cors.Handler(n.api()))
+	n.routeCentrifugeAPI(mux)
 	mux.Handle("/", console.Handler())
 	n.routeHealth(mux)
 	return n.strict(trustProxies(n.config.TrustedProxies, webhook.Forward(n.config.Webhooks.Headers, mux)))
@@ -52,6 +53,7 @@ func (n *node) internalRoutes() http.Handler {
 	mux.Handle("GET /debug/pprof/trace", transport.Stream(http.HandlerFunc(pprof.Trace)))
 	mux.HandleFunc("GET /debug/pprof/cmdline", http.NotFound)
 	mux.Handle("/api/", n.api())
+	n.routeCentrifugeAPI(mux)
 	n.routeHealth(mux)
 	return n.strict(transport.SameSite(mux))
 }
@@ -88,6 +90,18 @@ func (n *node) api() http.Handler {
 		Log:         n.log,
 		Audit:       api.Audit(n.config.Log.Audit),
 	})
+}
+
+// routeCentrifugeAPI is for backends alone: no page of another origin can send their key.
+func (n *node) routeCentrifugeAPI(mux *http.ServeMux) {
+	path := n.config.Centrifuge.APIPath
+	if path == "" {
+		return
+	}
+	server := &centrifuge.API{Gateway: n.gateway, Anonymous: n.config.Anonymous(), Log: n.log}
+	for _, method := range centrifuge.Methods() {
+		mux.Handle("POST "+path+"/"+method, transport.SameSite(server))
+	}
 }
 
 func greetNative(*http.Request) (gateway.Hello, error) {

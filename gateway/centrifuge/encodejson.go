@@ -27,7 +27,7 @@ func appendReply(b []byte, r *wire.Reply) []byte {
 	case r.Publish != nil:
 		o = o.open("publish").end()
 	case r.Presence != nil:
-		o = o.presence(r.Presence)
+		o = o.open("presence").members(r.Presence).end()
 	case r.PresenceStats != nil:
 		o = o.open("presence_stats").always("num_clients", uint64(r.PresenceStats.NumClients)).
 			always("num_users", uint64(r.PresenceStats.NumUsers)).end()
@@ -210,10 +210,10 @@ func (o object) subscription(s *wire.SubscribeResult) object {
 		truth("positioned", s.Positioned).raw("data", s.Data).truth("was_recovering", s.WasRecovering).truth("delta", s.Delta)
 }
 
-func (o object) presence(p *wire.PresenceResult) object {
-	o = o.open("presence").open("presence")
+func (o object) members(p *wire.PresenceResult) object {
+	o = o.open("presence")
 	for _, key := range slices.Sorted(maps.Keys(p.Presence)) {
 		o = begin(o.key(key)).member(p.Presence[key]).end()
 	}
-	return o.end().end()
+	return o.end()
 }

@@ -2,6 +2,7 @@ package centrifuge
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"slices"
@@ -128,15 +129,15 @@ func members(e gateway.Members) *wire.Reply {
 	if ticketOf(e.ID).request() == ofPresenceStats {
 		return answer(e.ID, &wire.Reply{PresenceStats: statsOf(e.Members)})
 	}
-	presence := make(map[string]*wire.ClientInfo, len(e.Members))
-	for _, m := range e.Members {
-		key := m.Session
-		if key == "" {
-			key = m.User
-		}
-		presence[key] = infoOf(m.User, m.Session, m.Info)
+	return answer(e.ID, &wire.Reply{Presence: presenceOf(e.Members)})
+}
+
+func presenceOf(members []gateway.Member) *wire.PresenceResult {
+	presence := make(map[string]*wire.ClientInfo, len(members))
+	for _, m := range members {
+		presence[cmp.Or(m.Session, m.User)] = infoOf(m.User, m.Session, m.Info)
 	}
-	return answer(e.ID, &wire.Reply{Presence: &wire.PresenceResult{Presence: presence}})
+	return &wire.PresenceResult{Presence: presence}
 }
 
 func statsOf(members []gateway.Member) *wire.PresenceStatsResult {

@@ -26,6 +26,7 @@ const (
 	ofPing
 	ofRPC
 	ofSubRefresh
+	ofServer // a request of a backend
 )
 
 const recovers ticket = 1 << 40

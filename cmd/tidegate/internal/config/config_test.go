@@ -375,12 +375,27 @@ func TestConfig_TheWebSocketEngineFitsTheRest(t *testing.T) {
 		"websocket: {engine: auto}":                       "",
 		"websocket: {engine: portable}":                   "",
 		"websocket: {engine: fast}":                       `given the text "fast", want auto, epoll or portable`,
-		"centrifuge: {path: connection}":                  "centrifuge.path: ",
-		"centrifuge: {path: /connection/}":                "centrifuge.path: ",
 		"websocket: {engine: epoll}\ntls: {cert_file: c}": "websocket.engine: epoll ",
 	} {
 		c := read(t, yaml, nil)
 		c.validateWebSocket()
+		if got := c.problems.Error(); want == "" && got != "" || !strings.Contains(got, want) {
+			t.Errorf("%s: %q, want %q", yaml, got, want)
+		}
+	}
+}
+
+func TestConfig_ThePathsOfCentrifugeClientsArePaths(t *testing.T) {
+	for yaml, want := range map[string]string{
+		"centrifuge: {path: '', api_path: ''}":     "",
+		"centrifuge: {path: /a/b, api_path: /c}":   "",
+		"centrifuge: {path: connection}":           "centrifuge.path: ",
+		"centrifuge: {path: /connection/}":         "centrifuge.path: ",
+		"centrifuge: {path: '/{channel}'}":         "centrifuge.path: ",
+		"centrifuge: {api_path: 'api centrifugo'}": "centrifuge.api_path: ",
+	} {
+		c := read(t, yaml, nil)
+		c.validateCentrifuge()
 		if got := c.problems.Error(); want == "" && got != "" || !strings.Contains(got, want) {
 			t.Errorf("%s: %q, want %q", yaml, got, want)
 		}

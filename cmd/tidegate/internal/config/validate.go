@@ -79,8 +79,13 @@ func (c *reading) validatePort(path, address string) {
 }
 
 func (c *reading) validateCentrifuge() {
-	if path := c.config.Centrifuge.Path; path != "" && !isPlainPath(path) {
-		c.problem("centrifuge.path", "%.64q is no path: want one such as /connection, or nothing", path)
+	c.validatePath("centrifuge.path", c.config.Centrifuge.Path)
+	c.validatePath("centrifuge.api_path", c.config.Centrifuge.APIPath)
+}
+
+func (c *reading) validatePath(name, path string) {
+	if path != "" && !isPlainPath(path) {
+		c.problem(name, "%.64q is no path: want one such as /connection, or nothing", path)
 	}
 }
 

@@ -1,0 +1,167 @@
+package centrifuge
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"unicode/utf8"
+
+	"tidegate/gateway"
+	"tidegate/gateway/centrifuge/internal/wire"
+	"tidegate/gateway/transport"
+)
+
+// API is the server API of the Centrifuge family: POST of a JSON object to a path that
+// ends in the name of a method, with an API key in X-API-Key, ?api_key= or
+// "Authorization: apikey KEY". As backends of that family expect it, whatever came of
+// the method is told with status 200: {"result":…} or {"error":{"code":…,"message":…}}.
+// A request without a key that is good for everything is 401 or 403, one that cannot be
+// read 400.
+type API struct {
+	Gateway   *gateway.Gateway
+	Anonymous gateway.Principal // who a request without a key acts as
+	Log       *slog.Logger      // nil: none
+}
+
+// Methods returns the names of all methods.
+func Methods() []string {
+	return []string{
+		"publish", "broadcast", "subscribe", "unsubscribe", "disconnect", "presence", "presence_stats",
+		"history", "history_remove", "channels", "info", "refresh", "batch",
+	}
+}
+
+// ServeHTTP does the method that the last part of the path names.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	p, err := a.authenticate(r)
+	if err != nil {
+		transport.Refuse(w, err)
+		return
+	}
+	body, release, err := a.readBody(w, r)
+	if err != nil {
+		transport.Refuse(w, err)
+		return
+	}
+	defer release()
+	method := r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]
+	answer := (&call{a.Gateway, &p}).do(r.Context(), method, body)
+	if answer.internal != nil && a.Log != nil {
+		a.Log.Error("API request failed", "method", method, "error", answer.internal)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(append(answer.encode(method == "batch"), '\n')) // the backend may have left
+}
+
+func (a *API) authenticate(r *http.Request) (p gateway.Principal, err error) {
+	key := keyOf(r)
+	if p = a.Anonymous; key != "" {
+		if p, err = a.Gateway.Authenticate(r.Context(), key); err != nil {
+			return p, err
+		}
+	}
+	switch {
+	case p.Backend() && p.Scope == nil:
+		return p, a.Gateway.Admit(&p, r.RemoteAddr)
+	case key == "":
+		a.Gateway.NoteNoToken()
+		return p, &gateway.Error{Code: gateway.Unauthenticated, Message: "this takes an API key: send the header X-API-Key"}
+	}
+	return p, &gateway.Error{Code: gateway.Forbidden, Message: "this takes an API key that is good for everything"}
+}
+
+func keyOf(r *http.Request) string {
+	if key := r.Header.Get("X-Api-Key"); key != "" {
+		return key
+	}
+	if scheme, key, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "apikey") {
+		return strings.TrimSpace(key)
+	}
+	return r.URL.Query().Get("api_key")
+}
+
+const maxBody = 8 << 20 // or what two of the largest messages take
+
+// readBody returns the body; release gives back the room that it takes.
+func (a *API) readBody(w http.ResponseWriter, r *http.Request) (body []byte, release func(), err error) {
+	most := max(maxBody, 2*a.Gateway.Limits().MessageBytes)
+	if r.ContentLength > int64(most) {
+		return nil, nil, tooLarge
+	}
+	held := most
+	if r.ContentLength >= 0 {
+		held = int(r.ContentLength)
+	}
+	if err := a.Gateway.TakeInbound(held); err != nil {
+		return nil, nil, err
+	}
+	release = func() { a.Gateway.GiveInbound(held) }
+	body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, int64(most)))
+	switch {
+	case errors.As(err, new(*http.MaxBytesError)):
+		err = tooLarge
+	case err != nil:
+		err = &gateway.Error{Code: gateway.BadRequest, Message: "the body broke off, or took too long"}
+	case !utf8.Valid(body) || !json.Valid(body):
+		err = &gateway.Error{Code: gateway.BadRequest, Message: "the body is not JSON"}
+	}
+	if err != nil {
+		release()
+		return nil, nil, err
+	}
+	return body, release, nil
+}
+
+var tooLarge = &gateway.Error{Code: gateway.TooLarge, Message: "the body is larger than allowed: split the batch"}
+
+// outcome is what came of a method: a result, which is anything that can be JSON, or an
+// error.
+type outcome struct {
+	result   any
+	err      *wire.Error
+	internal error // for the log
+}
+
+func done(result any, err error) outcome {
+	if err == nil {
+		return outcome{result: result}
+	}
+	return refused(ofServer, err)
+}
+
+// refused tells an error as the method's kind of request does.
+func refused(of request, err error) outcome {
+	e := gateway.ErrorOf(err)
+	o := outcome{err: errorOf(of, e.Code, e.Message)}
+	if e.Code == gateway.Internal {
+		o.internal = err
+	}
+	return o
+}
+
+func failed(code uint32, message string) outcome {
+	return outcome{err: &wire.Error{Code: code, Message: message}}
+}
+
+// encode returns the body of an answer; a bare one stands without "result".
+func (o outcome) encode(bare bool) []byte {
+	if o.err == nil && bare {
+		encoded, _ := json.Marshal(o.result)
+		return encoded
+	}
+	encoded, _ := json.Marshal(o.reply("result"))
+	return encoded
+}
+
+// reply returns the answer as an object, in which the result has a name.
+func (o outcome) reply(name string) map[string]any {
+	if o.err != nil {
+		return map[string]any{"error": map[string]any{"code": o.err.Code, "message": o.err.Message}}
+	}
+	return map[string]any{name: o.result}
+}

@@ -1,0 +1,149 @@
+package centrifuge_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"tidegate/broker"
+	"tidegate/gateway"
+	"tidegate/gateway/centrifuge"
+	"tidegate/gateway/rules"
+)
+
+// keys is an Authenticator of backends' keys.
+type keys struct{ names }
+
+func (k keys) Authenticate(ctx context.Context, token string) (gateway.Principal, error) {
+	switch token {
+	case "secret":
+		return gateway.Principal{Key: "shop"}, nil
+	case "narrow":
+		return gateway.Principal{Key: "narrow", Scope: &gateway.Scope{Channels: []string{"a"}, Publish: true}}, nil
+	}
+	return k.names.Authenticate(ctx, token)
+}
+
+// startAPI returns a function that posts a body to a method and returns the status and
+// the answer.
+func startAPI(t *testing.T) (g *gateway.Gateway, post func(method, body, key string) (int, string)) {
+	t.Helper()
+	memory := broker.NewMemory()
+	g, err := gateway.New(gateway.Config{
+		Broker: memory, History: memory, Presence: memory, Auth: keys{}, Node: "one", Version: "1.2",
+		Rules: rules.List{{Match: "plain"}, {Match: "*", HistorySize: 10, Presence: true}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error)
+	go func() { ended <- g.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-ended })
+	until(t, "the node is ready", func() bool { return g.Ready() == nil })
+	server := &centrifuge.API{Gateway: g}
+	return g, func(method, body, key string) (int, string) {
+		r := httptest.NewRequest(http.MethodPost, "/api/"+method, strings.NewReader(body))
+		r.Header.Set("X-API-Key", key)
+		w := httptest.NewRecorder()
+		server.ServeHTTP(w, r)
+		answer, _ := io.ReadAll(w.Body)
+		return w.Code, strings.TrimSpace(string(answer))
+	}
+}
+
+func TestAPI_TakesKeysThatAreGoodForEverything(t *testing.T) {
+	_, post := startAPI(t)
+	for key, status := range map[string]int{"secret": 200, "": 401, "wrong": 401, "user alice": 403, "narrow": 403} {
+		if got, answer := post("info", "{}", key); got != status {
+			t.Errorf("the key %q: %d %s, want %d", key, got, answer, status)
+		}
+	}
+}
+
+func TestAPI_TakesTheKeyInOtherPlaces(t *testing.T) {
+	g, _ := startAPI(t)
+	for _, r := range []*http.Request{
+		httptest.NewRequest(http.MethodPost, "/api/info?api_key=secret", strings.NewReader("{}")),
+		{Method: http.MethodPost, Header: http.Header{"Authorization": {"apikey secret"}}},
+	} {
+		request := httptest.NewRequest(http.MethodPost, "/api/info", strings.NewReader("{}"))
+		w := httptest.NewRecorder()
+		request.Header = r.Header
+		if r.URL != nil {
+			request = r
+		}
+		if (&centrifuge.API{Gateway: g}).ServeHTTP(w, request); w.Code != 200 {
+			t.Errorf("%d %s", w.Code, w.Body)
+		}
+	}
+}
+
+func TestAPI_Answers(t *testing.T) {
+	_, post := startAPI(t)
+	at := position(t, post, "chat")
+	for _, c := range []struct{ method, body, want string }{
+		{"publish", `{"channel":"chat","data":{"n":1},"tags":{"event":"said","a":"b"},"idempotency_key":"k"}`, `{"result":{"offset":1,"epoch":"EPOCH"}}`},
+		{"publish", `{"channel":"chat","data":{"n":1},"idempotency_key":"k"}`, `{"result":{"offset":1,"epoch":"EPOCH"}}`},
+		{"publish", `{"channel":"plain","data":1}`, `{"result":{}}`},
+		{"publish", `{"channel":"chat","b64data":"/wA="}`, `{"result":{"offset":2,"epoch":"EPOCH"}}`},
+		{"publish", `{"channel":"chat","data":1,"skip_history":true}`, `{"result":{}}`},
+		{"publish", `{"channel":"chat"}`, `{"error":{"code":107,"message":"data is missing"}}`},
+		{"publish", `{"channel":"a b","data":1}`, `{"error":{"code":107,`},
+		{"publish", `{"channel":7}`, `{"error":{"code":107,`},
+		{"publish", `{"channel":"chat","data":1,"version":3}`, `{"error":{"code":108,`},
+		{"broadcast", `{"channels":["plain","a b"],"data":1}`, `{"result":{"responses":[{"result":{}},{"error":{"code":107,`},
+		{"history", `{"channel":"chat"}`, `{"result":{"epoch":"EPOCH","offset":2,"publications":[]}}`},
+		{"history", `{"channel":"chat","limit":10}`, `{"result":{"epoch":"EPOCH","offset":2,"publications":[{"data":{"n":1},"offset":1,"epoch":"EPOCH","tags":{"a":"b","event":"said"}},{"data":"/wA=","offset":2,"epoch":"EPOCH"}]}}`},
+		{"history", `{"channel":"chat","limit":1,"reverse":true}`, `{"result":{"epoch":"EPOCH","offset":2,"publications":[{"data":"/wA=",`},
+		{"history", `{"channel":"chat","limit":1,"since":{"offset":0,"epoch":"EPOCH"}}`, `{"result":{"epoch":"EPOCH","offset":2,"publications":[{"data":{"n":1},`},
+		{"history", `{"channel":"chat","limit":1,"since":{"offset":1,"epoch":"other"}}`, `{"error":{"code":112,"message":"unrecoverable position"}}`},
+		{"history", `{"channel":"plain","limit":1}`, `{"error":{"code":108,`},
+		{"history_remove", `{"channel":"chat"}`, `{"result":{}}`},
+		{"history", `{"channel":"chat","limit":10}`, `{"result":{"epoch":"EPOCH","offset":2,"publications":[]}}`},
+		{"presence", `{"channel":"chat"}`, `{"result":{"presence":{}}}`},
+		{"presence", `{"channel":"plain"}`, `{"error":{"code":108,`},
+		{"presence_stats", `{"channel":"chat"}`, `{"result":{"num_clients":0,"num_users":0}}`},
+		{"channels", `{}`, `{"result":{"channels":{}}}`},
+		{"subscribe", `{"user":"alice","channel":"chat"}`, `{"result":{}}`},
+		{"unsubscribe", `{"user":"alice","channel":"chat"}`, `{"result":{}}`},
+		{"unsubscribe", `{"user":"alice","channel":"chat","client":"c"}`, `{"error":{"code":108,`},
+		{"disconnect", `{"user":"alice"}`, `{"result":{}}`},
+		{"disconnect", `{}`, `{"error":{"code":107,`},
+		{"refresh", `{"user":"alice"}`, `{"error":{"code":108,`},
+		{"unheard", `{}`, `{"error":{"code":104,"message":"method not found"}}`},
+		{"info", `{}`, `{"result":{"nodes":[{"name":"one","num_clients":0,"uid":"one","uptime":0,"version":"1.2"}]}}`},
+		{"batch", `{"commands":[{"publish":{"channel":"plain","data":1}},{"presence":{"channel":"plain"}},{},{"batch":{}}]}`,
+			`{"replies":[{"publish":{}},{"error":{"code":108,"message":"\"plain\" has no presence"}},{"error":{"code":107,"message":"a command names one method"}},{"error":{"code":107,"message":"a command names one method"}}]}`},
+	} {
+		status, got := post(c.method, strings.ReplaceAll(c.body, "EPOCH", at()), "secret")
+		if want := strings.ReplaceAll(c.want, "EPOCH", at()); status != 200 || !strings.HasPrefix(got, want) {
+			t.Errorf("%s %s: %d\n%s\nwant\n%s", c.method, c.body, status, got, want)
+		}
+	}
+}
+
+// position returns a function that tells the epoch of a channel's history.
+func position(t *testing.T, post func(string, string, string) (int, string), channel string) func() string {
+	return func() string {
+		_, answer := post("history", `{"channel":"`+channel+`"}`, "secret")
+		var a struct{ Result struct{ Epoch string } }
+		if err := json.Unmarshal([]byte(answer), &a); err != nil {
+			t.Fatal(err)
+		}
+		return a.Result.Epoch
+	}
+}
+
+func TestAPI_RefusesWhatIsNoJSON(t *testing.T) {
+	_, post := startAPI(t)
+	for _, body := range []string{"", "{", "\"\xff\""} {
+		if status, answer := post("publish", body, "secret"); status != 400 {
+			t.Errorf("%q: %d %s", body, status, answer)
+		}
+	}
+}

@@ -1,0 +1,308 @@
+package centrifuge
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"math"
+	"slices"
+	"time"
+
+	"tidegate/broker"
+	"tidegate/gateway"
+)
+
+// call is one request of a backend.
+type call struct {
+	*gateway.Gateway
+	by *gateway.Principal
+}
+
+// mostCommands bounds a batch, and the channels of a broadcast.
+const mostCommands = 1000
+
+// do does a method. What it does not know of a body it leaves out; but what it cannot
+// do is an error.
+func (c *call) do(ctx context.Context, method string, body []byte) outcome {
+	switch method {
+	case "publish":
+		return read(ctx, body, c.publish)
+	case "broadcast":
+		return read(ctx, body, c.broadcast)
+	case "subscribe":
+		return read(ctx, body, c.subscribe)
+	case "unsubscribe":
+		return read(ctx, body, c.unsubscribe)
+	case "disconnect":
+		return read(ctx, body, c.disconnect)
+	case "presence":
+		return read(ctx, body, c.presence)
+	case "presence_stats":
+		return read(ctx, body, c.presenceStats)
+	case "history":
+		return read(ctx, body, c.history)
+	case "history_remove":
+		return read(ctx, body, c.historyRemove)
+	case "channels":
+		return read(ctx, body, c.channels)
+	case "info":
+		return c.info(ctx)
+	case "batch":
+		return read(ctx, body, c.batch)
+	case "refresh":
+		return failed(errNotAvailable, "refresh is not here: disconnect the user, whose client comes back with a new token")
+	}
+	return failed(errMethodNotFound, "method not found")
+}
+
+func read[T any](ctx context.Context, body []byte, do func(context.Context, T) outcome) outcome {
+	var args T
+	if err := json.Unmarshal(body, &args); err != nil {
+		return failed(errBadRequest, "the body is not what the method takes: "+err.Error())
+	}
+	return do(ctx, args)
+}
+
+type empty struct{}
+
+// publication is what publish and broadcast have in common.
+type publication struct {
+	Data        json.RawMessage   `json:"data"`
+	Base64      []byte            `json:"b64data"`
+	SkipHistory bool              `json:"skip_history"`
+	Tags        map[string]string `json:"tags"`
+	Key         string            `json:"idempotency_key"`
+	Version     uint64            `json:"version"`
+}
+
+type position struct {
+	Offset uint64 `json:"offset,omitempty"`
+	Epoch  string `json:"epoch,omitempty"`
+}
+
+func positionOf(p broker.Position) position { return position{p.Offset, p.Epoch} }
+
+// check returns what of p cannot be done, if ok is false.
+func (p *publication) check() (why outcome, ok bool) {
+	switch {
+	case p.Version > 0:
+		return failed(errNotAvailable, "version is not here"), false
+	case p.Data == nil && p.Base64 == nil:
+		return failed(errBadRequest, "data is missing"), false
+	}
+	return outcome{}, true
+}
+
+// on returns p as a publish on a channel. The tag that the name of an event is shown
+// under is the name of the event.
+func (p *publication) on(channel string) gateway.Publish {
+	c := gateway.Publish{Channel: channel, Payload: p.Data, Key: p.Key, Event: p.Tags[eventTag], Transient: p.SkipHistory}
+	if p.Base64 != nil {
+		c.Payload, c.Kind = p.Base64, broker.KindOf(p.Base64)
+	}
+	others := make(map[string]string, len(p.Tags))
+	for name, value := range p.Tags {
+		if name != eventTag {
+			others[name] = value
+		}
+	}
+	if len(others) > 0 {
+		c.Tags, _ = json.Marshal(others)
+	}
+	return c
+}
+
+func (c *call) publish(ctx context.Context, args struct {
+	Channel string `json:"channel"`
+	publication
+}) outcome {
+	if why, ok := args.check(); !ok {
+		return why
+	}
+	return c.publishOn(ctx, args.Channel, &args.publication)
+}
+
+func (c *call) publishOn(ctx context.Context, channel string, p *publication) outcome {
+	at, err := c.Publish(ctx, c.by, p.on(channel))
+	return done(positionOf(at), err)
+}
+
+func (c *call) broadcast(ctx context.Context, args struct {
+	Channels []string `json:"channels"`
+	publication
+}) outcome {
+	if why, ok := args.check(); !ok {
+		return why
+	}
+	if len(args.Channels) > mostCommands {
+		return failed(errLimit, "too many channels: at most 1000 are allowed")
+	}
+	responses := make([]map[string]any, len(args.Channels))
+	for i, channel := range args.Channels {
+		responses[i] = c.publishOn(ctx, channel, &args.publication).reply("result")
+	}
+	return done(map[string]any{"responses": responses}, nil)
+}
+
+// whom names a user's sessions. Some of them alone cannot be reached.
+type whom struct {
+	User      string   `json:"user"`
+	Client    string   `json:"client"`
+	Session   string   `json:"session"`
+	Whitelist []string `json:"whitelist"`
+}
+
+func (w whom) check() (why outcome, ok bool) {
+	if w.Client != "" || w.Session != "" || len(w.Whitelist) > 0 {
+		return failed(errNotAvailable, "a user's sessions are reached together: leave out client, session and whitelist"), false
+	}
+	return outcome{}, true
+}
+
+type whomOn struct {
+	whom
+	Channel string `json:"channel"`
+}
+
+func (c *call) subscribe(ctx context.Context, args whomOn) outcome {
+	if why, ok := args.check(); !ok {
+		return why
+	}
+	_, err := c.SubscribeUser(ctx, args.User, args.Channel)
+	return done(empty{}, err)
+}
+
+func (c *call) unsubscribe(ctx context.Context, args whomOn) outcome {
+	if why, ok := args.check(); !ok {
+		return why
+	}
+	_, err := c.UnsubscribeUser(ctx, args.User, args.Channel)
+	return done(empty{}, err)
+}
+
+func (c *call) disconnect(ctx context.Context, args whom) outcome {
+	if why, ok := args.check(); !ok {
+		return why
+	}
+	_, err := c.Disconnect(ctx, args.User)
+	return done(empty{}, err)
+}
+
+type onChannel struct {
+	Channel string `json:"channel"`
+}
+
+func (c *call) presence(ctx context.Context, args onChannel) outcome {
+	found, err := c.Members(ctx, c.by, args.Channel)
+	if err != nil {
+		return refused(ofPresence, err)
+	}
+	return done(json.RawMessage(begin(nil).members(presenceOf(found)).end()), nil)
+}
+
+func (c *call) presenceStats(ctx context.Context, args onChannel) outcome {
+	found, err := c.Members(ctx, c.by, args.Channel)
+	if err != nil {
+		return refused(ofPresence, err)
+	}
+	stats := statsOf(found)
+	return done(map[string]uint32{"num_clients": stats.NumClients, "num_users": stats.NumUsers}, nil)
+}
+
+func (c *call) history(ctx context.Context, args struct {
+	Channel string    `json:"channel"`
+	Limit   int       `json:"limit"`
+	Since   *position `json:"since"`
+	Reverse bool      `json:"reverse"`
+}) outcome {
+	asked := gateway.History{Channel: args.Channel, Limit: min(max(0, args.Limit), math.MaxInt32)}
+	switch {
+	case args.Limit == 0:
+		asked.Limit = 1
+	case args.Reverse && args.Since != nil:
+		return failed(errBadRequest, "history is read backwards from its end alone: leave out since")
+	case args.Since != nil && *args.Since != position{}:
+		asked.Cursor, _ = cursorOf(args.Since.Epoch, args.Since.Offset)
+	}
+	page, err := c.ReadHistory(ctx, c.by, asked)
+	switch {
+	case err != nil:
+		return refused(ofHistory, err)
+	case page.Lost && asked.Cursor != "":
+		return failed(errUnrecoverable, "unrecoverable position")
+	case args.Limit == 0:
+		page.Messages = nil
+	case args.Reverse:
+		slices.Reverse(page.Messages)
+	}
+	publications := make([]json.RawMessage, len(page.Messages))
+	for i := range page.Messages {
+		publications[i] = json.RawMessage(begin(nil).publication(publicationOf(&page.Messages[i], JSON)).end())
+	}
+	return done(map[string]any{"publications": publications, "offset": page.Top.Offset, "epoch": page.Top.Epoch}, nil)
+}
+
+func (c *call) historyRemove(ctx context.Context, args onChannel) outcome {
+	err := c.ClearHistory(ctx, args.Channel)
+	if err != nil {
+		return refused(ofHistory, err)
+	}
+	return done(empty{}, nil)
+}
+
+func (c *call) channels(ctx context.Context, args struct {
+	Pattern string `json:"pattern"`
+}) outcome {
+	if args.Pattern == "" {
+		args.Pattern = "*"
+	}
+	found, err := c.Channels(ctx, args.Pattern)
+	if err != nil {
+		return done(nil, err)
+	}
+	channels := make(map[string]map[string]int, len(found))
+	for _, ch := range found {
+		channels[ch.Channel] = map[string]int{"num_clients": ch.Sessions}
+	}
+	return done(map[string]any{"channels": channels}, nil)
+}
+
+func (c *call) info(ctx context.Context) outcome {
+	found, err := c.Nodes(ctx)
+	if err != nil {
+		return done(nil, err)
+	}
+	nodes := make([]map[string]any, len(found))
+	for i, n := range found {
+		nodes[i] = map[string]any{
+			"uid": n.Node, "name": n.Node, "version": n.Version, "num_clients": n.Sessions,
+			"uptime": int(time.Since(n.Since).Seconds()),
+		}
+	}
+	return done(map[string]any{"nodes": nodes}, nil)
+}
+
+// batch does commands one after the other: each an object of one method's name and its
+// body.
+func (c *call) batch(ctx context.Context, args struct {
+	Commands []map[string]json.RawMessage `json:"commands"`
+}) outcome {
+	if len(args.Commands) > mostCommands {
+		return failed(errLimit, "too many commands: at most 1000 are allowed")
+	}
+	replies := make([]map[string]any, len(args.Commands))
+	for i, command := range args.Commands {
+		replies[i] = c.one(ctx, command)
+	}
+	return done(map[string]any{"replies": replies}, nil)
+}
+
+func (c *call) one(ctx context.Context, command map[string]json.RawMessage) map[string]any {
+	for method, body := range command {
+		if len(command) > 1 || method == "batch" || bytes.Equal(body, []byte("null")) {
+			break
+		}
+		return c.do(ctx, method, body).reply(method)
+	}
+	return failed(errBadRequest, "a command names one method").reply("")
+}
