@@ -44,6 +44,28 @@ func TestRecovery_TheFirstMessageIsNoGap(t *testing.T) {
 	})
 }
 
+func TestRecovery_WhoHasCountedFromBeforeTheFirstMessageGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, l := startLossy(t, 10, gateway.Limits{})
+		cursor := nothing(t, l, "kept:a")
+		for _, text := range []string{"1", "2", "3"} {
+			n.publish("kept:a", "%s", text)
+		}
+		p := n.connect(gateway.Hello{})
+		cursor.Offset = 2
+		p.send("sub kept:a %s", cursor)
+		p.expect("subscribed kept:a recovered=true")
+		p.expect("message kept:a 3")
+		if got := p.heardOf("kept:a"); !slices.Equal(got, []string{"3"}) {
+			t.Errorf("heard %q", got)
+		}
+		ahead := n.connect(gateway.Hello{})
+		cursor.Offset = 4
+		ahead.send("sub kept:a %s", cursor)
+		ahead.expect("subscribed kept:a recovered=false")
+	})
+}
+
 func TestRecovery_TheFirstMessageIsRepairedWithoutAGap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, l := startLossy(t, 10, gateway.Limits{})

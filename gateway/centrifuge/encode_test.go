@@ -113,7 +113,7 @@ func everyEvent() []gateway.Event {
 		Time: time.UnixMilli(1767225600123), Position: at,
 	}
 	text := broker.Message{Channel: "c", Payload: []byte("line \"1\"\n"), Kind: broker.Text, Position: broker.Position{Epoch: "k3x9", Offset: 46}}
-	members := []gateway.Member{{User: "alice", Session: "s1", Info: []byte(`{"n":1}`), Sessions: 1}, {User: "bob", Sessions: 2}}
+	members := []gateway.Member{{User: "alice", Session: "s1", Info: []byte(`{"n":1}`), Sessions: 1}, {User: "bob", Sessions: 2}, {User: "carol", Session: "lingers"}}
 	return []gateway.Event{
 		gateway.Welcome{Session: "s1", Node: "n1"},
 		gateway.Welcome{ID: connect, Session: "s1", User: "alice", Node: "n1", Ping: 25 * time.Second},

@@ -135,6 +135,9 @@ func members(e gateway.Members) *wire.Reply {
 func presenceOf(members []gateway.Member) *wire.PresenceResult {
 	presence := make(map[string]*wire.ClientInfo, len(members))
 	for _, m := range members {
+		if m.Sessions == 0 {
+			continue // it lingers
+		}
 		presence[cmp.Or(m.Session, m.User)] = infoOf(m.User, m.Session, m.Info)
 	}
 	return &wire.PresenceResult{Presence: presence}
@@ -143,8 +146,9 @@ func presenceOf(members []gateway.Member) *wire.PresenceResult {
 func statsOf(members []gateway.Member) *wire.PresenceStatsResult {
 	users, clients := make(map[string]bool), 0
 	for _, m := range members {
-		users[m.User] = true
-		clients += m.Sessions
+		if clients += m.Sessions; m.Sessions > 0 {
+			users[m.User] = true
+		}
 	}
 	return &wire.PresenceStatsResult{NumClients: uint32(clients), NumUsers: uint32(len(users))}
 }

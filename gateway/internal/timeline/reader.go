@@ -66,8 +66,9 @@ func (t *Timeline) Step(r *Reader, now time.Time) Step {
 	if r.recent > 0 {
 		r.cursor, r.recent = t.back(r.recent), 0
 	}
-	if r.cursor.Agrees(t.at) || r.cursor.Agrees(t.former) { // from before the first message
-		r.cursor = broker.Position{Epoch: t.at.Epoch}
+	begin := broker.Position{Epoch: r.cursor.Epoch}
+	if begin.Agrees(t.at) || begin.Agrees(t.former) { // from before the first message
+		r.cursor.Epoch = t.at.Epoch // of which the client may count on, if it has not heard its name
 	}
 	if !t.covers(r.cursor) {
 		if step := t.lookFor(r, now); step.Do != Give {
@@ -75,7 +76,7 @@ func (t *Timeline) Step(r *Reader, now time.Time) Step {
 		}
 		r.cursor, r.lost = t.afterLoss(r.cursor), true
 	}
-	if begin := t.tail.begin(t.at.Offset); t.tail.complete || r.cursor.Offset+1 >= begin {
+	if t.tail.complete || r.cursor.Offset+1 >= t.tail.begin(t.at.Offset) {
 		return t.give(r, t.tail.after(r.cursor.Offset, t.at.Offset), true)
 	}
 	if page := t.pageFor(r); page != nil {
