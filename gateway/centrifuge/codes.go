@@ -34,6 +34,7 @@ const (
 	errLimit           = 106
 	errBadRequest      = 107
 	errNotAvailable    = 108
+	errTokenExpired    = 109
 	errTooManyRequests = 111
 	errUnrecoverable   = 112
 )
@@ -66,6 +67,16 @@ func farewellCode(r gateway.Reason) int {
 		return permissionDenied
 	}
 	return r.Code
+}
+
+// errorOfFailure is errorOf for a command, of which the token may have ended: then the
+// client is to get a new one.
+func errorOfFailure(r request, f gateway.Failure) *wire.Error {
+	e := errorOf(r, f.Code, f.Message)
+	if f.Reason.Is(gateway.TokenExpired) {
+		e.Code = errTokenExpired
+	}
+	return e
 }
 
 // errorOf returns the error that says why a request failed.

@@ -137,9 +137,9 @@ func everyEvent() []gateway.Event {
 		gateway.Members{ID: presence, Channel: "c"},
 		gateway.Members{ID: stats, Channel: "c", Members: members},
 		gateway.Members{ID: stats, Channel: "c"},
-		gateway.Messages{ID: history, Channel: "c", Messages: []broker.Message{message, text}, Position: at},
-		gateway.Messages{ID: reverse, Channel: "c", Messages: []broker.Message{message, text}, Position: at},
-		gateway.Messages{ID: position, Channel: "c", Messages: []broker.Message{message}, Position: at},
+		gateway.Messages{ID: history, Channel: "c", Messages: []broker.Message{message, text}, Position: at, Top: at},
+		gateway.Messages{ID: reverse, Channel: "c", Messages: []broker.Message{message, text}, Position: at, Top: at},
+		gateway.Messages{ID: position, Channel: "c", Messages: []broker.Message{message}, Position: at, Top: at},
 		gateway.Messages{ID: history, Channel: "c", Lost: true},
 		gateway.Join{Channel: "c", User: "bob", Session: "s7", Info: []byte(`{}`)},
 		gateway.Leave{Channel: "c", User: "bob"},
@@ -152,11 +152,35 @@ func everyEvent() []gateway.Event {
 		gateway.Failure{ID: publish, Channel: "c", Code: gateway.RateLimited, Message: "slow down"},
 		gateway.Failure{ID: publish, Channel: "c", Code: gateway.Unavailable, Message: "not confirmed"},
 		gateway.Failure{ID: connect, Code: gateway.Unauthenticated, Message: "who?"},
+		gateway.Failure{ID: connect, Code: gateway.Unauthenticated, Message: "too late", Reason: gateway.TokenExpired},
 		gateway.Failure{Channel: "c", Code: gateway.Forbidden, Message: "nobody asked"},
 		gateway.Pong{ID: ping},
 		gateway.Heartbeat{},
 		gateway.Reconnect{Within: time.Second},
 		gateway.CaughtUp{},
+	}
+}
+
+func TestEncode_SaysWhenToRenewAToken(t *testing.T) {
+	for left, want := range map[time.Duration][2]int{time.Hour: {3570, 3580}, 40 * time.Second: {25, 30}, time.Second: {1, 1}, -time.Second: {1, 1}} {
+		for _, command := range []string{`{"id":1,"connect":{}}`, `{"id":1,"refresh":{"token":"t"}}`} {
+			frame, err := centrifuge.Protocol{}.Encode(gateway.Welcome{ID: to(command), Expires: time.Now().Add(left)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var reply map[string]json.RawMessage
+			var expiry struct {
+				Expires bool
+				TTL     int
+			}
+			_ = json.Unmarshal(frame.Data, &reply)
+			for _, body := range reply {
+				_ = json.Unmarshal(body, &expiry) // the id is none
+			}
+			if !expiry.Expires || expiry.TTL < want[0] || expiry.TTL > want[1] {
+				t.Errorf("of %v the client hears %s", left, frame.Data)
+			}
+		}
 	}
 }
 

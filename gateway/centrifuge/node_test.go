@@ -118,6 +118,12 @@ func until(t *testing.T, what string, holds func() bool) {
 type names struct{}
 
 func (names) Authenticate(_ context.Context, token string) (gateway.Principal, error) {
+	if user, found := strings.CutPrefix(token, "brief "); found {
+		return gateway.Principal{User: user, Expires: time.Now().Add(3 * time.Second)}, nil
+	}
+	if token == "old" {
+		return gateway.Principal{}, &gateway.Error{Code: gateway.Unauthenticated, Message: "it has ended", Reason: gateway.TokenExpired}
+	}
 	user, found := strings.CutPrefix(token, "user ")
 	if !found && token != "" {
 		return gateway.Principal{}, &gateway.Error{Code: gateway.Unauthenticated, Message: "this token is nobody's"}

@@ -60,16 +60,29 @@ func answer(id gateway.ID, r *wire.Reply) *wire.Reply {
 // welcome answers a connect or a refresh. What a session is before it has connected is
 // not said.
 func welcome(e gateway.Welcome) *wire.Reply {
-	switch {
-	case !e.ID.Given:
+	if !e.ID.Given {
 		return nil
-	case ticketOf(e.ID).request() == ofRefresh:
-		return answer(e.ID, &wire.Reply{Refresh: &wire.RefreshResult{Client: e.Session}})
+	}
+	expires, ttl := !e.Expires.IsZero(), untilRenewal(e.Expires)
+	if ticketOf(e.ID).request() == ofRefresh {
+		return answer(e.ID, &wire.Reply{Refresh: &wire.RefreshResult{Client: e.Session, Expires: expires, Ttl: ttl}})
 	}
 	return answer(e.ID, &wire.Reply{Connect: &wire.ConnectResult{
-		Client: e.Session, Node: e.Node, Ping: seconds(e.Ping), Pong: e.Ping > 0,
+		Client: e.Session, Node: e.Node, Ping: seconds(e.Ping), Pong: e.Ping > 0, Expires: expires, Ttl: ttl,
 	}})
 }
+
+// untilRenewal returns in how many seconds a client is to renew its token, which is some
+// time before it ends.
+func untilRenewal(end time.Time) uint32 {
+	if end.IsZero() {
+		return 0
+	}
+	left := time.Until(end)
+	return max(1, seconds(left-min(left/4, renewalMargin)))
+}
+
+const renewalMargin = 20 * time.Second
 
 // seconds returns a duration in whole seconds, at least one.
 func seconds(d time.Duration) uint32 {
@@ -120,7 +133,7 @@ func failure(e gateway.Failure) *wire.Reply {
 	case t.request() == ofUnsubscribe && e.Code == gateway.NotFound:
 		return answer(e.ID, &wire.Reply{Unsubscribe: &wire.UnsubscribeResult{}})
 	}
-	return answer(e.ID, &wire.Reply{Error: errorOf(t.request(), e.Code, e.Message)})
+	return answer(e.ID, &wire.Reply{Error: errorOfFailure(t.request(), e)})
 }
 
 // members tells who is on a channel, by session where the channel's rule has it so, else
@@ -158,7 +171,7 @@ func messages(e gateway.Messages, f Format) *wire.Reply {
 	if e.Lost && t.request() == ofHistory {
 		return answer(e.ID, &wire.Reply{Error: &wire.Error{Code: errUnrecoverable, Message: "unrecoverable position"}})
 	}
-	result := &wire.HistoryResult{Epoch: e.Position.Epoch, Offset: e.Position.Offset}
+	result := &wire.HistoryResult{Epoch: e.Top.Epoch, Offset: e.Top.Offset}
 	if t.request() != ofHistoryPosition {
 		for i := range e.Messages {
 			result.Publications = append(result.Publications, publicationOf(&e.Messages[i], f))

@@ -74,6 +74,19 @@ test('a bad token ends the attempts', async () => {
   assert.equal((await told).code, 101)
 })
 
+test('renews its token before it ends, and gets a new one for one that has', async () => {
+  const asked = []
+  const getToken = async () => { asked.push(1); return 'user frida' }
+  const c = await connected(0, { token: 'brief frida', getToken })
+  let left = false
+  c.on('connecting', () => { left = true })
+  await until('the renewal', () => asked.length === 1)
+  await c.publish(channel('chat'), encode('still here'))
+  assert.equal(left, false)
+  await connected(1, { token: 'old', getToken })
+  assert.equal(asked.length, 2)
+})
+
 test('hears on one node what is published on the other, with who published', async () => {
   const alice = await connected(0, { token: 'user alice' })
   const bob = await connected(1, { token: 'user bob' })
