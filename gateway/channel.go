@@ -57,6 +57,8 @@ type subscription struct {
 	channel *channel
 	terms
 
+	end int64 // when it ends, in Unix nanoseconds; 0: with the session. Guarded by the session's mu
+
 	// Guarded by channel.mu.
 	joined bool
 	gone   bool            // left for good: it does not join any more
@@ -66,8 +68,8 @@ type subscription struct {
 
 // terms are how a session is on a channel.
 type terms struct {
-	noEcho    bool       // fixed at birth
 	admission *Admission // fixed at birth; nil: the zero one
+	noEcho    bool       // fixed at birth
 	granted   bool       // by the server, whatever the rule says; guarded by the session's mu
 }
 

@@ -40,6 +40,15 @@ type Subscribe struct {
 	Data    string // what the token is about
 }
 
+// Renew shows anew what a Subscribe has shown, so that the subscription goes on (see
+// Admission.Until).
+type Renew struct {
+	ID      ID
+	Channel string
+	Token   string
+	Data    string
+}
+
 // Unsubscribe asks for no more of a channel's messages.
 type Unsubscribe struct {
 	ID      ID
@@ -87,6 +96,7 @@ type Malformed struct {
 
 func (Auth) command()        {}
 func (Subscribe) command()   {}
+func (Renew) command()       {}
 func (Unsubscribe) command() {}
 func (Publish) command()     {}
 func (Presence) command()    {}

@@ -58,7 +58,7 @@ func (s *Session) conclude(command Command, err error) {
 }
 
 // commandKinds are the names that describe gives.
-var commandKinds = []string{"auth", "subscribe", "unsubscribe", "publish", "presence", "history", "ping", "malformed"}
+var commandKinds = []string{"auth", "subscribe", "renew", "unsubscribe", "publish", "presence", "history", "ping", "malformed"}
 
 // describe returns a command's name in metrics, its id, and its channel.
 func describe(command Command) (kind string, id ID, channel string) {
@@ -67,6 +67,8 @@ func describe(command Command) (kind string, id ID, channel string) {
 		return "auth", c.ID, ""
 	case Subscribe:
 		return "subscribe", c.ID, c.Channel
+	case Renew:
+		return "renew", c.ID, c.Channel
 	case Unsubscribe:
 		return "unsubscribe", c.ID, c.Channel
 	case Publish:
@@ -127,6 +129,8 @@ func (s *Session) perform(ctx context.Context, command Command) error {
 	switch c := command.(type) {
 	case Auth:
 		return s.authenticate(ctx, c)
+	case Renew:
+		return s.renew(ctx, c)
 	case Unsubscribe:
 		return s.unsubscribe(c)
 	case Presence:

@@ -46,7 +46,7 @@
 // down here. Package broker/lock has the mutexes; tests that are built with the tag
 // lockorder end where one is taken out of order.
 //
-//	Expiring          sessions whose tokens end soon
+//	Expiring          sessions of which a token or a subscription ends soon
 //	Joining           one channel at the broker. Held while the broker is asked, so that
 //	                  the first to join and the last to leave do not overtake each other;
 //	                  of several channels in the order of their names

@@ -33,6 +33,7 @@ type Subscribed struct {
 	Channel   string
 	Position  broker.Position // of the channel, zero without history
 	After     broker.Position // all that was published after it follows; zero without history
+	Expires   time.Time       // when it ends unless it is renewed; zero: with the session
 	Resumed   bool            // the Subscribe had a cursor; only then Recovered means something
 	Recovered bool            // all that was published since the cursor follows
 
@@ -48,7 +49,15 @@ type Unsubscribed struct {
 	ID      ID
 	Channel string
 	Code    Code // why the gateway did it; empty: it was asked to
+	Expired bool // why: what the client has shown is of no use any more, something newer may be
 	Reason  string
+}
+
+// Renewed confirms a Renew.
+type Renewed struct {
+	ID      ID
+	Channel string
+	Expires time.Time // as in Subscribed
 }
 
 // Published confirms a Publish.
@@ -144,6 +153,7 @@ type Goodbye struct{ Reason Reason }
 
 func (Welcome) event()         {}
 func (Subscribed) event()      {}
+func (Renewed) event()         {}
 func (Unsubscribed) event()    {}
 func (Published) event()       {}
 func (Message) event()         {}

@@ -3,6 +3,8 @@ package gateway
 import (
 	"context"
 	"encoding/json"
+	"slices"
+	"time"
 )
 
 // Gate decides on what a session's client shows: signatures, tokens of channels. A
@@ -23,6 +25,7 @@ type Gate interface {
 type Admission struct {
 	Named bool      // the channel is one that the client's token names (rules.Token)
 	As    *Identity // who the client is on the channel; nil: who the session is
+	Until time.Time // when the subscription ends, unless a Renew puts it off; zero: with the session
 }
 
 // Identity is who a client is on a channel: in presence, in counts, to the rules, and as
@@ -30,6 +33,103 @@ type Admission struct {
 type Identity struct {
 	User string
 	Info json.RawMessage // nil: none
+}
+
+// renew puts the end of a subscription off, if the gate admits it anew.
+func (s *Session) renew(ctx context.Context, c Renew) error {
+	name := s.channelOf(c.Channel)
+	a, err := s.admitTo(ctx, Subscribe{ID: c.ID, Token: c.Token, Data: c.Data}, name)
+	if err != nil {
+		return err
+	}
+	if a == nil {
+		return failf(BadRequest, "what is shown does not admit to %q", name)
+	}
+	if err := s.putOff(name, a); err != nil {
+		return err
+	}
+	s.gateway.expireSoon(s, a.Until)
+	s.tell(Renewed{ID: c.ID, Channel: name, Expires: a.Until})
+	return nil
+}
+
+func (s *Session) putOff(name string, a *Admission) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at, found := s.place(name)
+	if !found {
+		return failf(NotFound, "the session is not subscribed to %q", name)
+	}
+	sub := s.subscriptions[at]
+	if was := sub.admission; a.As != nil && (was == nil || was.As == nil || was.As.User != a.As.User) {
+		return failf(Forbidden, "a subscription keeps its user: subscribe anew to be another one on %q", name)
+	}
+	sub.setEnd(a.Until)
+	return nil
+}
+
+// show is called with the session's mu held, when a Subscribe comes to a place that the
+// session has: if something was shown with it, that counts from now on.
+func (sub *subscription) show(a *Admission) {
+	if a != nil && !sub.granted {
+		sub.setEnd(a.Until)
+	}
+}
+
+// endOf returns when a subscription ends; zero: with the session.
+func (s *Session) endOf(sub *subscription) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if sub.end == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, sub.end)
+}
+
+// setEnd is called with the session's mu held.
+func (sub *subscription) setEnd(end time.Time) {
+	sub.end = 0
+	if !end.IsZero() {
+		sub.end = end.UnixNano()
+	}
+}
+
+// nextEnd returns when the session's token ends, or one of its subscriptions, if that
+// is sooner; zero: never.
+func (s *Session) nextEnd() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := s.principal.Expires
+	if s.gate == nil {
+		return next
+	}
+	for _, sub := range s.subscriptions {
+		if end := time.Unix(0, sub.end); sub.end != 0 && (next.IsZero() || end.Before(next)) {
+			next = end
+		}
+	}
+	return next
+}
+
+// leaveEnded takes the session off the channels on which its time is over.
+func (s *Session) leaveEnded() {
+	for _, sub := range s.dropEnded(time.Now()) {
+		s.gateway.forget(sub)
+		s.tell(Unsubscribed{Channel: sub.channel.name, Code: Unauthenticated, Reason: "the subscription's token has expired", Expired: true})
+	}
+}
+
+func (s *Session) dropEnded(now time.Time) (ended []*subscription) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.subscriptions = slices.DeleteFunc(s.subscriptions, func(sub *subscription) bool {
+		over := sub.end != 0 && sub.end <= now.UnixNano()
+		if over {
+			ended = append(ended, sub)
+		}
+		return over
+	})
+	return ended
 }
 
 // admitTo asks the gate, if there is one, how the client may come to a channel.

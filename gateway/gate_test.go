@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"tidegate/broker"
 	"tidegate/gateway"
@@ -33,6 +35,9 @@ func (passwords) Admit(_ context.Context, c gateway.Subscribe) (gateway.Admissio
 		return gateway.Admission{}, errPassword
 	}
 	a := gateway.Admission{Named: true}
+	if seconds, err := strconv.Atoi(c.Data); err == nil {
+		a.Until, c.Data = time.Now().Add(time.Duration(seconds)*time.Second), ""
+	}
 	if c.Data != "" {
 		a.As = &gateway.Identity{User: c.Data, Info: json.RawMessage(`{"on":"` + c.Channel + `"}`)}
 	}
@@ -175,5 +180,49 @@ func TestRecent_MembersAreToldBesideIt(t *testing.T) {
 		bob.expect("subscribed room [alice bob]")
 		bob.expect("message room hello")
 		alice.expect(`gateway.Join {"Channel":"room","User":"bob"`)
+	})
+}
+
+func TestGate_SubscriptionEndsUnlessItIsRenewed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := startNode(t, gateway.Config{Rules: gateRules()})
+		const long, short = 40, 3 // seconds: beyond the next turn of a session, and before it
+		for _, seconds := range []int{long, short} {
+			p := n.connect(behindGate)
+			p.send("sub plain")
+			p.send("subtoken room open %d", seconds)
+			p.expect("subscribed room")
+			time.Sleep(time.Duration(seconds) * time.Second / 2)
+			for command, want := range map[string]string{
+				"renew room wrong":      "error unauthenticated",
+				"renew room open alice": "error forbidden", // it was nobody's
+				"renew plain":           "error bad_request",
+				"renew shut open":       "error not_found",
+			} {
+				p.send("%s", command)
+				p.expect(want)
+			}
+			p.send("renew room open %d", seconds)
+			p.expect("renewed room")
+			time.Sleep(time.Duration(seconds)*time.Second - time.Millisecond)
+			n.publish("room", "in time")
+			p.expect("message room in")
+			time.Sleep(1100 * time.Millisecond)
+			p.expect("unsubscribed room unauthenticated")
+			n.publish("room", "late")
+			n.publish("plain", "end")
+			p.expect("message plain end")
+			if got := p.heardOf("room"); len(got) != 1 {
+				t.Errorf("after its end, of %d s, it heard %q", seconds, got)
+			}
+			p.send("subtoken room open 0")
+			p.expect("subscribed room")
+			p.send("subtoken room open")
+			p.until("to be on it without an end", func() bool { return count(p.lines(), "subscribed room") == 3 })
+			time.Sleep(2 * time.Second)
+			if got := count(p.lines(), "unsubscribed room unauthenticated"); got != 1 {
+				t.Errorf("it was unsubscribed %d times", got)
+			}
+		}
 	})
 }

@@ -250,7 +250,7 @@ func (g *Gateway) Open(ctx context.Context, hello Hello) (*Session, error) {
 	s := &Session{
 		gateway: g, id: id, key: hello.Key, dialect: g.dialects.of(g, hello.Protocol),
 		transport: hello.Transport, home: hello.Channel, alone: hello.Alone || hello.Channel != "", remote: hello.Remote,
-		gate: hello.Gate, opened: time.Now(), principal: g.keep(hello.Principal),
+		gate: hello.Gate, pinged: hello.Pinged, opened: time.Now(), principal: g.keep(hello.Principal),
 	}
 	s.address = g.rates.Address(NetworkOf(s.remote))
 	if hello.Publishes > 0 {

@@ -35,11 +35,11 @@ func (g *Gateway) lookAfter(now time.Time) {
 }
 
 // checkAlive asks a silent peer for a sign of life, or ends the session of one
-// that was asked and gave none. It also sees to it that a token's end is not
-// missed.
+// that was asked and gave none. It also sees to it that no end of a token or of a
+// subscription is missed.
 func (s *Session) checkAlive(now time.Time) {
 	defer s.gateway.wall.Catch("look after a session", s.crash)
-	s.gateway.expireSoon(s, s.who().Expires)
+	s.gateway.expireSoon(s, s.nextEnd())
 	if !s.out.Attached() {
 		return
 	}
@@ -47,21 +47,22 @@ func (s *Session) checkAlive(now time.Time) {
 	switch ping := s.gateway.ping; {
 	case silent > 2*ping+pingGrace:
 		s.Close(TimedOut)
-	case silent > ping/2:
+	case silent > ping/2 || s.pinged:
 		s.push(s.dialect.heartbeat)
 	}
 }
 
 const pingGrace = 2 * time.Second
 
-// expiring are the sessions whose tokens end before their next turn comes.
+// expiring are the sessions of which a token or a subscription ends before their next
+// turn comes.
 type expiring struct {
 	mu       lock.Mutex[lock.Expiring]
 	sessions map[*Session]struct{}
 }
 
 // expireSoon puts a session on the list of those that are watched each second, if
-// its token ends soon.
+// something of it ends soon.
 func (g *Gateway) expireSoon(s *Session, end time.Time) {
 	if end.IsZero() || time.Until(end) > g.ping+pingGrace {
 		return
@@ -75,17 +76,20 @@ func (g *Gateway) expireSoon(s *Session, end time.Time) {
 	e.sessions[s] = struct{}{}
 }
 
-// closeDue ends the sessions whose tokens have ended.
+// closeDue ends the sessions whose tokens have ended, and the subscriptions.
 func (e *expiring) closeDue(now time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for s := range e.sessions {
-		switch end := s.who().Expires; {
+		switch end := s.nextEnd(); {
 		case !s.out.Open():
 			delete(e.sessions, s)
 		case end.IsZero() || end.Sub(now) > 2*s.gateway.ping:
 			delete(e.sessions, s) // renewed
-		case !now.Before(end):
+		case now.Before(end):
+		case end != s.who().Expires:
+			s.goOn(s.leaveEnded)
+		default:
 			delete(e.sessions, s)
 			s.Close(TokenExpired)
 		}

@@ -47,6 +47,8 @@ func (w words) Decode(f gateway.Frame) ([]gateway.Command, error) {
 		return []gateway.Command{gateway.Subscribe{ID: id, Channel: arg(1), Token: arg(2), Data: arg(3)}}, nil
 	case "subquiet":
 		return []gateway.Command{gateway.Subscribe{ID: id, Channel: arg(1), NoEcho: true}}, nil
+	case "renew":
+		return []gateway.Command{gateway.Renew{ID: id, Channel: arg(1), Token: arg(2), Data: arg(3)}}, nil
 	case "unsub":
 		return []gateway.Command{gateway.Unsubscribe{ID: id, Channel: arg(1)}}, nil
 	case "pub":
@@ -92,6 +94,8 @@ func (w words) Encode(event gateway.Event) (gateway.Frame, error) {
 		return say("subscribed %s", e.Channel)
 	case gateway.Unsubscribed:
 		return say("unsubscribed %s %s", e.Channel, e.Code)
+	case gateway.Renewed:
+		return say("renewed %s", e.Channel)
 	case gateway.Published:
 		return say("published %s", e.Channel)
 	case gateway.Message:

@@ -25,6 +25,7 @@ type Hello struct {
 	Commands  []Command // done while the session opens
 	Remote    string    // the client's IP address, with or without a port
 	Publishes int       // a second that it may publish at most, besides what the limits say; 0: no more
+	Pinged    bool      // the client counts on a Heartbeat in each interval (Welcome.Ping), whatever else it hears
 	Gate      Gate      // decides beside the rules; nil: nobody
 
 	// The protocol tells of a refusal, not the transport: one that can upgrades the
@@ -47,6 +48,7 @@ type Session struct {
 	alone     bool   // Hello.Alone
 	remote    string
 	gate      Gate // Hello.Gate
+	pinged    bool // Hello.Pinged
 	opened    time.Time
 	address   *rates.Bucket // of all clients that come from where it comes from
 
@@ -251,7 +253,9 @@ func (s *Session) reserve(name string, t terms) (sub *subscription, fresh bool, 
 	at, found := s.place(name)
 	switch most := s.gateway.limits.ChannelsPerSession; {
 	case found:
-		return s.subscriptions[at], false, nil
+		sub = s.subscriptions[at]
+		sub.show(t.admission)
+		return sub, false, nil
 	case s.left:
 		return nil, false, failf(Unavailable, "the session has ended")
 	case most > 0 && len(s.subscriptions) >= most:
@@ -260,6 +264,7 @@ func (s *Session) reserve(name string, t terms) (sub *subscription, fresh bool, 
 		return nil, false, failf(LimitExceeded, "the node has %d subscriptions, as many as limits.subscriptions allows", s.gateway.limits.Subscriptions)
 	}
 	sub = &subscription{session: s, channel: s.gateway.hub.hold(name), terms: t}
+	sub.show(t.admission)
 	s.subscriptions = slices.Insert(s.subscriptions, at, sub)
 	return sub, true, nil
 }

@@ -539,3 +539,22 @@ func TestSession_TokenThatHasExpiredIsNoBadOne(t *testing.T) {
 		t.Errorf("closed with %+v", reason)
 	}
 }
+
+func TestSession_IsPingedByTheClockWhereItsProtocolCountsOnThat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := startNode(t, gateway.Config{Ping: 10 * time.Second})
+		pinged, quiet := n.connect(gateway.Hello{Pinged: true}), n.connect(gateway.Hello{})
+		for range 60 {
+			time.Sleep(time.Second)
+			pinged.send("ping")
+			quiet.send("ping")
+		}
+		synctest.Wait()
+		if got := count(pinged.lines(), "heartbeat"); got != 6 {
+			t.Errorf("%d heartbeats within 60 s, of one in 10 s", got)
+		}
+		if got := count(quiet.lines(), "heartbeat"); got != 0 {
+			t.Errorf("%d heartbeats for a client that speaks", got)
+		}
+	})
+}

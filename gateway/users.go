@@ -199,6 +199,7 @@ func (s *Session) grant(channel string) bool {
 	at, found := s.place(channel)
 	if found {
 		s.subscriptions[at].granted = true
+		s.subscriptions[at].end = 0
 	}
 	return found
 }
