@@ -54,6 +54,7 @@ type Cluster struct {
 	joined    chan struct{} // closed when this node hears the others
 	joinedAt  time.Time     // set before joined is closed
 	deaf      atomic.Bool   // the broker cannot be used
+	unheard   atomic.Bool   // this node's own last hello has not come back
 }
 
 const (

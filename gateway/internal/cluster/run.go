@@ -65,6 +65,7 @@ func (c *Cluster) announce(ctx context.Context) {
 func (c *Cluster) greetAll(ctx context.Context, asks bool) {
 	h := c.hello()
 	h.Asks = asks
+	c.unheard.Store(true)
 	_ = c.send(ctx, nodesChannel, dispatch{Hello: h}) // the same
 }
 
@@ -104,7 +105,7 @@ func (c *Cluster) untilNextDeath() time.Duration {
 // buryDead forgets the nodes whose lease has ended; but while this node cannot
 // hear anybody, or if it has been stopped itself, silence says nothing.
 func (c *Cluster) buryDead(now time.Time) {
-	if c.deaf.Load() {
+	if c.deaf.Load() || c.unheard.Load() {
 		return
 	}
 	if end := c.directory.nextEnd(); !end.IsZero() && now.Sub(end) > c.config.Lease/3 {
@@ -140,7 +141,11 @@ func (c *Cluster) read(payload []byte) {
 }
 
 func (c *Cluster) meet(h hello) {
-	if h.Node == c.config.Node || h.Node == "" || h.LeaseMS <= 0 {
+	if h.Node == c.config.Node {
+		c.unheard.Store(false)
+		return
+	}
+	if h.Node == "" || h.LeaseMS <= 0 {
 		return
 	}
 	if c.directory.hear(h, time.Now()) {

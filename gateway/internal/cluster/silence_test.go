@@ -25,6 +25,22 @@ func TestCluster_NodeThatWasStoppedItselfDeclaresNobodyDead(t *testing.T) {
 	}
 }
 
+// Of a Redis Cluster the shard of the nodes' channel may be away alone.
+func TestCluster_NodeThatDoesNotHearItselfDeclaresNobodyDead(t *testing.T) {
+	c := newTestCluster(nil)
+	c.meet(hello{Node: "other", LeaseMS: 30_000})
+	c.greetAll(t.Context(), false)
+	c.buryDead(time.Now().Add(31 * time.Second))
+	if got := c.Alive(); !slices.Equal(got, []string{"n0", "other"}) {
+		t.Errorf("unheard by itself it takes %v for alive, want both", got)
+	}
+	c.meet(*c.hello())
+	c.buryDead(time.Now().Add(31 * time.Second))
+	if got := c.Alive(); !slices.Equal(got, []string{"n0"}) {
+		t.Errorf("when it hears itself it takes %v for alive, want itself", got)
+	}
+}
+
 func TestCluster_TellsWhoIsGone(t *testing.T) {
 	var gone []string
 	c := newTestCluster(func(node string) { gone = append(gone, node) })
