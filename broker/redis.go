@@ -144,7 +144,11 @@ func NewRedis(c RedisConfig) (*Redis, error) {
 	for i := range partitions {
 		b.partitions = append(b.partitions, newPartition(b, i))
 	}
-	b.board = newBoard(c.Log, b.partitions)
+	spare := 0
+	if b.clustered {
+		spare = len(b.partitions) / 2
+	}
+	b.board = newBoard(c.Log, b.partitions, spare)
 	b.refusals = &refusals{log: c.Log, observe: c.Observe.Refused, told: make(map[string]time.Time), more: make(map[string]int)}
 	return b, nil
 }

@@ -6,51 +6,92 @@ import (
 	"tidegate/broker/lock"
 )
 
-// board adds up the states of the partitions to the one that the Receiver is told:
-// Redis can be used if each can be subscribed and published on.
+// board adds up the states of the partitions to the one that the Receiver is told.
+// Redis can be used if all partitions can be subscribed and published on. Of a
+// Cluster half of them are enough: a master that is away is away for all nodes, and
+// each of them serves the rest.
 type board struct {
 	receiver Receiver // set before anything is told
 	log      *slog.Logger
+	all      []*partition
+	spare    int // partitions that Redis can be used without
 
 	// Guarded by mu. Held while the Receiver is told, so that it hears the states
 	// in their order.
 	mu   lock.Mutex[lock.Board]
-	new  map[any]struct{} // partitions that nothing has been said of yet
-	down map[any]struct{} // partitions and lanes
-	told bool
+	new  map[*partition]struct{} // that nothing has been said of yet
+	down map[part]struct{}
+	said state // to the Receiver, last
 }
 
-func newBoard(log *slog.Logger, all []*partition) *board {
-	b := &board{log: log, new: make(map[any]struct{}), down: make(map[any]struct{})}
+// part is what can be well or not of a partition: what it subscribes, or what one of
+// its lanes publishes.
+type part struct {
+	partition *partition
+	lane      *lane // nil: what it subscribes
+}
+
+type state byte
+
+const (
+	unknown state = iota
+	isUp
+	isDown
+)
+
+func newBoard(log *slog.Logger, all []*partition, spare int) *board {
+	b := &board{log: log, all: all, spare: spare, new: make(map[*partition]struct{}), down: make(map[part]struct{})}
 	for _, p := range all {
 		b.new[p] = struct{}{}
 	}
 	return b
 }
 
-// up says that a partition, or what it publishes, is well.
-func (b *board) up(what any) {
+// up says that a part is well.
+func (b *board) up(what part) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	wasDown := len(b.down) > 0
+	delete(b.new, what.partition)
 	delete(b.down, what)
-	delete(b.new, what)
-	if len(b.down) == 0 && len(b.new) == 0 && (wasDown || !b.told) {
-		b.told = true
+	if wasDown && len(b.down) == 0 && b.said == isUp {
+		b.log.Info("all of redis is there again")
+	}
+	if b.said != isUp && len(b.new) == 0 && b.without() <= b.spare {
+		b.said = isUp
 		b.log.Info("redis link is up")
 		b.receiver.Link(nil)
 	}
 }
 
 // lost says that it is not, and why.
-func (b *board) lost(what any, err error) {
+func (b *board) lost(what part, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	delete(b.new, what)
-	if len(b.down) == 0 {
-		b.told = true
+	wasWell := len(b.down) == 0
+	delete(b.new, what.partition)
+	b.down[what] = struct{}{}
+	switch enough := b.without() <= b.spare; {
+	case !enough && b.said != isDown:
+		b.said = isDown
 		b.log.Error("redis link is down", "error", err)
 		b.receiver.Link(err)
+	case enough && wasWell:
+		b.log.Error("a part of redis is away: what its channels need is unavailable", "error", err)
 	}
-	b.down[what] = struct{}{}
+}
+
+// without counts the partitions whose master has something that is not well: what it
+// refuses on one it will refuse on others. It is called with mu held.
+func (b *board) without() (n int) {
+	masters := make(map[*link]struct{})
+	for what := range b.down {
+		masters[what.partition.carrier.Load()] = struct{}{}
+	}
+	for _, p := range b.all {
+		if _, bad := masters[p.carrier.Load()]; bad {
+			n++
+		}
+	}
+	return n
 }

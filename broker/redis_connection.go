@@ -213,7 +213,7 @@ func (c *connection) confirm(name string) error {
 func (c *connection) restore(p *partition) {
 	if p.restore(c.link, c.link.receiver) {
 		c.restored.Store(true)
-		c.link.broker.board.up(p)
+		c.link.broker.board.up(part{partition: p})
 	}
 }
 

@@ -107,7 +107,7 @@ func (l *link) disconnect(err error) {
 // fail says that one of the partitions is not subscribed any more, and why.
 func (l *link) fail(p *partition, err error) {
 	if p.fail(l, err) {
-		l.broker.board.lost(p, err)
+		l.broker.board.lost(part{partition: p}, err)
 	}
 }
 
@@ -152,9 +152,9 @@ func (l *link) late(err error) {
 	for _, p := range l.carried() {
 		switch changed := p.late(l, err); {
 		case changed && err != nil:
-			l.broker.board.lost(p, err)
+			l.broker.board.lost(part{partition: p}, err)
 		case changed:
-			l.broker.board.up(p)
+			l.broker.board.up(part{partition: p})
 		}
 	}
 }

@@ -74,7 +74,7 @@ func (p *partition) carry(l *link, err error) {
 		}
 	}
 	if l == nil {
-		p.broker.board.lost(p, err)
+		p.broker.board.lost(part{partition: p}, err)
 	}
 }
 

@@ -84,12 +84,12 @@ func (r *refusals) note(err error) bool {
 func (l *lane) probe() {
 	l.publish(Message{Channel: probeChannel}, PublishOptions{HistorySize: 1, HistoryTTL: time.Second}, func(_ Position, err error) {
 		if err == nil {
-			l.broker.board.up(l)
+			l.broker.board.up(part{l.partition, l})
 			l.probing.Store(false)
 			return
 		}
 		if refusalKind(err) != "" {
-			l.broker.board.lost(l, err)
+			l.broker.board.lost(part{l.partition, l}, err)
 		}
 		time.AfterFunc(probeEvery, l.probe)
 	})

@@ -130,6 +130,13 @@ func (r *Recorder) WaitDown() error {
 	return r.link
 }
 
+// Links returns how often the link was said to be up or down.
+func (r *Recorder) Links() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.links
+}
+
 // Told returns how many calls there were in all.
 func (r *Recorder) Told() int {
 	r.mu.Lock()
