@@ -50,11 +50,12 @@ const (
 	unsubscribe                    // the same
 )
 
-// A connection is probed with each beat. One that has not answered for
-// answerTimeout is late: what needs it is unavailable. After lostAfter it is given
-// up.
+// A connection is probed with each beat. One that has not answered for lateAfter
+// is late: what needs it is unavailable, within a second of the last that came. After
+// lostAfter it is given up.
 const (
-	beat      = 500 * time.Millisecond
+	beat      = 200 * time.Millisecond
+	lateAfter = 750 * time.Millisecond
 	lostAfter = 5 * time.Second
 )
 
@@ -288,17 +289,22 @@ func (c *connection) takeOldest() *command {
 func (c *connection) send(ctx context.Context) error {
 	ticker := time.NewTicker(beat)
 	defer ticker.Stop()
+	late := time.NewTimer(lateAfter)
+	defer late.Stop()
 	for {
 		if err := c.sendWaiting(c.link.takeSuspicion()); err != nil {
 			return fmt.Errorf("send to redis: %w", err)
 		}
-		if err := c.watch(); err != nil {
+		silence := c.silence()
+		if err := c.watch(silence); err != nil {
 			return err
 		}
+		late.Reset(lateAfter - silence%lateAfter)
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-c.link.wake:
+		case <-late.C:
 		case <-ticker.C:
 			c.link.retry()
 			c.link.suspect()
@@ -372,14 +378,14 @@ func (c *connection) expect(q command) {
 
 // watch looks whether Redis answers. That it sends messages says nothing: the way
 // to it may be dead.
-func (c *connection) watch() error {
-	switch silence := c.silence(); {
+func (c *connection) watch(silence time.Duration) error {
+	switch {
 	case silence > lostAfter:
 		return fmt.Errorf("redis link: %w: silent for %v", errNoAnswer, lostAfter)
-	case silence > answerTimeout && !c.late:
+	case silence >= lateAfter && !c.late:
 		c.late = true
 		c.link.late(errNoAnswer)
-	case silence <= answerTimeout && c.late:
+	case silence < lateAfter && c.late:
 		c.late = false
 		c.link.late(nil)
 	}
