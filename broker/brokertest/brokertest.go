@@ -180,6 +180,7 @@ func (c *cluster) insist(what string, do func() error) {
 			c.Errorf("%s: %v", what, err)
 			return
 		}
+		<-time.After(10 * time.Millisecond) // a thousand who insist at once leave it no time
 	}
 }
 
