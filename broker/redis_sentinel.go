@@ -25,6 +25,7 @@ type sentinel struct {
 	// Owned by look.
 	answered time.Time // when a Sentinel did last
 	replicas int       // that the master had by then; unknownReplicas: it does not say
+	vouched  time.Time // when the master said last that it has them all
 
 	// Guarded by mu.
 	mu     lock.Mutex[lock.Masters]
@@ -54,7 +55,7 @@ func (s *sentinel) look(ctx context.Context) {
 		return
 	}
 	s.believe(master)
-	s.answered, s.replicas = time.Now(), s.countReplicas(ctx)
+	s.answered, s.replicas, s.vouched = time.Now(), s.countReplicas(ctx), time.Now()
 }
 
 // named is the master that a Sentinel names.
@@ -119,6 +120,7 @@ func (s *sentinel) believe(master string) {
 
 const (
 	sentinelPatience = 2 * time.Second // without an answer of any Sentinel
+	masterPatience   = 4 * time.Second // and without one of the master
 	unknownReplicas  = -1
 	replicaLag       = 3 // seconds: one that says nothing for longer may have been promoted
 )
@@ -130,8 +132,12 @@ func (s *sentinel) doubt(ctx context.Context, err error) {
 	if time.Since(s.answered) < sentinelPatience {
 		return
 	}
-	if now := s.countReplicas(ctx); s.replicas != unknownReplicas && now >= s.replicas {
+	switch now := s.countReplicas(ctx); {
+	case s.replicas != unknownReplicas && now >= s.replicas:
+		s.vouched = time.Now()
 		return
+	case s.replicas != unknownReplicas && now == unknownReplicas && time.Since(s.vouched) < masterPatience:
+		return // it may be slow: if another is the master, this one has lost a replica
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
