@@ -11,10 +11,10 @@ import (
 // RedisSentinel is a master and a replica of a test's own, with a Sentinel that
 // watches them.
 type RedisSentinel struct {
-	Servers [2]*RedisServer // the first is the master at the start
+	Servers  [2]*RedisServer // the first is the master at the start
+	Sentinel *RedisServer
 
-	t        testing.TB
-	sentinel *RedisServer
+	t testing.TB
 }
 
 // StartRedisSentinel starts a master, a replica and a Sentinel, and stops them
@@ -37,24 +37,24 @@ func StartRedisSentinel(t testing.TB) *RedisSentinel {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s.sentinel = &RedisServer{Addr: address, t: t, args: []string{file, "--sentinel"}}
-	t.Cleanup(s.sentinel.Stop)
-	s.sentinel.Start()
+	s.Sentinel = &RedisServer{Addr: address, t: t, args: []string{file, "--sentinel"}}
+	t.Cleanup(s.Sentinel.Stop)
+	s.Sentinel.Start()
 	Eventually(t, "the Sentinel to know the replica", func() bool {
-		return strings.Contains(s.sentinel.CLI("SENTINEL", "REPLICAS", "main"), replica.Addr)
+		return strings.Contains(s.Sentinel.CLI("SENTINEL", "REPLICAS", "main"), replica.Addr)
 	})
 	return s
 }
 
 // URL is where a broker finds the Sentinel.
 func (s *RedisSentinel) URL() string {
-	return "redis+sentinel://" + s.sentinel.Addr + "/main"
+	return "redis+sentinel://" + s.Sentinel.Addr + "/main"
 }
 
 // Master returns the server that the Sentinel calls the master.
 func (s *RedisSentinel) Master() *RedisServer {
 	s.t.Helper()
-	answer := strings.Fields(s.sentinel.CLI("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main"))
+	answer := strings.Fields(s.Sentinel.CLI("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main"))
 	for _, server := range s.Servers {
 		if len(answer) == 2 && answer[1] == port(server.Addr) {
 			return server
@@ -65,18 +65,19 @@ func (s *RedisSentinel) Master() *RedisServer {
 }
 
 // Pause has the Sentinel answer nobody.
-func (s *RedisSentinel) Pause() { s.sentinel.Pause() }
+func (s *RedisSentinel) Pause() { s.Sentinel.Pause() }
 
 // Resume ends Pause.
-func (s *RedisSentinel) Resume() { s.sentinel.Resume() }
+func (s *RedisSentinel) Resume() { s.Sentinel.Resume() }
 
 // Flush removes all keys.
 func (s *RedisSentinel) Flush() { s.Master().Flush() }
 
-// Name has the Sentinel call another server the master, whatever that server and
-// the former one think of it.
+// Name has the Sentinel call another server the master, which becomes one if it was a
+// replica, whatever the former one thinks of it.
 func (s *RedisSentinel) Name(server *RedisServer) {
 	s.t.Helper()
-	s.sentinel.CLI("SENTINEL", "REMOVE", "main")
-	s.sentinel.CLI("SENTINEL", "MONITOR", "main", "127.0.0.1", port(server.Addr), "1")
+	s.Sentinel.CLI("SENTINEL", "REMOVE", "main") // first: it makes a replica again of one that was promoted behind its back
+	server.CLI("REPLICAOF", "NO", "ONE")
+	s.Sentinel.CLI("SENTINEL", "MONITOR", "main", "127.0.0.1", port(server.Addr), "1")
 }
