@@ -3,6 +3,7 @@ package brokertest
 import (
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -12,7 +13,9 @@ import (
 type RedisCluster struct {
 	Nodes []*RedisServer
 
-	t testing.TB
+	t        testing.TB
+	replicas []*RedisServer
+	moving   map[string]*RedisServer // by key: where its slot is to go
 }
 
 const clusterSlots = 16384
@@ -22,7 +25,7 @@ const clusterSlots = 16384
 func StartRedisCluster(t testing.TB) *RedisCluster {
 	t.Helper()
 	RequireRedis(t)
-	c := &RedisCluster{t: t}
+	c := &RedisCluster{t: t, moving: make(map[string]*RedisServer)}
 	for range 3 {
 		_, bus, _ := net.SplitHostPort(freeAddr(t))
 		c.Nodes = append(c.Nodes, StartRedis(t, "--cluster-enabled", "yes", "--cluster-port", bus,
@@ -71,6 +74,7 @@ func (c *RedisCluster) AddReplica(master *RedisServer) *RedisServer {
 		}
 		return true
 	})
+	c.replicas = append(c.replicas, replica)
 	return replica
 }
 
@@ -106,39 +110,82 @@ func (c *RedisCluster) Flush() {
 // Owner returns the node that a key's slot belongs to.
 func (c *RedisCluster) Owner(key string) *RedisServer {
 	c.t.Helper()
-	for _, node := range c.Nodes {
-		if _, err := node.do("EXISTS", key); err == nil {
+	owner := c.ownerNow(key)
+	if owner == nil {
+		c.t.Fatalf("no node has the slot of %q", key)
+	}
+	return owner
+}
+
+func (c *RedisCluster) ownerNow(key string) *RedisServer {
+	for _, node := range slices.Concat(c.Nodes, c.replicas) {
+		_, err := node.Try("EXISTS", key)
+		if err == nil || strings.HasPrefix(err.Error(), "ASK") { // its slot is about to move
 			return node
 		}
 	}
-	c.t.Fatalf("no node has the slot of %q", key)
 	return nil
 }
 
 // MoveSlot moves the slot of a key, with all keys in it, to another node.
 func (c *RedisCluster) MoveSlot(key string) {
 	c.t.Helper()
-	from := c.Owner(key)
-	to := c.Nodes[0]
-	if to == from {
-		to = c.Nodes[1]
+	Eventually(c.t, fmt.Sprintf("the slot of %q to move", key), func() bool { return c.TryMoveSlot(key) == nil })
+}
+
+// TryMoveSlot is MoveSlot where nodes may not answer, or take over from one another.
+// What it could not finish it finishes when it is called again.
+func (c *RedisCluster) TryMoveSlot(key string) error {
+	from, to := c.ownerNow(key), c.moving[key]
+	if from == nil {
+		return fmt.Errorf("no node has the slot of %q", key)
 	}
-	slot := from.CLI("CLUSTER", "KEYSLOT", key)
-	to.CLI("CLUSTER", "SETSLOT", slot, "IMPORTING", from.CLI("CLUSTER", "MYID"))
-	from.CLI("CLUSTER", "SETSLOT", slot, "MIGRATING", to.CLI("CLUSTER", "MYID"))
-	for {
-		keys := strings.Fields(strings.ReplaceAll(from.CLI("CLUSTER", "GETKEYSINSLOT", slot, "100"), " ", "\x00"))
-		if len(keys) == 0 {
+	if to == nil {
+		if to = c.Nodes[len(c.Nodes)-1]; to == from {
+			to = c.Nodes[len(c.Nodes)-2]
+		}
+		c.moving[key] = to
+	}
+	if from != to {
+		if err := c.move(key, from, to); err != nil {
+			return err
+		}
+	}
+	delete(c.moving, key)
+	return nil
+}
+
+func (c *RedisCluster) move(key string, from, to *RedisServer) error {
+	steps := steps{}
+	slot := steps.ask(from, "CLUSTER", "KEYSLOT", key)
+	source, target := steps.ask(from, "CLUSTER", "MYID"), steps.ask(to, "CLUSTER", "MYID")
+	steps.ask(to, "CLUSTER", "SETSLOT", slot, "IMPORTING", source)
+	steps.ask(from, "CLUSTER", "SETSLOT", slot, "MIGRATING", target)
+	for steps.err == nil {
+		keys := steps.ask(from, "CLUSTER", "GETKEYSINSLOT", slot, "100")
+		if keys == "" {
 			break
 		}
-		for _, key := range keys {
-			from.CLI("MIGRATE", "127.0.0.1", port(to.Addr), strings.ReplaceAll(key, "\x00", " "), "0", "5000")
+		for key := range strings.SplitSeq(keys, "\n") {
+			steps.ask(from, "MIGRATE", "127.0.0.1", port(to.Addr), key, "0", "5000", "REPLACE")
 		}
 	}
-	for _, node := range []*RedisServer{to, from} {
-		node.CLI("CLUSTER", "SETSLOT", slot, "NODE", to.CLI("CLUSTER", "MYID"))
+	steps.ask(to, "CLUSTER", "SETSLOT", slot, "NODE", target)
+	steps.ask(from, "CLUSTER", "SETSLOT", slot, "NODE", target)
+	if steps.err == nil && c.ownerNow(key) != to {
+		return fmt.Errorf("the slot of %q has not moved yet", key)
 	}
-	Eventually(c.t, fmt.Sprintf("slot %s to move", slot), func() bool { return c.Owner(key) == to })
+	return steps.err
+}
+
+// steps are commands of which each is run if those before it were.
+type steps struct{ err error }
+
+func (s *steps) ask(server *RedisServer, command ...string) (said string) {
+	if s.err == nil {
+		said, s.err = server.Try(command...)
+	}
+	return said
 }
 
 func (s *RedisServer) busPort() string {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
@@ -19,6 +20,7 @@ import (
 // fail the test.
 type RedisServer struct {
 	Addr string // host:port, on loopback
+	Dir  string // where it has its data, if it keeps any
 
 	t       testing.TB
 	args    []string
@@ -32,7 +34,7 @@ type RedisServer struct {
 // process instead and says so, but fails where the environment has CI set.
 func StartRedis(t testing.TB, args ...string) *RedisServer {
 	t.Helper()
-	s := &RedisServer{Addr: freeAddr(t), t: t}
+	s := &RedisServer{Addr: freeAddr(t), Dir: t.TempDir(), t: t}
 	if !haveRedis(t) {
 		s.mini = miniredis.NewMiniRedis()
 		t.Cleanup(s.mini.Close)
@@ -41,7 +43,7 @@ func StartRedis(t testing.TB, args ...string) *RedisServer {
 	}
 	_, port, _ := net.SplitHostPort(s.Addr)
 	s.args = append([]string{
-		"--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", t.TempDir(),
+		"--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", s.Dir,
 	}, args...)
 	t.Cleanup(s.Stop)
 	s.Start()
@@ -135,6 +137,9 @@ func (s *RedisServer) Stop() {
 	s.process = nil
 }
 
+// Runs reports whether the server has been started and not been stopped.
+func (s *RedisServer) Runs() bool { return s.process != nil }
+
 // Pause makes the server a black hole: connections stay, and nothing is answered.
 func (s *RedisServer) Pause() { s.signal(syscall.SIGSTOP) }
 
@@ -168,8 +173,18 @@ func (s *RedisServer) CLI(args ...string) string {
 	return answer
 }
 
-func (s *RedisServer) do(args ...string) (string, error) {
-	client := redis.NewClient(&redis.Options{Addr: s.Addr, Protocol: 2, MaxRetries: -1, DialerRetries: 1})
+// Try is CLI for a server that may not answer. It may be called concurrently.
+func (s *RedisServer) Try(args ...string) (string, error) {
+	return s.ask(&redis.Options{DialTimeout: tryTimeout, ReadTimeout: tryTimeout}, args)
+}
+
+const tryTimeout = time.Second
+
+func (s *RedisServer) do(args ...string) (string, error) { return s.ask(&redis.Options{}, args) }
+
+func (s *RedisServer) ask(o *redis.Options, args []string) (string, error) {
+	o.Addr, o.Protocol, o.MaxRetries, o.DialerRetries = s.Addr, 2, -1, 1
+	client := redis.NewClient(o)
 	defer client.Close()
 	command := make([]any, len(args))
 	for i, arg := range args {

@@ -1,9 +1,11 @@
 package brokertest
 
 import (
+	"bytes"
 	"net"
 	"sync"
 	"testing"
+	"time"
 )
 
 // Way is a way to a server for a test to tamper with: a name behind which another
@@ -20,11 +22,18 @@ type Way struct {
 	target string
 	there  direction // to the server
 	back   direction
+	delay  time.Duration // of each direction
+	broken bool
 	ends   map[net.Conn]struct{}
+	names  []rename
 }
 
 // direction carries bytes, or keeps them back.
 type direction struct{ flows chan struct{} } // closed: it carries
+
+// rename is a port as a server tells it, by itself on a line, and what is told in its
+// place.
+type rename struct{ from, to []byte }
 
 // LayWay returns a way to an address, until the test ends.
 func LayWay(t testing.TB, target string) *Way {
@@ -44,6 +53,28 @@ func LayWay(t testing.TB, target string) *Way {
 		w.serving.Wait()
 	})
 	return w
+}
+
+// LayWays returns a way to each server, on which they name one another by these ways:
+// who knows one of them as a Sentinel or as a node of a Cluster finds the others so.
+func LayWays(t testing.TB, servers ...*RedisServer) []*Way {
+	t.Helper()
+	ways := make([]*Way, len(servers))
+	for i, server := range servers {
+		ways[i] = LayWay(t, server.Addr)
+	}
+	var names []rename
+	for i, server := range servers {
+		for _, sign := range []string{"\n", ":"} { // before a string, and a number
+			names = append(names, rename{[]byte(sign + port(server.Addr) + "\r\n"), []byte(sign + port(ways[i].Addr) + "\r\n")})
+		}
+	}
+	for _, w := range ways {
+		w.mu.Lock()
+		w.names = names
+		w.mu.Unlock()
+	}
+	return ways
 }
 
 // Lead has new connections lead to another address. Those that there are stay.
@@ -68,10 +99,26 @@ func (w *Way) BlockBoth() {
 	w.back.flows = make(chan struct{})
 }
 
-// Mend ends Block and BlockBoth: what was kept back arrives.
+// Slow has all that goes either way take so much longer.
+func (w *Way) Slow(by time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.delay = by
+}
+
+// Break breaks the connections that there are, and lets nobody make others.
+func (w *Way) Break() {
+	w.mu.Lock()
+	w.broken = true
+	w.mu.Unlock()
+	w.Cut()
+}
+
+// Mend ends Block, BlockBoth, Slow and Break: what was kept back arrives.
 func (w *Way) Mend() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.delay, w.broken = 0, false
 	w.there.mend()
 	w.back.mend()
 }
@@ -81,6 +128,7 @@ func (w *Way) Cut() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for end := range w.ends {
+		_ = end.(*net.TCPConn).SetLinger(0) // a reset
 		end.Close()
 	}
 }
@@ -102,20 +150,28 @@ func (w *Way) serve() {
 		if err != nil {
 			return
 		}
-		w.mu.Lock()
-		target := w.target
-		w.mu.Unlock()
-		far, err := net.Dial("tcp", target)
-		if err != nil {
+		if far := w.reach(near); far == nil {
 			near.Close()
-			continue
+		} else {
+			w.serving.Go(func() { w.carry(far, near, &w.there) })
+			w.serving.Go(func() { w.carry(near, far, &w.back) })
 		}
-		w.mu.Lock()
-		w.ends[near], w.ends[far] = struct{}{}, struct{}{}
-		w.mu.Unlock()
-		w.serving.Go(func() { w.carry(far, near, &w.there) })
-		w.serving.Go(func() { w.carry(near, far, &w.back) })
 	}
+}
+
+// reach returns the other end of a connection, or nil.
+func (w *Way) reach(near net.Conn) (far net.Conn) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.broken {
+		return nil
+	}
+	far, err := net.Dial("tcp", w.target)
+	if err != nil {
+		return nil
+	}
+	w.ends[near], w.ends[far] = struct{}{}, struct{}{}
+	return far
 }
 
 func (w *Way) carry(to, from net.Conn, d *direction) {
@@ -133,12 +189,25 @@ func (w *Way) carry(to, from net.Conn, d *direction) {
 		if err != nil {
 			return
 		}
-		w.mu.Lock()
-		flows := d.flows
-		w.mu.Unlock()
-		<-flows
-		if _, err := to.Write(buffer[:n]); err != nil {
+		if _, err := to.Write(w.pass(buffer[:n], d)); err != nil {
 			return
 		}
 	}
+}
+
+// pass returns what is to be written of some bytes, when their time has come.
+func (w *Way) pass(some []byte, d *direction) []byte {
+	w.mu.Lock()
+	flows, delay, names := d.flows, w.delay, w.names
+	w.mu.Unlock()
+	if delay > 0 {
+		<-time.After(delay)
+	}
+	<-flows
+	if d == &w.back {
+		for _, name := range names {
+			some = bytes.ReplaceAll(some, name.from, name.to)
+		}
+	}
+	return some
 }
