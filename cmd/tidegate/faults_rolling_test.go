@@ -56,7 +56,7 @@ const (
 // loadCrowd lets the crowd listen to one channel, all on the first node.
 func loadCrowd(tr *trial) {
 	tr.t.Helper()
-	tr.streams = []*stream{{channel: "kept:crowd", kept: true, every: crowdEvery}}
+	tr.streams = []*stream{newStream("kept:crowd", true, crowdEvery)}
 	by := tr.reaching(0)
 	for range crowd {
 		tr.witness(newWitness("light", tr.streams[0], "http://gateway", by))

@@ -31,8 +31,8 @@ var faults = []fault{
 	{name: "FLUSHALL", stage: twoNodes, strike: flushRedis, kept: told, reads: 2},
 	{name: "CLIENT KILL TYPE pubsub", stage: twoNodes, strike: killSubscribers, live: told, reads: 2},
 	{name: "lose one message on the way, with and without a next one", stage: twoNodes, strike: loseMessages, reads: 2},
-	{name: "cut one node's link to Redis for 5 s", stage: oneNodeOnCable, strike: interrupt(isCut), live: told, reads: 2, together: true},
-	{name: "make one node's link a black hole for 5 s", stage: oneNodeOnCable, strike: interrupt(swallows), live: told, reads: 2, together: true},
+	{name: "cut one node's link to Redis for 5 s", stage: oneNodeOnAWay, strike: interrupt((*brokertest.Way).Break), live: told, reads: 2, together: true},
+	{name: "make one node's link a black hole for 5 s", stage: oneNodeOnAWay, strike: interrupt((*brokertest.Way).BlockBoth), live: told, reads: 2, together: true},
 	{name: "SIGSTOP Redis for 8 s", stage: twoNodes, strike: pauseRedis, live: told, reads: 2, together: true},
 	{name: "fail over a Sentinel's master", stage: onSentinel, strike: failOver, kept: told, live: told, reads: 4, together: true},
 	{name: "move a slot of a Cluster", stage: onCluster, strike: moveSlot, kept: once, live: told, reads: 2},
@@ -89,12 +89,8 @@ const tableHead = `| what was done | clients with history | clients without hist
 `
 
 func writeTable(t *testing.T, rows []string) {
-	path := os.Getenv("FAULT_TABLE")
-	if path == "" {
-		return
-	}
-	if err := os.WriteFile(path, []byte(tableHead+strings.Join(rows, "\n")+"\n"), 0o644); err != nil {
-		t.Error(err)
+	if path := os.Getenv("FAULT_TABLE"); path != "" {
+		put(t, path, tableHead+strings.Join(rows, "\n")+"\n")
 	}
 }
 
@@ -158,22 +154,22 @@ func (tr *trial) appendBy(publish string, s *stream) {
 		fmt.Sprint(s.last.Add(1)), "10000", "0", "{}", publish)
 }
 
-func oneNodeOnCable(t *testing.T) *trial {
+func oneNodeOnAWay(t *testing.T) *trial {
 	server := brokertest.StartRedis(t)
-	c := layCable(t, server.Addr)
-	tr := newTrial(t, []*brokertest.RedisServer{server}, c.url(), server.URL())
-	tr.cable = c
+	way := brokertest.LayWay(t, server.Addr)
+	tr := newTrial(t, []*brokertest.RedisServer{server}, "redis://"+way.Addr, server.URL())
+	tr.way = way
 	return tr
 }
 
-// interrupt returns a strike at the first node's cable.
-func interrupt(state cableState) func(*trial) {
+// interrupt returns a strike at the first node's way.
+func interrupt(by func(*brokertest.Way)) func(*trial) {
 	return func(tr *trial) {
-		tr.cable.set(state)
+		by(tr.way)
 		began := time.Now()
 		tr.noticesOutage(tr.nodes[0])
 		tr.lasts(5*time.Second - time.Since(began))
-		tr.cable.set(carries)
+		tr.way.Mend()
 	}
 }
 

@@ -26,6 +26,7 @@ import (
 // witnesses whose logs are compared with what was published.
 type trial struct {
 	t         *testing.T
+	rules     string                    // of the nodes
 	redis     []*brokertest.RedisServer // all that the nodes may ask
 	nodes     []*process
 	streams   []*stream
@@ -33,7 +34,7 @@ type trial struct {
 	remarks   []string // what else was seen, for the table
 
 	// What the stage has, besides.
-	cable    *cable
+	way      *brokertest.Way // of the first node
 	sentinel *brokertest.RedisSentinel
 	cluster  *brokertest.RedisCluster
 
@@ -49,8 +50,17 @@ type stream struct {
 	channel string
 	kept    bool          // the channel has history
 	every   time.Duration // between two messages
+	keyless bool          // its messages have no idempotency key: what is not confirmed is not tried again
 	turn    sync.Mutex    // held while a message is published
-	last    atomic.Int64  // that was confirmed
+	last    atomic.Int64  // that was confirmed, or given up
+
+	// Guarded by turn, by number.
+	unsure    map[int]bool      // given up, and may come
+	confirmed map[int]time.Time // by then
+}
+
+func newStream(channel string, kept bool, every time.Duration) *stream {
+	return &stream{channel: channel, kept: kept, every: every, unsure: make(map[int]bool), confirmed: make(map[int]time.Time)}
 }
 
 // What each trial has. Each channel has its own publisher.
@@ -72,7 +82,12 @@ drain: {window: 2s}
 // newTrial starts a node for each URL of Redis.
 func newTrial(t *testing.T, servers []*brokertest.RedisServer, urls ...string) *trial {
 	t.Helper()
-	tr := &trial{t: t, redis: servers}
+	return newTrialWith(t, trialRules, servers, urls...)
+}
+
+func newTrialWith(t *testing.T, rules string, servers []*brokertest.RedisServer, urls ...string) *trial {
+	t.Helper()
+	tr := &trial{t: t, rules: rules, redis: servers}
 	tr.ctx, tr.end = context.WithCancel(context.Background())
 	for _, url := range urls {
 		tr.nodes = append(tr.nodes, tr.newNode(url))
@@ -91,7 +106,7 @@ func newTrial(t *testing.T, servers []*brokertest.RedisServer, urls ...string) *
 func (tr *trial) newNode(redisURL string, args ...string) *process {
 	tr.t.Helper()
 	file := filepath.Join(tr.t.TempDir(), "tidegate.yaml")
-	if err := os.WriteFile(file, []byte(trialRules), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(tr.rules), 0o600); err != nil {
 		tr.t.Fatal(err)
 	}
 	return startNode(tr.t, []string{"TIDEGATE_REDIS_URL=" + redisURL}, append(args, "--config", file)...)
@@ -108,15 +123,20 @@ func (tr *trial) load() {
 			tr.listen(s, "http://gateway", by)
 		}
 	}
-	tr.publish(func(i int) *client.Client { return newNativeClient("http://gateway", tr.reaching(i)) })
+	tr.publish(tr.throughNative)
+}
+
+// throughNative returns a client to publish through the i-th node.
+func (tr *trial) throughNative(i int) *client.Client {
+	return newNativeClient("http://gateway", tr.reaching(i))
 }
 
 func (tr *trial) addStreams() {
 	for i := range keptChannels {
-		tr.streams = append(tr.streams, &stream{channel: fmt.Sprintf("kept:%d", i), kept: true, every: publishEvery})
+		tr.streams = append(tr.streams, newStream(fmt.Sprintf("kept:%d", i), true, publishEvery))
 	}
 	for i := range liveChannels {
-		tr.streams = append(tr.streams, &stream{channel: fmt.Sprintf("live:%d", i), every: publishEvery})
+		tr.streams = append(tr.streams, newStream(fmt.Sprintf("live:%d", i), false, publishEvery))
 	}
 }
 
@@ -132,8 +152,7 @@ func (tr *trial) listen(s *stream, base string, by *http.Client) {
 	}
 }
 
-// publish begins all streams, once every witness listens.
-func (tr *trial) publish(through func(i int) *client.Client) {
+func (tr *trial) awaitWitnesses() {
 	tr.t.Helper()
 	for _, w := range tr.witnesses {
 		select {
@@ -142,8 +161,18 @@ func (tr *trial) publish(through func(i int) *client.Client) {
 			tr.t.Fatalf("%v does not listen", w)
 		}
 	}
-	var publishing context.Context
+}
+
+func (tr *trial) startPublishing() (publishing context.Context) {
 	publishing, tr.publishing = context.WithCancel(tr.ctx)
+	return publishing
+}
+
+// publish begins all streams, once every witness listens.
+func (tr *trial) publish(through func(i int) *client.Client) {
+	tr.t.Helper()
+	tr.awaitWitnesses()
+	publishing := tr.startPublishing()
 	for i, s := range tr.streams {
 		c := through(i)
 		tr.listeners.Go(func() { _ = c.Run(tr.ctx) })
@@ -159,14 +188,23 @@ func (tr *trial) witness(w *witness) {
 
 // reaching returns a client that connects to the i-th node, or the next one that
 // takes connections.
-func (tr *trial) reaching(i int) *http.Client {
-	nodes := tr.nodes
+func (tr *trial) reaching(i int) *http.Client { return reachingAny(addressesOf(tr.nodes), i) }
+
+func addressesOf(nodes []*process) (list []string) {
+	for _, n := range nodes {
+		list = append(list, strings.TrimPrefix(n.public(""), "http://"))
+	}
+	return list
+}
+
+// reachingAny returns a client that connects to the i-th address, or the next one that
+// takes connections.
+func reachingAny(addresses []string, i int) *http.Client {
 	transport := &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, network, _ string) (conn net.Conn, err error) {
-			for k := range nodes {
-				address := strings.TrimPrefix(nodes[(i+k)%len(nodes)].public(""), "http://")
-				if conn, err = new(net.Dialer).DialContext(ctx, network, address); err == nil {
+			for k := range addresses {
+				if conn, err = new(net.Dialer).DialContext(ctx, network, addresses[(i+k)%len(addresses)]); err == nil {
 					return conn, nil
 				}
 			}
@@ -199,6 +237,7 @@ func (s *stream) publishNext(ctx context.Context, c *client.Client) error {
 	if _, err := c.Publish(ctx, m); err != nil {
 		return err
 	}
+	s.confirmed[int(n)] = time.Now()
 	s.last.Store(n)
 	return nil
 }
@@ -263,7 +302,7 @@ func (tr *trial) judge(p promise, whose func(*witness, *stream) bool) outcome {
 			if w.channel != s.channel || !whose(w, s) {
 				continue
 			}
-			found := w.judge(int(s.last.Load()), p)
+			found := w.judge(s, p)
 			if found.wrong != "" {
 				tr.t.Errorf("%v: %s", w, found.wrong)
 			}

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -24,7 +26,7 @@ import (
 // and the log of what it has heard.
 type witness struct {
 	// Fixed at birth.
-	kind    string // native, light, raw, sse or poll
+	kind    string // native, light, slow, wandering, raw, sse or poll
 	channel string
 	resumes bool   // after a loss it is given all that there is
 	base    string // http://host
@@ -32,16 +34,18 @@ type witness struct {
 	ready   chan struct{} // closed when it first listens
 
 	// Guarded by mu.
-	mu   sync.Mutex
-	log  []heard
-	news chan struct{} // closed and replaced when there is more
+	mu    sync.Mutex
+	log   []heard
+	begun int           // the number before the log, which the witness has no need to have heard
+	news  chan struct{} // closed and replaced when there is more
 }
 
 // heard is one entry of a log: a message's number, or that messages may have
 // been missed.
 type heard struct {
 	number int
-	gap    string // how the witness knows; empty: a message
+	gap    string    // how the witness knows; empty: a message
+	at     time.Time // of a gap
 }
 
 func newWitness(kind string, s *stream, base string, by *http.Client) *witness {
@@ -52,7 +56,8 @@ func newWitness(kind string, s *stream, base string, by *http.Client) *witness {
 // listen stays connected until ctx ends.
 func (w *witness) listen(ctx context.Context) {
 	attempt := map[string]func(context.Context) error{
-		"native": w.listenNative, "light": w.newLight(), "raw": w.listenRaw, "sse": w.newSSE(), "poll": w.newPoll(),
+		"native": w.listenNative, "light": w.newLight(), "slow": w.newLight(), "wandering": w.newWandering(),
+		"raw": w.listenRaw, "sse": w.newSSE(), "poll": w.newPoll(),
 	}[w.kind]
 	for ctx.Err() == nil {
 		if err := attempt(ctx); err != nil {
@@ -115,7 +120,10 @@ func (w *witness) newLight() func(context.Context) error {
 		if err := c.Write(fmt.Appendf(nil, `{"type":"subscribe","id":1,"channel":%q,"cursor":%q}`, w.channel, cursor)); err != nil {
 			return err
 		}
-		for {
+		for n := 1; ; n++ {
+			if w.kind == "slow" && n%slowEvery == 0 {
+				wait(ctx, slowFor)
+			}
 			frame, err := c.Read()
 			if err != nil {
 				return err
@@ -127,6 +135,21 @@ func (w *witness) newLight() func(context.Context) error {
 	}
 }
 
+// A slow witness reads nothing for a while after so many frames.
+const slowEvery, slowFor = 1000, 4 * time.Second
+
+// newWandering leaves every now and then, and comes back with its cursor.
+func (w *witness) newWandering() func(context.Context) error {
+	light := w.newLight()
+	return func(ctx context.Context) error {
+		staying, leave := context.WithTimeout(ctx, 200*time.Millisecond+rand.N(3*time.Second))
+		defer leave()
+		err := light(staying)
+		wait(ctx, rand.N(time.Second))
+		return err
+	}
+}
+
 func (w *witness) dialLight(ctx context.Context) (*bench.Client, error) {
 	target, err := url.Parse(w.base + "/ws")
 	if err != nil {
@@ -135,6 +158,10 @@ func (w *witness) dialLight(ctx context.Context) (*bench.Client, error) {
 	conn, err := w.http.Transport.(*http.Transport).DialContext(ctx, "tcp", "")
 	if err != nil {
 		return nil, err
+	}
+	defer context.AfterFunc(ctx, func() { conn.Close() })() // a node that stands still does not answer
+	if w.kind == "slow" {
+		_ = conn.(*net.TCPConn).SetReadBuffer(32 << 10)
 	}
 	return bench.Open(conn, target, "")
 }
@@ -307,7 +334,7 @@ func (w *witness) hear(payload string) {
 	w.add(heard{number: number})
 }
 
-func (w *witness) misses(how string) { w.add(heard{gap: how}) }
+func (w *witness) misses(how string) { w.add(heard{gap: how, at: time.Now()}) }
 
 func (w *witness) add(h heard) {
 	w.mu.Lock()
@@ -354,58 +381,27 @@ func (w *witness) end(most int) []heard {
 
 func (w *witness) String() string { return "the " + w.kind + " witness of " + w.channel }
 
-// finding is what a log shows, compared with a stream of numbers from 1 to last.
-type finding struct {
-	lost  int            // numbers that were never heard
-	told  map[string]int // how often the witness knew of a gap, by how
-	wrong string         // the first thing that is not as promised; empty: nothing
-}
-
-// judge compares the log with the stream. Where each message once and in order is
-// promised it must be the stream. Elsewhere, between two messages that do
-// not follow each other the witness must have been told: before the second, or
-// before the next such place, since the word may come after messages that were
-// on their way.
-func (w *witness) judge(last int, p promise) finding {
+// begin forgets what was heard: the log begins behind a number.
+func (w *witness) begin(number int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	v := finding{told: make(map[string]int)}
-	heardOf := make(map[int]bool)
-	previous, told := 0, false
-	pending := "" // a break that the witness has not been told of
-	for _, h := range append(w.log, heard{number: last + 1}) {
-		if h.gap != "" {
-			v.told[h.gap]++
-			told, pending = true, ""
-			continue
-		}
-		heardOf[h.number] = true
-		if h.number != previous+1 {
-			v.note(pending)
-			pending = fmt.Sprintf("after message %d came %d, and nothing said so", previous, h.number)
-			if p == whole || p == once {
-				v.note(fmt.Sprintf("after message %d came %d", previous, h.number))
-			}
-			if told {
-				pending = ""
-			}
-		}
-		previous, told = h.number, false
-	}
-	v.note(pending)
-	if p == whole && len(v.told) > 0 {
-		v.note(fmt.Sprintf("a gap was told: %v", v.told))
-	}
-	for number := 1; number <= last; number++ {
-		if !heardOf[number] {
-			v.lost++
-		}
-	}
-	return v
+	w.log, w.begun = nil, number
 }
 
-func (v *finding) note(wrong string) {
-	if v.wrong == "" {
-		v.wrong = wrong
+// gapsHeard returns the runs of numbers in the log, and what was told between them.
+func (w *witness) gapsHeard() (runs []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i, h := range w.log {
+		switch {
+		case h.gap != "":
+			runs = append(runs, h.gap)
+		case i == 0 || w.log[i-1].gap != "" || w.log[i-1].number+1 != h.number:
+			runs = append(runs, fmt.Sprintf("%d…", h.number))
+		}
+		if h.gap == "" && (i+1 == len(w.log) || w.log[i+1].gap != "" || w.log[i+1].number != h.number+1) {
+			runs = append(runs, fmt.Sprintf("…%d", h.number))
+		}
 	}
+	return runs
 }

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// finding is what a log shows, compared with what was published.
+type finding struct {
+	lost   int            // messages that were never heard
+	told   map[string]int // how often the witness knew of a gap, by how
+	gaps   int            // of these, those that the gateway told
+	vain   int            // of these, those where nothing was lost, and nothing repeated
+	silent int            // places where messages are missing and nothing said so
+	twice  int            // places where messages are repeated and nothing said so
+	wrong  string         // the first thing that is not as promised; empty: nothing
+}
+
+// judge compares the log with a stream that stands still. Where each message once and
+// in order is promised it must be the stream. Elsewhere, where the next new message is
+// missing, or an old one comes again, the witness must have been told: since the last
+// new message, or before the next such place, since the word may come after messages
+// that were on their way; or at any time after what is missing was confirmed, since
+// what a history still has follows the word. Nothing is said of messages that were
+// never confirmed.
+func (w *witness) judge(s *stream, p promise) finding {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	v := finding{told: make(map[string]int)}
+	last := int(s.last.Load())
+	heardOf := make(map[int]bool)
+	newest := w.begun
+	var told []string              // since then
+	var word time.Time             // when something was told last
+	var broken hole                // that the witness has not been told of
+	late, repeated := false, false // what was told is of a hole before; old messages came since the newest
+	for _, h := range append(slices.Clone(w.log), heard{number: last + 1}) {
+		next := hole{newest, h.number}
+		switch {
+		case h.gap != "":
+			v.told[h.gap]++
+			told, late, broken, word = append(told, h.gap), late || broken != hole{}, hole{}, h.at
+			continue
+		case s.unsure[h.number]:
+			continue
+		case repeated && h.number <= newest:
+			heardOf[h.number] = true
+			continue
+		case h.number == s.after(newest):
+			if !late && !repeated {
+				v.vain += countGaps(told)
+			}
+		case p == whole || p == once:
+			v.blame(next)
+		default:
+			v.blame(broken)
+			if broken = next; len(told) > 0 || s.covers(word, next) {
+				broken = hole{}
+			}
+		}
+		heardOf[h.number] = true
+		if repeated = h.number <= newest; !repeated {
+			newest, told, late = h.number, nil, false
+		}
+	}
+	v.blame(broken)
+	if p == whole && len(v.told) > 0 {
+		v.note(fmt.Sprintf("a gap was told: %v", v.told))
+	}
+	for how, times := range v.told {
+		if isGap(how) {
+			v.gaps += times
+		}
+	}
+	for number := s.after(w.begun); number <= last; number = s.after(number) {
+		if !heardOf[number] {
+			v.lost++
+		}
+	}
+	return v
+}
+
+// after returns the number that follows, of those that were confirmed.
+func (s *stream) after(number int) int {
+	number++
+	for s.unsure[number] {
+		number++
+	}
+	return number
+}
+
+// covers reports whether the messages that are missing in a hole were confirmed before
+// something was told.
+func (s *stream) covers(told time.Time, h hole) bool {
+	confirmed, known := s.confirmed[h.after-1]
+	return known && h.before < h.after && told.After(confirmed)
+}
+
+// hole is two messages that do not follow each other, one heard after the other.
+type hole struct{ before, after int }
+
+func (v *finding) blame(h hole) {
+	switch {
+	case h == hole{}:
+		return
+	case h.after > h.before:
+		v.silent++
+	default:
+		v.twice++
+	}
+	v.note(fmt.Sprintf("after message %d came %d, and nothing said so", h.before, h.after))
+}
+
+func (v *finding) note(wrong string) {
+	if v.wrong == "" {
+		v.wrong = wrong
+	}
+}
+
+// isGap reports whether the gateway told of a gap. Else the connection ended.
+func isGap(how string) bool { return how == "gap" || strings.Contains(how, "4010") }
+
+func countGaps(told []string) (n int) {
+	for _, how := range told {
+		if isGap(how) {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"tidegate/broker/brokertest"
+)
+
+// kind is a kind of Redis, with what can go wrong there.
+type kind struct {
+	name    string
+	stage   func(*testing.T) *storm
+	mishaps []*mishap
+	pairs   []pair
+}
+
+func kinds() []*kind {
+	alone := slices.Concat(nodeMishaps, masterMishaps, onRedisAlone)
+	return []*kind{
+		{"standalone", stormOnRedis, alone, pairsOf(alone, nil)},
+		{"Sentinel", stormOnSentinel, slices.Concat(nodeMishaps, masterMishaps, onASentinel), pairsOf(onASentinel, weightyOfThem)},
+		{"Cluster", stormOnCluster, slices.Concat(nodeMishaps, masterMishaps, onACluster), pairsOf(onACluster, weightyOfThem)},
+	}
+}
+
+// somePairs is how many are tried where not all are.
+const somePairs = 1
+
+// pair is two things that go wrong at once.
+type pair struct{ first, second *mishap }
+
+// pairsOf returns each pair of these, one with itself included, and each with one of
+// the others.
+func pairsOf(these, others []*mishap) (pairs []pair) {
+	for i, one := range these {
+		for _, other := range slices.Concat(these[i:], others) {
+			pairs = append(pairs, pair{one, other})
+		}
+	}
+	return pairs
+}
+
+// TestFaults_Overlap has two things go wrong at once, on each kind of Redis: some
+// pairs, each day others, or those of FAULT_SEED. With FAULT_PAIRS=all it tries all of
+// them, with FAULT_PAIRS=Cluster, say, all of one kind; with FAULT_STORM=4m there are
+// some 45 mishaps in four minutes as well. With FAULT_TABLE=faults.md it writes what it
+// saw to faults.md.Cluster and so on, and with FAULT_LOGS what the nodes said, if it
+// failed, to that folder.
+func TestFaults_Overlap(t *testing.T) {
+	brokertest.RequireRedis(t)
+	seed := seedOf(t)
+	for _, k := range kinds() {
+		t.Run(k.name, func(t *testing.T) {
+			t.Parallel()
+			k.try(t, rand.New(rand.NewPCG(seed, uint64(len(k.name)))))
+		})
+	}
+}
+
+func seedOf(t *testing.T) uint64 {
+	seed := uint64(time.Now().Unix() / (24 * 60 * 60))
+	if given := os.Getenv("FAULT_SEED"); given != "" {
+		var err error
+		if seed, err = strconv.ParseUint(given, 10, 64); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("FAULT_SEED=%d", seed)
+	return seed
+}
+
+func (k *kind) try(t *testing.T, random *rand.Rand) {
+	random.Shuffle(len(k.pairs), func(i, j int) { k.pairs[i], k.pairs[j] = k.pairs[j], k.pairs[i] })
+	pairs := k.pairs
+	if chosen := os.Getenv("FAULT_PAIRS"); chosen != "all" && chosen != k.name {
+		pairs = pairs[:somePairs]
+	}
+	s := k.stage(t)
+	s.load()
+	s.settle()
+	rows := make([]string, 0, len(pairs))
+	for _, p := range pairs {
+		strikes := p.strikes(random)
+		t.Log(strikes)
+		s.rage(strikes)
+		rows = append(rows, s.settle(strikes...).row(p.first.name, p.second.name))
+		t.Log(rows[len(rows)-1])
+	}
+	if d, err := time.ParseDuration(os.Getenv("FAULT_STORM")); err == nil {
+		strikes := k.storm(random, d)
+		happened := s.rage(strikes)
+		rows = append(rows, s.settle(strikes...).row(fmt.Sprintf("%d of all these in %v", happened, d)))
+		t.Log(rows[len(rows)-1])
+	}
+	if path := os.Getenv("FAULT_TABLE"); path != "" {
+		put(t, path+"."+k.name, pairsHead+strings.Join(rows, "\n")+"\n")
+	}
+}
+
+// strikes are two, of which the second begins while the first lasts. Both are about
+// different nodes, if they are about nodes.
+func (p pair) strikes(random *rand.Rand) []strike {
+	node := random.IntN(stormNodes)
+	first, second := p.first.at(0, node, random), p.second.at(0, (node+1)%stormNodes, random)
+	if first.lasts > 0 {
+		second.at = time.Duration(random.Int64N(int64(first.lasts)))
+	}
+	return []strike{first, second}
+}
+
+// at returns a strike that lasts for some time.
+func (m *mishap) at(at time.Duration, node int, random *rand.Rand) strike {
+	k := strike{what: m, node: node, at: at, lasts: m.least}
+	if m.most > m.least {
+		k.lasts += time.Duration(random.Int64N(int64(m.most - m.least)))
+	}
+	return k
+}
+
+// stormEvery is how often something goes wrong in a storm: two or three things do at
+// once.
+const stormEvery = 4 * time.Minute / 45
+
+func (k *kind) storm(random *rand.Rand, d time.Duration) (strikes []strike) {
+	for at := time.Duration(0); at < d; at += stormEvery {
+		what := k.mishaps[random.IntN(len(k.mishaps))]
+		strikes = append(strikes, what.at(at, random.IntN(stormNodes), random))
+	}
+	return strikes
+}
