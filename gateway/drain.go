@@ -6,20 +6,31 @@ import (
 	"time"
 )
 
-const leavePatience = 2 * time.Second // after its notice a client may take to leave
+// EndPatience is how long after the drain window a node has ended at the latest, whatever
+// peers, the broker and the backend do not answer.
+const EndPatience = 3 * time.Second
+
+const (
+	leavePatience = 2 * time.Second // after its notice a client may take to leave
+	closedReserve = time.Second / 2 // of EndPatience, for connections to be closed
+)
 
 // Shutdown sends the sessions away: the node is not ready from now on and opens
 // no session; each client is told to come back elsewhere, paced evenly over the
 // drain window, and closed if it has not left 2 s after that. It returns when no
-// session is left, or with ctx's error.
+// session is left or all have been closed, or with ctx's error. Run is to end then.
 func (g *Gateway) Shutdown(ctx context.Context) error {
-	g.draining.Store(true)
+	began := time.Now()
+	g.beginEnd(began.Add(g.window + EndPatience))
 	sessions := g.sessions.all()
 	g.log.Info("draining", "sessions", len(sessions), "window", g.window)
-	began := time.Now()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	g.background.Go(func() { g.closeNotified(ctx, sessions, began) })
+	closed := make(chan struct{})
+	g.background.Go(func() {
+		defer close(closed)
+		g.closeNotified(ctx, sessions, began)
+	})
 	for i, s := range sessions {
 		if !pauseUntil(ctx, g.due(i, len(sessions), began)) {
 			break
@@ -29,6 +40,8 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 	select {
 	case <-g.sessions.gone():
 		return nil
+	case <-closed:
+		return ctx.Err()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -47,6 +60,16 @@ func (g *Gateway) closeNotified(ctx context.Context, sessions []*Session, began 
 		s.Close(Draining)
 	}
 }
+
+// beginEnd notes when the node has ended at the latest, if it is not known yet.
+func (g *Gateway) beginEnd(by time.Time) {
+	g.draining.Store(true)
+	g.endBy.CompareAndSwap(0, by.UnixNano())
+}
+
+// lastWord returns by when all has been said that a node which ends has to say: to the
+// broker, the backend and other nodes. It is of use once the node ends.
+func (g *Gateway) lastWord() time.Time { return time.Unix(0, g.endBy.Load()).Add(-closedReserve) }
 
 // due returns when the i-th of n sessions is told to leave.
 func (g *Gateway) due(i, n int, began time.Time) time.Time {

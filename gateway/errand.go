@@ -48,6 +48,8 @@ func newCluster(g *Gateway, version string, lease time.Duration) *cluster.Cluste
 		About:   func() any { return about() },
 		Explain: explainToNodes,
 		Lost:    g.nodeLost,
+
+		LastWord: g.lastWord,
 		Answers: map[string]cluster.Answerer{
 			describeNode:    answerer(func(_ context.Context, _ errand, say sayer) error { return say(about()) }),
 			findSession:     answerer(func(_ context.Context, e errand, say sayer) error { return g.findSessionHere(e.Session, say) }),

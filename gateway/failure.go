@@ -151,7 +151,7 @@ func (r Reason) ending() outbox.Ending {
 // How long what waits for the peer is written when the session ends.
 const (
 	endPatience   = 2 * time.Second
-	drainPatience = time.Second / 2 // of a session that was told to leave before
+	drainPatience = 300 * time.Millisecond // of a session that was told to leave before
 )
 
 // ReasonOf returns the Reason that err, which ended a Read, a Write, a Decode

@@ -90,6 +90,7 @@ type Gateway struct {
 	rules    atomic.Pointer[rules.List]
 	link     atomic.Pointer[linkState]
 	draining atomic.Bool
+	endBy    atomic.Int64 // when the node has ended at the latest, in ns since 1970; 0: it goes on
 }
 
 type linkState struct{ err error }
@@ -171,8 +172,9 @@ func orElse[T comparable](value, fallback T) T {
 func newName() string { return strings.ToLower(rand.Text()[:16]) }
 
 // Run works until ctx ends; then it closes what sessions there are, waits for
-// all that it started and returns nil. Another error is one of the broker's that
-// no reconnect can mend. It is called once.
+// all that it started and returns nil: within EndPatience, that of Shutdown if it was
+// called. Another error is one of the broker's that no reconnect can mend. It is called
+// once.
 func (g *Gateway) Run(ctx context.Context) error {
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var parts sync.WaitGroup
@@ -199,7 +201,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	case err = <-broken:
 		err = fmt.Errorf("broker: %w", err)
 	}
-	g.draining.Store(true)
+	g.beginEnd(time.Now().Add(EndPatience))
 	g.closeAll()
 	leaveChannels()
 	statements.Wait() // it says who has left, for which this node is still there
@@ -229,7 +231,7 @@ func (g *Gateway) closeAll() {
 	}
 	select {
 	case <-g.sessions.gone():
-	case <-time.After(endPatience):
+	case <-time.After(min(endPatience, time.Until(g.lastWord())/4)): // others have to say more
 	}
 }
 

@@ -14,8 +14,8 @@ func newAttendance(g *Gateway, c Config) *attendance.Attendance {
 	own := attendance.Config{
 		Presence: c.Presence, Broker: c.Broker, Node: g.node, Run: newName(),
 		Lease: g.lease, Linger: orElse(c.PresenceLinger, 5*time.Second), Wants: g.wants,
-		Alone:   func() bool { return len(g.cluster.Alive()) == 1 },
-		Changes: c.Limits.PresencePerSecond, Log: g.log, Wall: g.wall,
+		Alone:    func() bool { return len(g.cluster.Alive()) == 1 },
+		LastWord: g.lastWord, Changes: c.Limits.PresencePerSecond, Log: g.log, Wall: g.wall,
 	}
 	if g.wants != (broker.Wants{}) {
 		own.Deliver = g.deliverNotices

@@ -39,7 +39,7 @@ func (s *Session) writeStalled(left [][]byte, part partial) {
 	for {
 		before := left
 		var err error
-		left, err = s.conn.Write(before, stallSlice)
+		left, err = s.conn.Write(before, s.out.Patience(stallSlice, time.Now()))
 		part = part.after(before, left)
 		now := time.Now()
 		if err != nil {

@@ -295,7 +295,15 @@ func (a *assailant) open(path, more string) error {
 
 // frame sends one (RFC 6455, section 5.2) that says it is so long, and masks by 0.
 func (a *assailant) frame(first byte, says int, payload []byte) error {
-	head := binary.BigEndian.AppendUint64([]byte{first, 0x80 | 127}, uint64(says))
+	var head []byte
+	switch {
+	case says < 126:
+		head = []byte{first, 0x80 | byte(says)}
+	case says < 1<<16:
+		head = binary.BigEndian.AppendUint16([]byte{first, 0x80 | 126}, uint16(says))
+	default:
+		head = binary.BigEndian.AppendUint64([]byte{first, 0x80 | 127}, uint64(says))
+	}
 	_, err := a.conn.Write(append(append(head, 0, 0, 0, 0), payload...))
 	return err
 }

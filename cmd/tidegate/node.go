@@ -144,8 +144,6 @@ func (n *node) run(ctx context.Context) error {
 // drain sends the sessions to other nodes. Both listeners go on answering
 // meanwhile, so that a load balancer sees that this node is not ready.
 func (n *node) drain(ctx context.Context, public *http.Server) error {
-	ctx, cancel := context.WithTimeout(ctx, n.config.DrainWindow+drainPatience)
-	defer cancel()
 	public.SetKeepAlivesEnabled(false)
 	if err := n.gateway.Shutdown(ctx); err != nil {
 		return fmt.Errorf("drain: %w", err)
@@ -154,8 +152,7 @@ func (n *node) drain(ctx context.Context, public *http.Server) error {
 }
 
 const (
-	drainPatience   = 10 * time.Second // beyond the window, for the last sessions
-	requestPatience = time.Second / 2  // for requests that are being answered at the end
+	requestPatience = time.Second / 2 // for requests that are being answered at the end
 
 	headerTimeout  = 10 * time.Second
 	requestTimeout = 30 * time.Second // for its body to arrive, and for its answer to leave

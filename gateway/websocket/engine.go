@@ -1,6 +1,7 @@
 package websocket
 
 import (
+	"context"
 	"net/http"
 	"sync"
 	"time"
@@ -30,6 +31,8 @@ type shared struct {
 	scratch    scratch // to write
 	unfinished unfinished
 	began      time.Time
+	life       context.Context // ends with Wait
+	end        context.CancelFunc
 	serving    sync.WaitGroup // of connections
 }
 

@@ -310,7 +310,7 @@ func (c *epollConn) receive(message item) error {
 		}
 		frame.Data = b.bytes
 	}
-	return receive(c.session, frame)
+	return c.shared.receive(c.session, frame)
 }
 
 func (c *epollConn) handleClose(payload []byte) {

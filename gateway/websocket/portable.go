@@ -137,7 +137,7 @@ func (c *portableConn) receive() error {
 	if err != nil || c.isClosing() {
 		return err
 	}
-	return receive(c.session, frame)
+	return c.shared.receive(c.session, frame)
 }
 
 // next reads one message, into the buffer. The library is given a context that never

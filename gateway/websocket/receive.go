@@ -1,7 +1,6 @@
 package websocket
 
 import (
-	"context"
 	"time"
 	"unicode/utf8"
 
@@ -12,9 +11,9 @@ import (
 const lingerPatience = 2 * time.Second
 
 // receive handles a client's message. An error ends the session.
-func receive(session *gateway.Session, frame gateway.Frame) error {
+func (s *shared) receive(session *gateway.Session, frame gateway.Frame) error {
 	if !frame.Binary && !utf8.Valid(frame.Data) {
 		return gateway.InvalidData
 	}
-	return session.Receive(context.Background(), frame) // the request's context ended with the handler
+	return session.Receive(s.life, frame) // the request's context ended with the handler
 }

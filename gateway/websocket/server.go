@@ -1,6 +1,7 @@
 package websocket
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -73,6 +74,7 @@ const lastPatience = 300 * time.Millisecond
 // any more.
 func (s *Server) Wait() {
 	s.starting.Do(s.start)
+	s.shared.end() // what clients have asked for is of no use any more
 	closed := make(chan struct{})
 	go func() {
 		s.shared.serving.Wait()
@@ -89,6 +91,7 @@ func (s *Server) Wait() {
 
 func (s *Server) start() {
 	s.shared = &shared{wall: s.Gateway.Wall(), limit: s.frameLimit(), deflate: s.Deflate, began: time.Now()}
+	s.shared.life, s.shared.end = context.WithCancel(context.Background())
 	s.shared.unfinished.budget = s.Gateway
 	s.portable = newPortable(s.shared)
 	if s.Engine == Portable {

@@ -94,6 +94,9 @@ func (h *house) run(name string, c attendance.Config) *attendance.Attendance {
 		other.RouseTeller()
 		return nil
 	}
+	if c.LastWord == nil {
+		c.LastWord = func() time.Time { return time.Now().Add(time.Minute) }
+	}
 	c.Log, c.Wall = slog.New(slog.DiscardHandler), &wall.Wall{Log: slog.New(slog.DiscardHandler)}
 	a := attendance.New(c)
 	h.mu.Lock()
@@ -222,6 +225,24 @@ func TestTeller_OneNodeTellsAndAnotherGoesOn(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		if got := second.told(0); !slices.Equal(got, first.told(0)[:2]) {
 			t.Errorf("the other was given %q", got)
+		}
+	})
+}
+
+func TestRun_ReturnsByItsLastWordWhateverTheBackendDoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var last time.Time
+		h, b := startHouse(t), &backend{stuck: true}
+		a := h.run("a", attendance.Config{Wants: everything, Deliver: b.deliver, LastWord: func() time.Time { return last }})
+		a.Came("room", alice())
+		time.Sleep(time.Second)
+		a.Went("room", alice())
+		const rest = 300 * time.Millisecond
+		began := time.Now()
+		last = began.Add(rest)
+		h.stop("a")
+		if took := time.Since(began); took > rest {
+			t.Errorf("it ended after %v, its last word is due after %v", took, rest)
 		}
 	})
 }

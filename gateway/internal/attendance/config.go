@@ -9,8 +9,8 @@ import (
 	"tidegate/gateway/internal/wall"
 )
 
-// Config is what an Attendance is made of. Presence, Broker, Log and Wall are
-// required.
+// Config is what an Attendance is made of. Presence, Broker, LastWord, Log and
+// Wall are required.
 type Config struct {
 	Presence broker.Presence
 	Broker   broker.Broker // over which joins and leaves come
@@ -26,6 +26,8 @@ type Config struct {
 	Deliver func(context.Context, []broker.Notice) error
 	Rouse   func(ctx context.Context, node string) error // calls another node's RouseTeller
 	Dropped func(n int)                                  // told of notices that found no room; nil: nobody is
+
+	LastWord func() time.Time // asked when Run's context has ended: by when to return
 
 	Changes int // joins and leaves of a channel that its audience is told in a second; 0: all
 	Log     *slog.Logger

@@ -42,7 +42,7 @@ func (a *Attendance) Run(ctx context.Context) {
 // stateLast states what is left. If nobody else is there to tell of the ends of
 // lingers, nobody lingers, and those end that have begun.
 func (a *Attendance) stateLast(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastPatience)
+	ctx, cancel := a.config.last(ctx, lastPatience)
 	defer cancel()
 	alone := a.config.Alone()
 	if alone {
@@ -62,6 +62,12 @@ func (a *Attendance) stateLast(ctx context.Context) {
 	if err != nil {
 		a.config.Log.Warn("who lingers is told to have left when the next node starts", "error", err)
 	}
+}
+
+// last returns the context of something that is done when ctx has ended: in the time
+// given, and half of what there is.
+func (c *Config) last(ctx context.Context, atMost time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), min(atMost, time.Until(c.LastWord())/2))
 }
 
 // endLingers ends some of the lingers that have begun, and reports whether there are

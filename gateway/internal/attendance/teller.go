@@ -64,7 +64,7 @@ func (t *teller) run(ctx context.Context) {
 			rest = firstRest
 		}
 	}
-	t.deliverLast(context.WithoutCancel(ctx))
+	t.deliverLast(ctx)
 }
 
 // await waits until there may be something to deliver.
@@ -132,7 +132,7 @@ func (t *teller) noteDropped(n int) {
 // deliverLast delivers what waits when the node ends, unless another one does, until
 // the backend fails or time is up. Then another node may.
 func (t *teller) deliverLast(ctx context.Context) {
-	last, cancel := context.WithTimeout(ctx, lastDelivery)
+	last, cancel := t.config.last(ctx, lastDelivery)
 	defer cancel()
 	for more := true; more; {
 		var err error
@@ -141,7 +141,7 @@ func (t *teller) deliverLast(ctx context.Context) {
 		}
 	}
 	if t.holder == "" {
-		giveUp, cancel := context.WithTimeout(ctx, time.Second)
+		giveUp, cancel := t.config.last(ctx, time.Second)
 		defer cancel()
 		_, _ = t.deliver(giveUp, 0) // or the lease ends
 	}

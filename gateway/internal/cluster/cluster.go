@@ -27,18 +27,19 @@ import (
 	"tidegate/gateway/internal/wall"
 )
 
-// Config is what a Cluster is made of. Broker, Node, Explain, Log and Wall are required.
+// Config is what a Cluster is made of. Broker, Node, Explain, LastWord, Log and Wall are required.
 type Config struct {
-	Broker  broker.Broker
-	Node    string                   // the name of this node, unique in the cluster and in time
-	Lease   time.Duration            // a node that is silent for so long is dead
-	About   func() any               // told to the others with each sign of life, as JSON; nil: nothing
-	Lost    func(node string)        // told of each other node that left or died; must not block; nil: nobody
-	Explain func(err error) *Failure // why what another node wanted is not done
-	Answers map[string]Answerer      // by topic; what other nodes may Ask
-	Ears    map[string]Ear           // by topic; what other nodes may Tell
-	Log     *slog.Logger
-	Wall    *wall.Wall // catches panics, of Answers and Ears too
+	Broker   broker.Broker
+	Node     string                   // the name of this node, unique in the cluster and in time
+	Lease    time.Duration            // a node that is silent for so long is dead
+	About    func() any               // told to the others with each sign of life, as JSON; nil: nothing
+	Lost     func(node string)        // told of each other node that left or died; must not block; nil: nobody
+	LastWord func() time.Time         // asked when Run's context has ended: by when to return
+	Explain  func(err error) *Failure // why what another node wanted is not done
+	Answers  map[string]Answerer      // by topic; what other nodes may Ask
+	Ears     map[string]Ear           // by topic; what other nodes may Tell
+	Log      *slog.Logger
+	Wall     *wall.Wall // catches panics, of Answers and Ears too
 }
 
 // Cluster is this node's part in it. All methods may be called concurrently.

@@ -53,6 +53,7 @@ func startTown(t *testing.T, config func(node string) Config, names ...string) *
 			}
 			return &Failure{"internal", err.Error()}
 		}
+		c.LastWord = func() time.Time { return time.Now().Add(time.Minute) }
 		w.nodes[name] = New(c)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -21,7 +21,7 @@ func (c *Cluster) Run(ctx context.Context) {
 	}
 	parts.Wait()
 
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), byePatience)
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(byePatience, time.Until(c.config.LastWord())))
 	defer cancel()
 	_ = c.send(last, nodesChannel, dispatch{Bye: &bye{Node: c.config.Node}}) // or it is dead after its lease
 }

@@ -332,6 +332,19 @@ func (o *Outbox) GiveUp(since, now time.Time) (Outlook, error) {
 	return Hope, nil
 }
 
+// Patience returns for how long a writer may wait for the peer before it looks around:
+// atMost, and no longer than the peer of a session that ends may take.
+func (o *Outbox) Patience(atMost time.Duration, now time.Time) time.Duration {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.ending == nil {
+		return atMost
+	}
+	return max(shortestWait, min(atMost, o.endingAt.Add(o.ending.Patience).Sub(now)))
+}
+
+const shortestWait = time.Millisecond
+
 // StallPatience is how long a peer may take not a single byte.
 const StallPatience = 30 * time.Second
 

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"errors"
+	"net"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"tidegate/broker/brokertest"
+	"tidegate/gateway"
+)
+
+// busyRoom is what a busy machine may take beyond what is promised. It is less than what
+// the broker's and the backend's silence would take together if each was waited for.
+const busyRoom = 2500 * time.Millisecond
+
+// A node ends in time, whoever it would have to wait for: clients that read nothing, over
+// WebSocket and SSE, a backend that answers nothing, neither questions nor notices, and a
+// Redis that has stopped.
+func TestDrain_EndsInTimeWhoeverIsSilent(t *testing.T) {
+	t.Parallel()
+	brokertest.RequireRedis(t)
+	redis := brokertest.StartRedis(t)
+	const window = 500 * time.Millisecond
+	p := startReady(t, []string{
+		"TIDEGATE_REDIS_URL=" + redis.URL(), "TIDEGATE_DRAIN_WINDOW=" + window.String(),
+		"TIDEGATE_WEBHOOKS_URL=" + silentBackend(t), "TIDEGATE_WEBHOOKS_SECRET=0123456789abcdef",
+		"TIDEGATE_WEBHOOKS_TIMEOUT=30s", "TIDEGATE_WEBHOOKS_EVENTS=publish,disconnect,channel_occupied,member_joined",
+	})
+	for n := range 20 {
+		deaf := arrive(t, p)
+		listen := (*assailant).deafSubscriber
+		if n%2 == 0 {
+			listen = (*assailant).deafStream
+		}
+		if err := listen(deaf); err != nil {
+			t.Fatal(err)
+		}
+		if n%2 == 1 {
+			ask := `{"type":"publish","id":2,"channel":"kept:1","data":1}`
+			if err := errors.Join(deaf.send(ask), deaf.send(ask)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	waitForMetric(t, p, "tidegate_subscriptions 40") // each stream is on three channels
+	for range 12 {
+		redis.CLI("PUBLISH", "tidegate:busy", strings.Repeat("x", 60_000))
+	}
+	redis.Pause()
+	began := time.Now()
+	p.signal(syscall.SIGTERM)
+	if code := p.wait(); code != 0 {
+		t.Errorf("exit code %d, want 0", code)
+	}
+	if took, most := time.Since(began), window+gateway.EndPatience+busyRoom; took > most {
+		t.Errorf("it ended after %v, want %v at most:\n%s", took, most, p.said())
+	}
+}
+
+// arrive returns a client that is connected until the test ends.
+func arrive(t *testing.T, p *process) *assailant {
+	t.Helper()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(p.public(""), "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return &assailant{conn: conn, hasBegun: func() {}}
+}
+
+// silentBackend returns the URL of a server that takes connections and answers nothing.
+func silentBackend(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0") // the kernel takes them
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return "http://" + l.Addr().String()
+}
+
+// waitForMetric returns when a node's metrics have a line.
+func waitForMetric(t *testing.T, p *process, line string) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.After(patience); ; {
+		_, metrics := get(t, p.internal("/metrics"))
+		if strings.Contains(metrics, "\n"+line+"\n") {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("the metrics lack %q:\n%s", line, metrics)
+		}
+	}
+}
