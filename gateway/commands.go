@@ -179,6 +179,11 @@ func (s *Session) unsubscribe(c Unsubscribe) error {
 }
 
 func (s *Session) askHistory(ctx context.Context, c History) error {
+	turn := s.reader()
+	if err := turn.begin(ctx); err != nil {
+		return err
+	}
+	defer turn.end()
 	name := s.channelOf(c.Channel)
 	page, err := s.gateway.readHistory(ctx, s.whoOn(name), s, History{Channel: name, Cursor: c.Cursor, Limit: c.Limit})
 	if err != nil {

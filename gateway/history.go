@@ -30,6 +30,7 @@ func (g *Gateway) readHistory(ctx context.Context, p *Principal, s *Session, c H
 		limit = maxHistoryPage
 	}
 	most := broker.Most{Messages: limit, Bytes: g.limits.OutboxBytes / 2}
+	ctx = context.WithoutCancel(ctx) // the broker goes on with it, so it counts until then
 	var page broker.Page
 	if after.IsZero() {
 		g.metrics.Recovery.HistoryReads.Inc()

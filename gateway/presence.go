@@ -35,6 +35,11 @@ func (g *Gateway) members(ctx context.Context, p *Principal, s *Session, channel
 }
 
 func (s *Session) askPresence(ctx context.Context, c Presence) error {
+	turn := s.reader()
+	if err := turn.begin(ctx); err != nil {
+		return err
+	}
+	defer turn.end()
 	name := s.channelOf(c.Channel)
 	members, err := s.gateway.members(ctx, s.whoOn(name), s, name)
 	if err != nil {

@@ -302,10 +302,15 @@ func (c *resumption) readOn() func(context.Context) error {
 	if failed := ch.failed; failed != nil && c.replied && time.Since(failed.end) < failureHolds {
 		return func(context.Context) error { return failed.err }
 	}
+	turn := c.sub.session.reader()
+	if !turn.try() {
+		return turn.turn
+	}
 	reading := &rangeRead{done: make(chan struct{})}
 	ch.reading = reading
 	after, most := ch.AskFor(c.reader)
 	return func(ctx context.Context) error {
+		defer turn.end()
 		page, err := ch.hub.gateway.since(ctx, ch.name, after, most)
 		c.keep(reading, page, err)
 		return err

@@ -10,18 +10,26 @@ import (
 
 // newRates returns the buckets that the limits ask for.
 func newRates(l *Limits) *rates.Table {
-	return rates.NewTable(l.ofPrincipal(), rates.Limit{
-		Commands: l.CommandsPerSecondPerIP, Bytes: l.BytesPerSecondPerIP, LargestByte: l.largestPublish(),
-	})
+	return rates.NewTable(l.ofPrincipal(), l.ofAddress())
 }
 
 // ofPrincipal returns what one user may do, or one client without a name. Channels
 // that it has not published to before are dearer than others: each may be one more
 // that Redis keeps a history of.
 func (l *Limits) ofPrincipal() rates.Limit {
-	limit := rates.Limit{Commands: l.CommandsPerSecond, Bytes: l.BytesPerSecond, LargestByte: l.largestPublish()}
+	limit := rates.Limit{Commands: l.CommandsPerSecond, Bytes: l.BytesPerSecond, LargestByte: l.largestPublish(), Reads: readsOfOne}
 	if l.CommandsPerSecond > 0 {
 		limit.NewChannels, limit.Channels = max(1, l.CommandsPerSecond/newChannelShare), cmp.Or(l.ChannelsPerSession, l.CommandsPerSecond)
+	}
+	return limit
+}
+
+// ofAddress returns what all clients at one address may do together. Where their rates
+// have no limit, nobody knows how many have one address.
+func (l *Limits) ofAddress() rates.Limit {
+	limit := rates.Limit{Commands: l.CommandsPerSecondPerIP, Bytes: l.BytesPerSecondPerIP, LargestByte: l.largestPublish()}
+	if l.CommandsPerSecondPerIP > 0 || l.BytesPerSecondPerIP > 0 {
+		limit.Reads = readsOfAddress
 	}
 	return limit
 }
@@ -37,15 +45,19 @@ func (g *Gateway) Spend(p *Principal, remote string, cost rates.Cost) error {
 	if p.Backend() {
 		return nil
 	}
-	network := NetworkOf(remote)
-	own := g.rates.Nameless(network)
-	if p.User != "" {
-		own = g.rates.User(p.User)
-	}
+	own, address := g.bucketsOf(p, remote)
 	defer g.rates.Release(own)
-	address := g.rates.Address(network)
 	defer g.rates.Release(address)
 	return g.spend(own, address, cost)
+}
+
+// bucketsOf returns those of a client without a session, to be released.
+func (g *Gateway) bucketsOf(p *Principal, remote string) (own, address *rates.Bucket) {
+	network := NetworkOf(remote)
+	if p.User != "" {
+		return g.rates.User(p.User), g.rates.Address(network)
+	}
+	return g.rates.Nameless(network), g.rates.Address(network)
 }
 
 func (g *Gateway) spend(own, address *rates.Bucket, cost rates.Cost) error {

@@ -176,12 +176,17 @@ func toldOf(err error) told {
 	return told{e.Code, e.Message}
 }
 
-// limited lets an endpoint be asked no faster than a client may send commands.
+// limited lets an endpoint that reads be asked no faster than a client may send
+// commands, and reads no more for one at a time than may be.
 func limited(h *Handler, serve endpoint) endpoint {
-	return func(r *request) (any, error) {
+	return func(r *request) (answer any, err error) {
 		if err := h.gateway.Spend(r.by, r.RemoteAddr, rates.Cost{Commands: 1}); err != nil {
 			return nil, err
 		}
-		return serve(r)
+		err = h.gateway.Reading(r.Context(), r.by, r.RemoteAddr, func() error {
+			answer, err = serve(r)
+			return err
+		})
+		return answer, err
 	}
 }

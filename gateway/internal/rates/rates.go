@@ -1,9 +1,10 @@
 // Package rates bounds how fast clients may ask: token buckets of commands, of bytes
 // and of new channels, each with a burst of one second, for each principal and for
-// each address that clients come from.
+// each address that clients come from; and how much is read for each of them at a time.
 package rates
 
 import (
+	"context"
 	"hash/maphash"
 	"net/netip"
 	"time"
@@ -20,6 +21,7 @@ type Limit struct {
 	LargestByte int // the least burst of bytes, so that the largest message has room
 	NewChannels int // a second, that were not published to before, as far as is remembered; 0: no limit
 	Channels    int // the burst of new channels
+	Reads       int // at a time; 0: no limit
 }
 
 // Cost is what a command takes.
@@ -45,6 +47,7 @@ type Bucket struct {
 	// Fixed at birth.
 	key                        key
 	commands, bytes, newcomers *rate.Limiter // nil: no limit
+	reads                      chan struct{} // has one for each that is under way; nil: no limit
 
 	// Guarded by mu.
 	mu    lock.Mutex[lock.Bucket]
@@ -68,7 +71,44 @@ func New(l Limit) *Bucket {
 	if l.NewChannels > 0 {
 		b.newcomers = rate.NewLimiter(rate.Limit(l.NewChannels), max(l.NewChannels, l.Channels))
 	}
+	if l.Reads > 0 {
+		b.reads = make(chan struct{}, l.Reads)
+	}
 	return b
+}
+
+// BeginRead waits until there is a place for one more read, and takes it until EndRead.
+// An error is ctx's, and no place is taken.
+func (b *Bucket) BeginRead(ctx context.Context) error {
+	if b == nil || b.reads == nil {
+		return nil
+	}
+	select {
+	case b.reads <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// TryRead is BeginRead without the wait. It reports whether there was a place.
+func (b *Bucket) TryRead() bool {
+	if b == nil || b.reads == nil {
+		return true
+	}
+	select {
+	case b.reads <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+// EndRead gives back the place of a read.
+func (b *Bucket) EndRead() {
+	if b != nil && b.reads != nil {
+		<-b.reads
+	}
 }
 
 // Take takes what a command costs, or says what is lacking.

@@ -1,0 +1,95 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+
+	"tidegate/gateway/internal/rates"
+)
+
+// What clients have read from the broker, histories and lists of members, takes turns
+// there. So that no client holds up the others, only a few of its reads are under way at
+// a time, over all its sessions and requests; the next ones wait.
+const (
+	readsOfOne     = 2 // of a user, or of a client without a name
+	readsOfAddress = 4 // of all clients at one address, fewer than the broker has under way
+)
+
+// reader is on whose behalf something is read. A backend has no buckets.
+type reader struct{ own, address *rates.Bucket }
+
+var errManyReads = failf(RateLimited, "too much is being read for you at a time: wait for the answers, then ask again")
+
+// begin waits for a place. An error is a RateLimited.
+func (r reader) begin(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, readTimeout, errManyReads)
+	defer cancel()
+	if r.own.BeginRead(ctx) != nil {
+		return r.refusal(ctx)
+	}
+	if r.address.BeginRead(ctx) != nil {
+		r.own.EndRead()
+		return r.refusal(ctx)
+	}
+	return nil
+}
+
+func (r reader) refusal(ctx context.Context) error {
+	if errors.Is(context.Cause(ctx), errManyReads) {
+		return errManyReads
+	}
+	return ErrorOf(context.Cause(ctx))
+}
+
+// try is begin without the wait. It reports whether there was a place.
+func (r reader) try() bool {
+	if !r.own.TryRead() {
+		return false
+	}
+	if !r.address.TryRead() {
+		r.own.EndRead()
+		return false
+	}
+	return true
+}
+
+func (r reader) end() {
+	r.address.EndRead()
+	r.own.EndRead()
+}
+
+// turn waits until there is a place, and leaves it to who comes next.
+func (r reader) turn(ctx context.Context) error {
+	err := r.begin(ctx)
+	if err == nil {
+		r.end()
+	}
+	return err
+}
+
+// reader returns the session as one for whom something is read.
+func (s *Session) reader() reader {
+	own, backend := s.bucket()
+	if backend {
+		return reader{}
+	}
+	return reader{own, s.address}
+}
+
+// Reading calls read, which has something read from the broker on behalf of p, for a
+// request without a session from the given address. It waits while too much is being
+// read for the same client; an error is read's, or a RateLimited.
+func (g *Gateway) Reading(ctx context.Context, p *Principal, remote string, read func() error) error {
+	if p.Backend() {
+		return read()
+	}
+	own, address := g.bucketsOf(p, remote)
+	defer g.rates.Release(own)
+	defer g.rates.Release(address)
+	r := reader{own, address}
+	if err := r.begin(ctx); err != nil {
+		return err
+	}
+	defer r.end()
+	return read()
+}
