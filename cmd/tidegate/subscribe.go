@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -96,9 +97,11 @@ func (s *subscribing) show(event client.Event) error {
 	case client.Gap:
 		fmt.Fprintf(s.details, "tidegate: %s: messages may have been missed here\n", e.Channel)
 	case client.Join:
-		fmt.Fprintf(s.details, "tidegate: %s: %s came\n", e.Channel, e.User)
+		fmt.Fprintf(s.details, "tidegate: %s: %s came\n", e.Channel, cmp.Or(e.User, e.Session))
 	case client.Leave:
-		fmt.Fprintf(s.details, "tidegate: %s: %s left\n", e.Channel, e.User)
+		fmt.Fprintf(s.details, "tidegate: %s: %s left\n", e.Channel, cmp.Or(e.User, e.Session))
+	case client.PresenceChanged:
+		fmt.Fprintf(s.details, "tidegate: %s: more came and left than is told one by one\n", e.Channel)
 	}
 	return nil
 }

@@ -67,9 +67,10 @@ func (p *Publication) Wait(ctx context.Context) (cursor string, err error) {
 	return f.Cursor, nil
 }
 
-// Member is a user who is on a channel.
+// Member is who is on a channel: a user, or, where the channel's rule says so, a session.
 type Member struct {
 	User     string          `json:"user"`
+	Session  string          `json:"session,omitempty"`
 	Info     json.RawMessage `json:"info,omitempty"` // from the user's token; nil: none
 	Sessions int             `json:"sessions"`       // in the whole cluster
 }

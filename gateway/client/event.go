@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// Event is what a Subscription receives: a Message, a Gap, a Join or a Leave.
+// Event is what a Subscription receives: a Message, a Gap, a Join, a Leave or a
+// PresenceChanged.
 type Event interface{ event() }
 
 // Message is one message of a channel.
@@ -42,23 +43,31 @@ const (
 // those that are left of it follow.
 type Gap struct{ Channel string }
 
-// Join says that a user came to the channel.
+// Join says that a member came to the channel: a user, or, where the channel's rule
+// says so, a session.
 type Join struct {
 	Channel string
-	User    string
+	User    string          // empty: a session without a name
+	Session string          // empty: the member is the user
 	Info    json.RawMessage // from the user's token; nil: none
 }
 
-// Leave says that a user left the channel.
+// Leave says that a member left the channel.
 type Leave struct {
 	Channel string
 	User    string
+	Session string
 }
 
-func (Message) event() {}
-func (Gap) event()     {}
-func (Join) event()    {}
-func (Leave) event()   {}
+// PresenceChanged says that more members came and left than the gateway tells one by
+// one: Presence has those who are there.
+type PresenceChanged struct{ Channel string }
+
+func (Message) event()         {}
+func (Gap) event()             {}
+func (Join) event()            {}
+func (Leave) event()           {}
+func (PresenceChanged) event() {}
 
 func (f *frame) message() Message {
 	m := Message{Channel: f.Channel, Event: f.Event, Tags: f.Tags, User: f.User, Info: f.Info, Cursor: f.Cursor}

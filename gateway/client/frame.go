@@ -41,6 +41,7 @@ type frame struct {
 	Event     string            `json:"event"`
 	Tags      map[string]string `json:"tags"`
 	User      string            `json:"user"`
+	Session   string            `json:"session"`
 	Time      int64             `json:"time"`
 	Info      json.RawMessage   `json:"info"`
 	Members   []Member          `json:"members"`

@@ -13,9 +13,11 @@ func (c *Client) handle(l *link, f *frame) {
 	case "gap":
 		c.deliver(l, f, Gap{Channel: f.Channel})
 	case "join":
-		c.deliver(l, f, Join{Channel: f.Channel, User: f.User, Info: f.Info})
+		c.deliver(l, f, Join{Channel: f.Channel, User: f.User, Session: f.Session, Info: f.Info})
 	case "leave":
-		c.deliver(l, f, Leave{Channel: f.Channel, User: f.User})
+		c.deliver(l, f, Leave{Channel: f.Channel, User: f.User, Session: f.Session})
+	case "presence_changed":
+		c.deliver(l, f, PresenceChanged{Channel: f.Channel})
 	case "subscribed":
 		c.confirm(l, f)
 	case "unsubscribed":

@@ -26,6 +26,10 @@ func TestSubscription_ReceivesEveryKindOfEvent(t *testing.T) {
 		`{"type":"something new","channel":"c"}`,
 		`{"type":"join","channel":"c","user":"bob","info":{"n":1}}`,
 		`{"type":"leave","channel":"c","user":"bob"}`,
+		`{"type":"join","channel":"c","user":"eve","session":"s1"}`,
+		`{"type":"leave","channel":"c","session":"s2"}`,
+		`{"type":"presence_changed","channel":"c"}`,
+		`{"type":"gap","channel":"c"}`,
 	)
 	for _, want := range []client.Event{
 		client.Message{Channel: "c", Payload: []byte(`{"a": 1}`), Event: "said", User: "alice", Cursor: "e:1", Time: time.UnixMilli(1767225600123)},
@@ -34,6 +38,10 @@ func TestSubscription_ReceivesEveryKindOfEvent(t *testing.T) {
 		client.Message{Channel: "c", Payload: []byte{0xff}, Kind: client.Binary},
 		client.Join{Channel: "c", User: "bob", Info: []byte(`{"n":1}`)},
 		client.Leave{Channel: "c", User: "bob"},
+		client.Join{Channel: "c", User: "eve", Session: "s1"},
+		client.Leave{Channel: "c", Session: "s2"},
+		client.PresenceChanged{Channel: "c"},
+		client.Gap{Channel: "c"},
 	} {
 		if got := receive(t, s); !reflect.DeepEqual(got, want) {
 			t.Errorf("received %#v, want %#v", got, want)
@@ -123,11 +131,11 @@ func TestClient_PresenceAndHistory(t *testing.T) {
 
 	var members []client.Member
 	result := later(func() (err error) { members, err = c.Presence(context.Background(), "c"); return err })
-	v.say(reply("presence", v.hear(object{"type": "presence"}), `"channel":"c","members":[{"user":"alice","info":{"n":1},"sessions":2}]`))
+	v.say(reply("presence", v.hear(object{"type": "presence"}), `"channel":"c","members":[{"user":"alice","info":{"n":1},"sessions":2},{"user":"","session":"s1","sessions":1}]`))
 	if err := await(t, result); err != nil {
 		t.Fatal(err)
 	}
-	if want := []client.Member{{User: "alice", Info: []byte(`{"n":1}`), Sessions: 2}}; !reflect.DeepEqual(members, want) {
+	if want := []client.Member{{User: "alice", Info: []byte(`{"n":1}`), Sessions: 2}, {Session: "s1", Sessions: 1}}; !reflect.DeepEqual(members, want) {
 		t.Errorf("Presence = %+v, want %+v", members, want)
 	}
 

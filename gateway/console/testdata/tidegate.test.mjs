@@ -74,6 +74,19 @@ test("subscribes, delivers, publishes with a key, and takes bytes both ways", as
   assert.deepEqual(await published, { cursor: "e:3" });
 });
 
+test("tells who comes and goes, and that too many did", async () => {
+  const tide = client();
+  const told = [];
+  const room = tide.subscribe("room");
+  for (const event of ["join", "leave", "presence_changed"]) room.on(event, ({ user, session }) => told.push([event, user, session]));
+  const s = await connected(1);
+  s.confirm("room");
+  s.tell({ type: "join", channel: "room", user: "ada", session: "s1" });
+  s.tell({ type: "leave", channel: "room", user: "ada" });
+  s.tell({ type: "presence_changed", channel: "room" });
+  assert.deepEqual(told, [["join", "ada", "s1"], ["leave", "ada", undefined], ["presence_changed", undefined, undefined]]);
+});
+
 test("resumes each channel at the last message delivered, not at the channel's end", async () => {
   const tide = client();
   const got = [];

@@ -69,7 +69,7 @@ export function usePresence(tide, channel) {
       (error) => over || setView({ members: [], error }));
     setView({ members: [], error: null });
     const subscription = tide.subscribe(channel);
-    for (const event of /** @type {const} */ (["subscribed", "join", "leave"])) subscription.on(event, ask);
+    for (const event of /** @type {const} */ (["subscribed", "join", "leave", "presence_changed"])) subscription.on(event, ask);
     const timer = setInterval(ask, presenceEvery);
     return () => {
       over = true;

@@ -17,7 +17,7 @@ let lastAsk = 0;
 /** @type {Tidegate | null} While there are tabs. */
 let client = null;
 
-const events = /** @type {const} */ (["message", "subscribed", "gap", "join", "leave", "error"]);
+const events = /** @type {const} */ (["message", "subscribed", "gap", "join", "leave", "presence_changed", "error"]);
 
 /** @type {any} */ (globalThis).onconnect = (/** @type {MessageEvent} */ { ports: [port] }) => {
   /** @type {Tab} */

@@ -82,7 +82,7 @@ import { Session, passing } from "./tidegate-session.js";
  * @property {number} retryIn     ms, while waiting
  * @property {string} reason      why the last connection ended, or could not be opened
  *
- * @typedef {{user: string, info?: any, sessions: number}} Member
+ * @typedef {{user: string, session?: string, info?: any, sessions: number}} Member
  *
  * @typedef {object} Subscribed
  * @property {boolean} recovered  false: messages may have been missed
@@ -105,8 +105,9 @@ import { Session, passing } from "./tidegate-session.js";
  * @property {Message<T>} message
  * @property {Subscribed} subscribed    confirmed, the first time and after each reconnect
  * @property {{channel: string}} gap    messages may have been missed here
- * @property {{channel: string, user: string, info?: any}} join
- * @property {{channel: string, user: string, info?: any}} leave
+ * @property {{channel: string, user: string, session?: string, info?: any}} join
+ * @property {{channel: string, user: string, session?: string, info?: any}} leave
+ * @property {{channel: string}} presence_changed  more came and went than is told one by one
  * @property {TidegateError} error      it is over: subscribe anew if that makes sense
  */
 
@@ -529,6 +530,7 @@ export class Tidegate extends Emitter {
       case "unsubscribed": return channel && this.#drop(channel, new TidegateError(frame.code || "gone", frame.reason));
       case "join":
       case "leave":
+      case "presence_changed":
       case "gap": return channel?.tell(frame.type, /** @type {any} */ (frame));
       case "reconnect": return this.#after("reconnect", Math.random() * (frame.within ?? 0) * 1_000, () => this.#open());
       case "error": return this.emit("error", errorOf(frame));

@@ -142,6 +142,7 @@ export class MessageView {
     subscription.on("gap", () => this.#noteGap(name));
     subscription.on("join", () => this.#askPresence());
     subscription.on("leave", () => this.#askPresence());
+    subscription.on("presence_changed", () => this.#askPresence());
     subscription.on("error", (error) => {
       this.#mark(name, "refused");
       this.note(`${name}: ${error.code}, ${error.message}`);

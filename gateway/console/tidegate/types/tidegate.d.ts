@@ -153,6 +153,7 @@ export type Status = {
 };
 export type Member = {
     user: string;
+    session?: string;
     info?: any;
     sessions: number;
 };
@@ -207,12 +208,20 @@ export type SubscriptionEvents<T = any> = {
     join: {
         channel: string;
         user: string;
+        session?: string;
         info?: any;
     };
     leave: {
         channel: string;
         user: string;
+        session?: string;
         info?: any;
+    };
+    /**
+     * more came and went than is told one by one
+     */
+    presence_changed: {
+        channel: string;
     };
     /**
      * it is over: subscribe anew if that makes sense
