@@ -25,6 +25,7 @@ type Memory struct {
 	channels map[string]*memoryChannel
 
 	register memoryRegister
+	keys     memoryKeys
 }
 
 var (
@@ -96,7 +97,7 @@ func (b *Memory) publish(ctx context.Context, m Message, o PublishOptions) (posi
 	}
 	err = b.on(ctx, "publish on", m.Channel, func(c *memoryChannel) {
 		receiver = b.receiver
-		position = c.publish(m, o, receiver, b.nothing, time.Now())
+		position = c.publish(m, o, &b.keys, receiver, b.nothing, time.Now())
 	})
 	return position, receiver, err
 }

@@ -19,8 +19,6 @@ type memoryChannel struct {
 	former     Position      // of nothing, when the epoch began
 	log        []memoryEntry // oldest first, contiguous
 	ttl        time.Duration // of log, 0: none
-	keys       map[string]Position
-	keyLog     []memoryKey // oldest first
 }
 
 type memoryEntry struct {
@@ -28,14 +26,8 @@ type memoryEntry struct {
 	at      time.Time
 }
 
-type memoryKey struct {
-	key string
-	at  time.Time
-}
-
-func (c *memoryChannel) publish(m Message, o PublishOptions, r Receiver, nothing func() Position, now time.Time) Position {
-	c.forgetKeys(now)
-	if first, ok := c.keys[m.Key]; ok && m.Key != "" {
+func (c *memoryChannel) publish(m Message, o PublishOptions, keys *memoryKeys, r Receiver, nothing func() Position, now time.Time) Position {
+	if first, known := keys.position(m.Channel, m.Key, now); known {
 		return first
 	}
 	key := m.Key
@@ -44,9 +36,7 @@ func (c *memoryChannel) publish(m Message, o PublishOptions, r Receiver, nothing
 	if o.HistorySize > 0 {
 		m.Position = c.append(m, o, nothing, now)
 	}
-	if key != "" {
-		c.remember(key, m.Position, now)
-	}
+	keys.remember(m.Channel, key, m.Position, now)
 	if o.Bare && o.HistorySize == 0 {
 		kind := m.Kind
 		if m = m.Bare(); !passesForEnvelope(m.Payload) {
@@ -145,26 +135,10 @@ func (c *memoryChannel) drop(n int) {
 	c.log = c.log[n:]
 }
 
-func (c *memoryChannel) remember(key string, p Position, now time.Time) {
-	if c.keys == nil {
-		c.keys = make(map[string]Position)
-	}
-	c.keys[key] = p
-	c.keyLog = append(c.keyLog, memoryKey{key: key, at: now})
-}
-
-func (c *memoryChannel) forgetKeys(now time.Time) {
-	for len(c.keyLog) > 0 && now.Sub(c.keyLog[0].at) >= IdempotencyWindow {
-		delete(c.keys, c.keyLog[0].key)
-		c.keyLog = c.keyLog[1:]
-	}
-}
-
 // forgettable reports whether nothing is lost with the channel but an epoch that
 // nobody has asked for in a while.
 func (c *memoryChannel) forgettable(now time.Time) bool {
 	c.expire(now)
-	c.forgetKeys(now)
 	old := c.top.IsZero() || now.Sub(c.used) >= memoryGrace
-	return old && !c.subscribed && len(c.log) == 0 && len(c.keyLog) == 0
+	return old && !c.subscribed && len(c.log) == 0
 }
