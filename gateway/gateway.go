@@ -61,6 +61,7 @@ type Gateway struct {
 	log      *slog.Logger
 	metrics  *metrics.Metrics
 	connects *rate.Limiter
+	keys     *rate.Limiter // of clients' publishes: each is remembered for a while
 	rates    *rates.Table
 	hooks    Hooks
 	denying  *denying
@@ -116,7 +117,8 @@ func New(c Config) (*Gateway, error) {
 		window:   orElse(c.DrainWindow, 10*time.Second),
 		log:      orElse(c.Log, slog.New(slog.DiscardHandler)),
 		metrics:  c.Metrics,
-		connects: connectLimiter(c.Limits.ConnectsPerSecond),
+		connects: perSecond(c.Limits.ConnectsPerSecond),
+		keys:     perSecond(c.Limits.KeysPerSecond),
 		rates:    newRates(&c.Limits),
 		hooks:    c.Hooks,
 		line:     outbox.NewLine((*Session).flush),

@@ -21,6 +21,7 @@ type Limits struct {
 	SessionsPerUser    int // on this node
 	SessionsPerIP      int // on this node, of one IPv4 address or one IPv6 /64
 	ConnectsPerSecond  int // on this node
+	KeysPerSecond      int // publishes of this node's clients that have an idempotency key
 	PresencePerSecond  int // joins and leaves that are told one by one, of one channel
 
 	// Rates have a burst of one second. They hold for each user, over all that the
@@ -47,6 +48,7 @@ func DefaultLimits() Limits {
 		InboundBytes:       64 << 20,
 		ChannelsPerSession: 128,
 		CommandsPerSecond:  100,
+		KeysPerSecond:      5000,
 		PresencePerSecond:  50,
 		BytesPerSecond:     4 << 20,
 
@@ -66,7 +68,7 @@ func (l Limits) Validate() error {
 		"channels_per_session": l.ChannelsPerSession, "commands_per_second": l.CommandsPerSecond,
 		"outbox_total_bytes": l.OutboxTotalBytes, "inbound_bytes": l.InboundBytes, "subscriptions": l.Subscriptions,
 		"sessions": l.Sessions, "sessions_per_user": l.SessionsPerUser, "sessions_per_ip": l.SessionsPerIP,
-		"connects_per_second": l.ConnectsPerSecond, "presence_per_second": l.PresencePerSecond, "bytes_per_second": l.BytesPerSecond,
+		"connects_per_second": l.ConnectsPerSecond, "keys_per_second": l.KeysPerSecond, "presence_per_second": l.PresencePerSecond, "bytes_per_second": l.BytesPerSecond,
 		"commands_per_second_per_ip": l.CommandsPerSecondPerIP, "bytes_per_second_per_ip": l.BytesPerSecondPerIP,
 	} {
 		if value < 0 {
@@ -76,8 +78,8 @@ func (l Limits) Validate() error {
 	return nil
 }
 
-// connectLimiter admits most sessions a second; nil admits all.
-func connectLimiter(most int) *rate.Limiter {
+// perSecond lets so many of something pass a second; nil lets all pass.
+func perSecond(most int) *rate.Limiter {
 	if most <= 0 {
 		return nil
 	}

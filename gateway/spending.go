@@ -76,12 +76,15 @@ func (g *Gateway) spend(own, address *rates.Bucket, cost rates.Cost) error {
 	case rates.TooManyBytes:
 		return failf(RateLimited, "more than %d bytes a second from your address (limits.bytes_per_second_per_ip): send it again later", l.BytesPerSecondPerIP)
 	}
+	if cost.Key && g.keys != nil && !g.keys.Allow() {
+		return failf(RateLimited, "more than %d publishes with a key a second on this node (limits.keys_per_second): send it again later", l.KeysPerSecond)
+	}
 	return nil
 }
 
 // PublishCost returns what a publish costs.
 func PublishCost(c *Publish) rates.Cost {
-	return rates.Cost{Commands: 1, Bytes: len(c.Payload) + len(c.Key) + len(c.Event) + len(c.Tags), Channel: c.Channel}
+	return rates.Cost{Commands: 1, Bytes: len(c.Payload) + len(c.Key) + len(c.Event) + len(c.Tags), Channel: c.Channel, Key: c.Key != ""}
 }
 
 // costOf returns what a command costs.

@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -66,6 +67,33 @@ func TestSpending_ClientsOfOneAddressShareABound(t *testing.T) {
 		}
 		if err := n.Spend(&gateway.Principal{User: "carol"}, "192.0.2.1:3", rates.Cost{Commands: 1}); gateway.ErrorOf(err).Code != gateway.RateLimited {
 			t.Errorf("a request from there: %v", err)
+		}
+	})
+}
+
+func TestSpending_KeysOfANodeAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := startNode(t, gateway.Config{Limits: gateway.Limits{KeysPerSecond: 10}})
+		spend := func(p *gateway.Principal, key string) (passed int) {
+			cost := gateway.PublishCost(&gateway.Publish{Channel: "a", Key: key})
+			for i := range 20 {
+				if n.Spend(p, fmt.Sprintf("192.0.2.%d:1", i), cost) == nil {
+					passed++
+				}
+			}
+			return passed
+		}
+		for range 2 {
+			if got := spend(&gateway.Principal{}, "k"); got != 10 {
+				t.Errorf("%d of 20 publishes with a key passed, with 10 a second", got)
+			}
+			if got := spend(&gateway.Principal{}, ""); got != 20 {
+				t.Errorf("%d of 20 publishes without a key passed", got)
+			}
+			if got := spend(&gateway.Principal{Key: "shop"}, "k"); got != 20 {
+				t.Errorf("%d of 20 publishes of a backend passed", got)
+			}
+			time.Sleep(time.Second)
 		}
 	})
 }

@@ -57,6 +57,9 @@ func summary(c *config.Config) string {
 	line("channels", rulesSummary(c))
 	line("keys", keysSummary(c))
 	writeMemory(&s, c.Memory())
+	if c.UsesRedis() {
+		writeInRedis(&s, c.InRedis())
+	}
 	return s.String()
 }
 
@@ -77,6 +80,15 @@ func writeMemory(w io.Writer, memory config.Memory) {
 		fmt.Fprintf(table, "%s\t%s\t%s\t\n", part.What, part.How, size)
 	}
 	table.Flush()
+}
+
+// writeInRedis writes what this node's clients may have Redis keep, beside histories.
+func writeInRedis(w io.Writer, keys config.Part) {
+	size := "without a bound"
+	if keys.Bytes != config.Unbounded {
+		size = config.Size(keys.Bytes) + " at most (" + keys.How + ")"
+	}
+	fmt.Fprintf(w, "  %-9s %s of this node's clients: %s\n", "in Redis", keys.What, size)
 }
 
 func brokerSummary(c *config.Config) string {

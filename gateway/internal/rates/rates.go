@@ -29,6 +29,7 @@ type Cost struct {
 	Commands int
 	Bytes    int
 	Channel  string // that it publishes to; empty: none
+	Key      bool   // it has an idempotency key, which is remembered
 }
 
 // Verdict says whether there was enough, or of what there was not.
@@ -57,7 +58,7 @@ type Bucket struct {
 }
 
 // mostKnown is how many channels a bucket remembers. Then it forgets all of them.
-const mostKnown = 1024
+const mostKnown = 128
 
 // New returns a bucket that no Table has.
 func New(l Limit) *Bucket {

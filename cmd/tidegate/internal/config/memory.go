@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"time"
 
+	"tidegate/broker"
 	"tidegate/gateway"
 	"tidegate/gateway/rules"
 )
@@ -58,10 +60,13 @@ func (c *Config) Memory() Memory {
 		{What: "recent history", Bytes: gateway.HistoryBytes},
 	}
 	switch {
-	case c.Redis.URL != "" || c.Redis.URLFile != "":
+	case c.UsesRedis():
 		m = append(m, Part{What: "links to Redis", Bytes: redisBytes})
 	case slices.ContainsFunc(c.rules(), func(r rules.Rule) bool { return r.KeepsHistory() }):
 		m = append(m, Part{What: "histories in memory", How: "any number", Bytes: Unbounded})
+	}
+	if !c.UsesRedis() {
+		m = append(m, Part{What: "idempotency keys", Bytes: broker.MemoryKeyBytes})
 	}
 	if c.Webhooks.URL != "" {
 		m = append(m, Part{What: "webhooks", Bytes: webhookBytes})
@@ -80,12 +85,25 @@ func (c *Config) Memory() Memory {
 	return append(m, sockets)
 }
 
+// UsesRedis reports whether messages travel through Redis.
+func (c *Config) UsesRedis() bool { return c.Redis.URL != "" || c.Redis.URLFile != "" }
+
+// keyBytes is what an idempotency key takes in Redis: the longest key and channel, the
+// position, and what Redis keeps beside a key that expires.
+const keyBytes = 700
+
+// InRedis returns what the idempotency keys of this node's clients take in Redis at most;
+// those of backends, and histories, are for backends and rules to bound.
+func (c *Config) InRedis() Part {
+	return each("idempotency keys", c.Limits.KeysPerSecond*int(broker.IdempotencyWindow/time.Second), keyBytes)
+}
+
 // each is a part of so many things; 0: nobody knows how many.
 func each(what string, most, bytes int) Part {
 	switch {
 	case most == 0:
 		return Part{What: what, How: "any number", Bytes: Unbounded}
-	case bytes < 1<<10:
+	case bytes < 10:
 		return Part{What: what, How: Size(int64(most)) + times(bytes), Bytes: int64(most) * int64(bytes)}
 	}
 	return Part{What: what, How: fmt.Sprintf("%d of %s", most, Size(int64(bytes))), Bytes: int64(most) * int64(bytes)}
@@ -125,6 +143,8 @@ func (m Memory) sum(counts func(Part) bool) (sum int64, unbounded []string) {
 // Size writes a number of bytes for people.
 func Size(bytes int64) string {
 	switch {
+	case bytes < 1<<10:
+		return fmt.Sprintf("%d B", bytes)
 	case bytes >= 10<<30:
 		return fmt.Sprintf("%d GiB", (bytes+1<<29)>>30)
 	case bytes >= 10<<20:

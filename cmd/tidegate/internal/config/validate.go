@@ -213,6 +213,7 @@ func (c *Config) limitsByPath() map[string]int {
 		"limits.connects_per_second":        l.ConnectsPerSecond,
 		"limits.inbound_bytes":              l.InboundBytes,
 		"limits.subscriptions":              l.Subscriptions,
+		"limits.keys_per_second":            l.KeysPerSecond,
 		"limits.presence_per_second":        l.PresencePerSecond,
 	}
 }
