@@ -10,7 +10,6 @@ import (
 	"tidegate/gateway/internal/attendance"
 	"tidegate/gateway/internal/outbox"
 	"tidegate/gateway/internal/timeline"
-	"tidegate/gateway/internal/wall"
 	"tidegate/gateway/rules"
 )
 
@@ -78,16 +77,6 @@ type terms struct {
 func (sub *subscription) skips(m *broker.Message) bool {
 	return m.Except != "" && sub.session.id == m.Except || sub.noEcho && sub.session.id == m.Session
 }
-
-// dialect is a protocol in use, and what is resolved once for it.
-type dialect struct {
-	protocol  Protocol
-	wall      *wall.Wall
-	delivered counterAdd
-	heartbeat []byte // the frame of a Heartbeat; nil: there is none
-}
-
-type counterAdd interface{ Add(float64) }
 
 // retire is for a channel that has gone from the hub.
 func (ch *channel) retire() {

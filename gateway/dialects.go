@@ -3,6 +3,8 @@ package gateway
 import (
 	"tidegate/broker"
 	"tidegate/broker/lock"
+	"tidegate/gateway/internal/wall"
+	"tidegate/metrics"
 )
 
 // dialects are the protocols in use, each resolved once.
@@ -11,13 +13,13 @@ type dialects struct {
 	by map[Protocol]*dialect
 }
 
-func (d *dialects) of(g *Gateway, p Protocol) *dialect {
+func (d *dialects) of(p Protocol, w *wall.Wall, m *metrics.Metrics) *dialect {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if known := d.by[p]; known != nil {
 		return known
 	}
-	made := &dialect{protocol: p, wall: g.wall, delivered: g.metrics.Messages.Delivered(p.Name())}
+	made := &dialect{protocol: p, wall: w, delivered: m.Messages.Delivered(p.Name())}
 	if heartbeat, err := made.encode(Heartbeat{}); err == nil {
 		made.heartbeat = heartbeat.Data
 	}
@@ -27,6 +29,16 @@ func (d *dialects) of(g *Gateway, p Protocol) *dialect {
 	d.by[p] = made
 	return made
 }
+
+// dialect is a protocol in use, and what is resolved once for it.
+type dialect struct {
+	protocol  Protocol
+	wall      *wall.Wall
+	delivered counterAdd
+	heartbeat []byte // the frame of a Heartbeat; nil: there is none
+}
+
+type counterAdd interface{ Add(float64) }
 
 // EncodeMessage returns the frame of a message.
 func (d *dialect) EncodeMessage(m *broker.Message) ([]byte, error) {

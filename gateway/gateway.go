@@ -252,7 +252,7 @@ func (g *Gateway) Open(ctx context.Context, hello Hello) (*Session, error) {
 		return nil, err
 	}
 	s := &Session{
-		gateway: g, id: id, key: hello.Key, dialect: g.dialects.of(g, hello.Protocol),
+		gateway: g, id: id, key: hello.Key, dialect: g.dialects.of(hello.Protocol, g.wall, g.metrics),
 		transport: hello.Transport, home: hello.Channel, alone: hello.Alone || hello.Channel != "", remote: hello.Remote,
 		gate: hello.Gate, pinged: hello.Pinged, opened: time.Now(), principal: g.keep(hello.Principal),
 	}
@@ -304,7 +304,7 @@ func (g *Gateway) checkDraining() error {
 // attached to a connection, the session says Goodbye and closes it. It counts as none.
 func (g *Gateway) Refuse(hello Hello, err error) *Session {
 	s := &Session{
-		gateway: g, dialect: g.dialects.of(g, hello.Protocol), transport: hello.Transport, remote: hello.Remote,
+		gateway: g, dialect: g.dialects.of(hello.Protocol, g.wall, g.metrics), transport: hello.Transport, remote: hello.Remote,
 		opened: time.Now(), principal: &g.nobody, left: true,
 	}
 	var reason Reason
