@@ -2,73 +2,8 @@ package gateway
 
 import (
 	"context"
-	"encoding/json"
-	"time"
 
 	"tidegate/gateway/rules"
-)
-
-// Principal is who a session or a request acts as. The zero Principal is an
-// anonymous client.
-type Principal struct {
-	User      string          // empty: anonymous
-	Info      json.RawMessage // shown with the user in presence; nil: none
-	Key       string          // name of the API key: a backend
-	Subscribe []string        // patterns of channels that the token opens
-	Publish   []string        // the same
-	Channels  []string        // subscribed from the start
-	Expires   time.Time       // when a session of it ends; zero: never
-	Token     TokenInfo       // that was shown
-	Scope     *Scope          // what the API key is good for; nil: for everything
-}
-
-// TokenInfo is what is known of a client's token, to revoke it by.
-type TokenInfo struct {
-	Shown  bool
-	ID     string    // claim jti; empty: it has none
-	Issued time.Time // claim iat; zero: it does not say
-}
-
-// Scope is what an API key is good for, if not for everything: reading or publishing
-// on some channels.
-type Scope struct {
-	Channels []string // patterns
-	Read     bool     // subscribe, history, presence
-	Publish  bool
-}
-
-// permits reports whether the key may do a on a channel.
-func (s *Scope) permits(a Action, channel string) bool {
-	if s == nil {
-		return true
-	}
-	may := s.Read
-	if a == ToPublish {
-		may = s.Publish
-	}
-	return may && matchesAny(s.Channels, channel)
-}
-
-// isZero reports whether nothing at all is known of p.
-func (p *Principal) isZero() bool {
-	return p.anonymous() && p.Info == nil && p.Subscribe == nil && p.Publish == nil && p.Channels == nil && p.Expires.IsZero() && p.Token == (TokenInfo{}) && p.Scope == nil
-}
-
-// Backend reports whether p holds an API key.
-func (p *Principal) Backend() bool { return p.Key != "" }
-
-// Authenticator tells who a credential belongs to. Its errors are *Error with
-// the code Unauthenticated, or Unavailable if it could not find out.
-type Authenticator interface {
-	Authenticate(ctx context.Context, token string) (Principal, error)
-}
-
-// Action is what a principal may do on a channel.
-type Action string
-
-const (
-	ToSubscribe Action = "subscribe"
-	ToPublish   Action = "publish"
 )
 
 // Authenticate tells who a token belongs to; "" is an anonymous client's.
@@ -133,40 +68,12 @@ func (g *Gateway) MayPublish(p *Principal) error {
 	return failf(Forbidden, "%s may publish to no channel", p.User)
 }
 
-func (a Action) verb() string {
-	if a == ToPublish {
-		return "publish to"
-	}
-	return "subscribe to"
-}
+// NoteNoToken counts a client that came without the token that it needs.
+func (g *Gateway) NoteNoToken() { g.metrics.Commands.AuthFailed("no_token") }
 
-func (p *Principal) anonymous() bool { return p.User == "" && p.Key == "" }
-
-// allows decides for a client.
-func allows(r *rules.Rule, p *Principal, a Action, channel string) bool {
-	if a == ToSubscribe && rules.IsPersonal(channel) {
-		return p.User != "" && channel == rules.PersonalChannel(p.User)
+func (g *Gateway) admitConnect() error {
+	if g.connects != nil && !g.connects.Allow() {
+		return failf(RateLimited, "more than %d connects a second: try again shortly", g.limits.ConnectsPerSecond)
 	}
-	who, patterns := r.Subscribe, p.Subscribe
-	if a == ToPublish {
-		who, patterns = r.Publish, p.Publish
-	}
-	switch who {
-	case rules.Anyone:
-		return true
-	case rules.Authenticated:
-		return !p.anonymous()
-	case rules.Token:
-		return matchesAny(patterns, channel)
-	}
-	return false
-}
-
-func matchesAny(patterns []string, channel string) bool {
-	for _, pattern := range patterns {
-		if rules.Matches(pattern, channel) {
-			return true
-		}
-	}
-	return false
+	return nil
 }

@@ -2,11 +2,10 @@ package gateway
 
 import (
 	"fmt"
-	"slices"
-
-	"golang.org/x/time/rate"
 
 	"tidegate/gateway/internal/timeline"
+
+	"golang.org/x/time/rate"
 )
 
 // Limits bound what clients may use. A limit of 0 means none.
@@ -85,55 +84,3 @@ func perSecond(most int) *rate.Limiter {
 	}
 	return rate.NewLimiter(rate.Limit(most), most)
 }
-
-func (g *Gateway) admitConnect() error {
-	if g.connects != nil && !g.connects.Allow() {
-		return failf(RateLimited, "more than %d connects a second: try again shortly", g.limits.ConnectsPerSecond)
-	}
-	return nil
-}
-
-// boundOutboxes closes sessions while more waits in all for peers that do not
-// keep up than the limit allows: first the one for which most waits. A message
-// counts for each session that it waits for, though they share its memory.
-func (g *Gateway) boundOutboxes() {
-	most := g.limits.OutboxTotalBytes
-	if most <= 0 {
-		return
-	}
-	slow, total := g.slowSessions()
-	if total <= most {
-		return
-	}
-	slices.SortFunc(slow, func(a, b slowSession) int { return b.bytes - a.bytes })
-	closed := 0
-	for _, s := range slow {
-		if total <= most {
-			break
-		}
-		s.session.Close(SlowConsumer.With("too much waits on this node in all, most of it for this client"))
-		total -= s.bytes
-		closed++
-	}
-	g.log.Warn("closed the slowest sessions: limits.outbox_total_bytes was exceeded", "sessions", closed, "limit", most)
-}
-
-type slowSession struct {
-	session *Session
-	bytes   int
-}
-
-func (g *Gateway) slowSessions() (slow []slowSession, total int) {
-	for slot := range g.sessions.slots {
-		for _, s := range g.sessions.at(slot) {
-			if n := s.out.Overdue(); n > 0 {
-				slow = append(slow, slowSession{s, n})
-				total += n
-			}
-		}
-	}
-	return slow, total
-}
-
-// NoteNoToken counts a client that came without the token that it needs.
-func (g *Gateway) NoteNoToken() { g.metrics.Commands.AuthFailed("no_token") }
