@@ -28,7 +28,7 @@ import (
 // Joins and leaves are published, each once, as messages of PresenceChannel: the
 // Event is EventJoin or EventLeave, User and Session say who, the Payload of a join
 // is his info. Their positions count them, without holes within an epoch, so that
-// whoever listens knows when to ask for Members.
+// listeners know when to ask for Members.
 //
 // What the backend wants to hear of (Attendant.Wants) is put in line, in the same
 // step. One node at a time takes from the line and removes what it has delivered, so

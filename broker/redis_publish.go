@@ -47,7 +47,7 @@ type publication struct {
 	deadline time.Time
 	done     func(Position, error)
 
-	answered bool // guarded by the lane's mu; whoever sets it calls done
+	answered bool // guarded by the lane's mu; who sets it calls done
 }
 
 const publishMost = 256 // publications of one pipeline

@@ -146,7 +146,7 @@ func (ch *channel) audienceOf(d *dialect) *audience {
 // only if its rule says that it keeps one.
 func (ch *channel) receive(m *broker.Message) {
 	e := &timeline.Entry{Message: *m}
-	if ch.rule.Load().Bare { // whoever publishes there need not know of envelopes
+	if ch.rule.Load().Bare { // its publishers need not know of envelopes
 		e.Message = m.Bare()
 	}
 	if ch.hub.received.Add(1)%sampleOneOf == 0 {

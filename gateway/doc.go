@@ -2,7 +2,7 @@
 // recovery. It knows no HTTP, no wire format and no Redis; those come to it
 // through four seams:
 //
-//	Conn       a client's connection       package transport
+//	Conn       a client's connection       packages websocket, transport
 //	Protocol   how a client speaks         packages native, raw
 //	Broker     how nodes reach each other  package broker
 //	History    what a channel remembers    package broker
@@ -33,14 +33,29 @@
 //	(reply, reader)                         ▲              │
 //	                                        └── provide <──┘ Read, Look, Await, Pause
 //
+// Who comes to a channel (or leaves it), from the session to the audiences of all
+// nodes. Package internal/attendance counts, the broker knows:
+//
+//	channel.join ──> attend ──> Attendance.Came ──> state ──> Presence.Attend ──> hub.Receive
+//	                            (stays of this      (one statement    (the broker    of each node
+//	                             node)               at a time)        publishes)       │
+//	outboxes <── channel.tellChange <── come <── hear <── Attendance.Receive <──────────┘
+//
+// What a backend is told, at least once and in order. One node at a time delivers, the
+// one that has the broker's lease:
+//
+//	Presence.Attend ──> teller.deliver ──> Gateway.deliverNotices ──> Hooks.Tell
+//	(puts it in line)   (Presence.Take)    (noticeOf)                 (package webhook)
+//
 // Who owns what. A session's commands are handled by its reading goroutine, one
 // after the other, but what the broker is asked may be on its way when the next one
 // begins: subscribes in a row are done together, by another goroutine, and
 // publishes in a row go out in order without waiting for answers. What is to be
-// written waits in its outbox, which has at most one writer at a time: a flusher,
-// or whoever has just found that there is little to write; or, for a peer that does
-// not keep up, a goroutine that lasts as long as that. An idle session has only the
-// reading goroutine. Nothing that one session does waits for another's connection.
+// written waits in its outbox, which has at most one writer at a time: a flusher; or,
+// where there is little to write, the goroutine that has put it there; or, for a peer
+// that does not keep up, a goroutine that lasts as long as that. An idle session has
+// only the reading goroutine. Nothing that one session does waits for another's
+// connection.
 //
 // The order of locks. A goroutine that holds a lock takes only locks that stand further
 // down here. Package broker/lock has the mutexes; tests that are built with the tag

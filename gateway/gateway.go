@@ -265,7 +265,7 @@ func (g *Gateway) Open(ctx context.Context, hello Hello) (*Session, error) {
 		return nil, err
 	}
 	g.metrics.Sessions.Opened(s.transport, s.dialect.protocol.Name())
-	err = g.checkDraining() // whoever closes all sessions may not have seen this one
+	err = g.checkDraining() // who closes all sessions may not have seen this one
 	if err == nil {
 		err = s.begin(ctx, hello)
 	}

@@ -103,7 +103,7 @@ func (s *Session) attendAll() {
 }
 
 // follow makes sure that the joins and leaves of ch are heard here, if its
-// audience is to hear of them. When it returns, whoever comes or goes from then
+// audience is to hear of them. When it returns, all that come or go from then
 // on is told. The caller holds ch.joining.
 func (h *hub) follow(ctx context.Context, ch *channel) error {
 	if !h.mustFollow(ch) {

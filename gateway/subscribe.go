@@ -9,7 +9,7 @@ import (
 )
 
 // gatheredSubscribes: while some of a session's wait for the broker, those that
-// its client sends meanwhile wait to go together next. Whatever else the client
+// its client sends meanwhile wait to go together next. All else that the client
 // sends is done when all are.
 type gatheredSubscribes struct {
 	done chan struct{} // closed when there are none any more

@@ -29,7 +29,7 @@ func (p place) cursor() string {
 	return p.epoch + ":" + strconv.FormatUint(p.offset, 10)
 }
 
-// has reports whether whoever has all up to p has what lies at q.
+// has reports whether all up to p includes what lies at q.
 func (p place) has(q place) bool {
 	return p.epoch != "" && p.epoch == q.epoch && q.offset <= p.offset
 }

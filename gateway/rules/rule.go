@@ -30,8 +30,8 @@ type Who string
 const (
 	Nobody        Who = "nobody" // but backends
 	Anyone        Who = "anyone"
-	Authenticated Who = "authenticated" // whoever has a user
-	Token         Who = "token"         // whoever's token names the channel
+	Authenticated Who = "authenticated" // clients that have a user
+	Token         Who = "token"         // clients whose token names the channel
 	Subscribers   Who = "subscribers"   // whose session is subscribed: only for Publish
 )
 

@@ -107,7 +107,7 @@ func (e *epoll) close() { e.poller.close() }
 
 // epollConn is a client on a WebSocket. Its frames are those of a Framed protocol.
 //
-// Whoever sets the bit serving of its state owns the reading half until it takes the
+// The goroutine that sets the bit serving of its state owns the reading half until it takes the
 // bit away.
 type epollConn struct {
 	sender

@@ -7,7 +7,7 @@ import (
 )
 
 // Run states, gives signs of life and has the backend told until ctx ends. Then it
-// states what is left: whoever has not come back to another node within the linger
+// states what is left: a user who has not come back to another node within the linger
 // leaves, and another node will tell. The broker must run until it has returned. It
 // is called again if it has panicked.
 func (a *Attendance) Run(ctx context.Context) {

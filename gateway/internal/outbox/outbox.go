@@ -2,7 +2,7 @@
 // they wait for somebody to write it.
 //
 // A frame goes in by Push, PushMessage or PushLatest. If the answer is Wakes, the
-// caller puts the session in line. Whoever takes the session from the line is its
+// caller puts the session in line. Who takes the session from the line is its
 // writer: it calls Take, writes, and calls Release, which says what comes next.
 package outbox
 
@@ -42,7 +42,7 @@ type Pool struct {
 
 // Ending is why and how a session ends.
 type Ending struct {
-	Why      error         // for whoever closes the connection
+	Why      error         // for the one that closes the connection
 	Forsakes bool          // what waits is not written any more
 	Patience time.Duration // for the peer to take what waits
 }
@@ -62,7 +62,7 @@ type writerState uint8
 const (
 	detached writerState = iota // nobody: there is no connection yet
 	idle                        // nobody: nothing waits
-	queued                      // whoever takes the session from the line
+	queued                      // who takes the session from the line
 	writing                     // who has taken it
 	stalled                     // a goroutine of the session's own, since the peer does not keep up
 	finished                    // nobody ever again
