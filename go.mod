@@ -4,7 +4,12 @@ go 1.26.0
 
 require github.com/prometheus/client_golang v1.25.0
 
-require github.com/HdrHistogram/hdrhistogram-go v1.4.0
+require (
+	github.com/HdrHistogram/hdrhistogram-go v1.4.0
+	github.com/pusher/pusher-http-go/v5 v5.1.1
+)
+
+require golang.org/x/crypto v0.40.0 // indirect
 
 require (
 	github.com/MicahParks/jwkset v0.11.4

@@ -257,9 +257,7 @@ func (g *Gateway) Open(ctx context.Context, hello Hello) (*Session, error) {
 		gate: hello.Gate, pinged: hello.Pinged, opened: time.Now(), principal: g.keep(hello.Principal),
 	}
 	s.address = g.rates.Address(NetworkOf(s.remote))
-	if hello.Publishes > 0 {
-		s.publishes = rates.New(rates.Limit{Commands: hello.Publishes})
-	}
+	s.mostPublishes = hello.Publishes
 	if err := g.sessions.add(s, &g.limits); err != nil {
 		g.rates.Release(s.address)
 		return nil, err

@@ -89,6 +89,9 @@ func (s *Session) publish(ctx context.Context, c Publish) {
 		return
 	}
 	size := len(c.Payload)
+	if s.publishes == nil && s.mostPublishes > 0 {
+		s.publishes = rates.New(rates.Limit{Commands: s.mostPublishes})
+	}
 	if s.publishes.Take(rates.Cost{Commands: 1}) != rates.Enough {
 		s.conclude(c, failf(RateLimited, "more publishes a second than this connection may send: slow down and send it again"))
 		return

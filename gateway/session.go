@@ -39,24 +39,25 @@ type Hello struct {
 // has no other goroutine, no timer and no buffer.
 type Session struct {
 	// Fixed at birth.
-	gateway   *Gateway
-	id        string
-	key       string // Hello.Key
-	dialect   *dialect
-	transport string
-	home      string // Hello.Channel
-	alone     bool   // Hello.Alone
-	remote    string
-	gate      Gate // Hello.Gate
-	pinged    bool // Hello.Pinged
-	opened    time.Time
-	address   *rates.Bucket // of all clients that come from where it comes from
+	gateway       *Gateway
+	id            string
+	key           string // Hello.Key
+	dialect       *dialect
+	transport     string
+	home          string // Hello.Channel
+	alone         bool   // Hello.Alone
+	remote        string
+	gate          Gate // Hello.Gate
+	pinged        bool // Hello.Pinged
+	opened        time.Time
+	mostPublishes int           // Hello.Publishes
+	address       *rates.Bucket // of all clients that come from where it comes from
 
 	conn       Conn // set by Serve, before out is attached
 	flood      flood
 	out        outbox.Outbox
 	publishing publishing
-	publishes  *rates.Bucket // of Hello.Publishes; nil: no limit of its own
+	publishes  *rates.Bucket // of Hello.Publishes; nil: no limit, or it has published nothing yet
 
 	// Guarded by mu.
 	mu            lock.Mutex[lock.Session]

@@ -15,6 +15,7 @@ import (
 	"tidegate/cmd/tidegate/internal/config"
 	"tidegate/gateway"
 	"tidegate/gateway/auth"
+	"tidegate/gateway/pusher"
 	"tidegate/gateway/webhook"
 	"tidegate/gateway/websocket"
 	"tidegate/metrics"
@@ -29,6 +30,7 @@ type node struct {
 	history  broker.History
 	presence broker.Presence
 	register broker.Register
+	apps     pusher.Apps
 	gateway  *gateway.Gateway
 	clock    *clock           // nil: there is none
 	webhook  *webhook.Webhook // nil: there is none
@@ -52,6 +54,9 @@ func newNode(c *config.Config, log *slog.Logger) (*node, error) {
 	trust := c.Trust()
 	trust.Log, trust.Failed, trust.Panicked = log, n.metrics.Commands.AuthFailed, n.metrics.Panics.Inc
 	if n.auth, err = auth.New(trust); err != nil {
+		return nil, err
+	}
+	if err := n.apps.Set(c.Pusher.List()); err != nil {
 		return nil, err
 	}
 	hooks, err := n.newHooks()

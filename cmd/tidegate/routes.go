@@ -10,6 +10,7 @@ import (
 	"tidegate/gateway/centrifuge"
 	"tidegate/gateway/console"
 	"tidegate/gateway/native"
+	"tidegate/gateway/pusher"
 	"tidegate/gateway/raw"
 	"tidegate/gateway/transport"
 	"tidegate/gateway/webhook"
@@ -36,6 +37,10 @@ func (n *node) publicRoutes() http.Handler {
 	mux.Handle("/poll", cors.Handler(transport.Stream(&transport.LongPoll{Gateway: n.gateway, Native: native.Protocol{}})))
 	mux.Handle("/api/", cors.Handler(n.api()))
 	n.routeCentrifugeAPI(mux)
+	for _, path := range pusher.Paths {
+		mux.Handle(path, transport.Stream(n.webSocket.Handler(n.apps.Greet)))
+	}
+	mux.Handle("/apps/", n.pusherAPI())
 	mux.Handle("/", console.Handler())
 	n.routeHealth(mux)
 	return n.strict(trustProxies(n.config.TrustedProxies, webhook.Forward(n.config.Webhooks.Headers, mux)))
@@ -54,6 +59,7 @@ func (n *node) internalRoutes() http.Handler {
 	mux.HandleFunc("GET /debug/pprof/cmdline", http.NotFound)
 	mux.Handle("/api/", n.api())
 	n.routeCentrifugeAPI(mux)
+	mux.Handle("/apps/", n.pusherAPI())
 	n.routeHealth(mux)
 	return n.strict(transport.SameSite(mux))
 }
@@ -103,6 +109,8 @@ func (n *node) routeCentrifugeAPI(mux *http.ServeMux) {
 		mux.Handle("POST "+path+"/"+method, transport.SameSite(server))
 	}
 }
+
+func (n *node) pusherAPI() http.Handler { return pusher.NewAPI(n.gateway, &n.apps, n.log) }
 
 func greetNative(*http.Request) (gateway.Hello, error) {
 	return gateway.Hello{Protocol: native.Protocol{}, AuthLater: true}, nil

@@ -27,7 +27,7 @@ TIDEGATE_REDIS_URL in the environment and --redis-url here; the later wins.
 Without rules (channels) and reachable from this machine only it is a development
 gateway: everything is allowed to everyone.
 
-SIGHUP reads rules and keys anew. SIGTERM and SIGINT drain: the node is not ready
+SIGHUP reads rules, keys and apps anew. SIGTERM and SIGINT drain: the node is not ready
 at once, and sends its sessions away over drain.window. A second one ends at once.`,
 		Example: "  tidegate serve --config tidegate.yaml\n  tidegate serve --redis-url redis://127.0.0.1:6379",
 		Args:    cobra.NoArgs,
@@ -159,9 +159,13 @@ func (n *node) reload(s *config.Source) {
 		n.log.Error("reload: rules and keys stay as they are", "error", err)
 		return
 	}
+	if err := n.apps.Set(c.Pusher.List()); err != nil {
+		n.log.Error("reload: rules and keys stay as they are", "error", err)
+		return
+	}
 	if err := n.gateway.SetRules(c.Gateway().Rules); err != nil {
 		n.log.Error("reload: the rules stay as they are", "error", err)
 		return
 	}
-	n.log.Info("reloaded rules and keys; other settings take a restart", "rules", len(c.Rules), "api_keys", len(c.Auth.APIKeys))
+	n.log.Info("reloaded rules and keys; other settings take a restart", "rules", len(c.Rules), "api_keys", len(c.Auth.APIKeys), "apps", len(c.Pusher.Apps))
 }

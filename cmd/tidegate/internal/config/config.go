@@ -36,6 +36,7 @@ type Config struct {
 	Compression    Compression
 	WebSocket      WebSocket
 	Centrifuge     Centrifuge
+	Pusher         Pusher
 }
 
 // Log is what the gateway logs.

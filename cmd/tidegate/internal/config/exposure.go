@@ -38,7 +38,7 @@ func (c *Config) missingForExposure() string {
 	if len(c.Rules) == 0 {
 		missing += exampleRules
 	}
-	if !c.Auth.anyKey() {
+	if !c.Auth.anyKey() && len(c.Pusher.Apps) == 0 {
 		missing += exampleKey
 	}
 	return missing

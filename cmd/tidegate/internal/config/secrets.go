@@ -11,6 +11,7 @@ func (c *reading) readFiles() {
 	c.readSecrets("redis.url", "auth.jwt.secret", "webhooks.secret")
 	c.readPublicKeys()
 	c.readAPIKeys()
+	c.readApps()
 }
 
 // readSecrets takes those of the named secrets that are in files.

@@ -1,0 +1,67 @@
+package config
+
+import (
+	"strings"
+
+	"tidegate/gateway/pusher"
+)
+
+// Pusher is the applications of clients and backends that speak Pusher's protocol.
+type Pusher struct{ Apps []PusherApp }
+
+// PusherApp is one of them. What is in SecretFile replaces the secret as it is read.
+type PusherApp struct {
+	pusher.App
+	SecretFile string
+}
+
+func (a *PusherApp) settings() []setting {
+	return []setting{
+		{"id", "", text(&a.ID)},
+		{"key", "", text(&a.Key)},
+		{"secret", "", hidden((*Secret)(&a.Secret))},
+		{"secret_file", "", text(&a.SecretFile)},
+		{"prefix", "", text(&a.Prefix)},
+		{"enabled", "", opposite(&a.Disabled)},
+		{"client_events", "", opposite(&a.NoClientEvents)},
+		{"limits.event_bytes", "", size(&a.EventBytes)},
+	}
+}
+
+// opposite is a boolean that is true unless it is given.
+func opposite(p *bool) kind {
+	is := !*p
+	k := boolean(&is)
+	set := k.set
+	k.set = func(text string) error {
+		err := set(text)
+		*p = !is
+		return err
+	}
+	return k
+}
+
+// List returns the apps.
+func (p *Pusher) List() []pusher.App {
+	list := make([]pusher.App, len(p.Apps))
+	for i := range p.Apps {
+		list[i] = p.Apps[i].App
+	}
+	return list
+}
+
+// readApps takes the secrets that are in files, and notes what is wrong with the apps.
+func (c *reading) readApps() {
+	apps := c.config.Pusher.Apps
+	problems := len(c.problems)
+	for i := range apps {
+		c.readSecret(element("pusher.apps", i)+".secret", (*Secret)(&apps[i].Secret), apps[i].SecretFile)
+	}
+	if len(c.problems) > problems {
+		return
+	}
+	if err := new(pusher.Apps).Set(c.config.Pusher.List()); err != nil {
+		path, what, _ := strings.Cut(err.Error(), ": ")
+		c.problem(path, "%s", what)
+	}
+}

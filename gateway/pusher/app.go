@@ -1,0 +1,169 @@
+package pusher
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"tidegate/gateway"
+	"tidegate/gateway/rules"
+)
+
+// App is an application, as an operator describes it. ID, Key and Secret are required;
+// the zero value of everything else is its default.
+type App struct {
+	ID     string // in the paths of the HTTP API
+	Key    string // in the paths of clients; no secret
+	Secret string // of its backend: signs what clients may do, and requests
+
+	// Prefix comes before the names of the app's channels and users in the gateway, so
+	// that no other app has the same. Empty: it shares channels with all clients of
+	// other kinds. It ends in a colon, which no channel of Pusher's has in its name.
+	Prefix string
+
+	Disabled       bool // clients and requests are refused
+	NoClientEvents bool // clients may not publish, whatever the rules say
+	EventBytes     int  // of an event's data; 0: 10 KB
+}
+
+// Validate returns what is wrong with an app.
+func (a *App) Validate() error {
+	switch {
+	case !isToken(a.ID):
+		return fmt.Errorf("id is %q: want letters, digits, _ and - only", a.ID)
+	case !isToken(a.Key):
+		return fmt.Errorf("key is %q: want letters, digits, _ and - only", a.Key)
+	case a.Secret == "":
+		return fmt.Errorf("secret is missing: give secret or secret_file")
+	case a.Prefix != "" && (!strings.HasSuffix(a.Prefix, ":") || strings.ContainsAny(a.Prefix, "*@#") || rules.CheckChannel(a.Prefix) != nil):
+		return fmt.Errorf("prefix is %q: want a name that ends in a colon, such as shop:", a.Prefix)
+	case a.EventBytes < 0:
+		return fmt.Errorf("event_bytes is negative: %d", a.EventBytes)
+	}
+	return nil
+}
+
+func isToken(s string) bool {
+	return s != "" && strings.IndexFunc(s, func(r rune) bool { return isOdd(r) || strings.ContainsRune("=@,.;", r) }) < 0
+}
+
+func (a *App) eventBytes() int {
+	if a.EventBytes > 0 {
+		return a.EventBytes
+	}
+	return defaultEventBytes
+}
+
+const defaultEventBytes = 10 << 10
+
+// Apps are the applications that there are. All methods may be called concurrently.
+// The zero value has none.
+type Apps struct{ list atomic.Pointer[[]*app] }
+
+// app is an App for as long as it has its id, its key and its prefix: what clients
+// speak with it is one protocol. What else is known of it changes.
+type app struct {
+	// Fixed at birth.
+	id, key, prefix string
+	publisher       gateway.Principal // who acts by the app's secret
+
+	settings atomic.Pointer[App] // nil: there is no such app any more
+}
+
+// Set replaces the apps. An error says what is wrong with them, and nothing has
+// changed then. Clients of an app that is gone, or has another key or prefix, are sent
+// away as soon as they say something or hear something.
+func (all *Apps) Set(list []App) error {
+	if err := checkApps(list); err != nil {
+		return err
+	}
+	before := all.all()
+	after := make([]*app, len(list))
+	for i := range list {
+		settings := &list[i]
+		after[i] = find(before, func(a *app) bool {
+			return a.id == settings.ID && a.key == settings.Key && a.prefix == settings.Prefix
+		})
+		if after[i] == nil {
+			after[i] = newApp(settings)
+		}
+		after[i].settings.Store(settings)
+	}
+	all.list.Store(&after)
+	for _, a := range before {
+		if !slices.Contains(after, a) {
+			a.settings.Store(nil)
+		}
+	}
+	return nil
+}
+
+func newApp(settings *App) *app {
+	return &app{
+		id: settings.ID, key: settings.Key, prefix: settings.Prefix,
+		publisher: gateway.Principal{Key: "pusher:" + settings.ID, Scope: &gateway.Scope{
+			Channels: []string{settings.Prefix + "*", "@" + settings.Prefix + "*"}, Read: true, Publish: true,
+		}},
+	}
+}
+
+func checkApps(list []App) error {
+	ids, keys, prefixes := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	for i := range list {
+		a := &list[i]
+		if err := a.Validate(); err != nil {
+			return fmt.Errorf("pusher.apps[%d]: %w", i, err)
+		}
+		within := func(other string) bool {
+			return strings.HasPrefix(other, a.Prefix) || strings.HasPrefix(a.Prefix, other)
+		}
+		switch {
+		case ids[a.ID]:
+			return fmt.Errorf("pusher.apps[%d]: another app has the id %q", i, a.ID)
+		case keys[a.Key]:
+			return fmt.Errorf("pusher.apps[%d]: another app has the key %q", i, a.Key)
+		case a.Prefix != "" && slices.ContainsFunc(slices.Collect(maps.Keys(prefixes)), within):
+			return fmt.Errorf("pusher.apps[%d]: the prefix %q and another app's begin alike: their channels would mix", i, a.Prefix)
+		}
+		ids[a.ID], keys[a.Key] = true, true
+		if a.Prefix != "" {
+			prefixes[a.Prefix] = true
+		}
+	}
+	return nil
+}
+
+func (all *Apps) all() []*app {
+	if list := all.list.Load(); list != nil {
+		return *list
+	}
+	return nil
+}
+
+func find(list []*app, is func(*app) bool) *app {
+	if i := slices.IndexFunc(list, is); i >= 0 {
+		return list[i]
+	}
+	return nil
+}
+
+// byKey and byID return an app and its settings; nil: there is none.
+func (all *Apps) byKey(key string) (*app, *App) {
+	return settled(find(all.all(), func(a *app) bool { return a.key == key }))
+}
+
+func (all *Apps) byID(id string) (*app, *App) {
+	return settled(find(all.all(), func(a *app) bool { return a.id == id }))
+}
+
+func settled(a *app) (*app, *App) {
+	if a == nil {
+		return nil, nil
+	}
+	if settings := a.settings.Load(); settings != nil {
+		return a, settings
+	}
+	return nil, nil
+}

@@ -1,0 +1,139 @@
+package pusher
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"tidegate/broker"
+	"tidegate/gateway"
+	"tidegate/gateway/native"
+	"tidegate/gateway/rules"
+	"tidegate/gateway/websocket"
+)
+
+// audience is sessions whose connections swallow what they are written.
+type audience struct {
+	n    *node
+	left atomic.Int64  // frames that are still to come
+	all  chan struct{} // told when they have come
+}
+
+// swallower is a connection of an audience.
+type swallower struct{ of *audience }
+
+func (c swallower) Write(frames [][]byte, _ time.Duration) ([][]byte, error) {
+	if c.of.left.Add(-int64(len(frames))) == 0 {
+		c.of.all <- struct{}{}
+	}
+	return nil, nil
+}
+func (swallower) Heard() time.Time             { return time.Now() }
+func (swallower) Close(gateway.Reason, []byte) {}
+
+// greetings make a session of each protocol whose cost is compared.
+func (n *node) greetings() map[string]func() gateway.Hello {
+	app, _ := n.apps.byID(shop.ID)
+	return map[string]func() gateway.Hello{
+		"native": func() gateway.Hello { return gateway.Hello{Protocol: websocket.Framed(native.Protocol{})} },
+		"pusher": func() gateway.Hello { return app.hello(websocket.Framed(Protocol{app}), newSocketID()) },
+	}
+}
+
+// seat puts so many sessions of one protocol on a channel.
+func (n *node) seat(greet func() gateway.Hello, sessions int, channel string) *audience {
+	n.t.Helper()
+	a := &audience{n: n, all: make(chan struct{}, 1)}
+	const opening = 2 // the welcome, and that it is subscribed
+	a.left.Store(int64(opening * sessions))
+	for range sessions {
+		hello := greet()
+		hello.Transport = "test"
+		hello.Commands = []gateway.Command{gateway.Subscribe{ID: answered, Channel: channel}}
+		s, err := n.Open(context.Background(), hello)
+		if err != nil {
+			n.t.Fatal(err)
+		}
+		s.Attach(swallower{a})
+	}
+	a.await()
+	return a
+}
+
+func (a *audience) await() {
+	a.n.t.Helper()
+	select {
+	case <-a.all:
+	case <-time.After(patience):
+		a.n.t.Fatalf("%d frames have not come", a.left.Load())
+	}
+}
+
+// tell publishes, and returns when so many frames have been written.
+func (a *audience) tell(channel string, frames int) {
+	a.left.Store(int64(frames))
+	app, _ := a.n.apps.byID(shop.ID)
+	_, err := a.n.Publish(context.Background(), &app.publisher, gateway.Publish{
+		Channel: channel, Payload: []byte(`{"text":"` + strings.Repeat("x", 117) + `"}`), Kind: broker.JSON, Event: "said",
+	})
+	if err != nil {
+		a.n.t.Fatal(err)
+	}
+	a.await()
+}
+
+func startCostly(t testing.TB) *node {
+	return startNode(t, gateway.Config{
+		Broker: broker.NewMemory(), Ping: time.Hour, Rules: rules.List{{Match: "*", Subscribe: rules.Anyone}},
+		Limits: gateway.Limits{OutboxBytes: 1 << 20},
+	})
+}
+
+// One operation is a publication that all sessions of its channel have been written.
+// For a Pusher client it must not take more than 1.1 times what it takes for a native
+// one.
+func BenchmarkDelivery(b *testing.B) {
+	const sessions = 1000
+	for _, protocol := range []string{"native", "pusher", "native", "pusher"} {
+		b.Run(protocol, func(b *testing.B) {
+			n := startCostly(b)
+			a := n.seat(n.greetings()[protocol], sessions, "news")
+			b.ReportAllocs()
+			for b.Loop() {
+				a.tell("news", sessions)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*sessions), "ns/delivery")
+		})
+	}
+}
+
+// A Pusher client must not take more than 1.2 times the memory of a native one.
+func TestSession_TakesLittleMoreMemoryThanANativeOne(t *testing.T) {
+	const sessions, most = 5000, 1.2
+	taken := map[string]float64{}
+	for _, protocol := range []string{"native", "pusher"} {
+		n := startCostly(t)
+		greet := n.greetings()[protocol]
+		n.seat(greet, 100, "warm")
+		before := heap()
+		n.seat(greet, sessions, "news")
+		taken[protocol] = float64(heap()-before) / sessions
+		n.stop()
+	}
+	t.Log(fmt.Sprintf("bytes of a session: %.0f native, %.0f Pusher", taken["native"], taken["pusher"]))
+	if taken["pusher"] > most*taken["native"] {
+		t.Errorf("a session takes %.0f bytes, a native one %.0f: more than %.1f times as many", taken["pusher"], taken["native"], most)
+	}
+}
+
+func heap() int64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}

@@ -1,0 +1,221 @@
+package pusher
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"tidegate/broker"
+	"tidegate/gateway"
+	"tidegate/gateway/internal/jsontext"
+	"tidegate/gateway/transport"
+)
+
+// activityTimeout is after how many seconds of silence a client is to ask for a sign
+// of life.
+const activityTimeout = 120
+
+const (
+	ping = `{"event":"pusher:ping","data":{}}`
+	pong = `{"event":"pusher:pong","data":{}}`
+)
+
+func (p Protocol) encode(event gateway.Event) ([]byte, error) {
+	switch e := event.(type) {
+	case gateway.Message:
+		return p.message(e.Message), nil
+	case gateway.Welcome:
+		return p.welcome(e), nil
+	case gateway.Subscribed:
+		return p.subscribed(e), nil
+	case gateway.NothingRecent:
+		return p.about("pusher:cache_miss", e.Channel).end(), nil
+	case gateway.Unsubscribed:
+		return p.unsubscribed(e), nil
+	case gateway.Join:
+		member := member{e.User, e.Info}
+		return p.about("pusher_internal:member_added", e.Channel).text("data", p.member(member)).end(), nil
+	case gateway.Leave:
+		return p.about("pusher_internal:member_removed", e.Channel).text("data", p.member(member{user: e.User})).end(), nil
+	case gateway.Failure:
+		return p.failure(e), nil
+	case gateway.Pong:
+		return []byte(pong), nil
+	case gateway.Heartbeat:
+		return []byte(ping), nil
+	case gateway.Gap:
+		return nil, gateway.Missed
+	case gateway.PresenceChanged:
+		return nil, gateway.Missed.With("more members came or left than can be told one by one")
+	case gateway.Reconnect:
+		return nil, gateway.Draining
+	}
+	return nil, nil
+}
+
+// object is a JSON object being written.
+type object []byte
+
+func begin(event string) object {
+	return append(append(object(`{"event":"`), event...), '"')
+}
+
+// about begins an event of a channel.
+func (p Protocol) about(event, channel string) object {
+	return begin(event).text("channel", []byte(p.app.nameOf(channel)))
+}
+
+func (o object) name(name string) object {
+	return append(append(append(o, `,"`...), name...), `":`...)
+}
+
+func (o object) text(name string, value []byte) object {
+	return jsontext.AppendString(o.name(name), value)
+}
+
+func (o object) json(name string, value any) object {
+	encoded, _ := json.Marshal(value) // of types that can be encoded
+	return append(o.name(name), encoded...)
+}
+
+func (o object) end() []byte { return append(o, '}') }
+
+// message writes a message of any client's. An event that only the server may say loses
+// its name.
+func (p Protocol) message(m *broker.Message) []byte {
+	event := m.Event
+	if event == "" || isReserved(event) {
+		event = "message"
+	}
+	name := p.app.nameOf(m.Channel)
+	o := make(object, 0, 64+len(event)+len(name)+len(m.Payload)+len(m.Payload)/4)
+	o = jsontext.AppendString(append(o, `{"event":`...), event)
+	o = jsontext.AppendString(o.name("channel"), name)
+	if m.Kind == broker.Binary {
+		o = append(o.name("data"), '"')
+		o = append(base64.StdEncoding.AppendEncode(o, m.Payload), '"')
+	} else {
+		o = o.text("data", m.Payload)
+	}
+	if m.User != "" && isPresence(name) && strings.HasPrefix(event, clientPrefix) {
+		o = jsontext.AppendString(o.name("user_id"), p.app.idOf(m.User))
+	}
+	return o.end()
+}
+
+// welcome begins a connection, or says who it is now.
+func (p Protocol) welcome(e gateway.Welcome) []byte {
+	if !e.ID.Given {
+		data, _ := json.Marshal(struct {
+			SocketID        string `json:"socket_id"`
+			ActivityTimeout int    `json:"activity_timeout"`
+		}{e.Session, activityTimeout})
+		return begin("pusher:connection_established").text("data", data).end()
+	}
+	user, _ := json.Marshal(struct {
+		ID   string          `json:"id"`
+		Info json.RawMessage `json:"user_info,omitempty"`
+	}{p.app.idOf(e.User), e.Info})
+	return begin("pusher:signin_success").json("data", map[string]string{"user_data": string(user)}).end()
+}
+
+func (p Protocol) subscribed(e gateway.Subscribed) []byte {
+	data := []byte("{}")
+	if isPresence(p.app.nameOf(e.Channel)) {
+		data = p.roster(e.Members)
+	}
+	return p.about("pusher_internal:subscription_succeeded", e.Channel).text("data", data).end()
+}
+
+// unsubscribed says nothing to who wanted it so.
+func (p Protocol) unsubscribed(e gateway.Unsubscribed) []byte {
+	if e.Code == "" {
+		return nil
+	}
+	return p.refused(e.Channel, e.Code, e.Reason)
+}
+
+// roster says who is on a presence channel.
+func (p Protocol) roster(members []gateway.Member) []byte {
+	var who struct {
+		IDs   []string                   `json:"ids"`
+		Hash  map[string]json.RawMessage `json:"hash"`
+		Count int                        `json:"count"`
+	}
+	who.IDs, who.Hash = []string{}, make(map[string]json.RawMessage)
+	for _, m := range members {
+		id := p.app.idOf(m.User)
+		if _, known := who.Hash[id]; m.User == "" || known {
+			continue
+		}
+		who.IDs, who.Hash[id] = append(who.IDs, id), infoOf(m.Info)
+	}
+	who.Count = len(who.IDs)
+	data, _ := json.Marshal(map[string]any{"presence": who})
+	return data
+}
+
+// member is who comes to a presence channel, or leaves it.
+type member struct {
+	user string
+	info json.RawMessage // nil: it is not told
+}
+
+func (p Protocol) member(m member) []byte {
+	data, _ := json.Marshal(struct {
+		ID   string          `json:"user_id"`
+		Info json.RawMessage `json:"user_info,omitempty"`
+	}{p.app.idOf(m.user), m.info})
+	return data
+}
+
+// infoOf returns what is known of a user.
+func infoOf(info json.RawMessage) json.RawMessage {
+	if info == nil {
+		return json.RawMessage("{}")
+	}
+	return info
+}
+
+// failure tells of a subscription by the event for that, and of anything else by the
+// one for all errors. Nothing is lost by what a client no longer wants.
+func (p Protocol) failure(e gateway.Failure) []byte {
+	switch e.Command {
+	case "unsubscribe":
+		return nil
+	case "subscribe":
+		return p.refused(e.Channel, e.Code, e.Message)
+	case "auth":
+		return failed(unauthorized, e.Message)
+	}
+	if e.Code == gateway.RateLimited {
+		return failed(tooFast, e.Message)
+	}
+	return failed(0, e.Message)
+}
+
+// refused tells that the client is not subscribed, or no more.
+func (p Protocol) refused(channel string, code gateway.Code, message string) []byte {
+	status, kind := transport.StatusOf(&gateway.Error{Code: code}), "Error"
+	if status == http.StatusUnauthorized || status == http.StatusForbidden {
+		kind = "AuthError"
+	}
+	return p.about("pusher:subscription_error", channel).json("data", struct {
+		Type   string `json:"type"`
+		Error  string `json:"error"`
+		Status int    `json:"status"`
+	}{kind, message, status}).end()
+}
+
+// failed tells of an error; 0 is one that has no code.
+func failed(code int, message string) []byte {
+	data := struct {
+		Message string `json:"message"`
+		Code    *int   `json:"code"`
+	}{Message: message}
+	if code != 0 {
+		data.Code = &code
+	}
+	return begin("pusher:error").json("data", data).end()
+}

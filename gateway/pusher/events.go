@@ -1,0 +1,181 @@
+package pusher
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"tidegate/broker"
+	"tidegate/gateway"
+)
+
+const (
+	mostChannels = 100 // of an event
+	mostBatch    = 10  // events of a request
+	mostEvent    = 200 // characters of an event's name
+	publishers   = 16  // publishes of a request at once
+)
+
+// event is what a backend publishes: to Channels or to Channel.
+type event struct {
+	Name     string   `json:"name"`
+	Data     *string  `json:"data"`
+	Channels []string `json:"channels"`
+	Channel  string   `json:"channel"`
+	SocketID string   `json:"socket_id"` // that does not hear it
+	Info     string   `json:"info"`      // what to answer of the channels
+}
+
+func (r *request) publish() (any, error) {
+	var e event
+	if err := json.Unmarshal(r.body, &e); err != nil {
+		return nil, refuse(http.StatusBadRequest, "the body is not the JSON object of an event, whose data is a string: %v", err)
+	}
+	publishes, err := r.publishesOf(&e)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.publishAll(publishes); err != nil {
+		return nil, err
+	}
+	if e.Info == "" {
+		return struct{}{}, nil
+	}
+	answer := struct {
+		Channels map[string]*channelInfo `json:"channels"`
+	}{make(map[string]*channelInfo)}
+	for _, name := range e.names() {
+		if answer.Channels[name], err = r.infoOf(name, wantsOf(e.Info)); err != nil {
+			return nil, err
+		}
+	}
+	return answer, nil
+}
+
+func (r *request) publishBatch() (any, error) {
+	var body struct {
+		Batch []event `json:"batch"`
+	}
+	if err := json.Unmarshal(r.body, &body); err != nil {
+		return nil, refuse(http.StatusBadRequest, `the body is not {"batch":[…]} with events whose data is a string: %v`, err)
+	}
+	if len(body.Batch) > mostBatch {
+		return nil, refuse(http.StatusBadRequest, "the batch has %d events: at most %d are allowed", len(body.Batch), mostBatch)
+	}
+	var publishes []gateway.Publish
+	for i := range body.Batch {
+		of, err := r.publishesOf(&body.Batch[i])
+		if err != nil {
+			return nil, err
+		}
+		publishes = append(publishes, of...)
+	}
+	if err := r.publishAll(publishes); err != nil {
+		return nil, err
+	}
+	return r.batchInfo(body.Batch)
+}
+
+// batchInfo answers {} if no event asked for more.
+func (r *request) batchInfo(batch []event) (any, error) {
+	answer := struct {
+		Batch []*channelInfo `json:"batch,omitempty"`
+	}{}
+	asked := false
+	for i := range batch {
+		info, err := r.infoOf(batch[i].Channel, wantsOf(batch[i].Info))
+		if err != nil {
+			return nil, err
+		}
+		asked = asked || batch[i].Info != ""
+		answer.Batch = append(answer.Batch, info)
+	}
+	if !asked {
+		answer.Batch = nil
+	}
+	return answer, nil
+}
+
+func (e *event) names() []string {
+	if e.Channel != "" {
+		return append([]string{e.Channel}, e.Channels...)
+	}
+	return e.Channels
+}
+
+// publishesOf returns one publish for each channel of an event.
+func (r *request) publishesOf(e *event) ([]gateway.Publish, error) {
+	names := e.names()
+	switch most := r.by.eventBytes(); {
+	case e.Name == "" || len(e.Name) > mostEvent:
+		return nil, refuse(http.StatusBadRequest, "the event's name must have 1 to %d characters", mostEvent)
+	case isReserved(e.Name):
+		return nil, refuse(http.StatusBadRequest, "the event's name begins with pusher: or pusher_internal:, which is the server's to say")
+	case e.Data == nil:
+		return nil, refuse(http.StatusBadRequest, "the event's data is missing")
+	case len(*e.Data) > most:
+		return nil, refuse(http.StatusRequestEntityTooLarge, "the event's data has %d bytes: at most %d are allowed", len(*e.Data), most)
+	case len(names) == 0 || len(names) > mostChannels:
+		return nil, refuse(http.StatusBadRequest, "an event is for 1 to %d channels", mostChannels)
+	case e.SocketID != "" && !isSocketID(e.SocketID):
+		return nil, refuse(http.StatusBadRequest, "socket_id is not that of a connection")
+	}
+	payload, kind := payloadOf(*e.Data)
+	publishes := make([]gateway.Publish, len(names))
+	for i, name := range names {
+		if user, isUser := strings.CutPrefix(name, userPrefix); !isUser || user == "" {
+			if wrong := checkName(name); wrong != "" {
+				return nil, refuse(http.StatusBadRequest, "%s", wrong)
+			}
+		}
+		publishes[i] = gateway.Publish{Channel: r.app.channelOf(name), Payload: payload, Kind: kind, Event: e.Name, Except: e.SocketID}
+	}
+	return publishes, nil
+}
+
+// isReserved reports whether an event's name is one that only the server says.
+func isReserved(event string) bool {
+	return strings.HasPrefix(event, "pusher:") || strings.HasPrefix(event, "pusher_internal:")
+}
+
+// payloadOf returns an event's data as other clients are to have it.
+func payloadOf(data string) ([]byte, broker.Kind) {
+	payload := []byte(data)
+	if json.Valid(payload) && !broker.Nested(payload) {
+		return payload, broker.JSON
+	}
+	return payload, broker.Text
+}
+
+// publishAll returns nil once all are confirmed. Those of one channel go out in order,
+// the channels beside each other. After an error others may have been published.
+func (r *request) publishAll(publishes []gateway.Publish) error {
+	lines, ctx := errgroup.WithContext(r.Context())
+	lines.SetLimit(publishers)
+	for _, line := range byChannel(publishes) {
+		lines.Go(func() error { return r.publishLine(ctx, line) })
+	}
+	return lines.Wait()
+}
+
+func (r *request) publishLine(ctx context.Context, line []gateway.Publish) (err error) {
+	defer r.api.gateway.Wall().Catch("publish events", func() { err = gateway.Failed })
+	for _, publish := range line {
+		if _, err := r.api.gateway.Publish(ctx, &r.app.publisher, publish); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// byChannel returns the publishes of each channel, in order.
+func byChannel(publishes []gateway.Publish) map[string][]gateway.Publish {
+	lines := make(map[string][]gateway.Publish)
+	for _, publish := range publishes {
+		lines[publish.Channel] = append(lines[publish.Channel], publish)
+	}
+	return lines
+}

@@ -1,0 +1,122 @@
+package pusher
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"tidegate/broker"
+	"tidegate/gateway"
+	"tidegate/gateway/rules"
+)
+
+// gate lets a connection do what its app's backend has signed.
+type gate struct {
+	app    *app
+	socket string // the session's id
+}
+
+var _ gateway.Gate = (*gate)(nil)
+
+const (
+	maxUserID = 128
+	maxInfo   = 1 << 10
+)
+
+// Admit checks the signature of a subscription that needs one, and takes from it who a
+// member of a presence channel is.
+func (g *gate) Admit(_ context.Context, c gateway.Subscribe) (gateway.Admission, error) {
+	settings := g.app.settings.Load()
+	name := g.app.nameOf(c.Channel)
+	switch {
+	case settings == nil:
+		return gateway.Admission{}, fail(gateway.Forbidden, "the app is gone")
+	case rules.IsPersonal(c.Channel):
+		return gateway.Admission{}, nil // its own user's alone, says the core
+	}
+	if wrong := checkName(name); wrong != "" {
+		return gateway.Admission{}, fail(gateway.BadRequest, "%s", wrong)
+	}
+	if !isSigned(name) {
+		return gateway.Admission{}, nil
+	}
+	if !settings.verify(c.Token, subscriptionText(g.socket, name, c.Data)) {
+		return gateway.Admission{}, fail(gateway.Unauthenticated, "the signature is wrong: sign the socket id, the channel and the channel data with the app's secret")
+	}
+	admission := gateway.Admission{Named: true}
+	if isPresence(name) {
+		member, err := g.memberOf(c.Data)
+		if err != nil {
+			return gateway.Admission{}, err
+		}
+		admission.As = member
+	}
+	return admission, nil
+}
+
+// memberOf reads channel_data: {"user_id":10,"user_info":{"name":"Mr. Channels"}}.
+func (g *gate) memberOf(data string) (*gateway.Identity, error) {
+	var who struct {
+		ID   json.RawMessage `json:"user_id"`
+		Info json.RawMessage `json:"user_info"`
+	}
+	if err := json.Unmarshal([]byte(data), &who); err != nil || broker.Nested([]byte(data)) {
+		return nil, fail(gateway.BadRequest, "channel_data must be a JSON object with a user_id")
+	}
+	var id string
+	if json.Unmarshal(who.ID, &id) != nil {
+		var number json.Number
+		if json.Unmarshal(who.ID, &number) != nil {
+			return nil, fail(gateway.BadRequest, "the user_id in channel_data must be a string or a number")
+		}
+		id = number.String()
+	}
+	return g.identityOf(id, who.Info)
+}
+
+func (g *gate) identityOf(id string, info json.RawMessage) (*gateway.Identity, error) {
+	user := g.app.userOf(id)
+	switch {
+	case id == "" || len(id) > maxUserID:
+		return nil, fail(gateway.BadRequest, "the user's id must have 1 to %d characters", maxUserID)
+	case rules.CheckChannel(rules.PersonalChannel(user)) != nil:
+		return nil, fail(gateway.BadRequest, "the user's id %.40q has a space or a character in it that cannot be seen", id)
+	case len(info) > maxInfo:
+		return nil, fail(gateway.TooLarge, "the user_info has %d bytes: at most %d are allowed", len(info), maxInfo)
+	}
+	return &gateway.Identity{User: user, Info: compact(info)}, nil
+}
+
+// compact returns a JSON value without spaces; null is none.
+func compact(value json.RawMessage) json.RawMessage {
+	var buffer bytes.Buffer
+	if json.Compact(&buffer, value) != nil || buffer.String() == "null" {
+		return nil
+	}
+	return buffer.Bytes()
+}
+
+// SignIn checks the signature of who a connection says to be.
+func (g *gate) SignIn(_ context.Context, c gateway.Auth) (gateway.Principal, error) {
+	settings := g.app.settings.Load()
+	if settings == nil || !settings.verify(c.Token, signInText(g.socket, c.Data)) {
+		return gateway.Principal{}, fail(gateway.Unauthenticated, "the signature is wrong: sign the socket id and the user data with the app's secret")
+	}
+	var who struct {
+		ID   string          `json:"id"`
+		Info json.RawMessage `json:"user_info"`
+	}
+	if err := json.Unmarshal([]byte(c.Data), &who); err != nil || broker.Nested([]byte(c.Data)) {
+		return gateway.Principal{}, fail(gateway.Unauthenticated, "user_data must be a JSON object with an id, which is a string")
+	}
+	as, err := g.identityOf(who.ID, who.Info)
+	if err != nil {
+		return gateway.Principal{}, err
+	}
+	return gateway.Principal{User: as.User, Info: as.Info}, nil
+}
+
+func fail(code gateway.Code, format string, args ...any) error {
+	return &gateway.Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}

@@ -1,0 +1,70 @@
+package pusher
+
+import (
+	"net/http"
+	"strconv"
+
+	"tidegate/gateway"
+)
+
+const (
+	oldestProtocol = 5
+	newestProtocol = 7
+)
+
+// Paths are the patterns of where Greet expects clients.
+var Paths = []string{"/app/{key}", "/app/{key}/{rest...}"}
+
+// Greet says what a client wants that connects to /app/KEY?protocol=7&client=js&version=8.6.0.
+// It is a websocket.Greet. A refusal is told by the protocol.
+func (all *Apps) Greet(r *http.Request) (gateway.Hello, error) {
+	app, _, refusal := all.admit(r.PathValue("key"), r)
+	if refusal != nil {
+		return gateway.Hello{Protocol: Protocol{app}, TellRefusal: true}, refusal
+	}
+	return app.hello(Protocol{app}, newSocketID()), nil
+}
+
+// hello begins a session that speaks p, which is of this app.
+func (a *app) hello(p gateway.Protocol, socket string) gateway.Hello {
+	return gateway.Hello{
+		Protocol: p, Session: socket, Gate: &gate{app: a, socket: socket},
+		AuthLater: true, TellRefusal: true, Publishes: clientEventsPerSecond,
+	}
+}
+
+// clientEventsPerSecond is how many a connection may say.
+const clientEventsPerSecond = 10
+
+// admit returns the app of a key, or why a connection for it is refused.
+func (all *Apps) admit(key string, r *http.Request) (*app, *App, error) {
+	query := r.URL.Query()
+	app, settings := all.byKey(key)
+	protocol, err := strconv.Atoi(query.Get("protocol"))
+	switch {
+	case r.PathValue("rest") != "":
+		return app, nil, refusedWith(wrongPath, "the path is not /app/KEY")
+	case app == nil:
+		return nil, nil, refusedWith(noApp, "there is no app with this key")
+	case settings.Disabled:
+		return app, nil, refusedWith(disabled, "the app is disabled")
+	case query.Get("protocol") == "":
+		return app, nil, refusedWith(noProtocol, "the protocol is missing: want protocol=7")
+	case err != nil || protocol < oldestProtocol || protocol > newestProtocol:
+		return app, nil, refusedWith(oldProtocol, "the protocol is not spoken here: want protocol=7")
+	case !isVersion(query.Get("version")):
+		return app, nil, refusedWith(wrongVersion, "the version is none: want one such as 8.6.0")
+	}
+	return app, settings, nil
+}
+
+func refusedWith(code int, text string) error {
+	reason := gateway.Refused.With(text)
+	reason.Code = code
+	return reason
+}
+
+// isVersion reports whether a library's version begins with a number. It may be missing.
+func isVersion(version string) bool {
+	return version == "" || '0' <= version[0] && version[0] <= '9'
+}

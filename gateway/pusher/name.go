@@ -1,0 +1,83 @@
+package pusher
+
+import "strings"
+
+// A channel's name says by its beginning what kind it is:
+//
+//	private-   presence-   private-encrypted-      needs a signature
+//	cache-   private-cache-   presence-cache-   private-encrypted-cache-
+//	                                               the last event comes first
+//	#server-to-user-ID                             of a user who has signed in
+//
+// All others are public. In the gateway an app's channel has the app's prefix before
+// its name, and the channel of a user is the personal one.
+const (
+	privatePrefix   = "private-"
+	presencePrefix  = "presence-"
+	encryptedPrefix = "private-encrypted-"
+	cachePrefix     = "cache-"
+	userPrefix      = "#server-to-user-"
+	clientPrefix    = "client-"
+)
+
+const maxName = 164 // characters of a channel's name
+
+// checkName returns what is wrong with a channel's name; "": nothing.
+func checkName(name string) string {
+	switch {
+	case name == "":
+		return "the channel is missing"
+	case len(name) > maxName:
+		return "the channel's name is too long: at most 164 characters are allowed"
+	case strings.IndexFunc(name, isOdd) >= 0:
+		return "the channel's name may have letters, digits and _-=@,.; only"
+	case name[0] == '@':
+		return "the channel's name begins with an @, as those of users do"
+	}
+	return ""
+}
+
+func isOdd(r rune) bool {
+	switch {
+	case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9':
+		return false
+	}
+	return !strings.ContainsRune("_-=@,.;", r)
+}
+
+func isPrivate(name string) bool  { return strings.HasPrefix(name, privatePrefix) }
+func isPresence(name string) bool { return strings.HasPrefix(name, presencePrefix) }
+
+// isSigned reports whether a subscription needs a signature.
+func isSigned(name string) bool { return isPrivate(name) || isPresence(name) }
+
+// isCache reports whether the channel's last event is kept.
+func isCache(name string) bool {
+	for _, kind := range []string{encryptedPrefix, privatePrefix, presencePrefix} {
+		if rest, ok := strings.CutPrefix(name, kind); ok {
+			return strings.HasPrefix(rest, cachePrefix)
+		}
+	}
+	return strings.HasPrefix(name, cachePrefix)
+}
+
+// channelOf returns the gateway's name of a channel.
+func (a *app) channelOf(name string) string {
+	if user, ok := strings.CutPrefix(name, userPrefix); ok {
+		return "@" + a.prefix + user
+	}
+	return a.prefix + name
+}
+
+// nameOf returns the app's name of one of the gateway's channels. What is none of the
+// app's keeps its name.
+func (a *app) nameOf(channel string) string {
+	if user, ok := strings.CutPrefix(channel, "@"+a.prefix); ok {
+		return userPrefix + user
+	}
+	return strings.TrimPrefix(channel, a.prefix)
+}
+
+// userOf and idOf do the same with users.
+func (a *app) userOf(id string) string { return a.prefix + id }
+func (a *app) idOf(user string) string { return strings.TrimPrefix(user, a.prefix) }

@@ -1,0 +1,119 @@
+package pusher
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"tidegate/broker"
+	"tidegate/gateway"
+	"tidegate/gateway/native"
+	"tidegate/gateway/rules"
+	"tidegate/gateway/websocket"
+)
+
+// patience is how long these tests wait for what must happen.
+const patience = 30 * time.Second
+
+// shop is the app that most tests use.
+var shop = App{ID: "3", Key: documented.Key, Secret: documented.Secret}
+
+// pusherRules are those that the guide gives.
+func pusherRules() rules.List {
+	return rules.List{
+		{Match: "presence-cache-*", Subscribe: rules.Token, Publish: rules.Subscribers, Presence: true, JoinLeave: true, HistorySize: 1, HistoryTTL: 30 * time.Minute},
+		{Match: "presence-*", Subscribe: rules.Token, Publish: rules.Subscribers, Presence: true, JoinLeave: true},
+		{Match: "private-cache-*", Subscribe: rules.Token, Publish: rules.Subscribers, HistorySize: 1, HistoryTTL: 30 * time.Minute},
+		{Match: "private-*", Subscribe: rules.Token, Publish: rules.Subscribers},
+		{Match: "cache-*", Subscribe: rules.Anyone, HistorySize: 1, HistoryTTL: 30 * time.Minute},
+		{Match: "*", Subscribe: rules.Anyone},
+	}
+}
+
+// node is a running gateway behind a real HTTP server.
+type node struct {
+	*gateway.Gateway
+	t         testing.TB
+	apps      Apps
+	server    *httptest.Server
+	webSocket *websocket.Server
+	stop      func()
+}
+
+// startNode runs a gateway until the test ends. Fields of c that are not set get what
+// a test needs.
+func startNode(t testing.TB, c gateway.Config, apps ...App) *node {
+	t.Helper()
+	if c.Broker == nil {
+		memory := broker.NewMemory()
+		c.Broker, c.History, c.Presence = memory, memory, memory
+	}
+	if c.Rules == nil {
+		c.Rules = pusherRules()
+	}
+	if c.Limits == (gateway.Limits{}) {
+		c.Limits = gateway.DefaultLimits()
+	}
+	g, err := gateway.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &node{Gateway: g, t: t, webSocket: &websocket.Server{Gateway: g}}
+	if len(apps) == 0 {
+		apps = []App{shop}
+	}
+	if err := n.apps.Set(apps); err != nil {
+		t.Fatal(err)
+	}
+	n.server = httptest.NewServer(n.routes())
+	n.run()
+	return n
+}
+
+func (n *node) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/apps/", NewAPI(n.Gateway, &n.apps, slog.New(slog.DiscardHandler)))
+	mux.Handle("/ws", n.webSocket.Handler(func(*http.Request) (gateway.Hello, error) {
+		return gateway.Hello{Protocol: native.Protocol{}}, nil
+	}))
+	for _, path := range Paths {
+		mux.Handle(path, n.webSocket.Handler(n.apps.Greet))
+	}
+	return mux
+}
+
+func (n *node) run() {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := n.Run(ctx); err != nil {
+			n.t.Errorf("Run: %v", err)
+		}
+	}()
+	n.stop = sync.OnceFunc(func() { cancel(); <-ended })
+	n.t.Cleanup(func() {
+		n.stop()
+		n.server.Close()
+		n.webSocket.Wait()
+	})
+	awaitThat(n.t, "the node is ready", func() bool { return n.Ready() == nil })
+}
+
+// awaitThat polls, for conditions that nothing announces.
+func awaitThat(t testing.TB, what string, met func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !met(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain until %s", what)
+		}
+		<-time.After(time.Millisecond)
+	}
+}
+
+func (n *node) host() string { return strings.TrimPrefix(n.server.URL, "http://") }

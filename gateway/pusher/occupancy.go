@@ -1,0 +1,128 @@
+package pusher
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+
+	"tidegate/gateway"
+)
+
+// channelInfo is what is told of a channel, as far as it was asked for.
+type channelInfo struct {
+	Occupied          *bool `json:"occupied,omitempty"`
+	UserCount         *int  `json:"user_count,omitempty"` // of a presence channel
+	SubscriptionCount *int  `json:"subscription_count,omitempty"`
+}
+
+// wants says what a request asks for.
+type wants struct{ users, subscriptions bool }
+
+func wantsOf(info string) wants {
+	asked := strings.Split(info, ",")
+	return wants{slices.Contains(asked, "user_count"), slices.Contains(asked, "subscription_count")}
+}
+
+// info returns what is told of a channel with so many on it.
+func (w wants) info(name string, c gateway.ChannelInfo) *channelInfo {
+	info := &channelInfo{}
+	if w.users && isPresence(name) {
+		info.UserCount = &c.Users
+	}
+	if w.subscriptions {
+		info.SubscriptionCount = &c.Sessions
+	}
+	return info
+}
+
+// infoOf asks for what is wanted of one channel.
+func (r *request) infoOf(name string, w wants) (*channelInfo, error) {
+	if w == (wants{}) {
+		return &channelInfo{}, nil
+	}
+	c, err := r.count(name)
+	return w.info(name, c), err
+}
+
+// count returns how many are on a channel.
+func (r *request) count(name string) (gateway.ChannelInfo, error) {
+	channel := r.app.channelOf(name)
+	found, err := r.api.gateway.Channels(r.Context(), channel) // no name has a * in it
+	if err != nil || len(found) == 0 {
+		return gateway.ChannelInfo{Channel: channel}, err
+	}
+	return found[0], nil
+}
+
+// listChannels answers with those that somebody is subscribed to.
+func (r *request) listChannels() (any, error) {
+	query := r.URL.Query()
+	filter, wants := query.Get("filter_by_prefix"), wantsOf(query.Get("info"))
+	switch {
+	case strings.IndexFunc(filter, isOdd) >= 0:
+		return nil, refuse(http.StatusBadRequest, "filter_by_prefix is not the beginning of a channel's name")
+	case wants.users && !isPresence(filter):
+		return nil, refuse(http.StatusBadRequest, "user_count is for presence channels: ask with filter_by_prefix=presence-")
+	}
+	found, err := r.api.gateway.Channels(r.Context(), r.app.channelOf(filter)+"*")
+	if err != nil {
+		return nil, err
+	}
+	answer := struct {
+		Channels map[string]*channelInfo `json:"channels"`
+	}{make(map[string]*channelInfo)}
+	for _, c := range found {
+		if name := r.app.nameOf(c.Channel); checkName(name) == "" {
+			answer.Channels[name] = wants.info(name, c)
+		}
+	}
+	return answer, nil
+}
+
+func (r *request) showChannel() (any, error) {
+	name, wants := r.PathValue("channel"), wantsOf(r.URL.Query().Get("info"))
+	switch wrong := checkName(name); {
+	case wrong != "":
+		return nil, refuse(http.StatusBadRequest, "%s", wrong)
+	case wants.users && !isPresence(name):
+		return nil, refuse(http.StatusBadRequest, "user_count is for presence channels")
+	}
+	c, err := r.count(name)
+	if err != nil {
+		return nil, err
+	}
+	info, occupied := wants.info(name, c), c.Sessions > 0
+	info.Occupied = &occupied
+	return info, nil
+}
+
+func (r *request) listUsers() (any, error) {
+	name := r.PathValue("channel")
+	switch wrong := checkName(name); {
+	case wrong != "":
+		return nil, refuse(http.StatusBadRequest, "%s", wrong)
+	case !isPresence(name):
+		return nil, refuse(http.StatusBadRequest, "users are those of presence channels")
+	}
+	members, err := r.api.gateway.Members(r.Context(), &r.app.publisher, r.app.channelOf(name))
+	var e *gateway.Error
+	if err != nil && !(errors.As(err, &e) && e.Code == gateway.NotFound) { // without presence nobody is a member
+		return nil, err
+	}
+	type user struct {
+		ID string `json:"id"`
+	}
+	answer := struct {
+		Users []user `json:"users"`
+	}{[]user{}}
+	for _, m := range members {
+		answer.Users = append(answer.Users, user{r.app.idOf(m.User)})
+	}
+	return answer, nil
+}
+
+func (r *request) terminateConnections() (any, error) {
+	_, err := r.api.gateway.Disconnect(r.Context(), r.app.userOf(r.PathValue("user")))
+	return struct{}{}, err
+}

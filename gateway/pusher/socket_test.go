@@ -1,0 +1,115 @@
+package pusher
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"tidegate/gateway"
+)
+
+// connect returns a client of an app that is connected, and its socket id.
+func (n *node) connect(a App) (p *peer, socket string) {
+	n.t.Helper()
+	p = n.dial("/app/" + a.Key + "?protocol=7&client=js&version=8.6.0&flash=false")
+	f := p.finds("event", "pusher:connection_established")
+	_, socket, _ = strings.Cut(f.text("data"), `"socket_id":"`)
+	socket, _, _ = strings.Cut(socket, `"`)
+	if !isSocketID(socket) {
+		n.t.Fatalf("the socket id is %q", socket)
+	}
+	return p, socket
+}
+
+// join subscribes with the signature of the app's backend.
+func (p *peer) join(a App, socket, channel, data string) {
+	p.t.Helper()
+	auth := a.Key + ":" + sign(a.Secret, subscriptionText(socket, channel, data))
+	p.say(fmt.Sprintf(`{"event":"pusher:subscribe","data":{"channel":%q,"auth":%q,"channel_data":%q}}`, channel, auth, data))
+	p.finds("event", "pusher_internal:subscription_succeeded")
+}
+
+func TestSocket_RefusalsHavePushersCodes(t *testing.T) {
+	disabledApp := App{ID: "off", Key: "off", Secret: "s", Disabled: true}
+	n := startNode(t, gateway.Config{}, shop, disabledApp)
+	for path, code := range map[string]websocket.StatusCode{
+		"/app/nobody?protocol=7":                     4001,
+		"/app/off?protocol=7":                        4003,
+		"/app/" + shop.Key + "/more?protocol=7":      4005,
+		"/app/" + shop.Key + "?protocol=7&version=x": 4006,
+		"/app/" + shop.Key + "?protocol=3":           4007,
+		"/app/" + shop.Key + "?protocol=99":          4007,
+		"/app/" + shop.Key + "?protocol=seven":       4007,
+		"/app/" + shop.Key:                           4008,
+	} {
+		p := n.dial(path)
+		if f := p.finds("event", "pusher:error"); fmt.Sprint(f["data"].(map[string]any)["code"]) != fmt.Sprint(int(code)) {
+			t.Errorf("%s: told %v, want %d", path, f, code)
+		}
+		if closed := p.isClosed(); closed.Code != code || closed.Reason == "" {
+			t.Errorf("%s: closed with %d %q, want %d", path, closed.Code, closed.Reason, code)
+		}
+	}
+	for _, protocol := range []string{"5", "6", "7"} {
+		n.dial("/app/"+shop.Key+"?protocol="+protocol).finds("event", "pusher:connection_established")
+	}
+}
+
+func TestSocket_AnswersAndErrors(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	p, socket := n.connect(shop)
+	for _, c := range []struct{ say, event, with string }{
+		{`{"event":"pusher:ping","data":{}}`, "pusher:pong", ""},
+		{`{"event":"pusher:subscribe","data":{"channel":"news"}}`, "pusher_internal:subscription_succeeded", "news"},
+		{`{"event":"pusher:subscribe","data":{"channel":"private-x"}}`, "pusher:subscription_error", "401"},
+		{`{"event":"pusher:subscribe","data":{"channel":"private-x","auth":"` + shop.Key + `:00"}}`, "pusher:subscription_error", "401"},
+		{`{"event":"pusher:subscribe","data":{"channel":"` + strings.Repeat("x", 165) + `"}}`, "pusher:subscription_error", "164"},
+		{`{"event":"pusher:subscribe","data":{"channel":"#server-to-user-7","auth":""}}`, "pusher:subscription_error", "401"},
+		{`{"event":"client-x","channel":"news","data":{}}`, "pusher:error", "private and presence"},
+		{`{"event":"client-x","channel":"private-x","data":{}}`, "pusher:error", "subscribe"},
+		{`{"event":"client-x","channel":"private-x","data":"` + strings.Repeat("x", 10240) + `"}`, "pusher:error", "10240"},
+		{`{"event":"pusher:nothing"}`, "pusher:error", "not known"},
+		{`not JSON`, "pusher:error", "JSON"},
+		{`{"event":"pusher:ping","data":{}}`, "pusher:pong", ""},
+	} {
+		p.say(c.say)
+		if f := p.finds("event", c.event); !strings.Contains(fmt.Sprint(f), c.with) {
+			t.Errorf("%.80s: heard %v, want it with %q", c.say, f, c.with)
+		}
+	}
+	p.join(shop, socket, "presence-x", `{"user_id":10,"user_info":{"name":"Mr. Channels"}}`)
+	if _, answer := n.request(shop, "GET", "/apps/3/channels/presence-x/users", "", ""); answer != `{"users":[{"id":"10"}]}` {
+		t.Errorf("the users are %s", answer)
+	}
+}
+
+// A signature is good for one socket, one channel and one user alone.
+func TestSocket_SignaturesAreNotTransferable(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	_, other := n.connect(shop)
+	p, socket := n.connect(shop)
+	for name, text := range map[string]string{
+		"another socket":  subscriptionText(other, "presence-x", `{"user_id":"1"}`),
+		"another channel": subscriptionText(socket, "presence-y", `{"user_id":"1"}`),
+		"another user":    subscriptionText(socket, "presence-x", `{"user_id":"2"}`),
+		"a private one":   subscriptionText(socket, "presence-x", ""),
+	} {
+		p.say(fmt.Sprintf(`{"event":"pusher:subscribe","data":{"channel":"presence-x","auth":%q,"channel_data":"{\"user_id\":\"1\"}"}}`,
+			shop.Key+":"+sign(shop.Secret, text)))
+		if f := p.finds("event", "pusher:subscription_error"); !strings.Contains(fmt.Sprint(f), "401") {
+			t.Errorf("%s: %v", name, f)
+		}
+	}
+}
+
+func TestSocket_DrainAndLossesAskClientsToComeBack(t *testing.T) {
+	n := startNode(t, gateway.Config{DrainWindow: time.Millisecond})
+	p, _ := n.connect(shop)
+	go n.Shutdown(t.Context())
+	if closed := p.isClosed(); closed.Code != comeBack {
+		t.Errorf("closed with %d %q", closed.Code, closed.Reason)
+	}
+}
