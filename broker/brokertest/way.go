@@ -65,7 +65,7 @@ func LayWays(t testing.TB, servers ...*RedisServer) []*Way {
 	}
 	var names []rename
 	for i, server := range servers {
-		for _, sign := range []string{"\n", ":"} { // before a string, and a number
+		for _, sign := range []string{"$5\r\n", ":"} { // before a string of five digits, and a number
 			names = append(names, rename{[]byte(sign + port(server.Addr) + "\r\n"), []byte(sign + port(ways[i].Addr) + "\r\n")})
 		}
 	}
