@@ -47,3 +47,9 @@ const (
 	lastPatience    = 2 * time.Second // to state what is left at the end
 	concurrentReads = 16
 )
+
+// last returns the context of something that is done when ctx has ended: in the time
+// given, and half of what there is.
+func (c *Config) last(ctx context.Context, atMost time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), min(atMost, time.Until(c.LastWord())/2))
+}

@@ -64,12 +64,6 @@ func (a *Attendance) stateLast(ctx context.Context) {
 	}
 }
 
-// last returns the context of something that is done when ctx has ended: in the time
-// given, and half of what there is.
-func (c *Config) last(ctx context.Context, atMost time.Duration) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), min(atMost, time.Until(c.LastWord())/2))
-}
-
 // endLingers ends some of the lingers that have begun, and reports whether there are
 // more.
 func (a *Attendance) endLingers(ctx context.Context) (more bool, err error) {
