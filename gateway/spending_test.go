@@ -36,14 +36,14 @@ func TestSpending_ARateHoldsOverAllSessionsOfAUser(t *testing.T) {
 
 func TestSpending_BytesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := startNode(t, gateway.Config{Limits: gateway.Limits{BytesPerSecond: 1000}})
+		n := startNode(t, gateway.Config{Limits: gateway.Limits{BytesPerSecond: 4000}})
 		p := n.connect(gateway.Hello{})
 		for range 4 {
-			p.send("pub chat %s", strings.Repeat("x", 400))
+			p.send("pub chat %s", strings.Repeat("x", 1600))
 		}
 		synctest.Wait()
 		if ok, refused := count(p.lines(), "published chat"), count(p.lines(), "error rate_limited"); ok != 2 || refused != 2 {
-			t.Errorf("%d published and %d refused, of 4 that take 1,600 bytes, with 1,000 a second", ok, refused)
+			t.Errorf("%d published and %d refused, of 4 that take 6,400 bytes, with 4,000 a second", ok, refused)
 		}
 	})
 }
