@@ -34,7 +34,6 @@ const (
 const (
 	sessionFrame  = "session_frame"
 	noticesInLine = "notices_in_line"
-	partsWord     = "parts"
 )
 
 // newCluster returns this node among the others.
@@ -61,7 +60,7 @@ func newCluster(g *Gateway, version string, lease time.Duration) *cluster.Cluste
 			refreshDenials:  answerer(func(ctx context.Context, _ errand, _ sayer) error { return g.readDenials(ctx) }),
 			forgetHistory:   answerer(func(_ context.Context, e errand, _ sayer) error { return g.forgetHere(e.Channel, e.Cursor) }),
 		},
-		Ears: map[string]cluster.Ear{sessionFrame: g.hearFrame, noticesInLine: g.hearOfNotices, partsWord: g.ears.hear},
+		Ears: map[string]cluster.Ear{sessionFrame: g.hearFrame, noticesInLine: g.hearOfNotices},
 	})
 }
 
