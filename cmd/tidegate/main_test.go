@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience is for what a busy machine may take.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // process is a running tidegate.
 type process struct {
