@@ -46,9 +46,12 @@ func refuse(label, format string, args ...any) error {
 	return &failure{label, &gateway.Error{Code: gateway.Unauthenticated, Message: fmt.Sprintf(format, args...)}}
 }
 
-// refuseExpired has a session that is refused for it end as one whose token expires.
+// refuseExpired has a session that is refused for it end as one whose token expires,
+// but with the close code of any other bad token.
 func refuseExpired(message string) error {
-	return &failure{expired, &gateway.Error{Code: gateway.Unauthenticated, Message: message, Reason: gateway.TokenExpired.With(message)}}
+	reason := gateway.TokenExpired.With(message)
+	reason.Code = gateway.NotAuthentic.Code
+	return &failure{expired, &gateway.Error{Code: gateway.Unauthenticated, Message: message, Reason: reason}}
 }
 
 func unavailable(message string) error {

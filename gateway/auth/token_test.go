@@ -236,6 +236,15 @@ func TestAuthenticate_TellsOfFailures(t *testing.T) {
 	}
 }
 
+func TestAuthenticate_ATokenThatHasExpiredClosesAsABadOne(t *testing.T) {
+	a := newAuth(t, auth.Config{JWT: auth.JWT{Secret: secret}})
+	_, err := a.Authenticate(t.Context(), forge(hs, fmt.Sprintf(`{"sub":"alice","exp":%d}`, in(-time.Minute)), hs256(secret)))
+	var refusal *gateway.Error
+	if !errors.As(err, &refusal) || !refusal.Reason.Is(gateway.TokenExpired) || refusal.Reason.Code != 4001 {
+		t.Errorf("the error is %#v, want one whose reason is that the token has expired, with 4001", err)
+	}
+}
+
 func TestFailureLabel_OfAnotherError(t *testing.T) {
 	if got := auth.FailureLabel(errors.New("x")); got != "other" {
 		t.Errorf("FailureLabel = %q, want other", got)
