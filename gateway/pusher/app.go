@@ -38,7 +38,7 @@ func (a *App) Validate() error {
 	case a.Secret == "":
 		return fmt.Errorf("secret is missing: give secret or secret_file")
 	case a.Prefix != "" && (!strings.HasSuffix(a.Prefix, ":") || strings.ContainsAny(a.Prefix, "*@#") || rules.CheckChannel(a.Prefix) != nil):
-		return fmt.Errorf("prefix is %q: want a name that ends in a colon, such as shop:", a.Prefix)
+		return fmt.Errorf("prefix is %q: want a name such as shop: that ends in a colon", a.Prefix)
 	case a.EventBytes < 0:
 		return fmt.Errorf("event_bytes is negative: %d", a.EventBytes)
 	}

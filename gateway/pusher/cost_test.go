@@ -2,7 +2,6 @@ package pusher
 
 import (
 	"context"
-	"fmt"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -124,7 +123,7 @@ func TestSession_TakesLittleMoreMemoryThanANativeOne(t *testing.T) {
 		taken[protocol] = float64(heap()-before) / sessions
 		n.stop()
 	}
-	t.Log(fmt.Sprintf("bytes of a session: %.0f native, %.0f Pusher", taken["native"], taken["pusher"]))
+	t.Logf("bytes of a session: %.0f native, %.0f Pusher", taken["native"], taken["pusher"])
 	if taken["pusher"] > most*taken["native"] {
 		t.Errorf("a session takes %.0f bytes, a native one %.0f: more than %.1f times as many", taken["pusher"], taken["native"], most)
 	}

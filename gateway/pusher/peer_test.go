@@ -59,14 +59,6 @@ func (p *peer) hear() string {
 	return string(data)
 }
 
-// hears fails the test unless the next frame is this one.
-func (p *peer) hears(want string) {
-	p.t.Helper()
-	if got := p.hear(); got != want {
-		p.t.Fatalf("heard %s, want %s", got, want)
-	}
-}
-
 // finds returns the next frame in which a member has a value, and passes over others.
 func (p *peer) finds(name, value string) frame {
 	p.t.Helper()
