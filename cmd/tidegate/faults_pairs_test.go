@@ -47,8 +47,8 @@ func pairsOf(these, others []*mishap) (pairs []pair) {
 	return pairs
 }
 
-// TestFaults_Overlap has two things go wrong at once, on each kind of Redis: some
-// pairs, each day others, or those of FAULT_SEED. With FAULT_PAIRS=all it tries all of
+// TestFaults_Overlap has two things go wrong at once, on each kind of Redis: those
+// pairs that FAULT_SEED chooses. With FAULT_PAIRS=all it tries all of
 // them, with FAULT_PAIRS=Cluster, say, all of one kind; with FAULT_STORM=4m there are
 // some 45 mishaps in four minutes as well. With FAULT_TABLE=faults.md it writes what it
 // saw to faults.md.Cluster and so on, and with FAULT_LOGS what the nodes said, if it
@@ -65,7 +65,7 @@ func TestFaults_Overlap(t *testing.T) {
 }
 
 func seedOf(t *testing.T) uint64 {
-	seed := uint64(time.Now().Unix() / (24 * 60 * 60))
+	seed := uint64(1) // always the same, so that a run that fails, fails for a change
 	if given := os.Getenv("FAULT_SEED"); given != "" {
 		var err error
 		if seed, err = strconv.ParseUint(given, 10, 64); err != nil {
