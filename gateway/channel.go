@@ -307,3 +307,30 @@ func (ch *channel) dismiss(a *audience, reason Reason) {
 	a.members = nil
 	ch.hub.gateway.dismiss(sessions, reason)
 }
+
+// past is what is known of a channel's history, and what is being read of it. It is
+// guarded by the channel's mu.
+type past struct {
+	timeline.Timeline
+	repairing *repairing // nil: nothing is being repaired
+	reading   *rangeRead // for those who resume; nil: nothing
+	failed    *rangeRead // the last that did
+}
+
+// repairing is a repair that is under way: what a channel has missed is read from
+// its history, and given to its audience in order. What follows live goes on
+// meanwhile.
+type repairing struct {
+	done  chan struct{} // closed when it has ended
+	hurry chan struct{} // told when the broker may be there again
+}
+
+// rangeRead is a read that others wait for.
+type rangeRead struct {
+	done     chan struct{}
+	outdated bool // the history was cleared meanwhile; guarded by the channel's mu
+
+	// To be read after done is closed.
+	err error
+	end time.Time
+}

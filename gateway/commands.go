@@ -39,52 +39,6 @@ func (s *Session) handle(ctx context.Context, command Command) {
 	}
 }
 
-// conclude counts a command, and tells the client if it failed.
-func (s *Session) conclude(command Command, err error) {
-	kind, id, channel := describe(command)
-	if err == nil {
-		s.gateway.metrics.Commands.Handled(kind, "ok").Inc()
-		return
-	}
-	e := ErrorOf(err)
-	s.gateway.metrics.Commands.Handled(kind, string(e.Code)).Inc()
-	if e.Code == Internal {
-		s.gateway.log.Error("command failed", "command", kind, "error", err)
-	}
-	s.tell(Failure{ID: id, Channel: channel, Command: kind, Code: e.Code, Message: e.Message, Reason: e.Reason})
-	if _, authenticating := command.(Auth); authenticating && e.Code == Unauthenticated {
-		s.Close(e.refusal())
-	}
-}
-
-// commandKinds are the names that describe gives.
-var commandKinds = []string{"auth", "subscribe", "renew", "unsubscribe", "publish", "presence", "history", "ping", "malformed"}
-
-// describe returns a command's name in metrics, its id, and its channel.
-func describe(command Command) (kind string, id ID, channel string) {
-	switch c := command.(type) {
-	case Auth:
-		return "auth", c.ID, ""
-	case Subscribe:
-		return "subscribe", c.ID, c.Channel
-	case Renew:
-		return "renew", c.ID, c.Channel
-	case Unsubscribe:
-		return "unsubscribe", c.ID, c.Channel
-	case Publish:
-		return "publish", c.ID, c.Channel
-	case Presence:
-		return "presence", c.ID, c.Channel
-	case History:
-		return "history", c.ID, c.Channel
-	case Ping:
-		return "ping", c.ID, ""
-	case Malformed:
-		return "malformed", c.ID, ""
-	}
-	return "other", ID{}, ""
-}
-
 // admit refuses what comes too fast, or before the client has authenticated.
 func (s *Session) admit(command Command) error {
 	if err := s.spend(command); err != nil {
@@ -144,23 +98,6 @@ func (s *Session) perform(ctx context.Context, command Command) error {
 		return failf(BadRequest, "%s", c.Reason)
 	}
 	return fmt.Errorf("command %T is not known to the core", command)
-}
-
-func (s *Session) channelOf(name string) string {
-	if name == "" {
-		return s.home
-	}
-	return name
-}
-
-// quit takes the session off a channel, and reports whether it was on it.
-func (s *Session) quit(name string) bool {
-	sub := s.drop(name)
-	if sub == nil {
-		return false
-	}
-	s.gateway.forget(sub)
-	return true
 }
 
 func (s *Session) unsubscribe(c Unsubscribe) error {
@@ -281,13 +218,6 @@ func checkClaim(p *Principal, name string) *Error {
 	return nil
 }
 
-func (s *Session) welcome(id ID) Welcome {
-	p := s.who()
-	return Welcome{
-		ID: id, Session: s.id, User: p.User, Info: p.Info, Node: s.gateway.node, Key: s.key, Expires: p.Expires, Ping: s.gateway.ping,
-	}
-}
-
 // awaitAuth ends the session unless it authenticates in time.
 func (s *Session) awaitAuth() {
 	s.mu.Lock()
@@ -300,11 +230,3 @@ func (s *Session) awaitAuth() {
 }
 
 const authPatience = 10 * time.Second
-
-// stopPending is called with s.mu held.
-func (s *Session) stopPending() {
-	if s.pending != nil {
-		s.pending.Stop()
-		s.pending = nil
-	}
-}

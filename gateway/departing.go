@@ -3,31 +3,10 @@ package gateway
 import (
 	"context"
 	"time"
-
-	"tidegate/broker/lock"
 )
-
-// departing are the channels with history that nobody listens to any more, with
-// one hold each, until they are released. All methods may be called concurrently.
-type departing struct {
-	mu    lock.Mutex[lock.Departing]
-	queue []departure // in the order of since
-}
-
-type departure struct {
-	ch    *channel
-	since time.Time
-}
 
 // departLinger is how long a channel with history is kept after its last session.
 const departLinger = time.Second
-
-// add takes over a hold of ch.
-func (d *departing) add(ch *channel, now time.Time) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.queue = append(d.queue, departure{ch, now})
-}
 
 // due returns the channels whose time has come.
 func (d *departing) due(now time.Time) (due []*channel) {

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"math/rand/v2"
 	"time"
 )
 
@@ -74,41 +73,4 @@ func (g *Gateway) lastWord() time.Time { return time.Unix(0, g.endBy.Load()).Add
 // due returns when the i-th of n sessions is told to leave.
 func (g *Gateway) due(i, n int, began time.Time) time.Time {
 	return began.Add(g.window * time.Duration(i) / time.Duration(n))
-}
-
-func pauseUntil(ctx context.Context, t time.Time) bool {
-	if d := time.Until(t); d > 0 {
-		return pause(ctx, d)
-	}
-	return ctx.Err() == nil
-}
-
-// dismiss closes sessions spread over some seconds, so that they do not come
-// back all at once.
-func (g *Gateway) dismiss(sessions []*Session, reason Reason) {
-	g.background.Go(func() {
-		began := time.Now()
-		for i, s := range sessions {
-			if !pauseUntil(g.life, began.Add(dismissWindow*time.Duration(i)/time.Duration(len(sessions)))) {
-				return
-			}
-			s.Close(reason)
-		}
-	})
-}
-
-const dismissWindow = 3 * time.Second
-
-// endSoon closes a session for what it cannot be told otherwise. A gap is likely
-// to be many sessions' at once: then it is at some moment of the dismissWindow.
-func (g *Gateway) endSoon(s *Session, reason Reason) {
-	if !reason.Is(Missed) {
-		s.Close(reason)
-		return
-	}
-	g.background.Go(func() {
-		if pause(g.life, rand.N(dismissWindow)) {
-			s.Close(reason)
-		}
-	})
 }

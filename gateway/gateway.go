@@ -4,24 +4,21 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"log/slog"
-	"runtime"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"tidegate/broker"
 	"tidegate/gateway/internal/attendance"
 	"tidegate/gateway/internal/cluster"
+	"tidegate/gateway/internal/outbox"
+	"tidegate/gateway/internal/rates"
 	"tidegate/gateway/internal/wall"
 	"tidegate/gateway/rules"
 	"tidegate/metrics"
 
 	"golang.org/x/time/rate"
-	"tidegate/gateway/internal/outbox"
-	"tidegate/gateway/internal/rates"
 )
 
 // Config is what a Gateway is made of. Broker is required; the zero value of
@@ -99,68 +96,6 @@ var errStarting = errors.New("the broker has not been reached yet")
 
 const concurrentRepairs = 64
 
-// New returns a gateway that takes sessions, but delivers nothing until Run is
-// called.
-func New(c Config) (*Gateway, error) {
-	if err := errors.Join(c.Rules.Validate(), c.Limits.Validate()); err != nil {
-		return nil, err
-	}
-	if c.Broker == nil {
-		return nil, errors.New("a gateway needs a broker")
-	}
-	g := &Gateway{
-		broker: c.Broker, history: c.History, auth: c.Auth, limits: c.Limits,
-		mustAuth: c.NoAnonymous,
-		node:     orElse(c.Node, newName()),
-		ping:     orElse(c.Ping, 25*time.Second),
-		window:   orElse(c.DrainWindow, 10*time.Second),
-		log:      orElse(c.Log, slog.New(slog.DiscardHandler)),
-		metrics:  c.Metrics,
-		connects: perSecond(c.Limits.ConnectsPerSecond),
-		keys:     perSecond(c.Limits.KeysPerSecond),
-		rates:    newRates(&c.Limits),
-		hooks:    c.Hooks,
-		line:     outbox.NewLine((*Session).flush),
-		repairs:  make(chan struct{}, concurrentRepairs),
-	}
-	if g.metrics == nil {
-		g.metrics = metrics.New("")
-	}
-	g.wall = &wall.Wall{Log: g.log, Count: g.metrics.Panics.Inc}
-	g.background.Wall = g.wall
-	g.life, g.end = context.WithCancel(context.Background())
-	g.outboxes.Limit = c.Limits.OutboxBytes
-	g.inbound.most = int64(c.Limits.InboundBytes)
-	g.sessions = newSessions(max(1, int(g.ping/time.Second)))
-	g.hub = newHub(g)
-	g.lease = orElse(c.PresenceLease, 30*time.Second)
-	g.cluster = newCluster(g, c.Version, g.lease)
-	if g.wants = wantsOf(c.Hooks); c.Presence != nil {
-		g.attendance = newAttendance(g, c)
-	}
-	g.denying = newDenying(c.Register)
-	g.rules.Store(&c.Rules)
-	g.link.Store(&linkState{errStarting})
-	g.metrics.Track(
-		func() float64 { return float64(g.hub.channels.Load()) },
-		func() float64 { return float64(g.hub.subscriptions.Load()) },
-		func() float64 { return float64(g.outboxBytes()) },
-	)
-	prepareSeries(g.metrics)
-	return g, nil
-}
-
-// prepareSeries makes the series of the closed sets begin at 0.
-func prepareSeries(m *metrics.Metrics) {
-	for _, reason := range reasons {
-		m.Sessions.Prepare(reason.Label)
-	}
-	m.Commands.Prepare(commandKinds, []string{"ok"})
-	for _, result := range []string{"ok", string(Unavailable)} {
-		m.Messages.Publish(result)
-	}
-}
-
 func orElse[T comparable](value, fallback T) T {
 	var zero T
 	if value == zero {
@@ -171,109 +106,6 @@ func orElse[T comparable](value, fallback T) T {
 
 // newName returns a name that nobody else has.
 func newName() string { return strings.ToLower(rand.Text()[:16]) }
-
-// Run works until ctx ends; then it closes what sessions there are, waits for
-// all that it started and returns nil: within EndPatience, that of Shutdown if it was
-// called. Another error is one of the broker's that no reconnect can mend. It is called
-// once.
-func (g *Gateway) Run(ctx context.Context) error {
-	working, stop := context.WithCancel(context.WithoutCancel(ctx))
-	var parts sync.WaitGroup
-	broken := make(chan error, 1)
-	parts.Go(func() { broken <- g.broker.Run(working, g.hub) })
-	parts.Go(func() { g.line.Run(working, runtime.GOMAXPROCS(0)) })
-	parts.Go(func() { g.keepDoing("look after sessions", working, g.beat) })
-	parts.Go(func() { g.keepDoing("look for losses", working, g.checkOften) })
-	if g.denying.register != nil {
-		parts.Go(func() { g.keepDoing("keep what is forbidden", working, g.followDenials) })
-	}
-	member, leave := context.WithCancel(working)
-	attending, leaveChannels := context.WithCancel(working)
-	var statements sync.WaitGroup
-	var membership sync.WaitGroup
-	membership.Go(func() { g.cluster.Run(member) })
-	if g.attendance != nil {
-		statements.Go(func() { g.keepDoing("keep attendance", attending, g.attendance.Run) })
-	}
-
-	var err error
-	select {
-	case <-ctx.Done():
-	case err = <-broken:
-		err = fmt.Errorf("broker: %w", err)
-	}
-	g.beginEnd(time.Now().Add(EndPatience))
-	g.closeAll()
-	leaveChannels()
-	statements.Wait() // it says who has left, for which this node is still there
-	leave()
-	membership.Wait() // it says bye, for which the broker must still run
-	stop()
-	g.end()
-	parts.Wait()
-	g.background.Wait()
-	return err
-}
-
-// keepDoing calls run until it returns; after a panic, again.
-func (g *Gateway) keepDoing(what string, ctx context.Context, run func(context.Context)) {
-	for attempt := 0; !g.wall.Do(what, func() { run(ctx) }); attempt++ {
-		if !pause(ctx, backoff(attempt)) {
-			return
-		}
-	}
-}
-
-// closeAll ends every session, and waits for a short time until they are gone.
-func (g *Gateway) closeAll() {
-	defer g.hub.each((*channel).rouseDelayed)
-	for _, s := range g.sessions.all() {
-		s.Close(Draining)
-	}
-	select {
-	case <-g.sessions.gone():
-	case <-time.After(min(endPatience, time.Until(g.lastWord())/4)): // others have to say more
-	}
-}
-
-// Open registers a session and does its opening commands. What there is to say
-// to the client waits until Session.Attach. An error is an *Error, or wraps what
-// ErrorOf understands, and there is no session then.
-func (g *Gateway) Open(ctx context.Context, hello Hello) (*Session, error) {
-	if err := g.checkDraining(); err != nil {
-		return nil, err
-	}
-	if err := g.admitConnect(); err != nil {
-		return nil, err
-	}
-	id, err := idOf(hello.Session)
-	if err != nil {
-		return nil, err
-	}
-	s := &Session{
-		gateway: g, id: id, key: hello.Key, dialect: g.dialects.of(hello.Protocol, g.wall, g.metrics),
-		transport: hello.Transport, home: hello.Channel, alone: hello.Alone || hello.Channel != "", remote: hello.Remote,
-		gate: hello.Gate, pinged: hello.Pinged, opened: time.Now(), principal: g.keep(hello.Principal),
-	}
-	s.address = g.rates.Address(NetworkOf(s.remote))
-	s.mostPublishes = hello.Publishes
-	if err := g.sessions.add(s, &g.limits); err != nil {
-		g.rates.Release(s.address)
-		return nil, err
-	}
-	g.metrics.Sessions.Opened(s.transport, s.dialect.protocol.Name())
-	err = g.checkDraining() // who closes all sessions may not have seen this one
-	if err == nil {
-		err = s.begin(ctx, hello)
-	}
-	if err != nil {
-		if first, _ := s.out.End(Policy.ending(), s.opened); first {
-			s.leave(Policy)
-		}
-		return nil, err
-	}
-	return s, nil
-}
 
 // idOf returns the id that a session is given.
 func idOf(wanted string) (string, error) {
@@ -322,58 +154,6 @@ func (g *Gateway) keep(p Principal) *Principal {
 	kept := p
 	return &kept
 }
-
-func (s *Session) begin(ctx context.Context, hello Hello) error {
-	if err := s.gateway.Admit(&hello.Principal, s.remote); err != nil {
-		return err // before a backend is asked
-	}
-	if err := s.spendOpening(&hello); err != nil {
-		return err
-	}
-	p, err := s.introduce(ctx, hello)
-	if err != nil {
-		return err
-	}
-	if err := s.become(s.gateway.keep(p)); err != nil {
-		return err
-	}
-	if s.lacksAuth(&p) || hello.AuthFirst {
-		s.awaitAuth()
-	}
-	for _, name := range hello.Channels {
-		if err := s.gateway.Authorize(&p, ToSubscribe, name); err != nil {
-			return err
-		}
-	}
-	if hello.AuthFirst {
-		return nil
-	}
-	s.tell(s.welcome(ID{}))
-	if err := s.joinOwn(ctx); err != nil {
-		return err
-	}
-	if err := s.performAll(ctx, hello.Commands); err != nil {
-		return err
-	}
-	s.register()
-	return nil
-}
-
-// introduce returns whom the session is to act as. One that must authenticate by
-// a first Auth is nobody yet, and the backend is not asked before that.
-func (s *Session) introduce(ctx context.Context, hello Hello) (Principal, error) {
-	if s.lacksAuth(&hello.Principal) && hello.AuthLater || hello.AuthFirst {
-		return hello.Principal, nil
-	}
-	p, err := s.askConnect(ctx, hello.Principal)
-	if err == nil && s.lacksAuth(&p) {
-		s.gateway.NoteNoToken()
-		err = failf(Unauthenticated, "a token is required")
-	}
-	return p, err
-}
-
-func (s *Session) lacksAuth(p *Principal) bool { return s.gateway.mustAuth && p.anonymous() }
 
 func (g *Gateway) noteClosed(s *Session, reason Reason) {
 	g.metrics.Sessions.Closed(s.transport, s.dialect.protocol.Name(), reason.Label)
@@ -435,3 +215,18 @@ func (g *Gateway) outboxBytes() (total int) {
 	}
 	return total
 }
+
+// TakeInbound makes room for so many bytes of a client's, which are held until
+// GiveInbound. Without room the error is an *Error: the node holds too much for
+// others just now.
+func (g *Gateway) TakeInbound(bytes int) error {
+	b := &g.inbound
+	if held := b.held.Add(int64(bytes)); b.most > 0 && held > b.most {
+		b.held.Add(-int64(bytes))
+		return failf(Unavailable, "the node holds as much for its clients as limits.inbound_bytes allows: try again")
+	}
+	return nil
+}
+
+// GiveInbound gives back what TakeInbound took.
+func (g *Gateway) GiveInbound(bytes int) { g.inbound.held.Add(-int64(bytes)) }

@@ -3,8 +3,6 @@ package gateway
 import (
 	"context"
 	"time"
-
-	"tidegate/broker/lock"
 )
 
 // beat looks after the sessions, a part of them each second, so that each one's
@@ -49,50 +47,6 @@ func (s *Session) checkAlive(now time.Time) {
 		s.Close(TimedOut)
 	case silent > ping/2 || s.pinged:
 		s.push(s.dialect.heartbeat)
-	}
-}
-
-const pingGrace = 2 * time.Second
-
-// expiring are the sessions of which a token or a subscription ends before their next
-// turn comes.
-type expiring struct {
-	mu       lock.Mutex[lock.Expiring]
-	sessions map[*Session]struct{}
-}
-
-// expireSoon puts a session on the list of those that are watched each second, if
-// something of it ends soon.
-func (g *Gateway) expireSoon(s *Session, end time.Time) {
-	if end.IsZero() || time.Until(end) > g.ping+pingGrace {
-		return
-	}
-	e := &g.expiring
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.sessions == nil {
-		e.sessions = make(map[*Session]struct{})
-	}
-	e.sessions[s] = struct{}{}
-}
-
-// closeDue ends the sessions whose tokens have ended, and the subscriptions.
-func (e *expiring) closeDue(now time.Time) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for s := range e.sessions {
-		switch end := s.nextEnd(); {
-		case !s.out.Open():
-			delete(e.sessions, s)
-		case end.IsZero() || end.Sub(now) > 2*s.gateway.ping:
-			delete(e.sessions, s) // renewed
-		case now.Before(end):
-		case end != s.who().Expires:
-			s.goOn(s.leaveEnded)
-		default:
-			delete(e.sessions, s)
-			s.Close(TokenExpired)
-		}
 	}
 }
 

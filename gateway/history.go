@@ -5,8 +5,6 @@ import (
 	"fmt"
 
 	"tidegate/broker"
-
-	"tidegate/gateway/rules"
 )
 
 // ReadHistory returns a page of a channel's history to p.
@@ -45,38 +43,6 @@ func (g *Gateway) readHistory(ctx context.Context, p *Principal, s *Session, c H
 }
 
 const maxHistoryPage = 1000
-
-// ClearHistory forgets a channel's messages, on every node. Live subscribers notice
-// nothing. An error says that not all of it is done: for half a minute a node may
-// still bring them to clients that resume.
-func (g *Gateway) ClearHistory(ctx context.Context, channel string) error {
-	if err := rules.CheckChannel(channel); err != nil {
-		return err
-	}
-	if g.history == nil {
-		return failf(NotFound, "no channel keeps history here")
-	}
-	if err := g.history.Clear(ctx, channel); err != nil {
-		return err
-	}
-	tops, err := g.history.Tops(ctx, []string{channel})
-	if err != nil {
-		return err
-	}
-	return askAll(ctx, g, forgetHistory, errand{Channel: channel, Cursor: tops[0].String()}, func(any) {})
-}
-
-// forgetHere forgets what this node keeps of a channel's history up to a cursor.
-func (g *Gateway) forgetHere(channel, cursor string) error {
-	cleared, err := broker.ParsePosition(cursor)
-	if err != nil {
-		return failf(BadRequest, "%v", err)
-	}
-	if ch := g.hub.find(channel); ch != nil {
-		ch.forgetHistory(cleared)
-	}
-	return nil
-}
 
 // HistoryPage is a page of history for a client.
 type HistoryPage struct{ broker.Page }

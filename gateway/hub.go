@@ -233,3 +233,22 @@ func (h *hub) Link(err error) {
 		a.Link(err)
 	}
 }
+
+// departing are the channels with history that nobody listens to any more, with
+// one hold each, until they are released. All methods may be called concurrently.
+type departing struct {
+	mu    lock.Mutex[lock.Departing]
+	queue []departure // in the order of since
+}
+
+type departure struct {
+	ch    *channel
+	since time.Time
+}
+
+// add takes over a hold of ch.
+func (d *departing) add(ch *channel, now time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.queue = append(d.queue, departure{ch, now})
+}

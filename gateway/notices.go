@@ -90,16 +90,6 @@ func eventOf(notice string) HookEvent {
 	}
 }
 
-// farewell is what is kept with a session of which the backend is told when it is
-// over. Code, Reason and Text are not there if nobody could say why it ended.
-type farewell struct {
-	Node   string `json:"node"`
-	Remote string `json:"remote,omitempty"`
-	Code   int    `json:"code,omitempty"`
-	Reason string `json:"reason,omitempty"`
-	Text   string `json:"text,omitempty"`
-}
-
 // disconnectOf returns a notice that has the same name also if it was put in line
 // twice.
 func disconnectOf(n *broker.Notice) Notice {
@@ -113,40 +103,4 @@ func disconnectOf(n *broker.Notice) Notice {
 		ID: "disconnect " + n.Session, Event: OnDisconnect, Time: n.Time, Node: f.Node, Session: n.Session, User: n.User,
 		Remote: f.Remote, Reason: reason,
 	}
-}
-
-// register has the backend told when the session is over, also if its node dies. It
-// is for a session that was let in.
-func (s *Session) register() {
-	g, p := s.gateway, s.who()
-	if g.attendance == nil || !g.wants.Sessions || p.Backend() || s.lacksAuth(p) {
-		return
-	}
-	is := attendance.Who{User: p.User, Session: s.id, Info: s.farewell(Reason{})}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.left:
-	case s.registered:
-		g.attendance.Became(g.sessionsChannel, attendance.Who{Session: s.id}, is)
-	default:
-		s.registered = true
-		g.attendance.Came(g.sessionsChannel, is)
-	}
-}
-
-// unregister has the backend told that a session which was let in is over.
-func (s *Session) unregister(reason Reason) {
-	s.mu.Lock()
-	registered, p := s.registered, s.principal
-	s.registered = false
-	s.mu.Unlock()
-	if registered {
-		s.gateway.attendance.Went(s.gateway.sessionsChannel, attendance.Who{User: p.User, Session: s.id, Info: s.farewell(reason)})
-	}
-}
-
-func (s *Session) farewell(reason Reason) json.RawMessage {
-	info, _ := json.Marshal(farewell{s.gateway.node, hostOf(s.remote), reason.Code, reason.Label, reason.Text}) // it cannot fail
-	return info
 }

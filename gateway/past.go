@@ -7,15 +7,6 @@ import (
 	"tidegate/gateway/internal/timeline"
 )
 
-// past is what is known of a channel's history, and what is being read of it. It is
-// guarded by the channel's mu.
-type past struct {
-	timeline.Timeline
-	repairing *repairing // nil: nothing is being repaired
-	reading   *rangeRead // for those who resume; nil: nothing
-	failed    *rangeRead // the last that did
-}
-
 // recall sees to it that there is a past. The caller holds ch.mu.
 func (ch *channel) recall() {
 	if ch.past != nil {

@@ -39,3 +39,10 @@ func backoff(attempt int) time.Duration {
 	most := min(50*time.Millisecond<<min(attempt, 10), 5*time.Second)
 	return most/2 + rand.N(most/2)
 }
+
+func pauseUntil(ctx context.Context, t time.Time) bool {
+	if d := time.Until(t); d > 0 {
+		return pause(ctx, d)
+	}
+	return ctx.Err() == nil
+}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"tidegate/broker"
+	"tidegate/gateway/internal/outbox"
+	"tidegate/gateway/internal/rates"
 	"tidegate/gateway/rules"
 )
 
@@ -120,4 +122,60 @@ func (g *Gateway) publishOptions(c *Publish) broker.PublishOptions {
 		o.HistorySize, o.HistoryTTL, o.Replicas = rule.HistorySize, rule.HistoryTTL, rule.Replicas
 	}
 	return o
+}
+
+// publish sends a message on its way. The client hears when the broker has
+// answered; before that publish waits only if too many answers are due.
+func (s *Session) publish(ctx context.Context, c Publish) {
+	c.Channel = s.channelOf(c.Channel)
+	if c.Joined && !s.isOn(c.Channel) {
+		s.conclude(c, failf(Forbidden, "subscribe to %q before you publish there", c.Channel))
+		return
+	}
+	size := len(c.Payload)
+	if s.publishes == nil && s.mostPublishes > 0 {
+		s.publishes = rates.New(rates.Limit{Commands: s.mostPublishes})
+	}
+	if s.publishes.Take(rates.Cost{Commands: 1}) != rates.Enough {
+		s.conclude(c, failf(RateLimited, "more publishes a second than this connection may send: slow down and send it again"))
+		return
+	}
+	if err := s.gateway.TakeInbound(size); err != nil {
+		s.conclude(c, err)
+		return
+	}
+	s.publishing.begin(size)
+	s.gateway.publish(ctx, s.whoOn(c.Channel), s, c, func(position broker.Position, err error) {
+		defer s.gateway.GiveInbound(size)
+		defer s.publishing.end(size)
+		defer s.gateway.wall.Catch("answer a publish", s.crash)
+		if err == nil {
+			s.tellPublished(Published{ID: c.ID, Channel: c.Channel, Position: position})
+		}
+		s.conclude(c, err)
+	})
+	if size >= longPublish {
+		s.Rest()
+	}
+}
+
+// longPublish is the size of a message that does not wait for what else the client
+// has sent: compressed, a few bytes could bring about more than outboxes hold.
+const longPublish = 4 << 10
+
+// tellPublished is tell for an event that the broker follows up with a Rest.
+func (s *Session) tellPublished(event Published) {
+	frame, err := s.dialect.encode(event)
+	if err != nil {
+		s.gateway.endSoon(s, ReasonOf(err))
+		return
+	}
+	if frame.Data == nil {
+		return
+	}
+	if v := s.out.Push(frame.Data, &s.gateway.outboxes); v == outbox.Wakes {
+		s.gateway.line.Park(s)
+	} else {
+		s.after(v)
+	}
 }

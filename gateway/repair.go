@@ -8,14 +8,6 @@ import (
 	"tidegate/gateway/internal/timeline"
 )
 
-// repairing is a repair that is under way: what a channel has missed is read from
-// its history, and given to its audience in order. What follows live goes on
-// meanwhile.
-type repairing struct {
-	done  chan struct{} // closed when it has ended
-	hurry chan struct{} // told when the broker may be there again
-}
-
 const (
 	readTimeout    = 2 * time.Second
 	repairPatience = time.Second / 2 // for sessions to make room for more of it

@@ -70,20 +70,6 @@ func (j *join) asksRecent() bool { return j.recent > 0 && j.cursor.IsZero() }
 // errGone says that the session was taken off the channel while it came.
 var errGone = failf(Unavailable, "the subscription has ended meanwhile: subscribe again")
 
-// resumption is a session's way onto a channel through its history: what it is to
-// have is sent, waiting for room in its outbox, and it joins the audience in the same
-// breath as it is sent the last of it. Nothing is missing, nothing comes twice.
-type resumption struct {
-	channel *channel
-	sub     *subscription
-	reply   Subscribed
-	reader  *timeline.Reader
-	replied bool
-	members bool        // the reply says who is there
-	nothing bool        // asked for something recent, and has been given nothing yet
-	after   *resumption // of the same session, which waits for its connection, too
-}
-
 var (
 	errUnattached = errors.New("the session has no connection that makes room yet")
 	errUntold     = errors.New("the session ends, since its protocol cannot tell a loss")
@@ -271,16 +257,6 @@ func (c *resumption) tellChanges() {
 
 func isAmong(members []Member, m *Member) bool {
 	return slices.ContainsFunc(members, func(other Member) bool { return other.User == m.User && other.Session == m.Session })
-}
-
-// rangeRead is a read that others wait for.
-type rangeRead struct {
-	done     chan struct{}
-	outdated bool // the history was cleared meanwhile; guarded by the channel's mu
-
-	// To be read after done is closed.
-	err error
-	end time.Time
 }
 
 // failureHolds is how long those who have time do not try again what somebody

@@ -1,13 +1,14 @@
 package gateway
 
 import (
-	"context"
 	"slices"
 	"strings"
+	"time"
+
 	"tidegate/broker/lock"
 	"tidegate/gateway/internal/outbox"
 	"tidegate/gateway/internal/rates"
-	"time"
+	"tidegate/gateway/internal/timeline"
 )
 
 // Hello says who comes, how, and with what first.
@@ -91,47 +92,6 @@ func (s *Session) name() string {
 // HasNews reports whether something waits for the client, as it may for a session
 // that has no connection yet.
 func (s *Session) HasNews() bool { return s.out.Bytes() > 0 }
-
-// Attach gives the session its connection. The transport does the reading: it calls
-// Receive for each frame, Rest when it is about to wait, for the client or anything
-// else, and End when there will be no more. One whose clients cannot speak calls
-// Subscribe instead of Receive. Attach is called once.
-func (s *Session) Attach(conn Conn) {
-	s.conn = conn
-	if s.out.Attach() {
-		s.gateway.line.Queue(s)
-	}
-	s.goOnAttached()
-}
-
-// Subscribe puts the session on channels, as a client's commands would, and then
-// tells CaughtUp: all that was missed has been told by then. It returns at once, and
-// is called once, after Attach, by a transport whose clients cannot speak.
-func (s *Session) Subscribe(channels ...Subscribe) {
-	s.goOn(func() {
-		s.subscribeAll(s.gateway.life, channels, func(c Subscribe, err error) { s.conclude(c, err) })
-		s.tell(CaughtUp{})
-	})
-}
-
-// Receive handles one frame of the client's, which is not kept. It takes as long
-// as the commands in it do, but for subscribes and publishes: those go on, together
-// with those of the next frames. Calls must not overlap. An error is to be given to
-// End.
-func (s *Session) Receive(ctx context.Context, frame Frame) (err error) {
-	defer s.gateway.wall.Catch("handle a client's frame", func() { err = Failed })
-	if !s.out.Open() {
-		return s.out.Why()
-	}
-	commands, err := s.dialect.protocol.Decode(frame)
-	if err != nil {
-		return err
-	}
-	for _, command := range commands {
-		s.handle(ctx, command)
-	}
-	return nil
-}
 
 // Rest says that nothing more of the client's is at hand. What the frames before
 // have brought about is written then, rather than for each of them.
@@ -312,4 +272,96 @@ func (g *Gateway) forget(sub *subscription) {
 	sub.channel.leave(sub)
 	g.hub.subscriptions.Add(-1)
 	g.hub.letGo(g.life, sub.channel)
+}
+
+// channels returns the names of the channels that the session is on.
+func (s *Session) channels() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	names := make([]string, len(s.subscriptions))
+	for i, sub := range s.subscriptions {
+		names[i] = sub.channel.name
+	}
+	return names
+}
+
+// flood is a client that goes on beyond its rate. Its commands are refused one by
+// one, up to as many a second as may pass; then it is read from only as fast as it
+// may be refused; and in the end it is sent away. It is owned by Receive.
+type flood struct {
+	answers *rates.Bucket // refusals that may be told; nil: there was none
+	since   time.Time
+	last    time.Time
+}
+
+// gatheredSubscribes: while some of a session's wait for the broker, those that
+// its client sends meanwhile wait to go together next. All else that the client
+// sends is done when all are.
+type gatheredSubscribes struct {
+	done chan struct{} // closed when there are none any more
+
+	waiting []Subscribe // guarded by the session's mu
+}
+
+// resumption is a session's way onto a channel through its history: what it is to
+// have is sent, waiting for room in its outbox, and it joins the audience in the same
+// breath as it is sent the last of it. Nothing is missing, nothing comes twice.
+type resumption struct {
+	channel *channel
+	sub     *subscription
+	reply   Subscribed
+	reader  *timeline.Reader
+	replied bool
+	members bool        // the reply says who is there
+	nothing bool        // asked for something recent, and has been given nothing yet
+	after   *resumption // of the same session, which waits for its connection, too
+}
+
+// framesInLine are those of a session that wait to be received, the oldest first.
+// While there are any, one goroutine receives them.
+type framesInLine struct {
+	frames []Frame
+	bytes  int
+}
+
+func (s *Session) welcome(id ID) Welcome {
+	p := s.who()
+	return Welcome{
+		ID: id, Session: s.id, User: p.User, Info: p.Info, Node: s.gateway.node, Key: s.key, Expires: p.Expires, Ping: s.gateway.ping,
+	}
+}
+
+// stopPending is called with s.mu held.
+func (s *Session) stopPending() {
+	if s.pending != nil {
+		s.pending.Stop()
+		s.pending = nil
+	}
+}
+
+func (s *Session) channelOf(name string) string {
+	if name == "" {
+		return s.home
+	}
+	return name
+}
+
+func (s *Session) lacksAuth(p *Principal) bool { return s.gateway.mustAuth && p.anonymous() }
+
+// quit takes the session off a channel, and reports whether it was on it.
+func (s *Session) quit(name string) bool {
+	sub := s.drop(name)
+	if sub == nil {
+		return false
+	}
+	s.gateway.forget(sub)
+	return true
+}
+
+// hasGrant reports whether the server has put the session on a channel.
+func (s *Session) hasGrant(channel string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at, found := s.place(channel)
+	return found && s.subscriptions[at].granted
 }

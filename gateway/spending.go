@@ -143,15 +143,6 @@ func (s *Session) spendAs(user string) {
 	s.gateway.rates.Release(before)
 }
 
-// flood is a client that goes on beyond its rate. Its commands are refused one by
-// one, up to as many a second as may pass; then it is read from only as fast as it
-// may be refused; and in the end it is sent away. It is owned by Receive.
-type flood struct {
-	answers *rates.Bucket // refusals that may be told; nil: there was none
-	since   time.Time
-	last    time.Time
-}
-
 const (
 	floodGap      = 2 * time.Second  // without a refusal: the flood is over
 	floodPatience = 10 * time.Second // then the session ends

@@ -8,15 +8,6 @@ import (
 	"tidegate/gateway/internal/timeline"
 )
 
-// gatheredSubscribes: while some of a session's wait for the broker, those that
-// its client sends meanwhile wait to go together next. All else that the client
-// sends is done when all are.
-type gatheredSubscribes struct {
-	done chan struct{} // closed when there are none any more
-
-	waiting []Subscribe // guarded by the session's mu
-}
-
 // mostGathered is how many subscribes wait. The next one waits for all of them.
 const mostGathered = 256
 

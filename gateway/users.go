@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"tidegate/gateway/internal/cluster"
 	"tidegate/gateway/rules"
@@ -79,20 +78,6 @@ func (g *Gateway) reach(ctx context.Context, topic string, e errand) (reached in
 	}
 	err = askAll(ctx, g, topic, e, func(n int) { reached += n })
 	return reached, err
-}
-
-const maxUser = 255
-
-func checkUser(user string) error {
-	switch {
-	case user == "":
-		return failf(BadRequest, "the user is missing")
-	case len(user) > maxUser:
-		return failf(BadRequest, "the user's name has %d bytes: at most %d are allowed", len(user), maxUser)
-	case !utf8.ValidString(user):
-		return failf(BadRequest, "the user's name is not UTF-8")
-	}
-	return nil
 }
 
 // checkOtherChannel returns what is wrong with a channel that a backend wants a
@@ -172,44 +157,6 @@ func (g *Gateway) subscribeHere(ctx context.Context, e errand, say sayer) (err e
 		}
 	}
 	return cmp.Or(say(reached), err)
-}
-
-// isOn reports whether the session has a place on a channel.
-func (s *Session) isOn(channel string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_, found := s.place(channel)
-	return found
-}
-
-// receiveChannel puts the session on a channel because the server says so. One
-// that is on it already hears nothing.
-func (s *Session) receiveChannel(ctx context.Context, channel string) error {
-	if s.grant(channel) {
-		return nil
-	}
-	return s.join(ctx, Subscribed{Channel: channel}, terms{granted: true})
-}
-
-// grant makes the session's place on a channel one that the server has given, and
-// reports whether there is one.
-func (s *Session) grant(channel string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	at, found := s.place(channel)
-	if found {
-		s.subscriptions[at].granted = true
-		s.subscriptions[at].end = 0
-	}
-	return found
-}
-
-// hasGrant reports whether the server has put the session on a channel.
-func (s *Session) hasGrant(channel string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	at, found := s.place(channel)
-	return found && s.subscriptions[at].granted
 }
 
 // unsubscribeHere takes the user's sessions off a channel.

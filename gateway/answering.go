@@ -1,0 +1,47 @@
+package gateway
+
+// conclude counts a command, and tells the client if it failed.
+func (s *Session) conclude(command Command, err error) {
+	kind, id, channel := describe(command)
+	if err == nil {
+		s.gateway.metrics.Commands.Handled(kind, "ok").Inc()
+		return
+	}
+	e := ErrorOf(err)
+	s.gateway.metrics.Commands.Handled(kind, string(e.Code)).Inc()
+	if e.Code == Internal {
+		s.gateway.log.Error("command failed", "command", kind, "error", err)
+	}
+	s.tell(Failure{ID: id, Channel: channel, Command: kind, Code: e.Code, Message: e.Message, Reason: e.Reason})
+	if _, authenticating := command.(Auth); authenticating && e.Code == Unauthenticated {
+		s.Close(e.refusal())
+	}
+}
+
+// describe returns a command's name in metrics, its id, and its channel.
+func describe(command Command) (kind string, id ID, channel string) {
+	switch c := command.(type) {
+	case Auth:
+		return "auth", c.ID, ""
+	case Subscribe:
+		return "subscribe", c.ID, c.Channel
+	case Renew:
+		return "renew", c.ID, c.Channel
+	case Unsubscribe:
+		return "unsubscribe", c.ID, c.Channel
+	case Publish:
+		return "publish", c.ID, c.Channel
+	case Presence:
+		return "presence", c.ID, c.Channel
+	case History:
+		return "history", c.ID, c.Channel
+	case Ping:
+		return "ping", c.ID, ""
+	case Malformed:
+		return "malformed", c.ID, ""
+	}
+	return "other", ID{}, ""
+}
+
+// commandKinds are the names that describe gives.
+var commandKinds = []string{"auth", "subscribe", "renew", "unsubscribe", "publish", "presence", "history", "ping", "malformed"}

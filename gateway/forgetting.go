@@ -1,0 +1,40 @@
+package gateway
+
+import (
+	"context"
+
+	"tidegate/broker"
+	"tidegate/gateway/rules"
+)
+
+// ClearHistory forgets a channel's messages, on every node. Live subscribers notice
+// nothing. An error says that not all of it is done: for half a minute a node may
+// still bring them to clients that resume.
+func (g *Gateway) ClearHistory(ctx context.Context, channel string) error {
+	if err := rules.CheckChannel(channel); err != nil {
+		return err
+	}
+	if g.history == nil {
+		return failf(NotFound, "no channel keeps history here")
+	}
+	if err := g.history.Clear(ctx, channel); err != nil {
+		return err
+	}
+	tops, err := g.history.Tops(ctx, []string{channel})
+	if err != nil {
+		return err
+	}
+	return askAll(ctx, g, forgetHistory, errand{Channel: channel, Cursor: tops[0].String()}, func(any) {})
+}
+
+// forgetHere forgets what this node keeps of a channel's history up to a cursor.
+func (g *Gateway) forgetHere(channel, cursor string) error {
+	cleared, err := broker.ParsePosition(cursor)
+	if err != nil {
+		return failf(BadRequest, "%v", err)
+	}
+	if ch := g.hub.find(channel); ch != nil {
+		ch.forgetHistory(cleared)
+	}
+	return nil
+}

@@ -1,0 +1,141 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"time"
+
+	"tidegate/gateway/internal/outbox"
+	"tidegate/gateway/internal/wall"
+	"tidegate/metrics"
+)
+
+// New returns a gateway that takes sessions, but delivers nothing until Run is
+// called.
+func New(c Config) (*Gateway, error) {
+	if err := errors.Join(c.Rules.Validate(), c.Limits.Validate()); err != nil {
+		return nil, err
+	}
+	if c.Broker == nil {
+		return nil, errors.New("a gateway needs a broker")
+	}
+	g := &Gateway{
+		broker: c.Broker, history: c.History, auth: c.Auth, limits: c.Limits,
+		mustAuth: c.NoAnonymous,
+		node:     orElse(c.Node, newName()),
+		ping:     orElse(c.Ping, 25*time.Second),
+		window:   orElse(c.DrainWindow, 10*time.Second),
+		log:      orElse(c.Log, slog.New(slog.DiscardHandler)),
+		metrics:  c.Metrics,
+		connects: perSecond(c.Limits.ConnectsPerSecond),
+		keys:     perSecond(c.Limits.KeysPerSecond),
+		rates:    newRates(&c.Limits),
+		hooks:    c.Hooks,
+		line:     outbox.NewLine((*Session).flush),
+		repairs:  make(chan struct{}, concurrentRepairs),
+	}
+	if g.metrics == nil {
+		g.metrics = metrics.New("")
+	}
+	g.wall = &wall.Wall{Log: g.log, Count: g.metrics.Panics.Inc}
+	g.background.Wall = g.wall
+	g.life, g.end = context.WithCancel(context.Background())
+	g.outboxes.Limit = c.Limits.OutboxBytes
+	g.inbound.most = int64(c.Limits.InboundBytes)
+	g.sessions = newSessions(max(1, int(g.ping/time.Second)))
+	g.hub = newHub(g)
+	g.lease = orElse(c.PresenceLease, 30*time.Second)
+	g.cluster = newCluster(g, c.Version, g.lease)
+	if g.wants = wantsOf(c.Hooks); c.Presence != nil {
+		g.attendance = newAttendance(g, c)
+	}
+	g.denying = newDenying(c.Register)
+	g.rules.Store(&c.Rules)
+	g.link.Store(&linkState{errStarting})
+	g.metrics.Track(
+		func() float64 { return float64(g.hub.channels.Load()) },
+		func() float64 { return float64(g.hub.subscriptions.Load()) },
+		func() float64 { return float64(g.outboxBytes()) },
+	)
+	prepareSeries(g.metrics)
+	return g, nil
+}
+
+// prepareSeries makes the series of the closed sets begin at 0.
+func prepareSeries(m *metrics.Metrics) {
+	for _, reason := range reasons {
+		m.Sessions.Prepare(reason.Label)
+	}
+	m.Commands.Prepare(commandKinds, []string{"ok"})
+	for _, result := range []string{"ok", string(Unavailable)} {
+		m.Messages.Publish(result)
+	}
+}
+
+// Run works until ctx ends; then it closes what sessions there are, waits for
+// all that it started and returns nil: within EndPatience, that of Shutdown if it was
+// called. Another error is one of the broker's that no reconnect can mend. It is called
+// once.
+func (g *Gateway) Run(ctx context.Context) error {
+	working, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var parts sync.WaitGroup
+	broken := make(chan error, 1)
+	parts.Go(func() { broken <- g.broker.Run(working, g.hub) })
+	parts.Go(func() { g.line.Run(working, runtime.GOMAXPROCS(0)) })
+	parts.Go(func() { g.keepDoing("look after sessions", working, g.beat) })
+	parts.Go(func() { g.keepDoing("look for losses", working, g.checkOften) })
+	if g.denying.register != nil {
+		parts.Go(func() { g.keepDoing("keep what is forbidden", working, g.followDenials) })
+	}
+	member, leave := context.WithCancel(working)
+	attending, leaveChannels := context.WithCancel(working)
+	var statements sync.WaitGroup
+	var membership sync.WaitGroup
+	membership.Go(func() { g.cluster.Run(member) })
+	if g.attendance != nil {
+		statements.Go(func() { g.keepDoing("keep attendance", attending, g.attendance.Run) })
+	}
+
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-broken:
+		err = fmt.Errorf("broker: %w", err)
+	}
+	g.beginEnd(time.Now().Add(EndPatience))
+	g.closeAll()
+	leaveChannels()
+	statements.Wait() // it says who has left, for which this node is still there
+	leave()
+	membership.Wait() // it says bye, for which the broker must still run
+	stop()
+	g.end()
+	parts.Wait()
+	g.background.Wait()
+	return err
+}
+
+// keepDoing calls run until it returns; after a panic, again.
+func (g *Gateway) keepDoing(what string, ctx context.Context, run func(context.Context)) {
+	for attempt := 0; !g.wall.Do(what, func() { run(ctx) }); attempt++ {
+		if !pause(ctx, backoff(attempt)) {
+			return
+		}
+	}
+}
+
+// closeAll ends every session, and waits for a short time until they are gone.
+func (g *Gateway) closeAll() {
+	defer g.hub.each((*channel).rouseDelayed)
+	for _, s := range g.sessions.all() {
+		s.Close(Draining)
+	}
+	select {
+	case <-g.sessions.gone():
+	case <-time.After(min(endPatience, time.Until(g.lastWord())/4)): // others have to say more
+	}
+}

@@ -1,0 +1,95 @@
+package gateway
+
+import (
+	"context"
+	"time"
+)
+
+// Open registers a session and does its opening commands. What there is to say
+// to the client waits until Session.Attach. An error is an *Error, or wraps what
+// ErrorOf understands, and there is no session then.
+func (g *Gateway) Open(ctx context.Context, hello Hello) (*Session, error) {
+	if err := g.checkDraining(); err != nil {
+		return nil, err
+	}
+	if err := g.admitConnect(); err != nil {
+		return nil, err
+	}
+	id, err := idOf(hello.Session)
+	if err != nil {
+		return nil, err
+	}
+	s := &Session{
+		gateway: g, id: id, key: hello.Key, dialect: g.dialects.of(hello.Protocol, g.wall, g.metrics),
+		transport: hello.Transport, home: hello.Channel, alone: hello.Alone || hello.Channel != "", remote: hello.Remote,
+		gate: hello.Gate, pinged: hello.Pinged, opened: time.Now(), principal: g.keep(hello.Principal),
+	}
+	s.address = g.rates.Address(NetworkOf(s.remote))
+	s.mostPublishes = hello.Publishes
+	if err := g.sessions.add(s, &g.limits); err != nil {
+		g.rates.Release(s.address)
+		return nil, err
+	}
+	g.metrics.Sessions.Opened(s.transport, s.dialect.protocol.Name())
+	err = g.checkDraining() // who closes all sessions may not have seen this one
+	if err == nil {
+		err = s.begin(ctx, hello)
+	}
+	if err != nil {
+		if first, _ := s.out.End(Policy.ending(), s.opened); first {
+			s.leave(Policy)
+		}
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Session) begin(ctx context.Context, hello Hello) error {
+	if err := s.gateway.Admit(&hello.Principal, s.remote); err != nil {
+		return err // before a backend is asked
+	}
+	if err := s.spendOpening(&hello); err != nil {
+		return err
+	}
+	p, err := s.introduce(ctx, hello)
+	if err != nil {
+		return err
+	}
+	if err := s.become(s.gateway.keep(p)); err != nil {
+		return err
+	}
+	if s.lacksAuth(&p) || hello.AuthFirst {
+		s.awaitAuth()
+	}
+	for _, name := range hello.Channels {
+		if err := s.gateway.Authorize(&p, ToSubscribe, name); err != nil {
+			return err
+		}
+	}
+	if hello.AuthFirst {
+		return nil
+	}
+	s.tell(s.welcome(ID{}))
+	if err := s.joinOwn(ctx); err != nil {
+		return err
+	}
+	if err := s.performAll(ctx, hello.Commands); err != nil {
+		return err
+	}
+	s.register()
+	return nil
+}
+
+// introduce returns whom the session is to act as. One that must authenticate by
+// a first Auth is nobody yet, and the backend is not asked before that.
+func (s *Session) introduce(ctx context.Context, hello Hello) (Principal, error) {
+	if s.lacksAuth(&hello.Principal) && hello.AuthLater || hello.AuthFirst {
+		return hello.Principal, nil
+	}
+	p, err := s.askConnect(ctx, hello.Principal)
+	if err == nil && s.lacksAuth(&p) {
+		s.gateway.NoteNoToken()
+		err = failf(Unauthenticated, "a token is required")
+	}
+	return p, err
+}
