@@ -28,7 +28,7 @@ func TestSessions_EndedSessionIsNotCountedForItsUser(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newSessions(1)
-			ended, next := &Session{principal: &Principal{}}, &Session{principal: &Principal{}}
+			ended, next := &Session{id: "ended", principal: &Principal{}}, &Session{id: "next", principal: &Principal{}}
 			for _, s := range []*Session{ended, next} {
 				if err := r.add(s, &Limits{}); err != nil {
 					t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/coder/websocket"
@@ -191,13 +192,13 @@ func listenToEvents(t *testing.T, n *node, channel string) listener {
 		t.Fatal(err)
 	}
 	l, ended, live := listener{"SSE", make(chan string, 16)}, make(chan struct{}), make(chan struct{})
+	begin := sync.OnceFunc(func() { close(live) })
 	go func() {
 		defer close(ended)
 		lines := bufio.NewScanner(response.Body)
 		for lines.Scan() {
-			if strings.HasPrefix(lines.Text(), "id:") && live != nil {
-				close(live)
-				live = nil
+			if strings.HasPrefix(lines.Text(), "id:") {
+				begin()
 			}
 			if data, found := strings.CutPrefix(lines.Text(), "data: "); found {
 				l.heard <- data
