@@ -175,6 +175,7 @@ func TestRecent_MembersAreToldBesideIt(t *testing.T) {
 		alice.expect("subscribed room [alice]")
 		alice.expect("nothing recent room")
 		n.publish("room", "hello")
+		time.Sleep(time.Second) // until the node has stated that she is there
 		bob := n.connect(gateway.Hello{Principal: gateway.Principal{User: "bob"}})
 		bob.send("submembers room 1")
 		bob.expect("subscribed room [alice bob]")
