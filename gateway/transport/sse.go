@@ -54,8 +54,9 @@ func (s *SSE) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	beginEvents(w, r)
 	stream := newStream(w, at)
 	stream.begin(s.Native)
+	resumes := at.resumes() // before the stream moves the cursors on
 	session.Attach(stream)
-	session.Subscribe(at.resumes()...)
+	session.Subscribe(resumes...)
 	session.End(stream.pump(r.Context()))
 }
 
