@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
+
+	"tidegate/broker/brokertest"
 )
 
 // TestBrowser has the official client's bundles talk in a real Chromium.
@@ -54,7 +56,7 @@ func TestBrowser(t *testing.T) {
 // startBrowser runs a real headless Chromium until the test ends.
 func startBrowser(t *testing.T) context.Context {
 	t.Helper()
-	program := findProgram(t, "chromium", "chromium-browser", "google-chrome")
+	program := brokertest.FindProgram(t, "chromium", "chromium-browser", "google-chrome")
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(program), chromedp.UserDataDir(t.TempDir()), chromedp.NoSandbox,
 		chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-component-update", true),

@@ -7,26 +7,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"tidegate/broker/brokertest"
 )
 
 // packages are the official ones, as everybody installs them, and what they need in Node.
 var packages = []string{"centrifuge@5.8.0", "protobufjs@7.5.4", "ws@8.18.3", "eventsource@2.0.2"}
-
-// findProgram returns a program. Where it is missing the test is skipped, or fails in CI.
-func findProgram(t *testing.T, names ...string) string {
-	t.Helper()
-	for _, name := range names {
-		if found, err := exec.LookPath(name); err == nil {
-			return found
-		}
-	}
-	missing := "none of " + strings.Join(names, ", ") + " is installed: not tested"
-	if os.Getenv("CI") != "" {
-		t.Fatal(missing)
-	}
-	t.Skip(missing)
-	return ""
-}
 
 // project is a folder with the official packages in it, made once.
 var project struct {
@@ -37,7 +23,7 @@ var project struct {
 // installSDK returns a folder in which the packages are installed.
 func installSDK(t *testing.T) string {
 	t.Helper()
-	npm := findProgram(t, "npm")
+	npm := brokertest.FindProgram(t, "npm")
 	project.Lock()
 	defer project.Unlock()
 	if project.folder != "" {
@@ -68,7 +54,7 @@ func removeSDK() {
 // runInNode runs a file of testdata in Node, with the packages.
 func runInNode(t *testing.T, file string, env ...string) {
 	t.Helper()
-	folder, program := installSDK(t), findProgram(t, "node", "nodejs")
+	folder, program := installSDK(t), brokertest.FindProgram(t, "node", "nodejs")
 	script, err := os.ReadFile(filepath.Join("testdata", file))
 	if err != nil {
 		t.Fatal(err)

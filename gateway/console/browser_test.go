@@ -2,20 +2,19 @@ package console_test
 
 import (
 	"context"
-	"os"
-	"os/exec"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"tidegate/broker/brokertest"
 )
 
 // startBrowser runs a real headless Chromium until the test ends.
 func startBrowser(t *testing.T) context.Context {
 	t.Helper()
-	program := findProgram(t, "chromium", "chromium-browser", "google-chrome")
+	program := brokertest.FindProgram(t, "chromium", "chromium-browser", "google-chrome")
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(program), chromedp.UserDataDir(t.TempDir()), chromedp.NoSandbox, chromedp.WindowSize(1400, 900),
 		chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-component-update", true),
@@ -33,23 +32,6 @@ func startBrowser(t *testing.T) context.Context {
 		t.Fatalf("start %s: %v", program, err)
 	}
 	return browser
-}
-
-// findProgram returns the first program there is. Where there is none the test
-// is skipped, or fails in CI.
-func findProgram(t *testing.T, names ...string) string {
-	t.Helper()
-	for _, name := range names {
-		if found, err := exec.LookPath(name); err == nil {
-			return found
-		}
-	}
-	missing := "none of " + strings.Join(names, ", ") + " is installed: not tested"
-	if os.Getenv("CI") != "" {
-		t.Fatal(missing)
-	}
-	t.Skip(missing)
-	return ""
 }
 
 // page is a tab with the console in it.

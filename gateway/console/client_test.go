@@ -3,11 +3,13 @@ package console_test
 import (
 	"os/exec"
 	"testing"
+
+	"tidegate/broker/brokertest"
 )
 
 // The client's unit tests are in its own language: see testdata.
 func TestClient(t *testing.T) {
-	node := findProgram(t, "node", "nodejs")
+	node := brokertest.FindProgram(t, "node", "nodejs")
 	out, err := exec.CommandContext(t.Context(), node, "--test", "testdata/tidegate.test.mjs").CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)

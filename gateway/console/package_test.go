@@ -7,12 +7,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"tidegate/broker/brokertest"
 )
 
 // The package is what somebody else gets: packed, installed from the tarball into
 // a project of its own, and used there against a gateway.
 func TestPackage_IsInstalledFromItsTarballAndWorks(t *testing.T) {
-	npm, node := findProgram(t, "npm"), findProgram(t, "node", "nodejs")
+	npm, node := brokertest.FindProgram(t, "npm"), brokertest.FindProgram(t, "node", "nodejs")
 	nodes := newCluster(t)
 	nodes.start()
 	project := t.TempDir()

@@ -4,33 +4,16 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 
+	"tidegate/broker/brokertest"
 	"tidegate/gateway"
 )
-
-// findProgram returns the first program there is. Where there is none the test is
-// skipped, or fails in CI.
-func findProgram(t testing.TB, names ...string) string {
-	t.Helper()
-	for _, name := range names {
-		if found, err := exec.LookPath(name); err == nil {
-			return found
-		}
-	}
-	missing := "none of " + strings.Join(names, ", ") + " is installed: not tested"
-	if os.Getenv("CI") != "" {
-		t.Fatal(missing)
-	}
-	t.Skip(missing)
-	return ""
-}
 
 // officialPackages returns a folder with our scripts and what they import, from npm.
 func officialPackages(t testing.TB) string {
 	t.Helper()
-	npm, folder := findProgram(t, "npm"), filepath.Join(t.TempDir(), "official")
+	npm, folder := brokertest.FindProgram(t, "npm"), filepath.Join(t.TempDir(), "official")
 	if err := os.CopyFS(folder, os.DirFS("testdata/official")); err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +27,7 @@ func officialPackages(t testing.TB) string {
 
 // The official libraries of browsers and of backends, as npm has them.
 func TestOfficial_PusherJSAndPusher(t *testing.T) {
-	script := findProgram(t, "node", "nodejs")
+	script := brokertest.FindProgram(t, "node", "nodejs")
 	folder := officialPackages(t)
 	n := startNode(t, gateway.Config{})
 	test := exec.CommandContext(t.Context(), script, "--test", "--test-timeout=120000", "pusher.test.mjs")
