@@ -31,6 +31,7 @@ const (
 const (
 	sessionFrame  = "session_frame"
 	noticesInLine = "notices_in_line"
+	partsWord     = "parts"
 )
 
 // sayer tells a part of what came of an errand.

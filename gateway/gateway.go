@@ -78,6 +78,7 @@ type Gateway struct {
 	inbound    budget
 	expiring   expiring
 	dialects   dialects
+	ears       ears
 	repairs    chan struct{}   // a place in it is the right to read for a repair
 	life       context.Context // ends with Run
 	end        context.CancelFunc

@@ -1,0 +1,40 @@
+package gateway_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"testing"
+
+	"tidegate/gateway"
+)
+
+func TestTell_ReachesWhoHearsTheTopicInOrder(t *testing.T) {
+	members := startCluster(t, 2, gateway.Config{PresenceLease: never})
+	heard := make(chan string, 40)
+	ear := func(from string, body json.RawMessage) error {
+		if string(body) == `"no"` {
+			return &gateway.Error{Code: gateway.RateLimited, Message: "no"}
+		}
+		heard <- from + " " + string(body)
+		return nil
+	}
+	members[1].Hear("numbers", ear)
+	for _, from := range []int{0, 1} {
+		for i := range 20 {
+			if err := members[from].Tell(t.Context(), "n1", "numbers", i); err != nil {
+				t.Fatal(err)
+			}
+			want, _ := json.Marshal(i)
+			if got := <-heard; got != members[from].Node()+" "+string(want) {
+				t.Fatalf("heard %s, want %s of n%d", got, want, from)
+			}
+		}
+		wantCode(t, members[from].Tell(t.Context(), "n1", "numbers", "no"), gateway.RateLimited)
+		wantCode(t, members[from].Tell(t.Context(), "n1", "letters", "a"), gateway.NotFound)
+	}
+	wantCode(t, members[0].Tell(t.Context(), "n7", "numbers", 1), gateway.Unavailable)
+	ended, end := context.WithCancelCause(t.Context())
+	end(errors.New("enough"))
+	wantCode(t, members[0].Tell(ended, "n1", "numbers", 1), gateway.Unavailable)
+}
