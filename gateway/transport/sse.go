@@ -44,20 +44,20 @@ func (s *SSE) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	session, err := from.open(r, at, formOf(r, len(at.places)))
 	switch {
 	case err != nil && passes(err) && isEventSource(r):
-		beginEvents(w, r)
+		BeginStream(w, r, EventStream)
 		fmt.Fprintf(w, "retry: %d\n: %s\n\n", 1000+rand.N(2000), oneLine(gateway.ErrorOf(err).Message))
 		return
 	case err != nil:
 		Refuse(w, err)
 		return
 	}
-	beginEvents(w, r)
+	BeginStream(w, r, EventStream)
 	stream := newStream(w, at)
 	stream.begin(s.Native)
 	resumes := at.resumes() // before the stream moves the cursors on
 	session.Attach(stream)
 	session.Subscribe(resumes...)
-	session.End(stream.pump(r.Context()))
+	session.End(stream.Run(r.Context()))
 }
 
 // passes reports whether what refused a session may be over soon.
@@ -72,18 +72,24 @@ func passes(err error) bool {
 // isEventSource reports whether a request is a browser's, or of somebody who does as
 // browsers do.
 func isEventSource(r *http.Request) bool {
-	return strings.Contains(strings.ToLower(r.Header.Get("Accept")), "text/event-stream")
+	return strings.Contains(strings.ToLower(r.Header.Get("Accept")), EventStream)
 }
 
-func beginEvents(w http.ResponseWriter, r *http.Request) {
+// BeginStream begins a response whose body goes on for as long as it likes: no deadline
+// of the server's holds any more.
+func BeginStream(w http.ResponseWriter, r *http.Request, contentType string) {
+	liftDeadlines(w)
 	header := w.Header()
-	header.Set("Content-Type", "text/event-stream")
+	header.Set("Content-Type", contentType)
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Accel-Buffering", "no") // nginx would hold events back
 	if r.ProtoMajor == 1 {
 		header.Set("Connection", "close") // a later request would inherit a deadline
 	}
 }
+
+// EventStream is the Content-Type of Server-Sent Events.
+const EventStream = "text/event-stream"
 
 // formOf returns what form the events of a request have.
 func formOf(r *http.Request, channels int) form {

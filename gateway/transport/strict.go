@@ -56,11 +56,15 @@ func leaveUnread(w http.ResponseWriter) {
 // holds. It refuses other methods.
 func Stream(next http.Handler) http.Handler {
 	return Only(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		connection := http.NewResponseController(w)
-		_ = connection.SetReadDeadline(time.Time{}) // net/http's own connections can do it
-		_ = connection.SetWriteDeadline(time.Time{})
+		liftDeadlines(w)
 		next.ServeHTTP(w, r)
 	}), http.MethodGet)
+}
+
+func liftDeadlines(w http.ResponseWriter) {
+	connection := http.NewResponseController(w)
+	_ = connection.SetReadDeadline(time.Time{}) // net/http's own connections can do it
+	_ = connection.SetWriteDeadline(time.Time{})
 }
 
 // Only lets next answer these methods, and refuses others by 405 and Allow.

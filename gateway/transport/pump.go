@@ -1,0 +1,190 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tidegate/gateway"
+)
+
+// Pump is the connection of a client that listens to the body of a response. What is to
+// be written waits in a bounded buffer for Run, which net/http's handler calls: only it
+// may block.
+type Pump struct {
+	// Fixed at birth.
+	writer  io.Writer
+	control *http.ResponseController
+	add     func(waiting, frame []byte) []byte                 // what a frame is in the body; called with mu held
+	end     func(waiting []byte, reason gateway.Reason) []byte // what the body ends with; called with mu held
+	wake    chan struct{}                                      // of capacity 1: Run has something to do
+
+	written atomic.Int64 // when something was last written whole, in ns since 1970
+
+	// Guarded by mu.
+	mu      sync.Mutex
+	waiting []byte        // for Run
+	held    int           // bytes that wait, or are being written
+	room    chan struct{} // closed when Run has written; nil: nobody waits for that
+	closing bool          // nothing is added any more
+	done    bool          // Run has ended: writer and control must not be used
+}
+
+var _ gateway.Conn = (*Pump)(nil)
+
+const (
+	pumpBytes        = 32 << 10        // that a pump takes for a client that does not read
+	farewellPatience = 5 * time.Second // for a peer to take the end
+)
+
+var errEnded = errors.New("the session has ended")
+
+// NewPump returns a pump whose frames are written as the session's protocol has framed
+// them, and after them what end returns.
+func NewPump(w http.ResponseWriter, end func(gateway.Reason) []byte) *Pump {
+	p := &Pump{}
+	p.init(w, func(waiting, frame []byte) []byte { return append(waiting, frame...) },
+		func(waiting []byte, reason gateway.Reason) []byte { return append(waiting, end(reason)...) })
+	return p
+}
+
+func (p *Pump) init(w http.ResponseWriter, add func(waiting, frame []byte) []byte, end func(waiting []byte, reason gateway.Reason) []byte) {
+	p.writer, p.control, p.wake = w, http.NewResponseController(w), make(chan struct{}, 1)
+	p.add, p.end = add, end
+	p.noteWritten()
+}
+
+// Heard says that the peer was there when it last took what was written: it says nothing.
+func (p *Pump) Heard() time.Time { return time.Unix(0, p.written.Load()) }
+
+func (p *Pump) noteWritten() { p.written.Store(time.Now().UnixNano()) }
+
+// Write hands frames to Run.
+func (p *Pump) Write(frames [][]byte, wait time.Duration) ([][]byte, error) {
+	rest, room, err := p.take(frames)
+	if err != nil || len(rest) == 0 || wait <= 0 {
+		return rest, err
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	for {
+		select {
+		case <-room:
+		case <-timer.C:
+			return rest, nil
+		}
+		if rest, room, err = p.take(rest); err != nil || len(rest) == 0 {
+			return rest, err
+		}
+	}
+}
+
+// take adds frames to what waits for Run until there is enough of that. What it
+// leaves are whole frames; room is closed when it may take more.
+func (p *Pump) take(frames [][]byte) (rest [][]byte, room <-chan struct{}, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closing {
+		return frames, nil, errEnded
+	}
+	before := len(p.waiting)
+	for len(frames) > 0 && p.held+len(p.waiting)-before < pumpBytes {
+		p.waiting = p.add(p.waiting, frames[0])
+		frames = frames[1:]
+	}
+	p.held += len(p.waiting) - before
+	p.rouse()
+	if len(frames) > 0 && p.room == nil {
+		p.room = make(chan struct{})
+	}
+	return frames, p.room, nil
+}
+
+// Close lets Run write what waits, for a short time.
+func (p *Pump) Close(reason gateway.Reason, _ []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closing {
+		return
+	}
+	p.closing = true
+	p.waiting = p.end(p.waiting, reason)
+	if !p.done {
+		_ = p.control.SetWriteDeadline(time.Now().Add(farewellPatience))
+	}
+	p.rouse()
+}
+
+// rouse is called with p.mu held.
+func (p *Pump) rouse() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run writes until the session is over, the client leaves, or writing fails, and
+// returns which, for Session.End. Nothing is written any more then.
+func (p *Pump) Run(ctx context.Context) error {
+	defer p.stop()
+	for last := false; !last; {
+		select {
+		case <-p.wake:
+		case <-ctx.Done():
+			return io.EOF
+		}
+		var waiting []byte
+		if waiting, last = p.next(); len(waiting) == 0 {
+			continue
+		}
+		if err := p.flush(waiting); err != nil {
+			return fmt.Errorf("%w: %w", gateway.Lost, err)
+		}
+		p.wrote(len(waiting))
+	}
+	return errEnded
+}
+
+// next returns what waits; last says that nothing follows.
+func (p *Pump) next() (waiting []byte, last bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	waiting, p.waiting = p.waiting, nil
+	return waiting, p.closing
+}
+
+func (p *Pump) flush(b []byte) error {
+	if _, err := p.writer.Write(b); err != nil {
+		return err
+	}
+	return p.control.Flush()
+}
+
+func (p *Pump) wrote(n int) {
+	p.noteWritten()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.held -= n
+	p.announceRoom()
+}
+
+// announceRoom is called with p.mu held.
+func (p *Pump) announceRoom() {
+	if p.room != nil {
+		close(p.room)
+		p.room = nil
+	}
+}
+
+// stop ends the pump for who writes to it.
+func (p *Pump) stop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closing, p.done = true, true
+	p.announceRoom()
+}
