@@ -67,7 +67,7 @@ func (s *Session) begin(ctx context.Context, hello Hello) error {
 		}
 	}
 	if hello.AuthFirst {
-		return nil
+		return s.performAll(ctx, hello.Commands)
 	}
 	s.tell(s.welcome(ID{}))
 	if err := s.joinOwn(ctx); err != nil {

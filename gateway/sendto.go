@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/subtle"
 	"encoding/json"
+
+	"tidegate/gateway/internal/rates"
 )
 
 // FindSession returns what is known of a session that is open on any node. Without
@@ -28,16 +30,30 @@ func (g *Gateway) FindSession(ctx context.Context, id string) (found SessionInfo
 // which a client sends by requests that may come to another node than the one that
 // it hears. It returns once the session's node has put the frame in line: nil, or an
 // *Error: NotFound if the session is not open there, RateLimited if it has too much
-// in line, Unavailable if the frame may or may not have come. What one goroutine
+// in line, Unavailable if the frame may or may not have come. The address that the
+// request comes from pays for it as for a command; empty: nobody does. What one goroutine
 // sends is handled in that order. The transport of such a session receives nothing
 // for it by itself. The key is the session's Hello.Key, which the client must have
 // shown: everybody may know the id. With another the error is Forbidden.
-func (g *Gateway) SendTo(ctx context.Context, node, session, key string, frame Frame) error {
+func (g *Gateway) SendTo(ctx context.Context, remote, node, session, key string, frame Frame) error {
+	if err := g.spendFor(remote); err != nil {
+		return err
+	}
 	err := g.cluster.Tell(ctx, node, sessionFrame, sentFrame{session, key, frame.Data, frame.Binary})
 	if err != nil {
 		return ErrorOf(err)
 	}
 	return nil
+}
+
+// spendFor takes from an address what a request costs.
+func (g *Gateway) spendFor(remote string) error {
+	if remote == "" {
+		return nil
+	}
+	address := g.rates.Address(NetworkOf(remote))
+	defer g.rates.Release(address)
+	return g.spend(nil, address, rates.Cost{Commands: 1})
 }
 
 // sentFrame is a client's frame on its way to the node that has its session.

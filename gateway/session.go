@@ -19,7 +19,7 @@ type Hello struct {
 	Transport string // a label of metrics: "websocket", "sse", "longpoll"
 	Principal Principal
 	AuthLater bool      // the protocol lets a client authenticate by a first Auth
-	AuthFirst bool      // it begins with an Auth, if only an anonymous one: until then nothing else is done
+	AuthFirst bool      // it begins with an Auth, if only an anonymous one, which may be the first of Commands: until then nothing else is done
 	Channel   string    // stands for an empty Channel of a command; implies Alone
 	Channels  []string  // that it will subscribe to: refused at once if it may not
 	Alone     bool      // the session is on the channels of Commands alone, not on its user's

@@ -340,6 +340,20 @@ func TestSession_AuthWithoutATokenIsOfWhomTheHandshakeShowed(t *testing.T) {
 	p.expect("welcome alice")
 }
 
+func TestSession_ThatBeginsWithAuthMayBringItWhenItOpens(t *testing.T) {
+	n := startNode(t, gateway.Config{Auth: names{}})
+	p := n.connect(gateway.Hello{AuthFirst: true, Commands: []gateway.Command{gateway.Auth{Token: "alice"}}})
+	p.send("sub chat")
+	p.expect("subscribed chat")
+	if lines := p.lines(); lines[0] != "welcome alice" {
+		t.Errorf("it heard %q first", lines)
+	}
+	_, err := n.Open(t.Context(), gateway.Hello{
+		Protocol: words{"words"}, AuthFirst: true, Commands: []gateway.Command{gateway.Auth{Token: "mallory"}},
+	})
+	wantCode(t, err, gateway.Unauthenticated)
+}
+
 // claims is an Authenticator of known tokens.
 type claims map[string]gateway.Principal
 
