@@ -12,6 +12,8 @@ type errand struct {
 	Match   string `json:"match,omitempty"`
 	Cursor  string `json:"cursor,omitempty"`
 	Session string `json:"session,omitempty"`
+	Mark    string `json:"mark,omitempty"`
+	Payload []byte `json:"payload,omitempty"` // a sum of it
 }
 
 // The topics of errands.
@@ -25,6 +27,9 @@ const (
 	describeNode    = "describe_node"
 	forgetHistory   = "forget_history"
 	refreshDenials  = "refresh_denials"
+	beginTrace      = "begin_trace"
+	readTrace       = "read_trace"
+	endTrace        = "end_trace"
 )
 
 // The topics of what is told to one node.

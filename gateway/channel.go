@@ -172,12 +172,14 @@ const sampleOneOf = 16
 // parked written when there is no more to deliver.
 func (ch *channel) deliver(e *timeline.Entry) {
 	conflate := ch.rule.Load().Conflate
+	traced := ch.hub.following.begin(ch, &e.Message)
 	for i := range ch.audiences {
 		a := &ch.audiences[i]
 		if len(a.members) == 0 {
 			continue
 		}
 		frame, err := e.Frame(a.dialect)
+		traced.expect(a, &e.Message, frame)
 		if err != nil {
 			ch.dismiss(a, ReasonOf(err))
 			continue
@@ -186,6 +188,7 @@ func (ch *channel) deliver(e *timeline.Entry) {
 			ch.send(a, e, frame, conflate)
 		}
 	}
+	ch.hub.following.look(ch)
 }
 
 // send queues a message's frame for every member.

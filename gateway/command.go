@@ -67,6 +67,8 @@ type Publish struct {
 	Joined    bool            // only if the session is on the channel
 	Except    string          // the session that is not to hear it; empty: all hear it
 	Transient bool            // it goes into no history; that it was missed is told to nobody
+
+	mark string // of a message that is followed (Trace); empty: it is not
 }
 
 // Presence asks who is on a channel.

@@ -72,6 +72,7 @@
 //	Board             whether Redis can be used. Held while the hub is told
 //	Channel           a channel's audience and past. Held while a message is put into the
 //	                  outboxes, so that all see one order
+//	Traced            what became of a message that is followed
 //	Session           a session's subscriptions, and as whom it acts
 //	Shard             the channels of the hub
 //	Attendance        who is where

@@ -22,6 +22,7 @@ type hub struct {
 	shards  [64]hubShard
 
 	departing departing
+	following following
 	timelines timeline.Store
 
 	channels      atomic.Int64

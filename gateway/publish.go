@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -51,7 +52,7 @@ func (g *Gateway) publish(ctx context.Context, p *Principal, s *Session, c Publi
 	}
 	g.broker.Publish(broker.Message{
 		Channel: c.Channel, Payload: c.Payload, Kind: c.Kind, Event: c.Event, Key: c.Key,
-		User: p.User, Session: s.name(), Except: c.Except, Info: g.shownInfo(p, c.Channel), Tags: c.Tags, Time: began.Truncate(time.Millisecond),
+		User: p.User, Session: cmp.Or(c.mark, s.name()), Except: c.Except, Info: g.shownInfo(p, c.Channel), Tags: c.Tags, Time: began.Truncate(time.Millisecond),
 		Transient: c.Transient,
 	}, g.publishOptions(&c), conclude)
 }

@@ -17,6 +17,7 @@ type (
 	Telling        struct{}
 	Board          struct{}
 	Channel        struct{}
+	Traced         struct{}
 	Session        struct{}
 	Shard          struct{}
 	Attendance     struct{}
@@ -56,7 +57,7 @@ func Order() []any {
 	return []any{
 		Expiring{}, Joining{},
 		MemoryPresence{}, Memory{}, MemoryChannel{}, Telling{}, Board{},
-		Channel{}, Session{}, Shard{}, Attendance{},
+		Channel{}, Traced{}, Session{}, Shard{}, Attendance{},
 		Link{}, Partition{}, Questions{}, Answers{}, Connections{}, Sender{}, Relay{},
 
 		Sessions{}, Departing{}, Dialects{}, Publishing{}, Outbox{}, Line{}, Archive{},

@@ -76,6 +76,9 @@ func (h *Handler) routes() map[string]endpoint {
 		"DELETE /api/users/{user}/channels/{channel}": forBackends(h.unsubscribe),
 		"GET /api/nodes":                              forBackends(h.listNodes),
 
+		"POST /api/explain":                   forBackends(h.explain),
+		"POST /api/channels/{channel}/traces": forBackends(h.trace),
+
 		"GET /api/bans":                forBackends(h.listBans),
 		"POST /api/bans":               forBackends(h.ban),
 		"DELETE /api/bans/{id}":        forBackends(h.lift),

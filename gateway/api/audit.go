@@ -26,8 +26,10 @@ func (h *Handler) audits(r *http.Request) bool {
 	case AuditOff:
 		return false
 	}
-	publishes := r.Method == http.MethodPost && strings.HasSuffix(r.Pattern, "/messages")
-	return r.Method != http.MethodGet && r.Method != http.MethodHead && !publishes
+	if r.Method == http.MethodPost && (strings.HasSuffix(r.Pattern, "/messages") || strings.HasSuffix(r.Pattern, "/explain")) {
+		return false
+	}
+	return r.Method != http.MethodGet && r.Method != http.MethodHead
 }
 
 // routeOf returns the path of a pattern, which has its method before it.

@@ -102,6 +102,8 @@ func TestScopedKey_IsGoodForItsChannelsAlone(t *testing.T) {
 		{"GET", "/api/channels", 403},
 		{"GET", "/api/nodes", 403},
 		{"POST", "/api/bans", 403},
+		{"POST", "/api/explain", 403},
+		{"POST", "/api/channels/log:a/traces", 403},
 		{"DELETE", "/api/users/alice/sessions", 403},
 	} {
 		n.expect(call{method: test.method, path: test.path, credential: logKey, body: `[{"channels":["log:a"],"data":1}]`}, test.want, "")
@@ -127,7 +129,7 @@ func (b *syncBuffer) String() string {
 }
 
 func TestAudit_SaysWhatKeysDo(t *testing.T) {
-	for audit, want := range map[api.Audit]int{api.AuditChanges: 2, api.AuditAll: 4, api.AuditOff: 0} {
+	for audit, want := range map[api.Audit]int{api.AuditChanges: 2, api.AuditAll: 5, api.AuditOff: 0} {
 		var log syncBuffer
 		n := startNodeFor(t, noLimits, api.Config{Log: slog.New(slog.NewTextHandler(&log, nil)), Audit: audit})
 		n.publish("open:a", "", "1")
@@ -135,6 +137,7 @@ func TestAudit_SaysWhatKeysDo(t *testing.T) {
 		n.expect(call{method: "GET", path: readLog}, 200, "") // no key
 		n.expect(call{method: http.MethodDelete, path: "/api/users/alice/sessions", credential: shopKey}, 200, "")
 		n.deny("/api/bans", `{"user":"alice"}`)
+		n.explain(`{"channel":"open:a"}`)
 		lines := log.String()
 		if got := strings.Count(lines, "msg=audit"); got != want {
 			t.Errorf("%s: %d lines, want %d:\n%s", audit, got, want, lines)

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -27,19 +28,22 @@ func Development() List {
 // only if its pattern begins with an @. Channels are many and rules are few: they
 // share the Rule, which must not be changed.
 func (l List) For(channel string) *Rule {
-	for i := range l {
-		rule := &l[i]
-		if !Matches(rule.Match, channel) {
-			continue
-		}
-		if IsPersonal(channel) && !strings.HasPrefix(rule.Match, "@") {
-			own := *rule
-			own.Publish, own.Presence, own.JoinLeave = Nobody, false, false
-			return &own
-		}
-		return rule
+	i := l.Index(channel)
+	if i < 0 {
+		return &Rule{}
 	}
-	return &Rule{}
+	rule := &l[i]
+	if IsPersonal(channel) && !strings.HasPrefix(rule.Match, "@") {
+		own := *rule
+		own.Publish, own.Presence, own.JoinLeave = Nobody, false, false
+		return &own
+	}
+	return rule
+}
+
+// Index returns which rule is that of a channel; -1: none matches.
+func (l List) Index(channel string) int {
+	return slices.IndexFunc(l, func(r Rule) bool { return Matches(r.Match, channel) })
 }
 
 // Validate returns what is wrong with the rules, saying which one and what to

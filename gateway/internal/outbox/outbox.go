@@ -7,6 +7,7 @@
 package outbox
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 type Outbox struct {
 	mu       lock.Mutex[lock.Outbox]
 	state    writerState
+	turns    uint32         // how often a writer has taken something
 	first    []byte         // the oldest frame that waits; nil: none
 	more     *backlog       // what waits behind it; nil: nothing
 	latest   map[any][]byte // what waits of conflated channels behind all that
@@ -168,6 +170,7 @@ func (o *Outbox) Take(buf [][]byte, atMost int, all *Pool) Batch {
 		o.state = writing
 	}
 	o.inHand = 0
+	o.turns++
 	taking := Batch{Frames: buf}
 	for o.first != nil && (o.inHand == 0 || o.inHand+len(o.first) <= atMost) {
 		taking.Frames = append(taking.Frames, o.first)
@@ -375,6 +378,33 @@ func (o *Outbox) Bytes() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.waiting + o.inHand
+}
+
+// Whereabouts is what is known of a frame, or was of it.
+type Whereabouts struct {
+	Waits bool   // it has not been taken
+	Turns uint32 // how often a writer has taken something
+	Busy  bool   // what was taken last is not written yet
+}
+
+// Locate looks for a frame that was pushed, by its memory and not by what is in it.
+func (o *Outbox) Locate(frame []byte) Whereabouts {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return Whereabouts{o.waits(frame), o.turns, o.inHand > 0}
+}
+
+func (o *Outbox) waits(frame []byte) bool {
+	is := func(other []byte) bool { return len(other) > 0 && len(frame) > 0 && &other[0] == &frame[0] }
+	if is(o.first) || o.more != nil && slices.ContainsFunc(o.more.frames[o.more.head:], is) {
+		return true
+	}
+	for _, latest := range o.latest {
+		if is(latest) {
+			return true
+		}
+	}
+	return false
 }
 
 // Overdue returns how many bytes wait for a peer that does not keep up.

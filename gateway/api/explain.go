@@ -1,0 +1,80 @@
+package api
+
+import (
+	"tidegate/gateway"
+)
+
+// actor is whom a request asks about: the owner of a token or of an API key, a user
+// without a token, or, if neither is given, an anonymous client.
+type actor struct {
+	User  string `json:"user"`
+	Token string `json:"token"`
+}
+
+func (h *Handler) principalOf(r *request, a actor) (gateway.Principal, error) {
+	switch {
+	case a.User != "" && a.Token != "":
+		return gateway.Principal{}, fail(gateway.BadRequest, "give one of user and token: a token says who its user is")
+	case a.Token == "":
+		return gateway.Principal{User: a.User}, nil
+	}
+	p, err := h.gateway.Authenticate(r.Context(), a.Token)
+	if told := toldOf(err); err != nil && told.Code == gateway.Unauthenticated {
+		return p, fail(gateway.BadRequest, "the token in the body: %s", told.Message)
+	}
+	return p, err
+}
+
+type explainRequest struct {
+	Channel string `json:"channel"`
+	actor
+}
+
+// explain says which rule and which claim decide. Nothing happens.
+func (h *Handler) explain(r *request) (any, error) {
+	var asked explainRequest
+	if err := r.decode(&asked); err != nil {
+		return nil, err
+	}
+	p, err := h.principalOf(r, asked.actor)
+	if err != nil {
+		return nil, err
+	}
+	e, err := h.gateway.Explain(&p, asked.Channel)
+	if err != nil {
+		return nil, err
+	}
+	answer := explanation{
+		Channel: e.Channel, Who: e.Who, Banned: e.Banned,
+		Subscribe: rulingOf(e.Subscribe), Publish: rulingOf(e.Publish), Presence: rulingOf(e.Presence), History: rulingOf(e.History),
+	}
+	if e.Rule >= 0 {
+		answer.Rule = &ruleNote{e.Rule, e.Match}
+	}
+	return answer, nil
+}
+
+// explanation is what somebody may do on a channel.
+type explanation struct {
+	Channel   string    `json:"channel"`
+	Who       string    `json:"who"`
+	Rule      *ruleNote `json:"rule,omitempty"` // none matches
+	Banned    string    `json:"banned,omitempty"`
+	Subscribe ruling    `json:"subscribe"`
+	Publish   ruling    `json:"publish"`
+	Presence  ruling    `json:"presence"`
+	History   ruling    `json:"history"`
+}
+
+type ruleNote struct {
+	Index int    `json:"index"` // in channels of the configuration, from 0
+	Match string `json:"match"`
+}
+
+type ruling struct {
+	Allowed bool         `json:"allowed"`
+	Code    gateway.Code `json:"code,omitempty"`
+	Why     string       `json:"why"`
+}
+
+func rulingOf(r gateway.Ruling) ruling { return ruling(r) }

@@ -1,0 +1,114 @@
+package api
+
+import (
+	"time"
+	"unicode/utf8"
+
+	"tidegate/gateway"
+)
+
+type traceRequest struct {
+	payloadFields
+	Event     string `json:"event"`
+	Publisher actor  `json:"publisher"` // nobody: the API key
+	Recipient string `json:"recipient"`
+	Wait      string `json:"wait"`
+}
+
+const traceWait = 2 * time.Second // unless a request says otherwise
+
+// trace publishes a message and answers with what became of it.
+func (h *Handler) trace(r *request) (any, error) {
+	body, err := r.readBody(h.largestMessage() + maxDenial)
+	if err != nil {
+		return nil, err
+	}
+	var asked traceRequest
+	if err := decodeStrictly(body, &asked); err != nil {
+		return nil, err
+	}
+	c := gateway.Publish{Channel: r.PathValue("channel"), Event: asked.Event}
+	var ok bool
+	if c.Payload, c.Kind, ok = asked.payload(); !ok || !utf8.Valid(body) {
+		return nil, fail(gateway.BadRequest, "give one of data, text and binary, in UTF-8")
+	}
+	q := gateway.TraceQuestion{User: asked.Recipient, Wait: traceWait}
+	if asked.Wait != "" {
+		if q.Wait, err = time.ParseDuration(asked.Wait); err != nil || q.Wait < 0 {
+			return nil, fail(gateway.BadRequest, `wait is %.32q: want a time such as "5s"`, asked.Wait)
+		}
+	}
+	p := *r.by
+	if asked.Publisher != (actor{}) {
+		if p, err = h.principalOf(r, asked.Publisher); err != nil {
+			return nil, err
+		}
+	}
+	t, err := h.gateway.Trace(r.Context(), &p, c, q)
+	if err != nil {
+		return nil, err
+	}
+	return traceOf(&t), nil
+}
+
+// trace is what became of a message.
+type trace struct {
+	Node    string      `json:"node"` // that took it
+	Time    int64       `json:"time"` // milliseconds since 1970
+	Publish ruling      `json:"publish"`
+	Error   *told       `json:"error,omitempty"`
+	Took    float64     `json:"took"` // milliseconds, for the broker to confirm it
+	Cursor  string      `json:"cursor"`
+	Nodes   []nodeTrace `json:"nodes"`
+}
+
+type nodeTrace struct {
+	Node      string         `json:"node"`
+	Listening int            `json:"listening"`
+	Heard     int            `json:"heard"`
+	Time      int64          `json:"time,omitempty"` // by the node's clock
+	Written   int            `json:"written"`
+	Waiting   int            `json:"waiting"`
+	Conflated int            `json:"conflated"`
+	Skipped   int            `json:"skipped"`
+	Unsaid    int            `json:"unsaid"`
+	Ended     int            `json:"ended"`
+	Sessions  []sessionTrace `json:"sessions"`
+}
+
+type sessionTrace struct {
+	Session  string       `json:"session"`
+	User     string       `json:"user,omitempty"`
+	Protocol string       `json:"protocol"`
+	Fate     gateway.Fate `json:"fate"`
+	Why      string       `json:"why,omitempty"`
+}
+
+func traceOf(t *gateway.Trace) trace {
+	told := trace{
+		Node: t.Node, Time: t.Began.UnixMilli(), Publish: rulingOf(t.Publish), Cursor: t.Position.String(),
+		Took: float64(t.Took.Microseconds()) / 1000, Nodes: make([]nodeTrace, len(t.Nodes)),
+	}
+	if t.Error != nil {
+		e := toldOf(t.Error)
+		told.Error = &e
+	}
+	for i, n := range t.Nodes {
+		told.Nodes[i] = nodeTraceOf(&n)
+	}
+	return told
+}
+
+func nodeTraceOf(n *gateway.NodeTrace) nodeTrace {
+	told := nodeTrace{
+		Node: n.Node, Listening: n.Listening, Heard: n.Heard, Written: n.Written, Waiting: n.Waiting,
+		Conflated: n.Conflated, Skipped: n.Skipped, Unsaid: n.Unsaid, Ended: n.Ended, Sessions: make([]sessionTrace, len(n.Sessions)),
+	}
+	if !n.First.IsZero() {
+		told.Time = n.First.UnixMilli()
+	}
+	for i, s := range n.Sessions {
+		told.Sessions[i] = sessionTrace(s)
+	}
+	return told
+}

@@ -1,0 +1,179 @@
+package gateway
+
+import (
+	"fmt"
+	"strings"
+
+	"tidegate/gateway/rules"
+)
+
+// Explanation is what somebody may do on a channel, and why.
+type Explanation struct {
+	Channel   string
+	Who       string // in words
+	Rule      int    // that decides, as the configuration counts them, from 0; -1: none matches
+	Match     string // of the rule
+	Banned    string // why whoever it is may not be here at all; empty: may be
+	Subscribe Ruling
+	Publish   Ruling
+	Presence  Ruling
+	History   Ruling
+}
+
+// Ruling is whether something may be done.
+type Ruling struct {
+	Allowed bool
+	Code    Code   // of the refusal
+	Why     string // which rule and which claim decide
+}
+
+// Explain says what p may do on a channel, as the rules stand. Nothing is done and
+// nobody is asked: where a webhook has its say it tells so. An error is about the
+// channel's name.
+func (g *Gateway) Explain(p *Principal, channel string) (Explanation, error) {
+	if err := rules.CheckChannel(channel); err != nil {
+		return Explanation{}, ErrorOf(err)
+	}
+	list := *g.rules.Load()
+	r := &reasoning{gateway: g, p: p, channel: channel, list: list, index: list.Index(channel), rule: list.For(channel)}
+	e := Explanation{Channel: channel, Who: r.who(), Rule: r.index, Banned: g.bannedBy(p)}
+	if r.index >= 0 {
+		e.Match = list[r.index].Match
+	}
+	e.Subscribe, e.Publish = r.ruling(ToSubscribe), r.ruling(ToPublish)
+	e.Presence = r.reading(e.Subscribe, "presence", g.attendance != nil && r.rule.Presence)
+	e.History = r.reading(e.Subscribe, "history", g.history != nil && r.rule.KeepsHistory())
+	return e, nil
+}
+
+// bannedBy says in words why p is refused everywhere; empty: it is not.
+func (g *Gateway) bannedBy(p *Principal) string {
+	switch d := g.denial(p, ""); {
+	case d != nil:
+		return reasonOf(d).Text
+	case g.mustAuth && p.anonymous():
+		return "auth.anonymous is false: every client needs a token"
+	}
+	return ""
+}
+
+// reasoning is how a decision about a channel comes about.
+type reasoning struct {
+	gateway *Gateway
+	p       *Principal
+	channel string
+	list    rules.List
+	index   int
+	rule    *rules.Rule
+}
+
+func (r *reasoning) who() string {
+	switch {
+	case r.p.Backend():
+		return "the API key " + r.p.Key
+	case r.p.anonymous():
+		return "an anonymous client"
+	}
+	return "the user " + r.p.User
+}
+
+// ruling decides as Authorize does, and says why.
+func (r *reasoning) ruling(a Action) Ruling {
+	err := r.gateway.Authorize(r.p, a, r.channel)
+	ruled := Ruling{Allowed: err == nil, Why: r.why(a)}
+	switch {
+	case err != nil:
+		ruled.Code = ErrorOf(err).Code
+	case r.gateway.asks(hookOf(a), r.p):
+		ruled.Why += "; the webhook is asked as well (" + string(hookOf(a)) + ")"
+	}
+	return ruled
+}
+
+func hookOf(a Action) HookEvent {
+	if a == ToPublish {
+		return OnPublish
+	}
+	return OnSubscribe
+}
+
+func (r *reasoning) why(a Action) string {
+	switch {
+	case r.p.Backend() && r.p.Scope == nil:
+		return "an API key without channels and allow is good for everything, whatever the rules"
+	case r.p.Backend():
+		return "what the key is good for decides, not the rules: " + r.p.Scope.String()
+	case a == ToSubscribe && rules.IsPersonal(r.channel):
+		return fmt.Sprintf("%s is a personal channel: its user's sessions are on it from the start, and nobody else's", r.channel)
+	case r.index < 0:
+		return "no rule matches the channel, so nothing is allowed"
+	case a == ToPublish && rules.IsPersonal(r.channel) && !strings.HasPrefix(r.match(), "@"):
+		return r.cite() + " does not open personal channels: that takes a rule whose match begins with @"
+	}
+	who, claim, patterns := r.rule.Subscribe, "subscribe", r.p.Subscribe
+	if a == ToPublish {
+		who, claim, patterns = r.rule.Publish, "publish", r.p.Publish
+	}
+	return r.cite() + " says " + string(a) + ": " + string(orElse(who, rules.Nobody)) + r.meaning(who, claim, patterns)
+}
+
+// meaning says what it comes to for the client that a rule names a class of them.
+func (r *reasoning) meaning(who rules.Who, claim string, patterns []string) string {
+	switch who {
+	case rules.Anyone:
+		return ""
+	case rules.Authenticated:
+		if r.p.anonymous() {
+			return ", and the client is anonymous"
+		}
+		return ", and " + r.p.User + " is"
+	case rules.Subscribers:
+		return ": only a session that is on the channel may"
+	case rules.Token:
+		return ", and " + naming(claim, patterns, r.channel)
+	}
+	return ": only backends may"
+}
+
+// naming says what the claim of a token has to do with a channel.
+func naming(claim string, patterns []string, channel string) string {
+	for _, pattern := range patterns {
+		if rules.Matches(pattern, channel) {
+			return fmt.Sprintf("the token's claim %s has %q", claim, pattern)
+		}
+	}
+	if len(patterns) == 0 {
+		return fmt.Sprintf("there is no token with a claim %s", claim)
+	}
+	return fmt.Sprintf("the token's claim %s has only %q", claim, patterns)
+}
+
+// reading is the ruling about what those may read who may subscribe.
+func (r *reasoning) reading(subscribe Ruling, what string, kept bool) Ruling {
+	switch {
+	case !subscribe.Allowed:
+		return Ruling{Code: subscribe.Code, Why: "it takes the right to subscribe"}
+	case kept:
+		return Ruling{Allowed: true, Why: fmt.Sprintf("who may subscribe may, and %s has %s", r.cite(), what)}
+	case r.index < 0:
+		return Ruling{Code: NotFound, Why: fmt.Sprintf("no rule matches the channel, so it has no %s", what)}
+	}
+	return Ruling{Code: NotFound, Why: fmt.Sprintf("%s has no %s", r.cite(), what)}
+}
+
+func (r *reasoning) match() string { return r.list[r.index].Match }
+
+// cite names the rule as messages about the configuration do.
+func (r *reasoning) cite() string { return fmt.Sprintf("channels[%d] (match %q)", r.index, r.match()) }
+
+// String says what a key is good for: "read on [log:*]".
+func (s *Scope) String() string {
+	var rights []string
+	if s.Read {
+		rights = append(rights, "read")
+	}
+	if s.Publish {
+		rights = append(rights, "publish")
+	}
+	return fmt.Sprintf("%s on %q", strings.Join(rights, " and "), s.Channels)
+}
