@@ -29,6 +29,8 @@ type cluster struct {
 	leave   func() // ends what minds the broker while there is no node
 	prefix  string // of all paths, as a proxy may add it
 
+	extra http.Handler // what is served below /built/, if anything
+
 	deflate *websocket.Deflate // of the nodes; nil: they do not compress
 
 	noWebSocket atomic.Bool // /ws answers 403, as some proxies do
@@ -115,6 +117,7 @@ func (c *cluster) routes(g *gateway.Gateway, sockets *websocket.Server) http.Han
 		w.Header().Set("Content-Type", "text/html")
 		io.WriteString(w, "<!doctype html><title>An application</title>")
 	})
+	mux.HandleFunc("GET /built/", func(w http.ResponseWriter, r *http.Request) { c.extra.ServeHTTP(w, r) })
 	mux.Handle("/", console.Handler())
 	return mux
 }

@@ -1,6 +1,7 @@
 package console_test
 
 import (
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,32 +15,13 @@ import (
 // The package is what somebody else gets: packed, installed from the tarball into
 // a project of its own, and used there against a gateway.
 func TestPackage_IsInstalledFromItsTarballAndWorks(t *testing.T) {
-	npm, node := brokertest.FindProgram(t, "npm"), brokertest.FindProgram(t, "node", "nodejs")
 	nodes := newCluster(t)
 	nodes.start()
-	project := t.TempDir()
-	run := func(dir, program string, args ...string) string {
-		t.Helper()
-		command := exec.CommandContext(t.Context(), program, args...)
-		command.Dir = dir
-		command.Env = append(os.Environ(), "GATEWAY="+nodes.url(), "npm_config_cache="+filepath.Join(project, "cache"), "npm_config_update_notifier=false")
-		out, err := command.Output()
-		if err != nil {
-			t.Fatalf("%s %s: %v\n%s\n%s", program, strings.Join(args, " "), err, out, stderrOf(err))
-		}
-		return string(out)
-	}
+	p := newProject(t, "testdata/package", nodes.url())
+	p.write("package.json", `{"type":"module","private":true}`)
+	p.npm("install", "--offline", "--no-audit", "--no-fund", "./react", p.tarball)
 
-	packed := strings.TrimSpace(run("tidegate", npm, "pack", "--ignore-scripts", "--pack-destination", project))
-	if err := os.CopyFS(filepath.Join(project, "test"), os.DirFS("testdata/package")); err != nil {
-		t.Fatal(err)
-	}
-	project = filepath.Join(project, "test")
-	if err := os.WriteFile(filepath.Join(project, "package.json"), []byte(`{"type":"module","private":true}`), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	run(project, npm, "install", "--offline", "--no-audit", "--no-fund", "./react", "../"+packed)
-	files, err := filepath.Glob(filepath.Join(project, "node_modules/tidegate/*"))
+	files, err := filepath.Glob(filepath.Join(p.folder, "node_modules/tidegate/*"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,12 +32,85 @@ func TestPackage_IsInstalledFromItsTarballAndWorks(t *testing.T) {
 	if !slices.Equal(files, want) {
 		t.Errorf("the package has %q, want %q", files, want)
 	}
-	run(project, node, "--test", "--test-timeout=120000", "package.test.mjs")
+	p.node("package.test.mjs")
 }
 
-func stderrOf(err error) string {
-	if exit, ok := err.(*exec.ExitError); ok {
-		return string(exit.Stderr)
+// With the compilers, bundlers and runtimes of its world, and React itself. They
+// come from npm's registry (100 MB): outside CI only if NPM_TOOLS is set.
+func TestPackage_WorksWithTheToolsOfItsWorld(t *testing.T) {
+	if os.Getenv("CI") == "" && os.Getenv("NPM_TOOLS") == "" {
+		t.Skip("NPM_TOOLS=1 loads TypeScript, esbuild, Vite, React, Node 20 and Deno, and tries the package with them")
 	}
-	return ""
+	nodes := newCluster(t)
+	nodes.start()
+	p := newProject(t, "testdata/tools", nodes.url())
+	p.npm("install", "--no-audit", "--no-fund", p.tarball)
+	p.node("tools.test.mjs")
+
+	nodes.extra = http.StripPrefix("/built", http.FileServer(http.Dir(filepath.Join(p.folder, "built"))))
+	browser := startBrowser(t)
+	one, two := openPage(t, browser, nodes.url()+"/built/"), openPage(t, browser, nodes.url()+"/built/")
+	for _, page := range []*page{one, two} {
+		page.until("Vite's page is connected", `window.tide?.status.state === "connected"`)
+	}
+	if a, b := evaluate[string](one, "tide.status.session"), evaluate[string](two, "tide.status.session"); a != b {
+		t.Errorf("Vite's pages are sessions %q and %q", a, b)
+	}
+	one.do(`await tide.publish("tools", "hi from Vite")`)
+	two.until("each hears the other", `heard.includes("hi from Vite")`)
+}
+
+// project is a folder of somebody who uses the package.
+type project struct {
+	t        *testing.T
+	folder   string
+	tarball  string
+	programs map[string]string
+	env      []string
+}
+
+// newProject packs the package, and copies a folder beside the tarball.
+func newProject(t *testing.T, from, gateway string) *project {
+	t.Helper()
+	home := t.TempDir()
+	p := &project{
+		t:        t,
+		folder:   filepath.Join(home, "project"),
+		programs: map[string]string{"npm": brokertest.FindProgram(t, "npm"), "node": brokertest.FindProgram(t, "node", "nodejs")},
+		env:      append(os.Environ(), "GATEWAY="+gateway, "npm_config_cache="+filepath.Join(home, "cache"), "npm_config_update_notifier=false"),
+	}
+	packed := strings.TrimSpace(p.run("tidegate", "npm", "pack", "--ignore-scripts", "--pack-destination", home))
+	p.tarball = filepath.Join(home, packed)
+	if err := os.CopyFS(p.folder, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func (p *project) npm(args ...string) { p.t.Helper(); p.run(p.folder, "npm", args...) }
+
+func (p *project) node(test string) {
+	p.t.Helper()
+	p.run(p.folder, "node", "--test", "--test-timeout=120000", test)
+}
+
+func (p *project) write(name, content string) {
+	p.t.Helper()
+	if err := os.WriteFile(filepath.Join(p.folder, name), []byte(content), 0o600); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// run returns what a program says, which must go well.
+func (p *project) run(folder, program string, args ...string) string {
+	p.t.Helper()
+	command := exec.CommandContext(p.t.Context(), p.programs[program], args...)
+	command.Dir, command.Env = folder, p.env
+	var said strings.Builder
+	command.Stderr = &said
+	out, err := command.Output()
+	if err != nil {
+		p.t.Fatalf("%s %s: %v\n%s\n%s", program, strings.Join(args, " "), err, out, said.String())
+	}
+	return string(out)
 }

@@ -23,7 +23,7 @@ import { useCallback, useEffect, useState, useSyncExternalStore } from "react";
  * @property {boolean} subscribed       false until it is confirmed, and after an error
  * @property {boolean} missed           messages may have been missed
  * @property {TidegateError | null} error  why it is over
- * @property {(data: any, options?: PublishOptions) => Promise<{cursor: string}>} publish
+ * @property {(data: T, options?: PublishOptions) => Promise<{cursor: string}>} publish
  */
 
 const nothing = { messages: [], subscribed: false, missed: false, error: null };
@@ -50,7 +50,7 @@ export function useChannel(tide, channel, { recent, keep = 200, echo } = {}) {
     subscription.on("error", (error) => change({ subscribed: false, error }));
     return () => subscription.unsubscribe();
   }, [tide, channel, recent, keep, echo]);
-  const publish = useCallback((/** @type {any} */ data, /** @type {PublishOptions | undefined} */ options) => tide.publish(channel, data, options), [tide, channel]);
+  const publish = useCallback((/** @type {T} */ data, /** @type {PublishOptions | undefined} */ options) => tide.publish(channel, data, options), [tide, channel]);
   return { ...view, publish };
 }
 

@@ -676,7 +676,7 @@ export class Subscription extends Emitter {
     for (const message of [...messages, ...later]) this.emit("message", message);
   }
 
-  /** @param {any} data @param {PublishOptions} [options] */
+  /** @param {T} data @param {PublishOptions} [options] */
   publish(data, options) {
     return this.#client.publish(this.channel, data, options);
   }

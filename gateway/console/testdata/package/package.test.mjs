@@ -103,14 +103,30 @@ test("React: a channel, who is on it, and the connection", async (t) => {
   await until(async () => !(await api("channels")).channels.some(({ channel }) => channel === "react:two"));
 });
 
+test("the README has an example of each option, field, event, state and code", async () => {
+  const readme = await readFile("node_modules/tidegate/README.md", "utf8");
+  const examples = [...readme.matchAll(/^```js\n(.*?)^```/gms)].map(([, code]) => code).join("\n");
+  const types = await readFile("node_modules/tidegate/types/tidegate.d.ts", "utf8");
+  const words = [];
+  for (const name of ["Options", "SubscribeOptions", "PublishOptions", "Message", "Status", "Subscribed", "ClientEvents", "SubscriptionEvents"]) {
+    const [, body] = types.match(new RegExp(`^export type ${name}(?:<[^>]*>)? = \\{\n(.*?)^\\};`, "ms")) ?? assert.fail(`no type ${name}`);
+    words.push(...[...body.matchAll(/^    (\w+)\??: /gm)].map(([, word]) => word));
+  }
+  const [, codes] = types.match(/Its code is one of (.*?)\*\//s);
+  words.push(...codes.match(/\b[a-z]+(?:_[a-z]+)+\b|\b(?:unauthenticated|forbidden|unavailable|internal|timeout|closed|disconnected|gone)\b/g));
+  words.push("connecting", "connected", "waiting");
+  assert.ok(words.length > 60, words.join());
+  assert.deepEqual(words.filter((word) => !new RegExp(`\\b${word}\\b`).test(examples)), []);
+});
+
 test("the examples of the README run", async () => {
   const readme = await readFile("node_modules/tidegate/README.md", "utf8");
   const examples = [...readme.matchAll(/^```js\n(.*?)^```/gms)].map(([, code]) => code);
   assert.ok(examples.length > 10);
-  for (const [n, example] of examples.entries()) {
+  await Promise.all(examples.map(async (example, n) => {
     const code = example.replaceAll(/https:\/\/\w+\.example\.com/g, gateway);
     const before = code.includes("const tide =") ? "" : `import { Tidegate } from "tidegate"; const tide = new Tidegate("${gateway}");\n`;
     await writeFile(`example${n}.mjs`, `${before}${code}\nprocess.exit(0);\n`);
     await promisify(execFile)(process.execPath, [`example${n}.mjs`]).catch((error) => assert.fail(`${code}\n${error.stderr}`));
-  }
+  }));
 });

@@ -23,7 +23,7 @@ export type ChannelView<T = any> = {
      * why it is over
      */
     error: TidegateError | null;
-    publish: (data: any, options?: PublishOptions) => Promise<{
+    publish: (data: T, options?: PublishOptions) => Promise<{
         cursor: string;
     }>;
 };

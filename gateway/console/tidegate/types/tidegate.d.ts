@@ -320,8 +320,8 @@ export declare class Subscription<T = any> extends Emitter<SubscriptionEvents<T>
     channel: string;
     /** Ends it, at once. */
     unsubscribe(): void;
-    /** @param {any} data @param {PublishOptions} [options] */
-    publish(data: any, options?: PublishOptions): Promise<{
+    /** @param {T} data @param {PublishOptions} [options] */
+    publish(data: T, options?: PublishOptions): Promise<{
         cursor: string;
     }>;
     presence(): Promise<Member[]>;
