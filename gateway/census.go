@@ -15,6 +15,7 @@ type ChannelInfo struct {
 	Channel  string
 	Sessions int
 	Users    int // different ones; anonymous sessions have none
+	Messages int // that the node had which listens for longest; it begins anew when nobody does
 }
 
 // headcount is what a node, or a part of its report, adds to a channel's numbers.
@@ -22,6 +23,7 @@ type headcount struct {
 	Channel  string   `json:"channel"`
 	Sessions int      `json:"sessions,omitempty"`
 	Users    []string `json:"users,omitempty"` // a user may be told more than once
+	Messages int      `json:"messages,omitempty"`
 }
 
 // Channels returns the channels, of those that match the pattern, to which
@@ -48,6 +50,7 @@ func (c census) add(parts []headcount) {
 		}
 		sum.Sessions += part.Sessions
 		sum.Users = append(sum.Users, part.Users...)
+		sum.Messages = max(sum.Messages, part.Messages)
 	}
 }
 
@@ -55,7 +58,7 @@ func (c census) channels() []ChannelInfo {
 	list := make([]ChannelInfo, 0, len(c))
 	for name, sum := range c {
 		slices.Sort(sum.Users)
-		list = append(list, ChannelInfo{name, sum.Sessions, len(slices.Compact(sum.Users))})
+		list = append(list, ChannelInfo{name, sum.Sessions, len(slices.Compact(sum.Users)), sum.Messages})
 	}
 	slices.SortFunc(list, func(a, b ChannelInfo) int { return strings.Compare(a.Channel, b.Channel) })
 	return list
@@ -81,7 +84,7 @@ type tally struct {
 }
 
 func (t *tally) count(ch *channel) error {
-	audience := ch.audience()
+	audience, messages := ch.audience()
 	if len(audience) == 0 {
 		return nil
 	}
@@ -91,7 +94,7 @@ func (t *tally) count(ch *channel) error {
 			users[user] = struct{}{}
 		}
 	}
-	t.begin(headcount{Channel: ch.name, Sessions: len(audience)})
+	t.begin(headcount{Channel: ch.name, Sessions: len(audience), Messages: int(messages)})
 	for user := range users {
 		if err := t.addUser(ch.name, user); err != nil {
 			return err
@@ -130,15 +133,15 @@ func (t *tally) flushLarge() error {
 	return t.say(part)
 }
 
-// audience returns the subscriptions of those who listen to the channel.
-func (ch *channel) audience() []*subscription {
+// audience returns the subscriptions of those who listen to the channel, and how
+// many messages they had.
+func (ch *channel) audience() (list []*subscription, messages uint64) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	var list []*subscription
 	for i := range ch.audiences {
 		for _, m := range ch.audiences[i].members {
 			list = append(list, m.of)
 		}
 	}
-	return list
+	return list, ch.delivered
 }

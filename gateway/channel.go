@@ -32,7 +32,8 @@ type channel struct {
 	followed bool  // joins and leaves too; guarded by joining
 
 	// Guarded by mu.
-	retired   bool // it has gone from the hub
+	retired   bool   // it has gone from the hub
+	delivered uint64 // messages to the audience
 	audiences []audience
 	*past                 // nil: nothing is known of its history, or it has none
 	delayed   *[]*Session // that are to be written to when the rule's Delay is over; nil: none
@@ -171,6 +172,7 @@ const sampleOneOf = 16
 // deliver sends an entry to the audience. The caller holds ch.mu, and has what is
 // parked written when there is no more to deliver.
 func (ch *channel) deliver(e *timeline.Entry) {
+	ch.delivered++
 	conflate := ch.rule.Load().Conflate
 	traced := ch.hub.following.begin(ch, &e.Message)
 	for i := range ch.audiences {

@@ -460,6 +460,25 @@ func TestChannels_CountsSessionsAndUsersOfAllNodes(t *testing.T) {
 
 // TestChannels_LargeReport has more to tell than fits into one message, of many
 // channels and of many users on one.
+func TestChannels_CountsTheMessagesOfTheNodeThatHasMostOfThem(t *testing.T) {
+	members := startCluster(t, 2, gateway.Config{PresenceLease: never})
+	first := members[0].connectAs("alice", "chat:a")
+	publish := func(data string) {
+		members[0].publish("chat:a", "%s", data)
+		first.expect("message chat:a " + data)
+	}
+	publish("1")
+	publish("2")
+	late := members[1].connectAs("bob", "chat:a")
+	publish("3")
+	late.expect("message chat:a 3")
+	for _, m := range members {
+		if got, err := m.Channels(t.Context(), "chat:a"); err != nil || len(got) != 1 || got[0].Messages != 3 {
+			t.Errorf("on %s: %+v, %v, want 3 messages", m.Node(), got, err)
+		}
+	}
+}
+
 func TestChannels_LargeReport(t *testing.T) {
 	members := startCluster(t, 2, gateway.Config{PresenceLease: never})
 	const users = 4000

@@ -121,7 +121,8 @@ func (n NodeTrace) unsettled() bool { return n.Waiting > 0 || n.Listening > 0 &&
 func (g *Gateway) traceHere(e errand) NodeTrace {
 	n := NodeTrace{Node: g.node}
 	if ch := g.hub.find(e.Channel); ch != nil {
-		n.Listening = len(ch.audience())
+		listening, _ := ch.audience()
+		n.Listening = len(listening)
 	}
 	told := make(map[*Session]bool)
 	if t := g.hub.following.find(e.Mark); t != nil {

@@ -102,7 +102,7 @@ func TestUsers_SubscribeAndUnsubscribe(t *testing.T) {
 	path := "/api/users/alice/channels/room:secret"
 	n.expect(call{method: "POST", path: path, credential: shopKey}, 200, `{"sessions":2}`)
 	n.expect(call{method: "GET", path: "/api/channels?match=room:*", credential: shopKey}, 200,
-		`{"channels":[{"channel":"room:secret","sessions":2,"users":1}]}`)
+		`{"channels":[{"channel":"room:secret","sessions":2,"users":1,"messages":0}]}`)
 	n.expect(call{method: "DELETE", path: path, credential: shopKey}, 200, `{"sessions":2}`)
 	n.expect(call{method: "DELETE", path: path, credential: shopKey}, 200, `{"sessions":0}`)
 	n.expect(call{method: "GET", path: "/api/channels?match=room:*", credential: shopKey}, 200, `{"channels":[]}`)
@@ -134,9 +134,9 @@ func TestChannels_AreThoseWithSubscribers(t *testing.T) {
 	n.open("bob", "log:a")
 	n.open("", "log:a")
 	for query, want := range map[string]string{
-		"":               `{"channels":[{"channel":"@alice","sessions":2,"users":1},{"channel":"@bob","sessions":1,"users":1},{"channel":"log:a","sessions":4,"users":2},{"channel":"log:b","sessions":1,"users":1}]}`,
-		"?match=log:*":   `{"channels":[{"channel":"log:a","sessions":4,"users":2},{"channel":"log:b","sessions":1,"users":1}]}`,
-		"?match=*:b":     `{"channels":[{"channel":"log:b","sessions":1,"users":1}]}`,
+		"":               `{"channels":[{"channel":"@alice","sessions":2,"users":1,"messages":0},{"channel":"@bob","sessions":1,"users":1,"messages":0},{"channel":"log:a","sessions":4,"users":2,"messages":0},{"channel":"log:b","sessions":1,"users":1,"messages":0}]}`,
+		"?match=log:*":   `{"channels":[{"channel":"log:a","sessions":4,"users":2,"messages":0},{"channel":"log:b","sessions":1,"users":1,"messages":0}]}`,
+		"?match=*:b":     `{"channels":[{"channel":"log:b","sessions":1,"users":1,"messages":0}]}`,
 		"?match=nothing": `{"channels":[]}`,
 		"?match=":        `{"channels":[]}`,
 	} {

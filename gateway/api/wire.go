@@ -115,6 +115,7 @@ type channel struct {
 	Channel  string `json:"channel"`
 	Sessions int    `json:"sessions"`
 	Users    int    `json:"users"`
+	Messages int    `json:"messages"`
 }
 
 // sessions answers with a user's sessions, the oldest first.
