@@ -15,6 +15,7 @@ import (
 // The header is one compact JSON object. All fields may be missing, unknown ones
 // are ignored:
 //
+//	mark     of the Redis process at which it was published; see markOf
 //	kind     "json", "text" or "binary"; missing, or not borne out by the payload:
 //	         what a bare payload would be
 //	event    the name beside the data
@@ -32,29 +33,35 @@ import (
 // parses, and is not nested deeper than MostNested, else text if it is UTF-8, else
 // binary; so is one that begins with "TG1 " and is no envelope. What is to travel bare
 // and begins so gets an envelope all the same: no payload can pass for one.
-const envelopeMark = "TG1 "
+const envelopeStart = "TG1 "
 
 // AppendEnvelope appends m as it travels through Redis to dst.
 func AppendEnvelope(dst []byte, m Message) []byte {
-	dst = append(dst, envelopeMark...)
+	dst = append(dst, envelopeStart...)
 	dst = appendHeader(dst, m)
 	dst = append(dst, '\n')
 	return append(dst, m.Payload...)
 }
 
-// DecodeEnvelope reads what was published in Redis on a channel, enveloped or
+// DecodeEnvelope reads what stands in Redis for a message of a channel, enveloped or
 // bare. It cannot fail: what is no envelope is a payload. The message shares no
 // memory with data but the header's strings.
 func DecodeEnvelope(channel, data string) Message {
+	m, _ := decodeEnvelope(channel, data)
+	return m
+}
+
+// decodeEnvelope returns the mark, too; "" without one.
+func decodeEnvelope(channel, data string) (m Message, mark string) {
 	line, payload, ok := cutEnvelope(data)
 	if !ok {
-		return decodeBare(channel, data)
+		return decodeBare(channel, data), ""
 	}
 	h, ok := parseHeader(line)
 	if !ok {
-		return decodeBare(channel, data)
+		return decodeBare(channel, data), ""
 	}
-	m := Message{Channel: channel, Payload: []byte(payload), Event: h.Event, User: h.User, Session: h.Session, Except: h.Except, Transient: h.Transient}
+	m = Message{Channel: channel, Payload: []byte(payload), Event: h.Event, User: h.User, Session: h.Session, Except: h.Except, Transient: h.Transient}
 	if m.Kind, ok = parseKind(h.Kind); !ok || !m.Kind.bears(m.Payload) {
 		m.Kind = KindOf(m.Payload)
 	}
@@ -64,14 +71,14 @@ func DecodeEnvelope(channel, data string) Message {
 	}
 	// A position outlives its message: it must not hold on to data.
 	m.Position = Position{Epoch: strings.Clone(h.Epoch), Offset: h.Offset}
-	return m
+	return m, h.Mark
 }
 
 func cutEnvelope(data string) (header, payload string, ok bool) {
-	if !strings.HasPrefix(data, envelopeMark) {
+	if !strings.HasPrefix(data, envelopeStart) {
 		return "", "", false
 	}
-	return strings.Cut(data[len(envelopeMark):], "\n")
+	return strings.Cut(data[len(envelopeStart):], "\n")
 }
 
 func decodeBare(channel, data string) Message {
@@ -81,7 +88,7 @@ func decodeBare(channel, data string) Message {
 
 // passesForEnvelope reports whether a payload must not travel bare.
 func passesForEnvelope(payload []byte) bool {
-	return bytes.HasPrefix(payload, []byte(envelopeMark))
+	return bytes.HasPrefix(payload, []byte(envelopeStart))
 }
 
 // Bare returns of m what travels bare: the payload, and its kind.

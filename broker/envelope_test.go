@@ -22,6 +22,24 @@ func TestEnvelope_IsDrawnAsDocumented(t *testing.T) {
 	}
 }
 
+func TestEnvelope_WithAMark(t *testing.T) {
+	m := sampleMessage()
+	const run = "9a3b1c5d7e9f0a2b4c6d8e0f1a3b5c7d9e1f0a2b"
+	published := appendUnmarked(nil, m)
+	for _, run := range []string{"another", run} {
+		setMark(published, markOf(run))
+	}
+	want := `TG1 {"mark":"` + markOf(run) + `",` + strings.TrimPrefix(string(AppendEnvelope(nil, m)), "TG1 {")
+	if got := string(published); got != want || len(markOf(run)) != markLength {
+		t.Errorf("envelope:\n got %s\nwant %s", got, want)
+	}
+	for mark, believed := range map[string]bool{markOf(run): true, "": true, markOf("another"): false} {
+		if got := decodePublished(m.Channel, string(published), mark); got.User == m.User != believed || string(got.Payload) != string(m.Payload) {
+			t.Errorf("at a process with the mark %q: %+v", mark, got)
+		}
+	}
+}
+
 func TestEnvelope_InfoAndTagsTravelOnOneLine(t *testing.T) {
 	m := Message{Channel: "c", Payload: []byte("hello"), Kind: Text, Info: json.RawMessage("{\n\"name\": \"Al\"}"), Tags: json.RawMessage(`{"color":"red"}`)}
 	want := `TG1 {"kind":"text","info":{"name":"Al"},"tags":{"color":"red"}}` + "\nhello"
@@ -209,6 +227,7 @@ func FuzzHeader(f *testing.F) {
 	f.Add(`{"user":"a","user":"b"}`)
 	f.Add(`{"time":01}`)
 	f.Add(`{"transient":true}`)
+	f.Add(`{"mark":"0123456789abcdef","kind":"text"}`)
 	f.Add(`{"transient":truefalse}`)
 	f.Add(`{"info":{"a":"}","b":["{"]},"tags":{"a":"\\u0062"}}`)
 	f.Fuzz(func(t *testing.T, line string) {
@@ -240,8 +259,8 @@ func TestEnvelope_Allocations(t *testing.T) {
 		t.Errorf("AppendEnvelope allocates %v times, want 0", n)
 	}
 	data := string(buffer)
-	if n := testing.AllocsPerRun(100, func() { DecodeEnvelope("chat:lobby", data) }); n > 2 {
-		t.Errorf("DecodeEnvelope allocates %v times, want the payload and the epoch", n)
+	if n := testing.AllocsPerRun(100, func() { decodePublished("chat:lobby", data, "") }); n > 2 {
+		t.Errorf("decodePublished allocates %v times, want the payload and the epoch", n)
 	}
 }
 
@@ -250,14 +269,17 @@ func BenchmarkAppendEnvelope(b *testing.B) {
 	buffer := make([]byte, 0, 1024)
 	b.ReportAllocs()
 	for b.Loop() {
-		buffer = AppendEnvelope(buffer[:0], m)
+		buffer = appendUnmarked(buffer[:0], m)
+		setMark(buffer, "0123456789abcdef")
 	}
 }
 
 func BenchmarkDecodeEnvelope(b *testing.B) {
-	data := string(AppendEnvelope(nil, sampleMessage()))
+	published, mark := appendUnmarked(nil, sampleMessage()), markOf("a Redis")
+	setMark(published, mark)
+	data := string(published)
 	b.ReportAllocs()
 	for b.Loop() {
-		DecodeEnvelope("chat:lobby", data)
+		decodePublished("chat:lobby", data, mark)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 // header is the first line of an envelope; see the table there.
 type header struct {
+	Mark      string `json:"mark"`
 	Kind      string `json:"kind"`
 	Event     string `json:"event"`
 	User      string `json:"user"`
@@ -41,7 +42,13 @@ func (r raw) message() json.RawMessage {
 }
 
 func appendHeader(dst []byte, m Message) []byte {
-	dst = append(dst, `{"kind":"`...)
+	dst = appendFields(append(dst, '{'), m)
+	return append(dst, '}')
+}
+
+// appendFields appends a header without its braces.
+func appendFields(dst []byte, m Message) []byte {
+	dst = append(dst, `"kind":"`...)
 	dst = append(dst, m.Kind.String()...)
 	dst = append(dst, '"')
 	dst = appendStringField(dst, "event", m.Event)
@@ -62,7 +69,7 @@ func appendHeader(dst []byte, m Message) []byte {
 	if m.Transient {
 		dst = append(dst, `,"transient":true`...)
 	}
-	return append(dst, '}')
+	return dst
 }
 
 func appendStringField(dst []byte, name, value string) []byte {
@@ -198,6 +205,8 @@ func (h *header) scanField(s string) (rest string, ok bool) {
 		return "", false
 	}
 	switch name {
+	case "mark":
+		h.Mark, rest, ok = scanString(rest)
 	case "kind":
 		h.Kind, rest, ok = scanString(rest)
 	case "event":

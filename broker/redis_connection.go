@@ -19,6 +19,7 @@ type connection struct {
 	link *link
 	conn net.Conn
 	r    *wireReader
+	mark string // of the process at its other end
 
 	restored atomic.Bool // a partition is subscribed as it was before
 
@@ -114,7 +115,8 @@ func (c *connection) greet() error {
 	if target := c.link.broker.target; target.password != "" {
 		args = append(args, "AUTH", orDefault(target.user), target.password)
 	}
-	if _, err := c.conn.Write(appendCommand(nil, "HELLO", args...)); err != nil {
+	ask := appendCommand(appendCommand(nil, "HELLO", args...), "INFO", "server")
+	if _, err := c.conn.Write(ask); err != nil {
 		return err
 	}
 	said, err := c.r.next()
@@ -123,6 +125,12 @@ func (c *connection) greet() error {
 	}
 	if err := checkHello(said); err != nil {
 		return err
+	}
+	if said, err = c.r.next(); err != nil {
+		return err
+	}
+	if said.kind == '$' || said.kind == '=' {
+		c.mark = markOf(fieldOf(said.fields[0], "run_id"))
 	}
 	return c.conn.SetDeadline(time.Time{})
 }
@@ -183,7 +191,7 @@ func (c *connection) takePush(said answer) error {
 	}
 	switch kind {
 	case "message", "smessage":
-		m := DecodeEnvelope(name[len(p.prefix):], said.fields[2])
+		m := decodePublished(name[len(p.prefix):], said.fields[2], c.mark)
 		p.trust.hear(&m)
 		p.receive(c.link, c.link.receiver, m)
 		return nil

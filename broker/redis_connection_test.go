@@ -5,7 +5,6 @@ import (
 	"context"
 	"io"
 	"net"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -46,8 +45,12 @@ func (m *mute) dial(context.Context, string) (net.Conn, error) {
 	here, there := net.Pipe()
 	m.served.Go(func() {
 		for lines := bufio.NewScanner(there); lines.Scan(); {
-			if strings.HasPrefix(lines.Text(), "HELLO") && !m.silent.Load() {
+			switch {
+			case m.silent.Load():
+			case lines.Text() == "HELLO":
 				_, _ = io.WriteString(there, "%1\r\n+role\r\n+master\r\n")
+			case lines.Text() == "INFO":
+				_, _ = io.WriteString(there, "$-1\r\n")
 			}
 		}
 	})

@@ -42,8 +42,9 @@ type publication struct {
 	// Fixed at birth.
 	channel  string
 	command  *redis.Cmd
-	script   bool // the command is the append script
-	replicas int  // that have to confirm
+	script   bool   // the command is the append script
+	envelope []byte // else, what it publishes, if that is not bare; whose mark run sets
+	replicas int    // that have to confirm
 	deadline time.Time
 	done     func(Position, error)
 
@@ -66,29 +67,30 @@ func (l *lane) publish(m Message, o PublishOptions, done func(Position, error)) 
 		deadline: time.Now().Add(answerTimeout),
 		done:     done,
 	}
-	p.command = redis.NewCmd(context.Background(), l.arguments(m, o, p.script)...)
+	p.command = redis.NewCmd(context.Background(), l.arguments(p, m, o)...)
 	if !l.enqueue(p) {
 		p.done(Position{}, notPublished(p.channel, errNotRunning))
 	}
 }
 
-func (l *lane) arguments(m Message, o PublishOptions, script bool) []any {
+func (l *lane) arguments(p *publication, m Message, o PublishOptions) []any {
 	name := l.prefix + m.Channel
 	m.Position = Position{}
 	switch {
-	case script:
+	case p.script:
 		return l.broker.appendArgs(name, m, o)
 	case o.Bare && !passesForEnvelope(m.Payload):
 		return []any{l.broker.publishCommand(), name, m.Payload}
 	case o.Bare:
 		m = m.Bare()
 	}
-	body := make([]byte, 0, len(m.Payload)+len(m.User)+len(m.Session)+len(m.Event)+envelopeRoom)
-	return []any{l.broker.publishCommand(), name, AppendEnvelope(body, m)}
+	room := make([]byte, 0, len(m.Payload)+len(m.User)+len(m.Session)+len(m.Event)+envelopeRoom)
+	p.envelope = appendUnmarked(room, m)
+	return []any{l.broker.publishCommand(), name, p.envelope}
 }
 
 // envelopeRoom is what an envelope needs beside the strings of its message.
-const envelopeRoom = 96
+const envelopeRoom = 96 + len(unmarked)
 
 func (b *Redis) publishCommand() string {
 	if b.clustered {
@@ -308,12 +310,15 @@ func (l *lane) pipeline(ctx context.Context, batch []*publication) {
 		return
 	}
 	vouched := l.partition.trust.vouch(l.held, start)
-	arguments := vouched.arguments()
+	arguments, mark := vouched.arguments(), markOf(l.held.line)
 	pipe := l.held.conn.Pipeline()
 	for _, p := range batch {
 		p.command.SetErr(nil)
-		if p.script {
+		switch {
+		case p.script:
 			copy(p.command.Args()[p.vouchedAt():], arguments[:])
+		case p.envelope != nil:
+			setMark(p.envelope, mark)
 		}
 		pipe.Process(ctx, p.command)
 	}
