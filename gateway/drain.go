@@ -12,6 +12,7 @@ const EndPatience = 3 * time.Second
 const (
 	leavePatience = 2 * time.Second // after its notice a client may take to leave
 	closedReserve = time.Second / 2 // of EndPatience, for connections to be closed
+	drainMargin   = time.Second / 2 // of the window, or a quarter of it: nobody is told to leave then, so that a busy machine ends in time, too
 )
 
 // Shutdown sends the sessions away: the node is not ready from now on and opens
@@ -20,7 +21,7 @@ const (
 // session is left or all have been closed, or with ctx's error. Run is to end then.
 func (g *Gateway) Shutdown(ctx context.Context) error {
 	began := time.Now()
-	g.beginEnd(began.Add(g.window + EndPatience))
+	g.beginEnd(began.Add(g.pacing() + EndPatience))
 	sessions := g.sessions.all()
 	g.log.Info("draining", "sessions", len(sessions), "window", g.window)
 	ctx, cancel := context.WithCancel(ctx)
@@ -72,5 +73,8 @@ func (g *Gateway) lastWord() time.Time { return time.Unix(0, g.endBy.Load()).Add
 
 // due returns when the i-th of n sessions is told to leave.
 func (g *Gateway) due(i, n int, began time.Time) time.Time {
-	return began.Add(g.window * time.Duration(i) / time.Duration(n))
+	return began.Add(g.pacing() * time.Duration(i) / time.Duration(n))
 }
+
+// pacing is how long clients are told to leave.
+func (g *Gateway) pacing() time.Duration { return g.window - min(g.window/4, drainMargin) }

@@ -473,6 +473,25 @@ func TestGateway_DrainSendsAllAwayPacedAndCloses(t *testing.T) {
 	})
 }
 
+// When the last client has been closed, more than a second is left for all else.
+func TestGateway_DrainLeavesTimeToEnd(t *testing.T) {
+	for _, window := range []time.Duration{time.Second, 10 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			n := startNode(t, gateway.Config{DrainWindow: window})
+			for range 100 {
+				n.connect(gateway.Hello{})
+			}
+			began := time.Now()
+			if err := n.Shutdown(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if left := time.Until(began.Add(window + gateway.EndPatience)); left < 1200*time.Millisecond {
+				t.Errorf("of %v and %v only %v are left", window, gateway.EndPatience, left)
+			}
+		})
+	}
+}
+
 func count(lines []string, line string) (n int) {
 	for _, l := range lines {
 		if l == line {

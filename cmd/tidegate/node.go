@@ -141,8 +141,8 @@ func (n *node) run(ctx context.Context) error {
 	}
 	end()
 	closeServers(public, internal)
+	n.webSocket.Wait() // while the parts have their last say
 	err := parts.Wait()
-	n.webSocket.Wait()
 	return errors.Join(err, drained)
 }
 
@@ -157,7 +157,7 @@ func (n *node) drain(ctx context.Context, public *http.Server) error {
 }
 
 const (
-	requestPatience = time.Second / 2 // for requests that are being answered at the end
+	requestPatience = 300 * time.Millisecond // for requests that are being answered at the end
 
 	headerTimeout  = 10 * time.Second
 	requestTimeout = 30 * time.Second // for its body to arrive, and for its answer to leave
