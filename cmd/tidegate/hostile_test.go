@@ -171,6 +171,7 @@ func (h hostile) request() string {
 	targets := []string{
 		"/events?channel={{name}}", "/events?channel={{name}}&channel={{name}}&cursor={{cursor}}", "/events?channel={{name}}&recent={{number}}&envelope=true",
 		"/poll?channel={{name}}", "/poll?channel={{name}}&cursor={{cursor}}&wait={{wait}}", "/poll?channel={{name}}&cursor={{cursor}}&channel={{name}}&cursor={{cursor}}",
+		"/connection/sse?cf_connect={{json}}", "/connection/uni_sse?cf_connect={{json}}", "/connection/http_stream", "/connection/uni_http_stream", "/emulation",
 		"/ws", "/raw/{{name}}", "/raw/{{name}}?cursor={{cursor}}&gap=ignore", "/", "/healthz", "/readyz", "/tidegate.js", "/{{name}}",
 		"/api/channels/{{name}}/messages", "/api/channels/{{name}}/messages?cursor={{cursor}}&limit={{number}}", "/api/channels/{{name}}/presence",
 		"/api/messages", "/api/channels?match={{name}}", "/api/users/{{name}}/sessions", "/api/users/{{name}}/channels/{{name}}", "/api/nodes", "/api/openapi.yaml",
@@ -188,14 +189,14 @@ func (h hostile) request() string {
 		for range h.IntN(4) {
 			said += h.pick(headers) + "\r\n"
 		}
-		said += "\r\n" + h.pick([]string{"", "", "{{json}}", `[{"channels":[{{string}}],"data":{{json}}}]`, "{{number}}\r\n{{json}}\r\n0\r\n\r\n"})
+		said += "\r\n" + h.pick([]string{"", "", "{{json}}", `[{"channels":[{{string}}],"data":{{json}}}]`, `{"id":1,"connect":{"token":{{string}}}}`, `{"session":{{string}},"node":{{string}},"data":{{string}}}`, "{{number}}\r\n{{json}}\r\n0\r\n\r\n"})
 	}
 	return h.spoil(said)
 }
 
 // conversation returns a WebSocket client's handshake and some frames.
 func (h hostile) conversation() string {
-	target := h.pick([]string{"/ws", "/ws", "/ws", "/raw/{{name}}"})
+	target := h.pick([]string{"/ws", "/ws", "/ws", "/raw/{{name}}", "/connection/websocket", "/connection/uni_websocket"})
 	said := "GET " + target + " HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
 	for range h.IntN(8) {
 		said += h.frame(h.spoil(h.pick([]string{
@@ -207,6 +208,8 @@ func (h hostile) conversation() string {
 			`{"type":"publish","channel":"{{name}}","binary":"{{name}}"}`,
 			`{"type":"presence","id":{{number}},"channel":"{{name}}"}`,
 			`{"type":"history","id":{{number}},"channel":"{{name}}","limit":{{number}},"cursor":"{{cursor}}"}`,
+			`{"id":{{number}},"connect":{"token":{{string}}}}`, `{"id":{{number}},"subscribe":{"channel":"{{name}}","recover":true,"epoch":{{string}},"offset":{{number}}}}`,
+			`{"id":{{number}},"publish":{"channel":"{{name}}","data":{{json}}}}`, `{"id":{{number}},"history":{"channel":"{{name}}","limit":{{number}}}}`,
 			`{"type":"auth","id":{{number}},"token":{{string}}}`, `{"type":"ping","id":{{number}}}`, `{"type":{{string}},{{string}}:{{json}}}`, `{{json}}`, ``,
 		})))
 	}

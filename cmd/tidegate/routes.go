@@ -7,7 +7,6 @@ import (
 
 	"tidegate/gateway"
 	"tidegate/gateway/api"
-	"tidegate/gateway/centrifuge"
 	"tidegate/gateway/console"
 	"tidegate/gateway/native"
 	"tidegate/gateway/pusher"
@@ -30,9 +29,7 @@ func (n *node) publicRoutes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/ws", transport.Stream(n.webSocket.Handler(greetNative, native.Subprotocol)))
 	mux.Handle("/raw/{channel}", transport.Stream(n.webSocket.Handler(greetRaw)))
-	if path := n.config.Centrifuge.Path; path != "" {
-		mux.Handle(path+"/websocket", transport.Stream(n.webSocket.Handler(centrifuge.Greet, centrifuge.SubprotocolProtobuf, centrifuge.SubprotocolJSON)))
-	}
+	n.routeCentrifuge(mux, cors)
 	mux.Handle("/events", cors.Handler(transport.Stream(&transport.SSE{Gateway: n.gateway, Native: native.Protocol{}})))
 	mux.Handle("/poll", cors.Handler(transport.Stream(&transport.LongPoll{Gateway: n.gateway, Native: native.Protocol{}})))
 	mux.Handle("/api/", cors.Handler(n.api()))
@@ -96,18 +93,6 @@ func (n *node) api() http.Handler {
 		Log:         n.log,
 		Audit:       api.Audit(n.config.Log.Audit),
 	})
-}
-
-// routeCentrifugeAPI is for backends alone: no page of another origin can send their key.
-func (n *node) routeCentrifugeAPI(mux *http.ServeMux) {
-	path := n.config.Centrifuge.APIPath
-	if path == "" {
-		return
-	}
-	server := &centrifuge.API{Gateway: n.gateway, Anonymous: n.config.Anonymous(), Log: n.log}
-	for _, method := range centrifuge.Methods() {
-		mux.Handle("POST "+path+"/"+method, transport.SameSite(server))
-	}
 }
 
 func (n *node) pusherAPI() http.Handler { return pusher.NewAPI(n.gateway, &n.apps, n.log) }

@@ -2,8 +2,6 @@ package centrifuge
 
 import (
 	"encoding/json"
-	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -87,37 +85,14 @@ func keyOf(r *http.Request) string {
 
 const maxBody = 8 << 20 // or what two of the largest messages take
 
-// readBody returns the body; release gives back the room that it takes.
 func (a *API) readBody(w http.ResponseWriter, r *http.Request) (body []byte, release func(), err error) {
-	most := max(maxBody, 2*a.Gateway.Limits().MessageBytes)
-	if r.ContentLength > int64(most) {
-		return nil, nil, tooLarge
-	}
-	held := most
-	if r.ContentLength >= 0 {
-		held = int(r.ContentLength)
-	}
-	if err := a.Gateway.TakeInbound(held); err != nil {
-		return nil, nil, err
-	}
-	release = func() { a.Gateway.GiveInbound(held) }
-	body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, int64(most)))
-	switch {
-	case errors.As(err, new(*http.MaxBytesError)):
-		err = tooLarge
-	case err != nil:
-		err = &gateway.Error{Code: gateway.BadRequest, Message: "the body broke off, or took too long"}
-	case !utf8.Valid(body) || !json.Valid(body):
-		err = &gateway.Error{Code: gateway.BadRequest, Message: "the body is not JSON"}
-	}
-	if err != nil {
+	body, release, err = readBody(a.Gateway, w, r, max(maxBody, 2*a.Gateway.Limits().MessageBytes))
+	if err == nil && (!utf8.Valid(body) || !json.Valid(body)) {
 		release()
-		return nil, nil, err
+		return nil, nil, &gateway.Error{Code: gateway.BadRequest, Message: "the body is not JSON"}
 	}
-	return body, release, nil
+	return body, release, err
 }
-
-var tooLarge = &gateway.Error{Code: gateway.TooLarge, Message: "the body is larger than allowed: split the batch"}
 
 // outcome is what came of a method: a result, which is anything that can be JSON, or an
 // error.

@@ -9,6 +9,20 @@ import (
 	"tidegate/gateway/centrifuge/internal/wire"
 )
 
+// decodeConnect reads the connect request of a client that says nothing else. Whatever it
+// says later is another one, which may renew its token.
+func decodeConnect(data []byte) ([]gateway.Command, error) {
+	var r struct {
+		Token string `json:"token"`
+	}
+	if len(bytes.TrimSpace(data)) > 0 {
+		if err := json.Unmarshal(data, &r); err != nil {
+			return nil, badRequest("what was sent is no connect request in JSON")
+		}
+	}
+	return []gateway.Command{gateway.Auth{ID: ofConnect.of(0).id(), Token: r.Token}}, nil
+}
+
 // jsonCommand is wire.Command as JSON has it, where a field of bytes is any value.
 type jsonCommand struct {
 	ID      uint32 `json:"id"`

@@ -19,6 +19,10 @@
 // reply's offset is the client's own: whenever the connection breaks, the client knows
 // what it has got.
 //
+// A client on Server-Sent Events or HTTP streaming says its first commands with the
+// request of the stream, and the others by requests to /emulation, on any node: what the
+// connect reply gives it as its session is the session's id and secret key.
+//
 // A Protocol has no state, so an ID carries beside the client's number what the answer
 // must know of the question: see ticket.
 package centrifuge

@@ -14,12 +14,12 @@ func appendReply(b []byte, r *wire.Reply) []byte {
 	o := begin(b).number("id", uint64(r.Id))
 	switch {
 	case r.Push != nil:
-		o = o.push(r.Push)
+		o = o.open("push").push(r.Push).end()
 	case r.Error != nil:
 		o = o.open("error").number("code", uint64(r.Error.Code)).str("message", r.Error.Message).
 			truth("temporary", r.Error.Temporary).end()
 	case r.Connect != nil:
-		o = o.connect(r.Connect)
+		o = o.open("connect").connect(r.Connect).end()
 	case r.Subscribe != nil:
 		o = o.open("subscribe").subscription(r.Subscribe).end()
 	case r.Unsubscribe != nil:
@@ -43,6 +43,18 @@ func appendReply(b []byte, r *wire.Reply) []byte {
 			expiry(r.Refresh.Expires, r.Refresh.Ttl).end()
 	case r.SubRefresh != nil:
 		o = o.open("sub_refresh").expiry(r.SubRefresh.Expires, r.SubRefresh.Ttl).end()
+	}
+	return o.end()
+}
+
+// appendPush appends a reply that isPush as those who only listen hear it: bare.
+func appendPush(b []byte, r *wire.Reply) []byte {
+	o := begin(b)
+	switch {
+	case r.Push != nil:
+		o = o.push(r.Push)
+	case r.Connect != nil:
+		o = o.open("connect").connect(r.Connect).end()
 	}
 	return o.end()
 }
@@ -123,7 +135,7 @@ func (o object) expiry(expires bool, ttl uint32) object {
 }
 
 func (o object) push(p *wire.Push) object {
-	o = o.open("push").str("channel", p.Channel)
+	o = o.str("channel", p.Channel)
 	switch {
 	case p.Pub != nil:
 		o = o.open("pub").publication(p.Pub).end()
@@ -139,7 +151,7 @@ func (o object) push(p *wire.Push) object {
 	case p.Disconnect != nil:
 		o = o.open("disconnect").number("code", uint64(p.Disconnect.Code)).str("reason", p.Disconnect.Reason).end()
 	}
-	return o.end()
+	return o
 }
 
 func (o object) publication(p *wire.Publication) object {
@@ -193,7 +205,7 @@ func (o object) key(name string) object {
 }
 
 func (o object) connect(c *wire.ConnectResult) object {
-	o = o.open("connect").str("client", c.Client).str("version", c.Version).expiry(c.Expires, c.Ttl).raw("data", c.Data)
+	o = o.str("client", c.Client).str("version", c.Version).expiry(c.Expires, c.Ttl).raw("data", c.Data)
 	if len(c.Subs) > 0 {
 		o = o.open("subs")
 		for _, channel := range slices.Sorted(maps.Keys(c.Subs)) {
@@ -201,7 +213,7 @@ func (o object) connect(c *wire.ConnectResult) object {
 		}
 		o = o.end()
 	}
-	return o.number("ping", uint64(c.Ping)).truth("pong", c.Pong).str("session", c.Session).str("node", c.Node).end()
+	return o.number("ping", uint64(c.Ping)).truth("pong", c.Pong).str("session", c.Session).str("node", c.Node)
 }
 
 func (o object) subscription(s *wire.SubscribeResult) object {

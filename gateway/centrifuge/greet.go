@@ -16,8 +16,27 @@ const (
 
 // Greet begins a session that speaks Protobuf if its subprotocol, ?format= or
 // ?cf_protocol= says so, else JSON.
-func Greet(r *http.Request) (gateway.Hello, error) {
-	return gateway.Hello{Protocol: Protocol{Format: formatOf(r)}, AuthLater: true, AuthFirst: true, TellRefusal: true}, nil
+func Greet(r *http.Request) (gateway.Hello, error) { return hello(Protocol{Format: formatOf(r)}), nil }
+
+// GreetOneWay begins a session that only listens. Its connect request is ?cf_connect=, or
+// the first message.
+func GreetOneWay(r *http.Request) (gateway.Hello, error) {
+	p := Protocol{OneWay: true}
+	h := hello(p)
+	request := r.URL.Query().Get(connectParameter)
+	if request == "" {
+		return h, nil
+	}
+	var err error
+	h.Commands, err = p.Decode(gateway.Frame{Data: []byte(request)})
+	return h, err
+}
+
+// connectParameter is what a client that cannot say anything says it in.
+const connectParameter = "cf_connect"
+
+func hello(p Protocol) gateway.Hello {
+	return gateway.Hello{Protocol: p, AuthLater: true, AuthFirst: true, TellRefusal: true, Pinged: true}
 }
 
 func formatOf(r *http.Request) Format {

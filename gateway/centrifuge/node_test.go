@@ -87,8 +87,16 @@ func startNode(t *testing.T, redis *brokertest.RedisServer, name, address string
 }
 
 func routes(g *gateway.Gateway, sockets *websocket.Server) http.Handler {
-	mux := http.NewServeMux()
+	mux, cors := http.NewServeMux(), transport.CORS{Origins: transport.Origins{"*"}}
 	mux.Handle("/connection/websocket", sockets.Handler(centrifuge.Greet, centrifuge.SubprotocolProtobuf, centrifuge.SubprotocolJSON))
+	mux.Handle("/connection/uni_websocket", sockets.Handler(centrifuge.GreetOneWay))
+	for path, stream := range map[string]http.Handler{
+		"sse": centrifuge.NewStream(g, centrifuge.Events, false), "http_stream": centrifuge.NewStream(g, centrifuge.Lines, false),
+		"uni_sse": centrifuge.NewStream(g, centrifuge.Events, true), "uni_http_stream": centrifuge.NewStream(g, centrifuge.Lines, true),
+	} {
+		mux.Handle("/connection/"+path, cors.Handler(stream))
+	}
+	mux.Handle("/emulation", cors.Handler(centrifuge.NewEmulation(g)))
 	mux.Handle("/ws", sockets.Handler(func(*http.Request) (gateway.Hello, error) {
 		return gateway.Hello{Protocol: native.Protocol{}, AuthLater: true}, nil
 	}, native.Subprotocol))

@@ -4,6 +4,7 @@ import (
 	"unicode/utf8"
 
 	"tidegate/gateway"
+	"tidegate/gateway/centrifuge/internal/wire"
 )
 
 // Format is how messages are written.
@@ -14,8 +15,22 @@ const (
 	Protobuf               // each behind its length
 )
 
-// Protocol is the client protocol in one of its formats.
-type Protocol struct{ Format Format }
+// Framing is how a reply stands among others on its transport.
+type Framing uint8
+
+const (
+	Messages Framing = iota // each in a message of the transport's own
+	Lines                   // in a stream: JSON on a line, Protobuf behind its length
+	Events                  // each the data of a Server-Sent Event; JSON alone
+)
+
+// Protocol is the client protocol in one of its formats. One way, the client says
+// nothing but its connect request, bare, and hears pushes, bare as well; JSON alone.
+type Protocol struct {
+	Format  Format
+	Framing Framing
+	OneWay  bool
+}
 
 var _ gateway.Protocol = Protocol{}
 
@@ -30,19 +45,50 @@ func (p Protocol) Decode(frame gateway.Frame) ([]gateway.Command, error) {
 		return decodeProtobuf(frame.Data)
 	case !utf8.Valid(frame.Data):
 		return nil, gateway.InvalidData
+	case p.OneWay:
+		return decodeConnect(frame.Data)
 	}
 	return decodeJSON(frame.Data)
 }
 
 // Encode writes one event.
 func (p Protocol) Encode(event gateway.Event) (gateway.Frame, error) {
-	reply, err := replyTo(event, p.Format)
+	reply, err := p.replyTo(event)
 	if err != nil || reply == nil {
 		return gateway.Frame{}, err
 	}
+	return p.frame(reply)
+}
+
+func (p Protocol) frame(reply *wire.Reply) (gateway.Frame, error) {
 	if p.Format == Protobuf {
 		data, err := appendProtobuf(reply)
 		return gateway.Frame{Data: data, Binary: true}, err
 	}
-	return gateway.Frame{Data: appendReply(make([]byte, 0, sizeOf(reply)), reply)}, nil
+	data := append(make([]byte, 0, sizeOf(reply)), before[p.Framing]...)
+	if p.OneWay {
+		data = appendPush(data, reply)
+	} else {
+		data = appendReply(data, reply)
+	}
+	return gateway.Frame{Data: append(data, behind[p.Framing]...)}, nil
+}
+
+// What stands around JSON: see Framing, and section 9.2.6 of the HTML standard.
+var (
+	before = [...]string{Messages: "", Lines: "", Events: "data: "}
+	behind = [...]string{Messages: "", Lines: "\n", Events: "\n\n"}
+)
+
+// last returns what a stream ends with: why, where the SDKs know more of it than that it
+// has ended.
+func (p Protocol) last(reason gateway.Reason) []byte {
+	if reason.Code < shutdown {
+		return nil
+	}
+	frame, err := p.frame(push(&wire.Push{Disconnect: &wire.Disconnect{Code: uint32(reason.Code), Reason: utf8Of(reason.Text)}}))
+	if err != nil {
+		return nil
+	}
+	return frame.Data
 }

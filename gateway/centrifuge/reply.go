@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"tidegate/broker"
 	"tidegate/gateway"
 	"tidegate/gateway/centrifuge/internal/wire"
@@ -16,6 +18,24 @@ import (
 )
 
 // replyTo returns what is said of an event; nil: nothing is.
+func (p Protocol) replyTo(event gateway.Event) (*wire.Reply, error) {
+	reply, err := replyTo(event, p.Format)
+	switch {
+	case reply == nil:
+	case p.OneWay && !isPush(reply):
+		return nil, err
+	case reply.Connect != nil:
+		reply.Connect.Pong = reply.Connect.Pong && p.Framing == Messages && !p.OneWay // who takes a stream is there
+	}
+	return reply, err
+}
+
+// isPush reports whether a reply can stand for itself: a push, a ping, or that the
+// client is connected.
+func isPush(r *wire.Reply) bool {
+	return r.Push != nil || r.Connect != nil || r.Id == 0 && proto.Size(r) == 0
+}
+
 func replyTo(event gateway.Event, f Format) (*wire.Reply, error) {
 	switch e := event.(type) {
 	case gateway.Message:
@@ -69,7 +89,26 @@ func welcome(e gateway.Welcome) *wire.Reply {
 	}
 	return answer(e.ID, &wire.Reply{Connect: &wire.ConnectResult{
 		Client: e.Session, Node: e.Node, Ping: seconds(e.Ping), Pong: e.Ping > 0, Expires: expires, Ttl: ttl,
+		Session: sessionOf(e.Session, e.Key),
 	}})
+}
+
+// sessionOf returns what a client names its session by in an emulation request: what
+// nobody else knows.
+func sessionOf(id, key string) string {
+	if key == "" {
+		return ""
+	}
+	return id + "." + key
+}
+
+// cutSession returns what sessionOf was made of. A key has no dot.
+func cutSession(session string) (id, key string) {
+	at := strings.LastIndexByte(session, '.')
+	if at < 0 {
+		return session, ""
+	}
+	return session[:at], session[at+1:]
 }
 
 // untilRenewal returns in how many seconds a client is to renew its token, which is some

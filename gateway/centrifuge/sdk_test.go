@@ -70,12 +70,16 @@ func runInNode(t *testing.T, file string, env ...string) {
 }
 
 // TestSDK has the official JavaScript client, unmodified, go through all that it can do,
-// on two nodes, in both formats.
+// on two nodes, by every transport and in the formats that it has. What clients of streams
+// say comes to the other node than the one that they listen to.
 func TestSDK(t *testing.T) {
 	_, nodes := startNodes(t, "one", "two")
-	for _, format := range []string{"json", "protobuf"} {
-		t.Run(format, func(t *testing.T) {
-			runInNode(t, "sdk.test.mjs", "FORMAT="+format, "ONE="+nodes[0].url, "TWO="+nodes[1].url)
+	for _, way := range []struct{ transport, format string }{
+		{"websocket", "json"}, {"websocket", "protobuf"}, {"http_stream", "json"}, {"http_stream", "protobuf"}, {"sse", "json"},
+	} {
+		t.Run(way.transport+"/"+way.format, func(t *testing.T) {
+			t.Parallel()
+			runInNode(t, "sdk.test.mjs", "TRANSPORT="+way.transport, "FORMAT="+way.format, "ONE="+nodes[0].url, "TWO="+nodes[1].url)
 		})
 	}
 }

@@ -1,11 +1,13 @@
-// What an application does with the official client, on two nodes. FORMAT, ONE and TWO
-// say how and where.
+// What an application does with the official client, on two nodes. TRANSPORT, FORMAT, ONE
+// and TWO say how and where.
 import { test, after } from 'node:test'
 import assert from 'node:assert/strict'
 import WebSocket from 'ws'
+import EventSource from 'eventsource'
 import * as json from 'centrifuge'
 import * as protobuf from 'centrifuge/build/protobuf'
 
+const transport = process.env.TRANSPORT
 const binary = process.env.FORMAT === 'protobuf'
 const { Centrifuge } = binary ? protobuf : json
 const nodes = [process.env.ONE, process.env.TWO]
@@ -18,7 +20,11 @@ const clients = []
 after(() => clients.forEach((c) => c.disconnect()))
 
 function client(node, options = {}) {
-  const c = new Centrifuge(nodes[node].replace('http', 'ws') + '/connection/websocket', { websocket: WebSocket, minReconnectDelay: 50, maxReconnectDelay: 200, ...options })
+  const endpoint = `${transport === 'websocket' ? nodes[node].replace('http', 'ws') : nodes[node]}/connection/${transport}`
+  const c = new Centrifuge([{ transport, endpoint }], {
+    websocket: WebSocket, eventsource: EventSource, emulationEndpoint: nodes[1 - node] + '/emulation',
+    minReconnectDelay: 50, maxReconnectDelay: 200, ...options,
+  })
   clients.push(c)
   return c
 }
@@ -55,15 +61,18 @@ async function until(what, holds) {
 }
 
 const once = (emitter, event) => new Promise((resolve) => emitter.once(event, resolve))
-const channel = (name) => `${name}-${process.env.FORMAT}`
+const run = process.env.TRANSPORT + process.env.FORMAT
+const channel = (name) => `${name}-${run}`
 const api = (path, init) => fetch(nodes[0] + '/api' + path, { method: 'POST', ...init }).then(async (r) => assert.ok(r.ok, await r.text()))
-const restart = (c) => c._transport._transport.close(3000) // as a cut link would
+const restart = (c) => (transport === 'websocket' ? c._transport._transport : c._transport).close(3000) // as a cut link would
 
 test('connects with a token and without', async () => {
   const alice = client(0, { token: 'user alice' })
   const told = once(alice, 'connected')
   alice.connect()
-  assert.match((await told).client, /^[a-z0-9]+$/)
+  const said = await told
+  assert.match(said.client, /^[a-z0-9]+$/)
+  assert.equal(said.transport, transport)
   await connected(1)
 })
 
@@ -187,7 +196,7 @@ test('shows users where the rule has it so', async () => {
 })
 
 test('is on its personal channel from the start, and goes on there', async () => {
-  const user = 'dora' + process.env.FORMAT
+  const user = 'dora' + run
   const c = client(0, { token: 'user ' + user })
   const subscribed = once(c, 'subscribed')
   const heard = []
@@ -200,7 +209,7 @@ test('is on its personal channel from the start, and goes on there', async () =>
 })
 
 test('is subscribed, unsubscribed and sent away by the backend', async () => {
-  const user = 'emil' + process.env.FORMAT
+  const user = 'emil' + run
   const c = await connected(1, { token: 'user ' + user })
   const served = new Promise((resolve) => c.on('subscribed', (ctx) => ctx.channel === 'news' && resolve()))
   await api(`/users/${user}/channels/news`)
@@ -216,7 +225,7 @@ test('is subscribed, unsubscribed and sent away by the backend', async () => {
   assert.equal((await away).code, 3503)
 })
 
-test('answers pings, and stays', async () => {
+if (transport === 'websocket') test('answers pings, and stays', async () => {
   let pings = 0
   class Counting extends WebSocket {
     constructor(...all) {

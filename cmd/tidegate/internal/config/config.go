@@ -132,8 +132,9 @@ type WebSocket struct{ Engine websocket.Engine }
 
 // Centrifuge is where clients of that family find the gateway.
 type Centrifuge struct {
-	Path    string // begins the paths of connections; empty: there are none
-	APIPath string // begins those of the server API; empty: there is none
+	Path          string // begins the paths of connections; empty: there are none
+	EmulationPath string // of requests that belong to streams; empty: there are none
+	APIPath       string // begins those of the server API; empty: there is none
 }
 
 // Default returns the configuration of a gateway to which nothing was said.
@@ -153,6 +154,6 @@ func Default() Config {
 		Webhooks:       Webhooks{Timeout: 2 * time.Second, WhenAway: webhook.Deny},
 		Compression:    Compression{MinBytes: 256},
 		WebSocket:      WebSocket{Engine: websocket.Auto},
-		Centrifuge:     Centrifuge{Path: "/connection", APIPath: "/api"},
+		Centrifuge:     Centrifuge{Path: "/connection", EmulationPath: "/emulation", APIPath: "/api"},
 	}
 }

@@ -392,6 +392,7 @@ func TestConfig_ThePathsOfCentrifugeClientsArePaths(t *testing.T) {
 		"centrifuge: {path: connection}":           "centrifuge.path: ",
 		"centrifuge: {path: /connection/}":         "centrifuge.path: ",
 		"centrifuge: {path: '/{channel}'}":         "centrifuge.path: ",
+		"centrifuge: {emulation_path: emulation}":  "centrifuge.emulation_path: ",
 		"centrifuge: {api_path: 'api centrifugo'}": "centrifuge.api_path: ",
 	} {
 		c := read(t, yaml, nil)

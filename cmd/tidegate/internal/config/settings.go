@@ -60,6 +60,7 @@ func (c *Config) settings() []setting {
 		{"compression.min_bytes", "smallest payload that is compressed", size(&c.Compression.MinBytes)},
 		{"websocket.engine", "auto, epoll (Linux, without TLS) or portable", oneOf(&c.WebSocket.Engine, websocket.Auto, websocket.Epoll, websocket.Portable)},
 		{"centrifuge.path", "`path` below which Centrifuge clients connect; empty: nowhere", text(&c.Centrifuge.Path)},
+		{"centrifuge.emulation_path", "`path` to which Centrifuge clients on SSE and HTTP streaming send; empty: nowhere", text(&c.Centrifuge.EmulationPath)},
 		{"centrifuge.api_path", "`path` of the server API as Centrifuge has it; empty: nowhere", text(&c.Centrifuge.APIPath)},
 		{"presence.lease", "how soon a crashed node's members are gone", duration(&c.Presence.Lease)},
 		{"presence.linger", "how long a user may be away without leaving", duration(&c.Presence.Linger)},

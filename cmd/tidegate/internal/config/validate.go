@@ -80,6 +80,7 @@ func (c *reading) validatePort(path, address string) {
 
 func (c *reading) validateCentrifuge() {
 	c.validatePath("centrifuge.path", c.config.Centrifuge.Path)
+	c.validatePath("centrifuge.emulation_path", c.config.Centrifuge.EmulationPath)
 	c.validatePath("centrifuge.api_path", c.config.Centrifuge.APIPath)
 }
 

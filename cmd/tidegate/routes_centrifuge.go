@@ -1,0 +1,40 @@
+package main
+
+import (
+	"net/http"
+
+	"tidegate/gateway/centrifuge"
+	"tidegate/gateway/transport"
+)
+
+// routeCentrifuge is for clients of that family, where their SDKs look for it.
+func (n *node) routeCentrifuge(mux *http.ServeMux, cors transport.CORS) {
+	path := n.config.Centrifuge.Path
+	if path == "" {
+		return
+	}
+	mux.Handle(path+"/websocket", transport.Stream(n.webSocket.Handler(centrifuge.Greet, centrifuge.SubprotocolProtobuf, centrifuge.SubprotocolJSON)))
+	mux.Handle(path+"/uni_websocket", transport.Stream(n.webSocket.Handler(centrifuge.GreetOneWay)))
+	stream := func(name string, framing centrifuge.Framing, oneWay bool) {
+		mux.Handle(path+"/"+name, cors.Handler(centrifuge.NewStream(n.gateway, framing, oneWay)))
+	}
+	stream("sse", centrifuge.Events, false)
+	stream("http_stream", centrifuge.Lines, false)
+	stream("uni_sse", centrifuge.Events, true)
+	stream("uni_http_stream", centrifuge.Lines, true)
+	if path := n.config.Centrifuge.EmulationPath; path != "" {
+		mux.Handle(path, cors.Handler(centrifuge.NewEmulation(n.gateway)))
+	}
+}
+
+// routeCentrifugeAPI is for backends alone: no page of another origin can send their key.
+func (n *node) routeCentrifugeAPI(mux *http.ServeMux) {
+	path := n.config.Centrifuge.APIPath
+	if path == "" {
+		return
+	}
+	server := &centrifuge.API{Gateway: n.gateway, Anonymous: n.config.Anonymous(), Log: n.log}
+	for _, method := range centrifuge.Methods() {
+		mux.Handle("POST "+path+"/"+method, transport.SameSite(server))
+	}
+}

@@ -1,0 +1,38 @@
+package centrifuge
+
+import (
+	"errors"
+	"io"
+	"net/http"
+
+	"tidegate/gateway"
+)
+
+// readBody returns a request's body of so many bytes at most; release gives back the room
+// that it takes. An error is an *gateway.Error.
+func readBody(g *gateway.Gateway, w http.ResponseWriter, r *http.Request, most int) (body []byte, release func(), err error) {
+	if r.ContentLength > int64(most) {
+		return nil, nil, tooLarge
+	}
+	held := most
+	if r.ContentLength >= 0 {
+		held = int(r.ContentLength)
+	}
+	if err := g.TakeInbound(held); err != nil {
+		return nil, nil, err
+	}
+	body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, int64(most)))
+	switch {
+	case errors.As(err, new(*http.MaxBytesError)):
+		err = tooLarge
+	case err != nil:
+		err = &gateway.Error{Code: gateway.BadRequest, Message: "the body broke off, or took too long"}
+	}
+	if err != nil {
+		g.GiveInbound(held)
+		return nil, nil, err
+	}
+	return body, func() { g.GiveInbound(held) }, nil
+}
+
+var tooLarge = &gateway.Error{Code: gateway.TooLarge, Message: "the body is larger than allowed"}

@@ -1,0 +1,68 @@
+package centrifuge
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"google.golang.org/protobuf/proto"
+
+	"tidegate/gateway"
+	"tidegate/gateway/centrifuge/internal/wire"
+	"tidegate/gateway/transport"
+)
+
+// NewEmulation returns a handler that takes what clients of streams say, and hands it to
+// the node that has the stream:
+//
+//	POST {"session":"…","node":"…","data":"{\"id\":2,\"subscribe\":…}"}
+//
+// or, with the Content-Type application/octet-stream, an EmulationRequest in Protobuf.
+// Session and node are those of the connect reply. The answer is 204 when the commands
+// are in line; what comes of them is told in the stream. SDKs begin anew after 404 and
+// from 500 on. CORS decides which pages may ask.
+func NewEmulation(g *gateway.Gateway) http.Handler {
+	return transport.Only(&emulation{g}, http.MethodPost)
+}
+
+type emulation struct{ gateway *gateway.Gateway }
+
+// ServeHTTP serves one request.
+func (e *emulation) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, release, err := readBody(e.gateway, w, r, 2*mostSaid(e.gateway)) // which is escaped once more
+	if err == nil {
+		err = e.pass(r, body)
+		release()
+	}
+	if err != nil {
+		transport.Refuse(w, err)
+		return
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (e *emulation) pass(r *http.Request, body []byte) error {
+	var request wire.EmulationRequest
+	binary := isProtobuf(r)
+	if err := readEmulation(body, binary, &request); err != nil {
+		return &gateway.Error{Code: gateway.BadRequest, Message: "the body is no emulation request"}
+	}
+	if len(request.Data) > mostSaid(e.gateway) {
+		return tooLarge
+	}
+	id, key := cutSession(request.Session)
+	frame := gateway.Frame{Data: request.Data, Binary: binary}
+	return e.gateway.SendTo(r.Context(), r.RemoteAddr, request.Node, id, key, frame)
+}
+
+func readEmulation(body []byte, binary bool, request *wire.EmulationRequest) error {
+	if binary {
+		return proto.Unmarshal(body, request)
+	}
+	var said struct{ Session, Node, Data string }
+	if err := json.Unmarshal(body, &said); err != nil {
+		return err
+	}
+	request.Session, request.Node, request.Data = said.Session, said.Node, []byte(said.Data)
+	return nil
+}

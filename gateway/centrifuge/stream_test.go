@@ -1,0 +1,315 @@
+package centrifuge_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// stream is a client that listens to the body of a response.
+type stream struct {
+	t        *testing.T
+	response *http.Response
+	lines    chan string // closed when the body has ended
+}
+
+// listen asks for a stream.
+func listen(t *testing.T, method, url, body string) *stream {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	request, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Transport: &http.Transport{}}
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, ended := &stream{t, response, make(chan string, 64)}, make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer close(s.lines)
+		for lines := bufio.NewScanner(response.Body); lines.Scan(); {
+			if line := strings.TrimPrefix(lines.Text(), "data: "); line != "" {
+				s.lines <- line
+			}
+		}
+	}()
+	t.Cleanup(func() { cancel(); _ = response.Body.Close(); <-ended; client.CloseIdleConnections() })
+	return s
+}
+
+// next returns the next line but for pings; "": the stream has ended.
+func (s *stream) next() string {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	defer cancel()
+	for {
+		select {
+		case line := <-s.lines:
+			if line != "{}" {
+				return line
+			}
+		case <-ctx.Done():
+			s.t.Fatal("nothing was heard")
+		}
+	}
+}
+
+// expect reads up to a line that has all of the texts in it.
+func (s *stream) expect(texts ...string) string {
+	s.t.Helper()
+	for {
+		line := s.next()
+		if line == "" {
+			s.t.Fatalf("the stream has ended without %q", texts)
+		}
+		if hasAll(line, texts) {
+			return line
+		}
+	}
+}
+
+func hasAll(line string, texts []string) bool {
+	for _, text := range texts {
+		if !strings.Contains(line, text) {
+			return false
+		}
+	}
+	return true
+}
+
+// connected returns what a connect reply says.
+func (s *stream) connected() (session, node string) {
+	s.t.Helper()
+	var reply struct {
+		Connect struct {
+			Session, Node string
+			Pong          bool
+		}
+	}
+	if err := json.Unmarshal([]byte(s.expect(`"connect":`)), &reply); err != nil {
+		s.t.Fatal(err)
+	}
+	if reply.Connect.Pong {
+		s.t.Error("the client of a stream is asked for pongs")
+	}
+	return reply.Connect.Session, reply.Connect.Node
+}
+
+// emulate says something by a request, and returns the answer's status.
+func emulate(t *testing.T, n *node, session, node, data string) int {
+	t.Helper()
+	body, err := json.Marshal(map[string]string{"session": session, "node": node, "data": data})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return post(t, n.url+"/emulation", "application/json", string(body))
+}
+
+func post(t *testing.T, url, contentType, body string) int {
+	t.Helper()
+	response, err := http.Post(url, contentType, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	_, _ = io.Copy(io.Discard, response.Body)
+	return response.StatusCode
+}
+
+// A client of a stream says what it has to say to any node, and only if it knows the
+// session's secret.
+func TestEmulation_ReachesASessionFromAnyNode(t *testing.T) {
+	_, nodes := startNodes(t, "one", "two")
+	s := listen(t, http.MethodPost, nodes[0].url+"/connection/http_stream", `{"id":1,"connect":{"token":"user alice"}}`)
+	session, node := s.connected()
+	id, _, _ := strings.Cut(session, ".")
+	for i, n := range nodes {
+		channel := []string{"a", "b"}[i]
+		if status := emulate(t, n, session, node, `{"id":2,"subscribe":{"channel":"`+channel+`"}}`); status != http.StatusNoContent {
+			t.Fatalf("by the node %d: %d", i, status)
+		}
+		s.expect(`"id":2`, `"subscribe":`)
+		for about, attempt := range map[string]struct {
+			session, node string
+			want          int
+		}{
+			"no such session": {"nobody.key", node, http.StatusNotFound},
+			"no such node":    {session, "three", http.StatusServiceUnavailable},
+			"the id alone":    {id, node, http.StatusForbidden},
+			"another key":     {id + ".guess", node, http.StatusForbidden},
+			"nothing":         {"", "", http.StatusServiceUnavailable},
+		} {
+			if status := emulate(t, n, attempt.session, attempt.node, `{"id":3,"ping":{}}`); status != attempt.want {
+				t.Errorf("%s: %d, want %d", about, status, attempt.want)
+			}
+		}
+	}
+	if status := emulate(t, nodes[1], session, node, `{"id":`); status != http.StatusNoContent {
+		t.Errorf("what the session cannot read: %d", status)
+	}
+	s.expect(`"disconnect":{"code":3501,`)
+	if line := s.next(); line != "" {
+		t.Errorf("after its end the stream said %s", line)
+	}
+}
+
+func TestEmulation_RefusesWhatItCannotRead(t *testing.T) {
+	_, nodes := startNodes(t, "one")
+	url := nodes[0].url + "/emulation"
+	for about, attempt := range map[string]struct {
+		contentType, body string
+		want              int
+	}{
+		"no JSON":      {"application/json", "{", http.StatusBadRequest},
+		"a list":       {"application/json", "[]", http.StatusBadRequest},
+		"nothing":      {"application/json", "", http.StatusBadRequest},
+		"no Protobuf":  {"application/octet-stream", "\xff", http.StatusBadRequest},
+		"far too much": {"application/json", strings.Repeat(" ", 17<<20), http.StatusRequestEntityTooLarge},
+	} {
+		if status := post(t, url, attempt.contentType, attempt.body); status != attempt.want {
+			t.Errorf("%s: %d, want %d", about, status, attempt.want)
+		}
+	}
+}
+
+func TestStream_TellsARefusalInTheProtocol(t *testing.T) {
+	_, nodes := startNodes(t, "one")
+	for path, said := range map[string]string{
+		"http_stream": `{"id":1,"connect":{"token":"mallory"}}`, "uni_http_stream": `{"token":"mallory"}`,
+		"sse": `{"id":1,"connect":{"token":"mallory"}}`, "uni_sse": `{"token":"mallory"}`,
+	} {
+		s := listen(t, http.MethodPost, nodes[0].url+"/connection/"+path, said)
+		if s.response.StatusCode != http.StatusOK {
+			t.Errorf("%s: %s", path, s.response.Status)
+		}
+		s.expect(`"disconnect":{"code":3500,`)
+		if line := s.next(); line != "" {
+			t.Errorf("%s: after its end the stream said %s", path, line)
+		}
+	}
+}
+
+func TestStream_RefusesWhatItCannotRead(t *testing.T) {
+	_, nodes := startNodes(t, "one")
+	for about, attempt := range map[string]struct {
+		method, path, body string
+		want               int
+	}{
+		"no connect":         {http.MethodGet, "sse", "", http.StatusBadRequest},
+		"a GET of a POST":    {http.MethodGet, "http_stream", "", http.StatusMethodNotAllowed},
+		"a PUT":              {http.MethodPut, "sse", "", http.StatusMethodNotAllowed},
+		"no connect request": {http.MethodPost, "uni_http_stream", "[", http.StatusBadRequest},
+		"not UTF-8":          {http.MethodPost, "uni_sse", "\xff", http.StatusBadRequest},
+		"far too much":       {http.MethodPost, "http_stream", strings.Repeat(" ", 9<<20), http.StatusRequestEntityTooLarge},
+	} {
+		s := listen(t, attempt.method, nodes[0].url+"/connection/"+attempt.path, attempt.body)
+		if s.response.StatusCode != attempt.want {
+			t.Errorf("%s: %s, want %d", about, s.response.Status, attempt.want)
+		}
+	}
+}
+
+// Who only listens is on the channels that the server puts it on.
+func TestOneWay_HearsBarePushes(t *testing.T) {
+	_, nodes := startNodes(t, "one", "two")
+	streams := map[string]*stream{
+		"uni_sse":                   listen(t, http.MethodGet, nodes[0].url+`/connection/uni_sse?cf_connect={"token":"user+alice"}`, ""),
+		"uni_sse, POST":             listen(t, http.MethodPost, nodes[0].url+"/connection/uni_sse", `{"token":"user alice"}`),
+		"uni_http_stream":           listen(t, http.MethodPost, nodes[1].url+"/connection/uni_http_stream", `{"token":"user alice"}`),
+		"uni_websocket":             listenOneWay(t, nodes[1], "/connection/uni_websocket", `{"token":"user alice"}`),
+		"uni_websocket, in the URL": listenOneWay(t, nodes[0], `/connection/uni_websocket?cf_connect={"token":"user+alice"}`, ""),
+	}
+	for about, s := range streams {
+		if line := s.next(); !strings.HasPrefix(line, `{"connect":{"client":"`) {
+			t.Errorf("%s: began with %s", about, line)
+		}
+		s.expect(`{"channel":"@alice","subscribe":{`)
+	}
+	postMessage(t, nodes[0], "@alice", `{"text":"hi"}`)
+	for about, s := range streams {
+		if line := s.next(); !strings.HasPrefix(line, `{"channel":"@alice","pub":{"data":{"text":"hi"}`) {
+			t.Errorf("%s: heard %s", about, line)
+		}
+	}
+}
+
+// listenOneWay is listen for a WebSocket.
+func listenOneWay(t *testing.T, n *node, path, said string) *stream {
+	t.Helper()
+	c := dial(t, n, path)
+	if said != "" {
+		say(t, c, said)
+	}
+	s, ended := &stream{t: t, lines: make(chan string, 64)}, make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer close(s.lines)
+		for {
+			_, frame, err := c.Read(context.Background())
+			if err != nil {
+				return
+			}
+			s.lines <- string(frame)
+		}
+	}()
+	t.Cleanup(func() { _ = c.CloseNow(); <-ended })
+	return s
+}
+
+func TestOneWay_RefusalsAreCloseCodes(t *testing.T) {
+	_, nodes := startNodes(t, "one")
+	for about, attempt := range map[string]struct {
+		path, said string
+		want       websocket.StatusCode
+	}{
+		"a bad token":         {`?cf_connect={"token":"mallory"}`, "", 3500},
+		"a bad token, said":   {"", `{"token":"mallory"}`, 3500},
+		"no JSON":             {"?cf_connect=[", "", 3501},
+		"no JSON, said":       {"", "[", 3501},
+		"an end that is over": {`?cf_connect={"token":"old"}`, "", 3005},
+	} {
+		c := dial(t, nodes[0], "/connection/uni_websocket"+attempt.path)
+		if attempt.said != "" {
+			say(t, c, attempt.said)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		_, _, err := c.Read(ctx)
+		cancel()
+		if code := websocket.CloseStatus(err); code != attempt.want {
+			t.Errorf("%s: closed with %d, %v; want %d", about, code, err, attempt.want)
+		}
+	}
+}
+
+// Pings come by the clock, however much else a client hears and says.
+func TestPing_ComesByTheClock(t *testing.T) {
+	_, nodes := startNodes(t, "one")
+	c := connectJSON(t, nodes[0])
+	pings, said := 0, 0
+	for deadline := time.Now().Add(patience); pings < 2; {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d pings came", pings)
+		}
+		say(t, c, `{"id":7,"ping":{}}`)
+		said++
+		hear(t, c, func(frame []byte) bool {
+			if string(frame) == "{}" {
+				pings++
+			}
+			return strings.Contains(string(frame), `"id":7`)
+		})
+	}
+	if said < 10 {
+		t.Errorf("it said %d things, too few to have been busy", said)
+	}
+}
