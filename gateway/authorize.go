@@ -15,7 +15,12 @@ func (g *Gateway) Authenticate(ctx context.Context, token string) (Principal, er
 		g.metrics.Commands.AuthFailed("unknown_key")
 		return Principal{}, failf(Unauthenticated, "this gateway knows no tokens: configure auth.jwt or auth.api_keys")
 	}
-	return g.auth.Authenticate(ctx, token)
+	p, err := g.auth.Authenticate(ctx, token)
+	if err == nil && p.Token.Channel != "" {
+		g.metrics.Commands.AuthFailed("malformed")
+		return Principal{}, failf(Unauthenticated, "this token is for a channel alone: connect with one that has no claim \"channel\"")
+	}
+	return p, err
 }
 
 // Authorize returns nil if p may do a on the channel, else an *Error.

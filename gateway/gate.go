@@ -90,7 +90,7 @@ func (s *Session) endOf(sub *subscription) time.Time {
 func (sub *subscription) setEnd(end time.Time) {
 	sub.end = 0
 	if !end.IsZero() {
-		sub.end = end.UnixNano()
+		sub.end, sub.session.ends = end.UnixNano(), true
 	}
 }
 
@@ -100,7 +100,7 @@ func (s *Session) nextEnd() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	next := s.principal.Expires
-	if s.gate == nil {
+	if !s.ends {
 		return next
 	}
 	for _, sub := range s.subscriptions {
@@ -132,11 +132,14 @@ func (s *Session) dropEnded(now time.Time) (ended []*subscription) {
 	return ended
 }
 
-// admitTo asks the gate, if there is one, how the client may come to a channel.
-// nil: as the zero Admission says.
+// admitTo asks the gate, or takes from the token of a channel, how the client may come to
+// it. nil: as the zero Admission says.
 func (s *Session) admitTo(ctx context.Context, c Subscribe, channel string) (*Admission, error) {
-	if s.gate == nil {
+	switch {
+	case s.gate == nil && c.Token == "":
 		return nil, nil
+	case s.gate == nil:
+		return s.admitByToken(ctx, c.Token, channel)
 	}
 	c.Channel = channel
 	a, err := s.gate.Admit(ctx, c)
@@ -144,6 +147,29 @@ func (s *Session) admitTo(ctx context.Context, c Subscribe, channel string) (*Ad
 		return nil, err
 	}
 	return &a, nil
+}
+
+// admitByToken admits the session's user to the channel that a token of it names.
+func (s *Session) admitByToken(ctx context.Context, token, channel string) (*Admission, error) {
+	if s.gateway.auth == nil {
+		return nil, failf(Unauthenticated, "this gateway knows no tokens: configure auth.jwt")
+	}
+	by, err := s.gateway.auth.Authenticate(ctx, token)
+	if err == nil {
+		err = s.gateway.Admit(&by, s.remote)
+	}
+	p := s.who()
+	switch {
+	case err != nil:
+		return nil, err
+	case by.Token.Channel != channel:
+		return nil, failf(Forbidden, "the token is not for %q", channel)
+	case by.User != p.User:
+		return nil, failf(Forbidden, "the token for %q is not for this user", channel)
+	case by.Info == nil:
+		by.Info = p.Info
+	}
+	return &Admission{Named: true, As: &Identity{by.User, by.Info}, Until: by.Expires}, nil
 }
 
 // applied returns p as it is on a channel to which it was admitted.

@@ -227,3 +227,55 @@ func TestGate_SubscriptionEndsUnlessItIsRenewed(t *testing.T) {
 		}
 	})
 }
+
+// tickets is an Authenticator of the tokens of channels: alice/room/3, for 3 seconds.
+type tickets struct{}
+
+func (tickets) Authenticate(_ context.Context, token string) (gateway.Principal, error) {
+	parts := strings.Split(token, "/")
+	p := gateway.Principal{User: parts[0], Token: gateway.TokenInfo{Shown: true}}
+	if len(parts) > 1 {
+		p.Token.Channel = parts[1]
+	}
+	if len(parts) > 2 {
+		seconds, _ := strconv.Atoi(parts[2])
+		p.Expires, p.Info = time.Now().Add(time.Duration(seconds)*time.Second), json.RawMessage(`{"ticket":true}`)
+	}
+	return p, nil
+}
+
+func TestTicket_AdmitsItsUserToItsChannel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := startNode(t, gateway.Config{Rules: gateRules(), Auth: tickets{}})
+		for _, command := range []string{
+			"subtoken room alice/hall", "subtoken room bob/room", "subtoken room alice", "subtoken shut alice/shut", "sub room",
+		} {
+			p := n.connect(gateway.Hello{Principal: gateway.Principal{User: "alice"}})
+			p.send("%s", command)
+			p.expect("error forbidden")
+		}
+		p := n.connect(gateway.Hello{Principal: gateway.Principal{User: "alice"}})
+		p.send("subtoken room alice/room/3")
+		p.expect("subscribed room")
+		p.send("presence room")
+		if got := p.expect("gateway.Members"); !strings.Contains(got, `{"ticket":true}`) {
+			t.Errorf("who is there: %s", got)
+		}
+		time.Sleep(2 * time.Second)
+		p.send("renew room bob/room/5")
+		p.expect("error forbidden")
+		p.send("renew room alice/room/5")
+		p.expect("renewed room")
+		time.Sleep(3 * time.Second)
+		n.publish("room", "still")
+		p.expect("message room still")
+		time.Sleep(3500 * time.Millisecond)
+		p.expect("unsubscribed room unauthenticated")
+	})
+}
+
+func TestTicket_LetsNobodyIn(t *testing.T) {
+	n := startNode(t, gateway.Config{Auth: tickets{}})
+	_, err := n.Authenticate(t.Context(), "alice/room")
+	wantCode(t, err, gateway.Unauthenticated)
+}

@@ -22,11 +22,12 @@ type Principal struct {
 	Scope     *Scope          // what the API key is good for; nil: for everything
 }
 
-// TokenInfo is what is known of a client's token, to revoke it by.
+// TokenInfo is what is known of a client's token.
 type TokenInfo struct {
-	Shown  bool
-	ID     string    // claim jti; empty: it has none
-	Issued time.Time // claim iat; zero: it does not say
+	Shown   bool
+	ID      string    // claim jti, to revoke it by; empty: it has none
+	Issued  time.Time // claim iat, to revoke it by; zero: it does not say
+	Channel string    // claim channel: it admits its user to this channel, and lets nobody in; empty: it lets in
 }
 
 // Scope is what an API key is good for, if not for everything: reading or publishing

@@ -69,6 +69,7 @@ type Session struct {
 	waiting       *resumption         // for the connection, with those after it; nil: none
 	gathered      *gatheredSubscribes // on their way; nil: none
 	inLine        *framesInLine       // of SendTo; nil: none
+	ends          bool                // a subscription has an end of its own, or had
 	left          bool                // no subscription is added any more
 	registered    bool                // the backend is told when it is over
 

@@ -136,10 +136,8 @@ func (s *Session) reserveFor(j *join, t terms) {
 		return
 	}
 	j.ch = j.sub.channel
-	if s.gate != nil {
-		j.reply.Expires = s.endOf(j.sub)
-		s.gateway.expireSoon(s, j.reply.Expires)
-	}
+	j.reply.Expires = s.endOf(j.sub)
+	s.gateway.expireSoon(s, j.reply.Expires)
 	if j.from = j.ch.readerFor(j.cursor, j.recent); j.from != nil && !fresh {
 		j.ch.stepOut(j.sub)
 	}

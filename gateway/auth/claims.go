@@ -23,13 +23,15 @@ import (
 //	subscribe  list of patterns               channels it opens to subscribe
 //	publish    list of patterns               channels it opens to publish
 //	channels   list of channels               subscribed from the start
+//	channel    a channel                      the only one that it is for: it admits its
+//	                                          user there, and lets nobody in
 //	exp, nbf   seconds since 1970             valid until, valid from; absent: always
 //	jti        string, 512 bytes              its id, to revoke it by
 //	iat        seconds since 1970             when it was issued, to revoke it by
 //	iss        string                         who issued it
 //	aud        string or list of strings      whom it is for
 //
-// (RFC 7519, 4.1, but for info, subscribe, publish and channels.) Names are
+// (RFC 7519, 4.1, but for info, subscribe, publish, channels and channel.) Names are
 // matched exactly and may not occur twice; other claims are ignored.
 type Claims struct {
 	User      string
@@ -37,6 +39,7 @@ type Claims struct {
 	Subscribe []string
 	Publish   []string
 	Channels  []string
+	Channel   string
 	ID        string
 	Issuer    string
 	Audience  []string
@@ -68,6 +71,9 @@ func (c *Claims) validate() error {
 }
 
 func (c *Claims) validateChannels() error {
+	if c.Channel != "" && rules.CheckChannel(c.Channel) != nil {
+		return refuse(malformed, `the token's claim "channel" is no channel's name`)
+	}
 	for _, channel := range c.Channels {
 		if rules.CheckChannel(channel) != nil {
 			return refuse(malformed, `the token's claim "channels" has a name in it that is no channel: want 1 to 255 bytes of UTF-8 without spaces, control characters and characters that cannot be seen`)
@@ -86,7 +92,7 @@ func (c *Claims) principal(leeway time.Duration) gateway.Principal {
 	p := gateway.Principal{
 		User: c.User, Info: c.Info,
 		Subscribe: c.Subscribe, Publish: c.Publish, Channels: c.Channels,
-		Token: gateway.TokenInfo{Shown: true, ID: c.ID, Issued: c.IssuedAt},
+		Token: gateway.TokenInfo{Shown: true, ID: c.ID, Issued: c.IssuedAt, Channel: c.Channel},
 	}
 	if !c.Expires.IsZero() {
 		p.Expires = c.Expires.Add(leeway)
@@ -102,6 +108,7 @@ func (c Claims) MarshalJSON() ([]byte, error) {
 		Subscribe []string        `json:"subscribe,omitempty"`
 		Publish   []string        `json:"publish,omitempty"`
 		Channels  []string        `json:"channels,omitempty"`
+		Channel   string          `json:"channel,omitempty"`
 		ID        string          `json:"jti,omitempty"`
 		Issuer    string          `json:"iss,omitempty"`
 		Audience  []string        `json:"aud,omitempty"`
@@ -109,7 +116,7 @@ func (c Claims) MarshalJSON() ([]byte, error) {
 		NotBefore int64           `json:"nbf,omitempty"`
 		IssuedAt  int64           `json:"iat,omitempty"`
 	}{
-		c.User, c.Info, c.Subscribe, c.Publish, c.Channels, c.ID, c.Issuer, c.Audience,
+		c.User, c.Info, c.Subscribe, c.Publish, c.Channels, c.Channel, c.ID, c.Issuer, c.Audience,
 		seconds(c.Expires), seconds(c.NotBefore), seconds(c.IssuedAt),
 	})
 }
@@ -162,6 +169,8 @@ func (c *Claims) decodeMember(name, value []byte) error {
 		err = json.Unmarshal(value, &c.Publish)
 	case "channels":
 		err = json.Unmarshal(value, &c.Channels)
+	case "channel":
+		want, err = "a string", decodeString(value, &c.Channel)
 	case "aud":
 		want, err = "a string or a list of strings", (*oneOrMany)(&c.Audience).UnmarshalJSON(value)
 	case "exp":

@@ -257,10 +257,10 @@ func TestSign_WhatItSignsIsAccepted(t *testing.T) {
 		User: "alice", Info: []byte(`{"name":"Alice"}`), Subscribe: []string{"chat:*"},
 		Publish: []string{"chat:lobby"}, Channels: []string{"news"},
 		Expires: time.Now().Add(time.Hour).Truncate(time.Second),
-		Token:   gateway.TokenInfo{Shown: true, ID: "t1", Issued: time.Now().Truncate(time.Second)},
+		Token:   gateway.TokenInfo{Shown: true, ID: "t1", Issued: time.Now().Truncate(time.Second), Channel: "chat:lobby"},
 	}
 	claims := auth.Claims{
-		ID:   want.Token.ID,
+		ID: want.Token.ID, Channel: want.Token.Channel,
 		User: want.User, Info: want.Info, Subscribe: want.Subscribe, Publish: want.Publish, Channels: want.Channels,
 		Issuer: "me", Audience: []string{"tidegate"}, Expires: want.Expires, NotBefore: time.Now(), IssuedAt: want.Token.Issued,
 	}
@@ -306,6 +306,7 @@ func TestSign_RefusesWhatTheGatewayRefuses(t *testing.T) {
 		"user":     {User: "alice b"},
 		"info":     {Info: []byte(`"` + strings.Repeat("i", 1023) + `"`)},
 		"channels": {Channels: []string{""}},
+		"channel":  {Channel: "a b"},
 	} {
 		if token, err := auth.Sign(claims, key, ""); err == nil {
 			t.Errorf("%s: signed %s", name, token)

@@ -25,6 +25,7 @@ const (
 
 	unsubscribedByServer = 2000
 	unsubscribedForNow   = 2500
+	unsubscribedExpired  = 2501
 
 	errInternal        = 100
 	errUnauthorized    = 101
@@ -116,8 +117,11 @@ func whatIsMissing(r request) uint32 {
 }
 
 // unsubscribeCode says whether the client is to subscribe again.
-func unsubscribeCode(code gateway.Code) uint32 {
-	switch code {
+func unsubscribeCode(e gateway.Unsubscribed) uint32 {
+	if e.Expired {
+		return unsubscribedExpired
+	}
+	switch e.Code {
 	case gateway.Unavailable, gateway.Internal, gateway.RateLimited:
 		return unsubscribedForNow
 	}

@@ -72,7 +72,7 @@ func commandOf(c *wire.Command, f Format) gateway.Command {
 	case c.Rpc != nil:
 		return gateway.Malformed{ID: ofRPC.of(c.Id).id(), Reason: "rpc: no such method"}
 	case c.SubRefresh != nil:
-		return gateway.Malformed{ID: ofSubRefresh.of(c.Id).id(), Reason: "sub_refresh: subscriptions do not end before their connection"}
+		return gateway.Renew{ID: ofSubRefresh.of(c.Id).id(), Channel: c.SubRefresh.Channel, Token: c.SubRefresh.Token}
 	}
 	return nil
 }
@@ -85,7 +85,7 @@ func subscribeOf(id uint32, r *wire.SubscribeRequest) gateway.Command {
 	case r.Tf != nil:
 		return gateway.Malformed{ID: t.id(), Reason: "publications are not filtered by tags here"}
 	}
-	c := gateway.Subscribe{Channel: r.Channel}
+	c := gateway.Subscribe{Channel: r.Channel, Token: r.Token}
 	if r.Recover {
 		t |= recovers
 		c.Cursor, c.Recent = cursorOf(r.Epoch, r.Offset)

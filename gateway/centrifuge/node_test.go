@@ -51,6 +51,7 @@ func startNode(t *testing.T, redis *brokertest.RedisServer, name, address string
 		PresenceLinger: 200 * time.Millisecond,
 		Rules: rules.List{
 			{Match: "closed:*"},
+			{Match: "secret:*", Subscribe: rules.Token, Publish: rules.Anyone, Presence: true},
 			{Match: "plain:*", Subscribe: rules.Anyone, Publish: rules.Anyone},
 			{Match: "users:*", Subscribe: rules.Anyone, Presence: true, JoinLeave: true},
 			{Match: "cache:*", Subscribe: rules.Anyone, Publish: rules.Anyone, HistorySize: 1},
@@ -131,6 +132,12 @@ func (names) Authenticate(_ context.Context, token string) (gateway.Principal, e
 	}
 	if token == "old" {
 		return gateway.Principal{}, &gateway.Error{Code: gateway.Unauthenticated, Message: "it has ended", Reason: gateway.TokenExpired}
+	}
+	if words := strings.Fields(token); len(words) > 2 && words[0] == "channel" { // channel secret:a alice, for 3 s
+		return gateway.Principal{
+			User: words[2], Info: []byte(`{"role":"guest"}`), Expires: time.Now().Add(3 * time.Second),
+			Token: gateway.TokenInfo{Shown: true, Channel: words[1]},
+		}, nil
 	}
 	user, found := strings.CutPrefix(token, "user ")
 	if !found && token != "" {

@@ -48,6 +48,8 @@ func replyTo(event gateway.Event, f Format) (*wire.Reply, error) {
 		return subscribed(e), nil
 	case gateway.Unsubscribed:
 		return unsubscribed(e), nil
+	case gateway.Renewed:
+		return answer(e.ID, &wire.Reply{SubRefresh: &wire.SubRefreshResult{Expires: !e.Expires.IsZero(), Ttl: untilRenewal(e.Expires)}}), nil
 	case gateway.Members:
 		return members(e), nil
 	case gateway.Messages:
@@ -142,6 +144,7 @@ func subscribed(e gateway.Subscribed) *wire.Reply {
 	}
 	asked := ticketOf(e.ID)&recovers != 0
 	return answer(e.ID, &wire.Reply{Subscribe: &wire.SubscribeResult{
+		Expires: !e.Expires.IsZero(), Ttl: untilRenewal(e.Expires),
 		Recoverable: kept, Positioned: kept, Epoch: e.After.Epoch, Offset: e.After.Offset,
 		WasRecovering: asked, Recovered: asked && isRecovered(e),
 	}})
@@ -160,7 +163,7 @@ func unsubscribed(e gateway.Unsubscribed) *wire.Reply {
 	if e.Code == "" {
 		return answer(e.ID, &wire.Reply{Unsubscribe: &wire.UnsubscribeResult{}})
 	}
-	return push(&wire.Push{Channel: e.Channel, Unsubscribe: &wire.Unsubscribe{Code: unsubscribeCode(e.Code), Reason: utf8Of(e.Reason)}})
+	return push(&wire.Push{Channel: e.Channel, Unsubscribe: &wire.Unsubscribe{Code: unsubscribeCode(e), Reason: utf8Of(e.Reason)}})
 }
 
 // failure answers a command that failed. To leave a channel twice is no failure here.

@@ -1,6 +1,6 @@
 // What an application does with the official client, on two nodes. TRANSPORT, FORMAT, ONE
 // and TWO say how and where.
-import { test, after } from 'node:test'
+import { test, describe, after } from 'node:test'
 import assert from 'node:assert/strict'
 import WebSocket from 'ws'
 import EventSource from 'eventsource'
@@ -83,19 +83,6 @@ test('a bad token ends the attempts', async () => {
   assert.equal((await told).code, 101)
 })
 
-test('renews its token before it ends, and gets a new one for one that has', async () => {
-  const asked = []
-  const getToken = async () => { asked.push(1); return 'user frida' }
-  const c = await connected(0, { token: 'brief frida', getToken })
-  let left = false
-  c.on('connecting', () => { left = true })
-  await until('the renewal', () => asked.length === 1)
-  await c.publish(channel('chat'), encode('still here'))
-  assert.equal(left, false)
-  await connected(1, { token: 'old', getToken })
-  assert.equal(asked.length, 2)
-})
-
 test('hears on one node what is published on the other, with who published', async () => {
   const alice = await connected(0, { token: 'user alice' })
   const bob = await connected(1, { token: 'user bob' })
@@ -121,6 +108,52 @@ test('is told what it may not do', async () => {
   await assert.rejects(c.rpc('anything', encode(1)), (e) => e.code === 104)
   await assert.rejects(c.history('plain:a', { limit: 1 }), (e) => e.code === 108)
   await assert.rejects(c.presence('plain:a'), (e) => e.code === 108)
+})
+
+// Tokens of which the ends are waited for, at once.
+describe('tokens', { concurrency: true }, () => {
+  test('renews its token before it ends, and gets a new one for one that has', async () => {
+    const asked = []
+    const getToken = async () => { asked.push(1); return 'user frida' }
+    const c = await connected(0, { token: 'brief frida', getToken })
+    let left = false
+    c.on('connecting', () => { left = true })
+    await until('the renewal', () => asked.length === 1)
+    await c.publish(channel('chat'), encode('still here'))
+    assert.equal(left, false)
+    await connected(1, { token: 'old', getToken })
+    assert.equal(asked.length, 2)
+  })
+
+  test('shows a token for a channel, and renews it before it ends', async () => {
+    const secret = 'secret:' + run
+    const c = await connected(0, { token: 'user alice' })
+    let asked = 0
+    const sub = await listen(c, secret, { getToken: async () => { asked++; return `channel ${secret} alice` } })
+    assert.deepEqual(decode(Object.values((await sub.presence()).clients)[0].connInfo), { role: 'guest' })
+    await until('the renewal', () => asked === 2)
+    await c.publish(secret, encode('still here'))
+    await until('the publication', () => sub.heard.length === 1)
+    assert.deepEqual(sub.told.map((t) => t.event), ['subscribing', 'subscribed'])
+    const other = c.newSubscription(secret + '-2', { token: `channel ${secret} alice` })
+    const told = once(other, 'unsubscribed')
+    other.subscribe()
+    assert.equal((await told).code, 103)
+  })
+
+  test('subscribes anew when the token for a channel has ended', async () => {
+    const secret = 'secret:' + run + '-brief'
+    const c = await connected(0, { token: 'user alice' })
+    let asked = 0
+    const sub = await listen(c, secret, {
+      getToken: async () => {
+        if (++asked === 2) throw new Error('the backend is away')
+        return `channel ${secret} alice`
+      },
+    })
+    await until('the end', () => sub.told.some((t) => t.event === 'subscribing' && t.code === 2501))
+    await until('the next beginning', () => sub.told.filter((t) => t.event === 'subscribed').length === 2)
+  })
 })
 
 test('recovers what it has missed, in order, once', async () => {
