@@ -38,6 +38,10 @@ func (n *node) publicRoutes() http.Handler {
 		mux.Handle(path, transport.Stream(n.webSocket.Handler(n.apps.Greet)))
 	}
 	mux.Handle("/apps/", n.pusherAPI())
+	if n.config.Development() {
+		mux.Handle("/dev", n.workbench().Handler())
+		mux.Handle("/dev/", n.workbench().Handler())
+	}
 	mux.Handle("/", console.Handler())
 	n.routeHealth(mux)
 	return n.strict(trustProxies(n.config.TrustedProxies, webhook.Forward(n.config.Webhooks.Headers, mux)))

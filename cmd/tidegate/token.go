@@ -66,22 +66,27 @@ func (t *tokenRequest) run(out, details io.Writer) error {
 	if err != nil {
 		return err
 	}
-	key, err := t.signingKey(settings)
-	if err != nil {
-		return err
-	}
-	if err := t.completeClaims(settings); err != nil {
-		return err
-	}
-	token, err := auth.Sign(t.claims, key, t.kid)
+	token, err := t.sign(settings)
 	if err != nil {
 		return err
 	}
 	if t.verbose {
+		key, _ := t.signingKey(settings) // has signed
 		t.explain(details, key)
 	}
 	_, err = fmt.Fprintln(out, token)
 	return err
+}
+
+func (t *tokenRequest) sign(settings *config.Config) (string, error) {
+	key, err := t.signingKey(settings)
+	if err != nil {
+		return "", err
+	}
+	if err := t.completeClaims(settings); err != nil {
+		return "", err
+	}
+	return auth.Sign(t.claims, key, t.kid)
 }
 
 // read returns the gateway's settings for tokens, from its file and the

@@ -118,6 +118,8 @@ func (c *cluster) routes(g *gateway.Gateway, sockets *websocket.Server) http.Han
 		io.WriteString(w, "<!doctype html><title>An application</title>")
 	})
 	mux.HandleFunc("GET /built/", func(w http.ResponseWriter, r *http.Request) { c.extra.ServeHTTP(w, r) })
+	mux.Handle("/dev", newWorkbench().Handler())
+	mux.Handle("/dev/", newWorkbench().Handler())
 	mux.Handle("/", console.Handler())
 	return mux
 }

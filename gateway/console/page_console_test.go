@@ -89,6 +89,8 @@ func showsTheClusterAndSendsAUserAway(t *testing.T, browser context.Context) {
 	p.do(`location.hash = "#cluster?match=ord*"`)
 	p.shows("#nodes", "you are here")
 	p.shows("#cluster-channels", "orders")
+	nodes.publish("orders", `"order 1"`)
+	p.until("the message is counted, and then the rate is nought", `[...document.querySelector("#cluster-channels tbody tr").cells].map((cell) => cell.innerText).join(" ") === "orders 1 0 1 0/s"`)
 	p.do(`document.querySelector("#match").value = "chat:*"; document.querySelector("#match-form").requestSubmit()`)
 	p.until("the pattern counts", `document.querySelector("#cluster-channels").hidden && location.hash === "#cluster?match=chat:*"`)
 	p.do(`document.querySelector("#key").value = "a-secret"; document.querySelector("#key-form").requestSubmit()`)
@@ -159,7 +161,7 @@ func hasPublishInReachOnAPhone(t *testing.T, browser context.Context) {
 		.filter((e) => e.offsetParent && e.type !== "radio" && e.type !== "checkbox")
 		.filter((e) => Math.min(e.getBoundingClientRect().width, e.getBoundingClientRect().height) < 44)
 		.map((e) => e.outerHTML).join("\n")`
-	for _, section := range []string{"#console", "#cluster", "#examples/chat", "#examples/log"} {
+	for _, section := range []string{"#console", "#cluster", "#examples/chat", "#examples/log", "#tools"} {
 		p.do(`location.hash = ` + quote(section) + `; await new Promise(requestAnimationFrame)`)
 		if got := evaluate[string](p, small); got != "" {
 			t.Errorf("%s: too small for a finger:\n%s", section, got)

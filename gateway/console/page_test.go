@@ -33,6 +33,7 @@ func TestPage(t *testing.T) {
 		"KeepsItsStateInTheAddress":                keepsItsStateInTheAddress,
 		"SpellsOutWhatCannotBeSeen":                spellsOutWhatCannotBeSeen,
 		"HasPublishInReachOnAPhone":                hasPublishInReachOnAPhone,
+		"MakesTokensAndTriesRules":                 makesTokensAndTriesRules,
 		"WorksBelowAnyPath":                        worksBelowAnyPath,
 		"TakesNoNameForPartOfItself":               takesNoNameForPartOfItself,
 	} {

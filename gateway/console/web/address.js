@@ -3,12 +3,13 @@
 //     #console?channel=orders&channel=chat:lobby&show=orders&view=timeline&filter=late
 //     #cluster?match=chat:*&user=alice
 //     #examples/chat
+//     #tools?user=alice&channel=chat:lobby
 //
 // Secrets are never in it.
 
-/** @typedef {{section: "console" | "cluster" | "examples", name: string, query: URLSearchParams}} Address */
+/** @typedef {{section: "console" | "cluster" | "examples" | "tools", name: string, query: URLSearchParams}} Address */
 
-const sections = /** @type {const} */ (["console", "cluster", "examples"]);
+const sections = /** @type {const} */ (["console", "cluster", "examples", "tools"]);
 
 /** @returns {Address} */
 export function readAddress() {

@@ -5,7 +5,7 @@ import { readAddress, writeAddress } from "./address.js";
 import { byID, element, here, named } from "./element.js";
 
 /** @typedef {{node: string, sessions: number, version: string, since: number}} Alive */
-/** @typedef {{channel: string, sessions: number, users: number}} ChannelRow */
+/** @typedef {{channel: string, sessions: number, users: number, messages: number}} ChannelRow */
 /** @typedef {{session: string, node: string, transport: string, protocol: string, channels: string[], since: number}} SessionRow */
 
 const every = 5_000;
@@ -19,6 +19,9 @@ export class ClusterView {
   #shows = false;
   #refused = false; // until somebody gives a key
   #node = "";
+  /** @type {Map<string, number>} How many messages each channel had when asked last. */
+  #had = new Map();
+  #asked = 0; // when, in ms
 
   constructor() {
     const again = (/** @type {Event} */ event) => { event.preventDefault(); this.#remember(); this.#refresh(); };
@@ -32,7 +35,9 @@ export class ClusterView {
   /** @param {string} base the gateway's URL @param {string} node that the page's session is on */
   use(base, node) {
     this.#base = base.endsWith("/") ? base : `${base}/`;
+    if (node === this.#node) return;
     this.#node = node;
+    if (this.#shows && !this.#refused) this.#refresh(); // it says where this page is
   }
 
   /** @param {boolean} shows */
@@ -56,7 +61,7 @@ export class ClusterView {
     try {
       const [{ nodes }, { channels }] = await Promise.all([this.#ask("GET", "nodes"), this.#ask("GET", `channels?match=${match}`)]);
       this.#showNodes(nodes);
-      showChannels(channels);
+      this.#showChannels(channels);
       if (user) showSessions((await this.#ask("GET", `users/${encodeURIComponent(user)}/sessions`)).sessions);
       else showSessions([]);
       this.#refused = false;
@@ -97,15 +102,26 @@ export class ClusterView {
       element("span", {}, named(node), node === this.#node ? element("span.tag", {}, "you are here") : null),
       String(sessions), version, ago(since)]));
   }
-}
 
-/** @param {ChannelRow[]} channels */
-function showChannels(channels) {
-  channels.sort((a, b) => b.sessions - a.sessions);
-  byID("channels-count", HTMLElement).textContent = String(channels.length);
-  byID("channels-note", HTMLElement).textContent = channels.length > most ? `The ${most} with the most sessions of ${channels.length}: narrow the pattern to see others.` : "";
-  fill("cluster-channels", channels.slice(0, most).map(({ channel, sessions, users }) => [
-    element("a.mono", { href: `#console?${new URLSearchParams({ channel, show: channel })}` }, named(channel)), String(sessions), String(users)]));
+  /** @param {ChannelRow[]} channels */
+  #showChannels(channels) {
+    const rates = this.#rates(channels);
+    channels.sort((a, b) => b.sessions - a.sessions);
+    byID("channels-count", HTMLElement).textContent = String(channels.length);
+    byID("channels-note", HTMLElement).textContent = channels.length > most ? `The ${most} with the most sessions of ${channels.length}: narrow the pattern to see others.` : "";
+    fill("cluster-channels", channels.slice(0, most).map(({ channel, sessions, users, messages }) => [
+      element("a.mono", { href: `#console?${new URLSearchParams({ channel, show: channel })}` }, named(channel)),
+      String(sessions), String(users), String(messages), rates.get(channel) ?? "–"]));
+  }
+
+  /** @param {ChannelRow[]} channels @returns {Map<string, string>} since they were asked for last, where that is known */
+  #rates(channels) {
+    const now = performance.now(), seconds = (now - this.#asked) / 1_000, before = this.#had;
+    this.#asked = now;
+    this.#had = new Map(channels.map(({ channel, messages }) => [channel, messages]));
+    const known = channels.filter(({ channel, messages }) => messages >= (before.get(channel) ?? Infinity));
+    return new Map(known.map(({ channel, messages }) => [channel, perSecond((messages - (before.get(channel) ?? 0)) / seconds)]));
+  }
 }
 
 /** @param {SessionRow[]} sessions */
@@ -132,6 +148,11 @@ function tell(problem) {
   const note = byID("cluster-note", HTMLElement);
   if (note.textContent !== problem) note.textContent = problem;
   byID("view-cluster", HTMLElement).classList.toggle("stale", problem !== "");
+}
+
+/** @param {number} rate */
+function perSecond(rate) {
+  return `${rate === 0 || rate >= 10 ? Math.round(rate) : rate.toFixed(1)}/s`;
 }
 
 /** @param {number} since ms */

@@ -8,6 +8,7 @@ import { openExample } from "./examples.js";
 import { Frames } from "./frames.js";
 import { MessageView } from "./messageview.js";
 import { Timeline, transportName } from "./timeline.js";
+import { Tools } from "./tools.js";
 
 const stateNames = { connecting: "Connecting", connected: "Connected", waiting: "Reconnecting", closed: "Disconnected" };
 
@@ -15,6 +16,7 @@ const timeline = new Timeline();
 const frames = new Frames();
 const messages = new MessageView(timeline);
 const cluster = new ClusterView();
+const tools = new Tools((made) => { token.value = made; connect(); location.hash = "#console"; });
 const connectForm = byID("connect", HTMLFormElement);
 const url = byID("url", HTMLInputElement);
 const token = byID("token", HTMLInputElement);
@@ -65,10 +67,11 @@ function connect() {
 
 function route() {
   const { section, name, query } = readAddress();
-  for (const one of ["console", "cluster", "examples"]) byID(`view-${one}`, HTMLElement).hidden = one !== section;
+  for (const one of ["console", "cluster", "examples", "tools"]) byID(`view-${one}`, HTMLElement).hidden = one !== section;
   closeExample();
   closeExample = section === "examples" ? openExample(byID("example", HTMLDivElement), name || "chat", tide) : () => {};
   cluster.show(section === "cluster");
+  tools.show(section === "tools");
   if (section === "console") {
     messages.show();
     chooseTab(tabs.find((tab) => tab.id === `tab-${query.get("view")}`) ?? tabs[0]);

@@ -1,0 +1,113 @@
+// What helps while an application is made: a token for anybody, and what rules come
+// to. A development gateway alone answers.
+
+import { readAddress, writeAddress } from "./address.js";
+import { byID, copy, element, here, named } from "./element.js";
+
+/** @typedef {{allowed: boolean, code?: string, message?: string}} Verdict */
+/** @typedef {{rule: number, match: string, subscribe: Verdict, publish: Verdict, presence: boolean, history: number}} Judgement */
+
+const typingPause = 250; // ms
+const isLocal = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
+
+export class Tools {
+  #user = byID("tool-user", HTMLInputElement);
+  #subscribe = byID("tool-subscribe", HTMLInputElement);
+  #publish = byID("tool-publish", HTMLInputElement);
+  #info = byID("tool-info", HTMLInputElement);
+  #ttl = byID("tool-ttl", HTMLSelectElement);
+  #channel = byID("tool-channel", HTMLInputElement);
+  #rules = byID("tool-rules", HTMLTextAreaElement);
+  #token = "";
+  #asked = 0; // counts questions: an answer that comes late is dropped
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #typing;
+
+  /** @param {(token: string) => void} connect as whom the token says */
+  constructor(connect) {
+    byID("token-form", HTMLFormElement).addEventListener("submit", (event) => { event.preventDefault(); this.#make(); });
+    const copying = byID("token-copy", HTMLButtonElement);
+    copying.addEventListener("click", () => copy(this.#token, copying));
+    byID("token-connect", HTMLButtonElement).addEventListener("click", () => connect(this.#token));
+    for (const field of [this.#user, this.#subscribe, this.#publish, this.#channel, this.#rules]) {
+      field.addEventListener("input", () => { clearTimeout(this.#typing); this.#typing = setTimeout(() => this.#judge(), typingPause); });
+    }
+    this.#offer();
+  }
+
+  /** @param {boolean} shows */
+  show(shows) {
+    if (!shows) return;
+    const { query } = readAddress();
+    this.#user.value = query.get("user") ?? this.#user.value;
+    this.#channel.value = query.get("channel") ?? this.#channel.value;
+    this.#judge();
+  }
+
+  /** Shows the way here if there is a workbench. */
+  async #offer() {
+    const there = isLocal && await fetch(`${here}/dev`).then(({ ok }) => ok, () => false);
+    byID("tools-link", HTMLAnchorElement).hidden = !there;
+    byID("tools-none", HTMLElement).hidden = there;
+  }
+
+  get #client() {
+    return { user: this.#user.value.trim(), subscribe: words(this.#subscribe.value), publish: words(this.#publish.value) };
+  }
+
+  async #make() {
+    const note = byID("token-note", HTMLElement);
+    byID("token-made", HTMLElement).hidden = true;
+    try {
+      const info = this.#info.value.trim() ? JSON.parse(this.#info.value) : undefined;
+      this.#token = (await ask("token", { ...this.#client, info, ttl: Number(this.#ttl.value) })).token;
+      byID("token-text", HTMLElement).textContent = this.#token;
+      byID("token-made", HTMLElement).hidden = false;
+      note.textContent = "";
+    } catch (error) {
+      note.textContent = error instanceof SyntaxError ? "What is shown in presence is not JSON." : /** @type {Error} */ (error).message;
+    }
+  }
+
+  async #judge() {
+    const channel = this.#channel.value.trim();
+    writeAddress("tools", { user: this.#user.value.trim(), channel });
+    const asked = ++this.#asked;
+    const verdict = await ask("rules", { rules: this.#rules.value, channel, client: this.#client }).then(
+      (judgement) => judged(judgement, this.#user.value.trim() || "An anonymous client"),
+      (error) => [element("p.note.problem.lines", {}, named(error.message.replaceAll("\n", " · ")))]);
+    if (asked === this.#asked) byID("verdict", HTMLElement).replaceChildren(...verdict);
+  }
+}
+
+/** @param {Judgement} judgement @param {string} who */
+function judged({ rule, match, subscribe, publish, presence, history }, who) {
+  const decides = rule ? element("span", {}, `Rule ${rule}, for `, element("span.mono", {}, named(match)), ", decides.") : "No rule matches: nothing is allowed.";
+  const also = [history ? `keeps ${history} messages` : "keeps no history", presence ? "tells who is there" : "tells nobody who is there"];
+  return [
+    element("p", {}, decides),
+    element("ul.verdicts", {}, verdict("subscribe", subscribe, who), verdict("publish", publish, who)),
+    element("p.hint", {}, rule ? `The channel ${also.join(", and ")}.` : ""),
+  ];
+}
+
+/** @param {string} what @param {Verdict} verdict @param {string} who */
+function verdict(what, { allowed, code, message }, who) {
+  return element("li", { "data-tone": allowed ? "good" : "bad" },
+    element("span.mark", { "aria-hidden": "true" }, allowed ? "✓" : "✗"),
+    element("span", {}, element("b", {}, named(who), allowed ? ` may ${what}` : ` may not ${what}`),
+      allowed ? null : element("span.quiet", {}, ` – ${code}: `, named(message ?? ""))));
+}
+
+/** @param {string} text @returns {string[]} */
+function words(text) {
+  return text.split(/[\s,]+/).filter(Boolean);
+}
+
+/** @param {string} path @param {object} question @returns {Promise<any>} */
+async function ask(path, question) {
+  const answer = await fetch(`${here}/dev/${path}`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(question) });
+  const body = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Error(body.error?.message ?? `The gateway answered with ${answer.status}`);
+  return body;
+}
