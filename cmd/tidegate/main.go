@@ -2,14 +2,11 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/signal"
-	"runtime/debug"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -69,7 +66,7 @@ gateway: for this machine only, in memory, everything allowed.`
 	root.Version = versionName()
 	root.SilenceUsage, root.SilenceErrors = true, true
 	root.SetFlagErrorFunc(nameNearestFlag)
-	root.AddCommand(newServeCommand(), newPublishCommand(), newSubscribeCommand(), newTailCommand(),
+	root.AddCommand(newServeCommand(), newDevCommand(), newInitCommand(), newVersionCommand(), newPublishCommand(), newSubscribeCommand(), newTailCommand(),
 		newCheckCommand(), newTokenCommand(), newChannelCommand(), newScriptCommand(), newHealthCommand(), bench.Command())
 	return root
 }
@@ -83,21 +80,4 @@ func nameNearestFlag(cmd *cobra.Command, err error) error {
 	cmd.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, f.Name) })
 	name := unknown.GetSpecifiedName()
 	return fmt.Errorf("unknown flag --%s: the nearest known one is --%s", name, config.Nearest(name, known))
-}
-
-// version is set by the linker: -X main.version=1.2.3.
-var version string
-
-// versionName returns the version, or the commit that was built.
-func versionName() string {
-	build, ok := debug.ReadBuildInfo()
-	if version != "" || !ok {
-		return cmp.Or(version, "unknown")
-	}
-	for _, s := range build.Settings {
-		if s.Key == "vcs.revision" && build.Main.Version == "(devel)" {
-			return s.Value[:min(12, len(s.Value))]
-		}
-	}
-	return strings.Trim(build.Main.Version, "()")
 }

@@ -34,13 +34,14 @@ at once, and sends its sessions away over drain.window. A second one ends at onc
 	}
 	source := config.NewSource(cmd.Flags(), os.Environ(), config.Names()...)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return serve(cmd.Context(), source, os.Stderr)
+		return serve(cmd.Context(), source, os.Stderr, func(*node) {})
 	}
 	return cmd
 }
 
-// serve runs a node until ctx ends and its sessions have left.
-func serve(ctx context.Context, s *config.Source, stderr *os.File) error {
+// serve runs a node until ctx ends and its sessions have left. bound is called when
+// its listeners take connections, and must not block.
+func serve(ctx context.Context, s *config.Source, stderr *os.File, bound func(*node)) error {
 	c, warnings, err := load(s)
 	if err != nil {
 		return err
@@ -61,6 +62,7 @@ func serve(ctx context.Context, s *config.Source, stderr *os.File) error {
 	} else {
 		n.logPlaces()
 	}
+	bound(n)
 	if err := n.run(ctx); err != nil {
 		return err
 	}

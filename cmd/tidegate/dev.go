@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"runtime"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"tidegate/cmd/tidegate/internal/config"
+)
+
+func newDevCommand() *cobra.Command {
+	var quiet bool
+	cmd := &cobra.Command{
+		Use:   "dev",
+		Short: "Run a development gateway, and open its console in the browser",
+		Long: `Run a development gateway: for this machine only, everything allowed. At a terminal
+its console is opened in the browser, if there is one: $BROWSER, or the system's own.
+The flags are those of serve.`,
+		Example: "  tidegate dev\n  tidegate dev --listen 127.0.0.1:8081 --internal-listen 127.0.0.1:9081 --no-browser",
+		Args:    cobra.NoArgs,
+	}
+	source := config.NewSource(cmd.Flags(), os.Environ(), config.Names()...)
+	cmd.Flags().BoolVar(&quiet, "no-browser", false, "open no browser")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return develop(cmd.Context(), source, !quiet && term.IsTerminal(int(os.Stderr.Fd())))
+	}
+	return cmd
+}
+
+func develop(ctx context.Context, source *config.Source, browse bool) error {
+	c, _, err := load(source)
+	if err != nil {
+		return err
+	}
+	if !c.Development() {
+		return errors.New("this configuration is not for development, where there are no rules and only this machine can connect: run it with tidegate serve")
+	}
+	return serve(ctx, source, os.Stderr, func(n *node) {
+		if browse {
+			n.openConsole()
+		}
+	})
+}
+
+// openConsole leaves it to the browser to show the page, or not.
+func (n *node) openConsole() {
+	program := browserOf(runtime.GOOS, os.Getenv)
+	if program == nil {
+		return
+	}
+	command := exec.Command(program[0], append(program[1:], n.public.url("http", "/"))...)
+	if err := command.Start(); err != nil {
+		n.log.Debug("no browser was opened", "program", program[0], "error", err)
+		return
+	}
+	_ = command.Process.Release() // it is the user's own, and may outlive this process
+}
+
+// browserOf returns the command that opens a URL, or nil if there is no screen.
+func browserOf(system string, getenv func(string) string) []string {
+	switch {
+	case getenv("BROWSER") != "":
+		return []string{getenv("BROWSER")}
+	case system == "darwin":
+		return []string{"open"}
+	case system == "windows":
+		return []string{"rundll32", "url.dll,FileProtocolHandler"}
+	case getenv("DISPLAY") != "" || getenv("WAYLAND_DISPLAY") != "":
+		return []string{"xdg-open"}
+	}
+	return nil
+}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"tidegate/broker/brokertest"
+)
+
+func TestDev_FindsTheBrowser(t *testing.T) {
+	for _, test := range []struct {
+		system, variable string
+		want             []string
+	}{
+		{"linux", "", nil},
+		{"linux", "DISPLAY", []string{"xdg-open"}},
+		{"freebsd", "WAYLAND_DISPLAY", []string{"xdg-open"}},
+		{"linux", "BROWSER", []string{"set"}},
+		{"darwin", "", []string{"open"}},
+		{"windows", "", []string{"rundll32", "url.dll,FileProtocolHandler"}},
+	} {
+		getenv := func(name string) string {
+			if name == test.variable {
+				return "set"
+			}
+			return ""
+		}
+		if got := browserOf(test.system, getenv); !slices.Equal(got, test.want) {
+			t.Errorf("%s with %q: %q, want %q", test.system, test.variable, got, test.want)
+		}
+	}
+}
+
+// At a terminal, which script makes, the browser is opened with the console.
+func TestDev_OpensTheConsoleAtATerminal(t *testing.T) {
+	t.Parallel()
+	script := brokertest.FindProgram(t, "script")
+	folder := t.TempDir()
+	opened := filepath.Join(folder, "opened")
+	browser := filepath.Join(folder, "browser")
+	if err := os.WriteFile(browser, fmt.Appendf(nil, "#!/bin/sh\nprintf %%s \"$1\" > %s.part && mv %s.part %s\n", opened, opened, opened), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	command := exec.CommandContext(t.Context(), script, "--quiet", "--return", "--command", os.Args[0]+" dev --listen 127.0.0.1:0 --internal-listen 127.0.0.1:0", "/dev/null")
+	command.Env = append(os.Environ(), "BE_TIDEGATE=1", "BROWSER="+browser)
+	var said bytes.Buffer
+	command.Stdout, command.Stderr = &said, &said
+	stdin, err := command.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	url := eventuallyRead(t, opened)
+	if _, err := stdin.Write([]byte{3}); err != nil { // Ctrl-C
+		t.Error(err)
+	}
+	if err := command.Wait(); err != nil {
+		t.Errorf("%v\n%s", err, &said)
+	}
+	if !strings.HasPrefix(url, "http://127.0.0.1:") || !strings.Contains(said.String(), url) {
+		t.Errorf("opened %q, said\n%s", url, &said)
+	}
+}
+
+func eventuallyRead(t *testing.T, path string) string {
+	t.Helper()
+	deadline, tick := time.After(patience), time.NewTicker(10*time.Millisecond)
+	defer tick.Stop()
+	for {
+		if text, err := os.ReadFile(path); err == nil {
+			return string(text)
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("%s is never written", path)
+		}
+	}
+}
+
+func TestDev_IsForDevelopmentOnly(t *testing.T) {
+	t.Parallel()
+	p := start(t, nil, "dev", "--config", write(t, "tidegate.yaml", "channels: [{match: a, subscribe: anyone}]\n"))
+	p.waitFor("run it with tidegate serve")
+	if code := p.wait(); code != 1 {
+		t.Errorf("it ends with %d", code)
+	}
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"crypto/rand"
+	_ "embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"text/template"
+
+	"github.com/spf13/cobra"
+)
+
+//go:embed init.tmpl
+var initText string
+
+// places are what "tidegate init" writes for, by name.
+var places = []struct{ name, title string }{
+	{"one-node", "one node"},
+	{"compose", "Docker Compose"},
+	{"nginx", "nodes behind nginx"},
+}
+
+func newInitCommand() *cobra.Command {
+	output := "tidegate.yaml"
+	cmd := &cobra.Command{
+		Use:   "init [one-node | compose | nginx]",
+		Short: "Write a configuration to begin with, with keys made for it",
+		Long: `Write a configuration to begin with: commented, with rules to change, and with a
+backend's API key and a secret for clients' tokens that are made for it. It is for
+one node if nothing is said. A file that is there already stays as it is.`,
+		Example: "  tidegate init\n  tidegate init compose\n  tidegate init nginx --output /etc/tidegate/tidegate.yaml",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return initialize(cmd.OutOrStdout(), output, append(args, "one-node")[0])
+		},
+	}
+	for _, one := range places {
+		cmd.ValidArgs = append(cmd.ValidArgs, one.name)
+	}
+	cmd.Flags().StringVarP(&output, "output", "o", output, "`file` to write")
+	return cmd
+}
+
+func initialize(out io.Writer, path, place string) error {
+	text, err := initialConfiguration(place)
+	if err != nil {
+		return err
+	}
+	if err := writeNew(path, text); errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s is there already and stays as it is: give another name with --output", path)
+	} else if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "%s is written, with keys that are nobody else's.\n\n", path)
+	fmt.Fprintf(out, "  tidegate check %s\n  tidegate serve --config %s\n  tidegate token --config %s --user alice\n", path, path, path)
+	return nil
+}
+
+func initialConfiguration(place string) (string, error) {
+	for _, one := range places {
+		if one.name != place {
+			continue
+		}
+		var text strings.Builder
+		err := template.Must(template.New("").Parse(initText)).Execute(&text, map[string]string{
+			"Name": one.name, "Title": one.title, "APIKey": newKey(24), "Secret": newKey(32),
+		})
+		return text.String(), err
+	}
+	return "", fmt.Errorf("there is no configuration for %q: want one-node, compose or nginx", place)
+}
+
+func newKey(bytes int) string {
+	key := make([]byte, bytes)
+	rand.Read(key) // never fails
+	return hex.EncodeToString(key)
+}
+
+// writeNew writes a file that only its owner may read, unless there is one.
+func writeNew(path, text string) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteString(text)
+	return errors.Join(err, file.Close())
+}
