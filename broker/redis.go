@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,8 +40,13 @@ type RedisConfig struct {
 	TLSFiles    RedisTLS      // for rediss
 	Connections int           // subscriber connections outside of a Cluster; 0 is 4
 	Linger      time.Duration // how long an unsubscribe waits for a new subscribe; 0 is 1 s
-	Log         *slog.Logger  // nil says nothing
-	Observe     RedisObserver
+
+	// Dial opens every connection to Redis, encryption included. nil: over TCP, and TLS
+	// as above.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+	Log     *slog.Logger // nil says nothing
+	Observe RedisObserver
 }
 
 // DefaultPrefix is the beginning of the names in Redis.

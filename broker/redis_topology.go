@@ -38,7 +38,7 @@ type topology interface {
 }
 
 func newTopology(b *Redis, poolSize int) topology {
-	dial := redisDialer{target: b.target, tls: b.config.TLS, poolSize: poolSize}
+	dial := redisDialer{target: b.target, tls: b.config.TLS, other: b.config.Dial, poolSize: poolSize}
 	switch b.target.mode {
 	case redisSentinel:
 		return newSentinel(dial)
@@ -92,6 +92,7 @@ func (s *standalone) close() {
 type redisDialer struct {
 	target   redisTarget
 	tls      *tls.Config
+	other    dialer // nil: none in place of TCP
 	poolSize int
 }
 
@@ -125,6 +126,9 @@ func (d redisDialer) again(client *redis.Client) *redis.Client {
 }
 
 func (d redisDialer) plain(address string) dialer {
+	if d.other != nil {
+		return d.other
+	}
 	return dialer(redis.NewDialer(&redis.Options{Addr: address, TLSConfig: d.tls, DialTimeout: answerTimeout})).direct
 }
 
