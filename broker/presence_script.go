@@ -280,7 +280,7 @@ end
 -- tell tells of a join or a leave.
 local function tell(c, event, field, entry)
   local user, session = string.sub(field, 2), ''
-  if string.sub(field, 1, 1) == '-' then user, session = entry.user, user end
+  if string.sub(field, 1, 1) == '-' then session, user = user, entry.user end
   if has(c, 'm') and (event == 'leave' or not has(c, 's')) then
     notify(c, event == 'join' and 'joined' or 'left', user, session, entry.info)
   end
