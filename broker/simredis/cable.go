@@ -1,0 +1,189 @@
+package simredis
+
+import (
+	"io"
+	"net"
+	"os"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// end is one end of a connection in memory. What is written waits for the other end
+// to read it, however much it is, so that a write never blocks. All time is that of
+// package time, which may be virtual.
+type end struct {
+	in, out *stream
+	cable   *cable
+}
+
+// cable is a connection.
+type cable struct {
+	there, back stream // to the server, and from it
+	once        sync.Once
+	cut         func() // called when either end has closed
+}
+
+// lay returns the two ends of a new connection, which are as fast and as sound as the
+// way says at any time.
+func lay(w *Way) (near, far *end) {
+	c := &cable{there: stream{way: w, road: &w.there}, back: stream{way: w, road: &w.back}}
+	c.there.changed, c.back.changed = make(chan struct{}), make(chan struct{})
+	c.cut = func() { w.forget(c) }
+	return &end{in: &c.back, out: &c.there, cable: c}, &end{in: &c.there, out: &c.back, cable: c}
+}
+
+// sever ends the connection for both ends at once: what has not been read is lost.
+func (c *cable) sever() {
+	for _, s := range []*stream{&c.there, &c.back} {
+		s.end(syscall.ECONNRESET)
+	}
+	c.once.Do(c.cut)
+}
+
+// stream carries bytes one way.
+type stream struct {
+	way  *Way
+	road *road // of the way; guarded by the way's mu
+
+	// Guarded by mu.
+	mu       sync.Mutex
+	chunks   []chunk // that have not been read
+	finished bool    // nothing follows the chunks
+	broken   error   // nothing can be read or written any more
+	deadline time.Time
+	changed  chan struct{} // closed and replaced
+}
+
+// chunk is what was written at once.
+type chunk struct {
+	data []byte
+	due  time.Time // it arrives
+}
+
+func (s *stream) write(p []byte) (int, error) {
+	due := s.way.arrival(s.road)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.broken != nil:
+		return 0, s.broken
+	case s.finished:
+		return 0, syscall.EPIPE
+	}
+	if n := len(s.chunks); n > 0 && due.Before(s.chunks[n-1].due) {
+		due = s.chunks[n-1].due // nothing overtakes
+	}
+	s.chunks = append(s.chunks, chunk{slices.Clone(p), due})
+	s.wake()
+	return len(p), nil
+}
+
+// read waits for what has arrived, an end or the deadline.
+func (s *stream) read(p []byte) (int, error) {
+	for {
+		opened := s.way.opened(s.road) // before the look, so that no change is missed
+		n, changed, until, err := s.take(p, opened == nil)
+		if n > 0 || err != nil {
+			return n, err
+		}
+		await(changed, opened, until)
+	}
+}
+
+// take returns what can be read now, or for what to wait.
+func (s *stream) take(p []byte, open bool) (n int, changed <-chan struct{}, until time.Time, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	switch {
+	case s.broken != nil:
+		return 0, nil, until, s.broken
+	case !s.deadline.IsZero() && !now.Before(s.deadline):
+		return 0, nil, until, os.ErrDeadlineExceeded
+	case open && len(s.chunks) > 0 && !now.Before(s.chunks[0].due):
+		first := &s.chunks[0]
+		n = copy(p, first.data)
+		if first.data = first.data[n:]; len(first.data) == 0 {
+			s.chunks = slices.Delete(s.chunks, 0, 1)
+		}
+		return n, nil, until, nil
+	case open && len(s.chunks) == 0 && s.finished:
+		return 0, nil, until, io.EOF
+	}
+	until = s.deadline
+	if open && len(s.chunks) > 0 && (until.IsZero() || s.chunks[0].due.Before(until)) {
+		until = s.chunks[0].due
+	}
+	return 0, s.changed, until, nil
+}
+
+// await returns when one of two channels is closed, or at a time, if it is one.
+func await(a, b <-chan struct{}, until time.Time) {
+	var late <-chan time.Time
+	if !until.IsZero() {
+		timer := time.NewTimer(time.Until(until))
+		defer timer.Stop()
+		late = timer.C
+	}
+	select {
+	case <-a:
+	case <-b:
+	case <-late:
+	}
+}
+
+func (s *stream) finish() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.finished = true
+	s.wake()
+}
+
+func (s *stream) end(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.broken == nil {
+		s.broken = err
+	}
+	s.chunks = nil
+	s.wake()
+}
+
+func (s *stream) setDeadline(t time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.deadline = t
+	s.wake()
+}
+
+// wake is called with mu held.
+func (s *stream) wake() {
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+func (e *end) Read(p []byte) (int, error)  { return e.in.read(p) }
+func (e *end) Write(p []byte) (int, error) { return e.out.write(p) }
+
+// Close lets the other end read what is on its way.
+func (e *end) Close() error {
+	e.out.finish()
+	e.in.end(net.ErrClosed)
+	e.cable.once.Do(e.cable.cut)
+	return nil
+}
+
+func (e *end) SetDeadline(t time.Time) error     { return e.SetReadDeadline(t) }
+func (e *end) SetReadDeadline(t time.Time) error { e.in.setDeadline(t); return nil }
+func (e *end) SetWriteDeadline(time.Time) error  { return nil } // no write waits
+func (e *end) LocalAddr() net.Addr               { return place("client") }
+func (e *end) RemoteAddr() net.Addr              { return place("server") }
+
+type place string
+
+func (p place) Network() string { return "memory" }
+func (p place) String() string  { return string(p) }
+
+var _ net.Conn = (*end)(nil)

@@ -1,0 +1,93 @@
+// Package simredis is a model of Redis for simulations: servers in this process that
+// are reached over connections in memory, whose time may be virtual, and that stop,
+// forget, stall and refuse as they are told. Keys, streams and scripts are miniredis's,
+// so that the scripts that run are the real ones; pub/sub, who a server says it is,
+// and all that goes wrong are its own.
+//
+// It is held to the real Redis by package brokertest, which every broker passes, and
+// by a differential fuzz of the commands that the broker uses.
+package simredis
+
+import (
+	"crypto/sha1"
+	"encoding/hex"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// Servers is a set of Redis servers, by address. All methods may be called
+// concurrently.
+type Servers struct {
+	seed    uint64
+	serving sync.WaitGroup // connections
+
+	// Guarded by mu.
+	mu   sync.Mutex
+	list map[string]*Server
+	runs int // processes that there have been
+}
+
+// New returns a set without servers. What is arbitrary in them follows from the seed.
+func New(seed uint64) *Servers {
+	return &Servers{seed: seed, list: make(map[string]*Server)}
+}
+
+// Start starts a server that has nothing.
+func (s *Servers) Start(address string) *Server {
+	server := &Server{Address: address, servers: s}
+	s.mu.Lock()
+	s.list[address] = server
+	s.mu.Unlock()
+	server.Start()
+	return server
+}
+
+// Close stops all servers and waits until no connection is served any more.
+func (s *Servers) Close() {
+	s.mu.Lock()
+	servers := make([]*Server, 0, len(s.list))
+	for _, server := range s.list {
+		servers = append(servers, server)
+	}
+	s.mu.Unlock()
+	for _, server := range servers {
+		server.Resume()
+		server.Stop()
+	}
+	s.serving.Wait()
+}
+
+// accept has a server serve its end of a connection, if it runs.
+func (s *Servers) accept(address string, conn *end) bool {
+	s.mu.Lock()
+	server := s.list[address]
+	s.mu.Unlock()
+	if server == nil {
+		return false
+	}
+	p := server.admit(conn)
+	if p == nil {
+		return false
+	}
+	s.serving.Go(func() { server.serve(p) })
+	return true
+}
+
+// newRunID returns an identity that no other process has.
+func (s *Servers) newRunID() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.runs++
+	sum := sha1.Sum(fmt.Append(nil, s.seed, " ", s.runs))
+	return hex.EncodeToString(sum[:])
+}
+
+// write is a command that has changed something, or was to.
+type write struct {
+	at      time.Time
+	command []string
+}
+
+// Mark is a moment in what a server was told.
+type Mark struct{ writes []write }

@@ -1,0 +1,39 @@
+package simredis_test
+
+import (
+	"log/slog"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"tidegate/broker"
+	"tidegate/broker/brokertest"
+	"tidegate/broker/simredis"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// The broker finds no difference between the model and a Redis.
+func TestServer_PassesTheBrokersConformance(t *testing.T) {
+	brokertest.Run(t, func(t *testing.T) brokertest.Subject {
+		servers := simredis.New(1)
+		t.Cleanup(servers.Close)
+		server := servers.Start("redis:6379")
+		var nodes []brokertest.Node
+		for i := range 2 {
+			b, err := broker.NewRedis(broker.RedisConfig{
+				URL: "redis://" + server.Address, Dial: servers.NewWay(uint64(i), 0).Dial, Connections: 1 + i,
+				Linger: 10 * time.Millisecond, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			nodes = append(nodes, brokertest.Node{Broker: b, History: b, Presence: b, Register: b})
+		}
+		return brokertest.Subject{
+			Nodes:       nodes,
+			PublishBare: func(channel, payload string) { server.Do("PUBLISH", "tidegate:"+channel, payload) },
+		}
+	})
+}
