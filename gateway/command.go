@@ -25,6 +25,11 @@ type Auth struct {
 	ID    ID
 	Token string
 	Data  string // what the token is about, for a Gate
+
+	// Cursors are where the client is on channels that the server puts it on, by
+	// channel, as in Subscribe. They count where the answer is a session's first
+	// Welcome (Hello.AuthFirst).
+	Cursors map[string]string
 }
 
 // Subscribe asks for a channel's messages: from Cursor on if that is given, else,

@@ -131,6 +131,23 @@ func (s *Session) askHistory(ctx context.Context, c History) error {
 }
 
 func (s *Session) authenticate(ctx context.Context, c Auth) error {
+	p, err := s.signIn(ctx, c)
+	if err != nil {
+		return err
+	}
+	if !s.welcomed {
+		err = s.greet(ctx, c.ID, p, c.Cursors)
+	} else {
+		err = s.renewWelcome(ctx, c.ID, p)
+	}
+	if err == nil {
+		s.register()
+	}
+	return err
+}
+
+// signIn returns whom the session is to act as from now on.
+func (s *Session) signIn(ctx context.Context, c Auth) (*Principal, error) {
 	p, err := *s.who(), error(nil)
 	switch {
 	case s.gate != nil:
@@ -139,25 +156,19 @@ func (s *Session) authenticate(ctx context.Context, c Auth) error {
 		p, err = s.gateway.Authenticate(ctx, c.Token)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if p, err = s.askConnect(ctx, p); err != nil {
-		return err
+		return nil, err
 	}
 	if s.lacksAuth(&p) {
 		s.gateway.NoteNoToken()
-		return failf(Unauthenticated, "a token is required")
+		return nil, failf(Unauthenticated, "a token is required")
 	}
 	if user := s.who().User; user != "" && user != p.User {
-		return failf(BadRequest, "a session keeps its user: connect anew to be another one")
+		return nil, failf(BadRequest, "a session keeps its user: connect anew to be another one")
 	}
-	if err := s.become(&p); err != nil {
-		return err
-	}
-	s.tell(s.welcome(c.ID))
-	s.register()
-	s.reauthorize()
-	return s.joinOwn(ctx)
+	return &p, nil
 }
 
 // become makes the session act as p.
@@ -175,46 +186,6 @@ func (s *Session) become(p *Principal) error {
 	}
 	s.gateway.expireSoon(s, p.Expires)
 	s.attendAll()
-	return nil
-}
-
-// joinOwn puts the session on the channels that are its user's from the start:
-// the personal one, and those of Principal.Channels. That the backend has put a
-// name there is the permission, whatever the channel's rule says, but nobody gets
-// onto another's personal channel. The client hears of a name that is refused,
-// and the session lives: a token with a mistake in it would else never open one.
-// A session that is alone with its channels gets none of them: who opened it has
-// named all that it is to hear.
-func (s *Session) joinOwn(ctx context.Context) error {
-	if s.alone {
-		return nil
-	}
-	p := s.who()
-	if p.User != "" {
-		if err := s.receiveChannel(ctx, rules.PersonalChannel(p.User)); err != nil {
-			return err
-		}
-	}
-	for _, name := range p.Channels {
-		if err := checkClaim(p, name); err != nil {
-			s.mention(Failure{Channel: name, Code: err.Code, Message: err.Message})
-			continue
-		}
-		if err := s.receiveChannel(ctx, name); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// checkClaim returns what is wrong with one of p.Channels.
-func checkClaim(p *Principal, name string) *Error {
-	if err := rules.CheckChannel(name); err != nil {
-		return ErrorOf(err)
-	}
-	if rules.IsPersonal(name) && name != rules.PersonalChannel(p.User) {
-		return failf(Forbidden, "%q is another user's personal channel", name)
-	}
 	return nil
 }
 

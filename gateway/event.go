@@ -23,6 +23,10 @@ type Welcome struct {
 	Key     string        // Hello.Key
 	Expires time.Time     // when the session ends unless its token is renewed; zero: never
 	Ping    time.Duration // how often the gateway pings; zero: never
+
+	// Channels are those that the server has put the session on, in its first Welcome
+	// alone. Each is told by itself as well, with Welcomed set, right after.
+	Channels []Subscribed
 }
 
 // Subscribed says that the session is on a channel: every later message of it arrives,
@@ -30,11 +34,12 @@ type Welcome struct {
 type Subscribed struct {
 	ID        ID
 	Asked     bool // by a Subscribe; else the gateway did it by itself
+	Welcomed  bool // the Welcome has told so, too
 	Channel   string
 	Position  broker.Position // of the channel, zero without history
 	After     broker.Position // all that was published after it follows; zero without history
 	Expires   time.Time       // when it ends unless it is renewed; zero: with the session
-	Resumed   bool            // the Subscribe had a cursor; only then Recovered means something
+	Resumed   bool            // there was a cursor; only then Recovered means something
 	Recovered bool            // all that was published since the cursor follows
 
 	// Members are who is on a channel that tells joins and leaves, at the moment of

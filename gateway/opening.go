@@ -55,23 +55,23 @@ func (s *Session) begin(ctx context.Context, hello Hello) error {
 	if err != nil {
 		return err
 	}
-	if err := s.become(s.gateway.keep(p)); err != nil {
-		return err
-	}
-	if s.lacksAuth(&p) || hello.AuthFirst {
-		s.awaitAuth()
-	}
 	for _, name := range hello.Channels {
 		if err := s.gateway.Authorize(&p, ToSubscribe, name); err != nil {
 			return err
 		}
 	}
 	if hello.AuthFirst {
+		if err := s.become(s.gateway.keep(p)); err != nil {
+			return err
+		}
+		s.awaitAuth()
 		return s.performAll(ctx, hello.Commands)
 	}
-	s.tell(s.welcome(ID{}))
-	if err := s.joinOwn(ctx); err != nil {
+	if err := s.greet(ctx, ID{}, s.gateway.keep(p), hello.Cursors); err != nil {
 		return err
+	}
+	if s.lacksAuth(&p) {
+		s.awaitAuth()
 	}
 	if err := s.performAll(ctx, hello.Commands); err != nil {
 		return err

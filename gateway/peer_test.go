@@ -59,6 +59,8 @@ func (w words) Decode(f gateway.Frame) ([]gateway.Command, error) {
 		return []gateway.Command{gateway.Publish{ID: id, Channel: arg(1), Payload: []byte(arg(2)), Kind: broker.Text, Except: arg(3)}}, nil
 	case "auth":
 		return []gateway.Command{gateway.Auth{ID: id, Token: arg(1), Data: arg(2)}}, nil
+	case "authat":
+		return []gateway.Command{gateway.Auth{ID: id, Token: arg(1), Cursors: map[string]string{arg(2): arg(3)}}}, nil
 	case "presence":
 		return []gateway.Command{gateway.Presence{ID: id, Channel: arg(1)}}, nil
 	case "history":
@@ -77,8 +79,14 @@ func (w words) Encode(event gateway.Event) (gateway.Frame, error) {
 		if w.name == "exact" {
 			return say("welcome %s key=%s expires=%d", e.User, e.Key, e.Expires.Unix())
 		}
+		if w.name == "complete" {
+			return say("welcome %s%s", e.User, listOf(e.Channels))
+		}
 		return say("welcome %s", e.User)
 	case gateway.Subscribed:
+		if e.Welcomed && w.name == "complete" {
+			return gateway.Frame{}, nil
+		}
 		if e.Resumed && !e.Recovered && w.name == "curt" {
 			return gateway.Frame{}, gateway.Missed
 		}
@@ -137,6 +145,18 @@ func (w words) Farewell(r gateway.Reason) (code int, text string) {
 		return 4200 + r.Code%100, "sworn " + r.Label
 	}
 	return r.Code, r.Text
+}
+
+// listOf says of each channel that the server has put the session on from where its
+// messages follow, and whether they are all that it has missed.
+func listOf(channels []gateway.Subscribed) (text string) {
+	for _, e := range channels {
+		text += fmt.Sprintf(" %s@%d", e.Channel, e.After.Offset)
+		if e.Resumed {
+			text += fmt.Sprintf("=%v", e.Recovered)
+		}
+	}
+	return text
 }
 
 func namesOfMembers(members []gateway.Member) (names []string) {

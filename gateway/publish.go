@@ -166,15 +166,11 @@ const longPublish = 4 << 10
 
 // tellPublished is tell for an event that the broker follows up with a Rest.
 func (s *Session) tellPublished(event Published) {
-	frame, err := s.dialect.encode(event)
-	if err != nil {
-		s.gateway.endSoon(s, ReasonOf(err))
+	frame, _ := s.frameOf(event)
+	if frame == nil {
 		return
 	}
-	if frame.Data == nil {
-		return
-	}
-	if v := s.out.Push(frame.Data, &s.gateway.outboxes); v == outbox.Wakes {
+	if v := s.out.Push(frame, &s.gateway.outboxes); v == outbox.Wakes {
 		s.gateway.line.Park(s)
 	} else {
 		s.after(v)

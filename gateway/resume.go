@@ -35,7 +35,7 @@ func (ch *channel) enter(ctx context.Context, j *join) error {
 		return ch.enterNow(j)
 	}
 	j.reply.Resumed = !j.cursor.IsZero()
-	c := &resumption{channel: ch, sub: j.sub, reply: j.reply, reader: j.from, members: j.members, nothing: j.asksRecent()}
+	c := &resumption{channel: ch, sub: j.sub, reply: j.reply, collected: j.collected, reader: j.from, members: j.members, nothing: j.asksRecent()}
 	err := c.run(ctx)
 	c.noteEnd(err)
 	return err
@@ -58,7 +58,7 @@ func (ch *channel) enterNow(j *join) error {
 	if j.members {
 		reply.Members = ch.membersFor(j.sub)
 	}
-	if j.sub.session.say(reply) && (!j.asksRecent() || j.sub.session.say(NothingRecent{ch.name})) {
+	if j.sub.session.reply(reply, j.collected) && (!j.asksRecent() || j.sub.session.say(NothingRecent{ch.name})) {
 		ch.join(j.sub)
 	}
 	return nil
@@ -186,7 +186,7 @@ func (c *resumption) sayBegin(step timeline.Step) (said bool) {
 		c.members = !step.Present // else nothing can change before it arrives
 	}
 	c.count(step)
-	return s.say(c.reply)
+	return s.reply(c.reply, c.collected)
 }
 
 // count counts a client that came with a cursor and had missed something.

@@ -18,16 +18,17 @@ type Hello struct {
 	Key       string // that who sends for the session shows (SendTo); empty: nobody can
 	Transport string // a label of metrics: "websocket", "sse", "longpoll"
 	Principal Principal
-	AuthLater bool      // the protocol lets a client authenticate by a first Auth
-	AuthFirst bool      // it begins with an Auth, if only an anonymous one, which may be the first of Commands: until then nothing else is done
-	Channel   string    // stands for an empty Channel of a command; implies Alone
-	Channels  []string  // that it will subscribe to: refused at once if it may not
-	Alone     bool      // the session is on the channels of Commands alone, not on its user's
-	Commands  []Command // done while the session opens
-	Remote    string    // the client's IP address, with or without a port
-	Publishes int       // a second that it may publish at most, besides what the limits say; 0: no more
-	Pinged    bool      // the client counts on a Heartbeat in each interval (Welcome.Ping), whatever else it hears
-	Gate      Gate      // decides beside the rules; nil: nobody
+	AuthLater bool              // the protocol lets a client authenticate by a first Auth
+	AuthFirst bool              // it begins with an Auth, if only an anonymous one: which may be the first of Commands: until then nothing else is done
+	Channel   string            // stands for an empty Channel of a command; implies Alone
+	Channels  []string          // that it will subscribe to: refused at once if it may not
+	Cursors   map[string]string // where the client is on channels that the server puts it on, as in Auth
+	Alone     bool              // the session is on the channels of Commands alone, not on its user's
+	Commands  []Command         // done while the session opens
+	Remote    string            // the client's IP address, with or without a port
+	Publishes int               // a second that it may publish at most, besides what the limits say; 0: no more
+	Pinged    bool              // the client counts on a Heartbeat in each interval (Welcome.Ping), whatever else it hears
+	Gate      Gate              // decides beside the rules; nil: nobody
 
 	// The protocol tells of a refusal, not the transport: one that can upgrades the
 	// connection for that. See Gateway.Refuse.
@@ -56,6 +57,7 @@ type Session struct {
 
 	conn       Conn // set by Serve, before out is attached
 	flood      flood
+	welcomed   bool // owned by Open, then by Receive
 	out        outbox.Outbox
 	publishing publishing
 	publishes  *rates.Bucket // of Hello.Publishes; nil: no limit, or it has published nothing yet
@@ -169,13 +171,19 @@ func (s *Session) tell(event Event) { s.say(event) }
 // say sends the client an event. It reports false if its protocol cannot say it: then
 // the session ends, shortly.
 func (s *Session) say(event Event) (said bool) {
-	frame, err := s.dialect.encode(event)
+	frame, said := s.frameOf(event)
+	s.push(frame)
+	return said
+}
+
+// frameOf returns an event as the client is told it. If its protocol cannot say it,
+// said is false and the session ends, shortly.
+func (s *Session) frameOf(event Event) (frame []byte, said bool) {
+	encoded, err := s.dialect.encode(event)
 	if err != nil {
 		s.gateway.endSoon(s, ReasonOf(err))
-		return false
 	}
-	s.push(frame.Data)
-	return true
+	return encoded.Data, err == nil
 }
 
 // mention sends the client an event, unless its protocol has no way to say it but
@@ -316,6 +324,8 @@ type resumption struct {
 	members bool        // the reply says who is there
 	nothing bool        // asked for something recent, and has been given nothing yet
 	after   *resumption // of the same session, which waits for its connection, too
+
+	collected *[]Subscribed // where the reply goes; nil: to the client
 }
 
 // framesInLine are those of a session that wait to be received, the oldest first.
@@ -323,13 +333,6 @@ type resumption struct {
 type framesInLine struct {
 	frames []Frame
 	bytes  int
-}
-
-func (s *Session) welcome(id ID) Welcome {
-	p := s.who()
-	return Welcome{
-		ID: id, Session: s.id, User: p.User, Info: p.Info, Node: s.gateway.node, Key: s.key, Expires: p.Expires, Ping: s.gateway.ping,
-	}
 }
 
 // stopPending is called with s.mu held.

@@ -98,6 +98,8 @@ type join struct {
 	recent  int
 	members bool
 	from    *timeline.Reader // nil: it wants nothing of the history
+
+	collected *[]Subscribed // where the reply goes; nil: to the client
 }
 
 // prepareJoins begins as many as are for different channels: one that is named
@@ -116,8 +118,7 @@ func (s *Session) prepareJoins(ctx context.Context, commands []Subscribe) []*joi
 
 func (s *Session) prepareJoin(ctx context.Context, c Subscribe, name string) *join {
 	j := &join{recent: max(c.Recent, 0), members: c.Members, reply: Subscribed{ID: c.ID, Asked: true, Channel: name}}
-	if j.cursor, j.err = broker.ParsePosition(c.Cursor); j.err != nil {
-		j.err = failf(BadRequest, "%v", j.err)
+	if j.readCursor(c.Cursor); j.err != nil {
 		return j
 	}
 	admission, err := s.admitTo(ctx, c, name)
@@ -128,6 +129,12 @@ func (s *Session) prepareJoin(ctx context.Context, c Subscribe, name string) *jo
 		s.reserveFor(j, terms{noEcho: c.NoEcho, admission: admission})
 	}
 	return j
+}
+
+func (j *join) readCursor(cursor string) {
+	if j.cursor, j.err = broker.ParsePosition(cursor); j.err != nil {
+		j.err = failf(BadRequest, "%v", j.err)
+	}
 }
 
 func (s *Session) reserveFor(j *join, t terms) {
@@ -152,6 +159,15 @@ func (s *Session) makeLive(ctx context.Context, joins []*join) {
 		}
 	}
 	s.gateway.hub.subscribeLive(ctx, arrivals)
+}
+
+// reply sends the reply to a subscribe, or collects it. It reports false as say does.
+func (s *Session) reply(e Subscribed, collected *[]Subscribed) (said bool) {
+	if collected != nil {
+		*collected = append(*collected, e)
+		return true
+	}
+	return s.say(e)
 }
 
 // enter puts the session on a channel that is live, and answers.

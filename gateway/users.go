@@ -143,7 +143,7 @@ func (g *Gateway) subscribeHere(ctx context.Context, e errand, say sayer) (err e
 	reached := 0
 	for _, s := range g.openSessions(e.User) {
 		if s.alone && !s.isOn(e.Channel) {
-			continue // see joinOwn
+			continue // see ownChannels
 		}
 		failure := s.receiveChannel(ctx, e.Channel)
 		switch {

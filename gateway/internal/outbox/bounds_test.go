@@ -46,6 +46,53 @@ func TestOutbox_TakesInOrderAndWithinTheBytesAskedFor(t *testing.T) {
 	}
 }
 
+func TestOutbox_KeepsAPlaceForWhatIsToBeWrittenFirst(t *testing.T) {
+	all := &Pool{}
+	for name, connected := range map[string]bool{"attached": true, "not yet": false} {
+		o := &Outbox{}
+		o.Push([]byte("a"), all)
+		if connected {
+			o.Attach()
+		}
+		o.Hold()
+		o.Push([]byte("d"), all)
+		o.Push([]byte("e"), all)
+		if connected {
+			if taken := join(o.Take(nil, 100, all).Frames); string(taken) != "a" {
+				t.Errorf("%s: took %q before the place was filled", name, taken)
+			}
+			if turn, _ := o.Release(); turn != Rest || o.Attached() {
+				t.Errorf("%s: the turn is %v while the place is empty", name, turn)
+			}
+			if v := o.Push([]byte("f"), all); v != Waits {
+				t.Errorf("%s: what comes meanwhile: %v", name, v)
+			}
+		}
+		wakes := o.Fill([][]byte{[]byte("b"), []byte("c")}, all)
+		if want := map[bool]string{true: "bcdef", false: "abcde"}[connected]; wakes != connected {
+			t.Errorf("%s: Fill wakes: %v", name, wakes)
+		} else if got := join(o.Take(nil, 100, all).Frames); string(got) != want || o.Fill([][]byte{[]byte("x")}, all) {
+			t.Errorf("%s: then took %q, want %q", name, got, want)
+		}
+	}
+}
+
+func TestOutbox_AnEndDoesNotWaitForWhatAPlaceWasKeptFor(t *testing.T) {
+	all := &Pool{}
+	o := drained()
+	o.Hold()
+	o.Push([]byte("rest"), all)
+	if _, wakes := o.End(Ending{Why: errors.New("bye")}, time.Now()); !wakes {
+		t.Error("nobody writes the rest")
+	}
+	if got := join(o.Take(nil, 100, all).Frames); string(got) != "rest" {
+		t.Errorf("took %q", got)
+	}
+	if turn, _ := o.Release(); turn != Finish {
+		t.Errorf("the turn is %v, want Finish", turn)
+	}
+}
+
 func join(frames [][]byte) (all []byte) {
 	for _, f := range frames {
 		all = append(all, f...)

@@ -4,6 +4,9 @@
 // A frame goes in by Push, PushMessage or PushLatest. If the answer is Wakes, the
 // caller puts the session in line. Who takes the session from the line is its
 // writer: it calls Take, writes, and calls Release, which says what comes next.
+//
+// What takes time to be known, and is to be written before what comes meanwhile, has a
+// place kept for it by Hold until it comes by Fill.
 package outbox
 
 import (
@@ -22,6 +25,8 @@ type Outbox struct {
 	mu       lock.Mutex[lock.Outbox]
 	state    writerState
 	turns    uint32         // how often a writer has taken something
+	place    bool           // one is kept, see Hold
+	ahead    uint32         // frames that wait before it
 	first    []byte         // the oldest frame that waits; nil: none
 	more     *backlog       // what waits behind it; nil: nothing
 	latest   map[any][]byte // what waits of conflated channels behind all that
@@ -147,12 +152,67 @@ func (o *Outbox) add(frame []byte, all *Pool) Verdict {
 		o.more.frames = append(o.more.frames, frame)
 	}
 	o.waiting += len(frame)
-	if o.state == idle {
+	if o.state == idle && !o.place {
 		o.state = queued
 		return Wakes
 	}
 	return Waits
 }
+
+// Hold keeps a place behind all that waits. Nothing that is added from now on is
+// written until Fill, or the end of the session.
+func (o *Outbox) Hold() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.place, o.ahead = o.ending == nil, 0
+	if o.first != nil {
+		o.ahead = 1
+	}
+	if o.more != nil {
+		o.ahead += uint32(len(o.more.frames) - o.more.head)
+	}
+}
+
+// Fill puts frames into the place that Hold has kept, however many bytes wait; wakes
+// is true if the caller is to put the session in line.
+func (o *Outbox) Fill(frames [][]byte, all *Pool) (wakes bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.place {
+		return false
+	}
+	o.place = false
+	o.insert(int(o.ahead), frames, all)
+	wakes = o.state == idle && (o.first != nil || len(o.latest) > 0)
+	if wakes {
+		o.state = queued
+	}
+	return wakes
+}
+
+func (o *Outbox) insert(at int, frames [][]byte, all *Pool) {
+	var queue [][]byte
+	if o.first != nil {
+		queue = append(queue, o.first)
+	}
+	if o.more != nil {
+		queue = append(queue, o.more.frames[o.more.head:]...)
+	}
+	queue = slices.Insert(queue, at, frames...)
+	for _, frame := range frames {
+		o.waiting += len(frame)
+	}
+	if o.more = nil; len(queue) > 0 {
+		o.first = queue[0]
+	}
+	if len(queue) > 1 {
+		o.more = all.backlog()
+		o.more.frames = append(o.more.frames, queue[1:]...)
+	}
+}
+
+// blocked reports whether what waits stands behind the place.
+func (o *Outbox) blocked() bool { return o.place && o.ahead == 0 }
 
 // Batch is what a writer takes at once.
 type Batch struct {
@@ -172,12 +232,12 @@ func (o *Outbox) Take(buf [][]byte, atMost int, all *Pool) Batch {
 	o.inHand = 0
 	o.turns++
 	taking := Batch{Frames: buf}
-	for o.first != nil && (o.inHand == 0 || o.inHand+len(o.first) <= atMost) {
+	for o.first != nil && !o.blocked() && (o.inHand == 0 || o.inHand+len(o.first) <= atMost) {
 		taking.Frames = append(taking.Frames, o.first)
 		o.inHand += len(o.first)
 		o.shift(all)
 	}
-	if o.first == nil {
+	if o.first == nil && !o.place {
 		taking.Frames = o.takeLatest(taking.Frames)
 	}
 	o.waiting -= o.inHand
@@ -196,6 +256,9 @@ func (o *Outbox) Stall() {
 }
 
 func (o *Outbox) shift(all *Pool) {
+	if o.place {
+		o.ahead--
+	}
 	if o.more == nil {
 		o.first = nil
 		return
@@ -252,7 +315,7 @@ func (o *Outbox) Release() (Turn, error) {
 	o.inHand = 0
 	o.announceRoom()
 	switch {
-	case o.first != nil || len(o.latest) > 0:
+	case !o.blocked() && (o.first != nil || len(o.latest) > 0):
 		o.state = queued
 		return Again, nil
 	case o.ending != nil:
@@ -269,7 +332,7 @@ func (o *Outbox) Release() (Turn, error) {
 func (o *Outbox) Attach() (wakes bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.first == nil && o.ending == nil {
+	if (o.first == nil || o.blocked()) && o.ending == nil {
 		o.state = idle
 		return false
 	}
@@ -286,7 +349,7 @@ func (o *Outbox) End(e Ending, now time.Time) (first, wakes bool) {
 	if o.ending != nil {
 		return false, false
 	}
-	o.ending, o.endingAt = &e, now
+	o.ending, o.endingAt, o.place = &e, now, false
 	if e.Forsakes {
 		o.first, o.more, o.latest, o.waiting, o.messages = nil, nil, nil, 0, 0
 	}
@@ -424,11 +487,12 @@ func (o *Outbox) Open() bool {
 	return o.ending == nil
 }
 
-// Attached reports whether the session has a connection and is not ending.
+// Attached reports whether what is added is written as soon as it can be: the session
+// has a connection, is not ending, and nothing waits for Fill.
 func (o *Outbox) Attached() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.state != detached && o.ending == nil
+	return o.state != detached && o.ending == nil && !o.place
 }
 
 // Why returns why the session ends; nil: it does not.

@@ -1,0 +1,137 @@
+package gateway_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"tidegate/broker"
+	"tidegate/gateway"
+	"tidegate/gateway/rules"
+)
+
+// tokens is an authenticator whose tokens are a user and the channels that a session is
+// on from the start, with commas between.
+type tokens struct{}
+
+func (tokens) Authenticate(_ context.Context, token string) (gateway.Principal, error) {
+	words := strings.Split(token, ",")
+	return gateway.Principal{User: words[0], Channels: words[1:]}, nil
+}
+
+// allKept are rules by which each channel has history, and nobody hears who comes.
+var allKept = rules.List{{Match: "*", Subscribe: rules.Anyone, Publish: rules.Anyone, HistorySize: 10}}
+
+func TestWelcome_SaysOnWhatChannelsTheServerHasPutTheSession(t *testing.T) {
+	n := startNode(t, gateway.Config{Auth: tokens{}, Rules: allKept})
+	for range 3 {
+		n.publish("news", "old")
+	}
+	from := n.publish("news", "seen")
+	n.publish("news", "missed")
+	principal, _ := tokens{}.Authenticate(t.Context(), "alice,news")
+	opened := n.connect(gateway.Hello{
+		Protocol: words{"complete"}, Principal: principal, Cursors: map[string]string{"news": from.String(), "@alice": "0:0"},
+	})
+	authenticated := n.connect(gateway.Hello{Protocol: words{"complete"}, AuthLater: true, AuthFirst: true})
+	authenticated.send("authat alice,news news %s", from)
+	for p, want := range map[*peer]string{
+		opened:        "welcome alice @alice@0=false news@4=true",
+		authenticated: "welcome alice @alice@0 news@4=true",
+	} {
+		p.expect("message news missed")
+		if got := p.lines(); len(got) != 2 || got[0] != want {
+			t.Errorf("heard %q, want %q and the message", got, want)
+		}
+	}
+	n.publish("@alice", "personal")
+	opened.expect("message @alice personal")
+	authenticated.expect("message @alice personal")
+}
+
+func TestWelcome_TellsChannelsOfANewerTokenOneByOne(t *testing.T) {
+	n := startNode(t, gateway.Config{Auth: tokens{}, Rules: allKept})
+	p := n.connect(gateway.Hello{Protocol: words{"complete"}, AuthLater: true, AuthFirst: true})
+	p.send("auth alice,a")
+	p.expect("welcome alice @alice@0 a@0")
+	p.send("auth alice,a,b")
+	p.expect("subscribed b")
+	if got := p.lines(); !slices.Equal(got, []string{"welcome alice @alice@0 a@0", "welcome alice", "subscribed b"}) {
+		t.Errorf("heard %q", got)
+	}
+}
+
+func TestWelcome_CursorThatIsNoneIsABadRequest(t *testing.T) {
+	n := startNode(t, gateway.Config{Auth: tokens{}, Rules: allKept})
+	p := n.connect(gateway.Hello{Protocol: words{"complete"}, AuthLater: true, AuthFirst: true})
+	p.send("authat alice,a a nothing")
+	p.expect("error bad_request")
+	p.send("auth alice,a")
+	p.expect("welcome alice @alice@0 a@0")
+}
+
+// TestWelcome_IsTheFirstThatIsWritten has a message come on one of the channels while
+// the history of another is still being read.
+func TestWelcome_IsTheFirstThatIsWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, l := startLibrary(t, gateway.Limits{})
+		principal := gateway.Principal{User: "alice", Channels: []string{"alice:1", "alice:2"}}
+		from := n.publish("alice:2", "seen")
+		n.publish("alice:2", "missed")
+		opening := make(chan *gateway.Session, 1)
+		go func() {
+			s, err := n.Open(context.Background(), gateway.Hello{
+				Protocol: words{"complete"}, Transport: "test", Principal: principal, Cursors: map[string]string{"alice:2": from.String()},
+			})
+			if err != nil {
+				t.Error(err)
+			}
+			opening <- s
+		}()
+		if under := l.underWay("alice"); under != 1 {
+			t.Fatalf("%d reads are under way", under)
+		}
+		n.publish("alice:1", "early")
+		l.letGo()
+		p := newPeer(t)
+		s := <-opening
+		served := make(chan struct{})
+		go func() { defer close(served); serve(context.Background(), s, p) }()
+		p.expect("message alice:1 early")
+		if got := p.lines()[0]; !strings.HasPrefix(got, "welcome alice @alice@0 alice:1@0 alice:2@1=true") {
+			t.Errorf("the first that it hears is %q", got)
+		}
+		close(p.says)
+		<-served
+	})
+}
+
+// without is a broker that does not subscribe to one channel.
+type without struct {
+	broker.Broker
+	channel string
+}
+
+func (b without) Subscribe(ctx context.Context, channels ...string) error {
+	if slices.Contains(channels, b.channel) {
+		return broker.ErrUnavailable
+	}
+	return b.Broker.Subscribe(ctx, channels...)
+}
+
+func TestWelcome_OfASessionThatCannotBePutOnItsChannelsIsAnError(t *testing.T) {
+	n := startNode(t, gateway.Config{Broker: without{broker.NewMemory(), "room:7"}, Auth: tokens{}, Rules: rules.List{{Match: "*", Subscribe: rules.Anyone, Publish: rules.Anyone}}})
+	p := n.connect(gateway.Hello{Protocol: words{"complete"}, AuthLater: true, AuthFirst: true})
+	p.send("auth alice,room:7")
+	p.expect("error unavailable")
+	p.send("auth alice,room:8")
+	p.expect("welcome alice @alice@0 room:8@0")
+	want := []string{"error unavailable", "welcome alice @alice@0 room:8@0"}
+	if got := p.lines(); !slices.Equal(got, want) {
+		t.Errorf("heard %q, want %q", got, want)
+	}
+	n.publish("@alice", "personal")
+	p.expect("message @alice personal")
+}
