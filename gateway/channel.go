@@ -183,7 +183,7 @@ func (ch *channel) deliver(e *timeline.Entry) {
 		frame, err := e.Frame(a.dialect)
 		traced.expect(a, &e.Message, frame)
 		if err != nil {
-			ch.dismiss(a, ReasonOf(err))
+			ch.dismiss(a, dismissal{reason: ReasonOf(err)})
 			continue
 		}
 		if frame != nil {
@@ -282,8 +282,8 @@ func (ch *channel) announceOf(event Event, who *attendance.Who) {
 			continue
 		}
 		frame, err := a.dialect.encode(event)
-		if err != nil {
-			ch.dismiss(a, ReasonOf(err))
+		if d, due := dismissalFor(frame, err); due {
+			ch.dismiss(a, d)
 			continue
 		}
 		if frame.Data == nil {
@@ -299,18 +299,6 @@ func (ch *channel) announceOf(event Event, who *attendance.Who) {
 		woken.rouse()
 	}
 	ch.hub.gateway.line.Rouse()
-}
-
-// dismiss ends the sessions of an audience that cannot be told otherwise, spread
-// over some time, so that they do not all come back at once. They hear nothing of
-// the channel any more. The caller holds ch.mu.
-func (ch *channel) dismiss(a *audience, reason Reason) {
-	sessions := make([]*Session, len(a.members))
-	for i, m := range a.members {
-		sessions[i], m.of.joined = m.session, false
-	}
-	a.members = nil
-	ch.hub.gateway.dismiss(sessions, reason)
 }
 
 // past is what is known of a channel's history, and what is being read of it. It is

@@ -117,7 +117,9 @@ func (w words) Encode(event gateway.Event) (gateway.Frame, error) {
 		if w.name == "curt" {
 			return gateway.Frame{}, gateway.Missed
 		}
-		return say("gap %s", e.Channel)
+		frame, err := say("gap %s", e.Channel)
+		frame.Last = w.name == "leaving"
+		return frame, err
 	case gateway.NothingRecent:
 		return say("nothing recent %s", e.Channel)
 	case gateway.Failure:

@@ -5,8 +5,9 @@ package gateway
 // These are the events that may leave a client without a message, and who tells it.
 // A channel with history repairs first: what its history has is read and sent, and a
 // loss is told only where something may be gone. "Gap" is the event of that name; a
-// protocol that cannot say it ends the session with Missed, spread over some seconds,
-// and the session hears nothing of the channel in between. "Not recovered" is the
+// protocol that cannot say it ends the session with Missed, or the one subscription
+// (Frame.Last), spread over some seconds, and the session hears nothing of the channel
+// in between. "Not recovered" is the
 // Subscribed of a client that comes with a cursor, without Recovered.
 //
 //	 event                                        with history                       without

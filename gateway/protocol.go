@@ -18,7 +18,8 @@ type Protocol interface {
 
 	// Encode writes an event as one frame. A frame without data (Data is nil)
 	// means that the protocol does not say such a thing. An error ends the
-	// session with the error's Reason: the protocol has no other way to say it.
+	// session with the error's Reason: the protocol has no other way to say it. Where
+	// the end of one subscription says it, see Frame.Last.
 	Encode(Event) (Frame, error)
 
 	// Farewell returns with what code and text a connection is closed for a reason,
@@ -32,4 +33,11 @@ type Frame struct {
 	Data   []byte
 	Binary bool // as opposed to text, where the transport tells them apart
 	Others bool // of a Join or a Leave: it is not for the member's own sessions
+
+	// Last says of a Gap's frame that the client leaves the channel with it, to
+	// subscribe anew. A session that the server has put on the channel cannot do that:
+	// it ends, with the Reason Missed, and the frame is not told. Either happens at
+	// some moment of a few seconds, so that not all come back at once; until then the
+	// session hears nothing of the channel.
+	Last bool
 }

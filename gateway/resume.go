@@ -72,7 +72,7 @@ var errGone = failf(Unavailable, "the subscription has ended meanwhile: subscrib
 
 var (
 	errUnattached = errors.New("the session has no connection that makes room yet")
-	errUntold     = errors.New("the session ends, since its protocol cannot tell a loss")
+	errUntold     = errors.New("the session or the subscription ends, since a loss cannot be told otherwise")
 )
 
 // run goes all the way. Once the client has had its reply it is told nothing more
@@ -176,7 +176,7 @@ func (c *resumption) give(step timeline.Step) (room <-chan struct{}, err error) 
 func (c *resumption) sayBegin(step timeline.Step) (said bool) {
 	s := c.sub.session
 	if c.replied {
-		return !step.Lost || s.say(Gap{c.channel.name})
+		return !step.Lost || c.sub.say(Gap{c.channel.name})
 	}
 	c.replied = true
 	c.reply.Recovered = c.reply.Resumed && !step.Lost
@@ -227,7 +227,7 @@ func (c *resumption) send(e *timeline.Entry) (room <-chan struct{}, err error) {
 // arrive makes the session one of the audience.
 func (c *resumption) arrive() {
 	s := c.sub.session
-	if c.channel.Arrive(c.reader) && !s.say(Gap{c.channel.name}) {
+	if c.channel.Arrive(c.reader) && !c.sub.say(Gap{c.channel.name}) {
 		return
 	}
 	if c.nothing && !s.say(NothingRecent{c.channel.name}) {

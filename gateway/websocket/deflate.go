@@ -51,7 +51,7 @@ func (d deflated) Encode(event gateway.Event) (gateway.Frame, error) {
 	if err != nil || frame.Data == nil {
 		return gateway.Frame{}, err
 	}
-	return gateway.Frame{Data: d.by.frame(opcodeOf(frame), frame.Data), Binary: true, Others: frame.Others}, nil
+	return as(frame, d.by.frame(opcodeOf(frame), frame.Data)), nil
 }
 
 // compressionLevel is klauspost/compress's, from 1 to 9. Higher ones make a payload

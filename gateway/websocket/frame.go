@@ -44,6 +44,12 @@ func Framed(p gateway.Protocol) gateway.Protocol { return framed{p} }
 // framed is comparable if its protocol is.
 type framed struct{ gateway.Protocol }
 
+// as returns a frame with all that is said of it, but as the bytes on the wire.
+func as(frame gateway.Frame, bytes []byte) gateway.Frame {
+	frame.Data, frame.Binary = bytes, true
+	return frame
+}
+
 func (f framed) Encode(event gateway.Event) (gateway.Frame, error) {
 	frame, err := f.Protocol.Encode(event)
 	if err != nil {
@@ -55,7 +61,7 @@ func (f framed) Encode(event gateway.Event) (gateway.Frame, error) {
 		}
 		return gateway.Frame{}, nil
 	}
-	return gateway.Frame{Data: frameOf(opcodeOf(frame), frame.Data), Binary: true, Others: frame.Others}, nil
+	return as(frame, frameOf(opcodeOf(frame), frame.Data)), nil
 }
 
 func opcodeOf(frame gateway.Frame) byte {
