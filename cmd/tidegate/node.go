@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -32,6 +33,7 @@ type node struct {
 	register broker.Register
 	apps     pusher.Apps
 	gateway  *gateway.Gateway
+	xhr      *pusher.XHR
 	clock    *clock           // nil: there is none
 	webhook  *webhook.Webhook // nil: there is none
 
@@ -71,6 +73,7 @@ func newNode(c *config.Config, log *slog.Logger) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
+	n.xhr = pusher.NewXHR(n.gateway, &n.apps)
 	return n, n.listen()
 }
 
@@ -142,6 +145,7 @@ func (n *node) run(ctx context.Context) error {
 	end()
 	closeServers(public, internal)
 	n.webSocket.Wait() // while the parts have their last say
+	n.xhr.Wait()
 	err := parts.Wait()
 	return errors.Join(err, drained)
 }
@@ -150,6 +154,11 @@ func (n *node) run(ctx context.Context) error {
 // meanwhile, so that a load balancer sees that this node is not ready.
 func (n *node) drain(ctx context.Context, public *http.Server) error {
 	public.SetKeepAlivesEnabled(false)
+	var leaving sync.WaitGroup
+	defer leaving.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	leaving.Go(func() { n.xhr.Drain(ctx, n.config.DrainWindow) })
 	if err := n.gateway.Shutdown(ctx); err != nil {
 		return fmt.Errorf("drain: %w", err)
 	}

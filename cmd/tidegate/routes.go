@@ -37,6 +37,7 @@ func (n *node) publicRoutes() http.Handler {
 	for _, path := range pusher.Paths {
 		mux.Handle(path, transport.Stream(n.webSocket.Handler(n.apps.Greet)))
 	}
+	n.xhr.Route(mux, cors.Handler)
 	mux.Handle("/apps/", n.pusherAPI())
 	if n.config.Development() {
 		mux.Handle("/dev", n.workbench().Handler())

@@ -112,7 +112,7 @@ func (api *API) serve(w http.ResponseWriter, r *http.Request, serve endpoint) (a
 	case by.Disabled:
 		return nil, refuse(http.StatusForbidden, "the app is disabled")
 	}
-	body, err := api.read(w, r, maxRequest+mostBatch*2*by.eventBytes())
+	body, err := readBody(api.gateway, w, r, maxRequest+mostBatch*2*by.eventBytes())
 	if err != nil {
 		return nil, err
 	}
@@ -123,8 +123,8 @@ func (api *API) serve(w http.ResponseWriter, r *http.Request, serve endpoint) (a
 	return serve(&request{r, api, app, by, body})
 }
 
-// read returns the body, whose capacity is held for the client.
-func (api *API) read(w http.ResponseWriter, r *http.Request, most int) ([]byte, error) {
+// readBody returns the body, whose capacity is held for the client.
+func readBody(g *gateway.Gateway, w http.ResponseWriter, r *http.Request, most int) ([]byte, error) {
 	tooLarge := refuse(http.StatusRequestEntityTooLarge, "the request has more than %d bytes", most)
 	size := most
 	if r.ContentLength >= 0 {
@@ -133,7 +133,7 @@ func (api *API) read(w http.ResponseWriter, r *http.Request, most int) ([]byte, 
 	if size > most {
 		return nil, tooLarge
 	}
-	if err := api.gateway.TakeInbound(size); err != nil {
+	if err := g.TakeInbound(size); err != nil {
 		return nil, err
 	}
 	body := make([]byte, 0, size)
@@ -146,21 +146,27 @@ func (api *API) read(w http.ResponseWriter, r *http.Request, most int) ([]byte, 
 	default:
 		err = refuse(http.StatusBadRequest, "the body broke off, or took too long")
 	}
-	api.gateway.GiveInbound(size)
+	g.GiveInbound(size)
 	return nil, err
 }
 
 func (api *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	refusal := refusalOf(err)
+	if refusal.status == http.StatusInternalServerError {
+		api.log.Error("request to the Pusher API failed", "path", r.URL.Path, "error", err)
+	}
+	refusal.answer(w)
+}
+
+func refusalOf(err error) *refusal {
 	var known *refusal
-	if !errors.As(err, &known) {
-		e := gateway.ErrorOf(err)
-		known = &refusal{transport.StatusOf(err), e.Message}
-		if e.Code == gateway.Internal {
-			api.log.Error("request to the Pusher API failed", "path", r.URL.Path, "error", err)
-		}
+	if errors.As(err, &known) {
+		return known
 	}
-	if known.status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", "1")
-	}
-	http.Error(w, known.text, known.status)
+	return &refusal{transport.StatusOf(err), gateway.ErrorOf(err).Message}
+}
+
+func (r *refusal) answer(w http.ResponseWriter) {
+	transport.Advise(w, r.status)
+	http.Error(w, r.text, r.status)
 }

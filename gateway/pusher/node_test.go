@@ -2,18 +2,24 @@ package pusher
 
 import (
 	"context"
+	"io"
+	"log"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"tidegate/broker"
+	"tidegate/broker/brokertest"
 	"tidegate/gateway"
 	"tidegate/gateway/native"
 	"tidegate/gateway/rules"
+	"tidegate/gateway/transport"
 	"tidegate/gateway/websocket"
 )
 
@@ -42,6 +48,7 @@ type node struct {
 	apps      Apps
 	server    *httptest.Server
 	webSocket *websocket.Server
+	xhr       *XHR
 	stop      func()
 }
 
@@ -63,13 +70,14 @@ func startNode(t testing.TB, c gateway.Config, apps ...App) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &node{Gateway: g, t: t, webSocket: &websocket.Server{Gateway: g}}
+	n := &node{Gateway: g, t: t, webSocket: &websocket.Server{Gateway: g, Origins: transport.Origins{"*"}}}
 	if len(apps) == 0 {
 		apps = []App{shop}
 	}
 	if err := n.apps.Set(apps); err != nil {
 		t.Fatal(err)
 	}
+	n.xhr = NewXHR(g, &n.apps)
 	n.server = httptest.NewServer(n.routes())
 	n.run()
 	return n
@@ -84,6 +92,7 @@ func (n *node) routes() http.Handler {
 	for _, path := range Paths {
 		mux.Handle(path, n.webSocket.Handler(n.apps.Greet))
 	}
+	n.xhr.Route(mux, transport.CORS{Origins: transport.Origins{"*"}}.Handler)
 	return mux
 }
 
@@ -101,6 +110,7 @@ func (n *node) run() {
 		n.stop()
 		n.server.Close()
 		n.webSocket.Wait()
+		n.xhr.Wait()
 	})
 	awaitThat(n.t, "the node is ready", func() bool { return n.Ready() == nil })
 }
@@ -114,6 +124,42 @@ func awaitThat(t testing.TB, what string, met func() bool) {
 		}
 		<-time.After(time.Millisecond)
 	}
+}
+
+// startPair runs two nodes of one gateway behind a balancer that gives each the next
+// request, and returns the balancer's address.
+func startPair(t testing.TB, c gateway.Config, apps ...App) (nodes []*node, host string) {
+	t.Helper()
+	server := brokertest.StartRedis(t)
+	for range 2 {
+		redis, err := broker.NewRedis(broker.RedisConfig{URL: server.URL()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Broker, c.History, c.Presence, c.Register = redis, redis, redis, redis
+		nodes = append(nodes, startNode(t, c, apps...))
+	}
+	for _, n := range nodes {
+		awaitThat(t, "the nodes know each other", func() bool {
+			known, err := n.Nodes(t.Context())
+			return err == nil && len(known) == len(nodes)
+		})
+	}
+	return nodes, balance(t, nodes)
+}
+
+func balance(t testing.TB, nodes []*node) (host string) {
+	t.Helper()
+	var next atomic.Int64
+	balancer := httptest.NewServer(&httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.Out.URL.Scheme, r.Out.URL.Host = "http", nodes[int(next.Add(1))%len(nodes)].host()
+		},
+		FlushInterval: -1,
+		ErrorLog:      log.New(io.Discard, "", 0),
+	})
+	t.Cleanup(balancer.Close)
+	return strings.TrimPrefix(balancer.URL, "http://")
 }
 
 func (n *node) host() string { return strings.TrimPrefix(n.server.URL, "http://") }

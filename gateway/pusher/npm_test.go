@@ -25,15 +25,26 @@ func officialPackages(t testing.TB) string {
 	return folder
 }
 
-// The official libraries of browsers and of backends, as npm has them.
-func TestOfficial_PusherJSAndPusher(t *testing.T) {
-	script := brokertest.FindProgram(t, "node", "nodejs")
-	folder := officialPackages(t)
-	n := startNode(t, gateway.Config{})
-	test := exec.CommandContext(t.Context(), script, "--test", "--test-timeout=120000", "pusher.test.mjs")
+// runOfficial runs a script of ours with the official libraries against a gateway.
+func runOfficial(t *testing.T, folder, host, script string, env ...string) {
+	t.Helper()
+	test := exec.CommandContext(t.Context(), brokertest.FindProgram(t, "node", "nodejs"), "--test", "--test-timeout=120000", script)
 	test.Dir = folder
-	test.Env = append(os.Environ(), "GATEWAY="+n.host(), "APP_ID="+shop.ID, "APP_KEY="+shop.Key, "APP_SECRET="+shop.Secret)
+	test.Env = append(append(os.Environ(), "GATEWAY="+host, "APP_ID="+shop.ID, "APP_KEY="+shop.Key, "APP_SECRET="+shop.Secret), env...)
 	if out, err := test.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// The official libraries of browsers and of backends, as npm has them; each request of
+// theirs comes to another one of two nodes than the one before.
+func TestOfficial_PusherJSAndPusher(t *testing.T) {
+	folder := officialPackages(t)
+	for _, transport := range []string{"ws", "xhr_streaming", "xhr_polling"} {
+		t.Run(transport, func(t *testing.T) {
+			t.Parallel()
+			_, host := startPair(t, gateway.Config{})
+			runOfficial(t, folder, host, "pusher.test.mjs", "TRANSPORT="+transport)
+		})
 	}
 }

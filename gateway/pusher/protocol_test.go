@@ -194,6 +194,7 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, sent []byte) {
 		data := bytes.Clone(sent)
 		commands, err := p.Decode(gateway.Frame{Data: data})
+		fuzzLined(t, p, sent)
 		if !utf8.Valid(sent) {
 			if !errors.Is(err, gateway.InvalidData) {
 				t.Fatalf("%q: %v, want that it is not UTF-8", sent, err)
@@ -217,6 +218,18 @@ func FuzzDecode(f *testing.F) {
 			}
 		}
 	})
+}
+
+// fuzzLined has a frame come by a fallback transport, as what it carries and as it is.
+func fuzzLined(t *testing.T, p Protocol, sent []byte) {
+	l := lined{p}
+	if _, err := l.Decode(gateway.Frame{Data: sent}); err != nil && !errors.Is(err, gateway.InvalidData) {
+		t.Fatalf("%q: %v", sent, err)
+	}
+	list, _ := json.Marshal([]string{string(sent)}) // it cannot fail
+	if commands, err := l.Decode(gateway.Frame{Data: list}); err != nil || len(commands) > 1 {
+		t.Fatalf("%q: %v, %v", list, commands, err)
+	}
 }
 
 func BenchmarkEncode_Message(b *testing.B) {

@@ -11,8 +11,11 @@ import (
 func newSocketID() string {
 	var b [8]byte
 	rand.Read(b[:]) // never fails
-	left, right := binary.BigEndian.Uint32(b[:4]), binary.BigEndian.Uint32(b[4:])
-	return strconv.FormatUint(uint64(left), 10) + "." + strconv.FormatUint(uint64(right), 10)
+	return socketIDOf(uint64(binary.BigEndian.Uint32(b[:4])), uint64(binary.BigEndian.Uint32(b[4:])))
+}
+
+func socketIDOf(left, right uint64) string {
+	return strconv.FormatUint(left, 10) + "." + strconv.FormatUint(right, 10)
 }
 
 func isSocketID(id string) bool {

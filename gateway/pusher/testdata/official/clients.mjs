@@ -22,7 +22,8 @@ export async function connect(user, options = {}) {
 
 export function make(user, options = {}) {
   const client = new Client(options.key ?? key, {
-    wsHost: host, wsPort: Number(port), forceTLS: false, cluster: "any", enabledTransports: ["ws"],
+    wsHost: host, wsPort: Number(port), httpHost: host, httpPort: Number(port), forceTLS: false, cluster: "any",
+    enabledTransports: [process.env.TRANSPORT ?? "ws"],
     channelAuthorization: {
       customHandler: ({ channelName, socketId }, done) => {
         const presence = channelName.startsWith("presence-") ? user : undefined;

@@ -1,0 +1,182 @@
+package pusher
+
+import (
+	"sync"
+	"time"
+
+	"tidegate/gateway"
+)
+
+// box is a connection that is made of requests: what is to be written waits in it,
+// bounded, until the client asks for it, by a request to this node or another.
+type box struct {
+	// Fixed at birth.
+	rouse  func() // has somebody pass on: called with mu held, must not block
+	expire func() // called when the client does not ask for more in time
+
+	// Guarded by mu.
+	mu      sync.Mutex
+	heard   time.Time
+	waiting []byte
+	held    int           // bytes that wait, or are being passed on
+	asking  reader        // that gets what waits next; zero: there is none
+	last    string        // ticket of the last one that asked
+	passing bool          // somebody passes on: one at a time, so that the order holds
+	room    chan struct{} // closed when there may be room; nil: nobody waits for it
+	idle    *time.Timer   // runs while nobody asks and nothing is passed on
+	closing bool          // nothing is added any more
+}
+
+// reader is a request of a client's for what there is to say.
+type reader struct{ node, ticket string }
+
+var _ gateway.Conn = (*box)(nil)
+
+const (
+	boxBytes    = 32 << 10         // what a box takes for a client that does not ask
+	askPatience = 15 * time.Second // for a client to ask for more
+)
+
+func newBox(rouse, expire func()) *box {
+	b := &box{rouse: rouse, expire: expire, heard: time.Now()}
+	b.idle = time.AfterFunc(askPatience, expire)
+	return b
+}
+
+func (b *box) Heard() time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.heard
+}
+
+// Write takes whole frames.
+func (b *box) Write(frames [][]byte, wait time.Duration) ([][]byte, error) {
+	rest, room, err := b.take(frames)
+	if err != nil || len(rest) == 0 || wait <= 0 {
+		return rest, err
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	for {
+		select {
+		case <-room:
+		case <-timer.C:
+			return rest, nil
+		}
+		if rest, room, err = b.take(rest); err != nil || len(rest) == 0 {
+			return rest, err
+		}
+	}
+}
+
+// take adds frames until there is enough. room is closed when there may be more of it.
+func (b *box) take(frames [][]byte) (rest [][]byte, room <-chan struct{}, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closing {
+		return frames, nil, gateway.Left
+	}
+	for len(frames) > 0 && b.held < boxBytes {
+		b.add(frames[0])
+		frames = frames[1:]
+	}
+	if len(frames) > 0 && b.room == nil {
+		b.room = make(chan struct{})
+	}
+	b.passOn()
+	return frames, b.room, nil
+}
+
+// Close says why, as the last thing that is passed on.
+func (b *box) Close(reason gateway.Reason, _ []byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closing {
+		return
+	}
+	b.closing = true
+	b.add(lineClose(reason))
+	b.announceRoom()
+	b.passOn()
+}
+
+// add is called with b.mu held, as are the next ones.
+func (b *box) add(frame []byte) {
+	b.waiting = append(b.waiting, frame...)
+	b.held += len(frame)
+}
+
+func (b *box) announceRoom() {
+	if b.room != nil {
+		close(b.room)
+		b.room = nil
+	}
+}
+
+// passOn has somebody pass on what waits, to who has asked for it.
+func (b *box) passOn() {
+	if !b.passing && b.asking != (reader{}) && len(b.waiting) > 0 {
+		b.passing = true
+		b.idle.Stop()
+		b.rouse()
+	}
+}
+
+// ask notes who gets what waits next, in the place of whoever has asked before. alive
+// says that the client has just shown that it is there.
+func (b *box) ask(r reader, alive bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.idle.Stop()
+	if alive {
+		b.heard = time.Now()
+	}
+	b.asking, b.last = r, r.ticket
+	b.passOn()
+}
+
+// next returns what waits, and for whom. last says that nothing follows. Without one
+// of both it reports false: then whoever passes on is done.
+func (b *box) next() (to reader, chunk []byte, last, more bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.asking == (reader{}) || len(b.waiting) == 0 {
+		b.passing = false
+		if b.asking == (reader{}) {
+			b.idle.Reset(askPatience)
+		}
+		return reader{}, nil, false, false
+	}
+	to, chunk = b.asking, b.waiting
+	b.asking, b.waiting = reader{}, nil
+	return to, chunk, b.closing, true
+}
+
+// passed says that so many bytes have been passed on.
+func (b *box) passed(n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.held -= n
+	b.announceRoom()
+}
+
+// putBack makes what nobody has taken first again.
+func (b *box) putBack(chunk []byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.waiting = append(chunk, b.waiting...)
+}
+
+// isLast reports whether nobody has asked after the one with this ticket.
+func (b *box) isLast(ticket string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.last == ticket
+}
+
+// stop ends the box's timer.
+func (b *box) stop() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.idle.Stop()
+}

@@ -1,0 +1,78 @@
+package pusher
+
+import (
+	"encoding/json"
+	"unicode/utf8"
+
+	"tidegate/gateway"
+	"tidegate/gateway/internal/jsontext"
+)
+
+// What a server says over the fallback transports, a line each:
+//
+//	hhh…        2048 of them begin a stream, so that what comes next is not held back
+//	o           the session has begun
+//	a["…"]      events, each as a string
+//	h           nothing: a sign of life
+//	c[code,"…"] the session has ended
+//
+// A client says ["…"] in the body of a request of its own: events, each as a string.
+// [] is a sign of life.
+const (
+	lineOpen      = "o\n"
+	lineHeartbeat = "h\n"
+)
+
+// lined is what a protocol says, in such lines. It is comparable, as Protocol is.
+type lined struct{ Protocol }
+
+var _ gateway.Protocol = lined{}
+
+func (l lined) Decode(frame gateway.Frame) ([]gateway.Command, error) {
+	var events []string
+	if !utf8.Valid(frame.Data) {
+		return nil, gateway.InvalidData
+	}
+	if json.Unmarshal(frame.Data, &events) != nil {
+		return []gateway.Command{malformed(`want events as a list of strings: ["{…}"]`)}, nil
+	}
+	var all []gateway.Command
+	for _, event := range events {
+		commands, err := l.Protocol.Decode(gateway.Frame{Data: []byte(event)})
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, commands...)
+	}
+	return all, nil
+}
+
+func (l lined) Encode(event gateway.Event) (gateway.Frame, error) {
+	if _, quiet := event.(gateway.Heartbeat); quiet {
+		return gateway.Frame{Data: []byte(lineHeartbeat)}, nil
+	}
+	frame, err := l.Protocol.Encode(event)
+	if frame.Data != nil {
+		line := append(make([]byte, 0, len(frame.Data)+len(frame.Data)/4+8), "a["...)
+		frame.Data = append(jsontext.AppendString(line, frame.Data), "]\n"...)
+	}
+	return frame, err
+}
+
+func lineClose(reason gateway.Reason) []byte {
+	line, _ := json.Marshal([]any{reason.Code, reason.Text}) // an integer and a string
+	return append(append([]byte("c"), line...), '\n')
+}
+
+// units returns how long JavaScript finds a text: by that a client knows when its stream
+// has become too long.
+func units(text []byte) (n int) {
+	for len(text) > 0 {
+		r, size := utf8.DecodeRune(text)
+		text = text[size:]
+		if n++; r > 0xffff {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,254 @@
+package pusher
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"tidegate/gateway"
+)
+
+// post sends a request of a fallback transport, and returns the answer, to be closed.
+func (n *node) post(ctx context.Context, path, body string) *http.Response {
+	n.t.Helper()
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, n.server.URL+"/pusher/app/"+path, strings.NewReader(body))
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		n.t.Fatalf("POST %s: %v", path, err)
+	}
+	return response
+}
+
+// posts returns the status and the body of the answer.
+func (n *node) posts(path, body string) (status int, answer string) {
+	n.t.Helper()
+	ctx, cancel := context.WithTimeout(n.t.Context(), patience)
+	defer cancel()
+	response := n.post(ctx, path, body)
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		n.t.Fatalf("POST %s: %v", path, err)
+	}
+	return response.StatusCode, string(text)
+}
+
+// xhr is where a client has a session that is made of requests.
+func xhr(key, text, what string) string {
+	return key + "/7/" + text + "/" + what + "?protocol=7&client=js&version=8.6.0"
+}
+
+// streamed is a client that reads a stream.
+type streamed struct {
+	t     *testing.T
+	lines *bufio.Reader
+	end   func()
+}
+
+func (n *node) streams(text string) *streamed {
+	n.t.Helper()
+	ctx, cancel := context.WithCancel(n.t.Context())
+	response := n.post(ctx, xhr(shop.Key, text, "xhr_streaming"), "")
+	s := &streamed{n.t.(*testing.T), bufio.NewReader(response.Body), func() { cancel(); response.Body.Close() }}
+	n.t.Cleanup(s.end)
+	if prelude := s.line(); prelude != strings.Repeat("h", 2048) {
+		n.t.Fatalf("the prelude is %q", prelude)
+	}
+	return s
+}
+
+func (s *streamed) line() string {
+	s.t.Helper()
+	line, err := s.lines.ReadString('\n')
+	if err != nil {
+		s.t.Fatalf("waited for a line: %v", err)
+	}
+	return strings.TrimSuffix(line, "\n")
+}
+
+// hears waits for a line with a text in it.
+func (s *streamed) hears(text string) string {
+	s.t.Helper()
+	for {
+		if line := s.line(); strings.Contains(line, text) {
+			return line
+		}
+	}
+}
+
+// Whatever node a request comes to, it is of the same session.
+func TestXHR_AnyRequestMayComeToAnyNode(t *testing.T) {
+	nodes, _ := startPair(t, gateway.Config{})
+	a, b := nodes[0], nodes[1]
+	if _, opened := a.posts(xhr(shop.Key, "alice", "xhr"), ""); opened != "o\n" {
+		t.Fatalf("the first poll is answered by %q", opened)
+	}
+	if _, greeting := b.posts(xhr(shop.Key, "alice", "xhr"), ""); !strings.HasPrefix(greeting, `a["{\"event\":\"pusher:connection_established\"`) {
+		t.Fatalf("the second poll is answered by %q", greeting)
+	}
+	for i, n := range []*node{b, a} {
+		subscribe := fmt.Sprintf(`["{\"event\":\"pusher:subscribe\",\"data\":{\"channel\":\"news-%d\"}}"]`, i)
+		if status, answer := n.posts(xhr(shop.Key, "alice", "xhr_send"), subscribe); status != http.StatusNoContent {
+			t.Fatalf("xhr_send: %d %s", status, answer)
+		}
+		if _, heard := b.posts(xhr(shop.Key, "alice", "xhr"), ""); !strings.Contains(heard, "subscription_succeeded") {
+			t.Fatalf("after the subscribe the poll is answered by %q", heard)
+		}
+	}
+	stream := b.streams("alice")
+	a.request(shop, "POST", "/apps/3/events", "", `{"name":"said","channel":"news-0","data":"hi"}`)
+	if line := stream.hears("said"); !strings.HasPrefix(line, `a["{`) {
+		t.Errorf("heard %q", line)
+	}
+	stream.end()
+	awaitThat(t, "the session ends with its stream", func() bool { return a.xhr.stayOf(idAt(a, "alice")) == nil })
+}
+
+// idAt returns the id of the session that is made of these requests.
+func idAt(n *node, text string) string {
+	_, settings := n.apps.byKey(shop.Key)
+	r, _ := http.NewRequest(http.MethodPost, "/", nil)
+	r.SetPathValue("number", "7")
+	r.SetPathValue("text", text)
+	return sessionOf(settings, r)
+}
+
+func TestXHR_RefusalsHavePushersCodes(t *testing.T) {
+	n := startNode(t, gateway.Config{}, shop, App{ID: "off", Key: "off", Secret: "s", Disabled: true})
+	for path, code := range map[string]int{
+		"nobody/7/x/xhr?protocol=7":                     4001,
+		"off/7/x/xhr?protocol=7":                        4003,
+		shop.Key + "/7/x/xhr?protocol=7&version=x":      4006,
+		shop.Key + "/7/x/xhr?protocol=99":               4007,
+		shop.Key + "/7/x/xhr":                           4008,
+		shop.Key + "/7/x/xhr_streaming":                 4008,
+		shop.Key + "/7/x/xhr?protocol=7&access_token=x": 4009,
+	} {
+		status, answer := n.posts(path, "")
+		lines := strings.Split(strings.TrimSpace(answer), "\n")
+		lines = lines[max(0, len(lines)-3):]
+		if status != http.StatusOK || len(lines) != 3 || lines[0] != "o" || !strings.Contains(lines[1], "pusher:error") || !strings.HasPrefix(lines[2], fmt.Sprintf("c[%d,", code)) {
+			t.Errorf("%s: %d %q, want %d", path, status, lines, code)
+		}
+	}
+	for path, want := range map[string]int{
+		xhr("nobody", "x", "xhr_send"): http.StatusNotFound,
+		xhr(shop.Key, "x", "xhr_send"): http.StatusNotFound, // no session
+	} {
+		if status, answer := n.posts(path, "[]"); status != want {
+			t.Errorf("%s: %d %s", path, status, answer)
+		}
+	}
+	if status, _ := n.posts(xhr(shop.Key, "x", "xhr"), "a body"); status != http.StatusBadRequest {
+		t.Errorf("a poll with a body: %d", status)
+	}
+}
+
+func TestXHR_SendIsBounded(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	n.posts(xhr(shop.Key, "alice", "xhr"), "")
+	stream := n.streams("alice")
+	for body, want := range map[string]int{
+		strings.Repeat("x", sentBytes(n.Gateway)+1): http.StatusRequestEntityTooLarge,
+		"not JSON": http.StatusNoContent, // the session says so
+		"[]":       http.StatusNoContent,
+	} {
+		if status, _ := n.posts(xhr(shop.Key, "alice", "xhr_send"), body); status != want {
+			t.Errorf("%.20q: %d, want %d", body, status, want)
+		}
+	}
+	stream.hears("list of strings")
+}
+
+// What waits for a client that does not come for it is bounded, and so is how long.
+func TestXHR_ClientThatDoesNotAskIsClosed(t *testing.T) {
+	n := startNode(t, gateway.Config{Limits: gateway.Limits{OutboxBytes: 64 << 10, MessageBytes: 64 << 10}})
+	n.posts(xhr(shop.Key, "slow", "xhr"), "")
+	n.posts(xhr(shop.Key, "slow", "xhr_send"), `["{\"event\":\"pusher:subscribe\",\"data\":{\"channel\":\"news\"}}"]`)
+	awaitThat(t, "the session is subscribed", func() bool {
+		found, err := n.Channels(t.Context(), "news")
+		return err == nil && len(found) == 1
+	})
+	body, _ := json.Marshal(map[string]string{"name": "said", "channel": "news", "data": strings.Repeat("x", 9000)})
+	for range 20 {
+		n.request(shop, "POST", "/apps/3/events", "", string(body))
+	}
+	var heard string
+	for deadline := time.Now().Add(patience); !strings.Contains(heard, "c[") && time.Now().Before(deadline); {
+		_, heard = n.posts(xhr(shop.Key, "slow", "xhr"), "")
+	}
+	if !strings.Contains(heard, "c[4100,") {
+		t.Errorf("the last poll is answered by %.100q", heard)
+	}
+}
+
+func TestXHR_SessionOfANodeThatEndsComesBackAtOnce(t *testing.T) {
+	for name, end := range map[string]func(home, edge *node){
+		"home": func(home, _ *node) { _ = home.Shutdown(t.Context()) }, // nobody stops it
+		"edge": func(_, edge *node) { edge.xhr.Drain(t.Context(), time.Millisecond) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			nodes, _ := startPair(t, gateway.Config{DrainWindow: time.Millisecond})
+			home, edge := nodes[0], nodes[1]
+			home.posts(xhr(shop.Key, "alice", "xhr"), "")
+			stream := edge.streams("alice")
+			stream.hears("connection_established")
+			ended := make(chan struct{})
+			go func() { defer close(ended); end(home, edge) }()
+			if line := stream.hears("c["); !strings.HasPrefix(line, "c[4200,") {
+				t.Errorf("heard %s", line)
+			}
+			<-ended
+		})
+	}
+}
+
+func TestXHR_NewClientGoesToAnotherNodeThanOneThatDrains(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	n.xhr.Drain(t.Context(), 0)
+	if _, answer := n.posts(xhr(shop.Key, "late", "xhr"), ""); !strings.Contains(answer, "c[4200,") {
+		t.Errorf("answered by %q", answer)
+	}
+}
+
+func TestLined_SaysWhatItsProtocolSaysInLines(t *testing.T) {
+	l := lined{spoken(App{ID: "1", Key: "k", Secret: "s", Prefix: "shop:"})}
+	for _, event := range everyEvent() {
+		frame, err := l.Encode(event)
+		plain, plainErr := l.Protocol.Encode(event)
+		if _, heartbeat := event.(gateway.Heartbeat); heartbeat {
+			if string(frame.Data) != "h\n" {
+				t.Errorf("a heartbeat is %q", frame.Data)
+			}
+			continue
+		}
+		if fmt.Sprint(err) != fmt.Sprint(plainErr) || frame.Others != plain.Others || (frame.Data == nil) != (plain.Data == nil) {
+			t.Errorf("%s: %+v, %v; want as %+v, %v", nameOf(event), frame, err, plain, plainErr)
+		}
+		if frame.Data == nil {
+			continue
+		}
+		var events []string
+		line, whole := strings.CutPrefix(string(frame.Data), "a")
+		if err := json.Unmarshal([]byte(line), &events); !whole || err != nil || len(events) != 1 || events[0] != string(plain.Data) || strings.Count(line, "\n") != 1 {
+			t.Errorf("%s is the line %q, %v", nameOf(event), frame.Data, err)
+		}
+	}
+}
+
+func TestUnits_AreThoseOfJavaScript(t *testing.T) {
+	for text, want := range map[string]int{"": 0, "abc\n": 4, "é€": 2, "🙂": 2, "a🙂é": 4} {
+		if got := units([]byte(text)); got != want {
+			t.Errorf("%q has %d, want %d", text, got, want)
+		}
+	}
+}
