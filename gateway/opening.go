@@ -24,10 +24,17 @@ func (g *Gateway) Open(ctx context.Context, hello Hello) (*Session, error) {
 		transport: hello.Transport, home: hello.Channel, alone: hello.Alone || hello.Channel != "", remote: hello.Remote,
 		gate: hello.Gate, pinged: hello.Pinged, opened: time.Now(), principal: g.keep(hello.Principal),
 	}
+	if hello.Room != nil {
+		if err := hello.Room.Take(); err != nil {
+			return nil, err
+		}
+		s.room = hello.Room
+	}
 	s.address = g.rates.Address(NetworkOf(s.remote))
 	s.mostPublishes = hello.Publishes
 	if err := g.sessions.add(s, &g.limits); err != nil {
 		g.rates.Release(s.address)
+		s.giveRoom()
 		return nil, err
 	}
 	g.metrics.Sessions.Opened(s.transport, s.dialect.protocol.Name())
@@ -92,4 +99,17 @@ func (s *Session) introduce(ctx context.Context, hello Hello) (Principal, error)
 		err = failf(Unauthenticated, "a token is required")
 	}
 	return p, err
+}
+
+// Room bounds how many sessions there are of a kind, such as those of one application,
+// beside the gateway's own limits. Both methods may be called concurrently.
+type Room interface {
+	Take() error // before a session opens, which is refused with the error
+	Give()       // what Take took: when the session is over
+}
+
+func (s *Session) giveRoom() {
+	if s.room != nil {
+		s.room.Give()
+	}
 }

@@ -19,7 +19,7 @@ type Hello struct {
 	Transport string // a label of metrics: "websocket", "sse", "longpoll"
 	Principal Principal
 	AuthLater bool              // the protocol lets a client authenticate by a first Auth
-	AuthFirst bool              // it begins with an Auth, if only an anonymous one: which may be the first of Commands: until then nothing else is done
+	AuthFirst bool              // it begins with an Auth, if only an anonymous one, which may be the first of Commands: until then nothing else is done
 	Channel   string            // stands for an empty Channel of a command; implies Alone
 	Channels  []string          // that it will subscribe to: refused at once if it may not
 	Cursors   map[string]string // where the client is on channels that the server puts it on, as in Auth
@@ -29,6 +29,7 @@ type Hello struct {
 	Publishes int               // a second that it may publish at most, besides what the limits say; 0: no more
 	Pinged    bool              // the client counts on a Heartbeat in each interval (Welcome.Ping), whatever else it hears
 	Gate      Gate              // decides beside the rules; nil: nobody
+	Room      Room              // from which the session takes a place; nil: there is room for all
 
 	// The protocol tells of a refusal, not the transport: one that can upgrades the
 	// connection for that. See Gateway.Refuse.
@@ -50,6 +51,7 @@ type Session struct {
 	alone         bool   // Hello.Alone
 	remote        string
 	gate          Gate // Hello.Gate
+	room          Room // Hello.Room
 	pinged        bool // Hello.Pinged
 	opened        time.Time
 	mostPublishes int           // Hello.Publishes
@@ -157,6 +159,7 @@ func (s *Session) leave(reason Reason) {
 	s.mu.Unlock()
 	s.gateway.rates.Release(own)
 	s.gateway.rates.Release(s.address)
+	s.giveRoom()
 	for _, sub := range subscriptions {
 		s.gateway.wall.Do("leave a channel", func() { s.gateway.forget(sub) })
 	}

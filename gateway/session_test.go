@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -590,4 +591,49 @@ func TestSession_IsPingedByTheClockWhereItsProtocolCountsOnThat(t *testing.T) {
 			t.Errorf("%d heartbeats for a client that speaks", got)
 		}
 	})
+}
+
+// places is a Room.
+type places struct{ free atomic.Int64 }
+
+func (p *places) Take() error {
+	if p.free.Add(-1) < 0 {
+		p.free.Add(1)
+		return &gateway.Error{Code: gateway.LimitExceeded, Message: "full"}
+	}
+	return nil
+}
+
+func (p *places) Give() { p.free.Add(1) }
+
+func TestSession_TakesAPlaceOfItsRoomUntilItIsOver(t *testing.T) {
+	n := startNode(t, gateway.Config{Limits: gateway.Limits{Sessions: 2}})
+	room := &places{}
+	room.free.Store(1)
+	open := func(room gateway.Room) (*gateway.Session, error) {
+		return n.Open(t.Context(), gateway.Hello{Protocol: words{"words"}, Transport: "test", Room: room})
+	}
+	first, err := open(room)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = open(room)
+	wantCode(t, err, gateway.LimitExceeded)
+	other, err := open(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.End(nil)
+	eventually(t, "the place is free", func() bool { return room.free.Load() == 1 })
+	full, err := open(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = open(room) // the node is full, and the room is not
+	wantCode(t, err, gateway.LimitExceeded)
+	if got := room.free.Load(); got != 1 {
+		t.Errorf("%d places are free after a refusal, want 1", got)
+	}
+	other.End(nil)
+	full.End(nil)
 }
