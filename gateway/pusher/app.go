@@ -25,7 +25,9 @@ type App struct {
 
 	Disabled       bool // clients and requests are refused
 	NoClientEvents bool // clients may not publish, whatever the rules say
+	TLSOnly        bool // clients that do not come over TLS, to the gateway or its balancer, are refused
 	EventBytes     int  // of an event's data; 0: 10 KB
+	Connections    int  // at once, on each node; 0: no limit but the gateway's
 }
 
 // Validate returns what is wrong with an app.
@@ -40,7 +42,9 @@ func (a *App) Validate() error {
 	case a.Prefix != "" && (!strings.HasSuffix(a.Prefix, ":") || strings.ContainsAny(a.Prefix, "*@#") || rules.CheckChannel(a.Prefix) != nil):
 		return fmt.Errorf("prefix is %q: want a name such as shop: that ends in a colon", a.Prefix)
 	case a.EventBytes < 0:
-		return fmt.Errorf("event_bytes is negative: %d", a.EventBytes)
+		return fmt.Errorf("limits.event_bytes is negative: %d", a.EventBytes)
+	case a.Connections < 0:
+		return fmt.Errorf("limits.connections is negative: %d", a.Connections)
 	}
 	return nil
 }
@@ -69,8 +73,24 @@ type app struct {
 	id, key, prefix string
 	publisher       gateway.Principal // who acts by the app's secret
 
-	settings atomic.Pointer[App] // nil: there is no such app any more
+	settings    atomic.Pointer[App] // nil: there is no such app any more
+	connections atomic.Int64        // on this node
 }
+
+var _ gateway.Room = (*app)(nil)
+
+// Take makes room for a connection.
+func (a *app) Take() error {
+	settings, now := a.settings.Load(), a.connections.Add(1)
+	if settings != nil && settings.Connections > 0 && now > int64(settings.Connections) {
+		a.connections.Add(-1)
+		return refusedWith(overQuota, "the app has as many connections as limits.connections allows")
+	}
+	return nil
+}
+
+// Give says that a connection is over.
+func (a *app) Give() { a.connections.Add(-1) }
 
 // Set replaces the apps. An error says what is wrong with them, and nothing has
 // changed then. Clients of an app that is gone, or has another key or prefix, are sent

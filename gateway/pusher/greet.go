@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"tidegate/gateway"
+	"tidegate/gateway/transport"
 )
 
 const (
@@ -28,7 +29,7 @@ func (all *Apps) Greet(r *http.Request) (gateway.Hello, error) {
 // hello begins a session that speaks p, which is of this app.
 func (a *app) hello(p gateway.Protocol, socket string) gateway.Hello {
 	return gateway.Hello{
-		Protocol: p, Session: socket, Gate: &gate{app: a, socket: socket},
+		Protocol: p, Session: socket, Gate: &gate{app: a, socket: socket}, Room: a,
 		AuthLater: true, TellRefusal: true, Publishes: clientEventsPerSecond,
 	}
 }
@@ -48,6 +49,8 @@ func (all *Apps) admit(key string, r *http.Request) (*app, *App, error) {
 		return nil, nil, refusedWith(noApp, "there is no app with this key")
 	case settings.Disabled:
 		return app, nil, refusedWith(disabled, "the app is disabled")
+	case settings.TLSOnly && !transport.IsSecure(r):
+		return app, nil, refusedWith(wantsTLS, "the app's clients must come over TLS")
 	case query.Get("protocol") == "":
 		return app, nil, refusedWith(noProtocol, "the protocol is missing: want protocol=7")
 	case err != nil || protocol < oldestProtocol || protocol > newestProtocol:

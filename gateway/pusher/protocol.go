@@ -15,8 +15,10 @@ var _ gateway.Protocol = Protocol{}
 
 // The codes with which a connection is closed, or refused, and what clients do then.
 const (
-	noApp         = 4001 // they do not come back
+	wantsTLS      = 4000 // they do not come back, or only over TLS
+	noApp         = 4001
 	disabled      = 4003
+	overQuota     = 4004
 	wrongPath     = 4005
 	wrongVersion  = 4006
 	oldProtocol   = 4007

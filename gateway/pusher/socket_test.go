@@ -2,6 +2,7 @@ package pusher
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -33,11 +34,15 @@ func (p *peer) join(a App, socket, channel, data string) {
 }
 
 func TestSocket_RefusalsHavePushersCodes(t *testing.T) {
-	disabledApp := App{ID: "off", Key: "off", Secret: "s", Disabled: true}
-	n := startNode(t, gateway.Config{}, shop, disabledApp)
+	n := startNode(t, gateway.Config{}, shop,
+		App{ID: "off", Key: "off", Secret: "s", Disabled: true}, App{ID: "tls", Key: "tls", Secret: "s", TLSOnly: true},
+		App{ID: "small", Key: "small", Secret: "s", Connections: 1})
+	n.dial("/app/small?protocol=7").finds("event", "pusher:connection_established")
 	for path, code := range map[string]websocket.StatusCode{
 		"/app/nobody?protocol=7":                     4001,
+		"/app/tls?protocol=7":                        4000,
 		"/app/off?protocol=7":                        4003,
+		"/app/small?protocol=7":                      4004,
 		"/app/" + shop.Key + "/more?protocol=7":      4005,
 		"/app/" + shop.Key + "?protocol=7&version=x": 4006,
 		"/app/" + shop.Key + "?protocol=3":           4007,
@@ -55,6 +60,58 @@ func TestSocket_RefusalsHavePushersCodes(t *testing.T) {
 	}
 	for _, protocol := range []string{"5", "6", "7"} {
 		n.dial("/app/"+shop.Key+"?protocol="+protocol).finds("event", "pusher:connection_established")
+	}
+}
+
+func TestSocket_NodeWithoutRoomAsksClientsToComeBackLater(t *testing.T) {
+	n := startNode(t, gateway.Config{Limits: gateway.Limits{Sessions: 1}})
+	first, _ := n.connect(shop)
+	if closed := n.dial("/app/" + shop.Key + "?protocol=7").isClosed(); closed.Code != overCapacity {
+		t.Errorf("closed with %d %q", closed.Code, closed.Reason)
+	}
+	_ = first.conn.CloseNow() // it was open
+	awaitThat(t, "the app has no connection", func() bool {
+		app, _ := n.apps.byID(shop.ID)
+		return app.connections.Load() == 0
+	})
+	n.connect(shop)
+}
+
+// An app that is changed keeps its connections; what is set anew holds for later ones.
+func TestSocket_LimitsChangeWithTheApps(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	n.connect(shop)
+	smaller := shop
+	smaller.Connections = 1
+	if err := n.apps.Set([]App{smaller}); err != nil {
+		t.Fatal(err)
+	}
+	if closed := n.dial("/app/" + shop.Key + "?protocol=7").isClosed(); closed.Code != overQuota {
+		t.Errorf("closed with %d %q", closed.Code, closed.Reason)
+	}
+}
+
+func TestSocket_TLSAtTheBalancerIsTLS(t *testing.T) {
+	app := App{ID: "tls", Key: "tls", Secret: "s", TLSOnly: true}
+	n := startNode(t, gateway.Config{}, app)
+	options := &websocket.DialOptions{HTTPHeader: http.Header{"X-Forwarded-Proto": {"https"}}}
+	conn, _, err := websocket.Dial(t.Context(), "ws://"+n.host()+"/app/tls?protocol=7", options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.CloseNow()
+	(&peer{t, conn}).finds("event", "pusher:connection_established")
+}
+
+func TestSocket_ClientEventsCanBeOff(t *testing.T) {
+	quiet := shop
+	quiet.NoClientEvents = true
+	n := startNode(t, gateway.Config{}, quiet)
+	p, socket := n.connect(quiet)
+	p.join(quiet, socket, "private-x", "")
+	p.say(`{"event":"client-x","channel":"private-x","data":{}}`)
+	if f := p.finds("event", "pusher:error"); !strings.Contains(fmt.Sprint(f), "not enabled") {
+		t.Errorf("heard %v", f)
 	}
 }
 

@@ -57,7 +57,12 @@ func isSameOrigin(r *http.Request, origin *url.URL) bool {
 	if !strings.EqualFold(origin.Host, r.Host) {
 		return false
 	}
+	return origin.Scheme == "https" || origin.Scheme == "http" && !IsSecure(r)
+}
+
+// IsSecure reports whether a request has come over TLS: to the gateway, or, as that
+// says, to the balancer before it. A client can claim it.
+func IsSecure(r *http.Request) bool {
 	forwarded, _, _ := strings.Cut(r.Header.Get("X-Forwarded-Proto"), ",")
-	secure := r.TLS != nil || strings.EqualFold(strings.TrimSpace(forwarded), "https")
-	return origin.Scheme == "https" || origin.Scheme == "http" && !secure
+	return r.TLS != nil || strings.EqualFold(strings.TrimSpace(forwarded), "https")
 }

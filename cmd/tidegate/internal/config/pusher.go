@@ -24,7 +24,9 @@ func (a *PusherApp) settings() []setting {
 		{"prefix", "", text(&a.Prefix)},
 		{"enabled", "", opposite(&a.Disabled)},
 		{"client_events", "", opposite(&a.NoClientEvents)},
+		{"tls_only", "", boolean(&a.TLSOnly)},
 		{"limits.event_bytes", "", size(&a.EventBytes)},
+		{"limits.connections", "", integer(&a.Connections)},
 	}
 }
 
