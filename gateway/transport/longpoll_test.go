@@ -195,8 +195,9 @@ func TestLongPoll_WithoutHistoryThereIsAlwaysAGap(t *testing.T) {
 		t.Errorf("with nothing published: %d %s", got.status, got.body)
 	}
 	answered := make(chan pollAnswer)
+	n.awaitSubscribed(0) // the last poll has ended
 	go func() { answered <- n.poll("channel=bare:c&wait=60s&cursor=" + cursor) }()
-	n.awaitSessions(1)
+	n.awaitSubscribed(1)
 	n.publish("bare:c", "1")
 	if got := <-answered; fmt.Sprint(got.data(), got.Gaps) != "[1] [bare:c]" {
 		t.Errorf("answer %d %s", got.status, got.body)

@@ -133,12 +133,22 @@ func (n *node) publishAs(p gateway.Publish) broker.Position {
 }
 
 // sessions returns how many sessions are open, as Prometheus is told.
-func (n *node) sessions() int {
+func (n *node) sessions() int { return n.sum("tidegate_sessions") }
+
+// awaitSubscribed waits until the sessions have so many subscriptions: from then on they
+// hear what is published.
+func (n *node) awaitSubscribed(want int) {
+	n.t.Helper()
+	n.awaitThat(fmt.Sprintf("there are %d subscriptions", want), func() bool { return n.sum("tidegate_subscriptions") == want })
+}
+
+// sum returns the sum of a metric over its labels.
+func (n *node) sum(metric string) int {
 	recorder := httptest.NewRecorder()
 	n.metrics.Handler().ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	total := 0
 	for line := range strings.Lines(recorder.Body.String()) {
-		if name, value, _ := strings.Cut(strings.TrimSpace(line), " "); strings.HasPrefix(name, "tidegate_sessions{") {
+		if name, value, _ := strings.Cut(strings.TrimSpace(line), " "); name == metric || strings.HasPrefix(name, metric+"{") {
 			count, err := strconv.Atoi(value)
 			if err != nil {
 				n.t.Fatal(err)
