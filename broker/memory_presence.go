@@ -74,7 +74,22 @@ func (b *Memory) Members(ctx context.Context, channel string) (Roster, error) {
 	return roster, err
 }
 
-// Take is documented at Presence.
+// Put is documented at Notices.
+func (b *Memory) Put(ctx context.Context, by Attendant, list []Notice) error {
+	return b.onPresence(ctx, "put notices in line", func(p *memoryPresence) {
+		for _, n := range list {
+			line := p.line(n.Line)
+			if len(line.notices) >= by.roomFor(&n) {
+				line.dropped++
+				continue
+			}
+			n.Line, n.Sessions = "", 0
+			p.append(line, n)
+		}
+	})
+}
+
+// Take is documented at Notices.
 func (b *Memory) Take(ctx context.Context, t Teller) (Line, error) {
 	var line Line
 	err := b.onPresence(ctx, "take notices", func(p *memoryPresence) { line = p.take(t) })
@@ -117,11 +132,16 @@ type memoryPresence struct {
 	channels  map[string]*memoryRoom
 	lingering map[memoryLinger]time.Time
 	published []Message
-	notices   []Notice
+	lines     map[string]*memoryLine
 	noticed   uint64
-	dropped   int
-	teller    string
-	until     time.Time // the teller's lease
+}
+
+// memoryLine is what a backend is to be told.
+type memoryLine struct {
+	notices []Notice
+	dropped int
+	teller  string
+	until   time.Time // the teller's lease
 }
 
 type memoryNode struct {
@@ -159,7 +179,7 @@ const channelItself = "~" // after all members
 func newMemoryPresence() *memoryPresence {
 	return &memoryPresence{
 		nodes: make(map[string]*memoryNode), channels: make(map[string]*memoryRoom),
-		lingering: make(map[memoryLinger]time.Time),
+		lingering: make(map[memoryLinger]time.Time), lines: make(map[string]*memoryLine),
 	}
 }
 
@@ -205,6 +225,7 @@ func (p *memoryPresence) attend(by Attendant, node *memoryNode, a *Attendance) (
 	}
 	node.last = a.Version
 	p.count(by, c, a.Sessions, a.Version)
+	p.tellCount(by, c, had.sessions, a.Sessions)
 	listed := make(map[string]bool)
 	for i := range a.Members {
 		m := &a.Members[i]
@@ -259,7 +280,7 @@ func (p *memoryPresence) count(by Attendant, c *memoryRoom, sessions int, versio
 		c.vacates = false
 		delete(p.lingering, memoryLinger{c.name, channelItself})
 	case first:
-		p.notifyChannel(by, c, NoticeOccupied)
+		p.notify(by, c, "c", NoticeOccupied, Member{})
 	}
 }
 
@@ -271,7 +292,7 @@ func (p *memoryPresence) vacate(by Attendant, c *memoryRoom) {
 		c.vacates = true
 		p.lingering[memoryLinger{c.name, channelItself}] = p.now.Add(by.Linger)
 	default:
-		p.notifyChannel(by, c, NoticeVacated)
+		p.notify(by, c, "c", NoticeVacated, Member{})
 	}
 }
 
@@ -339,7 +360,7 @@ func (p *memoryPresence) endLingers(by Attendant) (next time.Duration) {
 		c := p.room(l.channel)
 		if l.member == channelItself {
 			c.vacates = false
-			p.notifyChannel(by, c, NoticeVacated)
+			p.notify(by, c, "c", NoticeVacated, Member{})
 		} else {
 			p.leave(by, c, l.member)
 		}
@@ -370,11 +391,12 @@ func (p *memoryPresence) reap(by Attendant) {
 func (p *memoryPresence) bury(by Attendant, node string) {
 	by.Node, by.Linger = node, 0
 	for _, c := range p.channels {
-		_, had := c.nodes[node]
+		stay, had := c.nodes[node]
 		p.count(by, c, 0, 0)
 		for field := range c.members {
 			p.exit(by, c, memberOf(field))
 		}
+		p.tellCount(by, c, stay.sessions, 0)
 		if had {
 			p.vacate(by, c)
 		}
@@ -386,10 +408,10 @@ func (p *memoryPresence) bury(by Attendant, node string) {
 func (p *memoryPresence) tell(by Attendant, c *memoryRoom, event string, m *memoryMember) {
 	sessions := IsSessionsChannel(c.name)
 	switch {
-	case event == EventLeave && (by.Wants.Members && !sessions || by.Wants.Sessions && sessions):
-		p.notify(by, c, NoticeLeft, m.Member)
-	case event == EventJoin && by.Wants.Members && !sessions:
-		p.notify(by, c, NoticeJoined, m.Member)
+	case event == EventLeave:
+		p.notify(by, c, "m", NoticeLeft, m.Member)
+	case !sessions:
+		p.notify(by, c, "m", NoticeJoined, m.Member)
 	}
 	if sessions {
 		return
@@ -402,46 +424,65 @@ func (p *memoryPresence) tell(by Attendant, c *memoryRoom, event string, m *memo
 	p.published = append(p.published, message)
 }
 
-func (p *memoryPresence) notifyChannel(by Attendant, c *memoryRoom, event string) {
-	if by.Wants.Channels && !IsSessionsChannel(c.name) {
-		p.notify(by, c, event, Member{})
+func (p *memoryPresence) tellCount(by Attendant, c *memoryRoom, before, sessions int) {
+	if before != sessions {
+		p.notify(by, c, "n", NoticeCounted, Member{})
 	}
 }
 
-// notify puts a notice in line.
-func (p *memoryPresence) notify(by Attendant, c *memoryRoom, event string, m Member) {
-	if len(p.notices) >= by.room() {
-		p.notices = p.notices[1:]
-		p.dropped++
+// notify puts a notice in the lines that are told of it.
+func (p *memoryPresence) notify(by Attendant, c *memoryRoom, letter, event string, m Member) {
+	for told := range strings.FieldsSeq(strings.TrimPrefix(by.letters(c.name), "s")) {
+		name, letters, _ := strings.Cut(told, "=")
+		if !strings.Contains(letters, letter) {
+			continue
+		}
+		line := p.line(name)
+		if len(line.notices) >= by.room() {
+			line.notices = line.notices[1:]
+			line.dropped++
+		}
+		p.append(line, Notice{Event: event, Channel: c.name, User: m.User, Session: m.Session, Info: m.Info, Sessions: c.sessions()})
 	}
+}
+
+func (p *memoryPresence) line(name string) *memoryLine {
+	line := p.lines[name]
+	if line == nil {
+		line = &memoryLine{}
+		p.lines[name] = line
+	}
+	return line
+}
+
+func (p *memoryPresence) append(line *memoryLine, n Notice) {
 	p.noticed++
-	p.notices = append(p.notices, Notice{
-		ID: strconv.FormatInt(p.now.UnixMilli(), 10) + "-" + strconv.FormatUint(p.noticed, 10), Event: event, Time: p.now,
-		Channel: c.name, User: m.User, Session: m.Session, Info: m.Info, Sessions: c.sessions(),
-	})
+	n.ID, n.Time = strconv.FormatInt(p.now.UnixMilli(), 10)+"-"+strconv.FormatUint(p.noticed, 10), p.now
+	line.notices = append(line.notices, n)
 }
 
 func (p *memoryPresence) take(t Teller) Line {
-	if p.teller != "" && p.teller != t.Node && p.until.After(p.now) {
-		return Line{Holder: p.teller}
+	line := p.line(t.Line)
+	if line.teller != "" && line.teller != t.Node && line.until.After(p.now) {
+		return Line{Holder: line.teller}
 	}
-	p.removeDelivered(t.Delivered)
+	line.removeDelivered(t.Delivered)
 	if t.Lease <= 0 {
-		p.teller = ""
+		line.teller = ""
 		return Line{}
 	}
-	p.teller, p.until = t.Node, p.now.Add(t.Lease)
-	line := Line{Notices: slices.Clone(p.notices[:min(len(p.notices), max(t.Most, 1))]), Dropped: p.dropped}
-	p.dropped = 0
-	return line
+	line.teller, line.until = t.Node, p.now.Add(t.Lease)
+	taken := Line{Notices: slices.Clone(line.notices[:min(len(line.notices), max(t.Most, 1))]), Dropped: line.dropped}
+	line.dropped = 0
+	return taken
 }
 
 // removeDelivered removes notices up to the last that was delivered, if it is still
 // in line.
-func (p *memoryPresence) removeDelivered(ids []string) {
+func (l *memoryLine) removeDelivered(ids []string) {
 	if len(ids) == 0 {
 		return
 	}
-	last := slices.IndexFunc(p.notices, func(n Notice) bool { return n.ID == ids[len(ids)-1] })
-	p.notices = slices.Delete(p.notices, 0, last+1)
+	last := slices.IndexFunc(l.notices, func(n Notice) bool { return n.ID == ids[len(ids)-1] })
+	l.notices = slices.Delete(l.notices, 0, last+1)
 }

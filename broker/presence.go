@@ -30,9 +30,9 @@ import (
 // is his info. Their positions count them, without holes within an epoch, so that
 // listeners know when to ask for Members.
 //
-// What the backend wants to hear of (Attendant.Wants) is put in line, in the same
-// step. One node at a time takes from the line and removes what it has delivered, so
-// that a notice survives the node that it is of and the one that delivers.
+// What backends want to hear of (Attendant.Wants) is put in line, in the same step.
+// One node at a time takes from a line and removes what it has delivered, so that a
+// notice survives the node that it is of and the one that delivers.
 type Presence interface {
 	// Attend says whom a node has on channels, and is a sign of life of the node.
 	// In the order of list it says what the broker has taken, beside an error too:
@@ -56,9 +56,15 @@ type Presence interface {
 	Notices
 }
 
-// Notices is the line of what a backend is to be told. Take may be called
-// concurrently, and fails as the methods of Presence do.
+// Notices are the lines of what backends are to be told, one for each of them. All
+// methods may be called concurrently, and fail as those of Presence do.
 type Notices interface {
+	// Put puts notices in line: of one channel in the order of list, and behind what
+	// its attendances have brought about. ID, Time and Sessions are not read. A notice
+	// of a message for which there is no room is dropped. After an error they may be
+	// in line.
+	Put(ctx context.Context, by Attendant, list []Notice) error
+
 	// Take makes t the one who delivers, for its lease, unless somebody else is. It
 	// removes the notices that t has delivered, and returns the oldest of the line.
 	Take(ctx context.Context, t Teller) (Line, error)
@@ -76,6 +82,7 @@ const (
 	NoticeVacated  = "vacated"
 	NoticeJoined   = "joined"
 	NoticeLeft     = "left" // of a channel of SessionsChannel, too: the session is over
+	NoticeCounted  = "counted"
 )
 
 // Attendant is a node, on the whole: one run of a process. Its name is not used
@@ -84,15 +91,18 @@ type Attendant struct {
 	Node   string        // without spaces
 	Lease  time.Duration // how long after its last sign of life the node is dead
 	Linger time.Duration // how long who has no session anywhere is not gone yet; 0: not at all, and Keep ends all lingers
-	Wants  Wants         // the same on all nodes
-	Room   int           // notices that may be in line, some 300 bytes each: beyond it the oldest are dropped; 0: 100,000
+	Wants  []Wants       // of different lines; the same on all nodes
+	Room   int           // notices that may be in a line, some 300 bytes each: beyond it the oldest are dropped; 0: 100,000
 }
 
 // Wants is what a backend is to be told of.
 type Wants struct {
-	Channels bool // NoticeOccupied and NoticeVacated
-	Members  bool // NoticeJoined and NoticeLeft
-	Sessions bool // NoticeLeft, of members of a SessionsChannel
+	Line     string                    // of the notices; without spaces and equals signs. One with a name goes when nothing has come for a week
+	Of       func(channel string) bool // whether it is told of a channel; nil: of all
+	Channels bool                      // NoticeOccupied and NoticeVacated
+	Members  bool                      // NoticeJoined and NoticeLeft
+	Counts   bool                      // NoticeCounted
+	Sessions bool                      // NoticeLeft, of members of a SessionsChannel
 }
 
 // Attendance is whom a node has on a channel.
@@ -136,15 +146,16 @@ type Roster struct {
 	Sessions int      // anonymous ones, too
 }
 
-// Teller is a node that delivers notices.
+// Teller is a node that delivers the notices of a line.
 type Teller struct {
+	Line      string
 	Node      string
 	Lease     time.Duration // for which nobody else delivers; 0: it is given up
 	Delivered []string      // IDs of notices, all that Take has returned
 	Most      int           // notices to return
 }
 
-// Line is the beginning of the line of notices.
+// Line is the beginning of a line of notices.
 type Line struct {
 	Holder  string   // who delivers, if it is another node; then there is nothing else
 	Notices []Notice // oldest first; of one channel all that there are before any newer one
@@ -161,7 +172,23 @@ type Notice struct {
 	Session  string
 	Info     json.RawMessage // of a member, as stated last
 	Sessions int             // on the channel then, in the whole cluster
+	Line     string          // for Put: in which it is to be
+	Message  *Message        // nil: it is of none
 }
+
+// size is about how many bytes a notice takes.
+func (n *Notice) size() int {
+	if n.Message == nil {
+		return noticeBytes
+	}
+	return noticeBytes + len(n.Message.Payload)
+}
+
+const noticeBytes = 300
+
+// roomFor returns how short a line must be for a notice that is put there: one with a
+// large message finds less room.
+func (by Attendant) roomFor(n *Notice) int { return max(1, by.room()*noticeBytes/n.size()) }
 
 func (by Attendant) room() int {
 	if by.Room > 0 {
@@ -194,18 +221,39 @@ const (
 	sessionsSuffix = " sessions"
 )
 
-// letters say what follows from what happens on a channel: c and m, that the
-// backend is told of the channel, and of members; s, that it is a SessionsChannel.
+// letters say what follows from what happens on a channel: s, that it is a
+// SessionsChannel; then for each line that is told of it the name and what is told: c of
+// the channel, m of members, n of counts.
+//
+//	s =m                  the sessions of a node
+//	 =cm shop=mn          a channel
 func (by Attendant) letters(channel string) (letters string) {
 	sessions := IsSessionsChannel(channel)
 	if sessions {
 		letters = "s"
 	}
-	if by.Wants.Channels && !sessions {
+	for i := range by.Wants {
+		if w := &by.Wants[i]; sessions && w.Sessions {
+			letters += " " + w.Line + "=m"
+		} else if of := w.letters(channel); !sessions && of != "" {
+			letters += " " + w.Line + "=" + of
+		}
+	}
+	return letters
+}
+
+func (w *Wants) letters(channel string) (letters string) {
+	if w.Of != nil && !w.Of(channel) {
+		return ""
+	}
+	if w.Channels {
 		letters += "c"
 	}
-	if by.Wants.Members && !sessions || by.Wants.Sessions && sessions {
+	if w.Members {
 		letters += "m"
+	}
+	if w.Counts {
+		letters += "n"
 	}
 	return letters
 }

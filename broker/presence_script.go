@@ -29,6 +29,8 @@ package broker
 //	tidegate dropped    how many notices found no room
 //	tidegate teller     who delivers them, while its lease lasts
 //
+// A line that has a name has it behind the last three, as in "tidegate notices shop".
+//
 // A channel's hash goes with the last who is there, and so does all else. What a
 // cluster has left that went without a word is removed by the next node that comes.
 
@@ -128,7 +130,34 @@ if redis.call('SCARD', KEYS[5]) == 0 then redis.call('HDEL', ALIVE, '@' .. NODE)
 return {done, '0'}
 `
 
-// takeScript takes from the line of notices. KEYS are teller, notices and dropped;
+// putScript puts notices in line. KEYS are notices and dropped; ARGV for each notice the
+// line, how short that must be, the event, channel, user, session, info and message.
+const putScript = linesLua + `
+for i = 1, #ARGV, 8 do
+  local line, dropped = named(KEYS[1], ARGV[i]), named(KEYS[2], ARGV[i])
+  if redis.call('XLEN', line) >= tonumber(ARGV[i + 1]) then
+    redis.call('INCR', dropped)
+  else
+    redis.call('XADD', line, '*', 'event', ARGV[i + 2], 'channel', ARGV[i + 3], 'user', ARGV[i + 4], 'session', ARGV[i + 5],
+      'info', ARGV[i + 6], 'message', ARGV[i + 7])
+  end
+  keep(ARGV[i], line, dropped)
+end
+`
+
+// linesLua is what the scripts share that put notices in line.
+const linesLua = `
+local function named(key, line) return line == '' and key or key .. ' ' .. line end
+
+-- keep has a line with a name go when nothing has come for a week.
+local function keep(name, line, dropped)
+  if name == '' then return end
+  redis.call('PEXPIRE', line, 604800000)
+  redis.call('PEXPIRE', dropped, 604800000)
+end
+`
+
+// takeScript takes from a line of notices. KEYS are teller, notices and dropped;
 // ARGV the node, its lease, how many to return, and the first id to keep, or "". It
 // returns who delivers, if it is somebody else, or "", how many were dropped, and
 // the notices.
@@ -147,12 +176,10 @@ return {'', tonumber(dropped or 0), redis.call('XRANGE', KEYS[2], '-', '+', 'COU
 `
 
 // presenceLua is what the scripts that change presence share, beside epochLua.
-const presenceLua = `
+const presenceLua = linesLua + `
 local LEASE, LINGER, PUBLISH, NODE, ROOM = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4], tonumber(ARGV[5])
 local ALIVE, LINGERING, NOTICES, DROPPED = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local now = milliseconds()
-
-local function has(c, letter) return string.find(c.letters, letter, 1, true) end
 
 -- Nodes.
 
@@ -226,7 +253,7 @@ end
 local function load(key, name, letters)
   local f = redis.call('HMGET', key, 'epoch', 'top', 'line', 'sessions', 'nodes', 'members', 'vacates')
   return {
-    key = key, name = name, letters = letters, epoch = f[1], top = tonumber(f[2] or 0), line = f[3],
+    key = key, name = name, letters = letters, node = string.sub(letters, 1, 1) == 's', epoch = f[1], top = tonumber(f[2] or 0), line = f[3],
     sessions = tonumber(f[4] or 0), nodes = tonumber(f[5] or 0), members = tonumber(f[6] or 0), vacates = tonumber(f[7] or 0),
   }
 end
@@ -248,14 +275,20 @@ local function begin(c)
   redis.call('HSET', c.key, 'epoch', c.epoch, 'line', c.line)
 end
 
--- notify puts a notice in line.
-local function notify(c, event, user, session, info)
-  if redis.call('XLEN', NOTICES) >= ROOM then
-    redis.call('XTRIM', NOTICES, 'MAXLEN', ROOM - 1)
-    redis.call('INCR', DROPPED)
+-- notify puts a notice in the lines that are told of it.
+local function notify(c, letter, event, user, session, info)
+  for name, told in string.gmatch(c.letters, ' ([^ =]*)=(%a*)') do
+    if string.find(told, letter, 1, true) then
+      local line, dropped = named(NOTICES, name), named(DROPPED, name)
+      if redis.call('XLEN', line) >= ROOM then
+        redis.call('XTRIM', line, 'MAXLEN', ROOM - 1)
+        redis.call('INCR', dropped)
+      end
+      redis.call('XADD', line, '*', 'event', event, 'channel', c.name, 'user', user, 'session', session,
+        'info', info, 'sessions', number(c.sessions))
+      keep(name, line, dropped)
+    end
   end
-  redis.call('XADD', NOTICES, '*', 'event', event, 'channel', c.name, 'user', user, 'session', session,
-    'info', info, 'sessions', number(c.sessions))
 end
 
 local function linger(c, what)
@@ -268,23 +301,21 @@ local function occupy(c)
   if c.vacates > 0 then
     c.vacates = 0
     rest(c, '~')
-  elseif has(c, 'c') then
-    notify(c, 'occupied', '', '', '')
+  else
+    notify(c, 'c', 'occupied', '', '', '')
   end
 end
 
-local function vacate(c)
-  if has(c, 'c') then notify(c, 'vacated', '', '', '') end
-end
+local function vacate(c) notify(c, 'c', 'vacated', '', '', '') end
 
 -- tell tells of a join or a leave.
 local function tell(c, event, field, entry)
   local user, session = string.sub(field, 2), ''
   if string.sub(field, 1, 1) == '-' then session, user = user, entry.user end
-  if has(c, 'm') and (event == 'leave' or not has(c, 's')) then
-    notify(c, event == 'join' and 'joined' or 'left', user, session, entry.info)
+  if event == 'leave' or not c.node then
+    notify(c, 'm', event == 'join' and 'joined' or 'left', user, session, entry.info)
   end
-  if has(c, 's') then return end
+  if c.node then return end
   c.top = c.top + 1
   redis.call(PUBLISH, c.key, 'TG1 {"event":"' .. event .. '","user":' .. cjson.encode(user) ..
     (session ~= '' and ',"session":' .. cjson.encode(session) or '') ..
@@ -326,7 +357,7 @@ end
 local function exit(c, field, user, info, lingers)
   local entry = read(c, field)
   if not entry or not entry.nodes[NODE] then
-    if has(c, 's') and info ~= '' then tell(c, 'leave', field, {user = user, info = info}) end
+    if c.node and info ~= '' then tell(c, 'leave', field, {user = user, info = info}) end
     return false
   end
   entry.nodes[NODE] = nil
@@ -358,6 +389,7 @@ end
 
 -- count notes how many sessions a node has there, of as many as it had.
 local function count(c, had, sessions)
+  if had == sessions then return end
   c.sessions = c.sessions - had + sessions
   if had == 0 and sessions > 0 then
     c.nodes = c.nodes + 1
@@ -367,13 +399,14 @@ local function count(c, had, sessions)
     c.nodes = c.nodes - 1
     redis.call('SREM', KEYS[5], c.name)
   end
+  notify(c, 'n', 'counted', '', '', '')
 end
 
 local function attend(c, me, a)
   local mine = redis.call('HGET', c.key, '@' .. NODE)
   local had, last, members = string.match(mine or '0 0 0', '(%d+) (%d+) (%d+)')
   had, last, members = tonumber(had), tonumber(last), tonumber(members)
-  local whole, lingers = a.after == 'whole', LINGER > 0 and not has(c, 's')
+  local whole, lingers = a.after == 'whole', LINGER > 0 and not c.node
   if not whole and (last ~= tonumber(a.after) or last > 0 and last < me.since) then return false end
   me.last = a.version
   begin(c)
@@ -436,6 +469,7 @@ local function bury(c, at)
     if mine then
       c.sessions, c.nodes = c.sessions - tonumber(string.match(mine, '%d+')), c.nodes - 1
       redis.call('HDEL', c.key, '@' .. NODE)
+      notify(c, 'n', 'counted', '', '', '')
       if c.nodes == 0 then vacate(c) end
     end
   end

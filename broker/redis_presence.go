@@ -20,14 +20,15 @@ const (
 	attendBatch = 100 // channels of one script
 	lookBatch   = 500
 	buryBatch   = 100
+	putBatch    = 100
 )
 
-type presenceScripts struct{ attend, keep, look, linger, bury, take *redis.Script }
+type presenceScripts struct{ attend, keep, look, linger, bury, put, take *redis.Script }
 
 func newPresenceScripts() presenceScripts {
 	return presenceScripts{
 		attend: redis.NewScript(attendScript), keep: redis.NewScript(keepScript), look: redis.NewScript(lookScript),
-		linger: redis.NewScript(lingerScript), bury: redis.NewScript(buryScript), take: redis.NewScript(takeScript),
+		linger: redis.NewScript(lingerScript), bury: redis.NewScript(buryScript), put: redis.NewScript(putScript), take: redis.NewScript(takeScript),
 	}
 }
 
@@ -268,7 +269,48 @@ func (b *Redis) Members(ctx context.Context, channel string) (Roster, error) {
 	return roster, nil
 }
 
-// Take is documented at Presence.
+// Put is documented at Notices.
+func (b *Redis) Put(ctx context.Context, by Attendant, list []Notice) error {
+	err := b.eachRealm(len(list), func(i int) string { return list[i].Channel }, func(r realm, indexes []int) error {
+		for batch := range slices.Chunk(indexes, putBatch) {
+			if err := b.put(ctx, r, by, list, batch); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("put notices in line: %w: %w", ErrUnavailable, err)
+	}
+	return nil
+}
+
+// put puts the indexed notices, all of one realm, in line.
+func (b *Redis) put(ctx context.Context, r realm, by Attendant, list []Notice, indexes []int) error {
+	var args []any
+	for _, i := range indexes {
+		n := &list[i]
+		var message []byte
+		if n.Message != nil {
+			message = AppendEnvelope(nil, *n.Message)
+		}
+		args = append(args, n.Line, by.roomFor(n), n.Event, n.Channel, n.User, n.Session, []byte(n.Info), message)
+	}
+	keys := []string{r.prefix + noticesKey, r.prefix + droppedKey}
+	return b.ask(ctx, r.prefix, func(ctx context.Context, client *redis.Client) error {
+		return ignoreNil(b.presence.put.Run(ctx, client, keys, args...).Err())
+	})
+}
+
+// lineKey returns a key of a line.
+func (r realm) lineKey(key, line string) string {
+	if line == "" {
+		return r.prefix + key
+	}
+	return r.prefix + key + " " + line
+}
+
+// Take is documented at Notices.
 func (b *Redis) Take(ctx context.Context, t Teller) (Line, error) {
 	realms := b.realms()
 	lines, errs := make([]Line, len(realms)), make([]error, len(realms))
@@ -294,7 +336,7 @@ func (b *Redis) Take(ctx context.Context, t Teller) (Line, error) {
 }
 
 func (b *Redis) takeLine(ctx context.Context, r realm, t Teller) (line Line, err error) {
-	keys := []string{r.prefix + tellerKey, r.prefix + noticesKey, r.prefix + droppedKey}
+	keys := []string{r.lineKey(tellerKey, t.Line), r.lineKey(noticesKey, t.Line), r.lineKey(droppedKey, t.Line)}
 	args := []any{t.Node, t.Lease.Milliseconds(), max(t.Most, 1), r.keepFrom(t.Delivered)}
 	err = b.ask(ctx, r.prefix, func(ctx context.Context, client *redis.Client) error {
 		reply, err := b.presence.take.Run(ctx, client, keys, args...).Slice()
@@ -402,6 +444,11 @@ func (n *Notice) set(field, value string) {
 		n.Info = orNone(value)
 	case "sessions":
 		n.Sessions, _ = strconv.Atoi(value)
+	case "message": // which stands behind the channel
+		if value != "" {
+			m := DecodeEnvelope(n.Channel, value)
+			n.Message = &m
+		}
 	}
 }
 

@@ -42,10 +42,10 @@
 //	outboxes <── channel.tellChange <── come <── hear <── Attendance.Receive <──────────┘
 //
 // What a backend is told, at least once and in order. One node at a time delivers, the
-// one that has the broker's lease:
+// one that has the broker's lease for the line:
 //
-//	Presence.Attend ──> teller.deliver ──> Gateway.deliverNotices ──> Hooks.Tell
-//	(puts it in line)   (Presence.Take)    (noticeOf)                 (package webhook)
+//	Presence.Attend ──> teller.deliver ──> receiver.deliver ──> Hooks.Tell, or Receiver.Tell
+//	(puts it in line)   (Presence.Take)    (noticeOf)            (package webhook)
 //
 // Who owns what. A session's commands are handled by its reading goroutine, one
 // after the other, but what the broker is asked may be on its way when the next one

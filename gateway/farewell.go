@@ -20,7 +20,7 @@ type farewell struct {
 // is for a session that was let in.
 func (s *Session) register() {
 	g, p := s.gateway, s.who()
-	if g.attendance == nil || !g.wants.Sessions || p.Backend() || s.lacksAuth(p) {
+	if g.attendance == nil || !g.tellsSessions() || p.Backend() || s.lacksAuth(p) {
 		return
 	}
 	is := attendance.Who{User: p.User, Session: s.id, Info: s.farewell(Reason{})}

@@ -69,7 +69,6 @@ type Gateway struct {
 	hub        *hub
 	cluster    *cluster.Cluster
 	attendance *attendance.Attendance // nil: nobody is counted
-	wants      broker.Wants           // of it
 	anybody    attendance.Who         // who is no member
 
 	sessions   *sessions
@@ -85,10 +84,11 @@ type Gateway struct {
 	wall       *wall.Wall // what a panic is stopped by
 	background wall.Group // goroutines that nobody else waits for
 
-	rules    atomic.Pointer[rules.List]
-	link     atomic.Pointer[linkState]
-	draining atomic.Bool
-	endBy    atomic.Int64 // when the node has ended at the latest, in ns since 1970; 0: it goes on
+	rules     atomic.Pointer[rules.List]
+	receivers atomic.Pointer[[]receiver] // of notices; nil: none
+	link      atomic.Pointer[linkState]
+	draining  atomic.Bool
+	endBy     atomic.Int64 // when the node has ended at the latest, in ns since 1970; 0: it goes on
 }
 
 type linkState struct{ err error }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"time"
+
+	"tidegate/broker"
 )
 
 // Hooks give a backend its say. Requests and sessions that act by an API key are
@@ -39,6 +41,9 @@ const (
 	OnChannelVacated  HookEvent = "channel_vacated"
 	OnMemberJoined    HookEvent = "member_joined" // the user's first session of the cluster is on it
 	OnMemberLeft      HookEvent = "member_left"
+	OnSessionsChanged HookEvent = "sessions_changed"  // there are more sessions of the cluster on it, or fewer
+	OnPublished       HookEvent = "message_published" // a client has published a message
+	OnNothingRecent   HookEvent = "nothing_recent"    // a client wanted the last messages, and there are none
 )
 
 // HookEvents are all of them.
@@ -46,7 +51,22 @@ func HookEvents() []HookEvent {
 	return []HookEvent{
 		OnConnect, OnSubscribe, OnPublish,
 		OnDisconnect, OnChannelOccupied, OnChannelVacated, OnMemberJoined, OnMemberLeft,
+		OnSessionsChanged, OnPublished, OnNothingRecent,
 	}
+}
+
+const firstTold = 3 // of HookEvents
+
+// Receiver is a backend that is told of some channels, beside the one of Hooks.
+type Receiver struct {
+	// Name is of the line of its notices, the same on all nodes: letters, digits, _ and -.
+	Name string
+
+	Of    func(channel string) bool // whether it is told of a channel; nil: of all
+	Wants func(HookEvent) bool      // as Hooks.Wants. No one but Hooks is told of a disconnect
+
+	// Tell is as Hooks.Tell.
+	Tell func(ctx context.Context, notices []Notice) error
 }
 
 // Question is what a client wants to do.
@@ -68,11 +88,12 @@ type Notice struct {
 	Event    HookEvent
 	Time     time.Time
 	Node     string // of a disconnect the session's, else the one that tells
-	Session  string // of a disconnect, and of a member that is a session
+	Session  string // of a disconnect, a member that is a session, a message, and nothing recent
 	Remote   string // of a disconnect, as is Reason
 	Reason   Reason
-	User     string          // of a disconnect, or of a member
-	Channel  string          // of the other events
+	User     string          // of a disconnect, of a member, or who has published or subscribed
+	Channel  string          // of all events but a disconnect
 	Info     json.RawMessage // of a member; nil: none
-	Sessions int             // on the channel after it, in the whole cluster
+	Sessions int             // on the channel after it, in the whole cluster; not of a message, or of nothing recent
+	Message  *broker.Message // that was published; nil: none was. It has no position
 }

@@ -50,8 +50,9 @@ func New(c Config) (*Gateway, error) {
 	g.hub = newHub(g)
 	g.lease = orElse(c.PresenceLease, 30*time.Second)
 	g.cluster = newCluster(g, c.Version, g.lease)
-	if g.wants = wantsOf(c.Hooks); c.Presence != nil {
+	if c.Presence != nil {
 		g.attendance = newAttendance(g, c)
+		g.receive(nil)
 	}
 	g.denying = newDenying(c.Register)
 	g.rules.Store(&c.Rules)

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"tidegate/broker"
@@ -13,28 +14,110 @@ import (
 func newAttendance(g *Gateway, c Config) *attendance.Attendance {
 	own := attendance.Config{
 		Presence: c.Presence, Broker: c.Broker, Node: g.node, Run: newName(),
-		Lease: g.lease, Linger: orElse(c.PresenceLinger, 5*time.Second), Wants: g.wants,
+		Lease: g.lease, Linger: orElse(c.PresenceLinger, 5*time.Second),
 		Alone:    func() bool { return len(g.cluster.Alive()) == 1 },
 		LastWord: g.lastWord, Changes: c.Limits.PresencePerSecond, Log: g.log, Wall: g.wall,
-	}
-	if g.wants != (broker.Wants{}) {
-		own.Deliver = g.deliverNotices
-		own.Rouse = func(ctx context.Context, node string) error { return g.cluster.Tell(ctx, node, noticesInLine, nil) }
-		own.Dropped = g.metrics.Webhooks.Dropped
+		Rouse: func(ctx context.Context, node, line string) error {
+			return g.cluster.Tell(ctx, node, noticesInLine, rousedLine{line})
+		},
+		Dropped: g.metrics.Webhooks.Dropped,
 	}
 	g.sessionsChannel = broker.SessionsChannel(own.Run)
 	return attendance.New(own)
 }
 
-// wantsOf returns what the backend is to be told; hooks may be nil.
-func wantsOf(hooks Hooks) broker.Wants {
-	if hooks == nil {
-		return broker.Wants{}
+// receiver is a Receiver, and what the broker puts in line for it.
+type receiver struct {
+	Receiver
+	wants broker.Wants
+}
+
+func newReceiver(r Receiver) receiver {
+	return receiver{r, broker.Wants{
+		Line: r.Name, Of: r.Of,
+		Channels: r.Wants(OnChannelOccupied) || r.Wants(OnChannelVacated),
+		Members:  r.Wants(OnMemberJoined) || r.Wants(OnMemberLeft),
+		Counts:   r.Wants(OnSessionsChanged),
+		Sessions: r.Wants(OnDisconnect) && r.Name == "",
+	}}
+}
+
+// hears reports whether it is told of a channel.
+func (r *receiver) hears(channel string) bool { return r.Of == nil || r.Of(channel) }
+
+// SetReceivers replaces the backends that are told of some channels, beside the one of
+// Hooks. What one is to be told stays in line while it is away, and for a week after it
+// is gone. Without a Presence nobody is told of anything.
+func (g *Gateway) SetReceivers(list []Receiver) {
+	if g.attendance == nil {
+		return
 	}
-	return broker.Wants{
-		Channels: hooks.Wants(OnChannelOccupied) || hooks.Wants(OnChannelVacated),
-		Members:  hooks.Wants(OnMemberJoined) || hooks.Wants(OnMemberLeft),
-		Sessions: hooks.Wants(OnDisconnect),
+	g.receive(list)
+	for _, s := range g.sessions.all() {
+		s.attendAll()
+	}
+}
+
+// receive notes who is told of what.
+func (g *Gateway) receive(list []Receiver) {
+	if h := g.hooks; h != nil && slices.ContainsFunc(HookEvents()[firstTold:], h.Wants) {
+		list = append([]Receiver{{Wants: h.Wants, Tell: h.Tell}}, list...)
+	}
+	receivers, lines := make([]receiver, len(list)), make([]attendance.Line, len(list))
+	for i, r := range list {
+		receivers[i] = newReceiver(r)
+		lines[i] = attendance.Line{Wants: receivers[i].wants, Deliver: func(ctx context.Context, line []broker.Notice) error {
+			return receivers[i].deliver(ctx, g, line)
+		}}
+	}
+	g.receivers.Store(&receivers)
+	g.attendance.SetLines(lines)
+}
+
+// told returns who is told of notices.
+func (g *Gateway) told() []receiver {
+	if list := g.receivers.Load(); list != nil {
+		return *list
+	}
+	return nil
+}
+
+// isTold reports whether somebody is told of an event on a channel.
+func (g *Gateway) isTold(event HookEvent, channel string) bool {
+	return slices.ContainsFunc(g.told(), func(r receiver) bool { return r.Wants(event) && r.hears(channel) })
+}
+
+// tellsSessions reports whether somebody is told of sessions that are over, and
+// countsOn whether somebody is told whether, or how many, sessions are on a channel.
+func (g *Gateway) tellsSessions() bool {
+	return slices.ContainsFunc(g.told(), func(r receiver) bool { return r.wants.Sessions })
+}
+
+func (g *Gateway) countsOn(channel string) bool {
+	return slices.ContainsFunc(g.told(), func(r receiver) bool {
+		return (r.wants.Channels || r.wants.Counts) && r.hears(channel)
+	})
+}
+
+// post puts a notice of an event in line for those who are told of it.
+func (g *Gateway) post(event HookEvent, n broker.Notice) {
+	n.Event = string(event)
+	for _, r := range g.told() {
+		if r.Wants(event) && r.hears(n.Channel) {
+			n.Line = r.Name
+			g.attendance.Post(n)
+		}
+	}
+}
+
+// postPublished returns a conclusion of a publish that tells of it as well.
+func (g *Gateway) postPublished(m broker.Message, done func(broker.Position, error)) func(broker.Position, error) {
+	return func(position broker.Position, err error) {
+		if err == nil {
+			m.Position = position
+			g.post(OnPublished, broker.Notice{Channel: m.Channel, User: m.User, Session: m.Session, Message: &m})
+		}
+		done(position, err)
 	}
 }
 
@@ -45,26 +128,33 @@ func (g *Gateway) nodeLost(string) {
 	}
 }
 
+// rousedLine is the line that another node has put notices in.
+type rousedLine struct {
+	Line string `json:"line,omitempty"`
+}
+
 // hearOfNotices is told by another node that it has put notices in line.
-func (g *Gateway) hearOfNotices(string, json.RawMessage) error {
+func (g *Gateway) hearOfNotices(_ string, body json.RawMessage) error {
+	var roused rousedLine
+	_ = json.Unmarshal(body, &roused) // another version may not say which
 	if g.attendance != nil {
-		g.attendance.RouseTeller()
+		g.attendance.RouseTeller(roused.Line)
 	}
 	return nil
 }
 
-// deliverNotices tells the backend what it wants to hear.
-func (g *Gateway) deliverNotices(ctx context.Context, line []broker.Notice) error {
+// deliver tells the receiver what it wants to hear.
+func (r *receiver) deliver(ctx context.Context, g *Gateway, line []broker.Notice) error {
 	var notices []Notice
 	for i := range line {
-		if n := g.noticeOf(&line[i]); g.hooks.Wants(n.Event) {
+		if n := g.noticeOf(&line[i]); r.Wants(n.Event) {
 			notices = append(notices, n)
 		}
 	}
 	if len(notices) == 0 {
 		return nil
 	}
-	return g.hooks.Tell(ctx, notices)
+	return r.Tell(ctx, notices)
 }
 
 func (g *Gateway) noticeOf(n *broker.Notice) Notice {
@@ -73,7 +163,7 @@ func (g *Gateway) noticeOf(n *broker.Notice) Notice {
 	}
 	return Notice{
 		ID: n.ID, Event: eventOf(n.Event), Time: n.Time, Node: g.node, Channel: n.Channel,
-		User: n.User, Session: n.Session, Info: n.Info, Sessions: n.Sessions,
+		User: n.User, Session: n.Session, Info: n.Info, Sessions: n.Sessions, Message: n.Message,
 	}
 }
 
@@ -85,8 +175,12 @@ func eventOf(notice string) HookEvent {
 		return OnChannelVacated
 	case broker.NoticeJoined:
 		return OnMemberJoined
-	default:
+	case broker.NoticeLeft:
 		return OnMemberLeft
+	case broker.NoticeCounted:
+		return OnSessionsChanged
+	default:
+		return HookEvent(notice) // see post
 	}
 }
 

@@ -50,11 +50,15 @@ func (g *Gateway) publish(ctx context.Context, p *Principal, s *Session, c Publi
 		conclude(broker.Position{}, err)
 		return
 	}
-	g.broker.Publish(broker.Message{
+	m := broker.Message{
 		Channel: c.Channel, Payload: c.Payload, Kind: c.Kind, Event: c.Event, Key: c.Key,
 		User: p.User, Session: cmp.Or(c.mark, s.name()), Except: c.Except, Info: g.shownInfo(p, c.Channel), Tags: c.Tags, Time: began.Truncate(time.Millisecond),
 		Transient: c.Transient,
-	}, g.publishOptions(&c), conclude)
+	}
+	if !p.Backend() && g.isTold(OnPublished, c.Channel) {
+		conclude = g.postPublished(m, conclude)
+	}
+	g.broker.Publish(m, g.publishOptions(&c), conclude)
 }
 
 // authorizePublish is Authorize for a publish of session s, or of none.

@@ -58,7 +58,7 @@ func (ch *channel) enterNow(j *join) error {
 	if j.members {
 		reply.Members = ch.membersFor(j.sub)
 	}
-	if j.sub.session.reply(reply, j.collected) && (!j.asksRecent() || j.sub.session.say(NothingRecent{ch.name})) {
+	if j.sub.session.reply(reply, j.collected) && (!j.asksRecent() || j.sub.sayNothingRecent()) {
 		ch.join(j.sub)
 	}
 	return nil
@@ -226,15 +226,24 @@ func (c *resumption) send(e *timeline.Entry) (room <-chan struct{}, err error) {
 
 // arrive makes the session one of the audience.
 func (c *resumption) arrive() {
-	s := c.sub.session
 	if c.channel.Arrive(c.reader) && !c.sub.say(Gap{c.channel.name}) {
 		return
 	}
-	if c.nothing && !s.say(NothingRecent{c.channel.name}) {
+	if c.nothing && !c.sub.sayNothingRecent() {
 		return
 	}
 	c.tellChanges()
 	c.channel.join(c.sub)
+}
+
+// sayNothingRecent tells the client, and who wants to hear of it, that there is nothing
+// recent.
+func (sub *subscription) sayNothingRecent() (said bool) {
+	s, channel := sub.session, sub.channel.name
+	if !s.who().Backend() && s.gateway.isTold(OnNothingRecent, channel) {
+		s.gateway.post(OnNothingRecent, broker.Notice{Channel: channel, User: sub.who().User, Session: s.id})
+	}
+	return s.say(NothingRecent{channel})
 }
 
 // tellChanges tells who has come and gone since the reply said who is there.

@@ -36,7 +36,7 @@ func (c *cluster) attendant(name string, lease, linger time.Duration) *attendant
 	}
 	return &attendant{
 		c: c, node: node, versions: make(map[string]uint64), here: make(map[string]map[string]int),
-		by: broker.Attendant{Node: name, Lease: lease, Linger: linger, Wants: broker.Wants{Channels: true, Members: true, Sessions: true}},
+		by: broker.Attendant{Node: name, Lease: lease, Linger: linger, Wants: []broker.Wants{{Channels: true, Members: true, Sessions: true}}},
 	}
 }
 

@@ -18,6 +18,9 @@ import (
 //	disconnect      session, user, remote, code, reason, text
 //	channel_…       channel, sessions
 //	member_…        channel, user, session, info, sessions
+//	sessions_…      channel, sessions
+//	message_…       channel, user, session, name, data (or text, or binary)
+//	nothing_recent  channel, user, session
 //
 // A backend that has taken all of them answers 2xx. With anything else, or no
 // answer in time, they are sent again, with the same ids: each arrives at least
@@ -39,7 +42,8 @@ type notice struct {
 	Remote   string            `json:"remote,omitempty"`
 	Code     int               `json:"code,omitempty"`   // the close code
 	Reason   string            `json:"reason,omitempty"` // its label
-	Text     string            `json:"text,omitempty"`
+	Name     string            `json:"name,omitempty"`   // of the message's event
+	payload                    // the message's, or the text of the reason
 }
 
 // Tell sends notices in one request, and returns nil once the backend has taken
@@ -66,9 +70,14 @@ func noticeOf(n *gateway.Notice) notice {
 	told := notice{
 		ID: n.ID, Event: n.Event, Time: n.Time.UTC(), Node: n.Node, Channel: n.Channel,
 		User: n.User, Session: n.Session, Info: n.Info, Remote: n.Remote,
-		Code: n.Reason.Code, Reason: n.Reason.Label, Text: n.Reason.Text,
+		Code: n.Reason.Code, Reason: n.Reason.Label,
 	}
-	if n.Event != gateway.OnDisconnect {
+	switch {
+	case n.Event == gateway.OnDisconnect:
+		told.Text = &n.Reason.Text
+	case n.Message != nil:
+		told.Name, told.payload = n.Message.Event, payloadOf(n.Message.Payload, n.Message.Kind)
+	case n.Event != gateway.OnNothingRecent:
 		told.Sessions = &n.Sessions
 	}
 	return told

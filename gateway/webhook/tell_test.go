@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"tidegate/broker"
 	"tidegate/gateway"
 )
 
@@ -31,13 +32,22 @@ func TestTell_SaysWhatHappened(t *testing.T) {
 	left := leaving(1)
 	left.Time = at
 	occupied := gateway.Notice{ID: "0:1-3", Event: gateway.OnChannelVacated, Time: at, Node: "n1", Channel: "chat"}
-	if err := w.Tell(t.Context(), []gateway.Notice{joined, left, occupied}); err != nil {
+	counted := gateway.Notice{ID: "0:1-4", Event: gateway.OnSessionsChanged, Time: at, Node: "n1", Channel: "chat", Sessions: 7}
+	published := gateway.Notice{
+		ID: "0:1-5", Event: gateway.OnPublished, Time: at, Node: "n1", Channel: "chat", User: "alice", Session: "s1",
+		Message: &broker.Message{Channel: "chat", Event: "client-typing", Payload: []byte("hi"), Kind: broker.Text},
+	}
+	nothing := gateway.Notice{ID: "0:1-6", Event: gateway.OnNothingRecent, Time: at, Node: "n1", Channel: "chat", Session: "s1"}
+	if err := w.Tell(t.Context(), []gateway.Notice{joined, left, occupied, counted, published, nothing}); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{
 		`{"id":"0:1-2","event":"member_joined","time":"2026-01-01T00:00:00.123Z","node":"n1","channel":"chat","user":"alice","session":"s1","info":{"a":1},"sessions":3}`,
 		`{"id":"disconnect 1","event":"disconnect","time":"2026-01-01T00:00:00.123Z","node":"n1","user":"alice","session":"1","code":4002,"reason":"token_expired","text":"the token has expired"}`,
 		`{"id":"0:1-3","event":"channel_vacated","time":"2026-01-01T00:00:00.123Z","node":"n1","channel":"chat","sessions":0}`,
+		`{"id":"0:1-4","event":"sessions_changed","time":"2026-01-01T00:00:00.123Z","node":"n1","channel":"chat","sessions":7}`,
+		`{"id":"0:1-5","event":"message_published","time":"2026-01-01T00:00:00.123Z","node":"n1","channel":"chat","user":"alice","session":"s1","name":"client-typing","text":"hi"}`,
+		`{"id":"0:1-6","event":"nothing_recent","time":"2026-01-01T00:00:00.123Z","node":"n1","channel":"chat","session":"s1"}`,
 	}
 	got := b.last().Events
 	if len(got) != len(want) {

@@ -11,8 +11,9 @@
 //
 //	run.go, read.go, follow.go    the work of a node, what is asked of it, joins and leaves
 //	state.go                      tells the broker what has changed
+//	lines.go                      what backends are to be told, and by whom
 //	attendance.go                 what all of these share
-//	teller.go                     has a backend told what is in line
+//	teller.go                     has a backend told what is in its line
 //	stays.go                      whom this node has on a channel, and what the broker knows of it
 //	roster.go                     who is on a channel whose audience hears of joins and leaves
 package attendance
@@ -31,16 +32,15 @@ import (
 type Attendance struct {
 	// Fixed at birth.
 	config  Config
-	by      broker.Attendant
 	period  time.Duration // between signs of life
 	wake    chan struct{}
-	teller  *teller
 	life    context.Context // ends with Run
 	end     context.CancelFunc
 	work    wall.Group    // goroutines that nobody else waits for
 	reading chan struct{} // a place in it is the right to read for a roster
 
 	// Owned by Run.
+	by       broker.Attendant
 	version  uint64    // of the last attendance
 	attempts int       // to state that have failed in a row
 	stateAt  time.Time // when the next may be made; zero: now
@@ -57,15 +57,16 @@ type Attendance struct {
 	away    error             // why the broker cannot be used; nil: it can
 	rosters map[string]*roster
 	reads   map[string]*read // of members, by channel
+	lines   []Line
+	tellers map[string]*teller // of the lines, while Run lasts
+	toPut   posts
 }
 
 // New returns an Attendance that states nothing until Run.
 func New(c Config) *Attendance {
 	a := &Attendance{
-		config: c,
-		by: broker.Attendant{
-			Node: c.Run, Lease: time.Duration(leaseShare * float64(c.Lease)), Linger: c.Linger, Wants: c.Wants,
-		},
+		config:  c,
+		by:      broker.Attendant{Node: c.Run, Lease: time.Duration(leaseShare * float64(c.Lease)), Linger: c.Linger},
 		period:  max(c.Lease/lifeSigns, time.Millisecond),
 		wake:    make(chan struct{}, 1),
 		reading: make(chan struct{}, concurrentReads),
@@ -73,9 +74,7 @@ func New(c Config) *Attendance {
 	}
 	a.work.Wall = c.Wall
 	a.life, a.end = context.WithCancel(context.Background())
-	if c.Deliver != nil {
-		a.teller = newTeller(&a.config)
-	}
+	a.SetLines(c.Lines)
 	return a
 }
 
@@ -142,11 +141,4 @@ type read struct {
 	roster broker.Roster // set before done is closed, and not changed any more
 	err    error
 	after  *read // the one that it waits for; nil: none
-}
-
-// RouseTeller says that another node has put something in line.
-func (a *Attendance) RouseTeller() {
-	if a.teller != nil {
-		rouse(a.teller.roused)
-	}
 }

@@ -86,12 +86,12 @@ func (h *house) run(name string, c attendance.Config) *attendance.Attendance {
 	c.Presence, c.Broker, c.Node, c.Run = h.broker, h.broker, name, name+" run"
 	c.Lease, c.Linger = 30*time.Second, 5*time.Second
 	c.Alone = func() bool { return len(h.running()) == 1 }
-	c.Rouse = func(_ context.Context, node string) error {
+	c.Rouse = func(_ context.Context, node, line string) error {
 		other := h.node(node)
 		if other == nil {
 			return errors.New("no such node")
 		}
-		other.RouseTeller()
+		other.RouseTeller(line)
 		return nil
 	}
 	if c.LastWord == nil {
@@ -126,7 +126,10 @@ type backend struct {
 	stuck   bool // it answers only when the context ends
 }
 
-var everything = broker.Wants{Channels: true, Members: true, Sessions: true}
+// all is the line of a backend that wants to hear of everything.
+func all(deliver func(context.Context, []broker.Notice) error) []attendance.Line {
+	return []attendance.Line{{Wants: broker.Wants{Channels: true, Members: true, Sessions: true}, Deliver: deliver}}
+}
 
 func (b *backend) deliver(ctx context.Context, list []broker.Notice) error {
 	b.mu.Lock()
@@ -170,7 +173,7 @@ func alice() attendance.Who { return attendance.Who{User: "alice"} }
 func TestTeller_TellsInBatchesInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, b := startHouse(t), &backend{}
-		a := h.run("a", attendance.Config{Wants: everything, Deliver: b.deliver})
+		a := h.run("a", attendance.Config{Lines: all(b.deliver)})
 		for i := range 1200 {
 			a.Came("room", attendance.Who{User: fmt.Sprintf("user%04d", i)})
 		}
@@ -190,7 +193,7 @@ func TestTeller_TellsInBatchesInOrder(t *testing.T) {
 func TestTeller_TellsAgainUntilTheBackendHasIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, b := startHouse(t), &backend{fails: errors.New("away")}
-		a := h.run("a", attendance.Config{Wants: everything, Deliver: b.deliver})
+		a := h.run("a", attendance.Config{Lines: all(b.deliver)})
 		a.Came("room", alice())
 		time.Sleep(time.Minute)
 		attempts := len(b.all())
@@ -213,8 +216,8 @@ func TestTeller_TellsAgainUntilTheBackendHasIt(t *testing.T) {
 func TestTeller_OneNodeTellsAndAnotherGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, first, second := startHouse(t), &backend{stuck: true}, &backend{}
-		a := h.run("a", attendance.Config{Wants: everything, Deliver: first.deliver})
-		b := h.run("b", attendance.Config{Wants: everything, Deliver: second.deliver})
+		a := h.run("a", attendance.Config{Lines: all(first.deliver)})
+		b := h.run("b", attendance.Config{Lines: all(second.deliver)})
 		b.Came("room", alice())
 		time.Sleep(time.Second)
 		if got := first.told(0); !slices.Equal(got, []string{"occupied room", "joined room alice"}) || len(second.told(0)) > 0 {
@@ -233,7 +236,7 @@ func TestRun_ReturnsByItsLastWordWhateverTheBackendDoes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var last time.Time
 		h, b := startHouse(t), &backend{stuck: true}
-		a := h.run("a", attendance.Config{Wants: everything, Deliver: b.deliver, LastWord: func() time.Time { return last }})
+		a := h.run("a", attendance.Config{Lines: all(b.deliver), LastWord: func() time.Time { return last }})
 		a.Came("room", alice())
 		time.Sleep(time.Second)
 		a.Went("room", alice())
@@ -250,7 +253,7 @@ func TestRun_ReturnsByItsLastWordWhateverTheBackendDoes(t *testing.T) {
 func TestTeller_LastNoticesAreToldBeforeTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, b := startHouse(t), &backend{}
-		a := h.run("a", attendance.Config{Wants: everything, Deliver: b.deliver})
+		a := h.run("a", attendance.Config{Lines: all(b.deliver)})
 		for i := range 700 {
 			a.Came(broker.SessionsChannel("a run"), attendance.Who{Session: fmt.Sprint(i)})
 		}
@@ -272,12 +275,12 @@ func TestTeller_PanicOfADeliveryIsAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, b := startHouse(t), &backend{}
 		panics := 1
-		a := h.run("a", attendance.Config{Wants: everything, Deliver: func(ctx context.Context, list []broker.Notice) error {
+		a := h.run("a", attendance.Config{Lines: all(func(ctx context.Context, list []broker.Notice) error {
 			if panics--; panics >= 0 {
 				panic("boom")
 			}
 			return b.deliver(ctx, list)
-		}})
+		})})
 		a.Came("room", alice())
 		time.Sleep(5 * time.Second)
 		if got := b.told(0); len(got) != 2 {

@@ -18,20 +18,26 @@ type Config struct {
 	Run      string        // a name that this run of the node alone has
 	Lease    time.Duration // a node that is silent for so long has nobody
 	Linger   time.Duration // within which who left may be back unnoticed
-	Wants    broker.Wants  // what the backend is to be told
+	Lines    []Line        // of what backends are to be told; see SetLines
 	Alone    func() bool   // no other node is alive
 
-	// Deliver returns nil once the backend has the notices; nil: there is no backend.
-	// Its context ends when another node may deliver.
-	Deliver func(context.Context, []broker.Notice) error
-	Rouse   func(ctx context.Context, node string) error // calls another node's RouseTeller
-	Dropped func(n int)                                  // told of notices that found no room; nil: nobody is
+	Rouse   func(ctx context.Context, node, line string) error // calls another node's RouseTeller
+	Dropped func(n int)                                        // told of notices that found no room; nil: nobody is
 
 	LastWord func() time.Time // asked when Run's context has ended: by when to return
 
 	Changes int // joins and leaves of a channel that its audience is told in a second; 0: all
 	Log     *slog.Logger
 	Wall    *wall.Wall
+}
+
+// Line is what a backend is to be told, and how.
+type Line struct {
+	Wants broker.Wants // with the line's name
+
+	// Deliver returns nil once the backend has the notices. Its context ends when
+	// another node may deliver.
+	Deliver func(context.Context, []broker.Notice) error
 }
 
 // A sign of life is given often enough for several to be missed before the node

@@ -12,13 +12,13 @@ import (
 // is called again if it has panicked.
 func (a *Attendance) Run(ctx context.Context) {
 	telling, stop := context.WithCancel(context.WithoutCancel(ctx))
-	var teller sync.WaitGroup
-	if a.teller != nil {
-		teller.Go(func() { a.teller.run(telling) })
-	}
+	var tellers sync.WaitGroup
+	a.mu.Lock()
+	a.tellers = make(map[string]*teller)
+	a.mu.Unlock()
 	defer func() {
 		stop()
-		teller.Wait()
+		tellers.Wait()
 		if ctx.Err() != nil {
 			a.end()
 			a.work.Wait()
@@ -34,6 +34,8 @@ func (a *Attendance) Run(ctx context.Context) {
 		case <-a.wake:
 		case <-timer.C:
 		}
+		a.refreshWants()
+		a.tend(telling, &tellers)
 		a.doDue(ctx)
 		timer.Reset(time.Until(a.next()))
 	}
@@ -48,9 +50,9 @@ func (a *Attendance) stateLast(ctx context.Context) {
 	if alone {
 		a.by.Linger = 0
 	}
-	stated, err := a.state(ctx)
+	stated, err := a.stateAndPut(ctx)
 	for err == nil && stated > 0 {
-		stated, err = a.state(ctx)
+		stated, err = a.stateAndPut(ctx)
 	}
 	if err != nil {
 		a.config.Log.Warn("users of this node stay present until its lease ends", "error", err)
@@ -103,7 +105,7 @@ func (a *Attendance) next() time.Time {
 
 func (a *Attendance) stateOrBackOff(ctx context.Context) {
 	a.stateAt = time.Time{}
-	stated, err := a.state(ctx)
+	stated, err := a.stateAndPut(ctx)
 	switch {
 	case err != nil:
 		a.stateAt = time.Now().Add(backoff(a.attempts))
@@ -112,6 +114,16 @@ func (a *Attendance) stateOrBackOff(ctx context.Context) {
 		a.stateAt = time.Now().Add(statePause)
 		a.attempts = 0
 	}
+}
+
+// stateAndPut tells the broker all that there is to tell, how much it returns.
+func (a *Attendance) stateAndPut(ctx context.Context) (int, error) {
+	stated, err := a.state(ctx)
+	if err != nil {
+		return stated, err
+	}
+	put, err := a.put(ctx)
+	return stated + put, err
 }
 
 // keep gives a sign of life, and sees whether the broker knows what it should, and
@@ -127,5 +139,5 @@ func (a *Attendance) keep(ctx context.Context) {
 	a.noteNextLinger(standing.Next)
 	a.restate(standing.Since)
 	a.checkRosters(ctx)
-	a.teller.noteChange()
+	a.rouseAll()
 }

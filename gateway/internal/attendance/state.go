@@ -26,7 +26,7 @@ func (a *Attendance) state(ctx context.Context) (int, error) {
 	}
 	a.noteTaken(statements, taken, waiting)
 	a.noteNextLinger(departure(statements, a.by.Linger))
-	a.teller.noteChange()
+	a.rouseLines(list)
 	return len(list), err
 }
 

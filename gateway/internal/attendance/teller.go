@@ -9,46 +9,47 @@ import (
 	"tidegate/broker"
 )
 
-// teller has a backend told what is in line. All nodes have one, and one of them at
+// teller has a backend told what is in its line. All nodes have one, and one of them at
 // a time takes from the line: the one that the broker has given a lease. It gives the
 // notices in order, some at a time, and removes them when the backend has them, so
 // that each arrives at least once and none overtakes another.
 type teller struct {
 	// Fixed at birth.
+	line    string // its name
 	config  *Config
+	tell    func(context.Context, []broker.Notice) error // as Line.Deliver
+	stop    context.CancelCauseFunc
 	changed chan struct{} // this node may have put something in line
 	roused  chan struct{} // another one says so
 
 	// Owned by run.
 	holder    string   // who delivers, if it is another node
 	delivered []string // IDs that are to be removed from the line
+	most      int      // notices to take at once: as many as may be delivered at once
 }
 
 const (
 	tellerLease  = 10 * time.Second
 	tellerSlack  = time.Second     // before the end of a lease, to stop delivering
 	tellerTick   = time.Second     // for the one who delivers to look again, if nobody rouses it
+	namedTick    = 4 * time.Second // the same for a line with a name, of which there may be many
 	tellerRetry  = tellerLease / 3 // for the others
 	gatherPause  = 20 * time.Millisecond
 	noticeBatch  = 500
+	batchBytes   = 1 << 20                // of messages
 	firstRest    = 100 * time.Millisecond // after a failure; doubled at each further one
 	longestRest  = 2 * time.Second
 	lastDelivery = 2 * time.Second // to deliver what waits when the node ends
 )
 
-func newTeller(c *Config) *teller {
-	return &teller{config: c, changed: make(chan struct{}, 1), roused: make(chan struct{}, 1)}
+func newTeller(line string, c *Config, tell func(context.Context, []broker.Notice) error) *teller {
+	return &teller{line: line, config: c, tell: tell, most: noticeBatch, changed: make(chan struct{}, 1), roused: make(chan struct{}, 1)}
 }
 
-// noteChange says that this node may have put something in line. There may be no
-// teller.
-func (t *teller) noteChange() {
-	if t != nil {
-		rouse(t.changed)
-	}
-}
+var errLineGone = errors.New("nobody is told any more what is in this line")
 
-// run delivers until ctx ends, and then for a short time what still waits.
+// run delivers until ctx ends, and then for a short time what still waits, unless the
+// line is gone.
 func (t *teller) run(ctx context.Context) {
 	rest := firstRest
 	for ctx.Err() == nil {
@@ -64,14 +65,19 @@ func (t *teller) run(ctx context.Context) {
 			rest = firstRest
 		}
 	}
-	t.deliverLast(ctx)
+	if !errors.Is(context.Cause(ctx), errLineGone) {
+		t.deliverLast(ctx)
+	}
 }
 
 // await waits until there may be something to deliver.
 func (t *teller) await(ctx context.Context) {
 	after := tellerTick
-	if t.holder != "" {
+	switch {
+	case t.holder != "":
 		after = tellerRetry
+	case t.line != "":
+		after = namedTick
 	}
 	tick := time.NewTimer(after)
 	defer tick.Stop()
@@ -84,7 +90,7 @@ func (t *teller) await(ctx context.Context) {
 		case <-t.roused:
 			return
 		case <-t.changed:
-			if !pause(ctx, gatherPause) || t.holder == "" || t.config.Rouse(ctx, t.holder) != nil {
+			if !pause(ctx, gatherPause) || t.holder == "" || t.config.Rouse(ctx, t.holder, t.line) != nil {
 				return
 			}
 		}
@@ -99,7 +105,7 @@ func (t *teller) deliver(ctx context.Context, lease time.Duration) (more bool, e
 	c := t.config
 	defer c.Wall.Catch("tell the backend", func() { err = errPanicked })
 	taken := time.Now()
-	line, err := c.Presence.Take(ctx, broker.Teller{Node: c.Node, Lease: lease, Delivered: t.delivered, Most: noticeBatch})
+	line, err := c.Presence.Take(ctx, broker.Teller{Line: t.line, Node: c.Node, Lease: lease, Delivered: t.delivered, Most: t.most})
 	if err != nil {
 		return false, err
 	}
@@ -110,13 +116,30 @@ func (t *teller) deliver(ctx context.Context, lease time.Duration) (more bool, e
 	}
 	ctx, cancel := context.WithDeadline(ctx, taken.Add(tellerLease-tellerSlack))
 	defer cancel()
-	if err := c.Deliver(ctx, line.Notices); err != nil {
+	notices := t.cut(line.Notices)
+	if err := t.tell(ctx, notices); err != nil {
 		return false, err
 	}
-	for _, n := range line.Notices {
+	for _, n := range notices {
 		t.delivered = append(t.delivered, n.ID)
 	}
 	return true, nil
+}
+
+// cut returns as many of the notices as may be delivered at once.
+func (t *teller) cut(notices []broker.Notice) []broker.Notice {
+	t.most = min(2*t.most, noticeBatch)
+	bytes := 0
+	for i := range notices {
+		if m := notices[i].Message; m != nil {
+			bytes += len(m.Payload)
+		}
+		if bytes > batchBytes && i > 0 {
+			t.most = i
+			return notices[:i]
+		}
+	}
+	return notices
 }
 
 func (t *teller) noteDropped(n int) {

@@ -1,0 +1,166 @@
+package attendance
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"tidegate/broker"
+)
+
+// posts are notices that this node has to put in line, the oldest first.
+type posts struct {
+	list  []broker.Notice
+	bytes int
+}
+
+// What may wait on a node to be put in line.
+const (
+	mostPosts     = 10_000
+	mostPostBytes = 16 << 20
+)
+
+// SetLines replaces what backends are to be told. What is in a line that is not among
+// them any more stays there for a while.
+func (a *Attendance) SetLines(lines []Line) {
+	a.mu.Lock()
+	a.lines = slices.Clone(lines)
+	a.hurried = true
+	a.mu.Unlock()
+	rouse(a.wake)
+}
+
+// Post puts a notice in line, behind what has happened on its channel before on this
+// node. It does not wait for the broker; what the node has not put in line yet when it
+// dies is lost, and so is what the broker could not be told for too long.
+func (a *Attendance) Post(n broker.Notice) {
+	a.mu.Lock()
+	size := 0
+	if n.Message != nil {
+		size = len(n.Message.Payload)
+	}
+	full := len(a.toPut.list) >= mostPosts || a.toPut.bytes+size > mostPostBytes
+	if !full {
+		a.toPut.list, a.toPut.bytes = append(a.toPut.list, n), a.toPut.bytes+size
+	}
+	a.mu.Unlock()
+	if full && a.config.Dropped != nil {
+		a.config.Dropped(1)
+	}
+	rouse(a.wake)
+}
+
+// put puts in line what was posted, how many notices it returns. What fails is kept.
+func (a *Attendance) put(ctx context.Context) (int, error) {
+	a.mu.Lock()
+	due := a.toPut
+	a.toPut = posts{}
+	a.mu.Unlock()
+	if len(due.list) == 0 {
+		return 0, nil
+	}
+	err := a.config.Presence.Put(ctx, a.by, due.list)
+	if err != nil {
+		a.mu.Lock()
+		a.toPut.list, a.toPut.bytes = append(due.list, a.toPut.list...), a.toPut.bytes+due.bytes
+		a.mu.Unlock()
+		return 0, err
+	}
+	for i := range due.list {
+		a.rouseLine(due.list[i].Line)
+	}
+	return len(due.list), nil
+}
+
+// refreshWants has the node state what is wanted now.
+func (a *Attendance) refreshWants() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.by.Wants = make([]broker.Wants, len(a.lines))
+	for i := range a.lines {
+		a.by.Wants[i] = a.lines[i].Wants
+	}
+}
+
+// RouseTeller says that another node has put something in line.
+func (a *Attendance) RouseTeller(line string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if t := a.tellers[line]; t != nil {
+		rouse(t.roused)
+	}
+}
+
+// rouseLine says that this node has put something in line.
+func (a *Attendance) rouseLine(line string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if t := a.tellers[line]; t != nil {
+		rouse(t.changed)
+	}
+}
+
+// rouseAll says that a sign of life may have put something in any line.
+func (a *Attendance) rouseAll() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, t := range a.tellers {
+		rouse(t.changed)
+	}
+}
+
+// rouseLines says that this node may have put something in the lines that are told of
+// the channels.
+func (a *Attendance) rouseLines(channels []broker.Attendance) {
+	for i := range a.by.Wants {
+		w := &a.by.Wants[i]
+		if slices.ContainsFunc(channels, func(c broker.Attendance) bool {
+			return w.Of == nil || w.Of(c.Channel)
+		}) {
+			a.rouseLine(w.Line)
+		}
+	}
+}
+
+// tend has a teller work for each line, until ctx ends.
+func (a *Attendance) tend(ctx context.Context, working *sync.WaitGroup) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for name, t := range a.tellers {
+		if a.line(name) == nil {
+			t.stop(errLineGone)
+			delete(a.tellers, name)
+		}
+	}
+	for i := range a.lines {
+		name := a.lines[i].Wants.Line
+		if a.tellers[name] != nil {
+			continue
+		}
+		t := newTeller(name, &a.config, func(ctx context.Context, list []broker.Notice) error { return a.deliver(ctx, name, list) })
+		telling, stop := context.WithCancelCause(ctx)
+		t.stop = stop
+		a.tellers[name] = t
+		working.Go(func() { t.run(telling) })
+	}
+}
+
+// line is called with mu held. nil: there is none.
+func (a *Attendance) line(name string) *Line {
+	at := slices.IndexFunc(a.lines, func(l Line) bool { return l.Wants.Line == name })
+	if at < 0 {
+		return nil
+	}
+	return &a.lines[at]
+}
+
+// deliver has the backend of a line told, as the line is now.
+func (a *Attendance) deliver(ctx context.Context, name string, list []broker.Notice) error {
+	a.mu.Lock()
+	line := a.line(name)
+	a.mu.Unlock()
+	if line == nil {
+		return errLineGone
+	}
+	return line.Deliver(ctx, list)
+}
