@@ -110,7 +110,7 @@ func routes(g *gateway.Gateway, sockets *websocket.Server) http.Handler {
 	return mux
 }
 
-func until(t *testing.T, what string, holds func() bool) {
+func until(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	deadline, tick := time.After(patience), time.NewTicker(10*time.Millisecond)
 	defer tick.Stop()

@@ -313,3 +313,18 @@ func TestPing_ComesByTheClock(t *testing.T) {
 		t.Errorf("it said %d things, too few to have been busy", said)
 	}
 }
+
+func TestPing_WhoDoesNotAnswerIsGone(t *testing.T) {
+	_, nodes := startNodes(t, "one")
+	c := connectJSON(t, nodes[0])
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for {
+		if _, _, err := c.Read(ctx); err != nil {
+			if code := websocket.CloseStatus(err); code != 3012 {
+				t.Errorf("closed with %d, %v; want 3012", code, err)
+			}
+			return
+		}
+	}
+}
