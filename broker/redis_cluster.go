@@ -23,11 +23,12 @@ type cluster struct {
 	mu      lock.Mutex[lock.Masters]
 	err     error                    // why nothing is known
 	masters map[int]string           // addresses by slot, of the slots of partitions
+	former  map[int]string           // the same of the masters before those, where a look has found others
 	clients map[string]*redis.Client // by address; of the masters and the seeds
 }
 
 func newCluster(d redisDialer, all []*partition) *cluster {
-	c := &cluster{redisDialer: d, slots: make(map[string]int), looked: newFirst(), clients: make(map[string]*redis.Client)}
+	c := &cluster{redisDialer: d, slots: make(map[string]int), looked: newFirst(), former: make(map[int]string), clients: make(map[string]*redis.Client)}
 	for _, p := range all {
 		c.slots[p.prefix] = slotOf(p.prefix)
 	}
@@ -71,8 +72,7 @@ func (c *cluster) known() []string {
 
 func (c *cluster) ask(ctx context.Context, address string) view {
 	v := view{of: address, masters: make(map[int]string)}
-	//lint:ignore SA1019 Redis goes on answering it, and it names the master of each range first
-	ranges, err := c.at(address).ClusterSlots(ctx).Result()
+	ranges, err := slotsOf(ctx, c.at(address))
 	if err != nil {
 		v.err = fmt.Errorf("%s: %w", address, err)
 		return v
@@ -85,6 +85,14 @@ func (c *cluster) ask(ctx context.Context, address string) view {
 		}
 	}
 	return v
+}
+
+// slotsOf asks a node for the ranges of slots, which name the master first.
+func slotsOf(ctx context.Context, node interface {
+	ClusterSlots(context.Context) *redis.ClusterSlotsCmd
+}) ([]redis.ClusterSlot, error) {
+	//lint:ignore SA1019 Redis goes on answering it
+	return node.ClusterSlots(ctx).Result()
 }
 
 // withHost gives an address without a host that of the node that told it.
@@ -119,12 +127,16 @@ func (c *cluster) believe(views []view) {
 	if c.err = errors.Join(errs...); len(votes) == 0 {
 		return // what was known before is the best there is
 	}
+	before := c.masters
 	c.masters = make(map[int]string)
 	for slot, named := range votes {
 		for master, n := range named {
 			if best := c.masters[slot]; best == "" || n > named[best] {
 				c.masters[slot] = master
 			}
+		}
+		if former := before[slot]; former != "" && former != c.masters[slot] {
+			c.former[slot] = former
 		}
 	}
 	c.closeOthers()

@@ -309,7 +309,7 @@ func (l *lane) pipeline(ctx context.Context, batch []*publication) {
 		}
 		return
 	}
-	vouched := l.partition.trust.vouch(l.held, start)
+	vouched := l.partition.vouch(ctx, l.held, start)
 	arguments, mark := vouched.arguments(), markOf(l.held.line)
 	pipe := l.held.conn.Pipeline()
 	for _, p := range batch {

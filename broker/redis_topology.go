@@ -30,6 +30,10 @@ type topology interface {
 	// address returns where that listens, as of the last look.
 	address(key string) (string, error)
 
+	// gave reports whether the former master of a key is sure to have given it, with all
+	// that is behind it, to another one, and neither has lost any since.
+	gave(ctx context.Context, key string, former mastership, to *process) bool
+
 	// dial opens a connection that is not a client's.
 	dial(ctx context.Context, address string) (net.Conn, error)
 
@@ -135,6 +139,9 @@ func (d redisDialer) plain(address string) dialer {
 func (d redisDialer) dial(ctx context.Context, address string) (net.Conn, error) {
 	return d.plain(address)(ctx, "tcp", address)
 }
+
+// gave is for what has no slots.
+func (redisDialer) gave(context.Context, string, mastership, *process) bool { return false }
 
 // loadScript sees to it that a server knows the script that publishes. One that
 // was told so in answer to a publish would have it after those that were sent

@@ -1,9 +1,11 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha1"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -26,16 +28,51 @@ type trust struct {
 	// Guarded by mu.
 	mu      lock.Mutex[lock.Trust]
 	met     bool
-	line    string    // the run_id of the process; "" where it cannot be asked
+	master  mastership
+	from    string    // the claim of the master that has given the partition to this one; "": none, or Redis knows
 	losses  int64     // of the broker's links, by then
 	era     string    // that the process told last; ""
 	sure    time.Time // when it answered last
 	doubted time.Time // what began before is in doubt; zero: nothing is
 }
 
+// mastership is a time in which one process was a master without a break.
+type mastership struct {
+	address string
+	asOf    time.Time
+
+	// line is the run_id and the replication id of the process, with a hyphen between
+	// them; "" where it cannot be asked. A process that becomes a master has a new
+	// replication id, and others come with the first replica and when the last one has
+	// been away for long.
+	line string
+
+	// before is the replication id that the process had when it became a master: its own
+	// former one, if it had followed nobody meanwhile; "": it has always been one, or for
+	// long.
+	before string
+}
+
+// claim is what a script is told of it: a line, and what was before.
+func (m mastership) claim() string {
+	if m.line == "" {
+		return ""
+	}
+	return m.line + "-" + m.before
+}
+
+// continues reports whether m and the time with that line are one, so far as can be
+// seen: nothing was replaced by what another master had.
+func (m mastership) continues(line string) bool {
+	run, id, _ := strings.Cut(m.line, "-")
+	knownRun, known, _ := strings.Cut(line, "-")
+	return run == knownRun && (id == known || known == "" || m.before == "" || m.before == known)
+}
+
 // voucher is what a node tells a script of the process that runs it.
 type voucher struct {
-	line    string
+	mastership
+	from    string
 	doubted time.Time
 	fresh   string // the era that begins if there is none: all nodes that know as much say the same
 	at      time.Time
@@ -46,20 +83,45 @@ type voucher struct {
 func (t *trust) vouch(p *process, now time.Time) voucher {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	other := p.line != t.line || p.line == "" && p.losses != t.losses
-	if other && t.met && t.doubted.IsZero() {
-		t.doubted = t.sure
+	other := !p.continues(t.master.line) || p.line == "" && p.losses != t.losses
+	if other {
+		if t.met && t.doubted.IsZero() {
+			t.doubted = t.sure
+		}
+		t.from = ""
 	}
-	if p.line != t.line {
+	if other && p.line != "" {
 		t.era = ""
 		t.heard.Store(false)
 	}
-	t.line, t.losses = p.line, p.losses
+	if other || p.asOf.After(t.master.asOf) {
+		t.master = p.mastership
+	}
+	t.losses = p.losses
 	before := t.era
 	if before == "" && t.heard.Load() {
 		before = "unknown"
 	}
-	return voucher{line: t.line, doubted: t.doubted, fresh: freshEra(t.line, before), at: now}
+	return voucher{mastership: p.mastership, from: t.from, doubted: t.doubted, fresh: freshEra(p.line, before), at: now}
+}
+
+// leaves returns who had the histories before the process, if that is another one and
+// the node was sure of it until just now.
+func (t *trust) leaves(p *process, now time.Time) (former mastership, left bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	sure := t.met && t.doubted.IsZero() && t.master.line != "" && now.Sub(t.sure) <= sureFor
+	return t.master, sure && !p.continues(t.master.line)
+}
+
+// follow notes that a process has the histories from the one that had them before, and
+// all of them.
+func (t *trust) follow(former mastership, p *process) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.master == former {
+		t.master, t.from = p.mastership, former.claim()
+	}
 }
 
 // hear notes that a message has come, which tells that there is an era if it has a
@@ -74,10 +136,10 @@ func (t *trust) hear(m *Message) {
 func (t *trust) learn(v voucher, era string, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if v.line != t.line || !v.doubted.Equal(t.doubted) {
+	if !v.continues(t.master.line) || v.from != t.from || !v.doubted.Equal(t.doubted) {
 		return
 	}
-	t.met, t.sure, t.doubted = true, now, time.Time{}
+	t.met, t.sure, t.doubted, t.from = true, now, time.Time{}, ""
 	if era != "" && era != t.era {
 		t.era = strings.Clone(era)
 	}
@@ -96,21 +158,24 @@ func freshEra(line, before string) string {
 const freshDigits = 10
 
 // arguments are the last ones of each script of history.
-func (v voucher) arguments() [3]any {
+func (v voucher) arguments() [vouched]any {
 	doubt := ""
 	if !v.doubted.IsZero() {
 		doubt = strconv.FormatInt(v.at.Sub(v.doubted).Milliseconds(), 10)
 	}
-	return [3]any{v.line, doubt, v.fresh}
+	return [vouched]any{v.claim(), doubt, v.fresh, v.from}
 }
+
+const vouched = 4 // arguments
 
 // process is a connection to one Redis process, which has said who it is. It is for
 // one user at a time, and for no longer than heldFor after its last use.
 type process struct {
+	mastership
 	client *redis.Client
 	conn   *redis.Conn
-	line   string // its run_id; "" if it cannot be asked
-	losses int64  // of the broker's links, before it was asked
+	uptime time.Duration
+	losses int64 // of the broker's links, before it was asked
 	used   time.Time
 }
 
@@ -126,32 +191,55 @@ func (p *process) fresh(b *Redis, client *redis.Client, now time.Time) bool {
 // meet takes a connection from a client's pool and asks who is at its other end,
 // which must be a master.
 func (b *Redis) meet(ctx context.Context, client *redis.Client, now time.Time) (*process, error) {
-	p := &process{client: client, conn: client.Conn(), losses: b.losses.Load(), used: now}
-	pipe := p.conn.Pipeline()
-	hello, said := pipe.Hello(ctx, 2, "", "", ""), pipe.Info(ctx, "server")
-	_, _ = pipe.Exec(ctx)
-	if role, _ := hello.Val()["role"].(string); isReplica(role) {
-		p.conn.Close()
+	losses := b.losses.Load()
+	p, err := introduce(ctx, client)
+	switch {
+	case errors.Is(err, errReplica):
 		b.topology.renew(client)
-		return nil, fmt.Errorf("%w: %s", errReplica, client.Options().Addr)
-	}
-	info, err := said.Result()
-	if isLost(err) || redis.HasErrorPrefix(err, "BUSY") {
-		p.conn.Close()
 		return nil, err
-	}
-	if p.line = fieldOf(info, "run_id"); p.line == "" {
+	case p == nil:
+		return nil, err
+	case p.line == "":
 		b.nameless.Do(func() {
 			b.config.Log.Warn("redis does not say which process it is: each lost link counts as a possible loss of history. "+
 				"Allow the command INFO", "error", err)
 		})
 	}
+	p.losses, p.used = losses, now
 	return p, nil
+}
+
+// introduce is meet without what the broker does about it. An error beside a process
+// is why that does not say which it is.
+func introduce(ctx context.Context, client *redis.Client) (*process, error) {
+	p := &process{client: client, conn: client.Conn()}
+	p.address, p.asOf = client.Options().Addr, time.Now()
+	pipe := p.conn.Pipeline()
+	hello, server, replication := pipe.Hello(ctx, 2, "", "", ""), pipe.Info(ctx, "server"), pipe.Info(ctx, "replication")
+	_, _ = pipe.Exec(ctx)
+	if role, _ := hello.Val()["role"].(string); isReplica(role) {
+		p.conn.Close()
+		return nil, fmt.Errorf("%w: %s", errReplica, p.address)
+	}
+	err := cmp.Or(server.Err(), replication.Err())
+	if isLost(err) || redis.HasErrorPrefix(err, "BUSY") {
+		p.conn.Close()
+		return nil, err
+	}
+	if run := fieldOf(server.Val(), "run_id"); run != "" {
+		p.line = run + "-" + fieldOf(replication.Val(), "master_replid")
+		if before := fieldOf(replication.Val(), "master_replid2"); strings.Trim(before, "0") != "" {
+			p.before = before
+		}
+	}
+	seconds, _ := strconv.Atoi(fieldOf(server.Val(), "uptime_in_seconds"))
+	p.uptime = time.Duration(seconds) * time.Second
+	return p, err
 }
 
 // fieldOf returns a field of what INFO says, or "".
 func fieldOf(info, name string) string {
-	_, rest, _ := strings.Cut(info, name+":")
+	_, rest, _ := strings.Cut("\n"+info, "\n"+name+":")
 	value, _, _ := strings.Cut(rest, "\r\n")
 	return value
 }

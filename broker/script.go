@@ -21,15 +21,18 @@ import "strings"
 //	              with the first colon, in a Cluster what ends with the hash tag and
 //	              a colon
 //	              era      the present era
-//	              line     the run_id of the Redis process that has it; or ""
+//	              line     the Redis process that has it, by its run_id and its replication
+//	                       id, with a hyphen between them; or ""
 //	              since    when it began, Unix milliseconds of Redis's clock
 //
 // The stream expires as a whole with its newest message. The meta hash outlives
 // it by a day at least, so that cursors stay good. Reading makes no key.
 //
 // An era is a time in which Redis has forgotten nothing. It ends when Redis may
-// have: when another process has the data, be it restarted or a former replica,
-// when a node has doubts (see trust), and when all is flushed. Epochs are of one
+// have: when another process has the data, be it restarted or a former replica, when
+// the same one has followed another master meanwhile (see mastership), when a node has
+// doubts (see trust), and when all is flushed. It does not end where a node has seen
+// that one master gave the keys to another (see cluster.gave). Epochs are of one
 // era: when the channel is looked at in the next one its epoch is a new one, and a
 // cursor of the old one is known to be lost. What the stream still has is kept,
 // under its offsets: who had come so far in the former epoch is not given it
@@ -66,9 +69,9 @@ const (
 // returned.
 //
 // Gateways name the key of the era as third one, before the idempotency key, so that
-// Redis knows of it, and add what they vouch for (see voucher): ARGV[6] to ARGV[8].
+// Redis knows of it, and add what they vouch for (see voucher): ARGV[6] to ARGV[9].
 // They are told the era behind the cursor. For a backend, which knows nothing of
-// this, the script asks Redis itself. With ARGV[9] a key that was seen is written once
+// this, the script asks Redis itself. With ARGV[10] a key that was seen is written once
 // more: WAIT waits for what its own connection has written.
 const AppendScript = eraLua + `
 local name, meta, key = KEYS[1], KEYS[2], KEYS[3]
@@ -97,7 +100,7 @@ end
 if key then
   local first = redis.call('GET', key)
   if first then
-    if ARGV[9] then redis.call('PEXPIRE', key, math.max(1, redis.call('PTTL', key))) end
+    if ARGV[10] then redis.call('PEXPIRE', key, math.max(1, redis.call('PTTL', key))) end
     return first
   end
 end
@@ -235,21 +238,47 @@ end
 const eraLua = epochLua + `
 local DAY, HOUR = 86400000, 3600000
 local STEP = 16 -- entries that are read at once: each may be long
-local LINE, DOUBT, FRESH
+local CLAIM, DOUBT, FRESH, FROM
 
--- vouch takes three arguments: the run_id of this process, or "" where it cannot be
--- asked; how long ago the node was sure last, in milliseconds, if it has doubts; and
--- the era that begins if there is none.
-local function vouch(i) LINE, DOUBT, FRESH = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2] end
+-- vouch takes four arguments: what this process says of itself (see mastership), or ""
+-- where it cannot be asked; how long ago the node was sure last, in milliseconds, if it
+-- has doubts; the era that begins if there is none; and what the master says of itself
+-- that has given its keys to this one, if one has.
+local function vouch(i) CLAIM, DOUBT, FRESH, FROM = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2], ARGV[i + 3] end
 
 local function vouchAlone()
-  LINE = currentLine()
-  FRESH = 'f' .. string.sub(LINE, 1, 10)
+  local said = redis.pcall('INFO', 'replication')
+  local function told(name) return type(said) == 'string' and string.match(said, name .. ':(%w+)') or '' end
+  CLAIM, FRESH, FROM = currentLine(), 'f' .. string.sub(currentLine(), 1, 10), ''
+  if CLAIM ~= '' then
+    CLAIM = CLAIM .. '-' .. told('master_replid') .. '-' .. string.gsub(told('master_replid2'), '^0+$', '')
+  end
+end
+
+local function split(claim) return string.match(claim, '^(%w*)%-?(%w*)%-?(%w*)$') end
+
+-- lineOf returns what is kept of a claim.
+local function lineOf(claim) return (string.gsub(claim, '%-%w*$', '')) end
+
+-- continues reports whether who claims that has been a master since it was one with that
+-- line.
+local function continues(claim, line)
+  local run, id, before = split(claim)
+  local knownRun, known = split(line)
+  return run == knownRun and (id == known or known == '' or before == '' or before == known)
+end
+
+-- isNewer reports whether a claim that continues a line is sure to be the later one: a
+-- connection may have asked long ago.
+local function isNewer(claim, line)
+  local _, id, before = split(claim)
+  local _, known = split(line)
+  return id ~= known and (known == '' or before == known)
 end
 
 local function keep(era)
   if era.kept then return end
-  redis.call('HSET', era.key, 'era', era.id, 'line', LINE, 'since', number(milliseconds())) -- first: a full Redis refuses here
+  redis.call('HSET', era.key, 'era', era.id, 'line', lineOf(CLAIM), 'since', number(milliseconds())) -- first: a full Redis refuses here
   era.kept = true
 end
 
@@ -261,12 +290,14 @@ local function eraOf(key)
   local era = {key = key, id = known[1] or FRESH, kept = known[1] and true or false}
   eras[key] = era
   if not known[1] then return era end
-  local moved = LINE ~= '' and known[2] ~= '' and known[2] ~= LINE
-  if moved or DOUBT and tonumber(known[3]) < milliseconds() - DOUBT then
+  local line = known[2]
+  local stays = CLAIM == '' or line == '' or continues(CLAIM, line)
+  local given = not stays and FROM ~= '' and continues(FROM, line)
+  if not stays and not given or DOUBT and tonumber(known[3]) < milliseconds() - DOUBT then
     era.id, era.kept = newEpoch(), false
     keep(era)
-  elseif LINE ~= '' and known[2] == '' then
-    redis.call('HSET', key, 'line', LINE)
+  elseif CLAIM ~= '' and (given or isNewer(CLAIM, line)) then
+    redis.call('HSET', key, 'line', lineOf(CLAIM))
   end
   return era
 end
@@ -325,10 +356,10 @@ local function expire(name, ttl)
 end
 `
 
-// appendArgs is the command that runs AppendScript by its hash. What ARGV[6] to ARGV[8]
-// are the connection decides: see voucher.
+// appendArgs is the command that runs AppendScript by its hash. What ARGV[6] to
+// ARGV[9] are the connection decides: see voucher.
 func (b *Redis) appendArgs(name string, m Message, o PublishOptions) []any {
-	args := make([]any, 0, 16)
+	args := make([]any, 0, 20)
 	args = append(args, "evalsha", b.appendHash, 3, name, name+metaSuffix, eraKey(name, b.clustered))
 	if m.Key != "" {
 		args[2] = 4
@@ -342,7 +373,8 @@ func (b *Redis) appendArgs(name string, m Message, o PublishOptions) []any {
 	if !bare {
 		header = appendHeader(make([]byte, 0, envelopeRoom+len(m.User)+len(m.Session)+len(m.Event)), m)
 	}
-	args = append(args, m.Payload, o.HistorySize, o.HistoryTTL.Milliseconds(), header, b.publishCommand(), "", "", "")
+	args = append(args, m.Payload, o.HistorySize, o.HistoryTTL.Milliseconds(), header, b.publishCommand())
+	args = append(args, make([]any, vouched)...)
 	if o.Replicas > 0 {
 		args = append(args, "replicated")
 	}

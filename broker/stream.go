@@ -149,7 +149,7 @@ func (b *Redis) read(ctx context.Context, in pool, partition int, f func(ask ask
 	if observe := b.config.Observe.HistoryRead; observe != nil {
 		defer observe()
 	}
-	trust := b.partitions[partition].trust
+	from := b.partitions[partition]
 	return b.askIn(ctx, in, b.prefixOf(partition), func(ctx context.Context, client *redis.Client) error {
 		p, err := b.take(ctx, client)
 		if err != nil {
@@ -157,11 +157,11 @@ func (b *Redis) read(ctx context.Context, in pool, partition int, f func(ask ask
 		}
 		err = errors.ErrUnsupported // until f has returned
 		defer func() { b.readers.give(p, err) }()
-		vouched := trust.vouch(p, time.Now())
+		vouched := from.vouch(ctx, p, time.Now())
 		arguments := vouched.arguments()
 		err = f(func(script *redis.Script, keys []string, args ...any) *redis.Cmd {
 			return script.Run(ctx, p.conn, keys, append(args, arguments[:]...)...)
-		}, func(era string) { trust.learn(vouched, era, time.Now()) })
+		}, func(era string) { from.trust.learn(vouched, era, time.Now()) })
 		return err
 	})
 }

@@ -1,0 +1,60 @@
+package broker
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// movers is a Cluster of which a test says what was seen of the masters.
+type movers struct {
+	topology
+	gives bool
+}
+
+func (m movers) gave(context.Context, string, mastership, *process) bool { return m.gives }
+
+// Only what is sure to have come whole does not end an era.
+func TestPartition_VouchesForWhatOneMasterGaveToAnother(t *testing.T) {
+	sound := mastership{line: "new-r2"}
+	for name, c := range map[string]struct {
+		met    bool
+		gives  bool
+		after  time.Duration // the node was sure of the former master
+		to     mastership
+		uptime time.Duration
+		from   string
+		doubts bool
+	}{
+		"given":                             {true, true, sureFor, sound, 2 * sureFor, "old-r1-", false},
+		"by somebody who was not":           {false, true, 0, sound, 2 * sureFor, "", false},
+		"by somebody else, or not whole":    {true, false, 0, sound, 2 * sureFor, "", true},
+		"long ago":                          {true, true, 2 * sureFor, sound, 4 * sureFor, "", true},
+		"to one that has just started":      {true, true, 0, sound, sureFor, "", true},
+		"to one that took over from others": {true, true, 0, mastership{line: "new-r2", before: "r3"}, 2 * sureFor, "", true},
+		"nothing, by the same one":          {true, true, 0, mastership{line: "old-r1"}, 2 * sureFor, "", false},
+		"nothing, by one with a replica":    {true, true, 0, mastership{line: "old-r4"}, 2 * sureFor, "", false},
+		"nothing, by one that was demoted":  {true, true, 0, mastership{line: "old-r4", before: "r1"}, 2 * sureFor, "", false},
+		"nothing, by one that followed":     {true, true, 0, mastership{line: "old-r4", before: "r3"}, 2 * sureFor, "", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPartition(&Redis{topology: movers{gives: c.gives}}, 0)
+				if c.met {
+					p.trust.learn(p.trust.vouch(&process{mastership: mastership{line: "old-r1"}}, time.Now()), "era", time.Now())
+				}
+				time.Sleep(c.after)
+				to := &process{mastership: c.to, uptime: c.uptime}
+				v := p.vouch(t.Context(), to, time.Now())
+				if v.from != c.from || v.doubted.IsZero() == c.doubts {
+					t.Errorf("it vouches for %+v", v)
+				}
+				p.trust.learn(v, "era", time.Now())
+				if again := p.vouch(t.Context(), to, time.Now()); again.from != "" || !again.doubted.IsZero() {
+					t.Errorf("once Redis knows, it vouches for %+v", again)
+				}
+			})
+		})
+	}
+}
