@@ -153,6 +153,13 @@ func (p *partition) late(by *link, err error) bool {
 	return true
 }
 
+// answersAll reports whether the link subscribes the partition, and Redis answers to it.
+func (p *partition) answersAll() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.restored && p.connected && p.err == nil
+}
+
 // restore tells, once all that was subscribed before the connection is so again,
 // of which channels something may have been missed. It reports whether it did so
 // now.

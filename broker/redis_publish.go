@@ -244,7 +244,7 @@ func (l *lane) flush(ctx context.Context, batch []*publication) {
 	err := l.broker.wall(func() error {
 		l.exchange(ctx, batch)
 		l.exchange(ctx, l.unknownScripts(batch))
-		l.noteRefusals(batch)
+		l.noteFailures(batch)
 		return nil
 	})
 	l.answer(l.unanswered(batch), err)

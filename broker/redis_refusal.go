@@ -3,6 +3,7 @@ package broker
 import (
 	"errors"
 	"log/slog"
+	"net"
 	"slices"
 	"strings"
 	"time"
@@ -79,20 +80,30 @@ func (r *refusals) note(err error) bool {
 	return true
 }
 
-// probe finds out, after a refusal, whether anything can be published, and tells of
-// it until it can. A refusal may be about one channel only.
+// probe finds out, after a publish that failed, whether anything can be published, and
+// tells of it until it can. A refusal may be about one channel only; and a Redis that
+// does not answer publishes may answer all else. Where it answers nothing the link tells.
 func (l *lane) probe() {
 	l.publish(Message{Channel: probeChannel}, PublishOptions{HistorySize: 1, HistoryTTL: time.Second}, func(_ Position, err error) {
-		if err == nil {
+		switch {
+		case err == nil:
 			l.broker.board.up(part{l.partition, l})
 			l.probing.Store(false)
 			return
+		case errors.Is(err, errNotRunning):
+			return
 		}
-		if refusalKind(err) != "" {
+		if refusalKind(err) != "" || isSilence(err) && l.partition.answersAll() {
 			l.broker.board.lost(part{l.partition, l}, err)
 		}
 		time.AfterFunc(probeEvery, l.probe)
 	})
+}
+
+// isSilence reports whether err says that Redis has not answered in time.
+func isSilence(err error) bool {
+	var late net.Error
+	return errors.Is(err, errNoAnswer) || errors.As(err, &late) && late.Timeout()
 }
 
 // probeChannel has a space in it: no client can name it.
@@ -101,15 +112,16 @@ const (
 	probeEvery   = time.Second
 )
 
-// noteRefusals counts what of a batch was refused, and has that looked into.
-func (l *lane) noteRefusals(batch []*publication) {
-	refused := false
+// noteFailures counts what of a batch was refused, and has that looked into, and what was
+// not answered.
+func (l *lane) noteFailures(batch []*publication) {
+	failed := false
 	for _, p := range batch {
-		if l.broker.refusals.note(p.command.Err()) {
-			refused = true
+		if err := p.command.Err(); l.broker.refusals.note(err) || isSilence(err) {
+			failed = true
 		}
 	}
-	if refused && !l.probing.Swap(true) {
+	if failed && !l.probing.Swap(true) {
 		l.probe()
 	}
 }
