@@ -94,3 +94,51 @@ func TestReplicas_AMemoryHasNone(t *testing.T) {
 		t.Errorf("Publish: %v", err)
 	}
 }
+
+func TestReplicas_OfASentinelAndOfACluster(t *testing.T) {
+	for name, start := range map[string]func(*testing.T) (url string, replica *brokertest.RedisServer){
+		"Sentinel": func(t *testing.T) (string, *brokertest.RedisServer) {
+			s := brokertest.StartRedisSentinel(t)
+			return s.URL(), s.Servers[1]
+		},
+		"Cluster": func(t *testing.T) (string, *brokertest.RedisServer) {
+			c := brokertest.StartRedisCluster(t)
+			names := newRedis(t, broker.RedisConfig{URL: c.URL()})
+			return c.URL(), c.AddReplica(c.Owner(names.RedisName("a")))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url, replica := start(t)
+			b, told := startNode(t, broker.RedisConfig{URL: url})
+			told.WaitUp()
+			m := message("a", "1")
+			m.Key = "k"
+			sure := func(what string) (at broker.Position) {
+				t.Helper()
+				brokertest.Eventually(t, what, func() bool {
+					var err error
+					at, err = broker.Publish(t.Context(), b, m, replicated)
+					return err == nil
+				})
+				return at
+			}
+			first := sure("the replica to confirm")
+			replica.Pause()
+			defer replica.Resume()
+			m = message("a", "2")
+			m.Key = "k2"
+			start := time.Now()
+			if _, err := broker.Publish(t.Context(), b, m, replicated); !errors.Is(err, broker.ErrUnavailable) || time.Since(start) > promptly {
+				t.Errorf("confirmed after %v, and the replica was away: %v", time.Since(start), err)
+			}
+			if _, err := broker.Publish(t.Context(), b, message("b", "x"), kept); err != nil {
+				t.Errorf("a message that needs no replica: %v", err)
+			}
+			replica.Resume()
+			if second := sure("the replica that was away to confirm"); second.Epoch != first.Epoch || second.Offset != 2 {
+				t.Errorf("%v came after %v", second, first)
+			}
+		})
+	}
+}
