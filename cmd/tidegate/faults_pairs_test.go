@@ -19,14 +19,15 @@ type kind struct {
 	stage   func(*testing.T) *storm
 	mishaps []*mishap
 	pairs   []pair
+	stories []story // which are always tried
 }
 
 func kinds() []*kind {
 	alone := slices.Concat(nodeMishaps, masterMishaps, onRedisAlone)
 	return []*kind{
-		{"standalone", stormOnRedis, alone, pairsOf(alone, nil)},
-		{"Sentinel", stormOnSentinel, slices.Concat(nodeMishaps, masterMishaps, onASentinel), pairsOf(onASentinel, weightyOfThem)},
-		{"Cluster", stormOnCluster, slices.Concat(nodeMishaps, masterMishaps, onACluster), pairsOf(onACluster, weightyOfThem)},
+		{"standalone", stormOnRedis, alone, pairsOf(alone, nil), storiesAlone},
+		{"Sentinel", stormOnSentinel, slices.Concat(nodeMishaps, masterMishaps, onASentinel), pairsOf(onASentinel, weightyOfThem), storiesOfASentinel},
+		{"Cluster", stormOnCluster, slices.Concat(nodeMishaps, masterMishaps, onACluster), pairsOf(onACluster, weightyOfThem), storiesOfACluster},
 	}
 }
 
@@ -47,12 +48,13 @@ func pairsOf(these, others []*mishap) (pairs []pair) {
 	return pairs
 }
 
-// TestFaults_Overlap has two things go wrong at once, on each kind of Redis: those
-// pairs that FAULT_SEED chooses. With FAULT_PAIRS=all it tries all of
-// them, with FAULT_PAIRS=Cluster, say, all of one kind; with FAULT_STORM=4m there are
+// TestFaults_Overlap has several things go wrong at once, on each kind of Redis: its
+// stories, and those pairs that FAULT_SEED chooses. With FAULT_PAIRS=all it tries all of
+// them, with FAULT_PAIRS=Cluster, say, all of one kind, and with FAULT_PART=2/4 of
+// these the second quarter; with FAULT_STORM=4m there are
 // some 45 mishaps in four minutes as well. With FAULT_TABLE=faults.md it writes what it
-// saw to faults.md.Cluster and so on, and with FAULT_LOGS what the nodes said, if it
-// failed, to that folder.
+// saw to faults.md.Cluster and so on, a row at a time, and with FAULT_LOGS what the
+// nodes said, if it failed, to that folder.
 func TestFaults_Overlap(t *testing.T) {
 	brokertest.RequireRedis(t)
 	seed := seedOf(t)
@@ -77,30 +79,58 @@ func seedOf(t *testing.T) uint64 {
 }
 
 func (k *kind) try(t *testing.T, random *rand.Rand) {
-	random.Shuffle(len(k.pairs), func(i, j int) { k.pairs[i], k.pairs[j] = k.pairs[j], k.pairs[i] })
-	pairs := k.pairs
-	if chosen := os.Getenv("FAULT_PAIRS"); chosen != "all" && chosen != k.name {
-		pairs = pairs[:somePairs]
-	}
+	pairs := k.chosen(t, random)
 	s := k.stage(t)
 	s.load()
 	s.settle()
-	rows := make([]string, 0, len(pairs))
+	table := table{t: t, kind: k.name}
+	for _, told := range k.stories {
+		s.rage(told.strikes)
+		table.add(s.settle(told.strikes...).row(told.name))
+	}
 	for _, p := range pairs {
 		strikes := p.strikes(random)
 		t.Log(strikes)
 		s.rage(strikes)
-		rows = append(rows, s.settle(strikes...).row(p.first.name, p.second.name))
-		t.Log(rows[len(rows)-1])
+		table.add(s.settle(strikes...).row(p.first.name, p.second.name))
 	}
 	if d, err := time.ParseDuration(os.Getenv("FAULT_STORM")); err == nil {
 		strikes := k.storm(random, d)
 		happened := s.rage(strikes)
-		rows = append(rows, s.settle(strikes...).row(fmt.Sprintf("%d of all these in %v", happened, d)))
-		t.Log(rows[len(rows)-1])
+		table.add(s.settle(strikes...).row(fmt.Sprintf("%d of all these in %v", happened, d)))
 	}
+}
+
+// chosen returns the pairs that the environment asks for.
+func (k *kind) chosen(t *testing.T, random *rand.Rand) []pair {
+	pairs := slices.Clone(k.pairs)
+	random.Shuffle(len(pairs), func(i, j int) { pairs[i], pairs[j] = pairs[j], pairs[i] })
+	if of := os.Getenv("FAULT_PAIRS"); of != "all" && of != k.name {
+		return pairs[:somePairs]
+	}
+	part := os.Getenv("FAULT_PART")
+	if part == "" {
+		return pairs
+	}
+	var n, parts int
+	if _, err := fmt.Sscanf(part, "%d/%d", &n, &parts); err != nil || n < 1 || n > parts {
+		t.Fatalf("FAULT_PART=%s: want 1/4, say, or 4/4", part)
+	}
+	return pairs[(n-1)*len(pairs)/parts : n*len(pairs)/parts]
+}
+
+// table is what was seen so far.
+type table struct {
+	t    *testing.T
+	kind string
+	rows []string
+}
+
+func (a *table) add(row string) {
+	a.t.Log(row)
+	a.rows = append(a.rows, row)
 	if path := os.Getenv("FAULT_TABLE"); path != "" {
-		put(t, path+"."+k.name, pairsHead+strings.Join(rows, "\n")+"\n")
+		put(a.t, path+"."+a.kind, pairsHead+strings.Join(a.rows, "\n")+"\n")
 	}
 }
 
