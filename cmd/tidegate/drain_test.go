@@ -18,14 +18,27 @@ const busyRoom = 2500 * time.Millisecond
 
 // A node ends in time, whoever it would have to wait for: clients that read nothing, over
 // WebSocket and SSE, a backend that answers nothing, neither questions nor notices, and a
-// Redis that has stopped.
+// Redis that has stopped, or one that takes long for each answer.
 func TestDrain_EndsInTimeWhoeverIsSilent(t *testing.T) {
 	t.Parallel()
 	brokertest.RequireRedis(t)
+	for name, strike := range map[string]func(*brokertest.Way){
+		"Redis has stopped": (*brokertest.Way).BlockBoth,
+		"Redis is slow":     func(w *brokertest.Way) { w.Slow(400 * time.Millisecond) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			drainAmongSilentPeers(t, strike)
+		})
+	}
+}
+
+func drainAmongSilentPeers(t *testing.T, strike func(*brokertest.Way)) {
 	redis := brokertest.StartRedis(t)
+	way := brokertest.LayWay(t, redis.Addr)
 	const window = 500 * time.Millisecond
 	p := startReady(t, []string{
-		"TIDEGATE_REDIS_URL=" + redis.URL(), "TIDEGATE_DRAIN_WINDOW=" + window.String(),
+		"TIDEGATE_REDIS_URL=redis://" + way.Addr, "TIDEGATE_DRAIN_WINDOW=" + window.String(),
 		"TIDEGATE_WEBHOOKS_URL=" + silentBackend(t), "TIDEGATE_WEBHOOKS_SECRET=0123456789abcdef",
 		"TIDEGATE_WEBHOOKS_TIMEOUT=30s", "TIDEGATE_WEBHOOKS_EVENTS=publish,disconnect,channel_occupied,member_joined",
 	})
@@ -49,7 +62,7 @@ func TestDrain_EndsInTimeWhoeverIsSilent(t *testing.T) {
 	for range 12 {
 		redis.CLI("PUBLISH", "tidegate:busy", strings.Repeat("x", 60_000))
 	}
-	redis.Pause()
+	strike(way)
 	began := time.Now()
 	p.signal(syscall.SIGTERM)
 	if code := p.wait(); code != 0 {
