@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"tidegate/broker"
 	"tidegate/broker/brokertest"
@@ -95,6 +96,29 @@ func TestEpoch_EndsWhenAMasterIsNamedAnew(t *testing.T) {
 		at, err := broker.Publish(t.Context(), other, message("a", "of the other"), kept)
 		return err == nil && at.Epoch == again.Epoch
 	})
+}
+
+// The same behind one address, and the clock of the first has gone back meanwhile: its
+// era seems to have just begun.
+func TestEpoch_EndsWhenAMasterIsThereAnewWhateverItsClockSays(t *testing.T) {
+	brokertest.RequireRedis(t)
+	server, other := brokertest.StartRedis(t), brokertest.StartRedis(t)
+	way := brokertest.LayWay(t, server.Addr)
+	b, told := startNode(t, broker.RedisConfig{URL: "redis://" + way.Addr})
+	told.WaitUp()
+	first := publish(t, b, "1")
+	server.CLI("HSET", broker.DefaultPrefix+" history", "since", strconv.FormatInt(time.Now().Add(time.Hour).UnixMilli(), 10))
+	for _, to := range []*brokertest.RedisServer{other, server} {
+		way.Lead(to.Addr)
+		way.Cut()
+		brokertest.Eventually(t, "a message at the other server", func() bool {
+			_, err := broker.Publish(t.Context(), b, message("a", "x"), kept)
+			return err == nil && to.CLI("XLEN", b.RedisName("a")) != "0"
+		})
+	}
+	if after := publish(t, b, "y"); after.Epoch == first.Epoch {
+		t.Errorf("%v came after %v, and another master between", after, first)
+	}
 }
 
 // records is what a log has been told.

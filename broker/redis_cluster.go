@@ -17,7 +17,7 @@ import (
 type cluster struct {
 	redisDialer
 	slots  map[string]int // of the partitions, by prefix
-	looked *first
+	looked *looks
 
 	// Guarded by mu.
 	mu      lock.Mutex[lock.Masters]
@@ -28,7 +28,7 @@ type cluster struct {
 }
 
 func newCluster(d redisDialer, all []*partition) *cluster {
-	c := &cluster{redisDialer: d, slots: make(map[string]int), looked: newFirst(), former: make(map[int]string), clients: make(map[string]*redis.Client)}
+	c := &cluster{redisDialer: d, slots: make(map[string]int), looked: newLooks(), former: make(map[int]string), clients: make(map[string]*redis.Client)}
 	for _, p := range all {
 		c.slots[p.prefix] = slotOf(p.prefix)
 	}

@@ -20,7 +20,7 @@ import (
 type sentinel struct {
 	redisDialer
 	sentinels []*redis.SentinelClient
-	looked    *first
+	looked    *looks
 
 	// Owned by look.
 	answered time.Time // when a Sentinel did last
@@ -35,7 +35,7 @@ type sentinel struct {
 }
 
 func newSentinel(d redisDialer) *sentinel {
-	s := &sentinel{redisDialer: d, looked: newFirst()}
+	s := &sentinel{redisDialer: d, looked: newLooks()}
 	for _, address := range d.target.addresses {
 		o := d.options(address)
 		o.Username, o.Password, o.DB = d.target.sentinelUser, d.target.sentinelPassword, 0

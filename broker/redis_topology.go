@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
-	"sync"
 	"time"
 
 	"tidegate/broker/lock"
@@ -20,7 +19,8 @@ type topology interface {
 	// look finds out who the masters are, or fails to within two answerTimeouts.
 	look(ctx context.Context)
 
-	// client returns the client of the key's master. It waits for the first look.
+	// client returns the client of the key's master. It waits for a look, if there has
+	// been none for long.
 	client(ctx context.Context, key string) (*redis.Client, error)
 
 	// renew replaces a client whose connections may lead to a server that is no
@@ -151,22 +151,42 @@ func loadScript(ctx context.Context, c *redis.Conn) error {
 	return nil
 }
 
-// first is closed by the first look.
-type first struct {
-	once sync.Once
-	done chan struct{}
+// looks are those that there have been at where the masters are.
+type looks struct {
+	// Guarded by mu.
+	mu   lock.Mutex[lock.Masters]
+	last time.Time     // zero: there was none
+	next chan struct{} // closed when the next one is over
 }
 
-func newFirst() *first { return &first{done: make(chan struct{})} }
+func newLooks() *looks { return &looks{next: make(chan struct{})} }
 
-func (f *first) over() { f.once.Do(func() { close(f.done) }) }
+// over says that a look is.
+func (l *looks) over() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	close(l.next)
+	l.last, l.next = time.Now(), make(chan struct{})
+}
 
-func (f *first) wait(ctx context.Context) error {
-	select {
-	case <-f.done:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+// knownFor is how long a look holds. There is one a second: a node that has had none for
+// longer has stood still, and another server may be the master by now.
+const knownFor = 3 * time.Second
+
+// wait returns when there has been a look that holds.
+func (l *looks) wait(ctx context.Context) error {
+	for {
+		l.mu.Lock()
+		known, next := !l.last.IsZero() && time.Since(l.last) < knownFor, l.next
+		l.mu.Unlock()
+		if known {
+			return nil
+		}
+		select {
+		case <-next:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 }
 

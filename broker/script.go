@@ -293,7 +293,8 @@ local function eraOf(key)
   local line = known[2]
   local stays = CLAIM == '' or line == '' or continues(CLAIM, line)
   local given = not stays and FROM ~= '' and continues(FROM, line)
-  if not stays and not given or DOUBT and tonumber(known[3]) < milliseconds() - DOUBT then
+  local age = milliseconds() - tonumber(known[3]) -- less than nothing: the clock went back
+  if not stays and not given or DOUBT and (age > DOUBT or age < 0) then
     era.id, era.kept = newEpoch(), false
     keep(era)
   elseif CLAIM ~= '' and (given or isNewer(CLAIM, line)) then
