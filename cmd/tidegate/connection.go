@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"sync"
 	"time"
 
@@ -19,14 +20,17 @@ type connection struct {
 }
 
 func (c *connection) addFlags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&c.url, "url", config.DefaultURL, "WebSocket `URL` of the gateway")
-	cmd.Flags().StringVar(&c.token, "token", "", "token or API key, visible to whoever lists processes: better "+config.EnvPrefix+"TOKEN")
+	cmd.Flags().StringVar(&c.url, "url", "", "`URL` of the gateway (default "+config.EnvPrefix+"URL, or "+config.DefaultURL+")")
+	cmd.Flags().StringVar(&c.token, "token", "", "token or API key, visible to whoever lists processes: better "+config.EnvPrefix+"TOKEN or "+config.EnvPrefix+"API_KEY")
 }
 
 // use connects, and stays connected until do returns; then it leaves. If the
 // gateway refuses, do's context ends. What happens to the connection is told to
 // details.
 func (c *connection) use(ctx context.Context, details io.Writer, do func(context.Context, *client.Client) error) error {
+	if err := config.CheckEnvironment(os.Environ()); err != nil {
+		return err
+	}
 	address, err := config.GatewayURL(c.url)
 	if err != nil {
 		return err

@@ -10,10 +10,6 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
-
-	"tidegate/cmd/tidegate/internal/bench"
-	"tidegate/cmd/tidegate/internal/config"
 )
 
 func main() {
@@ -21,10 +17,13 @@ func main() {
 }
 
 // run executes a command line and returns its exit code: 0 if all went well, 1
-// if not. The end of ctx ends the command in order.
+// if not, 2 if the command line itself is wrong. The end of ctx ends the command in
+// order.
 func run(ctx context.Context, args []string) int {
 	root := newRootCommand()
 	root.SetArgs(args)
+	begun := false
+	eachCommand(root, func(c *cobra.Command) { noteBegun(c, &begun) })
 	err := root.ExecuteContext(ctx)
 	switch {
 	case err == nil:
@@ -32,7 +31,22 @@ func run(ctx context.Context, args []string) int {
 	case !errors.Is(err, errSaid):
 		fmt.Fprintln(os.Stderr, "tidegate:", err)
 	}
+	if !begun {
+		return 2
+	}
 	return 1
+}
+
+// noteBegun has begun set when the command line has been understood.
+func noteBegun(c *cobra.Command, begun *bool) {
+	do := c.RunE
+	if do == nil {
+		return
+	}
+	c.RunE = func(c *cobra.Command, args []string) error {
+		*begun = true
+		return do(c, args)
+	}
 }
 
 // errSaid ends a command that has printed what went wrong.
@@ -52,32 +66,4 @@ func signalled(parent context.Context) context.Context {
 		os.Exit(128 + int(second))
 	}()
 	return ctx
-}
-
-func newRootCommand() *cobra.Command {
-	root := newServeCommand()
-	root.Use = "tidegate"
-	root.Short = "A pub/sub gateway: one channel, every client"
-	root.Long = root.Short + `.
-
-Without a command it is "tidegate serve"; without a configuration, a development
-gateway: for this machine only, in memory, everything allowed.`
-	root.Example = ""
-	root.Version = versionName()
-	root.SilenceUsage, root.SilenceErrors = true, true
-	root.SetFlagErrorFunc(nameNearestFlag)
-	root.AddCommand(newServeCommand(), newDevCommand(), newInitCommand(), newVersionCommand(), newPublishCommand(), newSubscribeCommand(), newTailCommand(),
-		newCheckCommand(), newTokenCommand(), newChannelCommand(), newScriptCommand(), newHealthCommand(), bench.Command())
-	return root
-}
-
-func nameNearestFlag(cmd *cobra.Command, err error) error {
-	var unknown *pflag.NotExistError
-	if !errors.As(err, &unknown) || unknown.GetSpecifiedShortnames() != "" {
-		return err
-	}
-	var known []string
-	cmd.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, f.Name) })
-	name := unknown.GetSpecifiedName()
-	return fmt.Errorf("unknown flag --%s: the nearest known one is --%s", name, config.Nearest(name, known))
 }

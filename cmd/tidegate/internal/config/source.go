@@ -115,7 +115,7 @@ func (s *Source) read() (*reading, error) {
 		}
 	}
 	c.limitAddresses()
-	c.problems = append(c.problems, s.misspelt(table)...)
+	c.problems = append(c.problems, misspelt(s.environ, table)...)
 	return c, nil
 }
 
@@ -130,21 +130,26 @@ func (s *Source) lookup(name string) (string, bool) {
 	return "", false
 }
 
+// anagrams reports whether two names have the same letters: a slip of the fingers.
+func anagrams(a, b string) bool {
+	return slices.Equal(slices.Sorted(slices.Values([]byte(a))), slices.Sorted(slices.Values([]byte(b))))
+}
+
 // misspelt finds variables that are almost one of ours. Others are left alone, as
 // not only people name variables: Kubernetes gives every pod a TIDEGATE_PORT and
 // more if a service is called tidegate.
-func (s *Source) misspelt(table []setting) (found Problems) {
-	known := []string{EnvPrefix + "CONFIG", EnvPrefix + "TOKEN"}
+func misspelt(environ []string, table []setting) (found Problems) {
+	known := []string{EnvPrefix + "CONFIG", EnvPrefix + "TOKEN", EnvPrefix + "URL", EnvPrefix + "API_KEY"}
 	for _, one := range table {
 		known = append(known, one.env())
 	}
-	for _, pair := range s.environ {
+	for _, pair := range environ {
 		name, _, _ := strings.Cut(pair, "=")
 		suffix, ours := strings.CutPrefix(name, EnvPrefix)
 		if !ours || slices.Contains(known, name) {
 			continue
 		}
-		if near := Nearest(name, known); distance(name, near) <= len(suffix)/4 {
+		if near := Nearest(name, known); distance(name, near) <= len(suffix)/4 || anagrams(name, near) {
 			found = append(found, problem{"", place{source: name}, "unknown variable: the nearest known one is " + near})
 		}
 	}

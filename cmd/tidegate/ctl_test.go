@@ -1,0 +1,141 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// operate runs a command of tidegate as a process, and returns what it printed and its
+// exit code.
+func operate(t *testing.T, environ []string, args ...string) (out, details string, code int) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
+	cmd.Env = append([]string{"BE_TIDEGATE=1", "GORACE=atexit_sleep_ms=0"}, environ...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()
+}
+
+const operatedRules = `
+auth: {api_keys: [{name: shop, key: the-key-of-the-shop-and-no-other}], jwt: {secret: 0123456789abcdef0123456789abcdef}}
+channels:
+  - {match: "chat:*", subscribe: authenticated, publish: token, presence: true, history: {size: 10}}
+`
+
+// TestOperators_LookAfterACluster goes through what an operator does, in order.
+func TestOperators_LookAfterACluster(t *testing.T) {
+	t.Parallel()
+	file := write(t, "tidegate.yaml", operatedRules)
+	node := startReady(t, nil, "--config", file)
+	environ := []string{"TIDEGATE_URL=" + node.public(""), "TIDEGATE_API_KEY=the-key-of-the-shop-and-no-other"}
+	token, _, _ := operate(t, nil, "token", "--config", file, "--user", "alice")
+	listener := start(t, []string{"TIDEGATE_URL=" + node.public(""), "TIDEGATE_TOKEN=" + strings.TrimSpace(token)}, "subscribe", "chat:lobby")
+
+	expect := func(want string, args ...string) {
+		t.Helper()
+		out, details, code := operate(t, environ, args...)
+		if code != 0 || !regexp.MustCompile(want).MatchString(out) {
+			t.Errorf("tidegate %q: exit code %d, printed %q and %q, want %s", args, code, out, details, want)
+		}
+	}
+	awaitOnChannel(t, environ, "chat:lobby")
+	expect(`^\w+:1\n$`, "publish", "chat:lobby", "here")
+	listener.waitFor("here")
+	expect(`(?m)^NODE +VERSION +SESSIONS +UP\n\w+ +\S+ +1 +\d+s$`, "nodes")
+	expect(`(?m)^chat:lobby +1 +1$`, "channels", "chat:*")
+	expect(`^CHANNEL +SESSIONS +USERS\n$`, "channels", "other:*")
+	expect(`(?m)^alice +1 `, "presence", "chat:lobby")
+	expect(`(?m)^\w+:1 +\d{4}-\S+ +- +- +"here"$`, "history", "chat:lobby", "--limit", "1000")
+	expect(`(?m)^\w+ +\w+ +websocket +native +\d+s +\[@alice chat:lobby\]$`, "users", "list", "alice")
+	expect(`(?s)the user alice on chat:lobby: channels\[0\].*subscribe +yes .*publish +no \(forbidden\) .*no token with a claim publish`, "explain", "--user", "alice", "--channel", "chat:lobby")
+	expect(`(?s)confirmed by the broker.*\n\w+ +1 +1 +1 +0 .*alice .*written`, "trace", "chat:lobby", "follow me", "--recipient", "alice")
+	listener.waitFor("follow me")
+	expect(`(?s)refused .*publish: token.*|refused .*may not publish`, "trace", "chat:lobby", "--as", "alice")
+	expect(`^1 session ended\n$`, "users", "disconnect", "alice")
+	expect(`^user-\S+ is in force until`, "users", "ban", "alice", "--for", "1h", "--reason", "spam")
+	expect(`REFUSED EVERYWHERE: banned until .*spam`, "explain", "--user", "alice", "--channel", "chat:lobby")
+	expect(`^address-\S+ is in force until`, "users", "ban", "192.0.2.0/24")
+	expect(`is in force until`, "users", "revoke", "--token", "some-jti")
+	for _, want := range []string{`(?m)^user-\S+ +alice +\S+ +shop +spam$`, `(?m)^address-\S+ +192.0.2.0/24 `, `(?s)\nREVOCATION .*some-jti`} {
+		expect(want, "users", "bans")
+	}
+	out, _, _ := operate(t, environ, "users", "bans", "--json")
+	var bans struct{ Bans []struct{ ID, User string } }
+	if err := json.NewDecoder(strings.NewReader(out)).Decode(&bans); err != nil || len(bans.Bans) != 2 {
+		t.Fatalf("%s: %v", out, err)
+	}
+	for _, ban := range bans.Bans {
+		expect(`is lifted`, "users", "lift", ban.ID)
+	}
+	expect(`^\{"nodes":\[`, "nodes", "--json", "--url", node.internal(""))
+}
+
+// awaitOnChannel returns when somebody is on a channel.
+func awaitOnChannel(t *testing.T, environ []string, channel string) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; {
+		out, _, _ := operate(t, environ, "channels", channel)
+		if strings.Contains(out, "\n"+channel) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("nobody comes to %s: %s", channel, out)
+		}
+	}
+}
+
+func TestOperators_AreToldWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	node := startReady(t, nil, "--config", write(t, "tidegate.yaml", operatedRules))
+	url := "TIDEGATE_URL=" + node.socket()
+	for name, test := range map[string]struct {
+		environ []string
+		args    []string
+		code    int
+		want    string
+	}{
+		"no key":            {[]string{url}, []string{"nodes"}, 1, "API key"},
+		"wrong key":         {[]string{url, "TIDEGATE_API_KEY=wrong"}, []string{"nodes"}, 1, "unauthenticated"},
+		"misspelt variable": {[]string{url, "TIDEGATE_API_KYE=x"}, []string{"nodes"}, 1, "TIDEGATE_API_KYE: unknown variable: the nearest known one is TIDEGATE_API_KEY"},
+		"misspelt, publish": {[]string{"TIDEGATE_ULR=x"}, []string{"publish", "a", "b"}, 1, "the nearest known one is TIDEGATE_URL"},
+		"misspelt, serve":   {[]string{"TIDEGATE_REDIS_ULR=x"}, nil, 1, "the nearest known one is TIDEGATE_REDIS_URL"},
+		"no gateway":        {nil, []string{"nodes", "--url", node.public("/tidegate.js")}, 1, "is this a gateway?"},
+		"unknown command":   {nil, []string{"chanels"}, 2, "the nearest known one is tidegate channels"},
+		"unknown, below":    {nil, []string{"users", "disconect", "x"}, 2, "the nearest known one is tidegate users disconnect"},
+		"unknown flag":      {nil, []string{"nodes", "--jsno"}, 2, "the nearest known one is --json"},
+		"missing word":      {nil, []string{"presence"}, 2, "accepts 1 arg"},
+		"missing flag":      {nil, []string{"explain"}, 2, `"channel" not set`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if out, details, code := operate(t, test.environ, test.args...); code != test.code || !strings.Contains(details, test.want) {
+				t.Errorf("exit code %d, printed %q and %q, want %d and %q", code, out, details, test.code, test.want)
+			}
+		})
+	}
+}
+
+func TestVersion_AndHelpInGroups(t *testing.T) {
+	t.Parallel()
+	if out, _, code := operate(t, nil, "version"); code != 0 || !strings.HasPrefix(out, "tidegate ") || !strings.Contains(out, "/") {
+		t.Errorf("version: %d, %q", code, out)
+	}
+	out, _, code := operate(t, nil, "--help")
+	for _, group := range []string{"Run a gateway:", "Look after a cluster:", "Send and receive:", "Prepare clients and backends:"} {
+		if !strings.Contains(out, "\n"+group+"\n") {
+			t.Errorf("the help lacks %q", group)
+		}
+	}
+	if code != 0 || strings.Contains(out, "Additional Commands") {
+		t.Errorf("help: %d, a command is in no group: %s", code, out)
+	}
+}

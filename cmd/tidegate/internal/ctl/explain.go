@@ -1,0 +1,177 @@
+package ctl
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/spf13/cobra"
+)
+
+// actor is whom a request is about.
+type actor struct {
+	User  string `json:"user,omitempty"`
+	Token string `json:"token,omitempty"`
+}
+
+func newExplainCommand() *cobra.Command {
+	c := &client{}
+	var asked struct {
+		Channel string `json:"channel"`
+		actor
+	}
+	cmd := &cobra.Command{
+		Use:   "explain --channel CHANNEL [--user USER]",
+		Short: "Say what somebody may do on a channel, and which rule and claim decide",
+		Long: `Say what somebody may do on a channel, and which rule and claim decide: a user
+without a token, the owner of a token or of an API key or, if none is given, an
+anonymous client. Nothing happens, and no session is needed.`,
+		Example: `  tidegate explain --user alice --channel chat:lobby
+  tidegate explain --channel room:7 --user-token "$(tidegate token --user alice --subscribe 'room:*')"`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return show(cmd, c, request{method: http.MethodPost, path: "explain", body: asked}, printExplanation)
+		},
+	}
+	c.addFlags(cmd)
+	cmd.Flags().StringVar(&asked.Channel, "channel", "", "`channel` to explain")
+	cmd.Flags().StringVar(&asked.User, "user", "", "`user` who has no token")
+	cmd.Flags().StringVar(&asked.Token, "user-token", "", "a client's `token`, or an API key, to explain")
+	_ = cmd.MarkFlagRequired("channel") // it fails for a flag that does not exist
+	cmd.MarkFlagsMutuallyExclusive("user", "user-token")
+	return cmd
+}
+
+type ruling struct {
+	Allowed   bool
+	Code, Why string
+}
+
+func (r ruling) String() string {
+	if r.Allowed {
+		return "yes"
+	}
+	return "no (" + r.Code + ")"
+}
+
+type explanation struct {
+	Channel, Who, Banned string
+	Rule                 *struct {
+		Index int
+		Match string
+	}
+	Subscribe, Publish, Presence, History ruling
+}
+
+func printExplanation(out io.Writer, e explanation) {
+	rule := "no rule matches"
+	if e.Rule != nil {
+		rule = fmt.Sprintf("channels[%d], match %q", e.Rule.Index, e.Rule.Match)
+	}
+	fmt.Fprintf(out, "%s on %s: %s\n", plain(e.Who), plain(e.Channel), plain(rule))
+	if e.Banned != "" {
+		fmt.Fprintf(out, "REFUSED EVERYWHERE: %s\n", plain(e.Banned))
+	}
+	table(out, "MAY ? BECAUSE", func(row func(...any)) {
+		row("subscribe", e.Subscribe, e.Subscribe.Why)
+		row("publish", e.Publish, e.Publish.Why)
+		row("presence", e.Presence, e.Presence.Why)
+		row("history", e.History, e.History.Why)
+	})
+}
+
+func newTraceCommand() *cobra.Command {
+	c := &client{}
+	asked := traceRequest{}
+	cmd := &cobra.Command{
+		Use:   "trace CHANNEL [TEXT]",
+		Short: "Publish a message and say what became of it, on every node",
+		Long: `Publish a message, which all who listen get as any other, and say what became of it:
+which node took it, whether the broker did, and for each node how many sessions it
+was written to, and for which it waits, was replaced by a newer one, was left out.`,
+		Example: `  tidegate trace chat:lobby
+  tidegate trace chat:lobby hello --recipient alice
+  tidegate trace chat:lobby --as bob`,
+		Args: cobra.RangeArgs(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			asked.Text = append(args, "This message is traced.")[1]
+			return show(cmd, c, request{method: http.MethodPost, path: at("channels", args[0], "traces"), body: asked}, printTrace)
+		},
+	}
+	c.addFlags(cmd)
+	cmd.Flags().StringVar(&asked.Recipient, "recipient", "", "`user` whose sessions are told of one by one")
+	cmd.Flags().StringVar(&asked.Wait, "wait", "", "how long sessions may take to be written to, 10s at most (default 2s)")
+	cmd.Flags().StringVar(&asked.Event, "event", "", "`name` beside the text")
+	cmd.Flags().StringVar(&asked.Publisher.User, "as", "", "publish as this `user`, so that the rules decide")
+	cmd.Flags().StringVar(&asked.Publisher.Token, "as-token", "", "publish as the owner of this `token`")
+	cmd.MarkFlagsMutuallyExclusive("as", "as-token")
+	return cmd
+}
+
+type traceRequest struct {
+	Text      string `json:"text"`
+	Event     string `json:"event,omitempty"`
+	Publisher actor  `json:"publisher,omitzero"`
+	Recipient string `json:"recipient,omitempty"`
+	Wait      string `json:"wait,omitempty"`
+}
+
+type trace struct {
+	Node, Cursor string
+	Publish      ruling
+	Error        *struct{ Code, Message string }
+	Took         float64
+	Nodes        []nodeTrace
+}
+
+type nodeTrace struct {
+	Node                                                                  string
+	Listening, Heard, Written, Waiting, Conflated, Skipped, Unsaid, Ended int
+	Sessions                                                              []struct{ Session, User, Protocol, Fate, Why string }
+}
+
+func printTrace(out io.Writer, t trace) {
+	fmt.Fprintf(out, "taken by  %s: %s\n", plain(t.Node), plain(t.Publish.Why))
+	switch {
+	case t.Error != nil:
+		fmt.Fprintf(out, "refused   %s (%s)\n", plain(t.Error.Message), t.Error.Code)
+	default:
+		fmt.Fprintf(out, "confirmed by the broker in %.1f ms, cursor %s\n", t.Took, cmp.Or(t.Cursor, "none: the channel keeps no history"))
+	}
+	if len(t.Nodes) == 0 {
+		return
+	}
+	fmt.Fprintln(out)
+	table(out, "NODE LISTENING HEARD WRITTEN WAITING CONFLATED SKIPPED UNSAID ENDED", func(row func(...any)) {
+		for _, n := range t.Nodes {
+			row(n.Node, n.Listening, n.Heard, n.Written, n.Waiting, n.Conflated, n.Skipped, n.Unsaid, n.Ended)
+		}
+	})
+	printFates(out, t.Nodes)
+}
+
+func printFates(out io.Writer, nodes []nodeTrace) {
+	told := 0
+	for _, n := range nodes {
+		told += len(n.Sessions)
+	}
+	if told == 0 {
+		return
+	}
+	fmt.Fprintln(out)
+	table(out, "SESSION USER NODE PROTOCOL FATE", func(row func(...any)) {
+		for _, n := range nodes {
+			for _, s := range n.Sessions {
+				row(s.Session, cmp.Or(s.User, "-"), n.Node, s.Protocol, s.Fate+because(s.Why))
+			}
+		}
+	})
+}
+
+func because(why string) string {
+	if why == "" {
+		return ""
+	}
+	return ": " + why
+}

@@ -1,0 +1,191 @@
+package ctl
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"github.com/spf13/cobra"
+)
+
+// Commands returns the commands of this package.
+func Commands() []*cobra.Command {
+	return []*cobra.Command{
+		newNodesCommand(), newChannelsCommand(), newPresenceCommand(), newHistoryCommand(), newUsersCommand(),
+		newExplainCommand(), newTraceCommand(),
+	}
+}
+
+func newNodesCommand() *cobra.Command {
+	c := &client{}
+	cmd := &cobra.Command{
+		Use:     "nodes",
+		Short:   "List the nodes that are alive",
+		Example: "  tidegate nodes\n  tidegate nodes --json --url http://10.0.0.11:9080",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return show(cmd, c, request{method: http.MethodGet, path: "nodes"}, printNodes)
+		},
+	}
+	c.addFlags(cmd)
+	return cmd
+}
+
+type nodes struct {
+	Nodes []struct {
+		Node, Version string
+		Sessions      int
+		Since         int64
+	}
+}
+
+func printNodes(out io.Writer, found nodes) {
+	table(out, "NODE VERSION SESSIONS UP", func(row func(...any)) {
+		for _, n := range found.Nodes {
+			row(n.Node, n.Version, n.Sessions, since(n.Since))
+		}
+	})
+}
+
+func newChannelsCommand() *cobra.Command {
+	c := &client{}
+	cmd := &cobra.Command{
+		Use:     "channels [PATTERN]",
+		Short:   "List the channels that somebody listens to, in the whole cluster",
+		Example: "  tidegate channels\n  tidegate channels 'chat:*'",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			query := url.Values{"match": append(args, "*")[:1]}
+			return show(cmd, c, request{method: http.MethodGet, path: "channels", query: query}, printChannels)
+		},
+	}
+	c.addFlags(cmd)
+	return cmd
+}
+
+type channels struct {
+	Channels []struct {
+		Channel         string
+		Sessions, Users int
+	}
+}
+
+func printChannels(out io.Writer, found channels) {
+	table(out, "CHANNEL SESSIONS USERS", func(row func(...any)) {
+		for _, ch := range found.Channels {
+			row(ch.Channel, ch.Sessions, ch.Users)
+		}
+	})
+}
+
+func newPresenceCommand() *cobra.Command {
+	c := &client{}
+	cmd := &cobra.Command{
+		Use:     "presence CHANNEL",
+		Short:   "List who is on a channel",
+		Example: "  tidegate presence chat:lobby",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return show(cmd, c, request{method: http.MethodGet, path: at("channels", args[0], "presence")}, printMembers)
+		},
+	}
+	c.addFlags(cmd)
+	return cmd
+}
+
+type members struct {
+	Members []struct {
+		User, Session string
+		Sessions      int
+		Info          json.RawMessage
+	}
+}
+
+func printMembers(out io.Writer, found members) {
+	table(out, "USER SESSIONS INFO", func(row func(...any)) {
+		for _, m := range found.Members {
+			row(cmp.Or(m.User, "-")+sessionSuffix(m.Session), m.Sessions, string(m.Info))
+		}
+	})
+}
+
+func sessionSuffix(session string) string {
+	if session == "" {
+		return ""
+	}
+	return " (" + session + ")"
+}
+
+func newHistoryCommand() *cobra.Command {
+	c := &client{}
+	limit, cursor := 0, ""
+	cmd := &cobra.Command{
+		Use:     "history CHANNEL",
+		Short:   "Print what a channel remembers",
+		Long:    "Print the newest messages of a channel, or those after a cursor, the oldest first.",
+		Example: "  tidegate history chat:lobby --limit 20\n  tidegate history chat:lobby --cursor k3x9:41",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			query := url.Values{}
+			if limit > 0 {
+				query.Set("limit", strconv.Itoa(limit))
+			}
+			if cursor != "" {
+				query.Set("cursor", cursor)
+			}
+			return show(cmd, c, request{method: http.MethodGet, path: at("channels", args[0], "messages"), query: query}, printHistory)
+		},
+	}
+	c.addFlags(cmd)
+	cmd.Flags().IntVar(&limit, "limit", 0, "how many messages at most; 0: as many as one answer holds")
+	cmd.Flags().StringVar(&cursor, "cursor", "", "begin after the message with this `cursor`")
+	return cmd
+}
+
+type history struct {
+	Messages []struct {
+		Cursor, User, Event string
+		Time                int64
+		Data                json.RawMessage
+		Text                *string
+		Binary              *[]byte
+	}
+	Recovered *bool
+}
+
+func printHistory(out io.Writer, found history) {
+	table(out, "CURSOR TIME USER EVENT PAYLOAD", func(row func(...any)) {
+		for _, m := range found.Messages {
+			payload := string(m.Data)
+			switch {
+			case m.Text != nil:
+				payload = strconv.Quote(*m.Text)
+			case m.Binary != nil:
+				payload = fmt.Sprintf("%d bytes", len(*m.Binary))
+			}
+			row(m.Cursor, timeOf(m.Time), cmp.Or(m.User, "-"), cmp.Or(m.Event, "-"), payload)
+		}
+	})
+	if found.Recovered != nil && !*found.Recovered {
+		fmt.Fprintln(out, "Messages after that cursor are gone: the history begins later.")
+	}
+}
+
+func timeOf(milliseconds int64) string {
+	if milliseconds == 0 {
+		return "-"
+	}
+	return clock(milliseconds)
+}
+
+// oneOrMore returns "1 session", "2 sessions".
+func oneOrMore(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return strconv.Itoa(n) + " " + what + "s"
+}

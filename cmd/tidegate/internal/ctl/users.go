@@ -1,0 +1,192 @@
+package ctl
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+
+	"github.com/spf13/cobra"
+)
+
+func newUsersCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "users",
+		Short: "List a user's sessions, end them, ban, revoke tokens",
+		Example: `  tidegate users list alice
+  tidegate users disconnect alice
+  tidegate users ban mallory --for 24h --reason spam
+  tidegate users ban 192.0.2.0/24 --for 1h
+  tidegate users revoke alice`,
+	}
+	cmd.AddCommand(newListCommand(), newDisconnectCommand(), newBanCommand(), newRevokeCommand(), newBansCommand(), newLiftCommand())
+	return cmd
+}
+
+func newListCommand() *cobra.Command {
+	c := &client{}
+	cmd := &cobra.Command{
+		Use:   "list USER",
+		Short: "List the sessions that a user has, on every node",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return show(cmd, c, request{method: http.MethodGet, path: at("users", args[0], "sessions")}, printSessions)
+		},
+	}
+	c.addFlags(cmd)
+	return cmd
+}
+
+type sessions struct {
+	Sessions []struct {
+		Session, Node, Transport, Protocol string
+		Channels                           []string
+		Since                              int64
+	}
+}
+
+func printSessions(out io.Writer, found sessions) {
+	table(out, "SESSION NODE TRANSPORT PROTOCOL OPEN CHANNELS", func(row func(...any)) {
+		for _, s := range found.Sessions {
+			row(s.Session, s.Node, s.Transport, s.Protocol, since(s.Since), s.Channels)
+		}
+	})
+}
+
+func newDisconnectCommand() *cobra.Command {
+	c := &client{}
+	cmd := &cobra.Command{
+		Use:   "disconnect USER",
+		Short: "End the sessions that a user has, on every node",
+		Long: `End the sessions that a user has, on every node. Who may, comes back at once: to
+keep a user away, ban.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return show(cmd, c, request{method: http.MethodDelete, path: at("users", args[0], "sessions")}, func(out io.Writer, reached struct{ Sessions int }) {
+				fmt.Fprintln(out, oneOrMore(reached.Sessions, "session"), "ended")
+			})
+		},
+	}
+	c.addFlags(cmd)
+	return cmd
+}
+
+// denialRequest asks for a ban or a revocation.
+type denialRequest struct {
+	User    string `json:"user,omitempty"`
+	Address string `json:"address,omitempty"`
+	Token   string `json:"token,omitempty"`
+	For     string `json:"for,omitempty"`
+	Reason  string `json:"reason,omitempty"`
+}
+
+func (d *denialRequest) addFlags(cmd *cobra.Command, lasts string) {
+	cmd.Flags().StringVar(&d.For, "for", "", "how long, such as 90m or 24h (default "+lasts+")")
+	cmd.Flags().StringVar(&d.Reason, "reason", "", "what the client is told")
+}
+
+type denial struct {
+	ID, User, Address, Token, Reason, By string
+	Until                                int64
+}
+
+func printDenial(out io.Writer, d denial) {
+	fmt.Fprintf(out, "%s is in force until %s; tidegate users lift %s takes it back\n", plain(d.ID), clock(d.Until), plain(d.ID))
+}
+
+func newBanCommand() *cobra.Command {
+	c, asked := &client{}, denialRequest{}
+	cmd := &cobra.Command{
+		Use:   "ban USER | ADDRESS",
+		Short: "Refuse a user, an address or a network, on every node",
+		Long: `Refuse a user, an address or a network, on every node, from now on. Sessions end.
+What reads as an address or a network is taken for one.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if isNetwork(args[0]) {
+				asked.Address = args[0]
+			} else {
+				asked.User = args[0]
+			}
+			return show(cmd, c, request{method: http.MethodPost, path: "bans", body: asked}, printDenial)
+		},
+	}
+	c.addFlags(cmd)
+	asked.addFlags(cmd, "24h")
+	return cmd
+}
+
+func isNetwork(text string) bool {
+	_, notAddress := netip.ParseAddr(text)
+	_, notNetwork := netip.ParsePrefix(text)
+	return notAddress == nil || notNetwork == nil
+}
+
+func newRevokeCommand() *cobra.Command {
+	c, asked := &client{}, denialRequest{}
+	cmd := &cobra.Command{
+		Use:   "revoke USER | --token JTI",
+		Short: "Make tokens worthless: one by its id, or all of a user until now",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if (len(args) == 1) == (asked.Token != "") {
+				return errors.New("give one of a user and --token")
+			}
+			asked.User = append(args, "")[0]
+			return show(cmd, c, request{method: http.MethodPost, path: "revocations", body: asked}, printDenial)
+		},
+	}
+	c.addFlags(cmd)
+	asked.addFlags(cmd, "720h")
+	cmd.Flags().StringVar(&asked.Token, "token", "", "claim `jti` of the token")
+	return cmd
+}
+
+func newBansCommand() *cobra.Command {
+	c := &client{}
+	cmd := &cobra.Command{
+		Use:   "bans",
+		Short: "List the bans and revocations in force",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := show(cmd, c, request{method: http.MethodGet, path: "bans"}, printDenials); err != nil {
+				return err
+			}
+			return show(cmd, c, request{method: http.MethodGet, path: "revocations"}, printDenials)
+		},
+	}
+	c.addFlags(cmd)
+	return cmd
+}
+
+type denials struct{ Bans, Revocations []denial }
+
+func printDenials(out io.Writer, found denials) {
+	name := "BAN"
+	if found.Revocations != nil {
+		name = "REVOCATION"
+	}
+	table(out, name+" OF UNTIL BY REASON", func(row func(...any)) {
+		for _, d := range append(found.Bans, found.Revocations...) {
+			row(d.ID, cmp.Or(d.User, d.Address, d.Token), clock(d.Until), d.By, d.Reason)
+		}
+	})
+}
+
+func newLiftCommand() *cobra.Command {
+	c := &client{}
+	cmd := &cobra.Command{
+		Use:   "lift ID",
+		Short: "Take back a ban or a revocation, by the id that bans lists",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return show(cmd, c, request{method: http.MethodDelete, path: at("bans", args[0])}, func(out io.Writer, _ struct{}) {
+				fmt.Fprintln(out, plain(args[0]), "is lifted")
+			})
+		},
+	}
+	c.addFlags(cmd)
+	return cmd
+}

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"tidegate/cmd/tidegate/internal/bench"
+	"tidegate/cmd/tidegate/internal/config"
+	"tidegate/cmd/tidegate/internal/ctl"
+)
+
+func newRootCommand() *cobra.Command {
+	root := newServeCommand()
+	root.Use = "tidegate"
+	root.Short = "A pub/sub gateway: one channel, every client"
+	root.Long = root.Short + `.
+
+Without a command it is "tidegate serve"; without a configuration, a development
+gateway: for this machine only, in memory, everything allowed.
+
+Commands that talk to a running gateway find it by ` + config.EnvPrefix + `URL and ` + config.EnvPrefix + `API_KEY.
+They end with 0 if all went well, 1 if not, and 2 if the command line is wrong.`
+	root.Example = ""
+	root.Version = versionName()
+	root.SilenceUsage, root.SilenceErrors = true, true
+	root.SetFlagErrorFunc(nameNearestFlag)
+	addGroup(root, "run", "Run a gateway:", newServeCommand(), newDevCommand(), newInitCommand(), newCheckCommand(), newHealthCommand(), bench.Command())
+	addGroup(root, "look", "Look after a cluster:", ctl.Commands()...)
+	addGroup(root, "messages", "Send and receive:", newPublishCommand(), newSubscribeCommand(), newTailCommand())
+	addGroup(root, "prepare", "Prepare clients and backends:", newTokenCommand(), newChannelCommand(), newScriptCommand())
+	addGroup(root, "about", "About this program:", newVersionCommand())
+	root.SetHelpCommandGroupID("about")
+	root.SetCompletionCommandGroupID("about")
+	eachCommand(root, nameNearestCommand)
+	return root
+}
+
+func addGroup(root *cobra.Command, id, title string, commands ...*cobra.Command) {
+	root.AddGroup(&cobra.Group{ID: id, Title: title})
+	for _, c := range commands {
+		c.GroupID = id
+		root.AddCommand(c)
+	}
+}
+
+func eachCommand(c *cobra.Command, do func(*cobra.Command)) {
+	do(c)
+	for _, child := range c.Commands() {
+		eachCommand(child, do)
+	}
+}
+
+// nameNearestCommand has a command that has others below it refuse words that are none
+// of them.
+func nameNearestCommand(c *cobra.Command) {
+	if !c.HasSubCommands() {
+		return
+	}
+	c.Args = func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		var known []string
+		for _, child := range c.Commands() {
+			known = append(known, child.Name())
+		}
+		return fmt.Errorf("unknown command %q: the nearest known one is %s %s", args[0], c.CommandPath(), config.Nearest(args[0], known))
+	}
+	if c.RunE == nil {
+		c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+	}
+}
+
+func nameNearestFlag(cmd *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) || unknown.GetSpecifiedShortnames() != "" {
+		return err
+	}
+	var known []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, f.Name) })
+	name := unknown.GetSpecifiedName()
+	return fmt.Errorf("unknown flag --%s: the nearest known one is --%s", name, config.Nearest(name, known))
+}
