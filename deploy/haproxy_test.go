@@ -29,7 +29,8 @@ func TestHAProxy_AcceptsItsConfiguration(t *testing.T) {
 // first refusal on, and keeps what it has.
 func TestHAProxy_DrainsANode(t *testing.T) {
 	a, b := newNode(t, "a"), newNode(t, "b")
-	address, internal := startHAProxy(t, a, b)
+	balancer := startHAProxy(t, a, b)
+	address := balancer.clients
 
 	session, on := dial(t, address)
 	leaving, staying := a, b
@@ -47,7 +48,7 @@ func TestHAProxy_DrainsANode(t *testing.T) {
 			t.Fatalf("a new session went to %q, want %q: the other one drains", on, staying.name)
 		}
 	}
-	waitUntilDown(t, internal, leaving)
+	waitUntilDown(t, balancer.statistics, leaving)
 	if got := echo(t, session, "still here"); got != "still here" {
 		t.Errorf("the session on the draining node hears %q", got)
 	}
@@ -55,7 +56,7 @@ func TestHAProxy_DrainsANode(t *testing.T) {
 
 func TestHAProxy_ClientsOfAKilledNodeComeBack(t *testing.T) {
 	a, b := newNode(t, "a"), newNode(t, "b")
-	address, _ := startHAProxy(t, a, b)
+	address := startHAProxy(t, a, b).clients
 
 	session, on := dial(t, address)
 	killed, left := a, b
@@ -77,7 +78,7 @@ func TestHAProxy_ClientsOfAKilledNodeComeBack(t *testing.T) {
 // first choice, and those that ended have none.
 func TestHAProxy_PublishesGoPastNodesThatEnded(t *testing.T) {
 	nodes := []*node{newNode(t, "a"), newNode(t, "b"), newNode(t, "c")}
-	address, _ := startHAProxy(t, nodes...)
+	address := startHAProxy(t, nodes...).clients
 
 	_, left := dial(t, address)
 	for _, n := range nodes {
@@ -100,7 +101,7 @@ func TestHAProxy_PublishesGoPastNodesThatEnded(t *testing.T) {
 // must not end the next one.
 func TestHAProxy_AsksNothingTwiceThatEndsANode(t *testing.T) {
 	nodes := []*node{newNode(t, "a"), newNode(t, "b"), newNode(t, "c")}
-	address, _ := startHAProxy(t, nodes...)
+	address := startHAProxy(t, nodes...).clients
 	expectOneEnds(t, address, nodes)
 }
 
@@ -129,9 +130,29 @@ func expectOneEnds(t *testing.T, address string, nodes []*node) {
 	}
 }
 
+// TestHAProxy_TellsItsStateToFew: what Prometheus asks has no page of statistics, which
+// listens on this machine alone, and no address but private ones gets an answer.
+func TestHAProxy_TellsItsStateToFew(t *testing.T) {
+	a := newNode(t, "a")
+	balancer := startHAProxy(t, a)
+	if !strings.Contains(get(t, balancer.metrics+"/metrics"), "haproxy_backend_active_servers") {
+		t.Error("Prometheus finds nothing")
+	}
+	for _, path := range []string{"/", "/;csv"} {
+		if got := status(t.Context(), "http://"+balancer.metrics+path); got != http.StatusNotFound {
+			t.Errorf("%s answers %d, want 404", path, got)
+		}
+	}
+	file := read(t, haproxyFile)
+	closed := strings.Replace(file, "src 127.0.0.0/8 ", "src ", 1)
+	if got := status(t.Context(), "http://"+startHAProxyWith(t, closed, a).metrics+"/metrics"); closed == file || got != http.StatusForbidden {
+		t.Errorf("an address that is not among them gets %d, want 403", got)
+	}
+}
+
 func TestHAProxy_SaysWhereClientsAre(t *testing.T) {
 	a := newNode(t, "a")
-	address, _ := startHAProxy(t, a)
+	address := startHAProxy(t, a).clients
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -200,28 +221,36 @@ func (n *node) serveSession(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// startHAProxy runs HAProxy with the project's file, but for the addresses, and
-// returns where it listens.
-func startHAProxy(t *testing.T, nodes ...*node) (clients, internal string) {
+// balancer is where HAProxy listens.
+type balancer struct{ clients, statistics, metrics string }
+
+// startHAProxy runs HAProxy with the project's file, but for the addresses.
+func startHAProxy(t *testing.T, nodes ...*node) balancer {
+	t.Helper()
+	return startHAProxyWith(t, read(t, haproxyFile), nodes...)
+}
+
+func startHAProxyWith(t *testing.T, config string, nodes ...*node) balancer {
 	t.Helper()
 	clients, clientsSocket := listen(t)
 	internal, internalSocket := listen(t)
-	config := read(t, haproxyFile)
+	metrics, metricsSocket := listen(t)
 	var servers []string
 	for _, n := range nodes {
 		servers = append(servers, "    server "+n.name+" "+n.server.Listener.Addr().String())
 	}
 	config = replaceLine(t, config, "    server-template ", strings.Join(servers, "\n"))
 	config = replaceLine(t, config, "    bind :8080", "    bind fd@3")
-	config = replaceLine(t, config, "    bind :8404", "    bind fd@4")
+	config = replaceLine(t, config, "    bind 127.0.0.1:8405", "    bind fd@4")
+	config = replaceLine(t, config, "    bind :8404", "    bind fd@5")
 	config = replaceLine(t, config, "    fd-hard-limit ", "    fd-hard-limit 1000")
 	file := filepath.Join(t.TempDir(), "haproxy.cfg")
 	write(t, file, config)
 
 	cmd := exec.Command(program(t, "haproxy"), "-db", "-f", file)
-	cmd.ExtraFiles = []*os.File{clientsSocket, internalSocket} // descriptors 3 and 4
+	cmd.ExtraFiles = []*os.File{clientsSocket, internalSocket, metricsSocket} // descriptors 3, 4 and 5
 	startBalancer(t, cmd)
-	return clients, internal
+	return balancer{clients, internal, metrics}
 }
 
 // startBalancer runs a program until the test ends.
