@@ -37,6 +37,8 @@ type node struct {
 	clock    *clock           // nil: there is none
 	webhook  *webhook.Webhook // nil: there is none
 
+	startedBy supervisor // set before run
+
 	public, internal listener
 	webSocket        *websocket.Server // set by publicRoutes
 }
@@ -130,6 +132,7 @@ func (n *node) run(ctx context.Context) error {
 	parts.Go(func() error { return serveHTTP(internal, n.internal) })
 	parts.Go(func() error { return n.gateway.Run(working) })
 	parts.Go(func() error { return n.auth.Run(working) })
+	parts.Go(func() error { n.tellReady(working); return nil })
 	if n.webhook != nil {
 		defer n.webhook.Close()
 	}
@@ -153,6 +156,7 @@ func (n *node) run(ctx context.Context) error {
 // drain sends the sessions to other nodes. Both listeners go on answering
 // meanwhile, so that a load balancer sees that this node is not ready.
 func (n *node) drain(ctx context.Context, public *http.Server) error {
+	n.tellSupervisor("STOPPING=1\nSTATUS=sends its clients away")
 	public.SetKeepAlivesEnabled(false)
 	var leaving sync.WaitGroup
 	defer leaving.Wait()

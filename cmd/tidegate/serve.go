@@ -55,6 +55,7 @@ func serve(ctx context.Context, s *config.Source, stderr *os.File, bound func(*n
 	if err != nil {
 		return err
 	}
+	n.startedBy = whoStarted()
 	stop := n.reloadOnSignal(s)
 	defer stop()
 	if term.IsTerminal(int(stderr.Fd())) {

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+	"net"
+	"os"
+	"time"
+)
+
+// supervisor is who has started this process and wants to hear how it is, as systemd
+// does of services of Type=notify (sd_notify(3)). The zero value is nobody.
+type supervisor struct{ socket string }
+
+// whoStarted returns the supervisor that the environment names.
+func whoStarted() supervisor { return supervisor{os.Getenv("NOTIFY_SOCKET")} }
+
+// tell says a state, such as "READY=1". Nobody waits for it, and it may fail.
+func (s supervisor) tell(state string) error {
+	if s.socket == "" {
+		return nil
+	}
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: s.socket, Net: "unixgram"})
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	_, err = conn.Write([]byte(state))
+	return err
+}
+
+const readyCheck = 100 * time.Millisecond
+
+// tellReady tells the supervisor when the node takes traffic for the first time, unless
+// ctx ends before.
+func (n *node) tellReady(ctx context.Context) {
+	if n.startedBy.socket == "" {
+		return
+	}
+	tick := time.NewTicker(readyCheck)
+	defer tick.Stop()
+	for n.gateway.Ready() != nil {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+	n.tellSupervisor("READY=1\nSTATUS=takes traffic")
+}
+
+func (n *node) tellSupervisor(state string) {
+	if err := n.startedBy.tell(state); err != nil {
+		n.log.Warn("the supervisor is not told", "state", state, "error", err)
+	}
+}
