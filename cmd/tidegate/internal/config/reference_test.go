@@ -1,0 +1,114 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"tidegate/gateway/rules"
+)
+
+const referencePath = "../../../../deploy/configuration.md"
+
+// The reference is made from the table of settings: UPDATE_GOLDEN=1 writes it.
+func TestReference_IsWhatTheCodeSays(t *testing.T) {
+	want := reference()
+	if os.Getenv("UPDATE_GOLDEN") != "" {
+		if err := os.WriteFile(referencePath, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(referencePath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != want {
+		t.Errorf("%s is not what the code says: UPDATE_GOLDEN=1 go test -run TestReference ./cmd/tidegate/internal/config", referencePath)
+	}
+}
+
+const referenceHead = `# All settings
+
+Made from the code by ` + "`UPDATE_GOLDEN=1 go test -run TestReference ./cmd/tidegate/internal/config`" + `;
+[Running Tidegate](README.md#configuration) says how to begin.
+
+Every setting has one name, in three spellings: ` + "`redis.url`" + ` in the YAML file is
+` + "`TIDEGATE_REDIS_URL`" + ` in the environment and ` + "`--redis-url`" + ` as a flag. The later wins. In
+the file each part of a name is a level:
+
+` + "```yaml" + `
+redis:
+  url: redis://127.0.0.1:6379
+` + "```" + `
+
+A limit of 0 means none. "By the machine" is a share of its memory and of the files that
+the process may open; ` + "`tidegate check`" + ` says what it comes to. A file named in a file is
+looked for from where the gateway is started. Lists are given in the environment and to a
+flag as in YAML: ` + "`TIDEGATE_ORIGINS='[\"https://app.example.com\"]'`" + `.
+`
+
+func reference() string {
+	var text strings.Builder
+	text.WriteString(referenceHead)
+	group := "none yet"
+	smaller := onMachine(1<<10, 1<<30)
+	for i, s := range onMachine(1<<20, 64<<30) {
+		if of := groupOf(s); of != group {
+			group = of
+			title := "`" + of + "`"
+			if of == "" {
+				title = "At the top"
+			}
+			fmt.Fprintf(&text, "\n## %s\n\n| setting | what it is | to give | if not given |\n|---|---|---|---|\n", title)
+		}
+		byDefault := code(s.kind.now)
+		if s.kind.now != smaller[i].kind.now {
+			byDefault = "by the machine"
+		}
+		fmt.Fprintf(&text, "| `%s` | %s | %s | %s |\n", s.name, strings.ReplaceAll(s.usage, "`", ""), toGive(s), byDefault)
+	}
+	writeFields(&text, "Each of `channels`, a rule", ruleSettings(&rules.Rule{}))
+	writeFields(&text, "Each of `auth.api_keys`", new(APIKey).settings())
+	writeFields(&text, "Each of `pusher.apps`", new(PusherApp).settings())
+	return text.String()
+}
+
+// onMachine returns the settings by default on a machine, ordered by their groups.
+func onMachine(descriptors int, memory int64) []setting {
+	c := Default()
+	c.Limits, c.Connections = limitsWithin(descriptors, memory)
+	table := c.settings()
+	first := func(s setting) int {
+		return slices.IndexFunc(table, func(other setting) bool { return groupOf(other) == groupOf(s) })
+	}
+	ordered := slices.Clone(table)
+	slices.SortStableFunc(ordered, func(a, b setting) int { return first(a) - first(b) })
+	return ordered
+}
+
+// groupOf returns the first part of a name that has several.
+func groupOf(s setting) string {
+	group, _, nested := strings.Cut(s.name, ".")
+	if !nested {
+		return ""
+	}
+	return group
+}
+
+func toGive(s setting) string { return strings.TrimSuffix(s.kind.want, " (put it in quotes)") }
+
+func writeFields(text *strings.Builder, title string, fields []setting) {
+	fmt.Fprintf(text, "\n## %s\n\n| field | to give | if not given |\n|---|---|---|\n", title)
+	for _, s := range fields {
+		fmt.Fprintf(text, "| `%s` | %s | %s |\n", s.name, toGive(s), code(s.kind.now))
+	}
+}
+
+func code(value string) string {
+	if value == "" || value == "[]" {
+		return "–"
+	}
+	return "`" + value + "`"
+}
