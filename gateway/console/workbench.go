@@ -38,19 +38,19 @@ type Client struct {
 
 // Judgement is what rules come to for one client on one channel.
 type Judgement struct {
-	Rule      int     `json:"rule"`  // the first is 1; 0: none matches
+	Rule      int     `json:"rule"`  // as the configuration counts them, from 0; -1: none matches
 	Match     string  `json:"match"` // its pattern
 	Subscribe Verdict `json:"subscribe"`
 	Publish   Verdict `json:"publish"`
-	Presence  bool    `json:"presence"`
-	History   int     `json:"history"` // messages kept
+	Presence  Verdict `json:"presence"`
+	History   Verdict `json:"history"`
 }
 
-// Verdict says whether something is allowed, and if not, what the client is told.
+// Verdict says whether something is allowed, what a client is told if not, and why.
 type Verdict struct {
 	Allowed bool         `json:"allowed"`
 	Code    gateway.Code `json:"code,omitempty"`
-	Message string       `json:"message,omitempty"`
+	Why     string       `json:"why"`
 }
 
 const largestQuestion = 256 << 10 // bytes
@@ -91,38 +91,18 @@ type rulesQuestion struct {
 }
 
 // judge asks a gateway that has these rules, and nothing else to do.
-func (w *Workbench) judge(q rulesQuestion) (j Judgement, err error) {
+func (w *Workbench) judge(q rulesQuestion) (Judgement, error) {
 	list, err := w.Rules([]byte(q.Rules))
 	if err != nil {
-		return j, badRequest("%v", err)
+		return Judgement{}, badRequest("%v", err)
 	}
-	if err := rules.CheckChannel(q.Channel); err != nil {
-		return j, err
-	}
-	g, err := gateway.New(gateway.Config{Broker: broker.NewMemory(), Rules: list})
+	memory := broker.NewMemory()
+	g, err := gateway.New(gateway.Config{Broker: memory, History: memory, Presence: memory, Rules: list})
 	if err != nil {
-		return j, badRequest("%v", err)
+		return Judgement{}, badRequest("%v", err)
 	}
-	client := gateway.Principal{User: q.Client.User, Subscribe: q.Client.Subscribe, Publish: q.Client.Publish}
-	j.Subscribe = verdictOf(g.Authorize(&client, gateway.ToSubscribe, q.Channel))
-	j.Publish = verdictOf(g.Authorize(&client, gateway.ToPublish, q.Channel))
-	rule := list.For(q.Channel)
-	j.Match, j.Presence, j.History = rule.Match, rule.Presence, rule.HistorySize
-	for i := range list {
-		if rules.Matches(list[i].Match, q.Channel) {
-			j.Rule = i + 1
-			break
-		}
-	}
-	return j, nil
-}
-
-func verdictOf(err error) Verdict {
-	if err == nil {
-		return Verdict{Allowed: true}
-	}
-	e := gateway.ErrorOf(err)
-	return Verdict{Code: e.Code, Message: e.Message}
+	e, err := g.Explain(&gateway.Principal{User: q.Client.User, Subscribe: q.Client.Subscribe, Publish: q.Client.Publish}, q.Channel)
+	return Judgement{e.Rule, e.Match, Verdict(e.Subscribe), Verdict(e.Publish), Verdict(e.Presence), Verdict(e.History)}, err
 }
 
 // answer serves a question in JSON.

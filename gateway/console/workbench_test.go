@@ -44,10 +44,11 @@ func TestWorkbench(t *testing.T) {
 		"no JSON":            {"/dev/token", `user=alice`, 400, `not understood`},
 		"too large":          {"/dev/rules", `"` + strings.Repeat("a", 300<<10) + `"`, 400, `too large`},
 		"the second rule": {"/dev/rules", `{"rules":"news chat:*","channel":"chat:a","client":{"user":"alice"}}`, 200,
-			`{"rule":2,"match":"chat:*","subscribe":{"allowed":true},"publish":{"allowed":false,"code":"forbidden","message":"alice may not publish to \"chat:a\""},"presence":false,"history":7}`},
+			`{"rule":1,"match":"chat:*","subscribe":{"allowed":true,"why":"channels[1] (match \"chat:*\") says subscribe: authenticated, and alice is"},"publish":{"allowed":false,"code":"forbidden","why":"channels[1]`},
+		"history": {"/dev/rules", `{"rules":"*","channel":"chat:a","client":{"user":"alice"}}`, 200, `"history":{"allowed":true,`},
 		"a token that names the channel": {"/dev/rules", `{"rules":"*","channel":"chat:a","client":{"publish":["chat:*"]}}`, 200,
-			`"subscribe":{"allowed":false,"code":"unauthenticated","message":"an anonymous client may not subscribe to \"chat:a\": authenticate"},"publish":{"allowed":true}`},
-		"no rule":       {"/dev/rules", `{"rules":"news","channel":"chat:a","client":{}}`, 200, `{"rule":0,"match":""`},
+			`"publish":{"allowed":true,"why":"channels[0] (match \"*\") says publish: token, and the token's claim publish has \"chat:*\""}`},
+		"no rule":       {"/dev/rules", `{"rules":"news","channel":"chat:a","client":{}}`, 200, `{"rule":-1,"match":""`},
 		"no channel":    {"/dev/rules", `{"rules":"news","channel":"a b","client":{}}`, 400, `channel`},
 		"another place": {"/dev/other", `{}`, 404, ``},
 	} {
@@ -81,11 +82,11 @@ func makesTokensAndTriesRules(t *testing.T, browser context.Context) {
 		p.do(`const f = document.querySelector(` + quote(field) + `); f.value = ` + quote(value) + `; f.dispatchEvent(new Event("input"))`)
 	}
 	give("#tool-rules", "news chat:*")
-	p.shows("#verdict", "Rule 2, for chat:*, decides.")
-	p.shows("#verdict", "bob may subscribe")
-	p.shows("#verdict", "bob may not publish – forbidden")
+	p.shows("#verdict", "bob may subscribe\n\nchannels[1] (match \"chat:*\") says subscribe")
+	p.shows("#verdict", "bob may not publish (forbidden)")
+	p.shows("#verdict", "bob may not ask who is there (not_found)")
 	give("#tool-channel", "orders")
-	p.shows("#verdict", "No rule matches")
+	p.shows("#verdict", "no rule matches")
 	p.until("the address says so", `location.hash === "#tools?user=bob&channel=orders"`)
 	give("#tool-user", "")
 	p.shows("#verdict", "An anonymous client may not subscribe")

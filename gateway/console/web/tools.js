@@ -4,8 +4,8 @@
 import { readAddress, writeAddress } from "./address.js";
 import { byID, copy, element, here, named } from "./element.js";
 
-/** @typedef {{allowed: boolean, code?: string, message?: string}} Verdict */
-/** @typedef {{rule: number, match: string, subscribe: Verdict, publish: Verdict, presence: boolean, history: number}} Judgement */
+/** @typedef {{allowed: boolean, code?: string, why: string}} Verdict */
+/** @typedef {{rule: number, match: string, subscribe: Verdict, publish: Verdict, presence: Verdict, history: Verdict}} Judgement */
 
 const typingPause = 250; // ms
 const isLocal = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
@@ -75,28 +75,25 @@ export class Tools {
     const asked = ++this.#asked;
     const verdict = await ask("rules", { rules: this.#rules.value, channel, client: this.#client }).then(
       (judgement) => judged(judgement, this.#user.value.trim() || "An anonymous client"),
-      (error) => [element("p.note.problem.lines", {}, named(error.message.replaceAll("\n", " · ")))]);
+      (error) => [element("p.note.problem", {}, named(error.message.replaceAll("\n", " · ")))]);
     if (asked === this.#asked) byID("verdict", HTMLElement).replaceChildren(...verdict);
   }
 }
 
 /** @param {Judgement} judgement @param {string} who */
-function judged({ rule, match, subscribe, publish, presence, history }, who) {
-  const decides = rule ? element("span", {}, `Rule ${rule}, for `, element("span.mono", {}, named(match)), ", decides.") : "No rule matches: nothing is allowed.";
-  const also = [history ? `keeps ${history} messages` : "keeps no history", presence ? "tells who is there" : "tells nobody who is there"];
-  return [
-    element("p", {}, decides),
-    element("ul.verdicts", {}, verdict("subscribe", subscribe, who), verdict("publish", publish, who)),
-    element("p.hint", {}, rule ? `The channel ${also.join(", and ")}.` : ""),
-  ];
+function judged({ subscribe, publish, presence, history }, who) {
+  return [element("ul.verdicts", {},
+    verdict("subscribe", subscribe, who), verdict("publish", publish, who),
+    verdict("ask who is there", presence, who), verdict("read the history", history, who))];
 }
 
 /** @param {string} what @param {Verdict} verdict @param {string} who */
-function verdict(what, { allowed, code, message }, who) {
+function verdict(what, { allowed, code, why }, who) {
   return element("li", { "data-tone": allowed ? "good" : "bad" },
     element("span.mark", { "aria-hidden": "true" }, allowed ? "✓" : "✗"),
-    element("span", {}, element("b", {}, named(who), allowed ? ` may ${what}` : ` may not ${what}`),
-      allowed ? null : element("span.quiet", {}, ` – ${code}: `, named(message ?? ""))));
+    element("div", {},
+      element("p", {}, element("b", {}, named(who), allowed ? ` may ${what}` : ` may not ${what}`), code ? ` (${code})` : ""),
+      element("p.quiet", {}, named(why))));
 }
 
 /** @param {string} text @returns {string[]} */
