@@ -21,7 +21,14 @@ export async function connect(user, options = {}) {
 }
 
 export function make(user, options = {}) {
-  const client = new Client(options.key ?? key, {
+  const client = new Client(options.key ?? key, { ...optionsOf(user), ...options });
+  open.push(client);
+  return client;
+}
+
+// optionsOf returns what a client needs to find the gateway, and to be who user is.
+export function optionsOf(user) {
+  return {
     wsHost: host, wsPort: Number(port), httpHost: host, httpPort: Number(port), forceTLS: false, cluster: "any",
     enabledTransports: [process.env.TRANSPORT ?? "ws"],
     channelAuthorization: {
@@ -33,10 +40,7 @@ export function make(user, options = {}) {
     userAuthentication: {
       customHandler: ({ socketId }, done) => done(null, backend.authenticateUser(socketId, user)),
     },
-    ...options,
-  });
-  open.push(client);
-  return client;
+  };
 }
 
 export const closeAll = () => open.splice(0).forEach((client) => client.disconnect());
