@@ -240,16 +240,19 @@ func TestEpoch_EndsWhenASlotComesFromWhoTookOver(t *testing.T) {
 	b, told := startNode(t, broker.RedisConfig{URL: cluster.URL()})
 	told.WaitUp()
 	channel := b.RedisName("a")
-	if cluster.Owner(channel) != cluster.Nodes[0] {
-		cluster.MoveSlot(channel)
-	}
-	replica := cluster.AddReplica(cluster.Owner(channel))
+	former := cluster.Owner(channel)
+	replica := cluster.AddReplica(former)
 	awaitUptime(t, cluster)
 	first := publishAfter(t, b, "1")
 	_, page := since(t, b, broker.Position{})
 	nothing := page.Former
 	cluster.TakeOver(replica)
-	cluster.MoveSlot(channel)
+	for _, node := range cluster.Nodes {
+		if node != former {
+			cluster.MoveSlotTo(node, channel)
+			break
+		}
+	}
 	second := publishAfter(t, b, "2")
 	if second.Epoch == first.Epoch {
 		t.Errorf("%v came after %v", second, first)
@@ -258,6 +261,65 @@ func TestEpoch_EndsWhenASlotComesFromWhoTookOver(t *testing.T) {
 		if payloads, page := since(t, b, cursor); !page.Lost {
 			t.Errorf("since %v: %q, %+v", cursor, payloads, page)
 		}
+	}
+}
+
+// A replica that takes over as planned has all.
+func TestEpoch_OutlivesAPlannedTakeover(t *testing.T) {
+	t.Parallel()
+	cluster := brokertest.StartRedisCluster(t)
+	b, told := startNode(t, broker.RedisConfig{URL: cluster.URL()})
+	other, otherTold := startNode(t, broker.RedisConfig{URL: cluster.URL()})
+	told.WaitUp()
+	otherTold.WaitUp()
+	former := cluster.Owner(b.RedisName("a"))
+	replica := cluster.AddReplica(former)
+	first := publish(t, b, "1")
+	publish(t, other, "2")
+	for i, takes := range []*brokertest.RedisServer{replica, former} {
+		cluster.TakeOver(takes)
+		if at := publishAfter(t, b, "x"); at.Epoch != first.Epoch || at.Offset != uint64(3+i) {
+			t.Errorf("%v came after %v", at, first)
+		}
+		brokertest.Eventually(t, "the other node to read", func() bool {
+			page, err := other.Since(t.Context(), "a", first, broker.Most{})
+			if err == nil && (page.Lost || len(page.Messages) != 2+i) {
+				t.Errorf("since %v: %+v", first, page)
+			}
+			return err == nil
+		})
+	}
+}
+
+// One that takes over by need has not, though the former master follows it later.
+func TestEpoch_EndsWhenAReplicaTakesOverThatHadNotAll(t *testing.T) {
+	t.Parallel()
+	cluster := brokertest.StartRedisCluster(t)
+	b, told := startNode(t, broker.RedisConfig{URL: cluster.URL()})
+	told.WaitUp()
+	name := b.RedisName("a")
+	former := cluster.Owner(name)
+	replica := cluster.AddReplica(former)
+	publish(t, b, "1")
+	brokertest.Eventually(t, "the replica to have it", func() bool {
+		return strings.Contains(replica.CLI("CLUSTER", "COUNTKEYSINSLOT", former.CLI("CLUSTER", "KEYSLOT", name)), "3")
+	})
+	replica.Pause()
+	former.CLI("CLIENT", "KILL", "TYPE", "replica")
+	forgotten := publish(t, b, "2")
+	former.Pause()
+	replica.Resume()
+	replica.CLI("CLUSTER", "FAILOVER", "TAKEOVER")
+	former.Resume()
+	brokertest.Eventually(t, "the former master to follow", func() bool {
+		return strings.Contains(former.CLI("INFO", "replication"), "master_link_status:up")
+	})
+	after := publishAfter(t, b, "another 2")
+	if after.Epoch == forgotten.Epoch {
+		t.Errorf("%v came after %v, which is forgotten", after, forgotten)
+	}
+	if payloads, page := since(t, b, forgotten); !page.Lost {
+		t.Errorf("since %v: %q, %+v", forgotten, payloads, page)
 	}
 }
 

@@ -32,11 +32,12 @@ func TestPartition_VouchesForWhatOneMasterGaveToAnother(t *testing.T) {
 		"by somebody else, or not whole":    {true, false, 0, sound, 2 * sureFor, "", true},
 		"long ago":                          {true, true, 2 * sureFor, sound, 4 * sureFor, "", true},
 		"to one that has just started":      {true, true, 0, sound, sureFor, "", true},
-		"to one that took over from others": {true, true, 0, mastership{line: "new-r2", before: "r3"}, 2 * sureFor, "", true},
+		"to who took over, long ago":        {true, true, 2 * sureFor, mastership{line: "new-r2", before: "r1"}, sureFor, "old-r1-", false},
+		"to who took over, and had not all": {true, false, 0, mastership{line: "new-r2", before: "r1"}, 2 * sureFor, "", true},
 		"nothing, by the same one":          {true, true, 0, mastership{line: "old-r1"}, 2 * sureFor, "", false},
 		"nothing, by one with a replica":    {true, true, 0, mastership{line: "old-r4"}, 2 * sureFor, "", false},
 		"nothing, by one that was demoted":  {true, true, 0, mastership{line: "old-r4", before: "r1"}, 2 * sureFor, "", false},
-		"nothing, by one that followed":     {true, true, 0, mastership{line: "old-r4", before: "r3"}, 2 * sureFor, "", true},
+		"nothing, by one that followed":     {true, false, 0, mastership{line: "old-r4", before: "r3"}, 2 * sureFor, "", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -30,8 +30,8 @@ type topology interface {
 	// address returns where that listens, as of the last look.
 	address(key string) (string, error)
 
-	// gave reports whether the former master of a key is sure to have given it, with all
-	// that is behind it, to another one, and neither has lost any since.
+	// gave reports whether the former master of a key is sure to have left all that is
+	// behind it to another one. It takes half a second at most.
 	gave(ctx context.Context, key string, former mastership, to *process) bool
 
 	// dial opens a connection that is not a client's.

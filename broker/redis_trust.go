@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha1"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -61,12 +60,21 @@ func (m mastership) claim() string {
 	return m.line + "-" + m.before
 }
 
+func (m mastership) run() string {
+	run, _, _ := strings.Cut(m.line, "-")
+	return run
+}
+
+func (m mastership) id() string {
+	_, id, _ := strings.Cut(m.line, "-")
+	return id
+}
+
 // continues reports whether m and the time with that line are one, so far as can be
 // seen: nothing was replaced by what another master had.
 func (m mastership) continues(line string) bool {
-	run, id, _ := strings.Cut(m.line, "-")
-	knownRun, known, _ := strings.Cut(line, "-")
-	return run == knownRun && (id == known || known == "" || m.before == "" || m.before == known)
+	run, known, _ := strings.Cut(line, "-")
+	return m.run() == run && (m.id() == known || known == "" || m.before == "" || m.before == known)
 }
 
 // voucher is what a node tells a script of the process that runs it.
@@ -105,13 +113,13 @@ func (t *trust) vouch(p *process, now time.Time) voucher {
 	return voucher{mastership: p.mastership, from: t.from, doubted: t.doubted, fresh: freshEra(p.line, before), at: now}
 }
 
-// leaves returns who had the histories before the process, if that is another one and
-// the node was sure of it until just now.
-func (t *trust) leaves(p *process, now time.Time) (former mastership, left bool) {
+// leaves returns who had the histories before the process, if that is another one, and
+// when the node was sure of it last.
+func (t *trust) leaves(p *process) (former mastership, sure time.Time, left bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	sure := t.met && t.doubted.IsZero() && t.master.line != "" && now.Sub(t.sure) <= sureFor
-	return t.master, sure && !p.continues(t.master.line)
+	known := t.met && t.doubted.IsZero() && t.master.line != ""
+	return t.master, t.sure, known && !p.continues(t.master.line)
 }
 
 // follow notes that a process has the histories from the one that had them before, and
@@ -172,11 +180,13 @@ const vouched = 4 // arguments
 // one user at a time, and for no longer than heldFor after its last use.
 type process struct {
 	mastership
-	client *redis.Client
-	conn   *redis.Conn
-	uptime time.Duration
-	losses int64 // of the broker's links, before it was asked
-	used   time.Time
+	replica bool // it is no master: what it says of itself is its master's line
+	synced  bool // as a replica: with its master
+	client  *redis.Client
+	conn    *redis.Conn
+	uptime  time.Duration
+	losses  int64 // of the broker's links, before it was asked
+	used    time.Time
 }
 
 // heldFor is how long after its last use a connection is held. A pool looks
@@ -194,11 +204,12 @@ func (b *Redis) meet(ctx context.Context, client *redis.Client, now time.Time) (
 	losses := b.losses.Load()
 	p, err := introduce(ctx, client)
 	switch {
-	case errors.Is(err, errReplica):
-		b.topology.renew(client)
-		return nil, err
 	case p == nil:
 		return nil, err
+	case p.replica:
+		p.conn.Close()
+		b.topology.renew(client)
+		return nil, fmt.Errorf("%w: %s", errReplica, p.address)
 	case p.line == "":
 		b.nameless.Do(func() {
 			b.config.Log.Warn("redis does not say which process it is: each lost link counts as a possible loss of history. "+
@@ -209,18 +220,16 @@ func (b *Redis) meet(ctx context.Context, client *redis.Client, now time.Time) (
 	return p, nil
 }
 
-// introduce is meet without what the broker does about it. An error beside a process
-// is why that does not say which it is.
+// introduce is meet for any server. An error beside a process is why that does not say
+// which it is.
 func introduce(ctx context.Context, client *redis.Client) (*process, error) {
 	p := &process{client: client, conn: client.Conn()}
 	p.address, p.asOf = client.Options().Addr, time.Now()
 	pipe := p.conn.Pipeline()
 	hello, server, replication := pipe.Hello(ctx, 2, "", "", ""), pipe.Info(ctx, "server"), pipe.Info(ctx, "replication")
 	_, _ = pipe.Exec(ctx)
-	if role, _ := hello.Val()["role"].(string); isReplica(role) {
-		p.conn.Close()
-		return nil, fmt.Errorf("%w: %s", errReplica, p.address)
-	}
+	role, _ := hello.Val()["role"].(string)
+	p.replica, p.synced = isReplica(role), fieldOf(replication.Val(), "master_link_status") == "up"
 	err := cmp.Or(server.Err(), replication.Err())
 	if isLost(err) || redis.HasErrorPrefix(err, "BUSY") {
 		p.conn.Close()

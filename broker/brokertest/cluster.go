@@ -133,6 +133,13 @@ func (c *RedisCluster) MoveSlot(key string) {
 	Eventually(c.t, fmt.Sprintf("the slot of %q to move", key), func() bool { return c.TryMoveSlot(key) == nil })
 }
 
+// MoveSlotTo is MoveSlot to a node of one's choice.
+func (c *RedisCluster) MoveSlotTo(to *RedisServer, key string) {
+	c.t.Helper()
+	c.moving[key] = to
+	c.MoveSlot(key)
+}
+
 // TryMoveSlot is MoveSlot where nodes may not answer, or take over from one another.
 // What it could not finish it finishes when it is called again.
 func (c *RedisCluster) TryMoveSlot(key string) error {
