@@ -189,7 +189,7 @@ func TestEpoch_OutlivesASlotThatMoves(t *testing.T) {
 	other, otherTold := startNode(t, broker.RedisConfig{URL: cluster.URL()})
 	told.WaitUp()
 	otherTold.WaitUp()
-	awaitUptime(t, cluster)
+	cluster.AwaitAge(oldEnough)
 	first := publish(t, b, "1")
 	publish(t, other, "2")
 	_, page := since(t, b, broker.Position{})
@@ -208,19 +208,8 @@ func TestEpoch_OutlivesASlotThatMoves(t *testing.T) {
 	}
 }
 
-// awaitUptime waits until all masters have been there for so long that a node believes
-// that they have lost nothing.
-func awaitUptime(t *testing.T, cluster *brokertest.RedisCluster) {
-	t.Helper()
-	for _, node := range cluster.Nodes {
-		brokertest.Eventually(t, "a node to be there for a while", func() bool {
-			_, rest, _ := strings.Cut(node.CLI("INFO", "server"), "uptime_in_seconds:")
-			seconds, _, _ := strings.Cut(rest, "\r")
-			uptime, _ := strconv.Atoi(seconds)
-			return uptime > 8
-		})
-	}
-}
+// oldEnough is a master of which a node believes that it has lost nothing of late.
+const oldEnough = 9 * time.Second
 
 // publishAfter publishes once Redis, of which something has changed, can be used again.
 func publishAfter(t *testing.T, b *broker.Redis, payload string) (at broker.Position) {
@@ -242,7 +231,7 @@ func TestEpoch_EndsWhenASlotComesFromWhoTookOver(t *testing.T) {
 	channel := b.RedisName("a")
 	former := cluster.Owner(channel)
 	replica := cluster.AddReplica(former)
-	awaitUptime(t, cluster)
+	cluster.AwaitAge(oldEnough)
 	first := publishAfter(t, b, "1")
 	_, page := since(t, b, broker.Position{})
 	nothing := page.Former

@@ -91,7 +91,6 @@ func (c *cluster) ask(ctx context.Context, address string) view {
 func slotsOf(ctx context.Context, node interface {
 	ClusterSlots(context.Context) *redis.ClusterSlotsCmd
 }) ([]redis.ClusterSlot, error) {
-	//lint:ignore SA1019 Redis goes on answering it
 	return node.ClusterSlots(ctx).Result()
 }
 

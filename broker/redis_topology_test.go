@@ -25,7 +25,7 @@ func TestLooks_HoldForAWhile(t *testing.T) {
 		if err := patient(0); err != nil {
 			t.Errorf("shortly before a look ends to hold: %v", err)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		time.AfterFunc(time.Second/2, l.over)
 		began := time.Now()
 		if err := patient(time.Second); err != nil || time.Since(began) != time.Second/2 {

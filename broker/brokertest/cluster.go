@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // RedisCluster is a Redis Cluster of three masters of a test's own.
@@ -89,6 +90,19 @@ func (c *RedisCluster) TakeOver(replica *RedisServer) {
 		_, _ = replica.do("CLUSTER", "FAILOVER")
 		return false
 	})
+}
+
+// AwaitAge waits until all masters have been there for so long.
+func (c *RedisCluster) AwaitAge(age time.Duration) {
+	c.t.Helper()
+	for _, node := range c.Nodes {
+		Eventually(c.t, "a master to have been there for a while", func() bool {
+			_, rest, _ := strings.Cut(node.CLI("INFO", "server"), "uptime_in_seconds:")
+			seconds, _, _ := strings.Cut(rest, "\r")
+			uptime, _ := strconv.Atoi(seconds)
+			return time.Duration(uptime)*time.Second >= age
+		})
+	}
 }
 
 // URL is where a broker finds the cluster.
