@@ -310,7 +310,7 @@ func (l *lane) pipeline(ctx context.Context, batch []*publication) {
 		return
 	}
 	vouched := l.partition.vouch(ctx, l.held, start)
-	arguments, mark := vouched.arguments(), markOf(l.held.line)
+	arguments, mark := vouched.arguments(), markOf(l.held.run())
 	pipe := l.held.conn.Pipeline()
 	for _, p := range batch {
 		p.command.SetErr(nil)
