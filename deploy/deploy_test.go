@@ -5,6 +5,7 @@ package deploy
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,7 +21,38 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		os.RemoveAll(built.folder)
+		os.Exit(code)
+	}))
+}
+
+// built is tidegate, once for all tests that run it.
+var built struct {
+	once         sync.Once
+	folder, path string
+	err          error
+}
+
+// tidegate returns the path of the program.
+func tidegate(t *testing.T) string {
+	t.Helper()
+	built.once.Do(func() {
+		if built.folder, built.err = os.MkdirTemp("", "tidegate-deploy"); built.err != nil {
+			return
+		}
+		built.path = filepath.Join(built.folder, "tidegate")
+		var out []byte
+		if out, built.err = exec.Command("go", "build", "-o", built.path, "../cmd/tidegate").CombinedOutput(); built.err != nil {
+			built.err = fmt.Errorf("%w: %s", built.err, out)
+		}
+	})
+	if built.err != nil {
+		t.Fatal(built.err)
+	}
+	return built.path
+}
 
 func TestYAML_Parses(t *testing.T) {
 	files := []string{"../docker-compose.yml"}
@@ -73,8 +106,7 @@ func TestStopping_LeavesTimeToDrain(t *testing.T) {
 }
 
 func TestConfigurations_AreValid(t *testing.T) {
-	tidegate := filepath.Join(t.TempDir(), "tidegate")
-	run(t, "go", "build", "-o", tidegate, "../cmd/tidegate")
+	tidegate := tidegate(t)
 	run(t, tidegate, "check", "compose/tidegate.yaml")
 
 	// The secrets that the comment in the file makes are files in a pod.

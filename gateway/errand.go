@@ -19,6 +19,7 @@ func newCluster(g *Gateway, version string, lease time.Duration) *cluster.Cluste
 		About:   func() any { return about() },
 		Explain: explainToNodes,
 		Lost:    g.nodeLost,
+		Died:    g.metrics.Died.Inc,
 
 		LastWord: g.lastWord,
 		Answers: map[string]cluster.Answerer{

@@ -184,6 +184,14 @@ func (g *Gateway) Ready() error {
 	return g.cluster.Joined()
 }
 
+// readiness is Ready as a number: 1 or 0.
+func (g *Gateway) readiness() float64 {
+	if g.Ready() != nil {
+		return 0
+	}
+	return 1
+}
+
 func (g *Gateway) noteLink(err error) {
 	was := g.link.Swap(&linkState{err}).err
 	switch {

@@ -61,6 +61,7 @@ func New(c Config) (*Gateway, error) {
 		func() float64 { return float64(g.hub.channels.Load()) },
 		func() float64 { return float64(g.hub.subscriptions.Load()) },
 		func() float64 { return float64(g.outboxBytes()) },
+		g.readiness,
 	)
 	prepareSeries(g.metrics)
 	return g, nil

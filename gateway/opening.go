@@ -9,6 +9,14 @@ import (
 // to the client waits until Session.Attach. An error is an *Error, or wraps what
 // ErrorOf understands, and there is no session then.
 func (g *Gateway) Open(ctx context.Context, hello Hello) (*Session, error) {
+	s, err := g.open(ctx, hello)
+	if err != nil {
+		g.metrics.Sessions.Refused(string(ErrorOf(err).Code))
+	}
+	return s, err
+}
+
+func (g *Gateway) open(ctx context.Context, hello Hello) (*Session, error) {
 	if err := g.checkDraining(); err != nil {
 		return nil, err
 	}

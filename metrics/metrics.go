@@ -20,6 +20,7 @@ type Metrics struct {
 	Broker   Broker
 	Webhooks Webhooks
 	Panics   prometheus.Counter // that were stopped before they ended the node
+	Died     prometheus.Counter // other nodes, without a word
 
 	registry *prometheus.Registry
 }
@@ -35,6 +36,7 @@ func New(version string) *Metrics {
 		Broker:   newBroker(),
 		Webhooks: newWebhooks(),
 		Panics:   counter("panics_total", "Panics that were stopped before they ended the node: each is a bug, and logged."),
+		Died:     counter("nodes_died_total", "Other nodes that this one has not heard of for their lease: they ended without saying so, or cannot be reached."),
 		registry: prometheus.NewRegistry(),
 	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
@@ -42,7 +44,7 @@ func New(version string) *Metrics {
 	}, []string{"version"})
 	build.WithLabelValues(version).Set(1)
 	m.registry.MustRegister(collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), build, m.Panics)
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), build, m.Panics, m.Died)
 	for _, part := range [][]prometheus.Collector{
 		m.Sessions.collectors(), m.Messages.collectors(), m.Commands.collectors(),
 		m.Recovery.collectors(), m.Broker.collectors(), m.Webhooks.collectors(),
@@ -62,7 +64,7 @@ func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }
 
 // Track registers gauges whose values are read when Prometheus scrapes. Each
 // function may be called at any time until the process ends. Call it once.
-func (m *Metrics) Track(channels, subscriptions, outboxBytes func() float64) {
+func (m *Metrics) Track(channels, subscriptions, outboxBytes, ready func() float64) {
 	m.registry.MustRegister(
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "tidegate_channels",
 			Help: "Channels that sessions of this node are subscribed to."}, channels),
@@ -70,6 +72,8 @@ func (m *Metrics) Track(channels, subscriptions, outboxBytes func() float64) {
 			Help: "Subscriptions of this node's sessions."}, subscriptions),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "tidegate_outbox_bytes",
 			Help: "Bytes that wait to be written to sessions."}, outboxBytes),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "tidegate_ready",
+			Help: "1 if the node is fit to take traffic, as /readyz says, else 0."}, ready),
 	)
 }
 

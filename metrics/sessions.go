@@ -4,11 +4,12 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // Sessions count sessions as they come and go.
 type Sessions struct {
-	open   *prometheus.GaugeVec
-	opened prometheus.Counter
-	polls  prometheus.Counter
-	closed *prometheus.CounterVec
-	Slow   prometheus.Counter // closed because they did not keep up
+	open    *prometheus.GaugeVec
+	opened  prometheus.Counter
+	refused *prometheus.CounterVec
+	polls   prometheus.Counter
+	closed  *prometheus.CounterVec
+	Slow    prometheus.Counter // closed because they did not keep up
 }
 
 func newSessions() Sessions {
@@ -16,15 +17,16 @@ func newSessions() Sessions {
 		open: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "tidegate_sessions", Help: "Open sessions.",
 		}, []string{"transport", "protocol"}),
-		opened: counter("session_opened_total", "Sessions opened."),
-		polls:  counter("polls_total", "Long-polls: each is a session for as long as it waits, and none that was opened or closed."),
-		closed: counters("session_closed_total", "Sessions closed.", "reason"),
-		Slow:   counter("slow_sessions_total", "Sessions closed because they did not keep up."),
+		opened:  counter("session_opened_total", "Sessions opened."),
+		refused: counters("session_refused_total", "Sessions and long-polls that were not let in, by the code of the error.", "code"),
+		polls:   counter("polls_total", "Long-polls: each is a session for as long as it waits, and none that was opened or closed."),
+		closed:  counters("session_closed_total", "Sessions closed.", "reason"),
+		Slow:    counter("slow_sessions_total", "Sessions closed because they did not keep up."),
 	}
 }
 
 func (s *Sessions) collectors() []prometheus.Collector {
-	return []prometheus.Collector{s.open, s.opened, s.polls, s.closed, s.Slow}
+	return []prometheus.Collector{s.open, s.opened, s.refused, s.polls, s.closed, s.Slow}
 }
 
 // Prepare makes the series of these reasons begin at 0, so that the first close
@@ -56,3 +58,6 @@ func (s *Sessions) Closed(transport, protocol, reason string) {
 	}
 	s.open.WithLabelValues(transport, protocol).Dec()
 }
+
+// Refused counts a session that was not let in, by an error of a closed set.
+func (s *Sessions) Refused(code string) { s.refused.WithLabelValues(code).Inc() }

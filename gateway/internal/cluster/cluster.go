@@ -34,6 +34,7 @@ type Config struct {
 	Lease    time.Duration            // a node that is silent for so long is dead
 	About    func() any               // told to the others with each sign of life, as JSON; nil: nothing
 	Lost     func(node string)        // told of each other node that left or died; must not block; nil: nobody
+	Died     func()                   // told, besides, if it was silent for its lease; must not block; nil: nobody
 	LastWord func() time.Time         // asked when Run's context has ended: by when to return
 	Explain  func(err error) *Failure // why what another node wanted is not done
 	Answers  map[string]Answerer      // by topic; what other nodes may Ask

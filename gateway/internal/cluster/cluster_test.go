@@ -210,3 +210,27 @@ func TestRun_PanicOfAnAnswererOrAnEarEndsNothing(t *testing.T) {
 		}
 	})
 }
+
+// TestRun_TellsDeathFromLeaving: only who is silent for its lease has died.
+func TestRun_TellsDeathFromLeaving(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		told := make(chan string, 10)
+		w := startTown(t, func(string) Config {
+			return Config{Died: func() { told <- "one died" }, Lost: func(node string) { told <- node }}
+		}, "a")
+		for _, payload := range []string{
+			`{"hello":{"node":"silent","lease":10000}}`, `{"hello":{"node":"polite","lease":10000}}`, `{"bye":{"node":"polite"}}`,
+		} {
+			w.Receive(broker.Message{Channel: nodesChannel, Payload: []byte(payload)})
+		}
+		time.Sleep(time.Minute)
+		for _, want := range []string{"polite", "one died", "silent"} {
+			if got := <-told; got != want {
+				t.Errorf("told %q, want %q", got, want)
+			}
+		}
+		if len(told) > 0 {
+			t.Errorf("told also %q", <-told)
+		}
+	})
+}

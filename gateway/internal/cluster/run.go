@@ -114,6 +114,9 @@ func (c *Cluster) buryDead(now time.Time) {
 	}
 	for _, node := range c.directory.expire(now) {
 		c.config.Log.Warn("a node is dead: it has not been heard of for its lease", "dead", node)
+		if c.config.Died != nil {
+			c.config.Died()
+		}
 		c.lost(node)
 	}
 }
