@@ -175,6 +175,15 @@ type node struct {
 	kill      func() // like the loss of the machine; may be called once more
 }
 
+// place is a node that a balancer is to know.
+type place interface {
+	label() string
+	address() string
+}
+
+func (n *node) label() string   { return n.name }
+func (n *node) address() string { return n.server.Listener.Addr().String() }
+
 func newNode(t *testing.T, name string) *node {
 	t.Helper()
 	n := &node{name: name}
@@ -225,19 +234,19 @@ func (n *node) serveSession(w http.ResponseWriter, r *http.Request) {
 type balancer struct{ clients, statistics, metrics string }
 
 // startHAProxy runs HAProxy with the project's file, but for the addresses.
-func startHAProxy(t *testing.T, nodes ...*node) balancer {
+func startHAProxy[Node place](t *testing.T, nodes ...Node) balancer {
 	t.Helper()
 	return startHAProxyWith(t, read(t, haproxyFile), nodes...)
 }
 
-func startHAProxyWith(t *testing.T, config string, nodes ...*node) balancer {
+func startHAProxyWith[Node place](t *testing.T, config string, nodes ...Node) balancer {
 	t.Helper()
 	clients, clientsSocket := listen(t)
 	internal, internalSocket := listen(t)
 	metrics, metricsSocket := listen(t)
 	var servers []string
 	for _, n := range nodes {
-		servers = append(servers, "    server "+n.name+" "+n.server.Listener.Addr().String())
+		servers = append(servers, "    server "+n.label()+" "+n.address())
 	}
 	config = replaceLine(t, config, "    server-template ", strings.Join(servers, "\n"))
 	config = replaceLine(t, config, "    bind :8080", "    bind fd@3")

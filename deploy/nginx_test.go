@@ -69,12 +69,12 @@ func TestNginx_SaysWhenNoNodeIsLeft(t *testing.T) {
 
 // startNginx runs nginx with the project's file, but for the addresses, and returns
 // where it listens.
-func startNginx(t *testing.T, nodes ...*node) (address string) {
+func startNginx[Node place](t *testing.T, nodes ...Node) (address string) {
 	t.Helper()
 	address, socket := listen(t)
 	var servers []string
 	for _, n := range nodes {
-		servers = append(servers, "        server "+n.server.Listener.Addr().String()+" max_fails=1 fail_timeout=2s;")
+		servers = append(servers, "        server "+n.address()+" max_fails=1 fail_timeout=2s;")
 	}
 	config := read(t, nginxFile)
 	config = replaceLine(t, config, "        server 127.0.0.1:8081 ", strings.Join(servers, "\n"))
