@@ -1,0 +1,164 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"tidegate/broker/brokertest"
+)
+
+// shellCommands returns the commands of a document, each with its continued lines and
+// what it reads from here: what is indented and begins with the name of a program.
+func shellCommands(text string) (commands []string) {
+	text = regexp.MustCompile("(?ms)^```.*?^```$").ReplaceAllString(text, "")
+	pattern := regexp.MustCompile(`(?m)^ {4}((?:[A-Z]+="?\$|export |(?:cat|curl|docker|go|kill|node|npm|openssl|promtool|redis-cli|redis-server|tidegate|deploy/module\.sh) )` +
+		`(?:.*<<END\n(?: {4}.*\n)*? {4}END|(?:.*\\\n)*.*))$`)
+	for _, found := range pattern.FindAllStringSubmatch(text, -1) {
+		commands = append(commands, strings.ReplaceAll(found[1], "\n    ", "\n"))
+	}
+	return commands
+}
+
+// A command can be pasted into bash and zsh: no comment follows it, which zsh would take
+// for arguments, and no character of a URL means something to a shell.
+func TestDocuments_CommandsCanBePasted(t *testing.T) {
+	quoted := regexp.MustCompile(`(?s)'[^']*'|"[^"]*"`)
+	read := 0
+	for path, text := range documentsOf(t, ".md") {
+		for _, command := range shellCommands(text) {
+			read++
+			if out, err := exec.Command(require(t, "bash"), "-n", "-c", command).CombinedOutput(); err != nil {
+				t.Errorf("%s: %v in\n%s\n%s", path, err, command, out)
+			}
+			bare, _, _ := strings.Cut(quoted.ReplaceAllString(command, ""), "<<END")
+			if strings.Contains(bare, " #") {
+				t.Errorf("%s: a comment follows\n%s", path, command)
+			}
+			if regexp.MustCompile(`://\S*[?*&\[]`).MatchString(bare) {
+				t.Errorf("%s: a URL needs quotes in\n%s", path, command)
+			}
+		}
+	}
+	if read < 40 {
+		t.Errorf("found only %d commands", read)
+	}
+}
+
+// pageShell runs a document's commands as somebody does who pastes one after the other,
+// and waits for what runs behind until it answers.
+type pageShell struct {
+	folder    string
+	elsewhere *strings.Replacer // addresses that are free
+	ready     map[string]string // what a command that runs behind begins with: a URL that it answers then
+	env       []string
+}
+
+func (s *pageShell) run(t *testing.T, commands []string) string {
+	t.Helper()
+	var script strings.Builder
+	script.WriteString("set -e -m\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n")
+	for _, command := range commands {
+		fmt.Fprintf(&script, "%s\n", s.elsewhere.Replace(command))
+		for beginning, url := range s.ready {
+			if strings.HasPrefix(command, beginning) && strings.HasSuffix(command, "&") {
+				fmt.Fprintf(&script, "until curl --silent --output /dev/null --fail-with-body %s || test $? -eq 22; do sleep 0.1; done\n", url)
+			}
+		}
+	}
+	shell := exec.CommandContext(t.Context(), require(t, "bash"), "-c", script.String())
+	shell.Dir, shell.Env = s.folder, append(withTidegate(t), s.env...)
+	out, err := shell.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s\n%s", err, &script, out)
+	}
+	return string(out)
+}
+
+// withTidegate returns an environment in whose PATH this binary is tidegate.
+func withTidegate(t *testing.T) []string {
+	t.Helper()
+	folder := t.TempDir()
+	self, err := os.Executable()
+	if err == nil {
+		err = os.Symlink(self, filepath.Join(folder, "tidegate"))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(os.Environ(), "BE_TIDEGATE=1", fmt.Sprintf("PATH=%s:%s", folder, os.Getenv("PATH")))
+}
+
+// configurationsOf writes the YAML blocks of a document that begin with a file's name.
+func configurationsOf(t *testing.T, text, folder string) {
+	t.Helper()
+	for _, found := range regexp.MustCompile("(?s)```yaml\n# (\\w+\\.yaml)\n(.*?)```").FindAllStringSubmatch(text, -1) {
+		put(t, filepath.Join(folder, found[1]), found[2])
+	}
+}
+
+func TestDocuments_LoginPageRunsAsItStands(t *testing.T) {
+	t.Parallel()
+	brokertest.FindProgram(t, "node")
+	page, err := os.ReadFile(repository + "/gateway/auth/login.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	if err := os.CopyFS(folder, os.DirFS(loginExamples)); err != nil {
+		t.Fatal(err)
+	}
+	public, internal, login := quietAddress(t), quietAddress(t), quietAddress(t)
+	elsewhere := strings.NewReplacer("127.0.0.1:8080", public, "127.0.0.1:3000", login, "kill %tidegate", "kill %tidegate && wait %tidegate")
+	configurationsOf(t, elsewhere.Replace(string(page)), folder)
+	shell := &pageShell{
+		folder: folder, elsewhere: elsewhere,
+		ready: map[string]string{"tidegate serve": public + "/readyz", "node": login + "/token"},
+		env:   []string{"PORT=" + login[strings.LastIndexByte(login, ':')+1:], "TIDEGATE_LISTEN=" + public, "TIDEGATE_INTERNAL_LISTEN=" + internal},
+	}
+	var commands []string
+	for _, command := range shellCommands(string(page)) {
+		if strings.Contains(command, " -N ") { // it would never end: ask for the same without listening
+			command = strings.Replace(strings.Replace(command, " -N ", " ", 1), "/events?", "/poll?", 1)
+		}
+		commands = append(commands, command)
+	}
+	said := shell.run(t, commands)
+	if !strings.Contains(said, `{"cursor":""}`) || !strings.Contains(said, `"messages":[]`) {
+		t.Errorf("a token should publish, and a cookie read:\n%s", said)
+	}
+}
+
+// Two nodes in three commands, and what is said in one is heard in the other.
+func TestReadme_TwoNodesInThreeCommands(t *testing.T) {
+	t.Parallel()
+	brokertest.RequireRedis(t)
+	page, err := os.ReadFile(repository + "/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(page), "Two nodes on one Redis, in three:\n")
+	text, _, _ = strings.Cut(text, "\nSubscribe in ")
+	redis, one, two, internal, other := quietAddress(t), quietAddress(t), quietAddress(t), quietAddress(t), quietAddress(t)
+	shell := &pageShell{
+		folder: t.TempDir(),
+		elsewhere: strings.NewReplacer("127.0.0.1:6379", redis, "--port 6379", "--port "+redis[strings.LastIndexByte(redis, ':')+1:],
+			"127.0.0.1:8080", one, "127.0.0.1:8081", two, "127.0.0.1:9081", other),
+		ready: map[string]string{"tidegate --redis-url redis://127.0.0.1:6379 &": one + "/readyz", "tidegate --redis-url redis://127.0.0.1:6379 --listen": two + "/readyz"},
+		env:   []string{"TIDEGATE_LISTEN=" + one, "TIDEGATE_INTERNAL_LISTEN=" + internal},
+	}
+	commands := shellCommands(text)
+	if len(commands) != 3 {
+		t.Fatalf("they are %q", commands)
+	}
+	said := shell.run(t, append(commands,
+		`curl -s -d 'hi from one' http://127.0.0.1:8080/api/channels/chat:lobby/messages`,
+		`curl -s 'http://127.0.0.1:8081/api/channels/chat:lobby/messages'`))
+	if !strings.Contains(said, `"text":"hi from one"`) {
+		t.Errorf("the other node does not have it:\n%s", said)
+	}
+}
