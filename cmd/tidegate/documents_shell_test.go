@@ -49,12 +49,30 @@ func TestDocuments_CommandsCanBePasted(t *testing.T) {
 	}
 }
 
+// In zsh, too, with programs that do nothing: what zsh takes for a pattern that matches
+// nothing, or does not understand, is an error.
+func TestDocuments_CommandsAreGoodInZsh(t *testing.T) {
+	zsh := brokertest.FindProgram(t, "zsh")
+	const deaf = "for name in cat curl docker go kill node npm openssl promtool redis-cli redis-server tidegate deploy/module.sh; do functions[$name]=:; done\n"
+	for path, text := range documentsOf(t, ".md") {
+		commands := shellCommands(text)
+		if len(commands) == 0 {
+			continue
+		}
+		shell := exec.CommandContext(t.Context(), zsh, "-f", "-c", deaf+strings.Join(commands, "\n"))
+		shell.Dir = t.TempDir()
+		if out, err := shell.CombinedOutput(); err != nil || len(out) > 0 {
+			t.Errorf("%s: %v\n%s", path, err, out)
+		}
+	}
+}
+
 // pageShell runs a document's commands as somebody does who pastes one after the other,
 // and waits for what runs behind until it answers.
 type pageShell struct {
 	folder    string
 	elsewhere *strings.Replacer // addresses that are free
-	ready     map[string]string // what a command that runs behind begins with: a URL that it answers then
+	ready     map[string]string // what a command that runs behind begins with: what curl is to ask until it succeeds
 	env       []string
 }
 
@@ -66,7 +84,7 @@ func (s *pageShell) run(t *testing.T, commands []string) string {
 		fmt.Fprintf(&script, "%s\n", s.elsewhere.Replace(command))
 		for beginning, url := range s.ready {
 			if strings.HasPrefix(command, beginning) && strings.HasSuffix(command, "&") {
-				fmt.Fprintf(&script, "until curl --silent --output /dev/null --fail-with-body %s || test $? -eq 22; do sleep 0.1; done\n", url)
+				fmt.Fprintf(&script, "until curl --silent --output /dev/null --fail %s; do sleep 0.1; done\n", url)
 			}
 		}
 	}
@@ -117,7 +135,7 @@ func TestDocuments_LoginPageRunsAsItStands(t *testing.T) {
 	configurationsOf(t, elsewhere.Replace(string(page)), folder)
 	shell := &pageShell{
 		folder: folder, elsewhere: elsewhere,
-		ready: map[string]string{"tidegate serve": public + "/readyz", "node": login + "/token"},
+		ready: map[string]string{"tidegate serve": public + "/readyz", "node": "--data '' " + login + "/login?user=somebody"},
 		env:   []string{"PORT=" + login[strings.LastIndexByte(login, ':')+1:], "TIDEGATE_LISTEN=" + public, "TIDEGATE_INTERNAL_LISTEN=" + internal},
 	}
 	var commands []string
