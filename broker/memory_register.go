@@ -39,7 +39,7 @@ func (b *Memory) Enter(_ context.Context, name string, value []byte, lasts time.
 	defer r.mu.Unlock()
 	now := time.Now()
 	r.prune(now)
-	if _, known := r.entries[name]; !known && len(r.entries) >= registerRoom {
+	if _, known := r.entries[name]; !known && len(r.entries) >= RegisterRoom {
 		return ErrRegisterFull
 	}
 	if r.entries == nil {

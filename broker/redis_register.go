@@ -100,7 +100,7 @@ func (b *Redis) askRegister(ctx context.Context, f func(ctx context.Context, cli
 func (b *Redis) Enter(ctx context.Context, name string, value []byte, lasts time.Duration) error {
 	var entered int
 	err := b.askRegister(ctx, func(ctx context.Context, client *redis.Client, keys []string) (err error) {
-		entered, err = b.register.enter.Run(ctx, client, keys, name, value, lasts.Milliseconds(), registerRoom).Int()
+		entered, err = b.register.enter.Run(ctx, client, keys, name, value, lasts.Milliseconds(), RegisterRoom).Int()
 		return err
 	})
 	switch {

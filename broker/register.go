@@ -32,5 +32,5 @@ type Entry struct {
 // ErrRegisterFull says that a Register has as many entries as it takes.
 var ErrRegisterFull = errors.New("the register is full")
 
-// registerRoom is how many entries a Register takes.
-const registerRoom = 10_000
+// RegisterRoom is how many entries a Register takes.
+const RegisterRoom = 10_000

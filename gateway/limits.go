@@ -3,6 +3,7 @@ package gateway
 import (
 	"fmt"
 
+	"tidegate/gateway/internal/rates"
 	"tidegate/gateway/internal/timeline"
 
 	"golang.org/x/time/rate"
@@ -59,6 +60,12 @@ func DefaultLimits() Limits {
 // HistoryBytes is about how much of the channels' recent history a node holds at
 // most.
 const HistoryBytes = timeline.MostBytes
+
+// RatesLet is how many rates of clients a node remembers that have left, of RateBytes each.
+const (
+	RatesLet  = rates.MostLet
+	RateBytes = rates.BucketBytes
+)
 
 // Validate returns what is wrong with the limits.
 func (l Limits) Validate() error {

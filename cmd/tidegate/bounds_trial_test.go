@@ -13,12 +13,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/spf13/pflag"
 
 	"tidegate/broker/brokertest"
 	"tidegate/cmd/tidegate/internal/config"
@@ -55,63 +54,155 @@ var attacks = map[string]attack{
 }
 
 const (
-	ofEachKind   = 12               // clients at a time
-	attackLength = 10 * time.Second // after each kind has begun
-	trialMessage = 60_000           // bytes, a little less than limits.message_bytes
-	trialBody    = 8 << 20          // the longest that a batch may have
+	ofEachKind   = 8               // clients at a time
+	attackLength = 6 * time.Second // with all of them
+	trialMessage = 60_000          // bytes, a little less than limits.message_bytes
+	trialBody    = 8 << 20         // the longest that a batch may have
+)
+
+// The trial's limits are so small that its clients would go far beyond them.
+const trialConfig = `
+limits:
+  sessions: 35
+  subscriptions: 110
+  connections: 60
+  outbox_total_bytes: 8388608
+  inbound_bytes: 2097152
+compression: {enabled: true}
+channels:
+  - {match: "kept:*", subscribe: anyone, publish: anyone, presence: true, history: {size: 10, ttl: 10m}}
+  - {match: "*", subscribe: anyone, publish: anyone, presence: true, join_leave: true}
+`
+
+const (
+	trialHistories = 4 * 10 * trialMessage // those of kept:0 to kept:3
+	trialLinks     = 50                    // sockets that are no client's, at most
 )
 
 // TestBounds_ManyKindsOfClientsDoNotExceedTheSum has all of them at once on one
-// node, whose memory must stay below what its limits come to.
+// node. It must not come to have more, beyond what it has without clients, than the
+// limits of what clients bring about come to.
 func TestBounds_ManyKindsOfClientsDoNotExceedTheSum(t *testing.T) {
 	brokertest.RequireRedis(t)
 	redis := brokertest.StartRedis(t)
-	environ := []string{
-		"TIDEGATE_REDIS_URL=" + redis.URL(), "TIDEGATE_COMPRESSION_ENABLED=true",
-		"TIDEGATE_LIMITS_SESSIONS=300", "TIDEGATE_LIMITS_CONNECTIONS=150", "TIDEGATE_LIMITS_SUBSCRIPTIONS=4000",
-		"TIDEGATE_LIMITS_OUTBOX_TOTAL_BYTES=16MiB", "TIDEGATE_LIMITS_INBOUND_BYTES=4MiB",
-	}
-	settings, err := config.NewSource(pflag.NewFlagSet("", pflag.ContinueOnError), environ).Read()
+	environ := []string{"TIDEGATE_REDIS_URL=" + redis.URL(), "GOGC=25"} // garbage is a quarter in the sum, too
+	file := write(t, "tidegate.yaml", trialConfig)
+	node := startNodeOf(t, build(t), environ, "--config", file)
+	eventually(t, node.public("/readyz"), http.StatusOK)
+	settings, err := config.File(file, environ).Read()
 	if err != nil {
 		t.Fatal(err)
 	}
-	sum, unbounded := settings.Memory().Process()
-	if len(unbounded) > 0 {
-		t.Fatalf("without a bound are %q", unbounded)
+	ofClients := boundOfClients(t, settings)
+	idle := mostMemory(t, node.command.Process.Pid)
+	mob := newMob(t, node)
+	most := node.watch(attackLength)
+	grown := mostMemory(t, node.command.Process.Pid) - idle
+	mob.leave()
+	t.Logf("beyond %s at most %s, the limits come to %s; at most %v", config.Size(idle), config.Size(grown), config.Size(ofClients), most)
+	if grown > ofClients {
+		t.Errorf("clients brought the node to have %s more, their limits come to %s", config.Size(grown), config.Size(ofClients))
 	}
-	node := startNodeOf(t, build(t), environ)
-	eventually(t, node.public("/readyz"), http.StatusOK)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	var attacking sync.WaitGroup
-	begun := map[string]chan struct{}{}
-	for name, do := range attacks {
-		first := make(chan struct{})
-		begun[name] = first
-		begin := sync.OnceFunc(func() { close(first) })
-		for i := range ofEachKind {
-			a := &assailant{address: strings.TrimPrefix(node.public(""), "http://"), number: i, hasBegun: begin}
-			attacking.Go(func() { a.persist(ctx, do) })
+	for name, limit := range map[string]int{
+		"tidegate_sessions":      settings.Limits.Sessions,
+		"tidegate_subscriptions": settings.Limits.Subscriptions,
+		"sockets":                settings.Connections.Most + settings.Limits.Sessions + trialLinks,
+	} {
+		if got := int(most[name]); got > limit || got < limit/2 {
+			t.Errorf("at most %d %s, want about %d and no more", got, name, limit)
 		}
 	}
-	for name := range attacks {
+}
+
+// boundOfClients is the part of the sum that clients bring about.
+func boundOfClients(t *testing.T, settings *config.Config) int64 {
+	t.Helper()
+	memory := settings.Memory()
+	if _, unbounded := memory.Process(); len(unbounded) > 0 {
+		t.Fatalf("without a bound are %q", unbounded)
+	}
+	sum := int64(trialHistories)
+	for _, part := range memory {
+		if !part.Kernel && !slices.Contains([]string{"the program", "internal connections", "recent history", "rates of who has left", "bans and revocations", "garbage"}, part.What) {
+			sum += part.Bytes
+		}
+	}
+	return sum + sum/4
+}
+
+// watch looks at a node for some time, and returns the most that it had of what its
+// metrics tell.
+func (p *process) watch(long time.Duration) map[string]float64 {
+	p.t.Helper()
+	most := make(map[string]float64)
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.After(long); ; {
 		select {
-		case <-begun[name]:
+		case <-tick.C:
+			most["sockets"] = max(most["sockets"], float64(p.sockets()))
+			if _, text, err := tryGet(p.t.Context(), p.internal("/metrics")); err == nil { // it may be too busy just then
+				for _, name := range []string{"tidegate_sessions", "tidegate_subscriptions", "tidegate_outbox_bytes"} {
+					most[name] = max(most[name], metricIn(p.t, text, name))
+				}
+			}
+		case <-end:
+			return most
+		}
+	}
+}
+
+// sockets returns how many a process has.
+func (p *process) sockets() (n int) {
+	p.t.Helper()
+	links, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", p.command.Process.Pid))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for _, link := range links {
+		if is, err := os.Readlink(link); err == nil && strings.HasPrefix(is, "socket:") {
+			n++
+		}
+	}
+	return n
+}
+
+// mob are the clients of all kinds.
+type mob struct {
+	attacking sync.WaitGroup
+	leave     func() // ends them
+}
+
+// newMob returns when there are all of them: first one of each kind, then the others.
+func newMob(t *testing.T, node *process) *mob {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	m := &mob{leave: cancel}
+	t.Cleanup(m.attacking.Wait)
+	t.Cleanup(cancel)
+	bring := func(do attack, number int) (begun chan struct{}) {
+		begun = make(chan struct{})
+		a := &assailant{address: strings.TrimPrefix(node.public(""), "http://"), number: number, hasBegun: sync.OnceFunc(func() { close(begun) })}
+		m.attacking.Go(func() { a.persist(ctx, do) })
+		return begun
+	}
+	first := make(map[string]chan struct{})
+	for name, do := range attacks {
+		first[name] = bring(do, 0)
+	}
+	for name, begun := range first {
+		select {
+		case <-begun:
 		case <-time.After(patience):
 			t.Errorf("%s: has not begun", name)
 		}
 	}
-	<-time.After(attackLength)
-	if status, _ := get(t, node.internal("/healthz")); status != http.StatusOK {
-		t.Errorf("/healthz under attack: %d", status)
+	for _, do := range attacks {
+		for number := range ofEachKind {
+			bring(do, number)
+		}
 	}
-	most := mostMemory(t, node.command.Process.Pid)
-	cancel()
-	attacking.Wait()
-	t.Logf("at most %s, the sum is %s", config.Size(most), config.Size(sum))
-	if most > sum {
-		t.Errorf("the node had %s, its limits come to %s", config.Size(most), config.Size(sum))
-	}
+	return m
 }
 
 // build returns the path of tidegate as users have it: the race detector, with which

@@ -71,6 +71,22 @@ func TestConnections_AreBoundedInAll(t *testing.T) {
 	awaitRoom(t, p, "")
 }
 
+// The internal listener is bounded, too: it is not for clients, but they may come near it.
+func TestConnections_OfTheInternalListenerAreBounded(t *testing.T) {
+	t.Parallel()
+	p := startNode(t, nil)
+	eventually(t, p.internal("/readyz"), http.StatusOK)
+	address := strings.TrimPrefix(strings.TrimSuffix(p.internal(""), "/"), "http://")
+	for range config.Reserve()/2 + 1 {
+		c, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	p.waitFor("limits.connections")
+}
+
 // WebSockets are bounded as sessions.
 func TestConnections_AWebSocketIsNone(t *testing.T) {
 	t.Parallel()

@@ -60,6 +60,12 @@ func TestHostile_NothingEndsANodeOrStays(t *testing.T) {
 func (p *process) metric(name string) (sum float64) {
 	p.t.Helper()
 	_, text := get(p.t, p.internal("/metrics"))
+	return metricIn(p.t, text, name)
+}
+
+// metricIn returns the sum of a metric's series in what a node says.
+func metricIn(t *testing.T, text, name string) (sum float64) {
+	t.Helper()
 	for line := range strings.Lines(text) {
 		series, value, _ := strings.Cut(strings.TrimSpace(line), " ")
 		if bare, _, _ := strings.Cut(series, "{"); bare != name {
@@ -67,7 +73,7 @@ func (p *process) metric(name string) (sum float64) {
 		}
 		n, err := strconv.ParseFloat(value, 64)
 		if err != nil {
-			p.t.Fatal(err)
+			t.Fatal(err)
 		}
 		sum += n
 	}

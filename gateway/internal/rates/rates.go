@@ -54,7 +54,9 @@ type Bucket struct {
 	mu    lock.Mutex[lock.Bucket]
 	known map[uint64]struct{} // hashes of channels that were published to lately; nil: none
 
-	holders int // guarded by the table's mu
+	// Guarded by the table's mu.
+	holders int
+	isLet   bool // it is among those that are let
 }
 
 // mostKnown is how many channels a bucket remembers. Then it forgets all of them.
@@ -186,7 +188,7 @@ type Table struct {
 	// Guarded by mu.
 	mu      lock.Mutex[lock.Rates]
 	buckets map[key]*Bucket
-	let     []*Bucket // that nobody held when they came here
+	let     []*Bucket // that nobody held when they came here, the oldest first; each once
 }
 
 type key struct {
@@ -240,8 +242,32 @@ func (t *Table) Release(b *Bucket) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if b.holders--; b.holders == 0 {
-		t.let = append(t.let, b)
+	if b.holders--; b.holders > 0 || b.isLet {
+		return
+	}
+	b.isLet = true
+	t.let = append(t.let, b)
+	if len(t.let) > MostLet {
+		t.dropOldest()
+	}
+}
+
+// A table keeps so many buckets that nobody holds, until they are full, however many
+// users and addresses come and go meanwhile.
+const (
+	MostLet     = 4096
+	BucketBytes = 4 << 10 // about what one takes at most, with the channels that it knows
+)
+
+// dropOldest forgets what one has spent, unless it is held again. It is called with mu
+// held.
+func (t *Table) dropOldest() {
+	b := t.let[0]
+	t.let[0] = nil
+	t.let = t.let[1:]
+	b.isLet = false
+	if b.holders == 0 {
+		delete(t.buckets, b.key)
 	}
 }
 
@@ -253,8 +279,10 @@ func (t *Table) Sweep(now time.Time) {
 	kept := t.let[:0]
 	for _, b := range t.let {
 		switch {
-		case b.holders > 0 || t.buckets[b.key] != b:
+		case b.holders > 0:
+			b.isLet = false
 		case b.isFull(now):
+			b.isLet = false
 			delete(t.buckets, b.key)
 		default:
 			kept = append(kept, b)

@@ -95,6 +95,32 @@ func TestTable_SharesTheBucketsOfUsersAndAddresses(t *testing.T) {
 	}
 }
 
+// Clients that come from ever new addresses, or as ever new users, do not add up.
+func TestTable_KeepsNoMoreThanSoMany(t *testing.T) {
+	table := NewTable(Limit{Commands: 2}, Limit{})
+	held := table.User("held")
+	table.Release(held)
+	held = table.User("held")
+	held.Take(Cost{Commands: 2})
+	for n := range 2 * MostLet {
+		b := table.User(fmt.Sprint(n))
+		b.Take(Cost{Commands: 1})
+		table.Release(b)
+	}
+	if n := table.Len(); n > MostLet+1 {
+		t.Errorf("%d buckets are kept, want %d at most", n, MostLet+1)
+	}
+	if again := table.User("held"); again != held {
+		t.Error("a bucket that is held was forgotten")
+	}
+	for range 2 * MostLet { // one user comes again and again
+		table.Release(table.User("0"))
+	}
+	if n := len(table.let); n > MostLet {
+		t.Errorf("%d are in line, want %d at most", n, MostLet)
+	}
+}
+
 func TestTable_ForgetsWhatIsFullAndNotHeld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		table := NewTable(Limit{Commands: 2}, Limit{})

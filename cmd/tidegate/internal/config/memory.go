@@ -31,7 +31,8 @@ const (
 	programBytes      = 64 << 20
 	sessionBytes      = 8 << 10
 	tlsBytes          = 48 << 10 // of a session or a connection, beside it
-	subscriptionBytes = 3 << 10
+	subscriptionBytes = 3 << 10  // with the rate of joins and leaves, and a member's info
+	denialBytes       = 2 << 10
 	connectionBytes   = 80 << 10 // two buffers, stacks, and a header of 32 KiB
 	heldFactor        = 3        // bytes held, and what they are decoded to and encoded from
 	redisBytes        = 64 << 20
@@ -58,6 +59,8 @@ func (c *Config) Memory() Memory {
 		each("outboxes in all", l.OutboxTotalBytes, 1),
 		each("held for clients", l.InboundBytes, heldFactor),
 		{What: "recent history", Bytes: gateway.HistoryBytes},
+		each("rates of who has left", gateway.RatesLet, gateway.RateBytes),
+		each("bans and revocations", broker.RegisterRoom, denialBytes),
 	}
 	switch {
 	case c.UsesRedis():
