@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tidegate/gateway"
@@ -34,7 +35,33 @@ type shared struct {
 	life       context.Context // ends with Wait
 	end        context.CancelFunc
 	serving    sync.WaitGroup // of connections
+
+	most int          // connections that there may be before their ends are hurried; 0: any number
+	open atomic.Int64 // connections
 }
+
+// enter and leave count a connection.
+func (s *shared) enter() {
+	s.serving.Add(1)
+	s.open.Add(1)
+}
+
+func (s *shared) leave() {
+	s.open.Add(-1)
+	s.serving.Done()
+}
+
+// excess returns how many connections there are beyond what there may be. Sessions are
+// bounded: it is those that linger whose sessions have ended, or were refused.
+func (s *shared) excess() int {
+	if s.most == 0 {
+		return 0
+	}
+	return int(s.open.Load()) - s.most
+}
+
+// fewLinger may do so in any case, so that a peer hears why it is refused.
+const fewLinger = 16
 
 // inflate returns a buffer with the message that was compressed. On an error, too,
 // there may be one.

@@ -58,7 +58,7 @@ func (e *epoll) take(w http.ResponseWriter, r *http.Request, session *gateway.Se
 		conn.Close()
 		return fmt.Errorf("epoll: %w", err)
 	}
-	e.shared.serving.Add(1)
+	e.shared.enter()
 	// What the session has to say first goes out together with the handshake's answer.
 	if !session.HasNews() && !c.sendAnswer() {
 		session.Close(gateway.Lost) // a fresh connection that takes a few bytes only
@@ -208,7 +208,7 @@ func (c *epollConn) finish() {
 		c.reader.reset()
 		c.giveReader()
 	}
-	c.shared.serving.Done()
+	c.shared.leave()
 }
 
 // crash ends a connection whose reading goroutine has panicked.
@@ -372,7 +372,7 @@ func (c *epollConn) hangUp() {
 }
 
 // lingering are connections whose peers have been sent a close frame, and may take
-// some time to answer. It is safe for concurrent use.
+// some time to answer: less, if there are too many. It is safe for concurrent use.
 type lingering struct {
 	mu    lock.Mutex[lock.Connections]
 	queue []leave // in the order of time
@@ -391,6 +391,24 @@ func (l *lingering) add(c *epollConn) {
 	if len(l.queue) == 1 {
 		l.timer = time.AfterFunc(lingerPatience, func() { c.shared.wall.Do("close connections", l.hangUpDue) })
 	}
+	for excess := c.shared.excess(); excess > 0 && len(l.queue) > fewLinger; {
+		if l.hangUpOldest() {
+			excess--
+		}
+	}
+}
+
+// hangUpOldest takes the oldest one out, and reports whether it was still open. It is
+// called with mu held.
+func (l *lingering) hangUpOldest() bool {
+	c := l.queue[0].conn
+	l.queue[0] = leave{}
+	l.queue = l.queue[1:]
+	if c.state.Load()&over != 0 {
+		return false
+	}
+	c.hangUp()
+	return true
 }
 
 // hangUpDue closes the connections whose time is over.
@@ -399,9 +417,7 @@ func (l *lingering) hangUpDue() {
 	defer l.mu.Unlock()
 	now := time.Now()
 	for len(l.queue) > 0 && !l.queue[0].at.After(now) {
-		l.queue[0].conn.hangUp()
-		l.queue[0] = leave{}
-		l.queue = l.queue[1:]
+		l.hangUpOldest()
 	}
 	if len(l.queue) > 0 {
 		l.timer.Reset(l.queue[0].at.Sub(now))

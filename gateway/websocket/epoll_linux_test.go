@@ -78,6 +78,31 @@ func TestRest_ACloseFindsConnectionsThatRest(t *testing.T) {
 	}
 }
 
+// Peers that are sent away and do not go take the places of sessions, and few beside
+// them: else one that comes again and again would have all descriptors.
+func TestLinger_NoMoreThanThereAreSessions(t *testing.T) {
+	const sessions = 5
+	limits := gateway.DefaultLimits()
+	limits.Sessions = sessions
+	n := startNode(t, gateway.Config{Limits: limits})
+	stay := n.dialUpgraded()
+	queue := &n.webSocket.epoll.(*epoll).lingering
+	for range 60 {
+		r := n.dialUpgraded()
+		r.send(masked(final|0x3, "x"))
+		r.expectCloseCode(1002)
+		queue.mu.Lock()
+		if linger := len(queue.queue); linger > sessions+fewLinger {
+			t.Errorf("%d connections linger, want %d at most", linger, sessions+fewLinger)
+		}
+		queue.mu.Unlock()
+	}
+	n.awaitSessions(1)
+	stay.send(masked(final|opText, `{"type":"ping","id":7}`))
+	for !strings.Contains(string(stay.expectFrame(opText)), `"pong","id":7`) {
+	}
+}
+
 func TestRest_APeerThatVanishesIsNoticed(t *testing.T) {
 	n := startNode(t, gateway.Config{})
 	for i, r := range n.dialResting(50) {

@@ -69,7 +69,7 @@ func offer(r *http.Request, extensions string) *http.Request {
 }
 
 func (e *portable) add(c *portableConn) {
-	e.shared.serving.Add(1)
+	e.shared.enter()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.open[c] = struct{}{}
@@ -79,7 +79,7 @@ func (e *portable) remove(c *portableConn) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.open, c)
-	e.shared.serving.Done()
+	e.shared.leave()
 }
 
 func (e *portable) hangUp() {
@@ -217,7 +217,7 @@ func (c *portableConn) heardFrame() {
 
 func (c *portableConn) Close(reason gateway.Reason, rest []byte) {
 	c.part(reason, rest, func() {
-		c.conn.SetReadDeadline(time.Now().Add(lingerPatience))
+		c.conn.SetReadDeadline(time.Now().Add(c.patience()))
 		close(c.said)
 	})
 }
@@ -233,11 +233,19 @@ func (c *portableConn) linger() {
 		}
 	}
 	if reason := gateway.ReasonOf(c.ended); !reason.Is(gateway.Left) && !reason.Is(gateway.Lost) {
-		c.conn.SetReadDeadline(time.Now().Add(lingerPatience)) // the library may have closed it
+		c.conn.SetReadDeadline(time.Now().Add(c.patience())) // the library may have closed it
 		io.Copy(io.Discard, c.conn)
 	}
 	c.hangUp()
 	c.peer.CloseNow() // lets go of what the library holds
+}
+
+// patience is how long the peer may take to close; a moment, if too many do.
+func (c *portableConn) patience() time.Duration {
+	if c.shared.excess() > fewLinger {
+		return lingerPatience / 40
+	}
+	return lingerPatience
 }
 
 // crash ends a connection whose reading goroutine has panicked.

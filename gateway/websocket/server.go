@@ -92,7 +92,7 @@ func (s *Server) Wait() {
 func (s *Server) start() {
 	s.shared = &shared{wall: s.Gateway.Wall(), limit: s.frameLimit(), deflate: s.Deflate, began: time.Now()}
 	s.shared.life, s.shared.end = context.WithCancel(context.Background())
-	s.shared.unfinished.budget = s.Gateway
+	s.shared.unfinished.budget, s.shared.most = s.Gateway, s.Gateway.Limits().Sessions
 	s.portable = newPortable(s.shared)
 	if s.Engine == Portable {
 		return
