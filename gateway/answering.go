@@ -35,6 +35,8 @@ func describe(command Command) (kind string, id ID, channel string) {
 		return "presence", c.ID, c.Channel
 	case History:
 		return "history", c.ID, c.Channel
+	case Call:
+		return "call", c.ID, ""
 	case Ping:
 		return "ping", c.ID, ""
 	case Malformed:
@@ -44,4 +46,4 @@ func describe(command Command) (kind string, id ID, channel string) {
 }
 
 // commandKinds are the names that describe gives.
-var commandKinds = []string{"auth", "subscribe", "renew", "unsubscribe", "publish", "presence", "history", "ping", "malformed"}
+var commandKinds = []string{"auth", "subscribe", "renew", "unsubscribe", "publish", "presence", "history", "call", "ping", "malformed"}

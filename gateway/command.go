@@ -91,6 +91,15 @@ type History struct {
 	Limit   int // 0: as many as a reply may hold
 }
 
+// Call asks the backend something that is about no channel. Payload is the command's to
+// keep.
+type Call struct {
+	ID      ID
+	Method  string // up to 255 bytes
+	Payload []byte
+	Kind    broker.Kind
+}
+
 // Ping asks for a Pong.
 type Ping struct{ ID ID }
 
@@ -108,5 +117,6 @@ func (Unsubscribe) command() {}
 func (Publish) command()     {}
 func (Presence) command()    {}
 func (History) command()     {}
+func (Call) command()        {}
 func (Ping) command()        {}
 func (Malformed) command()   {}

@@ -91,6 +91,8 @@ func (s *Session) perform(ctx context.Context, command Command) error {
 		return s.askPresence(ctx, c)
 	case History:
 		return s.askHistory(ctx, c)
+	case Call:
+		return s.call(ctx, c)
 	case Ping:
 		s.tell(Pong(c))
 		return nil

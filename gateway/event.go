@@ -142,6 +142,13 @@ type Failure struct {
 	Reason  Reason // of an Error that has one of its own; else zero
 }
 
+// Answer is what the backend answers to a Call.
+type Answer struct {
+	ID      ID
+	Payload []byte // nil: nothing
+	Kind    broker.Kind
+}
+
 // Pong answers a Ping.
 type Pong struct{ ID ID }
 
@@ -171,6 +178,7 @@ func (NothingRecent) event()   {}
 func (CaughtUp) event()        {}
 func (Gap) event()             {}
 func (Failure) event()         {}
+func (Answer) event()          {}
 func (Pong) event()            {}
 func (Heartbeat) event()       {}
 func (Reconnect) event()       {}

@@ -18,8 +18,8 @@ type Hooks interface {
 
 	// Ask returns nil if q may happen, and has put into q by then what the
 	// backend would have it be: of a connect the principal's User, Info and
-	// Channels, of a publish Payload and Kind. Else the error is an *Error. It
-	// takes a bounded time.
+	// Channels, of a publish Payload and Kind, of an rpc the Answer. Else the error
+	// is an *Error. It takes a bounded time.
 	Ask(ctx context.Context, q *Question) error
 
 	// Tell returns nil once the backend has taken all of the notices, whose order
@@ -31,11 +31,12 @@ type Hooks interface {
 // HookEvent is what a backend can be asked or told.
 type HookEvent string
 
-// The first three ask; the others tell.
+// The first four ask; the others tell.
 const (
 	OnConnect         HookEvent = "connect"
 	OnSubscribe       HookEvent = "subscribe"
 	OnPublish         HookEvent = "publish"
+	OnRPC             HookEvent = "rpc" // a Call
 	OnDisconnect      HookEvent = "disconnect"
 	OnChannelOccupied HookEvent = "channel_occupied" // the first session of the cluster is on it
 	OnChannelVacated  HookEvent = "channel_vacated"
@@ -49,7 +50,7 @@ const (
 // HookEvents are all of them.
 func HookEvents() []HookEvent {
 	return []HookEvent{
-		OnConnect, OnSubscribe, OnPublish,
+		OnConnect, OnSubscribe, OnPublish, OnRPC,
 		OnDisconnect, OnChannelOccupied, OnChannelVacated, OnMemberJoined, OnMemberLeft,
 		OnSessionsChanged, OnPublished, OnNothingRecent,
 	}
@@ -78,8 +79,10 @@ type Question struct {
 	Protocol  string
 	Remote    string // the client's address, without a port
 	Principal Principal
-	Channel   string   // not of a connect
+	Channel   string   // of a subscribe or a publish
 	Publish   *Publish // of a publish alone
+	Call      *Call    // of an rpc alone
+	Answer    *Answer  // to that; nil: the backend has not said anything
 }
 
 // Notice is what happened.

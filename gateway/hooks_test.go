@@ -292,3 +292,31 @@ func TestSetRules_HoldsForASubscribeThatIsUnderWay(t *testing.T) {
 		t.Errorf("heard %q on a channel that is closed", got)
 	}
 }
+
+func TestHooks_CallsAreAnsweredByTheBackend(t *testing.T) {
+	o := newOffice(func(q *gateway.Question) error {
+		switch {
+		case q.Event != gateway.OnRPC:
+		case q.Call.Method == "double":
+			q.Answer = &gateway.Answer{Payload: append(q.Call.Payload, q.Call.Payload...)}
+		case q.Call.Method == "refuse":
+			return &gateway.Error{Code: gateway.Forbidden, Message: "no"}
+		}
+		return nil
+	})
+	n := startNode(t, gateway.Config{Hooks: o, Limits: gateway.Limits{MessageBytes: 10}})
+	p := n.connect(gateway.Hello{Principal: gateway.Principal{User: "alice"}})
+	for command, want := range map[string]string{
+		"call double 21":                   "answer 2121",
+		"call refuse":                      "error forbidden",
+		"call away":                        "error unavailable",
+		"call double 12345678901":          "error too_large",
+		"call " + strings.Repeat("x", 256): "error bad_request",
+	} {
+		p.send("%s", command)
+		p.expect(want)
+	}
+	quiet := startNode(t, gateway.Config{}).connect(gateway.Hello{})
+	quiet.send("call double 21")
+	quiet.expect("error not_found")
+}

@@ -67,6 +67,8 @@ func (w words) Decode(f gateway.Frame) ([]gateway.Command, error) {
 		return []gateway.Command{gateway.History{ID: id, Channel: arg(1), Cursor: arg(2)}}, nil
 	case "ping":
 		return []gateway.Command{gateway.Ping{ID: id}}, nil
+	case "call":
+		return []gateway.Command{gateway.Call{ID: id, Method: arg(1), Payload: []byte(arg(2))}}, nil
 	case "break":
 		return nil, gateway.Unsupported
 	}
@@ -124,6 +126,8 @@ func (w words) Encode(event gateway.Event) (gateway.Frame, error) {
 		return say("nothing recent %s", e.Channel)
 	case gateway.Failure:
 		return say("%s", strings.TrimSpace(fmt.Sprintf("error %s %s", e.Code, e.Reason.Label)))
+	case gateway.Answer:
+		return say("answer %s", e.Payload)
 	case gateway.Pong:
 		return say("pong")
 	case gateway.Heartbeat:

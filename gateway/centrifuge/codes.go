@@ -90,9 +90,6 @@ func errorOf(r request, code gateway.Code, message string) *wire.Error {
 func errorCode(r request, code gateway.Code) uint32 {
 	switch code {
 	case gateway.BadRequest:
-		if r == ofRPC {
-			return errMethodNotFound
-		}
 		return errBadRequest
 	case gateway.Unauthenticated:
 		return errUnauthorized
@@ -110,6 +107,8 @@ func errorCode(r request, code gateway.Code) uint32 {
 
 func whatIsMissing(r request) uint32 {
 	switch r {
+	case ofRPC:
+		return errMethodNotFound
 	case ofPresence, ofPresenceStats, ofHistory, ofHistoryReverse, ofHistoryPosition:
 		return errNotAvailable
 	}

@@ -33,13 +33,12 @@ func decodeProtobuf(data []byte) (commands []gateway.Command, err error) {
 	return commands, nil
 }
 
-// appendCommand appends what a command asks of the gateway: nothing, if it is a pong.
+// appendCommand appends what a command asks of the gateway: nothing, if it is a pong, or
+// sends what nobody takes.
 func appendCommand(commands []gateway.Command, c *wire.Command, f Format) ([]gateway.Command, error) {
 	command := commandOf(c, f)
 	switch {
-	case c.Send != nil:
-		return nil, gateway.Unsupported.With("nobody takes what is sent without a channel")
-	case command == nil && c.Id == 0:
+	case c.Send != nil, command == nil && c.Id == 0:
 		return commands, nil
 	case command == nil:
 		return nil, badRequest("a command asks for nothing that is known")
@@ -70,7 +69,7 @@ func commandOf(c *wire.Command, f Format) gateway.Command {
 	case c.Refresh != nil:
 		return gateway.Auth{ID: ofRefresh.of(c.Id).id(), Token: c.Refresh.Token}
 	case c.Rpc != nil:
-		return gateway.Malformed{ID: ofRPC.of(c.Id).id(), Reason: "rpc: no such method"}
+		return callOf(c.Id, c.Rpc, f)
 	case c.SubRefresh != nil:
 		return gateway.Renew{ID: ofSubRefresh.of(c.Id).id(), Channel: c.SubRefresh.Channel, Token: c.SubRefresh.Token}
 	}
@@ -124,6 +123,17 @@ func publishOf(id uint32, r *wire.PublishRequest, f Format) gateway.Command {
 		kind = broker.KindOf(r.Data)
 	}
 	return gateway.Publish{ID: t.id(), Channel: r.Channel, Payload: append([]byte{}, r.Data...), Kind: kind}
+}
+
+func callOf(id uint32, r *wire.RPCRequest, f Format) gateway.Command {
+	c := gateway.Call{ID: ofRPC.of(id).id(), Method: r.Method, Payload: append([]byte{}, r.Data...), Kind: broker.JSON}
+	switch {
+	case f == Protobuf:
+		c.Kind = broker.KindOf(c.Payload)
+	case r.Data == nil:
+		c.Payload = []byte("null")
+	}
+	return c
 }
 
 func historyOf(id uint32, r *wire.HistoryRequest) gateway.Command {

@@ -71,9 +71,12 @@ var asked = []struct {
 	{"ping", `{"id":10,"ping":{}}`, &wire.Command{Id: 10, Ping: &wire.PingRequest{}}, `Ping 10`},
 	{"rpc", `{"id":11,"rpc":{"method":"m","data":1}}`,
 		&wire.Command{Id: 11, Rpc: &wire.RPCRequest{Method: "m", Data: []byte("1")}},
-		`Malformed 11`},
+		`Call 11 "m" json 1`},
 	{"pong", `{}`, &wire.Command{}, ``},
-	{"send", `{"send":{"data":1}}`, &wire.Command{Send: &wire.SendRequest{}}, `unsupported_data`},
+	{"send", `{"send":{"data":1}}`, &wire.Command{Send: &wire.SendRequest{}}, ``},
+	{"sub_refresh", `{"id":12,"sub_refresh":{"channel":"c","token":"t"}}`,
+		&wire.Command{Id: 12, SubRefresh: &wire.SubRefreshRequest{Channel: "c", Token: "t"}},
+		`Renew 12 "c" "t"`},
 	{"no id", `{"publish":{"channel":"c","data":1}}`,
 		&wire.Command{Publish: &wire.PublishRequest{Channel: "c", Data: []byte("1")}}, `protocol_error`},
 	{"nothing", `{"id":4,"unheard":{}}`, &wire.Command{Id: 4}, `protocol_error`},
@@ -216,6 +219,10 @@ func meaningOf(command gateway.Command) string {
 		return fmt.Sprintf("Presence %d %q", uint32(c.ID.Value), c.Channel)
 	case gateway.History:
 		return fmt.Sprintf("History %d %q cursor %q limit %d", uint32(c.ID.Value), c.Channel, c.Cursor, c.Limit)
+	case gateway.Call:
+		return fmt.Sprintf("Call %d %q %v %s", uint32(c.ID.Value), c.Method, c.Kind, c.Payload)
+	case gateway.Renew:
+		return fmt.Sprintf("Renew %d %q %q", uint32(c.ID.Value), c.Channel, c.Token)
 	case gateway.Ping:
 		return fmt.Sprintf("Ping %d", uint32(c.ID.Value))
 	case gateway.Malformed:

@@ -15,6 +15,8 @@
 //	ping, {}               Ping; nothing: the answer to a ping of ours
 //	unsubscribe            Unsubscribe
 //	sub_refresh            Renew
+//	rpc                    Call
+//	send                   nothing: nobody takes what is about no channel
 //
 // What was missed follows the reply to a subscribe as publications of their own, and the
 // reply's offset is the client's own: whenever the connection breaks, the client knows

@@ -81,6 +81,10 @@ func number(t gateway.Command) gateway.ID {
 		return c.ID
 	case gateway.History:
 		return c.ID
+	case gateway.Call:
+		return c.ID
+	case gateway.Renew:
+		return c.ID
 	case gateway.Ping:
 		return c.ID
 	case gateway.Malformed:
@@ -129,6 +133,8 @@ func everyEvent() []gateway.Event {
 		gateway.Unsubscribed{ID: unsubscribe, Channel: "c"},
 		gateway.Unsubscribed{Channel: "c", Code: gateway.Forbidden, Reason: "the rules have changed"},
 		gateway.Unsubscribed{Channel: "c", Code: gateway.Unavailable, Reason: "\xff"},
+		gateway.Unsubscribed{Channel: "c", Code: gateway.Unauthenticated, Expired: true, Reason: "the token has expired"},
+		gateway.Renewed{ID: to(`{"id":12,"sub_refresh":{"channel":"c","token":"t"}}`), Channel: "c"},
 		gateway.Published{ID: publish, Channel: "c", Position: at},
 		gateway.Message{Message: &message},
 		gateway.Message{Message: &text},
@@ -147,7 +153,10 @@ func everyEvent() []gateway.Event {
 		gateway.Gap{Channel: "c"},
 		gateway.Failure{ID: unsubscribe, Channel: "c", Code: gateway.NotFound, Message: "not there"},
 		gateway.Failure{ID: history, Channel: "c", Code: gateway.NotFound, Message: "keeps no history"},
-		gateway.Failure{ID: rpc, Code: gateway.BadRequest, Message: "no such method"},
+		gateway.Failure{ID: rpc, Code: gateway.NotFound, Message: "no such method"},
+		gateway.Answer{ID: rpc, Payload: []byte("{\n}")},
+		gateway.Answer{ID: rpc, Payload: []byte("hi"), Kind: broker.Text},
+		gateway.Answer{ID: rpc},
 		gateway.Failure{ID: subscribe, Channel: "c", Code: gateway.Forbidden, Message: "not UTF-8: \xff"},
 		gateway.Failure{ID: publish, Channel: "c", Code: gateway.RateLimited, Message: "slow down"},
 		gateway.Failure{ID: publish, Channel: "c", Code: gateway.Unavailable, Message: "not confirmed"},

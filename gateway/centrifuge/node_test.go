@@ -48,7 +48,7 @@ func startNode(t *testing.T, redis *brokertest.RedisServer, name, address string
 	}
 	g, err := gateway.New(gateway.Config{
 		Broker: shared, History: shared, Presence: shared, Auth: names{}, Node: name, Ping: time.Second,
-		PresenceLinger: 200 * time.Millisecond,
+		Hooks: answerer{}, PresenceLinger: 200 * time.Millisecond,
 		Rules: rules.List{
 			{Match: "closed:*"},
 			{Match: "secret:*", Subscribe: rules.Token, Publish: rules.Anyone, Presence: true},
@@ -122,6 +122,21 @@ func until(t testing.TB, what string, holds func() bool) {
 		}
 	}
 }
+
+// answerer is a backend that answers calls.
+type answerer struct{}
+
+func (answerer) Wants(event gateway.HookEvent) bool { return event == gateway.OnRPC }
+
+func (answerer) Ask(_ context.Context, q *gateway.Question) error {
+	if q.Call.Method != "echo" {
+		return &gateway.Error{Code: gateway.NotFound, Message: "no such method"}
+	}
+	q.Answer = &gateway.Answer{Payload: q.Call.Payload, Kind: q.Call.Kind}
+	return nil
+}
+
+func (answerer) Tell(context.Context, []gateway.Notice) error { return nil }
 
 // names takes a token such as "user alice" for alice's.
 type names struct{}

@@ -62,6 +62,8 @@ func replyTo(event gateway.Event, f Format) (*wire.Reply, error) {
 		return nil, gateway.Missed
 	case gateway.Failure:
 		return failure(e), nil
+	case gateway.Answer:
+		return answer(e.ID, &wire.Reply{Rpc: &wire.RPCResult{Data: payloadOf(e.Payload, e.Kind, f)}}), nil
 	case gateway.Pong:
 		return answer(e.ID, &wire.Reply{Ping: &wire.PingResult{}}), nil
 	case gateway.Heartbeat:
@@ -263,16 +265,18 @@ func tagsOf(m *broker.Message) (tags map[string]string) {
 
 // dataOf returns a payload as it is in Protobuf, and as a JSON value on one line in
 // JSON.
-func dataOf(m *broker.Message, f Format) []byte {
+func dataOf(m *broker.Message, f Format) []byte { return payloadOf(m.Payload, m.Kind, f) }
+
+func payloadOf(payload []byte, kind broker.Kind, f Format) []byte {
 	switch {
 	case f == Protobuf:
-		return m.Payload
-	case m.Kind == broker.JSON:
-		return onOneLine(m.Payload)
-	case m.Kind == broker.Text:
-		return jsontext.AppendString(nil, m.Payload)
+		return payload
+	case kind == broker.JSON:
+		return onOneLine(payload)
+	case kind == broker.Text:
+		return jsontext.AppendString(nil, payload)
 	}
-	return jsontext.AppendString(nil, base64.StdEncoding.AppendEncode(nil, m.Payload))
+	return jsontext.AppendString(nil, base64.StdEncoding.AppendEncode(nil, payload))
 }
 
 // onOneLine returns JSON without line ends, which can stand only where a blank can.

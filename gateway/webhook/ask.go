@@ -21,8 +21,9 @@ import (
 //	 "channel":"chat:lobby","data":…,"name":"…","key":"…","headers":{…}}
 //
 //	user, info      of the client; absent: anonymous
-//	channel         not in a connect
-//	data            of a publish; or text, or binary in base64
+//	channel         of a subscribe or a publish
+//	method          of an rpc
+//	data            of a publish or an rpc; or text, or binary in base64
 //	name, key       the event name and the idempotency key of a publish
 //	headers         those of webhooks.headers, if the client's request had them
 //
@@ -32,7 +33,8 @@ import (
 //	200 {"allow":true}
 //	                the same; in a connect beside user, info and channels that the
 //	                session is to have, in a publish beside data, text or binary
-//	                that is to be published instead
+//	                that is to be published instead, in an rpc beside the answer in
+//	                data, text or binary
 //	200 {"allow":false,"code":"forbidden","message":"…"}
 //	                it may not; the client is told the code and the message
 //	401, 403        it may not
@@ -48,6 +50,7 @@ type question struct {
 	User      string              `json:"user,omitempty"`
 	Info      json.RawMessage     `json:"info,omitempty"`
 	Channel   string              `json:"channel,omitempty"`
+	Method    string              `json:"method,omitempty"`
 	Name      string              `json:"name,omitempty"`
 	Key       string              `json:"key,omitempty"`
 	Headers   map[string][]string `json:"headers,omitempty"`
@@ -140,6 +143,9 @@ func (w *Webhook) questionOf(ctx context.Context, q *gateway.Question) question 
 	if p := q.Publish; p != nil {
 		body.Name, body.Key, body.payload = p.Event, p.Key, payloadOf(p.Payload, p.Kind)
 	}
+	if c := q.Call; c != nil {
+		body.Method, body.payload = c.Method, payloadOf(c.Payload, c.Kind)
+	}
 	return body
 }
 
@@ -188,7 +194,10 @@ func (a *answer) apply(q *gateway.Question) error {
 	case gateway.OnConnect:
 		return a.applyToConnect(&q.Principal)
 	case gateway.OnPublish:
-		return a.applyToPublish(q.Publish)
+		a.applyTo(&q.Publish.Payload, &q.Publish.Kind)
+	case gateway.OnRPC:
+		q.Answer = new(gateway.Answer)
+		a.applyTo(&q.Answer.Payload, &q.Answer.Kind)
 	}
 	return nil
 }
@@ -228,14 +237,14 @@ func compact(value json.RawMessage) json.RawMessage {
 	return buffer.Bytes()
 }
 
-func (a *answer) applyToPublish(p *gateway.Publish) error {
+// applyTo puts the payload of the answer, if it has one, in the place of another.
+func (a *answer) applyTo(payload *[]byte, kind *broker.Kind) {
 	switch {
 	case a.Data != nil:
-		p.Payload, p.Kind = a.Data, broker.JSON
+		*payload, *kind = a.Data, broker.JSON
 	case a.Text != nil && utf8.ValidString(*a.Text):
-		p.Payload, p.Kind = []byte(*a.Text), broker.Text
+		*payload, *kind = []byte(*a.Text), broker.Text
 	case a.Binary != nil:
-		p.Payload, p.Kind = *a.Binary, broker.Binary
+		*payload, *kind = *a.Binary, broker.Binary
 	}
-	return nil
 }

@@ -253,3 +253,26 @@ func TestAsk_ConnectionsAreReused(t *testing.T) {
 		}
 	}
 }
+
+func TestAsk_AnswersCalls(t *testing.T) {
+	b := startBackend(t)
+	w := newWebhook(t, b.config(gateway.OnRPC))
+	for said, want := range map[string]gateway.Answer{
+		`{"allow":true,"data":{"n":2}}`: {Payload: []byte(`{"n":2}`)},
+		`{"allow":true,"text":"two"}`:   {Payload: []byte("two"), Kind: broker.Text},
+		`{"allow":true}`:                {},
+	} {
+		b.answers(http.StatusOK, said)
+		q := connecting()
+		q.Event, q.Call = gateway.OnRPC, &gateway.Call{Method: "double", Payload: []byte("1")}
+		if err := w.Ask(t.Context(), q); err != nil {
+			t.Fatal(err)
+		}
+		if got := b.last(); got.Event != "rpc" || got.Method != "double" || string(got.Data) != "1" {
+			t.Errorf("the backend saw %+v", got)
+		}
+		if q.Answer == nil || !reflect.DeepEqual(*q.Answer, want) {
+			t.Errorf("%s is the answer %+v, want %+v", said, q.Answer, want)
+		}
+	}
+}

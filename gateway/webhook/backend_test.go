@@ -34,6 +34,7 @@ type request struct {
 	User    string
 	Info    json.RawMessage
 	Channel string
+	Method  string
 	Data    json.RawMessage
 	Text    *string
 	Binary  *[]byte

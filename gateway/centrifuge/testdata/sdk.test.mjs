@@ -156,6 +156,14 @@ describe('tokens', { concurrency: true }, () => {
   })
 })
 
+test('calls the backend', async () => {
+  const c = await connected(0)
+  assert.deepEqual(decode((await c.rpc('echo', encode({ n: [1, 'two'] }))).data), { n: [1, 'two'] })
+  await assert.rejects(c.rpc('other', encode(1)), (e) => e.code === 104)
+  await c.send(encode('nobody takes this'))
+  await c.publish(channel('chat'), encode('still here'))
+})
+
 test('recovers what it has missed, in order, once', async () => {
   const [listener, speaker] = [await connected(0), await connected(1)]
   const sub = await listen(listener, channel('orders')) // nothing was ever published there

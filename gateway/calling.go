@@ -1,0 +1,33 @@
+package gateway
+
+import (
+	"context"
+	"unicode/utf8"
+)
+
+const maxMethod = 255
+
+// call passes a Call on to the backend, if that wants any, and tells what it answers.
+func (s *Session) call(ctx context.Context, c Call) error {
+	p := s.who()
+	most := s.gateway.limits.MessageBytes
+	switch {
+	case !s.gateway.asks(OnRPC, p):
+		return failf(NotFound, "there is nobody who answers calls")
+	case len(c.Method) > maxMethod || !utf8.ValidString(c.Method):
+		return failf(BadRequest, "a method has at most %d bytes of UTF-8", maxMethod)
+	case most > 0 && len(c.Payload) > most:
+		return failf(TooLarge, "the call has %d bytes: at most %d are allowed", len(c.Payload), most)
+	}
+	q := s.gateway.question(OnRPC, *p, s)
+	q.Call = &c
+	if err := s.gateway.hooks.Ask(ctx, &q); err != nil {
+		return err
+	}
+	if q.Answer == nil {
+		return failf(Unavailable, "the backend that answers this is away: try again shortly")
+	}
+	q.Answer.ID = c.ID
+	s.tell(*q.Answer)
+	return nil
+}
