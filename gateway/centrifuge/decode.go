@@ -51,7 +51,7 @@ func appendCommand(commands []gateway.Command, c *wire.Command, f Format) ([]gat
 func commandOf(c *wire.Command, f Format) gateway.Command {
 	switch {
 	case c.Connect != nil:
-		return gateway.Auth{ID: ofConnect.of(c.Id).id(), Token: c.Connect.Token}
+		return connectOf(c.Id, c.Connect)
 	case c.Subscribe != nil:
 		return subscribeOf(c.Id, c.Subscribe)
 	case c.Unsubscribe != nil:
@@ -74,6 +74,22 @@ func commandOf(c *wire.Command, f Format) gateway.Command {
 		return gateway.Renew{ID: ofSubRefresh.of(c.Id).id(), Channel: c.SubRefresh.Channel, Token: c.SubRefresh.Token}
 	}
 	return nil
+}
+
+// connectOf says where the client is on the channels that the server has put it on before.
+func connectOf(id uint32, r *wire.ConnectRequest) gateway.Command {
+	c := gateway.Auth{ID: ofConnect.of(id).id(), Token: r.Token}
+	for channel, sub := range r.Subs {
+		cursor, _ := cursorOf(sub.GetEpoch(), sub.GetOffset())
+		if !sub.GetRecover() || cursor == "" {
+			continue
+		}
+		if c.Cursors == nil {
+			c.Cursors = make(map[string]string, len(r.Subs))
+		}
+		c.Cursors[channel] = cursor
+	}
+	return c
 }
 
 func subscribeOf(id uint32, r *wire.SubscribeRequest) gateway.Command {

@@ -59,6 +59,11 @@ var asked = []struct {
 	{"presence_stats", `{"id":8,"presence_stats":{"channel":"c"}}`,
 		&wire.Command{Id: 8, PresenceStats: &wire.PresenceStatsRequest{Channel: "c"}},
 		`Presence 8 "c"`},
+	{"connect, back", `{"id":1,"connect":{"subs":{"a":{"recover":true,"epoch":"k3x9","offset":4},"b":{"recover":true},"c":{"epoch":"k3x9"}}}}`,
+		&wire.Command{Id: 1, Connect: &wire.ConnectRequest{Subs: map[string]*wire.SubscribeRequest{
+			"a": {Recover: true, Epoch: "k3x9", Offset: 4}, "b": {Recover: true}, "c": {Epoch: "k3x9"},
+		}}},
+		`Auth 1 "" map[a:k3x9:4]`},
 	{"history", `{"id":9,"history":{"channel":"c","limit":10,"since":{"epoch":"k3x9","offset":4}}}`,
 		&wire.Command{Id: 9, History: &wire.HistoryRequest{Channel: "c", Limit: 10, Since: &wire.StreamPosition{Epoch: "k3x9", Offset: 4}}},
 		`History 9 "c" cursor "k3x9:4" limit 10`},
@@ -208,7 +213,11 @@ func meaning(format centrifuge.Format, frame []byte) string {
 func meaningOf(command gateway.Command) string {
 	switch c := command.(type) {
 	case gateway.Auth:
-		return fmt.Sprintf("Auth %d %q", uint32(c.ID.Value), c.Token)
+		meaning := fmt.Sprintf("Auth %d %q", uint32(c.ID.Value), c.Token)
+		if c.Cursors != nil {
+			meaning += fmt.Sprint(" ", c.Cursors)
+		}
+		return meaning
 	case gateway.Subscribe:
 		return fmt.Sprintf("Subscribe %d %q cursor %q recent %d", uint32(c.ID.Value), c.Channel, c.Cursor, c.Recent)
 	case gateway.Unsubscribe:

@@ -12,24 +12,21 @@ import (
 // decodeConnect reads the connect request of a client that says nothing else. Whatever it
 // says later is another one, which may renew its token.
 func decodeConnect(data []byte) ([]gateway.Command, error) {
-	var r struct {
-		Token string `json:"token"`
-	}
+	r := &wire.ConnectRequest{}
 	if len(bytes.TrimSpace(data)) > 0 {
-		if err := json.Unmarshal(data, &r); err != nil {
+		var asked jsonConnect
+		if err := json.Unmarshal(data, &asked); err != nil {
 			return nil, badRequest("what was sent is no connect request in JSON")
 		}
+		r = asked.wire()
 	}
-	return []gateway.Command{gateway.Auth{ID: ofConnect.of(0).id(), Token: r.Token}}, nil
+	return []gateway.Command{connectOf(0, r)}, nil
 }
 
 // jsonCommand is wire.Command as JSON has it, where a field of bytes is any value.
 type jsonCommand struct {
-	ID      uint32 `json:"id"`
-	Connect *struct {
-		Token string                            `json:"token"`
-		Subs  map[string]*wire.SubscribeRequest `json:"subs"`
-	} `json:"connect"`
+	ID        uint32       `json:"id"`
+	Connect   *jsonConnect `json:"connect"`
 	Subscribe *struct {
 		Channel string          `json:"channel"`
 		Token   string          `json:"token"`
@@ -60,6 +57,15 @@ type jsonCommand struct {
 	SubRefresh *wire.SubRefreshRequest `json:"sub_refresh"`
 }
 
+type jsonConnect struct {
+	Token string                            `json:"token"`
+	Subs  map[string]*wire.SubscribeRequest `json:"subs"`
+}
+
+func (r *jsonConnect) wire() *wire.ConnectRequest {
+	return &wire.ConnectRequest{Token: r.Token, Subs: r.Subs}
+}
+
 // decodeJSON reads commands, one on a line.
 func decodeJSON(data []byte) (commands []gateway.Command, err error) {
 	decoder := json.NewDecoder(bytes.NewReader(data))
@@ -83,7 +89,7 @@ func (c *jsonCommand) wire() *wire.Command {
 		History: c.History, Refresh: c.Refresh, SubRefresh: c.SubRefresh,
 	}
 	if r := c.Connect; r != nil {
-		w.Connect = &wire.ConnectRequest{Token: r.Token, Subs: r.Subs}
+		w.Connect = r.wire()
 	}
 	if r := c.Subscribe; r != nil {
 		w.Subscribe = &wire.SubscribeRequest{

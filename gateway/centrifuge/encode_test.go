@@ -122,6 +122,10 @@ func everyEvent() []gateway.Event {
 		gateway.Welcome{Session: "s1", Node: "n1"},
 		gateway.Welcome{ID: connect, Session: "s1", User: "alice", Node: "n1", Ping: 25 * time.Second},
 		gateway.Welcome{ID: connect, Session: "s1", Node: "n1", Ping: 100 * time.Millisecond},
+		gateway.Welcome{ID: connect, Session: "s1", Node: "n1", Key: "k", Channels: []gateway.Subscribed{
+			{Channel: "@alice", Position: at, After: before, Resumed: true, Recovered: true},
+			{Channel: "kept", Position: at, After: at, Resumed: true}, {Channel: "live"},
+		}},
 		gateway.Welcome{ID: refresh, Session: "s1", Node: "n1"},
 		gateway.Subscribed{Asked: true, ID: subscribe, Channel: "c"},
 		gateway.Subscribed{Asked: true, ID: subscribe, Channel: "c", Position: at, After: at},
@@ -130,6 +134,7 @@ func everyEvent() []gateway.Event {
 		gateway.Subscribed{Asked: true, ID: resume, Channel: "c", Position: at, After: before},
 		gateway.Subscribed{Asked: true, ID: resume, Channel: "c", Position: at, After: at},
 		gateway.Subscribed{Channel: "@alice", Position: at, After: at},
+		gateway.Subscribed{Channel: "@alice", Position: at, After: at, Welcomed: true},
 		gateway.Unsubscribed{ID: unsubscribe, Channel: "c"},
 		gateway.Unsubscribed{Channel: "c", Code: gateway.Forbidden, Reason: "the rules have changed"},
 		gateway.Unsubscribed{Channel: "c", Code: gateway.Unavailable, Reason: "\xff"},

@@ -57,7 +57,9 @@ func (p Protocol) Encode(event gateway.Event) (gateway.Frame, error) {
 	if err != nil || reply == nil {
 		return gateway.Frame{}, err
 	}
-	return p.frame(reply)
+	frame, err := p.frame(reply)
+	_, frame.Last = event.(gateway.Gap)
+	return frame, err
 }
 
 func (p Protocol) frame(reply *wire.Reply) (gateway.Frame, error) {

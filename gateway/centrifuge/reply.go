@@ -59,7 +59,7 @@ func replyTo(event gateway.Event, f Format) (*wire.Reply, error) {
 	case gateway.Leave:
 		return push(&wire.Push{Channel: e.Channel, Leave: &wire.Leave{Info: infoOf(e.User, e.Session, nil)}}), nil
 	case gateway.Gap:
-		return nil, gateway.Missed
+		return push(&wire.Push{Channel: e.Channel, Unsubscribe: &wire.Unsubscribe{Code: unsubscribedForNow, Reason: insufficient}}), nil
 	case gateway.Failure:
 		return failure(e), nil
 	case gateway.Answer:
@@ -73,6 +73,9 @@ func replyTo(event gateway.Event, f Format) (*wire.Reply, error) {
 	}
 	return nil, nil
 }
+
+// insufficient is why a client is to subscribe anew that may have missed something.
+const insufficient = "insufficient state"
 
 func push(p *wire.Push) *wire.Reply { return &wire.Reply{Push: p} }
 
@@ -93,7 +96,7 @@ func welcome(e gateway.Welcome) *wire.Reply {
 	}
 	return answer(e.ID, &wire.Reply{Connect: &wire.ConnectResult{
 		Client: e.Session, Node: e.Node, Ping: seconds(e.Ping), Pong: e.Ping > 0, Expires: expires, Ttl: ttl,
-		Session: sessionOf(e.Session, e.Key),
+		Session: sessionOf(e.Session, e.Key), Subs: served(e.Channels),
 	}})
 }
 
@@ -135,11 +138,27 @@ func seconds(d time.Duration) uint32 {
 	return uint32(max(1, d/time.Second))
 }
 
+// served returns the subscriptions that the server has made.
+func served(channels []gateway.Subscribed) map[string]*wire.SubscribeResult {
+	subs := make(map[string]*wire.SubscribeResult, len(channels))
+	for _, e := range channels {
+		kept := !e.After.IsZero()
+		subs[e.Channel] = &wire.SubscribeResult{
+			Recoverable: kept, Positioned: kept, Epoch: e.After.Epoch, Offset: e.After.Offset,
+			WasRecovering: e.Resumed, Recovered: e.Resumed && e.Recovered,
+		}
+	}
+	return subs
+}
+
 // subscribed names the position after which all follows: the client's own if it has
-// missed nothing that is gone.
+// missed nothing that is gone. What the connect reply has said is not said again.
 func subscribed(e gateway.Subscribed) *wire.Reply {
 	kept := !e.After.IsZero()
-	if !e.Asked {
+	switch {
+	case e.Welcomed:
+		return nil
+	case !e.Asked:
 		return push(&wire.Push{Channel: e.Channel, Subscribe: &wire.Subscribe{
 			Recoverable: kept, Positioned: kept, Epoch: e.After.Epoch, Offset: e.After.Offset,
 		}})

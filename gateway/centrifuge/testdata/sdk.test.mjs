@@ -249,6 +249,26 @@ test('is on its personal channel from the start, and goes on there', async () =>
   assert.deepEqual(heard, [['@' + user, 'for you']])
 })
 
+test('recovers on the channels that the server has put it on', async () => {
+  const user = 'gil' + run
+  const c = client(0, { token: 'user ' + user })
+  const told = []
+  const heard = []
+  c.on('subscribed', (ctx) => told.push(ctx))
+  c.on('publication', (ctx) => heard.push(decode(ctx.data)))
+  const say = (n) => api(`/channels/@${user}/messages`, { body: String(n), headers: { 'Content-Type': 'application/json' } })
+  c.connect()
+  await c.ready(20000)
+  assert.deepEqual(told.map((t) => [t.channel, t.recoverable]), [['@' + user, true]]) // with the connect reply
+  await say(1)
+  await until('the first', () => heard.length === 1)
+  restart(c)
+  for (const n of [2, 3, 4]) await say(n)
+  await until('all of them', () => heard.length >= 4)
+  assert.deepEqual(heard, [1, 2, 3, 4])
+  assert.deepEqual([told[1].wasRecovering, told[1].recovered], [true, true])
+})
+
 test('is subscribed, unsubscribed and sent away by the backend', async () => {
   const user = 'emil' + run
   const c = await connected(1, { token: 'user ' + user })
