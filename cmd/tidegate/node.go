@@ -34,6 +34,7 @@ type node struct {
 	apps     pusher.Apps
 	gateway  *gateway.Gateway
 	xhr      *pusher.XHR
+	webhooks *pusher.Webhooks // of apps
 	clock    *clock           // nil: there is none
 	webhook  *webhook.Webhook // nil: there is none
 
@@ -76,6 +77,8 @@ func newNode(c *config.Config, log *slog.Logger) (*node, error) {
 		return nil, err
 	}
 	n.xhr = pusher.NewXHR(n.gateway, &n.apps)
+	n.webhooks = pusher.NewWebhooks(&n.apps, log, n.metrics.Webhooks.Requested)
+	n.gateway.SetReceivers(n.webhooks.Receivers())
 	return n, n.listen()
 }
 
@@ -136,6 +139,7 @@ func (n *node) run(ctx context.Context) error {
 	if n.webhook != nil {
 		defer n.webhook.Close()
 	}
+	defer n.webhooks.Close()
 	if n.clock != nil {
 		parts.Go(func() error { return n.clock.run(working, n.gateway) })
 	}

@@ -166,6 +166,7 @@ func (n *node) reload(s *config.Source) {
 		n.log.Error("reload: rules and keys stay as they are", "error", err)
 		return
 	}
+	n.gateway.SetReceivers(n.webhooks.Receivers())
 	if err := n.gateway.SetRules(c.Gateway().Rules); err != nil {
 		n.log.Error("reload: the rules stay as they are", "error", err)
 		return

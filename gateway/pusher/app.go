@@ -28,6 +28,8 @@ type App struct {
 	TLSOnly        bool // clients that do not come over TLS, to the gateway or its balancer, are refused
 	EventBytes     int  // of an event's data; 0: 10 KB
 	Connections    int  // at once, on each node; 0: no limit but the gateway's
+
+	Webhooks []Webhook // where its backend is told what happens
 }
 
 // Validate returns what is wrong with an app.
@@ -45,6 +47,11 @@ func (a *App) Validate() error {
 		return fmt.Errorf("limits.event_bytes is negative: %d", a.EventBytes)
 	case a.Connections < 0:
 		return fmt.Errorf("limits.connections is negative: %d", a.Connections)
+	}
+	for i := range a.Webhooks {
+		if err := a.Webhooks[i].validate(); err != nil {
+			return fmt.Errorf("webhooks[%d].%w", i, err)
+		}
 	}
 	return nil
 }

@@ -20,9 +20,9 @@ const (
 	maxAnswer    = 1 << 20 // bytes of an answer that are read
 )
 
-// newClient returns a client of one backend. It follows no redirect: whoever may
+// NewClient returns a client of backends. It follows no redirect: whoever may
 // answer for the backend could otherwise send the questions elsewhere.
-func newClient() *http.Client {
+func NewClient() *http.Client {
 	return &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
@@ -37,19 +37,24 @@ func newClient() *http.Client {
 	}
 }
 
-// post sends a body and returns the answer's status and body. Its errors show
-// nothing of the URL, which may hold a secret.
+// post sends a body, signed, and returns the answer's status and body.
 func (w *Webhook) post(ctx context.Context, body []byte) (status int, answer []byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, w.config.Timeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, w.config.URL, bytes.NewReader(body))
+	return Post(ctx, w.client, w.config.URL, http.Header{SignatureHeader: {Sign(w.config.Secret, time.Now(), body)}}, body)
+}
+
+// Post sends a JSON object to a backend, with more headers, and returns the answer's
+// status and body. Its errors show nothing of the URL, which may hold a secret.
+func Post(ctx context.Context, client *http.Client, url string, header http.Header, body []byte) (status int, answer []byte, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		return 0, nil, errors.New("the URL is not good")
 	}
+	request.Header = header
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("User-Agent", "tidegate")
-	request.Header.Set(SignatureHeader, Sign(w.config.Secret, time.Now(), body))
-	response, err := w.client.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
 		return 0, nil, withoutURL(err)
 	}

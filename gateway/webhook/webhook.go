@@ -98,7 +98,7 @@ func New(c Config) (*Webhook, error) {
 	if c.Observe == nil {
 		c.Observe = func(string, string) {}
 	}
-	w := &Webhook{config: c, wants: make(map[gateway.HookEvent]bool), client: newClient(), log: c.Log}
+	w := &Webhook{config: c, wants: make(map[gateway.HookEvent]bool), client: NewClient(), log: c.Log}
 	for _, event := range c.Events {
 		w.wants[event] = true
 	}

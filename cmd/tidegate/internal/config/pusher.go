@@ -27,6 +27,14 @@ func (a *PusherApp) settings() []setting {
 		{"tls_only", "", boolean(&a.TLSOnly)},
 		{"limits.event_bytes", "", size(&a.EventBytes)},
 		{"limits.connections", "", integer(&a.Connections)},
+		{"webhooks", "", list(&a.Webhooks, webhookSettings)},
+	}
+}
+
+func webhookSettings(w *pusher.Webhook) []setting {
+	return []setting{
+		{"url", "", text(&w.URL)},
+		{"events", "", texts(&w.Events)},
 	}
 }
 

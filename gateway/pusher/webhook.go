@@ -1,0 +1,243 @@
+package pusher
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"tidegate/broker"
+	"tidegate/gateway"
+	"tidegate/gateway/rules"
+	"tidegate/gateway/webhook"
+)
+
+// Webhook is where an app's backend is told what happens, in Pusher's form: a POST with
+//
+//	X-Pusher-Key: KEY
+//	X-Pusher-Signature: the body's (see sign)
+//	{"time_ms":1767225600123,"events":[{"name":"channel_occupied","channel":"news"}, …]}
+//
+//	channel_occupied  channel_vacated  cache_miss   channel
+//	member_added  member_removed                    channel, user_id
+//	client_event                                    channel, event, data, socket_id, user_id
+//	subscription_count                              channel, subscription_count
+//
+// An answer of 2xx says that all were taken. With any other they are sent again.
+type Webhook struct {
+	URL    string
+	Events []string // by name; empty: all
+}
+
+// WebhookEvents are the names of all events, and what of the gateway's they tell.
+var webhookEvents = map[string]gateway.HookEvent{
+	"channel_occupied":   gateway.OnChannelOccupied,
+	"channel_vacated":    gateway.OnChannelVacated,
+	"member_added":       gateway.OnMemberJoined,
+	"member_removed":     gateway.OnMemberLeft,
+	"client_event":       gateway.OnPublished,
+	"cache_miss":         gateway.OnNothingRecent,
+	"subscription_count": gateway.OnSessionsChanged,
+}
+
+func (w *Webhook) validate() error {
+	u, err := url.Parse(w.URL)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return errors.New("url is no URL of a backend: want one such as https://app.example.com/pusher")
+	}
+	for _, name := range w.Events {
+		if _, known := webhookEvents[name]; !known {
+			return fmt.Errorf("events names %q, which is none of Pusher's", name)
+		}
+	}
+	return nil
+}
+
+// Webhooks tell the backends of apps what happens. All methods may be called
+// concurrently.
+type Webhooks struct {
+	apps    *Apps
+	log     *slog.Logger
+	observe func(event, result string)
+	client  *http.Client
+}
+
+// NewWebhooks returns the webhooks of apps. observe is told of each request: "pusher",
+// and "taken", "away" or "dropped".
+func NewWebhooks(apps *Apps, log *slog.Logger, observe func(event, result string)) *Webhooks {
+	return &Webhooks{apps: apps, log: log, observe: observe, client: webhook.NewClient()}
+}
+
+// Close ends the connections that nothing is told over.
+func (w *Webhooks) Close() { w.client.CloseIdleConnections() }
+
+// Receivers returns who is told, for the gateway: it is to be asked anew when the apps
+// have changed.
+func (w *Webhooks) Receivers() (list []gateway.Receiver) {
+	for _, app := range w.apps.all() {
+		settings := app.settings.Load()
+		if settings == nil || settings.Disabled {
+			continue
+		}
+		for i := range settings.Webhooks {
+			list = append(list, w.receiver(app, settings, &settings.Webhooks[i]))
+		}
+	}
+	return list
+}
+
+func (w *Webhooks) receiver(app *app, settings *App, to *Webhook) gateway.Receiver {
+	h := &hook{Webhooks: w, app: app, settings: settings, url: to.URL, wants: make(map[gateway.HookEvent]string)}
+	for name, event := range webhookEvents {
+		if len(to.Events) == 0 || slices.Contains(to.Events, name) {
+			h.wants[event] = name
+		}
+	}
+	digest := sha256.Sum256([]byte(to.URL))
+	return gateway.Receiver{
+		Name: "pusher-" + app.id + "-" + hex.EncodeToString(digest[:6]),
+		Of:   app.has, Wants: func(e gateway.HookEvent) bool { return h.wants[e] != "" }, Tell: h.tell,
+	}
+}
+
+// has reports whether one of the gateway's channels is the app's, as its backend and
+// clients know them.
+func (a *app) has(channel string) bool {
+	name, is := strings.CutPrefix(channel, a.prefix)
+	return is && !rules.IsPersonal(channel) && checkName(name) == ""
+}
+
+// hook is a Webhook of an app.
+type hook struct {
+	// Fixed at birth.
+	*Webhooks
+	app      *app
+	settings *App
+	url      string
+	wants    map[gateway.HookEvent]string // names of events
+
+	failing atomic.Int64 // since when nothing was taken, in ns since 1970; 0: the last was
+}
+
+const (
+	hookPatience = 5 * time.Second // for an answer
+	hookGivesUp  = 5 * time.Minute // after which what was not taken is dropped
+)
+
+// told is a line of a webhook's body.
+type told struct {
+	Name    string  `json:"name"`
+	Channel string  `json:"channel"`
+	User    string  `json:"user_id,omitempty"`
+	Event   string  `json:"event,omitempty"`
+	Data    *string `json:"data,omitempty"`
+	Socket  string  `json:"socket_id,omitempty"`
+	Count   *int    `json:"subscription_count,omitempty"`
+}
+
+// tell returns nil once the backend has taken the notices, or has taken none for so long
+// that those are dropped which are as old.
+func (h *hook) tell(ctx context.Context, notices []gateway.Notice) error {
+	notices = h.withoutOld(notices)
+	body := struct {
+		Time   int64  `json:"time_ms"`
+		Events []told `json:"events"`
+	}{}
+	for i := range notices {
+		if event, is := h.event(&notices[i]); is {
+			body.Time, body.Events = notices[i].Time.UnixMilli(), append(body.Events, event)
+		}
+	}
+	if len(body.Events) == 0 {
+		return nil
+	}
+	encoded, err := json.Marshal(body)
+	if err == nil {
+		err = h.post(ctx, encoded)
+	}
+	h.note(err)
+	return err
+}
+
+func (h *hook) post(ctx context.Context, body []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, hookPatience)
+	defer cancel()
+	header := http.Header{"X-Pusher-Key": {h.settings.Key}, "X-Pusher-Signature": {sign(h.settings.Secret, string(body))}}
+	status, _, err := webhook.Post(ctx, h.client, h.url, header, body)
+	if err == nil && (status < http.StatusOK || status >= http.StatusMultipleChoices) {
+		err = fmt.Errorf("it answered with the status %d", status)
+	}
+	return err
+}
+
+func (h *hook) note(err error) {
+	if err == nil {
+		h.observe("pusher", "taken")
+		if h.failing.Swap(0) != 0 {
+			h.log.Info("an app's webhook is back", "app", h.app.id)
+		}
+		return
+	}
+	h.observe("pusher", "away")
+	if h.failing.CompareAndSwap(0, time.Now().UnixNano()) {
+		h.log.Error("an app's webhook is away", "app", h.app.id, "error", err)
+	}
+}
+
+// withoutOld drops what has been told in vain for long.
+func (h *hook) withoutOld(notices []gateway.Notice) []gateway.Notice {
+	since := h.failing.Load()
+	if since == 0 || time.Since(time.Unix(0, since)) < hookGivesUp {
+		return notices
+	}
+	kept := slices.DeleteFunc(slices.Clone(notices), func(n gateway.Notice) bool { return time.Since(n.Time) >= hookGivesUp })
+	if dropped := len(notices) - len(kept); dropped > 0 {
+		h.observe("pusher", "dropped")
+		h.log.Error("what an app's webhook did not take for 5 minutes is dropped", "app", h.app.id, "events", dropped)
+	}
+	return kept
+}
+
+// event returns what a notice is to an app's backend; false: nothing.
+func (h *hook) event(n *gateway.Notice) (event told, is bool) {
+	name := h.app.nameOf(n.Channel)
+	event = told{Name: h.wants[n.Event], Channel: name}
+	switch n.Event {
+	case gateway.OnMemberJoined, gateway.OnMemberLeft:
+		event.User = h.app.idOf(n.User)
+		return event, isPresence(name)
+	case gateway.OnNothingRecent:
+		return event, isCache(name)
+	case gateway.OnSessionsChanged:
+		event.Count = &n.Sessions
+		return event, !isPresence(name)
+	case gateway.OnPublished:
+		return h.clientEvent(event, n.Message)
+	}
+	return event, true
+}
+
+func (h *hook) clientEvent(event told, m *broker.Message) (told, bool) {
+	if m == nil || !strings.HasPrefix(m.Event, clientPrefix) || !isSigned(event.Channel) {
+		return told{}, false
+	}
+	data := string(m.Payload)
+	if m.Kind == broker.Binary {
+		data = base64.StdEncoding.EncodeToString(m.Payload)
+	}
+	event.Event, event.Data, event.Socket = m.Event, &data, m.Session
+	if isPresence(event.Channel) {
+		event.User = h.app.idOf(m.User)
+	}
+	return event, true
+}
