@@ -38,6 +38,19 @@ func (g *Gateway) Channels(ctx context.Context, pattern string) ([]ChannelInfo, 
 	return sum.channels(), nil
 }
 
+// TellCount tells those who are on a channel of this node how many there are in the
+// whole cluster, if their protocol says such a thing. Who wants to know is a Receiver of
+// OnSessionsChanged.
+func (g *Gateway) TellCount(channel string, sessions int) {
+	ch := g.hub.find(channel)
+	if ch == nil {
+		return
+	}
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	ch.announce(Counted{channel, sessions})
+}
+
 // census adds up headcounts, by channel.
 type census map[string]*headcount
 

@@ -124,6 +124,12 @@ type PresenceChanged struct{ Channel string }
 // NothingRecent says that a Subscribe asked for recent messages and there are none.
 type NothingRecent struct{ Channel string }
 
+// Counted says how many sessions are on a channel in the whole cluster.
+type Counted struct {
+	Channel  string
+	Sessions int
+}
+
 // CaughtUp says that all that Session.Subscribe was to bring has been told.
 type CaughtUp struct{}
 
@@ -175,6 +181,7 @@ func (Join) event()            {}
 func (Leave) event()           {}
 func (PresenceChanged) event() {}
 func (NothingRecent) event()   {}
+func (Counted) event()         {}
 func (CaughtUp) event()        {}
 func (Gap) event()             {}
 func (Failure) event()         {}
