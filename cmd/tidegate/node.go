@@ -77,7 +77,7 @@ func newNode(c *config.Config, log *slog.Logger) (*node, error) {
 		return nil, err
 	}
 	n.xhr = pusher.NewXHR(n.gateway, &n.apps)
-	n.webhooks = pusher.NewWebhooks(&n.apps, log, n.metrics.Webhooks.Requested)
+	n.webhooks = pusher.NewWebhooks(n.gateway, &n.apps, log, n.metrics.Webhooks.Requested)
 	n.gateway.SetReceivers(n.webhooks.Receivers())
 	return n, n.listen()
 }

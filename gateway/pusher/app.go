@@ -29,7 +29,8 @@ type App struct {
 	EventBytes     int  // of an event's data; 0: 10 KB
 	Connections    int  // at once, on each node; 0: no limit but the gateway's
 
-	Webhooks []Webhook // where its backend is told what happens
+	SubscriptionCounts bool      // clients are told how many are on a channel
+	Webhooks           []Webhook // where its backend is told what happens
 }
 
 // Validate returns what is wrong with an app.

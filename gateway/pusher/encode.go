@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"tidegate/broker"
@@ -31,6 +32,8 @@ func (p Protocol) encode(event gateway.Event) ([]byte, error) {
 		return p.subscribed(e), nil
 	case gateway.NothingRecent:
 		return p.about("pusher:cache_miss", e.Channel).end(), nil
+	case gateway.Counted:
+		return p.counted(e), nil
 	case gateway.Unsubscribed:
 		return p.unsubscribed(e), nil
 	case gateway.Join:
@@ -126,6 +129,16 @@ func (p Protocol) subscribed(e gateway.Subscribed) []byte {
 		data = p.roster(e.Members)
 	}
 	return p.about("pusher_internal:subscription_succeeded", e.Channel).text("data", data).end()
+}
+
+// counted is said of channels whose members are not, if the app wants it.
+func (p Protocol) counted(e gateway.Counted) []byte {
+	settings := p.app.settings.Load()
+	if settings == nil || !settings.SubscriptionCounts || isPresence(p.app.nameOf(e.Channel)) {
+		return nil
+	}
+	data := strconv.AppendInt([]byte(`{"subscription_count":`), int64(e.Sessions), 10)
+	return p.about("pusher_internal:subscription_count", e.Channel).text("data", append(data, '}')).end()
 }
 
 // unsubscribed says nothing to who wanted it so.

@@ -69,7 +69,7 @@ func meaning(t *testing.T, p Protocol, frame string) string {
 // TestProtocol_SaysEvents also holds what is said to JSON, and data to a string of JSON
 // where Pusher's servers have one.
 func TestProtocol_SaysEvents(t *testing.T) {
-	p := spoken(App{ID: "1", Key: "k", Secret: "s", Prefix: "shop:"})
+	p := spoken(App{ID: "1", Key: "k", Secret: "s", Prefix: "shop:", SubscriptionCounts: true})
 	var got strings.Builder
 	for _, event := range everyEvent() {
 		frame, err := p.Encode(event)
@@ -118,6 +118,7 @@ func everyEvent() []gateway.Event {
 		gateway.Unsubscribed{ID: answered, Channel: "shop:news"},
 		gateway.Unsubscribed{Channel: "shop:news", Code: gateway.Forbidden, Reason: "the rules have changed"},
 		gateway.NothingRecent{Channel: "shop:cache-x"},
+		gateway.Counted{Channel: "shop:news", Sessions: 3}, gateway.Counted{Channel: "shop:presence-x", Sessions: 3},
 		message("news", "said", anna, broker.JSON, `{"text":"é \"hi\""}`),
 		message("news", "said", "", broker.Text, "line 1\nline 2"),
 		message("news", "", "", broker.JSON, "42"),

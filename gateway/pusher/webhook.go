@@ -63,19 +63,22 @@ func (w *Webhook) validate() error {
 	return nil
 }
 
-// Webhooks tell the backends of apps what happens. All methods may be called
-// concurrently.
+// Webhooks tell the backends of apps what happens, and their clients how many there
+// are. All methods may be called concurrently.
 type Webhooks struct {
+	gateway *gateway.Gateway
 	apps    *Apps
 	log     *slog.Logger
 	observe func(event, result string)
 	client  *http.Client
 }
 
-// NewWebhooks returns the webhooks of apps. observe is told of each request: "pusher",
+// NewWebhooks returns the webhooks of apps. It is made once for a gateway. observe is told of each request: "pusher",
 // and "taken", "away" or "dropped".
-func NewWebhooks(apps *Apps, log *slog.Logger, observe func(event, result string)) *Webhooks {
-	return &Webhooks{apps: apps, log: log, observe: observe, client: webhook.NewClient()}
+func NewWebhooks(g *gateway.Gateway, apps *Apps, log *slog.Logger, observe func(event, result string)) *Webhooks {
+	w := &Webhooks{gateway: g, apps: apps, log: log, observe: observe, client: webhook.NewClient()}
+	g.Hear(topicCounts, heard(w.hearCounts))
+	return w
 }
 
 // Close ends the connections that nothing is told over.
@@ -91,6 +94,9 @@ func (w *Webhooks) Receivers() (list []gateway.Receiver) {
 		}
 		for i := range settings.Webhooks {
 			list = append(list, w.receiver(app, settings, &settings.Webhooks[i]))
+		}
+		if settings.SubscriptionCounts {
+			list = append(list, newCounter(w.gateway, app))
 		}
 	}
 	return list

@@ -98,7 +98,7 @@ func (n *node) tellsOf(apps ...App) {
 	if err := n.apps.Set(apps); err != nil {
 		n.t.Fatal(err)
 	}
-	hooks := NewWebhooks(&n.apps, slog.New(slog.DiscardHandler), func(string, string) {})
+	hooks := NewWebhooks(n.Gateway, &n.apps, slog.New(slog.DiscardHandler), func(string, string) {})
 	n.t.Cleanup(hooks.Close)
 	n.SetReceivers(hooks.Receivers())
 }
@@ -173,6 +173,30 @@ func TestWebhooks_AreOfOneApp(t *testing.T) {
 	}
 }
 
+func TestCounts_ClientsOfAllNodesAreTold(t *testing.T) {
+	nodes, host := startPair(t, gateway.Config{})
+	app := shop
+	app.SubscriptionCounts = true
+	for _, n := range nodes {
+		n.tellsOf(app)
+	}
+	first, socket := nodes[0].connect(app)
+	first.join(app, socket, "private-x", "")
+	hears := func(p *peer, count string) {
+		t.Helper()
+		for p.finds("event", "pusher_internal:subscription_count").text("data") != `{"subscription_count":`+count+`}` {
+		}
+	}
+	hears(first, "1")
+	second, socket := nodes[1].connect(app)
+	second.join(app, socket, "private-x", "")
+	hears(first, "2")
+	hears(second, "2")
+	_ = second.conn.CloseNow() // it is open
+	hears(first, "1")
+	runOfficial(t, officialPackages(t), host, "counts.test.mjs")
+}
+
 // nowhere answers every request alike.
 type nowhere struct{ err error }
 
@@ -181,12 +205,12 @@ func (n nowhere) RoundTrip(*http.Request) (*http.Response, error) { return nil, 
 func TestWebhooks_GiveUpAfterFiveMinutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dropped := 0
-		hooks := NewWebhooks(&Apps{}, slog.New(slog.DiscardHandler), func(_, result string) {
+		hooks := &Webhooks{log: slog.New(slog.DiscardHandler), client: &http.Client{Transport: nowhere{errors.New("away")}}}
+		hooks.observe = func(_, result string) {
 			if result == "dropped" {
 				dropped++
 			}
-		})
-		hooks.client = &http.Client{Transport: nowhere{errors.New("away")}}
+		}
 		a := newApp(&shop)
 		receiver := hooks.receiver(a, &shop, &Webhook{URL: "http://127.0.0.1:1/"})
 		occupied := func() gateway.Notice {
@@ -209,7 +233,7 @@ func TestWebhooks_GiveUpAfterFiveMinutes(t *testing.T) {
 }
 
 func TestWebhooks_SayNothingOfWhatIsNotPushers(t *testing.T) {
-	hooks := NewWebhooks(&Apps{}, slog.New(slog.DiscardHandler), func(string, string) { t.Error("a request was sent") })
+	hooks := &Webhooks{log: slog.New(slog.DiscardHandler), observe: func(string, string) { t.Error("a request was sent") }}
 	a := newApp(&App{ID: "1", Key: "k", Secret: "s", Prefix: "shop:"})
 	receiver := hooks.receiver(a, &shop, &Webhook{URL: "http://127.0.0.1:1/"})
 	published := func(channel, event string) gateway.Notice {

@@ -27,6 +27,7 @@ func (a *PusherApp) settings() []setting {
 		{"tls_only", "", boolean(&a.TLSOnly)},
 		{"limits.event_bytes", "", size(&a.EventBytes)},
 		{"limits.connections", "", integer(&a.Connections)},
+		{"subscription_counts", "", boolean(&a.SubscriptionCounts)},
 		{"webhooks", "", list(&a.Webhooks, webhookSettings)},
 	}
 }
