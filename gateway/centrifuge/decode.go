@@ -16,7 +16,7 @@ func badRequest(text string) error { return gateway.ProtocolError.With(text) }
 
 // decodeProtobuf reads commands, each behind its length.
 func decodeProtobuf(data []byte) (commands []gateway.Command, err error) {
-	for len(data) > 0 {
+	for n := 1; len(data) > 0; n++ {
 		length, size := binary.Uvarint(data)
 		if size <= 0 || length > uint64(len(data)-size) {
 			return nil, badRequest("a command does not have the length that it says")
@@ -29,9 +29,18 @@ func decodeProtobuf(data []byte) (commands []gateway.Command, err error) {
 		if commands, err = appendCommand(commands, &c, Protobuf); err != nil {
 			return nil, err
 		}
+		if n-len(commands) > mostPongs {
+			return nil, tooManyPongs
+		}
 	}
 	return commands, nil
 }
+
+// mostPongs may be in one frame. They are no commands, of which a client has so many a
+// second, and one takes a byte or two.
+const mostPongs = 8
+
+var tooManyPongs = badRequest("a frame has more pongs in it than there were pings")
 
 // appendCommand appends what a command asks of the gateway: nothing, if it is a pong, or
 // sends what nobody takes.

@@ -111,6 +111,18 @@ func TestDecode_Batches(t *testing.T) {
 	}
 }
 
+// A pong costs a client nothing: there is no frame full of them.
+func TestDecode_PongsInOneFrame(t *testing.T) {
+	for n, want := range map[int]string{1: "", 8: "", 9: "protocol_error", 30_000: "protocol_error"} {
+		if got := meaning(centrifuge.JSON, []byte(strings.Repeat("{}", n))); got != want {
+			t.Errorf("JSON with %d pongs means %q, want %q", n, got, want)
+		}
+		if got := meaning(centrifuge.Protobuf, make([]byte, n)); got != want {
+			t.Errorf("Protobuf with %d pongs means %q, want %q", n, got, want)
+		}
+	}
+}
+
 func slicesJoin(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
 
 func TestDecode_KindsOfProtobufData(t *testing.T) {

@@ -69,7 +69,7 @@ func (r *jsonConnect) wire() *wire.ConnectRequest {
 // decodeJSON reads commands, one on a line.
 func decodeJSON(data []byte) (commands []gateway.Command, err error) {
 	decoder := json.NewDecoder(bytes.NewReader(data))
-	for {
+	for n := 1; ; n++ {
 		var c *jsonCommand
 		switch err := decoder.Decode(&c); {
 		case err == io.EOF:
@@ -79,6 +79,9 @@ func decodeJSON(data []byte) (commands []gateway.Command, err error) {
 		}
 		if commands, err = appendCommand(commands, c.wire(), JSON); err != nil {
 			return nil, err
+		}
+		if n-len(commands) > mostPongs {
+			return nil, tooManyPongs
 		}
 	}
 }
