@@ -108,8 +108,8 @@ func TestBounds_ManyKindsOfClientsDoNotExceedTheSum(t *testing.T) {
 		"tidegate_subscriptions": settings.Limits.Subscriptions,
 		"sockets":                settings.Connections.Most + settings.Limits.Sessions + trialLinks,
 	} {
-		if got := int(most[name]); got > limit || got < limit/2 {
-			t.Errorf("at most %d %s, want about %d and no more", got, name, limit)
+		if got := int(most[name]); got > limit {
+			t.Errorf("%d %s, want %d at most", got, name, limit)
 		}
 	}
 }
