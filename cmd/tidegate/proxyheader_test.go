@@ -182,6 +182,7 @@ func TestServe_ManyHeadersAreRefused(t *testing.T) {
 	for i := range 4000 {
 		fmt.Fprintf(&request, "X-Forwarded-For: 192.0.2.%d\r\n", i%256)
 	}
+	request.WriteString("\r\n")
 	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
