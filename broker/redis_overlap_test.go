@@ -125,7 +125,7 @@ func TestRedis_SubscribesAreAnsweredWhateverElse(t *testing.T) {
 			t.Errorf("Subscribe: %v", err)
 		}
 	}
-	if took := time.Since(start); took > promptly {
+	if took := time.Since(start); took > 3*promptly {
 		t.Errorf("8 subscribes were answered after %v", took)
 	}
 	told.WaitDown()
@@ -142,7 +142,7 @@ func TestRedis_SubscribesAreAnsweredWhateverElse(t *testing.T) {
 			t.Errorf("Tops after FLUSHALL: %v, %v", tops, err)
 		}
 	}
-	if took := time.Since(start); took > promptly {
+	if took := time.Since(start); took > 3*promptly {
 		t.Errorf("8 subscribes after FLUSHALL were answered after %v", took)
 	}
 }
