@@ -24,6 +24,7 @@ type Server struct {
 	data    *miniredis.Miniredis // nil: it does not run
 	runID   string
 	writes  []write // all that there were, from nothing on
+	doing   int     // number of the command of a client that is being done
 	peers   map[*peer]struct{}
 	hearers map[subscription][]*peer
 	scripts map[string]string // by their SHA-1
@@ -108,11 +109,17 @@ func (s *Server) Mark() Mark {
 	return Mark{slices.Clip(s.writes)}
 }
 
-// Before returns a mark at which the last n writes have not been.
-func (m Mark) Before(n int) Mark { return Mark{slices.Clip(m.writes[:max(0, len(m.writes)-n)])} }
-
-// Len is how many writes there were.
-func (m Mark) Len() int { return len(m.writes) }
+// Before returns a mark at which the last n commands of clients that wrote something
+// have not been. A script is one command.
+func (m Mark) Before(n int) Mark {
+	writes := m.writes
+	for ; n > 0 && len(writes) > 0; n-- {
+		for last := writes[len(writes)-1].whole; len(writes) > 0 && writes[len(writes)-1].whole == last; {
+			writes = writes[:len(writes)-1]
+		}
+	}
+	return Mark{slices.Clip(writes)}
+}
 
 // Pause makes the server stand still: connections stay, and nothing is answered.
 func (s *Server) Pause() {
@@ -235,6 +242,7 @@ func (s *Server) run(p *peer, command []string) string {
 // ask returns what miniredis answers. It is called with mu held.
 func (s *Server) ask(p *peer, command []string) string {
 	p.answer.Reset()
+	s.doing++
 	s.data.Server().Dispatch(p.parser, command)
 	p.parser.Flush()
 	return p.answer.String()
@@ -253,7 +261,7 @@ func (s *Server) intercept(to *miniserver.Peer, command string, args ...string) 
 	case s.refusal != "" && !(freeing[command] && !s.replica):
 		to.WriteError(s.refusal)
 	default:
-		s.writes = append(s.writes, write{time.Now(), append([]string{command}, args...)})
+		s.writes = append(s.writes, write{time.Now(), append([]string{command}, args...), s.doing})
 		return false
 	}
 	return true

@@ -87,6 +87,7 @@ func (s *Servers) newRunID() string {
 type write struct {
 	at      time.Time
 	command []string
+	whole   int // number of the command of a client that it is a part of
 }
 
 // Mark is a moment in what a server was told.
