@@ -90,10 +90,10 @@ end
 -- marked returns a header with the mark of this process: see markOf. Who may not ask
 -- which one it is goes by what the gateways have noted.
 local function marked(header)
-  if not LINE then vouchAlone() end
-  local line = LINE ~= '' and LINE or redis.call('HGET', era, 'line')
-  if not line or line == '' then return header end
-  return '{"mark":"' .. string.sub(redis.sha1hex('tidegate mark ' .. line), 1, 16) .. '"' ..
+  if not CLAIM then vouchAlone() end
+  local run = split(CLAIM ~= '' and CLAIM or redis.call('HGET', era, 'line') or '')
+  if not run or run == '' then return header end
+  return '{"mark":"' .. string.sub(redis.sha1hex('tidegate mark ' .. run), 1, 16) .. '"' ..
     (header == '{}' and '' or ',') .. string.sub(header, 2)
 end
 
@@ -108,7 +108,7 @@ end
 local cursor = ''
 if size > 0 then
   if string.sub(header, -1) ~= '}' then header = '{}' end
-  if not LINE then vouchAlone() end
+  if not CLAIM then vouchAlone() end
   local now = eraOf(era)
   local channel = find(meta, now) or bear(name, meta, now)
   local offset = number(channel.top + 1)
