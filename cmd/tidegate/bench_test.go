@@ -12,7 +12,7 @@ import (
 )
 
 const benchConfig = `channels: [{match: "bench:*", subscribe: anyone, publish: anyone}]
-limits: {commands_per_second: 0}
+limits: {commands_per_second: 0, bytes_per_second: 0}
 `
 
 // runBench runs a benchmark as a process and returns its report.
@@ -77,7 +77,7 @@ func TestBench_SessionsConnectByTokensOfTheirOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	node := startBenchNode(t, `channels: [{match: "bench:*", subscribe: token}]
-limits: {commands_per_second: 0, sessions_per_user: 1}
+limits: {commands_per_second: 0, bytes_per_second: 0, sessions_per_user: 1}
 auth: {jwt: {secret_file: `+secretFile+`}}
 `)
 	pid := strconv.Itoa(node.command.Process.Pid)

@@ -11,10 +11,10 @@ func Command() *cobra.Command {
 		Short: "Measure a gateway under load, by its public protocol",
 		Long: `Measure a gateway under load, by the protocol that every client speaks. What it
 asks of the gateway: a rule for channels that begin with "bench:", without history
-unless that is to be measured, and limits.commands_per_second: 0.
+unless that is to be measured, and limits.commands_per_second and bytes_per_second: 0.
 
   channels: [{match: "bench:*", subscribe: anyone, publish: anyone}]
-  limits: {commands_per_second: 0}
+  limits: {commands_per_second: 0, bytes_per_second: 0}
 
 CPU and memory are those of the gateway alone: give --pid of a process on this
 machine, or --metrics for one anywhere. With --floor the same load is put first on

@@ -27,7 +27,7 @@ func (r *refusal) Error() string {
 func hintOf(code string) string {
 	switch code {
 	case "rate_limited":
-		return "run the gateway with limits.commands_per_second: 0 and limits.connects_per_second: 0"
+		return "run the gateway with limits.commands_per_second: 0, limits.bytes_per_second: 0 and limits.connects_per_second: 0"
 	case "limit_exceeded":
 		return "look at limits.sessions, limits.sessions_per_user, limits.sessions_per_ip and limits.channels_per_session of the gateway"
 	case "unauthenticated":
