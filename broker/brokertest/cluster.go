@@ -90,6 +90,20 @@ func (c *RedisCluster) TakeOver(replica *RedisServer) {
 		_, _ = replica.do("CLUSTER", "FAILOVER")
 		return false
 	})
+	id := strings.TrimSpace(replica.CLI("CLUSTER", "MYID"))
+	for _, node := range slices.Concat(c.Nodes, c.replicas) {
+		Eventually(c.t, "all nodes to know who took over", func() bool { return hasSlots(node.CLI("CLUSTER", "NODES"), id) })
+	}
+}
+
+// hasSlots reports whether what CLUSTER NODES says has a node as the master of slots.
+func hasSlots(nodes, id string) bool {
+	for line := range strings.Lines(nodes) {
+		if fields := strings.Fields(line); len(fields) > 8 && fields[0] == id {
+			return strings.Contains(fields[2], "master")
+		}
+	}
+	return false
 }
 
 // AwaitAge waits until all masters have been there for so long.
@@ -144,7 +158,16 @@ func (c *RedisCluster) ownerNow(key string) *RedisServer {
 // MoveSlot moves the slot of a key, with all keys in it, to another node.
 func (c *RedisCluster) MoveSlot(key string) {
 	c.t.Helper()
-	Eventually(c.t, fmt.Sprintf("the slot of %q to move", key), func() bool { return c.TryMoveSlot(key) == nil })
+	var err error
+	defer func() {
+		if err != nil {
+			c.t.Log("the slot does not move:", err)
+		}
+	}()
+	Eventually(c.t, fmt.Sprintf("the slot of %q to move", key), func() bool {
+		err = c.TryMoveSlot(key)
+		return err == nil
+	})
 }
 
 // MoveSlotTo is MoveSlot to a node of one's choice.

@@ -108,8 +108,8 @@ func TestServe_AnUnknownFlagNamesTheNearest(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{{"--redis-ulr=x"}, {"serve", "--redis-ulr=x"}} {
 		p := start(t, nil, args...)
-		if code := p.wait(); code != 1 {
-			t.Errorf("%q: exit code %d, want 1", args, code)
+		if code := p.wait(); code != 2 {
+			t.Errorf("%q: exit code %d, want 2", args, code)
 		}
 		if got, want := p.said(), "tidegate: unknown flag --redis-ulr: the nearest known one is --redis-url"; got != want {
 			t.Errorf("%q: said %q, want %q", args, got, want)

@@ -86,6 +86,7 @@ func TestLinger_NoMoreThanThereAreSessions(t *testing.T) {
 	limits.Sessions = sessions
 	n := startNode(t, gateway.Config{Limits: limits})
 	stay := n.dialUpgraded()
+	n.webSocket.starting.Do(n.webSocket.start)
 	queue := &n.webSocket.epoll.(*epoll).lingering
 	for range 60 {
 		r := n.dialUpgraded()
