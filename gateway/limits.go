@@ -28,7 +28,7 @@ type Limits struct {
 	// user has on this node; for each session without a user; and for the requests
 	// without a user of one address. Backends are not bound by them.
 	CommandsPerSecond int
-	BytesPerSecond    int // of payloads, with keys and events
+	BytesPerSecond    int // of payloads, with keys and events; of calls, with methods
 
 	// The same of all clients of one IPv4 address or one IPv6 /64 together.
 	CommandsPerSecondPerIP int

@@ -89,9 +89,12 @@ func PublishCost(c *Publish) rates.Cost {
 
 // costOf returns what a command costs.
 func (s *Session) costOf(command Command) rates.Cost {
-	if c, publishing := command.(Publish); publishing {
+	switch c := command.(type) {
+	case Publish:
 		c.Channel = s.channelOf(c.Channel)
 		return PublishCost(&c)
+	case Call:
+		return rates.Cost{Commands: 1, Bytes: len(c.Method) + len(c.Payload)}
 	}
 	return rates.Cost{Commands: 1}
 }

@@ -48,6 +48,20 @@ func TestSpending_BytesAreBounded(t *testing.T) {
 	})
 }
 
+func TestSpending_BytesOfCallsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := startNode(t, gateway.Config{Limits: gateway.Limits{BytesPerSecond: 4000}})
+		p := n.connect(gateway.Hello{})
+		for range 4 {
+			p.send("call m %s", strings.Repeat("x", 1600))
+		}
+		synctest.Wait()
+		if passed, refused := count(p.lines(), "error not_found"), count(p.lines(), "error rate_limited"); passed != 2 || refused != 2 {
+			t.Errorf("%d calls passed and %d were refused, of 4 that take 6,400 bytes, with 4,000 a second", passed, refused)
+		}
+	})
+}
+
 func TestSpending_ClientsOfOneAddressShareABound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := startNode(t, gateway.Config{Limits: gateway.Limits{CommandsPerSecondPerIP: 10}})
