@@ -72,14 +72,14 @@ func (f *following) first(is func(*traced) bool) *traced {
 }
 
 // begin returns how a message is followed that goes to the audience of ch now; nil: it
-// is not. The caller holds ch.mu.
+// is not, or it has come before. The caller holds ch.mu.
 func (f *following) begin(ch *channel, m *broker.Message) *traced {
 	if f.all.Load() == nil {
 		return nil
 	}
 	t := f.first(func(t *traced) bool { return t.is(ch, m) })
-	if t != nil {
-		t.hear()
+	if t == nil || !t.hear() {
+		return nil
 	}
 	return t
 }
@@ -134,12 +134,15 @@ func sumOf(payload []byte) string {
 	return string(sum[:])
 }
 
-func (t *traced) hear() {
+// hear notes that the message has come, and reports whether it is the first time.
+func (t *traced) hear() (first bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.heard++; t.heard == 1 {
-		t.first = time.Now()
+	if t.heard++; t.heard > 1 {
+		return false
 	}
+	t.first = time.Now()
+	return true
 }
 
 // expect notes for whom a frame is, before it is queued. A nil frame is one that the

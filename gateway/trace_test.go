@@ -82,6 +82,11 @@ func TestTrace_TellsWhoDidNotGetIt(t *testing.T) {
 	}{
 		{"waits", rules.Rule{}, func(*node, *peer) {}, "listening=2 heard=1 written=1 waiting=1"},
 		{"conflated", rules.Rule{Conflate: true}, func(n *node, _ *peer) { n.publish("a", "newer") }, "listening=2 heard=1 written=1 conflated=1"},
+		{"comes again", rules.Rule{Bare: true}, func(n *node, _ *peer) {
+			for range 3 {
+				n.publish("a", "hello")
+			}
+		}, "listening=2 heard=4 written=1 waiting=1"},
 		{"ended", rules.Rule{}, func(_ *node, slow *peer) { slow.hangUp() }, "listening=1 heard=1 written=1 ended=1"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
