@@ -75,9 +75,11 @@ func (b *Memory) Members(ctx context.Context, channel string) (Roster, error) {
 }
 
 // Put is documented at Notices.
-func (b *Memory) Put(ctx context.Context, by Attendant, list []Notice) error {
-	return b.onPresence(ctx, "put notices in line", func(p *memoryPresence) {
-		for _, n := range list {
+func (b *Memory) Put(ctx context.Context, by Attendant, list []Notice) ([]bool, error) {
+	inLine := make([]bool, len(list))
+	err := b.onPresence(ctx, "put notices in line", func(p *memoryPresence) {
+		for i, n := range list {
+			inLine[i] = true
 			line := p.line(n.Line)
 			if len(line.notices) >= by.roomFor(&n) {
 				line.dropped++
@@ -87,6 +89,7 @@ func (b *Memory) Put(ctx context.Context, by Attendant, list []Notice) error {
 			p.append(line, n)
 		}
 	})
+	return inLine, err
 }
 
 // Take is documented at Notices.

@@ -61,9 +61,10 @@ type Presence interface {
 type Notices interface {
 	// Put puts notices in line: of one channel in the order of list, and behind what
 	// its attendances have brought about. ID, Time and Sessions are not read. A notice
-	// of a message for which there is no room is dropped. After an error they may be
-	// in line.
-	Put(ctx context.Context, by Attendant, list []Notice) error
+	// of a message for which there is no room is dropped. In the order of list it says
+	// what is in line, or was dropped, beside an error too; the others may be in line
+	// after it, all the same.
+	Put(ctx context.Context, by Attendant, list []Notice) (inLine []bool, err error)
 
 	// Take makes t the one who delivers, for its lease, unless somebody else is. It
 	// removes the notices that t has delivered, and returns the oldest of the line.

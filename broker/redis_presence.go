@@ -270,19 +270,23 @@ func (b *Redis) Members(ctx context.Context, channel string) (Roster, error) {
 }
 
 // Put is documented at Notices.
-func (b *Redis) Put(ctx context.Context, by Attendant, list []Notice) error {
+func (b *Redis) Put(ctx context.Context, by Attendant, list []Notice) ([]bool, error) {
+	inLine := make([]bool, len(list))
 	err := b.eachRealm(len(list), func(i int) string { return list[i].Channel }, func(r realm, indexes []int) error {
 		for batch := range slices.Chunk(indexes, putBatch) {
 			if err := b.put(ctx, r, by, list, batch); err != nil {
 				return err
 			}
+			for _, i := range batch {
+				inLine[i] = true
+			}
 		}
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("put notices in line: %w: %w", ErrUnavailable, err)
+		return inLine, fmt.Errorf("put notices in line: %w: %w", ErrUnavailable, err)
 	}
-	return nil
+	return inLine, nil
 }
 
 // put puts the indexed notices, all of one realm, in line.

@@ -80,7 +80,13 @@ func testNoticesOfADeadNodeCount(t *testing.T, c *cluster) {
 func testNoticesOfMessages(t *testing.T, c *cluster) {
 	node := c.attendant("first", long, 0)
 	put := func(list ...broker.Notice) {
-		c.insist("Put", func() error { return node.node.Presence.Put(c.Context(), node.by, list) })
+		c.insist("Put", func() error {
+			inLine, err := node.node.Presence.Put(c.Context(), node.by, list)
+			if err == nil && (len(inLine) != len(list) || slices.Contains(inLine, false)) {
+				t.Errorf("in line are %v of %d, and there is no error", inLine, len(list))
+			}
+			return err
+		})
 	}
 	message := &broker.Message{Channel: "a", Payload: []byte("\xffhi"), Kind: broker.Binary, Event: "client-typing", User: "alice"}
 	put(

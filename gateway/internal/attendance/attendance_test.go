@@ -83,7 +83,10 @@ func (h *house) Rest()               {}
 
 // run runs a node until stop is called, or the test ends.
 func (h *house) run(name string, c attendance.Config) *attendance.Attendance {
-	c.Presence, c.Broker, c.Node, c.Run = h.broker, h.broker, name, name+" run"
+	if c.Presence == nil {
+		c.Presence = h.broker
+	}
+	c.Broker, c.Node, c.Run = h.broker, name, name+" run"
 	c.Lease, c.Linger = 30*time.Second, 5*time.Second
 	c.Alone = func() bool { return len(h.running()) == 1 }
 	c.Rouse = func(_ context.Context, node, line string) error {

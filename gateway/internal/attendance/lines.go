@@ -14,7 +14,30 @@ type posts struct {
 	bytes int
 }
 
-// What may wait on a node to be put in line.
+func (p *posts) add(n broker.Notice) {
+	p.list, p.bytes = append(p.list, n), p.bytes+sizeOf(&n)
+}
+
+// sizeOf returns the bytes of a notice that count.
+func sizeOf(n *broker.Notice) int {
+	if n.Message == nil {
+		return 0
+	}
+	return len(n.Message.Payload)
+}
+
+// remove removes of the oldest those that are in line.
+func (p *posts) remove(inLine []bool) {
+	var left posts
+	for i := range p.list {
+		if i >= len(inLine) || !inLine[i] {
+			left.add(p.list[i])
+		}
+	}
+	*p = left
+}
+
+// What may wait on a node to be put in line, or be on its way there.
 const (
 	mostPosts     = 10_000
 	mostPostBytes = 16 << 20
@@ -35,13 +58,9 @@ func (a *Attendance) SetLines(lines []Line) {
 // dies is lost, and so is what the broker could not be told for too long.
 func (a *Attendance) Post(n broker.Notice) {
 	a.mu.Lock()
-	size := 0
-	if n.Message != nil {
-		size = len(n.Message.Payload)
-	}
-	full := len(a.toPut.list) >= mostPosts || a.toPut.bytes+size > mostPostBytes
+	full := len(a.toPut.list) >= mostPosts || a.toPut.bytes+sizeOf(&n) > mostPostBytes
 	if !full {
-		a.toPut.list, a.toPut.bytes = append(a.toPut.list, n), a.toPut.bytes+size
+		a.toPut.add(n)
 	}
 	a.mu.Unlock()
 	if full && a.config.Dropped != nil {
@@ -50,26 +69,25 @@ func (a *Attendance) Post(n broker.Notice) {
 	rouse(a.wake)
 }
 
-// put puts in line what was posted, how many notices it returns. What fails is kept.
+// put puts in line what was posted, how many notices it returns. What is not there
+// then is kept.
 func (a *Attendance) put(ctx context.Context) (int, error) {
 	a.mu.Lock()
-	due := a.toPut
-	a.toPut = posts{}
+	due := a.toPut.list
 	a.mu.Unlock()
-	if len(due.list) == 0 {
+	if len(due) == 0 {
 		return 0, nil
 	}
-	err := a.config.Presence.Put(ctx, a.by, due.list)
-	if err != nil {
-		a.mu.Lock()
-		a.toPut.list, a.toPut.bytes = append(due.list, a.toPut.list...), a.toPut.bytes+due.bytes
-		a.mu.Unlock()
-		return 0, err
+	inLine, err := a.config.Presence.Put(ctx, a.by, due)
+	a.mu.Lock()
+	a.toPut.remove(inLine)
+	a.mu.Unlock()
+	for i := range due {
+		if inLine[i] {
+			a.rouseLine(due[i].Line)
+		}
 	}
-	for i := range due.list {
-		a.rouseLine(due.list[i].Line)
-	}
-	return len(due.list), nil
+	return len(due), err
 }
 
 // refreshWants has the node state what is wanted now.

@@ -1,10 +1,12 @@
 package attendance_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -101,6 +103,80 @@ func TestLines_PostsStandBehindWhatHappenedBefore(t *testing.T) {
 					t.Errorf("a message of %d bytes", len(n.Message.Payload))
 				}
 			}
+		}
+	})
+}
+
+// narrow is a broker that does not take all that is put in line.
+type narrow struct {
+	*broker.Memory
+	refuses func(list []broker.Notice) func(n *broker.Notice) bool
+}
+
+func (b *narrow) Put(ctx context.Context, by broker.Attendant, list []broker.Notice) (inLine []bool, err error) {
+	inLine, refuses := make([]bool, len(list)), b.refuses(list)
+	for i := range list {
+		if refuses(&list[i]) {
+			err = errors.New("refused")
+		} else if _, err := b.Memory.Put(ctx, by, list[i:i+1]); err != nil {
+			return inLine, err
+		} else {
+			inLine[i] = true
+		}
+	}
+	return inLine, err
+}
+
+// TestLines_WhatIsInLineIsNotPutThereAgain: while a part of the broker is away, the
+// others are told once.
+func TestLines_WhatIsInLineIsNotPutThereAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, shop := startHouse(t), &backend{}
+		var open atomic.Bool
+		part := &narrow{h.broker, func([]broker.Notice) func(*broker.Notice) bool {
+			return func(n *broker.Notice) bool { return n.Channel == "shop:full" && !open.Load() }
+		}}
+		a := h.run("a", attendance.Config{Presence: part, Lines: []attendance.Line{lineOf("shop", shop)}})
+		for _, channel := range []string{"shop:full", "shop:1"} {
+			a.Post(broker.Notice{Line: "shop", Event: "published", Channel: channel})
+		}
+		time.Sleep(time.Minute)
+		if got, want := shop.told(0), []string{"published shop:1"}; !slices.Equal(got, want) {
+			t.Errorf("told %q, want %q", got, want)
+		}
+		open.Store(true)
+		time.Sleep(time.Minute)
+		if got, want := shop.told(0), []string{"published shop:1", "published shop:full"}; !slices.Equal(got, want) {
+			t.Errorf("told %q, want %q", got, want)
+		}
+	})
+}
+
+// TestLines_PostsAreBoundedWhileTheyAreOnTheirWay: each attempt that fails leaves time
+// for others to be posted.
+func TestLines_PostsAreBoundedWhileTheyAreOnTheirWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const most = 10_000
+		h, largest := startHouse(t), 0
+		var dropped, attempts atomic.Int64
+		var a *attendance.Attendance
+		part := &narrow{h.broker, func(list []broker.Notice) func(*broker.Notice) bool {
+			largest = max(largest, len(list))
+			attempts.Add(1)
+			for range most / 2 {
+				a.Post(broker.Notice{Line: "shop", Event: "published", Channel: "shop:1"})
+			}
+			return func(*broker.Notice) bool { return true }
+		}}
+		a = h.run("a", attendance.Config{Presence: part, Dropped: func(n int) { dropped.Add(int64(n)) }})
+		a.Post(broker.Notice{Line: "shop", Event: "published", Channel: "shop:1"})
+		time.Sleep(time.Minute)
+		h.stop("a")
+		if attempts.Load() < 5 || largest > most {
+			t.Errorf("%d notices waited at once, after %d attempts", largest, attempts.Load())
+		}
+		if want := 1 + attempts.Load()*most/2 - most; dropped.Load() != want {
+			t.Errorf("%d were counted as dropped, want %d", dropped.Load(), want)
 		}
 	})
 }
