@@ -13,7 +13,16 @@ func (s *Session) conclude(command Command, err error) {
 		s.gateway.log.Error("command failed", "command", kind, "error", err)
 	}
 	s.tell(Failure{ID: id, Channel: channel, Command: kind, Code: e.Code, Message: e.Message, Reason: e.Reason})
-	if _, authenticating := command.(Auth); authenticating && e.Code == Unauthenticated {
+	if _, authenticating := command.(Auth); authenticating {
+		s.endRefused(e)
+	}
+}
+
+// endRefused ends a session that an Auth has left without the right to be here.
+func (s *Session) endRefused(e *Error) {
+	if d := s.gateway.denial(s.who(), s.remote); d != nil {
+		s.Close(reasonOf(d))
+	} else if e.Code == Unauthenticated {
 		s.Close(e.refusal())
 	}
 }

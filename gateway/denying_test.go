@@ -65,3 +65,17 @@ func TestDenying_WithoutARegisterThereIsNone(t *testing.T) {
 	_, err := n.Deny(t.Context(), &backend, gateway.Denial{User: "alice"})
 	wantCode(t, err, gateway.NotFound)
 }
+
+// TestDenying_WhoAuthenticatesAsOneThatIsBannedIsSentAway: it was let in as nobody.
+func TestDenying_WhoAuthenticatesAsOneThatIsBannedIsSentAway(t *testing.T) {
+	n := startCluster(t, 1, gateway.Config{Auth: names{}})[0]
+	if _, err := n.Deny(t.Context(), &backend, gateway.Denial{User: "alice"}); err != nil {
+		t.Fatal(err)
+	}
+	p := n.connect(gateway.Hello{AuthLater: true})
+	p.send("auth alice")
+	p.expect("error forbidden")
+	if reason := p.expectClosed(); reason.Code != 4009 {
+		t.Errorf("closed with %+v, want 4009", reason)
+	}
+}
