@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -16,13 +17,8 @@ const DefaultURL = "ws://127.0.0.1:8080/ws"
 func GatewayURL(given string) (*url.URL, error) {
 	address := cmp.Or(given, os.Getenv(EnvPrefix+"URL"), DefaultURL)
 	u, err := url.Parse(address)
-	if err != nil {
-		return nil, fmt.Errorf("--url: %w", err)
-	}
-	switch u.Scheme {
-	case "ws", "wss", "http", "https":
-	default:
-		return nil, fmt.Errorf("--url is %q: want something like %s", address, DefaultURL)
+	if err != nil || !slices.Contains([]string{"ws", "wss", "http", "https"}, u.Scheme) {
+		return nil, fmt.Errorf("--url is no URL of a gateway: want something like %s", DefaultURL) // it may hold a password
 	}
 	if u.Path == "" || u.Path == "/" {
 		u.Path = "/ws"
