@@ -74,7 +74,9 @@ func (x *XHR) forget(s *stay) {
 	s.stop()
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	delete(x.stays, s.session.ID())
+	if id := s.session.ID(); x.stays[id] == s { // not another one, that its client has begun since
+		delete(x.stays, id)
+	}
 }
 
 // hearRead is told that a client asks for what there is.

@@ -113,6 +113,28 @@ func TestXHR_AnyRequestMayComeToAnyNode(t *testing.T) {
 	awaitThat(t, "the session ends with its stream", func() bool { return a.xhr.stayOf(idAt(a, "alice")) == nil })
 }
 
+// A client may begin a session anew by the same path, while the old one's timer runs.
+func TestXHR_OldSessionEndsWithoutTheNewOneOfItsPath(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	open := func() *stay {
+		if _, opened := n.posts(xhr(shop.Key, "alice", "xhr"), ""); opened != "o\n" {
+			t.Fatalf("the first poll is answered by %q", opened)
+		}
+		return n.xhr.stayOf(idAt(n, "alice"))
+	}
+	old := open()
+	n.xhr.lose(old)
+	awaitThat(t, "the session has ended", func() bool {
+		_, err := n.FindSession(t.Context(), old.session.ID())
+		return is(err, gateway.NotFound)
+	})
+	anew := open()
+	n.xhr.lose(old)
+	if n.xhr.stayOf(anew.session.ID()) != anew {
+		t.Error("the new session is forgotten with the old one")
+	}
+}
+
 // idAt returns the id of the session that is made of these requests.
 func idAt(n *node, text string) string {
 	_, settings := n.apps.byKey(shop.Key)
