@@ -90,20 +90,6 @@ func (c *RedisCluster) TakeOver(replica *RedisServer) {
 		_, _ = replica.do("CLUSTER", "FAILOVER")
 		return false
 	})
-	id := strings.TrimSpace(replica.CLI("CLUSTER", "MYID"))
-	for _, node := range slices.Concat(c.Nodes, c.replicas) {
-		Eventually(c.t, "all nodes to know who took over", func() bool { return hasSlots(node.CLI("CLUSTER", "NODES"), id) })
-	}
-}
-
-// hasSlots reports whether what CLUSTER NODES says has a node as the master of slots.
-func hasSlots(nodes, id string) bool {
-	for line := range strings.Lines(nodes) {
-		if fields := strings.Fields(line); len(fields) > 8 && fields[0] == id {
-			return strings.Contains(fields[2], "master")
-		}
-	}
-	return false
 }
 
 // AwaitAge waits until all masters have been there for so long.
