@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -269,102 +268,6 @@ func (b *Redis) Members(ctx context.Context, channel string) (Roster, error) {
 	return roster, nil
 }
 
-// Put is documented at Notices.
-func (b *Redis) Put(ctx context.Context, by Attendant, list []Notice) ([]bool, error) {
-	inLine := make([]bool, len(list))
-	err := b.eachRealm(len(list), func(i int) string { return list[i].Channel }, func(r realm, indexes []int) error {
-		for batch := range slices.Chunk(indexes, putBatch) {
-			if err := b.put(ctx, r, by, list, batch); err != nil {
-				return err
-			}
-			for _, i := range batch {
-				inLine[i] = true
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return inLine, fmt.Errorf("put notices in line: %w: %w", ErrUnavailable, err)
-	}
-	return inLine, nil
-}
-
-// put puts the indexed notices, all of one realm, in line.
-func (b *Redis) put(ctx context.Context, r realm, by Attendant, list []Notice, indexes []int) error {
-	var args []any
-	for _, i := range indexes {
-		n := &list[i]
-		var message []byte
-		if n.Message != nil {
-			message = AppendEnvelope(nil, *n.Message)
-		}
-		args = append(args, n.Line, by.roomFor(n), n.Event, n.Channel, n.User, n.Session, []byte(n.Info), message)
-	}
-	keys := []string{r.prefix + noticesKey, r.prefix + droppedKey}
-	return b.ask(ctx, r.prefix, func(ctx context.Context, client *redis.Client) error {
-		return ignoreNil(b.presence.put.Run(ctx, client, keys, args...).Err())
-	})
-}
-
-// lineKey returns a key of a line.
-func (r realm) lineKey(key, line string) string {
-	if line == "" {
-		return r.prefix + key
-	}
-	return r.prefix + key + " " + line
-}
-
-// Take is documented at Notices.
-func (b *Redis) Take(ctx context.Context, t Teller) (Line, error) {
-	realms := b.realms()
-	lines, errs := make([]Line, len(realms)), make([]error, len(realms))
-	var wait sync.WaitGroup
-	for i, r := range realms {
-		wait.Go(func() { lines[i], errs[i] = b.takeLine(ctx, r, t) })
-	}
-	wait.Wait()
-	var line Line
-	for _, l := range lines {
-		line.Notices, line.Dropped = append(line.Notices, l.Notices...), line.Dropped+l.Dropped
-		if l.Holder != "" {
-			line.Holder = l.Holder
-		}
-	}
-	if len(line.Notices) > 0 {
-		line.Holder = ""
-	}
-	if err := errors.Join(errs...); err != nil && len(line.Notices) == 0 {
-		return Line{}, fmt.Errorf("take notices: %w: %w", ErrUnavailable, err)
-	}
-	return line, nil
-}
-
-func (b *Redis) takeLine(ctx context.Context, r realm, t Teller) (line Line, err error) {
-	keys := []string{r.lineKey(tellerKey, t.Line), r.lineKey(noticesKey, t.Line), r.lineKey(droppedKey, t.Line)}
-	args := []any{t.Node, t.Lease.Milliseconds(), max(t.Most, 1), r.keepFrom(t.Delivered)}
-	err = b.ask(ctx, r.prefix, func(ctx context.Context, client *redis.Client) error {
-		reply, err := b.presence.take.Run(ctx, client, keys, args...).Slice()
-		if err != nil {
-			return err
-		}
-		if len(reply) != 3 {
-			return errStrangeAnswer
-		}
-		line.Holder, _ = reply[0].(string)
-		line.Dropped = int(number(reply[1]))
-		entries, _ := reply[2].([]any)
-		for _, entry := range entries {
-			n, err := r.decodeNotice(entry)
-			if err != nil {
-				return err
-			}
-			line.Notices = append(line.Notices, n)
-		}
-		return nil
-	})
-	return line, err
-}
-
 // realm is what shares the keys beside those of a channel: everything, or in a
 // Cluster one partition.
 type realm struct {
@@ -401,61 +304,6 @@ func (r realm) hash(channel string) string { return r.prefix + channel + presenc
 // A notice's ID is the realm's number and the id in the realm's stream, as in
 // 17:1763845845123-0.
 
-// keepFrom returns the first stream id to keep when notices have been delivered;
-// "": none of them is of the realm.
-func (r realm) keepFrom(delivered []string) string {
-	prefix := strconv.Itoa(r.number) + ":"
-	for i := len(delivered) - 1; i >= 0; i-- {
-		if id, ok := strings.CutPrefix(delivered[i], prefix); ok {
-			milliseconds, digits, _ := strings.Cut(id, "-")
-			n, _ := strconv.ParseUint(digits, 10, 64)
-			return milliseconds + "-" + strconv.FormatUint(n+1, 10)
-		}
-	}
-	return ""
-}
-
-func (r realm) decodeNotice(entry any) (n Notice, err error) {
-	parts, _ := entry.([]any)
-	if len(parts) != 2 {
-		return n, errStrangeAnswer
-	}
-	id, _ := parts[0].(string)
-	fields := texts(parts[1])
-	digits, _, _ := strings.Cut(id, "-")
-	at, err := strconv.ParseInt(digits, 10, 64)
-	if err != nil || len(fields)%2 != 0 {
-		return n, errStrangeAnswer
-	}
-	n.ID, n.Time = strconv.Itoa(r.number)+":"+id, time.UnixMilli(at)
-	for pair := range slices.Chunk(fields, 2) {
-		n.set(pair[0], pair[1])
-	}
-	return n, nil
-}
-
-func (n *Notice) set(field, value string) {
-	switch field {
-	case "event":
-		n.Event = value
-	case "channel":
-		n.Channel = value
-	case "user":
-		n.User = value
-	case "session":
-		n.Session = value
-	case "info":
-		n.Info = orNone(value)
-	case "sessions":
-		n.Sessions, _ = strconv.Atoi(value)
-	case "message": // which stands behind the channel
-		if value != "" {
-			m := DecodeEnvelope(n.Channel, value)
-			n.Message = &m
-		}
-	}
-}
-
 // eachRealm calls do for each realm, with the indexes of the channels of n that
 // belong to it, all at once.
 func (b *Redis) eachRealm(n int, channel func(int) string, do func(r realm, indexes []int) error) error {
@@ -472,84 +320,6 @@ func (b *Redis) eachRealm(n int, channel func(int) string, do func(r realm, inde
 	}
 	wait.Wait()
 	return errors.Join(errs...)
-}
-
-// field is the member's in a channel's hash.
-func (m *Member) field() string {
-	if m.Session != "" {
-		return "-" + m.Session
-	}
-	return "+" + m.User
-}
-
-func decodeOccupancy(reply []string) (o Occupancy, err error) {
-	if len(reply) != 3 {
-		return o, errStrangeAnswer
-	}
-	if o.Position, err = ParsePosition(reply[0]); err != nil {
-		return o, err
-	}
-	o.Sessions, _ = strconv.Atoi(reply[1])
-	o.Present, _ = strconv.Atoi(reply[2])
-	return o, nil
-}
-
-// decodeRoster reads a channel's hash: its fields and values in turn.
-func decodeRoster(fields []string) (roster Roster, err error) {
-	roster.Members = make([]Member, 0, len(fields)/2)
-	for pair := range slices.Chunk(fields, 2) {
-		switch field, value := pair[0], pair[len(pair)-1]; {
-		case field == "epoch":
-			roster.Position.Epoch = value
-		case field == "top":
-			roster.Position.Offset, err = strconv.ParseUint(value, 10, 64)
-		case field == "sessions":
-			roster.Sessions, err = strconv.Atoi(value)
-		case strings.HasPrefix(field, "+"), strings.HasPrefix(field, "-"):
-			var m Member
-			m, err = decodeMember(field, value)
-			roster.Members = append(roster.Members, m)
-		}
-		if err != nil {
-			return Roster{}, err
-		}
-	}
-	slices.SortFunc(roster.Members, byName)
-	return roster, nil
-}
-
-// byName is the order of a Roster.
-func byName(a, b Member) int {
-	if byUser := strings.Compare(a.User, b.User); byUser != 0 {
-		return byUser
-	}
-	return strings.Compare(a.Session, b.Session)
-}
-
-func decodeMember(field, text string) (Member, error) {
-	var entry struct {
-		Info  string
-		User  string
-		Nodes map[string]int
-	}
-	if err := json.Unmarshal([]byte(text), &entry); err != nil {
-		return Member{}, fmt.Errorf("presence of %q: %w", field, err)
-	}
-	m := Member{User: field[1:], Info: orNone(entry.Info)}
-	if field[0] == '-' {
-		m.Session, m.User = field[1:], entry.User
-	}
-	for _, sessions := range entry.Nodes {
-		m.Sessions += sessions
-	}
-	return m, nil
-}
-
-func orNone(info string) json.RawMessage {
-	if info == "" {
-		return nil
-	}
-	return json.RawMessage(info)
 }
 
 // texts returns the strings of a reply.

@@ -1,10 +1,12 @@
 package brokertest
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"tidegate/broker"
 )
@@ -111,5 +113,153 @@ func testNoticesOfMessages(t *testing.T, c *cluster) {
 	line := c.line("teller")
 	if n := len(line.Notices); n != 3 || line.Dropped != 10 || line.Notices[2].Event != "missed" {
 		t.Errorf("of messages for which there is little room %d wait, and %d were dropped", n, line.Dropped)
+	}
+}
+
+// line returns the notices that wait, and makes teller the one who delivers.
+func (c *cluster) line(teller string, delivered ...broker.Notice) (line broker.Line) {
+	c.Helper()
+	t := broker.Teller{Node: teller, Lease: long, Most: 1000}
+	for _, n := range delivered {
+		t.Delivered = append(t.Delivered, n.ID)
+	}
+	c.insist("Take", func() (err error) {
+		line, err = c.last().Presence.Take(c.Context(), t)
+		return err
+	})
+	return line
+}
+
+// expectLine waits for the notices of a channel, and returns all that wait.
+func (c *cluster) expectLine(channel string, want ...string) []broker.Notice {
+	c.Helper()
+	line := c.line("teller")
+	var got []string
+	for _, n := range line.Notices {
+		if n.Channel == channel {
+			got = append(got, strings.TrimSpace(fmt.Sprintf("%s %s%s %d", n.Event, n.User, n.Info, n.Sessions)))
+		}
+		if n.ID == "" || time.Since(n.Time).Abs() > time.Minute {
+			c.Errorf("the notice %+v has no name or another time", n)
+		}
+	}
+	if !slices.Equal(got, want) {
+		c.Errorf("in line for %s: %q, want %q", channel, got, want)
+	}
+	return line.Notices
+}
+
+func testNoticesAreOfFirstAndLast(t *testing.T, c *cluster) {
+	first, last := c.attendant("first", long, 0), c.attendant("last", long, 0)
+	first.attends(broker.Attendance{Channel: "a", Members: []broker.Member{{User: "alice", Info: json.RawMessage(`1`), Sessions: 1}}})
+	last.attends(broker.Attendance{Channel: "a", Sessions: 5}) // anonymous
+	last.attends(broker.Attendance{Channel: "a", Sessions: 6, Members: []broker.Member{{User: "alice", Info: json.RawMessage(`1`), Sessions: 1}}})
+	first.has("a", "alice", 0)
+	last.attends(broker.Attendance{Channel: "a", Sessions: 5, Members: []broker.Member{{User: "alice"}}})
+	last.attends(broker.Attendance{Channel: "a"})
+	last.has("b", "bob", 1)
+	delivered := c.expectLine("a", "occupied  1", "joined alice1 1", "left alice1 5", "vacated  0")
+	if rest := c.line("teller", delivered...); len(rest.Notices) > 0 {
+		t.Errorf("%v wait, though all were delivered", rest.Notices)
+	}
+	last.has("b", "bob", 0)
+	c.expectLine("b", "left bob 0", "vacated  0")
+}
+
+func testNoticesOfLingers(t *testing.T, c *cluster) {
+	node := c.attendant("first", long, long)
+	node.has("a", "alice", 1)
+	node.has("a", "alice", 0)
+	node.has("a", "alice", 2)
+	node.by.Linger = short
+	node.has("a", "alice", 0)
+	Eventually(t, "the channel to be vacated", func() bool {
+		c.looks("a")
+		return len(c.line("teller").Notices) == 4
+	})
+	c.expectLine("a", "occupied  1", "joined alice 1", "left alice 0", "vacated  0")
+}
+
+func testNoticesOfADeadNode(t *testing.T, c *cluster) {
+	const sessions = 1500 // more than one script removes
+	dying, last := c.attendant("dying", long, long), c.attendant("last", long, long)
+	over := broker.SessionsChannel("dying")
+	var members []broker.Member
+	for i := range sessions {
+		members = append(members, broker.Member{User: "alice", Session: fmt.Sprint("s", i), Sessions: 1})
+	}
+	dying.attends(broker.Attendance{Channel: over, Members: members})
+	dying.has("a", "alice", 1)
+	dying.has("b", "alice", 1)
+	last.has("b", "bob", 1)
+	closed := broker.Member{User: "alice", Session: "s7", Info: json.RawMessage(`"bye"`)}
+	dying.attends(broker.Attendance{Channel: over, Members: []broker.Member{closed}})
+	c.line("teller", c.expectLine(over, `left alice"bye" 1499`)...)
+	short := broker.Member{User: "alice", Session: "unknown", Info: json.RawMessage(`"bye"`)}
+	dying.attends(broker.Attendance{Channel: over, Members: []broker.Member{short}})
+	c.line("teller", c.expectLine(over, `left alice"bye" 1499`)...)
+	dying.by.Lease = 300 * time.Millisecond
+	dying.keeps("a")
+	ended := make(map[string]bool)
+	var others []string
+	Eventually(t, "all that ended with the node", func() bool {
+		c.looks("a")
+		line := c.line("teller")
+		for _, n := range line.Notices {
+			if n.Channel == over {
+				ended[n.Session] = n.Event == broker.NoticeLeft && n.User == "alice"
+			} else {
+				others = append(others, n.Event+" "+n.Channel)
+			}
+		}
+		c.line("teller", line.Notices...)
+		return len(ended) == sessions-1 && len(others) == 3
+	})
+	for session, is := range ended {
+		if !is {
+			t.Errorf("the end of %s was told as something else", session)
+		}
+	}
+	slices.Sort(others)
+	if want := []string{"left a", "left b", "vacated a"}; !slices.Equal(others, want) {
+		t.Errorf("told %q, want %q", others, want)
+	}
+	c.expectMembers("b", "bob*1")
+}
+
+func testOneTellerAtATime(t *testing.T, c *cluster) {
+	c.attendant("first", long, 0).has("a", "alice", 1)
+	take := func(node string, lease time.Duration) (line broker.Line) {
+		c.insist("Take", func() (err error) {
+			line, err = c.first().Presence.Take(t.Context(), broker.Teller{Node: node, Lease: lease, Most: 10})
+			return err
+		})
+		return line
+	}
+	if line := take("one", long); len(line.Notices) != 2 || line.Holder != "" {
+		t.Errorf("the first who asks is given %+v", line)
+	}
+	if line := take("other", long); len(line.Notices) != 0 || line.Holder != "one" {
+		t.Errorf("another one is given %+v", line)
+	}
+	take("one", 0)
+	if line := take("other", short); len(line.Notices) != 2 {
+		t.Errorf("after it was given up, another one is given %+v", line)
+	}
+	Eventually(t, "the lease to end", func() bool { return len(take("one", long).Notices) == 2 })
+}
+
+func testLineIsBounded(t *testing.T, c *cluster) {
+	node := c.attendant("first", long, 0)
+	node.by.Room = 10
+	for i := range 15 {
+		node.has("a", fmt.Sprint("user", i), 1)
+	}
+	line := c.line("teller")
+	if len(line.Notices) != 10 || line.Notices[9].User != "user14" || line.Dropped != 6 {
+		t.Errorf("%d wait and %d were dropped of 16, want the newest 10", len(line.Notices), line.Dropped)
+	}
+	if again := c.line("teller"); again.Dropped != 0 {
+		t.Errorf("a loss is told again: %d", again.Dropped)
 	}
 }

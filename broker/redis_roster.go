@@ -1,0 +1,87 @@
+package broker
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// field is the member's in a channel's hash.
+func (m *Member) field() string {
+	if m.Session != "" {
+		return "-" + m.Session
+	}
+	return "+" + m.User
+}
+
+func decodeOccupancy(reply []string) (o Occupancy, err error) {
+	if len(reply) != 3 {
+		return o, errStrangeAnswer
+	}
+	if o.Position, err = ParsePosition(reply[0]); err != nil {
+		return o, err
+	}
+	o.Sessions, _ = strconv.Atoi(reply[1])
+	o.Present, _ = strconv.Atoi(reply[2])
+	return o, nil
+}
+
+// decodeRoster reads a channel's hash: its fields and values in turn.
+func decodeRoster(fields []string) (roster Roster, err error) {
+	roster.Members = make([]Member, 0, len(fields)/2)
+	for pair := range slices.Chunk(fields, 2) {
+		switch field, value := pair[0], pair[len(pair)-1]; {
+		case field == "epoch":
+			roster.Position.Epoch = value
+		case field == "top":
+			roster.Position.Offset, err = strconv.ParseUint(value, 10, 64)
+		case field == "sessions":
+			roster.Sessions, err = strconv.Atoi(value)
+		case strings.HasPrefix(field, "+"), strings.HasPrefix(field, "-"):
+			var m Member
+			m, err = decodeMember(field, value)
+			roster.Members = append(roster.Members, m)
+		}
+		if err != nil {
+			return Roster{}, err
+		}
+	}
+	slices.SortFunc(roster.Members, byName)
+	return roster, nil
+}
+
+// byName is the order of a Roster.
+func byName(a, b Member) int {
+	if byUser := strings.Compare(a.User, b.User); byUser != 0 {
+		return byUser
+	}
+	return strings.Compare(a.Session, b.Session)
+}
+
+func decodeMember(field, text string) (Member, error) {
+	var entry struct {
+		Info  string
+		User  string
+		Nodes map[string]int
+	}
+	if err := json.Unmarshal([]byte(text), &entry); err != nil {
+		return Member{}, fmt.Errorf("presence of %q: %w", field, err)
+	}
+	m := Member{User: field[1:], Info: orNone(entry.Info)}
+	if field[0] == '-' {
+		m.Session, m.User = field[1:], entry.User
+	}
+	for _, sessions := range entry.Nodes {
+		m.Sessions += sessions
+	}
+	return m, nil
+}
+
+func orNone(info string) json.RawMessage {
+	if info == "" {
+		return nil
+	}
+	return json.RawMessage(info)
+}
