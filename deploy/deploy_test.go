@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"tidegate/broker/brokertest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -75,7 +76,7 @@ func TestYAML_Parses(t *testing.T) {
 }
 
 func TestPrometheus_RulesFireWhenTheyShould(t *testing.T) {
-	promtool := program(t, "promtool")
+	promtool := brokertest.FindProgram(t, "promtool")
 	run(t, promtool, "check", "config", "prometheus/prometheus.yml")
 	run(t, promtool, "test", "rules", "prometheus/alerts_test.yml")
 }
@@ -244,18 +245,4 @@ func run(t *testing.T, name string, args ...string) {
 	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
 		t.Fatalf("%s %v: %v\n%s", name, args, err, out)
 	}
-}
-
-// program returns the path of an installed program. In CI it must be there.
-func program(t *testing.T, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	switch {
-	case err == nil:
-	case os.Getenv("CI") != "":
-		t.Fatalf("CI must have %s: %v", name, err)
-	default:
-		t.Skipf("%s is not installed", name)
-	}
-	return path
 }

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"tidegate/broker/brokertest"
 	"time"
 
 	"github.com/coder/websocket"
@@ -22,7 +23,7 @@ import (
 const haproxyFile = "haproxy/haproxy.cfg"
 
 func TestHAProxy_AcceptsItsConfiguration(t *testing.T) {
-	run(t, program(t, "haproxy"), "-c", "-f", haproxyFile)
+	run(t, brokertest.FindProgram(t, "haproxy"), "-c", "-f", haproxyFile)
 }
 
 // TestHAProxy_DrainsANode: a node that is not ready gets nothing new, from its
@@ -256,7 +257,7 @@ func startHAProxyWith[Node place](t *testing.T, config string, nodes ...Node) ba
 	file := filepath.Join(t.TempDir(), "haproxy.cfg")
 	write(t, file, config)
 
-	cmd := exec.Command(program(t, "haproxy"), "-db", "-f", file)
+	cmd := exec.Command(brokertest.FindProgram(t, "haproxy"), "-db", "-f", file)
 	cmd.ExtraFiles = []*os.File{clientsSocket, internalSocket, metricsSocket} // descriptors 3, 4 and 5
 	startBalancer(t, cmd)
 	return balancer{clients, internal, metrics}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"tidegate/broker/brokertest"
 )
 
 const nginxFile = "nginx/nginx.conf"
@@ -86,7 +87,7 @@ func startNginx[Node place](t *testing.T, nodes ...Node) (address string) {
 	file := filepath.Join(dir, "nginx.conf")
 	write(t, file, config)
 
-	cmd := exec.Command(program(t, "nginx"), "-p", dir, "-c", file, "-e", "/dev/stderr", "-g", "daemon off; pid nginx.pid;")
+	cmd := exec.Command(brokertest.FindProgram(t, "nginx"), "-p", dir, "-c", file, "-e", "/dev/stderr", "-g", "daemon off; pid nginx.pid;")
 	cmd.Env = append(os.Environ(), "NGINX=3;") // how it hands its sockets to a new binary
 	cmd.ExtraFiles = []*os.File{socket}
 	startBalancer(t, cmd)

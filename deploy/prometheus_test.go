@@ -38,7 +38,7 @@ scrape_configs:
 `)
 	address := freeAddress(t)
 	p.url = "http://" + address
-	startBalancer(t, exec.Command(program(t, "prometheus"), "--config.file", filepath.Join(dir, "prometheus.yml"),
+	startBalancer(t, exec.Command(brokertest.FindProgram(t, "prometheus"), "--config.file", filepath.Join(dir, "prometheus.yml"),
 		"--storage.tsdb.path", filepath.Join(dir, "data"), "--web.listen-address", address, "--log.level", "error"))
 	eventually(t, "Prometheus", func() bool { return status(t.Context(), p.url+"/-/ready") == http.StatusOK })
 	return p

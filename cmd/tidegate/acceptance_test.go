@@ -111,7 +111,7 @@ func startBalancer(t *testing.T, nodes []*process) string {
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	command := exec.Command(require(t, "haproxy"), "-db", "-f", file)
+	command := exec.Command(brokertest.FindProgram(t, "haproxy"), "-db", "-f", file)
 	command.ExtraFiles = []*os.File{socket, listenFor(t)} // descriptors 3 and 4
 	runBeside(t, command)
 	address := socketAddress(t, socket)
@@ -169,23 +169,6 @@ func runBeside(t *testing.T, command *exec.Cmd) {
 	})
 }
 
-// require returns a program's path. Where it is missing the test is skipped, or
-// fails in CI.
-func require(t *testing.T, names ...string) string {
-	t.Helper()
-	for _, name := range names {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
-	}
-	missing := "none of " + strings.Join(names, ", ") + " is installed: not tested"
-	if os.Getenv("CI") != "" {
-		t.Fatal(missing)
-	}
-	t.Skip(missing)
-	return ""
-}
-
 // log is what a talker has heard.
 type chatLog struct {
 	t    *testing.T
@@ -240,7 +223,7 @@ type browserTalker struct {
 func newBrowserTalker(t *testing.T, balancer string) *browserTalker {
 	t.Helper()
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(require(t, "chromium", "chromium-browser", "google-chrome")),
+		chromedp.ExecPath(brokertest.FindProgram(t, "chromium", "chromium-browser", "google-chrome")),
 		chromedp.UserDataDir(t.TempDir()), chromedp.NoSandbox,
 		chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-component-update", true),
 		chromedp.WSURLReadTimeout(patience),
@@ -308,9 +291,9 @@ type pythonTalker struct {
 
 func newPythonTalker(t *testing.T, balancer string) *pythonTalker {
 	t.Helper()
-	python := require(t, "/usr/bin/python3", "python3")
+	python := brokertest.FindProgram(t, "/usr/bin/python3", "python3")
 	if err := exec.Command(python, "-c", "import websocket").Run(); err != nil {
-		python = require(t, "a python3 with websocket-client")
+		python = brokertest.FindProgram(t, "a python3 with websocket-client")
 	}
 	command := exec.Command(python, "testdata/chat.py", "ws://"+balancer+"/ws")
 	stdin, err := command.StdinPipe()

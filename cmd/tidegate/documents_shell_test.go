@@ -32,7 +32,7 @@ func TestDocuments_CommandsCanBePasted(t *testing.T) {
 	for path, text := range documentsOf(t, ".md") {
 		for _, command := range shellCommands(text) {
 			read++
-			if out, err := exec.Command(require(t, "bash"), "-n", "-c", command).CombinedOutput(); err != nil {
+			if out, err := exec.Command(brokertest.FindProgram(t, "bash"), "-n", "-c", command).CombinedOutput(); err != nil {
 				t.Errorf("%s: %v in\n%s\n%s", path, err, command, out)
 			}
 			bare, _, _ := strings.Cut(quoted.ReplaceAllString(command, ""), "<<END")
@@ -88,7 +88,7 @@ func (s *pageShell) run(t *testing.T, commands []string) string {
 			}
 		}
 	}
-	shell := exec.CommandContext(t.Context(), require(t, "bash"), "-c", script.String())
+	shell := exec.CommandContext(t.Context(), brokertest.FindProgram(t, "bash"), "-c", script.String())
 	shell.Dir, shell.Env = s.folder, append(withTidegate(t), s.env...)
 	out, err := shell.CombinedOutput()
 	if err != nil {

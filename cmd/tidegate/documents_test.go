@@ -193,9 +193,9 @@ func readmeBlocks(t *testing.T, section string) (blocks []string) {
 // tidegate.
 func newReadmeShell(t *testing.T, node *process, redis string) func(block, what string) {
 	t.Helper()
-	python := require(t, "/usr/bin/python3", "python3")
+	python := brokertest.FindProgram(t, "/usr/bin/python3", "python3")
 	if exec.Command(python, "-c", "import websocket").Run() != nil {
-		python = require(t, "a python3 with websocket-client")
+		python = brokertest.FindProgram(t, "a python3 with websocket-client")
 	}
 	folder := t.TempDir()
 	self, err := os.Executable()
@@ -214,7 +214,7 @@ func newReadmeShell(t *testing.T, node *process, redis string) func(block, what 
 	)
 	return func(block, what string) {
 		t.Helper()
-		command := exec.Command(require(t, "bash"), "-c", elsewhere.Replace(block))
+		command := exec.Command(brokertest.FindProgram(t, "bash"), "-c", elsewhere.Replace(block))
 		if strings.HasPrefix(block, "import ") {
 			command = exec.Command(python, "-c", elsewhere.Replace(block))
 		}

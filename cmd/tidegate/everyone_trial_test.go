@@ -198,7 +198,7 @@ func installEveryone(t *testing.T) string {
 	if err := os.CopyFS(folder, os.DirFS("testdata/everyone")); err != nil {
 		t.Fatal(err)
 	}
-	install := exec.Command(require(t, "npm"), "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline")
+	install := exec.Command(brokertest.FindProgram(t, "npm"), "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline")
 	install.Dir, install.Env = folder, append(os.Environ(), "npm_config_update_notifier=false")
 	if out, err := install.CombinedOutput(); err != nil {
 		t.Fatalf("npm install: %v\n%s", err, out)
@@ -209,7 +209,7 @@ func installEveryone(t *testing.T) string {
 // runScript runs a script until the test ends, and returns what it prints.
 func runScript(t *testing.T, folder, script string, env ...string) *bufio.Scanner {
 	t.Helper()
-	command := exec.Command(require(t, "node", "nodejs"), script)
+	command := exec.Command(brokertest.FindProgram(t, "node", "nodejs"), script)
 	command.Dir, command.Env = folder, append(os.Environ(), env...)
 	stdout, err := command.StdoutPipe()
 	if err != nil {

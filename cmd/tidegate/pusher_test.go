@@ -77,7 +77,7 @@ func officialPackages(t *testing.T) string {
 	if err := os.CopyFS(folder, os.DirFS("../../gateway/pusher/testdata/official")); err != nil {
 		t.Fatal(err)
 	}
-	install := exec.Command(require(t, "npm"), "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline")
+	install := exec.Command(brokertest.FindProgram(t, "npm"), "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline")
 	install.Dir, install.Env = folder, append(os.Environ(), "npm_config_update_notifier=false")
 	if out, err := install.CombinedOutput(); err != nil {
 		t.Fatalf("npm install: %v\n%s", err, out)
@@ -93,7 +93,7 @@ type pusherTalker struct {
 
 func newPusherTalker(t *testing.T, packages, host string) *pusherTalker {
 	t.Helper()
-	command := exec.Command(require(t, "node", "nodejs"), "talker.mjs")
+	command := exec.Command(brokertest.FindProgram(t, "node", "nodejs"), "talker.mjs")
 	command.Dir = packages
 	command.Env = append(os.Environ(), "GATEWAY="+host, "APP_ID=1", "APP_KEY=key", "APP_SECRET=a secret", "CHANNEL="+pusherRoom)
 	stdin, err := command.StdinPipe()

@@ -20,7 +20,7 @@ func TestScript_ExampleAsPrinted(t *testing.T) {
 	n := startReady(t, []string{"TIDEGATE_REDIS_URL=" + redis.URL()})
 	bin := t.TempDir()
 	_, port, _ := strings.Cut(redis.Addr, ":")
-	writeProgram(t, bin, "redis-cli", fmt.Sprintf("exec %s -p %s \"$@\"", require(t, "redis-cli"), port))
+	writeProgram(t, bin, "redis-cli", fmt.Sprintf("exec %s -p %s \"$@\"", brokertest.FindProgram(t, "redis-cli"), port))
 	writeProgram(t, bin, "tidegate", fmt.Sprintf("BE_TIDEGATE=1 exec %s \"$@\"", os.Args[0]))
 	command := exec.CommandContext(context.Background(), "sh", "-c", newScriptCommand().Example)
 	command.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"))

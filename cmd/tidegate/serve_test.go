@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"tidegate/broker/brokertest"
 )
 
 func TestServe_BareIsDevelopment(t *testing.T) {
@@ -119,13 +120,7 @@ func TestServe_AnUnknownFlagNamesTheNearest(t *testing.T) {
 
 func TestServe_WaitsForRedis(t *testing.T) {
 	t.Parallel()
-	server, err := exec.LookPath("redis-server")
-	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal(err)
-		}
-		t.Skip("redis-server is not installed")
-	}
+	server := brokertest.FindProgram(t, "redis-server")
 	port := freePort(t)
 	p := startNode(t, nil, "--redis-url", "redis://user:hunter2@127.0.0.1:"+port)
 	p.waitFor("the broker is away")

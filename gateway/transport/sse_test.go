@@ -7,13 +7,13 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
 	"tidegate/broker"
+	"tidegate/broker/brokertest"
 	"tidegate/gateway"
 	"tidegate/gateway/rules"
 )
@@ -376,13 +376,7 @@ func TestSSE_OverHTTP2(t *testing.T) {
 }
 
 func TestSSE_Curl(t *testing.T) {
-	curl, err := exec.LookPath("curl")
-	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal(err)
-		}
-		t.Skip("there is no curl")
-	}
+	curl := brokertest.FindProgram(t, "curl")
 	n := startNode(t, gateway.Config{})
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
