@@ -170,7 +170,7 @@ func (s *Session) signIn(ctx context.Context, c Auth) (*Principal, error) {
 	if user := s.who().User; user != "" && user != p.User {
 		return nil, failf(BadRequest, "a session keeps its user: connect anew to be another one")
 	}
-	return &p, nil
+	return s.gateway.keep(p), nil
 }
 
 // become makes the session act as p.
