@@ -48,7 +48,7 @@ func TestDev_OpensTheConsoleAtATerminal(t *testing.T) {
 	if err := os.WriteFile(browser, fmt.Appendf(nil, "#!/bin/sh\nprintf %%s \"$1\" > %s.part && mv %s.part %s\n", opened, opened, opened), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	command := exec.CommandContext(t.Context(), script, "--quiet", "--return", "--command", os.Args[0]+" dev --listen 127.0.0.1:0 --internal-listen 127.0.0.1:0", "/dev/null")
+	command := exec.CommandContext(t.Context(), script, "--quiet", "--return", "--command", "exec "+os.Args[0]+" dev --listen 127.0.0.1:0 --internal-listen 127.0.0.1:0", "/dev/null")
 	command.Env = append(os.Environ(), "BE_TIDEGATE=1", "BROWSER="+browser)
 	var said bytes.Buffer
 	command.Stdout, command.Stderr = &said, &said
