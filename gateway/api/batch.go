@@ -130,7 +130,7 @@ var errBatchTooLong = fail(gateway.TooLarge, "the batch has more than %d publish
 // publishes returns one publish for each channel of the item, which is the n-th of
 // its batch; room is left for so many.
 func (item *batchItem) publishes(n, room int) ([]gateway.Publish, error) {
-	payload, kind, ok := item.payload()
+	data, kind, ok := item.Payload()
 	switch {
 	case !ok:
 		return nil, fail(gateway.BadRequest, "message %d: give one of data, text and binary", n)
@@ -141,7 +141,7 @@ func (item *batchItem) publishes(n, room int) ([]gateway.Publish, error) {
 	}
 	publishes := make([]gateway.Publish, len(item.Channels))
 	for i, channel := range item.Channels {
-		publishes[i] = gateway.Publish{Channel: channel, Payload: payload, Kind: kind, Event: item.Event, Tags: jsonOrNil(item.Tags), Key: item.Key, Except: item.Except, Transient: item.Transient}
+		publishes[i] = gateway.Publish{Channel: channel, Payload: data, Kind: kind, Event: item.Event, Tags: jsonOrNil(item.Tags), Key: item.Key, Except: item.Except, Transient: item.Transient}
 	}
 	return publishes, nil
 }
@@ -174,21 +174,6 @@ func (names *channelNames) UnmarshalJSON(list []byte) error {
 }
 
 var errNoList = errors.New("channels is not a list")
-
-// payload returns the only one given.
-func (f payloadFields) payload() (payload []byte, kind broker.Kind, ok bool) {
-	given := 0
-	if f.Data != nil {
-		payload, kind, given = f.Data, broker.JSON, given+1
-	}
-	if f.Text != nil {
-		payload, kind, given = []byte(*f.Text), broker.Text, given+1
-	}
-	if f.Binary != nil {
-		payload, kind, given = *f.Binary, broker.Binary, given+1
-	}
-	return payload, kind, given == 1
-}
 
 // batch is the publishes of one request.
 type batch struct {

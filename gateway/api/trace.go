@@ -5,10 +5,11 @@ import (
 	"unicode/utf8"
 
 	"tidegate/gateway"
+	"tidegate/gateway/internal/payload"
 )
 
 type traceRequest struct {
-	payloadFields
+	payload.Fields
 	Event     string `json:"event"`
 	Publisher actor  `json:"publisher"` // nobody: the API key
 	Recipient string `json:"recipient"`
@@ -29,7 +30,7 @@ func (h *Handler) trace(r *request) (any, error) {
 	}
 	c := gateway.Publish{Channel: r.PathValue("channel"), Event: asked.Event}
 	var ok bool
-	if c.Payload, c.Kind, ok = asked.payload(); !ok || !utf8.Valid(body) {
+	if c.Payload, c.Kind, ok = asked.Payload(); !ok || !utf8.Valid(body) {
 		return nil, fail(gateway.BadRequest, "give one of data, text and binary, in UTF-8")
 	}
 	q := gateway.TraceQuestion{User: asked.Recipient, Wait: traceWait}

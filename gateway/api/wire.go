@@ -5,6 +5,7 @@ import (
 
 	"tidegate/broker"
 	"tidegate/gateway"
+	"tidegate/gateway/internal/payload"
 )
 
 // The bodies of requests and answers, in the order of openapi.yaml.
@@ -33,14 +34,7 @@ type batchItem struct {
 	Key       string          `json:"key"`
 	Except    string          `json:"except"`
 	Transient bool            `json:"transient"`
-	payloadFields
-}
-
-// payloadFields are the three ways in which JSON carries a payload.
-type payloadFields struct {
-	Data   json.RawMessage `json:"data,omitempty"`   // any JSON
-	Text   *string         `json:"text,omitempty"`   // UTF-8
-	Binary *[]byte         `json:"binary,omitempty"` // base64
+	payload.Fields
 }
 
 // batchResults has one result for each item and channel, in order. Error is the
@@ -66,7 +60,7 @@ type page struct {
 // message is one message of a channel, with the names of the native protocol.
 type message struct {
 	Channel string `json:"channel"`
-	payloadFields
+	payload.Fields
 	Event  string          `json:"event,omitempty"`
 	Tags   json.RawMessage `json:"tags,omitempty"`
 	User   string          `json:"user,omitempty"`
@@ -76,18 +70,12 @@ type message struct {
 }
 
 func messageOf(m *broker.Message) message {
-	wire := message{Channel: m.Channel, Event: m.Event, Tags: m.Tags, User: m.User, Info: m.Info, Cursor: m.Position.String()}
+	wire := message{
+		Channel: m.Channel, Fields: payload.FieldsOf(m.Payload, m.Kind), Event: m.Event, Tags: m.Tags,
+		User: m.User, Info: m.Info, Cursor: m.Position.String(),
+	}
 	if !m.Time.IsZero() {
 		wire.Time = m.Time.UnixMilli()
-	}
-	switch m.Kind {
-	case broker.JSON:
-		wire.Data = m.Payload
-	case broker.Text:
-		text := string(m.Payload)
-		wire.Text = &text
-	default:
-		wire.Binary = &m.Payload
 	}
 	return wire
 }

@@ -11,6 +11,7 @@ import (
 
 	"tidegate/broker"
 	"tidegate/gateway"
+	"tidegate/gateway/internal/payload"
 	"tidegate/gateway/rules"
 )
 
@@ -54,14 +55,7 @@ type question struct {
 	Name      string              `json:"name,omitempty"`
 	Key       string              `json:"key,omitempty"`
 	Headers   map[string][]string `json:"headers,omitempty"`
-	payload
-}
-
-// payload is a message's: one of its fields is given.
-type payload struct {
-	Data   json.RawMessage `json:"data,omitempty"`
-	Text   *string         `json:"text,omitempty"`
-	Binary *[]byte         `json:"binary,omitempty"`
+	payload.Fields
 }
 
 type answer struct {
@@ -71,7 +65,7 @@ type answer struct {
 	User     *string         `json:"user"`
 	Info     json.RawMessage `json:"info"`
 	Channels []string        `json:"channels"`
-	payload
+	payload.Fields
 }
 
 // Ask asks the backend, and waits for at most the time-out.
@@ -141,24 +135,12 @@ func (w *Webhook) questionOf(ctx context.Context, q *gateway.Question) question 
 		Remote: q.Remote, User: q.Principal.User, Info: q.Principal.Info, Channel: q.Channel, Headers: headersOf(ctx),
 	}
 	if p := q.Publish; p != nil {
-		body.Name, body.Key, body.payload = p.Event, p.Key, payloadOf(p.Payload, p.Kind)
+		body.Name, body.Key, body.Fields = p.Event, p.Key, payload.FieldsOf(p.Payload, p.Kind)
 	}
 	if c := q.Call; c != nil {
-		body.Method, body.payload = c.Method, payloadOf(c.Payload, c.Kind)
+		body.Method, body.Fields = c.Method, payload.FieldsOf(c.Payload, c.Kind)
 	}
 	return body
-}
-
-func payloadOf(data []byte, kind broker.Kind) payload {
-	switch kind {
-	case broker.JSON:
-		return payload{Data: data}
-	case broker.Text:
-		text := string(data)
-		return payload{Text: &text}
-	default:
-		return payload{Binary: &data}
-	}
 }
 
 func refusedBy(q *gateway.Question) string {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tidegate/gateway"
+	"tidegate/gateway/internal/payload"
 )
 
 // Notices are the body of a request:
@@ -30,20 +31,20 @@ type notices struct {
 }
 
 type notice struct {
-	ID       string            `json:"id,omitempty"`
-	Event    gateway.HookEvent `json:"event"`
-	Time     time.Time         `json:"time"`
-	Node     string            `json:"node,omitempty"`
-	Channel  string            `json:"channel,omitempty"`
-	User     string            `json:"user,omitempty"`
-	Session  string            `json:"session,omitempty"`
-	Info     json.RawMessage   `json:"info,omitempty"`
-	Sessions *int              `json:"sessions,omitempty"` // on the channel, after it
-	Remote   string            `json:"remote,omitempty"`
-	Code     int               `json:"code,omitempty"`   // the close code
-	Reason   string            `json:"reason,omitempty"` // its label
-	Name     string            `json:"name,omitempty"`   // of the message's event
-	payload                    // the message's, or the text of the reason
+	ID             string            `json:"id,omitempty"`
+	Event          gateway.HookEvent `json:"event"`
+	Time           time.Time         `json:"time"`
+	Node           string            `json:"node,omitempty"`
+	Channel        string            `json:"channel,omitempty"`
+	User           string            `json:"user,omitempty"`
+	Session        string            `json:"session,omitempty"`
+	Info           json.RawMessage   `json:"info,omitempty"`
+	Sessions       *int              `json:"sessions,omitempty"` // on the channel, after it
+	Remote         string            `json:"remote,omitempty"`
+	Code           int               `json:"code,omitempty"`   // the close code
+	Reason         string            `json:"reason,omitempty"` // its label
+	Name           string            `json:"name,omitempty"`   // of the message's event
+	payload.Fields                   // the message's, or the text of the reason
 }
 
 // Tell sends notices in one request, and returns nil once the backend has taken
@@ -76,7 +77,7 @@ func noticeOf(n *gateway.Notice) notice {
 	case n.Event == gateway.OnDisconnect:
 		told.Text = &n.Reason.Text
 	case n.Message != nil:
-		told.Name, told.payload = n.Message.Event, payloadOf(n.Message.Payload, n.Message.Kind)
+		told.Name, told.Fields = n.Message.Event, payload.FieldsOf(n.Message.Payload, n.Message.Kind)
 	case n.Event != gateway.OnNothingRecent:
 		told.Sessions = &n.Sessions
 	}
