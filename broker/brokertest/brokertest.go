@@ -31,6 +31,11 @@ type Subject struct {
 
 // Run tests the broker that makeSubject returns, anew for each test.
 func Run(t *testing.T, makeSubject func(*testing.T) Subject) {
+	RunIn(t, func(t *testing.T, test func(*testing.T)) { test(t) }, makeSubject)
+}
+
+// RunIn is Run with each test in an environment, as synctest.Test is one.
+func RunIn(t *testing.T, in func(t *testing.T, test func(*testing.T)), makeSubject func(*testing.T) Subject) {
 	tests := []struct {
 		name string
 		test func(*testing.T, *cluster)
@@ -92,9 +97,13 @@ func Run(t *testing.T, makeSubject func(*testing.T) Subject) {
 		{"Register/Expires", testRegisterExpires},
 		{"Register/IsBounded", testRegisterIsBounded},
 	}
-	t.Run("Lifecycle/NothingBeforeRun", func(t *testing.T) { testNothingBeforeRun(t, makeSubject(t)) })
+	t.Run("Lifecycle/NothingBeforeRun", func(t *testing.T) {
+		in(t, func(t *testing.T) { testNothingBeforeRun(t, makeSubject(t)) })
+	})
 	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) { test.test(t, runSubject(t, makeSubject(t))) })
+		t.Run(test.name, func(t *testing.T) {
+			in(t, func(t *testing.T) { test.test(t, runSubject(t, makeSubject(t))) })
+		})
 	}
 }
 

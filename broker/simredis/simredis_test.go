@@ -3,6 +3,7 @@ package simredis_test
 import (
 	"log/slog"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -14,9 +15,10 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// The broker finds no difference between the model and a Redis.
+// The broker finds no difference between the model and a Redis. Under virtual time the model
+// may take as long as it likes.
 func TestServer_PassesTheBrokersConformance(t *testing.T) {
-	brokertest.Run(t, func(t *testing.T) brokertest.Subject {
+	brokertest.RunIn(t, synctest.Test, func(t *testing.T) brokertest.Subject {
 		servers := simredis.New(1)
 		t.Cleanup(servers.Close)
 		server := servers.Start("redis:6379")
