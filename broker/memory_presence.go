@@ -305,7 +305,7 @@ func (p *memoryPresence) enter(by Attendant, c *memoryRoom, m *Member) {
 	if known == nil {
 		known = &memoryMember{Member: *m, nodes: make(map[string]int)}
 		c.members[field] = known
-		p.tell(by, c, EventJoin, known)
+		p.postNotice(by, c, EventJoin, known)
 	}
 	delete(p.lingering, memoryLinger{c.name, field})
 	known.User, known.Info, known.nodes[by.Node] = m.User, m.Info, m.Sessions
@@ -318,7 +318,7 @@ func (p *memoryPresence) exit(by Attendant, c *memoryRoom, gone *Member) {
 	m := c.members[field]
 	if m == nil || m.nodes[by.Node] == 0 {
 		if IsSessionsChannel(c.name) && gone.Info != nil {
-			p.tell(by, c, EventLeave, &memoryMember{Member: *gone})
+			p.postNotice(by, c, EventLeave, &memoryMember{Member: *gone})
 		}
 		return
 	}
@@ -346,7 +346,7 @@ func memberOf(field string) *Member {
 func (p *memoryPresence) leave(by Attendant, c *memoryRoom, field string) {
 	m := c.members[field]
 	delete(c.members, field)
-	p.tell(by, c, EventLeave, m)
+	p.postNotice(by, c, EventLeave, m)
 }
 
 // endLingers lets those go whose linger is over, and returns how long the next one
@@ -407,8 +407,8 @@ func (p *memoryPresence) bury(by Attendant, node string) {
 	}
 }
 
-// tell tells of a join or a leave.
-func (p *memoryPresence) tell(by Attendant, c *memoryRoom, event string, m *memoryMember) {
+// postNotice tells of a join or a leave.
+func (p *memoryPresence) postNotice(by Attendant, c *memoryRoom, event string, m *memoryMember) {
 	sessions := IsSessionsChannel(c.name)
 	switch {
 	case event == EventLeave:

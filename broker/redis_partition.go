@@ -129,7 +129,7 @@ func (p *partition) disconnect(err error) {
 		switch {
 		case !s.known():
 			s.request.err = err
-			s.request.settle()
+			s.request.countDown()
 			delete(p.subscriptions, name)
 		case s.leaves != 0:
 			delete(p.subscriptions, name)

@@ -89,7 +89,7 @@ func (b *Redis) Keep(ctx context.Context, by Attendant, version uint64) (Standin
 	err := b.eachRealm(0, nil, func(r realm, _ []int) (err error) {
 		k := &all[r.number]
 		if *k, err = b.keep(ctx, r, by, version); err == nil {
-			err = b.settle(ctx, r, by, k)
+			err = b.endWhatIsOver(ctx, r, by, k)
 		}
 		return err
 	})
@@ -165,8 +165,8 @@ func (b *Redis) look(ctx context.Context, r realm, channels []string, indexes []
 	})
 }
 
-// settle does what time has brought about.
-func (b *Redis) settle(ctx context.Context, r realm, by Attendant, k *kept) error {
+// endWhatIsOver ends lingers that have run out, and dead nodes.
+func (b *Redis) endWhatIsOver(ctx context.Context, r realm, by Attendant, k *kept) error {
 	if err := b.endLingers(ctx, r, by, k.lingering); err != nil {
 		return err
 	}

@@ -71,9 +71,9 @@ func (p *partition) joinOne(q *request, name string) {
 // errBusy is for callers who do not serialise.
 var errBusy = errors.New("somebody else is subscribing")
 
-// settle takes away one of the channels that are due. The caller holds the
+// countDown takes away one of the channels that are due. The caller holds the
 // partition's mu.
-func (q *request) settle() {
+func (q *request) countDown() {
 	if q.due--; q.due == 0 {
 		close(q.settled)
 	}
@@ -205,7 +205,7 @@ func (p *partition) confirmed(by *link, life uint64, names []string) {
 	p.poke()
 	for _, name := range names {
 		if s := p.subscriptions[name]; s != nil && s.sent && !s.known() {
-			s.request.settle()
+			s.request.countDown()
 			s.request = nil
 		}
 	}

@@ -223,7 +223,7 @@ func (t *traced) report(n *NodeTrace, user string, told map[*Session]bool) {
 			others++
 		}
 		told[c.session] = true
-		n.Sessions = append(n.Sessions, c.tell())
+		n.Sessions = append(n.Sessions, c.trace())
 	}
 }
 
@@ -244,7 +244,7 @@ func (n *NodeTrace) count(f Fate) {
 	}
 }
 
-func (c *traceCopy) tell() SessionTrace {
+func (c *traceCopy) trace() SessionTrace {
 	s := SessionTrace{Session: c.session.id, User: c.user, Protocol: c.session.dialect.protocol.Name(), Fate: c.fate}
 	if why := c.session.out.Why(); c.fate == FateEnded && why != nil {
 		s.Why = why.Error()

@@ -46,15 +46,15 @@ func (c *clock) run(ctx context.Context, g *gateway.Gateway) error {
 		case <-time.After(now.Truncate(time.Second).Add(time.Second).Sub(now)):
 		}
 		if c.wanted.Load() {
-			tell(ctx, g, time.Now())
+			publishTime(ctx, g, time.Now())
 		}
 	}
 }
 
-// tell publishes the time. The key makes nodes that tick together publish it
+// publishTime publishes the time. The key makes nodes that tick together publish it
 // once. A publish that fails needs no word: the next one comes in a second, and
 // the gateway logs that the broker is away.
-func tell(ctx context.Context, g *gateway.Gateway, now time.Time) {
+func publishTime(ctx context.Context, g *gateway.Gateway, now time.Time) {
 	text := now.UTC().Format(time.RFC3339)
 	_, _ = g.Publish(ctx, &gateway.Principal{}, gateway.Publish{
 		Channel: clockChannel,

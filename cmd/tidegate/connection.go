@@ -38,7 +38,7 @@ func (c *connection) use(ctx context.Context, details io.Writer, do func(context
 	gateway := client.New(client.Config{
 		URL:   address.String(),
 		Token: client.StaticToken(config.Token(c.token)),
-		Link:  (&linkReport{out: details}).tell,
+		Link:  (&linkReport{out: details}).report,
 
 		MaxRetryDelay: 3 * time.Second, // somebody is waiting
 	})
@@ -65,7 +65,7 @@ type linkReport struct {
 	last string
 }
 
-func (r *linkReport) tell(err error) {
+func (r *linkReport) report(err error) {
 	switch {
 	case err != nil && err.Error() != r.last:
 		r.last = err.Error()

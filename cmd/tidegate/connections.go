@@ -54,7 +54,7 @@ func (c *connections) admit(conn net.Conn, known bool) {
 	defer c.mu.Unlock()
 	if limit := c.exceeded(conn, from); limit != "" {
 		conn.Close()
-		c.tell(conn, limit, known)
+		c.logRefusal(conn, limit, known)
 		return
 	}
 	if c.open == nil {
@@ -101,8 +101,8 @@ func (c *connections) networkOf(conn net.Conn) netip.Prefix {
 	return from
 }
 
-// tell logs now and then that a connection was closed. It is called with c.mu held.
-func (c *connections) tell(conn net.Conn, limit string, known bool) {
+// logRefusal logs now and then that a connection was closed. It is called with c.mu held.
+func (c *connections) logRefusal(conn net.Conn, limit string, known bool) {
 	if time.Since(c.told) < tellPause {
 		return
 	}

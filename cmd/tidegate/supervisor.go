@@ -14,8 +14,8 @@ type supervisor struct{ socket string }
 // whoStarted returns the supervisor that the environment names.
 func whoStarted() supervisor { return supervisor{os.Getenv("NOTIFY_SOCKET")} }
 
-// tell says a state, such as "READY=1". Nobody waits for it, and it may fail.
-func (s supervisor) tell(state string) error {
+// notify says a state, such as "READY=1". Nobody waits for it, and it may fail.
+func (s supervisor) notify(state string) error {
 	if s.socket == "" {
 		return nil
 	}
@@ -49,7 +49,7 @@ func (n *node) tellReady(ctx context.Context) {
 }
 
 func (n *node) tellSupervisor(state string) {
-	if err := n.startedBy.tell(state); err != nil {
+	if err := n.startedBy.notify(state); err != nil {
 		n.log.Warn("the supervisor is not told", "state", state, "error", err)
 	}
 }

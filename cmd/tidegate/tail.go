@@ -65,7 +65,7 @@ func (t *tailing) run(ctx context.Context) error {
 			return t.messageOf(line), err
 		}
 		return publishAll(ctx, c, t.pace, next, func(m client.Message, _ string, err error) error {
-			return t.settle(ctx, c, m, err)
+			return t.answerFailure(ctx, c, m, err)
 		})
 	})
 }
@@ -78,9 +78,9 @@ func (t *tailing) messageOf(line []byte) client.Message {
 	return client.Message{Channel: t.channel, Kind: kind, Payload: line}
 }
 
-// settle decides what a failed line means: too long is told, uncertain is
+// answerFailure decides what a failed line means: too long is told, uncertain is
 // published again, and anything else will not get better.
-func (t *tailing) settle(ctx context.Context, c *client.Client, line client.Message, err error) error {
+func (t *tailing) answerFailure(ctx context.Context, c *client.Client, line client.Message, err error) error {
 	var refused *client.Error
 	switch {
 	case err == nil:
@@ -91,7 +91,7 @@ func (t *tailing) settle(ctx context.Context, c *client.Client, line client.Mess
 	case errors.Is(err, client.ErrUncertain):
 		fmt.Fprintf(t.details, "tidegate: published again, so perhaps twice: %.60q\n", line.Payload)
 		_, err = c.Publish(ctx, line)
-		return t.settle(ctx, c, line, err)
+		return t.answerFailure(ctx, c, line, err)
 	}
 	return fmt.Errorf("publish on %q: %w", t.channel, err)
 }

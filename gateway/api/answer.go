@@ -111,7 +111,7 @@ func (h *Handler) authenticate(r *http.Request) (gateway.Principal, error) {
 // fail answers by an error alone.
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) (status int) {
 	status = h.note(w, r, err)
-	tell(w, status, toldOf(err))
+	writeError(w, status, toldOf(err))
 	return status
 }
 
@@ -138,7 +138,7 @@ func encode(body any) ([]byte, error) {
 	return encoded.Bytes(), err
 }
 
-func tell(w http.ResponseWriter, status int, what told) {
+func writeError(w http.ResponseWriter, status int, what told) {
 	encoded, _ := encode(errorBody{what}) // two texts: it can be encoded
 	write(w, status, encoded)
 }
@@ -164,7 +164,7 @@ func (h *Handler) refuseUnknown(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Allow", strings.Join(allowed, ", "))
-	tell(w, http.StatusMethodNotAllowed, told{gateway.BadRequest, "the method is not allowed here: want " + strings.Join(allowed, " or ")})
+	writeError(w, http.StatusMethodNotAllowed, told{gateway.BadRequest, "the method is not allowed here: want " + strings.Join(allowed, " or ")})
 }
 
 func fail(code gateway.Code, format string, args ...any) error {

@@ -183,12 +183,12 @@ func (c *Client) answer(f *frame) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if call := c.calls[f.ID]; call != nil {
-		c.settle(call, answer{frame: f})
+		c.complete(call, answer{frame: f})
 	}
 }
 
-// settle ends a call. The caller holds mu.
-func (c *Client) settle(call *call, a answer) {
+// complete ends a call. The caller holds mu.
+func (c *Client) complete(call *call, a answer) {
 	delete(c.calls, call.id)
 	call.result <- a
 }
@@ -219,7 +219,7 @@ func (c *Client) sendAgain(l *link, call *call) {
 // sendOnce sends a call if that cannot publish twice. The caller holds mu.
 func (c *Client) sendOnce(l *link, call *call) {
 	if call.publish && !call.sent.IsZero() && time.Since(call.sent) > keyLifetime {
-		c.settle(call, answer{err: ErrUncertain})
+		c.complete(call, answer{err: ErrUncertain})
 		return
 	}
 	c.send(l, call)
@@ -237,6 +237,6 @@ func (c *Client) failLargest(l *link) {
 		}
 	}
 	if largest != nil {
-		c.settle(largest, answer{err: &Error{Code: "too_large", Message: "the gateway does not take frames of this size"}})
+		c.complete(largest, answer{err: &Error{Code: "too_large", Message: "the gateway does not take frames of this size"}})
 	}
 }

@@ -51,7 +51,7 @@ func (c *Client) fail(l *link, f *frame) {
 		call.last = err
 		l.later(spread(time.Second), func() { c.sendAgain(l, call) })
 	default:
-		c.settle(call, answer{err: err})
+		c.complete(call, answer{err: err})
 	}
 }
 

@@ -159,7 +159,7 @@ func (c *cursors) note(n notice) bool {
 		return true
 	}
 	if n.kind == caughtUp {
-		c.settle()
+		c.adoptTops()
 		return true
 	}
 	p := c.of(n.channel)
@@ -185,9 +185,9 @@ func (c *cursors) note(n notice) bool {
 	return true
 }
 
-// settle ends what opened the session. Where messages were lost and none have
+// adoptTops ends what opened the session. Where messages were lost and none have
 // followed, there are none.
-func (c *cursors) settle() {
+func (c *cursors) adoptTops() {
 	for i := range c.places {
 		if p := &c.places[i]; len(p.top) > 0 {
 			p.at, p.top = p.top, nil

@@ -79,7 +79,7 @@ func (l *load) measure(ctx context.Context, site *site) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.settle(ctx)
+	r.awaitDeliveries(ctx)
 	r.judge(result)
 	return result, nil
 }
@@ -245,8 +245,8 @@ func (r *loadRun) hold(ctx context.Context, length time.Duration, what string) (
 	}
 }
 
-// settle waits for what is still on its way.
-func (r *loadRun) settle(ctx context.Context) {
+// awaitDeliveries waits for what is still on its way.
+func (r *loadRun) awaitDeliveries(ctx context.Context) {
 	r.site.progress.say("waiting for the last deliveries")
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
