@@ -30,13 +30,14 @@ type channel struct {
 	holds    int32 // guarded by the shard's mu
 	live     bool  // the broker delivers; guarded by joining
 	followed bool  // joins and leaves too; guarded by joining
+	retired  bool  // it has gone from the hub; guarded by mu
 
 	// Guarded by mu.
-	retired   bool   // it has gone from the hub
 	delivered uint64 // messages to the audience
 	audiences []audience
 	*past                 // nil: nothing is known of its history, or it has none
 	delayed   *[]*Session // that are to be written to when the rule's Delay is over; nil: none
+	deltas    *deltas     // nil: there are no subscriptions with deltas
 }
 
 // audience is the part of a channel's subscriptions that speak one dialect.
@@ -60,10 +61,11 @@ type subscription struct {
 	end int64 // when it ends, in Unix nanoseconds; 0: with the session. Guarded by the session's mu
 
 	// Guarded by channel.mu.
-	joined bool
-	gone   bool            // left for good: it does not join any more
-	as     *attendance.Who // counted so; nil: not
-	index  int             // in its audience's members
+	joined  bool
+	gone    bool            // left for good: it does not join any more
+	as      *attendance.Who // counted so; nil: not
+	dialect *dialect        // by which it is told messages
+	index   int             // in its audience's members
 }
 
 // terms are how a session is on a channel.
@@ -94,10 +96,21 @@ func (ch *channel) join(sub *subscription) {
 	if sub.joined || sub.gone {
 		return
 	}
-	a := ch.audienceOf(sub.session.dialect)
+	if sub.dialect.manner == differing {
+		sub.dialect = sub.dialect.full
+	}
+	ch.add(sub)
+	ch.attend(sub)
+}
+
+// add puts sub into its audience, in which it is not.
+func (ch *channel) add(sub *subscription) {
+	if sub.dialect.manner != plain && ch.deltas == nil {
+		ch.deltas = new(deltas)
+	}
+	a := ch.audienceOf(sub.dialect)
 	sub.joined, sub.index = true, len(a.members)
 	a.members = append(a.members, member{sub.session, sub})
-	ch.attend(sub)
 }
 
 // leave removes sub from the audience for good.
@@ -106,6 +119,7 @@ func (ch *channel) leave(sub *subscription) {
 	defer ch.mu.Unlock()
 	sub.gone = true
 	ch.remove(sub)
+	ch.trimDeltas()
 	ch.attend(sub)
 }
 
@@ -120,7 +134,7 @@ func (ch *channel) remove(sub *subscription) {
 	if !sub.joined {
 		return
 	}
-	a := ch.audienceOf(sub.session.dialect)
+	a := ch.audienceOf(sub.dialect)
 	last := len(a.members) - 1
 	a.members[sub.index] = a.members[last]
 	a.members[sub.index].of.index = sub.index
@@ -175,12 +189,13 @@ func (ch *channel) deliver(e *timeline.Entry) {
 	ch.delivered++
 	conflate := ch.rule.Load().Conflate
 	traced := ch.hub.following.begin(ch, &e.Message)
+	before := ch.deltas.begin(ch)
 	for i := range ch.audiences {
 		a := &ch.audiences[i]
 		if len(a.members) == 0 {
 			continue
 		}
-		frame, err := e.Frame(a.dialect)
+		frame, err := a.dialect.frameOf(e, before)
 		traced.expect(a, &e.Message, frame)
 		if err != nil {
 			ch.dismiss(a, dismissal{reason: ReasonOf(err)})
@@ -190,6 +205,7 @@ func (ch *channel) deliver(e *timeline.Entry) {
 			ch.send(a, e, frame, conflate)
 		}
 	}
+	ch.deltas.end(ch, &e.Message, conflate)
 	ch.hub.following.look(ch)
 }
 
@@ -201,6 +217,7 @@ func (ch *channel) send(a *audience, e *timeline.Entry, frame []byte, conflate b
 	for i := range a.members {
 		m := &a.members[i]
 		if m.of.skips(&e.Message) {
+			ch.deltas.skip(m.of)
 			continue
 		}
 		var v outbox.Verdict

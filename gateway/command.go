@@ -41,6 +41,7 @@ type Subscribe struct {
 	Recent  int    // 0: none; with a cursor, the cursor counts
 	Members bool   // the reply is to say who is there
 	NoEcho  bool   // leave out what this session publishes
+	Deltas  bool   // tell its messages as Delta
 	Token   string // opens the channel: to a Gate or, without one, as TokenInfo.Channel says
 	Data    string // what the token is about
 }

@@ -75,6 +75,15 @@ type Published struct {
 // Message is one message of a channel.
 type Message struct{ *broker.Message }
 
+// Delta is one message of a channel for who has asked for deltas (Subscribe.Deltas).
+// Before is the message of the channel that the client was told last, so that what
+// differs is enough; nil: it is to be told the whole. A protocol whose clients ask for
+// deltas says each of them.
+type Delta struct {
+	*broker.Message
+	Before *broker.Message
+}
+
 // Members answers a Presence.
 type Members struct {
 	ID      ID
@@ -175,6 +184,7 @@ func (Renewed) event()         {}
 func (Unsubscribed) event()    {}
 func (Published) event()       {}
 func (Message) event()         {}
+func (Delta) event()           {}
 func (Members) event()         {}
 func (Messages) event()        {}
 func (Join) event()            {}

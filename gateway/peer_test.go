@@ -47,6 +47,10 @@ func (w words) Decode(f gateway.Frame) ([]gateway.Command, error) {
 		return []gateway.Command{gateway.Subscribe{ID: id, Channel: arg(1), Token: arg(2), Data: arg(3)}}, nil
 	case "subquiet":
 		return []gateway.Command{gateway.Subscribe{ID: id, Channel: arg(1), NoEcho: true}}, nil
+	case "subdeltas":
+		return []gateway.Command{gateway.Subscribe{ID: id, Channel: arg(1), Cursor: arg(2), Deltas: true}}, nil
+	case "subquietdeltas":
+		return []gateway.Command{gateway.Subscribe{ID: id, Channel: arg(1), Deltas: true, NoEcho: true}}, nil
 	case "renew":
 		return []gateway.Command{gateway.Renew{ID: id, Channel: arg(1), Token: arg(2), Data: arg(3)}}, nil
 	case "unsub":
@@ -113,6 +117,11 @@ func (w words) Encode(event gateway.Event) (gateway.Frame, error) {
 			return say("message %s %s by %s", e.Channel, e.Payload, e.User)
 		}
 		return say("message %s %s %s", e.Channel, e.Payload, e.Position)
+	case gateway.Delta:
+		if e.Before == nil {
+			return say("message %s %s in full", e.Channel, e.Payload)
+		}
+		return say("message %s %s after %s", e.Channel, e.Payload, e.Before.Payload)
 	case gateway.Messages:
 		return say("history %d lost=%v top=%d", len(e.Messages), e.Lost, e.Top.Offset)
 	case gateway.Gap:

@@ -35,7 +35,7 @@ func (ch *channel) enter(ctx context.Context, j *join) error {
 		return ch.enterNow(j)
 	}
 	j.reply.Resumed = !j.cursor.IsZero()
-	c := &resumption{channel: ch, sub: j.sub, reply: j.reply, collected: j.collected, reader: j.from, members: j.members, nothing: j.asksRecent()}
+	c := &resumption{channel: ch, sub: j.sub, dialect: j.dialect, reply: j.reply, collected: j.collected, reader: j.from, members: j.members, nothing: j.asksRecent()}
 	err := c.run(ctx)
 	c.noteEnd(err)
 	return err
@@ -48,6 +48,7 @@ func (ch *channel) enterNow(j *join) error {
 	if j.sub.gone {
 		return errGone
 	}
+	ch.tellBy(j.sub, j.dialect)
 	reply := j.reply
 	if reply.Resumed = !j.cursor.IsZero(); reply.Resumed {
 		ch.hub.gateway.metrics.Recovery.NotRecovered.Inc()
@@ -179,6 +180,7 @@ func (c *resumption) sayBegin(step timeline.Step) (said bool) {
 		return !step.Lost || c.sub.say(Gap{c.channel.name})
 	}
 	c.replied = true
+	c.channel.tellBy(c.sub, c.dialect)
 	c.reply.Recovered = c.reply.Resumed && !step.Lost
 	c.reply.Position, c.reply.After = c.channel.at(), step.After
 	if c.members {
@@ -208,7 +210,7 @@ func (c *resumption) send(e *timeline.Entry) (room <-chan struct{}, err error) {
 		c.reader.Pass(e)
 		return nil, nil
 	}
-	frame, err := e.Frame(s.dialect)
+	frame, err := c.sub.dialect.resumed().frameOf(e, c.before)
 	if err != nil {
 		return nil, err
 	}
@@ -218,6 +220,7 @@ func (c *resumption) send(e *timeline.Entry) (room <-chan struct{}, err error) {
 	}
 	if frame != nil {
 		s.pushMessage(frame)
+		c.before = &e.Message
 	}
 	c.nothing = false
 	c.reader.Take(e)

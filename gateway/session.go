@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"tidegate/broker"
 	"tidegate/broker/lock"
 	"tidegate/gateway/internal/outbox"
 	"tidegate/gateway/internal/rates"
@@ -236,7 +237,7 @@ func (s *Session) reserve(name string, t terms) (sub *subscription, fresh bool, 
 	case !s.gateway.hub.countSubscription(s.gateway.limits.Subscriptions):
 		return nil, false, failf(LimitExceeded, "the node has %d subscriptions, as many as limits.subscriptions allows", s.gateway.limits.Subscriptions)
 	}
-	sub = &subscription{session: s, channel: s.gateway.hub.hold(name), terms: t}
+	sub = &subscription{session: s, channel: s.gateway.hub.hold(name), terms: t, dialect: s.dialect}
 	sub.show(t.admission)
 	s.subscriptions = slices.Insert(s.subscriptions, at, sub)
 	return sub, true, nil
@@ -324,9 +325,11 @@ type resumption struct {
 	reply   Subscribed
 	reader  *timeline.Reader
 	replied bool
-	members bool        // the reply says who is there
-	nothing bool        // asked for something recent, and has been given nothing yet
-	after   *resumption // of the same session, which waits for its connection, too
+	dialect *dialect        // by which the client is told messages from the reply on; nil: as before
+	before  *broker.Message // that it was told last since the reply; nil: none
+	members bool            // the reply says who is there
+	nothing bool            // asked for something recent, and has been given nothing yet
+	after   *resumption     // of the same session, which waits for its connection, too
 
 	collected *[]Subscribed // where the reply goes; nil: to the client
 }

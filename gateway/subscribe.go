@@ -97,6 +97,7 @@ type join struct {
 	cursor  broker.Position
 	recent  int
 	members bool
+	dialect *dialect         // by which it is told messages; nil: as before
 	from    *timeline.Reader // nil: it wants nothing of the history
 
 	collected *[]Subscribed // where the reply goes; nil: to the client
@@ -118,6 +119,9 @@ func (s *Session) prepareJoins(ctx context.Context, commands []Subscribe) []*joi
 
 func (s *Session) prepareJoin(ctx context.Context, c Subscribe, name string) *join {
 	j := &join{recent: max(c.Recent, 0), members: c.Members, reply: Subscribed{ID: c.ID, Asked: true, Channel: name}}
+	if j.dialect = s.dialect; c.Deltas {
+		j.dialect = s.dialect.full
+	}
 	if j.readCursor(c.Cursor); j.err != nil {
 		return j
 	}

@@ -33,7 +33,7 @@ func NewDeflate(minBytes int) *Deflate {
 
 // Framed is as the function of this name, and compresses messages. Nothing else
 // is compressed: an answer may hold what several publishers said, and its length
-// would tell one of them about the others.
+// would tell one of them about the others. So may what differs between messages.
 func (d *Deflate) Framed(p gateway.Protocol) gateway.Protocol { return deflated{framed{p}, d} }
 
 // deflated is comparable if its protocol is.
@@ -43,15 +43,23 @@ type deflated struct {
 }
 
 func (d deflated) Encode(event gateway.Event) (gateway.Frame, error) {
-	message, ok := event.(gateway.Message)
-	if !ok {
+	if !isWhole(event) {
 		return d.framed.Encode(event)
 	}
-	frame, err := d.Protocol.Encode(message)
+	frame, err := d.Protocol.Encode(event)
 	if err != nil || frame.Data == nil {
 		return gateway.Frame{}, err
 	}
 	return as(frame, d.by.frame(opcodeOf(frame), frame.Data)), nil
+}
+
+// isWhole reports whether an event is a message and nothing else.
+func isWhole(event gateway.Event) bool {
+	if delta, ok := event.(gateway.Delta); ok {
+		return delta.Before == nil
+	}
+	_, ok := event.(gateway.Message)
+	return ok
 }
 
 // compressionLevel is klauspost/compress's, from 1 to 9. Higher ones make a payload

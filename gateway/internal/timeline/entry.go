@@ -12,14 +12,23 @@ type Entry struct {
 	Message  broker.Message
 	Received time.Time // when, of a message whose delivery is measured; else zero
 
-	first encoded // what most entries have
-	more  []encoded
-	until int64 // for how long a tail keeps it, in Unix nanoseconds
+	first  encoded // what most entries have
+	more   []encoded
+	deltas []encodedDelta
+	until  int64 // for how long a tail keeps it, in Unix nanoseconds
 }
 
 type encoded struct {
 	by    Encoder
 	frame []byte
+}
+
+// encodedDelta names the message before by its position, so that it keeps no chain of
+// entries alive.
+type encodedDelta struct {
+	by     DeltaEncoder
+	before broker.Position
+	frame  []byte
 }
 
 // Encoder says messages in one way. Two that are equal (==) say the same.
@@ -48,6 +57,27 @@ func (e *Entry) Frame(by Encoder) ([]byte, error) {
 		e.more = append(e.more, encoded{by, frame})
 	}
 	return frame, nil
+}
+
+// DeltaEncoder says what differs between messages, in one way.
+type DeltaEncoder interface {
+	// EncodeDelta returns the frame of a message for who has the one before.
+	EncodeDelta(m, before *broker.Message) ([]byte, error)
+}
+
+// Delta returns the message as by says it to who has the one before: encoded once for all
+// who ask, if that has a position.
+func (e *Entry) Delta(before *broker.Message, by DeltaEncoder) ([]byte, error) {
+	for i := range e.deltas {
+		if d := &e.deltas[i]; d.by == by && d.before == before.Position {
+			return d.frame, nil
+		}
+	}
+	frame, err := by.EncodeDelta(&e.Message, before)
+	if err == nil && !before.Position.IsZero() {
+		e.deltas = append(e.deltas, encodedDelta{by, before.Position, frame})
+	}
+	return frame, err
 }
 
 // weight is about how many bytes a kept message takes: itself, and the frame that

@@ -9,14 +9,15 @@ import (
 	"tidegate/broker/lock"
 )
 
-// Store is what the timelines of one node share: the bound on what their tails hold
-// together, and the archive. The zero value is ready; all methods may be called
-// concurrently.
+// Store is what the timelines of one node share: the bounds on what their tails, and what
+// Latest keeps, hold together, and the archive. The zero value is ready; all methods may
+// be called concurrently.
 //
 // The archive holds pages of history that are too much for a channel's tail, for the
 // moment in which many who resume want the same ones: each is read once.
 type Store struct {
-	tails atomic.Int64 // weight of all tails
+	tails  atomic.Int64 // weight of all tails
+	latest atomic.Int64 // weight of all that is kept by Latest
 
 	// Guarded by mu.
 	mu       lock.Mutex[lock.Archive]
@@ -27,13 +28,15 @@ type Store struct {
 
 // MostBytes is what a store holds at most, the messages of one page and the frames
 // of further protocols apart.
-const MostBytes = tailsMost + archiveBytes
+const MostBytes = tailsMost + latestMost + archiveBytes
 
 const (
 	tailBytes  = 2 << 20  // of one tail
 	tailsMany  = 48 << 20 // from here on all tails of a node are much, and one has
 	tailModest = 16 << 10 // no more than this;
 	tailsMost  = 64 << 20 // from here on they are too much, and one has nothing
+
+	latestMost = 16 << 20
 
 	archiveBytes = 32 << 20
 	archiveAge   = 5 * time.Second

@@ -1,0 +1,210 @@
+package gateway_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"tidegate/broker"
+	"tidegate/gateway"
+	"tidegate/gateway/rules"
+)
+
+// heardByDeltas returns the payloads that a peer with deltas has heard on a channel, of
+// which those told in full are marked. What says what differs must differ from what was
+// heard last since the reply.
+func (p *peer) heardByDeltas(channel string) (payloads []string) {
+	p.t.Helper()
+	last := ""
+	for _, line := range p.lines() {
+		word := strings.Fields(line)
+		switch {
+		case len(word) < 2 || word[1] != channel:
+		case word[0] == "subscribed":
+			last = ""
+		case word[0] == "message" && word[3] == "in":
+			last = word[2]
+			payloads = append(payloads, "*"+last)
+		case word[0] == "message":
+			if word[3] != "after" || word[4] != last {
+				p.t.Errorf("%q came after %q", line, last)
+			}
+			last = word[2]
+			payloads = append(payloads, last)
+		}
+	}
+	return payloads
+}
+
+func (p *peer) expectDeltas(channel string, want ...string) {
+	p.t.Helper()
+	p.until(fmt.Sprintf("the messages %v", want), func() bool { return len(p.heardByDeltas(channel)) >= len(want) })
+	if got := p.heardByDeltas(channel); !slices.Equal(got, want) {
+		p.t.Errorf("heard %v, want %v", got, want)
+	}
+}
+
+// connectDeltas returns a peer that is on a channel with deltas.
+func (n *node) connectDeltas(channel string) *peer {
+	n.t.Helper()
+	p := n.connect(gateway.Hello{})
+	p.send("subdeltas %s", channel)
+	p.expect("subscribed " + channel)
+	return p
+}
+
+func TestDeltas_TheFirstMessageIsToldInFull(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	plain := n.connect(gateway.Hello{})
+	plain.send("sub chat")
+	plain.expect("subscribed")
+	early := n.connectDeltas("chat")
+	n.publish("chat", "1")
+	n.publish("chat", "2")
+	late := n.connectDeltas("chat")
+	n.publish("chat", "3")
+	n.publish("chat", "4")
+	early.expectDeltas("chat", "*1", "2", "3", "4")
+	late.expectDeltas("chat", "*3", "4")
+	plain.expect("message chat 4")
+	if got := plain.heardOf("chat"); !slices.Equal(got, []string{"1", "2", "3", "4"}) {
+		t.Errorf("without deltas: heard %v", got)
+	}
+}
+
+func TestDeltas_WhoWasNotToldAMessageIsToldTheNextInFull(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	quiet := n.connect(gateway.Hello{})
+	quiet.send("subquietdeltas chat")
+	quiet.expect("subscribed")
+	other := n.connectDeltas("chat")
+	excepted := n.connect(gateway.Hello{Session: "excepted"})
+	excepted.send("subdeltas chat")
+	excepted.expect("subscribed")
+	n.publish("chat", "1")
+	n.publish("chat", "2")
+	other.send("pubexcept chat 3 excepted")
+	other.expect("published")
+	n.publish("chat", "4")
+	quiet.send("pub chat 5")
+	quiet.expect("published")
+	n.publish("chat", "6")
+	n.publish("chat", "7")
+	other.expectDeltas("chat", "*1", "2", "3", "4", "5", "6", "7")
+	excepted.expectDeltas("chat", "*1", "2", "*4", "5", "6", "7")
+	quiet.expectDeltas("chat", "*1", "2", "3", "4", "*6", "7")
+}
+
+func TestDeltas_GoOnAfterWhatWasMissed(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	first := n.publish("chat", "1")
+	n.publish("chat", "2")
+	n.publish("chat", "3")
+	for range 2 {
+		p := n.connect(gateway.Hello{})
+		p.send("subdeltas chat %s", first)
+		p.expectDeltas("chat", "*2", "3")
+	}
+	p := n.connect(gateway.Hello{})
+	p.send("subdeltas chat %s", first)
+	p.expectDeltas("chat", "*2", "3")
+	n.publish("chat", "4")
+	n.publish("chat", "5")
+	p.expectDeltas("chat", "*2", "3", "*4", "5")
+	p.send("subdeltas chat %s", first)
+	p.expectDeltas("chat", "*2", "3", "*4", "5", "*2", "3", "4", "5")
+}
+
+func TestDeltas_ComeAndGoWithASubscribe(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	p := n.connectDeltas("chat")
+	n.publish("chat", "1")
+	n.publish("chat", "2")
+	p.expectDeltas("chat", "*1", "2")
+	p.send("subdeltas chat")
+	p.until("the second reply", func() bool { return count(p.lines(), "subscribed chat") == 2 })
+	n.publish("chat", "3")
+	p.expectDeltas("chat", "*1", "2", "*3")
+	p.send("sub chat")
+	p.until("the third reply", func() bool { return count(p.lines(), "subscribed chat") == 3 })
+	n.publish("chat", "4")
+	p.expect("message chat 4 ")
+	if last := p.lines()[len(p.lines())-1]; strings.HasSuffix(last, "full") || strings.Contains(last, "after") {
+		t.Errorf("without deltas: %q", last)
+	}
+}
+
+// What waits for a peer that does not keep up may be replaced by what comes later.
+func TestDeltas_OfAConflatedChannelAreToldInFull(t *testing.T) {
+	conflated := rules.List{{Match: "*", Subscribe: rules.Anyone, Conflate: true}}
+	n := startNode(t, gateway.Config{Rules: conflated})
+	p := n.connectDeltas("ticker")
+	resume := p.stall()
+	for i := range 100 {
+		n.publish("ticker", "%d", i)
+	}
+	if err := n.SetRules(rules.List{{Match: "*", Subscribe: rules.Anyone}}); err != nil {
+		t.Fatal(err)
+	}
+	n.publish("ticker", "on")
+	n.publish("ticker", "end")
+	resume()
+	p.expect("message ticker end")
+	p.expect("message ticker 99")
+	for _, payload := range p.heardByDeltas("ticker") {
+		if !strings.HasPrefix(payload, "*") {
+			t.Errorf("%s was told as what differs", payload)
+		}
+	}
+}
+
+func TestDeltas_ReachASlowClientInOrder(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	p := n.connectDeltas("chat")
+	resume := p.stall()
+	want := []string{"*0"}
+	for i := range 300 {
+		n.publish("chat", "%d", i)
+		if i > 0 {
+			want = append(want, fmt.Sprint(i))
+		}
+	}
+	resume()
+	p.expectDeltas("chat", want...)
+}
+
+func TestDeltas_OutliveGapsAndRepetitions(t *testing.T) {
+	n, l := startLossy(t, 100, gateway.Limits{})
+	kept, live := n.connectDeltas("kept:a"), n.connectDeltas("a")
+	say := func(text string) { n.publish("kept:a", "%s", text); n.publish("a", "%s", text) }
+	say("1")
+	l.repeating.Store(true)
+	say("2")
+	l.repeating.Store(false)
+	l.losing.Store(true)
+	say("3")
+	say("4")
+	l.losing.Store(false)
+	say("5")
+	say("6")
+	kept.expectDeltas("kept:a", "*1", "2", "3", "4", "5", "6")
+	live.expectDeltas("a", "*1", "2", "2", "5", "6") // what it is told of 5 says what differs from 2
+}
+
+// A message that is in no history is told between those that are; who recovers is not
+// given it, nor what differs from it.
+func TestDeltas_OfTheSameMessageDifferFromWhatEachWasTold(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	live := n.connectDeltas("chat")
+	first := n.publish("chat", "1")
+	n.publish("chat", "2")
+	if _, err := n.Publish(t.Context(), &backend, gateway.Publish{Channel: "chat", Payload: []byte("typing"), Kind: broker.Text, Transient: true}); err != nil {
+		t.Fatal(err)
+	}
+	n.publish("chat", "3")
+	live.expectDeltas("chat", "*1", "2", "typing", "3")
+	late := n.connect(gateway.Hello{})
+	late.send("subdeltas chat %s", first)
+	late.expectDeltas("chat", "*2", "3")
+}
