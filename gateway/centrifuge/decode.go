@@ -114,9 +114,15 @@ func subscribeOf(id uint32, r *wire.SubscribeRequest) gateway.Command {
 		t |= recovers
 		c.Cursor, c.Recent = cursorOf(r.Epoch, r.Offset)
 	}
+	if c.Deltas = r.Delta == deltaFormat; c.Deltas {
+		t |= withDeltas
+	}
 	c.ID = t.id()
 	return c
 }
+
+// deltaFormat is the name of the one format that there is.
+const deltaFormat = "fossil"
 
 // cursorOf returns where a client is that has a position, or how many of the last
 // messages one is to have that has none.

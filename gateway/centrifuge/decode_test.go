@@ -32,6 +32,12 @@ var asked = []struct {
 	{"subscribe", `{"id":3,"subscribe":{"channel":"c","flag":1,"recoverable":true}}`,
 		&wire.Command{Id: 3, Subscribe: &wire.SubscribeRequest{Channel: "c", Flag: 1, Recoverable: true}},
 		`Subscribe 3 "c" cursor "" recent 0`},
+	{"deltas", `{"id":3,"subscribe":{"channel":"c","delta":"fossil"}}`,
+		&wire.Command{Id: 3, Subscribe: &wire.SubscribeRequest{Channel: "c", Delta: "fossil"}},
+		`Subscribe 3 "c" cursor "" recent 0 deltas`},
+	{"unknown deltas", `{"id":3,"subscribe":{"channel":"c","delta":"other"}}`,
+		&wire.Command{Id: 3, Subscribe: &wire.SubscribeRequest{Channel: "c", Delta: "other"}},
+		`Subscribe 3 "c" cursor "" recent 0`},
 	{"recover", `{"id":4,"subscribe":{"channel":"c","recover":true,"epoch":"k3x9","offset":41}}`,
 		&wire.Command{Id: 4, Subscribe: &wire.SubscribeRequest{Channel: "c", Recover: true, Epoch: "k3x9", Offset: 41}},
 		`Subscribe 4 "c" cursor "k3x9:41" recent 0`},
@@ -231,7 +237,11 @@ func meaningOf(command gateway.Command) string {
 		}
 		return meaning
 	case gateway.Subscribe:
-		return fmt.Sprintf("Subscribe %d %q cursor %q recent %d", uint32(c.ID.Value), c.Channel, c.Cursor, c.Recent)
+		meaning := fmt.Sprintf("Subscribe %d %q cursor %q recent %d", uint32(c.ID.Value), c.Channel, c.Cursor, c.Recent)
+		if c.Deltas {
+			meaning += " deltas"
+		}
+		return meaning
 	case gateway.Unsubscribe:
 		return fmt.Sprintf("Unsubscribe %d %q", uint32(c.ID.Value), c.Channel)
 	case gateway.Publish:

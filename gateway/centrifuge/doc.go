@@ -22,6 +22,10 @@
 // reply's offset is the client's own: whenever the connection breaks, the client knows
 // what it has got.
 //
+// A subscription that asks for deltas hears each publication as what differs from the one
+// before, or in full: in Protobuf as bytes, in JSON in a string. See package
+// internal/fossil.
+//
 // A client on Server-Sent Events or HTTP streaming says its first commands with the
 // request of the stream, and the others by requests to /emulation, on any node: what the
 // connect reply gives it as its session is the session's id and secret key.

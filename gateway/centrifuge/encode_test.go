@@ -117,6 +117,8 @@ func everyEvent() []gateway.Event {
 		Time: time.UnixMilli(1767225600123), Position: at,
 	}
 	text := broker.Message{Channel: "c", Payload: []byte("line \"1\"\n"), Kind: broker.Text, Position: broker.Position{Epoch: "k3x9", Offset: 46}}
+	long := broker.Message{Channel: "c", Payload: []byte(`{"title":"the state of the match","home":1}`), Position: at}
+	longer := broker.Message{Channel: "c", Payload: []byte("{\"title\":\"the state of the match\",\n\"home\":0,\"guests\":0}"), Position: before}
 	members := []gateway.Member{{User: "alice", Session: "s1", Info: []byte(`{"n":1}`), Sessions: 1}, {User: "bob", Sessions: 2}, {User: "carol", Session: "lingers"}}
 	return []gateway.Event{
 		gateway.Welcome{Session: "s1", Node: "n1"},
@@ -144,6 +146,12 @@ func everyEvent() []gateway.Event {
 		gateway.Message{Message: &message},
 		gateway.Message{Message: &text},
 		gateway.Message{Message: &broker.Message{Channel: "c", Payload: []byte("\xff\x00"), Kind: broker.Binary}},
+		gateway.Subscribed{Asked: true, ID: to(`{"id":3,"subscribe":{"channel":"c","delta":"fossil"}}`), Channel: "c"},
+		gateway.Subscribed{Asked: true, ID: to(`{"id":3,"subscribe":{"channel":"c","delta":"other"}}`), Channel: "c"},
+		gateway.Delta{Message: &message},
+		gateway.Delta{Message: &text},
+		gateway.Delta{Message: &text, Before: &message},
+		gateway.Delta{Message: &long, Before: &longer},
 		gateway.Members{ID: presence, Channel: "c", Members: members},
 		gateway.Members{ID: presence, Channel: "c"},
 		gateway.Members{ID: stats, Channel: "c", Members: members},

@@ -13,6 +13,7 @@ import (
 
 	"tidegate/broker"
 	"tidegate/gateway"
+	"tidegate/gateway/centrifuge/internal/fossil"
 	"tidegate/gateway/centrifuge/internal/wire"
 	"tidegate/gateway/internal/jsontext"
 )
@@ -40,6 +41,8 @@ func replyTo(event gateway.Event, f Format) (*wire.Reply, error) {
 	switch e := event.(type) {
 	case gateway.Message:
 		return push(&wire.Push{Channel: e.Channel, Pub: publicationOf(e.Message, f)}), nil
+	case gateway.Delta:
+		return push(&wire.Push{Channel: e.Channel, Pub: deltaOf(e, f)}), nil
 	case gateway.Published:
 		return answer(e.ID, &wire.Reply{Publish: &wire.PublishResult{}}), nil
 	case gateway.Welcome:
@@ -167,7 +170,7 @@ func subscribed(e gateway.Subscribed) *wire.Reply {
 	return answer(e.ID, &wire.Reply{Subscribe: &wire.SubscribeResult{
 		Expires: !e.Expires.IsZero(), Ttl: untilRenewal(e.Expires),
 		Recoverable: kept, Positioned: kept, Epoch: e.After.Epoch, Offset: e.After.Offset,
-		WasRecovering: asked, Recovered: asked && isRecovered(e),
+		WasRecovering: asked, Recovered: asked && isRecovered(e), Delta: ticketOf(e.ID)&withDeltas != 0,
 	}})
 }
 
@@ -265,6 +268,22 @@ func publicationOf(m *broker.Message, f Format) *wire.Publication {
 		p.Info = infoOf(m.User, m.Session, m.Info)
 	}
 	p.Tags = tagsOf(m)
+	return p
+}
+
+// deltaOf returns a message as those hear it who have asked for deltas: what makes its data
+// of the data before, or all of it. In JSON either is in a string, so that a client has the
+// same bytes as we.
+func deltaOf(e gateway.Delta, f Format) *wire.Publication {
+	p := publicationOf(e.Message, f)
+	if e.Before != nil {
+		if delta := fossil.Delta(dataOf(e.Before, f), p.Data); delta != nil {
+			p.Data, p.Delta = delta, true
+		}
+	}
+	if f == JSON {
+		p.Data = jsontext.AppendString(nil, p.Data)
+	}
 	return p
 }
 

@@ -8,6 +8,7 @@ import "tidegate/gateway"
 //	0 to 31   the client's id, above 0
 //	32 to 39  the request
 //	40        a subscribe that asks for what was missed
+//	41        a subscribe that asks for deltas
 type ticket int64
 
 type request uint8
@@ -29,7 +30,10 @@ const (
 	ofServer // a request of a backend
 )
 
-const recovers ticket = 1 << 40
+const (
+	recovers   ticket = 1 << 40
+	withDeltas ticket = 1 << 41
+)
 
 func (r request) of(id uint32) ticket { return ticket(r)<<32 | ticket(id) }
 

@@ -187,6 +187,51 @@ test('hears that it cannot recover', async () => {
   assert.deepEqual([reply(sub).wasRecovering, reply(sub).recovered], [true, false])
 })
 
+test('hears what differs, also of what it has missed', async () => {
+  const [listener, speaker] = [await connected(0), await connected(1)]
+  const room = channel('scores')
+  const state = (n) => ({ match: 'Übermut – Ωmega 😀', note: '"\\\n'.repeat(20), score: n, players: Array.from({ length: 30 }, (_, i) => ({ name: `p${i}`, goals: i === n % 30 ? n : 0 })) })
+  const sub = await listen(listener, room, { delta: 'fossil', recoverable: true })
+  const plain = await listen(listener, room + '-plain', {})
+  const say = async (from, to) => { for (let n = from; n <= to; n++) await speaker.publish(room, encode(state(n))) }
+  const stats = () => [sub.deltaStats().numFullPayloads, sub.deltaStats().numDeltaPayloads]
+  await say(1, 20)
+  await until('the first', () => sub.heard.length === 20)
+  assert.deepEqual(stats(), [1, 19])
+  assert.ok(sub.deltaStats().compressionRatio > 0.8, `${sub.deltaStats().compressionRatio}`)
+  restart(listener)
+  await until('the cut', () => sub.told.some((t) => t.event === 'subscribing' && t !== sub.told[0]))
+  await say(21, 40)
+  await until('what was missed', () => sub.heard.length >= 40)
+  await until('the reply', () => sub.told.filter((t) => t.event === 'subscribed').length === 2)
+  await say(41, 50)
+  await until('the last', () => sub.heard.length >= 50)
+  assert.deepEqual(sub.heard.map((p) => p.data), Array.from({ length: 50 }, (_, i) => state(i + 1)))
+  assert.ok(stats()[0] <= 4 && stats()[1] >= 46, `${stats()}`) // the first after the reply, that after what was missed
+  const late = await listen(await connected(1), room, { delta: 'fossil', since: { epoch: sub.heard[0].epoch ?? sub._epoch, offset: 45 } })
+  await until('the rest', () => late.heard.length === 5)
+  assert.deepEqual(late.heard.map((p) => p.data), [46, 47, 48, 49, 50].map(state))
+  assert.equal(late.deltaStats().numDeltaPayloads, 4)
+  assert.equal(plain.heard.length, 0)
+})
+
+test('hears data of all kinds by what differs', async () => {
+  const room = 'plain:' + channel('kinds')
+  const sub = await listen(await connected(1), room, { delta: 'fossil' })
+  sub.removeAllListeners('publication')
+  const heard = []
+  sub.on('publication', (ctx) => heard.push(binary ? Buffer.from(ctx.data).toString('base64') : ctx.data))
+  const long = 'a text of some length, '.repeat(5)
+  const bytes = Buffer.alloc(200, 0xff)
+  for (const [type, body] of [['text/plain', long], ['text/plain', long + '!'], ['application/octet-stream', bytes], ['application/octet-stream', bytes.subarray(9)], ['application/json', `{"a":\n"${long}"}`]]) {
+    await api(`/channels/${room}/messages`, { body, headers: { 'Content-Type': type } })
+  }
+  await until('all', () => heard.length === 5)
+  const base64 = (data) => Buffer.from(data).toString('base64')
+  assert.deepEqual(heard, binary ? [base64(long), base64(long + '!'), base64(bytes), base64(bytes.subarray(9)), base64(`{"a":\n"${long}"}`)]
+    : [long, long + '!', base64(bytes), base64(bytes.subarray(9)), { a: long }])
+})
+
 test('begins with the last publication of a cache', async () => {
   const c = await connected(0)
   for (const value of ['old', 'now']) await c.publish('cache:' + channel('song'), encode(value))
