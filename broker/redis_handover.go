@@ -18,8 +18,8 @@ import (
 //     and until just now the node was sure of the former one.
 //   - That is the same process, and has been a master without a break: no replica has
 //     taken over from it. It would have had to become one itself.
-//   - The new one has not taken over from another, and runs for longer than the node has
-//     been sure of the former one: it has lost nothing of what it was given.
+//   - The new one has never been a replica, and runs for longer than the node has been
+//     sure of the former one: it has lost nothing of what it was given.
 //   - It says that the former one still has other slots: who takes over takes all.
 //
 // And that a replica had all by this: it was promoted from what it had of the former
@@ -52,7 +52,7 @@ func (c *cluster) gave(ctx context.Context, key string, former mastership, to *p
 	ctx, cancel := context.WithTimeout(ctx, yieldWait)
 	defer cancel()
 	switch {
-	case to.before == "":
+	case to.before == "" && to.received() == "0":
 		return c.formerOf(key) == former.address && c.gaveSlot(ctx, former, to)
 	case to.before == former.id():
 		return c.yielded(ctx, former, to)

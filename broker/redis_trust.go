@@ -40,15 +40,16 @@ type mastership struct {
 	address string
 	asOf    time.Time
 
-	// line is the run_id and the replication id of the process, with a hyphen between
-	// them; "" where it cannot be asked. A process that becomes a master has a new
-	// replication id, and others come with the first replica and when the last one has
-	// been away for long.
+	// line is the run_id of the process, its replication id, and how many bytes it has
+	// received as a replica, with hyphens between them; "" where it cannot be asked. A
+	// process that becomes a master has a new replication id, and others come with the
+	// first replica and when the last one has been away for long (repl-backlog-ttl). What
+	// it has received stays, unless somebody resets the statistics; Redis 6 does not say.
 	line string
 
 	// before is the replication id that the process had when it became a master: its own
-	// former one, if it had followed nobody meanwhile; "": it has always been one, or for
-	// long.
+	// former one, if it had followed nobody meanwhile; "": it has always been one, or the
+	// last replica has been away for long.
 	before string
 }
 
@@ -61,20 +62,40 @@ func (m mastership) claim() string {
 }
 
 func (m mastership) run() string {
-	run, _, _ := strings.Cut(m.line, "-")
+	run, _, _ := splitLine(m.line)
 	return run
 }
 
 func (m mastership) id() string {
-	_, id, _ := strings.Cut(m.line, "-")
+	_, id, _ := splitLine(m.line)
 	return id
 }
 
+func (m mastership) received() string {
+	_, _, received := splitLine(m.line)
+	return received
+}
+
+func splitLine(line string) (run, id, received string) {
+	run, rest, _ := strings.Cut(line, "-")
+	id, received, _ = strings.Cut(rest, "-")
+	return run, id, received
+}
+
 // continues reports whether m and the time with that line are one, so far as can be
-// seen: nothing was replaced by what another master had.
+// seen: nothing was replaced by what another master had. The scripts go by the same.
 func (m mastership) continues(line string) bool {
-	run, known, _ := strings.Cut(line, "-")
-	return m.run() == run && (m.id() == known || known == "" || m.before == "" || m.before == known)
+	run, id, received := splitLine(line)
+	switch {
+	case m.run() != run:
+		return false
+	case m.id() == id || id == "":
+		return true // each time that it becomes a master it has another one
+	case m.received() != received:
+		return false
+	default:
+		return m.before == id || m.before == "" && received != ""
+	}
 }
 
 // voucher is what a node tells a script of the process that runs it.
@@ -226,17 +247,18 @@ func introduce(ctx context.Context, client *redis.Client) (*process, error) {
 	p := &process{client: client, conn: client.Conn()}
 	p.address, p.asOf = client.Options().Addr, time.Now()
 	pipe := p.conn.Pipeline()
-	hello, server, replication := pipe.Hello(ctx, 2, "", "", ""), pipe.Info(ctx, "server"), pipe.Info(ctx, "replication")
+	hello := pipe.Hello(ctx, 2, "", "", "")
+	server, replication, stats := pipe.Info(ctx, "server"), pipe.Info(ctx, "replication"), pipe.Info(ctx, "stats")
 	_, _ = pipe.Exec(ctx)
 	role, _ := hello.Val()["role"].(string)
 	p.replica, p.synced = isReplica(role), fieldOf(replication.Val(), "master_link_status") == "up"
-	err := cmp.Or(server.Err(), replication.Err())
+	err := cmp.Or(server.Err(), replication.Err(), stats.Err())
 	if isLost(err) || redis.HasErrorPrefix(err, "BUSY") {
 		p.conn.Close()
 		return nil, err
 	}
 	if run := fieldOf(server.Val(), "run_id"); run != "" {
-		p.line = run + "-" + fieldOf(replication.Val(), "master_replid")
+		p.line = strings.Join([]string{run, fieldOf(replication.Val(), "master_replid"), fieldOf(stats.Val(), "total_net_repl_input_bytes")}, "-")
 		if before := fieldOf(replication.Val(), "master_replid2"); strings.Trim(before, "0") != "" {
 			p.before = before
 		}

@@ -21,8 +21,7 @@ import "strings"
 //	              with the first colon, in a Cluster what ends with the hash tag and
 //	              a colon
 //	              era      the present era
-//	              line     the Redis process that has it, by its run_id and its replication
-//	                       id, with a hyphen between them; or ""
+//	              line     the Redis process that has it (see mastership); or ""
 //	              since    when it began, Unix milliseconds of Redis's clock
 //
 // The stream expires as a whole with its newest message. The meta hash outlives
@@ -247,31 +246,38 @@ local CLAIM, DOUBT, FRESH, FROM
 local function vouch(i) CLAIM, DOUBT, FRESH, FROM = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2], ARGV[i + 3] end
 
 local function vouchAlone()
-  local said = redis.pcall('INFO', 'replication')
-  local function told(name) return type(said) == 'string' and string.match(said, name .. ':(%w+)') or '' end
+  local function told(section, name)
+    local said = redis.pcall('INFO', section)
+    return type(said) == 'string' and string.match(said, name .. ':(%w+)') or ''
+  end
   CLAIM, FRESH, FROM = currentLine(), 'f' .. string.sub(currentLine(), 1, 10), ''
   if CLAIM ~= '' then
-    CLAIM = CLAIM .. '-' .. told('master_replid') .. '-' .. string.gsub(told('master_replid2'), '^0+$', '')
+    CLAIM = CLAIM .. '-' .. told('replication', 'master_replid') .. '-' .. told('stats', 'total_net_repl_input_bytes') ..
+      '-' .. string.gsub(told('replication', 'master_replid2'), '^0+$', '')
   end
 end
 
-local function split(claim) return string.match(claim, '^(%w*)%-?(%w*)%-?(%w*)$') end
+-- split returns the run_id, the replication id, what was received as a replica, and the
+-- replication id before, which a line lacks.
+local function split(claim) return string.match(claim, '^(%w*)%-?(%w*)%-?(%w*)%-?(%w*)$') end
 
 -- lineOf returns what is kept of a claim.
 local function lineOf(claim) return (string.gsub(claim, '%-%w*$', '')) end
 
 -- continues reports whether who claims that has been a master since it was one with that
--- line.
+-- line: see mastership.
 local function continues(claim, line)
-  local run, id, before = split(claim)
-  local knownRun, known = split(line)
-  return run == knownRun and (id == known or known == '' or before == '' or before == known)
+  local run, id, received, before = split(claim)
+  local knownRun, known, knownReceived = split(line)
+  if run ~= knownRun then return false end
+  if id == known or known == '' then return true end
+  return received == knownReceived and (before == known or before == '' and received ~= '')
 end
 
 -- isNewer reports whether a claim that continues a line is sure to be the later one: a
 -- connection may have asked long ago.
 local function isNewer(claim, line)
-  local _, id, before = split(claim)
+  local _, id, _, before = split(claim)
   local _, known = split(line)
   return id ~= known and (known == '' or before == known)
 end
