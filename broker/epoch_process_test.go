@@ -94,3 +94,59 @@ func TestEpoch_OutlivesWhatForgetsNothing(t *testing.T) {
 		})
 	}
 }
+
+// What was there once comes back, and takes the place of what came meanwhile, in a process
+// that has been a master all the time.
+func TestEpoch_EndsWhenFormerDataComesBack(t *testing.T) {
+	brokertest.RequireRedis(t)
+	swap := func(server *brokertest.RedisServer) { server.CLI("SWAPDB", "0", "1") }
+	for name, happens := range map[string]func(*testing.T, *brokertest.RedisServer) (comeBack func()){
+		"SWAPDB there and back": func(_ *testing.T, server *brokertest.RedisServer) func() {
+			swap(server)
+			return func() { swap(server) }
+		},
+		"FLUSHALL, and a backup is written back": func(t *testing.T, server *brokertest.RedisServer) func() {
+			backup := make(map[string]string)
+			for key := range strings.Lines(server.CLI("KEYS", "*")) {
+				key = strings.TrimSuffix(key, "\n")
+				backup[key] = server.CLI("DUMP", key)
+			}
+			server.Flush()
+			return func() {
+				server.Flush()
+				for key, value := range backup {
+					server.CLI("RESTORE", key, "0", value)
+				}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := brokertest.StartRedis(t)
+			b, told := startNode(t, broker.RedisConfig{URL: server.URL()})
+			told.WaitUp()
+			first := publish(t, b, "1", "2")
+			comeBack := happens(t, server)
+			meanwhile := publish(t, b, "meanwhile")
+			if meanwhile.Epoch == first.Epoch {
+				t.Fatalf("%v came after %v", meanwhile, first)
+			}
+			comeBack()
+			if tops, err := b.Tops(t.Context(), []string{"a"}); err != nil || tops[0].Epoch != first.Epoch {
+				t.Fatalf("the data of then is at %v: %v", tops, err)
+			}
+			after := publish(t, b, "3")
+			if after.Epoch == first.Epoch || after.Epoch == meanwhile.Epoch {
+				t.Errorf("%v came after %v, and %v before: an epoch was taken up again", after, meanwhile, first)
+			}
+			for _, cursor := range []broker.Position{first, meanwhile} {
+				if payloads, page := since(t, b, cursor); !page.Lost {
+					t.Errorf("since %v: %q, %+v", cursor, payloads, page)
+				}
+			}
+			if again := publish(t, b, "4"); again.Epoch != after.Epoch {
+				t.Errorf("%v came after %v: the epoch has ended once more", again, after)
+			}
+		})
+	}
+}

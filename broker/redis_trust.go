@@ -6,6 +6,7 @@ import (
 	"crypto/sha1"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -18,9 +19,9 @@ import (
 
 // trust is what this node knows of the Redis process that has the histories of one
 // partition. It is what a node can say when Redis itself cannot: that another
-// process had them meanwhile, though this one still runs, or that this one has
-// been flushed. Each is a doubt: an era that began before the node was sure last has
-// to end. All methods may be called concurrently.
+// process had them meanwhile, though this one still runs, that this one has
+// been flushed, or that former data has come back. Each is a doubt: an era that began
+// before the node was sure last has to end. All methods may be called concurrently.
 type trust struct {
 	heard atomic.Bool // a message of a history, which is of some era
 
@@ -31,6 +32,8 @@ type trust struct {
 	from    string    // the claim of the master that has given the partition to this one; "": none, or Redis knows
 	losses  int64     // of the broker's links, by then
 	era     string    // that the process told last; ""
+	began   time.Time // when it first did
+	ended   []string  // eras before that
 	sure    time.Time // when it answered last
 	doubted time.Time // what began before is in doubt; zero: nothing is
 }
@@ -169,10 +172,25 @@ func (t *trust) learn(v voucher, era string, now time.Time) {
 		return
 	}
 	t.met, t.sure, t.doubted, t.from = true, now, time.Time{}, ""
-	if era != "" && era != t.era {
-		t.era = strings.Clone(era)
+	switch {
+	case era == "" || era == t.era:
+	case !slices.Contains(t.ended, era):
+		t.begin(strings.Clone(era), now)
+	case v.at.After(t.began): // it is no late answer: the data of then is back (SWAPDB, RESTORE)
+		t.doubted = now
 	}
 }
+
+// begin notes the present era. It is called with mu held.
+func (t *trust) begin(era string, now time.Time) {
+	if t.era != "" {
+		t.ended = append(t.ended, t.era)
+		t.ended = t.ended[max(0, len(t.ended)-endedMost):]
+	}
+	t.era, t.began = era, now
+}
+
+const endedMost = 16 // eras that a node knows to be over
 
 // freshEra is the era that begins in a process which has none: another one than that
 // which it is known to have had.
