@@ -138,7 +138,9 @@ func (s *Session) authenticate(ctx context.Context, c Auth) error {
 		return err
 	}
 	if !s.welcomed {
-		err = s.greet(ctx, c.ID, p, c.Cursors)
+		if err = s.greet(ctx, c.ID, p, c.Cursors); err != nil {
+			s.awaitAuth()
+		}
 	} else {
 		err = s.renewWelcome(ctx, c.ID, p)
 	}
@@ -191,10 +193,14 @@ func (s *Session) become(p *Principal) error {
 	return nil
 }
 
-// awaitAuth ends the session unless it authenticates in time.
+// awaitAuth has the session do nothing else before it authenticates, and ends it unless
+// it does in time.
 func (s *Session) awaitAuth() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.left || s.pending != nil {
+		return
+	}
 	s.pending = time.AfterFunc(authPatience, func() {
 		defer s.gateway.wall.Catch("end a session without a token", s.crash)
 		s.gateway.NoteNoToken()

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"tidegate/broker"
 	"tidegate/gateway"
@@ -108,6 +109,28 @@ func TestWelcome_IsTheFirstThatIsWritten(t *testing.T) {
 	})
 }
 
+// TestWelcome_WhoseJoinsFailHasToAuthenticateAgain has the broker be away for the channels
+// of who signs in.
+func TestWelcome_WhoseJoinsFailHasToAuthenticateAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := startNode(t, gateway.Config{Broker: without{broker.NewMemory(), "room:7"}, Auth: tokens{}, Rules: allOpen})
+		p := n.connect(gateway.Hello{Protocol: words{"complete"}, AuthLater: true, AuthFirst: true})
+		p.send("auth alice,room:7")
+		p.expect("error unavailable")
+		p.send("sub news")
+		p.expect("error unauthenticated")
+		began := time.Now()
+		if reason := p.expectClosed(); !reason.Is(gateway.NotAuthentic) {
+			t.Errorf("closed with %+v", reason)
+		}
+		if waited := time.Since(began); waited > 10*time.Second {
+			t.Errorf("it stayed for %v", waited)
+		}
+	})
+}
+
+var allOpen = rules.List{{Match: "*", Subscribe: rules.Anyone, Publish: rules.Anyone}}
+
 // without is a broker that does not subscribe to one channel.
 type without struct {
 	broker.Broker
@@ -122,7 +145,7 @@ func (b without) Subscribe(ctx context.Context, channels ...string) error {
 }
 
 func TestWelcome_OfASessionThatCannotBePutOnItsChannelsIsAnError(t *testing.T) {
-	n := startNode(t, gateway.Config{Broker: without{broker.NewMemory(), "room:7"}, Auth: tokens{}, Rules: rules.List{{Match: "*", Subscribe: rules.Anyone, Publish: rules.Anyone}}})
+	n := startNode(t, gateway.Config{Broker: without{broker.NewMemory(), "room:7"}, Auth: tokens{}, Rules: allOpen})
 	p := n.connect(gateway.Hello{Protocol: words{"complete"}, AuthLater: true, AuthFirst: true})
 	p.send("auth alice,room:7")
 	p.expect("error unavailable")
