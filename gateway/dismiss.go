@@ -46,14 +46,15 @@ func (ch *channel) dismiss(a *audience, d dismissal) {
 
 const dismissWindow = 3 * time.Second
 
-// dismiss ends the subscription, if the session has it still, or the session.
+// dismiss ends the subscription, or the session, unless the session has left the
+// channel meanwhile.
 func (sub *subscription) dismiss(d dismissal) {
 	s := sub.session
-	if d.last == nil || s.hasGrant(sub.channel.name) {
+	switch has, granted := s.has(sub); {
+	case !has:
+	case d.last == nil || granted:
 		s.Close(d.reason)
-		return
-	}
-	if s.dropOne(sub) {
+	case s.dropOne(sub):
 		s.gateway.forget(sub)
 		s.push(d.last)
 	}

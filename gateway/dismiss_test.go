@@ -106,3 +106,24 @@ func TestGap_WhoHasLeftMeanwhileIsNotTold(t *testing.T) {
 		second.expect("message plain live")
 	})
 }
+
+// TestGap_DoesNotEndTheSessionOfWhoHasLeftMeanwhile is of a protocol that has no words
+// for a gap.
+func TestGap_DoesNotEndTheSessionOfWhoHasLeftMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, l := startLossy(t, 10, gateway.Limits{})
+		stays, leaves := n.connect(gateway.Hello{Protocol: words{"curt"}}), n.connect(gateway.Hello{Protocol: words{"curt"}})
+		for _, p := range []*peer{stays, leaves} {
+			p.send("sub plain")
+			p.expect("subscribed plain")
+		}
+		l.Gap([]string{"plain"}, errCut)
+		leaves.send("unsub plain")
+		if reason := stays.expectClosed(); !reason.Is(gateway.Missed) {
+			t.Errorf("closed with %+v", reason)
+		}
+		time.Sleep(time.Minute)
+		leaves.send("sub other")
+		leaves.expect("subscribed other")
+	})
+}

@@ -368,6 +368,15 @@ func (s *Session) quit(name string) bool {
 	return true
 }
 
+// has reports whether a subscription is the session's still, and whether it is by a
+// grant of the server's.
+func (s *Session) has(sub *subscription) (has, granted bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at, found := s.place(sub.channel.name)
+	return found && s.subscriptions[at] == sub, sub.granted
+}
+
 // hasGrant reports whether the server has put the session on a channel.
 func (s *Session) hasGrant(channel string) bool {
 	s.mu.Lock()
