@@ -38,6 +38,7 @@ func (b *Memory) Keep(ctx context.Context, by Attendant, version uint64) (Standi
 		p.reap(by)
 		node.last = version
 		p.renew(by, node)
+		p.forgetLines()
 		since := node.since
 		standing = Standing{Since: func(string) uint64 { return since }, Next: p.endLingers(by)}
 	})
@@ -81,10 +82,18 @@ func (b *Memory) Put(ctx context.Context, by Attendant, list []Notice) ([]bool, 
 		for i, n := range list {
 			inLine[i] = true
 			line := p.line(n.Line)
+			told, key := "told "+n.Line+" "+n.Channel, ""
+			if n.Message != nil {
+				key = n.Message.Key
+			}
+			if _, repeated := b.keys.position(told, key, p.now); repeated {
+				continue
+			}
 			if len(line.notices) >= by.roomFor(&n) {
 				line.dropped++
 				continue
 			}
+			b.keys.remember(told, key, Position{}, p.now)
 			n.Line, n.Sessions = "", 0
 			p.append(line, n)
 		}
@@ -141,6 +150,7 @@ type memoryPresence struct {
 
 // memoryLine is what a backend is to be told.
 type memoryLine struct {
+	used    time.Time // when something came last
 	notices []Notice
 	dropped int
 	teller  string
@@ -452,16 +462,25 @@ func (p *memoryPresence) notify(by Attendant, c *memoryRoom, letter, event strin
 func (p *memoryPresence) line(name string) *memoryLine {
 	line := p.lines[name]
 	if line == nil {
-		line = &memoryLine{}
+		line = &memoryLine{used: p.now}
 		p.lines[name] = line
 	}
 	return line
 }
 
+// forgetLines removes those with a name for which nothing has come for a week.
+func (p *memoryPresence) forgetLines() {
+	maps.DeleteFunc(p.lines, func(name string, line *memoryLine) bool {
+		return name != "" && p.now.Sub(line.used) >= lineWeek
+	})
+}
+
+const lineWeek = 7 * 24 * time.Hour
+
 func (p *memoryPresence) append(line *memoryLine, n Notice) {
 	p.noticed++
 	n.ID, n.Time = strconv.FormatInt(p.now.UnixMilli(), 10)+"-"+strconv.FormatUint(p.noticed, 10), p.now
-	line.notices = append(line.notices, n)
+	line.notices, line.used = append(line.notices, n), p.now
 }
 
 func (p *memoryPresence) take(t Teller) Line {

@@ -61,7 +61,9 @@ type Presence interface {
 type Notices interface {
 	// Put puts notices in line: of one channel in the order of list, and behind what
 	// its attendances have brought about. ID, Time and Sessions are not read. A notice
-	// of a message for which there is no room is dropped. In the order of list it says
+	// of a message for which there is no room is dropped, and one of a message whose Key
+	// has brought the same channel's notice into the line within the last
+	// IdempotencyWindow counts as being there already. In the order of list it says
 	// what is in line, or was dropped, beside an error too; the others may be in line
 	// after it, all the same.
 	Put(ctx context.Context, by Attendant, list []Notice) (inLine []bool, err error)

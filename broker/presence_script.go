@@ -30,6 +30,8 @@ package broker
 //	tidegate teller     who delivers them, while its lease lasts
 //
 // A line that has a name has it behind the last three, as in "tidegate notices shop".
+// "tidegate notices told CHANNEL KEY" says for IdempotencyWindow that the message with
+// this key has been in line.
 //
 // A channel's hash goes with the last who is there, and so does all else. What a
 // cluster has left that went without a word is removed by the next node that comes.
@@ -131,13 +133,18 @@ return {done, '0'}
 `
 
 // putScript puts notices in line. KEYS are notices and dropped; ARGV for each notice the
-// line, how short that must be, the event, channel, user, session, info and message.
+// line, how short that must be, the event, channel, user, session, info, message, and the
+// message's idempotency key or "".
 const putScript = linesLua + `
-for i = 1, #ARGV, 8 do
-  local line, dropped = named(KEYS[1], ARGV[i]), named(KEYS[2], ARGV[i])
-  if redis.call('XLEN', line) >= tonumber(ARGV[i + 1]) then
+for i = 1, #ARGV, 9 do
+  local line, dropped, key = named(KEYS[1], ARGV[i]), named(KEYS[2], ARGV[i]), ARGV[i + 8]
+  local told = key ~= '' and named(KEYS[1], ARGV[i]) .. ' told ' .. ARGV[i + 3] .. ' ' .. key
+  if told and redis.call('EXISTS', told) == 1 then
+    -- a publish of it that was repeated
+  elseif redis.call('XLEN', line) >= tonumber(ARGV[i + 1]) then
     redis.call('INCR', dropped)
   else
+    if told then redis.call('SET', told, '', 'PX', 300000) end
     redis.call('XADD', line, '*', 'event', ARGV[i + 2], 'channel', ARGV[i + 3], 'user', ARGV[i + 4], 'session', ARGV[i + 5],
       'info', ARGV[i + 6], 'message', ARGV[i + 7])
   end

@@ -39,10 +39,11 @@ func (b *Redis) put(ctx context.Context, r realm, by Attendant, list []Notice, i
 	for _, i := range indexes {
 		n := &list[i]
 		var message []byte
+		var key string
 		if n.Message != nil {
-			message = AppendEnvelope(nil, *n.Message)
+			message, key = AppendEnvelope(nil, *n.Message), n.Message.Key
 		}
-		args = append(args, n.Line, by.roomFor(n), n.Event, n.Channel, n.User, n.Session, []byte(n.Info), message)
+		args = append(args, n.Line, by.roomFor(n), n.Event, n.Channel, n.User, n.Session, []byte(n.Info), message, key)
 	}
 	keys := []string{r.prefix + noticesKey, r.prefix + droppedKey}
 	return b.ask(ctx, r.prefix, func(ctx context.Context, client *redis.Client) error {

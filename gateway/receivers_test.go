@@ -103,6 +103,21 @@ func TestReceivers_HearOfTheirChannelsAlone(t *testing.T) {
 	})
 }
 
+func TestReceivers_AreToldOnceOfAPublishThatIsRepeated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shop := &reception{}
+		n := startNode(t, gateway.Config{Rules: allOpen})
+		n.SetReceivers([]gateway.Receiver{shop.of("shop", gateway.OnPublished)})
+		for range 3 {
+			c := gateway.Publish{Channel: "shop:1", Payload: []byte("hello"), Kind: broker.Text, Key: "k"}
+			if _, err := n.Publish(t.Context(), &gateway.Principal{User: "alice"}, c); err != nil {
+				t.Fatal(err)
+			}
+		}
+		wantTold(t, shop, "message_published shop:1 by alice:  hello")
+	})
+}
+
 func TestReceivers_ThatComeLaterHaveChannelsCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := startNode(t, gateway.Config{Rules: rules.List{{Match: "*", Subscribe: rules.Anyone, Publish: rules.Anyone}}})

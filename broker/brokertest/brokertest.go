@@ -91,6 +91,7 @@ func RunIn(t *testing.T, in func(t *testing.T, test func(*testing.T)), makeSubje
 		{"Notices/StandInTheirLines", testNoticesStandInTheirLines},
 		{"Notices/OfADeadNodeCount", testNoticesOfADeadNodeCount},
 		{"Notices/OfMessages", testNoticesOfMessages},
+		{"Notices/OfARepeatedPublish", testNoticesOfARepeatedPublish},
 		{"Notices/LineIsBounded", testLineIsBounded},
 		{"Register/IsShared", testRegisterIsShared},
 		{"Register/Versions", testRegisterVersions},

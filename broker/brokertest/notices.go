@@ -79,17 +79,46 @@ func testNoticesOfADeadNodeCount(t *testing.T, c *cluster) {
 	}
 }
 
+// puts puts notices in line.
+func (c *cluster) puts(a *attendant, list ...broker.Notice) {
+	c.Helper()
+	c.insist("Put", func() error {
+		inLine, err := a.node.Presence.Put(c.Context(), a.by, list)
+		if err == nil && (len(inLine) != len(list) || slices.Contains(inLine, false)) {
+			c.Errorf("in line are %v of %d, and there is no error", inLine, len(list))
+		}
+		return err
+	})
+}
+
+// testNoticesOfARepeatedPublish has each be told once in a line, whoever has taken it.
+func testNoticesOfARepeatedPublish(t *testing.T, c *cluster) {
+	first, last := c.attendant("first", long, 0), c.attendant("last", long, 0)
+	published := func(line, channel, key string) broker.Notice {
+		return broker.Notice{Line: line, Event: "published", Channel: channel, Message: &broker.Message{Channel: channel, Key: key, Payload: []byte("1")}}
+	}
+	for _, node := range []*attendant{first, last} {
+		c.puts(node, published("", "a", "k"), published("", "b", "k"), published("", "a", ""), published("shop", "a", "k"), published("shop", "a", "k"))
+	}
+	for line, want := range map[string][]string{"": {"a", "a", "a", "b"}, "shop": {"a"}} {
+		var got []string
+		for _, text := range c.take(line) {
+			got = append(got, strings.Fields(text)[1])
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("in the line %q are notices of %q, want %q", line, got, want)
+		}
+	}
+	c.puts(first, published("", "a", "k"))
+	if got := c.take(""); got != nil {
+		t.Errorf("after it was delivered it is in line again: %q", got)
+	}
+}
+
 func testNoticesOfMessages(t *testing.T, c *cluster) {
 	node := c.attendant("first", long, 0)
-	put := func(list ...broker.Notice) {
-		c.insist("Put", func() error {
-			inLine, err := node.node.Presence.Put(c.Context(), node.by, list)
-			if err == nil && (len(inLine) != len(list) || slices.Contains(inLine, false)) {
-				t.Errorf("in line are %v of %d, and there is no error", inLine, len(list))
-			}
-			return err
-		})
-	}
+	put := func(list ...broker.Notice) { c.puts(node, list...) }
 	message := &broker.Message{Channel: "a", Payload: []byte("\xffhi"), Kind: broker.Binary, Event: "client-typing", User: "alice"}
 	put(
 		broker.Notice{Line: "shop", Event: "published", Channel: "a", User: "alice", Session: "s1", Message: message},

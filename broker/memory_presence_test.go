@@ -1,0 +1,45 @@
+package broker
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestMemoryPresence_LineWithANameGoesWhenNothingHasComeForAWeek(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer synctest.Wait()
+		defer cancel()
+		b := NewMemory()
+		go b.Run(ctx, deaf{})
+		synctest.Wait()
+		by, version := Attendant{Node: "a", Lease: time.Minute}, uint64(0)
+		keep := func() {
+			version++
+			if _, err := b.Keep(ctx, by, version); err != nil {
+				t.Error(err)
+			}
+		}
+		if _, err := b.Put(ctx, by, []Notice{{Line: "shop", Channel: "a"}, {Channel: "a"}}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(lineWeek - time.Second)
+		if keep(); len(b.presence.lines) != 2 {
+			t.Errorf("%d lines within the week, want 2", len(b.presence.lines))
+		}
+		time.Sleep(time.Second)
+		if keep(); len(b.presence.lines) != 1 || b.presence.lines[""] == nil {
+			t.Errorf("after it there are %v, want the one without a name", b.presence.lines)
+		}
+	})
+}
+
+// deaf is a Receiver to which nothing is said.
+type deaf struct{}
+
+func (deaf) Receive(Message)     {}
+func (deaf) Gap([]string, error) {}
+func (deaf) Link(error)          {}
+func (deaf) Rest()               {}
