@@ -60,6 +60,7 @@ type Attendance struct {
 	lines   []Line
 	tellers map[string]*teller // of the lines, while Run lasts
 	toPut   posts
+	noRoom  int // posts that found none, and are not logged yet
 }
 
 // New returns an Attendance that states nothing until Run.

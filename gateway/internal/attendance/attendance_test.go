@@ -100,7 +100,10 @@ func (h *house) run(name string, c attendance.Config) *attendance.Attendance {
 	if c.LastWord == nil {
 		c.LastWord = func() time.Time { return time.Now().Add(time.Minute) }
 	}
-	c.Log, c.Wall = slog.New(slog.DiscardHandler), &wall.Wall{Log: slog.New(slog.DiscardHandler)}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	c.Wall = &wall.Wall{Log: slog.New(slog.DiscardHandler)}
 	a := attendance.New(c)
 	h.mu.Lock()
 	h.nodes[name] = a

@@ -59,7 +59,9 @@ func (a *Attendance) SetLines(lines []Line) {
 func (a *Attendance) Post(n broker.Notice) {
 	a.mu.Lock()
 	full := len(a.toPut.list) >= mostPosts || a.toPut.bytes+sizeOf(&n) > mostPostBytes
-	if !full {
+	if full {
+		a.noRoom++
+	} else {
 		a.toPut.add(n)
 	}
 	a.mu.Unlock()
@@ -67,6 +69,17 @@ func (a *Attendance) Post(n broker.Notice) {
 		a.config.Dropped(1)
 	}
 	rouse(a.wake)
+}
+
+// logDropped logs how many posts have found no room lately.
+func (a *Attendance) logDropped() {
+	a.mu.Lock()
+	dropped := a.noRoom
+	a.noRoom = 0
+	a.mu.Unlock()
+	if dropped > 0 {
+		a.config.Log.Error("notices for the webhook's backend found no room on the node, as the broker does not take them fast enough", "dropped", dropped)
+	}
 }
 
 // put puts in line what was posted, how many notices it returns. What is not there

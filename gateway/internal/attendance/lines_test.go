@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -168,7 +172,8 @@ func TestLines_PostsAreBoundedWhileTheyAreOnTheirWay(t *testing.T) {
 			}
 			return func(*broker.Notice) bool { return true }
 		}}
-		a = h.run("a", attendance.Config{Presence: part, Dropped: func(n int) { dropped.Add(int64(n)) }})
+		var logged log
+		a = h.run("a", attendance.Config{Presence: part, Log: slog.New(slog.NewTextHandler(&logged, nil)), Dropped: func(n int) { dropped.Add(int64(n)) }})
 		a.Post(broker.Notice{Line: "shop", Event: "published", Channel: "shop:1"})
 		time.Sleep(time.Minute)
 		h.stop("a")
@@ -178,5 +183,31 @@ func TestLines_PostsAreBoundedWhileTheyAreOnTheirWay(t *testing.T) {
 		if want := 1 + attempts.Load()*most/2 - most; dropped.Load() != want {
 			t.Errorf("%d were counted as dropped, want %d", dropped.Load(), want)
 		}
+		if got := logged.dropped(); got != int(dropped.Load()) {
+			t.Errorf("%d were logged as dropped of %d", got, dropped.Load())
+		}
 	})
+}
+
+// log is where a node logs to.
+type log struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *log) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(line)
+}
+
+// dropped returns how many notices it says were dropped, in all.
+func (l *log) dropped() (sum int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, found := range regexp.MustCompile(`dropped=(\d+)`).FindAllStringSubmatch(l.text.String(), -1) {
+		n, _ := strconv.Atoi(found[1])
+		sum += n
+	}
+	return sum
 }

@@ -54,6 +54,7 @@ func (a *Attendance) stateLast(ctx context.Context) {
 	for err == nil && stated > 0 {
 		stated, err = a.stateAndPut(ctx)
 	}
+	a.logDropped()
 	if err != nil {
 		a.config.Log.Warn("users of this node stay present until its lease ends", "error", err)
 		return
@@ -129,6 +130,7 @@ func (a *Attendance) stateAndPut(ctx context.Context) (int, error) {
 // keep gives a sign of life, and sees whether the broker knows what it should, and
 // this node too.
 func (a *Attendance) keep(ctx context.Context) {
+	a.logDropped()
 	a.version++
 	a.swept = time.Now()
 	standing, err := a.config.Presence.Keep(ctx, a.by, a.version)
