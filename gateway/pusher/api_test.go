@@ -142,6 +142,8 @@ func TestAPI_Refuses(t *testing.T) {
 		{shop, "POST", batches, "", `{"batch":[` + event + strings.Repeat(","+event, 9) + `]}`, 200, "{}"},
 		{shop, "POST", batches, "", `{"batch":[` + event + strings.Repeat(","+event, 10) + `]}`, 400, "10"},
 		{shop, "POST", batches, "", `{"batch":[{}]}`, 400, "name"},
+		{shop, "POST", batches, "", `{"batch":{}}`, 400, "list"},
+		{shop, "POST", batches, "", `{"batch":null}`, 200, "{}"},
 		{shop, "GET", "/apps/3/channels", "info=user_count", "", 400, "presence"},
 		{shop, "GET", "/apps/3/channels", "info=user_count&filter_by_prefix=presence-", "", 200, `{"channels":{}}`},
 		{shop, "GET", "/apps/3/channels", "filter_by_prefix=*", "", 400, "filter_by_prefix"},
@@ -206,5 +208,21 @@ func TestAPI_IsUnavailableWithoutTheBroker(t *testing.T) {
 	status, answer := n.request(shop, "POST", "/apps/3/events", "", `{"name":"e","channel":"c","data":"1"}`)
 	if status != http.StatusServiceUnavailable {
 		t.Errorf("%d %s", status, answer)
+	}
+}
+
+// A body is read no further than the first item too many: what it costs does not grow
+// with what follows.
+func TestDecode_StopsAtTheFirstItemTooMany(t *testing.T) {
+	list := func(item string) []byte { return []byte("[" + item + strings.Repeat(","+item, 50_000) + "]") }
+	for name, decode := range map[string]func() error{
+		"batch":    func() error { return new(batch).UnmarshalJSON(list(`{"name":"e","channel":"c","data":"1"}`)) },
+		"channels": func() error { return new(channelNames).UnmarshalJSON(list(`"c"`)) },
+		"sent":     func() error { return new(sentEvents).UnmarshalJSON(list(`"{}"`)) },
+	} {
+		var err error
+		if made := testing.AllocsPerRun(1, func() { err = decode() }); err == nil || made > 2000 {
+			t.Errorf("%s: %v after %.0f allocations", name, err, made)
+		}
 	}
 }

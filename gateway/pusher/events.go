@@ -1,8 +1,10 @@
 package pusher
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strings"
 
@@ -21,18 +23,68 @@ const (
 
 // event is what a backend publishes: to Channels or to Channel.
 type event struct {
-	Name     string   `json:"name"`
-	Data     *string  `json:"data"`
-	Channels []string `json:"channels"`
-	Channel  string   `json:"channel"`
-	SocketID string   `json:"socket_id"` // that does not hear it
-	Info     string   `json:"info"`      // what to answer of the channels
+	Name     string       `json:"name"`
+	Data     *string      `json:"data"`
+	Channels channelNames `json:"channels"`
+	Channel  string       `json:"channel"`
+	SocketID string       `json:"socket_id"` // that does not hear it
+	Info     string       `json:"info"`      // what to answer of the channels
 }
+
+// batch is the events of a request, and channelNames are those of an event. They are
+// read up to the first one too many.
+type (
+	batch        []event
+	channelNames []string
+)
+
+var (
+	errManyEvents   = refuse(http.StatusBadRequest, "the batch has more than %d events", mostBatch)
+	errManyChannels = refuse(http.StatusBadRequest, "an event is for 1 to %d channels", mostChannels)
+)
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (b *batch) UnmarshalJSON(text []byte) (err error) {
+	*b, err = decodeList[event](text, mostBatch, errManyEvents)
+	return err
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (names *channelNames) UnmarshalJSON(text []byte) (err error) {
+	*names, err = decodeList[string](text, mostChannels, errManyChannels)
+	return err
+}
+
+// decodeList reads a JSON list, or null. It fails with tooMany at the first item beyond
+// most, and reads no further.
+func decodeList[T any](text []byte, most int, tooMany error) (list []T, err error) {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	token, err := decoder.Token()
+	switch {
+	case err != nil || token == nil:
+		return nil, err
+	case token != json.Delim('['):
+		return nil, errNoList
+	}
+	for decoder.More() {
+		if len(list) == most {
+			return nil, tooMany
+		}
+		var item T
+		if err := decoder.Decode(&item); err != nil {
+			return nil, err
+		}
+		list = append(list, item)
+	}
+	return list, nil
+}
+
+var errNoList = errors.New("it is no list")
 
 func (r *request) publish() (any, error) {
 	var e event
 	if err := json.Unmarshal(r.body, &e); err != nil {
-		return nil, refuse(http.StatusBadRequest, "the body is not the JSON object of an event, whose data is a string: %v", err)
+		return nil, malformedBody("the JSON object of an event, whose data is a string", err)
 	}
 	publishes, err := r.publishesOf(&e)
 	if err != nil {
@@ -57,13 +109,10 @@ func (r *request) publish() (any, error) {
 
 func (r *request) publishBatch() (any, error) {
 	var body struct {
-		Batch []event `json:"batch"`
+		Batch batch `json:"batch"`
 	}
 	if err := json.Unmarshal(r.body, &body); err != nil {
-		return nil, refuse(http.StatusBadRequest, `the body is not {"batch":[…]} with events whose data is a string: %v`, err)
-	}
-	if len(body.Batch) > mostBatch {
-		return nil, refuse(http.StatusBadRequest, "the batch has %d events: at most %d are allowed", len(body.Batch), mostBatch)
+		return nil, malformedBody(`{"batch":[…]} with events whose data is a string`, err)
 	}
 	var publishes []gateway.Publish
 	for i := range body.Batch {
@@ -79,8 +128,15 @@ func (r *request) publishBatch() (any, error) {
 	return r.batchInfo(body.Batch)
 }
 
+func malformedBody(want string, err error) error {
+	if errors.As(err, new(*refusal)) {
+		return err
+	}
+	return refuse(http.StatusBadRequest, "the body is not %s: %v", want, err)
+}
+
 // batchInfo answers {} if no event asked for more.
-func (r *request) batchInfo(batch []event) (any, error) {
+func (r *request) batchInfo(batch batch) (any, error) {
 	answer := struct {
 		Batch []*channelInfo `json:"batch,omitempty"`
 	}{}
@@ -119,7 +175,7 @@ func (r *request) publishesOf(e *event) ([]gateway.Publish, error) {
 	case len(*e.Data) > most:
 		return nil, refuse(http.StatusRequestEntityTooLarge, "the event's data has %d bytes: at most %d are allowed", len(*e.Data), most)
 	case len(names) == 0 || len(names) > mostChannels:
-		return nil, refuse(http.StatusBadRequest, "an event is for 1 to %d channels", mostChannels)
+		return nil, errManyChannels
 	case e.SocketID != "" && !isSocketID(e.SocketID):
 		return nil, refuse(http.StatusBadRequest, "socket_id is not that of a connection")
 	}

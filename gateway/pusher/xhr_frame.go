@@ -2,6 +2,8 @@ package pusher
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"unicode/utf8"
 
 	"tidegate/gateway"
@@ -29,12 +31,12 @@ type lined struct{ Protocol }
 var _ gateway.Protocol = lined{}
 
 func (l lined) Decode(frame gateway.Frame) ([]gateway.Command, error) {
-	var events []string
 	if !utf8.Valid(frame.Data) {
 		return nil, gateway.InvalidData
 	}
-	if json.Unmarshal(frame.Data, &events) != nil {
-		return []gateway.Command{malformed(`want events as a list of strings: ["{…}"]`)}, nil
+	var events sentEvents
+	if err := json.Unmarshal(frame.Data, &events); err != nil {
+		return []gateway.Command{malformed(fmt.Sprintf(`want up to %d events as a list of strings: ["{…}"]`, mostSent))}, nil
 	}
 	var all []gateway.Command
 	for _, event := range events {
@@ -45,6 +47,20 @@ func (l lined) Decode(frame gateway.Frame) ([]gateway.Command, error) {
 		all = append(all, commands...)
 	}
 	return all, nil
+}
+
+// sentEvents are those of a body, read up to the first one too many. The library sends
+// one at a time.
+type sentEvents []string
+
+const mostSent = 100
+
+var errManySent = errors.New("too many events")
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (e *sentEvents) UnmarshalJSON(text []byte) (err error) {
+	*e, err = decodeList[string](text, mostSent, errManySent)
+	return err
 }
 
 func (l lined) Encode(event gateway.Event) (gateway.Frame, error) {
