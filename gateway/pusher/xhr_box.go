@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"tidegate/gateway"
+	"tidegate/gateway/transport"
 )
 
 // box is a connection that is made of requests: what is to be written waits in it,
@@ -25,6 +26,7 @@ type box struct {
 	room    chan struct{} // closed when there may be room; nil: nobody waits for it
 	idle    *time.Timer   // runs while nobody asks and nothing is passed on
 	closing bool          // nothing is added any more
+	stopped bool          // idle does not run any more
 }
 
 // reader is a request of a client's for what there is to say.
@@ -51,22 +53,7 @@ func (b *box) Heard() time.Time {
 
 // Write takes whole frames.
 func (b *box) Write(frames [][]byte, wait time.Duration) ([][]byte, error) {
-	rest, room, err := b.take(frames)
-	if err != nil || len(rest) == 0 || wait <= 0 {
-		return rest, err
-	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	for {
-		select {
-		case <-room:
-		case <-timer.C:
-			return rest, nil
-		}
-		if rest, room, err = b.take(rest); err != nil || len(rest) == 0 {
-			return rest, err
-		}
-	}
+	return transport.WriteWithin(wait, frames, b.take)
 }
 
 // take adds frames until there is enough. room is closed when there may be more of it.
@@ -142,7 +129,7 @@ func (b *box) next() (to reader, chunk []byte, last, more bool) {
 	defer b.mu.Unlock()
 	if b.asking == (reader{}) || len(b.waiting) == 0 {
 		b.passing = false
-		if b.asking == (reader{}) {
+		if b.asking == (reader{}) && !b.stopped {
 			b.idle.Reset(askPatience)
 		}
 		return reader{}, nil, false, false
@@ -174,9 +161,10 @@ func (b *box) isLast(ticket string) bool {
 	return b.last == ticket
 }
 
-// stop ends the box's timer.
+// stop ends the box's timer for good.
 func (b *box) stop() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.stopped = true
 	b.idle.Stop()
 }

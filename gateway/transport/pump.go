@@ -66,7 +66,14 @@ func (p *Pump) noteWritten() { p.written.Store(time.Now().UnixNano()) }
 
 // Write hands frames to Run.
 func (p *Pump) Write(frames [][]byte, wait time.Duration) ([][]byte, error) {
-	rest, room, err := p.take(frames)
+	return WriteWithin(wait, frames, p.take)
+}
+
+// WriteWithin is Conn.Write for a connection with a bounded buffer. take adds frames to
+// it until it is full, and returns those that it leaves; room is closed when it may take
+// more.
+func WriteWithin(wait time.Duration, frames [][]byte, take func([][]byte) (rest [][]byte, room <-chan struct{}, err error)) ([][]byte, error) {
+	rest, room, err := take(frames)
 	if err != nil || len(rest) == 0 || wait <= 0 {
 		return rest, err
 	}
@@ -78,7 +85,7 @@ func (p *Pump) Write(frames [][]byte, wait time.Duration) ([][]byte, error) {
 		case <-timer.C:
 			return rest, nil
 		}
-		if rest, room, err = p.take(rest); err != nil || len(rest) == 0 {
+		if rest, room, err = take(rest); err != nil || len(rest) == 0 {
 			return rest, err
 		}
 	}
