@@ -29,7 +29,7 @@ func (ch *channel) attend(sub *subscription) {
 // attendeeOf returns what a subscription is counted as; nil: nothing asks for it.
 func (ch *channel) attendeeOf(sub *subscription) *attendance.Who {
 	g, rule := ch.hub.gateway, ch.rule.Load()
-	if sub.gone || !rule.Presence && !g.countsOn(ch.name) {
+	if sub.gone || sub.unseen || !rule.Presence && !g.countsOn(ch.name) {
 		return nil
 	}
 	is := sub.who()

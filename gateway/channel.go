@@ -73,6 +73,7 @@ type terms struct {
 	admission *Admission // fixed at birth; nil: the zero one
 	noEcho    bool       // fixed at birth
 	granted   bool       // by the server, whatever the rule says; guarded by the session's mu
+	unseen    bool       // fixed at birth: it is counted nowhere (Principal.Watched)
 }
 
 // skips reports whether the session is not to hear the message, or, since it has

@@ -162,6 +162,9 @@ func (s *Session) signIn(ctx context.Context, c Auth) (*Principal, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.spendWatched(&p); err != nil {
+		return nil, err
+	}
 	if p, err = s.askConnect(ctx, p); err != nil {
 		return nil, err
 	}

@@ -35,6 +35,7 @@ type Subscribed struct {
 	ID        ID
 	Asked     bool // by a Subscribe; else the gateway did it by itself
 	Welcomed  bool // the Welcome has told so, too
+	Unseen    bool // the session is not one of those who are there (Principal.Watched)
 	Channel   string
 	Position  broker.Position // of the channel, zero without history
 	After     broker.Position // all that was published after it follows; zero without history

@@ -17,6 +17,8 @@ type Principal struct {
 	Subscribe []string        // patterns of channels that the token opens
 	Publish   []string        // the same
 	Channels  []string        // subscribed from the start
+	Online    bool            // those who watch the user are told that it is here
+	Watched   []string        // users of whom it is told whether they are online
 	Expires   time.Time       // when a session of it ends; zero: never
 	Token     TokenInfo       // that was shown
 	Scope     *Scope          // what the API key is good for; nil: for everything
@@ -52,7 +54,7 @@ func (s *Scope) permits(a Action, channel string) bool {
 
 // isZero reports whether nothing at all is known of p.
 func (p *Principal) isZero() bool {
-	return p.anonymous() && p.Info == nil && p.Subscribe == nil && p.Publish == nil && p.Channels == nil && p.Expires.IsZero() && p.Token == (TokenInfo{}) && p.Scope == nil
+	return p.anonymous() && p.Info == nil && p.Subscribe == nil && p.Publish == nil && p.Channels == nil && !p.Online && p.Watched == nil && p.Expires.IsZero() && p.Token == (TokenInfo{}) && p.Scope == nil
 }
 
 // Backend reports whether p holds an API key.

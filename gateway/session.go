@@ -232,7 +232,7 @@ func (s *Session) reserve(name string, t terms) (sub *subscription, fresh bool, 
 		return sub, false, nil
 	case s.left:
 		return nil, false, failf(Unavailable, "the session has ended")
-	case most > 0 && len(s.subscriptions) >= most:
+	case most > 0 && !t.unseen && len(s.subscriptions) >= most && s.seen() >= most:
 		return nil, false, failf(LimitExceeded, "the session is on %d channels, as many as limits.channels_per_session allows", most)
 	case !s.gateway.hub.countSubscription(s.gateway.limits.Subscriptions):
 		return nil, false, failf(LimitExceeded, "the node has %d subscriptions, as many as limits.subscriptions allows", s.gateway.limits.Subscriptions)
@@ -241,6 +241,17 @@ func (s *Session) reserve(name string, t terms) (sub *subscription, fresh bool, 
 	sub.show(t.admission)
 	s.subscriptions = slices.Insert(s.subscriptions, at, sub)
 	return sub, true, nil
+}
+
+// seen returns on how many channels the session is, beside those that it watches. It
+// is called with s.mu held.
+func (s *Session) seen() (n int) {
+	for _, sub := range s.subscriptions {
+		if !sub.unseen {
+			n++
+		}
+	}
+	return n
 }
 
 // drop gives up the session's place on a channel; nil: it has none.

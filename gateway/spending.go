@@ -117,6 +117,22 @@ func (s *Session) spendOpening(hello *Hello) error {
 	return s.gateway.spend(nil, s.address, rates.Cost{Commands: 1})
 }
 
+// spendWatched takes what it costs to watch the users that p is to watch, up to what
+// a client has in half a second.
+func (s *Session) spendWatched(p *Principal) error {
+	commands := (len(p.Watched) + watchedShare - 1) / watchedShare
+	if most := s.gateway.limits.CommandsPerSecond; most > 0 {
+		commands = min(commands, most/2)
+	}
+	if commands == 0 {
+		return nil
+	}
+	own, _ := s.bucket()
+	return s.gateway.spend(own, s.address, rates.Cost{Commands: commands})
+}
+
+const watchedShare = 10 // users who are watched for one command
+
 // bucket returns the bucket of the session's user, or its own; a backend has none.
 func (s *Session) bucket() (own *rates.Bucket, backend bool) {
 	s.mu.Lock()

@@ -75,22 +75,26 @@ func (s *Session) welcome(id ID) Welcome {
 }
 
 // joinOwn puts the session on the channels that are its user's from the start:
-// the personal one, and those of Principal.Channels. That the backend has put a
+// the personal one, and those that the Principal names. That the backend has put a
 // name there is the permission, whatever the channel's rule says, but nobody gets
 // onto another's personal channel. What the client is to hear of each is collected, or,
 // without a place for it, told. On an error the session may be on some.
 func (s *Session) joinOwn(ctx context.Context, cursors map[string]string, collected *[]Subscribed) (err error) {
 	var joins []*join
-	for _, name := range s.ownChannels() {
-		if s.grant(name) {
-			continue
+	add := func(names []string, unseen bool) {
+		for _, name := range names {
+			if s.grant(name) {
+				continue
+			}
+			j := &join{reply: Subscribed{Channel: name, Unseen: unseen}, members: unseen, collected: collected}
+			if j.readCursor(cursors[name]); j.err == nil {
+				s.reserveFor(j, terms{granted: true, unseen: unseen})
+			}
+			joins = append(joins, j)
 		}
-		j := &join{reply: Subscribed{Channel: name}, collected: collected}
-		if j.readCursor(cursors[name]); j.err == nil {
-			s.reserveFor(j, terms{granted: true})
-		}
-		joins = append(joins, j)
 	}
+	add(s.ownChannels(), false)
+	add(s.watched(), true)
 	s.makeLive(ctx, joins)
 	for _, j := range joins {
 		s.enter(ctx, j)
@@ -117,6 +121,21 @@ func (s *Session) ownChannels() (names []string) {
 			continue
 		}
 		names = append(names, name)
+	}
+	if p.User != "" && p.Online {
+		names = append(names, rules.OnlineChannel(p.User))
+	}
+	return names
+}
+
+// watched returns the channels on which the session is told who is online. It is not
+// one of those who are there.
+func (s *Session) watched() (names []string) {
+	p := s.who()
+	for _, user := range p.Watched {
+		if name := rules.OnlineChannel(user); !s.alone && user != p.User && rules.CheckChannel(name) == nil {
+			names = append(names, name)
+		}
 	}
 	return names
 }

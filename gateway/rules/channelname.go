@@ -58,3 +58,18 @@ func PersonalChannel(user string) string { return "@" + user }
 
 // IsPersonal reports whether the channel is that of a user alone.
 func IsPersonal(channel string) bool { return strings.HasPrefix(channel, "@") }
+
+const onlinePrefix = "#online:"
+
+// OnlineChannel returns the channel that says whether a user is online: those of the
+// user's sessions are on it which are to be seen, and those who watch the user are told
+// who comes and goes there. Nobody else subscribes, and nobody publishes.
+func OnlineChannel(user string) string { return onlinePrefix + user }
+
+// CutOnline returns the user whose OnlineChannel is given.
+func CutOnline(channel string) (user string, ok bool) {
+	return strings.CutPrefix(channel, onlinePrefix)
+}
+
+// IsOnline reports whether the channel is one of those.
+func IsOnline(channel string) bool { return strings.HasPrefix(channel, onlinePrefix) }

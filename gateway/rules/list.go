@@ -25,9 +25,13 @@ func Development() List {
 
 // For returns the rule of a channel. A rule for all channels does not open
 // personal ones: of them its Subscribe, Publish, Presence and JoinLeave hold
-// only if its pattern begins with an @. Channels are many and rules are few: they
+// only if its pattern begins with an @. Those of who is online have a rule of their
+// own, by which nobody subscribes or publishes. Channels are many and rules are few: they
 // share the Rule, which must not be changed.
 func (l List) For(channel string) *Rule {
+	if IsOnline(channel) {
+		return &Rule{Match: onlinePrefix + "*", Presence: true, JoinLeave: true}
+	}
 	i := l.Index(channel)
 	if i < 0 {
 		return &Rule{}
@@ -41,8 +45,11 @@ func (l List) For(channel string) *Rule {
 	return rule
 }
 
-// Index returns which rule is that of a channel; -1: none matches.
+// Index returns which rule is that of a channel; -1: none of the list.
 func (l List) Index(channel string) int {
+	if IsOnline(channel) {
+		return -1
+	}
 	return slices.IndexFunc(l, func(r Rule) bool { return Matches(r.Match, channel) })
 }
 

@@ -37,6 +37,24 @@ func TestMatches(t *testing.T) {
 	}
 }
 
+// No rule of an operator's opens the channels that say who is online.
+func TestList_RuleOfWhoIsOnline(t *testing.T) {
+	all := rules.Development()
+	name := rules.OnlineChannel("shop:7")
+	if rule := all.For(name); rule.Subscribe != "" || rule.Publish != "" || !rule.Presence || !rule.JoinLeave || rule.KeepsHistory() {
+		t.Errorf("the rule of %s is %+v", name, rule)
+	}
+	if i := all.Index(name); i >= 0 {
+		t.Errorf("%s has the rule %d", name, i)
+	}
+	if user, ok := rules.CutOnline(name); !ok || user != "shop:7" {
+		t.Errorf("%s is of %q, %v", name, user, ok)
+	}
+	if user, ok := rules.CutOnline("online:7"); ok {
+		t.Errorf("online:7 is of %q", user)
+	}
+}
+
 // FuzzMatches holds patterns to what a regular expression says of them.
 func FuzzMatches(f *testing.F) {
 	f.Add("chat:*", "chat:lobby")
