@@ -32,12 +32,12 @@ auth: {api_keys: [{name: shop, key: ` + backendKey + `}]}
 )
 
 // startPusherNodes runs two nodes on one Redis.
-func startPusherNodes(t *testing.T) (nodes []*process, redisServer *brokertest.RedisServer) {
+func startPusherNodes(t *testing.T, config string) (nodes []*process, redisServer *brokertest.RedisServer) {
 	t.Helper()
 	brokertest.RequireRedis(t)
 	redisServer = brokertest.StartRedis(t)
 	for range 2 {
-		file := write(t, "tidegate.yaml", pusherApp+pusherRules)
+		file := write(t, "tidegate.yaml", config)
 		nodes = append(nodes, startReady(t, []string{"TIDEGATE_REDIS_URL=" + redisServer.URL()}, "--config", file))
 	}
 	return nodes, redisServer
@@ -47,7 +47,7 @@ func startPusherNodes(t *testing.T) (nodes []*process, redisServer *brokertest.R
 // others.
 func TestPusher_SharesAChannelWithAllOtherClients(t *testing.T) {
 	t.Parallel()
-	nodes, redisServer := startPusherNodes(t)
+	nodes, redisServer := startPusherNodes(t, pusherApp+pusherRules)
 	packages := officialPackages(t)
 	chat := []talker{
 		newPusherTalker(t, packages, nodes[0].host()),

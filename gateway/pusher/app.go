@@ -30,6 +30,7 @@ type App struct {
 	Connections    int  // at once, on each node; 0: no limit but the gateway's
 
 	SubscriptionCounts bool      // clients are told how many are on a channel
+	Watchlists         bool      // clients are told whether the users whom they watch are online
 	Webhooks           []Webhook // where its backend is told what happens
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"tidegate/broker"
 	"tidegate/gateway"
+	"tidegate/gateway/rules"
 )
 
 // said is a client's frame.
@@ -57,6 +58,9 @@ func (p Protocol) decode(frame []byte, settings *App) gateway.Command {
 	case "pusher:subscribe":
 		return p.subscribe(&d)
 	case "pusher:unsubscribe":
+		if rules.IsOnline(p.app.channelOf(d.Channel)) { // the server's to give and to take
+			return nil
+		}
 		return gateway.Unsubscribe{ID: answered, Channel: p.app.channelOf(d.Channel)}
 	case "pusher:signin":
 		return gateway.Auth{ID: answered, Token: d.Auth, Data: d.UserData}

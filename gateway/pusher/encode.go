@@ -23,6 +23,9 @@ const (
 )
 
 func (p Protocol) encode(event gateway.Event) ([]byte, error) {
+	if user, is := aboutWatched(event); is {
+		return p.watched(user, event), nil
+	}
 	switch e := event.(type) {
 	case gateway.Message:
 		return p.message(e.Message), nil
@@ -42,7 +45,7 @@ func (p Protocol) encode(event gateway.Event) ([]byte, error) {
 	case gateway.Leave:
 		return p.about("pusher_internal:member_removed", e.Channel).text("data", p.member(member{user: e.User})).end(), nil
 	case gateway.Failure:
-		return p.failure(e), nil
+		return p.failure(e)
 	case gateway.Pong:
 		return []byte(pong), nil
 	case gateway.Heartbeat:
@@ -192,20 +195,22 @@ func infoOf(info json.RawMessage) json.RawMessage {
 }
 
 // failure tells of a subscription by the event for that, and of anything else by the
-// one for all errors. Nothing is lost by what a client no longer wants.
-func (p Protocol) failure(e gateway.Failure) []byte {
-	switch e.Command {
-	case "unsubscribe":
-		return nil
-	case "subscribe":
-		return p.refused(e.Channel, e.Code, e.Message)
-	case "auth":
-		return failed(unauthorized, e.Message)
+// one for all errors. Nothing is lost by what a client no longer wants. Who could not
+// sign in for now, or only by half, must come back for that.
+func (p Protocol) failure(e gateway.Failure) ([]byte, error) {
+	switch {
+	case e.Command == "unsubscribe":
+		return nil, nil
+	case e.Command == "subscribe":
+		return p.refused(e.Channel, e.Code, e.Message), nil
+	case e.Code == gateway.RateLimited:
+		return failed(tooFast, e.Message), nil
+	case e.Command == "auth" && (e.Code == gateway.Unavailable || e.Code == gateway.LimitExceeded || e.Code == gateway.Internal):
+		return nil, gateway.NotConfirmed.With(e.Message)
+	case e.Command == "auth":
+		return failed(unauthorized, e.Message), nil
 	}
-	if e.Code == gateway.RateLimited {
-		return failed(tooFast, e.Message)
-	}
-	return failed(0, e.Message)
+	return failed(0, e.Message), nil
 }
 
 // refused tells that the client is not subscribed, or no more.

@@ -80,7 +80,7 @@ func (g *gate) identityOf(id string, info json.RawMessage) (*gateway.Identity, e
 	switch {
 	case id == "" || len(id) > maxUserID:
 		return nil, fail(gateway.BadRequest, "the user's id must have 1 to %d characters", maxUserID)
-	case rules.CheckChannel(rules.PersonalChannel(user)) != nil:
+	case rules.CheckChannel(rules.OnlineChannel(user)) != nil:
 		return nil, fail(gateway.BadRequest, "the user's id %.40q has a space or a character in it that cannot be seen", id)
 	case len(info) > maxInfo:
 		return nil, fail(gateway.TooLarge, "the user_info has %d bytes: at most %d are allowed", len(info), maxInfo)
@@ -103,10 +103,7 @@ func (g *gate) SignIn(_ context.Context, c gateway.Auth) (gateway.Principal, err
 	if settings == nil || !settings.verify(c.Token, signInText(g.socket, c.Data)) {
 		return gateway.Principal{}, fail(gateway.Unauthenticated, "the signature is wrong: sign the socket id and the user data with the app's secret")
 	}
-	var who struct {
-		ID   string          `json:"id"`
-		Info json.RawMessage `json:"user_info"`
-	}
+	var who userData
 	if err := json.Unmarshal([]byte(c.Data), &who); err != nil || broker.Nested([]byte(c.Data)) {
 		return gateway.Principal{}, fail(gateway.Unauthenticated, "user_data must be a JSON object with an id, which is a string")
 	}
@@ -114,7 +111,19 @@ func (g *gate) SignIn(_ context.Context, c gateway.Auth) (gateway.Principal, err
 	if err != nil {
 		return gateway.Principal{}, err
 	}
-	return gateway.Principal{User: as.User, Info: as.Info}, nil
+	p := gateway.Principal{User: as.User, Info: as.Info}
+	if settings.Watchlists {
+		p.Online = true
+		p.Watched, err = g.watchlistOf(who.Watchlist)
+	}
+	return p, err
+}
+
+// userData is what a sign-in says of who the client is.
+type userData struct {
+	ID        string          `json:"id"`
+	Info      json.RawMessage `json:"user_info"`
+	Watchlist []string        `json:"watchlist"` // ids
 }
 
 func fail(code gateway.Code, format string, args ...any) error {

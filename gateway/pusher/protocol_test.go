@@ -115,6 +115,14 @@ func everyEvent() []gateway.Event {
 		gateway.Subscribed{ID: answered, Channel: "shop:presence-x", Members: []gateway.Member{
 			{User: anna, Info: named}, {User: "shop:bob"}, {User: "shop:bob", Session: "5.6"}, {},
 		}},
+		gateway.Subscribed{Channel: "#online:" + anna, Unseen: true}, // nobody is there
+		gateway.Subscribed{Channel: "#online:" + anna, Unseen: true, Members: []gateway.Member{{User: "shop:mallory"}, {User: anna}}},
+		gateway.Subscribed{Channel: "#online:" + anna, Members: []gateway.Member{{User: anna}}}, // anna herself
+		gateway.Join{Channel: "#online:" + anna, User: anna}, gateway.Leave{Channel: "#online:" + anna, User: anna},
+		gateway.Join{Channel: "#online:" + anna, User: "shop:mallory"}, gateway.Leave{Channel: "#online:" + anna, User: "shop:mallory"},
+		gateway.Message{Message: &broker.Message{Channel: "#online:" + anna, Payload: []byte("1"), User: anna}},
+		gateway.Gap{Channel: "#online:" + anna}, gateway.PresenceChanged{Channel: "#online:" + anna},
+		gateway.Unsubscribed{Channel: "#online:" + anna, Code: gateway.Forbidden},
 		gateway.Unsubscribed{ID: answered, Channel: "shop:news"},
 		gateway.Unsubscribed{Channel: "shop:news", Code: gateway.Forbidden, Reason: "the rules have changed"},
 		gateway.NothingRecent{Channel: "shop:cache-x"},
@@ -139,6 +147,9 @@ func everyEvent() []gateway.Event {
 		gateway.Failure{Command: "subscribe", Channel: "shop:x", Code: gateway.Unavailable, Message: "try again"},
 		gateway.Failure{Command: "unsubscribe", Channel: "shop:x", Code: gateway.NotFound, Message: "not subscribed"},
 		gateway.Failure{Command: "auth", Code: gateway.Unauthenticated, Message: "the signature is wrong"},
+		gateway.Failure{Command: "auth", Code: gateway.BadRequest, Message: "too many ids"},
+		gateway.Failure{Command: "auth", Code: gateway.RateLimited, Message: "slow down"},
+		gateway.Failure{Command: "auth", Code: gateway.LimitExceeded, Message: "no room"},
 		gateway.Failure{Command: "publish", Channel: "shop:private-x", Code: gateway.RateLimited, Message: "slow down"},
 		gateway.Failure{Command: "publish", Channel: "shop:private-x", Code: gateway.TooLarge, Message: "too large"},
 		gateway.Failure{Command: "malformed", Code: gateway.BadRequest, Message: "no event: \xff"},

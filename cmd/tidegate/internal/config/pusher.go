@@ -28,6 +28,7 @@ func (a *PusherApp) settings() []setting {
 		{"limits.event_bytes", "", size(&a.EventBytes)},
 		{"limits.connections", "", integer(&a.Connections)},
 		{"subscription_counts", "", boolean(&a.SubscriptionCounts)},
+		{"watchlists", "", boolean(&a.Watchlists)},
 		{"webhooks", "", list(&a.Webhooks, webhookSettings)},
 	}
 }

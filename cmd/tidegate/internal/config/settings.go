@@ -71,7 +71,7 @@ func (c *Config) settings() []setting {
 		{"webhooks.events", "`events` that the webhook wants", words(&c.Webhooks.Events, gateway.HookEvents())},
 		{"webhooks.timeout", "time for the webhook to answer", duration(&c.Webhooks.Timeout)},
 		{"webhooks.when_away", "allow or deny what the webhook does not answer", oneOf(&c.Webhooks.WhenAway, webhook.Allow, webhook.Deny)},
-		{"pusher.apps", "applications that speak Pusher's protocol: `list` of {id, key, secret or secret_file, prefix, enabled, client_events, tls_only, limits: {event_bytes, connections}, subscription_counts, webhooks: [{url, events}]}", list(&c.Pusher.Apps, (*PusherApp).settings)},
+		{"pusher.apps", "applications that speak Pusher's protocol: `list` of {id, key, secret or secret_file, prefix, enabled, client_events, tls_only, limits: {event_bytes, connections}, subscription_counts, watchlists, webhooks: [{url, events}]}", list(&c.Pusher.Apps, (*PusherApp).settings)},
 		{"webhooks.headers", "`headers` of clients that the webhook is shown, such as Cookie", texts(&c.Webhooks.Headers)},
 	}
 }
