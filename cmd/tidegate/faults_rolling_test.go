@@ -33,16 +33,22 @@ func loadBalanced(tr *trial) {
 // rollOut ends one node after the other in order and puts a new one in its
 // place, as an update does.
 func rollOut(tr *trial) {
-	for i, old := range tr.nodes {
-		old.signal(syscall.SIGTERM)
-		if code := old.wait(); code != 0 {
-			tr.t.Errorf("node %d ended with code %d:\n%s", i, code, old.said())
-		}
-		address := strings.TrimPrefix(old.public(""), "http://")
-		tr.nodes[i] = tr.newNode(tr.redis[0].URL(), "--listen", address)
-		eventually(tr.t, tr.nodes[i].public("/readyz"), http.StatusOK)
+	for i := range tr.nodes {
+		tr.replace(i)
 		tr.flows(10)
 	}
+}
+
+// replace ends a node in order and starts another one at its address.
+func (tr *trial) replace(i int) {
+	tr.t.Helper()
+	old := tr.nodes[i]
+	old.signal(syscall.SIGTERM)
+	if code := old.wait(); code != 0 {
+		tr.t.Errorf("node %d ended with code %d:\n%s", i, code, old.said())
+	}
+	tr.nodes[i] = tr.newNode(tr.redis[0].URL(), "--listen", strings.TrimPrefix(old.public(""), "http://"))
+	eventually(tr.t, tr.nodes[i].public("/readyz"), http.StatusOK)
 }
 
 // crowd is how many sessions lose their node at once, and missed how many

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -8,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -26,6 +26,7 @@ import (
 // witnesses whose logs are compared with what was published.
 type trial struct {
 	t         *testing.T
+	program   string                    // what new nodes run; empty: this version
 	rules     string                    // of the nodes
 	redis     []*brokertest.RedisServer // all that the nodes may ask
 	nodes     []*process
@@ -79,7 +80,6 @@ limits: {commands_per_second: 0}
 drain: {window: 2s}
 `
 
-// newTrial starts a node for each URL of Redis.
 func newTrial(t *testing.T, servers []*brokertest.RedisServer, urls ...string) *trial {
 	t.Helper()
 	return newTrialWith(t, trialRules, servers, urls...)
@@ -88,28 +88,36 @@ func newTrial(t *testing.T, servers []*brokertest.RedisServer, urls ...string) *
 func newTrialWith(t *testing.T, rules string, servers []*brokertest.RedisServer, urls ...string) *trial {
 	t.Helper()
 	tr := &trial{t: t, rules: rules, redis: servers}
+	tr.begin(urls...)
+	return tr
+}
+
+// begin starts a node for each URL of Redis.
+func (tr *trial) begin(urls ...string) {
+	tr.t.Helper()
 	tr.ctx, tr.end = context.WithCancel(context.Background())
 	for _, url := range urls {
 		tr.nodes = append(tr.nodes, tr.newNode(url))
 	}
 	for _, n := range tr.nodes {
-		eventually(t, n.public("/readyz"), http.StatusOK)
+		eventually(tr.t, n.public("/readyz"), http.StatusOK)
 	}
-	t.Cleanup(func() {
+	tr.t.Cleanup(func() {
 		tr.end()
 		tr.publishers.Wait()
 		tr.listeners.Wait()
 	})
-	return tr
 }
 
 func (tr *trial) newNode(redisURL string, args ...string) *process {
 	tr.t.Helper()
-	file := filepath.Join(tr.t.TempDir(), "tidegate.yaml")
-	if err := os.WriteFile(file, []byte(tr.rules), 0o600); err != nil {
-		tr.t.Fatal(err)
-	}
-	return startNode(tr.t, []string{"TIDEGATE_REDIS_URL=" + redisURL}, append(args, "--config", file)...)
+	program := cmp.Or(tr.program, os.Args[0])
+	return startNodeOf(tr.t, program, []string{"TIDEGATE_REDIS_URL=" + redisURL}, append(args, "--config", tr.configuration())...)
+}
+
+func (tr *trial) configuration() (file string) {
+	tr.t.Helper()
+	return write(tr.t, "tidegate.yaml", tr.rules)
 }
 
 // load lets witnesses of each kind listen on every node, and then publishes
