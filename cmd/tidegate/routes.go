@@ -91,12 +91,18 @@ func (n *node) routeHealth(mux *http.ServeMux) {
 }
 
 func (n *node) api() http.Handler {
+	prefix := ""
+	if n.config.Redis.URL != "" {
+		prefix = n.config.Redis.Prefix
+	}
 	return api.New(api.Config{
 		Gateway:     n.gateway,
 		NoAnonymous: !n.config.Auth.Anonymous,
 		Anonymous:   n.config.Anonymous(),
 		Log:         n.log,
 		Audit:       api.Audit(n.config.Log.Audit),
+		Version:     versionName(),
+		Prefix:      prefix,
 	})
 }
 

@@ -21,6 +21,8 @@ type Config struct {
 	Anonymous   gateway.Principal // who a request without one acts as
 	Log         *slog.Logger      // nil: none
 	Audit       Audit             // what API keys do that is logged
+	Version     string            // of this node, for probes
+	Prefix      string            // of its names in Redis, for probes
 }
 
 // Audit says of which requests with an API key a line is logged, to Config.Log with
@@ -41,6 +43,8 @@ type Handler struct {
 	anonymous   gateway.Principal
 	log         *slog.Logger
 	audit       Audit
+	version     string
+	prefix      string
 	mux         *http.ServeMux
 }
 
@@ -48,7 +52,10 @@ var _ http.Handler = (*Handler)(nil)
 
 // New returns a handler of paths that begin with /api/.
 func New(c Config) *Handler {
-	h := &Handler{gateway: c.Gateway, noAnonymous: c.NoAnonymous, anonymous: c.Anonymous, log: c.Log, audit: c.Audit, mux: http.NewServeMux()}
+	h := &Handler{
+		gateway: c.Gateway, noAnonymous: c.NoAnonymous, anonymous: c.Anonymous, log: c.Log, audit: c.Audit,
+		version: c.Version, prefix: c.Prefix, mux: http.NewServeMux(),
+	}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
 	}
@@ -75,6 +82,7 @@ func (h *Handler) routes() map[string]endpoint {
 		"POST /api/users/{user}/channels/{channel}":   forBackends(h.subscribe),
 		"DELETE /api/users/{user}/channels/{channel}": forBackends(h.unsubscribe),
 		"GET /api/nodes":                              forBackends(h.listNodes),
+		"GET /api/probe":                              forBackends(h.probe),
 
 		"POST /api/explain":                   forBackends(h.explain),
 		"POST /api/channels/{channel}/traces": forBackends(h.trace),

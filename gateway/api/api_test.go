@@ -252,6 +252,7 @@ func TestAuthorization(t *testing.T) {
 		{"POST", "/api/users/alice/channels/log:a", 401, 401, 403, 403, 200},
 		{"DELETE", "/api/users/alice/channels/log:a", 401, 401, 403, 403, 200},
 		{"GET", "/api/nodes", 401, 401, 403, 403, 200},
+		{"GET", "/api/probe", 401, 401, 403, 403, 200},
 		{"GET", "/api/bans", 401, 401, 403, 403, 200},
 		{"POST", "/api/bans", 401, 401, 403, 403, 400},
 		{"DELETE", "/api/bans/none", 401, 401, 403, 403, 404},

@@ -101,6 +101,7 @@ func TestScopedKey_IsGoodForItsChannelsAlone(t *testing.T) {
 		{"DELETE", readLog, 403},
 		{"GET", "/api/channels", 403},
 		{"GET", "/api/nodes", 403},
+		{"GET", "/api/probe", 403},
 		{"POST", "/api/bans", 403},
 		{"POST", "/api/explain", 403},
 		{"POST", "/api/channels/log:a/traces", 403},
