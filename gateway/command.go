@@ -83,13 +83,15 @@ type Presence struct {
 	Channel string
 }
 
-// History asks for the messages after Cursor, oldest first; without a cursor,
-// for the newest ones.
+// History asks for the messages after Cursor, or before it the newest ones; without a
+// cursor, for the newest ones of all, or the oldest. They come oldest first.
 type History struct {
 	ID      ID
 	Channel string
 	Cursor  string
-	Limit   int // 0: as many as a reply may hold
+	Before  bool // with a cursor: what came before it
+	Oldest  bool // without a cursor: from the beginning of what is kept
+	Limit   int  // 0: as many as a reply may hold
 }
 
 // Call asks the backend something that is about no channel. Payload is the command's to

@@ -124,11 +124,12 @@ func (s *Session) askHistory(ctx context.Context, c History) error {
 	}
 	defer turn.end()
 	name := s.channelOf(c.Channel)
-	page, err := s.gateway.readHistory(ctx, s.whoOn(name), s, History{Channel: name, Cursor: c.Cursor, Limit: c.Limit})
+	c.Channel = name
+	page, err := s.gateway.readHistory(ctx, s.whoOn(name), s, c)
 	if err != nil {
 		return err
 	}
-	s.tell(Messages{ID: c.ID, Channel: name, Messages: page.Messages, Position: page.cursor(), Top: page.Top, Lost: page.Lost})
+	s.tell(Messages{ID: c.ID, Channel: name, Messages: page.Messages, Position: page.cursor(), Top: page.Top, Lost: page.Lost, Unknown: page.Unknown})
 	return nil
 }
 

@@ -108,6 +108,7 @@ type Messages struct {
 	Position broker.Position  // the cursor to read on from
 	Top      broker.Position  // of the channel's newest message
 	Lost     bool             // older messages than these are gone
+	Unknown  bool             // nothing is known of the epoch that the cursor is of
 }
 
 // Join says that a member came to a channel: a user with the first of his sessions,

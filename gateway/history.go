@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"tidegate/broker"
 )
@@ -29,23 +30,57 @@ func (g *Gateway) readHistory(ctx context.Context, p *Principal, s *Session, c H
 	}
 	most := broker.Most{Messages: limit, Bytes: g.limits.OutboxBytes / 2}
 	ctx = context.WithoutCancel(ctx) // the broker goes on with it, so it counts until then
-	var page broker.Page
-	if after.IsZero() {
-		g.metrics.Recovery.HistoryReads.Inc()
-		page, err = g.history.Latest(ctx, c.Channel, most)
-	} else {
-		page, err = g.since(ctx, c.Channel, after, most)
-	}
+	page, err := g.readPage(ctx, c, after, most)
 	if err != nil {
 		return HistoryPage{}, fmt.Errorf("read the history of %q: %w", c.Channel, err)
 	}
-	return g.boundPage(HistoryPage{page}, after), nil
+	fromStart := c.Oldest || !after.IsZero() && !c.Before
+	unknown := page.Lost && !after.IsZero() && after.Epoch != page.Top.Epoch
+	return g.boundPage(HistoryPage{page, unknown}, fromStart), nil
 }
 
 const maxHistoryPage = 1000
 
+func (g *Gateway) readPage(ctx context.Context, c History, at broker.Position, most broker.Most) (broker.Page, error) {
+	switch {
+	case at.IsZero() && !c.Oldest:
+		g.metrics.Recovery.HistoryReads.Inc()
+		return g.history.Latest(ctx, c.Channel, most)
+	case !at.IsZero() && c.Before:
+		return g.before(ctx, c.Channel, at, most)
+	}
+	return g.since(ctx, c.Channel, at, most)
+}
+
+// before reads the newest messages before a position. Since there are no holes, it is
+// known where they begin; but if they are too large together, fewer must do.
+func (g *Gateway) before(ctx context.Context, channel string, end broker.Position, most broker.Most) (broker.Page, error) {
+	for {
+		n := min(uint64(most.Messages), max(end.Offset, 1)-1)
+		begin := broker.Position{Epoch: end.Epoch, Offset: max(end.Offset, 1) - 1 - n}
+		page, err := g.since(ctx, channel, begin, broker.Most{Messages: int(max(n, 1)), Bytes: most.Bytes})
+		if err != nil || page.Top.Epoch != end.Epoch {
+			return page, err
+		}
+		if end.Offset > page.Top.Offset+1 {
+			end = broker.Position{Epoch: end.Epoch, Offset: page.Top.Offset + 1}
+			continue
+		}
+		page.Lost = false
+		page.Messages = slices.DeleteFunc(page.Messages, func(m broker.Message) bool { return m.Position.Offset >= end.Offset })
+		read := len(page.Messages)
+		if n <= 1 || read == 0 || page.Messages[read-1].Position.Offset+1 == end.Offset {
+			return page, nil
+		}
+		most.Messages = int(n / 2)
+	}
+}
+
 // HistoryPage is a page of history for a client.
-type HistoryPage struct{ broker.Page }
+type HistoryPage struct {
+	broker.Page
+	Unknown bool // as in Messages
+}
 
 // cursor returns where to read on.
 func (p HistoryPage) cursor() broker.Position {
@@ -59,15 +94,15 @@ func (p HistoryPage) cursor() broker.Position {
 func (p HistoryPage) Cursor() string { return p.cursor().String() }
 
 // boundPage keeps of a page what fits into half an outbox: its beginning if it
-// is read from a position on, else its end.
-func (g *Gateway) boundPage(p HistoryPage, after broker.Position) HistoryPage {
+// is read from there on, else its end.
+func (g *Gateway) boundPage(p HistoryPage, fromStart bool) HistoryPage {
 	most := g.limits.OutboxBytes / 2
 	if most == 0 {
 		return p
 	}
 	size := func(m *broker.Message) int { return len(m.Payload)*4/3 + frameOverhead }
 	kept := 0
-	if !after.IsZero() {
+	if fromStart {
 		for i := range p.Messages {
 			if kept += size(&p.Messages[i]); kept > most && i > 0 {
 				p.Messages = p.Messages[:i]

@@ -4,12 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"math"
 	"slices"
 	"time"
 
 	"tidegate/broker"
 	"tidegate/gateway"
+	"tidegate/gateway/centrifuge/internal/wire"
 )
 
 // call is one request of a backend.
@@ -210,25 +210,19 @@ func (c *call) presenceStats(ctx context.Context, args onChannel) outcome {
 }
 
 func (c *call) history(ctx context.Context, args struct {
-	Channel string    `json:"channel"`
-	Limit   int       `json:"limit"`
-	Since   *position `json:"since"`
-	Reverse bool      `json:"reverse"`
+	Channel string               `json:"channel"`
+	Limit   int                  `json:"limit"`
+	Since   *wire.StreamPosition `json:"since"`
+	Reverse bool                 `json:"reverse"`
 }) outcome {
-	asked := gateway.History{Channel: args.Channel, Limit: min(max(0, args.Limit), math.MaxInt32)}
-	switch {
-	case args.Limit == 0:
-		asked.Limit = 1
-	case args.Reverse && args.Since != nil:
-		return failed(errBadRequest, "history is read backwards from its end alone: leave out since")
-	case args.Since != nil && *args.Since != position{}:
-		asked.Cursor, _ = cursorOf(args.Since.Epoch, args.Since.Offset)
+	if args.Reverse && args.Since != nil && args.Since.Offset == 0 {
+		return failed(errBadRequest, nothingBefore)
 	}
-	page, err := c.ReadHistory(ctx, c.by, asked)
+	page, err := c.ReadHistory(ctx, c.by, historyFrom(args.Channel, args.Limit, args.Since, args.Reverse))
 	switch {
 	case err != nil:
 		return refused(ofHistory, err)
-	case page.Lost && asked.Cursor != "":
+	case page.Unknown:
 		return failed(errUnrecoverable, "unrecoverable position")
 	case args.Limit == 0:
 		page.Messages = nil

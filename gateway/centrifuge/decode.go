@@ -128,7 +128,7 @@ const deltaFormat = "fossil"
 // messages one is to have that has none.
 func cursorOf(epoch string, offset uint64) (cursor string, recent int) {
 	if epoch == "" && offset == 0 {
-		return "", math.MaxInt32
+		return "", 1
 	}
 	cursor = epoch + ":" + strconv.FormatUint(offset, 10)
 	if _, err := broker.ParsePosition(cursor); err != nil {
@@ -168,18 +168,32 @@ func callOf(id uint32, r *wire.RPCRequest, f Format) gateway.Command {
 }
 
 func historyOf(id uint32, r *wire.HistoryRequest) gateway.Command {
-	c := gateway.History{Channel: r.Channel, Limit: max(0, int(r.Limit))}
 	of := ofHistory
 	switch {
 	case r.Limit == 0:
-		of, c.Limit = ofHistoryPosition, 1
-	case r.Reverse && r.Since != nil:
-		return gateway.Malformed{ID: ofHistoryReverse.of(id).id(), Reason: "history is read backwards from its end alone: leave out since"}
+		of = ofHistoryPosition
+	case r.Reverse && r.Since != nil && r.Since.Offset == 0:
+		return gateway.Malformed{ID: of.of(id).id(), Reason: nothingBefore}
 	case r.Reverse:
 		of = ofHistoryReverse
-	case r.Since != nil && (r.Since.Epoch != "" || r.Since.Offset != 0):
-		c.Cursor, _ = cursorOf(r.Since.Epoch, r.Since.Offset)
 	}
+	c := historyFrom(r.Channel, int(r.Limit), r.Since, r.Reverse)
 	c.ID = of.of(id).id()
+	return c
+}
+
+const nothingBefore = "there is nothing before the offset 0"
+
+// historyFrom returns what reads a channel's history: of a limit of 0 the position alone is
+// wanted.
+func historyFrom(channel string, limit int, since *wire.StreamPosition, reverse bool) gateway.History {
+	c := gateway.History{Channel: channel, Limit: max(0, min(limit, math.MaxInt32)), Before: reverse, Oldest: !reverse}
+	if limit == 0 {
+		c.Limit = 1
+	}
+	if since.GetEpoch() != "" || since.GetOffset() != 0 {
+		c.Cursor, _ = cursorOf(since.Epoch, since.Offset)
+		c.Oldest = false
+	}
 	return c
 }

@@ -43,7 +43,7 @@ var asked = []struct {
 		`Subscribe 4 "c" cursor "k3x9:41" recent 0`},
 	{"recover from the first", `{"id":4,"subscribe":{"channel":"c","recover":true}}`,
 		&wire.Command{Id: 4, Subscribe: &wire.SubscribeRequest{Channel: "c", Recover: true}},
-		`Subscribe 4 "c" cursor "" recent 2147483647`},
+		`Subscribe 4 "c" cursor "" recent 1`},
 	{"recover from another server", `{"id":4,"subscribe":{"channel":"c","recover":true,"epoch":"qFhv","offset":7}}`,
 		&wire.Command{Id: 4, Subscribe: &wire.SubscribeRequest{Channel: "c", Recover: true, Epoch: "qFhv", Offset: 7}},
 		`Subscribe 4 "c" cursor "0:0" recent 0`},
@@ -72,13 +72,25 @@ var asked = []struct {
 		`Auth 1 "" map[a:k3x9:4]`},
 	{"history", `{"id":9,"history":{"channel":"c","limit":10,"since":{"epoch":"k3x9","offset":4}}}`,
 		&wire.Command{Id: 9, History: &wire.HistoryRequest{Channel: "c", Limit: 10, Since: &wire.StreamPosition{Epoch: "k3x9", Offset: 4}}},
-		`History 9 "c" cursor "k3x9:4" limit 10`},
+		`History 9 "c" after "k3x9:4" limit 10`},
 	{"history, all", `{"id":9,"history":{"channel":"c","limit":-1}}`,
 		&wire.Command{Id: 9, History: &wire.HistoryRequest{Channel: "c", Limit: -1}},
-		`History 9 "c" cursor "" limit 0`},
+		`History 9 "c" from the oldest limit 0`},
+	{"history, beginning", `{"id":9,"history":{"channel":"c","limit":2,"since":{"offset":0,"epoch":"k3x9"}}}`,
+		&wire.Command{Id: 9, History: &wire.HistoryRequest{Channel: "c", Limit: 2, Since: &wire.StreamPosition{Epoch: "k3x9"}}},
+		`History 9 "c" after "k3x9:0" limit 2`},
+	{"history, back", `{"id":9,"history":{"channel":"c","limit":2,"reverse":true}}`,
+		&wire.Command{Id: 9, History: &wire.HistoryRequest{Channel: "c", Limit: 2, Reverse: true}},
+		`History 9 "c" newest limit 2`},
+	{"history, back from", `{"id":9,"history":{"channel":"c","limit":2,"reverse":true,"since":{"offset":4,"epoch":"k3x9"}}}`,
+		&wire.Command{Id: 9, History: &wire.HistoryRequest{Channel: "c", Limit: 2, Reverse: true, Since: &wire.StreamPosition{Epoch: "k3x9", Offset: 4}}},
+		`History 9 "c" before "k3x9:4" limit 2`},
+	{"history, back from nothing", `{"id":9,"history":{"channel":"c","limit":2,"reverse":true,"since":{}}}`,
+		&wire.Command{Id: 9, History: &wire.HistoryRequest{Channel: "c", Limit: 2, Reverse: true, Since: &wire.StreamPosition{}}},
+		`Malformed 9`},
 	{"history, position", `{"id":9,"history":{"channel":"c"}}`,
 		&wire.Command{Id: 9, History: &wire.HistoryRequest{Channel: "c"}},
-		`History 9 "c" cursor "" limit 1`},
+		`History 9 "c" from the oldest limit 1`},
 	{"ping", `{"id":10,"ping":{}}`, &wire.Command{Id: 10, Ping: &wire.PingRequest{}}, `Ping 10`},
 	{"rpc", `{"id":11,"rpc":{"method":"m","data":1}}`,
 		&wire.Command{Id: 11, Rpc: &wire.RPCRequest{Method: "m", Data: []byte("1")}},
@@ -249,7 +261,11 @@ func meaningOf(command gateway.Command) string {
 	case gateway.Presence:
 		return fmt.Sprintf("Presence %d %q", uint32(c.ID.Value), c.Channel)
 	case gateway.History:
-		return fmt.Sprintf("History %d %q cursor %q limit %d", uint32(c.ID.Value), c.Channel, c.Cursor, c.Limit)
+		from := map[bool]string{false: "newest", true: "from the oldest"}[c.Oldest]
+		if c.Cursor != "" {
+			from = fmt.Sprintf("%s %q", map[bool]string{false: "after", true: "before"}[c.Before], c.Cursor)
+		}
+		return fmt.Sprintf("History %d %q %s limit %d", uint32(c.ID.Value), c.Channel, from, c.Limit)
 	case gateway.Call:
 		return fmt.Sprintf("Call %d %q %v %s", uint32(c.ID.Value), c.Method, c.Kind, c.Payload)
 	case gateway.Renew:

@@ -8,7 +8,7 @@
 //
 //	connect, refresh       Auth
 //	subscribe              Subscribe; epoch and offset are the cursor "epoch:offset";
-//	                       recover without a position asks for what the history keeps
+//	                       recover without a position asks for the last publication
 //	publish                Publish; data that is JSON is JSON, else text, else binary
 //	presence[_stats]       Presence
 //	history                History

@@ -160,6 +160,8 @@ func everyEvent() []gateway.Event {
 		gateway.Messages{ID: reverse, Channel: "c", Messages: []broker.Message{message, text}, Position: at, Top: at},
 		gateway.Messages{ID: position, Channel: "c", Messages: []broker.Message{message}, Position: at, Top: at},
 		gateway.Messages{ID: history, Channel: "c", Lost: true},
+		gateway.Messages{ID: history, Channel: "c", Lost: true, Unknown: true},
+		gateway.Messages{ID: reverse, Channel: "c", Lost: true, Unknown: true},
 		gateway.Join{Channel: "c", User: "bob", Session: "s7", Info: []byte(`{}`)},
 		gateway.Leave{Channel: "c", User: "bob"},
 		gateway.PresenceChanged{Channel: "c"},

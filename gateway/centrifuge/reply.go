@@ -234,7 +234,7 @@ func statsOf(members []gateway.Member) *wire.PresenceStatsResult {
 
 func messages(e gateway.Messages, f Format) *wire.Reply {
 	t := ticketOf(e.ID)
-	if e.Lost && t.request() == ofHistory {
+	if e.Unknown {
 		return answer(e.ID, &wire.Reply{Error: &wire.Error{Code: errUnrecoverable, Message: "unrecoverable position"}})
 	}
 	result := &wire.HistoryResult{Epoch: e.Top.Epoch, Offset: e.Top.Offset}
