@@ -56,43 +56,62 @@ func (l *logged) lines(text string) int {
 // again by itself.
 func TestRedis_RefusalsFailTheLink(t *testing.T) {
 	brokertest.RequireRedis(t)
-	refusals := []struct {
-		kind     string
-		from, to []string
-	}{
-		{"OOM", []string{"CONFIG", "SET", "maxmemory", "1"}, []string{"CONFIG", "SET", "maxmemory", "0"}},
-		{"NOREPLICAS", []string{"CONFIG", "SET", "min-replicas-to-write", "1"}, []string{"CONFIG", "SET", "min-replicas-to-write", "0"}},
-		{"NOPERM", []string{"ACL", "SETUSER", "default", "-evalsha", "-eval"}, []string{"ACL", "SETUSER", "default", "+evalsha", "+eval"}},
-		{"READONLY", []string{"REPLICAOF", "127.0.0.1", "1"}, []string{"REPLICAOF", "NO", "ONE"}},
-	}
-	for _, refusal := range refusals {
-		t.Run(refusal.kind, func(t *testing.T) {
+	for name, start := range map[string]func(testing.TB) (url string, master *brokertest.RedisServer){
+		"standalone": func(t testing.TB) (string, *brokertest.RedisServer) {
 			server := brokertest.StartRedis(t)
-			var log logged
-			var kinds counted
-			b, told := startNode(t, broker.RedisConfig{URL: server.URL(), Log: slog.New(slog.NewTextHandler(&log, nil)),
-				Observe: broker.RedisObserver{Refused: kinds.add}})
-			told.WaitUp()
-			server.CLI(refusal.from...)
-			for range 3 {
-				_, err := broker.Publish(t.Context(), b, message("a", "x"), broker.PublishOptions{HistorySize: 5})
-				if !errors.Is(err, broker.ErrUnavailable) {
-					t.Errorf("Publish: %v", err)
-				}
-			}
-			if err := told.WaitDown(); !strings.Contains(err.Error(), refusal.kind) && refusal.kind != "READONLY" {
-				t.Errorf("the link is down because of %v", err)
-			}
-			if kinds.of(refusal.kind) == 0 || log.lines("kind="+refusal.kind) != 1 {
-				t.Errorf("%d refusals are counted, %d logged", kinds.of(refusal.kind), log.lines("kind="+refusal.kind))
-			}
-			server.CLI(refusal.to...)
-			told.WaitUp()
-			if _, err := broker.Publish(t.Context(), b, message("a", "x"), broker.PublishOptions{HistorySize: 5}); err != nil {
-				t.Errorf("afterwards: %v", err)
-			}
-		})
+			return server.URL(), server
+		},
+		"Sentinel": func(t testing.TB) (string, *brokertest.RedisServer) {
+			sentinel := brokertest.StartRedisSentinel(t)
+			return sentinel.URL(), sentinel.Master()
+		},
+	} {
+		for _, refusal := range refusals {
+			t.Run(name+" "+refusal.kind, func(t *testing.T) {
+				t.Parallel()
+				url, master := start(t)
+				mustTellOfRefusal(t, refusal, url, master)
+			})
+		}
 	}
+}
+
+// refusal is how a master comes to refuse what is published, and no longer does.
+type refusal struct {
+	kind     string
+	from, to []string
+}
+
+var refusals = []refusal{
+	{"OOM", []string{"CONFIG", "SET", "maxmemory", "1"}, []string{"CONFIG", "SET", "maxmemory", "0"}},
+	{"NOREPLICAS", []string{"CONFIG", "SET", "min-replicas-to-write", "2"}, []string{"CONFIG", "SET", "min-replicas-to-write", "0"}},
+	{"NOPERM", []string{"ACL", "SETUSER", "default", "-evalsha", "-eval"}, []string{"ACL", "SETUSER", "default", "+evalsha", "+eval"}},
+	{"READONLY", []string{"REPLICAOF", "127.0.0.1", "1"}, []string{"REPLICAOF", "NO", "ONE"}},
+}
+
+func mustTellOfRefusal(t *testing.T, r refusal, url string, master *brokertest.RedisServer) {
+	t.Helper()
+	var log logged
+	var kinds counted
+	b, told := startNode(t, broker.RedisConfig{URL: url, Log: slog.New(slog.NewTextHandler(&log, nil)),
+		Observe: broker.RedisObserver{Refused: kinds.add}})
+	told.WaitUp()
+	master.CLI(r.from...)
+	for range 3 {
+		_, err := broker.Publish(t.Context(), b, message("a", "x"), broker.PublishOptions{HistorySize: 5})
+		if !errors.Is(err, broker.ErrUnavailable) {
+			t.Errorf("Publish: %v", err)
+		}
+	}
+	if err := told.WaitDown(); !strings.Contains(err.Error(), r.kind) && r.kind != "READONLY" {
+		t.Errorf("the link is down because of %v", err)
+	}
+	if kinds.of(r.kind) == 0 || log.lines("kind="+r.kind) != 1 {
+		t.Errorf("%d refusals are counted, %d logged", kinds.of(r.kind), log.lines("kind="+r.kind))
+	}
+	master.CLI(r.to...)
+	told.WaitUp()
+	publishAfter(t, b, "x") // a Sentinel may have begun to put another in the place of a replica
 }
 
 // What is refused on one channel says nothing of the others.
