@@ -35,19 +35,21 @@ type RedisServer struct {
 // process instead and says so, but fails where the environment has CI set.
 func StartRedis(t testing.TB, args ...string) *RedisServer {
 	t.Helper()
-	s := &RedisServer{Addr: freeAddr(t), Dir: t.TempDir(), t: t}
+	s := newRedisServer(t)
 	if !haveRedis(t) {
 		s.mini = miniredis.NewMiniRedis()
 		t.Cleanup(s.mini.Close)
-		s.Start()
-		return s
 	}
-	_, port, _ := net.SplitHostPort(s.Addr)
-	s.args = append([]string{
-		"--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", s.Dir,
-	}, args...)
-	t.Cleanup(s.Stop)
+	s.args = append(s.args, args...)
 	s.Start()
+	return s
+}
+
+func newRedisServer(t testing.TB) *RedisServer {
+	t.Helper()
+	s := &RedisServer{Addr: freeAddr(t), Dir: t.TempDir(), t: t}
+	s.args = []string{"--port", port(s.Addr), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", s.Dir}
+	t.Cleanup(s.Stop)
 	return s
 }
 
@@ -72,20 +74,36 @@ func haveRedis(t testing.TB) bool {
 	return false
 }
 
-// freeAddr returns a loopback address that nobody listens on, and that no connection
-// takes in the meantime: the kernel gives those others.
+// freeAddr returns a loopback address that nobody listens on, and that nobody takes in
+// the meantime: the kernel gives other ports to connections, and other tests find that the
+// UDP port of this number is held until the test ends.
 func freeAddr(t testing.TB) string {
 	t.Helper()
 	const least, most = 10_000, 32_000
 	for range 100 {
-		l, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", least+rand.IntN(most-least)))
-		if err == nil {
-			l.Close()
-			return l.Addr().String()
+		address := fmt.Sprint("127.0.0.1:", least+rand.IntN(most-least))
+		if held, ok := hold(address); ok {
+			t.Cleanup(func() { held.Close() })
+			return address
 		}
 	}
 	t.Fatal("no port is free")
 	return ""
+}
+
+// hold takes the UDP port of an address whose TCP port is free.
+func hold(address string) (held net.PacketConn, ok bool) {
+	held, err := net.ListenPacket("udp", address)
+	if err != nil {
+		return nil, false
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		held.Close()
+		return nil, false
+	}
+	l.Close()
+	return held, true
 }
 
 // URL is where a broker finds the server.

@@ -22,8 +22,8 @@ type RedisSentinel struct {
 func StartRedisSentinel(t testing.TB) *RedisSentinel {
 	t.Helper()
 	RequireRedis(t)
-	master := StartRedis(t)
-	replica := StartRedis(t, "--replicaof", "127.0.0.1 "+port(master.Addr), "--repl-diskless-sync-delay", "0")
+	master := startWatched(t, "")
+	replica := startWatched(t, "replicaof 127.0.0.1 "+port(master.Addr))
 	s := &RedisSentinel{Servers: [2]*RedisServer{master, replica}, t: t}
 	Eventually(t, "the replica to follow", func() bool {
 		return strings.Contains(replica.CLI("INFO", "replication"), "master_link_status:up")
@@ -43,6 +43,20 @@ func StartRedisSentinel(t testing.TB) *RedisSentinel {
 	Eventually(t, "the Sentinel to know the replica", func() bool {
 		return strings.Contains(s.Sentinel.CLI("SENTINEL", "REPLICAS", "main"), replica.Addr)
 	})
+	return s
+}
+
+// startWatched starts a server with a file, in which Sentinels note whom it has to follow:
+// when it starts again it does.
+func startWatched(t testing.TB, role string) *RedisServer {
+	t.Helper()
+	s := newRedisServer(t)
+	file := filepath.Join(s.Dir, "redis.conf")
+	if err := os.WriteFile(file, []byte("repl-diskless-sync-delay 0\n"+role+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.args = append([]string{file}, s.args...)
+	s.Start()
 	return s
 }
 

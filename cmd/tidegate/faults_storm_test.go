@@ -223,11 +223,34 @@ func (s *storm) isRedisWell() bool {
 	return true
 }
 
+// awaitRedis waits until Redis is well. If it does not get so, no node can help it: what
+// the servers say of themselves goes to the log.
+func (s *storm) awaitRedis() {
+	s.t.Helper()
+	well := false
+	defer func() {
+		if well {
+			return
+		}
+		for _, server := range s.redis {
+			said, err := server.Try("INFO", "replication")
+			s.t.Log(server.Addr, err, said)
+		}
+		if s.sentinel != nil {
+			said, err := s.sentinel.Sentinel.Try("SENTINEL", "MASTERS")
+			tilt, _ := s.sentinel.Sentinel.Try("INFO", "sentinel")
+			s.t.Log("the Sentinel", err, said, tilt)
+		}
+	}()
+	brokertest.Eventually(s.t, "Redis to be well", s.isRedisWell)
+	well = true
+}
+
 // settle waits until all is well again, holds what was seen to the promises, and begins
 // anew.
 func (s *storm) settle(k ...strike) outcomes {
 	s.t.Helper()
-	brokertest.Eventually(s.t, "Redis to be well", s.isRedisWell)
+	s.awaitRedis()
 	s.isReady()
 	s.flows(10)
 	for _, st := range s.streams {
