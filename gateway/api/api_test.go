@@ -70,6 +70,7 @@ func TestPublish_RefusesBodiesThatItDoesNotDecode(t *testing.T) {
 	for _, header := range []http.Header{
 		{"Content-Encoding": {"gzip"}},
 		{"Content-Encoding": {"br"}, "Content-Type": {"application/octet-stream"}},
+		{"Content-Encoding": {"identity", "gzip"}},
 		{"Content-Type": {"application/json; charset=utf-16"}},
 		{"Content-Type": {"application/problem+json; charset=UTF-16LE"}},
 		{"Content-Type": {"text/plain; charset=iso-8859-1"}},

@@ -11,6 +11,7 @@ import (
 
 	"tidegate/broker"
 	"tidegate/gateway"
+	"tidegate/gateway/transport"
 )
 
 // readBody returns the whole body, or a *gateway.Error. What it takes of the
@@ -42,8 +43,8 @@ func tooLarge(most int) error {
 // checkMedia refuses bodies that would be passed on as what they are not: those that
 // are compressed, and text that is not UTF-8.
 func checkMedia(header http.Header) error {
-	if coding := header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
-		return unsupported("the body is encoded as %.40q: send it as it is", coding)
+	if err := transport.CheckCoding(header); err != nil {
+		return unsupportedMedia{err}
 	}
 	media, parameters, err := mime.ParseMediaType(header.Get("Content-Type"))
 	isText := strings.HasPrefix(media, "text/") || strings.HasSuffix(media, "json") || media == formMedia

@@ -16,11 +16,17 @@ import (
 //	400  a pair of the query that cannot be parsed, which Go leaves out in silence
 //	400  a body with a method that has none, which nobody would read
 //	404  an empty segment of the path, or one of dots, which ServeMux leads elsewhere
+//	415  a body that is compressed, which nobody decodes
 func Strict(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := checkForm(r); err != nil {
 			leaveUnread(w)
 			Refuse(w, err)
+			return
+		}
+		if err := CheckCoding(r.Header); err != nil && r.ContentLength != 0 {
+			leaveUnread(w)
+			RefuseAs(w, http.StatusUnsupportedMediaType, err)
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -38,6 +44,16 @@ func checkForm(r *http.Request) error {
 	for i, segment := range segments {
 		if segment == "" && i > 0 || segment == "." || segment == ".." {
 			return &gateway.Error{Code: gateway.NotFound, Message: "there is no such path: it has an empty segment, or one of dots"}
+		}
+	}
+	return nil
+}
+
+// CheckCoding returns an error if the body is compressed, by its headers.
+func CheckCoding(header http.Header) error {
+	for _, coding := range header.Values("Content-Encoding") {
+		if coding != "" && !strings.EqualFold(coding, "identity") {
+			return badRequest(fmt.Sprintf("the body is encoded as %.40q: send it as it is", coding))
 		}
 	}
 	return nil
