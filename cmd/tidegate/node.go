@@ -177,7 +177,8 @@ const (
 	requestPatience = 300 * time.Millisecond // for requests that are being answered at the end
 
 	headerTimeout  = 10 * time.Second
-	requestTimeout = 30 * time.Second // for its body to arrive, and for its answer to leave
+	requestTimeout = 30 * time.Second // for its body to arrive
+	answerTimeout  = 40 * time.Second // for its answer to leave, also one that says that the body has not come
 	idleTimeout    = 90 * time.Second // longer than load balancers keep idle connections
 	headerBytes    = 32 << 10
 )
@@ -190,7 +191,7 @@ func (n *node) newServer(h http.Handler, bounds *connections) *http.Server {
 		ConnState:         bounds.note,
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       requestTimeout,
-		WriteTimeout:      requestTimeout,
+		WriteTimeout:      answerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    headerBytes,
 		ErrorLog:          slog.NewLogLogger(n.log.Handler(), slog.LevelWarn),

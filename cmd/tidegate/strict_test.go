@@ -89,6 +89,16 @@ func TestRoutes_RefuseWhatTheyWouldReadOtherwise(t *testing.T) {
 		{"GET /?a;b" + rest + "\n", 400, ""},
 		{"POST /api/channels/c/messages?event=a;b" + rest + "Content-Length: 1\n\n1", 400, ""},
 
+		{"POST /api/channels/c/messages" + rest + "Content-Encoding: gzip\nContent-Length: 1\n\n1", 415, ""},
+		{"POST /api/publish" + rest + "Content-Encoding: identity\nContent-Encoding: gzip\nContent-Length: 2\n\n{}", 415, ""},
+		{"POST /apps/1/events" + rest + "Content-Encoding: gzip\nContent-Length: 2\n\n{}", 415, ""},
+		{"POST /pusher/app/key/1/x/xhr_send" + rest + "Content-Encoding: gzip\nContent-Length: 2\n\n[]", 415, ""},
+		{"POST /connection/uni_http_stream" + rest + "Content-Encoding: deflate\nContent-Length: 2\n\n{}", 415, ""},
+		{"POST /connection/sse" + rest + "Content-Encoding: gzip\nContent-Length: 2\n\n{}", 415, ""},
+		{"POST /emulation" + rest + "Content-Encoding: gzip\nTransfer-Encoding: chunked\n\n2\n{}\n0\n\n", 415, ""},
+		{"POST /dev/rules" + rest + "Content-Encoding: gzip\nContent-Length: 2\n\n{}", 415, ""},
+		{"GET /healthz" + rest + "Content-Encoding: gzip\n\n", 200, ""},
+
 		{"GET /api//nodes" + rest + "\n", 404, ""},
 		{"GET /api/./nodes" + rest + "\n", 404, ""},
 		{"GET /api/channels/../nodes" + rest + "\n", 404, ""},
@@ -114,8 +124,8 @@ func (p pipes) Accept() (net.Conn, error) {
 func (p pipes) Close() error   { close(p); return nil }
 func (p pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
-// A request whose body does not come, and one whose answer is not read, end by
-// themselves.
+// A request whose body does not come is refused, and one whose answer is not read ends
+// by itself.
 func TestServer_EveryRequestHasADeadline(t *testing.T) {
 	t.Parallel()
 	const head = " HTTP/1.1\r\nHost: localhost\r\n"
@@ -129,6 +139,8 @@ func TestServer_EveryRequestHasADeadline(t *testing.T) {
 		"WebSocket":    "GET /ws" + body,
 		"nowhere":      "POST /nowhere" + body,
 		"API":          "POST /api/channels/c/messages" + body,
+		"stream":       "POST /connection/http_stream" + body,
+		"emulation":    "POST /emulation" + body,
 		"API, GET":     "GET /api/nodes" + body,
 		"pipelined":    strings.Repeat("GET /"+head+"\r\n", 1000),
 		"half a head":  "GET /" + head,
@@ -157,13 +169,22 @@ func TestServer_EveryRequestHasADeadline(t *testing.T) {
 				defer client.Close()
 				connections <- served
 				go io.WriteString(client, said)
+				answered := make(chan string, 1)
 				if name != "pipelined" {
-					go io.Copy(io.Discard, client)
+					go func() {
+						answer, _ := io.ReadAll(client) // until the connection ends, one way or another
+						answered <- string(answer)
+					}()
 				}
 				select {
 				case <-closed:
 				case <-time.After(2 * requestTimeout):
-					t.Errorf("the connection is still open after %v", 2*requestTimeout)
+					t.Fatalf("the connection is still open after %v", 2*requestTimeout)
+				}
+				if strings.HasSuffix(said, body) {
+					if answer := <-answered; !strings.HasPrefix(answer, "HTTP/1.1 4") {
+						t.Errorf("the answer is %q", answer)
+					}
 				}
 			})
 		})
