@@ -1,17 +1,15 @@
 package gateway
 
-import "unicode/utf8"
+import "tidegate/gateway/rules"
 
+// checkUser returns what is wrong with a user's name, such as no token can have: what is
+// said about it would be about nobody.
 func checkUser(user string) error {
-	switch {
-	case user == "":
+	if user == "" {
 		return failf(BadRequest, "the user is missing")
-	case len(user) > maxUser:
-		return failf(BadRequest, "the user's name has %d bytes: at most %d are allowed", len(user), maxUser)
-	case !utf8.ValidString(user):
-		return failf(BadRequest, "the user's name is not UTF-8")
+	}
+	if err := rules.CheckChannel(rules.PersonalChannel(user)); err != nil {
+		return failf(BadRequest, "nobody can be the user %.80q: as the name of a channel, %v", user, err)
 	}
 	return nil
 }
-
-const maxUser = 255

@@ -71,6 +71,8 @@ func TestDenials_BadInput(t *testing.T) {
 		`{"user":"a","address":"::1"}`:     "one of user and address",
 		`{"address":"here"}`:               "no address",
 		`{"address":"192.0.2.7/24"}`:       "192.0.2.0/24",
+		`{"user":"a\u200b"}`:               "nobody can be",
+		`{"user":"a b"}`:                   "nobody can be",
 		`{"user":"a","for":"soon"}`:        "90m",
 		`{"user":"a","for":"-1h"}`:         "a time above 0",
 		`{"user":"a","untill":"tomorrow"}`: "untill",
