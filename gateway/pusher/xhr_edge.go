@@ -27,7 +27,7 @@ func (x *XHR) listen(w http.ResponseWriter, r *http.Request, stream bool) {
 		return
 	}
 	app, settings, refusal := x.apps.admit(r.PathValue("key"), r)
-	out := beginLines(w, stream)
+	out := beginLines(w, r, stream)
 	defer out.end()
 	if refusal != nil {
 		x.refuse(out, Protocol{app}, refusal)
@@ -181,13 +181,13 @@ const (
 	askAgain      = 10 * time.Second
 )
 
-func beginLines(w http.ResponseWriter, stream bool) *lines {
+func beginLines(w http.ResponseWriter, r *http.Request, stream bool) *lines {
 	header := w.Header()
 	header.Set("Content-Type", "application/javascript; charset=UTF-8")
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("X-Accel-Buffering", "no") // nginx would hold lines back
-	if stream {
+	if stream && r.ProtoMajor == 1 {
 		header.Set("Connection", "close") // it ends with the client, or not at all
 	}
 	l := &lines{w: w, control: http.NewResponseController(w), stream: stream}
