@@ -2,8 +2,20 @@ package gateway
 
 const mostInLine = 256 // frames
 
-// line puts a frame in line to be received.
+// line puts a frame in line to be received. Until it is, it takes of the node's room for
+// what clients have sent.
 func (s *Session) line(f Frame) error {
+	err := s.gateway.TakeInbound(len(f.Data))
+	if err != nil {
+		return err
+	}
+	if err = s.putInLine(f); err != nil {
+		s.gateway.GiveInbound(len(f.Data))
+	}
+	return err
+}
+
+func (s *Session) putInLine(f Frame) error {
 	most := max(s.gateway.limits.OutboxBytes, DefaultLimits().OutboxBytes)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -29,6 +41,7 @@ func (s *Session) receiveInLine() {
 		if err := s.Receive(s.gateway.life, f); err != nil {
 			s.End(err)
 		}
+		s.gateway.GiveInbound(len(f.Data))
 	}
 }
 
@@ -38,6 +51,7 @@ func (s *Session) nextInLine() (f Frame, waits bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.inLine.frames) == 0 || s.left {
+		s.gateway.GiveInbound(s.inLine.bytes)
 		s.inLine = nil
 		return Frame{}, false
 	}

@@ -30,7 +30,8 @@ func (g *Gateway) FindSession(ctx context.Context, id string) (found SessionInfo
 // which a client sends by requests that may come to another node than the one that
 // it hears. It returns once the session's node has put the frame in line: nil, or an
 // *Error: NotFound if the session is not open there, RateLimited if it has too much
-// in line, Unavailable if the frame may or may not have come. The address that the
+// in line, Unavailable if its node holds too much for clients, or if the frame may or may
+// not have come. The address that the
 // request comes from pays for it as for a command; empty: nobody does. What one goroutine
 // sends is handled in that order. The transport of such a session receives nothing
 // for it by itself. The key is the session's Hello.Key, which the client must have

@@ -86,6 +86,41 @@ func TestSendTo_LineIsBounded(t *testing.T) {
 	wantCode(t, err, gateway.RateLimited)
 }
 
+// TestSendTo_LinesShareTheNodesRoom has many sessions be as busy as they can, and ends
+// one of them with its line.
+func TestSendTo_LinesShareTheNodesRoom(t *testing.T) {
+	release := make(chan struct{})
+	n := startNode(t, gateway.Config{
+		Limits: gateway.Limits{InboundBytes: 100_000},
+		Hooks: newOffice(func(q *gateway.Question) error {
+			if q.Event == gateway.OnSubscribe {
+				<-release
+			}
+			return nil
+		}),
+	})
+	frame := gateway.Frame{Data: fmt.Appendf(nil, "%-10000s", "history chat")}
+	send := func(s *gateway.Session, f gateway.Frame) error {
+		return n.SendTo(t.Context(), "", n.Node(), s.ID(), "its key", f)
+	}
+	first, _ := openSession(t, n)
+	second, p := openSession(t, n)
+	sent, err := 0, error(nil)
+	for ; sent < 100 && err == nil; sent++ {
+		err = send([]*gateway.Session{first, second}[sent%2], frame)
+	}
+	wantCode(t, err, gateway.Unavailable)
+	if sent != 11 {
+		t.Errorf("%d frames of 10,000 bytes found room, want 10", sent-1)
+	}
+	first.Close(gateway.Disconnected)
+	close(release)
+	eventually(t, "all room to be given back", func() bool {
+		return send(second, gateway.Frame{Data: fmt.Appendf(nil, "%-99000s", "ping")}) == nil
+	})
+	p.expect("pong")
+}
+
 func TestSendTo_NeedsTheSessionsKey(t *testing.T) {
 	n := startNode(t, gateway.Config{})
 	s, p := openSession(t, n)
