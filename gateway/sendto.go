@@ -37,7 +37,7 @@ func (g *Gateway) FindSession(ctx context.Context, id string) (found SessionInfo
 // for it by itself. The key is the session's Hello.Key, which the client must have
 // shown: everybody may know the id. With another the error is Forbidden.
 func (g *Gateway) SendTo(ctx context.Context, remote, node, session, key string, frame Frame) error {
-	if err := g.spendFor(remote); err != nil {
+	if err := g.SpendFor(remote); err != nil {
 		return err
 	}
 	err := g.cluster.Tell(ctx, node, sessionFrame, sentFrame{session, key, frame.Data, frame.Binary})
@@ -47,8 +47,9 @@ func (g *Gateway) SendTo(ctx context.Context, remote, node, session, key string,
 	return nil
 }
 
-// spendFor takes from an address what a request costs.
-func (g *Gateway) spendFor(remote string) error {
+// SpendFor takes from an address what a request of a client's costs that has a session
+// on any node; an error is a RateLimited.
+func (g *Gateway) SpendFor(remote string) error {
 	if remote == "" {
 		return nil
 	}

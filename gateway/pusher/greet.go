@@ -61,7 +61,7 @@ func (all *Apps) admit(key string, r *http.Request) (*app, *App, error) {
 	return app, settings, nil
 }
 
-func refusedWith(code int, text string) error {
+func refusedWith(code int, text string) gateway.Reason {
 	reason := gateway.Refused.With(text)
 	reason.Code = code
 	return reason

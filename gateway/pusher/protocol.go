@@ -27,6 +27,7 @@ const (
 	overCapacity  = 4100 // they come back a little later
 	comeBack      = 4200 // they come back at once
 	noPong        = 4201
+	inactive      = 4202
 	tooFast       = 4301 // of an error alone: nothing is closed
 	normalClosure = 1000
 )
@@ -74,6 +75,8 @@ func (Protocol) Farewell(r gateway.Reason) (code int, text string) {
 		return comeBack, r.Text
 	case r.Is(gateway.TimedOut):
 		return noPong, r.Text
+	case r.Is(gateway.Lost):
+		return inactive, r.Text
 	case r.Is(gateway.NotAuthentic), r.Is(gateway.TokenExpired), r.Is(gateway.Disconnected), r.Is(gateway.Policy):
 		return unauthorized, r.Text
 	case r.Is(gateway.SlowConsumer), r.Is(gateway.Failed), r.Is(gateway.NotConfirmed), r.Is(gateway.Overloaded):

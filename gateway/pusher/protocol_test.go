@@ -174,7 +174,7 @@ func TestProtocol_FarewellSaysWhetherToComeBack(t *testing.T) {
 		{gateway.Left, 1000}, {gateway.ProtocolError, 1002}, {gateway.Unsupported, 1003}, {gateway.InvalidData, 1007}, {gateway.TooBig, 1009},
 		{refused, 4001}, {gateway.NotAuthentic, 4009}, {gateway.TokenExpired, 4009}, {gateway.Disconnected, 4009}, {gateway.Policy, 4009},
 		{gateway.SlowConsumer, 4100}, {gateway.Overloaded, 4100}, {gateway.Failed, 4100}, {gateway.NotConfirmed, 4100},
-		{gateway.Draining, 4200}, {gateway.Missed, 4200}, {gateway.TimedOut, 4201},
+		{gateway.Draining, 4200}, {gateway.Missed, 4200}, {gateway.TimedOut, 4201}, {gateway.Lost, 4202},
 	} {
 		if code, text := (Protocol{}).Farewell(c.reason); code != c.code || text != c.reason.Text {
 			t.Errorf("%s: %d %q, want %d %q", c.reason.Label, code, text, c.code, c.reason.Text)

@@ -77,6 +77,32 @@ func TestSocket_NodeWithoutRoomAsksClientsToComeBackLater(t *testing.T) {
 	n.connect(shop)
 }
 
+// A client that does not answer is sent away by the code for that, and no other one.
+func TestSocket_SilentClientHasNotPonged(t *testing.T) {
+	t.Parallel()
+	n := startNode(t, gateway.Config{Ping: 4 * time.Second})
+	silent, _ := n.connect(shop)
+	alive, _ := n.connect(shop)
+	closed := make(chan gateway.Reason)
+	go func() {
+		end := silent.isClosed()
+		closed <- gateway.Reason{Code: int(end.Code), Text: end.Reason}
+	}()
+	for {
+		alive.finds("event", "pusher:ping")
+		alive.say(`{"event":"pusher:pong","data":{}}`)
+		select {
+		case end := <-closed:
+			if end.Code != noPong {
+				t.Errorf("closed with %d %q", end.Code, end.Text)
+			}
+			alive.finds("event", "pusher:ping")
+			return
+		default:
+		}
+	}
+}
+
 // An app that is changed keeps its connections; what is set anew holds for later ones.
 func TestSocket_LimitsChangeWithTheApps(t *testing.T) {
 	n := startNode(t, gateway.Config{})

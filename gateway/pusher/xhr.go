@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
@@ -25,13 +26,14 @@ import (
 //	POST /pusher/app/KEY/NUMBER/TEXT/xhr_send        what the client says; answered by 204
 //
 // NUMBER and TEXT are made up by the client, and known to it alone: from them and the
-// app's secret follows the session's id, so that every node knows it. What two requests
-// say that are on their way at the same time may be heard in either order, as the
-// library does not wait for the first one. All methods may be called concurrently.
+// app's secret follows the session's id, so that every node knows it. What is said by
+// several requests that are on their way at once is put in order at the home (see
+// order). All methods may be called concurrently.
 type XHR struct {
-	gateway *gateway.Gateway
-	apps    *Apps
-	working sync.WaitGroup // of those who pass on
+	gateway  *gateway.Gateway
+	apps     *Apps
+	patience time.Duration  // with what is sent before its turn, see order
+	working  sync.WaitGroup // of those who pass on, or announce
 
 	// Guarded by mu.
 	mu       sync.Mutex
@@ -44,12 +46,14 @@ type XHR struct {
 // NewXHR returns what serves a gateway's apps. It is made once for a gateway.
 func NewXHR(g *gateway.Gateway, apps *Apps) *XHR {
 	x := &XHR{
-		gateway: g, apps: apps,
+		gateway: g, apps: apps, patience: orderPatience,
 		stays: make(map[string]*stay), windows: make(map[string]*window), homes: make(map[string]string),
 	}
 	g.Hear(topicRead, heard(x.hearRead))
 	g.Hear(topicLeave, heard(x.hearLeave))
 	g.Hear(topicLines, heard(x.hearLines))
+	g.Hear(topicSay, heard(x.hearSaid))
+	g.Hear(topicBegan, heard(x.hearBegan))
 	return x
 }
 
@@ -125,7 +129,10 @@ func (x *XHR) say(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer x.gateway.GiveInbound(cap(said))
-	err = x.gateway.SendTo(r.Context(), r.RemoteAddr, home, id, keyOf(r), gateway.Frame{Data: said})
+	if err = x.gateway.SpendFor(r.RemoteAddr); err != nil {
+		return err
+	}
+	err = x.gateway.Tell(r.Context(), home, topicSay, sayWord{id, keyOf(r), numberOf(r), said})
 	if is(err, gateway.NotFound) {
 		x.noteHome(id, "")
 	}
@@ -134,6 +141,12 @@ func (x *XHR) say(w http.ResponseWriter, r *http.Request) error {
 
 // sentBytes is how large a body may be: a message, escaped twice, and what is around it.
 func sentBytes(g *gateway.Gateway) int { return 4*g.Limits().MessageBytes + 4<<10 }
+
+// numberOf returns which request of its page a request is; 0: that is not known.
+func numberOf(r *http.Request) uint64 {
+	number, _ := strconv.ParseUint(r.URL.Query().Get("n"), 10, 64) // else 0
+	return number
+}
 
 // keyOf returns what the client alone knows.
 func keyOf(r *http.Request) string { return r.PathValue("number") + "/" + r.PathValue("text") }

@@ -168,3 +168,14 @@ func (b *box) stop() {
 	b.stopped = true
 	b.idle.Stop()
 }
+
+// empty drops what waits for a client that does not ask.
+func (b *box) empty() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.passing {
+		b.held -= len(b.waiting)
+		b.waiting = nil
+		b.announceRoom()
+	}
+}

@@ -16,6 +16,7 @@ import (
 type window struct {
 	// Fixed at birth.
 	home, session, ticket string
+	number                uint64 // of the request, see order
 
 	came chan linesWord // of capacity 1: home tells once for each time that it is asked
 }
@@ -50,7 +51,7 @@ func (x *XHR) listen(w http.ResponseWriter, r *http.Request, stream bool) {
 		x.refuse(out, Protocol{app}, err)
 		return
 	}
-	x.show(r.Context(), out, home, id)
+	x.show(r, out, home, id)
 }
 
 func (x *XHR) isDraining() bool {
@@ -60,8 +61,9 @@ func (x *XHR) isDraining() bool {
 }
 
 // show writes what there is for a session until that is all, or the client leaves.
-func (x *XHR) show(ctx context.Context, out *lines, home, session string) {
-	win := &window{home, session, rand.Text(), make(chan linesWord, 1)}
+func (x *XHR) show(r *http.Request, out *lines, home, session string) {
+	ctx := r.Context()
+	win := &window{home, session, rand.Text(), numberOf(r), make(chan linesWord, 1)}
 	x.setWindow(win)
 	defer x.dropWindow(win)
 	for !out.full {
@@ -84,7 +86,7 @@ func (x *XHR) show(ctx context.Context, out *lines, home, session string) {
 // await asks a session's home for what there is next, and asks again from time to time,
 // so that it does not wait for a home that has died.
 func (x *XHR) await(ctx context.Context, win *window) (word linesWord, err error) {
-	ask := readWord{Session: win.session, Ticket: win.ticket}
+	ask := readWord{Session: win.session, Ticket: win.ticket, Number: win.number}
 	again := time.NewTicker(askAgain)
 	defer again.Stop()
 	for {

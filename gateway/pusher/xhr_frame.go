@@ -69,10 +69,14 @@ func (l lined) Encode(event gateway.Event) (gateway.Frame, error) {
 	}
 	frame, err := l.Protocol.Encode(event)
 	if frame.Data != nil {
-		line := append(make([]byte, 0, len(frame.Data)+len(frame.Data)/4+8), "a["...)
-		frame.Data = append(jsontext.AppendString(line, frame.Data), "]\n"...)
+		frame.Data = lineOf(frame.Data)
 	}
 	return frame, err
+}
+
+func lineOf(event []byte) []byte {
+	line := append(make([]byte, 0, len(event)+len(event)/4+8), "a["...)
+	return append(jsontext.AppendString(line, event), "]\n"...)
 }
 
 func lineClose(reason gateway.Reason) []byte {

@@ -1,8 +1,12 @@
 package pusher
 
 import (
+	"cmp"
 	"context"
 	"net/http"
+	"strings"
+	"sync"
+	"time"
 
 	"tidegate/gateway"
 	"tidegate/gateway/transport"
@@ -17,13 +21,16 @@ const (
 	topicRead  = "pusher_read"  // readWord, to the home: pass on what there is, once
 	topicLeave = "pusher_leave" // readWord, to the home: the client has broken off, or must come back
 	topicLines = "pusher_lines" // linesWord, to the edge
+	topicSay   = "pusher_say"   // sayWord, to the home
+	topicBegan = "pusher_began" // beganWord, to all: a session has begun
 )
 
 type readWord struct {
 	Session string `json:"session"`
-	Ticket  string `json:"ticket"`          // of the request
-	Again   bool   `json:"again,omitempty"` // the edge has asked before, and got nothing
-	Drain   bool   `json:"drain,omitempty"` // of a leave: the edge is about to end
+	Ticket  string `json:"ticket"`           // of the request
+	Number  uint64 `json:"number,omitempty"` // of the request, see order
+	Again   bool   `json:"again,omitempty"`  // the edge has asked before, and got nothing
+	Drain   bool   `json:"drain,omitempty"`  // of a leave: the edge is about to end
 }
 
 type linesWord struct {
@@ -32,10 +39,24 @@ type linesWord struct {
 	Last   bool   `json:"last,omitempty"`
 }
 
+type sayWord struct {
+	Session string `json:"session"`
+	Key     string `json:"key"`
+	Number  uint64 `json:"number,omitempty"` // of the request, see order
+	Said    []byte `json:"said"`
+}
+
+type beganWord struct {
+	Session string    `json:"session"`
+	Since   time.Time `json:"since"`
+}
+
 // stay is a session of a home.
 type stay struct {
 	*box
 	session *gateway.Session
+	said    *order
+	since   time.Time
 }
 
 func (x *XHR) stayOf(id string) *stay {
@@ -55,13 +76,72 @@ func (x *XHR) open(r *http.Request, app *app, id string) (err error) {
 	if err != nil {
 		return err
 	}
-	s := &stay{session: session}
-	s.box = newBox(func() { x.working.Go(func() { x.passOn(s) }) }, func() { x.lose(s) })
+	s := &stay{session: session, since: time.Now()}
+	s.said = &order{patience: x.patience, pass: func(frame []byte) { x.receive(s, hello.Key, frame) }}
+	s.box = newBox(func() { x.working.Go(func() { x.passOn(s) }) }, func() { x.lapse(s) })
 	x.mu.Lock()
 	x.stays[session.ID()] = s
 	x.mu.Unlock()
 	session.Attach(s.box)
+	x.working.Go(func() { x.announce(s) })
 	return nil
+}
+
+// announce has one session stay of those that were begun by the same path on several
+// nodes at once, as when a balancer sends a request again.
+func (x *XHR) announce(s *stay) {
+	nodes, err := x.gateway.Nodes(context.Background())
+	if err != nil {
+		return // nobody can be reached
+	}
+	var telling sync.WaitGroup
+	for _, n := range nodes {
+		if n.Node == x.gateway.Node() {
+			continue
+		}
+		telling.Go(func() {
+			err := x.gateway.Tell(context.Background(), n.Node, topicBegan, beganWord{s.session.ID(), s.since})
+			if is(err, gateway.Forbidden) {
+				s.session.Close(twice)
+			}
+		})
+	}
+	telling.Wait()
+}
+
+// twice ends all sessions of a path but the first one.
+var twice = refusedWith(comeBack, "another node has begun this session before: connect again")
+
+// hearBegan is told that another node has begun a session.
+func (x *XHR) hearBegan(from string, w beganWord) error {
+	s := x.stayOf(w.Session)
+	switch {
+	case s == nil:
+		return nil
+	case cmp.Or(s.since.Compare(w.Since), strings.Compare(x.gateway.Node(), from)) < 0:
+		return fail(gateway.Forbidden, "the session is here")
+	}
+	s.session.Close(twice)
+	return nil
+}
+
+// hearSaid takes what a client has said.
+func (x *XHR) hearSaid(_ string, w sayWord) error {
+	s := x.stayOf(w.Session)
+	if s == nil {
+		return notFound("the session is over: connect again")
+	}
+	s.said.add(w.Number, w.Said)
+	return nil
+}
+
+// receive has the session do what its client has said. A client does not look at how
+// its request is answered: it hears by an event of what was not done.
+func (x *XHR) receive(s *stay, key string, frame []byte) {
+	err := x.gateway.SendTo(context.Background(), "", x.gateway.Node(), s.session.ID(), key, gateway.Frame{Data: frame})
+	if is(err, gateway.RateLimited) {
+		_, _, _ = s.take([][]byte{lineOf(failed(tooFast, gateway.ErrorOf(err).Message))}) // a box that is full closes the session
+	}
 }
 
 // lose ends a session whose client has gone.
@@ -70,8 +150,17 @@ func (x *XHR) lose(s *stay) {
 	x.forget(s)
 }
 
+// lapse ends a session whose client has not asked for more in time. One that asks after
+// all, a little later, is told so.
+func (x *XHR) lapse(s *stay) {
+	s.empty()
+	s.session.Close(gateway.Lost.With("nothing was asked for within " + askPatience.String()))
+	time.AfterFunc(askPatience, func() { x.forget(s) })
+}
+
 func (x *XHR) forget(s *stay) {
 	s.stop()
+	s.said.stop()
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if id := s.session.ID(); x.stays[id] == s { // not another one, that its client has begun since
@@ -85,6 +174,7 @@ func (x *XHR) hearRead(from string, w readWord) error {
 	if s == nil {
 		return notFound("the session is over: connect again")
 	}
+	s.said.seen(w.Number)
 	s.ask(reader{from, w.Ticket}, !w.Again)
 	return nil
 }

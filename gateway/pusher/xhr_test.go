@@ -242,6 +242,82 @@ func TestXHR_NewClientGoesToAnotherNodeThanOneThatDrains(t *testing.T) {
 	}
 }
 
+// A client that stayed away for too long is told so by any node that knows where it was.
+func TestXHR_ClientThatComesTooLateIsInactive(t *testing.T) {
+	nodes, _ := startPair(t, gateway.Config{})
+	home, edge := nodes[0], nodes[1]
+	home.posts(xhr(shop.Key, "alice", "xhr"), "")
+	edge.posts(xhr(shop.Key, "alice", "xhr"), "")
+	home.xhr.lapse(home.xhr.stayOf(idAt(home, "alice")))
+	if _, answer := edge.posts(xhr(shop.Key, "alice", "xhr"), ""); !strings.HasPrefix(answer, "c[4202,") {
+		t.Errorf("answered by %q", answer)
+	}
+	awaitThat(t, "the session is forgotten with its last word", func() bool { return home.xhr.stayOf(idAt(home, "alice")) == nil })
+}
+
+// A request that overtakes another one, by another node, waits for it.
+func TestXHR_WhatIsSaidIsHeardInOrder(t *testing.T) {
+	nodes, _ := startPair(t, gateway.Config{})
+	a, b := nodes[0], nodes[1]
+	for _, n := range nodes {
+		n.xhr.patience = time.Hour
+	}
+	at := func(what string, number int) string {
+		return fmt.Sprintf("%s&t=1&n=%d", xhr(shop.Key, "alice", what), number)
+	}
+	a.posts(at("xhr", 7), "")
+	b.posts(at("xhr", 8), "")
+	for _, c := range []struct {
+		n      *node
+		number int
+	}{{b, 11}, {a, 10}, {b, 9}} {
+		subscribe := fmt.Sprintf(`["{\"event\":\"pusher:subscribe\",\"data\":{\"channel\":\"news-%d\"}}"]`, c.number)
+		if status, answer := c.n.posts(at("xhr_send", c.number), subscribe); status != http.StatusNoContent {
+			t.Fatalf("xhr_send: %d %s", status, answer)
+		}
+	}
+	var heard strings.Builder
+	for number := 12; strings.Count(heard.String(), "succeeded") < 3; number++ {
+		_, lines := b.posts(at("xhr", number), "")
+		heard.WriteString(lines)
+	}
+	text := heard.String()
+	if nine, ten := strings.Index(text, "news-9"), strings.Index(text, "news-10"); nine > ten || ten > strings.Index(text, "news-11") {
+		t.Errorf("heard %s", text)
+	}
+}
+
+// Of two sessions that were begun by one path on two nodes at once one stays.
+func TestXHR_OnePathIsOneSession(t *testing.T) {
+	nodes, _ := startPair(t, gateway.Config{})
+	var stays []*stay
+	for _, n := range nodes {
+		r, _ := http.NewRequest(http.MethodPost, "/", nil)
+		r.SetPathValue("number", "7")
+		r.SetPathValue("text", "alice")
+		app, settings := n.apps.byKey(shop.Key)
+		if err := n.xhr.open(r, app, sessionOf(settings, r)); err != nil {
+			t.Fatal(err)
+		}
+		stays = append(stays, n.xhr.stayOf(idAt(n, "alice")))
+	}
+	for _, n := range nodes {
+		n.xhr.working.Wait()
+	}
+	closing := func(s *stay) bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.closing
+	}
+	awaitThat(t, "the later one ends", func() bool { return closing(stays[1]) })
+	if closing(stays[0]) {
+		t.Error("both end")
+	}
+	if _, answer := nodes[1].posts(xhr(shop.Key, "alice", "xhr"), ""); !strings.Contains(answer, "c[4200,") {
+		t.Errorf("the later one is told %q", answer)
+	}
+}
+
 func TestLined_SaysWhatItsProtocolSaysInLines(t *testing.T) {
 	l := lined{spoken(App{ID: "1", Key: "k", Secret: "s", Prefix: "shop:"})}
 	for _, event := range everyEvent() {
