@@ -54,8 +54,9 @@ func (p *process) kill() {
 	<-p.done
 }
 
-// Who was online on a node that is killed is told to be offline after its lease.
-func TestPusher_WatchersHearOfAKilledNode(t *testing.T) {
+// Who was online, or a member, on a node that is killed is told to have left after its
+// lease.
+func TestPusher_OthersHearOfAKilledNode(t *testing.T) {
 	t.Parallel()
 	nodes, _ := startPusherNodes(t, watchingApp)
 	packages := officialPackages(t)
@@ -63,9 +64,12 @@ func TestPusher_WatchersHearOfAKilledNode(t *testing.T) {
 	alice.hears("bob offline")
 	runOfficial(t, packages, nodes[1].host(), "watcher.mjs", "USER=bob", "WATCHLIST=alice").hears("alice online")
 	alice.hears("bob online")
-	told, _ := alice.count("bob offline")
+	alice.hears("bob came")
+	offline, _ := alice.count("bob offline")
+	left, _ := alice.count("bob left")
 	nodes[1].kill()
-	alice.hearsTimes("bob offline", told+1)
+	alice.hearsTimes("bob offline", offline+1)
+	alice.hearsTimes("bob left", left+1)
 }
 
 // balance passes each request on to the next node, or to the other one if that is gone.

@@ -1,11 +1,9 @@
 package pusher
 
 import (
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"tidegate/broker/brokertest"
@@ -48,29 +46,6 @@ func TestOfficial_PusherJSAndPusher(t *testing.T) {
 			_, host := startPair(t, gateway.Config{})
 			runOfficial(t, folder, host, "pusher.test.mjs", "TRANSPORT="+transport)
 		})
-	}
-}
-
-// The guide's way to sign a request by hand.
-func TestGuide_SignsARequestByHand(t *testing.T) {
-	shell := brokertest.FindProgram(t, "sh")
-	brokertest.FindProgram(t, "curl")
-	brokertest.FindProgram(t, "openssl")
-	guide, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, script, _ := strings.Cut(string(guide), "```sh\nbody=")
-	script, _, _ = strings.Cut(script, "```")
-	n := startNode(t, gateway.Config{})
-	listener := n.native("news")
-	command := exec.CommandContext(t.Context(), shell, "-c", "body="+script)
-	command.Env = append(os.Environ(), "GATEWAY="+n.server.URL, "APP_ID="+shop.ID, "APP_KEY="+shop.Key, "APP_SECRET="+shop.Secret)
-	if out, err := command.CombinedOutput(); err != nil || string(out) != "{}" {
-		t.Fatalf("answered by %s, %v", out, err)
-	}
-	if f := listener.finds("type", "message"); fmt.Sprint(f["data"]) != "map[text:hi]" || f.text("event") != "said" {
-		t.Errorf("heard %v", f)
 	}
 }
 

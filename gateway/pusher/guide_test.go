@@ -1,0 +1,92 @@
+package pusher
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"tidegate/broker/brokertest"
+	"tidegate/gateway"
+)
+
+// guided returns the code in the guide that is fenced as of a language and begins so.
+func guided(t *testing.T, language, beginning string) string {
+	t.Helper()
+	guide, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, code, found := strings.Cut(string(guide), "```"+language+"\n"+beginning)
+	code, _, whole := strings.Cut(code, "```")
+	if !found || !whole {
+		t.Fatalf("the guide has no %s that begins with %q", language, beginning)
+	}
+	return beginning + code
+}
+
+// snippet is code of the guide, and what is said in its language to have it authorize.
+type snippet struct {
+	language, beginning, authorize string
+	command                        []string // that runs a file
+}
+
+var snippets = []snippet{
+	{"sh", "body=", "", []string{"sh"}},
+	{"php", "<?php", `echo "\n", authorize($key, $secret, getenv('SOCKET'), getenv('CHANNEL'), getenv('DATA') ?: null);`, []string{"php"}},
+	{"ruby", "require", `print "\n", authorize(key, secret, ENV["SOCKET"], ENV["CHANNEL"], ENV["DATA"] == "" ? nil : ENV["DATA"])`, []string{"ruby"}},
+	{"python", "import", `print("\n" + authorize(key, secret, os.environ["SOCKET"], os.environ["CHANNEL"], os.environ["DATA"] or None), end="")`, []string{"python3"}},
+}
+
+// run returns what the guide's code prints: how its request was answered, and how it
+// answers for a subscription.
+func (s *snippet) run(t *testing.T, n *node, socket, channel, data string) (answer, authorized string) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "snippet."+s.language)
+	if err := os.WriteFile(file, []byte(guided(t, s.language, s.beginning)+s.authorize), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	command := exec.CommandContext(t.Context(), brokertest.FindProgram(t, s.command[0]), append(s.command[1:], file)...)
+	command.Env = append(os.Environ(), "GATEWAY="+n.server.URL, "APP_ID="+shop.ID, "APP_KEY="+shop.Key, "APP_SECRET="+shop.Secret,
+		"SOCKET="+socket, "CHANNEL="+channel, "DATA="+data)
+	out, err := command.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	answer, authorized, _ = strings.Cut(string(out), "\n")
+	return answer, authorized
+}
+
+// The guide's ways to sign by hand.
+func TestGuide_SignsByHand(t *testing.T) {
+	for _, s := range snippets {
+		t.Run(s.language, func(t *testing.T) {
+			t.Parallel()
+			n := startNode(t, gateway.Config{})
+			listener := n.native("news")
+			p, socket := n.connect(shop)
+			for channel, data := range map[string]string{"private-x": "", "presence-x": `{"user_id":"7"}`} {
+				answer, authorized := s.run(t, n, socket, channel, data)
+				if answer != "{}" {
+					t.Fatalf("answered by %s", answer)
+				}
+				if f := listener.finds("type", "message"); fmt.Sprint(f["data"]) != "map[text:hi]" || f.text("event") != "said" {
+					t.Errorf("heard %v", f)
+				}
+				if s.authorize == "" {
+					continue
+				}
+				body, whole := strings.CutPrefix(authorized, "{")
+				if !whole {
+					t.Fatalf("authorized by %s", authorized)
+				}
+				p.say(`{"event":"pusher:subscribe","data":{"channel":"` + channel + `",` + body + `}`)
+				if f := p.finds("channel", channel); f.text("event") != "pusher_internal:subscription_succeeded" {
+					t.Errorf("heard %v", f)
+				}
+			}
+		})
+	}
+}
