@@ -131,7 +131,7 @@ func withPort(address, port string) (string, error) {
 		host = ""
 	}
 	if n, err := strconv.Atoi(port); host == "" || strings.ContainsAny(host, "%@[] ") || err != nil || n < 1 || n > 65535 {
-		return "", errors.New("every address is host or host:port, separated by commas")
+		return "", errors.New("every address is host or host:port, with a port up to 65535, separated by commas")
 	}
 	return net.JoinHostPort(host, port), nil
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"tidegate/cmd/tidegate/internal/config"
 	"tidegate/gateway/client"
@@ -57,6 +58,13 @@ func (c *connection) use(ctx context.Context, details io.Writer, do func(context
 		return fmt.Errorf("%s: %w", address, refused)
 	}
 	return err
+}
+
+// tellTerminal says to a person what a command waits for: it would look as if it hung.
+func tellTerminal(details io.Writer, format string, args ...any) {
+	if f, ok := details.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		fmt.Fprintf(f, "tidegate: "+format+"\n", args...)
+	}
 }
 
 // linkReport tells a person what happens to the connection, each thing once.

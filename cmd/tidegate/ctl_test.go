@@ -112,7 +112,7 @@ func TestOperators_AreToldWhatIsWrong(t *testing.T) {
 		"unknown command":   {nil, []string{"chanels"}, 2, "the nearest known one is tidegate channels"},
 		"unknown, below":    {nil, []string{"users", "disconect", "x"}, 2, "the nearest known one is tidegate users disconnect"},
 		"unknown flag":      {nil, []string{"nodes", "--jsno"}, 2, "the nearest known one is --json"},
-		"missing word":      {nil, []string{"presence"}, 2, "accepts 1 arg"},
+		"missing word":      {nil, []string{"presence"}, 2, "tidegate presence is given [], want CHANNEL"},
 		"missing flag":      {nil, []string{"explain"}, 2, `"channel" not set`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -38,18 +38,17 @@ func TestDev_FindsTheBrowser(t *testing.T) {
 	}
 }
 
-// At a terminal, which script makes, the browser is opened with the console.
+// At a terminal the browser is opened with the console.
 func TestDev_OpensTheConsoleAtATerminal(t *testing.T) {
 	t.Parallel()
-	script := brokertest.FindProgram(t, "script")
 	folder := t.TempDir()
 	opened := filepath.Join(folder, "opened")
 	browser := filepath.Join(folder, "browser")
 	if err := os.WriteFile(browser, fmt.Appendf(nil, "#!/bin/sh\nprintf %%s \"$1\" > %s.part && mv %s.part %s\n", opened, opened, opened), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	command := exec.CommandContext(t.Context(), script, "--quiet", "--return", "--command", "exec "+os.Args[0]+" dev --listen 127.0.0.1:0 --internal-listen 127.0.0.1:0", "/dev/null")
-	command.Env = append(os.Environ(), "BE_TIDEGATE=1", "BROWSER="+browser)
+	command := atTerminal(t, "dev --listen 127.0.0.1:0 --internal-listen 127.0.0.1:0")
+	command.Env = append(command.Env, "BROWSER="+browser)
 	var said bytes.Buffer
 	command.Stdout, command.Stderr = &said, &said
 	stdin, err := command.StdinPipe()
@@ -69,6 +68,15 @@ func TestDev_OpensTheConsoleAtATerminal(t *testing.T) {
 	if !strings.HasPrefix(url, "http://127.0.0.1:") || !strings.Contains(said.String(), url) {
 		t.Errorf("opened %q, said\n%s", url, &said)
 	}
+}
+
+// atTerminal returns the command with a terminal, which script makes.
+func atTerminal(t *testing.T, line string) *exec.Cmd {
+	t.Helper()
+	script := brokertest.FindProgram(t, "script")
+	command := exec.CommandContext(t.Context(), script, "--quiet", "--return", "--flush", "--command", "exec "+os.Args[0]+" "+line, "/dev/null")
+	command.Env = append(os.Environ(), "BE_TIDEGATE=1")
+	return command
 }
 
 func eventuallyRead(t *testing.T, path string) string {

@@ -8,10 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"tidegate/gateway/client"
 )
@@ -61,10 +63,13 @@ type publishing struct {
 }
 
 func (p *publishing) run(ctx context.Context) error {
+	if p.input == os.Stdin && term.IsTerminal(int(os.Stdin.Fd())) {
+		tellTerminal(p.details, "reading standard input; Ctrl-D ends it")
+	}
 	if p.lines {
 		return p.use(ctx, p.details, p.publishLines)
 	}
-	payload, err := io.ReadAll(p.input)
+	payload, err := readAll(ctx, p.input)
 	if err != nil {
 		return fmt.Errorf("standard input: %w", err)
 	}
@@ -74,6 +79,24 @@ func (p *publishing) run(ctx context.Context) error {
 		cursor, err := c.Publish(ctx, p.messageOf(payload))
 		return p.report(cursor, err)
 	})
+}
+
+// readAll reads until the end of input or of ctx. A read of standard input cannot be
+// interrupted, so nobody waits for the end of it.
+func readAll(ctx context.Context, input io.Reader) ([]byte, error) {
+	read := make(chan struct{})
+	var all []byte
+	var failed error
+	go func() {
+		defer close(read)
+		all, failed = io.ReadAll(input)
+	}()
+	select {
+	case <-read:
+		return all, failed
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
 func (p *publishing) publishLines(ctx context.Context, c *client.Client) error {

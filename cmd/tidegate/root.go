@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -34,6 +35,7 @@ They end with 0 if all went well, 1 if not, and 2 if the command line is wrong.`
 	addGroup(root, "about", "About this program:", newVersionCommand())
 	root.SetHelpCommandGroupID("about")
 	root.SetCompletionCommandGroupID("about")
+	eachCommand(root, sayArguments)
 	eachCommand(root, nameNearestCommand)
 	return root
 }
@@ -50,6 +52,25 @@ func eachCommand(c *cobra.Command, do func(*cobra.Command)) {
 	do(c)
 	for _, child := range c.Commands() {
 		eachCommand(child, do)
+	}
+}
+
+// sayArguments has a command that is given too few or too many arguments say which it
+// wants.
+func sayArguments(c *cobra.Command) {
+	fits := c.Args
+	if fits == nil {
+		return
+	}
+	c.Args = func(c *cobra.Command, args []string) error {
+		if fits(c, args) == nil {
+			return nil
+		}
+		_, arguments, _ := strings.Cut(c.Use, " ")
+		if arguments == "" {
+			arguments = "none"
+		}
+		return fmt.Errorf("%s is given %q, want %s", c.CommandPath(), args, arguments)
 	}
 }
 

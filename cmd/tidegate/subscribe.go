@@ -23,7 +23,7 @@ func newSubscribeCommand() *cobra.Command {
 		Short: "Print what channels say",
 		Long: `Print each message of the channels on a line of standard output: its payload or,
 with --json, all that is known of it. Standard error has the rest: who comes and
-goes, gaps, and what happens to the connection. It ends by a signal.`,
+goes, gaps, and what happens to the connection. It ends by a signal, such as Ctrl-C.`,
 		Example: `  tidegate subscribe chat:lobby
   tidegate subscribe logs:web logs:db --json
   tidegate subscribe orders --cursor k3x9:41`,
@@ -72,6 +72,7 @@ func (s *subscribing) follow(ctx context.Context, c *client.Client, channel stri
 	if err != nil {
 		return err
 	}
+	tellTerminal(s.details, "listening to %s; Ctrl-C ends it", channel)
 	for {
 		event, err := subscription.Receive(ctx)
 		if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"os"
 	"strings"
 	"testing"
@@ -36,6 +37,36 @@ func TestSubscribe_TellsGapsAndLostConnections(t *testing.T) {
 	startReady(t, []string{listen})
 	p.waitFor("tidegate: connected")
 	p.waitFor("tidegate: c: messages may have been missed here")
+}
+
+// Commands that wait say at a terminal for what.
+func TestSubscribe_SaysAtATerminalThatItListens(t *testing.T) {
+	t.Parallel()
+	url := startReady(t, nil).socket()
+	for line, want := range map[string]string{
+		"subscribe c --url " + url:                         "tidegate: listening to c; Ctrl-C ends it",
+		"tail " + os.DevNull + " --channel c --url " + url: "tidegate: publishing new lines of /dev/null to c; Ctrl-C ends it",
+		"publish c --url " + url:                           "tidegate: reading standard input; Ctrl-D ends it",
+	} {
+		command := atTerminal(t, line)
+		stdin, err := command.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		stdout, err := command.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := command.Start(); err != nil {
+			t.Fatal(err)
+		}
+		said, err := bufio.NewReader(stdout).ReadString('\n')
+		if got := strings.TrimSpace(said); got != want || err != nil {
+			t.Errorf("%s: said %q, %v, want %q", line, got, err, want)
+		}
+		_, _ = stdin.Write([]byte{3}) // Ctrl-C; it may have ended
+		_ = command.Wait()            // by that signal
+	}
 }
 
 func TestSubscribe_Refusals(t *testing.T) {

@@ -59,6 +59,7 @@ func (t *tailing) run(ctx context.Context) error {
 	if lines.file == nil {
 		fmt.Fprintf(t.details, "tidegate: %s is not there yet; waiting for it\n", t.file)
 	}
+	tellTerminal(t.details, "publishing new lines of %s to %s; Ctrl-C ends it", t.file, t.channel)
 	return t.use(ctx, t.details, func(ctx context.Context, c *client.Client) error {
 		next := func(ctx context.Context) (client.Message, error) {
 			line, err := lines.next(ctx)
