@@ -25,6 +25,7 @@ export class Feed {
     this.#onChange = onChange;
     this.follows = true;
     this.#scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    new ResizeObserver(() => this.shown()).observe(this.#scroller);
   }
 
   /** @param {any} item */
@@ -67,7 +68,7 @@ export class Feed {
     this.#onChange();
   }
 
-  /** Where it stood does not survive being hidden. */
+  /** Where it stood does not survive being hidden, or made smaller. */
   shown() {
     if (this.follows) this.follow();
   }
