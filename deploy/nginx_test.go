@@ -72,12 +72,16 @@ func TestNginx_SaysWhenNoNodeIsLeft(t *testing.T) {
 // where it listens.
 func startNginx[Node place](t *testing.T, nodes ...Node) (address string) {
 	t.Helper()
+	return startNginxWith(t, read(t, nginxFile), nodes...)
+}
+
+func startNginxWith[Node place](t *testing.T, config string, nodes ...Node) (address string) {
+	t.Helper()
 	address, socket := listen(t)
 	var servers []string
 	for _, n := range nodes {
 		servers = append(servers, "        server "+n.address()+" max_fails=1 fail_timeout=2s;")
 	}
-	config := read(t, nginxFile)
 	config = replaceLine(t, config, "        server 127.0.0.1:8081 ", strings.Join(servers, "\n"))
 	config = replaceLine(t, config, "        server 127.0.0.1:8082 ", "")
 	config = replaceLine(t, config, "        listen 8080", "        listen "+address+";")

@@ -11,6 +11,7 @@ import (
 	"tidegate/cmd/tidegate/internal/bench"
 	"tidegate/cmd/tidegate/internal/config"
 	"tidegate/cmd/tidegate/internal/ctl"
+	"tidegate/cmd/tidegate/internal/doctor"
 )
 
 func newRootCommand() *cobra.Command {
@@ -29,7 +30,7 @@ They end with 0 if all went well, 1 if not, and 2 if the command line is wrong.`
 	root.SilenceUsage, root.SilenceErrors = true, true
 	root.SetFlagErrorFunc(nameNearestFlag)
 	addGroup(root, "run", "Run a gateway:", newServeCommand(), newDevCommand(), newInitCommand(), newCheckCommand(), newHealthCommand(), bench.Command())
-	addGroup(root, "look", "Look after a cluster:", ctl.Commands()...)
+	addGroup(root, "look", "Look after a cluster:", append(ctl.Commands(), doctor.Command())...)
 	addGroup(root, "messages", "Send and receive:", newPublishCommand(), newSubscribeCommand(), newTailCommand())
 	addGroup(root, "prepare", "Prepare clients and backends:", newTokenCommand(), newChannelCommand(), newScriptCommand())
 	addGroup(root, "about", "About this program:", newVersionCommand())

@@ -1,0 +1,101 @@
+package doctor
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// answer is what a request got.
+type answer struct {
+	status int
+	body   []byte
+}
+
+// String returns the status, and what a gateway says beside it.
+func (a *answer) String() string {
+	var said struct {
+		Error struct{ Code, Message string }
+	}
+	status := fmt.Sprintf("%d %s", a.status, http.StatusText(a.status))
+	if json.Unmarshal(a.body, &said) == nil && said.Error.Code != "" {
+		return status + ", " + plain(said.Error.Message)
+	}
+	if line, _, _ := strings.Cut(string(a.body), "\n"); a.status == http.StatusServiceUnavailable && strings.HasPrefix(line, "not ready") {
+		return status + ", " + plain(line)
+	}
+	return status
+}
+
+// whyNot says what came in place of the answer that was wanted.
+func whyNot(a *answer, err error) string {
+	if err != nil {
+		return plain(err.Error())
+	}
+	return a.String()
+}
+
+// refuses reports whether it is a gateway's refusal of whoever asks.
+func (a *answer) refuses() bool {
+	return a.status == http.StatusUnauthorized || a.status == http.StatusForbidden
+}
+
+const mostRead = 1 << 20
+
+// ask sends one request, over a connection of its own, and reads the answer.
+func (e *examination) ask(ctx context.Context, method, path string, header http.Header, body []byte) (*answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerPatience)
+	defer cancel()
+	response, err := e.begin(ctx, method, path, header, body)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	read, err := io.ReadAll(io.LimitReader(response.Body, mostRead))
+	return &answer{response.StatusCode, read}, err
+}
+
+// begin sends a request, with the key, and returns when the answer has begun.
+func (e *examination) begin(ctx context.Context, method, path string, header http.Header, body []byte) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, method, e.URL.String()+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	for name, values := range header {
+		request.Header[name] = values
+	}
+	if e.Key != "" {
+		request.Header.Set("Authorization", "Bearer "+e.Key)
+	}
+	response, err := e.http.Do(request)
+	if failed := (*url.Error)(nil); errors.As(err, &failed) {
+		err = failed.Err // without the address, which is known
+	}
+	return response, err
+}
+
+// publish publishes a text on the examination's channel.
+func (e *examination) publish(ctx context.Context, text string) error {
+	path := "/api/channels/" + url.PathEscape(e.channel) + "/messages?transient=true"
+	answer, err := e.ask(ctx, http.MethodPost, path, http.Header{"Content-Type": {"text/plain"}}, []byte(text))
+	if err == nil && answer.status != http.StatusOK {
+		err = fmt.Errorf("a publish is answered by %s", answer)
+	}
+	return err
+}
+
+// plain returns a text without what a terminal would act on.
+func plain(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r >= 0x7f && r < 0xa0 {
+			return '\ufffd'
+		}
+		return r
+	}, text)
+}

@@ -1,0 +1,53 @@
+package doctor
+
+// The lines to change, as the files of deploy/ have them.
+var (
+	cureAddress = []Cure{
+		{"HAProxy", "server node-1 10.0.0.11:8080, below backend, with the node's listen"},
+		{"nginx", "server 10.0.0.11:8080; below upstream, with the node's listen"},
+	}
+	cureReady = []Cure{
+		{"HAProxy", "option httpchk GET /readyz"},
+		{"nginx", "proxy_next_upstream http_503;"},
+	}
+	cureHost = []Cure{
+		{"HAProxy", "no http-request set-header Host"},
+		{"nginx", "proxy_set_header Host $http_host;"},
+	}
+	cureScheme = []Cure{
+		{"HAProxy", "http-request set-header X-Forwarded-Proto https if { ssl_fc }"},
+		{"nginx", "proxy_set_header X-Forwarded-Proto $scheme;"},
+	}
+	cureForwarded = []Cure{
+		{"HAProxy", "http-request set-header X-Forwarded-For %[src]"},
+		{"nginx", "proxy_set_header X-Forwarded-For $remote_addr;"},
+	}
+	cureUpgrade = []Cure{
+		{"HAProxy", "mode http, and no http-request del-header Upgrade"},
+		{"nginx", "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_header;"},
+	}
+	cureBuffer = []Cure{
+		{"HAProxy", "no http-response wait-for-body, and no compression type text/event-stream"},
+		{"nginx", "proxy_buffering off; and no gzip_types text/event-stream"},
+	}
+	cureRepeats = []Cure{
+		{"HAProxy", "retry-on conn-failure 503"},
+		{"nginx", "proxy_next_upstream http_503;"},
+	}
+	cureTunnel = []Cure{
+		{"HAProxy", "timeout tunnel 1h"},
+		{"nginx", "proxy_read_timeout 75s;"},
+	}
+	cureSilence = []Cure{
+		{"HAProxy", "timeout server 75s, timeout client 75s"},
+		{"nginx", "proxy_read_timeout 75s;"},
+	}
+	cureClock  = []Cure{{"the machine", "chronyc tracking, or timedatectl set-ntp true"}}
+	cureEvict  = []Cure{{"redis.conf", "maxmemory-policy noeviction"}}
+	cureSave   = []Cure{{"redis.conf", `save ""`}}
+	cureAppend = []Cure{{"redis.conf", "appendfsync always"}, {"redis.conf", `or appendonly no, with save ""`}}
+	curePubSub = []Cure{{"redis.conf", "client-output-buffer-limit pubsub 32mb 8mb 60"}}
+	cureRefuse = []Cure{{"deploy/runbook.md", "TidegateRedisRefuses"}}
+)
+
+func inConfiguration(line string) []Cure { return []Cure{{"tidegate.yaml", line}} }

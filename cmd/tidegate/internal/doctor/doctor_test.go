@@ -1,0 +1,130 @@
+package doctor
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// pretended are nodes that say of themselves what a test wants, in turn. They have
+// nothing that lasts.
+type pretended struct {
+	nodes []view
+	known []string // by each other
+	asked atomic.Int64
+}
+
+func (p *pretended) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch r.URL.Path {
+	case "/healthz", "/readyz":
+		fmt.Fprintln(w, "ok")
+	case "/api/nodes":
+		var known []map[string]string
+		for _, name := range p.known {
+			known = append(known, map[string]string{"node": name})
+		}
+		_ = json.NewEncoder(w).Encode(map[string]any{"nodes": known})
+	case "/api/probe":
+		v := p.nodes[int(p.asked.Add(1))%len(p.nodes)]
+		v.Time += time.Now().UnixMilli()
+		v.Host = r.Host
+		v.Address, _, _ = strings.Cut(r.RemoteAddr, ":")
+		_ = json.NewEncoder(w).Encode(v)
+	case "/poll":
+	default:
+		http.Error(w, `{"error":{"code":"forbidden","message":"no"}}`, http.StatusForbidden)
+	}
+}
+
+// examinePretended returns the sentences that are found.
+func examinePretended(t *testing.T, p *pretended) []string {
+	t.Helper()
+	server := httptest.NewServer(p)
+	defer server.Close()
+	at, err := url.Parse(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said []string
+	for _, f := range Examine(t.Context(), Config{URL: at, Key: "key"}).Findings {
+		if len(f.Cures) == 0 {
+			t.Errorf("no line to change: %s", f.What)
+		}
+		said = append(said, f.What)
+	}
+	return said
+}
+
+func TestExamine_Nodes(t *testing.T) {
+	const minute = int64(time.Minute / time.Millisecond)
+	for name, test := range map[string]struct {
+		nodes *pretended
+		want  []string
+	}{
+		"sound": {&pretended{nodes: []view{{Node: "a"}, {Node: "b"}}, known: []string{"a", "b"}}, nil},
+		"versions": {
+			&pretended{nodes: []view{{Node: "a", Version: "1"}, {Node: "b", Version: "2"}}, known: []string{"a", "b"}},
+			[]string{"Node a has version 1, and node b has 2."},
+		},
+		"clocks": {
+			&pretended{nodes: []view{{Node: "a", Time: minute}, {Node: "b", Time: -minute}}, known: []string{"a", "b"}},
+			[]string{"The clock of node a is 1m0s ahead of this machine's", "The clock of node b is 1m0s behind this machine's"},
+		},
+		"another Redis": {
+			&pretended{nodes: []view{{Node: "a"}, {Node: "b"}}, known: []string{"a"}},
+			[]string{"Nodes a and b do not know each other"},
+		},
+		"scheme": {
+			&pretended{nodes: []view{{Node: "a", Secure: true}}, known: []string{"a"}},
+			[]string{"Nodes take requests by http for requests by https"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			said := examinePretended(t, test.nodes)
+			if !slices.EqualFunc(said, test.want, strings.HasPrefix) {
+				t.Errorf("found %q, want %q", said, test.want)
+			}
+		})
+	}
+}
+
+func TestExamine_WhatIsNoGateway(t *testing.T) {
+	server := httptest.NewServer(http.NotFoundHandler())
+	defer server.Close()
+	at, err := url.Parse(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	report := Examine(t.Context(), Config{URL: at})
+	if len(report.Findings) != 1 || !strings.Contains(report.Findings[0].What, "is no gateway") {
+		t.Errorf("found %+v", report)
+	}
+	server.Close()
+	report = Examine(t.Context(), Config{URL: at})
+	if len(report.Findings) != 1 || !strings.Contains(report.Findings[0].What, "does not answer") {
+		t.Errorf("found %+v", report)
+	}
+}
+
+func TestLimitsOfPubSub(t *testing.T) {
+	hard, soft, ok := limitsOfPubSub("normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60")
+	if hard != leastHard || soft != leastSoft || !ok {
+		t.Errorf("limits are %d and %d, %v", hard, soft, ok)
+	}
+	for _, bad := range []string{"", "normal 0 0 0", "pubsub 1 2", "pubsub x y z"} {
+		if _, _, ok := limitsOfPubSub(bad); ok {
+			t.Errorf("%q is understood", bad)
+		}
+	}
+}

@@ -1,0 +1,114 @@
+package doctor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// idleWays are those that can be left to be silent.
+type idleWays struct{ socket, stream bool }
+
+const longestPoll = time.Minute // that a gateway takes
+
+// waitIdly leaves connections of each kind in silence until they are cut, or for as long
+// as there is patience.
+func (e *examination) waitIdly(ctx context.Context, ways idleWays) {
+	var waiting sync.WaitGroup
+	begun, over := time.Now(), make(chan struct{})
+	if ways.socket {
+		waiting.Go(func() { e.waitOn(ctx, "WebSockets", cureTunnel, e.openSocket) })
+	}
+	if ways.stream {
+		waiting.Go(func() { e.waitOn(ctx, "Streams of Server-Sent Events", cureSilence, e.openStream) })
+	}
+	waiting.Go(func() { e.waitForPoll(ctx) })
+	go func() {
+		waiting.Wait()
+		close(over)
+	}()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		e.say("silent connections: %s of %s", time.Since(begun).Round(time.Second), e.Patience)
+		select {
+		case <-over:
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (e *examination) waitOn(ctx context.Context, what string, cures []Cure, open func(context.Context) (*listener, error)) {
+	l, err := open(ctx)
+	if err != nil {
+		e.pass("silent %s: %v", what, err)
+		return
+	}
+	defer l.close()
+	over := time.After(e.Patience)
+	for {
+		select {
+		case _, open := <-l.heard:
+			switch {
+			case open:
+			case saidGoodbye(l.err):
+				e.pass("silent %s: the node ended one itself: %v", what, l.err)
+				return
+			default:
+				e.find(cures, "Silent %s are cut: one was after %s.", what, lasted(l.opened))
+				return
+			}
+		case <-over:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// saidGoodbye reports whether a connection has ended in order, which is a node's doing.
+func saidGoodbye(err error) bool {
+	return websocket.CloseStatus(err) != -1 || err == io.EOF
+}
+
+func lasted(since time.Time) string {
+	return fmt.Sprintf("%.1f s", time.Since(since).Seconds())
+}
+
+// waitForPoll has a poll wait for as long as there is patience and one may.
+func (e *examination) waitForPoll(ctx context.Context) {
+	path := "/poll?channel=" + url.QueryEscape(e.channel)
+	answer, err := e.ask(ctx, http.MethodGet, path, nil, nil)
+	var begin struct{ Cursor string }
+	if err == nil && answer.status == http.StatusOK {
+		err = json.Unmarshal(answer.body, &begin)
+	}
+	if err != nil || begin.Cursor == "" {
+		e.pass("long-polls: %s", whyNot(answer, err))
+		return
+	}
+	wait := min(e.Patience, longestPoll)
+	ctx, cancel := context.WithTimeoutCause(ctx, wait+answerPatience, errUnanswered)
+	defer cancel()
+	since := time.Now()
+	response, err := e.begin(ctx, http.MethodGet, path+"&wait="+wait.String()+"&cursor="+url.QueryEscape(begin.Cursor), nil, nil)
+	if err == nil {
+		response.Body.Close()
+	}
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+	case err != nil:
+		e.find(cureSilence, "Long-polls are cut: one that was to wait %s was after %s.", wait, lasted(since))
+	case response.StatusCode >= http.StatusInternalServerError:
+		e.find(cureSilence, "Long-polls are cut: one that was to wait %s was answered by %d after %s.", wait, response.StatusCode, lasted(since))
+	}
+}

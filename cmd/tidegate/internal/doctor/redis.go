@@ -1,0 +1,94 @@
+package doctor
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"tidegate/broker"
+)
+
+const redisPatience = 20 * time.Second
+
+// lookAtRedis asks Redis itself.
+func (e *examination) lookAtRedis(ctx context.Context) {
+	e.say("asking Redis")
+	ctx, cancel := context.WithTimeout(ctx, redisPatience)
+	defer cancel()
+	found, err := broker.InspectRedis(ctx, e.Redis)
+	if err != nil {
+		e.find(inConfiguration("redis: {url: ...}"), "Redis cannot be asked: %s.", strings.ReplaceAll(err.Error(), "\n", "; "))
+		return
+	}
+	if denied := found[0].Denied; len(denied) > 0 {
+		e.find([]Cure{{"Redis", e.grant(denied)}}, "Redis does not let this user do what nodes need: %s.", strings.Join(denied, ", "))
+	} else if refused := found[0].Refused; refused != nil {
+		e.find(cureRefuse, "Redis takes no messages: %v.", refused)
+	}
+	for _, server := range found {
+		e.judgeSettings(server)
+	}
+}
+
+// grant returns the line that gives a user the rights that are missing.
+func (e *examination) grant(denied []string) string {
+	prefix := cmp.Or(e.Redis.Prefix, broker.DefaultPrefix)
+	words := []string{"ACL SETUSER USER", "~" + prefix + "*", "&" + prefix + "*"}
+	for _, command := range denied {
+		words = append(words, "+"+commandOf(command))
+	}
+	return strings.Join(words, " ")
+}
+
+// commandOf returns how an ACL names a command; those with a second word are few.
+func commandOf(command string) string {
+	words := strings.Fields(command)
+	if slices.Contains([]string{"script", "cluster"}, words[0]) {
+		return words[0] + "|" + words[1]
+	}
+	return words[0]
+}
+
+func (e *examination) judgeSettings(server broker.Inspection) {
+	settings := server.Settings
+	if policy, told := settings["maxmemory-policy"]; told && policy != "noeviction" {
+		e.find(cureEvict, "Redis at %s forgets keys when its memory is full (maxmemory-policy %s): histories lose messages, and nobody is told.", server.Address, policy)
+	}
+	saves, told := settings["save"]
+	switch {
+	case settings["appendonly"] == "yes" && settings["appendfsync"] != "" && settings["appendfsync"] != "always":
+		e.find(cureAppend, "Redis at %s comes back from a crash without its newest messages (appendfsync %s), and gives their positions to others.", server.Address, settings["appendfsync"])
+	case settings["appendonly"] == "no" && saves != "":
+		e.find(cureSave, "Redis at %s comes back with what it had when it last saved (save %s), and gives later positions to other messages.", server.Address, saves)
+	}
+	limits, limited := settings["client-output-buffer-limit"]
+	if hard, soft, ok := limitsOfPubSub(limits); ok && (isTight(hard, leastHard) || isTight(soft, leastSoft)) {
+		e.find(curePubSub, "Redis at %s cuts off a node for which %d bytes wait, or %d for a while (client-output-buffer-limit pubsub): a burst makes gaps.", server.Address, hard, soft)
+	}
+	if !told || !limited {
+		e.pass("persistence and output buffers of Redis at %s: this user may not ask (CONFIG GET); give the URL of one who may", server.Address)
+	}
+}
+
+const (
+	leastHard = 32 << 20 // as Redis has it by itself
+	leastSoft = 8 << 20
+)
+
+func isTight(limit, least int) bool { return limit != 0 && limit < least }
+
+// limitsOfPubSub returns the two limits in bytes of the class pubsub, which Redis tells as
+// "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60".
+func limitsOfPubSub(limits string) (hard, soft int, ok bool) {
+	_, after, found := strings.Cut(limits, "pubsub ")
+	fields := strings.Fields(after)
+	if !found || len(fields) < 3 {
+		return 0, 0, false
+	}
+	hard, hardErr := strconv.Atoi(fields[0])
+	soft, softErr := strconv.Atoi(fields[1])
+	return hard, soft, hardErr == nil && softErr == nil
+}

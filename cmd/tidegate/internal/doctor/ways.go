@@ -1,0 +1,157 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// lookAtWays looks at connections that last.
+func (e *examination) lookAtWays(ctx context.Context) {
+	e.say("opening a WebSocket")
+	socket := e.lookAtSocket(ctx)
+	e.say("opening a stream")
+	stream := e.lookAtStream(ctx)
+	switch {
+	case stream != nil:
+		e.lookForRepeats(ctx, stream)
+	case socket != nil:
+		e.lookForRepeats(ctx, socket)
+	default:
+		e.pass("repeated requests: nothing listens")
+	}
+	ways := idleWays{socket: socket != nil, stream: stream != nil}
+	for _, l := range []*listener{socket, stream} {
+		if l != nil {
+			l.close()
+		}
+	}
+	if e.Patience > 0 {
+		e.waitIdly(ctx, ways)
+	}
+}
+
+// lookAtSocket returns a WebSocket; nil: there is none.
+func (e *examination) lookAtSocket(ctx context.Context) *listener {
+	socket, err := e.openSocket(ctx)
+	no := refused{}
+	switch {
+	case err == nil:
+		return socket
+	case errors.As(err, &no) && no.status == http.StatusUpgradeRequired:
+		e.find(cureUpgrade, "WebSockets cannot be opened: the header Upgrade does not reach the node.")
+	case errors.As(err, &no) && !no.refuses():
+		e.find(cureUpgrade, "WebSockets cannot be opened: the handshake is answered by %s.", no)
+	case errors.As(err, &no):
+		e.pass("WebSockets: %s", no)
+	default:
+		e.pass("WebSockets: %v", err)
+	}
+	return nil
+}
+
+// lookAtStream returns a stream that says at once what there is to say; nil: there is none.
+func (e *examination) lookAtStream(ctx context.Context) *listener {
+	stream, err := e.openStream(ctx)
+	if err == nil {
+		err = e.expectAnEvent(ctx, stream)
+		if err != nil {
+			stream.close()
+		}
+	}
+	no := refused{}
+	switch {
+	case err == nil:
+		return stream
+	case errors.Is(err, errUnanswered):
+		e.find(cureBuffer, "Server-Sent Events are held back: a stream said nothing for %s, though there was something to say.", eventPatience)
+	case errors.As(err, &no) && !no.refuses():
+		e.find(cureAddress, "Server-Sent Events cannot be had: /events is answered by %s.", no)
+	default:
+		e.pass("Server-Sent Events: %v", err)
+	}
+	return nil
+}
+
+// expectAnEvent publishes until the stream says so.
+func (e *examination) expectAnEvent(ctx context.Context, stream *listener) error {
+	publishing, stop := context.WithCancel(ctx)
+	refused := make(chan error, 1)
+	go func() {
+		again := time.NewTicker(500 * time.Millisecond)
+		defer again.Stop()
+		var err error
+		for err == nil && publishing.Err() == nil {
+			if err = e.publish(publishing, "doctor: an event"); err == nil {
+				select {
+				case <-again.C:
+				case <-publishing.Done():
+				}
+			}
+		}
+		refused <- err
+	}()
+	heard := stream.await(ctx, func(said string) bool { return said == "doctor: an event" })
+	told := publishing.Err()
+	stop()
+	if err := <-refused; heard != nil && err != nil && told == nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return heard
+}
+
+// lookForRepeats asks for something that no node answers, and hears how many were asked.
+func (e *examination) lookForRepeats(ctx context.Context, l *listener) {
+	e.say("asking what no node answers")
+	answer, err := e.ask(ctx, http.MethodGet, "/api/probe?unanswered="+url.QueryEscape(e.channel), nil, nil)
+	if err == nil && answer.status < http.StatusInternalServerError {
+		e.pass("repeated requests: a probe that is to be unanswered got %s", answer)
+		return
+	}
+	const last = "doctor: that was all"
+	if err := e.publishAtLast(ctx, last); err != nil {
+		e.pass("repeated requests: %v", err)
+		return
+	}
+	var nodes []string
+	err = l.await(ctx, func(said string) bool {
+		if said != "" && !strings.HasPrefix(said, "doctor: ") {
+			nodes = append(nodes, said)
+		}
+		return said == last
+	})
+	switch {
+	case err != nil:
+		e.pass("repeated requests: %v", err)
+	case len(nodes) == 0:
+		e.pass("repeated requests: no node was asked")
+	case len(nodes) > 1:
+		e.find(cureRepeats, "A GET that a node took and did not answer is repeated: %s were asked one after the other, and what ended the first would end them all.", list(nodes))
+	}
+}
+
+// publishAtLast publishes, after something that may have a balancer take nodes for dead for
+// a moment.
+func (e *examination) publishAtLast(ctx context.Context, text string) error {
+	ctx, cancel := context.WithTimeout(ctx, eventPatience)
+	defer cancel()
+	for {
+		err := e.publish(ctx, text)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		select {
+		case <-time.After(500 * time.Millisecond):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+func list(nodes []string) string {
+	return fmt.Sprintf("nodes %s and %s", strings.Join(nodes[:len(nodes)-1], ", "), nodes[len(nodes)-1])
+}
