@@ -49,10 +49,10 @@ It exits with 0 if all is well, 1 if there are findings, 2 if the command line i
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c.Key, c.Redis.URL = config.APIKeyGiven(c.Key), redis
-			shown := func() {}
-			c.Progress, shown = progressOn(os.Stderr)
+			var clear func()
+			c.Progress, clear = progressOn(os.Stderr)
 			report := Examine(cmd.Context(), c)
-			shown()
+			clear()
 			return tell(cmd.OutOrStdout(), report, asJSON)
 		},
 	}
