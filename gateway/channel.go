@@ -24,7 +24,7 @@ type channel struct {
 
 	rule atomic.Pointer[rules.Rule] // replaced when the rules are loaded anew
 
-	joining lock.Mutex[lock.Joining] // serialises joining and leaving at the broker
+	joining lock.Turn[lock.Joining]  // serialises joining and leaving at the broker
 	mu      lock.Mutex[lock.Channel] // held while a message goes to the audience, so that all see one order
 
 	holds    int32 // guarded by the shard's mu

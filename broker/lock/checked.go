@@ -25,6 +25,19 @@ func (m *Mutex[Place]) Unlock() {
 	release[Place]()
 }
 
+// Turn is a mutex at a place in the Order, which may be held across round trips.
+type Turn[Place any] struct{ mu turn }
+
+func (t *Turn[Place]) Lock() {
+	take[Place]()
+	t.mu.Lock()
+}
+
+func (t *Turn[Place]) Unlock() {
+	t.mu.Unlock()
+	release[Place]()
+}
+
 // RWMutex is a sync.RWMutex at a place in the Order. To hold it for reading counts as
 // to hold it.
 type RWMutex[Place any] struct{ mu sync.RWMutex }
