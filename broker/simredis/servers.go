@@ -12,6 +12,7 @@ import (
 	"crypto/sha1"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -25,6 +26,7 @@ type Servers struct {
 	// Guarded by mu.
 	mu   sync.Mutex
 	list map[string]*Server
+	all  []*Server
 	runs int // processes that there have been
 }
 
@@ -35,21 +37,39 @@ func New(seed uint64) *Servers {
 
 // Start starts a server that has nothing.
 func (s *Servers) Start(address string) *Server {
+	return s.startFrom(address, Mark{})
+}
+
+func (s *Servers) startFrom(address string, m Mark) *Server {
 	server := &Server{Address: address, servers: s}
+	server.StartFrom(m)
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.list[address] = server
-	s.mu.Unlock()
-	server.Start()
+	s.all = append(s.all, server)
 	return server
+}
+
+// At returns the server that an address leads to.
+func (s *Servers) At(address string) *Server {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.list[address]
+}
+
+// FailOver makes the server at an address a replica. The address leads to another one
+// from now on, which has not what the last n commands wrote. Connections that there are
+// lead to the former one, which goes on.
+func (s *Servers) FailOver(address string, n int) {
+	former := s.At(address)
+	former.Demote()
+	s.startFrom(address, former.Mark().Before(n))
 }
 
 // Close stops all servers and waits until no connection is served any more.
 func (s *Servers) Close() {
 	s.mu.Lock()
-	servers := make([]*Server, 0, len(s.list))
-	for _, server := range s.list {
-		servers = append(servers, server)
-	}
+	servers := slices.Clone(s.all)
 	s.mu.Unlock()
 	for _, server := range servers {
 		server.Resume()

@@ -2,6 +2,7 @@ package simredis_test
 
 import (
 	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -38,4 +39,20 @@ func TestServer_PassesTheBrokersConformance(t *testing.T) {
 			PublishBare: func(channel, payload string) { server.Do("PUBLISH", "tidegate:"+channel, payload) },
 		}
 	})
+}
+
+func TestServers_FailOverToAnotherServerAtTheAddress(t *testing.T) {
+	servers := simredis.New(1)
+	t.Cleanup(servers.Close)
+	former := servers.Start("redis:6379")
+	for _, key := range []string{"a", "b", "c"} {
+		former.Do("SET", key, "1")
+	}
+	servers.FailOver("redis:6379", 1)
+	if answer := former.Do("SET", "d", "1"); !strings.HasPrefix(answer, "-READONLY") {
+		t.Errorf("the former master answers %q to a write", answer)
+	}
+	if answer := servers.At("redis:6379").Do("EXISTS", "a", "b", "c", "d"); answer != ":2\r\n" {
+		t.Errorf("of a and b, which are to be there, and c and d the new master has %q", answer)
+	}
 }
