@@ -1,0 +1,175 @@
+package simulation_test
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// The law. Of the messages that were confirmed on its channel each client hears each
+// once, in order, from its first subscribe on, or it is told. A channel with history
+// whose Redis has forgotten nothing is not excused by being told. Beside that:
+//
+//	nobody is given a message twice in one epoch
+//	a cursor means the same message to everybody, also to who was told it by a publish
+//	a key never makes two, while Redis forgets nothing
+//	what was not confirmed comes once at most between two times that a client is told
+//
+// A client is told by a gap, by a subscribe that did not recover, and by being away
+// without a cursor. The word may come after messages that were on their way: it counts
+// for what was published before it, and heard at most wordWithin before.
+const wordWithin = 30 * time.Second
+
+// judge compares the logs of all clients with what was published.
+func (w *world) judge() {
+	for _, s := range w.streams {
+		w.note("%s: %d published, the last confirmed was %d", s.channel, len(s.published), s.last())
+		s.judgeCursors()
+	}
+	for _, c := range w.clients {
+		j := judgment{client: c, published: c.stream.published, whole: c.stream.kept() && w.gentle}
+		for _, wrong := range j.pass() {
+			w.blame("%s on %s: %s", c.name, c.stream.channel, wrong)
+		}
+	}
+}
+
+// judgeCursors compares what all have heard by a cursor.
+func (s *stream) judgeCursors() {
+	means := make(map[string]int)
+	cursors := make(map[int]map[string]bool) // by the number, without the epoch
+	note := func(who, cursor string, number int) {
+		if cursor == "" {
+			return
+		}
+		if other, known := means[cursor]; known && other != number {
+			s.world.blame("%s: by the cursor %s %s has heard %d, and another %d", s.channel, cursor, who, number, other)
+		}
+		means[cursor] = number
+		if cursors[number] == nil {
+			cursors[number] = make(map[string]bool)
+		}
+		cursors[number][offsetOf(cursor)] = true
+	}
+	for _, p := range s.published {
+		note("the publisher", p.cursor, p.number)
+	}
+	for _, c := range s.world.clients {
+		if c.stream != s {
+			continue
+		}
+		for _, h := range c.log {
+			note(c.name, h.cursor, h.number)
+		}
+	}
+	for number, offsets := range cursors {
+		if s.world.gentle && len(offsets) > 1 {
+			s.world.blame("%s: the key of %d has made %d messages", s.channel, number, len(offsets))
+		}
+	}
+}
+
+// last is the number that was confirmed last.
+func (s *stream) last() (number int) {
+	for _, p := range s.published {
+		if p.confirmed {
+			number = p.number
+		}
+	}
+	return number
+}
+
+// judgment is of one client.
+type judgment struct {
+	client    *client
+	published []publication
+	whole     bool // being told is no excuse
+
+	wrong []string
+}
+
+func (j *judgment) pass() (wrong []string) {
+	if len(j.client.log) == 0 {
+		j.blame("has heard nothing at all")
+		return j.wrong
+	}
+	j.order()
+	j.missing(j.client.left)
+	return j.wrong
+}
+
+func (j *judgment) blame(format string, args ...any) {
+	j.wrong = append(j.wrong, fmt.Sprintf(format, args...))
+}
+
+// order looks for what came twice, or before what was confirmed earlier.
+func (j *judgment) order() {
+	newest := 0                   // confirmed, since the client was told
+	here := make(map[int]bool)    // since then
+	ever := make(map[string]bool) // by cursor
+	for _, h := range j.client.log {
+		switch {
+		case h.number < 0 || h.number > len(j.published):
+			j.blame("heard %d, which nobody has published", h.number)
+			continue
+		case h.number == 0:
+			newest, here = 0, make(map[int]bool)
+			continue
+		case h.cursor != "" && ever[h.cursor]:
+			j.blame("heard %d twice by the cursor %s, at %.3f", h.number, h.cursor, j.client.since(h.at))
+		case here[h.number]:
+			j.blame("heard %d twice, at %.3f", h.number, j.client.since(h.at))
+		case h.number < newest && j.published[h.number-1].confirmed:
+			j.blame("heard %d after %d, at %.3f", h.number, newest, j.client.since(h.at))
+		}
+		here[h.number], ever[h.cursor] = true, true
+		if j.published[h.number-1].confirmed {
+			newest = max(newest, h.number)
+		}
+	}
+}
+
+// missing looks for what was confirmed before a client left for good, and never came.
+// What was under way then may be lost.
+func (j *judgment) missing(left time.Time) {
+	entered := j.client.log[0].at
+	heard := make(map[int]time.Time) // when first
+	for _, h := range j.client.log {
+		if _, before := heard[h.number]; h.number > 0 && !before {
+			heard[h.number] = h.at
+		}
+	}
+	next := left // when a later one was first heard
+	later := j.client.kind == "steady"
+	for i := len(j.published) - 1; i >= 0; i-- {
+		p := &j.published[i]
+		if at, here := heard[p.number]; here {
+			if at.Before(next) {
+				next = at
+			}
+			later = true
+			continue
+		}
+		if !later || !p.confirmed || !p.begun.After(entered) {
+			continue
+		}
+		if j.whole || !j.client.told(p.begun, next.Add(wordWithin)) {
+			j.blame("%d, confirmed at %.3f, is missing; a later one was heard at %.3f", p.number, j.client.since(p.ended), j.client.since(next))
+		}
+	}
+}
+
+// told reports whether the log says between two times that messages may be missing.
+func (c *client) told(from, to time.Time) bool {
+	for _, h := range c.log {
+		if h.told != "" && !h.at.Before(from) && !h.at.After(to) {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *client) since(t time.Time) float64 { return t.Sub(c.world.began).Seconds() }
+
+// offsetOf returns a cursor without its epoch.
+func offsetOf(cursor string) string { return cursor[strings.LastIndexByte(cursor, ':')+1:] }

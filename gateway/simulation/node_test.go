@@ -1,0 +1,203 @@
+package simulation_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tidegate/broker"
+	"tidegate/broker/simredis"
+	"tidegate/gateway"
+	"tidegate/gateway/rules"
+	"tidegate/metrics"
+)
+
+// slot is a place where one node after the other runs.
+type slot struct {
+	world *world
+	index int
+
+	// Guarded by mu.
+	mu   sync.Mutex
+	node *node // nil: none runs
+	runs int
+
+	mends atomic.Int64 // of its way
+}
+
+// node is one gateway, from its start to its end.
+type node struct {
+	*gateway.Gateway
+	way     *simredis.Way
+	metrics *metrics.Metrics
+	end     context.CancelFunc
+
+	// Guarded by mu.
+	mu    sync.Mutex
+	dead  bool
+	apart bool // from all clients
+	conns map[*conn]struct{}
+}
+
+var simRules = rules.List{
+	{Match: "kept:*", Subscribe: rules.Anyone, Publish: rules.Anyone, HistorySize: 1000, Presence: true, JoinLeave: true},
+	{Match: "*", Subscribe: rules.Anyone, Publish: rules.Anyone, Presence: true, JoinLeave: true},
+}
+
+// start begins a node.
+func (s *slot) start() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.runs++
+	name := fmt.Sprintf("n%d-%d", s.index, s.runs)
+	n := &node{way: s.world.servers.NewWay(s.world.random(name).Uint64(), time.Millisecond), metrics: metrics.New(""), conns: make(map[*conn]struct{})}
+	log := slog.New(storyLog{s.world, name})
+	b, err := broker.NewRedis(broker.RedisConfig{
+		URL: "redis://" + redisAddress, Dial: n.way.Dial, Log: log, Connections: 2,
+		Observe: broker.RedisObserver{
+			RoundTrip: func(d time.Duration) { n.metrics.Broker.RoundTrip.Observe(d.Seconds()) },
+			Reconnect: n.metrics.Broker.Reconnects.Inc, Refused: n.metrics.Broker.Refused, Panic: n.metrics.Panics.Inc,
+		},
+	})
+	if err != nil {
+		panic(err)
+	}
+	if n.Gateway, err = gateway.New(gateway.Config{
+		Broker: b, History: b, Presence: b, Register: b, Rules: simRules, Node: name,
+		Log: log, Metrics: n.metrics, DrainWindow: 2 * time.Second,
+	}); err != nil {
+		panic(err)
+	}
+	ctx, end := context.WithCancel(context.Background())
+	n.end = end
+	s.node = n
+	s.world.living.Go(func() {
+		if err := n.Run(ctx); err != nil {
+			s.world.blame("node %s: %v", name, err)
+		}
+		s.world.count(n)
+	})
+}
+
+// take empties the slot, and returns what was in it.
+func (s *slot) take() *node {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.node
+	s.node = nil
+	return n
+}
+
+func (s *slot) current() *node {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.node
+}
+
+// tamper does something to the way of the node that runs.
+func (s *slot) tamper(what func(*simredis.Way)) {
+	if n := s.current(); n != nil {
+		what(n.way)
+	}
+}
+
+// kill ends a node as SIGKILL does: nobody hears of it again.
+func (s *slot) kill() {
+	n := s.take()
+	if n == nil {
+		return
+	}
+	n.way.Break()
+	n.mu.Lock()
+	n.dead = true
+	conns := n.conns
+	n.conns = make(map[*conn]struct{})
+	n.mu.Unlock()
+	for c := range conns {
+		c.sever()
+	}
+	n.end()
+}
+
+// part has a node reach nobody: no client, no Redis. It goes on when it does again.
+func (n *node) part(apart bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.apart = apart
+	for c := range n.conns {
+		c.hold(apart)
+	}
+}
+
+// drain ends a node as SIGTERM does.
+func (s *slot) drain() {
+	n := s.take()
+	if n == nil {
+		return
+	}
+	_ = n.Shutdown(context.Background())
+	n.end()
+}
+
+// admit has a node serve a connection, and reports whether it does.
+func (n *node) admit(w *world, c *conn, user string) bool {
+	n.mu.Lock()
+	if n.dead || n.apart {
+		n.mu.Unlock()
+		return false
+	}
+	n.conns[c] = struct{}{}
+	n.mu.Unlock()
+	w.living.Go(func() {
+		n.serve(c, user)
+		n.mu.Lock()
+		delete(n.conns, c)
+		n.mu.Unlock()
+	})
+	return true
+}
+
+// serve does what a transport does.
+func (n *node) serve(c *conn, user string) {
+	ctx := context.Background()
+	s, err := n.Open(ctx, gateway.Hello{Protocol: lines{}, Session: c.name, Transport: "simulated", Principal: gateway.Principal{User: user}})
+	if err != nil {
+		c.sever()
+		return
+	}
+	s.Attach(c)
+	for {
+		s.Rest()
+		frame, err := c.Read(ctx)
+		if err == nil {
+			err = s.Receive(ctx, frame)
+		}
+		if err != nil {
+			s.End(err)
+			return
+		}
+	}
+}
+
+// storyLog writes what nodes log into the story.
+type storyLog struct {
+	world *world
+	node  string
+}
+
+func (storyLog) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelInfo }
+
+func (l storyLog) Handle(_ context.Context, r slog.Record) error {
+	text := r.Message
+	r.Attrs(func(a slog.Attr) bool { text += " " + a.String(); return true })
+	l.world.note("%s: %s", l.node, text)
+	l.world.sees("log: " + strings.TrimSpace(r.Message))
+	return nil
+}
+
+func (l storyLog) WithAttrs([]slog.Attr) slog.Handler { return l }
+func (l storyLog) WithGroup(string) slog.Handler      { return l }

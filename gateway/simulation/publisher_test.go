@@ -1,0 +1,101 @@
+package simulation_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"time"
+
+	"tidegate/broker"
+	"tidegate/gateway"
+)
+
+// stream is what is published on one channel: the numbers from 1 on, one after the
+// other.
+type stream struct {
+	// Fixed at birth.
+	world   *world
+	channel string
+	every   time.Duration
+	random  *rand.Rand
+
+	// Guarded by mu.
+	mu        sync.Mutex
+	published []publication // in order
+}
+
+// publication is one number.
+type publication struct {
+	number    int
+	begun     time.Time
+	ended     time.Time
+	confirmed bool
+	cursor    string // that it was confirmed with; empty: none
+}
+
+func newStream(w *world, channel string, every time.Duration) *stream {
+	return &stream{world: w, channel: channel, every: every, random: w.random(channel)}
+}
+
+func (s *stream) kept() bool { return strings.HasPrefix(s.channel, "kept:") }
+
+// publish publishes until ctx ends.
+func (s *stream) publish(ctx context.Context) {
+	for number := 1; ctx.Err() == nil; number++ {
+		p := publication{number: number, begun: time.Now()}
+		p.cursor, p.confirmed = s.insist(ctx, number)
+		p.ended = time.Now()
+		s.mu.Lock()
+		s.published = append(s.published, p)
+		s.mu.Unlock()
+		pause(ctx, between(s.random, s.every/2, 2*s.every))
+	}
+}
+
+// insist reports whether a number was confirmed, and with which cursor. Where a key is sure to be remembered
+// it is tried again, with the same key, until it is.
+func (s *stream) insist(ctx context.Context, number int) (cursor string, confirmed bool) {
+	for tries := 1; ; tries++ {
+		n := s.world.nodes[s.random.IntN(len(s.world.nodes))].current()
+		if n != nil {
+			cursor, confirmed = s.try(n, number)
+		}
+		if confirmed && tries > 1 {
+			s.world.sees("publish confirmed after more than one try")
+		}
+		if confirmed || ctx.Err() != nil || n != nil && !(s.kept() && s.world.gentle) {
+			return cursor, confirmed
+		}
+		pause(ctx, between(s.random, 50*time.Millisecond, 300*time.Millisecond))
+	}
+}
+
+// answerWithin is how long a publish may take at most.
+const answerWithin = 1100 * time.Millisecond
+
+func (s *stream) try(n *node, number int) (cursor string, confirmed bool) {
+	began := time.Now()
+	c := gateway.Publish{Channel: s.channel, Payload: fmt.Append(nil, number), Kind: broker.JSON}
+	if s.kept() {
+		c.Key = fmt.Sprint("n", number)
+	}
+	position, err := n.Publish(context.Background(), &backend, c)
+	if took := time.Since(began); took > answerWithin {
+		s.world.blame("a publish on %s was answered after %v: %v", s.channel, took, err)
+	}
+	n.mu.Lock()
+	dead := n.dead
+	n.mu.Unlock()
+	if dead {
+		return "", false // the answer has not reached anybody
+	}
+	if err != nil {
+		s.world.note("%s %d on %s: %v", s.channel, number, n.Node(), err)
+		s.world.sees("publish: " + string(gateway.ErrorOf(err).Code))
+	}
+	return position.String(), err == nil
+}
+
+var backend = gateway.Principal{Key: "simulation"}

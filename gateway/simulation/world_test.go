@@ -1,0 +1,227 @@
+package simulation_test
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"hash/fnv"
+	"maps"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tidegate/broker/simredis"
+)
+
+// world is one story: nodes, their Redis, clients and publishers, and what befalls
+// them. All that is arbitrary follows from its seed.
+type world struct {
+	// Fixed at birth.
+	t       *testing.T
+	seed    uint64
+	began   time.Time
+	gentle  bool // no fault makes Redis forget
+	servers *simredis.Servers
+	nodes   []*slot
+	streams []*stream
+	clients []*client
+	living  sync.WaitGroup // clients, nodes, connections
+
+	striking  sync.WaitGroup // faults
+	replacing chan struct{}  // a place in it is the right to end the process of Redis
+
+	// Guarded by mu.
+	mu    sync.Mutex
+	lines []string       // what happened
+	seen  map[string]int // how often what is rare has been
+	wrong []string
+}
+
+const redisAddress = "redis:6379"
+
+// The length of a story, and of the quiet after it in which all is to be well again.
+const (
+	faultsLast = 90 * time.Second
+	settling   = 75 * time.Second // more than a lease, and than a silent peer is taken for one that lives
+	nodeCount  = 3
+)
+
+// tell runs a story from its beginning to its end, within a bubble.
+func tell(t *testing.T, seed uint64) *world {
+	w := &world{t: t, seed: seed, began: time.Now(), servers: simredis.New(seed), seen: make(map[string]int), replacing: make(chan struct{}, 1)}
+	w.servers.Start(redisAddress)
+	random := w.random("world")
+	w.gentle = random.IntN(2) == 0
+	ctx, end := context.WithCancel(context.Background())
+	restless, rest := context.WithCancel(ctx)
+	for i := range nodeCount {
+		w.nodes = append(w.nodes, &slot{world: w, index: i})
+		w.nodes[i].start()
+	}
+	time.Sleep(2 * time.Second)
+	w.populate(random)
+	for _, c := range w.clients {
+		w.living.Go(func() { c.live(ctx, restless) })
+	}
+	publishing, stop := context.WithCancel(ctx)
+	var publishers sync.WaitGroup
+	for _, s := range w.streams {
+		publishers.Go(func() { s.publish(publishing) })
+	}
+	w.strike(random)
+	rest()
+	time.Sleep(settling)
+	stop()
+	publishers.Wait()
+	time.Sleep(10 * time.Second) // for the last messages
+	w.checkNodes()
+	end()
+	for _, n := range w.nodes {
+		n.drain()
+	}
+	w.living.Wait()
+	w.judge()
+	w.servers.Close()
+	synctest.Wait()
+	return w
+}
+
+// random returns numbers of an actor's own, so that it does not matter who draws first.
+func (w *world) random(actor string) *rand.Rand {
+	hash := fnv.New64a()
+	hash.Write([]byte(actor))
+	return rand.New(rand.NewPCG(w.seed, hash.Sum64()))
+}
+
+func (w *world) populate(random *rand.Rand) {
+	for _, channel := range []string{"kept:a", "kept:b", "live:a", "live:b"} {
+		w.streams = append(w.streams, newStream(w, channel, time.Duration(100+random.IntN(400))*time.Millisecond))
+	}
+	for i := range 15 {
+		kind := []string{"steady", "wandering", "slow", "vanishing", "passing"}[i%5]
+		w.clients = append(w.clients, newClient(w, fmt.Sprintf("%s%d", kind, i), kind, w.streams[random.IntN(len(w.streams))]))
+	}
+}
+
+// note writes down what happens.
+func (w *world) note(format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lines = append(w.lines, fmt.Sprintf("%9.3f  %s", time.Since(w.began).Seconds(), fmt.Sprintf(format, args...)))
+}
+
+// sees counts something that is rare.
+func (w *world) sees(what string) { w.add(what, 1) }
+
+func (w *world) add(what string, times int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.seen[what] += times
+}
+
+// blame notes that something is not as promised.
+func (w *world) blame(format string, args ...any) {
+	w.note("WRONG: "+format, args...)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.wrong = append(w.wrong, fmt.Sprintf(format, args...))
+}
+
+// story returns all that happened.
+func (w *world) story() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return strings.Join(w.lines, "\n")
+}
+
+// digest is a number that two runs of the same story have in common.
+func (w *world) digest() uint64 {
+	hash := fnv.New64a()
+	hash.Write([]byte(w.story()))
+	return hash.Sum64()
+}
+
+// checkNodes compares what the nodes say with what is, when all has been well for long.
+func (w *world) checkNodes() {
+	for _, s := range w.nodes {
+		n := s.current()
+		if n == nil {
+			w.blame("node %d does not run", s.index)
+			continue
+		}
+		if err := n.Ready(); err != nil {
+			w.blame("node %s is not ready %v after the last fault: %v", n.Node(), settling, err)
+		}
+		for _, stream := range w.streams {
+			w.checkMembers(n, stream)
+		}
+		w.checkCounts(n)
+	}
+}
+
+// here returns how many sessions each user has on a channel.
+func (w *world) here(s *stream) map[string]int {
+	here := make(map[string]int)
+	for _, c := range w.clients {
+		if c.stream == s && c.kind == "steady" {
+			here[c.name] = 1
+		}
+	}
+	return here
+}
+
+func (w *world) checkMembers(n *node, s *stream) {
+	members, err := n.Members(context.Background(), &backend, s.channel)
+	if err != nil {
+		w.blame("%s cannot say who is on %s: %v", n.Node(), s.channel, err)
+		return
+	}
+	said := make(map[string]int)
+	for _, m := range members {
+		said[m.User] = m.Sessions
+	}
+	if want := w.here(s); !maps.Equal(said, want) {
+		w.blame("%s says that on %s are %v; there are %v", n.Node(), s.channel, said, want)
+	}
+}
+
+func (w *world) checkCounts(n *node) {
+	channels, err := n.Channels(context.Background(), "*:*")
+	if err != nil {
+		w.blame("%s cannot say which channels there are: %v", n.Node(), err)
+		return
+	}
+	said := make(map[string]int)
+	for _, ch := range channels {
+		said[ch.Channel] = ch.Sessions
+	}
+	want := make(map[string]int)
+	for _, s := range w.streams {
+		if here := len(w.here(s)); here > 0 {
+			want[s.channel] = here
+		}
+	}
+	if !maps.Equal(said, want) {
+		w.blame("%s counts %v; there are %v", n.Node(), said, want)
+	}
+}
+
+func (w *world) redis() *simredis.Server { return w.servers.At(redisAddress) }
+
+func between(random *rand.Rand, least, most time.Duration) time.Duration {
+	return least + time.Duration(random.Int64N(int64(cmp.Or(most-least, 1))))
+}
+
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
