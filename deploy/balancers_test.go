@@ -21,6 +21,7 @@ func TestBalancers_PassOnAllThatClientsSpeak(t *testing.T) {
 	for name, startBefore := range map[string]func(*testing.T, ...place) string{
 		"haproxy": func(t *testing.T, nodes ...place) string { return startHAProxy(t, nodes...).clients },
 		"nginx":   func(t *testing.T, nodes ...place) string { return startNginx(t, nodes...) },
+		"caddy":   func(t *testing.T, nodes ...place) string { return startCaddy(t, nodes...) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, a, b := startRealCluster(t, "--trusted-proxies=127.0.0.1")

@@ -1,0 +1,57 @@
+package deploy
+
+import (
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"tidegate/broker/brokertest"
+)
+
+const caddyFile = "caddy/Caddyfile"
+
+// TestCaddy_GoesPastNodesThatEnded: a new session that none of them took goes to another one.
+func TestCaddy_GoesPastNodesThatEnded(t *testing.T) {
+	nodes := []*node{newNode(t, "a"), newNode(t, "b"), newNode(t, "c")}
+	address := startCaddy(t, nodes...)
+	nodes[0].kill()
+	nodes[1].kill()
+	for range 20 {
+		if got := get(t, address); got != "c" {
+			t.Fatalf("a request went to %q, want c", got)
+		}
+		if _, on := dial(t, address); on != "c" {
+			t.Fatalf("a new session went to %q, want c", on)
+		}
+	}
+}
+
+func TestCaddy_AsksNothingTwiceThatEndsANode(t *testing.T) {
+	nodes := []*node{newNode(t, "a"), newNode(t, "b"), newNode(t, "c")}
+	expectOneEnds(t, startCaddy(t, nodes...), nodes)
+}
+
+// startCaddy runs Caddy with the project's file, but for the addresses, and returns where
+// it listens.
+func startCaddy[Node place](t *testing.T, nodes ...Node) (address string) {
+	t.Helper()
+	address = freeAddress(t)
+	var servers []string
+	for _, n := range nodes {
+		servers = append(servers, n.address())
+	}
+	config := replaceLine(t, read(t, caddyFile), ":8080 {", "http://"+address+" {")
+	config = replaceLine(t, config, "\treverse_proxy ", "\treverse_proxy "+strings.Join(servers, " ")+" {")
+	dir := t.TempDir()
+	file := filepath.Join(dir, "Caddyfile")
+	write(t, file, config)
+
+	cmd := exec.Command(brokertest.FindProgram(t, "caddy"), "run", "--config", file, "--adapter", "caddyfile")
+	cmd.Env = append(os.Environ(), "HOME="+dir)
+	startBalancer(t, cmd)
+	eventually(t, "Caddy", func() bool { return status(t.Context(), "http://"+address+"/healthz") == http.StatusOK })
+	return address
+}
