@@ -22,6 +22,11 @@ var refusalKinds = []string{
 	"NOPERM", "NOAUTH", "WRONGPASS", "OOM", "READONLY", "MISCONF", "LOADING", "NOREPLICAS", "CLUSTERDOWN", "BUSY",
 }
 
+// RefusalKinds returns the kinds that RedisObserver.Refused may be told.
+func RefusalKinds() []string { return append(slices.Clone(refusalKinds), otherRefusal) }
+
+const otherRefusal = "other"
+
 // dealtWith are errors that the broker knows what to do about.
 var dealtWith = []string{"NOSCRIPT", "MOVED", "ASK", "TRYAGAIN", "EXECABORT"}
 
@@ -41,7 +46,7 @@ func refusalKind(err error) string {
 	case slices.Contains(dealtWith, word):
 		return ""
 	}
-	return "other"
+	return otherRefusal
 }
 
 // refusals counts what Redis refuses, and logs the first of each kind and then

@@ -29,6 +29,11 @@ const (
 	Internal        Code = "internal"
 )
 
+// codes are all of them.
+var codes = []Code{
+	BadRequest, Unauthenticated, Forbidden, NotFound, TooLarge, RateLimited, LimitExceeded, Unavailable, Internal,
+}
+
 // Error is a failure that a client is told.
 type Error struct {
 	Code    Code

@@ -72,6 +72,9 @@ func prepareSeries(m *metrics.Metrics) {
 	for _, reason := range reasons {
 		m.Sessions.Prepare(reason.Label)
 	}
+	for _, code := range codes {
+		m.Sessions.PrepareRefused(string(code))
+	}
 	m.Commands.Prepare(commandKinds, []string{"ok"})
 	for _, result := range []string{"ok", string(Unavailable)} {
 		m.Messages.Publish(result)

@@ -25,6 +25,14 @@ func newBroker() Broker {
 	}
 }
 
+// Prepare makes the series of these kinds begin at 0, so that the first refusal is seen as
+// an increase.
+func (b *Broker) Prepare(kinds ...string) {
+	for _, kind := range kinds {
+		b.errors.WithLabelValues(kind)
+	}
+}
+
 // Refused counts what the broker has refused. The kinds are a closed set.
 func (b *Broker) Refused(kind string) { b.errors.WithLabelValues(kind).Inc() }
 

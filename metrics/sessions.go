@@ -37,6 +37,13 @@ func (s *Sessions) Prepare(reasons ...string) {
 	}
 }
 
+// PrepareRefused does the same for sessions that are not let in, by these codes.
+func (s *Sessions) PrepareRefused(codes ...string) {
+	for _, code := range codes {
+		s.refused.WithLabelValues(code)
+	}
+}
+
 // longPoll is the transport whose sessions come and go with each request: among
 // those that are opened and closed they would hide all others.
 const longPoll = "longpoll"

@@ -19,6 +19,14 @@ func (w *Webhooks) collectors() []prometheus.Collector {
 	return []prometheus.Collector{w.requests, w.dropped}
 }
 
+// Prepare makes the series of an event begin at 0, so that the first request of a result
+// is seen as an increase.
+func (w *Webhooks) Prepare(event string, results ...string) {
+	for _, result := range results {
+		w.requests.WithLabelValues(event, result)
+	}
+}
+
 // Requested counts a request; event and result are of closed sets.
 func (w *Webhooks) Requested(event, result string) { w.requests.WithLabelValues(event, result).Inc() }
 

@@ -78,6 +78,7 @@ func newNode(c *config.Config, log *slog.Logger) (*node, error) {
 	}
 	n.xhr = pusher.NewXHR(n.gateway, &n.apps)
 	n.webhooks = pusher.NewWebhooks(n.gateway, &n.apps, log, n.metrics.Webhooks.Requested)
+	n.metrics.Webhooks.Prepare("pusher", "taken", "away", "dropped") // apps may come at a reload
 	n.gateway.SetReceivers(n.webhooks.Receivers())
 	return n, n.listen()
 }
@@ -97,6 +98,7 @@ func (n *node) newBroker() (broker.Broker, error) {
 		Panic:     n.metrics.Panics.Inc,
 		Refused:   n.metrics.Broker.Refused,
 	}
+	n.metrics.Broker.Prepare(broker.RefusalKinds()...)
 	redis, err := broker.NewRedis(c)
 	n.history, n.presence, n.register = redis, redis, redis
 	return redis, err
@@ -109,6 +111,10 @@ func (n *node) newHooks() (gateway.Hooks, error) {
 	}
 	c := n.config.Webhooks.Webhook()
 	c.Log, c.Observe = n.log, n.metrics.Webhooks.Requested
+	for _, event := range c.Events {
+		name, results := webhook.Outcomes(event)
+		n.metrics.Webhooks.Prepare(name, results...)
+	}
 	var err error
 	n.webhook, err = webhook.New(c)
 	return n.webhook, err

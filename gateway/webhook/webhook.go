@@ -34,6 +34,15 @@ type Config struct {
 	Log     *slog.Logger // nil: none
 }
 
+// Outcomes returns what Observe is told of requests about an event.
+func Outcomes(event gateway.HookEvent) (name string, results []string) {
+	switch event {
+	case gateway.OnConnect, gateway.OnSubscribe, gateway.OnPublish, gateway.OnRPC:
+		return string(event), []string{"allowed", "refused", "away"}
+	}
+	return "notices", []string{"taken", "away"}
+}
+
 // Verdict is what holds while the backend is away.
 type Verdict string
 
