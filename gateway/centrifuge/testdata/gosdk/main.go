@@ -57,9 +57,9 @@ func run(format, one, two string, newClient func(string, centrifuge.Config) *cen
 	}
 	want(heard, 4, 20)
 
-	page, err := alice.History(ctx(), channel, centrifuge.WithHistoryLimit(2))
+	page, err := alice.History(ctx(), channel, centrifuge.WithHistoryLimit(2), centrifuge.WithHistoryReverse(true))
 	check(err)
-	if len(page.Publications) != 2 || string(page.Publications[1].Data) != "20" || page.Publications[1].Info.User != "bob" {
+	if len(page.Publications) != 2 || string(page.Publications[0].Data) != "20" || page.Publications[0].Info.User != "bob" {
 		log.Fatalf("%s: the history is %+v", format, page)
 	}
 	other, err := bob.NewSubscription(channel)
