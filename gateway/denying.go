@@ -151,11 +151,29 @@ func (g *Gateway) decodeDenials(entries []broker.Entry) []Denial {
 	return all
 }
 
-// expel ends the sessions of who is forbidden to be here.
+// expel ends the sessions of who is forbidden to be here, and the subscriptions to which
+// tokens have admitted that are revoked.
 func (g *Gateway) expel() {
 	for _, s := range g.sessions.all() {
 		if d := g.denial(s.who(), s.remote); d != nil {
 			s.Close(reasonOf(d))
+		} else {
+			s.leaveRevoked()
 		}
 	}
+}
+
+// leaveRevoked takes the session off the channels to which it was admitted by tokens that
+// are revoked.
+func (s *Session) leaveRevoked() {
+	for _, sub := range s.dropIf(func(sub *subscription) bool { return s.gateway.revokes(s, sub.admission) }) {
+		s.gateway.forget(sub)
+		s.tell(Unsubscribed{Channel: sub.channel.name, Code: Unauthenticated, Reason: "the token for the channel was revoked"})
+	}
+}
+
+// revokes reports whether a token that admits a session to a channel is revoked; nil: there
+// is none. It may be called with the session's mu held.
+func (g *Gateway) revokes(s *Session, a *Admission) bool {
+	return a != nil && a.by != nil && g.denial(&Principal{User: a.As.User, Token: *a.by}, s.remote) != nil
 }

@@ -1,12 +1,15 @@
 package gateway_test
 
 import (
+	"context"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
 	"tidegate/broker/brokertest"
 	"tidegate/gateway"
+	"tidegate/gateway/rules"
 )
 
 func TestDenying_EndsSessionsOnEveryNode(t *testing.T) {
@@ -78,4 +81,56 @@ func TestDenying_WhoAuthenticatesAsOneThatIsBannedIsSentAway(t *testing.T) {
 	if reason := p.expectClosed(); reason.Code != 4009 {
 		t.Errorf("closed with %+v, want 4009", reason)
 	}
+}
+
+// channelTokens knows a token such as "room-7": alice's, for the channel room, with the id
+// room-7.
+type channelTokens struct{}
+
+func (channelTokens) Authenticate(_ context.Context, token string) (gateway.Principal, error) {
+	channel, _, _ := strings.Cut(token, "-")
+	return gateway.Principal{User: "alice", Token: gateway.TokenInfo{Shown: true, ID: token, Channel: channel, Issued: time.Now().Add(-time.Minute)}}, nil
+}
+
+func TestDenying_EndsWhatATokenForAChannelHasOpened(t *testing.T) {
+	members := startCluster(t, 2, gateway.Config{Auth: channelTokens{}, Rules: rules.List{
+		{Match: "room", Subscribe: rules.Token, Publish: rules.Anyone}, {Match: "*", Subscribe: rules.Anyone, Publish: rules.Anyone},
+	}})
+	a, b := members[0], members[1]
+	on := func(n *member, tokens ...string) *peer {
+		p := n.connect(gateway.Hello{Principal: gateway.Principal{User: "alice"}})
+		p.send("sub open")
+		p.expect("subscribed open")
+		for i, token := range tokens {
+			p.send("%s room %s", []string{"subtoken", "renew"}[i], token)
+			p.expect([]string{"subscribed", "renewed"}[i] + " room")
+		}
+		return p
+	}
+	there, here := on(b, "room-1"), on(a, "room-1")
+	renewed, early, other := on(b, "room-1", "room-2"), on(b, "room-2", "room-1"), on(b, "room-2")
+	if _, err := a.Deny(t.Context(), &backend, gateway.Denial{Token: "room-1"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []*peer{there, here, early} {
+		p.expect("unsubscribed room unauthenticated")
+		p.send("subtoken room room-1")
+		p.expect("error unauthenticated")
+	}
+	a.publish("room", "on")
+	a.publish("open", "on")
+	for _, p := range []*peer{renewed, other} {
+		p.expect("message room on")
+	}
+	for _, p := range []*peer{there, here, early} {
+		p.expect("message open on")
+		if heard := p.heardOf("room"); len(heard) > 0 {
+			t.Errorf("with a token that is revoked it heard %v", heard)
+		}
+	}
+	if _, err := b.Deny(t.Context(), &backend, gateway.Denial{User: "alice", Before: time.Now()}); err != nil {
+		t.Fatal(err)
+	}
+	other.expect("unsubscribed room unauthenticated")
+	renewed.expect("unsubscribed room unauthenticated")
 }

@@ -26,6 +26,8 @@ type Admission struct {
 	Named bool      // the channel is one that the client's token names (rules.Token)
 	As    *Identity // who the client is on the channel; nil: who the session is
 	Until time.Time // when the subscription ends, unless a Renew puts it off; zero: with the session
+
+	by *TokenInfo // the token that admits, which may be revoked; guarded by the session's mu once it has a place; nil: none
 }
 
 // Identity is who a client is on a channel: in presence, in counts, to the rules, and as
@@ -48,6 +50,10 @@ func (s *Session) renew(ctx context.Context, c Renew) error {
 	if err := s.putOff(name, a); err != nil {
 		return err
 	}
+	if s.gateway.revokes(s, a) {
+		s.leaveRevoked() // who revoked it may have looked before
+		return nil
+	}
 	s.gateway.expireSoon(s, a.Until)
 	s.tell(Renewed{ID: c.ID, Channel: name, Expires: a.Until})
 	return nil
@@ -64,7 +70,7 @@ func (s *Session) putOff(name string, a *Admission) error {
 	if was := sub.admission; a.As != nil && (was == nil || was.As == nil || was.As.User != a.As.User) {
 		return failf(Forbidden, "a subscription keeps its user: subscribe anew to be another one on %q", name)
 	}
-	sub.setEnd(a.Until)
+	sub.take(a)
 	return nil
 }
 
@@ -72,7 +78,16 @@ func (s *Session) putOff(name string, a *Admission) error {
 // session has: if something was shown with it, that counts from now on.
 func (sub *subscription) show(a *Admission) {
 	if a != nil && !sub.granted {
-		sub.setEnd(a.Until)
+		sub.take(a)
+	}
+}
+
+// take has the subscription rest on what was shown last. It is called with the session's
+// mu held.
+func (sub *subscription) take(a *Admission) {
+	sub.setEnd(a.Until)
+	if was := sub.admission; was != nil && was.by != nil && a.by != nil {
+		*was.by = *a.by
 	}
 }
 
@@ -113,23 +128,26 @@ func (s *Session) nextEnd() time.Time {
 
 // leaveEnded takes the session off the channels on which its time is over.
 func (s *Session) leaveEnded() {
-	for _, sub := range s.dropEnded(time.Now()) {
+	now := time.Now().UnixNano()
+	for _, sub := range s.dropIf(func(sub *subscription) bool { return sub.end != 0 && sub.end <= now }) {
 		s.gateway.forget(sub)
 		s.tell(Unsubscribed{Channel: sub.channel.name, Code: Unauthenticated, Reason: "the subscription's token has expired", Expired: true})
 	}
 }
 
-func (s *Session) dropEnded(now time.Time) (ended []*subscription) {
+// dropIf gives up the places that are over, and returns them. It calls over with the
+// session's mu held.
+func (s *Session) dropIf(over func(*subscription) bool) (dropped []*subscription) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.subscriptions = slices.DeleteFunc(s.subscriptions, func(sub *subscription) bool {
-		over := sub.end != 0 && sub.end <= now.UnixNano()
-		if over {
-			ended = append(ended, sub)
+		gone := over(sub)
+		if gone {
+			dropped = append(dropped, sub)
 		}
-		return over
+		return gone
 	})
-	return ended
+	return dropped
 }
 
 // admitTo asks the gate, or takes from the token of a channel, how the client may come to
@@ -169,7 +187,7 @@ func (s *Session) admitByToken(ctx context.Context, token, channel string) (*Adm
 	case by.Info == nil:
 		by.Info = p.Info
 	}
-	return &Admission{Named: true, As: &Identity{by.User, by.Info}, Until: by.Expires}, nil
+	return &Admission{Named: true, As: &Identity{by.User, by.Info}, Until: by.Expires, by: &by.Token}, nil
 }
 
 // applied returns p as it is on a channel to which it was admitted.

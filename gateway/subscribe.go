@@ -132,6 +132,9 @@ func (s *Session) prepareJoin(ctx context.Context, c Subscribe, name string) *jo
 	if j.err = err; err == nil {
 		s.reserveFor(j, terms{noEcho: c.NoEcho, admission: admission})
 	}
+	if j.err == nil && s.gateway.revokes(s, admission) { // who revoked it may have looked before
+		j.err = failf(Unauthenticated, "the token for %q was revoked", name)
+	}
 	return j
 }
 
