@@ -204,6 +204,31 @@ func FuzzDecodeProtobuf(f *testing.F) {
 	f.Fuzz(func(t *testing.T, frame []byte) { checkDecode(t, centrifuge.Protobuf, frame) })
 }
 
+// FuzzDecodeConnect reads what those say who only listen: it connects, or ends the session.
+func FuzzDecodeConnect(f *testing.F) {
+	for _, request := range []string{"", " ", "null", `{}`, `{"token":"t","subs":{"a":{"recover":true,"epoch":"k3x9","offset":4},"b":null}}`, `{"subs":{"a":{"recover":true,"epoch":"\u0000:"}}}`} {
+		f.Add([]byte(request))
+	}
+	p := centrifuge.Protocol{OneWay: true}
+	f.Fuzz(func(t *testing.T, request []byte) {
+		commands, err := p.Decode(gateway.Frame{Data: request})
+		if err != nil {
+			if code, _ := p.Farewell(gateway.ReasonOf(err)); code < 3500 || code > 3999 {
+				t.Errorf("%q ends with %d, after which SDKs come back with the same", request, code)
+			}
+			return
+		}
+		if len(commands) != 1 {
+			t.Fatalf("%q: %d commands", request, len(commands))
+		}
+		for channel, cursor := range commands[0].(gateway.Auth).Cursors {
+			if at, err := broker.ParsePosition(cursor); err != nil || at.IsZero() {
+				t.Errorf("%q: on %q the cursor is %q: %v", request, channel, cursor, err)
+			}
+		}
+	})
+}
+
 // checkDecode wants commands that can be answered, or a reason that SDKs know.
 func checkDecode(t *testing.T, format centrifuge.Format, frame []byte) {
 	p := centrifuge.Protocol{Format: format}
