@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"encoding/json"
+	"time"
 )
 
 // errand is what a node asks all nodes to do, under a topic.
@@ -14,6 +15,9 @@ type errand struct {
 	Session string `json:"session,omitempty"`
 	Mark    string `json:"mark,omitempty"`
 	Payload []byte `json:"payload,omitempty"` // a sum of it
+
+	Except []string  `json:"except,omitempty"` // sessions
+	Until  time.Time `json:"until,omitzero"`
 }
 
 // The topics of errands.
@@ -23,6 +27,10 @@ const (
 	disconnectUser  = "disconnect"
 	subscribeUser   = "subscribe"
 	unsubscribeUser = "unsubscribe"
+	disconnectSome  = "disconnect_some" // topics of their own, so that a node of a former version does not do it to all
+	subscribeSome   = "subscribe_some"
+	unsubscribeSome = "unsubscribe_some"
+	expireSessions  = "expire"
 	countChannels   = "count_channels"
 	describeNode    = "describe_node"
 	forgetHistory   = "forget_history"

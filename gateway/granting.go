@@ -1,25 +1,33 @@
 package gateway
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
-// receiveChannel puts the session on a channel because the server says so. One
-// that is on it already hears nothing.
-func (s *Session) receiveChannel(ctx context.Context, channel string) error {
-	if s.grant(channel) {
+// receiveChannel puts the session on a channel until a time because the server says so;
+// zero: for as long as it lasts. One that is on it already hears nothing.
+func (s *Session) receiveChannel(ctx context.Context, channel string, until time.Time) error {
+	if s.grant(channel, until) {
 		return nil
 	}
-	return s.join(ctx, Subscribed{Channel: channel}, terms{granted: true})
+	if err := s.join(ctx, Subscribed{Channel: channel, Expires: until}, terms{granted: true}); err != nil {
+		return err
+	}
+	s.grant(channel, until)
+	return nil
 }
 
-// grant makes the session's place on a channel one that the server has given, and
-// reports whether there is one.
-func (s *Session) grant(channel string) bool {
+// grant makes the session's place on a channel one that the server has given until a time,
+// and reports whether there is one.
+func (s *Session) grant(channel string, until time.Time) bool {
+	defer s.gateway.expireSoon(s, until)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at, found := s.place(channel)
 	if found {
 		s.subscriptions[at].granted = true
-		s.subscriptions[at].end = 0
+		s.subscriptions[at].setEnd(until)
 	}
 	return found
 }

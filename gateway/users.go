@@ -71,6 +71,50 @@ func (g *Gateway) UnsubscribeUser(ctx context.Context, user, channel string) (re
 	return g.reach(ctx, unsubscribeUser, errand{User: user, Channel: channel})
 }
 
+// Whose are a user's sessions, or some of them.
+type Whose struct {
+	User    string
+	Session string   // this one alone; empty: all
+	Except  []string // but these
+}
+
+func (w Whose) errand() errand { return errand{User: w.User, Session: w.Session, Except: w.Except} }
+
+// DisconnectSome is Disconnect for some of a user's sessions.
+func (g *Gateway) DisconnectSome(ctx context.Context, of Whose) (reached int, err error) {
+	return g.reach(ctx, disconnectSome, of.errand())
+}
+
+// SubscribeSome is SubscribeUser for some of a user's sessions. They are on the channel
+// until a time; zero: for as long as they last.
+func (g *Gateway) SubscribeSome(ctx context.Context, of Whose, channel string, until time.Time) (reached int, err error) {
+	if err := checkOtherChannel(channel); err != nil {
+		return 0, err
+	}
+	e := of.errand()
+	e.Channel, e.Until = channel, until
+	return g.reach(ctx, subscribeSome, e)
+}
+
+// UnsubscribeSome is UnsubscribeUser for some of a user's sessions.
+func (g *Gateway) UnsubscribeSome(ctx context.Context, of Whose, channel string) (reached int, err error) {
+	if err := checkOtherChannel(channel); err != nil {
+		return 0, err
+	}
+	e := of.errand()
+	e.Channel = channel
+	return g.reach(ctx, unsubscribeSome, e)
+}
+
+// Expire has sessions end at a time instead of that of their tokens, with the Reason
+// TokenExpired; zero: never. A client that renews its token puts the end where that says.
+// It returns what Disconnect does.
+func (g *Gateway) Expire(ctx context.Context, of Whose, at time.Time) (reached int, err error) {
+	e := of.errand()
+	e.Until = at
+	return g.reach(ctx, expireSessions, e)
+}
+
 // reach runs an errand for a user's sessions and adds up how many were reached.
 func (g *Gateway) reach(ctx context.Context, topic string, e errand) (reached int, err error) {
 	if err := checkUser(e.User); err != nil {
@@ -130,8 +174,36 @@ func (i *SessionInfo) bytes() int {
 	return n
 }
 
-func (g *Gateway) disconnectHere(user string) (reached int) {
-	sessions := g.openSessions(user)
+// sessionsOf returns those of this node's sessions that an errand is about.
+func (g *Gateway) sessionsOf(e errand) []*Session {
+	return slices.DeleteFunc(g.openSessions(e.User), func(s *Session) bool {
+		return e.Session != "" && s.id != e.Session || slices.Contains(e.Except, s.id)
+	})
+}
+
+func (g *Gateway) expireHere(e errand) (reached int) {
+	sessions := g.sessionsOf(e)
+	for _, s := range sessions {
+		s.expireAt(e.Until)
+	}
+	return len(sessions)
+}
+
+func (s *Session) expireAt(end time.Time) {
+	if !end.IsZero() && !end.After(time.Now()) {
+		s.Close(TokenExpired)
+		return
+	}
+	s.mu.Lock()
+	p := *s.principal
+	p.Expires = end
+	s.principal = s.gateway.keep(p)
+	s.mu.Unlock()
+	s.gateway.expireSoon(s, end)
+}
+
+func (g *Gateway) disconnectHere(e errand) (reached int) {
+	sessions := g.sessionsOf(e)
 	for _, s := range sessions {
 		s.Close(Disconnected)
 	}
@@ -141,11 +213,11 @@ func (g *Gateway) disconnectHere(user string) (reached int) {
 // subscribeHere goes on after an error, but not with a broker that is away.
 func (g *Gateway) subscribeHere(ctx context.Context, e errand, say sayer) (err error) {
 	reached := 0
-	for _, s := range g.openSessions(e.User) {
+	for _, s := range g.sessionsOf(e) {
 		if s.alone && !s.isOn(e.Channel) {
 			continue // see ownChannels
 		}
-		failure := s.receiveChannel(ctx, e.Channel)
+		failure := s.receiveChannel(ctx, e.Channel, e.Until)
 		switch {
 		case failure == nil:
 			reached++
@@ -159,10 +231,10 @@ func (g *Gateway) subscribeHere(ctx context.Context, e errand, say sayer) (err e
 	return cmp.Or(say(reached), err)
 }
 
-// unsubscribeHere takes the user's sessions off a channel.
-func (g *Gateway) unsubscribeHere(user, channel string) (reached int) {
-	for _, s := range g.openSessions(user) {
-		if s.loseChannel(channel) {
+// unsubscribeHere takes sessions off a channel.
+func (g *Gateway) unsubscribeHere(e errand) (reached int) {
+	for _, s := range g.sessionsOf(e) {
+		if s.loseChannel(e.Channel) {
 			reached++
 		}
 	}

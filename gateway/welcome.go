@@ -3,6 +3,7 @@ package gateway
 import (
 	"cmp"
 	"context"
+	"time"
 
 	"tidegate/gateway/rules"
 )
@@ -83,7 +84,7 @@ func (s *Session) joinOwn(ctx context.Context, cursors map[string]string, collec
 	var joins []*join
 	add := func(names []string, unseen bool) {
 		for _, name := range names {
-			if s.grant(name) {
+			if s.grant(name, time.Time{}) {
 				continue
 			}
 			j := &join{reply: Subscribed{Channel: name, Unseen: unseen}, members: unseen, collected: collected}

@@ -111,10 +111,19 @@ func TestAPI_Answers(t *testing.T) {
 		{"channels", `{}`, `{"result":{"channels":{}}}`},
 		{"subscribe", `{"user":"alice","channel":"chat"}`, `{"result":{}}`},
 		{"unsubscribe", `{"user":"alice","channel":"chat"}`, `{"result":{}}`},
-		{"unsubscribe", `{"user":"alice","channel":"chat","client":"c"}`, `{"error":{"code":108,`},
+		{"unsubscribe", `{"user":"alice","channel":"chat","client":"c"}`, `{"result":{}}`},
+		{"unsubscribe", `{"user":"alice","channel":"chat","client":"c","session":"c.key"}`, `{"result":{}}`},
+		{"unsubscribe", `{"user":"alice","channel":"chat","client":"c","session":"d.key"}`, `{"error":{"code":107,`},
+		{"subscribe", `{"user":"alice","channel":"chat","client":"c","expire_at":1,"info":null}`, `{"result":{}}`},
+		{"subscribe", `{"user":"alice","channel":"chat","info":{}}`, `{"error":{"code":108,`},
+		{"subscribe", `{"channel":"chat","client":"c"}`, `{"error":{"code":107,`},
+		{"disconnect", `{"user":"alice","whitelist":["c"],"disconnect":{"code":3503,"reason":"force disconnect"}}`, `{"result":{}}`},
+		{"disconnect", `{"user":"alice","disconnect":{"code":4000}}`, `{"error":{"code":108,`},
 		{"disconnect", `{"user":"alice"}`, `{"result":{}}`},
 		{"disconnect", `{}`, `{"error":{"code":107,`},
-		{"refresh", `{"user":"alice"}`, `{"error":{"code":108,`},
+		{"refresh", `{"user":"alice","expire_at":1}`, `{"result":{}}`},
+		{"refresh", `{"user":"alice","info":{}}`, `{"error":{"code":108,`},
+		{"refresh", `{}`, `{"error":{"code":107,`},
 		{"unheard", `{}`, `{"error":{"code":104,"message":"method not found"}}`},
 		{"info", `{}`, `{"result":{"nodes":[{"name":"one","num_clients":0,"uid":"one","uptime":0,"version":"1.2"}]}}`},
 		{"batch", `{"commands":[{"publish":{"channel":"plain","data":1}},{"presence":{"channel":"plain"}},{},{"batch":{}}]}`,
@@ -145,5 +154,68 @@ func TestAPI_RefusesWhatIsNoJSON(t *testing.T) {
 		if status, answer := post("publish", body, "secret"); status != 400 {
 			t.Errorf("%q: %d %s", body, status, answer)
 		}
+	}
+}
+
+// Each client is reached by its id or its session, and the others are not.
+func TestAPI_ReachesSomeOfAUsersClients(t *testing.T) {
+	g, post := startAPI(t)
+	theater := &theater{TB: t, Gateway: g}
+	open := func(id string) *ending {
+		s, err := g.Open(t.Context(), gateway.Hello{
+			Protocol: centrifuge.Protocol{}, Transport: "test", Session: id, Key: "key", Principal: gateway.Principal{User: "alice"},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := &ending{swallower{&audience{theater: theater, all: make(chan struct{}, 100)}}, make(chan gateway.Reason, 1)}
+		s.Attach(e)
+		return e
+	}
+	one, two, three, four := open("one"), open("two"), open("three"), open("four")
+	for _, c := range []struct {
+		method, body string
+		ends         *ending
+		code         int
+	}{
+		{"disconnect", `{"user":"alice","session":"one.key"}`, one, 3503},
+		{"refresh", `{"user":"alice","client":"two","expired":true}`, two, 3005},
+		{"refresh", `{"user":"alice","client":"three","expire_at":1}`, three, 3005},
+	} {
+		if _, answer := post(c.method, c.body, "secret"); answer != `{"result":{}}` {
+			t.Errorf("%s %s: %s", c.method, c.body, answer)
+		}
+		if reason := c.ends.await(t); reason.Code != c.code {
+			t.Errorf("%s %s: it ends with %+v, want %d", c.method, c.body, reason, c.code)
+		}
+	}
+	fifth := open("five")
+	if _, answer := post("disconnect", `{"user":"alice","whitelist":["four"]}`, "secret"); answer != `{"result":{}}` {
+		t.Error(answer)
+	}
+	fifth.await(t)
+	if left, err := g.Sessions(t.Context(), "alice"); err != nil || len(left) != 1 || left[0].Session != "four" || len(four.closed) > 0 {
+		t.Errorf("left are %v, %v", left, err)
+	}
+}
+
+// ending is a connection that tells why it was closed.
+type ending struct {
+	swallower
+	closed chan gateway.Reason
+}
+
+func (e *ending) Close(reason gateway.Reason, _ []byte) { e.closed <- reason }
+
+func (e *ending) await(t *testing.T) gateway.Reason {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	select {
+	case reason := <-e.closed:
+		return reason
+	case <-ctx.Done():
+		t.Fatal("the session does not end")
+		return gateway.Reason{}
 	}
 }

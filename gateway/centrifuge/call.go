@@ -2,6 +2,7 @@ package centrifuge
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"slices"
@@ -50,7 +51,7 @@ func (c *call) do(ctx context.Context, method string, body []byte) outcome {
 	case "batch":
 		return read(ctx, body, c.batch)
 	case "refresh":
-		return failed(errNotAvailable, "refresh is not here: disconnect the user, whose client comes back with a new token")
+		return read(ctx, body, c.refresh)
 	}
 	return failed(errMethodNotFound, "method not found")
 }
@@ -144,47 +145,104 @@ func (c *call) broadcast(ctx context.Context, args struct {
 	return done(map[string]any{"responses": responses}, nil)
 }
 
-// whom names a user's sessions. Some of them alone cannot be reached.
+// whom names a user's sessions, or one of them: by the client's id or, where it has a
+// session, by that.
 type whom struct {
-	User      string   `json:"user"`
-	Client    string   `json:"client"`
-	Session   string   `json:"session"`
-	Whitelist []string `json:"whitelist"`
+	User    string `json:"user"`
+	Client  string `json:"client"`
+	Session string `json:"session"`
 }
 
-func (w whom) check() (why outcome, ok bool) {
-	if w.Client != "" || w.Session != "" || len(w.Whitelist) > 0 {
-		return failed(errNotAvailable, "a user's sessions are reached together: leave out client, session and whitelist"), false
+// whose returns the sessions, if ok.
+func (w whom) whose() (of gateway.Whose, ok bool) {
+	id, _ := cutSession(w.Session)
+	return gateway.Whose{User: w.User, Session: cmp.Or(w.Client, id)}, w.Client == "" || id == "" || w.Client == id
+}
+
+var twoSessions = failed(errBadRequest, "client and session are not the same connection's")
+
+func (c *call) subscribe(ctx context.Context, args struct {
+	whom
+	Channel  string           `json:"channel"`
+	ExpireAt int64            `json:"expire_at"`
+	Info     *json.RawMessage `json:"info"`
+	Base64   string           `json:"b64info"`
+	Data     *json.RawMessage `json:"data"`
+	Data64   string           `json:"b64data"`
+	Since    *json.RawMessage `json:"recover_since"`
+	Override *json.RawMessage `json:"override"`
+}) outcome {
+	of, ok := args.whose()
+	switch {
+	case !ok:
+		return twoSessions
+	case args.Info != nil || args.Base64 != "" || args.Data != nil || args.Data64 != "" || args.Since != nil || args.Override != nil:
+		return failed(errNotAvailable, "a subscription is made without info, data, recover_since and override here")
 	}
-	return outcome{}, true
+	_, err := c.SubscribeSome(ctx, of, args.Channel, timeOf(args.ExpireAt))
+	return done(empty{}, err)
 }
 
-type whomOn struct {
+// timeOf returns a time in seconds since 1970; 0: none.
+func timeOf(seconds int64) time.Time {
+	if seconds == 0 {
+		return time.Time{}
+	}
+	return time.Unix(seconds, 0)
+}
+
+func (c *call) unsubscribe(ctx context.Context, args struct {
 	whom
 	Channel string `json:"channel"`
-}
-
-func (c *call) subscribe(ctx context.Context, args whomOn) outcome {
-	if why, ok := args.check(); !ok {
-		return why
+}) outcome {
+	of, ok := args.whose()
+	if !ok {
+		return twoSessions
 	}
-	_, err := c.SubscribeUser(ctx, args.User, args.Channel)
+	_, err := c.UnsubscribeSome(ctx, of, args.Channel)
 	return done(empty{}, err)
 }
 
-func (c *call) unsubscribe(ctx context.Context, args whomOn) outcome {
-	if why, ok := args.check(); !ok {
-		return why
+func (c *call) disconnect(ctx context.Context, args struct {
+	whom
+	Whitelist  []string `json:"whitelist"`
+	Disconnect *struct {
+		Code uint32 `json:"code"`
+	} `json:"disconnect"`
+}) outcome {
+	of, ok := args.whose()
+	switch {
+	case !ok:
+		return twoSessions
+	case len(args.Whitelist) > mostCommands:
+		return failed(errLimit, "the whitelist is too long: at most 1000 are allowed")
+	case args.Disconnect != nil && args.Disconnect.Code != forceDisconnect:
+		return failed(errNotAvailable, "clients are disconnected with the code 3503 here: leave out disconnect")
 	}
-	_, err := c.UnsubscribeUser(ctx, args.User, args.Channel)
+	of.Except = args.Whitelist
+	_, err := c.DisconnectSome(ctx, of)
 	return done(empty{}, err)
 }
 
-func (c *call) disconnect(ctx context.Context, args whom) outcome {
-	if why, ok := args.check(); !ok {
-		return why
+// refresh puts the end of connections elsewhere.
+func (c *call) refresh(ctx context.Context, args struct {
+	whom
+	Expired  bool             `json:"expired"`
+	ExpireAt int64            `json:"expire_at"`
+	Info     *json.RawMessage `json:"info"`
+}) outcome {
+	of, ok := args.whose()
+	switch {
+	case !ok:
+		return twoSessions
+	case args.Info != nil:
+		return failed(errNotAvailable, "what is known of a user comes from the token: leave out info")
 	}
-	_, err := c.Disconnect(ctx, args.User)
+	end := timeOf(args.ExpireAt)
+	if args.Expired {
+		end = time.Now()
+	}
+	_, err := c.Expire(ctx, of, end)
 	return done(empty{}, err)
 }
 
