@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -99,12 +100,11 @@ func (r *request) publish() (any, error) {
 	answer := struct {
 		Channels map[string]*channelInfo `json:"channels"`
 	}{make(map[string]*channelInfo)}
-	for _, name := range e.names() {
-		if answer.Channels[name], err = r.infoOf(name, wantsOf(e.Info)); err != nil {
-			return nil, err
-		}
+	infos, err := r.infosOf(e.names(), func(int) wants { return wantsOf(e.Info) })
+	for i, name := range e.names() {
+		answer.Channels[name] = infos[i]
 	}
-	return answer, nil
+	return answer, err
 }
 
 func (r *request) publishBatch() (any, error) {
@@ -140,19 +140,16 @@ func (r *request) batchInfo(batch batch) (any, error) {
 	answer := struct {
 		Batch []*channelInfo `json:"batch,omitempty"`
 	}{}
-	asked := false
+	if !slices.ContainsFunc(batch, func(e event) bool { return e.Info != "" }) {
+		return answer, nil
+	}
+	names := make([]string, len(batch))
 	for i := range batch {
-		info, err := r.infoOf(batch[i].Channel, wantsOf(batch[i].Info))
-		if err != nil {
-			return nil, err
-		}
-		asked = asked || batch[i].Info != ""
-		answer.Batch = append(answer.Batch, info)
+		names[i] = batch[i].Channel
 	}
-	if !asked {
-		answer.Batch = nil
-	}
-	return answer, nil
+	var err error
+	answer.Batch, err = r.infosOf(names, func(i int) wants { return wantsOf(batch[i].Info) })
+	return answer, err
 }
 
 func (e *event) names() []string {

@@ -90,3 +90,24 @@ func TestGuide_SignsByHand(t *testing.T) {
 		})
 	}
 }
+
+// The lines for frameworks, which the tests do not have, are at least of their languages.
+func TestGuide_LinesForFrameworksCanBeParsed(t *testing.T) {
+	for _, c := range []struct {
+		language, beginning, before, after string
+		command                            []string
+	}{
+		{"php", "// Laravel", "<?php return [\n", "];", []string{"php", "-l"}},
+		{"ruby", "# Rails", "", "", []string{"ruby", "-c"}},
+		{"python", "# Django", "", "", []string{"python3", "-m", "py_compile"}},
+	} {
+		file := filepath.Join(t.TempDir(), "lines."+c.language)
+		if err := os.WriteFile(file, []byte(c.before+guided(t, c.language, c.beginning)+c.after), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		check := exec.CommandContext(t.Context(), brokertest.FindProgram(t, c.command[0]), append(c.command[1:], file)...)
+		if out, err := check.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", c.language, err, out)
+		}
+	}
+}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"tidegate/gateway"
 )
 
@@ -36,13 +38,24 @@ func (w wants) info(name string, c gateway.ChannelInfo) *channelInfo {
 	return info
 }
 
-// infoOf asks for what is wanted of one channel.
-func (r *request) infoOf(name string, w wants) (*channelInfo, error) {
-	if w == (wants{}) {
-		return &channelInfo{}, nil
+// infosOf asks for what is wanted of channels, of several at once.
+func (r *request) infosOf(names []string, wanted func(i int) wants) ([]*channelInfo, error) {
+	infos := make([]*channelInfo, len(names))
+	var asking errgroup.Group
+	asking.SetLimit(publishers)
+	for i, name := range names {
+		w := wanted(i)
+		if infos[i] = (&channelInfo{}); w == (wants{}) {
+			continue
+		}
+		asking.Go(func() (err error) {
+			defer r.api.gateway.Wall().Catch("count a channel", func() { err = gateway.Failed })
+			c, err := r.count(name)
+			infos[i] = w.info(name, c)
+			return err
+		})
 	}
-	c, err := r.count(name)
-	return w.info(name, c), err
+	return infos, asking.Wait()
 }
 
 // count returns how many are on a channel.

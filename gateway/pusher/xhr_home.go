@@ -138,6 +138,7 @@ func (x *XHR) hearSaid(_ string, w sayWord) error {
 // receive has the session do what its client has said. A client does not look at how
 // its request is answered: it hears by an event of what was not done.
 func (x *XHR) receive(s *stay, key string, frame []byte) {
+	defer x.gateway.Wall().Catch("hear a request", func() { s.session.Close(gateway.Failed) })
 	err := x.gateway.SendTo(context.Background(), "", x.gateway.Node(), s.session.ID(), key, gateway.Frame{Data: frame})
 	if is(err, gateway.RateLimited) {
 		_, _, _ = s.take([][]byte{lineOf(failed(tooFast, gateway.ErrorOf(err).Message))}) // a box that is full closes the session

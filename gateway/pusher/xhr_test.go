@@ -287,6 +287,15 @@ func TestXHR_WhatIsSaidIsHeardInOrder(t *testing.T) {
 	}
 }
 
+// What finds no room in the session's line is not lost without a word.
+func TestXHR_TooMuchAtOnceIsTold(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	n.posts(xhr(shop.Key, "alice", "xhr"), "")
+	s := n.xhr.stayOf(idAt(n, "alice"))
+	n.xhr.receive(s, "7/alice", make([]byte, 2<<20))
+	n.streams("alice").hears(`\"code\":4301`)
+}
+
 // Of two sessions that were begun by one path on two nodes at once one stays.
 func TestXHR_OnePathIsOneSession(t *testing.T) {
 	nodes, _ := startPair(t, gateway.Config{})
