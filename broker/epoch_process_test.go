@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -9,19 +10,26 @@ import (
 )
 
 // A process that has taken over what another one had may have forgotten that it ever
-// followed one: its backlog is gone, and the replication id from before with it.
+// followed one: its backlog is gone, and the replication id from before with it. It does
+// not take a node that knew it before to see that.
 func TestEpoch_EndsThoughTheBacklogIsGone(t *testing.T) {
 	brokertest.RequireRedis(t)
 	for _, load := range []string{"disabled", "swapdb"} { // through a file, and without one
-		t.Run(load, func(t *testing.T) {
-			t.Parallel()
-			server := brokertest.StartRedis(t, "--repl-diskless-load", load)
-			b, told := startNode(t, broker.RedisConfig{URL: server.URL()})
-			told.WaitUp()
-			forgotten := loseByFollowing(t, b, told, server)
-			freeBacklog(t, server)
-			mustHaveEnded(t, b, server, forgotten)
-		})
+		for _, newNode := range []bool{false, true} {
+			t.Run(fmt.Sprintf("load %s, a new node %v", load, newNode), func(t *testing.T) {
+				t.Parallel()
+				server := brokertest.StartRedis(t, "--repl-diskless-load", load)
+				b, told := startNode(t, broker.RedisConfig{URL: server.URL()})
+				told.WaitUp()
+				forgotten := loseByFollowing(t, b, told, server)
+				freeBacklog(t, server)
+				if newNode {
+					b, told = startNode(t, broker.RedisConfig{URL: server.URL()})
+					told.WaitUp()
+				}
+				mustHaveEnded(t, b, server, forgotten)
+			})
+		}
 	}
 }
 

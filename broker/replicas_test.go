@@ -2,7 +2,9 @@ package broker_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -141,4 +143,80 @@ func TestReplicas_OfASentinelAndOfACluster(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What a replica has is there when the master is killed in the midst of it: whatever was
+// confirmed until then, and however much was on its way.
+func TestReplicas_ConfirmedOutlivesTheMaster(t *testing.T) {
+	for name, start := range map[string]func(*testing.T) (url string, master *brokertest.RedisServer){
+		"Sentinel": func(t *testing.T) (string, *brokertest.RedisServer) {
+			s := brokertest.StartRedisSentinel(t)
+			return s.URL(), s.Servers[0]
+		},
+		"Cluster": func(t *testing.T) (string, *brokertest.RedisServer) {
+			c := brokertest.StartRedisCluster(t)
+			names := newRedis(t, broker.RedisConfig{URL: c.URL()})
+			master := c.Owner(names.RedisName("a"))
+			c.AddReplica(master)
+			return c.URL(), master
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url, master := start(t)
+			b, told := startNode(t, broker.RedisConfig{URL: url})
+			told.WaitUp()
+			sure := confirmUntil(t, b, master.Stop)
+			brokertest.Eventually(t, "a message at the new master", func() bool {
+				_, err := broker.Publish(t.Context(), b, message("a", "later"), broker.PublishOptions{HistorySize: plenty})
+				return err == nil
+			})
+			payloads, _ := since(t, b, broker.Position{})
+			have := make(map[string]bool)
+			for _, payload := range payloads {
+				have[payload] = true
+			}
+			for _, payload := range sure {
+				if !have[payload] {
+					t.Errorf("%q was confirmed, and is not among %d messages of the new master", payload, len(payloads))
+				}
+			}
+		})
+	}
+}
+
+const plenty = 100_000 // messages that a history keeps
+
+// confirmUntil publishes what a replica has to confirm, from many publishers, has something
+// happen in the midst of it, and returns what was confirmed. It ends when nothing is
+// confirmed any more.
+func confirmUntil(t *testing.T, b *broker.Redis, happens func()) (sure []string) {
+	t.Helper()
+	const publishers, before = 8, 200
+	var mu sync.Mutex
+	var wait sync.WaitGroup
+	enough := make(chan struct{})
+	for i := range publishers {
+		wait.Go(func() {
+			for n := 0; ; n++ {
+				payload := fmt.Sprint(i, " ", n)
+				_, err := broker.Publish(t.Context(), b, message("a", payload), broker.PublishOptions{HistorySize: plenty, Replicas: 1})
+				mu.Lock()
+				switch {
+				case err == nil:
+					if sure = append(sure, payload); len(sure) == before {
+						close(enough)
+					}
+				case len(sure) >= before:
+					mu.Unlock()
+					return
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	<-enough
+	happens()
+	wait.Wait()
+	return sure
 }
