@@ -12,6 +12,7 @@ import (
 // bounded, until the client asks for it, by a request to this node or another.
 type box struct {
 	// Fixed at birth.
+	room   room   // that what it holds takes of the node's
 	rouse  func() // has somebody pass on: called with mu held, must not block
 	expire func() // called when the client does not ask for more in time
 
@@ -19,14 +20,20 @@ type box struct {
 	mu      sync.Mutex
 	heard   time.Time
 	waiting []byte
-	held    int           // bytes that wait, or are being passed on
+	held    int           // bytes of frames that wait, or are being passed on
 	asking  reader        // that gets what waits next; zero: there is none
 	last    string        // ticket of the last one that asked
 	passing bool          // somebody passes on: one at a time, so that the order holds
-	room    chan struct{} // closed when there may be room; nil: nobody waits for it
+	emptier chan struct{} // closed when there may be room; nil: nobody waits for it
 	idle    *time.Timer   // runs while nobody asks and nothing is passed on
 	closing bool          // nothing is added any more
-	stopped bool          // idle does not run any more
+	stopped bool          // it takes nothing more, and idle does not run
+}
+
+// room is what boxes share for what they hold: a *gateway.Gateway.
+type room interface {
+	TakeInbound(bytes int) error
+	GiveInbound(bytes int)
 }
 
 // reader is a request of a client's for what there is to say.
@@ -39,8 +46,8 @@ const (
 	askPatience = 15 * time.Second // for a client to ask for more
 )
 
-func newBox(rouse, expire func()) *box {
-	b := &box{rouse: rouse, expire: expire, heard: time.Now()}
+func newBox(r room, rouse, expire func()) *box {
+	b := &box{room: r, rouse: rouse, expire: expire, heard: time.Now()}
 	b.idle = time.AfterFunc(askPatience, expire)
 	return b
 }
@@ -63,15 +70,16 @@ func (b *box) take(frames [][]byte) (rest [][]byte, room <-chan struct{}, err er
 	if b.closing {
 		return frames, nil, gateway.Left
 	}
-	for len(frames) > 0 && b.held < boxBytes {
-		b.add(frames[0])
+	for len(frames) > 0 && b.held < boxBytes && !b.stopped && b.room.TakeInbound(len(frames[0])) == nil {
+		b.waiting = append(b.waiting, frames[0]...)
+		b.held += len(frames[0])
 		frames = frames[1:]
 	}
-	if len(frames) > 0 && b.room == nil {
-		b.room = make(chan struct{})
+	if len(frames) > 0 && b.emptier == nil {
+		b.emptier = make(chan struct{})
 	}
 	b.passOn()
-	return frames, b.room, nil
+	return frames, b.emptier, nil
 }
 
 // Close says why, as the last thing that is passed on.
@@ -82,22 +90,24 @@ func (b *box) Close(reason gateway.Reason, _ []byte) {
 		return
 	}
 	b.closing = true
-	b.add(lineClose(reason))
+	b.waiting = append(b.waiting, lineClose(reason)...)
 	b.announceRoom()
 	b.passOn()
 }
 
-// add is called with b.mu held, as are the next ones.
-func (b *box) add(frame []byte) {
-	b.waiting = append(b.waiting, frame...)
-	b.held += len(frame)
+// announceRoom is called with b.mu held, as are the next ones.
+func (b *box) announceRoom() {
+	if b.emptier != nil {
+		close(b.emptier)
+		b.emptier = nil
+	}
 }
 
-func (b *box) announceRoom() {
-	if b.room != nil {
-		close(b.room)
-		b.room = nil
-	}
+// letGo gives back the room of so many bytes, if it holds them still.
+func (b *box) letGo(n int) {
+	n = min(n, b.held)
+	b.held -= n
+	b.room.GiveInbound(n)
 }
 
 // passOn has somebody pass on what waits, to who has asked for it.
@@ -143,7 +153,7 @@ func (b *box) next() (to reader, chunk []byte, last, more bool) {
 func (b *box) passed(n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.held -= n
+	b.letGo(n)
 	b.announceRoom()
 }
 
@@ -161,12 +171,13 @@ func (b *box) isLast(ticket string) bool {
 	return b.last == ticket
 }
 
-// stop ends the box's timer for good.
+// stop ends the box for good: its timer, and what it holds of the node's room.
 func (b *box) stop() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.stopped = true
 	b.idle.Stop()
+	b.letGo(b.held)
 }
 
 // empty drops what waits for a client that does not ask.

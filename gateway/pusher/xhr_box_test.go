@@ -4,13 +4,15 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"tidegate/gateway"
 )
 
 // Whoever passes on may find that there is nothing when the box has been stopped.
 func TestBox_ThatIsStoppedExpiresNoMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		expired := false
-		b := newBox(func() {}, func() { expired = true })
+		b := newBox(new(space), func() {}, func() { expired = true })
 		b.stop()
 		b.next()
 		time.Sleep(2 * askPatience)
@@ -19,4 +21,41 @@ func TestBox_ThatIsStoppedExpiresNoMore(t *testing.T) {
 			t.Error("its timer has run")
 		}
 	})
+}
+
+// space is room for so many bytes.
+type space struct{ most, taken int }
+
+func (s *space) TakeInbound(n int) error {
+	if s.taken+n > s.most {
+		return gateway.Failed
+	}
+	s.taken += n
+	return nil
+}
+
+func (s *space) GiveInbound(n int) { s.taken -= n }
+
+func TestBox_HoldsOfTheNodesRoomWhatItHas(t *testing.T) {
+	all := &space{most: 25}
+	frames := [][]byte{make([]byte, 10), make([]byte, 10), make([]byte, 10)}
+	first, second := newBox(all, func() {}, func() {}), newBox(all, func() {}, func() {})
+	if rest, err := first.Write(frames[:1], 0); err != nil || len(rest) != 0 {
+		t.Fatalf("%d frames are left (%v), want 0", len(rest), err)
+	}
+	if rest, err := second.Write(frames, 0); err != nil || len(rest) != 2 {
+		t.Errorf("%d frames are left (%v), want the 2 for which there is no room", len(rest), err)
+	}
+	first.Close(gateway.Disconnected, nil)
+	first.ask(reader{"node", "ticket"}, true)
+	_, chunk, last, _ := first.next()
+	if first.passed(len(chunk)); !last || all.taken != 10 {
+		t.Errorf("%d bytes are taken when one has passed on all (%v), want 10", all.taken, last)
+	}
+	first.stop()
+	second.stop()
+	second.passed(10)
+	if all.taken != 0 {
+		t.Errorf("%d bytes are taken when both have ended", all.taken)
+	}
 }
