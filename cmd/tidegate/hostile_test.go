@@ -35,7 +35,7 @@ func TestHostile_NothingEndsANodeOrStays(t *testing.T) {
 		seed = n
 	}
 	t.Logf("HOSTILE_SEED=%d", seed)
-	p := startReady(t, nil, "--log-level=info", "--limits-commands-per-second=0")
+	p := startReady(t, nil, "--config="+write(t, "hostile.yaml", pusherApp), "--log-level=info", "--limits-commands-per-second=0")
 	address := strings.TrimPrefix(p.public(""), "http://")
 	var clients sync.WaitGroup
 	end := time.Now().Add(lasts)
@@ -181,6 +181,9 @@ func (h hostile) request() string {
 		"/ws", "/raw/{{name}}", "/raw/{{name}}?cursor={{cursor}}&gap=ignore", "/", "/healthz", "/readyz", "/tidegate.js", "/{{name}}",
 		"/api/channels/{{name}}/messages", "/api/channels/{{name}}/messages?cursor={{cursor}}&limit={{number}}", "/api/channels/{{name}}/presence",
 		"/api/messages", "/api/channels?match={{name}}", "/api/users/{{name}}/sessions", "/api/users/{{name}}/channels/{{name}}", "/api/nodes", "/api/openapi.yaml",
+		"/api/explain", "/api/channels/{{name}}/traces", "/api/bans", "/api/bans/{{name}}", "/api/revocations", "/api/publish", "/api/batch", "/dev", "/dev/token", "/dev/rules",
+		"/app/key?protocol={{number}}", "/apps/1/events?auth_key=key&auth_timestamp={{number}}&auth_signature={{name}}", "/apps/{{name}}/channels/{{name}}/users",
+		"/pusher/app/key/{{number}}/{{name}}/xhr_streaming?protocol=7", "/pusher/app/key/{{number}}/{{name}}/xhr_send?protocol=7", "/pusher/app/{{name}}/{{number}}/x/xhr_send",
 	}
 	headers := []string{
 		"Content-Length: {{number}}", "Transfer-Encoding: chunked", "Expect: 100-continue", "Connection: close", "Connection: Upgrade", "Upgrade: websocket",
@@ -195,14 +198,15 @@ func (h hostile) request() string {
 		for range h.IntN(4) {
 			said += h.pick(headers) + "\r\n"
 		}
-		said += "\r\n" + h.pick([]string{"", "", "{{json}}", `[{"channels":[{{string}}],"data":{{json}}}]`, `{"id":1,"connect":{"token":{{string}}}}`, `{"session":{{string}},"node":{{string}},"data":{{string}}}`, "{{number}}\r\n{{json}}\r\n0\r\n\r\n"})
+		said += "\r\n" + h.pick([]string{"", "", "{{json}}", `[{"channels":[{{string}}],"data":{{json}}}]`, `{"id":1,"connect":{"token":{{string}}}}`, `{"session":{{string}},"node":{{string}},"data":{{string}}}`,
+			`[{{string}},"{\"event\":\"pusher:ping\"}"]`, `{"channel":{{string}},"user":{{string}},"data":{{json}}}`, "{{number}}\r\n{{json}}\r\n0\r\n\r\n"})
 	}
 	return h.spoil(said)
 }
 
 // conversation returns a WebSocket client's handshake and some frames.
 func (h hostile) conversation() string {
-	target := h.pick([]string{"/ws", "/ws", "/ws", "/raw/{{name}}", "/connection/websocket", "/connection/uni_websocket"})
+	target := h.pick([]string{"/ws", "/ws", "/ws", "/raw/{{name}}", "/connection/websocket", "/connection/uni_websocket", "/app/key?protocol=7"})
 	said := "GET " + target + " HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
 	for range h.IntN(8) {
 		said += h.frame(h.spoil(h.pick([]string{
@@ -216,6 +220,8 @@ func (h hostile) conversation() string {
 			`{"type":"history","id":{{number}},"channel":"{{name}}","limit":{{number}},"cursor":"{{cursor}}"}`,
 			`{"id":{{number}},"connect":{"token":{{string}}}}`, `{"id":{{number}},"subscribe":{"channel":"{{name}}","recover":true,"epoch":{{string}},"offset":{{number}}}}`,
 			`{"id":{{number}},"publish":{"channel":"{{name}}","data":{{json}}}}`, `{"id":{{number}},"history":{"channel":"{{name}}","limit":{{number}}}}`,
+			`{"event":"pusher:subscribe","data":{"channel":"{{name}}","auth":{{string}},"channel_data":{{string}}}}`, `{"event":"pusher:unsubscribe","data":{"channel":"{{name}}"}}`,
+			`{"event":"client-{{name}}","channel":"{{name}}","data":{{json}}}`, `{"event":"pusher:signin","data":{"auth":{{string}},"user_data":{{string}}}}`,
 			`{"type":"auth","id":{{number}},"token":{{string}}}`, `{"type":"ping","id":{{number}}}`, `{"type":{{string}},{{string}}:{{json}}}`, `{{json}}`, ``,
 		})))
 	}
