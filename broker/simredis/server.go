@@ -25,6 +25,7 @@ type Server struct {
 	runID   string
 	writes  []write // all that there were, from nothing on
 	doing   int     // number of the command of a client that is being done
+	wrote   int     // number of the last one that has written
 	peers   map[*peer]struct{}
 	hearers map[subscription][]*peer
 	scripts map[string]string // by their SHA-1
@@ -258,9 +259,10 @@ func (s *Server) intercept(to *miniserver.Peer, command string, args ...string) 
 		to.WriteBulk(s.info())
 	case !writing[command]:
 		return false
-	case s.refusal != "" && !(freeing[command] && !s.replica):
+	case s.refusal != "" && s.wrote != s.doing && !(freeing[command] && !s.replica):
 		to.WriteError(s.refusal)
 	default:
+		s.wrote = s.doing // a script that has begun to write goes on
 		s.writes = append(s.writes, write{time.Now(), append([]string{command}, args...), s.doing})
 		return false
 	}

@@ -56,3 +56,18 @@ func TestServers_FailOverToAnotherServerAtTheAddress(t *testing.T) {
 		t.Errorf("of a and b, which are to be there, and c and d the new master has %q", answer)
 	}
 }
+
+// As in Redis: what has begun to write is not refused halfway.
+func TestServer_RefusesAScriptAtItsFirstWriteAlone(t *testing.T) {
+	servers := simredis.New(1)
+	t.Cleanup(servers.Close)
+	server := servers.Start("redis:6379")
+	server.Do("SET", "old", "1")
+	server.Refuse("OOM command not allowed when used memory > 'maxmemory'.")
+	if answer := server.Do("EVAL", "redis.call('SET', 'new', '1') return 1", "0"); !strings.HasPrefix(answer, "-OOM") {
+		t.Errorf("a full Redis answers %q to a script that writes", answer)
+	}
+	if answer := server.Do("EVAL", "redis.call('DEL', 'old') redis.call('SET', 'new', '1') return 1", "0"); answer != ":1\r\n" {
+		t.Errorf("a full Redis answers %q to a script that has made room", answer)
+	}
+}
