@@ -315,6 +315,9 @@ func (c *client) hear(line []byte) bool {
 			c.log = append(c.log, heard{at: time.Now(), told: "entered"})
 		case f.Recovered == nil || !*f.Recovered:
 			c.misses("not recovered")
+			if epochOf(c.cursor) != epochOf(f.Cursor) {
+				c.world.sees("client resumed over a lost epoch")
+			}
 		default:
 			c.world.sees("client recovered")
 		}
@@ -326,6 +329,9 @@ func (c *client) hear(line []byte) bool {
 		c.misses("gap")
 	case "message":
 		number, _ := strconv.Atoi(string(f.Data))
+		if c.cursor != "" && epochOf(c.cursor) != epochOf(f.Cursor) {
+			c.world.sees("client goes on in another epoch")
+		}
 		c.log = append(c.log, heard{at: time.Now(), number: number, cursor: f.Cursor})
 		c.cursor = f.Cursor
 	case "error":

@@ -89,8 +89,8 @@ func restart(least, most int) func(*world, *slot, *rand.Rand) {
 		n, down := least+random.IntN(most-least), between(random, 0, 5*time.Second)
 		w.replacing <- struct{}{}
 		defer func() { <-w.replacing }()
-		mark := w.redis().Mark()
 		w.redis().Stop()
+		mark := w.redis().Mark() // what it has done to the end
 		time.Sleep(down)
 		w.redis().StartFrom(mark.Before(n))
 		w.note("redis is back without %d commands", n)

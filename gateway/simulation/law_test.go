@@ -2,6 +2,8 @@ package simulation_test
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 )
@@ -25,6 +27,7 @@ func (w *world) judge() {
 	for _, s := range w.streams {
 		w.note("%s: %d published, the last confirmed was %d", s.channel, len(s.published), s.last())
 		s.judgeCursors()
+		s.seeUnconfirmed()
 	}
 	for _, c := range w.clients {
 		j := judgment{client: c, published: c.stream.published, whole: c.stream.kept() && w.gentle}
@@ -37,7 +40,7 @@ func (w *world) judge() {
 // judgeCursors compares what all have heard by a cursor.
 func (s *stream) judgeCursors() {
 	means := make(map[string]int)
-	cursors := make(map[int]map[string]bool) // by the number, without the epoch
+	cursors := make(map[int]map[string]string) // by the number and the offset
 	note := func(who, cursor string, number int) {
 		if cursor == "" {
 			return
@@ -47,9 +50,9 @@ func (s *stream) judgeCursors() {
 		}
 		means[cursor] = number
 		if cursors[number] == nil {
-			cursors[number] = make(map[string]bool)
+			cursors[number] = make(map[string]string)
 		}
-		cursors[number][offsetOf(cursor)] = true
+		cursors[number][offsetOf(cursor)] = cursor + " of " + who
 	}
 	for _, p := range s.published {
 		note("the publisher", p.cursor, p.number)
@@ -64,7 +67,27 @@ func (s *stream) judgeCursors() {
 	}
 	for number, offsets := range cursors {
 		if s.world.gentle && len(offsets) > 1 {
-			s.world.blame("%s: the key of %d has made %d messages", s.channel, number, len(offsets))
+			s.world.blame("%s: the key of %d has made more than one message: %v", s.channel, number, slices.Sorted(maps.Values(offsets)))
+		}
+	}
+}
+
+// seeUnconfirmed counts both ends of what was not confirmed.
+func (s *stream) seeUnconfirmed() {
+	heard := make(map[int]bool)
+	for _, c := range s.world.clients {
+		for _, h := range c.log {
+			heard[h.number] = heard[h.number] || c.stream == s
+		}
+	}
+	for _, p := range s.published {
+		switch {
+		case !p.confirmed && heard[p.number]:
+			s.world.sees("publish not confirmed, and heard")
+		case !p.confirmed:
+			s.world.sees("publish not confirmed, and not heard")
+		case s.world.gentle && s.kept() && p.tries > 1:
+			s.world.sees("publish confirmed after more than one try")
 		}
 	}
 }
@@ -118,7 +141,7 @@ func (j *judgment) order() {
 		case h.cursor != "" && ever[h.cursor]:
 			j.blame("heard %d twice by the cursor %s, at %.3f", h.number, h.cursor, j.client.since(h.at))
 		case here[h.number]:
-			j.blame("heard %d twice, at %.3f", h.number, j.client.since(h.at))
+			j.blame("heard %d twice, at %.3f by the cursor %s", h.number, j.client.since(h.at), h.cursor)
 		case h.number < newest && j.published[h.number-1].confirmed:
 			j.blame("heard %d after %d, at %.3f", h.number, newest, j.client.since(h.at))
 		}
@@ -171,5 +194,12 @@ func (c *client) told(from, to time.Time) bool {
 
 func (c *client) since(t time.Time) float64 { return t.Sub(c.world.began).Seconds() }
 
-// offsetOf returns a cursor without its epoch.
-func offsetOf(cursor string) string { return cursor[strings.LastIndexByte(cursor, ':')+1:] }
+func epochOf(cursor string) string {
+	epoch, _, _ := strings.Cut(cursor, ":")
+	return epoch
+}
+
+func offsetOf(cursor string) string {
+	_, offset, _ := strings.Cut(cursor, ":")
+	return offset
+}

@@ -68,7 +68,7 @@ func (s *slot) start() {
 	}
 	if n.Gateway, err = gateway.New(gateway.Config{
 		Broker: b, History: b, Presence: b, Register: b, Rules: simRules, Node: name,
-		Log: log, Metrics: n.metrics, DrainWindow: 2 * time.Second,
+		Log: log, Metrics: n.metrics, DrainWindow: 2 * time.Second, Limits: gateway.Limits{OutboxBytes: 16 << 10},
 	}); err != nil {
 		panic(err)
 	}

@@ -32,6 +32,7 @@ type publication struct {
 	begun     time.Time
 	ended     time.Time
 	confirmed bool
+	tries     int
 	cursor    string // that it was confirmed with; empty: none
 }
 
@@ -45,7 +46,7 @@ func (s *stream) kept() bool { return strings.HasPrefix(s.channel, "kept:") }
 func (s *stream) publish(ctx context.Context) {
 	for number := 1; ctx.Err() == nil; number++ {
 		p := publication{number: number, begun: time.Now()}
-		p.cursor, p.confirmed = s.insist(ctx, number)
+		s.insist(ctx, &p)
 		p.ended = time.Now()
 		s.mu.Lock()
 		s.published = append(s.published, p)
@@ -54,19 +55,17 @@ func (s *stream) publish(ctx context.Context) {
 	}
 }
 
-// insist reports whether a number was confirmed, and with which cursor. Where a key is sure to be remembered
-// it is tried again, with the same key, until it is.
-func (s *stream) insist(ctx context.Context, number int) (cursor string, confirmed bool) {
-	for tries := 1; ; tries++ {
+// insist publishes a number. Where a key is sure to be remembered it tries again, with
+// the same key, until it is confirmed.
+func (s *stream) insist(ctx context.Context, p *publication) {
+	for {
 		n := s.world.nodes[s.random.IntN(len(s.world.nodes))].current()
 		if n != nil {
-			cursor, confirmed = s.try(n, number)
+			p.tries++
+			p.cursor, p.confirmed = s.try(n, p.number)
 		}
-		if confirmed && tries > 1 {
-			s.world.sees("publish confirmed after more than one try")
-		}
-		if confirmed || ctx.Err() != nil || n != nil && !(s.kept() && s.world.gentle) {
-			return cursor, confirmed
+		if p.confirmed || ctx.Err() != nil || n != nil && !(s.kept() && s.world.gentle) {
+			return
 		}
 		pause(ctx, between(s.random, 50*time.Millisecond, 300*time.Millisecond))
 	}

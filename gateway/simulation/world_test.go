@@ -183,9 +183,15 @@ func (w *world) checkMembers(n *node, s *stream) {
 	for _, m := range members {
 		said[m.User] = m.Sessions
 	}
-	if want := w.here(s); !maps.Equal(said, want) {
-		w.blame("%s says that on %s are %v; there are %v", n.Node(), s.channel, said, want)
+	want := w.here(s)
+	if maps.Equal(said, want) {
+		return
 	}
+	for user := range said {
+		sessions, err := n.Sessions(context.Background(), user)
+		w.note("sessions of %s: %+v, %v", user, sessions, err)
+	}
+	w.blame("%s says that on %s are %v; there are %v", n.Node(), s.channel, said, want)
 }
 
 func (w *world) checkCounts(n *node) {

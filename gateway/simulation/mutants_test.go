@@ -1,0 +1,151 @@
+package simulation_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// mutant is a bug that is planted on purpose: in a file below the root of the
+// repository, what stands there once is replaced.
+type mutant struct{ name, file, old, new string }
+
+var mutants = []mutant{
+	{"a lost link tells nobody", "broker/redis_partition.go", "if len(missed) > 0 {", "if false {"},
+	{"what was subscribed before a link was lost does not count as missed", "broker/redis_partition.go", "s.missed = true", "s.missed = false"},
+	{"what was subscribed is not subscribed on a new connection", "broker/redis_partition.go", "s.sent = false", "_ = s"},
+	{"who comes back within the linger is unsubscribed all the same", "broker/redis_subscription.go", "	s.leaves = 0\n}", "}"},
+	{"a subscriber stays with a master that turned into a replica", "broker/redis_connection.go", "case isReplica(said.field(\"role\")):", "case false:"},
+	{"the gateway is not told that Redis is away", "broker/redis_board.go", "		b.receiver.Link(err)\n", ""},
+	{"what was not sent is confirmed", "broker/redis_publish.go", "p.done(p.result(err))", "p.done(p.result(nil))"},
+	{"what a replica took is confirmed", "broker/redis_publish.go", "if check == nil || check.Err() == nil {", "if true {"},
+	{"another process ends no epoch", "broker/script.go", "if not stays and not given or DOUBT and (age > DOUBT or age < 0) then", "if false then"},
+	{"a new era gives a channel no new epoch", "broker/script.go", "if known[5] ~= era.id then", "if false then"},
+	{"a key is not looked for", "broker/script.go", "  if first then\n", "  if false then\n"},
+	{"a key is forgotten after 100 ms", "broker/script.go", "'PX', 300000)", "'PX', 100)"},
+	{"an offset of the former epoch is not cut to where that ended", "broker/script.go", "math.min(after, tonumber(last)) or 0", "after + 1 or 0"},
+	{"a node that missed something on a channel without history does not say so", "gateway/repair.go", "if ch.past == nil || ch.Missed() || !ch.keepsHistory() {", "if false {"},
+	{"a repair gives again what the audience has", "gateway/repair.go", "ch.Follow(e, time.Now()) {", "ch.Follow(e, time.Now()) || true {"},
+	{"a loss that a repair finds is not told", "gateway/repair.go", "	case ch.Merge(page):\n		ch.announceGap()", "	case ch.Merge(page):"},
+	{"a gap does not begin a repair", "gateway/past.go", "	case timeline.Gap:\n		ch.runRepair()", "	case timeline.Gap:"},
+	{"who resumes is not given the first of what it missed", "gateway/resume.go", "	for _, e := range step.Entries {\n", "	for i, e := range step.Entries {\n		if i == 0 && len(step.Entries) > 1 {\n			c.reader.Take(e)\n			continue\n		}\n"},
+	{"who cannot be brought the rest stays connected", "gateway/resume.go", "		c.sub.session.Close(Missed)\n", ""},
+	{"the last to leave ends the channel for who came meanwhile", "gateway/hub.go", "	if shard.held(ch) {\n		return\n	}\n", ""},
+	{"a full outbox drops its messages", "gateway/channel.go", "	case outbox.Full:\n		s.Close(SlowConsumer)\n", "	case outbox.Full:\n"},
+	{"a member that is moved in its audience does not know where it is", "gateway/channel.go", "	a.members[sub.index].of.index = sub.index\n", ""},
+	{"a message after a hole is taken for the next", "gateway/internal/timeline/timeline.go", "case t.at.IsZero() || t.precedes(at):", "case t.at.IsZero() || t.precedes(at) || at.Epoch == t.at.Epoch && at.Offset > t.at.Offset:"},
+	{"the end of an epoch is no loss", "gateway/internal/timeline/repair.go", "lost = first > 1 || !t.at.Agrees(page.Former)", "lost = false"},
+	{"the tail of the former epoch is kept", "gateway/internal/timeline/repair.go", "func (t *Timeline) jump(to broker.Position, page broker.Page) {\n	t.tail.clear(t.store)\n", "func (t *Timeline) jump(to broker.Position, page broker.Page) {\n"},
+	{"who resumes from an epoch that is over is told that it recovered", "gateway/internal/timeline/reader.go", "t.afterLoss(r.cursor), true", "t.afterLoss(r.cursor), false"},
+	{"who resumes from an epoch that is over begins at its end", "gateway/internal/timeline/reader.go", "begin.Offset = min(cursor.Offset, t.former.Offset, t.at.Offset)", "begin.Offset = t.at.Offset"},
+	{"a hole in what was read for who resumes is not told", "gateway/internal/timeline/reader.go", "hole := step.After.Offset > r.cursor.Offset && !r.lenient", "hole := false"},
+	{"a statement of presence that failed is not repeated", "gateway/internal/attendance/state.go", "			s.refused(st)\n			a.queue(s)\n", "			s.taken(st)\n"},
+	{"presence that Redis has forgotten is not stated anew", "gateway/internal/attendance/state.go", "			s.whole = true\n			a.queue(s)\n", ""},
+}
+
+const root = "../.."
+
+// patched returns the mutant's file.
+func (m mutant) patched(t *testing.T) []byte {
+	t.Helper()
+	source, err := os.ReadFile(filepath.Join(root, m.file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := bytes.Count(source, []byte(m.old)); n != 1 {
+		t.Errorf("mutant %q: %s has what is replaced %d times: %q", m.name, m.file, n, m.old)
+	}
+	return bytes.Replace(source, []byte(m.old), []byte(m.new), 1)
+}
+
+func TestMutants_HaveWhatTheyReplace(t *testing.T) {
+	for _, m := range mutants {
+		m.patched(t)
+	}
+}
+
+// TestMutants_AreFound plants one mutant after the other, tells stories until one breaks
+// the law, and prints the table of the README. SIM_MUTANTS is empty: not now; else a part
+// of the names of those to plant, or "all".
+func TestMutants_AreFound(t *testing.T) {
+	wanted := os.Getenv("SIM_MUTANTS")
+	if wanted == "" {
+		return
+	}
+	var table strings.Builder
+	for _, m := range mutants {
+		if wanted != "all" && !strings.Contains(m.name, wanted) {
+			continue
+		}
+		stories, how := m.hunt(t)
+		if stories == 0 {
+			t.Errorf("not found in %d stories: %s", mostStories, m.name)
+		}
+		fmt.Fprintf(&table, "| %s | `%s` | %d | %s |\n", m.name, m.file, stories, how)
+		t.Logf("%s: %d: %s", m.name, stories, how)
+	}
+	t.Logf("\n| mutant | file | found by story | first |\n|---|---|---|---|\n%s", &table)
+}
+
+const mostStories = 40
+
+// hunt returns the number of the story that finds the mutant, 0 if none does, and what
+// that says first.
+func (m mutant) hunt(t *testing.T) (story int, how string) {
+	dir := t.TempDir()
+	patched, overlay, binary := filepath.Join(dir, "patched.go"), filepath.Join(dir, "overlay.json"), filepath.Join(dir, "simulation.test")
+	original, err := filepath.Abs(filepath.Join(root, m.file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	replace, err := json.Marshal(map[string]any{"Replace": map[string]string{original: patched}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, patched, m.patched(t))
+	write(t, overlay, replace)
+	if out, err := exec.Command("go", "test", "-overlay", overlay, "-c", "-o", binary, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", m.name, err, out)
+	}
+	for seed := 1; seed <= mostStories; seed++ {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+		out, err := exec.CommandContext(ctx, binary, "-test.run=^TestSimulation$", fmt.Sprintf("-sim.seed=%d", seed)).CombinedOutput()
+		hangs := ctx.Err() != nil
+		cancel()
+		switch {
+		case hangs:
+			return seed, "hangs"
+		case err != nil:
+			return seed, firstWrong(string(out))
+		}
+	}
+	return 0, ""
+}
+
+func write(t *testing.T, path string, text []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// firstWrong returns what a story that failed says last: the first thing that is wrong.
+func firstWrong(out string) string {
+	lines := strings.Split(out, "\n")
+	for i, line := range lines {
+		switch {
+		case strings.Contains(line, "The story breaks the law") && i+1 < len(lines):
+			return strings.TrimSpace(lines[i+1])
+		case strings.HasPrefix(line, "panic:"), strings.HasPrefix(line, "fatal error:"):
+			return strings.TrimSpace(line)
+		}
+	}
+	return strings.TrimSpace(out)
+}
