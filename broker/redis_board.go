@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 
 	"tidegate/broker/lock"
@@ -74,7 +76,11 @@ func (b *board) lost(what part, err error) {
 	switch enough := b.without() <= b.spare; {
 	case !enough && b.said != isDown:
 		b.said = isDown
-		b.log.Error("redis link is down", "error", err)
+		if errors.Is(err, context.Canceled) { // by Run's end
+			b.log.Info("redis link is closed")
+		} else {
+			b.log.Error("redis link is down", "error", err)
+		}
 		b.receiver.Link(err)
 	case enough && wasWell:
 		b.log.Error("a part of redis is away: what its channels need is unavailable", "error", err)

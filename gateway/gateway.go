@@ -202,6 +202,9 @@ func (g *Gateway) noteLink(err error) {
 		}
 	default:
 		g.metrics.Broker.Up.Set(0)
+		if errors.Is(err, context.Canceled) { // the node ends
+			return
+		}
 		if was == nil || was == errStarting || was.Error() != err.Error() {
 			g.log.Error("the broker is away: publishes fail until it is back", "error", err)
 		}

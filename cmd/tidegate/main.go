@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -53,17 +54,25 @@ func noteBegun(c *cobra.Command, begun *bool) {
 var errSaid = errors.New("said")
 
 // signalled returns a context that the first SIGINT or SIGTERM ends. The second
-// one ends the process, with the exit code that a shell gives such an end.
+// one ends the process, with the exit code that a shell gives such an end. What comes
+// right behind the first is the same once more: timeout(1) signals the process, and then
+// its group.
 func signalled(parent context.Context) context.Context {
 	ctx, cancel := context.WithCancel(parent)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	go func() {
 		<-signals
+		first := time.Now()
 		cancel()
 		second := (<-signals).(syscall.Signal)
+		for time.Since(first) < sameSignal {
+			second = (<-signals).(syscall.Signal)
+		}
 		fmt.Fprintln(os.Stderr, "tidegate: second signal, ending at once:", second)
 		os.Exit(128 + int(second))
 	}()
 	return ctx
 }
+
+const sameSignal = 100 * time.Millisecond
