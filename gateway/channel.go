@@ -120,6 +120,9 @@ func (ch *channel) leave(sub *subscription) {
 	defer ch.mu.Unlock()
 	sub.gone = true
 	ch.remove(sub)
+	if ch.rule.Load().Conflate {
+		sub.session.out.DropLatest(ch)
+	}
 	ch.trimDeltas()
 	ch.attend(sub)
 }
@@ -229,6 +232,22 @@ func (ch *channel) send(a *audience, e *timeline.Entry, frame []byte, conflate b
 			receipt = time.Time{}
 		}
 		woken.add(m.session, v)
+	}
+	woken.rouse()
+}
+
+// setRule replaces the channel's rule.
+func (ch *channel) setRule(rule *rules.Rule) {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	if was := ch.rule.Swap(rule); !was.Conflate || rule.Conflate {
+		return
+	}
+	woken := ch.wakes()
+	for _, a := range ch.audiences {
+		for _, m := range a.members {
+			woken.add(m.session, m.session.out.QueueLatest(ch, &ch.hub.gateway.outboxes))
+		}
 	}
 	woken.rouse()
 }

@@ -150,8 +150,8 @@ func TestDeltas_OfAConflatedChannelAreToldInFull(t *testing.T) {
 	n.publish("ticker", "on")
 	n.publish("ticker", "end")
 	resume()
-	p.expect("message ticker end")
 	p.expect("message ticker 99")
+	p.expect("message ticker end")
 	for _, payload := range p.heardByDeltas("ticker") {
 		if !strings.HasPrefix(payload, "*") {
 			t.Errorf("%s was told as what differs", payload)

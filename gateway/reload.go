@@ -9,7 +9,7 @@ func (g *Gateway) SetRules(list rules.List) error {
 		return err
 	}
 	g.rules.Store(&list)
-	g.hub.each(func(ch *channel) { ch.rule.Store(g.rule(ch.name)) })
+	g.hub.each(func(ch *channel) { ch.setRule(g.rule(ch.name)) })
 	for _, s := range g.sessions.all() {
 		s.reauthorize()
 		s.attendAll()

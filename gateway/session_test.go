@@ -125,6 +125,47 @@ func TestSession_ConflatedChannelGivesASlowClientTheLatest(t *testing.T) {
 	}
 }
 
+func TestSession_WhatWaitsOfAConflatedChannelKeepsItsPlace(t *testing.T) {
+	n := startNode(t, gateway.Config{Rules: rules.List{{Match: "*", Subscribe: rules.Anyone, Conflate: true}}})
+	p := n.connect(gateway.Hello{})
+	p.send("sub ticker")
+	p.expect("subscribed")
+	resume := p.stall()
+	for i := range 100 {
+		n.publish("ticker", "%d", i)
+	}
+	if err := n.SetRules(rules.List{{Match: "*", Subscribe: rules.Anyone}}); err != nil {
+		t.Fatal(err)
+	}
+	n.publish("ticker", "100")
+	n.publish("ticker", "101")
+	resume()
+	p.expect("message ticker 101")
+	heard := p.heardOf("ticker")
+	if want := []string{"99", "100", "101"}; len(heard) < 3 || !slices.Equal(heard[len(heard)-3:], want) {
+		t.Errorf("the last that it heard are %q, want %q", heard[max(0, len(heard)-3):], want)
+	}
+}
+
+func TestSession_NothingOfAConflatedChannelFollowsItsEnd(t *testing.T) {
+	n := startNode(t, gateway.Config{Rules: rules.List{{Match: "*", Subscribe: rules.Anyone, Conflate: true}}})
+	p := n.connect(gateway.Hello{})
+	p.send("sub ticker")
+	p.expect("subscribed")
+	resume := p.stall()
+	for i := range 100 {
+		n.publish("ticker", "%d", i)
+	}
+	p.send("unsub ticker")
+	p.send("ping")
+	resume()
+	p.expect("unsubscribed")
+	p.expect("pong")
+	if heard := p.heardOf("ticker"); slices.Contains(heard, "99") {
+		t.Errorf("it heard %q", heard)
+	}
+}
+
 func TestSession_DelayedChannelWritesManyMessagesAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rules := rules.List{{Match: "*", Subscribe: rules.Anyone, Delay: 100 * time.Millisecond}}

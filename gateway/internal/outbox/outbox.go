@@ -135,6 +135,36 @@ func (o *Outbox) PushLatest(channel any, frame []byte, all *Pool) Verdict {
 	return Waits
 }
 
+// QueueLatest puts what waits of a channel that is conflated no more behind all that
+// waits, as a message like any other.
+func (o *Outbox) QueueLatest(channel any, all *Pool) Verdict {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	frame := o.dropLatest(channel)
+	if frame == nil {
+		return Waits
+	}
+	v := o.add(frame, all)
+	if v <= Wakes {
+		o.messages++
+	}
+	return v
+}
+
+// DropLatest takes away what waits of a conflated channel.
+func (o *Outbox) DropLatest(channel any) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.dropLatest(channel)
+}
+
+func (o *Outbox) dropLatest(channel any) []byte {
+	frame := o.latest[channel]
+	delete(o.latest, channel)
+	o.waiting -= len(frame)
+	return frame
+}
+
 func (o *Outbox) add(frame []byte, all *Pool) Verdict {
 	if o.ending != nil {
 		return Refused
