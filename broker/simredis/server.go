@@ -80,7 +80,11 @@ func (s *Server) load(writes []write) *miniredis.Miniredis {
 		data.SetTime(w.at)
 		data.Server().Dispatch(replay, w.command)
 	}
-	data.SetTime(time.Time{})
+	data.SetTime(time.Now())
+	data.Keys() // ends what has run out since the last write
+	data.ClockTTL(false)
+	data.SetTime(time.Time{}) // which must not pass for the time of a tick
+	data.ClockTTL(true)
 	data.Server().SetPreHook(s.intercept)
 	return data
 }

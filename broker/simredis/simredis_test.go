@@ -71,3 +71,25 @@ func TestServer_RefusesAScriptAtItsFirstWriteAlone(t *testing.T) {
 		t.Errorf("a full Redis answers %q to a script that has made room", answer)
 	}
 }
+
+// A process that has all that the former one had has its keys for as long as they last.
+func TestServer_KeysOutliveARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		servers := simredis.New(1)
+		defer servers.Close()
+		server := servers.Start("redis:6379")
+		server.Do("SET", "short", "a", "PX", "30000")
+		server.Do("EVAL", "redis.call('SET', KEYS[1], 'b', 'PX', 90000) return redis.call('SET', KEYS[2], 'c')", "2", "long", "ever")
+		for _, want := range []string{"short 10000 long 70000 ever -1", "short -2 long 50000 ever -1", "short -2 long 30000 ever -1"} {
+			time.Sleep(20 * time.Second)
+			server.StartFrom(server.Mark())
+			var got []string
+			for _, key := range []string{"short", "long", "ever"} {
+				got = append(got, key, strings.Trim(server.Do("PTTL", key), ":\r\n"))
+			}
+			if strings.Join(got, " ") != want {
+				t.Errorf("they last %q, want %q", got, want)
+			}
+		}
+	})
+}
