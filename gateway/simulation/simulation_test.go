@@ -18,8 +18,9 @@ var (
 	fromFlag  = flag.Uint64("sim.from", 1, "see -sim.seeds")
 )
 
-// always are the seeds that are told in each run.
-var always = []uint64{1}
+// always are the seeds that are told in each run: the first, and those whose stories
+// have once broken the law.
+var always = []uint64{1, 21, 22}
 
 // enough is how many stories from the first on see together all that is rare.
 const enough = 14
