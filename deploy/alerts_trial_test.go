@@ -1,9 +1,12 @@
+//go:build alerts
+
 package deploy
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"net"
-	"os"
 	"os/exec"
 	"regexp"
 	"strings"
@@ -15,13 +18,10 @@ import (
 // a real Redis and a real Prometheus, and sees the alert come and go. Times are thirty
 // times shorter than in the file. It takes minutes:
 //
-//	TIDEGATE_ALERTS=1 go test ./deploy -run TestAlerts_FireAndResolve -v
+//	go test -tags alerts ./deploy -run TestAlerts_FireAndResolve -v
 //
 // Of a panic there is none to be had: promtool alone tests that alert.
 func TestAlerts_FireAndResolve(t *testing.T) {
-	if os.Getenv("TIDEGATE_ALERTS") == "" {
-		t.Skip("takes minutes: set TIDEGATE_ALERTS")
-	}
 	redis, a, b := startRealCluster(t)
 	p := startPrometheus(t, scaled(t, 30), a, b)
 	trial := &alertsTrial{t: t, prometheus: p, seen: map[string]bool{"Panics": true}}
@@ -106,17 +106,6 @@ func (a *alertsTrial) calm() {
 	a.t.Logf("all is quiet within %v", time.Since(began).Round(time.Second/10))
 }
 
-func cursorOf(t *testing.T, n *gatewayNode, channel string) string {
-	t.Helper()
-	n.publish(t.Context(), channel, theKey, "1")
-	body := get(t, n.public+"/poll?channel="+channel)
-	found := regexp.MustCompile(`"cursor":"([^"]+)"`).FindStringSubmatch(body)
-	if found == nil {
-		t.Fatalf("no cursor: %s", body)
-	}
-	return found[1]
-}
-
 // crowd opens as many sessions as the node takes, and tries for more.
 func crowd(t *testing.T, n *gatewayNode) (leave func()) {
 	var open []net.Conn
@@ -161,4 +150,43 @@ func sluggards(t *testing.T, n *gatewayNode) (leave func()) {
 			conn.Close()
 		}
 	})
+}
+
+// firing returns which alerts do, by name.
+func (p *scraper) firing() map[string]bool {
+	p.t.Helper()
+	var answer struct {
+		Data struct {
+			Alerts []struct {
+				State  string
+				Labels struct{ Alertname string }
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(get(p.t, strings.TrimPrefix(p.url, "http://")+"/api/v1/alerts")), &answer); err != nil {
+		p.t.Fatal(err)
+	}
+	firing := make(map[string]bool)
+	for _, a := range answer.Data.Alerts {
+		if a.State == "firing" {
+			firing[strings.TrimPrefix(a.Labels.Alertname, "Tidegate")] = true
+		}
+	}
+	return firing
+}
+
+// scaled returns the alerts with times that are shorter, by a factor.
+func scaled(t *testing.T, factor int) string {
+	t.Helper()
+	duration := regexp.MustCompile(`\b(\d+)(s|m|h)\b`)
+	shorter := func(text string) string {
+		return duration.ReplaceAllStringFunc(text, func(d string) string {
+			whole, err := time.ParseDuration(d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return fmt.Sprintf("%dms", whole.Milliseconds()/int64(factor))
+		})
+	}
+	return regexp.MustCompile(`for: \w+|\[[\w:]+\]`).ReplaceAllStringFunc(read(t, "prometheus/alerts.yml"), shorter)
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -207,4 +208,15 @@ func startRealCluster(t *testing.T, flags ...string) (redis *brokertest.RedisSer
 	file := filepath.Join(t.TempDir(), "tidegate.yaml")
 	write(t, file, fmt.Sprintf(clusterFile, redis.URL()))
 	return redis, startGateway(t, file, 128, flags...), startGateway(t, file, 1024, flags...)
+}
+
+func cursorOf(t *testing.T, n *gatewayNode, channel string) string {
+	t.Helper()
+	n.publish(t.Context(), channel, theKey, "1")
+	body := get(t, n.public+"/poll?channel="+channel)
+	found := regexp.MustCompile(`"cursor":"([^"]+)"`).FindStringSubmatch(body)
+	if found == nil {
+		t.Fatalf("no cursor: %s", body)
+	}
+	return found[1]
 }

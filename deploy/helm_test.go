@@ -2,7 +2,6 @@ package deploy
 
 import (
 	"bytes"
-	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -11,18 +10,6 @@ import (
 
 	"go.yaml.in/yaml/v3"
 )
-
-// The tests of the chart have it rendered by a stand-in of Helm, since Helm takes minutes
-// to build. By Helm's own engine, with lint and the types of Kubernetes' API:
-//
-//	TIDEGATE_HELM=1 go test ./deploy -run TestHelm -v
-func helm(t *testing.T) renderer {
-	t.Helper()
-	if os.Getenv("TIDEGATE_HELM") != "" {
-		return buildHelmCheck(t)
-	}
-	return helmStandIn{t}
-}
 
 // renderer makes manifests of the chart, by kind and name. Values are set as by --set.
 type renderer interface {

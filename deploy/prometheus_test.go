@@ -3,7 +3,6 @@ package deploy
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"net/url"
 	"os/exec"
@@ -70,29 +69,6 @@ func (p *scraper) query(expr string) int {
 	return len(answer.Data.Result)
 }
 
-// firing returns which alerts do, by name.
-func (p *scraper) firing() map[string]bool {
-	p.t.Helper()
-	var answer struct {
-		Data struct {
-			Alerts []struct {
-				State  string
-				Labels struct{ Alertname string }
-			}
-		}
-	}
-	if err := json.Unmarshal([]byte(get(p.t, strings.TrimPrefix(p.url, "http://")+"/api/v1/alerts")), &answer); err != nil {
-		p.t.Fatal(err)
-	}
-	firing := make(map[string]bool)
-	for _, a := range answer.Data.Alerts {
-		if a.State == "firing" {
-			firing[strings.TrimPrefix(a.Labels.Alertname, "Tidegate")] = true
-		}
-	}
-	return firing
-}
-
 // stress has clients of all kinds do what nodes count.
 func stress(t *testing.T, redis *brokertest.RedisServer, nodes ...*gatewayNode) {
 	t.Helper()
@@ -127,22 +103,6 @@ func TestDashboard_EveryQueryFindsSomething(t *testing.T) {
 		query = strings.NewReplacer("$node", ".*", "$__rate_interval", "10s").Replace(query)
 		eventually(t, "a series of "+query, func() bool { return p.query(query) > 0 })
 	}
-}
-
-// scaled returns the alerts with times that are shorter, by a factor.
-func scaled(t *testing.T, factor int) string {
-	t.Helper()
-	duration := regexp.MustCompile(`\b(\d+)(s|m|h)\b`)
-	shorter := func(text string) string {
-		return duration.ReplaceAllStringFunc(text, func(d string) string {
-			whole, err := time.ParseDuration(d)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return fmt.Sprintf("%dms", whole.Milliseconds()/int64(factor))
-		})
-	}
-	return regexp.MustCompile(`for: \w+|\[[\w:]+\]`).ReplaceAllStringFunc(read(t, "prometheus/alerts.yml"), shorter)
 }
 
 // TestAlerts_HaveARunbook: each links to its own part of it.

@@ -1,3 +1,5 @@
+//go:build upgrade
+
 package main
 
 import (
@@ -21,14 +23,14 @@ import (
 // on one Redis and under load, and the other way round. UPGRADE_FROM is a commit of this
 // repository, or the path of a binary:
 //
-//	UPGRADE_FROM=v1.2.3 go test ./cmd/tidegate -run TestUpgrade -v
+//	UPGRADE_FROM=v1.2.3 go test -tags upgrade ./cmd/tidegate -run TestUpgrade -v
 //
 // While versions differ, nodes agree on who published what, where, who is there and who
 // is to leave. In the end no client has missed a message in silence, or had one twice.
 func TestUpgrade(t *testing.T) {
 	from := os.Getenv("UPGRADE_FROM")
 	if from == "" {
-		t.Skip("takes a minute, and a former version: set UPGRADE_FROM")
+		t.Fatal("set UPGRADE_FROM to a former version")
 	}
 	former, this := programOf(t, from), os.Args[0]
 	t.Run("forward", func(t *testing.T) { tryUpgrade(t, former, this) })

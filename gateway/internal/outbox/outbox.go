@@ -11,7 +11,6 @@ package outbox
 
 import (
 	"slices"
-	"sync"
 	"time"
 
 	"tidegate/broker/lock"
@@ -39,29 +38,12 @@ type Outbox struct {
 	room     chan struct{} // closed when a writer has taken something; nil: nobody waits for that
 }
 
-// Pool is what all outboxes of a node share. All methods of an outbox take the same
-// one. It is safe for concurrent use.
-type Pool struct {
-	Limit int // bytes that may wait in one outbox; 0: no limit. Fixed at birth.
-
-	backlogs sync.Pool // of *backlog: memory for what waits behind the first frame
-}
-
 // Ending is why and how a session ends.
 type Ending struct {
 	Why      error         // for the one that closes the connection
 	Forsakes bool          // what waits is not written any more
 	Patience time.Duration // for the peer to take what waits
 }
-
-// backlog is a queue of frames.
-type backlog struct {
-	frames [][]byte
-	head   int
-}
-
-// longBacklog is the capacity from which on a backlog is not kept for others.
-const longBacklog = 1024
 
 // writerState says who is to write what waits.
 type writerState uint8
@@ -244,119 +226,6 @@ func (o *Outbox) insert(at int, frames [][]byte, all *Pool) {
 // blocked reports whether what waits stands behind the place.
 func (o *Outbox) blocked() bool { return o.place && o.ahead == 0 }
 
-// Batch is what a writer takes at once.
-type Batch struct {
-	Frames   [][]byte
-	Messages int       // among the frames
-	Sampled  time.Time // when a sampled message among them was received; zero: none is
-}
-
-// Take makes the caller the writer, and appends to buf what waits: as many frames
-// as atMost bytes hold, but at least one. A writer that has said Stall stays stalled.
-func (o *Outbox) Take(buf [][]byte, atMost int, all *Pool) Batch {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.state != stalled {
-		o.state = writing
-	}
-	o.inHand = 0
-	o.turns++
-	taking := Batch{Frames: buf}
-	for o.first != nil && !o.blocked() && (o.inHand == 0 || o.inHand+len(o.first) <= atMost) {
-		taking.Frames = append(taking.Frames, o.first)
-		o.inHand += len(o.first)
-		o.shift(all)
-	}
-	if o.first == nil && !o.place {
-		taking.Frames = o.takeLatest(taking.Frames)
-	}
-	o.waiting -= o.inHand
-	taking.Messages, taking.Sampled = o.messages, o.sampled
-	o.messages, o.sampled = 0, time.Time{}
-	o.announceRoom()
-	return taking
-}
-
-// Stall says that the peer has not taken all that the writer has. Until Release,
-// conflated channels keep only their latest message.
-func (o *Outbox) Stall() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.state = stalled
-}
-
-func (o *Outbox) shift(all *Pool) {
-	if o.place {
-		o.ahead--
-	}
-	if o.more == nil {
-		o.first = nil
-		return
-	}
-	b := o.more
-	o.first = b.frames[b.head]
-	b.frames[b.head] = nil
-	b.head++
-	if b.head == len(b.frames) {
-		o.more = nil
-		all.spare(b)
-	}
-}
-
-func (p *Pool) backlog() *backlog {
-	if b, ok := p.backlogs.Get().(*backlog); ok {
-		return b
-	}
-	return &backlog{frames: make([][]byte, 0, 8)}
-}
-
-func (p *Pool) spare(b *backlog) {
-	if cap(b.frames) <= longBacklog {
-		b.frames, b.head = b.frames[:0], 0
-		p.backlogs.Put(b)
-	}
-}
-
-func (o *Outbox) takeLatest(buf [][]byte) [][]byte {
-	for ch, frame := range o.latest {
-		buf = append(buf, frame)
-		o.inHand += len(frame)
-		o.messages++
-		delete(o.latest, ch)
-	}
-	o.latest = nil
-	return buf
-}
-
-// Turn says what the writer is to do after it has written all that it took.
-type Turn uint8
-
-const (
-	Rest   Turn = iota // nothing waits; the caller is the writer no more
-	Again              // more waits; the caller is to put the session in line
-	Finish             // nothing waits and the session ends; the caller is to close the connection
-)
-
-// Release ends the caller's turn as the writer. With Finish it returns why the
-// session ends.
-func (o *Outbox) Release() (Turn, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.inHand = 0
-	o.announceRoom()
-	switch {
-	case !o.blocked() && (o.first != nil || len(o.latest) > 0):
-		o.state = queued
-		return Again, nil
-	case o.ending != nil:
-		o.state = finished
-		return Finish, o.ending.Why
-	default:
-		o.state = idle
-		return Rest, nil
-	}
-}
-
 // Attach lets writing begin; wakes is true if the caller is to put the session in
 // line. It is called once.
 func (o *Outbox) Attach() (wakes bool) {
@@ -403,46 +272,6 @@ func (o *Outbox) Abandon() (attached bool) {
 	o.state = finished
 	return attached
 }
-
-// Outlook is what a writer that makes no progress has before it.
-type Outlook uint8
-
-const (
-	Hope    Outlook = iota // go on trying
-	TooSlow                // the peer has taken nothing for too long: end the session and close the connection
-	GivenUp                // the session was ending: close the connection
-)
-
-// GiveUp tells a writer that has made no progress since the given time whether to
-// stop, and, if GivenUp, why the session ends.
-func (o *Outbox) GiveUp(since, now time.Time) (Outlook, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	switch {
-	case o.ending != nil && (o.ending.Forsakes || now.Sub(o.endingAt) > o.ending.Patience):
-		o.state = finished
-		return GivenUp, o.ending.Why
-	case o.ending == nil && now.Sub(since) > StallPatience:
-		return TooSlow, nil
-	}
-	return Hope, nil
-}
-
-// Patience returns for how long a writer may wait for the peer before it looks around:
-// atMost, and no longer than the peer of a session that ends may take.
-func (o *Outbox) Patience(atMost time.Duration, now time.Time) time.Duration {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.ending == nil {
-		return atMost
-	}
-	return max(shortestWait, min(atMost, o.endingAt.Add(o.ending.Patience).Sub(now)))
-}
-
-const shortestWait = time.Millisecond
-
-// StallPatience is how long a peer may take not a single byte.
-const StallPatience = 30 * time.Second
 
 // Room returns nil if n more bytes fit, else a channel that is closed when a
 // writer has taken something, or the session ends.
