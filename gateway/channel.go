@@ -35,9 +35,9 @@ type channel struct {
 	// Guarded by mu.
 	delivered uint64 // messages to the audience
 	audiences []audience
-	*past                 // nil: nothing is known of its history, or it has none
-	delayed   *[]*Session // that are to be written to when the rule's Delay is over; nil: none
-	deltas    *deltas     // nil: there are no subscriptions with deltas
+	*past                       // nil: nothing is known of its history, or it has none
+	delayed   *[]*outbox.Outbox // that are to be written when the rule's Delay is over; nil: none
+	deltas    *deltas           // nil: there are no subscriptions with deltas
 }
 
 // audience is the part of a channel's subscriptions that speak one dialect.
@@ -252,13 +252,13 @@ func (ch *channel) setRule(rule *rules.Rule) {
 	woken.rouse()
 }
 
-// woken hands sessions that wake up by a frame to the flushers in groups, while
+// woken hands outboxes that are to be written now to the flushers in groups, while
 // others are still being served.
 type woken struct {
-	ch       *channel
-	delay    time.Duration
-	sessions [64]*Session
-	n        int
+	ch    *channel
+	delay time.Duration
+	boxes [64]*outbox.Outbox
+	n     int
 }
 
 func (ch *channel) wakes() woken { return woken{ch: ch, delay: ch.rule.Load().Delay} }
@@ -267,8 +267,8 @@ func (ch *channel) wakes() woken { return woken{ch: ch, delay: ch.rule.Load().De
 func (w *woken) add(s *Session, v outbox.Verdict) {
 	switch v {
 	case outbox.Wakes:
-		w.sessions[w.n] = s
-		if w.n++; w.n == len(w.sessions) {
+		w.boxes[w.n] = &s.out
+		if w.n++; w.n == len(w.boxes) {
 			w.rouse()
 		}
 	case outbox.Full:
@@ -276,34 +276,34 @@ func (w *woken) add(s *Session, v outbox.Verdict) {
 	}
 }
 
-// rouse hands over the sessions that were added.
+// rouse hands over the outboxes that were added.
 func (w *woken) rouse() {
-	w.ch.rouse(w.sessions[:w.n], w.delay)
+	w.ch.rouse(w.boxes[:w.n], w.delay)
 	w.n = 0
 }
 
-// rouse puts sessions in line for the flushers, or, if the rule has a Delay, leaves
+// rouse puts outboxes in line for the flushers, or, if the rule has a Delay, leaves
 // them until it is over: what comes meanwhile goes out with it, in one system call.
-func (ch *channel) rouse(sessions []*Session, delay time.Duration) {
+func (ch *channel) rouse(boxes []*outbox.Outbox, delay time.Duration) {
 	switch {
 	case delay <= 0:
-		ch.hub.gateway.line.Park(sessions...)
-	case len(sessions) > 0:
+		ch.hub.gateway.line.Park(boxes...)
+	case len(boxes) > 0:
 		if ch.delayed == nil {
-			ch.delayed = new([]*Session)
+			ch.delayed = new([]*outbox.Outbox)
 			time.AfterFunc(delay, func() { ch.hub.gateway.wall.Do("write what was delayed", ch.rouseDelayed) })
 		}
-		*ch.delayed = append(*ch.delayed, sessions...)
+		*ch.delayed = append(*ch.delayed, boxes...)
 	}
 }
 
 func (ch *channel) rouseDelayed() {
 	ch.mu.Lock()
-	sessions := ch.delayed
+	boxes := ch.delayed
 	ch.delayed = nil
 	ch.mu.Unlock()
-	if sessions != nil {
-		ch.hub.gateway.line.Queue(*sessions...)
+	if boxes != nil {
+		ch.hub.gateway.line.Queue(*boxes...)
 	}
 }
 

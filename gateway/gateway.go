@@ -72,7 +72,7 @@ type Gateway struct {
 	anybody    attendance.Who         // who is no member
 
 	sessions   *sessions
-	line       *outbox.Line[*Session] // of those to be written to
+	line       *outbox.Line // of those to be written
 	outboxes   outbox.Pool
 	inbound    budget
 	expiring   expiring
@@ -137,6 +137,7 @@ func (g *Gateway) Refuse(hello Hello, err error) *Session {
 		gateway: g, dialect: g.dialects.of(hello.Protocol, g.wall, g.metrics), transport: hello.Transport, remote: hello.Remote,
 		opened: time.Now(), principal: &g.nobody, left: true,
 	}
+	s.out.Owner = s
 	var reason Reason
 	if !errors.As(err, &reason) {
 		reason = ErrorOf(err).refusal()

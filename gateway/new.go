@@ -35,7 +35,7 @@ func New(c Config) (*Gateway, error) {
 		keys:     perSecond(c.Limits.KeysPerSecond),
 		rates:    newRates(&c.Limits),
 		hooks:    c.Hooks,
-		line:     outbox.NewLine((*Session).flush),
+		line:     outbox.NewLine(flush),
 		repairs:  make(chan struct{}, concurrentRepairs),
 	}
 	if g.metrics == nil {

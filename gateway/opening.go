@@ -32,6 +32,7 @@ func (g *Gateway) open(ctx context.Context, hello Hello) (*Session, error) {
 		transport: hello.Transport, home: hello.Channel, alone: hello.Alone || hello.Channel != "", remote: hello.Remote,
 		gate: hello.Gate, pinged: hello.Pinged, opened: time.Now(), principal: g.keep(hello.Principal),
 	}
+	s.out.Owner = s
 	if hello.Room != nil {
 		if err := hello.Room.Take(); err != nil {
 			return nil, err

@@ -175,7 +175,7 @@ func (s *Session) tellPublished(event Published) {
 		return
 	}
 	if v := s.out.Push(frame, &s.gateway.outboxes); v == outbox.Wakes {
-		s.gateway.line.Park(s)
+		s.gateway.line.Park(&s.out)
 	} else {
 		s.after(v)
 	}

@@ -38,7 +38,7 @@ func (s *Session) Subscribe(channels ...Subscribe) {
 func (s *Session) Attach(conn Conn) {
 	s.conn = conn
 	if s.out.Attach() {
-		s.gateway.line.Queue(s)
+		s.gateway.line.Queue(&s.out)
 	}
 	s.goOnAttached()
 }

@@ -119,7 +119,7 @@ func (s *Session) Close(reason Reason) {
 		return
 	}
 	if wakes {
-		s.gateway.line.Queue(s)
+		s.gateway.line.Queue(&s.out)
 	}
 	s.gateway.background.Go(func() {
 		s.leave(reason)
@@ -213,7 +213,7 @@ func (s *Session) pushMessage(frame []byte) {
 func (s *Session) after(v outbox.Verdict) {
 	switch v {
 	case outbox.Wakes:
-		s.gateway.line.Queue(s)
+		s.gateway.line.Queue(&s.out)
 	case outbox.Full:
 		s.Close(SlowConsumer)
 	}

@@ -51,7 +51,7 @@ func (s *Session) endHold(events []Event) {
 		}
 	}
 	if s.out.Fill(frames, &s.gateway.outboxes) {
-		s.gateway.line.Queue(s)
+		s.gateway.line.Queue(&s.out)
 	}
 	if s.out.Attached() {
 		s.goOnAttached()

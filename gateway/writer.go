@@ -2,8 +2,9 @@ package gateway
 
 import (
 	"slices"
-	"tidegate/gateway/internal/outbox"
 	"time"
+
+	"tidegate/gateway/internal/outbox"
 )
 
 const (
@@ -12,8 +13,11 @@ const (
 	stallSlice = 500 * time.Millisecond // how long it waits before it looks around
 )
 
-// flush writes what waits, as far as the kernel takes it at once. A flusher
-// calls it for a queued session; buf is its scratch memory.
+// flush writes what waits in a session's outbox. A flusher calls it; buf is its scratch
+// memory.
+func flush(o *outbox.Outbox, buf [][]byte) (scratch [][]byte) { return o.Owner.(*Session).flush(buf) }
+
+// flush writes what waits, as far as the kernel takes it at once.
 func (s *Session) flush(buf [][]byte) (scratch [][]byte) {
 	defer s.gateway.wall.Catch("write to a session", s.crash)
 	taking := s.out.Take(buf[:0], flushBytes, &s.gateway.outboxes)
@@ -100,7 +104,7 @@ func (s *Session) count(b outbox.Batch) {
 func (s *Session) finishTurn() {
 	switch turn, why := s.out.Release(); turn {
 	case outbox.Again:
-		s.gateway.line.Queue(s)
+		s.gateway.line.Queue(&s.out)
 	case outbox.Finish:
 		s.closeConn(ReasonOf(why), nil)
 	}

@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -188,28 +189,32 @@ func TestOutbox_RoomIsAnnounced(t *testing.T) {
 }
 
 func TestLine_HelpWritesWhatIsLittleAndLeavesTheRest(t *testing.T) {
-	var flushed []int
-	line := NewLine(func(session int, buf [][]byte) [][]byte {
-		flushed = append(flushed, session)
+	var flushed []*Outbox
+	line := NewLine(func(o *Outbox, buf [][]byte) [][]byte {
+		flushed = append(flushed, o)
 		return buf
 	})
-	line.Park(1, 2)
-	line.Park(3)
-	line.Help()
-	if len(flushed) != 3 || flushed[0] != 1 || flushed[2] != 3 {
-		t.Errorf("helped with %v", flushed)
+	boxes := make([]*Outbox, helpMost+1)
+	for i := range boxes {
+		boxes[i] = new(Outbox)
 	}
-	for i := range helpMost + 1 {
-		line.Park(i)
+	line.Park(boxes[0], boxes[1])
+	line.Park(boxes[2])
+	line.Help()
+	if !slices.Equal(flushed, boxes[:3]) {
+		t.Errorf("helped with %d outboxes, not with the 3 in their order", len(flushed))
+	}
+	for _, o := range boxes {
+		line.Park(o)
 	}
 	flushed = nil
 	line.Help()
 	if len(flushed) != 0 {
-		t.Errorf("helped with %d sessions, too many for one", len(flushed))
+		t.Errorf("helped with %d outboxes, too many for one", len(flushed))
 	}
 	line.stop()
 	line.Run(t.Context(), 1) // what is left is written before it returns
-	if len(flushed) != helpMost+1 {
-		t.Errorf("%d of %d were written at the end", len(flushed), helpMost+1)
+	if !slices.Equal(flushed, boxes) {
+		t.Errorf("%d of %d were written at the end", len(flushed), len(boxes))
 	}
 }

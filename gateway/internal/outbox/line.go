@@ -7,17 +7,17 @@ import (
 	"tidegate/broker/lock"
 )
 
-// Line is the sessions that wait to be written to, and the few goroutines, the
-// flushers, that write for all of them. A session is put in line when something
-// waits for it; by the time that its turn comes more may wait, and all of it is
+// Line is the outboxes that wait to be written, and the few goroutines, the
+// flushers, that write for all of them. An outbox is put in line when something
+// waits in it; by the time that its turn comes more may wait, and all of it is
 // written at once. If there is little to write, the goroutine that has put it in
 // line writes it by Help: that is cheaper than to wake a flusher. All methods may be
 // called concurrently.
-type Line[S any] struct {
-	flush func(session S, buf [][]byte) [][]byte
+type Line struct {
+	flush func(o *Outbox, buf [][]byte) [][]byte
 
 	mu      lock.Mutex[lock.Line]
-	waiting []S // head first
+	waiting []*Outbox // head first
 	head    int
 	idle    int // flushers that sleep
 	wake    *sync.Cond
@@ -27,38 +27,38 @@ type Line[S any] struct {
 }
 
 const (
-	flushGroup = 16 // sessions that a flusher takes from the line at once
-	helpMost   = 8  // sessions that Help writes for at once
+	flushGroup = 16 // outboxes that a flusher takes from the line at once
+	helpMost   = 8  // outboxes that Help writes for at once
 )
 
-// NewLine returns a line in which nobody waits. flush writes what waits for a
-// session; buf is scratch memory, and so is what it returns. It must not block or
+// NewLine returns a line in which nothing waits. flush writes what waits in an
+// outbox; buf is scratch memory, and so is what it returns. It must not block or
 // panic.
-func NewLine[S any](flush func(session S, buf [][]byte) [][]byte) *Line[S] {
-	l := &Line[S]{flush: flush}
+func NewLine(flush func(o *Outbox, buf [][]byte) [][]byte) *Line {
+	l := &Line{flush: flush}
 	l.wake = sync.NewCond(&l.mu)
 	return l
 }
 
-// Queue puts sessions in line, each of which something has told to.
-func (l *Line[S]) Queue(sessions ...S) {
-	if l.add(sessions, 0) {
+// Queue puts outboxes in line, each of which has said Wakes, or the like.
+func (l *Line) Queue(boxes ...*Outbox) {
+	if l.add(boxes, 0) {
 		l.Help() // there is nobody else
 	}
 }
 
 // Park is Queue for a caller that will call Help or Rouse shortly. Flushers are
 // woken when there are too many for Help.
-func (l *Line[S]) Park(sessions ...S) { l.add(sessions, helpMost) }
+func (l *Line) Park(boxes ...*Outbox) { l.add(boxes, helpMost) }
 
 // Rouse wakes a flusher for what was parked.
-func (l *Line[S]) Rouse() { l.add(nil, 0) }
+func (l *Line) Rouse() { l.add(nil, 0) }
 
-// add puts sessions in line, and wakes a flusher if more than so many wait there. It
+// add puts outboxes in line, and wakes a flusher if more than so many wait there. It
 // reports whether the flushers have stopped.
-func (l *Line[S]) add(sessions []S, few int) (stopped bool) {
+func (l *Line) add(boxes []*Outbox, few int) (stopped bool) {
 	l.mu.Lock()
-	l.waiting = append(l.waiting, sessions...)
+	l.waiting = append(l.waiting, boxes...)
 	wanted := l.idle > 0 && len(l.waiting)-l.head > few
 	stopped = l.stopped
 	l.mu.Unlock()
@@ -70,8 +70,8 @@ func (l *Line[S]) add(sessions []S, few int) (stopped bool) {
 
 // Help writes what waits, if it is little, and else leaves it to the flushers. It
 // does not block.
-func (l *Line[S]) Help() {
-	var group [helpMost]S
+func (l *Line) Help() {
+	var group [helpMost]*Outbox
 	n := l.takeFew(group[:])
 	if n == 0 {
 		return
@@ -80,15 +80,15 @@ func (l *Line[S]) Help() {
 	if !ok {
 		buf = new([][]byte)
 	}
-	for _, s := range group[:n] {
-		*buf = l.flush(s, *buf)
+	for _, o := range group[:n] {
+		*buf = l.flush(o, *buf)
 	}
 	l.spare.Put(buf)
 }
 
-// takeFew takes all sessions from the line, if they fit into the group; if not
+// takeFew takes all outboxes from the line, if they fit into the group; if not
 // it sees to it that a flusher is awake.
-func (l *Line[S]) takeFew(group []S) int {
+func (l *Line) takeFew(group []*Outbox) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.waiting)-l.head > len(group) {
@@ -99,7 +99,7 @@ func (l *Line[S]) takeFew(group []S) int {
 }
 
 // Run flushes with n goroutines until ctx ends.
-func (l *Line[S]) Run(ctx context.Context, n int) {
+func (l *Line) Run(ctx context.Context, n int) {
 	stop := context.AfterFunc(ctx, l.stop)
 	defer stop()
 	var working sync.WaitGroup
@@ -109,30 +109,30 @@ func (l *Line[S]) Run(ctx context.Context, n int) {
 	working.Wait()
 }
 
-func (l *Line[S]) stop() {
+func (l *Line) stop() {
 	l.mu.Lock()
 	l.stopped = true
 	l.mu.Unlock()
 	l.wake.Broadcast()
 }
 
-func (l *Line[S]) work() {
-	var group [flushGroup]S
+func (l *Line) work() {
+	var group [flushGroup]*Outbox
 	var buf [][]byte
 	for {
 		n := l.next(group[:])
 		if n == 0 {
 			return
 		}
-		for _, s := range group[:n] {
-			buf = l.flush(s, buf)
+		for _, o := range group[:n] {
+			buf = l.flush(o, buf)
 		}
 		clear(group[:n])
 	}
 }
 
-// next takes sessions from the line, waiting for the first; 0 means the end.
-func (l *Line[S]) next(group []S) int {
+// next takes outboxes from the line, waiting for the first; 0 means the end.
+func (l *Line) next(group []*Outbox) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for l.head == len(l.waiting) {
@@ -152,7 +152,7 @@ func (l *Line[S]) next(group []S) int {
 
 // take takes from the head of the line what fits into the group. It is called with
 // mu held.
-func (l *Line[S]) take(group []S) int {
+func (l *Line) take(group []*Outbox) int {
 	n := copy(group, l.waiting[l.head:])
 	clear(l.waiting[l.head : l.head+n])
 	l.head += n
@@ -165,7 +165,7 @@ func (l *Line[S]) take(group []S) int {
 }
 
 // compact moves the line to the front of its memory once most of that is spent.
-func (l *Line[S]) compact() {
+func (l *Line) compact() {
 	if l.head < 1024 || l.head < len(l.waiting)/2 {
 		return
 	}

@@ -1,8 +1,8 @@
 // Package outbox is what waits to be written to sessions, and the line in which
-// they wait for somebody to write it.
+// their outboxes wait for somebody to write it.
 //
 // A frame goes in by Push, PushMessage or PushLatest. If the answer is Wakes, the
-// caller puts the session in line. Who takes the session from the line is its
+// caller puts the outbox in line. Who takes it from the line is its
 // writer: it calls Take, writes, and calls Release, which says what comes next.
 //
 // What takes time to be known, and is to be written before what comes meanwhile, has a
@@ -21,6 +21,8 @@ import (
 // value has no connection yet: frames wait until Attach. No method blocks; all may
 // be called concurrently, but Take, Stall, Release and GiveUp are the writer's.
 type Outbox struct {
+	Owner any // fixed at birth: for who writes what waits
+
 	mu       lock.Mutex[lock.Outbox]
 	state    writerState
 	turns    uint32         // how often a writer has taken something
@@ -51,7 +53,7 @@ type writerState uint8
 const (
 	detached writerState = iota // nobody: there is no connection yet
 	idle                        // nobody: nothing waits
-	queued                      // who takes the session from the line
+	queued                      // who takes it from the line
 	writing                     // who has taken it
 	stalled                     // a goroutine of the session's own, since the peer does not keep up
 	finished                    // nobody ever again
@@ -62,7 +64,7 @@ type Verdict uint8
 
 const (
 	Waits   Verdict = iota // somebody will write it
-	Wakes                  // it waits, and the caller is to put the session in line
+	Wakes                  // it waits, and the caller is to put the outbox in line
 	Refused                // the session is ending
 	Full                   // there is no room: the session is too slow
 )
@@ -186,7 +188,7 @@ func (o *Outbox) Hold() {
 }
 
 // Fill puts frames into the place that Hold has kept, however many bytes wait; wakes
-// is true if the caller is to put the session in line.
+// is true if the caller is to put the outbox in line.
 func (o *Outbox) Fill(frames [][]byte, all *Pool) (wakes bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -226,7 +228,7 @@ func (o *Outbox) insert(at int, frames [][]byte, all *Pool) {
 // blocked reports whether what waits stands behind the place.
 func (o *Outbox) blocked() bool { return o.place && o.ahead == 0 }
 
-// Attach lets writing begin; wakes is true if the caller is to put the session in
+// Attach lets writing begin; wakes is true if the caller is to put the outbox in
 // line. It is called once.
 func (o *Outbox) Attach() (wakes bool) {
 	o.mu.Lock()
@@ -241,7 +243,7 @@ func (o *Outbox) Attach() (wakes bool) {
 
 // End lets the session end once all that waits is written, or at once if that is
 // forsaken. first is false if it was ending before; wakes is true if the caller is
-// to put the session in line.
+// to put the outbox in line.
 func (o *Outbox) End(e Ending, now time.Time) (first, wakes bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
