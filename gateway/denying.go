@@ -9,6 +9,7 @@ import (
 
 	"tidegate/broker"
 	"tidegate/gateway/internal/denials"
+	"tidegate/gateway/internal/pause"
 )
 
 const (
@@ -105,7 +106,7 @@ func (g *Gateway) followDenials(ctx context.Context) {
 		if err := g.readDenials(ctx); err != nil && ctx.Err() == nil {
 			g.log.Debug("bans and revocations are not read", "error", err) // the link's own check tells of it
 		}
-		if !pause(ctx, readRegister) {
+		if !pause.For(ctx, readRegister) {
 			return
 		}
 	}

@@ -3,6 +3,8 @@ package gateway
 import (
 	"math/rand/v2"
 	"time"
+
+	"tidegate/gateway/internal/pause"
 )
 
 // dismissal is how those go who cannot be told of something and stay.
@@ -36,7 +38,7 @@ func (ch *channel) dismiss(a *audience, d dismissal) {
 	g.background.Go(func() {
 		began := time.Now()
 		for i := range members {
-			if !pauseUntil(g.life, began.Add(dismissWindow*time.Duration(i)/time.Duration(len(members)))) {
+			if !pause.Until(g.life, began.Add(dismissWindow*time.Duration(i)/time.Duration(len(members)))) {
 				return
 			}
 			members[i].of.dismiss(d)
@@ -83,7 +85,7 @@ func (g *Gateway) soon(reason Reason, end func()) {
 		return
 	}
 	g.background.Go(func() {
-		if pause(g.life, rand.N(dismissWindow)) {
+		if pause.For(g.life, rand.N(dismissWindow)) {
 			end()
 		}
 	})

@@ -3,6 +3,8 @@ package gateway
 import (
 	"context"
 	"time"
+
+	"tidegate/gateway/internal/pause"
 )
 
 // EndPatience is how long after the drain window a node has ended at the latest, whatever
@@ -32,7 +34,7 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 		g.closeNotified(ctx, sessions, began)
 	})
 	for i, s := range sessions {
-		if !pauseUntil(ctx, g.due(i, len(sessions), began)) {
+		if !pause.Until(ctx, g.due(i, len(sessions), began)) {
 			break
 		}
 		s.tell(Reconnect{Within: leavePatience})
@@ -51,7 +53,7 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 // opened while the node began to drain are closed last.
 func (g *Gateway) closeNotified(ctx context.Context, sessions []*Session, began time.Time) {
 	for i, s := range sessions {
-		if !pauseUntil(ctx, g.due(i, len(sessions), began).Add(leavePatience)) {
+		if !pause.Until(ctx, g.due(i, len(sessions), began).Add(leavePatience)) {
 			return
 		}
 		s.Close(Draining)

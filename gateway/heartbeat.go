@@ -3,6 +3,8 @@ package gateway
 import (
 	"context"
 	"time"
+
+	"tidegate/gateway/internal/pause"
 )
 
 // beat looks after the sessions, a part of them each second, so that each one's
@@ -55,7 +57,7 @@ func (g *Gateway) checkOften(ctx context.Context) {
 	if g.history == nil {
 		return
 	}
-	for pause(ctx, checkInterval) {
+	for pause.For(ctx, checkInterval) {
 		g.wall.Do("look for losses in quiet channels", func() { g.checkQuiet(ctx) })
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tidegate/gateway/internal/outbox"
+	"tidegate/gateway/internal/pause"
 	"tidegate/gateway/internal/wall"
 	"tidegate/metrics"
 )
@@ -127,7 +128,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 // keepDoing calls run until it returns; after a panic, again.
 func (g *Gateway) keepDoing(what string, ctx context.Context, run func(context.Context)) {
 	for attempt := 0; !g.wall.Do(what, func() { run(ctx) }); attempt++ {
-		if !pause(ctx, backoff(attempt)) {
+		if !pause.For(ctx, pause.Backoff(attempt)) {
 			return
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"tidegate/broker"
+	"tidegate/gateway/internal/pause"
 	"tidegate/gateway/internal/timeline"
 )
 
@@ -75,7 +76,7 @@ func (ch *channel) repairUntilWhole(ctx context.Context, r *repairing) {
 		case timeline.ReadOn:
 			vain = 0
 		case timeline.ReadLater:
-			r.pause(ctx, backoff(vain))
+			r.pause(ctx, pause.Backoff(vain))
 			vain++
 		}
 	}

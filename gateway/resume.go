@@ -9,6 +9,7 @@ import (
 
 	"tidegate/broker"
 	"tidegate/gateway/internal/outbox"
+	"tidegate/gateway/internal/pause"
 	"tidegate/gateway/internal/timeline"
 )
 
@@ -95,7 +96,7 @@ func (c *resumption) run(ctx context.Context) error {
 			failures = 0
 			continue
 		}
-		if !c.replied || !c.sub.session.out.Open() || !pause(ctx, backoff(failures)) {
+		if !c.replied || !c.sub.session.out.Open() || !pause.For(ctx, pause.Backoff(failures)) {
 			return fmt.Errorf("resume on %q: %w", c.channel.name, err)
 		}
 		failures++
@@ -151,7 +152,7 @@ func (c *resumption) provide(step timeline.Step) (ready func(context.Context) er
 	case c.replied && !c.sub.session.out.Attached():
 		return nil, errUnattached
 	case step.Do == timeline.Pause:
-		return func(ctx context.Context) error { pause(ctx, step.Wait); return ctx.Err() }, nil
+		return func(ctx context.Context) error { pause.For(ctx, step.Wait); return ctx.Err() }, nil
 	case step.Do == timeline.Read:
 		return c.readOn(), nil
 	case step.Do == timeline.Look:
@@ -281,7 +282,7 @@ func (c *resumption) readOn() func(context.Context) error {
 	ch := c.channel
 	if reading := ch.reading; reading != nil {
 		return func(ctx context.Context) error {
-			if err := await(ctx, reading.done, readTimeout); err != nil {
+			if err := pause.Await(ctx, reading.done, readTimeout); err != nil {
 				return err
 			}
 			return reading.err
@@ -323,7 +324,7 @@ func (c *resumption) keep(reading *rangeRead, page broker.Page, err error) {
 
 // untilClosed returns what waits until done is closed.
 func untilClosed(done <-chan struct{}, atMost time.Duration) func(context.Context) error {
-	return func(ctx context.Context) error { return await(ctx, done, atMost) }
+	return func(ctx context.Context) error { return pause.Await(ctx, done, atMost) }
 }
 
 // whenAttached has c go on when the session has its connection.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"time"
 
+	"tidegate/gateway/internal/pause"
 	"tidegate/gateway/internal/rates"
 )
 
@@ -185,6 +186,6 @@ func (s *Session) hold(ctx context.Context) {
 	}
 	if wait := f.answers.Owe(); wait > 0 {
 		s.Rest()
-		pause(ctx, wait)
+		pause.For(ctx, wait)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tidegate/broker"
+	"tidegate/gateway/internal/pause"
 )
 
 // TraceQuestion says how a message is to be followed.
@@ -108,7 +109,7 @@ func (g *Gateway) followTrace(ctx context.Context, e errand, wait time.Duration)
 		if err := askAll(ctx, g, readTrace, e, func(n NodeTrace) { nodes = append(nodes, n) }); err != nil {
 			return nil, err
 		}
-		if !slices.ContainsFunc(nodes, NodeTrace.unsettled) || !time.Now().Before(deadline) || !pause(ctx, tracePause) {
+		if !slices.ContainsFunc(nodes, NodeTrace.unsettled) || !time.Now().Before(deadline) || !pause.For(ctx, tracePause) {
 			slices.SortFunc(nodes, func(a, b NodeTrace) int { return strings.Compare(a.Node, b.Node) })
 			return nodes, nil
 		}

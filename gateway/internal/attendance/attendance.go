@@ -143,3 +143,10 @@ type read struct {
 	err    error
 	after  *read // the one that it waits for; nil: none
 }
+
+func rouse(wake chan<- struct{}) {
+	select {
+	case wake <- struct{}{}:
+	default:
+	}
+}

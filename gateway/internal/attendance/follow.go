@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tidegate/broker"
+	"tidegate/gateway/internal/pause"
 
 	"golang.org/x/time/rate"
 )
@@ -149,7 +150,7 @@ func (a *Attendance) mention(r *roster) {
 	r.mentioned, r.untold = true, false
 	r.tell(Change{Kind: Many})
 	a.work.Go(func() {
-		pause(a.life, time.Second)
+		pause.For(a.life, time.Second)
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		if r.mentioned = false; r.untold && !r.closed {
@@ -174,7 +175,7 @@ func (a *Attendance) runReadAgain(r *roster) {
 		if done := a.mend(r, read, err); done {
 			return
 		}
-		pause(a.life, backoff(attempt))
+		pause.For(a.life, pause.Backoff(attempt))
 	}
 }
 
@@ -266,7 +267,7 @@ func (a *Attendance) positions() map[*roster]broker.Position {
 }
 
 func (a *Attendance) readBehind(behind map[*roster]broker.Position) {
-	if !pause(a.life, onTheWay) {
+	if !pause.For(a.life, onTheWay) {
 		return
 	}
 	for r, heard := range behind {

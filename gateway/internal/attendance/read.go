@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"tidegate/broker"
+	"tidegate/gateway/internal/pause"
 )
 
 // read returns the members of a channel as of a moment after the call. However many
@@ -19,7 +20,7 @@ func (a *Attendance) read(ctx context.Context, channel string) (broker.Roster, e
 		a.work.Go(func() { a.runRead(channel, r) })
 	}
 	a.mu.Unlock()
-	if err := await(ctx, r.done); err != nil {
+	if err := pause.Await(ctx, r.done, readPatience); err != nil {
 		return broker.Roster{}, unavailable(err)
 	}
 	return r.roster, r.err

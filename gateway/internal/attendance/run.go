@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"tidegate/gateway/internal/pause"
 )
 
 // Run states, gives signs of life and has the backend told until ctx ends. Then it
@@ -109,7 +111,7 @@ func (a *Attendance) stateOrBackOff(ctx context.Context) {
 	stated, err := a.stateAndPut(ctx)
 	switch {
 	case err != nil:
-		a.stateAt = time.Now().Add(backoff(a.attempts))
+		a.stateAt = time.Now().Add(pause.Backoff(a.attempts))
 		a.attempts++
 	case stated > 0:
 		a.stateAt = time.Now().Add(statePause)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"tidegate/broker"
+	"tidegate/gateway/internal/pause"
 )
 
 // state tells the broker of what has changed, on how many channels it returns. What
@@ -126,7 +127,7 @@ func (a *Attendance) awaitStated(ctx context.Context) error {
 	a.waiting = append(a.waiting, done)
 	a.mu.Unlock()
 	rouse(a.wake)
-	return await(ctx, done)
+	return pause.Await(ctx, done, readPatience)
 }
 
 // noteNextLinger has the next sign of life given when a linger ends.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tidegate/broker"
+	"tidegate/gateway/internal/pause"
 )
 
 // teller has a backend told what is in its line. All nodes have one, and one of them at
@@ -56,7 +57,7 @@ func (t *teller) run(ctx context.Context) {
 		more, err := t.deliver(ctx, tellerLease)
 		switch {
 		case err != nil:
-			pause(ctx, rest/2+rand.N(rest/2))
+			pause.For(ctx, rest/2+rand.N(rest/2))
 			rest = min(2*rest, longestRest)
 		case !more:
 			rest = firstRest
@@ -90,7 +91,7 @@ func (t *teller) await(ctx context.Context) {
 		case <-t.roused:
 			return
 		case <-t.changed:
-			if !pause(ctx, gatherPause) || t.holder == "" || t.config.Rouse(ctx, t.holder, t.line) != nil {
+			if !pause.For(ctx, gatherPause) || t.holder == "" || t.config.Rouse(ctx, t.holder, t.line) != nil {
 				return
 			}
 		}
