@@ -39,9 +39,22 @@ func (b *Memory) Keep(ctx context.Context, by Attendant, version uint64) (Standi
 		p.renew(by, node)
 		p.forgetLines()
 		since := node.since
-		standing = Standing{Since: func(string) uint64 { return since }, Next: p.endLingers(by)}
+		standing = Standing{Since: func(string) uint64 { return since }, Forgot: since, Next: p.endLingers(by)}
 	})
 	return standing, err
+}
+
+// Attended is documented at Presence.
+func (b *Memory) Attended(ctx context.Context, by Attendant) ([]string, error) {
+	var channels []string
+	err := b.onPresence(ctx, "read where a node is in", func(p *memoryPresence) {
+		for name, c := range p.channels {
+			if _, here := c.nodes[by.Node]; here {
+				channels = append(channels, name)
+			}
+		}
+	})
+	return channels, err
 }
 
 // Look is documented at Presence.

@@ -46,6 +46,10 @@ type Presence interface {
 	// as one.
 	Keep(ctx context.Context, by Attendant, version uint64) (Standing, error)
 
+	// Attended returns the channels that the broker has the node on, in no order, and
+	// perhaps one more than once.
+	Attended(ctx context.Context, by Attendant) ([]string, error)
+
 	// Look returns how many are on channels, in the order asked.
 	Look(ctx context.Context, channels []string) ([]Occupancy, error)
 
@@ -129,10 +133,12 @@ type Member struct {
 // Standing is how things stand for a node.
 type Standing struct {
 	// Since returns the version from which on the broker has the node's attendances
-	// of a channel. Older ones are forgotten.
+	// of a channel. Older ones are forgotten, or may be: an attendance without sessions,
+	// too, so that the broker has the node on a channel that it has left (see Attended).
 	Since func(channel string) uint64
 
-	Next time.Duration // until a linger ends; 0: nobody lingers
+	Forgot uint64        // the largest that Since returns of any channel
+	Next   time.Duration // until a linger ends; 0: nobody lingers
 }
 
 // Occupancy is how many are on a channel.

@@ -5,7 +5,7 @@ package broker
 //	NAME presence   where joins and leaves are published; and a hash:
 //	                epoch      as history has it
 //	                top        the offset of the newest join or leave
-//	                line       the master_replid of the Redis that wrote it last
+//	                line       the run_id of the Redis that wrote it last
 //	                sessions   of all nodes
 //	                nodes      how many have sessions
 //	                members    how many there are
@@ -21,7 +21,7 @@ package broker
 //	                    ends, in Unix milliseconds of Redis's clock; the versions of its
 //	                    attendances from which on they are known, and of the last one;
 //	                    how long its lease is. " spared" follows if it has been given
-//	                    more time. And line, as above
+//	                    more time
 //	tidegate on NODE    a set: the channels that the node has sessions on
 //	tidegate lingering  a sorted set: "CHANNEL +USER", or "CHANNEL ~" for the channel
 //	                    itself, which is after all members, by when it is final
@@ -47,7 +47,8 @@ const (
 
 // The scripts that change presence have these first: KEYS are alive, lingering,
 // notices and dropped; ARGV are the lease and the linger in milliseconds, PUBLISH
-// or SPUBLISH, the node, and how many notices there is room for.
+// or SPUBLISH, the node, and how many notices there is room for. attendScript and
+// keepScript have the last version then that the node knows to have been taken.
 
 // attendScript takes Attendances. KEYS go on with the node's set of channels and
 // then the channels' hashes; ARGV for each channel with its name, its letters (see
@@ -55,8 +56,8 @@ const (
 // how many members follow, and for each field, user, info and sessions. It returns
 // for each 1, or 0 if it did nothing.
 const attendScript = epochLua + presenceLua + `
-local me, taken, at = meet(tonumber(ARGV[8])), {}, 6
-local overtaken = tonumber(ARGV[8]) <= me.last
+local me, taken, at = meet(tonumber(ARGV[9])), {}, 7
+local overtaken = tonumber(ARGV[9]) <= me.last
 for i = 6, #KEYS do
   local c = load(KEYS[i], ARGV[at], ARGV[at + 1])
   local a = {version = tonumber(ARGV[at + 2]), after = ARGV[at + 3], sessions = tonumber(ARGV[at + 4]), first = at + 6}
@@ -74,7 +75,7 @@ return taken
 // the node's attendances are known, in how many milliseconds the next linger ends,
 // or -1, the nodes that are dead, and who lingers no more.
 const keepScript = epochLua + presenceLua + `
-local version = tonumber(ARGV[6])
+local version = tonumber(ARGV[7])
 local me, dead = meet(version), reap()
 me.last = version
 renew(NODE, me)
@@ -216,18 +217,12 @@ local function nodes()
   return list
 end
 
--- meet returns the node of ARGV. A Redis that is not the one that knew it may have
--- forgotten something: then nothing is known of any node up to its last attendance.
+-- meet returns the node of ARGV. If it has been told that more of its versions were taken
+-- than are known here, something is forgotten, and nothing sure of what there is of it.
 local function meet(version)
-  local line = redis.call('HGET', ALIVE, 'line')
-  if line ~= currentLine() then
-    redis.call('HSET', ALIVE, 'line', currentLine()) -- first: a full Redis refuses here
-    for node, n in pairs(nodes()) do
-      n.since = n.last + 1
-      note(node, n)
-    end
-  end
-  return find(NODE) or {since = version, last = version - 1}
+  local me = find(NODE)
+  if me and me.last >= tonumber(ARGV[6]) then return me end
+  return {since = version, last = version - 1}
 end
 
 -- renew notes a sign of life.

@@ -89,6 +89,7 @@ type Redis struct {
 	pageScript *redis.Script
 	topsScript *redis.Script
 	presence   presenceScripts
+	taken      takenVersions // of presence
 	register   registerScripts
 	running    chan struct{} // closed when Run begins
 	ended      chan struct{} // closed when Run is about to return

@@ -50,7 +50,8 @@ func (b *Redis) Attend(ctx context.Context, by Attendant, list []Attendance) ([]
 
 // attend takes the indexed attendances, all of one realm.
 func (b *Redis) attend(ctx context.Context, r realm, by Attendant, list []Attendance, indexes []int, taken []bool) error {
-	keys, args := append(r.keys(), r.prefix+onKey+by.Node), b.attendantArgs(by)
+	known := b.taken.of(by.Node, r)
+	keys, args := append(r.keys(), r.prefix+onKey+by.Node), append(b.attendantArgs(by), *known)
 	for _, i := range indexes {
 		a := &list[i]
 		after := strconv.FormatUint(a.After, 10)
@@ -72,10 +73,38 @@ func (b *Redis) attend(ctx context.Context, r realm, by Attendant, list []Attend
 			return err
 		}
 		for n, i := range indexes {
-			taken[i] = answers[n] == 1
+			if taken[i] = answers[n] == 1; taken[i] {
+				*known = list[i].Version
+			}
 		}
 		return nil
 	})
+}
+
+// takenVersions are the last versions that nodes know Redis to have taken, for each realm
+// one. A Redis that knows but an older one of a node has forgotten something.
+type takenVersions struct {
+	// Guarded by mu. A version is its node's, whose calls do not overlap.
+	mu   sync.Mutex
+	last map[takenKey]*uint64
+}
+
+type takenKey struct {
+	node  string
+	realm int
+}
+
+func (t *takenVersions) of(node string, r realm) *uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	key := takenKey{node, r.number}
+	if t.last[key] == nil {
+		if t.last == nil {
+			t.last = make(map[takenKey]*uint64)
+		}
+		t.last[key] = new(uint64)
+	}
+	return t.last[key]
 }
 
 // attendantArgs are the first arguments of a presence script.
@@ -98,6 +127,7 @@ func (b *Redis) Keep(ctx context.Context, by Attendant, version uint64) (Standin
 		if k.next > 0 && (standing.Next == 0 || k.next < standing.Next) {
 			standing.Next = k.next
 		}
+		standing.Forgot = max(standing.Forgot, k.since)
 	}
 	standing.Since = func(channel string) uint64 { return all[b.realmOf(channel)].since }
 	if err != nil {
@@ -116,7 +146,8 @@ type kept struct {
 
 func (b *Redis) keep(ctx context.Context, r realm, by Attendant, version uint64) (k kept, err error) {
 	err = b.ask(ctx, r.prefix, func(ctx context.Context, client *redis.Client) error {
-		reply, err := b.presence.keep.Run(ctx, client, r.keys(), append(b.attendantArgs(by), version)...).Slice()
+		known := b.taken.of(by.Node, r)
+		reply, err := b.presence.keep.Run(ctx, client, r.keys(), append(b.attendantArgs(by), *known, version)...).Slice()
 		if err != nil {
 			return err
 		}
@@ -125,9 +156,35 @@ func (b *Redis) keep(ctx context.Context, r realm, by Attendant, version uint64)
 		}
 		k.since, k.next = uint64(number(reply[0])), time.Duration(max(number(reply[1]), 0))*time.Millisecond
 		k.dead, k.lingering = texts(reply[2]), texts(reply[3])
+		*known = version
 		return nil
 	})
 	return k, err
+}
+
+// Attended is documented at Presence.
+func (b *Redis) Attended(ctx context.Context, by Attendant) ([]string, error) {
+	all := make([][]string, len(b.realms()))
+	err := b.eachRealm(0, nil, func(r realm, _ []int) (err error) {
+		all[r.number], err = b.attended(ctx, r, by)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read where a node is: %w: %w", ErrUnavailable, err)
+	}
+	return slices.Concat(all...), nil
+}
+
+// attended reads in steps that keep nobody waiting for long.
+func (b *Redis) attended(ctx context.Context, r realm, by Attendant) (channels []string, err error) {
+	for at, more := uint64(0), true; more && err == nil; more = at != 0 {
+		err = b.ask(ctx, r.prefix, func(ctx context.Context, client *redis.Client) error {
+			page, next, err := client.SScan(ctx, r.prefix+onKey+by.Node, at, "", lookBatch).Result()
+			channels, at = append(channels, page...), next
+			return err
+		})
+	}
+	return channels, err
 }
 
 // Look is documented at Presence.

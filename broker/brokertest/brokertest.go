@@ -27,6 +27,9 @@ type Subject struct {
 	// PublishBare publishes a payload as a backend would, without an envelope.
 	// May be nil.
 	PublishBare func(channel, payload string)
+
+	// Forget calls do, and has the broker forget what happened meanwhile. May be nil.
+	Forget func(do func())
 }
 
 // Run tests the broker that makeSubject returns, anew for each test.
@@ -79,6 +82,7 @@ func RunIn(t *testing.T, in func(t *testing.T, test func(*testing.T)), makeSubje
 		{"Presence/WholeReplaces", testWholeReplaces},
 		{"Presence/OldAttendanceDoesNothing", testOldAttendance},
 		{"Presence/UnknownIsSaid", testUnknownIsSaid},
+		{"Presence/ForgottenIsSaid", testForgottenIsSaid},
 		{"Presence/ConcurrentNodes", testConcurrentNodes},
 		{"Presence/AnyUserName", testAnyUserName},
 		{"Presence/ManyChannels", testManyChannels},

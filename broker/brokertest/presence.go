@@ -100,12 +100,8 @@ type stand struct {
 // keeps gives a sign of life and returns how a channel stands.
 func (a *attendant) keeps(channel string) (s stand) {
 	a.c.Helper()
-	a.c.insist("Keep", func() error {
-		a.version++
-		standing, err := a.node.Presence.Keep(a.c.Context(), a.by, a.version)
-		if err != nil {
-			return err
-		}
+	standing := a.stands()
+	a.c.insist("Look", func() error {
 		seen, err := a.node.Presence.Look(a.c.Context(), []string{channel})
 		if err == nil {
 			s = stand{seen[0], standing.Since(channel) <= a.versions[channel]}
@@ -113,6 +109,17 @@ func (a *attendant) keeps(channel string) (s stand) {
 		return err
 	})
 	return s
+}
+
+// stands gives a sign of life.
+func (a *attendant) stands() (standing broker.Standing) {
+	a.c.Helper()
+	a.c.insist("Keep", func() (err error) {
+		a.version++
+		standing, err = a.node.Presence.Keep(a.c.Context(), a.by, a.version)
+		return err
+	})
+	return standing
 }
 
 // looks does what time has brought about, without being there.
@@ -335,6 +342,70 @@ func testUnknownIsSaid(t *testing.T, c *cluster) {
 		t.Errorf("standing %+v on a channel where nobody ever was", standing)
 	}
 	c.expectMembers("a", "")
+}
+
+// testForgottenIsSaid: a broker that has gone back knows nothing of who came, and has
+// those there who left. Whoever speaks first, each node learns of it.
+func testForgottenIsSaid(t *testing.T, c *cluster) {
+	if c.Forget == nil {
+		return
+	}
+	last := c.attendant("last", long, 0)
+	for _, speaks := range []string{"attends", "keeps", "hears"} {
+		first := c.attendant(speaks, long, 0)
+		left, stayed, came, later := speaks+":left", speaks+":stayed", speaks+":came", speaks+":later"
+		first.hasAlone(left, "alice")
+		first.hasAlone(stayed, "alice")
+		last.hasAlone(left, "bob")
+		forgot := first.stands().Forgot
+		if again := first.stands().Forgot; again != forgot {
+			t.Errorf("a broker that has forgotten nothing says so by %d, and then %d", forgot, again)
+		}
+		c.Forget(func() {
+			first.hasAlone(left)
+			first.hasAlone(came, "carol")
+		})
+		switch speaks {
+		case "attends":
+			first.hasAlone(later, "dave")
+		case "hears": // that another one speaks
+			last.keeps(stayed)
+		}
+		standing := first.stands()
+		for _, channel := range []string{stayed, came} {
+			if standing.Since(channel) <= first.versions[channel] {
+				t.Errorf("%s is said to be known", channel)
+			}
+		}
+		if standing.Forgot <= forgot {
+			t.Errorf("a broker that has forgotten something says so by %d, and before by %d", standing.Forgot, forgot)
+		}
+		var on []string
+		c.insist("Attended", func() (err error) {
+			on, err = first.node.Presence.Attended(t.Context(), first.by)
+			return err
+		})
+		if !slices.Contains(on, left) || !slices.Contains(on, stayed) || slices.Contains(on, came) {
+			t.Errorf("the node is on %q, want what it has left, and not where it came", on)
+		}
+		first.hasAlone(left)
+		first.hasAlone(came, "carol")
+		c.expectMembers(left, "bob*1")
+		c.expectMembers(came, "carol*1")
+		if seen := first.keeps(left); seen.Sessions != 1 {
+			t.Errorf("%d sessions are counted, want that of the other node", seen.Sessions)
+		}
+	}
+}
+
+// hasAlone says that the node has a session of these users in a channel, and of no others.
+func (a *attendant) hasAlone(channel string, users ...string) {
+	a.c.Helper()
+	whole := broker.Attendance{Channel: channel, Whole: true}
+	for _, user := range users {
+		whole.Members = append(whole.Members, broker.Member{User: user, Sessions: 1})
+	}
+	a.attends(whole)
 }
 
 // testConcurrentNodes has users come and go on several nodes at once. What is told

@@ -180,6 +180,20 @@ func (s *RedisServer) signal(signal syscall.Signal) {
 	}
 }
 
+// Forgets returns what is for Subject.Forget: the server is killed, and started again with
+// what it had before. It is nil where there is no redis-server.
+func (s *RedisServer) Forgets() func(do func()) {
+	if s.mini != nil {
+		return nil
+	}
+	return func(do func()) {
+		s.CLI("SAVE")
+		do()
+		s.Stop()
+		s.Start()
+	}
+}
+
 // Flush removes all keys.
 func (s *RedisServer) Flush() {
 	s.t.Helper()

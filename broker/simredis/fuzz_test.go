@@ -23,7 +23,7 @@ var commands = []string{
 	"pttl hK", "pttl sK", "persist hK", "hset hK F V", "hset hK F V F V", "hget hK F", "hmget hK F F", "hgetall hK", "hlen hK", "hexists hK F",
 	"hdel hK F", "hscan hK 0 COUNT 500", "xadd xK I F V", "xadd xK MAXLEN P I F V", "xadd xK MAXLEN P I time N message V", "xrange xK - +",
 	"xrange xK (E + COUNT P", "xrange xK E E", "xrevrange xK + -", "xrevrange xK (E - COUNT P", "xdel xK E E", "xlen xK", "xtrim xK MAXLEN P",
-	"sadd mK F", "srem mK F", "scard mK", "zadd zK N F", "zrem zK F", "zrange zK 0 1", "zrange zK N N WITHSCORES",
+	"sadd mK F", "srem mK F", "scard mK", "sscan mK 0 COUNT 500", "zadd zK N F", "zrem zK F", "zrange zK 0 1", "zrange zK N N WITHSCORES",
 	"zrangebyscore zK -inf N LIMIT 0 5", "zrangebyscore zK -inf +inf", "publish C V", "spublish C V", "subscribe C", "unsubscribe C",
 	"ssubscribe C", "sunsubscribe C", "evalsha 0123456789012345678901234567890123456789 0", "eval S 3 sK hK xK V N", "hello 4", "get",
 	"nonsense sK", "hget sK F", "get hK",
@@ -177,13 +177,13 @@ func (c *teller) answerTo(command []string) string {
 		}
 	}
 	answer := strings.Join(all, " ")
-	if command[0] == "hscan" || command[0] == "zrange" {
+	if command[0] == "hscan" || command[0] == "sscan" || command[0] == "zrange" {
 		answer = strings.ReplaceAll(answer, "*", "") // pairs may stand in arrays of their own
 	}
 	switch {
 	case command[0] == "pttl" && answer > ":0":
 		return "time left"
-	case command[0] == "hgetall" || command[0] == "hscan":
+	case command[0] == "hgetall" || command[0] == "hscan" || command[0] == "sscan":
 		words := strings.Split(strings.TrimPrefix(answer, "*"), ",")
 		slices.Sort(words)
 		return strings.Join(words, ",")

@@ -37,6 +37,11 @@ func TestServer_PassesTheBrokersConformance(t *testing.T) {
 		return brokertest.Subject{
 			Nodes:       nodes,
 			PublishBare: func(channel, payload string) { server.Do("PUBLISH", "tidegate:"+channel, payload) },
+			Forget: func(do func()) {
+				before := server.Mark()
+				do()
+				server.StartFrom(before)
+			},
 		}
 	})
 }

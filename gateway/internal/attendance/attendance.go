@@ -46,6 +46,7 @@ type Attendance struct {
 	stateAt  time.Time // when the next may be made; zero: now
 	keepAt   time.Time // when the next sign of life is due
 	swept    time.Time // the last one
+	forgot   uint64    // the largest version that the broker may have forgotten, as far as that is mended
 
 	// Guarded by mu.
 	mu      lock.Mutex[lock.Attendance]

@@ -142,6 +142,7 @@ func (a *Attendance) keep(ctx context.Context) {
 	}
 	a.noteNextLinger(standing.Next)
 	a.restate(standing.Since)
+	a.leaveOthers(ctx, standing.Forgot)
 	a.checkRosters(ctx)
 	a.rouseAll()
 }

@@ -112,6 +112,31 @@ func (a *Attendance) restate(since func(channel string) uint64) {
 	}
 }
 
+// leaveOthers states that nobody is on the channels that the broker has this node on and
+// the node is not: one that has forgotten something may have the node where it has been.
+func (a *Attendance) leaveOthers(ctx context.Context, forgot uint64) {
+	if forgot <= a.forgot {
+		return
+	}
+	channels, err := a.config.Presence.Attended(ctx, a.by)
+	if err != nil {
+		a.config.Log.Debug("what the broker has forgotten is not mended yet", "error", err)
+		return
+	}
+	a.forgot = forgot
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, channel := range channels {
+		if a.stays[channel] == nil {
+			s := newStays(channel)
+			s.whole = true
+			a.stays[channel] = s
+			a.queue(s)
+			rouse(a.wake)
+		}
+	}
+}
+
 // awaitStated returns once the broker knows of all that has changed on this node before.
 func (a *Attendance) awaitStated(ctx context.Context) error {
 	a.mu.Lock()
