@@ -16,6 +16,9 @@ type errand struct {
 	Mark    string `json:"mark,omitempty"`
 	Payload []byte `json:"payload,omitempty"` // a sum of it
 
+	Info json.RawMessage `json:"info,omitempty"`
+	Data json.RawMessage `json:"data,omitempty"`
+
 	Except []string  `json:"except,omitempty"` // sessions
 	Until  time.Time `json:"until,omitzero"`
 }
@@ -29,6 +32,7 @@ const (
 	unsubscribeUser = "unsubscribe"
 	disconnectSome  = "disconnect_some" // topics of their own, so that a node of a former version does not do it to all
 	subscribeSome   = "subscribe_some"
+	subscribeWith   = "subscribe_with"
 	unsubscribeSome = "unsubscribe_some"
 	expireSessions  = "expire"
 	countChannels   = "count_channels"

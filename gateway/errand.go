@@ -32,6 +32,7 @@ func newCluster(g *Gateway, version string, lease time.Duration) *cluster.Cluste
 			unsubscribeUser: answerer(func(_ context.Context, e errand, say sayer) error { return say(g.unsubscribeHere(e)) }),
 			disconnectSome:  answerer(func(_ context.Context, e errand, say sayer) error { return say(g.disconnectHere(e)) }),
 			subscribeSome:   answerer(g.subscribeHere),
+			subscribeWith:   answerer(g.subscribeHere),
 			unsubscribeSome: answerer(func(_ context.Context, e errand, say sayer) error { return say(g.unsubscribeHere(e)) }),
 			expireSessions:  answerer(func(_ context.Context, e errand, say sayer) error { return say(g.expireHere(e)) }),
 			refreshDenials:  answerer(func(ctx context.Context, _ errand, _ sayer) error { return g.readDenials(ctx) }),

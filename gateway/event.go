@@ -40,6 +40,7 @@ type Subscribed struct {
 	Position  broker.Position // of the channel, zero without history
 	After     broker.Position // all that was published after it follows; zero without history
 	Expires   time.Time       // when it ends unless it is renewed; zero: with the session
+	Data      json.RawMessage // what the backend has put the session on the channel with; nil: nothing
 	Resumed   bool            // there was a cursor; only then Recovered means something
 	Recovered bool            // all that was published since the cursor follows
 

@@ -166,6 +166,9 @@ func (g *Gateway) noteClosed(s *Session, reason Reason) {
 		"reason", reason.Label, "text", reason.Text, "after", time.Since(s.opened).Round(time.Millisecond))
 }
 
+// RuleOf returns the rule of a channel as it stands.
+func (g *Gateway) RuleOf(channel string) rules.Rule { return *g.rule(channel) }
+
 // rule returns the rule of a channel as it stands; it must not be changed.
 func (g *Gateway) rule(channel string) *rules.Rule {
 	return g.rules.Load().For(channel)

@@ -5,16 +5,23 @@ import (
 	"time"
 )
 
-// receiveChannel puts the session on a channel until a time because the server says so;
-// zero: for as long as it lasts. One that is on it already hears nothing.
-func (s *Session) receiveChannel(ctx context.Context, channel string, until time.Time) error {
-	if s.grant(channel, until) {
+// receiveChannel puts the session on a channel because the server says so. One that is on
+// it already hears nothing.
+func (s *Session) receiveChannel(ctx context.Context, g Grant) error {
+	switch {
+	case g.bare() && s.grant(g.Channel, g.Until):
 		return nil
+	case !g.bare() && s.isOn(g.Channel):
+		return failf(BadRequest, "the session %s is on %q already: take it off first", s.id, g.Channel)
 	}
-	if err := s.join(ctx, Subscribed{Channel: channel, Expires: until}, terms{granted: true}); err != nil {
+	t := terms{granted: true}
+	if g.Info != nil {
+		t.admission = &Admission{As: &Identity{s.who().User, g.Info}}
+	}
+	if err := s.join(ctx, Subscribed{Channel: g.Channel, Expires: g.Until, Data: g.Data}, g.Cursor, t); err != nil {
 		return err
 	}
-	s.grant(channel, until)
+	s.grant(g.Channel, g.Until)
 	return nil
 }
 

@@ -188,8 +188,11 @@ func (s *Session) enter(ctx context.Context, j *join) {
 }
 
 // join puts the session on a channel and answers. On an error it is not on it.
-func (s *Session) join(ctx context.Context, reply Subscribed, t terms) error {
+func (s *Session) join(ctx context.Context, reply Subscribed, cursor string, t terms) error {
 	j := &join{reply: reply}
+	if j.readCursor(cursor); j.err != nil {
+		return j.err
+	}
 	if s.reserveFor(j, t); j.err == nil {
 		s.makeLive(ctx, []*join{j})
 	}

@@ -3,6 +3,7 @@ package gateway
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"slices"
 	"strings"
 	"time"
@@ -85,15 +86,32 @@ func (g *Gateway) DisconnectSome(ctx context.Context, of Whose) (reached int, er
 	return g.reach(ctx, disconnectSome, of.errand())
 }
 
-// SubscribeSome is SubscribeUser for some of a user's sessions. They are on the channel
-// until a time; zero: for as long as they last.
-func (g *Gateway) SubscribeSome(ctx context.Context, of Whose, channel string, until time.Time) (reached int, err error) {
-	if err := checkOtherChannel(channel); err != nil {
+// Grant is a place on a channel that a backend gives to sessions.
+type Grant struct {
+	Channel string
+	Until   time.Time // zero: for as long as they last
+
+	// What a session is given with its place. One that has a place already is not reached
+	// then, which is an error.
+	Info   json.RawMessage // shown with the user there; nil: what is shown elsewhere
+	Data   json.RawMessage // told with it (Subscribed.Data); nil: nothing
+	Cursor string          // all that was published after it comes first; empty: what comes from now on
+}
+
+// bare reports whether sessions that are on the channel already can have it.
+func (g *Grant) bare() bool { return g.Info == nil && g.Data == nil && g.Cursor == "" }
+
+// SubscribeSome is SubscribeUser for some of a user's sessions.
+func (g *Gateway) SubscribeSome(ctx context.Context, of Whose, to Grant) (reached int, err error) {
+	if err := checkOtherChannel(to.Channel); err != nil {
 		return 0, err
 	}
-	e := of.errand()
-	e.Channel, e.Until = channel, until
-	return g.reach(ctx, subscribeSome, e)
+	topic, e := subscribeSome, of.errand()
+	if !to.bare() {
+		topic = subscribeWith // which a node of a former version does not take for less
+	}
+	e.Channel, e.Until, e.Info, e.Data, e.Cursor = to.Channel, to.Until, to.Info, to.Data, to.Cursor
+	return g.reach(ctx, topic, e)
 }
 
 // UnsubscribeSome is UnsubscribeUser for some of a user's sessions.
@@ -217,7 +235,7 @@ func (g *Gateway) subscribeHere(ctx context.Context, e errand, say sayer) (err e
 		if s.alone && !s.isOn(e.Channel) {
 			continue // see ownChannels
 		}
-		failure := s.receiveChannel(ctx, e.Channel, e.Until)
+		failure := s.receiveChannel(ctx, Grant{e.Channel, e.Until, e.Info, e.Data, e.Cursor})
 		switch {
 		case failure == nil:
 			reached++

@@ -1,10 +1,12 @@
 package gateway_test
 
 import (
+	"encoding/json"
 	"testing"
 	"time"
 
 	"tidegate/gateway"
+	"tidegate/gateway/rules"
 )
 
 func TestUsers_SomeSessionsOfAUserAreReached(t *testing.T) {
@@ -14,9 +16,9 @@ func TestUsers_SomeSessionsOfAUserAreReached(t *testing.T) {
 	}
 	one, two, three := open(members[0], "one"), open(members[1], "two"), open(members[1], "three")
 	on := members[0]
-	expectReached(t, 1)(on.SubscribeSome(t.Context(), gateway.Whose{User: "alice", Session: "two"}, "news", time.Time{}))
+	expectReached(t, 1)(on.SubscribeSome(t.Context(), gateway.Whose{User: "alice", Session: "two"}, gateway.Grant{Channel: "news"}))
 	two.expect("subscribed news")
-	expectReached(t, 2)(on.SubscribeSome(t.Context(), gateway.Whose{User: "alice", Except: []string{"two"}}, "news", time.Time{}))
+	expectReached(t, 2)(on.SubscribeSome(t.Context(), gateway.Whose{User: "alice", Except: []string{"two"}}, gateway.Grant{Channel: "news"}))
 	three.expect("subscribed news")
 	one.expect("subscribed news")
 	expectReached(t, 1)(on.UnsubscribeSome(t.Context(), gateway.Whose{User: "alice", Session: "three"}, "news"))
@@ -35,11 +37,41 @@ func TestUsers_ASubscriptionOfTheBackendsEndsWhenItSays(t *testing.T) {
 	on := startCluster(t, 1, gateway.Config{})[0]
 	p := on.connect(gateway.Hello{Principal: gateway.Principal{User: "alice"}})
 	soon := time.Now().Add(1500 * time.Millisecond)
-	expectReached(t, 1)(on.SubscribeSome(t.Context(), gateway.Whose{User: "alice"}, "news", soon))
+	expectReached(t, 1)(on.SubscribeSome(t.Context(), gateway.Whose{User: "alice"}, gateway.Grant{Channel: "news", Until: soon}))
 	p.expect("subscribed news")
 	p.expect("unsubscribed news unauthenticated")
 	if time.Now().Before(soon) {
 		t.Error("it has ended before")
+	}
+}
+
+// A backend may say who the user is on a channel that it puts sessions on, and from where
+// on they hear it. It does not take a place that a session has already.
+func TestUsers_ASubscriptionOfTheBackendsBeginsAsItSays(t *testing.T) {
+	on := startNode(t, gateway.Config{Rules: rules.List{{Match: "*", Presence: true, HistorySize: 10}}})
+	first := on.publish("news", "1")
+	on.publish("news", "2")
+	open := func(session string) *peer {
+		return on.connect(gateway.Hello{Session: session, Principal: gateway.Principal{User: "alice", Info: json.RawMessage(`{"name":"Alice"}`)}})
+	}
+	given := gateway.Grant{Channel: "news", Info: json.RawMessage(`{"role":"guest"}`), Cursor: first.String()}
+	p := open("one")
+	expectReached(t, 1)(on.SubscribeSome(t.Context(), gateway.Whose{User: "alice"}, given))
+	p.expect("subscribed news recovered=true")
+	p.expect("message news 2 ")
+	eventually(t, "the user is there as the backend says", func() bool {
+		found, err := on.Members(t.Context(), &backend, "news")
+		return err == nil && len(found) == 1 && string(found[0].Info) == `{"role":"guest"}`
+	})
+	other := open("two")
+	reached, err := on.SubscribeSome(t.Context(), gateway.Whose{User: "alice"}, given)
+	if e := gateway.ErrorOf(err); reached != 1 || e.Code != gateway.BadRequest {
+		t.Errorf("reached %d, %v; want the other session, and an error for the first", reached, err)
+	}
+	other.expect("subscribed news recovered=true")
+	given.Cursor = "no cursor"
+	if reached, err := on.SubscribeSome(t.Context(), gateway.Whose{User: "alice", Session: "none"}, given); reached != 0 || err != nil {
+		t.Errorf("reached %d, %v; want nobody", reached, err)
 	}
 }
 

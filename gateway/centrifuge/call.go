@@ -161,36 +161,6 @@ func (w whom) whose() (of gateway.Whose, ok bool) {
 
 var twoSessions = failed(errBadRequest, "client and session are not the same connection's")
 
-func (c *call) subscribe(ctx context.Context, args struct {
-	whom
-	Channel  string           `json:"channel"`
-	ExpireAt int64            `json:"expire_at"`
-	Info     *json.RawMessage `json:"info"`
-	Base64   string           `json:"b64info"`
-	Data     *json.RawMessage `json:"data"`
-	Data64   string           `json:"b64data"`
-	Since    *json.RawMessage `json:"recover_since"`
-	Override *json.RawMessage `json:"override"`
-}) outcome {
-	of, ok := args.whose()
-	switch {
-	case !ok:
-		return twoSessions
-	case args.Info != nil || args.Base64 != "" || args.Data != nil || args.Data64 != "" || args.Since != nil || args.Override != nil:
-		return failed(errNotAvailable, "a subscription is made without info, data, recover_since and override here")
-	}
-	_, err := c.SubscribeSome(ctx, of, args.Channel, timeOf(args.ExpireAt))
-	return done(empty{}, err)
-}
-
-// timeOf returns a time in seconds since 1970; 0: none.
-func timeOf(seconds int64) time.Time {
-	if seconds == 0 {
-		return time.Time{}
-	}
-	return time.Unix(seconds, 0)
-}
-
 func (c *call) unsubscribe(ctx context.Context, args struct {
 	whom
 	Channel string `json:"channel"`

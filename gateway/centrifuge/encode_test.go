@@ -136,6 +136,7 @@ func everyEvent() []gateway.Event {
 		gateway.Subscribed{Asked: true, ID: resume, Channel: "c", Position: at, After: before},
 		gateway.Subscribed{Asked: true, ID: resume, Channel: "c", Position: at, After: at},
 		gateway.Subscribed{Channel: "@alice", Position: at, After: at},
+		gateway.Subscribed{Channel: "news", Data: json.RawMessage("{\n}")},
 		gateway.Subscribed{Channel: "@alice", Position: at, After: at, Welcomed: true},
 		gateway.Unsubscribed{ID: unsubscribe, Channel: "c"},
 		gateway.Unsubscribed{Channel: "c", Code: gateway.Forbidden, Reason: "the rules have changed"},

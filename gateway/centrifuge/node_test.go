@@ -102,6 +102,7 @@ func routes(g *gateway.Gateway, sockets *websocket.Server) http.Handler {
 		return gateway.Hello{Protocol: native.Protocol{}, AuthLater: true}, nil
 	}, native.Subprotocol))
 	mux.Handle("/events", &transport.SSE{Gateway: g, Native: native.Protocol{}})
+	mux.Handle("POST /server/", &centrifuge.API{Gateway: g, Anonymous: gateway.Principal{Key: "backend"}})
 	mux.Handle("/api/", api.New(api.Config{Gateway: g, Anonymous: gateway.Principal{Key: "backend"}}))
 	mux.HandleFunc("GET /page", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")

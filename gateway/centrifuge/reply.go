@@ -163,7 +163,7 @@ func subscribed(e gateway.Subscribed) *wire.Reply {
 		return nil
 	case !e.Asked:
 		return push(&wire.Push{Channel: e.Channel, Subscribe: &wire.Subscribe{
-			Recoverable: kept, Positioned: kept, Epoch: e.After.Epoch, Offset: e.After.Offset,
+			Recoverable: kept, Positioned: kept, Epoch: e.After.Epoch, Offset: e.After.Offset, Data: lineOf(e.Data),
 		}})
 	}
 	asked := ticketOf(e.ID)&recovers != 0
@@ -250,10 +250,7 @@ func messages(e gateway.Messages, f Format) *wire.Reply {
 }
 
 func infoOf(user, session string, info []byte) *wire.ClientInfo {
-	if info != nil {
-		info = onOneLine(info)
-	}
-	return &wire.ClientInfo{User: utf8Of(user), Client: session, ConnInfo: info}
+	return &wire.ClientInfo{User: utf8Of(user), Client: session, ConnInfo: lineOf(info)}
 }
 
 // utf8Of makes s what Protobuf takes for a string.
@@ -315,6 +312,14 @@ func payloadOf(payload []byte, kind broker.Kind, f Format) []byte {
 		return jsontext.AppendString(nil, payload)
 	}
 	return jsontext.AppendString(nil, base64.StdEncoding.AppendEncode(nil, payload))
+}
+
+// lineOf is onOneLine for what may be nothing.
+func lineOf(data []byte) []byte {
+	if data == nil {
+		return nil
+	}
+	return onOneLine(data)
 }
 
 // onOneLine returns JSON without line ends, which can stand only where a blank can.

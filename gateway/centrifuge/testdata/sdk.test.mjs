@@ -343,6 +343,27 @@ test('is subscribed, unsubscribed and sent away by the backend', async () => {
   assert.equal((await away).code, 3503)
 })
 
+test('is put on a channel by the backend with data, from a position on', async () => {
+  const [user, room] = ['ines' + run, channel('given')]
+  const c = await connected(1, { token: 'user ' + user })
+  const speaker = await connected(0)
+  for (let n = 1; n <= 3; n++) await speaker.publish(room, encode(n))
+  const { epoch } = await speaker.history(room)
+  const heard = []
+  c.on('publication', (ctx) => heard.push(decode(ctx.data)))
+  const served = once(c, 'subscribed')
+  const body = JSON.stringify({ user, channel: room, data: { why: 'you were\ninvited' }, info: { role: 'guest' }, recover_since: { offset: 1, epoch } })
+  const answer = await fetch(nodes[0] + '/server/subscribe', { method: 'POST', body }).then((r) => r.json())
+  assert.deepEqual(answer, { result: {} })
+  const told = await served
+  assert.deepEqual([told.channel, decode(told.data), told.recoverable], [room, { why: 'you were\ninvited' }, true])
+  await until('what was published', () => heard.length >= 2)
+  assert.deepEqual(heard, [2, 3])
+  let present
+  await until('the presence', async () => { [present] = Object.values((await speaker.presence(room)).clients); return present })
+  assert.deepEqual([present.user, decode(present.connInfo)], [user, { role: 'guest' }])
+})
+
 if (transport === 'websocket') test('answers pings, and stays', async () => {
   let pings = 0
   class Counting extends WebSocket {

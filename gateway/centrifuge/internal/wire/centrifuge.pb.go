@@ -767,6 +767,7 @@ type Subscribe struct {
 	Epoch         string                 `protobuf:"bytes,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	Offset        uint64                 `protobuf:"varint,5,opt,name=offset,proto3" json:"offset,omitempty"`
 	Positioned    bool                   `protobuf:"varint,6,opt,name=positioned,proto3" json:"positioned,omitempty"`
+	Data          []byte                 `protobuf:"bytes,7,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -827,6 +828,13 @@ func (x *Subscribe) GetPositioned() bool {
 		return x.Positioned
 	}
 	return false
+}
+
+func (x *Subscribe) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
 }
 
 type Disconnect struct {
@@ -2493,14 +2501,15 @@ const file_centrifuge_proto_rawDesc = "" +
 	"\x04info\x18\x01 \x01(\v2\x1f.tidegate.centrifuge.ClientInfoR\x04info\"9\n" +
 	"\vUnsubscribe\x12\x12\n" +
 	"\x04code\x18\x02 \x01(\rR\x04code\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"{\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x8f\x01\n" +
 	"\tSubscribe\x12 \n" +
 	"\vrecoverable\x18\x01 \x01(\bR\vrecoverable\x12\x14\n" +
 	"\x05epoch\x18\x04 \x01(\tR\x05epoch\x12\x16\n" +
 	"\x06offset\x18\x05 \x01(\x04R\x06offset\x12\x1e\n" +
 	"\n" +
 	"positioned\x18\x06 \x01(\bR\n" +
-	"positioned\"8\n" +
+	"positioned\x12\x12\n" +
+	"\x04data\x18\a \x01(\fR\x04data\"8\n" +
 	"\n" +
 	"Disconnect\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x16\n" +
