@@ -44,9 +44,13 @@ func (s *Session) admit(command Command) error {
 	if err := s.spend(command); err != nil {
 		return err
 	}
+	switch command.(type) {
+	case Auth, Malformed: // of which the client hears what is wrong
+		return nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, authenticating := command.(Auth); s.pending != nil && !authenticating {
+	if s.pending != nil {
 		return failf(Unauthenticated, "authenticate first, with an auth command")
 	}
 	return nil

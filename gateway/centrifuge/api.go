@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"tidegate/broker"
 	"tidegate/gateway"
 	"tidegate/gateway/centrifuge/internal/wire"
 	"tidegate/gateway/transport"
@@ -87,11 +88,19 @@ const maxBody = 8 << 20 // or what two of the largest messages take
 
 func (a *API) readBody(w http.ResponseWriter, r *http.Request) (body []byte, release func(), err error) {
 	body, release, err = readBody(a.Gateway, w, r, max(maxBody, 2*a.Gateway.Limits().MessageBytes))
-	if err == nil && (!utf8.Valid(body) || !json.Valid(body)) {
-		release()
-		return nil, nil, &gateway.Error{Code: gateway.BadRequest, Message: "the body is not JSON"}
+	why := ""
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case !utf8.Valid(body) || !json.Valid(body):
+		why = "the body is not JSON"
+	case broker.Nested(body):
+		why = nested
+	default:
+		return body, release, nil
 	}
-	return body, release, err
+	release()
+	return nil, nil, &gateway.Error{Code: gateway.BadRequest, Message: why}
 }
 
 // outcome is what came of a method: a result, which is anything that can be JSON, or an

@@ -189,6 +189,29 @@ func TestDecode_WhatIsNoFrameEndsTheSession(t *testing.T) {
 	}
 }
 
+// deep is nested deeper than anything is to be that a client says.
+var deep = strings.Repeat("[", 101) + strings.Repeat("]", 101)
+
+// A command that is nested too deep is answered, whatever it is nested in; what cannot be
+// answered ends the session.
+func TestDecode_BoundsNesting(t *testing.T) {
+	for frame, want := range map[string]string{
+		`{"id":1,"connect":{"data":` + deep + `}}`:                                             "Malformed 1",
+		`{"id":2,"subscribe":{"channel":"c","data":` + deep + `}}`:                             "Malformed 2",
+		`{"id":3,"rpc":{"method":"m","data":` + deep + `}}`:                                    "Malformed 3",
+		`{"id":4,"unheard":` + deep + `}`:                                                      "Malformed 4",
+		`{"id":5,"ping":{}}` + "\n" + `{"id":6,"publish":{"channel":"c","data":` + deep + "}}": "Ping 5; Malformed 6",
+		`{"send":{"data":` + deep + `}}`:                                                       "protocol_error",
+	} {
+		if got := meaning(centrifuge.JSON, []byte(frame)); got != want {
+			t.Errorf("%.60s means %s, want %s", frame, got, want)
+		}
+	}
+	if _, err := (centrifuge.Protocol{OneWay: true}).Decode(gateway.Frame{Data: []byte(`{"data":` + deep + "}")}); !gateway.ReasonOf(err).Is(gateway.ProtocolError) {
+		t.Errorf("a connect request that is nested too deep: %v", err)
+	}
+}
+
 func FuzzDecodeJSON(f *testing.F) {
 	for _, c := range asked {
 		f.Add([]byte(c.json))

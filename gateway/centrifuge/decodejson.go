@@ -3,11 +3,15 @@ package centrifuge
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 
+	"tidegate/broker"
 	"tidegate/gateway"
 	"tidegate/gateway/centrifuge/internal/wire"
 )
+
+var nested = fmt.Sprintf("the JSON is nested too deep: at most %d levels are allowed", broker.MostNested)
 
 // decodeConnect reads the connect request of a client that says nothing else. Whatever it
 // says later is another one, which may renew its token.
@@ -15,6 +19,9 @@ func decodeConnect(data []byte) ([]gateway.Command, error) {
 	r := &wire.ConnectRequest{}
 	if len(bytes.TrimSpace(data)) > 0 {
 		var asked jsonConnect
+		if broker.Nested(data) {
+			return nil, badRequest(nested)
+		}
 		if err := json.Unmarshal(data, &asked); err != nil {
 			return nil, badRequest("what was sent is no connect request in JSON")
 		}
@@ -68,7 +75,7 @@ func (r *jsonConnect) wire() *wire.ConnectRequest {
 
 // decodeJSON reads commands, one on a line.
 func decodeJSON(data []byte) (commands []gateway.Command, err error) {
-	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder, read := json.NewDecoder(bytes.NewReader(data)), int64(0)
 	for n := 1; ; n++ {
 		var c *jsonCommand
 		switch err := decoder.Decode(&c); {
@@ -77,7 +84,14 @@ func decodeJSON(data []byte) (commands []gateway.Command, err error) {
 		case err != nil || c == nil:
 			return nil, badRequest("a line is no command in JSON")
 		}
-		if commands, err = appendCommand(commands, c.wire(), JSON); err != nil {
+		line := data[read:decoder.InputOffset()]
+		read = decoder.InputOffset()
+		if !broker.Nested(line) {
+			commands, err = appendCommand(commands, c.wire(), JSON)
+		} else if commands = append(commands, gateway.Malformed{ID: request(0).of(c.ID).id(), Reason: nested}); c.ID == 0 {
+			err = badRequest(nested)
+		}
+		if err != nil {
 			return nil, err
 		}
 		if n-len(commands) > mostPongs {

@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"tidegate/broker"
 	"tidegate/gateway"
 	"tidegate/gateway/centrifuge/internal/wire"
 	"tidegate/gateway/transport"
@@ -47,6 +48,9 @@ func (e *emulation) pass(r *http.Request, body []byte) error {
 	if err := readEmulation(body, binary, &request); err != nil {
 		return &gateway.Error{Code: gateway.BadRequest, Message: "the body is no emulation request"}
 	}
+	if request.Session == "" || request.Node == "" {
+		return &gateway.Error{Code: gateway.BadRequest, Message: "session and node are missing: give those of the connect reply"}
+	}
 	if len(request.Data) > mostSaid(e.gateway) {
 		return tooLarge
 	}
@@ -60,6 +64,9 @@ func readEmulation(body []byte, binary bool, request *wire.EmulationRequest) err
 		return proto.Unmarshal(body, request)
 	}
 	var said struct{ Session, Node, Data string }
+	if broker.Nested(body) {
+		return badRequest(nested)
+	}
 	if err := json.Unmarshal(body, &said); err != nil {
 		return err
 	}

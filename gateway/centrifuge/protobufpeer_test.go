@@ -11,18 +11,29 @@ import (
 	"tidegate/gateway/centrifuge/internal/wire"
 )
 
-func listenProtobuf(t *testing.T, n *node, channel string) listener {
+// connectProtobuf is connectJSON for the other format.
+func connectProtobuf(t *testing.T, n *node) *websocket.Conn {
 	t.Helper()
 	c, _, err := websocket.Dial(t.Context(), n.url+"/connection/websocket", &websocket.DialOptions{Subprotocols: []string{centrifuge.SubprotocolProtobuf}})
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = c.CloseNow() }) // it may be closed
 	if c.Subprotocol() != centrifuge.SubprotocolProtobuf {
 		t.Fatalf("the subprotocol is %q", c.Subprotocol())
 	}
-	batch := append(delimited(t, &wire.Command{Id: 1, Connect: &wire.ConnectRequest{}}),
-		delimited(t, &wire.Command{Id: 2, Subscribe: &wire.SubscribeRequest{Channel: channel}})...)
-	if err := c.Write(t.Context(), websocket.MessageBinary, batch); err != nil {
+	if err := c.Write(t.Context(), websocket.MessageBinary, delimited(t, &wire.Command{Id: 1, Connect: &wire.ConnectRequest{}})); err != nil {
+		t.Fatal(err)
+	}
+	hear(t, c, func(frame []byte) bool { return replyIn(frame).GetConnect() != nil })
+	return c
+}
+
+func listenProtobuf(t *testing.T, n *node, channel string) listener {
+	t.Helper()
+	c := connectProtobuf(t, n)
+	subscribe := delimited(t, &wire.Command{Id: 2, Subscribe: &wire.SubscribeRequest{Channel: channel}})
+	if err := c.Write(t.Context(), websocket.MessageBinary, subscribe); err != nil {
 		t.Fatal(err)
 	}
 	hear(t, c, func(frame []byte) bool { return replyIn(frame).GetSubscribe() != nil })

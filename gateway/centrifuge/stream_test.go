@@ -147,7 +147,8 @@ func TestEmulation_ReachesASessionFromAnyNode(t *testing.T) {
 			"no such node":    {session, "three", http.StatusServiceUnavailable},
 			"the id alone":    {id, node, http.StatusForbidden},
 			"another key":     {id + ".guess", node, http.StatusForbidden},
-			"nothing":         {"", "", http.StatusServiceUnavailable},
+			"nothing":         {"", "", http.StatusBadRequest},
+			"no node":         {session, "", http.StatusBadRequest},
 		} {
 			if status := emulate(t, n, attempt.session, attempt.node, `{"id":3,"ping":{}}`); status != attempt.want {
 				t.Errorf("%s: %d, want %d", about, status, attempt.want)
@@ -173,6 +174,8 @@ func TestEmulation_RefusesWhatItCannotRead(t *testing.T) {
 		"no JSON":      {"application/json", "{", http.StatusBadRequest},
 		"a list":       {"application/json", "[]", http.StatusBadRequest},
 		"nothing":      {"application/json", "", http.StatusBadRequest},
+		"nested":       {"application/json", `{"session":"s.k","node":"one","data":"","x":` + deep + "}", http.StatusBadRequest},
+		"no session":   {"application/json", `{"node":"one","data":"{}"}`, http.StatusBadRequest},
 		"no Protobuf":  {"application/octet-stream", "\xff", http.StatusBadRequest},
 		"far too much": {"application/json", strings.Repeat(" ", 17<<20), http.StatusRequestEntityTooLarge},
 	} {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"tidegate/broker"
 	"tidegate/gateway"
 	"tidegate/gateway/transport"
 )
@@ -119,6 +120,9 @@ func (api *API) serve(w http.ResponseWriter, r *http.Request, serve endpoint) (a
 	defer api.gateway.GiveInbound(cap(body))
 	if wrong := checkBody(body, query); wrong != "" {
 		return nil, refuse(http.StatusUnauthorized, "%s", wrong)
+	}
+	if broker.Nested(body) {
+		return nil, refuse(http.StatusBadRequest, "the JSON of the body is nested too deep: at most %d levels are allowed", broker.MostNested)
 	}
 	return serve(&request{r, api, app, by, body})
 }

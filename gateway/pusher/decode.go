@@ -50,7 +50,7 @@ func (p Protocol) decode(frame []byte, settings *App) gateway.Command {
 	case "pusher:pong":
 		return nil
 	case "pusher:subscribe", "pusher:unsubscribe", "pusher:signin":
-		if json.Unmarshal(s.Data, &d) != nil {
+		if broker.Nested(s.Data) || json.Unmarshal(s.Data, &d) != nil {
 			return malformed("the data of " + s.Event + " must be an object of strings")
 		}
 	}

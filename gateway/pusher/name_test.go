@@ -1,8 +1,13 @@
 package pusher
 
 import (
+	"encoding/json"
+	"fmt"
+	"net/http"
 	"strings"
 	"testing"
+
+	"tidegate/gateway"
 )
 
 func TestCheckName(t *testing.T) {
@@ -14,6 +19,64 @@ func TestCheckName(t *testing.T) {
 			t.Errorf("%q: %q", name, wrong)
 		}
 	}
+}
+
+// oddUsers are the ids of none: with characters that are not seen one would pass for another.
+var oddUsers = []string{
+	"", "a b", "a\tb", "a\nb", "a\u0000b", "a\u0007b", "a\u007fb", "a\u00a0b", "a\u2028b", "a\u200bb", "a\u200db", "a\u2060b", "a\ufeffb",
+	"a\u202eb", "a\u2066b", "a\u061cb", "a\u115fb", "a\u3164b", "a\ufe0fb", "a\U000e0041b", strings.Repeat("x", 129),
+}
+
+// What a client or a backend names a channel or a user is refused where it is none, and
+// the connection goes on.
+func TestNames_ThatAreNoneAreRefused(t *testing.T) {
+	watching := shop
+	watching.Watchlists = true
+	n := startNode(t, gateway.Config{Limits: gateway.Limits{MessageBytes: 64 << 10}}, watching)
+	p, socket := n.connect(watching)
+	say := func(event string, data map[string]any, channel string) {
+		t.Helper()
+		text, _ := json.Marshal(map[string]any{"event": event, "data": data, "channel": channel})
+		p.say(string(text))
+	}
+	refuses := func(what, event string) {
+		t.Helper()
+		var f frame
+		if text := p.hear(); json.Unmarshal([]byte(text), &f) != nil || f.text("event") != event {
+			t.Errorf("%s: heard %s, want %s", what, text, event)
+		}
+	}
+	signed := func(text string) string { return shop.Key + ":" + sign(shop.Secret, text) }
+	for _, name := range append([]string{"a:b", "a/b", "é", "@alice", "#x", "#server-to-user-", strings.Repeat("x", 165)}, oddUsers[:20]...) {
+		what := fmt.Sprintf("%+q", name)
+		say("pusher:subscribe", map[string]any{"channel": name}, "")
+		refuses(what, "pusher:subscription_error")
+		say("pusher:subscribe", map[string]any{"channel": "private-" + name, "auth": signed(socket + ":private-" + name)}, "")
+		if name != "@alice" && name != "" {
+			refuses(what, "pusher:subscription_error")
+		} else {
+			refuses(what, "pusher_internal:subscription_succeeded") // behind a prefix it is a name
+		}
+		say("client-x", nil, name)
+		refuses(what, "pusher:error")
+		body, _ := json.Marshal(map[string]any{"name": "said", "channels": []string{name}, "data": "hi"})
+		if status, answer := n.request(watching, "POST", "/apps/3/events", "", string(body)); status != http.StatusBadRequest {
+			t.Errorf("%s: an event is answered by %d %s", what, status, answer)
+		}
+	}
+	for _, id := range oddUsers {
+		what := fmt.Sprintf("%+q", id)
+		data, _ := json.Marshal(map[string]string{"user_id": id})
+		say("pusher:subscribe", map[string]any{"channel": "presence-x", "auth": signed(socket + ":presence-x:" + string(data)), "channel_data": string(data)}, "")
+		refuses(what, "pusher:subscription_error")
+		for _, user := range []map[string]any{{"id": id}, {"id": "anna", "watchlist": []string{id}}} {
+			data, _ := json.Marshal(user)
+			say("pusher:signin", map[string]any{"auth": signed(socket + "::user::" + string(data)), "user_data": string(data)}, "")
+			refuses(what, "pusher:error")
+		}
+	}
+	say("pusher:ping", nil, "")
+	refuses("a ping", "pusher:pong")
 }
 
 func TestKindsOfChannels(t *testing.T) {
