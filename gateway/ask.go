@@ -14,6 +14,7 @@ type errand struct {
 	Cursor  string `json:"cursor,omitempty"`
 	Session string `json:"session,omitempty"`
 	Mark    string `json:"mark,omitempty"`
+	Most    int    `json:"most,omitempty"`
 	Payload []byte `json:"payload,omitempty"` // a sum of it
 
 	Info json.RawMessage `json:"info,omitempty"`
@@ -37,6 +38,7 @@ const (
 	expireSessions  = "expire"
 	countChannels   = "count_channels"
 	describeNode    = "describe_node"
+	measureLoad     = "measure_load"
 	forgetHistory   = "forget_history"
 	refreshDenials  = "refresh_denials"
 	beginTrace      = "begin_trace"

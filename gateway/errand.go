@@ -11,19 +11,20 @@ import (
 // newCluster returns this node among the others.
 func newCluster(g *Gateway, version string, lease time.Duration) *cluster.Cluster {
 	born := time.Now()
-	about := func() NodeInfo {
+	g.about = func() NodeInfo {
 		return NodeInfo{Node: g.node, Version: version, Sessions: g.sessions.number(), Since: born}
 	}
 	return cluster.New(cluster.Config{
 		Broker: g.broker, Node: g.node, Lease: lease, Log: g.log, Wall: g.wall,
-		About:   func() any { return about() },
+		About:   func() any { return g.about() },
 		Explain: explainToNodes,
 		Lost:    g.nodeLost,
 		Died:    g.metrics.Died.Inc,
 
 		LastWord: g.lastWord,
 		Answers: map[string]cluster.Answerer{
-			describeNode:    answerer(func(_ context.Context, _ errand, say sayer) error { return say(about()) }),
+			describeNode:    answerer(func(_ context.Context, _ errand, say sayer) error { return say(g.about()) }),
+			measureLoad:     answerer(func(_ context.Context, e errand, say sayer) error { return say(g.loadHere(e.Most)) }),
 			findSession:     answerer(func(_ context.Context, e errand, say sayer) error { return g.findSessionHere(e.Session, say) }),
 			findSessions:    answerer(func(_ context.Context, e errand, say sayer) error { return g.findSessionsHere(e.User, say) }),
 			countChannels:   answerer(func(_ context.Context, e errand, say sayer) error { return g.countChannelsHere(e.Match, say) }),

@@ -63,6 +63,7 @@ type Gateway struct {
 	hooks    Hooks
 	denying  *denying
 	nobody   Principal // the zero one
+	about    func() NodeInfo
 
 	sessionsChannel string // of attendance, that stands for this node
 
@@ -87,6 +88,7 @@ type Gateway struct {
 	rules     atomic.Pointer[rules.List]
 	receivers atomic.Pointer[[]receiver] // of notices; nil: none
 	link      atomic.Pointer[linkState]
+	measured  atomic.Pointer[measurement] // when this node was asked last how busy it is; nil: not for a while
 	draining  atomic.Bool
 	endBy     atomic.Int64 // when the node has ended at the latest, in ns since 1970; 0: it goes on
 }

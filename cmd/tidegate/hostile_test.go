@@ -180,7 +180,7 @@ func (h hostile) request() string {
 		"/connection/sse?cf_connect={{json}}", "/connection/uni_sse?cf_connect={{json}}", "/connection/http_stream", "/connection/uni_http_stream", "/emulation",
 		"/ws", "/raw/{{name}}", "/raw/{{name}}?cursor={{cursor}}&gap=ignore", "/", "/healthz", "/readyz", "/tidegate.js", "/{{name}}",
 		"/api/channels/{{name}}/messages", "/api/channels/{{name}}/messages?cursor={{cursor}}&limit={{number}}", "/api/channels/{{name}}/presence",
-		"/api/messages", "/api/channels?match={{name}}", "/api/users/{{name}}/sessions", "/api/users/{{name}}/channels/{{name}}", "/api/nodes", "/api/openapi.yaml",
+		"/api/messages", "/api/channels?match={{name}}", "/api/users/{{name}}/sessions", "/api/users/{{name}}/channels/{{name}}", "/api/nodes", "/api/load?most={{number}}", "/api/openapi.yaml",
 		"/api/explain", "/api/channels/{{name}}/traces", "/api/bans", "/api/bans/{{name}}", "/api/revocations", "/api/publish", "/api/batch", "/dev", "/dev/token", "/dev/rules",
 		"/app/key?protocol={{number}}", "/apps/1/events?auth_key=key&auth_timestamp={{number}}&auth_signature={{name}}", "/apps/{{name}}/channels/{{name}}/users",
 		"/pusher/app/key/{{number}}/{{name}}/xhr_streaming?protocol=7", "/pusher/app/key/{{number}}/{{name}}/xhr_send?protocol=7", "/pusher/app/{{name}}/{{number}}/x/xhr_send",

@@ -82,6 +82,7 @@ func (h *Handler) routes() map[string]endpoint {
 		"POST /api/users/{user}/channels/{channel}":   forBackends(h.subscribe),
 		"DELETE /api/users/{user}/channels/{channel}": forBackends(h.unsubscribe),
 		"GET /api/nodes":                              forBackends(h.listNodes),
+		"GET /api/load":                               forBackends(h.load),
 		"GET /api/probe":                              forBackends(h.probe),
 
 		"POST /api/explain":                   forBackends(h.explain),

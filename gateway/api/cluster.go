@@ -39,7 +39,7 @@ func (h *Handler) listNodes(r *request) (any, error) {
 	}
 	answer := nodes{make([]node, len(found))}
 	for i, n := range found {
-		answer.Nodes[i] = node{n.Node, n.Sessions, n.Version, n.Since.UnixMilli()}
+		answer.Nodes[i] = nodeOf(n)
 	}
 	return answer, nil
 }

@@ -88,7 +88,7 @@ type sessionTrace struct {
 func traceOf(t *gateway.Trace) trace {
 	told := trace{
 		Node: t.Node, Time: t.Began.UnixMilli(), Publish: rulingOf(t.Publish), Cursor: t.Position.String(),
-		Took: float64(t.Took.Microseconds()) / 1000, Nodes: make([]nodeTrace, len(t.Nodes)),
+		Took: milliseconds(t.Took), Nodes: make([]nodeTrace, len(t.Nodes)),
 	}
 	if t.Error != nil {
 		e := toldOf(t.Error)

@@ -142,3 +142,5 @@ type node struct {
 	Version  string `json:"version"`
 	Since    int64  `json:"since"` // milliseconds since 1970
 }
+
+func nodeOf(n gateway.NodeInfo) node { return node{n.Node, n.Sessions, n.Version, n.Since.UnixMilli()} }

@@ -126,10 +126,17 @@ func show[T any](cmd *cobra.Command, c *client, r request, print func(out io.Wri
 	}
 	var answer T
 	if len(body) > 0 {
-		if err := json.Unmarshal(body, &answer); err != nil {
-			return fmt.Errorf("the answer is not understood: %w", err)
+		if err := decode(body, &answer); err != nil {
+			return err
 		}
 	}
 	print(cmd.OutOrStdout(), answer)
+	return nil
+}
+
+func decode(body []byte, answer any) error {
+	if err := json.Unmarshal(body, answer); err != nil {
+		return fmt.Errorf("the answer is not understood: %w", err)
+	}
 	return nil
 }

@@ -15,7 +15,7 @@ import (
 // Commands returns the commands of this package.
 func Commands() []*cobra.Command {
 	return []*cobra.Command{
-		newNodesCommand(), newChannelsCommand(), newPresenceCommand(), newHistoryCommand(), newUsersCommand(),
+		newNodesCommand(), newTopCommand(), newChannelsCommand(), newPresenceCommand(), newHistoryCommand(), newUsersCommand(),
 		newExplainCommand(), newTraceCommand(),
 	}
 }

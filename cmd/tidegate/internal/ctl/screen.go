@@ -1,0 +1,136 @@
+package ctl
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"strings"
+
+	"golang.org/x/term"
+)
+
+// line is one of a screen.
+type line struct {
+	text string
+	mood mood
+}
+
+// mood says how a line is shown where there are colours.
+type mood string
+
+const (
+	good    mood = ""
+	heading mood = "\x1b[1m"
+	odd     mood = "\x1b[33m"
+	bad     mood = "\x1b[31m"
+	reset        = "\x1b[m"
+)
+
+// tableLines is table on lines. moodOf is asked for each row.
+func tableLines(headings string, rows func(row func(...any)), moodOf func(i int) mood) []line {
+	var text bytes.Buffer
+	table(&text, headings, rows)
+	var all []line
+	for i, one := range strings.Split(strings.TrimSuffix(text.String(), "\n"), "\n") {
+		m := heading
+		if i > 0 {
+			m = moodOf(i - 1)
+		}
+		all = append(all, line{strings.TrimRight(one, " "), m})
+	}
+	return all
+}
+
+func plainLines(lines []line) []string {
+	texts := make([]string, len(lines))
+	for i, l := range lines {
+		texts[i] = l.text
+	}
+	return texts
+}
+
+func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" }
+
+// What a terminal is told: its other screen, without a cursor, where long lines are cut.
+const (
+	enterScreen = "\x1b[?1049h\x1b[?25l\x1b[?7l"
+	leaveScreen = "\x1b[?7h\x1b[?25h\x1b[?1049l"
+	toTop       = "\x1b[H"
+	restOfLine  = "\x1b[K"
+	restOfAll   = "\x1b[J"
+)
+
+// screen is a terminal that shows one page at a time.
+type screen struct {
+	out           *os.File
+	colours       bool
+	keys          chan byte
+	restore       func()
+	width, height int
+}
+
+// openScreen takes over a terminal until close. If in is a terminal, too, its keys are
+// heard one by one.
+func openScreen(in, out *os.File) (*screen, error) {
+	s := &screen{out: out, colours: os.Getenv("NO_COLOR") == "", keys: make(chan byte), restore: func() {}}
+	if term.IsTerminal(int(in.Fd())) {
+		before, err := term.MakeRaw(int(in.Fd()))
+		if err != nil {
+			return nil, err
+		}
+		s.restore = func() { _ = term.Restore(int(in.Fd()), before) } // the terminal may have gone
+		go s.hear(in)                                                 // until the process ends: a read of a terminal cannot be ended
+	}
+	_, err := io.WriteString(out, enterScreen)
+	return s, err
+}
+
+func (s *screen) hear(in io.Reader) {
+	one := make([]byte, 1)
+	for {
+		if _, err := in.Read(one); err != nil {
+			return
+		}
+		s.keys <- one[0]
+	}
+}
+
+func (s *screen) close() {
+	_, _ = io.WriteString(s.out, leaveScreen) // the terminal may have gone
+	s.restore()
+}
+
+// resized reports whether the terminal has another size than what was drawn.
+func (s *screen) resized() bool {
+	width, height := s.size()
+	return width != s.width || height != s.height
+}
+
+// size is that of the terminal, or of the smallest that there are if it does not know.
+func (s *screen) size() (width, height int) {
+	width, height, err := term.GetSize(int(s.out.Fd()))
+	if err != nil || width <= 0 || height <= 0 {
+		return 80, 24
+	}
+	return width, height
+}
+
+// draw shows a page, which is made for the height of the terminal.
+func (s *screen) draw(page func(height int) []line) {
+	s.width, s.height = s.size()
+	var b strings.Builder
+	b.WriteString(toTop)
+	for i, l := range page(s.height) {
+		if i > 0 {
+			b.WriteString("\r\n")
+		}
+		if l.mood != good && s.colours {
+			b.WriteString(string(l.mood) + l.text + reset)
+		} else {
+			b.WriteString(l.text)
+		}
+		b.WriteString(restOfLine)
+	}
+	b.WriteString(restOfAll)
+	_, _ = io.WriteString(s.out, b.String()) // the terminal may have gone, which ends the process
+}

@@ -1,0 +1,99 @@
+package api
+
+import (
+	"strconv"
+	"time"
+
+	"tidegate/gateway"
+)
+
+// mostLoads is how many channels, and slow sessions, an answer tells of.
+const mostLoads = 50
+
+// load answers with how busy the nodes are, and those channels and sessions that are
+// busiest.
+func (h *Handler) load(r *request) (any, error) {
+	most := mostLoads
+	if given := r.URL.Query().Get("most"); given != "" {
+		var err error
+		if most, err = strconv.Atoi(given); err != nil || most < 0 || most > mostLoads {
+			return nil, fail(gateway.BadRequest, "most is %.32q: want a number from 0 to %d", given, mostLoads)
+		}
+	}
+	found, err := h.gateway.Load(r.Context(), most)
+	if err != nil {
+		return nil, err
+	}
+	answer := load{make([]nodeLoad, len(found.Nodes)), make([]channelLoad, len(found.Channels)), make([]slowSession, len(found.Slow))}
+	for i := range found.Nodes {
+		answer.Nodes[i] = nodeLoadOf(&found.Nodes[i])
+	}
+	for i, c := range found.Channels {
+		answer.Channels[i] = channelLoad(c)
+	}
+	for i, s := range found.Slow {
+		answer.Slow[i] = slowSession(s)
+	}
+	return answer, nil
+}
+
+// load is how busy the nodes are.
+type load struct {
+	Nodes    []nodeLoad    `json:"nodes"`
+	Channels []channelLoad `json:"channels"`
+	Slow     []slowSession `json:"slow"`
+}
+
+type nodeLoad struct {
+	node
+	Silent        bool       `json:"silent"`
+	Unready       string     `json:"unready"`
+	Channels      int        `json:"channels"`
+	Subscriptions int        `json:"subscriptions"`
+	Waiting       int        `json:"waiting"`
+	Slow          int        `json:"slow"`
+	Rates         *loadRates `json:"rates,omitempty"` // nil: none yet
+}
+
+// loadRates are by the second, times in milliseconds.
+type loadRates struct {
+	Over      float64 `json:"over"` // seconds
+	Opened    float64 `json:"opened"`
+	Published float64 `json:"published"`
+	Failed    float64 `json:"failed"`
+	Received  float64 `json:"received"`
+	Delivered float64 `json:"delivered"`
+	Bytes     float64 `json:"bytes"`
+	Lag       float64 `json:"lag"`
+	RoundTrip float64 `json:"round_trip"`
+}
+
+type channelLoad struct {
+	Channel  string  `json:"channel"`
+	Rate     float64 `json:"rate"`
+	Sessions int     `json:"sessions"`
+}
+
+type slowSession struct {
+	Session   string `json:"session"`
+	Node      string `json:"node"`
+	User      string `json:"user,omitempty"`
+	Transport string `json:"transport"`
+	Waiting   int    `json:"waiting"`
+}
+
+func nodeLoadOf(n *gateway.NodeLoad) nodeLoad {
+	told := nodeLoad{
+		node: nodeOf(n.NodeInfo), Silent: n.Silent, Unready: n.Unready,
+		Channels: n.Channels, Subscriptions: n.Subscriptions, Waiting: n.Waiting, Slow: n.Slow,
+	}
+	if n.Span > 0 {
+		told.Rates = &loadRates{
+			n.Span.Seconds(), n.Opened, n.Published, n.Failed, n.Received, n.Delivered, n.Bytes,
+			milliseconds(n.Lag), milliseconds(n.RoundTrip),
+		}
+	}
+	return told
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
