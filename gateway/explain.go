@@ -126,7 +126,7 @@ func (r *reasoning) meaning(who rules.Who, claim string, patterns []string) stri
 		if r.p.anonymous() {
 			return ", and the client is anonymous"
 		}
-		return ", and " + r.p.User + " is"
+		return ", and the client is the user " + r.p.User
 	case rules.Subscribers:
 		return ": only a session that is on the channel may"
 	case rules.Token:
@@ -152,7 +152,7 @@ func naming(claim string, patterns []string, channel string) string {
 func (r *reasoning) reading(subscribe Ruling, what string, kept bool) Ruling {
 	switch {
 	case !subscribe.Allowed:
-		return Ruling{Code: subscribe.Code, Why: "it takes the right to subscribe"}
+		return Ruling{Code: subscribe.Code, Why: "only who may subscribe to the channel may do this"}
 	case kept:
 		return Ruling{Allowed: true, Why: fmt.Sprintf("who may subscribe may, and %s has %s", r.cite(), what)}
 	case r.index < 0:

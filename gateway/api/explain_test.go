@@ -33,7 +33,7 @@ func TestExplain_SaysWhatDecides(t *testing.T) {
 		{`{"channel":"log:a"}`, "an anonymous client", "subscribe history", "the client is anonymous"},
 		{`{"channel":"room:1","user":"alice"}`, "the user alice", "", "no token with a claim subscribe"},
 		{`{"channel":"room:1","token":"` + named + `"}`, "the user alice", "subscribe history", `the token's claim subscribe has`},
-		{`{"channel":"club:1","user":"alice"}`, "the user alice", "subscribe presence", "says subscribe: authenticated, and alice is"},
+		{`{"channel":"club:1","user":"alice"}`, "the user alice", "subscribe presence", "says subscribe: authenticated, and the client is the user alice"},
 		{`{"channel":"else","user":"alice"}`, "the user alice", "", "no rule matches"},
 		{`{"channel":"log:a","token":"` + logKey + `"}`, "the API key log", "subscribe history", "read on"},
 	} {

@@ -58,6 +58,10 @@ func TestPackage_WorksWithTheToolsOfItsWorld(t *testing.T) {
 	}
 	one.do(`await tide.publish("tools", "hi from Vite")`)
 	two.until("each hears the other", `heard.includes("hi from Vite")`)
+
+	t.Run("axe", func(t *testing.T) {
+		axeFindsNoFault(t, browser, filepath.Join(p.folder, "node_modules/axe-core/axe.min.js"))
+	})
 }
 
 // project is a folder of somebody who uses the package.

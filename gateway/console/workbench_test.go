@@ -44,7 +44,7 @@ func TestWorkbench(t *testing.T) {
 		"no JSON":            {"/dev/token", `user=alice`, 400, `not understood`},
 		"too large":          {"/dev/rules", `"` + strings.Repeat("a", 300<<10) + `"`, 400, `too large`},
 		"the second rule": {"/dev/rules", `{"rules":"news chat:*","channel":"chat:a","client":{"user":"alice"}}`, 200,
-			`{"rule":1,"match":"chat:*","subscribe":{"allowed":true,"why":"channels[1] (match \"chat:*\") says subscribe: authenticated, and alice is"},"publish":{"allowed":false,"code":"forbidden","why":"channels[1]`},
+			`{"rule":1,"match":"chat:*","subscribe":{"allowed":true,"why":"channels[1] (match \"chat:*\") says subscribe: authenticated, and the client is the user alice"},"publish":{"allowed":false,"code":"forbidden","why":"channels[1]`},
 		"history": {"/dev/rules", `{"rules":"*","channel":"chat:a","client":{"user":"alice"}}`, 200, `"history":{"allowed":true,`},
 		"a token that names the channel": {"/dev/rules", `{"rules":"*","channel":"chat:a","client":{"publish":["chat:*"]}}`, 200,
 			`"publish":{"allowed":true,"why":"channels[0] (match \"*\") says publish: token, and the token's claim publish has \"chat:*\""}`},

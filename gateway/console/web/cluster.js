@@ -2,7 +2,7 @@
 // Backends may ask for that; a development gateway lets anybody.
 
 import { readAddress, writeAddress } from "./address.js";
-import { byID, element, here, named } from "./element.js";
+import { byID, element, here, named, update } from "./element.js";
 
 /** @typedef {{node: string, sessions: number, version: string, since: number}} Alive */
 /** @typedef {{channel: string, sessions: number, users: number, messages: number}} ChannelRow */
@@ -135,7 +135,10 @@ function showSessions(sessions) {
 function fill(id, rows) {
   const table = byID(id, HTMLTableElement);
   const headings = [...table.querySelectorAll("th")].map((heading) => heading.textContent ?? "");
-  table.tBodies[0].replaceChildren(...rows.map((cells) => element("tr", {}, ...cells.map((cell, at) => element("td", { "data-label": headings[at] }, /** @type {any} */ (cell))))));
+  const body = table.tBodies[0];
+  while (body.rows.length < rows.length) body.insertRow();
+  while (body.rows.length > rows.length) body.deleteRow(-1);
+  rows.forEach((cells, row) => update(body.rows[row], cells.map((cell, at) => element("td", { "data-label": headings[at] }, /** @type {any} */ (cell)))));
   table.hidden = rows.length === 0;
   const empty = table.parentElement?.querySelector(".hint");
   if (!(empty instanceof HTMLElement)) return;

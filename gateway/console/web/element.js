@@ -22,6 +22,20 @@ export function element(name, properties = {}, ...children) {
 }
 
 /**
+ * Makes an element's children those, and leaves alone the ones that are so already: what
+ * has the focus, or is selected, is not taken from under somebody.
+ * @param {Element} parent @param {Element[]} wanted
+ */
+export function update(parent, wanted) {
+  wanted.forEach((child, at) => {
+    const now = parent.children[at];
+    if (!now) parent.append(child);
+    else if (!now.isEqualNode(child)) now.replaceWith(child);
+  });
+  while (parent.childElementCount > wanted.length) parent.lastElementChild?.remove();
+}
+
+/**
  * @template {HTMLElement} T
  * @param {string} id @param {new () => T} type @returns {T}
  */

@@ -280,9 +280,10 @@ function recall(tide, channel, limit) {
 function playClock({ tide, stage, done }) {
   const face = element("p.clock.numbers", {}, "––:––:––");
   const date = element("p.quiet", {}, " ");
+  const ticks = element("p.hint", {}, "");
   const waiting = element("p.hint", { role: "status" }, "Waiting for the first tick…");
   stage.classList.add("centred");
-  stage.append(face, date, waiting);
+  stage.append(face, date, ticks, waiting);
   const help = () => { waiting.textContent = "No tick has come for a while. A development gateway publishes one by itself; for any other, run one of the commands on this page."; };
   let timer = setTimeout(help, 3_500);
   const clock = tide.subscribe("clock", ({ data, cursor }) => {
@@ -290,7 +291,8 @@ function playClock({ tide, stage, done }) {
     if (Number.isNaN(time.getTime())) return;
     face.textContent = clockTime(time);
     date.textContent = time.toLocaleDateString(undefined, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
-    waiting.textContent = cursor ? `Tick ${cursor.split(":")[1]}, the same for everyone` : "The same for everyone";
+    ticks.textContent = cursor ? `Tick ${cursor.split(":")[1]}, the same for everyone` : "The same for everyone";
+    waiting.textContent = "";
     clearTimeout(timer);
     timer = setTimeout(help, 3_500);
   });
@@ -394,9 +396,10 @@ function playEcho({ tide, stage, done }) {
   const mine = `echo:${Math.random().toString(36).slice(2, 10)}`;
   const latest = element("p.clock.numbers", {}, "–");
   const bars = element("div.bars", { "aria-hidden": "true" });
-  const facts = element("p.quiet.numbers", { role: "status" }, "Waiting for the first echo…");
+  const facts = element("p.quiet.numbers", {}, "Waiting for the first echo…");
+  const problem = element("p.note.problem", { role: "status" });
   stage.classList.add("centred");
-  stage.append(latest, bars, facts);
+  stage.append(latest, bars, facts, problem);
   /** @type {number[]} */
   const times = [];
   const echo = tide.subscribe(mine, ({ data }) => {
@@ -407,7 +410,7 @@ function playEcho({ tide, stage, done }) {
     facts.textContent = `median ${duration(sorted[sorted.length >> 1])}, slowest ${duration(sorted.at(-1))} of the last ${times.length}`;
     bars.replaceChildren(...times.map((ms) => bar(ms, sorted.at(-1) ?? 1)));
   });
-  echo.on("error", (error) => { facts.textContent = error.message; });
+  echo.on("error", (error) => { problem.textContent = error.message; });
   const timer = setInterval(() => {
     if (!document.hidden && tide.status.state === "connected") tide.publish(mine, { sent: performance.now() }).catch(() => {});
   }, 500);

@@ -2,7 +2,7 @@
 
 import { readAddress, writeAddress } from "./address.js";
 import { pretty, showDetail } from "./detail.js";
-import { byID, clockTime, duration, element, here, hue, initial, named, snippet } from "./element.js";
+import { byID, clockTime, duration, element, here, hue, initial, named, snippet, update } from "./element.js";
 import { Feed, walk } from "./feed.js";
 
 /** @typedef {import("./tidegate.js").Tidegate} Tidegate */
@@ -119,7 +119,7 @@ export class MessageView {
   #list(name) {
     const count = element("span.count.numbers", {}, "0");
     const choose = element("button.channel", { type: "button", "aria-pressed": "false", onclick: () => this.#select(this.#selected === name ? "" : name) },
-      element("span.swatch", { "data-hue": hue(name) }), element("span.name.mono", {}, named(name)), count);
+      element("span.swatch", { "data-hue": hue(name) }), element("span.name.mono", {}, named(name)), element("span.hidden.state"), count, element("span.hidden", {}, "messages"));
     const leave = element("button.leave", { type: "button", "aria-label": `Unsubscribe ${name}`, title: "Unsubscribe", onclick: () => this.#unsubscribe(name) }, "×");
     const item = element("li", { "data-state": "pending" }, choose, leave);
     byID("channels", HTMLUListElement).append(item);
@@ -135,7 +135,7 @@ export class MessageView {
     const subscription = this.#tide.subscribe(name, (message) => this.#received(message), { recent });
     listed.subscription = subscription;
     subscription.on("subscribed", (subscribed) => {
-      this.#mark(name, "on");
+      if (this.#mark(name, "on")) noteSubscription(`${name}: subscribed`);
       this.#timeline.subscribed(name, subscribed);
       this.#askPresence();
     });
@@ -145,14 +145,19 @@ export class MessageView {
     subscription.on("presence_changed", () => this.#askPresence());
     subscription.on("error", (error) => {
       this.#mark(name, "refused");
+      noteSubscription(`${name}: ${error.code}, ${error.message}`, true);
       this.note(`${name}: ${error.code}, ${error.message}`);
     });
   }
 
-  /** @param {string} name @param {string} state */
+  /** @param {string} name @param {"on" | "refused"} state @returns {boolean} whether that is new */
   #mark(name, state) {
-    const listed = this.#channels.get(name);
-    if (listed) listed.item.dataset.state = state;
+    const item = this.#channels.get(name)?.item;
+    if (!item || item.dataset.state === state) return false;
+    item.dataset.state = state;
+    const said = item.querySelector(".state");
+    if (said) said.textContent = state === "refused" ? "refused" : "";
+    return true;
   }
 
   /** @param {string} name */
@@ -160,6 +165,8 @@ export class MessageView {
     const listed = this.#channels.get(name);
     listed?.subscription?.unsubscribe();
     listed?.item.remove();
+    byID("channel", HTMLInputElement).focus({ preventScroll: true }); // the button that had the focus is gone
+    noteSubscription(`${name}: unsubscribed`);
     this.#channels.delete(name);
     byID("channels-empty", HTMLElement).hidden = this.#channels.size > 0;
     this.#select(this.#selected === name ? "" : this.#selected);
@@ -330,6 +337,13 @@ function presenceProblem(error) {
   return error.code === "not_found" ? "This channel keeps no presence." : error.message;
 }
 
+/** What a screen reader says of a subscription; all see what went wrong. @param {string} text */
+function noteSubscription(text, isProblem = false) {
+  const note = byID("subscribe-note", HTMLElement);
+  note.replaceChildren(named(text));
+  note.className = isProblem ? "note problem" : "hidden";
+}
+
 /** @param {string} text */
 function showNote(text, isProblem = false) {
   const note = byID("publish-note", HTMLElement);
@@ -339,7 +353,7 @@ function showNote(text, isProblem = false) {
 
 /** @param {import("./tidegate.js").Member[]} members */
 function showMembers(members, problem = "") {
-  byID("members", HTMLUListElement).replaceChildren(...members.map(({ user, sessions }) => element("li", {},
+  update(byID("members", HTMLUListElement), members.map(({ user, sessions }) => element("li", {},
     element("span.avatar", { "data-hue": hue(user), "aria-hidden": "true" }, initial(user)),
     user ? element("a", { href: `#cluster?${new URLSearchParams({ user })}`, title: "Show this user's sessions" }, named(user)) : element("span", {}, "anonymous"),
     sessions > 1 ? element("span.count.numbers", { title: "sessions" }, String(sessions)) : null)));

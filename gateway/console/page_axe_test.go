@@ -1,0 +1,24 @@
+package console_test
+
+import (
+	"context"
+	"os"
+	"testing"
+)
+
+// axeFindsNoFault has the page judged by axe, in each state and look: contrast, names,
+// roles, landmarks, headings, and more. It is no test for most of what a person meets,
+// but what it finds is wrong.
+func axeFindsNoFault(t *testing.T, browser context.Context, path string) {
+	axe, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eachState(t, browser, func(p *page) []string {
+		if !evaluate[bool](p, `"axe" in window`) {
+			evaluate[any](p, string(axe)+"; null")
+		}
+		return evaluate[[]string](p, `axe.run({ resultTypes: ["violations"] }).then(({ violations }) =>
+			violations.flatMap(({ id, nodes }) => nodes.map(({ html, failureSummary }) => id + ": " + html.slice(0, 150) + " " + failureSummary)))`)
+	})
+}
