@@ -57,13 +57,29 @@ const (
 type sayer = func(any) error
 
 // askAll has an errand done on every node that is alive, and tells add what each
-// says, one call at a time. An error, an *Error, says that
-// not all of it was done.
+// says, one call at a time. Answers that are long take of the room that the node has for
+// its clients, until ctx ends. An error, an *Error, says that not all of it was done.
 func askAll[T any](ctx context.Context, g *Gateway, topic string, e errand, add func(T)) error {
-	if err := g.cluster.AskAll(ctx, topic, e, decoded(g, topic, add)); err != nil {
+	if err := g.cluster.AskAll(ctx, topic, e, g.holding(ctx, decoded(g, topic, add))); err != nil {
 		return ErrorOf(err)
 	}
 	return nil
+}
+
+const shortAnswer = 1 << 10 // a node says no more than one of these
+
+// holding takes room for long answers before they are added.
+func (g *Gateway) holding(ctx context.Context, add func(json.RawMessage)) func(json.RawMessage) error {
+	return func(body json.RawMessage) error {
+		if len(body) > shortAnswer {
+			if err := g.TakeInbound(len(body)); err != nil {
+				return err
+			}
+			context.AfterFunc(ctx, func() { g.GiveInbound(len(body)) })
+		}
+		add(body)
+		return nil
+	}
 }
 
 // decoded reads what a node says. What another version says in another way is

@@ -537,3 +537,27 @@ func open(t *testing.T, n *node, user string, channels ...string) {
 		t.Fatal(err)
 	}
 }
+
+// TestChannels_LongAnswersShareTheNodesRoom: the answer is held until who has asked is done.
+func TestChannels_LongAnswersShareTheNodesRoom(t *testing.T) {
+	members := startCluster(t, 2, gateway.Config{PresenceLease: never, Limits: gateway.Limits{InboundBytes: 150_000}})
+	for i := range 1000 { // whose personal channels are some 100 KB of JSON
+		open(t, members[1].node, fmt.Sprintf("a-user-with-a-long-name-%06d", i))
+	}
+	first, end := context.WithCancel(t.Context())
+	if _, err := members[0].Channels(first, "*"); err != nil {
+		t.Fatal(err)
+	}
+	_, err := members[0].Channels(t.Context(), "*")
+	wantCode(t, err, gateway.Unavailable)
+	if _, err := members[0].Deny(t.Context(), &backend, gateway.Denial{User: "alice"}); err != nil {
+		t.Errorf("a ban takes no room: %v", err)
+	}
+	end()
+	eventually(t, "the room to be given back", func() bool {
+		ctx, end := context.WithCancel(t.Context())
+		defer end()
+		_, err := members[0].Channels(ctx, "*")
+		return err == nil
+	})
+}

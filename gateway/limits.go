@@ -3,6 +3,7 @@ package gateway
 import (
 	"fmt"
 
+	"tidegate/gateway/internal/cluster"
 	"tidegate/gateway/internal/rates"
 	"tidegate/gateway/internal/timeline"
 
@@ -66,6 +67,9 @@ const (
 	RatesLet  = rates.MostLet
 	RateBytes = rates.BucketBytes
 )
+
+// BetweenNodes is about how much a node holds at most of what nodes say to each other.
+const BetweenNodes = cluster.Bytes
 
 // Validate returns what is wrong with the limits.
 func (l Limits) Validate() error {

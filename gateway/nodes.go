@@ -19,9 +19,11 @@ type NodeInfo struct {
 // says of one that does not answer is what that one last said by itself, up to a
 // third of its lease ago.
 func (g *Gateway) Nodes(ctx context.Context) ([]NodeInfo, error) {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
 	nodes := make(map[string]NodeInfo)
 	note := func(n NodeInfo) { nodes[n.Node] = n }
-	if _, err := g.cluster.Ask(ctx, describeNode, errand{}, decoded(g, describeNode, note)); err != nil {
+	if _, err := g.cluster.Ask(ctx, describeNode, errand{}, g.holding(ctx, decoded(g, describeNode, note))); err != nil {
 		return nil, ErrorOf(err)
 	}
 	for node, about := range g.cluster.Others() {

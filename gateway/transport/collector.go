@@ -12,6 +12,7 @@ import (
 
 // collector is a client that waits for one answer.
 type collector struct {
+	room   room          // that its answer takes of the node's; fixed at birth
 	ready  chan struct{} // closed when there is an answer
 	looked chan struct{} // closed when all that is newer than the cursor has come
 	over   chan struct{} // closed when the session has ended by itself
@@ -26,6 +27,13 @@ type collector struct {
 	told     bool // ready is closed
 	finished bool // nothing is added any more
 	reason   gateway.Reason
+	failed   error // there was no room; nil: there was
+}
+
+// room is what answers share: a *gateway.Gateway.
+type room interface {
+	TakeInbound(bytes int) error
+	GiveInbound(bytes int)
 }
 
 var _ gateway.Conn = (*collector)(nil)
@@ -35,10 +43,10 @@ const answerBytes = 256 << 10
 
 // newCollector begins with what is known: a channel without history is one on
 // which messages may have been missed since the last answer.
-func newCollector(at cursors) *collector {
+func newCollector(r room, at cursors) *collector {
 	c := &collector{
-		cursors: at,
-		ready:   make(chan struct{}), looked: make(chan struct{}), over: make(chan struct{}),
+		room: r, cursors: at,
+		ready: make(chan struct{}), looked: make(chan struct{}), over: make(chan struct{}),
 		answer: answer{Messages: []json.RawMessage{}, Gaps: []string{}},
 	}
 	for i := range at.places {
@@ -57,11 +65,11 @@ func (c *collector) Heard() time.Time { return time.Now() }
 func (c *collector) Write(frames [][]byte, _ time.Duration) ([][]byte, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for len(frames) > 0 && !c.finished && c.bytes < answerBytes {
+	for len(frames) > 0 && !c.finished && c.bytes < answerBytes && c.failed == nil {
 		c.add(parseNotice(frames[0]))
 		frames = frames[1:]
 	}
-	if !c.told && (c.settled && c.hasNews() || c.bytes >= answerBytes) {
+	if !c.told && (c.settled && c.hasNews() || c.bytes >= answerBytes || c.failed != nil) {
 		c.told = true
 		close(c.ready)
 	}
@@ -79,6 +87,9 @@ func (c *collector) add(n notice) {
 	}
 	switch n.kind {
 	case message:
+		if c.failed = c.room.TakeInbound(len(n.body)); c.failed != nil {
+			return
+		}
 		c.answer.Messages = append(c.answer.Messages, bytes.Clone(n.body))
 		c.bytes += len(n.body)
 	case gap:
@@ -117,6 +128,8 @@ func (c *collector) finish() ([]byte, error) {
 	ended := c.finished
 	c.finished = true
 	switch {
+	case c.failed != nil:
+		return nil, c.failed
 	case c.settled && c.hasNews() || c.bytes >= answerBytes:
 		c.answer.Cursor = string(c.cursors.append(nil))
 		return json.Marshal(c.answer)
@@ -127,6 +140,9 @@ func (c *collector) finish() ([]byte, error) {
 	}
 	return nil, nil
 }
+
+// release gives back the room of the answer, which finish has returned.
+func (c *collector) release() { c.room.GiveInbound(c.bytes) }
 
 // answer is what LongPoll answers.
 type answer struct {

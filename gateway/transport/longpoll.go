@@ -56,18 +56,14 @@ func (l *LongPoll) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Refuse(w, err)
 		return
 	}
-	c := newCollector(at)
+	c := newCollector(l.Gateway, at)
+	defer c.release()
 	resumes := at.resumes() // before the collector moves the cursors on
 	session.Attach(c)
 	session.Subscribe(resumes...)
 	c.await(r.Context(), expires)
 	body, err := c.finish()
 	session.End(gateway.Left)
-	if err == nil {
-		if err = l.Gateway.TakeInbound(len(body)); err == nil {
-			defer l.Gateway.GiveInbound(len(body))
-		}
-	}
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerPatience))
 
 	switch {

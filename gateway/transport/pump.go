@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,9 +21,8 @@ type Pump struct {
 	// Fixed at birth.
 	writer  io.Writer
 	control *http.ResponseController
-	add     func(waiting, frame []byte) []byte                 // what a frame is in the body; called with mu held
-	end     func(waiting []byte, reason gateway.Reason) []byte // what the body ends with; called with mu held
-	wake    chan struct{}                                      // of capacity 1: Run has something to do
+	framing framing
+	wake    chan struct{} // of capacity 1: Run has something to do
 
 	written atomic.Int64 // when something was last written whole, in ns since 1970
 
@@ -30,6 +30,7 @@ type Pump struct {
 	mu      sync.Mutex
 	waiting []byte        // for Run
 	held    int           // bytes that wait, or are being written
+	partial bool          // of the frame that was taken last a part is missing
 	room    chan struct{} // closed when Run has written; nil: nobody waits for that
 	closing bool          // nothing is added any more
 	done    bool          // Run has ended: writer and control must not be used
@@ -37,10 +38,19 @@ type Pump struct {
 
 var _ gateway.Conn = (*Pump)(nil)
 
-const (
-	pumpBytes        = 32 << 10        // that a pump takes for a client that does not read
-	farewellPatience = 5 * time.Second // for a peer to take the end
-)
+// framing is how frames stand in the body of a response. Its methods are called with the
+// pump's mu held.
+type framing interface {
+	begin(frame []byte) []byte                        // returns what of a frame is in the body, a tail of it
+	finish(waiting []byte) []byte                     // appends what follows that
+	end(waiting []byte, reason gateway.Reason) []byte // appends what the body ends with
+}
+
+// PumpBytes is how much a pump takes for a client that does not read. What it may have
+// of a cursor, and of the end, goes beyond it.
+const PumpBytes = 16 << 10
+
+const farewellPatience = 5 * time.Second // for a peer to take the end
 
 var errEnded = errors.New("the session has ended")
 
@@ -48,15 +58,23 @@ var errEnded = errors.New("the session has ended")
 // them, and after them what end returns.
 func NewPump(w http.ResponseWriter, end func(gateway.Reason) []byte) *Pump {
 	p := &Pump{}
-	p.init(w, func(waiting, frame []byte) []byte { return append(waiting, frame...) },
-		func(waiting []byte, reason gateway.Reason) []byte { return append(waiting, end(reason)...) })
+	p.init(w, asFramed(end))
 	return p
 }
 
-func (p *Pump) init(w http.ResponseWriter, add func(waiting, frame []byte) []byte, end func(waiting []byte, reason gateway.Reason) []byte) {
-	p.writer, p.control, p.wake = w, http.NewResponseController(w), make(chan struct{}, 1)
-	p.add, p.end = add, end
+func (p *Pump) init(w http.ResponseWriter, f framing) {
+	p.writer, p.control, p.framing, p.wake = w, http.NewResponseController(w), f, make(chan struct{}, 1)
 	p.noteWritten()
+}
+
+// asFramed is for frames that stand in the body as they are.
+type asFramed func(gateway.Reason) []byte
+
+func (asFramed) begin(frame []byte) []byte    { return frame }
+func (asFramed) finish(waiting []byte) []byte { return waiting }
+
+func (last asFramed) end(waiting []byte, reason gateway.Reason) []byte {
+	return append(waiting, last(reason)...)
 }
 
 // Heard says that the peer was there when it last took what was written: it says nothing.
@@ -91,20 +109,19 @@ func WriteWithin(wait time.Duration, frames [][]byte, take func([][]byte) (rest 
 	}
 }
 
-// take adds frames to what waits for Run until there is enough of that. What it
-// leaves are whole frames; room is closed when it may take more.
+// take adds frames to what waits for Run until there is enough of that. Of what it
+// leaves the first may be the rest of a frame; room is closed when it may take more.
 func (p *Pump) take(frames [][]byte) (rest [][]byte, room <-chan struct{}, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closing {
 		return frames, nil, errEnded
 	}
-	before := len(p.waiting)
-	for len(frames) > 0 && p.held+len(p.waiting)-before < pumpBytes {
-		p.waiting = p.add(p.waiting, frames[0])
-		frames = frames[1:]
+	before := len(p.waiting) - p.held
+	for len(frames) > 0 && len(p.waiting)-before < PumpBytes {
+		frames = p.add(frames, PumpBytes-len(p.waiting)+before)
 	}
-	p.held += len(p.waiting) - before
+	p.held = len(p.waiting) - before
 	p.rouse()
 	if len(frames) > 0 && p.room == nil {
 		p.room = make(chan struct{})
@@ -112,7 +129,26 @@ func (p *Pump) take(frames [][]byte) (rest [][]byte, room <-chan struct{}, err e
 	return frames, p.room, nil
 }
 
-// Close lets Run write what waits, for a short time.
+// add takes at most so many bytes of the first frame, or of the rest of it, and returns
+// what is left then.
+func (p *Pump) add(frames [][]byte, most int) [][]byte {
+	body := frames[0]
+	if !p.partial {
+		body = p.framing.begin(body)
+	}
+	taken := min(most, len(body))
+	p.waiting = append(p.waiting, body[:taken]...)
+	if p.partial = taken < len(body); p.partial {
+		rest := slices.Clone(frames) // they are shared
+		rest[0] = body[taken:]
+		return rest
+	}
+	p.waiting = p.framing.finish(p.waiting)
+	return frames[1:]
+}
+
+// Close lets Run write what waits, for a short time. Of a frame of which a part is
+// missing the client gets no more, and nothing follows it.
 func (p *Pump) Close(reason gateway.Reason, _ []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -120,7 +156,9 @@ func (p *Pump) Close(reason gateway.Reason, _ []byte) {
 		return
 	}
 	p.closing = true
-	p.waiting = p.end(p.waiting, reason)
+	if !p.partial {
+		p.waiting = p.framing.end(p.waiting, reason)
+	}
 	if !p.done {
 		_ = p.control.SetWriteDeadline(time.Now().Add(farewellPatience))
 	}

@@ -11,12 +11,15 @@ import (
 // stream is a client that listens to Server-Sent Events.
 type stream struct {
 	Pump
-	cursors cursors // guarded by mu
+
+	// Guarded by mu.
+	cursors cursors
+	follows followup // the body that was taken last
 }
 
 func newStream(w http.ResponseWriter, at cursors) *stream {
 	s := &stream{cursors: at}
-	s.init(w, s.addNotice, addComment)
+	s.init(w, events{s})
 	return s
 }
 
@@ -36,33 +39,52 @@ func (s *stream) begin(native gateway.Protocol) {
 	s.rouse()
 }
 
-func (s *stream) addNotice(b, frame []byte) []byte {
+// followup is what follows the body of a notice.
+type followup uint8
+
+const (
+	nothing followup = iota
+	theEnd           // of an event
+	theID            // and the end
+)
+
+// events frames a stream's notices as Server-Sent Events.
+type events struct{ *stream }
+
+// begin returns the fields of an event but for its id. A notice of what the client has
+// is nothing.
+func (s events) begin(frame []byte) []byte {
 	n := parseNotice(frame)
+	s.follows = nothing
 	if !s.cursors.note(n) {
-		return b
+		return nil
 	}
-	b = append(b, n.body...)
-	switch n.kind {
-	case message:
-		if len(n.position) > 0 {
-			b = s.addID(b)
-		}
-		b = append(b, '\n')
-	case gap, lost:
-		b = append(b, '\n')
-	case caughtUp:
-		b = append(s.addID(b), '\n')
+	switch {
+	case n.kind == caughtUp, n.kind == message && len(n.position) > 0:
+		s.follows = theID
+	case n.kind == message, n.kind == gap, n.kind == lost:
+		s.follows = theEnd
+	}
+	return n.body
+}
+
+func (s events) finish(b []byte) []byte {
+	switch s.follows {
+	case theID:
+		return append(s.addID(b), '\n')
+	case theEnd:
+		return append(b, '\n')
 	}
 	return b
+}
+
+func (events) end(b []byte, reason gateway.Reason) []byte {
+	return fmt.Appendf(b, ": %s\n\n", oneLine(reason.Text))
 }
 
 func (s *stream) addID(b []byte) []byte {
 	b = append(b, "id: "...)
 	return append(s.cursors.append(b), '\n')
-}
-
-func addComment(b []byte, reason gateway.Reason) []byte {
-	return fmt.Appendf(b, ": %s\n\n", oneLine(reason.Text))
 }
 
 // retry is how long a client waits before it comes back.

@@ -9,7 +9,7 @@ import (
 )
 
 // AskAll is Ask, where it is an error that a node is silent.
-func (c *Cluster) AskAll(ctx context.Context, topic string, body any, add func(json.RawMessage)) error {
+func (c *Cluster) AskAll(ctx context.Context, topic string, body any, add func(json.RawMessage) error) error {
 	silent, err := c.Ask(ctx, topic, body, add)
 	if err == nil && len(silent) > 0 {
 		err = failf("no answer in time from %s, where it may or may not have happened: try again", strings.Join(silent, ", "))
@@ -19,9 +19,9 @@ func (c *Cluster) AskAll(ctx context.Context, topic string, body any, add func(j
 
 // Ask asks all nodes that are alive, this one included, and tells add what they
 // say, one call at a time. It returns when all have answered, when none of them has
-// said anything for a second, or when ctx ends: then silent are those that owe an
-// answer. An error, a *Failure, says that not all of it was done.
-func (c *Cluster) Ask(ctx context.Context, topic string, body any, add func(json.RawMessage)) (silent []string, err error) {
+// said anything for a second, when ctx ends, or when add fails: then silent are those
+// that owe an answer. An error, a *Failure or add's, says that not all of it was done.
+func (c *Cluster) Ask(ctx context.Context, topic string, body any, add func(json.RawMessage) error) (silent []string, err error) {
 	if err := c.awaitOthers(ctx); err != nil {
 		return nil, err
 	}
@@ -29,6 +29,10 @@ func (c *Cluster) Ask(ctx context.Context, topic string, body any, add func(json
 	if err != nil {
 		return nil, failf("ask for %s: %v", topic, err)
 	}
+	if !c.asking.asked.take(len(encoded)) {
+		return nil, failf("this node asks the others as much as it can: try again")
+	}
+	defer c.asking.asked.give(len(encoded))
 	q := question{ID: rand.Text(), From: c.config.Node, Topic: topic, Body: encoded}
 	g := newGathering(c.Alive(), add)
 	c.asking.begin(q.ID, g)
@@ -64,11 +68,11 @@ func (c *Cluster) take(q question) {
 	if q.From == c.config.Node {
 		return
 	}
-	select {
-	case c.asking.given <- q:
-	default:
+	if !c.asking.unanswered.take(len(q.Body)) {
 		c.config.Log.Warn("too many questions of other nodes: one is not answered", "from", q.From)
+		return
 	}
+	c.asking.given <- q
 }
 
 // answerOthers does what other nodes ask for until ctx ends.
@@ -79,6 +83,7 @@ func (c *Cluster) answerOthers(ctx context.Context) {
 			return
 		case q := <-c.asking.given:
 			c.config.Wall.Do("answer another node", func() { c.answerOther(ctx, &q) })
+			c.asking.unanswered.give(len(q.Body))
 		}
 	}
 }

@@ -51,6 +51,7 @@ type Cluster struct {
 	asking    *asking
 	telling   *telling
 	inbox     chan []byte   // what was received and not yet read
+	unread    room          // of what is in the inbox, which has a place for each
 	greet     chan string   // nodes that want to hear of this one
 	missed    chan struct{} // something may have been: say hello again
 	joined    chan struct{} // closed when this node hears the others
@@ -70,7 +71,6 @@ func IsReserved(channel string) bool { return strings.HasPrefix(channel, reserve
 func nodeChannel(node string) string { return reservedPrefix + "node " + node }
 
 const (
-	inboxSize   = 1024
 	minLease    = 10 * time.Millisecond
 	joinRetry   = 500 * time.Millisecond
 	byePatience = time.Second
@@ -84,8 +84,9 @@ func New(c Config) *Cluster {
 		directory: newDirectory(),
 		asking:    newAsking(),
 		telling:   newTelling(),
-		inbox:     make(chan []byte, inboxSize),
-		greet:     make(chan string, inboxSize),
+		inbox:     make(chan []byte, inboxMost),
+		unread:    room{most: inboxMost, mostBytes: inboxBytes},
+		greet:     make(chan string, mostNodes),
 		missed:    make(chan struct{}, 1),
 		joined:    make(chan struct{}),
 	}
@@ -94,11 +95,11 @@ func New(c Config) *Cluster {
 // Receive takes what arrived on a reserved channel. It does not block: what finds
 // no room is lost, and its sender hears no answer.
 func (c *Cluster) Receive(m *broker.Message) {
-	select {
-	case c.inbox <- m.Payload:
-	default:
+	if !c.unread.take(len(m.Payload)) {
 		c.config.Log.Warn("other nodes say more than this one can take in")
+		return
 	}
+	c.inbox <- m.Payload
 }
 
 // Link says whether the broker can be used: nil if so. While it cannot, nobody is

@@ -150,10 +150,11 @@ func TestAsk_GathersThePartsOfAllInOrder(t *testing.T) {
 			}, "nothing": func(context.Context, json.RawMessage, func(any) error) error { return nil }}}
 		}, "a", "b")
 		got := make(map[string][]string)
-		err := w.nodes["a"].AskAll(t.Context(), "parts", 5, func(body json.RawMessage) {
+		err := w.nodes["a"].AskAll(t.Context(), "parts", 5, func(body json.RawMessage) error {
 			var text string
-			_ = json.Unmarshal(body, &text)
+			err := json.Unmarshal(body, &text)
 			got[text[:1]] = append(got[text[:1]], text)
+			return err
 		})
 		want := map[string][]string{"a": {"a1", "a2"}, "b": {"b1", "b2"}, "5": {"5", "5"}}
 		for key := range want {
@@ -161,7 +162,7 @@ func TestAsk_GathersThePartsOfAllInOrder(t *testing.T) {
 				t.Errorf("%v, %v, want %v", got, err, want)
 			}
 		}
-		err = w.nodes["b"].AskAll(t.Context(), "nothing", nil, func(body json.RawMessage) { t.Errorf("heard %s", body) })
+		err = w.nodes["b"].AskAll(t.Context(), "nothing", nil, func(body json.RawMessage) error { t.Errorf("heard %s", body); return nil })
 		if err != nil {
 			t.Error(err)
 		}
@@ -171,7 +172,7 @@ func TestAsk_GathersThePartsOfAllInOrder(t *testing.T) {
 func TestAsk_TopicThatNobodyKnowsFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := startTown(t, func(string) Config { return Config{} }, "a", "b")
-		_, err := w.nodes["a"].Ask(t.Context(), "x", nil, func(json.RawMessage) {})
+		_, err := w.nodes["a"].Ask(t.Context(), "x", nil, ignore)
 		if f := new(Failure); !errors.As(err, &f) || f.Code != unavailable {
 			t.Errorf("%v, want a failure", err)
 		}

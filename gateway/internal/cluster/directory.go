@@ -23,11 +23,15 @@ type listing struct {
 
 func newDirectory() *directory { return &directory{nodes: make(map[string]listing)} }
 
-// hear notes that a node is alive, and reports whether it was not known.
+// hear notes that a node is alive, unless there are too many, and reports whether it was
+// not known.
 func (d *directory) hear(h hello, now time.Time) (fresh bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	_, known := d.nodes[h.Node]
+	if !known && len(d.nodes) == mostNodes {
+		return false
+	}
 	d.nodes[h.Node] = listing{h, now.Add(h.lease())}
 	return !known
 }

@@ -19,15 +19,15 @@ type gathering struct {
 
 	// Guarded by mu, which is held while add is called.
 	mu     lock.Mutex[lock.Answers]
-	add    func(json.RawMessage)
+	add    func(json.RawMessage) error
 	owing  map[string]int // by node: the number of the part that it is to say next
-	failed error          // the first that a node told
+	failed error          // the first that a node told, or add's
 	ended  bool           // nothing is added any more
 }
 
 // newGathering awaits the answers of some nodes, and tells add what they have
-// found, one call at a time.
-func newGathering(nodes []string, add func(json.RawMessage)) *gathering {
+// found, one call at a time, until it returns an error.
+func newGathering(nodes []string, add func(json.RawMessage) error) *gathering {
 	w := &gathering{progress: make(chan struct{}, 1), over: make(chan struct{}), add: add, owing: make(map[string]int)}
 	for _, node := range nodes {
 		w.owing[node] = 0
@@ -44,7 +44,11 @@ func (w *gathering) hear(part answer) {
 		return
 	}
 	if part.Body != nil {
-		w.add(part.Body)
+		if err := w.add(part.Body); err != nil {
+			w.failed = err
+			w.conclude()
+			return
+		}
 	}
 	w.owing[part.Node]++
 	if part.Code != "" && w.failed == nil {
@@ -70,9 +74,15 @@ func (w *gathering) release(node string) {
 func (w *gathering) dismiss(node string) {
 	delete(w.owing, node)
 	if len(w.owing) == 0 && !w.ended {
-		w.ended = true
-		close(w.over)
+		w.conclude()
 	}
+}
+
+// conclude is called with mu held, once.
+func (w *gathering) conclude() {
+	clear(w.owing)
+	w.ended = true
+	close(w.over)
 }
 
 // wait returns the nodes that owe an answer and have said nothing for a while,
@@ -106,9 +116,8 @@ func (w *gathering) end() {
 }
 
 const (
-	askPatience  = time.Second            // without a word from a node that is alive
-	answerLimit  = 10 * time.Second       // for a node to do its part
-	greetTime    = 200 * time.Millisecond // for a new node to hear who is there
-	questionRoom = 256
-	answerers    = 4
+	askPatience = time.Second            // without a word from a node that is alive
+	answerLimit = 10 * time.Second       // for a node to do its part
+	greetTime   = 200 * time.Millisecond // for a new node to hear who is there
+	answerers   = 4
 )

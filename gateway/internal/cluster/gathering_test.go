@@ -12,7 +12,7 @@ import (
 // up: how many parts there were.
 func gather(nodes ...string) (w *gathering, reached *int) {
 	reached = new(int)
-	return newGathering(nodes, func(json.RawMessage) { *reached++ }), reached
+	return newGathering(nodes, func(json.RawMessage) error { *reached++; return nil }), reached
 }
 
 func said(node string, part int, done bool) answer {

@@ -5,7 +5,10 @@ import "tidegate/broker/lock"
 // asking is the questions of this node that are under way, and those of other
 // nodes that wait.
 type asking struct {
-	given chan question
+	// Fixed at birth.
+	given      chan question
+	unanswered room // of those that were given: the channel has a place for each
+	asked      room // of those that are under way
 
 	// Guarded by mu.
 	mu       lock.Mutex[lock.Questions]
@@ -13,7 +16,12 @@ type asking struct {
 }
 
 func newAsking() *asking {
-	return &asking{given: make(chan question, questionRoom), underWay: make(map[string]*gathering)}
+	return &asking{
+		given:      make(chan question, questionsMost),
+		unanswered: room{most: questionsMost, mostBytes: questionBytes},
+		asked:      room{most: askedMost, mostBytes: askedBytes},
+		underWay:   make(map[string]*gathering),
+	}
 }
 
 func (a *asking) begin(id string, g *gathering) {

@@ -87,6 +87,7 @@ func (c *Cluster) listen(ctx context.Context) {
 			return
 		case payload := <-c.inbox:
 			c.config.Wall.Do("read what another node says", func() { c.read(payload) })
+			c.unread.give(len(payload))
 		case <-death.C:
 			c.buryDead(time.Now())
 		}
@@ -148,7 +149,7 @@ func (c *Cluster) meet(h hello) {
 		c.unheard.Store(false)
 		return
 	}
-	if h.Node == "" || h.LeaseMS <= 0 {
+	if h.Node == "" || h.LeaseMS <= 0 || len(h.Node)+len(h.About) > nodeBytes {
 		return
 	}
 	if c.directory.hear(h, time.Now()) {

@@ -9,7 +9,8 @@ import (
 
 // Tell tells a node something and returns once it has taken it: nil, or its
 // *Failure. One with the code unavailable says that it is not known to have taken
-// it. What one goroutine tells a node arrives in that order.
+// it, or that there was no room to tell it. What one goroutine tells a node arrives in
+// that order.
 func (c *Cluster) Tell(ctx context.Context, node, topic string, body any) error {
 	encoded, err := json.Marshal(body)
 	if err != nil {
@@ -21,6 +22,10 @@ func (c *Cluster) Tell(ctx context.Context, node, topic string, body any) error 
 	if !slices.Contains(c.Alive(), node) {
 		return failf("the node %s is not alive", node)
 	}
+	if !c.telling.told.take(len(encoded)) {
+		return failf("this node tells the others as much as it can: try again")
+	}
+	defer c.telling.told.give(len(encoded))
 	w := word{ID: rand.Text(), From: c.config.Node, Topic: topic, Body: encoded}
 	confirmed := c.telling.begin(w.ID, node)
 	defer c.telling.end(w.ID)

@@ -10,6 +10,8 @@ const tellPatience = time.Second // for the other node to take it
 
 // telling is the words of this node that are not confirmed.
 type telling struct {
+	told room // of those that wait; fixed at birth
+
 	// Guarded by mu.
 	mu      lock.Mutex[lock.Words]
 	waiting map[string]unconfirmed // by word.ID
@@ -21,7 +23,7 @@ type unconfirmed struct {
 }
 
 func newTelling() *telling {
-	return &telling{waiting: make(map[string]unconfirmed)}
+	return &telling{told: room{most: toldMost, mostBytes: toldBytes}, waiting: make(map[string]unconfirmed)}
 }
 
 func (t *telling) begin(id, node string) <-chan error {

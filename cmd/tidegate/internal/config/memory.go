@@ -9,6 +9,7 @@ import (
 	"tidegate/broker"
 	"tidegate/gateway"
 	"tidegate/gateway/rules"
+	"tidegate/gateway/transport"
 )
 
 // Memory is what a node takes at most, part by part.
@@ -33,8 +34,8 @@ const (
 	tlsBytes          = 48 << 10 // of a session or a connection, beside it
 	subscriptionBytes = 3 << 10  // with the rate of joins and leaves, and a member's info
 	denialBytes       = 2 << 10
-	connectionBytes   = 80 << 10 // two buffers, stacks, and a header of 32 KiB
-	heldFactor        = 3        // bytes held, and what they are decoded to and encoded from
+	connectionBytes   = 60<<10 + transport.PumpBytes*5/4 // two buffers, stacks, a header of 32 KiB, and what a pump has, with what a slice has beyond it
+	heldFactor        = 3                                // bytes held, and what they are decoded to and encoded from
 	redisBytes        = 64 << 20
 	webhookBytes      = 32 << 20
 	compressorBytes   = 820 << 10
@@ -64,7 +65,7 @@ func (c *Config) Memory() Memory {
 	}
 	switch {
 	case c.UsesRedis():
-		m = append(m, Part{What: "links to Redis", Bytes: redisBytes})
+		m = append(m, Part{What: "links to Redis", Bytes: redisBytes}, Part{What: "said between nodes", Bytes: gateway.BetweenNodes})
 	case slices.ContainsFunc(c.rules(), func(r rules.Rule) bool { return r.KeepsHistory() }):
 		m = append(m, Part{What: "histories in memory", How: "any number", Bytes: Unbounded})
 	}
