@@ -376,7 +376,7 @@ func TestClient_NothingIsDroppedWhereTheReaderIsSlow(t *testing.T) {
 	c := run(t, client.Config{URL: g.url(), Buffer: 1})
 	subscription := c.subscribing("c", client.SubscribeOptions{})
 	v := g.visit()
-	v.say(`{"type":"welcome","session":"s","node":"n","ping":0.05}`)
+	v.say(`{"type":"welcome","session":"s","node":"n","ping":0.5}`)
 	v.hearSubscribe(object{"channel": "c"}, "")
 	s := subscription()
 	const count = 1000
