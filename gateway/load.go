@@ -57,8 +57,10 @@ type SlowSession struct {
 // Load returns how busy the nodes are that are alive, and at most so many of their
 // channels and of their slow sessions. A node that does not answer is Silent.
 func (g *Gateway) Load(ctx context.Context, most int) (Load, error) {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
 	var sum Load
-	_, err := g.cluster.Ask(ctx, measureLoad, errand{Most: most}, decoded(g, measureLoad, sum.add))
+	_, err := g.cluster.Ask(ctx, measureLoad, errand{Most: most}, g.holding(ctx, decoded(g, measureLoad, sum.add)))
 	if err != nil {
 		return Load{}, ErrorOf(err)
 	}
