@@ -16,7 +16,7 @@ import (
 // what it reads from here: what is indented and begins with the name of a program.
 func shellCommands(text string) (commands []string) {
 	text = regexp.MustCompile("(?ms)^```.*?^```$").ReplaceAllString(text, "")
-	pattern := regexp.MustCompile(`(?m)^ {4}((?:[A-Z]+="?\$|export |(?:cat|curl|docker|go|kill|node|npm|openssl|promtool|redis-cli|redis-server|tidegate|deploy/module\.sh) )` +
+	pattern := regexp.MustCompile(`(?m)^ {4}((?:[A-Z_]+=\S|export |(?:cat|cd|curl|docker|go|kill|node|npm|openssl|promtool|redis-cli|redis-server|tidegate|deploy/module\.sh) )` +
 		`(?:.*<<END\n(?: {4}.*\n)*? {4}END|(?:.*\\\n)*.*))$`)
 	for _, found := range pattern.FindAllStringSubmatch(text, -1) {
 		commands = append(commands, strings.ReplaceAll(found[1], "\n    ", "\n"))
@@ -35,8 +35,8 @@ func TestDocuments_CommandsCanBePasted(t *testing.T) {
 			if out, err := exec.Command(brokertest.FindProgram(t, "bash"), "-n", "-c", command).CombinedOutput(); err != nil {
 				t.Errorf("%s: %v in\n%s\n%s", path, err, command, out)
 			}
-			bare, _, _ := strings.Cut(quoted.ReplaceAllString(command, ""), "<<END")
-			if strings.Contains(bare, " #") {
+			bare, _, _ := strings.Cut(quoted.ReplaceAllString(command, "quoted"), "<<END")
+			if regexp.MustCompile(` #|\S   `).MatchString(bare) {
 				t.Errorf("%s: a comment follows\n%s", path, command)
 			}
 			if regexp.MustCompile(`://\S*[?*&\[]`).MatchString(bare) {
@@ -53,7 +53,7 @@ func TestDocuments_CommandsCanBePasted(t *testing.T) {
 // nothing, or does not understand, is an error.
 func TestDocuments_CommandsAreGoodInZsh(t *testing.T) {
 	zsh := brokertest.FindProgram(t, "zsh")
-	const deaf = "for name in cat curl docker go kill node npm openssl promtool redis-cli redis-server tidegate deploy/module.sh; do functions[$name]=:; done\n"
+	const deaf = "for name in cat cd curl docker go kill node npm openssl promtool redis-cli redis-server tidegate deploy/module.sh; do functions[$name]=:; done\n"
 	for path, text := range documentsOf(t, ".md") {
 		commands := shellCommands(text)
 		if len(commands) == 0 {
@@ -68,11 +68,12 @@ func TestDocuments_CommandsAreGoodInZsh(t *testing.T) {
 }
 
 // pageShell runs a document's commands as somebody does who pastes one after the other,
-// and waits for what runs behind until it answers.
+// and waits for what goes on until it answers. Whatever of that is not put behind by the
+// command itself is ended by Ctrl-C.
 type pageShell struct {
 	folder    string
 	elsewhere *strings.Replacer // addresses that are free
-	ready     map[string]string // what a command that runs behind begins with: what curl is to ask until it succeeds
+	ready     map[string]string // what a command that goes on begins with: what curl is to ask until it succeeds
 	env       []string
 }
 
@@ -81,12 +82,18 @@ func (s *pageShell) run(t *testing.T, commands []string) string {
 	var script strings.Builder
 	script.WriteString("set -e -m\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n")
 	for _, command := range commands {
-		fmt.Fprintf(&script, "%s\n", s.elsewhere.Replace(command))
-		for beginning, url := range s.ready {
-			if strings.HasPrefix(command, beginning) && strings.HasSuffix(command, "&") {
-				fmt.Fprintf(&script, "until curl --silent --output /dev/null --fail %s; do sleep 0.1; done\n", url)
-			}
+		url := s.answers(command)
+		script.WriteString(s.elsewhere.Replace(command))
+		if url != "" && !strings.HasSuffix(command, "&") {
+			script.WriteString(" &")
 		}
+		if url != "" {
+			fmt.Fprintf(&script, "\nuntil curl --silent --output /dev/null --fail %s; do sleep 0.1; done", url)
+		}
+		if url != "" && !strings.HasSuffix(command, "&") {
+			script.WriteString("\nkill -INT %% && wait %%")
+		}
+		script.WriteString("\n")
 	}
 	shell := exec.CommandContext(t.Context(), brokertest.FindProgram(t, "bash"), "-c", script.String())
 	shell.Dir, shell.Env = s.folder, append(withTidegate(t), s.env...)
@@ -95,6 +102,16 @@ func (s *pageShell) run(t *testing.T, commands []string) string {
 		t.Fatalf("%v\n%s\n%s", err, &script, out)
 	}
 	return string(out)
+}
+
+// answers returns what a command that goes on answers; empty: it ends by itself.
+func (s *pageShell) answers(command string) string {
+	for beginning, url := range s.ready {
+		if strings.HasPrefix(command, beginning) {
+			return url
+		}
+	}
+	return ""
 }
 
 // withTidegate returns an environment in whose PATH this binary is tidegate.
@@ -116,38 +133,6 @@ func configurationsOf(t *testing.T, text, folder string) {
 	t.Helper()
 	for _, found := range regexp.MustCompile("(?s)```yaml\n# (\\w+\\.yaml)\n(.*?)```").FindAllStringSubmatch(text, -1) {
 		put(t, filepath.Join(folder, found[1]), found[2])
-	}
-}
-
-func TestDocuments_LoginPageRunsAsItStands(t *testing.T) {
-	t.Parallel()
-	brokertest.FindProgram(t, "node")
-	page, err := os.ReadFile(repository + "/gateway/auth/login.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	folder := t.TempDir()
-	if err := os.CopyFS(folder, os.DirFS(loginExamples)); err != nil {
-		t.Fatal(err)
-	}
-	public, internal, login := quietAddress(t), quietAddress(t), quietAddress(t)
-	elsewhere := strings.NewReplacer("127.0.0.1:8080", public, "127.0.0.1:3000", login, "kill %tidegate", "kill %tidegate && wait %tidegate")
-	configurationsOf(t, elsewhere.Replace(string(page)), folder)
-	shell := &pageShell{
-		folder: folder, elsewhere: elsewhere,
-		ready: map[string]string{"tidegate serve": public + "/readyz", "node": "--data '' " + login + "/login?user=somebody"},
-		env:   []string{"PORT=" + login[strings.LastIndexByte(login, ':')+1:], "TIDEGATE_LISTEN=" + public, "TIDEGATE_INTERNAL_LISTEN=" + internal},
-	}
-	var commands []string
-	for _, command := range shellCommands(string(page)) {
-		if strings.Contains(command, " -N ") { // it would never end: ask for the same without listening
-			command = strings.Replace(strings.Replace(command, " -N ", " ", 1), "/events?", "/poll?", 1)
-		}
-		commands = append(commands, command)
-	}
-	said := shell.run(t, commands)
-	if !strings.Contains(said, `{"cursor":""}`) || !strings.Contains(said, `"messages":[]`) {
-		t.Errorf("a token should publish, and a cookie read:\n%s", said)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -153,19 +154,77 @@ func TestDocuments_TestsAreThere(t *testing.T) {
 	}
 }
 
-// The README's commands that publish, as they stand but for addresses, reach a
-// client that listens.
+// The README's commands that publish, as they stand but for addresses, reach its commands
+// that listen, and a raw socket.
 func TestReadme_ItsClientsMeet(t *testing.T) {
 	t.Parallel()
 	brokertest.RequireRedis(t)
 	redis := brokertest.StartRedis(t)
 	node := startReady(t, []string{"TIDEGATE_REDIS_URL=" + redis.URL()})
-	run := newReadmeShell(t, node, redis.Addr)
+	shell := newReadmeShell(t, node, redis.Addr)
 	listener := newRawTalker(t, strings.TrimPrefix(node.public(""), "http://"))
-	for _, block := range readmeBlocks(t, "One channel, every client") {
+	listening := map[string]string{} // where what a command prints is
+	blocks := readmeBlocks(t, "One channel, every client")
+	for _, block := range blocks {
+		if regexp.MustCompile(`^(curl -N|redis-cli SUBSCRIBE|tidegate subscribe) `).MatchString(block) {
+			listening[block] = shell.begin(t, block)
+		}
+	}
+	for block, heard := range listening {
+		if strings.HasPrefix(block, "redis-cli") {
+			awaitInFile(t, heard, []string{"subscribe"}, block)
+		}
+	}
+	eventuallySays(t, node, `"channel":"chat:lobby","sessions":3,`)
+	var greetings []string
+	for _, block := range blocks {
 		for _, greeting := range regexp.MustCompile(`hi from (curl|Python|a raw socket|Redis|a shell)`).FindAllString(block, -1) {
-			run(block, greeting)
+			shell.run(t, block)
 			listener.hears(greeting)
+			greetings = append(greetings, greeting)
+		}
+	}
+	if len(listening) != 3 || len(greetings) != 5 {
+		t.Fatalf("%q listen, and %q is said", listening, greetings)
+	}
+	for block, heard := range listening {
+		awaitInFile(t, heard, greetings, block)
+	}
+}
+
+// eventuallySays waits until the node tells that of its channels.
+func eventuallySays(t *testing.T, node *process, want string) {
+	t.Helper()
+	deadline, tick := time.After(patience), time.NewTicker(10*time.Millisecond)
+	defer tick.Stop()
+	for {
+		_, body := get(t, node.public("/api/channels"))
+		if strings.Contains(body, want) {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("the channels are %s", body)
+		}
+	}
+}
+
+// awaitInFile waits until a file has all of the texts.
+func awaitInFile(t *testing.T, path string, texts []string, what string) {
+	t.Helper()
+	deadline, tick := time.After(patience), time.NewTicker(10*time.Millisecond)
+	defer tick.Stop()
+	for {
+		said, err := os.ReadFile(path)
+		missing := slices.DeleteFunc(slices.Clone(texts), func(text string) bool { return strings.Contains(string(said), text) })
+		if err == nil && len(missing) == 0 {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("%s\nis without %q: %s, %v", what, missing, said, err)
 		}
 	}
 }
@@ -189,38 +248,97 @@ func readmeBlocks(t *testing.T, section string) (blocks []string) {
 	return blocks
 }
 
-// newReadmeShell returns what runs a block, whose PATH has this binary as
-// tidegate.
-func newReadmeShell(t *testing.T, node *process, redis string) func(block, what string) {
+// readmeShell runs blocks with the addresses of a node, and this binary as tidegate.
+type readmeShell struct {
+	python    string
+	elsewhere *strings.Replacer
+	environ   []string
+	folder    string
+}
+
+func newReadmeShell(t *testing.T, node *process, redis string) *readmeShell {
 	t.Helper()
 	python := brokertest.FindProgram(t, "/usr/bin/python3", "python3")
 	if exec.Command(python, "-c", "import websocket").Run() != nil {
 		python = brokertest.FindProgram(t, "a python3 with websocket-client")
 	}
-	folder := t.TempDir()
-	self, err := os.Executable()
-	if err == nil {
-		err = os.Symlink(self, filepath.Join(folder, "tidegate"))
+	port := redis[strings.LastIndexByte(redis, ':')+1:]
+	address := strings.TrimPrefix(node.public(""), "http://")
+	return &readmeShell{
+		python:    python,
+		elsewhere: strings.NewReplacer("127.0.0.1:8080", address, "redis-cli ", "redis-cli -p "+port+" "),
+		environ:   append(withTidegate(t), "TIDEGATE_URL=http://"+address),
+		folder:    t.TempDir(),
 	}
+}
+
+func (s *readmeShell) command(t *testing.T, block string) *exec.Cmd {
+	command := exec.CommandContext(t.Context(), brokertest.FindProgram(t, "bash"), "-c", "exec "+s.elsewhere.Replace(block))
+	if strings.HasPrefix(block, "import ") {
+		command = exec.CommandContext(t.Context(), s.python, "-c", s.elsewhere.Replace(block))
+	}
+	command.Dir, command.Env = s.folder, s.environ
+	return command
+}
+
+func (s *readmeShell) run(t *testing.T, block string) {
+	t.Helper()
+	if out, err := s.command(t, block).CombinedOutput(); err != nil {
+		t.Errorf("%s\n%v\n%s", block, err, out)
+	}
+}
+
+// begin starts a block that goes on until the test ends, and returns the file that has
+// what it prints.
+func (s *readmeShell) begin(t *testing.T, block string) string {
+	t.Helper()
+	heard, err := os.CreateTemp(s.folder, "heard")
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := redis[strings.LastIndexByte(redis, ':')+1:]
-	address := strings.TrimPrefix(node.public(""), "http://")
-	elsewhere := strings.NewReplacer(
-		"127.0.0.1:8080", address,
-		"redis-cli ", "redis-cli -p "+port+" ",
-		"tidegate publish ", "tidegate publish --url ws://"+address+" ",
-	)
-	return func(block, what string) {
-		t.Helper()
-		command := exec.Command(brokertest.FindProgram(t, "bash"), "-c", elsewhere.Replace(block))
-		if strings.HasPrefix(block, "import ") {
-			command = exec.Command(python, "-c", elsewhere.Replace(block))
+	defer heard.Close()
+	command := s.command(t, block)
+	command.Stdout, command.Stderr = heard, heard
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = command.Process.Kill() // it may have ended
+		_ = command.Wait()
+	})
+	return heard.Name()
+}
+
+// A line that is written to the README's log file is a message.
+func TestReadme_FollowsALogFile(t *testing.T) {
+	t.Parallel()
+	node := startReady(t, nil)
+	shell := newReadmeShell(t, node, "127.0.0.1:0")
+	log := filepath.Join(shell.folder, "app.log")
+	put(t, log, "")
+	for _, block := range readmeBlocks(t, "One channel, every client") {
+		if strings.HasPrefix(block, "tidegate tail ") {
+			shell.begin(t, block)
 		}
-		command.Env = append(os.Environ(), "BE_TIDEGATE=1", fmt.Sprintf("PATH=%s:%s", folder, os.Getenv("PATH")))
-		if out, err := command.CombinedOutput(); err != nil {
-			t.Errorf("%s: %v\n%s", what, err, out)
+	}
+	deadline, tick := time.After(patience), time.NewTicker(10*time.Millisecond)
+	defer tick.Stop()
+	for n := 0; ; n++ {
+		file, err := os.OpenFile(log, os.O_APPEND|os.O_WRONLY, 0o600)
+		if err == nil {
+			_, err = fmt.Fprintf(file, "line %d\n", n)
+			err = errors.Join(err, file.Close())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, body := get(t, node.public("/api/channels/logs:app/messages")); strings.Contains(body, "line ") {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal("no line of the file is a message")
 		}
 	}
 }

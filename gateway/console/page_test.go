@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -35,6 +37,7 @@ func TestPage(t *testing.T) {
 		"HasPublishInReachOnAPhone":                hasPublishInReachOnAPhone,
 		"WorksByKeyboardAlone":                     worksByKeyboardAlone,
 		"EveryControlIsInReach":                    everyControlIsInReach,
+		"RunsTheExamplesOfTheGuides":               runsTheExamplesOfTheGuides,
 		"AnnouncesWhatHappensAlone":                announcesWhatHappensAlone,
 		"MakesTokensAndTriesRules":                 makesTokensAndTriesRules,
 		"WorksBelowAnyPath":                        worksBelowAnyPath,
@@ -246,6 +249,30 @@ func takesNoNameForPartOfItself(t *testing.T, browser context.Context) {
 		p.subscribe(name)
 		p.publish(name, `"to a name"`)
 		p.shows("#messages", "to a name")
+	}
+}
+
+// The examples of guides for a page that comes from the gateway, as they stand, in one.
+func runsTheExamplesOfTheGuides(t *testing.T, browser context.Context) {
+	nodes := newCluster(t)
+	nodes.start()
+	for path, hears := range map[string]string{"../../README.md": `{"text":"hi from a browser"}`, "../concepts.md": `7`} {
+		guide, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, example, found := strings.Cut(string(guide), "```js\n")
+		example, _, ended := strings.Cut(example, "```\n")
+		if !found || !ended {
+			t.Fatalf("%s has no example", path)
+		}
+		example = regexp.MustCompile(`import (\{.*?\}) from (".*?");`).ReplaceAllString(example, "const $1 = await import($2);")
+		p := openPage(t, browser, nodes.url()+"/application")
+		p.do(`window.said = []; window.apply = (data) => said.push(JSON.stringify(data)); window.reload = () => said.push("reload");
+			console.log = apply;` + example + `; window.tide = tide`)
+		p.until(path+"'s page is connected", `tide.status.state === "connected"`)
+		p.do(`await tide.publish("orders", 7)`)
+		p.until(path+"'s example has heard", `said.includes(`+quote(hears)+`)`)
 	}
 }
 
