@@ -31,6 +31,13 @@ func TestLogin_ExamplesInEveryLanguage(t *testing.T) {
 		"Python": func(t *testing.T, _ string) []string {
 			return []string{brokertest.FindProgram(t, "python3"), loginExamples + "login.py"}
 		},
+		"Flask": func(t *testing.T, _ string) []string {
+			python := brokertest.FindProgram(t, "/usr/bin/python3", "python3")
+			if exec.Command(python, "-c", "import flask").Run() != nil {
+				python = brokertest.FindProgram(t, "a python3 with Flask")
+			}
+			return []string{python, loginExamples + "login_flask.py"}
+		},
 		"PHP": func(t *testing.T, address string) []string {
 			return []string{brokertest.FindProgram(t, "php"), "-S", address, loginExamples + "login.php"}
 		},
