@@ -13,8 +13,8 @@ import (
 	"tidegate/gateway/transport"
 )
 
-// endpoint does what a request asks and returns the body of the answer; nil
-// says that there is none. An error with a body is answered by both.
+// endpoint does what a request asks and returns the body of the answer; nil means that
+// there is none. If there are an error and a body, the answer has both.
 type endpoint func(*request) (body any, err error)
 
 type request struct {
@@ -27,8 +27,8 @@ type request struct {
 	details []any // for the audit log, in pairs
 }
 
-// holdBody makes room for the body, which has as many bytes as it says, or else
-// most.
+// holdBody makes room for the body: for as many bytes as it says that it has, or else
+// for most.
 func (r *request) holdBody(most int) error {
 	if r.ContentLength >= 0 {
 		most = int(r.ContentLength)
@@ -45,7 +45,7 @@ func (r *request) hold(bytes int) error {
 	return nil
 }
 
-// answer authenticates requests, and tells of what the endpoint returns.
+// answer authenticates requests, and answers them with what the endpoint returns.
 func (h *Handler) answer(serve endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
@@ -108,7 +108,7 @@ func (h *Handler) authenticate(r *http.Request) (gateway.Principal, error) {
 	return h.gateway.Authenticate(r.Context(), token)
 }
 
-// fail answers by an error alone.
+// fail answers with an error alone.
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) (status int) {
 	status = h.note(w, r, err)
 	writeError(w, status, toldOf(err))
@@ -149,7 +149,8 @@ func write(w http.ResponseWriter, status int, encoded []byte) {
 	_, _ = w.Write(encoded) // the client may have left
 }
 
-// refuseUnknown answers what no route matches: 405 if another method does.
+// refuseUnknown answers requests that no route matches: with 405 if one matches with
+// another method.
 func (h *Handler) refuseUnknown(w http.ResponseWriter, r *http.Request) {
 	var allowed []string
 	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete} {
@@ -176,8 +177,8 @@ func toldOf(err error) told {
 	return told{e.Code, e.Message}
 }
 
-// limited lets an endpoint that reads be asked no faster than a client may send
-// commands, and reads no more for one at a time than may be.
+// limited is for endpoints that read. It counts a request as a command against the
+// client's rate, and bounds how many reads are under way for one client.
 func limited(h *Handler, serve endpoint) endpoint {
 	return func(r *request) (answer any, err error) {
 		if err := h.gateway.Spend(r.by, r.RemoteAddr, rates.Cost{Commands: 1}); err != nil {

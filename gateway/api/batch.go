@@ -24,9 +24,9 @@ const (
 	batchWorkers  = 16      // publishes under way at once, for each request
 )
 
-// publishBatch answers 200 only if every message was published; else by the
-// status of the first error, and the results say which were. Who may publish
-// nowhere does not make the node read.
+// publishBatch answers 200 only if every message was published; else by the status of
+// the first error, and the results say which were. The body of a client that may
+// publish nowhere is not read.
 func (h *Handler) publishBatch(r *request) (any, error) {
 	if err := h.gateway.MayPublish(r.by); err != nil {
 		return nil, err
@@ -127,8 +127,8 @@ func batchError(err error) error {
 
 var errBatchTooLong = fail(gateway.TooLarge, "the batch has more than %d publishes: split it", maxBatch)
 
-// publishes returns one publish for each channel of the item, which is the n-th of
-// its batch; room is left for so many.
+// publishes returns one publish for each channel of the item, the n-th of its batch.
+// The batch has room for so many more.
 func (item *batchItem) publishes(n, room int) ([]gateway.Publish, error) {
 	data, kind, ok := item.Payload()
 	switch {
@@ -146,7 +146,7 @@ func (item *batchItem) publishes(n, room int) ([]gateway.Publish, error) {
 	return publishes, nil
 }
 
-// channelNames are those of a batch item. They are no more than a batch may have.
+// channelNames are the channels of a batch item, at most as many as a batch may have.
 type channelNames []string
 
 // UnmarshalJSON implements json.Unmarshaler.

@@ -56,7 +56,7 @@ func (h *Handler) unsubscribe(r *request) (any, error) {
 	return reachedOf(h.gateway.UnsubscribeUser(r.Context(), r.PathValue("user"), r.PathValue("channel")))
 }
 
-// reachedOf tells of the sessions that were reached beside an error, too.
+// reachedOf returns the sessions that were reached even if there was an error.
 func reachedOf(count int, err error) (any, error) {
 	switch {
 	case err == nil:

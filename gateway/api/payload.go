@@ -14,8 +14,8 @@ import (
 	"tidegate/gateway/transport"
 )
 
-// readBody returns the whole body, or a *gateway.Error. What it takes of the
-// node's room for such bytes is given back when the request has been answered.
+// readBody returns the whole body, or a *gateway.Error. The room that it takes for
+// these bytes is given back when the request has been answered.
 func (r *request) readBody(most int) ([]byte, error) {
 	if err := checkMedia(r.Header); err != nil {
 		return nil, err
@@ -40,8 +40,8 @@ func tooLarge(most int) error {
 	return fail(gateway.TooLarge, "the body has more than %d bytes, which is what is allowed", most)
 }
 
-// checkMedia refuses bodies that would be passed on as what they are not: those that
-// are compressed, and text that is not UTF-8.
+// checkMedia refuses bodies that would be passed on as something else than they are:
+// compressed ones, and text that is not UTF-8.
 func checkMedia(header http.Header) error {
 	if err := transport.CheckCoding(header); err != nil {
 		return unsupportedMedia{err}

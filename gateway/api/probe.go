@@ -24,9 +24,9 @@ type probed struct {
 	Forwarded string `json:"forwarded"` // X-Forwarded-For, as it has come
 }
 
-// probe answers with what the node sees. A probe that is to be unanswered is told of on a
-// channel, and then its connection ends: whoever listens hears how many nodes it was
-// brought to.
+// probe answers with what the node sees. A probe that asks for no answer is announced
+// on a channel, and then its connection is closed: whoever listens there hears how many
+// nodes the balancer has sent it to.
 func (h *Handler) probe(r *request) (any, error) {
 	if channel := r.URL.Query().Get("unanswered"); channel != "" {
 		told := gateway.Publish{Channel: channel, Payload: []byte(h.gateway.Node()), Kind: broker.Text, Transient: true}

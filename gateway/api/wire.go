@@ -85,8 +85,8 @@ type members struct {
 	Members []member `json:"members"`
 }
 
-// member is who is on a channel: a user, or a session. Without sessions he has just left and may
-// be back before anybody is told.
+// member is who is on a channel: a user, or a session. One without sessions has just
+// left, and nobody is told yet, since it may come back.
 type member struct {
 	User     string          `json:"user"`
 	Session  string          `json:"session,omitempty"` // where each session is a member

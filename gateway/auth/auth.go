@@ -1,5 +1,5 @@
-// Package auth tells who a credential belongs to: it is the
-// [gateway.Authenticator] of API keys and JSON Web Tokens.
+// Package auth finds out whose a credential is: it is the [gateway.Authenticator] of
+// API keys and JSON Web Tokens.
 //
 // An [Auth] compares a credential with the API keys first. One that is none of
 // them is taken for a token: its signature must fit a key that the operator

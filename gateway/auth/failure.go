@@ -46,8 +46,8 @@ func refuse(label, format string, args ...any) error {
 	return &failure{label, &gateway.Error{Code: gateway.Unauthenticated, Message: fmt.Sprintf(format, args...)}}
 }
 
-// refuseExpired has a session that is refused for it end as one whose token expires,
-// but with the close code of any other bad token.
+// refuseExpired is for a token that had expired when it was shown. The session ends
+// with the reason of an expired token, and with the close code of any other bad token.
 func refuseExpired(message string) error {
 	reason := gateway.TokenExpired.With(message)
 	reason.Code = gateway.NotAuthentic.Code

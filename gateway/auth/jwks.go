@@ -102,8 +102,8 @@ func newClient() *http.Client {
 	}
 }
 
-// find returns the keys with this id, or all of them if it is empty. A key that
-// is not known causes a fetch, unless the last one is too recent.
+// find returns the keys with this id, or all keys if the id is empty. A key that is not
+// known causes a fetch, unless the last one is too recent.
 func (j *jwks) find(ctx context.Context, kid string) ([]key, error) {
 	if keys := j.known.Load().find(kid); len(keys) > 0 {
 		return keys, nil
@@ -165,8 +165,8 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// update returns when a fetch is over that began less than age ago or is still
-// under way, and begins one if there is none.
+// update waits for a fetch that began less than age ago, or that is still under way; if
+// there is none, it begins one.
 func (j *jwks) update(ctx context.Context, age time.Duration) error {
 	f, mine := j.recentFetch(age)
 	if mine {

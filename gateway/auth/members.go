@@ -118,8 +118,7 @@ func decodeString(value []byte, into *string) error {
 	return nil
 }
 
-// names is a set: of a few, as in every token that is in its right mind, without a
-// map.
+// names is a set. As long as it is small, as for every sensible token, it needs no map.
 type names struct {
 	few  [16][]byte
 	n    int // of few

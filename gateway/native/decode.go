@@ -124,7 +124,7 @@ func (r *reader) str(name string, value []byte) string {
 	return string(value[1 : len(value)-1])
 }
 
-// bytes is str without a copy too many.
+// bytes is str with one copy less.
 func (r *reader) bytes(name string, value []byte) []byte {
 	if value[0] == '"' && bytes.IndexByte(value, '\\') < 0 {
 		return append([]byte{}, value[1:len(value)-1]...)

@@ -47,8 +47,9 @@ func encode(event gateway.Event) []byte {
 	return nil
 }
 
-// encodeSubscribed names the position after which all follows, or, to who came with a
-// cursor of its own, the channel's. Who asked without an id hears only of a loss.
+// encodeSubscribed names the position after which all messages follow; to a client that
+// came with a cursor, the position of the channel. A client that asked without an id
+// hears only of a loss.
 func encodeSubscribed(e gateway.Subscribed) []byte {
 	if e.Asked && !e.ID.Given && (e.Recovered || !e.Resumed) {
 		return nil

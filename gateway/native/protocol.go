@@ -1,8 +1,8 @@
 // Package native is Tidegate's own protocol: one JSON object in one text frame.
 //
-// What a client says. Every command may carry an id, an integer of 64 bits that
-// its answer repeats; a command without one is answered only if it fails, a
-// ping always. A member that is null counts as missing, but for data.
+// What a client says. Every command may carry an id, an integer of 64 bits that its
+// answer repeats; a command without one is answered only if it fails, except for a
+// ping, which always is. A member that is null counts as missing, except for data.
 //
 //	type         members
 //	auth         token

@@ -42,8 +42,8 @@ func (Protocol) Decode(frame gateway.Frame) ([]gateway.Command, error) {
 	return []gateway.Command{gateway.Publish{Payload: payload, Kind: kind}}, nil
 }
 
-// Encode writes a message as its payload. What a raw client must know and no
-// frame can say is an error, which ends the session.
+// Encode writes a message as its payload. What a raw client must know, and no frame can
+// tell, is an error, which ends the session.
 func (p Protocol) Encode(event gateway.Event) (gateway.Frame, error) {
 	switch e := event.(type) {
 	case gateway.Message:

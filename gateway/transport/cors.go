@@ -18,9 +18,9 @@ const (
 	corsMaxAge  = "600" // seconds that a browser may remember a preflight
 )
 
-// Handler answers preflights itself, and refuses every request from an origin that
-// is not allowed with 403. Pages of an origin that the setting means by more than *
-// may send cookies, as they may over WebSocket.
+// Handler answers preflights itself, and refuses every request from an origin that is
+// not allowed with 403. Pages may send cookies if their origin matches a pattern other
+// than *, as they may over WebSocket.
 func (c CORS) Handler(next http.Handler) http.Handler {
 	headers := strings.Join(append([]string{corsHeaders}, c.Headers...), ", ")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -49,9 +49,9 @@ func (c CORS) Handler(next http.Handler) http.Handler {
 	})
 }
 
-// SameSite refuses what a page of another site has a browser ask, with or without
-// its reader's doing. Browsers say so (https://www.w3.org/TR/fetch-metadata/), older
-// ones by an Origin at least.
+// SameSite refuses requests that a page of another site makes, whether its reader has
+// clicked anything or not. Browsers tell where a request comes from
+// (https://www.w3.org/TR/fetch-metadata/); older ones send at least an Origin.
 func SameSite(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		site := r.Header.Get("Sec-Fetch-Site")

@@ -10,9 +10,9 @@ import (
 // TokenOf returns a request's API key or token: from the header Authorization (RFC
 // 6750, section 2.1), or, since a browser cannot set that on a WebSocket or an
 // EventSource, from the query's access_token (section 2.3). Empty means none. An
-// Authorization of another scheme is not for the gateway: a proxy before it may ask
-// for Basic. One that cannot be understood is refused, rather than to take the
-// client for an anonymous one.
+// Authorization of another scheme is not for the gateway: a proxy before it may ask for
+// Basic. One that cannot be understood is refused: its client must not pass for an
+// anonymous one.
 func TokenOf(r *http.Request) (string, error) {
 	header := r.Header.Values("Authorization")
 	if len(header) > 1 {
@@ -35,7 +35,7 @@ func unauthenticated(message string) error {
 	return &gateway.Error{Code: gateway.Unauthenticated, Message: message}
 }
 
-// Authenticate returns whom a request comes from: nobody if it has no token.
+// Authenticate returns who has sent a request: nobody if it has no token.
 func Authenticate(g *gateway.Gateway, r *http.Request) (gateway.Principal, error) {
 	token, err := TokenOf(r)
 	if err != nil {

@@ -185,8 +185,8 @@ func (c *cursors) note(n notice) bool {
 	return true
 }
 
-// adoptTops ends what opened the session. Where messages were lost and none have
-// followed, there are none.
+// adoptTops is called when all channels have caught up. Where messages were lost and
+// none followed, the client goes on from the top.
 func (c *cursors) adoptTops() {
 	for i := range c.places {
 		if p := &c.places[i]; len(p.top) > 0 {

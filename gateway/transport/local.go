@@ -9,9 +9,9 @@ import (
 )
 
 // Local refuses requests that are not addressed to this machine by one of its own
-// names: a page may have had a name of its own resolve to it (DNS rebinding), and is
-// of the same origin then. A request that names no host, as balancers' checks do in
-// HTTP/1.0, is no page's.
+// names: a page can make a name of its own resolve to it (DNS rebinding), and would
+// then be of the same origin. A request that names no host, such as a balancer's check
+// in HTTP/1.0, does not come from a page.
 func Local(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		nameless := r.Host == "" && !r.ProtoAtLeast(1, 1)

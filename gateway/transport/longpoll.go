@@ -19,11 +19,10 @@ import (
 //	204  nothing came: ask again with the same cursor
 //
 // Without a cursor it answers at once with the current one, and with the last messages
-// if ?recent=20 asks for them. A client that has one
-// of each channel gives them all, in the order of the channels; an empty one is
-// none. Between two requests nothing is kept of a channel without history, which is
-// then among the gaps.
-// CORS decides which pages may ask.
+// if ?recent=20 asks for them. A client that has a cursor for each channel gives them
+// all, in the order of the channels; an empty one is none. Between two requests nothing
+// is kept of a channel without history, so that it is among the gaps. CORS decides
+// which pages may ask.
 type LongPoll struct {
 	Gateway *gateway.Gateway
 	Native  gateway.Protocol // writes messages

@@ -85,7 +85,7 @@ func (p notices) Name() string {
 	return "events"
 }
 
-// Decode is for peers that speak, and these cannot.
+// Decode is for peers that send something, which these cannot.
 func (notices) Decode(gateway.Frame) ([]gateway.Command, error) { return nil, gateway.Unsupported }
 
 func (p notices) Encode(event gateway.Event) (gateway.Frame, error) {

@@ -12,9 +12,9 @@ import (
 )
 
 // Origins are the origins of pages that may use a gateway, as patterns such as
-// https://app.example.com, https://*.example.com or *, in which * stands for any
-// run of characters. A page of the same origin may always, and a request without an
-// Origin, which is no browser's.
+// https://app.example.com, https://*.example.com or *, in which * stands for any run of
+// characters. A page of the same origin always may, and so may a request without an
+// Origin, which does not come from a browser.
 type Origins []string
 
 // Check returns nil if the request's origin is allowed, else a Forbidden that
@@ -32,8 +32,8 @@ func (o Origins) Check(r *http.Request) error {
 
 const everyOrigin = "*"
 
-// name reports whether an origin is the request's own, or one of those that are
-// meant by more than everyOrigin.
+// name reports whether an origin is the request's own, or matches a pattern other than
+// everyOrigin.
 func (o Origins) name(r *http.Request, origin string) bool {
 	u, err := url.Parse(origin)
 	if err != nil || u.Host == "" {
@@ -48,11 +48,11 @@ func (o Origins) name(r *http.Request, origin string) bool {
 	})
 }
 
-// isSameOrigin reports whether a page is of the request's own host, and not of http
-// where the request is known to have come by https: anybody on the way could have
-// written such a page. A proxy that ends TLS says so in X-Forwarded-Proto. From
-// whom that comes does not matter, as it can only make the sender's own check
-// stricter. Where nobody says so, a page of https is let in, since a proxy may.
+// isSameOrigin reports whether a page comes from the request's own host. If the request
+// has come by https, a page of http does not count: anybody on the way could have
+// written it. A proxy that ends TLS says so in X-Forwarded-Proto. It does not matter
+// who has set that header, since it can only make the check of its own sender stricter.
+// Where nobody says so, a page of https is let in, since there may be a proxy.
 func isSameOrigin(r *http.Request, origin *url.URL) bool {
 	if !strings.EqualFold(origin.Host, r.Host) {
 		return false
@@ -60,8 +60,8 @@ func isSameOrigin(r *http.Request, origin *url.URL) bool {
 	return origin.Scheme == "https" || origin.Scheme == "http" && !IsSecure(r)
 }
 
-// IsSecure reports whether a request has come over TLS: to the gateway, or, as that
-// says, to the balancer before it. A client can claim it.
+// IsSecure reports whether a request has come over TLS: to the gateway itself or, as
+// X-Forwarded-Proto says, to the balancer before it. A client can forge that header.
 func IsSecure(r *http.Request) bool {
 	forwarded, _, _ := strings.Cut(r.Header.Get("X-Forwarded-Proto"), ",")
 	return r.TLS != nil || strings.EqualFold(strings.TrimSpace(forwarded), "https")

@@ -77,7 +77,8 @@ func (last asFramed) end(waiting []byte, reason gateway.Reason) []byte {
 	return append(waiting, last(reason)...)
 }
 
-// Heard says that the peer was there when it last took what was written: it says nothing.
+// Heard returns when the peer last took what was written: that is all the sign of life
+// it gives.
 func (p *Pump) Heard() time.Time { return time.Unix(0, p.written.Load()) }
 
 func (p *Pump) noteWritten() { p.written.Store(time.Now().UnixNano()) }
@@ -226,7 +227,7 @@ func (p *Pump) announceRoom() {
 	}
 }
 
-// stop ends the pump for who writes to it.
+// stop ends the pump for those that write to it.
 func (p *Pump) stop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -20,12 +20,11 @@ import (
 // the channel in its data may have been missed; a message whose event name is gap
 // is an event without a name.
 //
-// The id of an event is a cursor over all of the request's channels (see
-// cursors). With it in the header Last-Event-ID, or in ?cursor=, a stream goes
-// on where another one ended, on any node. Without one, ?recent=20 gives the last
-// messages of each channel first. A client that has a cursor of each
-// channel gives them all, in the order of the channels; an empty one is none.
-// CORS decides which pages may.
+// The id of an event is a cursor over all of the request's channels (see cursors). With
+// it in the header Last-Event-ID, or in ?cursor=, a stream goes on where another one
+// ended, on any node. Without one, ?recent=20 gives the last messages of each channel
+// first. A client that has a cursor of each channel gives them all, in the order of the
+// channels; an empty one is none. CORS decides which pages may listen.
 type SSE struct {
 	Gateway *gateway.Gateway
 	Native  gateway.Protocol // writes messages as objects
@@ -69,14 +68,14 @@ func passes(err error) bool {
 	return false
 }
 
-// isEventSource reports whether a request is a browser's, or of somebody who does as
-// browsers do.
+// isEventSource reports whether a request comes from a browser's EventSource, or from a
+// client that asks as one does.
 func isEventSource(r *http.Request) bool {
 	return strings.Contains(strings.ToLower(r.Header.Get("Accept")), EventStream)
 }
 
-// BeginStream begins a response whose body goes on for as long as it likes: no deadline
-// of the server's holds any more.
+// BeginStream begins a response whose body has no end in sight: the server's deadlines
+// do not apply to it any more.
 func BeginStream(w http.ResponseWriter, r *http.Request, contentType string) {
 	liftDeadlines(w)
 	header := w.Header()

@@ -11,7 +11,8 @@ import (
 	"tidegate/gateway"
 )
 
-// Strict refuses what next would read another way than the client meant it:
+// Strict refuses requests that next would understand in another way than the client
+// meant them:
 //
 //	400  a pair of the query that cannot be parsed, which Go leaves out in silence
 //	400  a body with a method that has none, which nobody would read
@@ -61,15 +62,14 @@ func CheckCoding(header http.Header) error {
 
 var bodiless = []string{http.MethodGet, http.MethodHead, http.MethodOptions}
 
-// leaveUnread has the answer go out at once, rather than after a body that may never
-// come.
+// leaveUnread has the answer sent at once, instead of after a body that may never come.
 func leaveUnread(w http.ResponseWriter) {
 	w.Header().Set("Connection", "close")
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(farewellPatience))
 }
 
-// Stream lets next answer GET for as long as it likes: no deadline of the server's
-// holds. It refuses other methods.
+// Stream lets next answer GET for as long as it likes, without the deadlines of the
+// server. It refuses other methods.
 func Stream(next http.Handler) http.Handler {
 	return Only(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		liftDeadlines(w)

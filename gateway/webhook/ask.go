@@ -40,7 +40,7 @@ import (
 //	                it may not; the client is told the code and the message
 //	401, 403        it may not
 //
-// Everything else, and no answer in time, means that the backend is away.
+// Any other answer, or none in time, means that the backend is away.
 type question struct {
 	Event     gateway.HookEvent   `json:"event"`
 	Node      string              `json:"node,omitempty"`

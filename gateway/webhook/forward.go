@@ -7,9 +7,9 @@ import (
 
 type headersKey struct{}
 
-// Forward hands next the requests with the named headers in their context, from
-// where Ask takes them into its questions. It is how a backend that knows its
-// users by a cookie can name them.
+// Forward puts the named headers of each request into its context and passes it to
+// next. Ask takes them from there into its questions. It is how a backend that knows
+// its users by a cookie can name them.
 func Forward(names []string, next http.Handler) http.Handler {
 	if len(names) == 0 {
 		return next
