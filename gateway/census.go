@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"tidegate/gateway/internal/cluster"
+	"tidegate/gateway/internal/hub"
 	"tidegate/gateway/rules"
 )
 
@@ -42,13 +43,7 @@ func (g *Gateway) Channels(ctx context.Context, pattern string) ([]ChannelInfo, 
 // whole cluster, if their protocol says such a thing. Who wants to know is a Receiver of
 // OnSessionsChanged.
 func (g *Gateway) TellCount(channel string, sessions int) {
-	ch := g.hub.find(channel)
-	if ch == nil {
-		return
-	}
-	ch.mu.Lock()
-	defer ch.mu.Unlock()
-	ch.announce(Counted{channel, sessions})
+	g.hub.TellCount(channel, sessions)
 }
 
 // census adds up headcounts, by channel.
@@ -81,8 +76,8 @@ func (c census) channels() []ChannelInfo {
 func (g *Gateway) countChannelsHere(pattern string, say sayer) error {
 	tally := &tally{say: say}
 	var err error
-	g.hub.each(func(ch *channel) {
-		if err == nil && rules.Matches(pattern, ch.name) {
+	g.hub.Each(func(ch *hub.Channel) {
+		if err == nil && rules.Matches(pattern, ch.Name()) {
 			err = tally.count(ch)
 		}
 	})
@@ -96,20 +91,20 @@ type tally struct {
 	size int // about how many bytes part has
 }
 
-func (t *tally) count(ch *channel) error {
-	audience, messages := ch.audience()
+func (t *tally) count(ch *hub.Channel) error {
+	audience, messages := ch.Audience()
 	if len(audience) == 0 {
 		return nil
 	}
 	users := make(map[string]struct{})
 	for _, sub := range audience {
-		if user := sub.who().User; user != "" {
+		if user := sub.Who().User; user != "" {
 			users[user] = struct{}{}
 		}
 	}
-	t.begin(headcount{Channel: ch.name, Sessions: len(audience), Messages: int(messages)})
+	t.begin(headcount{Channel: ch.Name(), Sessions: len(audience), Messages: int(messages)})
 	for user := range users {
-		if err := t.addUser(ch.name, user); err != nil {
+		if err := t.addUser(ch.Name(), user); err != nil {
 			return err
 		}
 	}
@@ -144,17 +139,4 @@ func (t *tally) flushLarge() error {
 	part := t.part
 	t.part, t.size = nil, 0
 	return t.say(part)
-}
-
-// audience returns the subscriptions of those who listen to the channel, and how
-// many messages they had.
-func (ch *channel) audience() (list []*subscription, messages uint64) {
-	ch.mu.Lock()
-	defer ch.mu.Unlock()
-	for i := range ch.audiences {
-		for _, m := range ch.audiences[i].members {
-			list = append(list, m.of)
-		}
-	}
-	return list, ch.delivered
 }

@@ -126,7 +126,7 @@ func (s *Session) askHistory(ctx context.Context, c History) error {
 	if err := turn.begin(ctx); err != nil {
 		return err
 	}
-	defer turn.end()
+	defer turn.End()
 	name := s.channelOf(c.Channel)
 	c.Channel = name
 	page, err := s.gateway.readHistory(ctx, s.whoOn(name), s, c)

@@ -168,8 +168,8 @@ func (g *Gateway) expel() {
 // are revoked.
 func (s *Session) leaveRevoked() {
 	for _, sub := range s.dropIf(func(sub *subscription) bool { return s.gateway.revokes(s, sub.admission) }) {
-		s.gateway.forget(sub)
-		s.tell(Unsubscribed{Channel: sub.channel.name, Code: Unauthenticated, Reason: "the token for the channel was revoked"})
+		s.gateway.hub.Release(&sub.Subscription)
+		s.tell(Unsubscribed{Channel: sub.Channel(), Code: Unauthenticated, Reason: "the token for the channel was revoked"})
 	}
 }
 

@@ -3,7 +3,8 @@ package gateway
 import (
 	"tidegate/broker"
 	"tidegate/broker/lock"
-	"tidegate/gateway/internal/timeline"
+	"tidegate/gateway/internal/attendance"
+	"tidegate/gateway/internal/hub"
 	"tidegate/gateway/internal/wall"
 	"tidegate/metrics"
 )
@@ -24,7 +25,7 @@ func (d *dialects) of(p Protocol, w *wall.Wall, m *metrics.Metrics) *dialect {
 	if heartbeat, err := made.encode(Heartbeat{}); err == nil {
 		made.heartbeat = heartbeat.Data
 	}
-	made.addDeltas()
+	made.ofChannels = hub.NewDialect(made)
 	if d.by == nil {
 		d.by = make(map[Protocol]*dialect)
 	}
@@ -34,42 +35,19 @@ func (d *dialects) of(p Protocol, w *wall.Wall, m *metrics.Metrics) *dialect {
 
 // dialect is a protocol in use, and what is resolved once for it.
 type dialect struct {
-	protocol  Protocol
-	wall      *wall.Wall
-	delivered counterAdd
-	heartbeat []byte // the frame of a Heartbeat; nil: there is none
-
-	// Of subscriptions with deltas the messages are told by others than the session's.
-	manner    manner
-	full      *dialect // tells what comes first
-	differing *dialect // tells what comes next
-}
-
-// manner is how a dialect tells messages.
-type manner uint8
-
-const (
-	plain     manner = iota // as Message
-	full                    // as Delta that says all
-	differing               // as Delta that says what differs
-)
-
-// addDeltas makes the dialects of subscriptions with deltas.
-func (d *dialect) addDeltas() {
-	first, next := *d, *d
-	first.manner, next.manner = full, differing
-	for _, made := range []*dialect{d, &first, &next} {
-		made.full, made.differing = &first, &next
-	}
+	protocol   Protocol
+	wall       *wall.Wall
+	delivered  counterAdd
+	heartbeat  []byte       // the frame of a Heartbeat; nil: there is none
+	ofChannels *hub.Dialect // in which channels speak
 }
 
 type counterAdd interface{ Add(float64) }
 
+var _ hub.Encoder = (*dialect)(nil)
+
 // EncodeMessage returns the frame of a message.
 func (d *dialect) EncodeMessage(m *broker.Message) ([]byte, error) {
-	if d.manner != plain {
-		return d.EncodeDelta(m, nil)
-	}
 	frame, err := d.encode(Message{m})
 	return frame.Data, err
 }
@@ -80,25 +58,34 @@ func (d *dialect) EncodeDelta(m, before *broker.Message) ([]byte, error) {
 	return frame.Data, err
 }
 
-// resumed returns the dialect of a subscription's messages while it resumes: it knows of
-// each what the client was told before.
-func (d *dialect) resumed() *dialect {
-	if d.manner == plain {
-		return d
-	}
-	return d.differing
+// EncodeNews returns the frame of what else a channel tells.
+func (d *dialect) EncodeNews(n *hub.News) (hub.Frame, error) {
+	frame, err := d.encode(eventOfNews(n))
+	return hub.Frame{Data: frame.Data, Others: frame.Others, Last: frame.Last}, err
 }
 
-// frameOf returns an entry's frame for who was told a message before; nil: none, or it is
-// not known.
-func (d *dialect) frameOf(e *timeline.Entry, before *broker.Message) ([]byte, error) {
-	switch {
-	case d.manner == plain:
-		return e.Frame(d)
-	case d.manner == full, before == nil:
-		return e.Frame(d.full)
+func eventOfNews(n *hub.News) Event {
+	switch n.Kind {
+	case hub.Joined:
+		return Join{Channel: n.Channel, User: n.Who.User, Session: n.Who.Session, Info: n.Who.Info}
+	case hub.Left:
+		return Leave{Channel: n.Channel, User: n.Who.User, Session: n.Who.Session}
+	case hub.ManyChanged:
+		return PresenceChanged{n.Channel}
+	case hub.Counted:
+		return Counted{n.Channel, n.Sessions}
+	case hub.NothingRecent:
+		return NothingRecent{n.Channel}
 	}
-	return e.Delta(before, d)
+	return Gap{n.Channel}
+}
+
+// membersOf returns who is on a channel as its audience is told; nil: it is not.
+func membersOf(list []attendance.Who) (members []Member) {
+	for _, who := range list {
+		members = append(members, Member{User: who.User, Session: who.Session, Info: who.Info})
+	}
+	return members
 }
 
 // encode is Protocol.Encode, where a panic is an error like any other: Failed.

@@ -1,6 +1,6 @@
-// Package gateway is the core of a node: sessions, channels, fan-out and
-// recovery. It knows no HTTP, no wire format and no Redis; those come to it
-// through four seams:
+// Package gateway is the core of a node: sessions, what their clients ask for, and how
+// the nodes of a cluster work together. It knows no HTTP, no wire format and no Redis;
+// those come to it through four seams:
 //
 //	Conn       a client's connection       packages websocket, transport
 //	Protocol   how a client speaks         packages native, raw
@@ -16,10 +16,14 @@
 //
 // The line out, from the broker to every client of a channel:
 //
-//	Broker.Run ──> hub.Receive ──> channel ──> Protocol.Encode ──> outbox ──> flushers ──> Conn.Write
-//	                              (order,     (once for each     (bounded;   (a few; all that
-//	                               gaps)       protocol)          never       waits, in one
-//	                                                              blocks)     system call)
+//	Broker.Run ──> intake ──> Hub ──> Channel ──> Protocol.Encode ──> outbox ──> flushers ──> Conn.Write
+//	                                 (order,     (once for each     (bounded;   (a few; all that
+//	                                  gaps)       protocol)          never       waits, in one
+//	                                                                 blocks)     system call)
+//
+// The channels are package internal/hub, which sees sessions through two small interfaces:
+// a subscription is its Subscriber, and a join its Joiner. What waits for a session is
+// package internal/outbox.
 //
 // What is missing, from the history to every client of a channel. Timeline (package
 // internal/timeline) decides, the channel reads and sends:
@@ -29,17 +33,17 @@
 //
 // A client that comes back, from its cursor to the present:
 //
-//	Session.enter ──> resumption.run ──> proceed ──> Timeline.Step: Give ──> give ──> arrive
-//	(reply, reader)                         ▲              │
-//	                                        └── provide <──┘ Read, Look, Await, Pause
+//	Session.enter ──> Join.Enter ──> resumption.run ──> proceed ──> Timeline.Step: Give ──> give ──> arrive
+//	                  (what follows is in the hub)         ▲              │
+//	                                                       └── provide <──┘ Read, Look, Await, Pause
 //
 // Who comes to a channel (or leaves it), from the session to the audiences of all
 // nodes. Package internal/attendance counts, the broker knows:
 //
-//	channel.join ──> attend ──> Attendance.Came ──> state ──> Presence.Attend ──> hub.Receive
+//	Channel.join ──> attend ──> Attendance.Came ──> state ──> Presence.Attend ──> intake
 //	                            (stays of this      (one statement    (the broker    of each node
 //	                             node)               at a time)        publishes)       │
-//	outboxes <── channel.tellChange <── come <── hear <── Attendance.Receive <──────────┘
+//	outboxes <── Channel.tellChange <── come <── hear <── Attendance.Receive <──────────┘
 //
 // What a backend is told, at least once and in order. One node at a time delivers, the
 // one that has the broker's lease for the line:

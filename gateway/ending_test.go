@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
-
-	"tidegate/broker"
 )
 
 func TestSessions_EndedSessionIsNotCountedForItsUser(t *testing.T) {
@@ -41,49 +39,6 @@ func TestSessions_EndedSessionIsNotCountedForItsUser(t *testing.T) {
 				t.Errorf("alice's only session: %v", err)
 			}
 		})
-	}
-}
-
-// tallyBroker counts subscribes and does nothing else.
-type tallyBroker struct {
-	broker.Broker
-	subscribes int
-}
-
-func (b *tallyBroker) Subscribe(context.Context, ...string) error {
-	b.subscribes++
-	return nil
-}
-
-func TestHub_ChannelThatWasLetGoIsNotSubscribed(t *testing.T) {
-	b := &tallyBroker{}
-	g, err := New(Config{Broker: b})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ch := g.hub.hold("chat")
-	g.hub.letGo(t.Context(), ch) // its session has ended before it came to subscribe
-	a := &arrival{ch: ch}
-	if g.hub.subscribeLive(t.Context(), []*arrival{a}); ErrorOf(a.err).Code != Unavailable {
-		t.Errorf("subscribed: %v", a.err)
-	}
-	if b.subscribes > 0 {
-		t.Error("the broker is subscribed to a channel that nobody would unsubscribe")
-	}
-}
-
-func TestChannel_SubscriptionThatEndedIsNotConfirmed(t *testing.T) {
-	g, err := New(Config{Broker: &tallyBroker{}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ch := g.hub.hold("chat")
-	for _, cursor := range []broker.Position{{}, {Epoch: "e", Offset: 1}} {
-		sub := &subscription{channel: ch}
-		ch.leave(sub)
-		if err := ch.enter(t.Context(), &join{sub: sub, cursor: cursor}); err != errGone {
-			t.Errorf("with cursor %q: %v", cursor, err)
-		}
 	}
 }
 

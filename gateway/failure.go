@@ -10,6 +10,7 @@ import (
 
 	"tidegate/broker"
 	"tidegate/gateway/internal/cluster"
+	"tidegate/gateway/internal/hub"
 	"tidegate/gateway/internal/outbox"
 	"tidegate/gateway/rules"
 )
@@ -60,6 +61,10 @@ func ErrorOf(err error) *Error {
 		return failf(BadRequest, "%s", name)
 	case errors.As(err, &of):
 		return &Error{Code: Code(of.Code), Message: of.Text}
+	case errors.Is(err, hub.ErrGone):
+		return failf(Unavailable, "%v", hub.ErrGone)
+	case errors.Is(err, hub.ErrEnded):
+		return failf(Unavailable, "%v", hub.ErrEnded)
 	case errors.Is(err, broker.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return failf(Unavailable, "the broker did not confirm; try again, a publish with the same key")
 	default:
@@ -160,7 +165,7 @@ const (
 )
 
 // ReasonOf returns the Reason that err, which ended a Read, a Write, a Decode
-// or an Encode, stands for.
+// or an Encode, or a stay on a channel, stands for.
 func ReasonOf(err error) Reason {
 	var r Reason
 	switch {
@@ -168,6 +173,10 @@ func ReasonOf(err error) Reason {
 		return r
 	case err == nil, errors.Is(err, io.EOF):
 		return Left
+	case errors.Is(err, hub.ErrSlow):
+		return SlowConsumer
+	case errors.Is(err, hub.ErrMissed):
+		return Missed
 	default:
 		return Lost
 	}

@@ -33,8 +33,6 @@ func (g *Gateway) forgetHere(channel, cursor string) error {
 	if err != nil {
 		return failf(BadRequest, "%v", err)
 	}
-	if ch := g.hub.find(channel); ch != nil {
-		ch.forgetHistory(cleared)
-	}
+	g.hub.ForgetHistory(channel, cleared)
 	return nil
 }

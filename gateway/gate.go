@@ -130,8 +130,8 @@ func (s *Session) nextEnd() time.Time {
 func (s *Session) leaveEnded() {
 	now := time.Now().UnixNano()
 	for _, sub := range s.dropIf(func(sub *subscription) bool { return sub.end != 0 && sub.end <= now }) {
-		s.gateway.forget(sub)
-		s.tell(Unsubscribed{Channel: sub.channel.name, Code: Unauthenticated, Reason: "the subscription's token has expired", Expired: true})
+		s.gateway.hub.Release(&sub.Subscription)
+		s.tell(Unsubscribed{Channel: sub.Channel(), Code: Unauthenticated, Reason: "the subscription's token has expired", Expired: true})
 	}
 }
 
@@ -214,13 +214,4 @@ func (s *Session) whoOn(channel string) *Principal {
 		return s.principal
 	}
 	return s.subscriptions[at].admission.applied(s.principal, channel)
-}
-
-// who returns who the subscription's client is.
-func (sub *subscription) who() Identity {
-	if a := sub.admission; a != nil && a.As != nil {
-		return *a.As
-	}
-	p := sub.session.who()
-	return Identity{p.User, p.Info}
 }

@@ -12,6 +12,7 @@ import (
 	"tidegate/broker"
 	"tidegate/gateway/internal/attendance"
 	"tidegate/gateway/internal/cluster"
+	"tidegate/gateway/internal/hub"
 	"tidegate/gateway/internal/outbox"
 	"tidegate/gateway/internal/rates"
 	"tidegate/gateway/internal/wall"
@@ -67,10 +68,9 @@ type Gateway struct {
 
 	sessionsChannel string // of attendance, that stands for this node
 
-	hub        *hub
+	hub        *hub.Hub
 	cluster    *cluster.Cluster
 	attendance *attendance.Attendance // nil: nobody is counted
-	anybody    attendance.Who         // who is no member
 
 	sessions   *sessions
 	line       *outbox.Line // of those to be written
@@ -79,7 +79,6 @@ type Gateway struct {
 	expiring   expiring
 	dialects   dialects
 	ears       ears
-	repairs    chan struct{}   // a place in it is the right to read for a repair
 	life       context.Context // ends with Run
 	end        context.CancelFunc
 	wall       *wall.Wall // what a panic is stopped by
@@ -96,8 +95,6 @@ type Gateway struct {
 type linkState struct{ err error }
 
 var errStarting = errors.New("the broker has not been reached yet")
-
-const concurrentRepairs = 64
 
 func orElse[T comparable](value, fallback T) T {
 	var zero T

@@ -28,8 +28,7 @@ func (g *Gateway) beat(ctx context.Context) {
 // lookAfter does what is due each second.
 func (g *Gateway) lookAfter(now time.Time) {
 	g.expiring.closeDue(now)
-	g.hub.releaseDeparted(g.life, now)
-	g.hub.timelines.Sweep(now)
+	g.hub.Sweep(now)
 	g.boundOutboxes()
 	g.rates.Sweep(now)
 }
@@ -58,7 +57,7 @@ func (g *Gateway) checkOften(ctx context.Context) {
 		return
 	}
 	for pause.For(ctx, checkInterval) {
-		g.wall.Do("look for losses in quiet channels", func() { g.checkQuiet(ctx) })
+		g.wall.Do("look for losses in quiet channels", func() { g.hub.CheckQuiet(ctx) })
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"tidegate/broker"
+	"tidegate/gateway/internal/hub"
 )
 
 // ReadHistory returns a page of a channel's history to p.
@@ -49,7 +50,7 @@ func (g *Gateway) readPage(ctx context.Context, c History, at broker.Position, m
 	case !at.IsZero() && c.Before:
 		return g.before(ctx, c.Channel, at, most)
 	}
-	return g.since(ctx, c.Channel, at, most)
+	return g.hub.Read(ctx, c.Channel, at, most)
 }
 
 // before reads the newest messages before a position. Since there are no holes, it is
@@ -58,7 +59,7 @@ func (g *Gateway) before(ctx context.Context, channel string, end broker.Positio
 	for {
 		n := min(uint64(most.Messages), max(end.Offset, 1)-1)
 		begin := broker.Position{Epoch: end.Epoch, Offset: max(end.Offset, 1) - 1 - n}
-		page, err := g.since(ctx, channel, begin, broker.Most{Messages: int(max(n, 1)), Bytes: most.Bytes})
+		page, err := g.hub.Read(ctx, channel, begin, broker.Most{Messages: int(max(n, 1)), Bytes: most.Bytes})
 		if err != nil || page.Top.Epoch != end.Epoch {
 			return page, err
 		}
@@ -100,7 +101,7 @@ func (g *Gateway) boundPage(p HistoryPage, fromStart bool) HistoryPage {
 	if most == 0 {
 		return p
 	}
-	size := func(m *broker.Message) int { return len(m.Payload)*4/3 + frameOverhead }
+	size := func(m *broker.Message) int { return len(m.Payload)*4/3 + hub.FrameOverhead }
 	kept := 0
 	if fromStart {
 		for i := range p.Messages {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"tidegate/gateway/internal/hub"
 	"tidegate/metrics"
 )
 
@@ -125,14 +126,14 @@ func (g *Gateway) loadHere(most int) Load {
 		return last.said
 	}
 	now := &measurement{at: time.Now(), totals: g.metrics.Totals(), channels: make(map[string]uint64)}
-	g.hub.each(func(ch *channel) {
-		audience, messages := ch.audience()
+	g.hub.Each(func(ch *hub.Channel) {
+		audience, messages := ch.Audience()
 		if messages == 0 {
 			return
 		}
-		now.channels[ch.name] = messages
-		if rate := last.rateOf(now, ch.name); rate > 0 {
-			now.said.Channels = append(now.said.Channels, ChannelLoad{ch.name, rate, len(audience)})
+		now.channels[ch.Name()] = messages
+		if rate := last.rateOf(now, ch.Name()); rate > 0 {
+			now.said.Channels = append(now.said.Channels, ChannelLoad{ch.Name(), rate, len(audience)})
 		}
 	})
 	slow, _ := g.slowSessions()
@@ -161,7 +162,7 @@ func (m *measurement) rateOf(now *measurement, channel string) float64 {
 
 func (g *Gateway) nodeLoad(last, now *measurement, slow int) NodeLoad {
 	n := NodeLoad{
-		NodeInfo: g.about(), Channels: int(g.hub.channels.Load()), Subscriptions: int(g.hub.subscriptions.Load()),
+		NodeInfo: g.about(), Channels: g.hub.Channels(), Subscriptions: g.hub.Subscriptions(),
 		Waiting: g.outboxBytes(), Slow: slow,
 	}
 	if err := g.Ready(); err != nil {

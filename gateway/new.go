@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"tidegate/gateway/internal/hub"
 	"tidegate/gateway/internal/outbox"
 	"tidegate/gateway/internal/pause"
 	"tidegate/gateway/internal/wall"
@@ -37,7 +38,6 @@ func New(c Config) (*Gateway, error) {
 		rates:    newRates(&c.Limits),
 		hooks:    c.Hooks,
 		line:     outbox.NewLine(flush),
-		repairs:  make(chan struct{}, concurrentRepairs),
 	}
 	if g.metrics == nil {
 		g.metrics = metrics.New("")
@@ -48,24 +48,38 @@ func New(c Config) (*Gateway, error) {
 	g.outboxes.Limit = c.Limits.OutboxBytes
 	g.inbound.most = int64(c.Limits.InboundBytes)
 	g.sessions = newSessions(max(1, int(g.ping/time.Second)))
-	g.hub = newHub(g)
 	g.lease = orElse(c.PresenceLease, 30*time.Second)
 	g.cluster = newCluster(g, c.Version, g.lease)
 	if c.Presence != nil {
 		g.attendance = newAttendance(g, c)
 		g.receive(nil)
 	}
+	g.hub = newHub(g)
 	g.denying = newDenying(c.Register)
 	g.rules.Store(&c.Rules)
 	g.link.Store(&linkState{errStarting})
 	g.metrics.Track(
-		func() float64 { return float64(g.hub.channels.Load()) },
-		func() float64 { return float64(g.hub.subscriptions.Load()) },
+		func() float64 { return float64(g.hub.Channels()) },
+		func() float64 { return float64(g.hub.Subscriptions()) },
 		func() float64 { return float64(g.outboxBytes()) },
 		g.readiness,
 	)
 	prepareSeries(g.metrics)
 	return g, nil
+}
+
+func newHub(g *Gateway) *hub.Hub {
+	recovery := &g.metrics.Recovery
+	return hub.New(hub.Config{
+		Broker: g.broker, History: g.history, Attendance: g.attendance,
+		Rule: g.rule, Counts: g.countsOn,
+		Line: g.line, Outboxes: &g.outboxes, Subscriptions: g.limits.Subscriptions,
+		Life: g.life, Background: &g.background, Wall: g.wall, Log: g.log,
+		Counters: hub.Counters{
+			Told: recovery.Told, Repaired: recovery.Repaired,
+			Recovered: recovery.Recovered, NotRecovered: recovery.NotRecovered, Reads: recovery.HistoryReads,
+		},
+	})
 }
 
 // prepareSeries makes the series of the closed sets begin at 0.
@@ -90,7 +104,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var parts sync.WaitGroup
 	broken := make(chan error, 1)
-	parts.Go(func() { broken <- g.broker.Run(working, g.hub) })
+	parts.Go(func() { broken <- g.broker.Run(working, intake{g}) })
 	parts.Go(func() { g.line.Run(working, runtime.GOMAXPROCS(0)) })
 	parts.Go(func() { g.keepDoing("look after sessions", working, g.beat) })
 	parts.Go(func() { g.keepDoing("look for losses", working, g.checkOften) })
@@ -136,7 +150,7 @@ func (g *Gateway) keepDoing(what string, ctx context.Context, run func(context.C
 
 // closeAll ends every session, and waits for a short time until they are gone.
 func (g *Gateway) closeAll() {
-	defer g.hub.each((*channel).rouseDelayed)
+	defer g.hub.WriteDelayed()
 	for _, s := range g.sessions.all() {
 		s.Close(Draining)
 	}

@@ -25,11 +25,11 @@ package gateway
 //	 6 the history knows less than this node      not believed for some reads;       -
 //	                                              then Gap (Timeline.Merge)
 //	 7 the rules have history begin               Gap to who was there before        -
-//	                                              (channel.startAt)
+//	                                              (Channel.startAt)
 //	 8 a message is in no history, though its     Gap, if the link was lost          -
 //	   channel keeps one, and may be lost         (Timeline.Missed) or the client
 //	                                              was on its way (Timeline.Arrive)
-//	 9 a panic while a message is delivered       Gap (hub.tellMissed)               the same
+//	 9 a panic while a message is delivered       Gap (Hub.tellMissed)               the same
 //	10 the client was away, and has a cursor      what it missed; not recovered if   not recovered
 //	                                              some of that is gone               (enterNow)
 //	                                              (Timeline.Step)
@@ -42,7 +42,7 @@ package gateway
 //	                                              written, it comes back
 //	15 its session ends otherwise                 the connection ends                the same
 //	16 its protocol cannot say a message          the session ends with the error's  the same
-//	                                              reason (channel.dismiss)
+//	                                              reason (Channel.dismiss)
 //
 // Nobody tells what was meant to be left out: messages that were published as
 // transient, messages that a newer one replaces where the rule says conflate, one's own

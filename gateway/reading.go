@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"tidegate/gateway/internal/hub"
 	"tidegate/gateway/internal/rates"
 )
 
@@ -18,11 +19,13 @@ const (
 // reader is on whose behalf something is read. A backend has no buckets.
 type reader struct{ own, address *rates.Bucket }
 
+var _ hub.Turn = reader{}
+
 var errManyReads = failf(RateLimited, "too much is being read for you at a time: wait for the answers, then ask again")
 
 // begin waits for a place. An error is a RateLimited.
 func (r reader) begin(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, readTimeout, errManyReads)
+	ctx, cancel := context.WithTimeoutCause(ctx, hub.ReadTimeout, errManyReads)
 	defer cancel()
 	if r.own.BeginRead(ctx) != nil {
 		return r.refusal(ctx)
@@ -41,8 +44,8 @@ func (r reader) refusal(ctx context.Context) error {
 	return ErrorOf(context.Cause(ctx))
 }
 
-// try is begin without the wait. It reports whether there was a place.
-func (r reader) try() bool {
+// Try is begin without the wait. It reports whether there was a place.
+func (r reader) Try() bool {
 	if !r.own.TryRead() {
 		return false
 	}
@@ -53,16 +56,17 @@ func (r reader) try() bool {
 	return true
 }
 
-func (r reader) end() {
+// End gives the place back.
+func (r reader) End() {
 	r.address.EndRead()
 	r.own.EndRead()
 }
 
-// turn waits until there is a place, and leaves it to who comes next.
-func (r reader) turn(ctx context.Context) error {
+// Wait waits until there is a place, and leaves it to who comes next.
+func (r reader) Wait(ctx context.Context) error {
 	err := r.begin(ctx)
 	if err == nil {
-		r.end()
+		r.End()
 	}
 	return err
 }
@@ -90,6 +94,6 @@ func (g *Gateway) Reading(ctx context.Context, p *Principal, remote string, read
 	if err := r.begin(ctx); err != nil {
 		return err
 	}
-	defer r.end()
+	defer r.End()
 	return read()
 }

@@ -9,11 +9,11 @@ func (g *Gateway) SetRules(list rules.List) error {
 		return err
 	}
 	g.rules.Store(&list)
-	g.hub.each(func(ch *channel) { ch.setRule(g.rule(ch.name)) })
+	g.hub.Reload()
 	for _, s := range g.sessions.all() {
 		s.reauthorize()
 		s.attendAll()
 	}
-	g.background.Go(func() { g.hub.each(g.hub.followLive) })
+	g.background.Go(g.hub.FollowAll)
 	return nil
 }

@@ -5,11 +5,9 @@ import (
 	"strings"
 	"time"
 
-	"tidegate/broker"
 	"tidegate/broker/lock"
 	"tidegate/gateway/internal/outbox"
 	"tidegate/gateway/internal/rates"
-	"tidegate/gateway/internal/timeline"
 )
 
 // Hello says who comes, how, and with what first.
@@ -71,7 +69,7 @@ type Session struct {
 	pending       *time.Timer         // runs until the client has authenticated; nil: it need not
 	subscriptions []*subscription     // by name of the channel
 	own           *rates.Bucket       // of the session's user, or its own; nil: it has sent nothing yet
-	waiting       *resumption         // for the connection, with those after it; nil: none
+	waiting       []func()            // for the connection, to go on
 	gathered      *gatheredSubscribes // on their way; nil: none
 	inLine        *framesInLine       // of SendTo; nil: none
 	ends          bool                // a subscription has an end of its own, or had
@@ -162,7 +160,7 @@ func (s *Session) leave(reason Reason) {
 	s.gateway.rates.Release(s.address)
 	s.giveRoom()
 	for _, sub := range subscriptions {
-		s.gateway.wall.Do("leave a channel", func() { s.gateway.forget(sub) })
+		s.gateway.wall.Do("leave a channel", func() { s.gateway.hub.Release(&sub.Subscription) })
 	}
 	s.unregister(reason)
 	s.gateway.sessions.remove(s)
@@ -206,10 +204,6 @@ func (s *Session) push(frame []byte) {
 	s.after(s.out.Push(frame, &s.gateway.outboxes))
 }
 
-func (s *Session) pushMessage(frame []byte) {
-	s.after(s.out.PushMessage(frame, &s.gateway.outboxes, time.Time{}))
-}
-
 func (s *Session) after(v outbox.Verdict) {
 	switch v {
 	case outbox.Wakes:
@@ -219,9 +213,8 @@ func (s *Session) after(v outbox.Verdict) {
 	}
 }
 
-// reserve makes a place for the session on a channel. fresh is false if it has
-// one already.
-func (s *Session) reserve(name string, t terms) (sub *subscription, fresh bool, err error) {
+// reserve makes a place for the session on a channel, unless it has one already.
+func (s *Session) reserve(name string, t terms) (sub *subscription, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at, found := s.place(name)
@@ -229,25 +222,27 @@ func (s *Session) reserve(name string, t terms) (sub *subscription, fresh bool, 
 	case found:
 		sub = s.subscriptions[at]
 		sub.show(t.admission)
-		return sub, false, nil
+		return sub, nil
 	case s.left:
-		return nil, false, failf(Unavailable, "the session has ended")
-	case most > 0 && !t.unseen && len(s.subscriptions) >= most && s.seen() >= most:
-		return nil, false, failf(LimitExceeded, "the session is on %d channels, as many as limits.channels_per_session allows", most)
-	case !s.gateway.hub.countSubscription(s.gateway.limits.Subscriptions):
-		return nil, false, failf(LimitExceeded, "the node has %d subscriptions, as many as limits.subscriptions allows", s.gateway.limits.Subscriptions)
+		return nil, failf(Unavailable, "the session has ended")
+	case most > 0 && !t.Unseen && len(s.subscriptions) >= most && s.seen() >= most:
+		return nil, failf(LimitExceeded, "the session is on %d channels, as many as limits.channels_per_session allows", most)
 	}
-	sub = &subscription{session: s, channel: s.gateway.hub.hold(name), terms: t, dialect: s.dialect}
+	sub = &subscription{session: s, admission: t.admission, granted: t.granted}
+	var room bool
+	if sub.Subscription, room = s.gateway.hub.Reserve(name, sub, s.dialect.ofChannels, t.Terms); !room {
+		return nil, failf(LimitExceeded, "the node has %d subscriptions, as many as limits.subscriptions allows", s.gateway.limits.Subscriptions)
+	}
 	sub.show(t.admission)
 	s.subscriptions = slices.Insert(s.subscriptions, at, sub)
-	return sub, true, nil
+	return sub, nil
 }
 
 // seen returns on how many channels the session is, beside those that it watches. It
 // is called with s.mu held.
 func (s *Session) seen() (n int) {
 	for _, sub := range s.subscriptions {
-		if !sub.unseen {
+		if !sub.Unseen() {
 			n++
 		}
 	}
@@ -267,21 +262,9 @@ func (s *Session) drop(name string) *subscription {
 	return sub
 }
 
-// dropOne gives up a place, and reports whether the session still had it.
-func (s *Session) dropOne(sub *subscription) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	at, found := s.place(sub.channel.name)
-	if !found || s.subscriptions[at] != sub {
-		return false
-	}
-	s.subscriptions = slices.Delete(s.subscriptions, at, at+1)
-	return true
-}
-
 func (s *Session) place(name string) (at int, found bool) {
 	return slices.BinarySearchFunc(s.subscriptions, name, func(sub *subscription, name string) int {
-		return strings.Compare(sub.channel.name, name)
+		return strings.Compare(sub.Channel(), name)
 	})
 }
 
@@ -291,20 +274,13 @@ func (s *Session) who() *Principal {
 	return s.principal
 }
 
-// forget undoes what subscribe did for a subscription that has been dropped.
-func (g *Gateway) forget(sub *subscription) {
-	sub.channel.leave(sub)
-	g.hub.subscriptions.Add(-1)
-	g.hub.letGo(g.life, sub.channel)
-}
-
 // channels returns the names of the channels that the session is on.
 func (s *Session) channels() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	names := make([]string, len(s.subscriptions))
 	for i, sub := range s.subscriptions {
-		names[i] = sub.channel.name
+		names[i] = sub.Channel()
 	}
 	return names
 }
@@ -325,24 +301,6 @@ type gatheredSubscribes struct {
 	done chan struct{} // closed when there are none any more
 
 	waiting []Subscribe // guarded by the session's mu
-}
-
-// resumption is a session's way onto a channel through its history: what it is to
-// have is sent, waiting for room in its outbox, and it joins the audience in the same
-// breath as it is sent the last of it. Nothing is missing, nothing comes twice.
-type resumption struct {
-	channel *channel
-	sub     *subscription
-	reply   Subscribed
-	reader  *timeline.Reader
-	replied bool
-	dialect *dialect        // by which the client is told messages from the reply on; nil: as before
-	before  *broker.Message // that it was told last since the reply; nil: none
-	members bool            // the reply says who is there
-	nothing bool            // asked for something recent, and has been given nothing yet
-	after   *resumption     // of the same session, which waits for its connection, too
-
-	collected *[]Subscribed // where the reply goes; nil: to the client
 }
 
 // framesInLine are those of a session that wait to be received, the oldest first.
@@ -375,17 +333,8 @@ func (s *Session) quit(name string) bool {
 	if sub == nil {
 		return false
 	}
-	s.gateway.forget(sub)
+	s.gateway.hub.Release(&sub.Subscription)
 	return true
-}
-
-// has reports whether a subscription is the session's still, and whether it is by a
-// grant of the server's.
-func (s *Session) has(sub *subscription) (has, granted bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	at, found := s.place(sub.channel.name)
-	return found && s.subscriptions[at] == sub, sub.granted
 }
 
 // hasGrant reports whether the server has put the session on a channel.

@@ -5,7 +5,7 @@ import (
 	"slices"
 
 	"tidegate/broker"
-	"tidegate/gateway/internal/timeline"
+	"tidegate/gateway/internal/hub"
 )
 
 // mostGathered is how many subscribes wait. The next one waits for all of them.
@@ -80,7 +80,7 @@ func (s *Session) subscribeAll(ctx context.Context, commands []Subscribe, conclu
 		s.makeLive(ctx, joins)
 		for i, j := range joins {
 			s.enter(ctx, j)
-			concluded(commands[i], j.err)
+			concluded(commands[i], j.Err)
 		}
 		commands = commands[len(joins):]
 	}
@@ -89,27 +89,13 @@ func (s *Session) subscribeAll(ctx context.Context, commands []Subscribe, conclu
 	}
 }
 
-// join is a session's way onto a channel.
-type join struct {
-	arrival
-	sub     *subscription // nil: there was no place for it
-	reply   Subscribed
-	cursor  broker.Position
-	recent  int
-	members bool
-	dialect *dialect         // by which it is told messages; nil: as before
-	from    *timeline.Reader // nil: it wants nothing of the history
-
-	collected *[]Subscribed // where the reply goes; nil: to the client
-}
-
 // prepareJoins begins as many as are for different channels: one that is named
 // twice would be locked twice.
 func (s *Session) prepareJoins(ctx context.Context, commands []Subscribe) []*join {
 	joins := make([]*join, 0, len(commands))
 	for _, c := range commands {
 		name := s.channelOf(c.Channel)
-		if slices.ContainsFunc(joins, func(j *join) bool { return j.err == nil && j.reply.Channel == name }) {
+		if slices.ContainsFunc(joins, func(j *join) bool { return j.Err == nil && j.reply.Channel == name }) {
 			break
 		}
 		joins = append(joins, s.prepareJoin(ctx, c, name))
@@ -118,92 +104,87 @@ func (s *Session) prepareJoins(ctx context.Context, commands []Subscribe) []*joi
 }
 
 func (s *Session) prepareJoin(ctx context.Context, c Subscribe, name string) *join {
-	j := &join{recent: max(c.Recent, 0), members: c.Members, reply: Subscribed{ID: c.ID, Asked: true, Channel: name}}
-	if j.dialect = s.dialect; c.Deltas {
-		j.dialect = s.dialect.full
+	j := s.newJoin(Subscribed{ID: c.ID, Asked: true, Channel: name})
+	j.Recent, j.Members, j.Dialect = max(c.Recent, 0), c.Members, s.dialect.ofChannels
+	if c.Deltas {
+		j.Dialect = j.Dialect.Deltas()
 	}
-	if j.readCursor(c.Cursor); j.err != nil {
+	if j.readCursor(c.Cursor); j.Err != nil {
 		return j
 	}
 	admission, err := s.admitTo(ctx, c, name)
 	if err == nil {
 		err = s.gateway.permit(ctx, admission.applied(s.who(), name), s, ToSubscribe, name)
 	}
-	if j.err = err; err == nil {
-		s.reserveFor(j, terms{noEcho: c.NoEcho, admission: admission})
+	if j.Err = err; err == nil {
+		s.reserveFor(j, terms{Terms: hub.Terms{NoEcho: c.NoEcho}, admission: admission})
 	}
-	if j.err == nil && s.gateway.revokes(s, admission) { // who revoked it may have looked before
-		j.err = failf(Unauthenticated, "the token for %q was revoked", name)
+	if j.Err == nil && s.gateway.revokes(s, admission) { // who revoked it may have looked before
+		j.Err = failf(Unauthenticated, "the token for %q was revoked", name)
 	}
 	return j
 }
 
+func (s *Session) newJoin(reply Subscribed) *join {
+	j := &join{session: s, reply: reply}
+	j.Of = j
+	return j
+}
+
 func (j *join) readCursor(cursor string) {
-	if j.cursor, j.err = broker.ParsePosition(cursor); j.err != nil {
-		j.err = failf(BadRequest, "%v", j.err)
+	if j.Cursor, j.Err = broker.ParsePosition(cursor); j.Err != nil {
+		j.Err = failf(BadRequest, "%v", j.Err)
 	}
 }
 
 func (s *Session) reserveFor(j *join, t terms) {
-	var fresh bool
-	if j.sub, fresh, j.err = s.reserve(j.reply.Channel, t); j.err != nil {
+	if j.sub, j.Err = s.reserve(j.reply.Channel, t); j.Err != nil {
 		return
 	}
-	j.ch = j.sub.channel
+	j.Sub = &j.sub.Subscription
 	j.reply.Expires = s.endOf(j.sub)
 	s.gateway.expireSoon(s, j.reply.Expires)
-	if j.from = j.ch.readerFor(j.cursor, j.recent); j.from != nil && !fresh {
-		j.ch.stepOut(j.sub)
-	}
+	j.Begin()
 }
 
 // makeLive has the broker deliver what the session has places on.
 func (s *Session) makeLive(ctx context.Context, joins []*join) {
-	arrivals := make([]*arrival, 0, len(joins))
+	ready := make([]*hub.Join, 0, len(joins))
 	for _, j := range joins {
-		if j.err == nil {
-			arrivals = append(arrivals, &j.arrival)
+		if j.Err == nil {
+			ready = append(ready, &j.Join)
 		}
 	}
-	s.gateway.hub.subscribeLive(ctx, arrivals)
-}
-
-// reply sends the reply to a subscribe, or collects it. It reports false as say does.
-func (s *Session) reply(e Subscribed, collected *[]Subscribed) (said bool) {
-	if collected != nil {
-		*collected = append(*collected, e)
-		return true
-	}
-	return s.say(e)
+	s.gateway.hub.MakeLive(ctx, ready)
 }
 
 // enter puts the session on a channel that is live, and answers.
 func (s *Session) enter(ctx context.Context, j *join) {
-	if j.err == nil {
-		j.err = j.ch.enter(ctx, j)
+	if j.Err == nil {
+		j.Enter(ctx)
 	}
-	if j.err != nil && j.sub != nil {
+	if j.Err != nil && j.sub != nil {
 		s.abandon(j.sub)
 	}
 }
 
 // join puts the session on a channel and answers. On an error it is not on it.
 func (s *Session) join(ctx context.Context, reply Subscribed, cursor string, t terms) error {
-	j := &join{reply: reply}
-	if j.readCursor(cursor); j.err != nil {
-		return j.err
+	j := s.newJoin(reply)
+	if j.readCursor(cursor); j.Err != nil {
+		return j.Err
 	}
-	if s.reserveFor(j, t); j.err == nil {
+	if s.reserveFor(j, t); j.Err == nil {
 		s.makeLive(ctx, []*join{j})
 	}
 	s.enter(ctx, j)
-	return j.err
+	return j.Err
 }
 
 // abandon takes the session off a channel that it could not join, unless that has
 // happened meanwhile.
 func (s *Session) abandon(sub *subscription) {
 	if s.dropOne(sub) {
-		s.gateway.forget(sub)
+		s.gateway.hub.Release(&sub.Subscription)
 	}
 }

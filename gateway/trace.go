@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tidegate/broker"
+	"tidegate/gateway/internal/hub"
 	"tidegate/gateway/internal/pause"
 )
 
@@ -69,7 +70,6 @@ const (
 const (
 	tracePause   = 50 * time.Millisecond
 	maxTraceWait = 10 * time.Second
-	traceLife    = 30 * time.Second // after which a node follows no more, whatever it was told
 )
 
 // Trace publishes a message on behalf of p, and follows it on every node that is
@@ -82,7 +82,7 @@ func (g *Gateway) Trace(ctx context.Context, p *Principal, c Publish, q TraceQue
 		return Trace{}, err
 	}
 	c.mark = newName()
-	e := errand{Channel: c.Channel, User: q.User, Mark: c.mark, Payload: []byte(sumOf(c.Payload))}
+	e := errand{Channel: c.Channel, User: q.User, Mark: c.mark, Payload: []byte(hub.SumOf(c.Payload))}
 	defer func() {
 		_ = askAll(context.WithoutCancel(ctx), g, endTrace, e, func(struct{}) {}) // else they end it themselves
 	}()
@@ -118,17 +118,18 @@ func (g *Gateway) followTrace(ctx context.Context, e errand, wait time.Duration)
 
 func (n NodeTrace) unsettled() bool { return n.Waiting > 0 || n.Listening > 0 && n.Heard == 0 }
 
+// beginTraceHere follows a message on this node.
+func (g *Gateway) beginTraceHere(e errand) error {
+	if !g.hub.Trace(e.Channel, e.Mark, string(e.Payload)) {
+		return failf(LimitExceeded, "%d messages are being traced, as many as can be: try again", hub.MostTraced)
+	}
+	return nil
+}
+
 // traceHere tells what has become of a traced message on this node.
 func (g *Gateway) traceHere(e errand) NodeTrace {
-	n := NodeTrace{Node: g.node}
-	if ch := g.hub.find(e.Channel); ch != nil {
-		listening, _ := ch.audience()
-		n.Listening = len(listening)
-	}
-	told := make(map[*Session]bool)
-	if t := g.hub.following.find(e.Mark); t != nil {
-		t.report(&n, e.User, told)
-	}
+	n := NodeTrace{Node: g.node, Listening: len(g.hub.Audience(e.Channel))}
+	told := n.add(g.hub.Traced(e.Mark), e.User)
 	if e.User == "" {
 		return n
 	}
@@ -139,6 +140,62 @@ func (g *Gateway) traceHere(e errand) NodeTrace {
 	}
 	slices.SortFunc(n.Sessions, func(a, b SessionTrace) int { return cmp.Compare(a.Session, b.Session) })
 	return n
+}
+
+// mostTold is how many sessions are told of that were not asked about.
+const mostTold = 20
+
+// add adds what is known of a message, and returns the sessions that it names.
+func (n *NodeTrace) add(r hub.Report, user string) (told map[*Session]bool) {
+	n.Heard, n.First = r.Heard, r.First
+	told = make(map[*Session]bool)
+	others := 0
+	for _, c := range r.Copies {
+		n.count(c.Fate)
+		asked := user != "" && c.User == user
+		if !asked && (c.Fate == hub.Written || others == mostTold) {
+			continue
+		}
+		if !asked {
+			others++
+		}
+		s := c.By.(*subscription).session
+		told[s] = true
+		n.Sessions = append(n.Sessions, s.traced(c))
+	}
+	return told
+}
+
+func (n *NodeTrace) count(f hub.Fate) {
+	switch f {
+	case hub.Written:
+		n.Written++
+	case hub.Waiting:
+		n.Waiting++
+	case hub.Conflated:
+		n.Conflated++
+	case hub.Skipped:
+		n.Skipped++
+	case hub.Unsaid:
+		n.Unsaid++
+	case hub.Ended:
+		n.Ended++
+	}
+}
+
+// fates are what becomes of a message for a session that it was sent to.
+var fates = [...]Fate{
+	hub.Written: FateWritten, hub.Waiting: FateWaiting, hub.Conflated: FateConflated,
+	hub.Skipped: FateSkipped, hub.Unsaid: FateUnsaid, hub.Ended: FateEnded,
+}
+
+// traced is for a session that a copy of the message was for.
+func (s *Session) traced(c hub.Copy) SessionTrace {
+	t := SessionTrace{Session: s.id, User: c.User, Protocol: s.dialect.protocol.Name(), Fate: fates[c.Fate]}
+	if why := s.out.Why(); c.Fate == hub.Ended && why != nil {
+		t.Why = why.Error()
+	}
+	return t
 }
 
 // untraced is for a session that no frame of the message was for.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"time"
 
+	"tidegate/gateway/internal/hub"
 	"tidegate/gateway/rules"
 )
 
@@ -87,9 +88,10 @@ func (s *Session) joinOwn(ctx context.Context, cursors map[string]string, collec
 			if s.grant(name, time.Time{}) {
 				continue
 			}
-			j := &join{reply: Subscribed{Channel: name, Unseen: unseen}, members: unseen, collected: collected}
-			if j.readCursor(cursors[name]); j.err == nil {
-				s.reserveFor(j, terms{granted: true, unseen: unseen})
+			j := s.newJoin(Subscribed{Channel: name, Unseen: unseen})
+			j.Members, j.collected = unseen, collected
+			if j.readCursor(cursors[name]); j.Err == nil {
+				s.reserveFor(j, terms{Terms: hub.Terms{Unseen: unseen}, granted: true})
 			}
 			joins = append(joins, j)
 		}
@@ -99,7 +101,7 @@ func (s *Session) joinOwn(ctx context.Context, cursors map[string]string, collec
 	s.makeLive(ctx, joins)
 	for _, j := range joins {
 		s.enter(ctx, j)
-		err = cmp.Or(err, j.err)
+		err = cmp.Or(err, j.Err)
 	}
 	return err
 }

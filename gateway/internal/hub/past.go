@@ -1,4 +1,4 @@
-package gateway
+package hub
 
 import (
 	"time"
@@ -8,11 +8,11 @@ import (
 )
 
 // recall sees to it that there is a past. The caller holds ch.mu.
-func (ch *channel) recall() {
+func (ch *Channel) recall() {
 	if ch.past != nil {
 		return
 	}
-	ch.past = &past{Timeline: timeline.New(&ch.hub.timelines)}
+	ch.past = &past{Timeline: timeline.New(&ch.all.timelines)}
 	if ch.retired {
 		ch.past.Close()
 	}
@@ -20,35 +20,18 @@ func (ch *channel) recall() {
 
 // at returns the position of the last message sent; zero: it is not known, or the
 // channel keeps no history. The caller holds ch.mu.
-func (ch *channel) at() broker.Position {
+func (ch *Channel) at() broker.Position {
 	if ch.past == nil || !ch.keepsHistory() {
 		return broker.Position{}
 	}
 	return ch.At()
 }
 
-func (ch *channel) keepsHistory() bool {
-	return ch.hub.gateway.history != nil && ch.rule.Load().KeepsHistory()
+func (ch *Channel) keepsHistory() bool {
+	return ch.all.History != nil && ch.rule.Load().KeepsHistory()
 }
 
-// receiveNext takes a message of a channel that has a past. The caller holds ch.mu.
-func (ch *channel) receiveNext(e *timeline.Entry) {
-	if e.Message.Position.IsZero() {
-		if !e.Message.Transient {
-			ch.NoteUnkept()
-		}
-		ch.deliver(e)
-		return
-	}
-	switch ch.Next(e, time.Now()) {
-	case timeline.Deliver:
-		ch.deliver(e)
-	case timeline.Gap:
-		ch.runRepair()
-	}
-}
-
-func (ch *channel) knowsPosition() bool {
+func (ch *Channel) knowsPosition() bool {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	return !ch.at().IsZero()
@@ -56,7 +39,7 @@ func (ch *channel) knowsPosition() bool {
 
 // beginLook is to be called before the history is asked where it is; the look's
 // number is for startAt.
-func (ch *channel) beginLook() (look uint64) {
+func (ch *Channel) beginLook() (look uint64) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	ch.recall()
@@ -64,7 +47,7 @@ func (ch *channel) beginLook() (look uint64) {
 }
 
 // startAt notes where a look has found the history.
-func (ch *channel) startAt(top broker.Top, look uint64) {
+func (ch *Channel) startAt(top broker.Top, look uint64) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	ch.recall()
@@ -75,7 +58,7 @@ func (ch *channel) startAt(top broker.Top, look uint64) {
 
 // forgetPosition is for a channel whose messages the broker does not deliver any
 // more.
-func (ch *channel) forgetPosition() {
+func (ch *Channel) forgetPosition() {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	if ch.past != nil {
@@ -83,8 +66,15 @@ func (ch *channel) forgetPosition() {
 	}
 }
 
+// ForgetHistory is told that a channel's history was cleared up to a position.
+func (h *Hub) ForgetHistory(channel string, upTo broker.Position) {
+	if ch := h.find(channel); ch != nil {
+		ch.forgetHistory(upTo)
+	}
+}
+
 // forgetHistory is for a channel whose history was cleared up to a position.
-func (ch *channel) forgetHistory(cleared broker.Position) {
+func (ch *Channel) forgetHistory(cleared broker.Position) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	ch.recall()

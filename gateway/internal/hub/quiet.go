@@ -1,4 +1,4 @@
-package gateway
+package hub
 
 import (
 	"context"
@@ -7,34 +7,34 @@ import (
 	"tidegate/broker"
 )
 
-// checkQuiet looks whether the newest message of a channel was missed, in
+// CheckQuiet looks whether the newest message of a channel was missed, in
 // channels where nothing has come since the look began. It costs one question
 // for each channel on this node, however many sessions there are.
-func (g *Gateway) checkQuiet(ctx context.Context) {
-	var channels []*channel
+func (h *Hub) CheckQuiet(ctx context.Context) {
+	var channels []*Channel
 	var before []broker.Position
-	g.hub.each(func(ch *channel) {
+	h.Each(func(ch *Channel) {
 		if at, ok := ch.restsAt(); ok {
 			channels, before = append(channels, ch), append(before, at)
 		}
 	})
 	for len(channels) > 0 && ctx.Err() == nil {
 		n := min(len(channels), checkGroup)
-		g.checkGroup(ctx, channels[:n], before[:n])
+		h.checkGroup(ctx, channels[:n], before[:n])
 		channels, before = channels[n:], before[n:]
 	}
 }
 
 const checkGroup = 500
 
-func (g *Gateway) checkGroup(ctx context.Context, channels []*channel, before []broker.Position) {
+func (h *Hub) checkGroup(ctx context.Context, channels []*Channel, before []broker.Position) {
 	names := make([]string, len(channels))
 	for i, ch := range channels {
 		names[i] = ch.name
 	}
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	ctx, cancel := context.WithTimeout(ctx, ReadTimeout)
 	defer cancel()
-	tops, _ := g.history.Tops(ctx, names) // of an error the link's own check tells
+	tops, _ := h.History.Tops(ctx, names) // of an error the link's own check tells
 	for i, top := range tops {
 		if !top.IsZero() {
 			channels[i].compare(before[i], top.Position)
@@ -44,7 +44,7 @@ func (g *Gateway) checkGroup(ctx context.Context, channels []*channel, before []
 
 // restsAt returns the channel's position if it is to be checked, and lets go of
 // what its tail has kept for too long.
-func (ch *channel) restsAt() (broker.Position, bool) {
+func (ch *Channel) restsAt() (broker.Position, bool) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	if ch.past == nil {
@@ -55,7 +55,7 @@ func (ch *channel) restsAt() (broker.Position, bool) {
 
 // compare starts a repair if the channel is still where it was, but its history
 // is not.
-func (ch *channel) compare(before, top broker.Position) {
+func (ch *Channel) compare(before, top broker.Position) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	if ch.Differs(before, top) {

@@ -1,4 +1,4 @@
-package gateway
+package hub
 
 import (
 	"context"
@@ -8,69 +8,31 @@ import (
 	"time"
 
 	"tidegate/broker"
+	"tidegate/gateway/internal/attendance"
 	"tidegate/gateway/internal/outbox"
 	"tidegate/gateway/internal/pause"
 	"tidegate/gateway/internal/timeline"
 )
 
-// readerFor returns the reader of a client that wants something of the history
-// first: what was published since a cursor, or, without one, the most recent
-// messages. nil: it wants nothing, or there is no history.
-func (ch *channel) readerFor(cursor broker.Position, recent int) *timeline.Reader {
-	if cursor.IsZero() && recent == 0 || !ch.keepsHistory() {
-		return nil
-	}
-	ch.mu.Lock()
-	defer ch.mu.Unlock()
-	ch.recall()
-	if cursor.IsZero() {
-		return ch.Recent(recent)
-	}
-	return ch.Resume(cursor)
+// resumption is a session's way onto a channel through its history: what it is to
+// have is sent, waiting for room in its outbox, and it joins the audience in the same
+// breath as it is sent the last of it. Nothing is missing, nothing comes twice.
+type resumption struct {
+	// Fixed at birth.
+	channel *Channel
+	sub     *Subscription
+	of      Joiner
+	dialect *Dialect // by which the client is told messages from the answer on; nil: as before
+	reader  *timeline.Reader
+
+	start   Start
+	replied bool
+	before  *broker.Message // that it was told last since the answer; nil: none
+	members bool            // the answer says who is there
+	nothing bool            // asked for something recent, and has been given nothing yet
 }
 
-// enter makes the subscription a part of the audience: from now on, or after what
-// its reader is to be given. It sends the reply first.
-func (ch *channel) enter(ctx context.Context, j *join) error {
-	if j.from == nil {
-		return ch.enterNow(j)
-	}
-	j.reply.Resumed = !j.cursor.IsZero()
-	c := &resumption{channel: ch, sub: j.sub, dialect: j.dialect, reply: j.reply, collected: j.collected, reader: j.from, members: j.members, nothing: j.asksRecent()}
-	err := c.run(ctx)
-	c.noteEnd(err)
-	return err
-}
-
-// enterNow joins the audience at once. A cursor is of no use there.
-func (ch *channel) enterNow(j *join) error {
-	ch.mu.Lock()
-	defer ch.mu.Unlock()
-	if j.sub.gone {
-		return errGone
-	}
-	ch.tellBy(j.sub, j.dialect)
-	reply := j.reply
-	if reply.Resumed = !j.cursor.IsZero(); reply.Resumed {
-		ch.hub.gateway.metrics.Recovery.NotRecovered.Inc()
-	} else {
-		reply.Position = ch.at()
-		reply.After = reply.Position
-	}
-	if j.members {
-		reply.Members = ch.membersFor(j.sub)
-	}
-	if j.sub.session.reply(reply, j.collected) && (!j.asksRecent() || j.sub.sayNothingRecent()) {
-		ch.join(j.sub)
-	}
-	return nil
-}
-
-// asksRecent reports whether the client wants to hear that there is nothing recent.
-func (j *join) asksRecent() bool { return j.recent > 0 && j.cursor.IsZero() }
-
-// errGone says that the session was taken off the channel while it came.
-var errGone = failf(Unavailable, "the subscription has ended meanwhile: subscribe again")
+func (c *resumption) out() *outbox.Outbox { return c.sub.by.Outbox() }
 
 var (
 	errUnattached = errors.New("the session has no connection that makes room yet")
@@ -85,7 +47,7 @@ func (c *resumption) run(ctx context.Context) error {
 		ready, err := c.proceed()
 		switch {
 		case errors.Is(err, errUnattached):
-			c.sub.session.whenAttached(c)
+			c.of.WhenAttached(c.goOn)
 			return nil
 		case errors.Is(err, errUntold), err == nil && ready == nil:
 			return nil
@@ -96,7 +58,7 @@ func (c *resumption) run(ctx context.Context) error {
 			failures = 0
 			continue
 		}
-		if !c.replied || !c.sub.session.out.Open() || !pause.For(ctx, pause.Backoff(failures)) {
+		if !c.replied || !c.out().Open() || !pause.For(ctx, pause.Backoff(failures)) {
 			return fmt.Errorf("resume on %q: %w", c.channel.name, err)
 		}
 		failures++
@@ -105,14 +67,14 @@ func (c *resumption) run(ctx context.Context) error {
 
 // goOn runs the rest of the way.
 func (c *resumption) goOn() {
-	c.noteEnd(c.run(c.sub.session.gateway.life))
+	c.noteEnd(c.run(c.channel.all.Life))
 }
 
 // noteEnd ends the session of a client that has had its reply, but cannot be
 // brought what it is to have: it comes back with its cursor.
 func (c *resumption) noteEnd(err error) {
-	if err != nil && c.replied && !errors.Is(err, errGone) {
-		c.sub.session.Close(Missed)
+	if err != nil && c.replied && !errors.Is(err, ErrGone) {
+		c.sub.by.Dismiss(Dismissal{Why: ErrMissed})
 	}
 }
 
@@ -124,7 +86,7 @@ func (c *resumption) proceed() (ready func(context.Context) error, err error) {
 	defer ch.mu.Unlock()
 	for {
 		if c.sub.gone {
-			return nil, errGone
+			return nil, ErrGone
 		}
 		step := ch.Step(c.reader, time.Now())
 		if step.Do != timeline.Give {
@@ -134,7 +96,7 @@ func (c *resumption) proceed() (ready func(context.Context) error, err error) {
 		switch {
 		case err != nil:
 			return nil, err
-		case room != nil && !c.sub.session.out.Attached():
+		case room != nil && !c.out().Attached():
 			return nil, errUnattached
 		case room != nil:
 			return untilClosed(room, outbox.StallPatience), nil
@@ -149,7 +111,7 @@ func (c *resumption) proceed() (ready func(context.Context) error, err error) {
 func (c *resumption) provide(step timeline.Step) (ready func(context.Context) error, err error) {
 	ch := c.channel
 	switch {
-	case c.replied && !c.sub.session.out.Attached():
+	case c.replied && !c.out().Attached():
 		return nil, errUnattached
 	case step.Do == timeline.Pause:
 		return func(ctx context.Context) error { pause.For(ctx, step.Wait); return ctx.Err() }, nil
@@ -158,7 +120,7 @@ func (c *resumption) provide(step timeline.Step) (ready func(context.Context) er
 	case step.Do == timeline.Look:
 		ch.startRepair()
 	}
-	return untilClosed(ch.repairing.done, readTimeout), nil
+	return untilClosed(ch.repairing.done, ReadTimeout), nil
 }
 
 // give sends the entries of a step, or returns what to wait for until there is room.
@@ -176,27 +138,26 @@ func (c *resumption) give(step timeline.Step) (room <-chan struct{}, err error) 
 
 // sayBegin sends the reply, once; a loss that shows later is told as a gap.
 func (c *resumption) sayBegin(step timeline.Step) (said bool) {
-	s := c.sub.session
 	if c.replied {
-		return !step.Lost || c.sub.say(Gap{c.channel.name})
+		return !step.Lost || c.say(News{Kind: Gap})
 	}
 	c.replied = true
 	c.channel.tellBy(c.sub, c.dialect)
-	c.reply.Recovered = c.reply.Resumed && !step.Lost
-	c.reply.Position, c.reply.After = c.channel.at(), step.After
+	c.start.Recovered = c.start.Resumed && !step.Lost
+	c.start.Position, c.start.After = c.channel.at(), step.After
 	if c.members {
-		c.reply.Members = c.channel.membersFor(c.sub)
+		c.start.Members = c.channel.membersFor(c.sub)
 		c.members = !step.Present // else nothing can change before it arrives
 	}
 	c.count(step)
-	return s.reply(c.reply, c.collected)
+	return c.of.Reply(c.start)
 }
 
 // count counts a client that came with a cursor and had missed something.
 func (c *resumption) count(step timeline.Step) {
-	counters := &c.channel.hub.gateway.metrics.Recovery
+	counters := &c.channel.all.Counters
 	switch {
-	case !c.reply.Resumed:
+	case !c.start.Resumed:
 	case step.Lost:
 		counters.NotRecovered.Inc()
 	case len(step.Entries) > 0 || !step.Present:
@@ -206,7 +167,6 @@ func (c *resumption) count(step timeline.Step) {
 
 // send queues one message, or returns what to wait for until there is room.
 func (c *resumption) send(e *timeline.Entry) (room <-chan struct{}, err error) {
-	s := c.sub.session
 	if c.sub.skips(&e.Message) {
 		c.reader.Pass(e)
 		return nil, nil
@@ -215,12 +175,12 @@ func (c *resumption) send(e *timeline.Entry) (room <-chan struct{}, err error) {
 	if err != nil {
 		return nil, err
 	}
-	boxes := &s.gateway.outboxes
-	if room := s.out.Room(len(frame)+boxes.Limit/2, boxes); room != nil { // half of it is for what is live
+	boxes := c.channel.all.Outboxes
+	if room := c.out().Room(len(frame)+boxes.Limit/2, boxes); room != nil { // half of it is for what is live
 		return room, nil
 	}
 	if frame != nil {
-		s.pushMessage(frame)
+		c.push(frame)
 		c.before = &e.Message
 	}
 	c.nothing = false
@@ -230,46 +190,52 @@ func (c *resumption) send(e *timeline.Entry) (room <-chan struct{}, err error) {
 
 // arrive makes the session one of the audience.
 func (c *resumption) arrive() {
-	if c.channel.Arrive(c.reader) && !c.sub.say(Gap{c.channel.name}) {
+	if c.channel.Arrive(c.reader) && !c.say(News{Kind: Gap}) {
 		return
 	}
-	if c.nothing && !c.sub.sayNothingRecent() {
+	if c.nothing && !c.say(News{Kind: NothingRecent}) {
 		return
 	}
 	c.tellChanges()
 	c.channel.join(c.sub)
 }
 
-// sayNothingRecent tells the client, and who wants to hear of it, that there is nothing
-// recent.
-func (sub *subscription) sayNothingRecent() (said bool) {
-	s, channel := sub.session, sub.channel.name
-	if !s.who().Backend() && s.gateway.isTold(OnNothingRecent, channel) {
-		s.gateway.post(OnNothingRecent, broker.Notice{Channel: channel, User: sub.who().User, Session: s.id})
-	}
-	return s.say(NothingRecent{channel})
+// say sends the client news of the channel.
+func (c *resumption) say(n News) (said bool) {
+	n.Channel = c.channel.name
+	return c.of.Say(n)
 }
 
-// tellChanges tells who has come and gone since the reply said who is there.
+// push queues a message's frame.
+func (c *resumption) push(frame []byte) {
+	switch c.out().PushMessage(frame, c.channel.all.Outboxes, time.Time{}) {
+	case outbox.Wakes:
+		c.channel.all.Line.Queue(c.out())
+	case outbox.Full:
+		c.sub.by.Dismiss(Dismissal{Why: ErrSlow})
+	}
+}
+
+// tellChanges tells who has come and gone since the answer said who is there.
 func (c *resumption) tellChanges() {
 	if !c.members {
 		return
 	}
-	before, now := c.reply.Members, c.channel.membersFor(c.sub)
+	before, now := c.start.Members, c.channel.membersFor(c.sub)
 	for i := range now {
-		if m := &now[i]; !isAmong(before, m) {
-			c.sub.session.say(Join{Channel: c.channel.name, User: m.User, Session: m.Session, Info: m.Info})
+		if !isAmong(before, &now[i]) {
+			c.say(News{Kind: Joined, Who: now[i]})
 		}
 	}
 	for i := range before {
-		if m := &before[i]; !isAmong(now, m) {
-			c.sub.session.say(Leave{Channel: c.channel.name, User: m.User, Session: m.Session})
+		if !isAmong(now, &before[i]) {
+			c.say(News{Kind: Left, Who: before[i]})
 		}
 	}
 }
 
-func isAmong(members []Member, m *Member) bool {
-	return slices.ContainsFunc(members, func(other Member) bool { return other.User == m.User && other.Session == m.Session })
+func isAmong(members []attendance.Who, who *attendance.Who) bool {
+	return slices.ContainsFunc(members, func(other attendance.Who) bool { return other.User == who.User && other.Session == who.Session })
 }
 
 // failureHolds is how long those who have time do not try again what somebody
@@ -282,7 +248,7 @@ func (c *resumption) readOn() func(context.Context) error {
 	ch := c.channel
 	if reading := ch.reading; reading != nil {
 		return func(ctx context.Context) error {
-			if err := pause.Await(ctx, reading.done, readTimeout); err != nil {
+			if err := pause.Await(ctx, reading.done, ReadTimeout); err != nil {
 				return err
 			}
 			return reading.err
@@ -291,16 +257,16 @@ func (c *resumption) readOn() func(context.Context) error {
 	if failed := ch.failed; failed != nil && c.replied && time.Since(failed.end) < failureHolds {
 		return func(context.Context) error { return failed.err }
 	}
-	turn := c.sub.session.reader()
-	if !turn.try() {
-		return turn.turn
+	turn := c.of.Turn()
+	if !turn.Try() {
+		return turn.Wait
 	}
 	reading := &rangeRead{done: make(chan struct{})}
 	ch.reading = reading
 	after, most := ch.AskFor(c.reader)
 	return func(ctx context.Context) error {
-		defer turn.end()
-		page, err := ch.hub.gateway.since(ctx, ch.name, after, most)
+		defer turn.End()
+		page, err := ch.all.Read(ctx, ch.name, after, most)
 		c.keep(reading, page, err)
 		return err
 	}
@@ -325,26 +291,4 @@ func (c *resumption) keep(reading *rangeRead, page broker.Page, err error) {
 // untilClosed returns what waits until done is closed.
 func untilClosed(done <-chan struct{}, atMost time.Duration) func(context.Context) error {
 	return func(ctx context.Context) error { return pause.Await(ctx, done, atMost) }
-}
-
-// whenAttached has c go on when the session has its connection.
-func (s *Session) whenAttached(c *resumption) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.out.Attached() {
-		s.goOn(c.goOn)
-		return
-	}
-	c.after, s.waiting = s.waiting, c
-}
-
-// goOnAttached lets go on what has waited for the session's connection.
-func (s *Session) goOnAttached() {
-	s.mu.Lock()
-	waiting := s.waiting
-	s.waiting = nil
-	s.mu.Unlock()
-	for c := waiting; c != nil; c = c.after {
-		s.goOn(c.goOn)
-	}
 }

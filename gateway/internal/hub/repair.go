@@ -1,7 +1,8 @@
-package gateway
+package hub
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"tidegate/broker"
@@ -10,12 +11,24 @@ import (
 )
 
 const (
-	readTimeout    = 2 * time.Second
+	ReadTimeout    = 2 * time.Second // for an answer to a read of the broker's
 	repairPatience = time.Second / 2 // for sessions to make room for more of it
 )
 
+// Missed is told that messages may have been lost on the way from the broker. It returns at
+// once: channels with history are repaired, and the sessions of the others are told.
+func (h *Hub) Missed(channels []string) {
+	h.Background.Go(func() {
+		for _, name := range channels {
+			if ch := h.find(name); ch != nil {
+				ch.missed()
+			}
+		}
+	})
+}
+
 // missed is called when messages may have been lost on the way from the broker.
-func (ch *channel) missed() {
+func (ch *Channel) missed() {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	if ch.past == nil || ch.Missed() || !ch.keepsHistory() {
@@ -27,38 +40,28 @@ func (ch *channel) missed() {
 	}
 }
 
-// announceGap tells the audience, if there is one, that messages are lost. The
-// caller holds ch.mu.
-func (ch *channel) announceGap() {
-	if !ch.isHeard() {
-		return
-	}
-	ch.hub.gateway.metrics.Recovery.Told.Inc()
-	ch.announce(Gap{ch.name})
-}
-
 // startRepair looks for what may have been missed; if a repair is under way, it
 // looks once more. The caller holds ch.mu.
-func (ch *channel) startRepair() {
+func (ch *Channel) startRepair() {
 	if ch.Suspect() {
 		ch.runRepair()
 	}
 }
 
 // runRepair has a repair done that has just begun. The caller holds ch.mu.
-func (ch *channel) runRepair() {
+func (ch *Channel) runRepair() {
 	r := &repairing{done: make(chan struct{}), hurry: make(chan struct{}, 1)}
 	ch.repairing = r
-	g := ch.hub.gateway
-	g.background.Go(func() {
-		defer g.wall.Catch("repair a channel", ch.abandonRepair)
-		ch.repairUntilWhole(g.life, r)
+	all := ch.all
+	all.Background.Go(func() {
+		defer all.Wall.Catch("repair a channel", ch.abandonRepair)
+		ch.repairUntilWhole(all.Life, r)
 	})
 }
 
 // repairUntilWhole reads and sends until nothing is missing. It goes on trying for as
 // long as the channel is in use and the broker cannot be asked.
-func (ch *channel) repairUntilWhole(ctx context.Context, r *repairing) {
+func (ch *Channel) repairUntilWhole(ctx context.Context, r *repairing) {
 	for vain := 0; ; {
 		page, err := ch.readMissing(ctx)
 		if ctx.Err() != nil || err != nil && !ch.inUse() {
@@ -82,45 +85,48 @@ func (ch *channel) repairUntilWhole(ctx context.Context, r *repairing) {
 	}
 }
 
-func (ch *channel) inUse() bool { return ch.hub.find(ch.name) == ch }
+func (ch *Channel) inUse() bool {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	return !ch.retired
+}
 
-func (ch *channel) readMissing(ctx context.Context) (broker.Page, error) {
-	g := ch.hub.gateway
-	g.repairs <- struct{}{}
-	defer func() { <-g.repairs }()
+func (ch *Channel) readMissing(ctx context.Context) (broker.Page, error) {
+	ch.all.repairs <- struct{}{}
+	defer func() { <-ch.all.repairs }()
 	ch.mu.Lock()
 	after, most := ch.Ask(time.Now())
 	ch.mu.Unlock()
-	return g.since(ctx, ch.name, after, most)
+	return ch.all.Read(ctx, ch.name, after, most)
 }
 
 // deliverMissing sends what was read, no faster than the sessions that keep up are
 // written it.
-func (ch *channel) deliverMissing(ctx context.Context, page broker.Page) {
+func (ch *Channel) deliverMissing(ctx context.Context, page broker.Page) {
 	ch.mergePage(page)
 	for messages := page.Messages; ; ch.awaitRoom(ctx) {
 		messages = ch.deliverPortion(messages)
-		ch.hub.gateway.line.Rouse()
+		ch.all.Line.Rouse()
 		if len(messages) == 0 {
 			return
 		}
 	}
 }
 
-func (ch *channel) mergePage(page broker.Page) {
+func (ch *Channel) mergePage(page broker.Page) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	switch {
 	case ch.Merge(page):
 		ch.announceGap()
 	case len(page.Messages) > 0:
-		ch.hub.gateway.metrics.Recovery.Repaired.Inc()
+		ch.all.Counters.Repaired.Inc()
 	}
 }
 
 // deliverPortion sends as many of the messages as a part of an outbox holds, and
 // returns the others.
-func (ch *channel) deliverPortion(messages []broker.Message) (others []broker.Message) {
+func (ch *Channel) deliverPortion(messages []broker.Message) (others []broker.Message) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	portion, sent := ch.portion(), 0
@@ -130,21 +136,21 @@ func (ch *channel) deliverPortion(messages []broker.Message) (others []broker.Me
 		}
 		if e := (&timeline.Entry{Message: messages[i]}); ch.Follow(e, time.Now()) {
 			ch.deliver(e)
-			sent += len(e.Message.Payload) + frameOverhead
+			sent += len(e.Message.Payload) + FrameOverhead
 		}
 	}
 	return nil
 }
 
 // portion returns how many bytes a repair sends at once; 0: all.
-func (ch *channel) portion() int { return ch.hub.gateway.outboxes.Limit / 4 }
+func (ch *Channel) portion() int { return ch.all.Outboxes.Limit / 4 }
 
-// frameOverhead is about what a protocol adds to a payload.
-const frameOverhead = 256
+// FrameOverhead is about what a protocol adds to a payload.
+const FrameOverhead = 256
 
 // awaitRoom waits until the audience has room for two portions. It does not wait for
 // long: who does not keep up is no concern of the others.
-func (ch *channel) awaitRoom(ctx context.Context) {
+func (ch *Channel) awaitRoom(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, repairPatience)
 	defer cancel()
 	for crowded := ch.crowded(); len(crowded) > 0; crowded = ch.crowded() {
@@ -159,13 +165,12 @@ func (ch *channel) awaitRoom(ctx context.Context) {
 }
 
 // crowded returns what to wait for of each session that has no room.
-func (ch *channel) crowded() (rooms []<-chan struct{}) {
+func (ch *Channel) crowded() (rooms []<-chan struct{}) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	boxes := &ch.hub.gateway.outboxes
 	for i := range ch.audiences {
 		for _, m := range ch.audiences[i].members {
-			if room := m.session.out.Room(2*ch.portion(), boxes); room != nil {
+			if room := m.out.Room(2*ch.portion(), ch.all.Outboxes); room != nil {
 				rooms = append(rooms, room)
 			}
 		}
@@ -174,7 +179,7 @@ func (ch *channel) crowded() (rooms []<-chan struct{}) {
 }
 
 // concludeRepair ends the repair if nothing is missing any more.
-func (ch *channel) concludeRepair(page broker.Page) timeline.Outcome {
+func (ch *Channel) concludeRepair(page broker.Page) timeline.Outcome {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	outcome := ch.Conclude(page)
@@ -189,12 +194,12 @@ func (ch *channel) concludeRepair(page broker.Page) timeline.Outcome {
 }
 
 // endRepair is called with ch.mu held.
-func (ch *channel) endRepair() {
+func (ch *Channel) endRepair() {
 	close(ch.repairing.done)
 	ch.repairing = nil
 }
 
-func (ch *channel) abandonRepair() {
+func (ch *Channel) abandonRepair() {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	if ch.repairing != nil {
@@ -221,11 +226,13 @@ func (r *repairing) pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// since reads a range of a channel's history.
-func (g *Gateway) since(ctx context.Context, channel string, after broker.Position, most broker.Most) (page broker.Page, err error) {
-	defer g.wall.Catch("read a history", func() { err = Failed })
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+// Read reads a range of a channel's history, in a bounded time.
+func (all *shared) Read(ctx context.Context, channel string, after broker.Position, most broker.Most) (page broker.Page, err error) {
+	defer all.Wall.Catch("read a history", func() { err = errPanicked })
+	ctx, cancel := context.WithTimeout(ctx, ReadTimeout)
 	defer cancel()
-	g.metrics.Recovery.HistoryReads.Inc()
-	return g.history.Since(ctx, channel, after, most)
+	all.Counters.Reads.Inc()
+	return all.History.Since(ctx, channel, after, most)
 }
+
+var errPanicked = errors.New("a panic while a history was read")

@@ -1,0 +1,134 @@
+package hub
+
+import (
+	"bytes"
+	"context"
+
+	"tidegate/gateway/internal/attendance"
+)
+
+// anybody is who is counted, and no member.
+var anybody attendance.Who
+
+// attend counts a subscription as what is known of its session now, by the channel's
+// rule, or counts it no more. The caller holds ch.mu.
+func (ch *Channel) attend(sub *Subscription) {
+	a := ch.all.Attendance
+	if a == nil {
+		return
+	}
+	was, is := sub.as, ch.attendeeOf(sub)
+	sub.as = is
+	switch {
+	case was == nil && is != nil:
+		a.Came(ch.name, *is)
+	case was != nil && is == nil:
+		a.Went(ch.name, attendance.Who{User: was.User, Session: was.Session})
+	case was != nil && !(was.User == is.User && was.Session == is.Session && bytes.Equal(was.Info, is.Info)):
+		a.Became(ch.name, *was, *is)
+	}
+}
+
+// attendeeOf returns what a subscription is counted as; nil: nothing asks for it.
+func (ch *Channel) attendeeOf(sub *Subscription) *attendance.Who {
+	rule := ch.rule.Load()
+	if sub.gone || sub.unseen || !rule.Presence && !ch.all.Counts(ch.name) {
+		return nil
+	}
+	is := sub.by.Who()
+	switch {
+	case rule.Presence && rule.BySession:
+		return &attendance.Who{User: is.User, Session: is.Session, Info: is.Info}
+	case rule.Presence && is.User != "":
+		return &attendance.Who{User: is.User, Info: is.Info}
+	}
+	return &anybody
+}
+
+// Recount looks anew at whom the subscription is counted as, since its user has become
+// known, or the rules have changed.
+func (sub *Subscription) Recount() {
+	ch := sub.channel
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	if sub.joined || sub.as != nil {
+		ch.attend(sub)
+	}
+}
+
+// membersFor returns who is on the channel at this moment, with a subscription that is
+// about to join its audience; nil: the audience does not hear who comes and goes. The
+// caller holds ch.mu.
+func (ch *Channel) membersFor(sub *Subscription) (members []attendance.Who) {
+	a := ch.all.Attendance
+	if a == nil || !ch.rule.Load().JoinLeave {
+		return nil
+	}
+	own := ch.attendeeOf(sub)
+	for _, who := range a.Here(ch.name) {
+		if own == nil || who.User != own.User || who.Session != own.Session {
+			members = append(members, who)
+		}
+	}
+	if own != nil && own != &anybody {
+		members = append(members, *own)
+	}
+	return members
+}
+
+// mustFollow reports whether the audience is to hear of joins and leaves, and this node
+// does not. The caller holds ch.joining.
+func (ch *Channel) mustFollow() bool {
+	return !ch.followed && ch.all.Attendance != nil && ch.rule.Load().JoinLeave
+}
+
+// follow makes sure that the joins and leaves of the channel are heard here, if its
+// audience is to hear of them. When it returns, all that come or go from then
+// on is told. The caller holds ch.joining.
+func (ch *Channel) follow(ctx context.Context) error {
+	if !ch.mustFollow() {
+		return nil
+	}
+	if err := ch.all.Attendance.Follow(ctx, ch.name, &ch.mu, ch.tellChange); err != nil {
+		return err
+	}
+	ch.followed = true
+	return nil
+}
+
+// unfollow undoes follow. The caller holds ch.joining.
+func (ch *Channel) unfollow(ctx context.Context) error {
+	if !ch.followed {
+		return nil
+	}
+	ch.followed = false
+	return ch.all.Attendance.Unfollow(ctx, ch.name)
+}
+
+// followLive is follow for a channel that may have been live when its rule changed.
+func (ch *Channel) followLive() {
+	ch.joining.Lock()
+	defer ch.joining.Unlock()
+	if !ch.live {
+		return
+	}
+	if err := ch.follow(ch.all.Life); err != nil {
+		ch.all.Log.Warn("joins and leaves will be told from the next subscribe on", "error", err)
+	}
+}
+
+// tellChange tells the audience who came or went, if the rule still says so. The
+// caller holds ch.mu.
+func (ch *Channel) tellChange(c attendance.Change) {
+	if !ch.rule.Load().JoinLeave {
+		return
+	}
+	switch c.Kind {
+	case attendance.Joined:
+		ch.announce(News{Kind: Joined, Who: c.Who})
+	case attendance.Left:
+		ch.announce(News{Kind: Left, Who: c.Who})
+	case attendance.Many:
+		ch.announce(News{Kind: ManyChanged})
+	}
+}

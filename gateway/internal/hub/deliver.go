@@ -1,0 +1,172 @@
+package hub
+
+import (
+	"time"
+
+	"tidegate/gateway/internal/attendance"
+	"tidegate/gateway/internal/outbox"
+	"tidegate/gateway/internal/timeline"
+)
+
+// deliver sends an entry to the audience. The caller holds ch.mu, and has what is
+// parked written when there is no more to deliver.
+func (ch *Channel) deliver(e *timeline.Entry) {
+	ch.delivered++
+	conflate := ch.rule.Load().Conflate
+	traced := ch.all.following.begin(ch, &e.Message)
+	before := ch.deltas.begin(ch.all)
+	for i := range ch.audiences {
+		a := &ch.audiences[i]
+		if len(a.members) == 0 {
+			continue
+		}
+		frame, err := a.dialect.frameOf(e, before)
+		traced.expect(a, &e.Message, frame)
+		if err != nil {
+			ch.dismiss(a, Dismissal{Why: err})
+			continue
+		}
+		if frame != nil {
+			ch.send(a, e, frame, conflate)
+		}
+	}
+	ch.deltas.end(ch, &e.Message, conflate)
+	ch.all.following.look(ch)
+}
+
+// send queues a message's frame for every member.
+func (ch *Channel) send(a *audience, e *timeline.Entry, frame []byte, conflate bool) {
+	boxes := ch.all.Outboxes
+	woken := ch.wakes()
+	receipt := e.Received
+	for i := range a.members {
+		m := &a.members[i]
+		if m.of.skips(&e.Message) {
+			ch.deltas.skip(m.of)
+			continue
+		}
+		var v outbox.Verdict
+		if conflate {
+			v = m.out.PushLatest(ch, frame, boxes)
+		} else {
+			v = m.out.PushMessage(frame, boxes, receipt)
+			receipt = time.Time{}
+		}
+		woken.add(m, v)
+	}
+	woken.rouse()
+}
+
+// announce sends news to the audience. The caller holds ch.mu.
+func (ch *Channel) announce(n News) {
+	n.Channel = ch.name
+	for i := range ch.audiences {
+		a := &ch.audiences[i]
+		if len(a.members) == 0 {
+			continue
+		}
+		frame, err := a.dialect.EncodeNews(&n)
+		if d, due := DismissalFor(frame, err); due {
+			ch.dismiss(a, d)
+			continue
+		}
+		if frame.Data != nil {
+			ch.sendNews(a, frame, &n.Who)
+		}
+	}
+	ch.all.Line.Rouse()
+}
+
+// sendNews queues a frame that is no message for every member, or for those that are not
+// about whom it is.
+func (ch *Channel) sendNews(a *audience, frame Frame, about *attendance.Who) {
+	woken := ch.wakes()
+	for i := range a.members {
+		m := &a.members[i]
+		if frame.Others && m.of.isOf(about) {
+			continue
+		}
+		woken.add(m, m.out.Push(frame.Data, ch.all.Outboxes))
+	}
+	woken.rouse()
+}
+
+// announceGap tells the audience, if there is one, that messages are lost. The
+// caller holds ch.mu.
+func (ch *Channel) announceGap() {
+	if !ch.isHeard() {
+		return
+	}
+	ch.all.Counters.Told.Inc()
+	ch.announce(News{Kind: Gap})
+}
+
+// isOf reports whether a subscription is one of a member's. The caller holds the
+// channel's mu.
+func (sub *Subscription) isOf(who *attendance.Who) bool {
+	return sub.as != nil && sub.as.User == who.User && sub.as.Session == who.Session
+}
+
+// woken hands outboxes that are to be written now to the flushers in groups, while
+// others are still being served.
+type woken struct {
+	ch    *Channel
+	delay time.Duration
+	boxes [64]*outbox.Outbox
+	n     int
+}
+
+func (ch *Channel) wakes() woken { return woken{ch: ch, delay: ch.rule.Load().Delay} }
+
+// add takes what became of a member's frame.
+func (w *woken) add(m *member, v outbox.Verdict) {
+	switch v {
+	case outbox.Wakes:
+		w.boxes[w.n] = m.out
+		if w.n++; w.n == len(w.boxes) {
+			w.rouse()
+		}
+	case outbox.Full:
+		m.of.by.Dismiss(Dismissal{Why: ErrSlow})
+	}
+}
+
+// rouse hands over the outboxes that were added.
+func (w *woken) rouse() {
+	w.ch.rouse(w.boxes[:w.n], w.delay)
+	w.n = 0
+}
+
+// rouse puts outboxes in line for the flushers, or, if the rule has a Delay, leaves
+// them until it is over: what comes meanwhile goes out with it, in one system call.
+func (ch *Channel) rouse(boxes []*outbox.Outbox, delay time.Duration) {
+	switch {
+	case delay <= 0:
+		ch.all.Line.Park(boxes...)
+	case len(boxes) > 0:
+		if ch.delayed == nil {
+			ch.delayed = new([]*outbox.Outbox)
+			time.AfterFunc(delay, func() { ch.all.Wall.Do("write what was delayed", ch.rouseDelayed) })
+		}
+		*ch.delayed = append(*ch.delayed, boxes...)
+	}
+}
+
+func (ch *Channel) rouseDelayed() {
+	ch.mu.Lock()
+	boxes := ch.delayed
+	ch.delayed = nil
+	ch.mu.Unlock()
+	if boxes != nil {
+		ch.all.Line.Queue(*boxes...)
+	}
+}
+
+// TellCount tells those who are on a channel here how many there are in the whole cluster.
+func (h *Hub) TellCount(channel string, sessions int) {
+	if ch := h.find(channel); ch != nil {
+		ch.mu.Lock()
+		defer ch.mu.Unlock()
+		ch.announce(News{Kind: Counted, Sessions: sessions})
+	}
+}

@@ -1,0 +1,93 @@
+package hub
+
+import (
+	"hash/maphash"
+	"sync/atomic"
+	"time"
+
+	"tidegate/broker/lock"
+)
+
+// Hub knows who listens to what on this node. All methods may be called concurrently.
+type Hub struct {
+	shared
+	seed   maphash.Seed
+	shards [64]shard
+
+	departing departing
+
+	channels      atomic.Int64
+	subscriptions atomic.Int64
+}
+
+type shard struct {
+	mu       lock.RWMutex[lock.Shard]
+	channels map[string]*Channel
+}
+
+// New returns a hub without channels.
+func New(c Config) *Hub {
+	h := &Hub{shared: shared{Config: c, repairs: make(chan struct{}, concurrentRepairs)}, seed: maphash.MakeSeed()}
+	for i := range h.shards {
+		h.shards[i].channels = make(map[string]*Channel)
+	}
+	return h
+}
+
+const concurrentRepairs = 64
+
+// Channels returns how many channels there are, and Subscriptions how many places on them.
+func (h *Hub) Channels() int      { return int(h.channels.Load()) }
+func (h *Hub) Subscriptions() int { return int(h.subscriptions.Load()) }
+
+// Each calls do for every channel, holding no lock.
+func (h *Hub) Each(do func(*Channel)) {
+	for i := range h.shards {
+		for _, ch := range h.shards[i].list() {
+			do(ch)
+		}
+	}
+}
+
+// Audience returns those who listen to a channel here.
+func (h *Hub) Audience(channel string) []Subscriber {
+	ch := h.find(channel)
+	if ch == nil {
+		return nil
+	}
+	list, _ := ch.Audience()
+	return list
+}
+
+func (h *Hub) shard(name string) *shard {
+	return &h.shards[maphash.String(h.seed, name)%uint64(len(h.shards))]
+}
+
+func (h *Hub) find(name string) *Channel {
+	s := h.shard(name)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.channels[name]
+}
+
+func (s *shard) list() []*Channel {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	channels := make([]*Channel, 0, len(s.channels))
+	for _, ch := range s.channels {
+		channels = append(channels, ch)
+	}
+	return channels
+}
+
+// departing are the channels with history that nobody listens to any more, with
+// one hold each, until they are released. All methods may be called concurrently.
+type departing struct {
+	mu    lock.Mutex[lock.Departing]
+	queue []departure // in the order of since
+}
+
+type departure struct {
+	ch    *Channel
+	since time.Time
+}

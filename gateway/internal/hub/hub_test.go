@@ -1,0 +1,345 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+
+	"tidegate/broker"
+	"tidegate/gateway/internal/attendance"
+	"tidegate/gateway/internal/outbox"
+	"tidegate/gateway/internal/wall"
+	"tidegate/gateway/rules"
+)
+
+// world is a hub, and a broker that keeps what was published on one channel.
+type world struct {
+	*Hub
+	t          testing.TB
+	subscribes int
+	kept       []broker.Message
+}
+
+const epoch = "e"
+
+func newWorld(t testing.TB, rule rules.Rule, limit int) *world {
+	w := &world{t: t}
+	stop := &wall.Wall{Log: slog.New(slog.DiscardHandler), Count: func() { t.Error("a panic was caught") }}
+	life, end := context.WithCancel(context.Background())
+	c := Config{
+		Broker: w, Rule: func(string) *rules.Rule { return &rule }, Counts: func(string) bool { return false },
+		Line: outbox.NewLine(func(_ *outbox.Outbox, buf [][]byte) [][]byte { return buf }), Outboxes: &outbox.Pool{Limit: limit},
+		Life: life, Background: &wall.Group{Wall: stop}, Wall: stop, Log: slog.New(slog.DiscardHandler),
+		Counters: Counters{none{}, none{}, none{}, none{}, none{}},
+	}
+	if rule.KeepsHistory() {
+		c.History = history{w: w}
+	}
+	w.Hub = New(c)
+	t.Cleanup(func() { end(); w.Background.Wait() })
+	return w
+}
+
+type none struct{}
+
+func (none) Inc() {}
+
+func (w *world) Subscribe(context.Context, ...string) error {
+	w.subscribes++
+	return nil
+}
+
+func (w *world) Unsubscribe(context.Context, string) error { return nil }
+
+// history is what the world's broker remembers.
+type history struct {
+	broker.History
+	w *world
+}
+
+func (h history) top() broker.Position {
+	return broker.Position{Epoch: epoch, Offset: uint64(len(h.w.kept))}
+}
+
+func (h history) Tops(context.Context, []string) ([]broker.Top, error) {
+	return []broker.Top{{Position: h.top()}}, nil
+}
+
+func (h history) Since(_ context.Context, _ string, after broker.Position, most broker.Most) (broker.Page, error) {
+	return broker.Page{Messages: h.w.kept[after.Offset:][:min(most.Messages, len(h.w.kept)-int(after.Offset))], Top: h.top()}, nil
+}
+
+// publish keeps messages in the history, and returns them for Receive.
+func (w *world) publish(texts ...string) (messages []broker.Message) {
+	for _, text := range texts {
+		m := broker.Message{Channel: "chat", Payload: []byte(text), Kind: broker.Text}
+		if w.History != nil {
+			m.Position = broker.Position{Epoch: epoch, Offset: uint64(len(w.kept) + 1)}
+			w.kept = append(w.kept, m)
+		}
+		messages = append(messages, m)
+	}
+	return messages
+}
+
+// hear has the hub receive messages, and what it does about them done.
+func (w *world) hear(messages ...broker.Message) {
+	for i := range messages {
+		w.Receive(&messages[i])
+	}
+	w.Background.Wait()
+}
+
+// session is on the channel chat, and its own protocol.
+type session struct {
+	w         *world
+	id        string
+	out       outbox.Outbox
+	sub       Subscription
+	start     *Start // nil: it was not answered
+	dismissed []error
+}
+
+func (s *session) ID() string                    { return s.id }
+func (s *session) Who() attendance.Who           { return attendance.Who{User: s.id, Session: s.id} }
+func (s *session) Outbox() *outbox.Outbox        { return &s.out }
+func (s *session) Dismiss(d Dismissal)           { s.dismissed = append(s.dismissed, d.Why) }
+func (s *session) Turn() Turn                    { return turn{} }
+func (s *session) WhenAttached(goOn func())      { s.w.t.Error("the session is attached") }
+func (s *session) Reply(start Start) (said bool) { s.start = &start; return true }
+func (s *session) Say(n News) (said bool) {
+	frame, _ := words{}.EncodeNews(&n)
+	s.out.Push(frame.Data, s.w.Outboxes)
+	return true
+}
+
+type turn struct{}
+
+func (turn) Try() bool                  { return true }
+func (turn) Wait(context.Context) error { return errors.New("nobody else reads") }
+func (turn) End()                       {}
+
+// words say a message as its payload.
+type words struct{}
+
+func (words) EncodeMessage(m *broker.Message) ([]byte, error) { return m.Payload, nil }
+
+func (words) EncodeDelta(m, before *broker.Message) ([]byte, error) {
+	if before == nil {
+		return m.Payload, nil
+	}
+	return []byte(string(before.Payload) + ">" + string(m.Payload)), nil
+}
+
+func (words) EncodeNews(n *News) (Frame, error) {
+	return Frame{Data: []byte([]string{"gap", "joined", "left", "many", "counted", "nothing"}[n.Kind])}, nil
+}
+
+var speech = NewDialect(words{})
+
+// enter puts a session on the channel.
+func (w *world) enter(id string, j Join) *session {
+	w.t.Helper()
+	s := &session{w: w, id: id}
+	s.out.Attach()
+	sub, ok := w.Reserve("chat", s, speech, Terms{})
+	if !ok {
+		w.t.Fatal("there is no place")
+	}
+	s.sub = sub
+	j.Sub, j.Of = &s.sub, s
+	j.Begin()
+	w.MakeLive(w.t.Context(), []*Join{&j})
+	if j.Err == nil {
+		j.Enter(w.t.Context())
+	}
+	if j.Err != nil || s.start == nil {
+		w.t.Fatalf("%s is not on the channel: %v", id, j.Err)
+	}
+	return s
+}
+
+// heard returns what the session has been told, and has it written.
+func (s *session) heard() string {
+	var all []string
+	for _, frame := range s.out.Take(nil, 1<<20, s.w.Outboxes).Frames {
+		all = append(all, string(frame))
+	}
+	if _, err := s.out.Release(); err != nil {
+		s.w.t.Error(err)
+	}
+	return strings.Join(all, " ")
+}
+
+func (s *session) expect(want string) {
+	s.w.t.Helper()
+	if got := s.heard(); got != want {
+		s.w.t.Errorf("%s heard %q, want %q", s.id, got, want)
+	}
+}
+
+var keeping = rules.Rule{HistorySize: 100}
+
+func TestHub_AnAudienceHearsInOrderAndAHoleIsRepaired(t *testing.T) {
+	w := newWorld(t, keeping, 0)
+	a := w.enter("a", Join{})
+	m := w.publish("1", "2", "3", "4")
+	w.hear(m[0], m[2], m[3], m[2])
+	a.expect("1 2 3 4")
+}
+
+func TestHub_WhoComesBackIsGivenWhatItMissedAndThenWhatIsLive(t *testing.T) {
+	w := newWorld(t, keeping, 0)
+	w.publish("1", "2", "3")
+	b := w.enter("b", Join{Cursor: broker.Position{Epoch: epoch, Offset: 1}})
+	if !b.start.Resumed || !b.start.Recovered || b.start.After.Offset != 1 || b.start.Position.Offset != 3 {
+		t.Errorf("it was answered %+v", *b.start)
+	}
+	w.hear(w.publish("4")...)
+	b.expect("2 3 4")
+}
+
+func TestHub_WhoWantsTheLastMessagesIsGivenThoseFirst(t *testing.T) {
+	w := newWorld(t, keeping, 0)
+	w.publish("1", "2", "3")
+	w.enter("b", Join{Recent: 2}).expect("2 3")
+	silent := newWorld(t, rules.Rule{}, 0)
+	silent.enter("c", Join{Recent: 2}).expect("nothing")
+}
+
+func TestHub_WithoutHistoryALostLinkIsTold(t *testing.T) {
+	w := newWorld(t, rules.Rule{}, 0)
+	a := w.enter("a", Join{})
+	w.hear(w.publish("1")...)
+	w.Missed([]string{"chat", "elsewhere"})
+	w.Background.Wait()
+	a.expect("1 gap")
+}
+
+func TestHub_WhoseOutboxIsFullIsDismissedAndTheOthersHear(t *testing.T) {
+	w := newWorld(t, rules.Rule{}, 10)
+	slow, quick := w.enter("slow", Join{}), w.enter("quick", Join{})
+	w.hear(w.publish("123456")...)
+	quick.expect("123456")
+	w.hear(w.publish("789abc")...)
+	quick.expect("789abc")
+	if len(slow.dismissed) != 1 || !errors.Is(slow.dismissed[0], ErrSlow) || len(quick.dismissed) > 0 {
+		t.Errorf("dismissed: slow for %v, quick for %v", slow.dismissed, quick.dismissed)
+	}
+}
+
+func TestHub_AMessageIsNotForWhoIsLeftOutOrWantsNoEcho(t *testing.T) {
+	w := newWorld(t, rules.Rule{}, 0)
+	a, b := w.enter("a", Join{}), w.enter("b", Join{})
+	m := w.publish("1")
+	m[0].Except = "a"
+	w.hear(m...)
+	a.expect("")
+	b.expect("1")
+}
+
+func TestHub_WithDeltasTheFirstIsToldWholeAndThenWhatDiffers(t *testing.T) {
+	w := newWorld(t, rules.Rule{}, 0)
+	plain, delta := w.enter("plain", Join{}), w.enter("delta", Join{Dialect: speech.Deltas()})
+	w.hear(w.publish("1", "2")...)
+	plain.expect("1 2")
+	delta.expect("1 1>2")
+}
+
+func TestHub_ATracedMessageIsFollowedToEachSession(t *testing.T) {
+	w := newWorld(t, rules.Rule{}, 0)
+	a, b := w.enter("a", Join{}), w.enter("b", Join{})
+	if !w.Trace("chat", "mark", "") {
+		t.Fatal("it is not followed")
+	}
+	m := w.publish("1")
+	m[0].Session, m[0].Except = "mark", "b"
+	w.hear(m...)
+	a.heard()
+	b.heard()
+	r := w.Traced("mark")
+	fates := make(map[string]Fate)
+	for _, c := range r.Copies {
+		fates[c.User] = c.Fate
+	}
+	if r.Heard != 1 || len(fates) != 2 || fates["a"] != Written || fates["b"] != Skipped {
+		t.Errorf("heard %d times: %v", r.Heard, fates)
+	}
+	w.EndTrace("mark")
+	if r := w.Traced("mark"); r.Heard != 0 {
+		t.Errorf("it is followed still: %+v", r)
+	}
+}
+
+func TestHub_PlacesAreBounded(t *testing.T) {
+	w := newWorld(t, rules.Rule{}, 0)
+	w.Config.Subscriptions = 1
+	a := w.enter("a", Join{})
+	if _, ok := w.Reserve("other", a, speech, Terms{}); ok || w.Channels() != 1 || w.Subscriptions() != 1 {
+		t.Errorf("a second place: %v, of %d on %d channels", ok, w.Subscriptions(), w.Channels())
+	}
+	w.Release(&a.sub)
+	if w.Channels() != 0 || w.Subscriptions() != 0 {
+		t.Errorf("%d places on %d channels are left", w.Subscriptions(), w.Channels())
+	}
+}
+
+func TestHub_ChannelThatWasLetGoIsNotSubscribed(t *testing.T) {
+	w := newWorld(t, rules.Rule{}, 0)
+	ch := w.hold("chat")
+	w.letGo(t.Context(), ch) // its session has ended before it came to subscribe
+	j := &Join{ch: ch}
+	if w.MakeLive(t.Context(), []*Join{j}); !errors.Is(j.Err, ErrEnded) {
+		t.Errorf("subscribed: %v", j.Err)
+	}
+	if w.subscribes > 0 {
+		t.Error("the broker is subscribed to a channel that nobody would unsubscribe")
+	}
+}
+
+func TestChannel_SubscriptionThatEndedIsNotConfirmed(t *testing.T) {
+	for _, rule := range []rules.Rule{{}, keeping} {
+		w := newWorld(t, rule, 0)
+		s := &session{w: w, id: "gone"}
+		sub, _ := w.Reserve("chat", s, speech, Terms{})
+		j := &Join{Sub: &sub, Of: s, Cursor: broker.Position{Epoch: epoch, Offset: 1}}
+		j.Begin()
+		w.Release(&sub)
+		if j.Enter(t.Context()); !errors.Is(j.Err, ErrGone) || s.start != nil {
+			t.Errorf("history %v: %v, answered %v", rule.KeepsHistory(), j.Err, s.start)
+		}
+	}
+}
+
+func TestHub_ADepartedChannelWithHistoryIsKeptForAMoment(t *testing.T) {
+	w := newWorld(t, keeping, 0)
+	a := w.enter("a", Join{})
+	w.Release(&a.sub)
+	if w.Channels() != 1 {
+		t.Errorf("%d channels are left at once, want 1", w.Channels())
+	}
+	due := w.departing.queue[0].since.Add(departLinger)
+	w.Sweep(due)
+	w.Background.Wait()
+	if w.Channels() != 0 {
+		t.Errorf("%d channels are left in the end", w.Channels())
+	}
+}
+
+func TestHub_AudienceIsWhoListens(t *testing.T) {
+	w := newWorld(t, rules.Rule{}, 0)
+	for i := range 3 {
+		w.enter(fmt.Sprint("s", i), Join{})
+	}
+	var ids []string
+	for _, by := range w.Audience("chat") {
+		ids = append(ids, by.ID())
+	}
+	if slices.Sort(ids); !slices.Equal(ids, []string{"s0", "s1", "s2"}) || w.Audience("nowhere") != nil {
+		t.Errorf("the audience is %v", ids)
+	}
+}

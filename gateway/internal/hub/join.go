@@ -1,0 +1,88 @@
+package hub
+
+import (
+	"context"
+
+	"tidegate/broker"
+	"tidegate/gateway/internal/timeline"
+)
+
+// Join is a session's way onto a channel. The session has its place, Sub, and calls Begin,
+// Hub.MakeLive, and Enter, each if there is no Err yet.
+type Join struct {
+	// Fixed at birth.
+	Sub     *Subscription
+	Of      Joiner
+	Cursor  broker.Position // from where on it wants what was published; zero: from now on
+	Recent  int             // without a cursor: how many of the last messages it wants
+	Members bool            // the answer is to say who is there
+	Dialect *Dialect        // by which it is told messages from the answer on; nil: as before
+
+	Err error // why it is not on the channel, and has had no answer
+
+	ch   *Channel
+	from *timeline.Reader // nil: it wants nothing of the history, or there is none
+}
+
+// Begin notes what the session wants of the history: what was published since its cursor,
+// or, without one, the most recent messages. If it wants anything, it hears nothing of the
+// channel until it is given that.
+func (j *Join) Begin() {
+	ch := j.Sub.channel
+	j.ch = ch
+	if j.Cursor.IsZero() && j.Recent == 0 || !ch.keepsHistory() {
+		return
+	}
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	ch.recall()
+	if j.Cursor.IsZero() {
+		j.from = ch.Recent(j.Recent)
+	} else {
+		j.from = ch.Resume(j.Cursor)
+	}
+	ch.remove(j.Sub)
+}
+
+// Enter makes the subscription a part of the audience: from now on, or after what
+// its reader is to be given. It sends the answer first.
+func (j *Join) Enter(ctx context.Context) {
+	if j.from == nil {
+		j.Err = j.enterNow()
+		return
+	}
+	c := &resumption{
+		channel: j.ch, sub: j.Sub, of: j.Of, dialect: j.Dialect, reader: j.from, members: j.Members,
+		start: Start{Resumed: !j.Cursor.IsZero()}, nothing: j.asksRecent(),
+	}
+	j.Err = c.run(ctx)
+	c.noteEnd(j.Err)
+}
+
+// enterNow joins the audience at once. A cursor is of no use there.
+func (j *Join) enterNow() error {
+	ch, sub := j.ch, j.Sub
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	if sub.gone {
+		return ErrGone
+	}
+	ch.tellBy(sub, j.Dialect)
+	start := Start{Resumed: !j.Cursor.IsZero()}
+	if start.Resumed {
+		ch.all.Counters.NotRecovered.Inc()
+	} else {
+		start.Position = ch.at()
+		start.After = start.Position
+	}
+	if j.Members {
+		start.Members = ch.membersFor(sub)
+	}
+	if j.Of.Reply(start) && (!j.asksRecent() || j.Of.Say(News{Channel: ch.name, Kind: NothingRecent})) {
+		ch.join(sub)
+	}
+	return nil
+}
+
+// asksRecent reports whether the client wants to hear that there is nothing recent.
+func (j *Join) asksRecent() bool { return j.Recent > 0 && j.Cursor.IsZero() }

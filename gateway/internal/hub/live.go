@@ -1,0 +1,87 @@
+package hub
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"tidegate/broker"
+)
+
+// MakeLive has the broker deliver the channels of joins, each of another one, in as few
+// round trips as can be, and finds out where those are that have a history. What fails is
+// noted in Err. Joining and leaving one channel at the broker is
+// serialised by its joining, across the broker's round trips. The session may have ended
+// meanwhile.
+func (h *Hub) MakeLive(ctx context.Context, joins []*Join) {
+	ordered := slices.Clone(joins)
+	slices.SortFunc(ordered, func(a, b *Join) int { return strings.Compare(a.ch.name, b.ch.name) })
+	for _, j := range ordered { // in the one order in which everybody locks several
+		j.ch.joining.Lock()
+		defer j.ch.joining.Unlock()
+	}
+	h.deliverAll(ctx, joins)
+	h.followAll(ctx, joins)
+	h.locateAll(ctx, joins)
+}
+
+// deliverAll subscribes at the broker. The caller holds each joining.
+func (h *Hub) deliverAll(ctx context.Context, joins []*Join) {
+	var names []string
+	for _, j := range joins {
+		switch {
+		case !h.shard(j.ch.name).held(j.ch):
+			j.Err = ErrEnded // nobody would unsubscribe
+		case !j.ch.live:
+			names = append(names, j.ch.name)
+		}
+	}
+	if len(names) == 0 {
+		return
+	}
+	err := h.Broker.Subscribe(ctx, names...)
+	for _, j := range joins {
+		if j.Err == nil && !j.ch.live {
+			j.Err = broker.WhyNot(err, j.ch.name)
+			j.ch.live = j.Err == nil
+		}
+	}
+}
+
+// followAll follows the joins and leaves of the channels that tell them. The
+// caller holds each joining.
+func (h *Hub) followAll(ctx context.Context, joins []*Join) {
+	var following sync.WaitGroup
+	for _, j := range joins {
+		if j.Err == nil && j.ch.mustFollow() {
+			following.Go(func() { j.Err = j.ch.follow(ctx) })
+		}
+	}
+	following.Wait()
+}
+
+// locateAll reads the positions that are not known. The caller holds each
+// joining.
+func (h *Hub) locateAll(ctx context.Context, joins []*Join) {
+	var lost []*Join
+	var looks []uint64
+	var names []string
+	for _, j := range joins {
+		if j.Err == nil && j.ch.keepsHistory() && !j.ch.knowsPosition() {
+			lost, looks, names = append(lost, j), append(looks, j.ch.beginLook()), append(names, j.ch.name)
+		}
+	}
+	if len(lost) == 0 {
+		return
+	}
+	tops, err := h.History.Tops(ctx, names)
+	for i, j := range lost {
+		if i < len(tops) && !tops[i].Position.IsZero() {
+			j.ch.startAt(tops[i], looks[i])
+		} else {
+			j.Err = fmt.Errorf("read the position of %q: %w", j.ch.name, err)
+		}
+	}
+}
