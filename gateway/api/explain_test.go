@@ -74,7 +74,7 @@ func TestTrace_SaysWhatBecameOfAMessage(t *testing.T) {
 	for _, test := range []struct{ body, want string }{
 		{`{"data":1,"recipient":"alice","wait":"0s"}`, `"waiting":1`},
 		{`{"text":"x","recipient":"alice","wait":"0s"}`, `{"session":"` + s.ID() + `","user":"alice","protocol":"native","fate":"waiting"}`},
-		{`{"data":1,"publisher":{"user":"bob"},"wait":"0s"}`, `"publish":{"allowed":true,"why":"channels[0] (match \"log:*\") says publish: authenticated, and bob is"}`},
+		{`{"data":1,"publisher":{"user":"bob"},"wait":"0s"}`, `"publish":{"allowed":true,"why":"channels[0] (match \"log:*\") says publish: authenticated, and the client is the user bob"}`},
 		{`{"data":1,"publisher":{"token":"` + logKey + `"}}`, `"error":{"code":"forbidden"`},
 	} {
 		n.expect(call{method: "POST", path: "/api/channels/log:a/traces", credential: shopKey, body: test.body}, 200, test.want)
