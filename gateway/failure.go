@@ -72,6 +72,15 @@ func ErrorOf(err error) *Error {
 	}
 }
 
+// refusalOf returns why a session ends that is refused because of err.
+func refusalOf(err error) Reason {
+	var reason Reason
+	if errors.As(err, &reason) {
+		return reason
+	}
+	return ErrorOf(err).refusal()
+}
+
 // refusal returns why a session ends that is refused for e.
 func (e *Error) refusal() Reason {
 	switch {

@@ -137,10 +137,7 @@ func (g *Gateway) Refuse(hello Hello, err error) *Session {
 		opened: time.Now(), principal: &g.nobody, left: true,
 	}
 	s.out.Owner = s
-	var reason Reason
-	if !errors.As(err, &reason) {
-		reason = ErrorOf(err).refusal()
-	}
+	reason := refusalOf(err)
 	s.mention(Goodbye{reason})
 	s.out.End(reason.ending(), s.opened)
 	return s

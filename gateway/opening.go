@@ -52,8 +52,9 @@ func (g *Gateway) open(ctx context.Context, hello Hello) (*Session, error) {
 		err = s.begin(ctx, hello)
 	}
 	if err != nil {
-		if first, _ := s.out.End(Policy.ending(), s.opened); first {
-			s.leave(Policy)
+		reason := refusalOf(err)
+		if first, _ := s.out.End(reason.ending(), s.opened); first {
+			s.leave(reason)
 		}
 		return nil, err
 	}

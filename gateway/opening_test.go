@@ -1,0 +1,54 @@
+package gateway_test
+
+import (
+	"testing"
+
+	"tidegate/broker"
+	"tidegate/gateway"
+	"tidegate/metrics"
+)
+
+// A session that could not open is counted by why, among those that are refused and among
+// those that are closed.
+func TestOpen_CountsWhyASessionWasNotOpened(t *testing.T) {
+	m := metrics.New("")
+	n := startNode(t, gateway.Config{Broker: without{broker.NewMemory(), "@alice"}, Metrics: m, NoAnonymous: true})
+	for _, test := range []struct {
+		hello        gateway.Hello
+		code, reason string
+	}{
+		{gateway.Hello{Principal: gateway.Principal{User: "alice"}}, "unavailable", "overloaded"},
+		{gateway.Hello{}, "unauthenticated", "unauthenticated"},
+		{gateway.Hello{Principal: gateway.Principal{User: "bob"}, Channels: []string{"@alice"}}, "forbidden", "policy"},
+	} {
+		_, err := n.tryConnect(test.hello)
+		if got := gateway.ErrorOf(err).Code; string(got) != test.code {
+			t.Errorf("%s, want %s: %v", got, test.code, err)
+		}
+		if got := countOf(t, m, "tidegate_session_refused_total", test.code); got != 1 {
+			t.Errorf("%s: %v were refused, want 1", test.code, got)
+		}
+		if got := countOf(t, m, "tidegate_session_closed_total", test.reason); got != 1 {
+			t.Errorf("%s: %v were closed as %s, want 1", test.code, got, test.reason)
+		}
+	}
+}
+
+// countOf returns the sum of those series of a metric that have a label of this value.
+func countOf(t *testing.T, m *metrics.Metrics, name, label string) (sum float64) {
+	t.Helper()
+	families, err := m.Gatherer().Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		for _, series := range family.Metric {
+			for _, pair := range series.Label {
+				if family.GetName() == name && pair.GetValue() == label {
+					sum += series.GetCounter().GetValue()
+				}
+			}
+		}
+	}
+	return sum
+}
