@@ -3,6 +3,8 @@ package gateway
 import (
 	"context"
 	"unicode/utf8"
+
+	"tidegate/broker"
 )
 
 const maxMethod = 255
@@ -18,14 +20,19 @@ func (s *Session) call(ctx context.Context, c Call) error {
 		return failf(BadRequest, "a method has at most %d bytes of UTF-8", maxMethod)
 	case most > 0 && len(c.Payload) > most:
 		return failf(TooLarge, "the call has %d bytes: at most %d are allowed", len(c.Payload), most)
+	case c.Kind == broker.JSON && broker.Nested(c.Payload):
+		return errNested
 	}
 	q := s.gateway.question(OnRPC, *p, s)
 	q.Call = &c
 	if err := s.gateway.hooks.Ask(ctx, &q); err != nil {
 		return err
 	}
-	if q.Answer == nil {
+	switch {
+	case q.Answer == nil:
 		return failf(Unavailable, "the backend that answers this is away: try again shortly")
+	case q.Answer.Kind == broker.JSON && broker.Nested(q.Answer.Payload):
+		return errNested
 	}
 	q.Answer.ID = c.ID
 	s.tell(*q.Answer)

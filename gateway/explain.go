@@ -29,8 +29,11 @@ type Ruling struct {
 
 // Explain says what p may do on a channel, as the rules stand. Nothing is done and
 // nobody is asked: where a webhook has its say it tells so. An error is about the
-// channel's name.
+// channel's name, or the user's.
 func (g *Gateway) Explain(p *Principal, channel string) (Explanation, error) {
+	if err := checkUser(p.User); p.User != "" && err != nil {
+		return Explanation{}, err
+	}
 	if err := rules.CheckChannel(channel); err != nil {
 		return Explanation{}, ErrorOf(err)
 	}

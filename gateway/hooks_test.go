@@ -299,19 +299,23 @@ func TestHooks_CallsAreAnsweredByTheBackend(t *testing.T) {
 		case q.Event != gateway.OnRPC:
 		case q.Call.Method == "double":
 			q.Answer = &gateway.Answer{Payload: append(q.Call.Payload, q.Call.Payload...)}
+		case q.Call.Method == "deep":
+			q.Answer = &gateway.Answer{Payload: []byte(strings.Repeat("[", 101) + strings.Repeat("]", 101))}
 		case q.Call.Method == "refuse":
 			return &gateway.Error{Code: gateway.Forbidden, Message: "no"}
 		}
 		return nil
 	})
-	n := startNode(t, gateway.Config{Hooks: o, Limits: gateway.Limits{MessageBytes: 10}})
+	n := startNode(t, gateway.Config{Hooks: o, Limits: gateway.Limits{MessageBytes: 1000}})
 	p := n.connect(gateway.Hello{Principal: gateway.Principal{User: "alice"}})
 	for command, want := range map[string]string{
-		"call double 21":                   "answer 2121",
-		"call refuse":                      "error forbidden",
-		"call away":                        "error unavailable",
-		"call double 12345678901":          "error too_large",
-		"call " + strings.Repeat("x", 256): "error bad_request",
+		"call double 21": "answer 2121",
+		"call refuse":    "error forbidden",
+		"call away":      "error unavailable",
+		"call deep":      "error bad_request",
+		"call double " + strings.Repeat("[", 101):  "error bad_request",
+		"call double " + strings.Repeat("1", 1001): "error too_large",
+		"call " + strings.Repeat("x", 256):         "error bad_request",
 	} {
 		p.send("%s", command)
 		p.expect(want)

@@ -115,10 +115,12 @@ func (g *Gateway) checkPublish(c Publish) error {
 	case !broker.AreTags(c.Tags):
 		return failf(BadRequest, "tags must be a JSON object of strings")
 	case c.Kind == broker.JSON && broker.Nested(c.Payload):
-		return failf(BadRequest, "the JSON is nested too deep: at most %d levels are allowed", broker.MostNested)
+		return errNested
 	}
 	return nil
 }
+
+var errNested = failf(BadRequest, "the JSON is nested too deep: at most %d levels are allowed", broker.MostNested)
 
 func (g *Gateway) publishOptions(c *Publish) broker.PublishOptions {
 	rule := g.rule(c.Channel)

@@ -78,6 +78,9 @@ const (
 // error says that a node could not be asked.
 func (g *Gateway) Trace(ctx context.Context, p *Principal, c Publish, q TraceQuestion) (Trace, error) {
 	explained, err := g.Explain(p, c.Channel)
+	if err == nil && q.User != "" {
+		err = checkUser(q.User)
+	}
 	if err != nil {
 		return Trace{}, err
 	}

@@ -182,7 +182,9 @@ func TestAsk_ConnectNamesTheUserInfoAndChannels(t *testing.T) {
 	}
 	for _, nonsense := range []string{
 		`{"allow":true,"user":"a b"}`, `{"allow":true,"user":7}`, `{"allow":true,"channels":["a b"]}`,
+		`{"allow":true,"user":"a\u200bb"}`, `{"allow":true,"user":"a\u202eb"}`, `{"allow":true,"channels":["a\u0001"]}`, `{"allow":true,"channels":["a\ufeff"]}`,
 		`{"allow":true,"channels":"news"}`, `{"allow":true,"info":"` + strings.Repeat("x", 1025) + `"}`,
+		`{"allow":true,"info":` + strings.Repeat("[", 101) + strings.Repeat("]", 101) + `}`,
 	} {
 		b.answers(200, nonsense)
 		q := connecting()
