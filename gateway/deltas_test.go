@@ -159,6 +159,60 @@ func TestDeltas_OfAConflatedChannelAreToldInFull(t *testing.T) {
 	}
 }
 
+// Who subscribes anew while it stalls has what waits replaced like before, and hears the
+// last message of all, whatever the rule says by then.
+func TestDeltas_OfAConflatedChannelAreToldInFullToWhoSubscribesAnew(t *testing.T) {
+	conflated := rules.List{{Match: "*", Subscribe: rules.Anyone, Publish: rules.Anyone, Conflate: true}}
+	for name, anew := range map[string]func(p *peer){
+		"in place": func(p *peer) { p.send("subdeltas ticker") },
+		"after it has left": func(p *peer) {
+			p.send("unsub ticker")
+			p.send("subdeltas ticker")
+		},
+	} {
+		for _, after := range []rules.List{conflated, {{Match: "*", Subscribe: rules.Anyone}}} {
+			t.Run(fmt.Sprintf("%s, conflated %v", name, after[0].Conflate), func(t *testing.T) {
+				n := startNode(t, gateway.Config{Rules: conflated})
+				p := n.connectDeltas("ticker")
+				n.publish("ticker", "0")
+				p.expectDeltas("ticker", "*0")
+				other := n.connect(gateway.Hello{})
+				other.send("sub done")
+				other.expect("subscribed done")
+				resume := p.stall()
+				for i := range 50 {
+					n.publish("ticker", "%d", 1+i)
+				}
+				anew(p)
+				p.send("pub done 1")
+				other.expect("message done 1")
+				for i := range 50 {
+					n.publish("ticker", "%d", 51+i)
+				}
+				if err := n.SetRules(after); err != nil {
+					t.Fatal(err)
+				}
+				n.publish("ticker", "101")
+				n.publish("ticker", "102")
+				resume()
+				p.expect("message ticker 102")
+				heard := p.heardByDeltas("ticker")
+				if !slices.IsSortedFunc(heard, byNumber) || byNumber(heard[len(heard)-1], "102") != 0 {
+					t.Errorf("heard %v", heard)
+				}
+			})
+		}
+	}
+}
+
+func byNumber(a, b string) int {
+	number := func(payload string) (n int) {
+		_, _ = fmt.Sscan(strings.TrimPrefix(payload, "*"), &n)
+		return n
+	}
+	return number(a) - number(b)
+}
+
 func TestDeltas_ReachASlowClientInOrder(t *testing.T) {
 	n := startNode(t, gateway.Config{})
 	p := n.connectDeltas("chat")
