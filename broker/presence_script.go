@@ -79,6 +79,7 @@ local version = tonumber(ARGV[7])
 local me, dead = meet(version), reap()
 me.last = version
 renew(NODE, me)
+hasten()
 local due = redis.call('ZRANGEBYSCORE', LINGERING, '-inf', LINGER > 0 and number(now) or '+inf', 'LIMIT', 0, 500)
 local first = redis.call('ZRANGE', LINGERING, #due, #due, 'WITHSCORES')
 return {number(me.since), first[2] and number(math.max(1, first[2] - now)) or '-1', dead, due}
@@ -238,7 +239,13 @@ local function late(n) return n.ends - now < n.lease / 2 end
 -- Redis that has stood still: then each is given more time, once.
 local function reap()
   local all, silent, dead = nodes(), true, {}
-  for _, n in pairs(all) do silent = silent and late(n) end
+  for node, n in pairs(all) do
+    if n.ends > now + n.lease then -- the clock has gone back
+      n.ends = now + n.lease
+      note(node, n)
+    end
+    silent = silent and late(n)
+  end
   for node, n in pairs(all) do
     if silent and not n.spared then
       n.ends, n.spared = now + n.lease / 2, true
@@ -295,6 +302,14 @@ end
 
 local function linger(c, what)
   redis.call('ZADD', LINGERING, number(now + LINGER), c.name .. ' ' .. what)
+end
+
+-- hasten has no linger last for longer than one does that begins now: the clock may have
+-- gone back.
+local function hasten()
+  for _, what in ipairs(redis.call('ZRANGEBYSCORE', LINGERING, number(now + LINGER + 1), '+inf', 'LIMIT', 0, 500)) do
+    redis.call('ZADD', LINGERING, number(now + LINGER), what)
+  end
 end
 
 local function rest(c, what) redis.call('ZREM', LINGERING, c.name .. ' ' .. what) end

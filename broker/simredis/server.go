@@ -32,6 +32,7 @@ type Server struct {
 	resumed chan struct{}     // closed when it goes on; nil: it does not stand still
 	refusal string            // the answer to all that writes; empty: it is done
 	replica bool
+	ahead   time.Duration // its clock is
 }
 
 // peer is a connection to a server.
@@ -80,11 +81,8 @@ func (s *Server) load(writes []write) *miniredis.Miniredis {
 		data.SetTime(w.at)
 		data.Server().Dispatch(replay, w.command)
 	}
-	data.SetTime(time.Now())
+	data.SetTime(s.now())
 	data.Keys() // ends what has run out since the last write
-	data.ClockTTL(false)
-	data.SetTime(time.Time{}) // which must not pass for the time of a tick
-	data.ClockTTL(true)
 	data.Server().SetPreHook(s.intercept)
 	return data
 }
@@ -152,6 +150,17 @@ func (s *Server) Refuse(refusal string) {
 	defer s.mu.Unlock()
 	s.refusal = refusal
 }
+
+// SetClock has the server's clock go ahead of that of package time, or behind it. It stays
+// so when another process begins.
+func (s *Server) SetClock(ahead time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ahead = ahead
+}
+
+// now is called with mu held.
+func (s *Server) now() time.Time { return time.Now().Add(s.ahead) }
 
 // Demote makes the server a replica: it says so, and writes nothing.
 func (s *Server) Demote() {
@@ -248,6 +257,7 @@ func (s *Server) run(p *peer, command []string) string {
 func (s *Server) ask(p *peer, command []string) string {
 	p.answer.Reset()
 	s.doing++
+	s.data.SetTime(s.now())
 	s.data.Server().Dispatch(p.parser, command)
 	p.parser.Flush()
 	return p.answer.String()
@@ -267,7 +277,7 @@ func (s *Server) intercept(to *miniserver.Peer, command string, args ...string) 
 		to.WriteError(s.refusal)
 	default:
 		s.wrote = s.doing // a script that has begun to write goes on
-		s.writes = append(s.writes, write{time.Now(), append([]string{command}, args...), s.doing})
+		s.writes = append(s.writes, write{s.now(), append([]string{command}, args...), s.doing})
 		return false
 	}
 	return true

@@ -79,13 +79,7 @@ func (s *Servers) Close() {
 }
 
 // accept has a server serve its end of a connection, if it runs.
-func (s *Servers) accept(address string, conn *end) bool {
-	s.mu.Lock()
-	server := s.list[address]
-	s.mu.Unlock()
-	if server == nil {
-		return false
-	}
+func (s *Servers) accept(server *Server, conn *end) bool {
 	p := server.admit(conn)
 	if p == nil {
 		return false

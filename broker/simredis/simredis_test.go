@@ -98,3 +98,48 @@ func TestServer_KeysOutliveARestart(t *testing.T) {
 		}
 	})
 }
+
+// Who is dead and who lingers has left within a lease, though Redis's clock has gone back.
+func TestServer_ClockThatGoesBackKeepsNobodyPresent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		servers := simredis.New(1)
+		t.Cleanup(servers.Close)
+		server := servers.Start("redis:6379")
+		b, err := broker.NewRedis(broker.RedisConfig{
+			URL: "redis://" + server.Address, Dial: servers.NewWay(1, 0).Dial, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		told, _ := brokertest.RunBroker(t, b)
+		told.WaitUp()
+		const lease = 30 * time.Second
+		attend := func(node string, version, after uint64, members ...broker.Member) {
+			t.Helper()
+			sessions := 0
+			for _, m := range members {
+				sessions += m.Sessions
+			}
+			taken, err := b.Attend(t.Context(), broker.Attendant{Node: node, Lease: lease, Linger: 5 * time.Second}, []broker.Attendance{
+				{Channel: "a", Version: version, After: after, Sessions: sessions, Members: members}})
+			if err != nil || !taken[0] {
+				t.Fatalf("%s: %v, %v", node, taken, err)
+			}
+		}
+		server.SetClock(time.Hour)
+		attend("dying", 1, 0, broker.Member{User: "alice", Sessions: 1})
+		attend("lives", 1, 0, broker.Member{User: "bob", Sessions: 1}, broker.Member{User: "carol", Sessions: 1})
+		attend("lives", 2, 1, broker.Member{User: "bob"}, broker.Member{User: "carol", Sessions: 1})
+		server.SetClock(0)
+		for version := range uint64(9) {
+			if _, err := b.Keep(t.Context(), broker.Attendant{Node: "lives", Lease: lease, Linger: 5 * time.Second}, 3+version); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(5 * time.Second)
+		}
+		roster, err := b.Members(t.Context(), "a")
+		if err != nil || len(roster.Members) != 1 || roster.Members[0].User != "carol" || roster.Sessions != 1 {
+			t.Errorf("present are %+v, %v, want carol alone", roster, err)
+		}
+	})
+}

@@ -20,7 +20,8 @@ type Way struct {
 	// Guarded by mu, which is taken before a stream's.
 	mu          sync.Mutex
 	there, back road
-	broken      bool // nobody can connect
+	broken      bool    // nobody can connect
+	to          *Server // whatever the address; nil: the one that it leads to
 	cables      []*cable
 	random      *rand.Rand
 }
@@ -58,12 +59,15 @@ func (w *Way) Dial(ctx context.Context, _, address string) (net.Conn, error) {
 	}
 	near, far := lay(w)
 	w.mu.Lock()
-	broken := w.broken
+	broken, to := w.broken, w.to
 	if !broken {
 		w.cables = append(w.cables, near.cable)
 	}
 	w.mu.Unlock()
-	if broken || !w.servers.accept(address, far) {
+	if to == nil {
+		to = w.servers.At(address)
+	}
+	if broken || to == nil || !w.servers.accept(to, far) {
 		w.forget(near.cable)
 		return nil, fmt.Errorf("dial %s: %w", address, syscall.ECONNREFUSED)
 	}
@@ -95,6 +99,13 @@ func (w *Way) BlockThere() { w.block(&w.there) }
 // BlockBack keeps back all that comes from the servers.
 func (w *Way) BlockBack() { w.block(&w.back) }
 
+// Lead has all addresses lead to one server from now on.
+func (w *Way) Lead(to *Server) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.to = to
+}
+
 func (w *Way) block(r *road) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -114,7 +125,7 @@ func (w *Way) Slow(takes time.Duration) {
 func (w *Way) Mend() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.broken = false
+	w.broken, w.to = false, nil
 	for _, r := range []*road{&w.there, &w.back} {
 		r.takes = w.usual
 		if r.shut != nil {
