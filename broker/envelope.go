@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"strings"
 	"time"
+	"unique"
+	"unsafe"
 )
 
 // What travels through Redis is either a payload and nothing else (bare), or an
@@ -44,8 +46,8 @@ func AppendEnvelope(dst []byte, m Message) []byte {
 }
 
 // DecodeEnvelope reads what stands in Redis for a message of a channel, enveloped or
-// bare. It cannot fail: what is no envelope is a payload. The message shares no
-// memory with data but the header's strings.
+// bare. It cannot fail: what is no envelope is a payload. The message has its memory in
+// data, but for the position.
 func DecodeEnvelope(channel, data string) Message {
 	m, _ := decodeEnvelope(channel, data)
 	return m
@@ -61,7 +63,7 @@ func decodeEnvelope(channel, data string) (m Message, mark string) {
 	if !ok {
 		return decodeBare(channel, data), ""
 	}
-	m = Message{Channel: channel, Payload: []byte(payload), Event: h.Event, User: h.User, Session: h.Session, Except: h.Except, Transient: h.Transient}
+	m = Message{Channel: channel, Payload: bytesOf(payload), Event: h.Event, User: h.User, Session: h.Session, Except: h.Except, Transient: h.Transient}
 	if m.Kind, ok = parseKind(h.Kind); !ok || !m.Kind.bears(m.Payload) {
 		m.Kind = KindOf(m.Payload)
 	}
@@ -69,9 +71,17 @@ func decodeEnvelope(channel, data string) (m Message, mark string) {
 	if h.Time != 0 {
 		m.Time = time.UnixMilli(h.Time)
 	}
-	// A position outlives its message: it must not hold on to data.
-	m.Position = Position{Epoch: strings.Clone(h.Epoch), Offset: h.Offset}
+	// A position outlives its message: it must not hold on to data. One epoch has many.
+	m.Position = Position{Epoch: unique.Make(h.Epoch).Value(), Offset: h.Offset}
 	return m, h.Mark
+}
+
+// bytesOf returns the bytes of a string, which must not be changed: payloads never are.
+func bytesOf(text string) []byte {
+	if text == "" {
+		return []byte{}
+	}
+	return unsafe.Slice(unsafe.StringData(text), len(text))
 }
 
 func cutEnvelope(data string) (header, payload string, ok bool) {
@@ -82,7 +92,7 @@ func cutEnvelope(data string) (header, payload string, ok bool) {
 }
 
 func decodeBare(channel, data string) Message {
-	payload := []byte(data)
+	payload := bytesOf(data)
 	return Message{Channel: channel, Payload: payload, Kind: KindOf(payload)}
 }
 

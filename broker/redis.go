@@ -85,7 +85,7 @@ type Redis struct {
 	clustered  bool
 	board      *board
 	refusals   *refusals
-	appendHash string
+	appendHash any // a string
 	pageScript *redis.Script
 	topsScript *redis.Script
 	presence   presenceScripts
@@ -95,6 +95,7 @@ type Redis struct {
 	ended      chan struct{} // closed when Run is about to return
 
 	losses   atomic.Int64 // of links, so far
+	spare    spares
 	readers  processes
 	nameless sync.Once // the log has said that Redis does not tell its run_id
 }

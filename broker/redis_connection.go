@@ -181,8 +181,8 @@ func (c *connection) receive() error {
 //	message      channel  payload    also smessage
 //	subscribe    channel  count      also ssubscribe, unsubscribe, sunsubscribe
 func (c *connection) takePush(said answer) error {
-	if shape := string(said.kinds); !said.flat || shape != "$$$" && shape != "$$:" {
-		return fmt.Errorf("%w: a push of the shape %.40q", errBrokenProtocol, shape)
+	if !said.flat || string(said.kinds) != "$$$" && string(said.kinds) != "$$:" {
+		return fmt.Errorf("%w: a push of the shape %.40q", errBrokenProtocol, said.kinds)
 	}
 	kind, name := said.fields[0], said.fields[1]
 	p := c.link.broker.partitionOfName(name)

@@ -24,7 +24,10 @@ type lane struct {
 	prefix    string
 	wake      chan struct{} // the queue has something
 
-	held *process // nil: none is; owned by run
+	// Owned by run.
+	held     *process      // nil: none is
+	commands []redis.Cmder // scratch memory
+	check    *redis.IntCmd // see addCheck
 
 	probing atomic.Bool // a probe is under way, or will be
 
@@ -37,62 +40,27 @@ type lane struct {
 	timing bool           // it runs
 }
 
-// publication is one message on its way to Redis.
-type publication struct {
-	// Fixed at birth.
-	channel  string
-	command  *redis.Cmd
-	script   bool   // the command is the append script
-	envelope []byte // else, what it publishes, if that is not bare; whose mark run sets
-	replicas int    // that have to confirm
-	deadline time.Time
-	done     func(Position, error)
-
-	answered bool // guarded by the lane's mu; who sets it calls done
-}
-
 const publishMost = 256 // publications of one pipeline
 
 func newLane(b *Redis, p *partition) *lane {
-	return &lane{broker: b, partition: p, prefix: p.prefix, wake: make(chan struct{}, 1)}
+	return &lane{
+		broker: b, partition: p, prefix: p.prefix, wake: make(chan struct{}, 1),
+		check: redis.NewIntCmd(context.Background(), "del", p.prefix+checkKey),
+	}
 }
 
 // publish queues a message. It is answered when Redis has confirmed, or when
 // answerTimeout is over.
 func (l *lane) publish(m Message, o PublishOptions, done func(Position, error)) {
-	p := &publication{
-		channel:  m.Channel,
-		script:   o.HistorySize > 0 || m.Key != "",
-		replicas: o.Replicas,
-		deadline: time.Now().Add(answerTimeout),
-		done:     done,
-	}
-	p.command = redis.NewCmd(context.Background(), l.arguments(p, m, o)...)
+	p := l.broker.spare.take(o.HistorySize > 0 || m.Key != "")
+	p.replicas, p.deadline, p.done = o.Replicas, time.Now().Add(answerTimeout), done
+	p.say(l, &m, o)
 	if !l.enqueue(p) {
 		p.done(Position{}, notPublished(p.channel, errNotRunning))
 	}
 }
 
-func (l *lane) arguments(p *publication, m Message, o PublishOptions) []any {
-	name := l.prefix + m.Channel
-	m.Position = Position{}
-	switch {
-	case p.script:
-		return l.broker.appendArgs(name, m, o)
-	case o.Bare && !passesForEnvelope(m.Payload):
-		return []any{l.broker.publishCommand(), name, m.Payload}
-	case o.Bare:
-		m = m.Bare()
-	}
-	room := make([]byte, 0, len(m.Payload)+len(m.User)+len(m.Session)+len(m.Event)+envelopeRoom)
-	p.envelope = appendUnmarked(room, m)
-	return []any{l.broker.publishCommand(), name, p.envelope}
-}
-
-// envelopeRoom is what an envelope needs beside the strings of its message.
-const envelopeRoom = 96 + len(unmarked)
-
-func (b *Redis) publishCommand() string {
+func (b *Redis) publishCommand() any {
 	if b.clustered {
 		return "spublish"
 	}
@@ -247,7 +215,9 @@ func (l *lane) flush(ctx context.Context, batch []*publication) {
 		l.noteFailures(batch)
 		return nil
 	})
-	l.answer(l.unanswered(batch), err)
+	mine := l.unanswered(batch)
+	l.answer(mine, err)
+	l.broker.spare.give(mine)
 }
 
 // unanswered leaves of a batch that has been sent what nobody has answered yet,
@@ -292,13 +262,21 @@ func (p *publication) result(err error) (Position, error) {
 func (l *lane) exchange(ctx context.Context, batch []*publication) {
 	for attempt := 0; len(batch) > 0; attempt++ {
 		l.pipeline(ctx, batch)
-		batch = slices.DeleteFunc(slices.Clone(batch), func(p *publication) bool {
-			return !wrongMaster(p.command.Err())
-		})
+		batch = l.refusedByWrongMaster(batch)
 		if len(batch) == 0 || attempt == masterAttempts || !l.broker.findMaster(ctx) {
 			return
 		}
 	}
+}
+
+// refusedByWrongMaster returns those that another server is to be sent.
+func (l *lane) refusedByWrongMaster(batch []*publication) (again []*publication) {
+	for _, p := range batch {
+		if wrongMaster(p.command.Err()) {
+			again = append(again, p)
+		}
+	}
+	return again
 }
 
 func (l *lane) pipeline(ctx context.Context, batch []*publication) {
@@ -310,18 +288,9 @@ func (l *lane) pipeline(ctx context.Context, batch []*publication) {
 		return
 	}
 	vouched := l.partition.vouch(ctx, l.held, start)
-	arguments, mark := vouched.arguments(), markOf(l.held.run())
-	pipe := l.held.conn.Pipeline()
-	for _, p := range batch {
-		p.command.SetErr(nil)
-		switch {
-		case p.script:
-			copy(p.command.Args()[p.vouchedAt():], arguments[:])
-		case p.envelope != nil:
-			setMark(p.envelope, mark)
-		}
-		pipe.Process(ctx, p.command)
-	}
+	l.complete(batch, vouched)
+	pipe := l.held.pipe
+	_ = pipe.BatchProcess(ctx, l.commands...)
 	check := l.addCheck(ctx, pipe, batch)
 	confirmed := askReplicas(ctx, pipe, batch)
 	_, err := pipe.Exec(ctx)
@@ -347,6 +316,25 @@ func (l *lane) pipeline(ctx context.Context, batch []*publication) {
 	}
 }
 
+// complete makes commands of a batch, with what the connection decides.
+func (l *lane) complete(batch []*publication, v voucher) {
+	var arguments [vouched]any
+	l.commands = l.commands[:0]
+	for _, p := range batch {
+		p.command.SetErr(nil)
+		switch {
+		case p.script:
+			if arguments[0] == nil {
+				arguments = v.arguments()
+			}
+			copy(p.command.Args()[p.vouchedAt():], arguments[:])
+		case p.envelope != nil:
+			setMark(p.envelope, l.held.mark)
+		}
+		l.commands = append(l.commands, p.command)
+	}
+}
+
 // addCheck has the server say behind a pipeline whether it is a master, if it must:
 // a replica takes a PUBLISH as a master does. To remove a key that there never is
 // changes nothing, and only a master does it.
@@ -354,7 +342,9 @@ func (l *lane) addCheck(ctx context.Context, pipe redis.Pipeliner, batch []*publ
 	if !slices.ContainsFunc(batch, func(p *publication) bool { return !p.script }) {
 		return nil
 	}
-	return pipe.Del(ctx, l.prefix+checkKey)
+	l.check.SetErr(nil)
+	_ = pipe.Process(ctx, l.check)
+	return l.check
 }
 
 const checkKey = " check"
@@ -450,20 +440,12 @@ func (l *lane) letGo() {
 	}
 }
 
-// vouchedAt returns where in the arguments of a script's command is what the connection
-// decides: see appendArgs.
-func (p *publication) vouchedAt() int {
-	const keysAt, others = 3, 5
-	keys, _ := p.command.Args()[keysAt-1].(int)
-	return keysAt + keys + others
-}
-
 // unknownScripts returns the publications that Redis refused because it does not
 // know the script, with the script itself in place of its hash.
 func (l *lane) unknownScripts(batch []*publication) []*publication {
 	var again []*publication
 	for _, p := range batch {
-		if p.script && redis.HasErrorPrefix(p.command.Err(), "NOSCRIPT") {
+		if err := p.command.Err(); err != nil && p.script && redis.HasErrorPrefix(err, "NOSCRIPT") {
 			args := p.command.Args()
 			args[0], args[1] = "eval", AppendScript
 			again = append(again, p)

@@ -122,7 +122,7 @@ const (
 func (l *lane) noteFailures(batch []*publication) {
 	failed := false
 	for _, p := range batch {
-		if err := p.command.Err(); l.broker.refusals.note(err) || isSilence(err) {
+		if err := p.command.Err(); err != nil && (l.broker.refusals.note(err) || isSilence(err)) {
 			failed = true
 		}
 	}

@@ -28,47 +28,70 @@ func (dial dialer) direct(ctx context.Context, network, address string) (net.Con
 		tcp.Close()
 		return nil, err
 	}
-	return &directConn{tcp, control}, nil
+	c := &directConn{TCPConn: tcp, control: control}
+	c.reading.run, c.writing.run = c.reading.read, c.writing.write
+	return c, nil
 }
 
+// directConn is read from by one goroutine at a time, and written to by one: a call
+// allocates nothing.
 type directConn struct {
 	*net.TCPConn
-	control syscall.RawConn
+	control          syscall.RawConn
+	reading, writing directCall
 }
 
-func (c *directConn) Read(p []byte) (n int, err error) {
+// directCall is a call that may have to wait.
+type directCall struct {
+	run func(fd uintptr) (over bool) // is read or write
+	p   []byte
+	n   int
+	err error
+}
+
+func (c *directConn) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	waited := c.control.Read(func(fd uintptr) (over bool) {
-		n, over, err = transfer(syscall.SYS_READ, fd, p)
-		return over
-	})
-	switch {
-	case waited != nil:
-		return 0, waited
-	case n == 0 && err == nil:
-		return 0, io.EOF
+	n, err := c.reading.do(p, c.control.Read)
+	if n == 0 && err == nil {
+		err = io.EOF
 	}
 	return n, err
 }
 
-func (c *directConn) Write(p []byte) (n int, err error) {
-	waited := c.control.Write(func(fd uintptr) bool {
-		for n < len(p) {
-			more, over, failed := transfer(syscall.SYS_WRITE, fd, p[n:])
-			n += more
-			if !over || failed != nil {
-				err = failed
-				return over
-			}
-		}
-		return true
-	})
-	if waited != nil {
-		return n, waited
+func (c *directConn) Write(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
 	}
-	return n, err
+	return c.writing.do(p, c.control.Write)
+}
+
+func (d *directCall) do(p []byte, wait func(func(uintptr) bool) error) (int, error) {
+	d.p, d.n, d.err = p, 0, nil
+	waited := wait(d.run)
+	d.p = nil
+	if waited != nil {
+		return d.n, waited
+	}
+	return d.n, d.err
+}
+
+func (d *directCall) read(fd uintptr) (over bool) {
+	d.n, over, d.err = transfer(syscall.SYS_READ, fd, d.p)
+	return over
+}
+
+func (d *directCall) write(fd uintptr) bool {
+	for d.n < len(d.p) {
+		more, over, err := transfer(syscall.SYS_WRITE, fd, d.p[d.n:])
+		d.n += more
+		if !over || err != nil {
+			d.err = err
+			return over
+		}
+	}
+	return true
 }
 
 // transfer makes one system call; over is false if the socket would block. p is

@@ -205,8 +205,8 @@ func (b *Redis) findMaster(ctx context.Context) bool {
 // wrongMaster reports whether a server refused a command because another one is
 // the master.
 func wrongMaster(err error) bool {
-	return redis.HasErrorPrefix(err, "MOVED") || redis.HasErrorPrefix(err, "ASK") ||
-		redis.HasErrorPrefix(err, "TRYAGAIN") || redis.HasErrorPrefix(err, "READONLY")
+	return err != nil && (redis.HasErrorPrefix(err, "MOVED") || redis.HasErrorPrefix(err, "ASK") ||
+		redis.HasErrorPrefix(err, "TRYAGAIN") || redis.HasErrorPrefix(err, "READONLY"))
 }
 
 // isReadonly reports whether a server is no master, by what it says.
@@ -216,6 +216,9 @@ func isReadonly(err error) bool {
 
 // isLost reports whether err is the connection's, and not an answer of Redis.
 func isLost(err error) bool {
+	if err == nil {
+		return false
+	}
 	var answer redis.Error
-	return err != nil && !errors.As(err, &answer)
+	return !errors.As(err, &answer)
 }

@@ -223,6 +223,8 @@ type process struct {
 	synced  bool // as a replica: with its master
 	client  *redis.Client
 	conn    *redis.Conn
+	pipe    redis.Pipeliner // of conn
+	mark    string          // of what is published there
 	uptime  time.Duration
 	losses  int64 // of the broker's links, before it was asked
 	used    time.Time
@@ -264,7 +266,8 @@ func (b *Redis) meet(ctx context.Context, client *redis.Client, now time.Time) (
 func introduce(ctx context.Context, client *redis.Client) (*process, error) {
 	p := &process{client: client, conn: client.Conn()}
 	p.address, p.asOf = client.Options().Addr, time.Now()
-	pipe := p.conn.Pipeline()
+	p.pipe = p.conn.Pipeline()
+	pipe := p.pipe
 	hello := pipe.Hello(ctx, 2, "", "", "")
 	server, replication, stats := pipe.Info(ctx, "server"), pipe.Info(ctx, "replication"), pipe.Info(ctx, "stats")
 	_, _ = pipe.Exec(ctx)
@@ -281,6 +284,7 @@ func introduce(ctx context.Context, client *redis.Client) (*process, error) {
 			p.before = before
 		}
 	}
+	p.mark = markOf(p.run())
 	seconds, _ := strconv.Atoi(fieldOf(server.Val(), "uptime_in_seconds"))
 	p.uptime = time.Duration(seconds) * time.Second
 	return p, err

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"strconv"
 	"unsafe"
@@ -35,7 +36,15 @@ type wireReader struct {
 	fields   []string
 	kinds    []byte
 	elements int
+	known    [knownNames]string // what came lately in the first fields of pushes
 }
+
+// A push begins with its kind and the name of a channel, which come again and again: a
+// string that was there lately, and hashes to a place of its own, takes no memory anew.
+const (
+	knownNames  = 512
+	longestName = 320 // of a channel in Redis, under most prefixes
+)
 
 func newWireReader(r io.Reader) *wireReader {
 	return &wireReader{Reader: bufio.NewReaderSize(r, 32<<10)}
@@ -74,7 +83,7 @@ func (r *wireReader) element(depth int) (kind byte, deepest int, err error) {
 	}
 	switch kind {
 	case '$', '=', '!':
-		text, err := r.text(n)
+		text, err := r.name(n)
 		r.field(kind, text)
 		return kind, depth, err
 	case '%', '|':
@@ -125,6 +134,24 @@ func (r *wireReader) line() ([]byte, error) {
 		return nil, fmt.Errorf("%w: %.40q", errBrokenProtocol, line)
 	}
 	return text, nil
+}
+
+// name is text for what may be known. It looks for it among the first fields of a push.
+func (r *wireReader) name(n int) (string, error) {
+	if len(r.fields) > 1 || n > longestName {
+		return r.text(n)
+	}
+	name, err := r.Peek(n + 2)
+	if err != nil || name[n] != '\r' || name[n+1] != '\n' {
+		return r.text(n)
+	}
+	name = name[:n]
+	place := &r.known[crc32.ChecksumIEEE(name)%knownNames]
+	if *place != string(name) {
+		*place = string(name)
+	}
+	_, err = r.Discard(n + 2)
+	return *place, err
 }
 
 const readAhead = 64 << 10 // bytes that are made room for before they have come

@@ -1,6 +1,6 @@
 package broker
 
-import "strings"
+import "bytes"
 
 // What history keeps in Redis, for a channel whose Redis name is NAME (see
 // Redis.RedisName). No channel's name has a space in it, so that none of these
@@ -363,37 +363,16 @@ local function expire(name, ttl)
 end
 `
 
-// appendArgs is the command that runs AppendScript by its hash. What ARGV[6] to
-// ARGV[9] are the connection decides: see voucher.
-func (b *Redis) appendArgs(name string, m Message, o PublishOptions) []any {
-	args := make([]any, 0, 20)
-	args = append(args, "evalsha", b.appendHash, 3, name, name+metaSuffix, eraKey(name, b.clustered))
-	if m.Key != "" {
-		args[2] = 4
-		args = append(args, name+" key "+m.Key)
-	}
-	var header []byte
-	bare := o.Bare && o.HistorySize == 0
-	if bare && passesForEnvelope(m.Payload) {
-		m, bare = m.Bare(), false
-	}
-	if !bare {
-		header = appendHeader(make([]byte, 0, envelopeRoom+len(m.User)+len(m.Session)+len(m.Event)), m)
-	}
-	args = append(args, m.Payload, o.HistorySize, o.HistoryTTL.Milliseconds(), header, b.publishCommand())
-	args = append(args, make([]any, vouched)...)
-	if o.Replicas > 0 {
-		args = append(args, "replicated")
-	}
-	return args
-}
-
 // eraKey returns the key of the era of a channel, given its name in Redis. The
 // append script knows it by itself.
 func eraKey(name string, clustered bool) string {
-	end := strings.IndexByte(name, ':') + 1
+	return string(appendEraKey(nil, []byte(name), clustered))
+}
+
+func appendEraKey(dst, name []byte, clustered bool) []byte {
+	end := bytes.IndexByte(name, ':') + 1
 	if clustered {
-		end = strings.Index(name, "}:") + 2
+		end = bytes.Index(name, []byte("}:")) + 2
 	}
-	return name[:end] + eraSuffix
+	return append(append(dst, name[:end]...), eraSuffix...)
 }

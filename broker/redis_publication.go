@@ -1,0 +1,151 @@
+package broker
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// publication is one message on its way to Redis. Once it is answered another message
+// has it, with its memory.
+type publication struct {
+	// Fixed while it is on its way.
+	channel  string
+	command  *redis.Cmd
+	script   bool   // the command is the append script
+	envelope []byte // else, what it publishes, if that is not bare; whose mark run sets
+	replicas int    // that have to confirm
+	deadline time.Time
+	done     func(Position, error)
+
+	answered bool // guarded by the lane's mu; who sets it calls done
+
+	text      []byte      // memory of what the command says
+	arguments [8]argument // of the command; those of them that are not the same for all
+	said      int
+}
+
+// argument is one of a command's. By a pointer to it go-redis writes the text without
+// memory of its own.
+type argument struct{ text []byte }
+
+// MarshalBinary returns the text.
+func (a *argument) MarshalBinary() ([]byte, error) { return a.text, nil }
+
+// say makes the command that publishes m.
+func (p *publication) say(l *lane, m *Message, o PublishOptions) {
+	p.channel, m.Position = m.Channel, Position{}
+	name := p.add(append(append(p.text, l.prefix...), m.Channel...))
+	if p.script {
+		p.sayAppend(l.broker, name, m, o)
+		return
+	}
+	list := [...]any{l.broker.publishCommand(), p.argument(name), nil}
+	if o.Bare && !passesForEnvelope(m.Payload) {
+		list[2] = p.argument(m.Payload)
+	} else {
+		if o.Bare {
+			*m = m.Bare()
+		}
+		p.envelope = p.add(appendUnmarked(p.text, *m))
+		list[2] = p.argument(p.envelope)
+	}
+	p.run(list[:])
+}
+
+// sayAppend makes the command that runs AppendScript by its hash. What ARGV[6] to
+// ARGV[9] are the connection decides: see voucher.
+func (p *publication) sayAppend(b *Redis, name []byte, m *Message, o PublishOptions) {
+	list := append(make([]any, 0, 20), "evalsha", b.appendHash, 3, p.argument(name),
+		p.argument(p.add(append(append(p.text, name...), metaSuffix...))),
+		p.argument(p.add(appendEraKey(p.text, name, b.clustered))))
+	if m.Key != "" {
+		list[2] = 4
+		list = append(list, p.argument(p.add(append(append(append(p.text, name...), " key "...), m.Key...))))
+	}
+	bare := o.Bare && o.HistorySize == 0
+	if bare && passesForEnvelope(m.Payload) {
+		*m, bare = m.Bare(), false
+	}
+	var header []byte
+	if !bare {
+		header = p.add(appendHeader(p.text, *m))
+	}
+	list = append(list, p.argument(m.Payload),
+		p.argument(p.add(strconv.AppendInt(p.text, int64(o.HistorySize), 10))),
+		p.argument(p.add(strconv.AppendInt(p.text, o.HistoryTTL.Milliseconds(), 10))),
+		p.argument(header), b.publishCommand())
+	list = list[:len(list)+vouched]
+	if o.Replicas > 0 {
+		list = append(list, "replicated")
+	}
+	p.run(list)
+}
+
+// vouchedAt returns where in the arguments of a script's command is what the connection
+// decides: see sayAppend.
+func (p *publication) vouchedAt() int {
+	const keysAt, others = 3, 5
+	keys, _ := p.command.Args()[keysAt-1].(int)
+	return keysAt + keys + others
+}
+
+// add takes text with more behind it, and returns what that is.
+func (p *publication) add(text []byte) []byte {
+	before := len(p.text)
+	p.text = text
+	return text[before:len(text):len(text)]
+}
+
+func (p *publication) argument(text []byte) *argument {
+	a := &p.arguments[p.said]
+	p.said++
+	a.text = text
+	return a
+}
+
+// run makes a command of a list.
+func (p *publication) run(list []any) {
+	if p.command != nil && len(p.command.Args()) == len(list) {
+		copy(p.command.Args(), list)
+		return
+	}
+	p.command = redis.NewCmd(context.Background(), slices.Clone(list)...)
+}
+
+// spares are publications that have been answered. All methods may be called
+// concurrently.
+type spares struct{ live, script sync.Pool } // of *publication
+
+const longText = 4 << 10 // memory beyond that is not kept for others
+
+func (s *spares) of(script bool) *sync.Pool {
+	if script {
+		return &s.script
+	}
+	return &s.live
+}
+
+func (s *spares) take(script bool) *publication {
+	p, ok := s.of(script).Get().(*publication)
+	if !ok {
+		p = &publication{script: script}
+	}
+	return p
+}
+
+// give takes publications that nobody knows of any more.
+func (s *spares) give(batch []*publication) {
+	for _, p := range batch {
+		if cap(p.text) > longText {
+			p.text = nil
+		}
+		p.command.SetVal(nil)
+		*p = publication{command: p.command, script: p.script, text: p.text[:0]}
+		s.of(p.script).Put(p)
+	}
+}
