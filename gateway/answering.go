@@ -3,9 +3,18 @@ package gateway
 // conclude counts a command, and tells the client if it failed.
 func (s *Session) conclude(command Command, err error) {
 	kind, id, channel := describe(command)
+	e := s.concludeAs(kind, id, channel, err)
+	if _, authenticating := command.(Auth); authenticating && e != nil {
+		s.endRefused(e)
+	}
+}
+
+// concludeAs is conclude for a command that is known by these alone; nil: it has not
+// failed.
+func (s *Session) concludeAs(kind string, id ID, channel string, err error) *Error {
 	if err == nil {
 		s.gateway.metrics.Commands.Handled(kind, "ok").Inc()
-		return
+		return nil
 	}
 	e := ErrorOf(err)
 	s.gateway.metrics.Commands.Handled(kind, string(e.Code)).Inc()
@@ -13,9 +22,7 @@ func (s *Session) conclude(command Command, err error) {
 		s.gateway.log.Error("command failed", "command", kind, "error", err)
 	}
 	s.tell(Failure{ID: id, Channel: channel, Command: kind, Code: e.Code, Message: e.Message, Reason: e.Reason})
-	if _, authenticating := command.(Auth); authenticating {
-		s.endRefused(e)
-	}
+	return e
 }
 
 // endRefused ends a session that an Auth has left without the right to be here.

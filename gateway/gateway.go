@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -72,13 +73,16 @@ type Gateway struct {
 	cluster    *cluster.Cluster
 	attendance *attendance.Attendance // nil: nobody is counted
 
-	sessions   *sessions
-	line       *outbox.Line // of those to be written
-	outboxes   outbox.Pool
-	inbound    budget
-	expiring   expiring
-	dialects   dialects
-	ears       ears
+	sessions *sessions
+	line     *outbox.Line // of those to be written
+	outboxes outbox.Pool
+	inbound  budget
+	expiring expiring
+	dialects dialects
+	ears     ears
+
+	confirmations sync.Pool // of *confirmation
+
 	life       context.Context // ends with Run
 	end        context.CancelFunc
 	wall       *wall.Wall // what a panic is stopped by

@@ -37,9 +37,12 @@ func (g *Gateway) askPublish(ctx context.Context, p *Principal, s *Session, c *P
 		return nil
 	}
 	q := g.question(OnPublish, *p, s)
-	q.Channel, q.Publish = c.Channel, c
+	asked := *c // apart from c, which needs no memory where nobody is asked
+	q.Channel, q.Publish = c.Channel, &asked
 	g.line.Help() // the backend may take its time
-	return g.hooks.Ask(ctx, &q)
+	err := g.hooks.Ask(ctx, &q)
+	*c = asked
+	return err
 }
 
 // question begins a question of a session; nil: there is none.

@@ -21,8 +21,11 @@ func (g *Gateway) Publish(ctx context.Context, p *Principal, c Publish) (broker.
 		position broker.Position
 		err      error
 	}
-	answered := make(chan answer, 1)
-	g.publish(ctx, p, nil, c, func(position broker.Position, err error) { answered <- answer{position, err} })
+	began, answered := time.Now(), make(chan answer, 1)
+	g.publish(ctx, p, nil, c, began, func(position broker.Position, err error) {
+		g.notePublish(began, err)
+		answered <- answer{position, err}
+	})
 	g.line.Help()
 	select {
 	case a := <-answered:
@@ -34,20 +37,11 @@ func (g *Gateway) Publish(ctx context.Context, p *Principal, c Publish) (broker.
 
 // publish publishes one message on behalf of p, whose session is s, or nil. It
 // waits for the backend if that is asked, but not for the broker: done is told
-// what became of the message, as by Broker.Publish. When the caller has no more to
-// publish for now it has what is parked written.
-func (g *Gateway) publish(ctx context.Context, p *Principal, s *Session, c Publish, done func(broker.Position, error)) {
-	began := time.Now()
-	conclude := func(position broker.Position, err error) {
-		result := "ok"
-		if err != nil {
-			result = string(ErrorOf(err).Code)
-		}
-		g.metrics.Messages.Publish(result).Observe(time.Since(began).Seconds())
-		done(position, err)
-	}
+// what became of the message, as by Broker.Publish, and calls notePublish. When the
+// caller has no more to publish for now it has what is parked written.
+func (g *Gateway) publish(ctx context.Context, p *Principal, s *Session, c Publish, began time.Time, done func(broker.Position, error)) {
 	if err := g.admitPublish(ctx, p, s, &c); err != nil {
-		conclude(broker.Position{}, err)
+		done(broker.Position{}, err)
 		return
 	}
 	m := broker.Message{
@@ -56,9 +50,18 @@ func (g *Gateway) publish(ctx context.Context, p *Principal, s *Session, c Publi
 		Transient: c.Transient,
 	}
 	if !p.Backend() && g.isTold(OnPublished, c.Channel) {
-		conclude = g.postPublished(m, conclude)
+		done = g.postPublished(m, done)
 	}
-	g.broker.Publish(m, g.publishOptions(&c), conclude)
+	g.broker.Publish(m, g.publishOptions(&c), done)
+}
+
+// notePublish counts a publish that has been answered.
+func (g *Gateway) notePublish(began time.Time, err error) {
+	result := "ok"
+	if err != nil {
+		result = string(ErrorOf(err).Code)
+	}
+	g.metrics.Messages.Publish(result).Observe(time.Since(began).Seconds())
 }
 
 // authorizePublish is Authorize for a publish of session s, or of none.
@@ -152,18 +155,48 @@ func (s *Session) publish(ctx context.Context, c Publish) {
 		return
 	}
 	s.publishing.begin(size)
-	s.gateway.publish(ctx, s.whoOn(c.Channel), s, c, func(position broker.Position, err error) {
-		defer s.gateway.GiveInbound(size)
-		defer s.publishing.end(size)
-		defer s.gateway.wall.Catch("answer a publish", s.crash)
-		if err == nil {
-			s.tellPublished(Published{ID: c.ID, Channel: c.Channel, Position: position})
-		}
-		s.conclude(c, err)
-	})
+	began := time.Now()
+	s.gateway.publish(ctx, s.whoOn(c.Channel), s, c, began, s.confirmation(&c, began))
 	if size >= longPublish {
 		s.Rest()
 	}
+}
+
+// confirmation tells a client what has become of what it has published.
+type confirmation struct {
+	session *Session
+	id      ID
+	channel string
+	size    int
+	began   time.Time
+
+	conclude func(broker.Position, error) // is tell
+}
+
+// confirmation returns what is told, once, what becomes of a publish. Its memory is that
+// of others before.
+func (s *Session) confirmation(p *Publish, began time.Time) func(broker.Position, error) {
+	c, ok := s.gateway.confirmations.Get().(*confirmation)
+	if !ok {
+		c = new(confirmation)
+		c.conclude = c.tell
+	}
+	c.session, c.id, c.channel, c.size, c.began = s, p.ID, p.Channel, len(p.Payload), began
+	return c.conclude
+}
+
+func (c *confirmation) tell(position broker.Position, err error) {
+	s, id, channel, size, began := c.session, c.id, c.channel, c.size, c.began
+	c.session, c.channel = nil, ""
+	s.gateway.confirmations.Put(c)
+	s.gateway.notePublish(began, err)
+	defer s.gateway.GiveInbound(size)
+	defer s.publishing.end(size)
+	defer s.gateway.wall.Catch("answer a publish", s.crash)
+	if err == nil {
+		s.tellPublished(Published{ID: id, Channel: channel, Position: position})
+	}
+	s.concludeAs("publish", id, channel, err)
 }
 
 // longPublish is the size of a message that does not wait for what else the client

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"unsafe"
 
 	"tidegate/broker"
 	"tidegate/gateway"
@@ -77,10 +78,10 @@ func (r *reader) typeName() []byte {
 }
 
 func (r *reader) publish(id gateway.ID) gateway.Command {
-	payload, kind := r.payload()
+	channel, payload, kind := r.channelAndPayload()
 	return gateway.Publish{
 		ID:        id,
-		Channel:   r.str("channel", r.channel),
+		Channel:   channel,
 		Payload:   payload,
 		Kind:      kind,
 		Event:     r.str("event", r.event),
@@ -88,6 +89,27 @@ func (r *reader) publish(id gateway.ID) gateway.Command {
 		Key:       r.str("key", r.key),
 		Transient: r.flag("transient", r.transient, false),
 	}
+}
+
+// channelAndPayload returns copies of both, by one piece of memory where nothing is
+// escaped: they are let go of together.
+func (r *reader) channelAndPayload() (string, []byte, broker.Kind) {
+	if !isUnescaped(r.channel) || !exactlyOne(r.data != nil, isUnescaped(r.text), r.binary != nil) || r.binary != nil {
+		payload, kind := r.payload()
+		return r.str("channel", r.channel), payload, kind
+	}
+	payload, kind := r.data, broker.JSON
+	if payload == nil {
+		payload, kind = r.text[1:len(r.text)-1], broker.Text
+	}
+	name := r.channel[1 : len(r.channel)-1]
+	both := append(append(make([]byte, 0, len(name)+len(payload)), name...), payload...)
+	return unsafe.String(unsafe.SliceData(both), len(name)), both[len(name):], kind
+}
+
+// isUnescaped reports whether a value is a string that stands there as it is.
+func isUnescaped(value []byte) bool {
+	return len(value) > 0 && value[0] == '"' && bytes.IndexByte(value, '\\') < 0
 }
 
 // payload returns a copy of what data, text or binary holds, never nil if there

@@ -101,7 +101,7 @@ func encodeMessages(e gateway.Messages) []byte {
 	for i := range e.Messages {
 		size += sizeOf(&e.Messages[i])
 	}
-	o := object(make([]byte, 0, size)).open("history").id(e.ID).str("channel", e.Channel)
+	o := object(make([]byte, 0, size+framing)).open("history").id(e.ID).str("channel", e.Channel)
 	o = append(o, `,"messages":[`...)
 	for i := range e.Messages {
 		if i > 0 {
@@ -118,6 +118,9 @@ func encodeMessages(e gateway.Messages) []byte {
 
 // object is a JSON object being written.
 type object []byte
+
+// framing is room for what a transport puts before a frame.
+const framing = 10
 
 // begin has room for all but long names.
 func begin(kind string) object {

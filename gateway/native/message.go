@@ -10,7 +10,7 @@ import (
 // message appends a whole message object to o, which is empty or a list.
 func (o object) message(m *broker.Message) object {
 	if o == nil {
-		o = make([]byte, 0, sizeOf(m))
+		o = make([]byte, 0, sizeOf(m)+framing)
 	}
 	o = o.open("message").str("channel", m.Channel).payload(m)
 	o = o.optional("event", m.Event).json("tags", m.Tags).optional("user", m.User).json("info", m.Info).position(m.Position)

@@ -67,7 +67,7 @@ func (Protocol) Decode(frame gateway.Frame) ([]gateway.Command, error) {
 // Encode writes one event. A Heartbeat has no frame: transports have pings of
 // their own.
 func (Protocol) Encode(event gateway.Event) (gateway.Frame, error) {
-	return gateway.Frame{Data: encode(event)}, nil
+	return gateway.Frame{Data: encode(event), Own: true}, nil
 }
 
 // Farewell closes with the reason's own code and text.

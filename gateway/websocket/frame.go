@@ -61,6 +61,9 @@ func (f framed) Encode(event gateway.Event) (gateway.Frame, error) {
 		}
 		return gateway.Frame{}, nil
 	}
+	if frame.Own {
+		return as(frame, frameIn(opcodeOf(frame), frame.Data)), nil
+	}
 	return as(frame, frameOf(opcodeOf(frame), frame.Data)), nil
 }
 
@@ -74,16 +77,32 @@ func opcodeOf(frame gateway.Frame) byte {
 // frameOf returns a whole frame of a server's. The opcode may have rsv1 beside it.
 func frameOf(opcode byte, payload []byte) []byte {
 	frame := make([]byte, 0, maxHeader+len(payload))
-	frame = append(frame, final|opcode)
-	switch n := len(payload); {
-	case n <= maxControl:
-		frame = append(frame, byte(n))
-	case n <= math.MaxUint16:
-		frame = binary.BigEndian.AppendUint16(append(frame, 126), uint16(n))
-	default:
-		frame = binary.BigEndian.AppendUint64(append(frame, 127), uint64(n))
+	return append(appendFrameHeader(frame, opcode, len(payload)), payload...)
+}
+
+// frameIn is frameOf in the memory of the payload, if there is room.
+func frameIn(opcode byte, payload []byte) []byte {
+	var room [maxHeader]byte
+	header := appendFrameHeader(room[:0], opcode, len(payload))
+	if cap(payload)-len(payload) < len(header) {
+		return frameOf(opcode, payload)
 	}
-	return append(frame, payload...)
+	frame := payload[:len(header)+len(payload)]
+	copy(frame[len(header):], payload)
+	copy(frame, header)
+	return frame
+}
+
+func appendFrameHeader(frame []byte, opcode byte, n int) []byte {
+	frame = append(frame, final|opcode)
+	switch {
+	case n <= maxControl:
+		return append(frame, byte(n))
+	case n <= math.MaxUint16:
+		return binary.BigEndian.AppendUint16(append(frame, 126), uint16(n))
+	default:
+		return binary.BigEndian.AppendUint64(append(frame, 127), uint64(n))
+	}
 }
 
 // closeFrame returns the frame that tells the peer why the connection ends.

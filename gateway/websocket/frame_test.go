@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 
@@ -83,3 +84,16 @@ func TestFramed_IsOneProtocolForEqualOnes(t *testing.T) {
 }
 
 func (say) Farewell(r gateway.Reason) (code int, text string) { return r.Code, r.Text }
+
+// A frame made in the memory of its payload is the same as one made beside it.
+func TestFrameIn_IsFrameOf(t *testing.T) {
+	for _, size := range []int{0, 1, maxControl, maxControl + 1, math.MaxUint16, math.MaxUint16 + 1} {
+		for _, room := range []int{0, 3, maxHeader} {
+			payload := append(make([]byte, 0, size+room), strings.Repeat("x", size)...)
+			want := frameOf(opText, payload)
+			if got := frameIn(opText, payload); !bytes.Equal(got, want) {
+				t.Errorf("%d bytes with room for %d: %.20q, want %.20q", size, room, got, want)
+			}
+		}
+	}
+}

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -47,6 +48,7 @@ type shared struct {
 	timelines timeline.Store
 	repairs   chan struct{} // a place in it is the right to read for a repair
 	received  atomic.Uint64 // messages, to sample from
+	entries   sync.Pool     // of *timeline.Entry, of messages that are in no history
 }
 
 // audience is the part of a channel's subscriptions that speak one dialect.

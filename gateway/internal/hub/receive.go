@@ -32,14 +32,15 @@ func (h *Hub) tellMissed(name string) {
 // receive takes a message from the broker. A position is one of the channel's history
 // only if its rule says that it keeps one.
 func (ch *Channel) receive(m *broker.Message) {
-	e := &timeline.Entry{Message: *m}
+	keeps := ch.keepsHistory()
+	e := ch.all.entry(keeps)
+	e.Message = *m
 	if ch.rule.Load().Bare { // its publishers need not know of envelopes
 		e.Message = m.Bare()
 	}
 	if ch.all.received.Add(1)%sampleOneOf == 0 {
 		e.Received = time.Now()
 	}
-	keeps := ch.keepsHistory()
 	if !keeps {
 		e.Message.Position = broker.Position{}
 	}
@@ -51,9 +52,26 @@ func (ch *Channel) receive(m *broker.Message) {
 		return
 	}
 	ch.deliver(e)
+	ch.all.giveEntry(e)
 }
 
 const sampleOneOf = 16
+
+// entry returns an empty entry: what may be kept gets memory of its own.
+func (s *shared) entry(kept bool) *timeline.Entry {
+	if !kept {
+		if e, ok := s.entries.Get().(*timeline.Entry); ok {
+			return e
+		}
+	}
+	return new(timeline.Entry)
+}
+
+// giveEntry takes back an entry that nobody knows of any more.
+func (s *shared) giveEntry(e *timeline.Entry) {
+	*e = timeline.Entry{}
+	s.entries.Put(e)
+}
 
 // receiveNext takes a message of a channel that has a past. The caller holds ch.mu.
 func (ch *Channel) receiveNext(e *timeline.Entry) {
