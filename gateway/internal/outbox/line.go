@@ -27,8 +27,9 @@ type Line struct {
 }
 
 const (
-	flushGroup = 16 // outboxes that a flusher takes from the line at once
-	helpMost   = 8  // outboxes that Help writes for at once
+	flushGroup = 16  // outboxes that a flusher takes from the line at once
+	helpMost   = 8   // outboxes that Help writes for at once
+	parkMost   = 256 // outboxes that wait for who has parked them, before a flusher is woken
 )
 
 // NewLine returns a line in which nothing waits. flush writes what waits in an
@@ -47,9 +48,10 @@ func (l *Line) Queue(boxes ...*Outbox) {
 	}
 }
 
-// Park is Queue for a caller that will call Help or Rouse shortly. Flushers are
-// woken when there are too many for Help.
-func (l *Line) Park(boxes ...*Outbox) { l.add(boxes, helpMost) }
+// Park is Queue for a caller that will call Help or Rouse shortly: what it brings
+// meanwhile for the same sessions is written with it. A flusher is woken earlier only
+// where many wait.
+func (l *Line) Park(boxes ...*Outbox) { l.add(boxes, parkMost) }
 
 // Rouse wakes a flusher for what was parked.
 func (l *Line) Rouse() { l.add(nil, 0) }

@@ -1,0 +1,39 @@
+package gateway
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+
+	"tidegate/gateway/internal/hub"
+	"tidegate/gateway/internal/outbox"
+)
+
+// What a session owns while it is idle, and what each of its subscriptions does, field by
+// field: a node has a hundred thousand of them. A struct that needs more is worth a
+// thought, and then another bound here.
+func TestSession_OwnsLittle(t *testing.T) {
+	for _, owned := range []struct {
+		of   reflect.Type
+		most uintptr // bytes
+	}{
+		{reflect.TypeFor[Session](), 616},
+		{reflect.TypeFor[outbox.Outbox](), 168}, // in the Session,
+		{reflect.TypeFor[subscription](), 80},   // the hub's part in it
+		{reflect.TypeFor[hub.Channel](), 128},
+	} {
+		if size := owned.of.Size(); size > owned.most {
+			t.Errorf("%v has %d bytes, at most %d are wanted:\n%s", owned.of, size, owned.most, fieldsOf(owned.of))
+		}
+	}
+}
+
+// fieldsOf lists the fields of a struct with their sizes.
+func fieldsOf(of reflect.Type) string {
+	var list strings.Builder
+	for field := range of.Fields() {
+		fmt.Fprintf(&list, "%6d  %s %v\n", field.Type.Size(), field.Name, field.Type)
+	}
+	return list.String()
+}
