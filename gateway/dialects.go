@@ -53,8 +53,8 @@ func (d *dialect) EncodeMessage(m *broker.Message) ([]byte, error) {
 }
 
 // EncodeDelta returns the frame of a message for who was told another one before.
-func (d *dialect) EncodeDelta(m, before *broker.Message) ([]byte, error) {
-	frame, err := d.encode(Delta{m, before})
+func (d *dialect) EncodeDelta(m, before *broker.Message, differences *Differences) ([]byte, error) {
+	frame, err := d.encode(Delta{m, before, differences})
 	return frame.Data, err
 }
 

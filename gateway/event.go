@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"tidegate/broker"
+	"tidegate/gateway/internal/timeline"
 )
 
 // Event is what the gateway can tell a client: one of the structs of this file.
@@ -83,8 +84,12 @@ type Message struct{ *broker.Message }
 // deltas says each of them.
 type Delta struct {
 	*broker.Message
-	Before *broker.Message
+	Before      *broker.Message
+	Differences *Differences // between both, for all protocols and formats in which they are the same
 }
+
+// Differences are worked out once: see Differences.In.
+type Differences = timeline.Differences
 
 // Members answers a Presence.
 type Members struct {

@@ -274,7 +274,8 @@ func publicationOf(m *broker.Message, f Format) *wire.Publication {
 func deltaOf(e gateway.Delta, f Format) *wire.Publication {
 	p := publicationOf(e.Message, f)
 	if e.Before != nil {
-		if delta := fossil.Delta(dataOf(e.Before, f), p.Data); delta != nil {
+		work := func() []byte { return fossil.Delta(dataOf(e.Before, f), p.Data) }
+		if delta := e.Differences.In(uint8(formOf(e, f)), work); delta != nil {
 			p.Data, p.Delta = delta, true
 		}
 	}
@@ -282,6 +283,19 @@ func deltaOf(e gateway.Delta, f Format) *wire.Publication {
 		p.Data = jsontext.AppendString(nil, p.Data)
 	}
 	return p
+}
+
+// formOf returns the format in which a pair of messages has its data: of JSON that is said as
+// it is both have the same.
+func formOf(e gateway.Delta, f Format) Format {
+	if f == JSON && isBare(e.Message) && isBare(e.Before) {
+		return Protobuf
+	}
+	return f
+}
+
+func isBare(m *broker.Message) bool {
+	return m.Kind == broker.JSON && !bytes.ContainsAny(m.Payload, "\r\n")
 }
 
 // tagsOf returns a message's tags, the name of its event among them.

@@ -7,6 +7,7 @@ import (
 	"tidegate/broker"
 	"tidegate/gateway/internal/attendance"
 	"tidegate/gateway/internal/outbox"
+	"tidegate/gateway/internal/timeline"
 )
 
 // Subscriber is a session on a channel, as the channel sees it. No method blocks; all may
@@ -79,8 +80,8 @@ type Encoder interface {
 	EncodeMessage(*broker.Message) ([]byte, error)
 
 	// EncodeDelta returns the frame of a message for who was told the one before; nil: it
-	// is to be told the whole.
-	EncodeDelta(m, before *broker.Message) ([]byte, error)
+	// is to be told the whole. What differs the encoders of both messages share.
+	EncodeDelta(m, before *broker.Message, d *timeline.Differences) ([]byte, error)
 
 	EncodeNews(*News) (Frame, error)
 }

@@ -15,6 +15,7 @@ type Entry struct {
 	first  encoded // what most entries have
 	more   []encoded
 	deltas []encodedDelta
+	pairs  []pair
 	until  int64 // for how long a tail keeps it, in Unix nanoseconds
 }
 
@@ -61,8 +62,9 @@ func (e *Entry) Frame(by Encoder) ([]byte, error) {
 
 // DeltaEncoder says what differs between messages, in one way.
 type DeltaEncoder interface {
-	// EncodeDelta returns the frame of a message for who has the one before.
-	EncodeDelta(m, before *broker.Message) ([]byte, error)
+	// EncodeDelta returns the frame of a message for who has the one before. What differs
+	// the encoders of both share; nil: nobody else asks.
+	EncodeDelta(m, before *broker.Message, d *Differences) ([]byte, error)
 }
 
 // Delta returns the message as by says it to who has the one before: encoded once for all
@@ -73,11 +75,55 @@ func (e *Entry) Delta(before *broker.Message, by DeltaEncoder) ([]byte, error) {
 			return d.frame, nil
 		}
 	}
-	frame, err := by.EncodeDelta(&e.Message, before)
+	frame, err := by.EncodeDelta(&e.Message, before, e.differences(before))
 	if err == nil && !before.Position.IsZero() {
 		e.deltas = append(e.deltas, encodedDelta{by, before.Position, frame})
 	}
 	return frame, err
+}
+
+// pair is an entry's message and one before it.
+type pair struct {
+	before      broker.Position
+	differences *Differences
+}
+
+func (e *Entry) differences(before *broker.Message) *Differences {
+	if before.Position.IsZero() {
+		return nil
+	}
+	for _, p := range e.pairs {
+		if p.before == before.Position {
+			return p.differences
+		}
+	}
+	d := new(Differences)
+	e.pairs = append(e.pairs, pair{before.Position, d})
+	return d
+}
+
+// Differences are what differs between two messages, in each of the forms in which
+// encoders have them. Calls must not overlap.
+type Differences struct{ known []difference }
+
+type difference struct {
+	form uint8
+	text []byte
+}
+
+// In returns what differs in a form, worked out once for all who ask.
+func (d *Differences) In(form uint8, work func() []byte) []byte {
+	if d == nil {
+		return work()
+	}
+	for _, known := range d.known {
+		if known.form == form {
+			return known.text
+		}
+	}
+	text := work()
+	d.known = append(d.known, difference{form, text})
+	return text
 }
 
 // weight is about how many bytes a kept message takes: itself, and the frame that
