@@ -25,6 +25,9 @@ func newSessions(slots int) *sessions {
 	return &sessions{slots: make([][]*Session, slots), byName: make(map[string]*Session), byUser: make(map[string][]*Session), from: make(map[netip.Prefix]int)}
 }
 
+// ErrSessionOpen is why there is no other session with the same id (Hello.Session).
+var ErrSessionOpen = failf(Unavailable, "a session with this id is open: try again with another")
+
 // add registers a session, if the limits leave room for it.
 func (r *sessions) add(s *Session, l *Limits) error {
 	var network netip.Prefix
@@ -35,7 +38,7 @@ func (r *sessions) add(s *Session, l *Limits) error {
 	defer r.mu.Unlock()
 	switch {
 	case r.byName[s.id] != nil:
-		return failf(Unavailable, "a session with this id is open: try again with another")
+		return ErrSessionOpen
 	case l.Sessions > 0 && r.count >= l.Sessions:
 		return failf(LimitExceeded, "the node has %d sessions, as many as limits.sessions allows: try another node", l.Sessions)
 	case network.IsValid() && r.from[network] >= l.SessionsPerIP:

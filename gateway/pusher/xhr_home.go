@@ -3,6 +3,7 @@ package pusher
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"sync"
@@ -73,7 +74,10 @@ func (x *XHR) open(r *http.Request, app *app, id string) (err error) {
 		return err
 	}
 	session, err := x.gateway.Open(r.Context(), hello)
-	if err != nil {
+	switch {
+	case errors.Is(err, gateway.ErrSessionOpen): // by a request of the same path, a moment ago
+		return twice
+	case err != nil:
 		return err
 	}
 	s := &stay{session: session, since: time.Now()}
@@ -110,7 +114,7 @@ func (x *XHR) announce(s *stay) {
 }
 
 // twice ends all sessions of a path but the first one.
-var twice = refusedWith(comeBack, "another node has begun this session before: connect again")
+var twice = refusedWith(comeBack, "another request has begun this session before: connect again")
 
 // hearBegan is told that another node has begun a session.
 func (x *XHR) hearBegan(from string, w beganWord) error {

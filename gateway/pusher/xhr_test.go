@@ -327,6 +327,61 @@ func TestXHR_OnePathIsOneSession(t *testing.T) {
 	}
 }
 
+// Of two first requests that come to one node at once the later one is told to begin anew,
+// and at once; the session of the other goes on.
+func TestXHR_OnePathIsOneSessionOnANode(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	app, settings := n.apps.byKey(shop.Key)
+	r, _ := http.NewRequest(http.MethodPost, "/", nil)
+	r.SetPathValue("number", "7")
+	r.SetPathValue("text", "alice")
+	first, second := n.xhr.open(r, app, sessionOf(settings, r)), n.xhr.open(r, app, sessionOf(settings, r))
+	if code, _ := (Protocol{}).Farewell(gateway.ReasonOf(second)); first != nil || code != comeBack {
+		t.Errorf("the first: %v; the second: %v, told as %d", first, second, code)
+	}
+	if _, heard := n.posts(xhr(shop.Key, "alice", "xhr"), ""); !strings.Contains(heard, "connection_established") {
+		t.Errorf("the next poll is answered by %q", heard)
+	}
+}
+
+// A page with several clients: each sees only some of the numbers that the page gives its
+// requests, and all that each says is heard, in order.
+func TestXHR_SeveralClientsOfAPageAreHeard(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	clients := []string{"alice", "bob", "carol"}
+	number := 0
+	at := func(client, what string) string {
+		number++
+		return fmt.Sprintf("%s&t=1&n=%d", xhr(shop.Key, client, what), number)
+	}
+	for _, client := range clients {
+		n.posts(at(client, "xhr"), "")
+	}
+	for i := range 8 {
+		for _, client := range clients {
+			subscribe := fmt.Sprintf(`["{\"event\":\"pusher:subscribe\",\"data\":{\"channel\":\"%s-%d\"}}"]`, client, i)
+			if status, answer := n.posts(at(client, "xhr_send"), subscribe); status != http.StatusNoContent {
+				t.Fatalf("xhr_send: %d %s", status, answer)
+			}
+		}
+	}
+	for _, client := range clients {
+		var heard strings.Builder
+		for strings.Count(heard.String(), "succeeded") < 8 {
+			_, lines := n.posts(at(client, "xhr"), "")
+			heard.WriteString(lines)
+		}
+		last := -1
+		for i := range 8 {
+			at := strings.Index(heard.String(), fmt.Sprintf("%s-%d", client, i))
+			if at < last {
+				t.Errorf("%s heard %s", client, heard.String())
+			}
+			last = at
+		}
+	}
+}
+
 func TestLined_SaysWhatItsProtocolSaysInLines(t *testing.T) {
 	l := lined{spoken(App{ID: "1", Key: "k", Secret: "s", Prefix: "shop:"})}
 	for _, event := range everyEvent() {
