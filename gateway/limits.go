@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"tidegate/gateway/internal/cluster"
+	"tidegate/gateway/internal/denials"
 	"tidegate/gateway/internal/rates"
 	"tidegate/gateway/internal/timeline"
 
@@ -67,6 +68,9 @@ const (
 	RatesLet  = rates.MostLet
 	RateBytes = rates.BucketBytes
 )
+
+// DenialBytes is about what each ban and each revocation takes on a node.
+const DenialBytes = denials.Bytes
 
 // BetweenNodes is about how much a node holds at most of what nodes say to each other.
 const BetweenNodes = cluster.Bytes

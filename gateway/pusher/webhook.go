@@ -70,7 +70,7 @@ type Webhooks struct {
 	apps    *Apps
 	log     *slog.Logger
 	observe func(event, result string)
-	client  *http.Client
+	client  *webhook.Client
 }
 
 // NewWebhooks returns the webhooks of apps. It is made once for a gateway. observe is told of each request: "pusher",
@@ -82,7 +82,7 @@ func NewWebhooks(g *gateway.Gateway, apps *Apps, log *slog.Logger, observe func(
 }
 
 // Close ends the connections that nothing is told over.
-func (w *Webhooks) Close() { w.client.CloseIdleConnections() }
+func (w *Webhooks) Close() { w.client.Close() }
 
 // Receivers returns who is told, for the gateway: it is to be asked anew when the apps
 // have changed.
@@ -179,7 +179,7 @@ func (h *hook) post(ctx context.Context, body []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, hookPatience)
 	defer cancel()
 	header := http.Header{"X-Pusher-Key": {h.settings.Key}, "X-Pusher-Signature": {sign(h.settings.Secret, string(body))}}
-	status, _, err := webhook.Post(ctx, h.client, h.url, header, body)
+	status, _, err := h.client.Post(ctx, h.url, header, body)
 	if err == nil && (status < http.StatusOK || status >= http.StatusMultipleChoices) {
 		err = fmt.Errorf("it answered with the status %d", status)
 	}

@@ -3,7 +3,6 @@ package pusher
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -22,6 +21,7 @@ import (
 	"tidegate/broker"
 	"tidegate/broker/brokertest"
 	"tidegate/gateway"
+	"tidegate/gateway/webhook"
 )
 
 // hooked is the backend of an app that is told what happens.
@@ -197,22 +197,17 @@ func TestCounts_ClientsOfAllNodesAreTold(t *testing.T) {
 	runOfficial(t, officialPackages(t), host, "counts.test.mjs")
 }
 
-// nowhere answers every request alike.
-type nowhere struct{ err error }
-
-func (n nowhere) RoundTrip(*http.Request) (*http.Response, error) { return nil, n.err }
-
 func TestWebhooks_GiveUpAfterFiveMinutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dropped := 0
-		hooks := &Webhooks{log: slog.New(slog.DiscardHandler), client: &http.Client{Transport: nowhere{errors.New("away")}}}
+		hooks := &Webhooks{log: slog.New(slog.DiscardHandler), client: webhook.NewClient()}
 		hooks.observe = func(_, result string) {
 			if result == "dropped" {
 				dropped++
 			}
 		}
 		a := newApp(&shop)
-		receiver := hooks.receiver(a, &shop, &Webhook{URL: "http://127.0.0.1:1/"})
+		receiver := hooks.receiver(a, &shop, &Webhook{URL: "http://[nowhere"})
 		occupied := func() gateway.Notice {
 			return gateway.Notice{Event: gateway.OnChannelOccupied, Channel: "news", Time: time.Now()}
 		}

@@ -18,11 +18,29 @@ const (
 	idlePerHost  = 64      // connections kept for the next questions
 	connsPerHost = 256     // at once; further questions wait within their time-out
 	maxAnswer    = 1 << 20 // bytes of an answer that are read
+	longAnswers  = 16      // are read at once
+	shortAnswer  = 4 << 10 // bytes that it says it has: it waits for no other
 )
+
+// AnswerBytes is the most that a Client holds of answers.
+const AnswerBytes = longAnswers*maxAnswer + connsPerHost*shortAnswer
+
+// Client asks backends. All methods may be called concurrently.
+type Client struct {
+	http    *http.Client
+	reading chan struct{} // has one for each long answer that is being read
+}
 
 // NewClient returns a client of backends. It follows no redirect: whoever may
 // answer for the backend could otherwise send the questions elsewhere.
-func NewClient() *http.Client {
+func NewClient() *Client {
+	return &Client{newHTTPClient(), make(chan struct{}, longAnswers)}
+}
+
+// Close ends the connections over which nothing is asked.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+func newHTTPClient() *http.Client {
 	return &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
@@ -41,12 +59,12 @@ func NewClient() *http.Client {
 func (w *Webhook) post(ctx context.Context, body []byte) (status int, answer []byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, w.config.Timeout)
 	defer cancel()
-	return Post(ctx, w.client, w.config.URL, http.Header{SignatureHeader: {Sign(w.config.Secret, time.Now(), body)}}, body)
+	return w.client.Post(ctx, w.config.URL, http.Header{SignatureHeader: {Sign(w.config.Secret, time.Now(), body)}}, body)
 }
 
 // Post sends a JSON object to a backend, with more headers, and returns the answer's
 // status and body. Its errors show nothing of the URL, which may hold a secret.
-func Post(ctx context.Context, client *http.Client, url string, header http.Header, body []byte) (status int, answer []byte, err error) {
+func (c *Client) Post(ctx context.Context, url string, header http.Header, body []byte) (status int, answer []byte, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		return 0, nil, errors.New("the URL is not good")
@@ -54,11 +72,19 @@ func Post(ctx context.Context, client *http.Client, url string, header http.Head
 	request.Header = header
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("User-Agent", "tidegate")
-	response, err := client.Do(request)
+	response, err := c.http.Do(request)
 	if err != nil {
 		return 0, nil, withoutURL(err)
 	}
 	defer response.Body.Close()
+	if response.ContentLength < 0 || response.ContentLength > shortAnswer {
+		select {
+		case c.reading <- struct{}{}:
+			defer func() { <-c.reading }()
+		case <-ctx.Done():
+			return 0, nil, errors.New("too many long answers are being read")
+		}
+	}
 	answer, err = io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
 	switch {
 	case err != nil:

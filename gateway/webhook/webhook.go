@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"net/url"
 	"slices"
 	"sync/atomic"
@@ -88,7 +87,7 @@ type Webhook struct {
 	// Fixed at birth.
 	config Config
 	wants  map[gateway.HookEvent]bool
-	client *http.Client
+	client *Client
 	log    *slog.Logger
 
 	away atomic.Bool // the backend did not answer the last request
@@ -132,4 +131,4 @@ func (w *Webhook) noteAnswered(err error) {
 }
 
 // Close ends the connections to the backend that nothing is asked or told over.
-func (w *Webhook) Close() { w.client.CloseIdleConnections() }
+func (w *Webhook) Close() { w.client.Close() }

@@ -28,7 +28,7 @@ type relay struct {
 }
 
 // relayBytes is how much a relay takes for a peer that does not read.
-const relayBytes = 32 << 10
+const relayBytes = 16 << 10
 
 func newRelay(conn net.Conn, w *wall.Wall) *relay { return &relay{conn: conn, wall: w} }
 

@@ -89,6 +89,10 @@ type Client struct {
 	Address netip.Addr
 }
 
+// Bytes is about what one of many takes at most, while a list is replaced by one that is
+// read anew.
+const Bytes = 3 << 10
+
 // List is what is forbidden at one time. It does not change; the zero value forbids
 // nothing.
 type List struct {

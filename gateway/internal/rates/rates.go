@@ -59,8 +59,9 @@ type Bucket struct {
 	isLet   bool // it is among those that are let
 }
 
-// mostKnown is how many channels a bucket remembers. Then it forgets all of them.
-const mostKnown = 128
+// mostKnown is how many channels a bucket remembers, which is what a map of 128 places
+// takes. Then it forgets all of them.
+const mostKnown = 112
 
 // New returns a bucket that no Table has.
 func New(l Limit) *Bucket {

@@ -3,6 +3,7 @@ package rates
 import (
 	"fmt"
 	"net/netip"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -119,6 +120,30 @@ func TestTable_KeepsNoMoreThanSoMany(t *testing.T) {
 	if n := len(table.let); n > MostLet {
 		t.Errorf("%d are in line, want %d at most", n, MostLet)
 	}
+}
+
+// TestTable_ABucketTakesNoMoreThanItsBytes has users publish to ever new channels.
+func TestTable_ABucketTakesNoMoreThanItsBytes(t *testing.T) {
+	heap := func() int {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int(m.HeapAlloc)
+	}
+	const many = 1000
+	l := Limit{Commands: 1000, Bytes: 1000, NewChannels: 1000, Reads: 2}
+	table, before := NewTable(l, l), heap()
+	for user := range many {
+		b := table.User(fmt.Sprintf("%0255d", user))
+		for channel := range 3 * mostKnown {
+			b.Take(Cost{Commands: 1, Channel: fmt.Sprint(channel)})
+		}
+		table.Release(b)
+	}
+	if each := (heap() - before) / many; each > BucketBytes {
+		t.Errorf("a bucket takes %d bytes, want %d at most", each, BucketBytes)
+	}
+	runtime.KeepAlive(table)
 }
 
 func TestTable_ForgetsWhatIsFullAndNotHeld(t *testing.T) {

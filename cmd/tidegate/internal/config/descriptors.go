@@ -16,10 +16,10 @@ const mostReserve = 1024
 // limitsWithin returns the default limits of a process with so many file
 // descriptors and so much memory. Three quarters of the descriptors that are not
 // kept are for sessions and one for connections that speak HTTP, unless a quarter of
-// the memory is too little for them; a tenth of each is for one address.
+// the memory, but for a little, is too little for them; a tenth of each is for one address.
 func limitsWithin(descriptors int, memory int64) (gateway.Limits, Connections) {
 	usable := descriptors - reserveOf(descriptors)
-	usable = int(min(int64(usable), memory/4/clientBytes))
+	usable = int(min(int64(usable), (memory/4-spareBytes)/clientBytes))
 	limits := gateway.DefaultLimits()
 	limits.OutboxTotalBytes = int(min(int64(limits.OutboxTotalBytes), memory/8))
 	limits.InboundBytes = int(min(int64(limits.InboundBytes), memory/32))
@@ -32,6 +32,7 @@ func limitsWithin(descriptors int, memory int64) (gateway.Limits, Connections) {
 }
 
 const (
+	spareBytes     = 16 << 20
 	sharedChannels = 8 // of a session, by default, if all have as many
 	clientBytes    = (3*(sessionBytes+sharedChannels*subscriptionBytes)+connectionBytes)/4 + socketBytes
 )

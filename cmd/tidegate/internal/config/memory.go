@@ -10,6 +10,8 @@ import (
 	"tidegate/gateway"
 	"tidegate/gateway/rules"
 	"tidegate/gateway/transport"
+	"tidegate/gateway/webhook"
+	"tidegate/gateway/websocket"
 )
 
 // Memory is what a node takes at most, part by part.
@@ -31,13 +33,13 @@ const Unbounded = -1
 const (
 	programBytes      = 64 << 20
 	sessionBytes      = 8 << 10
-	tlsBytes          = 48 << 10 // of a session or a connection, beside it
-	subscriptionBytes = 3 << 10  // with the rate of joins and leaves, and a member's info
-	denialBytes       = 2 << 10
+	tlsBytes          = 48 << 10                         // of a session or a connection, beside it
+	portableBytes     = 32 << 10                         // of a session whose engine is the portable one, beside it: buffers, stacks, and what waits for a peer that does not read
+	subscriptionBytes = 3 << 10                          // with the rate of joins and leaves, and a member's info
 	connectionBytes   = 60<<10 + transport.PumpBytes*5/4 // two buffers, stacks, a header of 32 KiB, and what a pump has, with what a slice has beyond it
 	heldFactor        = 3                                // bytes held, and what they are decoded to and encoded from
 	redisBytes        = 64 << 20
-	webhookBytes      = 32 << 20
+	webhookBytes      = webhook.AnswerBytes + 32<<20 // and notices, on their way to the line and from there
 	compressorBytes   = 820 << 10
 	socketBytes       = 24 << 10 // unsent and unread, of a connection
 	garbageShare      = 4        // of what the process has, one part in so many is not yet collected
@@ -47,8 +49,11 @@ const (
 func (c *Config) Memory() Memory {
 	l := c.Limits
 	session, connection := sessionBytes, connectionBytes
-	if c.TLS.CertFile != "" {
+	switch {
+	case c.TLS.CertFile != "":
 		session, connection = session+tlsBytes, connection+tlsBytes
+	case c.WebSocket.Engine == websocket.Portable || runtime.GOOS != "linux":
+		session += portableBytes
 	}
 	internal := mostReserve / 2
 	m := Memory{
@@ -61,7 +66,7 @@ func (c *Config) Memory() Memory {
 		each("held for clients", l.InboundBytes, heldFactor),
 		{What: "recent history", Bytes: gateway.HistoryBytes},
 		each("rates of who has left", gateway.RatesLet, gateway.RateBytes),
-		each("bans and revocations", broker.RegisterRoom, denialBytes),
+		each("bans and revocations", broker.RegisterRoom, gateway.DenialBytes),
 	}
 	switch {
 	case c.UsesRedis():

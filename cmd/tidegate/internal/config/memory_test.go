@@ -1,6 +1,8 @@
 package config
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -53,4 +55,75 @@ func TestConfig_LimitsThatTheMachineCannotHold(t *testing.T) {
 	if got := c.warnings.Error(); !strings.Contains(got, "of memory in all, and there are 256 MiB") {
 		t.Errorf("warnings %q", got)
 	}
+}
+
+// boundTests are the tests that fail where a part of the sum is bounded no more, by the
+// folder of their package.
+var boundTests = map[string][]string{
+	"sessions":              {"gateway.TestSession_LimitsHold", "gateway.TestLimits_SessionsOfAnAddress"},
+	"subscriptions":         {"gateway.TestLimits_SubscriptionsOfTheNode"},
+	"HTTP connections":      {"cmd/tidegate.TestConnections_AreBoundedInAll", "cmd/tidegate.TestServe_ManyHeadersAreRefused", "gateway/transport.TestPump_HoldsAFewBytesAndLosesNone"},
+	"internal connections":  {"cmd/tidegate.TestConnections_OfTheInternalListenerAreBounded"},
+	"outboxes in all":       {"gateway.TestLimits_OutboxesAreBoundedInAll", "gateway.TestSession_SlowClientIsClosedAndOthersAreNot"},
+	"held for clients":      {"gateway/api.TestBodies_AreBoundedInAll", "gateway/websocket.TestUnfinished_MessagesShareOneBound", "gateway.TestLimits_PublishesOnTheirWayShareTheNodesRoom", "gateway.TestSendTo_LinesShareTheNodesRoom", "gateway.TestChannels_LongAnswersShareTheNodesRoom", "gateway/transport.TestCollector_HoldsOfTheNodesRoomWhatItHas"},
+	"recent history":        {"gateway/internal/timeline.TestTail_AllTailsOfANodeAreBounded", "gateway/internal/timeline.TestStore_TheArchiveIsBoundedAndForgets", "gateway/internal/timeline.TestLatest_TakesNoMoreThanANodeHasForAll"},
+	"rates of who has left": {"gateway/internal/rates.TestTable_KeepsNoMoreThanSoMany", "gateway/internal/rates.TestTable_ABucketTakesNoMoreThanItsBytes"},
+	"bans and revocations":  {"broker.TestRedis_Standalone", "broker.TestMemory", "gateway/internal/denials.TestDenial_TakesNoMoreThanItsBytes"},
+	"links to Redis":        {"broker.TestAnswerBounds", "broker.TestWireReader_Bounds"},
+	"said between nodes":    {"gateway/internal/cluster.TestRoom_WhatANodeAsksAndTellsIsBounded", "gateway/internal/cluster.TestRoom_WhatANodeIsAskedIsBounded", "gateway/internal/cluster.TestRoom_WhatIsReceivedIsBounded", "gateway/internal/cluster.TestRoom_NodesThatAreKnownAreBounded"},
+	"idempotency keys":      {"broker.TestMemoryKeys_AreBoundedAndTheOldestGo"},
+	"webhooks":              {"gateway/webhook.TestClient_FewLongAnswersAreReadAtOnce", "gateway/internal/attendance.TestLines_PostsAreBoundedWhileTheyAreOnTheirWay", "gateway/internal/attendance.TestLines_BytesOfPostsAreBounded"},
+	"compressors":           {"gateway/websocket.TestDeflate_HasFewCompressors"},
+	"garbage":               {"cmd/tidegate.TestServe_CollectsGarbageBeforeTheSumIsReached"},
+	"kernel buffers":        {"cmd/tidegate.TestListen_TheKernelHoldsLittleForAPeerThatDoesNotRead"},
+}
+
+func TestMemory_EveryPartHasATestOfItsBound(t *testing.T) {
+	files := map[string]string{}
+	parts := map[string]bool{"the program": true, "histories in memory": true} // which no limit bounds
+	for _, text := range []string{
+		"redis.url: redis://127.0.0.1\ncompression.enabled: true\nwebhooks: {url: 'http://127.0.0.1/', secret: 0123456789abcdef01234567, events: [connect]}",
+		"channels: [{match: '*', history: {size: 1}}]",
+		"{}",
+	} {
+		c := readWell(t, text, nil)
+		for _, part := range c.Memory() {
+			for _, name := range boundTests[part.What] {
+				folder, name, _ := strings.Cut(name, ".")
+				if files[folder] == "" {
+					files[folder] = testsOf(t, folder)
+				}
+				if !strings.Contains(files[folder], "\nfunc "+name+"(") {
+					t.Errorf("%s: there is no %s in %s", part.What, name, folder)
+				}
+			}
+			if len(boundTests[part.What]) == 0 && !parts[part.What] {
+				t.Errorf("no test fails where %s are bounded no more", part.What)
+			}
+			parts[part.What] = true
+		}
+	}
+	for what := range boundTests {
+		if !parts[what] {
+			t.Errorf("the sum has no %s", what)
+		}
+	}
+}
+
+// testsOf returns the source of a folder's tests.
+func testsOf(t *testing.T, folder string) string {
+	t.Helper()
+	names, err := filepath.Glob("../../../../" + folder + "/*_test.go")
+	if err != nil || len(names) == 0 {
+		t.Fatal(folder, err)
+	}
+	var text strings.Builder
+	for _, name := range names {
+		source, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text.Write(source)
+	}
+	return text.String()
 }

@@ -1,0 +1,55 @@
+package webhook
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A backend that answers at length, to many at once, does not fill the node.
+func TestClient_FewLongAnswersAreReadAtOnce(t *testing.T) {
+	answer := ""
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/chunked" {
+			w.(http.Flusher).Flush()
+		} else {
+			w.Header().Set("Content-Length", strconv.Itoa(len(answer)))
+		}
+		io.WriteString(w, answer)
+	}))
+	defer backend.Close()
+	c := NewClient()
+	defer c.Close()
+	post := func(path string, patience time.Duration) error {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		_, got, err := c.Post(ctx, backend.URL+path, http.Header{}, nil)
+		if err == nil && string(got) != answer {
+			t.Errorf("%d bytes came, want %d", len(got), len(answer))
+		}
+		return err
+	}
+	answer = strings.Repeat("x", shortAnswer+1)
+	for range 2 * longAnswers { // a place is given back
+		if err := post("/", time.Minute); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range longAnswers {
+		c.reading <- struct{}{} // as many are being read as may be
+	}
+	for _, path := range []string{"/", "/chunked"} {
+		if post(path, 50*time.Millisecond) == nil {
+			t.Errorf("%s: one answer too many was read", path)
+		}
+	}
+	answer = answer[:shortAnswer]
+	if err := post("/", time.Minute); err != nil {
+		t.Errorf("a short answer waits for others: %v", err)
+	}
+}
