@@ -18,6 +18,8 @@ func TestDenying_EndsSessionsOnEveryNode(t *testing.T) {
 	alice := gateway.Hello{Principal: gateway.Principal{User: "alice"}}
 	old := gateway.Hello{Principal: gateway.Principal{User: "bob", Token: gateway.TokenInfo{Shown: true, Issued: time.Now().Add(-time.Hour)}}}
 	far := gateway.Hello{Remote: "192.0.2.9:7"}
+	mapped := gateway.Hello{Remote: "[::ffff:198.51.100.9]:7"}
+	six := gateway.Hello{Remote: "[2001:db8:0:7:1::9%eth0]:7"}
 	for name, test := range map[string]struct {
 		hello  gateway.Hello
 		denial gateway.Denial
@@ -27,6 +29,8 @@ func TestDenying_EndsSessionsOnEveryNode(t *testing.T) {
 		"a user":     {alice, gateway.Denial{User: "alice"}, 4009, gateway.Forbidden},
 		"old tokens": {old, gateway.Denial{User: "bob", Before: time.Now()}, 4001, gateway.Unauthenticated},
 		"an address": {far, gateway.Denial{Address: netip.MustParsePrefix("192.0.2.0/24")}, 4009, gateway.Forbidden},
+		"an IPv4 address that comes as an IPv6 one": {mapped, gateway.Denial{Address: netip.MustParsePrefix("198.51.100.9/32")}, 4009, gateway.Forbidden},
+		"an IPv6 network": {six, gateway.Denial{Address: netip.MustParsePrefix("2001:db8:0:7::/64")}, 4009, gateway.Forbidden},
 	} {
 		t.Run(name, func(t *testing.T) {
 			there, here, other := b.connect(test.hello), a.connect(test.hello), b.connect(gateway.Hello{})
@@ -61,6 +65,30 @@ func TestDenying_HoldsOnANodeThatStartsLater(t *testing.T) {
 		t.Fatal(err)
 	}
 	first.connect(gateway.Hello{Principal: gateway.Principal{User: "alice"}})
+}
+
+func TestDenying_HoldsWhenRedisHasBeenRestarted(t *testing.T) {
+	redis := brokertest.StartRedis(t)
+	first := startMember(t, redis, "first", gateway.Config{})
+	first.awaitNodes("first")
+	if _, err := first.Deny(t.Context(), &backend, gateway.Denial{User: "alice"}); err != nil {
+		t.Fatal(err)
+	}
+	redis.CLI("SAVE")
+	redis.Stop()
+	redis.Start()
+	first.awaitReady()
+	later := startMember(t, redis, "later", gateway.Config{})
+	first.awaitNodes("first", "later")
+	for _, m := range []*member{first, later} {
+		_, err := m.tryConnect(gateway.Hello{Principal: gateway.Principal{User: "alice"}})
+		wantCode(t, err, gateway.Forbidden)
+	}
+	if _, err := later.Deny(t.Context(), &backend, gateway.Denial{User: "bob"}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := first.tryConnect(gateway.Hello{Principal: gateway.Principal{User: "bob"}})
+	wantCode(t, err, gateway.Forbidden)
 }
 
 func TestDenying_WithoutARegisterThereIsNone(t *testing.T) {

@@ -102,7 +102,18 @@ func parseNetwork(text string) (netip.Prefix, error) {
 	if err != nil {
 		return netip.Prefix{}, fail(gateway.BadRequest, "%.64q is no address: want one such as 192.0.2.7 or 192.0.2.0/24", text)
 	}
-	return network, nil
+	return unmapped(network), nil
+}
+
+const mappedBits = 96 // of an IPv6 address that stands for an IPv4 one
+
+// unmapped returns an IPv4 network that is written as an IPv6 one as what it is: no client
+// has an address of the other.
+func unmapped(network netip.Prefix) netip.Prefix {
+	if network.Addr().Is4In6() && network.Bits() >= mappedBits {
+		return netip.PrefixFrom(network.Addr().Unmap(), network.Bits()-mappedBits)
+	}
+	return network
 }
 
 // decode reads a small JSON object, in which every member must be known.

@@ -45,6 +45,18 @@ func TestBans_OfAnAddress(t *testing.T) {
 	n.expect(call{method: "GET", path: readLog, credential: shopKey}, 200, "") // backends never are
 }
 
+// However an address is written, it is the one that clients come from.
+func TestBans_WaysToWriteAnAddress(t *testing.T) {
+	n := startNode(t, noLimits)
+	for _, text := range []string{"127.0.0.1", "127.0.0.1/32", "::ffff:127.0.0.1", "::ffff:127.0.0.1/128", "::ffff:127.0.0.0/104", "0.0.0.0/0"} {
+		id := n.deny("/api/bans", `{"address":"`+text+`"}`)
+		n.expect(call{method: "GET", path: readLog}, 403, "banned")
+		n.expect(call{method: "DELETE", path: "/api/bans/" + id, credential: shopKey}, 204, "")
+	}
+	n.deny("/api/bans", `{"address":"::/0"}`) // of IPv6 alone
+	n.expect(call{method: "GET", path: readLog}, 200, "")
+}
+
 func TestRevocations(t *testing.T) {
 	n := startNode(t, noLimits)
 	now := time.Now()
