@@ -151,13 +151,13 @@ func naming(claim string, patterns []string, channel string) string {
 	return fmt.Sprintf("the token's claim %s has only %q", claim, patterns)
 }
 
-// reading is the ruling about what those may read who may subscribe.
+// reading is the ruling about what is open to all who may subscribe.
 func (r *reasoning) reading(subscribe Ruling, what string, kept bool) Ruling {
 	switch {
 	case !subscribe.Allowed:
 		return Ruling{Code: subscribe.Code, Why: "only who may subscribe to the channel may do this"}
 	case kept:
-		return Ruling{Allowed: true, Why: fmt.Sprintf("who may subscribe may, and %s has %s", r.cite(), what)}
+		return Ruling{Allowed: true, Why: fmt.Sprintf("it is open to all who may subscribe, and %s has %s", r.cite(), what)}
 	case r.index < 0:
 		return Ruling{Code: NotFound, Why: fmt.Sprintf("no rule matches the channel, so it has no %s", what)}
 	}

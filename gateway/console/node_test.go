@@ -148,7 +148,7 @@ func (c *cluster) until(what string, holds func() bool) {
 	}
 }
 
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // deaf keeps a broker in memory at work while no node is there.
 type deaf struct{}

@@ -3,6 +3,7 @@ package console_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 
@@ -87,7 +88,9 @@ func (p *page) tab() {
 // Tab stops at every control, what has the focus can be seen to have it, and each
 // control says to a screen reader what it is.
 func everyControlIsInReach(t *testing.T, browser context.Context) {
-	eachState(t, browser, func(p *page) []string { return append(p.withoutName(), p.outOfReach()...) })
+	eachState(t, browser, func(p *page) []string {
+		return slices.Concat(p.withoutName(), p.outOfPlace(), p.outOfReach())
+	})
 }
 
 // withoutName returns what a screen reader has no name for.
@@ -117,6 +120,18 @@ func (p *page) withoutName() (faults []string) {
 var isControl = map[string]bool{
 	`"button"`: true, `"link"`: true, `"textbox"`: true, `"searchbox"`: true, `"combobox"`: true, `"radio"`: true, `"checkbox"`: true,
 	`"tab"`: true, `"tabpanel"`: true, `"DisclosureTriangle"`: true, `"dialog"`: true, `"log"`: true, `"region"`: true, `"navigation"`: true, `"image"`: true,
+}
+
+// outOfPlace returns lists whose lines are wider than they are, and a way to the end of
+// one that is at its end.
+func (p *page) outOfPlace() []string {
+	p.t.Helper()
+	return evaluate[[]string](p, `[...document.querySelectorAll("main, .channels, .members, .feed, .scroll")]
+		.filter((e) => e.checkVisibility())
+		.flatMap((e) => [
+			e.scrollWidth > e.clientWidth + 1 ? "something is wider than it: " + e.outerHTML.slice(0, 120) : "",
+			e.id === "messages-scroll" && !document.querySelector("#latest").hidden && e.scrollHeight - e.scrollTop - e.clientHeight < 24 ? "it is at its end, and offers a way there" : "",
+		]).filter(Boolean)`)
 }
 
 // outOfReach walks once around the page.

@@ -68,9 +68,10 @@ export class Feed {
     this.#onChange();
   }
 
-  /** Where it stood does not survive being hidden, or made smaller. */
+  /** Where it stood does not survive being hidden, or changed in size. */
   shown() {
     if (this.follows) this.follow();
+    else this.#scrolled();
   }
 
   #plan() {

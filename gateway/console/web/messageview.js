@@ -119,7 +119,7 @@ export class MessageView {
   #list(name) {
     const count = element("span.count.numbers", {}, "0");
     const choose = element("button.channel", { type: "button", "aria-pressed": "false", onclick: () => this.#select(this.#selected === name ? "" : name) },
-      element("span.swatch", { "data-hue": hue(name) }), element("span.name.mono", {}, named(name)), element("span.hidden.state"), count, element("span.hidden", {}, "messages"));
+      element("span.swatch", { "data-hue": hue(name) }), element("span.name.mono", { title: name }, named(name)), element("span.hidden.state"), count, element("span.hidden", {}, "messages"));
     const leave = element("button.leave", { type: "button", "aria-label": `Unsubscribe ${name}`, title: "Unsubscribe", onclick: () => this.#unsubscribe(name) }, "×");
     const item = element("li", { "data-state": "pending" }, choose, leave);
     byID("channels", HTMLUListElement).append(item);

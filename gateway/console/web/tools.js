@@ -1,5 +1,5 @@
-// What helps while an application is made: a token for anybody, and what rules come
-// to. A development gateway alone answers.
+// What helps while an application is made: a token for anybody, and what rules allow.
+// Only a development gateway answers.
 
 import { readAddress, writeAddress } from "./address.js";
 import { byID, copy, element, here, named } from "./element.js";
