@@ -18,7 +18,7 @@ func newCheckCommand() *cobra.Command {
 		Use:   "check FILE",
 		Short: "Validate a configuration",
 		Long: `Validate a configuration: the file, under the environment as it is now, and
-every file that it names. Nothing is connected to. Prints what serve would do, or
+every file that it names. It connects to nothing. Prints what serve would do, or
 all that is wrong, and then exits with 1.`,
 		Example: "  tidegate check tidegate.yaml",
 		Args:    cobra.ExactArgs(1),

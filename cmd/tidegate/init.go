@@ -31,8 +31,8 @@ func newInitCommand() *cobra.Command {
 		Use:   "init [one-node | compose | nginx]",
 		Short: "Write a configuration to begin with, with keys made for it",
 		Long: `Write a configuration to begin with: commented, with rules to change, and with a
-backend's API key and a secret for clients' tokens that are made for it. It is for
-one node if nothing is said. A file that is there already stays as it is.`,
+backend's API key and a secret for clients' tokens that are made for it. Without
+an argument it is for one node. It does not change a file that exists already.`,
 		Example: "  tidegate init\n  tidegate init compose\n  tidegate init nginx --output /etc/tidegate/tidegate.yaml",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -52,7 +52,7 @@ func initialize(out io.Writer, path, place string) error {
 		return err
 	}
 	if err := writeNew(path, text); errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%s is there already and stays as it is: give another name with --output", path)
+		return fmt.Errorf("%s exists already and was not changed: give another name with --output", path)
 	} else if err != nil {
 		return err
 	}

@@ -40,7 +40,7 @@ func TestInit_WritesWhatCheckPraises(t *testing.T) {
 func TestInit_KeepsWhatIsThere(t *testing.T) {
 	path := write(t, "tidegate.yaml", "# mine\n")
 	err := initialize(io.Discard, path, "one-node")
-	if err == nil || !strings.Contains(err.Error(), "is there already") {
+	if err == nil || !strings.Contains(err.Error(), "exists already") {
 		t.Errorf("got %v", err)
 	}
 	if text, err := os.ReadFile(path); err != nil || string(text) != "# mine\n" {

@@ -24,7 +24,7 @@ func (k APIKey) Validate() error {
 	case !regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`).MatchString(k.Name):
 		return fmt.Errorf("API key with the name %.80q: want 1 to 64 letters, digits, _ . -", k.Name)
 	case len(k.Key) < minAPIKey:
-		return fmt.Errorf("API key %q has %d bytes: want at least %d, as of: openssl rand -hex 24", k.Name, len(k.Key), minAPIKey)
+		return fmt.Errorf("API key %q has %d bytes: want at least %d, made by: openssl rand -hex 24", k.Name, len(k.Key), minAPIKey)
 	case k.Scope != nil && (len(k.Scope.Channels) == 0 || !k.Scope.Read && !k.Scope.Publish):
 		return fmt.Errorf("API key %q opens nothing: give it channels, and read or publish in allow", k.Name)
 	case len(k.Key) > maxCredential:

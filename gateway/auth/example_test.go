@@ -8,9 +8,9 @@ import (
 )
 
 func Example() {
-	const secret = "as of: openssl rand -hex 32 (at least 32 bytes)"
+	const secret = "made by: openssl rand -hex 32 (at least 32 bytes)"
 	authenticator, err := auth.New(auth.Config{
-		Keys: []auth.APIKey{{Name: "shop", Key: "as of: openssl rand -hex 24"}},
+		Keys: []auth.APIKey{{Name: "shop", Key: "made by: openssl rand -hex 24"}},
 		JWT:  auth.JWT{Secret: secret},
 	})
 	if err != nil {
@@ -27,7 +27,7 @@ func Example() {
 
 	client, err := authenticator.Authenticate(context.Background(), token)
 	fmt.Println(client.User, client.Subscribe, err)
-	backend, err := authenticator.Authenticate(context.Background(), "as of: openssl rand -hex 24")
+	backend, err := authenticator.Authenticate(context.Background(), "made by: openssl rand -hex 24")
 	fmt.Println(backend.Key, err)
 	_, err = authenticator.Authenticate(context.Background(), "a guess")
 	fmt.Println(err)

@@ -31,7 +31,7 @@ func newSecretKey(secret []byte) (key, error) {
 	case strings.Contains(string(secret), "-----BEGIN "):
 		return key{}, fmt.Errorf("auth.jwt.secret is a PEM document: give a public key as public_key_file")
 	case len(secret) < minSecret:
-		return key{}, fmt.Errorf("auth.jwt.secret has %d bytes: want at least %d, as of: openssl rand -hex 32", len(secret), minSecret)
+		return key{}, fmt.Errorf("auth.jwt.secret has %d bytes: want at least %d, made by: openssl rand -hex 32", len(secret), minSecret)
 	}
 	return key{algorithms: []string{"HS256", "HS384", "HS512"}, material: slices.Clone(secret)}, nil
 }
@@ -89,7 +89,7 @@ func parsePublicKey(block *pem.Block) (any, error) {
 		}
 		return certificate.PublicKey, nil
 	case strings.HasSuffix(block.Type, "PRIVATE KEY"):
-		return nil, fmt.Errorf("a gateway needs no private key: give the public one, as of: openssl pkey -in FILE -pubout")
+		return nil, fmt.Errorf("a gateway needs no private key: give the public one, made by: openssl pkey -in FILE -pubout")
 	default:
 		return nil, fmt.Errorf("not a public key: want BEGIN PUBLIC KEY")
 	}

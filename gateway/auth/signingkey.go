@@ -34,7 +34,7 @@ func NewSigningSecret(secret string) (SigningKey, error) {
 func ParseSigningKey(document []byte) (SigningKey, error) {
 	block := privateBlock(document)
 	if block == nil {
-		return SigningKey{}, errors.New("no private key found: want a PEM file with BEGIN PRIVATE KEY, as of: openssl genpkey -algorithm ed25519")
+		return SigningKey{}, errors.New("no private key found: want a PEM file with BEGIN PRIVATE KEY, made by: openssl genpkey -algorithm ed25519")
 	}
 	private, err := parsePrivateKey(block)
 	if err != nil {
@@ -69,7 +69,7 @@ func parsePrivateKey(block *pem.Block) (any, error) {
 	case "EC PRIVATE KEY":
 		return x509.ParseECPrivateKey(block.Bytes)
 	case "ENCRYPTED PRIVATE KEY":
-		return nil, errors.New("it is encrypted: decrypt it first, as by: openssl pkey -in FILE")
+		return nil, errors.New("it is encrypted: decrypt it first, by: openssl pkey -in FILE")
 	default:
 		return x509.ParsePKCS8PrivateKey(block.Bytes)
 	}

@@ -34,7 +34,7 @@ func newIdleCommand() *cobra.Command {
 	b := idleLoad{}
 	cmd := &cobra.Command{
 		Use:   "idle",
-		Short: "Tell the memory that a session takes which has a subscription and nothing to do",
+		Short: "Measure the memory of a session that has a subscription and nothing to do",
 		Long: `Connect many sessions, subscribe each, wait, and tell by how much the gateway's
 memory has grown. Start the gateway anew for each measurement: what it has had in
 use before it keeps for a while, and uses again.`,

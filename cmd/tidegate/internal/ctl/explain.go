@@ -87,9 +87,9 @@ func newTraceCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "trace CHANNEL [TEXT]",
 		Short: "Publish a message and say what became of it, on every node",
-		Long: `Publish a message, which all who listen get as any other, and say what became of it:
-which node took it, whether the broker did, and for each node how many sessions it
-was written to, and for which it waits, was replaced by a newer one, was left out.`,
+		Long: `Publish a message, which all listeners get like any other, and say what became of it:
+which node took it, whether the broker took it, and, for each node, for how many sessions
+it was written, waits, was replaced by a newer one, or was left out.`,
 		Example: `  tidegate trace chat:lobby
   tidegate trace chat:lobby hello --recipient alice
   tidegate trace chat:lobby --as bob`,

@@ -60,7 +60,7 @@ func newDisconnectCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "disconnect USER",
 		Short: "End the sessions that a user has, on every node",
-		Long: `End the sessions that a user has, on every node. Who may, comes back at once: to
+		Long: `End the sessions that a user has, on every node. Those who may connect come back at once: to
 keep a user away, ban.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
