@@ -12,19 +12,7 @@ import (
 	"time"
 
 	"tidegate/gateway"
-	"tidegate/gateway/native"
 )
-
-// lines is the native protocol with a line for each frame.
-type lines struct{ native.Protocol }
-
-func (l lines) Encode(event gateway.Event) (gateway.Frame, error) {
-	frame, err := l.Protocol.Encode(event)
-	if len(frame.Data) > 0 {
-		frame.Data = append(frame.Data, '\n')
-	}
-	return frame, err
-}
 
 // conn is a client's connection. It holds so many frames that the client has not read.
 type conn struct {
@@ -42,13 +30,13 @@ type conn struct {
 	reason  string
 }
 
-const connHolds = 64
+const connHolds = 8
 
 func newConn(name string) *conn {
 	return &conn{name: name, says: make(chan string), over: make(chan struct{}), heard: time.Now(), changed: make(chan struct{})}
 }
 
-func (c *conn) Read(context.Context) (gateway.Frame, error) {
+func (c *conn) Read(ctx context.Context) (gateway.Frame, error) {
 	select {
 	case text := <-c.says:
 		c.mu.Lock()
@@ -57,6 +45,8 @@ func (c *conn) Read(context.Context) (gateway.Frame, error) {
 		return gateway.Frame{Data: []byte(text)}, nil
 	case <-c.over:
 		return gateway.Frame{}, io.EOF
+	case <-ctx.Done():
+		return gateway.Frame{}, ctx.Err()
 	}
 }
 
@@ -162,9 +152,9 @@ func (c *conn) next(ctx context.Context) ([]byte, bool) {
 		case <-changed:
 		case <-c.over:
 			c.mu.Lock()
-			left := len(c.waiting)
+			lost := c.held || len(c.waiting) == 0
 			c.mu.Unlock()
-			if left == 0 {
+			if lost {
 				return nil, false
 			}
 		case <-ctx.Done():
@@ -179,6 +169,7 @@ type client struct {
 	world  *world
 	name   string
 	kind   string
+	tongue tongue
 	stream *stream
 	random *rand.Rand
 
@@ -198,15 +189,18 @@ type heard struct {
 	told   string // how the client knows
 }
 
-func newClient(w *world, name, kind string, s *stream) *client {
-	return &client{world: w, name: name, kind: kind, stream: s, random: w.random(name)}
+func newClient(w *world, name, kind string, t tongue, s *stream) *client {
+	return &client{world: w, name: name, kind: kind, tongue: t, stream: s, random: w.random(name)}
 }
 
 // live connects, stays, and comes back, until restless ends. From then on it stays
-// where it is until ctx ends, unless it was but passing.
+// where it is until ctx ends, unless it was but passing. One that is steady stays from
+// the first on.
 func (c *client) live(ctx, restless context.Context) {
 	defer func() { c.left = time.Now() }()
-	c.comeAndGo(restless)
+	if c.kind != "steady" {
+		c.comeAndGo(restless)
+	}
 	if c.kind == "passing" {
 		return
 	}
@@ -227,7 +221,7 @@ func (c *client) comeAndGo(ctx context.Context) {
 func (c *client) visit(ctx context.Context, n *node) bool {
 	c.conns++
 	conn := newConn(fmt.Sprintf("%s-%d", c.name, c.conns))
-	if !n.admit(c.world, conn, c.name) {
+	if !n.admit(c, conn) {
 		return false
 	}
 	staying, leave := context.WithTimeout(ctx, c.stays())
@@ -273,77 +267,90 @@ func (c *conn) why() string {
 }
 
 func (c *client) stay(ctx context.Context, conn *conn) {
-	ask, _ := json.Marshal(map[string]any{"type": "subscribe", "id": 1, "channel": c.stream.channel, "cursor": c.cursor})
-	select {
-	case conn.says <- string(ask):
-	case <-conn.over:
-		return
-	case <-ctx.Done():
-		return
-	}
-	for n := 1; ; n++ {
-		if c.kind == "slow" && n%150 == 0 {
-			pause(ctx, between(c.random, time.Second, 10*time.Second))
+	say := c.tongue.first(c)
+	for n := 1; c.says(ctx, conn, say); n++ {
+		if c.kind == "slow" && n%50 == 0 {
+			pause(ctx, between(c.random, 2*time.Second, 25*time.Second))
 		}
 		line, more := conn.next(ctx)
-		if !more || !c.hear(line) {
+		if !more {
+			return
+		}
+		var stays bool
+		if say, stays = c.tongue.hear(c, line); !stays {
 			return
 		}
 	}
 }
 
-// hear takes a frame, and reports whether the client stays.
-func (c *client) hear(line []byte) bool {
-	var f struct {
-		Type, Channel, Cursor, Code string
-		Data                        json.RawMessage
-		Recovered                   *bool
+// says says something, if there is something to say, and reports whether the connection
+// lives.
+func (c *client) says(ctx context.Context, conn *conn, text string) bool {
+	if text == "" {
+		return true
 	}
-	if err := json.Unmarshal(line, &f); err != nil {
-		c.world.blame("%s was sent %q", c.name, line)
-		return false
+	select {
+	case conn.says <- text:
+		return true
+	case <-conn.over:
+	case <-ctx.Done():
 	}
-	if f.Channel != "" && f.Channel != c.stream.channel {
-		return true // the user's own
-	}
-	switch f.Type {
-	case "subscribed":
-		switch {
-		case c.cursor == "" && c.entered:
-			c.misses("was away without a cursor")
-		case c.cursor == "":
-			c.log = append(c.log, heard{at: time.Now(), told: "entered"})
-		case f.Recovered == nil || !*f.Recovered:
-			c.misses("not recovered")
-			if epochOf(c.cursor) != epochOf(f.Cursor) {
-				c.world.sees("client resumed over a lost epoch")
-			}
-		default:
-			c.world.sees("client recovered")
-		}
-		c.entered = true
-		if c.cursor == "" {
-			c.cursor = f.Cursor
-		}
-	case "gap":
-		c.misses("gap")
-	case "message":
-		number, _ := strconv.Atoi(string(f.Data))
-		if c.cursor != "" && epochOf(c.cursor) != epochOf(f.Cursor) {
-			c.world.sees("client goes on in another epoch")
-		}
-		c.log = append(c.log, heard{at: time.Now(), number: number, cursor: f.Cursor})
-		c.cursor = f.Cursor
-	case "error":
-		c.world.note("%s: %s", c.name, line)
-		c.world.sees("client was answered " + f.Code)
+	return false
+}
+
+// parse reads a line, and reports whether it can be read.
+func (c *client) parse(line []byte, into any) bool {
+	if err := json.Unmarshal(line, into); err != nil {
+		c.world.blame("%s was sent %q: %v", c.name, line, err)
 		return false
 	}
 	return true
 }
 
+// enters notes that the client has been subscribed, and goes on at a cursor.
+func (c *client) enters(cursor string, recovered bool) {
+	switch {
+	case c.cursor == "" && c.entered:
+		c.misses("was away without a cursor")
+	case c.cursor == "":
+		c.log = append(c.log, heard{at: time.Now(), told: "entered"})
+	case !recovered:
+		c.misses("not recovered")
+		if epochOf(c.cursor) != epochOf(cursor) {
+			c.world.sees("client resumed over a lost epoch")
+		}
+	default:
+		c.world.sees("client recovered")
+		c.world.sees("client recovered: " + c.tongue.String())
+	}
+	c.entered = true
+	if c.cursor == "" {
+		c.cursor = cursor
+	}
+}
+
+func (c *client) hears(data []byte, cursor string) {
+	number, err := strconv.Atoi(string(data))
+	if err != nil {
+		c.world.blame("%s was sent the message %q", c.name, data)
+	}
+	if c.cursor != "" && cursor != "" && epochOf(c.cursor) != epochOf(cursor) {
+		c.world.sees("client goes on in another epoch")
+	}
+	c.log = append(c.log, heard{at: time.Now(), number: number, cursor: cursor})
+	c.cursor = cursor
+}
+
+// refused notes an error that was said, and has the client leave.
+func (c *client) refused(code string, line []byte) (stays bool) {
+	c.world.note("%s: %s", c.name, line)
+	c.world.sees("client was answered " + code)
+	return false
+}
+
 func (c *client) misses(how string) {
 	c.world.note("%s on %s: %s", c.name, c.stream.channel, how)
 	c.world.sees("client told: " + how)
+	c.world.sees("client told: " + how + ": " + c.tongue.String())
 	c.log = append(c.log, heard{at: time.Now(), told: how})
 }

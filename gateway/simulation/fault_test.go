@@ -35,6 +35,8 @@ var faults = []fault{
 	{name: "redis restarts with nothing", forgets: true, strike: restart(1<<30, 1<<30+1)},
 	{name: "redis fails over and loses nothing", strike: failOver(0, 1)},
 	{name: "redis fails over and loses something", forgets: true, strike: failOver(1, 60)},
+	{name: "a node is led to the former master", strike: leadAstray, mend: mendWay, longest: 12 * time.Second},
+	{name: "the clock of redis jumps", strike: clockJumps, mend: func(w *world, _ *slot) { w.redis().SetClock(0) }, longest: 20 * time.Second},
 	{name: "redis is emptied", forgets: true, strike: func(w *world, _ *slot, _ *rand.Rand) { w.redis().Flush() }},
 	{name: "a stream is deleted", forgets: true, strike: func(w *world, _ *slot, random *rand.Rand) {
 		w.redis().Do("DEL", "tidegate:"+w.streams[random.IntN(2)].channel)
@@ -47,6 +49,18 @@ var faults = []fault{
 
 func tamper(what func(*simredis.Way)) func(*world, *slot, *rand.Rand) {
 	return func(_ *world, s *slot, _ *rand.Rand) { s.tamper(what) }
+}
+
+// clockJumps has what lasts for some time end early, or last longer. In a gentle story
+// it does not have the keys of publishes forgotten.
+func clockJumps(w *world, _ *slot, random *rand.Rand) {
+	most := 30 * time.Second
+	if !w.gentle {
+		most = 2 * time.Hour
+	}
+	ahead := between(random, -most, most)
+	w.note("the clock of redis is ahead by %v", ahead)
+	w.redis().SetClock(ahead)
 }
 
 func slowLink(_ *world, s *slot, random *rand.Rand) {
@@ -106,21 +120,46 @@ func failOver(least, most int) func(*world, *slot, *rand.Rand) {
 	}
 }
 
-// strike has faults befall the world, which may overlap, and returns when all are
-// mended.
-func (w *world) strike(random *rand.Rand) {
-	w.note("gentle: %v", w.gentle)
-	for end := time.Now().Add(faultsLast); time.Now().Before(end); {
-		f := faults[random.IntN(len(faults))]
-		s := w.nodes[random.IntN(len(w.nodes))]
-		own := rand.New(rand.NewPCG(random.Uint64(), 0))
-		after := between(random, 0, 8*time.Second)
-		if f.forgets && w.gentle {
-			continue
+// leadAstray has another server take the place of the one that there is, and a node not
+// hear of it.
+func leadAstray(w *world, s *slot, _ *rand.Rand) {
+	w.replacing <- struct{}{}
+	defer func() { <-w.replacing }()
+	former := w.redis()
+	s.tamper(func(way *simredis.Way) { way.Lead(former) })
+	w.servers.FailOver(redisAddress, 0)
+}
+
+// blow is one fault that befalls a place at some time.
+type blow struct {
+	number      int // in the plan
+	at          time.Duration
+	fault, node int
+	own         uint64 // seed of what is arbitrary in it
+}
+
+// planOf draws what is to befall a world.
+func planOf(random *rand.Rand, gentle bool) (plan []blow) {
+	for at := time.Duration(0); at < faultsLast; {
+		b := blow{number: len(plan) + 1, at: at, fault: random.IntN(len(faults)), node: random.IntN(nodeCount), own: random.Uint64()}
+		at += between(random, 0, 8*time.Second)
+		if !gentle || !faults[b.fault].forgets {
+			plan = append(plan, b)
 		}
-		w.striking.Go(func() { w.befall(f, s, own) })
-		time.Sleep(after)
 	}
+	return plan
+}
+
+// strike has the faults of the plan befall the world, which may overlap, and returns when
+// all are mended, not before they all could have been.
+func (w *world) strike() {
+	w.note("gentle: %v", w.gentle)
+	began := time.Now()
+	for _, b := range w.plan {
+		time.Sleep(time.Until(began.Add(b.at)))
+		w.striking.Go(func() { w.befall(b) })
+	}
+	time.Sleep(time.Until(began.Add(faultsLast)))
 	w.striking.Wait()
 	for _, s := range w.nodes {
 		mendWay(w, s)
@@ -128,13 +167,15 @@ func (w *world) strike(random *rand.Rand) {
 	}
 	w.redis().Resume()
 	w.redis().Refuse("")
+	w.redis().SetClock(0)
 	w.note("all is mended")
 }
 
 // befall has one fault strike, and mends it.
-func (w *world) befall(f fault, s *slot, random *rand.Rand) {
+func (w *world) befall(b blow) {
+	f, s, random := faults[b.fault], w.nodes[b.node], rand.New(rand.NewPCG(b.own, 0))
 	lasts := between(random, 50*time.Millisecond, max(f.longest, 100*time.Millisecond))
-	w.note("FAULT %s, node %d, for %v", f.name, s.index, lasts)
+	w.note("FAULT %d: %s, node %d, for %v", b.number, f.name, s.index, lasts)
 	w.sees("fault: " + f.name)
 	n, mends := s.current(), s.mends.Load()
 	f.strike(w, s, random)

@@ -12,6 +12,7 @@ import (
 	"tidegate/broker"
 	"tidegate/broker/simredis"
 	"tidegate/gateway"
+	"tidegate/gateway/pusher"
 	"tidegate/gateway/rules"
 	"tidegate/metrics"
 )
@@ -33,6 +34,7 @@ type slot struct {
 type node struct {
 	*gateway.Gateway
 	way     *simredis.Way
+	apps    *pusher.Apps
 	metrics *metrics.Metrics
 	end     context.CancelFunc
 
@@ -54,7 +56,7 @@ func (s *slot) start() {
 	defer s.mu.Unlock()
 	s.runs++
 	name := fmt.Sprintf("n%d-%d", s.index, s.runs)
-	n := &node{way: s.world.servers.NewWay(s.world.random(name).Uint64(), time.Millisecond), metrics: metrics.New(""), conns: make(map[*conn]struct{})}
+	n := &node{way: s.world.servers.NewWay(s.world.random(name).Uint64(), time.Millisecond), apps: newApps(), metrics: metrics.New(""), conns: make(map[*conn]struct{})}
 	log := slog.New(storyLog{s.world, name})
 	b, err := broker.NewRedis(broker.RedisConfig{
 		URL: "redis://" + redisAddress, Dial: n.way.Dial, Log: log, Connections: 2,
@@ -68,7 +70,7 @@ func (s *slot) start() {
 	}
 	if n.Gateway, err = gateway.New(gateway.Config{
 		Broker: b, History: b, Presence: b, Register: b, Rules: simRules, Node: name,
-		Log: log, Metrics: n.metrics, DrainWindow: 2 * time.Second, Limits: gateway.Limits{OutboxBytes: 16 << 10},
+		Log: log, Metrics: n.metrics, DrainWindow: 2 * time.Second, Limits: gateway.Limits{OutboxBytes: 1 << 10},
 	}); err != nil {
 		panic(err)
 	}
@@ -143,28 +145,29 @@ func (s *slot) drain() {
 	n.end()
 }
 
-// admit has a node serve a connection, and reports whether it does.
-func (n *node) admit(w *world, c *conn, user string) bool {
+// admit has a node serve a client's connection, and reports whether it does.
+func (n *node) admit(c *client, over *conn) bool {
 	n.mu.Lock()
 	if n.dead || n.apart {
 		n.mu.Unlock()
 		return false
 	}
-	n.conns[c] = struct{}{}
+	n.conns[over] = struct{}{}
 	n.mu.Unlock()
-	w.living.Go(func() {
-		n.serve(c, user)
+	c.world.living.Go(func() {
+		c.tongue.serve(n, c, over)
 		n.mu.Lock()
-		delete(n.conns, c)
+		delete(n.conns, over)
 		n.mu.Unlock()
 	})
 	return true
 }
 
-// serve does what a transport does.
-func (n *node) serve(c *conn, user string) {
+// serve does what the transport of a protocol with frames does.
+func (n *node) serve(c *conn, hello gateway.Hello) {
 	ctx := context.Background()
-	s, err := n.Open(ctx, gateway.Hello{Protocol: lines{}, Session: c.name, Transport: "simulated", Principal: gateway.Principal{User: user}})
+	hello.Protocol, hello.Transport = lines{hello.Protocol}, "simulated"
+	s, err := n.Open(ctx, hello)
 	if err != nil {
 		c.sever()
 		return

@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -24,6 +25,7 @@ type world struct {
 	seed    uint64
 	began   time.Time
 	gentle  bool // no fault makes Redis forget
+	plan    []blow
 	servers *simredis.Servers
 	nodes   []*slot
 	streams []*stream
@@ -49,12 +51,17 @@ const (
 	nodeCount  = 3
 )
 
-// tell runs a story from its beginning to its end, within a bubble.
-func tell(t *testing.T, seed uint64) *world {
+// tell runs a story from its beginning to its end, within a bubble: with the faults of
+// its seed, or with those of them that only names.
+func tell(t *testing.T, seed uint64, only []int) *world {
 	w := &world{t: t, seed: seed, began: time.Now(), servers: simredis.New(seed), seen: make(map[string]int), replacing: make(chan struct{}, 1)}
 	w.servers.Start(redisAddress)
 	random := w.random("world")
 	w.gentle = random.IntN(2) == 0
+	w.plan = planOf(w.random("faults"), w.gentle)
+	if only != nil {
+		w.plan = slices.DeleteFunc(w.plan, func(b blow) bool { return !slices.Contains(only, b.number) })
+	}
 	ctx, end := context.WithCancel(context.Background())
 	restless, rest := context.WithCancel(ctx)
 	for i := range nodeCount {
@@ -71,7 +78,7 @@ func tell(t *testing.T, seed uint64) *world {
 	for _, s := range w.streams {
 		publishers.Go(func() { s.publish(publishing) })
 	}
-	w.strike(random)
+	w.strike()
 	rest()
 	time.Sleep(settling)
 	stop()
@@ -100,9 +107,16 @@ func (w *world) populate(random *rand.Rand) {
 	for _, channel := range []string{"kept:a", "kept:b", "live:a", "live:b"} {
 		w.streams = append(w.streams, newStream(w, channel, time.Duration(100+random.IntN(400))*time.Millisecond))
 	}
-	for i := range 15 {
-		kind := []string{"steady", "wandering", "slow", "vanishing", "passing"}[i%5]
-		w.clients = append(w.clients, newClient(w, fmt.Sprintf("%s%d", kind, i), kind, w.streams[random.IntN(len(w.streams))]))
+	kinds := []string{"steady", "wandering", "slow", "vanishing", "passing"}
+	for i, t := range []tongue{
+		nativeTongue{}, nativeTongue{}, nativeTongue{}, nativeTongue{}, nativeTongue{},
+		nativeTongue{}, nativeTongue{}, nativeTongue{}, nativeTongue{}, pollTongue{},
+		centrifugeTongue{}, centrifugeTongue{}, eventsTongue{}, pusherTongue{}, pollTongue{},
+		eventsTongue{}, eventsTongue{}, centrifugeTongue{}, centrifugeTongue{}, eventsTongue{},
+		pusherTongue{},
+	} {
+		kind := kinds[i%len(kinds)]
+		w.clients = append(w.clients, newClient(w, fmt.Sprintf("%s%d", kind, i), kind, t, w.streams[random.IntN(len(w.streams))]))
 	}
 }
 
@@ -162,15 +176,19 @@ func (w *world) checkNodes() {
 	}
 }
 
-// here returns how many sessions each user has on a channel.
-func (w *world) here(s *stream) map[string]int {
-	here := make(map[string]int)
+// here returns how many sessions each user has on a channel that nodes know, and how many
+// there are.
+func (w *world) here(s *stream) (users map[string]int, all int) {
+	users = make(map[string]int)
 	for _, c := range w.clients {
-		if c.stream == s && c.kind == "steady" {
-			here[c.name] = 1
+		if c.stream != s || c.kind != "steady" {
+			continue
+		}
+		if all++; isNamed(c.tongue) {
+			users[c.name] = 1
 		}
 	}
-	return here
+	return users, all
 }
 
 func (w *world) checkMembers(n *node, s *stream) {
@@ -183,7 +201,7 @@ func (w *world) checkMembers(n *node, s *stream) {
 	for _, m := range members {
 		said[m.User] = m.Sessions
 	}
-	want := w.here(s)
+	want, _ := w.here(s)
 	if maps.Equal(said, want) {
 		return
 	}
@@ -206,7 +224,7 @@ func (w *world) checkCounts(n *node) {
 	}
 	want := make(map[string]int)
 	for _, s := range w.streams {
-		if here := len(w.here(s)); here > 0 {
+		if _, here := w.here(s); here > 0 {
 			want[s.channel] = here
 		}
 	}
