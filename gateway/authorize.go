@@ -82,17 +82,3 @@ func (g *Gateway) admitConnect() error {
 	}
 	return nil
 }
-
-// reauthorize takes the session off the channels that it may not be on, but for
-// those that the server has put it on.
-func (s *Session) reauthorize() {
-	for _, name := range s.channels() {
-		if s.hasGrant(name) {
-			continue
-		}
-		if err := s.gateway.Authorize(s.whoOn(name), ToSubscribe, name); err != nil && s.quit(name) {
-			e := ErrorOf(err)
-			s.tell(Unsubscribed{Channel: name, Code: e.Code, Reason: e.Message})
-		}
-	}
-}

@@ -51,6 +51,16 @@
 //	Presence.Attend ──> teller.deliver ──> receiver.deliver ──> Hooks.Tell, or Receiver.Tell
 //	(puts it in line)   (Presence.Take)    (noticeOf)            (package webhook)
 //
+// The files of this package call each other downward. Three alone stand in a circle, since
+// their types name each other: gateway.go (a node has sessions), session.go (a session has
+// its node), and sessions.go (the list of them). Above these:
+//
+//	closing.go, telling.go         a session ends, and is told something
+//	places.go, subscription.go     the channels that it is on
+//	joining.go, subscribe.go       how it comes there
+//	commands.go, opening.go, ...   what its client asks for, each in a file of its verb
+//	errand.go, intake.go, new.go   what other nodes ask, what the broker tells, and the whole
+//
 // Who owns what. A session's commands are handled by its reading goroutine, one
 // after the other, but what the broker is asked may be on its way when the next one
 // begins: subscribes in a row are done together, by another goroutine, and

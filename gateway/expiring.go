@@ -1,17 +1,6 @@
 package gateway
 
-import (
-	"time"
-
-	"tidegate/broker/lock"
-)
-
-// expiring are the sessions of which a token or a subscription ends before their next
-// turn comes.
-type expiring struct {
-	mu       lock.Mutex[lock.Expiring]
-	sessions map[*Session]struct{}
-}
+import "time"
 
 // expireSoon puts a session on the list of those that are watched each second, if
 // something of it ends soon.
@@ -49,3 +38,29 @@ func (e *expiring) closeDue(now time.Time) {
 }
 
 const pingGrace = 2 * time.Second
+
+// nextEnd returns when the session's token ends, or one of its subscriptions, if that
+// is sooner; zero: never.
+func (s *Session) nextEnd() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := s.principal.Expires
+	if !s.ends {
+		return next
+	}
+	for _, sub := range s.subscriptions {
+		if end := time.Unix(0, sub.end); sub.end != 0 && (next.IsZero() || end.Before(next)) {
+			next = end
+		}
+	}
+	return next
+}
+
+// leaveEnded takes the session off the channels on which its time is over.
+func (s *Session) leaveEnded() {
+	now := time.Now().UnixNano()
+	for _, sub := range s.dropIf(func(sub *subscription) bool { return sub.end != 0 && sub.end <= now }) {
+		s.gateway.hub.Release(&sub.Subscription)
+		s.tell(Unsubscribed{Channel: sub.Channel(), Code: Unauthenticated, Reason: "the subscription's token has expired", Expired: true})
+	}
+}

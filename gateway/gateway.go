@@ -132,21 +132,6 @@ func (g *Gateway) checkDraining() error {
 	return nil
 }
 
-// Refuse returns a session that is over, since Open, or who was to fill in hello, has
-// failed with err. It is for transports that can tell so in the client's protocol:
-// attached to a connection, the session says Goodbye and closes it. It counts as none.
-func (g *Gateway) Refuse(hello Hello, err error) *Session {
-	s := &Session{
-		gateway: g, dialect: g.dialects.of(hello.Protocol, g.wall, g.metrics), transport: hello.Transport, remote: hello.Remote,
-		opened: time.Now(), principal: &g.nobody, left: true,
-	}
-	s.out.Owner = s
-	reason := refusalOf(err)
-	s.mention(Goodbye{reason})
-	s.out.End(reason.ending(), s.opened)
-	return s
-}
-
 // keep returns a principal for a session to hold, which must not be changed: of
 // anonymous ones, all hold the same.
 func (g *Gateway) keep(p Principal) *Principal {
@@ -157,43 +142,12 @@ func (g *Gateway) keep(p Principal) *Principal {
 	return &kept
 }
 
-func (g *Gateway) noteClosed(s *Session, reason Reason) {
-	g.metrics.Sessions.Closed(s.transport, s.dialect.protocol.Name(), reason.Label)
-	if reason.Is(SlowConsumer) {
-		g.metrics.Sessions.Slow.Inc()
-	}
-	g.log.Debug("session closed", "session", s.id, "user", s.who().User, "remote", s.remote,
-		"reason", reason.Label, "text", reason.Text, "after", time.Since(s.opened).Round(time.Millisecond))
-}
-
 // RuleOf returns the rule of a channel as it stands.
 func (g *Gateway) RuleOf(channel string) rules.Rule { return *g.rule(channel) }
 
 // rule returns the rule of a channel as it stands; it must not be changed.
 func (g *Gateway) rule(channel string) *rules.Rule {
 	return g.rules.Load().For(channel)
-}
-
-// Ready returns nil if the node is fit to take traffic, else why not.
-func (g *Gateway) Ready() error {
-	if g.draining.Load() {
-		return errors.New("draining")
-	}
-	if err := g.link.Load().err; err != nil {
-		return err
-	}
-	if err := g.denialsKnown(); err != nil {
-		return err
-	}
-	return g.cluster.Joined()
-}
-
-// readiness is Ready as a number: 1 or 0.
-func (g *Gateway) readiness() float64 {
-	if g.Ready() != nil {
-		return 0
-	}
-	return 1
 }
 
 func (g *Gateway) noteLink(err error) {
@@ -224,13 +178,6 @@ func (g *Gateway) Node() string { return g.node }
 
 // Limits returns the limits that the gateway was made with.
 func (g *Gateway) Limits() Limits { return g.limits }
-
-func (g *Gateway) outboxBytes() (total int) {
-	for _, s := range g.sessions.all() {
-		total += s.out.Bytes()
-	}
-	return total
-}
 
 // TakeInbound makes room for so many bytes of a client's, which are held until
 // GiveInbound. Without room the error is an *Error: the node holds too much for

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 )
 
@@ -39,10 +40,17 @@ func (s *Session) grant(channel string, until time.Time) bool {
 	return found
 }
 
-// isOn reports whether the session has a place on a channel.
-func (s *Session) isOn(channel string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_, found := s.place(channel)
-	return found
+// Grant is a place on a channel that a backend gives to sessions.
+type Grant struct {
+	Channel string
+	Until   time.Time // zero: for as long as they last
+
+	// What a session is given with its place. One that has a place already is not reached
+	// then, which is an error.
+	Info   json.RawMessage // shown with the user there; nil: what is shown elsewhere
+	Data   json.RawMessage // told with it (Subscribed.Data); nil: nothing
+	Cursor string          // all that was published after it comes first; empty: what comes from now on
 }
+
+// bare reports whether sessions that are on the channel already can have it.
+func (g *Grant) bare() bool { return g.Info == nil && g.Data == nil && g.Cursor == "" }

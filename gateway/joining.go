@@ -65,3 +65,14 @@ func (j *join) WhenAttached(goOn func()) {
 	}
 	s.waiting = append(s.waiting, goOn)
 }
+
+// goOnAttached lets go on what has waited for the session's connection.
+func (s *Session) goOnAttached() {
+	s.mu.Lock()
+	waiting := s.waiting
+	s.waiting = nil
+	s.mu.Unlock()
+	for _, goOn := range waiting {
+		s.goOn(goOn)
+	}
+}

@@ -99,3 +99,17 @@ func perSecond(most int) *rate.Limiter {
 	}
 	return rate.NewLimiter(rate.Limit(most), most)
 }
+
+// What clients have read from the broker, histories and lists of members, takes turns
+// there. So that no client holds up the others, only a few of its reads are under way at
+// a time, over all its sessions and requests; the next ones wait.
+const (
+	readsOfOne     = 2 // of a user, or of a client without a name
+	readsOfAddress = 4 // of all clients at one address, fewer than the broker has under way
+)
+
+const (
+	maxKey   = 255
+	maxEvent = 255
+	maxTags  = 1024
+)

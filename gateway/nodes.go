@@ -4,16 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
-	"time"
 )
-
-// NodeInfo is what is known of a node that is alive.
-type NodeInfo struct {
-	Node     string    `json:"node"`
-	Version  string    `json:"version,omitempty"`
-	Sessions int       `json:"sessions"`
-	Since    time.Time `json:"since"` // when it started
-}
 
 // Nodes returns the nodes that are alive, this one included, by name. What it
 // says of one that does not answer is what that one last said by itself, up to a

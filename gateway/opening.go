@@ -111,15 +111,17 @@ func (s *Session) introduce(ctx context.Context, hello Hello) (Principal, error)
 	return p, err
 }
 
-// Room bounds how many sessions there are of a kind, such as those of one application,
-// beside the gateway's own limits. Both methods may be called concurrently.
-type Room interface {
-	Take() error // before a session opens, which is refused with the error
-	Give()       // what Take took: when the session is over
-}
-
-func (s *Session) giveRoom() {
-	if s.room != nil {
-		s.room.Give()
+// Refuse returns a session that is over, since Open, or who was to fill in hello, has
+// failed with err. It is for transports that can tell so in the client's protocol:
+// attached to a connection, the session says Goodbye and closes it. It counts as none.
+func (g *Gateway) Refuse(hello Hello, err error) *Session {
+	s := &Session{
+		gateway: g, dialect: g.dialects.of(hello.Protocol, g.wall, g.metrics), transport: hello.Transport, remote: hello.Remote,
+		opened: time.Now(), principal: &g.nobody, left: true,
 	}
+	s.out.Owner = s
+	reason := refusalOf(err)
+	s.mention(Goodbye{reason})
+	s.out.End(reason.ending(), s.opened)
+	return s
 }

@@ -54,15 +54,3 @@ func (g *Gateway) question(event HookEvent, p Principal, s *Session) Question {
 	}
 	return q
 }
-
-// listensTo reports whether the session is on a channel, for which it has been
-// let in then.
-func (s *Session) listensTo(channel string) bool {
-	if s == nil {
-		return false
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_, found := s.place(channel)
-	return found
-}

@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"fmt"
-	"slices"
 )
 
 // Members returns who is on a channel, in the whole cluster, by user. Who has been
@@ -44,18 +43,4 @@ func (s *Session) askPresence(ctx context.Context, c Presence) error {
 	}
 	s.tell(Members{ID: c.ID, Channel: name, Members: members})
 	return nil
-}
-
-// attendAll looks anew at all that the session is on, since its user has become
-// known, or the rules have changed.
-func (s *Session) attendAll() {
-	if s.gateway.attendance == nil {
-		return
-	}
-	s.mu.Lock()
-	subscriptions := slices.Clone(s.subscriptions)
-	s.mu.Unlock()
-	for _, sub := range subscriptions {
-		sub.Recount()
-	}
 }

@@ -95,12 +95,6 @@ func (g *Gateway) shownInfo(p *Principal, channel string) json.RawMessage {
 	return p.Info
 }
 
-const (
-	maxKey   = 255
-	maxEvent = 255
-	maxTags  = 1024
-)
-
 func (g *Gateway) checkPublish(c Publish) error {
 	switch most := g.limits.MessageBytes; {
 	case most > 0 && len(c.Payload) > most:

@@ -8,14 +8,6 @@ import (
 	"tidegate/gateway/internal/rates"
 )
 
-// What clients have read from the broker, histories and lists of members, takes turns
-// there. So that no client holds up the others, only a few of its reads are under way at
-// a time, over all its sessions and requests; the next ones wait.
-const (
-	readsOfOne     = 2 // of a user, or of a client without a name
-	readsOfAddress = 4 // of all clients at one address, fewer than the broker has under way
-)
-
 // reader is on whose behalf something is read. A backend has no buckets.
 type reader struct{ own, address *rates.Bucket }
 

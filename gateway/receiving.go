@@ -42,14 +42,3 @@ func (s *Session) Attach(conn Conn) {
 	}
 	s.goOnAttached()
 }
-
-// goOnAttached lets go on what has waited for the session's connection.
-func (s *Session) goOnAttached() {
-	s.mu.Lock()
-	waiting := s.waiting
-	s.waiting = nil
-	s.mu.Unlock()
-	for _, goOn := range waiting {
-		s.goOn(goOn)
-	}
-}

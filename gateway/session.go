@@ -1,39 +1,13 @@
 package gateway
 
 import (
-	"slices"
-	"strings"
 	"time"
 
 	"tidegate/broker/lock"
+	"tidegate/gateway/internal/hub"
 	"tidegate/gateway/internal/outbox"
 	"tidegate/gateway/internal/rates"
 )
-
-// Hello says who comes, how, and with what first.
-type Hello struct {
-	Protocol  Protocol
-	Session   string // the session's id, which nobody else has: up to 64 of A-Za-z0-9._-; empty: it is given one
-	Key       string // that who sends for the session shows (SendTo); empty: nobody can
-	Transport string // a label of metrics: "websocket", "sse", "longpoll"
-	Principal Principal
-	AuthLater bool              // the protocol lets a client authenticate by a first Auth
-	AuthFirst bool              // it begins with an Auth, if only an anonymous one, which may be the first of Commands: until then nothing else is done
-	Channel   string            // stands for an empty Channel of a command; implies Alone
-	Channels  []string          // that it will subscribe to: refused at once if it may not
-	Cursors   map[string]string // where the client is on channels that the server puts it on, as in Auth
-	Alone     bool              // the session is on the channels of Commands alone, not on its user's
-	Commands  []Command         // done while the session opens
-	Remote    string            // the client's IP address, with or without a port
-	Publishes int               // a second that it may publish at most, besides what the limits say; 0: no more
-	Pinged    bool              // the client counts on a Heartbeat in each interval (Welcome.Ping), whatever else it hears
-	Gate      Gate              // decides beside the rules; nil: nobody
-	Room      Room              // from which the session takes a place; nil: there is room for all
-
-	// The protocol tells of a refusal, not the transport: one that can upgrades the
-	// connection for that. See Gateway.Refuse.
-	TellRefusal bool
-}
 
 // Session is one client's stay. A reading goroutine, Serve's, handles the
 // client's commands in order, and has another one subscribe (see gather); what is
@@ -101,188 +75,10 @@ func (s *Session) HasNews() bool { return s.out.Bytes() > 0 }
 // have brought about is written then, rather than for each of them.
 func (s *Session) Rest() { s.gateway.line.Help() }
 
-// End says that the client sends no more, because of err, and returns why the
-// session has ended: for that, or for what ended it before.
-func (s *Session) End(err error) Reason {
-	s.Close(ReasonOf(err))
-	s.Rest()
-	return ReasonOf(s.out.Why())
-}
-
-// Close ends the session; the client is told the reason if the transport can.
-// It returns at once; only the first call counts.
-func (s *Session) Close(reason Reason) {
-	first, wakes := s.out.End(reason.ending(), time.Now())
-	if !first {
-		return
-	}
-	if wakes {
-		s.gateway.line.Queue(&s.out)
-	}
-	s.gateway.background.Go(func() {
-		s.leave(reason)
-	})
-}
-
-// goOn runs f, a part of the session's work, in a goroutine of its own. If it
-// panics the session ends.
-func (s *Session) goOn(f func()) {
-	s.gateway.background.Go(func() {
-		defer s.gateway.wall.Catch("work for a session", s.crash)
-		f()
-	})
-}
-
-// crash ends a session whose writer, or work beside it, has panicked. Nothing is
-// known of what the client has got, so nothing more is written.
-func (s *Session) crash() {
-	attached := s.out.Abandon()
-	s.Close(Failed)
-	if attached {
-		s.closeConn(Failed, nil)
-	}
-}
-
-// closeConn closes the connection with what the session's protocol says of the reason.
-func (s *Session) closeConn(reason Reason, rest []byte) {
-	s.conn.Close(s.dialect.farewell(reason), rest)
-}
-
-// leave gives up all that the session holds.
-func (s *Session) leave(reason Reason) {
-	s.mu.Lock()
-	subscriptions := s.subscriptions
-	own := s.own
-	s.subscriptions, s.left, s.own = nil, true, nil
-	s.stopPending()
-	s.mu.Unlock()
-	s.gateway.rates.Release(own)
-	s.gateway.rates.Release(s.address)
-	s.giveRoom()
-	for _, sub := range subscriptions {
-		s.gateway.wall.Do("leave a channel", func() { s.gateway.hub.Release(&sub.Subscription) })
-	}
-	s.unregister(reason)
-	s.gateway.sessions.remove(s)
-	s.gateway.noteClosed(s, reason)
-}
-
-// tell sends the client an event.
-func (s *Session) tell(event Event) { s.say(event) }
-
-// say sends the client an event. It reports false if its protocol cannot say it: then
-// the session ends, shortly.
-func (s *Session) say(event Event) (said bool) {
-	frame, said := s.frameOf(event)
-	s.push(frame)
-	return said
-}
-
-// frameOf returns an event as the client is told it. If its protocol cannot say it,
-// said is false and the session ends, shortly.
-func (s *Session) frameOf(event Event) (frame []byte, said bool) {
-	encoded, err := s.dialect.encode(event)
-	if err != nil {
-		s.gateway.endSoon(s, ReasonOf(err))
-	}
-	return encoded.Data, err == nil
-}
-
-// mention sends the client an event, unless its protocol has no way to say it but
-// to end the session.
-func (s *Session) mention(event Event) {
-	if frame, err := s.dialect.encode(event); err == nil {
-		s.push(frame.Data)
-	}
-}
-
-// push queues a frame; nil is nothing.
-func (s *Session) push(frame []byte) {
-	if frame == nil {
-		return
-	}
-	s.after(s.out.Push(frame, &s.gateway.outboxes))
-}
-
-func (s *Session) after(v outbox.Verdict) {
-	switch v {
-	case outbox.Wakes:
-		s.gateway.line.Queue(&s.out)
-	case outbox.Full:
-		s.Close(SlowConsumer)
-	}
-}
-
-// reserve makes a place for the session on a channel, unless it has one already.
-func (s *Session) reserve(name string, t terms) (sub *subscription, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	at, found := s.place(name)
-	switch most := s.gateway.limits.ChannelsPerSession; {
-	case found:
-		sub = s.subscriptions[at]
-		sub.show(t.admission)
-		return sub, nil
-	case s.left:
-		return nil, failf(Unavailable, "the session has ended")
-	case most > 0 && !t.Unseen && len(s.subscriptions) >= most && s.seen() >= most:
-		return nil, failf(LimitExceeded, "the session is on %d channels, as many as limits.channels_per_session allows", most)
-	}
-	sub = &subscription{session: s, admission: t.admission, granted: t.granted}
-	var room bool
-	if sub.Subscription, room = s.gateway.hub.Reserve(name, sub, s.dialect.ofChannels, t.Terms); !room {
-		return nil, failf(LimitExceeded, "the node has %d subscriptions, as many as limits.subscriptions allows", s.gateway.limits.Subscriptions)
-	}
-	sub.show(t.admission)
-	s.subscriptions = slices.Insert(s.subscriptions, at, sub)
-	return sub, nil
-}
-
-// seen returns on how many channels the session is, beside those that it watches. It
-// is called with s.mu held.
-func (s *Session) seen() (n int) {
-	for _, sub := range s.subscriptions {
-		if !sub.Unseen() {
-			n++
-		}
-	}
-	return n
-}
-
-// drop gives up the session's place on a channel; nil: it has none.
-func (s *Session) drop(name string) *subscription {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	at, found := s.place(name)
-	if !found {
-		return nil
-	}
-	sub := s.subscriptions[at]
-	s.subscriptions = slices.Delete(s.subscriptions, at, at+1)
-	return sub
-}
-
-func (s *Session) place(name string) (at int, found bool) {
-	return slices.BinarySearchFunc(s.subscriptions, name, func(sub *subscription, name string) int {
-		return strings.Compare(sub.Channel(), name)
-	})
-}
-
 func (s *Session) who() *Principal {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.principal
-}
-
-// channels returns the names of the channels that the session is on.
-func (s *Session) channels() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	names := make([]string, len(s.subscriptions))
-	for i, sub := range s.subscriptions {
-		names[i] = sub.Channel()
-	}
-	return names
 }
 
 // flood is a client that goes on beyond its rate. Its commands are refused one by
@@ -327,20 +123,20 @@ func (s *Session) channelOf(name string) string {
 
 func (s *Session) lacksAuth(p *Principal) bool { return s.gateway.mustAuth && p.anonymous() }
 
-// quit takes the session off a channel, and reports whether it was on it.
-func (s *Session) quit(name string) bool {
-	sub := s.drop(name)
-	if sub == nil {
-		return false
-	}
-	s.gateway.hub.Release(&sub.Subscription)
-	return true
+// subscription is a session's place on a channel.
+type subscription struct {
+	hub.Subscription
+	session   *Session   // fixed at birth
+	admission *Admission // fixed at birth; nil: the zero one
+
+	// Guarded by the session's mu.
+	end     int64 // when it ends, in Unix nanoseconds; 0: with the session
+	granted bool  // by the server, whatever the rule says
 }
 
-// hasGrant reports whether the server has put the session on a channel.
-func (s *Session) hasGrant(channel string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	at, found := s.place(channel)
-	return found && s.subscriptions[at].granted
+// terms are how a session is to be on a channel.
+type terms struct {
+	hub.Terms
+	admission *Admission
+	granted   bool
 }

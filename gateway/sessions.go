@@ -176,3 +176,10 @@ func (r *sessions) gone() <-chan struct{} {
 	}
 	return empty
 }
+
+// expiring are the sessions of which a token or a subscription ends before their next
+// turn comes.
+type expiring struct {
+	mu       lock.Mutex[lock.Expiring]
+	sessions map[*Session]struct{}
+}

@@ -43,3 +43,10 @@ func (g *Gateway) slowSessions() (slow []slowSession, total int) {
 	}
 	return slow, total
 }
+
+func (g *Gateway) outboxBytes() (total int) {
+	for _, s := range g.sessions.all() {
+		total += s.out.Bytes()
+	}
+	return total
+}

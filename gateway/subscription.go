@@ -1,30 +1,10 @@
 package gateway
 
 import (
-	"slices"
-
 	"tidegate/gateway/internal/attendance"
 	"tidegate/gateway/internal/hub"
 	"tidegate/gateway/internal/outbox"
 )
-
-// subscription is a session's place on a channel.
-type subscription struct {
-	hub.Subscription
-	session   *Session   // fixed at birth
-	admission *Admission // fixed at birth; nil: the zero one
-
-	// Guarded by the session's mu.
-	end     int64 // when it ends, in Unix nanoseconds; 0: with the session
-	granted bool  // by the server, whatever the rule says
-}
-
-// terms are how a session is to be on a channel.
-type terms struct {
-	hub.Terms
-	admission *Admission
-	granted   bool
-}
 
 var _ hub.Subscriber = (*subscription)(nil)
 
@@ -58,25 +38,4 @@ func (sub *subscription) who() Identity {
 	}
 	p := sub.session.who()
 	return Identity{p.User, p.Info}
-}
-
-// has reports whether a subscription is the session's still, and whether it is by a
-// grant of the server's.
-func (s *Session) has(sub *subscription) (has, granted bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	at, found := s.place(sub.Channel())
-	return found && s.subscriptions[at] == sub, sub.granted
-}
-
-// dropOne gives up a place, and reports whether the session still had it.
-func (s *Session) dropOne(sub *subscription) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	at, found := s.place(sub.Channel())
-	if !found || s.subscriptions[at] != sub {
-		return false
-	}
-	s.subscriptions = slices.Delete(s.subscriptions, at, at+1)
-	return true
 }

@@ -3,7 +3,6 @@ package gateway
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"slices"
 	"strings"
 	"time"
@@ -85,21 +84,6 @@ func (w Whose) errand() errand { return errand{User: w.User, Session: w.Session,
 func (g *Gateway) DisconnectSome(ctx context.Context, of Whose) (reached int, err error) {
 	return g.reach(ctx, disconnectSome, of.errand())
 }
-
-// Grant is a place on a channel that a backend gives to sessions.
-type Grant struct {
-	Channel string
-	Until   time.Time // zero: for as long as they last
-
-	// What a session is given with its place. One that has a place already is not reached
-	// then, which is an error.
-	Info   json.RawMessage // shown with the user there; nil: what is shown elsewhere
-	Data   json.RawMessage // told with it (Subscribed.Data); nil: nothing
-	Cursor string          // all that was published after it comes first; empty: what comes from now on
-}
-
-// bare reports whether sessions that are on the channel already can have it.
-func (g *Grant) bare() bool { return g.Info == nil && g.Data == nil && g.Cursor == "" }
 
 // SubscribeSome is SubscribeUser for some of a user's sessions.
 func (g *Gateway) SubscribeSome(ctx context.Context, of Whose, to Grant) (reached int, err error) {

@@ -1,0 +1,38 @@
+package gateway
+
+import "time"
+
+// become makes the session act as p.
+func (s *Session) become(p *Principal) error {
+	if err := s.gateway.sessions.identify(s, p.User, s.gateway.limits.SessionsPerUser); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.principal = p
+	s.stopPending()
+	s.mu.Unlock()
+	s.spendAs(p.User)
+	if err := s.gateway.Admit(p, s.remote); err != nil { // who is forbidden from now on is looked for among the sessions
+		return err
+	}
+	s.gateway.expireSoon(s, p.Expires)
+	s.attendAll()
+	return nil
+}
+
+// awaitAuth has the session do nothing else before it authenticates, and ends it unless
+// it does in time.
+func (s *Session) awaitAuth() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.left || s.pending != nil {
+		return
+	}
+	s.pending = time.AfterFunc(authPatience, func() {
+		defer s.gateway.wall.Catch("end a session without a token", s.crash)
+		s.gateway.NoteNoToken()
+		s.Close(NotAuthentic.With("no auth command within " + authPatience.String()))
+	})
+}
+
+const authPatience = 10 * time.Second

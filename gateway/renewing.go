@@ -1,0 +1,80 @@
+package gateway
+
+import "context"
+
+// renew puts the end of a subscription off, if the gate admits it anew.
+func (s *Session) renew(ctx context.Context, c Renew) error {
+	name := s.channelOf(c.Channel)
+	a, err := s.admitTo(ctx, Subscribe{ID: c.ID, Token: c.Token, Data: c.Data}, name)
+	if err != nil {
+		return err
+	}
+	if a == nil {
+		return failf(BadRequest, "what is shown does not admit to %q", name)
+	}
+	if err := s.putOff(name, a); err != nil {
+		return err
+	}
+	if s.gateway.revokes(s, a) {
+		s.leaveRevoked() // who revoked it may have looked before
+		return nil
+	}
+	s.gateway.expireSoon(s, a.Until)
+	s.tell(Renewed{ID: c.ID, Channel: name, Expires: a.Until})
+	return nil
+}
+
+func (s *Session) putOff(name string, a *Admission) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at, found := s.place(name)
+	if !found {
+		return failf(NotFound, "the session is not subscribed to %q", name)
+	}
+	sub := s.subscriptions[at]
+	if was := sub.admission; a.As != nil && (was == nil || was.As == nil || was.As.User != a.As.User) {
+		return failf(Forbidden, "a subscription keeps its user: subscribe anew to be another one on %q", name)
+	}
+	sub.take(a)
+	return nil
+}
+
+// admitTo asks the gate, or takes from the token of a channel, how the client may come to
+// it. nil: as the zero Admission says.
+func (s *Session) admitTo(ctx context.Context, c Subscribe, channel string) (*Admission, error) {
+	switch {
+	case s.gate == nil && c.Token == "":
+		return nil, nil
+	case s.gate == nil:
+		return s.admitByToken(ctx, c.Token, channel)
+	}
+	c.Channel = channel
+	a, err := s.gate.Admit(ctx, c)
+	if err != nil || a == (Admission{}) {
+		return nil, err
+	}
+	return &a, nil
+}
+
+// admitByToken admits the session's user to the channel that a token of it names.
+func (s *Session) admitByToken(ctx context.Context, token, channel string) (*Admission, error) {
+	if s.gateway.auth == nil {
+		return nil, failf(Unauthenticated, "this gateway knows no tokens: configure auth.jwt")
+	}
+	by, err := s.gateway.auth.Authenticate(ctx, token)
+	if err == nil {
+		err = s.gateway.Admit(&by, s.remote)
+	}
+	p := s.who()
+	switch {
+	case err != nil:
+		return nil, err
+	case by.Token.Channel != channel:
+		return nil, failf(Forbidden, "the token is not for %q", channel)
+	case by.User != p.User:
+		return nil, failf(Forbidden, "the token for %q is not for this user", channel)
+	case by.Info == nil:
+		by.Info = p.Info
+	}
+	return &Admission{Named: true, As: &Identity{by.User, by.Info}, Until: by.Expires, by: &by.Token}, nil
+}
