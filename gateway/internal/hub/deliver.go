@@ -71,7 +71,7 @@ func (ch *Channel) announce(n News) {
 			continue
 		}
 		if frame.Data != nil {
-			ch.sendNews(a, frame, &n.Who)
+			ch.sendNews(a, frame, n.about())
 		}
 	}
 	ch.all.Line.Rouse()
@@ -101,10 +101,18 @@ func (ch *Channel) announceGap() {
 	ch.announce(News{Kind: Gap})
 }
 
-// isOf reports whether a subscription is one of a member's. The caller holds the
-// channel's mu.
+// about returns the member that news are about; nil: they are about none.
+func (n *News) about() *attendance.Who {
+	if n.Kind == Joined || n.Kind == Left {
+		return &n.Who
+	}
+	return nil
+}
+
+// isOf reports whether a subscription is one of a member's; nil: of none. The caller holds
+// the channel's mu.
 func (sub *Subscription) isOf(who *attendance.Who) bool {
-	return sub.as != nil && sub.as.User == who.User && sub.as.Session == who.Session
+	return who != nil && sub.as != nil && sub.as.User == who.User && sub.as.Session == who.Session
 }
 
 // woken hands outboxes that are to be written now to the flushers in groups, while

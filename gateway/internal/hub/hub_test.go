@@ -137,7 +137,7 @@ func (words) EncodeDelta(m, before *broker.Message, _ *timeline.Differences) ([]
 }
 
 func (words) EncodeNews(n *News) (Frame, error) {
-	return Frame{Data: []byte([]string{"gap", "joined", "left", "many", "counted", "nothing"}[n.Kind])}, nil
+	return Frame{Data: []byte([]string{"gap", "joined", "left", "many", "counted", "nothing"}[n.Kind]), Others: true}, nil
 }
 
 var speech = NewDialect(words{})
@@ -329,6 +329,16 @@ func TestHub_ADepartedChannelWithHistoryIsKeptForAMoment(t *testing.T) {
 	if w.Channels() != 0 {
 		t.Errorf("%d channels are left in the end", w.Channels())
 	}
+}
+
+func TestHub_NewsOfAMemberAreForTheOthersAndAllElseIsForAll(t *testing.T) {
+	w := newWorld(t, rules.Rule{Presence: true, JoinLeave: true}, 0)
+	a, b := w.enter("a", Join{}), w.enter("b", Join{})
+	a.sub.as, b.sub.as = &attendance.Who{User: "a"}, &anybody
+	w.find("chat").tellChange(attendance.Change{Kind: attendance.Joined, Who: attendance.Who{User: "a"}})
+	w.TellCount("chat", 2)
+	a.expect("counted")
+	b.expect("joined counted")
 }
 
 func TestHub_AudienceIsWhoListens(t *testing.T) {

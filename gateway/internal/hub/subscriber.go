@@ -89,7 +89,7 @@ type Encoder interface {
 // Frame is news as they are written.
 type Frame struct {
 	Data   []byte // nil: they are not said
-	Others bool   // they are not for the sessions of the member that they are about
+	Others bool   // of Joined and Left: they are not for the sessions of that member
 	Last   bool   // the client leaves the channel with them
 }
 
