@@ -195,6 +195,7 @@ type Message struct {
 	Except    string          // the session that it is not for; empty: it is for all
 	Info      json.RawMessage // what is known of the user, any JSON; nil: nothing
 	Tags      json.RawMessage // names beside the data, a JSON object of strings; nil: none
+	Trace     string          // W3C traceparent of what has led to it; empty: nobody traces it
 	Key       string          // idempotency key, or empty; not told to receivers
 	Time      time.Time       // when a node took it, to the millisecond; zero: bare
 	Position  Position        // zero on a channel without history

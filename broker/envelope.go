@@ -26,6 +26,7 @@ import (
 //	except   the session that it is not for
 //	info     what is known of the user: any JSON
 //	tags     names beside the data: an object of strings
+//	trace    the traceparent (W3C Trace Context) of what has led to it
 //	time     when a node took it, in Unix milliseconds
 //	epoch    the position in the channel's history: its epoch
 //	offset   and its offset, always together
@@ -63,7 +64,7 @@ func decodeEnvelope(channel, data string) (m Message, mark string) {
 	if !ok {
 		return decodeBare(channel, data), ""
 	}
-	m = Message{Channel: channel, Payload: bytesOf(payload), Event: h.Event, User: h.User, Session: h.Session, Except: h.Except, Transient: h.Transient}
+	m = Message{Channel: channel, Payload: bytesOf(payload), Event: h.Event, User: h.User, Session: h.Session, Except: h.Except, Trace: h.Trace, Transient: h.Transient}
 	if m.Kind, ok = parseKind(h.Kind); !ok || !m.Kind.bears(m.Payload) {
 		m.Kind = KindOf(m.Payload)
 	}

@@ -19,6 +19,7 @@ type header struct {
 	Except    string `json:"except"`
 	Info      raw    `json:"info"`
 	Tags      raw    `json:"tags"`
+	Trace     string `json:"trace"`
 	Time      int64  `json:"time"`
 	Epoch     string `json:"epoch"`
 	Offset    uint64 `json:"offset"`
@@ -57,6 +58,7 @@ func appendFields(dst []byte, m Message) []byte {
 	dst = appendStringField(dst, "except", m.Except)
 	dst = appendRawField(dst, "info", m.Info)
 	dst = appendRawField(dst, "tags", m.Tags)
+	dst = appendStringField(dst, "trace", m.Trace)
 	if !m.Time.IsZero() {
 		dst = append(dst, `,"time":`...)
 		dst = strconv.AppendInt(dst, m.Time.UnixMilli(), 10)
@@ -223,6 +225,8 @@ func (h *header) scanField(s string) (rest string, ok bool) {
 		h.Info, rest, ok = scanRaw(rest)
 	case "tags":
 		h.Tags, rest, ok = scanRaw(rest)
+	case "trace":
+		h.Trace, rest, ok = scanString(rest)
 	case "transient":
 		h.Transient = true
 		rest, ok = strings.CutPrefix(rest, "true")

@@ -73,6 +73,7 @@ type Publish struct {
 	Joined    bool            // only if the session is on the channel
 	Except    string          // the session that is not to hear it; empty: all hear it
 	Transient bool            // it goes into no history; that it was missed is told to nobody
+	Trace     string          // traceparent (W3C Trace Context) of what has led to it, as the publisher gave it; empty: none
 
 	mark string // of a message that is followed (Trace); empty: it is not
 }

@@ -41,6 +41,7 @@ type Config struct {
 	PresenceLinger time.Duration    // within which a user may be back unnoticed; 0: 5 s
 	DrainWindow    time.Duration    // over which Shutdown sends the sessions away; 0: 10 s
 	Hooks          Hooks            // nil: no backend is asked or told
+	Tracer         Tracer           // nil: nobody traces messages
 	Log            *slog.Logger     // nil: none
 	Metrics        *metrics.Metrics // nil: of its own
 }
@@ -63,6 +64,7 @@ type Gateway struct {
 	keys     *rate.Limiter // of clients' publishes: each is remembered for a while
 	rates    *rates.Table
 	hooks    Hooks
+	tracer   Tracer
 	denying  *denying
 	nobody   Principal // the zero one
 	about    func() NodeInfo

@@ -37,6 +37,7 @@ func New(c Config) (*Gateway, error) {
 		keys:     perSecond(c.Limits.KeysPerSecond),
 		rates:    newRates(&c.Limits),
 		hooks:    c.Hooks,
+		tracer:   c.Tracer,
 		line:     outbox.NewLine(flush),
 	}
 	if g.metrics == nil {
@@ -70,8 +71,12 @@ func New(c Config) (*Gateway, error) {
 
 func newHub(g *Gateway) *hub.Hub {
 	recovery := &g.metrics.Recovery
+	var trace hub.Tracer
+	if g.tracer != nil {
+		trace = g.tracer.Deliver
+	}
 	return hub.New(hub.Config{
-		Broker: g.broker, History: g.history, Attendance: g.attendance,
+		Broker: g.broker, History: g.history, Attendance: g.attendance, Trace: trace,
 		Rule: g.rule, Counts: g.countsOn,
 		Line: g.line, Outboxes: &g.outboxes, Subscriptions: g.limits.Subscriptions,
 		Life: g.life, Background: &g.background, Wall: g.wall, Log: g.log,

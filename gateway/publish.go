@@ -40,6 +40,10 @@ func (g *Gateway) Publish(ctx context.Context, p *Principal, c Publish) (broker.
 // what became of the message, as by Broker.Publish, and calls notePublish. When the
 // caller has no more to publish for now it has what is parked written.
 func (g *Gateway) publish(ctx context.Context, p *Principal, s *Session, c Publish, began time.Time, done func(broker.Position, error)) {
+	trace := ""
+	if g.tracer != nil {
+		trace, done = g.tracePublish(p, &c, done)
+	}
 	if err := g.admitPublish(ctx, p, s, &c); err != nil {
 		done(broker.Position{}, err)
 		return
@@ -47,7 +51,7 @@ func (g *Gateway) publish(ctx context.Context, p *Principal, s *Session, c Publi
 	m := broker.Message{
 		Channel: c.Channel, Payload: c.Payload, Kind: c.Kind, Event: c.Event, Key: c.Key,
 		User: p.User, Session: cmp.Or(c.mark, s.name()), Except: c.Except, Info: g.shownInfo(p, c.Channel), Tags: c.Tags, Time: began.Truncate(time.Millisecond),
-		Transient: c.Transient,
+		Trace: trace, Transient: c.Transient,
 	}
 	if !p.Backend() && g.isTold(OnPublished, c.Channel) {
 		done = g.postPublished(m, done)

@@ -99,6 +99,7 @@ func (s *Session) count(b outbox.Batch) {
 	if !b.Sampled.IsZero() {
 		metrics.Messages.DeliverySeconds.Observe(time.Since(b.Sampled).Seconds())
 	}
+	b.Written()
 }
 
 func (s *Session) finishTurn() {

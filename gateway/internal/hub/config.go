@@ -11,7 +11,7 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// Config is what a Hub is made of. History and Attendance may be nil, all else is
+// Config is what a Hub is made of. History, Attendance and Trace may be nil, all else is
 // required.
 type Config struct {
 	Broker     Broker
@@ -20,6 +20,7 @@ type Config struct {
 
 	Rule   func(channel string) *rules.Rule // as it stands; it is not changed
 	Counts func(channel string) bool        // whether somebody is told how many sessions are on a channel
+	Trace  Tracer                           // nil: nobody traces messages
 
 	Line          *outbox.Line // of the outboxes that are to be written
 	Outboxes      *outbox.Pool

@@ -14,6 +14,7 @@ func (ch *Channel) deliver(e *timeline.Entry) {
 	ch.delivered++
 	conflate := ch.rule.Load().Conflate
 	traced := ch.all.following.begin(ch, &e.Message)
+	delivery := ch.all.Trace.begin(e)
 	before := ch.deltas.begin(ch.all)
 	for i := range ch.audiences {
 		a := &ch.audiences[i]
@@ -27,18 +28,20 @@ func (ch *Channel) deliver(e *timeline.Entry) {
 			continue
 		}
 		if frame != nil {
-			ch.send(a, e, frame, conflate)
+			ch.send(a, e, frame, conflate, delivery)
 		}
 	}
+	delivery.sent()
 	ch.deltas.end(ch, &e.Message, conflate)
 	ch.all.following.look(ch)
 }
 
-// send queues a message's frame for every member.
-func (ch *Channel) send(a *audience, e *timeline.Entry, frame []byte, conflate bool) {
+// send queues a message's frame for every member. A nil delivery is one that nobody
+// traces.
+func (ch *Channel) send(a *audience, e *timeline.Entry, frame []byte, conflate bool, d *delivery) {
 	boxes := ch.all.Outboxes
 	woken := ch.wakes()
-	receipt := e.Received
+	receipt := outbox.Receipt{At: e.Received, Written: d.follow()}
 	for i := range a.members {
 		m := &a.members[i]
 		if m.of.skips(&e.Message) {
@@ -49,9 +52,11 @@ func (ch *Channel) send(a *audience, e *timeline.Entry, frame []byte, conflate b
 		if conflate {
 			v = m.out.PushLatest(ch, frame, boxes)
 		} else {
+			d.expect()
 			v = m.out.PushMessage(frame, boxes, receipt)
-			receipt = time.Time{}
+			receipt.At = time.Time{}
 		}
+		d.queued(v, conflate)
 		woken.add(m, v)
 	}
 	woken.rouse()

@@ -208,7 +208,7 @@ func (c *resumption) say(n News) (said bool) {
 
 // push queues a message's frame.
 func (c *resumption) push(frame []byte) {
-	switch c.out().PushMessage(frame, c.channel.all.Outboxes, time.Time{}) {
+	switch c.out().PushMessage(frame, c.channel.all.Outboxes, outbox.Receipt{}) {
 	case outbox.Wakes:
 		c.channel.all.Line.Queue(c.out())
 	case outbox.Full:

@@ -35,6 +35,7 @@ type Outbox struct {
 	inHand   int            // bytes that the writer has taken
 	messages int            // messages among what waits
 	sampled  time.Time      // when a sampled message among them was received
+	followed *followed      // messages among them that somebody follows; nil: none
 	ending   *Ending        // the session ends once nothing waits; nil: it goes on
 	endingAt time.Time
 	room     chan struct{} // closed when a writer has taken something; nil: nobody waits for that
@@ -78,15 +79,29 @@ func (o *Outbox) Push(frame []byte, all *Pool) Verdict {
 	return v
 }
 
-// PushMessage adds a frame that is a message. A receipt that is not zero has
-// the time to its delivery measured.
-func (o *Outbox) PushMessage(frame []byte, all *Pool, receipt time.Time) Verdict {
+// Receipt is of a message whose way is measured. The zero value measures nothing.
+type Receipt struct {
+	At      time.Time // when it was received, of one whose time to its delivery is measured; zero: it is not
+	Written func()    // called once a writer has written the message, unless it is thrown away; nil: nobody follows it
+}
+
+// followed are messages that somebody follows, the newest first.
+type followed struct {
+	written func()
+	before  *followed
+}
+
+// PushMessage adds a frame that is a message.
+func (o *Outbox) PushMessage(frame []byte, all *Pool, receipt Receipt) Verdict {
 	o.mu.Lock()
 	v := o.add(frame, all)
 	if v <= Wakes {
 		o.messages++
-		if !receipt.IsZero() && o.sampled.IsZero() {
-			o.sampled = receipt
+		if !receipt.At.IsZero() && o.sampled.IsZero() {
+			o.sampled = receipt.At
+		}
+		if receipt.Written != nil {
+			o.followed = &followed{receipt.Written, o.followed}
 		}
 	}
 	o.mu.Unlock()

@@ -3,7 +3,6 @@ package outbox
 import (
 	"fmt"
 	"testing"
-	"time"
 )
 
 // drained returns an outbox that has a connection and nothing to write.
@@ -16,7 +15,7 @@ func drained() *Outbox {
 // turn fills an outbox and empties it, as a channel and a flusher do.
 func turn(o *Outbox, all *Pool, frames int, frame []byte, buf [][]byte) [][]byte {
 	for range frames {
-		o.PushMessage(frame, all, time.Time{})
+		o.PushMessage(frame, all, Receipt{})
 	}
 	taking := o.Take(buf[:0], 256<<10, all)
 	o.Release()

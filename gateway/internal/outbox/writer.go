@@ -7,6 +7,14 @@ type Batch struct {
 	Frames   [][]byte
 	Messages int       // among the frames
 	Sampled  time.Time // when a sampled message among them was received; zero: none is
+	followed *followed
+}
+
+// Written tells those who follow messages of the batch that it is written.
+func (b *Batch) Written() {
+	for f := b.followed; f != nil; f = f.before {
+		f.written()
+	}
 }
 
 // Take makes the caller the writer, and appends to buf what waits: as many frames
@@ -31,6 +39,9 @@ func (o *Outbox) Take(buf [][]byte, atMost int, all *Pool) Batch {
 	o.waiting -= o.inHand
 	taking.Messages, taking.Sampled = o.messages, o.sampled
 	o.messages, o.sampled = 0, time.Time{}
+	if o.first == nil { // else they may be among what is left
+		taking.followed, o.followed = o.followed, nil
+	}
 	o.announceRoom()
 	return taking
 }
