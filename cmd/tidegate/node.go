@@ -14,6 +14,7 @@ import (
 
 	"tidegate/broker"
 	"tidegate/cmd/tidegate/internal/config"
+	"tidegate/cmd/tidegate/internal/tracing"
 	"tidegate/gateway"
 	"tidegate/gateway/auth"
 	"tidegate/gateway/pusher"
@@ -37,6 +38,7 @@ type node struct {
 	webhooks *pusher.Webhooks // of apps
 	clock    *clock           // nil: there is none
 	webhook  *webhook.Webhook // nil: there is none
+	tracer   *tracing.Tracer  // nil: nobody traces
 
 	startedBy supervisor // set before run
 
@@ -72,6 +74,9 @@ func newNode(c *config.Config, log *slog.Logger) (*node, error) {
 	core.Broker, core.History, core.Presence, core.Register = live, n.history, n.presence, n.register
 	core.Auth, core.Hooks = n.auth, hooks
 	core.Version, core.Log, core.Metrics = versionName(), log, n.metrics
+	if err := n.trace(&core); err != nil {
+		return nil, err
+	}
 	n.gateway, err = gateway.New(core)
 	if err != nil {
 		return nil, err
@@ -142,6 +147,9 @@ func (n *node) run(ctx context.Context) error {
 	parts.Go(func() error { return n.gateway.Run(working) })
 	parts.Go(func() error { return n.auth.Run(working) })
 	parts.Go(func() error { n.tellReady(working); return nil })
+	if n.tracer != nil {
+		defer n.endTraces()
+	}
 	if n.webhook != nil {
 		defer n.webhook.Close()
 	}

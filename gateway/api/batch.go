@@ -35,6 +35,9 @@ func (h *Handler) publishBatch(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	for i := range publishes {
+		publishes[i].Trace = r.traceparent()
+	}
 	results := batchResults{Results: make([]batchResult, len(publishes))}
 	var first error
 	b := &batch{gateway: h.gateway, by: r.by, remote: r.RemoteAddr, publishes: publishes, outcomes: make([]outcome, len(publishes))}

@@ -30,7 +30,7 @@ func (h *Handler) publish(r *request) (any, error) {
 	publish := gateway.Publish{
 		Channel: channel, Payload: payload, Kind: kind,
 		Event: r.URL.Query().Get("event"), Tags: jsonOrNil([]byte(r.URL.Query().Get("tags"))), Key: r.Header.Get("Idempotency-Key"), Transient: transient == "true",
-		Except: r.URL.Query().Get("except"),
+		Except: r.URL.Query().Get("except"), Trace: r.traceparent(),
 	}
 	if err := h.gateway.Spend(r.by, r.RemoteAddr, gateway.PublishCost(&publish)); err != nil {
 		return nil, err
@@ -41,6 +41,9 @@ func (h *Handler) publish(r *request) (any, error) {
 	}
 	return published{position.String()}, nil
 }
+
+// traceparent returns what has led to the request, for who traces messages.
+func (r *request) traceparent() string { return r.Header.Get("Traceparent") }
 
 // jsonOrNil returns nil for no text, and for a null.
 func jsonOrNil(text []byte) json.RawMessage {

@@ -88,6 +88,7 @@ func (r *reader) publish(id gateway.ID) gateway.Command {
 		Tags:      bytes.Clone(r.tags),
 		Key:       r.str("key", r.key),
 		Transient: r.flag("transient", r.transient, false),
+		Trace:     r.str("traceparent", r.traceparent),
 	}
 }
 

@@ -7,7 +7,7 @@ import "bytes"
 // may be any value. Of members with the same name the last one counts.
 type fields struct {
 	kind, id, token, channel, cursor, recent, echo, limit, transient []byte
-	data, text, binary, event, tags, key                             []byte
+	data, text, binary, event, tags, key, traceparent                []byte
 }
 
 // parse reads a frame that is one JSON object and nothing else. Otherwise it
@@ -94,6 +94,8 @@ func (f *fields) named(name []byte) *[]byte {
 		return &f.transient
 	case "key":
 		return &f.key
+	case "traceparent":
+		return &f.traceparent
 	}
 	return nil
 }

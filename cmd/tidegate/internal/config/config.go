@@ -37,6 +37,7 @@ type Config struct {
 	WebSocket      WebSocket
 	Centrifuge     Centrifuge
 	Pusher         Pusher
+	Tracing        Tracing
 }
 
 // Log is what the gateway logs.
@@ -55,6 +56,13 @@ type Redis struct {
 	URLFile string
 	Prefix  string
 	TLS     broker.RedisTLS
+}
+
+// Tracing is whether messages are traced, and who is told.
+type Tracing struct {
+	Enabled  bool
+	Endpoint string  // URL of an OpenTelemetry collector; empty: as OTEL_EXPORTER_OTLP_ENDPOINT says
+	Ratio    float64 // of the publishes that no backend has traced already
 }
 
 // Auth is who may come in.
@@ -154,6 +162,7 @@ func Default() Config {
 		Webhooks:       Webhooks{Timeout: 2 * time.Second, WhenAway: webhook.Deny},
 		Compression:    Compression{MinBytes: 256},
 		WebSocket:      WebSocket{Engine: websocket.Auto},
+		Tracing:        Tracing{Ratio: 0.01},
 		Centrifuge:     Centrifuge{Path: "/connection", EmulationPath: "/emulation", APIPath: "/api"},
 	}
 }

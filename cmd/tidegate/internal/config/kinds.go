@@ -130,6 +130,21 @@ func integer(p *int) kind {
 	}
 }
 
+// share is a part of a whole.
+func share(p *float64) kind {
+	return kind{
+		name: "number", want: "a number from 0 to 1, such as 0.01", now: strconv.FormatFloat(*p, 'g', -1, 64), tags: []string{"!!float", "!!int"},
+		set: func(text string) error {
+			n, err := strconv.ParseFloat(text, 64)
+			if err != nil || !(n >= 0 && n <= 1) {
+				return errWrongType
+			}
+			*p = n
+			return nil
+		},
+	}
+}
+
 // size is an integer of bytes, with or without the unit KiB or MiB.
 func size(p *int) kind {
 	return kind{

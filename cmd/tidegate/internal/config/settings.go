@@ -72,6 +72,9 @@ func (c *Config) settings() []setting {
 		{"webhooks.timeout", "time for the webhook to answer", duration(&c.Webhooks.Timeout)},
 		{"webhooks.when_away", "allow or deny what the webhook does not answer", oneOf(&c.Webhooks.WhenAway, webhook.Allow, webhook.Deny)},
 		{"pusher.apps", "applications that speak Pusher's protocol: `list` of {id, key, secret or secret_file, prefix, enabled, client_events, tls_only, limits: {event_bytes, connections}, subscription_counts, watchlists, webhooks: [{url, events}]}", list(&c.Pusher.Apps, (*PusherApp).settings)},
+		{"tracing.enabled", "tell an OpenTelemetry collector of messages on their way", boolean(&c.Tracing.Enabled)},
+		{"tracing.endpoint", "`URL` of the collector, such as http://127.0.0.1:4318; empty: as OTEL_EXPORTER_OTLP_ENDPOINT says", text(&c.Tracing.Endpoint)},
+		{"tracing.ratio", "which part of the publishes is traced, of those that no backend has traced already", share(&c.Tracing.Ratio)},
 		{"webhooks.headers", "`headers` of clients that the webhook is shown, such as Cookie", texts(&c.Webhooks.Headers)},
 	}
 }

@@ -29,6 +29,7 @@ func (c *reading) validate() {
 	c.validateRules()
 	c.validateBounds()
 	c.validateWebhooks()
+	c.validateTracing()
 	c.validateWebSocket()
 	c.validateCentrifuge()
 	if wellFormed {
@@ -75,6 +76,20 @@ func (c *reading) validatePort(path, address string) {
 	}
 	if port, err := strconv.ParseUint(u.Port(), 10, 16); err != nil || port == 0 {
 		c.problem(path, "the port is out of range: want 1 to 65535")
+	}
+}
+
+func (c *reading) validateTracing() {
+	endpoint := c.config.Tracing.Endpoint
+	u, err := url.Parse(endpoint)
+	switch {
+	case endpoint == "":
+	case !c.config.Tracing.Enabled:
+		c.problem("tracing.endpoint", "tracing.enabled is false: nobody is told")
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+		c.problem("tracing.endpoint", "want the URL of a collector, such as http://127.0.0.1:4318")
+	default:
+		c.validatePort("tracing.endpoint", endpoint)
 	}
 }
 
