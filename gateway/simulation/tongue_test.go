@@ -224,7 +224,7 @@ func (eventsTongue) serve(n *node, c *client, over *conn) {
 	defer end()
 	r.Header.Set("Accept", transport.EventStream)
 	r.Header.Set("Last-Event-ID", c.cursor)
-	w := &response{header: make(http.Header), body: body{over}}
+	w := &response{header: make(http.Header), body: &body{conn: over}}
 	(&transport.SSE{Gateway: n.Gateway, Native: native.Protocol{}}).ServeHTTP(w, r)
 	over.Close(gateway.Left, nil)
 }
@@ -358,14 +358,23 @@ func (r *response) WriteHeader(int)             {}
 func (r *response) Write(p []byte) (int, error) { return r.body.Write(p) }
 func (r *response) Flush()                      {}
 
-// body writes to a connection, for as long as the kernel tries to.
-type body struct{ *conn }
+// body writes lines to a connection, for as long as the kernel tries to.
+type body struct {
+	*conn
+	rest []byte // of a line whose end has not been written
+}
 
-func (b body) Write(p []byte) (int, error) {
-	rest, err := b.conn.Write([][]byte{p}, 30*time.Second)
-	if err == nil && len(rest) > 0 {
+func (b *body) Write(p []byte) (int, error) {
+	b.rest = append(b.rest, p...)
+	end := bytes.LastIndexByte(b.rest, '\n') + 1
+	if end == 0 {
+		return len(p), nil
+	}
+	left, err := b.conn.Write([][]byte{b.rest[:end]}, 30*time.Second)
+	if err == nil && len(left) > 0 {
 		err = io.ErrShortWrite
 	}
+	b.rest = bytes.Clone(b.rest[end:])
 	return len(p), err
 }
 
