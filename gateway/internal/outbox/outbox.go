@@ -24,16 +24,16 @@ type Outbox struct {
 	Owner any // fixed at birth: for who writes what waits
 
 	mu       lock.Mutex[lock.Outbox]
+	turns    uint32 // how often a writer has taken something
+	ahead    uint32 // frames that wait before the place that is kept
+	messages uint32 // messages among what waits
 	state    writerState
-	turns    uint32         // how often a writer has taken something
 	place    bool           // one is kept, see Hold
-	ahead    uint32         // frames that wait before it
 	first    []byte         // the oldest frame that waits; nil: none
 	more     *backlog       // what waits behind it; nil: nothing
 	latest   map[any][]byte // what waits of conflated channels behind all that
 	waiting  int            // bytes that wait
 	inHand   int            // bytes that the writer has taken
-	messages int            // messages among what waits
 	sampled  time.Time      // when a sampled message among them was received
 	followed *followed      // messages among them that somebody follows; nil: none
 	ending   *Ending        // the session ends once nothing waits; nil: it goes on

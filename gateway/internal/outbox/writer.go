@@ -37,7 +37,7 @@ func (o *Outbox) Take(buf [][]byte, atMost int, all *Pool) Batch {
 		taking.Frames = o.takeLatest(taking.Frames)
 	}
 	o.waiting -= o.inHand
-	taking.Messages, taking.Sampled = o.messages, o.sampled
+	taking.Messages, taking.Sampled = int(o.messages), o.sampled
 	o.messages, o.sampled = 0, time.Time{}
 	if o.first == nil { // else they may be among what is left
 		taking.followed, o.followed = o.followed, nil
