@@ -46,7 +46,8 @@ func (t Tracer) begin(e *timeline.Entry) *delivery {
 	if received.IsZero() {
 		received = time.Now()
 	}
-	done := t(&e.Message, received)
+	m := e.Message // the entry may be used again before that is called
+	done := t(&m, received)
 	if done == nil {
 		return nil
 	}
