@@ -314,6 +314,9 @@ func TestDoctor_SaysWhatIsWrongWithRedis(t *testing.T) {
 	begin("appends at once", redis("--appendonly", "yes", "--appendfsync", "always"))
 	begin("takes nothing", redis("--maxmemory", "1"), finding{`^Redis takes no messages: .*OOM`, "TidegateRedisRefuses"})
 	begin("is away", "redis://127.0.0.1:1", finding{`^Redis cannot be asked: `, "redis: {url: ...}"})
+	missing := &visit{name: "trusts a file that is not there", findings: []finding{{`^Redis cannot be asked: redis TLS: .*no such file`, "redis: {url: ...}"}}}
+	missing.begin(t, "--patience=0s", "--redis=rediss://127.0.0.1:1", "--redis-ca=missing.pem", "http://"+node.public)
+	visits = append(visits, missing)
 	limited := brokertest.StartRedis(t)
 	limited.CLI("ACL", "SETUSER", "weak", "on", ">PASSWORD", "~tidegate:*", "&tidegate:*", "+@all", "-wait", "-xrevrange")
 	begin("lacks rights", "redis://weak:PASSWORD@"+limited.Addr, finding{`^Redis does not let this user do what nodes need: wait 1 1, xrevrange KEY \+ -\.$`, "ACL SETUSER USER ~tidegate:* &tidegate:* +wait +xrevrange"})

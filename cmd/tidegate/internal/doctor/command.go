@@ -61,6 +61,9 @@ It exits with 0 if all is well, 1 if there are findings, 2 if the command line i
 	flags.StringSliceVar(&c.Origins, "origin", nil, "`origin` of pages that are to be let in; may be given more than once")
 	flags.DurationVar(&c.Patience, "patience", 65*time.Second, "how long silent connections may take to be cut; 0: they are not looked at")
 	flags.StringVar(&redis, "redis", "", "look at this Redis, too: a `URL` as redis.url, of the user that nodes have or of an administrator")
+	flags.StringVar(&c.Redis.TLSFiles.CAFile, "redis-ca", "", "whom to trust with rediss, a `FILE` in PEM; empty: the system's roots")
+	flags.StringVar(&c.Redis.TLSFiles.CertFile, "redis-cert", "", "certificate to show to Redis, a `FILE` in PEM")
+	flags.StringVar(&c.Redis.TLSFiles.KeyFile, "redis-cert-key", "", "its key, a `FILE` in PEM")
 	flags.StringVar(&c.Redis.Prefix, "redis-prefix", "", "redis.prefix of the nodes (default \"tidegate:\")")
 	flags.BoolVar(&asJSON, "json", false, "print the findings as JSON")
 	return cmd
