@@ -12,8 +12,12 @@ import (
 const MostNested = 100
 
 // Nested reports whether JSON has more than MostNested levels.
-func Nested(text []byte) bool {
-	if bytes.Count(text, []byte{'['})+bytes.Count(text, []byte{'{'}) <= MostNested {
+func Nested(text []byte) bool { return NestedIn(text, 0) }
+
+// NestedIn is Nested for a frame that has a payload, with so many levels around it.
+func NestedIn(text []byte, around int) bool {
+	most := MostNested + around
+	if bytes.Count(text, []byte{'['})+bytes.Count(text, []byte{'{'}) <= most {
 		return false
 	}
 	depth, quoted := 0, false
@@ -25,7 +29,7 @@ func Nested(text []byte) bool {
 			quoted = !quoted
 		case quoted:
 		case c == '[', c == '{':
-			if depth++; depth > MostNested {
+			if depth++; depth > most {
 				return true
 			}
 		case c == ']', c == '}':

@@ -94,7 +94,7 @@ func (a *API) readBody(w http.ResponseWriter, r *http.Request) (body []byte, rel
 		return nil, nil, err
 	case !utf8.Valid(body) || !json.Valid(body):
 		why = "the body is not JSON"
-	case broker.Nested(body):
+	case broker.NestedIn(body, 1):
 		why = nested
 	default:
 		return body, release, nil

@@ -199,7 +199,7 @@ func TestDecode_BoundsNesting(t *testing.T) {
 		`{"id":1,"connect":{"data":` + deep + `}}`:                                             "Malformed 1",
 		`{"id":2,"subscribe":{"channel":"c","data":` + deep + `}}`:                             "Malformed 2",
 		`{"id":3,"rpc":{"method":"m","data":` + deep + `}}`:                                    "Malformed 3",
-		`{"id":4,"unheard":` + deep + `}`:                                                      "Malformed 4",
+		`{"id":4,"unheard":[` + deep + `]}`:                                                    "Malformed 4",
 		`{"id":5,"ping":{}}` + "\n" + `{"id":6,"publish":{"channel":"c","data":` + deep + "}}": "Ping 5; Malformed 6",
 		`{"send":{"data":` + deep + `}}`:                                                       "protocol_error",
 	} {

@@ -19,7 +19,7 @@ func decodeConnect(data []byte) ([]gateway.Command, error) {
 	r := &wire.ConnectRequest{}
 	if len(bytes.TrimSpace(data)) > 0 {
 		var asked jsonConnect
-		if broker.Nested(data) {
+		if broker.NestedIn(data, 1) {
 			return nil, badRequest(nested)
 		}
 		if err := json.Unmarshal(data, &asked); err != nil {
@@ -86,7 +86,7 @@ func decodeJSON(data []byte) (commands []gateway.Command, err error) {
 		}
 		line := data[read:decoder.InputOffset()]
 		read = decoder.InputOffset()
-		if !broker.Nested(line) {
+		if !broker.NestedIn(line, 2) { // a command has its payload in {"publish": {"data": ...}}
 			commands, err = appendCommand(commands, c.wire(), JSON)
 		} else if commands = append(commands, gateway.Malformed{ID: request(0).of(c.ID).id(), Reason: nested}); c.ID == 0 {
 			err = badRequest(nested)

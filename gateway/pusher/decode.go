@@ -31,7 +31,7 @@ var answered = gateway.ID{Given: true}
 
 func (p Protocol) decode(frame []byte, settings *App) gateway.Command {
 	var s said
-	if broker.Nested(frame) || json.Unmarshal(frame, &s) != nil || s.Event == "" {
+	if broker.NestedIn(frame, 1) || json.Unmarshal(frame, &s) != nil || s.Event == "" {
 		return malformed("a frame is a JSON object with an event")
 	}
 	if strings.HasPrefix(s.Event, clientPrefix) {

@@ -120,7 +120,7 @@ func TestSender_WaitsNoLongerThanAsked(t *testing.T) {
 
 func TestSender_AControlFrameWaitsForTheFrameThatWasBegun(t *testing.T) {
 	eachOutlet(t, func(t *testing.T, w *sender, client *net.TCPConn) {
-		frame := bytes.Repeat([]byte("d"), 1_000_000)
+		frame := bytes.Repeat([]byte("d"), 300_000)
 		rest, err := w.send([][]byte{frame}, 0)
 		if err != nil || len(rest) == 0 {
 			t.Fatalf("%d frames are left, %v", len(rest), err)
@@ -146,7 +146,7 @@ func TestSender_AControlFrameWaitsForTheFrameThatWasBegun(t *testing.T) {
 
 func TestSender_TheFarewellEndsTheFrameThatWasBegun(t *testing.T) {
 	eachOutlet(t, func(t *testing.T, w *sender, client *net.TCPConn) {
-		frame := bytes.Repeat([]byte("d"), 1_000_000)
+		frame := bytes.Repeat([]byte("d"), 300_000)
 		rest, err := w.send([][]byte{frame}, 0)
 		if err != nil || len(rest) == 0 {
 			t.Fatalf("%d frames are left, %v", len(rest), err)
