@@ -157,7 +157,7 @@ func position(t *testing.T, post func(string, string, string) (int, string), cha
 
 func TestAPI_RefusesWhatIsNoJSON(t *testing.T) {
 	_, post := startAPI(t)
-	for _, body := range []string{"", "{", "\"\xff\"", strings.Repeat(`{"data":`, 101) + "1" + strings.Repeat("}", 101)} {
+	for _, body := range []string{"", "{", "\"\xff\"", strings.Repeat(`{"data":`, 102) + "1" + strings.Repeat("}", 102)} {
 		if status, answer := post("publish", body, "secret"); status != 400 {
 			t.Errorf("%q: %d %s", body, status, answer)
 		}
