@@ -1,7 +1,6 @@
 package console_test
 
 import (
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -33,35 +32,6 @@ func TestPackage_IsInstalledFromItsTarballAndWorks(t *testing.T) {
 		t.Errorf("the package has %q, want %q", files, want)
 	}
 	p.node("package.test.mjs")
-}
-
-// With the compilers, bundlers and runtimes of its world, and React itself. They
-// come from npm's registry (100 MB): outside CI only if NPM_TOOLS is set.
-func TestPackage_WorksWithTheToolsOfItsWorld(t *testing.T) {
-	if os.Getenv("CI") == "" && os.Getenv("NPM_TOOLS") == "" {
-		t.Skip("NPM_TOOLS=1 loads TypeScript, esbuild, Vite, React, Node 20 and Deno, and tries the package with them")
-	}
-	nodes := newCluster(t)
-	nodes.start()
-	p := newProject(t, "testdata/tools", nodes.url())
-	p.npm("install", "--no-audit", "--no-fund", p.tarball)
-	p.node("tools.test.mjs")
-
-	nodes.extra = http.StripPrefix("/built", http.FileServer(http.Dir(filepath.Join(p.folder, "built"))))
-	browser := startBrowser(t)
-	one, two := openPage(t, browser, nodes.url()+"/built/"), openPage(t, browser, nodes.url()+"/built/")
-	for _, page := range []*page{one, two} {
-		page.until("Vite's page is connected", `window.tide?.status.state === "connected"`)
-	}
-	if a, b := evaluate[string](one, "tide.status.session"), evaluate[string](two, "tide.status.session"); a != b {
-		t.Errorf("Vite's pages are sessions %q and %q", a, b)
-	}
-	one.do(`await tide.publish("tools", "hi from Vite")`)
-	two.until("each hears the other", `heard.includes("hi from Vite")`)
-
-	t.Run("axe", func(t *testing.T) {
-		axeFindsNoFault(t, browser, filepath.Join(p.folder, "node_modules/axe-core/axe.min.js"))
-	})
 }
 
 // project is a folder of somebody who uses the package.

@@ -1,3 +1,5 @@
+//go:build npm
+
 package console_test
 
 import (

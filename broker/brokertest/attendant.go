@@ -1,0 +1,175 @@
+package brokertest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"tidegate/broker"
+)
+
+// attendant is a node as presence knows it, and what it has said.
+type attendant struct {
+	c        *cluster
+	by       broker.Attendant
+	node     Node
+	version  uint64
+	versions map[string]uint64         // last, by channel
+	here     map[string]map[string]int // sessions, by channel and user
+}
+
+// long is a time that does not end while a test runs, and short one that it
+// waits for.
+const (
+	long  = time.Hour
+	short = 300 * time.Millisecond
+)
+
+func (c *cluster) attendant(name string, lease, linger time.Duration) *attendant {
+	node := c.first()
+	if name == "last" {
+		node = c.last()
+	}
+	return &attendant{
+		c: c, node: node, versions: make(map[string]uint64), here: make(map[string]map[string]int),
+		by: broker.Attendant{Node: name, Lease: lease, Linger: linger, Wants: []broker.Wants{{Channels: true, Members: true, Sessions: true}}},
+	}
+}
+
+// has says how many sessions a user has at the node, and in which channel.
+func (a *attendant) has(channel, user string, sessions int) {
+	a.c.Helper()
+	a.attends(broker.Attendance{Channel: channel, Members: []broker.Member{{User: user, Sessions: sessions}}})
+}
+
+// attends says what has changed. The sessions of a channel are those of its members,
+// if they are not given.
+func (a *attendant) attends(list ...broker.Attendance) {
+	a.c.Helper()
+	for i := range list {
+		if list[i].Sessions == 0 {
+			list[i].Sessions = a.sum(&list[i])
+		}
+	}
+	a.c.insist("Attend", func() error {
+		for i := range list {
+			list[i].After = a.versions[list[i].Channel]
+			a.version++
+			list[i].Version = a.version
+		}
+		taken, err := a.node.Presence.Attend(a.c.Context(), a.by, list)
+		if err == nil && slices.Contains(taken, false) {
+			err = fmt.Errorf("taken: %v", taken)
+		}
+		for _, one := range list {
+			a.versions[one.Channel] = one.Version
+			if one.Sessions == 0 {
+				a.versions[one.Channel] = 0
+			}
+		}
+		return err
+	})
+}
+
+// sum returns how many sessions the node's members of a channel have.
+func (a *attendant) sum(one *broker.Attendance) (sessions int) {
+	here := a.here[one.Channel]
+	if here == nil || one.Whole {
+		here = make(map[string]int)
+		a.here[one.Channel] = here
+	}
+	for _, m := range one.Members {
+		here[m.User+" "+m.Session] = m.Sessions
+	}
+	for _, n := range here {
+		sessions += n
+	}
+	return sessions
+}
+
+// stand is how a channel stands for a node.
+type stand struct {
+	broker.Occupancy
+	Known bool // what the node has said of it last
+}
+
+// keeps gives a sign of life and returns how a channel stands.
+func (a *attendant) keeps(channel string) (s stand) {
+	a.c.Helper()
+	standing := a.stands()
+	a.c.insist("Look", func() error {
+		seen, err := a.node.Presence.Look(a.c.Context(), []string{channel})
+		if err == nil {
+			s = stand{seen[0], standing.Since(channel) <= a.versions[channel]}
+		}
+		return err
+	})
+	return s
+}
+
+// stands gives a sign of life.
+func (a *attendant) stands() (standing broker.Standing) {
+	a.c.Helper()
+	a.c.insist("Keep", func() (err error) {
+		a.version++
+		standing, err = a.node.Presence.Keep(a.c.Context(), a.by, a.version)
+		return err
+	})
+	return standing
+}
+
+// looks does what time has brought about, without being there.
+func (c *cluster) looks(channel string) {
+	c.Helper()
+	if c.looker == nil {
+		c.looker = c.attendant("looker", long, long)
+	}
+	c.looker.keeps(channel)
+}
+
+func (c *cluster) members(channel string) string {
+	c.Helper()
+	var roster broker.Roster
+	c.insist("Members", func() (err error) {
+		roster, err = c.last().Presence.Members(c.Context(), channel)
+		return err
+	})
+	return show(roster.Members)
+}
+
+func show(members []broker.Member) string {
+	var list []string
+	for _, m := range members {
+		list = append(list, fmt.Sprintf("%s%s*%d", strings.Trim(m.User+"/"+m.Session, "/"), m.Info, m.Sessions))
+	}
+	return strings.Join(list, " ")
+}
+
+func (c *cluster) expectMembers(channel, want string) {
+	c.Helper()
+	if got := c.members(channel); got != want {
+		c.Errorf("members of %s: %q, want %q", channel, got, want)
+	}
+}
+
+// expectTold waits for the joins and leaves of a channel: these, in this order.
+func (c *cluster) expectTold(channel string, want ...string) {
+	c.Helper()
+	if got := told(c.heard().WaitMessages(broker.PresenceChannel(channel), len(want))); !slices.Equal(got, want) {
+		c.Errorf("told of %s: %q, want %q", channel, got, want)
+	}
+}
+
+func told(messages []broker.Message) []string {
+	var list []string
+	for _, m := range messages {
+		list = append(list, m.Event+" "+m.User+string(m.Payload))
+	}
+	return list
+}
+
+func (c *cluster) listen(channel string) {
+	c.Helper()
+	c.subscribe(broker.PresenceChannel(channel))
+}
