@@ -52,7 +52,7 @@ func TestRedis_SubscriberIsOverItsOutputLimit(t *testing.T) {
 	subscribeAll(t, b, []string{"a"})
 	server.CLI("CONFIG", "SET", "client-output-buffer-limit", "pubsub 100000 0 0")
 	brokertest.Eventually(t, "a message to be confirmed", func() bool {
-		_, err := broker.Publish(t.Context(), other, message("a", strings.Repeat("x", 10_000_000)), broker.PublishOptions{})
+		_, err := broker.Publish(t.Context(), other, message("a", strings.Repeat("x", 300_000)), broker.PublishOptions{})
 		return err == nil
 	})
 	if gaps := told.WaitGaps(1); gaps[0] != "a" {

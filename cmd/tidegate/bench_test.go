@@ -51,12 +51,19 @@ func TestBench_EveryListenerGetsEverything(t *testing.T) {
 		{"latency", "--subscribers", "20", "--rate", "50", "--pid", pid},
 	} {
 		r := runBench(t, node, append(args, "--warm-up", "50ms", "--duration", "500ms")...)
+		if !deliveredAny(r) { // a slow machine delivers none in so little time
+			r = runBench(t, node, append(args, "--warm-up", "1s", "--duration", "10s")...)
+		}
 		for _, side := range []*bench.Result{r.Gateway, r.Floor} {
 			if side != nil && (side.Delivered == 0 || side.Lost != 0 || side.Repeated != 0 || side.Closed != 0 || side.LatencyMS == nil) {
 				t.Errorf("%v: %+v", args, *side)
 			}
 		}
 	}
+}
+
+func deliveredAny(r bench.Report) bool {
+	return r.Gateway.Delivered > 0 && (r.Floor == nil || r.Floor.Delivered > 0)
 }
 
 func TestBench_PublishCountsConfirmations(t *testing.T) {
