@@ -191,6 +191,7 @@ var usersIn = map[string]wayIn{
 
 var jsonIn = map[string]wayIn{
 	"native publish":         byNative(`{"type":"publish","id":7,"channel":"c","data":VALUE}`, "published"),
+	"native unknown":         byNative(`{"type":"presence","id":7,"channel":"c","unknown":VALUE}`, "presence"),
 	"API publish":            byAPI("POST", "/api/channels/c/messages", "VALUE"),
 	"API batch":              byAPI("POST", "/api/messages", `[{"channels":["c"],"data":VALUE}]`),
 	"Centrifuge publish":     byCentrifuge(`{"id":2,"publish":{"channel":"c","data":VALUE}}`),

@@ -18,7 +18,7 @@ const knownTypes = "auth, subscribe, unsubscribe, publish, presence, history or 
 func decode(frame []byte) gateway.Command {
 	var r reader
 	if !r.parse(frame) {
-		return gateway.Malformed{Reason: "the frame is not one JSON object"}
+		return r.unreadable(frame)
 	}
 	command := r.command()
 	if r.problem != "" {
@@ -26,6 +26,16 @@ func decode(frame []byte) gateway.Command {
 		return gateway.Malformed{ID: id, Reason: r.problem}
 	}
 	return command
+}
+
+// unreadable is about a frame that parse did not read to its end. Where it is nested too
+// deep, the id counts if it came first.
+func (r *reader) unreadable(frame []byte) gateway.Command {
+	if !broker.NestedIn(frame, 1) {
+		return gateway.Malformed{Reason: "the frame is not one JSON object"}
+	}
+	id, _ := readID(r.id)
+	return gateway.Malformed{ID: id, Reason: fmt.Sprintf("the JSON is nested too deep: at most %d levels are allowed", broker.MostNested)}
 }
 
 // reader turns a frame's fields into Go values, and keeps the first problem it

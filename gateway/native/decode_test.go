@@ -43,17 +43,27 @@ func TestProtocol_CommandsKeepNothingOfTheFrame(t *testing.T) {
 	}
 }
 
+// A field counts whether or not the command knows it.
 func TestProtocol_DeepNestingIsBounded(t *testing.T) {
-	nest := func(levels int) string {
-		return `{"type":"publish","channel":"c","data":` + strings.Repeat("[", levels) + strings.Repeat("]", levels) + `}`
-	}
-	for levels, readable := range map[int]bool{9_999: true, 10_000: false, 5_000_000: false} {
-		commands, err := native.Protocol{}.Decode(gateway.Frame{Data: []byte(nest(levels))})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, got := commands[0].(gateway.Publish); got != readable {
-			t.Errorf("%d levels: read as a publish: %v, want %v", levels, got, readable)
+	for _, pattern := range []string{
+		`{"type":"publish","id":7,"channel":"c","data":NESTED}`,
+		`{"type":"publish","id":7,"channel":"c","data":1,"other":NESTED}`,
+		`{"type":"publish","id":7,"channel":"c","data":1,"other":{"in":[NESTED]}}`,
+	} {
+		around := strings.Count(pattern, "{") + strings.Count(pattern, "[") - 1
+		for levels, readable := range map[int]bool{broker.MostNested - around: true, broker.MostNested - around + 1: false, 5_000_000: false} {
+			frame := strings.Replace(pattern, "NESTED", strings.Repeat("[", levels)+strings.Repeat("]", levels), 1)
+			commands, err := native.Protocol{}.Decode(gateway.Frame{Data: []byte(frame)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			refused, isRefused := commands[0].(gateway.Malformed)
+			if isRefused == readable {
+				t.Errorf("%s with %d levels is %T", pattern, levels, commands[0])
+			}
+			if isRefused && (refused.ID.Value != 7 || !strings.Contains(refused.Reason, "too deep")) {
+				t.Errorf("%s with %d levels: %+v", pattern, levels, refused)
+			}
 		}
 	}
 }
@@ -87,6 +97,9 @@ func FuzzDecode(f *testing.F) {
 				t.Errorf("Decode(%q): malformed without a reason", frame)
 			}
 			got = gateway.Malformed{ID: m.ID}
+			if broker.NestedIn(frame, 1) {
+				got = gateway.Malformed{} // the id depends on what comes first
+			}
 		}
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("Decode(%q) =\n%#v\nwant\n%#v", frame, got, want)
@@ -97,7 +110,7 @@ func FuzzDecode(f *testing.F) {
 // plainDecode is Decode without care for speed, and without reasons.
 func plainDecode(frame []byte) gateway.Command {
 	members := map[string]json.RawMessage{}
-	if json.Unmarshal(frame, &members) != nil || members == nil {
+	if json.Unmarshal(frame, &members) != nil || members == nil || broker.NestedIn(frame, 1) {
 		return gateway.Malformed{}
 	}
 	p := plainReader{members: members, ok: true}

@@ -10,8 +10,9 @@ type fields struct {
 	data, text, binary, event, tags, key, traceparent                []byte
 }
 
-// parse reads a frame that is one JSON object and nothing else. Otherwise it
-// returns false, and what it had read until then is of no use.
+// parse reads a frame that is one JSON object and nothing else, whose members have no
+// more than broker.MostNested levels. Otherwise it returns false, and has read what comes
+// before that.
 func (f *fields) parse(frame []byte) bool {
 	i := skipSpace(frame, 0)
 	if at(frame, i) != '{' {

@@ -1,11 +1,13 @@
 package native
 
+import "tidegate/broker"
+
 // The functions of this file check the grammar of RFC 8259 over data, from an
 // index on. Each returns the index after what it names, or invalid.
 
 const (
 	invalid  = -1
-	maxDepth = 10_000 // of arrays and objects in each other, as in encoding/json
+	maxDepth = 1 + broker.MostNested // of arrays and objects in each other: the frame, and what a member has
 )
 
 func skipSpace(data []byte, i int) int {
