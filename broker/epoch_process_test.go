@@ -53,6 +53,48 @@ func fieldOfInfo(server *brokertest.RedisServer, name string) string {
 	return value
 }
 
+// A process that has begun with older data is known by its run_id alone where no node
+// lives that knew the one before: neither by a node that is new, nor by the script of a
+// backend is an epoch taken up again.
+func TestEpoch_EndsByTheProcessAlone(t *testing.T) {
+	brokertest.RequireRedis(t)
+	for name, first := range map[string]func(t *testing.T, server *brokertest.RedisServer, b *broker.Redis) broker.Position{
+		"a new node is the first to publish": func(t *testing.T, server *brokertest.RedisServer, _ *broker.Redis) broker.Position {
+			b, told := startNode(t, broker.RedisConfig{URL: server.URL()})
+			told.WaitUp()
+			return publishAfter(t, b, "of a new node")
+		},
+		"a backend is": func(_ *testing.T, server *brokertest.RedisServer, names *broker.Redis) broker.Position {
+			name := names.RedisName("a")
+			at, _ := broker.ParsePosition(server.CLI("EVAL", broker.AppendScript, "2", name, name+" meta", "of a backend", "10"))
+			return at
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := brokertest.StartRedis(t)
+			b := newRedis(t, broker.RedisConfig{URL: server.URL()})
+			told, end := brokertest.RunBroker(t, b)
+			told.WaitUp()
+			publish(t, b, "1")
+			server.CLI("SAVE")
+			forgotten := publish(t, b, "2")
+			end()
+			server.Stop()
+			server.Start()
+			if n := server.CLI("XLEN", b.RedisName("a")); n != "1" {
+				t.Fatalf("Redis has %s messages of before, want that which was saved", n)
+			}
+			if at := first(t, server, b); at.Epoch == forgotten.Epoch || at.Offset != forgotten.Offset {
+				t.Errorf("%v came after %v, which is forgotten", at, forgotten)
+			}
+			b, told = startNode(t, broker.RedisConfig{URL: server.URL()})
+			told.WaitUp()
+			mustHaveEnded(t, b, server, forgotten)
+		})
+	}
+}
+
 // What gives a process another replication id, and takes nothing from it, ends no epoch:
 // neither where it has always been a master, nor where it was a replica once.
 func TestEpoch_OutlivesWhatForgetsNothing(t *testing.T) {
