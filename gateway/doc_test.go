@@ -1,7 +1,11 @@
 package gateway_test
 
 import (
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -29,5 +33,60 @@ func TestDoc_ShowsTheOrderOfLocks(t *testing.T) {
 	}
 	if !slices.Equal(shown, checked) {
 		t.Errorf("doc.go shows\n%v\nand what is checked is\n%v", shown, checked)
+	}
+}
+
+// Who tells of a loss, by the table in promise.go, is there.
+func TestPromise_IsKeptByWhatThereIs(t *testing.T) {
+	text, err := os.ReadFile("promise.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	methods := make(map[string]bool)
+	for _, dir := range []string{".", "internal/hub", "internal/timeline"} {
+		addMethods(t, dir, methods)
+	}
+	told := regexp.MustCompile(`\((\w+(?:\.\w+)?)\)`)
+	var names []string
+	for _, line := range regexp.MustCompile(`(?m)^//\t.*$`).FindAllString(string(text), -1) {
+		for _, found := range told.FindAllStringSubmatch(line, -1) {
+			names = append(names, found[1])
+		}
+	}
+	if len(names) < 10 {
+		t.Errorf("only %q are named", names)
+	}
+	for _, name := range names {
+		if !methods[name] {
+			t.Errorf("there is no %s, of which promise.go says that it tells of a loss", name)
+		}
+	}
+}
+
+// addMethods adds the methods of a package, as in Hub.Missed.
+func addMethods(t *testing.T, dir string, methods map[string]bool) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range files {
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, declaration := range file.Decls {
+			f, is := declaration.(*ast.FuncDecl)
+			if !is || f.Recv == nil {
+				continue
+			}
+			of := f.Recv.List[0].Type
+			if pointer, is := of.(*ast.StarExpr); is {
+				of = pointer.X
+			}
+			if name, is := of.(*ast.Ident); is {
+				methods[name.Name+"."+f.Name.Name] = true
+			}
+		}
 	}
 }

@@ -11,10 +11,10 @@ package gateway
 // Subscribed of a client that comes with a cursor, without Recovered.
 //
 //	 event                                        with history                       without
-//	 1 the broker's link was lost                 repair (missed)                    Gap (missed)
+//	 1 the broker's link was lost                 repair (Channel.missed)            Gap (Channel.missed)
 //	 2 a message is lost, the link lives          repair, when the next one comes    the broker's contract: its
 //	                                              (Timeline.Next), or within         link is lost, then
-//	                                              seconds (checkQuiet)
+//	                                              seconds (Hub.CheckQuiet)
 //	 3 what a repair looks for is gone            Gap (Timeline.Merge)               -
 //	 4 the history has a new epoch                Gap: what the former epoch had     -
 //	                                              at last nobody knows; but if that
@@ -31,7 +31,7 @@ package gateway
 //	                                              was on its way (Timeline.Arrive)
 //	 9 a panic while a message is delivered       Gap (Hub.tellMissed)               the same
 //	10 the client was away, and has a cursor      what it missed; not recovered if   not recovered
-//	                                              some of that is gone               (enterNow)
+//	                                              some of that is gone               (Join.enterNow)
 //	                                              (Timeline.Step)
 //	11 some of that goes while the client is on   Gap, once for each loss            -
 //	   its way                                    (Timeline.Step)
@@ -39,10 +39,13 @@ package gateway
 //	                                              cursor (resumption.noteEnd)
 //	13 the client was away, and has no cursor     it knows that it was away          the same
 //	14 the client does not keep up                SlowConsumer: what waits is not    the same
-//	                                              written, it comes back
+//	                                              written, it comes back (woken.add)
 //	15 its session ends otherwise                 the connection ends                the same
 //	16 its protocol cannot say a message          the session ends with the error's  the same
 //	                                              reason (Channel.dismiss)
+//
+// Channel, Hub, Join, resumption and woken are those of gateway/internal/hub, Timeline is that
+// of gateway/internal/timeline.
 //
 // Nobody tells what was meant to be left out: messages that were published as
 // transient, messages that a newer one replaces where the rule says conflate, one's own

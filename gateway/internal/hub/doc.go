@@ -22,5 +22,6 @@
 //
 // Off it hang, each in a file of its own: repair.go (what was missed), resume.go (who comes
 // back), quiet.go (a last message that was missed), deltas.go (who is told what differs),
-// following.go (a message that is traced) and attending.go (who is counted).
+// following.go (a message that is traced) and attending.go (who is counted). Which events may
+// leave a client without a message, and who tells it, stands in package gateway, promise.go.
 package hub
