@@ -110,7 +110,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	var parts sync.WaitGroup
 	broken := make(chan error, 1)
 	parts.Go(func() { broken <- g.broker.Run(working, intake{g}) })
-	parts.Go(func() { g.line.Run(working, flushers()) })
+	parts.Go(func() { g.line.Run(working, runtime.GOMAXPROCS(0)) })
 	parts.Go(func() { g.keepDoing("look after sessions", working, g.beat) })
 	parts.Go(func() { g.keepDoing("look for losses", working, g.checkOften) })
 	if g.denying.register != nil {
@@ -143,11 +143,6 @@ func (g *Gateway) Run(ctx context.Context) error {
 	g.background.Wait()
 	return err
 }
-
-// flushers returns how many goroutines write for all sessions: half as many as can run at
-// once. Others read what is to be written, and a writer more that has little to write
-// wakes the other side for less.
-func flushers() int { return max(1, runtime.GOMAXPROCS(0)/2) }
 
 // keepDoing calls run until it returns; after a panic, again.
 func (g *Gateway) keepDoing(what string, ctx context.Context, run func(context.Context)) {

@@ -19,7 +19,8 @@ type Line struct {
 	mu      lock.Mutex[lock.Line]
 	waiting []*Outbox // head first
 	head    int
-	idle    int // flushers that sleep
+	all     int // flushers
+	awake   int // of these
 	wake    *sync.Cond
 	stopped bool
 
@@ -30,6 +31,11 @@ const (
 	flushGroup = 16  // outboxes that a flusher takes from the line at once
 	helpMost   = 8   // outboxes that Help writes for at once
 	parkMost   = 256 // outboxes that wait for who has parked them, before a flusher is woken
+
+	// crowd is how many outboxes keep all flushers awake. For fewer half of them are
+	// enough: others read what is to be written, and a flusher more that has little to
+	// write wakes the other side for less.
+	crowd = 2048
 )
 
 // NewLine returns a line in which nothing waits. flush writes what waits in an
@@ -61,12 +67,11 @@ func (l *Line) Rouse() { l.add(nil, 0) }
 func (l *Line) add(boxes []*Outbox, few int) (stopped bool) {
 	l.mu.Lock()
 	l.waiting = append(l.waiting, boxes...)
-	wanted := l.idle > 0 && len(l.waiting)-l.head > few
+	if l.waits() > few {
+		l.rouse()
+	}
 	stopped = l.stopped
 	l.mu.Unlock()
-	if wanted {
-		l.wake.Signal()
-	}
 	return stopped
 }
 
@@ -93,15 +98,37 @@ func (l *Line) Help() {
 func (l *Line) takeFew(group []*Outbox) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.waiting)-l.head > len(group) {
-		l.wake.Signal()
+	if l.waits() > len(group) {
+		l.rouse()
 		return 0
 	}
 	return l.take(group)
 }
 
-// Run flushes with n goroutines until ctx ends.
+// waits returns how many outboxes do. It is called with mu held.
+func (l *Line) waits() int { return len(l.waiting) - l.head }
+
+// enough returns how many flushers are to be awake at most. It is called with mu held.
+func (l *Line) enough() int {
+	if l.waits() > crowd || l.stopped {
+		return l.all
+	}
+	return (l.all + 1) / 2
+}
+
+// rouse wakes a flusher, unless enough are awake. It is called with mu held.
+func (l *Line) rouse() {
+	if l.awake < l.enough() {
+		l.awake++
+		l.wake.Signal()
+	}
+}
+
+// Run flushes with n goroutines, or half as many while no crowd waits, until ctx ends.
 func (l *Line) Run(ctx context.Context, n int) {
+	l.mu.Lock()
+	l.all, l.awake = n, n
+	l.mu.Unlock()
 	stop := context.AfterFunc(ctx, l.stop)
 	defer stop()
 	var working sync.WaitGroup
@@ -137,17 +164,16 @@ func (l *Line) work() {
 func (l *Line) next(group []*Outbox) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for l.head == len(l.waiting) {
+	for l.waits() == 0 || l.awake > l.enough() {
 		if l.stopped {
 			return 0
 		}
-		l.idle++
+		l.awake--
 		l.wake.Wait()
-		l.idle--
 	}
 	n := l.take(group)
-	if l.head < len(l.waiting) {
-		l.wake.Signal()
+	if l.waits() > 0 {
+		l.rouse()
 	}
 	return n
 }
