@@ -15,10 +15,10 @@ func (g *Gateway) Admit(p *Principal, remote string) error {
 	case d == nil:
 		return nil
 	case d.IsBan():
-		g.metrics.Commands.AuthFailed("banned")
+		g.metrics.Commands.AuthFailed(refusedBanned)
 		return failf(Forbidden, "%s", reasonOf(d).Text)
 	}
-	g.metrics.Commands.AuthFailed("revoked")
+	g.metrics.Commands.AuthFailed(refusedRevoked)
 	return failf(Unauthenticated, "%s", reasonOf(d).Text)
 }
 

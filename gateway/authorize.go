@@ -6,18 +6,28 @@ import (
 	"tidegate/gateway/rules"
 )
 
+// The labels in metrics of credentials that are refused here, whatever their
+// Authenticator says.
+const (
+	refusedMalformed  = "malformed"
+	refusedUnknownKey = "unknown_key"
+	refusedBanned     = "banned"
+	refusedRevoked    = "revoked"
+	refusedNoToken    = "no_token"
+)
+
 // Authenticate tells who a token belongs to; "" is an anonymous client's.
 func (g *Gateway) Authenticate(ctx context.Context, token string) (Principal, error) {
 	switch {
 	case token == "":
 		return Principal{}, nil
 	case g.auth == nil:
-		g.metrics.Commands.AuthFailed("unknown_key")
+		g.metrics.Commands.AuthFailed(refusedUnknownKey)
 		return Principal{}, failf(Unauthenticated, "this gateway knows no tokens: configure auth.jwt or auth.api_keys")
 	}
 	p, err := g.auth.Authenticate(ctx, token)
 	if err == nil && p.Token.Channel != "" {
-		g.metrics.Commands.AuthFailed("malformed")
+		g.metrics.Commands.AuthFailed(refusedMalformed)
 		return Principal{}, failf(Unauthenticated, "this token is for a channel alone: connect with one that has no claim \"channel\"")
 	}
 	return p, err
@@ -74,7 +84,7 @@ func (g *Gateway) MayPublish(p *Principal) error {
 }
 
 // NoteNoToken counts a client that came without the token that it needs.
-func (g *Gateway) NoteNoToken() { g.metrics.Commands.AuthFailed("no_token") }
+func (g *Gateway) NoteNoToken() { g.metrics.Commands.AuthFailed(refusedNoToken) }
 
 func (g *Gateway) admitConnect() error {
 	if g.connects != nil && !g.connects.Allow() {

@@ -95,7 +95,12 @@ func prepareSeries(m *metrics.Metrics) {
 	for _, code := range codes {
 		m.Sessions.PrepareRefused(string(code))
 	}
-	m.Commands.Prepare(commandKinds, []string{"ok"})
+	results := []string{"ok"}
+	for _, code := range codes {
+		results = append(results, string(code))
+	}
+	m.Commands.Prepare(commandKinds, results)
+	m.Commands.PrepareAuth(refusedMalformed, refusedUnknownKey, refusedBanned, refusedRevoked, refusedNoToken)
 	for _, result := range []string{"ok", string(Unavailable)} {
 		m.Messages.Publish(result)
 	}

@@ -28,6 +28,13 @@ func (c *Commands) Prepare(commands, results []string) {
 	}
 }
 
+// PrepareAuth makes the series of these reasons to refuse a credential begin at 0.
+func (c *Commands) PrepareAuth(reasons ...string) {
+	for _, reason := range reasons {
+		c.authFailures.WithLabelValues(reason)
+	}
+}
+
 // Handled returns the counter of commands of a type that ended with result:
 // "ok" or an error code.
 func (c *Commands) Handled(command, result string) prometheus.Counter {

@@ -83,6 +83,7 @@ func newNode(c *config.Config, log *slog.Logger) (*node, error) {
 	}
 	n.xhr = pusher.NewXHR(n.gateway, &n.apps)
 	n.webhooks = pusher.NewWebhooks(n.gateway, &n.apps, log, n.metrics.Webhooks.Requested)
+	n.metrics.Commands.PrepareAuth(auth.FailureLabels()...)
 	n.metrics.Webhooks.Prepare("pusher", "taken", "away", "dropped") // apps may come at a reload
 	n.gateway.SetReceivers(n.webhooks.Receivers())
 	return n, n.listen()

@@ -20,6 +20,9 @@ func TestServe_WhatAlertsCountBeginsAtZero(t *testing.T) {
 	for _, series := range []string{
 		`tidegate_broker_errors_total{kind="OOM"}`, `tidegate_broker_errors_total{kind="NOPERM"}`, `tidegate_broker_errors_total{kind="other"}`,
 		`tidegate_session_refused_total{code="limit_exceeded"}`, `tidegate_session_refused_total{code="internal"}`,
+		`tidegate_auth_failures_total{reason="expired"}`, `tidegate_auth_failures_total{reason="unavailable"}`,
+		`tidegate_auth_failures_total{reason="banned"}`, `tidegate_auth_failures_total{reason="no_token"}`,
+		`tidegate_commands_total{result="forbidden",type="publish"}`, `tidegate_commands_total{result="rate_limited",type="subscribe"}`,
 		`tidegate_session_closed_total{reason="slow_consumer"}`,
 		`tidegate_webhook_requests_total{event="connect",result="away"}`, `tidegate_webhook_requests_total{event="connect",result="refused"}`,
 		`tidegate_webhook_requests_total{event="notices",result="away"}`, `tidegate_webhook_requests_total{event="pusher",result="away"}`,

@@ -22,6 +22,14 @@ const (
 	unclassified = "other" // not an error of this package
 )
 
+// FailureLabels returns all that FailureLabel does.
+func FailureLabels() []string {
+	return []string{
+		expired, notYetValid, signature, algorithm, issuer, audience,
+		malformed, unknownKey, tooLong, unreachable, unclassified,
+	}
+}
+
 // failure is a refusal with its label.
 type failure struct {
 	label string
@@ -32,8 +40,7 @@ func (f *failure) Error() string { return f.err.Error() }
 func (f *failure) Unwrap() error { return f.err }
 
 // FailureLabel returns the label in metrics of an error of Authenticate: one of
-// expired, not_yet_valid, signature, algorithm, issuer, audience, malformed,
-// unknown_key, too_long, unavailable; other for any other error.
+// FailureLabels, which is "other" for an error of something else.
 func FailureLabel(err error) string {
 	var f *failure
 	if errors.As(err, &f) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -108,6 +109,9 @@ func TestAuthenticate_RefusesHostileTokens(t *testing.T) {
 			p, err := a.Authenticate(t.Context(), test.token)
 			if got := auth.FailureLabel(err); err == nil || got != test.label {
 				t.Fatalf("Authenticate = %+v, %v (%s), want a refusal labelled %s", p, err, got, test.label)
+			}
+			if !slices.Contains(auth.FailureLabels(), test.label) {
+				t.Errorf("%s is not among the labels", test.label)
 			}
 			checkRefusal(t, err, test.token)
 			if !reflect.DeepEqual(p, gateway.Principal{}) {
