@@ -194,6 +194,7 @@ type Message struct {
 	Session   string          // the publishing session; empty: a backend
 	Except    string          // the session that it is not for; empty: it is for all
 	Info      json.RawMessage // what is known of the user, any JSON; nil: nothing
+	Elsewhere json.RawMessage // what is known of the user on other channels, where Info is of this one alone: null if nothing is; nil: Info
 	Tags      json.RawMessage // names beside the data, a JSON object of strings; nil: none
 	Trace     string          // W3C traceparent of what has led to it; empty: nobody traces it
 	Key       string          // idempotency key, or empty; not told to receivers

@@ -25,6 +25,8 @@ import (
 //	session  the session that published
 //	except   the session that it is not for
 //	info     what is known of the user: any JSON
+//	elsewhere  what is known of the user on other channels, where info is of this one
+//	         alone: any JSON, null if nothing is
 //	tags     names beside the data: an object of strings
 //	trace    the traceparent (W3C Trace Context) of what has led to it
 //	time     when a node took it, in Unix milliseconds
@@ -68,7 +70,7 @@ func decodeEnvelope(channel, data string) (m Message, mark string) {
 	if m.Kind, ok = parseKind(h.Kind); !ok || !m.Kind.bears(m.Payload) {
 		m.Kind = KindOf(m.Payload)
 	}
-	m.Info, m.Tags = h.Info.message(), h.Tags.message()
+	m.Info, m.Elsewhere, m.Tags = h.Info.message(), h.Elsewhere.orNull(), h.Tags.message()
 	if h.Time != 0 {
 		m.Time = time.UnixMilli(h.Time)
 	}

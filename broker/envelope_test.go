@@ -41,13 +41,13 @@ func TestEnvelope_WithAMark(t *testing.T) {
 }
 
 func TestEnvelope_InfoAndTagsTravelOnOneLine(t *testing.T) {
-	m := Message{Channel: "c", Payload: []byte("hello"), Kind: Text, Info: json.RawMessage("{\n\"name\": \"Al\"}"), Tags: json.RawMessage(`{"color":"red"}`)}
-	want := `TG1 {"kind":"text","info":{"name":"Al"},"tags":{"color":"red"}}` + "\nhello"
+	m := Message{Channel: "c", Payload: []byte("hello"), Kind: Text, Info: json.RawMessage("{\n\"name\": \"Al\"}"), Elsewhere: json.RawMessage("{\n}"), Tags: json.RawMessage(`{"color":"red"}`)}
+	want := `TG1 {"kind":"text","info":{"name":"Al"},"elsewhere":{},"tags":{"color":"red"}}` + "\nhello"
 	got := string(AppendEnvelope(nil, m))
 	if got != want {
 		t.Errorf("envelope:\n got %s\nwant %s", got, want)
 	}
-	m.Info = json.RawMessage(`{"name":"Al"}`)
+	m.Info, m.Elsewhere = json.RawMessage(`{"name":"Al"}`), json.RawMessage(`null`)
 	m.Transient = true
 	got = string(AppendEnvelope(nil, m))
 	if again := DecodeEnvelope("c", got); !reflect.DeepEqual(again, m) {
@@ -59,6 +59,7 @@ func TestEnvelope_InfoAndTagsThatAreNone(t *testing.T) {
 	for _, header := range []string{
 		`{"tags":[]}`, `{"tags":{"a":1}}`, `{"tags":{"a":null}}`, `{"tags":"a"}`, `{"tags":{"a":{}}}`,
 		`{"info":` + nested(102) + `}`, `{"info":{"a":` + nested(100) + `}}`, `{"info":{}`, `{"info":{"a":}}`, `{"info":}`,
+		`{"elsewhere":` + nested(102) + `}`, `{"elsewhere":}`, `{"elsewhere":nul}`,
 	} {
 		data := "TG1 " + header + "\nhi"
 		if m := DecodeEnvelope("c", data); string(m.Payload) != data || m.Kind != Text {
@@ -83,7 +84,7 @@ func TestEnvelope_RoundTrip(t *testing.T) {
 			Position: Position{Epoch: "k3x9", Offset: max(1, offset)},
 		}
 		if offset%2 == 1 {
-			m.Info, m.Tags = quoted(m.Event), json.RawMessage(`{"event":`+string(quoted(m.User))+`}`)
+			m.Info, m.Elsewhere, m.Tags = quoted(m.Event), quoted(m.Session), json.RawMessage(`{"event":`+string(quoted(m.User))+`}`)
 		}
 		if ms %= 1 << 50; ms != 0 {
 			m.Time = time.UnixMilli(ms)
@@ -229,6 +230,7 @@ func FuzzHeader(f *testing.F) {
 	f.Add(`{"transient":true}`)
 	f.Add(`{"mark":"0123456789abcdef","kind":"text"}`)
 	f.Add(`{"transient":truefalse}`)
+	f.Add(`{"info":null,"elsewhere":null,"tags":null}`)
 	f.Add(`{"info":{"a":"}","b":["{"]},"tags":{"a":"\\u0062"}}`)
 	f.Fuzz(func(t *testing.T, line string) {
 		var scanned, parsed header

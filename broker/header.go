@@ -18,6 +18,7 @@ type header struct {
 	Session   string `json:"session"`
 	Except    string `json:"except"`
 	Info      raw    `json:"info"`
+	Elsewhere raw    `json:"elsewhere"`
 	Tags      raw    `json:"tags"`
 	Trace     string `json:"trace"`
 	Time      int64  `json:"time"`
@@ -26,7 +27,7 @@ type header struct {
 	Transient bool   `json:"transient"`
 }
 
-// raw is JSON as it stands in a header; "" and null are nothing.
+// raw is JSON as it stands in a header; "" is nothing.
 type raw string
 
 // UnmarshalJSON cannot fail.
@@ -35,8 +36,16 @@ func (r *raw) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
+// message is orNull for what is nothing if it is null, too.
 func (r raw) message() json.RawMessage {
-	if r == "" || r == "null" {
+	if r == "null" {
+		return nil
+	}
+	return r.orNull()
+}
+
+func (r raw) orNull() json.RawMessage {
+	if r == "" {
 		return nil
 	}
 	return json.RawMessage(r)
@@ -57,6 +66,7 @@ func appendFields(dst []byte, m Message) []byte {
 	dst = appendStringField(dst, "session", m.Session)
 	dst = appendStringField(dst, "except", m.Except)
 	dst = appendRawField(dst, "info", m.Info)
+	dst = appendRawField(dst, "elsewhere", m.Elsewhere)
 	dst = appendRawField(dst, "tags", m.Tags)
 	dst = appendStringField(dst, "trace", m.Trace)
 	if !m.Time.IsZero() {
@@ -97,11 +107,15 @@ func appendRawField(dst []byte, name string, value json.RawMessage) []byte {
 	dst = append(dst, ',', '"')
 	dst = append(dst, name...)
 	dst = append(dst, '"', ':')
+	return append(dst, onOneLine(value)...)
+}
+
+func onOneLine(value json.RawMessage) []byte {
 	if bytes.IndexByte(value, '\n') < 0 {
-		return append(dst, value...)
+		return value
 	}
-	line := bytes.NewBuffer(dst)
-	_ = json.Compact(line, value) // it is JSON
+	var line bytes.Buffer
+	_ = json.Compact(&line, value) // it is JSON
 	return line.Bytes()
 }
 
@@ -149,7 +163,7 @@ func (h *header) valid() bool {
 	_, known := parseKind(h.Kind)
 	none := h.Epoch == "" && h.Offset == 0
 	return (known || h.Kind == "") && (none || isEpoch(h.Epoch) && h.Offset > 0) &&
-		(h.Info == "" || !Nested([]byte(h.Info))) && AreTags(h.Tags.message())
+		!Nested([]byte(h.Info)) && !Nested([]byte(h.Elsewhere)) && AreTags(h.Tags.message())
 }
 
 // AreTags reports whether JSON is what Message.Tags may be; so is nil.
@@ -223,6 +237,8 @@ func (h *header) scanField(s string) (rest string, ok bool) {
 		h.Epoch, rest, ok = scanString(rest)
 	case "info":
 		h.Info, rest, ok = scanRaw(rest)
+	case "elsewhere":
+		h.Elsewhere, rest, ok = scanRaw(rest)
 	case "tags":
 		h.Tags, rest, ok = scanRaw(rest)
 	case "trace":
@@ -252,8 +268,11 @@ func scanString(s string) (value, rest string, ok bool) {
 	return value, rest, ok && isPlain(value)
 }
 
-// scanRaw reads JSON that is an object.
+// scanRaw reads JSON that is an object, or null.
 func scanRaw(s string) (value raw, rest string, ok bool) {
+	if rest, ok := strings.CutPrefix(s, "null"); ok {
+		return "null", rest, true
+	}
 	if !strings.HasPrefix(s, "{") {
 		return "", "", false
 	}

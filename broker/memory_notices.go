@@ -68,7 +68,7 @@ func (p *memoryPresence) postNotice(by Attendant, c *memoryRoom, event string, m
 	c.position.Offset++
 	message := Message{Channel: PresenceChannel(c.name), Event: event, User: m.User, Session: m.Session, Position: c.position}
 	if event == EventJoin {
-		message.Payload = m.Info
+		message.Payload, message.Elsewhere = m.Info, m.Elsewhere
 	}
 	p.published = append(p.published, message)
 }

@@ -288,7 +288,7 @@ func (p *memoryPresence) enter(by Attendant, c *memoryRoom, m *Member) {
 		p.postNotice(by, c, EventJoin, known)
 	}
 	delete(p.lingering, memoryLinger{c.name, field})
-	known.User, known.Info, known.nodes[by.Node] = m.User, m.Info, m.Sessions
+	known.User, known.Info, known.Elsewhere, known.nodes[by.Node] = m.User, m.Info, m.Elsewhere, m.Sessions
 }
 
 // exit notes that a node has no session of a member any more. The end of a session is
@@ -304,7 +304,7 @@ func (p *memoryPresence) exit(by Attendant, c *memoryRoom, gone *Member) {
 	}
 	delete(m.nodes, by.Node)
 	if gone.Info != nil {
-		m.Info = gone.Info
+		m.Info, m.Elsewhere = gone.Info, gone.Elsewhere
 	}
 	switch {
 	case len(m.nodes) > 0:

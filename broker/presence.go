@@ -128,6 +128,8 @@ type Member struct {
 	Session  string
 	Info     json.RawMessage // nil: none
 	Sessions int
+
+	Elsewhere json.RawMessage // as in Message
 }
 
 // Standing is how things stand for a node.

@@ -12,7 +12,8 @@ package broker
 //	                vacates    when the channel is vacated, if nobody comes
 //	                @NODE      "SESSIONS VERSION MEMBERS": what a node has there, and the
 //	                           version of its last attendance
-//	                +USER      {"info":"…","nodes":{"NODE":SESSIONS}}
+//	                +USER      {"info":"…","nodes":{"NODE":SESSIONS}}, and "elsewhere"
+//	                           where there is one (see Message)
 //	                -SESSION   the same and "user", of a member that is a session
 //
 // and beside them, in a Cluster for each partition:
@@ -53,15 +54,15 @@ const (
 // attendScript takes Attendances. KEYS go on with the node's set of channels and
 // then the channels' hashes; ARGV for each channel with its name, its letters (see
 // Attendant.letters), the version, the one that it follows or whole, the sessions,
-// how many members follow, and for each field, user, info and sessions. It returns
-// for each 1, or 0 if it did nothing.
+// how many members follow, and for each field, user, info, elsewhere and sessions. It
+// returns for each 1, or 0 if it did nothing.
 const attendScript = epochLua + presenceLua + `
 local me, taken, at = meet(tonumber(ARGV[9])), {}, 7
 local overtaken = tonumber(ARGV[9]) <= me.last
 for i = 6, #KEYS do
   local c = load(KEYS[i], ARGV[at], ARGV[at + 1])
   local a = {version = tonumber(ARGV[at + 2]), after = ARGV[at + 3], sessions = tonumber(ARGV[at + 4]), first = at + 6}
-  at = a.first + 4 * tonumber(ARGV[at + 5])
+  at = a.first + 5 * tonumber(ARGV[at + 5])
   a.last = at - 1
   taken[#taken + 1] = not overtaken and attend(c, me, a) and 1 or 0
 end
@@ -336,6 +337,7 @@ local function tell(c, event, field, entry)
   c.top = c.top + 1
   redis.call(PUBLISH, c.key, 'TG1 {"event":"' .. event .. '","user":' .. cjson.encode(user) ..
     (session ~= '' and ',"session":' .. cjson.encode(session) or '') ..
+    (event == 'join' and entry.elsewhere and ',"elsewhere":' .. entry.elsewhere or '') ..
     ',"epoch":"' .. c.epoch .. '","offset":' .. number(c.top) .. '}\n' .. (event == 'join' and entry.info or ''))
 end
 
@@ -346,14 +348,23 @@ local function read(c, field)
   return value and cjson.decode(value)
 end
 
+-- said returns what ARGV say of a member.
+local function said(i)
+  return {user = ARGV[i + 1], info = ARGV[i + 2], elsewhere = ARGV[i + 3] ~= '' and ARGV[i + 3] or nil}
+end
+
+-- show has a member be what is said of it.
+local function show(entry, is) entry.info, entry.elsewhere = is.info, is.elsewhere end
+
 -- enter notes a node's sessions of a member, and reports whether it had none.
-local function enter(c, field, user, info, sessions)
+local function enter(c, field, is, sessions)
   local known = read(c, field)
   local entry = known or {nodes = {}}
   local fresh = not entry.nodes[NODE]
   if known and not next(entry.nodes) then rest(c, field) end
-  entry.info, entry.nodes[NODE] = info, sessions
-  if string.sub(field, 1, 1) == '-' then entry.user = user end
+  show(entry, is)
+  entry.nodes[NODE] = sessions
+  if string.sub(field, 1, 1) == '-' then entry.user = is.user end
   write(c, field, entry)
   if not known then
     c.members = c.members + 1
@@ -371,14 +382,14 @@ end
 -- exit notes that a node has no session of a member any more, and reports whether
 -- it had one. An info takes the place of the former. The end of a session is told,
 -- too, if it was too short to be known.
-local function exit(c, field, user, info, lingers)
+local function exit(c, field, was, lingers)
   local entry = read(c, field)
   if not entry or not entry.nodes[NODE] then
-    if c.node and info ~= '' then tell(c, 'leave', field, {user = user, info = info}) end
+    if c.node and was.info ~= '' then tell(c, 'leave', field, was) end
     return false
   end
   entry.nodes[NODE] = nil
-  if info ~= '' then entry.info = info end
+  if was.info ~= '' then show(entry, was) end
   if next(entry.nodes) then
     write(c, field, entry)
   elseif lingers then
@@ -390,6 +401,8 @@ local function exit(c, field, user, info, lingers)
   return true
 end
 
+local NOTHING = {user = '', info = ''}
+
 local function isMember(field)
   local first = string.sub(field, 1, 1)
   return first == '+' or first == '-'
@@ -399,7 +412,7 @@ end
 local function exitOthers(c, listed, lingers)
   local fields, n = redis.call('HGETALL', c.key), 0
   for i = 1, #fields, 2 do
-    if isMember(fields[i]) and not listed[fields[i]] and exit(c, fields[i], '', '', lingers) then n = n + 1 end
+    if isMember(fields[i]) and not listed[fields[i]] and exit(c, fields[i], NOTHING, lingers) then n = n + 1 end
   end
   return n
 end
@@ -429,13 +442,13 @@ local function attend(c, me, a)
   begin(c)
   local listed, here = {}, 0
   count(c, had, a.sessions)
-  for i = a.first, a.last, 4 do
-    local field, sessions = ARGV[i], tonumber(ARGV[i + 3])
+  for i = a.first, a.last, 5 do
+    local field, sessions = ARGV[i], tonumber(ARGV[i + 4])
     listed[field] = true
     if sessions > 0 then
       here = here + 1
-      if enter(c, field, ARGV[i + 1], ARGV[i + 2], sessions) then members = members + 1 end
-    elseif exit(c, field, ARGV[i + 1], ARGV[i + 2], lingers) then
+      if enter(c, field, said(i), sessions) then members = members + 1 end
+    elseif exit(c, field, said(i), lingers) then
       members = members - 1
     end
   end
@@ -479,7 +492,7 @@ local function bury(c, at)
   local page = redis.call('HSCAN', c.key, at, 'COUNT', 500)
   local fields, quoted = page[2], cjson.encode(NODE)
   for i = 1, #fields, 2 do
-    if isMember(fields[i]) and string.find(fields[i + 1], quoted, 1, true) then exit(c, fields[i], '', '', false) end
+    if isMember(fields[i]) and string.find(fields[i + 1], quoted, 1, true) then exit(c, fields[i], NOTHING, false) end
   end
   if page[1] == '0' then
     local mine = redis.call('HGET', c.key, '@' .. NODE)

@@ -61,7 +61,7 @@ func (b *Redis) attend(ctx context.Context, r realm, by Attendant, list []Attend
 		keys = append(keys, r.hash(a.Channel))
 		args = append(args, a.Channel, by.letters(a.Channel), a.Version, after, a.Sessions, len(a.Members))
 		for _, m := range a.Members {
-			args = append(args, m.field(), m.User, []byte(m.Info), m.Sessions)
+			args = append(args, m.field(), m.User, []byte(m.Info), onOneLine(m.Elsewhere), m.Sessions)
 		}
 	}
 	return b.ask(ctx, r.prefix, func(ctx context.Context, client *redis.Client) error {

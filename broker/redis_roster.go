@@ -62,14 +62,15 @@ func byName(a, b Member) int {
 
 func decodeMember(field, text string) (Member, error) {
 	var entry struct {
-		Info  string
-		User  string
-		Nodes map[string]int
+		Info      string
+		Elsewhere string
+		User      string
+		Nodes     map[string]int
 	}
 	if err := json.Unmarshal([]byte(text), &entry); err != nil {
 		return Member{}, fmt.Errorf("presence of %q: %w", field, err)
 	}
-	m := Member{User: field[1:], Info: orNone(entry.Info)}
+	m := Member{User: field[1:], Info: orNone(entry.Info), Elsewhere: orNone(entry.Elsewhere)}
 	if field[0] == '-' {
 		m.Session, m.User = field[1:], entry.User
 	}

@@ -1,6 +1,8 @@
 package brokertest
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -141,9 +143,20 @@ func (c *cluster) members(channel string) string {
 func show(members []broker.Member) string {
 	var list []string
 	for _, m := range members {
-		list = append(list, fmt.Sprintf("%s%s*%d", strings.Trim(m.User+"/"+m.Session, "/"), m.Info, m.Sessions))
+		list = append(list, fmt.Sprintf("%s%s%s*%d", strings.Trim(m.User+"/"+m.Session, "/"), m.Info, elsewhere(m.Elsewhere), m.Sessions))
 	}
 	return strings.Join(list, " ")
+}
+
+func elsewhere(info json.RawMessage) string {
+	if info == nil {
+		return ""
+	}
+	var b bytes.Buffer
+	if err := json.Compact(&b, info); err != nil {
+		return "/" + err.Error()
+	}
+	return "/" + b.String()
 }
 
 func (c *cluster) expectMembers(channel, want string) {
@@ -164,7 +177,7 @@ func (c *cluster) expectTold(channel string, want ...string) {
 func told(messages []broker.Message) []string {
 	var list []string
 	for _, m := range messages {
-		list = append(list, m.Event+" "+m.User+string(m.Payload))
+		list = append(list, m.Event+" "+m.User+string(m.Payload)+elsewhere(m.Elsewhere))
 	}
 	return list
 }

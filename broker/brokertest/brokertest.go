@@ -75,6 +75,7 @@ func RunIn(t *testing.T, in func(t *testing.T, test func(*testing.T)), makeSubje
 		{"History/Clear", testClear},
 		{"Presence/JoinAndLeaveOnce", testJoinAndLeaveOnce},
 		{"Presence/SessionsAreAddedUp", testSessionsAreAddedUp},
+		{"Presence/InfoElsewhere", testInfoElsewhere},
 		{"Presence/Linger", testLinger},
 		{"Presence/DeadNodeHasNobody", testDeadNodeHasNobody},
 		{"Presence/SilenceOfAllIsNoDeath", testSilenceOfAllIsNoDeath},

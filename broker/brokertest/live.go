@@ -63,7 +63,7 @@ func testFieldsArrive(t *testing.T, c *cluster) {
 	sent := broker.Message{
 		Channel: "a", Payload: []byte(`{"text":"hi"}`), Kind: broker.JSON, Event: "said",
 		User: `al"ice ñ`, Session: "s1", Except: "s2", Key: "k1", Time: time.UnixMilli(1763845845123),
-		Info: json.RawMessage(`{"name":"Al"}`), Tags: json.RawMessage(`{"color":"red"}`),
+		Info: json.RawMessage(`{"name":"Al"}`), Elsewhere: json.RawMessage(`{"name":"Alice"}`), Tags: json.RawMessage(`{"color":"red"}`),
 		Trace: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 	}
 	c.subscribe("a")

@@ -36,6 +36,28 @@ func testJoinAndLeaveOnce(t *testing.T, c *cluster) {
 	}
 }
 
+// A member's two infos come and go together, on whatever node they are said.
+func testInfoElsewhere(t *testing.T, c *cluster) {
+	c.listen("a")
+	first, last := c.attendant("first", long, 0), c.attendant("last", long, 0)
+	says := func(by *attendant, sessions int, info, elsewhere string) {
+		m := broker.Member{User: "alice", Info: json.RawMessage(info), Sessions: sessions}
+		if elsewhere != "" {
+			m.Elsewhere = json.RawMessage(elsewhere)
+		}
+		by.attends(broker.Attendance{Channel: "a", Members: []broker.Member{m}})
+	}
+	says(first, 1, `"here"`, "{\n\"n\":1}")
+	c.expectTold("a", `join alice"here"/{"n":1}`)
+	c.expectMembers("a", `alice"here"/{"n":1}*1`)
+	says(last, 1, `"there"`, "null")
+	c.expectMembers("a", `alice"there"/null*2`)
+	says(last, 1, `"one"`, "")
+	c.expectMembers("a", `alice"one"*2`)
+	says(first, 0, `"here"`, `2`)
+	c.expectMembers("a", `alice"here"/2*1`)
+}
+
 func testSessionsAreAddedUp(t *testing.T, c *cluster) {
 	first, last := c.attendant("first", long, 0), c.attendant("last", long, 0)
 	c.expectMembers("a", "")
