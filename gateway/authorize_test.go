@@ -12,7 +12,7 @@ import (
 
 func TestPrincipal_IsZeroLooksAtEveryField(t *testing.T) {
 	values := map[string]any{
-		"User": "alice", "Info": json.RawMessage("1"), "Key": "shop", "Expires": time.Now(),
+		"User": "alice", "Info": json.RawMessage("1"), "Elsewhere": json.RawMessage("1"), "Key": "shop", "Expires": time.Now(),
 		"Token": TokenInfo{Shown: true}, "Scope": &Scope{}, "Subscribe": []string{"a"}, "Publish": []string{"a"}, "Channels": []string{"a"},
 		"Online": true, "Watched": []string{"bob"},
 	}

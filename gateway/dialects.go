@@ -67,9 +67,9 @@ func (d *dialect) EncodeNews(n *hub.News) (hub.Frame, error) {
 func eventOfNews(n *hub.News) Event {
 	switch n.Kind {
 	case hub.Joined:
-		return Join{Channel: n.Channel, User: n.Who.User, Session: n.Who.Session, Info: n.Who.Info}
+		return Join{n.Channel, n.Who.User, n.Who.Session, n.Who.Info, n.Who.Elsewhere}
 	case hub.Left:
-		return Leave{Channel: n.Channel, User: n.Who.User, Session: n.Who.Session}
+		return Leave{n.Channel, n.Who.User, n.Who.Session, n.Who.Info, n.Who.Elsewhere}
 	case hub.ManyChanged:
 		return PresenceChanged{n.Channel}
 	case hub.Counted:
@@ -83,7 +83,7 @@ func eventOfNews(n *hub.News) Event {
 // membersOf returns who is on a channel as its audience is told; nil: it is not.
 func membersOf(list []attendance.Who) (members []Member) {
 	for _, who := range list {
-		members = append(members, Member{User: who.User, Session: who.Session, Info: who.Info})
+		members = append(members, Member{User: who.User, Session: who.Session, Info: who.Info, Elsewhere: who.Elsewhere})
 	}
 	return members
 }

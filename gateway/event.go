@@ -104,6 +104,8 @@ type Member struct {
 	Session  string
 	Info     json.RawMessage // from the user's token; nil: none
 	Sessions int             // in the whole cluster
+
+	Elsewhere json.RawMessage // as in Identity
 }
 
 // Messages answers a History.
@@ -120,18 +122,21 @@ type Messages struct {
 // Join says that a member came to a channel: a user with the first of his sessions,
 // or a session.
 type Join struct {
-	Channel string
-	User    string
-	Session string          // where each session is a member
-	Info    json.RawMessage // nil: none
+	Channel   string
+	User      string
+	Session   string          // where each session is a member
+	Info      json.RawMessage // nil: none
+	Elsewhere json.RawMessage // as in Identity
 }
 
 // Leave says that a member left a channel: a user with the last of his sessions, or
 // a session.
 type Leave struct {
-	Channel string
-	User    string
-	Session string
+	Channel   string
+	User      string
+	Session   string
+	Info      json.RawMessage // as told when it came
+	Elsewhere json.RawMessage // as in Identity
 }
 
 // PresenceChanged says that more members came to a channel or left it than are told

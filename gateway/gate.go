@@ -34,6 +34,24 @@ type Admission struct {
 type Identity struct {
 	User string
 	Info json.RawMessage // nil: none
+
+	// Elsewhere is the Info on other channels, where Info is of this one alone: null if
+	// there is none; nil: Info itself.
+	Elsewhere json.RawMessage
+}
+
+// identity returns who p is on a channel where an info of its own is shown; nil: p's info
+// is. Both together are bounded as one.
+func (p *Principal) identity(info json.RawMessage) (*Identity, error) {
+	switch {
+	case info == nil:
+		return &Identity{User: p.User, Info: p.Info}, nil
+	case len(info)+len(p.Info) > MostInfo:
+		return nil, failf(LimitExceeded, "the info for the channel and that of the connection have %d bytes: at most %d are allowed", len(info)+len(p.Info), MostInfo)
+	case p.Info == nil:
+		return &Identity{p.User, info, json.RawMessage("null")}, nil
+	}
+	return &Identity{p.User, info, p.Info}, nil
 }
 
 // applied returns p as it is on a channel to which it was admitted.
@@ -46,7 +64,7 @@ func (a *Admission) applied(p *Principal, channel string) *Principal {
 		on.Subscribe = append(on.Subscribe[:len(on.Subscribe):len(on.Subscribe)], channel)
 	}
 	if a.As != nil {
-		on.User, on.Info = a.As.User, a.As.Info
+		on.User, on.Info, on.Elsewhere = a.As.User, a.As.Info, a.As.Elsewhere
 	}
 	return &on
 }

@@ -89,7 +89,7 @@ func TestGate_SaysWhoIsOnAChannel(t *testing.T) {
 		one.expect("subscribed plain")
 		two.send("subtoken room open bob")
 		two.expect("subscribed room")
-		one.expect(`gateway.Join {"Channel":"room","User":"bob","Session":"","Info":{"on":"room"}}`)
+		one.expect(`gateway.Join {"Channel":"room","User":"bob","Session":"","Info":{"on":"room"},"Elsewhere":null}`)
 
 		members, err := n.Members(t.Context(), &backend, "room")
 		if got := namesOfMembers(members); err != nil || !slices.Equal(got, []string{"alice", "bob"}) {

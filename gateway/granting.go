@@ -17,7 +17,11 @@ func (s *Session) receiveChannel(ctx context.Context, g Grant) error {
 	}
 	t := terms{granted: true}
 	if g.Info != nil {
-		t.admission = &Admission{As: &Identity{s.who().User, g.Info}}
+		as, err := s.who().identity(g.Info)
+		if err != nil {
+			return err
+		}
+		t.admission = &Admission{As: as}
 	}
 	if err := s.join(ctx, Subscribed{Channel: g.Channel, Expires: g.Until, Data: g.Data}, g.Cursor, t); err != nil {
 		return err

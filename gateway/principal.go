@@ -22,7 +22,11 @@ type Principal struct {
 	Expires   time.Time       // when a session of it ends; zero: never
 	Token     TokenInfo       // that was shown
 	Scope     *Scope          // what the API key is good for; nil: for everything
+	Elsewhere json.RawMessage // of who acts on one channel: see Identity
 }
+
+// MostInfo is how many bytes of JSON the infos of a user have at most.
+const MostInfo = 1 << 10
 
 // TokenInfo is what is known of a client's token.
 type TokenInfo struct {
@@ -54,7 +58,7 @@ func (s *Scope) permits(a Action, channel string) bool {
 
 // isZero reports whether nothing at all is known of p.
 func (p *Principal) isZero() bool {
-	return p.anonymous() && p.Info == nil && p.Subscribe == nil && p.Publish == nil && p.Channels == nil && !p.Online && p.Watched == nil && p.Expires.IsZero() && p.Token == (TokenInfo{}) && p.Scope == nil
+	return p.anonymous() && p.Info == nil && p.Subscribe == nil && p.Publish == nil && p.Channels == nil && !p.Online && p.Watched == nil && p.Expires.IsZero() && p.Token == (TokenInfo{}) && p.Scope == nil && p.Elsewhere == nil
 }
 
 // Backend reports whether p holds an API key.

@@ -3,7 +3,6 @@ package gateway
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -50,8 +49,11 @@ func (g *Gateway) publish(ctx context.Context, p *Principal, s *Session, c Publi
 	}
 	m := broker.Message{
 		Channel: c.Channel, Payload: c.Payload, Kind: c.Kind, Event: c.Event, Key: c.Key,
-		User: p.User, Session: cmp.Or(c.mark, s.name()), Except: c.Except, Info: g.shownInfo(p, c.Channel), Tags: c.Tags, Time: began.Truncate(time.Millisecond),
+		User: p.User, Session: cmp.Or(c.mark, s.name()), Except: c.Except, Tags: c.Tags, Time: began.Truncate(time.Millisecond),
 		Trace: trace, Transient: c.Transient,
+	}
+	if p.Info != nil && g.rule(c.Channel).Presence { // others may know of a publisher what they see there
+		m.Info, m.Elsewhere = p.Info, p.Elsewhere
 	}
 	if !p.Backend() && g.isTold(OnPublished, c.Channel) {
 		done = g.postPublished(m, done)
@@ -88,15 +90,6 @@ func (g *Gateway) admitPublish(ctx context.Context, p *Principal, s *Session, c 
 		return err
 	}
 	return g.checkPublish(*c) // what the backend made of it
-}
-
-// shownInfo returns what others may know of a publisher: what they see in the
-// channel's presence.
-func (g *Gateway) shownInfo(p *Principal, channel string) json.RawMessage {
-	if p.Info == nil || !g.rule(channel).Presence {
-		return nil
-	}
-	return p.Info
 }
 
 func (g *Gateway) checkPublish(c Publish) error {

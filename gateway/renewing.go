@@ -73,8 +73,7 @@ func (s *Session) admitByToken(ctx context.Context, token, channel string) (*Adm
 		return nil, failf(Forbidden, "the token is not for %q", channel)
 	case by.User != p.User:
 		return nil, failf(Forbidden, "the token for %q is not for this user", channel)
-	case by.Info == nil:
-		by.Info = p.Info
 	}
-	return &Admission{Named: true, As: &Identity{by.User, by.Info}, Until: by.Expires, by: &by.Token}, nil
+	as, err := p.identity(by.Info)
+	return &Admission{Named: true, As: as, Until: by.Expires, by: &by.Token}, err
 }

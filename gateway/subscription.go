@@ -14,7 +14,7 @@ func (sub *subscription) Outbox() *outbox.Outbox { return &sub.session.out }
 
 func (sub *subscription) Who() attendance.Who {
 	is := sub.who()
-	return attendance.Who{User: is.User, Session: sub.session.id, Info: is.Info}
+	return attendance.Who{User: is.User, Session: sub.session.id, Info: is.Info, Elsewhere: is.Elsewhere}
 }
 
 // Dismiss ends the subscription, or the session, unless the session has left the
@@ -37,5 +37,5 @@ func (sub *subscription) who() Identity {
 		return *a.As
 	}
 	p := sub.session.who()
-	return Identity{p.User, p.Info}
+	return Identity{User: p.User, Info: p.Info}
 }

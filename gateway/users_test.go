@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -61,7 +62,7 @@ func TestUsers_ASubscriptionOfTheBackendsBeginsAsItSays(t *testing.T) {
 	p.expect("message news 2 ")
 	eventually(t, "the user is there as the backend says", func() bool {
 		found, err := on.Members(t.Context(), &backend, "news")
-		return err == nil && len(found) == 1 && string(found[0].Info) == `{"role":"guest"}`
+		return err == nil && len(found) == 1 && string(found[0].Info) == `{"role":"guest"}` && string(found[0].Elsewhere) == `{"name":"Alice"}`
 	})
 	other := open("two")
 	reached, err := on.SubscribeSome(t.Context(), gateway.Whose{User: "alice"}, given)
@@ -69,6 +70,13 @@ func TestUsers_ASubscriptionOfTheBackendsBeginsAsItSays(t *testing.T) {
 		t.Errorf("reached %d, %v; want the other session, and an error for the first", reached, err)
 	}
 	other.expect("subscribed news recovered=true")
+	long := gateway.Grant{Channel: "more", Info: json.RawMessage(`"` + strings.Repeat("x", gateway.MostInfo-2-len(`{"name":"Alice"}`)) + `"`)}
+	expectReached(t, 2)(on.SubscribeSome(t.Context(), gateway.Whose{User: "alice"}, long))
+	long.Channel, long.Info = "most", json.RawMessage(strings.Replace(string(long.Info), "x", "xx", 1))
+	reached, err = on.SubscribeSome(t.Context(), gateway.Whose{User: "alice"}, long)
+	if e := gateway.ErrorOf(err); reached != 0 || e.Code != gateway.LimitExceeded {
+		t.Errorf("reached %d, %v; want nobody, since both infos together are too long", reached, err)
+	}
 	given.Cursor = "no cursor"
 	if reached, err := on.SubscribeSome(t.Context(), gateway.Whose{User: "alice", Session: "none"}, given); reached != 0 || err != nil {
 		t.Errorf("reached %d, %v; want nobody", reached, err)

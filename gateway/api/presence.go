@@ -8,7 +8,7 @@ func (h *Handler) listMembers(r *request) (any, error) {
 	}
 	answer := members{make([]member, len(found))}
 	for i, m := range found {
-		answer.Members[i] = member(m)
+		answer.Members[i] = member{m.User, m.Session, m.Info, m.Sessions}
 	}
 	return answer, nil
 }

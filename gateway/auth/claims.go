@@ -49,7 +49,6 @@ type Claims struct {
 }
 
 const (
-	maxInfo    = 1 << 10
 	maxTokenID = 512
 )
 
@@ -61,8 +60,8 @@ func (c *Claims) validate() error {
 		c.User != "" && rules.CheckChannel(rules.PersonalChannel(c.User)) != nil {
 		return refuse(malformed, `the token's claim "sub" is no user name: want 1 to 254 bytes of UTF-8 without spaces, control characters and characters that cannot be seen`)
 	}
-	if len(c.Info) > maxInfo || broker.Nested(c.Info) {
-		return refuse(malformed, `the token's claim "info" has %d bytes: at most %d, and %d levels, are accepted`, len(c.Info), maxInfo, broker.MostNested)
+	if len(c.Info) > gateway.MostInfo || broker.Nested(c.Info) {
+		return refuse(malformed, `the token's claim "info" has %d bytes: at most %d, and %d levels, are accepted`, len(c.Info), gateway.MostInfo, broker.MostNested)
 	}
 	if len(c.ID) > maxTokenID {
 		return refuse(malformed, `the token's claim "jti" has %d bytes: at most %d are accepted`, len(c.ID), maxTokenID)

@@ -21,7 +21,6 @@ var _ gateway.Gate = (*gate)(nil)
 
 const (
 	maxUserID = 128
-	maxInfo   = 1 << 10
 )
 
 // Admit checks the signature of a subscription that needs one, and takes from it who a
@@ -82,8 +81,8 @@ func (g *gate) identityOf(id string, info json.RawMessage) (*gateway.Identity, e
 		return nil, fail(gateway.BadRequest, "the user's id must have 1 to %d characters", maxUserID)
 	case rules.CheckChannel(rules.OnlineChannel(user)) != nil:
 		return nil, fail(gateway.BadRequest, "the user's id %.40q has a space or a character in it that cannot be seen", id)
-	case len(info) > maxInfo:
-		return nil, fail(gateway.TooLarge, "the user_info has %d bytes: at most %d are allowed", len(info), maxInfo)
+	case len(info) > gateway.MostInfo:
+		return nil, fail(gateway.TooLarge, "the user_info has %d bytes: at most %d are allowed", len(info), gateway.MostInfo)
 	}
 	return &gateway.Identity{User: user, Info: compact(info)}, nil
 }

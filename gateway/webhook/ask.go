@@ -184,14 +184,12 @@ func (a *answer) apply(q *gateway.Question) error {
 	return nil
 }
 
-const maxInfo = 1 << 10
-
 func (a *answer) applyToConnect(p *gateway.Principal) error {
 	if a.User != nil && *a.User != "" && rules.CheckChannel(rules.PersonalChannel(*a.User)) != nil {
 		return errors.New("its answer names a user that can be none")
 	}
-	if len(a.Info) > maxInfo || broker.Nested(a.Info) {
-		return fmt.Errorf("the info in its answer has %d bytes: at most %d, and %d levels, are accepted", len(a.Info), maxInfo, broker.MostNested)
+	if len(a.Info) > gateway.MostInfo || broker.Nested(a.Info) {
+		return fmt.Errorf("the info in its answer has %d bytes: at most %d, and %d levels, are accepted", len(a.Info), gateway.MostInfo, broker.MostNested)
 	}
 	for _, channel := range a.Channels {
 		if err := rules.CheckChannel(channel); err != nil {

@@ -114,6 +114,7 @@ func (a *Attendance) noteChange(r *roster, m *broker.Message) {
 	if len(m.Payload) > 0 {
 		who.Info = m.Payload
 	}
+	who.Elsewhere = m.Elsewhere
 	a.come(r, who)
 }
 
@@ -126,9 +127,9 @@ func (a *Attendance) come(r *roster, who Who) {
 }
 
 // depart tells the audience of a leave that it has not been told of.
-func (a *Attendance) depart(r *roster, who Who) {
-	if _, known := r.members[who.name()]; known {
-		delete(r.members, who.name())
+func (a *Attendance) depart(r *roster, gone Who) {
+	if who, known := r.members[gone.name()]; known {
+		delete(r.members, gone.name())
 		a.report(r, Change{Left, who})
 	}
 }

@@ -49,7 +49,7 @@ type roster struct {
 	mentioned bool          // that there is more than is told, within the last second
 }
 
-func whoIs(m *broker.Member) Who { return Who{m.User, m.Session, m.Info} }
+func whoIs(m *broker.Member) Who { return Who{m.User, m.Session, m.Info, m.Elsewhere} }
 
 // differs reports whether the newest join or leave is not the one that was heard
 // before the broker was asked for it, or members may have left while the broker knew

@@ -49,7 +49,7 @@ func (s *stays) change(who *Who, sessions int) {
 		s.members[who.name()] = m
 	}
 	if m.sessions += sessions; sessions > 0 || who.Info != nil {
-		m.User, m.Info = who.User, who.Info
+		m.Who = *who
 	}
 	s.note(m)
 }
@@ -101,7 +101,7 @@ func (s *stays) state(version uint64) (st statement, all bool) {
 
 func (st *statement) add(m *member) {
 	st.members = append(st.members, m)
-	st.Members = append(st.Members, broker.Member{User: m.User, Session: m.Session, Info: m.Info, Sessions: m.sessions})
+	st.Members = append(st.Members, broker.Member{User: m.User, Session: m.Session, Info: m.Info, Elsewhere: m.Elsewhere, Sessions: m.sessions})
 }
 
 // taken notes that the broker has taken a statement.

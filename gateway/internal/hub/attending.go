@@ -1,7 +1,6 @@
 package hub
 
 import (
-	"bytes"
 	"context"
 
 	"tidegate/gateway/internal/attendance"
@@ -24,7 +23,7 @@ func (ch *Channel) attend(sub *Subscription) {
 		a.Came(ch.name, *is)
 	case was != nil && is == nil:
 		a.Went(ch.name, attendance.Who{User: was.User, Session: was.Session})
-	case was != nil && !(was.User == is.User && was.Session == is.Session && bytes.Equal(was.Info, is.Info)):
+	case was != nil && !was.Equal(is):
 		a.Became(ch.name, *was, *is)
 	}
 }
@@ -38,9 +37,10 @@ func (ch *Channel) attendeeOf(sub *Subscription) *attendance.Who {
 	is := sub.by.Who()
 	switch {
 	case rule.Presence && rule.BySession:
-		return &attendance.Who{User: is.User, Session: is.Session, Info: is.Info}
+		return &is
 	case rule.Presence && is.User != "":
-		return &attendance.Who{User: is.User, Info: is.Info}
+		is.Session = ""
+		return &is
 	}
 	return &anybody
 }
