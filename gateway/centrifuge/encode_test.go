@@ -113,13 +113,13 @@ func everyEvent() []gateway.Event {
 	position, ping, rpc := to(`{"id":9,"history":{"channel":"c"}}`), to(`{"id":10,"ping":{}}`), to(`{"id":11,"rpc":{"method":"m"}}`)
 	message := broker.Message{
 		Channel: "c", Payload: []byte("{\n\t\"text\":\"hi\"\r\n}"), Event: "said", User: "alice", Session: "s1",
-		Info: json.RawMessage("{\n\"name\":\"Alice\"}"), Tags: json.RawMessage(`{"a":"b\u00e9"}`),
+		Info: json.RawMessage("{\n\"role\":\"guest\"}"), Elsewhere: json.RawMessage("{\n\"name\":\"Alice\"}"), Tags: json.RawMessage(`{"a":"b\u00e9"}`),
 		Time: time.UnixMilli(1767225600123), Position: at,
 	}
 	text := broker.Message{Channel: "c", Payload: []byte("line \"1\"\n"), Kind: broker.Text, Position: broker.Position{Epoch: "k3x9", Offset: 46}}
 	long := broker.Message{Channel: "c", Payload: []byte(`{"title":"the state of the match","home":1}`), Position: at}
 	longer := broker.Message{Channel: "c", Payload: []byte("{\"title\":\"the state of the match\",\n\"home\":0,\"guests\":0}"), Position: before}
-	members := []gateway.Member{{User: "alice", Session: "s1", Info: []byte(`{"n":1}`), Sessions: 1}, {User: "bob", Sessions: 2}, {User: "carol", Session: "lingers"}}
+	members := []gateway.Member{{User: "alice", Session: "s1", Info: []byte(`{"n":1}`), Sessions: 1}, {User: "bob", Info: []byte(`{"n":2}`), Elsewhere: []byte(`null`), Sessions: 2}, {User: "carol", Session: "lingers"}}
 	return []gateway.Event{
 		gateway.Welcome{Session: "s1", Node: "n1"},
 		gateway.Welcome{ID: connect, Session: "s1", User: "alice", Node: "n1", Ping: 25 * time.Second},
@@ -164,7 +164,9 @@ func everyEvent() []gateway.Event {
 		gateway.Messages{ID: history, Channel: "c", Lost: true, Unknown: true},
 		gateway.Messages{ID: reverse, Channel: "c", Lost: true, Unknown: true},
 		gateway.Join{Channel: "c", User: "bob", Session: "s7", Info: []byte(`{}`)},
+		gateway.Join{Channel: "c", User: "bob", Session: "s7", Info: []byte(`1`), Elsewhere: []byte(`{}`)},
 		gateway.Leave{Channel: "c", User: "bob"},
+		gateway.Leave{Channel: "c", User: "bob", Session: "s7", Info: []byte(`1`), Elsewhere: []byte(`{}`)},
 		gateway.PresenceChanged{Channel: "c"},
 		gateway.Gap{Channel: "c"},
 		gateway.Failure{ID: unsubscribe, Channel: "c", Code: gateway.NotFound, Message: "not there"},

@@ -61,8 +61,6 @@ func (c *call) subscribe(ctx context.Context, args struct {
 	return done(empty{}, err)
 }
 
-const maxInfo = 1 << 10 // of a subscription, as of a token
-
 // grant returns what a subscription is to the gateway or, if ok is false, why it cannot be.
 func (s *subscription) grant(g *gateway.Gateway) (to gateway.Grant, why outcome, ok bool) {
 	to = gateway.Grant{Channel: s.Channel, Until: timeOf(s.ExpireAt), Info: valueOf(s.Info, s.Info64), Data: valueOf(s.Data, s.Data64)}
@@ -75,8 +73,8 @@ func (s *subscription) grant(g *gateway.Gateway) (to gateway.Grant, why outcome,
 		return to, failed(errBadRequest, "recover_since takes an epoch"), false
 	case to.Info != nil && broker.KindOf(to.Info) != broker.JSON, to.Data != nil && broker.KindOf(to.Data) != broker.JSON:
 		return to, failed(errNotAvailable, "info and data of a subscription are JSON here, also in base64"), false
-	case len(to.Info) > maxInfo:
-		return to, failed(errLimit, "the info is too long: at most 1024 bytes are allowed"), false
+	case len(to.Info) > gateway.MostInfo:
+		return to, failed(errLimit, "the info is too long: at most 1024 bytes are allowed, together with that of the connection"), false
 	case most > 0 && len(to.Data) > most:
 		return to, failed(errLimit, "the data is too long: a subscription has as much as a message"), false
 	case !s.Override.are(g.RuleOf(s.Channel)):

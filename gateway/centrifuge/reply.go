@@ -58,9 +58,9 @@ func replyTo(event gateway.Event, f Format) (*wire.Reply, error) {
 	case gateway.Messages:
 		return messages(e, f), nil
 	case gateway.Join:
-		return push(&wire.Push{Channel: e.Channel, Join: &wire.Join{Info: infoOf(e.User, e.Session, e.Info)}}), nil
+		return push(&wire.Push{Channel: e.Channel, Join: &wire.Join{Info: infoOf(e.User, e.Session, e.Info, e.Elsewhere)}}), nil
 	case gateway.Leave:
-		return push(&wire.Push{Channel: e.Channel, Leave: &wire.Leave{Info: infoOf(e.User, e.Session, nil)}}), nil
+		return push(&wire.Push{Channel: e.Channel, Leave: &wire.Leave{Info: infoOf(e.User, e.Session, e.Info, e.Elsewhere)}}), nil
 	case gateway.Gap:
 		return push(&wire.Push{Channel: e.Channel, Unsubscribe: &wire.Unsubscribe{Code: unsubscribedForNow, Reason: insufficient}}), nil
 	case gateway.Failure:
@@ -217,7 +217,7 @@ func presenceOf(members []gateway.Member) *wire.PresenceResult {
 		if m.Sessions == 0 {
 			continue // it lingers
 		}
-		presence[cmp.Or(m.Session, m.User)] = infoOf(m.User, m.Session, m.Info)
+		presence[cmp.Or(m.Session, m.User)] = infoOf(m.User, m.Session, m.Info, m.Elsewhere)
 	}
 	return &wire.PresenceResult{Presence: presence}
 }
@@ -249,8 +249,17 @@ func messages(e gateway.Messages, f Format) *wire.Reply {
 	return answer(e.ID, &wire.Reply{History: result})
 }
 
-func infoOf(user, session string, info []byte) *wire.ClientInfo {
-	return &wire.ClientInfo{User: utf8Of(user), Client: session, ConnInfo: lineOf(info)}
+// infoOf returns what is known of a client: of its connection and, where it has an info
+// of its own on the channel, of its subscription.
+func infoOf(user, session string, info, elsewhere json.RawMessage) *wire.ClientInfo {
+	of := &wire.ClientInfo{User: utf8Of(user), Client: session, ConnInfo: lineOf(info)}
+	if elsewhere != nil {
+		of.ConnInfo, of.ChanInfo = lineOf(elsewhere), lineOf(info)
+	}
+	if string(of.ConnInfo) == "null" {
+		of.ConnInfo = nil
+	}
+	return of
 }
 
 // utf8Of makes s what Protobuf takes for a string.
@@ -262,7 +271,7 @@ const eventTag = "event"
 func publicationOf(m *broker.Message, f Format) *wire.Publication {
 	p := &wire.Publication{Data: dataOf(m, f), Epoch: m.Position.Epoch, Offset: m.Position.Offset}
 	if m.Session != "" || m.User != "" {
-		p.Info = infoOf(m.User, m.Session, m.Info)
+		p.Info = infoOf(m.User, m.Session, m.Info, m.Elsewhere)
 	}
 	p.Tags = tagsOf(m)
 	return p

@@ -130,10 +130,12 @@ describe('tokens', { concurrency: true }, () => {
     const c = await connected(0, { token: 'user alice' })
     let asked = 0
     const sub = await listen(c, secret, { getToken: async () => { asked++; return `channel ${secret} alice` } })
-    assert.deepEqual(decode(Object.values((await sub.presence()).clients)[0].connInfo), { role: 'guest' })
+    const shows = (info) => assert.deepEqual([decode(info.connInfo), decode(info.chanInfo)], [{ name: 'alice' }, { role: 'guest' }])
+    shows(Object.values((await sub.presence()).clients)[0])
     await until('the renewal', () => asked === 2)
     await c.publish(secret, encode('still here'))
     await until('the publication', () => sub.heard.length === 1)
+    shows(sub.heard[0].info)
     assert.deepEqual(sub.told.map((t) => t.event), ['subscribing', 'subscribed'])
     const other = c.newSubscription(secret + '-2', { token: `channel ${secret} alice` })
     const told = once(other, 'unsubscribed')
@@ -349,6 +351,7 @@ test('is put on a channel by the backend with data, from a position on', async (
   const speaker = await connected(0)
   for (let n = 1; n <= 3; n++) await speaker.publish(room, encode(n))
   const { epoch } = await speaker.history(room)
+  const seen = await listen(speaker, room)
   const heard = []
   c.on('publication', (ctx) => heard.push(decode(ctx.data)))
   const served = once(c, 'subscribed')
@@ -360,8 +363,18 @@ test('is put on a channel by the backend with data, from a position on', async (
   await until('what was published', () => heard.length >= 2)
   assert.deepEqual(heard, [2, 3])
   let present
-  await until('the presence', async () => { [present] = Object.values((await speaker.presence(room)).clients); return present })
-  assert.deepEqual([present.user, decode(present.connInfo)], [user, { role: 'guest' }])
+  await until('the presence', async () => {
+    present = Object.values((await speaker.presence(room)).clients).find((i) => i.user === user)
+    return present
+  })
+  await c.publish(room, encode('here'))
+  await until('the publication', () => seen.heard.length === 1)
+  c.disconnect()
+  const [joined, left] = ['join', 'leave'].map((event) => () => seen.told.find((t) => t.event === event && t.info.user === user)?.info)
+  await until('the leave', left)
+  for (const info of [present, seen.heard[0].info, joined(), left()]) {
+    assert.deepEqual([info.user, decode(info.connInfo), decode(info.chanInfo)], [user, { name: user }, { role: 'guest' }])
+  }
 })
 
 if (transport === 'websocket') test('answers pings, and stays', async () => {
