@@ -137,6 +137,7 @@ func everyEvent() []gateway.Event {
 		gateway.Subscribed{Asked: true, ID: resume, Channel: "c", Position: at, After: at},
 		gateway.Subscribed{Channel: "@alice", Position: at, After: at},
 		gateway.Subscribed{Channel: "news", Data: json.RawMessage("{\n}")},
+		gateway.Subscribed{Channel: "news", Position: at, After: before, Resumed: true, Recovered: true},
 		gateway.Subscribed{Channel: "@alice", Position: at, After: at, Welcomed: true},
 		gateway.Unsubscribed{ID: unsubscribe, Channel: "c"},
 		gateway.Unsubscribed{Channel: "c", Code: gateway.Forbidden, Reason: "the rules have changed"},
@@ -185,6 +186,42 @@ func everyEvent() []gateway.Event {
 		gateway.Heartbeat{},
 		gateway.Reconnect{Within: time.Second},
 		gateway.CaughtUp{},
+	}
+}
+
+// What the server wanted a client to have, and what is gone, is told as a subscription that
+// has ended, and begins anew. One way, what begins says it alone.
+func TestEncode_TellsThatASubscriptionOfTheServersHasNotRecovered(t *testing.T) {
+	at := broker.Position{Epoch: "k3x9", Offset: 45}
+	lost := gateway.Subscribed{Channel: "c", Position: at, After: at, Resumed: true}
+	begins := `"subscribe":{"recoverable":true,"positioned":true,"epoch":"k3x9","offset":45,"was_recovering":true}}`
+	pushes := []string{
+		`{"push":{"channel":"c","subscribe":{}}}`,
+		`{"push":{"channel":"c","unsubscribe":{"code":2500,"reason":"insufficient state"}}}`,
+		`{"push":{"channel":"c",` + begins + `}`,
+	}
+	for p, want := range map[centrifuge.Protocol]string{
+		{}:                            strings.Join(pushes, "\n"),
+		{Framing: centrifuge.Lines}:   strings.Join(pushes, "\n") + "\n",
+		{Framing: centrifuge.Events}:  "data: " + strings.Join(pushes, "\n\ndata: ") + "\n\n",
+		{OneWay: true}:                `{"channel":"c",` + begins,
+		{Format: centrifuge.Protobuf}: "",
+	} {
+		frame, err := p.Encode(lost)
+		if err != nil || p.Format == centrifuge.JSON && string(frame.Data) != want {
+			t.Errorf("%+v says %s, %v; want %s", p, frame.Data, err, want)
+		}
+		for rest := frame.Data; p.Format == centrifuge.Protobuf && len(rest) > 0; pushes = pushes[1:] {
+			length, size := binary.Uvarint(rest)
+			var reply wire.Reply
+			if err := proto.Unmarshal(rest[size:][:length], &reply); err != nil || (reply.Push.Unsubscribe != nil) != (len(pushes) == 2) {
+				t.Errorf("%+v: %v, want %s", &reply, err, pushes[0])
+			}
+			rest = rest[size+int(length):]
+		}
+	}
+	if len(pushes) > 0 {
+		t.Errorf("not said in Protobuf: %s", pushes)
 	}
 }
 

@@ -145,7 +145,8 @@ func (o object) push(p *wire.Push) object {
 		o = o.open("leave").info("info", p.Leave.Info).end()
 	case p.Subscribe != nil:
 		o = o.open("subscribe").truth("recoverable", p.Subscribe.Recoverable).truth("positioned", p.Subscribe.Positioned).
-			str("epoch", p.Subscribe.Epoch).number("offset", p.Subscribe.Offset).raw("data", p.Subscribe.Data).end()
+			str("epoch", p.Subscribe.Epoch).number("offset", p.Subscribe.Offset).raw("data", p.Subscribe.Data).
+			truth("recovered", p.Subscribe.Recovered).truth("was_recovering", p.Subscribe.WasRecovering).end()
 	case p.Unsubscribe != nil:
 		o = o.open("unsubscribe").number("code", uint64(p.Unsubscribe.Code)).str("reason", p.Unsubscribe.Reason).end()
 	case p.Disconnect != nil:

@@ -58,8 +58,35 @@ func (p Protocol) Encode(event gateway.Event) (gateway.Frame, error) {
 		return gateway.Frame{}, err
 	}
 	frame, err := p.frame(reply)
-	_, frame.Last = event.(gateway.Gap)
+	switch e := event.(type) {
+	case gateway.Gap:
+		frame.Last = true
+	case gateway.Subscribed:
+		if isLoss(e) && !p.OneWay && err == nil {
+			return p.begunAnew(e.Channel, frame)
+		}
+	}
 	return frame, err
+}
+
+// begunAnew returns a frame that tells beforehand that a subscription of the server's has
+// ended with insufficient state: not every SDK looks whether one that begins has recovered.
+func (p Protocol) begunAnew(channel string, begins gateway.Frame) (frame gateway.Frame, err error) {
+	for _, told := range []*wire.Push{
+		{Channel: channel, Subscribe: &wire.Subscribe{}},
+		{Channel: channel, Unsubscribe: insufficient()},
+	} {
+		one, err := p.frame(push(told))
+		if err != nil {
+			return frame, err
+		}
+		frame.Data = append(frame.Data, one.Data...)
+		if p.Format == JSON && p.Framing == Messages {
+			frame.Data = append(frame.Data, '\n')
+		}
+	}
+	begins.Data = append(frame.Data, begins.Data...)
+	return begins, nil
 }
 
 func (p Protocol) frame(reply *wire.Reply) (gateway.Frame, error) {

@@ -62,7 +62,7 @@ func replyTo(event gateway.Event, f Format) (*wire.Reply, error) {
 	case gateway.Leave:
 		return push(&wire.Push{Channel: e.Channel, Leave: &wire.Leave{Info: infoOf(e.User, e.Session, e.Info, e.Elsewhere)}}), nil
 	case gateway.Gap:
-		return push(&wire.Push{Channel: e.Channel, Unsubscribe: &wire.Unsubscribe{Code: unsubscribedForNow, Reason: insufficient}}), nil
+		return push(&wire.Push{Channel: e.Channel, Unsubscribe: insufficient()}), nil
 	case gateway.Failure:
 		return failure(e), nil
 	case gateway.Answer:
@@ -78,7 +78,9 @@ func replyTo(event gateway.Event, f Format) (*wire.Reply, error) {
 }
 
 // insufficient is why a client is to subscribe anew that may have missed something.
-const insufficient = "insufficient state"
+func insufficient() *wire.Unsubscribe {
+	return &wire.Unsubscribe{Code: unsubscribedForNow, Reason: "insufficient state"}
+}
 
 func push(p *wire.Push) *wire.Reply { return &wire.Reply{Push: p} }
 
@@ -164,6 +166,7 @@ func subscribed(e gateway.Subscribed) *wire.Reply {
 	case !e.Asked:
 		return push(&wire.Push{Channel: e.Channel, Subscribe: &wire.Subscribe{
 			Recoverable: kept, Positioned: kept, Epoch: e.After.Epoch, Offset: e.After.Offset, Data: lineOf(e.Data),
+			WasRecovering: e.Resumed, Recovered: e.Resumed && e.Recovered,
 		}})
 	}
 	asked := ticketOf(e.ID)&recovers != 0
@@ -173,6 +176,10 @@ func subscribed(e gateway.Subscribed) *wire.Reply {
 		WasRecovering: asked, Recovered: asked && isRecovered(e), Delta: ticketOf(e.ID)&withDeltas != 0,
 	}})
 }
+
+// isLoss reports whether a client has missed what the server wanted it to have with a
+// subscription.
+func isLoss(e gateway.Subscribed) bool { return !e.Asked && !e.Welcomed && e.Resumed && !e.Recovered }
 
 // isRecovered reports whether a client that asked for it gets what it has missed or, if
 // it had no position, anything at all.

@@ -377,6 +377,20 @@ test('is put on a channel by the backend with data, from a position on', async (
   }
 })
 
+test('hears that what it was to get is gone', async () => {
+  const [user, room] = ['noor' + run, channel('gone')]
+  const c = await connected(1, { token: 'user ' + user })
+  await (await connected(0)).publish(room, encode(1))
+  const told = []
+  for (const event of ['subscribed', 'unsubscribed']) c.on(event, (ctx) => told.push({ event, ...ctx }))
+  const body = JSON.stringify({ user, channel: room, recover_since: { offset: 7, epoch: 'other' } })
+  await fetch(nodes[0] + '/server/subscribe', { method: 'POST', body })
+  await until('all', () => told.length === 3)
+  assert.deepEqual(told.map((t) => t.event), ['subscribed', 'unsubscribed', 'subscribed'])
+  const { wasRecovering, recovered, recoverable } = told[2]
+  assert.deepEqual([wasRecovering, recovered, recoverable], [!binary, false, true])
+})
+
 if (transport === 'websocket') test('answers pings, and stays', async () => {
   let pings = 0
   class Counting extends WebSocket {

@@ -762,12 +762,16 @@ func (x *Unsubscribe) GetReason() string {
 
 // The server has made a subscription.
 type Subscribe struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Recoverable   bool                   `protobuf:"varint,1,opt,name=recoverable,proto3" json:"recoverable,omitempty"`
-	Epoch         string                 `protobuf:"bytes,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	Offset        uint64                 `protobuf:"varint,5,opt,name=offset,proto3" json:"offset,omitempty"`
-	Positioned    bool                   `protobuf:"varint,6,opt,name=positioned,proto3" json:"positioned,omitempty"`
-	Data          []byte                 `protobuf:"bytes,7,opt,name=data,proto3" json:"data,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Recoverable bool                   `protobuf:"varint,1,opt,name=recoverable,proto3" json:"recoverable,omitempty"`
+	Epoch       string                 `protobuf:"bytes,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Offset      uint64                 `protobuf:"varint,5,opt,name=offset,proto3" json:"offset,omitempty"`
+	Positioned  bool                   `protobuf:"varint,6,opt,name=positioned,proto3" json:"positioned,omitempty"`
+	Data        []byte                 `protobuf:"bytes,7,opt,name=data,proto3" json:"data,omitempty"`
+	// Those of SubscribeResult, which the definition does not have here. The JavaScript SDK
+	// reads them in JSON; in Protobuf SDKs skip them.
+	Recovered     bool `protobuf:"varint,8,opt,name=recovered,proto3" json:"recovered,omitempty"`
+	WasRecovering bool `protobuf:"varint,12,opt,name=was_recovering,json=wasRecovering,proto3" json:"was_recovering,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -835,6 +839,20 @@ func (x *Subscribe) GetData() []byte {
 		return x.Data
 	}
 	return nil
+}
+
+func (x *Subscribe) GetRecovered() bool {
+	if x != nil {
+		return x.Recovered
+	}
+	return false
+}
+
+func (x *Subscribe) GetWasRecovering() bool {
+	if x != nil {
+		return x.WasRecovering
+	}
+	return false
 }
 
 type Disconnect struct {
@@ -2501,7 +2519,7 @@ const file_centrifuge_proto_rawDesc = "" +
 	"\x04info\x18\x01 \x01(\v2\x1f.tidegate.centrifuge.ClientInfoR\x04info\"9\n" +
 	"\vUnsubscribe\x12\x12\n" +
 	"\x04code\x18\x02 \x01(\rR\x04code\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x8f\x01\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\xd4\x01\n" +
 	"\tSubscribe\x12 \n" +
 	"\vrecoverable\x18\x01 \x01(\bR\vrecoverable\x12\x14\n" +
 	"\x05epoch\x18\x04 \x01(\tR\x05epoch\x12\x16\n" +
@@ -2509,7 +2527,9 @@ const file_centrifuge_proto_rawDesc = "" +
 	"\n" +
 	"positioned\x18\x06 \x01(\bR\n" +
 	"positioned\x12\x12\n" +
-	"\x04data\x18\a \x01(\fR\x04data\"8\n" +
+	"\x04data\x18\a \x01(\fR\x04data\x12\x1c\n" +
+	"\trecovered\x18\b \x01(\bR\trecovered\x12%\n" +
+	"\x0ewas_recovering\x18\f \x01(\bR\rwasRecovering\"8\n" +
 	"\n" +
 	"Disconnect\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x16\n" +
