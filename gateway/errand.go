@@ -9,13 +9,13 @@ import (
 )
 
 // newCluster returns this node among the others.
-func newCluster(g *Gateway, version string, lease time.Duration) *cluster.Cluster {
+func newCluster(g *Gateway, c *Config) *cluster.Cluster {
 	born := time.Now()
 	g.about = func() NodeInfo {
-		return NodeInfo{Node: g.node, Version: version, Sessions: g.sessions.number(), Since: born}
+		return NodeInfo{Node: g.node, Host: c.Host, Version: c.Version, Sessions: g.sessions.number(), Since: born}
 	}
 	return cluster.New(cluster.Config{
-		Broker: g.broker, Node: g.node, Lease: lease, Log: g.log, Wall: g.wall,
+		Broker: g.broker, Node: g.node, Lease: g.lease, Log: g.log, Wall: g.wall,
 		About:   func() any { return g.about() },
 		Explain: explainToNodes,
 		Lost:    g.nodeLost,

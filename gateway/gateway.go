@@ -35,6 +35,7 @@ type Config struct {
 	NoAnonymous    bool            // a client must authenticate
 	Limits         Limits
 	Node           string           // this node's name, unique in the cluster and in time; "": made up
+	Host           string           // where this node runs, told to the others
 	Version        string           // of this node, told to the others
 	Ping           time.Duration    // how often a silent peer is asked for a sign of life; 0: 25 s
 	PresenceLease  time.Duration    // a node that is silent for so long is dead; 0: 30 s

@@ -50,7 +50,7 @@ func New(c Config) (*Gateway, error) {
 	g.inbound.most = int64(c.Limits.InboundBytes)
 	g.sessions = newSessions(max(1, int(g.ping/time.Second)))
 	g.lease = orElse(c.PresenceLease, 30*time.Second)
-	g.cluster = newCluster(g, c.Version, g.lease)
+	g.cluster = newCluster(g, &c)
 	if c.Presence != nil {
 		g.attendance = newAttendance(g, c)
 		g.receive(nil)

@@ -47,12 +47,21 @@ func TestOperators_LookAfterACluster(t *testing.T) {
 			t.Errorf("tidegate %q: exit code %d, printed %q and %q, want %s", args, code, out, details, want)
 		}
 	}
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
 	awaitOnChannel(t, environ, "chat:lobby")
 	expect(`^\w+:1\n$`, "publish", "chat:lobby", "here")
 	listener.waitFor("here")
-	expect(`(?m)^NODE +VERSION +SESSIONS +UP\n\w+ +\S+ +1 +\d+s$`, "nodes")
+	expect(`(?m)^NODE +HOST +VERSION +SESSIONS +UP\n\w+ +`+regexp.QuoteMeta(host)+` +\S+ +1 +\d+s$`, "nodes")
 	expect(`(?m)^chat:lobby +1 +1$`, "channels", "chat:*")
-	expect(`^CHANNEL +SESSIONS +USERS\n$`, "channels", "other:*")
+	expect(`^Nobody listens to such a channel\.\n$`, "channels", "other:*")
+	expect(`^Nobody is there\.\n$`, "presence", "chat:empty")
+	expect(`^There are no messages\.\n$`, "history", "chat:empty")
+	expect(`^The user has no session\.\n$`, "users", "list", "nobody")
+	expect(`(?s)confirmed by the broker.*\n\nNobody listens to chat:empty\.\n$`, "trace", "chat:empty")
+	expect(`(?s)NODE .*\n\nbob has no session on chat:lobby: tidegate users list bob, tidegate explain --user bob --channel chat:lobby\n$`, "trace", "chat:lobby", "--recipient", "bob")
 	expect(`(?m)^alice +1 `, "presence", "chat:lobby")
 	expect(`(?m)^\w+:1 +\d{4}-\S+ +- +- +"here"$`, "history", "chat:lobby", "--limit", "1000")
 	expect(`(?m)^\w+ +\w+ +websocket +native +\d+s +\[@alice chat:lobby\]$`, "users", "list", "alice")

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
@@ -74,6 +75,7 @@ func newNode(c *config.Config, log *slog.Logger) (*node, error) {
 	core.Broker, core.History, core.Presence, core.Register = live, n.history, n.presence, n.register
 	core.Auth, core.Hooks = n.auth, hooks
 	core.Version, core.Log, core.Metrics = versionName(), log, n.metrics
+	core.Host, _ = os.Hostname() // for people to know the node by; it works without
 	if err := n.trace(&core); err != nil {
 		return nil, err
 	}

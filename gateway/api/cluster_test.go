@@ -39,7 +39,7 @@ func (n *node) haunt() {
 	brokertest.Eventually(n.t, "the node to know the ghost", func() bool {
 		_, err := broker.Publish(context.Background(), n.broker.Memory, broker.Message{
 			Channel: "tidegate nodes",
-			Payload: []byte(`{"hello":{"node":"ghost","lease":3600000,"about":{"node":"ghost","version":"2","since":"2023-11-14T22:13:20Z","sessions":7}}}`),
+			Payload: []byte(`{"hello":{"node":"ghost","lease":3600000,"about":{"node":"ghost","host":"castle","version":"2","since":"2023-11-14T22:13:20Z","sessions":7}}}`),
 		}, broker.PublishOptions{})
 		must(n.t, err)
 		nodes, err := n.gateway.Nodes(n.t.Context())
@@ -176,7 +176,7 @@ func TestNodes_AreThoseAlive(t *testing.T) {
 	}
 	n.haunt()
 	n.expect(call{method: "GET", path: "/api/nodes", credential: shopKey}, 200,
-		`{"node":"ghost","sessions":7,"version":"2","since":1700000000000}`)
+		`{"node":"ghost","host":"castle","sessions":7,"version":"2","since":1700000000000}`)
 }
 
 func TestCluster_SilentNodeIs503AndWhoWasReachedIsTold(t *testing.T) {

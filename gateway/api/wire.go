@@ -138,9 +138,10 @@ type nodes struct {
 
 type node struct {
 	Node     string `json:"node"`
+	Host     string `json:"host"`
 	Sessions int    `json:"sessions"`
 	Version  string `json:"version"`
 	Since    int64  `json:"since"` // milliseconds since 1970
 }
 
-func nodeOf(n gateway.NodeInfo) node { return node{n.Node, n.Sessions, n.Version, n.Since.UnixMilli()} }
+func nodeOf(n gateway.NodeInfo) node { return node{n.Node, n.Host, n.Sessions, n.Version, n.Since.UnixMilli()} }

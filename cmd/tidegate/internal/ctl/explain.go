@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 
 	"github.com/spf13/cobra"
 )
@@ -96,7 +97,10 @@ it was written, waits, was replaced by a newer one, or was left out.`,
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			asked.Text = append(args, "This message is traced.")[1]
-			return show(cmd, c, request{method: http.MethodPost, path: at("channels", args[0], "traces"), body: asked}, printTrace)
+			return show(cmd, c, request{method: http.MethodPost, path: at("channels", args[0], "traces"), body: asked}, func(out io.Writer, t trace) {
+				printTrace(out, t)
+				printAudience(out, t, args[0], asked.Recipient)
+			})
 		},
 	}
 	c.addFlags(cmd)
@@ -139,27 +143,39 @@ func printTrace(out io.Writer, t trace) {
 	default:
 		fmt.Fprintf(out, "confirmed by the broker in %.1f ms, cursor %s\n", t.Took, cmp.Or(t.Cursor, "none: the channel keeps no history"))
 	}
+}
+
+// printAudience says what became of the message on each node, and for each session of its
+// recipient, if there is one.
+func printAudience(out io.Writer, t trace, channel, recipient string) {
 	if len(t.Nodes) == 0 {
 		return
 	}
 	fmt.Fprintln(out)
-	table(out, "NODE LISTENING HEARD WRITTEN WAITING CONFLATED SKIPPED UNSAID ENDED", func(row func(...any)) {
-		for _, n := range t.Nodes {
-			row(n.Node, n.Listening, n.Heard, n.Written, n.Waiting, n.Conflated, n.Skipped, n.Unsaid, n.Ended)
-		}
-	})
-	printFates(out, t.Nodes)
+	if !slices.ContainsFunc(t.Nodes, func(n nodeTrace) bool { return n.Listening > 0 }) {
+		fmt.Fprintf(out, "Nobody listens to %s.\n", plain(channel))
+	} else {
+		printFates(out, t.Nodes)
+	}
+	if recipient != "" {
+		printRecipient(out, t.Nodes, channel, recipient)
+	}
 }
 
 func printFates(out io.Writer, nodes []nodeTrace) {
-	told := 0
-	for _, n := range nodes {
-		told += len(n.Sessions)
-	}
-	if told == 0 {
+	table(out, "NODE LISTENING HEARD WRITTEN WAITING CONFLATED SKIPPED UNSAID ENDED", func(row func(...any)) {
+		for _, n := range nodes {
+			row(n.Node, n.Listening, n.Heard, n.Written, n.Waiting, n.Conflated, n.Skipped, n.Unsaid, n.Ended)
+		}
+	})
+}
+
+func printRecipient(out io.Writer, nodes []nodeTrace, channel, recipient string) {
+	fmt.Fprintln(out)
+	if !slices.ContainsFunc(nodes, func(n nodeTrace) bool { return len(n.Sessions) > 0 }) {
+		fmt.Fprintf(out, "%[1]s has no session on %[2]s: tidegate users list %[1]s, tidegate explain --user %[1]s --channel %[2]s\n", plain(recipient), plain(channel))
 		return
 	}
-	fmt.Fprintln(out)
 	table(out, "SESSION USER NODE PROTOCOL FATE", func(row func(...any)) {
 		for _, n := range nodes {
 			for _, s := range n.Sessions {

@@ -37,16 +37,16 @@ func newNodesCommand() *cobra.Command {
 
 type nodes struct {
 	Nodes []struct {
-		Node, Version string
-		Sessions      int
-		Since         int64
+		Node, Host, Version string
+		Sessions            int
+		Since               int64
 	}
 }
 
 func printNodes(out io.Writer, found nodes) {
-	table(out, "NODE VERSION SESSIONS UP", func(row func(...any)) {
+	table(out, "NODE HOST VERSION SESSIONS UP", func(row func(...any)) {
 		for _, n := range found.Nodes {
-			row(n.Node, n.Version, n.Sessions, since(n.Since))
+			row(n.Node, cmp.Or(n.Host, "-"), n.Version, n.Sessions, since(n.Since))
 		}
 	})
 }
@@ -75,6 +75,10 @@ type channels struct {
 }
 
 func printChannels(out io.Writer, found channels) {
+	if len(found.Channels) == 0 {
+		fmt.Fprintln(out, "Nobody listens to such a channel.")
+		return
+	}
 	table(out, "CHANNEL SESSIONS USERS", func(row func(...any)) {
 		for _, ch := range found.Channels {
 			row(ch.Channel, ch.Sessions, ch.Users)
@@ -106,6 +110,10 @@ type members struct {
 }
 
 func printMembers(out io.Writer, found members) {
+	if len(found.Members) == 0 {
+		fmt.Fprintln(out, "Nobody is there.")
+		return
+	}
 	table(out, "USER SESSIONS INFO", func(row func(...any)) {
 		for _, m := range found.Members {
 			row(cmp.Or(m.User, "-")+sessionSuffix(m.Session), m.Sessions, string(m.Info))
@@ -158,6 +166,17 @@ type history struct {
 }
 
 func printHistory(out io.Writer, found history) {
+	if len(found.Messages) == 0 {
+		fmt.Fprintln(out, "There are no messages.")
+	} else {
+		printMessages(out, found)
+	}
+	if found.Recovered != nil && !*found.Recovered {
+		fmt.Fprintln(out, "Messages after that cursor are gone: the history begins later.")
+	}
+}
+
+func printMessages(out io.Writer, found history) {
 	table(out, "CURSOR TIME USER EVENT PAYLOAD", func(row func(...any)) {
 		for _, m := range found.Messages {
 			payload := string(m.Data)
@@ -170,9 +189,6 @@ func printHistory(out io.Writer, found history) {
 			row(m.Cursor, timeOf(m.Time), cmp.Or(m.User, "-"), cmp.Or(m.Event, "-"), payload)
 		}
 	})
-	if found.Recovered != nil && !*found.Recovered {
-		fmt.Fprintln(out, "Messages after that cursor are gone: the history begins later.")
-	}
 }
 
 func timeOf(milliseconds int64) string {

@@ -189,12 +189,12 @@ type load struct {
 }
 
 type nodeLoad struct {
-	Node, Version, Unready   string
-	Silent                   bool
-	Sessions, Slow, Channels int
-	Waiting                  float64
-	Since                    int64
-	Rates                    *struct {
+	Node, Host, Version, Unready string
+	Silent                       bool
+	Sessions, Slow, Channels     int
+	Waiting                      float64
+	Since                        int64
+	Rates                        *struct {
 		Opened, Published, Failed, Received, Delivered, Bytes, Lag float64
 		RoundTrip                                                  float64 `json:"round_trip"`
 	}
@@ -252,9 +252,9 @@ func (l *load) lines(most int) []line {
 }
 
 func (l *load) nodeLines() []line {
-	return tableLines("NODE STATE SESSIONS IN/s OUT/s LAG SLOW PUB/s FAIL/s REDIS WAITING BYTES/s NEW/s CHANNELS UP VERSION", func(row func(...any)) {
+	return tableLines("NODE STATE SESSIONS IN/s OUT/s LAG SLOW PUB/s FAIL/s REDIS WAITING BYTES/s NEW/s CHANNELS UP HOST VERSION", func(row func(...any)) {
 		for _, n := range l.Nodes {
-			cells := []any{n.Node, n.state(), n.Sessions, "-", "-", "-", n.Slow, "-", "-", "-", shortBytes(n.Waiting), "-", "-", n.Channels, since(n.Since), n.Version}
+			cells := []any{n.Node, n.state(), n.Sessions, "-", "-", "-", n.Slow, "-", "-", "-", shortBytes(n.Waiting), "-", "-", n.Channels, since(n.Since), cmp.Or(n.Host, "-"), n.Version}
 			if r := n.Rates; r != nil {
 				cells[3], cells[4], cells[5] = short(r.Received), short(r.Delivered), milliseconds(r.Lag)
 				cells[7], cells[8], cells[9] = short(r.Published), short(r.Failed), milliseconds(r.RoundTrip)

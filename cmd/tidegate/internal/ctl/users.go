@@ -48,6 +48,10 @@ type sessions struct {
 }
 
 func printSessions(out io.Writer, found sessions) {
+	if len(found.Sessions) == 0 {
+		fmt.Fprintln(out, "The user has no session.")
+		return
+	}
 	table(out, "SESSION NODE TRANSPORT PROTOCOL OPEN CHANNELS", func(row func(...any)) {
 		for _, s := range found.Sessions {
 			row(s.Session, s.Node, s.Transport, s.Protocol, since(s.Since), s.Channels)
