@@ -53,6 +53,20 @@ func TestHAProxy_DrainsANode(t *testing.T) {
 	if got := echo(t, session, "still here"); got != "still here" {
 		t.Errorf("the session on the draining node hears %q", got)
 	}
+
+	staying.draining.Store(true)
+	waitUntilDown(t, balancer.statistics, staying)
+	if got := status(t.Context(), "http://"+address+"/poll"); got != http.StatusServiceUnavailable {
+		t.Errorf("where no node is ready a request is answered %d, want 503", got)
+	}
+	stream, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/events?channel=a", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream.Header.Set("Origin", "https://app.example.com")
+	if got := do(t, stream); got != "retry: 5000\n\n" {
+		t.Errorf("an EventSource hears %q where no node is ready, want only when to come back", got)
+	}
 }
 
 func TestHAProxy_ClientsOfAKilledNodeComeBack(t *testing.T) {
