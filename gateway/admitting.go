@@ -11,15 +11,24 @@ import (
 // forbidden to be here.
 func (g *Gateway) Admit(p *Principal, remote string) error {
 	d := g.denial(p, remote)
-	switch {
-	case d == nil:
+	if d == nil {
 		return nil
-	case d.IsBan():
-		g.metrics.Commands.AuthFailed(refusedBanned)
-		return failf(Forbidden, "%s", reasonOf(d).Text)
 	}
-	g.metrics.Commands.AuthFailed(refusedRevoked)
-	return failf(Unauthenticated, "%s", reasonOf(d).Text)
+	if d.IsBan() {
+		g.metrics.Commands.AuthFailed(refusedBanned)
+	} else {
+		g.metrics.Commands.AuthFailed(refusedRevoked)
+	}
+	return deniedBy(d)
+}
+
+// deniedBy returns what a command or a request is answered that is forbidden.
+func deniedBy(d *Denial) *Error {
+	code := Unauthenticated
+	if d.IsBan() {
+		code = Forbidden
+	}
+	return failf(code, "%s", reasonOf(d).Text)
 }
 
 // denial returns what forbids p to be here, coming from an address; nil: nothing.

@@ -152,14 +152,14 @@ func (g *Gateway) decodeDenials(entries []broker.Entry) []Denial {
 	return all
 }
 
-// expel ends the sessions of who is forbidden to be here, and the subscriptions to which
-// tokens have admitted that are revoked.
+// expel ends the sessions of who is forbidden to be here, and the subscriptions of who was
+// admitted to a channel by a token that is revoked, or as a user that is banned.
 func (g *Gateway) expel() {
 	for _, s := range g.sessions.all() {
 		if d := g.denial(s.who(), s.remote); d != nil {
 			s.Close(reasonOf(d))
 		} else {
-			s.leaveRevoked()
+			s.leaveForbidden()
 		}
 	}
 }

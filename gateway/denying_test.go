@@ -162,3 +162,42 @@ func TestDenying_EndsWhatATokenForAChannelHasOpened(t *testing.T) {
 	other.expect("unsubscribed room unauthenticated")
 	renewed.expect("unsubscribed room unauthenticated")
 }
+
+// A session that is nobody's may be somebody on a channel.
+func TestDenying_EndsWhatABannedUserIsOn(t *testing.T) {
+	members := startCluster(t, 2, gateway.Config{Rules: gateRules()})
+	a, b := members[0], members[1]
+	alice, bob := b.connect(behindGate), b.connect(behindGate)
+	for p, user := range map[*peer]string{alice: "alice", bob: "bob"} {
+		p.send("subtoken room open %s", user)
+		p.expect("subscribed room")
+	}
+	if _, err := a.Deny(t.Context(), &backend, gateway.Denial{User: "alice", Reason: "spam"}); err != nil {
+		t.Fatal(err)
+	}
+	alice.expect("unsubscribed room forbidden")
+	alice.send("subtoken room open alice")
+	alice.expect("error forbidden")
+	a.publish("room", "on")
+	bob.expect("message room on")
+	if heard := alice.heardOf("room"); len(heard) > 0 {
+		t.Errorf("who is banned heard %v", heard)
+	}
+}
+
+// A request for a session comes from an address of its own.
+func TestDenying_ABannedAddressSendsNothing(t *testing.T) {
+	n := startCluster(t, 1, gateway.Config{})[0]
+	s, p := openSession(t, n.node)
+	if _, err := n.Deny(t.Context(), &backend, gateway.Denial{Address: netip.MustParsePrefix("192.0.2.0/24")}); err != nil {
+		t.Fatal(err)
+	}
+	send := func(remote string) error {
+		return n.SendTo(t.Context(), remote, n.Node(), s.ID(), "its key", gateway.Frame{Data: []byte("ping")})
+	}
+	wantCode(t, send("192.0.2.9:7"), gateway.Forbidden)
+	if err := send("192.0.3.9:7"); err != nil {
+		t.Fatal(err)
+	}
+	p.expect("pong")
+}

@@ -15,8 +15,8 @@ func (s *Session) renew(ctx context.Context, c Renew) error {
 	if err := s.putOff(name, a); err != nil {
 		return err
 	}
-	if s.gateway.revokes(s, a) {
-		s.leaveRevoked() // who revoked it may have looked before
+	if s.gateway.forbids(a) != nil {
+		s.leaveForbidden() // who forbade it may have looked before
 		return nil
 	}
 	s.gateway.expireSoon(s, a.Until)

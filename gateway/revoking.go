@@ -1,18 +1,34 @@
 package gateway
 
-// leaveRevoked takes the session off the channels to which it was admitted by tokens that
-// are revoked.
-func (s *Session) leaveRevoked() {
-	for _, sub := range s.dropIf(func(sub *subscription) bool { return s.gateway.revokes(s, sub.admission) }) {
+// leaveForbidden takes the session off the channels to which it was admitted by tokens that
+// are revoked, or as users that are banned.
+func (s *Session) leaveForbidden() {
+	var why []*Denial
+	left := s.dropIf(func(sub *subscription) bool {
+		d := s.gateway.forbids(sub.admission)
+		if d != nil {
+			why = append(why, d)
+		}
+		return d != nil
+	})
+	for i, sub := range left {
 		s.gateway.hub.Release(&sub.Subscription)
-		s.tell(Unsubscribed{Channel: sub.Channel(), Code: Unauthenticated, Reason: "the token for the channel was revoked"})
+		e := deniedBy(why[i])
+		s.tell(Unsubscribed{Channel: sub.Channel(), Code: e.Code, Reason: e.Message})
 	}
 }
 
-// revokes reports whether a token that admits a session to a channel is revoked; nil: there
-// is none. It may be called with the session's mu held.
-func (g *Gateway) revokes(s *Session, a *Admission) bool {
-	return a != nil && a.by != nil && g.denial(&Principal{User: a.As.User, Token: *a.by}, s.remote) != nil
+// forbids returns what forbids a session to be on a channel as an Admission says, beside
+// what forbids it to be here; nil: nothing. It may be called with the session's mu held.
+func (g *Gateway) forbids(a *Admission) *Denial {
+	if a == nil || a.As == nil {
+		return nil
+	}
+	p := Principal{User: a.As.User}
+	if a.by != nil {
+		p.Token = *a.by
+	}
+	return g.denial(&p, "")
 }
 
 // reauthorize takes the session off the channels that it may not be on, but for

@@ -48,10 +48,13 @@ func (g *Gateway) SendTo(ctx context.Context, remote, node, session, key string,
 }
 
 // SpendFor takes from an address what a request of a client's costs that has a session
-// on any node; an error is a RateLimited.
+// on any node; an error is a RateLimited, or a Forbidden if the address is banned.
 func (g *Gateway) SpendFor(remote string) error {
 	if remote == "" {
 		return nil
+	}
+	if err := g.Admit(&g.nobody, remote); err != nil {
+		return err
 	}
 	address := g.rates.Address(NetworkOf(remote))
 	defer g.rates.Release(address)

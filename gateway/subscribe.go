@@ -119,8 +119,8 @@ func (s *Session) prepareJoin(ctx context.Context, c Subscribe, name string) *jo
 	if j.Err = err; err == nil {
 		s.reserveFor(j, terms{Terms: hub.Terms{NoEcho: c.NoEcho}, admission: admission})
 	}
-	if j.Err == nil && s.gateway.revokes(s, admission) { // who revoked it may have looked before
-		j.Err = failf(Unauthenticated, "the token for %q was revoked", name)
+	if d := s.gateway.forbids(admission); j.Err == nil && d != nil { // who forbade it may have looked before
+		j.Err = deniedBy(d)
 	}
 	return j
 }
