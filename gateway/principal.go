@@ -23,6 +23,7 @@ type Principal struct {
 	Token     TokenInfo       // that was shown
 	Scope     *Scope          // what the API key is good for; nil: for everything
 	Elsewhere json.RawMessage // of who acts on one channel: see Identity
+	KeySum    uint64          // tells the API key from others of its name; 0: nothing does
 }
 
 // MostInfo is how many bytes of JSON the infos of a user have at most.
@@ -58,7 +59,7 @@ func (s *Scope) permits(a Action, channel string) bool {
 
 // isZero reports whether nothing at all is known of p.
 func (p *Principal) isZero() bool {
-	return p.anonymous() && p.Info == nil && p.Subscribe == nil && p.Publish == nil && p.Channels == nil && !p.Online && p.Watched == nil && p.Expires.IsZero() && p.Token == (TokenInfo{}) && p.Scope == nil && p.Elsewhere == nil
+	return p.anonymous() && p.Info == nil && p.Subscribe == nil && p.Publish == nil && p.Channels == nil && !p.Online && p.Watched == nil && p.Expires.IsZero() && p.Token == (TokenInfo{}) && p.Scope == nil && p.Elsewhere == nil && p.KeySum == 0
 }
 
 // Backend reports whether p holds an API key.

@@ -2,6 +2,16 @@ package gateway
 
 import "tidegate/gateway/rules"
 
+// DropKeys ends the sessions of backends whose API keys are good no more as they were, as
+// holds says of what Authenticate has returned.
+func (g *Gateway) DropKeys(holds func(Principal) bool) {
+	for _, s := range g.sessions.all() {
+		if p := s.who(); p.Backend() && !holds(*p) {
+			s.Close(NotAuthentic.With("the API key was withdrawn"))
+		}
+	}
+}
+
 // SetRules replaces the rules. Sessions leave the channels that they may no
 // longer be on, and are told.
 func (g *Gateway) SetRules(list rules.List) error {

@@ -1,10 +1,17 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/coder/websocket"
+
+	"tidegate/gateway"
 )
 
 const (
@@ -29,6 +36,59 @@ func TestReload_ABrokenFileChangesNothing(t *testing.T) {
 	put(t, file, closedRules)
 	p.signal(syscall.SIGHUP)
 	p.waitFor("reloaded rules and keys")
+}
+
+// Who holds a key that is withdrawn is not let in any more. Sessions of tokens stay until
+// they are renewed; those of an API key end.
+func TestReload_AKeyThatIsWithdrawnOpensNothing(t *testing.T) {
+	t.Parallel()
+	const former = "the former secret of thirty-two bytes and more"
+	configOf := func(secret, key string) string {
+		return openRules + "auth: {jwt: {secret: '" + secret + "'}, api_keys: [{name: shop, key: '" + key + "'}, {name: other, key: 'another key of a backend'}]}\n"
+	}
+	file := write(t, "tidegate.yaml", configOf(former, backendKey))
+	p := startReady(t, nil, "--config", file)
+	old, _ := makeToken(t, "--secret", former, "--user", "alice")
+	alice, shop, other := visitor{"alice", old}, visitor{"shop", backendKey}, visitor{"other", "another key of a backend"}
+	open := map[visitor]*websocket.Conn{}
+	for _, v := range []visitor{alice, shop, other} {
+		open[v] = openNative(t, p, v, byHeader)
+	}
+
+	put(t, file, configOf(tokenSecret, "the next key of the shop"))
+	p.signal(syscall.SIGHUP)
+	p.waitFor("reloaded rules and keys")
+
+	for _, v := range []visitor{alice, shop} {
+		if c, code := dialAs(t, p, v, byHeader, "/ws"); code != gateway.Unauthenticated {
+			t.Errorf("%s: %v, %q", v.name, c, code)
+		}
+	}
+	expectClose(t, open[shop], "the API key was withdrawn")
+	for _, v := range []visitor{alice, other} {
+		if code := ask(t, open[v], `{"type":"subscribe","id":7,"channel":"room"}`, "subscribed"); code != "" {
+			t.Errorf("%s is refused: %s", v.name, code)
+		}
+	}
+	say(t, open[alice], websocket.MessageText, `{"type":"auth","id":8,"token":"`+forgeToken(`{"sub":"alice"}`)+`"}`)
+	hearType(t, open[alice], "welcome")
+	say(t, open[alice], websocket.MessageText, `{"type":"auth","id":9,"token":"`+old+`"}`)
+	expectClose(t, open[alice], "signature")
+}
+
+// expectClose reads until the connection is closed for a reason.
+func expectClose(t *testing.T, c *websocket.Conn, why string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for {
+		if _, _, err := c.Read(ctx); err != nil {
+			if closed := (websocket.CloseError{}); !errors.As(err, &closed) || !strings.Contains(closed.Reason, why) {
+				t.Errorf("closed with %v, want %q", err, why)
+			}
+			return
+		}
+	}
 }
 
 // put replaces a file in one step.

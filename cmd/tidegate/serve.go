@@ -167,6 +167,7 @@ func (n *node) reload(s *config.Source) {
 		return
 	}
 	n.gateway.SetReceivers(n.webhooks.Receivers())
+	n.gateway.DropKeys(n.auth.Holds)
 	if err := n.gateway.SetRules(c.Gateway().Rules); err != nil {
 		n.log.Error("reload: the rules stay as they are", "error", err)
 		return

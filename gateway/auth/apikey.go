@@ -3,6 +3,7 @@ package auth
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/binary"
 	"fmt"
 	"regexp"
 
@@ -41,6 +42,10 @@ type hashedKey struct {
 	name  string
 	scope *gateway.Scope
 	hash  [sha256.Size]byte
+}
+
+func (k *hashedKey) principal() gateway.Principal {
+	return gateway.Principal{Key: k.name, Scope: k.scope, KeySum: binary.BigEndian.Uint64(k.hash[:])}
 }
 
 func hashKeys(keys []APIKey) (apiKeys, error) {

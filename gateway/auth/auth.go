@@ -11,6 +11,8 @@ package auth
 import (
 	"context"
 	"log/slog"
+	"reflect"
+	"slices"
 	"sync/atomic"
 
 	"tidegate/gateway"
@@ -83,6 +85,13 @@ func (a *Auth) SetConfig(c Config) error {
 	return nil
 }
 
+// Holds reports whether Authenticate would return p again for the API key for which it has
+// returned it. Principals of tokens it knows nothing of: it holds them all.
+func (a *Auth) Holds(p gateway.Principal) bool {
+	same := func(k hashedKey) bool { return reflect.DeepEqual(k.principal(), p) }
+	return !p.Backend() || slices.ContainsFunc(a.trust.Load().apiKeys, same)
+}
+
 func (a *Auth) newTrust(c Config) (*trust, error) {
 	keys, err := hashKeys(c.Keys)
 	if err != nil {
@@ -116,7 +125,7 @@ func (t *trust) authenticate(ctx context.Context, credential string) (gateway.Pr
 		return gateway.Principal{}, refuse(tooLong, "the token has %d bytes: at most %d are accepted", len(credential), maxCredential)
 	}
 	if key := t.apiKeys.find(credential); key != nil {
-		return gateway.Principal{Key: key.name, Scope: key.scope}, nil
+		return key.principal(), nil
 	}
 	if t.verifier == nil {
 		return gateway.Principal{}, refuse(unknownKey, "the credential is no API key of this gateway, which accepts no JWT (set auth.jwt to change that)")
