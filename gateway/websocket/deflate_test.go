@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"tidegate/gateway"
 
@@ -167,6 +168,35 @@ func TestDeflate_HasFewCompressors(t *testing.T) {
 	if n := len(d.inflaters.spare); n == 0 || n > runtime.GOMAXPROCS(0) {
 		t.Errorf("there are %d inflaters", n)
 	}
+}
+
+// Who finds all of them lent waits until one is free.
+func TestDeflate_MakesNoMoreThanThereMayBe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := NewDeflate(0)
+		waitsForOne(t, &d.compressors, func() { d.frame(opText, []byte("some text")) })
+		waitsForOne(t, &d.inflaters, func() { _, _ = d.inflate(nil, []byte("\xf2\x48\xcd\xc9\xc9\x07\x00"), -1) })
+	})
+}
+
+func waitsForOne[T any](t *testing.T, s *stock[T], use func()) {
+	t.Helper()
+	var lent []T
+	for range runtime.GOMAXPROCS(0) {
+		lent = append(lent, s.take())
+	}
+	done := make(chan struct{})
+	go func() { defer close(done); use() }()
+	synctest.Wait()
+	select {
+	case <-done:
+		t.Errorf("there are more than %d of %T", len(lent), lent[0])
+	default:
+	}
+	for _, one := range lent {
+		s.put(one)
+	}
+	<-done
 }
 
 func TestDeflate_OneCompressorServesWhoComesAfterAnother(t *testing.T) {

@@ -307,20 +307,30 @@ func TestDiffers_OnlyWhereNothingHasCome(t *testing.T) {
 
 func TestTail_AllTailsOfANodeAreBounded(t *testing.T) {
 	store := new(Store)
-	lines := make([]Timeline, 200)
-	for i := range lines {
-		lines[i] = New(store)
-		for offset := range uint64(40) {
-			e := entry(at("e", offset+1))
-			e.Message.Payload = make([]byte, 32<<10)
-			lines[i].Next(e, noon)
-		}
-		if held := store.tails.Load(); held > tailsMost {
-			t.Fatalf("%d tails hold %d bytes", i+1, held)
+	var lines []*Timeline
+	for _, crowd := range []struct{ tails, messages, bytes int }{
+		{60, 40, 32 << 10}, // until each may have but little
+		{3000, 1, 4 << 10}, // until there is room for none
+	} {
+		payload := make([]byte, crowd.bytes)
+		for range crowd.tails {
+			line := New(store)
+			lines = append(lines, &line)
+			for offset := range crowd.messages {
+				e := entry(at("e", uint64(offset+1)))
+				e.Message.Payload = payload
+				line.Next(e, noon)
+			}
+			if held := store.tails.Load(); held > tailsMost {
+				t.Fatalf("%d tails hold %d bytes", len(lines), held)
+			}
 		}
 	}
-	for i := range lines {
-		lines[i].Close()
+	if held := store.tails.Load(); held < tailsMost-tailModest {
+		t.Errorf("all tails hold %d bytes: they have not come to the bound", held)
+	}
+	for _, line := range lines {
+		line.Close()
 	}
 	if held := store.tails.Load(); held != 0 {
 		t.Errorf("closed tails hold %d bytes", held)
