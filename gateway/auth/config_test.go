@@ -5,6 +5,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"math/big"
 	"strings"
 	"sync"
 	"testing"
@@ -37,6 +38,7 @@ func TestNew_SaysWhatIsWrong(t *testing.T) {
 		"private key":            {auth.Config{JWT: auth.JWT{PublicKeys: privatePEM(t, k.rsa)}}, "no private key"},
 		"not PEM":                {auth.Config{JWT: auth.JWT{PublicKeys: []byte("key")}}, "BEGIN PUBLIC KEY"},
 		"weak RSA":               {auth.Config{JWT: auth.JWT{PublicKeys: publicPEM(t, &weak.PublicKey)}}, "at least 2048"},
+		"giant RSA":              {auth.Config{JWT: auth.JWT{PublicKeys: publicPEM(t, giantRSA(8193))}}, "at most 8192"},
 		"unsupported curve":      {auth.Config{JWT: auth.JWT{PublicKeys: publicPEM(t, &p224.PublicKey)}}, "P-256"},
 		"two sources":            {auth.Config{JWT: auth.JWT{PublicKeys: public, JWKSURL: "https://id.example/jwks"}}, "give one of them"},
 		"JWKS of a file":         {auth.Config{JWT: auth.JWT{JWKSURL: "file:///etc/jwks"}}, "https://HOST/PATH"},
@@ -55,6 +57,12 @@ func TestNew_SaysWhatIsWrong(t *testing.T) {
 			}
 		})
 	}
+}
+
+// giantRSA returns a key of so many bits, which nobody has.
+func giantRSA(bits uint) *rsa.PublicKey {
+	n := new(big.Int).Lsh(big.NewInt(1), bits-1)
+	return &rsa.PublicKey{N: n.SetBit(n, 0, 1), E: 65537}
 }
 
 func TestAuthenticate_APIKey(t *testing.T) {

@@ -89,7 +89,7 @@ func newJWKS(c JWT, old *jwks, w *wall.Wall) (*jwks, error) {
 // apart.
 func newClient() *http.Client {
 	return &http.Client{
-		Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true},
+		Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, MaxResponseHeaderBytes: maxJWKS},
 		CheckRedirect: func(r *http.Request, via []*http.Request) error {
 			if via[0].URL.Scheme == "https" && r.URL.Scheme != "https" {
 				return errors.New("redirected from https to another scheme")

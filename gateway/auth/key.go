@@ -24,6 +24,7 @@ func (k key) fits(algorithm string) bool { return slices.Contains(k.algorithms, 
 const (
 	minSecret  = 32   // bytes: the size of the shortest hash (RFC 7518, 3.2)
 	minRSABits = 2048 // RFC 7518, 3.3
+	maxRSABits = 8192 // as in crypto/tls: a longer one takes a processor for seconds
 )
 
 func newSecretKey(secret []byte) (key, error) {
@@ -39,8 +40,8 @@ func newSecretKey(secret []byte) (key, error) {
 func newPublicKey(material any) (key, error) {
 	switch public := material.(type) {
 	case *rsa.PublicKey:
-		if public.N.BitLen() < minRSABits {
-			return key{}, fmt.Errorf("the RSA key has %d bits: want at least %d", public.N.BitLen(), minRSABits)
+		if bits := public.N.BitLen(); bits < minRSABits || bits > maxRSABits {
+			return key{}, fmt.Errorf("the RSA key has %d bits: want at least %d, and at most %d", bits, minRSABits, maxRSABits)
 		}
 		return key{algorithms: []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}, material: public}, nil
 	case *ecdsa.PublicKey:

@@ -96,6 +96,18 @@ func TestAsk_Verdicts(t *testing.T) {
 	}
 }
 
+// An answer's header is bounded as its body is.
+func TestAsk_AnAnswerWithALongHeaderIsNone(t *testing.T) {
+	b := startBackend(t)
+	for size, want := range map[int]gateway.Code{1 << 10: "", 16 << 10: gateway.Unavailable} {
+		b.does(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("X-Long", strings.Repeat("x", size))
+			w.WriteHeader(http.StatusNoContent)
+		})
+		wantCode(t, newWebhook(t, b.config(gateway.OnPublish)).Ask(t.Context(), publishing("1", broker.JSON)), want, "")
+	}
+}
+
 func wantCode(t *testing.T, err error, code gateway.Code, message string) {
 	t.Helper()
 	var e *gateway.Error

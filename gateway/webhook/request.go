@@ -20,10 +20,11 @@ const (
 	maxAnswer    = 1 << 20 // bytes of an answer that are read
 	longAnswers  = 16      // are read at once
 	shortAnswer  = 4 << 10 // bytes that it says it has: it waits for no other
+	maxHeader    = 8 << 10 // bytes of an answer's header
 )
 
 // AnswerBytes is the most that a Client holds of answers.
-const AnswerBytes = longAnswers*maxAnswer + connsPerHost*shortAnswer
+const AnswerBytes = longAnswers*maxAnswer + connsPerHost*(shortAnswer+maxHeader)
 
 // Client asks backends. All methods may be called concurrently.
 type Client struct {
@@ -44,13 +45,14 @@ func newHTTPClient() *http.Client {
 	return &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
-			DialContext:           (&net.Dialer{Timeout: dialTimeout}).DialContext,
-			TLSHandshakeTimeout:   dialTimeout,
-			ResponseHeaderTimeout: time.Minute, // the context of a request ends before
-			IdleConnTimeout:       idleTimeout,
-			MaxIdleConnsPerHost:   idlePerHost,
-			MaxConnsPerHost:       connsPerHost,
-			ForceAttemptHTTP2:     true,
+			DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
+			TLSHandshakeTimeout:    dialTimeout,
+			ResponseHeaderTimeout:  time.Minute, // the context of a request ends before
+			IdleConnTimeout:        idleTimeout,
+			MaxIdleConnsPerHost:    idlePerHost,
+			MaxConnsPerHost:        connsPerHost,
+			MaxResponseHeaderBytes: maxHeader,
+			ForceAttemptHTTP2:      true,
 		},
 	}
 }
