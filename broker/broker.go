@@ -4,6 +4,23 @@
 // memory of a channel: what was published, in order, by position. Memory and
 // Redis implement both; package brokertest holds every implementation to the
 // contracts written here.
+//
+// The files of this package call each other downward: none is in a circle. Those of
+// Redis, from above:
+//
+//	redis.go                  the whole: parts, and what it publishes and subscribes by them
+//	stream.go                 History      redis_presence.go, redis_notices.go  Presence
+//	                                       redis_register.go                    Register
+//	redis_follow.go           which link subscribes which partition, as masters come and go
+//	redis_reconnect.go        one connection after the other
+//	redis_connection.go       one of them: what is sent, what arrives
+//	redis_link.go             what is subscribed at one server
+//	redis_lane.go             what one partition publishes; redis_exchange.go sends it
+//	redis_board.go            whether Redis can be used
+//	redis_subscribe.go        what is subscribed of a partition
+//	redis_partition.go        one partition, and what is known of its master (redis_trust.go)
+//	redis_servers.go          how servers are asked (redis_topology.go: which)
+//	redis_watch.go            what went wrong; redis_names.go: what channels are called
 package broker
 
 import (

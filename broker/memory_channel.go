@@ -1,8 +1,10 @@
 package broker
 
 import (
+	"crypto/rand"
 	"iter"
 	"slices"
+	"strings"
 	"time"
 
 	"tidegate/broker/lock"
@@ -135,10 +137,18 @@ func (c *memoryChannel) drop(n int) {
 	c.log = c.log[n:]
 }
 
+// memoryGrace is how long an epoch outlives the last use of its channel: longer than a
+// position of nothing is good, which is stamped in minutes.
+const memoryGrace = (unbornStamps + 1) * time.Minute
+
 // forgettable reports whether nothing is lost with the channel but an epoch that
 // nobody has asked for in a while.
 func (c *memoryChannel) forgettable(now time.Time) bool {
 	c.expire(now)
 	old := c.top.IsZero() || now.Sub(c.used) >= memoryGrace
 	return old && !c.subscribed && len(c.log) == 0
+}
+
+func newEpoch() string {
+	return strings.ToLower(rand.Text()[:10])
 }

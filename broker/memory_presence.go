@@ -11,12 +11,10 @@ import (
 	"tidegate/broker/lock"
 )
 
-var _ Presence = (*Memory)(nil)
-
 // Attend is documented at Presence.
-func (b *Memory) Attend(ctx context.Context, by Attendant, list []Attendance) ([]bool, error) {
+func (p *memoryPresence) Attend(ctx context.Context, by Attendant, list []Attendance) ([]bool, error) {
 	taken := make([]bool, len(list))
-	err := b.onPresence(ctx, "attend", func(p *memoryPresence) {
+	err := p.do(ctx, "attend", func() {
 		node := p.meet(by, list[0].Version)
 		if list[0].Version <= node.last {
 			return
@@ -30,9 +28,9 @@ func (b *Memory) Attend(ctx context.Context, by Attendant, list []Attendance) ([
 }
 
 // Keep is documented at Presence.
-func (b *Memory) Keep(ctx context.Context, by Attendant, version uint64) (Standing, error) {
+func (p *memoryPresence) Keep(ctx context.Context, by Attendant, version uint64) (Standing, error) {
 	var standing Standing
-	err := b.onPresence(ctx, "keep", func(p *memoryPresence) {
+	err := p.do(ctx, "keep", func() {
 		node := p.meet(by, version)
 		p.reap(by)
 		node.last = version
@@ -45,9 +43,9 @@ func (b *Memory) Keep(ctx context.Context, by Attendant, version uint64) (Standi
 }
 
 // Attended is documented at Presence.
-func (b *Memory) Attended(ctx context.Context, by Attendant) ([]string, error) {
+func (p *memoryPresence) Attended(ctx context.Context, by Attendant) ([]string, error) {
 	var channels []string
-	err := b.onPresence(ctx, "read where a node is in", func(p *memoryPresence) {
+	err := p.do(ctx, "read where a node is in", func() {
 		for name, c := range p.channels {
 			if _, here := c.nodes[by.Node]; here {
 				channels = append(channels, name)
@@ -58,9 +56,9 @@ func (b *Memory) Attended(ctx context.Context, by Attendant) ([]string, error) {
 }
 
 // Look is documented at Presence.
-func (b *Memory) Look(ctx context.Context, channels []string) ([]Occupancy, error) {
+func (p *memoryPresence) Look(ctx context.Context, channels []string) ([]Occupancy, error) {
 	seen := make([]Occupancy, len(channels))
-	err := b.onPresence(ctx, "look at", func(p *memoryPresence) {
+	err := p.do(ctx, "look at", func() {
 		for i, name := range channels {
 			if c := p.channels[name]; c != nil {
 				seen[i] = Occupancy{c.position, c.sessions(), len(c.members)}
@@ -71,9 +69,9 @@ func (b *Memory) Look(ctx context.Context, channels []string) ([]Occupancy, erro
 }
 
 // Members is documented at Presence.
-func (b *Memory) Members(ctx context.Context, channel string) (Roster, error) {
+func (p *memoryPresence) Members(ctx context.Context, channel string) (Roster, error) {
 	var roster Roster
-	err := b.onPresence(ctx, "members of", func(p *memoryPresence) {
+	err := p.do(ctx, "members of", func() {
 		c := p.channels[channel]
 		if c == nil {
 			return
@@ -87,28 +85,18 @@ func (b *Memory) Members(ctx context.Context, channel string) (Roster, error) {
 	return roster, err
 }
 
-// onPresence calls f while nobody else does, at a time that does not pass. What it
+// do calls f while nobody else does anything, at a time that does not pass. What it
 // publishes is received before anything later is.
-func (b *Memory) onPresence(ctx context.Context, verb string, f func(*memoryPresence)) error {
-	b.mu.RLock()
-	err := b.usable(ctx, verb, "presence")
-	b.mu.RUnlock()
-	if err != nil {
+func (p *memoryPresence) do(ctx context.Context, verb string, f func()) error {
+	if _, err := p.messages.listener(ctx, verb, "presence"); err != nil {
 		return err
 	}
-	p := b.presence
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.now = time.Now()
-	f(p)
+	f()
 	for _, m := range p.published {
-		if b.known(m.Channel) {
-			_ = b.on(ctx, "publish on", m.Channel, func(c *memoryChannel) { // or who listens has ended
-				if c.subscribed {
-					b.receiver.Receive(m)
-				}
-			})
-		}
+		p.messages.receive(ctx, m)
 	}
 	p.published = nil
 	return nil
@@ -116,15 +104,15 @@ func (b *Memory) onPresence(ctx context.Context, verb string, f func(*memoryPres
 
 // memoryPresence is who is on which channel, as Memory knows it.
 type memoryPresence struct {
+	messages *memoryChannels
+	keys     *memoryKeys
+
 	// Guarded by mu.
-	mu        lock.Mutex[lock.MemoryPresence]
-	now       time.Time
+	mu lock.Mutex[lock.MemoryPresence]
+	memoryLines
 	nodes     map[string]*memoryNode
 	channels  map[string]*memoryRoom
 	lingering map[memoryLinger]time.Time
-	published []Message
-	lines     map[string]*memoryLine
-	noticed   uint64
 }
 
 type memoryNode struct {
@@ -134,52 +122,17 @@ type memoryNode struct {
 	spared      bool   // it has been given more time
 }
 
-// memoryRoom is who is on one channel.
-type memoryRoom struct {
-	name     string
-	position Position
-	nodes    map[string]memoryStay
-	members  map[string]*memoryMember
-	vacates  bool // it lingers
-}
-
-// memoryStay is what a node has on a channel.
-type memoryStay struct {
-	sessions int
-	version  uint64
-}
-
-type memoryMember struct {
-	Member
-	nodes map[string]int // sessions
-}
-
 // memoryLinger is a member who lingers, or the channel itself.
 type memoryLinger struct{ channel, member string }
 
 const channelItself = "~" // after all members
 
-func newMemoryPresence() *memoryPresence {
+func newMemoryPresence(messages *memoryChannels, keys *memoryKeys) *memoryPresence {
 	return &memoryPresence{
+		messages: messages, keys: keys, memoryLines: memoryLines{lines: make(map[string]*memoryLine)},
 		nodes: make(map[string]*memoryNode), channels: make(map[string]*memoryRoom),
-		lingering: make(map[memoryLinger]time.Time), lines: make(map[string]*memoryLine),
+		lingering: make(map[memoryLinger]time.Time),
 	}
-}
-
-func (m *memoryMember) sum() Member {
-	all := m.Member
-	all.Sessions = 0
-	for _, sessions := range m.nodes {
-		all.Sessions += sessions
-	}
-	return all
-}
-
-func (c *memoryRoom) sessions() (n int) {
-	for _, stay := range c.nodes {
-		n += stay.sessions
-	}
-	return n
 }
 
 func (p *memoryPresence) meet(by Attendant, version uint64) *memoryNode {

@@ -26,12 +26,12 @@ func TestMemoryPresence_LineWithANameGoesWhenNothingHasComeForAWeek(t *testing.T
 			t.Fatal(err)
 		}
 		time.Sleep(lineWeek - time.Second)
-		if keep(); len(b.presence.lines) != 2 {
-			t.Errorf("%d lines within the week, want 2", len(b.presence.lines))
+		if keep(); len(b.lines) != 2 {
+			t.Errorf("%d lines within the week, want 2", len(b.lines))
 		}
 		time.Sleep(time.Second)
-		if keep(); len(b.presence.lines) != 1 || b.presence.lines[""] == nil {
-			t.Errorf("after it there are %v, want the one without a name", b.presence.lines)
+		if keep(); len(b.lines) != 1 || b.lines[""] == nil {
+			t.Errorf("after it there are %v, want the one without a name", b.lines)
 		}
 	})
 }

@@ -14,11 +14,8 @@ type memoryRegister struct {
 	version uint64
 }
 
-var _ Register = (*Memory)(nil)
-
 // Entries is documented at Register.
-func (b *Memory) Entries(_ context.Context, unless uint64) ([]Entry, uint64, error) {
-	r := &b.register
+func (r *memoryRegister) Entries(_ context.Context, unless uint64) ([]Entry, uint64, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.version == unless {
@@ -33,8 +30,7 @@ func (b *Memory) Entries(_ context.Context, unless uint64) ([]Entry, uint64, err
 }
 
 // Enter is documented at Register.
-func (b *Memory) Enter(_ context.Context, name string, value []byte, lasts time.Duration) error {
-	r := &b.register
+func (r *memoryRegister) Enter(_ context.Context, name string, value []byte, lasts time.Duration) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
@@ -51,8 +47,7 @@ func (b *Memory) Enter(_ context.Context, name string, value []byte, lasts time.
 }
 
 // Strike is documented at Register.
-func (b *Memory) Strike(_ context.Context, name string) (bool, error) {
-	r := &b.register
+func (r *memoryRegister) Strike(_ context.Context, name string) (bool, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.prune(time.Now())

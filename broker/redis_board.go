@@ -30,8 +30,16 @@ type board struct {
 // its lanes publishes.
 type part struct {
 	partition *partition
-	lane      *lane // nil: what it subscribes
+	does      duty
 }
+
+type duty byte
+
+const (
+	subscribing duty = iota
+	publishing
+	publishingSurely // what replicas have to confirm
+)
 
 type state byte
 
@@ -48,6 +56,9 @@ func newBoard(log *slog.Logger, all []*partition, spare int) *board {
 	}
 	return b
 }
+
+// rest tells the receiver that there is no more for now.
+func (b *board) rest() { b.receiver.Rest() }
 
 // up says that a part is well.
 func (b *board) up(what part) {
@@ -90,7 +101,7 @@ func (b *board) lost(what part, err error) {
 // without counts the partitions whose master has something that is not well: what it
 // refuses on one it will refuse on others. It is called with mu held.
 func (b *board) without() (n int) {
-	masters := make(map[*link]struct{})
+	masters := make(map[*carrier]struct{})
 	for what := range b.down {
 		masters[what.partition.carrier.Load()] = struct{}{}
 	}

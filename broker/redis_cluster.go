@@ -27,10 +27,10 @@ type cluster struct {
 	clients map[string]*redis.Client // by address; of the masters and the seeds
 }
 
-func newCluster(d redisDialer, all []*partition) *cluster {
+func newCluster(d redisDialer, prefixes []string) *cluster {
 	c := &cluster{redisDialer: d, slots: make(map[string]int), looked: newLooks(), former: make(map[int]string), clients: make(map[string]*redis.Client)}
-	for _, p := range all {
-		c.slots[p.prefix] = slotOf(p.prefix)
+	for _, prefix := range prefixes {
+		c.slots[prefix] = slotOf(prefix)
 	}
 	return c
 }

@@ -71,11 +71,11 @@ func (c *connection) run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { c.conn.Close() })
 	defer stop()
 	if err := c.greet(); err != nil {
-		c.link.broker.refusals.note(err)
+		c.link.servers.refusals.note(err)
 		return fmt.Errorf("connect to redis: %s: %w", c.link.address, err)
 	}
 	c.link.connect()
-	wall := c.link.broker.wall
+	wall := c.link.servers.wall
 	var sender sync.WaitGroup
 	sender.Go(func() { cancel(wall(func() error { return c.send(ctx) })) })
 	cancel(wall(func() error { return c.receive() }))
@@ -86,11 +86,11 @@ func (c *connection) run(ctx context.Context) error {
 func (c *connection) dial(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	conn, err := c.link.broker.topology.dial(ctx, c.link.address)
+	conn, err := c.link.servers.topology.dial(ctx, c.link.address)
 	if err != nil {
 		return err
 	}
-	c.conn, c.r = conn, newWireReader(restingConn{conn, c.link.receiver.Rest})
+	c.conn, c.r = conn, newWireReader(restingConn{conn, c.link.board.receiver.Rest})
 	return nil
 }
 
@@ -112,7 +112,7 @@ func (c *connection) greet() error {
 		return err
 	}
 	args := []string{"3"}
-	if target := c.link.broker.target; target.password != "" {
+	if target := c.link.servers.target; target.password != "" {
 		args = append(args, "AUTH", orDefault(target.user), target.password)
 	}
 	ask := appendCommand(appendCommand(nil, "HELLO", args...), "INFO", "server")
@@ -155,11 +155,9 @@ func checkHello(said answer) error {
 	return nil
 }
 
-func isReplica(role string) bool { return role == "replica" || role == "slave" }
-
 // receive hands over what arrives until the connection ends, and says why it did.
 func (c *connection) receive() error {
-	defer c.link.receiver.Rest()
+	defer c.link.board.receiver.Rest()
 	for {
 		said, err := c.r.next()
 		if err != nil {
@@ -185,15 +183,16 @@ func (c *connection) takePush(said answer) error {
 		return fmt.Errorf("%w: a push of the shape %.40q", errBrokenProtocol, said.kinds)
 	}
 	kind, name := said.fields[0], said.fields[1]
-	p := c.link.broker.partitionOfName(name)
-	if p == nil {
+	channel, partition, ours := c.link.servers.cut(name)
+	if !ours {
 		return fmt.Errorf("%w: a push on %.40q", errBrokenProtocol, name)
 	}
+	p := c.link.board.all[partition]
 	switch kind {
 	case "message", "smessage":
-		m := decodePublished(name[len(p.prefix):], said.fields[2], c.mark)
+		m := decodePublished(channel, said.fields[2], c.mark)
 		p.trust.hear(&m)
-		p.receive(c.link, c.link.receiver, m)
+		p.receive(c.link.carrier, c.link.board.receiver, m)
 		return nil
 	case "subscribe", "ssubscribe":
 		return c.confirm(name)
@@ -212,7 +211,7 @@ func (c *connection) confirm(name string) error {
 	case q == nil:
 		return fmt.Errorf("%w: nobody has subscribed %.40q", errBrokenProtocol, name)
 	case done:
-		q.partition.confirmed(c.link, q.life, q.batch)
+		q.partition.confirmed(c.link.carrier, q.life, q.batch)
 		c.restore(q.partition)
 	}
 	return nil
@@ -220,9 +219,9 @@ func (c *connection) confirm(name string) error {
 
 // restore tells of a partition that is subscribed as it was.
 func (c *connection) restore(p *partition) {
-	if p.restore(c.link, c.link.receiver) {
+	if p.restore(c.link.carrier, c.link.board.receiver) {
 		c.restored.Store(true)
-		c.link.broker.board.up(part{partition: p})
+		c.link.board.up(part{partition: p})
 	}
 }
 
@@ -231,7 +230,7 @@ func (c *connection) restore(p *partition) {
 func (c *connection) parted(p *partition, name string) {
 	if q, _ := c.confirmName(unsubscribe, name); q == nil {
 		c.link.fail(p, errUnsubscribed)
-		c.link.broker.stale()
+		c.link.servers.stale()
 	}
 }
 
@@ -273,9 +272,9 @@ func (c *connection) takeAnswer(said answer) error {
 		return checkHello(said)
 	case q.kind == subscribe:
 		err := redisRefusal(said.fields[0])
-		c.link.broker.refusals.note(err)
+		c.link.servers.refusals.note(err)
 		c.link.fail(q.partition, err)
-		c.link.broker.stale()
+		c.link.servers.stale()
 	}
 	return nil
 }
@@ -300,7 +299,7 @@ func (c *connection) send(ctx context.Context) error {
 	late := time.NewTimer(lateAfter)
 	defer late.Stop()
 	for {
-		if err := c.sendWaiting(c.link.takeSuspicion()); err != nil {
+		if err := c.sendWaiting(c.link.suspected.Swap(false)); err != nil {
 			return fmt.Errorf("send to redis: %w", err)
 		}
 		silence := c.silence()
@@ -342,7 +341,7 @@ func (c *connection) sendWaiting(probe bool) error {
 // sendOf appends what a partition has to send. In a Cluster a command is for one
 // slot, which is what a partition has.
 func (c *connection) sendOf(p *partition) {
-	part, join, life := p.nextSending(c.link)
+	part, join, life := p.nextSending(c.link.carrier)
 	for batch := range slices.Chunk(part, subscribeBatch) {
 		c.ask(command{kind: unsubscribe, partition: p, names: batch})
 	}
@@ -355,7 +354,7 @@ func (c *connection) sendOf(p *partition) {
 
 func (c *connection) ask(q command) {
 	name := map[commandKind]string{subscribe: "SUBSCRIBE", unsubscribe: "UNSUBSCRIBE"}[q.kind]
-	if c.link.broker.clustered {
+	if c.link.servers.clustered {
 		name = "S" + name
 	}
 	c.output = appendCommand(c.output, name, q.names...)

@@ -25,7 +25,7 @@ func TestConnection_RestsWhenItIsClosed(t *testing.T) {
 	here, there := net.Pipe()
 	there.Close()
 	r := &rests{}
-	c := &connection{link: &link{receiver: r}, conn: here, r: newWireReader(here)}
+	c := &connection{link: &link{board: &board{receiver: r}}, conn: here, r: newWireReader(here)}
 	if err := c.receive(); err == nil {
 		t.Fatal("a closed connection receives")
 	}
@@ -74,9 +74,9 @@ func TestConnection_SilenceIsNoticedWithinASecond(t *testing.T) {
 				t.Fatal(err)
 			}
 			server, told := &mute{}, &states{heard: make(chan error, 10)}
-			b.topology, b.board.receiver = server, told
-			l := newLink(b, told, "localhost", nil)
-			b.partitions[0].carry(l, nil)
+			b.servers.topology, b.board.receiver = server, told
+			l := newLink(b.servers, b.board, "localhost", nil)
+			newFollower(b.servers, b.board).carry(b.partitions[0], l, nil)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer server.served.Wait()
 			defer cancel()

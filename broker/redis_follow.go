@@ -10,11 +10,17 @@ import (
 // follower keeps each partition with the link that subscribes at its master.
 type follower struct {
 	// Fixed at birth.
-	broker   *Redis
-	receiver Receiver
+	servers *servers
+	board   *board
 
-	links map[string]*link // owned by run
-	wait  sync.WaitGroup   // for the links
+	// Owned by run.
+	links    map[string]*link
+	carriers map[*partition]*link
+	wait     sync.WaitGroup // for the links
+}
+
+func newFollower(s *servers, b *board) *follower {
+	return &follower{servers: s, board: b, links: make(map[string]*link), carriers: make(map[*partition]*link)}
 }
 
 const (
@@ -25,13 +31,13 @@ const (
 // run looks with each beat, and whenever something proved wrong, where the masters
 // are, until ctx ends.
 func (f *follower) run(ctx context.Context) {
-	defer f.broker.topology.close()
+	defer f.servers.topology.close()
 	defer f.wait.Wait()
 	ticker := time.NewTicker(lookBeat)
 	defer ticker.Stop()
 	for {
-		_ = f.broker.wall(func() error {
-			f.broker.topology.look(ctx)
+		_ = f.servers.wall(func() error {
+			f.servers.topology.look(ctx)
 			f.follow(ctx)
 			return nil
 		})
@@ -42,7 +48,7 @@ func (f *follower) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-		case <-f.broker.wake:
+		case <-f.servers.wake:
 		}
 	}
 }
@@ -50,13 +56,13 @@ func (f *follower) run(ctx context.Context) {
 // follow has each partition carried by the link to its master, and ends the links
 // that carry none.
 func (f *follower) follow(ctx context.Context) {
-	for _, p := range f.broker.partitions {
-		address, err := f.broker.topology.address(p.prefix)
+	for _, p := range f.board.all {
+		address, err := f.servers.topology.address(p.prefix)
 		if err != nil {
-			p.carry(nil, err)
+			f.carry(p, nil, err)
 			continue
 		}
-		p.carry(f.linkTo(ctx, p, address), fmt.Errorf("%w to %s", errMoved, address))
+		f.carry(p, f.linkTo(ctx, p, address), fmt.Errorf("%w to %s", errMoved, address))
 	}
 	for name, l := range f.links {
 		if len(l.carried()) == 0 {
@@ -66,27 +72,41 @@ func (f *follower) follow(ctx context.Context) {
 	}
 }
 
+// carry has a link subscribe a partition from now on, and no other; nil: none can,
+// because of err.
+func (f *follower) carry(p *partition, l *link, err error) {
+	if before := f.carriers[p]; before != l {
+		f.carriers[p] = l
+		var to *carrier
+		if l != nil {
+			to = l.carrier
+		}
+		p.handOver(to, err)
+		if before != nil {
+			before.drop(p)
+		}
+		if l != nil {
+			l.take(p)
+		}
+	}
+	if l == nil {
+		f.board.lost(part{partition: p}, err)
+	}
+}
+
 // linkTo returns the link that carries a partition to a server: in a Cluster one
 // for all, else one for each.
 func (f *follower) linkTo(ctx context.Context, p *partition, address string) *link {
 	name := address
-	if !f.broker.clustered {
+	if !f.servers.clustered {
 		name = fmt.Sprint(p.index, " ", address)
 	}
 	l := f.links[name]
 	if l == nil {
 		ctx, end := context.WithCancelCause(ctx)
-		l = newLink(f.broker, f.receiver, address, end)
+		l = newLink(f.servers, f.board, address, end)
 		f.links[name] = l
 		f.wait.Go(func() { l.run(ctx) })
 	}
 	return l
-}
-
-// stale says that something proved wrong: the masters may be others.
-func (b *Redis) stale() {
-	select {
-	case b.wake <- struct{}{}:
-	default:
-	}
 }

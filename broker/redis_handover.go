@@ -30,23 +30,9 @@ import (
 // Else the era ends.
 
 const (
-	// sureFor is how long ago a node may have been sure of the former master. In quiet
-	// channels it looks every 5 s.
-	sureFor = 8 * time.Second
-
 	yieldWait = 500 * time.Millisecond // for the former master to follow
 	yieldLook = 25 * time.Millisecond
 )
-
-// vouch is what a script of the partition's is told over a connection to a process.
-func (p *partition) vouch(ctx context.Context, to *process, now time.Time) voucher {
-	former, sure, left := p.trust.leaves(to)
-	lately := now.Sub(sure) <= sureFor && to.uptime > sureFor
-	if left && (lately || to.before != "") && p.broker.topology.gave(ctx, p.prefix, former, to) {
-		p.trust.follow(former, to)
-	}
-	return p.trust.vouch(to, now)
-}
 
 func (c *cluster) gave(ctx context.Context, key string, former mastership, to *process) bool {
 	ctx, cancel := context.WithTimeout(ctx, yieldWait)

@@ -44,7 +44,7 @@ func TestPartition_VouchesForWhatOneMasterGaveToAnother(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p := newPartition(&Redis{topology: movers{gives: c.gives}}, 0)
+				p := newPartitions(&servers{redisNames: newRedisNames("", 1, false), topology: movers{gives: c.gives}}, 0)[0]
 				if c.met {
 					p.trust.learn(p.trust.vouch(&process{mastership: mastership{line: "old-r1-0"}}, time.Now()), "era", time.Now())
 				}

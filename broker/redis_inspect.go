@@ -78,7 +78,7 @@ func (f *firstLink) Link(err error) {
 func (b *Redis) inspect(ctx context.Context) ([]Inspection, error) {
 	byAddress := make(map[string]Inspection)
 	for _, p := range b.partitions {
-		err := b.ask(ctx, p.prefix, func(ctx context.Context, client *redis.Client) error {
+		err := b.servers.ask(ctx, p.prefix, func(ctx context.Context, client *redis.Client) error {
 			address := client.Options().Addr
 			if _, known := byAddress[address]; known {
 				return nil
@@ -91,7 +91,7 @@ func (b *Redis) inspect(ctx context.Context) ([]Inspection, error) {
 			return nil, fmt.Errorf("ask redis about itself: %w", err)
 		}
 	}
-	denied, err := b.denied(ctx)
+	denied, err := b.servers.denied(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("ask redis for the rights: %w", err)
 	}

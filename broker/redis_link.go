@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"math/rand/v2"
 	"slices"
-	"sync/atomic"
-	"time"
 
 	"tidegate/broker/lock"
 )
@@ -15,72 +12,28 @@ import (
 // link subscribes partitions at one server, over as many connections, one after
 // the other, as it takes.
 type link struct {
-	// Fixed at birth.
-	broker   *Redis
-	receiver Receiver
-	address  string
-	wake     chan struct{} // there is something to do for the connection
-	end      context.CancelCauseFunc
+	*carrier
 
-	answers atomic.Uint64 // what Redis has answered to commands
+	// Fixed at birth.
+	servers *servers
+	board   *board
+	address string
+	end     context.CancelCauseFunc
 
 	// Guarded by mu, which is taken before a partition's.
 	mu         lock.Mutex[lock.Link]
 	connected  bool
 	partitions map[*partition]struct{}
-	suspected  bool // somebody waited in vain
 }
 
-const (
-	minBackoff = 50 * time.Millisecond
-	maxBackoff = 5 * time.Second
-)
-
-func newLink(b *Redis, r Receiver, address string, end context.CancelCauseFunc) *link {
+func newLink(s *servers, b *board, address string, end context.CancelCauseFunc) *link {
 	return &link{
-		broker:     b,
-		receiver:   r,
+		carrier:    &carrier{wake: make(chan struct{}, 1)},
+		servers:    s,
+		board:      b,
 		address:    address,
-		wake:       make(chan struct{}, 1),
 		end:        end,
 		partitions: make(map[*partition]struct{}),
-	}
-}
-
-// run keeps a connection up until ctx ends.
-func (l *link) run(ctx context.Context) {
-	backoff := minBackoff
-	for {
-		c := &connection{link: l}
-		err := l.broker.wall(func() error { return c.run(ctx) })
-		if ctx.Err() != nil {
-			l.disconnect(context.Cause(ctx))
-			return
-		}
-		l.disconnect(err)
-		l.broker.stale()
-		if c.restored.Load() {
-			backoff = minBackoff
-		}
-		if !sleep(ctx, backoff/2+rand.N(backoff)) {
-			l.disconnect(context.Cause(ctx))
-			return
-		}
-		backoff = min(2*backoff, maxBackoff)
-		if reconnect := l.broker.config.Observe.Reconnect; reconnect != nil {
-			reconnect()
-		}
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 
@@ -88,9 +41,10 @@ func sleep(ctx context.Context, d time.Duration) bool {
 func (l *link) connect() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.connected, l.suspected = true, false
+	l.connected = true
+	l.suspected.Store(false)
 	for p := range l.partitions {
-		p.begin(l)
+		p.begin(l.carrier)
 	}
 }
 
@@ -106,8 +60,8 @@ func (l *link) disconnect(err error) {
 
 // fail says that one of the partitions is not subscribed any more, and why.
 func (l *link) fail(p *partition, err error) {
-	if p.fail(l, err) {
-		l.broker.board.lost(part{partition: p}, err)
+	if p.fail(l.carrier, err) {
+		l.board.lost(part{partition: p}, err)
 	}
 }
 
@@ -124,7 +78,7 @@ func (l *link) take(p *partition) {
 	defer l.mu.Unlock()
 	l.partitions[p] = struct{}{}
 	if l.connected {
-		p.begin(l)
+		p.begin(l.carrier)
 		l.poke()
 	}
 }
@@ -143,42 +97,19 @@ func (l *link) drop(p *partition) {
 // retry begins anew with the partitions that Redis refused.
 func (l *link) retry() {
 	for _, p := range l.carried() {
-		p.begin(l)
+		p.begin(l.carrier)
 	}
 }
 
 // late says of all partitions whether Redis answers.
 func (l *link) late(err error) {
 	for _, p := range l.carried() {
-		switch changed := p.late(l, err); {
+		switch changed := p.late(l.carrier, err); {
 		case changed && err != nil:
-			l.broker.board.lost(part{partition: p}, err)
+			l.board.lost(part{partition: p}, err)
 		case changed:
-			l.broker.board.up(part{partition: p})
+			l.board.up(part{partition: p})
 		}
-	}
-}
-
-// suspect has the connection probed, since something waited in vain.
-func (l *link) suspect() {
-	l.mu.Lock()
-	l.suspected = true
-	l.mu.Unlock()
-	l.poke()
-}
-
-func (l *link) takeSuspicion() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	suspected := l.suspected
-	l.suspected = false
-	return suspected
-}
-
-func (l *link) poke() {
-	select {
-	case l.wake <- struct{}{}:
-	default:
 	}
 }
 

@@ -14,11 +14,11 @@ import (
 )
 
 // Put is documented at Notices.
-func (b *Redis) Put(ctx context.Context, by Attendant, list []Notice) ([]bool, error) {
+func (p *redisPresence) Put(ctx context.Context, by Attendant, list []Notice) ([]bool, error) {
 	inLine := make([]bool, len(list))
-	err := b.eachRealm(len(list), func(i int) string { return list[i].Channel }, func(r realm, indexes []int) error {
+	err := p.eachRealm(len(list), func(i int) string { return list[i].Channel }, func(r realm, indexes []int) error {
 		for batch := range slices.Chunk(indexes, putBatch) {
-			if err := b.put(ctx, r, by, list, batch); err != nil {
+			if err := p.put(ctx, r, by, list, batch); err != nil {
 				return err
 			}
 			for _, i := range batch {
@@ -34,7 +34,7 @@ func (b *Redis) Put(ctx context.Context, by Attendant, list []Notice) ([]bool, e
 }
 
 // put puts the indexed notices, all of one realm, in line.
-func (b *Redis) put(ctx context.Context, r realm, by Attendant, list []Notice, indexes []int) error {
+func (p *redisPresence) put(ctx context.Context, r realm, by Attendant, list []Notice, indexes []int) error {
 	var args []any
 	for _, i := range indexes {
 		n := &list[i]
@@ -46,8 +46,8 @@ func (b *Redis) put(ctx context.Context, r realm, by Attendant, list []Notice, i
 		args = append(args, n.Line, by.roomFor(n), n.Event, n.Channel, n.User, n.Session, []byte(n.Info), message, key)
 	}
 	keys := []string{r.prefix + noticesKey, r.prefix + droppedKey}
-	return b.ask(ctx, r.prefix, func(ctx context.Context, client *redis.Client) error {
-		return ignoreNil(b.presence.put.Run(ctx, client, keys, args...).Err())
+	return p.servers.ask(ctx, r.prefix, func(ctx context.Context, client *redis.Client) error {
+		return ignoreNil(p.scripts.put.Run(ctx, client, keys, args...).Err())
 	})
 }
 
@@ -60,12 +60,12 @@ func (r realm) lineKey(key, line string) string {
 }
 
 // Take is documented at Notices.
-func (b *Redis) Take(ctx context.Context, t Teller) (Line, error) {
-	realms := b.realms()
+func (p *redisPresence) Take(ctx context.Context, t Teller) (Line, error) {
+	realms := p.realms()
 	lines, errs := make([]Line, len(realms)), make([]error, len(realms))
 	var wait sync.WaitGroup
 	for i, r := range realms {
-		wait.Go(func() { lines[i], errs[i] = b.takeLine(ctx, r, t) })
+		wait.Go(func() { lines[i], errs[i] = p.takeLine(ctx, r, t) })
 	}
 	wait.Wait()
 	var line Line
@@ -84,11 +84,11 @@ func (b *Redis) Take(ctx context.Context, t Teller) (Line, error) {
 	return line, nil
 }
 
-func (b *Redis) takeLine(ctx context.Context, r realm, t Teller) (line Line, err error) {
+func (p *redisPresence) takeLine(ctx context.Context, r realm, t Teller) (line Line, err error) {
 	keys := []string{r.lineKey(tellerKey, t.Line), r.lineKey(noticesKey, t.Line), r.lineKey(droppedKey, t.Line)}
 	args := []any{t.Node, t.Lease.Milliseconds(), max(t.Most, 1), r.keepFrom(t.Delivered)}
-	err = b.ask(ctx, r.prefix, func(ctx context.Context, client *redis.Client) error {
-		reply, err := b.presence.take.Run(ctx, client, keys, args...).Slice()
+	err = p.servers.ask(ctx, r.prefix, func(ctx context.Context, client *redis.Client) error {
+		reply, err := p.scripts.take.Run(ctx, client, keys, args...).Slice()
 		if err != nil {
 			return err
 		}

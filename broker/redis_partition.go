@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"sync/atomic"
 	"time"
 
@@ -8,18 +9,17 @@ import (
 )
 
 // partition is the channels of one hash. It keeps what is subscribed of them, over
-// as many links as it takes, one after the other; and it publishes on them.
+// as many links as it takes, one after the other.
 type partition struct {
 	// Fixed at birth.
-	broker *Redis
-	index  int
-	prefix string    // of the Redis names of its channels
-	born   time.Time // the beginning of its clock
-	lane   *lane
-	sure   *lane  // of what replicas have to confirm: the others do not wait for them
-	trust  *trust // one for all partitions outside of a Cluster
+	servers *servers
+	index   int
+	prefix  string        // of the Redis names of its channels
+	born    time.Time     // the beginning of its clock
+	linger  time.Duration // of who unsubscribes
+	trust   *trust        // one for all partitions outside of a Cluster
 
-	carrier atomic.Pointer[link] // nil: none. Written with mu held.
+	carrier atomic.Pointer[carrier] // nil: none. Written with mu held.
 
 	// Held while the Receiver is told of its channels, so that no two links do so
 	// at once. Taken before mu.
@@ -40,56 +40,45 @@ type partition struct {
 	lingering     []lingerer               // the oldest first
 }
 
-func newPartition(b *Redis, index int) *partition {
-	p := &partition{
-		broker:        b,
-		index:         index,
-		prefix:        b.prefixOf(index),
-		born:          time.Now(),
-		trust:         &trust{},
-		subscriptions: make(map[string]*subscription),
+// newPartitions returns all that there are.
+func newPartitions(s *servers, linger time.Duration) []*partition {
+	var list []*partition
+	known := &trust{}
+	for i, prefix := range s.prefixes {
+		if s.clustered {
+			known = &trust{}
+		}
+		list = append(list, &partition{
+			servers:       s,
+			index:         i,
+			prefix:        prefix,
+			born:          time.Now(),
+			linger:        linger,
+			trust:         known,
+			subscriptions: make(map[string]*subscription),
+		})
 	}
-	if !b.clustered && index > 0 {
-		p.trust = b.partitions[0].trust
-	}
-	p.lane, p.sure = newLane(b, p), newLane(b, p)
-	return p
+	return list
 }
 
 // subscribes reports whether a link has a connection that subscribes the
 // partition. It is called with mu held.
-func (p *partition) subscribes(by *link) bool { return p.connected && p.carrier.Load() == by }
+func (p *partition) subscribes(by *carrier) bool { return p.connected && p.carrier.Load() == by }
 
-// carry has a link subscribe the partition from now on, and no other; nil: none
-// can, because of err. Only follow calls it.
-func (p *partition) carry(l *link, err error) {
-	before := p.carrier.Load()
-	if before != l {
-		p.handOver(l, err)
-		if before != nil {
-			before.drop(p)
-		}
-		if l != nil {
-			l.take(p)
-		}
-	}
-	if l == nil {
-		p.broker.board.lost(part{partition: p}, err)
-	}
-}
-
-func (p *partition) handOver(l *link, err error) {
+// handOver has a link subscribe the partition from now on, and no other; nil: none
+// can, because of err.
+func (p *partition) handOver(to *carrier, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.carrier.Load() != nil {
 		p.disconnect(err)
 	}
-	p.carrier.Store(l)
+	p.carrier.Store(to)
 }
 
 // begin readies the partition for a connection of a link, or for another attempt
 // on it.
-func (p *partition) begin(by *link) {
+func (p *partition) begin(by *carrier) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.connected || p.carrier.Load() != by {
@@ -109,7 +98,7 @@ func (p *partition) begin(by *link) {
 
 // fail says that a link does not subscribe the partition any more, and why. It
 // reports whether the partition is the link's.
-func (p *partition) fail(by *link, err error) bool {
+func (p *partition) fail(by *carrier, err error) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.carrier.Load() != by {
@@ -122,7 +111,7 @@ func (p *partition) fail(by *link, err error) bool {
 // disconnect notes what was lost with a connection. Subscriptions that were known
 // stay, to be restored. It is called with mu held.
 func (p *partition) disconnect(err error) {
-	p.broker.losses.Add(1)
+	p.servers.losses.Add(1)
 	p.connected = false
 	p.err, p.lost = err, err
 	for name, s := range p.subscriptions {
@@ -143,7 +132,7 @@ func (p *partition) disconnect(err error) {
 // late says that the link does not answer for now: who wants to subscribe need not
 // wait to find that out. Without err it answers again. It reports whether the
 // state of the partition is another one now.
-func (p *partition) late(by *link, err error) bool {
+func (p *partition) late(by *carrier, err error) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.subscribes(by) || !p.restored {
@@ -163,7 +152,7 @@ func (p *partition) answersAll() bool {
 // restore tells, once all that was subscribed before the connection is so again,
 // of which channels something may have been missed. It reports whether it did so
 // now.
-func (p *partition) restore(by *link, r Receiver) bool {
+func (p *partition) restore(by *carrier, r Receiver) bool {
 	p.telling.Lock()
 	defer p.telling.Unlock()
 	missed, reason, now := p.takeMissed(by)
@@ -173,7 +162,7 @@ func (p *partition) restore(by *link, r Receiver) bool {
 	return now
 }
 
-func (p *partition) takeMissed(by *link) (missed []string, reason error, restored bool) {
+func (p *partition) takeMissed(by *carrier) (missed []string, reason error, restored bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.subscribes(by) || p.restored || p.restoring > 0 || p.unconfirmed > 0 {
@@ -190,7 +179,7 @@ func (p *partition) takeMissed(by *link) (missed []string, reason error, restore
 }
 
 // receive tells of a message, if the link is the one that carries the partition.
-func (p *partition) receive(by *link, r Receiver, m Message) {
+func (p *partition) receive(by *carrier, r Receiver, m Message) {
 	p.telling.Lock()
 	defer p.telling.Unlock()
 	if p.carrier.Load() == by {
@@ -219,3 +208,17 @@ func (p *partition) poke() {
 		l.poke()
 	}
 }
+
+// vouch is what a script of the partition's is told over a connection to a process.
+func (p *partition) vouch(ctx context.Context, to *process, now time.Time) voucher {
+	former, sure, left := p.trust.leaves(to)
+	lately := now.Sub(sure) <= sureFor && to.uptime > sureFor
+	if left && (lately || to.before != "") && p.servers.topology.gave(ctx, p.prefix, former, to) {
+		p.trust.follow(former, to)
+	}
+	return p.trust.vouch(to, now)
+}
+
+// sureFor is how long ago a node may have been sure of the former master. In quiet
+// channels it looks every 5 s.
+const sureFor = 8 * time.Second

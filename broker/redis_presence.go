@@ -13,14 +13,23 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-var _ Presence = (*Redis)(nil)
-
 const (
 	attendBatch = 100 // channels of one script
 	lookBatch   = 500
 	buryBatch   = 100
 	putBatch    = 100
 )
+
+// redisPresence is a Presence in Redis.
+type redisPresence struct {
+	servers *servers
+	scripts presenceScripts
+	taken   takenVersions
+}
+
+func newRedisPresence(s *servers) *redisPresence {
+	return &redisPresence{servers: s, scripts: newPresenceScripts()}
+}
 
 type presenceScripts struct{ attend, keep, look, linger, bury, put, take *redis.Script }
 
@@ -32,11 +41,11 @@ func newPresenceScripts() presenceScripts {
 }
 
 // Attend is documented at Presence.
-func (b *Redis) Attend(ctx context.Context, by Attendant, list []Attendance) ([]bool, error) {
+func (p *redisPresence) Attend(ctx context.Context, by Attendant, list []Attendance) ([]bool, error) {
 	taken := make([]bool, len(list))
-	err := b.eachRealm(len(list), func(i int) string { return list[i].Channel }, func(r realm, indexes []int) error {
+	err := p.eachRealm(len(list), func(i int) string { return list[i].Channel }, func(r realm, indexes []int) error {
 		for batch := range slices.Chunk(indexes, attendBatch) {
-			if err := b.attend(ctx, r, by, list, batch, taken); err != nil {
+			if err := p.attend(ctx, r, by, list, batch, taken); err != nil {
 				return err
 			}
 		}
@@ -49,9 +58,9 @@ func (b *Redis) Attend(ctx context.Context, by Attendant, list []Attendance) ([]
 }
 
 // attend takes the indexed attendances, all of one realm.
-func (b *Redis) attend(ctx context.Context, r realm, by Attendant, list []Attendance, indexes []int, taken []bool) error {
-	known := b.taken.of(by.Node, r)
-	keys, args := append(r.keys(), r.prefix+onKey+by.Node), append(b.attendantArgs(by), *known)
+func (p *redisPresence) attend(ctx context.Context, r realm, by Attendant, list []Attendance, indexes []int, taken []bool) error {
+	known := p.taken.of(by.Node, r)
+	keys, args := append(r.keys(), r.prefix+onKey+by.Node), append(p.attendantArgs(by), *known)
 	for _, i := range indexes {
 		a := &list[i]
 		after := strconv.FormatUint(a.After, 10)
@@ -64,8 +73,8 @@ func (b *Redis) attend(ctx context.Context, r realm, by Attendant, list []Attend
 			args = append(args, m.field(), m.User, []byte(m.Info), onOneLine(m.Elsewhere), m.Sessions)
 		}
 	}
-	return b.ask(ctx, r.prefix, func(ctx context.Context, client *redis.Client) error {
-		answers, err := b.presence.attend.Run(ctx, client, keys, args...).Int64Slice()
+	return p.servers.ask(ctx, r.prefix, func(ctx context.Context, client *redis.Client) error {
+		answers, err := p.scripts.attend.Run(ctx, client, keys, args...).Int64Slice()
 		if err == nil && len(answers) != len(indexes) {
 			err = errStrangeAnswer
 		}
@@ -108,17 +117,17 @@ func (t *takenVersions) of(node string, r realm) *uint64 {
 }
 
 // attendantArgs are the first arguments of a presence script.
-func (b *Redis) attendantArgs(by Attendant) []any {
-	return []any{by.Lease.Milliseconds(), by.Linger.Milliseconds(), b.publishCommand(), by.Node, by.room()}
+func (p *redisPresence) attendantArgs(by Attendant) []any {
+	return []any{by.Lease.Milliseconds(), by.Linger.Milliseconds(), p.servers.publishCommand(), by.Node, by.room()}
 }
 
 // Keep is documented at Presence.
-func (b *Redis) Keep(ctx context.Context, by Attendant, version uint64) (Standing, error) {
-	all := make([]kept, len(b.realms()))
-	err := b.eachRealm(0, nil, func(r realm, _ []int) (err error) {
+func (p *redisPresence) Keep(ctx context.Context, by Attendant, version uint64) (Standing, error) {
+	all := make([]kept, len(p.realms()))
+	err := p.eachRealm(0, nil, func(r realm, _ []int) (err error) {
 		k := &all[r.number]
-		if *k, err = b.keep(ctx, r, by, version); err == nil {
-			err = b.endWhatIsOver(ctx, r, by, k)
+		if *k, err = p.keep(ctx, r, by, version); err == nil {
+			err = p.endWhatIsOver(ctx, r, by, k)
 		}
 		return err
 	})
@@ -129,7 +138,7 @@ func (b *Redis) Keep(ctx context.Context, by Attendant, version uint64) (Standin
 		}
 		standing.Forgot = max(standing.Forgot, k.since)
 	}
-	standing.Since = func(channel string) uint64 { return all[b.realmOf(channel)].since }
+	standing.Since = func(channel string) uint64 { return all[p.realmOf(channel)].since }
 	if err != nil {
 		return standing, fmt.Errorf("keep presence: %w: %w", ErrUnavailable, err)
 	}
@@ -144,10 +153,10 @@ type kept struct {
 	lingering []string // no more
 }
 
-func (b *Redis) keep(ctx context.Context, r realm, by Attendant, version uint64) (k kept, err error) {
-	err = b.ask(ctx, r.prefix, func(ctx context.Context, client *redis.Client) error {
-		known := b.taken.of(by.Node, r)
-		reply, err := b.presence.keep.Run(ctx, client, r.keys(), append(b.attendantArgs(by), *known, version)...).Slice()
+func (p *redisPresence) keep(ctx context.Context, r realm, by Attendant, version uint64) (k kept, err error) {
+	err = p.servers.ask(ctx, r.prefix, func(ctx context.Context, client *redis.Client) error {
+		known := p.taken.of(by.Node, r)
+		reply, err := p.scripts.keep.Run(ctx, client, r.keys(), append(p.attendantArgs(by), *known, version)...).Slice()
 		if err != nil {
 			return err
 		}
@@ -163,10 +172,10 @@ func (b *Redis) keep(ctx context.Context, r realm, by Attendant, version uint64)
 }
 
 // Attended is documented at Presence.
-func (b *Redis) Attended(ctx context.Context, by Attendant) ([]string, error) {
-	all := make([][]string, len(b.realms()))
-	err := b.eachRealm(0, nil, func(r realm, _ []int) (err error) {
-		all[r.number], err = b.attended(ctx, r, by)
+func (p *redisPresence) Attended(ctx context.Context, by Attendant) ([]string, error) {
+	all := make([][]string, len(p.realms()))
+	err := p.eachRealm(0, nil, func(r realm, _ []int) (err error) {
+		all[r.number], err = p.attended(ctx, r, by)
 		return err
 	})
 	if err != nil {
@@ -176,9 +185,9 @@ func (b *Redis) Attended(ctx context.Context, by Attendant) ([]string, error) {
 }
 
 // attended reads in steps that keep nobody waiting for long.
-func (b *Redis) attended(ctx context.Context, r realm, by Attendant) (channels []string, err error) {
+func (p *redisPresence) attended(ctx context.Context, r realm, by Attendant) (channels []string, err error) {
 	for at, more := uint64(0), true; more && err == nil; more = at != 0 {
-		err = b.ask(ctx, r.prefix, func(ctx context.Context, client *redis.Client) error {
+		err = p.servers.ask(ctx, r.prefix, func(ctx context.Context, client *redis.Client) error {
 			page, next, err := client.SScan(ctx, r.prefix+onKey+by.Node, at, "", lookBatch).Result()
 			channels, at = append(channels, page...), next
 			return err
@@ -188,11 +197,11 @@ func (b *Redis) attended(ctx context.Context, r realm, by Attendant) (channels [
 }
 
 // Look is documented at Presence.
-func (b *Redis) Look(ctx context.Context, channels []string) ([]Occupancy, error) {
+func (p *redisPresence) Look(ctx context.Context, channels []string) ([]Occupancy, error) {
 	seen := make([]Occupancy, len(channels))
-	err := b.eachRealm(len(channels), func(i int) string { return channels[i] }, func(r realm, indexes []int) error {
+	err := p.eachRealm(len(channels), func(i int) string { return channels[i] }, func(r realm, indexes []int) error {
 		for batch := range slices.Chunk(indexes, lookBatch) {
-			if err := b.look(ctx, r, channels, batch, seen); err != nil {
+			if err := p.look(ctx, r, channels, batch, seen); err != nil {
 				return err
 			}
 		}
@@ -205,13 +214,13 @@ func (b *Redis) Look(ctx context.Context, channels []string) ([]Occupancy, error
 }
 
 // look sees how many are on the indexed channels, all of one realm.
-func (b *Redis) look(ctx context.Context, r realm, channels []string, indexes []int, seen []Occupancy) error {
+func (p *redisPresence) look(ctx context.Context, r realm, channels []string, indexes []int, seen []Occupancy) error {
 	var keys []string
 	for _, i := range indexes {
 		keys = append(keys, r.hash(channels[i]))
 	}
-	return b.ask(ctx, r.prefix, func(ctx context.Context, client *redis.Client) error {
-		reply, err := b.presence.look.Run(ctx, client, keys).Slice()
+	return p.servers.ask(ctx, r.prefix, func(ctx context.Context, client *redis.Client) error {
+		reply, err := p.scripts.look.Run(ctx, client, keys).Slice()
 		if err == nil && len(reply) != len(indexes) {
 			err = errStrangeAnswer
 		}
@@ -223,30 +232,30 @@ func (b *Redis) look(ctx context.Context, r realm, channels []string, indexes []
 }
 
 // endWhatIsOver ends lingers that have run out, and dead nodes.
-func (b *Redis) endWhatIsOver(ctx context.Context, r realm, by Attendant, k *kept) error {
-	if err := b.endLingers(ctx, r, by, k.lingering); err != nil {
+func (p *redisPresence) endWhatIsOver(ctx context.Context, r realm, by Attendant, k *kept) error {
+	if err := p.endLingers(ctx, r, by, k.lingering); err != nil {
 		return err
 	}
 	for _, node := range k.dead {
-		if err := b.bury(ctx, r, by, node); err != nil {
+		if err := p.bury(ctx, r, by, node); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (b *Redis) endLingers(ctx context.Context, r realm, by Attendant, lingering []string) error {
+func (p *redisPresence) endLingers(ctx context.Context, r realm, by Attendant, lingering []string) error {
 	if len(lingering) == 0 {
 		return nil
 	}
-	keys, args := r.keys(), b.attendantArgs(by)
+	keys, args := r.keys(), p.attendantArgs(by)
 	for _, l := range lingering {
 		channel, what, _ := strings.Cut(l, " ")
 		keys = append(keys, r.hash(channel))
 		args = append(args, channel, by.letters(channel), what)
 	}
-	return b.ask(ctx, r.prefix, func(ctx context.Context, client *redis.Client) error {
-		return ignoreNil(b.presence.linger.Run(ctx, client, keys, args...).Err())
+	return p.servers.ask(ctx, r.prefix, func(ctx context.Context, client *redis.Client) error {
+		return ignoreNil(p.scripts.linger.Run(ctx, client, keys, args...).Err())
 	})
 }
 
@@ -259,14 +268,14 @@ func ignoreNil(err error) error {
 
 // bury removes a dead node from all channels that it was on, in steps that keep
 // nobody waiting for long.
-func (b *Redis) bury(ctx context.Context, r realm, by Attendant, node string) error {
+func (p *redisPresence) bury(ctx context.Context, r realm, by Attendant, node string) error {
 	by.Node = node
 	on := r.prefix + onKey + node
 	for more := true; more; {
-		err := b.ask(ctx, r.prefix, func(ctx context.Context, client *redis.Client) error {
+		err := p.servers.ask(ctx, r.prefix, func(ctx context.Context, client *redis.Client) error {
 			channels, err := client.SRandMemberN(ctx, on, buryBatch).Result()
 			if err == nil {
-				err = b.buryOn(ctx, client, r, by, on, channels)
+				err = p.buryOn(ctx, client, r, by, on, channels)
 			}
 			more = len(channels) == buryBatch
 			return err
@@ -284,13 +293,13 @@ func (b *Redis) bury(ctx context.Context, r realm, by Attendant, node string) er
 var errLives = errors.New("the node is alive again")
 
 // buryOn removes a dead node from some channels.
-func (b *Redis) buryOn(ctx context.Context, client *redis.Client, r realm, by Attendant, on string, channels []string) error {
+func (p *redisPresence) buryOn(ctx context.Context, client *redis.Client, r realm, by Attendant, on string, channels []string) error {
 	for at := "0"; ; {
-		keys, args := append(r.keys(), on), append(b.attendantArgs(by), at)
+		keys, args := append(r.keys(), on), append(p.attendantArgs(by), at)
 		for _, channel := range channels {
 			keys, args = append(keys, r.hash(channel)), append(args, channel, by.letters(channel))
 		}
-		reply, err := b.presence.bury.Run(ctx, client, keys, args...).Slice()
+		reply, err := p.scripts.bury.Run(ctx, client, keys, args...).Slice()
 		if err != nil {
 			return err
 		}
@@ -309,10 +318,10 @@ func (b *Redis) buryOn(ctx context.Context, client *redis.Client, r realm, by At
 }
 
 // Members is documented at Presence.
-func (b *Redis) Members(ctx context.Context, channel string) (Roster, error) {
-	r := b.realms()[b.realmOf(channel)]
+func (p *redisPresence) Members(ctx context.Context, channel string) (Roster, error) {
+	r := p.realms()[p.realmOf(channel)]
 	var roster Roster
-	err := b.ask(ctx, r.prefix, func(ctx context.Context, client *redis.Client) error {
+	err := p.servers.ask(ctx, r.prefix, func(ctx context.Context, client *redis.Client) error {
 		fields, err := client.Do(ctx, "hgetall", r.hash(channel)).StringSlice() // HGetAll would make a map
 		if err == nil {
 			roster, err = decodeRoster(fields)
@@ -332,21 +341,21 @@ type realm struct {
 	prefix string
 }
 
-func (b *Redis) realms() []realm {
-	n := 1
-	if b.clustered {
-		n = len(b.partitions)
+func (p *redisPresence) realms() []realm {
+	prefixes := p.servers.prefixes
+	if !p.servers.clustered {
+		prefixes = prefixes[:1]
 	}
-	list := make([]realm, n)
-	for i := range list {
-		list[i] = realm{i, b.prefixOf(i)}
+	list := make([]realm, len(prefixes))
+	for i, prefix := range prefixes {
+		list[i] = realm{i, prefix}
 	}
 	return list
 }
 
-func (b *Redis) realmOf(channel string) int {
-	if b.clustered {
-		return b.partitionOf(channel)
+func (p *redisPresence) realmOf(channel string) int {
+	if p.servers.clustered {
+		return p.servers.partitionOf(channel)
 	}
 	return 0
 }
@@ -363,11 +372,11 @@ func (r realm) hash(channel string) string { return r.prefix + channel + presenc
 
 // eachRealm calls do for each realm, with the indexes of the channels of n that
 // belong to it, all at once.
-func (b *Redis) eachRealm(n int, channel func(int) string, do func(r realm, indexes []int) error) error {
-	realms := b.realms()
+func (p *redisPresence) eachRealm(n int, channel func(int) string, do func(r realm, indexes []int) error) error {
+	realms := p.realms()
 	byRealm := make([][]int, len(realms))
 	for i := range n {
-		at := b.realmOf(channel(i))
+		at := p.realmOf(channel(i))
 		byRealm[at] = append(byRealm[at], i)
 	}
 	errs := make([]error, len(realms))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -36,15 +37,27 @@ type argument struct{ text []byte }
 // MarshalBinary returns the text.
 func (a *argument) MarshalBinary() ([]byte, error) { return a.text, nil }
 
+// wording is what the publications of a partition have in common.
+type wording struct {
+	prefix     string
+	clustered  bool
+	publish    any // PUBLISH, or SPUBLISH in a Cluster
+	appendHash any // of AppendScript
+}
+
+func newWording(prefix string, s *servers) wording {
+	return wording{prefix, s.clustered, s.publishCommand(), redis.NewScript(AppendScript).Hash()}
+}
+
 // say makes the command that publishes m.
-func (p *publication) say(l *lane, m *Message, o PublishOptions) {
+func (p *publication) say(w *wording, m *Message, o PublishOptions) {
 	p.channel, m.Position = m.Channel, Position{}
-	name := p.add(append(append(p.text, l.prefix...), m.Channel...))
+	name := p.add(append(append(p.text, w.prefix...), m.Channel...))
 	if p.script {
-		p.sayAppend(l.broker, name, m, o)
+		p.sayAppend(w, name, m, o)
 		return
 	}
-	list := [...]any{l.broker.publishCommand(), p.argument(name), nil}
+	list := [...]any{w.publish, p.argument(name), nil}
 	if o.Bare && !passesForEnvelope(m.Payload) {
 		list[2] = p.argument(m.Payload)
 	} else {
@@ -59,10 +72,10 @@ func (p *publication) say(l *lane, m *Message, o PublishOptions) {
 
 // sayAppend makes the command that runs AppendScript by its hash. What ARGV[6] to
 // ARGV[9] are the connection decides: see voucher.
-func (p *publication) sayAppend(b *Redis, name []byte, m *Message, o PublishOptions) {
-	list := append(make([]any, 0, 20), "evalsha", b.appendHash, 3, p.argument(name),
+func (p *publication) sayAppend(w *wording, name []byte, m *Message, o PublishOptions) {
+	list := append(make([]any, 0, 20), "evalsha", w.appendHash, 3, p.argument(name),
 		p.argument(p.add(append(append(p.text, name...), metaSuffix...))),
-		p.argument(p.add(appendEraKey(p.text, name, b.clustered))))
+		p.argument(p.add(appendEraKey(p.text, name, w.clustered))))
 	if m.Key != "" {
 		list[2] = 4
 		list = append(list, p.argument(p.add(append(append(append(p.text, name...), " key "...), m.Key...))))
@@ -78,7 +91,7 @@ func (p *publication) sayAppend(b *Redis, name []byte, m *Message, o PublishOpti
 	list = append(list, p.argument(m.Payload),
 		p.argument(p.add(strconv.AppendInt(p.text, int64(o.HistorySize), 10))),
 		p.argument(p.add(strconv.AppendInt(p.text, o.HistoryTTL.Milliseconds(), 10))),
-		p.argument(header), b.publishCommand())
+		p.argument(header), w.publish)
 	list = list[:len(list)+vouched]
 	if o.Replicas > 0 {
 		list = append(list, "replicated")
@@ -115,6 +128,25 @@ func (p *publication) run(list []any) {
 		return
 	}
 	p.command = redis.NewCmd(context.Background(), slices.Clone(list)...)
+}
+
+// result returns what Redis has said, unless err says that it has not.
+func (p *publication) result(err error) (Position, error) {
+	var position Position
+	if err == nil {
+		err = p.command.Err()
+	}
+	if err == nil && p.script {
+		var told string
+		if told, err = p.command.Text(); err == nil {
+			cursor, _, _ := strings.Cut(told, " ")
+			position, err = ParsePosition(cursor)
+		}
+	}
+	if err != nil {
+		return Position{}, notPublished(p.channel, err)
+	}
+	return position, nil
 }
 
 // spares are publications that have been answered. All methods may be called

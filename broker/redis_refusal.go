@@ -3,7 +3,6 @@ package broker
 import (
 	"errors"
 	"log/slog"
-	"net"
 	"slices"
 	"strings"
 	"time"
@@ -12,9 +11,6 @@ import (
 
 	"github.com/redis/go-redis/v9"
 )
-
-// errReplica says that what a server takes is not sure to be heard or kept.
-var errReplica = errors.New("redis is a replica, not a master")
 
 // refusalKinds are the errors of Redis that somebody who runs it has to deal with.
 // What else it refuses is of the kind other.
@@ -62,6 +58,10 @@ type refusals struct {
 	more map[string]int       // by kind, those since then
 }
 
+func newRefusals(log *slog.Logger, observe func(kind string)) *refusals {
+	return &refusals{log: log, observe: observe, told: make(map[string]time.Time), more: make(map[string]int)}
+}
+
 const refusalEvery = time.Minute
 
 // note takes an error that may be a refusal, and reports whether it is one.
@@ -83,50 +83,4 @@ func (r *refusals) note(err error) bool {
 	r.log.Error("redis refuses", "kind", kind, "error", err, "since_last", r.more[kind])
 	r.told[kind], r.more[kind] = now, 0
 	return true
-}
-
-// probe finds out, after a publish that failed, whether anything can be published, and
-// tells of it until it can. A refusal may be about one channel only; and a Redis that
-// does not answer publishes may answer all else. Where it answers nothing the link tells.
-func (l *lane) probe() {
-	l.publish(Message{Channel: probeChannel}, PublishOptions{HistorySize: 1, HistoryTTL: time.Second}, func(_ Position, err error) {
-		switch {
-		case err == nil:
-			l.broker.board.up(part{l.partition, l})
-			l.probing.Store(false)
-			return
-		case errors.Is(err, errNotRunning):
-			return
-		}
-		if refusalKind(err) != "" || isSilence(err) && l.partition.answersAll() {
-			l.broker.board.lost(part{l.partition, l}, err)
-		}
-		time.AfterFunc(probeEvery, l.probe)
-	})
-}
-
-// isSilence reports whether err says that Redis has not answered in time.
-func isSilence(err error) bool {
-	var late net.Error
-	return errors.Is(err, errNoAnswer) || errors.As(err, &late) && late.Timeout()
-}
-
-// probeChannel has a space in it: no client can name it.
-const (
-	probeChannel = " probe"
-	probeEvery   = time.Second
-)
-
-// noteFailures counts what of a batch was refused, and has that looked into, and what was
-// not answered.
-func (l *lane) noteFailures(batch []*publication) {
-	failed := false
-	for _, p := range batch {
-		if err := p.command.Err(); err != nil && (l.broker.refusals.note(err) || isSilence(err)) {
-			failed = true
-		}
-	}
-	if failed && !l.probing.Swap(true) {
-		l.probe()
-	}
 }

@@ -17,8 +17,6 @@ import (
 //	 version  counts the changes; it begins at a time, so that a register which was lost has another one
 const registerKey = " register"
 
-var _ Register = (*Redis)(nil)
-
 const registerLua = `
 local key = KEYS[1]
 local time = redis.call('TIME')
@@ -81,26 +79,29 @@ end
 return reply
 `
 
-// registerScripts are those of the register.
-type registerScripts struct{ enter, strike, entries *redis.Script }
+// redisRegister is a Register in Redis.
+type redisRegister struct {
+	servers                *servers
+	enter, strike, entries *redis.Script
+}
 
-func newRegisterScripts() registerScripts {
-	return registerScripts{redis.NewScript(enterScript), redis.NewScript(strikeScript), redis.NewScript(entriesScript)}
+func newRedisRegister(s *servers) *redisRegister {
+	return &redisRegister{s, redis.NewScript(enterScript), redis.NewScript(strikeScript), redis.NewScript(entriesScript)}
 }
 
 // askRegister calls f with a client of the server that has the register, and its key.
-func (b *Redis) askRegister(ctx context.Context, f func(ctx context.Context, client *redis.Client, keys []string) error) error {
-	prefix := b.prefixOf(0)
-	return b.ask(ctx, prefix, func(ctx context.Context, client *redis.Client) error {
+func (r *redisRegister) askRegister(ctx context.Context, f func(ctx context.Context, client *redis.Client, keys []string) error) error {
+	prefix := r.servers.prefixes[0]
+	return r.servers.ask(ctx, prefix, func(ctx context.Context, client *redis.Client) error {
 		return f(ctx, client, []string{prefix + registerKey})
 	})
 }
 
 // Enter is documented at Register.
-func (b *Redis) Enter(ctx context.Context, name string, value []byte, lasts time.Duration) error {
+func (r *redisRegister) Enter(ctx context.Context, name string, value []byte, lasts time.Duration) error {
 	var entered int
-	err := b.askRegister(ctx, func(ctx context.Context, client *redis.Client, keys []string) (err error) {
-		entered, err = b.register.enter.Run(ctx, client, keys, name, value, lasts.Milliseconds(), RegisterRoom).Int()
+	err := r.askRegister(ctx, func(ctx context.Context, client *redis.Client, keys []string) (err error) {
+		entered, err = r.enter.Run(ctx, client, keys, name, value, lasts.Milliseconds(), RegisterRoom).Int()
 		return err
 	})
 	switch {
@@ -113,9 +114,9 @@ func (b *Redis) Enter(ctx context.Context, name string, value []byte, lasts time
 }
 
 // Strike is documented at Register.
-func (b *Redis) Strike(ctx context.Context, name string) (existed bool, err error) {
-	err = b.askRegister(ctx, func(ctx context.Context, client *redis.Client, keys []string) error {
-		struck, err := b.register.strike.Run(ctx, client, keys, name).Int()
+func (r *redisRegister) Strike(ctx context.Context, name string) (existed bool, err error) {
+	err = r.askRegister(ctx, func(ctx context.Context, client *redis.Client, keys []string) error {
+		struck, err := r.strike.Run(ctx, client, keys, name).Int()
 		existed = struck == 1
 		return err
 	})
@@ -126,9 +127,9 @@ func (b *Redis) Strike(ctx context.Context, name string) (existed bool, err erro
 }
 
 // Entries is documented at Register.
-func (b *Redis) Entries(ctx context.Context, unless uint64) (entries []Entry, version uint64, err error) {
-	err = b.askRegister(ctx, func(ctx context.Context, client *redis.Client, keys []string) error {
-		reply, err := b.register.entries.Run(ctx, client, keys, strconv.FormatUint(unless, 10)).StringSlice()
+func (r *redisRegister) Entries(ctx context.Context, unless uint64) (entries []Entry, version uint64, err error) {
+	err = r.askRegister(ctx, func(ctx context.Context, client *redis.Client, keys []string) error {
+		reply, err := r.entries.Run(ctx, client, keys, strconv.FormatUint(unless, 10)).StringSlice()
 		if err == nil {
 			entries, version, err = decodeEntries(reply, time.Now())
 		}

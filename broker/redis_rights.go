@@ -45,11 +45,11 @@ return denied
 const rightsPause = time.Second // between attempts to ask
 
 // checkRights asks once what the user may not do, and says so.
-func (b *Redis) checkRights(ctx context.Context) {
+func (s *servers) checkRights(ctx context.Context) {
 	for ctx.Err() == nil {
-		denied, err := b.denied(ctx)
+		denied, err := s.denied(ctx)
 		if err == nil && len(denied) > 0 {
-			b.config.Log.Error("redis does not let this user do what Tidegate needs", "denied", strings.Join(denied, ", "))
+			s.log.Error("redis does not let this user do what Tidegate needs", "denied", strings.Join(denied, ", "))
 		}
 		if err == nil || !sleep(ctx, rightsPause) {
 			return
@@ -58,13 +58,13 @@ func (b *Redis) checkRights(ctx context.Context) {
 }
 
 // denied returns what the user may not do.
-func (b *Redis) denied(ctx context.Context) (denied []string, err error) {
-	prefix := b.prefixOf(0)
+func (s *servers) denied(ctx context.Context) (denied []string, err error) {
+	prefix := s.prefixes[0]
 	commands := rights
-	if b.clustered {
+	if s.clustered {
 		commands = slices.Concat(rights, clusterRights)
 	}
-	err = b.ask(ctx, prefix, func(ctx context.Context, client *redis.Client) error {
+	err = s.ask(ctx, prefix, func(ctx context.Context, client *redis.Client) error {
 		args := make([]any, len(commands))
 		for i, command := range commands {
 			args[i] = command

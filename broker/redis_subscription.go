@@ -1,13 +1,8 @@
 package broker
 
 import (
-	"context"
-	"errors"
 	"time"
 )
-
-// subscribeBatch is how many channels one command subscribes or unsubscribes.
-const subscribeBatch = 1000
 
 // subscription is one channel of a partition.
 type subscription struct {
@@ -26,10 +21,7 @@ type lingerer struct {
 
 // request is the channels of one partition that a Subscribe waits for.
 type request struct {
-	// Fixed at birth.
-	partition *partition
-	names     []string // Redis names
-
+	names   []string      // Redis names
 	settled chan struct{} // closed when nothing is due; set by join
 
 	// Guarded by the partition's mu.
@@ -37,176 +29,10 @@ type request struct {
 	err error // why some will not be confirmed
 }
 
-// join makes the request one of the partition's.
-func (p *partition) join(q *request) {
-	q.settled = make(chan struct{})
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	q.err = p.err
-	if q.err == nil {
-		for _, name := range q.names {
-			p.joinOne(q, name)
-		}
-		p.poke()
-	}
-	if q.due == 0 {
-		close(q.settled)
-	}
-}
-
-func (p *partition) joinOne(q *request, name string) {
-	s := p.subscriptions[name]
-	switch {
-	case s == nil:
-		s = &subscription{request: q}
-		p.subscriptions[name] = s
-		p.joining = append(p.joining, name)
-		q.due++
-	case !s.known() && s.request != q:
-		q.err = errBusy
-	}
-	s.leaves = 0
-}
-
-// errBusy is for callers who do not serialise.
-var errBusy = errors.New("somebody else is subscribing")
-
 // countDown takes away one of the channels that are due. The caller holds the
 // partition's mu.
 func (q *request) countDown() {
 	if q.due--; q.due == 0 {
 		close(q.settled)
-	}
-}
-
-// answerLooks is how often within answerTimeout a request looks whether Redis has
-// answered anything to the link.
-const answerLooks = 4
-
-// wait returns once Redis has confirmed all, or not all will be confirmed. Behind
-// many others a request waits for long, and sees Redis answer them; it is a link
-// on which nothing is answered that fails it. Messages are no answers: they may
-// come where nothing of ours arrives.
-func (q *request) wait(ctx context.Context) error {
-	timer := time.NewTimer(answerTimeout / answerLooks)
-	defer timer.Stop()
-	answers, silent := q.partition.answers(), 0
-	for {
-		select {
-		case <-q.settled:
-			return q.err
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-timer.C:
-			timer.Reset(answerTimeout / answerLooks)
-		}
-		silent++
-		if now := q.partition.answers(); now != answers {
-			answers, silent = now, 0
-		}
-		if silent == answerLooks {
-			q.partition.suspect()
-			return errNoAnswer
-		}
-	}
-}
-
-// giveUp parts with what Redis has not confirmed, and notes why.
-func (q *request) giveUp(not *NotSubscribed, why error) {
-	p := q.partition
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, name := range q.names {
-		s := p.subscriptions[name]
-		if s != nil && s.known() && s.leaves == 0 {
-			continue
-		}
-		not.add(name[len(p.prefix):], why)
-		if s != nil && s.request == q {
-			p.part(name)
-		}
-	}
-}
-
-// unsubscribe ends a subscription after the linger.
-func (p *partition) unsubscribe(name string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	s := p.subscriptions[name]
-	if s == nil || s.leaves != 0 {
-		return
-	}
-	s.leaves = time.Since(p.born) + p.broker.config.Linger
-	p.lingering = append(p.lingering, lingerer{name, s.leaves})
-}
-
-// endLingering parts with the subscriptions that nobody came back to. It is called
-// with mu held.
-func (p *partition) endLingering() {
-	now := time.Since(p.born)
-	n := 0
-	for n < len(p.lingering) && p.lingering[n].leaves <= now {
-		one := p.lingering[n]
-		if s := p.subscriptions[one.name]; s != nil && s.leaves == one.leaves {
-			p.part(one.name)
-		}
-		n++
-	}
-	p.lingering = p.lingering[n:]
-}
-
-// part ends a subscription now. It is called with mu held.
-func (p *partition) part(name string) {
-	s := p.subscriptions[name]
-	delete(p.subscriptions, name)
-	if s.sent {
-		p.parting = append(p.parting, name)
-		p.poke()
-	}
-}
-
-// nextSending takes what a link is to send now: first unsubscribes, then
-// subscribes. These are taken when all before them are confirmed, so that those of
-// many callers meet in one; life is for confirmed.
-func (p *partition) nextSending(by *link) (part, join []string, life uint64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.subscribes(by) {
-		return nil, nil, 0
-	}
-	p.endLingering()
-	part, p.parting = p.parting, nil
-	if p.unconfirmed > 0 {
-		return part, nil, p.life
-	}
-	taken := 0
-	for taken < len(p.joining) && len(join) < subscribeBatch {
-		name := p.joining[taken]
-		if s := p.subscriptions[name]; s != nil && !s.sent {
-			s.sent = true
-			join = append(join, name)
-		}
-		taken++
-	}
-	p.joining = p.joining[taken:]
-	p.restoring = max(0, p.restoring-taken)
-	p.unconfirmed = len(join)
-	return part, join, p.life
-}
-
-// confirmed takes Redis's word that the subscriptions of a batch have begun.
-func (p *partition) confirmed(by *link, life uint64, names []string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.subscribes(by) || p.life != life {
-		return
-	}
-	p.unconfirmed = 0
-	p.poke()
-	for _, name := range names {
-		if s := p.subscriptions[name]; s != nil && s.sent && !s.known() {
-			s.request.countDown()
-			s.request = nil
-		}
 	}
 }

@@ -94,8 +94,8 @@ func TestNewRedis_HoldsOnToNothing(t *testing.T) {
 	before := runtime.NumGoroutine()
 	for _, url := range []string{"redis://127.0.0.1:1", "redis+sentinel://127.0.0.1:1/m", "redis+cluster://127.0.0.1:1"} {
 		for range 10 {
-			if b, err := NewRedis(RedisConfig{URL: url}); err != nil || b.topology != nil {
-				t.Fatalf("%s: %v, and clients are made: %v", url, err, b.topology)
+			if b, err := NewRedis(RedisConfig{URL: url}); err != nil || b.servers.topology != nil {
+				t.Fatalf("%s: %v, and clients are made: %v", url, err, b.servers.topology)
 			}
 		}
 	}

@@ -13,9 +13,30 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
+// redisHistory is a History in Redis.
+type redisHistory struct {
+	// Fixed at birth.
+	servers    *servers
+	partitions []*partition
+	pageReads  pool // of pages, which anybody may ask for
+	topReads   pool // of the positions that subscribes need
+	pageScript *redis.Script
+	topsScript *redis.Script
+
+	pages flights[pageRequest, Page]
+}
+
+func newRedisHistory(s *servers, partitions []*partition) *redisHistory {
+	return &redisHistory{
+		servers: s, partitions: partitions,
+		pageReads: make(pool, poolSize), topReads: make(pool, poolSize),
+		pageScript: redis.NewScript(pageScript), topsScript: redis.NewScript(topsScript),
+	}
+}
+
 // Since is documented at History.
-func (b *Redis) Since(ctx context.Context, channel string, after Position, most Most) (Page, error) {
-	page, err := b.readPage(ctx, pageRequest{"since", channel, after, most})
+func (h *redisHistory) Since(ctx context.Context, channel string, after Position, most Most) (Page, error) {
+	page, err := h.readPage(ctx, pageRequest{"since", channel, after, most})
 	if err != nil {
 		return Page{}, err
 	}
@@ -24,15 +45,15 @@ func (b *Redis) Since(ctx context.Context, channel string, after Position, most 
 }
 
 // Latest is documented at History.
-func (b *Redis) Latest(ctx context.Context, channel string, most Most) (Page, error) {
-	return b.readPage(ctx, pageRequest{"latest", channel, Position{}, most})
+func (h *redisHistory) Latest(ctx context.Context, channel string, most Most) (Page, error) {
+	return h.readPage(ctx, pageRequest{"latest", channel, Position{}, most})
 }
 
 // Clear is documented at History.
-func (b *Redis) Clear(ctx context.Context, channel string) error {
-	i := b.partitionOf(channel)
-	err := b.ask(ctx, b.prefixOf(i), func(ctx context.Context, client *redis.Client) error {
-		return client.Del(ctx, b.prefixOf(i)+channel).Err()
+func (h *redisHistory) Clear(ctx context.Context, channel string) error {
+	prefix := h.servers.prefixOf(channel)
+	err := h.servers.ask(ctx, prefix, func(ctx context.Context, client *redis.Client) error {
+		return client.Del(ctx, prefix+channel).Err()
 	})
 	if err != nil {
 		return fmt.Errorf("clear history of %q: %w: %w", channel, ErrUnavailable, err)
@@ -41,17 +62,17 @@ func (b *Redis) Clear(ctx context.Context, channel string) error {
 }
 
 // Tops is documented at History.
-func (b *Redis) Tops(ctx context.Context, channels []string) ([]Top, error) {
+func (h *redisHistory) Tops(ctx context.Context, channels []string) ([]Top, error) {
 	byPartition := make(map[int][]int) // indexes of channels
 	for i, channel := range channels {
-		partition := b.partitionOf(channel)
+		partition := h.servers.partitionOf(channel)
 		byPartition[partition] = append(byPartition[partition], i)
 	}
 	tops := make([]Top, len(channels))
-	errs := make([]error, len(b.partitions))
+	errs := make([]error, len(h.partitions))
 	var wait sync.WaitGroup
 	for partition, indexes := range byPartition {
-		wait.Go(func() { errs[partition] = b.readTops(ctx, partition, channels, indexes, tops) })
+		wait.Go(func() { errs[partition] = h.readTops(ctx, partition, channels, indexes, tops) })
 	}
 	wait.Wait()
 	if err := errors.Join(errs...); err != nil {
@@ -63,15 +84,15 @@ func (b *Redis) Tops(ctx context.Context, channels []string) ([]Top, error) {
 const topsBatch = 500 // channels of one script
 
 // readTops sets the tops of the indexed channels, all of one partition.
-func (b *Redis) readTops(ctx context.Context, partition int, channels []string, indexes []int, tops []Top) error {
-	prefix := b.prefixOf(partition)
-	return b.read(ctx, b.topReads, partition, func(ask asker, learn func(era string)) error {
+func (h *redisHistory) readTops(ctx context.Context, partition int, channels []string, indexes []int, tops []Top) error {
+	prefix := h.partitions[partition].prefix
+	return h.read(ctx, h.topReads, partition, func(ask asker, learn func(era string)) error {
 		for batch := range slices.Chunk(indexes, topsBatch) {
 			keys := make([]string, 0, 3*len(batch))
 			for _, i := range batch {
-				keys = append(keys, b.historyKeys(prefix+channels[i])...)
+				keys = append(keys, h.historyKeys(prefix+channels[i])...)
 			}
-			told, err := ask(b.topsScript, keys).StringSlice()
+			told, err := ask(h.topsScript, keys).StringSlice()
 			if err != nil {
 				return err
 			}
@@ -90,8 +111,8 @@ func (b *Redis) readTops(ctx context.Context, partition int, channels []string, 
 }
 
 // historyKeys are those that each script of history is given for a channel.
-func (b *Redis) historyKeys(name string) []string {
-	return []string{name, name + metaSuffix, eraKey(name, b.clustered)}
+func (h *redisHistory) historyKeys(name string) []string {
+	return []string{name, name + metaSuffix, eraKey(name, h.servers.clustered)}
 }
 
 func parseTop(cursor, former string) (top Top, err error) {
@@ -110,21 +131,21 @@ type pageRequest struct {
 	most    Most
 }
 
-func (b *Redis) readPage(ctx context.Context, q pageRequest) (Page, error) {
+func (h *redisHistory) readPage(ctx context.Context, q pageRequest) (Page, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	page, err := b.pages.do(ctx, q, func() (Page, error) { return b.runPage(q) })
+	page, err := h.pages.do(ctx, q, func() (Page, error) { return h.runPage(q) })
 	if err != nil {
 		return Page{}, fmt.Errorf("read history of %q: %w: %w", q.channel, ErrUnavailable, err)
 	}
 	return page, nil
 }
 
-func (b *Redis) runPage(q pageRequest) (page Page, err error) {
-	partition := b.partitionOf(q.channel)
-	keys := b.historyKeys(b.prefixOf(partition) + q.channel)
-	err = b.read(context.Background(), b.pageReads, partition, func(ask asker, learn func(era string)) error {
-		reply, err := ask(b.pageScript, keys, q.mode, q.after.Epoch, q.after.Offset, q.most.Messages, q.most.Bytes).Slice()
+func (h *redisHistory) runPage(q pageRequest) (page Page, err error) {
+	partition := h.servers.partitionOf(q.channel)
+	keys := h.historyKeys(h.partitions[partition].prefix + q.channel)
+	err = h.read(context.Background(), h.pageReads, partition, func(ask asker, learn func(era string)) error {
+		reply, err := ask(h.pageScript, keys, q.mode, q.after.Epoch, q.after.Offset, q.most.Messages, q.most.Bytes).Slice()
 		if err != nil {
 			return err
 		}
@@ -145,18 +166,18 @@ type asker func(script *redis.Script, keys []string, args ...any) *redis.Cmd
 
 // read is askIn for what reads history. f may run scripts, and learns the era that
 // they tell.
-func (b *Redis) read(ctx context.Context, in pool, partition int, f func(ask asker, learn func(era string)) error) error {
-	if observe := b.config.Observe.HistoryRead; observe != nil {
+func (h *redisHistory) read(ctx context.Context, in pool, partition int, f func(ask asker, learn func(era string)) error) error {
+	if observe := h.servers.observe.HistoryRead; observe != nil {
 		defer observe()
 	}
-	from := b.partitions[partition]
-	return b.askIn(ctx, in, b.prefixOf(partition), func(ctx context.Context, client *redis.Client) error {
-		p, err := b.take(ctx, client)
+	from := h.partitions[partition]
+	return h.servers.askIn(ctx, in, from.prefix, func(ctx context.Context, client *redis.Client) error {
+		p, err := h.servers.take(ctx, client)
 		if err != nil {
 			return err
 		}
 		err = errors.ErrUnsupported // until f has returned
-		defer func() { b.readers.give(p, err) }()
+		defer func() { h.servers.give(p, err) }()
 		vouched := from.vouch(ctx, p, time.Now())
 		arguments := vouched.arguments()
 		err = f(func(script *redis.Script, keys []string, args ...any) *redis.Cmd {
@@ -165,63 +186,6 @@ func (b *Redis) read(ctx context.Context, in pool, partition int, f func(ask ask
 		return err
 	})
 }
-
-// ask is askIn for what reads and writes no history.
-func (b *Redis) ask(ctx context.Context, prefix string, f func(context.Context, *redis.Client) error) error {
-	return b.askIn(ctx, b.others, prefix, f)
-}
-
-// pool holds a token for each of what is under way. What may wait for long, or is
-// asked for by whom nobody knows, has a pool of its own, so that the rest passes.
-type pool chan struct{}
-
-const poolSize = 8
-
-// askIn calls f with the client of a partition, with readTimeout in all. If another
-// server is the master it calls f again.
-func (b *Redis) askIn(ctx context.Context, p pool, prefix string, f func(context.Context, *redis.Client) error) error {
-	if err := b.usable(); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
-	select {
-	case p <- struct{}{}:
-		defer func() { <-p }()
-	case <-ctx.Done():
-		return errNoAnswer
-	case <-b.ended:
-		return errNotRunning
-	}
-	for attempt := 0; ; attempt++ {
-		err := b.askOnce(ctx, prefix, f)
-		if !wrongMaster(err) || attempt == masterAttempts || !b.findMaster(ctx) {
-			return err
-		}
-	}
-}
-
-func (b *Redis) askOnce(ctx context.Context, prefix string, f func(context.Context, *redis.Client) error) error {
-	client, err := b.topology.client(ctx, prefix)
-	if err != nil {
-		return err
-	}
-	start := time.Now()
-	err = b.wall(func() error { return f(ctx, client) })
-	if observe := b.config.Observe.RoundTrip; observe != nil {
-		observe(time.Since(start))
-	}
-	b.refusals.note(err)
-	if isReadonly(err) {
-		b.topology.renew(client)
-	}
-	if isLost(err) {
-		b.stale()
-	}
-	return err
-}
-
-var errStrangeAnswer = errors.New("redis gave an answer that the script does not give")
 
 // decodePage reads the page script's reply: two cursors, the era, then the entries.
 func decodePage(channel string, reply []any) (page Page, era string, err error) {

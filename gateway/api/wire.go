@@ -144,4 +144,6 @@ type node struct {
 	Since    int64  `json:"since"` // milliseconds since 1970
 }
 
-func nodeOf(n gateway.NodeInfo) node { return node{n.Node, n.Host, n.Sessions, n.Version, n.Since.UnixMilli()} }
+func nodeOf(n gateway.NodeInfo) node {
+	return node{n.Node, n.Host, n.Sessions, n.Version, n.Since.UnixMilli()}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,30 +16,39 @@ type carried struct {
 	link *link
 }
 
+// asked is a request of a partition.
+type asked struct {
+	*request
+	of *partition
+}
+
+func (q asked) wait(ctx context.Context) error          { return q.of.wait(ctx, q.request) }
+func (q asked) giveUp(not *NotSubscribed, reason error) { q.of.giveUp(q.request, not, reason) }
+
 func newCarried() carried {
-	b := &Redis{config: RedisConfig{Prefix: "tidegate:"}}
-	c := carried{newPartition(b, 0), newLink(b, nil, "", nil)}
-	c.carrier.Store(c.link)
-	c.begin(c.link)
+	s := newServers(newRedisNames("tidegate:", 1, false), newWatch(slog.New(slog.DiscardHandler), RedisObserver{}), redisTarget{})
+	c := carried{newPartitions(s, 0)[0], newLink(s, nil, "", nil)}
+	c.partition.carrier.Store(c.link.carrier)
+	c.begin(c.link.carrier)
 	return c
 }
 
-func (c carried) ask(names ...string) *request {
-	q := &request{partition: c.partition}
+func (c carried) ask(names ...string) asked {
+	q := asked{&request{}, c.partition}
 	for _, name := range names {
 		q.names = append(q.names, c.prefix+name)
 	}
-	c.join(q)
+	c.join(q.request)
 	return q
 }
 
 // next returns the batch of subscribes that is to be sent now.
 func (c carried) next() []string {
-	_, batch, _ := c.nextSending(c.link)
+	_, batch, _ := c.nextSending(c.link.carrier)
 	return batch
 }
 
-func (c carried) confirm(names []string) { c.confirmed(c.link, c.life, names) }
+func (c carried) confirm(names []string) { c.confirmed(c.link.carrier, c.life, names) }
 
 func manyNames(n int) []string {
 	names := make([]string, n)
@@ -82,7 +92,7 @@ func TestRequest_FailsOnALinkThatIsSilent(t *testing.T) {
 		if len(not) != 1 || not["b"] != errNoAnswer {
 			t.Errorf("not subscribed: %v; want b alone", not)
 		}
-		if part, _, _ := l.nextSending(l.link); len(part) != 1 || !l.link.takeSuspicion() {
+		if part, _, _ := l.nextSending(l.link.carrier); len(part) != 1 || !l.link.suspected.Swap(false) {
 			t.Errorf("then %q is unsubscribed; want b, and a probe", part)
 		}
 	})
@@ -99,7 +109,7 @@ func TestRequest_EndsWithItsContextAndWithTheLink(t *testing.T) {
 	q.giveUp(new(NotSubscribed), context.Canceled)
 	q = l.ask("a", "b")
 	reason := errors.New("away")
-	l.fail(l.link, reason)
+	l.fail(l.link.carrier, reason)
 	if err := q.wait(t.Context()); err != reason {
 		t.Errorf("%v, want that of the link", err)
 	}
@@ -128,19 +138,19 @@ func TestRequest_OfAChannelThatAnotherWaitsFor(t *testing.T) {
 func TestPartition_RestoringDoesNotWaitForTheNewest(t *testing.T) {
 	l := newCarried()
 	l.ask(manyNames(3 * subscribeBatch / 2)...)
-	l.fail(l.link, errNoAnswer)
+	l.fail(l.link.carrier, errNoAnswer)
 	l = carried{l.partition, l.link}
 	l.err = nil
 	l.ask(manyNames(3 * subscribeBatch / 2)...)
-	l.begin(l.link)
+	l.begin(l.link.carrier)
 	for batch, want := range []bool{false, true, false} {
 		l.ask(fmt.Sprint("new:", batch))
 		join := l.next()
-		if _, _, early := l.takeMissed(l.link); len(join) == 0 || early {
+		if _, _, early := l.takeMissed(l.link.carrier); len(join) == 0 || early {
 			t.Errorf("batch %d has %d channels, and is taken for restored before it is confirmed: %v", batch, len(join), early)
 		}
 		l.confirm(join)
-		if _, _, restored := l.takeMissed(l.link); restored != want {
+		if _, _, restored := l.takeMissed(l.link.carrier); restored != want {
 			t.Errorf("after batch %d restored is %v, want %v", batch, restored, want)
 		}
 	}
@@ -151,12 +161,12 @@ func TestPartition_HearsOnlyItsLink(t *testing.T) {
 	l := newCarried()
 	q := l.ask("a")
 	batch := l.next()
-	other := newLink(l.broker, nil, "", nil)
-	l.handOver(other, errMoved)
-	l.begin(other)
+	other := newLink(l.servers, nil, "", nil)
+	l.handOver(other.carrier, errMoved)
+	l.begin(other.carrier)
 	again := l.ask("a")
 	l.confirm(batch)
-	if l.fail(l.link, errNoAnswer) {
+	if l.fail(l.link.carrier, errNoAnswer) {
 		t.Error("the former link fails the partition")
 	}
 	if err := q.wait(t.Context()); err != errMoved {
@@ -177,7 +187,7 @@ func TestRequest_FailsOnALinkThatIsDownWhereTheSubscriptionLingers(t *testing.T)
 		if err := q.wait(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		l.fail(l.link, errNoAnswer)
+		l.fail(l.link.carrier, errNoAnswer)
 		time.Sleep(time.Second)
 		l.unsubscribe(l.prefix + "left")
 		again := l.ask("kept", "left")

@@ -1,0 +1,48 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Why something was not done, beside what Redis says itself.
+var (
+	errNotRunning    = errors.New("not running")
+	errNoAnswer      = errors.New("redis did not answer in time")
+	errStrangeAnswer = errors.New("redis gave an answer that the script does not give")
+	errReplica       = errors.New("redis is a replica, not a master") // what it takes is not sure to be heard or kept
+)
+
+func notPublished(channel string, why error) error {
+	return fmt.Errorf("publish on %q: %w: %w", channel, ErrUnavailable, why)
+}
+
+// isSilence reports whether err says that Redis has not answered in time.
+func isSilence(err error) bool {
+	var late net.Error
+	return errors.Is(err, errNoAnswer) || errors.As(err, &late) && late.Timeout()
+}
+
+// isLost reports whether err is the connection's, and not an answer of Redis.
+func isLost(err error) bool {
+	if err == nil {
+		return false
+	}
+	var answer redis.Error
+	return !errors.As(err, &answer)
+}
+
+// wrongMaster reports whether a server refused a command because another one is
+// the master.
+func wrongMaster(err error) bool {
+	return err != nil && (redis.HasErrorPrefix(err, "MOVED") || redis.HasErrorPrefix(err, "ASK") ||
+		redis.HasErrorPrefix(err, "TRYAGAIN") || redis.HasErrorPrefix(err, "READONLY"))
+}
+
+// isReadonly reports whether a server is no master, by what it says.
+func isReadonly(err error) bool {
+	return errors.Is(err, errReplica) || redis.HasErrorPrefix(err, "READONLY")
+}
