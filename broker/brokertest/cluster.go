@@ -226,8 +226,3 @@ func (s *RedisServer) busPort() string {
 	}
 	return ""
 }
-
-func port(address string) string {
-	_, port, _ := net.SplitHostPort(address)
-	return port
-}

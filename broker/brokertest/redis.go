@@ -246,3 +246,8 @@ func lines(answer any) []string {
 	}
 	return all
 }
+
+func port(address string) string {
+	_, port, _ := net.SplitHostPort(address)
+	return port
+}

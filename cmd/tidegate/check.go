@@ -128,3 +128,6 @@ func keysSummary(c *config.Config) string {
 	}
 	return strings.Join(kinds, ", ")
 }
+
+// errSaid ends a command that has printed what went wrong.
+var errSaid = errors.New("said")

@@ -47,11 +47,6 @@ func listen(setting, address string, files config.TLS, proxies []netip.Prefix, l
 	return listener{tls.NewListener(l, c.tlsConfig()), true}, nil
 }
 
-const (
-	unsentBytes = 16 << 10
-	peerTimeout = 40 * time.Second // with keepAlive, a peer that vanished is gone within a minute
-)
-
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 10 * time.Second, Count: 3}
 
 // url returns the address of a path as this machine can use it.

@@ -50,9 +50,6 @@ func noteBegun(c *cobra.Command, begun *bool) {
 	}
 }
 
-// errSaid ends a command that has printed what went wrong.
-var errSaid = errors.New("said")
-
 // signalled returns a context that the first SIGINT or SIGTERM ends. The second
 // one ends the process, with the exit code that a shell gives such an end. What comes
 // right behind the first is the same once more: timeout(1) signals the process, and then

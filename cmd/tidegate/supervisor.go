@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"net"
 	"os"
 	"time"
@@ -29,27 +28,3 @@ func (s supervisor) notify(state string) error {
 }
 
 const readyCheck = 100 * time.Millisecond
-
-// tellReady tells the supervisor when the node takes traffic for the first time, unless
-// ctx ends before.
-func (n *node) tellReady(ctx context.Context) {
-	if n.startedBy.socket == "" {
-		return
-	}
-	tick := time.NewTicker(readyCheck)
-	defer tick.Stop()
-	for n.gateway.Ready() != nil {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
-	}
-	n.tellSupervisor("READY=1\nSTATUS=takes traffic")
-}
-
-func (n *node) tellSupervisor(state string) {
-	if err := n.startedBy.notify(state); err != nil {
-		n.log.Warn("the supervisor is not told", "state", state, "error", err)
-	}
-}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,3 +23,8 @@ func bound(_, _ string, socket syscall.RawConn) (err error) {
 	}
 	return err
 }
+
+const (
+	unsentBytes = 16 << 10
+	peerTimeout = 40 * time.Second // with keepAlive, a peer that vanished is gone within a minute
+)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 
@@ -12,38 +11,6 @@ import (
 	"tidegate/gateway/internal/rates"
 	"tidegate/gateway/transport"
 )
-
-// endpoint does what a request asks and returns the body of the answer; nil means that
-// there is none. If there are an error and a body, the answer has both.
-type endpoint func(*request) (body any, err error)
-
-type request struct {
-	*http.Request
-	by     *gateway.Principal
-	writer http.ResponseWriter // for what reads the body
-
-	gateway *gateway.Gateway
-	held    int   // bytes of what the node may hold for clients
-	details []any // for the audit log, in pairs
-}
-
-// holdBody makes room for the body: for as many bytes as it says that it has, or else
-// for most.
-func (r *request) holdBody(most int) error {
-	if r.ContentLength >= 0 {
-		most = int(r.ContentLength)
-	}
-	return r.hold(most)
-}
-
-// hold makes room until the request has been answered.
-func (r *request) hold(bytes int) error {
-	if err := r.gateway.TakeInbound(bytes); err != nil {
-		return err
-	}
-	r.held += bytes
-	return nil
-}
 
 // answer authenticates requests, and answers them with what the endpoint returns.
 func (h *Handler) answer(serve endpoint) http.Handler {
@@ -166,15 +133,6 @@ func (h *Handler) refuseUnknown(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Allow", strings.Join(allowed, ", "))
 	writeError(w, http.StatusMethodNotAllowed, told{gateway.BadRequest, "the method is not allowed here: want " + strings.Join(allowed, " or ")})
-}
-
-func fail(code gateway.Code, format string, args ...any) error {
-	return &gateway.Error{Code: code, Message: fmt.Sprintf(format, args...)}
-}
-
-func toldOf(err error) told {
-	e := gateway.ErrorOf(err)
-	return told{e.Code, e.Message}
 }
 
 // limited is for endpoints that read. It counts a request as a command against the

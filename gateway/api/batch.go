@@ -16,6 +16,7 @@ import (
 
 	"tidegate/broker"
 	"tidegate/gateway"
+	"tidegate/gateway/internal/payload"
 )
 
 const (
@@ -260,4 +261,27 @@ func byChannel(publishes []gateway.Publish) [][]int {
 		lines[at] = append(lines[at], i)
 	}
 	return lines
+}
+
+// batchItem is one message for some channels, with exactly one payload.
+type batchItem struct {
+	Channels  channelNames    `json:"channels"`
+	Event     string          `json:"event"`
+	Tags      json.RawMessage `json:"tags"`
+	Key       string          `json:"key"`
+	Except    string          `json:"except"`
+	Transient bool            `json:"transient"`
+	payload.Fields
+}
+
+// batchResults has one result for each item and channel, in order. Error is the
+// first of the results' errors.
+type batchResults struct {
+	Error   *told         `json:"error,omitempty"`
+	Results []batchResult `json:"results"`
+}
+
+type batchResult struct {
+	Cursor *string `json:"cursor,omitempty"`
+	Error  *told   `json:"error,omitempty"`
 }

@@ -93,15 +93,6 @@ func kindOf(contentType string, payload []byte) (broker.Kind, error) {
 	return broker.Binary, nil
 }
 
-// unsupportedMedia is a bad request that has a status of its own.
-type unsupportedMedia struct{ error }
-
-func (e unsupportedMedia) Unwrap() error { return e.error }
-
-func unsupported(format string, args ...any) error {
-	return unsupportedMedia{fail(gateway.BadRequest, format, args...)}
-}
-
 func sniff(payload []byte) broker.Kind {
 	switch {
 	case isJSON(payload):

@@ -81,3 +81,6 @@ func (keys apiKeys) find(credential string) (found *hashedKey) {
 	}
 	return found
 }
+
+// maxCredential is more than any token needs that fits into an HTTP header.
+const maxCredential = 16 << 10

@@ -117,9 +117,6 @@ func (a *Auth) Authenticate(ctx context.Context, credential string) (gateway.Pri
 	return p, nil
 }
 
-// maxCredential is more than any token needs that fits into an HTTP header.
-const maxCredential = 16 << 10
-
 func (t *trust) authenticate(ctx context.Context, credential string) (gateway.Principal, error) {
 	if len(credential) > maxCredential {
 		return gateway.Principal{}, refuse(tooLong, "the token has %d bytes: at most %d are accepted", len(credential), maxCredential)

@@ -1,9 +1,11 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
 
@@ -193,4 +195,28 @@ func numeric(t time.Time) *jwt.NumericDate {
 		return nil
 	}
 	return &jwt.NumericDate{Time: t}
+}
+
+// newJWKS returns nil if c names none, and old if that is the one.
+func newJWKS(c JWT, old *jwks, w *wall.Wall) (*jwks, error) {
+	if c.JWKSURL == "" {
+		return nil, nil
+	}
+	u, err := url.Parse(c.JWKSURL)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
+		return nil, errors.New("auth.jwt.jwks_url is no URL of a host: want https://HOST/PATH")
+	}
+	if u.Scheme == "http" {
+		w.Log.Warn("auth.jwt.jwks_url is not https: whoever is between can forge tokens", "host", u.Host)
+	}
+	settings := jwksSettings{
+		url:     c.JWKSURL,
+		refresh: cmp.Or(c.JWKSRefresh, 5*time.Minute),
+		pause:   cmp.Or(c.JWKSPause, 10*time.Second),
+		timeout: cmp.Or(c.JWKSTimeout, 5*time.Second),
+	}
+	if old != nil && old.settings == settings {
+		return old, nil
+	}
+	return &jwks{settings: settings, client: newClient(), wall: w, log: w.Log}, nil
 }

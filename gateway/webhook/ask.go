@@ -92,13 +92,6 @@ func (w *Webhook) Ask(ctx context.Context, q *gateway.Question) error {
 	return &gateway.Error{Code: gateway.Unavailable, Message: "the backend that decides this is away: try again shortly"}
 }
 
-func (w *Webhook) verdict() Verdict {
-	if w.config.WhenAway == Allow {
-		return Allow
-	}
-	return Deny
-}
-
 // ask returns the answer of a backend that allows. Its error is a *gateway.Error
 // if the backend refuses; any other means that there is no answer.
 func (w *Webhook) ask(ctx context.Context, q *gateway.Question) (*answer, error) {

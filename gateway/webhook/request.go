@@ -57,13 +57,6 @@ func newHTTPClient() *http.Client {
 	}
 }
 
-// post sends a body, signed, and returns the answer's status and body.
-func (w *Webhook) post(ctx context.Context, body []byte) (status int, answer []byte, err error) {
-	ctx, cancel := context.WithTimeout(ctx, w.config.Timeout)
-	defer cancel()
-	return w.client.Post(ctx, w.config.URL, http.Header{SignatureHeader: {Sign(w.config.Secret, time.Now(), body)}}, body)
-}
-
 // Post sends a JSON object to a backend, with more headers, and returns the answer's
 // status and body. Its errors show nothing of the URL, which may hold a secret.
 func (c *Client) Post(ctx context.Context, url string, header http.Header, body []byte) (status int, answer []byte, err error) {

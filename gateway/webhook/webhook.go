@@ -7,9 +7,11 @@
 package webhook
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/url"
 	"slices"
 	"sync/atomic"
@@ -132,3 +134,17 @@ func (w *Webhook) noteAnswered(err error) {
 
 // Close ends the connections to the backend that nothing is asked or told over.
 func (w *Webhook) Close() { w.client.Close() }
+
+// post sends a body, signed, and returns the answer's status and body.
+func (w *Webhook) post(ctx context.Context, body []byte) (status int, answer []byte, err error) {
+	ctx, cancel := context.WithTimeout(ctx, w.config.Timeout)
+	defer cancel()
+	return w.client.Post(ctx, w.config.URL, http.Header{SignatureHeader: {Sign(w.config.Secret, time.Now(), body)}}, body)
+}
+
+func (w *Webhook) verdict() Verdict {
+	if w.config.WhenAway == Allow {
+		return Allow
+	}
+	return Deny
+}

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"tidegate/cmd/tidegate/internal/config"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// run serves until ctx ends, and then drains: it returns nil once every session
+// has left. Another error is what ended it before.
+func (n *node) run(ctx context.Context) error {
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	parts, working := errgroup.WithContext(life)
+	public, internal := n.newServer(n.publicRoutes(), n.publicConnections()), n.newServer(n.internalRoutes(), n.internalConnections())
+	parts.Go(func() error { return serveHTTP(public, n.public) })
+	parts.Go(func() error { return serveHTTP(internal, n.internal) })
+	parts.Go(func() error { return n.gateway.Run(working) })
+	parts.Go(func() error { return n.auth.Run(working) })
+	parts.Go(func() error { n.tellReady(working); return nil })
+	if n.tracer != nil {
+		defer n.endTraces()
+	}
+	if n.webhook != nil {
+		defer n.webhook.Close()
+	}
+	defer n.webhooks.Close()
+	if n.clock != nil {
+		parts.Go(func() error { return n.clock.run(working, n.gateway) })
+	}
+	var drained error
+	select {
+	case <-ctx.Done():
+		drained = n.drain(working, public)
+	case <-working.Done():
+	}
+	end()
+	closeServers(public, internal)
+	n.webSocket.Wait() // while the parts have their last say
+	n.xhr.Wait()
+	err := parts.Wait()
+	return errors.Join(err, drained)
+}
+
+// drain sends the sessions to other nodes. Both listeners go on answering
+// meanwhile, so that a load balancer sees that this node is not ready.
+func (n *node) drain(ctx context.Context, public *http.Server) error {
+	n.tellSupervisor("STOPPING=1\nSTATUS=sends its clients away")
+	public.SetKeepAlivesEnabled(false)
+	var leaving sync.WaitGroup
+	defer leaving.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	leaving.Go(func() { n.xhr.Drain(ctx, n.config.DrainWindow) })
+	if err := n.gateway.Shutdown(ctx); err != nil {
+		return fmt.Errorf("drain: %w", err)
+	}
+	return nil
+}
+
+// newServer returns a server whose requests have deadlines, but for those that
+// transport.Stream takes.
+func (n *node) newServer(h http.Handler, bounds *connections) *http.Server {
+	return &http.Server{
+		Handler:           n.contain(h),
+		ConnState:         bounds.note,
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       requestTimeout,
+		WriteTimeout:      answerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    headerBytes,
+		ErrorLog:          slog.NewLogLogger(n.log.Handler(), slog.LevelWarn),
+	}
+}
+
+func (n *node) publicConnections() *connections {
+	return &connections{
+		most: n.config.Connections.Most, perIP: n.config.Connections.PerIP, log: n.log,
+		proxies: n.config.TrustedProxies, announced: n.config.ProxyProtocol,
+	}
+}
+
+// internalConnections leaves a half of the file descriptors that are not for clients
+// to Redis.
+func (n *node) internalConnections() *connections {
+	return &connections{most: config.Reserve() / 2, log: n.log}
+}
+
+func serveHTTP(s *http.Server, l net.Listener) error {
+	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+func closeServers(servers ...*http.Server) {
+	ctx, cancel := context.WithTimeout(context.Background(), requestPatience)
+	defer cancel()
+	for _, s := range servers {
+		if s.Shutdown(ctx) != nil {
+			s.Close()
+		}
+	}
+}
+
+// tellReady tells the supervisor when the node takes traffic for the first time, unless
+// ctx ends before.
+func (n *node) tellReady(ctx context.Context) {
+	if n.startedBy.socket == "" {
+		return
+	}
+	tick := time.NewTicker(readyCheck)
+	defer tick.Stop()
+	for n.gateway.Ready() != nil {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+	n.tellSupervisor("READY=1\nSTATUS=takes traffic")
+}
+
+func (n *node) tellSupervisor(state string) {
+	if err := n.startedBy.notify(state); err != nil {
+		n.log.Warn("the supervisor is not told", "state", state, "error", err)
+	}
+}
+
+const (
+	requestPatience = 300 * time.Millisecond // for requests that are being answered at the end
+
+	headerTimeout  = 10 * time.Second
+	requestTimeout = 30 * time.Second // for its body to arrive
+	answerTimeout  = 40 * time.Second // for its answer to leave, also one that says that the body has not come
+	idleTimeout    = 90 * time.Second // longer than load balancers keep idle connections
+	headerBytes    = 32 << 10
+)

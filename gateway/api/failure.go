@@ -1,0 +1,24 @@
+package api
+
+import (
+	"fmt"
+	"tidegate/gateway"
+)
+
+func fail(code gateway.Code, format string, args ...any) error {
+	return &gateway.Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+func toldOf(err error) told {
+	e := gateway.ErrorOf(err)
+	return told{e.Code, e.Message}
+}
+
+// unsupportedMedia is a bad request that has a status of its own.
+type unsupportedMedia struct{ error }
+
+func (e unsupportedMedia) Unwrap() error { return e.error }
+
+func unsupported(format string, args ...any) error {
+	return unsupportedMedia{fail(gateway.BadRequest, format, args...)}
+}
