@@ -24,16 +24,3 @@ type Tracer interface {
 
 // Delivered is what became of a message on a node.
 type Delivered = hub.Delivered
-
-// tracePublish returns what travels with a message, and conclude, which tells the tracer
-// too. It may be called when a publish begins.
-func (g *Gateway) tracePublish(p *Principal, c *Publish, conclude func(broker.Position, error)) (string, func(broker.Position, error)) {
-	trace, done := g.tracer.Publish(p, c.Channel, c.Trace)
-	if done == nil {
-		return trace, conclude
-	}
-	return trace, func(position broker.Position, err error) {
-		done(err)
-		conclude(position, err)
-	}
-}
