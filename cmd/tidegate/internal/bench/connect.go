@@ -55,6 +55,7 @@ type connectLoad struct {
 	atOnce   int // sessions that connect at a time
 	clients  []*Client
 	tokens   []string
+	attend   func(*Client) // called for each session that is subscribed; nil: none
 }
 
 func (b *connectLoad) addFlags(cmd *cobra.Command, sessions int) {
@@ -105,6 +106,9 @@ func (b *connectLoad) connect(ctx context.Context, site *site, latency *latencyR
 			return err
 		}
 		latency.record(i, time.Since(began))
+		if b.attend != nil {
+			b.attend(client)
+		}
 		return nil
 	})
 }
@@ -187,6 +191,7 @@ func (b *idleLoad) measure(ctx context.Context, site *site) (*Result, error) {
 		return nil, errors.New("there is no memory to read: give --pid or --metrics")
 	}
 	b.lost.Store(0)
+	b.attend = b.answerPings
 	defer b.reading.Wait()
 	defer b.close()
 	if err := b.prepare(site); err != nil {
@@ -204,7 +209,7 @@ func (b *idleLoad) measure(ctx context.Context, site *site) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := b.hold(ctx, site); err != nil {
+	if err := site.wait(ctx, b.duration, "waiting", b.lost.Load); err != nil {
 		return nil, err
 	}
 	after, err := site.watch.read(ctx)
@@ -219,18 +224,16 @@ func (b *idleLoad) measure(ctx context.Context, site *site) (*Result, error) {
 	return result, nil
 }
 
-// hold keeps the sessions for a while. They answer the gateway's pings.
-func (b *idleLoad) hold(ctx context.Context, site *site) error {
-	for _, client := range b.clients {
-		client.endless()
-		b.reading.Go(func() {
-			for {
-				if _, err := client.Read(); err != nil {
-					b.lost.Add(1)
-					return
-				}
+// answerPings reads a session, from its first moment on: while many connect, the gateway
+// asks those that came first whether they are alive.
+func (b *idleLoad) answerPings(client *Client) {
+	client.endless()
+	b.reading.Go(func() {
+		for {
+			if _, err := client.Read(); err != nil {
+				b.lost.Add(1)
+				return
 			}
-		})
-	}
-	return site.wait(ctx, b.duration, "waiting", b.lost.Load)
+		}
+	})
 }
