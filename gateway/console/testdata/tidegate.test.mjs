@@ -66,9 +66,9 @@ test("subscribes, delivers, publishes with a key, and takes bytes both ways", as
   s.confirm("chat", { cursor: "e:1" });
   s.tell({ type: "message", channel: "chat", binary: "AP8=", user: "ada", event: "raw", tags: { color: "red" }, info: { name: "Ada" }, cursor: "e:2", time: 1000 });
   assert.deepEqual(got[0], { channel: "chat", data: new Uint8Array([0, 255]), kind: "binary", event: "raw", tags: { color: "red" }, user: "ada", info: { name: "Ada" }, cursor: "e:2", time: new Date(1000) });
-  const published = tide.publish("chat", new Uint8Array([1, 2]));
+  const published = tide.publish("chat", new Uint8Array([1, 2]), { traceparent: "00-1-2-01" });
   const [frame] = s.heard("publish");
-  assert.equal(frame.binary, "AQI=");
+  assert.deepEqual([frame.binary, frame.traceparent], ["AQI=", "00-1-2-01"]);
   assert.match(frame.key, /^[0-9a-f-]{36}$/);
   s.tell({ type: "published", id: frame.id, cursor: "e:3" });
   assert.deepEqual(await published, { cursor: "e:3" });
@@ -518,6 +518,15 @@ test("requests carry cookies as the application says", async () => {
     await until(() => http.of("/events").length > 0);
     assert.deepEqual([...seen], [credentials]);
   }
+});
+
+test("over HTTP a publish hands on in a header what has led to it", async () => {
+  const seen = [];
+  const http = new FakeHTTP({ "/healthz": () => ({}), "/api/channels/a/messages": (_, __, { headers }) => { seen.push(headers.traceparent); return { cursor: "" }; } });
+  const tide = client({ transports: ["sse"], fetch: http.fetch });
+  await tide.publish("a", 1, { traceparent: "00-1-2-01" });
+  await tide.publish("a", 2);
+  assert.deepEqual(seen, ["00-1-2-01", undefined]);
 });
 
 test("a socket that fails has somebody who hears of it", async () => {

@@ -154,11 +154,11 @@ class HTTPLink {
   }
 
   /** @param {Frame} frame */
-  #publish({ channel = "", event, tags, transient, key, data, text, binary }) {
+  #publish({ channel = "", event, tags, transient, traceparent, key, data, text, binary }) {
     const [type, body] = binary !== undefined ? ["application/octet-stream", Uint8Array.from(atob(binary), (letter) => letter.charCodeAt(0))]
       : text !== undefined ? ["text/plain; charset=utf-8", text]
       : ["application/json", JSON.stringify(data)];
-    return this.request("POST", `api/channels/${encodeURIComponent(channel)}/messages`, { event, tags: tags && JSON.stringify(tags), transient: transient || undefined }, { "Content-Type": type, "Idempotency-Key": key }, body);
+    return this.request("POST", `api/channels/${encodeURIComponent(channel)}/messages`, { event, tags: tags && JSON.stringify(tags), transient: transient || undefined }, { "Content-Type": type, "Idempotency-Key": key, ...(traceparent && { traceparent }) }, body);
   }
 
   #receiveAnew() {

@@ -45,6 +45,7 @@ import { Session, passing } from "./tidegate-session.js";
  * @property {string} [event]   a name beside the data
  * @property {Record<string, string>} [tags]  more names beside it, at most 1,024 bytes as JSON
  * @property {boolean} [transient]  true keeps it out of the history; who misses it is not told
+ * @property {string} [traceparent]  what has led to it (W3C Trace Context), where the gateway traces messages
  * @property {string} [key]     published once, however often it is sent; made if left out
  * @property {"json" | "text" | "binary"} [kind]  bytes are binary, all else is JSON
  */
@@ -274,8 +275,8 @@ export class Tidegate extends Emitter {
    * @param {PublishOptions} [options]
    * @returns {Promise<{cursor: string}>} its place in the history
    */
-  async publish(channel, data, { event, tags, transient, key = uniqueKey(), kind } = {}) {
-    const reply = await this.#command({ type: "publish", channel, ...encodePayload(data, kind), event, tags, transient, key });
+  async publish(channel, data, { event, tags, transient, traceparent, key = uniqueKey(), kind } = {}) {
+    const reply = await this.#command({ type: "publish", channel, ...encodePayload(data, kind), event, tags, transient, traceparent, key });
     return { cursor: reply.cursor ?? "" };
   }
 

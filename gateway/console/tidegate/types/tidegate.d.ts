@@ -77,6 +77,10 @@ export type PublishOptions = {
      */
     transient?: boolean;
     /**
+     * what has led to it (W3C Trace Context), where the gateway traces messages
+     */
+    traceparent?: string;
+    /**
      * published once, however often it is sent; made if left out
      */
     key?: string;
@@ -289,7 +293,7 @@ export declare class Tidegate extends Emitter<ClientEvents> {
      * @param {PublishOptions} [options]
      * @returns {Promise<{cursor: string}>} its place in the history
      */
-    publish(channel: string, data: any, { event, tags, transient, key, kind }?: PublishOptions): Promise<{
+    publish(channel: string, data: any, { event, tags, transient, traceparent, key, kind }?: PublishOptions): Promise<{
         cursor: string;
     }>;
     /** @param {string} channel @returns {Promise<Member[]>} who is there, by user */
