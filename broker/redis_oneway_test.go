@@ -22,15 +22,7 @@ func TestRedis_OneDirectionIsDead(t *testing.T) {
 	told.WaitUp()
 	itsTold.WaitUp()
 	subscribeAll(t, b, []string{"a"})
-	ctx, cancel := context.WithCancel(t.Context())
-	var wait sync.WaitGroup
-	defer wait.Wait()
-	defer cancel()
-	wait.Go(func() {
-		for ctx.Err() == nil {
-			_, _ = broker.Publish(ctx, other, message("a", "noise"), broker.PublishOptions{})
-		}
-	})
+	defer makeNoise(t, other, "a")()
 	told.WaitMessages("a", 10)
 
 	way.Block()
@@ -58,4 +50,19 @@ func TestRedis_OneDirectionIsDead(t *testing.T) {
 	}
 	subscribeAll(t, b, []string{"new:0"})
 	mustDeliver(t, other, told, []string{"new:0"})
+}
+
+// makeNoise publishes on a channel until quiet is called.
+func makeNoise(t *testing.T, from broker.Broker, channel string) (quiet func()) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		for ctx.Err() == nil {
+			_, _ = broker.Publish(ctx, from, message(channel, "noise"), broker.PublishOptions{})
+		}
+	})
+	return func() {
+		cancel()
+		wait.Wait()
+	}
 }

@@ -109,15 +109,20 @@ func TestRedis_TakeoversLeaveNothingBehind(t *testing.T) {
 	})
 }
 
-// The way to one of several servers is dead in one direction, and then all is flushed:
-// who subscribes is answered all the same.
+// The way to one of several servers is dead in one direction, while messages keep coming
+// from it, and then all is flushed: who subscribes is answered all the same.
 func TestRedis_SubscribesAreAnsweredWhateverElse(t *testing.T) {
 	t.Parallel()
 	sentinel := brokertest.StartRedisSentinel(t)
 	ways := brokertest.LayWays(t, sentinel.Servers[0], sentinel.Servers[1], sentinel.Sentinel)
 	b, told := startNode(t, broker.RedisConfig{URL: "redis+sentinel://" + ways[2].Addr + "/main"})
+	other, itsTold := startNode(t, broker.RedisConfig{URL: sentinel.URL()})
 	told.WaitUp()
+	itsTold.WaitUp()
 	subscribeAll(t, b, []string{"a"})
+	quiet := makeNoise(t, other, "a")
+	defer quiet()
+	told.WaitMessages("a", 10)
 	ways[0].Block()
 	start := time.Now()
 	for i := range 8 {
@@ -129,6 +134,7 @@ func TestRedis_SubscribesAreAnsweredWhateverElse(t *testing.T) {
 		t.Errorf("8 subscribes were answered after %v", took)
 	}
 	told.WaitDown()
+	quiet()
 	ways[0].Mend()
 	told.WaitUp()
 	sentinel.Flush()

@@ -18,7 +18,9 @@ func TestReplicas_ConfirmedIsWhatTheyHave(t *testing.T) {
 	brokertest.RequireRedis(t)
 	server := brokertest.StartRedis(t)
 	b, told := startNode(t, broker.RedisConfig{URL: server.URL()})
+	other, otherTold := startNode(t, broker.RedisConfig{URL: server.URL()})
 	told.WaitUp()
+	otherTold.WaitUp()
 	m := message("a", "1")
 	m.Key = "k1"
 	publishSure := func() (broker.Position, error) {
@@ -77,6 +79,10 @@ func TestReplicas_ConfirmedIsWhatTheyHave(t *testing.T) {
 	}
 	if at, err := publishSure(); !errors.Is(err, broker.ErrUnavailable) {
 		t.Errorf("the same key once more: confirmed at %v, and the replica was away", at)
+	}
+	// This one's connection has written nothing yet that WAIT could wait for.
+	if at, err := broker.Publish(t.Context(), other, m, replicated); !errors.Is(err, broker.ErrUnavailable) {
+		t.Errorf("the same key at another node: confirmed at %v, and the replica was away", at)
 	}
 	replica.Resume()
 	second := eventually("the replica that was away to confirm")
