@@ -2,10 +2,12 @@ package main
 
 import (
 	"bufio"
+	"crypto/tls"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -69,6 +71,51 @@ func TestConnections_AreBoundedInAll(t *testing.T) {
 	p.waitFor("limits.connections")
 	first.Close()
 	awaitRoom(t, p, "")
+}
+
+// What one connection brings over HTTP/2 counts as if each request had its own.
+func TestConnections_RequestsOverHTTP2AreBounded(t *testing.T) {
+	t.Parallel()
+	for _, limit := range []string{"limits.connections", "limits.connections_per_ip"} {
+		files := config.TLS{CertFile: filepath.Join(t.TempDir(), "cert.pem"), KeyFile: filepath.Join(t.TempDir(), "key.pem")}
+		putCertificate(t, files, "localhost")
+		p := startNode(t, nil, "--tls-cert-file", files.CertFile, "--tls-key-file", files.KeyFile, "--"+strings.NewReplacer(".", "-", "_", "-").Replace(limit)+"=4")
+		eventually(t, p.internal("/readyz"), http.StatusOK)
+		client := &http.Client{Transport: &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+		t.Cleanup(client.CloseIdleConnections)
+		listen := func() (*http.Response, error) {
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.public("/events?channel=chat"), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return client.Do(r)
+		}
+		var open []*http.Response
+		for range 3 { // beside the connection itself
+			answer, err := listen()
+			if err != nil || answer.ProtoMajor != 2 || answer.StatusCode != http.StatusOK {
+				t.Fatalf("%+v, %v", answer, err)
+			}
+			defer answer.Body.Close()
+			open = append(open, answer)
+		}
+		if answer, err := listen(); err == nil {
+			t.Errorf("%s: a fourth stream is answered %s", limit, answer.Status)
+			answer.Body.Close()
+		}
+		p.waitFor(limit)
+		open[0].Body.Close()
+		for deadline := time.Now().Add(patience); ; {
+			answer, err := listen()
+			if err == nil {
+				answer.Body.Close()
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("there is no room after a stream has ended: %v", err)
+			}
+		}
+	}
 }
 
 // The internal listener is bounded, too: it is not for clients, but they may come near it.

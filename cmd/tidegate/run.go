@@ -8,10 +8,11 @@ import (
 	"net"
 	"net/http"
 	"sync"
-	"tidegate/cmd/tidegate/internal/config"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"tidegate/cmd/tidegate/internal/config"
 )
 
 // run serves until ctx ends, and then drains: it returns nil once every session
@@ -70,7 +71,8 @@ func (n *node) drain(ctx context.Context, public *http.Server) error {
 // transport.Stream takes.
 func (n *node) newServer(h http.Handler, bounds *connections) *http.Server {
 	return &http.Server{
-		Handler:           n.contain(h),
+		Handler:           bounds.boundStreams(n.contain(h)),
+		HTTP2:             http2Bounds(),
 		ConnState:         bounds.note,
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       requestTimeout,
@@ -78,6 +80,15 @@ func (n *node) newServer(h http.Handler, bounds *connections) *http.Server {
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    headerBytes,
 		ErrorLog:          slog.NewLogLogger(n.log.Handler(), slog.LevelWarn),
+	}
+}
+
+// http2Bounds are of one connection: what is said by HTTP/2 is buffered until it is read.
+func http2Bounds() *http.HTTP2Config {
+	return &http.HTTP2Config{
+		MaxConcurrentStreams:          100, // the least that RFC 9113, section 6.5.2, recommends
+		MaxReceiveBufferPerConnection: config.HTTP2Bytes,
+		MaxReceiveBufferPerStream:     config.HTTP2Bytes,
 	}
 }
 

@@ -25,6 +25,10 @@ type Part struct {
 	Kernel bool   // it is the kernel's: a container's limit counts it, the process does not have it
 }
 
+// HTTP2Bytes is what a connection over HTTP/2, of which TLS is the beginning, has of what
+// was sent and is not read.
+const HTTP2Bytes = 64 << 10
+
 // Unbounded is what a Part has whose limit is 0.
 const Unbounded = -1
 
@@ -51,7 +55,7 @@ func (c *Config) Memory() Memory {
 	session, connection := sessionBytes, connectionBytes
 	switch {
 	case c.TLS.CertFile != "":
-		session, connection = session+tlsBytes, connection+tlsBytes
+		session, connection = session+tlsBytes, connection+tlsBytes+HTTP2Bytes*3/2 // and tables of headers
 	case c.WebSocket.Engine == websocket.Portable || runtime.GOOS != "linux":
 		session += portableBytes
 	}

@@ -62,7 +62,7 @@ func TestConfig_LimitsThatTheMachineCannotHold(t *testing.T) {
 var boundTests = map[string][]string{
 	"sessions":              {"gateway.TestSession_LimitsHold", "gateway.TestLimits_SessionsOfAnAddress"},
 	"subscriptions":         {"gateway.TestLimits_SubscriptionsOfTheNode"},
-	"HTTP connections":      {"cmd/tidegate.TestConnections_AreBoundedInAll", "cmd/tidegate.TestServe_ManyHeadersAreRefused", "gateway/transport.TestPump_HoldsAFewBytesAndLosesNone"},
+	"HTTP connections":      {"cmd/tidegate.TestConnections_AreBoundedInAll", "cmd/tidegate.TestConnections_RequestsOverHTTP2AreBounded", "cmd/tidegate.TestServe_ManyHeadersAreRefused", "gateway/transport.TestPump_HoldsAFewBytesAndLosesNone"},
 	"internal connections":  {"cmd/tidegate.TestConnections_OfTheInternalListenerAreBounded"},
 	"outboxes in all":       {"gateway.TestLimits_OutboxesAreBoundedInAll", "gateway.TestSession_SlowClientIsClosedAndOthersAreNot"},
 	"held for clients":      {"gateway/api.TestBodies_AreBoundedInAll", "gateway/websocket.TestUnfinished_MessagesShareOneBound", "gateway.TestLimits_PublishesOnTheirWayShareTheNodesRoom", "gateway.TestSendTo_LinesShareTheNodesRoom", "gateway.TestChannels_LongAnswersShareTheNodesRoom", "gateway/transport.TestCollector_HoldsOfTheNodesRoomWhatItHas"},
