@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -43,6 +44,9 @@ func TestHostile_NothingEndsANodeOrStays(t *testing.T) {
 		clients.Go(func() {
 			h := hostile{rand.New(rand.NewPCG(seed, worker))}
 			for time.Now().Before(end) && h.visit(address) {
+				if h.IntN(16) == 0 {
+					h.expectRefusal(t, address)
+				}
 			}
 		})
 	}
@@ -117,6 +121,28 @@ func (h hostile) visit(address string) bool {
 		_, _ = io.Copy(io.Discard, c)
 	}
 	return true
+}
+
+// expectRefusal asks for a stream by a request that none may begin by: nobody would read
+// its body, or see that its client has left.
+func (h hostile) expectRefusal(t *testing.T, address string) {
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		return
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(patience)) // of a real connection
+	method, body := h.pick([]string{"GET", "HEAD"}), h.pick([]string{"Content-Length: 2\r\n\r\n", "Content-Length: 2\r\n\r\n{}", "Transfer-Encoding: chunked\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"})
+	if method == "HEAD" && h.IntN(2) == 0 {
+		body = "\r\n"
+	}
+	said := method + " " + h.pick([]string{"/events?channel=c", "/events?channel={{name}}", "/ws", "/raw/c", "/connection/uni_sse", "/connection/websocket", "/app/key"}) +
+		" HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n" + body
+	_, _ = io.WriteString(c, said)                   // the node may have hung up
+	status, _ := bufio.NewReader(c).ReadString('\n') // "": the node has hung up
+	if strings.HasPrefix(status, "HTTP/1.1 1") || strings.HasPrefix(status, "HTTP/1.1 2") {
+		t.Errorf("answered %q:\n%s", status, said)
+	}
 }
 
 // pick returns one of the texts, with each {word} filled in.
