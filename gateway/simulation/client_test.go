@@ -174,11 +174,13 @@ type client struct {
 	random *rand.Rand
 
 	// Owned by live.
-	cursor  string
-	entered bool // it has been subscribed before
-	conns   int
-	left    time.Time // for good
-	log     []heard
+	cursor   string
+	entered  bool  // it has been subscribed before
+	answered bool  // on this connection
+	event    event // of a stream, as far as it has come
+	conns    int
+	left     time.Time // for good
+	log      []heard
 }
 
 // heard is one entry of a log: a message's number, or that messages may be missing.

@@ -10,12 +10,21 @@ import (
 // fault is something that goes wrong, and is mended after a while.
 type fault struct {
 	name    string
-	forgets bool // Redis may lose what it has confirmed
+	forgets loss // of what Redis has confirmed
 	blinds  bool // the node cannot use Redis meanwhile
 	strike  func(w *world, n *slot, random *rand.Rand)
 	mend    func(w *world, n *slot)
 	longest time.Duration
 }
+
+// loss is how much Redis may forget.
+type loss byte
+
+const (
+	nothing loss = iota
+	some
+	everything
+)
 
 var faults = []fault{
 	{name: "link cut", strike: tamper((*simredis.Way).Cut)},
@@ -31,17 +40,17 @@ var faults = []fault{
 	{name: "redis is full", strike: refuse("OOM command not allowed when used memory > 'maxmemory'."), mend: refuseNothing, longest: 8 * time.Second},
 	{name: "redis cannot save", strike: refuse("MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk."), mend: refuseNothing, longest: 8 * time.Second},
 	{name: "redis restarts with all that it had", strike: restart(0, 1)},
-	{name: "redis restarts with older data", forgets: true, strike: restart(1, 60)},
-	{name: "redis restarts with nothing", forgets: true, strike: restart(1<<30, 1<<30+1)},
+	{name: "redis restarts with older data", forgets: some, strike: restart(1, 60)},
+	{name: "redis restarts with nothing", forgets: everything, strike: restart(1<<30, 1<<30+1)},
 	{name: "redis fails over and loses nothing", strike: failOver(0, 1)},
-	{name: "redis fails over and loses something", forgets: true, strike: failOver(1, 60)},
+	{name: "redis fails over and loses something", forgets: some, strike: failOver(1, 60)},
 	{name: "a node is led to the former master", strike: leadAstray, mend: mendWay, longest: 12 * time.Second},
 	{name: "the clock of redis jumps", strike: clockJumps, mend: func(w *world, _ *slot) { w.redis().SetClock(0) }, longest: 20 * time.Second},
-	{name: "redis is emptied", forgets: true, strike: func(w *world, _ *slot, _ *rand.Rand) { w.redis().Flush() }},
-	{name: "a stream is deleted", forgets: true, strike: func(w *world, _ *slot, random *rand.Rand) {
+	{name: "redis is emptied", forgets: everything, strike: func(w *world, _ *slot, _ *rand.Rand) { w.redis().Flush() }},
+	{name: "a stream is deleted", forgets: some, strike: func(w *world, _ *slot, random *rand.Rand) {
 		w.redis().Do("DEL", "tidegate:"+w.streams[random.IntN(2)].channel)
 	}},
-	{name: "a channel is deleted", forgets: true, strike: func(w *world, _ *slot, random *rand.Rand) {
+	{name: "a channel is deleted", forgets: some, strike: func(w *world, _ *slot, random *rand.Rand) {
 		name := "tidegate:" + w.streams[random.IntN(2)].channel
 		w.redis().Do("DEL", name, name+" meta")
 	}},
@@ -121,12 +130,19 @@ func failOver(least, most int) func(*world, *slot, *rand.Rand) {
 }
 
 // leadAstray has another server take the place of the one that there is, and a node not
-// hear of it.
-func leadAstray(w *world, s *slot, _ *rand.Rand) {
+// hear of it, or late, over a slow link.
+func leadAstray(w *world, s *slot, random *rand.Rand) {
 	w.replacing <- struct{}{}
 	defer func() { <-w.replacing }()
 	former := w.redis()
-	s.tamper(func(way *simredis.Way) { way.Lead(former) })
+	slow := random.IntN(2) == 0
+	takes := between(random, 50*time.Millisecond, 400*time.Millisecond)
+	s.tamper(func(way *simredis.Way) {
+		way.Lead(former)
+		if slow {
+			way.Slow(takes)
+		}
+	})
 	w.servers.FailOver(redisAddress, 0)
 }
 
@@ -143,23 +159,40 @@ func planOf(random *rand.Rand, gentle bool) (plan []blow) {
 	for at := time.Duration(0); at < faultsLast; {
 		b := blow{number: len(plan) + 1, at: at, fault: random.IntN(len(faults)), node: random.IntN(nodeCount), own: random.Uint64()}
 		at += between(random, 0, 8*time.Second)
-		if !gentle || !faults[b.fault].forgets {
+		if !gentle || faults[b.fault].forgets == nothing {
 			plan = append(plan, b)
 		}
 	}
 	return plan
 }
 
-// strike has the faults of the plan befall the world, which may overlap, and returns when
-// all are mended, not before they all could have been.
-func (w *world) strike() {
-	w.note("gentle: %v", w.gentle)
-	began := time.Now()
+// lastOf draws what befalls a world when it has been quiet for a while, and nobody comes
+// and goes any more, by whom what Redis forgets would be stated anew: it forgets everything,
+// if it may.
+func lastOf(random *rand.Rand, number int, gentle bool) blow {
+	forgets := everything
+	if gentle {
+		forgets = nothing
+	}
+	fault := random.IntN(len(faults))
+	for faults[fault].forgets != forgets {
+		fault = random.IntN(len(faults))
+	}
+	return blow{number: number, at: faultsLast + calm, fault: fault, node: random.IntN(nodeCount), own: random.Uint64()}
+}
+
+// strike has those faults of the plan befall the world that are due from one time to
+// another, which may overlap, and returns when all are mended, not before they all could
+// have been.
+func (w *world) strike(began time.Time, from, to time.Duration) {
 	for _, b := range w.plan {
+		if b.at < from || b.at >= to {
+			continue
+		}
 		time.Sleep(time.Until(began.Add(b.at)))
 		w.striking.Go(func() { w.befall(b) })
 	}
-	time.Sleep(time.Until(began.Add(faultsLast)))
+	time.Sleep(time.Until(began.Add(to)))
 	w.striking.Wait()
 	for _, s := range w.nodes {
 		mendWay(w, s)

@@ -19,8 +19,12 @@ import (
 //
 // A client is told by a gap, by a subscribe that did not recover, and by being away
 // without a cursor. The word may come after messages that were on their way: it counts
-// for what was published before it, and heard at most wordWithin before.
-const wordWithin = 30 * time.Second
+// for what was published before it, and heard at most wordWithin before; where no history
+// is read in vain, promptWord.
+const (
+	wordWithin = 30 * time.Second
+	promptWord = 5 * time.Second
+)
 
 // judge compares the logs of all clients with what was published.
 func (w *world) judge() {
@@ -162,6 +166,10 @@ func (j *judgment) missing(left time.Time) {
 			heard[h.number] = h.at
 		}
 	}
+	within := promptWord
+	if j.client.stream.kept() {
+		within = wordWithin
+	}
 	next := left // when a later one was first heard
 	later := j.client.kind == "steady"
 	for i := len(j.published) - 1; i >= 0; i-- {
@@ -176,7 +184,7 @@ func (j *judgment) missing(left time.Time) {
 		if !later || !p.confirmed || !p.begun.After(entered) {
 			continue
 		}
-		if j.whole || !j.client.told(p.begun, next.Add(wordWithin)) {
+		if j.whole || !j.client.told(p.begun, next.Add(within)) {
 			j.blame("%d, confirmed at %.3f, is missing; a later one was heard at %.3f", p.number, j.client.since(p.ended), j.client.since(next))
 		}
 	}

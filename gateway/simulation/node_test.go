@@ -37,6 +37,7 @@ type node struct {
 	apps    *pusher.Apps
 	metrics *metrics.Metrics
 	end     context.CancelFunc
+	saying  atomic.Int64 // messages, see halting
 
 	// Guarded by mu.
 	mu    sync.Mutex

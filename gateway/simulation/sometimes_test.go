@@ -60,6 +60,7 @@ var rare = []string{
 	"client closed with 4200",
 	"client goes on in another epoch",
 	"client recovered: centrifuge",
+	"client recovered: halting",
 	"client recovered: native",
 	"client resumed over a lost epoch",
 	"client told: gap: events",

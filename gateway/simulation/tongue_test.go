@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"tidegate/gateway"
@@ -58,6 +60,7 @@ func (nativeTongue) serve(n *node, c *client, over *conn) {
 }
 
 func (nativeTongue) first(c *client) string {
+	c.answered = false
 	return toJSON(map[string]any{"type": "subscribe", "id": 1, "channel": c.stream.channel, "cursor": c.cursor})
 }
 
@@ -75,15 +78,43 @@ func (nativeTongue) hear(c *client, line []byte) (say string, stays bool) {
 	}
 	switch f.Type {
 	case "subscribed":
+		c.answered = true
 		c.enters(f.Cursor, f.Recovered)
 	case "gap":
 		c.misses("gap")
 	case "message":
 		c.hears(f.Data, f.Cursor)
 	case "error":
-		return "", c.refused(f.Code, line)
+		return "", c.answered || c.refused(f.Code, line) // nobody waits for another answer
 	}
 	return "", true
+}
+
+// haltingTongue is the native protocol where it cannot say each message: now and then one
+// ends the session, and the client comes back.
+type haltingTongue struct{ nativeTongue }
+
+func (haltingTongue) String() string { return "halting" }
+
+func (haltingTongue) serve(n *node, c *client, over *conn) {
+	n.serve(over, gateway.Hello{Protocol: halting{native.Protocol{}, &n.saying}, Session: over.name})
+}
+
+// halting is a protocol that cannot say each saysMost-th message.
+type halting struct {
+	gateway.Protocol
+	saying *atomic.Int64
+}
+
+const saysMost = 13
+
+var errUnsayable = errors.New("it cannot be said")
+
+func (h halting) Encode(event gateway.Event) (gateway.Frame, error) {
+	if _, is := event.(gateway.Message); is && h.saying.Add(1)%saysMost == 0 {
+		return gateway.Frame{}, errUnsayable
+	}
+	return h.Protocol.Encode(event)
 }
 
 // centrifugeTongue is what Centrifuge's SDKs speak over a WebSocket.
@@ -229,40 +260,61 @@ func (eventsTongue) serve(n *node, c *client, over *conn) {
 	over.Close(gateway.Left, nil)
 }
 
-func (eventsTongue) first(*client) string { return "" }
+func (eventsTongue) first(c *client) string {
+	c.event = event{}
+	return ""
+}
 
+// hear takes an event when its empty line has come: of one that was cut off nothing counts.
 func (eventsTongue) hear(c *client, line []byte) (say string, stays bool) {
 	field, value, _ := strings.Cut(strings.TrimRight(string(line), "\n"), ": ")
-	switch field {
-	case "id":
-		if !c.entered {
-			c.entered = true
-			c.log = append(c.log, heard{at: time.Now(), told: "entered"})
-		}
-		c.cursor = value
-	case "event":
-		if value == "gap" {
-			c.misses("gap")
-		}
-	case "data":
+	switch {
+	case field == "":
+		e := c.event
+		c.event = event{}
+		return "", e.tell(c)
+	case field == "id":
+		c.event.id = value
+	case field == "event":
+		c.event.name = value
+	case field == "data":
+		c.event.data = value
+	case strings.HasPrefix(field, "{"):
+		return "", c.refused("by a status", line)
+	}
+	return "", true
+}
+
+// event is one of a stream.
+type event struct{ id, name, data string }
+
+func (e event) tell(c *client) (stays bool) {
+	if e.name == "gap" {
+		c.misses("gap")
+	}
+	if e.data != "" {
 		var f struct {
 			Type, Cursor string
 			Data         json.RawMessage
 		}
-		if !c.parse([]byte(value), &f) {
-			return "", false
+		if !c.parse([]byte(e.data), &f) {
+			return false
 		}
 		if f.Type == "message" {
 			at := c.cursor
 			c.hears(f.Data, f.Cursor)
-			c.cursor = at // until its id
-		}
-	default:
-		if strings.HasPrefix(field, "{") {
-			return "", c.refused("by a status", line)
+			c.cursor = at // a stream goes on by its own
 		}
 	}
-	return "", true
+	if e.id == "" {
+		return true
+	}
+	if !c.entered {
+		c.entered = true
+		c.log = append(c.log, heard{at: time.Now(), told: "entered"})
+	}
+	c.cursor = e.id
+	return true
 }
 
 // pollTongue is long-poll: one request after the other.

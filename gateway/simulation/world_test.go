@@ -47,6 +47,7 @@ const redisAddress = "redis:6379"
 // The length of a story, and of the quiet after it in which all is to be well again.
 const (
 	faultsLast = 90 * time.Second
+	calm       = 20 * time.Second // before the last fault
 	settling   = 75 * time.Second // more than a lease, and than a silent peer is taken for one that lives
 	nodeCount  = 3
 )
@@ -59,6 +60,7 @@ func tell(t *testing.T, seed uint64, only []int) *world {
 	random := w.random("world")
 	w.gentle = random.IntN(2) == 0
 	w.plan = planOf(w.random("faults"), w.gentle)
+	w.plan = append(w.plan, lastOf(w.random("last"), len(w.plan)+1, w.gentle))
 	if only != nil {
 		w.plan = slices.DeleteFunc(w.plan, func(b blow) bool { return !slices.Contains(only, b.number) })
 	}
@@ -78,8 +80,11 @@ func tell(t *testing.T, seed uint64, only []int) *world {
 	for _, s := range w.streams {
 		publishers.Go(func() { s.publish(publishing) })
 	}
-	w.strike()
+	w.note("gentle: %v", w.gentle)
+	struck := time.Now()
+	w.strike(struck, 0, faultsLast)
 	rest()
+	w.strike(struck, faultsLast, faultsLast+calm+1)
 	time.Sleep(settling)
 	stop()
 	publishers.Wait()
@@ -113,7 +118,7 @@ func (w *world) populate(random *rand.Rand) {
 		nativeTongue{}, nativeTongue{}, nativeTongue{}, nativeTongue{}, pollTongue{},
 		centrifugeTongue{}, centrifugeTongue{}, eventsTongue{}, pusherTongue{}, pollTongue{},
 		eventsTongue{}, eventsTongue{}, centrifugeTongue{}, centrifugeTongue{}, eventsTongue{},
-		pusherTongue{},
+		pusherTongue{}, haltingTongue{}, haltingTongue{},
 	} {
 		kind := kinds[i%len(kinds)]
 		w.clients = append(w.clients, newClient(w, fmt.Sprintf("%s%d", kind, i), kind, t, w.streams[random.IntN(len(w.streams))]))
