@@ -13,9 +13,9 @@ func hostOf(remote string) string {
 	return remote
 }
 
-// NetworkOf returns what one client can be told by: an IPv4 address, or the /64
-// network of an IPv6 address, of which every client has 2^64 to come from. The
-// zero Prefix stands for what is no IP address.
+// NetworkOf returns what tells one client from another: an IPv4 address, or the /64
+// network of an IPv6 address, since one client may have all 2^64 addresses of that. The
+// zero Prefix stands for anything that is not an IP address.
 func NetworkOf(remote string) netip.Prefix {
 	addr, err := netip.ParseAddr(hostOf(remote))
 	if err != nil {

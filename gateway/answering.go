@@ -9,8 +9,8 @@ func (s *Session) conclude(command Command, err error) {
 	}
 }
 
-// concludeAs is conclude for a command that is known by these alone; nil: it has not
-// failed.
+// concludeAs is conclude for a command of which only its kind, ID and channel are known.
+// It returns nil if the command has not failed.
 func (s *Session) concludeAs(kind string, id ID, channel string, err error) *Error {
 	if err == nil {
 		s.gateway.metrics.Commands.Handled(kind, "ok").Inc()

@@ -31,7 +31,7 @@ const (
 	disconnectUser  = "disconnect"
 	subscribeUser   = "subscribe"
 	unsubscribeUser = "unsubscribe"
-	disconnectSome  = "disconnect_some" // topics of their own, so that a node of a former version does not do it to all
+	disconnectSome  = "disconnect_some" // topics of their own, so that a node of an older version does not do it to all sessions
 	subscribeSome   = "subscribe_some"
 	subscribeWith   = "subscribe_with"
 	unsubscribeSome = "unsubscribe_some"
@@ -53,12 +53,12 @@ const (
 	partsWord     = "parts"
 )
 
-// sayer tells a part of what came of an errand.
+// sayer passes on a part of the result of an errand.
 type sayer = func(any) error
 
 // askAll has an errand done on every node that is alive, and tells add what each
-// says, one call at a time. Answers that are long take of the room that the node has for
-// its clients, until ctx ends. An error, an *Error, says that not all of it was done.
+// says, one call at a time. Long answers take up room that the node has for its clients,
+// until ctx ends. An error is an *Error, and says that not all of it was done.
 func askAll[T any](ctx context.Context, g *Gateway, topic string, e errand, add func(T)) error {
 	if err := g.cluster.AskAll(ctx, topic, e, g.holding(ctx, decoded(g, topic, add))); err != nil {
 		return ErrorOf(err)
@@ -82,8 +82,8 @@ func (g *Gateway) holding(ctx context.Context, add func(json.RawMessage)) func(j
 	}
 }
 
-// decoded reads what a node says. What another version says in another way is
-// left out.
+// decoded reads what a node says. An answer that cannot be read, since a node of another
+// version gave it, is left out.
 func decoded[T any](g *Gateway, topic string, add func(T)) func(json.RawMessage) {
 	return func(body json.RawMessage) {
 		var said T

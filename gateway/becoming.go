@@ -12,7 +12,7 @@ func (s *Session) become(p *Principal) error {
 	s.stopPending()
 	s.mu.Unlock()
 	s.spendAs(p.User)
-	if err := s.gateway.Admit(p, s.remote); err != nil { // who is forbidden from now on is looked for among the sessions
+	if err := s.gateway.Admit(p, s.remote); err != nil { // before, p was not among the sessions in which a new ban looks for its user
 		return err
 	}
 	s.gateway.expireSoon(s, p.Expires)

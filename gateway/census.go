@@ -16,7 +16,7 @@ type ChannelInfo struct {
 	Channel  string
 	Sessions int
 	Users    int // different ones; anonymous sessions have none
-	Messages int // that the node had which listens for longest; it begins anew when nobody does
+	Messages int // as counted by the node that has listened for longest; it begins again at 0 when nobody listens
 }
 
 // headcount is what a node, or a part of its report, adds to a channel's numbers.
@@ -40,7 +40,7 @@ func (g *Gateway) Channels(ctx context.Context, pattern string) ([]ChannelInfo, 
 }
 
 // TellCount tells those who are on a channel of this node how many there are in the
-// whole cluster, if their protocol says such a thing. Who wants to know is a Receiver of
+// whole cluster, if their protocol has an event for that. It is called by a Receiver of
 // OnSessionsChanged.
 func (g *Gateway) TellCount(channel string, sessions int) {
 	g.hub.TellCount(channel, sessions)

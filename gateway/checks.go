@@ -2,8 +2,8 @@ package gateway
 
 import "tidegate/gateway/rules"
 
-// checkUser returns what is wrong with a user's name, such as no token can have: what is
-// said about it would be about nobody.
+// checkUser returns what is wrong with a user's name. No token can have a name that is
+// wrong, so that a command about it would be about nobody.
 func checkUser(user string) error {
 	if user == "" {
 		return failf(BadRequest, "the user is missing")

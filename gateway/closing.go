@@ -44,7 +44,8 @@ func (s *Session) crash() {
 	}
 }
 
-// closeConn closes the connection with what the session's protocol says of the reason.
+// closeConn closes the connection with the code and text that the session's protocol has for
+// the reason.
 func (s *Session) closeConn(reason Reason, rest []byte) {
 	s.conn.Close(s.dialect.farewell(reason), rest)
 }

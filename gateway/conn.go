@@ -17,9 +17,10 @@ type Conn interface {
 	// begun and does not end is none.
 	Heard() time.Time
 
-	// Close ends the connection, telling the peer the reason's Code and Text, which
-	// are its Protocol's, if the transport can, after rest: what Write left of a frame that it had begun. It returns
-	// at once; the courtesies of the transport go on for a short bounded time.
+	// Close ends the connection. It writes rest first, what Write left of a frame that
+	// it had begun, and then, if the transport can, tells the peer the reason's Code and
+	// Text, which are those of its Protocol. It returns at once; closing handshakes go on
+	// for a short, bounded time.
 	// Write returns soon after. Only the first call counts.
 	Close(reason Reason, rest []byte)
 }

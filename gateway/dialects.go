@@ -52,7 +52,7 @@ func (d *dialect) EncodeMessage(m *broker.Message) ([]byte, error) {
 	return frame.Data, err
 }
 
-// EncodeDelta returns the frame of a message for who was told another one before.
+// EncodeDelta returns the frame of a message for clients that have the one before it.
 func (d *dialect) EncodeDelta(m, before *broker.Message, differences *Differences) ([]byte, error) {
 	frame, err := d.encode(Delta{m, before, differences})
 	return frame.Data, err

@@ -37,7 +37,7 @@
 //	                  (what follows is in the hub)         ▲              │
 //	                                                       └── provide <──┘ Read, Look, Await, Pause
 //
-// Who comes to a channel (or leaves it), from the session to the audiences of all
+// A member that comes to a channel (or leaves it), from the session to the audiences of all
 // nodes. Package internal/attendance counts, the broker knows:
 //
 //	Channel.join ──> attend ──> Attendance.Came ──> state ──> Presence.Attend ──> intake

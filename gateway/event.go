@@ -9,9 +9,9 @@ import (
 )
 
 // Event is what the gateway can tell a client: one of the structs of this file.
-// A Protocol encodes them. A command has its answer whether or not its client gave an
-// ID: a protocol in which it has none then encodes it as no frame. An Event is immutable: one and the same may be
-// encoded by several protocols at once.
+// A Protocol encodes them. A command is always answered, whether or not its client gave
+// an ID; a protocol that has no answer without an ID encodes none. An Event is immutable,
+// and may be encoded by several protocols at once.
 type Event interface{ event() }
 
 // Welcome is the first event of a session, and the answer to an Auth.
@@ -78,9 +78,9 @@ type Published struct {
 // Message is one message of a channel.
 type Message struct{ *broker.Message }
 
-// Delta is one message of a channel for who has asked for deltas (Subscribe.Deltas).
+// Delta is one message of a channel for clients that asked for deltas (Subscribe.Deltas).
 // Before is the message of the channel that the client was told last, so that what
-// differs is enough; nil: it is to be told the whole. A protocol whose clients ask for
+// differs is enough; nil: it needs the whole message. A protocol whose clients ask for
 // deltas says each of them.
 type Delta struct {
 	*broker.Message
@@ -140,7 +140,7 @@ type Leave struct {
 }
 
 // PresenceChanged says that more members came to a channel or left it than are told
-// one by one: who wants to know who is there asks.
+// one by one. A client that wants to know the members asks for them.
 type PresenceChanged struct{ Channel string }
 
 // NothingRecent says that a Subscribe asked for recent messages and there are none.

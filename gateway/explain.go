@@ -13,7 +13,7 @@ type Explanation struct {
 	Who       string // in words
 	Rule      int    // that decides, as the configuration counts them, from 0; -1: none matches
 	Match     string // of the rule
-	Banned    string // why whoever it is may not be here at all; empty: may be
+	Banned    string // why this client may not be here at all; empty: it may
 	Subscribe Ruling
 	Publish   Ruling
 	Presence  Ruling
@@ -28,7 +28,7 @@ type Ruling struct {
 }
 
 // Explain says what p may do on a channel, as the rules stand. Nothing is done and
-// nobody is asked: where a webhook has its say it tells so. An error is about the
+// nobody is asked; where a webhook decides, the answer says so. An error is about the
 // channel's name, or the user's.
 func (g *Gateway) Explain(p *Principal, channel string) (Explanation, error) {
 	if err := checkUser(p.User); p.User != "" && err != nil {
@@ -155,7 +155,7 @@ func naming(claim string, patterns []string, channel string) string {
 func (r *reasoning) reading(subscribe Ruling, what string, kept bool) Ruling {
 	switch {
 	case !subscribe.Allowed:
-		return Ruling{Code: subscribe.Code, Why: "only who may subscribe to the channel may do this"}
+		return Ruling{Code: subscribe.Code, Why: "only a client that may subscribe to the channel may do this"}
 	case kept:
 		return Ruling{Allowed: true, Why: fmt.Sprintf("it is open to all who may subscribe, and %s has %s", r.cite(), what)}
 	case r.index < 0:

@@ -96,7 +96,8 @@ func (e *Error) refusal() Reason {
 
 // Reason is why a session ends. It is an error, so that a Conn or a Protocol
 // can end a session with it. The set is closed, but for the Code of a Refused, which
-// may be any; a Reason's Text may be made more exact by With. What a client is told of it its Protocol's Farewell says.
+// may be any; With makes a Reason's Text more exact. What a client is told is up to its
+// Protocol's Farewell.
 type Reason struct {
 	Code  int    // with which Tidegate's own protocols close a WebSocket
 	Label string // what it is: in metrics and logs, and by errors.Is

@@ -13,7 +13,7 @@ import (
 type denying struct {
 	register broker.Register // nil: nothing can be forbidden
 	list     atomic.Pointer[denials.List]
-	version  uint64        // of the register when it was read; owned by who holds reading
+	version  uint64        // of the register when it was read; owned by the goroutine that holds reading
 	reading  chan struct{} // a place in it is the right to read the register
 	known    chan struct{} // closed when the register has been read once
 }

@@ -4,7 +4,7 @@ package gateway
 type Hello struct {
 	Protocol  Protocol
 	Session   string // the session's id, which nobody else has: up to 64 of A-Za-z0-9._-; empty: it is given one
-	Key       string // that who sends for the session shows (SendTo); empty: nobody can
+	Key       string // that requests which send for the session must show (SendTo); empty: none can
 	Transport string // a label of metrics: "websocket", "sse", "longpoll"
 	Principal Principal
 	AuthLater bool              // the protocol lets a client authenticate by a first Auth

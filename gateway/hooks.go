@@ -28,10 +28,10 @@ type Hooks interface {
 	Tell(ctx context.Context, notices []Notice) error
 }
 
-// HookEvent is what a backend can be asked or told.
+// HookEvent is something that a backend can be asked, or be told.
 type HookEvent string
 
-// The first four ask; the others tell.
+// The first four are questions, all others are notices.
 const (
 	OnConnect         HookEvent = "connect"
 	OnSubscribe       HookEvent = "subscribe"
@@ -94,7 +94,7 @@ type Notice struct {
 	Session  string // of a disconnect, a member that is a session, a message, and nothing recent
 	Remote   string // of a disconnect, as is Reason
 	Reason   Reason
-	User     string          // of a disconnect, of a member, or who has published or subscribed
+	User     string          // of a disconnect or a member, or the one that published or subscribed
 	Channel  string          // of all events but a disconnect
 	Info     json.RawMessage // of a member; nil: none
 	Sessions int             // on the channel after it, in the whole cluster; not of a message, or of nothing recent

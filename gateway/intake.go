@@ -7,8 +7,8 @@ import (
 	"tidegate/gateway/internal/cluster"
 )
 
-// intake is what the broker tells a node, and who is to hear it: messages of channels the
-// hub, who comes and goes the attendance, and what nodes say to each other the cluster.
+// intake hands on what the broker tells a node: messages of channels to the hub, joins and
+// leaves to the attendance, and what nodes say to each other to the cluster.
 type intake struct{ *Gateway }
 
 var _ broker.Receiver = intake{}

@@ -29,8 +29,8 @@ func (j *join) Reply(start hub.Start) (said bool) {
 	return j.session.say(*r)
 }
 
-// Say tells the client news of the channel, and who wants to hear of it that there is
-// nothing recent.
+// Say tells the client news of the channel. That there is nothing recent is told to the
+// backends that want to hear of it, too.
 func (j *join) Say(n hub.News) (said bool) {
 	if n.Kind == hub.NothingRecent {
 		j.noteNothingRecent()

@@ -91,7 +91,7 @@ type measurement struct {
 }
 
 const (
-	leastSpan       = 500 * time.Millisecond // who asks again before is told the same
+	leastSpan       = 500 * time.Millisecond // a question that comes sooner has the same answer
 	measurementLife = time.Minute
 )
 

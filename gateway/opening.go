@@ -47,7 +47,7 @@ func (g *Gateway) open(ctx context.Context, hello Hello) (*Session, error) {
 		return nil, err
 	}
 	g.metrics.Sessions.Opened(s.transport, s.dialect.protocol.Name())
-	err = g.checkDraining() // who closes all sessions may not have seen this one
+	err = g.checkDraining() // a drain that has begun may not have seen this session
 	if err == nil {
 		err = s.begin(ctx, hello)
 	}
@@ -111,8 +111,8 @@ func (s *Session) introduce(ctx context.Context, hello Hello) (Principal, error)
 	return p, err
 }
 
-// Refuse returns a session that is over, since Open, or who was to fill in hello, has
-// failed with err. It is for transports that can tell so in the client's protocol:
+// Refuse returns a session that is over before it began, since Open has failed with err, or
+// what should have filled in hello has. It is for transports that can say so in the client's protocol:
 // attached to a connection, the session says Goodbye and closes it. It counts as none.
 func (g *Gateway) Refuse(hello Hello, err error) *Session {
 	s := &Session{

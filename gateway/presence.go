@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// Members returns who is on a channel, in the whole cluster, by user. Who has been
-// on it since before on this node is among them, and who lingers, without sessions.
+// Members returns who is on a channel, in the whole cluster, by user. Those who were on it
+// on this node before the call are among them, as are those who linger, without sessions.
 func (g *Gateway) Members(ctx context.Context, p *Principal, channel string) ([]Member, error) {
 	return g.members(ctx, p, nil, channel)
 }

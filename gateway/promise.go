@@ -24,7 +24,7 @@ package gateway
 //	   history                                    (Timeline.Conclude)
 //	 6 the history knows less than this node      not believed for some reads;       -
 //	                                              then Gap (Timeline.Merge)
-//	 7 the rules have history begin               Gap to who was there before        -
+//	 7 the rules have history begin               Gap to those there before          -
 //	                                              (Channel.startAt)
 //	 8 a message is in no history, though its     Gap, if the link was lost          -
 //	   channel keeps one, and may be lost         (Timeline.Missed) or the client
@@ -50,7 +50,7 @@ package gateway
 // Nobody tells what was meant to be left out: messages that were published as
 // transient, messages that a newer one replaces where the rule says conflate, one's own
 // where the client wants no echo, what is not for its session (Publish.Except), and a
-// history that a backend has cleared, of which only who resumes hears (10).
+// history that a backend has cleared, of which only a client that resumes hears (10).
 //
 // Where the promise ends. Of event 8 the first message of its kind is not told if it is
 // lost: until one has come, a node cannot know that others publish past the history.
@@ -58,6 +58,6 @@ package gateway
 // new epoch (4), if the broker's History keeps its contract: an epoch never gives an
 // offset twice.
 //
-// What comes twice. Nobody is given a message twice in one epoch. Who comes from the
-// former epoch is not given again what it has of that. Who was away for two epochs or
-// more gets all that there is: of the epochs before the former one nothing is kept.
+// What comes twice. Nobody is given a message twice in one epoch. A client that
+// comes from the former epoch is not given again what it has of that. One that was away
+// for two epochs or more gets all that there is: nothing is kept of older epochs.

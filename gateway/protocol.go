@@ -32,7 +32,7 @@ type Protocol interface {
 type Frame struct {
 	Data   []byte
 	Binary bool // as opposed to text, where the transport tells them apart
-	Own    bool // the memory of Data, its capacity included, is nobody else's: who frames it may use it
+	Own    bool // the memory of Data, its capacity included, belongs to this frame alone: whatever wraps it may write there
 	Others bool // of a Join or a Leave: it is not for the member's own sessions
 
 	// Last says of a Gap's frame that the client leaves the channel with it, to

@@ -54,7 +54,7 @@ func (r reader) End() {
 	r.own.EndRead()
 }
 
-// Wait waits until there is a place, and leaves it to who comes next.
+// Wait waits until there is a place, and does not take it.
 func (r reader) Wait(ctx context.Context) error {
 	err := r.begin(ctx)
 	if err == nil {

@@ -60,7 +60,7 @@ func (s *Session) subscribeGathered(g *gatheredSubscribes) {
 	}
 }
 
-// endGathered lets go on who waits for g, also if it ends by a panic.
+// endGathered wakes those that wait for g, also if it ends by a panic.
 func (s *Session) endGathered(g *gatheredSubscribes) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

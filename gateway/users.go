@@ -43,7 +43,7 @@ func (g *Gateway) Sessions(ctx context.Context, user string) ([]SessionInfo, err
 // Disconnect ends the sessions that a user has on any node, with the Reason
 // Disconnected. It returns how many it has reached, also beside an error, which
 // says that there may be others. A session that opens meanwhile may escape it:
-// who must not come back is refused by other means, such as the connect webhook.
+// a user who must not come back needs a ban (Deny), or the connect webhook.
 func (g *Gateway) Disconnect(ctx context.Context, user string) (reached int, err error) {
 	return g.reach(ctx, disconnectUser, errand{User: user})
 }

@@ -106,10 +106,10 @@ func (s *Session) joinOwn(ctx context.Context, cursors map[string]string, collec
 	return err
 }
 
-// ownChannels returns the channels that the session is to be on because of whom it
-// acts as. The client hears of a name that is refused, and the session lives: a token
-// with a mistake in it would else never open one. A session that is alone with its
-// channels gets none: who opened it has named all that it is to hear.
+// ownChannels returns the channels that the session is on because of its user and token.
+// The client hears of a name that is refused, and the session lives: otherwise a token
+// with a mistake in it could never open one. A session that is alone with its channels
+// gets none: the request that opened it has named all that it is to hear.
 func (s *Session) ownChannels() (names []string) {
 	if s.alone {
 		return nil
@@ -131,8 +131,8 @@ func (s *Session) ownChannels() (names []string) {
 	return names
 }
 
-// watched returns the channels on which the session is told who is online. It is not
-// one of those who are there.
+// watched returns the channels on which the session is told who is online. It does not
+// count as a member there.
 func (s *Session) watched() (names []string) {
 	p := s.who()
 	for _, user := range p.Watched {
