@@ -6,9 +6,9 @@ import (
 	"tidegate/broker/lock"
 )
 
-// flights makes equal calls at one time one. Who comes while a call is under way
-// waits for the next one, which is for all who came meanwhile: what it finds is no
-// older than the question. The zero value is ready; do may be called concurrently.
+// flights makes equal calls at one time into one. A caller that comes while a call is
+// under way waits for the next one, which is for all that came meanwhile: what it finds
+// is no older than the question. The zero value is ready; do may be called concurrently.
 type flights[K comparable, V any] struct {
 	mu    lock.Mutex[lock.Flights]
 	under map[K]*flight[V] // under way; its next is for those who wait
@@ -21,7 +21,7 @@ type flight[V any] struct {
 	next  *flight[V] // nil: nobody waits; guarded by the flights' mu
 }
 
-// do returns what f does, called by this caller or by another one, who came at the
+// do returns what f returns, called by this caller or by another one that came at the
 // same time with the same key. f goes on if ctx ends.
 func (g *flights[K, V]) do(ctx context.Context, key K, f func() (V, error)) (V, error) {
 	own := g.board(key, f)
@@ -34,7 +34,7 @@ func (g *flights[K, V]) do(ctx context.Context, key K, f func() (V, error)) (V, 
 	}
 }
 
-// board returns the flight that is for who comes now.
+// board returns the flight that serves a caller that comes now.
 func (g *flights[K, V]) board(key K, f func() (V, error)) *flight[V] {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -268,7 +268,7 @@ func (p *memoryPresence) exit(by Attendant, c *memoryRoom, gone *Member) {
 	}
 }
 
-// memberOf returns who has a field.
+// memberOf returns the member that a field stands for.
 func memberOf(field string) *Member {
 	if field[0] == '-' {
 		return &Member{Session: field[1:]}
@@ -323,7 +323,7 @@ func (p *memoryPresence) reap(by Attendant) {
 	}
 }
 
-// bury removes a dead node from all channels. Whom it alone had has left.
+// bury removes a dead node from all channels. Members that were on it alone have left.
 func (p *memoryPresence) bury(by Attendant, node string) {
 	by.Node, by.Linger = node, 0
 	for _, c := range p.channels {

@@ -72,7 +72,7 @@ type Notices interface {
 	// after it, all the same.
 	Put(ctx context.Context, by Attendant, list []Notice) (inLine []bool, err error)
 
-	// Take makes t the one who delivers, for its lease, unless somebody else is. It
+	// Take makes t the teller that delivers, for its lease, unless another one is. It
 	// removes the notices that t has delivered, and returns the oldest of the line.
 	Take(ctx context.Context, t Teller) (Line, error)
 }
@@ -97,7 +97,7 @@ const (
 type Attendant struct {
 	Node   string        // without spaces
 	Lease  time.Duration // how long after its last sign of life the node is dead
-	Linger time.Duration // how long who has no session anywhere is not gone yet; 0: not at all, and Keep ends all lingers
+	Linger time.Duration // how long a member without a session anywhere is not gone yet; 0: not at all, and Keep ends all lingers
 	Wants  []Wants       // of different lines; the same on all nodes
 	Room   int           // notices that may be in a line, some 300 bytes each: beyond it the oldest are dropped; 0: 100,000
 }
@@ -117,9 +117,9 @@ type Attendance struct {
 	Channel  string
 	Version  uint64   // larger than that of every Attendance of the node before; never 0
 	After    uint64   // the Version that it follows; 0: the node has had nobody there
-	Whole    bool     // it follows whatever there is: who is not among Members has left the node
+	Whole    bool     // it replaces whatever there is: a member that is not in Members has left the node
 	Sessions int      // that the node has there in all; 0: it forgets the channel, and its Version
-	Members  []Member // those who changed; Sessions are this node's, and 0 for who has left it
+	Members  []Member // those who changed; Sessions are this node's, and 0 for those who have left it
 }
 
 // Member is who is on a channel: a user or, where Session is set, one session.

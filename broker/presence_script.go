@@ -34,7 +34,7 @@ package broker
 // "tidegate notices told CHANNEL KEY" says for IdempotencyWindow that the message with
 // this key has been in line.
 //
-// A channel's hash goes with the last who is there, and so does all else. What a
+// A channel's hash is removed with its last member, and so is all else. What a
 // cluster has left that went without a word is removed by the next node that comes.
 
 const (
@@ -74,7 +74,7 @@ return taken
 
 // keepScript is a sign of life. ARGV go on with the version. It returns since when
 // the node's attendances are known, in how many milliseconds the next linger ends,
-// or -1, the nodes that are dead, and who lingers no more.
+// or -1, the nodes that are dead, and the members that linger no more.
 const keepScript = epochLua + presenceLua + `
 local version = tonumber(ARGV[7])
 local me, dead = meet(version), reap()

@@ -20,7 +20,7 @@ import (
 //     taken over from it. It would have had to become one itself.
 //   - The new one has never been a replica, and runs for longer than the node has been
 //     sure of the former one: it has lost nothing of what it was given.
-//   - It says that the former one still has other slots: who takes over takes all.
+//   - It says that the former one still has other slots: the one that takes over takes all.
 //
 // And that a replica had all by this: it was promoted from what it had of the former
 // master's, and that follows it now and could go on where it was itself. A server that has

@@ -21,7 +21,7 @@ type Inspection struct {
 }
 
 // inspected are the settings that an Inspection has. What is behind the colon is a field
-// of INFO that says the same to who may not ask for settings.
+// of INFO that says the same to a user that may not ask for settings.
 var inspected = map[string]string{
 	"maxmemory-policy": "maxmemory_policy", "appendonly": "aof_enabled",
 	"appendfsync": "", "save": "", "client-output-buffer-limit": "",

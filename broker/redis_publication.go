@@ -23,7 +23,7 @@ type publication struct {
 	deadline time.Time
 	done     func(Position, error)
 
-	answered bool // guarded by the lane's mu; who sets it calls done
+	answered bool // guarded by the lane's mu; the one that sets it calls done
 
 	text      []byte      // memory of what the command says
 	arguments [8]argument // of the command; those of them that are not the same for all
