@@ -10,8 +10,8 @@ import (
 	"tidegate/cmd/tidegate/internal/config"
 )
 
-// certificate is that of the TLS listener. It follows its files: what is in
-// them is used from the next handshake on, or a second later.
+// certificate is the certificate of the TLS listener. When its files change, the new one is
+// used from the next handshake on, or a second later.
 type certificate struct {
 	// Fixed at birth.
 	files config.TLS

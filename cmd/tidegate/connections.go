@@ -21,7 +21,7 @@ type connections struct {
 	// Fixed at birth.
 	most, perIP int            // 0: no limit
 	proxies     []netip.Prefix // they bring many clients: perIP is not about them
-	announced   bool           // a PROXY header says who comes, which is not there yet when a connection is new
+	announced   bool           // the client's address comes in a PROXY header, which a new connection has not sent yet
 	log         *slog.Logger
 
 	// Guarded by mu.

@@ -47,7 +47,7 @@ func develop(ctx context.Context, source *config.Source, browse bool) error {
 	})
 }
 
-// openConsole leaves it to the browser to show the page, or not.
+// openConsole asks the browser to show the page, and does not wait for it.
 func (n *node) openConsole() {
 	program := browserOf(runtime.GOOS, os.Getenv)
 	if program == nil {

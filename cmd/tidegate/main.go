@@ -38,7 +38,7 @@ func run(ctx context.Context, args []string) int {
 	return 1
 }
 
-// noteBegun has begun set when the command line has been understood.
+// noteBegun sets begun once the command line has been understood.
 func noteBegun(c *cobra.Command, begun *bool) {
 	do := c.RunE
 	if do == nil {

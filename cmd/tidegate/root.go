@@ -56,7 +56,7 @@ func eachCommand(c *cobra.Command, do func(*cobra.Command)) {
 	}
 }
 
-// sayArguments has a command that is given too few or too many arguments say which it
+// sayArguments makes a command that gets too few or too many arguments say which ones it
 // wants.
 func sayArguments(c *cobra.Command) {
 	fits := c.Args
@@ -75,8 +75,8 @@ func sayArguments(c *cobra.Command) {
 	}
 }
 
-// nameNearestCommand has a command that has others below it refuse words that are none
-// of them.
+// nameNearestCommand makes a command with subcommands refuse a word that is none of them,
+// and name the nearest one.
 func nameNearestCommand(c *cobra.Command) {
 	if !c.HasSubCommands() {
 		return

@@ -71,8 +71,8 @@ func serve(ctx context.Context, s *config.Source, stderr *os.File, bound func(*n
 	return nil
 }
 
-// limitMemory has garbage collected before the process has more than the sum of
-// its bounds, unless GOMEMLIMIT says what to keep to.
+// limitMemory makes the garbage collector work harder before the process takes more than
+// the sum of its bounds, unless GOMEMLIMIT sets another limit.
 func limitMemory(c *config.Config, log *slog.Logger) {
 	most, unbounded := c.Memory().Process()
 	if os.Getenv("GOMEMLIMIT") != "" || len(unbounded) > 0 {

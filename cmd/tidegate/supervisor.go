@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// supervisor is who has started this process and wants to hear how it is, as systemd
-// does of services of Type=notify (sd_notify(3)). The zero value is nobody.
+// supervisor is the program that has started this process and wants to hear how it is, as
+// systemd does of services of Type=notify (sd_notify(3)). The zero value is none.
 type supervisor struct{ socket string }
 
 // whoStarted returns the supervisor that the environment names.
