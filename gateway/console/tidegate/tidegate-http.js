@@ -96,8 +96,8 @@ class HTTPLink {
     try {
       await this.#alive();
       this.#on.frame({ type: "welcome" });
-    } catch (error) {
-      this.end(1006, String(error), { unreachable: true });
+    } catch {
+      this.end(1006, "the gateway cannot be reached", { unreachable: true });
     }
   }
 

@@ -256,7 +256,7 @@ export class Session {
 /** @param {import("./tidegate.js").Transport} transport @returns {Promise<Dial>} */
 async function dialOf(transport) {
   if (transport === "websocket") return dialWebSocket;
-  const http = await import("./tidegate-http.js");
+  const http = await import("./tidegate-http.js").catch(() => Promise.reject("the code for HTTP transports cannot be loaded"));
   return transport === "sse" ? http.dialEvents : http.dialPoll;
 }
 
