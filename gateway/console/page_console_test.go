@@ -59,6 +59,8 @@ func tellsWhatBecameOfTheConnection(t *testing.T, browser context.Context) {
 	stop()
 	p.until("the page looks disconnected", `!document.querySelector("#away").hidden && document.title.startsWith("Reconnecting")`)
 	p.shows("#timeline", "Connection lost")
+	p.shows("#timeline", "2 attempts")
+	p.until("attempts that fail are one line", `document.querySelector("#timeline").innerText.split("No connection").length === 2`)
 	for i := 2; i <= 13; i++ {
 		nodes.publish("orders", fmt.Sprintf(`"order %d"`, i))
 	}
@@ -155,6 +157,8 @@ func hasPublishInReachOnAPhone(t *testing.T, browser context.Context) {
 	}
 	p.connected()
 	p.subscribe("orders")
+	p.subscribe("a:name:that's:longer:than:any:line:of:a:phone")
+	p.shows("#messages-empty", `/api/channels/a:name:that'\''s:longer:`)
 	p.until("nothing is wider than the screen", `document.documentElement.scrollWidth <= 390`)
 	p.until("publish is in view", `(({ top, bottom }) => top >= 0 && bottom <= innerHeight)(document.querySelector("#publish .primary").getBoundingClientRect())`)
 	const small = `[...document.querySelectorAll("button, input, select, textarea, nav a, summary")]

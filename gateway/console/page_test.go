@@ -212,6 +212,8 @@ func filtersPausesAndClears(t *testing.T, browser context.Context) {
 
 	p.do(`const f = document.querySelector("#filter"); f.value = "APPL"; f.dispatchEvent(new Event("input"))`)
 	p.until("only apples are left", `document.querySelectorAll("#messages li").length === 1 && document.querySelector("#messages").innerText.includes("apples")`)
+	p.do(`const f = document.querySelector("#filter"); f.value = "cherries"; f.dispatchEvent(new Event("input"))`)
+	p.shows("#messages-empty", "No message matches the filter.")
 	p.do(`const f = document.querySelector("#filter"); f.value = ""; f.dispatchEvent(new Event("input"))`)
 	p.shows("#messages", "pears")
 

@@ -2,6 +2,7 @@
 // Backends may ask for that; a development gateway lets anybody.
 
 import { readAddress, writeAddress } from "./address.js";
+import { ask } from "./ask.js";
 import { byID, element, here, named, update } from "./element.js";
 
 /** @typedef {{node: string, sessions: number, version: string, since: number}} Alive */
@@ -86,12 +87,9 @@ export class ClusterView {
   }
 
   /** @param {string} method @param {string} path @returns {Promise<any>} */
-  async #ask(method, path) {
+  #ask(method, path) {
     const key = this.#key.value.trim();
-    const answer = await fetch(new URL(`api/${path}`, this.#base), { method, cache: "no-store", headers: key ? { Authorization: `Bearer ${key}` } : {} });
-    const body = await answer.json().catch(() => ({}));
-    if (!answer.ok) throw Object.assign(new Error(body.error?.message ?? `The gateway answered with ${answer.status}`), { code: body.error?.code });
-    return body;
+    return ask(new URL(`api/${path}`, this.#base), { method, cache: "no-store", headers: key ? { Authorization: `Bearer ${key}` } : {} });
   }
 
   /** @param {Alive[]} nodes */

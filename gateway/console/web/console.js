@@ -3,7 +3,7 @@
 import { Tidegate } from "./tidegate.js";
 import { readAddress, writeAddress } from "./address.js";
 import { ClusterView } from "./cluster.js";
-import { byID, duration, here } from "./element.js";
+import { byID, capital, duration, here } from "./element.js";
 import { openExample } from "./examples.js";
 import { Frames } from "./frames.js";
 import { MessageView } from "./messageview.js";
@@ -45,11 +45,13 @@ for (const tab of tabs) {
 }
 
 function connect() {
-  tide?.close();
+  const before = tide;
   try {
     tide = new Tidegate(url.value || here, { token: token.value.trim() });
   } catch {
     return showPulse("closed", "The gateway's URL is not a URL");
+  } finally {
+    before?.close();
   }
   const client = tide;
   const ifCurrent = (/** @type {(event: any) => void} */ act) => (/** @type {any} */ event) => { if (client === tide) act(event); };
@@ -57,7 +59,7 @@ function connect() {
   client.on("roundtrip", ifCurrent(showStatus));
   client.on("frame", ifCurrent((passed) => frames.add(passed)));
   client.on("error", ifCurrent((error) => {
-    messages.note(`${error.code}: ${error.message}`);
+    messages.note("", `${error.code}: ${error.message}`);
     timeline.problem(`${error.code}: ${error.message}`);
   }));
   timeline.use(client);
@@ -118,7 +120,8 @@ function bringToMiddle(link) {
 function showStatus() {
   const { state, transport, session, user, node, roundTrip, reconnects, reason } = tide.status;
   const name = capital(transportName(transport));
-  showPulse(state, state === "connected" ? [name, node, roundTrip && duration(roundTrip)].filter(Boolean).join(" · ") : reason);
+  const facts = [name, roundTrip && duration(roundTrip), node].filter(Boolean).join(" · ");
+  showPulse(state, state === "connected" ? facts : state === "connecting" ? "" : reason);
   show("transport", name);
   show("user", state === "connected" ? user || "anonymous" : "");
   show("node", node);
@@ -126,11 +129,6 @@ function showStatus() {
   show("roundtrip", duration(roundTrip));
   show("reconnects", String(reconnects));
   cluster.use(url.value || here, node);
-}
-
-/** @param {string} text */
-function capital(text) {
-  return text.slice(0, 1).toUpperCase() + text.slice(1);
 }
 
 /** @param {string} fact @param {string} value */

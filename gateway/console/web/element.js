@@ -77,6 +77,11 @@ export async function copy(text, button) {
   setTimeout(() => { button.textContent = label; }, 1_500);
 }
 
+/** @param {string} text */
+export function capital(text) {
+  return text.slice(0, 1).toUpperCase() + text.slice(1);
+}
+
 /** @param {Date} time */
 export function clockTime(time) {
   return time.toLocaleTimeString(undefined, { hourCycle: "h23" });

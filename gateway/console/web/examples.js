@@ -102,7 +102,8 @@ past.messages.forEach(({ data }) => append(data));
 tide.subscribe("logs:demo", ({ data }) => append(data), { cursor: past.cursor });`,
     shell: [
       ["Follow a file", `tidegate tail /var/log/syslog --channel logs:demo${at}`],
-      ["Or send one line", `curl -H 'Content-Type: text/plain' -d 'WARN disk is 91% full' \\
+      ["Or send one line", `curl -H 'Content-Type: text/plain' \\
+  -d 'WARN disk is 91% full' \\
 ${here}/api/channels/logs:demo/messages`],
     ],
     play: playLog,

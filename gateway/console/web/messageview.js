@@ -41,10 +41,6 @@ export class MessageView {
     this.#timeline = timeline;
     this.#listen();
     walk(byID("messages-scroll", HTMLElement));
-    byID("messages-hints", HTMLElement).append(
-      snippet(`curl -H 'Content-Type: application/json' -d '{"text":"hi"}' \\\n${here}/api/channels/chat:lobby/messages`, "curl"),
-      snippet(`redis-cli PUBLISH tidegate:chat:lobby '{"text":"hi"}'`, "redis-cli, when the gateway runs on Redis"),
-    );
     setInterval(() => this.#showRate(), 1_000);
     setInterval(() => this.#askPresence(), presenceEvery);
   }
@@ -75,9 +71,9 @@ export class MessageView {
     writeAddress("console", { channel: [...this.#channels.keys()], show: this.#selected, filter: this.#filter.value, view });
   }
 
-  /** @param {string} text that stands between the messages */
-  note(text) {
-    this.#add({ message: emptyMessage, text: "", at: new Date(), past: false, note: text });
+  /** @param {string} channel or "", for all of them @param {string} text that stands between its messages */
+  note(channel, text) {
+    this.#add({ message: { ...emptyMessage, channel }, text: "", at: new Date(), past: false, note: text });
   }
 
   #listen() {
@@ -146,7 +142,7 @@ export class MessageView {
     subscription.on("error", (error) => {
       this.#mark(name, "refused");
       noteSubscription(`${name}: ${error.code}, ${error.message}`, true);
-      this.note(`${name}: ${error.code}, ${error.message}`);
+      this.note(name, `${name}: ${error.code}, ${error.message}`);
     });
   }
 
@@ -221,7 +217,7 @@ export class MessageView {
   /** @param {string} channel */
   #noteGap(channel) {
     this.#timeline.gap(channel);
-    this.#add({ message: { ...emptyMessage, channel }, text: "", at: new Date(), past: false, note: `${channel}: messages may have been missed here` });
+    this.note(channel, `${channel}: messages may have been missed here`);
   }
 
   /** @param {Entry} entry */
@@ -229,6 +225,14 @@ export class MessageView {
     this.#entries.push(entry);
     if (this.#entries.length > keptEntries * 1.5) this.#entries.splice(0, this.#entries.length - keptEntries);
     if (this.#isWanted(entry)) this.#feed.add(entry);
+  }
+
+  #showEmpty() {
+    const isFiltered = this.#filter.value !== "" && this.#entries.some(({ message }) => !this.#selected || message.channel === this.#selected);
+    const channel = this.#selected || [...this.#channels.keys()][0] || "chat:lobby";
+    byID("empty-lead", HTMLElement).replaceChildren(...(isFiltered ? ["No message matches the filter."] : this.#selected ? ["Nothing on ", named(channel), " yet."] : ["Nothing here yet."]));
+    byID("empty-what", HTMLElement).textContent = isFiltered ? "" : this.#channels.size > 0 ? "Publish below, or from a shell:" : "Subscribe to a channel, then publish below, or from a shell:";
+    update(byID("messages-hints", HTMLElement), isFiltered ? [] : hints(channel));
   }
 
   /** @param {Entry} entry */
@@ -284,7 +288,9 @@ export class MessageView {
 
   #changed() {
     const { isEmpty, held, paused, follows } = this.#feed;
-    byID("messages-empty", HTMLElement).hidden = !isEmpty || held > 0;
+    const shows = isEmpty && held === 0;
+    byID("messages-empty", HTMLElement).hidden = !shows;
+    if (shows) this.#showEmpty();
     byID("latest", HTMLElement).hidden = follows || isEmpty;
     this.#pause.setAttribute("aria-pressed", String(paused));
     this.#pause.textContent = paused ? `Resume${held ? ` (${held})` : ""}` : "Pause";
@@ -317,6 +323,20 @@ export class MessageView {
 
 /** @type {Message} */
 const emptyMessage = { channel: "", data: null, kind: "json", tags: {}, event: "", user: "", cursor: "" };
+
+/** How to publish from a shell. @param {string} channel @returns {HTMLElement[]} */
+function hints(channel) {
+  const path = encodeURIComponent(channel).replaceAll("%3A", ":").replaceAll("%40", "@");
+  return [
+    snippet(`curl -H 'Content-Type: application/json' -d '{"text":"hi"}' \\\n${shellWord(`${here}/api/channels/${path}/messages`)}`, "curl"),
+    snippet(`redis-cli PUBLISH ${shellWord(`tidegate:${channel}`)} '{"text":"hi"}'`, "redis-cli, when the gateway runs on Redis"),
+  ];
+}
+
+/** @param {string} text @returns {string} it, as one word of a shell */
+function shellWord(text) {
+  return /^[\w:.@%/-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+}
 
 /** @param {Message} message */
 function payloadText({ data, kind }) {

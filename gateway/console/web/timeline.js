@@ -1,7 +1,7 @@
 // What became of the connection: what was lost, where it went on, and what of the
 // messages meanwhile was recovered.
 
-import { byID, clockTime, element, named } from "./element.js";
+import { byID, capital, clockTime, element, named } from "./element.js";
 
 /** @typedef {import("./tidegate.js").Tidegate} Tidegate */
 /** @typedef {import("./tidegate.js").Status} Status */
@@ -21,6 +21,9 @@ export class Timeline {
   /** @type {Status | null} The last one that was connected. */
   #connected = null;
   #isAway = false; // since a connection was lost
+  #node = ""; // the last one that is known
+  /** @type {{attempts: number, text: HTMLElement} | null} The attempts that have failed one after the other. */
+  #failing = null;
   /** @type {Resumption | null} */
   #resumption = null;
   #recovered = 0;
@@ -28,7 +31,9 @@ export class Timeline {
 
   /** @param {Tidegate} tide */
   use(tide) {
-    this.#last = this.#connected = this.#resumption = null;
+    this.#last = this.#connected = this.#failing = this.#resumption = null;
+    this.#isAway = false;
+    this.#node = "";
     this.#note(tide.status);
   }
 
@@ -65,24 +70,35 @@ export class Timeline {
   /** @param {Status} status */
   #note(status) {
     const { state, transport, node, reason, retryIn } = status;
-    const where = element("span", {}, named(node || "a node"), ` by ${transportName(transport)}`);
+    const where = element("span", {}, node ? named(node) : null, `${node ? " by" : "By"} ${transportName(transport)}`);
     const before = this.#connected;
     const isFirst = before !== null && !this.#isAway;
     this.#isAway = state === "waiting" || (this.#isAway && state === "connecting");
     this.#last = status;
-    if (state === "connecting" && !before) {
+    if (state !== "waiting" && state !== "connecting") this.#failing = null;
+    if (state === "connecting" && !before && !this.#isAway) {
       this.#add("quiet", "Connecting");
     } else if (state === "connected") {
       this.#resumption = null;
       this.#connected = status;
       if (!before) this.#add("good", "Connected", where);
-      else if (before.node && before.node === node) this.#add("good", "Connected again", where);
-      else this.#add("good", "Connected again, on another node", where);
+      else this.#add("good", node && this.#node && node !== this.#node ? "Connected again, on another node" : "Connected again", where);
+      this.#node = node || this.#node;
     } else if (state === "waiting") {
-      this.#add("warn", isFirst ? "Connection lost" : "No connection", `${reason ? `${reason}. ` : ""}Next attempt in ${(retryIn / 1_000).toFixed(1)} s`);
+      const next = `${(retryIn / 1_000).toFixed(1)} s`;
+      if (isFirst) this.#add("warn", "Connection lost", `${reason && `${capital(reason)}. `}Next attempt in ${next}`);
+      else this.#fail(reason, next);
     } else if (state === "closed") {
-      this.#add("bad", "Closed", reason);
+      this.#add("bad", "Disconnected", capital(reason));
     }
+  }
+
+  /** A node may be away for long: its attempts are one line. @param {string} reason @param {string} next */
+  #fail(reason, next) {
+    const failing = this.#failing ?? (this.#failing = { attempts: 0, text: element("span") });
+    if (++failing.attempts === 1) this.#add("warn", "No connection", failing.text);
+    const tried = failing.attempts === 1 ? "1 attempt" : `${failing.attempts} attempts`;
+    failing.text.textContent = `${reason && `${capital(reason)}. `}${tried}, the next in ${next}`;
   }
 
   /** @returns {Resumption} */

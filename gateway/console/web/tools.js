@@ -2,6 +2,7 @@
 // Only a development gateway answers.
 
 import { readAddress, writeAddress } from "./address.js";
+import { ask } from "./ask.js";
 import { byID, copy, element, here, named } from "./element.js";
 
 /** @typedef {{allowed: boolean, code?: string, why: string}} Verdict */
@@ -60,7 +61,7 @@ export class Tools {
     byID("token-made", HTMLElement).hidden = true;
     try {
       const info = this.#info.value.trim() ? JSON.parse(this.#info.value) : undefined;
-      this.#token = (await ask("token", { ...this.#client, info, ttl: Number(this.#ttl.value) })).token;
+      this.#token = (await askWorkbench("token", { ...this.#client, info, ttl: Number(this.#ttl.value) })).token;
       byID("token-text", HTMLElement).textContent = this.#token;
       byID("token-made", HTMLElement).hidden = false;
       note.textContent = "";
@@ -73,7 +74,7 @@ export class Tools {
     const channel = this.#channel.value.trim();
     writeAddress("tools", { user: this.#user.value.trim(), channel });
     const asked = ++this.#asked;
-    const verdict = await ask("rules", { rules: this.#rules.value, channel, client: this.#client }).then(
+    const verdict = await askWorkbench("rules", { rules: this.#rules.value, channel, client: this.#client }).then(
       (judgement) => judged(judgement, this.#user.value.trim() || "An anonymous client"),
       (error) => [element("p.note.problem", {}, named(error.message.replaceAll("\n", " · ")))]);
     if (asked === this.#asked) byID("verdict", HTMLElement).replaceChildren(...verdict);
@@ -102,9 +103,6 @@ function words(text) {
 }
 
 /** @param {string} path @param {object} question @returns {Promise<any>} */
-async function ask(path, question) {
-  const answer = await fetch(`${here}/dev/${path}`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(question) });
-  const body = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(body.error?.message ?? `The gateway answered with ${answer.status}`);
-  return body;
+function askWorkbench(path, question) {
+  return ask(`${here}/dev/${path}`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(question) });
 }

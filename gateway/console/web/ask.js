@@ -1,0 +1,12 @@
+// Questions to the gateway over HTTP.
+
+/**
+ * @param {string | URL} url @param {RequestInit} options
+ * @returns {Promise<any>} the answer's JSON; rejected with what the gateway says is wrong, and its code
+ */
+export async function ask(url, options) {
+  const answer = await fetch(url, options).catch(() => { throw new Error("The gateway cannot be reached."); });
+  const body = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw Object.assign(new Error(body.error?.message ?? `The gateway answered with ${answer.status}`), { code: body.error?.code });
+  return body;
+}
