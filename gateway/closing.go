@@ -70,8 +70,8 @@ func (s *Session) leave(reason Reason) {
 }
 
 func (s *Session) giveRoom() {
-	if s.room != nil {
-		s.room.Give()
+	if room := s.special.room; room != nil {
+		room.Give()
 	}
 }
 
@@ -81,5 +81,5 @@ func (g *Gateway) noteClosed(s *Session, reason Reason) {
 		g.metrics.Sessions.Slow.Inc()
 	}
 	g.log.Debug("session closed", "session", s.id, "user", s.who().User, "remote", s.remote,
-		"reason", reason.Label, "text", reason.Text, "after", time.Since(s.opened).Round(time.Millisecond))
+		"reason", reason.Label, "text", reason.Text, "after", time.Since(time.Unix(0, s.opened)).Round(time.Millisecond))
 }

@@ -158,8 +158,8 @@ func (s *Session) authenticate(ctx context.Context, c Auth) error {
 func (s *Session) signIn(ctx context.Context, c Auth) (*Principal, error) {
 	p, err := *s.who(), error(nil)
 	switch {
-	case s.gate != nil:
-		p, err = s.gate.SignIn(ctx, c)
+	case s.special.gate != nil:
+		p, err = s.special.gate.SignIn(ctx, c)
 	case c.Token != "":
 		p, err = s.gateway.Authenticate(ctx, c.Token)
 	}

@@ -50,25 +50,26 @@ type Config struct {
 // Gateway is one node. All methods may be called concurrently.
 type Gateway struct {
 	// Fixed at birth.
-	broker   broker.Broker
-	history  broker.History
-	auth     Authenticator
-	limits   Limits
-	node     string
-	lease    time.Duration // of a node
-	ping     time.Duration
-	window   time.Duration
-	mustAuth bool
-	log      *slog.Logger
-	metrics  *metrics.Metrics
-	connects *rate.Limiter
-	keys     *rate.Limiter // of clients' publishes: each is remembered for a while
-	rates    *rates.Table
-	hooks    Hooks
-	tracer   Tracer
-	denying  *denying
-	nobody   Principal // the zero one
-	about    func() NodeInfo
+	broker         broker.Broker
+	history        broker.History
+	auth           Authenticator
+	limits         Limits
+	node           string
+	lease          time.Duration // of a node
+	ping           time.Duration
+	window         time.Duration
+	mustAuth       bool
+	log            *slog.Logger
+	metrics        *metrics.Metrics
+	connects       *rate.Limiter
+	keys           *rate.Limiter // of clients' publishes: each is remembered for a while
+	rates          *rates.Table
+	hooks          Hooks
+	tracer         Tracer
+	denying        *denying
+	nobody         Principal // the zero one
+	nothingSpecial special   // the zero one
+	about          func() NodeInfo
 
 	sessionsChannel string // of attendance, that stands for this node
 

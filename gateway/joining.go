@@ -63,7 +63,10 @@ func (j *join) WhenAttached(goOn func()) {
 		s.goOn(goOn)
 		return
 	}
-	s.waiting = append(s.waiting, goOn)
+	if s.waiting == nil {
+		s.waiting = new([]func())
+	}
+	*s.waiting = append(*s.waiting, goOn)
 }
 
 // goOnAttached lets go on what has waited for the session's connection.
@@ -72,7 +75,10 @@ func (s *Session) goOnAttached() {
 	waiting := s.waiting
 	s.waiting = nil
 	s.mu.Unlock()
-	for _, goOn := range waiting {
+	if waiting == nil {
+		return
+	}
+	for _, goOn := range *waiting {
 		s.goOn(goOn)
 	}
 }

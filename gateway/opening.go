@@ -28,19 +28,17 @@ func (g *Gateway) open(ctx context.Context, hello Hello) (*Session, error) {
 		return nil, err
 	}
 	s := &Session{
-		gateway: g, id: id, key: hello.Key, dialect: g.dialects.of(hello.Protocol, g.wall, g.metrics),
-		transport: hello.Transport, home: hello.Channel, alone: hello.Alone || hello.Channel != "", remote: hello.Remote,
-		gate: hello.Gate, pinged: hello.Pinged, opened: time.Now(), principal: g.keep(hello.Principal),
+		gateway: g, id: id, dialect: g.dialects.of(hello.Protocol, g.wall, g.metrics),
+		transport: hello.Transport, alone: hello.Alone || hello.Channel != "", remote: hello.Remote, special: g.specialOf(&hello),
+		pinged: hello.Pinged, opened: time.Now().UnixNano(), principal: g.keep(hello.Principal),
 	}
 	s.out.Owner = s
 	if hello.Room != nil {
 		if err := hello.Room.Take(); err != nil {
 			return nil, err
 		}
-		s.room = hello.Room
 	}
 	s.address = g.rates.Address(NetworkOf(s.remote))
-	s.mostPublishes = hello.Publishes
 	if err := g.sessions.add(s, &g.limits); err != nil {
 		g.rates.Release(s.address)
 		s.giveRoom()
@@ -53,7 +51,7 @@ func (g *Gateway) open(ctx context.Context, hello Hello) (*Session, error) {
 	}
 	if err != nil {
 		reason := refusalOf(err)
-		if first, _ := s.out.End(reason.ending(), s.opened); first {
+		if first, _ := s.out.End(reason.ending(), time.Now()); first {
 			s.leave(reason)
 		}
 		return nil, err
@@ -117,11 +115,11 @@ func (s *Session) introduce(ctx context.Context, hello Hello) (Principal, error)
 func (g *Gateway) Refuse(hello Hello, err error) *Session {
 	s := &Session{
 		gateway: g, dialect: g.dialects.of(hello.Protocol, g.wall, g.metrics), transport: hello.Transport, remote: hello.Remote,
-		opened: time.Now(), principal: &g.nobody, left: true,
+		special: &g.nothingSpecial, opened: time.Now().UnixNano(), principal: &g.nobody, left: true,
 	}
 	s.out.Owner = s
 	reason := refusalOf(err)
 	s.mention(Goodbye{reason})
-	s.out.End(reason.ending(), s.opened)
+	s.out.End(reason.ending(), time.Now())
 	return s
 }

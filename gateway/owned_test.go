@@ -10,6 +10,7 @@ import (
 
 	"tidegate/gateway/internal/hub"
 	"tidegate/gateway/internal/outbox"
+	"tidegate/gateway/internal/rates"
 )
 
 // What a session owns while it is idle, and what each of its subscriptions does, field by
@@ -20,9 +21,10 @@ func TestSession_OwnsLittle(t *testing.T) {
 		of   reflect.Type
 		most uintptr // bytes
 	}{
-		{reflect.TypeFor[Session](), 616},
-		{reflect.TypeFor[outbox.Outbox](), 168}, // in the session
-		{reflect.TypeFor[subscription](), 80},   // the hub's part is in it
+		{reflect.TypeFor[Session](), 384},
+		{reflect.TypeFor[outbox.Outbox](), 128}, // in the session
+		{reflect.TypeFor[rates.Bucket](), 80},
+		{reflect.TypeFor[subscription](), 80}, // the hub's part is in it
 		{reflect.TypeFor[hub.Channel](), 128},
 	} {
 		if size := owned.of.Size(); size > owned.most {

@@ -134,10 +134,7 @@ func (s *Session) publish(ctx context.Context, c Publish) {
 		return
 	}
 	size := len(c.Payload)
-	if s.publishes == nil && s.mostPublishes > 0 {
-		s.publishes = rates.New(rates.Limit{Commands: s.mostPublishes})
-	}
-	if s.publishes.Take(rates.Cost{Commands: 1}) != rates.Enough {
+	if s.special.publishes.Take(rates.Cost{Commands: 1}) != rates.Enough {
 		s.conclude(c, failf(RateLimited, "more publishes a second than this connection may send: slow down and send it again"))
 		return
 	}

@@ -8,8 +8,8 @@ import "tidegate/broker/lock"
 // may be called concurrently.
 type publishing struct {
 	mu      lock.Mutex[lock.Publishing]
-	due     int           // answers
-	bytes   int           // of the payloads
+	due     uint32        // answers
+	bytes   uint32        // of the payloads: a few, or one that is long
 	settled chan struct{} // closed when an answer has come; nil: nobody waits for that
 }
 
@@ -29,11 +29,11 @@ func (p *publishing) begin(size int) {
 func (p *publishing) tryBegin(size int) (settled <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.due > 0 && (p.due >= mostDue || p.bytes+size > mostDueBytes) {
+	if p.due > 0 && (p.due >= mostDue || int(p.bytes)+size > mostDueBytes) {
 		return p.nextSettled()
 	}
 	p.due++
-	p.bytes += size
+	p.bytes += uint32(size)
 	return nil
 }
 
@@ -42,7 +42,7 @@ func (p *publishing) end(size int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.due--
-	p.bytes -= size
+	p.bytes -= uint32(size)
 	if p.settled != nil {
 		close(p.settled)
 		p.settled = nil

@@ -43,13 +43,13 @@ func (s *Session) putOff(name string, a *Admission) error {
 // it. nil: as the zero Admission says.
 func (s *Session) admitTo(ctx context.Context, c Subscribe, channel string) (*Admission, error) {
 	switch {
-	case s.gate == nil && c.Token == "":
+	case s.special.gate == nil && c.Token == "":
 		return nil, nil
-	case s.gate == nil:
+	case s.special.gate == nil:
 		return s.admitByToken(ctx, c.Token, channel)
 	}
 	c.Channel = channel
-	a, err := s.gate.Admit(ctx, c)
+	a, err := s.special.gate.Admit(ctx, c)
 	if err != nil || a == (Admission{}) {
 		return nil, err
 	}

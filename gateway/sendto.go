@@ -86,7 +86,7 @@ func (g *Gateway) hearFrame(_ string, body json.RawMessage) error {
 	if s == nil || !s.out.Open() {
 		return failf(NotFound, "no session %q is open", f.Session)
 	}
-	if s.key == "" || subtle.ConstantTimeCompare([]byte(s.key), []byte(f.Key)) == 0 {
+	if key := s.special.key; key == "" || subtle.ConstantTimeCompare([]byte(key), []byte(f.Key)) == 0 {
 		return failf(Forbidden, "this is not the key of the session %q", f.Session)
 	}
 	return s.line(Frame{Data: f.Data, Binary: f.Binary})

@@ -15,27 +15,22 @@ import (
 // has no other goroutine, no timer and no buffer.
 type Session struct {
 	// Fixed at birth.
-	gateway       *Gateway
-	id            string
-	key           string // Hello.Key
-	dialect       *dialect
-	transport     string
-	home          string // Hello.Channel
-	alone         bool   // Hello.Alone
-	remote        string
-	gate          Gate // Hello.Gate
-	room          Room // Hello.Room
-	pinged        bool // Hello.Pinged
-	opened        time.Time
-	mostPublishes int           // Hello.Publishes
-	address       *rates.Bucket // of all clients that come from where it comes from
+	gateway   *Gateway
+	id        string
+	dialect   *dialect
+	transport string
+	remote    string
+	opened    int64         // in Unix nanoseconds
+	address   *rates.Bucket // of all clients that come from where it comes from
+	special   *special      // never nil
+	alone     bool          // Hello.Alone
+	pinged    bool          // Hello.Pinged
 
-	conn       Conn // set by Serve, before out is attached
-	flood      flood
-	welcomed   bool // owned by Open, then by Receive
+	welcomed   bool   // owned by Open, then by Receive
+	flood      *flood // nil: there was none. Owned by Receive
+	conn       Conn   // set by Serve, before out is attached
 	out        outbox.Outbox
 	publishing publishing
-	publishes  *rates.Bucket // of Hello.Publishes; nil: no limit, or it has published nothing yet
 
 	// Guarded by mu.
 	mu            lock.Mutex[lock.Session]
@@ -43,7 +38,7 @@ type Session struct {
 	pending       *time.Timer         // runs until the client has authenticated; nil: it need not
 	subscriptions []*subscription     // by name of the channel
 	own           *rates.Bucket       // of the session's user, or its own; nil: it has sent nothing yet
-	waiting       []func()            // for the connection, to go on
+	waiting       *[]func()           // for the connection, to go on; nil: nothing
 	gathered      *gatheredSubscribes // on their way; nil: none
 	inLine        *framesInLine       // of SendTo; nil: none
 	ends          bool                // a subscription has an end of its own, or had
@@ -51,9 +46,30 @@ type Session struct {
 	registered    bool                // the backend is told when it is over
 
 	// Guarded by gateway.sessions.mu.
-	slot, index int
-	user        string // that it is listed under; empty: none
 	removed     bool
+	slot, index int32
+	user        string // that it is listed under; empty: none
+}
+
+// special is what few sessions have. It is fixed at birth.
+type special struct {
+	key       string        // Hello.Key
+	home      string        // Hello.Channel
+	gate      Gate          // Hello.Gate
+	room      Room          // Hello.Room
+	publishes *rates.Bucket // of Hello.Publishes; nil: no limit
+}
+
+// specialOf returns what is special about a session: of most the same, which is nothing.
+func (g *Gateway) specialOf(h *Hello) *special {
+	if h.Key == "" && h.Channel == "" && h.Gate == nil && h.Room == nil && h.Publishes == 0 {
+		return &g.nothingSpecial
+	}
+	s := &special{key: h.Key, home: h.Channel, gate: h.Gate, room: h.Room}
+	if h.Publishes > 0 {
+		s.publishes = rates.New(rates.Limit{Commands: h.Publishes})
+	}
+	return s
 }
 
 // ID returns the session's name, unique in the cluster.
@@ -83,9 +99,9 @@ func (s *Session) who() *Principal {
 
 // flood is a client that goes on beyond its rate. Its commands are refused one by
 // one, up to as many a second as may pass; then it is read from only as fast as it
-// may be refused; and in the end it is sent away. It is owned by Receive.
+// may be refused; and in the end it is sent away.
 type flood struct {
-	answers *rates.Bucket // refusals that may be told; nil: there was none
+	answers *rates.Bucket // refusals that may be told
 	since   time.Time
 	last    time.Time
 }
@@ -116,7 +132,7 @@ func (s *Session) stopPending() {
 
 func (s *Session) channelOf(name string) string {
 	if name == "" {
-		return s.home
+		return s.special.home
 	}
 	return name
 }

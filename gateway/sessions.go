@@ -46,9 +46,9 @@ func (r *sessions) add(s *Session, l *Limits) error {
 	case network.IsValid():
 		r.from[network]++
 	}
-	s.slot = r.next
+	s.slot = int32(r.next)
 	r.next = (r.next + 1) % len(r.slots)
-	s.index = len(r.slots[s.slot])
+	s.index = int32(len(r.slots[s.slot]))
 	r.slots[s.slot] = append(r.slots[s.slot], s)
 	r.byName[s.id] = s
 	r.count++

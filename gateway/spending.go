@@ -142,7 +142,7 @@ func (s *Session) bucket() (own *rates.Bucket, backend bool) {
 		return nil, true
 	}
 	if s.own == nil {
-		s.own = rates.New(s.gateway.limits.ofPrincipal())
+		s.own = s.gateway.rates.Own()
 	}
 	return s.own, false
 }
@@ -172,10 +172,10 @@ const (
 // hold is called when a command has been refused since it came too fast. It waits
 // while the client is to be read no further.
 func (s *Session) hold(ctx context.Context) {
-	now, f := time.Now(), &s.flood
-	if f.answers == nil {
-		f.answers = rates.New(rates.Limit{Commands: cmp.Or(s.gateway.limits.CommandsPerSecond, refusals)})
+	if s.flood == nil {
+		s.flood = &flood{answers: rates.New(rates.Limit{Commands: cmp.Or(s.gateway.limits.CommandsPerSecond, refusals)})}
 	}
+	now, f := time.Now(), s.flood
 	if now.Sub(f.last) > floodGap {
 		f.since = now
 	}

@@ -163,7 +163,7 @@ func (g *Gateway) openSessions(user string) []*Session {
 func (s *Session) info() SessionInfo {
 	return SessionInfo{
 		Session: s.id, Node: s.gateway.node, Transport: s.transport, Protocol: s.dialect.protocol.Name(),
-		Channels: s.channels(), Since: s.opened,
+		Channels: s.channels(), Since: time.Unix(0, s.opened),
 	}
 }
 
@@ -245,7 +245,7 @@ func (g *Gateway) unsubscribeHere(e errand) (reached int) {
 
 func (s *Session) loseChannel(channel string) bool {
 	const text = "unsubscribed by the backend"
-	if channel == s.home {
+	if channel == s.special.home {
 		s.Close(Disconnected.With(text))
 		return true
 	}

@@ -72,7 +72,7 @@ func (s *Session) renewWelcome(ctx context.Context, id ID, p *Principal) error {
 func (s *Session) welcome(id ID) Welcome {
 	p := s.who()
 	return Welcome{
-		ID: id, Session: s.id, User: p.User, Info: p.Info, Node: s.gateway.node, Key: s.key, Expires: p.Expires, Ping: s.gateway.ping,
+		ID: id, Session: s.id, User: p.User, Info: p.Info, Node: s.gateway.node, Key: s.special.key, Expires: p.Expires, Ping: s.gateway.ping,
 	}
 }
 

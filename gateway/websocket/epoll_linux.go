@@ -116,7 +116,6 @@ type epollConn struct {
 	engine  *epoll
 	session *gateway.Session
 	socket  socket
-	deflate bool
 	slot    uint32 // at the poller
 
 	state   atomic.Uint32
@@ -126,6 +125,8 @@ type epollConn struct {
 	reader *reader // nil: it holds nothing
 	told   bool    // the session knows that the client says no more
 	ended  bool    // there is nothing more to read
+
+	deflate bool // fixed at birth
 }
 
 var _ gateway.Conn = (*epollConn)(nil)

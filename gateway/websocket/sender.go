@@ -24,12 +24,12 @@ type sender struct {
 
 	// Guarded by mu, which is only held for writes that do not block.
 	mu        lock.Mutex[lock.Sender]
-	owed      []byte // what is due before the next frame: the handshake's answer, or a pong
-	answer    []byte // to the peer's close frame; nil: none has come
-	owedBegun bool   // it is the answer, or the rest of a frame: nothing else takes its place
-	midFrame  bool   // a frame of the session's has been begun
-	closing   bool   // only the farewell is written any more
-	parted    bool   // the farewell has been written, or given up
+	owed      []byte  // what is due before the next frame: the handshake's answer, or a pong
+	answer    *[]byte // to the peer's close frame; nil: none has come
+	owedBegun bool    // it is the answer, or the rest of a frame: nothing else takes its place
+	midFrame  bool    // a frame of the session's has been begun
+	closing   bool    // only the farewell is written any more
+	parted    bool    // the farewell has been written, or given up
 }
 
 // farewellPatience is how long a peer may take to take the close frame.
@@ -144,7 +144,8 @@ func (s *sender) sendOwed() (bool, error) {
 func (s *sender) noteClose(payload []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.answer = frameOf(opClose, payload)
+	answer := frameOf(opClose, payload)
+	s.answer = &answer
 }
 
 // part sends the farewell: rest, which ends a frame that has been begun, and the
@@ -183,7 +184,7 @@ func (s *sender) farewell(reason gateway.Reason, rest []byte) []byte {
 		last = append(last, s.owed...)
 	}
 	if reason.Is(gateway.Left) && s.answer != nil {
-		return append(last, s.answer...)
+		return append(last, *s.answer...)
 	}
 	return append(last, closeFrame(reason)...)
 }

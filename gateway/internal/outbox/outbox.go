@@ -34,11 +34,10 @@ type Outbox struct {
 	latest   map[any][]byte // what waits of conflated channels behind all that
 	waiting  int            // bytes that wait
 	inHand   int            // bytes that the writer has taken
-	sampled  time.Time      // when a sampled message among them was received
+	sampled  *time.Time     // when a sampled message among them was received; nil: none is
 	followed *followed      // messages among them that somebody follows; nil: none
 	ending   *Ending        // the session ends once nothing waits; nil: it goes on
-	endingAt time.Time
-	room     chan struct{} // closed when a writer has taken something; nil: nobody waits for that
+	room     chan struct{}  // closed when a writer has taken something; nil: nobody waits for that
 }
 
 // Ending is why and how a session ends.
@@ -46,6 +45,8 @@ type Ending struct {
 	Why      error         // for the one that closes the connection
 	Forsakes bool          // what waits is not written any more
 	Patience time.Duration // for the peer to take what waits
+
+	at time.Time // when it began
 }
 
 // writerState says who is to write what waits.
@@ -97,8 +98,9 @@ func (o *Outbox) PushMessage(frame []byte, all *Pool, receipt Receipt) Verdict {
 	v := o.add(frame, all)
 	if v <= Wakes {
 		o.messages++
-		if !receipt.At.IsZero() && o.sampled.IsZero() {
-			o.sampled = receipt.At
+		if !receipt.At.IsZero() && o.sampled == nil {
+			at := receipt.At
+			o.sampled = &at
 		}
 		if receipt.Written != nil {
 			o.followed = &followed{receipt.Written, o.followed}
@@ -265,7 +267,8 @@ func (o *Outbox) End(e Ending, now time.Time) (first, wakes bool) {
 	if o.ending != nil {
 		return false, false
 	}
-	o.ending, o.endingAt, o.place = &e, now, false
+	e.at = now
+	o.ending, o.place = &e, false
 	if e.Forsakes {
 		o.first, o.more, o.latest, o.waiting, o.messages = nil, nil, nil, 0, 0
 	}

@@ -37,8 +37,10 @@ func (o *Outbox) Take(buf [][]byte, atMost int, all *Pool) Batch {
 		taking.Frames = o.takeLatest(taking.Frames)
 	}
 	o.waiting -= o.inHand
-	taking.Messages, taking.Sampled = int(o.messages), o.sampled
-	o.messages, o.sampled = 0, time.Time{}
+	taking.Messages, o.messages = int(o.messages), 0
+	if o.sampled != nil {
+		taking.Sampled, o.sampled = *o.sampled, nil
+	}
 	if o.first == nil { // else they may be among what is left
 		taking.followed, o.followed = o.followed, nil
 	}
@@ -127,7 +129,7 @@ func (o *Outbox) GiveUp(since, now time.Time) (Outlook, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
-	case o.ending != nil && (o.ending.Forsakes || now.Sub(o.endingAt) > o.ending.Patience):
+	case o.ending != nil && (o.ending.Forsakes || now.Sub(o.ending.at) > o.ending.Patience):
 		o.state = finished
 		return GivenUp, o.ending.Why
 	case o.ending == nil && now.Sub(since) > StallPatience:
@@ -144,7 +146,7 @@ func (o *Outbox) Patience(atMost time.Duration, now time.Time) time.Duration {
 	if o.ending == nil {
 		return atMost
 	}
-	return max(shortestWait, min(atMost, o.endingAt.Add(o.ending.Patience).Sub(now)))
+	return max(shortestWait, min(atMost, o.ending.at.Add(o.ending.Patience).Sub(now)))
 }
 
 const shortestWait = time.Millisecond

@@ -7,11 +7,10 @@ import (
 	"context"
 	"hash/maphash"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"tidegate/broker/lock"
-
-	"golang.org/x/time/rate"
 )
 
 // Limit is what one bucket lets pass. The zero value lets all pass.
@@ -42,20 +41,87 @@ const (
 	TooManyChannels
 )
 
+// terms are a Limit as buckets keep to it, who share them.
+type terms struct {
+	Limit
+	commands, bytes, newcomers pace
+	began                      time.Time // from when on the levels of the buckets tell time
+}
+
+func termsOf(l Limit) *terms {
+	return &terms{
+		Limit:     l,
+		commands:  paceOf(l.Commands, l.Commands),
+		bytes:     paceOf(l.Bytes, max(l.Bytes, l.LargestByte)),
+		newcomers: paceOf(l.NewChannels, max(l.NewChannels, l.Channels)),
+		began:     time.Now(),
+	}
+}
+
+// pace is how fast something may be spent. The zero value is no limit.
+type pace struct {
+	each  float64       // nanoseconds until one that was spent is there again
+	burst time.Duration // until an empty bucket is full
+}
+
+func paceOf(perSecond, burst int) (p pace) {
+	if perSecond > 0 {
+		p.each = float64(time.Second) / float64(perSecond)
+		p.burst = p.of(burst)
+	}
+	return p
+}
+
+// of returns how long it takes until n are there again.
+func (p pace) of(n int) time.Duration { return time.Duration(p.each * float64(n)) }
+
+// level says when a bucket is full again of something, as time since the terms began. The
+// zero value is a full one.
+type level struct{ full atomic.Int64 }
+
+// take takes n, if there are so many.
+func (l *level) take(n int, p pace, now time.Duration) bool {
+	for p.each > 0 {
+		before := l.full.Load()
+		after := max(time.Duration(before), now) + p.of(n)
+		switch {
+		case after > now+p.burst:
+			return false
+		case l.full.CompareAndSwap(before, int64(after)):
+			return true
+		}
+	}
+	return true
+}
+
+// owe takes one in any case, and returns how long it takes until there is room for it.
+func (l *level) owe(p pace, now time.Duration) time.Duration {
+	for p.each > 0 {
+		before := l.full.Load()
+		after := max(time.Duration(before), now) + p.of(1)
+		if l.full.CompareAndSwap(before, int64(after)) {
+			return max(0, after-now-p.burst)
+		}
+	}
+	return 0
+}
+
 // Bucket is what one principal, or one address, may still do. A nil *Bucket lets
 // all pass. All methods may be called concurrently.
 type Bucket struct {
 	// Fixed at birth.
-	key                        key
-	commands, bytes, newcomers *rate.Limiter // nil: no limit
-	reads                      chan struct{} // has one for each that is under way; nil: no limit
+	terms *terms
+	key   *key // in its table; nil: no Table has it
+
+	commands, bytes, newcomers level
 
 	// Guarded by mu.
 	mu    lock.Mutex[lock.Bucket]
 	known map[uint64]struct{} // hashes of channels that were published to lately; nil: none
+	reads chan struct{}       // has one for each that is under way; nil: there was none yet
 
 	// Guarded by the table's mu.
-	holders int
+	holders int32
 	isLet   bool // it is among those that are let
 }
 
@@ -64,31 +130,16 @@ type Bucket struct {
 const mostKnown = 112
 
 // New returns a bucket that no Table has.
-func New(l Limit) *Bucket {
-	b := &Bucket{}
-	if l.Commands > 0 {
-		b.commands = rate.NewLimiter(rate.Limit(l.Commands), l.Commands)
-	}
-	if l.Bytes > 0 {
-		b.bytes = rate.NewLimiter(rate.Limit(l.Bytes), max(l.Bytes, l.LargestByte))
-	}
-	if l.NewChannels > 0 {
-		b.newcomers = rate.NewLimiter(rate.Limit(l.NewChannels), max(l.NewChannels, l.Channels))
-	}
-	if l.Reads > 0 {
-		b.reads = make(chan struct{}, l.Reads)
-	}
-	return b
-}
+func New(l Limit) *Bucket { return &Bucket{terms: termsOf(l)} }
 
 // BeginRead waits until there is a place for one more read, and takes it until EndRead.
 // An error is ctx's, and no place is taken.
 func (b *Bucket) BeginRead(ctx context.Context) error {
-	if b == nil || b.reads == nil {
+	if b.readsFreely() {
 		return nil
 	}
 	select {
-	case b.reads <- struct{}{}:
+	case b.places() <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -97,11 +148,11 @@ func (b *Bucket) BeginRead(ctx context.Context) error {
 
 // TryRead is BeginRead without the wait. It reports whether there was a place.
 func (b *Bucket) TryRead() bool {
-	if b == nil || b.reads == nil {
+	if b.readsFreely() {
 		return true
 	}
 	select {
-	case b.reads <- struct{}{}:
+	case b.places() <- struct{}{}:
 		return true
 	default:
 		return false
@@ -110,9 +161,20 @@ func (b *Bucket) TryRead() bool {
 
 // EndRead gives back the place of a read.
 func (b *Bucket) EndRead() {
-	if b != nil && b.reads != nil {
-		<-b.reads
+	if !b.readsFreely() {
+		<-b.places()
 	}
+}
+
+func (b *Bucket) readsFreely() bool { return b == nil || b.terms.Reads == 0 }
+
+func (b *Bucket) places() chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.reads == nil {
+		b.reads = make(chan struct{}, b.terms.Reads)
+	}
+	return b.reads
 }
 
 // Take takes what a command costs, or says what is lacking.
@@ -120,13 +182,13 @@ func (b *Bucket) Take(c Cost) Verdict {
 	if b == nil {
 		return Enough
 	}
-	now := time.Now()
+	now := time.Since(b.terms.began)
 	switch {
-	case b.commands != nil && !b.commands.AllowN(now, c.Commands):
+	case !b.commands.take(c.Commands, b.terms.commands, now):
 		return TooManyCommands
-	case b.bytes != nil && c.Bytes > 0 && !b.bytes.AllowN(now, c.Bytes):
+	case c.Bytes > 0 && !b.bytes.take(c.Bytes, b.terms.bytes, now):
 		return TooManyBytes
-	case b.newcomers != nil && c.Channel != "" && !b.admit(c.Channel, now):
+	case c.Channel != "" && b.terms.NewChannels > 0 && !b.admit(c.Channel, now):
 		return TooManyChannels
 	}
 	return Enough
@@ -134,32 +196,32 @@ func (b *Bucket) Take(c Cost) Verdict {
 
 // NewChannels returns how many new channels a second have room.
 func (b *Bucket) NewChannels() int {
-	if b == nil || b.newcomers == nil {
+	if b == nil {
 		return 0
 	}
-	return int(b.newcomers.Limit())
+	return b.terms.NewChannels
 }
 
 // Owe takes one command in any case, and returns how long it takes until there is
 // room for it.
 func (b *Bucket) Owe() time.Duration {
-	if b == nil || b.commands == nil {
+	if b == nil {
 		return 0
 	}
-	return b.commands.Reserve().Delay()
+	return b.commands.owe(b.terms.commands, time.Since(b.terms.began))
 }
 
 var seed = maphash.MakeSeed()
 
 // admit reports whether a channel is known, or may become so.
-func (b *Bucket) admit(channel string, now time.Time) bool {
+func (b *Bucket) admit(channel string, now time.Duration) bool {
 	hash := maphash.String(seed, channel)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if _, known := b.known[hash]; known {
 		return true
 	}
-	if !b.newcomers.AllowN(now, 1) {
+	if !b.newcomers.take(1, b.terms.newcomers, now) {
 		return false
 	}
 	if b.known == nil || len(b.known) == mostKnown {
@@ -171,12 +233,8 @@ func (b *Bucket) admit(channel string, now time.Time) bool {
 
 // isFull reports whether nothing would be lost if the bucket were made anew.
 func (b *Bucket) isFull(now time.Time) bool {
-	for _, l := range []*rate.Limiter{b.commands, b.bytes, b.newcomers} {
-		if l != nil && l.TokensAt(now) < float64(l.Burst()) {
-			return false
-		}
-	}
-	return true
+	fullAt := max(b.commands.full.Load(), b.bytes.full.Load(), b.newcomers.full.Load())
+	return time.Duration(fullAt) <= now.Sub(b.terms.began)
 }
 
 // Table has the buckets of users and of addresses. Its memory is bounded by those
@@ -184,7 +242,7 @@ func (b *Bucket) isFull(now time.Time) bool {
 // The zero value is not ready; all methods may be called concurrently.
 type Table struct {
 	// Fixed at birth.
-	principal, address Limit
+	principal, address *terms
 
 	// Guarded by mu.
 	mu      lock.Mutex[lock.Rates]
@@ -202,7 +260,15 @@ type key struct {
 // address, may do what principal says each, and all clients of one address together
 // what address says.
 func NewTable(principal, address Limit) *Table {
-	return &Table{principal: principal, address: address, buckets: make(map[key]*Bucket)}
+	return &Table{principal: termsOf(principal), address: termsOf(address), buckets: make(map[key]*Bucket)}
+}
+
+// Own returns a bucket of a principal's that nobody else has, and the table neither.
+func (t *Table) Own() *Bucket {
+	if t.principal.Limit == (Limit{}) {
+		return nil
+	}
+	return &Bucket{terms: t.principal}
 }
 
 // User returns a user's bucket, to be given to Release.
@@ -220,16 +286,16 @@ func (t *Table) Address(network netip.Prefix) *Bucket {
 	return t.hold(key{network: network, all: true}, t.address)
 }
 
-func (t *Table) hold(k key, l Limit) *Bucket {
-	if l == (Limit{}) || k.user == "" && !k.network.IsValid() {
+func (t *Table) hold(k key, l *terms) *Bucket {
+	if l.Limit == (Limit{}) || k.user == "" && !k.network.IsValid() {
 		return nil
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	b := t.buckets[k]
 	if b == nil {
-		b = New(l)
-		b.key = k
+		kept := k
+		b = &Bucket{terms: l, key: &kept}
 		t.buckets[k] = b
 	}
 	b.holders++
@@ -238,7 +304,7 @@ func (t *Table) hold(k key, l Limit) *Bucket {
 
 // Release gives a bucket back; nil is nothing.
 func (t *Table) Release(b *Bucket) {
-	if b == nil || b.key == (key{}) {
+	if b == nil || b.key == nil {
 		return
 	}
 	t.mu.Lock()
@@ -268,7 +334,7 @@ func (t *Table) dropOldest() {
 	t.let = t.let[1:]
 	b.isLet = false
 	if b.holders == 0 {
-		delete(t.buckets, b.key)
+		delete(t.buckets, *b.key)
 	}
 }
 
@@ -284,7 +350,7 @@ func (t *Table) Sweep(now time.Time) {
 			b.isLet = false
 		case b.isFull(now):
 			b.isLet = false
-			delete(t.buckets, b.key)
+			delete(t.buckets, *b.key)
 		default:
 			kept = append(kept, b)
 		}
