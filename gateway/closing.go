@@ -1,6 +1,9 @@
 package gateway
 
-import "time"
+import (
+	"log/slog"
+	"time"
+)
 
 // End says that the client sends no more, because of err, and returns why the
 // session has ended: for that, or for what ended it before.
@@ -79,6 +82,9 @@ func (g *Gateway) noteClosed(s *Session, reason Reason) {
 	g.metrics.Sessions.Closed(s.transport, s.dialect.protocol.Name(), reason.Label)
 	if reason.Is(SlowConsumer) {
 		g.metrics.Sessions.Slow.Inc()
+	}
+	if !g.log.Enabled(g.life, slog.LevelDebug) {
+		return // its words would be made for nothing
 	}
 	g.log.Debug("session closed", "session", s.id, "user", s.who().User, "remote", s.remote,
 		"reason", reason.Label, "text", reason.Text, "after", time.Since(time.Unix(0, s.opened)).Round(time.Millisecond))

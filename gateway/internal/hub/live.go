@@ -16,8 +16,10 @@ import (
 // serialised by its joining, across the broker's round trips. The session may have ended
 // meanwhile.
 func (h *Hub) MakeLive(ctx context.Context, joins []*Join) {
-	ordered := slices.Clone(joins)
-	slices.SortFunc(ordered, func(a, b *Join) int { return strings.Compare(a.ch.name, b.ch.name) })
+	ordered := joins
+	if len(joins) > 1 {
+		ordered = slices.SortedFunc(slices.Values(joins), func(a, b *Join) int { return strings.Compare(a.ch.name, b.ch.name) })
+	}
 	for _, j := range ordered { // in the one order in which everybody locks several
 		j.ch.joining.Lock()
 		defer j.ch.joining.Unlock()
@@ -53,11 +55,18 @@ func (h *Hub) deliverAll(ctx context.Context, joins []*Join) {
 // followAll follows the joins and leaves of the channels that tell them. The
 // caller holds each joining.
 func (h *Hub) followAll(ctx context.Context, joins []*Join) {
-	var following sync.WaitGroup
+	var told []*Join
 	for _, j := range joins {
 		if j.Err == nil && j.ch.mustFollow() {
-			following.Go(func() { j.Err = j.ch.follow(ctx) })
+			told = append(told, j)
 		}
+	}
+	if len(told) == 0 {
+		return
+	}
+	var following sync.WaitGroup
+	for _, j := range told {
+		following.Go(func() { j.Err = j.ch.follow(ctx) })
 	}
 	following.Wait()
 }
