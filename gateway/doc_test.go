@@ -36,6 +36,75 @@ func TestDoc_ShowsTheOrderOfLocks(t *testing.T) {
 	}
 }
 
+// All that the walks of doc.go pass is there.
+func TestDoc_WalksThroughWhatThereIs(t *testing.T) {
+	text, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := make(map[string]bool)
+	for _, dir := range []string{".", "internal/hub", "internal/timeline", "internal/attendance", "../broker"} {
+		addDeclared(t, dir, there)
+	}
+	for _, word := range []string{"or", "outbox", "outboxes", "flushers"} {
+		there[word] = true
+	}
+	lines := regexp.MustCompile(`(?m)^//\t.*(?:──>|<──).*$`).FindAllString(string(text), -1)
+	if len(lines) < 8 {
+		t.Errorf("only %q are steps", lines)
+	}
+	for _, line := range lines {
+		for _, name := range regexp.MustCompile(`\w+`).FindAllString(line, -1) {
+			if !there[name] {
+				t.Errorf("there is no %s, and doc.go has %q", name, line)
+			}
+		}
+	}
+}
+
+// addDeclared adds all names that a package gives to something.
+func addDeclared(t *testing.T, dir string, names map[string]bool) {
+	t.Helper()
+	for _, file := range filesOf(t, dir) {
+		ast.Inspect(file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.FuncDecl:
+				names[n.Name.Name] = true
+			case *ast.TypeSpec:
+				names[n.Name.Name] = true
+			case *ast.ValueSpec:
+				for _, name := range n.Names {
+					names[name.Name] = true
+				}
+			case *ast.Field: // of an interface, too
+				for _, name := range n.Names {
+					names[name.Name] = true
+				}
+			}
+			return true
+		})
+	}
+}
+
+func filesOf(t *testing.T, dir string) (files []*ast.File) {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range paths {
+		if strings.HasSuffix(path, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, file)
+	}
+	return files
+}
+
 // Who tells of a loss, by the table in promise.go, is there.
 func TestPromise_IsKeptByWhatThereIs(t *testing.T) {
 	text, err := os.ReadFile("promise.go")
@@ -66,15 +135,7 @@ func TestPromise_IsKeptByWhatThereIs(t *testing.T) {
 // addMethods adds the methods of a package, as in Hub.Missed.
 func addMethods(t *testing.T, dir string, methods map[string]bool) {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, path := range files {
-		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
-		if err != nil {
-			t.Fatal(err)
-		}
+	for _, file := range filesOf(t, dir) {
 		for _, declaration := range file.Decls {
 			f, is := declaration.(*ast.FuncDecl)
 			if !is || f.Recv == nil {
