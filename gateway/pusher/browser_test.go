@@ -18,6 +18,7 @@ import (
 
 	"tidegate/broker/brokertest"
 	"tidegate/gateway"
+	"tidegate/gateway/internal/gatewaytest"
 )
 
 // haproxyConfig has each request go to another node than the one before; where it is
@@ -72,29 +73,6 @@ func startHAProxy(t *testing.T, nodes []*node, rule string) (host string) {
 		}
 	})
 	return listener.Addr().String()
-}
-
-// startBrowser runs a real headless Chromium until the test ends.
-func startBrowser(t *testing.T) context.Context {
-	t.Helper()
-	program := brokertest.FindProgram(t, "chromium", "chromium-browser", "google-chrome")
-	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(program), chromedp.UserDataDir(t.TempDir()), chromedp.NoSandbox,
-		chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-component-update", true),
-		chromedp.WSURLReadTimeout(patience),
-	)
-	allocator, endAllocator := chromedp.NewExecAllocator(context.Background(), options...)
-	browser, _ := chromedp.NewContext(allocator)
-	t.Cleanup(func() {
-		defer endAllocator()
-		if err := chromedp.Cancel(browser); err != nil {
-			t.Logf("close the browser: %v", err)
-		}
-	})
-	if err := chromedp.Do(browser); err != nil {
-		t.Fatalf("start %s: %v", program, err)
-	}
-	return browser
 }
 
 // startSite serves an application: a page that loads the official library, and where
@@ -152,7 +130,7 @@ const chat = `(async () => {
 func TestBrowser_ChatsWithTheWebSocketOpenAndBlocked(t *testing.T) {
 	library := filepath.Join(officialPackages(t), "node_modules/pusher-js/dist/web/pusher.js")
 	nodes, _ := startPair(t, gateway.Config{})
-	browser, site := startBrowser(t), startSite(t, library)
+	browser, site := gatewaytest.StartBrowser(t), startSite(t, library)
 	for _, c := range []struct {
 		name, rule string
 		events     int

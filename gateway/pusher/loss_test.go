@@ -38,7 +38,7 @@ func TestLoss_IsRepairedOrEndsTheConnection(t *testing.T) {
 	}
 
 	way.Break()
-	awaitThat(t, "the link is lost", func() bool { return far.Ready() != nil })
+	brokertest.Eventually(t, "the link is lost", func() bool { return far.Ready() != nil })
 	publish("cache-news", "missed")
 	publish("news", "missed")
 	way.Mend()

@@ -1,7 +1,6 @@
 package pusher
 
 import (
-	"context"
 	"io"
 	"log"
 	"log/slog"
@@ -9,7 +8,6 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -17,6 +15,7 @@ import (
 	"tidegate/broker"
 	"tidegate/broker/brokertest"
 	"tidegate/gateway"
+	"tidegate/gateway/internal/gatewaytest"
 	"tidegate/gateway/native"
 	"tidegate/gateway/rules"
 	"tidegate/gateway/transport"
@@ -97,33 +96,12 @@ func (n *node) routes() http.Handler {
 }
 
 func (n *node) run() {
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		if err := n.Run(ctx); err != nil {
-			n.t.Errorf("Run: %v", err)
-		}
-	}()
-	n.stop = sync.OnceFunc(func() { cancel(); <-ended })
-	n.t.Cleanup(func() {
-		n.stop()
+	n.t.Helper()
+	n.stop = gatewaytest.Run(n.t, n.Gateway, func() {
 		n.server.Close()
 		n.webSocket.Wait()
 		n.xhr.Wait()
 	})
-	awaitThat(n.t, "the node is ready", func() bool { return n.Ready() == nil })
-}
-
-// awaitThat polls, for conditions that nothing announces.
-func awaitThat(t testing.TB, what string, met func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !met(); {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain until %s", what)
-		}
-		<-time.After(time.Millisecond)
-	}
 }
 
 // startPair runs two nodes of one gateway behind a balancer that gives each the next
@@ -140,7 +118,7 @@ func startPair(t testing.TB, c gateway.Config, apps ...App) (nodes []*node, host
 		nodes = append(nodes, startNode(t, c, apps...))
 	}
 	for _, n := range nodes {
-		awaitThat(t, "the nodes know each other", func() bool {
+		brokertest.Eventually(t, "the nodes know each other", func() bool {
 			known, err := n.Nodes(t.Context())
 			return err == nil && len(known) == len(nodes)
 		})

@@ -9,6 +9,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"tidegate/broker/brokertest"
 	"tidegate/gateway"
 )
 
@@ -70,7 +71,7 @@ func TestSocket_NodeWithoutRoomAsksClientsToComeBackLater(t *testing.T) {
 		t.Errorf("closed with %d %q", closed.Code, closed.Reason)
 	}
 	_ = first.conn.CloseNow() // it was open
-	awaitThat(t, "the app has no connection", func() bool {
+	brokertest.Eventually(t, "the app has no connection", func() bool {
 		app, _ := n.apps.byID(shop.ID)
 		return app.connections.Load() == 0
 	})

@@ -82,7 +82,7 @@ func (h *hooked) events() (all []official.WebhookEvent) {
 
 func (h *hooked) hears(want official.WebhookEvent) {
 	h.t.Helper()
-	awaitThat(h.t, "the backend hears of "+want.Name+" "+want.Channel, func() bool {
+	brokertest.Eventually(h.t, "the backend hears of "+want.Name+" "+want.Channel, func() bool {
 		for _, event := range h.events() {
 			if event == want {
 				return true
@@ -164,7 +164,7 @@ func TestWebhooks_AreOfOneApp(t *testing.T) {
 		p.join(a, socket, "private-x", "")
 	}
 	ours.hears(official.WebhookEvent{Name: "channel_occupied", Channel: "private-x"})
-	awaitThat(t, "the other backend is told", func() bool { return len(theirs.taken()) > 0 })
+	brokertest.Eventually(t, "the other backend is told", func() bool { return len(theirs.taken()) > 0 })
 	if got := theirs.taken()[0]; got.Header.Get("X-Pusher-Key") != "other" || !strings.Contains(got.Body, `"channel":"private-x"`) {
 		t.Errorf("the other backend was told %s by %s", got.Body, got.Header.Get("X-Pusher-Key"))
 	}

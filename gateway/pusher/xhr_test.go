@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"tidegate/broker/brokertest"
 	"tidegate/gateway"
 )
 
@@ -110,7 +111,7 @@ func TestXHR_AnyRequestMayComeToAnyNode(t *testing.T) {
 		t.Errorf("heard %q", line)
 	}
 	stream.end()
-	awaitThat(t, "the session ends with its stream", func() bool { return a.xhr.stayOf(idAt(a, "alice")) == nil })
+	brokertest.Eventually(t, "the session ends with its stream", func() bool { return a.xhr.stayOf(idAt(a, "alice")) == nil })
 }
 
 // A client may begin a session anew by the same path, while the old one's timer runs.
@@ -124,7 +125,7 @@ func TestXHR_OldSessionEndsWithoutTheNewOneOfItsPath(t *testing.T) {
 	}
 	old := open()
 	n.xhr.lose(old)
-	awaitThat(t, "the session has ended", func() bool {
+	brokertest.Eventually(t, "the session has ended", func() bool {
 		_, err := n.FindSession(t.Context(), old.session.ID())
 		return is(err, gateway.NotFound)
 	})
@@ -196,7 +197,7 @@ func TestXHR_ClientThatDoesNotAskIsClosed(t *testing.T) {
 	n := startNode(t, gateway.Config{Limits: gateway.Limits{OutboxBytes: 64 << 10, MessageBytes: 64 << 10}})
 	n.posts(xhr(shop.Key, "slow", "xhr"), "")
 	n.posts(xhr(shop.Key, "slow", "xhr_send"), `["{\"event\":\"pusher:subscribe\",\"data\":{\"channel\":\"news\"}}"]`)
-	awaitThat(t, "the session is subscribed", func() bool {
+	brokertest.Eventually(t, "the session is subscribed", func() bool {
 		found, err := n.Channels(t.Context(), "news")
 		return err == nil && len(found) == 1
 	})
@@ -252,7 +253,7 @@ func TestXHR_ClientThatComesTooLateIsInactive(t *testing.T) {
 	if _, answer := edge.posts(xhr(shop.Key, "alice", "xhr"), ""); !strings.HasPrefix(answer, "c[4202,") {
 		t.Errorf("answered by %q", answer)
 	}
-	awaitThat(t, "the session is forgotten with its last word", func() bool { return home.xhr.stayOf(idAt(home, "alice")) == nil })
+	brokertest.Eventually(t, "the session is forgotten with its last word", func() bool { return home.xhr.stayOf(idAt(home, "alice")) == nil })
 }
 
 // A request that overtakes another one, by another node, waits for it.
@@ -318,7 +319,7 @@ func TestXHR_OnePathIsOneSession(t *testing.T) {
 		defer s.mu.Unlock()
 		return s.closing
 	}
-	awaitThat(t, "the later one ends", func() bool { return closing(stays[1]) })
+	brokertest.Eventually(t, "the later one ends", func() bool { return closing(stays[1]) })
 	if closing(stays[0]) {
 		t.Error("both end")
 	}

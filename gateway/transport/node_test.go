@@ -1,20 +1,17 @@
 package transport
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"strconv"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"tidegate/broker"
+	"tidegate/broker/brokertest"
 	"tidegate/gateway"
+	"tidegate/gateway/internal/gatewaytest"
 	"tidegate/gateway/native"
-	"tidegate/gateway/rules"
 	"tidegate/metrics"
 )
 
@@ -42,19 +39,7 @@ func startNode(t testing.TB, c gateway.Config) *node {
 
 func newNode(t testing.TB, c gateway.Config) *node {
 	t.Helper()
-	if c.Broker == nil {
-		memory := broker.NewMemory()
-		c.Broker, c.History = memory, memory
-	}
-	if c.Rules == nil {
-		c.Rules = rules.Development()
-	}
-	if c.Limits == (gateway.Limits{}) {
-		c.Limits = gateway.DefaultLimits()
-		c.Limits.CommandsPerSecond = 0
-	}
-	c.Auth = bearers{}
-	c.Metrics = metrics.New("")
+	c = gatewaytest.Complete(c)
 	g, err := gateway.New(c)
 	if err != nil {
 		t.Fatal(err)
@@ -67,30 +52,8 @@ func newNode(t testing.TB, c gateway.Config) *node {
 }
 
 func (n *node) run() {
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		if err := n.Run(ctx); err != nil {
-			n.t.Errorf("Run: %v", err)
-		}
-	}()
-	n.stop = sync.OnceFunc(func() { cancel(); <-ended })
-	n.t.Cleanup(func() {
-		n.stop()
-		n.server.Close()
-	})
-	n.awaitThat("the node is ready", func() bool { return n.Ready() == nil })
-}
-
-// bearers authenticates a token as the user of that name.
-type bearers struct{}
-
-func (bearers) Authenticate(_ context.Context, token string) (gateway.Principal, error) {
-	if token == "bad" {
-		return gateway.Principal{}, &gateway.Error{Code: gateway.Unauthenticated, Message: "the token is bad"}
-	}
-	return gateway.Principal{User: token}, nil
+	n.t.Helper()
+	n.stop = gatewaytest.Run(n.t, n.Gateway, func() { n.server.Close() })
 }
 
 func (n *node) awaitSessions(want int) {
@@ -101,17 +64,7 @@ func (n *node) awaitSessions(want int) {
 // awaitThat polls, for conditions that nothing announces.
 func (n *node) awaitThat(what string, met func() bool) {
 	n.t.Helper()
-	awaitThat(n.t, what, met)
-}
-
-func awaitThat(t testing.TB, what string, met func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !met(); {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain until %s", what)
-		}
-		<-time.After(time.Millisecond)
-	}
+	brokertest.Eventually(n.t, what, met)
 }
 
 // publish publishes JSON as a backend. It may be called by any goroutine.
@@ -122,14 +75,7 @@ func (n *node) publish(channel, payload string) broker.Position {
 
 func (n *node) publishAs(p gateway.Publish) broker.Position {
 	n.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	backend := gateway.Principal{Key: "tests"}
-	position, err := n.Publish(ctx, &backend, p)
-	if err != nil {
-		n.t.Errorf("publish to %s: %v", p.Channel, err)
-	}
-	return position
+	return gatewaytest.Publish(n.t, n.Gateway, p)
 }
 
 // sessions returns how many sessions are open, as Prometheus is told.
@@ -143,18 +89,4 @@ func (n *node) awaitSubscribed(want int) {
 }
 
 // sum returns the sum of a metric over its labels.
-func (n *node) sum(metric string) int {
-	recorder := httptest.NewRecorder()
-	n.metrics.Handler().ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/metrics", nil))
-	total := 0
-	for line := range strings.Lines(recorder.Body.String()) {
-		if name, value, _ := strings.Cut(strings.TrimSpace(line), " "); name == metric || strings.HasPrefix(name, metric+"{") {
-			count, err := strconv.Atoi(value)
-			if err != nil {
-				n.t.Fatal(err)
-			}
-			total += count
-		}
-	}
-	return total
-}
+func (n *node) sum(metric string) int { return gatewaytest.Sum(n.t, n.metrics, metric) }

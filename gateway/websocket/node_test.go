@@ -1,20 +1,17 @@
 package websocket
 
 import (
-	"context"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"strconv"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"tidegate/broker"
+	"tidegate/broker/brokertest"
 	"tidegate/gateway"
+	"tidegate/gateway/internal/gatewaytest"
 	"tidegate/gateway/native"
-	"tidegate/gateway/rules"
 	"tidegate/gateway/transport"
 	"tidegate/metrics"
 )
@@ -82,19 +79,7 @@ func each(t *testing.T, starters map[string]starter, test func(t *testing.T, sta
 
 func newNode(t testing.TB, c gateway.Config) *node {
 	t.Helper()
-	if c.Broker == nil {
-		memory := broker.NewMemory()
-		c.Broker, c.History = memory, memory
-	}
-	if c.Rules == nil {
-		c.Rules = rules.Development()
-	}
-	if c.Limits == (gateway.Limits{}) {
-		c.Limits = gateway.DefaultLimits()
-		c.Limits.CommandsPerSecond = 0
-	}
-	c.Auth = bearers{}
-	c.Metrics = metrics.New("")
+	c = gatewaytest.Complete(c)
 	g, err := gateway.New(c)
 	if err != nil {
 		t.Fatal(err)
@@ -107,51 +92,21 @@ func newNode(t testing.TB, c gateway.Config) *node {
 }
 
 func (n *node) run() {
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		if err := n.Run(ctx); err != nil {
-			n.t.Errorf("Run: %v", err)
-		}
-	}()
-	n.stop = sync.OnceFunc(func() { cancel(); <-ended })
-	n.t.Cleanup(func() {
-		n.stop()
+	n.t.Helper()
+	n.stop = gatewaytest.Run(n.t, n.Gateway, func() {
 		n.server.Close()
 		n.webSocket.Wait()
 	})
-	n.awaitThat("the node is ready", func() bool { return n.Ready() == nil })
 }
 
 func greetNative(*http.Request) (gateway.Hello, error) {
 	return gateway.Hello{Protocol: native.Protocol{}, AuthLater: true}, nil
 }
 
-// bearers authenticates a token as the user of that name.
-type bearers struct{}
-
-func (bearers) Authenticate(_ context.Context, token string) (gateway.Principal, error) {
-	if token == "bad" {
-		return gateway.Principal{}, &gateway.Error{Code: gateway.Unauthenticated, Message: "the token is bad"}
-	}
-	return gateway.Principal{User: token}, nil
-}
-
 // awaitThat polls, for conditions that nothing announces.
 func (n *node) awaitThat(what string, met func() bool) {
 	n.t.Helper()
-	awaitThat(n.t, what, met)
-}
-
-func awaitThat(t testing.TB, what string, met func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !met(); {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain until %s", what)
-		}
-		<-time.After(time.Millisecond)
-	}
+	brokertest.Eventually(n.t, what, met)
 }
 
 // address returns the URL of a path, under another scheme if the server's is
@@ -172,29 +127,8 @@ func (n *node) publish(channel, payload string) broker.Position {
 
 func (n *node) publishAs(p gateway.Publish) broker.Position {
 	n.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	backend := gateway.Principal{Key: "tests"}
-	position, err := n.Publish(ctx, &backend, p)
-	if err != nil {
-		n.t.Errorf("publish to %s: %v", p.Channel, err)
-	}
-	return position
+	return gatewaytest.Publish(n.t, n.Gateway, p)
 }
 
 // sessions returns how many sessions are open, as Prometheus is told.
-func (n *node) sessions() int {
-	recorder := httptest.NewRecorder()
-	n.metrics.Handler().ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/metrics", nil))
-	total := 0
-	for line := range strings.Lines(recorder.Body.String()) {
-		if name, value, _ := strings.Cut(strings.TrimSpace(line), " "); strings.HasPrefix(name, "tidegate_sessions{") {
-			count, err := strconv.Atoi(value)
-			if err != nil {
-				n.t.Fatal(err)
-			}
-			total += count
-		}
-	}
-	return total
-}
+func (n *node) sessions() int { return gatewaytest.Sum(n.t, n.metrics, "tidegate_sessions") }
