@@ -18,7 +18,7 @@ import (
 
 	"tidegate/broker/brokertest"
 	"tidegate/gateway"
-	"tidegate/gateway/internal/gatewaytest"
+	"tidegate/gateway/gatewaytest"
 )
 
 // haproxyConfig has each request go to another node than the one before; where it is

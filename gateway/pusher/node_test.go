@@ -15,7 +15,7 @@ import (
 	"tidegate/broker"
 	"tidegate/broker/brokertest"
 	"tidegate/gateway"
-	"tidegate/gateway/internal/gatewaytest"
+	"tidegate/gateway/gatewaytest"
 	"tidegate/gateway/native"
 	"tidegate/gateway/rules"
 	"tidegate/gateway/transport"

@@ -10,7 +10,7 @@ import (
 	"tidegate/broker"
 	"tidegate/broker/brokertest"
 	"tidegate/gateway"
-	"tidegate/gateway/internal/gatewaytest"
+	"tidegate/gateway/gatewaytest"
 	"tidegate/gateway/native"
 	"tidegate/gateway/transport"
 	"tidegate/metrics"
