@@ -14,7 +14,7 @@ func TestPrincipal_IsZeroLooksAtEveryField(t *testing.T) {
 	values := map[string]any{
 		"User": "alice", "Info": json.RawMessage("1"), "Elsewhere": json.RawMessage("1"), "Key": "shop", "Expires": time.Now(),
 		"Token": TokenInfo{Shown: true}, "Scope": &Scope{}, "Subscribe": []string{"a"}, "Publish": []string{"a"}, "Channels": []string{"a"},
-		"Online": true, "Watched": []string{"bob"},
+		"Online": true, "Watched": []string{"bob"}, "KeySum": uint64(1),
 	}
 	if !new(Principal).isZero() {
 		t.Error("the zero Principal is not zero")

@@ -159,7 +159,7 @@ func (s *Session) signIn(ctx context.Context, c Auth) (*Principal, error) {
 	p, err := *s.who(), error(nil)
 	switch {
 	case s.special.gate != nil:
-		p, err = s.special.gate.SignIn(ctx, c)
+		p, err = s.special.gate.SignIn(ctx, s.id, c)
 	case c.Token != "":
 		p, err = s.gateway.Authenticate(ctx, c.Token)
 	}

@@ -7,16 +7,16 @@ import (
 )
 
 // Gate decides on what a session's client shows: signatures, tokens of channels. A
-// protocol whose clients have credentials of their own brings one for each session
-// (Hello.Gate). It refuses by an *Error. The rules decide as well, after it; the gate
-// can say of a channel that it is one which the client's token names. All methods may
-// be called concurrently.
+// protocol whose clients have credentials of their own brings one (Hello.Gate), which
+// sessions may share: it is told the ID of the one that asks. It refuses by an *Error.
+// The rules decide as well, after it; the gate can say of a channel that it is one which
+// the client's token names. All methods may be called concurrently.
 type Gate interface {
 	// SignIn returns whom an Auth shows the client to be.
-	SignIn(context.Context, Auth) (Principal, error)
+	SignIn(ctx context.Context, session string, a Auth) (Principal, error)
 
 	// Admit returns how the client may come to the channel.
-	Admit(context.Context, Subscribe) (Admission, error)
+	Admit(ctx context.Context, session string, s Subscribe) (Admission, error)
 }
 
 // Admission is how a client may come to a channel. With the zero Admission it comes as

@@ -20,14 +20,14 @@ type passwords struct{}
 
 var errPassword = &gateway.Error{Code: gateway.Unauthenticated, Message: "the password is wrong"}
 
-func (passwords) SignIn(_ context.Context, c gateway.Auth) (gateway.Principal, error) {
+func (passwords) SignIn(_ context.Context, _ string, c gateway.Auth) (gateway.Principal, error) {
 	if c.Token != "open" {
 		return gateway.Principal{}, errPassword
 	}
 	return gateway.Principal{User: c.Data, Info: json.RawMessage(`{"signed":true}`)}, nil
 }
 
-func (passwords) Admit(_ context.Context, c gateway.Subscribe) (gateway.Admission, error) {
+func (passwords) Admit(_ context.Context, _ string, c gateway.Subscribe) (gateway.Admission, error) {
 	if c.Token == "" {
 		return gateway.Admission{}, nil
 	}

@@ -9,7 +9,6 @@ import (
 
 	"tidegate/broker"
 	"tidegate/gateway/internal/outbox"
-	"tidegate/gateway/internal/rates"
 	"tidegate/gateway/rules"
 )
 
@@ -134,7 +133,7 @@ func (s *Session) publish(ctx context.Context, c Publish) {
 		return
 	}
 	size := len(c.Payload)
-	if s.special.publishes.Take(rates.Cost{Commands: 1}) != rates.Enough {
+	if !s.special.takePublish() {
 		s.conclude(c, failf(RateLimited, "more publishes a second than this connection may send: slow down and send it again"))
 		return
 	}

@@ -49,7 +49,7 @@ func (s *Session) admitTo(ctx context.Context, c Subscribe, channel string) (*Ad
 		return s.admitByToken(ctx, c.Token, channel)
 	}
 	c.Channel = channel
-	a, err := s.special.gate.Admit(ctx, c)
+	a, err := s.special.gate.Admit(ctx, s.id, c)
 	if err != nil || a == (Admission{}) {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"sync/atomic"
 	"time"
 
 	"tidegate/broker/lock"
@@ -51,13 +52,15 @@ type Session struct {
 	user        string // that it is listed under; empty: none
 }
 
-// special is what few sessions have. It is fixed at birth.
+// special is what few sessions have. Its first fields are fixed at birth.
 type special struct {
-	key       string        // Hello.Key
-	home      string        // Hello.Channel
-	gate      Gate          // Hello.Gate
-	room      Room          // Hello.Room
-	publishes *rates.Bucket // of Hello.Publishes; nil: no limit
+	key         string // Hello.Key
+	home        string // Hello.Channel
+	gate        Gate   // Hello.Gate
+	room        Room   // Hello.Room
+	publishMost int    // Hello.Publishes
+
+	publishes atomic.Pointer[rates.Bucket] // of publishMost; nil: it has published nothing
 }
 
 // specialOf returns what is special about a session: of most the same, which is nothing.
@@ -65,11 +68,18 @@ func (g *Gateway) specialOf(h *Hello) *special {
 	if h.Key == "" && h.Channel == "" && h.Gate == nil && h.Room == nil && h.Publishes == 0 {
 		return &g.nothingSpecial
 	}
-	s := &special{key: h.Key, home: h.Channel, gate: h.Gate, room: h.Room}
-	if h.Publishes > 0 {
-		s.publishes = rates.New(rates.Limit{Commands: h.Publishes})
+	return &special{key: h.Key, home: h.Channel, gate: h.Gate, room: h.Room, publishMost: h.Publishes}
+}
+
+// takePublish reports whether the session may publish once more.
+func (s *special) takePublish() bool {
+	if s.publishMost == 0 {
+		return true
 	}
-	return s
+	if s.publishes.Load() == nil {
+		s.publishes.CompareAndSwap(nil, rates.New(rates.Limit{Commands: s.publishMost}))
+	}
+	return s.publishes.Load().Take(rates.Cost{Commands: 1}) == rates.Enough
 }
 
 // ID returns the session's name, unique in the cluster.

@@ -11,13 +11,11 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// gate lets a connection do what its app's backend has signed.
-type gate struct {
-	app    *app
-	socket string // the session's id
-}
+// gate lets connections of an app do what the app's backend has signed. A session's ID
+// is its socket_id.
+type gate struct{ app *app }
 
-var _ gateway.Gate = (*gate)(nil)
+var _ gateway.Gate = gate{}
 
 const (
 	maxUserID = 128
@@ -25,7 +23,7 @@ const (
 
 // Admit checks the signature of a subscription that needs one, and takes from it who a
 // member of a presence channel is.
-func (g *gate) Admit(_ context.Context, c gateway.Subscribe) (gateway.Admission, error) {
+func (g gate) Admit(_ context.Context, socket string, c gateway.Subscribe) (gateway.Admission, error) {
 	settings := g.app.settings.Load()
 	name := g.app.nameOf(c.Channel)
 	switch {
@@ -40,7 +38,7 @@ func (g *gate) Admit(_ context.Context, c gateway.Subscribe) (gateway.Admission,
 	if !isSigned(name) {
 		return gateway.Admission{}, nil
 	}
-	if !settings.verify(c.Token, subscriptionText(g.socket, name, c.Data)) {
+	if !settings.verify(c.Token, subscriptionText(socket, name, c.Data)) {
 		return gateway.Admission{}, fail(gateway.Unauthenticated, "the signature is wrong: sign the socket id, the channel and the channel data with the app's secret")
 	}
 	admission := gateway.Admission{Named: true}
@@ -55,7 +53,7 @@ func (g *gate) Admit(_ context.Context, c gateway.Subscribe) (gateway.Admission,
 }
 
 // memberOf reads channel_data: {"user_id":10,"user_info":{"name":"Mr. Channels"}}.
-func (g *gate) memberOf(data string) (*gateway.Identity, error) {
+func (g gate) memberOf(data string) (*gateway.Identity, error) {
 	var who struct {
 		ID   json.RawMessage `json:"user_id"`
 		Info json.RawMessage `json:"user_info"`
@@ -74,7 +72,7 @@ func (g *gate) memberOf(data string) (*gateway.Identity, error) {
 	return g.identityOf(id, who.Info)
 }
 
-func (g *gate) identityOf(id string, info json.RawMessage) (*gateway.Identity, error) {
+func (g gate) identityOf(id string, info json.RawMessage) (*gateway.Identity, error) {
 	user := g.app.userOf(id)
 	switch {
 	case id == "" || len(id) > maxUserID:
@@ -97,9 +95,9 @@ func compact(value json.RawMessage) json.RawMessage {
 }
 
 // SignIn checks the signature of who a connection says to be.
-func (g *gate) SignIn(_ context.Context, c gateway.Auth) (gateway.Principal, error) {
+func (g gate) SignIn(_ context.Context, socket string, c gateway.Auth) (gateway.Principal, error) {
 	settings := g.app.settings.Load()
-	if settings == nil || !settings.verify(c.Token, signInText(g.socket, c.Data)) {
+	if settings == nil || !settings.verify(c.Token, signInText(socket, c.Data)) {
 		return gateway.Principal{}, fail(gateway.Unauthenticated, "the signature is wrong: sign the socket id and the user data with the app's secret")
 	}
 	var who userData

@@ -29,7 +29,7 @@ func (all *Apps) Greet(r *http.Request) (gateway.Hello, error) {
 // hello begins a session that speaks p, which is of this app.
 func (a *app) hello(p gateway.Protocol, socket string) gateway.Hello {
 	return gateway.Hello{
-		Protocol: p, Session: socket, Gate: &gate{app: a, socket: socket}, Room: a,
+		Protocol: p, Session: socket, Gate: gate{a}, Room: a,
 		AuthLater: true, TellRefusal: true, Publishes: clientEventsPerSecond,
 	}
 }

@@ -13,7 +13,7 @@ import (
 const mostWatched = 100 // users, of a connection
 
 // watchlistOf returns the users of the gateway that a sign-in names.
-func (g *gate) watchlistOf(ids []string) ([]string, error) {
+func (g gate) watchlistOf(ids []string) ([]string, error) {
 	if len(ids) > mostWatched {
 		return nil, fail(gateway.BadRequest, "the watchlist has %d ids: at most %d are allowed", len(ids), mostWatched)
 	}
