@@ -42,7 +42,7 @@ type reader struct{ node, ticket string }
 var _ gateway.Conn = (*box)(nil)
 
 const (
-	boxBytes    = 32 << 10         // what a box takes for a client that does not ask
+	boxBytes    = 32 << 10         // what a box takes for a client that does not ask, or one frame
 	askPatience = 15 * time.Second // for a client to ask for more
 )
 
@@ -70,7 +70,7 @@ func (b *box) take(frames [][]byte) (rest [][]byte, room <-chan struct{}, err er
 	if b.closing {
 		return frames, nil, gateway.Left
 	}
-	for len(frames) > 0 && b.held < boxBytes && !b.stopped && b.room.TakeInbound(len(frames[0])) == nil {
+	for len(frames) > 0 && b.fits(len(frames[0])) && b.room.TakeInbound(len(frames[0])) == nil {
 		b.waiting = append(b.waiting, frames[0]...)
 		b.held += len(frames[0])
 		frames = frames[1:]
@@ -80,6 +80,11 @@ func (b *box) take(frames [][]byte) (rest [][]byte, room <-chan struct{}, err er
 	}
 	b.passOn()
 	return frames, b.emptier, nil
+}
+
+// fits reports whether the box takes a frame of so many bytes. It is called with b.mu held.
+func (b *box) fits(n int) bool {
+	return !b.stopped && (b.held == 0 || b.held+n <= boxBytes)
 }
 
 // Close says why, as the last thing that is passed on.
@@ -185,8 +190,8 @@ func (b *box) empty() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.passing {
-		b.held -= len(b.waiting)
 		b.waiting = nil
+		b.letGo(b.held)
 		b.announceRoom()
 	}
 }

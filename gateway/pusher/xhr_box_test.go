@@ -59,3 +59,22 @@ func TestBox_HoldsOfTheNodesRoomWhatItHas(t *testing.T) {
 		t.Errorf("%d bytes are taken when both have ended", all.taken)
 	}
 }
+
+// A client that asks for nothing any more: what waits for it is dropped, and takes no room.
+func TestBox_ThatIsEmptiedHoldsNothing(t *testing.T) {
+	all := &space{most: 3 * boxBytes}
+	b := newBox(all, func() {}, func() {})
+	long, short := make([]byte, 2*boxBytes), make([]byte, 1)
+	if rest, err := b.Write([][]byte{long, short}, 0); err != nil || len(rest) != 1 {
+		t.Errorf("%d frames are left (%v), want the one behind a frame that fills the box", len(rest), err)
+	}
+	b.Close(gateway.TimedOut, nil)
+	b.empty()
+	if all.taken != 0 {
+		t.Errorf("%d bytes are taken by a box that is empty", all.taken)
+	}
+	b.stop()
+	if all.taken != 0 {
+		t.Errorf("%d bytes are taken by a box that has ended", all.taken)
+	}
+}
