@@ -66,7 +66,7 @@ func registered(t *testing.T) map[string][]string {
 	t.Helper()
 	m := metrics.New("test")
 	none := func() float64 { return 0 }
-	m.Track(none, none, none, none)
+	m.Track(none, none, none, none, none)
 	registry, ok := m.Gatherer().(*prometheus.Registry)
 	if !ok {
 		t.Fatal("the metrics have no registry to ask")

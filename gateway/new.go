@@ -63,6 +63,7 @@ func New(c Config) (*Gateway, error) {
 		func() float64 { return float64(g.hub.Channels()) },
 		func() float64 { return float64(g.hub.Subscriptions()) },
 		func() float64 { return float64(g.outboxBytes()) },
+		func() float64 { return float64(g.inbound.held.Load()) },
 		g.readiness,
 	)
 	prepareSeries(g.metrics)

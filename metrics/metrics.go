@@ -64,7 +64,7 @@ func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }
 
 // Track registers gauges whose values are read when Prometheus scrapes. Each
 // function may be called at any time until the process ends. Call it once.
-func (m *Metrics) Track(channels, subscriptions, outboxBytes, ready func() float64) {
+func (m *Metrics) Track(channels, subscriptions, outboxBytes, inboundBytes, ready func() float64) {
 	m.registry.MustRegister(
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "tidegate_channels",
 			Help: "Channels that sessions of this node are subscribed to."}, channels),
@@ -72,6 +72,8 @@ func (m *Metrics) Track(channels, subscriptions, outboxBytes, ready func() float
 			Help: "Subscriptions of this node's sessions."}, subscriptions),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "tidegate_outbox_bytes",
 			Help: "Bytes that wait to be written to sessions."}, outboxBytes),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "tidegate_inbound_bytes",
+			Help: "Bytes that are held for clients (limits.inbound_bytes): bodies, answers, unfinished messages, publishes on their way."}, inboundBytes),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "tidegate_ready",
 			Help: "1 if the node is fit to take traffic, as /readyz says, else 0."}, ready),
 	)

@@ -84,17 +84,17 @@ func metricIn(t *testing.T, text, name string) (sum float64) {
 	return sum
 }
 
-// awaitNoSession returns when none is left. A client that has sent bytes beyond its
+// awaitNoSession returns when none is left, and nothing is held for any. A client that has sent bytes beyond its
 // request is known to have left when a heartbeat cannot be written, or a poll ends: the
 // second heartbeat, 50 s later at most, since the kernel takes the first.
 func (p *process) awaitNoSession() {
 	p.t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(90 * time.Second); p.metric("tidegate_sessions") > 0; <-tick.C {
+	for deadline := time.Now().Add(90 * time.Second); p.metric("tidegate_sessions")+p.metric("tidegate_inbound_bytes") > 0; <-tick.C {
 		if time.Now().After(deadline) {
 			_, stacks := get(p.t, p.internal("/debug/pprof/goroutine?debug=1"))
-			p.t.Fatalf("%v sessions stay whose clients have left:\n%.20000s", p.metric("tidegate_sessions"), stacks)
+			p.t.Fatalf("%v sessions stay whose clients have left, and %v bytes are held:\n%.20000s", p.metric("tidegate_sessions"), p.metric("tidegate_inbound_bytes"), stacks)
 		}
 	}
 }

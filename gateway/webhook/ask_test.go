@@ -134,6 +134,24 @@ func TestAsk_ABackendThatDoesNotAnswerInTimeIsAway(t *testing.T) {
 	}
 }
 
+// Clients may know what the backend fails at.
+func TestAsk_ABackendThatFailsNowAndThenFillsNoLog(t *testing.T) {
+	b := startBackend(t)
+	var said log
+	config := b.config(gateway.OnPublish)
+	config.Log = slog.New(slog.NewTextHandler(&said, nil))
+	w := newWebhook(t, config)
+	for range 10 {
+		for status, code := range map[int]gateway.Code{http.StatusInternalServerError: gateway.Unavailable, http.StatusNoContent: ""} {
+			b.does(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
+			wantCode(t, w.Ask(t.Context(), publishing("1", broker.JSON)), code, "")
+		}
+	}
+	if lines := strings.Count(said.String(), "\n"); lines != 1 {
+		t.Errorf("the log has %d lines, want one:\n%s", lines, said.String())
+	}
+}
+
 func TestAsk_NobodyThereIsAway(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

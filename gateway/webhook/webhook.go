@@ -92,7 +92,8 @@ type Webhook struct {
 	client *Client
 	log    *slog.Logger
 
-	away atomic.Bool // the backend did not answer the last request
+	away   atomic.Bool  // it was logged so, and not yet that the backend is back
+	failed atomic.Int64 // when a request was answered with nothing that holds, in Unix nanoseconds
 }
 
 var _ gateway.Hooks = (*Webhook)(nil)
@@ -121,16 +122,23 @@ func New(c Config) (*Webhook, error) {
 // Wants reports whether the backend is asked or told of event.
 func (w *Webhook) Wants(event gateway.HookEvent) bool { return w.wants[event] }
 
-// noteAnswered logs when the backend goes away and when it is back. err is why
-// there was no answer; nil: there was one.
+// noteAnswered logs when the backend goes away and, once nothing has failed for backAfter,
+// when it is back: one that answers now and then fills no log. err is why there was no
+// answer; nil: there was one.
 func (w *Webhook) noteAnswered(err error) {
-	switch was := w.away.Swap(err != nil); {
-	case err != nil && !was:
-		w.log.Error("the webhook's backend is away", "error", err, "verdict", w.verdict())
-	case err == nil && was:
+	now := time.Now()
+	switch {
+	case err != nil:
+		w.failed.Store(now.UnixNano())
+		if !w.away.Swap(true) {
+			w.log.Error("the webhook's backend is away", "error", err, "verdict", w.verdict())
+		}
+	case w.away.Load() && now.Sub(time.Unix(0, w.failed.Load())) >= backAfter && w.away.CompareAndSwap(true, false):
 		w.log.Info("the webhook's backend is back")
 	}
 }
+
+const backAfter = 10 * time.Second
 
 // Close ends the connections to the backend that nothing is asked or told over.
 func (w *Webhook) Close() { w.client.Close() }
