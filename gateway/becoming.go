@@ -12,8 +12,12 @@ func (s *Session) become(p *Principal) error {
 	s.stopPending()
 	s.mu.Unlock()
 	s.spendAs(p.User)
-	if err := s.gateway.Admit(p, s.remote); err != nil { // before, p was not among the sessions in which a new ban looks for its user
+	// Before, p was not among the sessions in which a new ban, or DropKeys, looks for it.
+	if err := s.gateway.Admit(p, s.remote); err != nil {
 		return err
+	}
+	if s.gateway.keyWithdrawn(p) {
+		return failf(Unauthenticated, withdrawn)
 	}
 	s.gateway.expireSoon(s, p.Expires)
 	s.attendAll()

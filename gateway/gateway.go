@@ -93,7 +93,8 @@ type Gateway struct {
 	background wall.Group // goroutines that nobody else waits for
 
 	rules     atomic.Pointer[rules.List]
-	receivers atomic.Pointer[[]receiver] // of notices; nil: none
+	receivers atomic.Pointer[[]receiver]           // of notices; nil: none
+	holds     atomic.Pointer[func(Principal) bool] // that DropKeys was given last; nil: none
 	link      atomic.Pointer[linkState]
 	measured  atomic.Pointer[measurement] // when this node was asked last how busy it is; nil: not for a while
 	draining  atomic.Bool

@@ -3,13 +3,21 @@ package gateway
 import "tidegate/gateway/rules"
 
 // DropKeys ends the sessions of backends whose API keys are good no more as they were, as
-// holds says of what Authenticate has returned.
+// holds says of what Authenticate has returned; and of those that are about to begin.
 func (g *Gateway) DropKeys(holds func(Principal) bool) {
+	g.holds.Store(&holds)
 	for _, s := range g.sessions.all() {
-		if p := s.who(); p.Backend() && !holds(*p) {
-			s.Close(NotAuthentic.With("the API key was withdrawn"))
+		if g.keyWithdrawn(s.who()) {
+			s.Close(NotAuthentic.With(withdrawn))
 		}
 	}
+}
+
+const withdrawn = "the API key was withdrawn"
+
+func (g *Gateway) keyWithdrawn(p *Principal) bool {
+	holds := g.holds.Load()
+	return holds != nil && p.Backend() && !(*holds)(*p)
 }
 
 // SetRules replaces the rules. Sessions leave the channels that they may no
