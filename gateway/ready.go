@@ -1,6 +1,13 @@
 package gateway
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
+
+// ErrBrokerAway is why a node is not ready whose link to the broker is down. What it is
+// wrapped in says more, for operators: addresses, and what Redis has answered.
+var ErrBrokerAway = errors.New("the broker is away")
 
 // Ready returns nil if the node is fit to take traffic, else why not.
 func (g *Gateway) Ready() error {
@@ -8,7 +15,7 @@ func (g *Gateway) Ready() error {
 		return errors.New("draining")
 	}
 	if err := g.link.Load().err; err != nil {
-		return err
+		return fmt.Errorf("%w: %w", ErrBrokerAway, err)
 	}
 	if err := g.denialsKnown(); err != nil {
 		return err

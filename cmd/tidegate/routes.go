@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/pprof"
@@ -44,7 +45,7 @@ func (n *node) publicRoutes() http.Handler {
 		mux.Handle("/dev/", n.workbench().Handler())
 	}
 	mux.Handle("/", console.Handler())
-	n.routeHealth(mux)
+	n.routeHealth(mux, plainReason)
 	return n.strict(trustProxies(n.config.TrustedProxies, webhook.Forward(n.config.Webhooks.Headers, mux)))
 }
 
@@ -62,7 +63,7 @@ func (n *node) internalRoutes() http.Handler {
 	mux.Handle("/api/", n.api())
 	n.routeCentrifugeAPI(mux)
 	mux.Handle("/apps/", n.pusherAPI())
-	n.routeHealth(mux)
+	n.routeHealth(mux, error.Error)
 	return n.strict(transport.SameSite(mux))
 }
 
@@ -75,7 +76,8 @@ func (n *node) strict(next http.Handler) http.Handler {
 	return transport.Strict(next)
 }
 
-func (n *node) routeHealth(mux *http.ServeMux) {
+// routeHealth tells why the node is not ready as reason puts it.
+func (n *node) routeHealth(mux *http.ServeMux, reason func(error) string) {
 	read := func(path string, serve http.HandlerFunc) {
 		mux.Handle(path, transport.Only(serve, http.MethodGet, http.MethodHead))
 	}
@@ -83,11 +85,19 @@ func (n *node) routeHealth(mux *http.ServeMux) {
 	read("/readyz", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		if err := n.gateway.Ready(); err != nil {
-			http.Error(w, "not ready: "+err.Error(), http.StatusServiceUnavailable)
+			http.Error(w, "not ready: "+reason(err), http.StatusServiceUnavailable)
 			return
 		}
 		fmt.Fprintln(w, "ok")
 	})
+}
+
+// plainReason is for everybody: it says nothing of what is behind the node.
+func plainReason(err error) string {
+	if errors.Is(err, gateway.ErrBrokerAway) {
+		err = gateway.ErrBrokerAway
+	}
+	return err.Error()
 }
 
 func (n *node) api() http.Handler {

@@ -124,8 +124,12 @@ func TestServe_WaitsForRedis(t *testing.T) {
 	port := freePort(t)
 	p := startNode(t, nil, "--redis-url", "redis://user:hunter2@127.0.0.1:"+port)
 	p.waitFor("the broker is away")
-	if status, body := get(t, p.public("/readyz")); status != http.StatusServiceUnavailable || !strings.HasPrefix(body, "not ready: ") {
-		t.Errorf("GET /readyz: %d %q, want 503 with the reason", status, body)
+	const away = "not ready: the broker is away"
+	if status, body := get(t, p.public("/readyz")); status != http.StatusServiceUnavailable || body != away+"\n" {
+		t.Errorf("GET /readyz: %d %q, want 503 with a plain reason", status, body)
+	}
+	if status, body := get(t, p.internal("/readyz")); status != http.StatusServiceUnavailable || !strings.HasPrefix(body, away+": ") || !strings.Contains(body, port) {
+		t.Errorf("GET /readyz for operators: %d %q, want 503 with all that is known", status, body)
 	}
 	if status, _ := get(t, p.public("/healthz")); status != http.StatusOK {
 		t.Errorf("GET /healthz: %d, want 200", status)
