@@ -26,6 +26,8 @@ type Limits struct {
 	KeysPerSecond      int // publishes of this node's clients that have an idempotency key
 	PresencePerSecond  int // joins and leaves that are told one by one, of one channel
 
+	NewChannelsPerSecond int // with a history, to which this node's clients publish and have not lately
+
 	// Rates have a burst of one second. They hold for each user, over all that the
 	// user has on this node; for each session without a user; and for the requests
 	// without a user of one address. Backends are not bound by them.
@@ -53,6 +55,8 @@ func DefaultLimits() Limits {
 		KeysPerSecond:      5000,
 		PresencePerSecond:  50,
 		BytesPerSecond:     4 << 20,
+
+		NewChannelsPerSecond: 5000,
 
 		CommandsPerSecondPerIP: AddressShare * 100,
 		BytesPerSecondPerIP:    AddressShare * 4 << 20,
@@ -82,7 +86,7 @@ func (l Limits) Validate() error {
 		"channels_per_session": l.ChannelsPerSession, "commands_per_second": l.CommandsPerSecond,
 		"outbox_total_bytes": l.OutboxTotalBytes, "inbound_bytes": l.InboundBytes, "subscriptions": l.Subscriptions,
 		"sessions": l.Sessions, "sessions_per_user": l.SessionsPerUser, "sessions_per_ip": l.SessionsPerIP,
-		"connects_per_second": l.ConnectsPerSecond, "keys_per_second": l.KeysPerSecond, "presence_per_second": l.PresencePerSecond, "bytes_per_second": l.BytesPerSecond,
+		"connects_per_second": l.ConnectsPerSecond, "keys_per_second": l.KeysPerSecond, "new_channels_per_second": l.NewChannelsPerSecond, "presence_per_second": l.PresencePerSecond, "bytes_per_second": l.BytesPerSecond,
 		"commands_per_second_per_ip": l.CommandsPerSecondPerIP, "bytes_per_second_per_ip": l.BytesPerSecondPerIP,
 	} {
 		if value < 0 {

@@ -12,6 +12,7 @@ import (
 	"tidegate/gateway/internal/hub"
 	"tidegate/gateway/internal/outbox"
 	"tidegate/gateway/internal/pause"
+	"tidegate/gateway/internal/rates"
 	"tidegate/gateway/internal/wall"
 	"tidegate/metrics"
 )
@@ -36,9 +37,11 @@ func New(c Config) (*Gateway, error) {
 		connects: perSecond(c.Limits.ConnectsPerSecond),
 		keys:     perSecond(c.Limits.KeysPerSecond),
 		rates:    newRates(&c.Limits),
-		hooks:    c.Hooks,
-		tracer:   c.Tracer,
-		line:     outbox.NewLine(flush),
+
+		newcomers: rates.New(rates.Limit{NewChannels: c.Limits.NewChannelsPerSecond}),
+		hooks:     c.Hooks,
+		tracer:    c.Tracer,
+		line:      outbox.NewLine(flush),
 	}
 	if g.metrics == nil {
 		g.metrics = metrics.New("")

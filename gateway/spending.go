@@ -14,9 +14,9 @@ func newRates(l *Limits) *rates.Table {
 	return rates.NewTable(l.ofPrincipal(), l.ofAddress())
 }
 
-// ofPrincipal returns what one user may do, or one client without a name. Channels
-// that it has not published to before are dearer than others: each may be one more
-// that Redis keeps a history of.
+// ofPrincipal returns what one user may do, or one client without a name. Channels with a
+// history to which nobody has published lately are dearer than others: each may be one
+// more that Redis keeps.
 func (l *Limits) ofPrincipal() rates.Limit {
 	limit := rates.Limit{Commands: l.CommandsPerSecond, Bytes: l.BytesPerSecond, LargestByte: l.largestPublish(), Reads: readsOfOne}
 	if l.CommandsPerSecond > 0 {
@@ -32,10 +32,17 @@ func (l *Limits) ofAddress() rates.Limit {
 	if l.CommandsPerSecondPerIP > 0 || l.BytesPerSecondPerIP > 0 {
 		limit.Reads = readsOfAddress
 	}
+	if l.CommandsPerSecondPerIP > 0 {
+		limit.NewChannels, limit.Channels = max(1, l.CommandsPerSecondPerIP/newChannelShareOfAddress), l.CommandsPerSecondPerIP/newChannelShare
+	}
 	return limit
 }
 
-const newChannelShare = 10 // one command of so many may be for a new channel
+// One command of so many may be for a new channel.
+const (
+	newChannelShare          = 10
+	newChannelShareOfAddress = 100 // a client may come again under ever new names
+)
 
 // largestPublish is what the largest message costs.
 func (l *Limits) largestPublish() int { return l.MessageBytes + maxKey + maxEvent + maxTags }
@@ -68,8 +75,6 @@ func (g *Gateway) spend(own, address *rates.Bucket, cost rates.Cost) error {
 		return failf(RateLimited, "more than %d commands a second (limits.commands_per_second): slow down and send it again", l.CommandsPerSecond)
 	case rates.TooManyBytes:
 		return failf(RateLimited, "more than %d bytes a second (limits.bytes_per_second): slow down and send it again", l.BytesPerSecond)
-	case rates.TooManyChannels:
-		return failf(RateLimited, "publishes to too many new channels: at most %d a second", own.NewChannels())
 	}
 	switch address.Take(cost) {
 	case rates.TooManyCommands:
@@ -77,15 +82,37 @@ func (g *Gateway) spend(own, address *rates.Bucket, cost rates.Cost) error {
 	case rates.TooManyBytes:
 		return failf(RateLimited, "more than %d bytes a second from your address (limits.bytes_per_second_per_ip): send it again later", l.BytesPerSecondPerIP)
 	}
+	if cost.Channel != "" {
+		if err := g.spendChannel(own, address, cost.Channel); err != nil {
+			return err
+		}
+	}
 	if cost.Key && g.keys != nil && !g.keys.Allow() {
 		return failf(RateLimited, "more than %d publishes with a key a second on this node (limits.keys_per_second): send it again later", l.KeysPerSecond)
 	}
 	return nil
 }
 
+// spendChannel takes what it costs to publish to a channel that keeps a history.
+func (g *Gateway) spendChannel(own, address *rates.Bucket, channel string) error {
+	switch lacking := g.rates.TakeChannel(channel, own, address, g.newcomers); lacking {
+	case nil:
+		return nil
+	case own:
+		return failf(RateLimited, "publishes to too many new channels: at most %d a second", own.NewChannels())
+	case address:
+		return failf(RateLimited, "publishes to too many new channels from your address: at most %d a second", address.NewChannels())
+	}
+	return failf(RateLimited, "more than %d new channels a second on this node (limits.new_channels_per_second): send it again later", g.limits.NewChannelsPerSecond)
+}
+
 // PublishCost returns what a publish costs.
-func PublishCost(c *Publish) rates.Cost {
-	return rates.Cost{Commands: 1, Bytes: len(c.Payload) + len(c.Key) + len(c.Event) + len(c.Tags), Channel: c.Channel, Key: c.Key != ""}
+func (g *Gateway) PublishCost(c *Publish) rates.Cost {
+	cost := rates.Cost{Commands: 1, Bytes: len(c.Payload) + len(c.Key) + len(c.Event) + len(c.Tags), Key: c.Key != ""}
+	if g.publishOptions(c).HistorySize > 0 {
+		cost.Channel = c.Channel
+	}
+	return cost
 }
 
 // costOf returns what a command costs.
@@ -93,7 +120,7 @@ func (s *Session) costOf(command Command) rates.Cost {
 	switch c := command.(type) {
 	case Publish:
 		c.Channel = s.channelOf(c.Channel)
-		return PublishCost(&c)
+		return s.gateway.PublishCost(&c)
 	case Call:
 		return rates.Cost{Commands: 1, Bytes: len(c.Method) + len(c.Payload)}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"tidegate/gateway"
 	"tidegate/gateway/internal/rates"
+	"tidegate/gateway/rules"
 )
 
 func TestSpending_ARateHoldsOverAllSessionsOfAUser(t *testing.T) {
@@ -89,7 +90,7 @@ func TestSpending_KeysOfANodeAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := startNode(t, gateway.Config{Limits: gateway.Limits{KeysPerSecond: 10}})
 		spend := func(p *gateway.Principal, key string) (passed int) {
-			cost := gateway.PublishCost(&gateway.Publish{Channel: "a", Key: key})
+			cost := n.PublishCost(&gateway.Publish{Channel: "a", Key: key})
 			for i := range 20 {
 				if n.Spend(p, fmt.Sprintf("192.0.2.%d:1", i), cost) == nil {
 					passed++
@@ -116,14 +117,7 @@ func TestSpending_NewChannelsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := startNode(t, gateway.Config{Limits: gateway.Limits{CommandsPerSecond: 100, ChannelsPerSession: 20}})
 		p := n.connect(gateway.Hello{})
-		published := func() (n int) {
-			for _, line := range p.lines() {
-				if strings.HasPrefix(line, "published ") {
-					n++
-				}
-			}
-			return n
-		}
+		published := func() int { return publishedBy(p) }
 		for range 2 {
 			for i := range 500 {
 				p.send("pub chat:%d-%d hello", time.Now().UnixNano(), i)
@@ -142,6 +136,53 @@ func TestSpending_NewChannelsAreBounded(t *testing.T) {
 		synctest.Wait()
 		if got := published() - before; got != 50 {
 			t.Errorf("%d of 50 publishes to one channel passed", got)
+		}
+	})
+}
+
+func publishedBy(p *peer) (n int) {
+	for _, line := range p.lines() {
+		if strings.HasPrefix(line, "published ") {
+			n++
+		}
+	}
+	return n
+}
+
+// Who comes again and again without a name gets no more by that.
+func TestSpending_NewChannelsOfAnAddressAndOfTheNodeAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := startNode(t, gateway.Config{
+			Rules:  rules.List{{Match: "plain:*", Subscribe: rules.Anyone, Publish: rules.Anyone}, {Match: "*", Subscribe: rules.Anyone, Publish: rules.Anyone, HistorySize: 10}},
+			Limits: gateway.Limits{CommandsPerSecond: 100, ChannelsPerSession: 20, CommandsPerSecondPerIP: 1000, NewChannelsPerSecond: 250},
+		})
+		next := 0
+		publish := func(remote, family string, sessions int) (published int) {
+			for range sessions {
+				p := n.connect(gateway.Hello{Remote: remote})
+				for range 30 {
+					p.send("pub %s:%d hello", family, next)
+					next++
+				}
+				synctest.Wait()
+				published += publishedBy(p)
+				p.Close(gateway.Left, nil)
+			}
+			return published
+		}
+		if got := publish("192.0.2.1:1", "chat", 20); got != 100 {
+			t.Errorf("20 sessions from one address opened %d channels at once, want 100", got)
+		}
+		time.Sleep(time.Second)
+		if got := publish("192.0.2.1:1", "chat", 20); got != 10 {
+			t.Errorf("a second later they opened %d more, want 10", got)
+		}
+		if got := publish("192.0.2.2:1", "plain", 20); got != 600 {
+			t.Errorf("%d of 600 publishes to channels without a history passed", got)
+		}
+		time.Sleep(time.Second)
+		if got := publish("192.0.2.2:1", "chat", 10) + publish("192.0.2.3:1", "chat", 10) + publish("192.0.2.4:1", "chat", 10); got != 250 {
+			t.Errorf("sessions from three addresses opened %d channels at once, want the 250 of the node", got)
 		}
 	})
 }

@@ -120,7 +120,7 @@ func TestRates_NewChannelsAreBoundedOverHTTP(t *testing.T) {
 	n := startNode(t, limits)
 	var items []string
 	for i := range 600 {
-		items = append(items, `{"channels":["open:`+strings.Repeat("x", i%200+1)+string(rune('a'+i/200))+`"],"data":1}`)
+		items = append(items, `{"channels":["kept:`+strings.Repeat("x", i%200+1)+string(rune('a'+i/200))+`"],"data":1}`)
 	}
 	_, body, _ := n.do(call{method: "POST", path: "/api/messages", body: "[" + strings.Join(items, ",") + "]"})
 	if !strings.Contains(body, "new channels") {

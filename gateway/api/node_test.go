@@ -28,6 +28,7 @@ const (
 var channelRules = rules.List{
 	{Match: "log:*", Subscribe: rules.Anyone, Publish: rules.Authenticated, HistorySize: 10},
 	{Match: "open:*", Subscribe: rules.Anyone, Publish: rules.Anyone},
+	{Match: "kept:*", Subscribe: rules.Anyone, Publish: rules.Anyone, HistorySize: 10},
 	{Match: "room:*", Subscribe: rules.Token, Publish: rules.Token, HistorySize: 10},
 	{Match: "club:*", Subscribe: rules.Authenticated, Presence: true},
 }

@@ -1,11 +1,10 @@
 // Package rates bounds how fast clients may ask: token buckets of commands, of bytes
-// and of new channels, each with a burst of one second, for each principal and for
-// each address that clients come from; and how much is read for each of them at a time.
+// and of new channels, for each principal and for each address that clients come from;
+// and how much is read for each of them at a time.
 package rates
 
 import (
 	"context"
-	"hash/maphash"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -18,7 +17,7 @@ type Limit struct {
 	Commands    int // a second; 0: no limit
 	Bytes       int // a second, of payloads and keys; 0: no limit
 	LargestByte int // the least burst of bytes, so that the largest message has room
-	NewChannels int // a second, that were not published to before, as far as is remembered; 0: no limit
+	NewChannels int // a second, see TakeChannel; 0: no limit
 	Channels    int // the burst of new channels
 	Reads       int // at a time; 0: no limit
 }
@@ -27,7 +26,7 @@ type Limit struct {
 type Cost struct {
 	Commands int
 	Bytes    int
-	Channel  string // that it publishes to; empty: none
+	Channel  string // that it publishes to, which keeps a history; empty: none
 	Key      bool   // it has an idempotency key, which is remembered
 }
 
@@ -38,7 +37,6 @@ const (
 	Enough Verdict = iota
 	TooManyCommands
 	TooManyBytes
-	TooManyChannels
 )
 
 // terms are a Limit as buckets keep to it, who share them.
@@ -118,17 +116,12 @@ type Bucket struct {
 
 	// Guarded by mu.
 	mu    lock.Mutex[lock.Bucket]
-	known map[uint64]struct{} // hashes of channels that were published to lately; nil: none
-	reads chan struct{}       // has one for each that is under way; nil: there was none yet
+	reads chan struct{} // has one for each that is under way; nil: there was none yet
 
 	// Guarded by the table's mu.
 	holders int32
 	isLet   bool // it is among those that are let
 }
-
-// mostKnown is how many channels a bucket remembers, which is what a map of 128 places
-// takes. Then it forgets all of them.
-const mostKnown = 112
 
 // New returns a bucket that no Table has.
 func New(l Limit) *Bucket { return &Bucket{terms: termsOf(l)} }
@@ -178,7 +171,7 @@ func (b *Bucket) places() chan struct{} {
 	return b.reads
 }
 
-// Take takes what a command costs, or says what is lacking.
+// Take takes what a command costs but for its channel, or says what is lacking.
 func (b *Bucket) Take(c Cost) Verdict {
 	if b == nil {
 		return Enough
@@ -189,13 +182,11 @@ func (b *Bucket) Take(c Cost) Verdict {
 		return TooManyCommands
 	case c.Bytes > 0 && !b.bytes.take(c.Bytes, b.terms.bytes, now):
 		return TooManyBytes
-	case c.Channel != "" && b.terms.NewChannels > 0 && !b.admit(c.Channel, now):
-		return TooManyChannels
 	}
 	return Enough
 }
 
-// NewChannels returns how many new channels a second have room.
+// NewChannels returns how many new channels there may be a second.
 func (b *Bucket) NewChannels() int {
 	if b == nil {
 		return 0
@@ -212,24 +203,9 @@ func (b *Bucket) Owe() time.Duration {
 	return b.commands.owe(b.terms.commands, time.Since(b.terms.began))
 }
 
-var seed = maphash.MakeSeed()
-
-// admit reports whether a channel is known, or may become so.
-func (b *Bucket) admit(channel string, now time.Duration) bool {
-	hash := maphash.String(seed, channel)
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if _, known := b.known[hash]; known {
-		return true
-	}
-	if !b.newcomers.take(1, b.terms.newcomers, now) {
-		return false
-	}
-	if b.known == nil || len(b.known) == mostKnown {
-		b.known = make(map[uint64]struct{})
-	}
-	b.known[hash] = struct{}{}
-	return true
+// takeNewcomer takes what one new channel costs, if there is so much.
+func (b *Bucket) takeNewcomer() bool {
+	return b == nil || b.newcomers.take(1, b.terms.newcomers, time.Since(b.terms.began))
 }
 
 // isFull reports whether nothing would be lost if the bucket were made anew.
@@ -244,6 +220,8 @@ func (b *Bucket) isFull(now time.Time) bool {
 type Table struct {
 	// Fixed at birth.
 	principal, address *terms
+
+	lately lately
 
 	// Guarded by mu.
 	mu      lock.Mutex[lock.Rates]
@@ -261,7 +239,7 @@ type key struct {
 // address, may do what principal says each, and all clients of one address together
 // what address says.
 func NewTable(principal, address Limit) *Table {
-	return &Table{principal: termsOf(principal), address: termsOf(address), buckets: make(map[key]*Bucket)}
+	return &Table{principal: termsOf(principal), address: termsOf(address), lately: newLately(), buckets: make(map[key]*Bucket)}
 }
 
 // Own returns a bucket of a principal's that nobody else has, and the table neither.
@@ -285,6 +263,23 @@ func (t *Table) Nameless(network netip.Prefix) *Bucket {
 // An address that is not known has none.
 func (t *Table) Address(network netip.Prefix) *Bucket {
 	return t.hold(key{network: network, all: true}, t.address)
+}
+
+// TakeChannel takes what it costs those who publish to a channel: of each one new
+// channel, unless somebody whose bucket this table has published to it lately. It returns
+// the one that has none left; nil: there was enough.
+func (t *Table) TakeChannel(channel string, of ...*Bucket) (lacking *Bucket) {
+	place, mark := t.lately.placeOf(channel)
+	if place.Load() == mark {
+		return nil
+	}
+	for _, b := range of {
+		if !b.takeNewcomer() {
+			return b
+		}
+	}
+	place.Store(mark)
+	return nil
 }
 
 func (t *Table) hold(k key, l *terms) *Bucket {
@@ -323,8 +318,8 @@ func (t *Table) Release(b *Bucket) {
 // A table keeps so many buckets that nobody holds, until they are full, however many
 // users and addresses come and go meanwhile.
 const (
-	MostLet     = 4096
-	BucketBytes = 4 << 10 // about what one takes at most, with the channels that it knows
+	MostLet     = 16384
+	BucketBytes = 1 << 10 // about what one takes at most
 )
 
 // dropOldest forgets what one has spent, unless it is held again. It is called with mu

@@ -50,18 +50,30 @@ func TestBucket_TheLargestMessageHasRoom(t *testing.T) {
 	}
 }
 
-func TestBucket_NewChannelsAreBoundedAndKnownOnesAreNot(t *testing.T) {
-	b := New(Limit{NewChannels: 1, Channels: 20})
+func TestTable_NewChannelsAreBoundedAndKnownOnesAreNot(t *testing.T) {
+	table := NewTable(Limit{NewChannels: 1, Channels: 20}, Limit{NewChannels: 1, Channels: 30})
+	one, other := table.Own(), table.Own()
+	all := table.Address(netip.MustParsePrefix("192.0.2.1/32"))
 	for i := range 20 {
-		if v := b.Take(Cost{Channel: fmt.Sprint(i)}); v != Enough {
-			t.Fatalf("channel %d: %v", i, v)
+		if table.TakeChannel(fmt.Sprint(i), one, all) != nil {
+			t.Fatalf("channel %d has no room", i)
 		}
 	}
-	if v := b.Take(Cost{Channel: "one more"}); v != TooManyChannels {
-		t.Errorf("one more: %v", v)
+	if table.TakeChannel("one more", one, all) != one {
+		t.Error("one more has room")
 	}
-	if passed, v := take(b, 100, Cost{Channel: "7"}); passed != 100 {
-		t.Errorf("a known channel: %d passed, then %v", passed, v)
+	for i := range 100 {
+		if by := []*Bucket{one, other, nil}[i%3]; table.TakeChannel("7", by, all) != nil {
+			t.Fatal("a known channel has no room")
+		}
+	}
+	for i := range 10 {
+		if table.TakeChannel(fmt.Sprint("new ", i), other, all) != nil {
+			t.Fatalf("new channel %d has no room", i)
+		}
+	}
+	if table.TakeChannel("one more", other, all) != all {
+		t.Error("one more than the address may open has room")
 	}
 }
 
@@ -122,7 +134,8 @@ func TestTable_KeepsNoMoreThanSoMany(t *testing.T) {
 	}
 }
 
-// TestTable_ABucketTakesNoMoreThanItsBytes has users publish to ever new channels.
+// TestTable_ABucketTakesNoMoreThanItsBytes has users with the longest names do all that
+// they can.
 func TestTable_ABucketTakesNoMoreThanItsBytes(t *testing.T) {
 	heap := func() int {
 		runtime.GC()
@@ -135,9 +148,9 @@ func TestTable_ABucketTakesNoMoreThanItsBytes(t *testing.T) {
 	table, before := NewTable(l, l), heap()
 	for user := range many {
 		b := table.User(fmt.Sprintf("%0255d", user))
-		for channel := range 3 * mostKnown {
-			b.Take(Cost{Commands: 1, Channel: fmt.Sprint(channel)})
-		}
+		b.Take(Cost{Commands: 1, Bytes: 1})
+		table.TakeChannel(fmt.Sprint(user), b)
+		b.TryRead()
 		table.Release(b)
 	}
 	if each := (heap() - before) / many; each > BucketBytes {

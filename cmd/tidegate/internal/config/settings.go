@@ -51,6 +51,7 @@ func (c *Config) settings() []setting {
 		{"limits.sessions", "sessions of this node", integer(&c.Limits.Sessions)},
 		{"limits.sessions_per_user", "sessions of a user on this node", integer(&c.Limits.SessionsPerUser)},
 		{"limits.keys_per_second", "publishes of this node's clients that have an idempotency key", integer(&c.Limits.KeysPerSecond)},
+		{"limits.new_channels_per_second", "channels with a history to which this node's clients publish and have not lately", integer(&c.Limits.NewChannelsPerSecond)},
 		{"limits.presence_per_second", "joins and leaves of a channel that are told one by one", integer(&c.Limits.PresencePerSecond)},
 		{"limits.sessions_per_ip", "sessions of an IPv4 address or an IPv6 /64 on this node", integer(&c.Limits.SessionsPerIP)},
 		{"limits.connections", "HTTP connections of this node, streams among them", integer(&c.Connections.Most)},

@@ -230,6 +230,7 @@ func (c *Config) limitsByPath() map[string]int {
 		"limits.inbound_bytes":              l.InboundBytes,
 		"limits.subscriptions":              l.Subscriptions,
 		"limits.keys_per_second":            l.KeysPerSecond,
+		"limits.new_channels_per_second":    l.NewChannelsPerSecond,
 		"limits.presence_per_second":        l.PresencePerSecond,
 	}
 }
