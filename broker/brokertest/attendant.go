@@ -124,10 +124,10 @@ func (a *attendant) stands() (standing broker.Standing) {
 // looks does what time has brought about, without being there.
 func (c *cluster) looks(channel string) {
 	c.Helper()
-	if c.looker == nil {
-		c.looker = c.attendant("looker", long, long)
-	}
-	c.looker.keeps(channel)
+	looker := c.attendant("looker", long, long)
+	looker.version = c.looked
+	looker.keeps(channel)
+	c.looked = looker.version
 }
 
 func (c *cluster) members(channel string) string {

@@ -35,7 +35,7 @@ type cluster struct {
 	Subject
 	told   []*Recorder // what each node was told
 	stop   func()      // ends all nodes and waits
-	looker *attendant  // see looks
+	looked uint64      // signs of life that looks has given
 }
 
 func runSubject(t *testing.T, s Subject) *cluster {
