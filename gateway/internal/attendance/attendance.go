@@ -13,13 +13,14 @@
 //	state.go                      tells the broker what has changed
 //	lines.go                      what backends are to be told, and by whom
 //	attendance.go                 what all of these share
-//	teller.go                     has a backend told what is in its line
+//	teller.go, posts.go           has a backend told what is in its line, what is not in one yet
 //	stays.go                      whom this node has on a channel, and what the broker knows of it
 //	roster.go                     who is on a channel whose audience hears of joins and leaves
 package attendance
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"tidegate/broker"
@@ -73,10 +74,10 @@ func New(c Config) *Attendance {
 		wake:    make(chan struct{}, 1),
 		reading: make(chan struct{}, concurrentReads),
 		stays:   make(map[string]*stays), rosters: make(map[string]*roster), reads: make(map[string]*read),
+		lines: slices.Clone(c.Lines),
 	}
 	a.work.Wall = c.Wall
 	a.life, a.end = context.WithCancel(context.Background())
-	a.SetLines(c.Lines)
 	return a
 }
 
