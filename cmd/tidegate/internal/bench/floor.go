@@ -192,7 +192,7 @@ func (f *floor) deliver(channel string, frame []byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, s := range f.channels[channel] {
-		_ = s.write(frame) // who reads from it sees the same
+		_ = write(s.conn, s.fd, frame) // who reads from it sees the same
 	}
 }
 

@@ -2,7 +2,9 @@
 
 package bench
 
-func (s *floorSession) write(frame []byte) error {
-	_, err := s.conn.Write(frame)
+import "net"
+
+func write(conn net.Conn, _ int, frame []byte) error {
+	_, err := conn.Write(frame)
 	return err
 }

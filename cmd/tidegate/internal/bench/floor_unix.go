@@ -2,13 +2,17 @@
 
 package bench
 
-import "golang.org/x/sys/unix"
+import (
+	"net"
+
+	"golang.org/x/sys/unix"
+)
 
 // write makes one system call, unless the kernel does not take all of the frame.
-func (s *floorSession) write(frame []byte) error {
-	n, err := unix.Write(s.fd, frame)
+func write(conn net.Conn, fd int, frame []byte) error {
+	n, err := unix.Write(fd, frame)
 	if err == unix.EAGAIN || err == nil && n < len(frame) {
-		_, err = s.conn.Write(frame[max(n, 0):])
+		_, err = conn.Write(frame[max(n, 0):])
 	}
 	return err
 }

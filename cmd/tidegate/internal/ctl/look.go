@@ -197,11 +197,3 @@ func timeOf(milliseconds int64) string {
 	}
 	return clock(milliseconds)
 }
-
-// oneOrMore returns "1 session", "2 sessions".
-func oneOrMore(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return strconv.Itoa(n) + " " + what + "s"
-}

@@ -3,6 +3,7 @@ package ctl
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -40,4 +41,12 @@ func since(milliseconds int64) string {
 
 func clock(milliseconds int64) string {
 	return time.UnixMilli(milliseconds).Format(time.RFC3339)
+}
+
+// oneOrMore returns "1 session", "2 sessions".
+func oneOrMore(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return strconv.Itoa(n) + " " + what + "s"
 }

@@ -3,7 +3,6 @@
 package doctor
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -46,32 +45,6 @@ const (
 	eventPatience  = 10 * time.Second // for what a stream says at once
 )
 
-// Examine looks at everything. It takes about as long as Patience; the end of ctx ends
-// it early.
-func Examine(ctx context.Context, c Config) Report {
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.DisableKeepAlives = true // a request over an old connection may be sent twice
-	transport.Protocols = new(http.Protocols)
-	transport.Protocols.SetHTTP1(true) // as WebSockets need it
-	defer transport.CloseIdleConnections()
-	e := &examination{
-		Config: c, http: &http.Client{Transport: transport, CheckRedirect: noRedirect},
-		channel: fmt.Sprintf("tidegate:doctor:%x", time.Now().UnixNano()),
-		report:  Report{Findings: []Finding{}, Unchecked: []string{}},
-	}
-	if e.reaches(ctx) {
-		e.lookAtNodes(ctx)
-		e.lookAtPages(ctx)
-		e.lookAtWays(ctx)
-	}
-	if c.Redis.URL != "" {
-		e.lookAtRedis(ctx)
-	}
-	return e.report
-}
-
-func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-
 // examination is one of a deployment.
 type examination struct {
 	Config
@@ -99,22 +72,4 @@ func (e *examination) say(what string, args ...any) {
 	if e.Progress != nil {
 		e.Progress(fmt.Sprintf(what, args...))
 	}
-}
-
-// reaches reports whether a gateway answers at all.
-func (e *examination) reaches(ctx context.Context) bool {
-	e.say("asking %s", e.URL)
-	answer, err := e.ask(ctx, http.MethodGet, "/healthz", nil, nil)
-	switch {
-	case err != nil:
-		e.find(cureAddress, "%s does not answer: %v.", e.URL, err)
-		return false
-	case answer.status != http.StatusOK || string(answer.body) != "ok\n":
-		e.find(cureAddress, "What answers at %s is no gateway, or has none behind it: /healthz is answered by %s.", e.URL, answer)
-		return false
-	}
-	if answer, err = e.ask(ctx, http.MethodGet, "/readyz", nil, nil); err == nil && answer.status != http.StatusOK {
-		e.find(cureReady, "The node that was asked is not fit to take traffic, and the balancer sends it some: %s.", answer)
-	}
-	return true
 }
