@@ -20,6 +20,10 @@ type errand struct {
 	Info json.RawMessage `json:"info,omitempty"`
 	Data json.RawMessage `json:"data,omitempty"`
 
+	Unseen   bool `json:"unseen,omitempty"`
+	Unaware  bool `json:"unaware,omitempty"`
+	Unplaced bool `json:"unplaced,omitempty"`
+
 	Except []string  `json:"except,omitempty"` // sessions
 	Until  time.Time `json:"until,omitzero"`
 }
@@ -34,6 +38,7 @@ const (
 	disconnectSome  = "disconnect_some" // topics of their own, so that a node of an older version does not do it to all sessions
 	subscribeSome   = "subscribe_some"
 	subscribeWith   = "subscribe_with"
+	subscribeTerms  = "subscribe_terms"
 	unsubscribeSome = "unsubscribe_some"
 	expireSessions  = "expire"
 	countChannels   = "count_channels"

@@ -34,6 +34,7 @@ func newCluster(g *Gateway, c *Config) *cluster.Cluster {
 			disconnectSome:  answerer(func(_ context.Context, e errand, say sayer) error { return say(g.disconnectHere(e)) }),
 			subscribeSome:   answerer(g.subscribeHere),
 			subscribeWith:   answerer(g.subscribeHere),
+			subscribeTerms:  answerer(g.subscribeHere),
 			unsubscribeSome: answerer(func(_ context.Context, e errand, say sayer) error { return say(g.unsubscribeHere(e)) }),
 			expireSessions:  answerer(func(_ context.Context, e errand, say sayer) error { return say(g.expireHere(e)) }),
 			refreshDenials:  answerer(func(ctx context.Context, _ errand, _ sayer) error { return g.readDenials(ctx) }),

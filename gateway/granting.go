@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"time"
+
+	"tidegate/gateway/internal/hub"
 )
 
 // receiveChannel puts the session on a channel because the server says so. One that is on
@@ -15,7 +17,7 @@ func (s *Session) receiveChannel(ctx context.Context, g Grant) error {
 	case !g.bare() && s.isOn(g.Channel):
 		return failf(BadRequest, "the session %s is on %q already: take it off first", s.id, g.Channel)
 	}
-	t := terms{granted: true}
+	t := terms{Terms: hub.Terms{Unseen: g.Unseen, Unaware: g.Unaware}, granted: true, unplaced: g.Unplaced}
 	if g.Info != nil {
 		as, err := s.who().identity(g.Info)
 		if err != nil {
@@ -54,7 +56,14 @@ type Grant struct {
 	Info   json.RawMessage // shown with the user there; nil: what is shown elsewhere
 	Data   json.RawMessage // told with it (Subscribed.Data); nil: nothing
 	Cursor string          // all that was published after it comes first; empty: what comes from now on
+
+	Unseen   bool // it is not shown in presence, and neither joins nor leaves
+	Unaware  bool // it is not told who joins and leaves
+	Unplaced bool // it is not told where it is, so that it cannot resume there
 }
 
 // bare reports whether sessions that are on the channel already can have it.
-func (g *Grant) bare() bool { return g.Info == nil && g.Data == nil && g.Cursor == "" }
+func (g *Grant) bare() bool { return g.Info == nil && g.Data == nil && g.Cursor == "" && !g.hasTerms() }
+
+// hasTerms reports whether they are on the channel otherwise than its rule has it.
+func (g *Grant) hasTerms() bool { return g.Unseen || g.Unaware || g.Unplaced }

@@ -12,6 +12,8 @@ type join struct {
 	sub     *subscription // nil: there was no place for it
 	reply   Subscribed
 
+	unplaced bool // the client is not told where it is
+
 	collected *[]Subscribed // where the reply goes; nil: to the client
 }
 
@@ -22,6 +24,9 @@ func (j *join) Reply(start hub.Start) (said bool) {
 	r := &j.reply
 	r.Resumed, r.Recovered, r.Position, r.After = start.Resumed, start.Recovered, start.Position, start.After
 	r.Members = membersOf(start.Members)
+	if j.unplaced {
+		r.Position, r.After = broker.Position{}, broker.Position{}
+	}
 	if j.collected != nil {
 		*j.collected = append(*j.collected, *r)
 		return true

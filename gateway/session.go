@@ -165,4 +165,5 @@ type terms struct {
 	hub.Terms
 	admission *Admission
 	granted   bool
+	unplaced  bool // Grant.Unplaced
 }

@@ -174,6 +174,7 @@ func (s *Session) join(ctx context.Context, reply Subscribed, cursor string, t t
 	if j.readCursor(cursor); j.Err != nil {
 		return j.Err
 	}
+	j.unplaced = t.unplaced
 	if s.reserveFor(j, t); j.Err == nil {
 		s.makeLive(ctx, []*join{j})
 	}

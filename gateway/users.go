@@ -90,11 +90,15 @@ func (g *Gateway) SubscribeSome(ctx context.Context, of Whose, to Grant) (reache
 	if err := checkOtherChannel(to.Channel); err != nil {
 		return 0, err
 	}
-	topic, e := subscribeSome, of.errand()
-	if !to.bare() {
-		topic = subscribeWith // which a node of a former version does not take for less
+	topic, e := subscribeSome, of.errand() // topics of their own, which a node of a former version does not take for less
+	switch {
+	case to.hasTerms():
+		topic = subscribeTerms
+	case !to.bare():
+		topic = subscribeWith
 	}
 	e.Channel, e.Until, e.Info, e.Data, e.Cursor = to.Channel, to.Until, to.Info, to.Data, to.Cursor
+	e.Unseen, e.Unaware, e.Unplaced = to.Unseen, to.Unaware, to.Unplaced
 	return g.reach(ctx, topic, e)
 }
 
@@ -219,7 +223,7 @@ func (g *Gateway) subscribeHere(ctx context.Context, e errand, say sayer) (err e
 		if s.alone && !s.isOn(e.Channel) {
 			continue // see ownChannels
 		}
-		failure := s.receiveChannel(ctx, Grant{e.Channel, e.Until, e.Info, e.Data, e.Cursor})
+		failure := s.receiveChannel(ctx, Grant{e.Channel, e.Until, e.Info, e.Data, e.Cursor, e.Unseen, e.Unaware, e.Unplaced})
 		switch {
 		case failure == nil:
 			reached++

@@ -2,6 +2,8 @@ package gateway_test
 
 import (
 	"encoding/json"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -80,6 +82,47 @@ func TestUsers_ASubscriptionOfTheBackendsBeginsAsItSays(t *testing.T) {
 	given.Cursor = "no cursor"
 	if reached, err := on.SubscribeSome(t.Context(), gateway.Whose{User: "alice", Session: "none"}, given); reached != 0 || err != nil {
 		t.Errorf("reached %d, %v; want nobody", reached, err)
+	}
+}
+
+// A backend may put sessions on a channel that are not shown there, are not told who is,
+// or are not told where they are.
+func TestUsers_ASubscriptionOfTheBackendsIsOnItsTerms(t *testing.T) {
+	on := startNode(t, gateway.Config{Rules: rules.List{{Match: "*", Presence: true, JoinLeave: true, HistorySize: 10}}})
+	on.publish("news", "1")
+	come := func(user, as string, g gateway.Grant) *peer {
+		t.Helper()
+		p := on.connect(gateway.Hello{Protocol: words{as}, Principal: gateway.Principal{User: user}})
+		g.Channel = "news"
+		expectReached(t, 1)(on.SubscribeSome(t.Context(), gateway.Whose{User: user}, g))
+		return p
+	}
+	alice := come("alice", "exact", gateway.Grant{})
+	alice.expect("subscribed news after=1")
+	bob := come("bob", "words", gateway.Grant{Unseen: true})
+	carol := come("carol", "exact", gateway.Grant{Unaware: true, Unplaced: true})
+	carol.expect("subscribed news after=0")
+	dave := come("dave", "words", gateway.Grant{})
+	const joined, left = `gateway.Join {"Channel":"news","User":"%s"`, `gateway.Leave {"Channel":"news","User":"%s"`
+	for _, user := range []string{"alice", "carol", "dave"} {
+		alice.expect(fmt.Sprintf(joined, user))
+	}
+	bob.expect(fmt.Sprintf(joined, "dave"))
+	found, err := on.Members(t.Context(), &backend, "news")
+	if got := namesOfMembers(found); err != nil || !slices.Equal(got, []string{"alice", "carol", "dave"}) {
+		t.Errorf("the members are %v, %v", got, err)
+	}
+	bob.Close(gateway.Left, nil)
+	dave.Close(gateway.Left, nil)
+	alice.expect(fmt.Sprintf(left, "dave"))
+	on.publish("news", "2")
+	for _, p := range []*peer{alice, carol} {
+		p.expect("message news 2")
+	}
+	for p, never := range map[*peer]string{alice: `"User":"bob"`, carol: `"User":`} {
+		if told := strings.Join(p.lines(), " "); strings.Contains(told, never) {
+			t.Errorf("who is not to hear of %s heard %s", never, told)
+		}
 	}
 }
 

@@ -31,7 +31,7 @@ func (ch *Channel) attend(sub *Subscription) {
 // attendeeOf returns what a subscription is counted as; nil: nothing asks for it.
 func (ch *Channel) attendeeOf(sub *Subscription) *attendance.Who {
 	rule := ch.rule.Load()
-	if sub.gone || sub.unseen || !rule.Presence && !ch.all.Counts(ch.name) {
+	if sub.gone || sub.terms.Unseen || !rule.Presence && !ch.all.Counts(ch.name) {
 		return nil
 	}
 	is := sub.by.Who()

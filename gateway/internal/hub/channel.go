@@ -68,8 +68,7 @@ type Subscription struct {
 	// Fixed at birth.
 	channel *Channel
 	by      Subscriber
-	noEcho  bool
-	unseen  bool
+	terms   Terms
 
 	// Guarded by channel.mu.
 	joined  bool
@@ -81,8 +80,9 @@ type Subscription struct {
 
 // Terms are how a session is on a channel.
 type Terms struct {
-	NoEcho bool // it does not hear what it has published
-	Unseen bool // it is counted nowhere
+	NoEcho  bool // it does not hear what it has published
+	Unseen  bool // it is no member, and backends are not told of it
+	Unaware bool // it does not hear who comes and goes
 }
 
 // past is what is known of a channel's history, and what is being read of it. It is
@@ -128,13 +128,13 @@ func (ch *Channel) Name() string { return ch.name }
 // Channel returns the name of the subscription's channel.
 func (sub *Subscription) Channel() string { return sub.channel.name }
 
-// Unseen reports whether the session is counted nowhere on the channel.
-func (sub *Subscription) Unseen() bool { return sub.unseen }
+// Unseen reports whether the session is no member of the channel.
+func (sub *Subscription) Unseen() bool { return sub.terms.Unseen }
 
 // skips reports whether the session is not to hear the message, or, since it has
 // published it, does not want to.
 func (sub *Subscription) skips(m *broker.Message) bool {
-	return m.Except != "" && sub.by.ID() == m.Except || sub.noEcho && sub.by.ID() == m.Session
+	return m.Except != "" && sub.by.ID() == m.Except || sub.terms.NoEcho && sub.by.ID() == m.Session
 }
 
 // Audience returns those who listen to the channel, and how many messages they had.

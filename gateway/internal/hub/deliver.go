@@ -76,19 +76,18 @@ func (ch *Channel) announce(n News) {
 			continue
 		}
 		if frame.Data != nil {
-			ch.sendNews(a, frame, n.about())
+			ch.sendNews(a, frame, &n)
 		}
 	}
 	ch.all.Line.Rouse()
 }
 
-// sendNews queues a frame that is no message for every member, or for those that are not
-// about whom it is.
-func (ch *Channel) sendNews(a *audience, frame Frame, about *attendance.Who) {
+// sendNews queues a frame that is no message for every member that is to hear it.
+func (ch *Channel) sendNews(a *audience, frame Frame, n *News) {
 	woken := ch.wakes()
 	for i := range a.members {
 		m := &a.members[i]
-		if frame.Others && m.of.isOf(about) {
+		if m.of.skipsNews(n, frame.Others) {
 			continue
 		}
 		woken.add(m, m.out.Push(frame.Data, ch.all.Outboxes))
@@ -106,18 +105,22 @@ func (ch *Channel) announceGap() {
 	ch.announce(News{Kind: Gap})
 }
 
-// about returns the member that news are about; nil: they are about none.
-func (n *News) about() *attendance.Who {
-	if n.Kind == Joined || n.Kind == Left {
-		return &n.Who
+// skipsNews reports whether the session is not to hear the news: of who comes and goes
+// nothing, or nothing of itself. The caller holds the channel's mu.
+func (sub *Subscription) skipsNews(n *News, othersOnly bool) bool {
+	switch n.Kind {
+	case Joined, Left:
+		return sub.terms.Unaware || othersOnly && sub.isOf(&n.Who)
+	case ManyChanged:
+		return sub.terms.Unaware
 	}
-	return nil
+	return false
 }
 
-// isOf reports whether a subscription is one of a member's; nil: of none. The caller holds
-// the channel's mu.
+// isOf reports whether a subscription is one of a member's. The caller holds the channel's
+// mu.
 func (sub *Subscription) isOf(who *attendance.Who) bool {
-	return who != nil && sub.as != nil && sub.as.User == who.User && sub.as.Session == who.Session
+	return sub.as != nil && sub.as.User == who.User && sub.as.Session == who.Session
 }
 
 // woken hands outboxes that are to be written now to the flushers in groups, while

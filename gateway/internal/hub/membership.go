@@ -8,7 +8,7 @@ func (h *Hub) Reserve(channel string, by Subscriber, d *Dialect, t Terms) (sub S
 		h.subscriptions.Add(-1)
 		return Subscription{}, false
 	}
-	return Subscription{channel: h.hold(channel), by: by, dialect: d, noEcho: t.NoEcho, unseen: t.Unseen}, true
+	return Subscription{channel: h.hold(channel), by: by, dialect: d, terms: t}, true
 }
 
 // Release takes a session off a channel for good.
