@@ -24,7 +24,7 @@ type ID struct {
 type Auth struct {
 	ID    ID
 	Token string
-	Data  string // what the token is about, for a Gate
+	Data  string // what the client says with it: for a Gate, what the token is about
 
 	// Cursors are where the client is on channels that the server puts it on, by
 	// channel, as in Subscribe. They count where the answer is a session's first
@@ -43,7 +43,7 @@ type Subscribe struct {
 	NoEcho  bool   // leave out what this session publishes
 	Deltas  bool   // tell its messages as Delta
 	Token   string // opens the channel: to a Gate or, without one, as TokenInfo.Channel says
-	Data    string // what the token is about
+	Data    string // what the client says with it: for a Gate, what the token is about
 }
 
 // Renew shows anew what a Subscribe has shown, so that the subscription goes on (see

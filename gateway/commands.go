@@ -3,6 +3,7 @@ package gateway
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 
 	"tidegate/gateway/rules"
@@ -11,7 +12,7 @@ import (
 // handle does what the client asks, and answers; subscribes in a row, or publishes
 // in a row, may still be on their way when it returns.
 func (s *Session) handle(ctx context.Context, command Command) {
-	err := s.admit(command)
+	err := s.mayDo(command)
 	tooFast := err != nil && ErrorOf(err).Code == RateLimited
 	subscribe, subscribing := command.(Subscribe)
 	publish, publishing := command.(Publish)
@@ -38,8 +39,8 @@ func (s *Session) handle(ctx context.Context, command Command) {
 	}
 }
 
-// admit refuses what comes too fast, or before the client has authenticated.
-func (s *Session) admit(command Command) error {
+// mayDo refuses what comes too fast, or before the client has authenticated.
+func (s *Session) mayDo(command Command) error {
 	if err := s.spend(command); err != nil {
 		return err
 	}
@@ -137,16 +138,16 @@ func (s *Session) askHistory(ctx context.Context, c History) error {
 }
 
 func (s *Session) authenticate(ctx context.Context, c Auth) error {
-	p, err := s.signIn(ctx, c)
+	p, told, err := s.signIn(ctx, c)
 	if err != nil {
 		return err
 	}
 	if !s.welcomed {
-		if err = s.greet(ctx, c.ID, p, c.Cursors); err != nil {
+		if err = s.greet(ctx, c.ID, p, c.Cursors, told); err != nil {
 			s.awaitAuth()
 		}
 	} else {
-		err = s.renewWelcome(ctx, c.ID, p)
+		err = s.renewWelcome(ctx, c.ID, p, told)
 	}
 	if err == nil {
 		s.register()
@@ -154,9 +155,10 @@ func (s *Session) authenticate(ctx context.Context, c Auth) error {
 	return err
 }
 
-// signIn returns whom the session is to act as from now on.
-func (s *Session) signIn(ctx context.Context, c Auth) (*Principal, error) {
-	p, err := *s.who(), error(nil)
+// signIn returns whom the session is to act as from now on, and what its client is told
+// with that.
+func (s *Session) signIn(ctx context.Context, c Auth) (by *Principal, told json.RawMessage, err error) {
+	p := *s.who()
 	switch {
 	case s.special.gate != nil:
 		p, err = s.special.gate.SignIn(ctx, s.id, c)
@@ -164,20 +166,20 @@ func (s *Session) signIn(ctx context.Context, c Auth) (*Principal, error) {
 		p, err = s.gateway.Authenticate(ctx, c.Token)
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := s.spendWatched(&p); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if p, err = s.askConnect(ctx, p); err != nil {
-		return nil, err
+	if p, told, err = s.askConnect(ctx, p, c.Data); err != nil {
+		return nil, nil, err
 	}
 	if s.lacksAuth(&p) {
 		s.gateway.NoteNoToken()
-		return nil, failf(Unauthenticated, "a token is required")
+		return nil, nil, failf(Unauthenticated, "a token is required")
 	}
 	if user := s.who().User; user != "" && user != p.User {
-		return nil, failf(BadRequest, "a session keeps its user: connect anew to be another one")
+		return nil, nil, failf(BadRequest, "a session keeps its user: connect anew to be another one")
 	}
-	return s.gateway.keep(p), nil
+	return s.gateway.keep(p), told, nil
 }

@@ -21,9 +21,10 @@ type Welcome struct {
 	User    string          // empty: anonymous
 	Info    json.RawMessage // of the user; nil: none
 	Node    string
-	Key     string        // Hello.Key
-	Expires time.Time     // when the session ends unless its token is renewed; zero: never
-	Ping    time.Duration // how often the gateway pings; zero: never
+	Key     string          // Hello.Key
+	Expires time.Time       // when the session ends unless its token is renewed; zero: never
+	Ping    time.Duration   // how often the gateway pings; zero: never
+	Data    json.RawMessage // what the backend tells with it (Question.Told); nil: nothing
 
 	// Channels are those that the server has put the session on, in its first Welcome
 	// alone. Each is told by itself as well, with Welcomed set, right after.
@@ -41,7 +42,7 @@ type Subscribed struct {
 	Position  broker.Position // of the channel, zero without history
 	After     broker.Position // all that was published after it follows; zero without history
 	Expires   time.Time       // when it ends unless it is renewed; zero: with the session
-	Data      json.RawMessage // what the backend has put the session on the channel with; nil: nothing
+	Data      json.RawMessage // what the backend tells with it (Grant.Data, Question.Told); nil: nothing
 	Resumed   bool            // there was a cursor; only then Recovered means something
 	Recovered bool            // all that was published since the cursor follows
 

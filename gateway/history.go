@@ -15,7 +15,7 @@ func (g *Gateway) ReadHistory(ctx context.Context, p *Principal, c History) (His
 }
 
 func (g *Gateway) readHistory(ctx context.Context, p *Principal, s *Session, c History) (HistoryPage, error) {
-	if err := g.permit(ctx, p, s, ToSubscribe, c.Channel); err != nil {
+	if err := g.permit(ctx, p, s, c.Channel); err != nil {
 		return HistoryPage{}, err
 	}
 	after, err := broker.ParsePosition(c.Cursor)

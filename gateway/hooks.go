@@ -18,8 +18,8 @@ type Hooks interface {
 
 	// Ask returns nil if q may happen, and has put into q by then what the
 	// backend would have it be: of a connect the principal's User, Info and
-	// Channels, of a publish Payload and Kind, of an rpc the Answer. Else the error
-	// is an *Error. It takes a bounded time.
+	// Channels, of a subscribe Info, of both Told, of a publish Payload and Kind, of an
+	// rpc the Answer. Else the error is an *Error. It takes a bounded time.
 	Ask(ctx context.Context, q *Question) error
 
 	// Tell returns nil once the backend has taken all of the notices, whose order
@@ -83,6 +83,10 @@ type Question struct {
 	Publish   *Publish // of a publish alone
 	Call      *Call    // of an rpc alone
 	Answer    *Answer  // to that; nil: the backend has not said anything
+
+	Data string          // of a connect or a subscribe: what the client says beside its token; empty: nothing
+	Info json.RawMessage // of a subscribe: what is shown with the user on the channel; nil: what is shown elsewhere
+	Told json.RawMessage // of a connect or a subscribe: what the client is told with the answer; nil: nothing
 }
 
 // Notice is what happened.

@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -133,6 +134,33 @@ func TestHooks_ConnectNamesTheUserAndTheChannels(t *testing.T) {
 	p.expect("welcome bob")
 	p.expect("subscribed @bob")
 	p.expect("subscribed closed")
+}
+
+// What the client says beside its token the backend sees, and what the backend says to the
+// client its welcome or its place on a channel carries, with who it is shown as there.
+func TestHooks_ClientsAndTheBackendTellEachOther(t *testing.T) {
+	o := newOffice(func(q *gateway.Question) error {
+		if q.Told = json.RawMessage(`{"you said":"` + q.Data + `"}`); q.Event == gateway.OnSubscribe {
+			q.Info = json.RawMessage(`{"role":"guest"}`)
+		}
+		return nil
+	})
+	n := startNode(t, gateway.Config{Hooks: o, Auth: names{}, Limits: gateway.Limits{MessageBytes: 40}, Rules: rules.List{{Match: "*", Subscribe: rules.Anyone, Presence: true}}})
+	hello := gateway.Hello{AuthLater: true, AuthFirst: true, Principal: gateway.Principal{Info: json.RawMessage(`{"name":"Alice"}`)}}
+	p := n.connect(hello)
+	p.send("auth alice please")
+	p.expect(`welcome alice with {"you said":"please"}`)
+	p.send("sub room")
+	p.expect(`subscribed room with {"you said":""}`)
+	eventually(t, "it is shown as the backend says", func() bool {
+		found, err := n.Members(t.Context(), &backend, "room")
+		return err == nil && len(found) == 1 && string(found[0].Info) == `{"role":"guest"}` && string(found[0].Elsewhere) == "null"
+	})
+	p.send("sub room") // it is not asked again
+	p.until("another answer", func() bool { return count(p.lines(), "subscribed room") == 1 })
+	q := n.connect(hello)
+	q.send("auth alice %s", strings.Repeat("x", 40))
+	q.expect("error too_large")
 }
 
 func TestHooks_ConnectIsAskedWhenTheClientAuthenticates(t *testing.T) {

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 )
 
@@ -66,7 +67,7 @@ func (s *Session) begin(ctx context.Context, hello Hello) error {
 	if err := s.spendOpening(&hello); err != nil {
 		return err
 	}
-	p, err := s.introduce(ctx, hello)
+	p, told, err := s.introduce(ctx, hello)
 	if err != nil {
 		return err
 	}
@@ -82,7 +83,7 @@ func (s *Session) begin(ctx context.Context, hello Hello) error {
 		s.awaitAuth()
 		return s.performAll(ctx, hello.Commands)
 	}
-	if err := s.greet(ctx, ID{}, s.gateway.keep(p), hello.Cursors); err != nil {
+	if err := s.greet(ctx, ID{}, s.gateway.keep(p), hello.Cursors, told); err != nil {
 		return err
 	}
 	if s.lacksAuth(&p) {
@@ -95,18 +96,18 @@ func (s *Session) begin(ctx context.Context, hello Hello) error {
 	return nil
 }
 
-// introduce returns whom the session is to act as. One that must authenticate by
+// introduce returns whom the session is to act as, and what its client is told. One that must authenticate by
 // a first Auth is nobody yet, and the backend is not asked before that.
-func (s *Session) introduce(ctx context.Context, hello Hello) (Principal, error) {
+func (s *Session) introduce(ctx context.Context, hello Hello) (p Principal, told json.RawMessage, err error) {
 	if s.lacksAuth(&hello.Principal) && hello.AuthLater || hello.AuthFirst {
-		return hello.Principal, nil
+		return hello.Principal, nil, nil
 	}
-	p, err := s.askConnect(ctx, hello.Principal)
+	p, told, err = s.askConnect(ctx, hello.Principal, "")
 	if err == nil && s.lacksAuth(&p) {
 		s.gateway.NoteNoToken()
 		err = failf(Unauthenticated, "a token is required")
 	}
-	return p, err
+	return p, told, err
 }
 
 // Refuse returns a session that is over before it began, since Open has failed with err, or

@@ -88,6 +88,9 @@ func (w words) Encode(event gateway.Event) (gateway.Frame, error) {
 		if w.name == "complete" {
 			return say("welcome %s%s", e.User, listOf(e.Channels))
 		}
+		if e.Data != nil {
+			return say("welcome %s with %s", e.User, e.Data)
+		}
 		return say("welcome %s", e.User)
 	case gateway.Subscribed:
 		if e.Welcomed && w.name == "complete" {
@@ -104,6 +107,9 @@ func (w words) Encode(event gateway.Event) (gateway.Frame, error) {
 		}
 		if e.Members != nil {
 			return say("subscribed %s %v", e.Channel, namesOfMembers(e.Members))
+		}
+		if e.Data != nil {
+			return say("subscribed %s with %s", e.Channel, e.Data)
 		}
 		return say("subscribed %s", e.Channel)
 	case gateway.Unsubscribed:

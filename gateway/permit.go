@@ -1,34 +1,56 @@
 package gateway
 
-import "context"
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+)
 
 // asks reports whether the backend has a say in what p does.
 func (g *Gateway) asks(event HookEvent, p *Principal) bool {
 	return g.hooks != nil && !p.Backend() && g.hooks.Wants(event)
 }
 
-// askConnect returns whom s is to act as, if p comes.
-func (s *Session) askConnect(ctx context.Context, p Principal) (Principal, error) {
+// askConnect returns whom s is to act as, if p comes, and what the client is told with
+// its welcome. data is what the client says beside its token.
+func (s *Session) askConnect(ctx context.Context, p Principal, data string) (Principal, json.RawMessage, error) {
 	if !s.gateway.asks(OnConnect, &p) {
-		return p, nil
+		return p, nil, nil
 	}
 	q := s.gateway.question(OnConnect, p, s)
+	q.Data = data
 	err := s.gateway.hooks.Ask(ctx, &q)
-	return q.Principal, err
+	return q.Principal, q.Told, cmp.Or(err, s.gateway.checkTold(&q))
 }
 
-// permit returns nil if the rules and the backend let p do a on the channel. s is
-// the session that p acts by; nil: there is none.
-func (g *Gateway) permit(ctx context.Context, p *Principal, s *Session, a Action, channel string) error {
-	if err := g.Authorize(p, a, channel); err != nil {
-		return err
+// permit returns nil if the rules and the backend let p hear the channel. s is the
+// session that p acts by; nil: there is none.
+func (g *Gateway) permit(ctx context.Context, p *Principal, s *Session, channel string) error {
+	_, err := g.askSubscribe(ctx, p, s, Subscribe{Channel: channel})
+	return err
+}
+
+// askSubscribe is permit for what a client asks, and returns the question as the backend
+// has left it; zero: it was not asked.
+func (g *Gateway) askSubscribe(ctx context.Context, p *Principal, s *Session, c Subscribe) (q Question, err error) {
+	if err := g.Authorize(p, ToSubscribe, c.Channel); err != nil {
+		return q, err
 	}
-	if a != ToSubscribe || !g.asks(OnSubscribe, p) || s.listensTo(channel) {
-		return nil
+	if !g.asks(OnSubscribe, p) || s.listensTo(c.Channel) {
+		return q, nil
 	}
-	q := g.question(OnSubscribe, *p, s)
-	q.Channel = channel
-	return g.hooks.Ask(ctx, &q)
+	q = g.question(OnSubscribe, *p, s)
+	q.Channel, q.Data = c.Channel, c.Data
+	err = g.hooks.Ask(ctx, &q)
+	return q, cmp.Or(err, g.checkTold(&q))
+}
+
+// checkTold returns what is wrong with what the backend would tell a client.
+func (g *Gateway) checkTold(q *Question) error {
+	if most := g.limits.MessageBytes; most > 0 && len(q.Told) > most {
+		return failf(TooLarge, "the backend has %d bytes of data for the %s: at most %d are allowed", len(q.Told), q.Event, most)
+	}
+	return nil
 }
 
 // askPublish lets the backend refuse or rewrite c.

@@ -123,8 +123,15 @@ func (sub *subscription) show(a *Admission) {
 // mu held.
 func (sub *subscription) take(a *Admission) {
 	sub.setEnd(a.Until)
-	if was := sub.admission; was != nil && was.by != nil && a.by != nil {
+	was := sub.admission
+	switch {
+	case was == nil:
+		return
+	case was.by != nil && a.by != nil:
 		*was.by = *a.by
+	}
+	if was.As != nil && a.As != nil {
+		was.As = a.As
 	}
 }
 

@@ -13,7 +13,7 @@ func (g *Gateway) Members(ctx context.Context, p *Principal, channel string) ([]
 
 // members asks on behalf of p, for session s if there is one.
 func (g *Gateway) members(ctx context.Context, p *Principal, s *Session, channel string) ([]Member, error) {
-	if err := g.permit(ctx, p, s, ToSubscribe, channel); err != nil {
+	if err := g.permit(ctx, p, s, channel); err != nil {
 		return nil, err
 	}
 	if g.attendance == nil || !g.rule(channel).Presence {

@@ -12,9 +12,11 @@ func (s *Session) renew(ctx context.Context, c Renew) error {
 	if a == nil {
 		return failf(BadRequest, "what is shown does not admit to %q", name)
 	}
-	if err := s.putOff(name, a); err != nil {
+	sub, err := s.putOff(name, a)
+	if err != nil {
 		return err
 	}
+	sub.Recount() // it may be shown otherwise from now on
 	if s.gateway.forbids(a) != nil {
 		s.leaveForbidden() // who forbade it may have looked before
 		return nil
@@ -24,19 +26,19 @@ func (s *Session) renew(ctx context.Context, c Renew) error {
 	return nil
 }
 
-func (s *Session) putOff(name string, a *Admission) error {
+func (s *Session) putOff(name string, a *Admission) (*subscription, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at, found := s.place(name)
 	if !found {
-		return failf(NotFound, "the session is not subscribed to %q", name)
+		return nil, failf(NotFound, "the session is not subscribed to %q", name)
 	}
 	sub := s.subscriptions[at]
 	if was := sub.admission; a.As != nil && (was == nil || was.As == nil || was.As.User != a.As.User) {
-		return failf(Forbidden, "a subscription keeps its user: subscribe anew to be another one on %q", name)
+		return nil, failf(Forbidden, "a subscription keeps its user: subscribe anew to be another one on %q", name)
 	}
 	sub.take(a)
-	return nil
+	return sub, nil
 }
 
 // admitTo asks the gate, or takes from the token of a channel, how the client may come to

@@ -153,7 +153,7 @@ func (s *Session) lacksAuth(p *Principal) bool { return s.gateway.mustAuth && p.
 type subscription struct {
 	hub.Subscription
 	session   *Session   // fixed at birth
-	admission *Admission // fixed at birth; nil: the zero one
+	admission *Admission // nil: the zero one. The pointer is fixed at birth, what it points to is guarded by the session's mu
 
 	// Guarded by the session's mu.
 	end     int64 // when it ends, in Unix nanoseconds; 0: with the session

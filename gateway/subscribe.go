@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 
 	"tidegate/broker"
@@ -112,17 +113,45 @@ func (s *Session) prepareJoin(ctx context.Context, c Subscribe, name string) *jo
 	if j.readCursor(c.Cursor); j.Err != nil {
 		return j
 	}
-	admission, err := s.admitTo(ctx, c, name)
-	if err == nil {
-		err = s.gateway.permit(ctx, admission.applied(s.who(), name), s, ToSubscribe, name)
-	}
-	if j.Err = err; err == nil {
+	c.Channel = name
+	admission, told, err := s.admit(ctx, c)
+	if j.Err, j.reply.Data = err, told; err == nil {
 		s.reserveFor(j, terms{Terms: hub.Terms{NoEcho: c.NoEcho}, admission: admission})
 	}
 	if d := s.gateway.forbids(admission); j.Err == nil && d != nil { // who forbade it may have looked before
 		j.Err = deniedBy(d)
 	}
 	return j
+}
+
+// admit asks for the session's way onto a channel, and returns what the client is told with
+// it.
+func (s *Session) admit(ctx context.Context, c Subscribe) (a *Admission, told json.RawMessage, err error) {
+	if a, err = s.admitTo(ctx, c, c.Channel); err != nil {
+		return nil, nil, err
+	}
+	q, err := s.gateway.askSubscribe(ctx, a.applied(s.who(), c.Channel), s, c)
+	if err == nil && q.Info != nil {
+		a, err = s.showing(a, q.Info)
+	}
+	return a, q.Told, err
+}
+
+// showing returns an admission by which an info is shown on the channel.
+func (s *Session) showing(a *Admission, info json.RawMessage) (*Admission, error) {
+	as, err := s.who().identity(info)
+	if err != nil {
+		return nil, err
+	}
+	var shown Admission
+	if a != nil {
+		shown = *a
+	}
+	if shown.As != nil {
+		as.User = shown.As.User
+	}
+	shown.As = as
+	return &shown, nil
 }
 
 func (s *Session) newJoin(reply Subscribed) *join {
@@ -142,6 +171,9 @@ func (s *Session) reserveFor(j *join, t terms) {
 		return
 	}
 	j.Sub = &j.sub.Subscription
+	if t.admission != nil {
+		j.sub.Recount() // it may have been there, and shown otherwise
+	}
 	j.reply.Expires = s.endOf(j.sub)
 	s.gateway.expireSoon(s, j.reply.Expires)
 	j.Begin()

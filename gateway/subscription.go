@@ -33,9 +33,11 @@ func (sub *subscription) Dismiss(d hub.Dismissal) {
 
 // who returns who the subscription's client is.
 func (sub *subscription) who() Identity {
+	s := sub.session
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if a := sub.admission; a != nil && a.As != nil {
 		return *a.As
 	}
-	p := sub.session.who()
-	return Identity{User: p.User, Info: p.Info}
+	return Identity{User: s.principal.User, Info: s.principal.Info}
 }

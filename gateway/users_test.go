@@ -88,7 +88,7 @@ func TestUsers_ASubscriptionOfTheBackendsBeginsAsItSays(t *testing.T) {
 // A backend may put sessions on a channel that are not shown there, are not told who is,
 // or are not told where they are.
 func TestUsers_ASubscriptionOfTheBackendsIsOnItsTerms(t *testing.T) {
-	on := startNode(t, gateway.Config{Rules: rules.List{{Match: "*", Presence: true, JoinLeave: true, HistorySize: 10}}})
+	on := startNode(t, gateway.Config{PresenceLinger: 50 * time.Millisecond, Rules: rules.List{{Match: "*", Presence: true, JoinLeave: true, HistorySize: 10}}})
 	on.publish("news", "1")
 	come := func(user, as string, g gateway.Grant) *peer {
 		t.Helper()

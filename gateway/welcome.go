@@ -3,6 +3,7 @@ package gateway
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"time"
 
 	"tidegate/gateway/internal/hub"
@@ -12,7 +13,7 @@ import (
 // greet makes the session act as p, puts it on the channels that are p's, and welcomes
 // it: the Welcome, which says what channels these are, is the first of all that the
 // client is told from now on. On an error there is no Welcome, and it is on none of them.
-func (s *Session) greet(ctx context.Context, id ID, p *Principal, cursors map[string]string) error {
+func (s *Session) greet(ctx context.Context, id ID, p *Principal, cursors map[string]string, told json.RawMessage) error {
 	var joined []Subscribed
 	s.out.Hold()
 	err := s.become(p)
@@ -27,13 +28,13 @@ func (s *Session) greet(ctx context.Context, id ID, p *Principal, cursors map[st
 		return err
 	}
 	s.welcomed = true
-	s.endHold(s.beginning(id, joined))
+	s.endHold(s.beginning(id, joined, told))
 	return nil
 }
 
 // beginning returns what a client is told first.
-func (s *Session) beginning(id ID, joined []Subscribed) []Event {
-	welcome := s.welcome(id)
+func (s *Session) beginning(id ID, joined []Subscribed, told json.RawMessage) []Event {
+	welcome := s.welcome(id, told)
 	welcome.Channels = joined
 	events := []Event{welcome}
 	for i := range joined {
@@ -60,19 +61,19 @@ func (s *Session) endHold(events []Event) {
 }
 
 // renewWelcome makes a session that was welcomed before act as p.
-func (s *Session) renewWelcome(ctx context.Context, id ID, p *Principal) error {
+func (s *Session) renewWelcome(ctx context.Context, id ID, p *Principal, told json.RawMessage) error {
 	if err := s.become(p); err != nil {
 		return err
 	}
-	s.tell(s.welcome(id))
+	s.tell(s.welcome(id, told))
 	s.reauthorize()
 	return s.joinOwn(ctx, nil, nil)
 }
 
-func (s *Session) welcome(id ID) Welcome {
+func (s *Session) welcome(id ID, told json.RawMessage) Welcome {
 	p := s.who()
 	return Welcome{
-		ID: id, Session: s.id, User: p.User, Info: p.Info, Node: s.gateway.node, Key: s.special.key, Expires: p.Expires, Ping: s.gateway.ping,
+		ID: id, Session: s.id, User: p.User, Info: p.Info, Node: s.gateway.node, Key: s.special.key, Expires: p.Expires, Ping: s.gateway.ping, Data: told,
 	}
 }
 

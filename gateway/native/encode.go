@@ -16,7 +16,7 @@ func encode(event gateway.Event) []byte {
 		return begin("published").id(e.ID).position(e.Position).end()
 	case gateway.Welcome:
 		return begin("welcome").id(e.ID).str("session", e.Session).optional("user", e.User).
-			str("node", e.Node).ping(e.Ping).end()
+			str("node", e.Node).ping(e.Ping).json("data", e.Data).end()
 	case gateway.Subscribed:
 		return encodeSubscribed(e)
 	case gateway.Unsubscribed:
@@ -54,7 +54,7 @@ func encodeSubscribed(e gateway.Subscribed) []byte {
 	if e.Resumed {
 		at = e.Position
 	}
-	return begin("subscribed").id(e.ID).str("channel", e.Channel).position(at).recovered(e).end()
+	return begin("subscribed").id(e.ID).str("channel", e.Channel).position(at).recovered(e).json("data", e.Data).end()
 }
 
 func encodeUnsubscribed(e gateway.Unsubscribed) []byte {

@@ -1,6 +1,7 @@
 package native_test
 
 import (
+	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -76,8 +77,10 @@ func everyEvent() []gateway.Event {
 		gateway.Welcome{Session: "s1", Node: "n1"},
 		gateway.Welcome{ID: id, Session: "s1", User: "alice", Node: "n1", Ping: 25 * time.Second},
 		gateway.Welcome{Session: "s1", Node: "n1", Ping: 250 * time.Millisecond},
+		gateway.Welcome{Session: "s1", Node: "n1", Data: json.RawMessage(`{"hello":"there"}`)},
 		gateway.Subscribed{Channel: "chat:lobby"},
 		gateway.Subscribed{ID: id, Channel: "chat:lobby", Position: at, After: at},
+		gateway.Subscribed{ID: id, Channel: "chat:lobby", Data: json.RawMessage(`{"topic":"cats"}`)},
 		gateway.Subscribed{ID: id, Channel: "chat:lobby", Position: at, Resumed: true, Recovered: true},
 		gateway.Subscribed{ID: id, Channel: "chat:lobby", Position: at, Resumed: true},
 		gateway.Unsubscribed{ID: id, Channel: "chat:lobby"},

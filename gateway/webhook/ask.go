@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -24,7 +25,8 @@ import (
 //	user, info      of the client; absent: anonymous
 //	channel         of a subscribe or a publish
 //	method          of an rpc
-//	data            of a publish or an rpc; or text, or binary in base64
+//	data            of a publish or an rpc, or what the client says with a connect
+//	                or a subscribe; or text, or binary in base64
 //	name, key       the event name and the idempotency key of a publish
 //	headers         those of webhooks.headers, if the client's request had them
 //
@@ -33,9 +35,10 @@ import (
 //	204             it may happen
 //	200 {"allow":true}
 //	                the same; in a connect beside user, info and channels that the
-//	                session is to have, in a publish beside data, text or binary
-//	                that is to be published instead, in an rpc beside the answer in
-//	                data, text or binary
+//	                session is to have, in a subscribe beside the info that is shown
+//	                with the user there, in both beside data that the client is told;
+//	                in a publish beside data, text or binary that is to be published
+//	                instead, in an rpc beside the answer in data, text or binary
 //	200 {"allow":false,"code":"forbidden","message":"…"}
 //	                it may not; the client is told the code and the message
 //	401, 403        it may not
@@ -130,6 +133,9 @@ func (w *Webhook) questionOf(ctx context.Context, q *gateway.Question) question 
 	if p := q.Publish; p != nil {
 		body.Name, body.Key, body.Fields = p.Event, p.Key, payload.FieldsOf(p.Payload, p.Kind)
 	}
+	if q.Data != "" {
+		body.Fields = payload.FieldsOf([]byte(q.Data), broker.KindOf([]byte(q.Data)))
+	}
 	if c := q.Call; c != nil {
 		body.Method, body.Fields = c.Method, payload.FieldsOf(c.Payload, c.Kind)
 	}
@@ -167,7 +173,9 @@ func (a *answer) refusal(q *gateway.Question) error {
 func (a *answer) apply(q *gateway.Question) error {
 	switch q.Event {
 	case gateway.OnConnect:
-		return a.applyToConnect(&q.Principal)
+		return cmp.Or(a.applyToConnect(&q.Principal), a.applyTold(q))
+	case gateway.OnSubscribe:
+		return cmp.Or(a.applyInfo(&q.Info), a.applyTold(q))
 	case gateway.OnPublish:
 		a.applyTo(&q.Publish.Payload, &q.Publish.Kind)
 	case gateway.OnRPC:
@@ -181,23 +189,38 @@ func (a *answer) applyToConnect(p *gateway.Principal) error {
 	if a.User != nil && *a.User != "" && rules.CheckChannel(rules.PersonalChannel(*a.User)) != nil {
 		return errors.New("its answer names a user that can be none")
 	}
-	if len(a.Info) > gateway.MostInfo || broker.Nested(a.Info) {
-		return fmt.Errorf("the info in its answer has %d bytes: at most %d, and %d levels, are accepted", len(a.Info), gateway.MostInfo, broker.MostNested)
-	}
 	for _, channel := range a.Channels {
 		if err := rules.CheckChannel(channel); err != nil {
 			return fmt.Errorf("the channels in its answer: %w", err)
 		}
 	}
+	if err := a.applyInfo(&p.Info); err != nil {
+		return err
+	}
 	if a.User != nil {
 		p.User = *a.User
-	}
-	if a.Info != nil {
-		p.Info = compact(a.Info)
 	}
 	if a.Channels != nil {
 		p.Channels = a.Channels
 	}
+	return nil
+}
+
+func (a *answer) applyInfo(info *json.RawMessage) error {
+	if len(a.Info) > gateway.MostInfo || broker.Nested(a.Info) {
+		return fmt.Errorf("the info in its answer has %d bytes: at most %d, and %d levels, are accepted", len(a.Info), gateway.MostInfo, broker.MostNested)
+	}
+	if a.Info != nil {
+		*info = compact(a.Info)
+	}
+	return nil
+}
+
+func (a *answer) applyTold(q *gateway.Question) error {
+	if broker.Nested(a.Data) {
+		return fmt.Errorf("the data in its answer is nested too deep: at most %d levels are accepted", broker.MostNested)
+	}
+	q.Told = compact(a.Data)
 	return nil
 }
 

@@ -225,6 +225,49 @@ func TestAsk_ConnectNamesTheUserInfoAndChannels(t *testing.T) {
 	}
 }
 
+func TestAsk_ASubscribeIsShownAndToldWhatTheBackendSays(t *testing.T) {
+	b := startBackend(t)
+	w := newWebhook(t, b.config(gateway.OnSubscribe))
+	for answer, want := range map[string][2]string{
+		`{"allow":true}`: {},
+		`{"allow":true,"info":{"role": "guest"},"data":[1, 2]}`:    {`{"role":"guest"}`, `[1,2]`},
+		`{"allow":true,"info":null,"data":null,"text":"left out"}`: {},
+	} {
+		b.answers(200, answer)
+		q := connecting()
+		q.Event, q.Channel, q.Data = gateway.OnSubscribe, "chat", `{"since": 7}`
+		if err := w.Ask(t.Context(), q); err != nil || string(q.Info) != want[0] || string(q.Told) != want[1] {
+			t.Errorf("%s: %s and %s, %v; want %s", answer, q.Info, q.Told, err, want)
+		}
+		if got := b.last(); got.Channel != "chat" || string(got.Data) != `{"since":7}` {
+			t.Errorf("the backend saw %+v", got)
+		}
+	}
+	for _, nonsense := range []string{`"info":"` + strings.Repeat("x", 1023) + `"`, `"data":` + strings.Repeat("[", 101) + strings.Repeat("]", 101)} {
+		b.answers(200, `{"allow":true,`+nonsense+"}")
+		q := connecting()
+		q.Event = gateway.OnSubscribe
+		wantCode(t, w.Ask(t.Context(), q), gateway.Unavailable, "")
+	}
+}
+
+func TestAsk_AConnectIsToldWhatTheBackendSays(t *testing.T) {
+	b := startBackend(t)
+	w := newWebhook(t, b.config(gateway.OnConnect))
+	b.answers(200, `{"allow":true,"data":{"hello": "there"}}`)
+	for said, want := range map[string]func(request) bool{
+		`{"key":1}`: func(r request) bool { return string(r.Data) == `{"key":1}` },
+		"sesame":    func(r request) bool { return r.Text != nil && *r.Text == "sesame" },
+		"":          func(r request) bool { return r.Data == nil && r.Text == nil && r.Binary == nil },
+	} {
+		q := connecting()
+		q.Data = said
+		if err := w.Ask(t.Context(), q); err != nil || string(q.Told) != `{"hello":"there"}` || !want(b.last()) {
+			t.Errorf("%q: %s, %v; the backend saw %+v", said, q.Told, err, b.last())
+		}
+	}
+}
+
 func TestAsk_PublishIsRewritten(t *testing.T) {
 	b := startBackend(t)
 	w := newWebhook(t, b.config(gateway.OnPublish))
