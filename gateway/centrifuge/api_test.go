@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -35,7 +36,7 @@ func startAPI(t *testing.T) (g *gateway.Gateway, post func(method, body, key str
 	memory := broker.NewMemory()
 	g, err := gateway.New(gateway.Config{
 		Broker: memory, History: memory, Presence: memory, Auth: keys{}, Node: "one", Version: "1.2",
-		Rules: rules.List{{Match: "plain"}, {Match: "*", HistorySize: 10, Presence: true}},
+		Rules: rules.List{{Match: "plain"}, {Match: "lobby", Presence: true, JoinLeave: true}, {Match: "*", HistorySize: 10, Presence: true}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -98,7 +99,7 @@ func TestAPI_Answers(t *testing.T) {
 		{"publish", `{"channel":"chat","data":1,"version":3}`, `{"error":{"code":108,`},
 		{"broadcast", `{"channels":["plain","a b"],"data":1}`, `{"result":{"responses":[{"result":{}},{"error":{"code":107,`},
 		{"history", `{"channel":"chat"}`, `{"result":{"epoch":"EPOCH","offset":2,"publications":[]}}`},
-		{"history", `{"channel":"chat","limit":10}`, `{"result":{"epoch":"EPOCH","offset":2,"publications":[{"data":{"n":1},"offset":1,"epoch":"EPOCH","tags":{"a":"b","event":"said"}},{"data":"/wA=","offset":2,"epoch":"EPOCH"}]}}`},
+		{"history", `{"channel":"chat","limit":10}`, `{"result":{"epoch":"EPOCH","offset":2,"publications":[{"data":{"n":1},"offset":1,"epoch":"EPOCH","tags":{"a":"b","event":"said"},"time":TIME},{"data":"/wA=","offset":2,"epoch":"EPOCH","time":TIME}]}}`},
 		{"history", `{"channel":"chat","limit":1,"reverse":true}`, `{"result":{"epoch":"EPOCH","offset":2,"publications":[{"data":"/wA=",`},
 		{"history", `{"channel":"chat","limit":1,"since":{"offset":0,"epoch":"EPOCH"}}`, `{"result":{"epoch":"EPOCH","offset":2,"publications":[{"data":{"n":1},`},
 		{"history", `{"channel":"chat","limit":1,"since":{"offset":1,"epoch":"other"}}`, `{"error":{"code":112,"message":"unrecoverable position"}}`},
@@ -119,6 +120,13 @@ func TestAPI_Answers(t *testing.T) {
 		{"subscribe", `{"user":"alice","channel":"chat","override":{"presence":{"value":true},"force_recovery":{"value":true},"join_leave":null}}`, `{"result":{}}`},
 		{"subscribe", `{"user":"alice","channel":"chat","override":{"join_leave":{"value":true}}}`, `{"error":{"code":108,`},
 		{"subscribe", `{"user":"alice","channel":"plain","override":{"force_positioning":{"value":true}}}`, `{"error":{"code":108,`},
+		{"subscribe", `{"user":"alice","channel":"chat","override":{"presence":{"value":false},"force_recovery":{"value":false},"force_positioning":{}}}`, `{"result":{}}`},
+		{"subscribe", `{"user":"alice","channel":"plain","override":{"presence":{"value":false},"join_leave":{"value":false},"force_recovery":{}}}`, `{"result":{}}`},
+		{"subscribe", `{"user":"alice","channel":"plain","override":{"presence":{"value":true}}}`, `{"error":{"code":108,`},
+		{"subscribe", `{"user":"alice","channel":"chat","override":{"force_push_join_leave":{"value":true}}}`, `{"error":{"code":108,`},
+		{"subscribe", `{"user":"alice","channel":"lobby","override":{"presence":{"value":false}}}`, `{"error":{"code":108,"message":"who is shown`},
+		{"subscribe", `{"user":"alice","channel":"lobby","override":{"join_leave":{"value":false}}}`, `{"error":{"code":108,"message":"who is shown`},
+		{"subscribe", `{"user":"alice","channel":"lobby","override":{"presence":{},"join_leave":{},"force_push_join_leave":{}}}`, `{"result":{}}`},
 		{"subscribe", `{"user":"alice","channel":"chat","b64data":"/wA="}`, `{"error":{"code":108,`},
 		{"subscribe", `{"user":"alice","channel":"chat","b64info":"?"}`, `{"error":{"code":107,`},
 		{"subscribe", `{"user":"alice","channel":"chat","recover_since":{}}`, `{"error":{"code":107,`},
@@ -137,11 +145,14 @@ func TestAPI_Answers(t *testing.T) {
 			`{"replies":[{"publish":{}},{"error":{"code":108,"message":"\"plain\" has no presence"}},{"error":{"code":107,"message":"a command names one method"}},{"error":{"code":107,"message":"a command names one method"}}]}`},
 	} {
 		status, got := post(c.method, strings.ReplaceAll(c.body, "EPOCH", at()), "secret")
+		got = timeOfPublication.ReplaceAllString(got, `"time":TIME`)
 		if want := strings.ReplaceAll(c.want, "EPOCH", at()); status != 200 || !strings.HasPrefix(got, want) {
 			t.Errorf("%s %s: %d\n%s\nwant\n%s", c.method, c.body, status, got, want)
 		}
 	}
 }
+
+var timeOfPublication = regexp.MustCompile(`"time":1[0-9]{12}\b`)
 
 // position returns a function that tells the epoch of a channel's history.
 func position(t *testing.T, post func(string, string, string) (int, string), channel string) func() string {

@@ -87,7 +87,7 @@ func commandOf(c *wire.Command, f Format) gateway.Command {
 
 // connectOf says where the client is on the channels that the server has put it on before.
 func connectOf(id uint32, r *wire.ConnectRequest) gateway.Command {
-	c := gateway.Auth{ID: ofConnect.of(id).id(), Token: r.Token}
+	c := gateway.Auth{ID: ofConnect.of(id).id(), Token: r.Token, Data: string(r.Data)}
 	for channel, sub := range r.Subs {
 		cursor, _ := cursorOf(sub.GetEpoch(), sub.GetOffset())
 		if !sub.GetRecover() || cursor == "" {
@@ -109,7 +109,7 @@ func subscribeOf(id uint32, r *wire.SubscribeRequest) gateway.Command {
 	case r.Tf != nil:
 		return gateway.Malformed{ID: t.id(), Reason: "publications are not filtered by tags here"}
 	}
-	c := gateway.Subscribe{Channel: r.Channel, Token: r.Token}
+	c := gateway.Subscribe{Channel: r.Channel, Token: r.Token, Data: string(r.Data)}
 	if r.Recover {
 		t |= recovers
 		c.Cursor, c.Recent = cursorOf(r.Epoch, r.Offset)

@@ -41,6 +41,12 @@ var asked = []struct {
 	{"recover", `{"id":4,"subscribe":{"channel":"c","recover":true,"epoch":"k3x9","offset":41}}`,
 		&wire.Command{Id: 4, Subscribe: &wire.SubscribeRequest{Channel: "c", Recover: true, Epoch: "k3x9", Offset: 41}},
 		`Subscribe 4 "c" cursor "k3x9:41" recent 0`},
+	{"with data", `{"id":4,"subscribe":{"channel":"c","data":{"a": 1}}}`,
+		&wire.Command{Id: 4, Subscribe: &wire.SubscribeRequest{Channel: "c", Data: []byte(`{"a": 1}`)}},
+		`Subscribe 4 "c" cursor "" recent 0 with {"a": 1}`},
+	{"connect with data", `{"id":1,"connect":{"data":{"a": 1}}}`,
+		&wire.Command{Id: 1, Connect: &wire.ConnectRequest{Data: []byte(`{"a": 1}`)}},
+		`Auth 1 "" with {"a": 1}`},
 	{"recover from the first", `{"id":4,"subscribe":{"channel":"c","recover":true}}`,
 		&wire.Command{Id: 4, Subscribe: &wire.SubscribeRequest{Channel: "c", Recover: true}},
 		`Subscribe 4 "c" cursor "" recent 1`},
@@ -295,13 +301,13 @@ func meaningOf(command gateway.Command) string {
 		if c.Cursors != nil {
 			meaning += fmt.Sprint(" ", c.Cursors)
 		}
-		return meaning
+		return meaning + withData(c.Data)
 	case gateway.Subscribe:
 		meaning := fmt.Sprintf("Subscribe %d %q cursor %q recent %d", uint32(c.ID.Value), c.Channel, c.Cursor, c.Recent)
 		if c.Deltas {
 			meaning += " deltas"
 		}
-		return meaning
+		return meaning + withData(c.Data)
 	case gateway.Unsubscribe:
 		return fmt.Sprintf("Unsubscribe %d %q", uint32(c.ID.Value), c.Channel)
 	case gateway.Publish:
@@ -324,6 +330,13 @@ func meaningOf(command gateway.Command) string {
 		return fmt.Sprintf("Malformed %d", uint32(c.ID.Value))
 	}
 	return fmt.Sprintf("%T", command)
+}
+
+func withData(data string) string {
+	if data == "" {
+		return ""
+	}
+	return " with " + data
 }
 
 func delimited(t testing.TB, m proto.Message) []byte {

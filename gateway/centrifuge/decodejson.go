@@ -66,11 +66,12 @@ type jsonCommand struct {
 
 type jsonConnect struct {
 	Token string                            `json:"token"`
+	Data  json.RawMessage                   `json:"data"`
 	Subs  map[string]*wire.SubscribeRequest `json:"subs"`
 }
 
 func (r *jsonConnect) wire() *wire.ConnectRequest {
-	return &wire.ConnectRequest{Token: r.Token, Subs: r.Subs}
+	return &wire.ConnectRequest{Token: r.Token, Data: r.Data, Subs: r.Subs}
 }
 
 // decodeJSON reads commands, one on a line.

@@ -157,7 +157,7 @@ func (o object) push(p *wire.Push) object {
 
 func (o object) publication(p *wire.Publication) object {
 	return o.raw("data", p.Data).info("info", p.Info).number("offset", p.Offset).str("epoch", p.Epoch).
-		texts("tags", p.Tags).truth("delta", p.Delta)
+		texts("tags", p.Tags).truth("delta", p.Delta).number("time", uint64(p.Time))
 }
 
 func (o object) publications(list []*wire.Publication) object {

@@ -24,8 +24,8 @@ type subscription struct {
 	Override *overrides           `json:"override"`
 }
 
-// overrides are what a subscription is to have, whatever the channel's rule says. It has
-// what the rule says: one that says the same is taken.
+// overrides are what a subscription is to have, whatever the channel's rule says: less than
+// others have, or the same. What the rule does not have for anybody nobody can have.
 type overrides struct {
 	Presence         *value `json:"presence"`
 	JoinLeave        *value `json:"join_leave"`
@@ -38,11 +38,32 @@ type value struct {
 	Value bool `json:"value"`
 }
 
-func (v *value) is(ruled bool) bool { return v == nil || v.Value == ruled }
+// or returns what is to be, where the rule says something.
+func (v *value) or(ruled bool) bool {
+	if v == nil {
+		return ruled
+	}
+	return v.Value
+}
 
-func (o *overrides) are(r rules.Rule) bool {
-	return o == nil || o.Presence.is(r.Presence) && o.JoinLeave.is(r.JoinLeave) && o.PushJoinLeave.is(r.JoinLeave) &&
-		o.ForceRecovery.is(r.KeepsHistory()) && o.ForcePositioning.is(r.KeepsHistory())
+// apply puts the overrides into a grant, or says why they cannot be had, if ok is false.
+func (o *overrides) apply(to *gateway.Grant, r rules.Rule) (why outcome, ok bool) {
+	if o == nil {
+		return outcome{}, true
+	}
+	kept := r.KeepsHistory()
+	seen, joins := o.Presence.or(r.Presence), o.JoinLeave.or(r.JoinLeave)
+	told, recovers := o.PushJoinLeave.or(r.JoinLeave), o.ForceRecovery.or(kept)
+	switch {
+	case seen && !r.Presence, joins && !r.JoinLeave, told && !r.JoinLeave:
+		return failed(errNotAvailable, "the rule of the channel has no presence, or no join_leave: override cannot add them"), false
+	case recovers && !kept, o.ForcePositioning.or(kept) && !kept:
+		return failed(errNotAvailable, "the rule of the channel has no history: override cannot add recovery or positioning"), false
+	case r.JoinLeave && seen != joins:
+		return failed(errNotAvailable, "who is shown joins and leaves here, and who is not does not: override presence and join_leave together"), false
+	}
+	to.Unseen, to.Unaware, to.Unplaced = r.Presence && !seen, r.JoinLeave && !told, kept && !recovers
+	return outcome{}, true
 }
 
 func (c *call) subscribe(ctx context.Context, args struct {
@@ -77,10 +98,9 @@ func (s *subscription) grant(g *gateway.Gateway) (to gateway.Grant, why outcome,
 		return to, failed(errLimit, "the info is too long: at most 1024 bytes are allowed, together with that of the connection"), false
 	case most > 0 && len(to.Data) > most:
 		return to, failed(errLimit, "the data is too long: a subscription has as much as a message"), false
-	case !s.Override.are(g.RuleOf(s.Channel)):
-		return to, failed(errNotAvailable, "the rule of the channel says what a subscription has: override cannot say otherwise here"), false
 	}
-	return to, outcome{}, true
+	why, ok = s.Override.apply(&to, g.RuleOf(s.Channel))
+	return to, why, ok
 }
 
 // valueOf returns what is given as it is, or in base64; null is nothing.

@@ -124,16 +124,26 @@ func until(t testing.TB, what string, holds func() bool) {
 	}
 }
 
-// answerer is a backend that answers calls.
+// answerer is a backend that answers calls, tells clients what they have said beside their
+// tokens, and shows it with them on a channel.
 type answerer struct{}
 
-func (answerer) Wants(event gateway.HookEvent) bool { return event == gateway.OnRPC }
+func (answerer) Wants(event gateway.HookEvent) bool {
+	return event == gateway.OnRPC || event == gateway.OnConnect || event == gateway.OnSubscribe
+}
 
 func (answerer) Ask(_ context.Context, q *gateway.Question) error {
-	if q.Call.Method != "echo" {
+	switch {
+	case q.Event == gateway.OnRPC && q.Call.Method != "echo":
 		return &gateway.Error{Code: gateway.NotFound, Message: "no such method"}
+	case q.Event == gateway.OnRPC:
+		q.Answer = &gateway.Answer{Payload: q.Call.Payload, Kind: q.Call.Kind}
+	case q.Data == "":
+	case q.Event == gateway.OnSubscribe:
+		q.Info, q.Told = []byte(q.Data), []byte(`{"shown":`+q.Data+`}`)
+	default:
+		q.Told = []byte(`{"said":` + q.Data + `}`)
 	}
-	q.Answer = &gateway.Answer{Payload: q.Call.Payload, Kind: q.Call.Kind}
 	return nil
 }
 
@@ -149,9 +159,9 @@ func (names) Authenticate(_ context.Context, token string) (gateway.Principal, e
 	if token == "old" {
 		return gateway.Principal{}, &gateway.Error{Code: gateway.Unauthenticated, Message: "it has ended", Reason: gateway.TokenExpired}
 	}
-	if words := strings.Fields(token); len(words) > 2 && words[0] == "channel" { // channel secret:a alice, for 3 s
+	if words := strings.Fields(token); len(words) > 3 && words[0] == "channel" { // channel secret:a alice guest, for 3 s
 		return gateway.Principal{
-			User: words[2], Info: []byte(`{"role":"guest"}`), Expires: time.Now().Add(3 * time.Second),
+			User: words[2], Info: []byte(`{"role":"` + words[3] + `"}`), Expires: time.Now().Add(3 * time.Second),
 			Token: gateway.TokenInfo{Shown: true, Channel: words[1]},
 		}, nil
 	}

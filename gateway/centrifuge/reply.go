@@ -101,7 +101,7 @@ func welcome(e gateway.Welcome) *wire.Reply {
 	}
 	return answer(e.ID, &wire.Reply{Connect: &wire.ConnectResult{
 		Client: e.Session, Node: e.Node, Ping: seconds(e.Ping), Pong: e.Ping > 0, Expires: expires, Ttl: ttl,
-		Session: sessionOf(e.Session, e.Key), Subs: served(e.Channels),
+		Session: sessionOf(e.Session, e.Key), Subs: served(e.Channels), Data: lineOf(e.Data),
 	}})
 }
 
@@ -174,6 +174,7 @@ func subscribed(e gateway.Subscribed) *wire.Reply {
 		Expires: !e.Expires.IsZero(), Ttl: untilRenewal(e.Expires),
 		Recoverable: kept, Positioned: kept, Epoch: e.After.Epoch, Offset: e.After.Offset,
 		WasRecovering: asked, Recovered: asked && isRecovered(e), Delta: ticketOf(e.ID)&withDeltas != 0,
+		Data: lineOf(e.Data),
 	}})
 }
 
@@ -279,6 +280,9 @@ func publicationOf(m *broker.Message, f Format) *wire.Publication {
 	p := &wire.Publication{Data: dataOf(m, f), Epoch: m.Position.Epoch, Offset: m.Position.Offset}
 	if m.Session != "" || m.User != "" {
 		p.Info = infoOf(m.User, m.Session, m.Info, m.Elsewhere)
+	}
+	if !m.Time.IsZero() {
+		p.Time = m.Time.UnixMilli()
 	}
 	p.Tags = tagsOf(m)
 	return p

@@ -129,15 +129,17 @@ describe('tokens', { concurrency: true }, () => {
     const secret = 'secret:' + run
     const c = await connected(0, { token: 'user alice' })
     let asked = 0
-    const sub = await listen(c, secret, { getToken: async () => { asked++; return `channel ${secret} alice` } })
-    const shows = (info) => assert.deepEqual([decode(info.connInfo), decode(info.chanInfo)], [{ name: 'alice' }, { role: 'guest' }])
-    shows(Object.values((await sub.presence()).clients)[0])
+    const sub = await listen(c, secret, { getToken: async () => { asked++; return `channel ${secret} alice ${asked === 1 ? 'guest' : 'host'}` } })
+    const shows = (info, role) => assert.deepEqual([decode(info.connInfo), decode(info.chanInfo)], [{ name: 'alice' }, { role }])
+    const present = async () => Object.values((await sub.presence()).clients)[0]
+    shows(await present(), 'guest')
     await until('the renewal', () => asked === 2)
     await c.publish(secret, encode('still here'))
     await until('the publication', () => sub.heard.length === 1)
-    shows(sub.heard[0].info)
+    shows(sub.heard[0].info, 'host') // as the newer token says
+    shows(await present(), 'host')
     assert.deepEqual(sub.told.map((t) => t.event), ['subscribing', 'subscribed'])
-    const other = c.newSubscription(secret + '-2', { token: `channel ${secret} alice` })
+    const other = c.newSubscription(secret + '-2', { token: `channel ${secret} alice guest` })
     const told = once(other, 'unsubscribed')
     other.subscribe()
     assert.equal((await told).code, 103)
@@ -150,12 +152,27 @@ describe('tokens', { concurrency: true }, () => {
     const sub = await listen(c, secret, {
       getToken: async () => {
         if (++asked === 2) throw new Error('the backend is away')
-        return `channel ${secret} alice`
+        return `channel ${secret} alice guest`
       },
     })
     await until('the end', () => sub.told.some((t) => t.event === 'subscribing' && t.code === 2501))
     await until('the next beginning', () => sub.told.filter((t) => t.event === 'subscribed').length === 2)
   })
+})
+
+test('tells the backend more than a token, and is told more', async () => {
+  const alice = client(0, { token: 'user alice', data: encode({ from: 'home' }) })
+  const told = once(alice, 'connected')
+  alice.connect()
+  assert.deepEqual(decode((await told).data), { said: { from: 'home' } })
+  const room = channel('shown')
+  const sub = await listen(alice, room, { data: encode({ role: 'guest' }) })
+  assert.deepEqual(decode(reply(sub).data), { shown: { role: 'guest' } })
+  await sub.publish(encode(1))
+  await until('the publication', () => sub.heard.length === 1)
+  for (const info of [sub.heard[0].info, Object.values((await sub.presence()).clients)[0]]) {
+    assert.deepEqual([decode(info.connInfo), decode(info.chanInfo)], [{ name: 'alice' }, { role: 'guest' }])
+  }
 })
 
 test('calls the backend', async () => {
@@ -375,6 +392,32 @@ test('is put on a channel by the backend with data, from a position on', async (
   for (const info of [present, seen.heard[0].info, joined(), left()]) {
     assert.deepEqual([info.user, decode(info.connInfo), decode(info.chanInfo)], [user, { name: user }, { role: 'guest' }])
   }
+})
+
+test('is put on a channel by the backend unseen, and on other terms', async () => {
+  const [user, room] = ['olaf' + run, channel('terms')]
+  const c = await connected(1, { token: 'user ' + user })
+  const seen = await listen(await connected(0, { token: 'user anna' }), room)
+  const told = []
+  for (const event of ['subscribed', 'join', 'leave', 'publication']) c.on(event, (ctx) => told.push({ event, ...ctx }))
+  const put = async (override) => {
+    const body = JSON.stringify({ user, channel: room, override })
+    return fetch(nodes[0] + '/server/subscribe', { method: 'POST', body }).then((r) => r.json())
+  }
+  const no = { value: false }
+  assert.equal((await put({ presence: no })).error.code, 108) // without join_leave
+  assert.deepEqual(await put({ presence: no, join_leave: no, force_push_join_leave: no, force_recovery: no }), { result: {} })
+  await until('the subscription', () => told.length === 1)
+  assert.deepEqual([told[0].channel, told[0].recoverable, told[0].positioned], [room, false, false])
+  const other = await listen(await connected(0, { token: 'user bert' }), room)
+  await until('the join of another', () => seen.told.some((t) => t.event === 'join' && t.info.user === 'bert'))
+  await other.unsubscribe()
+  await until('the leave of another', () => seen.told.some((t) => t.event === 'leave' && t.info.user === 'bert'))
+  await seen.publish(encode('for all'))
+  await until('the publication', () => told.some((t) => t.event === 'publication'))
+  assert.deepEqual(told.map((t) => t.event), ['subscribed', 'publication'])
+  assert.deepEqual(Object.values((await seen.presence()).clients).map((i) => i.user), ['anna'])
+  assert.ok(!seen.told.some((t) => t.event === 'join' && t.info.user === user))
 })
 
 test('hears that what it was to get is gone', async () => {

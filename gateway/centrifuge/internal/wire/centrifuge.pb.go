@@ -542,6 +542,7 @@ type Publication struct {
 	Offset        uint64                 `protobuf:"varint,6,opt,name=offset,proto3" json:"offset,omitempty"`
 	Tags          map[string]string      `protobuf:"bytes,7,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	Delta         bool                   `protobuf:"varint,8,opt,name=delta,proto3" json:"delta,omitempty"` // data is a difference to the data before
+	Time          int64                  `protobuf:"varint,9,opt,name=time,proto3" json:"time,omitempty"`   // when a node took it, in milliseconds since 1970
 	Epoch         string                 `protobuf:"bytes,14,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -610,6 +611,13 @@ func (x *Publication) GetDelta() bool {
 		return x.Delta
 	}
 	return false
+}
+
+func (x *Publication) GetTime() int64 {
+	if x != nil {
+		return x.Time
+	}
+	return 0
 }
 
 func (x *Publication) GetEpoch() string {
@@ -2502,13 +2510,14 @@ const file_centrifuge_proto_rawDesc = "" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x16\n" +
 	"\x06client\x18\x02 \x01(\tR\x06client\x12\x1b\n" +
 	"\tconn_info\x18\x03 \x01(\fR\bconnInfo\x12\x1b\n" +
-	"\tchan_info\x18\x04 \x01(\fR\bchanInfo\"\x93\x02\n" +
+	"\tchan_info\x18\x04 \x01(\fR\bchanInfo\"\xa7\x02\n" +
 	"\vPublication\x12\x12\n" +
 	"\x04data\x18\x04 \x01(\fR\x04data\x123\n" +
 	"\x04info\x18\x05 \x01(\v2\x1f.tidegate.centrifuge.ClientInfoR\x04info\x12\x16\n" +
 	"\x06offset\x18\x06 \x01(\x04R\x06offset\x12>\n" +
 	"\x04tags\x18\a \x03(\v2*.tidegate.centrifuge.Publication.TagsEntryR\x04tags\x12\x14\n" +
-	"\x05delta\x18\b \x01(\bR\x05delta\x12\x14\n" +
+	"\x05delta\x18\b \x01(\bR\x05delta\x12\x12\n" +
+	"\x04time\x18\t \x01(\x03R\x04time\x12\x14\n" +
 	"\x05epoch\x18\x0e \x01(\tR\x05epoch\x1a7\n" +
 	"\tTagsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
