@@ -291,6 +291,7 @@ func TestErrand_NodeThatLeavesOwesNoAnswer(t *testing.T) {
 		if _, err := n.Sessions(t.Context(), "alice"); err != nil {
 			t.Errorf("Sessions: %v", err)
 		}
+		synctest.Wait() // for who has said the bye
 		if took := time.Since(began); took != time.Second/2 {
 			t.Errorf("it took %v, want half a second", took)
 		}

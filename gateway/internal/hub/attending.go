@@ -51,7 +51,7 @@ func (sub *Subscription) Recount() {
 	ch := sub.channel
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	if sub.joined || sub.as != nil {
+	if sub.joined() || sub.as != nil {
 		ch.attend(sub)
 	}
 }

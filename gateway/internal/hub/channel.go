@@ -71,9 +71,8 @@ type Subscription struct {
 	terms   Terms
 
 	// Guarded by channel.mu.
-	joined  bool
 	gone    bool            // left for good: it does not join any more
-	index   int32           // in its audience's members
+	index   int32           // in its audience's members; nowhere: it is not in it
 	as      *attendance.Who // counted so; nil: not
 	dialect *Dialect        // by which it is told messages
 }
@@ -131,6 +130,12 @@ func (sub *Subscription) Channel() string { return sub.channel.name }
 // Unseen reports whether the session is no member of the channel.
 func (sub *Subscription) Unseen() bool { return sub.terms.Unseen }
 
+// joined reports whether the subscription is in its audience. The caller holds the
+// channel's mu.
+func (sub *Subscription) joined() bool { return sub.index != nowhere }
+
+const nowhere = -1
+
 // skips reports whether the session is not to hear the message, or, since it has
 // published it, does not want to.
 func (sub *Subscription) skips(m *broker.Message) bool {
@@ -169,13 +174,13 @@ func (ch *Channel) add(sub *Subscription) {
 		ch.deltas = new(deltas)
 	}
 	a := ch.audienceOf(sub.dialect)
-	sub.joined, sub.index = true, int32(len(a.members))
+	sub.index = int32(len(a.members))
 	a.members = append(a.members, member{sub.by.Outbox(), sub})
 }
 
 // remove takes sub out of its audience, if it is in it. The caller holds ch.mu.
 func (ch *Channel) remove(sub *Subscription) {
-	if !sub.joined {
+	if !sub.joined() {
 		return
 	}
 	a := ch.audienceOf(sub.dialect)
@@ -184,7 +189,7 @@ func (ch *Channel) remove(sub *Subscription) {
 	a.members[sub.index].of.index = sub.index
 	a.members[last] = member{}
 	a.members = a.members[:last]
-	sub.joined = false
+	sub.index = nowhere
 }
 
 // tellBy has the subscription told its messages by a dialect; nil: as before. The caller
@@ -193,7 +198,7 @@ func (ch *Channel) tellBy(sub *Subscription, d *Dialect) {
 	if d == nil || d == sub.dialect {
 		return
 	}
-	joined := sub.joined
+	joined := sub.joined()
 	ch.remove(sub)
 	if sub.dialect = d; joined {
 		ch.add(sub)

@@ -16,7 +16,7 @@ func (ch *Channel) dismiss(a *audience, d Dismissal) {
 	members := a.members
 	a.members = nil
 	for i := range members {
-		members[i].of.joined = false
+		members[i].of.index = nowhere
 	}
 	life := ch.all.Life
 	ch.all.Background.Go(func() {

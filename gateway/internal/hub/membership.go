@@ -8,7 +8,7 @@ func (h *Hub) Reserve(channel string, by Subscriber, d *Dialect, t Terms) (sub S
 		h.subscriptions.Add(-1)
 		return Subscription{}, false
 	}
-	return Subscription{channel: h.hold(channel), by: by, dialect: d, terms: t}, true
+	return Subscription{channel: h.hold(channel), by: by, dialect: d, terms: t, index: nowhere}, true
 }
 
 // Release takes a session off a channel for good.
@@ -20,7 +20,7 @@ func (h *Hub) Release(sub *Subscription) {
 
 // join adds sub to the audience. The caller holds ch.mu.
 func (ch *Channel) join(sub *Subscription) {
-	if sub.joined || sub.gone {
+	if sub.joined() || sub.gone {
 		return
 	}
 	if sub.dialect.manner == differing {
