@@ -62,6 +62,47 @@ func TestBench_EveryListenerGetsEverything(t *testing.T) {
 	}
 }
 
+// One load, by adapters of our own and by one in a file.
+func TestBench_ComparesServersByAdapters(t *testing.T) {
+	t.Parallel()
+	node := startBenchNode(t, benchConfig)
+	raw := filepath.Join(t.TempDir(), "raw.yaml")
+	if err := os.WriteFile(raw, []byte("path: '/raw/{channel}'\npublish_path: '/raw/{channel}'\npublish: '{data}'\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	base := strings.TrimSuffix(benchURL(node), "/ws")
+	pid := strconv.Itoa(node.command.Process.Pid)
+	for _, args := range [][]string{
+		{"rooms", "--rooms", "4", "--members", "3", "--rate", "100", "--warm-up", "50ms", "--duration", "1s"},
+		{"connect", "--sessions", "20"},
+	} {
+		p := start(t, nil, append([]string{"bench", "compare", args[0], "--json", "--runs", "2",
+			"--server", "tidegate=" + base + "," + pid, "--server", "centrifuge=" + base, "--server", raw + "=" + base}, args[1:]...)...)
+		if code := p.wait(); code != 0 {
+			t.Fatalf("exit code %d:\n%s", code, p.said())
+		}
+		var said struct {
+			Servers []struct {
+				Server string
+				Runs   []bench.Result
+			}
+		}
+		if err := json.Unmarshal([]byte(p.said()), &said); err != nil || len(said.Servers) != 3 {
+			t.Fatalf("%v in\n%s", err, p.said())
+		}
+		for _, server := range said.Servers {
+			if len(server.Runs) != 2 {
+				t.Errorf("%s: %d runs, want 2", server.Server, len(server.Runs))
+			}
+			for _, r := range server.Runs {
+				if args[0] == "rooms" && (r.Delivered == 0 || r.Lost != 0 || r.Repeated != 0) || r.Closed != 0 || r.LatencyMS == nil {
+					t.Errorf("%s: %+v", server.Server, r)
+				}
+			}
+		}
+	}
+}
+
 func deliveredAny(r bench.Report) bool {
 	return r.Gateway.Delivered > 0 && (r.Floor == nil || r.Floor.Delivered > 0)
 }
@@ -112,9 +153,15 @@ func TestBench_ARefusalNamesTheSetting(t *testing.T) {
 		{closed, "rule for channels that begin with bench:", []string{"fan-out", "--subscribers", "1"}},
 		{strict, "compression.enabled", []string{"fan-out", "--subscribers", "1", "--compress"}},
 		{closed, "--pid or --metrics", []string{"idle", "--sessions", "1"}},
+		{closed, "the server refuses", []string{"compare", "fan-out", "--subscribers", "1", "--server", "centrifuge=" + strings.TrimSuffix(benchURL(closed), "/ws")}},
+		{closed, "want one of centrifuge, nats, nchan, tidegate, or a file", []string{"compare", "fan-out", "--server", "natz=ws://127.0.0.1"}},
 		{closed, "file descriptors", []string{"rooms", "--rooms", "19999", "--members", "1", "--publishers", "1"}},
 	} {
-		p := start(t, nil, append([]string{"bench", c.args[0], "--url", benchURL(c.node)}, c.args[1:]...)...)
+		args := append([]string{"bench"}, c.args...)
+		if c.args[0] != "compare" {
+			args = append(args, "--url", benchURL(c.node))
+		}
+		p := start(t, nil, args...)
 		if code := p.wait(); code != 1 || !strings.Contains(p.said(), c.want) {
 			t.Errorf("%v: exit code %d, want 1 and %q:\n%s", c.args, code, c.want, p.said())
 		}

@@ -22,7 +22,9 @@ a server that does nothing but one write(2) for each delivery, so that what the
 gateway costs can be told from what the machine costs.`,
 		Args: cobra.NoArgs,
 	}
-	cmd.AddCommand(newFanOutCommand(), newRoomsCommand(), newLatencyCommand(),
-		newPublishCommand(), newIdleCommand(), newConnectCommand(), newFloorCommand())
+	for _, k := range kinds {
+		cmd.AddCommand(k.command())
+	}
+	cmd.AddCommand(newPublishCommand(), newCompareCommand(), newFloorCommand())
 	return cmd
 }

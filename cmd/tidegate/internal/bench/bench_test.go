@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -30,8 +31,8 @@ func TestBenchmark_TheSenseOfItsFlags(t *testing.T) {
 func TestListener_CountsWhatIsMissingAndWhatIsRepeated(t *testing.T) {
 	l := &listener{window: newWindow(1, 2), latency: newLatencyRecorder()}
 	hear := func(number uint64) {
-		text := publishText("bench:x:0", 128)
-		publication{number: number, slot: noSlot, due: 5}.put(text[strings.Index(string(text), publicationMark)+len(publicationMark):])
+		text := native.publish("bench:x:0", 128)
+		publication{number: number, slot: noSlot, due: 5}.put(text[digitsAt(text):])
 		l.note(text, 12)
 	}
 	for _, number := range []uint64{1, 2, 5, 5, 4, 6} {
@@ -43,6 +44,77 @@ func TestListener_CountsWhatIsMissingAndWhatIsRepeated(t *testing.T) {
 	}
 	if l.arrived[0] != 7 {
 		t.Errorf("latency %v, want 7ns", l.arrived[0])
+	}
+}
+
+// Servers may put several messages into one frame, and a message into a JSON string.
+func TestListener_FindsAllPublicationsOfAFrame(t *testing.T) {
+	escaped := &adapter{Publish: `{"event":"said","data":{string}}`}
+	var frame []byte
+	for number := range uint64(3) {
+		text := escaped.publish("bench:x:0", 200)
+		publication{number: number + 1, slot: noSlot}.put(text[digitsAt(text):])
+		frame = append(append(frame, text...), '\n')
+	}
+	l := &listener{window: newWindow(1, 1), latency: newLatencyRecorder()}
+	l.note(frame, 1)
+	if l.received.Load() != 3 || l.missed.Load() != 0 || l.repeated.Load() != 0 {
+		t.Errorf("received %d, missed %d, repeated %d; want 3, 0, 0", l.received.Load(), l.missed.Load(), l.repeated.Load())
+	}
+}
+
+func TestAdapter_SaysWhatIsWrong(t *testing.T) {
+	for _, name := range adapterNames() {
+		if _, err := loadAdapter(name); err != nil {
+			t.Error(err)
+		}
+	}
+	for text, want := range map[string]string{
+		"path: /": "publish: there is no frame",
+		"{path: /, subscribe: s, subscribed: ok, publish: hello}": "neither {data} nor {string}",
+		"{path: /, publish: '{data}'}":                            "path does not name the {channel}",
+		"{path: /, subscribe: s, publish: '{data}'}":              "subscribed: ",
+		"{path: '/{channel}', publish: '{data}', wanted: x}":      "wanted",
+		"{path: '/{channel}', publish: ['{data}']}":               "unmarshal",
+	} {
+		file := filepath.Join(t.TempDir(), "a.yaml")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := loadAdapter(file); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+}
+
+func TestAdapter_APathOfTheURLTakesThePlaceOfItsOwn(t *testing.T) {
+	byFrame := &adapter{Path: "/own", PublishPath: "/pub"}
+	byPath := &adapter{Path: "/sub?channel={channel}", PublishPath: "/pub?channel={channel}"}
+	for _, c := range []struct {
+		a         *adapter
+		given     string
+		publishes bool
+		want      string // empty: an error
+	}{
+		{byFrame, "ws://h", false, "ws://h/own"},
+		{byFrame, "ws://h/", true, "ws://h/pub"},
+		{byFrame, "ws://h/a?b=c", true, "ws://h/a?b=c"},
+		{byPath, "ws://h", true, "ws://h/pub?channel=bench%3Ax"},
+		{byPath, "ws://h/a", false, ""},
+		{byFrame, "http://h", false, ""},
+		{byFrame, "", false, ""},
+	} {
+		base, err := c.a.serverURL(c.given)
+		if c.want == "" && err != nil {
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", c.given, err)
+			continue
+		}
+		if got, err := c.a.place(base, c.publishes, "bench:x", ""); err != nil || got.String() != c.want {
+			t.Errorf("%s: %v, %v, want %q", c.given, got, err, c.want)
+		}
 	}
 }
 
@@ -98,7 +170,7 @@ func TestClient_ReadsFramesInAnyPieces(t *testing.T) {
 	wire = append(wire, 0x80|closeFrame, 6, 0x0f, 0xa8, 's', 'l', 'o', 'w')
 	for _, piece := range []int{1, 7, len(wire)} {
 		near, far := net.Pipe()
-		c := &Client{conn: near, buffer: make([]byte, 16)}
+		c := &Client{conn: near, adapter: native, buffer: make([]byte, 16)}
 		go func() {
 			for at := 0; at < len(wire); at += piece {
 				far.Write(wire[at:min(at+piece, len(wire))])

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/spf13/pflag"
 )
 
 // benchmark measures one thing. Its methods are called in their order here.
@@ -41,4 +43,9 @@ func checkDurations(warmUp, duration time.Duration) error {
 		return fmt.Errorf("--duration and --warm-up: want some time, and together %v at most", longestRun)
 	}
 	return nil
+}
+
+func addDurations(flags *pflag.FlagSet, warmUp, duration *time.Duration) {
+	flags.DurationVar(warmUp, "warm-up", time.Second, "time under load before measuring")
+	flags.DurationVar(duration, "duration", 10*time.Second, "time to measure, 10 minutes at most")
 }

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/binary"
@@ -20,7 +21,8 @@ import (
 // parses no JSON that it need not. Read is called by one goroutine at a time,
 // Write and Close by any.
 type Client struct {
-	conn net.Conn
+	conn    net.Conn
+	adapter *adapter
 
 	// Owned by the reading goroutine.
 	inflaters  *inflaters // nil: compression was not offered
@@ -38,12 +40,12 @@ const bufferSize = 2 << 10
 // Open shakes hands with a gateway over a connection, which is the client's from
 // then on. token may be empty. The welcome is the first thing to read.
 func Open(conn net.Conn, target *url.URL, token string) (*Client, error) {
-	return open(conn, target, token, nil)
+	return open(conn, native, target, token, nil)
 }
 
-// open is Open, of a gateway that must agree to compress if there are inflaters.
-func open(conn net.Conn, target *url.URL, token string, inflaters *inflaters) (*Client, error) {
-	c := &Client{conn: conn, inflaters: inflaters, buffer: make([]byte, bufferSize)}
+// open is Open, of a server that must agree to compress if there are inflaters.
+func open(conn net.Conn, a *adapter, target *url.URL, token string, inflaters *inflaters) (*Client, error) {
+	c := &Client{conn: conn, adapter: a, inflaters: inflaters, buffer: make([]byte, bufferSize)}
 	if err := c.shakeHands(target, token); err != nil {
 		conn.Close()
 		return nil, err
@@ -51,8 +53,8 @@ func open(conn net.Conn, target *url.URL, token string, inflaters *inflaters) (*
 	return c, nil
 }
 
-// dial connects to a gateway and reads its welcome.
-func dial(ctx context.Context, target *url.URL, token string, inflaters *inflaters) (*Client, error) {
+// dial connects to a server and waits until it has said that the session is open.
+func dial(ctx context.Context, a *adapter, target *url.URL, token string, inflaters *inflaters) (*Client, error) {
 	conn, err := dialHost(ctx, target)
 	if err != nil {
 		return nil, err
@@ -60,15 +62,24 @@ func dial(ctx context.Context, target *url.URL, token string, inflaters *inflate
 	if deadline, ok := ctx.Deadline(); ok {
 		_ = conn.SetDeadline(deadline) // of an open connection
 	}
-	c, err := open(conn, target, token, inflaters)
+	c, err := open(conn, a, target, token, inflaters)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := c.reply(); err != nil {
+	if err := c.greet(token); err != nil {
 		conn.Close()
 		return nil, err
 	}
 	return c, nil
+}
+
+func (c *Client) greet(token string) error {
+	if c.adapter.Connect != "" {
+		if err := c.Write([]byte(fill(c.adapter.Connect, "token", token))); err != nil {
+			return err
+		}
+	}
+	return c.await(c.adapter.Connected, 1)
 }
 
 func dialHost(ctx context.Context, target *url.URL) (net.Conn, error) {
@@ -93,6 +104,9 @@ func (c *Client) shakeHands(target *url.URL, token string) error {
 	request := "GET " + target.RequestURI() + " HTTP/1.1\r\nHost: " + target.Host +
 		"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13" +
 		"\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+	if c.adapter.Subprotocol != "" {
+		request += "Sec-WebSocket-Protocol: " + c.adapter.Subprotocol + "\r\n"
+	}
 	if token != "" {
 		request += "Authorization: Bearer " + token + "\r\n"
 	}
@@ -121,18 +135,22 @@ func (c *Client) shakeHands(target *url.URL, token string) error {
 	return nil
 }
 
-// reply returns the next frame that is no message of a channel.
-func (c *Client) reply() ([]byte, error) {
-	for {
+// await reads until the server has said something so many times; one frame may say it
+// more than once.
+func (c *Client) await(what string, times int) error {
+	var last []byte
+	for what != "" && times > 0 {
 		frame, err := c.Read()
 		if err != nil {
-			return nil, err
+			return fmt.Errorf("awaiting %s, after %.200q: %w", what, last, err)
 		}
-		if isMessage(frame) {
-			continue
+		if err := c.adapter.refusal(frame); err != nil {
+			return err
 		}
-		return frame, refusalIn(frame)
+		last = append(last[:0], frame...)
+		times -= bytes.Count(frame, []byte(what))
 	}
+	return nil
 }
 
 // closeError is a close frame from the gateway.
@@ -170,7 +188,12 @@ func (c *Client) Read() ([]byte, error) {
 			return nil, closed
 		case pongFrame:
 		default:
-			return payload, nil
+			if c.adapter.Ping == "" || string(payload) != c.adapter.Ping {
+				return payload, nil
+			}
+			if err := c.Write([]byte(c.adapter.Pong)); err != nil {
+				return nil, err
+			}
 		}
 	}
 }
@@ -251,13 +274,18 @@ func (c *Client) fill(n int) error {
 	return nil
 }
 
-// subscribe returns when the gateway has confirmed it.
-func (c *Client) subscribe(channel string) error {
-	if err := c.Write(subscribeText(channel)); err != nil {
+// subscribe returns when the server has confirmed it.
+func (c *Client) subscribe(channels ...string) error {
+	if c.adapter.Subscribe == "" {
+		return nil // the path has done it
+	}
+	for _, channel := range channels {
+		c.add(c.adapter.subscribe(channel))
+	}
+	if err := c.flush(); err != nil {
 		return err
 	}
-	_, err := c.reply()
-	return err
+	return c.await(c.adapter.Subscribed, len(channels))
 }
 
 // Write sends a text.

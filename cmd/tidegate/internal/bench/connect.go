@@ -8,45 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
-
-func newConnectCommand() *cobra.Command {
-	var t target
-	var b connectLoad
-	cmd := &cobra.Command{
-		Use:   "connect",
-		Short: "Connect many sessions at once, and subscribe each",
-		Long: `Connect many sessions at once: accept, authenticate (with --secret-file each by a
-token of its own) and subscribe.`,
-		Example: `  tidegate bench connect --sessions 5000 --secret-file jwt.secret --pid $(pidof tidegate)
-  tidegate bench connect --sessions 1000 --channels 100 --pid $(pidof tidegate)`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return t.run(cmd, &b) },
-	}
-	t.addFlags(cmd)
-	b.addFlags(cmd, 5000)
-	return cmd
-}
-
-func newIdleCommand() *cobra.Command {
-	var t target
-	b := idleLoad{}
-	cmd := &cobra.Command{
-		Use:   "idle",
-		Short: "Measure the memory of a session that has a subscription and nothing to do",
-		Long: `Connect many sessions, subscribe each, wait, and tell by how much the gateway's
-memory has grown. Start the gateway anew for each measurement: what it has had in
-use before it keeps for a while, and uses again.`,
-		Example: `  tidegate bench idle --sessions 10000 --pid $(pidof tidegate)`,
-		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return t.run(cmd, &b) },
-	}
-	t.addFlags(cmd)
-	b.addFlags(cmd, 10_000)
-	cmd.Flags().DurationVar(&b.duration, "duration", 5*time.Second, "time to wait, 10 minutes at most")
-	return cmd
-}
 
 // connectLoad is sessions with subscriptions.
 type connectLoad struct {
@@ -58,10 +21,10 @@ type connectLoad struct {
 	attend   func(*Client) // called for each session that is subscribed; nil: none
 }
 
-func (b *connectLoad) addFlags(cmd *cobra.Command, sessions int) {
-	cmd.Flags().IntVar(&b.count, "sessions", sessions, "sessions")
-	cmd.Flags().IntVar(&b.channels, "channels", 0, "channels of its own that each session subscribes to; 0: one that all share")
-	cmd.Flags().IntVar(&b.atOnce, "at-once", connectsAtOnce, "sessions that connect at a time")
+func (b *connectLoad) addFlags(flags *pflag.FlagSet, sessions int) {
+	flags.IntVar(&b.count, "sessions", sessions, "sessions")
+	flags.IntVar(&b.channels, "channels", 0, "channels of its own that each session subscribes to; 0: one that all share")
+	flags.IntVar(&b.atOnce, "at-once", connectsAtOnce, "sessions that connect at a time")
 }
 
 func (b *connectLoad) check() error {
@@ -97,12 +60,12 @@ func (b *connectLoad) prepare(site *site) (err error) {
 func (b *connectLoad) connect(ctx context.Context, site *site, latency *latencyRecorder) error {
 	return site.connectAll(ctx, b.count, b.atOnce, func(ctx context.Context, i int) error {
 		began := time.Now()
-		client, err := dial(ctx, site.listenAt(), b.tokens[i], site.inflaters)
+		client, err := site.dial(ctx, false, b.channelsOf(site, i)[0], b.tokens[i])
 		if err != nil {
 			return err
 		}
 		b.clients[i] = client
-		if err := b.subscribe(client, site, i); err != nil {
+		if err := client.subscribe(b.channelsOf(site, i)...); err != nil {
 			return err
 		}
 		latency.record(i, time.Since(began))
@@ -113,22 +76,16 @@ func (b *connectLoad) connect(ctx context.Context, site *site, latency *latencyR
 	})
 }
 
-func (b *connectLoad) subscribe(client *Client, site *site, session int) error {
+// channelsOf returns what a session subscribes to.
+func (b *connectLoad) channelsOf(site *site, session int) []string {
 	if b.channels == 0 {
-		return client.subscribe(site.channel(0))
+		return []string{site.channel(0)}
 	}
-	for k := range b.channels {
-		client.add(subscribeText(site.channel(session*b.channels + k)))
+	channels := make([]string, b.channels)
+	for k := range channels {
+		channels[k] = site.channel(session*b.channels + k)
 	}
-	if err := client.flush(); err != nil {
-		return err
-	}
-	for range b.channels {
-		if _, err := client.reply(); err != nil {
-			return err
-		}
-	}
-	return nil
+	return channels
 }
 
 func (b *connectLoad) close() {

@@ -24,7 +24,7 @@ func TestIdle_AnswersPingsWhileOthersConnect(t *testing.T) {
 
 	b := &idleLoad{connectLoad: connectLoad{count: 2, atOnce: 1}, duration: time.Millisecond}
 	gateway := &url.URL{Scheme: "ws", Host: listener.Addr().String(), Path: "/ws"}
-	result, err := b.measure(t.Context(), &site{
+	result, err := b.measure(t.Context(), &site{adapter: native,
 		urls: []*url.URL{gateway}, tokenOf: func(int) (string, error) { return "", nil },
 		watch: meter{pids: []int{os.Getpid()}}, progress: &progress{},
 	})

@@ -17,7 +17,7 @@ func measureFloor(ctx context.Context, b benchmark, measured *site, redisURL str
 	if len(measured.urls) > 1 && redisURL == "" {
 		return nil, errors.New("two of them reach each other through Redis only: give --floor-redis")
 	}
-	floors := &site{tokenOf: measured.tokenOf, progress: measured.progress, run: measured.run}
+	floors := &site{adapter: native, tokenOf: measured.tokenOf, progress: measured.progress, run: measured.run}
 	for range measured.urls {
 		p, err := startFloor(redisURL)
 		if err != nil {

@@ -45,10 +45,17 @@ func (l *listener) listen() {
 }
 
 func (l *listener) note(frame []byte, now time.Duration) {
-	p, ok := parsePublication(frame)
-	if !ok {
-		return
+	for {
+		p, rest, ok := nextPublication(frame)
+		if !ok {
+			return
+		}
+		l.count(p, now)
+		frame = rest
 	}
+}
+
+func (l *listener) count(p publication, now time.Duration) {
 	last := l.last.Load()
 	if p.number <= last {
 		l.repeated.Add(1)

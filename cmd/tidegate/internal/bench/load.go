@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/spf13/pflag"
 )
 
 // load is publications on channels that sessions listen to. It keeps to a
@@ -18,6 +20,16 @@ type load struct {
 	rate              float64 // publications a second; 0: none is kept to
 	payload           int
 	warmUp, duration  time.Duration
+}
+
+func (l *load) addFlags(flags *pflag.FlagSet) {
+	if l.inFlight > 0 {
+		flags.IntVar(&l.inFlight, "in-flight", l.inFlight, "publications that not every listener has yet, in all; not with --rate")
+	}
+	flags.Float64Var(&l.rate, "rate", l.rate, "publications a `second`, in all; 0: as fast as they arrive")
+	flags.IntVar(&l.publishers, "publishers", l.publishers, "sessions that publish")
+	flags.IntVar(&l.payload, "payload", 128, "`bytes` of JSON in each publication")
+	addDurations(flags, &l.warmUp, &l.duration)
 }
 
 func (l *load) check() error {
@@ -109,25 +121,29 @@ func (r *loadRun) end() {
 
 func (r *loadRun) connect(ctx context.Context) error {
 	r.listeners = make([]*listener, r.channels*r.members)
-	r.publishing = make([]*Client, r.publishers)
+	publishers := r.publishers
+	if r.site.adapter.publishesByPath() {
+		publishers = r.channels
+	}
+	r.publishing = make([]*Client, publishers)
 	for i := range r.channels {
 		r.channel = append(r.channel, &channel{name: r.site.channel(i)})
 	}
 	err := r.site.connectAll(ctx, len(r.listeners), connectsAtOnce, func(ctx context.Context, i int) error {
-		client, err := r.site.dial(ctx, r.site.listenAt(), i)
+		ch := r.channel[i%r.channels]
+		client, err := r.site.listen(ctx, i, ch.name)
 		if err != nil {
 			return err
 		}
-		ch := r.channel[i%r.channels]
 		r.listeners[i] = &listener{number: i, client: client, channel: ch, window: r.window, latency: r.latency}
 		return client.subscribe(ch.name)
 	})
 	if err != nil {
 		return err
 	}
-	r.pump = &pump{channels: r.channel, clients: r.publishing, window: r.window, rate: r.rate, payload: r.payload}
+	r.pump = &pump{channels: r.channel, clients: r.publishing, window: r.window, rate: r.rate, adapter: r.site.adapter, payload: r.payload}
 	return r.site.connectAll(ctx, len(r.publishing), connectsAtOnce, func(ctx context.Context, i int) (err error) {
-		r.publishing[i], err = r.site.dial(ctx, r.site.publishAt(), len(r.listeners)+i)
+		r.publishing[i], err = r.site.publisher(ctx, len(r.listeners)+i, r.channel[i%r.channels].name)
 		return err
 	})
 }
@@ -149,7 +165,7 @@ func (r *loadRun) hearRefusals(c *Client) {
 	for {
 		frame, err := c.Read()
 		if err == nil {
-			err = refusalIn(frame)
+			err = r.site.adapter.refusal(frame)
 		}
 		if err != nil {
 			r.fail(fmt.Errorf("publish: %w", err))

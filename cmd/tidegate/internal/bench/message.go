@@ -11,16 +11,8 @@ import (
 // channelPrefix begins the names of all channels that a benchmark uses.
 const channelPrefix = "bench:"
 
-func subscribeText(channel string) []byte {
-	return fmt.Appendf(nil, `{"type":"subscribe","id":1,"channel":"%s"}`, channel)
-}
-
-func publishText(channel string, payload int) []byte {
-	return fmt.Appendf(nil, `{"type":"publish","channel":"%s","data":%s}`, channel, payloadText(payload))
-}
-
 func payloadText(size int) string {
-	return `{"bench":"` + strings.Repeat("0", publicationDigits) + `","pad":"` + padding(size-leastPayload) + `"}`
+	return payloadBefore + strings.Repeat("0", publicationDigits) + payloadBetween + padding(size-leastPayload) + payloadAfter
 }
 
 // padding is a text that can be compressed about as well as JSON in use: prices of
@@ -35,7 +27,8 @@ func padding(size int) string {
 }
 
 // publication is what a benchmark's message says of itself: three numbers of 16
-// hexadecimal digits, behind a name that occurs nowhere else.
+// hexadecimal digits, behind a mark that occurs nowhere else and is the same in a JSON
+// string.
 type publication struct {
 	number uint64        // of the channel
 	slot   uint64        // of the window; noSlot: none
@@ -43,23 +36,37 @@ type publication struct {
 }
 
 const (
-	publicationMark   = `"bench":"`
+	publicationMark   = "bench="
 	publicationDigits = 3 * 16
-	publicationAround = `{"bench":"","pad":""}`
-	leastPayload      = publicationDigits + len(publicationAround)
+	payloadBefore     = `{"bench":"` + publicationMark
+	payloadBetween    = `","pad":"`
+	payloadAfter      = `"}`
+	leastPayload      = len(payloadBefore) + publicationDigits + len(payloadBetween) + len(payloadAfter)
 	noSlot            = 1<<64 - 1
 )
 
-func parsePublication(frame []byte) (publication, bool) {
+// digitsAt returns where the digits of the first publication in a frame begin, or -1.
+func digitsAt(frame []byte) int {
 	at := bytes.Index(frame, []byte(publicationMark))
 	if at < 0 || len(frame) < at+len(publicationMark)+publicationDigits {
-		return publication{}, false
+		return -1
 	}
-	digits := frame[at+len(publicationMark):]
-	return publication{number: parseHex(digits), slot: parseHex(digits[16:]), due: time.Duration(parseHex(digits[32:]))}, true
+	return at + len(publicationMark)
 }
 
-// put writes the digits that parsePublication reads.
+// nextPublication returns the first publication in what a server sent, and what follows
+// it: some servers put several into a frame.
+func nextPublication(frame []byte) (p publication, rest []byte, ok bool) {
+	at := digitsAt(frame)
+	if at < 0 {
+		return p, nil, false
+	}
+	digits := frame[at:]
+	p = publication{number: parseHex(digits), slot: parseHex(digits[16:]), due: time.Duration(parseHex(digits[32:]))}
+	return p, digits[publicationDigits:], true
+}
+
+// put writes the digits that nextPublication reads.
 func (p publication) put(digits []byte) {
 	putHex(digits, p.number)
 	putHex(digits[16:], p.slot)
@@ -85,7 +92,3 @@ func parseHex(from []byte) (n uint64) {
 	}
 	return n
 }
-
-var messagePrefix = []byte(`{"type":"message"`)
-
-func isMessage(frame []byte) bool { return bytes.HasPrefix(frame, messagePrefix) }

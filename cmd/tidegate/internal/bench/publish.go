@@ -32,7 +32,7 @@ this measures the way in, and the broker.`,
 	flags.IntVar(&b.inFlight, "in-flight", 8, "publications of each session that are not confirmed yet, at most")
 	flags.Float64Var(&b.rate, "rate", 0, "publications a `second`, in all; 0: as fast as they are confirmed")
 	flags.IntVar(&b.payload, "payload", 128, "`bytes` of JSON in each publication")
-	addDurations(cmd, &b.warmUp, &b.duration)
+	addDurations(flags, &b.warmUp, &b.duration)
 	return cmd
 }
 
@@ -92,7 +92,7 @@ func (b *publishLoad) measure(ctx context.Context, site *site) (*Result, error) 
 		working.Wait()
 	}()
 	err := site.connectAll(ctx, b.publishers, connectsAtOnce, func(ctx context.Context, i int) error {
-		client, err := site.dial(ctx, site.publishAt(), i)
+		client, err := site.publisher(ctx, i, site.channel(i%b.channels))
 		if err != nil {
 			return err
 		}
@@ -148,7 +148,7 @@ func (p *publisher) work(keepFull bool) error {
 			return err
 		}
 		if !bytes.HasPrefix(frame, publishedPrefix) {
-			if err := refusalIn(frame); err != nil {
+			if err := native.refusal(frame); err != nil {
 				return err
 			}
 			continue

@@ -19,8 +19,9 @@ type pump struct {
 	clients  []*Client
 	window   *window // bounds what is in flight, where there is no rate
 	rate     float64
+	adapter  *adapter
 	payload  int
-	texts    [][]byte // a command for each channel
+	texts    [][]byte // what publishes, for each channel
 
 	// Owned by run.
 	turn int
@@ -31,7 +32,7 @@ type pump struct {
 // run publishes until ctx ends or a publication cannot be sent.
 func (p *pump) run(ctx context.Context) error {
 	for _, ch := range p.channels {
-		p.texts = append(p.texts, publishText(ch.name, p.payload))
+		p.texts = append(p.texts, p.adapter.publish(ch.name, p.payload))
 	}
 	if p.rate > 0 {
 		return keepPace(ctx, p.rate, p.publishDue)
@@ -69,8 +70,7 @@ func (p *pump) add(slot uint64, due time.Duration) {
 	at := p.turn % len(p.texts)
 	p.turn++
 	ch, text := p.channels[at], p.texts[at]
-	digits := len(text) - len("}") - p.payload + len(`{"bench":"`)
-	publication{number: ch.published.Add(1), slot: slot, due: due}.put(text[digits:])
+	publication{number: ch.published.Add(1), slot: slot, due: due}.put(text[digitsAt(text):])
 	p.clients[at%len(p.clients)].add(text)
 	p.published.Add(1)
 }

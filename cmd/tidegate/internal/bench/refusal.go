@@ -48,15 +48,3 @@ func refusalOf(answer *http.Response) error {
 	}
 	return fmt.Errorf("the server answers %s to a WebSocket handshake", answer.Status)
 }
-
-// refusalIn returns a *refusal if the frame is an error, else nil.
-func refusalIn(frame []byte) error {
-	var said struct{ Type, Code, Message string }
-	if err := json.Unmarshal(frame, &said); err != nil {
-		return fmt.Errorf("the server does not speak the native protocol: it says %.80q", frame)
-	}
-	if said.Type == "error" {
-		return &refusal{Code: said.Code, Message: said.Message}
-	}
-	return nil
-}

@@ -127,26 +127,28 @@ type tableRow struct {
 	label  func(*Result) string
 	value  func(*Result) (float64, bool)
 	places int
+
+	compared bool // how many times another's it is says something
 }
 
 var tableRows = []tableRow{
-	{named("sessions"), func(r *Result) (float64, bool) { return float64(r.Sessions), true }, 0},
-	{named("seconds"), func(r *Result) (float64, bool) { return r.Seconds, true }, 1},
-	{named("published"), func(r *Result) (float64, bool) { return float64(r.Published), r.Published > 0 }, 0},
-	{func(r *Result) string { return plural(r.Unit) + " a second" }, func(r *Result) (float64, bool) { return r.PerSecond, r.Units > 0 }, 0},
-	{func(r *Result) string { return "CPU a " + r.Unit + ", µs" }, func(r *Result) (float64, bool) { return r.CPUMicros, r.CPUMicros > 0 }, 2},
-	{named("CPU in use, cores"), func(r *Result) (float64, bool) { return r.CPUSeconds / r.Seconds, r.CPUSeconds > 0 }, 2},
-	{named("memory, MB"), func(r *Result) (float64, bool) { return float64(r.Memory) / 1e6, r.Memory > 0 }, 1},
-	{named("memory a session, bytes"), func(r *Result) (float64, bool) { return r.MemorySession, r.MemorySession > 0 }, 0},
-	{named("memory a subscription, bytes"), func(r *Result) (float64, bool) { return r.MemorySubscription, r.MemorySubscription > 0 }, 0},
-	{named("latency p50, ms"), latencyOf(func(l *Latency) float64 { return l.P50 }), 2},
-	{named("p90"), latencyOf(func(l *Latency) float64 { return l.P90 }), 2},
-	{named("p99"), latencyOf(func(l *Latency) float64 { return l.P99 }), 2},
-	{named("p99.9"), latencyOf(func(l *Latency) float64 { return l.P999 }), 2},
-	{named("max"), latencyOf(func(l *Latency) float64 { return l.Max }), 2},
-	{named("lost"), func(r *Result) (float64, bool) { return float64(r.Lost), r.Delivered > 0 || r.Lost > 0 }, 0},
-	{named("repeated"), func(r *Result) (float64, bool) { return float64(r.Repeated), r.Repeated > 0 }, 0},
-	{named("closed by the gateway"), func(r *Result) (float64, bool) { return float64(r.Closed), r.Closed > 0 }, 0},
+	{named("sessions"), func(r *Result) (float64, bool) { return float64(r.Sessions), true }, 0, false},
+	{named("seconds"), func(r *Result) (float64, bool) { return r.Seconds, true }, 1, false},
+	{named("published"), func(r *Result) (float64, bool) { return float64(r.Published), r.Published > 0 }, 0, false},
+	{func(r *Result) string { return plural(r.Unit) + " a second" }, func(r *Result) (float64, bool) { return r.PerSecond, r.Units > 0 }, 0, true},
+	{func(r *Result) string { return "CPU a " + r.Unit + ", µs" }, func(r *Result) (float64, bool) { return r.CPUMicros, r.CPUMicros > 0 }, 2, true},
+	{named("CPU in use, cores"), func(r *Result) (float64, bool) { return r.CPUSeconds / r.Seconds, r.CPUSeconds > 0 }, 2, false},
+	{named("memory, MB"), func(r *Result) (float64, bool) { return float64(r.Memory) / 1e6, r.Memory > 0 }, 1, false},
+	{named("memory a session, bytes"), func(r *Result) (float64, bool) { return r.MemorySession, r.MemorySession > 0 }, 0, true},
+	{named("memory a subscription, bytes"), func(r *Result) (float64, bool) { return r.MemorySubscription, r.MemorySubscription > 0 }, 0, true},
+	{named("latency p50, ms"), latencyOf(func(l *Latency) float64 { return l.P50 }), 2, true},
+	{named("p90"), latencyOf(func(l *Latency) float64 { return l.P90 }), 2, true},
+	{named("p99"), latencyOf(func(l *Latency) float64 { return l.P99 }), 2, true},
+	{named("p99.9"), latencyOf(func(l *Latency) float64 { return l.P999 }), 2, true},
+	{named("max"), latencyOf(func(l *Latency) float64 { return l.Max }), 2, true},
+	{named("lost"), func(r *Result) (float64, bool) { return float64(r.Lost), r.Delivered > 0 || r.Lost > 0 }, 0, false},
+	{named("repeated"), func(r *Result) (float64, bool) { return float64(r.Repeated), r.Repeated > 0 }, 0, false},
+	{named("closed by the gateway"), func(r *Result) (float64, bool) { return float64(r.Closed), r.Closed > 0 }, 0, false},
 }
 
 func named(s string) func(*Result) string { return func(*Result) string { return s } }
@@ -169,7 +171,7 @@ func (r *Report) printRow(table io.Writer, row tableRow) {
 	if r.Floor != nil {
 		if floor, known := row.value(r.Floor); known {
 			fmt.Fprintf(table, "%s\t", figure(floor, row.places))
-			if row.places > 1 {
+			if row.compared {
 				fmt.Fprintf(table, "%.2f", ratio(value, floor))
 			}
 			fmt.Fprint(table, "\t")

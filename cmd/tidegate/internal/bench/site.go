@@ -12,6 +12,7 @@ import (
 
 // site is what a benchmark works on: one gateway, or several of one cluster.
 type site struct {
+	adapter   *adapter
 	urls      []*url.URL
 	tokenOf   func(session int) (string, error)
 	watch     meter
@@ -58,13 +59,34 @@ func (s *site) connectAll(ctx context.Context, n, atOnce int, do func(ctx contex
 	return context.Cause(ctx)
 }
 
-// dial connects a session.
-func (s *site) dial(ctx context.Context, to *url.URL, session int) (*Client, error) {
+// listen connects a session that is to subscribe to a channel.
+func (s *site) listen(ctx context.Context, session int, channel string) (*Client, error) {
 	token, err := s.tokenOf(session)
 	if err != nil {
 		return nil, err
 	}
-	return dial(ctx, to, token, s.inflaters)
+	return s.dial(ctx, false, channel, token)
+}
+
+// publisher connects a session that is to publish on a channel, and maybe on others.
+func (s *site) publisher(ctx context.Context, session int, channel string) (*Client, error) {
+	token, err := s.tokenOf(session)
+	if err != nil {
+		return nil, err
+	}
+	return s.dial(ctx, true, channel, token)
+}
+
+func (s *site) dial(ctx context.Context, publishes bool, channel, token string) (*Client, error) {
+	base := s.listenAt()
+	if publishes {
+		base = s.publishAt()
+	}
+	target, err := s.adapter.place(base, publishes, channel, token)
+	if err != nil {
+		return nil, err
+	}
+	return dial(ctx, s.adapter, target, token, s.inflaters)
 }
 
 // wait waits for a time and shows how fast a count grows.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -33,8 +34,7 @@ type target struct {
 func (t *target) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringArrayVar(&t.urls, "url", []string{config.DefaultURL}, "WebSocket `URL` of the gateway; given twice: publish at the first, listen at the second")
-	flags.StringVar(&t.token, "token", "", "token or API key for every session, visible to whoever lists processes: better "+config.EnvPrefix+"TOKEN")
-	flags.StringVar(&t.secretFile, "secret-file", "", "`file` of the gateway's HMAC secret, to sign a token for a user of each session's own")
+	t.addTokenFlags(cmd)
 	flags.IntSliceVar(&t.watch.pids, "pid", nil, "process `id` of a gateway on this machine, to read its CPU and memory; repeat for more")
 	flags.StringArrayVar(&t.watch.metrics, "metrics", nil, "metrics `URL` of a gateway, for the same; repeat for more")
 	flags.BoolVar(&t.compress, "compress", false, "let the gateway compress messages, which needs its compression.enabled; floors do not")
@@ -42,14 +42,21 @@ func (t *target) addFlags(cmd *cobra.Command) {
 	flags.StringVar(&t.floorRedis, "floor-redis", "", "Redis `URL` through which two floors reach each other")
 	flags.BoolVar(&t.yes, "yes", false, "put load on a gateway that is not on this machine")
 	flags.BoolVar(&t.json, "json", false, "print JSON")
-	cmd.MarkFlagsMutuallyExclusive("token", "secret-file")
 	cmd.MarkFlagsMutuallyExclusive("pid", "metrics")
+}
+
+// addTokenFlags adds those that say who the sessions are.
+func (t *target) addTokenFlags(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&t.token, "token", "", "token or API key for every session, visible to whoever lists processes: better "+config.EnvPrefix+"TOKEN")
+	flags.StringVar(&t.secretFile, "secret-file", "", "`file` of the gateway's HMAC secret, to sign a token for a user of each session's own")
+	cmd.MarkFlagsMutuallyExclusive("token", "secret-file")
 }
 
 // run measures b on the target, after the floor if that is wanted, and prints
 // what came out.
 func (t *target) run(cmd *cobra.Command, b benchmark) error {
-	site, err := t.site(cmd.ErrOrStderr())
+	site, err := t.siteOf(native, config.GatewayURL, cmd.ErrOrStderr())
 	if err != nil {
 		return err
 	}
@@ -70,8 +77,9 @@ func (t *target) run(cmd *cobra.Command, b benchmark) error {
 	return report.print(cmd.OutOrStdout(), t.json)
 }
 
-func (t *target) site(details io.Writer) (*site, error) {
-	s := &site{watch: t.watch, run: strings.ToLower(rand.Text()[:8]), progress: &progress{}}
+// siteOf returns what b is measured on, at the URLs as parse reads them.
+func (t *target) siteOf(a *adapter, parse func(string) (*url.URL, error), details io.Writer) (*site, error) {
+	s := &site{adapter: a, watch: t.watch, run: strings.ToLower(rand.Text()[:8]), progress: &progress{}}
 	if f, ok := details.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		s.progress.out = f
 	}
@@ -79,7 +87,7 @@ func (t *target) site(details io.Writer) (*site, error) {
 		return nil, errors.New("--url is given more than twice: the first is to publish at, the second to listen at")
 	}
 	for _, address := range t.urls {
-		u, err := config.GatewayURL(address)
+		u, err := parse(address)
 		if err != nil {
 			return nil, err
 		}
