@@ -122,11 +122,11 @@ var isControl = map[string]bool{
 	`"tab"`: true, `"tabpanel"`: true, `"DisclosureTriangle"`: true, `"dialog"`: true, `"log"`: true, `"region"`: true, `"navigation"`: true, `"image"`: true,
 }
 
-// outOfPlace returns lists whose lines are wider than they are, and a way to the end of
-// one that is at its end.
+// outOfPlace returns a page that is wider than the screen, lists whose lines are wider than
+// they are, and a way to the end of one that is at its end.
 func (p *page) outOfPlace() []string {
 	p.t.Helper()
-	return evaluate[[]string](p, `[...document.querySelectorAll("main, .channels, .members, .feed, .scroll")]
+	return evaluate[[]string](p, `[...document.querySelectorAll("html, main, .channels, .members, .feed, .scroll")]
 		.filter((e) => e.checkVisibility())
 		.flatMap((e) => [
 			e.scrollWidth > e.clientWidth + 1 ? "something is wider than it: " + e.outerHTML.slice(0, 120) : "",

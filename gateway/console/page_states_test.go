@@ -17,8 +17,8 @@ type look struct {
 
 func (l look) String() string { return fmt.Sprintf("%d pixels wide, %s", l.width, l.scheme) }
 
-// looks are both widths and both schemes.
-var looks = []look{{1400, "light"}, {390, "dark"}}
+// looks are a wide screen and the narrowest phone that there is, and both schemes.
+var looks = []look{{1400, "light"}, {320, "dark"}}
 
 // eachState brings a page into each state that somebody may meet it in, and has every
 // one of them judged in each look.
@@ -63,6 +63,11 @@ func eachState(t *testing.T, browser context.Context, judge func(*page) []string
 	p.do(`document.querySelector("#tab-frames").click()`)
 	p.shows("#frames", "subscribe")
 	see("the frames")
+	p.do(`document.querySelector("#tab-messages").click(); document.querySelector("#pause").click()
+		const f = document.querySelector("#filter"); f.value = "nothing has this"; f.dispatchEvent(new Event("input"))`)
+	p.shows("#messages-empty", "No message matches")
+	see("paused, with a filter that nothing passes")
+	p.do(`document.querySelector("#pause").click(); const f = document.querySelector("#filter"); f.value = ""; f.dispatchEvent(new Event("input"))`)
 
 	open("#cluster?user=alice", "#user-sessions", "orders")
 	see("the cluster")
@@ -100,6 +105,11 @@ func eachState(t *testing.T, browser context.Context, judge func(*page) []string
 	stop()
 	p.until("the page knows", `!document.querySelector("#away").hidden`)
 	see("without a node")
+	stop = nodes.start()
+	p.connected()
+	p.do(`document.querySelector("#tab-timeline").click()`)
+	p.shows("#timeline", "lost")
+	see("the timeline of a connection that was lost, and is back")
 	p.do(`document.querySelector("#disconnect").click()`)
 	p.until("it is disconnected", `document.body.dataset.state === "closed"`)
 	see("disconnected")
