@@ -59,5 +59,7 @@ package gateway
 // offset twice.
 //
 // What comes twice. Nobody is given a message twice in one epoch. A client that
-// comes from the former epoch is not given again what it has of that. One that was away
-// for two epochs or more gets all that there is: nothing is kept of older epochs.
+// comes from the former epoch is not given again what it has of that, and on a node that was
+// there when that epoch began, neither is one that has counted on from before its first
+// message. One that was away for two epochs or more gets all that there is: nothing is kept of
+// older epochs.

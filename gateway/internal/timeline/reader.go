@@ -110,8 +110,8 @@ func (t *Timeline) lookFor(r *Reader, now time.Time) Step {
 // afterLoss returns from where on a client whose cursor is lost is given what there
 // is: all of it, but for what it has from the former epoch.
 func (t *Timeline) afterLoss(cursor broker.Position) broker.Position {
-	begin := broker.Position{Epoch: t.at.Epoch}
-	if cursor.Epoch == t.former.Epoch {
+	begin, nothing := broker.Position{Epoch: t.at.Epoch}, broker.Position{Epoch: cursor.Epoch}
+	if cursor.Epoch == t.former.Epoch || nothing.Agrees(t.origin) {
 		begin.Offset = min(cursor.Offset, t.former.Offset, t.at.Offset)
 	}
 	return begin

@@ -118,6 +118,35 @@ func TestStep_WhoComesFromTheFormerEpochIsGivenWhatFollowsIt(t *testing.T) {
 	}
 }
 
+// A client that has counted on from before the first message of the former epoch has not
+// heard its name.
+func TestStep_WhoHasCountedThroughTheFormerEpochIsGivenWhatFollowsIt(t *testing.T) {
+	line := starting(unbornAt(0))
+	line.Next(entry(at("e", 1)), noon)
+	for range 2 { // a second look at the same epoch changes nothing
+		line.Suspect()
+		page := pageOf("f", 1, 8, 8)
+		page.Former = at("e", 5)
+		line.repairOnce(page)
+		for cursor, want := range map[broker.Position]uint64{unbornAt(4): 4, unbornAt(7): 5, {Epoch: "other", Offset: 4}: 0} {
+			if got := line.afterLoss(cursor); got != at("f", want) {
+				t.Errorf("after %v it goes on at %v, want %d", cursor, got, want)
+			}
+		}
+	}
+	line.Suspect()
+	page := pageOf("g", 1, 9, 9)
+	page.Former = at("f", 8)
+	line.repairOnce(page)
+	if got := line.afterLoss(unbornAt(4)); got != at("g", 0) {
+		t.Errorf("after two epochs it goes on at %v", got)
+	}
+}
+
+func unbornAt(offset uint64) broker.Position {
+	return broker.Position{Epoch: "000001era", Offset: offset}
+}
+
 func TestRecent_GivesTheLastMessages(t *testing.T) {
 	for _, c := range []struct {
 		n       int

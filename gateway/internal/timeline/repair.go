@@ -83,12 +83,22 @@ func (t *Timeline) jump(to broker.Position, page broker.Page) {
 	t.tail.clear(t.store)
 	r := &t.repair
 	if to.Epoch != t.at.Epoch {
+		t.origin = t.originOf(page.Former)
 		t.left, t.former = t.at, page.Former
 		if r.seen == r.asked && r.seen.Epoch != to.Epoch {
 			r.seen = broker.Position{} // it is lost with its epoch: to look for it would lead back
 		}
 	}
 	t.at = to
+}
+
+// originOf returns the position of nothing from which the epoch of a position began: the
+// history remembers that of its present epoch alone.
+func (t *Timeline) originOf(former broker.Position) (nothing broker.Position) {
+	if former.Epoch == t.at.Epoch && t.former.Unborn() {
+		return t.former
+	}
+	return nothing
 }
 
 // Follow moves on to a message that was read, and reports whether it is the next,

@@ -26,6 +26,7 @@ type Timeline struct {
 	at       broker.Position // of the last message given; zero: not known
 	left     broker.Position // where the audience left the epoch that it was in before
 	former   broker.Position // where the history left the epoch before that of at
+	origin   broker.Position // the position of nothing from which the epoch of former began; zero: not known
 	cleared  broker.Position // messages up to here are in the history no more
 	unkept   uint64          // messages that came and are in no history: nothing brings them again
 	tail     tail
