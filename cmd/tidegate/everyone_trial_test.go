@@ -87,7 +87,7 @@ func loadEveryone(tr *trial) {
 	tr.publish(tr.throughNative)
 }
 
-// sdkWitness is an official client in Node.
+// sdkWitness is an official client in Node, or in Go.
 type sdkWitness struct {
 	*witness
 	Kind      string `json:"kind"`
@@ -111,6 +111,8 @@ func (tr *trial) newSDKWitnesses(s *stream, i int) (list []*sdkWitness) {
 	}
 	add("centrifuge protobuf", "websocket")
 	add("centrifuge protobuf", "http_stream")
+	add("centrifuge go", "")
+	add("centrifuge go protobuf", "")
 	if !s.kept {
 		add("pusher", "")
 	}
@@ -167,17 +169,33 @@ func (tr *trial) runSDKs(list []*sdkWitness) {
 	if err != nil {
 		tr.t.Fatal(err)
 	}
-	lines := runScript(tr.t, installEveryone(tr.t), "witnesses.mjs", "WITNESSES="+string(about))
-	go func() {
-		for lines.Scan() {
-			var i int
-			number, text, _ := strings.Cut(lines.Text(), " ")
-			if _, err := fmt.Sscan(number, &i); err != nil {
-				continue
+	folder, witnesses := installEveryone(tr.t), "WITNESSES="+string(about)
+	inNode := exec.Command(brokertest.FindProgram(tr.t, "node", "nodejs"), "witnesses.mjs")
+	inNode.Dir = folder
+	for _, command := range []*exec.Cmd{inNode, exec.Command(buildWithGoSDK(tr.t, filepath.Join(folder, "gosdk")))} {
+		lines := readOutput(tr.t, command, witnesses)
+		go func() {
+			for lines.Scan() {
+				var i int
+				number, text, _ := strings.Cut(lines.Text(), " ")
+				if _, err := fmt.Sscan(number, &i); err != nil {
+					continue
+				}
+				list[i].take(text)
 			}
-			list[i].take(text)
-		}
-	}()
+		}()
+	}
+}
+
+// buildWithGoSDK returns the program of a folder, built with the official Go client.
+func buildWithGoSDK(t *testing.T, folder string) (program string) {
+	t.Helper()
+	build := exec.Command("bash", "-c", "go mod init application && go get github.com/centrifugal/centrifuge-go@v0.12.1 && go build -o application .")
+	build.Dir, build.Env = folder, append(os.Environ(), "GOFLAGS=-mod=mod", "GOWORK=off")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build with the Go SDK: %v\n%s", err, out)
+	}
+	return filepath.Join(folder, "application")
 }
 
 func (w *sdkWitness) take(text string) {
@@ -210,7 +228,14 @@ func installEveryone(t *testing.T) string {
 func runScript(t *testing.T, folder, script string, env ...string) *bufio.Scanner {
 	t.Helper()
 	command := exec.Command(brokertest.FindProgram(t, "node", "nodejs"), script)
-	command.Dir, command.Env = folder, append(os.Environ(), env...)
+	command.Dir = folder
+	return readOutput(t, command, env...)
+}
+
+// readOutput runs a command until the test ends, and returns what it prints.
+func readOutput(t *testing.T, command *exec.Cmd, env ...string) *bufio.Scanner {
+	t.Helper()
+	command.Env = append(os.Environ(), env...)
 	stdout, err := command.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

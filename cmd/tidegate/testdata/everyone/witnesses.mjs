@@ -48,4 +48,4 @@ function pusher(w, say) {
   channel.bind('message', (data) => say(data))
 }
 
-JSON.parse(process.env.WITNESSES).forEach((w, i) => kinds[w.kind](w, (text) => console.log(i, text)))
+JSON.parse(process.env.WITNESSES).forEach((w, i) => kinds[w.kind]?.(w, (text) => console.log(i, text)))
