@@ -31,13 +31,8 @@ func TestLogin_ExamplesInEveryLanguage(t *testing.T) {
 		"Python": func(t *testing.T, _ string) []string {
 			return []string{brokertest.FindProgram(t, "python3"), loginExamples + "login.py"}
 		},
-		"Flask": func(t *testing.T, _ string) []string {
-			python := brokertest.FindProgram(t, "/usr/bin/python3", "python3")
-			if exec.Command(python, "-c", "import flask").Run() != nil {
-				python = brokertest.FindProgram(t, "a python3 with Flask")
-			}
-			return []string{python, loginExamples + "login_flask.py"}
-		},
+		"Flask":  func(t *testing.T, _ string) []string { return pythonWith(t, "flask", "login_flask.py") },
+		"Django": func(t *testing.T, _ string) []string { return pythonWith(t, "django", "login_django.py") },
 		"PHP": func(t *testing.T, address string) []string {
 			return []string{brokertest.FindProgram(t, "php"), "-S", address, loginExamples + "login.php"}
 		},
@@ -61,6 +56,16 @@ func TestLogin_ExamplesInEveryLanguage(t *testing.T) {
 			backend.believesNobodyElse()
 		})
 	}
+}
+
+// pythonWith returns how an example is run that needs a framework.
+func pythonWith(t *testing.T, framework, example string) []string {
+	t.Helper()
+	python := brokertest.FindProgram(t, "/usr/bin/python3", "python3")
+	if exec.Command(python, "-c", "import "+framework).Run() != nil {
+		python = brokertest.FindProgram(t, "a python3 with "+framework)
+	}
+	return []string{python, loginExamples + example}
 }
 
 // quietAddress returns one below the ports that a kernel hands out by itself, so that no
