@@ -10,6 +10,7 @@ import (
 
 	"tidegate/broker"
 	"tidegate/gateway"
+	"tidegate/gateway/pusher"
 	"tidegate/gateway/rules"
 	"tidegate/gateway/webhook"
 	"tidegate/gateway/websocket"
@@ -145,24 +146,20 @@ type Centrifuge struct {
 	APIPath       string // begins those of the server API; empty: there is none
 }
 
-// Default returns the configuration of a gateway to which nothing was said.
-func Default() Config {
-	limits, connections := limitsWithin(Descriptors(), machineMemory())
-	return Config{
-		Listen:         "127.0.0.1:8080",
-		InternalListen: "127.0.0.1:9080",
-		Log:            Log{Level: slog.LevelInfo, Format: "text", Audit: "changes"},
-		Redis:          Redis{Prefix: "tidegate:"},
-		CORSHeaders:    []string{"Cache-Control", "X-Requested-With", "traceparent", "tracestate"},
-		Auth:           Auth{Anonymous: true, JWT: JWT{Leeway: 5 * time.Second}},
-		Limits:         limits,
-		Connections:    connections,
-		Presence:       Presence{Lease: 30 * time.Second, Linger: 5 * time.Second},
-		DrainWindow:    10 * time.Second,
-		Webhooks:       Webhooks{Timeout: 2 * time.Second, WhenAway: webhook.Deny},
-		Compression:    Compression{MinBytes: 256},
-		WebSocket:      WebSocket{Engine: websocket.Auto},
-		Tracing:        Tracing{Ratio: 0.01},
-		Centrifuge:     Centrifuge{Path: "/connection", EmulationPath: "/emulation", APIPath: "/api"},
+// Pusher is the applications of clients and backends that speak Pusher's protocol.
+type Pusher struct{ Apps []PusherApp }
+
+// PusherApp is one of them. What is in SecretFile replaces the secret as it is read.
+type PusherApp struct {
+	pusher.App
+	SecretFile string
+}
+
+// List returns the apps.
+func (p *Pusher) List() []pusher.App {
+	list := make([]pusher.App, len(p.Apps))
+	for i := range p.Apps {
+		list[i] = p.Apps[i].App
 	}
+	return list
 }

@@ -1,9 +1,19 @@
 package config
 
-import "tidegate/gateway"
+import "math"
 
 // unknownDescriptors stands for a limit that the system does not tell.
 const unknownDescriptors = 65536
+
+// Descriptors returns how many file descriptors this process may have. The Go
+// runtime has raised the soft limit to the hard one.
+func Descriptors() int {
+	limit, err := descriptorLimit()
+	if err != nil {
+		return unknownDescriptors
+	}
+	return int(min(limit, math.MaxInt32))
+}
 
 // Reserve returns how many of this process's file descriptors are kept from clients,
 // for Redis, the internal listener and files.
@@ -12,55 +22,3 @@ func Reserve() int { return reserveOf(Descriptors()) }
 func reserveOf(descriptors int) int { return min(max(descriptors/8, 32), mostReserve) }
 
 const mostReserve = 1024
-
-// limitsWithin returns the default limits of a process with so many file
-// descriptors and so much memory. Three quarters of the descriptors that are not
-// kept are for sessions and one for connections that speak HTTP, unless a quarter of
-// the memory, but for a little, is too little for them; a tenth of each is for one address.
-func limitsWithin(descriptors int, memory int64) (gateway.Limits, Connections) {
-	usable := descriptors - reserveOf(descriptors)
-	usable = int(min(int64(usable), (memory/4-spareBytes)/clientBytes))
-	limits := gateway.DefaultLimits()
-	limits.OutboxTotalBytes = int(min(int64(limits.OutboxTotalBytes), memory/8))
-	limits.InboundBytes = int(min(int64(limits.InboundBytes), memory/32))
-	connections := Connections{Most: usable / 4}
-	limits.Sessions = usable - connections.Most
-	limits.Subscriptions = limits.Sessions * sharedChannels
-	limits.SessionsPerIP = limits.Sessions / 10
-	connections.PerIP = connections.Most / 10
-	return limits, connections
-}
-
-const (
-	spareBytes     = 16 << 20
-	sharedChannels = 8 // of a session, by default, if all have as many
-	clientBytes    = (3*(sessionBytes+sharedChannels*subscriptionBytes)+connectionBytes)/4 + socketBytes
-)
-
-// limitAddresses sets the limits of an address that follow from those of a client,
-// and takes the default ones back where all clients have the same address, this
-// machine's.
-func (c *reading) limitAddresses() {
-	l := &c.config.Limits
-	l.CommandsPerSecondPerIP = c.given("limits.commands_per_second_per_ip", l.CommandsPerSecondPerIP, gateway.AddressShare*l.CommandsPerSecond)
-	l.BytesPerSecondPerIP = c.given("limits.bytes_per_second_per_ip", l.BytesPerSecondPerIP, gateway.AddressShare*l.BytesPerSecond)
-	if !loopback(c.config.Listen) || len(c.config.TrustedProxies) > 0 {
-		return
-	}
-	for path, limit := range map[string]*int{
-		"limits.sessions_per_ip":            &l.SessionsPerIP,
-		"limits.connections_per_ip":         &c.config.Connections.PerIP,
-		"limits.commands_per_second_per_ip": &l.CommandsPerSecondPerIP,
-		"limits.bytes_per_second_per_ip":    &l.BytesPerSecondPerIP,
-	} {
-		*limit = c.given(path, *limit, 0)
-	}
-}
-
-// given returns the value of a setting if somebody gave it, else another.
-func (c *reading) given(path string, value, otherwise int) int {
-	if _, given := c.places[path]; given {
-		return value
-	}
-	return otherwise
-}

@@ -2,5 +2,6 @@
 
 package config
 
-// Descriptors returns a number that is safe where there is no limit.
-func Descriptors() int { return unknownDescriptors }
+import "errors"
+
+func descriptorLimit() (uint64, error) { return 0, errors.ErrUnsupported }

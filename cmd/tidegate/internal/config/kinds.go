@@ -21,27 +21,41 @@ var errWrongType = errors.New("wrong type")
 
 var classes = []rules.Who{rules.Anyone, rules.Authenticated, rules.Token, rules.Nobody}
 
-func text(p *string) kind {
+// parsed is a kind of one scalar.
+func parsed[T any](p *T, name, want, now string, parse func(string) (T, error), tags ...string) kind {
 	return kind{
-		name: "text", want: "a text (put it in quotes)", now: *p, tags: []string{"!!str"},
-		set: func(text string) error { *p = text; return nil },
+		name: name, want: want, now: now, tags: tags,
+		set: func(text string) error {
+			value, err := parse(text)
+			if err == nil {
+				*p = value
+			}
+			return err
+		},
 	}
 }
 
+// isNegative reports whether the value is a number or a time below zero.
+func (k kind) isNegative() bool {
+	return slices.Contains([]string{"int", "bytes", "duration"}, k.name) && strings.HasPrefix(k.now, "-")
+}
+
+func text(p *string) kind {
+	asItIs := func(text string) (string, error) { return text, nil }
+	return parsed(p, "text", "a text (put it in quotes)", *p, asItIs, "!!str")
+}
+
 func address(p *string) kind {
-	k := text(p)
-	k.name = "address"
-	k.want = "an address, host:port, such as 127.0.0.1:8080, with a port up to 65535"
-	k.set = func(text string) error {
-		_, port, err := net.SplitHostPort(text)
-		if err != nil {
-			return err
-		}
-		*p = text
+	const want = "an address, host:port, such as 127.0.0.1:8080, with a port up to 65535"
+	return parsed(p, "address", want, *p, parseAddress, "!!str")
+}
+
+func parseAddress(text string) (string, error) {
+	_, port, err := net.SplitHostPort(text)
+	if err == nil {
 		_, err = strconv.ParseUint(port, 10, 16)
-		return err
 	}
-	return k
+	return text, err
 }
 
 func hidden(p *Secret) kind {
@@ -56,18 +70,13 @@ func oneOf[T ~string](p *T, allowed ...T) kind {
 		names[i] = string(one)
 	}
 	last := len(names) - 1
-	return kind{
-		name: "word",
-		want: strings.Join(names[:last], ", ") + " or " + names[last],
-		now:  string(*p), tags: []string{"!!str"},
-		set: func(text string) error {
-			if !slices.Contains(allowed, T(text)) {
-				return errWrongType
-			}
-			*p = T(text)
-			return nil
-		},
+	choose := func(text string) (T, error) {
+		if !slices.Contains(names, text) {
+			return "", errWrongType
+		}
+		return T(text), nil
 	}
+	return parsed(p, "word", strings.Join(names[:last], ", ")+" or "+names[last], string(*p), choose, "!!str")
 }
 
 func logLevel(p *slog.Level) kind {
@@ -89,95 +98,71 @@ func presence(r *rules.Rule) kind {
 	if r.BySession {
 		now = "session"
 	}
-	return kind{
-		name: "string", want: "true, false, user or session", now: now, tags: []string{"!!bool", "!!str"},
-		set: func(text string) error {
-			switch text {
-			case "true", "user", "false", "session":
-				r.Presence, r.BySession = text != "false", text == "session"
-				return nil
-			}
-			return errWrongType
-		},
+	k := oneOf(&now, "true", "false", "user", "session")
+	k.name, k.want, k.tags = "string", "true, false, user or session", []string{"!!bool", "!!str"}
+	choose := k.set
+	k.set = func(text string) error {
+		err := choose(text)
+		if err == nil {
+			r.Presence, r.BySession = text != "false", text == "session"
+		}
+		return err
 	}
+	return k
 }
 
 func boolean(p *bool) kind {
-	return kind{
-		name: "bool", want: "true or false", now: strconv.FormatBool(*p), tags: []string{"!!bool"},
-		set: func(text string) error {
-			switch text {
-			case "true", "false":
-				*p = text == "true"
-				return nil
-			}
-			return errWrongType
-		},
+	return parsed(p, "bool", "true or false", strconv.FormatBool(*p), parseBool, "!!bool")
+}
+
+func parseBool(text string) (bool, error) {
+	if text != "true" && text != "false" {
+		return false, errWrongType
 	}
+	return text == "true", nil
 }
 
 func integer(p *int) kind {
-	return kind{
-		name: "int", want: "an integer", now: strconv.Itoa(*p), tags: []string{"!!int"},
-		set: func(text string) error {
-			n, err := strconv.Atoi(text)
-			if err != nil {
-				return errWrongType
-			}
-			*p = n
-			return nil
-		},
-	}
+	return parsed(p, "int", "an integer", strconv.Itoa(*p), strconv.Atoi, "!!int")
 }
 
 // share is a part of a whole.
 func share(p *float64) kind {
-	return kind{
-		name: "number", want: "a number from 0 to 1, such as 0.01", now: strconv.FormatFloat(*p, 'g', -1, 64), tags: []string{"!!float", "!!int"},
-		set: func(text string) error {
-			n, err := strconv.ParseFloat(text, 64)
-			if err != nil || !(n >= 0 && n <= 1) {
-				return errWrongType
-			}
-			*p = n
-			return nil
-		},
+	now := strconv.FormatFloat(*p, 'g', -1, 64)
+	return parsed(p, "number", "a number from 0 to 1, such as 0.01", now, parseShare, "!!float", "!!int")
+}
+
+func parseShare(text string) (float64, error) {
+	n, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(n >= 0 && n <= 1) {
+		return 0, errWrongType
 	}
+	return n, nil
 }
 
 // size is an integer of bytes, with or without the unit KiB or MiB.
 func size(p *int) kind {
-	return kind{
-		name: "bytes", want: "a number of bytes such as 65536 or 64KiB", now: strconv.Itoa(*p), tags: []string{"!!int", "!!str"},
-		set: func(text string) error {
-			digits, unit := text, 1
-			for suffix, bytes := range map[string]int{"KiB": 1 << 10, "MiB": 1 << 20} {
-				if number, ok := strings.CutSuffix(text, suffix); ok {
-					digits, unit = strings.TrimSpace(number), bytes
-				}
-			}
-			n, err := strconv.Atoi(digits)
-			if err != nil || n > math.MaxInt/unit || n < math.MinInt/unit {
-				return errWrongType
-			}
-			*p = n * unit
-			return nil
-		},
-	}
+	return parsed(p, "bytes", "a number of bytes such as 65536 or 64KiB", strconv.Itoa(*p), parseSize, "!!int", "!!str")
 }
 
-func duration(p *time.Duration) kind {
-	return kind{
-		name: "duration", want: "a duration with its unit, such as 500ms, 10s or 5m", now: p.String(), tags: []string{"!!str", "!!int"},
-		set: func(text string) error {
-			d, err := time.ParseDuration(text) // takes a bare 0
-			if err != nil {
-				return errWrongType
-			}
-			*p = d
-			return nil
-		},
+func parseSize(text string) (int, error) {
+	digits, unit := text, 1
+	for suffix, bytes := range map[string]int{"KiB": 1 << 10, "MiB": 1 << 20} {
+		if number, ok := strings.CutSuffix(text, suffix); ok {
+			digits, unit = strings.TrimSpace(number), bytes
+		}
 	}
+	n, err := strconv.Atoi(digits)
+	if err != nil || n > math.MaxInt/unit || n < math.MinInt/unit {
+		return 0, errWrongType
+	}
+	return n * unit, nil
+}
+
+// duration takes a bare 0, too.
+func duration(p *time.Duration) kind {
+	const want = "a duration with its unit, such as 500ms, 10s or 5m"
+	return parsed(p, "duration", want, p.String(), time.ParseDuration, "!!str", "!!int")
 }
 
 // texts is a YAML list of texts, or texts between commas on a line.
@@ -230,13 +215,7 @@ func splitList(text string) []string {
 }
 
 func prefix(p *netip.Prefix) kind {
-	return kind{
-		name: "network", want: "an address or a network such as 10.0.0.0/8", tags: []string{"!!str"},
-		set: func(text string) (err error) {
-			*p, err = parsePrefix(text)
-			return err
-		},
-	}
+	return parsed(p, "network", "an address or a network such as 10.0.0.0/8", "", parsePrefix, "!!str")
 }
 
 func parsePrefix(text string) (netip.Prefix, error) {

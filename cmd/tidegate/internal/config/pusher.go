@@ -6,15 +6,6 @@ import (
 	"tidegate/gateway/pusher"
 )
 
-// Pusher is the applications of clients and backends that speak Pusher's protocol.
-type Pusher struct{ Apps []PusherApp }
-
-// PusherApp is one of them. What is in SecretFile replaces the secret as it is read.
-type PusherApp struct {
-	pusher.App
-	SecretFile string
-}
-
 func (a *PusherApp) settings() []setting {
 	return []setting{
 		{"id", "", text(&a.ID)},
@@ -51,15 +42,6 @@ func opposite(p *bool) kind {
 		return err
 	}
 	return k
-}
-
-// List returns the apps.
-func (p *Pusher) List() []pusher.App {
-	list := make([]pusher.App, len(p.Apps))
-	for i := range p.Apps {
-		list[i] = p.Apps[i].App
-	}
-	return list
 }
 
 // readApps takes the secrets that are in files, and notes what is wrong with the apps.

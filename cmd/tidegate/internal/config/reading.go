@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -54,3 +55,6 @@ func within(path, setting string) bool {
 	rest, ok := strings.CutPrefix(path, setting)
 	return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
 }
+
+// element returns the path of one of a list.
+func element(list string, i int) string { return list + "[" + strconv.Itoa(i) + "]" }

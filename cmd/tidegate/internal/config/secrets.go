@@ -6,14 +6,6 @@ import (
 	"strings"
 )
 
-// readFiles takes what is in the files that the configuration names.
-func (c *reading) readFiles() {
-	c.readSecrets("redis.url", "auth.jwt.secret", "webhooks.secret")
-	c.readPublicKeys()
-	c.readAPIKeys()
-	c.readApps()
-}
-
 // readSecrets takes those of the named secrets that are in files.
 func (c *reading) readSecrets(names ...string) {
 	for _, name := range names {

@@ -37,6 +37,14 @@ func (c *reading) validate() {
 	}
 }
 
+// readFiles takes what is in the files that the configuration names.
+func (c *reading) readFiles() {
+	c.readSecrets("redis.url", "auth.jwt.secret", "webhooks.secret")
+	c.readPublicKeys()
+	c.readAPIKeys()
+	c.readApps()
+}
+
 // validateTrust asks the package that will use them whether the keys are good.
 // Its errors begin with the name of the setting.
 func (c *reading) validateTrust() {
@@ -169,10 +177,17 @@ func (c *reading) validateOrigins() {
 }
 
 func (c *reading) validateBounds() {
-	limits, presence := c.config.Limits, c.config.Presence
-	for path, bound := range c.config.limitsByPath() {
-		if bound < 0 {
-			c.problem(path, "%d is negative: 0 means no limit", bound)
+	limits := c.config.Limits
+	if lease := c.config.Presence.Lease; lease <= 0 {
+		c.problem("presence.lease", "%v is too short: want some seconds, such as 30s", lease)
+	}
+	for _, one := range c.config.settings() {
+		switch {
+		case !one.kind.isNegative():
+		case strings.HasPrefix(one.name, "limits."):
+			c.problem(one.name, "%s is negative: 0 means no limit", one.kind.now)
+		default:
+			c.problem(one.name, "%s is negative", one.kind.now)
 		}
 	}
 	if limits.OutboxBytes > 0 && limits.OutboxBytes < limits.MessageBytes {
@@ -182,21 +197,6 @@ func (c *reading) validateBounds() {
 		c.problem("limits.inbound_bytes", "%d is less than limits.message_bytes (%d): the largest message would never find room", limits.InboundBytes, limits.MessageBytes)
 	}
 	c.warnOfTooLittle(Descriptors(), machineMemory())
-	if least := c.config.Compression.MinBytes; least < 0 {
-		c.problem("compression.min_bytes", "%d is negative", least)
-	}
-	if presence.Lease <= 0 {
-		c.problem("presence.lease", "%v is too short: want some seconds, such as 30s", presence.Lease)
-	}
-	if presence.Linger < 0 {
-		c.problem("presence.linger", "%v is negative", presence.Linger)
-	}
-	if c.config.DrainWindow < 0 {
-		c.problem("drain.window", "%v is negative", c.config.DrainWindow)
-	}
-	if c.config.Auth.JWT.Leeway < 0 {
-		c.problem("auth.jwt.leeway", "%v is negative", c.config.Auth.JWT.Leeway)
-	}
 }
 
 // warnOfTooLittle warns of limits that allow more than the machine has.
@@ -209,30 +209,3 @@ func (c *reading) warnOfTooLittle(descriptors int, memory int64) {
 		c.warn("limits", "they allow %s of memory in all, and there are %s: tidegate check shows the sum", Size(sum), Size(memory))
 	}
 }
-
-func (c *Config) limitsByPath() map[string]int {
-	l := c.Limits
-	return map[string]int{
-		"limits.connections":                c.Connections.Most,
-		"limits.connections_per_ip":         c.Connections.PerIP,
-		"limits.message_bytes":              l.MessageBytes,
-		"limits.outbox_bytes":               l.OutboxBytes,
-		"limits.channels_per_session":       l.ChannelsPerSession,
-		"limits.commands_per_second":        l.CommandsPerSecond,
-		"limits.bytes_per_second":           l.BytesPerSecond,
-		"limits.commands_per_second_per_ip": l.CommandsPerSecondPerIP,
-		"limits.bytes_per_second_per_ip":    l.BytesPerSecondPerIP,
-		"limits.sessions":                   l.Sessions,
-		"limits.sessions_per_user":          l.SessionsPerUser,
-		"limits.sessions_per_ip":            l.SessionsPerIP,
-		"limits.outbox_total_bytes":         l.OutboxTotalBytes,
-		"limits.connects_per_second":        l.ConnectsPerSecond,
-		"limits.inbound_bytes":              l.InboundBytes,
-		"limits.subscriptions":              l.Subscriptions,
-		"limits.keys_per_second":            l.KeysPerSecond,
-		"limits.new_channels_per_second":    l.NewChannelsPerSecond,
-		"limits.presence_per_second":        l.PresencePerSecond,
-	}
-}
-
-func element(list string, i int) string { return list + "[" + strconv.Itoa(i) + "]" }
