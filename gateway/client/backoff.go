@@ -23,9 +23,9 @@ func (b *backoff) wait(ctx context.Context) error {
 	return sleep(ctx, rand.N(span)+1)
 }
 
-// lost takes note that a link has ended. One that held for a while was a success.
-func (b *backoff) lost(l *link) {
-	if time.Since(l.born) >= b.config.MaxRetryDelay {
+// lost takes note that a link which was born then has ended. One that held for a while was a success.
+func (b *backoff) lost(born time.Time) {
+	if time.Since(born) >= b.config.MaxRetryDelay {
 		b.failures = 0
 	}
 }
@@ -50,3 +50,6 @@ func sleep(ctx context.Context, d time.Duration) error {
 		return ctx.Err()
 	}
 }
+
+// spread returns about half of d, and never next to nothing.
+func spread(d time.Duration) time.Duration { return d/10 + rand.N(d*9/10) }

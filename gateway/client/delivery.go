@@ -2,11 +2,11 @@ package client
 
 // confirm begins to take a subscription's events from l. What may have been
 // missed before is told first.
-func (c *Client) confirm(l *link, f *frame) {
-	c.mu.Lock()
-	asked, ok := l.asks[f.ID]
-	c.mu.Unlock()
-	if !ok {
+func (all *subscriptions) confirm(l *link, f *frame) {
+	all.mu.Lock()
+	asked, ok := all.asks[f.ID]
+	all.mu.Unlock()
+	if !ok || asked.link != l {
 		return // the gateway subscribed the session by itself
 	}
 	s := asked.subscription
@@ -16,9 +16,9 @@ func (c *Client) confirm(l *link, f *frame) {
 	if missed && !s.put(l, Gap{Channel: s.channel}) {
 		return
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	l.answered(f.ID)
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	all.answered(l, f.ID)
 	s.from = l
 	s.last = nil
 	s.cursor = resumeAt(s.cursor, asked.cursor, f)
@@ -45,10 +45,10 @@ func resumeAt(cursor, asked string, confirmation *frame) string {
 
 // deliver hands an event to its subscription, if l is the link that it listens
 // to and the event is news, and waits for room in its buffer.
-func (c *Client) deliver(l *link, f *frame, event Event) {
-	c.mu.Lock()
-	s := c.subscriptions[f.Channel]
-	c.mu.Unlock()
+func (all *subscriptions) deliver(l *link, f *frame, event Event) {
+	all.mu.Lock()
+	s := all.list[f.Channel]
+	all.mu.Unlock()
 	if s == nil {
 		return
 	}
@@ -60,8 +60,8 @@ func (c *Client) deliver(l *link, f *frame, event Event) {
 }
 
 func (s *Subscription) wants(l *link, f *frame) bool {
-	s.client.mu.Lock()
-	defer s.client.mu.Unlock()
+	s.all.mu.Lock()
+	defer s.all.mu.Unlock()
 	return s.from == l && !placeOf(s.cursor).has(placeOf(f.Cursor))
 }
 
@@ -81,20 +81,20 @@ func (s *Subscription) passed(f *frame) {
 	if f.Cursor == "" {
 		return
 	}
-	s.client.mu.Lock()
-	defer s.client.mu.Unlock()
+	s.all.mu.Lock()
+	defer s.all.mu.Unlock()
 	s.cursor = f.Cursor
 }
 
 // unsubscribed ends a subscription that the gateway has ended.
-func (c *Client) unsubscribed(l *link, f *frame) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s := c.subscriptions[f.Channel]
+func (all *subscriptions) unsubscribed(l *link, f *frame) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	s := all.list[f.Channel]
 	if s == nil || s.from != l {
 		return
 	}
-	c.remove(s)
+	all.remove(s)
 	code, reason := f.Code, f.Reason
 	if code == "" {
 		code = "unsubscribed"

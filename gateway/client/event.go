@@ -69,18 +69,10 @@ func (Join) event()            {}
 func (Leave) event()           {}
 func (PresenceChanged) event() {}
 
-func (f *frame) message() Message {
-	m := Message{Channel: f.Channel, Event: f.Event, Tags: f.Tags, User: f.User, Info: f.Info, Cursor: f.Cursor}
-	if f.Time != 0 {
-		m.Time = time.UnixMilli(f.Time)
-	}
-	switch {
-	case f.Data != nil:
-		m.Payload = f.Data
-	case f.Text != nil:
-		m.Payload, m.Kind = []byte(*f.Text), Text
-	default:
-		m.Payload, m.Kind = f.Binary, Binary
-	}
-	return m
+// Member is who is on a channel: a user, or, where the channel's rule says so, a session.
+type Member struct {
+	User     string          `json:"user"`
+	Session  string          `json:"session,omitempty"`
+	Info     json.RawMessage `json:"info,omitempty"` // from the user's token; nil: none
+	Sessions int             `json:"sessions"`       // in the whole cluster
 }

@@ -1,6 +1,11 @@
 package client
 
-import "encoding/json"
+import (
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"time"
+)
 
 // command is what a client says. The protocol is drawn in package native.
 type command struct {
@@ -17,6 +22,27 @@ type command struct {
 	Tags      map[string]string `json:"tags,omitempty"`
 	Key       string            `json:"key,omitempty"`
 	Transient bool              `json:"transient,omitempty"`
+}
+
+// publishing returns the command that publishes m.
+func publishing(m Message) (command, error) {
+	publish := command{Type: "publish", Channel: m.Channel, Event: m.Event, Tags: m.Tags, Key: m.Key, Transient: m.Transient}
+	if publish.Key == "" {
+		publish.Key = rand.Text()
+	}
+	switch m.Kind {
+	case JSON:
+		if !json.Valid(m.Payload) {
+			return command{}, fmt.Errorf("publish on %q: the payload is not JSON: %.40q", m.Channel, m.Payload)
+		}
+		publish.Data = m.Payload
+	case Text:
+		text := string(m.Payload)
+		publish.Text = &text
+	default:
+		publish.Binary = &m.Payload
+	}
+	return publish, nil
 }
 
 // encode panics on data that is not JSON, which a caller has to check.
@@ -53,3 +79,19 @@ type frame struct {
 }
 
 func (f *frame) recovered() bool { return f.Recovered != nil && *f.Recovered }
+
+func (f *frame) message() Message {
+	m := Message{Channel: f.Channel, Event: f.Event, Tags: f.Tags, User: f.User, Info: f.Info, Cursor: f.Cursor}
+	if f.Time != 0 {
+		m.Time = time.UnixMilli(f.Time)
+	}
+	switch {
+	case f.Data != nil:
+		m.Payload = f.Data
+	case f.Text != nil:
+		m.Payload, m.Kind = []byte(*f.Text), Text
+	default:
+		m.Payload, m.Kind = f.Binary, Binary
+	}
+	return m
+}

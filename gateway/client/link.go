@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,7 +26,7 @@ var errSilent = errors.New("the gateway gives no sign of life")
 // link is one connection.
 type link struct {
 	// Fixed at birth.
-	client  *Client
+	handle  func(*link, *frame) // called by read
 	conn    *websocket.Conn
 	ping    time.Duration // how long silence may last
 	born    time.Time
@@ -46,29 +45,26 @@ type link struct {
 	moved bool
 	err   error
 
-	// Guarded by Client.mu.
-	queue     [][]byte
-	asks      map[int64]ask // by id
-	isSettled bool
-}
+	// Guarded by mu.
+	mu    sync.Mutex
+	queue [][]byte
 
-// ask is a subscribe that waits for its answer.
-type ask struct {
-	subscription *Subscription
-	cursor       string
+	// Guarded by the outlet's mu, which is taken before the link's.
+	unanswered int    // subscribes; attach is one more while it asks
+	settle     func() // closes settled, once
 }
 
 // dial connects and waits for the welcome. The link is idle until it is started.
-func dial(ctx context.Context, c *Client) (*link, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.config.AttemptTimeout)
+func dial(ctx context.Context, c *Config, handle func(*link, *frame)) (*link, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.AttemptTimeout)
 	defer cancel()
 	header, err := c.header(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("get a token: %w", err)
 	}
-	l := newLink(c)
-	conn, answer, err := websocket.Dial(ctx, c.config.URL, &websocket.DialOptions{
-		HTTPClient:     c.config.HTTPClient,
+	l := newLink(handle)
+	conn, answer, err := websocket.Dial(ctx, c.URL, &websocket.DialOptions{
+		HTTPClient:     c.HTTPClient,
 		HTTPHeader:     header,
 		Subprotocols:   []string{subprotocol},
 		OnPingReceived: l.hearPing,
@@ -76,35 +72,25 @@ func dial(ctx context.Context, c *Client) (*link, error) {
 		CompressionMode: websocket.CompressionNoContextTakeover, // if the gateway has it on
 	})
 	if err != nil {
-		return nil, fmt.Errorf("connect to %s: %w", c.config.URL, ofHandshake(answer, err))
+		return nil, fmt.Errorf("connect to %s: %w", c.URL, ofHandshake(answer, err))
 	}
 	conn.SetReadLimit(maxFrame)
 	l.conn = conn
 	if err := l.readWelcome(ctx); err != nil {
 		_ = conn.CloseNow()
-		return nil, fmt.Errorf("connect to %s: %w", c.config.URL, err)
+		return nil, fmt.Errorf("connect to %s: %w", c.URL, err)
 	}
 	return l, nil
 }
 
-func (c *Client) header(ctx context.Context) (http.Header, error) {
-	if c.config.Token == nil {
-		return nil, nil
-	}
-	token, err := c.config.Token(ctx)
-	if err != nil || token == "" {
-		return nil, err
-	}
-	return http.Header{"Authorization": {"Bearer " + token}}, nil
-}
-
-func newLink(c *Client) *link {
+func newLink(handle func(*link, *frame)) *link {
 	l := &link{
-		client: c, ping: usualPing, born: time.Now(),
+		handle: handle, ping: usualPing, born: time.Now(),
 		wake: make(chan struct{}, 1), moving: make(chan struct{}),
 		settled: make(chan struct{}), done: make(chan struct{}),
-		asks: map[int64]ask{},
+		unanswered: 1,
 	}
+	l.settle = sync.OnceFunc(func() { close(l.settled) })
 	l.ctx, l.cancel = context.WithCancelCause(context.Background())
 	return l
 }
@@ -148,9 +134,19 @@ func (l *link) close() {
 	<-l.done
 }
 
-// push queues a frame. The caller holds Client.mu.
+// answered is called with the outlet's mu held.
+func (l *link) answered() {
+	l.unanswered--
+	if l.unanswered == 0 {
+		l.settle()
+	}
+}
+
+// push queues a frame.
 func (l *link) push(data []byte) {
+	l.mu.Lock()
 	l.queue = append(l.queue, data)
+	l.mu.Unlock()
 	select {
 	case l.wake <- struct{}{}:
 	default:
@@ -182,7 +178,7 @@ func (l *link) readFrame() error {
 	if err := json.Unmarshal(data, &f); err != nil {
 		return fmt.Errorf("the gateway sent what is no frame: %w", err)
 	}
-	l.client.handle(l, &f)
+	l.handle(l, &f)
 	return l.ctx.Err()
 }
 
@@ -203,8 +199,8 @@ func (l *link) write() {
 }
 
 func (l *link) takeQueue() [][]byte {
-	l.client.mu.Lock()
-	defer l.client.mu.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	queue := l.queue
 	l.queue = nil
 	return queue
@@ -226,7 +222,7 @@ func (l *link) watch() {
 		if l.reading.Load() && l.silence() < l.silenceAllowed() {
 			continue
 		}
-		l.client.pingOn(l)
+		l.push(command{Type: "ping"}.encode())
 		if sleep(l.ctx, min(l.ping, pongPatience)) != nil {
 			return
 		}

@@ -3,7 +3,9 @@ package client
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
+	"time"
 )
 
 // SubscribeOptions say how to subscribe. The zero value asks for what is
@@ -17,7 +19,7 @@ type SubscribeOptions struct {
 // connections. Receive is called by one goroutine at a time.
 type Subscription struct {
 	// Fixed at birth.
-	client  *Client
+	all     *subscriptions
 	channel string
 	noEcho  bool
 	events  chan Event
@@ -25,34 +27,15 @@ type Subscription struct {
 	done    chan struct{} // closed when the subscription has ended
 
 	// turn is held while an event is delivered, and waits for room in events.
-	// It is taken before Client.mu.
+	// It is taken before the outlet's mu.
 	turn sync.Mutex
 
-	// Guarded by Client.mu.
+	// Guarded by the outlet's mu.
 	from   *link  // whose events count
 	cursor string // of the last message that was delivered, or where to begin
 	live   bool   // was confirmed once
 	last   error  // why it was refused for a moment
 	err    error  // why it has ended, to be read after done is closed
-}
-
-// Subscribe returns once the gateway has confirmed that it will deliver the
-// channel's events. It goes on trying as Publish does. A channel can have one
-// Subscription of a client at a time.
-func (c *Client) Subscribe(ctx context.Context, channel string, options SubscribeOptions) (*Subscription, error) {
-	s, err := c.register(channel, options)
-	if err != nil {
-		return nil, fmt.Errorf("subscribe to %q: %w", channel, err)
-	}
-	select {
-	case <-s.ready:
-		return s, nil
-	case <-s.done:
-		return nil, fmt.Errorf("subscribe to %q: %w", channel, s.err)
-	case <-ctx.Done():
-		s.Close()
-		return nil, fmt.Errorf("subscribe to %q: %w", channel, s.overdue(ctx))
-	}
 }
 
 // Receive returns the next event. When the subscription has ended, and its last
@@ -84,61 +67,78 @@ func (s *Subscription) lastEvent() (Event, error) {
 
 // Close ends the subscription. It may be called more than once, by anyone.
 func (s *Subscription) Close() {
-	c := s.client
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.subscriptions[s.channel] != s {
+	all := s.all
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	if all.list[s.channel] != s {
 		return
 	}
-	c.remove(s)
+	all.remove(s)
 	s.finish(ErrClosed)
-	if c.link != nil {
-		c.link.push(command{Type: "unsubscribe", Channel: s.channel}.encode())
+	if all.link != nil {
+		all.link.push(command{Type: "unsubscribe", Channel: s.channel}.encode())
 	}
 }
 
 func (s *Subscription) overdue(ctx context.Context) error {
-	s.client.mu.Lock()
-	defer s.client.mu.Unlock()
+	s.all.mu.Lock()
+	defer s.all.mu.Unlock()
 	if s.last != nil {
 		return fmt.Errorf("%w; the last answer was: %w", context.Cause(ctx), s.last)
 	}
 	return context.Cause(ctx)
 }
 
-func (c *Client) register(channel string, options SubscribeOptions) (*Subscription, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+// subscriptions are those of a client.
+type subscriptions struct {
+	*outlet
+	buffer int // events that each holds
+
+	// Guarded by mu.
+	list map[string]*Subscription // by channel
+	asks map[int64]ask            // by id
+}
+
+// ask is a subscribe that waits for its answer.
+type ask struct {
+	link         *link
+	subscription *Subscription
+	cursor       string
+}
+
+func (all *subscriptions) add(channel string, options SubscribeOptions) (*Subscription, error) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
 	switch {
-	case c.end != nil:
-		return nil, c.end
-	case c.subscriptions[channel] != nil:
+	case all.end != nil:
+		return nil, all.end
+	case all.list[channel] != nil:
 		return nil, ErrSubscribed
 	}
 	s := &Subscription{
-		client:  c,
+		all:     all,
 		channel: channel,
 		noEcho:  options.NoEcho,
-		events:  make(chan Event, c.config.Buffer),
+		events:  make(chan Event, all.buffer),
 		ready:   make(chan struct{}),
 		done:    make(chan struct{}),
 		cursor:  options.Cursor,
 	}
-	c.subscriptions[channel] = s
-	if c.link != nil {
-		c.ask(c.link, s)
+	all.list[channel] = s
+	if all.link != nil {
+		all.ask(all.link, s)
 	}
 	return s, nil
 }
 
 // remove forgets s. The caller holds mu.
-func (c *Client) remove(s *Subscription) {
-	if c.subscriptions[s.channel] == s {
-		delete(c.subscriptions, s.channel)
+func (all *subscriptions) remove(s *Subscription) {
+	if all.list[s.channel] == s {
+		delete(all.list, s.channel)
 	}
 }
 
-// finish ends s, once. The caller holds Client.mu, and has removed s.
+// finish ends s, once. The caller holds mu, and has removed s.
 func (s *Subscription) finish(err error) {
 	if s.err == nil {
 		s.err = err
@@ -147,20 +147,54 @@ func (s *Subscription) finish(err error) {
 }
 
 // ask subscribes s on l, from where it is. The caller holds mu.
-func (c *Client) ask(l *link, s *Subscription) {
-	c.lastID++
-	cmd := command{Type: "subscribe", ID: c.lastID, Channel: s.channel, Cursor: s.cursor}
+func (all *subscriptions) ask(l *link, s *Subscription) {
+	cmd := command{Type: "subscribe", ID: all.newID(), Channel: s.channel, Cursor: s.cursor}
 	if s.noEcho {
 		cmd.Echo = new(bool)
 	}
-	l.asks[cmd.ID] = ask{subscription: s, cursor: s.cursor}
+	all.asks[cmd.ID] = ask{link: l, subscription: s, cursor: s.cursor}
+	l.unanswered++
 	l.push(cmd.encode())
 }
 
-func (c *Client) askAgain(l *link, s *Subscription) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.subscriptions[s.channel] == s && c.link == l {
-		c.ask(l, s)
+// refuse asks again a little later if that may help, and else ends the subscription.
+// It reports whether the id is that of a subscribe on the link.
+func (all *subscriptions) refuse(l *link, id int64, err *Error) bool {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	asked, ok := all.answered(l, id)
+	s := asked.subscription
+	switch {
+	case !ok:
+	case err.temporary():
+		s.last = err
+		l.later(spread(time.Second), func() { all.askAgain(l, s) })
+	default:
+		all.remove(s)
+		s.finish(err)
 	}
+	return ok
+}
+
+func (all *subscriptions) askAgain(l *link, s *Subscription) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	if all.list[s.channel] == s && all.link == l {
+		all.ask(l, s)
+	}
+}
+
+// answered takes a subscribe on the link for answered. The caller holds mu.
+func (all *subscriptions) answered(l *link, id int64) (asked ask, ok bool) {
+	if asked, ok = all.asks[id]; !ok || asked.link != l {
+		return ask{}, false
+	}
+	delete(all.asks, id)
+	l.answered()
+	return asked, true
+}
+
+// drop forgets what was asked on a link that has ended. The caller holds mu.
+func (all *subscriptions) drop(l *link) {
+	maps.DeleteFunc(all.asks, func(_ int64, a ask) bool { return a.link == l })
 }
