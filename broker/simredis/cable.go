@@ -21,16 +21,15 @@ type end struct {
 // cable is a connection.
 type cable struct {
 	there, back stream // to the server, and from it
-	once        sync.Once
-	cut         func() // called when either end has closed
+	cut         func()
 }
 
 // lay returns the two ends of a new connection, which are as fast and as sound as the
-// way says at any time.
-func lay(w *Way) (near, far *end) {
-	c := &cable{there: stream{way: w, road: &w.there}, back: stream{way: w, road: &w.back}}
+// roads are at any time. cut is called once, when either end has closed.
+func lay(r *roads, cut func(*cable)) (near, far *end) {
+	c := &cable{there: stream{roads: r, road: &r.there}, back: stream{roads: r, road: &r.back}}
 	c.there.changed, c.back.changed = make(chan struct{}), make(chan struct{})
-	c.cut = func() { w.forget(c) }
+	c.cut = sync.OnceFunc(func() { cut(c) })
 	return &end{in: &c.back, out: &c.there, cable: c}, &end{in: &c.there, out: &c.back, cable: c}
 }
 
@@ -39,13 +38,13 @@ func (c *cable) sever() {
 	for _, s := range []*stream{&c.there, &c.back} {
 		s.end(syscall.ECONNRESET)
 	}
-	c.once.Do(c.cut)
+	c.cut()
 }
 
 // stream carries bytes one way.
 type stream struct {
-	way  *Way
-	road *road // of the way; guarded by the way's mu
+	roads *roads
+	road  *road // of these
 
 	// Guarded by mu.
 	mu       sync.Mutex
@@ -63,7 +62,7 @@ type chunk struct {
 }
 
 func (s *stream) write(p []byte) (int, error) {
-	due := s.way.arrival(s.road)
+	due := s.roads.arrival(s.road)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -83,7 +82,7 @@ func (s *stream) write(p []byte) (int, error) {
 // read waits for what has arrived, an end or the deadline.
 func (s *stream) read(p []byte) (int, error) {
 	for {
-		opened := s.way.opened(s.road) // before the look, so that no change is missed
+		opened := s.roads.opened(s.road) // before the look, so that no change is missed
 		n, changed, until, err := s.take(p, opened == nil)
 		if n > 0 || err != nil {
 			return n, err
@@ -171,7 +170,7 @@ func (e *end) Write(p []byte) (int, error) { return e.out.write(p) }
 func (e *end) Close() error {
 	e.out.finish()
 	e.in.end(net.ErrClosed)
-	e.cable.once.Do(e.cable.cut)
+	e.cable.cut()
 	return nil
 }
 

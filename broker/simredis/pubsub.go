@@ -12,12 +12,15 @@ type subscription struct {
 	channel string
 }
 
-func (s *Server) subscribe(p *peer, command []string) string {
+// hearers are who has subscribed.
+type hearers map[subscription][]*peer
+
+func (h hearers) subscribe(p *peer, command []string) string {
 	var answer strings.Builder
 	for _, channel := range command[1:] {
 		q := subscription{strings.EqualFold(command[0], "SSUBSCRIBE"), channel}
-		if !slices.Contains(s.hearers[q], p) {
-			s.hearers[q] = append(s.hearers[q], p)
+		if !slices.Contains(h[q], p) {
+			h[q] = append(h[q], p)
 			p.count(q.sharded, 1)
 		}
 		answer.WriteString(p.confirmation(command[0], q))
@@ -26,11 +29,11 @@ func (s *Server) subscribe(p *peer, command []string) string {
 }
 
 // unsubscribe ends the subscriptions that are named.
-func (s *Server) unsubscribe(p *peer, command []string) string {
+func (h hearers) unsubscribe(p *peer, command []string) string {
 	var answer strings.Builder
 	for _, channel := range command[1:] {
 		q := subscription{strings.EqualFold(command[0], "SUNSUBSCRIBE"), channel}
-		if s.forget(p, q) {
+		if h.forget(p, q) {
 			p.count(q.sharded, -1)
 		}
 		answer.WriteString(p.confirmation(command[0], q))
@@ -39,18 +42,25 @@ func (s *Server) unsubscribe(p *peer, command []string) string {
 }
 
 // forget ends a subscription, and reports whether it was one.
-func (s *Server) forget(p *peer, q subscription) bool {
-	hearers := s.hearers[q]
+func (h hearers) forget(p *peer, q subscription) bool {
+	hearers := h[q]
 	at := slices.Index(hearers, p)
 	if at < 0 {
 		return false
 	}
 	if hearers = slices.Delete(hearers, at, at+1); len(hearers) == 0 {
-		delete(s.hearers, q)
+		delete(h, q)
 	} else {
-		s.hearers[q] = hearers
+		h[q] = hearers
 	}
 	return true
+}
+
+// part ends the subscriptions of a connection.
+func (h hearers) part(p *peer) {
+	for q := range h {
+		h.forget(p, q)
+	}
 }
 
 func (p *peer) count(sharded bool, n int) {
@@ -70,30 +80,15 @@ func (p *peer) confirmation(command string, q subscription) string {
 	return p.push(3) + bulk(strings.ToLower(command)) + bulk(q.channel) + fmt.Sprintf(":%d\r\n", n)
 }
 
-// push begins what is not an answer to a command.
-func (p *peer) push(fields int) string {
-	if p.parser.Resp3 {
-		return fmt.Sprintf(">%d\r\n", fields)
-	}
-	return fmt.Sprintf("*%d\r\n", fields)
-}
-
 // publish tells all who have subscribed, and returns how many these are.
-func (s *Server) publish(sharded bool, channel, payload string) int {
+func (h hearers) publish(sharded bool, channel, payload string) int {
 	kind := "message"
 	if sharded {
 		kind = "smessage"
 	}
-	hearers := s.hearers[subscription{sharded, channel}]
+	hearers := h[subscription{sharded, channel}]
 	for _, p := range hearers {
 		_, _ = p.conn.Write([]byte(p.push(3) + bulk(kind) + bulk(channel) + bulk(payload)))
 	}
 	return len(hearers)
-}
-
-func (s *Server) publishOutside(_ *peer, command []string) string {
-	if len(command) != 3 {
-		return fmt.Sprintf("-ERR wrong number of arguments for '%s' command\r\n", strings.ToLower(command[0]))
-	}
-	return fmt.Sprintf(":%d\r\n", s.publish(strings.EqualFold(command[0], "SPUBLISH"), command[1], command[2]))
 }

@@ -7,41 +7,28 @@ import (
 	"strings"
 )
 
-func (s *Server) eval(p *peer, command []string) string {
-	if len(command) < 3 {
-		return "-ERR wrong number of arguments for 'eval' command\r\n"
-	}
-	s.keepScript(command[1])
-	return s.runScript(p, command[1], command[2:])
-}
+// scripts are those that a server knows, by their SHA-1.
+type scripts map[string]string
 
-func (s *Server) evalSHA(p *peer, command []string) string {
-	if len(command) < 3 {
-		return "-ERR wrong number of arguments for 'evalsha' command\r\n"
-	}
-	script, known := s.scripts[strings.ToLower(command[1])]
-	if !known {
-		return "-NOSCRIPT No matching script. Please use EVAL.\r\n"
-	}
-	return s.runScript(p, script, command[2:])
-}
-
-func (s *Server) loadScript(_ *peer, command []string) string {
-	if len(command) != 3 || !strings.EqualFold(command[1], "LOAD") {
-		return "-ERR unknown subcommand or wrong number of arguments\r\n"
-	}
-	return bulk(s.keepScript(command[2]))
-}
-
-func (s *Server) keepScript(script string) string {
+func (s scripts) keep(script string) (hash string) {
 	sum := sha1.Sum([]byte(script))
-	hash := hex.EncodeToString(sum[:])
-	s.scripts[hash] = script
+	hash = hex.EncodeToString(sum[:])
+	s[hash] = script
 	return hash
 }
 
-func (s *Server) runScript(p *peer, script string, args []string) string {
-	answer := s.ask(p, append([]string{"EVAL", jsonLua + script}, args...))
+// find returns the script that an EVAL has, or an EVALSHA names.
+func (s scripts) find(command []string) (script string, known bool) {
+	if strings.EqualFold(command[0], "EVAL") {
+		s.keep(command[1])
+		return command[1], true
+	}
+	script, known = s[strings.ToLower(command[1])]
+	return script, known
+}
+
+// asInRedis returns an answer of miniredis to a script as Redis has it.
+func asInRedis(answer string) string {
 	if failed := scriptFailed.FindStringSubmatch(answer); failed != nil {
 		return "-" + failed[1] + "\r\n"
 	}

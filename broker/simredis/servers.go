@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"time"
 )
 
 // Servers is a set of Redis servers, by address. All methods may be called
@@ -41,7 +40,7 @@ func (s *Servers) Start(address string) *Server {
 }
 
 func (s *Servers) startFrom(address string, m Mark) *Server {
-	server := &Server{Address: address, servers: s}
+	server := &Server{Address: address, seed: s.seed, newRunID: s.newRunID}
 	server.StartFrom(m)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -96,13 +95,3 @@ func (s *Servers) newRunID() string {
 	sum := sha1.Sum(fmt.Append(nil, s.seed, " ", s.runs))
 	return hex.EncodeToString(sum[:])
 }
-
-// write is a command that has changed something, or was to.
-type write struct {
-	at      time.Time
-	command []string
-	whole   int // number of the command of a client that it is a part of
-}
-
-// Mark is a moment in what a server was told.
-type Mark struct{ writes []write }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -15,36 +16,29 @@ import (
 type Way struct {
 	// Fixed at birth.
 	servers *Servers
-	usual   time.Duration
+	roads   roads
 
-	// Guarded by mu, which is taken before a stream's.
-	mu          sync.Mutex
-	there, back road
-	broken      bool    // nobody can connect
-	to          *Server // whatever the address; nil: the one that it leads to
-	cables      []*cable
-	random      *rand.Rand
-}
-
-// road is one direction.
-type road struct {
-	takes time.Duration // a chunk at most, and a fifth of it at least
-	shut  chan struct{} // closed when it carries again; nil: it carries
+	// Guarded by mu.
+	mu     sync.Mutex
+	broken bool    // nobody can connect
+	to     *Server // whatever the address; nil: the one that it leads to
+	cables []*cable
 }
 
 // NewWay returns a way to the servers. What it carries takes up to usual, as the seed
 // has it, and at least a fifth of that.
 func (s *Servers) NewWay(seed uint64, usual time.Duration) *Way {
-	w := &Way{servers: s, usual: usual, random: rand.New(rand.NewPCG(seed, 1))}
+	w := &Way{servers: s, roads: roads{usual: usual, random: rand.New(rand.NewPCG(seed, 1))}}
 	w.Mend()
 	return w
 }
 
 // Dial is for broker.RedisConfig.
 func (w *Way) Dial(ctx context.Context, _, address string) (net.Conn, error) {
-	arrives, shut := w.arrival(&w.there), w.opened(&w.there)
-	if back := w.opened(&w.back); shut == nil {
-		shut = back
+	r := &w.roads
+	arrives, shut := r.arrival(&r.there), r.opened(&r.there)
+	if shut == nil {
+		shut = r.opened(&r.back)
 	}
 	if shut != nil {
 		select {
@@ -57,7 +51,7 @@ func (w *Way) Dial(ctx context.Context, _, address string) (net.Conn, error) {
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	near, far := lay(w)
+	near, far := lay(r, w.forget)
 	w.mu.Lock()
 	broken, to := w.broken, w.to
 	if !broken {
@@ -94,10 +88,10 @@ func (w *Way) Break() {
 }
 
 // BlockThere keeps back all that goes to the servers. What comes from them still comes.
-func (w *Way) BlockThere() { w.block(&w.there) }
+func (w *Way) BlockThere() { w.roads.block(&w.roads.there) }
 
 // BlockBack keeps back all that comes from the servers.
-func (w *Way) BlockBack() { w.block(&w.back) }
+func (w *Way) BlockBack() { w.roads.block(&w.roads.back) }
 
 // Lead has all addresses lead to one server from now on.
 func (w *Way) Lead(to *Server) {
@@ -106,57 +100,19 @@ func (w *Way) Lead(to *Server) {
 	w.to = to
 }
 
-func (w *Way) block(r *road) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if r.shut == nil {
-		r.shut = make(chan struct{})
-	}
-}
-
 // Slow has all that is written from now on take up to so long, either way.
-func (w *Way) Slow(takes time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.there.takes, w.back.takes = takes, takes
-}
+func (w *Way) Slow(takes time.Duration) { w.roads.slow(takes) }
 
 // Mend ends all that is wrong: what was kept back arrives.
 func (w *Way) Mend() {
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.broken, w.to = false, nil
-	for _, r := range []*road{&w.there, &w.back} {
-		r.takes = w.usual
-		if r.shut != nil {
-			close(r.shut)
-			r.shut = nil
-		}
-	}
-}
-
-// opened returns nil if a road carries, else what is closed when it does again.
-func (w *Way) opened(r *road) <-chan struct{} {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return r.shut
-}
-
-// arrival returns when what is written now arrives.
-func (w *Way) arrival(r *road) time.Time {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	least := r.takes / 5
-	return time.Now().Add(least + time.Duration(w.random.Int64N(int64(r.takes-least)+1)))
+	w.mu.Unlock()
+	w.roads.mend()
 }
 
 func (w *Way) forget(c *cable) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for i, other := range w.cables {
-		if other == c {
-			w.cables = append(w.cables[:i], w.cables[i+1:]...)
-			return
-		}
-	}
+	w.cables = slices.DeleteFunc(w.cables, func(other *cable) bool { return other == c })
 }

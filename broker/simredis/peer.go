@@ -1,0 +1,35 @@
+package simredis
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+
+	miniserver "github.com/alicebob/miniredis/v2/server"
+)
+
+// peer is a connection to a server.
+type peer struct {
+	conn           *end
+	parser         *miniserver.Peer // writes what miniredis answers to answer
+	answer         bytes.Buffer
+	plain, sharded int // subscriptions
+}
+
+func newPeer(conn *end) *peer {
+	p := &peer{conn: conn}
+	p.parser = newParser(&p.answer)
+	return p
+}
+
+func newParser(answer *bytes.Buffer) *miniserver.Peer {
+	return miniserver.NewPeer(bufio.NewWriter(answer))
+}
+
+// push begins what is not an answer to a command.
+func (p *peer) push(fields int) string {
+	if p.parser.Resp3 {
+		return fmt.Sprintf(">%d\r\n", fields)
+	}
+	return fmt.Sprintf("*%d\r\n", fields)
+}

@@ -1,0 +1,183 @@
+package simredis
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	miniserver "github.com/alicebob/miniredis/v2/server"
+)
+
+// process is one process of a server. Its methods are called one at a time.
+type process struct {
+	data    *miniredis.Miniredis
+	runID   string
+	now     func() time.Time
+	writes  []write // all that there were, from nothing on
+	doing   int     // number of the command of a client that is being done
+	wrote   int     // number of the last one that has written
+	hearers hearers
+	scripts scripts
+	refusal string // the answer to all that writes; empty: it is done
+	replica bool
+}
+
+// begin returns a process that has what was written up to a mark.
+func begin(runID string, seed uint64, from Mark, now func() time.Time) *process {
+	s := &process{runID: runID, now: now, writes: slices.Clip(from.writes), hearers: hearers{}, scripts: scripts{}}
+	s.data = load(seed, s.writes)
+	s.data.SetTime(now())
+	s.data.Keys() // ends what has run out since the last write
+	s.data.Server().SetPreHook(s.intercept)
+	return s
+}
+
+// load returns what is there after the writes.
+func load(seed uint64, writes []write) *miniredis.Miniredis {
+	data := miniredis.NewMiniRedis()
+	conn, err := data.Dial() // which starts it
+	if err != nil {
+		panic(err) // it opens nothing
+	}
+	conn.Close()
+	data.Seed(int(seed))
+	data.ClockTTL(true)
+	replay := newParser(&bytes.Buffer{})
+	for _, w := range writes {
+		data.SetTime(w.at)
+		data.Server().Dispatch(replay, w.command)
+	}
+	return data
+}
+
+// run returns the answer to a command.
+func (s *process) run(p *peer, command []string) string {
+	if do := ownCommands[strings.ToUpper(command[0])]; do != nil {
+		return do(s, p, command)
+	}
+	return s.ask(p, command)
+}
+
+// ownCommands are those that miniredis does not have, or not as a server of many does.
+// Each returns the answer.
+var ownCommands = map[string]func(s *process, p *peer, command []string) string{
+	"HELLO":        (*process).hello,
+	"SUBSCRIBE":    (*process).subscribe,
+	"UNSUBSCRIBE":  (*process).unsubscribe,
+	"SSUBSCRIBE":   (*process).subscribe,
+	"SUNSUBSCRIBE": (*process).unsubscribe,
+	"PUBLISH":      (*process).publish,
+	"SPUBLISH":     (*process).publish,
+	"EVAL":         (*process).eval,
+	"EVALSHA":      (*process).eval,
+	"SCRIPT":       (*process).loadScript,
+	"WAIT":         func(*process, *peer, []string) string { return ":0\r\n" },
+}
+
+// hello says who is there, and in which protocol it goes on.
+func (s *process) hello(p *peer, command []string) string {
+	if len(command) < 2 || command[1] != "2" && command[1] != "3" {
+		return "-NOPROTO unsupported protocol version\r\n"
+	}
+	role := "master"
+	if s.replica {
+		role = "replica"
+	}
+	p.parser.Resp3 = command[1] == "3"
+	said := bulk("server") + bulk("redis") + bulk("version") + bulk("7.2.0") + bulk("proto") + ":" + command[1] + "\r\n" +
+		bulk("id") + ":1\r\n" + bulk("mode") + bulk("standalone") + bulk("role") + bulk(role) + bulk("modules") + "*0\r\n"
+	if p.parser.Resp3 {
+		return "%7\r\n" + said
+	}
+	return "*14\r\n" + said
+}
+
+// info tells what a section of INFO does, whichever it is.
+func (s *process) info() string {
+	role := "master"
+	if s.replica {
+		role = "slave"
+	}
+	return fmt.Sprintf("# Server\r\nredis_version:7.2.0\r\nrun_id:%s\r\n# Replication\r\nrole:%s\r\nconnected_slaves:0\r\n", s.runID, role)
+}
+
+func (s *process) subscribe(p *peer, command []string) string { return s.hearers.subscribe(p, command) }
+
+func (s *process) unsubscribe(p *peer, command []string) string {
+	return s.hearers.unsubscribe(p, command)
+}
+
+func (s *process) publish(_ *peer, command []string) string {
+	if len(command) != 3 {
+		return wrongNumber(command)
+	}
+	return fmt.Sprintf(":%d\r\n", s.hearers.publish(strings.EqualFold(command[0], "SPUBLISH"), command[1], command[2]))
+}
+
+func wrongNumber(command []string) string {
+	return fmt.Sprintf("-ERR wrong number of arguments for '%s' command\r\n", strings.ToLower(command[0]))
+}
+
+// eval does EVAL and EVALSHA.
+func (s *process) eval(p *peer, command []string) string {
+	if len(command) < 3 {
+		return wrongNumber(command)
+	}
+	script, known := s.scripts.find(command)
+	if !known {
+		return "-NOSCRIPT No matching script. Please use EVAL.\r\n"
+	}
+	return asInRedis(s.ask(p, append([]string{"EVAL", jsonLua + script}, command[2:]...)))
+}
+
+func (s *process) loadScript(_ *peer, command []string) string {
+	if len(command) != 3 || !strings.EqualFold(command[1], "LOAD") {
+		return "-ERR unknown subcommand or wrong number of arguments\r\n"
+	}
+	return bulk(s.scripts.keep(command[2]))
+}
+
+// ask returns what miniredis answers.
+func (s *process) ask(p *peer, command []string) string {
+	p.answer.Reset()
+	s.doing++
+	s.data.SetTime(s.now())
+	s.data.Server().Dispatch(p.parser, command)
+	p.parser.Flush()
+	return p.answer.String()
+}
+
+// intercept is called by miniredis before each command, those of scripts, too, and
+// reports whether it has answered.
+func (s *process) intercept(to *miniserver.Peer, command string, args ...string) bool {
+	switch {
+	case command == "PUBLISH" || command == "SPUBLISH":
+		to.WriteInt(s.hearers.publish(command == "SPUBLISH", args[0], args[1]))
+	case command == "INFO":
+		to.WriteBulk(s.info())
+	case !writing[command]:
+		return false
+	case s.refusal != "" && s.wrote != s.doing && !(freeing[command] && !s.replica):
+		to.WriteError(s.refusal)
+	default:
+		s.wrote = s.doing // a script that has begun to write goes on
+		s.writes = append(s.writes, write{s.now(), append([]string{command}, args...), s.doing})
+		return false
+	}
+	return true
+}
+
+// writing are the commands of the broker's that change something.
+var writing = map[string]bool{
+	"SET": true, "INCR": true, "DEL": true, "PEXPIRE": true, "PERSIST": true, "HSET": true, "HDEL": true, "XADD": true,
+	"XDEL": true, "XTRIM": true, "SADD": true, "SREM": true, "ZADD": true, "ZREM": true, "FLUSHALL": true, "FLUSHDB": true,
+}
+
+// freeing are those of them that a full Redis does.
+var freeing = map[string]bool{
+	"DEL": true, "PEXPIRE": true, "PERSIST": true, "HDEL": true, "XDEL": true, "XTRIM": true, "SREM": true, "ZREM": true,
+	"FLUSHALL": true, "FLUSHDB": true,
+}
