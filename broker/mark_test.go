@@ -83,9 +83,7 @@ func TestMark_OfTheScript(t *testing.T) {
 		backend := redis.NewClient(user)
 		defer backend.Close()
 		for _, size := range []int{10, 0} {
-			if err := backend.Eval(t.Context(), broker.AppendScript, []string{name, name + " meta"}, "hi", size, 0, `{"user":"alice"}`).Err(); err != nil {
-				t.Fatal(err)
-			}
+			must(t, backend.Eval(t.Context(), broker.AppendScript, []string{name, name + " meta"}, "hi", size, 0, `{"user":"alice"}`).Err())
 			m := told.WaitMessages("a", at+1)[at]
 			if at++; m.User != "alice" || string(m.Payload) != "hi" || m.Position.IsZero() != (size == 0) {
 				t.Errorf("by %q with a history of %d: %+v", user.Username, size, m)

@@ -20,9 +20,7 @@ func TestRedis_SlotMoves(t *testing.T) {
 	subscribeAll(t, a, channels)
 	o := broker.PublishOptions{HistorySize: 10}
 	before, err := broker.Publish(t.Context(), b, message(channels[0], "before"), o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	stop := keepPublishing(t, b, channels, broker.PublishOptions{})
 	defer stop()
 	cluster.MoveSlot(a.RedisName(channels[0]))
@@ -155,9 +153,7 @@ func TestRedis_SentinelFailover(t *testing.T) {
 	subscribeAll(t, b, channels)
 	o := broker.PublishOptions{HistorySize: 10}
 	before, err := broker.Publish(t.Context(), b, message("a", "1"), o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	old := sentinel.Master()
 	old.Pause()
 	brokertest.Eventually(t, "the failover", func() bool { return sentinel.Master() != old })

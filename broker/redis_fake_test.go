@@ -28,9 +28,7 @@ type fakeRedis struct {
 func startFakeRedis(t testing.TB, odd func([]string) (string, bool)) *fakeRedis {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	f := &fakeRedis{URL: "redis://" + l.Addr().String(), odd: odd, conns: make(map[net.Conn]struct{})}
 	var wait sync.WaitGroup
 	wait.Go(func() { f.accept(l, &wait) })

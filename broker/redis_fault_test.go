@@ -213,9 +213,7 @@ func TestRedis_KilledSubscribers(t *testing.T) {
 	told.WaitUp()
 	channels := channelNames(20)
 	subscribeAll(t, b, channels)
-	if err := b.Unsubscribe(t.Context(), channels[0]); err != nil {
-		t.Fatal(err)
-	}
+	must(t, b.Unsubscribe(t.Context(), channels[0]))
 	server.CLI("CLIENT", "KILL", "TYPE", "pubsub")
 	if gaps := told.WaitGaps(len(channels) - 1); !slices.Equal(gaps, channels[1:]) {
 		t.Errorf("gaps told: %q, want those still subscribed", gaps)
@@ -351,14 +349,10 @@ func TestRedis_UnsubscribeLingers(t *testing.T) {
 	subscribeAll(t, patient, []string{"b"})
 	server.CLI("CONFIG", "RESETSTAT")
 	for range 50 {
-		if err := patient.Unsubscribe(t.Context(), "b"); err != nil {
-			t.Fatal(err)
-		}
+		must(t, patient.Unsubscribe(t.Context(), "b"))
 		subscribeAll(t, patient, []string{"b"})
 	}
-	if err := b.Unsubscribe(t.Context(), "a"); err != nil {
-		t.Fatal(err)
-	}
+	must(t, b.Unsubscribe(t.Context(), "a"))
 	name := b.RedisName("a")
 	brokertest.Eventually(t, "Redis to hear of the unsubscribe", func() bool {
 		return server.CLI("PUBSUB", "NUMSUB", name) == name+"\n0"

@@ -16,9 +16,7 @@ func inspect(t *testing.T, url string) []broker.Inspection {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	found, err := broker.InspectRedis(ctx, broker.RedisConfig{URL: url})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return found
 }
 

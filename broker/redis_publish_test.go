@@ -77,9 +77,7 @@ func TestRedis_AnswersAreOnesOwn(t *testing.T) {
 	}
 	wait.Wait()
 	page, err := b.Since(t.Context(), "a", broker.Position{}, broker.Most{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for _, m := range page.Messages {
 		if got, ok := answers[m.Position.Offset]; ok && got != string(m.Payload) {
 			t.Errorf("offset %d was the answer to %q, and has %q", m.Position.Offset, got, m.Payload)

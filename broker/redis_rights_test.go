@@ -16,9 +16,7 @@ import (
 func aclLine(t *testing.T) []string {
 	t.Helper()
 	readme, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	line := regexp.MustCompile(`(?m)^    (ACL SETUSER tidegate .*)$`).FindSubmatch(readme)
 	if line == nil {
 		t.Fatal("README.md has no line for the ACL")

@@ -15,9 +15,7 @@ func newRedis(t testing.TB, c broker.RedisConfig) *broker.Redis {
 		c.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
 	}
 	b, err := broker.NewRedis(c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return b
 }
 
@@ -59,4 +57,12 @@ func TestRedis_Sentinel(t *testing.T) {
 		b := newRedis(t, broker.RedisConfig{URL: sentinel.URL(), Linger: 10 * time.Millisecond})
 		return brokertest.Subject{Nodes: []brokertest.Node{{Broker: a, History: a, Presence: a, Register: a}, {Broker: b, History: b, Presence: b, Register: b}}}
 	})
+}
+
+// must ends the test if there is an error.
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
 }

@@ -39,9 +39,7 @@ func newAuthority(t *testing.T) *authority {
 func (a *authority) issue(t *testing.T, name string, c *x509.Certificate) (*x509.Certificate, *ecdsa.PrivateKey) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	c.SerialNumber, c.Subject = big.NewInt(time.Now().UnixNano()), pkix.Name{CommonName: name}
 	c.NotBefore, c.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
 	parent, signer := a.own, a.signer
@@ -49,28 +47,20 @@ func (a *authority) issue(t *testing.T, name string, c *x509.Certificate) (*x509
 		parent, signer = c, key
 	}
 	signed, err := x509.CreateCertificate(rand.Reader, c, parent, &key.PublicKey, signer)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	secret, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	a.write(t, name+".pem", "CERTIFICATE", signed)
 	a.write(t, name+".key", "PRIVATE KEY", secret)
 	made, err := x509.ParseCertificate(signed)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return made, key
 }
 
 func (a *authority) write(t *testing.T, name, kind string, data []byte) {
 	t.Helper()
 	text := pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: data})
-	if err := os.WriteFile(a.file(name), text, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(a.file(name), text, 0o600))
 }
 
 func (a *authority) file(name string) string { return filepath.Join(a.dir, name) }
@@ -83,9 +73,7 @@ func TestRedis_TLS(t *testing.T) {
 	a.issue(t, "redis", &x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}})
 	a.issue(t, "gateway", &x509.Certificate{})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	address := l.Addr().String()
 	l.Close()
 	_, port, _ := net.SplitHostPort(address)

@@ -268,9 +268,7 @@ func TestAppendScript_FromAnyClient(t *testing.T) {
 func TestAppendScript_AsDocumented(t *testing.T) {
 	brokertest.RequireRedis(t)
 	source, err := os.ReadFile("script.go")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	line := regexp.MustCompile(`(?m)^//\t(redis-cli .*)$`).FindSubmatch(source)
 	if line == nil {
 		t.Fatal("no redis-cli line in script.go")
@@ -281,9 +279,7 @@ func TestAppendScript_AsDocumented(t *testing.T) {
 	subscribeAll(t, b, []string{"chat:lobby"})
 
 	redisCLI, err := exec.LookPath("redis-cli")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	_, port, _ := strings.Cut(server.Addr, ":")
 	bin := t.TempDir()
 	program(t, bin, "redis-cli", fmt.Sprintf("exec %s -p %s \"$@\"", redisCLI, port))
@@ -302,7 +298,5 @@ func TestAppendScript_AsDocumented(t *testing.T) {
 
 func program(t *testing.T, dir, name, script string) {
 	t.Helper()
-	if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+script+"\n"), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+script+"\n"), 0o700))
 }
