@@ -59,9 +59,7 @@ func (n *node) dialAt(path string, mode websocket.CompressionMode) *client {
 	conn, _, err := websocket.Dial(ctx, n.address(scheme, path), &websocket.DialOptions{
 		HTTPClient: n.server.Client(), CompressionMode: mode, CompressionThreshold: 100,
 	})
-	if err != nil {
-		n.t.Fatal(err)
-	}
+	must(n.t, err)
 	conn.SetReadLimit(1 << 24)
 	n.t.Cleanup(func() { conn.CloseNow() })
 	return &client{conn, n.t, ctx}
@@ -95,9 +93,7 @@ func TestWebSocket_CompressesRawMessages(t *testing.T) {
 		for _, kind := range []websocket.MessageType{websocket.MessageText, websocket.MessageBinary} {
 			for _, size := range []int{0, 300, 60_000} {
 				data := strings.Repeat("x", size)
-				if err := c.Write(c.ctx, kind, []byte(data)); err != nil {
-					t.Fatal(err)
-				}
+				must(t, c.Write(c.ctx, kind, []byte(data)))
 				gotKind, got, err := c.Read(c.ctx)
 				if err != nil || string(got) != data || gotKind != kind {
 					t.Fatalf("%d bytes came back as %d, %v, %v", size, len(got), gotKind, err)

@@ -49,9 +49,7 @@ func TestPublish_AllocatesLittle(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			redis, err := broker.NewRedis(broker.RedisConfig{URL: brokertest.StartRedis(t).URL()})
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			c.rule.Match, c.rule.Subscribe, c.rule.Publish = "*", rules.Anyone, rules.Anyone
 			n := startNode(t, gateway.Config{Broker: redis, History: redis, Rules: rules.List{c.rule}, Limits: gateway.Limits{MessageBytes: 64 << 10}})
 			p := n.newPublisher("chat", c.together)
@@ -90,9 +88,7 @@ func (p *publisherPeer) skipFrame() {
 		}
 		_, err = p.r.Discard(size)
 	}
-	if err != nil {
-		p.t.Fatal(err)
-	}
+	must(p.t, err)
 }
 
 // poolsForget reports whether a sync.Pool forgets some of what it is given, as it does

@@ -67,9 +67,7 @@ func TestDeflate_RefusesWhatIsNotCompressed(t *testing.T) {
 func deflated8(t testing.TB, text string) []byte {
 	var out bytes.Buffer
 	w, err := flate.NewWriter(&out, 9)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	w.Write([]byte(text))
 	w.Flush()
 	return bytes.TrimSuffix(out.Bytes(), []byte(flushed))

@@ -69,9 +69,7 @@ func TestHandshake_OverHTTP2GetsAnAnswerThatItAllows(t *testing.T) {
 	n.server.EnableHTTP2 = true
 	n.server.StartTLS()
 	response, err := n.server.Client().Get(n.server.URL + "/ws")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	if err != nil || response.ProtoMajor != 2 || response.StatusCode != http.StatusBadRequest || !strings.Contains(string(body), "HTTP/1.1") {

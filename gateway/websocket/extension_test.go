@@ -81,9 +81,7 @@ func TestHandshake_AgreesOnCompressionIfItIsOn(t *testing.T) {
 		r := n.dialRaw()
 		r.send(offering(path))
 		response, err := http.ReadResponse(r.r, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if got := response.Header.Get("Sec-WebSocket-Extensions"); got != want {
 			t.Errorf("%s: agreed on %q, want %q", path, got, want)
 		}

@@ -41,9 +41,7 @@ func TestFramed_WritesWholeFrames(t *testing.T) {
 	for _, size := range []int{0, 1, 125, 126, 127, 65535, 65536, 100_000} {
 		text := strings.Repeat("x", size)
 		frame, err := Framed(say{}).Encode(gateway.Failure{Message: text})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		r := &rawPeer{t: t, r: bufio.NewReader(bytes.NewReader(frame.Data))}
 		if got := r.expectFrame(opText); string(got) != text {
 			t.Errorf("a payload of %d bytes reads as one of %d", size, len(got))

@@ -54,9 +54,7 @@ func TestHandshake_AgreesOnTheServersFirstSubprotocol(t *testing.T) {
 		request := strings.Replace(handshake, "/ws", "/choose", 1)
 		r.send(strings.Replace(request, "\r\n\r\n", "\r\nSec-WebSocket-Protocol: "+asked+"\r\n\r\n", 1))
 		response, err := http.ReadResponse(r.r, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if got := response.Header.Get("Sec-WebSocket-Protocol"); got != want {
 			t.Errorf("asked for %s: agreed on %q, want %q", asked, got, want)
 		}

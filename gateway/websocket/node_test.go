@@ -81,9 +81,7 @@ func newNode(t testing.TB, c gateway.Config) *node {
 	t.Helper()
 	c = gatewaytest.Complete(c)
 	g, err := gateway.New(c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	n := &node{Gateway: g, t: t, mux: http.NewServeMux(), metrics: c.Metrics}
 	n.webSocket = &Server{Gateway: g, Origins: transport.Origins{"https://app.example.com"}}
 	n.mux.Handle("/ws", n.webSocket.Handler(greetNative, native.Subprotocol))
@@ -113,9 +111,7 @@ func (n *node) awaitThat(what string, met func() bool) {
 // not what is spoken.
 func (n *node) address(scheme, path string) string {
 	u, err := url.Parse(n.server.URL)
-	if err != nil {
-		n.t.Fatal(err)
-	}
+	must(n.t, err)
 	return scheme + "://" + u.Host + path
 }
 

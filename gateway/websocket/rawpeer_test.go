@@ -23,9 +23,7 @@ const handshake = "GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade
 func (n *node) dialRaw() *rawPeer {
 	n.t.Helper()
 	conn, err := net.Dial("tcp", n.server.Listener.Addr().String())
-	if err != nil {
-		n.t.Fatal(err)
-	}
+	must(n.t, err)
 	n.t.Cleanup(func() { conn.Close() })
 	conn.SetDeadline(time.Now().Add(patience))
 	return &rawPeer{conn, n.t, bufio.NewReader(conn)}
@@ -53,9 +51,7 @@ func (r *rawPeer) send(text string) {
 func (r *rawPeer) expectStatus() int {
 	r.t.Helper()
 	response, err := http.ReadResponse(r.r, nil)
-	if err != nil {
-		r.t.Fatal(err)
-	}
+	must(r.t, err)
 	return response.StatusCode
 }
 
@@ -131,18 +127,12 @@ func masked(first byte, payload string) string {
 func connect(t testing.TB) (server, client *net.TCPConn) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer listener.Close()
 	dialed, err := net.Dial("tcp", listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	accepted, err := listener.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() { dialed.Close(); accepted.Close() })
 	return accepted.(*net.TCPConn), dialed.(*net.TCPConn)
 }

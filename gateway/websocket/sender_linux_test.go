@@ -265,9 +265,7 @@ func writing(t testing.TB, count int) (*sender, [][]byte) {
 func mustSend(t testing.TB, w *sender, frames [][]byte) {
 	for len(frames) > 0 {
 		rest, err := w.send(frames, patience)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		frames = rest
 	}
 }

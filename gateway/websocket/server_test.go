@@ -42,9 +42,7 @@ func (n *node) dialPath(path string, options *websocket.DialOptions) *client {
 		scheme = "wss"
 	}
 	conn, _, err := websocket.Dial(ctx, n.address(scheme, path), options)
-	if err != nil {
-		n.t.Fatal(err)
-	}
+	must(n.t, err)
 	conn.SetReadLimit(1 << 24)
 	n.t.Cleanup(func() { conn.CloseNow() })
 	return &client{conn, n.t, ctx}
@@ -52,9 +50,7 @@ func (n *node) dialPath(path string, options *websocket.DialOptions) *client {
 
 func (c *client) say(format string, args ...any) {
 	c.t.Helper()
-	if err := c.Write(c.ctx, websocket.MessageText, fmt.Appendf(nil, format, args...)); err != nil {
-		c.t.Fatal(err)
-	}
+	must(c.t, c.Write(c.ctx, websocket.MessageText, fmt.Appendf(nil, format, args...)))
 }
 
 // expect reads until an event of a type comes, and returns it.
@@ -145,9 +141,7 @@ func TestWebSocket_TakesTheTokenFromHeaderOrQuery(t *testing.T) {
 			t.Errorf("with a header the user is %v", got)
 		}
 		conn, _, err := websocket.Dial(c.ctx, n.address("ws", "/ws?access_token=bob"), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		defer conn.CloseNow()
 		if got := (&client{conn, t, c.ctx}).expect("welcome")["user"]; got != "bob" {
 			t.Errorf("with a query the user is %v", got)
@@ -226,9 +220,7 @@ func TestWebSocket_TellsAPlainRequestWhatItIs(t *testing.T) {
 	eachEngine(t, func(t *testing.T, start starter) {
 		n := start(t, gateway.Config{})
 		response, err := n.server.Client().Get(n.server.URL + "/ws")
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		defer response.Body.Close()
 		body, _ := io.ReadAll(response.Body)
 		if response.StatusCode != http.StatusUpgradeRequired || !bytes.Contains(body, []byte("WebSocket")) || response.Header.Get("Upgrade") != "websocket" {
@@ -279,9 +271,7 @@ func TestWebSocket_BreachesEndWithTheirCodes(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				c := n.dial(nil)
 				c.expect("welcome")
-				if err := c.Write(c.ctx, breach.kind, breach.data); err != nil {
-					t.Fatal(err)
-				}
+				must(t, c.Write(c.ctx, breach.kind, breach.data))
 				if got := c.expectClose(); got.Code != breach.code {
 					t.Errorf("closed with %v, want code %d", got, breach.code)
 				}

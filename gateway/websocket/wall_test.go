@@ -39,9 +39,7 @@ func TestWall_APanicWhileReadingEndsThatSessionOnly(t *testing.T) {
 func TestWall_APanicOfTheLibraryEndsThatSessionOnly(t *testing.T) {
 	n, log := startLogged(t)
 	session, err := n.Open(t.Context(), gateway.Hello{Protocol: Framed(native.Protocol{}), Transport: "websocket"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	server, client := connect(t)
 	n.webSocket.starting.Do(n.webSocket.start)
 	e := n.webSocket.portable.(*portable)
@@ -81,9 +79,7 @@ func (n *node) expectPanic(log *bytes.Buffer, words ...string) {
 func (n *node) metric(name string) float64 {
 	n.t.Helper()
 	families, err := n.metrics.Gatherer().Gather()
-	if err != nil {
-		n.t.Fatal(err)
-	}
+	must(n.t, err)
 	for _, family := range families {
 		if family.GetName() == name {
 			return family.GetMetric()[0].GetCounter().GetValue()
