@@ -27,14 +27,10 @@ func (r *narrow) GiveInbound(n int) { r.held -= n }
 // An answer takes of the node's room while it grows, not only when it is whole.
 func TestCollector_HoldsOfTheNodesRoomWhatItHas(t *testing.T) {
 	at, err := parseCursors([]string{"c"}, "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	protocol := notices{native.Protocol{}, nativeObjects}
 	frame, err := protocol.Encode(gateway.Message{Message: &broker.Message{Channel: "c", Payload: make([]byte, 1000), Kind: broker.Binary}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	bytes := len(parseNotice(frame.Data).body)
 	room := &narrow{most: 3*bytes - 1}
 	c := newCollector(room, at)

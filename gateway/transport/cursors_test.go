@@ -7,15 +7,11 @@ import "testing"
 func TestCursors_APlaceThatIsNotKnownYetIsLeftOut(t *testing.T) {
 	channels := []string{"news", "sport"}
 	c, err := parseCursors(channels, "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	c.note(notice{kind: joined, channel: []byte("news"), position: []byte("k3x9:4")})
 	c.note(notice{kind: message, channel: []byte("news"), position: []byte("k3x9:5")})
 	again, err := parseCursors(channels, string(c.append(nil)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if p := again.of([]byte("news")); !p.resumed || string(p.at) != "k3x9:5" {
 		t.Errorf("news is resumed: %v, at %q", p.resumed, p.at)
 	}

@@ -41,9 +41,7 @@ func newNode(t testing.TB, c gateway.Config) *node {
 	t.Helper()
 	c = gatewaytest.Complete(c)
 	g, err := gateway.New(c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	n := &node{Gateway: g, t: t, mux: http.NewServeMux(), metrics: c.Metrics}
 	n.mux.Handle("/events", Strict(Stream(&SSE{Gateway: g, Native: native.Protocol{}})))
 	n.mux.Handle("/poll", Strict(Stream(&LongPoll{Gateway: g, Native: native.Protocol{}})))

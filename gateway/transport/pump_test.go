@@ -55,9 +55,7 @@ func plainPump(c *deafClient) pumped {
 
 func ssePump(t *testing.T, c *deafClient) pumped {
 	at, err := parseCursors([]string{"c"}, "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	s := newStream(c, at)
 	p := pumped{pump: &s.Pump, cursor: 100}
 	protocol := notices{form: payloadEvents}
@@ -65,9 +63,7 @@ func ssePump(t *testing.T, c *deafClient) pumped {
 		data := strings.Repeat("x", n)
 		m := &broker.Message{Channel: "c", Payload: []byte(data), Kind: broker.Text, Position: broker.Position{Epoch: "e", Offset: uint64(i + 1)}}
 		frame, err := protocol.Encode(gateway.Message{Message: m})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		before := s.cursors.append(nil)
 		s.cursors.note(parseNotice(frame.Data))
 		p.want += "data: " + data + "\nid: " + string(s.cursors.append(nil)) + "\n\n"

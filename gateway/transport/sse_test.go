@@ -45,16 +45,12 @@ func (n *node) tryListen(query string, header ...string) *listener {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	n.t.Cleanup(cancel)
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, n.server.URL+"/events?"+query, nil)
-	if err != nil {
-		n.t.Fatal(err)
-	}
+	must(n.t, err)
 	for i := 0; i < len(header); i += 2 {
 		request.Header.Set(header[i], header[i+1])
 	}
 	response, err := n.server.Client().Do(request)
-	if err != nil {
-		n.t.Fatal(err)
-	}
+	must(n.t, err)
 	n.t.Cleanup(func() { cancel(); response.Body.Close() })
 	return &listener{t: n.t, response: response, lines: bufio.NewScanner(response.Body), leave: cancel}
 }
@@ -382,12 +378,8 @@ func TestSSE_Curl(t *testing.T) {
 	defer cancel()
 	command := exec.CommandContext(ctx, curl, "--silent", "--no-buffer", n.server.URL+"/events?channel=news")
 	output, err := command.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
+	must(t, command.Start())
 	l := &listener{t: t, lines: bufio.NewScanner(output)}
 	l.expectID()
 	n.publish("news", `"for curl"`)
@@ -404,9 +396,7 @@ func TestSSE_AnEventSourceComesBackWhereThatMakesSense(t *testing.T) {
 	full := startNode(t, gateway.Config{Limits: limits})
 	full.listen("channel=news").expectID()
 	draining := startNode(t, gateway.Config{})
-	if err := draining.Shutdown(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	must(t, draining.Shutdown(t.Context()))
 	for name, n := range map[string]*node{"full": full, "draining": draining} {
 		l := n.tryListen("channel=news", "Accept", "text/event-stream")
 		body, err := io.ReadAll(l.response.Body)

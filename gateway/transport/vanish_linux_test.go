@@ -22,9 +22,7 @@ func TestVanish_TheKernelsProbesEndTheSession(t *testing.T) {
 			at := n.publish("a", "1")
 			n.server = probing(t, n)
 			client, err := net.Dial("tcp", n.server.Listener.Addr().String())
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			defer client.Close()
 			fmt.Fprintf(client, "GET %s&cursor=%s HTTP/1.1\r\nHost: localhost\r\n\r\n", path, at)
 			n.awaitSessions(1)
@@ -39,9 +37,7 @@ func probing(t *testing.T, n *node) *httptest.Server {
 	t.Helper()
 	often := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: time.Second, Interval: time.Second, Count: 2}}
 	l, err := often.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	server := httptest.NewUnstartedServer(n.mux)
 	server.Listener.Close()
 	server.Listener = l
@@ -53,9 +49,7 @@ func probing(t *testing.T, n *node) *httptest.Server {
 func vanish(t *testing.T, c net.Conn) {
 	t.Helper()
 	socket, err := c.(*net.TCPConn).SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	nothing := unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K}
 	var attached error
 	controlled := socket.Control(func(fd uintptr) {
