@@ -95,9 +95,7 @@ func sessionsOf(t *testing.T, n *process) (open int) {
 func startBalancer(t *testing.T, nodes []*process) string {
 	t.Helper()
 	shipped, err := os.ReadFile("../../deploy/haproxy/haproxy.cfg")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	var servers strings.Builder
 	for i, n := range nodes {
 		fmt.Fprintf(&servers, "    server node-%d %s\n", i, strings.TrimPrefix(n.public(""), "http://"))
@@ -108,9 +106,7 @@ func startBalancer(t *testing.T, nodes []*process) string {
 	config = changeLine(config, "    server-template ", servers.String())
 	config = changeLine(config, "    fd-hard-limit ", "    fd-hard-limit 1000\n")
 	file := filepath.Join(t.TempDir(), "haproxy.cfg")
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(file, []byte(config), 0o600))
 	command := exec.Command(brokertest.FindProgram(t, "haproxy"), "-db", "-f", file)
 	command.ExtraFiles = []*os.File{socket, listenFor(t)} // descriptors 3 and 4
 	runBeside(t, command)
@@ -122,14 +118,10 @@ func startBalancer(t *testing.T, nodes []*process) string {
 func listenFor(t *testing.T) *os.File {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer listener.Close()
 	socket, err := listener.(*net.TCPListener).File()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() { socket.Close() })
 	return socket
 }
@@ -137,9 +129,7 @@ func listenFor(t *testing.T) *os.File {
 func socketAddress(t *testing.T, socket *os.File) string {
 	t.Helper()
 	listener, err := net.FileListener(socket)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer listener.Close()
 	return listener.Addr().String()
 }
@@ -157,9 +147,7 @@ func runBeside(t *testing.T, command *exec.Cmd) {
 	if command.Stderr == nil {
 		command.Stderr = &said
 	}
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, command.Start())
 	t.Cleanup(func() {
 		_ = command.Process.Kill() // it may have ended
 		_ = command.Wait()
@@ -297,13 +285,9 @@ func newPythonTalker(t *testing.T, balancer string) *pythonTalker {
 	}
 	command := exec.Command(python, "testdata/chat.py", "ws://"+balancer+"/ws")
 	stdin, err := command.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	stdout, err := command.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	p := &pythonTalker{chatLog: newChatLog(t, "python"), stdin: stdin}
 	runBeside(t, command)
 	go func() {

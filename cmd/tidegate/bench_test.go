@@ -33,9 +33,7 @@ func benchURL(node *process) string { return strings.Replace(node.public("/ws"),
 func startBenchNode(t *testing.T, config string, args ...string) *process {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "tidegate.yaml")
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(file, []byte(config), 0o600))
 	return startReady(t, nil, append([]string{"--config", file}, args...)...)
 }
 
@@ -121,9 +119,7 @@ func TestBench_PublishCountsConfirmations(t *testing.T) {
 func TestBench_SessionsConnectByTokensOfTheirOwn(t *testing.T) {
 	t.Parallel()
 	secretFile := filepath.Join(t.TempDir(), "jwt.secret")
-	if err := os.WriteFile(secretFile, []byte(strings.Repeat("s", 32)), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(secretFile, []byte(strings.Repeat("s", 32)), 0o600))
 	node := startBenchNode(t, `channels: [{match: "bench:*", subscribe: token}]
 limits: {commands_per_second: 0, bytes_per_second: 0, sessions_per_user: 1}
 auth: {jwt: {secret_file: `+secretFile+`}}

@@ -90,9 +90,7 @@ func TestBounds_ManyKindsOfClientsDoNotExceedTheSum(t *testing.T) {
 	node := startNodeOf(t, build(t), environ, "--config", file)
 	eventually(t, node.public("/readyz"), http.StatusOK)
 	settings, err := config.File(file, environ).Read()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	ofClients := boundOfClients(t, settings)
 	idle := mostMemory(t, node.command.Process.Pid)
 	mob := newMob(t, node)
@@ -156,9 +154,7 @@ func (p *process) watch(long time.Duration) map[string]float64 {
 func (p *process) sockets() (n int) {
 	p.t.Helper()
 	links, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", p.command.Process.Pid))
-	if err != nil {
-		p.t.Fatal(err)
-	}
+	must(p.t, err)
 	for _, link := range links {
 		if is, err := os.Readlink(link); err == nil && strings.HasPrefix(is, "socket:") {
 			n++
@@ -220,9 +216,7 @@ func build(t *testing.T) string {
 func mostMemory(t *testing.T, pid int) int64 {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	var kibibytes int64
 	_, line, _ := strings.Cut(string(status), "\nVmHWM:")
 	if _, err := fmt.Sscan(line, &kibibytes); err != nil {

@@ -38,14 +38,10 @@ func TestCheck_Golden(t *testing.T) {
 			}
 			golden := strings.TrimSuffix(file, ".yaml") + ".golden"
 			if os.Getenv("UPDATE_GOLDEN") != "" {
-				if err := os.WriteFile(golden, out.Bytes(), 0o644); err != nil {
-					t.Fatal(err)
-				}
+				must(t, os.WriteFile(golden, out.Bytes(), 0o644))
 			}
 			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			if out.String() != string(want) {
 				t.Errorf("printed:\n%s\nwant:\n%s", out.String(), want)
 			}
@@ -156,9 +152,7 @@ func TestMemory_OfTheShippedFilesIsEnough(t *testing.T) {
 		{"deploy/kubernetes", inPod, at(pod, "resources", "limits", "memory").(string)},
 	} {
 		settings, err := config.File(c.file, nil).Read()
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		var mebibytes int64
 		if _, err := fmt.Sscanf(strings.ToLower(strings.TrimSuffix(c.given, "i")), "%dm", &mebibytes); err != nil {
 			t.Fatalf("%s: %q: %v", c.name, c.given, err)
@@ -175,14 +169,10 @@ func TestMemory_OfTheShippedFilesIsEnough(t *testing.T) {
 
 func TestBounds_TheTableIsThatOfCheck(t *testing.T) {
 	document, err := os.ReadFile("../../deploy/README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	kubernetes := yamlOf(t, "../../deploy/kubernetes/tidegate.yaml")
 	settings, err := config.File(write(t, "tidegate.yaml", at(kubernetes[0], "data", "tidegate.yaml").(string)), nil).Read()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	var table strings.Builder
 	writeMemory(&table, settings.Memory())
 	for line := range strings.Lines(table.String()) {
@@ -195,9 +185,7 @@ func TestBounds_TheTableIsThatOfCheck(t *testing.T) {
 func yamlOf(t *testing.T, file string) (documents []any) {
 	t.Helper()
 	content, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for decoder := yaml.NewDecoder(bytes.NewReader(content)); ; {
 		var one any
 		if err := decoder.Decode(&one); errors.Is(err, io.EOF) {
@@ -224,9 +212,7 @@ func TestServe_CollectsGarbageBeforeTheSumIsReached(t *testing.T) {
 		"TIDEGATE_REDIS_URL=redis://127.0.0.1:1", "TIDEGATE_LIMITS_SESSIONS=1000", "TIDEGATE_LIMITS_CONNECTIONS=100", "TIDEGATE_LIMITS_SUBSCRIPTIONS=1000",
 	}
 	settings, err := config.NewSource(pflag.NewFlagSet("", pflag.ContinueOnError), environ).Read()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	want, _ := settings.Memory().Process()
 	for limit, environ := range map[int64][]string{
 		want:      environ,

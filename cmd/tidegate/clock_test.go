@@ -19,9 +19,7 @@ func TestClock_TicksWhileSomebodyListens(t *testing.T) {
 		memory := broker.NewMemory()
 		c := &clock{Broker: memory}
 		g, err := gateway.New(gateway.Config{Broker: c, History: memory, Rules: rules.Development()})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		ctx, end := context.WithCancel(t.Context())
 		var parts sync.WaitGroup
 		defer parts.Wait()
@@ -37,9 +35,7 @@ func TestClock_TicksWhileSomebodyListens(t *testing.T) {
 			Protocol: raw.Protocol{}, Transport: "test",
 			Commands: []gateway.Command{gateway.Subscribe{Channel: clockChannel}},
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		<-time.After(2 * time.Second)
 		want := []string{`{"time":"2000-01-01T00:00:03Z"}`, `{"time":"2000-01-01T00:00:04Z"}`}
 		if ticks := ticksOf(t, memory); !slices.Equal(ticks, want) {
@@ -58,9 +54,7 @@ func TestClock_TicksWhileSomebodyListens(t *testing.T) {
 func ticksOf(t *testing.T, h broker.History) (ticks []string) {
 	t.Helper()
 	page, err := h.Latest(t.Context(), clockChannel, broker.Most{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for _, m := range page.Messages {
 		ticks = append(ticks, string(m.Payload))
 	}

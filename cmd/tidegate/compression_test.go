@@ -16,9 +16,7 @@ import (
 
 func TestCompression_IsForClientsThatAgreeWhereItIsOn(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "tidegate.yaml")
-	if err := os.WriteFile(file, []byte("channels: [{match: '*', subscribe: anyone, publish: anyone}]\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(file, []byte("channels: [{match: '*', subscribe: anyone, publish: anyone}]\n"), 0o600))
 	long := `{"text":"` + strings.Repeat("as it was, ", 100) + `"}`
 	for _, c := range []struct {
 		name       string
@@ -34,13 +32,9 @@ func TestCompression_IsForClientsThatAgreeWhereItIsOn(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			n := startReady(t, nil, append(c.args, "--config", file)...)
 			conn, _, err := websocket.Dial(t.Context(), n.public("/raw/chat"), &websocket.DialOptions{CompressionMode: c.mode})
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			defer conn.CloseNow()
-			if err := conn.Write(t.Context(), websocket.MessageText, []byte(long)); err != nil {
-				t.Fatal(err)
-			}
+			must(t, conn.Write(t.Context(), websocket.MessageText, []byte(long)))
 			if _, got, err := conn.Read(t.Context()); err != nil || string(got) != long {
 				t.Fatalf("read %.40q, %v", got, err)
 			}
@@ -66,8 +60,6 @@ func (p *process) deliveredBytes() int {
 		p.t.Fatalf("the metrics do not tell delivered bytes: %d\n%.300s", status, text)
 	}
 	n, err := strconv.ParseFloat(found[1], 64)
-	if err != nil {
-		p.t.Fatal(err)
-	}
+	must(p.t, err)
 	return int(n)
 }

@@ -29,13 +29,9 @@ func idle(t *testing.T, p *process, introduction string) net.Conn {
 func tryIdle(t *testing.T, p *process, introduction string) (net.Conn, bool) {
 	t.Helper()
 	c, err := net.Dial("tcp", strings.TrimPrefix(p.public(""), "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() { c.Close() })
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
-	}
+	must(t, c.SetDeadline(time.Now().Add(patience)))
 	_, _ = io.WriteString(c, introduction+"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n") // it may be closed
 	answer, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {
@@ -85,9 +81,7 @@ func TestConnections_RequestsOverHTTP2AreBounded(t *testing.T) {
 		t.Cleanup(client.CloseIdleConnections)
 		listen := func() (*http.Response, error) {
 			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.public("/events?channel=chat"), nil)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			return client.Do(r)
 		}
 		var open []*http.Response
@@ -126,9 +120,7 @@ func TestConnections_OfTheInternalListenerAreBounded(t *testing.T) {
 	address := strings.TrimPrefix(strings.TrimSuffix(p.internal(""), "/"), "http://")
 	for range config.Reserve()/2 + 1 {
 		c, err := net.Dial("tcp", address)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		defer c.Close()
 	}
 	p.waitFor("limits.connections")
@@ -181,26 +173,16 @@ func TestConnections_AreBoundedByAddress(t *testing.T) {
 func TestListen_TheKernelHoldsLittleForAPeerThatDoesNotRead(t *testing.T) {
 	t.Parallel()
 	l, err := listen("listen", "127.0.0.1:0", config.TLS{}, nil, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer l.Close()
 	client, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer client.Close()
-	if err := client.(*net.TCPConn).SetReadBuffer(4 << 10); err != nil {
-		t.Fatal(err)
-	}
+	must(t, client.(*net.TCPConn).SetReadBuffer(4<<10))
 	served, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer served.Close()
-	if err := served.SetWriteDeadline(time.Now().Add(time.Second)); err != nil {
-		t.Fatal(err)
-	}
+	must(t, served.SetWriteDeadline(time.Now().Add(time.Second)))
 	taken, _ := served.Write(make([]byte, 16<<20))
 	if most := 256 << 10; taken > most {
 		t.Errorf("the kernel took %d bytes, want %d at most", taken, most)

@@ -48,9 +48,7 @@ func TestOperators_LookAfterACluster(t *testing.T) {
 		}
 	}
 	host, err := os.Hostname()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	awaitOnChannel(t, environ, "chat:lobby")
 	expect(`^\w+:1\n$`, "publish", "chat:lobby", "here")
 	listener.waitFor("here")

@@ -44,20 +44,14 @@ func TestDev_OpensTheConsoleAtATerminal(t *testing.T) {
 	folder := t.TempDir()
 	opened := filepath.Join(folder, "opened")
 	browser := filepath.Join(folder, "browser")
-	if err := os.WriteFile(browser, fmt.Appendf(nil, "#!/bin/sh\nprintf %%s \"$1\" > %s.part && mv %s.part %s\n", opened, opened, opened), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(browser, fmt.Appendf(nil, "#!/bin/sh\nprintf %%s \"$1\" > %s.part && mv %s.part %s\n", opened, opened, opened), 0o700))
 	command := atTerminal(t, "dev --listen 127.0.0.1:0 --internal-listen 127.0.0.1:0")
 	command.Env = append(command.Env, "BROWSER="+browser)
 	var said bytes.Buffer
 	command.Stdout, command.Stderr = &said, &said
 	stdin, err := command.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
+	must(t, command.Start())
 	url := eventuallyRead(t, opened)
 	if _, err := stdin.Write([]byte{3}); err != nil { // Ctrl-C
 		t.Error(err)

@@ -35,9 +35,7 @@ func TestDevelopment_SecretOpensNothingElsewhere(t *testing.T) {
 func postHello(t *testing.T, url string) int {
 	t.Helper()
 	response, err := http.Post(url, "text/plain", strings.NewReader("hello"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer http.DefaultClient.CloseIdleConnections()
 	defer response.Body.Close()
 	return response.StatusCode

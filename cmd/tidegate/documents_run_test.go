@@ -114,9 +114,7 @@ func newPageShell(t *testing.T, more ...string) *pageShell {
 
 func runReadme(t *testing.T, _ string, commands []string) {
 	root, err := filepath.Abs(repository)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	shell := newPageShell(t, "go install ./cmd/tidegate", "(cd "+root+" && go install ./cmd/tidegate)")
 	shell.env = append(shell.env, "GOBIN="+filepath.Join(shell.folder, "bin"))
 	said := shell.run(t, append(commands, "bin/tidegate version"))
@@ -149,17 +147,13 @@ channels: [{match: "*", subscribe: anyone, publish: anyone, presence: true, hist
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	alice, _, err := websocket.Dial(ctx, node.public("/ws?access_token="+strings.TrimSpace(token)), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() { alice.CloseNow() })
 	frame, err := []byte(nil), alice.Write(ctx, websocket.MessageText, []byte(`{"type":"subscribe","id":1,"channel":"chat:lobby"}`))
 	for err == nil && !bytes.Contains(frame, []byte(`"subscribed"`)) {
 		_, frame, err = alice.Read(ctx)
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return node, key
 }
 
@@ -193,9 +187,7 @@ func runLoginGuide(t *testing.T, text string, commands []string) {
 	shell := newPageShell(t, "127.0.0.1:3000", login, "kill %tidegate", "kill %tidegate && wait %tidegate", " -N ", " ", "/events?", "/poll?") // a stream would never end
 	shell.ready["node"] = "--data '' " + login + "/login?user=somebody"
 	shell.env = append(shell.env, "PORT="+login[strings.LastIndexByte(login, ':')+1:])
-	if err := os.CopyFS(shell.folder, os.DirFS(loginExamples)); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.CopyFS(shell.folder, os.DirFS(loginExamples)))
 	configurationsOf(t, shell.elsewhere.Replace(text), shell.folder)
 	said := shell.run(t, commands)
 	if !strings.Contains(said, `{"cursor":""}`) || !strings.Contains(said, `"messages":[]`) {
@@ -206,9 +198,7 @@ func runLoginGuide(t *testing.T, text string, commands []string) {
 func runPackageGuide(t *testing.T, _ string, commands []string) {
 	brokertest.FindProgram(t, "npm")
 	folder, err := filepath.Abs(repository + "/gateway/console/tidegate")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	shell := newPageShell(t)
 	shell.elsewhere = strings.NewReplacer("npm pack ", "cd "+folder+" && npm pack --ignore-scripts ", "/tmp", shell.folder, "npm install ", "mkdir $HOME/project && cd $HOME/project && npm install --offline --no-audit --no-fund ")
 	shell.env = append(shell.env, "HOME="+shell.folder)

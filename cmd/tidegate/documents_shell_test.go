@@ -122,9 +122,7 @@ func withTidegate(t *testing.T) []string {
 	if err == nil {
 		err = os.Symlink(self, filepath.Join(folder, "tidegate"))
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return append(os.Environ(), "BE_TIDEGATE=1", fmt.Sprintf("PATH=%s:%s", folder, os.Getenv("PATH")))
 }
 
@@ -141,9 +139,7 @@ func TestReadme_TwoNodesInThreeCommands(t *testing.T) {
 	t.Parallel()
 	brokertest.RequireRedis(t)
 	page, err := os.ReadFile(repository + "/README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	_, text, _ := strings.Cut(string(page), "Two nodes on one Redis, in three:\n")
 	text, _, _ = strings.Cut(text, "\nSubscribe in ")
 	redis, one, two, internal, other := quietAddress(t), quietAddress(t), quietAddress(t), quietAddress(t), quietAddress(t)

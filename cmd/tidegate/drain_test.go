@@ -48,14 +48,10 @@ func drainAmongSilentPeers(t *testing.T, strike func(*brokertest.Way)) {
 		if n%2 == 0 {
 			listen = (*assailant).deafStream
 		}
-		if err := listen(deaf); err != nil {
-			t.Fatal(err)
-		}
+		must(t, listen(deaf))
 		if n%2 == 1 {
 			ask := `{"type":"publish","id":2,"channel":"kept:1","data":1}`
-			if err := errors.Join(deaf.send(ask), deaf.send(ask)); err != nil {
-				t.Fatal(err)
-			}
+			must(t, errors.Join(deaf.send(ask), deaf.send(ask)))
 		}
 	}
 	waitForMetric(t, p, "tidegate_subscriptions 40") // each stream is on three channels
@@ -77,9 +73,7 @@ func drainAmongSilentPeers(t *testing.T, strike func(*brokertest.Way)) {
 func arrive(t *testing.T, p *process) *assailant {
 	t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(p.public(""), "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() { conn.Close() })
 	return &assailant{conn: conn, hasBegun: func() {}}
 }
@@ -88,9 +82,7 @@ func arrive(t *testing.T, p *process) *assailant {
 func silentBackend(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0") // the kernel takes them
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() { l.Close() })
 	return "http://" + l.Addr().String()
 }

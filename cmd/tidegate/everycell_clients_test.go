@@ -142,9 +142,7 @@ func (c *oneChannel) request(method, url, media, key, body string) (answer strin
 func (c *oneChannel) open(method, url, media, key, body string) *http.Response {
 	c.t.Helper()
 	request, err := http.NewRequestWithContext(c.ctx, method, url, strings.NewReader(body))
-	if err != nil {
-		c.t.Fatal(err)
-	}
+	must(c.t, err)
 	request.Close = true
 	if media != "" {
 		request.Header.Set("Content-Type", media)
@@ -153,9 +151,7 @@ func (c *oneChannel) open(method, url, media, key, body string) *http.Response {
 		request.Header.Set("Authorization", "Bearer "+key)
 	}
 	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		c.t.Fatal(err)
-	}
+	must(c.t, err)
 	return response
 }
 
@@ -262,9 +258,7 @@ func (c *oneChannel) hearHistory() string {
 
 func (c *oneChannel) sayRedis(m utterance) {
 	c.t.Helper()
-	if err := c.redis.Publish(c.ctx, "tidegate:"+everyRoom, m.payload).Err(); err != nil {
-		c.t.Fatal(err)
-	}
+	must(c.t, c.redis.Publish(c.ctx, "tidegate:"+everyRoom, m.payload).Err())
 }
 
 func (c *oneChannel) hearRedis() func() string {
@@ -275,9 +269,7 @@ func (c *oneChannel) hearRedis() func() string {
 	}
 	return func() string {
 		message, err := subscription.ReceiveMessage(c.ctx)
-		if err != nil {
-			c.t.Fatal(err)
-		}
+		must(c.t, err)
 		line, payload, enveloped := bytes.Cut([]byte(message.Payload), []byte("\n"))
 		if !enveloped {
 			return message.Payload

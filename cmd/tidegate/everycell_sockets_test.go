@@ -27,9 +27,7 @@ type socket struct {
 func (c *oneChannel) dial(p *process, path string) *socket {
 	c.t.Helper()
 	conn, _, err := websocket.Dial(c.ctx, "ws://"+p.host()+path, nil)
-	if err != nil {
-		c.t.Fatal(err)
-	}
+	must(c.t, err)
 	s := &socket{c, conn, make(chan string, 1000)}
 	reading := make(chan struct{})
 	go func() {

@@ -72,9 +72,7 @@ func namesOf[T any](list []T, name func(T) string) (names []string) {
 func readmeTable(t *testing.T, heading string) (cells map[[2]string]string, rows, columns []string) {
 	t.Helper()
 	content, err := os.ReadFile(repository + "/README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	_, text, _ := strings.Cut(string(content), "\n| "+heading+" | ")
 	text, _, _ = strings.Cut(text, "\n\n")
 	lines := strings.Split(text, "\n")

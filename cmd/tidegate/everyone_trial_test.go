@@ -124,9 +124,7 @@ func (tr *trial) newSDKWitnesses(s *stream, i int) (list []*sdkWitness) {
 func (tr *trial) forward(i int) string {
 	tr.t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tr.t.Fatal(err)
-	}
+	must(tr.t, err)
 	reach := tr.reaching(i).Transport.(*http.Transport).DialContext
 	var ways sync.WaitGroup
 	ways.Go(func() {
@@ -213,9 +211,7 @@ func (w *sdkWitness) take(text string) {
 func installEveryone(t *testing.T) string {
 	t.Helper()
 	folder := filepath.Join(t.TempDir(), "everyone")
-	if err := os.CopyFS(folder, os.DirFS("testdata/everyone")); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.CopyFS(folder, os.DirFS("testdata/everyone")))
 	install := exec.Command(brokertest.FindProgram(t, "npm"), "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline")
 	install.Dir, install.Env = folder, append(os.Environ(), "npm_config_update_notifier=false")
 	if out, err := install.CombinedOutput(); err != nil {
@@ -237,9 +233,7 @@ func readOutput(t *testing.T, command *exec.Cmd, env ...string) *bufio.Scanner {
 	t.Helper()
 	command.Env = append(os.Environ(), env...)
 	stdout, err := command.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	runBeside(t, command)
 	return bufio.NewScanner(stdout)
 }

@@ -59,9 +59,7 @@ func newStorm(t *testing.T, data, others []*brokertest.RedisServer, url func([]*
 	t.Cleanup(s.keepLogs)
 	t.Cleanup(s.http.CloseIdleConnections)
 	names, err := broker.NewRedis(broker.RedisConfig{URL: s.urls[0]})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	s.redisName = names.RedisName
 	return s
 }

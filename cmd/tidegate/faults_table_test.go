@@ -197,9 +197,7 @@ func onCluster(t *testing.T) *trial {
 func moveSlot(tr *trial) {
 	tr.cluster.AwaitAge(10 * time.Second)
 	name, err := broker.NewRedis(broker.RedisConfig{URL: tr.cluster.URL()})
-	if err != nil {
-		tr.t.Fatal(err)
-	}
+	must(tr.t, err)
 	tr.cluster.MoveSlot(name.RedisName(tr.streams[0].channel))
 	tr.cluster.MoveSlot(name.RedisName(tr.streams[keptChannels].channel))
 }

@@ -23,16 +23,12 @@ func TestHostile_NothingEndsANodeOrStays(t *testing.T) {
 	lasts, seed := 2*time.Second, rand.Uint64()
 	if given := os.Getenv("HOSTILE_TIME"); given != "" {
 		d, err := time.ParseDuration(given)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		lasts = d
 	}
 	if given := os.Getenv("HOSTILE_SEED"); given != "" {
 		n, err := strconv.ParseUint(given, 10, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		seed = n
 	}
 	t.Logf("HOSTILE_SEED=%d", seed)
@@ -76,9 +72,7 @@ func metricIn(t *testing.T, text, name string) (sum float64) {
 			continue
 		}
 		n, err := strconv.ParseFloat(value, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		sum += n
 	}
 	return sum

@@ -16,9 +16,7 @@ func TestInit_WritesWhatCheckPraises(t *testing.T) {
 	keys := map[string]bool{}
 	for _, place := range []string{"one-node", "compose", "nginx"} {
 		path := filepath.Join(t.TempDir(), "tidegate.yaml")
-		if err := initialize(io.Discard, path, place); err != nil {
-			t.Fatal(err)
-		}
+		must(t, initialize(io.Discard, path, place))
 		c, warnings, err := config.File(path, nil).Load()
 		if err != nil || len(warnings) > 0 {
 			t.Errorf("%s: %v, %q", place, err, warnings)
@@ -55,19 +53,13 @@ func TestInit_KeepsWhatIsThere(t *testing.T) {
 func TestInit_ItsKeysAreGood(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "tidegate.yaml")
-	if err := initialize(io.Discard, path, "one-node"); err != nil {
-		t.Fatal(err)
-	}
+	must(t, initialize(io.Discard, path, "one-node"))
 	node := startReady(t, nil, "--config", path)
 	c, err := config.File(path, nil).Read()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	request := tokenRequest{claims: auth.Claims{User: "alice"}}
 	token, err := request.sign(c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	key := string(c.Auth.APIKeys[0].Key)
 	for channel, want := range map[string]map[string]int{
 		"chat:lobby": {"": 401, token: 200, key: 200},
@@ -75,16 +67,12 @@ func TestInit_ItsKeysAreGood(t *testing.T) {
 	} {
 		for credential, status := range want {
 			ask, err := http.NewRequestWithContext(t.Context(), "POST", node.public("/api/channels/"+channel+"/messages"), strings.NewReader("hi"))
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			if credential != "" {
 				ask.Header.Set("Authorization", "Bearer "+credential)
 			}
 			answer, err := http.DefaultClient.Do(ask)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			answer.Body.Close()
 			if answer.StatusCode != status {
 				t.Errorf("%s with %.6q: %d, want %d", channel, credential, answer.StatusCode, status)

@@ -102,9 +102,7 @@ func startBackend(t *testing.T, address string, command []string) *backend {
 	process.Env = append(os.Environ(), "PORT="+port, "JWT_SECRET="+loginJWTSecret, "WEBHOOK_SECRET="+loginWebhookSecret)
 	var said bytes.Buffer
 	process.Stdout, process.Stderr = &said, &said
-	if err := process.Start(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, process.Start())
 	t.Cleanup(func() {
 		_ = process.Process.Kill() // it may have ended
 		_ = process.Wait()
@@ -125,21 +123,15 @@ func startBackend(t *testing.T, address string, command []string) *backend {
 func (b *backend) ask(method, url, body string, header http.Header) (*http.Response, string) {
 	b.t.Helper()
 	request, err := http.NewRequestWithContext(b.t.Context(), method, url, strings.NewReader(body))
-	if err != nil {
-		b.t.Fatal(err)
-	}
+	must(b.t, err)
 	if header != nil {
 		request.Header = header
 	}
 	answer, err := http.DefaultClient.Do(request)
-	if err != nil {
-		b.t.Fatal(err)
-	}
+	must(b.t, err)
 	defer answer.Body.Close()
 	text, err := io.ReadAll(answer.Body)
-	if err != nil {
-		b.t.Fatal(err)
-	}
+	must(b.t, err)
 	return answer, string(text)
 }
 

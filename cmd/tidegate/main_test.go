@@ -55,9 +55,7 @@ func startProgram(t *testing.T, path string, environ []string, args ...string) *
 	p.command.Dir = t.TempDir()
 	read, write := io.Pipe()
 	p.command.Stdout, p.command.Stderr = write, write
-	if err := p.command.Start(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, p.command.Start())
 	var reading sync.WaitGroup
 	reading.Go(func() { p.collect(read) })
 	go func() {
@@ -171,9 +169,7 @@ func (p *process) wait() int {
 
 func (p *process) signal(s os.Signal) {
 	p.t.Helper()
-	if err := p.command.Process.Signal(s); err != nil {
-		p.t.Fatal(err)
-	}
+	must(p.t, p.command.Process.Signal(s))
 }
 
 // public and internal return a URL of a listener.
@@ -183,9 +179,7 @@ func (p *process) internal(path string) string { return p.url("metrics", path) }
 func (p *process) url(place, path string) string {
 	p.t.Helper()
 	var record map[string]string
-	if err := json.Unmarshal([]byte(p.waitFor(`"msg":"serving"`)), &record); err != nil {
-		p.t.Fatal(err)
-	}
+	must(p.t, json.Unmarshal([]byte(p.waitFor(`"msg":"serving"`)), &record))
 	base := strings.TrimSuffix(strings.TrimSuffix(record[place], "metrics"), "/")
 	return base + path
 }
@@ -196,9 +190,7 @@ func get(t *testing.T, url string) (status int, body string) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	status, body, err := tryGet(ctx, url)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return status, body
 }
 
@@ -236,5 +228,13 @@ func eventually(t *testing.T, url string, status int) (body string) {
 		case <-ctx.Done():
 			t.Fatalf("GET %s: %s, want %d", url, last, status)
 		}
+	}
+}
+
+// must ends the test if there is an error.
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }

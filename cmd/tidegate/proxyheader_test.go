@@ -21,14 +21,10 @@ import (
 func proxyHeader(t *testing.T, version byte, client string) []byte {
 	t.Helper()
 	from, err := net.ResolveTCPAddr("tcp", client)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	header := proxyproto.HeaderProxyFromAddrs(version, from, &net.TCPAddr{IP: from.IP, Port: 80})
 	encoded, err := header.Format()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return encoded
 }
 
@@ -85,9 +81,7 @@ func TestProxied_WhoseHeaderIsBelieved(t *testing.T) {
 				}
 				return
 			}
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			hearType(t, connection, "welcome")
 			if err := connection.Close(websocket.StatusNormalClosure, ""); err != nil {
 				t.Error(err)
@@ -123,9 +117,7 @@ func TestProxied_WhatPassesIsWholeAndInOrder(t *testing.T) {
 	t.Parallel()
 	p := startReadyBehind(t, []string{"TIDEGATE_PROXY_PROTOCOL=true", "TIDEGATE_TRUSTED_PROXIES=127.0.0.1"})
 	c, _, err := dialWebSocket(t, p, dialAfter(proxyHeader(t, 2, "192.0.2.7:5000")), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	c.SetReadLimit(1 << 20)
 	say(t, c, websocket.MessageText, `{"type":"subscribe","id":1,"channel":"chat"}`)
 	hearType(t, c, "subscribed")
@@ -142,9 +134,7 @@ func TestProxied_AProxyThatSaysNothingIsCutOff(t *testing.T) {
 	t.Parallel()
 	p := startReadyBehind(t, []string{"TIDEGATE_PROXY_PROTOCOL=true", "TIDEGATE_TRUSTED_PROXIES=127.0.0.1"})
 	c, err := net.Dial("tcp", strings.TrimPrefix(p.public(""), "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer c.Close()
 	if _, err := c.Write([]byte("PROXY TCP4 192.0")); err != nil {
 		t.Fatal(err)
@@ -159,9 +149,7 @@ func TestServe_AClientThatDoesNotFinishItsTLSHandshakeIsCutOff(t *testing.T) {
 	putCertificate(t, files, "a.example")
 	p := startNode(t, nil, "--tls-cert-file", files.CertFile, "--tls-key-file", files.KeyFile)
 	c, err := net.Dial("tcp", strings.TrimPrefix(p.public(""), "https://"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer c.Close()
 	if _, err := c.Write([]byte{0x16, 0x03, 0x01}); err != nil { // a ClientHello begins so
 		t.Fatal(err)
@@ -173,9 +161,7 @@ func TestServe_ManyHeadersAreRefused(t *testing.T) {
 	t.Parallel()
 	p := startReady(t, nil)
 	c, err := net.Dial("tcp", strings.TrimPrefix(p.public(""), "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer c.Close()
 	var request bytes.Buffer
 	request.WriteString("GET /ws HTTP/1.1\r\nHost: a\r\n")
@@ -183,9 +169,7 @@ func TestServe_ManyHeadersAreRefused(t *testing.T) {
 		fmt.Fprintf(&request, "X-Forwarded-For: 192.0.2.%d\r\n", i%256)
 	}
 	request.WriteString("\r\n")
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
-	}
+	must(t, c.SetDeadline(time.Now().Add(patience)))
 	_, _ = c.Write(request.Bytes()) // the node may hang up before it has all
 	answer, _ := io.ReadAll(c)
 	if len(answer) > 0 && !bytes.HasPrefix(answer, []byte("HTTP/1.1 431 ")) {

@@ -32,9 +32,7 @@ func runOfficial(t *testing.T, packages, host, script string, env ...string) *ch
 	command.Dir = packages
 	command.Env = append(append(os.Environ(), "GATEWAY="+host, "APP_ID=1", "APP_KEY=key", "APP_SECRET=a secret"), env...)
 	stdout, err := command.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	heard := newChatLog(t, script)
 	runBeside(t, command)
 	go func() {
@@ -48,9 +46,7 @@ func runOfficial(t *testing.T, packages, host, script string, env ...string) *ch
 
 func (p *process) kill() {
 	p.t.Helper()
-	if err := p.command.Process.Kill(); err != nil {
-		p.t.Fatal(err)
-	}
+	must(p.t, p.command.Process.Kill())
 	<-p.done
 }
 
@@ -164,15 +160,11 @@ func checkNumbers(t *testing.T, lines []string, most int) {
 func (p *process) publish(t *testing.T, text string) {
 	t.Helper()
 	request, err := http.NewRequest(http.MethodPost, p.public("/api/channels/"+pusherRoom+"/messages?event=said"), strings.NewReader(text))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	request.Header.Set("Authorization", "Bearer "+backendKey)
 	request.Header.Set("Content-Type", "application/json")
 	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
 		t.Fatalf("publish: %s", response.Status)

@@ -74,9 +74,7 @@ func (p *process) host() string { return strings.TrimPrefix(p.public(""), "http:
 func officialPackages(t *testing.T) string {
 	t.Helper()
 	folder := filepath.Join(t.TempDir(), "official")
-	if err := os.CopyFS(folder, os.DirFS("../../gateway/pusher/testdata/official")); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.CopyFS(folder, os.DirFS("../../gateway/pusher/testdata/official")))
 	install := exec.Command(brokertest.FindProgram(t, "npm"), "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline")
 	install.Dir, install.Env = folder, append(os.Environ(), "npm_config_update_notifier=false")
 	if out, err := install.CombinedOutput(); err != nil {
@@ -97,13 +95,9 @@ func newPusherTalker(t *testing.T, packages, host string) *pusherTalker {
 	command.Dir = packages
 	command.Env = append(os.Environ(), "GATEWAY="+host, "APP_ID=1", "APP_KEY=key", "APP_SECRET=a secret", "CHANNEL="+pusherRoom)
 	stdin, err := command.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	stdout, err := command.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	p := &pusherTalker{newChatLog(t, "pusher"), stdin}
 	runBeside(t, command)
 	go func() {
@@ -128,9 +122,7 @@ func newNativeTalker(t *testing.T, p *process) *nativeTalker {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	conn, _, err := websocket.Dial(ctx, "ws://"+p.host()+"/ws", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	n := &nativeTalker{newChatLog(t, "native"), conn}
 	listening := make(chan struct{})
 	go func() {
@@ -151,9 +143,7 @@ func newNativeTalker(t *testing.T, p *process) *nativeTalker {
 
 func (n *nativeTalker) write(frame string) {
 	n.t.Helper()
-	if err := n.conn.Write(context.Background(), websocket.MessageText, []byte(frame)); err != nil {
-		n.t.Fatal(err)
-	}
+	must(n.t, n.conn.Write(context.Background(), websocket.MessageText, []byte(frame)))
 }
 
 func (n *nativeTalker) say(text string) {
@@ -172,13 +162,9 @@ func newSSETalker(t *testing.T, p *process) *sseTalker {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.public("/events?channel="+pusherRoom), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	s := &sseTalker{newChatLog(t, "SSE"), p}
 	listening := make(chan struct{})
 	go func() {
@@ -196,15 +182,11 @@ func (s *sseTalker) say(text string) {
 	s.t.Helper()
 	body, _ := json.Marshal(map[string]string{"text": text})
 	request, err := http.NewRequest(http.MethodPost, s.process.public("/api/channels/"+pusherRoom+"/messages"), strings.NewReader(string(body)))
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	must(s.t, err)
 	request.Header.Set("Authorization", "Bearer "+backendKey)
 	request.Header.Set("Content-Type", "application/json")
 	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	must(s.t, err)
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
 		s.t.Fatalf("publish: %s", response.Status)
@@ -243,9 +225,7 @@ func newRoomTalker(t *testing.T, address string) *roomTalker {
 
 func (r *roomTalker) say(text string) {
 	r.t.Helper()
-	if err := r.client.Publish(context.Background(), "tidegate:"+pusherRoom, `{"text":"`+text+`"}`).Err(); err != nil {
-		r.t.Fatal(err)
-	}
+	must(r.t, r.client.Publish(context.Background(), "tidegate:"+pusherRoom, `{"text":"`+text+`"}`).Err())
 }
 
 func (r *roomTalker) isBack() {}
@@ -262,9 +242,7 @@ func TestPusher_AnAppIsAddedByReload(t *testing.T) {
 	p.signal(syscall.SIGHUP)
 	p.waitFor("reloaded rules and keys")
 	conn, _, err := websocket.Dial(t.Context(), "ws://"+p.host()+"/app/key?protocol=7", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer conn.CloseNow()
 	if _, frame, err := conn.Read(t.Context()); err != nil || !strings.Contains(string(frame), "pusher:connection_established") {
 		t.Errorf("with the app: %s, %v", frame, err)
@@ -274,9 +252,7 @@ func TestPusher_AnAppIsAddedByReload(t *testing.T) {
 func closeCode(t *testing.T, p *process, key string) websocket.StatusCode {
 	t.Helper()
 	conn, _, err := websocket.Dial(t.Context(), "ws://"+p.host()+"/app/"+key+"?protocol=7", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer conn.CloseNow()
 	for {
 		if _, _, err := conn.Read(t.Context()); err != nil {

@@ -94,9 +94,7 @@ func expectClose(t *testing.T, c *websocket.Conn, why string) {
 // put replaces a file in one step.
 func put(t *testing.T, file, text string) {
 	t.Helper()
-	if err := os.WriteFile(file+".new", []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(file+".new", []byte(text), 0o600))
 	if err := os.Rename(file+".new", file); err != nil {
 		t.Fatal(err)
 	}

@@ -25,9 +25,7 @@ func connect(t *testing.T, url string) *websocket.Conn {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	c, _, err := websocket.Dial(ctx, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() { _ = c.CloseNow() }) // it may be closed
 	return c
 }
@@ -53,17 +51,13 @@ func hear(t *testing.T, c *websocket.Conn) (websocket.MessageType, string) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	kind, data, err := c.Read(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return kind, string(data)
 }
 
 func say(t *testing.T, c *websocket.Conn, kind websocket.MessageType, text string) {
 	t.Helper()
-	if err := c.Write(t.Context(), kind, []byte(text)); err != nil {
-		t.Fatal(err)
-	}
+	must(t, c.Write(t.Context(), kind, []byte(text)))
 }
 
 // hearType reads until a frame of the native protocol has this type.
@@ -114,9 +108,7 @@ func TestRoutes_EveryClientMeetsOnAChannel(t *testing.T) {
 func publish(t *testing.T, url, body string) {
 	t.Helper()
 	response, err := http.Post(url, "application/json", strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer response.Body.Close()
 	answer, err := io.ReadAll(response.Body)
 	if err != nil || response.StatusCode != http.StatusOK {
@@ -318,17 +310,13 @@ func TestReload_RulesAndKeysAreThoseOfTheFile(t *testing.T) {
 func post(t *testing.T, url, key string) int {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, bytes.NewReader([]byte("1")))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	request.Close = true
 	if key != "" {
 		request.Header.Set("Authorization", "Bearer "+key)
 	}
 	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer response.Body.Close()
 	return response.StatusCode
 }

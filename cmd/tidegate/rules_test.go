@@ -152,15 +152,11 @@ func request(t *testing.T, p *process, v visitor, by carrier, method, target, bo
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel() // ends a stream
 	r, err := http.NewRequestWithContext(ctx, method, p.public(target), strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	r.Header, r.Close = header, true
 	r.Header.Set("Content-Type", "application/json")
 	answer, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer answer.Body.Close()
 	if answer.StatusCode < 300 {
 		return ""

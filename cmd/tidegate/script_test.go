@@ -36,7 +36,5 @@ func TestScript_ExampleAsPrinted(t *testing.T) {
 
 func writeProgram(t *testing.T, dir, name, script string) {
 	t.Helper()
-	if err := os.WriteFile(dir+"/"+name, []byte("#!/bin/sh\n"+script+"\n"), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(dir+"/"+name, []byte("#!/bin/sh\n"+script+"\n"), 0o700))
 }

@@ -61,22 +61,16 @@ webhooks: {url: "http://user:hunter3@127.0.0.1:1/?key=hunter4", secret: `+webhoo
 func fetch(t *testing.T, url string, header http.Header) string {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if header != nil {
 		r.Header = header
 	}
 	r.Close = true
 	answer, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer answer.Body.Close()
 	var all strings.Builder
-	if err := answer.Write(&all); err != nil {
-		t.Fatal(err)
-	}
+	must(t, answer.Write(&all))
 	if answer.Header.Get("Content-Type") == "text/html; charset=utf-8" && answer.Header.Get("Referrer-Policy") != "no-referrer" {
 		t.Errorf("%s: a page that tells others by Referer where it came from", url)
 	}

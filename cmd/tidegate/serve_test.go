@@ -71,9 +71,7 @@ func TestServe_SIGTERMAndSIGINTDrain(t *testing.T) {
 func TestServe_APortInUseNamesTheSetting(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer taken.Close()
 	address := taken.Addr().String()
 	for _, c := range []struct{ setting, env, flag, other string }{
@@ -136,9 +134,7 @@ func TestServe_WaitsForRedis(t *testing.T) {
 	}
 	redis := exec.Command(server, "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir(),
 		"--user", "user", "on", ">hunter2", "~*", "&*", "+@all")
-	if err := redis.Start(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, redis.Start())
 	t.Cleanup(func() {
 		_ = redis.Process.Kill()
 		_ = redis.Wait() // it was killed
@@ -152,9 +148,7 @@ func TestServe_WaitsForRedis(t *testing.T) {
 func freePort(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer l.Close()
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	return port
@@ -165,9 +159,7 @@ func TestServe_AClientThatDoesNotFinishItsHeaderIsCutOff(t *testing.T) {
 	p := startNode(t, nil)
 	address := strings.TrimPrefix(p.public(""), "http://")
 	c, err := net.Dial("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer c.Close()
 	if _, err := c.Write([]byte("GET /ws HTTP/1.1\r\nHost: ")); err != nil {
 		t.Fatal(err)

@@ -23,13 +23,9 @@ func (p *process) ask(request string) (*http.Response, string) {
 func askAt(t *testing.T, address, request string) (*http.Response, string) {
 	t.Helper()
 	c, err := net.Dial("tcp", strings.TrimSuffix(address, "/"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
-	}
+	must(t, c.SetDeadline(time.Now().Add(patience)))
 	request = strings.ReplaceAll(request, "\n", "\r\n")
 	if _, err := io.WriteString(c, request); err != nil {
 		t.Fatal(err)
@@ -150,9 +146,7 @@ func TestServer_EveryRequestHasADeadline(t *testing.T) {
 				c := config.Default()
 				c.Listen, c.InternalListen = "127.0.0.1:0", "127.0.0.1:0"
 				n, err := newNode(&c, slog.New(slog.DiscardHandler))
-				if err != nil {
-					t.Fatal(err)
-				}
+				must(t, err)
 				defer n.public.Close()
 				defer n.internal.Close()
 				server := n.newServer(n.publicRoutes(), n.publicConnections())

@@ -11,9 +11,7 @@ func TestSubscribe_ResumesFromACursorAndEndsBySignal(t *testing.T) {
 	t.Parallel()
 	url := startReady(t, nil).socket()
 	out, _, err := execute(t, newPublishCommand(), "0\n1\n2\n", "c", "--lines", "--url", url)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	p := start(t, nil, "subscribe", "c", "--cursor", strings.Fields(out)[0], "--url", url)
 	p.waitFor("2")
 	p.signal(os.Interrupt)
@@ -29,9 +27,7 @@ func TestSubscribe_TellsGapsAndLostConnections(t *testing.T) {
 	url := node.socket()
 	p := start(t, nil, "subscribe", "c", "--json", "--url", url)
 	awaitSubscriber(t, p, url)
-	if err := node.command.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, node.command.Process.Kill())
 	p.waitFor("trying again")
 	node.wait()
 	startReady(t, []string{listen})
@@ -50,16 +46,10 @@ func TestSubscribe_SaysAtATerminalThatItListens(t *testing.T) {
 	} {
 		command := atTerminal(t, line)
 		stdin, err := command.StdinPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		stdout, err := command.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := command.Start(); err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
+		must(t, command.Start())
 		said, err := bufio.NewReader(stdout).ReadString('\n')
 		if got := strings.TrimSpace(said); got != want || err != nil {
 			t.Errorf("%s: said %q, %v, want %q", line, got, err, want)

@@ -19,20 +19,14 @@ func TestSupervisor_HearsWhenANodeIsReadyAndStops(t *testing.T) {
 	redis.Stop()
 	path := filepath.Join(t.TempDir(), "notify")
 	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer socket.Close()
 	hear := func() string {
 		t.Helper()
 		buf := make([]byte, 256)
-		if err := socket.SetReadDeadline(time.Now().Add(patience)); err != nil {
-			t.Fatal(err)
-		}
+		must(t, socket.SetReadDeadline(time.Now().Add(patience)))
 		n, err := socket.Read(buf)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		return string(buf[:n])
 	}
 	p := startNode(t, []string{"NOTIFY_SOCKET=" + path, "TIDEGATE_REDIS_URL=" + redis.URL(), "TIDEGATE_DRAIN_WINDOW=1s"})

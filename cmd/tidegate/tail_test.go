@@ -30,17 +30,13 @@ func (l logFile) writeTo(path, text string) {
 		_, err = file.WriteString(text)
 		_ = file.Close()
 	}
-	if err != nil {
-		l.t.Fatal(err)
-	}
+	must(l.t, err)
 }
 
 // rotate gives the file another name, which it returns.
 func (l logFile) rotate() string {
 	l.t.Helper()
-	if err := os.Rename(l.path, l.path+".1"); err != nil {
-		l.t.Fatal(err)
-	}
+	must(l.t, os.Rename(l.path, l.path+".1"))
 	return l.path + ".1"
 }
 
@@ -48,9 +44,7 @@ func (l logFile) rotate() string {
 func (l logFile) follow() *follower {
 	l.t.Helper()
 	f, err := openFollower(l.path)
-	if err != nil {
-		l.t.Fatal(err)
-	}
+	must(l.t, err)
 	l.t.Cleanup(f.close)
 	return f
 }
@@ -84,9 +78,7 @@ func TestFollower_SkipsWhatIsThere(t *testing.T) {
 	l := newLogFile(t)
 	l.write("old\n")
 	f := l.follow()
-	if err := f.skip(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, f.skip())
 	l.write("new\n")
 	wantLines(t, f, "new")
 }
@@ -108,9 +100,7 @@ func TestFollower_TruncatedFileIsReadFromItsBeginning(t *testing.T) {
 	l.write("a long line\n")
 	f := l.follow()
 	wantLines(t, f, "a long line")
-	if err := os.Truncate(l.path, 0); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Truncate(l.path, 0))
 	l.write("short\n")
 	wantLines(t, f, "short")
 }
@@ -149,9 +139,7 @@ func TestTail_LosesNothingWhileTheGatewayIsAway(t *testing.T) {
 	l.write("the last one that the first node sees\n")
 	subscriber.waitFor("the last one")
 
-	if err := node.command.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, node.command.Process.Kill())
 	node.wait()
 	tail.waitFor("trying again")
 	for i := range 200 { // more than may be on their way

@@ -16,24 +16,16 @@ import (
 func TestListen_APeerThatVanishedIsNoticed(t *testing.T) {
 	t.Parallel()
 	l, err := listen("listen", "127.0.0.1:0", config.TLS{}, nil, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer l.Close()
 	client, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer client.Close()
 	served, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer served.Close()
 	socket, err := served.(*net.TCPConn).SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	option := func(level, name int) (value int) {
 		if controlled := socket.Control(func(fd uintptr) { value, err = unix.GetsockoptInt(int(fd), level, name) }); controlled != nil || err != nil {
 			t.Fatal(controlled, err)

@@ -167,7 +167,5 @@ func accept(t *testing.T, c auth.JWT, token string) gateway.Principal {
 
 func noError(t *testing.T, err error) {
 	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 }

@@ -73,14 +73,10 @@ func typeAtTerminal(t *testing.T, environ []string, line, when, keys string) str
 	cmd := exec.CommandContext(t.Context(), "script", "-qec", os.Args[0]+" "+line, "/dev/null")
 	cmd.Env = append([]string{"BE_TIDEGATE=1", "GORACE=atexit_sleep_ms=0", "SHELL=/bin/sh", "PATH=" + os.Getenv("PATH")}, environ...)
 	input, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	shown := &shown{}
 	cmd.Stdout, cmd.Stderr = shown, shown
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, cmd.Start())
 	brokertest.Eventually(t, "the terminal to show "+when, func() bool { return strings.Contains(shown.String(), when) })
 	if _, err := io.WriteString(input, keys); err != nil {
 		t.Fatal(err)

@@ -117,15 +117,11 @@ func TestTracing_FollowsAMessageFromItsPublishToTheSocketsOfAllNodes(t *testing.
 	post := func(trace, flag string) {
 		t.Helper()
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, one.public("/api/channels/chat:a/messages"), strings.NewReader("hello"))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		request.Header.Set("Authorization", "Bearer the-key-of-the-shop-and-no-other")
 		request.Header.Set("traceparent", "00-"+trace+"-b7ad6b7169203331-"+flag)
 		answer, err := http.DefaultClient.Do(request)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		defer answer.Body.Close()
 		if answer.StatusCode != http.StatusOK {
 			t.Fatal(answer.Status)
@@ -134,14 +130,10 @@ func TestTracing_FollowsAMessageFromItsPublishToTheSocketsOfAllNodes(t *testing.
 	post(unwanted, "00")
 	post(backends, "01")
 	socket, _, err := websocket.Dial(t.Context(), one.socket(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer socket.CloseNow()
 	frame := `{"type":"publish","id":1,"channel":"chat:a","data":1,"traceparent":"00-` + clients + `-b7ad6b7169203331-00"}`
-	if err := socket.Write(t.Context(), websocket.MessageText, []byte(frame)); err != nil {
-		t.Fatal(err)
-	}
+	must(t, socket.Write(t.Context(), websocket.MessageText, []byte(frame)))
 	for _, trace := range []string{backends, clients} {
 		spans := told.await(t, trace, 3)
 		checkSpans(t, spans, "b7ad6b7169203331")

@@ -61,9 +61,7 @@ func byCentrifuge(command string) wayIn {
 			if closed := (websocket.CloseError{}); errors.As(err, &closed) && closed.Code == 3501 {
 				return gateway.BadRequest
 			}
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			for line := range strings.Lines(string(said)) {
 				var reply struct{ ID, Error json.RawMessage }
 				if json.Unmarshal([]byte(line), &reply) == nil && string(reply.ID) == "2" {
@@ -85,14 +83,10 @@ func ofCentrifuge(reply string) gateway.Code {
 func byCentrifugeAPI(method, body string) wayIn {
 	return func(t *testing.T, p *process, text string) gateway.Code {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.public("/api/"+method), strings.NewReader(filledIn(body, text)))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		r.Header.Set("X-API-Key", backendKey)
 		answer, err := http.DefaultClient.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		defer answer.Body.Close()
 		said, err := io.ReadAll(answer.Body)
 		switch {

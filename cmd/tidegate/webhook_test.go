@@ -50,9 +50,7 @@ func TestServe_AsksAndTellsTheWebhook(t *testing.T) {
 		t.Errorf("without a cookie: %q, want forbidden", code)
 	}
 	c, _, err := dialWebSocket(t, p, dialAfter(nil), http.Header{"Cookie": {"session=1"}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if welcome := hearType(t, c, "welcome"); !strings.Contains(welcome, `"user":"alice"`) {
 		t.Errorf("welcomed as %s, want alice", welcome)
 	}

@@ -16,14 +16,10 @@ func TestWorkbench_IsForDevelopmentOnly(t *testing.T) {
 	ask := func(node *process, path, question string) (int, string) {
 		t.Helper()
 		answer, err := http.Post(node.public(path), "application/json", strings.NewReader(question))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		defer answer.Body.Close()
 		body, err := io.ReadAll(answer.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		return answer.StatusCode, string(body)
 	}
 
