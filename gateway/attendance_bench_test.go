@@ -27,17 +27,13 @@ func BenchmarkAttendance_Storm(b *testing.B) {
 		s, err := nodes[i%2].Open(b.Context(), gateway.Hello{
 			Protocol: words{"words"}, Transport: "test", Principal: gateway.Principal{User: fmt.Sprint("user", i)},
 		})
-		if err != nil {
-			b.Fatal(err)
-		}
+		must(b, err)
 		p := newPeer(b)
 		s.Attach(p)
 		sessions = append(sessions, s)
 	}
 	say := func(i int, text string) {
-		if err := sessions[i%users].Receive(b.Context(), gateway.Frame{Data: []byte(text)}); err != nil {
-			b.Fatal(err)
-		}
+		must(b, sessions[i%users].Receive(b.Context(), gateway.Frame{Data: []byte(text)}))
 	}
 	settle := func(want int) {
 		for _, n := range nodes {

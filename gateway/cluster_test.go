@@ -94,9 +94,7 @@ func startCluster(t *testing.T, size int, c gateway.Config) []*member {
 func startMember(t *testing.T, redis *brokertest.RedisServer, name string, c gateway.Config) *member {
 	t.Helper()
 	r, err := broker.NewRedis(broker.RedisConfig{URL: redis.URL()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	m := &mortal{Redis: r}
 	c.Broker, c.History, c.Register, c.Node, c.Version = m, r, r, name, "v-"+name
 	if c.Hooks != nil {
@@ -148,9 +146,7 @@ func TestCluster_NewcomerKnowsAllAtOnceAndAllKnowIt(t *testing.T) {
 	members := startCluster(t, 3, gateway.Config{PresenceLease: never})
 	members[0].connectAs("alice")
 	nodes, err := members[2].Nodes(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for i, n := range nodes {
 		if n.Version != fmt.Sprint("v-n", i) || time.Since(n.Since) > time.Hour {
 			t.Errorf("node %+v", n)
@@ -201,9 +197,7 @@ const aGhost = `{"hello":{"node":"ghost","since":1,"sessions":7,"lease":30000}}`
 func haunt(t *testing.T, b broker.Broker, text string) {
 	t.Helper()
 	_, err := broker.Publish(t.Context(), b, broker.Message{Channel: "tidegate nodes", Payload: []byte(text)}, broker.PublishOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 }
 
 func TestCluster_SilentNodeIsDeadUnlessNobodyCanBeHeard(t *testing.T) {
@@ -407,9 +401,7 @@ func TestUsers_SubscriptionByTheServerOutlivesNewRules(t *testing.T) {
 	p.send("sub chosen")
 	p.expect("subscribed chosen")
 	expectReached(t, 1)(n.SubscribeUser(t.Context(), "alice", "given"))
-	if err := n.SetRules(closed); err != nil {
-		t.Fatal(err)
-	}
+	must(t, n.SetRules(closed))
 	p.expect("unsubscribed chosen forbidden")
 	for _, channel := range []string{"@alice", "claimed", "given"} {
 		n.publish(channel, "still")
@@ -488,9 +480,7 @@ func TestChannels_LargeReport(t *testing.T) {
 		open(t, members[i%2].node, fmt.Sprintf("a-user-with-a-long-name-%06d", i/2), "chat")
 	}
 	got, err := members[0].Channels(t.Context(), "*")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if len(got) != users/2+1 {
 		t.Errorf("%d channels, want the personal ones and chat", len(got))
 	}

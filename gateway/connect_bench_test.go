@@ -17,9 +17,7 @@ func BenchmarkConnect_OpenAndEnd(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		s, err := n.Open(context.Background(), hello)
-		if err != nil {
-			b.Fatal(err)
-		}
+		must(b, err)
 		s.Attach(newSwallower(a))
 		s.End(nil)
 	}

@@ -22,9 +22,7 @@ func TestTell_ReachesWhoHearsTheTopicInOrder(t *testing.T) {
 	members[1].Hear("numbers", ear)
 	for _, from := range []int{0, 1} {
 		for i := range 20 {
-			if err := members[from].Tell(t.Context(), "n1", "numbers", i); err != nil {
-				t.Fatal(err)
-			}
+			must(t, members[from].Tell(t.Context(), "n1", "numbers", i))
 			want, _ := json.Marshal(i)
 			if got := <-heard; got != members[from].Node()+" "+string(want) {
 				t.Fatalf("heard %s, want %s of n%d", got, want, from)

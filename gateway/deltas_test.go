@@ -144,9 +144,7 @@ func TestDeltas_OfAConflatedChannelAreToldInFull(t *testing.T) {
 	for i := range 100 {
 		n.publish("ticker", "%d", i)
 	}
-	if err := n.SetRules(rules.List{{Match: "*", Subscribe: rules.Anyone}}); err != nil {
-		t.Fatal(err)
-	}
+	must(t, n.SetRules(rules.List{{Match: "*", Subscribe: rules.Anyone}}))
 	n.publish("ticker", "on")
 	n.publish("ticker", "end")
 	resume()
@@ -189,9 +187,7 @@ func TestDeltas_OfAConflatedChannelAreToldInFullToWhoSubscribesAnew(t *testing.T
 				for i := range 50 {
 					n.publish("ticker", "%d", 51+i)
 				}
-				if err := n.SetRules(after); err != nil {
-					t.Fatal(err)
-				}
+				must(t, n.SetRules(after))
 				n.publish("ticker", "101")
 				n.publish("ticker", "102")
 				resume()

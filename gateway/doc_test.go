@@ -18,9 +18,7 @@ import (
 // The order that doc.go shows is the one that is checked.
 func TestDoc_ShowsTheOrderOfLocks(t *testing.T) {
 	text, err := os.ReadFile("doc.go")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	_, section, _ := strings.Cut(string(text), "// The order of locks.")
 	section, _, _ = strings.Cut(section, "// What a channel with history promises")
 	var shown, checked []string
@@ -39,9 +37,7 @@ func TestDoc_ShowsTheOrderOfLocks(t *testing.T) {
 // All that the walks of doc.go pass is there.
 func TestDoc_WalksThroughWhatThereIs(t *testing.T) {
 	text, err := os.ReadFile("doc.go")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	there := make(map[string]bool)
 	for _, dir := range []string{".", "internal/hub", "internal/timeline", "internal/attendance", "../broker"} {
 		addDeclared(t, dir, there)
@@ -89,17 +85,13 @@ func addDeclared(t *testing.T, dir string, names map[string]bool) {
 func filesOf(t *testing.T, dir string) (files []*ast.File) {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join(dir, "*.go"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for _, path := range paths {
 		if strings.HasSuffix(path, "_test.go") {
 			continue
 		}
 		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		files = append(files, file)
 	}
 	return files
@@ -108,9 +100,7 @@ func filesOf(t *testing.T, dir string) (files []*ast.File) {
 // Who tells of a loss, by the table in promise.go, is there.
 func TestPromise_IsKeptByWhatThereIs(t *testing.T) {
 	text, err := os.ReadFile("promise.go")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	methods := make(map[string]bool)
 	for _, dir := range []string{".", "internal/hub", "internal/timeline"} {
 		addMethods(t, dir, methods)

@@ -26,9 +26,7 @@ func TestExplain_DecidesAsTheGatewayDoes(t *testing.T) {
 		} {
 			for _, channel := range []string{"news:a", "chat:a", "room:1", "other", "@alice", "@bob"} {
 				e, err := n.Explain(&p, channel)
-				if err != nil {
-					t.Fatal(err)
-				}
+				must(t, err)
 				for action, ruling := range map[gateway.Action]gateway.Ruling{gateway.ToSubscribe: e.Subscribe, gateway.ToPublish: e.Publish} {
 					err := n.Authorize(&p, action, channel)
 					if ruling.Allowed != (err == nil) || err != nil && ruling.Code != gateway.ErrorOf(err).Code || ruling.Why == "" {

@@ -73,9 +73,7 @@ func (a *audience) seat(n *node, sessions int, channels ...string) {
 			Protocol: words{"words"}, Transport: "test",
 			Commands: []gateway.Command{gateway.Subscribe{ID: gateway.ID{Value: 1, Given: true}, Channel: channels[i%len(channels)]}},
 		})
-		if err != nil {
-			n.t.Fatal(err)
-		}
+		must(n.t, err)
 		c := newSwallower(a)
 		n.t.Cleanup(c.close)
 		serving.Go(func() { serve(context.Background(), s, c) })
@@ -173,9 +171,7 @@ func BenchmarkFanOut_Nodes(b *testing.B) {
 			var first *node
 			for range nodes {
 				redis, err := broker.NewRedis(broker.RedisConfig{URL: server.URL()})
-				if err != nil {
-					b.Fatal(err)
-				}
+				must(b, err)
 				n := startLive(b, redis)
 				a.seat(n, perNode, "chat")
 				if first == nil {

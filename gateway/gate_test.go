@@ -132,9 +132,7 @@ func TestGate_NamedChannelsStayWhenRulesChange(t *testing.T) {
 			p.send("subtoken %s %s", channel, map[string]string{"one": "open", "two": ""}[channel])
 			p.expect("subscribed " + channel)
 		}
-		if err := n.SetRules(rules.List{{Match: "*", Subscribe: rules.Token}}); err != nil {
-			t.Fatal(err)
-		}
+		must(t, n.SetRules(rules.List{{Match: "*", Subscribe: rules.Token}}))
 		p.expect("unsubscribed two")
 		synctest.Wait()
 		for _, line := range p.lines() {

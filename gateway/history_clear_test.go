@@ -16,9 +16,7 @@ import (
 func startHistoryNode(t *testing.T, server *brokertest.RedisServer) *node {
 	t.Helper()
 	redis, err := broker.NewRedis(broker.RedisConfig{URL: server.URL()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return startNode(t, gateway.Config{Broker: redis, History: redis})
 }
 
@@ -35,9 +33,7 @@ func TestClearHistory_NoNodeBringsItToWhoResumes(t *testing.T) {
 	for _, p := range live {
 		p.until("both messages", func() bool { return len(p.heardOf("a")) == 2 })
 	}
-	if err := nodes[0].ClearHistory(t.Context(), "a"); err != nil {
-		t.Fatal(err)
-	}
+	must(t, nodes[0].ClearHistory(t.Context(), "a"))
 	var back []*peer
 	for _, n := range nodes {
 		p := n.connect(gateway.Hello{})
@@ -86,9 +82,7 @@ func TestClearHistory_WhatIsJustBeingReadIsForgottenToo(t *testing.T) {
 		p.send("sub a %s", from)
 		synctest.Wait()
 		h.hold.Store(false)
-		if err := n.ClearHistory(t.Context(), "a"); err != nil {
-			t.Fatal(err)
-		}
+		must(t, n.ClearHistory(t.Context(), "a"))
 		close(h.pass)
 		p.expect("subscribed a recovered=false")
 		synctest.Wait()
@@ -132,9 +126,7 @@ func TestClearHistory_WhatComesLateIsForgottenToo(t *testing.T) {
 		from := n.publish("a", "1")
 		b.hold.Store(true)
 		n.publish("a", "2")
-		if err := n.ClearHistory(t.Context(), "a"); err != nil {
-			t.Fatal(err)
-		}
+		must(t, n.ClearHistory(t.Context(), "a"))
 		for _, m := range b.held {
 			b.to.Receive(m)
 		}

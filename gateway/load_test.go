@@ -14,9 +14,7 @@ import (
 func (n *node) load(most int) gateway.Load {
 	n.t.Helper()
 	l, err := n.Load(n.t.Context(), most)
-	if err != nil {
-		n.t.Fatal(err)
-	}
+	must(n.t, err)
 	return l
 }
 

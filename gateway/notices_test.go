@@ -82,9 +82,7 @@ func TestNotices_PresenceThatALoadOfTheRulesSwitchesOnHasMembers(t *testing.T) {
 	n := startNode(t, gateway.Config{Hooks: o, Rules: rules.List{{Match: "*", Subscribe: rules.Anyone}}})
 	n.connectAs("alice", "chat")
 	o.expect(t, "channel_occupied chat")
-	if err := n.SetRules(rules.List{{Match: "*", Subscribe: rules.Anyone, Presence: true}}); err != nil {
-		t.Fatal(err)
-	}
+	must(t, n.SetRules(rules.List{{Match: "*", Subscribe: rules.Anyone, Presence: true}}))
 	o.expect(t, "member_joined chat alice")
 }
 

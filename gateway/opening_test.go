@@ -38,9 +38,7 @@ func TestOpen_CountsWhyASessionWasNotOpened(t *testing.T) {
 func countOf(t *testing.T, m *metrics.Metrics, name, label string) (sum float64) {
 	t.Helper()
 	families, err := m.Gatherer().Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for _, family := range families {
 		for _, series := range family.Metric {
 			for _, pair := range series.Label {

@@ -393,9 +393,7 @@ func startNode(t testing.TB, c gateway.Config) *node {
 		c.Rules = rules.Development()
 	}
 	g, err := gateway.New(c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {

@@ -91,9 +91,7 @@ func startHookedNode(t testing.TB, server *brokertest.RedisServer, times presenc
 	redis, err := broker.NewRedis(broker.RedisConfig{URL: server.URL(), Observe: broker.RedisObserver{
 		RoundTrip: func(time.Duration) { way.roundTrips.Add(1) },
 	}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	way.Redis = redis
 	return &presenceNode{way: way, node: startNode(t, gateway.Config{
 		Broker: way, Presence: way, Rules: presenceRules, Hooks: hooks,
@@ -362,9 +360,7 @@ func TestPresence_RulesMayChange(t *testing.T) {
 		Rules: rules.List{{Match: "*", Subscribe: rules.Anyone}}})}
 	alice := n.as("alice", "room:a")
 	wantCode(t, func() error { _, err := n.Members(context.Background(), &backend, "room:a"); return err }(), gateway.NotFound)
-	if err := n.SetRules(presenceRules); err != nil {
-		t.Fatal(err)
-	}
+	must(t, n.SetRules(presenceRules))
 	n.awaitPresent("room:a", "alice*1")
 	bob := n.as("bob", "room:a")
 	alice.until("bob's join", func() bool { return slices.Contains(alice.joinsAndLeaves("alice"), "join bob") })

@@ -21,9 +21,7 @@ func TestPromise_GapIsToldWhereHistoryIsNotKeptAnyMore(t *testing.T) {
 	p.expect("subscribed")
 	n.publish("kept:a", "1")
 	p.expect("message kept:a 1")
-	if err := n.SetRules(rules.List{{Match: "*", Subscribe: rules.Anyone, Publish: rules.Anyone}}); err != nil {
-		t.Fatal(err)
-	}
+	must(t, n.SetRules(rules.List{{Match: "*", Subscribe: rules.Anyone, Publish: rules.Anyone}}))
 	l.losing.Store(true)
 	n.publish("kept:a", "lost, and in no history")
 	l.losing.Store(false)
@@ -184,9 +182,7 @@ func TestPromise_OnlyWhoHadMissedSomethingIsCounted(t *testing.T) {
 func recoveries(t *testing.T, m *metrics.Metrics) (recovered, lost float64) {
 	t.Helper()
 	families, err := m.Gatherer().Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for _, family := range families {
 		if family.GetName() != "tidegate_recoveries_total" {
 			continue

@@ -21,9 +21,7 @@ func TestPublish_LeavesOutASessionOnAnyNode(t *testing.T) {
 	_, err := members[0].Publish(t.Context(), &backend, gateway.Publish{
 		Channel: "chat", Payload: []byte("others"), Kind: broker.Text, Except: "123.456",
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	members[0].publish("chat", "all")
 	for p, want := range map[*peer][]string{left: {"all"}, other: {"others", "all"}} {
 		p.expect("message chat all")

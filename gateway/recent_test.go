@@ -86,9 +86,7 @@ func TestRecent_OpeningCommandGoesOnWhenTheSessionHasItsConnection(t *testing.T)
 		s, err := n.Open(t.Context(), gateway.Hello{Protocol: words{"words"}, Transport: "test", Commands: []gateway.Command{
 			gateway.Subscribe{Channel: "kept:a", Recent: 40}, gateway.Subscribe{Channel: "kept:b", Recent: 40},
 		}})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		time.Sleep(time.Hour) // however long it takes
 		p := newPeer(t)
 		served := make(chan struct{})

@@ -133,9 +133,7 @@ func TestRecovery_HistoryThatIsLostWhileItIsSentIsToldAsAGap(t *testing.T) {
 		synctest.Wait() // it has been sent what there is room for
 
 		l.losing.Store(true)
-		if err := l.Clear(t.Context(), "kept:a"); err != nil {
-			t.Fatal(err)
-		}
+		must(t, l.Clear(t.Context(), "kept:a"))
 		n.publish("kept:a", "after")
 		r.former, r.top, r.epoch = from.Epoch, 0, "another"
 		l.Gap([]string{"kept:a"}, errCut)
@@ -229,9 +227,7 @@ func TestRecovery_WhatWasSeenOfALostEpochIsNotLookedForInTheNext(t *testing.T) {
 		n.publish("kept:a", "seen") // and its history cannot be read any more
 		synctest.Wait()
 		l.losing.Store(true)
-		if err := l.Clear(t.Context(), "kept:a"); err != nil {
-			t.Fatal(err)
-		}
+		must(t, l.Clear(t.Context(), "kept:a"))
 		n.publish("kept:a", "2")
 		r.former, r.top, r.epoch = first.Epoch, 0, "another"
 		l.away.Store(false)

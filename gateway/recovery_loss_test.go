@@ -66,9 +66,7 @@ func (m *forgetful) flush(t *testing.T) {
 
 // clear trims all that there is.
 func (m *forgetful) clear(t *testing.T) {
-	if err := m.Memory.Clear(t.Context(), fleeting); err != nil {
-		t.Fatal(err)
-	}
+	must(t, m.Memory.Clear(t.Context(), fleeting))
 }
 
 func (m *forgetful) begin() {
@@ -78,9 +76,7 @@ func (m *forgetful) begin() {
 
 func (m *forgetful) innerTop(t *testing.T) broker.Position {
 	tops, err := m.Memory.Tops(t.Context(), []string{fleeting})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return tops[0].Position
 }
 

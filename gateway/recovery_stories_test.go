@@ -137,9 +137,7 @@ func tellStory(t *testing.T, story []step) string {
 func arrive(n *node, stream []string) *reader {
 	r := &reader{}
 	page, err := n.ReadHistory(context.Background(), &backend, gateway.History{Channel: "kept:a"})
-	if err != nil {
-		n.t.Fatal(err)
-	}
+	must(n.t, err)
 	r.from = len(stream)
 	r.cursor = page.Cursor()
 	r.connect(n)

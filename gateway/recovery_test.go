@@ -157,9 +157,7 @@ func TestRecovery_WhoCameBeforeHistoryWasKeptIsToldThatItBegins(t *testing.T) {
 	early := n.connect(gateway.Hello{})
 	early.send("sub plain")
 	early.expect("subscribed")
-	if err := n.SetRules(rules.List{{Match: "*", Subscribe: rules.Anyone, Publish: rules.Anyone, HistorySize: 3}}); err != nil {
-		t.Fatal(err)
-	}
+	must(t, n.SetRules(rules.List{{Match: "*", Subscribe: rules.Anyone, Publish: rules.Anyone, HistorySize: 3}}))
 	l.losing.Store(true) // as if it were on its way still
 	n.publish("plain", "1")
 	l.losing.Store(false)

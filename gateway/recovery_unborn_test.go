@@ -118,9 +118,7 @@ func TestRecovery_NothingIsTheSameOnEachNode(t *testing.T) {
 	nodes := []*node{startHistoryNode(t, server), startHistoryNode(t, server)}
 	live := []*peer{nodes[0].listen("a"), nodes[1].listen("a")}
 	page, err := nodes[0].ReadHistory(t.Context(), &gateway.Principal{}, gateway.History{Channel: "a"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	cursor := page.Cursor()
 	if n := server.CLI("DBSIZE"); n != "0" {
 		t.Errorf("%s keys of a channel that nobody has published on: %s", n, server.CLI("KEYS", "*"))

@@ -66,9 +66,7 @@ func TestSession_GetsItsConnectionWhenTheNodeHasStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := startNode(t, gateway.Config{})
 		s, err := n.Open(t.Context(), gateway.Hello{Protocol: words{"words"}, Transport: "test"})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		n.stop()
 		p := newPeer(t)
 		s.Attach(p)

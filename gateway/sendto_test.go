@@ -12,9 +12,7 @@ import (
 func openSession(t *testing.T, n *node) (*gateway.Session, *peer) {
 	t.Helper()
 	s, err := n.Open(t.Context(), gateway.Hello{Protocol: words{"words"}, Transport: "test", Key: "its key"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	p := newPeer(t)
 	s.Attach(p)
 	t.Cleanup(func() { s.End(nil) })
@@ -125,9 +123,7 @@ func TestSendTo_NeedsTheSessionsKey(t *testing.T) {
 	n := startNode(t, gateway.Config{})
 	s, p := openSession(t, n)
 	keyless, err := n.Open(t.Context(), gateway.Hello{Protocol: words{"words"}, Transport: "test"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer keyless.End(nil)
 	for _, attempt := range []struct{ session, key string }{{s.ID(), ""}, {s.ID(), "its kez"}, {s.ID(), "its key "}, {keyless.ID(), ""}} {
 		err := n.SendTo(t.Context(), "", n.Node(), attempt.session, attempt.key, gateway.Frame{Data: []byte("break")})

@@ -134,9 +134,7 @@ func TestSession_WhatWaitsOfAConflatedChannelKeepsItsPlace(t *testing.T) {
 	for i := range 100 {
 		n.publish("ticker", "%d", i)
 	}
-	if err := n.SetRules(rules.List{{Match: "*", Subscribe: rules.Anyone}}); err != nil {
-		t.Fatal(err)
-	}
+	must(t, n.SetRules(rules.List{{Match: "*", Subscribe: rules.Anyone}}))
 	n.publish("ticker", "100")
 	n.publish("ticker", "101")
 	resume()
@@ -461,9 +459,7 @@ func TestGateway_NewRulesEndWhatTheyForbid(t *testing.T) {
 	p.send("sub a")
 	p.send("sub b")
 	p.expect("subscribed b")
-	if err := n.SetRules(rules.List{{Match: "a", Subscribe: rules.Anyone}}); err != nil {
-		t.Fatal(err)
-	}
+	must(t, n.SetRules(rules.List{{Match: "a", Subscribe: rules.Anyone}}))
 	p.expect("unsubscribed b unauthenticated")
 	n.publish("b", "hidden")
 	n.publish("a", "shown")
@@ -655,21 +651,15 @@ func TestSession_TakesAPlaceOfItsRoomUntilItIsOver(t *testing.T) {
 		return n.Open(t.Context(), gateway.Hello{Protocol: words{"words"}, Transport: "test", Room: room})
 	}
 	first, err := open(room)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	_, err = open(room)
 	wantCode(t, err, gateway.LimitExceeded)
 	other, err := open(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	first.End(nil)
 	eventually(t, "the place is free", func() bool { return room.free.Load() == 1 })
 	full, err := open(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	_, err = open(room) // the node is full, and the room is not
 	wantCode(t, err, gateway.LimitExceeded)
 	if got := room.free.Load(); got != 1 {

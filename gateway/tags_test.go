@@ -22,9 +22,7 @@ func TestPublish_TagsAndInfoTravelWithTheMessage(t *testing.T) {
 	alice := &gateway.Principal{User: "alice", Info: json.RawMessage(`{"name":"Al"}`)}
 	for channel, info := range map[string]string{"seen:a": `{"name":"Al"}`, "other": ""} {
 		_, err := n.Publish(t.Context(), alice, gateway.Publish{Channel: channel, Payload: []byte("1"), Tags: json.RawMessage(`{"color":"red"}`)})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		page, err := memory.Latest(t.Context(), channel, broker.Most{Messages: 1})
 		if err != nil || len(page.Messages) != 1 {
 			t.Fatalf("%d messages, %v", len(page.Messages), err)

@@ -74,9 +74,7 @@ func TestTracing_FollowsAMessageUntilTheLastSessionHasIt(t *testing.T) {
 				n.publish("a", "stalls, and is traced by nobody") // it has no parent
 				synctest.Wait()
 				_, err := n.Publish(t.Context(), &gateway.Principal{User: "alice"}, gateway.Publish{Channel: "a", Payload: []byte("hello"), Kind: broker.Text, Trace: "x"})
-				if err != nil {
-					t.Fatal(err)
-				}
+				must(t, err)
 				fast.expect("message a hello")
 				time.Sleep(time.Second)
 				test.meanwhile(slow, resume)

@@ -44,9 +44,7 @@ func startWalled(t *testing.T, c gateway.Config) (n *node, panics func() float64
 	c.Metrics = metrics.New("")
 	return startNode(t, c), func() float64 {
 		families, err := c.Metrics.Gatherer().Gather()
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		for _, family := range families {
 			if family.GetName() == "tidegate_panics_total" {
 				return family.GetMetric()[0].GetCounter().GetValue()
@@ -110,9 +108,7 @@ func TestWall_APanicInWriteEndsThatSessionOnly(t *testing.T) {
 
 	bad := newPeer(t)
 	session, err := n.Open(t.Context(), gateway.Hello{Protocol: words{"words"}, Commands: []gateway.Command{gateway.Subscribe{Channel: "fragile"}}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	served := make(chan gateway.Reason, 1)
 	go func() { served <- serve(t.Context(), session, brittle{bad}) }()
 	n.publish("fragile", "explode")
