@@ -56,9 +56,7 @@ func (n *node) connectDeltas(channel string) *peer {
 
 func TestDeltas_TheFirstMessageIsToldInFull(t *testing.T) {
 	n := startNode(t, gateway.Config{})
-	plain := n.connect(gateway.Hello{})
-	plain.send("sub chat")
-	plain.expect("subscribed")
+	plain := n.listen("chat")
 	early := n.connectDeltas("chat")
 	n.publish("chat", "1")
 	n.publish("chat", "2")
@@ -174,9 +172,7 @@ func TestDeltas_OfAConflatedChannelAreToldInFullToWhoSubscribesAnew(t *testing.T
 				p := n.connectDeltas("ticker")
 				n.publish("ticker", "0")
 				p.expectDeltas("ticker", "*0")
-				other := n.connect(gateway.Hello{})
-				other.send("sub done")
-				other.expect("subscribed done")
+				other := n.listen("done")
 				resume := p.stall()
 				for i := range 50 {
 					n.publish("ticker", "%d", 1+i)

@@ -90,8 +90,7 @@ func TestGap_WhoHasLeftMeanwhileIsNotTold(t *testing.T) {
 		n, l := startLossy(t, 10, gateway.Limits{})
 		first, second := n.connect(gateway.Hello{Protocol: words{"leaving"}}), n.connect(gateway.Hello{Protocol: words{"leaving"}})
 		for _, p := range []*peer{first, second} {
-			p.send("sub plain")
-			p.expect("subscribed plain")
+			p.subscribe("plain")
 		}
 		l.Gap([]string{"plain"}, errCut)
 		first.expect("gap plain")
@@ -114,8 +113,7 @@ func TestGap_DoesNotEndTheSessionOfWhoHasLeftMeanwhile(t *testing.T) {
 		n, l := startLossy(t, 10, gateway.Limits{})
 		stays, leaves := n.connect(gateway.Hello{Protocol: words{"curt"}}), n.connect(gateway.Hello{Protocol: words{"curt"}})
 		for _, p := range []*peer{stays, leaves} {
-			p.send("sub plain")
-			p.expect("subscribed plain")
+			p.subscribe("plain")
 		}
 		l.Gap([]string{"plain"}, errCut)
 		leaves.send("unsub plain")
@@ -123,7 +121,6 @@ func TestGap_DoesNotEndTheSessionOfWhoHasLeftMeanwhile(t *testing.T) {
 			t.Errorf("closed with %+v", reason)
 		}
 		time.Sleep(time.Minute)
-		leaves.send("sub other")
-		leaves.expect("subscribed other")
+		leaves.subscribe("other")
 	})
 }

@@ -203,8 +203,7 @@ func TestHooks_ARefusedSubscribeOpensNoHistoryEither(t *testing.T) {
 		t.Errorf("the backend itself was refused: %v", err)
 	}
 
-	p.send("sub open")
-	p.expect("subscribed open")
+	p.subscribe("open")
 	p.send("history open")
 	p.expect("history 0")
 	if got := count(o.questions(), "subscribe open"); got != 1 {
@@ -239,9 +238,7 @@ func TestHooks_PublishIsRewrittenOrRefused(t *testing.T) {
 		return nil
 	})
 	n := startNode(t, gateway.Config{Hooks: o, Limits: gateway.Limits{MessageBytes: 10}})
-	p := n.connect(gateway.Hello{})
-	p.send("sub chat")
-	p.expect("subscribed chat")
+	p := n.listen("chat")
 	p.send("pub chat rude")
 	p.expect("message chat nice")
 	p.send("pub chat bad")

@@ -82,9 +82,7 @@ func TestLimits_OutboxesAreBoundedInAll(t *testing.T) {
 			p.stall()
 			peers = append(peers, p)
 		}
-		quick := n.connect(gateway.Hello{})
-		quick.send("sub c3")
-		quick.expect("subscribed")
+		quick := n.listen("c3")
 		publish := func(channel int, kilobytes int) {
 			for range kilobytes {
 				n.publish(fmt.Sprint("c", channel), "%s", strings.Repeat("x", 1000))
@@ -126,16 +124,13 @@ func TestLimits_SubscriptionsOfTheNode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := startNode(t, gateway.Config{Limits: gateway.Limits{Subscriptions: 2}})
 		first, second := n.connect(gateway.Hello{}), n.connect(gateway.Hello{})
-		first.send("sub a")
-		first.expect("subscribed a")
-		second.send("sub a")
-		second.expect("subscribed a")
+		first.subscribe("a")
+		second.subscribe("a")
 		second.send("sub b")
 		second.expect("error limit_exceeded")
 		first.send("unsub a")
 		first.expect("unsubscribed a")
-		second.send("sub b")
-		second.expect("subscribed b")
+		second.subscribe("b")
 	})
 }
 

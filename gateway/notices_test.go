@@ -61,8 +61,7 @@ func TestNotices_AUserWhoAuthenticatesLateIsAMember(t *testing.T) {
 	o := newOffice(nil)
 	n := startNode(t, gateway.Config{Hooks: o, Auth: names{}})
 	p := n.connect(gateway.Hello{AuthLater: true})
-	p.send("sub chat")
-	p.expect("subscribed chat")
+	p.subscribe("chat")
 	p.send("auth alice")
 	o.expect(t, "member_joined chat alice")
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -461,6 +462,28 @@ func serve(ctx context.Context, s *gateway.Session, conn speaker) gateway.Reason
 		}
 		if err != nil {
 			return s.End(err)
+		}
+	}
+}
+
+// listen connects a client that is on the channels.
+func (n *node) listen(channels ...string) *peer {
+	n.t.Helper()
+	p := n.connect(gateway.Hello{})
+	p.subscribe(channels...)
+	return p
+}
+
+// subscribe asks again for as long as a busy Redis does not confirm in time.
+func (p *peer) subscribe(channels ...string) {
+	p.t.Helper()
+	for _, channel := range channels {
+		subscribed := func() bool {
+			return slices.ContainsFunc(p.lines(), func(line string) bool { return strings.HasPrefix(line+" ", "subscribed "+channel+" ") })
+		}
+		for refused := 0; !subscribed(); refused++ {
+			p.send("sub %s", channel)
+			p.until("an answer", func() bool { return subscribed() || count(p.lines(), "error unavailable") > refused })
 		}
 	}
 }

@@ -114,24 +114,8 @@ func startPresence(t testing.TB, nodes int, times presenceTimes) ([]*presenceNod
 func (n *presenceNode) as(user string, channels ...string) *peer {
 	n.t.Helper()
 	p := n.connect(gateway.Hello{Principal: gateway.Principal{User: user}})
-	for _, channel := range channels {
-		p.subscribe(channel)
-	}
+	p.subscribe(channels...)
 	return p
-}
-
-// subscribe asks again for as long as a busy Redis does not confirm in time.
-func (p *peer) subscribe(channel string) {
-	p.t.Helper()
-	for refused := 0; ; refused++ {
-		p.send("sub %s", channel)
-		p.until("an answer", func() bool {
-			return count(p.lines(), "subscribed "+channel) > 0 || count(p.lines(), "error unavailable") > refused
-		})
-		if count(p.lines(), "subscribed "+channel) > 0 {
-			return
-		}
-	}
 }
 
 // hangUp ends a client's connection.
@@ -343,9 +327,7 @@ func TestPresence_AnonymousBecomesAMemberByAuthenticating(t *testing.T) {
 	memory := broker.NewMemory()
 	n := &presenceNode{node: startNode(t, gateway.Config{Broker: memory, Presence: memory, Rules: presenceRules, Auth: names{}})}
 	_ = nodes
-	p := n.connect(gateway.Hello{})
-	p.send("sub room:a")
-	p.expect("subscribed room:a")
+	p := n.listen("room:a")
 	n.awaitPresent("room:a", "")
 	p.send("auth alice")
 	n.awaitPresent("room:a", "alice*1")

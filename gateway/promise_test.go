@@ -16,9 +16,7 @@ import (
 
 func TestPromise_GapIsToldWhereHistoryIsNotKeptAnyMore(t *testing.T) {
 	n, l := startLossy(t, 100, gateway.Limits{})
-	p := n.connect(gateway.Hello{})
-	p.send("sub kept:a")
-	p.expect("subscribed")
+	p := n.listen("kept:a")
 	n.publish("kept:a", "1")
 	p.expect("message kept:a 1")
 	must(t, n.SetRules(rules.List{{Match: "*", Subscribe: rules.Anyone, Publish: rules.Anyone}}))
@@ -32,9 +30,7 @@ func TestPromise_GapIsToldWhereHistoryIsNotKeptAnyMore(t *testing.T) {
 func TestPromise_APositionIsNotBelievedWhereNoHistoryIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, l := startLossy(t, 100, gateway.Limits{})
-		p := n.connect(gateway.Hello{})
-		p.send("sub plain")
-		p.expect("subscribed")
+		p := n.listen("plain")
 		for _, offset := range []uint64{5, 9, 9, 1} {
 			l.receiver.Receive(broker.Message{
 				Channel: "plain", Payload: fmt.Append(nil, offset), Kind: broker.Text,
@@ -53,9 +49,7 @@ func TestPromise_APositionIsNotBelievedWhereNoHistoryIsKept(t *testing.T) {
 func TestPromise_WhatFollowsGoesOnWhileARepairLooksInVain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, l := startLossy(t, 100, gateway.Limits{})
-		p := n.connect(gateway.Hello{})
-		p.send("sub kept:a")
-		p.expect("subscribed")
+		p := n.listen("kept:a")
 		l.receiver.Receive(broker.Message{Channel: "kept:a", Position: broker.Position{Epoch: "unknown", Offset: 7}})
 		time.Sleep(5 * time.Second) // its reads are seconds apart now
 		began := time.Now()
@@ -74,9 +68,7 @@ func TestPromise_WhatFollowsGoesOnWhileARepairLooksInVain(t *testing.T) {
 func TestPromise_ARepairDoesNotWaitOnceTheLinkIsBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, l := startLossy(t, 100, gateway.Limits{})
-		p := n.connect(gateway.Hello{})
-		p.send("sub kept:a")
-		p.expect("subscribed")
+		p := n.listen("kept:a")
 		l.away.Store(true)
 		l.losing.Store(true)
 		n.publish("kept:a", "1")
@@ -97,9 +89,7 @@ func TestPromise_AHistoryThatForgetsWithoutANewEpochIsToldAsAGap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, config := newForgetful(100)
 		n := startNode(t, config)
-		p := n.connect(gateway.Hello{})
-		p.send("sub kept:a")
-		p.expect("subscribed")
+		p := n.listen("kept:a")
 		for i := range 5 {
 			n.publish(fleeting, "%d", i)
 		}
@@ -129,8 +119,7 @@ func TestPromise_ALongRepairIsAsFastAsItsReaders(t *testing.T) {
 		n, l := startLossy(t, 5000, gateway.Limits{OutboxBytes: 64 << 10})
 		p, stalled := n.connect(gateway.Hello{}), n.connect(gateway.Hello{})
 		for _, p := range []*peer{p, stalled} {
-			p.send("sub kept:a")
-			p.expect("subscribed")
+			p.subscribe("kept:a")
 		}
 		stalled.stall()
 		l.losing.Store(true)

@@ -15,8 +15,7 @@ func TestPublish_LeavesOutASessionOnAnyNode(t *testing.T) {
 	left := members[1].connect(gateway.Hello{Session: "123.456"})
 	other := members[1].connect(gateway.Hello{})
 	for _, p := range []*peer{left, other} {
-		p.send("sub chat")
-		p.expect("subscribed chat")
+		p.subscribe("chat")
 	}
 	_, err := members[0].Publish(t.Context(), &backend, gateway.Publish{
 		Channel: "chat", Payload: []byte("others"), Kind: broker.Text, Except: "123.456",

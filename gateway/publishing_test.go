@@ -47,9 +47,7 @@ func (s *silent) Publish(m broker.Message, o broker.PublishOptions, done func(br
 func TestSession_PublishesDoNotWaitForEachOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, s := startSilent(t)
-		p := n.connect(gateway.Hello{})
-		p.send("sub a")
-		p.expect("subscribed a")
+		p := n.listen("a")
 		for i := range 3 {
 			p.send("pub a %d", i)
 		}
@@ -138,9 +136,7 @@ func TestSession_PublishesOnTheirWayAreBounded(t *testing.T) {
 func TestSession_EndsWhilePublishesAreOnTheirWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, s := startSilent(t)
-		listener := n.connect(gateway.Hello{})
-		listener.send("sub a")
-		listener.expect("subscribed a")
+		listener := n.listen("a")
 		p := n.connect(gateway.Hello{})
 		for i := range 5 {
 			p.send("pub a %d", i)

@@ -121,9 +121,7 @@ func TestReceivers_AreToldOnceOfAPublishThatIsRepeated(t *testing.T) {
 func TestReceivers_ThatComeLaterHaveChannelsCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := startNode(t, gateway.Config{Rules: rules.List{{Match: "*", Subscribe: rules.Anyone, Publish: rules.Anyone}}})
-		alice := n.connect(gateway.Hello{})
-		alice.send("sub shop:1")
-		alice.expect("subscribed shop:1")
+		alice := n.listen("shop:1")
 		shop := &reception{}
 		n.SetReceivers([]gateway.Receiver{shop.of("shop", gateway.OnSessionsChanged, gateway.OnChannelOccupied, gateway.OnChannelVacated)})
 		wantTold(t, shop, "channel_occupied shop:1 1", "sessions_changed shop:1 1")

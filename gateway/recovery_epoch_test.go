@@ -88,9 +88,7 @@ func TestRecovery_NobodyIsGivenAgainWhatHeHasFromTheFormerEpoch(t *testing.T) {
 	n := startNode(t, gateway.Config{Broker: l, History: r, Rules: rules})
 	counted := nothing(t, l, "kept:a")
 	counted.Offset = 2
-	p := n.connect(gateway.Hello{})
-	p.send("sub kept:a")
-	p.expect("subscribed")
+	p := n.listen("kept:a")
 	var second broker.Position
 	for i := 1; i <= 4; i++ {
 		if at := n.publish("kept:a", "%d", i); i == 2 {
@@ -152,15 +150,11 @@ func TestRecovery_HistoryThatIsLostWhileItIsSentIsToldAsAGap(t *testing.T) {
 func TestRecovery_HistoryThatIsTrimmedBeforeItsFirstMessageIsSentIsToldAsAGap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, _ := startLossy(t, 5, gateway.Limits{OutboxBytes: 4 << 10})
-		anchor := n.connect(gateway.Hello{})
-		anchor.send("sub kept:a")
-		anchor.expect("subscribed")
+		n.listen("kept:a")
 		first := n.publish("kept:a", "%s", strings.Repeat("1", 1<<10))
 		beginning := broker.Position{Epoch: first.Epoch}
 
-		p := n.connect(gateway.Hello{})
-		p.send("sub plain")
-		p.expect("subscribed")
+		p := n.listen("plain")
 		read := p.stall()
 		n.publish("plain", "%s", strings.Repeat("x", 3500))
 		p.send("sub kept:a %s", beginning)
@@ -214,9 +208,7 @@ func TestRecovery_WhatWasSeenOfALostEpochIsNotLookedForInTheNext(t *testing.T) {
 		r := &restarted{lossy: l}
 		rules := rules.List{{Match: "kept:*", Subscribe: rules.Anyone, Publish: rules.Anyone, HistorySize: 100}}
 		n := startNode(t, gateway.Config{Broker: l, History: r, Rules: rules})
-		p := n.connect(gateway.Hello{})
-		p.send("sub kept:a")
-		p.expect("subscribed")
+		p := n.listen("kept:a")
 		first := n.publish("kept:a", "1")
 		p.expect("message kept:a 1")
 

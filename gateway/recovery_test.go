@@ -14,9 +14,7 @@ import (
 
 func TestRecovery_LostMessageIsRepairedByTheNext(t *testing.T) {
 	n, l := startLossy(t, 100, gateway.Limits{})
-	p := n.connect(gateway.Hello{})
-	p.send("sub kept:a")
-	p.expect("subscribed")
+	p := n.listen("kept:a")
 	n.publish("kept:a", "1")
 	l.losing.Store(true)
 	n.publish("kept:a", "2")
@@ -35,9 +33,7 @@ func TestRecovery_LostMessageIsRepairedByTheNext(t *testing.T) {
 func TestRecovery_LostLastMessageIsFoundInAQuietChannel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, l := startLossy(t, 100, gateway.Limits{})
-		p := n.connect(gateway.Hello{})
-		p.send("sub kept:a")
-		p.expect("subscribed")
+		p := n.listen("kept:a")
 		l.losing.Store(true)
 		n.publish("kept:a", "last")
 		l.losing.Store(false)
@@ -101,9 +97,7 @@ func TestRecovery_GapIsToldOnAChannelWithoutHistory(t *testing.T) {
 
 func TestRecovery_GapIsToldWhereMessagesComeThatAreInNoHistory(t *testing.T) {
 	n, l := startLossy(t, 100, gateway.Limits{})
-	p := n.connect(gateway.Hello{})
-	p.send("sub kept:a")
-	p.expect("subscribed")
+	p := n.listen("kept:a")
 	n.publish("kept:a", "1")
 	l.publishBare(t, "kept:a", "bare")
 	p.expect("message kept:a bare")
@@ -120,8 +114,7 @@ func TestRecovery_GapIsToldWhereMessagesComeThatAreInNoHistory(t *testing.T) {
 func TestRecovery_GapEndsSessionsThatCannotBeTold(t *testing.T) {
 	n, l := startLossy(t, 100, gateway.Limits{})
 	p := n.connect(gateway.Hello{Protocol: words{"curt"}})
-	p.send("sub plain")
-	p.expect("subscribed")
+	p.subscribe("plain")
 	l.Gap([]string{"plain"}, errCut)
 	if reason := p.expectClosed(); reason.Code != 4010 {
 		t.Errorf("closed with %+v", reason)
@@ -154,16 +147,12 @@ func TestRecovery_NothingComesBetweenAGapThatCannotBeToldAndTheEnd(t *testing.T)
 
 func TestRecovery_WhoCameBeforeHistoryWasKeptIsToldThatItBegins(t *testing.T) {
 	n, l := startLossy(t, 3, gateway.Limits{})
-	early := n.connect(gateway.Hello{})
-	early.send("sub plain")
-	early.expect("subscribed")
+	early := n.listen("plain")
 	must(t, n.SetRules(rules.List{{Match: "*", Subscribe: rules.Anyone, Publish: rules.Anyone, HistorySize: 3}}))
 	l.losing.Store(true) // as if it were on its way still
 	n.publish("plain", "1")
 	l.losing.Store(false)
-	late := n.connect(gateway.Hello{})
-	late.send("sub plain")
-	late.expect("subscribed")
+	late := n.listen("plain")
 	early.expect("gap plain")
 	n.publish("plain", "2")
 	early.expect("message plain 2")
@@ -175,9 +164,7 @@ func TestRecovery_WhoCameBeforeHistoryWasKeptIsToldThatItBegins(t *testing.T) {
 
 func TestRecovery_TrimmedHistoryIsToldAsAGap(t *testing.T) {
 	n, l := startLossy(t, 3, gateway.Limits{})
-	p := n.connect(gateway.Hello{})
-	p.send("sub kept:a")
-	p.expect("subscribed")
+	p := n.listen("kept:a")
 	l.losing.Store(true)
 	for i := range 9 {
 		n.publish("kept:a", "%d", i)
@@ -196,9 +183,7 @@ func TestRecovery_TrimmedHistoryIsToldAsAGap(t *testing.T) {
 func TestRecovery_RepairWaitsForTheHistoryToComeBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, l := startLossy(t, 100, gateway.Limits{})
-		p := n.connect(gateway.Hello{})
-		p.send("sub kept:a")
-		p.expect("subscribed")
+		p := n.listen("kept:a")
 		l.losing.Store(true)
 		n.publish("kept:a", "1")
 		l.losing.Store(false)

@@ -69,9 +69,7 @@ func TestRecovery_WhoHasCountedFromBeforeTheFirstMessageGoesOn(t *testing.T) {
 func TestRecovery_TheFirstMessageIsRepairedWithoutAGap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, l := startLossy(t, 10, gateway.Limits{})
-		p := n.connect(gateway.Hello{})
-		p.send("sub kept:a")
-		p.expect("subscribed kept:a")
+		p := n.listen("kept:a")
 		l.losing.Store(true)
 		n.publish("kept:a", "1")
 		l.losing.Store(false)
@@ -86,9 +84,7 @@ func TestRecovery_TheFirstMessageIsRepairedWithoutAGap(t *testing.T) {
 func TestRecovery_AChannelMayWaitLongForItsFirstMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, l := startLossy(t, 10, gateway.Limits{})
-		p := n.connect(gateway.Hello{})
-		p.send("sub kept:a")
-		p.expect("subscribed kept:a")
+		p := n.listen("kept:a")
 		old := nothing(t, l, "kept:a")
 		reads := l.reads.Load()
 		for range 3 * 60 { // an hour: more than a memory takes nothing for the same

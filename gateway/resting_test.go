@@ -35,14 +35,6 @@ func (a *attached) receive(text string) {
 	}
 }
 
-func (n *node) listen(channel string) *peer {
-	n.t.Helper()
-	p := n.connect(gateway.Hello{})
-	p.send("sub %s", channel)
-	p.expect("subscribed " + channel)
-	return p
-}
-
 func TestSession_WhatItPublishedLastIsWrittenWhenItEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := startNode(t, gateway.Config{})

@@ -125,9 +125,7 @@ func TestRecovery_ThousandsWhoResumeShareOneRead(t *testing.T) {
 	for i := 1; i <= 50; i++ {
 		n.publish("kept:a", "%d", i)
 	}
-	anchor := n.connect(gateway.Hello{})
-	anchor.send("sub kept:a")
-	anchor.expect("subscribed")
+	n.listen("kept:a")
 	before := l.reads.Load()
 	var peers []*peer
 	for range 2000 {
@@ -336,9 +334,7 @@ func TestRecovery_CursorsThatNobodyKnowsCostOneLookASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, l := startLossy(t, 100, gateway.Limits{})
 		last := n.publish("kept:a", "last")
-		anchor := n.connect(gateway.Hello{})
-		anchor.send("sub kept:a")
-		anchor.expect("subscribed")
+		n.listen("kept:a")
 		before := l.reads.Load()
 		began := time.Now()
 		const sessions = 100
@@ -372,9 +368,7 @@ func TestRecovery_CursorsThatNobodyKnowsCostOneLookASecond(t *testing.T) {
 func TestRecovery_CursorOfAnotherNodeThatIsAheadIsWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, l := startLossy(t, 100, gateway.Limits{})
-		anchor := n.connect(gateway.Hello{})
-		anchor.send("sub kept:a")
-		anchor.expect("subscribed")
+		anchor := n.listen("kept:a")
 		for i := range 3 { // each right after a look that did not see it
 			l.losing.Store(true)
 			ahead := n.publish("kept:a", "%d", i)

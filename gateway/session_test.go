@@ -19,8 +19,7 @@ func TestSession_SubscribersGetWhatIsPublishedInOrder(t *testing.T) {
 	n := startNode(t, gateway.Config{})
 	listeners := []*peer{n.connect(gateway.Hello{}), n.connect(gateway.Hello{}), n.connect(gateway.Hello{Protocol: words{"other"}})}
 	for _, p := range listeners {
-		p.send("sub chat")
-		p.expect("subscribed chat")
+		p.subscribe("chat")
 	}
 	var want []string
 	for i := range 500 {
@@ -66,8 +65,7 @@ func TestSession_NoEchoLeavesOutItsOwn(t *testing.T) {
 	quiet, other := n.connect(gateway.Hello{}), n.connect(gateway.Hello{})
 	quiet.send("subquiet chat")
 	quiet.expect("subscribed")
-	other.send("sub chat")
-	other.expect("subscribed")
+	other.subscribe("chat")
 	quiet.send("pub chat mine")
 	other.expect("message chat mine")
 	other.send("pub chat theirs")
@@ -81,8 +79,7 @@ func TestSession_NoEchoLeavesOutItsOwn(t *testing.T) {
 func TestSession_CommandWithoutIDIsAnswered(t *testing.T) {
 	n := startNode(t, gateway.Config{})
 	p := n.connect(gateway.Hello{Protocol: words{"nameless"}})
-	p.send("sub chat")
-	p.expect("subscribed chat")
+	p.subscribe("chat")
 	p.send("pub chat hello")
 	p.expect("published chat")
 	p.send("unsub chat")
@@ -95,8 +92,7 @@ func TestSession_SlowClientIsClosedAndOthersAreNot(t *testing.T) {
 	n := startNode(t, gateway.Config{Limits: gateway.Limits{OutboxBytes: 4096}})
 	slow, quick := n.connect(gateway.Hello{}), n.connect(gateway.Hello{})
 	for _, p := range []*peer{slow, quick} {
-		p.send("sub chat")
-		p.expect("subscribed")
+		p.subscribe("chat")
 	}
 	slow.stall()
 	for i := range 100 {
@@ -111,9 +107,7 @@ func TestSession_SlowClientIsClosedAndOthersAreNot(t *testing.T) {
 func TestSession_ConflatedChannelGivesASlowClientTheLatest(t *testing.T) {
 	rules := rules.List{{Match: "*", Subscribe: rules.Anyone, Conflate: true}}
 	n := startNode(t, gateway.Config{Rules: rules, Limits: gateway.Limits{OutboxBytes: 4096}})
-	p := n.connect(gateway.Hello{})
-	p.send("sub ticker")
-	p.expect("subscribed")
+	p := n.listen("ticker")
 	resume := p.stall()
 	for i := range 1000 {
 		n.publish("ticker", "%d-%s", i, strings.Repeat("x", 100))
@@ -127,9 +121,7 @@ func TestSession_ConflatedChannelGivesASlowClientTheLatest(t *testing.T) {
 
 func TestSession_WhatWaitsOfAConflatedChannelKeepsItsPlace(t *testing.T) {
 	n := startNode(t, gateway.Config{Rules: rules.List{{Match: "*", Subscribe: rules.Anyone, Conflate: true}}})
-	p := n.connect(gateway.Hello{})
-	p.send("sub ticker")
-	p.expect("subscribed")
+	p := n.listen("ticker")
 	resume := p.stall()
 	for i := range 100 {
 		n.publish("ticker", "%d", i)
@@ -147,9 +139,7 @@ func TestSession_WhatWaitsOfAConflatedChannelKeepsItsPlace(t *testing.T) {
 
 func TestSession_NothingOfAConflatedChannelFollowsItsEnd(t *testing.T) {
 	n := startNode(t, gateway.Config{Rules: rules.List{{Match: "*", Subscribe: rules.Anyone, Conflate: true}}})
-	p := n.connect(gateway.Hello{})
-	p.send("sub ticker")
-	p.expect("subscribed")
+	p := n.listen("ticker")
 	resume := p.stall()
 	for i := range 100 {
 		n.publish("ticker", "%d", i)
@@ -168,9 +158,7 @@ func TestSession_DelayedChannelWritesManyMessagesAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rules := rules.List{{Match: "*", Subscribe: rules.Anyone, Delay: 100 * time.Millisecond}}
 		n := startNode(t, gateway.Config{Rules: rules})
-		p := n.connect(gateway.Hello{})
-		p.send("sub ticks")
-		p.expect("subscribed")
+		p := n.listen("ticks")
 		began, writes := time.Now(), p.writes
 		for i := range 20 {
 			n.publish("ticks", "%d", i)
@@ -314,8 +302,7 @@ func TestSession_MustAuthenticateInTime(t *testing.T) {
 		prompt.expect("error unauthenticated")
 		prompt.send("auth alice")
 		prompt.expect("welcome alice")
-		prompt.send("sub chat")
-		prompt.expect("subscribed chat")
+		prompt.subscribe("chat")
 		time.Sleep(11 * time.Second)
 		if reason := late.expectClosed(); reason.Code != 4001 {
 			t.Errorf("closed with %+v", reason)
@@ -363,8 +350,7 @@ func TestSession_ThatBeginsWithAuthIsNobodyBefore(t *testing.T) {
 	p.expect("error unauthenticated")
 	p.send("auth")
 	p.expect("welcome")
-	p.send("sub chat")
-	p.expect("subscribed chat")
+	p.subscribe("chat")
 	if lines := p.lines(); lines[0] != "error unauthenticated" {
 		t.Errorf("it heard %q before its Auth was answered", lines)
 	}
@@ -383,8 +369,7 @@ func TestSession_AuthWithoutATokenIsOfWhomTheHandshakeShowed(t *testing.T) {
 func TestSession_ThatBeginsWithAuthMayBringItWhenItOpens(t *testing.T) {
 	n := startNode(t, gateway.Config{Auth: names{}})
 	p := n.connect(gateway.Hello{AuthFirst: true, Commands: []gateway.Command{gateway.Auth{Token: "alice"}}})
-	p.send("sub chat")
-	p.expect("subscribed chat")
+	p.subscribe("chat")
 	if lines := p.lines(); lines[0] != "welcome alice" {
 		t.Errorf("it heard %q first", lines)
 	}
@@ -559,9 +544,7 @@ func TestSession_ProtocolSaysFarewell(t *testing.T) {
 
 func TestGateway_RefusedSessionSaysWhyAndDoesNothing(t *testing.T) {
 	n := startNode(t, gateway.Config{})
-	other := n.connect(gateway.Hello{})
-	other.send("sub chat")
-	other.expect("subscribed chat")
+	other := n.listen("chat")
 	for label, err := range map[string]error{
 		"refused":         gateway.Refused.With("no such app"),
 		"unauthenticated": &gateway.Error{Code: gateway.Unauthenticated},

@@ -40,8 +40,7 @@ func TestTrace_FollowsAMessageOnEveryNode(t *testing.T) {
 			members := startCluster(t, 3, gateway.Config{Rules: rules.List{rule}})
 			for i, user := range []string{"alice", "bob", "bob"} {
 				p := members[i%2].connect(gateway.Hello{Principal: gateway.Principal{User: user}})
-				p.send("sub a")
-				p.expect("subscribed a")
+				p.subscribe("a")
 			}
 			members[2].connect(gateway.Hello{Principal: gateway.Principal{User: "bob"}}).expect("welcome")
 			got, err := members[2].Trace(t.Context(), &shop, hello("a"), gateway.TraceQuestion{User: "bob", Wait: patience})
@@ -95,8 +94,7 @@ func TestTrace_TellsWhoDidNotGetIt(t *testing.T) {
 				n := startNode(t, gateway.Config{Rules: rules.List{test.rule}})
 				slow, fast := n.connect(gateway.Hello{}), n.connect(gateway.Hello{})
 				for _, p := range []*peer{slow, fast} {
-					p.send("sub a")
-					p.expect("subscribed a")
+					p.subscribe("a")
 				}
 				resume := slow.stall()
 				defer resume()
@@ -126,8 +124,7 @@ func TestTrace_TellsWhoDidNotGetIt(t *testing.T) {
 func TestTrace_LeavesOutWhoItIsNotFor(t *testing.T) {
 	n := startNode(t, gateway.Config{})
 	p := n.connect(gateway.Hello{Session: "s1"})
-	p.send("sub a")
-	p.expect("subscribed a")
+	p.subscribe("a")
 	c := hello("a")
 	c.Except = "s1"
 	got, err := n.Trace(t.Context(), &shop, c, gateway.TraceQuestion{Wait: patience})

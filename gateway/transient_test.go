@@ -12,9 +12,7 @@ import (
 
 func TestPublish_TransientGoesIntoNoHistory(t *testing.T) {
 	n, l := startLossy(t, 5, gateway.Limits{})
-	p := n.connect(gateway.Hello{})
-	p.send("sub kept:a")
-	p.expect("subscribed")
+	p := n.listen("kept:a")
 	position, err := n.Publish(t.Context(), &backend, gateway.Publish{Channel: "kept:a", Payload: []byte("typing"), Transient: true})
 	if err != nil || !position.IsZero() {
 		t.Errorf("published at %v, %v", position, err)
@@ -28,9 +26,7 @@ func TestPublish_TransientGoesIntoNoHistory(t *testing.T) {
 func TestPublish_TransientThatMayBeMissedIsNotTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, l := startLossy(t, 5, gateway.Limits{})
-		p := n.connect(gateway.Hello{})
-		p.send("sub kept:a")
-		p.expect("subscribed")
+		p := n.listen("kept:a")
 		transient := gateway.Publish{Channel: "kept:a", Payload: []byte("typing"), Transient: true}
 		if _, err := n.Publish(t.Context(), &backend, transient); err != nil {
 			t.Fatal(err)
@@ -50,8 +46,7 @@ func TestAuthorize_SubscribersMayPublish(t *testing.T) {
 	p := n.connectAs("alice")
 	p.send("pub chat early")
 	p.expect("error forbidden")
-	p.send("sub chat")
-	p.expect("subscribed chat")
+	p.subscribe("chat")
 	p.send("pub chat now")
 	p.expect("message chat now")
 	p.send("pub other now")

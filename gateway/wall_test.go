@@ -66,8 +66,7 @@ func (n *node) stillWorks(p *peer) {
 func TestWall_APanicInDecodeEndsThatSessionOnly(t *testing.T) {
 	n, panics := startWalled(t, gateway.Config{})
 	bad, good := n.connect(gateway.Hello{Protocol: explosive{words{"explosive"}}}), n.connect(gateway.Hello{})
-	good.send("sub calm")
-	good.expect("subscribed calm")
+	good.subscribe("calm")
 	bad.send("explode")
 	if reason := bad.expectClosed(); reason.Label != gateway.Failed.Label {
 		t.Errorf("closed with %+v", reason)
@@ -82,11 +81,9 @@ func TestWall_APanicInEncodeEndsTheSessionsOfThatProtocolOnly(t *testing.T) {
 	n, panics := startWalled(t, gateway.Config{})
 	bad, good := n.connect(gateway.Hello{Protocol: explosive{words{"explosive"}}}), n.connect(gateway.Hello{})
 	for _, p := range []*peer{bad, good} {
-		p.send("sub room")
-		p.expect("subscribed room")
+		p.subscribe("room")
 	}
-	good.send("sub calm")
-	good.expect("subscribed calm")
+	good.subscribe("calm")
 	n.publish("room", "explode")
 	if reason := bad.expectClosed(); reason.Label != gateway.Failed.Label {
 		t.Errorf("closed with %+v", reason)
@@ -100,11 +97,8 @@ func TestWall_APanicInEncodeEndsTheSessionsOfThatProtocolOnly(t *testing.T) {
 
 func TestWall_APanicInWriteEndsThatSessionOnly(t *testing.T) {
 	n, panics := startWalled(t, gateway.Config{})
-	good := n.connect(gateway.Hello{})
-	good.send("sub calm")
-	good.expect("subscribed calm")
-	good.send("sub fragile")
-	good.expect("subscribed fragile")
+	good := n.listen("calm")
+	good.subscribe("fragile")
 
 	bad := newPeer(t)
 	session, err := n.Open(t.Context(), gateway.Hello{Protocol: words{"words"}, Commands: []gateway.Command{gateway.Subscribe{Channel: "fragile"}}})
@@ -143,9 +137,7 @@ func (b touchy) Tops(ctx context.Context, channels []string) ([]broker.Top, erro
 func TestWall_APanicOfTheBrokersHistoryEndsWhoAskedAndIsOverWithIt(t *testing.T) {
 	b := touchy{newLossy()}
 	n, panics := startWalled(t, gateway.Config{Broker: b, History: b})
-	good := n.connect(gateway.Hello{})
-	good.send("sub calm")
-	good.expect("subscribed calm")
+	good := n.listen("calm")
 
 	b.away.Store(true)
 	bad := n.connect(gateway.Hello{})
@@ -168,8 +160,7 @@ func TestWall_APanicOfTheBackendsHookEndsThatSessionOnly(t *testing.T) {
 	n, panics := startWalled(t, gateway.Config{Hooks: panickingHooks{}})
 	bad := n.connect(gateway.Hello{})
 	good := n.connect(gateway.Hello{Principal: gateway.Principal{Key: "backend"}})
-	good.send("sub calm")
-	good.expect("subscribed calm")
+	good.subscribe("calm")
 	bad.send("pub calm hello")
 	bad.expectClosed()
 	n.stillWorks(good)
