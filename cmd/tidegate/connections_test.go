@@ -44,14 +44,10 @@ func tryIdle(t *testing.T, p *process, introduction string) (net.Conn, bool) {
 // awaitRoom returns when another connection is served.
 func awaitRoom(t *testing.T, p *process, introduction string) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); ; {
-		if _, ok := tryIdle(t, p, introduction); ok {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("there is no room after a connection has ended")
-		}
-	}
+	await(t, "room for a connection, after one has ended", func() (met bool, seen string) {
+		_, met = tryIdle(t, p, introduction)
+		return met, "it is refused"
+	})
 }
 
 func TestConnections_AreBoundedInAll(t *testing.T) {

@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 )
 
 // operate runs a command of tidegate as a process, and returns what it printed and its
@@ -89,15 +88,10 @@ func TestOperators_LookAfterACluster(t *testing.T) {
 // awaitOnChannel returns when somebody is on a channel.
 func awaitOnChannel(t *testing.T, environ []string, channel string) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); ; {
-		out, _, _ := operate(t, environ, "channels", channel)
-		if strings.Contains(out, "\n"+channel) {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("nobody comes to %s: %s", channel, out)
-		}
-	}
+	await(t, "somebody on "+channel, func() (met bool, seen string) {
+		seen, _, _ = operate(t, environ, "channels", channel)
+		return strings.Contains(seen, "\n"+channel), seen
+	})
 }
 
 func TestOperators_AreToldWhatIsWrong(t *testing.T) {

@@ -219,15 +219,8 @@ func cursorAt(t *testing.T, p *process) string {
 // awaitSessionOf returns when the user has a session on any node.
 func awaitSessionOf(t *testing.T, p *process, user string) {
 	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(patience); ; <-tick.C {
-		answer := fetch(t, p.public("/api/users/"+user+"/sessions"), http.Header{"Authorization": {"Bearer " + backendKey}})
-		if strings.Contains(answer, `"session":`) {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("the user has no session: %s", answer)
-		}
-	}
+	await(t, "a session of "+user, func() (met bool, seen string) {
+		seen = fetch(t, p.public("/api/users/"+user+"/sessions"), http.Header{"Authorization": {"Bearer " + backendKey}})
+		return strings.Contains(seen, `"session":`), seen
+	})
 }

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"tidegate/broker/brokertest"
 )
@@ -73,20 +72,14 @@ func atTerminal(t *testing.T, line string) *exec.Cmd {
 	return command
 }
 
-func eventuallyRead(t *testing.T, path string) string {
+func eventuallyRead(t *testing.T, path string) (content string) {
 	t.Helper()
-	deadline, tick := time.After(patience), time.NewTicker(10*time.Millisecond)
-	defer tick.Stop()
-	for {
-		if text, err := os.ReadFile(path); err == nil {
-			return string(text)
-		}
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("%s is never written", path)
-		}
-	}
+	await(t, path+" to be written", func() (met bool, seen string) {
+		read, err := os.ReadFile(path)
+		content = string(read)
+		return err == nil, fmt.Sprint(err)
+	})
+	return content
 }
 
 func TestDev_IsForDevelopmentOnly(t *testing.T) {

@@ -90,17 +90,8 @@ func silentBackend(t *testing.T) string {
 // waitForMetric returns when a node's metrics have a line.
 func waitForMetric(t *testing.T, p *process, line string) {
 	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.After(patience); ; {
+	await(t, "the metric "+line, func() (met bool, seen string) {
 		_, metrics := get(t, p.internal("/metrics"))
-		if strings.Contains(metrics, "\n"+line+"\n") {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("the metrics lack %q:\n%s", line, metrics)
-		}
-	}
+		return strings.Contains(metrics, "\n"+line+"\n"), metrics
+	})
 }

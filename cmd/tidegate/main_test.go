@@ -212,21 +212,28 @@ func tryGet(ctx context.Context, url string) (status int, body string, err error
 // eventually asks url until it answers with status.
 func eventually(t *testing.T, url string, status int) (body string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
+	await(t, fmt.Sprintf("GET %s to be answered by %d", url, status), func() (met bool, seen string) {
+		var got int
+		var err error
+		got, body, err = tryGet(t.Context(), url)
+		return err == nil && got == status, fmt.Sprint(got, " ", body, " ", err)
+	})
+	return body
+}
+
+// await looks again and again until what it waits for is met. What was seen last is told
+// if that is never.
+func await(t testing.TB, what string, look func() (met bool, seen string)) {
+	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	var last string
-	for {
-		got, body, err := tryGet(ctx, url)
-		if err == nil && got == status {
-			return body
+	for deadline := time.Now().Add(patience); ; <-tick.C {
+		met, seen := look()
+		if met {
+			return
 		}
-		last = fmt.Sprint(got, " ", body, " ", err)
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("GET %s: %s, want %d", url, last, status)
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for %s: %s", what, seen)
 		}
 	}
 }
