@@ -26,10 +26,16 @@ const (
 	reset        = "\x1b[m"
 )
 
-// tableLines is table on lines. moodOf is asked for each row.
-func tableLines(headings string, rows func(row func(...any)), moodOf func(i int) mood) []line {
+// tableLines is table on lines of a width; 0: as long as they need to be. moodOf is asked
+// for each row.
+func tableLines(width int, headings string, rows func(row func(...any)), moodOf func(i int) mood) []line {
+	cells := [][]string{strings.Fields(headings)}
+	rows(func(row ...any) { cells = append(cells, texts(row)) })
+	if width > 0 {
+		cells = fit(cells, width)
+	}
 	var text bytes.Buffer
-	table(&text, headings, rows)
+	writeTable(&text, cells)
 	var all []line
 	for i, one := range strings.Split(strings.TrimSuffix(text.String(), "\n"), "\n") {
 		m := heading
@@ -115,12 +121,13 @@ func (s *screen) size() (width, height int) {
 	return width, height
 }
 
-// draw shows a page, which is made for the height of the terminal.
-func (s *screen) draw(page func(height int) []line) {
+// draw shows a page, which is made for the size of the terminal. Its last column stays
+// free: a terminal whose line is full erases the last character with the rest of the line.
+func (s *screen) draw(page func(width, height int) []line) {
 	s.width, s.height = s.size()
 	var b strings.Builder
 	b.WriteString(toTop)
-	for i, l := range page(s.height) {
+	for i, l := range page(s.width-1, s.height) {
 		if i > 0 {
 			b.WriteString("\r\n")
 		}

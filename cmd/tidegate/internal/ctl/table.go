@@ -3,25 +3,90 @@ package ctl
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 )
 
 // table prints rows under headings, with columns as wide as they need to be.
 func table(out io.Writer, headings string, rows func(row func(cells ...any))) {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	line := func(cells ...any) {
-		texts := make([]string, len(cells))
-		for i, cell := range cells {
-			texts[i] = plain(fmt.Sprint(cell))
-		}
-		fmt.Fprintln(w, strings.Join(texts, "\t"))
+	cells := [][]string{strings.Fields(headings)}
+	rows(func(row ...any) { cells = append(cells, texts(row)) })
+	writeTable(out, cells)
+}
+
+func texts(cells []any) []string {
+	all := make([]string, len(cells))
+	for i, cell := range cells {
+		all[i] = plain(fmt.Sprint(cell))
 	}
-	fmt.Fprintln(w, strings.ReplaceAll(headings, " ", "\t"))
-	rows(line)
+	return all
+}
+
+func writeTable(out io.Writer, rows [][]string) {
+	w := tabwriter.NewWriter(out, 0, 0, gap, ' ', 0)
+	for _, row := range rows {
+		fmt.Fprintln(w, strings.Join(row, "\t"))
+	}
 	w.Flush()
+}
+
+const (
+	gap       = 2  // between two columns
+	leastName = 10 // characters of a name that is shortened: no number needs more
+)
+
+// fit returns of a table what a line of a width has room for. The ends of long names are
+// left out, and then the columns to the right.
+func fit(rows [][]string, width int) [][]string {
+	wants := widths(rows)
+	least := slices.Clone(wants)
+	for i := range least {
+		least[i] = min(least[i], leastName)
+	}
+	for len(least) > 1 && lineOf(least) > width {
+		least = least[:len(least)-1]
+	}
+	wants = wants[:len(least)]
+	for lineOf(wants) > max(width, lineOf(least)) {
+		wants[slices.Index(wants, slices.Max(wants))]--
+	}
+	fitted := make([][]string, len(rows))
+	for i, row := range rows {
+		for column, most := range wants {
+			fitted[i] = append(fitted[i], shortened(row[column], most))
+		}
+	}
+	return fitted
+}
+
+func widths(rows [][]string) []int {
+	all := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for column, cell := range row {
+			all[column] = max(all[column], utf8.RuneCountInString(cell))
+		}
+	}
+	return all
+}
+
+// lineOf is how long a line with columns of these widths is.
+func lineOf(widths []int) int {
+	sum := -gap
+	for _, one := range widths {
+		sum += one + gap
+	}
+	return sum
+}
+
+func shortened(text string, most int) string {
+	if runes := []rune(text); len(runes) > most {
+		return string(runes[:most-1]) + "…"
+	}
+	return text
 }
 
 // plain returns a text without what a terminal would act on: clients choose names.

@@ -78,7 +78,7 @@ func (t *top) run(ctx context.Context) error {
 	case t.json:
 		_, err = t.out.Write(l.body)
 	default:
-		_, err = io.WriteString(t.out, strings.Join(plainLines(l.lines(t.channels)), "\n")+"\n")
+		_, err = io.WriteString(t.out, strings.Join(plainLines(l.lines(t.channels, 0)), "\n")+"\n")
 	}
 	return err
 }
@@ -112,7 +112,7 @@ func (t *top) watch(ctx context.Context, last *load) error {
 	defer size.Stop()
 	var failed error
 	for {
-		s.draw(func(height int) []line { return t.page(last, failed, height) })
+		s.draw(func(width, height int) []line { return t.page(last, failed, width, height) })
 		for shown := true; shown; {
 			select {
 			case m := <-news:
@@ -154,8 +154,8 @@ func (t *top) measureOften(ctx context.Context, news chan<- measurement) {
 	}
 }
 
-// page is a measurement on as many lines as there are.
-func (t *top) page(l *load, failed error, height int) []line {
+// page is a measurement on as many lines as there are, and as wide.
+func (t *top) page(l *load, failed error, width, height int) []line {
 	state := line{text: fmt.Sprintf("%s   every %v, q ends it", l.at.Format(time.TimeOnly), t.interval)}
 	if failed != nil {
 		state = line{text: "NO ANSWER since " + l.at.Format(time.TimeOnly) + ": " + plain(failed.Error()), mood: bad}
@@ -163,7 +163,7 @@ func (t *top) page(l *load, failed error, height int) []line {
 	const others = 2 // the state, and a line between
 	channels := t.channels
 	for {
-		page := append([]line{state, {}}, l.lines(channels)...)
+		page := append([]line{state, {}}, l.lines(channels, width)...)
 		if len(page) <= height || channels == 0 {
 			return page[:min(height, len(page))]
 		}
@@ -218,8 +218,9 @@ func (l *load) measured() bool {
 	return !slices.ContainsFunc(l.Nodes, func(n nodeLoad) bool { return n.Rates == nil && !n.Silent })
 }
 
-// lines returns the tables, with at most so many channels, and slow sessions.
-func (l *load) lines(most int) []line {
+// lines returns the tables, with at most so many channels, and slow sessions, and as wide
+// as lines are, or need to be for all.
+func (l *load) lines(most, width int) []line {
 	var sessions int
 	var published, delivered float64
 	for _, n := range l.Nodes {
@@ -231,10 +232,10 @@ func (l *load) lines(most int) []line {
 	}
 	all := []line{{text: fmt.Sprintf("%s, %s, %s published and %s delivered a second",
 		oneOrMore(len(l.Nodes), "node"), oneOrMore(sessions, "session"), short(published), short(delivered))}, {}}
-	all = append(all, l.nodeLines()...)
+	all = append(all, l.nodeLines(width)...)
 	if channels := l.Channels[:min(most, len(l.Channels))]; len(channels) > 0 {
 		all = append(all, line{})
-		all = append(all, tableLines("CHANNEL MESSAGES/s SESSIONS", func(row func(...any)) {
+		all = append(all, tableLines(width, "CHANNEL MESSAGES/s SESSIONS", func(row func(...any)) {
 			for _, c := range channels {
 				row(c.Channel, short(c.Rate), c.Sessions)
 			}
@@ -242,7 +243,7 @@ func (l *load) lines(most int) []line {
 	}
 	if slow := l.Slow[:min(most, len(l.Slow))]; len(slow) > 0 {
 		all = append(all, line{})
-		all = append(all, tableLines("SLOW-SESSION NODE USER TRANSPORT WAITING", func(row func(...any)) {
+		all = append(all, tableLines(width, "SLOW-SESSION NODE USER TRANSPORT WAITING", func(row func(...any)) {
 			for _, s := range slow {
 				row(s.Session, s.Node, cmp.Or(s.User, "-"), s.Transport, shortBytes(float64(s.Waiting)))
 			}
@@ -251,8 +252,8 @@ func (l *load) lines(most int) []line {
 	return all
 }
 
-func (l *load) nodeLines() []line {
-	return tableLines("NODE STATE SESSIONS IN/s OUT/s LAG SLOW PUB/s FAIL/s REDIS WAITING BYTES/s NEW/s CHANNELS UP HOST VERSION", func(row func(...any)) {
+func (l *load) nodeLines(width int) []line {
+	return tableLines(width, "NODE STATE SESSIONS IN/s OUT/s LAG SLOW PUB/s FAIL/s REDIS WAITING BYTES/s NEW/s CHANNELS UP HOST VERSION", func(row func(...any)) {
 		for _, n := range l.Nodes {
 			cells := []any{n.Node, n.state(), n.Sessions, "-", "-", "-", n.Slow, "-", "-", "-", shortBytes(n.Waiting), "-", "-", n.Channels, since(n.Since), cmp.Or(n.Host, "-"), n.Version}
 			if r := n.Rates; r != nil {

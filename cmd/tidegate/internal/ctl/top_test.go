@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 )
 
 func busy(channels int) *load {
@@ -23,7 +24,7 @@ func busy(channels int) *load {
 func TestTop_PageFitsOnTheScreen(t *testing.T) {
 	asked := &top{channels: 20, interval: time.Second}
 	for height := range 40 {
-		page := asked.page(busy(20), nil, height)
+		page := asked.page(busy(20), nil, 80, height)
 		if len(page) > height {
 			t.Errorf("%d lines on %d", len(page), height)
 		}
@@ -33,9 +34,39 @@ func TestTop_PageFitsOnTheScreen(t *testing.T) {
 	}
 }
 
+// On a narrow screen names are shortened, and columns to the right left out: nothing is
+// cut in the middle of a figure.
+func TestTop_TablesFitTheWidth(t *testing.T) {
+	l := busy(3)
+	for i := range l.Nodes {
+		l.Nodes[i].Since = time.Now().UnixMilli()
+		l.Nodes[i].Node, l.Nodes[i].Version, l.Nodes[i].Host = fmt.Sprint(i, "3x9p2m7c5v8b1n4"), "v0.0.0-20261128153158-05dd44572e9c", "gateway-6f7d8c9b5-x2x4z"
+	}
+	l.Channels[0].Channel = strings.Repeat("ö", 255)
+	for width := 20; width < 300; width++ {
+		for _, one := range plainLines(l.lines(20, width))[2:] {
+			if got := utf8.RuneCountInString(one); got > width {
+				t.Errorf("%d wide on %d: %q", got, width, one)
+			}
+		}
+	}
+	for width, want := range map[int]string{
+		80:  "NODE STATE SESSIONS IN/s OUT/s LAG SLOW PUB/s FAIL/s REDIS",
+		120: "NODE STATE SESSIONS IN/s OUT/s LAG SLOW PUB/s FAIL/s REDIS WAITING BYTES/s NEW/s CHANNELS UP",
+		0:   "NODE STATE SESSIONS IN/s OUT/s LAG SLOW PUB/s FAIL/s REDIS WAITING BYTES/s NEW/s CHANNELS UP HOST VERSION",
+	} {
+		if got := strings.Join(strings.Fields(l.lines(20, width)[2].text), " "); got != want {
+			t.Errorf("on %d: %s, want %s", width, got, want)
+		}
+	}
+	if first := l.lines(20, 80)[3].text; !strings.HasPrefix(first, "03x9p2m7c5v8… ") {
+		t.Errorf("the first node is %q", first)
+	}
+}
+
 func TestTop_WhatIsWrongStandsOut(t *testing.T) {
 	moods := map[string]mood{}
-	for _, l := range busy(0).lines(20) {
+	for _, l := range busy(0).lines(20, 0) {
 		name, _, _ := strings.Cut(l.text, " ")
 		moods[name] = l.mood
 	}
@@ -45,7 +76,7 @@ func TestTop_WhatIsWrongStandsOut(t *testing.T) {
 		}
 	}
 	asked := &top{}
-	if page := asked.page(busy(0), errors.New("refused"), 20); page[0].mood != bad || !strings.HasPrefix(page[0].text, "NO ANSWER since ") {
+	if page := asked.page(busy(0), errors.New("refused"), 80, 20); page[0].mood != bad || !strings.HasPrefix(page[0].text, "NO ANSWER since ") {
 		t.Errorf("%+v", page[0])
 	}
 }
