@@ -220,14 +220,6 @@ func installEveryone(t *testing.T) string {
 	return folder
 }
 
-// runScript runs a script until the test ends, and returns what it prints.
-func runScript(t *testing.T, folder, script string, env ...string) *bufio.Scanner {
-	t.Helper()
-	command := exec.Command(brokertest.FindProgram(t, "node", "nodejs"), script)
-	command.Dir = folder
-	return readOutput(t, command, env...)
-}
-
 // readOutput runs a command until the test ends, and returns what it prints.
 func readOutput(t *testing.T, command *exec.Cmd, env ...string) *bufio.Scanner {
 	t.Helper()

@@ -105,7 +105,7 @@ func eachState(t *testing.T, browser context.Context, judge func(*page) []string
 	stop()
 	p.until("the page knows", `!document.querySelector("#away").hidden`)
 	see("without a node")
-	stop = nodes.start()
+	nodes.start()
 	p.connected()
 	p.do(`document.querySelector("#tab-timeline").click()`)
 	p.shows("#timeline", "lost")
