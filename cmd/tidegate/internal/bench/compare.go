@@ -71,13 +71,6 @@ type comparison struct {
 	runs  int
 }
 
-// compared is a server and what was measured on it.
-type compared struct {
-	Name string    `json:"server"`
-	Runs []*Result `json:"runs"`
-	site *site
-}
-
 func (c *comparison) run(cmd *cobra.Command, b benchmark) error {
 	servers, err := c.servers(cmd.ErrOrStderr())
 	if err != nil {

@@ -8,6 +8,13 @@ import (
 	"text/tabwriter"
 )
 
+// compared is a server and what was measured on it.
+type compared struct {
+	Name string    `json:"server"`
+	Runs []*Result `json:"runs"`
+	site *site
+}
+
 // printComparison prints a column for each server.
 func printComparison(out io.Writer, title string, servers []*compared, asJSON bool) error {
 	if asJSON {

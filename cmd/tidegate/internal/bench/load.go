@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -298,7 +299,7 @@ func (r *loadRun) judge(result *Result) {
 		result.Repeated += l.repeated.Load()
 		if err := l.closed.Load(); err != nil {
 			result.Closed++
-			first = cmpError(first, *err)
+			first = cmp.Or(first, *err)
 		}
 	}
 	result.Lost += r.outstanding()
@@ -314,11 +315,4 @@ func (r *loadRun) judge(result *Result) {
 	if reached := float64(result.Published) / result.Seconds; reached < 0.99*r.rate {
 		result.miss("the rate of %v publications a second: %.1f were sent", r.rate, reached)
 	}
-}
-
-func cmpError(first, other error) error {
-	if first != nil {
-		return first
-	}
-	return other
 }
