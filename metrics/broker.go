@@ -12,16 +12,14 @@ type Broker struct {
 	errors    *prometheus.CounterVec
 }
 
-func newBroker() Broker {
-	roundTrip := latencies("broker_round_trip_seconds", "How long the broker took to answer.")
+func newBroker(r registrar) Broker {
+	roundTrip := r.latencies("broker_round_trip_seconds", "How long the broker took to answer.")
 	return Broker{
-		Up: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "tidegate_broker_up", Help: "1 if the broker can be used, else 0.",
-		}),
-		Reconnects: counter("broker_reconnects_total", "Links to the broker that were lost and made again."),
+		Up:         r.gauges("broker_up", "1 if the broker can be used, else 0.").WithLabelValues(),
+		Reconnects: r.counter("broker_reconnects_total", "Links to the broker that were lost and made again."),
 		RoundTrip:  roundTrip.WithLabelValues(),
 		roundTrip:  roundTrip,
-		errors:     counters("broker_errors_total", "Answers of the broker that refuse something, by kind.", "kind"),
+		errors:     r.counters("broker_errors_total", "Answers of the broker that refuse something, by kind.", "kind"),
 	}
 }
 
@@ -35,7 +33,3 @@ func (b *Broker) Prepare(kinds ...string) {
 
 // Refused counts what the broker has refused. The kinds are a closed set.
 func (b *Broker) Refused(kind string) { b.errors.WithLabelValues(kind).Inc() }
-
-func (b *Broker) collectors() []prometheus.Collector {
-	return []prometheus.Collector{b.Up, b.Reconnects, b.roundTrip, b.errors}
-}

@@ -8,15 +8,11 @@ type Commands struct {
 	authFailures *prometheus.CounterVec
 }
 
-func newCommands() Commands {
+func newCommands(r registrar) Commands {
 	return Commands{
-		handled:      counters("commands_total", "Commands of clients.", "type", "result"),
-		authFailures: counters("auth_failures_total", "Credentials that were refused.", "reason"),
+		handled:      r.counters("commands_total", "Commands of clients.", "type", "result"),
+		authFailures: r.counters("auth_failures_total", "Credentials that were refused.", "reason"),
 	}
-}
-
-func (c *Commands) collectors() []prometheus.Collector {
-	return []prometheus.Collector{c.handled, c.authFailures}
 }
 
 // Prepare makes the series of these commands and results begin at 0.

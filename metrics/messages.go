@@ -17,23 +17,19 @@ type Messages struct {
 	delivery  *prometheus.HistogramVec
 }
 
-func newMessages() Messages {
-	received := counters("messages_received_total", "Messages received from the broker.", "source")
-	delivery := latencies("delivery_seconds", "From the broker's receipt of a message to the socket's write, of a sample.")
+func newMessages(r registrar) Messages {
+	received := r.counters("messages_received_total", "Messages received from the broker.", "source")
+	delivery := r.latencies("delivery_seconds", "From the broker's receipt of a message to the socket's write, of a sample.")
 	return Messages{
 		Enveloped:       received.WithLabelValues("gateway"),
 		Bare:            received.WithLabelValues("bare"),
-		Bytes:           counter("delivered_bytes_total", "Bytes written to sessions."),
+		Bytes:           r.counter("delivered_bytes_total", "Bytes written to sessions."),
 		DeliverySeconds: delivery.WithLabelValues(),
 		received:        received,
-		delivered:       counters("messages_delivered_total", "Messages written to sessions.", "protocol"),
-		publish:         latencies("publish_seconds", "How long a publish took.", "result"),
+		delivered:       r.counters("messages_delivered_total", "Messages written to sessions.", "protocol"),
+		publish:         r.latencies("publish_seconds", "How long a publish took.", "result"),
 		delivery:        delivery,
 	}
-}
-
-func (m *Messages) collectors() []prometheus.Collector {
-	return []prometheus.Collector{m.received, m.Bytes, m.delivered, m.publish, m.delivery}
 }
 
 // Delivered returns the counter of messages written in one protocol. Resolve it

@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
@@ -28,29 +29,21 @@ type Metrics struct {
 // New returns metrics of their own registry, with the Go and process
 // collectors.
 func New(version string) *Metrics {
+	registry := prometheus.NewRegistry()
+	r := registrar{promauto.With(registry)}
 	m := &Metrics{
-		Sessions: newSessions(),
-		Messages: newMessages(),
-		Commands: newCommands(),
-		Recovery: newRecovery(),
-		Broker:   newBroker(),
-		Webhooks: newWebhooks(),
-		Panics:   counter("panics_total", "Panics that were stopped before they ended the node: each is a bug, and logged."),
-		Died:     counter("nodes_died_total", "Other nodes that this one has not heard of for their lease: they ended without saying so, or cannot be reached."),
-		registry: prometheus.NewRegistry(),
+		Sessions: newSessions(r),
+		Messages: newMessages(r),
+		Commands: newCommands(r),
+		Recovery: newRecovery(r),
+		Broker:   newBroker(r),
+		Webhooks: newWebhooks(r),
+		Panics:   r.counter("panics_total", "Panics that were stopped before they ended the node: each is a bug, and logged."),
+		Died:     r.counter("nodes_died_total", "Other nodes that this one has not heard of for their lease: they ended without saying so, or cannot be reached."),
+		registry: registry,
 	}
-	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "tidegate_build_info", Help: "Always 1; the version is a label.",
-	}, []string{"version"})
-	build.WithLabelValues(version).Set(1)
-	m.registry.MustRegister(collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), build, m.Panics, m.Died)
-	for _, part := range [][]prometheus.Collector{
-		m.Sessions.collectors(), m.Messages.collectors(), m.Commands.collectors(),
-		m.Recovery.collectors(), m.Broker.collectors(), m.Webhooks.collectors(),
-	} {
-		m.registry.MustRegister(part...)
-	}
+	r.gauges("build_info", "Always 1; the version is a label.", "version").WithLabelValues(version).Set(1)
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
@@ -65,16 +58,10 @@ func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }
 // Track registers gauges whose values are read when Prometheus scrapes. Each
 // function may be called at any time until the process ends. Call it once.
 func (m *Metrics) Track(channels, subscriptions, outboxBytes, inboundBytes, ready func() float64) {
-	m.registry.MustRegister(
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "tidegate_channels",
-			Help: "Channels that sessions of this node are subscribed to."}, channels),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "tidegate_subscriptions",
-			Help: "Subscriptions of this node's sessions."}, subscriptions),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "tidegate_outbox_bytes",
-			Help: "Bytes that wait to be written to sessions."}, outboxBytes),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "tidegate_inbound_bytes",
-			Help: "Bytes that are held for clients (limits.inbound_bytes): bodies, answers, unfinished messages, publishes on their way."}, inboundBytes),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "tidegate_ready",
-			Help: "1 if the node is fit to take traffic, as /readyz says, else 0."}, ready),
-	)
+	r := registrar{promauto.With(m.registry)}
+	r.tracked("channels", "Channels that sessions of this node are subscribed to.", channels)
+	r.tracked("subscriptions", "Subscriptions of this node's sessions.", subscriptions)
+	r.tracked("outbox_bytes", "Bytes that wait to be written to sessions.", outboxBytes)
+	r.tracked("inbound_bytes", "Bytes that are held for clients (limits.inbound_bytes): bodies, answers, unfinished messages, publishes on their way.", inboundBytes)
+	r.tracked("ready", "1 if the node is fit to take traffic, as /readyz says, else 0.", ready)
 }

@@ -9,25 +9,16 @@ type Recovery struct {
 	Repaired     prometheus.Counter // gaps that the node closed from history
 	Told         prometheus.Counter // gaps that the clients were told
 	HistoryReads prometheus.Counter
-
-	recoveries *prometheus.CounterVec
-	gaps       *prometheus.CounterVec
 }
 
-func newRecovery() Recovery {
-	recoveries := counters("recoveries_total", "Subscribes with a cursor by who had missed something, by whether all of it was brought.", "result")
-	gaps := counters("gaps_total", "Gaps found in channels, by whether the node repaired them.", "repaired")
+func newRecovery(r registrar) Recovery {
+	recoveries := r.counters("recoveries_total", "Subscribes with a cursor by who had missed something, by whether all of it was brought.", "result")
+	gaps := r.counters("gaps_total", "Gaps found in channels, by whether the node repaired them.", "repaired")
 	return Recovery{
 		Recovered:    recoveries.WithLabelValues("recovered"),
 		NotRecovered: recoveries.WithLabelValues("lost"),
 		Repaired:     gaps.WithLabelValues("true"),
 		Told:         gaps.WithLabelValues("false"),
-		HistoryReads: counter("history_reads_total", "Range reads of channels' histories."),
-		recoveries:   recoveries,
-		gaps:         gaps,
+		HistoryReads: r.counter("history_reads_total", "Range reads of channels' histories."),
 	}
-}
-
-func (r *Recovery) collectors() []prometheus.Collector {
-	return []prometheus.Collector{r.recoveries, r.gaps, r.HistoryReads}
 }

@@ -12,21 +12,15 @@ type Sessions struct {
 	Slow    prometheus.Counter // closed because they did not keep up
 }
 
-func newSessions() Sessions {
+func newSessions(r registrar) Sessions {
 	return Sessions{
-		open: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "tidegate_sessions", Help: "Open sessions.",
-		}, []string{"transport", "protocol"}),
-		opened:  counter("session_opened_total", "Sessions opened."),
-		refused: counters("session_refused_total", "Sessions and long-polls that were not let in, by the code of the error.", "code"),
-		polls:   counter("polls_total", "Long-polls: each is a session for as long as it waits, and none that was opened or closed."),
-		closed:  counters("session_closed_total", "Sessions closed.", "reason"),
-		Slow:    counter("slow_sessions_total", "Sessions closed because they did not keep up."),
+		open:    r.gauges("sessions", "Open sessions.", "transport", "protocol"),
+		opened:  r.counter("session_opened_total", "Sessions opened."),
+		refused: r.counters("session_refused_total", "Sessions and long-polls that were not let in, by the code of the error.", "code"),
+		polls:   r.counter("polls_total", "Long-polls: each is a session for as long as it waits, and none that was opened or closed."),
+		closed:  r.counters("session_closed_total", "Sessions closed.", "reason"),
+		Slow:    r.counter("slow_sessions_total", "Sessions closed because they did not keep up."),
 	}
-}
-
-func (s *Sessions) collectors() []prometheus.Collector {
-	return []prometheus.Collector{s.open, s.opened, s.refused, s.polls, s.closed, s.Slow}
 }
 
 // Prepare makes the series of these reasons begin at 0, so that the first close

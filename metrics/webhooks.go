@@ -8,15 +8,11 @@ type Webhooks struct {
 	dropped  prometheus.Counter
 }
 
-func newWebhooks() Webhooks {
+func newWebhooks(r registrar) Webhooks {
 	return Webhooks{
-		requests: counters("webhook_requests_total", "Requests to the webhook's backend.", "event", "result"),
-		dropped:  counter("webhook_dropped_total", "Notices that were dropped, since too many waited for the webhook's backend."),
+		requests: r.counters("webhook_requests_total", "Requests to the webhook's backend.", "event", "result"),
+		dropped:  r.counter("webhook_dropped_total", "Notices that were dropped, since too many waited for the webhook's backend."),
 	}
-}
-
-func (w *Webhooks) collectors() []prometheus.Collector {
-	return []prometheus.Collector{w.requests, w.dropped}
 }
 
 // Prepare makes the series of an event begin at 0, so that the first request of a result
