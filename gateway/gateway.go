@@ -81,7 +81,7 @@ type Gateway struct {
 	sessions *sessions
 	line     *outbox.Line // of those to be written
 	outboxes outbox.Pool
-	inbound  budget
+	inbound  inbound
 	expiring expiring
 	dialects dialects
 	ears     ears
@@ -184,18 +184,3 @@ func (g *Gateway) Node() string { return g.node }
 
 // Limits returns the limits that the gateway was made with.
 func (g *Gateway) Limits() Limits { return g.limits }
-
-// TakeInbound makes room for so many bytes of a client's, which are held until
-// GiveInbound. Without room the error is an *Error: the node holds too much for
-// others just now.
-func (g *Gateway) TakeInbound(bytes int) error {
-	b := &g.inbound
-	if held := b.held.Add(int64(bytes)); b.most > 0 && held > b.most {
-		b.held.Add(-int64(bytes))
-		return failf(Unavailable, "the node holds as much for its clients as limits.inbound_bytes allows: try again")
-	}
-	return nil
-}
-
-// GiveInbound gives back what TakeInbound took.
-func (g *Gateway) GiveInbound(bytes int) { g.inbound.held.Add(-int64(bytes)) }

@@ -1,21 +1,39 @@
 package gateway
 
+import "tidegate/gateway/internal/rates"
+
 const mostInLine = 256 // frames
 
-// line puts a frame in line to be received. Until it is, it takes of the node's room for
-// what clients have sent.
-func (s *Session) line(f Frame) error {
-	err := s.gateway.TakeInbound(len(f.Data))
+// framesInLine are those of a session that wait to be received, the oldest first.
+// While there are any, one goroutine receives them.
+type framesInLine struct {
+	frames []lined
+	bytes  int
+}
+
+// lined is a frame in line. Until it is received, it takes of the node's room for what
+// clients have sent.
+type lined struct {
+	Frame
+	payer *rates.Bucket
+}
+
+// line puts a frame in line to be received.
+func (s *Session) line(frame Frame) error {
+	f := lined{frame, s.Payer()}
+	err := s.gateway.TakeInbound(f.payer, len(f.Data))
 	if err != nil {
 		return err
 	}
 	if err = s.putInLine(f); err != nil {
-		s.gateway.GiveInbound(len(f.Data))
+		s.giveLined(f)
 	}
 	return err
 }
 
-func (s *Session) putInLine(f Frame) error {
+func (s *Session) giveLined(f lined) { s.gateway.GiveInbound(f.payer, len(f.Data)) }
+
+func (s *Session) putInLine(f lined) error {
 	most := max(s.gateway.limits.OutboxBytes, DefaultLimits().OutboxBytes)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -38,22 +56,24 @@ func (s *Session) receiveInLine() {
 			s.Rest()
 			return
 		}
-		if err := s.Receive(s.gateway.life, f); err != nil {
+		if err := s.Receive(s.gateway.life, f.Frame); err != nil {
 			s.End(err)
 		}
-		s.gateway.GiveInbound(len(f.Data))
+		s.giveLined(f)
 	}
 }
 
 // nextInLine takes the oldest frame. When there is none, or the session has ended,
 // the line is closed.
-func (s *Session) nextInLine() (f Frame, waits bool) {
+func (s *Session) nextInLine() (f lined, waits bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.inLine.frames) == 0 || s.left {
-		s.gateway.GiveInbound(s.inLine.bytes)
+		for _, f := range s.inLine.frames {
+			s.giveLined(f)
+		}
 		s.inLine = nil
-		return Frame{}, false
+		return lined{}, false
 	}
 	f, s.inLine.frames = s.inLine.frames[0], s.inLine.frames[1:]
 	s.inLine.bytes -= len(f.Data)

@@ -37,11 +37,16 @@ type Limits struct {
 	// The same of all clients of one IPv4 address or one IPv6 /64 together.
 	CommandsPerSecondPerIP int
 	BytesPerSecondPerIP    int
+	InboundBytesPerIP      int // held at a time
 }
 
 // AddressShare is how many clients at their full rates have room at one address by
 // default.
 const AddressShare = 50
+
+// InboundShare is the part of what a node holds for clients that is for one address by
+// default: one in so many.
+const InboundShare = 4
 
 // DefaultLimits are the limits of a gateway that is not told otherwise.
 func DefaultLimits() Limits {
@@ -60,6 +65,7 @@ func DefaultLimits() Limits {
 
 		CommandsPerSecondPerIP: AddressShare * 100,
 		BytesPerSecondPerIP:    AddressShare * 4 << 20,
+		InboundBytesPerIP:      64 << 20 / InboundShare,
 	}
 }
 
@@ -88,6 +94,7 @@ func (l Limits) Validate() error {
 		"sessions": l.Sessions, "sessions_per_user": l.SessionsPerUser, "sessions_per_ip": l.SessionsPerIP,
 		"connects_per_second": l.ConnectsPerSecond, "keys_per_second": l.KeysPerSecond, "new_channels_per_second": l.NewChannelsPerSecond, "presence_per_second": l.PresencePerSecond, "bytes_per_second": l.BytesPerSecond,
 		"commands_per_second_per_ip": l.CommandsPerSecondPerIP, "bytes_per_second_per_ip": l.BytesPerSecondPerIP,
+		"inbound_bytes_per_ip": l.InboundBytesPerIP,
 	} {
 		if value < 0 {
 			return fmt.Errorf("limits.%s is %d: want 0 for no limit, or more", name, value)

@@ -151,3 +151,47 @@ func TestLimits_PublishesOnTheirWayShareTheNodesRoom(t *testing.T) {
 		second.expect("published a")
 	})
 }
+
+// One address cannot have all the room that there is for clients, and clients not all.
+func TestLimits_WhatIsHeldForAnAddressIsBounded(t *testing.T) {
+	n := startNode(t, gateway.Config{Limits: gateway.Limits{InboundBytes: 80, InboundBytesPerIP: 20}})
+	take := func(who *gateway.Principal, remote string) (int, func(), error) {
+		payer, taken := n.PayerOf(who, remote), 0
+		for taken < 1000 {
+			if err := n.TakeInbound(payer, 1); err != nil {
+				return taken, func() { n.GiveInbound(payer, taken) }, err
+			}
+			taken++
+		}
+		t.Fatal("there is no bound")
+		return 0, nil, nil
+	}
+	var gives []func()
+	for i, want := range []int{20, 20, 20, 10, 0} { // of 80, 10 are for backends
+		taken, give, err := take(&gateway.Principal{}, fmt.Sprintf("192.0.2.%d:1", i))
+		if taken != want {
+			t.Errorf("the address %d has %d bytes, want %d", i, taken, want)
+		}
+		code := gateway.RateLimited
+		if want < 20 {
+			code = gateway.Unavailable
+		}
+		wantCode(t, err, code)
+		gives = append(gives, give)
+	}
+	if taken, _, _ := take(&gateway.Principal{User: "alice"}, "192.0.2.0:2"); taken != 0 {
+		t.Errorf("a user at the first address has %d bytes more", taken)
+	}
+	taken, give, err := take(&backend, "192.0.2.0:3")
+	if taken != 10 {
+		t.Errorf("backends have %d bytes, want the last 10", taken)
+	}
+	wantCode(t, err, gateway.Unavailable)
+	give()
+	for _, give := range gives {
+		give()
+	}
+	if taken, _, _ := take(&gateway.Principal{}, "192.0.2.0:1"); taken != 20 {
+		t.Errorf("when all is given back, an address has %d bytes, want 20", taken)
+	}
+}

@@ -9,6 +9,7 @@ import (
 
 	"tidegate/broker"
 	"tidegate/gateway/internal/outbox"
+	"tidegate/gateway/internal/rates"
 	"tidegate/gateway/rules"
 )
 
@@ -137,13 +138,14 @@ func (s *Session) publish(ctx context.Context, c Publish) {
 		s.conclude(c, failf(RateLimited, "more publishes a second than this connection may send: slow down and send it again"))
 		return
 	}
-	if err := s.gateway.TakeInbound(size); err != nil {
+	payer := s.Payer()
+	if err := s.gateway.TakeInbound(payer, size); err != nil {
 		s.conclude(c, err)
 		return
 	}
 	s.publishing.begin(size)
 	began := time.Now()
-	s.gateway.publish(ctx, s.whoOn(c.Channel), s, c, began, s.confirmation(&c, began))
+	s.gateway.publish(ctx, s.whoOn(c.Channel), s, c, began, s.confirmation(&c, payer, began))
 	if size >= longPublish {
 		s.Rest()
 	}
@@ -155,6 +157,7 @@ type confirmation struct {
 	id      ID
 	channel string
 	size    int
+	payer   *rates.Bucket // for so many bytes
 	began   time.Time
 
 	conclude func(broker.Position, error) // is tell
@@ -162,22 +165,22 @@ type confirmation struct {
 
 // confirmation returns what is told, once, what becomes of a publish. Its memory is that
 // of others before.
-func (s *Session) confirmation(p *Publish, began time.Time) func(broker.Position, error) {
+func (s *Session) confirmation(p *Publish, payer *rates.Bucket, began time.Time) func(broker.Position, error) {
 	c, ok := s.gateway.confirmations.Get().(*confirmation)
 	if !ok {
 		c = new(confirmation)
 		c.conclude = c.tell
 	}
-	c.session, c.id, c.channel, c.size, c.began = s, p.ID, p.Channel, len(p.Payload), began
+	c.session, c.id, c.channel, c.size, c.payer, c.began = s, p.ID, p.Channel, len(p.Payload), payer, began
 	return c.conclude
 }
 
 func (c *confirmation) tell(position broker.Position, err error) {
-	s, id, channel, size, began := c.session, c.id, c.channel, c.size, c.began
-	c.session, c.channel = nil, ""
+	s, id, channel, size, payer, began := c.session, c.id, c.channel, c.size, c.payer, c.began
+	c.session, c.channel, c.payer = nil, "", nil
 	s.gateway.confirmations.Put(c)
 	s.gateway.notePublish(began, err)
-	defer s.gateway.GiveInbound(size)
+	defer s.gateway.GiveInbound(payer, size)
 	defer s.publishing.end(size)
 	defer s.gateway.wall.Catch("answer a publish", s.crash)
 	if err == nil {

@@ -89,7 +89,7 @@ func TestSendTo_LineIsBounded(t *testing.T) {
 func TestSendTo_LinesShareTheNodesRoom(t *testing.T) {
 	release := make(chan struct{})
 	n := startNode(t, gateway.Config{
-		Limits: gateway.Limits{InboundBytes: 100_000},
+		Limits: gateway.Limits{InboundBytes: 115_000}, // 14,375 of them for backends alone
 		Hooks: newOffice(func(q *gateway.Question) error {
 			if q.Event == gateway.OnSubscribe {
 				<-release

@@ -125,13 +125,6 @@ type gatheredSubscribes struct {
 	waiting []Subscribe // guarded by the session's mu
 }
 
-// framesInLine are those of a session that wait to be received, the oldest first.
-// While there are any, one goroutine receives them.
-type framesInLine struct {
-	frames []Frame
-	bytes  int
-}
-
 // stopPending is called with s.mu held.
 func (s *Session) stopPending() {
 	if s.pending != nil {

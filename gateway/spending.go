@@ -28,7 +28,7 @@ func (l *Limits) ofPrincipal() rates.Limit {
 // ofAddress returns what all clients at one address may do together. Where their rates
 // have no limit, nobody knows how many have one address.
 func (l *Limits) ofAddress() rates.Limit {
-	limit := rates.Limit{Commands: l.CommandsPerSecondPerIP, Bytes: l.BytesPerSecondPerIP, LargestByte: l.largestPublish()}
+	limit := rates.Limit{Commands: l.CommandsPerSecondPerIP, Bytes: l.BytesPerSecondPerIP, LargestByte: l.largestPublish(), Held: l.InboundBytesPerIP}
 	if l.CommandsPerSecondPerIP > 0 || l.BytesPerSecondPerIP > 0 {
 		limit.Reads = readsOfAddress
 	}

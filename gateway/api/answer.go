@@ -22,8 +22,8 @@ func (h *Handler) answer(serve endpoint) http.Handler {
 			h.fail(w, r, err)
 			return
 		}
-		asked := &request{Request: r, by: &p, writer: w, gateway: h.gateway}
-		defer func() { h.gateway.GiveInbound(asked.held) }()
+		asked := &request{Request: r, by: &p, writer: w, gateway: h.gateway, payer: h.gateway.PayerOf(&p, r.RemoteAddr)}
+		defer func() { h.gateway.GiveInbound(asked.payer, asked.held) }()
 		h.record(asked, h.do(asked, serve))
 	})
 }

@@ -2,7 +2,9 @@ package api
 
 import (
 	"net/http"
+
 	"tidegate/gateway"
+	"tidegate/gateway/internal/rates"
 )
 
 // endpoint does what a request asks and returns the body of the answer; nil means that
@@ -15,7 +17,8 @@ type request struct {
 	writer http.ResponseWriter // for what reads the body
 
 	gateway *gateway.Gateway
-	held    int   // bytes of what the node may hold for clients
+	payer   *rates.Bucket
+	held    int   // bytes of what the node may hold for the payer
 	details []any // for the audit log, in pairs
 }
 
@@ -30,7 +33,7 @@ func (r *request) holdBody(most int) error {
 
 // hold makes room until the request has been answered.
 func (r *request) hold(bytes int) error {
-	if err := r.gateway.TakeInbound(bytes); err != nil {
+	if err := r.gateway.TakeInbound(r.payer, bytes); err != nil {
 		return err
 	}
 	r.held += bytes

@@ -42,7 +42,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		transport.Refuse(w, err)
 		return
 	}
-	body, release, err := a.readBody(w, r)
+	body, release, err := a.readBody(&p, w, r)
 	if err != nil {
 		transport.Refuse(w, err)
 		return
@@ -86,8 +86,8 @@ func keyOf(r *http.Request) string {
 
 const maxBody = 8 << 20 // or what two of the largest messages take
 
-func (a *API) readBody(w http.ResponseWriter, r *http.Request) (body []byte, release func(), err error) {
-	body, release, err = readBody(a.Gateway, w, r, max(maxBody, 2*a.Gateway.Limits().MessageBytes))
+func (a *API) readBody(p *gateway.Principal, w http.ResponseWriter, r *http.Request) (body []byte, release func(), err error) {
+	body, release, err = readBody(a.Gateway, a.Gateway.PayerOf(p, r.RemoteAddr), w, r, max(maxBody, 2*a.Gateway.Limits().MessageBytes))
 	why := ""
 	switch {
 	case err != nil:

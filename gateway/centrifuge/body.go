@@ -6,11 +6,12 @@ import (
 	"net/http"
 
 	"tidegate/gateway"
+	"tidegate/gateway/internal/rates"
 )
 
 // readBody returns a request's body of so many bytes at most; release gives back the room
-// that it takes. An error is an *gateway.Error.
-func readBody(g *gateway.Gateway, w http.ResponseWriter, r *http.Request, most int) (body []byte, release func(), err error) {
+// that it takes of the payer's. An error is an *gateway.Error.
+func readBody(g *gateway.Gateway, payer *rates.Bucket, w http.ResponseWriter, r *http.Request, most int) (body []byte, release func(), err error) {
 	if r.ContentLength > int64(most) {
 		return nil, nil, tooLarge
 	}
@@ -18,7 +19,7 @@ func readBody(g *gateway.Gateway, w http.ResponseWriter, r *http.Request, most i
 	if r.ContentLength >= 0 {
 		held = int(r.ContentLength)
 	}
-	if err := g.TakeInbound(held); err != nil {
+	if err := g.TakeInbound(payer, held); err != nil {
 		return nil, nil, err
 	}
 	body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, int64(most)))
@@ -29,10 +30,10 @@ func readBody(g *gateway.Gateway, w http.ResponseWriter, r *http.Request, most i
 		err = &gateway.Error{Code: gateway.BadRequest, Message: "the body broke off, or took too long"}
 	}
 	if err != nil {
-		g.GiveInbound(held)
+		g.GiveInbound(payer, held)
 		return nil, nil, err
 	}
-	return body, func() { g.GiveInbound(held) }, nil
+	return body, func() { g.GiveInbound(payer, held) }, nil
 }
 
 var tooLarge = &gateway.Error{Code: gateway.TooLarge, Message: "the body is larger than allowed"}

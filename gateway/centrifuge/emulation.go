@@ -29,7 +29,8 @@ type emulation struct{ gateway *gateway.Gateway }
 
 // ServeHTTP serves one request.
 func (e *emulation) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, release, err := readBody(e.gateway, w, r, 2*mostSaid(e.gateway)) // which is escaped once more
+	payer := e.gateway.PayerOf(&gateway.Principal{}, r.RemoteAddr)
+	body, release, err := readBody(e.gateway, payer, w, r, 2*mostSaid(e.gateway)) // which is escaped once more
 	if err == nil {
 		err = e.pass(r, body)
 		release()

@@ -11,6 +11,7 @@ import (
 
 	"tidegate/broker"
 	"tidegate/gateway"
+	"tidegate/gateway/internal/rates"
 	"tidegate/gateway/transport"
 )
 
@@ -113,11 +114,12 @@ func (api *API) serve(w http.ResponseWriter, r *http.Request, serve endpoint) (a
 	case by.Disabled:
 		return nil, refuse(http.StatusForbidden, "the app is disabled")
 	}
-	body, err := readBody(api.gateway, w, r, maxRequest+mostBatch*2*by.eventBytes())
+	payer := api.gateway.PayerOf(&gateway.Principal{Key: by.ID}, r.RemoteAddr)
+	body, err := readBody(api.gateway, payer, w, r, maxRequest+mostBatch*2*by.eventBytes())
 	if err != nil {
 		return nil, err
 	}
-	defer api.gateway.GiveInbound(cap(body))
+	defer api.gateway.GiveInbound(payer, cap(body))
 	if wrong := checkBody(body, query); wrong != "" {
 		return nil, refuse(http.StatusUnauthorized, "%s", wrong)
 	}
@@ -127,8 +129,8 @@ func (api *API) serve(w http.ResponseWriter, r *http.Request, serve endpoint) (a
 	return serve(&request{r, api, app, by, body})
 }
 
-// readBody returns the body, whose capacity is held for the client.
-func readBody(g *gateway.Gateway, w http.ResponseWriter, r *http.Request, most int) ([]byte, error) {
+// readBody returns the body, whose capacity is held for the payer.
+func readBody(g *gateway.Gateway, payer *rates.Bucket, w http.ResponseWriter, r *http.Request, most int) ([]byte, error) {
 	tooLarge := refuse(http.StatusRequestEntityTooLarge, "the request has more than %d bytes", most)
 	size := most
 	if r.ContentLength >= 0 {
@@ -137,7 +139,7 @@ func readBody(g *gateway.Gateway, w http.ResponseWriter, r *http.Request, most i
 	if size > most {
 		return nil, tooLarge
 	}
-	if err := g.TakeInbound(size); err != nil {
+	if err := g.TakeInbound(payer, size); err != nil {
 		return nil, err
 	}
 	body := make([]byte, 0, size)
@@ -150,7 +152,7 @@ func readBody(g *gateway.Gateway, w http.ResponseWriter, r *http.Request, most i
 	default:
 		err = refuse(http.StatusBadRequest, "the body broke off, or took too long")
 	}
-	g.GiveInbound(size)
+	g.GiveInbound(payer, size)
 	return nil, err
 }
 

@@ -124,11 +124,12 @@ func (x *XHR) say(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	said, err := readBody(x.gateway, w, r, sentBytes(x.gateway))
+	payer := x.gateway.PayerOf(&gateway.Principal{}, r.RemoteAddr)
+	said, err := readBody(x.gateway, payer, w, r, sentBytes(x.gateway))
 	if err != nil {
 		return err
 	}
-	defer x.gateway.GiveInbound(cap(said))
+	defer x.gateway.GiveInbound(payer, cap(said))
 	if err = x.gateway.SpendFor(r.RemoteAddr); err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"tidegate/gateway"
+	"tidegate/gateway/internal/rates"
 	"tidegate/gateway/transport"
 )
 
@@ -12,7 +13,8 @@ import (
 // bounded, until the client asks for it, by a request to this node or another.
 type box struct {
 	// Fixed at birth.
-	room   room   // that what it holds takes of the node's
+	room   room // that what it holds takes of the node's
+	payer  *rates.Bucket
 	rouse  func() // has somebody pass on: called with mu held, must not block
 	expire func() // called when the client does not ask for more in time
 
@@ -32,8 +34,8 @@ type box struct {
 
 // room is what boxes share for what they hold: a *gateway.Gateway.
 type room interface {
-	TakeInbound(bytes int) error
-	GiveInbound(bytes int)
+	TakeInbound(payer *rates.Bucket, bytes int) error
+	GiveInbound(payer *rates.Bucket, bytes int)
 }
 
 // reader is a request of a client's for what there is to say.
@@ -46,8 +48,8 @@ const (
 	askPatience = 15 * time.Second // for a client to ask for more
 )
 
-func newBox(r room, rouse, expire func()) *box {
-	b := &box{room: r, rouse: rouse, expire: expire, heard: time.Now()}
+func newBox(r room, payer *rates.Bucket, rouse, expire func()) *box {
+	b := &box{room: r, payer: payer, rouse: rouse, expire: expire, heard: time.Now()}
 	b.idle = time.AfterFunc(askPatience, expire)
 	return b
 }
@@ -70,7 +72,7 @@ func (b *box) take(frames [][]byte) (rest [][]byte, room <-chan struct{}, err er
 	if b.closing {
 		return frames, nil, gateway.Left
 	}
-	for len(frames) > 0 && b.fits(len(frames[0])) && b.room.TakeInbound(len(frames[0])) == nil {
+	for len(frames) > 0 && b.fits(len(frames[0])) && b.room.TakeInbound(b.payer, len(frames[0])) == nil {
 		b.waiting = append(b.waiting, frames[0]...)
 		b.held += len(frames[0])
 		frames = frames[1:]
@@ -112,7 +114,7 @@ func (b *box) announceRoom() {
 func (b *box) letGo(n int) {
 	n = min(n, b.held)
 	b.held -= n
-	b.room.GiveInbound(n)
+	b.room.GiveInbound(b.payer, n)
 }
 
 // passOn has somebody pass on what waits, to who has asked for it.

@@ -6,13 +6,15 @@ import (
 	"time"
 
 	"tidegate/gateway"
+
+	"tidegate/gateway/internal/rates"
 )
 
 // Whoever passes on may find that there is nothing when the box has been stopped.
 func TestBox_ThatIsStoppedExpiresNoMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		expired := false
-		b := newBox(new(space), func() {}, func() { expired = true })
+		b := newBox(new(space), nil, func() {}, func() { expired = true })
 		b.stop()
 		b.next()
 		time.Sleep(2 * askPatience)
@@ -26,7 +28,7 @@ func TestBox_ThatIsStoppedExpiresNoMore(t *testing.T) {
 // space is room for so many bytes.
 type space struct{ most, taken int }
 
-func (s *space) TakeInbound(n int) error {
+func (s *space) TakeInbound(_ *rates.Bucket, n int) error {
 	if s.taken+n > s.most {
 		return gateway.Failed
 	}
@@ -34,12 +36,12 @@ func (s *space) TakeInbound(n int) error {
 	return nil
 }
 
-func (s *space) GiveInbound(n int) { s.taken -= n }
+func (s *space) GiveInbound(_ *rates.Bucket, n int) { s.taken -= n }
 
 func TestBox_HoldsOfTheNodesRoomWhatItHas(t *testing.T) {
 	all := &space{most: 25}
 	frames := [][]byte{make([]byte, 10), make([]byte, 10), make([]byte, 10)}
-	first, second := newBox(all, func() {}, func() {}), newBox(all, func() {}, func() {})
+	first, second := newBox(all, nil, func() {}, func() {}), newBox(all, nil, func() {}, func() {})
 	if rest, err := first.Write(frames[:1], 0); err != nil || len(rest) != 0 {
 		t.Fatalf("%d frames are left (%v), want 0", len(rest), err)
 	}
@@ -63,7 +65,7 @@ func TestBox_HoldsOfTheNodesRoomWhatItHas(t *testing.T) {
 // A client that asks for nothing any more: what waits for it is dropped, and takes no room.
 func TestBox_ThatIsEmptiedHoldsNothing(t *testing.T) {
 	all := &space{most: 3 * boxBytes}
-	b := newBox(all, func() {}, func() {})
+	b := newBox(all, nil, func() {}, func() {})
 	long, short := make([]byte, 2*boxBytes), make([]byte, 1)
 	if rest, err := b.Write([][]byte{long, short}, 0); err != nil || len(rest) != 1 {
 		t.Errorf("%d frames are left (%v), want the one behind a frame that fills the box", len(rest), err)

@@ -82,7 +82,7 @@ func (x *XHR) open(r *http.Request, app *app, id string) (err error) {
 	}
 	s := &stay{session: session, since: time.Now()}
 	s.said = &order{patience: x.patience, pass: func(frame []byte) { x.receive(s, hello.Key, frame) }}
-	s.box = newBox(x.gateway, func() { x.working.Go(func() { x.passOn(s) }) }, func() { x.lapse(s) })
+	s.box = newBox(x.gateway, session.Payer(), func() { x.working.Go(func() { x.passOn(s) }) }, func() { x.lapse(s) })
 	x.mu.Lock()
 	x.stays[session.ID()] = s
 	x.mu.Unlock()

@@ -8,11 +8,13 @@ import (
 	"time"
 
 	"tidegate/gateway"
+	"tidegate/gateway/internal/rates"
 )
 
 // collector is a client that waits for one answer.
 type collector struct {
 	room   room          // that its answer takes of the node's; fixed at birth
+	payer  *rates.Bucket // for it; fixed at birth
 	ready  chan struct{} // closed when there is an answer
 	looked chan struct{} // closed when all that is newer than the cursor has come
 	over   chan struct{} // closed when the session has ended by itself
@@ -32,8 +34,8 @@ type collector struct {
 
 // room is what answers share: a *gateway.Gateway.
 type room interface {
-	TakeInbound(bytes int) error
-	GiveInbound(bytes int)
+	TakeInbound(payer *rates.Bucket, bytes int) error
+	GiveInbound(payer *rates.Bucket, bytes int)
 }
 
 var _ gateway.Conn = (*collector)(nil)
@@ -43,9 +45,9 @@ const answerBytes = 256 << 10
 
 // newCollector begins with what is known: a channel without history is one on
 // which messages may have been missed since the last answer.
-func newCollector(r room, at cursors) *collector {
+func newCollector(r room, payer *rates.Bucket, at cursors) *collector {
 	c := &collector{
-		room: r, cursors: at,
+		room: r, payer: payer, cursors: at,
 		ready: make(chan struct{}), looked: make(chan struct{}), over: make(chan struct{}),
 		answer: answer{Messages: []json.RawMessage{}, Gaps: []string{}},
 	}
@@ -87,7 +89,7 @@ func (c *collector) add(n notice) {
 	}
 	switch n.kind {
 	case message:
-		if c.failed = c.room.TakeInbound(len(n.body)); c.failed != nil {
+		if c.failed = c.room.TakeInbound(c.payer, len(n.body)); c.failed != nil {
 			return
 		}
 		c.answer.Messages = append(c.answer.Messages, bytes.Clone(n.body))
@@ -142,7 +144,7 @@ func (c *collector) finish() ([]byte, error) {
 }
 
 // release gives back the room of the answer, which finish has returned.
-func (c *collector) release() { c.room.GiveInbound(c.bytes) }
+func (c *collector) release() { c.room.GiveInbound(c.payer, c.bytes) }
 
 // answer is what LongPoll answers.
 type answer struct {

@@ -6,6 +6,7 @@ import (
 
 	"tidegate/broker"
 	"tidegate/gateway"
+	"tidegate/gateway/internal/rates"
 	"tidegate/gateway/native"
 )
 
@@ -14,7 +15,7 @@ type narrow struct{ most, held int }
 
 var errNarrow = errors.New("no room")
 
-func (r *narrow) TakeInbound(n int) error {
+func (r *narrow) TakeInbound(_ *rates.Bucket, n int) error {
 	if r.held+n > r.most {
 		return errNarrow
 	}
@@ -22,7 +23,7 @@ func (r *narrow) TakeInbound(n int) error {
 	return nil
 }
 
-func (r *narrow) GiveInbound(n int) { r.held -= n }
+func (r *narrow) GiveInbound(_ *rates.Bucket, n int) { r.held -= n }
 
 // An answer takes of the node's room while it grows, not only when it is whole.
 func TestCollector_HoldsOfTheNodesRoomWhatItHas(t *testing.T) {
@@ -33,7 +34,7 @@ func TestCollector_HoldsOfTheNodesRoomWhatItHas(t *testing.T) {
 	must(t, err)
 	bytes := len(parseNotice(frame.Data).body)
 	room := &narrow{most: 3*bytes - 1}
-	c := newCollector(room, at)
+	c := newCollector(room, nil, at)
 	for taken := range 2 {
 		if _, err := c.Write([][]byte{frame.Data}, 0); err != nil || room.held != (taken+1)*bytes {
 			t.Fatalf("%d bytes are held for %d messages of %d: %v", room.held, taken+1, bytes, err)

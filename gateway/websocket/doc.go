@@ -35,7 +35,8 @@
 // UTF-8 or cannot be inflated. A message is as long as limits.message_bytes allows,
 // twice for escapes and 4 KB for what is around it, else 1009. Messages that have
 // begun and not ended share limits.inbound_bytes with all else that is held for
-// clients: one that finds no room ends its connection with 1013.
+// clients: one that finds no room ends its connection with 1013. A message that has
+// begun goes on, by 4 KB in 10 s at least, or the connection ends with 1001.
 //
 // A ping is answered by a pong; of several pings in a row, perhaps only the last. A
 // message that does not end is no sign of life, whatever comes in between.

@@ -1,8 +1,10 @@
 package websocket
 
 import (
+	"bufio"
 	"context"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -110,6 +112,39 @@ func TestUnfinished_MessagesShareOneBound(t *testing.T) {
 		if refused == 0 || refused == len(peers) {
 			t.Errorf("%d of %d were refused", refused, len(peers))
 		}
-		n.awaitThat("nothing is held when all have left", func() bool { return n.TakeInbound(bound) == nil })
+		n.awaitThat("nothing is held when all have left", func() bool { return n.TakeInbound(n.PayerOf(&gateway.Principal{Key: "backend"}, ""), bound) == nil })
+	})
+}
+
+// Messages that are begun at one address, as many as there may be, do not keep others from
+// saying what they have to.
+func TestUnfinished_OneAddressLeavesRoomForOthers(t *testing.T) {
+	eachEngine(t, func(t *testing.T, start starter) {
+		limits := gateway.DefaultLimits()
+		limits.InboundBytes, limits.InboundBytesPerIP = 1<<20, 256<<10
+		n := start(t, gateway.Config{Limits: limits})
+		dial := func(from string) *rawPeer {
+			dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+			conn, err := dialer.DialContext(t.Context(), "tcp", n.server.Listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { conn.Close() })
+			conn.SetDeadline(time.Now().Add(patience))
+			r := &rawPeer{conn, t, bufio.NewReader(conn)}
+			r.send(handshake)
+			r.expectStatus()
+			r.expectFrame(opText)
+			return r
+		}
+		for range 50 {
+			dial("127.0.0.2").send(masked(opText, strings.Repeat("x", 60_000)))
+		}
+		n.awaitThat("most of them are refused", func() bool { return n.sessions() <= limits.InboundBytesPerIP/60_000 })
+		other := dial("127.0.0.3")
+		other.send(masked(final|opText, `{"type":"publish","id":1,"channel":"chat","text":"`+strings.Repeat("x", 50_000)+`"}`))
+		if said := string(other.expectFrame(opText)); !strings.Contains(said, `"published"`) {
+			t.Errorf("another client is told %s", said)
+		}
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tidegate/gateway"
+	"tidegate/gateway/internal/rates"
 	"tidegate/gateway/internal/wall"
 )
 
@@ -31,6 +32,7 @@ type shared struct {
 	deflate    *Deflate
 	scratch    scratch // to write
 	unfinished unfinished
+	pace       pace
 	began      time.Time
 	life       context.Context // ends with Wait
 	end        context.CancelFunc
@@ -65,8 +67,8 @@ const fewLinger = 16
 
 // inflate returns a buffer with the message that was compressed. On an error, too,
 // there may be one.
-func (s *shared) inflate(packed []byte) (*buffer, error) {
-	b, err := s.unfinished.get()
+func (s *shared) inflate(payer *rates.Bucket, packed []byte) (*buffer, error) {
+	b, err := s.unfinished.get(payer)
 	if err != nil {
 		return nil, err
 	}

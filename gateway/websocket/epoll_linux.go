@@ -44,7 +44,7 @@ func (e *epoll) take(w http.ResponseWriter, r *http.Request, session *gateway.Se
 	if err != nil {
 		return err
 	}
-	c := &epollConn{engine: e, session: session, deflate: agreed.extension != ""}
+	c := &epollConn{engine: e, progress: progress{session: session}, deflate: agreed.extension != ""}
 	if c.socket, err = newSocket(tcpOf(conn), &e.transfers); err != nil {
 		conn.Close()
 		return err
@@ -111,12 +111,12 @@ func (e *epoll) close() { e.poller.close() }
 // bit away.
 type epollConn struct {
 	sender
+	progress
 
 	// Fixed at birth.
-	engine  *epoll
-	session *gateway.Session
-	socket  socket
-	slot    uint32 // at the poller
+	engine *epoll
+	socket socket
+	slot   uint32 // at the poller
 
 	state   atomic.Uint32
 	heardAt atomic.Int64 // since shared.began
@@ -269,6 +269,7 @@ func (c *epollConn) handle(data []byte) {
 		if err != nil {
 			c.endSession(err)
 		}
+		c.note(&c.shared.pace, len(data)-len(rest), c.reader.inMessage())
 		c.handleItem(one)
 		data = rest
 	}
@@ -302,7 +303,7 @@ func (c *epollConn) handleItem(one item) {
 func (c *epollConn) receive(message item) error {
 	frame := gateway.Frame{Data: message.payload, Binary: message.kind == opBinary}
 	if message.packed {
-		b, err := c.shared.inflate(message.payload)
+		b, err := c.shared.inflate(c.reader.payer, message.payload)
 		if b != nil {
 			defer c.shared.unfinished.put(b)
 		}
@@ -335,7 +336,7 @@ func (c *epollConn) takeReader() {
 	if !ok {
 		spare = &reader{}
 	}
-	spare.limit, spare.deflate, spare.unfinished = c.shared.limit, c.deflate, &c.shared.unfinished
+	spare.limit, spare.deflate, spare.unfinished, spare.payer = c.shared.limit, c.deflate, &c.shared.unfinished, c.session.Payer()
 	c.reader = spare
 }
 

@@ -35,7 +35,7 @@ func newPortable(s *shared) engine {
 }
 
 func (e *portable) take(w http.ResponseWriter, r *http.Request, session *gateway.Session, agreed agreement) error {
-	c := &portableConn{sender: sender{shared: e.shared}, session: session, said: make(chan struct{})}
+	c := &portableConn{sender: sender{shared: e.shared}, progress: progress{session: session}, said: make(chan struct{})}
 	c.hear()
 	options := &coder.AcceptOptions{
 		InsecureSkipVerify: true, // Server has looked at the origin
@@ -109,12 +109,12 @@ func (e *portable) serve(c *portableConn) {
 // protocol. The library reads from it, and writes its control frames to it.
 type portableConn struct {
 	sender
+	progress
 
 	// Fixed at birth.
-	session *gateway.Session
-	conn    net.Conn // set by upgrade, as is the sender's outlet
-	peer    *coder.Conn
-	said    chan struct{} // closed when the farewell has been written, or given up
+	conn net.Conn // set by upgrade, as is the sender's outlet
+	peer *coder.Conn
+	said chan struct{} // closed when the farewell has been written, or given up
 
 	heardAt atomic.Int64 // since shared.began
 
@@ -149,8 +149,9 @@ func (c *portableConn) next() (frame gateway.Frame, b *buffer, err error) {
 		return gateway.Frame{}, nil, c.readError(err)
 	}
 	c.inMessage = true
+	payer := c.session.Payer()
 	for {
-		if b, err = c.shared.unfinished.room(b, 1, math.MaxInt); err != nil {
+		if b, err = c.shared.unfinished.room(b, payer, 1, math.MaxInt); err != nil {
 			return gateway.Frame{}, b, err
 		}
 		n, err := r.Read(b.bytes[len(b.bytes):cap(b.bytes)])
@@ -163,6 +164,7 @@ func (c *portableConn) next() (frame gateway.Frame, b *buffer, err error) {
 		}
 	}
 	c.inMessage = false
+	c.note(&c.shared.pace, 0, false)
 	c.hear()
 	return gateway.Frame{Data: b.bytes, Binary: kind == coder.MessageBinary}, b, nil
 }
@@ -313,7 +315,9 @@ func (l library) Read(p []byte) (n int, err error) {
 	}
 	if c.broken == nil {
 		c.session.Rest()
+		c.note(&c.shared.pace, 0, c.inMessage)
 		n, c.broken = l.Conn.Read(p)
+		c.note(&c.shared.pace, n, c.inMessage)
 	}
 	if n > 0 {
 		return n, nil // an error beside it is the next read's

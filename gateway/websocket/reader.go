@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"tidegate/gateway"
+	"tidegate/gateway/internal/rates"
 )
 
 // reader makes messages of the bytes that a client sends (RFC 6455, section 5). It
@@ -17,6 +18,7 @@ type reader struct {
 	limit      int64 // of a message's bytes on the wire; -1: none
 	deflate    bool  // messages may be compressed
 	unfinished *unfinished
+	payer      *rates.Bucket
 
 	// Of the frame that has begun.
 	header [maxHeader]byte
@@ -241,7 +243,7 @@ func (r *reader) readPayload(piece []byte) (one item, complete bool, err error) 
 	last := ended && r.frame.first&final != 0
 	whole := last && at == 0 && r.size == int64(len(piece))
 	if !whole && len(piece) > 0 {
-		if r.held, err = r.unfinished.add(r.held, piece, r.size); err != nil {
+		if r.held, err = r.unfinished.add(r.held, r.payer, piece, r.size); err != nil {
 			return item{}, false, err
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"tidegate/gateway"
+	"tidegate/gateway/internal/rates"
 )
 
 // unfinished is the memory of messages that have begun and not been handled yet, of
@@ -16,37 +17,45 @@ type unfinished struct {
 
 // budget bounds what is held for clients: a *gateway.Gateway.
 type budget interface {
-	TakeInbound(bytes int) error
-	GiveInbound(bytes int)
+	TakeInbound(payer *rates.Bucket, bytes int) error
+	GiveInbound(payer *rates.Bucket, bytes int)
 }
 
-// buffer is the memory of one message, and counts with its capacity.
-type buffer struct{ bytes []byte }
+// buffer is the memory of one message. It counts with its capacity, for who pays for it.
+type buffer struct {
+	bytes []byte
+	payer *rates.Bucket
+}
 
 const (
 	bufferBytes = 2 << 10  // of a new buffer
 	longBuffer  = 64 << 10 // longer ones are not kept for others
 )
 
-// overloaded is for the message that asks for room when there is none.
-var overloaded = gateway.Overloaded.With("the node holds as much for its clients as limits.inbound_bytes allows: try again later")
+// take makes room for so many bytes. An error ends the session.
+func (u *unfinished) take(payer *rates.Bucket, bytes int) error {
+	if err := u.budget.TakeInbound(payer, bytes); err != nil {
+		return gateway.Overloaded.With(gateway.ErrorOf(err).Message)
+	}
+	return nil
+}
 
 // add appends a piece to what there is of a message, whose length is known to be
 // total at least. On an error b stays as it was.
-func (u *unfinished) add(b *buffer, piece []byte, total int64) (*buffer, error) {
-	b, err := u.room(b, len(piece), int(total))
+func (u *unfinished) add(b *buffer, payer *rates.Bucket, piece []byte, total int64) (*buffer, error) {
+	b, err := u.room(b, payer, len(piece), int(total))
 	if err == nil {
 		b.bytes = append(b.bytes, piece...)
 	}
 	return b, err
 }
 
-// room returns b, or a new buffer if that is nil, with room for more bytes, and
+// room returns b, or a new buffer of the payer's if that is nil, with room for more bytes, and
 // rather more, but for no more than total if more fits into that.
-func (u *unfinished) room(b *buffer, more, total int) (*buffer, error) {
+func (u *unfinished) room(b *buffer, payer *rates.Bucket, more, total int) (*buffer, error) {
 	if b == nil {
 		var err error
-		if b, err = u.get(); err != nil {
+		if b, err = u.get(payer); err != nil {
 			return nil, err
 		}
 	}
@@ -55,31 +64,32 @@ func (u *unfinished) room(b *buffer, more, total int) (*buffer, error) {
 		return b, nil
 	}
 	size := max(least, min(2*cap(b.bytes), total))
-	if u.budget.TakeInbound(size-cap(b.bytes)) != nil {
-		return b, overloaded
+	if err := u.take(b.payer, size-cap(b.bytes)); err != nil {
+		return b, err
 	}
 	b.bytes = append(make([]byte, 0, size), b.bytes...)
 	return b, nil
 }
 
 // get returns an empty buffer.
-func (u *unfinished) get() (*buffer, error) {
+func (u *unfinished) get(payer *rates.Bucket) (*buffer, error) {
 	b, ok := u.spare.Get().(*buffer)
 	if !ok {
-		b = &buffer{make([]byte, 0, bufferBytes)}
+		b = &buffer{bytes: make([]byte, 0, bufferBytes)}
 	}
-	if u.budget.TakeInbound(cap(b.bytes)) != nil {
+	if err := u.take(payer, cap(b.bytes)); err != nil {
 		u.spare.Put(b)
-		return nil, overloaded
+		return nil, err
 	}
+	b.payer = payer
 	return b, nil
 }
 
 // put takes a buffer back.
 func (u *unfinished) put(b *buffer) {
-	u.budget.GiveInbound(cap(b.bytes))
+	u.budget.GiveInbound(b.payer, cap(b.bytes))
 	if cap(b.bytes) <= longBuffer {
-		b.bytes = b.bytes[:0]
+		b.bytes, b.payer = b.bytes[:0], nil
 		u.spare.Put(b)
 	}
 }
@@ -91,8 +101,10 @@ func (u *unfinished) fill(b *buffer, by func([]byte) ([]byte, error)) error {
 	if err != nil {
 		return err
 	}
-	if grown := cap(bytes) - cap(b.bytes); grown > 0 && u.budget.TakeInbound(grown) != nil {
-		return overloaded
+	if grown := cap(bytes) - cap(b.bytes); grown > 0 {
+		if err := u.take(b.payer, grown); err != nil {
+			return err
+		}
 	}
 	b.bytes = bytes
 	return nil

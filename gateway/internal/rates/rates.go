@@ -1,6 +1,6 @@
 // Package rates bounds how fast clients may ask: token buckets of commands, of bytes
 // and of new channels, for each principal and for each address that clients come from;
-// and how much is read for each of them at a time.
+// and how much is read and held for each of them at a time.
 package rates
 
 import (
@@ -20,6 +20,7 @@ type Limit struct {
 	NewChannels int // a second, see TakeChannel; 0: no limit
 	Channels    int // the burst of new channels
 	Reads       int // at a time; 0: no limit
+	Held        int // bytes at a time; 0: no limit
 }
 
 // Cost is what a command takes.
@@ -113,6 +114,7 @@ type Bucket struct {
 	key   *key // in its table; nil: no Table has it
 
 	commands, bytes, newcomers level
+	held                       atomic.Int64
 
 	// Guarded by mu.
 	mu    lock.Mutex[lock.Bucket]
@@ -171,6 +173,26 @@ func (b *Bucket) places() chan struct{} {
 	return b.reads
 }
 
+// Hold notes that so many bytes are held until LetGo, if there may be so many, and
+// reports whether that is so.
+func (b *Bucket) Hold(bytes int) bool {
+	if b == nil || b.terms.Held == 0 {
+		return true
+	}
+	if b.held.Add(int64(bytes)) <= int64(b.terms.Held) {
+		return true
+	}
+	b.LetGo(bytes)
+	return false
+}
+
+// LetGo says that so many bytes are held no more.
+func (b *Bucket) LetGo(bytes int) {
+	if b != nil && b.terms.Held > 0 {
+		b.held.Add(-int64(bytes))
+	}
+}
+
 // Take takes what a command costs but for its channel, or says what is lacking.
 func (b *Bucket) Take(c Cost) Verdict {
 	if b == nil {
@@ -211,7 +233,7 @@ func (b *Bucket) takeNewcomer() bool {
 // isFull reports whether nothing would be lost if the bucket were made anew.
 func (b *Bucket) isFull(now time.Time) bool {
 	fullAt := max(b.commands.full.Load(), b.bytes.full.Load(), b.newcomers.full.Load())
-	return time.Duration(fullAt) <= now.Sub(b.terms.began)
+	return b.held.Load() == 0 && time.Duration(fullAt) <= now.Sub(b.terms.began)
 }
 
 // Table has the buckets of users and of addresses. Its memory is bounded by those

@@ -159,6 +159,26 @@ func TestTable_ABucketTakesNoMoreThanItsBytes(t *testing.T) {
 	runtime.KeepAlive(table)
 }
 
+// Bytes are held for an address also when nobody there holds its bucket.
+func TestTable_KeepsWhatBytesAreHeldFor(t *testing.T) {
+	table, network := NewTable(Limit{}, Limit{Held: 10}), netip.MustParsePrefix("192.0.2.1/32")
+	b := table.Address(network)
+	if !b.Hold(7) || b.Hold(4) || !b.Hold(3) {
+		t.Error("10 bytes have no room, or more have")
+	}
+	table.Release(b)
+	table.Sweep(time.Now())
+	if again := table.Address(network); again != b {
+		t.Error("the bucket was forgotten")
+	}
+	b.LetGo(10)
+	table.Release(b)
+	table.Sweep(time.Now())
+	if n := table.Len(); n != 0 {
+		t.Errorf("%d buckets are left", n)
+	}
+}
+
 func TestTable_ForgetsWhatIsFullAndNotHeld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		table := NewTable(Limit{Commands: 2}, Limit{})

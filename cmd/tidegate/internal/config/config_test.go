@@ -505,6 +505,9 @@ func TestRead_WhereAllHaveOneAddressItHasNoLimit(t *testing.T) {
 		if got := read.Limits.CommandsPerSecondPerIP > 0 && read.Limits.BytesPerSecondPerIP > 0; !c.given && got != c.limited {
 			t.Errorf("%q: commands_per_second_per_ip is %d", c.environ, read.Limits.CommandsPerSecondPerIP)
 		}
+		if got := read.Limits.InboundBytesPerIP > 0; !c.given && got != c.limited {
+			t.Errorf("%q: inbound_bytes_per_ip is %d", c.environ, read.Limits.InboundBytesPerIP)
+		}
 		if got := read.Connections.PerIP > 0; got != c.limited {
 			t.Errorf("%q: connections_per_ip is %d", c.environ, read.Connections.PerIP)
 		}

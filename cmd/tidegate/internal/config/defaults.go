@@ -62,6 +62,7 @@ func (c *reading) limitAddresses() {
 	l := &c.config.Limits
 	l.CommandsPerSecondPerIP = c.given("limits.commands_per_second_per_ip", l.CommandsPerSecondPerIP, gateway.AddressShare*l.CommandsPerSecond)
 	l.BytesPerSecondPerIP = c.given("limits.bytes_per_second_per_ip", l.BytesPerSecondPerIP, gateway.AddressShare*l.BytesPerSecond)
+	l.InboundBytesPerIP = c.given("limits.inbound_bytes_per_ip", l.InboundBytesPerIP, max(l.InboundBytes/gateway.InboundShare, min(l.MessageBytes, l.InboundBytes)))
 	if !loopback(c.config.Listen) || len(c.config.TrustedProxies) > 0 {
 		return
 	}
@@ -70,6 +71,7 @@ func (c *reading) limitAddresses() {
 		"limits.connections_per_ip":         &c.config.Connections.PerIP,
 		"limits.commands_per_second_per_ip": &l.CommandsPerSecondPerIP,
 		"limits.bytes_per_second_per_ip":    &l.BytesPerSecondPerIP,
+		"limits.inbound_bytes_per_ip":       &l.InboundBytesPerIP,
 	} {
 		*limit = c.given(path, *limit, 0)
 	}

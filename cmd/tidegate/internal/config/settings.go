@@ -42,6 +42,7 @@ func (c *Config) settings() []setting {
 		{"limits.outbox_bytes", "what may wait for a slow session", size(&c.Limits.OutboxBytes)},
 		{"limits.outbox_total_bytes", "what may wait for all slow sessions of this node", size(&c.Limits.OutboxTotalBytes)},
 		{"limits.inbound_bytes", "what may be held for clients: bodies, answers, unfinished messages, publishes on their way", size(&c.Limits.InboundBytes)},
+		{"limits.inbound_bytes_per_ip", "the same for an IPv4 address or an IPv6 /64; not given: a quarter of limits.inbound_bytes", size(&c.Limits.InboundBytesPerIP)},
 		{"limits.channels_per_session", "channels of a session", integer(&c.Limits.ChannelsPerSession)},
 		{"limits.commands_per_second", "commands of a user, or of a client without one, over every transport", integer(&c.Limits.CommandsPerSecond)},
 		{"limits.bytes_per_second", "payloads, keys and events of a user, or of a client without one", size(&c.Limits.BytesPerSecond)},

@@ -193,8 +193,10 @@ func (c *reading) validateBounds() {
 	if limits.OutboxBytes > 0 && limits.OutboxBytes < limits.MessageBytes {
 		c.problem("limits.outbox_bytes", "%d is less than limits.message_bytes (%d): the largest message would close its session", limits.OutboxBytes, limits.MessageBytes)
 	}
-	if limits.InboundBytes > 0 && limits.InboundBytes < limits.MessageBytes {
-		c.problem("limits.inbound_bytes", "%d is less than limits.message_bytes (%d): the largest message would never find room", limits.InboundBytes, limits.MessageBytes)
+	for path, room := range map[string]int{"limits.inbound_bytes": limits.InboundForClients(), "limits.inbound_bytes_per_ip": limits.InboundBytesPerIP} {
+		if room > 0 && room < limits.MessageBytes {
+			c.problem(path, "it leaves clients %d, less than limits.message_bytes (%d): the largest message would never find room", room, limits.MessageBytes)
+		}
 	}
 	c.warnOfTooLittle(Descriptors(), machineMemory())
 }
