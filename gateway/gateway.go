@@ -63,6 +63,7 @@ type Gateway struct {
 	metrics        *metrics.Metrics
 	connects       *rate.Limiter
 	keys           *rate.Limiter // of clients' publishes: each is remembered for a while
+	finding        *rates.Bucket // of FindSession
 	newcomers      *rates.Bucket // of clients' publishes to new channels
 	rates          *rates.Table
 	hooks          Hooks

@@ -50,6 +50,7 @@ func New(c Config) (*Gateway, error) {
 	g.background.Wall = g.wall
 	g.life, g.end = context.WithCancel(context.Background())
 	g.outboxes.Limit = c.Limits.OutboxBytes
+	g.finding = rates.New(rates.Limit{Reads: mostFinding})
 	g.inbound.backends = rates.New(rates.Limit{})
 	g.sessions = newSessions(max(1, int(g.ping/time.Second)))
 	g.lease = orElse(c.PresenceLease, 30*time.Second)

@@ -26,6 +26,10 @@ func (g *Gateway) Nodes(ctx context.Context) ([]NodeInfo, error) {
 	return sortedNodes(nodes), nil
 }
 
+// Alive returns the names of the nodes that are alive, this one included, as far as it
+// knows without asking them.
+func (g *Gateway) Alive() []string { return g.cluster.Alive() }
+
 func sortedNodes(by map[string]NodeInfo) []NodeInfo {
 	nodes := make([]NodeInfo, 0, len(by))
 	for _, node := range by {

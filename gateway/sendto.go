@@ -11,6 +11,10 @@ import (
 // FindSession returns what is known of a session that is open on any node. Without
 // one the error's code is NotFound.
 func (g *Gateway) FindSession(ctx context.Context, id string) (found SessionInfo, err error) {
+	if !g.finding.TryRead() {
+		return SessionInfo{}, failf(Unavailable, "this node looks for as many sessions as it can: try again")
+	}
+	defer g.finding.EndRead()
 	ctx, enough := context.WithCancel(ctx)
 	defer enough()
 	err = askAll(ctx, g, findSession, errand{Session: id}, func(info SessionInfo) {
@@ -25,6 +29,10 @@ func (g *Gateway) FindSession(ctx context.Context, id string) (found SessionInfo
 	}
 	return SessionInfo{}, err
 }
+
+// mostFinding are the sessions that a node looks for at a time: each is a question to all
+// nodes, of which bans and what else operators ask must find room.
+const mostFinding = 64
 
 // SendTo hands a frame of its client's to a session on any node, for transports on
 // which a client sends by requests that may come to another node than the one that

@@ -3,6 +3,8 @@ package gateway_test
 import (
 	"fmt"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 
 	"tidegate/gateway"
@@ -146,4 +148,24 @@ func TestSendTo_IsPaidForByTheAddress(t *testing.T) {
 	if err := n.SendTo(t.Context(), "192.0.2.8:1234", n.Node(), s.ID(), "its key", gateway.Frame{Data: []byte("ping")}); err != nil {
 		t.Errorf("from another address: %v", err)
 	}
+}
+
+// Clients for whose sessions all nodes are asked leave room for what operators ask.
+func TestFindSession_LeavesRoomForBans(t *testing.T) {
+	members := startCluster(t, 2, gateway.Config{PresenceLease: never})
+	members[1].broker.dead.Store(true) // it answers nothing
+	const many = 300
+	refused := make(chan error, many)
+	var finding sync.WaitGroup
+	for range many {
+		finding.Go(func() {
+			_, err := members[0].FindSession(t.Context(), "nobody")
+			refused <- err
+		})
+	}
+	wantCode(t, <-refused, gateway.Unavailable) // the first is not one that waits
+	if _, err := members[0].Deny(t.Context(), &backend, gateway.Denial{User: "alice"}); err == nil || !strings.Contains(err.Error(), "n1") {
+		t.Errorf("a ban meanwhile: %v, want to hear only that n1 is silent", err)
+	}
+	finding.Wait()
 }

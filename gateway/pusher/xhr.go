@@ -38,6 +38,7 @@ type XHR struct {
 	// Guarded by mu.
 	mu       sync.Mutex
 	stays    map[string]*stay   // sessions of this node, by id
+	over     []*stay            // those that are over, the oldest first; some may be forgotten already
 	windows  map[string]*window // requests to this node, by ticket
 	homes    map[string]string  // nodes of sessions that this node was asked about lately
 	draining bool
@@ -119,6 +120,9 @@ func (x *XHR) say(w http.ResponseWriter, r *http.Request) error {
 	if settings == nil {
 		return notFound("there is no app with this key")
 	}
+	if err := x.gateway.SpendFor(r.RemoteAddr); err != nil {
+		return err
+	}
 	id := sessionOf(settings, r)
 	home, err := x.homeOf(r, id)
 	if err != nil {
@@ -130,9 +134,6 @@ func (x *XHR) say(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer x.gateway.GiveInbound(payer, cap(said))
-	if err = x.gateway.SpendFor(r.RemoteAddr); err != nil {
-		return err
-	}
 	err = x.gateway.Tell(r.Context(), home, topicSay, sayWord{id, keyOf(r), numberOf(r), said})
 	if is(err, gateway.NotFound) {
 		x.noteHome(id, "")

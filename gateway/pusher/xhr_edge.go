@@ -34,8 +34,11 @@ func (x *XHR) listen(w http.ResponseWriter, r *http.Request, stream bool) {
 		x.refuse(out, Protocol{app}, refusal)
 		return
 	}
-	id := sessionOf(settings, r)
-	home, err := x.homeOf(r, id)
+	id, home := sessionOf(settings, r), ""
+	err := x.gateway.SpendFor(r.RemoteAddr)
+	if err == nil {
+		home, err = x.homeOf(r, id)
+	}
 	switch {
 	case r.Context().Err() != nil:
 		return

@@ -52,12 +52,18 @@ type beganWord struct {
 	Since   time.Time `json:"since"`
 }
 
-// stay is a session of a home.
+// stay is a session of a home, and its connection.
 type stay struct {
 	*box
 	session *gateway.Session
 	said    *order
 	since   time.Time
+	over    func() // called when the session is over, and there may be last words in the box
+}
+
+func (s *stay) Close(reason gateway.Reason, rest []byte) {
+	s.box.Close(reason, rest)
+	s.over()
 }
 
 func (x *XHR) stayOf(id string) *stay {
@@ -81,12 +87,13 @@ func (x *XHR) open(r *http.Request, app *app, id string) (err error) {
 		return err
 	}
 	s := &stay{session: session, since: time.Now()}
-	s.said = &order{patience: x.patience, pass: func(frame []byte) { x.receive(s, hello.Key, frame) }}
+	s.over = func() { x.keepForAWhile(s) }
+	s.said = &order{patience: x.patience, room: x.gateway, payer: session.Payer(), pass: func(frame []byte) { x.receive(s, hello.Key, frame) }}
 	s.box = newBox(x.gateway, session.Payer(), func() { x.working.Go(func() { x.passOn(s) }) }, func() { x.lapse(s) })
 	x.mu.Lock()
 	x.stays[session.ID()] = s
 	x.mu.Unlock()
-	session.Attach(s.box)
+	session.Attach(s)
 	x.working.Go(func() { x.announce(s) })
 	return nil
 }
@@ -94,17 +101,13 @@ func (x *XHR) open(r *http.Request, app *app, id string) (err error) {
 // announce has one session stay of those that were begun by the same path on several
 // nodes at once, as when a balancer sends a request again.
 func (x *XHR) announce(s *stay) {
-	nodes, err := x.gateway.Nodes(context.Background())
-	if err != nil {
-		return // nobody can be reached
-	}
 	var telling sync.WaitGroup
-	for _, n := range nodes {
-		if n.Node == x.gateway.Node() {
+	for _, node := range x.gateway.Alive() {
+		if node == x.gateway.Node() {
 			continue
 		}
 		telling.Go(func() {
-			err := x.gateway.Tell(context.Background(), n.Node, topicBegan, beganWord{s.session.ID(), s.since})
+			err := x.gateway.Tell(context.Background(), node, topicBegan, beganWord{s.session.ID(), s.since})
 			if is(err, gateway.Forbidden) {
 				s.session.Close(twice)
 			}
@@ -161,6 +164,24 @@ func (x *XHR) lapse(s *stay) {
 	s.empty()
 	s.session.Close(gateway.Lost.With("nothing was asked for within " + askPatience.String()))
 	time.AfterFunc(askPatience, func() { x.forget(s) })
+}
+
+// mostOver are the sessions that are over whose last words a node keeps for their clients.
+const mostOver = 256
+
+// keepForAWhile forgets the session that has been over for longest, if there are too many.
+func (x *XHR) keepForAWhile(s *stay) {
+	x.mu.Lock()
+	x.over = append(x.over, s)
+	var oldest *stay
+	if len(x.over) > mostOver {
+		oldest, x.over[0] = x.over[0], nil
+		x.over = x.over[1:]
+	}
+	x.mu.Unlock()
+	if oldest != nil {
+		x.forget(oldest)
+	}
 }
 
 func (x *XHR) forget(s *stay) {

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"tidegate/gateway/internal/rates"
 )
 
 // order puts what a client sends back into the order in which it was sent. The client
@@ -17,6 +19,8 @@ import (
 type order struct {
 	// Fixed at birth.
 	patience time.Duration
+	room     room // that what waits takes of the node's
+	payer    *rates.Bucket
 	pass     func(frame []byte) // called with mu held, for one frame after the other
 
 	// Guarded by mu.
@@ -73,6 +77,7 @@ func (o *order) seen(number uint64) {
 func (o *order) stop() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.room.GiveInbound(o.payer, o.bytes)
 	o.waiting, o.bytes = nil, 0
 	if o.timer != nil {
 		o.timer.Stop()
@@ -99,10 +104,16 @@ func (o *order) next() {
 	first := o.waiting[0]
 	o.waiting = slices.Delete(o.waiting, 0, 1)
 	o.bytes -= len(first.frame)
+	o.room.GiveInbound(o.payer, len(first.frame))
 	o.done(first)
 }
 
 func (o *order) hold(r numbered) {
+	if o.room.TakeInbound(o.payer, len(r.frame)) != nil { // then nobody waits
+		o.giveUp()
+		o.done(r)
+		return
+	}
 	at, _ := slices.BinarySearchFunc(o.waiting, r.number, func(w numbered, number uint64) int {
 		return cmp.Compare(w.number, number)
 	})

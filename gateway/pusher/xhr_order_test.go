@@ -13,7 +13,7 @@ import (
 // newOrder returns an order, and what it has passed on.
 func newOrder() (o *order, passed func() string) {
 	var list []string
-	o = &order{patience: orderPatience, pass: func(frame []byte) { list = append(list, string(frame)) }}
+	o = &order{patience: orderPatience, room: &space{most: 1 << 20}, pass: func(frame []byte) { list = append(list, string(frame)) }}
 	return o, func() string {
 		o.mu.Lock()
 		defer o.mu.Unlock()
@@ -106,6 +106,27 @@ func TestOrder_LosesNothing(t *testing.T) {
 			if slices.Sort(got); !slices.Equal(got, want) {
 				t.Fatalf("passed %v, want %v", got, want)
 			}
+		}
+	})
+}
+
+func TestOrder_HoldsOfTheNodesRoomWhatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, passed := newOrder()
+		all := &space{most: 3}
+		o.room = all
+		o.says(1, 3, 4, 5)
+		if all.taken != 3 {
+			t.Errorf("%d bytes are taken, want the 3 that wait", all.taken)
+		}
+		o.says(7) // for which there is no room
+		if got := passed(); got != "1 3 4 5 7" || all.taken != 0 {
+			t.Errorf("passed %s, and %d bytes are taken", got, all.taken)
+		}
+		o.says(9)
+		o.stop()
+		if all.taken != 0 {
+			t.Errorf("%d bytes are taken when all is over", all.taken)
 		}
 	})
 }

@@ -13,6 +13,7 @@ import (
 
 	"tidegate/broker/brokertest"
 	"tidegate/gateway"
+	"tidegate/gateway/internal/rates"
 )
 
 // post sends a request of a fallback transport, and returns the answer, to be closed.
@@ -302,14 +303,7 @@ func TestXHR_OnePathIsOneSession(t *testing.T) {
 	nodes, _ := startPair(t, gateway.Config{})
 	var stays []*stay
 	for _, n := range nodes {
-		r, _ := http.NewRequest(http.MethodPost, "/", nil)
-		r.SetPathValue("number", "7")
-		r.SetPathValue("text", "alice")
-		app, settings := n.apps.byKey(shop.Key)
-		if err := n.xhr.open(r, app, sessionOf(settings, r)); err != nil {
-			t.Fatal(err)
-		}
-		stays = append(stays, n.xhr.stayOf(idAt(n, "alice")))
+		stays = append(stays, n.opens("alice"))
 	}
 	for _, n := range nodes {
 		n.xhr.working.Wait()
@@ -413,5 +407,51 @@ func TestUnits_AreThoseOfJavaScript(t *testing.T) {
 		if got := units([]byte(text)); got != want {
 			t.Errorf("%q has %d, want %d", text, got, want)
 		}
+	}
+}
+
+// opens begins a session, as its first request does.
+func (n *node) opens(text string) *stay {
+	n.t.Helper()
+	app, settings := n.apps.byKey(shop.Key)
+	r, _ := http.NewRequest(http.MethodPost, "/", nil)
+	r.SetPathValue("number", "7")
+	r.SetPathValue("text", text)
+	if err := n.xhr.open(r, app, sessionOf(settings, r)); err != nil {
+		n.t.Fatal(err)
+	}
+	return n.xhr.stayOf(sessionOf(settings, r))
+}
+
+// Polls cost what other requests do, also those whose session is known.
+func TestXHR_PollsAreCountedForTheirAddress(t *testing.T) {
+	limits := gateway.DefaultLimits()
+	limits.CommandsPerSecondPerIP = 1
+	n := startNode(t, gateway.Config{Limits: limits})
+	answer := ""
+	for deadline, i := time.Now().Add(patience), 0; !strings.Contains(answer, "commands_per_second_per_ip"); i++ {
+		client := fmt.Sprint("client", i)
+		n.opens(client)
+		_ = n.Spend(&gateway.Principal{User: "another"}, "127.0.0.1:1", rates.Cost{Commands: 1}) // or there was nothing left
+		if _, answer = n.posts(xhr(shop.Key, client, "xhr"), ""); time.Now().After(deadline) {
+			t.Fatalf("no poll is refused; the last one is answered %s", answer)
+		}
+	}
+}
+
+// Sessions that are over do not add up while their clients do not come for the last words.
+func TestXHR_SessionsThatAreOverAreForgotten(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	const many = mostOver + 10
+	for i := range many {
+		n.opens(fmt.Sprint(i)).session.Close(gateway.Disconnected)
+	}
+	brokertest.Eventually(t, "the first ones to be forgotten", func() bool {
+		n.xhr.mu.Lock()
+		defer n.xhr.mu.Unlock()
+		return len(n.xhr.stays) == mostOver && len(n.xhr.over) == mostOver
+	})
+	if _, answer := n.posts(xhr(shop.Key, fmt.Sprint(many-1), "xhr"), ""); !strings.Contains(answer, "c[4009,") {
+		t.Errorf("the last one is told %q", answer)
 	}
 }
