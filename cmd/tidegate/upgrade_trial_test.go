@@ -4,6 +4,9 @@ package main
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -17,6 +20,8 @@ import (
 
 	"tidegate/broker/brokertest"
 	"tidegate/gateway/client"
+
+	"github.com/coder/websocket"
 )
 
 // TestUpgrade replaces three nodes of a former version by nodes of this one, one by one
@@ -75,6 +80,8 @@ func tryUpgrade(t *testing.T, from, to string) {
 
 const upgradeKey = "the-key-of-the-shop-and-no-other"
 
+const upgradeSecret = "0123456789abcdef0123456789abcdef"
+
 const upgradeRules = `
 channels:
   - {match: "kept:*", subscribe: anyone, publish: anyone, history: {size: 10000}}
@@ -82,7 +89,7 @@ channels:
   - {match: "room:*", subscribe: anyone, publish: anyone, presence: true, history: {size: 100}}
 limits: {commands_per_second: 0}
 drain: {window: 2s}
-auth: {api_keys: [{name: shop, key: ` + upgradeKey + `}], jwt: {secret: 0123456789abcdef0123456789abcdef}}
+auth: {api_keys: [{name: shop, key: ` + upgradeKey + `}], jwt: {secret: ` + upgradeSecret + `}}
 `
 
 // agreement is a room with a user on every node, and what is wrong there.
@@ -93,6 +100,8 @@ type agreement struct {
 	users []*client.Client
 	hear  []*client.Subscription
 	wrong []string
+
+	guests []*websocket.Conn
 }
 
 // agree has users on all nodes publish and hear each other, and asks every node of them.
@@ -124,7 +133,8 @@ func (tr *trial) tryToAgree(room string) (wrong []string) {
 		running.Go(func() { _ = c.Run(ctx) })
 		a.users = append(a.users, c)
 	}
-	for _, step := range []func(){a.subscribe, a.publish, a.publishOnce, a.tellTheSame, a.disconnect} {
+	defer a.leave()
+	for _, step := range []func(){a.subscribe, a.publish, a.publishOnce, a.visit, a.tellTheSame, a.disconnect} {
 		if step(); len(a.wrong) > 0 {
 			break
 		}
@@ -172,6 +182,51 @@ func (a *agreement) publishOnce() {
 	a.allHear(client.Message{Payload: []byte(`"once"`), Cursor: told.Cursor})
 }
 
+// visit has a client of the Centrifuge protocol come to each node and publish, who is shown
+// with an info of the room's. All nodes tell that as the client's, whether or not they know
+// that there is another one elsewhere.
+func (a *agreement) visit() {
+	const info = `{"role":"guest"}`
+	for i, n := range a.nodes {
+		user := fmt.Sprint("guest-", i)
+		conn, _, err := websocket.Dial(a.ctx, strings.Replace(n.public("/connection/websocket"), "http", "ws", 1), nil)
+		if err != nil {
+			a.note("a guest comes to node %d: %v", i, err)
+			return
+		}
+		a.guests = append(a.guests, conn)
+		commands := fmt.Sprintf(`{"id":1,"connect":{"token":%q}}
+{"id":2,"subscribe":{"channel":%q,"token":%q}}
+{"id":3,"publish":{"channel":%[2]q,"data":%[4]q}}`,
+			signToken(`{"sub":"`+user+`","info":{"name":"`+user+`"}}`), a.room, signToken(`{"sub":"`+user+`","channel":"`+a.room+`","info":`+info+`}`), user)
+		if err := conn.Write(a.ctx, websocket.MessageText, []byte(commands)); err != nil {
+			a.note("a guest of node %d: %v", i, err)
+		}
+		for k, s := range a.hear {
+			event, err := s.Receive(a.ctx)
+			got, ok := event.(client.Message)
+			if err != nil || !ok || got.User != user || string(got.Info) != info || string(got.Payload) != `"`+user+`"` {
+				a.note("node %d tells %+v, %v of the guest of node %d", k, event, err, i)
+			}
+		}
+	}
+}
+
+func (a *agreement) leave() {
+	for _, conn := range a.guests {
+		conn.CloseNow()
+	}
+}
+
+// signToken returns a token that says claims, signed with the secret of upgradeRules.
+func signToken(claims string) string {
+	encode := base64.RawURLEncoding.EncodeToString
+	signed := encode([]byte(`{"alg":"HS256"}`)) + "." + encode([]byte(claims))
+	sum := hmac.New(sha256.New, []byte(upgradeSecret))
+	sum.Write([]byte(signed))
+	return signed + "." + encode(sum.Sum(nil))
+}
+
 func (a *agreement) allHear(want client.Message) {
 	for i, s := range a.hear {
 		event, err := s.Receive(a.ctx)
@@ -186,6 +241,9 @@ func (a *agreement) allHear(want client.Message) {
 // each user is.
 func (a *agreement) tellTheSame() {
 	present := a.askAll(http.MethodGet, "/api/channels/"+a.room+"/presence", "")
+	if n := strings.Count(present, `{"role":"guest"}`); n != len(a.guests) {
+		a.note("%d guests are present: %s", n, present)
+	}
 	a.askAll(http.MethodGet, "/api/channels/"+a.room+"/messages", "")
 	a.askAll(http.MethodGet, "/api/channels?match="+a.room, "")
 	for i := range a.nodes {
