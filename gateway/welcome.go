@@ -60,14 +60,22 @@ func (s *Session) endHold(events []Event) {
 	}
 }
 
-// renewWelcome makes a session that was welcomed before act as p.
+// renewWelcome makes a session that was welcomed before act as p. Here, too, it is on the
+// channels that are p's when it is welcomed: what is published to it from then on it hears.
 func (s *Session) renewWelcome(ctx context.Context, id ID, p *Principal, told json.RawMessage) error {
 	if err := s.become(p); err != nil {
 		return err
 	}
-	s.tell(s.welcome(id, told))
+	var joined []Subscribed
+	s.out.Hold()
 	s.reauthorize()
-	return s.joinOwn(ctx, nil, nil)
+	err := s.joinOwn(ctx, nil, &joined)
+	events := []Event{s.welcome(id, told)}
+	for _, e := range joined {
+		events = append(events, e)
+	}
+	s.endHold(events)
+	return err
 }
 
 func (s *Session) welcome(id ID, told json.RawMessage) Welcome {

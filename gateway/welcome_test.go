@@ -64,6 +64,28 @@ func TestWelcome_TellsChannelsOfANewerTokenOneByOne(t *testing.T) {
 	}
 }
 
+// Who is welcomed with a newer token misses nothing that is published to it from then on.
+func TestWelcome_OfANewerTokenComesWhenTheSessionIsOnItsChannels(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTurnstile()
+		n := startNode(t, gateway.Config{Broker: b, Auth: tokens{}, Rules: rules.Development()})
+		p := n.connect(gateway.Hello{Principal: gateway.Principal{User: "alice"}, AuthLater: true})
+		p.expect("subscribed @alice")
+		p.send("auth alice,room:a")
+		synctest.Wait()
+		if len(b.made()) != 1 || count(p.lines(), "welcome alice") != 1 {
+			t.Errorf("heard %q before the broker has subscribed", p.lines())
+		}
+		close(b.pass)
+		p.expect("subscribed room:a")
+		n.publish("room:a", "1")
+		p.expect("message room:a 1")
+		if got := p.lines(); len(got) != 5 || !strings.HasPrefix(got[2], "welcome alice") {
+			t.Errorf("heard %q", got)
+		}
+	})
+}
+
 func TestWelcome_CursorThatIsNoneIsABadRequest(t *testing.T) {
 	n := startNode(t, gateway.Config{Auth: tokens{}, Rules: allKept})
 	p := n.connect(gateway.Hello{Protocol: words{"complete"}, AuthLater: true, AuthFirst: true})
