@@ -34,6 +34,7 @@ func pusherRules() rules.List {
 		{Match: "presence-cache-*", Subscribe: rules.Token, Publish: rules.Subscribers, Presence: true, JoinLeave: true, HistorySize: 1, HistoryTTL: 30 * time.Minute},
 		{Match: "presence-*", Subscribe: rules.Token, Publish: rules.Subscribers, Presence: true, JoinLeave: true},
 		{Match: "private-cache-*", Subscribe: rules.Token, Publish: rules.Subscribers, HistorySize: 1, HistoryTTL: 30 * time.Minute},
+		{Match: "private-encrypted-cache-*", Subscribe: rules.Token, HistorySize: 1, HistoryTTL: 30 * time.Minute},
 		{Match: "private-*", Subscribe: rules.Token, Publish: rules.Subscribers},
 		{Match: "cache-*", Subscribe: rules.Anyone, HistorySize: 1, HistoryTTL: 30 * time.Minute},
 		{Match: "*", Subscribe: rules.Anyone},

@@ -110,7 +110,7 @@ test("encrypted channels", async () => {
 });
 
 test("cache channels: the last event comes first, or that there is none", async () => {
-  for (const name of ["cache-x", "private-cache-x", "presence-cache-x"]) {
+  for (const name of ["cache-x", "private-cache-x", "presence-cache-x", "private-encrypted-cache-x"]) {
     const early = (await connect({ user_id: "early" })).subscribe(name);
     await happens(early, "pusher:cache_miss");
     const live = happens(early, "news");
