@@ -83,9 +83,13 @@ func (g *Gateway) noteClosed(s *Session, reason Reason) {
 	if reason.Is(SlowConsumer) {
 		g.metrics.Sessions.Slow.Inc()
 	}
-	if !g.log.Enabled(g.life, slog.LevelDebug) {
+	level := slog.LevelDebug
+	if reason.Is(Failed) {
+		level = slog.LevelError // whose it was is told beside the fault itself
+	}
+	if !g.log.Enabled(g.life, level) {
 		return // its words would be made for nothing
 	}
-	g.log.Debug("session closed", "session", s.id, "user", s.who().User, "remote", s.remote,
+	g.log.Log(g.life, level, "session closed", "session", s.id, "user", s.who().User, "remote", s.remote,
 		"reason", reason.Label, "text", reason.Text, "after", time.Since(time.Unix(0, s.opened)).Round(time.Millisecond))
 }

@@ -100,6 +100,7 @@ type Gateway struct {
 	link      atomic.Pointer[linkState]
 	measured  atomic.Pointer[measurement] // when this node was asked last how busy it is; nil: not for a while
 	draining  atomic.Bool
+	refused   atomic.Int64 // when it was logged that a session is beyond a limit, in s since 1970
 	endBy     atomic.Int64 // when the node has ended at the latest, in ns since 1970; 0: it goes on
 }
 

@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -46,6 +47,30 @@ func TestLimits_SessionsOfAnAddress(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Clients keep to themselves which limit refuses them, so the node says it, and not for
+// each of them.
+func TestLimits_TheLogSaysWhichRefuses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log lines
+		n := startNode(t, gateway.Config{Limits: gateway.Limits{SessionsPerIP: 1}, Log: slog.New(slog.NewTextHandler(&log, nil))})
+		refused := func() {
+			_, err := n.tryConnect(gateway.Hello{Remote: "192.0.2.7:5001"})
+			wantCode(t, err, gateway.LimitExceeded)
+		}
+		n.connect(gateway.Hello{Remote: "192.0.2.7:5000"})
+		refused()
+		refused()
+		if !log.have("level=WARN", "limits.sessions_per_ip", "remote=192.0.2.7:5001") || log.count("level=WARN") != 1 {
+			t.Errorf("the log says\n%s", &log.text)
+		}
+		time.Sleep(time.Minute)
+		refused()
+		if log.count("level=WARN") != 2 {
+			t.Errorf("after a minute the log says\n%s", &log.text)
+		}
+	})
 }
 
 // A node admits as many sessions a second as it is told, also in the long run.

@@ -12,9 +12,22 @@ import (
 func (g *Gateway) Open(ctx context.Context, hello Hello) (*Session, error) {
 	s, err := g.open(ctx, hello)
 	if err != nil {
-		g.metrics.Sessions.Refused(string(ErrorOf(err).Code))
+		g.noteRefused(hello, ErrorOf(err))
 	}
 	return s, err
+}
+
+// noteRefused counts who is not let in. Of those that are beyond a limit it logs one a
+// minute: the answer alone says which limit it is, and clients keep that to themselves.
+func (g *Gateway) noteRefused(hello Hello, e *Error) {
+	g.metrics.Sessions.Refused(string(e.Code))
+	if e.Code != LimitExceeded {
+		return
+	}
+	now, last := time.Now().Unix(), g.refused.Load()
+	if now-last >= 60 && g.refused.CompareAndSwap(last, now) {
+		g.log.Warn("a session is refused, and others may be", "error", e.Message, "user", hello.Principal.User, "remote", hello.Remote)
+	}
 }
 
 func (g *Gateway) open(ctx context.Context, hello Hello) (*Session, error) {

@@ -2,7 +2,10 @@ package gateway_test
 
 import (
 	"context"
+	"log/slog"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -64,8 +67,10 @@ func (n *node) stillWorks(p *peer) {
 }
 
 func TestWall_APanicInDecodeEndsThatSessionOnly(t *testing.T) {
-	n, panics := startWalled(t, gateway.Config{})
-	bad, good := n.connect(gateway.Hello{Protocol: explosive{words{"explosive"}}}), n.connect(gateway.Hello{})
+	var log lines
+	n, panics := startWalled(t, gateway.Config{Log: slog.New(slog.NewTextHandler(&log, nil))})
+	bad := n.connect(gateway.Hello{Protocol: explosive{words{"explosive"}}, Principal: gateway.Principal{User: "mallory"}, Remote: "192.0.2.7:5000"})
+	good := n.connect(gateway.Hello{})
 	good.subscribe("calm")
 	bad.send("explode")
 	if reason := bad.expectClosed(); reason.Label != gateway.Failed.Label {
@@ -75,6 +80,39 @@ func TestWall_APanicInDecodeEndsThatSessionOnly(t *testing.T) {
 	if panics() != 1 {
 		t.Errorf("counted %v panics", panics())
 	}
+	good.until("the log to say whose session it was", func() bool {
+		return log.have(`level=ERROR msg="session closed"`, "user=mallory", "remote=192.0.2.7:5000", "reason=internal")
+	})
+}
+
+// lines is a log. All methods may be called concurrently.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) count(word string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.text.String(), word)
+}
+
+// have reports whether one of them has all the words.
+func (l *lines) have(words ...string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for one := range strings.Lines(l.text.String()) {
+		if !slices.ContainsFunc(words, func(word string) bool { return !strings.Contains(one, word) }) {
+			return true
+		}
+	}
+	return false
 }
 
 func TestWall_APanicInEncodeEndsTheSessionsOfThatProtocolOnly(t *testing.T) {

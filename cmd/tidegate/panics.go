@@ -13,6 +13,7 @@ func (n *node) contain(h http.Handler) http.Handler {
 				panic(value)
 			default:
 				n.gateway.Wall().Report("answer a request", value)
+				n.log.Error("the request ends", "method", r.Method, "path", r.URL.Path, "remote", r.RemoteAddr)
 				panic(http.ErrAbortHandler) // net/http closes the connection and logs no more
 			}
 		}()
