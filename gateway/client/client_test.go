@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -146,6 +147,41 @@ func TestClient_ReconnectIsMadeBeforeTheOldLinkEnds(t *testing.T) {
 	old.gone()
 	next.say(message("e:8"))
 	wantCursors(t, s, "e:8")
+}
+
+// Without cursors, too, nothing is told twice: what the old link told while the new one was
+// asked, the new one may begin with.
+func TestClient_ReconnectTellsNothingTwiceWithoutCursors(t *testing.T) {
+	plain := func(text string) string {
+		return fmt.Sprintf(`{"type":"message","channel":"c","data":%q,"time":1767225600000}`, text)
+	}
+	g := newFakeGateway(t)
+	c := run(t, client.Config{URL: g.url()})
+	subscription := c.subscribing("c", client.SubscribeOptions{})
+	old := g.welcome()
+	old.hearSubscribe(object{"channel": "c"}, "")
+	s := subscription()
+	old.say(plain("before"), `{"type":"reconnect","within":8.5}`)
+	wantTexts(t, s, "before")
+
+	next := g.welcome()
+	said := next.hear(object{"type": "subscribe"})
+	old.say(plain("one"), plain("two"), plain("two"))
+	wantTexts(t, s, "one", "two", "two")
+	next.say(reply("subscribed", said, `"channel":"c"`), plain("two"), plain("two"), plain("two"), plain("three"), plain("one"))
+	if _, is := receive(t, s).(client.Gap); !is {
+		t.Error("it does not say that messages may have been missed")
+	}
+	wantTexts(t, s, "two", "three", "one")
+}
+
+func wantTexts(t *testing.T, s *client.Subscription, want ...string) {
+	t.Helper()
+	for _, text := range want {
+		if m, is := receive(t, s).(client.Message); !is || string(m.Payload) != strconv.Quote(text) {
+			t.Errorf("received %+v, want %q", m, text)
+		}
+	}
 }
 
 func TestClient_UnansweredPublishIsSentAgainWithItsKey(t *testing.T) {

@@ -2,6 +2,7 @@ package client
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -77,6 +78,15 @@ type frame struct {
 	Reason    string            `json:"reason"`
 	Ping      float64           `json:"ping"`
 }
+
+// fingerprint is the same for a message that two links tell, and for others only if they
+// say the same and were published in the same millisecond.
+func (f *frame) fingerprint() fingerprint {
+	text, _ := json.Marshal(f) // it came as JSON
+	return sha256.Sum256(text)
+}
+
+type fingerprint [sha256.Size]byte
 
 func (f *frame) recovered() bool { return f.Recovered != nil && *f.Recovered }
 

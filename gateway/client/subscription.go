@@ -31,11 +31,13 @@ type Subscription struct {
 	turn sync.Mutex
 
 	// Guarded by the outlet's mu.
-	from   *link  // whose events count
-	cursor string // of the last message that was delivered, or where to begin
-	live   bool   // was confirmed once
-	last   error  // why it was refused for a moment
-	err    error  // why it has ended, to be read after done is closed
+	from   *link               // whose events count
+	asked  *link               // where the last subscribe went
+	told   map[fingerprint]int // of messages that from has told since asked was asked in its place; nil: there is nothing to tell apart
+	cursor string              // of the last message that was delivered, or where to begin
+	live   bool                // was confirmed once
+	last   error               // why it was refused for a moment
+	err    error               // why it has ended, to be read after done is closed
 }
 
 // Receive returns the next event. When the subscription has ended, and its last
@@ -151,6 +153,9 @@ func (all *subscriptions) ask(l *link, s *Subscription) {
 	cmd := command{Type: "subscribe", ID: all.newID(), Channel: s.channel, Cursor: s.cursor}
 	if s.noEcho {
 		cmd.Echo = new(bool)
+	}
+	if s.asked, s.told = l, nil; s.from != nil && s.from != l {
+		s.told = map[fingerprint]int{}
 	}
 	all.asks[cmd.ID] = ask{link: l, subscription: s, cursor: s.cursor}
 	l.unanswered++
