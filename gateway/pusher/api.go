@@ -1,15 +1,12 @@
 package pusher
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
-	"time"
 
-	"tidegate/broker"
 	"tidegate/gateway"
 	"tidegate/gateway/internal/rates"
 	"tidegate/gateway/transport"
@@ -35,28 +32,11 @@ type API struct {
 
 var _ http.Handler = (*API)(nil)
 
-// NewAPI returns a handler of paths that begin with /apps/.
-func NewAPI(g *gateway.Gateway, apps *Apps, log *slog.Logger) *API {
-	api := &API{gateway: g, apps: apps, log: log, mux: http.NewServeMux()}
-	for pattern, serve := range map[string]endpoint{
-		"POST /apps/{app}/events":                             (*request).publish,
-		"POST /apps/{app}/batch_events":                       (*request).publishBatch,
-		"GET /apps/{app}/channels":                            (*request).listChannels,
-		"GET /apps/{app}/channels/{channel}":                  (*request).showChannel,
-		"GET /apps/{app}/channels/{channel}/users":            (*request).listUsers,
-		"POST /apps/{app}/users/{user}/terminate_connections": (*request).terminateConnections,
-	} {
-		api.mux.Handle(pattern, api.answer(serve))
-	}
-	return api
-}
-
-// ServeHTTP implements http.Handler.
-func (api *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { api.mux.ServeHTTP(w, r) }
-
 // endpoint returns the body of the answer, which becomes JSON. Its error is a *refusal,
 // or what gateway.ErrorOf understands.
 type endpoint func(*request) (any, error)
+
+const publishers = 16 // publishes of a request at once
 
 // request is one by an app's backend.
 type request struct {
@@ -83,52 +63,6 @@ func refuse(status int, format string, args ...any) error {
 // with escapes: names of channels.
 const maxRequest = 64 << 10
 
-func (api *API) answer(serve endpoint) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		answer, err := api.serve(w, r, serve)
-		if err != nil {
-			api.refuse(w, r, err)
-			return
-		}
-		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("Cache-Control", "no-store")
-		body, _ := json.Marshal(answer) // of types that can be encoded
-		w.Write(body)
-	})
-}
-
-// serve lets a request through that is signed. Its body is read after that.
-func (api *API) serve(w http.ResponseWriter, r *http.Request, serve endpoint) (any, error) {
-	app, by := api.apps.byID(r.PathValue("app"))
-	if app == nil {
-		return nil, refuse(http.StatusNotFound, "there is no app with this id")
-	}
-	query := r.URL.Query()
-	wrong := by.checkRequest(r.Method, r.URL.Path, query, time.Now())
-	if escaped := r.URL.EscapedPath(); wrong != "" && escaped != r.URL.Path {
-		wrong = by.checkRequest(r.Method, escaped, query, time.Now()) // some sign what they send
-	}
-	switch {
-	case wrong != "":
-		return nil, refuse(http.StatusUnauthorized, "%s", wrong)
-	case by.Disabled:
-		return nil, refuse(http.StatusForbidden, "the app is disabled")
-	}
-	payer := api.gateway.PayerOf(&gateway.Principal{Key: by.ID}, r.RemoteAddr)
-	body, err := readBody(api.gateway, payer, w, r, maxRequest+mostBatch*2*by.eventBytes())
-	if err != nil {
-		return nil, err
-	}
-	defer api.gateway.GiveInbound(payer, cap(body))
-	if wrong := checkBody(body, query); wrong != "" {
-		return nil, refuse(http.StatusUnauthorized, "%s", wrong)
-	}
-	if broker.Nested(body) {
-		return nil, refuse(http.StatusBadRequest, "the JSON of the body is nested too deep: at most %d levels are allowed", broker.MostNested)
-	}
-	return serve(&request{r, api, app, by, body})
-}
-
 // readBody returns the body, whose capacity is held for the payer.
 func readBody(g *gateway.Gateway, payer *rates.Bucket, w http.ResponseWriter, r *http.Request, most int) ([]byte, error) {
 	tooLarge := refuse(http.StatusRequestEntityTooLarge, "the request has more than %d bytes", most)
@@ -154,14 +88,6 @@ func readBody(g *gateway.Gateway, payer *rates.Bucket, w http.ResponseWriter, r 
 	}
 	g.GiveInbound(payer, size)
 	return nil, err
-}
-
-func (api *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	refusal := refusalOf(err)
-	if refusal.status == http.StatusInternalServerError {
-		api.log.Error("request to the Pusher API failed", "path", r.URL.Path, "error", err)
-	}
-	refusal.answer(w)
 }
 
 func refusalOf(err error) *refusal {

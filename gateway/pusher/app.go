@@ -1,11 +1,10 @@
 package pusher
 
 import (
+	"errors"
 	"fmt"
-	"maps"
-	"slices"
+	"net/url"
 	"strings"
-	"sync/atomic"
 
 	"tidegate/gateway"
 	"tidegate/gateway/rules"
@@ -71,128 +70,43 @@ func (a *App) eventBytes() int {
 
 const defaultEventBytes = 10 << 10
 
-// Apps are the applications that there are. All methods may be called concurrently.
-// The zero value has none.
-type Apps struct{ list atomic.Pointer[[]*app] }
-
-// app is an App for as long as it has its id, its key and its prefix: what clients
-// speak with it is one protocol. What else is known of it changes.
-type app struct {
-	// Fixed at birth.
-	id, key, prefix string
-	publisher       gateway.Principal // who acts by the app's secret
-
-	settings    atomic.Pointer[App] // nil: there is no such app any more
-	connections atomic.Int64        // on this node
+// Webhook is where an app's backend is told what happens, in Pusher's form: a POST with
+//
+//	X-Pusher-Key: KEY
+//	X-Pusher-Signature: the body's (see sign)
+//	{"time_ms":1767225600123,"events":[{"name":"channel_occupied","channel":"news"}, …]}
+//
+//	channel_occupied  channel_vacated  cache_miss   channel
+//	member_added  member_removed                    channel, user_id
+//	client_event                                    channel, event, data, socket_id, user_id
+//	subscription_count                              channel, subscription_count
+//
+// An answer of 2xx says that all were taken. With any other they are sent again.
+type Webhook struct {
+	URL    string
+	Events []string // by name; empty: all
 }
 
-var _ gateway.Room = (*app)(nil)
-
-// Take makes room for a connection.
-func (a *app) Take() error {
-	settings, now := a.settings.Load(), a.connections.Add(1)
-	if settings != nil && settings.Connections > 0 && now > int64(settings.Connections) {
-		a.connections.Add(-1)
-		return refusedWith(overQuota, "the app has as many connections as limits.connections allows")
-	}
-	return nil
+// WebhookEvents are the names of all events, and what of the gateway's they tell.
+var webhookEvents = map[string]gateway.HookEvent{
+	"channel_occupied":   gateway.OnChannelOccupied,
+	"channel_vacated":    gateway.OnChannelVacated,
+	"member_added":       gateway.OnMemberJoined,
+	"member_removed":     gateway.OnMemberLeft,
+	"client_event":       gateway.OnPublished,
+	"cache_miss":         gateway.OnNothingRecent,
+	"subscription_count": gateway.OnSessionsChanged,
 }
 
-// Give says that a connection is over.
-func (a *app) Give() { a.connections.Add(-1) }
-
-// Set replaces the apps. An error says what is wrong with them, and nothing has
-// changed then. Clients of an app that is gone, or has another key or prefix, are sent
-// away as soon as they say something or hear something.
-func (all *Apps) Set(list []App) error {
-	if err := checkApps(list); err != nil {
-		return err
+func (w *Webhook) validate() error {
+	u, err := url.Parse(w.URL)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return errors.New("url is no URL of a backend: want one such as https://app.example.com/pusher")
 	}
-	before := all.all()
-	after := make([]*app, len(list))
-	for i := range list {
-		settings := &list[i]
-		after[i] = find(before, func(a *app) bool {
-			return a.id == settings.ID && a.key == settings.Key && a.prefix == settings.Prefix
-		})
-		if after[i] == nil {
-			after[i] = newApp(settings)
-		}
-		after[i].settings.Store(settings)
-	}
-	all.list.Store(&after)
-	for _, a := range before {
-		if !slices.Contains(after, a) {
-			a.settings.Store(nil)
+	for _, name := range w.Events {
+		if _, known := webhookEvents[name]; !known {
+			return fmt.Errorf("events names %q, which is none of Pusher's", name)
 		}
 	}
 	return nil
-}
-
-func newApp(settings *App) *app {
-	return &app{
-		id: settings.ID, key: settings.Key, prefix: settings.Prefix,
-		publisher: gateway.Principal{Key: "pusher:" + settings.ID, Scope: &gateway.Scope{
-			Channels: []string{settings.Prefix + "*", "@" + settings.Prefix + "*"}, Read: true, Publish: true,
-		}},
-	}
-}
-
-func checkApps(list []App) error {
-	ids, keys, prefixes := map[string]bool{}, map[string]bool{}, map[string]bool{}
-	for i := range list {
-		a := &list[i]
-		if err := a.Validate(); err != nil {
-			return fmt.Errorf("pusher.apps[%d]: %w", i, err)
-		}
-		within := func(other string) bool {
-			return strings.HasPrefix(other, a.Prefix) || strings.HasPrefix(a.Prefix, other)
-		}
-		switch {
-		case ids[a.ID]:
-			return fmt.Errorf("pusher.apps[%d]: another app has the id %q", i, a.ID)
-		case keys[a.Key]:
-			return fmt.Errorf("pusher.apps[%d]: another app has the key %q", i, a.Key)
-		case a.Prefix != "" && slices.ContainsFunc(slices.Collect(maps.Keys(prefixes)), within):
-			return fmt.Errorf("pusher.apps[%d]: the prefix %q and another app's begin alike: their channels would mix", i, a.Prefix)
-		}
-		ids[a.ID], keys[a.Key] = true, true
-		if a.Prefix != "" {
-			prefixes[a.Prefix] = true
-		}
-	}
-	return nil
-}
-
-func (all *Apps) all() []*app {
-	if list := all.list.Load(); list != nil {
-		return *list
-	}
-	return nil
-}
-
-func find(list []*app, is func(*app) bool) *app {
-	if i := slices.IndexFunc(list, is); i >= 0 {
-		return list[i]
-	}
-	return nil
-}
-
-// byKey and byID return an app and its settings; nil: there is none.
-func (all *Apps) byKey(key string) (*app, *App) {
-	return settled(find(all.all(), func(a *app) bool { return a.key == key }))
-}
-
-func (all *Apps) byID(id string) (*app, *App) {
-	return settled(find(all.all(), func(a *app) bool { return a.id == id }))
-}
-
-func settled(a *app) (*app, *App) {
-	if a == nil {
-		return nil, nil
-	}
-	if settings := a.settings.Load(); settings != nil {
-		return a, settings
-	}
-	return nil, nil
 }

@@ -115,11 +115,3 @@ func (c *counter) pause(ctx context.Context, changes int) error {
 	c.last = time.Now()
 	return nil
 }
-
-// hearCounts tells this node's clients.
-func (w *Webhooks) hearCounts(_ string, counts map[string]int) error {
-	for channel, sessions := range counts {
-		w.gateway.TellCount(channel, sessions)
-	}
-	return nil
-}

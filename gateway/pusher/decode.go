@@ -5,11 +5,29 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"tidegate/broker"
 	"tidegate/gateway"
 	"tidegate/gateway/rules"
 )
+
+// Decode reads one event of a client's.
+func (p Protocol) Decode(frame gateway.Frame) ([]gateway.Command, error) {
+	settings := p.app.settings.Load()
+	switch {
+	case settings == nil:
+		return nil, gateway.Disconnected.With("the app is gone")
+	case frame.Binary:
+		return nil, gateway.Unsupported
+	case !utf8.Valid(frame.Data):
+		return nil, gateway.InvalidData
+	}
+	if command := p.decode(frame.Data, settings); command != nil {
+		return []gateway.Command{command}, nil
+	}
+	return nil, nil
+}
 
 // said is a client's frame.
 type said struct {

@@ -13,6 +13,20 @@ import (
 	"tidegate/gateway/transport"
 )
 
+// Encode writes one event. What Pusher's clients have no word for, and must know, ends
+// the session: they come back, and begin anew.
+func (p Protocol) Encode(event gateway.Event) (gateway.Frame, error) {
+	if e, refused := event.(gateway.Goodbye); refused {
+		code, text := p.Farewell(e.Reason)
+		return gateway.Frame{Data: failed(code, text)}, nil
+	}
+	if p.app.settings.Load() == nil {
+		return gateway.Frame{}, gateway.Disconnected.With("the app is gone")
+	}
+	data, err := p.encode(event)
+	return gateway.Frame{Data: data, Others: true}, err
+}
+
 // activityTimeout is after how many seconds of silence a client is to ask for a sign
 // of life.
 const activityTimeout = 120
@@ -60,32 +74,10 @@ func (p Protocol) encode(event gateway.Event) ([]byte, error) {
 	return nil, nil
 }
 
-// object is a JSON object being written.
-type object []byte
-
-func begin(event string) object {
-	return append(append(object(`{"event":"`), event...), '"')
-}
-
 // about begins an event of a channel.
 func (p Protocol) about(event, channel string) object {
 	return begin(event).text("channel", []byte(p.app.nameOf(channel)))
 }
-
-func (o object) name(name string) object {
-	return append(append(append(o, `,"`...), name...), `":`...)
-}
-
-func (o object) text(name string, value []byte) object {
-	return jsontext.AppendString(o.name(name), value)
-}
-
-func (o object) json(name string, value any) object {
-	encoded, _ := json.Marshal(value) // of types that can be encoded
-	return append(o.name(name), encoded...)
-}
-
-func (o object) end() []byte { return append(o, '}') }
 
 // message writes a message of any client's. An event that only the server may say loses
 // its name.

@@ -1,7 +1,6 @@
 package pusher
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,15 +10,12 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"tidegate/broker"
 	"tidegate/gateway"
 )
 
 const (
 	mostChannels = 100 // of an event
 	mostBatch    = 10  // events of a request
-	mostEvent    = 200 // characters of an event's name
-	publishers   = 16  // publishes of a request at once
 )
 
 // event is what a backend publishes: to Channels or to Channel.
@@ -55,32 +51,6 @@ func (names *channelNames) UnmarshalJSON(text []byte) (err error) {
 	*names, err = decodeList[string](text, mostChannels, errManyChannels)
 	return err
 }
-
-// decodeList reads a JSON list, or null. It fails with tooMany at the first item beyond
-// most, and reads no further.
-func decodeList[T any](text []byte, most int, tooMany error) (list []T, err error) {
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	token, err := decoder.Token()
-	switch {
-	case err != nil || token == nil:
-		return nil, err
-	case token != json.Delim('['):
-		return nil, errNoList
-	}
-	for decoder.More() {
-		if len(list) == most {
-			return nil, tooMany
-		}
-		var item T
-		if err := decoder.Decode(&item); err != nil {
-			return nil, err
-		}
-		list = append(list, item)
-	}
-	return list, nil
-}
-
-var errNoList = errors.New("it is no list")
 
 func (r *request) publish() (any, error) {
 	var e event
@@ -187,20 +157,6 @@ func (r *request) publishesOf(e *event) ([]gateway.Publish, error) {
 		publishes[i] = gateway.Publish{Channel: r.app.channelOf(name), Payload: payload, Kind: kind, Event: e.Name, Except: e.SocketID}
 	}
 	return publishes, nil
-}
-
-// isReserved reports whether an event's name is one that only the server says.
-func isReserved(event string) bool {
-	return strings.HasPrefix(event, "pusher:") || strings.HasPrefix(event, "pusher_internal:")
-}
-
-// payloadOf returns an event's data as other clients are to have it.
-func payloadOf(data string) ([]byte, broker.Kind) {
-	payload := []byte(data)
-	if json.Valid(payload) && !broker.Nested(payload) {
-		return payload, broker.JSON
-	}
-	return payload, broker.Text
 }
 
 // publishAll returns nil once all are confirmed. Those of one channel go out in order,

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 
 	"tidegate/broker"
 	"tidegate/gateway"
@@ -123,6 +122,20 @@ type userData struct {
 	Watchlist []string        `json:"watchlist"` // ids
 }
 
-func fail(code gateway.Code, format string, args ...any) error {
-	return &gateway.Error{Code: code, Message: fmt.Sprintf(format, args...)}
+const mostWatched = 100 // users, of a connection
+
+// watchlistOf returns the users of the gateway that a sign-in names.
+func (g gate) watchlistOf(ids []string) ([]string, error) {
+	if len(ids) > mostWatched {
+		return nil, fail(gateway.BadRequest, "the watchlist has %d ids: at most %d are allowed", len(ids), mostWatched)
+	}
+	users := make([]string, len(ids))
+	for i, id := range ids {
+		as, err := g.identityOf(id, nil)
+		if err != nil {
+			return nil, fail(gateway.BadRequest, "the watchlist: %s", gateway.ErrorOf(err).Message)
+		}
+		users[i] = as.User
+	}
+	return users, nil
 }

@@ -61,12 +61,6 @@ func (all *Apps) admit(key string, r *http.Request) (*app, *App, error) {
 	return app, settings, nil
 }
 
-func refusedWith(code int, text string) gateway.Reason {
-	reason := gateway.Refused.With(text)
-	reason.Code = code
-	return reason
-}
-
 // isVersion reports whether a library's version begins with a number. It may be missing.
 func isVersion(version string) bool {
 	return version == "" || '0' <= version[0] && version[0] <= '9'

@@ -60,24 +60,3 @@ func isCache(name string) bool {
 	}
 	return strings.HasPrefix(name, cachePrefix)
 }
-
-// channelOf returns the gateway's name of a channel.
-func (a *app) channelOf(name string) string {
-	if user, ok := strings.CutPrefix(name, userPrefix); ok {
-		return "@" + a.prefix + user
-	}
-	return a.prefix + name
-}
-
-// nameOf returns the app's name of one of the gateway's channels. What is none of the
-// app's keeps its name.
-func (a *app) nameOf(channel string) string {
-	if user, ok := strings.CutPrefix(channel, "@"+a.prefix); ok {
-		return userPrefix + user
-	}
-	return strings.TrimPrefix(channel, a.prefix)
-}
-
-// userOf and idOf do the same with users.
-func (a *app) userOf(id string) string { return a.prefix + id }
-func (a *app) idOf(user string) string { return strings.TrimPrefix(user, a.prefix) }

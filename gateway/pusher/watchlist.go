@@ -10,24 +10,6 @@ import (
 // the server puts sessions on (see rules.OnlineChannel): what a watcher is told of it is
 // told here in Pusher's words, first how things stand and then each change.
 
-const mostWatched = 100 // users, of a connection
-
-// watchlistOf returns the users of the gateway that a sign-in names.
-func (g gate) watchlistOf(ids []string) ([]string, error) {
-	if len(ids) > mostWatched {
-		return nil, fail(gateway.BadRequest, "the watchlist has %d ids: at most %d are allowed", len(ids), mostWatched)
-	}
-	users := make([]string, len(ids))
-	for i, id := range ids {
-		as, err := g.identityOf(id, nil)
-		if err != nil {
-			return nil, fail(gateway.BadRequest, "the watchlist: %s", gateway.ErrorOf(err).Message)
-		}
-		users[i] = as.User
-	}
-	return users, nil
-}
-
 // aboutWatched returns the user whose channel an event is of, if it is one of those.
 func aboutWatched(event gateway.Event) (user string, is bool) {
 	switch e := event.(type) {

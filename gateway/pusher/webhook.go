@@ -6,11 +6,9 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -18,50 +16,8 @@ import (
 
 	"tidegate/broker"
 	"tidegate/gateway"
-	"tidegate/gateway/rules"
 	"tidegate/gateway/webhook"
 )
-
-// Webhook is where an app's backend is told what happens, in Pusher's form: a POST with
-//
-//	X-Pusher-Key: KEY
-//	X-Pusher-Signature: the body's (see sign)
-//	{"time_ms":1767225600123,"events":[{"name":"channel_occupied","channel":"news"}, …]}
-//
-//	channel_occupied  channel_vacated  cache_miss   channel
-//	member_added  member_removed                    channel, user_id
-//	client_event                                    channel, event, data, socket_id, user_id
-//	subscription_count                              channel, subscription_count
-//
-// An answer of 2xx says that all were taken. With any other they are sent again.
-type Webhook struct {
-	URL    string
-	Events []string // by name; empty: all
-}
-
-// WebhookEvents are the names of all events, and what of the gateway's they tell.
-var webhookEvents = map[string]gateway.HookEvent{
-	"channel_occupied":   gateway.OnChannelOccupied,
-	"channel_vacated":    gateway.OnChannelVacated,
-	"member_added":       gateway.OnMemberJoined,
-	"member_removed":     gateway.OnMemberLeft,
-	"client_event":       gateway.OnPublished,
-	"cache_miss":         gateway.OnNothingRecent,
-	"subscription_count": gateway.OnSessionsChanged,
-}
-
-func (w *Webhook) validate() error {
-	u, err := url.Parse(w.URL)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return errors.New("url is no URL of a backend: want one such as https://app.example.com/pusher")
-	}
-	for _, name := range w.Events {
-		if _, known := webhookEvents[name]; !known {
-			return fmt.Errorf("events names %q, which is none of Pusher's", name)
-		}
-	}
-	return nil
-}
 
 // Webhooks tell the backends of apps what happens, and their clients how many there
 // are. All methods may be called concurrently.
@@ -114,13 +70,6 @@ func (w *Webhooks) receiver(app *app, settings *App, to *Webhook) gateway.Receiv
 		Name: "pusher-" + app.id + "-" + hex.EncodeToString(digest[:6]),
 		Of:   app.has, Wants: func(e gateway.HookEvent) bool { return h.wants[e] != "" }, Tell: h.tell,
 	}
-}
-
-// has reports whether one of the gateway's channels is the app's, as its backend and
-// clients know them.
-func (a *app) has(channel string) bool {
-	name, is := strings.CutPrefix(channel, a.prefix)
-	return is && !rules.IsPersonal(channel) && checkName(name) == ""
 }
 
 // hook is a Webhook of an app.
@@ -246,4 +195,12 @@ func (h *hook) clientEvent(event told, m *broker.Message) (told, bool) {
 		event.User = h.app.idOf(m.User)
 	}
 	return event, true
+}
+
+// hearCounts tells this node's clients.
+func (w *Webhooks) hearCounts(_ string, counts map[string]int) error {
+	for channel, sessions := range counts {
+		w.gateway.TellCount(channel, sessions)
+	}
+	return nil
 }

@@ -1,0 +1,167 @@
+package pusher
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"tidegate/gateway"
+	"tidegate/gateway/rules"
+)
+
+// Apps are the applications that there are. All methods may be called concurrently.
+// The zero value has none.
+type Apps struct{ list atomic.Pointer[[]*app] }
+
+// app is an App for as long as it has its id, its key and its prefix: what clients
+// speak with it is one protocol. What else is known of it changes.
+type app struct {
+	// Fixed at birth.
+	id, key, prefix string
+	publisher       gateway.Principal // who acts by the app's secret
+
+	settings    atomic.Pointer[App] // nil: there is no such app any more
+	connections atomic.Int64        // on this node
+}
+
+var _ gateway.Room = (*app)(nil)
+
+// Take makes room for a connection.
+func (a *app) Take() error {
+	settings, now := a.settings.Load(), a.connections.Add(1)
+	if settings != nil && settings.Connections > 0 && now > int64(settings.Connections) {
+		a.connections.Add(-1)
+		return refusedWith(overQuota, "the app has as many connections as limits.connections allows")
+	}
+	return nil
+}
+
+// Give says that a connection is over.
+func (a *app) Give() { a.connections.Add(-1) }
+
+// Set replaces the apps. An error says what is wrong with them, and nothing has
+// changed then. Clients of an app that is gone, or has another key or prefix, are sent
+// away as soon as they say something or hear something.
+func (all *Apps) Set(list []App) error {
+	if err := checkApps(list); err != nil {
+		return err
+	}
+	before := all.all()
+	after := make([]*app, len(list))
+	for i := range list {
+		settings := &list[i]
+		after[i] = find(before, func(a *app) bool {
+			return a.id == settings.ID && a.key == settings.Key && a.prefix == settings.Prefix
+		})
+		if after[i] == nil {
+			after[i] = newApp(settings)
+		}
+		after[i].settings.Store(settings)
+	}
+	all.list.Store(&after)
+	for _, a := range before {
+		if !slices.Contains(after, a) {
+			a.settings.Store(nil)
+		}
+	}
+	return nil
+}
+
+func newApp(settings *App) *app {
+	return &app{
+		id: settings.ID, key: settings.Key, prefix: settings.Prefix,
+		publisher: gateway.Principal{Key: "pusher:" + settings.ID, Scope: &gateway.Scope{
+			Channels: []string{settings.Prefix + "*", "@" + settings.Prefix + "*"}, Read: true, Publish: true,
+		}},
+	}
+}
+
+func checkApps(list []App) error {
+	ids, keys, prefixes := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	for i := range list {
+		a := &list[i]
+		if err := a.Validate(); err != nil {
+			return fmt.Errorf("pusher.apps[%d]: %w", i, err)
+		}
+		within := func(other string) bool {
+			return strings.HasPrefix(other, a.Prefix) || strings.HasPrefix(a.Prefix, other)
+		}
+		switch {
+		case ids[a.ID]:
+			return fmt.Errorf("pusher.apps[%d]: another app has the id %q", i, a.ID)
+		case keys[a.Key]:
+			return fmt.Errorf("pusher.apps[%d]: another app has the key %q", i, a.Key)
+		case a.Prefix != "" && slices.ContainsFunc(slices.Collect(maps.Keys(prefixes)), within):
+			return fmt.Errorf("pusher.apps[%d]: the prefix %q and another app's begin alike: their channels would mix", i, a.Prefix)
+		}
+		ids[a.ID], keys[a.Key] = true, true
+		if a.Prefix != "" {
+			prefixes[a.Prefix] = true
+		}
+	}
+	return nil
+}
+
+func (all *Apps) all() []*app {
+	if list := all.list.Load(); list != nil {
+		return *list
+	}
+	return nil
+}
+
+func find(list []*app, is func(*app) bool) *app {
+	if i := slices.IndexFunc(list, is); i >= 0 {
+		return list[i]
+	}
+	return nil
+}
+
+// byKey and byID return an app and its settings; nil: there is none.
+func (all *Apps) byKey(key string) (*app, *App) {
+	return settled(find(all.all(), func(a *app) bool { return a.key == key }))
+}
+
+func (all *Apps) byID(id string) (*app, *App) {
+	return settled(find(all.all(), func(a *app) bool { return a.id == id }))
+}
+
+func settled(a *app) (*app, *App) {
+	if a == nil {
+		return nil, nil
+	}
+	if settings := a.settings.Load(); settings != nil {
+		return a, settings
+	}
+	return nil, nil
+}
+
+// channelOf returns the gateway's name of a channel.
+func (a *app) channelOf(name string) string {
+	if user, ok := strings.CutPrefix(name, userPrefix); ok {
+		return "@" + a.prefix + user
+	}
+	return a.prefix + name
+}
+
+// nameOf returns the app's name of one of the gateway's channels. What is none of the
+// app's keeps its name.
+func (a *app) nameOf(channel string) string {
+	if user, ok := strings.CutPrefix(channel, "@"+a.prefix); ok {
+		return userPrefix + user
+	}
+	return strings.TrimPrefix(channel, a.prefix)
+}
+
+// userOf and idOf do the same with users.
+func (a *app) userOf(id string) string { return a.prefix + id }
+
+func (a *app) idOf(user string) string { return strings.TrimPrefix(user, a.prefix) }
+
+// has reports whether one of the gateway's channels is the app's, as its backend and
+// clients know them.
+func (a *app) has(channel string) bool {
+	name, is := strings.CutPrefix(channel, a.prefix)
+	return is && !rules.IsPersonal(channel) && checkName(name) == ""
+}

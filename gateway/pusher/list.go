@@ -1,0 +1,33 @@
+package pusher
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+)
+
+// decodeList reads a JSON list, or null. It fails with tooMany at the first item beyond
+// most, and reads no further.
+func decodeList[T any](text []byte, most int, tooMany error) (list []T, err error) {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	token, err := decoder.Token()
+	switch {
+	case err != nil || token == nil:
+		return nil, err
+	case token != json.Delim('['):
+		return nil, errNoList
+	}
+	for decoder.More() {
+		if len(list) == most {
+			return nil, tooMany
+		}
+		var item T
+		if err := decoder.Decode(&item); err != nil {
+			return nil, err
+		}
+		list = append(list, item)
+	}
+	return list, nil
+}
+
+var errNoList = errors.New("it is no list")
