@@ -1,7 +1,6 @@
 package centrifuge
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -19,43 +18,6 @@ type call struct {
 	by *gateway.Principal
 }
 
-// mostCommands bounds a batch, and the channels of a broadcast.
-const mostCommands = 1000
-
-// do does a method. What it does not know of a body it leaves out; but what it cannot
-// do is an error.
-func (c *call) do(ctx context.Context, method string, body []byte) outcome {
-	switch method {
-	case "publish":
-		return read(ctx, body, c.publish)
-	case "broadcast":
-		return read(ctx, body, c.broadcast)
-	case "subscribe":
-		return read(ctx, body, c.subscribe)
-	case "unsubscribe":
-		return read(ctx, body, c.unsubscribe)
-	case "disconnect":
-		return read(ctx, body, c.disconnect)
-	case "presence":
-		return read(ctx, body, c.presence)
-	case "presence_stats":
-		return read(ctx, body, c.presenceStats)
-	case "history":
-		return read(ctx, body, c.history)
-	case "history_remove":
-		return read(ctx, body, c.historyRemove)
-	case "channels":
-		return read(ctx, body, c.channels)
-	case "info":
-		return c.info(ctx)
-	case "batch":
-		return read(ctx, body, c.batch)
-	case "refresh":
-		return read(ctx, body, c.refresh)
-	}
-	return failed(errMethodNotFound, "method not found")
-}
-
 func read[T any](ctx context.Context, body []byte, do func(context.Context, T) outcome) outcome {
 	var args T
 	if err := json.Unmarshal(body, &args); err != nil {
@@ -65,6 +27,9 @@ func read[T any](ctx context.Context, body []byte, do func(context.Context, T) o
 }
 
 type empty struct{}
+
+// mostCommands bounds a batch, and the channels of a broadcast.
+const mostCommands = 1000
 
 // publication is what publish and broadcast have in common.
 type publication struct {
@@ -304,27 +269,10 @@ func (c *call) info(ctx context.Context) outcome {
 	return done(map[string]any{"nodes": nodes}, nil)
 }
 
-// batch does commands one after the other: each an object of one method's name and its
-// body.
-func (c *call) batch(ctx context.Context, args struct {
-	Commands []map[string]json.RawMessage `json:"commands"`
-}) outcome {
-	if len(args.Commands) > mostCommands {
-		return failed(errLimit, "too many commands: at most 1000 are allowed")
+// timeOf returns a time in seconds since 1970; 0: none.
+func timeOf(seconds int64) time.Time {
+	if seconds == 0 {
+		return time.Time{}
 	}
-	replies := make([]map[string]any, len(args.Commands))
-	for i, command := range args.Commands {
-		replies[i] = c.one(ctx, command)
-	}
-	return done(map[string]any{"replies": replies}, nil)
-}
-
-func (c *call) one(ctx context.Context, command map[string]json.RawMessage) map[string]any {
-	for method, body := range command {
-		if len(command) > 1 || method == "batch" || bytes.Equal(body, []byte("null")) {
-			break
-		}
-		return c.do(ctx, method, body).reply(method)
-	}
-	return failed(errBadRequest, "a command names one method").reply("")
+	return time.Unix(seconds, 0)
 }

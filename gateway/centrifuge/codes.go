@@ -1,6 +1,8 @@
 package centrifuge
 
 import (
+	"strings"
+
 	"tidegate/gateway"
 	"tidegate/gateway/centrifuge/internal/wire"
 )
@@ -39,10 +41,6 @@ const (
 	errTooManyRequests = 111
 	errUnrecoverable   = 112
 )
-
-// Farewell returns the close code that has the SDKs come back, or not. What they are to
-// know by the code of a WebSocket alone keeps it.
-func (Protocol) Farewell(r gateway.Reason) (code int, text string) { return farewellCode(r), r.Text }
 
 func farewellCode(r gateway.Reason) int {
 	switch {
@@ -126,3 +124,6 @@ func unsubscribeCode(e gateway.Unsubscribed) uint32 {
 	}
 	return unsubscribedByServer
 }
+
+// utf8Of makes s what Protobuf takes for a string.
+func utf8Of(s string) string { return strings.ToValidUTF8(s, "\ufffd") }

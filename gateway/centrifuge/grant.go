@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"time"
 
 	"tidegate/broker"
 	"tidegate/gateway"
@@ -112,12 +111,4 @@ func valueOf(given json.RawMessage, encoded []byte) json.RawMessage {
 		return nil
 	}
 	return given
-}
-
-// timeOf returns a time in seconds since 1970; 0: none.
-func timeOf(seconds int64) time.Time {
-	if seconds == 0 {
-		return time.Time{}
-	}
-	return time.Unix(seconds, 0)
 }

@@ -7,23 +7,6 @@ import (
 	"tidegate/gateway/centrifuge/internal/wire"
 )
 
-// Format is how messages are written.
-type Format uint8
-
-const (
-	JSON     Format = iota // objects, one on a line
-	Protobuf               // each behind its length
-)
-
-// Framing is how a reply stands among others on its transport.
-type Framing uint8
-
-const (
-	Messages Framing = iota // each in a message of the transport's own
-	Lines                   // in a stream: JSON on a line, Protobuf behind its length
-	Events                  // each the data of a Server-Sent Event; JSON alone
-)
-
 // Protocol is the client protocol in one of its formats. One way, the client says
 // nothing but its connect request, bare, and hears pushes, bare as well; JSON alone.
 type Protocol struct {
@@ -121,3 +104,20 @@ func (p Protocol) last(reason gateway.Reason) []byte {
 	}
 	return frame.Data
 }
+
+// replyTo returns what is said of an event; nil: nothing is.
+func (p Protocol) replyTo(event gateway.Event) (*wire.Reply, error) {
+	reply, err := replyTo(event, p.Format)
+	switch {
+	case reply == nil:
+	case p.OneWay && !isPush(reply):
+		return nil, err
+	case reply.Connect != nil:
+		reply.Connect.Pong = reply.Connect.Pong && p.Framing == Messages && !p.OneWay // who takes a stream is there
+	}
+	return reply, err
+}
+
+// Farewell returns the close code that has the SDKs come back, or not. What they are to
+// know by the code of a WebSocket alone keeps it.
+func (Protocol) Farewell(r gateway.Reason) (code int, text string) { return farewellCode(r), r.Text }

@@ -18,19 +18,6 @@ import (
 	"tidegate/gateway/internal/jsontext"
 )
 
-// replyTo returns what is said of an event; nil: nothing is.
-func (p Protocol) replyTo(event gateway.Event) (*wire.Reply, error) {
-	reply, err := replyTo(event, p.Format)
-	switch {
-	case reply == nil:
-	case p.OneWay && !isPush(reply):
-		return nil, err
-	case reply.Connect != nil:
-		reply.Connect.Pong = reply.Connect.Pong && p.Framing == Messages && !p.OneWay // who takes a stream is there
-	}
-	return reply, err
-}
-
 // isPush reports whether a reply can stand for itself: a push, a ping, or that the
 // client is connected.
 func isPush(r *wire.Reply) bool {
@@ -269,9 +256,6 @@ func infoOf(user, session string, info, elsewhere json.RawMessage) *wire.ClientI
 	}
 	return of
 }
-
-// utf8Of makes s what Protobuf takes for a string.
-func utf8Of(s string) string { return strings.ToValidUTF8(s, "\ufffd") }
 
 // eventTag is the tag that a message's event name is shown under.
 const eventTag = "event"

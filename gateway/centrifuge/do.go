@@ -1,0 +1,66 @@
+package centrifuge
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+)
+
+// do does a method. What it does not know of a body it leaves out; but what it cannot
+// do is an error.
+func (c *call) do(ctx context.Context, method string, body []byte) outcome {
+	switch method {
+	case "publish":
+		return read(ctx, body, c.publish)
+	case "broadcast":
+		return read(ctx, body, c.broadcast)
+	case "subscribe":
+		return read(ctx, body, c.subscribe)
+	case "unsubscribe":
+		return read(ctx, body, c.unsubscribe)
+	case "disconnect":
+		return read(ctx, body, c.disconnect)
+	case "presence":
+		return read(ctx, body, c.presence)
+	case "presence_stats":
+		return read(ctx, body, c.presenceStats)
+	case "history":
+		return read(ctx, body, c.history)
+	case "history_remove":
+		return read(ctx, body, c.historyRemove)
+	case "channels":
+		return read(ctx, body, c.channels)
+	case "info":
+		return c.info(ctx)
+	case "batch":
+		return read(ctx, body, c.batch)
+	case "refresh":
+		return read(ctx, body, c.refresh)
+	}
+	return failed(errMethodNotFound, "method not found")
+}
+
+// batch does commands one after the other: each an object of one method's name and its
+// body.
+func (c *call) batch(ctx context.Context, args struct {
+	Commands []map[string]json.RawMessage `json:"commands"`
+}) outcome {
+	if len(args.Commands) > mostCommands {
+		return failed(errLimit, "too many commands: at most 1000 are allowed")
+	}
+	replies := make([]map[string]any, len(args.Commands))
+	for i, command := range args.Commands {
+		replies[i] = c.one(ctx, command)
+	}
+	return done(map[string]any{"replies": replies}, nil)
+}
+
+func (c *call) one(ctx context.Context, command map[string]json.RawMessage) map[string]any {
+	for method, body := range command {
+		if len(command) > 1 || method == "batch" || bytes.Equal(body, []byte("null")) {
+			break
+		}
+		return c.do(ctx, method, body).reply(method)
+	}
+	return failed(errBadRequest, "a command names one method").reply("")
+}

@@ -1,0 +1,55 @@
+package centrifuge
+
+import (
+	"encoding/json"
+
+	"tidegate/gateway"
+	"tidegate/gateway/centrifuge/internal/wire"
+)
+
+// outcome is what came of a method: a result, which is anything that can be JSON, or an
+// error.
+type outcome struct {
+	result   any
+	err      *wire.Error
+	internal error // for the log
+}
+
+func done(result any, err error) outcome {
+	if err == nil {
+		return outcome{result: result}
+	}
+	return refused(ofServer, err)
+}
+
+// refused tells an error as the method's kind of request does.
+func refused(of request, err error) outcome {
+	e := gateway.ErrorOf(err)
+	o := outcome{err: errorOf(of, e.Code, e.Message)}
+	if e.Code == gateway.Internal {
+		o.internal = err
+	}
+	return o
+}
+
+func failed(code uint32, message string) outcome {
+	return outcome{err: &wire.Error{Code: code, Message: message}}
+}
+
+// encode returns the body of an answer; a bare one stands without "result".
+func (o outcome) encode(bare bool) []byte {
+	if o.err == nil && bare {
+		encoded, _ := json.Marshal(o.result)
+		return encoded
+	}
+	encoded, _ := json.Marshal(o.reply("result"))
+	return encoded
+}
+
+// reply returns the answer as an object, in which the result has a name.
+func (o outcome) reply(name string) map[string]any {
+	if o.err != nil {
+		return map[string]any{"error": map[string]any{"code": o.err.Code, "message": o.err.Message}}
+	}
+	return map[string]any{name: o.result}
+}
