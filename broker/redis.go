@@ -56,6 +56,9 @@ func NewRedis(c RedisConfig) (*Redis, error) {
 		return nil, fmt.Errorf("redis database %d: messages know no databases, and those of a deployment on another one would be heard here: set a prefix (redis.prefix) of this deployment's own", target.database)
 	}
 	clustered := target.mode == redisCluster
+	if !clustered && !strings.Contains(c.Prefix, ":") {
+		return nil, fmt.Errorf("redis prefix %q: it needs a colon, as in %q; else each family of channels, up to its own colon, would leave a key for ever", c.Prefix, c.Prefix+":")
+	}
 	partitions, spare := c.Connections, 0
 	if clustered {
 		partitions, spare = clusterPartitions, clusterPartitions/2

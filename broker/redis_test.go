@@ -23,6 +23,7 @@ func TestRedis_Standalone(t *testing.T) {
 	server := brokertest.StartRedis(t)
 	brokertest.Run(t, func(t *testing.T) brokertest.Subject {
 		server.Flush()
+		checkKeysAtTheEnd(t, server)
 		a := newRedis(t, broker.RedisConfig{URL: server.URL(), Linger: 10 * time.Millisecond})
 		b := newRedis(t, broker.RedisConfig{URL: server.URL(), Linger: 10 * time.Millisecond, Connections: 1})
 		return brokertest.Subject{

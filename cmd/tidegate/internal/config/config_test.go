@@ -316,16 +316,17 @@ func TestConfig_RulesThatAreGoodForNothing(t *testing.T) {
 	const hook = `
 webhooks: {url: "https://a.example", secret: 0123456789abcdef, events: [connect]}`
 	for yaml, want := range map[string]string{
-		"channels: [{match: 'a b', subscribe: anyone}]":                                  `channels[0]: no channel's name matches "a b"`,
-		"channels: [{match: '" + strings.Repeat("x", 256) + "', subscribe: anyone}]":     "no channel's name matches",
-		"channels: [{match: '@', subscribe: anyone}]":                                    "no channel's name matches",
-		"channels: [{match: '*', subscribe: anyone}, {match: 'a:*', subscribe: nobody}]": "channels[1]: the rule for \"a:*\" decides nothing: channels[0]",
-		"channels: [{match: '*', subscribe: token}]":                                     "channels[0]: subscribe: token is for clients with a token",
-		"channels: [{match: '*', publish: authenticated}]":                               "channels[0]: publish: authenticated is for clients with a token",
-		"channels: [{match: '*', publish: token}]" + hook:                                "publish: token",
-		"channels: [{match: '*', publish: token, subscribe: authenticated}]" + key:       "",
-		"channels: [{match: '*', publish: authenticated}]" + hook:                        "",
-		"channels: [{match: '@*', subscribe: anyone}, {match: 'a*', subscribe: anyone}]": "",
+		"channels: [{match: 'a b', subscribe: anyone}]":                                                           `channels[0]: no channel's name matches "a b"`,
+		"channels: [{match: '" + strings.Repeat("x", 256) + "', subscribe: anyone}]":                              "no channel's name matches",
+		"channels: [{match: '@', subscribe: anyone}]":                                                             "no channel's name matches",
+		"channels: [{match: '*', subscribe: anyone}, {match: 'a:*', subscribe: nobody}]":                          "channels[1]: the rule for \"a:*\" decides nothing: channels[0]",
+		"channels: [{match: '*', subscribe: token}]":                                                              "channels[0]: subscribe: token is for clients with a token",
+		"{redis: {url: 'redis://127.0.0.1:6379'}, channels: [{match: '*', publish: anyone, history: {size: 5}}]}": "channels[0]: history has no ttl",
+		"channels: [{match: '*', publish: authenticated}]":                                                        "channels[0]: publish: authenticated is for clients with a token",
+		"channels: [{match: '*', publish: token}]" + hook:                                                         "publish: token",
+		"channels: [{match: '*', publish: token, subscribe: authenticated}]" + key:                                "",
+		"channels: [{match: '*', publish: authenticated}]" + hook:                                                 "",
+		"channels: [{match: '@*', subscribe: anyone}, {match: 'a*', subscribe: anyone}]":                          "",
 	} {
 		c := read(t, yaml, nil)
 		c.validate()

@@ -106,9 +106,14 @@ func (c *Config) UsesRedis() bool { return c.Redis.URL != "" || c.Redis.URLFile 
 const keyBytes = 700
 
 // InRedis returns what the idempotency keys of this node's clients take in Redis at most;
-// those of backends, and histories, are for backends and rules to bound.
+// those of backends, and histories, are for backends and rules to bound. A webhook that is
+// told of each message has each key once more.
 func (c *Config) InRedis() Part {
-	return each("idempotency keys", c.Limits.KeysPerSecond*int(broker.IdempotencyWindow/time.Second), keyBytes)
+	of := 1
+	if c.Webhooks.wants(gateway.OnPublished) {
+		of++
+	}
+	return each("idempotency keys", of*c.Limits.KeysPerSecond*int(broker.IdempotencyWindow/time.Second), keyBytes)
 }
 
 // each is a part of so many things; 0: nobody knows how many.

@@ -22,6 +22,7 @@ func (c *reading) validateRules() {
 		}
 		c.warnOfHidden(i)
 		c.warnOfMissingTokens(path, rule)
+		c.warnOfHistoryForEver(path, rule)
 	}
 }
 
@@ -56,5 +57,12 @@ func (c *reading) warnOfMissingTokens(path string, rule rules.Rule) {
 			c.warn(path, "%s: %s is for clients with a token, and there is no key to verify one, so only backends can: give auth.jwt.secret_file, public_key_file or jwks_url",
 				one.name, one.who)
 		}
+	}
+}
+
+// warnOfHistoryForEver warns of a rule by which clients can fill Redis in time.
+func (c *reading) warnOfHistoryForEver(path string, rule rules.Rule) {
+	if c.config.UsesRedis() && rule.KeepsHistory() && rule.HistoryTTL == 0 && rule.Publish != rules.Nobody && rule.Publish != "" {
+		c.warn(path, "history has no ttl, and clients may publish: Redis keeps each channel that one of them names for ever; give it a ttl")
 	}
 }
