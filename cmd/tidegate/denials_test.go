@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -16,10 +17,10 @@ import (
 )
 
 // guest is a client that may not be here any more in a moment.
-type guest struct{ user, token, second, cursor string }
+type guest struct{ user, token, second, cursor, address string }
 
-// newGuest returns a guest whose name is made of those texts. The jti of its token is its
-// name, that of the second one is another.
+// newGuest returns a guest whose name is made of those texts, and its address of that. The
+// jti of its token is its name, that of the second one is another.
 func newGuest(cursor string, texts ...string) guest {
 	user := strings.Map(func(r rune) rune {
 		if strings.ContainsRune(" ,/-", r) {
@@ -30,12 +31,16 @@ func newGuest(cursor string, texts ...string) guest {
 	token := func(jti string) string {
 		return forgeToken(fmt.Sprintf(`{"sub":%q,"jti":%q,"iat":%d}`, user, jti, time.Now().Add(-time.Minute).Unix()))
 	}
-	return guest{user, token(user), token(user + ".2"), cursor}
+	sum := sha256.Sum256([]byte(user))
+	return guest{user, token(user), token(user + ".2"), cursor, fmt.Sprintf("10.%d.%d.%d", sum[0], sum[1], sum[2])}
 }
+
+// header is what the proxy in front of the nodes says of the guest.
+func (g guest) header() http.Header { return http.Header{"X-Forwarded-For": {g.address}} }
 
 // fill returns a text with what is the guest's in it.
 func (g guest) fill(text string) string {
-	return strings.NewReplacer("TOKEN", g.token, "SECOND", g.second, "USER", g.user, "CURSOR", g.cursor).Replace(text)
+	return strings.NewReplacer("TOKEN", g.token, "SECOND", g.second, "USER", g.user, "CURSOR", g.cursor, "ADDRESS", g.address).Replace(text)
 }
 
 // comer has a guest come to a node, and returns what it has heard when that is over:
@@ -52,7 +57,7 @@ func byRequest(method, target, body string) comer {
 		if err != nil {
 			return err.Error()
 		}
-		r.Close = true
+		r.Header, r.Close = g.header(), true
 		answer, err := http.DefaultClient.Do(r)
 		if err != nil {
 			return err.Error()
@@ -66,7 +71,7 @@ func byRequest(method, target, body string) comer {
 // bySocket says something first, if it is let in.
 func bySocket(target string, says ...string) comer {
 	return func(ctx context.Context, p *process, g guest) string {
-		c, answer, err := websocket.Dial(ctx, strings.Replace(p.public(g.fill(target)), "http", "ws", 1), nil)
+		c, answer, err := websocket.Dial(ctx, strings.Replace(p.public(g.fill(target)), "http", "ws", 1), &websocket.DialOptions{HTTPHeader: g.header()})
 		if err != nil && answer != nil {
 			said, _ := io.ReadAll(answer.Body) // which is short
 			return string(said)
@@ -127,6 +132,7 @@ var renewals = map[string]comer{
 const deniedRules = pusherApp + `
 channels: [{match: "*", subscribe: anyone, publish: anyone, presence: true, history: {size: 10}}]
 limits: {commands_per_second: 0}
+trusted_proxies: [127.0.0.1]
 auth: {jwt: {secret: ` + tokenSecret + `}, api_keys: [{name: shop, key: ` + backendKey + `}]}
 `
 
@@ -139,6 +145,7 @@ func TestDenials_HoldForEveryWayIn(t *testing.T) {
 	cursor := cursorAt(t, far)
 	for what, denial := range map[string]struct{ path, body, why string }{
 		"user":       {"/api/bans", `{"user":"USER"}`, "banned until"},
+		"address":    {"/api/bans", `{"address":"ADDRESS"}`, "banned until"},
 		"token":      {"/api/revocations", `{"token":"USER"}`, "the token was revoked"},
 		"old tokens": {"/api/revocations", `{"user":"USER"}`, "the token was revoked"},
 	} {

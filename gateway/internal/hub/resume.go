@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"tidegate/broker"
@@ -222,20 +221,28 @@ func (c *resumption) tellChanges() {
 		return
 	}
 	before, now := c.start.Members, c.channel.membersFor(c.sub)
-	for i := range now {
-		if !isAmong(before, &now[i]) {
-			c.say(News{Kind: Joined, Who: now[i]})
-		}
+	for _, who := range without(now, before) {
+		c.say(News{Kind: Joined, Who: who})
 	}
-	for i := range before {
-		if !isAmong(now, &before[i]) {
-			c.say(News{Kind: Left, Who: before[i]})
-		}
+	for _, who := range without(before, now) {
+		c.say(News{Kind: Left, Who: who})
 	}
 }
 
-func isAmong(members []attendance.Who, who *attendance.Who) bool {
-	return slices.ContainsFunc(members, func(other attendance.Who) bool { return other.User == who.User && other.Session == who.Session })
+// without returns the members that are not among others. It is called with a channel's
+// lock held: its work grows as the lists do, and no faster.
+func without(members, others []attendance.Who) (rest []attendance.Who) {
+	type name struct{ user, session string }
+	known := make(map[name]struct{}, len(others))
+	for i := range others {
+		known[name{others[i].User, others[i].Session}] = struct{}{}
+	}
+	for i := range members {
+		if _, is := known[name{members[i].User, members[i].Session}]; !is {
+			rest = append(rest, members[i])
+		}
+	}
+	return rest
 }
 
 // failureHolds is how long those who have time do not try again what somebody
