@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"tidegate/broker/brokertest"
@@ -29,6 +30,7 @@ drain: {window: 2s}
 // the others with FAULT_EVERYONE=all.
 var everyoneFaults = []fault{
 	{name: "SIGKILL one of two nodes", stage: everyoneOnRedis, strike: killNode},
+	{name: "SIGTERM one of two nodes", stage: everyoneOnRedis, strike: drainFirst},
 	{name: "restart Redis with its data", stage: everyoneOnDisk, strike: restartRedis, kept: once},
 	{name: "restart Redis without its data", stage: everyoneOnRedis, strike: restartRedis, kept: told},
 	{name: "CLIENT KILL TYPE pubsub", stage: everyoneOnRedis, strike: killSubscribers},
@@ -52,6 +54,13 @@ func TestEveryone_LosesNothingInSilence(t *testing.T) {
 			f.try(t)
 		})
 	}
+}
+
+// drainFirst has a node send its clients away.
+func drainFirst(tr *trial) {
+	tr.nodes[0].signal(syscall.SIGTERM)
+	tr.nodes[0].wait()
+	tr.nodes = tr.nodes[1:]
 }
 
 func everyoneOnRedis(t *testing.T) *trial { return everyoneOn(t) }
