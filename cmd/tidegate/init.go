@@ -57,7 +57,11 @@ func initialize(out io.Writer, path, place string) error {
 		return err
 	}
 	fmt.Fprintf(out, "%s is written, with keys that are nobody else's.\n\n", path)
-	fmt.Fprintf(out, "  tidegate check %s\n  tidegate serve --config %s\n  tidegate token --config %s --user alice\n", path, path, path)
+	next := "  tidegate check %[1]s\n  tidegate serve --config %[1]s\n  tidegate token --config %[1]s --user alice\n"
+	if place == "compose" {
+		next = "  tidegate check %[1]s\n  tidegate token --config %[1]s --user alice\n\nThe services for docker-compose.yml are in a comment of it.\n"
+	}
+	fmt.Fprintf(out, next, path)
 	return nil
 }
 

@@ -16,7 +16,11 @@ func TestInit_WritesWhatCheckPraises(t *testing.T) {
 	keys := map[string]bool{}
 	for _, place := range []string{"one-node", "compose", "nginx"} {
 		path := filepath.Join(t.TempDir(), "tidegate.yaml")
-		must(t, initialize(io.Discard, path, place))
+		var said strings.Builder
+		must(t, initialize(&said, path, place))
+		if serves := strings.Contains(said.String(), "tidegate serve"); serves == (place == "compose") {
+			t.Errorf("%s: whoever runs it next is told\n%s", place, &said)
+		}
 		c, warnings, err := config.File(path, nil).Load()
 		if err != nil || len(warnings) > 0 {
 			t.Errorf("%s: %v, %q", place, err, warnings)
