@@ -14,7 +14,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
-	"tidegate/broker/brokertest"
+	"tidegate/gateway/gatewaytest"
 )
 
 // bundles are what pages load, and what they need to say JSON with it.
@@ -26,7 +26,7 @@ var bundles = map[string]string{
 // TestBrowser has the official client's bundles talk in a real Chromium.
 func TestBrowser(t *testing.T) {
 	_, nodes := startNodes(t, "one", "two")
-	folder, browser := installSDK(t), startBrowser(t)
+	folder, browser := installSDK(t), gatewaytest.StartBrowser(t)
 	for bundle := range bundles {
 		t.Run(bundle, func(t *testing.T) {
 			talk := `
@@ -44,7 +44,7 @@ func TestBrowser(t *testing.T) {
 // other node.
 func TestBrowser_WithoutWebSockets(t *testing.T) {
 	_, nodes := startNodes(t, "one", "two")
-	folder, browser := installSDK(t), startBrowser(t)
+	folder, browser := installSDK(t), gatewaytest.StartBrowser(t)
 	var urls []string
 	for _, n := range nodes {
 		urls = append(urls, withoutWebSockets(t, n))
@@ -122,27 +122,4 @@ func withoutWebSockets(t *testing.T, n *node) string {
 		proxy.Transport.(*http.Transport).CloseIdleConnections()
 	})
 	return server.URL
-}
-
-// startBrowser runs a real headless Chromium until the test ends.
-func startBrowser(t *testing.T) context.Context {
-	t.Helper()
-	program := brokertest.FindProgram(t, "chromium", "chromium-browser", "google-chrome")
-	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(program), chromedp.UserDataDir(t.TempDir()), chromedp.NoSandbox,
-		chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-component-update", true),
-		chromedp.WSURLReadTimeout(patience),
-	)
-	allocator, endAllocator := chromedp.NewExecAllocator(context.Background(), options...)
-	browser, _ := chromedp.NewContext(allocator)
-	t.Cleanup(func() {
-		defer endAllocator()
-		if err := chromedp.Cancel(browser); err != nil {
-			t.Logf("close the browser: %v", err)
-		}
-	})
-	if err := chromedp.Do(browser); err != nil {
-		t.Fatalf("start %s: %v", program, err)
-	}
-	return browser
 }

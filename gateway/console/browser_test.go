@@ -8,30 +8,13 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
-	"tidegate/broker/brokertest"
+	"tidegate/gateway/gatewaytest"
 )
 
-// startBrowser runs a real headless Chromium until the test ends.
+// startBrowser runs a Chromium with a window as large as a desk's.
 func startBrowser(t *testing.T) context.Context {
 	t.Helper()
-	program := brokertest.FindProgram(t, "chromium", "chromium-browser", "google-chrome")
-	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(program), chromedp.UserDataDir(t.TempDir()), chromedp.NoSandbox, chromedp.WindowSize(1400, 900),
-		chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-component-update", true),
-		chromedp.WSURLReadTimeout(patience),
-	)
-	allocator, endAllocator := chromedp.NewExecAllocator(context.Background(), options...)
-	browser, _ := chromedp.NewContext(allocator)
-	t.Cleanup(func() {
-		defer endAllocator()
-		if err := chromedp.Cancel(browser); err != nil {
-			t.Logf("close the browser: %v", err)
-		}
-	})
-	if err := chromedp.Do(browser); err != nil {
-		t.Fatalf("start %s: %v", program, err)
-	}
-	return browser
+	return gatewaytest.StartBrowser(t, chromedp.WindowSize(1400, 900))
 }
 
 // page is a tab with the console in it.
