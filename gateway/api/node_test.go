@@ -1,21 +1,19 @@
 package api_test
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"tidegate/broker"
 	"tidegate/gateway"
 	"tidegate/gateway/api"
 	"tidegate/gateway/auth"
+	"tidegate/gateway/gatewaytest"
 	"tidegate/gateway/rules"
 )
 
@@ -56,34 +54,11 @@ func startNodeFor(t *testing.T, limits gateway.Limits, c api.Config) *node {
 	c.Gateway, err = gateway.New(gateway.Config{Broker: lossy, History: memory, Presence: memory, Register: memory, Auth: authenticator, Rules: channelRules, Limits: limits, Version: "v1"})
 	must(t, err)
 
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- c.Gateway.Run(ctx) }()
 	server := httptest.NewServer(described(t, api.New(c)))
 	n := &node{t: t, url: server.URL, gateway: c.Gateway, broker: lossy, client: server.Client()}
-	t.Cleanup(func() {
-		server.Close()
-		cancel()
-		if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
-			t.Errorf("Run = %v", err)
-		}
-	})
-	awaitReady(t, c.Gateway)
+	gatewaytest.Run(t, c.Gateway, func() {})
+	t.Cleanup(server.Close)
 	return n
-}
-
-func awaitReady(t *testing.T, g *gateway.Gateway) {
-	t.Helper()
-	ticker := time.NewTicker(time.Millisecond)
-	defer ticker.Stop()
-	deadline := time.After(30 * time.Second)
-	for g.Ready() != nil {
-		select {
-		case <-ticker.C:
-		case <-deadline:
-			t.Fatalf("the gateway is not ready within 30 s: %v", g.Ready())
-		}
-	}
 }
 
 // lossyBroker does not confirm while it is away.

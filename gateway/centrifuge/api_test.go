@@ -13,6 +13,7 @@ import (
 	"tidegate/broker"
 	"tidegate/gateway"
 	"tidegate/gateway/centrifuge"
+	"tidegate/gateway/gatewaytest"
 	"tidegate/gateway/rules"
 )
 
@@ -41,11 +42,7 @@ func startAPI(t *testing.T) (g *gateway.Gateway, post func(method, body, key str
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error)
-	go func() { ended <- g.Run(ctx) }()
-	t.Cleanup(func() { cancel(); <-ended })
-	until(t, "the node is ready", func() bool { return g.Ready() == nil })
+	gatewaytest.Run(t, g, func() {})
 	server := &centrifuge.API{Gateway: g}
 	return g, func(method, body, key string) (int, string) {
 		r := httptest.NewRequest(http.MethodPost, "/api/"+method, strings.NewReader(body))

@@ -11,6 +11,7 @@ import (
 	"tidegate/broker"
 	"tidegate/gateway"
 	"tidegate/gateway/centrifuge"
+	"tidegate/gateway/gatewaytest"
 	"tidegate/gateway/native"
 	"tidegate/gateway/rules"
 	"tidegate/gateway/websocket"
@@ -33,13 +34,7 @@ func openTheater(t testing.TB) *theater {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	go func() { defer close(ended); g.Run(ctx) }()
-	th := &theater{t, g, func() { cancel(); <-ended }}
-	t.Cleanup(th.stop)
-	until(t, "the node is ready", func() bool { return g.Ready() == nil })
-	return th
+	return &theater{t, g, gatewaytest.Run(t, g, func() {})}
 }
 
 // dialect is how sessions of a protocol whose cost is compared begin, and what they hear

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"tidegate/gateway"
 	"tidegate/gateway/api"
 	"tidegate/gateway/centrifuge"
+	"tidegate/gateway/gatewaytest"
 	"tidegate/gateway/native"
 	"tidegate/gateway/rules"
 	"tidegate/gateway/transport"
@@ -65,25 +67,19 @@ func startNode(t *testing.T, redis *brokertest.RedisServer, name, address string
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
 	sockets := &websocket.Server{Gateway: g, Origins: transport.Origins{"*"}, Log: slog.New(slog.DiscardHandler)}
 	server := &http.Server{Handler: routes(g, sockets)}
-	ended := make(chan struct{}, 2)
-	go func() { g.Run(ctx); ended <- struct{}{} }()
-	go func() { server.Serve(listener); ended <- struct{}{} }()
+	var serving sync.WaitGroup
+	serving.Go(func() { server.Serve(listener) })
 	n := &node{url: "http://" + listener.Addr().String(), gateway: g}
-	n.stop = func() {
-		if ctx.Err() != nil {
-			return
-		}
-		cancel()
+	end := gatewaytest.Run(t, g, func() {})
+	n.stop = sync.OnceFunc(func() {
+		end()
 		server.Close()
-		<-ended
-		<-ended
+		serving.Wait()
 		sockets.Wait()
-	}
+	})
 	t.Cleanup(n.stop)
-	until(t, "the node is ready", func() bool { return g.Ready() == nil })
 	return n
 }
 
@@ -109,19 +105,6 @@ func routes(g *gateway.Gateway, sockets *websocket.Server) http.Handler {
 		_, _ = io.WriteString(w, "<!doctype html><title>An application</title>")
 	})
 	return mux
-}
-
-func until(t testing.TB, what string, holds func() bool) {
-	t.Helper()
-	deadline, tick := time.After(patience), time.NewTicker(10*time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("waited in vain: %s", what)
-		}
-	}
 }
 
 // answerer is a backend that answers calls, tells clients what they have said beside their

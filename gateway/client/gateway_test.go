@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"tidegate/broker/brokertest"
 	"tidegate/gateway"
 	"tidegate/gateway/client"
+	"tidegate/gateway/gatewaytest"
 	"tidegate/gateway/native"
 	"tidegate/gateway/rules"
 	"tidegate/gateway/websocket"
@@ -95,25 +95,7 @@ func (c *cluster) start() *node {
 	n.handler = n.webSocket.Handler(func(*http.Request) (gateway.Hello, error) {
 		return gateway.Hello{Protocol: native.Protocol{}, AuthLater: true}, nil
 	}, native.Subprotocol)
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		if err := g.Run(ctx); err != nil {
-			c.t.Errorf("Run: %v", err)
-		}
-	}()
-	n.stop = sync.OnceFunc(func() {
-		cancel()
-		<-ended
-		n.webSocket.Wait()
-	})
-	c.t.Cleanup(n.stop)
-	for deadline := time.Now().Add(patience); g.Ready() != nil; <-time.After(time.Millisecond) {
-		if time.Now().After(deadline) {
-			c.t.Fatalf("the node is not ready: %v", g.Ready())
-		}
-	}
+	n.stop = gatewaytest.Run(c.t, g, n.webSocket.Wait)
 	c.newest.Store(n)
 	return n
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"tidegate/broker"
+	"tidegate/broker/brokertest"
 	"tidegate/gateway"
 	"tidegate/gateway/api"
 	"tidegate/gateway/console"
@@ -86,7 +87,7 @@ func (c *cluster) start() (stop func()) {
 		c.leave = c.mind()
 	}
 	c.t.Cleanup(func() { stop(); c.leave() })
-	c.until("the node is ready", func() bool { return g.Ready() == nil })
+	brokertest.Eventually(c.t, "the node is ready", func() bool { return g.Ready() == nil })
 	return stop
 }
 
@@ -132,19 +133,6 @@ func (c *cluster) publish(channel, payload string) {
 		broker.PublishOptions{HistorySize: 1000})
 	if err != nil {
 		c.t.Fatal(err)
-	}
-}
-
-func (c *cluster) until(what string, holds func() bool) {
-	c.t.Helper()
-	deadline, tick := time.After(patience), time.NewTicker(10*time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			c.t.Fatalf("waited in vain: %s", what)
-		}
 	}
 }
 

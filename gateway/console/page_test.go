@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"tidegate/broker/brokertest"
 )
 
 func quote(text string) string {
@@ -310,7 +312,7 @@ func tabsShareOneConnection(t *testing.T, browser context.Context) {
 	two.until("the other goes on", `heard.at(-1) === "to two"`)
 	two.do(`tide.close()`)
 	three := openPage(t, browser, nodes.url()+"/application")
-	nodes.until("the connection ended with the last tab", func() bool {
+	brokertest.Eventually(t, "the connection ended with the last tab", func() bool {
 		return evaluate[float64](three, `fetch("/api/nodes").then((answer) => answer.json()).then(({ nodes }) => nodes[0].sessions)`) == 0
 	})
 }
