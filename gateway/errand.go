@@ -21,7 +21,7 @@ func newCluster(g *Gateway, c *Config) *cluster.Cluster {
 		Lost:    g.nodeLost,
 		Died:    g.metrics.Died.Inc,
 
-		LastWord: g.lastWord,
+		LastWord: g.drain.lastWord,
 		Answers: map[string]cluster.Answerer{
 			describeNode:    answerer(func(_ context.Context, _ errand, say sayer) error { return say(g.about()) }),
 			measureLoad:     answerer(func(_ context.Context, e errand, say sayer) error { return say(g.loadHere(e.Most)) }),

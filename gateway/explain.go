@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -117,7 +118,7 @@ func (r *reasoning) why(a Action) string {
 	if a == ToPublish {
 		who, claim, patterns = r.rule.Publish, "publish", r.p.Publish
 	}
-	return r.cite() + " says " + string(a) + ": " + string(orElse(who, rules.Nobody)) + r.meaning(who, claim, patterns)
+	return r.cite() + " says " + string(a) + ": " + string(cmp.Or(who, rules.Nobody)) + r.meaning(who, claim, patterns)
 }
 
 // meaning says what it comes to for the client that a rule names a class of them.

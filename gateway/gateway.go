@@ -57,7 +57,6 @@ type Gateway struct {
 	node           string
 	lease          time.Duration // of a node
 	ping           time.Duration
-	window         time.Duration
 	mustAuth       bool
 	log            *slog.Logger
 	metrics        *metrics.Metrics
@@ -95,26 +94,17 @@ type Gateway struct {
 	background wall.Group // goroutines that nobody else waits for
 
 	rules     atomic.Pointer[rules.List]
-	receivers atomic.Pointer[[]receiver]           // of notices; nil: none
+	receivers receivers                            // of notices
 	holds     atomic.Pointer[func(Principal) bool] // that DropKeys was given last; nil: none
 	link      atomic.Pointer[linkState]
 	measured  atomic.Pointer[measurement] // when this node was asked last how busy it is; nil: not for a while
-	draining  atomic.Bool
-	refused   atomic.Int64 // when it was logged that a session is beyond a limit, in s since 1970
-	endBy     atomic.Int64 // when the node has ended at the latest, in ns since 1970; 0: it goes on
+	refused   atomic.Int64                // when it was logged that a session is beyond a limit, in s since 1970
+	drain     drain
 }
 
 type linkState struct{ err error }
 
 var errStarting = errors.New("the broker has not been reached yet")
-
-func orElse[T comparable](value, fallback T) T {
-	var zero T
-	if value == zero {
-		return fallback
-	}
-	return value
-}
 
 // newName returns a name that nobody else has.
 func newName() string { return strings.ToLower(rand.Text()[:16]) }
@@ -132,13 +122,6 @@ func idOf(wanted string) (string, error) {
 }
 
 const maxSessionID = 64
-
-func (g *Gateway) checkDraining() error {
-	if g.draining.Load() {
-		return &Error{Code: Unavailable, Message: "the node is draining: try another one", Reason: Draining}
-	}
-	return nil
-}
 
 // keep returns a principal for a session to hold, which must not be changed: of
 // anonymous ones, all hold the same.

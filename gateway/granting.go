@@ -38,12 +38,12 @@ func (s *Session) grant(channel string, until time.Time) bool {
 	defer s.gateway.expireSoon(s, until)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	at, found := s.place(channel)
-	if found {
-		s.subscriptions[at].granted = true
-		s.subscriptions[at].setEnd(until)
+	sub := s.subscriptions.on(channel)
+	if sub != nil {
+		sub.granted = true
+		sub.setEnd(until)
 	}
-	return found
+	return sub != nil
 }
 
 // Grant is a place on a channel that a backend gives to sessions.

@@ -51,7 +51,7 @@ func (j *join) Say(n hub.News) (said bool) {
 
 func (j *join) noteNothingRecent() {
 	s, channel := j.session, j.reply.Channel
-	if !s.who().Backend() && s.gateway.isTold(OnNothingRecent, channel) {
+	if !s.who().Backend() && s.gateway.receivers.hear(OnNothingRecent, channel) {
 		s.gateway.post(OnNothingRecent, broker.Notice{Channel: channel, User: j.sub.who().User, Session: s.id})
 	}
 }

@@ -48,7 +48,7 @@ func (g *Gateway) loadHere(most int) Load {
 			now.said.Channels = append(now.said.Channels, ChannelLoad{ch.Name(), rate, len(audience)})
 		}
 	})
-	slow, _ := g.slowSessions()
+	slow, _ := g.sessions.slow()
 	for _, s := range slow {
 		now.said.Slow = append(now.said.Slow, SlowSession{s.session.id, g.node, s.session.who().User, s.session.transport, s.bytes})
 	}
@@ -62,7 +62,7 @@ func (g *Gateway) loadHere(most int) Load {
 func (g *Gateway) nodeLoad(last, now *measurement, slow int) NodeLoad {
 	n := NodeLoad{
 		NodeInfo: g.about(), Channels: g.hub.Channels(), Subscriptions: g.hub.Subscriptions(),
-		Waiting: g.outboxBytes(), Slow: slow,
+		Waiting: g.sessions.waiting(), Slow: slow,
 	}
 	if err := g.Ready(); err != nil {
 		n.Unready = err.Error()

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,10 +30,9 @@ func New(c Config) (*Gateway, error) {
 	g := &Gateway{
 		broker: c.Broker, history: c.History, auth: c.Auth, limits: c.Limits,
 		mustAuth: c.NoAnonymous,
-		node:     orElse(c.Node, newName()),
-		ping:     orElse(c.Ping, 25*time.Second),
-		window:   orElse(c.DrainWindow, 10*time.Second),
-		log:      orElse(c.Log, slog.New(slog.DiscardHandler)),
+		node:     cmp.Or(c.Node, newName()),
+		ping:     cmp.Or(c.Ping, 25*time.Second),
+		log:      cmp.Or(c.Log, slog.New(slog.DiscardHandler)),
 		metrics:  c.Metrics,
 		connects: perSecond(c.Limits.ConnectsPerSecond),
 		keys:     perSecond(c.Limits.KeysPerSecond),
@@ -53,7 +53,8 @@ func New(c Config) (*Gateway, error) {
 	g.finding = rates.New(rates.Limit{Reads: mostFinding})
 	g.inbound.backends = rates.New(rates.Limit{})
 	g.sessions = newSessions(max(1, int(g.ping/time.Second)))
-	g.lease = orElse(c.PresenceLease, 30*time.Second)
+	g.drain.window = cmp.Or(c.DrainWindow, 10*time.Second)
+	g.lease = cmp.Or(c.PresenceLease, 30*time.Second)
 	g.cluster = newCluster(g, &c)
 	if c.Presence != nil {
 		g.attendance = newAttendance(g, c)
@@ -66,7 +67,7 @@ func New(c Config) (*Gateway, error) {
 	g.metrics.Track(
 		func() float64 { return float64(g.hub.Channels()) },
 		func() float64 { return float64(g.hub.Subscriptions()) },
-		func() float64 { return float64(g.outboxBytes()) },
+		func() float64 { return float64(g.sessions.waiting()) },
 		func() float64 { return float64(g.inbound.held.Load()) },
 		g.readiness,
 	)
@@ -82,7 +83,7 @@ func newHub(g *Gateway) *hub.Hub {
 	}
 	return hub.New(hub.Config{
 		Broker: g.broker, History: g.history, Attendance: g.attendance, Trace: trace,
-		Rule: g.rule, Counts: g.countsOn,
+		Rule: g.rule, Counts: g.receivers.count,
 		Line: g.line, Outboxes: &g.outboxes, Subscriptions: g.limits.Subscriptions,
 		Life: g.life, Background: &g.background, Wall: g.wall, Log: g.log,
 		Counters: hub.Counters{
@@ -141,7 +142,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	case err = <-broken:
 		err = fmt.Errorf("broker: %w", err)
 	}
-	g.beginEnd(time.Now().Add(EndPatience))
+	g.drain.begin(time.Now().Add(EndPatience))
 	g.closeAll()
 	leaveChannels()
 	statements.Wait() // it says who has left, for which this node is still there
@@ -171,6 +172,6 @@ func (g *Gateway) closeAll() {
 	}
 	select {
 	case <-g.sessions.gone():
-	case <-time.After(min(endPatience, time.Until(g.lastWord())/4)): // others have to say more
+	case <-time.After(min(endPatience, time.Until(g.drain.lastWord())/4)): // others have to say more
 	}
 }

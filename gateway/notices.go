@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"slices"
@@ -14,9 +15,9 @@ import (
 func newAttendance(g *Gateway, c Config) *attendance.Attendance {
 	own := attendance.Config{
 		Presence: c.Presence, Broker: c.Broker, Node: g.node, Run: newName(),
-		Lease: g.lease, Linger: orElse(c.PresenceLinger, 5*time.Second),
+		Lease: g.lease, Linger: cmp.Or(c.PresenceLinger, 5*time.Second),
 		Alone:    func() bool { return len(g.cluster.Alive()) == 1 },
-		LastWord: g.lastWord, Changes: c.Limits.PresencePerSecond, Log: g.log, Wall: g.wall,
+		LastWord: g.drain.lastWord, Changes: c.Limits.PresencePerSecond, Log: g.log, Wall: g.wall,
 		Rouse: func(ctx context.Context, node, line string) error {
 			return g.cluster.Tell(ctx, node, noticesInLine, rousedLine{line})
 		},
@@ -51,39 +52,14 @@ func (g *Gateway) receive(list []Receiver) {
 			return receivers[i].deliver(ctx, g, line)
 		}}
 	}
-	g.receivers.Store(&receivers)
+	g.receivers.list.Store(&receivers)
 	g.attendance.SetLines(lines)
-}
-
-// told returns who is told of notices.
-func (g *Gateway) told() []receiver {
-	if list := g.receivers.Load(); list != nil {
-		return *list
-	}
-	return nil
-}
-
-// isTold reports whether somebody is told of an event on a channel.
-func (g *Gateway) isTold(event HookEvent, channel string) bool {
-	return slices.ContainsFunc(g.told(), func(r receiver) bool { return r.Wants(event) && r.hears(channel) })
-}
-
-// tellsSessions reports whether somebody is told of sessions that are over, and
-// countsOn whether somebody is told whether, or how many, sessions are on a channel.
-func (g *Gateway) tellsSessions() bool {
-	return slices.ContainsFunc(g.told(), func(r receiver) bool { return r.wants.Sessions })
-}
-
-func (g *Gateway) countsOn(channel string) bool {
-	return slices.ContainsFunc(g.told(), func(r receiver) bool {
-		return (r.wants.Channels || r.wants.Counts) && r.hears(channel)
-	})
 }
 
 // post puts a notice of an event in line for those who are told of it.
 func (g *Gateway) post(event HookEvent, n broker.Notice) {
 	n.Event = string(event)
-	for _, r := range g.told() {
+	for _, r := range g.receivers.all() {
 		if r.Wants(event) && r.hears(n.Channel) {
 			n.Line = r.Name
 			g.attendance.Post(n)

@@ -31,7 +31,7 @@ func (g *Gateway) noteRefused(hello Hello, e *Error) {
 }
 
 func (g *Gateway) open(ctx context.Context, hello Hello) (*Session, error) {
-	if err := g.checkDraining(); err != nil {
+	if err := g.drain.check(); err != nil {
 		return nil, err
 	}
 	if err := g.admitConnect(); err != nil {
@@ -59,7 +59,7 @@ func (g *Gateway) open(ctx context.Context, hello Hello) (*Session, error) {
 		return nil, err
 	}
 	g.metrics.Sessions.Opened(s.transport, s.dialect.protocol.Name())
-	err = g.checkDraining() // a drain that has begun may not have seen this session
+	err = g.drain.check() // a drain that has begun may not have seen this session
 	if err == nil {
 		err = s.begin(ctx, hello)
 	}

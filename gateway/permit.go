@@ -36,7 +36,7 @@ func (g *Gateway) askSubscribe(ctx context.Context, p *Principal, s *Session, c 
 	if err := g.Authorize(p, ToSubscribe, c.Channel); err != nil {
 		return q, err
 	}
-	if !g.asks(OnSubscribe, p) || s.listensTo(c.Channel) {
+	if !g.asks(OnSubscribe, p) || s.isOn(c.Channel) {
 		return q, nil
 	}
 	q = g.question(OnSubscribe, *p, s)

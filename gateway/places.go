@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -10,7 +9,7 @@ import (
 func (s *Session) reserve(name string, t terms) (sub *subscription, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	at, found := s.place(name)
+	at, found := s.subscriptions.find(name)
 	switch most := s.gateway.limits.ChannelsPerSession; {
 	case found:
 		sub = s.subscriptions[at]
@@ -18,7 +17,7 @@ func (s *Session) reserve(name string, t terms) (sub *subscription, err error) {
 		return sub, nil
 	case s.left:
 		return nil, failf(Unavailable, "the session has ended")
-	case most > 0 && !t.Unseen && len(s.subscriptions) >= most && s.seen() >= most:
+	case most > 0 && !t.Unseen && len(s.subscriptions) >= most && s.subscriptions.seen() >= most:
 		return nil, failf(LimitExceeded, "the session is on %d channels, as many as limits.channels_per_session allows", most)
 	}
 	sub = &subscription{session: s, admission: t.admission, granted: t.granted}
@@ -31,34 +30,15 @@ func (s *Session) reserve(name string, t terms) (sub *subscription, err error) {
 	return sub, nil
 }
 
-// seen returns on how many channels the session is, beside those that it watches. It
-// is called with s.mu held.
-func (s *Session) seen() (n int) {
-	for _, sub := range s.subscriptions {
-		if !sub.Unseen() {
-			n++
-		}
-	}
-	return n
-}
-
 // drop gives up the session's place on a channel; nil: it has none.
 func (s *Session) drop(name string) *subscription {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	at, found := s.place(name)
-	if !found {
-		return nil
+	sub := s.subscriptions.on(name)
+	if sub != nil {
+		s.subscriptions.remove(sub)
 	}
-	sub := s.subscriptions[at]
-	s.subscriptions = slices.Delete(s.subscriptions, at, at+1)
 	return sub
-}
-
-func (s *Session) place(name string) (at int, found bool) {
-	return slices.BinarySearchFunc(s.subscriptions, name, func(sub *subscription, name string) int {
-		return strings.Compare(sub.Channel(), name)
-	})
 }
 
 // channels returns the names of the channels that the session is on.
@@ -86,8 +66,8 @@ func (s *Session) quit(name string) bool {
 func (s *Session) hasGrant(channel string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	at, found := s.place(channel)
-	return found && s.subscriptions[at].granted
+	sub := s.subscriptions.on(channel)
+	return sub != nil && sub.granted
 }
 
 // has reports whether a subscription is the session's still, and whether it is by a
@@ -95,20 +75,14 @@ func (s *Session) hasGrant(channel string) bool {
 func (s *Session) has(sub *subscription) (has, granted bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	at, found := s.place(sub.Channel())
-	return found && s.subscriptions[at] == sub, sub.granted
+	return s.subscriptions.on(sub.Channel()) == sub, sub.granted
 }
 
 // dropOne gives up a place, and reports whether the session still had it.
 func (s *Session) dropOne(sub *subscription) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	at, found := s.place(sub.Channel())
-	if !found || s.subscriptions[at] != sub {
-		return false
-	}
-	s.subscriptions = slices.Delete(s.subscriptions, at, at+1)
-	return true
+	return s.subscriptions.remove(sub)
 }
 
 // show is called with the session's mu held, when a Subscribe comes to a place that the
@@ -168,24 +142,15 @@ func (s *Session) dropIf(over func(*subscription) bool) (dropped []*subscription
 	return dropped
 }
 
-// listensTo reports whether the session is on a channel, for which it has been
-// let in then.
-func (s *Session) listensTo(channel string) bool {
+// isOn reports whether the session has a place on a channel, for which it has been let
+// in then; nil has none.
+func (s *Session) isOn(channel string) bool {
 	if s == nil {
 		return false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, found := s.place(channel)
-	return found
-}
-
-// isOn reports whether the session has a place on a channel.
-func (s *Session) isOn(channel string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_, found := s.place(channel)
-	return found
+	return s.subscriptions.on(channel) != nil
 }
 
 // attendAll looks anew at all that the session is on, since its user has become
@@ -206,9 +171,9 @@ func (s *Session) attendAll() {
 func (s *Session) whoOn(channel string) *Principal {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	at, found := s.place(channel)
-	if !found {
+	sub := s.subscriptions.on(channel)
+	if sub == nil {
 		return s.principal
 	}
-	return s.subscriptions[at].admission.applied(s.principal, channel)
+	return sub.admission.applied(s.principal, channel)
 }

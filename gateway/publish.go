@@ -55,7 +55,7 @@ func (g *Gateway) publish(ctx context.Context, p *Principal, s *Session, c Publi
 	if p.Info != nil && g.rule(c.Channel).Presence { // others may know of a publisher what they see there
 		m.Info, m.Elsewhere = p.Info, p.Elsewhere
 	}
-	if !p.Backend() && g.isTold(OnPublished, c.Channel) {
+	if !p.Backend() && g.receivers.hear(OnPublished, c.Channel) {
 		done = g.postPublished(m, done)
 	}
 	g.broker.Publish(m, g.publishOptions(&c), done)

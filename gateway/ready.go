@@ -11,7 +11,7 @@ var ErrBrokerAway = errors.New("the broker is away")
 
 // Ready returns nil if the node is fit to take traffic, else why not.
 func (g *Gateway) Ready() error {
-	if g.draining.Load() {
+	if g.drain.begun.Load() {
 		return errors.New("draining")
 	}
 	if err := g.link.Load().err; err != nil {

@@ -6,7 +6,7 @@ import "tidegate/gateway/internal/attendance"
 // is for a session that was let in.
 func (s *Session) register() {
 	g, p := s.gateway, s.who()
-	if g.attendance == nil || !g.tellsSessions() || p.Backend() || s.lacksAuth(p) {
+	if g.attendance == nil || !g.receivers.hearOfSessions() || p.Backend() || s.lacksAuth(p) {
 		return
 	}
 	is := attendance.Who{User: p.User, Session: s.id, Info: s.farewell(Reason{})}

@@ -29,11 +29,10 @@ func (s *Session) renew(ctx context.Context, c Renew) error {
 func (s *Session) putOff(name string, a *Admission) (*subscription, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	at, found := s.place(name)
-	if !found {
+	sub := s.subscriptions.on(name)
+	if sub == nil {
 		return nil, failf(NotFound, "the session is not subscribed to %q", name)
 	}
-	sub := s.subscriptions[at]
 	if was := sub.admission; a.As != nil && (was == nil || was.As == nil || was.As.User != a.As.User) {
 		return nil, failf(Forbidden, "a subscription keeps its user: subscribe anew to be another one on %q", name)
 	}

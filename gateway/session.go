@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -37,7 +39,7 @@ type Session struct {
 	mu            lock.Mutex[lock.Session]
 	principal     *Principal
 	pending       *time.Timer         // runs until the client has authenticated; nil: it need not
-	subscriptions []*subscription     // by name of the channel
+	subscriptions places              // by name of the channel
 	own           *rates.Bucket       // of the session's user, or its own; nil: it has sent nothing yet
 	waiting       *[]func()           // for the connection, to go on; nil: nothing
 	gathered      *gatheredSubscribes // on their way; nil: none
@@ -151,6 +153,43 @@ type subscription struct {
 	// Guarded by the session's mu.
 	end     int64 // when it ends, in Unix nanoseconds; 0: with the session
 	granted bool  // by the server, whatever the rule says
+}
+
+// places are a session's subscriptions, by name of the channel.
+type places []*subscription
+
+func (p places) find(name string) (at int, found bool) {
+	return slices.BinarySearchFunc(p, name, func(sub *subscription, name string) int {
+		return strings.Compare(sub.Channel(), name)
+	})
+}
+
+// on returns the place on a channel; nil: there is none.
+func (p places) on(name string) *subscription {
+	if at, found := p.find(name); found {
+		return p[at]
+	}
+	return nil
+}
+
+// seen returns how many places there are beside those of channels that are watched.
+func (p places) seen() (n int) {
+	for _, sub := range p {
+		if !sub.Unseen() {
+			n++
+		}
+	}
+	return n
+}
+
+// remove gives up a place, and reports whether it was there still.
+func (p *places) remove(sub *subscription) bool {
+	at, found := p.find(sub.Channel())
+	if !found || (*p)[at] != sub {
+		return false
+	}
+	*p = slices.Delete(*p, at, at+1)
+	return true
 }
 
 // terms are how a session is to be on a channel.

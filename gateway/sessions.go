@@ -162,6 +162,32 @@ func (r *sessions) number() int {
 	return r.count
 }
 
+// waiting returns how many bytes wait for all of them.
+func (r *sessions) waiting() (total int) {
+	for _, s := range r.all() {
+		total += s.out.Bytes()
+	}
+	return total
+}
+
+type slowSession struct {
+	session *Session
+	bytes   int
+}
+
+// slow returns those that do not keep up, and how many bytes wait for them in all.
+func (r *sessions) slow() (slow []slowSession, total int) {
+	for slot := range r.slots {
+		for _, s := range r.at(slot) {
+			if n := s.out.Overdue(); n > 0 {
+				slow = append(slow, slowSession{s, n})
+				total += n
+			}
+		}
+	}
+	return slow, total
+}
+
 // gone returns a channel that is closed once there is no session.
 func (r *sessions) gone() <-chan struct{} {
 	r.mu.Lock()

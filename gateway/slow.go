@@ -10,7 +10,7 @@ func (g *Gateway) boundOutboxes() {
 	if most <= 0 {
 		return
 	}
-	slow, total := g.slowSessions()
+	slow, total := g.sessions.slow()
 	if total <= most {
 		return
 	}
@@ -25,28 +25,4 @@ func (g *Gateway) boundOutboxes() {
 		closed++
 	}
 	g.log.Warn("closed the slowest sessions: limits.outbox_total_bytes was exceeded", "sessions", closed, "limit", most)
-}
-
-type slowSession struct {
-	session *Session
-	bytes   int
-}
-
-func (g *Gateway) slowSessions() (slow []slowSession, total int) {
-	for slot := range g.sessions.slots {
-		for _, s := range g.sessions.at(slot) {
-			if n := s.out.Overdue(); n > 0 {
-				slow = append(slow, slowSession{s, n})
-				total += n
-			}
-		}
-	}
-	return slow, total
-}
-
-func (g *Gateway) outboxBytes() (total int) {
-	for _, s := range g.sessions.all() {
-		total += s.out.Bytes()
-	}
-	return total
 }
