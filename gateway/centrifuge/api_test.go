@@ -39,9 +39,7 @@ func startAPI(t *testing.T) (g *gateway.Gateway, post func(method, body, key str
 		Broker: memory, History: memory, Presence: memory, Auth: keys{}, Node: "one", Version: "1.2",
 		Rules: rules.List{{Match: "plain"}, {Match: "lobby", Presence: true, JoinLeave: true}, {Match: "*", HistorySize: 10, Presence: true}},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	gatewaytest.Run(t, g, func() {})
 	server := &centrifuge.API{Gateway: g}
 	return g, func(method, body, key string) (int, string) {
@@ -156,9 +154,7 @@ func position(t *testing.T, post func(string, string, string) (int, string), cha
 	return func() string {
 		_, answer := post("history", `{"channel":"`+channel+`"}`, "secret")
 		var a struct{ Result struct{ Epoch string } }
-		if err := json.Unmarshal([]byte(answer), &a); err != nil {
-			t.Fatal(err)
-		}
+		must(t, json.Unmarshal([]byte(answer), &a))
 		return a.Result.Epoch
 	}
 }
@@ -180,9 +176,7 @@ func TestAPI_ReachesSomeOfAUsersClients(t *testing.T) {
 		s, err := g.Open(t.Context(), gateway.Hello{
 			Protocol: centrifuge.Protocol{}, Transport: "test", Session: id, Key: "key", Principal: gateway.Principal{User: "alice"},
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		e := &ending{swallower{&audience{theater: theater, all: make(chan struct{}, 100)}}, make(chan gateway.Reason, 1)}
 		s.Attach(e)
 		return e

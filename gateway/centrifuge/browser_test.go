@@ -71,9 +71,7 @@ func TestBrowser_WithoutWebSockets(t *testing.T) {
 func talkOnPage(t *testing.T, browser context.Context, folder, bundle, url, talk string) string {
 	t.Helper()
 	source, err := os.ReadFile(filepath.Join(folder, "node_modules/centrifuge/dist", bundle))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	talk = bundles[bundle] + talk + `
 		const sub = two.newSubscription("browser")
 		const heard = new Promise((resolve) => sub.on("publication", (ctx) => resolve(decode(ctx.data).text + " by " + ctx.info.user)))
@@ -95,18 +93,14 @@ func talkOnPage(t *testing.T, browser context.Context, folder, bundle, url, talk
 		t.Fatal(err)
 	}
 	said, err := chromedp.Run(ctx, chromedp.Evaluate[string]("(async () => {"+talk+"})()", chromedp.EvalAwaitPromise))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return said
 }
 
 // withoutWebSockets returns the address of a proxy that lets none through.
 func withoutWebSockets(t *testing.T, n *node) string {
 	target, err := url.Parse(n.url)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	proxy := &httputil.ReverseProxy{FlushInterval: -1, Transport: &http.Transport{}, ErrorLog: log.New(io.Discard, "", 0),
 		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

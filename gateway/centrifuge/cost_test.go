@@ -31,9 +31,7 @@ func openTheater(t testing.TB) *theater {
 		Broker: broker.NewMemory(), Ping: time.Hour, Rules: rules.List{{Match: "*", Subscribe: rules.Anyone}},
 		Limits: gateway.Limits{OutboxBytes: 1 << 20},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return &theater{t, g, gatewaytest.Run(t, g, func() {})}
 }
 

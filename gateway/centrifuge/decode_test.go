@@ -153,9 +153,7 @@ func TestDecode_KindsOfProtobufData(t *testing.T) {
 	for data, kind := range map[string]broker.Kind{`{"a":1}`: broker.JSON, "hello": broker.Text, "\xff\x00": broker.Binary, "": broker.Text} {
 		command := &wire.Command{Id: 1, Publish: &wire.PublishRequest{Channel: "c", Data: []byte(data)}}
 		commands, err := centrifuge.Protocol{Format: centrifuge.Protobuf}.Decode(gateway.Frame{Data: delimited(t, command), Binary: true})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if got := commands[0].(gateway.Publish); got.Kind != kind || string(got.Payload) != data {
 			t.Errorf("%q is %v %q, want %v", data, got.Kind, got.Payload, kind)
 		}
@@ -342,8 +340,6 @@ func withData(data string) string {
 func delimited(t testing.TB, m proto.Message) []byte {
 	t.Helper()
 	data, err := proto.Marshal(m)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return append(binary.AppendUvarint(nil, uint64(len(data))), data...)
 }

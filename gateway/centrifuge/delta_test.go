@@ -16,9 +16,7 @@ import (
 // JSON with all kinds of characters, of which something has changed, and of bytes.
 func TestDelta_IsAppliedByTheSDK(t *testing.T) {
 	file, err := os.Create(filepath.Join(t.TempDir(), "deltas"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer file.Close()
 	r := rand.New(rand.NewPCG(1, 2))
 	written := 0

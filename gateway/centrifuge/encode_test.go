@@ -47,9 +47,7 @@ func TestEncode_SaysEvents(t *testing.T) {
 	} else {
 		t.Errorf("%s differs: if this is right, run the tests with -update\n%s", saidFile, got.String())
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 }
 
 func textOf(t *testing.T, event gateway.Event) string {
@@ -262,9 +260,7 @@ func TestEncode_SaysWhenToRenewAToken(t *testing.T) {
 	for left, want := range map[time.Duration][2]int{time.Hour: {3570, 3580}, 40 * time.Second: {25, 30}, time.Second: {1, 1}, -time.Second: {1, 1}} {
 		for _, command := range []string{`{"id":1,"connect":{}}`, `{"id":1,"refresh":{"token":"t"}}`} {
 			frame, err := centrifuge.Protocol{}.Encode(gateway.Welcome{ID: to(command), Expires: time.Now().Add(left)})
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			var reply map[string]json.RawMessage
 			var expiry struct {
 				Expires bool

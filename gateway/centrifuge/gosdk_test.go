@@ -12,9 +12,7 @@ import (
 func TestGoSDK(t *testing.T) {
 	_, nodes := startNodes(t, "one", "two")
 	folder := t.TempDir()
-	if err := os.CopyFS(folder, os.DirFS("testdata/gosdk")); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.CopyFS(folder, os.DirFS("testdata/gosdk")))
 	run := func(name string, args ...string) {
 		t.Helper()
 		command := exec.CommandContext(t.Context(), name, args...)

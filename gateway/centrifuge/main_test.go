@@ -13,3 +13,11 @@ func TestMain(m *testing.M) {
 		os.Exit(code)
 	}))
 }
+
+// must ends the test if there is an error.
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -55,9 +55,7 @@ func TestNames_ThatAreNoneAreBadRequests(t *testing.T) {
 			})
 			asked := of(name)
 			asked.Id = id
-			if err := inProtobuf.Write(t.Context(), websocket.MessageBinary, delimited(t, asked)); err != nil {
-				t.Fatal(err)
-			}
+			must(t, inProtobuf.Write(t.Context(), websocket.MessageBinary, delimited(t, asked)))
 			hear(t, inProtobuf, func(frame []byte) bool {
 				reply := replyIn(frame)
 				if reply.Id == id && reply.GetError().GetCode() != 107 {

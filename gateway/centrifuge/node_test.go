@@ -45,9 +45,7 @@ func startNodes(t *testing.T, names ...string) (redis *brokertest.RedisServer, n
 func startNode(t *testing.T, redis *brokertest.RedisServer, name, address string) *node {
 	t.Helper()
 	shared, err := broker.NewRedis(broker.RedisConfig{URL: redis.URL(), Prefix: "tidegate:"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	g, err := gateway.New(gateway.Config{
 		Broker: shared, History: shared, Presence: shared, Auth: names{}, Node: name, Ping: time.Second,
 		Hooks: answerer{}, PresenceLinger: 200 * time.Millisecond,
@@ -60,13 +58,9 @@ func startNode(t *testing.T, redis *brokertest.RedisServer, name, address string
 			{Match: "*", Subscribe: rules.Anyone, Publish: rules.Anyone, Presence: true, BySession: true, JoinLeave: true, HistorySize: 1000},
 		},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	listener, err := net.Listen("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	sockets := &websocket.Server{Gateway: g, Origins: transport.Origins{"*"}, Log: slog.New(slog.DiscardHandler)}
 	server := &http.Server{Handler: routes(g, sockets)}
 	var serving sync.WaitGroup

@@ -61,18 +61,14 @@ func receive(t *testing.T, heard <-chan string) string {
 func dial(t *testing.T, n *node, path string) *websocket.Conn {
 	t.Helper()
 	c, _, err := websocket.Dial(t.Context(), n.url+path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() { _ = c.CloseNow() }) // it may be closed
 	return c
 }
 
 func say(t *testing.T, c *websocket.Conn, text string) {
 	t.Helper()
-	if err := c.Write(t.Context(), websocket.MessageText, []byte(text)); err != nil {
-		t.Fatal(err)
-	}
+	must(t, c.Write(t.Context(), websocket.MessageText, []byte(text)))
 }
 
 // hear reads frames until pick finds what it wants in one.
@@ -82,9 +78,7 @@ func hear(t *testing.T, c *websocket.Conn, pick func(frame []byte) (found bool))
 	defer cancel()
 	for {
 		_, frame, err := c.Read(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if pick(frame) {
 			return
 		}
@@ -170,9 +164,7 @@ func speakNative(t *testing.T, n *node, channel string) func(string) {
 func postMessage(t *testing.T, n *node, channel, data string) {
 	t.Helper()
 	response, err := http.Post(n.url+"/api/channels/"+channel+"/messages", "application/json", strings.NewReader(data))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
 		t.Fatalf("POST: %s", response.Status)
@@ -183,14 +175,10 @@ func listenToEvents(t *testing.T, n *node, channel string) listener {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, n.url+"/events?channel="+channel, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	client := &http.Client{Transport: &http.Transport{}}
 	response, err := client.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	l, ended, live := listener{"SSE", make(chan string, 16)}, make(chan struct{}), make(chan struct{})
 	begin := sync.OnceFunc(func() { close(live) })
 	go func() {

@@ -15,16 +15,12 @@ import (
 func connectProtobuf(t *testing.T, n *node) *websocket.Conn {
 	t.Helper()
 	c, _, err := websocket.Dial(t.Context(), n.url+"/connection/websocket", &websocket.DialOptions{Subprotocols: []string{centrifuge.SubprotocolProtobuf}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() { _ = c.CloseNow() }) // it may be closed
 	if c.Subprotocol() != centrifuge.SubprotocolProtobuf {
 		t.Fatalf("the subprotocol is %q", c.Subprotocol())
 	}
-	if err := c.Write(t.Context(), websocket.MessageBinary, delimited(t, &wire.Command{Id: 1, Connect: &wire.ConnectRequest{}})); err != nil {
-		t.Fatal(err)
-	}
+	must(t, c.Write(t.Context(), websocket.MessageBinary, delimited(t, &wire.Command{Id: 1, Connect: &wire.ConnectRequest{}})))
 	hear(t, c, func(frame []byte) bool { return replyIn(frame).GetConnect() != nil })
 	return c
 }
@@ -33,9 +29,7 @@ func listenProtobuf(t *testing.T, n *node, channel string) listener {
 	t.Helper()
 	c := connectProtobuf(t, n)
 	subscribe := delimited(t, &wire.Command{Id: 2, Subscribe: &wire.SubscribeRequest{Channel: channel}})
-	if err := c.Write(t.Context(), websocket.MessageBinary, subscribe); err != nil {
-		t.Fatal(err)
-	}
+	must(t, c.Write(t.Context(), websocket.MessageBinary, subscribe))
 	hear(t, c, func(frame []byte) bool { return replyIn(frame).GetSubscribe() != nil })
 	return passOn(t, c, "Centrifuge, Protobuf", func(frame []byte) string {
 		return string(replyIn(frame).GetPush().GetPub().GetData())

@@ -30,12 +30,8 @@ func installSDK(t *testing.T) string {
 		return project.folder
 	}
 	folder, err := os.MkdirTemp("", "centrifuge-sdk")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(folder, "package.json"), []byte(`{"type":"module","private":true}`), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(folder, "package.json"), []byte(`{"type":"module","private":true}`), 0o600))
 	install := exec.CommandContext(t.Context(), npm, append([]string{"install", "--no-audit", "--no-fund", "--ignore-scripts"}, packages...)...)
 	install.Dir = folder
 	if out, err := install.CombinedOutput(); err != nil {
@@ -56,12 +52,8 @@ func runInNode(t *testing.T, file string, env ...string) {
 	t.Helper()
 	folder, program := installSDK(t), brokertest.FindProgram(t, "node", "nodejs")
 	script, err := os.ReadFile(filepath.Join("testdata", file))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(folder, file), script, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(folder, file), script, 0o600))
 	command := exec.CommandContext(t.Context(), program, "--test", "--test-timeout=120000", file)
 	command.Dir, command.Env = folder, append(os.Environ(), env...)
 	if out, err := command.CombinedOutput(); err != nil {

@@ -25,14 +25,10 @@ func listen(t *testing.T, method, url, body string) *stream {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	request, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	client := &http.Client{Transport: &http.Transport{}}
 	response, err := client.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	s, ended := &stream{t, response, make(chan string, 64)}, make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -96,9 +92,7 @@ func (s *stream) connected() (session, node string) {
 			Pong          bool
 		}
 	}
-	if err := json.Unmarshal([]byte(s.expect(`"connect":`)), &reply); err != nil {
-		s.t.Fatal(err)
-	}
+	must(s.t, json.Unmarshal([]byte(s.expect(`"connect":`)), &reply))
 	if reply.Connect.Pong {
 		s.t.Error("the client of a stream is asked for pongs")
 	}
@@ -109,18 +103,14 @@ func (s *stream) connected() (session, node string) {
 func emulate(t *testing.T, n *node, session, node, data string) int {
 	t.Helper()
 	body, err := json.Marshal(map[string]string{"session": session, "node": node, "data": data})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return post(t, n.url+"/emulation", "application/json", string(body))
 }
 
 func post(t *testing.T, url, contentType, body string) int {
 	t.Helper()
 	response, err := http.Post(url, contentType, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer response.Body.Close()
 	_, _ = io.Copy(io.Discard, response.Body)
 	return response.StatusCode

@@ -36,14 +36,10 @@ func signedQuery(a App, method, path, query, body string) string {
 func (n *node) answer(r *http.Request) (status int, body string) {
 	n.t.Helper()
 	response, err := http.DefaultClient.Do(r)
-	if err != nil {
-		n.t.Fatal(err)
-	}
+	must(n.t, err)
 	defer response.Body.Close()
 	content, err := io.ReadAll(response.Body)
-	if err != nil {
-		n.t.Fatal(err)
-	}
+	must(n.t, err)
 	return response.StatusCode, strings.TrimSpace(string(content))
 }
 
@@ -58,15 +54,11 @@ func TestAPI_TheOfficialGoLibraryPublishes(t *testing.T) {
 	backend := n.backend(shop)
 	news, private := n.native("news"), n.native("private-x")
 
-	if err := backend.Trigger("news", "said", map[string]string{"text": "hi"}); err != nil {
-		t.Fatal(err)
-	}
+	must(t, backend.Trigger("news", "said", map[string]string{"text": "hi"}))
 	if f := news.finds("type", "message"); f.text("event") != "said" || fmt.Sprint(f["data"]) != "map[text:hi]" {
 		t.Errorf("heard %v", f)
 	}
-	if err := backend.TriggerMulti([]string{"news", "private-x"}, "plain", "not JSON"); err != nil {
-		t.Fatal(err)
-	}
+	must(t, backend.TriggerMulti([]string{"news", "private-x"}, "plain", "not JSON"))
 	for _, p := range []*peer{news, private} {
 		if f := p.finds("event", "plain"); f.text("text") != "not JSON" {
 			t.Errorf("heard %v", f)
@@ -172,9 +164,7 @@ func TestAPI_AnotherBodyThanWasSignedIsRefused(t *testing.T) {
 	const signed, sent = `{"name":"e","channel":"c","data":"1"}`, `{"name":"e","channel":"c","data":"2"}`
 	query := signedQuery(shop, "POST", "/apps/3/events", "", signed)
 	r, err := http.NewRequest("POST", n.server.URL+"/apps/3/events?"+query, strings.NewReader(sent))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if status, answer := n.answer(r); status != http.StatusUnauthorized || !strings.Contains(answer, "body_md5") {
 		t.Errorf("%d %s", status, answer)
 	}
@@ -184,9 +174,7 @@ func TestAPI_AnAppSeesAndReachesItsOwnChannelsOnly(t *testing.T) {
 	one, two := App{ID: "1", Key: "one", Secret: "s1", Prefix: "one:"}, App{ID: "2", Key: "two", Secret: "s2", Prefix: "two:"}
 	n := startNode(t, gateway.Config{Rules: rules.Development()}, one, two)
 	of1, of2 := n.native("one:news"), n.native("two:news")
-	if err := n.backend(one).Trigger("news", "e", "from one"); err != nil {
-		t.Fatal(err)
-	}
+	must(t, n.backend(one).Trigger("news", "e", "from one"))
 	if err := n.backend(two).Trigger("news", "e", "from two"); err != nil {
 		t.Fatal(err)
 	}

@@ -35,9 +35,7 @@ func TestApps_AChangeKeepsWhatIsSpoken(t *testing.T) {
 	var apps Apps
 	set := func(list ...App) {
 		t.Helper()
-		if err := apps.Set(list); err != nil {
-			t.Fatal(err)
-		}
+		must(t, apps.Set(list))
 	}
 	set(App{ID: "1", Key: "one", Secret: "s"}, App{ID: "2", Key: "two", Secret: "s"})
 	one, _ := apps.byKey("one")

@@ -46,25 +46,17 @@ const noWebSocket = "http-request deny if { hdr(Upgrade) -i websocket }"
 func startHAProxy(t *testing.T, nodes []*node, rule string) (host string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer listener.Close()
 	socket, err := listener.(*net.TCPListener).File()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer socket.Close()
 	file := filepath.Join(t.TempDir(), "haproxy.cfg")
-	if err := os.WriteFile(file, fmt.Appendf(nil, haproxyConfig, rule, nodes[0].host(), nodes[1].host()), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(file, fmt.Appendf(nil, haproxyConfig, rule, nodes[0].host(), nodes[1].host()), 0o600))
 	var log strings.Builder
 	balancer := exec.Command(brokertest.FindProgram(t, "haproxy"), "-db", "-f", file)
 	balancer.ExtraFiles, balancer.Stdout, balancer.Stderr = []*os.File{socket}, &log, &log
-	if err := balancer.Start(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, balancer.Start())
 	t.Cleanup(func() {
 		_ = balancer.Process.Signal(syscall.SIGTERM) // it may have ended
 		_ = balancer.Wait()

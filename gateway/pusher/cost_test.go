@@ -55,9 +55,7 @@ func (n *node) seat(greet func() gateway.Hello, sessions int, channel string) *a
 		hello.Transport = "test"
 		hello.Commands = []gateway.Command{gateway.Subscribe{ID: answered, Channel: channel}}
 		s, err := n.Open(context.Background(), hello)
-		if err != nil {
-			n.t.Fatal(err)
-		}
+		must(n.t, err)
 		s.Attach(swallower{a})
 	}
 	a.await()

@@ -72,9 +72,7 @@ func TestFrameworks_PublishAndAuthorize(t *testing.T) {
 func (f *framework) run(t *testing.T, n *node, socket, libraries string) []string {
 	t.Helper()
 	host, port, err := net.SplitHostPort(n.host())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	lines := strings.NewReplacer(f.local...).Replace(guided(t, f.language, f.beginning))
 	lines = strings.NewReplacer("HOST", host, "PORT", port, `"1"`, `"`+shop.ID+`"`, "app-key", shop.Key).Replace(lines)
 	application := exec.CommandContext(t.Context(), brokertest.FindProgram(t, f.command[0]), f.command[1:]...)

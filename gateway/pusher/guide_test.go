@@ -16,9 +16,7 @@ import (
 func guided(t *testing.T, language, beginning string) string {
 	t.Helper()
 	guide, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	_, code, found := strings.Cut(string(guide), "```"+language+"\n"+beginning)
 	code, _, whole := strings.Cut(code, "```")
 	if !found || !whole {
@@ -45,9 +43,7 @@ var snippets = []snippet{
 func (s *snippet) run(t *testing.T, n *node, socket, channel, data string) (answer, authorized string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "snippet."+s.language)
-	if err := os.WriteFile(file, []byte(guided(t, s.language, s.beginning)+s.authorize), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(file, []byte(guided(t, s.language, s.beginning)+s.authorize), 0o600))
 	command := exec.CommandContext(t.Context(), brokertest.FindProgram(t, s.command[0]), append(s.command[1:], file)...)
 	command.Env = append(os.Environ(), "GATEWAY="+n.server.URL, "APP_ID="+shop.ID, "APP_KEY="+shop.Key, "APP_SECRET="+shop.Secret,
 		"SOCKET="+socket, "CHANNEL="+channel, "DATA="+data)
@@ -102,9 +98,7 @@ func TestGuide_LinesForFrameworksCanBeParsed(t *testing.T) {
 		{"python", "# Django", "", "", []string{"python3", "-m", "py_compile"}},
 	} {
 		file := filepath.Join(t.TempDir(), "lines."+c.language)
-		if err := os.WriteFile(file, []byte(c.before+guided(t, c.language, c.beginning)+c.after), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(file, []byte(c.before+guided(t, c.language, c.beginning)+c.after), 0o600))
 		check := exec.CommandContext(t.Context(), brokertest.FindProgram(t, c.command[0]), append(c.command[1:], file)...)
 		if out, err := check.CombinedOutput(); err != nil {
 			t.Errorf("%s: %v\n%s", c.language, err, out)

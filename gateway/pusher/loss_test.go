@@ -17,9 +17,7 @@ func TestLoss_IsRepairedOrEndsTheConnection(t *testing.T) {
 	way := brokertest.LayWay(t, server.Addr)
 	start := func(url string) *node {
 		redis, err := broker.NewRedis(broker.RedisConfig{URL: url})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		return startNode(t, gateway.Config{Broker: redis, History: redis, Presence: redis, Register: redis})
 	}
 	far, near := start("redis://"+way.Addr), start(server.URL())

@@ -14,9 +14,7 @@ import (
 func officialPackages(t testing.TB) string {
 	t.Helper()
 	npm, folder := brokertest.FindProgram(t, "npm"), filepath.Join(t.TempDir(), "official")
-	if err := os.CopyFS(folder, os.DirFS("testdata/official")); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.CopyFS(folder, os.DirFS("testdata/official")))
 	install := exec.CommandContext(t.Context(), npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline")
 	install.Dir, install.Env = folder, append(os.Environ(), "npm_config_update_notifier=false")
 	if out, err := install.CombinedOutput(); err != nil {

@@ -105,8 +105,6 @@ func (n *node) native(channel string) *peer {
 func (n *node) request(a App, method, path, query, body string) (status int, answer string) {
 	n.t.Helper()
 	r, err := http.NewRequest(method, n.server.URL+path+"?"+signedQuery(a, method, path, query, body), strings.NewReader(body))
-	if err != nil {
-		n.t.Fatal(err)
-	}
+	must(n.t, err)
 	return n.answer(r)
 }

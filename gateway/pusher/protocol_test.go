@@ -257,9 +257,7 @@ func BenchmarkEncode_Message(b *testing.B) {
 func readGolden(t testing.TB, file string) string {
 	t.Helper()
 	golden, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return string(golden)
 }
 
@@ -269,9 +267,7 @@ func compareGolden(t *testing.T, file, want, got string) {
 		return
 	}
 	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(file, []byte(got), 0o644))
 		return
 	}
 	wanted := strings.Split(want, "\n")

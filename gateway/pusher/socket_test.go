@@ -110,9 +110,7 @@ func TestSocket_LimitsChangeWithTheApps(t *testing.T) {
 	n.connect(shop)
 	smaller := shop
 	smaller.Connections = 1
-	if err := n.apps.Set([]App{smaller}); err != nil {
-		t.Fatal(err)
-	}
+	must(t, n.apps.Set([]App{smaller}))
 	if closed := n.dial("/app/" + shop.Key + "?protocol=7").isClosed(); closed.Code != overQuota {
 		t.Errorf("closed with %d %q", closed.Code, closed.Reason)
 	}
@@ -123,9 +121,7 @@ func TestSocket_TLSAtTheBalancerIsTLS(t *testing.T) {
 	n := startNode(t, gateway.Config{}, app)
 	options := &websocket.DialOptions{HTTPHeader: http.Header{"X-Forwarded-Proto": {"https"}}}
 	conn, _, err := websocket.Dial(t.Context(), "ws://"+n.host()+"/app/tls?protocol=7", options)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer conn.CloseNow()
 	(&peer{t, conn}).finds("event", "pusher:connection_established")
 }

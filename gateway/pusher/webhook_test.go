@@ -95,9 +95,7 @@ func (h *hooked) hears(want official.WebhookEvent) {
 // tellsOf has a node tell an app's backend what happens.
 func (n *node) tellsOf(apps ...App) {
 	n.t.Helper()
-	if err := n.apps.Set(apps); err != nil {
-		n.t.Fatal(err)
-	}
+	must(n.t, n.apps.Set(apps))
 	hooks := NewWebhooks(n.Gateway, &n.apps, slog.New(slog.DiscardHandler), func(string, string) {})
 	n.t.Cleanup(hooks.Close)
 	n.SetReceivers(hooks.Receivers())
@@ -140,9 +138,7 @@ func (h *hooked) isValidToNode() {
 	if err == nil {
 		err = os.WriteFile(filepath.Join(folder, "requests.json"), requests, 0o600)
 	}
-	if err != nil {
-		h.t.Fatal(err)
-	}
+	must(h.t, err)
 	check := exec.CommandContext(h.t.Context(), brokertest.FindProgram(h.t, "node", "nodejs"), "webhook.mjs")
 	check.Dir = folder
 	check.Env = append(os.Environ(), "GATEWAY=127.0.0.1:1", "APP_ID="+shop.ID, "APP_KEY="+shop.Key, "APP_SECRET="+shop.Secret)

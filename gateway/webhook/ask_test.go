@@ -34,9 +34,7 @@ func publishing(payload string, kind broker.Kind) *gateway.Question {
 func TestAsk_ShowsTheBackendWhoWantsWhat(t *testing.T) {
 	b := startBackend(t)
 	w := newWebhook(t, b.config(gateway.HookEvents()...))
-	if err := w.Ask(t.Context(), publishing(`{"x":1}`, broker.JSON)); err != nil {
-		t.Fatal(err)
-	}
+	must(t, w.Ask(t.Context(), publishing(`{"x":1}`, broker.JSON)))
 	want := request{
 		Event: "publish", Node: "n1", Session: "s1", Remote: "192.0.2.7", User: "alice", Info: json.RawMessage(`{"a":1}`),
 		Channel: "chat", Data: json.RawMessage(`{"x":1}`), Name: "said", Key: "k",
@@ -48,9 +46,7 @@ func TestAsk_ShowsTheBackendWhoWantsWhat(t *testing.T) {
 		broker.Text:   func(r request) string { return *r.Text },
 		broker.Binary: func(r request) string { return string(*r.Binary) },
 	} {
-		if err := w.Ask(t.Context(), publishing("42", kind)); err != nil {
-			t.Fatal(err)
-		}
+		must(t, w.Ask(t.Context(), publishing("42", kind)))
 		if got := seen(b.last()); got != "42" {
 			t.Errorf("%v: the backend saw %q, want 42", kind, got)
 		}
@@ -154,9 +150,7 @@ func TestAsk_ABackendThatFailsNowAndThenFillsNoLog(t *testing.T) {
 
 func TestAsk_NobodyThereIsAway(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	l.Close()
 	var said log
 	w := newWebhook(t, webhook.Config{
@@ -317,9 +311,7 @@ func TestAsk_ConnectionsAreReused(t *testing.T) {
 	})
 	w := newWebhook(t, b.config(gateway.OnConnect))
 	for range 20 {
-		if err := w.Ask(t.Context(), connecting()); err != nil {
-			t.Fatal(err)
-		}
+		must(t, w.Ask(t.Context(), connecting()))
 	}
 	for _, remote := range remotes {
 		if remote != remotes[0] {
@@ -340,9 +332,7 @@ func TestAsk_AnswersCalls(t *testing.T) {
 		b.answers(http.StatusOK, said)
 		q := connecting()
 		q.Event, q.Call = gateway.OnRPC, &gateway.Call{Method: "double", Payload: []byte("1")}
-		if err := w.Ask(t.Context(), q); err != nil {
-			t.Fatal(err)
-		}
+		must(t, w.Ask(t.Context(), q))
 		if got := b.last(); got.Event != "rpc" || got.Method != "double" || string(got.Data) != "1" {
 			t.Errorf("the backend saw %+v", got)
 		}

@@ -164,9 +164,7 @@ func newWebhook(t *testing.T, c webhook.Config) *webhook.Webhook {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	w, err := webhook.New(c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(w.Close)
 	return w
 }

@@ -17,18 +17,14 @@ import (
 func TestGuide_ItsPythonKnowsWhatIsGenuine(t *testing.T) {
 	python := brokertest.FindProgram(t, "python3")
 	guide, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	_, example, found := strings.Cut(string(guide), "```python\n")
 	example, _, ended := strings.Cut(example, "```\n")
 	if !found || !ended {
 		t.Fatal("the guide has no Python")
 	}
 	folder := t.TempDir()
-	if err := os.WriteFile(filepath.Join(folder, "webhook.secret"), []byte(secret+"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(filepath.Join(folder, "webhook.secret"), []byte(secret+"\n"), 0o600))
 	body, now := []byte(`{"event":"connect","user":"ada ✓"}`), time.Now()
 	headers := []string{
 		webhook.Sign(secret, now, body),

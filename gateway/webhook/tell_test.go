@@ -38,9 +38,7 @@ func TestTell_SaysWhatHappened(t *testing.T) {
 		Message: &broker.Message{Channel: "chat", Event: "client-typing", Payload: []byte("hi"), Kind: broker.Text},
 	}
 	nothing := gateway.Notice{ID: "0:1-6", Event: gateway.OnNothingRecent, Time: at, Node: "n1", Channel: "chat", Session: "s1"}
-	if err := w.Tell(t.Context(), []gateway.Notice{joined, left, occupied, counted, published, nothing}); err != nil {
-		t.Fatal(err)
-	}
+	must(t, w.Tell(t.Context(), []gateway.Notice{joined, left, occupied, counted, published, nothing}))
 	want := []string{
 		`{"id":"0:1-2","event":"member_joined","time":"2026-01-01T00:00:00.123Z","node":"n1","channel":"chat","user":"alice","session":"s1","info":{"a":1},"sessions":3}`,
 		`{"id":"disconnect 1","event":"disconnect","time":"2026-01-01T00:00:00.123Z","node":"n1","user":"alice","session":"1","code":4002,"reason":"token_expired","text":"the token has expired"}`,
@@ -67,9 +65,7 @@ func TestTell_AllTravelInOneRequestInOrder(t *testing.T) {
 	for i := range 500 {
 		list = append(list, leaving(i))
 	}
-	if err := w.Tell(t.Context(), list); err != nil {
-		t.Fatal(err)
-	}
+	must(t, w.Tell(t.Context(), list))
 	requests := b.until("a request", func(all []request) bool { return len(all) > 0 })
 	if len(requests) != 1 || len(requests[0].Events) != len(list) {
 		t.Fatalf("%d requests, the first with %d notices", len(requests), len(requests[0].Events))
