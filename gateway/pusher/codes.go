@@ -1,6 +1,7 @@
 package pusher
 
 import (
+	"errors"
 	"fmt"
 
 	"tidegate/gateway"
@@ -33,4 +34,11 @@ func refusedWith(code int, text string) gateway.Reason {
 
 func fail(code gateway.Code, format string, args ...any) error {
 	return &gateway.Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+func notFound(text string) error { return fail(gateway.NotFound, "%s", text) }
+
+func is(err error, code gateway.Code) bool {
+	var e *gateway.Error
+	return errors.As(err, &e) && e.Code == code
 }

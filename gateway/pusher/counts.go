@@ -10,10 +10,6 @@ import (
 	"tidegate/gateway"
 )
 
-// topicCounts is what the node that hears of changed counts tells all nodes: how many
-// sessions are on channels.
-const topicCounts = "pusher_counts"
-
 // counter has clients told how many are on the channels of an app. One node at a time
 // hears of changes, and tells all, beside each other. While one does not answer the
 // others are told no more than what has changed since; it is told all that it has

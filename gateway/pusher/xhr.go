@@ -1,12 +1,9 @@
 package pusher
 
 import (
-	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/json"
-	"errors"
 	"net/http"
 	"strconv"
 	"sync"
@@ -14,7 +11,6 @@ import (
 
 	"tidegate/gateway"
 	"tidegate/gateway/internal/rates"
-	"tidegate/gateway/transport"
 )
 
 // XHR serves the fallback transports of pusher-js, for clients that cannot have a
@@ -43,106 +39,6 @@ type XHR struct {
 	homes    map[string]string  // nodes of sessions that this node was asked about lately
 	draining bool
 }
-
-// NewXHR returns what serves a gateway's apps. It is made once for a gateway.
-func NewXHR(g *gateway.Gateway, apps *Apps) *XHR {
-	x := &XHR{
-		gateway: g, apps: apps, patience: orderPatience,
-		stays: make(map[string]*stay), windows: make(map[string]*window), homes: make(map[string]string),
-	}
-	g.Hear(topicRead, heard(x.hearRead))
-	g.Hear(topicLeave, heard(x.hearLeave))
-	g.Hear(topicLines, heard(x.hearLines))
-	g.Hear(topicSay, heard(x.hearSaid))
-	g.Hear(topicBegan, heard(x.hearBegan))
-	return x
-}
-
-// Route adds the paths to a mux. Pages of other origins send requests to them: wrap
-// allows those, or refuses.
-func (x *XHR) Route(mux *http.ServeMux, wrap func(http.Handler) http.Handler) {
-	const path = "/pusher/app/{key}/{number}/{text}/"
-	for name, serve := range map[string]http.HandlerFunc{
-		"xhr_streaming": func(w http.ResponseWriter, r *http.Request) { x.listen(w, r, true) },
-		"xhr":           func(w http.ResponseWriter, r *http.Request) { x.listen(w, r, false) },
-		"xhr_send":      x.send,
-	} {
-		mux.Handle(path+name, wrap(transport.Only(serve, http.MethodPost)))
-	}
-}
-
-// Drain has the clients leave whose requests are here and whose sessions are on other
-// nodes, spread over a time. Those of sessions of this node the gateway sends away.
-func (x *XHR) Drain(ctx context.Context, over time.Duration) {
-	x.mu.Lock()
-	x.draining = true
-	windows := make([]*window, 0, len(x.windows))
-	for _, win := range x.windows {
-		if win.home != x.gateway.Node() {
-			windows = append(windows, win)
-		}
-	}
-	x.mu.Unlock()
-	for _, win := range windows {
-		select {
-		case <-time.After(over / time.Duration(len(windows))):
-		case <-ctx.Done():
-			return
-		}
-		_ = x.gateway.Tell(ctx, win.home, topicLeave, readWord{Session: win.session, Ticket: win.ticket, Drain: true}) // else the request breaks off
-	}
-}
-
-// Wait returns when nothing is done for clients any more. Call it when the gateway has
-// ended all sessions and no handler runs any more.
-func (x *XHR) Wait() {
-	x.mu.Lock()
-	for _, s := range x.stays {
-		s.stop()
-	}
-	x.mu.Unlock()
-	x.working.Wait()
-}
-
-// send answers when the session's home has what was said in line.
-func (x *XHR) send(w http.ResponseWriter, r *http.Request) {
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(bodyPatience + writePatience)) // a poll has left another one
-	if err := x.say(w, r); err != nil {
-		w.Header().Set("Connection", "close") // the body may not have been read
-		refusalOf(err).answer(w)
-		return
-	}
-	w.WriteHeader(http.StatusNoContent)
-}
-
-func (x *XHR) say(w http.ResponseWriter, r *http.Request) error {
-	_, settings := x.apps.byKey(r.PathValue("key"))
-	if settings == nil {
-		return notFound("there is no app with this key")
-	}
-	if err := x.gateway.SpendFor(r.RemoteAddr); err != nil {
-		return err
-	}
-	id := sessionOf(settings, r)
-	home, err := x.homeOf(r, id)
-	if err != nil {
-		return err
-	}
-	payer := x.gateway.PayerOf(&gateway.Principal{}, r.RemoteAddr)
-	said, err := readBody(x.gateway, payer, w, r, sentBytes(x.gateway))
-	if err != nil {
-		return err
-	}
-	defer x.gateway.GiveInbound(payer, cap(said))
-	err = x.gateway.Tell(r.Context(), home, topicSay, sayWord{id, keyOf(r), numberOf(r), said})
-	if is(err, gateway.NotFound) {
-		x.noteHome(id, "")
-	}
-	return err
-}
-
-// sentBytes is how large a body may be: a message, escaped twice, and what is around it.
-func sentBytes(g *gateway.Gateway) int { return 4*g.Limits().MessageBytes + 4<<10 }
 
 // numberOf returns which request of its page a request is; 0: that is not known.
 func numberOf(r *http.Request) uint64 {
@@ -200,19 +96,22 @@ func (x *XHR) noteHome(id, node string) {
 	}
 }
 
-func heard[T any](do func(from string, word T) error) gateway.Ear {
-	return func(from string, body json.RawMessage) error {
-		var word T
-		if err := json.Unmarshal(body, &word); err != nil {
-			return fail(gateway.BadRequest, "%v", err)
-		}
-		return do(from, word)
-	}
+// stay is a session of a home, and its connection.
+type stay struct {
+	*box
+	session *gateway.Session
+	said    *order
+	since   time.Time
+	over    func() // called when the session is over, and there may be last words in the box
 }
 
-func notFound(text string) error { return fail(gateway.NotFound, "%s", text) }
+// window is a request that is told what there is for a session. It asks the session's
+// home again when it has written what it got: nothing is on its way to a client that
+// does not keep up.
+type window struct {
+	// Fixed at birth.
+	home, session, ticket string
+	number                uint64 // of the request, see order
 
-func is(err error, code gateway.Code) bool {
-	var e *gateway.Error
-	return errors.As(err, &e) && e.Code == code
+	came chan linesWord // of capacity 1: home tells once for each time that it is asked
 }

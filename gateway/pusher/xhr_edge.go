@@ -10,17 +10,6 @@ import (
 	"tidegate/gateway"
 )
 
-// window is a request that is told what there is for a session. It asks the session's
-// home again when it has written what it got: nothing is on its way to a client that
-// does not keep up.
-type window struct {
-	// Fixed at birth.
-	home, session, ticket string
-	number                uint64 // of the request, see order
-
-	came chan linesWord // of capacity 1: home tells once for each time that it is asked
-}
-
 // listen answers a request by a stream of lines, or by the first ones that come.
 func (x *XHR) listen(w http.ResponseWriter, r *http.Request, stream bool) {
 	if r.ContentLength != 0 {

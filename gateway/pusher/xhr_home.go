@@ -16,51 +16,6 @@ import (
 // home is where the fallback transports' sessions of this node live, each with a box.
 // Requests of their clients come to the edge of this node, or of another one.
 
-// What nodes tell each other: the one that has a request (its edge) the one that has
-// the session (its home), and back.
-const (
-	topicRead  = "pusher_read"  // readWord, to the home: pass on what there is, once
-	topicLeave = "pusher_leave" // readWord, to the home: the client has broken off, or must come back
-	topicLines = "pusher_lines" // linesWord, to the edge
-	topicSay   = "pusher_say"   // sayWord, to the home
-	topicBegan = "pusher_began" // beganWord, to all: a session has begun
-)
-
-type readWord struct {
-	Session string `json:"session"`
-	Ticket  string `json:"ticket"`           // of the request
-	Number  uint64 `json:"number,omitempty"` // of the request, see order
-	Again   bool   `json:"again,omitempty"`  // the edge has asked before, and got nothing
-	Drain   bool   `json:"drain,omitempty"`  // of a leave: the edge is about to end
-}
-
-type linesWord struct {
-	Ticket string `json:"ticket"`
-	Lines  []byte `json:"lines"`
-	Last   bool   `json:"last,omitempty"`
-}
-
-type sayWord struct {
-	Session string `json:"session"`
-	Key     string `json:"key"`
-	Number  uint64 `json:"number,omitempty"` // of the request, see order
-	Said    []byte `json:"said"`
-}
-
-type beganWord struct {
-	Session string    `json:"session"`
-	Since   time.Time `json:"since"`
-}
-
-// stay is a session of a home, and its connection.
-type stay struct {
-	*box
-	session *gateway.Session
-	said    *order
-	since   time.Time
-	over    func() // called when the session is over, and there may be last words in the box
-}
-
 func (s *stay) Close(reason gateway.Reason, rest []byte) {
 	s.box.Close(reason, rest)
 	s.over()

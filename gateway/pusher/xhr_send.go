@@ -1,0 +1,48 @@
+package pusher
+
+import (
+	"net/http"
+	"time"
+
+	"tidegate/gateway"
+)
+
+// send answers when the session's home has what was said in line.
+func (x *XHR) send(w http.ResponseWriter, r *http.Request) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(bodyPatience + writePatience)) // a poll has left another one
+	if err := x.say(w, r); err != nil {
+		w.Header().Set("Connection", "close") // the body may not have been read
+		refusalOf(err).answer(w)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (x *XHR) say(w http.ResponseWriter, r *http.Request) error {
+	_, settings := x.apps.byKey(r.PathValue("key"))
+	if settings == nil {
+		return notFound("there is no app with this key")
+	}
+	if err := x.gateway.SpendFor(r.RemoteAddr); err != nil {
+		return err
+	}
+	id := sessionOf(settings, r)
+	home, err := x.homeOf(r, id)
+	if err != nil {
+		return err
+	}
+	payer := x.gateway.PayerOf(&gateway.Principal{}, r.RemoteAddr)
+	said, err := readBody(x.gateway, payer, w, r, sentBytes(x.gateway))
+	if err != nil {
+		return err
+	}
+	defer x.gateway.GiveInbound(payer, cap(said))
+	err = x.gateway.Tell(r.Context(), home, topicSay, sayWord{id, keyOf(r), numberOf(r), said})
+	if is(err, gateway.NotFound) {
+		x.noteHome(id, "")
+	}
+	return err
+}
+
+// sentBytes is how large a body may be: a message, escaped twice, and what is around it.
+func sentBytes(g *gateway.Gateway) int { return 4*g.Limits().MessageBytes + 4<<10 }
