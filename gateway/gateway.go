@@ -169,3 +169,13 @@ func (g *Gateway) Node() string { return g.node }
 
 // Limits returns the limits that the gateway was made with.
 func (g *Gateway) Limits() Limits { return g.limits }
+
+// inbound bounds the bytes that a node holds of what clients have sent and asked for just
+// now: bodies of requests and answers to them, unfinished messages, publishes that the
+// broker has not answered. Its methods may be called concurrently.
+type inbound struct {
+	backends *rates.Bucket // pays for all backends; fixed at birth
+
+	held   atomic.Int64
+	logged atomic.Int64 // when a refusal was, in Unix nanoseconds
+}

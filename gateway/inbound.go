@@ -1,21 +1,10 @@
 package gateway
 
 import (
-	"sync/atomic"
 	"time"
 
 	"tidegate/gateway/internal/rates"
 )
-
-// inbound bounds the bytes that a node holds of what clients have sent and asked for just
-// now: bodies of requests and answers to them, unfinished messages, publishes that the
-// broker has not answered. Its methods may be called concurrently.
-type inbound struct {
-	backends *rates.Bucket // pays for all backends; fixed at birth
-
-	held   atomic.Int64
-	logged atomic.Int64 // when a refusal was, in Unix nanoseconds
-}
 
 const (
 	backendsShare   = 8 // of the room, one part in so many is for backends alone

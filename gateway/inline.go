@@ -1,22 +1,6 @@
 package gateway
 
-import "tidegate/gateway/internal/rates"
-
 const mostInLine = 256 // frames
-
-// framesInLine are those of a session that wait to be received, the oldest first.
-// While there are any, one goroutine receives them.
-type framesInLine struct {
-	frames []lined
-	bytes  int
-}
-
-// lined is a frame in line. Until it is received, it takes of the node's room for what
-// clients have sent.
-type lined struct {
-	Frame
-	payer *rates.Bucket
-}
 
 // line puts a frame in line to be received.
 func (s *Session) line(frame Frame) error {

@@ -199,3 +199,17 @@ type terms struct {
 	granted   bool
 	unplaced  bool // Grant.Unplaced
 }
+
+// framesInLine are those of a session that wait to be received, the oldest first.
+// While there are any, one goroutine receives them.
+type framesInLine struct {
+	frames []lined
+	bytes  int
+}
+
+// lined is a frame in line. Until it is received, it takes of the node's room for what
+// clients have sent.
+type lined struct {
+	Frame
+	payer *rates.Bucket
+}
