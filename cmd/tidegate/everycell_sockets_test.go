@@ -177,6 +177,6 @@ func (c *oneChannel) hearCentrifuge() func() string {
 	return func() string {
 		push, _ := c.objectOf(s.until(`"push"`))["push"].(map[string]any)
 		publication, _ := push["pub"].(map[string]any)
-		return inOrder(publication, "offset", "epoch", "info")
+		return inOrder(publication, "offset", "epoch", "info", "time")
 	}
 }
