@@ -43,7 +43,7 @@ var attacks = map[string]attack{
 	"unfinished messages":              (*assailant).unfinished,
 	"half a frame":                     (*assailant).halfAFrame,
 	"subscribers that do not read":     (*assailant).deafSubscriber,
-	"subscribers to all that fits":     (*assailant).manyChannels,
+	takesAllPlaces:                     (*assailant).manyChannels,
 	"publishers that do not read":      (*assailant).publisher,
 	"raw publishers that do not read":  (*assailant).rawPublisher,
 	"histories by WebSocket, unread":   (*assailant).historyCommands,
@@ -169,6 +169,9 @@ type mob struct {
 	leave     func() // ends them
 }
 
+// takesAllPlaces is the kind that comes last: it leaves no subscription to who has none yet.
+const takesAllPlaces = "subscribers to all that fits"
+
 // newMob returns when there are all of them: first one of each kind, then the others.
 func newMob(t *testing.T, node *process) *mob {
 	t.Helper()
@@ -183,16 +186,23 @@ func newMob(t *testing.T, node *process) *mob {
 		return begun
 	}
 	first := make(map[string]chan struct{})
-	for name, do := range attacks {
-		first[name] = bring(do, 0)
-	}
-	for name, begun := range first {
-		select {
-		case <-begun:
-		case <-time.After(patience):
-			t.Errorf("%s: has not begun", name)
+	await := func() {
+		for name, begun := range first {
+			select {
+			case <-begun:
+			case <-time.After(patience):
+				t.Errorf("%s: has not begun", name)
+			}
 		}
 	}
+	for name, do := range attacks {
+		if name != takesAllPlaces {
+			first[name] = bring(do, 0)
+		}
+	}
+	await()
+	first = map[string]chan struct{}{takesAllPlaces: bring(attacks[takesAllPlaces], 0)}
+	await()
 	for _, do := range attacks {
 		for number := range ofEachKind {
 			bring(do, number)
