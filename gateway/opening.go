@@ -109,8 +109,8 @@ func (s *Session) begin(ctx context.Context, hello Hello) error {
 	return nil
 }
 
-// introduce returns whom the session is to act as, and what its client is told. One that must authenticate by
-// a first Auth is nobody yet, and the backend is not asked before that.
+// introduce returns whom the session is to act as, and what its client is told. One that
+// must authenticate by a first Auth is nobody yet, and the backend is not asked before that.
 func (s *Session) introduce(ctx context.Context, hello Hello) (p Principal, told json.RawMessage, err error) {
 	if s.lacksAuth(&hello.Principal) && hello.AuthLater || hello.AuthFirst {
 		return hello.Principal, nil, nil
