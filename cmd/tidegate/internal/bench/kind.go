@@ -23,10 +23,7 @@ it, with so many publications in flight, or at a rate.`,
 		example: `  tidegate bench fan-out --pid $(pidof tidegate)
   tidegate bench fan-out --rate 10 --duration 20s --floor --pid $(pidof tidegate)`,
 		load: func(flags *pflag.FlagSet) benchmark {
-			l := &load{channels: 1, members: 1000, publishers: 1, inFlight: 8}
-			l.addFlags(flags)
-			flags.IntVar(&l.members, "subscribers", l.members, "sessions that listen")
-			return l
+			return oneChannel(flags, &load{channels: 1, members: 1000, publishers: 1, inFlight: 8})
 		},
 	},
 	{
@@ -48,10 +45,7 @@ other.`,
 		example: `  tidegate bench latency --url ws://127.0.0.1:8080 --url ws://127.0.0.1:8081 \
     --floor --floor-redis redis://127.0.0.1:6379`,
 		load: func(flags *pflag.FlagSet) benchmark {
-			l := &load{channels: 1, members: 1000, publishers: 1, rate: 10}
-			l.addFlags(flags)
-			flags.IntVar(&l.members, "subscribers", l.members, "sessions that listen")
-			return l
+			return oneChannel(flags, &load{channels: 1, members: 1000, publishers: 1, rate: 10})
 		},
 	},
 	{
@@ -79,6 +73,12 @@ use before it keeps for a while, and uses again.`,
 			return b
 		},
 	},
+}
+
+func oneChannel(flags *pflag.FlagSet, l *load) benchmark {
+	l.addFlags(flags)
+	flags.IntVar(&l.members, "subscribers", l.members, "sessions that listen")
+	return l
 }
 
 // command measures this gateway.

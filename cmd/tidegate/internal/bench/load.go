@@ -132,7 +132,7 @@ func (r *loadRun) connect(ctx context.Context) error {
 	}
 	err := r.site.connectAll(ctx, len(r.listeners), connectsAtOnce, func(ctx context.Context, i int) error {
 		ch := r.channel[i%r.channels]
-		client, err := r.site.listen(ctx, i, ch.name)
+		client, err := r.site.open(ctx, i, false, ch.name)
 		if err != nil {
 			return err
 		}
@@ -144,7 +144,7 @@ func (r *loadRun) connect(ctx context.Context) error {
 	}
 	r.pump = &pump{channels: r.channel, clients: r.publishing, window: r.window, rate: r.rate, adapter: r.site.adapter, payload: r.payload}
 	return r.site.connectAll(ctx, len(r.publishing), connectsAtOnce, func(ctx context.Context, i int) (err error) {
-		r.publishing[i], err = r.site.publisher(ctx, len(r.listeners)+i, r.channel[i%r.channels].name)
+		r.publishing[i], err = r.site.open(ctx, len(r.listeners)+i, true, r.channel[i%r.channels].name)
 		return err
 	})
 }

@@ -92,7 +92,7 @@ func (b *publishLoad) measure(ctx context.Context, site *site) (*Result, error) 
 		working.Wait()
 	}()
 	err := site.connectAll(ctx, b.publishers, connectsAtOnce, func(ctx context.Context, i int) error {
-		client, err := site.publisher(ctx, i, site.channel(i%b.channels))
+		client, err := site.open(ctx, i, true, site.channel(i%b.channels))
 		if err != nil {
 			return err
 		}

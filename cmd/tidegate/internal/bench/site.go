@@ -59,22 +59,14 @@ func (s *site) connectAll(ctx context.Context, n, atOnce int, do func(ctx contex
 	return context.Cause(ctx)
 }
 
-// listen connects a session that is to subscribe to a channel.
-func (s *site) listen(ctx context.Context, session int, channel string) (*Client, error) {
+// open connects a session that is to publish on a channel, and maybe on others, or to
+// subscribe to it.
+func (s *site) open(ctx context.Context, session int, publishes bool, channel string) (*Client, error) {
 	token, err := s.tokenOf(session)
 	if err != nil {
 		return nil, err
 	}
-	return s.dial(ctx, false, channel, token)
-}
-
-// publisher connects a session that is to publish on a channel, and maybe on others.
-func (s *site) publisher(ctx context.Context, session int, channel string) (*Client, error) {
-	token, err := s.tokenOf(session)
-	if err != nil {
-		return nil, err
-	}
-	return s.dial(ctx, true, channel, token)
+	return s.dial(ctx, publishes, channel, token)
 }
 
 func (s *site) dial(ctx context.Context, publishes bool, channel, token string) (*Client, error) {
