@@ -30,7 +30,7 @@ var faults = []fault{
 	{name: "restart Redis without its data", stage: twoNodes, strike: restartRedis, kept: told, live: told, reads: 4},
 	{name: "FLUSHALL", stage: twoNodes, strike: flushRedis, kept: told, reads: 2},
 	{name: "CLIENT KILL TYPE pubsub", stage: twoNodes, strike: killSubscribers, live: told, reads: 2},
-	{name: "lose one message on the way, with and without a next one", stage: twoNodes, strike: loseMessages, reads: 2},
+	{name: "lose one message in transit, followed by another or not", stage: twoNodes, strike: loseMessages, reads: 2},
 	{name: "cut one node's link to Redis for 5 s", stage: oneNodeOnAWay, strike: interrupt((*brokertest.Way).Break), live: told, reads: 2, together: true},
 	{name: "make one node's link a black hole for 5 s", stage: oneNodeOnAWay, strike: interrupt((*brokertest.Way).BlockBoth), live: told, reads: 2, together: true},
 	{name: "SIGSTOP Redis for 8 s", stage: twoNodes, strike: pauseRedis, live: told, reads: 2, together: true},
@@ -84,7 +84,7 @@ func (f *fault) judge(tr *trial) string {
 	return row
 }
 
-const tableHead = `| what was done | clients with history | clients without history | raw connections | Redis was asked |
+const tableHead = `| fault | clients with history | clients without history | raw connections | Redis commands |
 |---|---|---|---|---|
 `
 

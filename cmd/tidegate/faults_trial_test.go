@@ -334,7 +334,7 @@ func (o outcome) String() string {
 	if o.witnesses == 0 {
 		return "–"
 	}
-	saw := []string{"saw nothing"}
+	saw := []string{"unaffected"}
 	for i, how := range slices.Sorted(maps.Keys(o.told)) {
 		saw = append(saw[:i], fmt.Sprintf("%s ×%d", how, o.told[how]))
 	}
