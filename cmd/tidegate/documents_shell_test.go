@@ -140,7 +140,7 @@ func TestReadme_TwoNodesInThreeCommands(t *testing.T) {
 	brokertest.RequireRedis(t)
 	page, err := os.ReadFile(repository + "/README.md")
 	must(t, err)
-	_, text, _ := strings.Cut(string(page), "Two nodes on one Redis, in three:\n")
+	_, text, _ := strings.Cut(string(page), "### Two nodes on one Redis\n")
 	text, _, _ = strings.Cut(text, "\nSubscribe in ")
 	redis, one, two, internal, other := quietAddress(t), quietAddress(t), quietAddress(t), quietAddress(t), quietAddress(t)
 	shell := &pageShell{

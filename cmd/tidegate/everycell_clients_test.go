@@ -70,7 +70,7 @@ func (c *oneChannel) speakers() []speaker {
 		{"SSE", everything, c.post("")},
 		{"long-poll", everything, c.post("")},
 		{"HTTP", everything, c.post(backendKey)},
-		{"a backend of Pusher", named("said", object, text), c.sayPusherBackend},
+		{"Pusher backend", named("said", object, text), c.sayPusherBackend},
 		{"Pusher", named("client-said", object, text), c.sayPusher()},
 		{"Centrifuge", []utterance{object, {broker.JSON, `"hi"`, ""}}, c.sayCentrifuge()},
 		{"raw", []utterance{{broker.Text, object.payload, ""}, text, binary}, c.sayRaw()},
