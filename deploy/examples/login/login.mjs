@@ -1,5 +1,5 @@
-// A backend that tells Tidegate who its users are, both ways: by a token that it signs,
-// and by its own cookie, which Tidegate asks it about.
+// A backend that tells Tidegate who its users are, in two ways: GET /token signs a token
+// for a user, and POST /tidegate answers when Tidegate asks whose a cookie is.
 //
 //   PORT=3000 JWT_SECRET=… WEBHOOK_SECRET=… node login.mjs
 
@@ -7,14 +7,14 @@ import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import { createServer } from "node:http";
 
 const { PORT = "3000", JWT_SECRET, WEBHOOK_SECRET } = process.env;
-const sessions = new Map(); // yours, by the cookie
+const sessions = new Map(); // replace with your session store: cookie to user
 
 createServer(async (request, response) => {
   const url = new URL(request.url, "http://localhost");
   const answer = (status, body = "", headers = {}) => response.writeHead(status, headers).end(body);
   const body = Buffer.concat(await request.toArray());
   switch (`${request.method} ${url.pathname}`) {
-    case "POST /login": { // here you would check a password
+    case "POST /login": { // check a password here
       const id = randomBytes(16).toString("hex");
       sessions.set(id, url.searchParams.get("user"));
       return answer(204, "", { "Set-Cookie": `session=${id}; HttpOnly; SameSite=Lax; Path=/` });
@@ -26,7 +26,7 @@ createServer(async (request, response) => {
     case "POST /tidegate": {
       if (!isGenuine(request.headers["tidegate-signature"], body)) return answer(401, "who are you?");
       const question = JSON.parse(body);
-      if (question.event !== "connect" || question.user) return answer(204); // a token has said who it is
+      if (question.event !== "connect" || question.user) return answer(204); // a token has already identified the user
       const user = userOf(question.headers?.Cookie?.[0]);
       const verdict = user ? { allow: true, user } : { allow: false, code: "unauthenticated", message: "log in first" };
       return answer(200, JSON.stringify(verdict), { "Content-Type": "application/json" });

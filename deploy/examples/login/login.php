@@ -1,6 +1,6 @@
 <?php
-// A backend that tells Tidegate who its users are, both ways: by a token that it signs,
-// and by its own cookie, which Tidegate asks it about.
+// A backend that tells Tidegate who its users are, in two ways: GET /token signs a token
+// for a user, and POST /tidegate answers when Tidegate asks whose a cookie is.
 //
 //   JWT_SECRET=… WEBHOOK_SECRET=… php -S 127.0.0.1:3000 login.php
 
@@ -42,7 +42,7 @@ function answer(int $status, string $body = ''): void
 }
 
 switch ($_SERVER['REQUEST_METHOD'] . ' ' . parse_url($_SERVER['REQUEST_URI'], PHP_URL_PATH)) {
-    case 'POST /login': // here you would check a password
+    case 'POST /login': // check a password here
         session_start(['cookie_httponly' => true, 'cookie_samesite' => 'Lax']);
         $_SESSION['user'] = $_GET['user'];
         answer(204);
@@ -59,7 +59,7 @@ switch ($_SERVER['REQUEST_METHOD'] . ' ' . parse_url($_SERVER['REQUEST_URI'], PH
         }
         $question = json_decode($body, true);
         if ($question['event'] !== 'connect' || !empty($question['user'])) {
-            answer(204); // a token has said who it is
+            answer(204); // a token has already identified the user
             break;
         }
         preg_match('/(?:^|; )' . session_name() . '=([^;]+)/', $question['headers']['Cookie'][0] ?? '', $found);

@@ -1,6 +1,6 @@
-"""A backend that tells Tidegate who its users are, both ways: by a token that it signs,
-and by its own cookie, which Tidegate asks it about. Python alone; in Flask or Django the
-three methods are three views.
+"""A backend that tells Tidegate who its users are, in two ways: GET /token signs a token
+for a user, and POST /tidegate answers when Tidegate asks whose a cookie is. It needs only
+Python's standard library.
 
   PORT=3000 JWT_SECRET=… WEBHOOK_SECRET=… python3 login.py
 """
@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 JWT_SECRET = os.environ["JWT_SECRET"].encode()
 WEBHOOK_SECRET = os.environ["WEBHOOK_SECRET"].encode()
-sessions = {}  # yours, by the cookie
+sessions = {}  # replace with your session store: cookie to user
 
 
 def user_of(cookies):
@@ -54,7 +54,7 @@ class Backend(BaseHTTPRequestHandler):
             return self.answer(401, b"log in first")
         self.answer(200, sign({"sub": user, "exp": int(time.time()) + 600}))
 
-    def login(self, user):  # here you would check a password
+    def login(self, user):  # check a password here
         session = secrets.token_hex(16)
         sessions[session] = user
         self.answer(204, cookie=f"session={session}; HttpOnly; SameSite=Lax; Path=/")
@@ -64,7 +64,7 @@ class Backend(BaseHTTPRequestHandler):
             return self.answer(401, b"who are you?")
         question = json.loads(body)
         if question["event"] != "connect" or question.get("user"):
-            return self.answer(204)  # a token has said who it is
+            return self.answer(204)  # a token has already identified the user
         user = user_of((question.get("headers") or {}).get("Cookie", [""])[0])
         verdict = {"allow": True, "user": user} if user else {"allow": False, "code": "unauthenticated", "message": "log in first"}
         self.answer(200, json.dumps(verdict).encode())

@@ -1,6 +1,6 @@
-# A backend that tells Tidegate who its users are, both ways: by a token that it signs,
-# and by its own cookie, which Tidegate asks it about. It needs the gem webrick; in Rails
-# the three routes are three actions.
+# A backend that tells Tidegate who its users are, in two ways: GET /token signs a token
+# for a user, and POST /tidegate answers when Tidegate asks whose a cookie is. It needs the
+# gem webrick. In Rails, write each of the three routes as an action.
 #
 #   PORT=3000 JWT_SECRET=… WEBHOOK_SECRET=… ruby login.rb
 
@@ -9,7 +9,7 @@ require "openssl"
 require "securerandom"
 require "webrick"
 
-SESSIONS = {} # yours, by the cookie
+SESSIONS = {} # replace with your session store: cookie to user
 
 def user_of(cookies)
   SESSIONS[cookies.to_s[/(?:^|; )session=(\h+)/, 1]]
@@ -33,7 +33,7 @@ end
 
 server = WEBrick::HTTPServer.new(BindAddress: "127.0.0.1", Port: ENV.fetch("PORT", "3000").to_i, AccessLog: [])
 
-server.mount_proc("/login") do |request, response| # here you would check a password
+server.mount_proc("/login") do |request, response| # check a password here
   session = SecureRandom.hex(16)
   SESSIONS[session] = request.query_string.to_s[/\Auser=(.+)/, 1]
   response["Set-Cookie"] = "session=#{session}; HttpOnly; SameSite=Lax; Path=/"
@@ -51,7 +51,7 @@ server.mount_proc("/tidegate") do |request, response|
   next unless genuine?(request["Tidegate-Signature"], request.body)
   response.status = 204
   question = JSON.parse(request.body)
-  next if question["event"] != "connect" || question["user"] # a token has said who it is
+  next if question["event"] != "connect" || question["user"] # a token has already identified the user
   user = user_of(question.dig("headers", "Cookie", 0))
   response.status = 200
   response.body = (user ? { allow: true, user: user } : { allow: false, code: "unauthenticated", message: "log in first" }).to_json

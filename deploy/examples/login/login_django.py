@@ -1,7 +1,7 @@
-"""A backend in Django that tells Tidegate who its users are, both ways: by a token that it
-signs, and by the session's cookie, which Tidegate asks it about. In a project of yours the
-views token and tidegate are all that you need. There the session's key is not "user", as
-here, but "_auth_user_id": django.contrib.auth has put it there.
+"""A Django backend that tells Tidegate who its users are, in two ways: GET /token signs a
+token for a user, and POST /tidegate answers when Tidegate asks whose a cookie is. Your own
+project needs only the views token and tidegate. With django.contrib.auth, read the session
+key "_auth_user_id" instead of "user".
 
   PORT=3000 JWT_SECRET=… WEBHOOK_SECRET=… python3 login_django.py
 """
@@ -28,9 +28,9 @@ settings.configure(
 )
 
 
-@csrf_exempt  # for this example's curl: the form of yours has a token
+@csrf_exempt  # only for curl in this example: your login form has a CSRF token
 @require_POST
-def login(request):  # here you would check a password
+def login(request):  # check a password here
     request.session["user"] = request.GET["user"]
     return HttpResponse(status=204)
 
@@ -43,14 +43,14 @@ def token(request):
     return HttpResponse(sign({"sub": user, "exp": int(time.time()) + 600}))
 
 
-@csrf_exempt  # it comes from Tidegate, which signs it, and not from a page
+@csrf_exempt  # the request comes from Tidegate, which signs it, not from a page
 @require_POST
 def tidegate(request):
     if not is_genuine(request.headers.get("Tidegate-Signature", ""), request.body):
         return HttpResponse("who are you?", status=401)
     question = json.loads(request.body)
     if question["event"] != "connect" or question.get("user"):
-        return HttpResponse(status=204)  # a token has said who it is
+        return HttpResponse(status=204)  # a token has already identified the user
     cookies = SimpleCookie((question.get("headers") or {}).get("Cookie", [""])[0])
     cookie = cookies.get(settings.SESSION_COOKIE_NAME)
     user = cookie and import_module(settings.SESSION_ENGINE).SessionStore(cookie.value).get("user")
@@ -59,7 +59,7 @@ def tidegate(request):
     return JsonResponse({"allow": True, "user": user})
 
 
-def sign(claims):  # or jwt.encode(claims, JWT_SECRET) of the package PyJWT
+def sign(claims):  # or use PyJWT: jwt.encode(claims, JWT_SECRET)
     def encode(data):
         return base64.urlsafe_b64encode(data).rstrip(b"=")
 

@@ -1,5 +1,5 @@
-"""A backend in Flask that tells Tidegate who its users are, both ways: by a token that it
-signs, and by its own cookie, which Tidegate asks it about.
+"""A Flask backend that tells Tidegate who its users are, in two ways: GET /token signs a
+token for a user, and POST /tidegate answers when Tidegate asks whose a cookie is.
 
   PORT=3000 JWT_SECRET=… WEBHOOK_SECRET=… python3 login_flask.py
 """
@@ -10,12 +10,12 @@ from flask import Flask, jsonify, request
 
 JWT_SECRET = os.environ["JWT_SECRET"].encode()
 WEBHOOK_SECRET = os.environ["WEBHOOK_SECRET"].encode()
-sessions = {}  # yours, by the cookie
+sessions = {}  # replace with your session store: cookie to user
 app = Flask(__name__)
 
 
 @app.post("/login")
-def login():  # here you would check a password
+def login():  # check a password here
     session = secrets.token_hex(16)
     sessions[session] = request.args["user"]
     response = app.response_class(status=204)
@@ -37,7 +37,7 @@ def tidegate():
         return "who are you?", 401
     question = request.get_json(force=True)
     if question["event"] != "connect" or question.get("user"):
-        return "", 204  # a token has said who it is
+        return "", 204  # a token has already identified the user
     cookies = SimpleCookie((question.get("headers") or {}).get("Cookie", [""])[0])
     user = "session" in cookies and sessions.get(cookies["session"].value)
     if not user:
@@ -45,7 +45,7 @@ def tidegate():
     return jsonify(allow=True, user=user)
 
 
-def sign(claims):  # or jwt.encode(claims, JWT_SECRET) of the package PyJWT
+def sign(claims):  # or use PyJWT: jwt.encode(claims, JWT_SECRET)
     def encode(data):
         return base64.urlsafe_b64encode(data).rstrip(b"=")
 

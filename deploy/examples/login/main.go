@@ -1,5 +1,5 @@
-// Command login is a backend that tells Tidegate who its users are, both ways: by a
-// token that it signs, and by its own cookie, which Tidegate asks it about.
+// Command login is a backend that tells Tidegate who its users are, in two ways: GET /token
+// signs a token for a user, and POST /tidegate answers when Tidegate asks whose a cookie is.
 //
 //	PORT=3000 JWT_SECRET=… WEBHOOK_SECRET=… go run ./deploy/examples/login
 package main
@@ -25,7 +25,7 @@ import (
 var (
 	jwtSecret     = os.Getenv("JWT_SECRET")
 	webhookSecret = os.Getenv("WEBHOOK_SECRET")
-	sessions      sync.Map // yours: a user by the cookie
+	sessions      sync.Map // replace with your session store: cookie to user
 )
 
 func main() {
@@ -35,7 +35,7 @@ func main() {
 	log.Fatal(http.ListenAndServe("127.0.0.1:"+cmp.Or(os.Getenv("PORT"), "3000"), nil))
 }
 
-// login is where you would check a password.
+// login accepts anybody: check a password here.
 func login(w http.ResponseWriter, r *http.Request) {
 	id := rand.Text()
 	sessions.Store(id, r.FormValue("user"))
@@ -66,7 +66,7 @@ func tidegate(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	if question.Event != "connect" || question.User != "" { // a token has said who it is
+	if question.Event != "connect" || question.User != "" { // a token has already identified the user
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
@@ -87,7 +87,7 @@ func userOf(r *http.Request) (user any, found bool) {
 
 func sign(claims map[string]any) string {
 	encoding := base64.RawURLEncoding
-	payload, _ := json.Marshal(claims) // texts and numbers
+	payload, _ := json.Marshal(claims) // strings and numbers always encode
 	text := encoding.EncodeToString([]byte(`{"alg":"HS256","typ":"JWT"}`)) + "." + encoding.EncodeToString(payload)
 	return text + "." + encoding.EncodeToString(digest(jwtSecret, text))
 }
