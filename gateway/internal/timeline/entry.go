@@ -6,17 +6,17 @@ import (
 	"tidegate/broker"
 )
 
-// Entry is a message on its way to a channel's audience, and the frames that it has
-// been encoded to.
+// Entry is a message on its way to a channel's audience, with the frames it has been
+// encoded into so far. Its methods must not be called concurrently.
 type Entry struct {
 	Message  broker.Message
-	Received time.Time // when, of a message whose delivery is measured; else zero
+	Received time.Time // when the broker delivered the message; zero if its delivery is not measured
 
-	first  encoded // what most entries have
+	first  encoded // most entries need only this one
 	more   []encoded
 	deltas []encodedDelta
 	pairs  []pair
-	until  int64 // for how long a tail keeps it, in Unix nanoseconds
+	until  int64 // when the tail drops the entry, in Unix nanoseconds
 }
 
 type encoded struct {
@@ -24,21 +24,24 @@ type encoded struct {
 	frame []byte
 }
 
-// encodedDelta names the message before by its position, so that it keeps no chain of
-// entries alive.
+// encodedDelta identifies the previous message by its position, not by a pointer, which
+// would keep a chain of entries alive.
 type encodedDelta struct {
 	by     DeltaEncoder
 	before broker.Position
 	frame  []byte
 }
 
-// Encoder says messages in one way. Two that are equal (==) say the same.
+// Encoder encodes messages for one protocol or dialect. Two Encoders that compare equal
+// (==) must produce the same frames.
 type Encoder interface {
-	// EncodeMessage returns the frame of a message; nil: it does not say it.
+	// EncodeMessage returns the frame of a message, or nil if the message is not to be
+	// sent.
 	EncodeMessage(*broker.Message) ([]byte, error)
 }
 
-// Frame returns the message as by says it, encoded once for all who ask.
+// Frame returns the frame that by makes of the message. Each Encoder runs once; later calls
+// return the same frame.
 func (e *Entry) Frame(by Encoder) ([]byte, error) {
 	if e.first.by == by {
 		return e.first.frame, nil
@@ -60,15 +63,15 @@ func (e *Entry) Frame(by Encoder) ([]byte, error) {
 	return frame, nil
 }
 
-// DeltaEncoder says what differs between messages, in one way.
+// DeltaEncoder encodes a message as its difference from an earlier one.
 type DeltaEncoder interface {
-	// EncodeDelta returns the frame of a message for who has the one before. What differs
-	// the encoders of both share; nil: nobody else asks.
+	// EncodeDelta returns the frame of m for a client that has before. All encoders of m
+	// share the work stored in d; d is nil if no other encoder will ask for it.
 	EncodeDelta(m, before *broker.Message, d *Differences) ([]byte, error)
 }
 
-// Delta returns the message as by says it to who has the one before: encoded once for all
-// who ask, if that has a position.
+// Delta returns the frame that by makes of the message for a client that has before. It
+// encodes once and reuses the frame, provided that before has a position.
 func (e *Entry) Delta(before *broker.Message, by DeltaEncoder) ([]byte, error) {
 	for i := range e.deltas {
 		if d := &e.deltas[i]; d.by == by && d.before == before.Position {
@@ -82,7 +85,7 @@ func (e *Entry) Delta(before *broker.Message, by DeltaEncoder) ([]byte, error) {
 	return frame, err
 }
 
-// pair is an entry's message and one before it.
+// pair holds the differences between an entry's message and an earlier one.
 type pair struct {
 	before      broker.Position
 	differences *Differences
@@ -102,8 +105,8 @@ func (e *Entry) differences(before *broker.Message) *Differences {
 	return d
 }
 
-// Differences are what differs between two messages, in each of the forms in which
-// encoders have them. Calls must not overlap.
+// Differences caches the differences between two messages, one for each form that encoders
+// use. Its methods must not be called concurrently.
 type Differences struct{ known []difference }
 
 type difference struct {
@@ -111,7 +114,8 @@ type difference struct {
 	text []byte
 }
 
-// In returns what differs in a form, worked out once for all who ask.
+// In returns the differences in the given form. It calls work only the first time; on a nil
+// receiver, every time.
 func (d *Differences) In(form uint8, work func() []byte) []byte {
 	if d == nil {
 		return work()
@@ -126,8 +130,8 @@ func (d *Differences) In(form uint8, work func() []byte) []byte {
 	return text
 }
 
-// weight is about how many bytes a kept message takes: itself, and the frame that
-// one protocol makes of it.
+// weight estimates the memory that a buffered entry takes, in bytes: the message and the
+// frame of one protocol.
 func (e *Entry) weight() int { return 2*len(e.Message.Payload) + 512 }
 
 func (e *Entry) offset() uint64 { return e.Message.Position.Offset }

@@ -2,14 +2,15 @@ package timeline
 
 import "tidegate/broker"
 
-// Latest is the last message of a channel, kept apart from its tail, which forgets. The
-// zero value has none. Calls must not overlap.
+// Latest holds the last message of a channel. Unlike the tail, it does not expire. The zero
+// value holds nothing. Its methods must not be called concurrently.
 type Latest struct {
 	message broker.Message
-	weight  int // 0: there is none
+	weight  int // 0 if there is no message
 }
 
-// Message returns the message; nil: there is none. It is good until Keep or Drop.
+// Message returns the message, or nil if there is none. The pointer is valid until the next
+// call of Keep or Drop.
 func (l *Latest) Message() *broker.Message {
 	if l.weight == 0 {
 		return nil
@@ -17,8 +18,8 @@ func (l *Latest) Message() *broker.Message {
 	return &l.message
 }
 
-// Keep keeps m in place of what was kept, unless that is more than all of a node may take:
-// then nothing is kept.
+// Keep replaces the message by m. If that would exceed what all channels of the node may
+// hold, Keep stores nothing and the old message is gone, too.
 func (l *Latest) Keep(m *broker.Message, s *Store) {
 	l.Drop(s)
 	weight := len(m.Payload) + latestOverhead
@@ -31,7 +32,7 @@ func (l *Latest) Keep(m *broker.Message, s *Store) {
 
 const latestOverhead = 512
 
-// Drop lets go of the message.
+// Drop discards the message.
 func (l *Latest) Drop(s *Store) {
 	s.latest.Add(-int64(l.weight))
 	*l = Latest{}

@@ -31,7 +31,7 @@ func TestLatest_TakesNoMoreThanANodeHasForAll(t *testing.T) {
 	}
 }
 
-// tellingBefore counts how often it is asked.
+// tellingBefore counts its calls.
 type tellingBefore struct{ asked *int }
 
 func (b tellingBefore) EncodeDelta(m, before *broker.Message, _ *Differences) ([]byte, error) {
@@ -39,7 +39,8 @@ func (b tellingBefore) EncodeDelta(m, before *broker.Message, _ *Differences) ([
 	return []byte(string(m.Payload) + " after " + string(before.Payload)), nil
 }
 
-// comparing says what differs in one of several ways, in a form that others may have, too.
+// comparing encodes differences in one of several ways, in a form that other encoders may
+// use, too.
 type comparing struct {
 	way, form uint8
 	compared  *int

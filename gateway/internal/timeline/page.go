@@ -6,23 +6,24 @@ import (
 	"tidegate/broker"
 )
 
-// page is a run of one channel's history, and where it was asked for. Its offsets
-// have no holes. It is guarded by what guards the timeline.
+// page is a run of one channel's history with contiguous offsets. The lock that guards the
+// timeline guards its pages, too.
 type page struct {
-	of      any             // the timeline
-	after   broker.Position // what was read from; if messages were lost, not where entries begin
+	of      any             // the *Timeline it belongs to
+	after   broker.Position // the position the read started from; if messages were lost, entries begin later
 	entries []*Entry
 	weight  int
 	read    time.Time
 }
 
-// follows reports whether the page has what comes after the cursor.
+// follows reports whether the page contains the message that follows the cursor.
 func (p *page) follows(cursor broker.Position) bool {
 	end := p.entries[len(p.entries)-1].offset()
 	return cursor.Epoch == p.after.Epoch && cursor.Offset >= p.after.Offset && cursor.Offset < end
 }
 
-// from returns the entries that come after the cursor, which the page follows.
+// from returns the entries after the cursor. The caller has checked that the page follows
+// it.
 func (p *page) from(cursor broker.Position) []*Entry {
 	if first := p.entries[0].offset(); cursor.Offset >= first {
 		return p.entries[cursor.Offset+1-first:]
@@ -30,7 +31,7 @@ func (p *page) from(cursor broker.Position) []*Entry {
 	return p.entries
 }
 
-// A page is what is read at once where there is much to read.
+// Bounds of one read of the history.
 const (
 	pageMessages = 256
 	pageBytes    = 1 << 20

@@ -6,69 +6,70 @@ import (
 	"tidegate/broker"
 )
 
-// Reader is a client on its way from its cursor to the present.
+// Reader is a client that is catching up from its cursor to the present.
 type Reader struct {
-	cursor  broker.Position // of the last message that it has
-	recent  int             // it has no cursor, and wants so many of the last messages; 0: it has one
-	mark    uint64          // a look with a higher number began after the client came
-	lenient bool            // what the history does not have any more is no loss to it
-	begun   bool            // it has been given something, or all that there is
-	lost    bool            // something before the next message is gone, and that was not told
-	told    bool            // that was told, and nothing given since
-	unkept  uint64          // the timeline's, when the reader began
-	asked   broker.Position // where the timeline was when a read for it began
-	page    *page           // what was just read for it
+	cursor  broker.Position // position of the last message that the client has
+	recent  int             // the client has no cursor and wants this many of the last messages; 0 if it has a cursor
+	mark    uint64          // number of the latest look when the client came; only later ones count for it
+	lenient bool            // messages that the history has dropped do not count as lost
+	begun   bool            // a Step has given it something, or all there is
+	lost    bool            // messages before the next one are lost, and the client has not been told
+	told    bool            // the client was told of a loss and has been given nothing since
+	unkept  uint64          // Timeline.unkept when the reader began
+	asked   broker.Position // Timeline.at when the last read for this reader began
+	page    *page           // the result of that read
 }
 
-// Resume returns a reader that has all up to the cursor.
+// Resume returns a Reader for a client that has all messages up to the cursor.
 func (t *Timeline) Resume(cursor broker.Position) *Reader {
 	return &Reader{cursor: cursor, mark: t.begun}
 }
 
-// Recent returns a reader that wants the last n messages, or as many as there are.
+// Recent returns a Reader for a client that wants the last n messages, or all if there are
+// fewer.
 func (t *Timeline) Recent(n int) *Reader {
 	return &Reader{recent: n, lenient: true}
 }
 
-// Take notes that the reader is given the next entry of a Step.
+// Take records that the client was given the next entry of a Step.
 func (r *Reader) Take(e *Entry) { r.cursor, r.told = e.Message.Position, false }
 
-// Pass is Take for an entry that the client does not want.
+// Pass records that the next entry was skipped, because the client does not want it.
 func (r *Reader) Pass(e *Entry) { r.cursor = e.Message.Position }
 
-// Step is what comes next on a reader's way.
+// Step says what comes next for a Reader.
 type Step struct {
 	Do Do
 
-	// Of Give.
-	Entries []*Entry        // with contiguous offsets; each is to be given and taken, as far as there is room
-	After   broker.Position // all that was published after it follows
-	Lost    bool            // something before the entries is gone, which is to be told first
-	Present bool            // with the last of the entries the reader is in the present: see Arrive
+	// Set for Give.
+	Entries []*Entry        // with contiguous offsets; give and Take each of them, as far as there is room
+	After   broker.Position // the entries are everything that was published after this position
+	Lost    bool            // messages before the entries are lost: tell the client first
+	Present bool            // after the last entry the client is up to date: see Arrive
 
-	// Of Pause.
+	// Set for Pause: how long.
 	Wait time.Duration
 }
 
-// Do says what to do before the next Step.
+// Do is what the caller does before it calls Step again.
 type Do uint8
 
 const (
-	Give  Do = iota // the entries to the reader
-	Await           // the end of the repair that is under way
-	Look            // a repair: the cursor may be of what this node has not heard of
-	Pause           // the same, but there was a look a moment ago: in a while
-	Read            // what follows the reader's cursor: see AskFor and Keep
+	Give  Do = iota // give the entries to the client
+	Await           // wait for the repair under way to end
+	Look            // begin a repair: the cursor may be of an epoch or offset that this node has not seen
+	Pause           // wait for Step.Wait: a Look is needed, but the last one was only a moment ago
+	Read            // read what follows the cursor: see AskFor and Keep
 )
 
-// Step says what comes next.
+// Step returns what comes next for r.
 func (t *Timeline) Step(r *Reader, now time.Time) Step {
 	if r.recent > 0 {
 		r.cursor, r.recent = t.back(r.recent), 0
 	}
 	begin := broker.Position{Epoch: r.cursor.Epoch}
-	if begin.Agrees(t.at) || begin.Agrees(t.former) { // from before the first message
-		r.cursor.Epoch = t.at.Epoch // of which the client may count on, if it has not heard its name
+	if begin.Agrees(t.at) || begin.Agrees(t.former) { // the cursor is from before the first message
+		r.cursor.Epoch = t.at.Epoch // count on in this epoch: the client need not have heard its name
 	}
 	if !t.covers(r.cursor) {
 		if step := t.lookFor(r, now); step.Do != Give {
@@ -83,7 +84,7 @@ func (t *Timeline) Step(r *Reader, now time.Time) Step {
 		return t.give(r, page.from(r.cursor), false)
 	}
 	if t.repair.open {
-		return Step{Do: Await} // what would be read may be of another epoch
+		return Step{Do: Await} // a read now might return another epoch
 	}
 	return Step{Do: Read}
 }
@@ -93,8 +94,8 @@ func (t *Timeline) back(n int) broker.Position {
 	return broker.Position{Epoch: t.at.Epoch, Offset: t.at.Offset - min(uint64(n), t.at.Offset)}
 }
 
-// lookFor says how to find out about a cursor that is not known here. Give: it has
-// been looked for since the client came.
+// lookFor returns how to find out about a cursor that this node does not know. It returns
+// Give if a look has already taken place since the client came.
 func (t *Timeline) lookFor(r *Reader, now time.Time) Step {
 	switch wait := t.lookedAt.Add(lookEvery).Sub(now); {
 	case t.settled > r.mark:
@@ -107,8 +108,9 @@ func (t *Timeline) lookFor(r *Reader, now time.Time) Step {
 	return Step{Do: Look}
 }
 
-// afterLoss returns from where on a client whose cursor is lost is given what there
-// is: all of it, but for what it has from the former epoch.
+// afterLoss returns the position from which to serve a client whose cursor is lost: from
+// the beginning of the epoch, without the messages that the client has from the former
+// epoch.
 func (t *Timeline) afterLoss(cursor broker.Position) broker.Position {
 	begin, nothing := broker.Position{Epoch: t.at.Epoch}, broker.Position{Epoch: cursor.Epoch}
 	if cursor.Epoch == t.former.Epoch || nothing.Agrees(t.origin) {
@@ -117,9 +119,8 @@ func (t *Timeline) afterLoss(cursor broker.Position) broker.Position {
 	return begin
 }
 
-// pageFor returns a page that has what follows the reader's cursor: the one that was
-// just read, for which there may have been no room in the archive, or one of the
-// archive's.
+// pageFor returns a page with the message after the reader's cursor, or nil. It prefers the
+// page just read for this reader, which the archive may have had no room for.
 func (t *Timeline) pageFor(r *Reader) *page {
 	own := r.page
 	r.page = nil
@@ -129,7 +130,7 @@ func (t *Timeline) pageFor(r *Reader) *page {
 	return t.store.find(t, r.cursor)
 }
 
-// give returns the step that gives entries. Each loss is told once.
+// give returns the Step that gives entries. It reports each loss once.
 func (t *Timeline) give(r *Reader, entries []*Entry, present bool) Step {
 	step := Step{Entries: entries, After: t.at, Present: present}
 	if len(entries) > 0 {
@@ -146,13 +147,13 @@ func (t *Timeline) give(r *Reader, entries []*Entry, present bool) Step {
 	return step
 }
 
-// Arrive is for a reader that is in the present now: from now on it is one of the
-// audience. It reports whether messages may have passed it by that are in no
-// history, which is to be told.
+// Arrive is called when a reader is up to date: from now on it belongs to the audience. It
+// reports whether messages may have passed it by that are in no history, so that the client
+// must be told.
 func (t *Timeline) Arrive(r *Reader) (missed bool) { return r.unkept != t.unkept }
 
-// AskFor begins a read for a reader, and returns the position after which to read, and
-// how much at most: all up to the tail, if the tail may have room for it.
+// AskFor begins a read for r. It returns the position to read after and the most to read:
+// up to the beginning of the tail if the tail may have room for that, else one page.
 func (t *Timeline) AskFor(r *Reader) (after broker.Position, most broker.Most) {
 	r.asked = t.at
 	most = broker.Most{Messages: pageMessages, Bytes: pageBytes}
@@ -163,15 +164,15 @@ func (t *Timeline) AskFor(r *Reader) (after broker.Position, most broker.Most) {
 	return r.cursor, most
 }
 
-// Keep takes what was read for a reader: into the tail, or, if it is too much for
-// that, into the archive. There all who resume find it. It reports whether a repair is
-// due, since the history has another epoch than is known here, or knows less.
+// Keep stores what was read for r: in the tail, or in the archive if the tail has no room.
+// Other readers find it there. Keep reports whether a repair is due, because the history
+// has another epoch than this node knows, or an older top.
 func (t *Timeline) Keep(r *Reader, read broker.Page, now time.Time) (suspect bool) {
 	stale := read.Top.Epoch == r.asked.Epoch && read.Top.Offset < r.asked.Offset
 	switch {
 	case stale, read.Top.Epoch != t.at.Epoch:
 		return true
-	case r.cursor.Epoch != t.at.Epoch: // the epoch has just changed, and the page begins elsewhere than at the cursor
+	case r.cursor.Epoch != t.at.Epoch: // the epoch has just changed, so the page does not begin at the cursor
 	case !t.extendTail(read, r.cursor, now):
 		r.page = t.newPage(read, r.cursor, now)
 		t.store.add(r.page)
@@ -179,9 +180,10 @@ func (t *Timeline) Keep(r *Reader, read broker.Page, now time.Time) (suspect boo
 	return false
 }
 
-// extendTail puts a page before the tail if it reaches up to it, and there is room.
-// A page that it does not take has messages. A page without messages from before the
-// tail tells that there are none only if the cursor lay before it.
+// extendTail puts a page in front of the tail if the page reaches it and there is room. It
+// reports whether nothing is left to store; if it returns false, the page has messages. A
+// page without messages older than the tail proves that there are none only if the cursor
+// lay before the tail.
 func (t *Timeline) extendTail(read broker.Page, cursor broker.Position, now time.Time) bool {
 	begin := t.tail.begin(t.at.Offset)
 	older := read.Messages
@@ -199,8 +201,8 @@ func (t *Timeline) extendTail(read broker.Page, cursor broker.Position, now time
 	return true
 }
 
-// newPage makes a page of what was read up to the timeline's position, which is not
-// nothing.
+// newPage returns a page of the messages read up to the timeline's position. There is at
+// least one such message.
 func (t *Timeline) newPage(read broker.Page, cursor broker.Position, now time.Time) *page {
 	messages := read.Messages
 	for messages[len(messages)-1].Position.Offset > t.at.Offset {

@@ -118,8 +118,8 @@ func TestStep_WhoComesFromTheFormerEpochIsGivenWhatFollowsIt(t *testing.T) {
 	}
 }
 
-// A client that has counted on from before the first message of the former epoch has not
-// heard its name.
+// A client that has counted on from before the first message of the former epoch does not
+// know the name of that epoch.
 func TestStep_WhoHasCountedThroughTheFormerEpochIsGivenWhatFollowsIt(t *testing.T) {
 	line := starting(unbornAt(0))
 	line.Next(entry(at("e", 1)), noon)
@@ -173,7 +173,7 @@ func TestRecent_OfAShortHistoryIsNoLoss(t *testing.T) {
 	}
 }
 
-// world is a history, a node's timeline of it, and clients on their way: what
+// world is a history, one node's timeline of it, and clients that catch up. It does what
 // package gateway does, without goroutines.
 type world struct {
 	*rapid.T
@@ -194,9 +194,9 @@ type world struct {
 	clients []*client
 }
 
-// client is one that resumes. Every message has a serial number as its payload.
+// client is a client that resumes. Every message has a serial number as its payload.
 type client struct {
-	reader  *Reader // nil: it is in the present
+	reader  *Reader // nil if the client is up to date
 	cursor  broker.Position
 	last    uint64 // serial number of the last message that it has
 	told    bool   // of a loss, since then
@@ -225,7 +225,7 @@ func (w *world) receive(m broker.Message) {
 	}
 }
 
-// hear gives a message to all who are in the present.
+// hear gives a message to all clients that are up to date.
 func (w *world) hear(e *Entry) {
 	for _, c := range w.clients {
 		if c.present {
@@ -254,15 +254,16 @@ func (w *world) loseAll() {
 	}
 }
 
-// fork leaves the history as it is at a server that will be asked now and then.
+// fork keeps the present state of the history as a stale server, which will be asked now
+// and then.
 func (w *world) fork() {
 	left := *w
 	left.kept = slices.Clone(w.kept)
 	w.stale = &left
 }
 
-// read asks the master, or, a few times, one that was. The timeline must find out
-// where that is possible: if it has been further, or in another epoch since.
+// read asks the master or, a few times, a former master. The timeline must notice where it
+// can: if it has been further, or in another epoch since.
 func (w *world) read(after broker.Position) broker.Page {
 	limit := rapid.IntRange(1, 5).Draw(w.T, "page")
 	shows := w.stale != nil && (w.stale.epoch == w.line.left.Epoch || w.stale.epoch == w.line.at.Epoch && w.stale.top < w.line.at.Offset)
@@ -274,7 +275,7 @@ func (w *world) read(after broker.Position) broker.Page {
 	return w.since(after, limit)
 }
 
-// since is broker.History's.
+// since implements broker.History.
 func (w *world) since(after broker.Position, limit int) broker.Page {
 	page := broker.Page{Top: at(w.epoch, w.top), Former: w.former}
 	from := after.Offset
@@ -299,7 +300,7 @@ func (w *world) since(after broker.Position, limit int) broker.Page {
 	return page
 }
 
-// repair does one turn of a repair.
+// repair does one round of a repair.
 func (w *world) repair() {
 	if !w.line.repair.open {
 		return
@@ -322,7 +323,7 @@ func (w *world) repair() {
 	}
 }
 
-// advance does one step of a client's way.
+// advance does one Step of a client.
 func (w *world) advance(c *client, room int) {
 	step := w.line.Step(c.reader, w.now)
 	switch step.Do {
@@ -369,7 +370,7 @@ func (w *world) arrive() {
 
 func (w *world) cursor() broker.Position { return at(w.epoch, w.top) }
 
-// leave takes a client away, and brings it back with the cursor that it has.
+// leave disconnects a client, which comes back with the cursor that it has.
 func (w *world) leave(c *client) {
 	c.present, c.reader = false, w.line.Resume(c.cursor)
 }
@@ -385,9 +386,9 @@ func (w *world) begin(keep bool) {
 	w.epoch = fmt.Sprint("e", w.epochs)
 }
 
-// TestReader_HearsAllOrIsTold tells random stories of losses, repairs, epochs and
-// clients that come and go. Nobody is given a message twice, and whoever misses one is
-// told before the next.
+// TestReader_HearsAllOrIsTold runs random sequences of losses, repairs, new epochs and
+// clients that come and go. No client is given a message twice, and one that misses a
+// message is told before it gets the next.
 func TestReader_HearsAllOrIsTold(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		line := New(new(Store))
@@ -439,7 +440,7 @@ func TestReader_HearsAllOrIsTold(t *testing.T) {
 	})
 }
 
-// end lets everything come to rest: then everybody has the newest message.
+// end lets everything settle: then every client has the newest message.
 func (w *world) end() {
 	for _, c := range w.clients {
 		for turns := 0; c.reader != nil; turns++ {

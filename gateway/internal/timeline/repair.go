@@ -6,11 +6,12 @@ import (
 	"tidegate/broker"
 )
 
-// readsInVain is how many there are before what they look for counts as lost.
+// readsInVain is the number of reads that may fail to find a message before it counts as
+// lost.
 const readsInVain = 8
 
-// Suspect says that messages may be missing after At. It reports whether a repair
-// begins so; else the one under way looks once more.
+// Suspect says that messages after At may be missing. It reports whether that begins a
+// repair; if one is under way, that one reads once more.
 func (t *Timeline) Suspect() (begins bool) {
 	if t.repair.open {
 		t.repair.again = true
@@ -20,8 +21,8 @@ func (t *Timeline) Suspect() (begins bool) {
 	return true
 }
 
-// Ask begins a read of a repair, and returns the position after which to read, and
-// how much at most.
+// Ask begins a read of the repair. It returns the position to read after and the most to
+// read.
 func (t *Timeline) Ask(now time.Time) (after broker.Position, most broker.Most) {
 	r := &t.repair
 	r.again, r.asked, r.from = false, r.seen, t.at
@@ -29,9 +30,9 @@ func (t *Timeline) Ask(now time.Time) (after broker.Position, most broker.Most) 
 	return t.at, broker.Most{Messages: pageMessages, Bytes: pageBytes}
 }
 
-// Merge takes what was read. The audience is then to be given those of the page's
-// messages that Follow. It reports whether something before them is lost, which is
-// to be told first.
+// Merge takes the page that was read. The caller then gives the audience those messages of
+// the page for which Follow returns true. Merge reports whether messages before them are
+// lost, so that the audience must be told first.
 func (t *Timeline) Merge(page broker.Page) (lost bool) {
 	r := &t.repair
 	stale := t.isStale(page.Top)
@@ -59,15 +60,15 @@ func (t *Timeline) Merge(page broker.Page) (lost bool) {
 	return lost
 }
 
-// isStale reports whether a top comes from a history that knows less than the
-// audience: of a server that was the master once, or that has forgotten.
+// isStale reports whether a top comes from a history that knows less than the audience: its
+// server is a former master, or has lost data.
 func (t *Timeline) isStale(top broker.Position) bool {
 	behind := top.Epoch == t.repair.from.Epoch && top.Offset < t.repair.from.Offset
 	return behind || t.isPast(top)
 }
 
-// whereLeft returns where to go on in a history that has gone back: nothing is given
-// twice.
+// whereLeft returns where to go on in a history that has gone back, so that no message is
+// given twice.
 func (t *Timeline) whereLeft(top broker.Position) broker.Position {
 	switch top.Epoch {
 	case t.left.Epoch:
@@ -78,7 +79,7 @@ func (t *Timeline) whereLeft(top broker.Position) broker.Position {
 	return top
 }
 
-// jump moves to a position that does not follow.
+// jump moves to a position that does not follow the current one.
 func (t *Timeline) jump(to broker.Position, page broker.Page) {
 	t.tail.clear(t.store)
 	r := &t.repair
@@ -86,14 +87,14 @@ func (t *Timeline) jump(to broker.Position, page broker.Page) {
 		t.origin = t.originOf(page.Former)
 		t.left, t.former = t.at, page.Former
 		if r.seen == r.asked && r.seen.Epoch != to.Epoch {
-			r.seen = broker.Position{} // it is lost with its epoch: to look for it would lead back
+			r.seen = broker.Position{} // it was lost with its epoch; looking for it would lead back there
 		}
 	}
 	t.at = to
 }
 
-// originOf returns the position of nothing from which the epoch of a position began: the
-// history remembers that of its present epoch alone.
+// originOf returns the unborn position from which the epoch of former began, or the zero
+// Position. The history itself remembers only that of its current epoch.
 func (t *Timeline) originOf(former broker.Position) (nothing broker.Position) {
 	if former.Epoch == t.at.Epoch && t.former.Unborn() {
 		return t.former
@@ -101,8 +102,8 @@ func (t *Timeline) originOf(former broker.Position) (nothing broker.Position) {
 	return nothing
 }
 
-// Follow moves on to a message that was read, and reports whether it is the next,
-// for the audience to be given.
+// Follow advances to a message that was read and reports whether it is the next one, which
+// the caller then gives to the audience. Otherwise it does nothing.
 func (t *Timeline) Follow(e *Entry, now time.Time) bool {
 	if !t.precedes(e.Message.Position) {
 		return false
@@ -111,17 +112,17 @@ func (t *Timeline) Follow(e *Entry, now time.Time) bool {
 	return true
 }
 
-// Outcome says how a repair goes on after a page was merged and followed.
+// Outcome says how a repair goes on after Merge and Follow.
 type Outcome uint8
 
 const (
-	ReadOn    Outcome = iota // there is more to be read
-	ReadLater                // the history does not have what it must have: read again in a while
+	ReadOn    Outcome = iota // there is more: read again now
+	ReadLater                // the history lacks what it should have: read again in a while
 	Repaired                 // nothing is missing any more
-	Lost                     // something that was seen is lost, which is to be told; the rest is there
+	Lost                     // a message that was seen is lost: tell the audience; all others have arrived
 )
 
-// Conclude says what comes next. By Repaired and Lost the repair has ended.
+// Conclude returns how the repair goes on. With Repaired and Lost it has ended.
 func (t *Timeline) Conclude(page broker.Page) Outcome {
 	r := &t.repair
 	outcome, found, brought := Repaired, t.found(r.seen), t.at != r.from
@@ -143,7 +144,7 @@ func (t *Timeline) Conclude(page broker.Page) Outcome {
 	return outcome
 }
 
-// giveUp goes on after what was seen and is nowhere.
+// giveUp skips past a message that was seen but that no read has found.
 func (t *Timeline) giveUp(seen broker.Position) {
 	if seen.Epoch == t.at.Epoch {
 		t.at = seen
@@ -151,11 +152,12 @@ func (t *Timeline) giveUp(seen broker.Position) {
 	}
 }
 
-// found reports whether what was seen is nothing to look for. Of the epochs before
-// this one the history has it under the same offset, or it was told that it has not.
+// found reports whether there is no need to look for seen any more: it is zero, has been
+// reached, or belongs to a past epoch. In that case the history has it under the same
+// offset, or the audience has been told that it is lost.
 func (t *Timeline) found(seen broker.Position) bool {
 	return seen.IsZero() || t.covers(seen) || t.isPast(seen)
 }
 
-// Abandon ends a repair that nobody needs any more.
+// Abandon ends a repair whose result nobody needs any more.
 func (t *Timeline) Abandon() { t.repair = repair{} }

@@ -9,32 +9,33 @@ import (
 	"tidegate/broker/lock"
 )
 
-// Store is what the timelines of one node share: the bounds on what their tails, and what
-// Latest keeps, hold together, and the archive. The zero value is ready; all methods may
-// be called concurrently.
+// Store is shared by all timelines of a node. It bounds the memory of all tails and of all
+// Latest messages, and it holds the archive. The zero value is ready to use. All methods
+// are safe for concurrent use.
 //
-// The archive holds pages of history that are too much for a channel's tail, for the
-// moment in which many who resume want the same ones: each is read once.
+// The archive caches pages of history that do not fit into a channel's tail, for a few
+// seconds. When many clients resume at once and need the same pages, each page is read
+// once.
 type Store struct {
 	tails  atomic.Int64 // weight of all tails
-	latest atomic.Int64 // weight of all that is kept by Latest
+	latest atomic.Int64 // weight of all Latest messages
 
 	// Guarded by mu.
 	mu       lock.Mutex[lock.Archive]
 	archived int             // weight of all pages
-	pages    map[any][]*page // by timeline, the oldest reads first
-	order    []*page         // of reading
+	pages    map[any][]*page // by timeline, in the order in which they were read
+	order    []*page         // all pages, in the order in which they were read
 }
 
-// MostBytes is what a store holds at most, the messages of one page and the frames
-// of further protocols apart.
+// MostBytes is the most that a Store holds, in bytes. It does not count the messages of one
+// page, nor the frames of a second and further protocols.
 const MostBytes = tailsMost + latestMost + archiveBytes
 
 const (
-	tailBytes  = 2 << 20  // of one tail
-	tailsMany  = 48 << 20 // from here on all tails of a node are much, and one has
-	tailModest = 16 << 10 // no more than this;
-	tailsMost  = 64 << 20 // from here on they are too much, and one has nothing
+	tailBytes  = 2 << 20  // the most of one tail
+	tailsMany  = 48 << 20 // above this weight of all tails, a tail may hold only
+	tailModest = 16 << 10 // this much, and
+	tailsMost  = 64 << 20 // above this one it may hold nothing
 
 	latestMost = 16 << 20
 
@@ -42,7 +43,7 @@ const (
 	archiveAge   = 5 * time.Second
 )
 
-// add keeps a page, and for that lets go of the oldest ones.
+// add puts a page into the archive and evicts the oldest pages to make room for it.
 func (s *Store) add(p *page) {
 	if p.weight > archiveBytes {
 		return
@@ -60,7 +61,7 @@ func (s *Store) add(p *page) {
 	s.archived += p.weight
 }
 
-// find returns a page that has what comes after a timeline's cursor, or nil.
+// find returns a page of timeline t that contains the message after the cursor, or nil.
 func (s *Store) find(t any, cursor broker.Position) *page {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -71,7 +72,7 @@ func (s *Store) find(t any, cursor broker.Position) *page {
 	return nil
 }
 
-// forget lets go of a timeline's pages.
+// forget removes the pages of timeline t.
 func (s *Store) forget(t any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -82,7 +83,7 @@ func (s *Store) forget(t any) {
 	s.order = slices.DeleteFunc(s.order, func(p *page) bool { return p.of == t })
 }
 
-// Sweep lets go of what was read too long ago. It is to be called every second.
+// Sweep removes the pages that have expired. The caller calls it every second.
 func (s *Store) Sweep(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -104,7 +105,7 @@ func (s *Store) dropOldest() {
 	}
 }
 
-// share returns how much one tail may weigh.
+// share returns how much one tail may weigh at present.
 func (s *Store) share() int {
 	switch all := s.tails.Load(); {
 	case all > tailsMost:

@@ -6,14 +6,14 @@ import (
 	"tidegate/broker"
 )
 
-// tail is the end of a channel's history, kept for a short time so that the many
-// who resume at once cost one read. Its entries are contiguous and end at the
-// timeline's position.
+// tail buffers the end of a channel's history for a short time, so that many clients who
+// resume at once cost one read. Its entries are contiguous and end at the timeline's
+// position.
 type tail struct {
 	entries  []*Entry
 	weight   int
-	complete bool // nothing older is in the history
-	closed   bool // nothing is kept any more
+	complete bool // the history has nothing older than the tail
+	closed   bool // the tail stores nothing any more
 }
 
 const (
@@ -36,19 +36,19 @@ func (t *tail) append(e *Entry, now time.Time, s *Store) {
 	t.trim(now, s)
 }
 
-// clear forgets everything.
+// clear drops all entries.
 func (t *tail) clear(s *Store) {
 	t.add(-t.weight, s)
 	*t = tail{closed: t.closed}
 }
 
-// close is clear for the last time.
+// close drops all entries and makes append and prepend store nothing from now on.
 func (t *tail) close(s *Store) {
 	t.clear(s)
 	t.closed = true
 }
 
-// trim forgets what is too old or too much.
+// trim drops entries that have expired or exceed the limits, oldest first.
 func (t *tail) trim(now time.Time, s *Store) {
 	n, nanos := 0, now.UnixNano()
 	for n < len(t.entries) && (t.weight > s.share() || len(t.entries)-n > tailEntries || nanos > t.entries[n].until) {
@@ -66,7 +66,7 @@ func (t *tail) trim(now time.Time, s *Store) {
 	}
 }
 
-// prepend puts older messages, which end where the tail begins, before it. It
+// prepend puts older messages in front of the tail, which must begin right after them. It
 // reports whether there was room for them.
 func (t *tail) prepend(older []broker.Message, now time.Time, s *Store) bool {
 	entries, weight := entriesOf(older)
@@ -91,10 +91,11 @@ func entriesOf(messages []broker.Message) (entries []*Entry, weight int) {
 	return entries, weight
 }
 
-// begin returns the offset of the first message of a tail that ends at end.
+// begin returns the offset of the first entry, given that the tail ends at offset end.
 func (t *tail) begin(end uint64) uint64 { return end + 1 - uint64(len(t.entries)) }
 
-// after returns the entries whose offsets are larger than the given one.
+// after returns the entries with offsets greater than offset, given that the tail ends at
+// offset end.
 func (t *tail) after(offset, end uint64) []*Entry {
 	begin := t.begin(end)
 	if offset < begin {

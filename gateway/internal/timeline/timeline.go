@@ -1,15 +1,16 @@
-// Package timeline is what a node knows of one channel's history: how far its
-// audience is, what it has missed, and what a client gets that comes with a cursor.
+// Package timeline tracks what one node knows of a channel's history: up to which position
+// its subscribers have been served, what they have missed, and what a client gets that
+// resumes from a cursor.
 //
-// It decides and remembers; it does nothing. There is no goroutine and no I/O in it,
-// and a Timeline has no lock: its caller holds one over each call. What is to be read
-// from the history the caller reads, and hands in:
+// A Timeline is a state machine. It starts no goroutine, does no I/O and has no lock: the
+// caller must hold the channel's lock during each call, reads the history when the Timeline
+// asks for it, and hands in the result:
 //
 //	live message      Next   ──> Deliver, Skip, or Gap: a repair begins
-//	repair            Ask ──> the caller reads ──> Merge, Follow…, Conclude ──> again, or over
-//	client, cursor    Resume ──> Step: Give, or what is to be done before ──> Step …
+//	repair            Ask ──> the caller reads ──> Merge, Follow…, Conclude ──> again, or done
+//	client, cursor    Resume ──> Step: Give, or something to do first ──> Step …
 //
-// What is promised to clients stands in package gateway, promise.go.
+// The promise to clients is described in promise.go of package gateway.
 package timeline
 
 import (
@@ -18,41 +19,41 @@ import (
 	"tidegate/broker"
 )
 
-// Timeline is one channel's. What its audience has been given is everything up to
-// At: a message that does not follow it is a repetition, or shows that something was
-// missed.
+// Timeline is the state of one channel on this node. The audience, which is the channel's
+// subscribers on this node, has been given everything up to position At. A live message
+// that does not follow At is either a duplicate or the sign that messages were missed.
 type Timeline struct {
 	store    *Store
-	at       broker.Position // of the last message given; zero: not known
-	left     broker.Position // where the audience left the epoch that it was in before
-	former   broker.Position // where the history left the epoch before that of at
-	origin   broker.Position // the position of nothing from which the epoch of former began; zero: not known
-	cleared  broker.Position // messages up to here are in the history no more
-	unkept   uint64          // messages that came and are in no history: nothing brings them again
+	at       broker.Position // of the last message given to the audience; zero if not known
+	left     broker.Position // the last position of the audience in its previous epoch
+	former   broker.Position // the last position of the history in the epoch before that of at
+	origin   broker.Position // the unborn position from which the epoch of former began; zero if not known
+	cleared  broker.Position // messages up to here were cleared from the history
+	unkept   uint64          // counts live messages without a position: no history has them, so none can be repaired
 	tail     tail
 	repair   repair
-	begun    uint64    // looks at the history, by number
-	settled  uint64    // the last of them that at takes account of
-	lookedAt time.Time // when the last one began
+	begun    uint64    // number of the latest look at the history
+	settled  uint64    // number of the latest look that at takes into account
+	lookedAt time.Time // when the latest look began
 }
 
-// New returns the timeline of a channel of which nothing is known.
+// New returns the timeline of a channel whose position is not known yet.
 func New(store *Store) Timeline { return Timeline{store: store} }
 
-// At returns the position of the last message that the audience was given; zero: it
-// is not known.
+// At returns the position of the last message that the audience was given, or the zero
+// Position if that is not known.
 func (t *Timeline) At() broker.Position { return t.at }
 
-// Verdict says what to do with a live message.
+// Verdict says what the caller does with a live message.
 type Verdict uint8
 
 const (
-	Deliver Verdict = iota // it is the next: give it to the audience
-	Skip                   // the audience has it, or the repair under way brings it
-	Gap                    // something before it is missing: a repair has begun, see Ask
+	Deliver Verdict = iota // it is the next one: give it to the audience
+	Skip                   // the audience has it, or the repair under way will bring it
+	Gap                    // a message before it is missing; a repair has begun: call Ask
 )
 
-// Next takes a live message that has a position.
+// Next returns what to do with a live message that has a position.
 func (t *Timeline) Next(e *Entry, now time.Time) Verdict {
 	at := e.Message.Position
 	switch {
@@ -60,7 +61,7 @@ func (t *Timeline) Next(e *Entry, now time.Time) Verdict {
 		t.advance(e, now)
 		return Deliver
 	case t.covers(at), t.isPast(at) && (t.repair.open || now.Sub(t.lookedAt) < lookEvery):
-		return Skip // of a former epoch: the history is not there, as was just seen, or is about to be
+		return Skip // it is of a former epoch, whose history has just been found gone, or is about to be
 	case t.repair.open:
 		t.repair.seen = at
 		return Skip
@@ -70,8 +71,8 @@ func (t *Timeline) Next(e *Entry, now time.Time) Verdict {
 	}
 }
 
-// precedes reports whether at is the position after the timeline's. The first message
-// of a channel begins an epoch.
+// precedes reports whether position at directly follows t.at. The first message of a
+// channel begins a new epoch at offset 1.
 func (t *Timeline) precedes(at broker.Position) bool {
 	if t.at.Unborn() {
 		return at.Offset == 1
@@ -79,13 +80,13 @@ func (t *Timeline) precedes(at broker.Position) bool {
 	return at.Epoch == t.at.Epoch && at.Offset == t.at.Offset+1
 }
 
-// covers reports whether a position is known and reached.
+// covers reports whether position at belongs to the current epoch and has been reached.
 func (t *Timeline) covers(at broker.Position) bool {
 	return at.Epoch == t.at.Epoch && at.Offset <= t.at.Offset
 }
 
-// isPast reports whether a position is of an epoch that is known to be over: the one
-// that the audience was in before, or the one before that in the history.
+// isPast reports whether a position belongs to an epoch known to have ended: the previous
+// one of the audience, or the previous one of the history.
 func (t *Timeline) isPast(at broker.Position) bool {
 	return !at.IsZero() && (at.Epoch == t.left.Epoch || at.Epoch == t.former.Epoch || at.Agrees(t.left) || at.Agrees(t.former))
 }
@@ -96,36 +97,37 @@ func (t *Timeline) advance(e *Entry, now time.Time) {
 	}
 	t.at = e.Message.Position
 	if t.at.Epoch == t.cleared.Epoch && t.at.Offset <= t.cleared.Offset {
-		t.tail.clear(t.store) // it was on its way when the history was cleared
+		t.tail.clear(t.store) // the message was in flight when the history was cleared
 		return
 	}
 	t.tail.append(e, now, t.store)
 }
 
-// NoteUnkept is for a live message that has no position: nothing brings it again.
+// NoteUnkept counts a live message without a position. If such a message is lost, nothing
+// can bring it back.
 func (t *Timeline) NoteUnkept() { t.unkept++ }
 
-// Missed is for messages that may have been lost on the way from the broker. It
-// reports whether some may be lost that are in no history, which is to be told; the
-// rest is for a repair (see Suspect).
+// Missed is called when the broker may have lost messages before they reached this node. It
+// reports whether some of them may be in no history, so that the audience must be told. The
+// caller repairs the rest: see Suspect.
 func (t *Timeline) Missed() (untold bool) {
 	if t.unkept > 0 {
-		t.unkept++ // so that who is on its way is told, too
+		t.unkept++ // tells the clients that are still resuming, too: see Arrive
 	}
 	return t.unkept > 0 || t.at.IsZero()
 }
 
-// BeginLook is to be called before the history is asked where it is. It returns the
-// look's number, for Locate.
+// BeginLook is called before the caller asks the history for its top. It returns the number
+// of the look, which the caller passes to Locate.
 func (t *Timeline) BeginLook(now time.Time) (look uint64) {
 	t.begun++
 	t.lookedAt = now
 	return t.begun
 }
 
-// Locate notes where a look has found the history. Where a message has told it
-// already, nothing changes: what lies between is on its way. It reports whether the
-// audience begins there: to those who came before, earlier messages may be missing.
+// Locate records the top that a look has found. If live messages have already set the
+// position, it stays: what lies between is on its way. Locate reports whether the audience
+// begins at this position: clients that subscribed earlier may have missed messages.
 func (t *Timeline) Locate(top broker.Top, look uint64) (begins bool) {
 	if t.at.IsZero() {
 		t.at, begins = top.Position, true
@@ -140,17 +142,17 @@ func (t *Timeline) Locate(top broker.Top, look uint64) (begins bool) {
 	return begins
 }
 
-// Resting reports whether the history may have what the timeline has not, without
-// any sign of it: where a channel is quiet, the last message may be what was missed.
-// It also lets go of what was kept for too long.
+// Resting reports whether the caller should look for messages that were missed without a
+// sign: in a quiet channel, no later message shows that the last one was lost. Resting also
+// drops expired entries of the tail.
 func (t *Timeline) Resting(now time.Time) bool {
 	t.tail.trim(now, t.store)
 	return !t.at.IsZero() && !t.repair.open
 }
 
-// Differs reports whether a repair is due, since the timeline is still where it
-// was before the history was asked for its top, but the history is not. Nothing stays
-// nothing, though its position moves on with time.
+// Differs reports whether a repair is due: the timeline is still at before, where it was
+// when the caller asked for the top of the history, but the top differs. An empty history,
+// whose position changes with time, counts as unchanged.
 func (t *Timeline) Differs(before, top broker.Position) bool {
 	if t.at == before && before.Agrees(top) {
 		t.at = top
@@ -158,7 +160,8 @@ func (t *Timeline) Differs(before, top broker.Position) bool {
 	return t.at == before && top != before
 }
 
-// Forget is for a channel whose messages do not come any more.
+// Forget discards the position of a channel whose messages no longer arrive. It does
+// nothing during a repair.
 func (t *Timeline) Forget() {
 	if !t.repair.open {
 		t.at = broker.Position{}
@@ -166,29 +169,29 @@ func (t *Timeline) Forget() {
 	}
 }
 
-// Clear is for a channel whose history was cleared up to a position.
+// Clear drops what is buffered after the history was cleared up to a position.
 func (t *Timeline) Clear(upTo broker.Position) {
 	t.cleared = upTo
 	t.tail.clear(t.store)
 	t.store.forget(t)
 }
 
-// Close is for a channel that has ended: nothing is kept any more.
+// Close drops what is buffered and stores nothing from now on. The channel has ended.
 func (t *Timeline) Close() { t.tail.close(t.store) }
 
-// lookEvery is how often clients may have the history looked at, however many
-// cursors there are that this node does not know.
+// lookEvery is the shortest interval between two looks at a channel's history on behalf of
+// clients with unknown cursors, however many there are.
 const lookEvery = time.Second
 
-// repair is the state of closing a gap. While it is open, live messages that do not
-// follow are skipped: what is read brings them.
+// repair is the state of closing a gap. While it is open, live messages that do not follow
+// are skipped, because the reads will bring them.
 type repair struct {
 	open  bool
-	again bool            // something may have been missed after the last read had begun
-	seen  broker.Position // of a message that came and did not follow
-	asked broker.Position // what seen was when the last read began
-	from  broker.Position // what the last read was to follow
+	again bool            // messages may have been missed since the last read began
+	seen  broker.Position // position of the last live message that did not follow
+	asked broker.Position // the value of seen when the last read began
+	from  broker.Position // the position after which the last read began
 	look  uint64
-	stale int // reads in a row that have shown less than the audience has
-	vain  int // reads in a row that have not shown what was seen
+	stale int // consecutive reads that returned less than the audience has
+	vain  int // consecutive reads that did not return what was seen
 }

@@ -19,7 +19,7 @@ func entry(position broker.Position) *Entry {
 	return &Entry{Message: broker.Message{Payload: []byte("x"), Position: position}}
 }
 
-// page is what the history has from one offset to another.
+// pageOf returns a page of the messages from offset first to last.
 func pageOf(epoch string, first, last, top uint64) broker.Page {
 	page := broker.Page{Top: at(epoch, top)}
 	for offset := first; offset <= last; offset++ {
@@ -154,7 +154,7 @@ func TestRepair_LooksOnceMoreForWhatMayHaveBeenMissedMeanwhile(t *testing.T) {
 	}
 }
 
-// inVain repairs until something else than ReadLater comes out.
+// inVain repairs until the outcome is something other than ReadLater.
 func (t *Timeline) inVain(page broker.Page) (reads, losses int, outcome Outcome) {
 	for outcome = ReadLater; outcome == ReadLater; reads++ {
 		var lost bool
@@ -369,7 +369,7 @@ func TestStore_TheArchiveIsBoundedAndForgets(t *testing.T) {
 	}
 }
 
-// shout is an encoder that counts.
+// shout is an encoder that counts its calls.
 type shout struct{ times *int }
 
 func (s shout) EncodeMessage(m *broker.Message) ([]byte, error) {
