@@ -77,11 +77,11 @@ const shortAnswer = 1 << 10 // a node says no more than one of these
 func (g *Gateway) holding(ctx context.Context, add func(json.RawMessage)) func(json.RawMessage) error {
 	return func(body json.RawMessage) error {
 		if len(body) > shortAnswer {
-			payer := g.inbound.backends // nobody else asks for what has long answers
-			if err := g.TakeInbound(payer, len(body)); err != nil {
+			payer := g.Budget.backends // nobody else asks for what has long answers
+			if err := g.Budget.Hold(payer, len(body)); err != nil {
 				return err
 			}
-			context.AfterFunc(ctx, func() { g.GiveInbound(payer, len(body)) })
+			context.AfterFunc(ctx, func() { g.Budget.LetGo(payer, len(body)) })
 		}
 		add(body)
 		return nil

@@ -85,10 +85,3 @@ func (g *Gateway) MayPublish(p *Principal) error {
 
 // NoteNoToken counts a client that came without the token that it needs.
 func (g *Gateway) NoteNoToken() { g.metrics.Commands.AuthFailed(refusedNoToken) }
-
-func (g *Gateway) admitConnect() error {
-	if g.connects != nil && !g.connects.Allow() {
-		return failf(RateLimited, "more than %d connects a second: try again shortly", g.limits.ConnectsPerSecond)
-	}
-	return nil
-}

@@ -11,7 +11,9 @@ func (s *Session) become(p *Principal) error {
 	s.principal = p
 	s.stopPending()
 	s.mu.Unlock()
-	s.spendAs(p.User)
+	if p.User != "" {
+		s.purse.spendAs(p.User, s.gateway.Budget)
+	}
 	// Before, p was not among the sessions in which a new ban, or DropKeys, looks for it.
 	if err := s.gateway.Admit(p, s.remote); err != nil {
 		return err

@@ -57,12 +57,10 @@ func (s *Session) closeConn(reason Reason, rest []byte) {
 func (s *Session) leave(reason Reason) {
 	s.mu.Lock()
 	subscriptions := s.subscriptions
-	own := s.own
-	s.subscriptions, s.left, s.own = nil, true, nil
+	s.subscriptions, s.left = nil, true
 	s.stopPending()
 	s.mu.Unlock()
-	s.gateway.rates.Release(own)
-	s.gateway.rates.Release(s.address)
+	s.purse.close(s.gateway.Budget)
 	s.giveRoom()
 	for _, sub := range subscriptions {
 		s.gateway.wall.Do("leave a channel", func() { s.gateway.hub.Release(&sub.Subscription) })

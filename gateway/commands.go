@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"tidegate/gateway/internal/rates"
 	"tidegate/gateway/rules"
 )
 
@@ -41,7 +42,7 @@ func (s *Session) handle(ctx context.Context, command Command) {
 
 // mayDo refuses what comes too fast, or before the client has authenticated.
 func (s *Session) mayDo(command Command) error {
-	if err := s.spend(command); err != nil {
+	if err := s.spend(s.costOf(command)); err != nil {
 		return err
 	}
 	switch command.(type) {
@@ -54,6 +55,18 @@ func (s *Session) mayDo(command Command) error {
 		return failf(Unauthenticated, "authenticate first, with an auth command")
 	}
 	return nil
+}
+
+// costOf returns what a command costs.
+func (s *Session) costOf(command Command) rates.Cost {
+	switch c := command.(type) {
+	case Publish:
+		c.Channel = s.channelOf(c.Channel)
+		return s.gateway.PublishCost(&c)
+	case Call:
+		return rates.Cost{Commands: 1, Bytes: len(c.Method) + len(c.Payload)}
+	}
+	return rates.Cost{Commands: 1}
 }
 
 // performAll does the commands with which a session opens, up to one that fails.
@@ -168,7 +181,7 @@ func (s *Session) signIn(ctx context.Context, c Auth) (by *Principal, told json.
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := s.spendWatched(&p); err != nil {
+	if err := s.spend(s.gateway.limits.costOfWatching(len(p.Watched))); err != nil {
 		return nil, nil, err
 	}
 	if p, told, err = s.askConnect(ctx, p, c.Data); err != nil {

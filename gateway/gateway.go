@@ -19,8 +19,6 @@ import (
 	"tidegate/gateway/internal/wall"
 	"tidegate/gateway/rules"
 	"tidegate/metrics"
-
-	"golang.org/x/time/rate"
 )
 
 // Config is what a Gateway is made of. Broker is required; the zero value of
@@ -50,6 +48,8 @@ type Config struct {
 // Gateway is one node. All methods may be called concurrently.
 type Gateway struct {
 	// Fixed at birth.
+	Budget *Budget // what clients may use
+
 	broker         broker.Broker
 	history        broker.History
 	auth           Authenticator
@@ -60,11 +60,7 @@ type Gateway struct {
 	mustAuth       bool
 	log            *slog.Logger
 	metrics        *metrics.Metrics
-	connects       *rate.Limiter
-	keys           *rate.Limiter // of clients' publishes: each is remembered for a while
 	finding        *rates.Bucket // of FindSession
-	newcomers      *rates.Bucket // of clients' publishes to new channels
-	rates          *rates.Table
 	hooks          Hooks
 	tracer         Tracer
 	denying        *denying
@@ -81,7 +77,6 @@ type Gateway struct {
 	sessions *sessions
 	line     *outbox.Line // of those to be written
 	outboxes outbox.Pool
-	inbound  inbound
 	expiring expiring
 	dialects dialects
 	ears     ears
@@ -169,13 +164,3 @@ func (g *Gateway) Node() string { return g.node }
 
 // Limits returns the limits that the gateway was made with.
 func (g *Gateway) Limits() Limits { return g.limits }
-
-// inbound bounds the bytes that a node holds of what clients have sent and asked for just
-// now: bodies of requests and answers to them, unfinished messages, publishes that the
-// broker has not answered. Its methods may be called concurrently.
-type inbound struct {
-	backends *rates.Bucket // pays for all backends; fixed at birth
-
-	held   atomic.Int64
-	logged atomic.Int64 // when a refusal was, in Unix nanoseconds
-}

@@ -30,7 +30,7 @@ func (g *Gateway) lookAfter(now time.Time) {
 	g.expiring.closeDue(now)
 	g.hub.Sweep(now)
 	g.boundOutboxes()
-	g.rates.Sweep(now)
+	g.Budget.rates.Sweep(now)
 }
 
 // checkAlive asks a silent peer for a sign of life, or ends the session of one

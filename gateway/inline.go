@@ -5,7 +5,7 @@ const mostInLine = 256 // frames
 // line puts a frame in line to be received.
 func (s *Session) line(frame Frame) error {
 	f := lined{frame, s.Payer()}
-	err := s.gateway.TakeInbound(f.payer, len(f.Data))
+	err := s.gateway.Budget.Hold(f.payer, len(f.Data))
 	if err != nil {
 		return err
 	}
@@ -15,7 +15,7 @@ func (s *Session) line(frame Frame) error {
 	return err
 }
 
-func (s *Session) giveLined(f lined) { s.gateway.GiveInbound(f.payer, len(f.Data)) }
+func (s *Session) giveLined(f lined) { s.gateway.Budget.LetGo(f.payer, len(f.Data)) }
 
 func (s *Session) putInLine(f lined) error {
 	most := max(s.gateway.limits.OutboxBytes, DefaultLimits().OutboxBytes)

@@ -181,10 +181,10 @@ func TestLimits_PublishesOnTheirWayShareTheNodesRoom(t *testing.T) {
 func TestLimits_WhatIsHeldForAnAddressIsBounded(t *testing.T) {
 	n := startNode(t, gateway.Config{Limits: gateway.Limits{InboundBytes: 80, InboundBytesPerIP: 20}})
 	take := func(who *gateway.Principal, remote string) (int, func(), error) {
-		payer, taken := n.PayerOf(who, remote), 0
+		payer, taken := n.Budget.Payer(who, remote), 0
 		for taken < 1000 {
-			if err := n.TakeInbound(payer, 1); err != nil {
-				return taken, func() { n.GiveInbound(payer, taken) }, err
+			if err := n.Budget.Hold(payer, 1); err != nil {
+				return taken, func() { n.Budget.LetGo(payer, taken) }, err
 			}
 			taken++
 		}

@@ -34,14 +34,9 @@ func New(c Config) (*Gateway, error) {
 		ping:     cmp.Or(c.Ping, 25*time.Second),
 		log:      cmp.Or(c.Log, slog.New(slog.DiscardHandler)),
 		metrics:  c.Metrics,
-		connects: perSecond(c.Limits.ConnectsPerSecond),
-		keys:     perSecond(c.Limits.KeysPerSecond),
-		rates:    newRates(&c.Limits),
-
-		newcomers: rates.New(rates.Limit{NewChannels: c.Limits.NewChannelsPerSecond}),
-		hooks:     c.Hooks,
-		tracer:    c.Tracer,
-		line:      outbox.NewLine(flush),
+		hooks:    c.Hooks,
+		tracer:   c.Tracer,
+		line:     outbox.NewLine(flush),
 	}
 	if g.metrics == nil {
 		g.metrics = metrics.New("")
@@ -51,7 +46,7 @@ func New(c Config) (*Gateway, error) {
 	g.life, g.end = context.WithCancel(context.Background())
 	g.outboxes.Limit = c.Limits.OutboxBytes
 	g.finding = rates.New(rates.Limit{Reads: mostFinding})
-	g.inbound.backends = rates.New(rates.Limit{})
+	g.Budget = newBudget(&g.limits, g.log)
 	g.sessions = newSessions(max(1, int(g.ping/time.Second)))
 	g.drain.window = cmp.Or(c.DrainWindow, 10*time.Second)
 	g.lease = cmp.Or(c.PresenceLease, 30*time.Second)
@@ -68,7 +63,7 @@ func New(c Config) (*Gateway, error) {
 		func() float64 { return float64(g.hub.Channels()) },
 		func() float64 { return float64(g.hub.Subscriptions()) },
 		func() float64 { return float64(g.sessions.waiting()) },
-		func() float64 { return float64(g.inbound.held.Load()) },
+		func() float64 { return float64(g.Budget.held.Load()) },
 		g.readiness,
 	)
 	prepareSeries(g.metrics)

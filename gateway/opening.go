@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"time"
+
+	"tidegate/gateway/internal/rates"
 )
 
 // Open registers a session and does its opening commands. What there is to say
@@ -34,7 +36,7 @@ func (g *Gateway) open(ctx context.Context, hello Hello) (*Session, error) {
 	if err := g.drain.check(); err != nil {
 		return nil, err
 	}
-	if err := g.admitConnect(); err != nil {
+	if err := g.Budget.connect(); err != nil {
 		return nil, err
 	}
 	id, err := idOf(hello.Session)
@@ -52,9 +54,9 @@ func (g *Gateway) open(ctx context.Context, hello Hello) (*Session, error) {
 			return nil, err
 		}
 	}
-	s.address = g.rates.Address(NetworkOf(s.remote))
+	s.purse.address = g.Budget.rates.Address(NetworkOf(s.remote))
 	if err := g.sessions.add(s, &g.limits); err != nil {
-		g.rates.Release(s.address)
+		g.Budget.rates.Release(s.purse.address)
 		s.giveRoom()
 		return nil, err
 	}
@@ -77,8 +79,10 @@ func (s *Session) begin(ctx context.Context, hello Hello) error {
 	if err := s.gateway.Admit(&hello.Principal, s.remote); err != nil {
 		return err // before a backend is asked
 	}
-	if err := s.spendOpening(&hello); err != nil {
-		return err
+	if len(hello.Commands) > 0 && !hello.Principal.Backend() { // as a long-poll does each time
+		if err := s.gateway.Budget.spend(nil, s.purse.address, rates.Cost{Commands: 1}); err != nil {
+			return err
+		}
 	}
 	p, told, err := s.introduce(ctx, hello)
 	if err != nil {

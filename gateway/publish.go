@@ -125,6 +125,15 @@ func (g *Gateway) publishOptions(c *Publish) broker.PublishOptions {
 	return o
 }
 
+// PublishCost returns what a publish costs.
+func (g *Gateway) PublishCost(c *Publish) rates.Cost {
+	cost := rates.Cost{Commands: 1, Bytes: len(c.Payload) + len(c.Key) + len(c.Event) + len(c.Tags), Key: c.Key != ""}
+	if g.publishOptions(c).HistorySize > 0 {
+		cost.Channel = c.Channel
+	}
+	return cost
+}
+
 // publish sends a message on its way. The client hears when the broker has
 // answered; before that publish waits only if too many answers are due.
 func (s *Session) publish(ctx context.Context, c Publish) {
@@ -139,7 +148,7 @@ func (s *Session) publish(ctx context.Context, c Publish) {
 		return
 	}
 	payer := s.Payer()
-	if err := s.gateway.TakeInbound(payer, size); err != nil {
+	if err := s.gateway.Budget.Hold(payer, size); err != nil {
 		s.conclude(c, err)
 		return
 	}
@@ -180,7 +189,7 @@ func (c *confirmation) tell(position broker.Position, err error) {
 	c.session, c.channel, c.payer = nil, "", nil
 	s.gateway.confirmations.Put(c)
 	s.gateway.notePublish(began, err)
-	defer s.gateway.GiveInbound(payer, size)
+	defer s.gateway.Budget.LetGo(payer, size)
 	defer s.publishing.end(size)
 	defer s.gateway.wall.Catch("answer a publish", s.crash)
 	if err == nil {

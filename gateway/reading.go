@@ -63,25 +63,16 @@ func (r reader) Wait(ctx context.Context) error {
 	return err
 }
 
-// reader returns the session as one for whom something is read.
-func (s *Session) reader() reader {
-	own, backend := s.bucket()
-	if backend {
-		return reader{}
-	}
-	return reader{own, s.address}
-}
-
-// Reading calls read, which has something read from the broker on behalf of p, for a
+// Read calls read, which has something read from the broker on behalf of p, for a
 // request without a session from the given address. It waits while too much is being
 // read for the same client; an error is read's, or a RateLimited.
-func (g *Gateway) Reading(ctx context.Context, p *Principal, remote string, read func() error) error {
+func (b *Budget) Read(ctx context.Context, p *Principal, remote string, read func() error) error {
 	if p.Backend() {
 		return read()
 	}
-	own, address := g.bucketsOf(p, remote)
-	defer g.rates.Release(own)
-	defer g.rates.Release(address)
+	own, address := b.bucketsOf(p, remote)
+	defer b.rates.Release(own)
+	defer b.rates.Release(address)
 	r := reader{own, address}
 	if err := r.begin(ctx); err != nil {
 		return err

@@ -73,7 +73,7 @@ func TestReading_OneClientHasAFewReadsAtATime(t *testing.T) {
 		ask := func(user, remote, channel string) {
 			requests.Go(func() {
 				p := &gateway.Principal{User: user}
-				if err := n.Reading(t.Context(), p, remote, func() error {
+				if err := n.Budget.Read(t.Context(), p, remote, func() error {
 					_, err := n.ReadHistory(t.Context(), p, gateway.History{Channel: channel})
 					return err
 				}); err != nil {

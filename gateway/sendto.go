@@ -64,9 +64,9 @@ func (g *Gateway) SpendFor(remote string) error {
 	if err := g.Admit(&g.nobody, remote); err != nil {
 		return err
 	}
-	address := g.rates.Address(NetworkOf(remote))
-	defer g.rates.Release(address)
-	return g.spend(nil, address, rates.Cost{Commands: 1})
+	address := g.Budget.rates.Address(NetworkOf(remote))
+	defer g.Budget.rates.Release(address)
+	return g.Budget.spend(nil, address, rates.Cost{Commands: 1})
 }
 
 // sentFrame is a client's frame on its way to the node that has its session.

@@ -23,15 +23,14 @@ type Session struct {
 	dialect   *dialect
 	transport string
 	remote    string
-	opened    int64         // in Unix nanoseconds
-	address   *rates.Bucket // of all clients that come from where it comes from
-	special   *special      // never nil
-	alone     bool          // Hello.Alone
-	pinged    bool          // Hello.Pinged
+	opened    int64    // in Unix nanoseconds
+	special   *special // never nil
+	alone     bool     // Hello.Alone
+	pinged    bool     // Hello.Pinged
 
-	welcomed   bool   // owned by Open, then by Receive
-	flood      *flood // nil: there was none. Owned by Receive
-	conn       Conn   // set by Serve, before out is attached
+	welcomed   bool // owned by Open, then by Receive
+	purse      purse
+	conn       Conn // set by Serve, before out is attached
 	out        outbox.Outbox
 	publishing publishing
 
@@ -40,7 +39,6 @@ type Session struct {
 	principal     *Principal
 	pending       *time.Timer         // runs until the client has authenticated; nil: it need not
 	subscriptions places              // by name of the channel
-	own           *rates.Bucket       // of the session's user, or its own; nil: it has sent nothing yet
 	waiting       *[]func()           // for the connection, to go on; nil: nothing
 	gathered      *gatheredSubscribes // on their way; nil: none
 	inLine        *framesInLine       // of SendTo; nil: none
@@ -107,15 +105,6 @@ func (s *Session) who() *Principal {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.principal
-}
-
-// flood is a client that goes on beyond its rate. Its commands are refused one by
-// one, up to as many a second as may pass; then it is read from only as fast as it
-// may be refused; and in the end it is sent away.
-type flood struct {
-	answers *rates.Bucket // refusals that may be told
-	since   time.Time
-	last    time.Time
 }
 
 // gatheredSubscribes: while some of a session's wait for the broker, those that

@@ -29,7 +29,7 @@ func TestSpending_ARateHoldsOverAllSessionsOfAUser(t *testing.T) {
 		if got := count(other.lines(), "pong"); got != 6 {
 			t.Errorf("%d of 6 commands of another client passed", got)
 		}
-		if err := n.Spend(&gateway.Principal{User: "alice"}, "", rates.Cost{Commands: 1}); gateway.ErrorOf(err).Code != gateway.RateLimited {
+		if err := n.Budget.Spend(&gateway.Principal{User: "alice"}, "", rates.Cost{Commands: 1}); gateway.ErrorOf(err).Code != gateway.RateLimited {
 			t.Errorf("her request over HTTP: %v", err)
 		}
 	})
@@ -80,7 +80,7 @@ func TestSpending_ClientsOfOneAddressShareABound(t *testing.T) {
 		if got := count(far.lines(), "pong"); got != 8 {
 			t.Errorf("%d of 8 commands from another address passed", got)
 		}
-		if err := n.Spend(&gateway.Principal{User: "carol"}, "192.0.2.1:3", rates.Cost{Commands: 1}); gateway.ErrorOf(err).Code != gateway.RateLimited {
+		if err := n.Budget.Spend(&gateway.Principal{User: "carol"}, "192.0.2.1:3", rates.Cost{Commands: 1}); gateway.ErrorOf(err).Code != gateway.RateLimited {
 			t.Errorf("a request from there: %v", err)
 		}
 	})
@@ -92,7 +92,7 @@ func TestSpending_KeysOfANodeAreBounded(t *testing.T) {
 		spend := func(p *gateway.Principal, key string) (passed int) {
 			cost := n.PublishCost(&gateway.Publish{Channel: "a", Key: key})
 			for i := range 20 {
-				if n.Spend(p, fmt.Sprintf("192.0.2.%d:1", i), cost) == nil {
+				if n.Budget.Spend(p, fmt.Sprintf("192.0.2.%d:1", i), cost) == nil {
 					passed++
 				}
 			}

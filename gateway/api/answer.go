@@ -22,8 +22,8 @@ func (h *Handler) answer(serve endpoint) http.Handler {
 			h.fail(w, r, err)
 			return
 		}
-		asked := &request{Request: r, by: &p, writer: w, gateway: h.gateway, payer: h.gateway.PayerOf(&p, r.RemoteAddr)}
-		defer func() { h.gateway.GiveInbound(asked.payer, asked.held) }()
+		asked := &request{Request: r, by: &p, writer: w, gateway: h.gateway, payer: h.gateway.Budget.Payer(&p, r.RemoteAddr)}
+		defer func() { h.gateway.Budget.LetGo(asked.payer, asked.held) }()
 		h.record(asked, h.do(asked, serve))
 	})
 }
@@ -139,10 +139,10 @@ func (h *Handler) refuseUnknown(w http.ResponseWriter, r *http.Request) {
 // client's rate, and bounds how many reads are under way for one client.
 func limited(h *Handler, serve endpoint) endpoint {
 	return func(r *request) (answer any, err error) {
-		if err := h.gateway.Spend(r.by, r.RemoteAddr, rates.Cost{Commands: 1}); err != nil {
+		if err := h.gateway.Budget.Spend(r.by, r.RemoteAddr, rates.Cost{Commands: 1}); err != nil {
 			return nil, err
 		}
-		err = h.gateway.Reading(r.Context(), r.by, r.RemoteAddr, func() error {
+		err = h.gateway.Budget.Read(r.Context(), r.by, r.RemoteAddr, func() error {
 			answer, err = serve(r)
 			return err
 		})

@@ -238,7 +238,7 @@ func (b *batch) publishLine(ctx context.Context, line []int) {
 }
 
 func (b *batch) publishOne(ctx context.Context, publish *gateway.Publish) (broker.Position, error) {
-	if err := b.gateway.Spend(b.by, b.remote, b.gateway.PublishCost(publish)); err != nil {
+	if err := b.gateway.Budget.Spend(b.by, b.remote, b.gateway.PublishCost(publish)); err != nil {
 		return broker.Position{}, err
 	}
 	return b.gateway.Publish(ctx, b.by, *publish)

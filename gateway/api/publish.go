@@ -32,7 +32,7 @@ func (h *Handler) publish(r *request) (any, error) {
 		Event: r.URL.Query().Get("event"), Tags: jsonOrNil([]byte(r.URL.Query().Get("tags"))), Key: r.Header.Get("Idempotency-Key"), Transient: transient == "true",
 		Except: r.URL.Query().Get("except"), Trace: r.traceparent(),
 	}
-	if err := h.gateway.Spend(r.by, r.RemoteAddr, h.gateway.PublishCost(&publish)); err != nil {
+	if err := h.gateway.Budget.Spend(r.by, r.RemoteAddr, h.gateway.PublishCost(&publish)); err != nil {
 		return nil, err
 	}
 	position, err := h.gateway.Publish(r.Context(), r.by, publish)

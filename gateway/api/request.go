@@ -33,7 +33,7 @@ func (r *request) holdBody(most int) error {
 
 // hold makes room until the request has been answered.
 func (r *request) hold(bytes int) error {
-	if err := r.gateway.TakeInbound(r.payer, bytes); err != nil {
+	if err := r.gateway.Budget.Hold(r.payer, bytes); err != nil {
 		return err
 	}
 	r.held += bytes

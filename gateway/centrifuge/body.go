@@ -19,7 +19,7 @@ func readBody(g *gateway.Gateway, payer *rates.Bucket, w http.ResponseWriter, r 
 	if r.ContentLength >= 0 {
 		held = int(r.ContentLength)
 	}
-	if err := g.TakeInbound(payer, held); err != nil {
+	if err := g.Budget.Hold(payer, held); err != nil {
 		return nil, nil, err
 	}
 	body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, int64(most)))
@@ -30,10 +30,10 @@ func readBody(g *gateway.Gateway, payer *rates.Bucket, w http.ResponseWriter, r 
 		err = &gateway.Error{Code: gateway.BadRequest, Message: "the body broke off, or took too long"}
 	}
 	if err != nil {
-		g.GiveInbound(payer, held)
+		g.Budget.LetGo(payer, held)
 		return nil, nil, err
 	}
-	return body, func() { g.GiveInbound(payer, held) }, nil
+	return body, func() { g.Budget.LetGo(payer, held) }, nil
 }
 
 var tooLarge = &gateway.Error{Code: gateway.TooLarge, Message: "the body is larger than allowed"}

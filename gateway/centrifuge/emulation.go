@@ -29,7 +29,7 @@ type emulation struct{ gateway *gateway.Gateway }
 
 // ServeHTTP serves one request.
 func (e *emulation) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	payer := e.gateway.PayerOf(&gateway.Principal{}, r.RemoteAddr)
+	payer := e.gateway.Budget.Payer(&gateway.Principal{}, r.RemoteAddr)
 	body, release, err := readBody(e.gateway, payer, w, r, 2*mostSaid(e.gateway)) // which is escaped once more
 	if err == nil {
 		err = e.pass(r, body)

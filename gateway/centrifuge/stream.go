@@ -52,7 +52,7 @@ func (s *stream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // read returns what the client says first.
 func (s *stream) read(w http.ResponseWriter, r *http.Request) (said []byte, release func(), err error) {
 	if r.Method == http.MethodPost {
-		payer := s.gateway.PayerOf(&gateway.Principal{}, r.RemoteAddr) // who it is, the body says
+		payer := s.gateway.Budget.Payer(&gateway.Principal{}, r.RemoteAddr) // who it is, the body says
 		return readBody(s.gateway, payer, w, r, mostSaid(s.gateway))
 	}
 	said = []byte(r.URL.Query().Get(connectParameter))

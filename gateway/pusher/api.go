@@ -73,7 +73,7 @@ func readBody(g *gateway.Gateway, payer *rates.Bucket, w http.ResponseWriter, r 
 	if size > most {
 		return nil, tooLarge
 	}
-	if err := g.TakeInbound(payer, size); err != nil {
+	if err := g.Budget.Hold(payer, size); err != nil {
 		return nil, err
 	}
 	body := make([]byte, 0, size)
@@ -86,7 +86,7 @@ func readBody(g *gateway.Gateway, payer *rates.Bucket, w http.ResponseWriter, r 
 	default:
 		err = refuse(http.StatusBadRequest, "the body broke off, or took too long")
 	}
-	g.GiveInbound(payer, size)
+	g.Budget.LetGo(payer, size)
 	return nil, err
 }
 

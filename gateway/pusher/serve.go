@@ -60,12 +60,12 @@ func (api *API) serve(w http.ResponseWriter, r *http.Request, serve endpoint) (a
 	case by.Disabled:
 		return nil, refuse(http.StatusForbidden, "the app is disabled")
 	}
-	payer := api.gateway.PayerOf(&gateway.Principal{Key: by.ID}, r.RemoteAddr)
+	payer := api.gateway.Budget.Payer(&gateway.Principal{Key: by.ID}, r.RemoteAddr)
 	body, err := readBody(api.gateway, payer, w, r, maxRequest+mostBatch*2*by.eventBytes())
 	if err != nil {
 		return nil, err
 	}
-	defer api.gateway.GiveInbound(payer, cap(body))
+	defer api.gateway.Budget.LetGo(payer, cap(body))
 	if wrong := checkBody(body, query); wrong != "" {
 		return nil, refuse(http.StatusUnauthorized, "%s", wrong)
 	}

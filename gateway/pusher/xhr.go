@@ -63,7 +63,7 @@ func (x *XHR) homeOf(r *http.Request, id string) (string, error) {
 	if home := x.knownHome(id); home != "" {
 		return home, nil
 	}
-	if err := x.gateway.Spend(&gateway.Principal{}, r.RemoteAddr, rates.Cost{Commands: 1}); err != nil {
+	if err := x.gateway.Budget.Spend(&gateway.Principal{}, r.RemoteAddr, rates.Cost{Commands: 1}); err != nil {
 		return "", err
 	}
 	found, err := x.gateway.FindSession(r.Context(), id)

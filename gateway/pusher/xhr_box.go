@@ -32,10 +32,10 @@ type box struct {
 	stopped bool          // it takes nothing more, and idle does not run
 }
 
-// room is what boxes share for what they hold: a *gateway.Gateway.
+// room is what boxes share for what they hold: a *gateway.Budget.
 type room interface {
-	TakeInbound(payer *rates.Bucket, bytes int) error
-	GiveInbound(payer *rates.Bucket, bytes int)
+	Hold(payer *rates.Bucket, bytes int) error
+	LetGo(payer *rates.Bucket, bytes int)
 }
 
 // reader is a request of a client's for what there is to say.
@@ -72,7 +72,7 @@ func (b *box) take(frames [][]byte) (rest [][]byte, room <-chan struct{}, err er
 	if b.closing {
 		return frames, nil, gateway.Left
 	}
-	for len(frames) > 0 && b.fits(len(frames[0])) && b.room.TakeInbound(b.payer, len(frames[0])) == nil {
+	for len(frames) > 0 && b.fits(len(frames[0])) && b.room.Hold(b.payer, len(frames[0])) == nil {
 		b.waiting = append(b.waiting, frames[0]...)
 		b.held += len(frames[0])
 		frames = frames[1:]
@@ -114,7 +114,7 @@ func (b *box) announceRoom() {
 func (b *box) letGo(n int) {
 	n = min(n, b.held)
 	b.held -= n
-	b.room.GiveInbound(b.payer, n)
+	b.room.LetGo(b.payer, n)
 }
 
 // passOn has somebody pass on what waits, to who has asked for it.

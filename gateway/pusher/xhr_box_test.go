@@ -28,7 +28,7 @@ func TestBox_ThatIsStoppedExpiresNoMore(t *testing.T) {
 // space is room for so many bytes.
 type space struct{ most, taken int }
 
-func (s *space) TakeInbound(_ *rates.Bucket, n int) error {
+func (s *space) Hold(_ *rates.Bucket, n int) error {
 	if s.taken+n > s.most {
 		return gateway.Failed
 	}
@@ -36,7 +36,7 @@ func (s *space) TakeInbound(_ *rates.Bucket, n int) error {
 	return nil
 }
 
-func (s *space) GiveInbound(_ *rates.Bucket, n int) { s.taken -= n }
+func (s *space) LetGo(_ *rates.Bucket, n int) { s.taken -= n }
 
 func TestBox_HoldsOfTheNodesRoomWhatItHas(t *testing.T) {
 	all := &space{most: 25}

@@ -43,8 +43,8 @@ func (x *XHR) open(r *http.Request, app *app, id string) (err error) {
 	}
 	s := &stay{session: session, since: time.Now()}
 	s.over = func() { x.keepForAWhile(s) }
-	s.said = &order{patience: x.patience, room: x.gateway, payer: session.Payer(), pass: func(frame []byte) { x.receive(s, hello.Key, frame) }}
-	s.box = newBox(x.gateway, session.Payer(), func() { x.working.Go(func() { x.passOn(s) }) }, func() { x.lapse(s) })
+	s.said = &order{patience: x.patience, room: x.gateway.Budget, payer: session.Payer(), pass: func(frame []byte) { x.receive(s, hello.Key, frame) }}
+	s.box = newBox(x.gateway.Budget, session.Payer(), func() { x.working.Go(func() { x.passOn(s) }) }, func() { x.lapse(s) })
 	x.mu.Lock()
 	x.stays[session.ID()] = s
 	x.mu.Unlock()

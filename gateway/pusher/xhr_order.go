@@ -77,7 +77,7 @@ func (o *order) seen(number uint64) {
 func (o *order) stop() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.room.GiveInbound(o.payer, o.bytes)
+	o.room.LetGo(o.payer, o.bytes)
 	o.waiting, o.bytes = nil, 0
 	if o.timer != nil {
 		o.timer.Stop()
@@ -104,12 +104,12 @@ func (o *order) next() {
 	first := o.waiting[0]
 	o.waiting = slices.Delete(o.waiting, 0, 1)
 	o.bytes -= len(first.frame)
-	o.room.GiveInbound(o.payer, len(first.frame))
+	o.room.LetGo(o.payer, len(first.frame))
 	o.done(first)
 }
 
 func (o *order) hold(r numbered) {
-	if o.room.TakeInbound(o.payer, len(r.frame)) != nil { // then nobody waits
+	if o.room.Hold(o.payer, len(r.frame)) != nil { // then nobody waits
 		o.giveUp()
 		o.done(r)
 		return

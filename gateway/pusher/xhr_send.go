@@ -31,12 +31,12 @@ func (x *XHR) say(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	payer := x.gateway.PayerOf(&gateway.Principal{}, r.RemoteAddr)
+	payer := x.gateway.Budget.Payer(&gateway.Principal{}, r.RemoteAddr)
 	said, err := readBody(x.gateway, payer, w, r, sentBytes(x.gateway))
 	if err != nil {
 		return err
 	}
-	defer x.gateway.GiveInbound(payer, cap(said))
+	defer x.gateway.Budget.LetGo(payer, cap(said))
 	err = x.gateway.Tell(r.Context(), home, topicSay, sayWord{id, keyOf(r), numberOf(r), said})
 	if is(err, gateway.NotFound) {
 		x.noteHome(id, "")

@@ -432,7 +432,7 @@ func TestXHR_PollsAreCountedForTheirAddress(t *testing.T) {
 	for deadline, i := time.Now().Add(patience), 0; !strings.Contains(answer, "commands_per_second_per_ip"); i++ {
 		client := fmt.Sprint("client", i)
 		n.opens(client)
-		_ = n.Spend(&gateway.Principal{User: "another"}, "127.0.0.1:1", rates.Cost{Commands: 1}) // or there was nothing left
+		_ = n.Budget.Spend(&gateway.Principal{User: "another"}, "127.0.0.1:1", rates.Cost{Commands: 1}) // or there was nothing left
 		if _, answer = n.posts(xhr(shop.Key, client, "xhr"), ""); time.Now().After(deadline) {
 			t.Fatalf("no poll is refused; the last one is answered %s", answer)
 		}

@@ -32,10 +32,10 @@ type collector struct {
 	failed   error // there was no room; nil: there was
 }
 
-// room is what answers share: a *gateway.Gateway.
+// room is what answers share: a *gateway.Budget.
 type room interface {
-	TakeInbound(payer *rates.Bucket, bytes int) error
-	GiveInbound(payer *rates.Bucket, bytes int)
+	Hold(payer *rates.Bucket, bytes int) error
+	LetGo(payer *rates.Bucket, bytes int)
 }
 
 var _ gateway.Conn = (*collector)(nil)
@@ -89,7 +89,7 @@ func (c *collector) add(n notice) {
 	}
 	switch n.kind {
 	case message:
-		if c.failed = c.room.TakeInbound(c.payer, len(n.body)); c.failed != nil {
+		if c.failed = c.room.Hold(c.payer, len(n.body)); c.failed != nil {
 			return
 		}
 		c.answer.Messages = append(c.answer.Messages, bytes.Clone(n.body))
@@ -144,7 +144,7 @@ func (c *collector) finish() ([]byte, error) {
 }
 
 // release gives back the room of the answer, which finish has returned.
-func (c *collector) release() { c.room.GiveInbound(c.payer, c.bytes) }
+func (c *collector) release() { c.room.LetGo(c.payer, c.bytes) }
 
 // answer is what LongPoll answers.
 type answer struct {

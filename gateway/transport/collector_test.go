@@ -15,7 +15,7 @@ type narrow struct{ most, held int }
 
 var errNarrow = errors.New("no room")
 
-func (r *narrow) TakeInbound(_ *rates.Bucket, n int) error {
+func (r *narrow) Hold(_ *rates.Bucket, n int) error {
 	if r.held+n > r.most {
 		return errNarrow
 	}
@@ -23,7 +23,7 @@ func (r *narrow) TakeInbound(_ *rates.Bucket, n int) error {
 	return nil
 }
 
-func (r *narrow) GiveInbound(_ *rates.Bucket, n int) { r.held -= n }
+func (r *narrow) LetGo(_ *rates.Bucket, n int) { r.held -= n }
 
 // An answer takes of the node's room while it grows, not only when it is whole.
 func TestCollector_HoldsOfTheNodesRoomWhatItHas(t *testing.T) {

@@ -55,7 +55,7 @@ func (l *LongPoll) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Refuse(w, err)
 		return
 	}
-	c := newCollector(l.Gateway, session.Payer(), at)
+	c := newCollector(l.Gateway.Budget, session.Payer(), at)
 	defer c.release()
 	resumes := at.resumes() // before the collector moves the cursors on
 	session.Attach(c)

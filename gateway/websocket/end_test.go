@@ -112,7 +112,9 @@ func TestUnfinished_MessagesShareOneBound(t *testing.T) {
 		if refused == 0 || refused == len(peers) {
 			t.Errorf("%d of %d were refused", refused, len(peers))
 		}
-		n.awaitThat("nothing is held when all have left", func() bool { return n.TakeInbound(n.PayerOf(&gateway.Principal{Key: "backend"}, ""), bound) == nil })
+		n.awaitThat("nothing is held when all have left", func() bool {
+			return n.Budget.Hold(n.Budget.Payer(&gateway.Principal{Key: "backend"}, ""), bound) == nil
+		})
 	})
 }
 

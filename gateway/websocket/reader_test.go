@@ -19,8 +19,8 @@ func newTestReader(limit int64) (*reader, *purse) {
 // purse is a budget without a bound.
 type purse struct{ spent int }
 
-func (p *purse) TakeInbound(_ *rates.Bucket, bytes int) error { p.spent += bytes; return nil }
-func (p *purse) GiveInbound(_ *rates.Bucket, bytes int)       { p.spent -= bytes }
+func (p *purse) Hold(_ *rates.Bucket, bytes int) error { p.spent += bytes; return nil }
+func (p *purse) LetGo(_ *rates.Bucket, bytes int)      { p.spent -= bytes }
 
 // told gives a reader bytes in pieces, and returns all that it says.
 func told(r *reader, said []byte, cut func(left int) int) (items []string) {

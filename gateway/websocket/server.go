@@ -92,7 +92,7 @@ func (s *Server) Wait() {
 func (s *Server) start() {
 	s.shared = &shared{wall: s.Gateway.Wall(), limit: s.frameLimit(), deflate: s.Deflate, began: time.Now()}
 	s.shared.life, s.shared.end = context.WithCancel(context.Background())
-	s.shared.unfinished.budget, s.shared.most = s.Gateway, s.Gateway.Limits().Sessions
+	s.shared.unfinished.budget, s.shared.most = s.Gateway.Budget, s.Gateway.Limits().Sessions
 	s.shared.pace.wall, s.shared.pace.every = s.shared.wall, paceInterval
 	s.portable = newPortable(s.shared)
 	if s.Engine == Portable {

@@ -15,10 +15,10 @@ type unfinished struct {
 	spare  sync.Pool // of *buffer
 }
 
-// budget bounds what is held for clients: a *gateway.Gateway.
+// budget bounds what is held for clients: a *gateway.Budget.
 type budget interface {
-	TakeInbound(payer *rates.Bucket, bytes int) error
-	GiveInbound(payer *rates.Bucket, bytes int)
+	Hold(payer *rates.Bucket, bytes int) error
+	LetGo(payer *rates.Bucket, bytes int)
 }
 
 // buffer is the memory of one message. It counts with its capacity, for who pays for it.
@@ -34,7 +34,7 @@ const (
 
 // take makes room for so many bytes. An error ends the session.
 func (u *unfinished) take(payer *rates.Bucket, bytes int) error {
-	if err := u.budget.TakeInbound(payer, bytes); err != nil {
+	if err := u.budget.Hold(payer, bytes); err != nil {
 		return gateway.Overloaded.With(gateway.ErrorOf(err).Message)
 	}
 	return nil
@@ -87,7 +87,7 @@ func (u *unfinished) get(payer *rates.Bucket) (*buffer, error) {
 
 // put takes a buffer back.
 func (u *unfinished) put(b *buffer) {
-	u.budget.GiveInbound(b.payer, cap(b.bytes))
+	u.budget.LetGo(b.payer, cap(b.bytes))
 	if cap(b.bytes) <= longBuffer {
 		b.bytes, b.payer = b.bytes[:0], nil
 		u.spare.Put(b)
