@@ -97,7 +97,7 @@ func TestServe_AWrongConfigurationEndsIt(t *testing.T) {
 		t.Errorf("exit code %d, want 1", code)
 	}
 	want := "tidegate: the configuration is not valid:\n" +
-		`TIDEGATE_LIMITS_SESSIONS: limits.sessions: given the text "many", want an integer`
+		`TIDEGATE_LIMITS_SESSIONS: limits.sessions: given the string "many", want an integer`
 	if got := p.said(); got != want {
 		t.Errorf("said %q, want %q", got, want)
 	}

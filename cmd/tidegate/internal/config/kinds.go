@@ -42,7 +42,7 @@ func (k kind) isNegative() bool {
 
 func text(p *string) kind {
 	asItIs := func(text string) (string, error) { return text, nil }
-	return parsed(p, "text", "a text (put it in quotes)", *p, asItIs, "!!str")
+	return parsed(p, "string", "a string (put it in quotes)", *p, asItIs, "!!str")
 }
 
 func address(p *string) kind {
@@ -166,7 +166,7 @@ func duration(p *time.Duration) kind {
 }
 
 // texts is a YAML list of texts, or texts between commas on a line.
-func texts(p *[]string) kind { return scalars(p, "a list of texts", text) }
+func texts(p *[]string) kind { return scalars(p, "a list of strings", text) }
 
 // words are a list of words of a closed set.
 func words[T ~string](p *[]T, allowed []T) kind {

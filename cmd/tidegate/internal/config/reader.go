@@ -256,7 +256,7 @@ func describe(n *yaml.Node, secret bool) string {
 		return "a list"
 	}
 	name := map[string]string{
-		"!!str": "text", "!!int": "integer", "!!float": "number", "!!bool": "boolean", "!!timestamp": "date",
+		"!!str": "string", "!!int": "integer", "!!float": "number", "!!bool": "boolean", "!!timestamp": "date",
 	}[n.ShortTag()]
 	switch {
 	case name == "":
@@ -265,8 +265,8 @@ func describe(n *yaml.Node, secret bool) string {
 		return "an integer"
 	case secret:
 		return "a " + name
-	case name == "text":
-		return fmt.Sprintf("the text %.60q", n.Value)
+	case name == "string":
+		return fmt.Sprintf("the string %.60q", n.Value)
 	}
 	return fmt.Sprintf("the %s %.60s", name, n.Value)
 }

@@ -31,22 +31,24 @@ func TestReference_IsWhatTheCodeSays(t *testing.T) {
 
 const referenceHead = `# All settings
 
-Made from the code by ` + "`UPDATE_GOLDEN=1 go test -run TestReference ./cmd/tidegate/internal/config`" + `;
-[Running Tidegate](README.md#configuration) says how to begin.
+Generated from the code by ` + "`UPDATE_GOLDEN=1 go test -run TestReference ./cmd/tidegate/internal/config`" + `.
+To get started, see [Running Tidegate](README.md#configuration).
 
-Every setting has one name, in three spellings: ` + "`redis.url`" + ` in the YAML file is
-` + "`TIDEGATE_REDIS_URL`" + ` in the environment and ` + "`--redis-url`" + ` as a flag. The later wins. In
-the file each part of a name is a level:
+Every setting has one name with three spellings: ` + "`redis.url`" + ` in the YAML file,
+` + "`TIDEGATE_REDIS_URL`" + ` in the environment and ` + "`--redis-url`" + ` as a flag. Flags override the
+environment, which overrides the file. In the file each part of a name is a level:
 
 ` + "```yaml" + `
 redis:
   url: redis://127.0.0.1:6379
 ` + "```" + `
 
-A limit of 0 means none. "By the machine" is a share of its memory and of the files that
-the process may open; ` + "`tidegate check`" + ` says what it comes to. A file named in a file is
-looked for from where the gateway is started. Lists are given in the environment and to a
-flag as in YAML: ` + "`TIDEGATE_ORIGINS='[\"https://app.example.com\"]'`" + `.
+- A limit of 0 means no limit.
+- "By the machine": calculated from its memory and open-file limit; ` + "`tidegate check`" + `
+  prints the value.
+- A relative file name is relative to the working directory of the gateway.
+- Lists in the environment and in flags are written as in YAML:
+  ` + "`TIDEGATE_ORIGINS='[\"https://app.example.com\"]'`" + `.
 `
 
 func reference() string {
@@ -59,9 +61,9 @@ func reference() string {
 			group = of
 			title := "`" + of + "`"
 			if of == "" {
-				title = "At the top"
+				title = "Top level"
 			}
-			fmt.Fprintf(&text, "\n## %s\n\n| setting | what it is | to give | if not given |\n|---|---|---|---|\n", title)
+			fmt.Fprintf(&text, "\n## %s\n\n| setting | description | value | default |\n|---|---|---|---|\n", title)
 		}
 		byDefault := code(s.kind.now)
 		if s.kind.now != smaller[i].kind.now {
@@ -69,9 +71,9 @@ func reference() string {
 		}
 		fmt.Fprintf(&text, "| `%s` | %s | %s | %s |\n", s.name, strings.ReplaceAll(s.usage, "`", ""), toGive(s), byDefault)
 	}
-	writeFields(&text, "Each of `channels`, a rule", ruleSettings(&rules.Rule{}))
-	writeFields(&text, "Each of `auth.api_keys`", new(APIKey).settings())
-	writeFields(&text, "Each of `pusher.apps`", new(PusherApp).settings())
+	writeFields(&text, "Fields of a rule in `channels`", ruleSettings(&rules.Rule{}))
+	writeFields(&text, "Fields of a key in `auth.api_keys`", new(APIKey).settings())
+	writeFields(&text, "Fields of an app in `pusher.apps`", new(PusherApp).settings())
 	return text.String()
 }
 
@@ -100,7 +102,7 @@ func groupOf(s setting) string {
 func toGive(s setting) string { return strings.TrimSuffix(s.kind.want, " (put it in quotes)") }
 
 func writeFields(text *strings.Builder, title string, fields []setting) {
-	fmt.Fprintf(text, "\n## %s\n\n| field | to give | if not given |\n|---|---|---|\n", title)
+	fmt.Fprintf(text, "\n## %s\n\n| field | value | default |\n|---|---|---|\n", title)
 	for _, s := range fields {
 		fmt.Fprintf(text, "| `%s` | %s | %s |\n", s.name, toGive(s), code(s.kind.now))
 	}

@@ -63,7 +63,7 @@ func (c *reading) validateWebhooks() {
 	}
 	if hooks := c.config.Webhooks; hooks.URL == "" {
 		if len(hooks.Events) > 0 {
-			c.problem("webhooks.events", "webhooks.url is missing: nobody is asked or told")
+			c.problem("webhooks.events", "webhooks.url is missing: the events are sent nowhere")
 		}
 		return
 	}
@@ -93,7 +93,7 @@ func (c *reading) validateTracing() {
 	switch {
 	case endpoint == "":
 	case !c.config.Tracing.Enabled:
-		c.problem("tracing.endpoint", "tracing.enabled is false: nobody is told")
+		c.problem("tracing.endpoint", "tracing.enabled is false: nothing is traced")
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
 		c.problem("tracing.endpoint", "want the URL of a collector, such as http://127.0.0.1:4318")
 	default:
