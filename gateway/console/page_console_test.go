@@ -67,7 +67,7 @@ func tellsWhatBecameOfTheConnection(t *testing.T, browser context.Context) {
 	nodes.start()
 	p.connected()
 	p.shows("#timeline", "1 channel: 12 recovered, 0 lost")
-	p.shows("#timeline", "Connected again, on another node")
+	p.shows("#timeline", "Reconnected to another node")
 	p.until("it looks connected again", `document.querySelector("#away").hidden && document.title === "Tidegate"`)
 }
 

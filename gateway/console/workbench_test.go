@@ -84,7 +84,7 @@ func makesTokensAndTriesRules(t *testing.T, browser context.Context) {
 	give("#tool-rules", "news chat:*")
 	p.shows("#verdict", "bob may subscribe\n\nchannels[1] (match \"chat:*\") says subscribe")
 	p.shows("#verdict", "bob may not publish (forbidden)")
-	p.shows("#verdict", "bob may not ask who is there (not_found)")
+	p.shows("#verdict", "bob may not list who is on the channel (not_found)")
 	give("#tool-channel", "orders")
 	p.shows("#verdict", "no rule matches")
 	p.until("the address says so", `location.hash === "#tools?user=bob&channel=orders"`)

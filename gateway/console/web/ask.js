@@ -7,6 +7,6 @@
 export async function ask(url, options) {
   const answer = await fetch(url, options).catch(() => { throw new Error("The gateway cannot be reached."); });
   const body = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw Object.assign(new Error(body.error?.message ?? `The gateway answered with ${answer.status}`), { code: body.error?.code });
+  if (!answer.ok) throw Object.assign(new Error(body.error?.message ?? `The gateway answered with status ${answer.status}`), { code: body.error?.code });
   return body;
 }

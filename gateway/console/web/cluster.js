@@ -70,13 +70,13 @@ export class ClusterView {
     } catch (error) {
       const { code, message } = /** @type {Error & {code?: string}} */ (error);
       this.#refused = code === "unauthenticated" || code === "forbidden";
-      tell(this.#refused && !this.#key.value ? "Backends may see this: enter one of the gateway's API keys (its setting auth.api_keys)." : message);
+      tell(this.#refused && !this.#key.value ? "Enter an API key of this gateway (setting auth.api_keys) to see the cluster." : message);
     }
   }
 
   async #disconnect() {
     const user = this.#user.value.trim();
-    if (!user || !confirm(`Disconnect every session of ${user}, on every node?`)) return;
+    if (!user || !confirm(`Disconnect all sessions of ${user}, on every node?`)) return;
     try {
       const { sessions } = await this.#ask("DELETE", `users/${encodeURIComponent(user)}/sessions`);
       byID("sessions-note", HTMLElement).textContent = `Disconnected: ${sessions}`;
@@ -106,7 +106,7 @@ export class ClusterView {
     const rates = this.#rates(channels);
     channels.sort((a, b) => b.sessions - a.sessions);
     byID("channels-count", HTMLElement).textContent = String(channels.length);
-    byID("channels-note", HTMLElement).textContent = channels.length > most ? `The ${most} with the most sessions of ${channels.length}: narrow the pattern to see others.` : "";
+    byID("channels-note", HTMLElement).textContent = channels.length > most ? `The ${most} channels with the most sessions, of ${channels.length}. Narrow the pattern to see others.` : "";
     fill("cluster-channels", channels.slice(0, most).map(({ channel, sessions, users, messages }) => [
       element("a.mono", { href: `#console?${new URLSearchParams({ channel, show: channel })}` }, named(channel)),
       String(sessions), String(users), String(messages), rates.get(channel) ?? "–"]));

@@ -49,7 +49,7 @@ function connect() {
   try {
     tide = new Tidegate(url.value || here, { token: token.value.trim() });
   } catch {
-    return showPulse("closed", "The gateway's URL is not a URL");
+    return showPulse("closed", "The gateway URL is invalid");
   } finally {
     before?.close();
   }
@@ -151,9 +151,9 @@ function showAway(state, detail) {
   if (state !== "connecting") byID("away", HTMLElement).hidden = !away;
   document.title = away ? `${stateNames[state]} – Tidegate` : "Tidegate";
   if (!away) return;
-  setText("away-state", state === "closed" ? "Disconnected." : "The connection is lost; trying again.");
-  const waiting = state === "waiting" ? " What you publish is sent when there is a connection." : "";
-  setText("away-detail", `${detail ? `${capital(detail)}. ` : ""}What you see may be old.${waiting}`);
+  setText("away-state", state === "closed" ? "Disconnected." : "Connection lost, reconnecting.");
+  const waiting = state === "waiting" ? " Messages that you publish are sent when the connection is back." : "";
+  setText("away-detail", `${detail ? `${capital(detail)}. ` : ""}This page may be out of date.${waiting}`);
 }
 
 /** Leaves an unchanged text alone: screen readers would say it again. @param {string} id @param {string} text */

@@ -21,7 +21,7 @@ export function openExample(into, name, tide) {
   into.replaceChildren(
     element("header", {}, element("h2", {}, example.title), element("p.quiet", {}, example.about)),
     stage,
-    element("aside.code", { "aria-label": "How it is done" },
+    element("aside.code", { "aria-label": "Code" },
       snippet(example.code, "In the browser"),
       ...example.shell.map(([title, command]) => snippet(command, title))),
   );
@@ -33,12 +33,12 @@ export function openExample(into, name, tide) {
 const examples = new Map(Object.entries({
   chat: {
     title: "Chat",
-    about: "Each room is a channel of its own: what is said in one is heard in that one only. Open this page twice and talk to yourself.",
+    about: "Each room is a separate channel. Open this page in two tabs to chat with yourself.",
     code: `import { Tidegate } from "${here}/tidegate.js";
 
 const tide = new Tidegate("${here}");
 
-// What was said before, then what is said now: no gap, nothing twice.
+// Past messages first, then live ones: none missing, none twice.
 const past = await tide.history("chat:lobby", { limit: 50 });
 past.messages.forEach(show);
 const room = tide.subscribe("chat:lobby", show, { cursor: past.cursor });
@@ -47,16 +47,16 @@ await room.publish({ name: "Ada", text: "Hello" });
 room.on("join", ({ user }) => welcome(user));
 await room.presence();   // [{ user, sessions }]`,
     shell: [
-      ["Say something from a shell", `curl -H 'Content-Type: application/json' \\
+      ["Send a message from a shell", `curl -H 'Content-Type: application/json' \\
   -d '{"name":"curl","text":"Hello from a shell"}' \\
 ${here}/api/channels/chat:lobby/messages`],
-      ["Or from anything that speaks Redis", `redis-cli PUBLISH tidegate:chat:lobby '{"name":"redis","text":"Hello from Redis"}'`],
+      ["Or with any Redis client", `redis-cli PUBLISH tidegate:chat:lobby '{"name":"redis","text":"Hello from Redis"}'`],
     ],
     play: playChat,
   },
   clock: {
     title: "Clock",
-    about: "The server publishes the time once a second; every browser that looks at it gets the same tick, on whatever node.",
+    about: "The server publishes the time once a second. Every browser receives the same tick, whatever node it is connected to.",
     code: `import { Tidegate } from "${here}/tidegate.js";
 
 const tide = new Tidegate("${here}");
@@ -64,12 +64,12 @@ tide.subscribe("clock", ({ data }) => {
   document.querySelector("#clock").textContent = data.time;
 });`,
     shell: [
-      ["Be the server, with curl", `while sleep 1; do
+      ["Publish the time with curl", `while sleep 1; do
   curl -s -H 'Content-Type: application/json' \\
     -d "{\\"time\\":\\"$(date -Iseconds)\\"}" \\
     ${here}/api/channels/clock/messages
 done`],
-      ["With Redis", `while sleep 1; do
+      ["Or with redis-cli", `while sleep 1; do
   redis-cli PUBLISH tidegate:clock "{\\"time\\":\\"$(date -Iseconds)\\"}"
 done`],
     ],
@@ -77,23 +77,23 @@ done`],
   },
   user: {
     title: "One user",
-    about: "Every user has a personal channel, @ and the user's id. All of the user's tabs and devices are on it from the start, nobody else can be, and only backends publish to it.",
+    about: "Every user has a personal channel: @ and the user's id. All of the user's tabs and devices are subscribed to it from the start. Nobody else can subscribe, and only backends can publish.",
     code: `import { Tidegate } from "${here}/tidegate.js";
 
 const tide = new Tidegate("${here}", { token: fetchToken });
 tide.subscribe("@alice", ({ data }) => notify(data.text));`,
     shell: [
-      ["A token for alice, on a development gateway", "tidegate token --user alice"],
-      ["A message to alice, from your backend (where there are rules, with -H 'Authorization: Bearer KEY')", `curl -H 'Content-Type: application/json' \\
+      ["Create a token for alice (development gateway)", "tidegate token --user alice"],
+      ["Send a message to alice from your backend (if the gateway has rules, add -H 'Authorization: Bearer KEY')", `curl -H 'Content-Type: application/json' \\
   -d '{"text":"Your order is on its way"}' \\
 ${here}/api/channels/@alice/messages`],
-      ["The same with Redis", `redis-cli PUBLISH tidegate:@alice '{"text":"Your order is on its way"}'`],
+      ["Or with redis-cli", `redis-cli PUBLISH tidegate:@alice '{"text":"Your order is on its way"}'`],
     ],
     play: playUser,
   },
   log: {
     title: "Live log",
-    about: "A file that grows somewhere, read here line by line as it does. Rotation is no trouble.",
+    about: "Shows the lines of a log file as they are written, also when the file is rotated.",
     code: `import { Tidegate } from "${here}/tidegate.js";
 
 const tide = new Tidegate("${here}");
@@ -110,7 +110,7 @@ ${here}/api/channels/logs:demo/messages`],
   },
   echo: {
     title: "Echo",
-    about: "Publishes to a channel that only this page is on, and measures the time until the message is back: through the gateway, and its broker.",
+    about: "Publishes to a channel that only this page subscribes to, and measures the time until the message comes back through the gateway and its broker.",
     code: `import { Tidegate } from "${here}/tidegate.js";
 
 const tide = new Tidegate("${here}");
@@ -119,7 +119,7 @@ tide.subscribe(mine, ({ data }) => {
   console.log(performance.now() - data.sent, "ms");
 });
 setInterval(() => tide.publish(mine, { sent: performance.now() }), 500);`,
-    shell: [["From a shell, to the same end", `tidegate subscribe echo:me${at} &
+    shell: [["From a shell", `tidegate subscribe echo:me${at} &
 tidegate publish echo:me '{"hello":"me"}'${at}`]],
     play: playEcho,
   },
@@ -135,7 +135,7 @@ function playChat({ tide, stage, done }) {
   const name = /** @type {HTMLInputElement} */ (element("input", { id: "chat-name", value: tide.status.user || chatName(), maxlength: 40, autocomplete: "nickname", "aria-label": "Your name" }));
   const tabs = element("div.rooms", { role: "group", "aria-label": "Rooms" });
   const body = element("div.room");
-  stage.append(element("div.chat-top", {}, tabs, element("label.inline-label", {}, "You are ", name)), body);
+  stage.append(element("div.chat-top", {}, tabs, element("label.inline-label", {}, "Your name ", name)), body);
   /** @type {() => void} */
   let leave = () => {};
   const enter = (/** @type {string} */ room) => {
@@ -156,7 +156,7 @@ function playChat({ tide, stage, done }) {
  */
 function enterRoom(tide, body, channel, name) {
   const list = element("ol.talk", { "aria-live": "polite", "aria-label": `Messages in ${channel}` });
-  const empty = element("p.empty", {}, "Nobody has said anything here yet. Be the first.");
+  const empty = element("p.empty", {}, "No messages yet. Send the first one.");
   const people = element("ul.members");
   const text = /** @type {HTMLInputElement} */ (element("input", { placeholder: `Message to ${channel.slice(5)}`, maxlength: 2000, autocomplete: "off", "aria-label": "Message" }));
   const form = element("form.row", {}, text, element("button.primary", {}, "Send"));
@@ -260,7 +260,7 @@ function saying({ name, text, time }, self) {
 }
 
 function missing() {
-  return element("li.missing", {}, "Something may be missing here.");
+  return element("li.missing", {}, "Messages may be missing here.");
 }
 
 function chatName() {
@@ -285,7 +285,7 @@ function playClock({ tide, stage, done }) {
   const waiting = element("p.hint", { role: "status" }, "Waiting for the first tick…");
   stage.classList.add("centred");
   stage.append(face, date, ticks, waiting);
-  const help = () => { waiting.textContent = "No tick has come for a while. A development gateway publishes one by itself; for any other, run one of the commands on this page."; };
+  const help = () => { waiting.textContent = "No tick has arrived for a while. A development gateway publishes ticks itself. For other gateways, run one of the commands on this page."; };
   let timer = setTimeout(help, 3_500);
   const clock = tide.subscribe("clock", ({ data, cursor }) => {
     const time = new Date(data?.time ?? data);
@@ -306,16 +306,16 @@ function playClock({ tide, stage, done }) {
 /** @param {Scene} scene */
 function playUser({ tide, stage, done }) {
   const token = /** @type {HTMLInputElement} */ (element("input.mono", { id: "user-token", type: "password", autocomplete: "off", spellcheck: "false", placeholder: "eyJ…" }));
-  const form = element("form.stack", {}, element("label", { for: "user-token" }, "A token of the user"), element("div.row", {}, token, element("button.primary", {}, "Connect as this user")));
-  const state = element("p.hint", { role: "status" }, "Paste here what the first command on this page prints, then send the user a message with the second.");
+  const form = element("form.stack", {}, element("label", { for: "user-token" }, "User's token"), element("div.row", {}, token, element("button.primary", {}, "Connect as this user")));
+  const state = element("p.hint", { role: "status" }, "Run the first command on this page and paste its output here. Then run the second command to send a message.");
   const list = element("ol.talk", { "aria-live": "polite", "aria-label": "Messages to this user" });
-  const empty = element("p.empty", {}, "Messages to this user come here.");
+  const empty = element("p.empty", {}, "Messages to this user appear here.");
   stage.append(form, state, element("div.feed.short", { tabindex: 0, role: "region", "aria-label": "Messages to this user" }, list, empty));
   const inbox = new Feed(list, (said) => saying(said, ""), { limit: 100, onChange: () => { empty.hidden = !inbox.isEmpty; } });
   /** @type {Tidegate | null} */
   let theirs = null;
   const watch = (/** @type {Tidegate} */ client) => {
-    if (!client.status.user) return void (state.textContent = "The gateway knows no user by this token.");
+    if (!client.status.user) return void (state.textContent = "This token has no user.");
     const personal = `@${client.status.user}`;
     state.textContent = `Connected as ${client.status.user}. Listening on ${personal}.`;
     const subscription = client.subscribe(personal, (message) => inbox.add(utterance({ ...message, data: { name: "To you", ...asObject(message.data) } })));
@@ -345,12 +345,12 @@ const levels = /\b(TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|ERR|FATAL|CRIT|PAN
 /** @param {Scene} scene */
 function playLog({ tide, stage, done }) {
   const channel = /** @type {HTMLInputElement} */ (element("input.mono", { value: "logs:demo", spellcheck: "false", autocomplete: "off", "aria-label": "Channel" }));
-  const level = /** @type {HTMLSelectElement} */ (element("select", { "aria-label": "Least level" }, ...["All levels", "Warnings", "Errors"].map((name) => element("option", {}, name))));
+  const level = /** @type {HTMLSelectElement} */ (element("select", { "aria-label": "Minimum level" }, ...["All levels", "Warnings", "Errors"].map((name) => element("option", {}, name))));
   const follow = /** @type {HTMLInputElement} */ (element("input", { type: "checkbox", checked: true }));
   const list = element("ol.log.mono", { "aria-label": "Log" });
-  const empty = element("p.empty", {}, "No lines yet. Run one of the commands on this page, and they come here.");
+  const empty = element("p.empty", {}, "No lines yet. Run one of the commands on this page to send some.");
   const scroller = element("div.feed.dark", { tabindex: 0, role: "region", "aria-label": "Log" }, list, empty);
-  stage.append(element("div.row.log-top", {}, channel, level, element("label.check", {}, follow, " Scroll along")), scroller);
+  stage.append(element("div.row.log-top", {}, channel, level, element("label.check", {}, follow, " Follow")), scroller);
 
   const log = new Feed(list, logLine, { limit: 1_000, onChange: () => { empty.hidden = !log.isEmpty; follow.checked = log.follows; } });
   level.addEventListener("change", () => { list.dataset.least = String(level.selectedIndex); if (log.follows) log.follow(); });

@@ -116,7 +116,7 @@ export class MessageView {
     const count = element("span.count.numbers", {}, "0");
     const choose = element("button.channel", { type: "button", "aria-pressed": "false", onclick: () => this.#select(this.#selected === name ? "" : name) },
       element("span.swatch", { "data-hue": hue(name) }), element("span.name.mono", { title: name }, named(name)), element("span.hidden.state"), count, element("span.hidden", {}, "messages"));
-    const leave = element("button.leave", { type: "button", "aria-label": `Unsubscribe ${name}`, title: "Unsubscribe", onclick: () => this.#unsubscribe(name) }, "×");
+    const leave = element("button.leave", { type: "button", "aria-label": `Unsubscribe from ${name}`, title: "Unsubscribe", onclick: () => this.#unsubscribe(name) }, "×");
     const item = element("li", { "data-state": "pending" }, choose, leave);
     byID("channels", HTMLUListElement).append(item);
     const listed = { item, count, total: 0, since: Date.now() };
@@ -217,7 +217,7 @@ export class MessageView {
   /** @param {string} channel */
   #noteGap(channel) {
     this.#timeline.gap(channel);
-    this.note(channel, `${channel}: messages may have been missed here`);
+    this.note(channel, `${channel}: messages may be missing here`);
   }
 
   /** @param {Entry} entry */
@@ -230,8 +230,8 @@ export class MessageView {
   #showEmpty() {
     const isFiltered = this.#filter.value !== "" && this.#entries.some(({ message }) => !this.#selected || message.channel === this.#selected);
     const channel = this.#selected || [...this.#channels.keys()][0] || "chat:lobby";
-    byID("empty-lead", HTMLElement).replaceChildren(...(isFiltered ? ["No message matches the filter."] : this.#selected ? ["Nothing on ", named(channel), " yet."] : ["Nothing here yet."]));
-    byID("empty-what", HTMLElement).textContent = isFiltered ? "" : this.#channels.size > 0 ? "Publish below, or from a shell:" : "Subscribe to a channel, then publish below, or from a shell:";
+    byID("empty-lead", HTMLElement).replaceChildren(...(isFiltered ? ["No message matches the filter."] : this.#selected ? ["No messages on ", named(channel), " yet."] : ["No messages yet."]));
+    byID("empty-what", HTMLElement).textContent = isFiltered ? "" : this.#channels.size > 0 ? "Publish below or from a shell:" : "Subscribe to a channel, then publish below or from a shell:";
     update(byID("messages-hints", HTMLElement), isFiltered ? [] : hints(channel));
   }
 
@@ -261,8 +261,8 @@ export class MessageView {
         message.event ? element("span.event", {}, named(message.event)) : null,
         element("bdi", {}, text)),
       element("span.meta.quiet.numbers", {},
-        element("span", { title: "from publish to arrival" }, latency === undefined ? "\u00a0" : duration(latency)),
-        element("span.cursor", { title: message.cursor ? `cursor ${message.cursor}` : "no history here" }, message.cursor))));
+        element("span", { title: "time from publish to arrival" }, latency === undefined ? "\u00a0" : duration(latency)),
+        element("span.cursor", { title: message.cursor ? `cursor ${message.cursor}` : "this channel keeps no history" }, message.cursor))));
   }
 
   /** @param {Message} message @param {string} text @param {number | undefined} latency */
@@ -270,10 +270,10 @@ export class MessageView {
     const { channel, user, info, event, tags, kind, cursor, time } = message;
     const again = { label: "Publish again", act: () => this.#compose(message) };
     showDetail(channel, [
-      ["User", user || "none: a backend, or anonymous"], ["Info", info && JSON.stringify(info)], ["Event", event],
+      ["User", user || "none (backend or anonymous)"], ["Info", info && JSON.stringify(info)], ["Event", event],
       ["Tags", Object.entries(tags).map(([name, value]) => `${name}: ${value}`).join(", ")], ["Kind", kind],
-      ["Cursor", cursor || "none: no history here"], ["Published", time ? time.toLocaleString(undefined, { hourCycle: "h23" }) : ""],
-      ["Arrived after", latency === undefined ? "" : duration(latency)],
+      ["Cursor", cursor || "none (no history)"], ["Published", time ? time.toLocaleString(undefined, { hourCycle: "h23" }) : ""],
+      ["Latency", latency === undefined ? "" : duration(latency)],
     ], kind === "json" ? pretty(text) : text, kind === "binary" ? [] : [again]);
   }
 
@@ -314,7 +314,7 @@ export class MessageView {
       this.#sent = [...this.#sent.slice(-50), { channel, text: kind === "json" ? JSON.stringify(data) : data, at: performance.now() }];
       const started = performance.now();
       await this.#tide?.publish(channel, data, { event, kind });
-      showNote(`Confirmed in ${duration(performance.now() - started)}${this.#channels.has(channel) ? "" : ". You are not subscribed to it"}`);
+      showNote(`Confirmed in ${duration(performance.now() - started)}${this.#channels.has(channel) ? "" : ". You are not subscribed to this channel"}`);
     } catch (error) {
       showNote(publishProblem(/** @type {Error & {code?: string}} */ (error)), true);
     }
@@ -329,7 +329,7 @@ function hints(channel) {
   const path = encodeURIComponent(channel).replaceAll("%3A", ":").replaceAll("%40", "@");
   return [
     snippet(`curl -H 'Content-Type: application/json' -d '{"text":"hi"}' \\\n${shellWord(`${here}/api/channels/${path}/messages`)}`, "curl"),
-    snippet(`redis-cli PUBLISH ${shellWord(`tidegate:${channel}`)} '{"text":"hi"}'`, "redis-cli, when the gateway runs on Redis"),
+    snippet(`redis-cli PUBLISH ${shellWord(`tidegate:${channel}`)} '{"text":"hi"}'`, "redis-cli, if the gateway uses Redis"),
   ];
 }
 
@@ -348,13 +348,13 @@ function payloadText({ data, kind }) {
 
 /** @param {Error & {code?: string}} error */
 function publishProblem(error) {
-  if (error instanceof SyntaxError) return `That is not JSON (${error.message}). Choose Text to send it as it is.`;
+  if (error instanceof SyntaxError) return `This is not JSON (${error.message}). Choose Text to send it as plain text.`;
   return `${error.code ?? "error"}: ${error.message}`;
 }
 
 /** @param {Error & {code?: string}} error */
 function presenceProblem(error) {
-  return error.code === "not_found" ? "This channel keeps no presence." : error.message;
+  return error.code === "not_found" ? "This channel has no presence." : error.message;
 }
 
 /** What a screen reader says of a subscription; all see what went wrong. @param {string} text */
@@ -377,7 +377,7 @@ function showMembers(members, problem = "") {
     element("span.avatar", { "data-hue": hue(user), "aria-hidden": "true" }, initial(user)),
     user ? element("a", { href: `#cluster?${new URLSearchParams({ user })}`, title: "Show this user's sessions" }, named(user)) : element("span", {}, "anonymous"),
     sessions > 1 ? element("span.count.numbers", { title: "sessions" }, String(sessions)) : null)));
-  byID("members-empty", HTMLElement).textContent = problem || (members.length ? "" : "Nobody with a name. Users appear here when they connect with a token.");
+  byID("members-empty", HTMLElement).textContent = problem || (members.length ? "" : "No users. Users appear here when they connect with a token.");
 }
 
 /** @param {string} id @param {() => void} action */

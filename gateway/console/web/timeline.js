@@ -70,7 +70,7 @@ export class Timeline {
   /** @param {Status} status */
   #note(status) {
     const { state, transport, node, reason, retryIn } = status;
-    const where = element("span", {}, node ? named(node) : null, `${node ? " by" : "By"} ${transportName(transport)}`);
+    const where = element("span", {}, node ? named(node) : null, `${node ? " over" : "Over"} ${transportName(transport)}`);
     const before = this.#connected;
     const isFirst = before !== null && !this.#isAway;
     this.#isAway = state === "waiting" || (this.#isAway && state === "connecting");
@@ -82,7 +82,7 @@ export class Timeline {
       this.#resumption = null;
       this.#connected = status;
       if (!before) this.#add("good", "Connected", where);
-      else this.#add("good", node && this.#node && node !== this.#node ? "Connected again, on another node" : "Connected again", where);
+      else this.#add("good", node && this.#node && node !== this.#node ? "Reconnected to another node" : "Reconnected", where);
       this.#node = node || this.#node;
     } else if (state === "waiting") {
       const next = `${(retryIn / 1_000).toFixed(1)} s`;
@@ -98,7 +98,7 @@ export class Timeline {
     const failing = this.#failing ?? (this.#failing = { attempts: 0, text: element("span") });
     if (++failing.attempts === 1) this.#add("warn", "No connection", failing.text);
     const tried = failing.attempts === 1 ? "1 attempt" : `${failing.attempts} attempts`;
-    failing.text.textContent = `${reason && `${capital(reason)}. `}${tried}, the next in ${next}`;
+    failing.text.textContent = `${reason && `${capital(reason)}. `}${tried}, next in ${next}`;
   }
 
   /** @returns {Resumption} */

@@ -66,7 +66,7 @@ export class Tools {
       byID("token-made", HTMLElement).hidden = false;
       note.textContent = "";
     } catch (error) {
-      note.textContent = error instanceof SyntaxError ? "What is shown in presence is not JSON." : /** @type {Error} */ (error).message;
+      note.textContent = error instanceof SyntaxError ? "The presence info is not JSON." : /** @type {Error} */ (error).message;
     }
   }
 
@@ -85,7 +85,7 @@ export class Tools {
 function judged({ subscribe, publish, presence, history }, who) {
   return [element("ul.verdicts", {},
     verdict("subscribe", subscribe, who), verdict("publish", publish, who),
-    verdict("ask who is there", presence, who), verdict("read the history", history, who))];
+    verdict("list who is on the channel", presence, who), verdict("read the history", history, who))];
 }
 
 /** @param {string} what @param {Verdict} verdict @param {string} who */
