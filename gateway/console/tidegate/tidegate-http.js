@@ -1,9 +1,9 @@
-// The transports for where a WebSocket cannot be opened: Server-Sent Events,
-// and long-poll. Part of tidegate.js, which loads it when it is needed.
+// The transports to use if a WebSocket cannot be opened: Server-Sent Events and
+// long-poll. Part of tidegate.js, which loads this file when it is needed.
 //
-// Both speak the native protocol towards the client. Messages come by GET
-// /events or GET /poll, commands go to the HTTP API, and a cursor over all
-// channels makes any node continue where another ended.
+// To the client, both look like the native protocol. Messages arrive with GET
+// /events or GET /poll, and commands go to the HTTP API. A cursor over all channels
+// lets any node continue where another stopped.
 
 import { claimsOf } from "./tidegate-link.js";
 
@@ -27,7 +27,7 @@ export const dialEvents = (base, options, on) => new EventsLink(base, options, o
 /** @type {Dial} */
 export const dialPoll = (base, options, on) => new PollLink(base, options, on);
 
-/** A status other than 2xx, as the gateway explains it. */
+/** A response with a status other than 2xx. */
 class Refusal extends Error {
   /** @param {number} status @param {string} code @param {string} message */
   constructor(status, code, message) {

@@ -1,5 +1,5 @@
-// What a transport's connection is to a session, and what is read of a token on both
-// sides of it. Part of tidegate.js.
+// The interface between a session and its transport's connection, and the decoding of
+// tokens for both. Part of tidegate.js.
 
 /**
  * @typedef {{type: string, id?: number, channel?: string, [field: string]: any}} Frame
@@ -7,13 +7,13 @@
  *
  * @typedef {object} End
  *   Why a connection ended.
- * @property {number} code        WebSocket close code; 1006 if there was none
+ * @property {number} code        WebSocket close code; 1006 if there is none
  * @property {string} reason
  * @property {boolean} [unfit]        this transport does not work here
- * @property {boolean} [unreachable]  nothing works here at the moment
+ * @property {boolean} [unreachable]  no transport works at the moment
  *
  * @typedef {object} Link
- *   A transport's connection. It ends once, after which it is silent.
+ *   A transport's connection. It ends once, and reports nothing after that.
  * @property {string} transport
  * @property {(frame: Frame) => void} send
  * @property {() => void} close

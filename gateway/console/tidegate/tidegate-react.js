@@ -1,10 +1,10 @@
-// Tidegate in React: hooks on a client that the application has made.
+// React hooks for a Tidegate client that the application creates.
 
 import { useCallback, useEffect, useState, useSyncExternalStore } from "react";
 
 /**
  * @typedef {Pick<import("./tidegate.js").Tidegate, "status" | "subscribe" | "publish" | "presence"> & {on: (type: "state", handler: (status: Status) => void) => () => void}} Client
- *   a Tidegate, or one that shares its connection
+ *   a Tidegate or a SharedTidegate
  * @typedef {import("./tidegate.js").Member} Member
  * @typedef {import("./tidegate.js").PublishOptions} PublishOptions
  * @typedef {import("./tidegate.js").Status} Status
@@ -19,10 +19,10 @@ import { useCallback, useEffect, useState, useSyncExternalStore } from "react";
 /**
  * @template [T=any]
  * @typedef {object} ChannelView
- * @property {Message<T>[]} messages    the newest, oldest first
- * @property {boolean} subscribed       false until it is confirmed, and after an error
- * @property {boolean} missed           messages may have been missed
- * @property {TidegateError | null} error  why it is over
+ * @property {Message<T>[]} messages    the latest messages, oldest first
+ * @property {boolean} subscribed       false until the subscription is confirmed, and after an error
+ * @property {boolean} missed           true if messages may be missing
+ * @property {TidegateError | null} error  why the subscription ended
  * @property {(data: T, options?: PublishOptions) => Promise<{cursor: string}>} publish
  */
 
@@ -30,12 +30,12 @@ const nothing = { messages: [], subscribed: false, missed: false, error: null };
 const presenceEvery = 15_000; // ms, where joins and leaves are not told
 
 /**
- * Subscribes while the component is there.
+ * Subscribes while the component is mounted.
  * @template [T=any]
  * @param {Client} tide
  * @param {string} channel
  * @param {{recent?: number, keep?: number, echo?: boolean}} [options]
- *   recent: how many messages of the history to begin with; keep: how many to hold, 200 if left out
+ *   recent: how many messages of the history to start with; keep: how many messages to keep, 200 by default
  * @returns {ChannelView<T>}
  */
 export function useChannel(tide, channel, { recent, keep = 200, echo } = {}) {
@@ -55,7 +55,7 @@ export function useChannel(tide, channel, { recent, keep = 200, echo } = {}) {
 }
 
 /**
- * Who is on a channel, kept up to date while the component is there.
+ * Returns the members of a channel, and keeps them up to date while the component is mounted.
  * @param {Client} tide
  * @param {string} channel
  * @returns {{members: Member[], error: TidegateError | null}}

@@ -1,5 +1,5 @@
-// One session at a gateway's node, and the WebSocket that usually carries it.
-// Part of tidegate.js, which starts a new one whenever the last has ended.
+// One session on a gateway node, and the WebSocket that usually carries it.
+// Part of tidegate.js, which starts a new session when the last one has ended.
 
 import { claimsOf } from "./tidegate-link.js";
 
@@ -13,22 +13,22 @@ import { claimsOf } from "./tidegate-link.js";
 
 const longestTimer = 2 ** 31 - 1;
 
-/** Codes of an error that may pass: the command is worth sending again. */
+/** Codes of temporary errors: the client sends the command again. */
 export const passing = new Set(["unavailable", "rate_limited"]);
 
 /**
  * @typedef {object} SessionEvents
- * @property {() => void} ready                    welcomed and authenticated
- * @property {() => void} renewed                  authenticated anew
- * @property {(error: unknown) => void} noToken     the application gave none
- * @property {(frame: Frame) => void} frame        that answers no command
- * @property {(frame: Frame) => void} answer       to a command of the client's
- * @property {(frame: Frame, sent: boolean) => void} traffic  every frame, as it passes
+ * @property {() => void} ready                    connected and authenticated
+ * @property {() => void} renewed                  authenticated again
+ * @property {(error: unknown) => void} noToken     the token function failed
+ * @property {(frame: Frame) => void} frame        a frame that answers no command
+ * @property {(frame: Frame) => void} answer       an answer to a command
+ * @property {(frame: Frame, sent: boolean) => void} traffic  every frame sent or received
  * @property {(ms: number) => void} roundTrip
  * @property {(end: End) => void} end              once
  */
 
-/** One session at a node: from dialling to the end, with its token and its pings. */
+/** One session on a node, from connecting to its end, with its token and pings. */
 export class Session {
   id = "";
   user = "";
@@ -116,7 +116,7 @@ export class Session {
     this.#on.traffic(frame, true);
   }
 
-  /** Asks for a sign of life; without one the session has ended. */
+  /** Sends a ping. If there is no answer, the session ends. */
   ping() {
     if (!this.isReady || this.#timers.silence) return;
     this.#pingedAt = performance.now();
@@ -124,7 +124,7 @@ export class Session {
     this.#after("silence", Math.min(this.#pingEvery, 10_000), () => this.#end({ code: 1006, reason: "no sign of life" }));
   }
 
-  /** Ends soon, so that what is on its way still arrives. @param {number} ms */
+  /** Closes after a delay, so that messages in flight still arrive. @param {number} ms */
   retire(ms) {
     this.#after("retire", ms, () => this.close());
   }
@@ -211,7 +211,7 @@ export class Session {
   async #token() {
     const { token, openTimeout } = this.#options;
     if (typeof token !== "function") return token ?? "";
-    const late = new Promise((_, reject) => this.#after("token", openTimeout, () => reject(new Error(`the token function has not answered within ${openTimeout} ms`))));
+    const late = new Promise((_, reject) => this.#after("token", openTimeout, () => reject(new Error(`the token function did not return within ${openTimeout} ms`))));
     try {
       return (await Promise.race([token(), late])) ?? "";
     } catch (error) {

@@ -1,12 +1,12 @@
-// The SharedWorker that holds the connection of all tabs: see tidegate-shared.js.
+// The SharedWorker that holds the connection of all tabs. See tidegate-shared.js.
 
 import { Tidegate } from "./tidegate.js";
 
 /**
  * @typedef {object} Tab
  * @property {MessagePort} port
- * @property {boolean} hasToken  it can be asked for one
- * @property {Map<number, import("./tidegate.js").Subscription>} subscriptions  by the tab's own number
+ * @property {boolean} hasToken  whether the tab can provide a token
+ * @property {Map<number, import("./tidegate.js").Subscription>} subscriptions  by the tab's own id
  */
 
 /** @type {Set<Tab>} */
@@ -94,10 +94,10 @@ async function call(client, tab, { id, method, args }) {
   }
 }
 
-/** Of the newest tab first, and of the next if that one goes. @returns {Promise<string>} */
+/** Asks the newest tab, and the next one if that tab closes. @returns {Promise<string>} */
 async function askForToken() {
   const tab = [...tabs].reverse().find(({ hasToken }) => hasToken);
-  if (!tab) throw new Error("no tab is there to give a token");
+  if (!tab) throw new Error("no tab can provide a token");
   const id = ++lastAsk;
   try {
     return await new Promise((resolve, reject) => {

@@ -1,5 +1,5 @@
-// One connection for all of a site's tabs: a SharedWorker holds it, and each tab
-// has a client that looks the same as one with a connection of its own.
+// One connection for all tabs of a site: a SharedWorker holds it, and each tab has
+// a client with the same methods as one that has its own connection.
 
 import { Emitter, Subscription, Tidegate, TidegateError } from "./tidegate.js";
 
@@ -9,8 +9,8 @@ import { Emitter, Subscription, Tidegate, TidegateError } from "./tidegate.js";
  * @typedef {Pick<import("./tidegate.js").ClientEvents, "state" | "roundtrip" | "error">} SharedEvents
  *
  * @typedef {object} SharedOptions
- * @property {string} [name]  tabs share a connection if their gateway and name are the same:
- *   give what the user is known by, or one user's tab hears what another's hears
+ * @property {string} [name]  tabs with the same gateway and name share a connection: pass the
+ *   user's id, or the tab of one user receives the messages of another
  *
  * @typedef {object} Told   by the worker
  * @property {"event" | "told" | "answer" | "token"} type
@@ -20,8 +20,9 @@ import { Emitter, Subscription, Tidegate, TidegateError } from "./tidegate.js";
  */
 
 /**
- * Returns a client whose connection is shared by all tabs of this origin, or, where
- * the browser cannot do that, one with its own. The options of the first tab hold.
+ * Returns a client that shares its connection with all tabs of this origin. If the
+ * browser does not support that, the client has its own connection. The options of
+ * the first tab apply to all.
  * @param {string | URL} [url]
  * @param {Omit<Options, "WebSocket" | "fetch"> & SharedOptions} [options]
  * @returns {Tidegate | SharedTidegate}
@@ -60,7 +61,7 @@ export class SharedTidegate extends Emitter {
     this.#joined = this.#join({ type: "open", url, options: hasToken ? options : { ...options, token }, hasToken });
   }
 
-  /** @returns {Readonly<Status>} of the connection that is shared */
+  /** @returns {Readonly<Status>} of the shared connection */
   get status() {
     return this.#status;
   }
@@ -98,7 +99,7 @@ export class SharedTidegate extends Emitter {
     return this.#call("history", channel, options);
   }
 
-  /** Leaves the connection to the other tabs; it ends with the last of them. */
+  /** Leaves the shared connection, which closes with the last tab. */
   close() {
     this.#post({ type: "bye" });
     this.#joined.then(() => { this.#leave(); this.#port.close(); });
@@ -109,12 +110,12 @@ export class SharedTidegate extends Emitter {
     this.#setStatus({ ...this.#status, state: "closed", reason: error.message });
   }
 
-  /** Connects again after the gateway sent the clients away. */
+  /** Connects again after the gateway disconnected the clients. */
   connect() {
     this.#post({ type: "connect" });
   }
 
-  /** The worker waits for the lock, and so learns that the tab is gone, however it went. @param {object} open @returns {Promise<void>} */
+  /** The worker waits for the lock, so it notices when the tab is gone, for whatever reason. @param {object} open @returns {Promise<void>} */
   #join(open) {
     const lock = `tidegate ${crypto.randomUUID()}`;
     return new Promise((joined) => {

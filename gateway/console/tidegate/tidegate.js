@@ -1,14 +1,14 @@
-// Tidegate in the browser, Node and Deno: one connection, any number of
-// channels, nothing lost in silence.
+// The Tidegate client for browsers, Node and Deno: any number of channels over
+// one connection, and no message lost silently.
 //
 //     import { Tidegate } from "/tidegate.js";
 //     const tide = new Tidegate();
 //     const room = tide.subscribe("chat:lobby", (message) => show(message.data));
 //     await tide.publish("chat:lobby", { text: "hi" });
 //
-// It reconnects by itself and resumes every channel where it was. Where a
-// WebSocket cannot be opened it goes on over Server-Sent Events, and where
-// these are held back, by long-poll (tidegate-http.js, loaded only then).
+// It reconnects automatically and resumes each channel where it left off. If a
+// WebSocket cannot be opened, it falls back to Server-Sent Events, and if these
+// are blocked, to long-poll (tidegate-http.js, loaded only when needed).
 
 import { fromBase64 } from "./tidegate-link.js";
 import { Session, passing } from "./tidegate-session.js";
@@ -20,96 +20,96 @@ import { Session, passing } from "./tidegate-session.js";
  *
  * @typedef {object} Options
  * @property {string | (() => string | Promise<string>)} [token]
- *   Who the client is. A function is asked again before the token expires, and
- *   on every connect.
+ *   Identifies the client. A function is called on every connect, and again
+ *   before the token expires.
  * @property {Transport[]} [transports]
- *   What to try, best first. "websocket" is left out where there is no WebSocket.
+ *   Transports to try, best first. "websocket" is skipped if there is no WebSocket.
  * @property {"omit" | "same-origin" | "include"} [credentials]
- *   Whether requests carry cookies, as in fetch: "include" is for a gateway on
- *   another origin. A WebSocket always carries what the browser has for it.
- * @property {number} [maxQueued]       commands that may wait while there is no connection
- * @property {number} [minDelay]        ms, the first reconnect comes within it
- * @property {number} [maxDelay]        ms, no reconnect waits longer
- * @property {number} [openTimeout]     ms, for a connection to open, and for the token function
- * @property {number} [commandTimeout]  ms, for a publish to be confirmed, reconnects included
- * @property {number} [upgradeAfter]    ms, until a better transport is tried again; doubles up to 5 minutes
- * @property {any} [WebSocket]               a WebSocket class, where there is no global one
- * @property {typeof globalThis.fetch} [fetch]  likewise
+ *   Whether HTTP requests carry cookies, as in fetch: use "include" for a gateway
+ *   on another origin. A WebSocket always carries the browser's cookies.
+ * @property {number} [maxQueued]       maximum number of commands that wait while there is no connection
+ * @property {number} [minDelay]        ms, maximum delay of the first reconnect
+ * @property {number} [maxDelay]        ms, maximum delay of any reconnect
+ * @property {number} [openTimeout]     ms, timeout for opening a connection, and for the token function
+ * @property {number} [commandTimeout]  ms, timeout for a command, including reconnects
+ * @property {number} [upgradeAfter]    ms, delay before trying a better transport again; doubles up to 5 minutes
+ * @property {any} [WebSocket]               a WebSocket class to use instead of the global one
+ * @property {typeof globalThis.fetch} [fetch]  a fetch function to use instead of the global one
  *
  * @typedef {object} SubscribeOptions
- * @property {string} [cursor]  go on after this message
- * @property {number} [recent]  begin with so many messages of the history; a cursor counts more
- * @property {boolean} [echo]   false leaves out what this client publishes (only a WebSocket can)
+ * @property {string} [cursor]  resume after this message
+ * @property {number} [recent]  start with this many messages of the history; ignored if there is a cursor
+ * @property {boolean} [echo]   false: do not receive messages that this client publishes (WebSocket only)
  *
  * @typedef {object} PublishOptions
- * @property {string} [event]   a name beside the data
- * @property {Record<string, string>} [tags]  more names beside it, at most 1,024 bytes as JSON
- * @property {boolean} [transient]  true keeps it out of the history; who misses it is not told
- * @property {string} [traceparent]  what has led to it (W3C Trace Context), where the gateway traces messages
- * @property {string} [key]     published once, however often it is sent; made if left out
- * @property {"json" | "text" | "binary"} [kind]  bytes are binary, all else is JSON
+ * @property {string} [event]   an event name sent with the data
+ * @property {Record<string, string>} [tags]  strings sent with the data, at most 1,024 bytes as JSON
+ * @property {boolean} [transient]  true: not stored in the history; clients that miss it are not told
+ * @property {string} [traceparent]  W3C Trace Context, if the gateway traces messages
+ * @property {string} [key]     idempotency key: the message is published once, however often it is sent; generated by default
+ * @property {"json" | "text" | "binary"} [kind]  default: "binary" for bytes, else "json"
  */
 
 /**
  * @template [T=any]
  * @typedef {object} Message
  * @property {string} channel
- * @property {T} data         a JSON value, a string, or a Uint8Array, as kind says
+ * @property {T} data         a JSON value, a string or a Uint8Array, depending on kind
  * @property {"json" | "text" | "binary"} kind
- * @property {string} event   the name beside the data, or ""
- * @property {Record<string, string>} tags  more names beside it
- * @property {string} user    who published it; "" for a backend or an anonymous client
- * @property {any} [info]     what the user's token says of them, on a channel with presence
- * @property {string} cursor  its place in the channel's history; "" where none is kept
- * @property {Date} [time]    when a node took it, where that is told
+ * @property {string} event   the event name, or ""
+ * @property {Record<string, string>} tags  strings sent with the data
+ * @property {string} user    the publisher; "" for a backend or an anonymous client
+ * @property {any} [info]     the claim info of the publisher's token, on a channel with presence
+ * @property {string} cursor  its position in the history; "" if the channel keeps none
+ * @property {Date} [time]    when a node accepted it, if known
  */
 
 /**
  * @template [T=any]
  * @typedef {{messages: Message<T>[], cursor: string, complete: boolean}} History
- *   Oldest first. Subscribe with the cursor to go on without a gap; complete is
- *   false if older messages than these are gone.
+ *   Oldest message first. Subscribe with the cursor to continue without a gap.
+ *   complete is false if older messages are gone.
  */
 
 /**
  * @typedef {object} Status
  * @property {"connecting" | "connected" | "waiting" | "closed"} state
- * @property {Transport | ""} transport  "" while there is none
+ * @property {Transport | ""} transport  "" if not connected
  * @property {string} session
  * @property {string} user        "" for an anonymous client
  * @property {string} node
  * @property {number} [roundTrip] ms, of the last ping
- * @property {number} reconnects  how often the connection was replaced by another
- * @property {number} retryIn     ms, while waiting
+ * @property {number} reconnects  how often the client has reconnected
+ * @property {number} retryIn     ms until the next attempt, while waiting
  * @property {string} reason      why the last connection ended, or could not be opened
  *
  * @typedef {{user: string, session?: string, info?: any, sessions: number}} Member
  *
  * @typedef {object} Subscribed
- * @property {boolean} recovered  false: messages may have been missed
- * @property {string} from        the cursor that it goes on after; "" if it begins here
- * @property {string} cursor      where it begins, or, if it goes on, the channel's end now
+ * @property {boolean} recovered  false: messages may be missing
+ * @property {string} from        the cursor that it resumes after; "" for a new subscription
+ * @property {string} cursor      where a new subscription starts; for a resumed one, the current end of the channel
  */
 
 /**
  * @typedef {object} ClientEvents
  * @property {Status} state
- * @property {Message} message       of any channel
- * @property {number} roundtrip      ms, of a ping
- * @property {TidegateError} error   that no command or subscription got
- * @property {{frame: Frame, sent: boolean}} frame  every frame that passes, tokens included
+ * @property {Message} message       a message on any channel
+ * @property {number} roundtrip      ms, when a ping is answered
+ * @property {TidegateError} error   an error that belongs to no command and no subscription
+ * @property {{frame: Frame, sent: boolean}} frame  every frame sent or received, including tokens
  */
 
 /**
  * @template [T=any]
  * @typedef {object} SubscriptionEvents
  * @property {Message<T>} message
- * @property {Subscribed} subscribed    confirmed, the first time and after each reconnect
- * @property {{channel: string}} gap    messages may have been missed here
+ * @property {Subscribed} subscribed    confirmed, at first and after each reconnect
+ * @property {{channel: string}} gap    messages may be missing here
  * @property {{channel: string, user: string, session?: string, info?: any}} join
  * @property {{channel: string, user: string, session?: string, info?: any}} leave
- * @property {{channel: string}} presence_changed  more came and went than is told one by one
- * @property {TidegateError} error      it is over: subscribe anew if that makes sense
+ * @property {{channel: string}} presence_changed  too many joins and leaves to send one by one
+ * @property {TidegateError} error      the subscription has ended; subscribe again if that makes sense
  */
 
 const defaults = {
@@ -131,7 +131,7 @@ const longestTimer = 2 ** 31 - 1;
 /** @type {Pick<Status, "transport" | "session" | "user" | "node" | "roundTrip">} */
 const nobody = { transport: "", session: "", user: "", node: "", roundTrip: undefined };
 
-/** Close codes after which connecting again would not help. */
+/** Close codes after which reconnecting would not help. */
 const final = new Map([
   [1008, "forbidden"],
   [4001, "unauthenticated"],
@@ -139,12 +139,12 @@ const final = new Map([
 ]);
 
 /**
- * What a command fails with. Its code is one of the gateway's (bad_request,
- * unauthenticated, forbidden, not_found, too_large, rate_limited,
- * limit_exceeded, unavailable, internal) or one of the client's own: timeout
- * (not confirmed in time, it may or may not have happened), closed,
- * disconnected (by the backend), gone (unsubscribed by the gateway), queue_full
- * (too much waits for a connection), no_token (the token function failed).
+ * The error of a command or a subscription. Its code is one of the gateway's
+ * (bad_request, unauthenticated, forbidden, not_found, too_large, rate_limited,
+ * limit_exceeded, unavailable, internal) or one of the client's own: timeout (not
+ * confirmed in time, so it may have succeeded), closed (by close()), disconnected
+ * (by the backend), gone (unsubscribed by the gateway), queue_full (too many
+ * commands are waiting for a connection), no_token (the token function failed).
  */
 export class TidegateError extends Error {
   /** @param {string} code @param {string} message @param {ErrorOptions} [options] */
@@ -161,8 +161,7 @@ export class Emitter {
   #handlers = new Map();
 
   /**
-   * Calls handler on every event of a type, until the returned function is
-   * called.
+   * Calls handler for every event of this type. Call the returned function to stop.
    * @template {keyof Events & string} Type
    * @param {Type} type
    * @param {(event: Events[Type]) => void} handler
@@ -175,7 +174,7 @@ export class Emitter {
   }
 
   /**
-   * A handler that throws stops no other; its error surfaces as uncaught.
+   * A handler that throws does not stop the others; its error is reported as uncaught.
    * @internal
    * @template {keyof Events & string} Type
    * @param {Type} type
@@ -193,7 +192,7 @@ export class Emitter {
 }
 
 /**
- * A client of a gateway. It connects at once and stays connected until close().
+ * A gateway client. It connects immediately and stays connected until close().
  * @extends {Emitter<ClientEvents>}
  */
 export class Tidegate extends Emitter {
@@ -226,7 +225,7 @@ export class Tidegate extends Emitter {
   #watches = [];
 
   /**
-   * @param {string | URL} [url] of the gateway; this page's origin if left out
+   * @param {string | URL} [url] of the gateway; default: this page's origin
    * @param {Options} [options]
    */
   constructor(url = "/", options = {}) {
@@ -245,8 +244,8 @@ export class Tidegate extends Emitter {
 
   /**
    * Subscribes to a channel. Several subscriptions to one channel share it on
-   * the wire: the first one's cursor and echo hold, the recent messages are each
-   * one's own.
+   * the wire: they use the cursor and echo of the first one. Each receives its own
+   * recent messages.
    *
    * @template [T=any]
    * @param {string} name
@@ -266,21 +265,21 @@ export class Tidegate extends Emitter {
   }
 
   /**
-   * Publishes data, a JSON value or bytes, and resolves once the gateway has
-   * confirmed it. Over a lost connection it is sent again, and still published
-   * once: that is what the key is for.
+   * Publishes a JSON value or bytes, and resolves when the gateway has confirmed
+   * the message. If the connection is lost, the message is sent again; its key
+   * makes sure that it is published only once.
    *
    * @param {string} channel
    * @param {any} data
    * @param {PublishOptions} [options]
-   * @returns {Promise<{cursor: string}>} its place in the history
+   * @returns {Promise<{cursor: string}>} its position in the history
    */
   async publish(channel, data, { event, tags, transient, traceparent, key = uniqueKey(), kind } = {}) {
     const reply = await this.#command({ type: "publish", channel, ...encodePayload(data, kind), event, tags, transient, traceparent, key });
     return { cursor: reply.cursor ?? "" };
   }
 
-  /** @param {string} channel @returns {Promise<Member[]>} who is there, by user */
+  /** @param {string} channel @returns {Promise<Member[]>} the members, by user */
   async presence(channel) {
     return (await this.#command({ type: "presence", channel })).members ?? [];
   }
@@ -298,12 +297,12 @@ export class Tidegate extends Emitter {
     return { messages, cursor: reply.cursor ?? "", complete: reply.recovered !== false };
   }
 
-  /** Ends the connection; what was not confirmed yet fails with the code closed. */
+  /** Closes the connection. Unconfirmed commands fail with the code closed. */
   close() {
     this.#stop(new TidegateError("closed", "the client was closed"));
   }
 
-  /** Connects again after close(), or after the gateway sent the client away. */
+  /** Connects again after close(), or after the gateway disconnected the client. */
   connect() {
     if (this.#status.state !== "closed") return;
     this.#watchNetwork();
@@ -562,7 +561,7 @@ export class Tidegate extends Emitter {
     return new Promise((resolve, reject) => {
       if (this.#status.state === "closed") return reject(new TidegateError("closed", "the client is closed"));
       const { maxQueued, commandTimeout } = this.#options;
-      if (!this.#session && this.#pending.size >= maxQueued) return reject(new TidegateError("queue_full", `${maxQueued} commands wait for a connection already`));
+      if (!this.#session && this.#pending.size >= maxQueued) return reject(new TidegateError("queue_full", `${maxQueued} commands are already waiting for a connection`));
       const pending = new Pending({ ...frame, id: ++this.#lastID }, resolve, reject);
       pending.timer = setTimeout(() => this.#fail(pending, timeoutError(frame)), Math.min(commandTimeout, longestTimer));
       this.#pending.set(pending.id, pending);
@@ -638,7 +637,7 @@ export class Tidegate extends Emitter {
 }
 
 /**
- * One subscriber of a channel.
+ * A subscription to a channel.
  * @template [T=any]
  * @extends {Emitter<SubscriptionEvents<T>>}
  */
@@ -657,7 +656,7 @@ export class Subscription extends Emitter {
     this.#leave = leave;
   }
 
-  /** Ends it, at once. */
+  /** Ends the subscription immediately. */
   unsubscribe() {
     this.#leave();
   }
@@ -781,7 +780,7 @@ class Overlap {
 function possible({ transports = defaults.transports, WebSocket = globalThis.WebSocket }) {
   const here = transports.filter((transport) => transport !== "websocket" || WebSocket);
   if (here.length > 0) return here;
-  throw new TidegateError("bad_request", "there is no WebSocket here: give one in the options, or allow other transports");
+  throw new TidegateError("bad_request", "there is no WebSocket class: pass one in the options, or allow other transports");
 }
 
 /** @param {string | URL} url @returns {URL} ending in a slash */

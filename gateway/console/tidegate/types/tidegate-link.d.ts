@@ -6,7 +6,7 @@ export type Frame = {
 };
 export type End = {
     /**
-     * WebSocket close code; 1006 if there was none
+     * WebSocket close code; 1006 if there is none
      */
     code: number;
     reason: string;
@@ -15,7 +15,7 @@ export type End = {
      */
     unfit?: boolean;
     /**
-     * nothing works here at the moment
+     * no transport works at the moment
      */
     unreachable?: boolean;
 };
@@ -35,13 +35,13 @@ export type Dial = (base: URL, options: import("./tidegate.js").Options, on: Lin
  *
  * @typedef {object} End
  *   Why a connection ended.
- * @property {number} code        WebSocket close code; 1006 if there was none
+ * @property {number} code        WebSocket close code; 1006 if there is none
  * @property {string} reason
  * @property {boolean} [unfit]        this transport does not work here
- * @property {boolean} [unreachable]  nothing works here at the moment
+ * @property {boolean} [unreachable]  no transport works at the moment
  *
  * @typedef {object} Link
- *   A transport's connection. It ends once, after which it is silent.
+ *   A transport's connection. It ends once, and reports nothing after that.
  * @property {string} transport
  * @property {(frame: Frame) => void} send
  * @property {() => void} close

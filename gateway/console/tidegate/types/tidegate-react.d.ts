@@ -8,19 +8,19 @@ export type TidegateError = import("./tidegate.js").TidegateError;
 export type Message<T = any> = import("./tidegate.js").Message<T>;
 export type ChannelView<T = any> = {
     /**
-     * the newest, oldest first
+     * the latest messages, oldest first
      */
     messages: Message<T>[];
     /**
-     * false until it is confirmed, and after an error
+     * false until the subscription is confirmed, and after an error
      */
     subscribed: boolean;
     /**
-     * messages may have been missed
+     * true if messages may be missing
      */
     missed: boolean;
     /**
-     * why it is over
+     * why the subscription ended
      */
     error: TidegateError | null;
     publish: (data: T, options?: PublishOptions) => Promise<{
@@ -28,12 +28,12 @@ export type ChannelView<T = any> = {
     }>;
 };
 /**
- * Subscribes while the component is there.
+ * Subscribes while the component is mounted.
  * @template [T=any]
  * @param {Client} tide
  * @param {string} channel
  * @param {{recent?: number, keep?: number, echo?: boolean}} [options]
- *   recent: how many messages of the history to begin with; keep: how many to hold, 200 if left out
+ *   recent: how many messages of the history to start with; keep: how many messages to keep, 200 by default
  * @returns {ChannelView<T>}
  */
 export declare function useChannel<T = any>(tide: Client, channel: string, { recent, keep, echo }?: {
@@ -42,7 +42,7 @@ export declare function useChannel<T = any>(tide: Client, channel: string, { rec
     echo?: boolean;
 }): ChannelView<T>;
 /**
- * Who is on a channel, kept up to date while the component is there.
+ * Returns the members of a channel, and keeps them up to date while the component is mounted.
  * @param {Client} tide
  * @param {string} channel
  * @returns {{members: Member[], error: TidegateError | null}}

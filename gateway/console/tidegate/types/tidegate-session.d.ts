@@ -3,31 +3,31 @@ export type Dial = import("./tidegate-link.js").Dial;
 export type End = import("./tidegate-link.js").End;
 export type Frame = import("./tidegate-link.js").Frame;
 export type Link = import("./tidegate-link.js").Link;
-/** Codes of an error that may pass: the command is worth sending again. */
+/** Codes of temporary errors: the client sends the command again. */
 export declare const passing: Set<string>;
 export type SessionEvents = {
     /**
-     * welcomed and authenticated
+     * connected and authenticated
      */
     ready: () => void;
     /**
-     * authenticated anew
+     * authenticated again
      */
     renewed: () => void;
     /**
-     * the application gave none
+     * the token function failed
      */
     noToken: (error: unknown) => void;
     /**
-     * that answers no command
+     * a frame that answers no command
      */
     frame: (frame: Frame) => void;
     /**
-     * to a command of the client's
+     * an answer to a command
      */
     answer: (frame: Frame) => void;
     /**
-     * every frame, as it passes
+     * every frame sent or received
      */
     traffic: (frame: Frame, sent: boolean) => void;
     roundTrip: (ms: number) => void;
@@ -38,16 +38,16 @@ export type SessionEvents = {
 };
 /**
  * @typedef {object} SessionEvents
- * @property {() => void} ready                    welcomed and authenticated
- * @property {() => void} renewed                  authenticated anew
- * @property {(error: unknown) => void} noToken     the application gave none
- * @property {(frame: Frame) => void} frame        that answers no command
- * @property {(frame: Frame) => void} answer       to a command of the client's
- * @property {(frame: Frame, sent: boolean) => void} traffic  every frame, as it passes
+ * @property {() => void} ready                    connected and authenticated
+ * @property {() => void} renewed                  authenticated again
+ * @property {(error: unknown) => void} noToken     the token function failed
+ * @property {(frame: Frame) => void} frame        a frame that answers no command
+ * @property {(frame: Frame) => void} answer       an answer to a command
+ * @property {(frame: Frame, sent: boolean) => void} traffic  every frame sent or received
  * @property {(ms: number) => void} roundTrip
  * @property {(end: End) => void} end              once
  */
-/** One session at a node: from dialling to the end, with its token and its pings. */
+/** One session on a node, from connecting to its end, with its token and pings. */
 export declare class Session {
     #private;
     transport: import("./tidegate.js").Transport;
@@ -78,9 +78,9 @@ export declare class Session {
     unsubscribe(channel: string): void;
     /** @param {Frame} frame */
     send(frame: Frame): void;
-    /** Asks for a sign of life; without one the session has ended. */
+    /** Sends a ping. If there is no answer, the session ends. */
     ping(): void;
-    /** Ends soon, so that what is on its way still arrives. @param {number} ms */
+    /** Closes after a delay, so that messages in flight still arrive. @param {number} ms */
     retire(ms: number): void;
     close(): void;
 }

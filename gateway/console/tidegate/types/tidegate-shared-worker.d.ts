@@ -1,11 +1,11 @@
 export type Tab = {
     port: MessagePort;
     /**
-     * it can be asked for one
+     * whether the tab can provide a token
      */
     hasToken: boolean;
     /**
-     * by the tab's own number
+     * by the tab's own id
      */
     subscriptions: Map<number, import("./tidegate.js").Subscription>;
 };

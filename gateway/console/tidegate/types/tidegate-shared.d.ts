@@ -4,8 +4,8 @@ export type Status = import("./tidegate.js").Status;
 export type SharedEvents = Pick<import("./tidegate.js").ClientEvents, "state" | "roundtrip" | "error">;
 export type SharedOptions = {
     /**
-     * tabs share a connection if their gateway and name are the same:
-     * give what the user is known by, or one user's tab hears what another's hears
+     * tabs with the same gateway and name share a connection: pass the
+     * user's id, or the tab of one user receives the messages of another
      */
     name?: string;
 };
@@ -21,8 +21,8 @@ export type Told = {
  * @typedef {Pick<import("./tidegate.js").ClientEvents, "state" | "roundtrip" | "error">} SharedEvents
  *
  * @typedef {object} SharedOptions
- * @property {string} [name]  tabs share a connection if their gateway and name are the same:
- *   give what the user is known by, or one user's tab hears what another's hears
+ * @property {string} [name]  tabs with the same gateway and name share a connection: pass the
+ *   user's id, or the tab of one user receives the messages of another
  *
  * @typedef {object} Told   by the worker
  * @property {"event" | "told" | "answer" | "token"} type
@@ -31,8 +31,9 @@ export type Told = {
  * @property {any} [detail]
  */
 /**
- * Returns a client whose connection is shared by all tabs of this origin, or, where
- * the browser cannot do that, one with its own. The options of the first tab hold.
+ * Returns a client that shares its connection with all tabs of this origin. If the
+ * browser does not support that, the client has its own connection. The options of
+ * the first tab apply to all.
  * @param {string | URL} [url]
  * @param {Omit<Options, "WebSocket" | "fetch"> & SharedOptions} [options]
  * @returns {Tidegate | SharedTidegate}
@@ -44,7 +45,7 @@ export declare function shareTidegate(url?: string | URL, { name, ...options }?:
  */
 export declare class SharedTidegate extends Emitter<SharedEvents> {
     #private;
-    /** @returns {Readonly<Status>} of the connection that is shared */
+    /** @returns {Readonly<Status>} of the shared connection */
     get status(): Readonly<Status>;
     /**
      * @template [T=any]
@@ -65,8 +66,8 @@ export declare class SharedTidegate extends Emitter<SharedEvents> {
         limit?: number;
         cursor?: string;
     }): Promise<import("./tidegate.js").History<T>>;
-    /** Leaves the connection to the other tabs; it ends with the last of them. */
+    /** Leaves the shared connection, which closes with the last tab. */
     close(): void;
-    /** Connects again after the gateway sent the clients away. */
+    /** Connects again after the gateway disconnected the clients. */
     connect(): void;
 }
