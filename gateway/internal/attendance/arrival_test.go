@@ -11,7 +11,7 @@ import (
 	"tidegate/gateway/internal/wall"
 )
 
-// arrivals are users who come to a channel on which many are, and go.
+// arrivals are users who come to a crowded channel and leave it again.
 type arrivals struct {
 	a        *Attendance
 	told     int
@@ -42,9 +42,9 @@ func (s *arrivals) comeAndGo() {
 	s.a.Went("c", who)
 }
 
-// A message waits for nothing that grows with those who are on its channel: an arrival has
-// as much told and allocated, whether ten are there or a hundred thousand. That it takes no
-// longer either, BenchmarkArrival shows.
+// The cost of an arrival does not grow with the number of members: as much is stated and
+// allocated with ten members as with a hundred thousand. BenchmarkArrival shows that it
+// takes no longer, either.
 func TestArrival_CostsTheSameHoweverManyAreThere(t *testing.T) {
 	const times = 200
 	cost := func(members int) (allocs float64) {

@@ -1,20 +1,20 @@
-// Package attendance is who is where in the whole cluster. Sessions come to
-// channels and go; presence lists, joins and leaves, how many there are, and what a
-// backend is told of it are views of that one fact.
+// Package attendance keeps track of who is on which channel in the whole cluster. Presence
+// lists, join and leave events, member counts and the notices to backends are all derived
+// from this one record.
 //
-// The fact is the broker's (see broker.Presence): this node states whom it has, and
-// keeps nothing of what other nodes have. However many sessions come and go, one
-// statement at a time is on its way for all channels, and what changes meanwhile goes
-// with the next one.
+// The record is kept by the broker (see broker.Presence). This node states which sessions
+// it has, and stores nothing about the sessions of other nodes. At most one statement is in
+// flight for all channels; changes that occur meanwhile go into the next one.
 //
-// The files, from what uses the others down to what uses none:
+// The files, from the top of the call graph to the bottom:
 //
-//	run.go, read.go, follow.go    the work of a node, what is asked of it, joins and leaves
-//	state.go                      tells the broker what has changed
-//	lines.go                      what backends are to be told, and by whom
+//	run.go, read.go, follow.go    the main loop; queries; join and leave events
+//	state.go                      states changes to the broker
+//	lines.go                      the notices to backends, and who delivers them
 //	attendance.go                 what all of these share
-//	teller.go, posts.go           has a backend told what is in its line, what is not in one yet
-//	stays.go                      whom this node has on a channel, and what the broker knows of it
+//	teller.go, posts.go           deliver a line's notices; those not in a line yet
+//	stays.go                      this node's members of a channel, and what the broker knows
+//	roster.go                     the members of a channel whose audience gets joins and leaves
 //	roster.go                     who is on a channel whose audience hears of joins and leaves
 package attendance
 
@@ -28,44 +28,43 @@ import (
 	"tidegate/gateway/internal/wall"
 )
 
-// Attendance is this node's part in the bookkeeping. All methods may be called
-// concurrently.
+// Attendance is this node's part of the record. All methods are safe for concurrent use.
 type Attendance struct {
 	// Fixed at birth.
 	config  Config
-	period  time.Duration // between signs of life
+	period  time.Duration // between two signs of life
 	wake    chan struct{}
-	life    context.Context // ends with Run
+	life    context.Context // canceled when Run ends
 	end     context.CancelFunc
-	work    wall.Group    // goroutines that nobody else waits for
-	reading chan struct{} // a place in it is the right to read for a roster
+	work    wall.Group    // background goroutines
+	reading chan struct{} // a semaphore for the reads of rosters
 
 	// Owned by Run.
 	by       broker.Attendant
-	version  uint64    // of the last attendance
-	attempts int       // to state that have failed in a row
-	stateAt  time.Time // when the next may be made; zero: now
-	keepAt   time.Time // when the next sign of life is due
-	swept    time.Time // the last one
-	forgot   uint64    // the largest version that the broker may have forgotten, as far as that is mended
+	version  uint64    // of the latest statement
+	attempts int       // consecutive statements that have failed
+	stateAt  time.Time // when to make the next statement; zero means now
+	keepAt   time.Time // when to give the next sign of life
+	swept    time.Time // when the last sign of life was given
+	forgot   uint64    // the largest version that the broker may have forgotten and that leaveOthers has dealt with
 
 	// Guarded by mu.
 	mu      lock.Mutex[lock.Attendance]
 	stays   map[string]*stays // by channel
-	changed []*stays          // those that the broker does not know all of
-	stating bool              // a statement is on its way
-	waiting []chan struct{}   // closed when all that was changed before has been stated
+	changed []*stays          // those with changes that the broker does not know
+	stating bool              // a statement is in flight
+	waiting []chan struct{}   // closed once everything that changed before has been stated
 	hurried bool              // something may have been missed: look now
-	away    error             // why the broker cannot be used; nil: it can
+	away    error             // why the broker cannot be used; nil if it can
 	rosters map[string]*roster
-	reads   map[string]*read // of members, by channel
+	reads   map[string]*read // reads of members, by channel
 	lines   []Line
-	tellers map[string]*teller // of the lines, while Run lasts
+	tellers map[string]*teller // by line; set while Run is running
 	toPut   posts
-	noRoom  int // posts that found none, and are not logged yet
+	noRoom  int // posts that were dropped for lack of room and not logged yet
 }
 
-// New returns an Attendance that states nothing until Run.
+// New returns an Attendance. It states nothing to the broker until Run is called.
 func New(c Config) *Attendance {
 	a := &Attendance{
 		config:  c,
@@ -81,14 +80,14 @@ func New(c Config) *Attendance {
 	return a
 }
 
-// Came says that a session came to a channel, as who.
+// Came records that a session has come to a channel as who.
 func (a *Attendance) Came(channel string, who Who) { a.note(channel, nil, &who) }
 
-// Went undoes a Came with the same User and Session. An Info takes the place of what
-// was said before.
+// Went undoes a Came with the same User and Session. If who has an Info, it replaces the
+// earlier one.
 func (a *Attendance) Went(channel string, who Who) { a.note(channel, &who, nil) }
 
-// Became says that a session which came to a channel as was is there as is now.
+// Became records that a session on a channel has changed from was to is.
 func (a *Attendance) Became(channel string, was, is Who) {
 	was.Info = nil
 	a.note(channel, &was, &is)
@@ -107,7 +106,7 @@ func (a *Attendance) note(channel string, was, is *Who) {
 	rouse(a.wake)
 }
 
-// queue is called with mu held.
+// queue marks s as changed. The caller must hold mu.
 func (a *Attendance) queue(s *stays) {
 	if !s.queued {
 		s.queued = true
@@ -115,7 +114,7 @@ func (a *Attendance) queue(s *stays) {
 	}
 }
 
-// Link says whether the broker can be used: nil if so.
+// Link records whether the broker can be used; err is nil if it can.
 func (a *Attendance) Link(err error) {
 	a.mu.Lock()
 	a.away = err
@@ -125,10 +124,10 @@ func (a *Attendance) Link(err error) {
 	}
 }
 
-// Lost says that another node is gone, which may have left something to do.
+// Lost is called when another node is gone, which may leave something to do.
 func (a *Attendance) Lost() { a.Missed() }
 
-// Missed says that joins and leaves may have been missed.
+// Missed is called when joins and leaves may have been missed.
 func (a *Attendance) Missed() {
 	a.mu.Lock()
 	a.hurried = true
@@ -136,14 +135,13 @@ func (a *Attendance) Missed() {
 	rouse(a.wake)
 }
 
-// read is one read of a channel's members, for all who ask for them before it
-// begins.
+// read is one read of a channel's members. All who ask before it begins share its result.
 type read struct {
 	begun  bool // guarded by Attendance.mu
 	done   chan struct{}
-	roster broker.Roster // set before done is closed, and not changed any more
+	roster broker.Roster // set before done is closed; immutable afterwards
 	err    error
-	after  *read // the one that it waits for; nil: none
+	after  *read // the read that must finish first; nil if none
 }
 
 func rouse(wake chan<- struct{}) {

@@ -19,7 +19,7 @@ import (
 	"tidegate/gateway/internal/wall"
 )
 
-// house is nodes that share one broker in memory, in the bubble of a synctest.
+// house is a set of nodes that share a broker in memory, in a synctest bubble.
 type house struct {
 	t      *testing.T
 	broker *broker.Memory
@@ -29,14 +29,14 @@ type house struct {
 	stops map[string]func()                 // guarded by mu
 }
 
-// node returns a node that runs, or nil.
+// node returns a running node, or nil.
 func (h *house) node(name string) *attendance.Attendance {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.nodes[name]
 }
 
-// running returns the nodes that run.
+// running returns the running nodes.
 func (h *house) running() map[string]*attendance.Attendance {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -124,7 +124,7 @@ func (h *house) run(name string, c attendance.Config) *attendance.Attendance {
 	return a
 }
 
-// backend is told of notices.
+// backend records the notices that it is given.
 type backend struct {
 	mu      sync.Mutex
 	batches [][]broker.Notice
@@ -132,7 +132,7 @@ type backend struct {
 	stuck   bool // it answers only when the context ends
 }
 
-// all is the line of a backend that wants to hear of everything.
+// all returns the line of a backend that wants all notices.
 func all(deliver func(context.Context, []broker.Notice) error) []attendance.Line {
 	return []attendance.Line{{Wants: broker.Wants{Channels: true, Members: true, Sessions: true}, Deliver: deliver}}
 }
@@ -149,14 +149,14 @@ func (b *backend) deliver(ctx context.Context, list []broker.Notice) error {
 	return fails
 }
 
-// all returns the batches that were told.
+// all returns the batches delivered so far.
 func (b *backend) all() [][]broker.Notice {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return slices.Clone(b.batches)
 }
 
-// told returns what was told, of all batches or of those from one on.
+// told returns the notices of all batches from index from on.
 func (b *backend) told(from int) (list []string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -333,7 +333,7 @@ func TestMembers_AreAccountedForAtOnce(t *testing.T) {
 	})
 }
 
-// A session's member who is gone for good does not keep what others have said.
+// The Info of a member is the one that was given last.
 func TestMembers_InfoIsOfWhoCameLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := startHouse(t)
@@ -348,7 +348,7 @@ func TestMembers_InfoIsOfWhoCameLast(t *testing.T) {
 	})
 }
 
-// audience hears what is told of one channel.
+// audience records what it is told about one channel.
 type audience struct {
 	mu   sync.Mutex
 	told []string
@@ -406,7 +406,7 @@ func TestFollow_TellsOfManyOnceInASecond(t *testing.T) {
 	})
 }
 
-// However many ask at once, few reads answer them.
+// Many concurrent queries share a few reads.
 func TestMembers_ManyWhoAskShareReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := startHouse(t)
@@ -434,7 +434,7 @@ func TestMembers_ManyWhoAskShareReads(t *testing.T) {
 	})
 }
 
-// countingPresence takes its time to read.
+// countingPresence counts reads and makes them slow.
 type countingPresence struct {
 	broker.Presence
 	reads int

@@ -9,53 +9,52 @@ import (
 	"tidegate/gateway/internal/wall"
 )
 
-// Config is what an Attendance is made of. Presence, Broker, LastWord, Log and
-// Wall are required.
+// Config configures an Attendance. Presence, Broker, LastWord, Log and Wall are required.
 type Config struct {
 	Presence broker.Presence
-	Broker   broker.Broker // over which joins and leaves come
-	Node     string        // as the other nodes know it
-	Run      string        // a name that this run of the node alone has
-	Lease    time.Duration // a node that is silent for so long has nobody
-	Linger   time.Duration // within which who left may be back unnoticed
-	Lines    []Line        // of what backends are to be told; see SetLines
-	Alone    func() bool   // no other node is alive
+	Broker   broker.Broker // delivers joins and leaves
+	Node     string        // this node's name, as the other nodes know it
+	Run      string        // a name that is unique to this run of the node
+	Lease    time.Duration // a node that is silent for this long counts as gone, with all its members
+	Linger   time.Duration // a member who comes back within this time has not left
+	Lines    []Line        // the notices to backends; see SetLines
+	Alone    func() bool   // reports whether no other node is alive
 
-	Rouse   func(ctx context.Context, node, line string) error // calls another node's RouseTeller
-	Dropped func(n int)                                        // told of notices that found no room; nil: nobody is
+	Rouse   func(ctx context.Context, node, line string) error // calls RouseTeller on another node
+	Dropped func(n int)                                        // called with the number of notices dropped for lack of room; may be nil
 
-	LastWord func() time.Time // asked when Run's context has ended: by when to return
+	LastWord func() time.Time // called after Run's context has ended; returns the time by which Run must return
 
-	Changes int // joins and leaves of a channel that its audience is told in a second; 0: all
+	Changes int // the most joins and leaves per second that a channel's audience is sent; 0 means no limit
 	Log     *slog.Logger
 	Wall    *wall.Wall
 }
 
-// Line is what a backend is to be told, and how.
+// Line describes the notices that one backend gets.
 type Line struct {
-	Wants broker.Wants // with the line's name
+	Wants broker.Wants // includes the name of the line
 
-	// Deliver returns nil once the backend has the notices. Its context ends when
+	// Deliver returns nil once the backend has taken the notices. Its context ends when
 	// another node may deliver.
 	Deliver func(context.Context, []broker.Notice) error
 }
 
-// A sign of life is given often enough for several to be missed before the node
-// counts as dead, and for that to be noticed within the lease.
+// A node gives signs of life often enough that it can miss several, and notice that it did,
+// before its lease ends.
 const (
-	leaseShare  = 2.0 / 3 // of the lease of the configuration, the broker's one
-	lifeSigns   = 6       // within a lease
+	leaseShare  = 2.0 / 3 // the lease given to the broker, as a share of the configured one
+	lifeSigns   = 6       // per lease
 	lingerGrace = 5 * time.Millisecond
 
-	statePause      = 10 * time.Millisecond // between statements, for changes to go together
-	sweepPause      = 50 * time.Millisecond // between looks at lingers
+	statePause      = 10 * time.Millisecond // between two statements, so that changes are batched
+	sweepPause      = 50 * time.Millisecond // the shortest pause between two checks of lingers
 	readPatience    = 1500 * time.Millisecond
-	lastPatience    = 2 * time.Second // to state what is left at the end
+	lastPatience    = 2 * time.Second // to state what is left at shutdown
 	concurrentReads = 16
 )
 
-// last returns the context of something that is done when ctx has ended: in the time
-// given, and half of what there is.
+// last returns a context for work that is done after ctx has ended. It ends after atMost,
+// or after half of the time left until LastWord.
 func (c *Config) last(ctx context.Context, atMost time.Duration) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), min(atMost, time.Until(c.LastWord())/2))
 }

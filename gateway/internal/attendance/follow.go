@@ -15,8 +15,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Follow hears the joins and leaves of a channel from now on, and tells of each,
-// with mu held, one call at a time. mu is the caller's, and must not be held.
+// Follow subscribes to the joins and leaves of a channel and calls tell for each, one call
+// at a time, with mu held. The caller must not hold mu.
 func (a *Attendance) Follow(ctx context.Context, channel string, mu sync.Locker, tell func(Change)) error {
 	if err := a.config.Broker.Subscribe(ctx, broker.PresenceChannel(channel)); err != nil {
 		return fmt.Errorf("subscribe to joins and leaves of %q: %w", channel, err)
@@ -42,7 +42,7 @@ func (a *Attendance) Follow(ctx context.Context, channel string, mu sync.Locker,
 	return nil
 }
 
-// Unfollow undoes Follow. The Locker must not be held.
+// Unfollow undoes Follow. The caller must not hold the Locker given to Follow.
 func (a *Attendance) Unfollow(ctx context.Context, channel string) error {
 	if r := a.roster(channel); r != nil {
 		a.mu.Lock()
@@ -55,8 +55,8 @@ func (a *Attendance) Unfollow(ctx context.Context, channel string) error {
 	return a.config.Broker.Unsubscribe(ctx, broker.PresenceChannel(channel))
 }
 
-// Here returns who is on a channel that is followed, as its audience has been told:
-// with what it is told from now on, the truth. The caller holds the Locker.
+// Here returns who is on a followed channel, as its audience has been told so far: the list
+// and the changes told later together are complete. The caller must hold the Locker.
 func (a *Attendance) Here(channel string) []Who {
 	r := a.roster(channel)
 	if r == nil {
@@ -76,7 +76,7 @@ func (a *Attendance) roster(channel string) *roster {
 	return a.rosters[channel]
 }
 
-// Receive takes a message of the PresenceChannel of a channel.
+// Receive handles a message of the PresenceChannel of a channel.
 func (a *Attendance) Receive(channel string, m *broker.Message) {
 	known := m.Event == broker.EventJoin || m.Event == broker.EventLeave
 	r := a.roster(channel)
@@ -88,8 +88,7 @@ func (a *Attendance) Receive(channel string, m *broker.Message) {
 	a.hear(r, m)
 }
 
-// hear takes a join or a leave. It is called with r.mu held, as are those that
-// follow.
+// hear handles a join or a leave. The caller must hold r.mu, as for the functions below.
 func (a *Attendance) hear(r *roster, m *broker.Message) {
 	switch at := m.Position; {
 	case r.closed:
@@ -118,7 +117,7 @@ func (a *Attendance) noteChange(r *roster, m *broker.Message) {
 	a.come(r, who)
 }
 
-// come tells the audience of a join that it has not been told of.
+// come reports a join unless the audience already knows of it.
 func (a *Attendance) come(r *roster, who Who) {
 	if _, known := r.members[who.name()]; !known {
 		r.members[who.name()] = who
@@ -126,7 +125,7 @@ func (a *Attendance) come(r *roster, who Who) {
 	}
 }
 
-// depart tells the audience of a leave that it has not been told of.
+// depart reports a leave unless the audience already knows of it.
 func (a *Attendance) depart(r *roster, gone Who) {
 	if who, known := r.members[gone.name()]; known {
 		delete(r.members, gone.name())
@@ -134,8 +133,8 @@ func (a *Attendance) depart(r *roster, gone Who) {
 	}
 }
 
-// report tells a change, or, of too many, once in a second that there are, and once
-// when all are over.
+// report tells the audience of a change. Above the limit it sends Many instead, at most
+// once per second and once after the last change.
 func (a *Attendance) report(r *roster, c Change) {
 	switch {
 	case r.limit == nil || r.limit.Allow():
@@ -160,7 +159,7 @@ func (a *Attendance) mention(r *roster) {
 	})
 }
 
-// readAgain has the members read; what is heard meanwhile waits.
+// readAgain starts a read of the members. Changes that arrive meanwhile are buffered.
 func (a *Attendance) readAgain(r *roster) {
 	if !r.reading {
 		r.reading = true
@@ -180,8 +179,8 @@ func (a *Attendance) runReadAgain(r *roster) {
 	}
 }
 
-// mend tells the audience what it has missed, and reports whether the members are not
-// to be read again.
+// mend tells the audience the changes that it has missed. It returns true if no further
+// read is needed.
 func (a *Attendance) mend(r *roster, read broker.Roster, err error) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -210,7 +209,7 @@ func (a *Attendance) mend(r *roster, read broker.Roster, err error) bool {
 	return true
 }
 
-// endReading goes on with what was heard meanwhile.
+// endReading handles the changes that were buffered during the read.
 func (a *Attendance) endReading(r *roster, at broker.Position) {
 	early := r.early
 	r.early, r.reading, r.position = nil, false, at
@@ -219,11 +218,11 @@ func (a *Attendance) endReading(r *roster, at broker.Position) {
 	}
 }
 
-// onTheWay is how long a join or a leave may take from the broker to here.
+// onTheWay is the time that a join or leave may take from the broker to this node.
 const onTheWay = 250 * time.Millisecond
 
-// checkRosters has the members read of channels that do not hear by themselves what
-// they may have missed.
+// checkRosters reads the members of those channels that have missed a change without any
+// sign of it.
 func (a *Attendance) checkRosters(ctx context.Context) {
 	before := a.positions()
 	if len(before) == 0 {
@@ -251,7 +250,7 @@ func (a *Attendance) checkRosters(ctx context.Context) {
 	}
 }
 
-// positions returns what the rosters have heard.
+// positions returns the positions up to which the rosters have heard.
 func (a *Attendance) positions() map[*roster]broker.Position {
 	a.mu.Lock()
 	list := make(map[*roster]broker.Position, len(a.rosters))

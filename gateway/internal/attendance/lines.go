@@ -8,14 +8,14 @@ import (
 	"tidegate/broker"
 )
 
-// What may wait on a node to be put in line, or be on its way there.
+// Bounds of the notices that wait on this node or are on their way into a line.
 const (
 	mostPosts     = 10_000
 	mostPostBytes = 16 << 20
 )
 
-// SetLines replaces what backends are to be told. What is in a line that is not among
-// them any more stays there for a while.
+// SetLines replaces the lines. Notices in a line that is no longer listed stay there for a
+// while.
 func (a *Attendance) SetLines(lines []Line) {
 	a.mu.Lock()
 	a.lines = slices.Clone(lines)
@@ -24,9 +24,10 @@ func (a *Attendance) SetLines(lines []Line) {
 	rouse(a.wake)
 }
 
-// Post puts a notice in line, behind what has happened on its channel before on this
-// node. It does not wait for the broker; what the node has not put in line yet when it
-// dies is lost, and so is what the broker could not be told for too long.
+// Post appends a notice to its line, after everything that happened earlier on its channel
+// on this node. It does not wait for the broker. Notices are lost if the node dies before
+// they are in the line, or if the broker cannot be reached for so long that no room is
+// left.
 func (a *Attendance) Post(n broker.Notice) {
 	a.mu.Lock()
 	full := len(a.toPut.list) >= mostPosts || a.toPut.bytes+sizeOf(&n) > mostPostBytes
@@ -42,7 +43,7 @@ func (a *Attendance) Post(n broker.Notice) {
 	rouse(a.wake)
 }
 
-// logDropped logs how many posts have found no room lately.
+// logDropped logs how many posts were dropped since it was last called.
 func (a *Attendance) logDropped() {
 	a.mu.Lock()
 	dropped := a.noRoom
@@ -53,8 +54,8 @@ func (a *Attendance) logDropped() {
 	}
 }
 
-// put puts in line what was posted, how many notices it returns. What is not there
-// then is kept.
+// put moves the posted notices into their lines and returns how many it has tried to move.
+// Those that did not get there are kept.
 func (a *Attendance) put(ctx context.Context) (int, error) {
 	a.mu.Lock()
 	due := a.toPut.list
@@ -74,7 +75,7 @@ func (a *Attendance) put(ctx context.Context) (int, error) {
 	return len(due), err
 }
 
-// refreshWants has the node state what is wanted now.
+// refreshWants updates the wants that this node states to the broker.
 func (a *Attendance) refreshWants() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -84,7 +85,7 @@ func (a *Attendance) refreshWants() {
 	}
 }
 
-// RouseTeller says that another node has put something in line.
+// RouseTeller is called when another node has put a notice into the line.
 func (a *Attendance) RouseTeller(line string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -93,7 +94,7 @@ func (a *Attendance) RouseTeller(line string) {
 	}
 }
 
-// rouseLine says that this node has put something in line.
+// rouseLine is called when this node has put a notice into the line.
 func (a *Attendance) rouseLine(line string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -102,7 +103,7 @@ func (a *Attendance) rouseLine(line string) {
 	}
 }
 
-// rouseAll says that a sign of life may have put something in any line.
+// rouseAll is called when a sign of life may have put notices into any line.
 func (a *Attendance) rouseAll() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -111,8 +112,8 @@ func (a *Attendance) rouseAll() {
 	}
 }
 
-// rouseLines says that this node may have put something in the lines that are told of
-// the channels.
+// rouseLines is called when this node may have put notices about the given channels into
+// lines.
 func (a *Attendance) rouseLines(channels []broker.Attendance) {
 	for i := range a.by.Wants {
 		w := &a.by.Wants[i]
@@ -124,7 +125,8 @@ func (a *Attendance) rouseLines(channels []broker.Attendance) {
 	}
 }
 
-// tend has a teller work for each line, until ctx ends.
+// tend starts a teller for each new line and stops those of removed lines. Tellers run
+// until ctx ends.
 func (a *Attendance) tend(ctx context.Context, working *sync.WaitGroup) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -147,7 +149,7 @@ func (a *Attendance) tend(ctx context.Context, working *sync.WaitGroup) {
 	}
 }
 
-// line is called with mu held. nil: there is none.
+// line returns the line of that name, or nil. The caller must hold mu.
 func (a *Attendance) line(name string) *Line {
 	at := slices.IndexFunc(a.lines, func(l Line) bool { return l.Wants.Line == name })
 	if at < 0 {
@@ -156,7 +158,7 @@ func (a *Attendance) line(name string) *Line {
 	return &a.lines[at]
 }
 
-// deliver has the backend of a line told, as the line is now.
+// deliver passes notices to the backend as the line is configured now.
 func (a *Attendance) deliver(ctx context.Context, name string, list []broker.Notice) error {
 	a.mu.Lock()
 	line := a.line(name)

@@ -111,7 +111,7 @@ func TestLines_PostsStandBehindWhatHappenedBefore(t *testing.T) {
 	})
 }
 
-// narrow is a broker that does not take all that is put in line.
+// narrow is a broker that refuses some of the notices put in line.
 type narrow struct {
 	*broker.Memory
 	refuses func(list []broker.Notice) func(n *broker.Notice) bool
@@ -131,8 +131,8 @@ func (b *narrow) Put(ctx context.Context, by broker.Attendant, list []broker.Not
 	return inLine, err
 }
 
-// TestLines_WhatIsInLineIsNotPutThereAgain: while a part of the broker is away, the
-// others are told once.
+// TestLines_WhatIsInLineIsNotPutThereAgain checks that notices are delivered once while a
+// part of the broker is away.
 func TestLines_WhatIsInLineIsNotPutThereAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, shop := startHouse(t), &backend{}
@@ -156,8 +156,8 @@ func TestLines_WhatIsInLineIsNotPutThereAgain(t *testing.T) {
 	})
 }
 
-// TestLines_PostsAreBoundedWhileTheyAreOnTheirWay: each attempt that fails leaves time
-// for others to be posted.
+// TestLines_PostsAreBoundedWhileTheyAreOnTheirWay checks the bound while attempts fail and
+// more notices are posted between them.
 func TestLines_PostsAreBoundedWhileTheyAreOnTheirWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const most = 10_000
@@ -189,7 +189,7 @@ func TestLines_PostsAreBoundedWhileTheyAreOnTheirWay(t *testing.T) {
 	})
 }
 
-// log is where a node logs to.
+// log collects what a node logs.
 type log struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -201,7 +201,7 @@ func (l *log) Write(line []byte) (int, error) {
 	return l.text.Write(line)
 }
 
-// dropped returns how many notices it says were dropped, in all.
+// dropped returns the number of dropped notices that were logged, in total.
 func (l *log) dropped() (sum int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -212,7 +212,7 @@ func (l *log) dropped() (sum int) {
 	return sum
 }
 
-// TestLines_BytesOfPostsAreBounded has messages wait that are large.
+// TestLines_BytesOfPostsAreBounded posts large messages.
 func TestLines_BytesOfPostsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size, most = 1 << 20, 16 << 20

@@ -9,8 +9,8 @@ import (
 	"tidegate/gateway/internal/pause"
 )
 
-// read returns the members of a channel as of a moment after the call. However many
-// ask, there is one read at a time, and one that waits for its end.
+// read returns the members of a channel as of some moment after the call. However many
+// callers there are, at most one read is running and one is waiting.
 func (a *Attendance) read(ctx context.Context, channel string) (broker.Roster, error) {
 	a.mu.Lock()
 	r := a.reads[channel]
@@ -51,8 +51,9 @@ func unavailable(err error) error {
 	return fmt.Errorf("%w: %w", broker.ErrUnavailable, err)
 }
 
-// Members returns who is on a channel in the whole cluster, by user. Who came or went
-// on this node before is accounted for. Those who linger have no sessions.
+// Members returns who is on a channel in the whole cluster, ordered by user. It accounts
+// for everyone who came or went on this node before the call. Members who linger have no
+// sessions.
 func (a *Attendance) Members(ctx context.Context, channel string) (broker.Roster, error) {
 	if err := a.awaitStated(ctx); err != nil {
 		return broker.Roster{}, unavailable(err)
@@ -60,8 +61,8 @@ func (a *Attendance) Members(ctx context.Context, channel string) (broker.Roster
 	return a.read(ctx, channel)
 }
 
-// Count returns how many are on channels in the whole cluster, in the order asked.
-// Channels of which nobody has stated anything have nobody.
+// Count returns how many are on each of the channels in the whole cluster, in the order of
+// channels. A channel that no node has stated anything about has nobody.
 func (a *Attendance) Count(ctx context.Context, channels ...string) ([]broker.Occupancy, error) {
 	if err := a.awaitStated(ctx); err != nil {
 		return nil, unavailable(err)

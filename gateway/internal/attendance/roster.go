@@ -9,24 +9,24 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Change is what the audience of a channel is told.
+// Change is an event that a channel's audience is told.
 type Change struct {
 	Kind Kind
-	Who  Who // of Joined and Left
+	Who  Who // set for Joined and Left
 }
 
-// Kind is what has changed.
+// Kind is the kind of a Change.
 type Kind uint8
 
 const (
 	Joined Kind = iota
 	Left
-	Many // more than are told one by one: who wants to know asks for the members
+	Many // more changes than are told one by one: ask for the members
 )
 
-// roster is who is on a channel, as its audience here has been told. Joins and
-// leaves come as messages whose positions are contiguous, so that a loss is noticed;
-// then the members are read, and the audience is told what has changed.
+// roster holds who is on a channel, as the audience on this node has been told. Joins and
+// leaves are messages with contiguous positions, so a lost one is noticed: then the members
+// are read, and the audience is told the difference.
 type roster struct {
 	// Fixed at birth.
 	channel string
@@ -34,26 +34,26 @@ type roster struct {
 	mu      sync.Locker // guards the rest
 
 	members  map[string]Who  // by name
-	position broker.Position // of the last join or leave
+	position broker.Position // of the last join or leave heard
 	reading  bool
-	closed   bool             // nobody is told any more
-	early    []broker.Message // came while the members were read
+	closed   bool             // nothing is told any more
+	early    []broker.Message // joins and leaves that arrived while the members were being read
 
-	// A broker that has lost its memory learns from the nodes who is there. Until
-	// they have had time for that, nobody is taken to have left because the
-	// broker does not know him. Zero: it has lost nothing.
+	// A broker that has lost its data learns from the nodes who is there. Until this time
+	// it may not know all members yet, so nobody counts as having left. Zero if it has lost
+	// nothing.
 	amnesia time.Time
 
-	limit     *rate.Limiter // of what is told one by one; nil: all is
-	untold    bool          // something was not, and nobody has been told so
-	mentioned bool          // that there is more than is told, within the last second
+	limit     *rate.Limiter // for changes told one by one; nil means no limit
+	untold    bool          // a change was held back, and no Many sent since
+	mentioned bool          // Many was sent within the last second
 }
 
 func whoIs(m *broker.Member) Who { return Who{m.User, m.Session, m.Info, m.Elsewhere} }
 
-// differs reports whether the newest join or leave is not the one that was heard
-// before the broker was asked for it, or members may have left while the broker knew
-// nothing.
+// differs reports whether the members must be read again: heard, the position before the
+// broker was asked, is still the current one but not the newest; or members may have left
+// while the broker had lost its data.
 func (r *roster) differs(heard, newest broker.Position) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -8,10 +8,10 @@ import (
 	"tidegate/gateway/internal/pause"
 )
 
-// Run states, gives signs of life and has the backend told until ctx ends. Then it
-// states what is left: a user who has not come back to another node within the linger
-// leaves, and another node will tell. The broker must run until it has returned. It
-// is called again if it has panicked.
+// Run states changes, gives signs of life and delivers notices until ctx ends. Then it
+// states what is left. A user who does not come back to another node within the linger has
+// left, and another node says so. The broker must keep running until Run returns. Run may
+// be called again after it has panicked.
 func (a *Attendance) Run(ctx context.Context) {
 	telling, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var tellers sync.WaitGroup
@@ -43,8 +43,8 @@ func (a *Attendance) Run(ctx context.Context) {
 	}
 }
 
-// stateLast states what is left. If nobody else is there to tell of the ends of
-// lingers, nobody lingers, and those end that have begun.
+// stateLast states what is left at shutdown. If no other node is alive to end lingers, new
+// ones do not begin, and those that have begun end at once.
 func (a *Attendance) stateLast(ctx context.Context) {
 	ctx, cancel := a.config.last(ctx, lastPatience)
 	defer cancel()
@@ -69,8 +69,7 @@ func (a *Attendance) stateLast(ctx context.Context) {
 	}
 }
 
-// endLingers ends some of the lingers that have begun, and reports whether there are
-// more.
+// endLingers ends some of the lingers that have begun and reports whether there are more.
 func (a *Attendance) endLingers(ctx context.Context) (more bool, err error) {
 	a.version++
 	standing, err := a.config.Presence.Keep(ctx, a.by, a.version)
@@ -98,7 +97,7 @@ func (a *Attendance) takeHurry() bool {
 	return hurried
 }
 
-// next returns when something is due again.
+// next returns when the next work is due.
 func (a *Attendance) next() time.Time {
 	if !a.stateAt.IsZero() && a.stateAt.Before(a.keepAt) {
 		return a.stateAt
@@ -119,7 +118,8 @@ func (a *Attendance) stateOrBackOff(ctx context.Context) {
 	}
 }
 
-// stateAndPut tells the broker all that there is to tell, how much it returns.
+// stateAndPut states all changes and puts all posts into lines. It returns how many there
+// were.
 func (a *Attendance) stateAndPut(ctx context.Context) (int, error) {
 	stated, err := a.state(ctx)
 	if err != nil {
@@ -129,8 +129,8 @@ func (a *Attendance) stateAndPut(ctx context.Context) (int, error) {
 	return stated + put, err
 }
 
-// keep gives a sign of life, and sees whether the broker knows what it should, and
-// this node too.
+// keep gives a sign of life. With the answer it repairs what the broker has lost and what
+// this node has missed.
 func (a *Attendance) keep(ctx context.Context) {
 	a.logDropped()
 	a.version++
@@ -138,7 +138,7 @@ func (a *Attendance) keep(ctx context.Context) {
 	standing, err := a.config.Presence.Keep(ctx, a.by, a.version)
 	if err != nil {
 		a.config.Log.Debug("no sign of life for presence", "error", err)
-		return // the link's own check tells of it
+		return // the check of the link reports it
 	}
 	a.noteNextLinger(standing.Next)
 	a.restate(standing.Since)

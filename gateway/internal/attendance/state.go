@@ -9,8 +9,8 @@ import (
 	"tidegate/gateway/internal/pause"
 )
 
-// state tells the broker of what has changed, on how many channels it returns. What
-// fails stays changed.
+// state states changes to the broker and returns on how many channels. Changes that the
+// broker does not take remain to be stated.
 func (a *Attendance) state(ctx context.Context) (int, error) {
 	statements, waiting := a.begin()
 	if len(statements) == 0 {
@@ -31,8 +31,8 @@ func (a *Attendance) state(ctx context.Context) (int, error) {
 	return len(list), err
 }
 
-// departure returns after what time a linger ends that begins with the statements;
-// 0: none does.
+// departure returns the time after which a linger ends that the statements begin, or 0 if
+// they begin none.
 func departure(statements []statement, linger time.Duration) time.Duration {
 	for _, st := range statements {
 		if st.Sessions == 0 || slices.ContainsFunc(st.Members, func(m broker.Member) bool { return m.Sessions == 0 }) {
@@ -42,7 +42,7 @@ func departure(statements []statement, linger time.Duration) time.Duration {
 	return 0
 }
 
-// begin makes the next statements, and returns who waits until all is stated.
+// begin makes the next statements. It returns the waiters that they satisfy.
 func (a *Attendance) begin() (statements []statement, waiting []chan struct{}) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -66,7 +66,8 @@ func (a *Attendance) begin() (statements []statement, waiting []chan struct{}) {
 	return statements, waiting
 }
 
-// noteTaken notes what was taken, and tells those who wait if all was.
+// noteTaken records which statements the broker has taken, and wakes the waiters if it was
+// all.
 func (a *Attendance) noteTaken(statements []statement, taken []bool, waiting []chan struct{}) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -97,7 +98,7 @@ func letGo(waiting []chan struct{}) {
 	}
 }
 
-// restate has all channels stated anew of which the broker knows nothing any more.
+// restate queues the channels that the broker has lost, to be stated as a whole.
 func (a *Attendance) restate(since func(channel string) uint64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -112,8 +113,8 @@ func (a *Attendance) restate(since func(channel string) uint64) {
 	}
 }
 
-// leaveOthers states that nobody is on the channels that the broker has this node on and
-// the node is not: one that has forgotten something may have the node where it has been.
+// leaveOthers states that nobody is on those channels where only the broker believes this
+// node to be: after losing data it may have an old state.
 func (a *Attendance) leaveOthers(ctx context.Context, forgot uint64) {
 	if forgot <= a.forgot {
 		return
@@ -137,7 +138,7 @@ func (a *Attendance) leaveOthers(ctx context.Context, forgot uint64) {
 	}
 }
 
-// awaitStated returns once the broker knows of all that has changed on this node before.
+// awaitStated returns once the broker knows every change made on this node before the call.
 func (a *Attendance) awaitStated(ctx context.Context) error {
 	a.mu.Lock()
 	if a.away != nil {
@@ -155,7 +156,7 @@ func (a *Attendance) awaitStated(ctx context.Context) error {
 	return pause.Await(ctx, done, readPatience)
 }
 
-// noteNextLinger has the next sign of life given when a linger ends.
+// noteNextLinger brings the next sign of life forward to the end of a linger.
 func (a *Attendance) noteNextLinger(after time.Duration) {
 	if after <= 0 {
 		return

@@ -6,15 +6,15 @@ import (
 	"tidegate/broker"
 )
 
-// stays are this node's sessions on a channel. They are guarded by Attendance.mu.
+// stays holds this node's sessions on a channel. It is guarded by Attendance.mu.
 type stays struct {
 	channel  string
 	sessions int
 	members  map[string]*member // by Who.name
-	changed  []*member          // of whom the broker has not been told the latest
-	whole    bool               // it is to be told of all
-	queued   bool               // in Attendance.changed
-	stated   uint64             // the version of the last statement; 0: the broker knows of nobody
+	changed  []*member          // with changes that the broker has not been told
+	whole    bool               // the next statement lists all members
+	queued   bool               // it is in Attendance.changed
+	stated   uint64             // version of the last statement; 0 if the broker knows of nobody here
 }
 
 type member struct {
@@ -38,7 +38,7 @@ func (s *stays) became(was, is *Who) {
 	}
 }
 
-// change counts a session of a member.
+// change adds sessions, which may be negative, to the count of a member.
 func (s *stays) change(who *Who, sessions int) {
 	if !who.isMember() {
 		return
@@ -61,20 +61,20 @@ func (s *stays) note(m *member) {
 	}
 }
 
-// A statement is bounded, so that it holds up neither the broker nor this node.
+// Bounds of a statement, so that it blocks neither the broker nor this node for long.
 const (
-	mostMembers = 500  // of one channel, unless all are told
-	mostStated  = 2000 // members and channels
+	mostMembers = 500  // of one channel, unless the statement is whole
+	mostStated  = 2000 // members and channels together
 )
 
-// statement is what the broker is told of a channel.
+// statement is what the broker is told about a channel.
 type statement struct {
 	broker.Attendance
 	stays   *stays
 	members []*member
 }
 
-// state makes a statement, and reports whether it leaves nothing to say.
+// state makes a statement and reports whether it contains all that is left to say.
 func (s *stays) state(version uint64) (st statement, all bool) {
 	st = statement{stays: s, Attendance: broker.Attendance{
 		Channel: s.channel, Version: version, After: s.stated, Whole: s.whole, Sessions: s.sessions,
@@ -94,7 +94,7 @@ func (s *stays) state(version uint64) (st statement, all bool) {
 	}
 	s.changed, s.whole = slices.Delete(s.changed, 0, n), false
 	if all = len(s.changed) == 0; !all {
-		st.Sessions = max(st.Sessions, 1) // who is still to be said to have left is there
+		st.Sessions = max(st.Sessions, 1) // members whose leave is still to be stated count as present
 	}
 	return st, all
 }
@@ -104,7 +104,7 @@ func (st *statement) add(m *member) {
 	st.Members = append(st.Members, broker.Member{User: m.User, Session: m.Session, Info: m.Info, Elsewhere: m.Elsewhere, Sessions: m.sessions})
 }
 
-// taken notes that the broker has taken a statement.
+// taken records that the broker has taken a statement.
 func (s *stays) taken(st *statement) {
 	s.stated = st.Version
 	if st.Sessions == 0 {
@@ -117,8 +117,8 @@ func (s *stays) taken(st *statement) {
 	}
 }
 
-// refused notes that the broker has not taken a statement, or may have: it is told
-// of all.
+// refused records that the broker has not taken a statement, or that this is unknown. The
+// next one lists all members.
 func (s *stays) refused(st *statement) {
 	s.whole = true
 	for _, m := range st.members {

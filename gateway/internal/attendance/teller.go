@@ -10,37 +10,37 @@ import (
 	"tidegate/gateway/internal/pause"
 )
 
-// teller has a backend told what is in its line. All nodes have one, and one of them at
-// a time takes from the line: the one that the broker has given a lease. It gives the
-// notices in order, some at a time, and removes them when the backend has them, so
-// that each arrives at least once and none overtakes another.
+// teller delivers the notices of one line to its backend. Every node has one for each line,
+// but only the one that holds the broker's lease takes notices. It delivers them in order,
+// in batches, and removes them from the line once the backend has taken them. So each
+// notice arrives at least once, and none overtakes another.
 type teller struct {
 	// Fixed at birth.
-	line    string // its name
+	line    string // name of the line
 	config  *Config
 	tell    func(context.Context, []broker.Notice) error // as Line.Deliver
 	stop    context.CancelCauseFunc
-	changed chan struct{} // this node may have put something in line
-	roused  chan struct{} // another one says so
+	changed chan struct{} // this node may have put a notice into the line
+	roused  chan struct{} // another node has put a notice into the line
 
 	// Owned by run.
-	holder    string   // who delivers, if it is another node
-	delivered []string // IDs that are to be removed from the line
-	most      int      // notices to take at once: as many as may be delivered at once
+	holder    string   // the node that delivers, if it is another one
+	delivered []string // IDs of notices to remove from the line
+	most      int      // notices to take at once: at most as many as one delivery may carry
 }
 
 const (
 	tellerLease  = 10 * time.Second
-	tellerSlack  = time.Second     // before the end of a lease, to stop delivering
-	tellerTick   = time.Second     // for the one who delivers to look again, if nobody rouses it
-	namedTick    = 4 * time.Second // the same for a line with a name, of which there may be many
-	tellerRetry  = tellerLease / 3 // for the others
+	tellerSlack  = time.Second     // stop delivering this long before the lease ends
+	tellerTick   = time.Second     // how often the holder looks again if nobody rouses it
+	namedTick    = 4 * time.Second // the same for lines with a name, of which there may be many
+	tellerRetry  = tellerLease / 3 // how often the other nodes try to get the lease
 	gatherPause  = 20 * time.Millisecond
 	noticeBatch  = 500
-	batchBytes   = 1 << 20                // of messages
-	firstRest    = 100 * time.Millisecond // after a failure; doubled at each further one
+	batchBytes   = 1 << 20                // of the messages in one delivery
+	firstRest    = 100 * time.Millisecond // pause after a failure; doubles with each further one
 	longestRest  = 2 * time.Second
-	lastDelivery = 2 * time.Second // to deliver what waits when the node ends
+	lastDelivery = 2 * time.Second // to deliver what is waiting when the node ends
 )
 
 func newTeller(line string, c *Config, tell func(context.Context, []broker.Notice) error) *teller {
@@ -49,8 +49,8 @@ func newTeller(line string, c *Config, tell func(context.Context, []broker.Notic
 
 var errLineGone = errors.New("nobody is told any more what is in this line")
 
-// run delivers until ctx ends, and then for a short time what still waits, unless the
-// line is gone.
+// run delivers until ctx ends. Then it delivers what is still waiting, for a short time,
+// unless the line has been removed.
 func (t *teller) run(ctx context.Context) {
 	rest := firstRest
 	for ctx.Err() == nil {
@@ -71,7 +71,7 @@ func (t *teller) run(ctx context.Context) {
 	}
 }
 
-// await waits until there may be something to deliver.
+// await blocks until there may be something to deliver.
 func (t *teller) await(ctx context.Context) {
 	after := tellerTick
 	switch {
@@ -100,8 +100,8 @@ func (t *teller) await(ctx context.Context) {
 
 var errPanicked = errors.New("telling the backend has panicked")
 
-// deliver takes from the line and has the backend told. It reports whether there may
-// be more.
+// deliver takes notices from the line and passes them to the backend. It reports whether
+// there may be more.
 func (t *teller) deliver(ctx context.Context, lease time.Duration) (more bool, err error) {
 	c := t.config
 	defer c.Wall.Catch("tell the backend", func() { err = errPanicked })
@@ -127,7 +127,7 @@ func (t *teller) deliver(ctx context.Context, lease time.Duration) (more bool, e
 	return true, nil
 }
 
-// cut returns as many of the notices as may be delivered at once.
+// cut returns the notices that one delivery may carry.
 func (t *teller) cut(notices []broker.Notice) []broker.Notice {
 	t.most = min(2*t.most, noticeBatch)
 	bytes := 0
@@ -153,8 +153,8 @@ func (t *teller) noteDropped(n int) {
 	}
 }
 
-// deliverLast delivers what waits when the node ends, unless another one does, until
-// the backend fails or time is up. Then another node may.
+// deliverLast delivers what is waiting when the node ends, until the backend fails or time
+// is up, and then gives up the lease. It does nothing if another node delivers.
 func (t *teller) deliverLast(ctx context.Context) {
 	last, cancel := t.config.last(ctx, lastDelivery)
 	defer cancel()
@@ -167,6 +167,6 @@ func (t *teller) deliverLast(ctx context.Context) {
 	if t.holder == "" {
 		giveUp, cancel := t.config.last(ctx, time.Second)
 		defer cancel()
-		_, _ = t.deliver(giveUp, 0) // or the lease ends
+		_, _ = t.deliver(giveUp, 0) // if this fails, the lease ends by itself
 	}
 }

@@ -5,24 +5,24 @@ import (
 	"encoding/json"
 )
 
-// Who is who is on a channel: a member is a user or, where Session is set, one
-// session. The zero Who is no member, and only counted.
+// Who is a member of a channel: a user, or a single session if Session is set. The zero Who
+// is not a member and is only counted.
 type Who struct {
 	User    string
 	Session string
-	Info    json.RawMessage // shown with a member; nil: none
+	Info    json.RawMessage // shown to others with the member; may be nil
 
 	Elsewhere json.RawMessage // as in broker.Message
 }
 
-// Equal reports whether both are the same, and shown in the same way.
+// Equal reports whether both are the same member with the same Info and Elsewhere.
 func (w *Who) Equal(o *Who) bool {
 	return w.User == o.User && w.Session == o.Session && bytes.Equal(w.Info, o.Info) && bytes.Equal(w.Elsewhere, o.Elsewhere)
 }
 
 func (w *Who) isMember() bool { return w.User != "" || w.Session != "" }
 
-// name is what a member is known by. No user's is a session's.
+// name returns the key of a member. The prefix keeps users and sessions apart.
 func (w *Who) name() string {
 	if w.Session != "" {
 		return "-" + w.Session

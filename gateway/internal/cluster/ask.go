@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// AskAll is Ask, where it is an error that a node is silent.
+// AskAll is like Ask, but a silent node is an error.
 func (c *Cluster) AskAll(ctx context.Context, topic string, body any, add func(json.RawMessage) error) error {
 	silent, err := c.Ask(ctx, topic, body, add)
 	if err == nil && len(silent) > 0 {
@@ -17,10 +17,11 @@ func (c *Cluster) AskAll(ctx context.Context, topic string, body any, add func(j
 	return err
 }
 
-// Ask asks all nodes that are alive, this one included, and tells add what they
-// say, one call at a time. It returns when all have answered, when none of them has
-// said anything for a second, when ctx ends, or when add fails: then silent are those
-// that owe an answer. An error, a *Failure or add's, says that not all of it was done.
+// Ask sends a question to all live nodes, including this one, and calls add with each part
+// of their answers, one call at a time. It returns when all nodes have answered, when no
+// node has said anything for a second, when ctx ends, or when add fails. silent lists the
+// nodes whose answers are incomplete. A non-nil err, which is a *Failure or add's error,
+// means that not everything was done.
 func (c *Cluster) Ask(ctx context.Context, topic string, body any, add func(json.RawMessage) error) (silent []string, err error) {
 	if err := c.awaitOthers(ctx); err != nil {
 		return nil, err
@@ -37,7 +38,7 @@ func (c *Cluster) Ask(ctx context.Context, topic string, body any, add func(json
 	g := newGathering(c.Alive(), add)
 	c.asking.begin(q.ID, g)
 	defer c.asking.end(q.ID)
-	defer g.end() // a question that was not confirmed may be answered all the same
+	defer g.end() // even a question that the broker did not confirm may be answered
 	if c.send(ctx, nodesChannel, dispatch{Question: &q}) != nil {
 		return nil, failf("the broker did not confirm that the other nodes were asked: try again")
 	}
@@ -48,7 +49,7 @@ func (c *Cluster) Ask(ctx context.Context, topic string, body any, add func(json
 	return g.wait(ctx)
 }
 
-// awaitOthers waits until this node has had the time to learn who is there.
+// awaitOthers blocks until this node has had time to learn which nodes are alive.
 func (c *Cluster) awaitOthers(ctx context.Context) error {
 	if err := c.Joined(); err != nil {
 		return failf("%v: try again", err)
@@ -63,7 +64,7 @@ func (c *Cluster) awaitOthers(ctx context.Context) error {
 	}
 }
 
-// take accepts a question of another node, if there is room.
+// take queues a question from another node, or drops it if there is no room.
 func (c *Cluster) take(q question) {
 	if q.From == c.config.Node {
 		return
@@ -75,7 +76,7 @@ func (c *Cluster) take(q question) {
 	c.asking.given <- q
 }
 
-// answerOthers does what other nodes ask for until ctx ends.
+// answerOthers answers the questions of other nodes until ctx ends.
 func (c *Cluster) answerOthers(ctx context.Context) {
 	for {
 		select {
@@ -99,9 +100,9 @@ func (c *Cluster) answerOther(ctx context.Context, q *question) {
 	}
 }
 
-// perform answers a question part by part. A part is sent when the next one is
-// there, so that the last one can say that it is. It returns the error of the last
-// sending.
+// perform answers a question part by part. It holds each part back until the next one
+// exists, so that the last one can be marked as Done. It returns the error of the last
+// send.
 func (c *Cluster) perform(ctx context.Context, q *question, send func(answer) error) error {
 	part := answer{ID: q.ID, Node: c.config.Node}
 	held := false

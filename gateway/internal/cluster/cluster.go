@@ -1,16 +1,16 @@
-// Package cluster is this node among the others: which nodes are alive; ask all of
-// them, tell one of them something.
+// Package cluster connects this node with the others: it knows which nodes are alive, asks
+// all of them a question, and tells one of them something.
 //
-// No list of nodes is kept anywhere: each node says to the others that it is
-// alive, over reserved channels of the broker. Clients and backends cannot use
-// those, since the name of a channel has no space in it.
+// No central list of nodes exists. Each node announces itself to the others over reserved
+// channels of the broker. Clients and backends cannot use these, because the name of an
+// ordinary channel contains no space.
 //
-//	tidegate nodes          every node listens here
-//	tidegate node NAME      what is for the node NAME alone
+//	tidegate nodes          for all nodes
+//	tidegate node NAME      for the node NAME only
 //
 // A message there is a JSON object with one field of [dispatch] (wire.go). Unknown fields
-// are ignored, so that nodes of different versions get along. What nodes ask and
-// tell each other is said under topics, which this package knows nothing of.
+// are ignored, so that nodes of different versions work together. Questions and words have
+// a topic; their content is opaque to this package.
 package cluster
 
 import (
@@ -27,37 +27,37 @@ import (
 	"tidegate/gateway/internal/wall"
 )
 
-// Config is what a Cluster is made of. Broker, Node, Explain, LastWord, Log and Wall are required.
+// Config configures a Cluster. Broker, Node, Explain, LastWord, Log and Wall are required.
 type Config struct {
 	Broker   broker.Broker
-	Node     string                   // the name of this node, unique in the cluster and in time
-	Lease    time.Duration            // a node that is silent for so long is dead
-	About    func() any               // told to the others with each sign of life, as JSON; nil: nothing
-	Lost     func(node string)        // told of each other node that left or died; must not block; nil: nobody
-	Died     func()                   // told, besides, if it was silent for its lease; must not block; nil: nobody
-	LastWord func() time.Time         // asked when Run's context has ended: by when to return
-	Explain  func(err error) *Failure // why what another node wanted is not done
-	Answers  map[string]Answerer      // by topic; what other nodes may Ask
-	Ears     map[string]Ear           // by topic; what other nodes may Tell
+	Node     string                   // name of this node, unique in the cluster and never used again
+	Lease    time.Duration            // a node that is silent for this long counts as dead
+	About    func() any               // returns what each sign of life says about this node, as JSON; may be nil
+	Lost     func(node string)        // called for each other node that has left or died; must not block; may be nil
+	Died     func()                   // also called if the node has died; must not block; may be nil
+	LastWord func() time.Time         // called after Run's context has ended; returns the time by which Run must return
+	Explain  func(err error) *Failure // converts an error of an Answerer or Ear for the other node
+	Answers  map[string]Answerer      // by topic; for Ask
+	Ears     map[string]Ear           // by topic; for Tell
 	Log      *slog.Logger
-	Wall     *wall.Wall // catches panics, of Answers and Ears too
+	Wall     *wall.Wall // catches panics, including those of Answers and Ears
 }
 
-// Cluster is this node's part in it. All methods may be called concurrently.
+// Cluster is this node's membership. All methods are safe for concurrent use.
 type Cluster struct {
 	// Fixed at birth.
 	config    Config
 	directory *directory
 	asking    *asking
 	telling   *telling
-	inbox     chan []byte   // what was received and not yet read
-	unread    room          // of what is in the inbox, which has a place for each
-	greet     chan string   // nodes that want to hear of this one
-	missed    chan struct{} // something may have been: say hello again
-	joined    chan struct{} // closed when this node hears the others
+	inbox     chan []byte   // received and not yet read
+	unread    room          // bounds the inbox, which has a slot for each message
+	greet     chan string   // nodes to send a hello to
+	missed    chan struct{} // messages may have been missed: send hello again
+	joined    chan struct{} // closed once this node hears the others
 	joinedAt  time.Time     // set before joined is closed
 	deaf      atomic.Bool   // the broker cannot be used
-	unheard   atomic.Bool   // this node's own last hello has not come back
+	unheard   atomic.Bool   // this node's own last hello has not come back yet
 }
 
 const (
@@ -65,7 +65,7 @@ const (
 	nodesChannel   = reservedPrefix + "nodes"
 )
 
-// IsReserved reports whether a channel is for what nodes say to each other.
+// IsReserved reports whether a channel is reserved for messages between nodes.
 func IsReserved(channel string) bool { return strings.HasPrefix(channel, reservedPrefix) }
 
 func nodeChannel(node string) string { return reservedPrefix + "node " + node }
@@ -76,7 +76,7 @@ const (
 	byePatience = time.Second
 )
 
-// New returns a Cluster that knows nobody until Run.
+// New returns a Cluster. It knows no other node until Run is called.
 func New(c Config) *Cluster {
 	c.Lease = max(c.Lease, minLease)
 	return &Cluster{
@@ -92,8 +92,8 @@ func New(c Config) *Cluster {
 	}
 }
 
-// Receive takes what arrived on a reserved channel. It does not block: what finds
-// no room is lost, and its sender hears no answer.
+// Receive handles a message from a reserved channel. It does not block. A message for which
+// there is no room is dropped, so its sender gets no answer.
 func (c *Cluster) Receive(m *broker.Message) {
 	if !c.unread.take(len(m.Payload)) {
 		c.config.Log.Warn("other nodes say more than this one can take in")
@@ -102,8 +102,8 @@ func (c *Cluster) Receive(m *broker.Message) {
 	c.inbox <- m.Payload
 }
 
-// Link says whether the broker can be used: nil if so. While it cannot, nobody is
-// declared dead for being silent.
+// Link records whether the broker can be used; err is nil if it can. While it cannot, no
+// node is declared dead for being silent.
 func (c *Cluster) Link(err error) {
 	c.deaf.Store(err != nil)
 	if err == nil {
@@ -111,8 +111,8 @@ func (c *Cluster) Link(err error) {
 	}
 }
 
-// Missed says that nothing could be heard for a while. Until all have had time to
-// say hello nobody is declared dead for that. It does not block.
+// Missed is called when messages of other nodes may have been lost. No node is declared
+// dead until all have had time to say hello again. Missed does not block.
 func (c *Cluster) Missed() {
 	c.directory.renew(time.Now())
 	select {
@@ -121,7 +121,7 @@ func (c *Cluster) Missed() {
 	}
 }
 
-// Joined returns nil if this node hears the others.
+// Joined returns nil once this node hears the others.
 func (c *Cluster) Joined() error {
 	select {
 	case <-c.joined:
@@ -133,8 +133,7 @@ func (c *Cluster) Joined() error {
 
 var errJoining = errors.New("the node does not hear the others yet")
 
-// Alive returns the names of the nodes that are alive, this one included, in
-// order.
+// Alive returns the sorted names of the live nodes, including this one.
 func (c *Cluster) Alive() []string {
 	names := []string{c.config.Node}
 	for _, h := range c.directory.list() {
@@ -144,8 +143,7 @@ func (c *Cluster) Alive() []string {
 	return names
 }
 
-// Others returns what the other nodes that are alive last said about themselves,
-// by name.
+// Others returns what each other live node last said about itself, by name.
 func (c *Cluster) Others() map[string]json.RawMessage {
 	others := make(map[string]json.RawMessage)
 	for _, h := range c.directory.list() {
@@ -154,7 +152,7 @@ func (c *Cluster) Others() map[string]json.RawMessage {
 	return others
 }
 
-// send publishes to other nodes, and returns once the broker has confirmed.
+// send publishes to other nodes and returns once the broker has confirmed.
 func (c *Cluster) send(ctx context.Context, channel string, d dispatch) error {
 	m, err := message(channel, d)
 	if err == nil {
@@ -164,7 +162,7 @@ func (c *Cluster) send(ctx context.Context, channel string, d dispatch) error {
 	return err
 }
 
-// post is send without waiting.
+// post is like send but does not wait.
 func (c *Cluster) post(channel string, d dispatch) {
 	m, err := message(channel, d)
 	if err != nil {
@@ -187,14 +185,14 @@ func (c *Cluster) noteSent(err error) {
 	}
 }
 
-// Answerer does what a node asks, and tells by say what came of it: as often as it
-// takes, each time no more than about PartBytes as JSON. What the parts say adds
-// up, and so does what the nodes say. An error says that not all of it was done.
+// Answerer does what another node asks. It calls say for each part of its answer, with a
+// value of at most about PartBytes as JSON. The asking node combines the parts of all
+// nodes. An error means that not everything was done.
 type Answerer func(ctx context.Context, body json.RawMessage, say func(any) error) error
 
-// PartBytes is about what one message between nodes holds.
+// PartBytes is the approximate size of a message between nodes.
 const PartBytes = 32 << 10
 
-// Ear takes what another node tells. It is called for one word at a time, in the
-// order in which they came, and must not block. An error is told to the teller.
+// Ear handles what another node tells. It is called for one word at a time, in order of
+// arrival, and must not block. Its error is returned to the sender.
 type Ear func(from string, body json.RawMessage) error

@@ -17,7 +17,7 @@ import (
 	"tidegate/gateway/internal/wall"
 )
 
-// town is nodes that share one broker in memory.
+// town is a set of nodes that share a broker in memory.
 type town struct {
 	t      *testing.T
 	broker *broker.Memory
@@ -27,7 +27,7 @@ type town struct {
 	mute map[string]bool // nodes that hear nothing; guarded by mu
 }
 
-// silence has a node hear nothing from now on.
+// silence cuts a node off: it hears nothing from now on.
 func (w *town) silence(node string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -40,7 +40,7 @@ func (w *town) hears(node string) bool {
 	return !w.mute[node]
 }
 
-// startTown runs nodes until the test ends, in the bubble of a synctest.
+// startTown runs nodes until the test ends, in a synctest bubble.
 func startTown(t *testing.T, config func(node string) Config, names ...string) *town {
 	w := &town{t: t, broker: broker.NewMemory(), nodes: make(map[string]*Cluster), mute: make(map[string]bool)}
 	for _, name := range names {
@@ -212,7 +212,8 @@ func TestRun_PanicOfAnAnswererOrAnEarEndsNothing(t *testing.T) {
 	})
 }
 
-// TestRun_TellsDeathFromLeaving: only who is silent for its lease has died.
+// TestRun_TellsDeathFromLeaving checks that only a node that is silent for its lease has
+// died.
 func TestRun_TellsDeathFromLeaving(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		told := make(chan string, 10)

@@ -8,8 +8,8 @@ import (
 	"tidegate/broker/lock"
 )
 
-// directory is which other nodes are alive: those whose last hello is younger
-// than their lease. All methods may be called concurrently.
+// directory holds the other live nodes: those whose lease, counted from their last hello,
+// has not ended. All methods are safe for concurrent use.
 type directory struct {
 	// Guarded by mu.
 	mu    lock.Mutex[lock.Nodes]
@@ -18,13 +18,12 @@ type directory struct {
 
 type listing struct {
 	hello
-	until time.Time // when it counts as dead, unless it is heard of again
+	until time.Time // when the lease ends
 }
 
 func newDirectory() *directory { return &directory{nodes: make(map[string]listing)} }
 
-// hear notes that a node is alive, unless there are too many, and reports whether it was
-// not known.
+// hear records a hello, unless the directory is full. It reports whether the node is new.
 func (d *directory) hear(h hello, now time.Time) (fresh bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -36,7 +35,7 @@ func (d *directory) hear(h hello, now time.Time) (fresh bool) {
 	return !known
 }
 
-// forget removes a node that has left, and reports whether it was known.
+// forget removes a node that has left and reports whether it was known.
 func (d *directory) forget(node string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -45,7 +44,7 @@ func (d *directory) forget(node string) bool {
 	return known
 }
 
-// renew begins every lease anew, for nodes that could not be heard for a while.
+// renew restarts all leases, because no node could be heard for a while.
 func (d *directory) renew(now time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -55,7 +54,7 @@ func (d *directory) renew(now time.Time) {
 	}
 }
 
-// expire removes the nodes whose lease has ended, and returns their names.
+// expire removes the nodes whose lease has ended and returns their names.
 func (d *directory) expire(now time.Time) (dead []string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -69,7 +68,7 @@ func (d *directory) expire(now time.Time) (dead []string) {
 	return dead
 }
 
-// nextEnd returns when the first lease ends; zero: there is none.
+// nextEnd returns when the first lease ends, or the zero time if there is none.
 func (d *directory) nextEnd() (first time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -81,7 +80,7 @@ func (d *directory) nextEnd() (first time.Time) {
 	return first
 }
 
-// list returns what is known of the nodes, by name.
+// list returns the last hello of each node, sorted by name.
 func (d *directory) list() []hello {
 	d.mu.Lock()
 	defer d.mu.Unlock()

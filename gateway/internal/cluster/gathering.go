@@ -10,23 +10,22 @@ import (
 	"tidegate/broker/lock"
 )
 
-// gathering is the answers to one question, as they come. All methods may be called
-// concurrently.
+// gathering collects the answers to one question. All methods are safe for concurrent use.
 type gathering struct {
 	// Fixed at birth.
-	progress chan struct{} // somebody has said something
-	over     chan struct{} // closed when nobody owes an answer
+	progress chan struct{} // signaled when a part has arrived
+	over     chan struct{} // closed when all answers are complete
 
 	// Guarded by mu, which is held while add is called.
 	mu     lock.Mutex[lock.Answers]
 	add    func(json.RawMessage) error
-	owing  map[string]int // by node: the number of the part that it is to say next
-	failed error          // the first that a node told, or add's
-	ended  bool           // nothing is added any more
+	owing  map[string]int // by node whose answer is incomplete: the number of its next part
+	failed error          // the first error that a node reported, or that add returned
+	ended  bool           // add is not called any more
 }
 
-// newGathering awaits the answers of some nodes, and tells add what they have
-// found, one call at a time, until it returns an error.
+// newGathering returns a gathering for the answers of the given nodes. It calls add with
+// each part, one call at a time, until add returns an error.
 func newGathering(nodes []string, add func(json.RawMessage) error) *gathering {
 	w := &gathering{progress: make(chan struct{}, 1), over: make(chan struct{}), add: add, owing: make(map[string]int)}
 	for _, node := range nodes {
@@ -35,8 +34,8 @@ func newGathering(nodes []string, add func(json.RawMessage) error) *gathering {
 	return w
 }
 
-// hear takes one part of a node's answer. Of one that misses a part the rest is
-// no answer either. A node that the directory did not have yet may answer, too.
+// hear handles one part of a node's answer. After a missing part it ignores the rest of
+// that answer. It accepts answers of nodes that the directory did not list yet.
 func (w *gathering) hear(part answer) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -63,14 +62,14 @@ func (w *gathering) hear(part answer) {
 	}
 }
 
-// release says that a node is gone: it owes nothing any more.
+// release stops waiting for a node that is gone.
 func (w *gathering) release(node string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.dismiss(node)
 }
 
-// dismiss notes that a node owes nothing any more. It is called with mu held.
+// dismiss stops waiting for a node. The caller must hold mu.
 func (w *gathering) dismiss(node string) {
 	delete(w.owing, node)
 	if len(w.owing) == 0 && !w.ended {
@@ -78,15 +77,16 @@ func (w *gathering) dismiss(node string) {
 	}
 }
 
-// conclude is called with mu held, once.
+// conclude ends the gathering. It is called once; the caller must hold mu.
 func (w *gathering) conclude() {
 	clear(w.owing)
 	w.ended = true
 	close(w.over)
 }
 
-// wait returns the nodes that owe an answer and have said nothing for a while,
-// or until ctx ended; and the first error that a node told.
+// wait blocks until all answers are complete, no part has arrived for askPatience, or ctx
+// ends. It returns the nodes whose answers are incomplete, and the first error that a node
+// reported.
 func (w *gathering) wait(ctx context.Context) (silent []string, failed error) {
 	patience := time.NewTimer(askPatience)
 	defer patience.Stop()
@@ -108,7 +108,7 @@ func (w *gathering) wait(ctx context.Context) (silent []string, failed error) {
 	return slices.Sorted(maps.Keys(w.owing)), w.failed
 }
 
-// end sees to it that nothing is added any more.
+// end makes sure that add is not called any more.
 func (w *gathering) end() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -116,8 +116,8 @@ func (w *gathering) end() {
 }
 
 const (
-	askPatience = time.Second            // without a word from a node that is alive
-	answerLimit = 10 * time.Second       // for a node to do its part
-	greetTime   = 200 * time.Millisecond // for a new node to hear who is there
+	askPatience = time.Second            // how long to wait for the next part
+	answerLimit = 10 * time.Second       // for a node to answer a question
+	greetTime   = 200 * time.Millisecond // for a new node to learn who is alive
 	answerers   = 4
 )

@@ -8,8 +8,7 @@ import (
 	"testing"
 )
 
-// gather returns a gathering of the answers of some nodes, and what it has added
-// up: how many parts there were.
+// gather returns a gathering for the answers of some nodes, and the number of parts added.
 func gather(nodes ...string) (w *gathering, reached *int) {
 	reached = new(int)
 	return newGathering(nodes, func(json.RawMessage) error { *reached++; return nil }), reached
@@ -19,7 +18,7 @@ func said(node string, part int, done bool) answer {
 	return answer{Node: node, Part: part, Done: done, Body: json.RawMessage("1")}
 }
 
-// silentAtOnce returns who owes an answer if nobody waits for it.
+// silentAtOnce returns the nodes whose answers are incomplete, without waiting.
 func silentAtOnce(w *gathering) []string {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

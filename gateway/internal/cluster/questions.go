@@ -2,13 +2,13 @@ package cluster
 
 import "tidegate/broker/lock"
 
-// asking is the questions of this node that are under way, and those of other
-// nodes that wait.
+// asking holds the questions that this node has in flight and the queue of those from other
+// nodes.
 type asking struct {
 	// Fixed at birth.
 	given      chan question
-	unanswered room // of those that were given: the channel has a place for each
-	asked      room // of those that are under way
+	unanswered room // bounds the queue, which has a slot for each question
+	asked      room // bounds the questions in flight
 
 	// Guarded by mu.
 	mu       lock.Mutex[lock.Questions]
@@ -36,7 +36,7 @@ func (a *asking) end(id string) {
 	delete(a.underWay, id)
 }
 
-// hear takes a part of an answer. One that is too late is ignored.
+// hear handles a part of an answer and ignores late ones.
 func (a *asking) hear(part answer) {
 	a.mu.Lock()
 	g := a.underWay[part.ID]
@@ -46,7 +46,7 @@ func (a *asking) hear(part answer) {
 	}
 }
 
-// lost says that a node is gone: it owes nothing any more.
+// lost stops waiting for a node that is gone.
 func (a *asking) lost(node string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

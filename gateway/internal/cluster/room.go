@@ -2,28 +2,28 @@ package cluster
 
 import "sync/atomic"
 
-// Bytes is the most that a Cluster holds of what nodes say to each other: what it has
-// received, what it is asked, what it asks and tells, twice while that is on its way, and
-// what it knows of the other nodes. What the answers to its own questions take is for
-// those who ask.
+// Bytes is the most memory that a Cluster uses for messages between nodes: those received,
+// the questions of others, its own questions and words, which count twice while they are in
+// flight, and what it knows about the other nodes. It excludes the answers to its own
+// questions, which the callers of Ask keep.
 const Bytes = inboxBytes + questionBytes + 2*(askedBytes+toldBytes) + mostNodes*nodeBytes
 
 const (
-	inboxMost     = 1024 // messages that are received and not yet read
+	inboxMost     = 1024 // messages received and not yet read
 	inboxBytes    = 8 << 20
-	questionsMost = 256 // questions of other nodes that are not answered yet
+	questionsMost = 256 // unanswered questions of other nodes
 	questionBytes = 2 << 20
-	askedMost     = 256 // questions of this node that are under way
+	askedMost     = 256 // questions of this node in flight
 	askedBytes    = 2 << 20
 	toldMost      = 4096 // words of this node that are not confirmed
 	toldBytes     = 4 << 20
 
-	mostNodes = 1024 // others that are known
+	mostNodes = 1024 // known other nodes
 	nodeBytes = 4 << 10
 )
 
-// room bounds how many things there are at a time, and how many bytes they have. Its
-// methods may be called concurrently.
+// room limits a number of things and their total size. Its methods are safe for concurrent
+// use.
 type room struct {
 	// Fixed at birth.
 	most, mostBytes int64
@@ -31,7 +31,7 @@ type room struct {
 	number, bytes atomic.Int64
 }
 
-// take takes the place of one thing, until give, and reports whether there was one.
+// take reserves room for one thing and reports whether there was enough.
 func (r *room) take(bytes int) bool {
 	number, held := r.number.Add(1), r.bytes.Add(int64(bytes))
 	if number <= r.most && held <= r.mostBytes {
@@ -41,7 +41,7 @@ func (r *room) take(bytes int) bool {
 	return false
 }
 
-// give gives back what take took.
+// give releases what take has reserved.
 func (r *room) give(bytes int) {
 	r.number.Add(-1)
 	r.bytes.Add(-int64(bytes))

@@ -14,8 +14,8 @@ import (
 
 func ignore(json.RawMessage) error { return nil }
 
-// oneTooMany has a node begin things that do not end, of so many bytes each, until there
-// is no room, and returns how many there are. It must not wait for another node to say so.
+// oneTooMany begins things of the given size that do not end, until there is no room, and
+// returns how many fit. The refusal must not depend on another node.
 func oneTooMany(t *testing.T, begin func(body string) error, bytes int) (number int) {
 	t.Helper()
 	body := strings.Repeat("x", bytes-len(`""`))
@@ -97,7 +97,7 @@ func TestRoom_WhatIsReceivedIsBounded(t *testing.T) {
 	}
 }
 
-// TestRoom_IsGivenBack has a node be told, and asked, far more than it holds at a time.
+// TestRoom_IsGivenBack tells and asks a node far more than it holds at a time.
 func TestRoom_IsGivenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := startTown(t, func(string) Config {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Run takes part in the cluster until ctx ends; then it says bye. The broker must
-// run until it has returned.
+// Run takes part in the cluster until ctx ends, then says bye. The broker must keep running
+// until Run returns.
 func (c *Cluster) Run(ctx context.Context) {
 	if !c.join(ctx) {
 		return
@@ -23,17 +23,18 @@ func (c *Cluster) Run(ctx context.Context) {
 
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(byePatience, time.Until(c.config.LastWord())))
 	defer cancel()
-	_ = c.send(last, nodesChannel, dispatch{Bye: &bye{Node: c.config.Node}}) // or it is dead after its lease
+	_ = c.send(last, nodesChannel, dispatch{Bye: &bye{Node: c.config.Node}}) // if it fails, the others notice when the lease ends
 }
 
-// join subscribes to the reserved channels, trying until it can.
+// join subscribes to the reserved channels and retries until it succeeds. It returns false
+// if ctx has ended.
 func (c *Cluster) join(ctx context.Context) bool {
 	for _, channel := range []string{nodeChannel(c.config.Node), nodesChannel} {
 		for c.config.Broker.Subscribe(ctx, channel) != nil {
 			select {
 			case <-ctx.Done():
 				return false
-			case <-c.missed: // the broker is there
+			case <-c.missed: // the broker is back
 			case <-time.After(joinRetry):
 			}
 		}
@@ -43,7 +44,7 @@ func (c *Cluster) join(ctx context.Context) bool {
 	return true
 }
 
-// announce says hello.
+// announce says hello until ctx ends.
 func (c *Cluster) announce(ctx context.Context) {
 	tick := time.NewTicker(c.config.Lease / 3)
 	defer tick.Stop()
@@ -57,7 +58,7 @@ func (c *Cluster) announce(ctx context.Context) {
 		case <-c.missed:
 			c.greetAll(ctx, true)
 		case node := <-c.greet:
-			_ = c.send(ctx, nodeChannel(node), dispatch{Hello: c.hello()}) // hellos repeat themselves
+			_ = c.send(ctx, nodeChannel(node), dispatch{Hello: c.hello()}) // if it fails, the next hello makes up for it
 		}
 	}
 }
@@ -66,18 +67,18 @@ func (c *Cluster) greetAll(ctx context.Context, asks bool) {
 	h := c.hello()
 	h.Asks = asks
 	c.unheard.Store(true)
-	_ = c.send(ctx, nodesChannel, dispatch{Hello: h}) // the same
+	_ = c.send(ctx, nodesChannel, dispatch{Hello: h}) // likewise
 }
 
 func (c *Cluster) hello() *hello {
 	h := &hello{Node: c.config.Node, LeaseMS: c.config.Lease.Milliseconds()}
 	if c.config.About != nil {
-		h.About, _ = json.Marshal(c.config.About()) // without it a node is alive all the same
+		h.About, _ = json.Marshal(c.config.About()) // a hello without About is good enough
 	}
 	return h
 }
 
-// listen reads the inbox, and declares nodes dead.
+// listen handles the messages in the inbox and declares silent nodes dead.
 func (c *Cluster) listen(ctx context.Context) {
 	death := time.NewTimer(c.config.Lease)
 	defer death.Stop()
@@ -100,11 +101,11 @@ func (c *Cluster) untilNextDeath() time.Duration {
 	if next.IsZero() {
 		return c.config.Lease
 	}
-	return max(time.Until(next), c.config.Lease/100) // while the link is down it stays due
+	return max(time.Until(next), c.config.Lease/100) // while the link is down, the end stays due
 }
 
-// buryDead forgets the nodes whose lease has ended; but while this node cannot
-// hear anybody, or if it has been stopped itself, silence says nothing.
+// buryDead removes the nodes whose lease has ended. It does nothing while this node hears
+// nobody, or if this node itself was suspended, because then silence proves nothing.
 func (c *Cluster) buryDead(now time.Time) {
 	if c.deaf.Load() || c.unheard.Load() {
 		return
@@ -158,7 +159,7 @@ func (c *Cluster) meet(h hello) {
 	if h.Asks {
 		select {
 		case c.greet <- h.Node:
-		default: // it hears of this node within a third of a lease
+		default: // the node will hear of this one within a third of a lease
 		}
 	}
 }
@@ -170,7 +171,7 @@ func (c *Cluster) part(node string) {
 	}
 }
 
-// lost tells who must know that a node is alive no more.
+// lost reports that a node is no longer alive.
 func (c *Cluster) lost(node string) {
 	c.asking.lost(node)
 	c.telling.lost(node)

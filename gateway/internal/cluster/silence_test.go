@@ -25,7 +25,7 @@ func TestCluster_NodeThatWasStoppedItselfDeclaresNobodyDead(t *testing.T) {
 	}
 }
 
-// Of a Redis Cluster the shard of the nodes' channel may be away alone.
+// In a Redis Cluster, only the shard of the nodes' channel may be away.
 func TestCluster_NodeThatDoesNotHearItselfDeclaresNobodyDead(t *testing.T) {
 	c := newTestCluster(nil)
 	c.meet(hello{Node: "other", LeaseMS: 30_000})

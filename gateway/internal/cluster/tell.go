@@ -7,10 +7,10 @@ import (
 	"slices"
 )
 
-// Tell tells a node something and returns once it has taken it: nil, or its
-// *Failure. One with the code unavailable says that it is not known to have taken
-// it, or that there was no room to tell it. What one goroutine tells a node arrives in
-// that order.
+// Tell sends something to one node and waits for the node to handle it. It returns nil or a
+// *Failure. A Failure with the code unavailable means that it is not known whether the node
+// has handled it, or that there was no room to send it. Calls from one goroutine to the
+// same node arrive in order.
 func (c *Cluster) Tell(ctx context.Context, node, topic string, body any) error {
 	encoded, err := json.Marshal(body)
 	if err != nil {
@@ -42,7 +42,7 @@ func (c *Cluster) Tell(ctx context.Context, node, topic string, body any) error 
 	}
 }
 
-// explained returns err as a *Failure; nil stays nil.
+// explained returns err as a *Failure, or nil if err is nil.
 func (c *Cluster) explained(err error) error {
 	if err == nil {
 		return nil
@@ -58,7 +58,7 @@ func (c *Cluster) deliver(w word) error {
 	return hear(w.From, w.Body)
 }
 
-// hearWord takes another node's word and confirms it.
+// hearWord handles a word of another node and sends the receipt.
 func (c *Cluster) hearWord(w word) {
 	r := receipt{ID: w.ID}
 	if err := c.deliver(w); err != nil {

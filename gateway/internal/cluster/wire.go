@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// dispatch is what nodes say to each other: one of its fields is given.
+// dispatch is a message between nodes. Exactly one field is set.
 type dispatch struct {
 	Hello    *hello    `json:"hello,omitempty"`
 	Bye      *bye      `json:"bye,omitempty"`
@@ -15,42 +15,42 @@ type dispatch struct {
 	Receipt  *receipt  `json:"receipt,omitempty"`
 }
 
-// hello says that a node is alive. It goes to all at the node's start and then
-// every third of its lease, and to one that asks at once.
+// hello says that a node is alive. A node sends it to all others when it starts and then
+// every third of its lease, and at once to a node that asks.
 type hello struct {
 	Node    string          `json:"node"`
-	LeaseMS int64           `json:"lease"` // without another hello it is dead after so many milliseconds
+	LeaseMS int64           `json:"lease"` // without another hello, the node counts as dead after this many milliseconds
 	Asks    bool            `json:"asks,omitempty"`
 	About   json.RawMessage `json:"about,omitempty"`
 }
 
 func (h *hello) lease() time.Duration { return time.Duration(h.LeaseMS) * time.Millisecond }
 
-// bye says that a node leaves.
+// bye says that a node is leaving.
 type bye struct {
 	Node string `json:"node"`
 }
 
-// question is what a node asks of all nodes.
+// question is what a node asks all others.
 type question struct {
 	ID    string          `json:"id"`
-	From  string          `json:"from"` // the node that asks
+	From  string          `json:"from"` // the asking node
 	Topic string          `json:"topic"`
 	Body  json.RawMessage `json:"body,omitempty"`
 }
 
-// answer is a part of what a node answers.
+// answer is one part of a node's answer.
 type answer struct {
 	ID   string          `json:"id"`
 	Node string          `json:"node"`
-	Part int             `json:"part"` // counts from 0, so that a lost one is noticed
+	Part int             `json:"part"` // counts from 0, so that a lost part is noticed
 	Done bool            `json:"done,omitempty"`
-	Code string          `json:"code,omitempty"` // with Done: why not all of it was done
+	Code string          `json:"code,omitempty"` // with Done: why not everything was done
 	Why  string          `json:"why,omitempty"`
 	Body json.RawMessage `json:"body,omitempty"`
 }
 
-// word is what a node tells another one.
+// word is what one node tells another.
 type word struct {
 	ID    string          `json:"id"`
 	From  string          `json:"from"`
@@ -58,7 +58,7 @@ type word struct {
 	Body  json.RawMessage `json:"body,omitempty"`
 }
 
-// receipt says that a node has taken a word, or why not.
+// receipt says that a node has handled a word, or why not.
 type receipt struct {
 	ID   string `json:"id"`
 	Code string `json:"code,omitempty"`

@@ -6,11 +6,11 @@ import (
 	"tidegate/broker/lock"
 )
 
-const tellPatience = time.Second // for the other node to take it
+const tellPatience = time.Second // for the other node to handle it
 
-// telling is the words of this node that are not confirmed.
+// telling holds the words of this node that are not confirmed yet.
 type telling struct {
-	told room // of those that wait; fixed at birth
+	told room // bounds the words in flight; fixed at birth
 
 	// Guarded by mu.
 	mu      lock.Mutex[lock.Words]
@@ -19,7 +19,7 @@ type telling struct {
 
 type unconfirmed struct {
 	node      string
-	confirmed chan error // has room for one
+	confirmed chan error // buffered, for one value
 }
 
 func newTelling() *telling {
@@ -40,7 +40,7 @@ func (t *telling) end(id string) {
 	delete(t.waiting, id)
 }
 
-// confirm takes a receipt. One that is too late is ignored.
+// confirm handles a receipt and ignores late ones.
 func (t *telling) confirm(r receipt) {
 	var err error
 	if r.Code != "" {
@@ -51,7 +51,7 @@ func (t *telling) confirm(r receipt) {
 	t.conclude(r.ID, err)
 }
 
-// lost says that a node is gone: it confirms nothing any more.
+// lost fails the words to a node that is gone.
 func (t *telling) lost(node string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -62,7 +62,7 @@ func (t *telling) lost(node string) {
 	}
 }
 
-// conclude says what came of a word. It is called with mu held.
+// conclude delivers the result of a word. The caller must hold mu.
 func (t *telling) conclude(id string, err error) {
 	if u, waiting := t.waiting[id]; waiting {
 		delete(t.waiting, id)
