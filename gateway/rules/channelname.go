@@ -9,7 +9,7 @@ import (
 
 const maxChannelName = 255
 
-// NameError says what is wrong with a name, and what to do.
+// NameError says what is wrong with a name and what to do about it.
 type NameError struct{ message string }
 
 func (e *NameError) Error() string { return e.message }
@@ -18,10 +18,9 @@ func nameErrorf(format string, args ...any) error {
 	return &NameError{fmt.Sprintf(format, args...)}
 }
 
-// CheckChannel returns a *NameError that says what is wrong with a channel's
-// name, or nil: 1 to 255 bytes of UTF-8 without spaces, control characters or
-// characters that cannot be seen. A user's name is checked as the channel that is
-// personal to it.
+// CheckChannel returns nil if name is a valid channel name, else a *NameError. A valid name
+// has 1 to 255 bytes of UTF-8 without spaces, control characters and invisible characters.
+// To check a user's name, check the user's PersonalChannel.
 func CheckChannel(name string) error {
 	switch {
 	case name == "":
@@ -44,32 +43,31 @@ func CheckChannel(name string) error {
 
 func barred(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }
 
-// unseen reports whether a character has no width, or turns the direction of
-// others. With such characters one name passes for another to everybody who
-// reads it. They are the format characters (bidirectional controls, joiners,
-// tags), the fillers, and the selectors of variants. It costs the emoji that are
-// made with a joiner or a selector: no name is worth a mistaken one.
+// unseen reports whether a character is invisible or changes the direction of text, so that
+// two different names could look the same. These are the format characters (bidirectional
+// controls, joiners, tags), fillers and variation selectors. Emoji that need a joiner or a
+// selector are refused, too: no name is worth a mistaken identity.
 func unseen(r rune) bool {
 	return unicode.In(r, unicode.Cf, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
-// PersonalChannel returns the channel that every session of a user is on.
+// PersonalChannel returns the channel to which all sessions of a user are subscribed.
 func PersonalChannel(user string) string { return "@" + user }
 
-// IsPersonal reports whether the channel is that of a user alone.
+// IsPersonal reports whether the channel is some user's personal channel.
 func IsPersonal(channel string) bool { return strings.HasPrefix(channel, "@") }
 
 const onlinePrefix = "#online:"
 
-// OnlineChannel returns the channel that says whether a user is online: those of the
-// user's sessions are on it which are to be seen, and those who watch the user are told
-// who comes and goes there. Nobody else subscribes, and nobody publishes.
+// OnlineChannel returns the channel that shows whether a user is online. Its members are
+// the user's visible sessions, and those who watch the user are told about its joins and
+// leaves. Clients cannot subscribe or publish to it.
 func OnlineChannel(user string) string { return onlinePrefix + user }
 
-// CutOnline returns the user whose OnlineChannel is given.
+// CutOnline returns the user of an OnlineChannel, and false if channel is not one.
 func CutOnline(channel string) (user string, ok bool) {
 	return strings.CutPrefix(channel, onlinePrefix)
 }
 
-// IsOnline reports whether the channel is one of those.
+// IsOnline reports whether the channel is an OnlineChannel.
 func IsOnline(channel string) bool { return strings.HasPrefix(channel, onlinePrefix) }

@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// List decides by the first that matches a channel; with none, nothing is
-// allowed.
+// List holds rules in order of precedence: the first that matches a channel applies. If
+// none matches, nothing is allowed.
 type List []Rule
 
-// Development allows everything to anyone.
+// Development returns rules that allow everyone everything.
 func Development() List {
 	all := Rule{
 		Match: "*", Subscribe: Anyone, Publish: Anyone,
@@ -23,11 +23,10 @@ func Development() List {
 	return List{personal, all}
 }
 
-// For returns the rule of a channel. A rule for all channels does not open
-// personal ones: of them its Subscribe, Publish, Presence and JoinLeave hold
-// only if its pattern begins with an @. Those of who is online have a rule of their
-// own, by which nobody subscribes or publishes. Channels are many and rules are few: they
-// share the Rule, which must not be changed.
+// For returns the rule that applies to a channel. A rule for all channels does not open
+// personal ones: its Publish, Presence and JoinLeave apply to them only if its pattern
+// begins with @. Channels of who is online have a fixed rule, which lets nobody subscribe
+// or publish. The caller must not modify the Rule, because channels share it.
 func (l List) For(channel string) *Rule {
 	if IsOnline(channel) {
 		return &Rule{Match: onlinePrefix + "*", Presence: true, JoinLeave: true}
@@ -45,7 +44,7 @@ func (l List) For(channel string) *Rule {
 	return rule
 }
 
-// Index returns which rule is that of a channel; -1: none of the list.
+// Index returns the index of the rule that applies to a channel, or -1 if the list has none.
 func (l List) Index(channel string) int {
 	if IsOnline(channel) {
 		return -1
@@ -53,8 +52,7 @@ func (l List) Index(channel string) int {
 	return slices.IndexFunc(l, func(r Rule) bool { return Matches(r.Match, channel) })
 }
 
-// Validate returns what is wrong with the rules, saying which one and what to
-// do.
+// Validate returns an error that names the first invalid rule and says what to do, or nil.
 func (l List) Validate() error {
 	for i, rule := range l {
 		if err := rule.validate(); err != nil {

@@ -2,8 +2,8 @@ package rules
 
 import "strings"
 
-// Matches reports whether pattern, in which * stands for any run of bytes,
-// covers the whole of name. It takes time len(pattern)*len(name) at worst.
+// Matches reports whether pattern matches the whole of name. Each * in pattern matches any
+// run of bytes. Matches takes at most len(pattern)*len(name) steps.
 func Matches(pattern, name string) bool {
 	star, mark := -1, 0
 	p, n := 0, 0

@@ -1,5 +1,5 @@
-// Package rules is what operators write about channels: their names, the patterns
-// that match these, and the rules that say who may do what on them.
+// Package rules defines what operators configure about channels: valid names, patterns, and
+// rules that say who may do what.
 package rules
 
 import (
@@ -7,32 +7,32 @@ import (
 	"time"
 )
 
-// Rule says what may be done on the channels that it matches, and how they
-// behave. The zero Rule allows nothing and keeps nothing.
+// Rule says what is allowed on the channels that it matches and how they behave. The zero
+// Rule allows nothing and keeps no history.
 type Rule struct {
-	Match       string // a pattern: * stands for any run of characters
+	Match       string // a pattern: * matches any run of characters
 	Subscribe   Who
 	Publish     Who
-	Presence    bool // who is there can be asked
-	BySession   bool // of presence: each session is a member, not each user
-	JoinLeave   bool // subscribers hear who comes and goes
-	HistorySize int  // messages kept; 0: none
+	Presence    bool // clients may ask who is there
+	BySession   bool // each session is a member of its own, not each user
+	JoinLeave   bool // subscribers are told who comes and goes
+	HistorySize int  // messages kept; 0 means no history
 	HistoryTTL  time.Duration
-	Replicas    int           // of Redis that must have a message of the history before it is confirmed
-	Conflate    bool          // a session that lags gets the latest message only
-	Bare        bool          // no envelope in Redis
-	Delay       time.Duration // how long deliveries may wait for company; 0: not
+	Replicas    int           // Redis replicas that must have a message of the history before it is confirmed
+	Conflate    bool          // a session that lags gets only the latest message
+	Bare        bool          // messages have no envelope in Redis
+	Delay       time.Duration // how long a delivery may wait for others, to be sent together; 0 means not at all
 }
 
-// Who is a class of principals.
+// Who is a class of clients.
 type Who string
 
 const (
-	Nobody        Who = "nobody" // but backends
+	Nobody        Who = "nobody" // except backends
 	Anyone        Who = "anyone"
-	Authenticated Who = "authenticated" // clients that have a user
-	Token         Who = "token"         // clients whose token names the channel
-	Subscribers   Who = "subscribers"   // whose session is subscribed: only for Publish
+	Authenticated Who = "authenticated" // clients with a user
+	Token         Who = "token"         // clients whose token lists the channel
+	Subscribers   Who = "subscribers"   // clients subscribed to the channel; only for Publish
 )
 
 func (r Rule) validate() error {
@@ -69,5 +69,6 @@ func (w Who) known() bool {
 	return false
 }
 
-// KeepsHistory reports whether the rule's channels have positions.
+// KeepsHistory reports whether the rule's channels keep a history, so that their
+// messages have positions.
 func (r *Rule) KeepsHistory() bool { return r.HistorySize > 0 }

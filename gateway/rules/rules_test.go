@@ -37,7 +37,7 @@ func TestMatches(t *testing.T) {
 	}
 }
 
-// No rule of an operator's opens the channels that say who is online.
+// No configured rule applies to the channels of who is online.
 func TestList_RuleOfWhoIsOnline(t *testing.T) {
 	all := rules.Development()
 	name := rules.OnlineChannel("shop:7")
@@ -55,7 +55,7 @@ func TestList_RuleOfWhoIsOnline(t *testing.T) {
 	}
 }
 
-// FuzzMatches holds patterns to what a regular expression says of them.
+// FuzzMatches compares Matches with an equivalent regular expression.
 func FuzzMatches(f *testing.F) {
 	f.Add("chat:*", "chat:lobby")
 	f.Add("*a*b*", "xaxxbx")
@@ -89,8 +89,8 @@ func TestCheckChannel(t *testing.T) {
 	}
 }
 
-// FuzzCheckChannel holds what is accepted to what Redis names, log lines and
-// headers rely on.
+// FuzzCheckChannel checks that accepted names are safe as Redis names, in log lines and in
+// headers.
 func FuzzCheckChannel(f *testing.F) {
 	f.Add("chat:lobby")
 	f.Add("a b")
@@ -146,8 +146,7 @@ func TestRules_ValidateSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-// FuzzRules looks for a channel whose verdict depends on anything but the first
-// rule that matches it.
+// FuzzRules looks for a channel whose verdict depends on any rule but the first that matches it.
 func FuzzRules(f *testing.F) {
 	f.Add("chat:*", "*", "chat:lobby")
 	f.Add("@*", "a", "@alice")

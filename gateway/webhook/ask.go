@@ -16,34 +16,33 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// A question is the body of a request:
+// A question is the body of a request to the backend:
 //
 //	{"event":"publish","node":"…","session":"…","transport":"websocket",
 //	 "protocol":"native","remote":"192.0.2.7","user":"alice","info":{…},
 //	 "channel":"chat:lobby","data":…,"name":"…","key":"…","headers":{…}}
 //
-//	user, info      of the client; absent: anonymous
+//	user, info      of the client; absent if anonymous
 //	channel         of a subscribe or a publish
 //	method          of an rpc
-//	data            of a publish or an rpc, or what the client says with a connect
-//	                or a subscribe; or text, or binary in base64
-//	name, key       the event name and the idempotency key of a publish
-//	headers         those of webhooks.headers, if the client's request had them
+//	data            of a publish or an rpc, or what the client sends with a connect
+//	                or a subscribe; instead: text, or binary in base64
+//	name, key       event name and idempotency key of a publish
+//	headers         those of webhooks.headers that the client's request had
 //
-// It is answered by one of
+// The backend answers in one of these ways:
 //
-//	204             it may happen
+//	204             allowed
 //	200 {"allow":true}
-//	                the same; in a connect beside user, info and channels that the
-//	                session is to have, in a subscribe beside the info that is shown
-//	                with the user there, in both beside data that the client is told;
-//	                in a publish beside data, text or binary that is to be published
-//	                instead, in an rpc beside the answer in data, text or binary
+//	                allowed. A connect may add user, info and the channels that the
+//	                session gets; a subscribe, the info shown with the user there; both,
+//	                data for the client; a publish, data, text or binary to publish
+//	                instead; an rpc, its result as data, text or binary
 //	200 {"allow":false,"code":"forbidden","message":"…"}
-//	                it may not; the client is told the code and the message
-//	401, 403        it may not
+//	                refused; the client gets the code and the message
+//	401, 403        refused
 //
-// Any other answer, or none in time, means that the backend is away.
+// Any other answer, or no answer in time, means that the backend is away.
 type question struct {
 	Event     gateway.HookEvent   `json:"event"`
 	Node      string              `json:"node,omitempty"`
@@ -71,7 +70,8 @@ type answer struct {
 	payload.Fields
 }
 
-// Ask asks the backend, and waits for at most the time-out.
+// Ask asks the backend and blocks until it answers or the Timeout has passed. It returns nil
+// if the backend allows, else a *gateway.Error; while the backend is away, WhenAway decides.
 func (w *Webhook) Ask(ctx context.Context, q *gateway.Question) error {
 	said, err := w.ask(ctx, q)
 	var refusal *gateway.Error
@@ -95,8 +95,8 @@ func (w *Webhook) Ask(ctx context.Context, q *gateway.Question) error {
 	return &gateway.Error{Code: gateway.Unavailable, Message: "the backend that decides this is away: try again shortly"}
 }
 
-// ask returns the answer of a backend that allows. Its error is a *gateway.Error
-// if the backend refuses; any other means that there is no answer.
+// ask returns the answer of a backend that allows. A *gateway.Error means that the backend
+// refuses; any other error means that there is no valid answer.
 func (w *Webhook) ask(ctx context.Context, q *gateway.Question) (*answer, error) {
 	body, err := json.Marshal(w.questionOf(ctx, q))
 	if err != nil {
@@ -149,7 +149,7 @@ func refusedBy(q *gateway.Question) string {
 	return fmt.Sprintf("the backend refused the %s on %q", q.Event, q.Channel)
 }
 
-// codes are those that a backend can refuse with.
+// codes are the codes that a backend may refuse with.
 var codes = map[gateway.Code]bool{
 	gateway.BadRequest: true, gateway.Unauthenticated: true, gateway.Forbidden: true, gateway.NotFound: true,
 	gateway.TooLarge: true, gateway.RateLimited: true, gateway.LimitExceeded: true,
@@ -168,8 +168,7 @@ func (a *answer) refusal(q *gateway.Question) error {
 	return e
 }
 
-// apply puts what the backend changed into q. Its error says that the answer
-// makes no sense.
+// apply copies the backend's changes into q. Its error means that the answer is invalid.
 func (a *answer) apply(q *gateway.Question) error {
 	switch q.Event {
 	case gateway.OnConnect:
@@ -224,7 +223,7 @@ func (a *answer) applyTold(q *gateway.Question) error {
 	return nil
 }
 
-// compact returns a JSON value without spaces; null is none.
+// compact returns a JSON value without white space, or nil for null or invalid JSON.
 func compact(value json.RawMessage) json.RawMessage {
 	var buffer bytes.Buffer
 	if json.Compact(&buffer, value) != nil || buffer.String() == "null" {
@@ -233,7 +232,7 @@ func compact(value json.RawMessage) json.RawMessage {
 	return buffer.Bytes()
 }
 
-// applyTo puts the payload of the answer, if it has one, in the place of another.
+// applyTo replaces a payload by the answer's, if it has one.
 func (a *answer) applyTo(payload *[]byte, kind *broker.Kind) {
 	switch {
 	case a.Data != nil:

@@ -92,7 +92,7 @@ func TestAsk_Verdicts(t *testing.T) {
 	}
 }
 
-// An answer's header is bounded as its body is.
+// The size of an answer's header is limited, as its body is.
 func TestAsk_AnAnswerWithALongHeaderIsNone(t *testing.T) {
 	b := startBackend(t)
 	for size, want := range map[int]gateway.Code{1 << 10: "", 16 << 10: gateway.Unavailable} {
@@ -130,7 +130,7 @@ func TestAsk_ABackendThatDoesNotAnswerInTimeIsAway(t *testing.T) {
 	}
 }
 
-// Clients may know what the backend fails at.
+// Clients may find a question that makes the backend fail, and ask it again and again.
 func TestAsk_ABackendThatFailsNowAndThenFillsNoLog(t *testing.T) {
 	b := startBackend(t)
 	var said log

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A backend is back when it answers, and nothing has failed for a while.
+// A backend is back once it answers and nothing has failed for backAfter.
 func TestNoteAnswered_TellsWhenTheBackendIsBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var said strings.Builder

@@ -25,7 +25,7 @@ const (
 	secret   = "0123456789abcdef0123456789abcdef"
 )
 
-// request is what a backend was sent.
+// request is one that a backend has received.
 type request struct {
 	Event   string
 	Node    string
@@ -64,7 +64,7 @@ func startBackend(t *testing.T) *backend {
 	return b
 }
 
-// ServeHTTP takes only what is signed.
+// ServeHTTP refuses requests without a valid signature.
 func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil || !signedNow(r.Header.Get("Tidegate-Signature"), body) {
@@ -83,7 +83,7 @@ func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer(w, r)
 }
 
-// signedNow is what a backend does to know who sent a body.
+// signedNow checks a signature as a backend does.
 func signedNow(header string, body []byte) bool {
 	at, signature, ok := strings.Cut(strings.TrimPrefix(header, "t="), ",v1=")
 	seconds, err := strconv.ParseInt(at, 10, 64)
@@ -96,7 +96,7 @@ func signedNow(header string, body []byte) bool {
 	return err == nil && hmac.Equal(given, mac.Sum(nil))
 }
 
-// answers sets what the next requests get.
+// answers sets the answer to the next requests.
 func (b *backend) answers(status int, body string) {
 	b.does(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(status)
@@ -110,7 +110,7 @@ func (b *backend) does(answer http.HandlerFunc) {
 	b.answer = answer
 }
 
-// until waits until the requests are as wanted, and returns them.
+// until blocks until the requests are as wanted, and returns them.
 func (b *backend) until(what string, met func([]request) bool) []request {
 	b.t.Helper()
 	deadline := time.After(patience)
@@ -135,7 +135,7 @@ func (b *backend) last() request {
 	return requests[len(requests)-1]
 }
 
-// log is what a Webhook has logged.
+// log records what a Webhook logs.
 type log struct {
 	mu     sync.Mutex
 	buffer bytes.Buffer
@@ -157,7 +157,7 @@ func (b *backend) config(events ...gateway.HookEvent) webhook.Config {
 	return webhook.Config{URL: b.server.URL, Secret: secret, Events: events, Timeout: patience}
 }
 
-// newWebhook returns a Webhook for the time of the test.
+// newWebhook returns a Webhook that is closed when the test ends.
 func newWebhook(t *testing.T, c webhook.Config) *webhook.Webhook {
 	t.Helper()
 	if c.Log == nil {

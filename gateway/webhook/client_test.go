@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// A backend that answers at length, to many at once, does not fill the node.
+// Many long answers at a time do not fill the node's memory.
 func TestClient_FewLongAnswersAreReadAtOnce(t *testing.T) {
 	long := strings.Repeat("x", shortAnswer+1)
 	answerOf := func(path string) string {

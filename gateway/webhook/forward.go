@@ -7,9 +7,9 @@ import (
 
 type headersKey struct{}
 
-// Forward puts the named headers of each request into its context and passes it to
-// next. Ask takes them from there into its questions. It is how a backend that knows
-// its users by a cookie can name them.
+// Forward returns a handler that puts the named headers of each request into the request's
+// context and calls next. Ask copies them from its context into the question. A backend
+// that identifies its users by a cookie needs this.
 func Forward(names []string, next http.Handler) http.Handler {
 	if len(names) == 0 {
 		return next

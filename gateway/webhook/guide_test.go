@@ -13,7 +13,7 @@ import (
 	"tidegate/gateway/webhook"
 )
 
-// The Python in the guide, as it stands, beside a file with the secret.
+// The Python code of the guide runs unchanged, beside a file with the secret.
 func TestGuide_ItsPythonKnowsWhatIsGenuine(t *testing.T) {
 	python := brokertest.FindProgram(t, "python3")
 	guide, err := os.ReadFile("README.md")

@@ -15,30 +15,30 @@ import (
 const (
 	dialTimeout  = 2 * time.Second
 	idleTimeout  = 90 * time.Second
-	idlePerHost  = 64      // connections kept for the next questions
-	connsPerHost = 256     // at once; further questions wait within their time-out
-	maxAnswer    = 1 << 20 // bytes of an answer that are read
-	longAnswers  = 16      // are read at once
-	shortAnswer  = 4 << 10 // bytes that it says it has: it waits for no other
-	maxHeader    = 8 << 10 // bytes of an answer's header
+	idlePerHost  = 64      // connections kept open
+	connsPerHost = 256     // open at a time; further questions wait, within their time-out
+	maxAnswer    = 1 << 20 // most bytes of an answer's body
+	longAnswers  = 16      // how many are read at a time
+	shortAnswer  = 4 << 10 // an answer with at most this Content-Length is not counted as long
+	maxHeader    = 8 << 10 // most bytes of an answer's header
 )
 
-// AnswerBytes is the most that a Client holds of answers.
+// AnswerBytes is the most memory that a Client uses for answers, in bytes.
 const AnswerBytes = longAnswers*maxAnswer + connsPerHost*(shortAnswer+maxHeader)
 
-// Client asks backends. All methods may be called concurrently.
+// Client sends requests to backends. All methods are safe for concurrent use.
 type Client struct {
 	http    *http.Client
-	reading chan struct{} // has one for each long answer that is being read
+	reading chan struct{} // a semaphore for reading long answers
 }
 
-// NewClient returns a client of backends. It follows no redirect: whoever may
-// answer for the backend could otherwise send the questions elsewhere.
+// NewClient returns a Client. It does not follow redirects: whoever can answer in the
+// backend's place could otherwise send the questions elsewhere.
 func NewClient() *Client {
 	return &Client{newHTTPClient(), make(chan struct{}, longAnswers)}
 }
 
-// Close ends the connections over which nothing is asked.
+// Close closes idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 func newHTTPClient() *http.Client {
@@ -47,7 +47,7 @@ func newHTTPClient() *http.Client {
 		Transport: &http.Transport{
 			DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
 			TLSHandshakeTimeout:    dialTimeout,
-			ResponseHeaderTimeout:  time.Minute, // the context of a request ends before
+			ResponseHeaderTimeout:  time.Minute, // the context of a request ends earlier
 			IdleConnTimeout:        idleTimeout,
 			MaxIdleConnsPerHost:    idlePerHost,
 			MaxConnsPerHost:        connsPerHost,
@@ -57,8 +57,8 @@ func newHTTPClient() *http.Client {
 	}
 }
 
-// Post sends a JSON object to a backend, with more headers, and returns the answer's
-// status and body. Its errors show nothing of the URL, which may hold a secret.
+// Post sends a JSON object to a backend and returns the status and body of the answer. It
+// adds its own headers to header. Its errors do not contain the URL, which may hold a secret.
 func (c *Client) Post(ctx context.Context, url string, header http.Header, body []byte) (status int, answer []byte, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {

@@ -8,16 +8,15 @@ import (
 	"time"
 )
 
-// SignatureHeader is the header of every request that tells a backend who sent
-// it, and when:
+// SignatureHeader is the header by which a backend verifies who sent a request, and when:
 //
 //	Tidegate-Signature: t=1700000000,v1=<64 hexadecimal digits>
 //
-//	t    Unix seconds at which this request was sent; an attempt has its own
-//	v1   HMAC-SHA256, keyed with the secret, of t, a dot, and the body's bytes
+//	t    Unix seconds at which this attempt was sent
+//	v1   HMAC-SHA256, keyed with the secret, of t, a dot, and the bytes of the body
 const SignatureHeader = "Tidegate-Signature"
 
-// Sign returns the header's value for a body that is sent at a time.
+// Sign returns the value of SignatureHeader for a body sent at the given time.
 func Sign(secret string, at time.Time, body []byte) string {
 	t := strconv.FormatInt(at.Unix(), 10)
 	mac := hmac.New(sha256.New, []byte(secret))

@@ -11,11 +11,11 @@ import (
 	"tidegate/gateway/internal/payload"
 )
 
-// Notices are the body of a request:
+// notices is the body of a request that tells the backend what happened:
 //
 //	{"events":[{"id":"…","event":"member_left","time":"…","node":"…","channel":"…","user":"…","sessions":3}, …]}
 //
-//	event           members besides it, id, time and node
+//	event           fields in addition to event, id, time and node
 //	disconnect      session, user, remote, code, reason, text
 //	channel_…       channel, sessions
 //	member_…        channel, user, session, info, sessions
@@ -23,9 +23,8 @@ import (
 //	message_…       channel, user, session, name, data (or text, or binary)
 //	nothing_recent  channel, user, session
 //
-// A backend that has taken all of them answers 2xx. With anything else, or no
-// answer in time, they are sent again, with the same ids: each arrives at least
-// once.
+// The backend answers 2xx once it has taken all of them. After any other answer, or none in
+// time, they are sent again with the same ids: each arrives at least once.
 type notices struct {
 	Events []notice `json:"events"`
 }
@@ -39,16 +38,15 @@ type notice struct {
 	User           string            `json:"user,omitempty"`
 	Session        string            `json:"session,omitempty"`
 	Info           json.RawMessage   `json:"info,omitempty"`
-	Sessions       *int              `json:"sessions,omitempty"` // on the channel, after it
+	Sessions       *int              `json:"sessions,omitempty"` // on the channel after the event
 	Remote         string            `json:"remote,omitempty"`
 	Code           int               `json:"code,omitempty"`   // the close code
-	Reason         string            `json:"reason,omitempty"` // its label
-	Name           string            `json:"name,omitempty"`   // of the message's event
-	payload.Fields                   // the message's, or the text of the reason
+	Reason         string            `json:"reason,omitempty"` // the reason's label
+	Name           string            `json:"name,omitempty"`   // event name of the message
+	payload.Fields                   // of the message, or the text of the reason
 }
 
-// Tell sends notices in one request, and returns nil once the backend has taken
-// them.
+// Tell sends notices in one request. It returns nil once the backend has taken them.
 func (w *Webhook) Tell(ctx context.Context, list []gateway.Notice) error {
 	body := notices{Events: make([]notice, len(list))}
 	for i := range list {

@@ -1,9 +1,9 @@
-// Package webhook asks a backend over HTTP what clients may do, and tells it what
-// happened: it is the gateway's Hooks.
+// Package webhook implements gateway.Hooks over HTTP: it asks a backend what clients may
+// do, and tells it what happened.
 //
-// Every request is a POST of a JSON object, signed (see [Sign]). A question is
-// about one thing and is answered by the response; notices travel in batches and
-// are sent again until the backend answers 2xx.
+// Every request is a POST of a signed JSON object (see [Sign]). A question is about one
+// thing, and the response is its answer. Notices travel in batches, which are sent again
+// until the backend answers 2xx.
 package webhook
 
 import (
@@ -20,22 +20,22 @@ import (
 	"tidegate/gateway"
 )
 
-// Config is what a Webhook is made of. URL, Secret and Events are required.
+// Config configures a Webhook. URL, Secret and Events are required.
 type Config struct {
 	URL      string
 	Secret   string              // signs every request; at least 16 bytes
-	Events   []gateway.HookEvent // that the backend wants
-	Timeout  time.Duration       // for the backend to answer; 0: 2 s
-	WhenAway Verdict             // on questions that the backend does not answer; "": Deny
-	Headers  []string            // of a client's handshake, shown in questions; see Forward
+	Events   []gateway.HookEvent // the events that the backend wants
+	Timeout  time.Duration       // for the backend to answer; 0 means 2 s
+	WhenAway Verdict             // answer to questions while the backend is away; "" means Deny
+	Headers  []string            // headers of a client's handshake to add to questions; see Forward
 
-	// Observe is told of each request: of a question its event, of notices
-	// "notices", and what came of it, of a closed set; nil: nobody is.
+	// Observe is called after each request with the event of a question, or "notices", and
+	// the outcome: see Outcomes. It may be nil.
 	Observe func(event, result string)
-	Log     *slog.Logger // nil: none
+	Log     *slog.Logger // may be nil
 }
 
-// Outcomes returns what Observe is told of requests about an event.
+// Outcomes returns the name and the possible results that Observe gets for an event.
 func Outcomes(event gateway.HookEvent) (name string, results []string) {
 	switch event {
 	case gateway.OnConnect, gateway.OnSubscribe, gateway.OnPublish, gateway.OnRPC:
@@ -44,7 +44,7 @@ func Outcomes(event gateway.HookEvent) (name string, results []string) {
 	return "notices", []string{"taken", "away"}
 }
 
-// Verdict is what holds while the backend is away.
+// Verdict is the answer to questions while the backend is away.
 type Verdict string
 
 const (
@@ -57,8 +57,8 @@ const (
 	minSecret      = 16
 )
 
-// Validate returns what is wrong with the config; the error begins with the name
-// of the setting.
+// Validate returns the first error of the config, or nil. The error begins with the
+// name of the setting.
 func (c *Config) Validate() error {
 	u, err := url.Parse(c.URL)
 	switch {
@@ -84,7 +84,7 @@ func (c *Config) Validate() error {
 	return nil
 }
 
-// Webhook is a backend's URL. All methods may be called concurrently.
+// Webhook is one backend. All methods are safe for concurrent use.
 type Webhook struct {
 	// Fixed at birth.
 	config Config
@@ -92,13 +92,13 @@ type Webhook struct {
 	client *Client
 	log    *slog.Logger
 
-	away   atomic.Bool  // it was logged so, and not yet that the backend is back
-	failed atomic.Int64 // when a request was answered with nothing that holds, in Unix nanoseconds
+	away   atomic.Bool  // logged as away, and not yet as back
+	failed atomic.Int64 // when a request last failed, in Unix nanoseconds
 }
 
 var _ gateway.Hooks = (*Webhook)(nil)
 
-// New returns a Webhook, or what is wrong with the config.
+// New returns a Webhook, or the error of Config.Validate.
 func New(c Config) (*Webhook, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -119,12 +119,12 @@ func New(c Config) (*Webhook, error) {
 	return w, nil
 }
 
-// Wants reports whether the backend is asked or told of event.
+// Wants reports whether the backend wants event.
 func (w *Webhook) Wants(event gateway.HookEvent) bool { return w.wants[event] }
 
 // noteAnswered logs when the backend goes away and, once nothing has failed for backAfter,
-// when it is back: one that answers now and then fills no log. err is why there was no
-// answer; nil: there was one.
+// that it is back, so that a flapping backend does not fill the log. err is nil if there
+// was a valid answer.
 func (w *Webhook) noteAnswered(err error) {
 	now := time.Now()
 	switch {
@@ -140,10 +140,10 @@ func (w *Webhook) noteAnswered(err error) {
 
 const backAfter = 10 * time.Second
 
-// Close ends the connections to the backend that nothing is asked or told over.
+// Close closes idle connections to the backend.
 func (w *Webhook) Close() { w.client.Close() }
 
-// post sends a body, signed, and returns the answer's status and body.
+// post sends a signed body and returns the status and body of the answer.
 func (w *Webhook) post(ctx context.Context, body []byte) (status int, answer []byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, w.config.Timeout)
 	defer cancel()

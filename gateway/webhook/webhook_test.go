@@ -9,7 +9,7 @@ import (
 	"tidegate/gateway/webhook"
 )
 
-// The vector was made by
+// The expected signature was made with
 //
 //	printf '1700000000.{"event":"connect"}' | openssl dgst -sha256 -hmac 0123456789abcdef0123456789abcdef
 func TestSign_Vector(t *testing.T) {

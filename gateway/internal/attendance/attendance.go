@@ -83,8 +83,8 @@ func New(c Config) *Attendance {
 // Came records that a session has come to a channel as who.
 func (a *Attendance) Came(channel string, who Who) { a.note(channel, nil, &who) }
 
-// Went undoes a Came with the same User and Session. If who has an Info, it replaces the
-// earlier one.
+// Went undoes a Came with the same User and Session. If who has an Info, it replaces
+// the earlier one.
 func (a *Attendance) Went(channel string, who Who) { a.note(channel, &who, nil) }
 
 // Became records that a session on a channel has changed from was to is.

@@ -179,8 +179,8 @@ func (a *Attendance) runReadAgain(r *roster) {
 	}
 }
 
-// mend tells the audience the changes that it has missed. It returns true if no further
-// read is needed.
+// mend tells the audience the changes that it has missed. It returns true if no
+// further read is needed.
 func (a *Attendance) mend(r *roster, read broker.Roster, err error) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -14,8 +14,7 @@ const (
 	mostPostBytes = 16 << 20
 )
 
-// SetLines replaces the lines. Notices in a line that is no longer listed stay there for a
-// while.
+// SetLines replaces the lines. Notices in a line that is no longer listed stay there for a while.
 func (a *Attendance) SetLines(lines []Line) {
 	a.mu.Lock()
 	a.lines = slices.Clone(lines)
@@ -26,8 +25,7 @@ func (a *Attendance) SetLines(lines []Line) {
 
 // Post appends a notice to its line, after everything that happened earlier on its channel
 // on this node. It does not wait for the broker. Notices are lost if the node dies before
-// they are in the line, or if the broker cannot be reached for so long that no room is
-// left.
+// they are in the line, or if the broker cannot be reached for so long that no room is left.
 func (a *Attendance) Post(n broker.Notice) {
 	a.mu.Lock()
 	full := len(a.toPut.list) >= mostPosts || a.toPut.bytes+sizeOf(&n) > mostPostBytes
@@ -112,8 +110,7 @@ func (a *Attendance) rouseAll() {
 	}
 }
 
-// rouseLines is called when this node may have put notices about the given channels into
-// lines.
+// rouseLines is called when this node may have put notices about the given channels into lines.
 func (a *Attendance) rouseLines(channels []broker.Attendance) {
 	for i := range a.by.Wants {
 		w := &a.by.Wants[i]
@@ -125,8 +122,8 @@ func (a *Attendance) rouseLines(channels []broker.Attendance) {
 	}
 }
 
-// tend starts a teller for each new line and stops those of removed lines. Tellers run
-// until ctx ends.
+// tend starts a teller for each new line and stops those of removed lines. Tellers
+// run until ctx ends.
 func (a *Attendance) tend(ctx context.Context, working *sync.WaitGroup) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

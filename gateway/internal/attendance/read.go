@@ -51,9 +51,8 @@ func unavailable(err error) error {
 	return fmt.Errorf("%w: %w", broker.ErrUnavailable, err)
 }
 
-// Members returns who is on a channel in the whole cluster, ordered by user. It accounts
-// for everyone who came or went on this node before the call. Members who linger have no
-// sessions.
+// Members returns who is on a channel in the whole cluster, ordered by user. It accounts for
+// everyone who came or went on this node before the call. Members who linger have no sessions.
 func (a *Attendance) Members(ctx context.Context, channel string) (broker.Roster, error) {
 	if err := a.awaitStated(ctx); err != nil {
 		return broker.Roster{}, unavailable(err)

@@ -39,9 +39,8 @@ type roster struct {
 	closed   bool             // nothing is told any more
 	early    []broker.Message // joins and leaves that arrived while the members were being read
 
-	// A broker that has lost its data learns from the nodes who is there. Until this time
-	// it may not know all members yet, so nobody counts as having left. Zero if it has lost
-	// nothing.
+	// A broker that has lost its data learns from the nodes who is there. Until this time it may
+	// not know all members yet, so nobody counts as having left. Zero if it has lost nothing.
 	amnesia time.Time
 
 	limit     *rate.Limiter // for changes told one by one; nil means no limit

@@ -118,8 +118,7 @@ func (a *Attendance) stateOrBackOff(ctx context.Context) {
 	}
 }
 
-// stateAndPut states all changes and puts all posts into lines. It returns how many there
-// were.
+// stateAndPut states all changes and puts all posts into lines. It returns how many there were.
 func (a *Attendance) stateAndPut(ctx context.Context) (int, error) {
 	stated, err := a.state(ctx)
 	if err != nil {

@@ -66,8 +66,7 @@ func (a *Attendance) begin() (statements []statement, waiting []chan struct{}) {
 	return statements, waiting
 }
 
-// noteTaken records which statements the broker has taken, and wakes the waiters if it was
-// all.
+// noteTaken records which statements the broker has taken, and wakes the waiters if it was all.
 func (a *Attendance) noteTaken(statements []statement, taken []bool, waiting []chan struct{}) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

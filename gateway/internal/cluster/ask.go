@@ -101,8 +101,7 @@ func (c *Cluster) answerOther(ctx context.Context, q *question) {
 }
 
 // perform answers a question part by part. It holds each part back until the next one
-// exists, so that the last one can be marked as Done. It returns the error of the last
-// send.
+// exists, so that the last one can be marked as Done. It returns the error of the last send.
 func (c *Cluster) perform(ctx context.Context, q *question, send func(answer) error) error {
 	part := answer{ID: q.ID, Node: c.config.Node}
 	held := false

@@ -212,8 +212,7 @@ func TestRun_PanicOfAnAnswererOrAnEarEndsNothing(t *testing.T) {
 	})
 }
 
-// TestRun_TellsDeathFromLeaving checks that only a node that is silent for its lease has
-// died.
+// TestRun_TellsDeathFromLeaving checks that only a node that is silent for its lease has died.
 func TestRun_TellsDeathFromLeaving(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		told := make(chan string, 10)

@@ -84,9 +84,8 @@ func (w *gathering) conclude() {
 	close(w.over)
 }
 
-// wait blocks until all answers are complete, no part has arrived for askPatience, or ctx
-// ends. It returns the nodes whose answers are incomplete, and the first error that a node
-// reported.
+// wait blocks until all answers are complete, no part has arrived for askPatience, or ctx ends.
+// It returns the nodes whose answers are incomplete, and the first error that a node reported.
 func (w *gathering) wait(ctx context.Context) (silent []string, failed error) {
 	patience := time.NewTimer(askPatience)
 	defer patience.Stop()

@@ -2,8 +2,7 @@ package cluster
 
 import "tidegate/broker/lock"
 
-// asking holds the questions that this node has in flight and the queue of those from other
-// nodes.
+// asking holds the questions that this node has in flight and the queue of those from other nodes.
 type asking struct {
 	// Fixed at birth.
 	given      chan question

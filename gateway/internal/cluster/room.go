@@ -22,8 +22,7 @@ const (
 	nodeBytes = 4 << 10
 )
 
-// room limits a number of things and their total size. Its methods are safe for concurrent
-// use.
+// room limits a number of things and their total size. Its methods are safe for concurrent use.
 type room struct {
 	// Fixed at birth.
 	most, mostBytes int64

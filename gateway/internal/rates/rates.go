@@ -1,6 +1,6 @@
-// Package rates bounds how fast clients may ask: token buckets of commands, of bytes
-// and of new channels, for each principal and for each address that clients come from;
-// and how much is read and held for each of them at a time.
+// Package rates limits clients. Token buckets, one per principal and one per client
+// address, limit the rate of commands, bytes and new channels. They also limit how many
+// reads are under way and how many bytes are held at a time.
 package rates
 
 import (
@@ -12,26 +12,26 @@ import (
 	"tidegate/broker/lock"
 )
 
-// Limit is what one bucket lets pass. The zero value lets all pass.
+// Limit configures a bucket. The zero value limits nothing.
 type Limit struct {
-	Commands    int // a second; 0: no limit
-	Bytes       int // a second, of payloads and keys; 0: no limit
-	LargestByte int // the least burst of bytes, so that the largest message has room
-	NewChannels int // a second, see TakeChannel; 0: no limit
-	Channels    int // the burst of new channels
-	Reads       int // at a time; 0: no limit
-	Held        int // bytes at a time; 0: no limit
+	Commands    int // per second; 0 means no limit
+	Bytes       int // per second, of payloads and keys; 0 means no limit
+	LargestByte int // the smallest burst of bytes, so that the largest message fits
+	NewChannels int // per second, see TakeChannel; 0 means no limit
+	Channels    int // burst of new channels
+	Reads       int // at a time; 0 means no limit
+	Held        int // bytes held at a time; 0 means no limit
 }
 
-// Cost is what a command takes.
+// Cost is what a command consumes.
 type Cost struct {
 	Commands int
 	Bytes    int
-	Channel  string // that it publishes to, which keeps a history; empty: none
-	Key      bool   // it has an idempotency key, which is remembered
+	Channel  string // the channel with history that it publishes to; empty if none
+	Key      bool   // it has an idempotency key, which must be remembered
 }
 
-// Verdict says whether there was enough, or of what there was not.
+// Verdict says whether a bucket had enough, or which resource was short.
 type Verdict uint8
 
 const (
@@ -40,11 +40,11 @@ const (
 	TooManyBytes
 )
 
-// terms are a Limit as buckets keep to it, who share them.
+// terms is a Limit in the form that buckets use. Buckets share it.
 type terms struct {
 	Limit
 	commands, bytes, newcomers pace
-	began                      time.Time // from when on the levels of the buckets tell time
+	began                      time.Time // the levels of the buckets count time from here
 }
 
 func termsOf(l Limit) *terms {
@@ -57,10 +57,10 @@ func termsOf(l Limit) *terms {
 	}
 }
 
-// pace is how fast something may be spent. The zero value is no limit.
+// pace is a rate and a burst. The zero value means no limit.
 type pace struct {
-	each  float64       // nanoseconds until one that was spent is there again
-	burst time.Duration // until an empty bucket is full
+	each  float64       // nanoseconds until one consumed unit is available again
+	burst time.Duration // time until an empty bucket is full
 }
 
 func paceOf(perSecond, burst int) (p pace) {
@@ -71,15 +71,15 @@ func paceOf(perSecond, burst int) (p pace) {
 	return p
 }
 
-// of returns how long it takes until n are there again.
+// of returns the time until n units are available again.
 func (p pace) of(n int) time.Duration { return time.Duration(p.each * float64(n)) }
 
-// level says when a bucket is full again of something, as time since the terms began. The
-// zero value is a full one. It takes 8 bytes, where a Limiter of golang.org/x/time/rate
-// takes 80: each session has three of them.
+// level is the time at which one resource of a bucket will be full again, counted from
+// terms.began. The zero value is full. It takes 8 bytes, while a Limiter of
+// golang.org/x/time/rate takes 80, and each session has three.
 type level struct{ full atomic.Int64 }
 
-// take takes n, if there are so many.
+// take consumes n units and reports true, or consumes nothing if there are fewer.
 func (l *level) take(n int, p pace, now time.Duration) bool {
 	for p.each > 0 {
 		before := l.full.Load()
@@ -94,7 +94,7 @@ func (l *level) take(n int, p pace, now time.Duration) bool {
 	return true
 }
 
-// owe takes one in any case, and returns how long it takes until there is room for it.
+// owe consumes one unit even if there is none, and returns how long to wait until it is covered.
 func (l *level) owe(p pace, now time.Duration) time.Duration {
 	for p.each > 0 {
 		before := l.full.Load()
@@ -106,30 +106,30 @@ func (l *level) owe(p pace, now time.Duration) time.Duration {
 	return 0
 }
 
-// Bucket is what one principal, or one address, may still do. A nil *Bucket lets
-// all pass. All methods may be called concurrently.
+// Bucket holds what one principal or one address may still do. A nil *Bucket limits
+// nothing. All methods are safe for concurrent use.
 type Bucket struct {
 	// Fixed at birth.
 	terms *terms
-	key   *key // in its table; nil: no Table has it
+	key   *key // in its table; nil if it is in no Table
 
 	commands, bytes, newcomers level
 	held                       atomic.Int64
 
 	// Guarded by mu.
 	mu    lock.Mutex[lock.Bucket]
-	reads chan struct{} // has one for each that is under way; nil: there was none yet
+	reads chan struct{} // a semaphore; nil before the first read
 
 	// Guarded by the table's mu.
 	holders int32
-	isLet   bool // it is among those that are let
+	isLet   bool // it is in Table.let
 }
 
-// New returns a bucket that no Table has.
+// New returns a bucket that belongs to no Table.
 func New(l Limit) *Bucket { return &Bucket{terms: termsOf(l)} }
 
-// BeginRead waits until there is a place for one more read, and takes it until EndRead.
-// An error is ctx's, and no place is taken.
+// BeginRead blocks until one more read may run, which must be ended with EndRead. If ctx
+// ends first, it returns ctx's error and EndRead must not be called.
 func (b *Bucket) BeginRead(ctx context.Context) error {
 	if b.readsFreely() {
 		return nil
@@ -142,7 +142,7 @@ func (b *Bucket) BeginRead(ctx context.Context) error {
 	}
 }
 
-// TryRead is BeginRead without the wait. It reports whether there was a place.
+// TryRead is like BeginRead but does not block. It reports whether the read may run.
 func (b *Bucket) TryRead() bool {
 	if b.readsFreely() {
 		return true
@@ -155,7 +155,7 @@ func (b *Bucket) TryRead() bool {
 	}
 }
 
-// EndRead gives back the place of a read.
+// EndRead ends a read.
 func (b *Bucket) EndRead() {
 	if !b.readsFreely() {
 		<-b.places()
@@ -173,8 +173,8 @@ func (b *Bucket) places() chan struct{} {
 	return b.reads
 }
 
-// Hold notes that so many bytes are held until LetGo, if there may be so many, and
-// reports whether that is so.
+// Hold adds to the bytes held, until LetGo, and reports true. If that would exceed the
+// limit, it adds nothing and reports false.
 func (b *Bucket) Hold(bytes int) bool {
 	if b == nil || b.terms.Held == 0 {
 		return true
@@ -186,14 +186,14 @@ func (b *Bucket) Hold(bytes int) bool {
 	return false
 }
 
-// LetGo says that so many bytes are held no more.
+// LetGo subtracts from the bytes held.
 func (b *Bucket) LetGo(bytes int) {
 	if b != nil && b.terms.Held > 0 {
 		b.held.Add(-int64(bytes))
 	}
 }
 
-// Take takes what a command costs but for its channel, or says what is lacking.
+// Take consumes what a command costs, apart from its channel, or returns which resource is short.
 func (b *Bucket) Take(c Cost) Verdict {
 	if b == nil {
 		return Enough
@@ -208,7 +208,7 @@ func (b *Bucket) Take(c Cost) Verdict {
 	return Enough
 }
 
-// NewChannels returns how many new channels there may be a second.
+// NewChannels returns how many new channels are allowed per second.
 func (b *Bucket) NewChannels() int {
 	if b == nil {
 		return 0
@@ -216,8 +216,8 @@ func (b *Bucket) NewChannels() int {
 	return b.terms.NewChannels
 }
 
-// Owe takes one command in any case, and returns how long it takes until there is
-// room for it.
+// Owe consumes one command even if there is none, and returns how long to wait until it is
+// covered.
 func (b *Bucket) Owe() time.Duration {
 	if b == nil {
 		return 0
@@ -225,20 +225,20 @@ func (b *Bucket) Owe() time.Duration {
 	return b.commands.owe(b.terms.commands, time.Since(b.terms.began))
 }
 
-// takeNewcomer takes what one new channel costs, if there is so much.
+// takeNewcomer consumes one new channel and reports whether there was one.
 func (b *Bucket) takeNewcomer() bool {
 	return b == nil || b.newcomers.take(1, b.terms.newcomers, time.Since(b.terms.began))
 }
 
-// isFull reports whether nothing would be lost if the bucket were made anew.
+// isFull reports whether the bucket is in the same state as a new one.
 func (b *Bucket) isFull(now time.Time) bool {
 	fullAt := max(b.commands.full.Load(), b.bytes.full.Load(), b.newcomers.full.Load())
 	return b.held.Load() == 0 && time.Duration(fullAt) <= now.Sub(b.terms.began)
 }
 
-// Table has the buckets of users and of addresses. Its memory is bounded by those
-// that hold one, and those who did within the time that it takes to fill it again.
-// The zero value is not ready; all methods may be called concurrently.
+// Table holds the buckets of users and of addresses. It keeps a bucket while somebody holds
+// it and, after that, until it would be full again, up to a bound. The zero value is not
+// usable; see NewTable. All methods are safe for concurrent use.
 type Table struct {
 	// Fixed at birth.
 	principal, address *terms
@@ -248,23 +248,22 @@ type Table struct {
 	// Guarded by mu.
 	mu      lock.Mutex[lock.Rates]
 	buckets map[key]*Bucket
-	let     []*Bucket // that nobody held when they came here, the oldest first; each once
+	let     []*Bucket // released by their last holder, oldest first; each is listed once
 }
 
 type key struct {
 	user    string
 	network netip.Prefix
-	all     bool // of the network as a whole, not of those there without a name
+	all     bool // the bucket of the whole network, not of its anonymous clients
 }
 
-// NewTable returns a table whose users, and whose clients without a name at one
-// address, may do what principal says each, and all clients of one address together
-// what address says.
+// NewTable returns a Table. Each user, and the anonymous clients of each address together, may
+// do what principal allows. All clients of an address together may do what address allows.
 func NewTable(principal, address Limit) *Table {
 	return &Table{principal: termsOf(principal), address: termsOf(address), lately: newLately(), buckets: make(map[key]*Bucket)}
 }
 
-// Own returns a bucket of a principal's that nobody else has, and the table neither.
+// Own returns a new principal's bucket that is not in the table and not shared.
 func (t *Table) Own() *Bucket {
 	if t.principal.Limit == (Limit{}) {
 		return nil
@@ -272,24 +271,24 @@ func (t *Table) Own() *Bucket {
 	return &Bucket{terms: t.principal}
 }
 
-// User returns a user's bucket, to be given to Release.
+// User returns the bucket of a user. The caller must Release it.
 func (t *Table) User(user string) *Bucket { return t.hold(key{user: user}, t.principal) }
 
-// Nameless returns the bucket of the clients without a name at an address, to be
-// given to Release. An address that is not known has none.
+// Nameless returns the bucket shared by the anonymous clients at an address, or nil if the
+// address is not known. The caller must Release it.
 func (t *Table) Nameless(network netip.Prefix) *Bucket {
 	return t.hold(key{network: network}, t.principal)
 }
 
-// Address returns the bucket of all clients at an address, to be given to Release.
-// An address that is not known has none.
+// Address returns the bucket shared by all clients at an address, or nil if the address is
+// not known. The caller must Release it.
 func (t *Table) Address(network netip.Prefix) *Bucket {
 	return t.hold(key{network: network, all: true}, t.address)
 }
 
-// TakeChannel takes what it costs those who publish to a channel: of each one new
-// channel, unless somebody whose bucket this table has published to it lately. It returns
-// the one that has none left; nil: there was enough.
+// TakeChannel consumes one new channel from each of the buckets, unless somebody with a
+// bucket of this table has published to the channel recently. It returns the first bucket
+// that has none left, or nil.
 func (t *Table) TakeChannel(channel string, of ...*Bucket) (lacking *Bucket) {
 	place, mark := t.lately.placeOf(channel)
 	if place.Load() == mark {
@@ -320,7 +319,7 @@ func (t *Table) hold(k key, l *terms) *Bucket {
 	return b
 }
 
-// Release gives a bucket back; nil is nothing.
+// Release gives up a bucket. Releasing nil does nothing.
 func (t *Table) Release(b *Bucket) {
 	if b == nil || b.key == nil {
 		return
@@ -337,15 +336,14 @@ func (t *Table) Release(b *Bucket) {
 	}
 }
 
-// A table keeps so many buckets that nobody holds, until they are full, however many
-// users and addresses come and go meanwhile.
+// Bounds of the buckets that nobody holds and that are not full yet, however many users and
+// addresses come and go.
 const (
 	MostLet     = 16384
-	BucketBytes = 1 << 10 // about what one takes at most
+	BucketBytes = 1 << 10 // approximately the most that one bucket takes
 )
 
-// dropOldest forgets what one has spent, unless it is held again. It is called with mu
-// held.
+// dropOldest forgets the oldest released bucket unless it is held again. The caller must hold mu.
 func (t *Table) dropOldest() {
 	b := t.let[0]
 	t.let[0] = nil
@@ -356,8 +354,8 @@ func (t *Table) dropOldest() {
 	}
 }
 
-// Sweep forgets the buckets that nobody holds and that are full. It is called from
-// time to time.
+// Sweep forgets the buckets that nobody holds and that are full. The caller calls it
+// from time to time.
 func (t *Table) Sweep(now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -377,7 +375,7 @@ func (t *Table) Sweep(now time.Time) {
 	t.let = kept
 }
 
-// Len returns how many buckets there are.
+// Len returns the number of buckets.
 func (t *Table) Len() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -108,7 +108,7 @@ func TestTable_SharesTheBucketsOfUsersAndAddresses(t *testing.T) {
 	}
 }
 
-// Clients that come from ever new addresses, or as ever new users, do not add up.
+// Clients that come from ever new addresses, or as ever new users, do not grow the table.
 func TestTable_KeepsNoMoreThanSoMany(t *testing.T) {
 	table := NewTable(Limit{Commands: 2}, Limit{})
 	held := table.User("held")
@@ -134,8 +134,8 @@ func TestTable_KeepsNoMoreThanSoMany(t *testing.T) {
 	}
 }
 
-// TestTable_ABucketTakesNoMoreThanItsBytes has users with the longest names do all that
-// they can.
+// TestTable_ABucketTakesNoMoreThanItsBytes measures users with the longest names who use
+// everything.
 func TestTable_ABucketTakesNoMoreThanItsBytes(t *testing.T) {
 	heap := func() int {
 		runtime.GC()
@@ -159,7 +159,7 @@ func TestTable_ABucketTakesNoMoreThanItsBytes(t *testing.T) {
 	runtime.KeepAlive(table)
 }
 
-// Bytes are held for an address also when nobody there holds its bucket.
+// A bucket stays while bytes are held for its address, even if nobody holds the bucket.
 func TestTable_KeepsWhatBytesAreHeldFor(t *testing.T) {
 	table, network := NewTable(Limit{}, Limit{Held: 10}), netip.MustParsePrefix("192.0.2.1/32")
 	b := table.Address(network)

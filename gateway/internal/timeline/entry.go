@@ -35,8 +35,7 @@ type encodedDelta struct {
 // Encoder encodes messages for one protocol or dialect. Two Encoders that compare equal
 // (==) must produce the same frames.
 type Encoder interface {
-	// EncodeMessage returns the frame of a message, or nil if the message is not to be
-	// sent.
+	// EncodeMessage returns the frame of a message, or nil if the message is not to be sent.
 	EncodeMessage(*broker.Message) ([]byte, error)
 }
 

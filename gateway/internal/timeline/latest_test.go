@@ -39,8 +39,8 @@ func (b tellingBefore) EncodeDelta(m, before *broker.Message, _ *Differences) ([
 	return []byte(string(m.Payload) + " after " + string(before.Payload)), nil
 }
 
-// comparing encodes differences in one of several ways, in a form that other encoders may
-// use, too.
+// comparing encodes differences in one of several ways, in a form that other
+// encoders may use, too.
 type comparing struct {
 	way, form uint8
 	compared  *int

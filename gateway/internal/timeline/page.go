@@ -22,8 +22,7 @@ func (p *page) follows(cursor broker.Position) bool {
 	return cursor.Epoch == p.after.Epoch && cursor.Offset >= p.after.Offset && cursor.Offset < end
 }
 
-// from returns the entries after the cursor. The caller has checked that the page follows
-// it.
+// from returns the entries after the cursor. The caller has checked that the page follows it.
 func (p *page) from(cursor broker.Position) []*Entry {
 	if first := p.entries[0].offset(); cursor.Offset >= first {
 		return p.entries[cursor.Offset+1-first:]

@@ -25,8 +25,7 @@ func (t *Timeline) Resume(cursor broker.Position) *Reader {
 	return &Reader{cursor: cursor, mark: t.begun}
 }
 
-// Recent returns a Reader for a client that wants the last n messages, or all if there are
-// fewer.
+// Recent returns a Reader for a client that wants the last n messages, or all if there are fewer.
 func (t *Timeline) Recent(n int) *Reader {
 	return &Reader{recent: n, lenient: true}
 }
@@ -108,9 +107,8 @@ func (t *Timeline) lookFor(r *Reader, now time.Time) Step {
 	return Step{Do: Look}
 }
 
-// afterLoss returns the position from which to serve a client whose cursor is lost: from
-// the beginning of the epoch, without the messages that the client has from the former
-// epoch.
+// afterLoss returns the position from which to serve a client whose cursor is lost: from the
+// beginning of the epoch, without the messages that the client has from the former epoch.
 func (t *Timeline) afterLoss(cursor broker.Position) broker.Position {
 	begin, nothing := broker.Position{Epoch: t.at.Epoch}, broker.Position{Epoch: cursor.Epoch}
 	if cursor.Epoch == t.former.Epoch || nothing.Agrees(t.origin) {
@@ -147,9 +145,8 @@ func (t *Timeline) give(r *Reader, entries []*Entry, present bool) Step {
 	return step
 }
 
-// Arrive is called when a reader is up to date: from now on it belongs to the audience. It
-// reports whether messages may have passed it by that are in no history, so that the client
-// must be told.
+// Arrive is called when a reader is up to date: from now on it belongs to the audience. It reports
+// whether messages may have passed it by that are in no history, so that the client must be told.
 func (t *Timeline) Arrive(r *Reader) (missed bool) { return r.unkept != t.unkept }
 
 // AskFor begins a read for r. It returns the position to read after and the most to read:

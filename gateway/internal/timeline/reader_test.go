@@ -254,8 +254,7 @@ func (w *world) loseAll() {
 	}
 }
 
-// fork keeps the present state of the history as a stale server, which will be asked now
-// and then.
+// fork keeps the present state of the history as a stale server, which will be asked now and then.
 func (w *world) fork() {
 	left := *w
 	left.kept = slices.Clone(w.kept)

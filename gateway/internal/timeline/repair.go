@@ -6,8 +6,7 @@ import (
 	"tidegate/broker"
 )
 
-// readsInVain is the number of reads that may fail to find a message before it counts as
-// lost.
+// readsInVain is the number of reads that may fail to find a message before it counts as lost.
 const readsInVain = 8
 
 // Suspect says that messages after At may be missing. It reports whether that begins a
@@ -21,8 +20,7 @@ func (t *Timeline) Suspect() (begins bool) {
 	return true
 }
 
-// Ask begins a read of the repair. It returns the position to read after and the most to
-// read.
+// Ask begins a read of the repair. It returns the position to read after and the most to read.
 func (t *Timeline) Ask(now time.Time) (after broker.Position, most broker.Most) {
 	r := &t.repair
 	r.again, r.asked, r.from = false, r.seen, t.at
@@ -67,8 +65,8 @@ func (t *Timeline) isStale(top broker.Position) bool {
 	return behind || t.isPast(top)
 }
 
-// whereLeft returns where to go on in a history that has gone back, so that no message is
-// given twice.
+// whereLeft returns where to go on in a history that has gone back, so that no
+// message is given twice.
 func (t *Timeline) whereLeft(top broker.Position) broker.Position {
 	switch top.Epoch {
 	case t.left.Epoch:

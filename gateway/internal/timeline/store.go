@@ -14,8 +14,7 @@ import (
 // are safe for concurrent use.
 //
 // The archive caches pages of history that do not fit into a channel's tail, for a few
-// seconds. When many clients resume at once and need the same pages, each page is read
-// once.
+// seconds. When many clients resume at once and need the same pages, each page is read once.
 type Store struct {
 	tails  atomic.Int64 // weight of all tails
 	latest atomic.Int64 // weight of all Latest messages

@@ -7,8 +7,7 @@ import (
 )
 
 // tail buffers the end of a channel's history for a short time, so that many clients who
-// resume at once cost one read. Its entries are contiguous and end at the timeline's
-// position.
+// resume at once cost one read. Its entries are contiguous and end at the timeline's position.
 type tail struct {
 	entries  []*Entry
 	weight   int
@@ -94,8 +93,8 @@ func entriesOf(messages []broker.Message) (entries []*Entry, weight int) {
 // begin returns the offset of the first entry, given that the tail ends at offset end.
 func (t *tail) begin(end uint64) uint64 { return end + 1 - uint64(len(t.entries)) }
 
-// after returns the entries with offsets greater than offset, given that the tail ends at
-// offset end.
+// after returns the entries with offsets greater than offset, given that the tail
+// ends at offset end.
 func (t *tail) after(offset, end uint64) []*Entry {
 	begin := t.begin(end)
 	if offset < begin {
