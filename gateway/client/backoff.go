@@ -8,30 +8,31 @@ import (
 	"time"
 )
 
-// backoff says how long to wait before the next attempt to connect.
+// backoff computes the pause before the next attempt to connect.
 type backoff struct {
 	config    *Config
 	failures  int
-	connected bool // at least once
+	connected bool // has been connected at least once
 }
 
-// wait sleeps a random part of a span that doubles from call to call, so that
-// the clients of a node that ended do not come back as one.
+// wait sleeps for a random duration, whose upper bound doubles with each call. This spreads
+// the clients of a node that has ended.
 func (b *backoff) wait(ctx context.Context) error {
 	span := min(b.config.RetryDelay<<min(b.failures, 16), b.config.MaxRetryDelay)
 	b.failures++
 	return sleep(ctx, rand.N(span)+1)
 }
 
-// lost takes note that a link which was born then has ended. One that held for a while was a success.
+// lost records that a link has ended that was created at born. If it lasted for
+// MaxRetryDelay, the delay starts from the beginning.
 func (b *backoff) lost(born time.Time) {
 	if time.Since(born) >= b.config.MaxRetryDelay {
 		b.failures = 0
 	}
 }
 
-// forgives reports whether to go on after a refused handshake: where the client
-// has been welcome, a stray answer of a proxy does not end it.
+// forgives reports whether to retry after a refused handshake. Once a client has been
+// accepted, a stray answer of a proxy does not end it.
 func (b *backoff) forgives(refusal error) bool {
 	var r *Refusal
 	if !b.connected || !errors.As(refusal, &r) {
@@ -51,5 +52,5 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// spread returns about half of d, and never next to nothing.
+// spread returns a random duration from a tenth of d up to d.
 func spread(d time.Duration) time.Duration { return d/10 + rand.N(d*9/10) }

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// keyLifetime is how long a gateway surely knows a key that it has seen.
+// keyLifetime is how long a gateway is certain to remember a key.
 const keyLifetime = 4 * time.Minute
 
 // Publication is a publish that may not have been confirmed yet.
@@ -17,9 +17,9 @@ type Publication struct {
 	call  *call
 }
 
-// Wait returns the message's cursor once it is confirmed. If ctx ends before,
-// the message is not sent any more, but may have been published. Wait is called
-// once.
+// Wait blocks until the message is confirmed and returns its cursor. If ctx ends first,
+// Wait returns an error and the message is not sent again, but it may have been published.
+// Wait must be called exactly once.
 func (p *Publication) Wait(ctx context.Context) (cursor string, err error) {
 	f, err := p.calls.wait(ctx, p.call)
 	if err != nil {
@@ -28,25 +28,25 @@ func (p *Publication) Wait(ctx context.Context) (cursor string, err error) {
 	return f.Cursor, nil
 }
 
-// calls are what waits for an answer.
+// calls holds the commands that wait for an answer.
 type calls struct {
 	*outlet
 	list map[int64]*call // by id; guarded by mu
 }
 
-// call is a command that waits for its answer, over as many links as it takes.
-// Sent twice, it does no more than sent once.
+// call is a command that waits for its answer, over as many links as necessary. Sending it
+// twice has the same effect as sending it once.
 type call struct {
 	// Fixed at birth.
 	id      int64
 	frame   []byte
 	publish bool
-	result  chan answer // holds the one answer
+	result  chan answer // buffered, for the one answer
 
 	// Guarded by the outlet's mu.
-	link *link     // it was last sent on
-	sent time.Time // first
-	last error     // why it was refused for a moment
+	link *link     // the one it was last sent on
+	sent time.Time // when it was first sent
+	last error     // the last temporary refusal
 }
 
 type answer struct {
@@ -66,7 +66,7 @@ func (c *calls) begin(cmd command) *call {
 	return call
 }
 
-// send puts a call on a link. The caller holds mu.
+// send sends a call on a link. The caller must hold mu.
 func (c *calls) send(l *link, call *call) {
 	call.link = l
 	if call.sent.IsZero() {
@@ -75,7 +75,7 @@ func (c *calls) send(l *link, call *call) {
 	l.push(call.frame)
 }
 
-// wait returns the call's answer, or gives it up when ctx ends.
+// wait blocks until the call is answered. If ctx ends first, it abandons the call.
 func (c *calls) wait(ctx context.Context, call *call) (*frame, error) {
 	defer c.forget(call)
 	select {
@@ -106,7 +106,7 @@ func (c *calls) forget(call *call) {
 	delete(c.list, call.id)
 }
 
-// answer takes the answer of whatever link it came on.
+// answer completes the call that f answers, no matter on which link it arrived.
 func (c *calls) answer(f *frame) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -115,22 +115,22 @@ func (c *calls) answer(f *frame) {
 	}
 }
 
-// complete ends a call. The caller holds mu.
+// complete ends a call. The caller must hold mu.
 func (c *calls) complete(call *call, a answer) {
 	delete(c.list, call.id)
 	call.result <- a
 }
 
-// resend sends what is not answered on a new link, in order, but for publishes
-// that the gateway may not recognise any more. The caller holds mu.
+// resend sends all unanswered calls on a new link, in order, except for publishes whose key
+// the gateway may have forgotten. The caller must hold mu.
 func (c *calls) resend(l *link) {
 	for _, id := range slices.Sorted(maps.Keys(c.list)) {
 		c.sendOnce(l, c.list[id])
 	}
 }
 
-// refuse ends a call with an error, unless another link will answer it. If it may
-// succeed a little later, it is sent again then.
+// refuse handles an error that answers a call on l. If the error is temporary, the call is sent
+// again a little later; otherwise it fails. It ignores a call that is now on another link.
 func (c *calls) refuse(l *link, id int64, err *Error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -145,8 +145,8 @@ func (c *calls) refuse(l *link, id int64, err *Error) {
 	}
 }
 
-// sendAgain sends a call that was refused for a moment, unless it was answered
-// or went to another link meanwhile.
+// sendAgain sends a call that was temporarily refused, unless it has been answered or moved
+// to another link since.
 func (c *calls) sendAgain(l *link, call *call) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -155,7 +155,7 @@ func (c *calls) sendAgain(l *link, call *call) {
 	}
 }
 
-// sendOnce sends a call if that cannot publish twice. The caller holds mu.
+// sendOnce sends a call unless that might publish it twice. The caller must hold mu.
 func (c *calls) sendOnce(l *link, call *call) {
 	if call.publish && !call.sent.IsZero() && time.Since(call.sent) > keyLifetime {
 		c.complete(call, answer{err: ErrUncertain})
@@ -164,8 +164,8 @@ func (c *calls) sendOnce(l *link, call *call) {
 	c.send(l, call)
 }
 
-// failLargest ends the largest publish that went out on l: the gateway closes a
-// connection for a frame that is too large, and does not say which.
+// failLargest fails the largest call that was sent on l: the gateway closes the connection
+// when a frame is too large, but does not say which one.
 func (c *calls) failLargest(l *link) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -1,11 +1,10 @@
-// Package client speaks Tidegate's native protocol over a WebSocket, and keeps
-// its promise on the client's side: no message is lost in silence.
+// Package client implements a client of Tidegate's native protocol over WebSocket. It keeps
+// the gateway's promise on the client's side: no message is lost without notice.
 //
-// A [Client] stays connected by itself. After a lost connection it subscribes
-// again from the cursor of the last message of each channel, and sends again
-// what was not answered; a publish has an idempotency key, so that it happens
-// once. Where messages may have been missed all the same, the subscription says
-// so with a [Gap].
+// A [Client] reconnects by itself. It then subscribes again, from the cursor of the last
+// message of each channel, and sends unanswered commands again. A publish has an
+// idempotency key, so that it happens only once. If messages may still have been missed,
+// the subscription receives a [Gap].
 package client
 
 import (
@@ -13,12 +12,11 @@ import (
 	"fmt"
 )
 
-// Client is one client of a gateway, over one connection after another. All its
-// methods may be called concurrently, before Run as well. They wait while the
-// client is not connected.
+// Client is a client of a gateway that uses one connection after another. All methods are safe
+// for concurrent use and may be called before Run. They block while the client is not connected.
 //
-// Nothing is read while a Subscription's buffer is full, answers included: a
-// goroutine that waits for an answer must not be the one that empties it.
+// The client reads nothing, not even answers, while a Subscription's buffer is full. So the
+// goroutine that receives from a Subscription must not wait for an answer.
 type Client struct {
 	config        Config
 	out           *outlet
@@ -26,7 +24,7 @@ type Client struct {
 	subscriptions subscriptions
 }
 
-// New returns a client, which connects when it is run.
+// New returns a Client. It connects once Run is called.
 func New(config Config) *Client {
 	config = withDefaults(config)
 	out := &outlet{ended: make(chan struct{})}
@@ -38,12 +36,11 @@ func New(config Config) *Client {
 	}
 }
 
-// Publish publishes m and returns its cursor, which is empty on a channel
-// without history, once the gateway has confirmed it. It goes on trying, always
-// with the same key, over lost connections and while the gateway says that it
-// cannot or that this is too fast. An error is the gateway's *Error, the end of
-// ctx, ErrEnded or ErrUncertain; after the last three, and after an end of ctx,
-// the message may have been published.
+// Publish publishes m and returns its cursor once the gateway has confirmed it. The cursor
+// is empty if the channel has no history. Publish retries, always with the same key, after
+// a lost connection and while the gateway answers that it is unavailable or that the rate
+// is too high. The error is the gateway's *Error, ctx's error, ErrEnded or ErrUncertain.
+// After the last three, the message may have been published.
 func (c *Client) Publish(ctx context.Context, m Message) (cursor string, err error) {
 	p, err := c.Begin(m)
 	if err != nil {
@@ -52,10 +49,9 @@ func (c *Client) Publish(ctx context.Context, m Message) (cursor string, err err
 	return p.Wait(ctx)
 }
 
-// Begin is the first half of a Publish, and does not block: messages go out in
-// the order of the calls. Each Publication must be waited for, and bounds on
-// their number are the caller's. The order of messages may change only where
-// one of them has to be sent again because the gateway refused it for a moment.
+// Begin starts a Publish and does not block. Messages are sent in the order of the calls;
+// the order may change only if the gateway temporarily refuses one, which is then sent
+// again. The caller must call Wait on each Publication, and must limit how many are pending.
 func (c *Client) Begin(m Message) (*Publication, error) {
 	publish, err := publishing(m)
 	if err != nil {
@@ -64,7 +60,7 @@ func (c *Client) Begin(m Message) (*Publication, error) {
 	return &Publication{calls: &c.calls, call: c.calls.begin(publish)}, nil
 }
 
-// Presence returns who is on a channel.
+// Presence returns the members of a channel.
 func (c *Client) Presence(ctx context.Context, channel string) ([]Member, error) {
 	f, err := c.calls.wait(ctx, c.calls.begin(command{Type: "presence", Channel: channel}))
 	if err != nil {
@@ -73,15 +69,15 @@ func (c *Client) Presence(ctx context.Context, channel string) ([]Member, error)
 	return f.Members, nil
 }
 
-// Page is a run of a channel's history.
+// Page is a part of a channel's history.
 type Page struct {
 	Messages []Message // oldest first
 	Cursor   string    // to read on from, or to subscribe from
-	Lost     bool      // messages before these were asked for and are gone
+	Lost     bool      // messages before these were asked for but no longer exist
 }
 
-// History returns the messages after cursor, oldest first; without a cursor the
-// newest ones. A limit of 0 is as many as the gateway puts into one answer.
+// History returns the messages after cursor, or the newest ones if cursor is empty. A limit
+// of 0 means as many as the gateway puts into one answer.
 func (c *Client) History(ctx context.Context, channel, cursor string, limit int) (Page, error) {
 	f, err := c.calls.wait(ctx, c.calls.begin(command{Type: "history", Channel: channel, Cursor: cursor, Limit: limit}))
 	if err != nil {
@@ -94,9 +90,9 @@ func (c *Client) History(ctx context.Context, channel, cursor string, limit int)
 	return page, nil
 }
 
-// Subscribe returns once the gateway has confirmed that it will deliver the
-// channel's events. It goes on trying as Publish does. A channel can have one
-// Subscription of a client at a time.
+// Subscribe returns once the gateway has confirmed the subscription. It retries as Publish
+// does. A client can have only one Subscription per channel at a time; otherwise the error
+// is ErrSubscribed.
 func (c *Client) Subscribe(ctx context.Context, channel string, options SubscribeOptions) (*Subscription, error) {
 	s, err := c.subscriptions.add(channel, options)
 	if err != nil {

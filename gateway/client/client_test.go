@@ -31,7 +31,7 @@ func TestClient_LostConnectionIsResumedByCursor(t *testing.T) {
 	wantCursors(t, s, "e:7", "e:8", "e:9")
 }
 
-// Before the first message the place to resume at is that of the confirmation.
+// Before the first message, the client resumes from the cursor of the confirmation.
 func TestClient_LostConnectionIsResumedBeforeTheFirstMessage(t *testing.T) {
 	g := newFakeGateway(t)
 	c := run(t, client.Config{URL: g.url()})
@@ -75,7 +75,7 @@ func TestClient_GapIsTold(t *testing.T) {
 	}
 }
 
-// After a gap in a history that starts anew, its first messages are news though
+// When a gap occurs because the history starts anew, its first messages are new although
 // their offsets are low.
 func TestClient_NewHistoryIsReadFromItsBeginning(t *testing.T) {
 	g := newFakeGateway(t)
@@ -89,8 +89,8 @@ func TestClient_NewHistoryIsReadFromItsBeginning(t *testing.T) {
 	wantCursors(t, s, "f:1", "f:2", "f:3")
 }
 
-// Only the gateway knows where the history before ended: a client that is cut off
-// again asks with what it has of that.
+// Only the gateway knows where the previous history ended. A client that is cut off again
+// resumes with its old cursor.
 func TestClient_LostHistoryIsAskedForFromTheSamePlaceUntilAMessageComes(t *testing.T) {
 	g := newFakeGateway(t)
 	c := run(t, client.Config{URL: g.url()})
@@ -109,8 +109,8 @@ func TestClient_LostHistoryIsAskedForFromTheSamePlaceUntilAMessageComes(t *testi
 	g.welcome().hear(object{"type": "subscribe", "cursor": "f:42"})
 }
 
-// What the old link told while the new one was asked is not told again, even if
-// the history is too short for the cursor that was asked with.
+// Messages that the old link delivered while the new one subscribed are not delivered
+// again, even if the history is too short for the cursor.
 func TestClient_ReconnectIsToldOfAShortHistoryAndTellsNothingTwice(t *testing.T) {
 	g := newFakeGateway(t)
 	c := run(t, client.Config{URL: g.url()})
@@ -149,8 +149,8 @@ func TestClient_ReconnectIsMadeBeforeTheOldLinkEnds(t *testing.T) {
 	wantCursors(t, s, "e:8")
 }
 
-// Without cursors, too, nothing is told twice: what the old link told while the new one was
-// asked, the new one may begin with.
+// Messages without cursors are not delivered twice, either: the new link may begin with
+// messages that the old one delivered while the new one subscribed.
 func TestClient_ReconnectTellsNothingTwiceWithoutCursors(t *testing.T) {
 	plain := func(text string) string {
 		return fmt.Sprintf(`{"type":"message","channel":"c","data":%q,"time":1767225600000}`, text)

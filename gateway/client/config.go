@@ -6,37 +6,37 @@ import (
 	"time"
 )
 
-// Config says how to connect. Only the URL is needed.
+// Config configures a Client. Only URL is required.
 type Config struct {
 	// URL is the gateway's, such as ws://127.0.0.1:8080/ws.
 	URL string
 
-	// Token returns what to authenticate with. It is asked before each attempt
-	// to connect, so that a token that expires can be renewed. Nil, or an empty
-	// token: anonymous.
+	// Token returns the token to authenticate with. It is called before each attempt to
+	// connect, so it can renew a token that expires. A nil Token or an empty token means an
+	// anonymous client.
 	Token func(context.Context) (string, error)
 
-	// Link, if it is set, is told nil when a connection is made and the cause
-	// when one is lost or an attempt fails. It must not block.
+	// Link, if not nil, is called with nil after each successful connect, and with the
+	// cause after each lost connection or failed attempt. It must not block.
 	Link func(error)
 
-	// Buffer is how many events a Subscription holds until they are received;
-	// 256 if it is 0. While one is full nothing more is read from the gateway.
+	// Buffer is the number of events that a Subscription buffers, 256 if 0. While a buffer
+	// is full, the client reads nothing from the gateway.
 	Buffer int
 
-	// RetryDelay is about how long to wait before a second attempt, 500 ms if it
-	// is 0. The wait doubles up to MaxRetryDelay, 20 s if it is 0, and is spread
-	// at random from nothing to its full length.
+	// RetryDelay is the longest pause before the second attempt to connect, 500 ms if 0. It
+	// doubles with each attempt up to MaxRetryDelay, 20 s if 0. The actual pause is random,
+	// between nothing and that length.
 	RetryDelay, MaxRetryDelay time.Duration
 
-	// AttemptTimeout bounds one attempt to connect; 10 s if it is 0.
+	// AttemptTimeout limits each attempt to connect, 10 s if 0.
 	AttemptTimeout time.Duration
 
-	// HTTPClient makes the handshake; http.DefaultClient if it is nil.
+	// HTTPClient makes the handshake, http.DefaultClient if nil.
 	HTTPClient *http.Client
 }
 
-// StaticToken is a Config.Token that is always the same.
+// StaticToken returns a Config.Token function that always returns the same token.
 func StaticToken(token string) func(context.Context) (string, error) {
 	return func(context.Context) (string, error) { return token, nil }
 }

@@ -5,14 +5,13 @@ import (
 	"strings"
 )
 
-// place is a cursor taken apart, to tell what is new from what came already.
-// The zero place is none.
+// place is a parsed cursor, used to tell new messages from old ones. The zero place means none.
 type place struct {
 	epoch  string
 	offset uint64
 }
 
-// placeOf returns no place for a cursor that it cannot read.
+// placeOf parses a cursor. It returns the zero place if the cursor is invalid.
 func placeOf(cursor string) place {
 	epoch, digits, _ := strings.Cut(cursor, ":")
 	offset, err := strconv.ParseUint(digits, 10, 64)
@@ -29,7 +28,7 @@ func (p place) cursor() string {
 	return p.epoch + ":" + strconv.FormatUint(p.offset, 10)
 }
 
-// has reports whether all up to p includes what lies at q.
+// has reports whether a client that has everything up to p has q.
 func (p place) has(q place) bool {
 	return p.epoch != "" && p.epoch == q.epoch && q.offset <= p.offset
 }

@@ -1,13 +1,13 @@
 package client
 
-// confirm begins to take a subscription's events from l. What may have been
-// missed before is told first.
+// confirm starts to accept a subscription's events from l. If messages may have been
+// missed, it delivers a Gap first.
 func (all *subscriptions) confirm(l *link, f *frame) {
 	all.mu.Lock()
 	asked, ok := all.asks[f.ID]
 	all.mu.Unlock()
 	if !ok || asked.link != l {
-		return // the gateway subscribed the session by itself
+		return // the gateway subscribed the session on its own
 	}
 	s := asked.subscription
 	s.turn.Lock()
@@ -28,23 +28,22 @@ func (all *subscriptions) confirm(l *link, f *frame) {
 	}
 }
 
-// resumeAt returns where a subscription is after its confirmation. What is newer
-// than that is yet to come. The cursor stays what it was also where it was lost:
-// the gateway knows what of it is not to be sent again, should the link end before
-// the next message.
+// resumeAt returns the cursor of a subscription after its confirmation; newer messages are
+// still to come. The cursor stays the same even if messages were lost: if the link ends
+// before the next message, the gateway needs it to know what not to send again.
 func resumeAt(cursor, asked string, confirmation *frame) string {
 	from, top := placeOf(asked), placeOf(confirmation.Cursor)
 	switch {
 	case asked == "":
 		return confirmation.Cursor
 	case !confirmation.recovered() && from.epoch == top.epoch && from.offset > top.offset:
-		return place{epoch: top.epoch}.cursor() // all that there is is news
+		return place{epoch: top.epoch}.cursor() // everything in the history is new
 	}
 	return cursor
 }
 
-// deliver hands an event to its subscription, if l is the link that it listens
-// to and the event is news, and waits for room in its buffer.
+// deliver passes an event to its subscription, if the subscription listens to l and the
+// event is new. It blocks while the buffer is full.
 func (all *subscriptions) deliver(l *link, f *frame, event Event) {
 	all.mu.Lock()
 	s := all.list[f.Channel]
@@ -65,10 +64,10 @@ func (s *Subscription) wants(l *link, f *frame) bool {
 	return s.from == l && !placeOf(s.cursor).has(placeOf(f.Cursor)) && !s.isDouble(l, f)
 }
 
-// isDouble reports whether a message without a cursor came already, over the link before
-// this one. Both links have the same messages in the same order: what the last link told
-// while this one was being asked is what this one may begin with. The caller holds
-// the outlet's mu.
+// isDouble reports whether a message without a cursor has already been delivered over the
+// previous link. Both links carry the same messages in the same order, so this one may
+// begin with messages that arrived on the previous one after the subscribe was sent. The
+// caller must hold the outlet's mu.
 func (s *Subscription) isDouble(l *link, f *frame) bool {
 	if s.asked != l || !s.countsDoubles(f) {
 		return false
@@ -82,15 +81,15 @@ func (s *Subscription) isDouble(l *link, f *frame) bool {
 	return true
 }
 
-// countsDoubles reports whether an event is a message that can be told from others without
-// a cursor. One that does not say when it was published cannot: it may come twice, so that
-// none is lost.
+// countsDoubles reports whether an event is a message without a cursor that can be told
+// from others. This needs the publish time. A message without one may be delivered twice,
+// so that none is lost.
 func (s *Subscription) countsDoubles(f *frame) bool {
 	return s.told != nil && f.Type == "message" && f.Cursor == "" && f.Time != 0
 }
 
-// put waits for room in the buffer. It returns false if the link or the
-// subscription ended before.
+// put blocks until the buffer has room. It returns false if the link or the
+// subscription ends first.
 func (s *Subscription) put(l *link, event Event) bool {
 	select {
 	case s.events <- event:
@@ -101,7 +100,7 @@ func (s *Subscription) put(l *link, event Event) bool {
 	return false
 }
 
-// passed notes that an event of l was delivered.
+// passed records that an event of l was delivered.
 func (s *Subscription) passed(l *link, f *frame) {
 	s.all.mu.Lock()
 	defer s.all.mu.Unlock()

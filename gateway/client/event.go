@@ -5,8 +5,7 @@ import (
 	"time"
 )
 
-// Event is what a Subscription receives: a Message, a Gap, a Join, a Leave or a
-// PresenceChanged.
+// Event is a Message, a Gap, a Join, a Leave or a PresenceChanged.
 type Event interface{ event() }
 
 // Message is one message of a channel.
@@ -14,23 +13,23 @@ type Message struct {
 	Channel string
 	Payload []byte
 	Kind    Kind
-	Event   string            // a name beside the payload, or empty
-	Tags    map[string]string // names beside the payload; nil: none
+	Event   string            // event name; may be empty
+	Tags    map[string]string // may be nil
 
-	// Told by the gateway, and ignored by Publish.
-	Info   json.RawMessage // what the token of the user says, on a channel with presence; nil: nothing
-	User   string          // who published it; empty: a backend, or anonymous
-	Cursor string          // to subscribe from here on; empty: the channel keeps no history
-	Time   time.Time       // when the gateway took it, to the millisecond; zero: not known
+	// Set by the gateway, and ignored by Publish.
+	Info   json.RawMessage // from the token of the user, on a channel with presence; may be nil
+	User   string          // who published it; empty for a backend or an anonymous client
+	Cursor string          // to subscribe from here on; empty if the channel has no history
+	Time   time.Time       // when the gateway received it, in milliseconds; zero if not known
 
-	// Key makes a Publish happen at most once, however often it is sent within
-	// some minutes; if it is empty, one is made up. Not told to subscribers.
+	// Key is the idempotency key of a publish: within some minutes, the gateway publishes a
+	// key at most once. If it is empty, Publish generates one. Subscribers do not get it.
 	Key string
 
-	Transient bool // keep it out of the history. Not told to subscribers
+	Transient bool // keep it out of the history; subscribers do not see this
 }
 
-// Kind says what a payload is.
+// Kind is the type of a payload.
 type Kind uint8
 
 const (
@@ -39,28 +38,28 @@ const (
 	Binary             // any bytes
 )
 
-// Gap says that messages may have been missed here. On a channel with history
-// those that are left of it follow.
+// Gap says that messages may have been missed. On a channel with history, those that it
+// still has follow.
 type Gap struct{ Channel string }
 
-// Join says that a member came to the channel: a user, or, where the channel's rule
-// says so, a session.
+// Join says that a member has come to the channel. A member is a user or, if the channel's
+// rule says so, a single session.
 type Join struct {
 	Channel string
-	User    string          // empty: a session without a name
-	Session string          // empty: the member is the user
-	Info    json.RawMessage // from the user's token; nil: none
+	User    string          // empty for an anonymous session
+	Session string          // empty if the member is a user
+	Info    json.RawMessage // from the user's token; may be nil
 }
 
-// Leave says that a member left the channel.
+// Leave says that a member has left the channel.
 type Leave struct {
 	Channel string
 	User    string
 	Session string
 }
 
-// PresenceChanged says that more members came and left than the gateway tells one by
-// one: Presence has those who are there.
+// PresenceChanged says that more members have come and left than the gateway reports one by
+// one. Call Presence for the current members.
 type PresenceChanged struct{ Channel string }
 
 func (Message) event()         {}
@@ -69,10 +68,10 @@ func (Join) event()            {}
 func (Leave) event()           {}
 func (PresenceChanged) event() {}
 
-// Member is who is on a channel: a user, or, where the channel's rule says so, a session.
+// Member is a member of a channel: a user or, if the channel's rule says so, a single session.
 type Member struct {
 	User     string          `json:"user"`
 	Session  string          `json:"session,omitempty"`
-	Info     json.RawMessage `json:"info,omitempty"` // from the user's token; nil: none
+	Info     json.RawMessage `json:"info,omitempty"` // from the user's token; may be nil
 	Sessions int             `json:"sessions"`       // in the whole cluster
 }

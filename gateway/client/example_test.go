@@ -8,7 +8,7 @@ import (
 	"tidegate/gateway/client"
 )
 
-// Say hello on a channel, and print what comes.
+// Publish a message on a channel and print what arrives.
 func Example() {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()

@@ -11,33 +11,34 @@ import (
 	"github.com/coder/websocket"
 )
 
-// ErrEnded says that Run has returned, and wraps its error if there is one.
+// ErrEnded means that Run has returned. An error that wraps ErrEnded also wraps
+// Run's error, if any.
 var ErrEnded = errors.New("the client has ended")
 
-// ErrUncertain says that a publish may have happened or not: its answer was
-// lost, so long ago that to send it again might publish it twice.
+// ErrUncertain means that a publish may or may not have happened. Its answer was lost, and
+// sending it again this late might publish it twice.
 var ErrUncertain = errors.New("the publish was sent, and its confirmation was lost")
 
-// ErrClosed says that a Subscription was closed.
+// ErrClosed means that the Subscription was closed by Close.
 var ErrClosed = errors.New("the subscription was closed")
 
-// ErrSubscribed says that the client has a Subscription of that channel already.
+// ErrSubscribed means that the client already has a Subscription of the channel.
 var ErrSubscribed = errors.New("there is a subscription already")
 
-// Error is the gateway's answer to a command that failed.
+// Error is the gateway's answer to a command that has failed.
 type Error struct {
-	Code    string // one of the protocol's closed set, such as "forbidden"
+	Code    string // one of the protocol's error codes, such as "forbidden"
 	Message string
 }
 
 func (e *Error) Error() string { return e.Code + ": " + e.Message }
 
-// temporary reports whether the same command may succeed a little later.
+// temporary reports whether the same command may succeed later.
 func (e *Error) temporary() bool {
 	return e.Code == "unavailable" || e.Code == "rate_limited"
 }
 
-// Refusal says that the gateway does not want this client, now and later.
+// Refusal means that the gateway permanently refuses this client.
 type Refusal struct {
 	Code   int // HTTP status of the handshake, or WebSocket close code
 	Reason string
@@ -47,7 +48,7 @@ func (r *Refusal) Error() string {
 	return fmt.Sprintf("refused by the gateway: %s (%d)", r.Reason, r.Code)
 }
 
-// The close codes that the client acts upon; after any other it connects again.
+// Close codes that the client acts on. After any other it reconnects.
 const (
 	closePolicy          = 1008
 	closeTooLarge        = 1009
@@ -55,11 +56,10 @@ const (
 	closeDisconnected    = 4009
 )
 
-// timedOut is the reason text of the one close with 1008 that is no refusal.
+// timedOut is the reason of the only close with 1008 that is not a refusal.
 const timedOut = "no sign of life"
 
-// ofRead returns why a read failed: a Refusal if the gateway's close code means
-// one.
+// ofRead converts the error of a read. It returns a *Refusal if the close code means one.
 func ofRead(err error) error {
 	var closed websocket.CloseError
 	if !errors.As(err, &closed) {
@@ -74,7 +74,7 @@ func ofRead(err error) error {
 	return closing{closed}
 }
 
-// closing is the gateway's end of a connection, in words.
+// closing is an error for a connection that the gateway has closed.
 type closing struct{ frame websocket.CloseError }
 
 func (c closing) Error() string {
@@ -83,7 +83,7 @@ func (c closing) Error() string {
 
 func (c closing) Unwrap() error { return c.frame }
 
-// rootOf leaves out what the layers between say of themselves.
+// rootOf returns the innermost error, without what the layers in between add.
 func rootOf(err error) error {
 	for {
 		inner := errors.Unwrap(err)
@@ -94,7 +94,7 @@ func rootOf(err error) error {
 	}
 }
 
-// ofHandshake returns why a handshake failed: a Refusal if its answer means one.
+// ofHandshake converts the error of a handshake. It returns a *Refusal if the answer means one.
 func ofHandshake(answer *http.Response, err error) error {
 	var failed *url.Error
 	switch {
@@ -118,7 +118,7 @@ func ofStatus(answer *http.Response) error {
 	return refusal
 }
 
-// reasonOf reads the message of the gateway's own errors; a proxy's have none.
+// reasonOf returns the message of a gateway's error, or the status text for a proxy's answer.
 func reasonOf(answer *http.Response) string {
 	var body struct{ Error struct{ Message string } }
 	if answer.Body != nil {

@@ -18,18 +18,17 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience is long enough for the slowest machine: a test that waits so long
-// has failed.
+// patience is long enough for the slowest machine: a test that waits this long has failed.
 const patience = 20 * time.Second
 
-// fakeGateway is a gateway whose part is played by a test.
+// fakeGateway is a gateway that a test scripts.
 type fakeGateway struct {
 	t      *testing.T
 	server *httptest.Server
 	visits chan *visit
 }
 
-// visit is one connection to it.
+// visit is one connection to the fakeGateway.
 type visit struct {
 	t      *testing.T
 	header http.Header
@@ -75,7 +74,7 @@ func (g *fakeGateway) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// visit waits for the client's next connection.
+// visit blocks until the client connects again.
 func (g *fakeGateway) visit() *visit {
 	g.t.Helper()
 	select {
@@ -87,7 +86,7 @@ func (g *fakeGateway) visit() *visit {
 	}
 }
 
-// welcome waits for the next connection and greets it.
+// welcome blocks until the client connects again, and sends the welcome.
 func (g *fakeGateway) welcome() *visit {
 	g.t.Helper()
 	v := g.visit()
@@ -108,7 +107,7 @@ func (v *visit) close(code int, reason string) {
 	_ = v.conn.Close(websocket.StatusCode(code), reason)
 }
 
-// hear returns the next command, which must have these members.
+// hear returns the next command, which must have the given fields.
 func (v *visit) hear(want object) object {
 	v.t.Helper()
 	select {
@@ -128,7 +127,7 @@ func (v *visit) hear(want object) object {
 	return nil
 }
 
-// hearSubscribe answers the next command, a subscribe, with the given members.
+// hearSubscribe answers the next command, which must be a subscribe, with the given fields.
 func (v *visit) hearSubscribe(want object, members string) {
 	v.t.Helper()
 	want["type"] = "subscribe"
@@ -136,13 +135,13 @@ func (v *visit) hearSubscribe(want object, members string) {
 	v.say(reply("subscribed", said, `"channel":"`+said["channel"].(string)+`"`+members))
 }
 
-// reply is a frame with the id of a command.
+// reply returns a frame with the id of a command.
 func reply(kind string, to object, members string) string {
 	id, _ := json.Marshal(to["id"])
 	return `{"type":"` + kind + `","id":` + string(id) + `,` + members + `}`
 }
 
-// gone waits until the client has left.
+// gone blocks until the client has disconnected.
 func (v *visit) gone() {
 	v.t.Helper()
 	deadline := time.After(patience)
@@ -158,7 +157,7 @@ func (v *visit) gone() {
 	}
 }
 
-// running is a client whose Run goes on until the end of the test.
+// running is a client whose Run lasts until the end of the test.
 type running struct {
 	*client.Client
 	t     *testing.T
@@ -187,7 +186,7 @@ func run(t *testing.T, config client.Config) *running {
 	return r
 }
 
-// result waits until Run has returned.
+// result blocks until Run has returned.
 func (r *running) result() error {
 	r.t.Helper()
 	select {
@@ -200,7 +199,7 @@ func (r *running) result() error {
 	}
 }
 
-// later calls do in the background and returns where its error will be.
+// later calls do in the background and returns a channel for its error.
 func later(do func() error) <-chan error {
 	result := make(chan error, 1)
 	go func() { result <- do() }()
@@ -245,7 +244,7 @@ func receive(t *testing.T, s *client.Subscription) client.Event {
 	return event
 }
 
-// wantCursors receives messages, which must have these cursors.
+// wantCursors receives messages, which must have the given cursors.
 func wantCursors(t *testing.T, s *client.Subscription, cursors ...string) {
 	t.Helper()
 	for _, cursor := range cursors {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// command is what a client says. The protocol is drawn in package native.
+// command is a frame from the client. Package native documents the protocol.
 type command struct {
 	Type      string            `json:"type"`
 	ID        int64             `json:"id,omitempty"`
@@ -25,7 +25,8 @@ type command struct {
 	Transient bool              `json:"transient,omitempty"`
 }
 
-// publishing returns the command that publishes m.
+// publishing returns the command that publishes m, or an error if the payload is not
+// valid for its Kind.
 func publishing(m Message) (command, error) {
 	publish := command{Type: "publish", Channel: m.Channel, Event: m.Event, Tags: m.Tags, Key: m.Key, Transient: m.Transient}
 	if publish.Key == "" {
@@ -46,7 +47,7 @@ func publishing(m Message) (command, error) {
 	return publish, nil
 }
 
-// encode panics on data that is not JSON, which a caller has to check.
+// encode panics if the data is not JSON, which the caller must check.
 func (c command) encode() []byte {
 	data, err := json.Marshal(c)
 	if err != nil {
@@ -55,7 +56,7 @@ func (c command) encode() []byte {
 	return data
 }
 
-// frame is what a gateway says.
+// frame is a frame from the gateway.
 type frame struct {
 	Type      string            `json:"type"`
 	ID        int64             `json:"id"`
@@ -79,10 +80,10 @@ type frame struct {
 	Ping      float64           `json:"ping"`
 }
 
-// fingerprint is the same for a message that two links tell, and for others only if they
-// say the same and were published in the same millisecond.
+// fingerprint returns the same value for a message that arrives on two links. Two messages
+// share it only if they have the same content and were published in the same millisecond.
 func (f *frame) fingerprint() fingerprint {
-	text, _ := json.Marshal(f) // it came as JSON
+	text, _ := json.Marshal(f) // cannot fail: the frame was decoded from JSON
 	return sha256.Sum256(text)
 }
 

@@ -20,8 +20,8 @@ import (
 	"tidegate/gateway/websocket"
 )
 
-// cluster is real gateways on one Redis, of which one at a time takes new
-// connections, as behind a load balancer.
+// cluster is a set of real gateways on one Redis. As behind a load balancer, one of them at
+// a time accepts new connections.
 type cluster struct {
 	t        *testing.T
 	redis    *brokertest.RedisServer
@@ -30,7 +30,7 @@ type cluster struct {
 	newest   atomic.Pointer[node]
 }
 
-// node is one gateway, which lives until it is stopped.
+// node is one gateway, which runs until it is stopped.
 type node struct {
 	gateway   *gateway.Gateway
 	webSocket *websocket.Server
@@ -51,7 +51,7 @@ func startCluster(t *testing.T) *cluster {
 	return c
 }
 
-// cuttable is a listener that remembers the connections.
+// cuttable is a listener that keeps its connections, so that a test can break them.
 type cuttable struct {
 	net.Listener
 	accepted chan net.Conn
@@ -65,7 +65,7 @@ func (l *cuttable) Accept() (net.Conn, error) {
 	return conn, err
 }
 
-// cut breaks two connections, waiting for them if there are fewer.
+// cut breaks two connections. It blocks until there are two.
 func (c *cluster) cut() {
 	c.t.Helper()
 	for range 2 {
@@ -78,7 +78,7 @@ func (c *cluster) cut() {
 	}
 }
 
-// start adds a node, which takes the connections from now on.
+// start adds a node, which accepts the connections from now on.
 func (c *cluster) start() *node {
 	c.t.Helper()
 	redis, err := broker.NewRedis(broker.RedisConfig{URL: c.redis.URL()})
@@ -100,7 +100,7 @@ func (c *cluster) start() *node {
 	return n
 }
 
-// drain sends the node's sessions away, and ends it.
+// drain makes the sessions of the node reconnect, and stops the node.
 func (c *cluster) drain(n *node) {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
@@ -114,7 +114,7 @@ func (c *cluster) drain(n *node) {
 
 func (c *cluster) url() string { return "ws" + c.front.URL[len("http"):] + "/ws" }
 
-// wantInOrder receives the messages 0 to count-1, each once and no gap.
+// wantInOrder receives the messages 0 to count-1, each once and without a gap.
 func wantInOrder(t *testing.T, s *client.Subscription, count int) {
 	t.Helper()
 	for i := range count {
@@ -125,8 +125,8 @@ func wantInOrder(t *testing.T, s *client.Subscription, count int) {
 	}
 }
 
-// publishUntil publishes 0, 1, 2 and so on, each when the one before is
-// confirmed, and returns how many there were.
+// publishUntil publishes 0, 1, 2 and so on, each after the previous one is confirmed, and
+// returns how many it has published.
 func publishUntil(t *testing.T, c *running, confirmed *atomic.Int64, done <-chan struct{}) int {
 	for i := 0; ; i++ {
 		select {
@@ -145,7 +145,7 @@ func publishUntil(t *testing.T, c *running, confirmed *atomic.Int64, done <-chan
 	}
 }
 
-// awaitMore waits until so many more are counted.
+// awaitMore blocks until the count has grown by more.
 func awaitMore(t *testing.T, count *atomic.Int64, more int64) {
 	t.Helper()
 	deadline := time.Now().Add(patience)
@@ -156,8 +156,8 @@ func awaitMore(t *testing.T, count *atomic.Int64, more int64) {
 	}
 }
 
-// underLoad does something to a cluster so many times, while one client publishes and another
-// one receives, which must end with every message, once and in order.
+// underLoad calls do several times on a cluster while one client publishes and another
+// receives. All messages must arrive, once and in order.
 func underLoad(t *testing.T, c *cluster, times int, do func()) {
 	publisher := run(t, client.Config{URL: c.url()})
 	subscriber := run(t, client.Config{URL: c.url()})
@@ -189,7 +189,7 @@ func underLoad(t *testing.T, c *cluster, times int, do func()) {
 	}
 }
 
-// receiveUntilEnd returns the payloads of messages, and all that is not one.
+// receiveUntilEnd returns the payloads of all messages, and a description of every other event.
 func receiveUntilEnd(t *testing.T, s *client.Subscription) (events []string) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
 	defer cancel()

@@ -1,6 +1,6 @@
 package client
 
-// handle does what a frame says. It is called by the link's read only.
+// handle acts on a frame. Only the link's read goroutine calls it.
 func (c *Client) handle(l *link, f *frame) {
 	switch f.Type {
 	case "message":
@@ -22,7 +22,7 @@ func (c *Client) handle(l *link, f *frame) {
 	case "error":
 		err := &Error{Code: f.Code, Message: f.Message}
 		if !c.subscriptions.refuse(l, f.ID, err) {
-			c.calls.refuse(l, f.ID, err) // without id it concerns what nobody waits for
+			c.calls.refuse(l, f.ID, err) // an error without id belongs to a command that nobody waits for
 		}
 	case "reconnect":
 		if !l.moved {

@@ -14,32 +14,32 @@ import (
 
 const (
 	subprotocol   = "tidegate.v1"
-	maxFrame      = 64 << 20 // a page of history may be long
+	maxFrame      = 64 << 20 // a page of history can be large
 	writePatience = 10 * time.Second
 	pongPatience  = 10 * time.Second
 	closePatience = time.Second
-	usualPing     = 25 * time.Second // where the gateway does not say how often it pings
+	usualPing     = 25 * time.Second // if the gateway does not say how often it pings
 )
 
 var errSilent = errors.New("the gateway gives no sign of life")
 
-// link is one connection.
+// link is one connection to the gateway.
 type link struct {
 	// Fixed at birth.
-	handle  func(*link, *frame) // called by read
+	handle  func(*link, *frame) // called by read for each frame
 	conn    *websocket.Conn
-	ping    time.Duration // how long silence may last
+	ping    time.Duration // the interval of the gateway's pings
 	born    time.Time
-	ctx     context.Context // ends with the link
+	ctx     context.Context // canceled when the link ends
 	cancel  context.CancelCauseFunc
-	wake    chan struct{} // there is something in queue
-	moving  chan struct{} // closed when the gateway asks to reconnect
-	settled chan struct{} // closed when every subscription of attach is answered
+	wake    chan struct{} // signaled when queue is not empty
+	moving  chan struct{} // closed when the gateway asks the client to reconnect
+	settled chan struct{} // closed when all subscribes sent by attach are answered
 	done    chan struct{} // closed when all goroutines of the link have ended
 	tasks   sync.WaitGroup
 
-	heard   atomic.Int64 // when the last frame came, in Unix nanoseconds
-	reading atomic.Bool  // waiting for a frame, rather than for room in a buffer
+	heard   atomic.Int64 // when the last frame arrived, in Unix nanoseconds
+	reading atomic.Bool  // read is waiting for a frame, not for room in a buffer
 
 	// Owned by read; err may be read after done is closed.
 	moved bool
@@ -50,11 +50,11 @@ type link struct {
 	queue [][]byte
 
 	// Guarded by the outlet's mu, which is taken before the link's.
-	unanswered int    // subscribes; attach is one more while it asks
+	unanswered int    // number of subscribes; attach counts as one until it has sent all
 	settle     func() // closes settled, once
 }
 
-// dial connects and waits for the welcome. The link is idle until it is started.
+// dial connects and waits for the welcome. The link does nothing until start is called.
 func dial(ctx context.Context, c *Config, handle func(*link, *frame)) (*link, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.AttemptTimeout)
 	defer cancel()
@@ -110,7 +110,7 @@ func (l *link) readWelcome(ctx context.Context) error {
 	return nil
 }
 
-// start begins to read and to write. The link ends by close, or by itself.
+// start starts the goroutines of the link. It ends on close, or by itself on an error.
 func (l *link) start() {
 	l.hear()
 	l.tasks.Go(l.read)
@@ -122,7 +122,7 @@ func (l *link) start() {
 	}()
 }
 
-// close takes leave of the gateway, ends the link, and returns when all its
+// close says goodbye to the gateway, ends the link, and returns once all its
 // goroutines have ended.
 func (l *link) close() {
 	if l.ctx.Err() == nil {
@@ -134,7 +134,7 @@ func (l *link) close() {
 	<-l.done
 }
 
-// answered is called with the outlet's mu held.
+// answered records that a subscribe was answered. The caller must hold the outlet's mu.
 func (l *link) answered() {
 	l.unanswered--
 	if l.unanswered == 0 {
@@ -212,8 +212,8 @@ func (l *link) writeFrame(data []byte) error {
 	return l.conn.Write(ctx, websocket.MessageText, data)
 }
 
-// watch asks for a sign of life after a silence, and ends the link if there is
-// none. While the client is too busy to read, it gives one itself.
+// watch sends a ping after a silence, and ends the link if nothing comes back. While the
+// client is too busy to read, the ping also shows the gateway that the client is alive.
 func (l *link) watch() {
 	for {
 		if sleep(l.ctx, max(l.silenceAllowed()-l.silence(), l.ping/2)) != nil {
@@ -233,7 +233,7 @@ func (l *link) watch() {
 	}
 }
 
-// silenceAllowed leaves room for a ping of the gateway that comes late.
+// silenceAllowed leaves room for a late ping of the gateway.
 func (l *link) silenceAllowed() time.Duration { return l.ping * 3 / 2 }
 
 func (l *link) silence() time.Duration {
@@ -247,8 +247,7 @@ func (l *link) hearPing(context.Context, []byte) (answer bool) {
 	return true
 }
 
-// later does something after d, unless the link has ended by then. It is called
-// by read only.
+// later calls do after d, unless the link ends first. Only read may call it.
 func (l *link) later(d time.Duration, do func()) {
 	l.tasks.Go(func() {
 		if sleep(l.ctx, d) == nil {

@@ -2,18 +2,18 @@ package client
 
 import "sync"
 
-// outlet is where commands go out: on one link after another.
+// outlet is what all commands go through: it holds the current link.
 type outlet struct {
 	ended chan struct{} // closed when Run returns
 
 	// Guarded by mu.
 	mu     sync.Mutex
-	end    error // why Run returned, to be read after ended is closed
-	link   *link // what new commands go out on; nil while there is none
+	end    error // why Run has returned; may be read without mu after ended is closed
+	link   *link // the link for new commands; nil if there is none
 	lastID int64
 }
 
-// newID is called with mu held.
+// newID returns the next command id. The caller must hold mu.
 func (o *outlet) newID() int64 {
 	o.lastID++
 	return o.lastID

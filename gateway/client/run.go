@@ -6,10 +6,9 @@ import (
 	"time"
 )
 
-// Run keeps the client connected until ctx ends, and returns nil then, or a
-// *Refusal when the gateway does not want this client. It is called once. When
-// it returns every goroutine of the client has ended, and every call and
-// Subscription fails.
+// Run keeps the client connected until ctx ends, and then returns nil. If the gateway
+// permanently refuses the client, Run returns a *Refusal. It must be called only once. When
+// it returns, all goroutines of the client have ended, and all calls and Subscriptions fail.
 func (c *Client) Run(ctx context.Context) error {
 	err := c.stayConnected(ctx)
 	if ctx.Err() != nil {
@@ -32,7 +31,7 @@ func (c *Client) stayConnected(ctx context.Context) error {
 			err = c.follow(ctx, current)
 		}
 		switch {
-		case err == nil: // the gateway asks to move: current lives until there is another
+		case err == nil: // the gateway asks the client to move: current stays until there is another link
 		case ctx.Err() != nil, isFinal(err):
 			c.drop(current, err)
 			return err
@@ -48,8 +47,8 @@ func (c *Client) stayConnected(ctx context.Context) error {
 	}
 }
 
-// connect makes a connection, with as many attempts as it takes. Its error is
-// final, or the end of ctx.
+// connect retries until it has a connection. It returns an error if the client is
+// permanently refused or ctx ends.
 func (c *Client) connect(ctx context.Context, pause *backoff) (*link, error) {
 	for {
 		l, err := dial(ctx, &c.config, c.handle)
@@ -67,7 +66,7 @@ func (c *Client) connect(ctx context.Context, pause *backoff) (*link, error) {
 	}
 }
 
-// attach makes l the link for what goes out from now on, and sends what waits.
+// attach makes l the current link and sends all that is waiting.
 func (c *Client) attach(l *link) {
 	l.start()
 	c.out.mu.Lock()
@@ -80,8 +79,8 @@ func (c *Client) attach(l *link) {
 	c.calls.resend(l)
 }
 
-// leave closes old, if there is one, once next has taken over its
-// subscriptions: until then, both are read.
+// leave closes old, which may be nil, once next has taken over its subscriptions. Until
+// then both are read.
 func (c *Client) leave(ctx context.Context, old, next *link) {
 	if old == nil {
 		return
@@ -98,7 +97,7 @@ func (c *Client) leave(ctx context.Context, old, next *link) {
 	c.close(old)
 }
 
-// follow waits for the end of l, and returns why, or nil when the gateway asks
+// follow blocks until l ends and returns the cause, or nil if the gateway asks the client
 // to move to another connection.
 func (c *Client) follow(ctx context.Context, l *link) error {
 	select {
@@ -111,7 +110,7 @@ func (c *Client) follow(ctx context.Context, l *link) error {
 	}
 }
 
-// drop closes l, if there is one, and keeps what was on it for the next.
+// drop closes l, which may be nil. What was waiting on it goes to the next link.
 func (c *Client) drop(l *link, err error) {
 	if l == nil {
 		return
@@ -132,7 +131,7 @@ func (c *Client) close(l *link) {
 	c.subscriptions.drop(l)
 }
 
-// finish fails everything that waits.
+// finish fails everything that is waiting.
 func (c *Client) finish(err error) {
 	c.out.mu.Lock()
 	defer c.out.mu.Unlock()

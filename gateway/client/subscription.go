@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// SubscribeOptions say how to subscribe. The zero value asks for what is
+// SubscribeOptions are the options of Subscribe. The zero value asks for messages
 // published from now on.
 type SubscribeOptions struct {
-	Cursor string // begin after this message
-	NoEcho bool   // leave out what this client publishes over the same connection
+	Cursor string // start after this message
+	NoEcho bool   // leave out messages that this client publishes over the same connection
 }
 
-// Subscription is one channel's events, in order, each once. It outlives lost
-// connections. Receive is called by one goroutine at a time.
+// Subscription delivers the events of one channel, in order, each once. It survives lost
+// connections. Receive must not be called concurrently.
 type Subscription struct {
 	// Fixed at birth.
 	all     *subscriptions
@@ -26,22 +26,23 @@ type Subscription struct {
 	ready   chan struct{} // closed when the first subscribe is confirmed
 	done    chan struct{} // closed when the subscription has ended
 
-	// turn is held while an event is delivered, and waits for room in events.
-	// It is taken before the outlet's mu.
+	// turn is held while an event is delivered, including the wait for room in events. It
+	// is locked before the outlet's mu.
 	turn sync.Mutex
 
 	// Guarded by the outlet's mu.
-	from   *link               // whose events count
-	asked  *link               // where the last subscribe went
-	told   map[fingerprint]int // of messages that from has told since asked was asked in its place; nil: there is nothing to tell apart
-	cursor string              // of the last message that was delivered, or where to begin
-	live   bool                // was confirmed once
-	last   error               // why it was refused for a moment
-	err    error               // why it has ended, to be read after done is closed
+	from   *link               // the link whose events are accepted
+	asked  *link               // the link of the last subscribe
+	told   map[fingerprint]int // number of messages that from has delivered since the subscribe on asked; nil if none can come twice
+	cursor string              // of the last message delivered, or where to start
+	live   bool                // has been confirmed once
+	last   error               // the last temporary refusal
+	err    error               // why it has ended; may be read without mu after done is closed
 }
 
-// Receive returns the next event. When the subscription has ended, and its last
-// event was received, the error says why: *Error, ErrEnded, or ErrClosed.
+// Receive blocks until the next event and returns it. Once the subscription has ended and
+// all events have been received, it returns an *Error, ErrEnded or ErrClosed. If ctx ends,
+// it returns the cause.
 func (s *Subscription) Receive(ctx context.Context) (Event, error) {
 	select {
 	case event := <-s.events:
@@ -67,7 +68,7 @@ func (s *Subscription) lastEvent() (Event, error) {
 	}
 }
 
-// Close ends the subscription. It may be called more than once, by anyone.
+// Close ends the subscription. It may be called more than once and concurrently.
 func (s *Subscription) Close() {
 	all := s.all
 	all.mu.Lock()
@@ -91,10 +92,10 @@ func (s *Subscription) overdue(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
-// subscriptions are those of a client.
+// subscriptions holds the Subscriptions of a client.
 type subscriptions struct {
 	*outlet
-	buffer int // events that each holds
+	buffer int // capacity of each Subscription's buffer
 
 	// Guarded by mu.
 	list map[string]*Subscription // by channel
@@ -133,14 +134,14 @@ func (all *subscriptions) add(channel string, options SubscribeOptions) (*Subscr
 	return s, nil
 }
 
-// remove forgets s. The caller holds mu.
+// remove removes s from the list. The caller must hold mu.
 func (all *subscriptions) remove(s *Subscription) {
 	if all.list[s.channel] == s {
 		delete(all.list, s.channel)
 	}
 }
 
-// finish ends s, once. The caller holds mu, and has removed s.
+// finish ends s unless it has ended. The caller must hold mu.
 func (s *Subscription) finish(err error) {
 	if s.err == nil {
 		s.err = err
@@ -148,7 +149,7 @@ func (s *Subscription) finish(err error) {
 	}
 }
 
-// ask subscribes s on l, from where it is. The caller holds mu.
+// ask sends a subscribe for s on l, from its current cursor. The caller must hold mu.
 func (all *subscriptions) ask(l *link, s *Subscription) {
 	cmd := command{Type: "subscribe", ID: all.newID(), Channel: s.channel, Cursor: s.cursor}
 	if s.noEcho {
@@ -162,8 +163,9 @@ func (all *subscriptions) ask(l *link, s *Subscription) {
 	l.push(cmd.encode())
 }
 
-// refuse asks again a little later if that may help, and else ends the subscription.
-// It reports whether the id is that of a subscribe on the link.
+// refuse handles an error that answers a subscribe on l: it subscribes again a little later
+// if the error is temporary, else it ends the subscription. It reports whether id belongs
+// to a subscribe on l.
 func (all *subscriptions) refuse(l *link, id int64, err *Error) bool {
 	all.mu.Lock()
 	defer all.mu.Unlock()
@@ -189,7 +191,7 @@ func (all *subscriptions) askAgain(l *link, s *Subscription) {
 	}
 }
 
-// answered takes a subscribe on the link for answered. The caller holds mu.
+// answered records that a subscribe on l was answered, and returns it. The caller must hold mu.
 func (all *subscriptions) answered(l *link, id int64) (asked ask, ok bool) {
 	if asked, ok = all.asks[id]; !ok || asked.link != l {
 		return ask{}, false
@@ -199,7 +201,7 @@ func (all *subscriptions) answered(l *link, id int64) (asked ask, ok bool) {
 	return asked, true
 }
 
-// drop forgets what was asked on a link that has ended. The caller holds mu.
+// drop forgets the subscribes on a link that has ended. The caller must hold mu.
 func (all *subscriptions) drop(l *link) {
 	maps.DeleteFunc(all.asks, func(_ int64, a ask) bool { return a.link == l })
 }

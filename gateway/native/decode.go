@@ -14,7 +14,7 @@ import (
 
 const knownTypes = "auth, subscribe, unsubscribe, publish, presence, history or ping"
 
-// decode reads a frame of valid UTF-8.
+// decode parses a frame, which must be valid UTF-8.
 func decode(frame []byte) gateway.Command {
 	var r reader
 	if !r.parse(frame) {
@@ -28,8 +28,8 @@ func decode(frame []byte) gateway.Command {
 	return command
 }
 
-// unreadable is about a frame that parse did not read to its end. Where it is nested too
-// deep, the id counts if it came first.
+// unreadable returns the error for a frame that parse could not read to its end. If the
+// frame is nested too deep, the error has the id, provided that the id came first.
 func (r *reader) unreadable(frame []byte) gateway.Command {
 	if !broker.NestedIn(frame, 1) {
 		return gateway.Malformed{Reason: "the frame is not one JSON object"}
@@ -38,8 +38,8 @@ func (r *reader) unreadable(frame []byte) gateway.Command {
 	return gateway.Malformed{ID: id, Reason: fmt.Sprintf("the JSON is nested too deep: at most %d levels are allowed", broker.MostNested)}
 }
 
-// reader turns a frame's fields into Go values, and keeps the first problem it
-// has with them. Fields that a command does not know are not looked at.
+// reader converts a frame's fields to Go values and keeps the first problem. It does not
+// check fields that the command does not use.
 type reader struct {
 	fields
 	problem string
@@ -76,7 +76,7 @@ func (r *reader) command() gateway.Command {
 	return nil
 }
 
-// typeName returns the type, or nothing if it is missing or no string.
+// typeName returns the type, or nil if it is missing or not a string.
 func (r *reader) typeName() []byte {
 	switch {
 	case r.kind == nil || r.kind[0] != '"':
@@ -102,8 +102,8 @@ func (r *reader) publish(id gateway.ID) gateway.Command {
 	}
 }
 
-// channelAndPayload returns copies of both, by one piece of memory where nothing is
-// escaped: they are let go of together.
+// channelAndPayload returns copies of both. If nothing is escaped, they share one
+// allocation, since they are also released together.
 func (r *reader) channelAndPayload() (string, []byte, broker.Kind) {
 	if !isUnescaped(r.channel) || !exactlyOne(r.data != nil, isUnescaped(r.text), r.binary != nil) || r.binary != nil {
 		payload, kind := r.payload()
@@ -118,13 +118,13 @@ func (r *reader) channelAndPayload() (string, []byte, broker.Kind) {
 	return unsafe.String(unsafe.SliceData(both), len(name)), both[len(name):], kind
 }
 
-// isUnescaped reports whether a value is a string that stands there as it is.
+// isUnescaped reports whether value is a string without escapes.
 func isUnescaped(value []byte) bool {
 	return len(value) > 0 && value[0] == '"' && bytes.IndexByte(value, '\\') < 0
 }
 
-// payload returns a copy of what data, text or binary holds, never nil if there
-// is no problem.
+// payload returns a copy of the value of data, text or binary. It is not nil unless
+// there is a problem.
 func (r *reader) payload() ([]byte, broker.Kind) {
 	switch {
 	case !exactlyOne(r.data != nil, r.text != nil, r.binary != nil):
@@ -143,7 +143,7 @@ func exactlyOne(a, b, c bool) bool {
 	return a && !b && !c || !a && b && !c || !a && !b && c
 }
 
-// str returns a string, which is empty if the field is missing.
+// str returns a string, or "" if the field is missing.
 func (r *reader) str(name string, value []byte) string {
 	switch {
 	case value == nil:
@@ -157,7 +157,7 @@ func (r *reader) str(name string, value []byte) string {
 	return string(value[1 : len(value)-1])
 }
 
-// bytes is str with one copy less.
+// bytes is like str but copies once instead of twice.
 func (r *reader) bytes(name string, value []byte) []byte {
 	if value[0] == '"' && bytes.IndexByte(value, '\\') < 0 {
 		return append([]byte{}, value[1:len(value)-1]...)
@@ -173,7 +173,7 @@ func (r *reader) base64(name string, value []byte) []byte {
 	return payload
 }
 
-// flag reads true or false, which is absent if the field is missing.
+// flag returns a boolean, or absent if the field is missing.
 func (r *reader) flag(name string, value []byte, absent bool) bool {
 	switch string(value) {
 	case "":
@@ -187,7 +187,7 @@ func (r *reader) flag(name string, value []byte, absent bool) bool {
 	return absent
 }
 
-// count reads an integer from 0 on, which is 0 if the field is missing.
+// count returns a non-negative integer, or 0 if the field is missing.
 func (r *reader) count(name string, value []byte) int {
 	if value == nil {
 		return 0
@@ -205,7 +205,7 @@ func (r *reader) complain(problem string) {
 	}
 }
 
-// readID returns false if the id is there and is no integer of 64 bits.
+// readID parses an id. It returns false if there is one that is not a 64-bit integer.
 func readID(value []byte) (gateway.ID, bool) {
 	if value == nil {
 		return gateway.ID{}, true

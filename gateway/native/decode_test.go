@@ -30,7 +30,7 @@ func TestProtocol_TextThatIsNotUTF8EndsTheSession(t *testing.T) {
 	}
 }
 
-// A Conn may use a frame's memory again for the next one.
+// A Conn may reuse the memory of a frame for the next one.
 func TestProtocol_CommandsKeepNothingOfTheFrame(t *testing.T) {
 	for _, publish := range []string{`"data":{"n":1}`, `"text":"plain"`, `"text":"a\nb"`, `"binary":"AAEC"`} {
 		frame := []byte(`{"type":"publish","channel":"chat:lobby","event":"said","tags":{"color":"red"},"key":"k1",` + publish + `}`)
@@ -43,7 +43,7 @@ func TestProtocol_CommandsKeepNothingOfTheFrame(t *testing.T) {
 	}
 }
 
-// A field counts whether or not the command knows it.
+// A field counts even if the command does not use it.
 func TestProtocol_DeepNestingIsBounded(t *testing.T) {
 	for _, pattern := range []string{
 		`{"type":"publish","id":7,"channel":"c","data":NESTED}`,
@@ -68,7 +68,7 @@ func TestProtocol_DeepNestingIsBounded(t *testing.T) {
 	}
 }
 
-// FuzzDecode compares Decode with a plain reading by encoding/json.
+// FuzzDecode compares Decode with a simple implementation that uses encoding/json.
 func FuzzDecode(f *testing.F) {
 	golden, err := os.ReadFile(heardFile)
 	if err != nil {
@@ -107,7 +107,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// plainDecode is Decode without care for speed, and without reasons.
+// plainDecode is like Decode, but not optimized, and its errors have no reason.
 func plainDecode(frame []byte) gateway.Command {
 	members := map[string]json.RawMessage{}
 	if json.Unmarshal(frame, &members) != nil || members == nil || broker.NestedIn(frame, 1) {

@@ -43,9 +43,9 @@ func encode(event gateway.Event) []byte {
 	return nil
 }
 
-// encodeSubscribed names the position after which all messages follow; to a client that
-// came with a cursor, the position of the channel. A client that asked without an id
-// hears only of a loss.
+// encodeSubscribed writes as cursor the position that all later messages follow or, for a
+// client that came with a cursor, the current position of the channel. If the client has
+// asked without an id, it is told only of a loss.
 func encodeSubscribed(e gateway.Subscribed) []byte {
 	if e.Asked && !e.ID.Given && (e.Recovered || !e.Resumed) {
 		return nil
@@ -69,7 +69,7 @@ func encodeUnsubscribed(e gateway.Unsubscribed) []byte {
 	return o.end()
 }
 
-// encodeFailure names the channel where no id tells which command failed.
+// encodeFailure adds the channel if there is no id to tell which command failed.
 func encodeFailure(e gateway.Failure) []byte {
 	o := begin("error").id(e.ID)
 	if !e.ID.Given {

@@ -11,7 +11,7 @@ import (
 	"tidegate/gateway/native"
 )
 
-// FuzzEncode_Strings holds every string that is told to encoding/json.
+// FuzzEncode_Strings checks every string in a frame with encoding/json.
 func FuzzEncode_Strings(f *testing.F) {
 	f.Add("plain", []byte("a\"b\\c\n\x00\x7f\u2028\u20ac\U0001f30a"))
 	f.Add("\xff\xed\xa0\x80", []byte("\xf0\x9f\x8c"))
@@ -32,7 +32,7 @@ func FuzzEncode_Strings(f *testing.F) {
 	})
 }
 
-// readable has U+FFFD for each byte that is not UTF-8.
+// readable returns s with U+FFFD for each byte that is not UTF-8.
 func readable(s string) string { return string([]rune(s)) }
 
 func TestProtocol_EncodeAllocatesOnce(t *testing.T) {

@@ -2,17 +2,16 @@ package native
 
 import "bytes"
 
-// fields are the values of a frame's members as they stand in the frame, nil
-// where a member is missing. A null counts as missing, except for data, which
-// may be any value. Of members with the same name the last one counts.
+// fields holds the raw JSON values of a frame's fields, nil for those that are missing. A
+// null counts as missing, except for data, which may be any value. If a name occurs more
+// than once, the last one counts.
 type fields struct {
 	kind, id, token, channel, cursor, recent, echo, limit, transient []byte
 	data, text, binary, event, tags, key, traceparent                []byte
 }
 
-// parse reads a frame that is one JSON object and nothing else, whose members have no
-// more than broker.MostNested levels. Otherwise it returns false, and has read what comes
-// before that.
+// parse reads a frame, which must be exactly one JSON object with at most broker.MostNested
+// levels inside each field. Otherwise it returns false, with the fields before the error set.
 func (f *fields) parse(frame []byte) bool {
 	i := skipSpace(frame, 0)
 	if at(frame, i) != '{' {
@@ -43,7 +42,7 @@ func (f *fields) parse(frame []byte) bool {
 	}
 }
 
-// nameAt returns the name of the member that begins at frame[i], unquoted.
+// nameAt returns the unquoted name of the field that begins at frame[i].
 func nameAt(frame []byte, i int) []byte {
 	quoted := frame[i:skipString(frame, i)]
 	if bytes.IndexByte(quoted, '\\') < 0 {

@@ -21,8 +21,8 @@ const (
 	saidFile  = "testdata/said.golden"
 )
 
-// TestProtocol_HearsCommands reads the frames of heard.golden, each on a line
-// that begins with "> ", and compares what they mean with the line below.
+// TestProtocol_HearsCommands decodes the frames of heard.golden, which are the lines that
+// begin with "> ", and compares each result with the line below it.
 func TestProtocol_HearsCommands(t *testing.T) {
 	golden := readGolden(t, heardFile)
 	var got strings.Builder
@@ -62,8 +62,7 @@ func TestProtocol_SaysEvents(t *testing.T) {
 	compareGolden(t, saidFile, readGolden(t, saidFile), got.String())
 }
 
-// everyEvent has each kind of event, with all of its members and with as few as
-// there can be.
+// everyEvent returns each kind of event twice: with all fields and with as few as possible.
 func everyEvent() []gateway.Event {
 	id := gateway.ID{Value: 7, Given: true}
 	at := broker.Position{Epoch: "k3x9", Offset: 45}

@@ -7,7 +7,7 @@ import (
 	"tidegate/gateway/internal/jsontext"
 )
 
-// message appends a whole message object to o, which is empty or a list.
+// message appends a message object to o, which is nil or a list being written.
 func (o object) message(m *broker.Message) object {
 	if o == nil {
 		o = make([]byte, 0, sizeOf(m)+framing)
@@ -33,8 +33,7 @@ func (o object) payload(m *broker.Message) object {
 	}
 }
 
-// sizeOf returns how many bytes a message object takes, if no string needs
-// escapes.
+// sizeOf returns the size in bytes of a message object whose strings need no escapes.
 func sizeOf(m *broker.Message) int {
 	const names = len(`{"type":"message","channel":"","binary":"","event":"","tags":,"user":"","info":,"cursor":":18446744073709551615","time":-9223372036854775808},`)
 	payload := len(m.Payload)

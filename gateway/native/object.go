@@ -11,10 +11,10 @@ import (
 // object is a JSON object being written.
 type object []byte
 
-// framing is room for what a transport puts before a frame.
+// framing is spare capacity for the header that a transport puts before a frame.
 const framing = 10
 
-// begin has room for all but long names.
+// begin allocates enough for all but long names.
 func begin(kind string) object {
 	return object(make([]byte, 0, 192)).open(kind)
 }
@@ -27,7 +27,7 @@ func (o object) open(kind string) object {
 
 func (o object) end() []byte { return append(o, '}') }
 
-// name appends a member's name, which needs no escapes.
+// name appends the name of a field, which must need no escapes.
 func (o object) name(name string) object {
 	o = append(o, `,"`...)
 	o = append(o, name...)
@@ -45,7 +45,7 @@ func (o object) optional(name, value string) object {
 	return o.str(name, value)
 }
 
-// json appends a value that is JSON already, if there is one.
+// json appends a field whose value is JSON text, unless value is nil.
 func (o object) json(name string, value []byte) object {
 	if value == nil {
 		return o

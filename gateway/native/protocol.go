@@ -1,24 +1,24 @@
-// Package native is Tidegate's own protocol: one JSON object in one text frame.
+// Package native implements Tidegate's own protocol: one JSON object per text frame.
 //
-// What a client says. Every command may carry an id, an integer of 64 bits that its
-// answer repeats; a command without one is answered only if it fails, except for a
-// ping, which always is. A member that is null counts as missing, except for data.
+// Commands from the client. Each may have an id, a 64-bit integer, which its reply repeats.
+// A command without an id gets a reply only if it fails; a ping always gets one. A field
+// that is null counts as missing, except for data.
 //
-//	type         members
+//	type         fields
 //	auth         token
-//	subscribe    channel, [cursor], [recent: so many of the last messages first, without
-//	             a cursor], [echo: false leaves out one's own messages]
+//	subscribe    channel, [cursor], [recent: number of past messages to get first, without
+//	             a cursor], [echo: false leaves out the client's own messages]
 //	unsubscribe  channel
 //	publish      channel, one of data (any JSON), text, binary (base64); [event], [tags], [key],
-//	             [transient: true leaves it out of the history]
+//	             [transient: true keeps it out of the history]
 //	presence     channel
 //	history      channel, [cursor], [limit]
 //	ping
 //
-// What the gateway says. Members stand in the order of the table; those in
-// brackets are left out when there is nothing to say.
+// Events from the gateway. Fields come in the order of the table. Those in brackets are
+// left out if they have no value.
 //
-//	type          members
+//	type          fields
 //	welcome       [id], session, [user], node, [ping: seconds between pings]
 //	subscribed    [id], channel, [cursor], [recovered: only if asked with a cursor]
 //	unsubscribed  [id], channel; without id: [code], [reason]
@@ -41,10 +41,10 @@ import (
 	"tidegate/gateway"
 )
 
-// Subprotocol is the name that a WebSocket client may ask for in its handshake.
+// Subprotocol is the WebSocket subprotocol that a client may request in its handshake.
 const Subprotocol = "tidegate.v1"
 
-// Protocol is the native protocol. All its values are the same.
+// Protocol implements the native protocol. It has no state.
 type Protocol struct{}
 
 var _ gateway.Protocol = Protocol{}
@@ -52,8 +52,8 @@ var _ gateway.Protocol = Protocol{}
 // Name returns "native".
 func (Protocol) Name() string { return "native" }
 
-// Decode reads one command. Binary frames, and text that is not UTF-8, end the
-// session; anything else that is no command is Malformed.
+// Decode parses one command. A binary frame, or text that is not UTF-8, is an error and
+// ends the session. Any other frame that is not a command is returned as Malformed.
 func (Protocol) Decode(frame gateway.Frame) ([]gateway.Command, error) {
 	switch {
 	case frame.Binary:
@@ -64,11 +64,10 @@ func (Protocol) Decode(frame gateway.Frame) ([]gateway.Command, error) {
 	return []gateway.Command{decode(frame.Data)}, nil
 }
 
-// Encode writes one event. A Heartbeat has no frame: transports have pings of
-// their own.
+// Encode encodes one event. A Heartbeat gets no frame, because transports have their own pings.
 func (Protocol) Encode(event gateway.Event) (gateway.Frame, error) {
 	return gateway.Frame{Data: encode(event), Own: true}, nil
 }
 
-// Farewell closes with the reason's own code and text.
+// Farewell returns the reason's own code and text.
 func (Protocol) Farewell(r gateway.Reason) (code int, text string) { return r.Code, r.Text }

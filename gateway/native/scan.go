@@ -2,12 +2,12 @@ package native
 
 import "tidegate/broker"
 
-// The functions of this file check the grammar of RFC 8259 over data, from an
-// index on. Each returns the index after what it names, or invalid.
+// The functions of this file check data against the grammar of RFC 8259, starting at an
+// index. Each returns the index after the element in its name, or invalid.
 
 const (
 	invalid  = -1
-	maxDepth = 1 + broker.MostNested // of arrays and objects in each other: the frame, and what a member has
+	maxDepth = 1 + broker.MostNested // of nested arrays and objects: the frame itself, and the levels inside a field
 )
 
 func skipSpace(data []byte, i int) int {
@@ -17,7 +17,7 @@ func skipSpace(data []byte, i int) int {
 	return i
 }
 
-// skipValue passes over any JSON value, which lies in depth arrays and objects.
+// skipValue skips any JSON value, which is inside depth arrays and objects.
 func skipValue(data []byte, i, depth int) int {
 	if i >= len(data) || depth > maxDepth {
 		return invalid
@@ -68,7 +68,7 @@ func skipObject(data []byte, i, depth int) int {
 	}
 }
 
-// skipName passes over a member's name, its colon, and the space after that.
+// skipName skips the name of a field, its colon and the white space after that.
 func skipName(data []byte, i int) int {
 	if at(data, i) != '"' {
 		return invalid
@@ -106,7 +106,7 @@ func skipArray(data []byte, i, depth int) int {
 	}
 }
 
-// skipString passes over a string, data[i] being its first quote.
+// skipString skips a string. data[i] must be its opening quote.
 func skipString(data []byte, i int) int {
 	for i++; i < len(data); i++ {
 		switch c := data[i]; {
@@ -123,8 +123,7 @@ func skipString(data []byte, i int) int {
 	return invalid
 }
 
-// skipEscape returns the index of an escape's last byte, data[i] being its
-// backslash.
+// skipEscape returns the index of the last byte of an escape. data[i] must be its backslash.
 func skipEscape(data []byte, i int) int {
 	switch at(data, i+1) {
 	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
@@ -167,7 +166,7 @@ func skipNumber(data []byte, i int) int {
 	return i
 }
 
-// skipDigits passes over one digit or more.
+// skipDigits skips one or more digits.
 func skipDigits(data []byte, i int) int {
 	if !isDigit(at(data, i)) {
 		return invalid
@@ -185,7 +184,7 @@ func skipLiteral(data []byte, i int, literal string) int {
 	return i + len(literal)
 }
 
-// at returns the byte at i, or 0, which no grammar wants, where data has ended.
+// at returns data[i], or 0 at the end of data. No grammar rule accepts 0.
 func at(data []byte, i int) byte {
 	if i < len(data) {
 		return data[i]

@@ -7,9 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// unescape returns what a JSON string stands for that skipString has passed, in
-// memory of its own. Half of a surrogate pair stands for U+FFFD, as it does for
-// encoding/json.
+// unescape returns the value of a JSON string that skipString has accepted, as a copy. Like
+// encoding/json, it replaces half of a surrogate pair by U+FFFD.
 func unescape(quoted []byte) []byte {
 	rest := quoted[1 : len(quoted)-1]
 	text := make([]byte, 0, len(rest))
@@ -23,8 +22,8 @@ func unescape(quoted []byte) []byte {
 	}
 }
 
-// appendEscaped appends what an escape stands for, which begins after its
-// backslash, and returns what follows it.
+// appendEscaped appends the character of an escape sequence and returns what follows the
+// sequence. escape begins after the backslash.
 func appendEscaped(text, escape []byte) (longer, rest []byte) {
 	switch c := escape[0]; c {
 	case 'b':
@@ -45,8 +44,7 @@ func appendEscaped(text, escape []byte) (longer, rest []byte) {
 	}
 }
 
-// cutRune reads four hexadecimal digits, and the other half of a surrogate pair
-// if that follows.
+// cutRune parses four hexadecimal digits, and the second half of a surrogate pair if it follows.
 func cutRune(digits []byte) (r rune, rest []byte) {
 	r, rest = hexRune(digits[:4]), digits[4:]
 	if !utf16.IsSurrogate(r) {
@@ -61,6 +59,6 @@ func cutRune(digits []byte) (r rune, rest []byte) {
 }
 
 func hexRune(digits []byte) rune {
-	n, _ := strconv.ParseUint(string(digits), 16, 32) // the scanner has seen to it
+	n, _ := strconv.ParseUint(string(digits), 16, 32) // the scanner has checked the digits
 	return rune(n)
 }

@@ -1,13 +1,13 @@
-// Package raw is the protocol without an envelope: a frame is a message's
-// payload, on the one channel that the session was opened for.
+// Package raw implements the protocol without an envelope: a frame is the payload of a
+// message, on the one channel that the session was opened for.
 //
-//	from the client   a frame                 publishes it, as text or as binary
-//	to the client     a message               its payload: binary in a binary frame, the rest in a text frame
-//	                  a refused publish       closes with 1008, 1009 if it is too large
-//	                  one not confirmed       closes with 1013
+//	from the client   a frame                 is published, as text or as binary
+//	to the client     a message               its payload, in a binary frame if it is binary, else in a text frame
+//	                  a refused publish       closes with 1008, or 1009 if it is too large
+//	                  an unconfirmed publish  closes with 1013
 //	                  a gap                   closes with 4010, unless gaps are ignored
-//	                  an end of subscription  closes with 4009, 1008 if a rule did it
-//	                  anything else           is not told
+//	                  an unsubscribe          closes with 4009, or 1008 if a rule caused it
+//	                  anything else           is not sent
 package raw
 
 import (
@@ -18,9 +18,9 @@ import (
 	"tidegate/gateway"
 )
 
-// Protocol is the raw protocol.
+// Protocol implements the raw protocol.
 type Protocol struct {
-	IgnoreGaps bool // go on after a gap rather than end the session
+	IgnoreGaps bool // ignore gaps instead of ending the session
 }
 
 var _ gateway.Protocol = Protocol{}
@@ -28,8 +28,8 @@ var _ gateway.Protocol = Protocol{}
 // Name returns "raw".
 func (Protocol) Name() string { return "raw" }
 
-// Decode reads a frame as a publish to the session's own channel. Text that is
-// not UTF-8 ends the session.
+// Decode returns a publish to the session's channel. Text that is not UTF-8 is an error and
+// ends the session.
 func (Protocol) Decode(frame gateway.Frame) ([]gateway.Command, error) {
 	kind := broker.Text
 	switch {
@@ -42,8 +42,8 @@ func (Protocol) Decode(frame gateway.Frame) ([]gateway.Command, error) {
 	return []gateway.Command{gateway.Publish{Payload: payload, Kind: kind}}, nil
 }
 
-// Encode writes a message as its payload. What a raw client must know, and no frame can
-// tell, is an error, which ends the session.
+// Encode returns the payload of a message as a frame. An event that the client must know of
+// but that no frame can express is returned as an error, which ends the session.
 func (p Protocol) Encode(event gateway.Event) (gateway.Frame, error) {
 	switch e := event.(type) {
 	case gateway.Message:
@@ -62,11 +62,11 @@ func (p Protocol) Encode(event gateway.Event) (gateway.Frame, error) {
 	return gateway.Frame{}, nil
 }
 
-// Farewell closes with the reason's own code and text.
+// Farewell returns the reason's own code and text.
 func (Protocol) Farewell(r gateway.Reason) (code int, text string) { return r.Code, r.Text }
 
-// encodeMessage shares the payload. A text frame must be UTF-8, whatever the
-// message claims to be.
+// encodeMessage shares the payload's memory with the frame. It replaces invalid UTF-8 in a
+// text frame, whatever kind the message claims to be.
 func encodeMessage(m *broker.Message) gateway.Frame {
 	switch {
 	case m.Payload == nil:
@@ -84,7 +84,7 @@ func (p Protocol) gap() error {
 	return gateway.Missed
 }
 
-// endOf returns why a session without its channel ends.
+// endOf returns the reason for which a session ends that has lost its channel.
 func endOf(e gateway.Unsubscribed) error {
 	reason := gateway.Disconnected
 	if e.Code != "" {

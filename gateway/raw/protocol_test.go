@@ -118,8 +118,8 @@ func TestProtocol_TextThatIsNotUTF8EndsTheSession(t *testing.T) {
 	}
 }
 
-// FuzzDecode checks that a frame comes back as it went in, in its kind, and
-// that nothing is kept of its memory.
+// FuzzDecode checks that a payload survives a round trip, with its kind, and that the
+// command keeps no reference to the frame's memory.
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte("42"), false)
 	f.Add([]byte("ascii"), true)
