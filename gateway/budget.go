@@ -185,7 +185,7 @@ func (l *Limits) ofAddress() rates.Limit {
 // One command of so many may be for a new channel.
 const (
 	newChannelShare          = 10
-	newChannelShareOfAddress = 100 // a client may come again under ever new names
+	newChannelShareOfAddress = 1000 // a client may come back under a new name each time, and Redis remembers each channel for a day
 )
 
 // largestPublish is what the largest message costs.
