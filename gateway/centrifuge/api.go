@@ -12,16 +12,15 @@ import (
 	"tidegate/gateway/transport"
 )
 
-// API is the server API of the Centrifuge family: POST of a JSON object to a path that
-// ends in the name of a method, with an API key in X-API-Key, ?api_key= or
-// "Authorization: apikey KEY". As backends of that family expect it, whatever came of
-// the method is told with status 200: {"result":…} or {"error":{"code":…,"message":…}}.
-// A request without a key that is good for everything is 401 or 403, one that cannot be
-// read 400.
+// API serves the server API of the Centrifuge family: POST of a JSON object to a path that
+// ends in a method's name, with an API key in X-API-Key, ?api_key= or "Authorization:
+// apikey KEY". As backends of that family expect, the status is 200 whatever the result of
+// the method: {"result":…} or {"error":{"code":…,"message":…}}. A request without an
+// unrestricted API key gets 401 or 403, one that cannot be parsed 400.
 type API struct {
 	Gateway   *gateway.Gateway
-	Anonymous gateway.Principal // who a request without a key acts as
-	Log       *slog.Logger      // nil: none
+	Anonymous gateway.Principal // identity of a request without a key
+	Log       *slog.Logger      // may be nil
 }
 
 // Methods returns the names of all methods.
@@ -32,7 +31,7 @@ func Methods() []string {
 	}
 }
 
-// ServeHTTP does the method that the last part of the path names.
+// ServeHTTP calls the method named by the last part of the path.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
@@ -53,7 +52,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.Log.Error("API request failed", "method", method, "error", answer.internal)
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(append(answer.encode(method == "batch"), '\n')) // the backend may have left
+	_, _ = w.Write(append(answer.encode(method == "batch"), '\n')) // the backend may have disconnected
 }
 
 func (a *API) authenticate(r *http.Request) (p gateway.Principal, err error) {
@@ -83,7 +82,7 @@ func keyOf(r *http.Request) string {
 	return r.URL.Query().Get("api_key")
 }
 
-const maxBody = 8 << 20 // or what two of the largest messages take
+const maxBody = 8 << 20 // bytes, unless two messages of the largest size take more
 
 func (a *API) readBody(p *gateway.Principal, w http.ResponseWriter, r *http.Request) (body []byte, release func(), err error) {
 	body, release, err = readBody(a.Gateway, a.Gateway.Budget.Payer(p, r.RemoteAddr), w, r, max(maxBody, 2*a.Gateway.Limits().MessageBytes))

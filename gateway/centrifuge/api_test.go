@@ -17,7 +17,7 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// keys is an Authenticator of backends' keys.
+// keys authenticates the keys of backends.
 type keys struct{ names }
 
 func (k keys) Authenticate(ctx context.Context, token string) (gateway.Principal, error) {
@@ -30,8 +30,8 @@ func (k keys) Authenticate(ctx context.Context, token string) (gateway.Principal
 	return k.names.Authenticate(ctx, token)
 }
 
-// startAPI returns a function that posts a body to a method and returns the status and
-// the answer.
+// startAPI returns a gateway, and a function that posts a body to a method and returns the
+// status and the answer.
 func startAPI(t *testing.T) (g *gateway.Gateway, post func(method, body, key string) (int, string)) {
 	t.Helper()
 	memory := broker.NewMemory()
@@ -149,7 +149,7 @@ func TestAPI_Answers(t *testing.T) {
 
 var timeOfPublication = regexp.MustCompile(`"time":1[0-9]{12}\b`)
 
-// position returns a function that tells the epoch of a channel's history.
+// position returns a function that returns the epoch of a channel's history.
 func position(t *testing.T, post func(string, string, string) (int, string), channel string) func() string {
 	return func() string {
 		_, answer := post("history", `{"channel":"`+channel+`"}`, "secret")
@@ -168,7 +168,7 @@ func TestAPI_RefusesWhatIsNoJSON(t *testing.T) {
 	}
 }
 
-// Each client is reached by its id or its session, and the others are not.
+// A call reaches the client with the given id or session, and no other.
 func TestAPI_ReachesSomeOfAUsersClients(t *testing.T) {
 	g, post := startAPI(t)
 	theater := &theater{TB: t, Gateway: g}
@@ -208,7 +208,7 @@ func TestAPI_ReachesSomeOfAUsersClients(t *testing.T) {
 	}
 }
 
-// ending is a connection that tells why it was closed.
+// ending is a connection that records why it was closed.
 type ending struct {
 	swallower
 	closed chan gateway.Reason

@@ -9,8 +9,8 @@ import (
 	"tidegate/gateway/internal/rates"
 )
 
-// readBody returns a request's body of so many bytes at most; release gives back the room
-// that it takes of the payer's. An error is an *gateway.Error.
+// readBody reads the body of a request, at most most bytes. It takes that much of the payer's
+// inbound memory; the caller must call release to give it back. An error is a *gateway.Error.
 func readBody(g *gateway.Gateway, payer *rates.Bucket, w http.ResponseWriter, r *http.Request, most int) (body []byte, release func(), err error) {
 	if r.ContentLength > int64(most) {
 		return nil, nil, tooLarge

@@ -17,13 +17,13 @@ import (
 	"tidegate/gateway/gatewaytest"
 )
 
-// bundles are what pages load, and what they need to say JSON with it.
+// bundles are the scripts that pages load, and what they add to speak JSON with each.
 var bundles = map[string]string{
 	"centrifuge.js":          "const encode = (v) => v, decode = (d) => d;",
 	"centrifuge.protobuf.js": "const encode = (v) => new TextEncoder().encode(JSON.stringify(v)), decode = (d) => JSON.parse(new TextDecoder().decode(d));",
 }
 
-// TestBrowser has the official client's bundles talk in a real Chromium.
+// TestBrowser runs the bundles of the official client in a real Chromium.
 func TestBrowser(t *testing.T) {
 	_, nodes := startNodes(t, "one", "two")
 	folder, browser := installSDK(t), gatewaytest.StartBrowser(t)
@@ -39,9 +39,8 @@ func TestBrowser(t *testing.T) {
 	}
 }
 
-// TestBrowser_WithoutWebSockets has them fall back to streams in a real Chromium, where
-// something on the way lets no WebSocket through. What is said to a stream comes to the
-// other node.
+// TestBrowser_WithoutWebSockets runs the bundles in a real Chromium behind a proxy that blocks
+// WebSockets, so that they fall back to streams. Their commands go to the other node.
 func TestBrowser_WithoutWebSockets(t *testing.T) {
 	_, nodes := startNodes(t, "one", "two")
 	folder, browser := installSDK(t), gatewaytest.StartBrowser(t)
@@ -66,8 +65,7 @@ func TestBrowser_WithoutWebSockets(t *testing.T) {
 	}
 }
 
-// talkOnPage has the clients one and two, which talk makes, meet on a page, and returns
-// what was heard.
+// talkOnPage runs talk's two clients on a page and returns what they heard.
 func talkOnPage(t *testing.T, browser context.Context, folder, bundle, url, talk string) string {
 	t.Helper()
 	source, err := os.ReadFile(filepath.Join(folder, "node_modules/centrifuge/dist", bundle))
@@ -97,7 +95,7 @@ func talkOnPage(t *testing.T, browser context.Context, folder, bundle, url, talk
 	return said
 }
 
-// withoutWebSockets returns the address of a proxy that lets none through.
+// withoutWebSockets returns the address of a proxy that blocks WebSockets.
 func withoutWebSockets(t *testing.T, n *node) string {
 	target, err := url.Parse(n.url)
 	must(t, err)

@@ -12,7 +12,7 @@ import (
 	"tidegate/gateway/centrifuge/internal/wire"
 )
 
-// call is one request of a backend.
+// call executes the methods of one request from a backend.
 type call struct {
 	*gateway.Gateway
 	by *gateway.Principal
@@ -28,10 +28,10 @@ func read[T any](ctx context.Context, body []byte, do func(context.Context, T) o
 
 type empty struct{}
 
-// mostCommands bounds a batch, and the channels of a broadcast.
+// mostCommands limits the commands of a batch and the channels of a broadcast.
 const mostCommands = 1000
 
-// publication is what publish and broadcast have in common.
+// publication holds the parameters that publish and broadcast share.
 type publication struct {
 	Data        json.RawMessage   `json:"data"`
 	Base64      []byte            `json:"b64data"`
@@ -48,7 +48,7 @@ type position struct {
 
 func positionOf(p broker.Position) position { return position{p.Offset, p.Epoch} }
 
-// check returns what of p cannot be done, if ok is false.
+// check returns ok if p can be published, else why not.
 func (p *publication) check() (why outcome, ok bool) {
 	switch {
 	case p.Version > 0:
@@ -59,8 +59,7 @@ func (p *publication) check() (why outcome, ok bool) {
 	return outcome{}, true
 }
 
-// on returns p as a publish on a channel. The tag that the name of an event is shown
-// under is the name of the event.
+// on returns p as a publish to a channel. The tag eventTag becomes the event name.
 func (p *publication) on(channel string) gateway.Publish {
 	c := gateway.Publish{Channel: channel, Payload: p.Data, Key: p.Key, Event: p.Tags[eventTag], Transient: p.SkipHistory}
 	if p.Base64 != nil {
@@ -110,15 +109,14 @@ func (c *call) broadcast(ctx context.Context, args struct {
 	return done(map[string]any{"responses": responses}, nil)
 }
 
-// whom names a user's sessions, or one of them: by the client's id or, where it has a
-// session, by that.
+// whom selects the sessions of a user, or one of them, by the client's id or by its session.
 type whom struct {
 	User    string `json:"user"`
 	Client  string `json:"client"`
 	Session string `json:"session"`
 }
 
-// whose returns the sessions, if ok.
+// whose returns the selected sessions. ok is false if Client and Session contradict each other.
 func (w whom) whose() (of gateway.Whose, ok bool) {
 	id, _ := cutSession(w.Session)
 	return gateway.Whose{User: w.User, Session: cmp.Or(w.Client, id)}, w.Client == "" || id == "" || w.Client == id
@@ -159,7 +157,7 @@ func (c *call) disconnect(ctx context.Context, args struct {
 	return done(empty{}, err)
 }
 
-// refresh puts the end of connections elsewhere.
+// refresh changes when connections expire.
 func (c *call) refresh(ctx context.Context, args struct {
 	whom
 	Expired  bool             `json:"expired"`
@@ -269,7 +267,7 @@ func (c *call) info(ctx context.Context) outcome {
 	return done(map[string]any{"nodes": nodes}, nil)
 }
 
-// timeOf returns a time in seconds since 1970; 0: none.
+// timeOf converts seconds since 1970; 0 is the zero time.
 func timeOf(seconds int64) time.Time {
 	if seconds == 0 {
 		return time.Time{}

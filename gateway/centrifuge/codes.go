@@ -7,10 +7,9 @@ import (
 	"tidegate/gateway/centrifuge/internal/wire"
 )
 
-// The codes with which the server ends a connection or a subscription, and those of
-// errors, as https://centrifugal.dev/docs/server/codes has them. SDKs connect again
-// after 3000 to 3499, and subscribe again from 2500 on; an error that is temporary, and
-// an expired token, they try again.
+// Codes of the ends of connections and subscriptions, and of errors, as in
+// https://centrifugal.dev/docs/server/codes. SDKs reconnect after 3000 to 3499 and
+// resubscribe after 2500 and above. They retry after a temporary error or an expired token.
 const (
 	shutdown          = 3001
 	serverError       = 3004
@@ -68,8 +67,8 @@ func farewellCode(r gateway.Reason) int {
 	return r.Code
 }
 
-// errorOfFailure is errorOf for a command, of which the token may have ended: then the
-// client is to get a new one.
+// errorOfFailure is errorOf for a failed command. If the token has expired, it tells the
+// client to get a new one.
 func errorOfFailure(r request, f gateway.Failure) *wire.Error {
 	e := errorOf(r, f.Code, f.Message)
 	if f.Reason.Is(gateway.TokenExpired) {
@@ -78,7 +77,7 @@ func errorOfFailure(r request, f gateway.Failure) *wire.Error {
 	return e
 }
 
-// errorOf returns the error that says why a request failed.
+// errorOf returns the wire error for the failure of a request.
 func errorOf(r request, code gateway.Code, message string) *wire.Error {
 	e := &wire.Error{Code: errorCode(r, code), Message: utf8Of(message)}
 	e.Temporary = e.Code == errInternal || e.Code == errTooManyRequests
@@ -113,7 +112,7 @@ func whatIsMissing(r request) uint32 {
 	return errUnknownChannel
 }
 
-// unsubscribeCode says whether the client is to subscribe again.
+// unsubscribeCode returns a code that tells the client whether to subscribe again.
 func unsubscribeCode(e gateway.Unsubscribed) uint32 {
 	if e.Expired {
 		return unsubscribedExpired
@@ -125,5 +124,5 @@ func unsubscribeCode(e gateway.Unsubscribed) uint32 {
 	return unsubscribedByServer
 }
 
-// utf8Of makes s what Protobuf takes for a string.
+// utf8Of returns s with invalid UTF-8 replaced, as Protobuf requires of a string.
 func utf8Of(s string) string { return strings.ToValidUTF8(s, "\ufffd") }

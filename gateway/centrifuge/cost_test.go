@@ -17,8 +17,8 @@ import (
 	"tidegate/gateway/websocket"
 )
 
-// theater is a gateway in memory whose audiences cost nothing but what the gateway spends
-// on them.
+// theater is a gateway in memory whose connections cost nothing, so that only the gateway's
+// own work is measured.
 type theater struct {
 	testing.TB
 	*gateway.Gateway
@@ -35,8 +35,8 @@ func openTheater(t testing.TB) *theater {
 	return &theater{t, g, gatewaytest.Run(t, g, func() {})}
 }
 
-// dialect is how sessions of a protocol whose cost is compared begin, and what they hear
-// before all messages.
+// dialect is a protocol whose cost is compared: how its sessions begin, and which frames
+// they get before messages.
 type dialect struct {
 	protocol gateway.Protocol
 	begin    []gateway.Frame
@@ -53,7 +53,7 @@ var dialects = map[string]dialect{
 	}, 2},
 }
 
-// audience is sessions whose connections swallow what they are written.
+// audience is a set of sessions whose connections discard what they are sent.
 type audience struct {
 	*theater
 	left atomic.Int64  // frames that are still to come
@@ -71,7 +71,7 @@ func (c swallower) Write(frames [][]byte, _ time.Duration) ([][]byte, error) {
 func (swallower) Heard() time.Time             { return time.Now() }
 func (swallower) Close(gateway.Reason, []byte) {}
 
-// seat has so many sessions of a dialect subscribe.
+// seat subscribes that many sessions of a dialect.
 func (th *theater) seat(d dialect, sessions int) *audience {
 	th.Helper()
 	a := &audience{theater: th, all: make(chan struct{}, 1)}
@@ -105,7 +105,7 @@ func (a *audience) await() {
 	}
 }
 
-// tell publishes, and returns when so many frames have been written.
+// tell publishes, and returns once that many frames have been written.
 func (a *audience) tell(frames int) {
 	a.left.Store(int64(frames))
 	_, err := a.Publish(context.Background(), &gateway.Principal{Key: "backend"}, gateway.Publish{
@@ -117,8 +117,8 @@ func (a *audience) tell(frames int) {
 	a.await()
 }
 
-// One operation is a publication that all sessions of its channel have been written. For a
-// Centrifuge client it must not take more than 1.1 times what it takes for a native one.
+// One operation is one publication, written to all sessions of its channel. For Centrifuge
+// clients it must not take more than 1.1 times as long as for native ones.
 func BenchmarkDelivery(b *testing.B) {
 	const sessions = 1000
 	for _, name := range []string{"native", "json", "protobuf", "native", "json", "protobuf"} {
@@ -133,7 +133,7 @@ func BenchmarkDelivery(b *testing.B) {
 	}
 }
 
-// A Centrifuge client must not take more than 1.2 times the memory of a native one.
+// A Centrifuge session must not take more than 1.2 times the memory of a native one.
 func TestSession_TakesLittleMoreMemoryThanANativeOne(t *testing.T) {
 	const sessions, most = 5000, 1.2
 	taken := map[string]float64{}

@@ -14,7 +14,7 @@ import (
 
 func badRequest(text string) error { return gateway.ProtocolError.With(text) }
 
-// decodeProtobuf reads commands, each behind its length.
+// decodeProtobuf parses commands, each prefixed by its length.
 func decodeProtobuf(data []byte) (commands []gateway.Command, err error) {
 	for n := 1; len(data) > 0; n++ {
 		length, size := binary.Uvarint(data)
@@ -36,14 +36,14 @@ func decodeProtobuf(data []byte) (commands []gateway.Command, err error) {
 	return commands, nil
 }
 
-// mostPongs may be in one frame. They are no commands, of which a client has so many a
-// second, and one takes a byte or two.
+// mostPongs is the largest number of pongs in one frame. Pongs are not commands, so the
+// rate limit does not apply to them, and each takes only a byte or two.
 const mostPongs = 8
 
 var tooManyPongs = badRequest("a frame has more pongs in it than there were pings")
 
-// appendCommand appends what a command asks of the gateway: nothing, if it is a pong, or
-// sends what nobody takes.
+// appendCommand appends the gateway command for c. It appends nothing for a pong, or for a
+// send, which has no receiver here.
 func appendCommand(commands []gateway.Command, c *wire.Command, f Format) ([]gateway.Command, error) {
 	command := commandOf(c, f)
 	switch {
@@ -85,7 +85,7 @@ func commandOf(c *wire.Command, f Format) gateway.Command {
 	return nil
 }
 
-// connectOf says where the client is on the channels that the server has put it on before.
+// connectOf includes the positions of a returning client on its server-side channels.
 func connectOf(id uint32, r *wire.ConnectRequest) gateway.Command {
 	c := gateway.Auth{ID: ofConnect.of(id).id(), Token: r.Token, Data: string(r.Data)}
 	for channel, sub := range r.Subs {
@@ -121,11 +121,11 @@ func subscribeOf(id uint32, r *wire.SubscribeRequest) gateway.Command {
 	return c
 }
 
-// deltaFormat is the name of the one format that there is.
+// deltaFormat is the only delta format that is supported.
 const deltaFormat = "fossil"
 
-// cursorOf returns where a client is that has a position, or how many of the last
-// messages one is to have that has none.
+// cursorOf returns the cursor of a client's position. If the client has no position, it
+// returns 1, the number of recent messages to send instead.
 func cursorOf(epoch string, offset uint64) (cursor string, recent int) {
 	if epoch == "" && offset == 0 {
 		return "", 1
@@ -137,8 +137,8 @@ func cursorOf(epoch string, offset uint64) (cursor string, recent int) {
 	return cursor, 0
 }
 
-// elsewhere is the cursor of a client that comes from another server: no channel knows
-// its epoch, and so the client hears that what it had missed is not known.
+// elsewhere is the cursor of a client that comes from another server. No channel has its
+// epoch, so the client learns that it cannot recover.
 const elsewhere = "0:0"
 
 func publishOf(id uint32, r *wire.PublishRequest, f Format) gateway.Command {
@@ -184,8 +184,8 @@ func historyOf(id uint32, r *wire.HistoryRequest) gateway.Command {
 
 const nothingBefore = "there is nothing before the offset 0"
 
-// historyFrom returns what reads a channel's history: of a limit of 0 the position alone is
-// wanted.
+// historyFrom returns the command that reads a channel's history. With a limit of 0 only
+// the position is wanted.
 func historyFrom(channel string, limit int, since *wire.StreamPosition, reverse bool) gateway.History {
 	c := gateway.History{Channel: channel, Limit: max(0, min(limit, math.MaxInt32)), Before: reverse, Oldest: !reverse}
 	if limit == 0 {

@@ -16,7 +16,7 @@ import (
 	"tidegate/gateway/centrifuge/internal/wire"
 )
 
-// asked are commands in both formats, with what they are to the gateway.
+// asked lists commands in both formats, with the gateway's command for each.
 var asked = []struct {
 	name  string
 	json  string
@@ -135,7 +135,7 @@ func TestDecode_Batches(t *testing.T) {
 	}
 }
 
-// A pong costs a client nothing: there is no frame full of them.
+// Pongs are free for a client, so a frame must not contain many.
 func TestDecode_PongsInOneFrame(t *testing.T) {
 	for n, want := range map[int]string{1: "", 8: "", 9: "protocol_error", 30_000: "protocol_error"} {
 		if got := meaning(centrifuge.JSON, []byte(strings.Repeat("{}", n))); got != want {
@@ -160,7 +160,7 @@ func TestDecode_KindsOfProtobufData(t *testing.T) {
 	}
 }
 
-// A Conn may use a frame's memory again for the next one.
+// A Conn may reuse the memory of a frame for the next one.
 func TestDecode_KeepsNothingOfTheFrame(t *testing.T) {
 	for _, c := range asked {
 		for format, frame := range map[centrifuge.Format][]byte{centrifuge.JSON: []byte(c.json), centrifuge.Protobuf: delimited(t, c.wire)} {
@@ -193,11 +193,11 @@ func TestDecode_WhatIsNoFrameEndsTheSession(t *testing.T) {
 	}
 }
 
-// deep is nested deeper than anything is to be that a client says.
+// deep is nested more deeply than clients may.
 var deep = strings.Repeat("[", 101) + strings.Repeat("]", 101)
 
-// A command that is nested too deep is answered, whatever it is nested in; what cannot be
-// answered ends the session.
+// A command that is nested too deep gets an error reply if it has an id; otherwise
+// the session ends.
 func TestDecode_BoundsNesting(t *testing.T) {
 	for frame, want := range map[string]string{
 		`{"id":1,"connect":{"data":` + deep + `}}`:                                             "Malformed 1",
@@ -231,7 +231,7 @@ func FuzzDecodeProtobuf(f *testing.F) {
 	f.Fuzz(func(t *testing.T, frame []byte) { checkDecode(t, centrifuge.Protobuf, frame) })
 }
 
-// FuzzDecodeConnect reads what those say who only listen: it connects, or ends the session.
+// FuzzDecodeConnect decodes what one-way clients send: the result is a connect or an error.
 func FuzzDecodeConnect(f *testing.F) {
 	for _, request := range []string{"", " ", "null", `{}`, `{"token":"t","subs":{"a":{"recover":true,"epoch":"k3x9","offset":4},"b":null}}`, `{"subs":{"a":{"recover":true,"epoch":"\u0000:"}}}`} {
 		f.Add([]byte(request))
@@ -256,7 +256,7 @@ func FuzzDecodeConnect(f *testing.F) {
 	})
 }
 
-// checkDecode wants commands that can be answered, or a reason that SDKs know.
+// checkDecode fails unless the commands can be answered, or the error has a code that SDKs know.
 func checkDecode(t *testing.T, format centrifuge.Format, frame []byte) {
 	p := centrifuge.Protocol{Format: format}
 	commands, err := p.Decode(gateway.Frame{Data: frame, Binary: format == centrifuge.Protobuf})
@@ -279,7 +279,7 @@ func checkDecode(t *testing.T, format centrifuge.Format, frame []byte) {
 	}
 }
 
-// meaning returns what a frame is to the gateway.
+// meaning describes the gateway's commands for a frame.
 func meaning(format centrifuge.Format, frame []byte) string {
 	commands, err := centrifuge.Protocol{Format: format}.Decode(gateway.Frame{Data: frame, Binary: format == centrifuge.Protobuf})
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 
 var nested = fmt.Sprintf("the JSON is nested too deep: at most %d levels are allowed", broker.MostNested)
 
-// decodeConnect reads the connect request of a client that says nothing else. Whatever it
-// says later is another one, which may renew its token.
+// decodeConnect parses the connect request of a one-way client, which sends nothing else.
+// If it sends another, that may renew its token.
 func decodeConnect(data []byte) ([]gateway.Command, error) {
 	r := &wire.ConnectRequest{}
 	if len(bytes.TrimSpace(data)) > 0 {
@@ -30,7 +30,7 @@ func decodeConnect(data []byte) ([]gateway.Command, error) {
 	return []gateway.Command{connectOf(0, r)}, nil
 }
 
-// jsonCommand is wire.Command as JSON has it, where a field of bytes is any value.
+// jsonCommand is wire.Command in JSON, where a field of bytes may be any value.
 type jsonCommand struct {
 	ID        uint32       `json:"id"`
 	Connect   *jsonConnect `json:"connect"`
@@ -74,7 +74,7 @@ func (r *jsonConnect) wire() *wire.ConnectRequest {
 	return &wire.ConnectRequest{Token: r.Token, Data: r.Data, Subs: r.Subs}
 }
 
-// decodeJSON reads commands, one on a line.
+// decodeJSON parses commands, one per line.
 func decodeJSON(data []byte) (commands []gateway.Command, err error) {
 	decoder, read := json.NewDecoder(bytes.NewReader(data)), int64(0)
 	for n := 1; ; n++ {
@@ -87,7 +87,7 @@ func decodeJSON(data []byte) (commands []gateway.Command, err error) {
 		}
 		line := data[read:decoder.InputOffset()]
 		read = decoder.InputOffset()
-		if !broker.NestedIn(line, 2) { // a command has its payload in {"publish": {"data": ...}}
+		if !broker.NestedIn(line, 2) { // the payload of a command is two levels deep: {"publish": {"data": ...}}
 			commands, err = appendCommand(commands, c.wire(), JSON)
 		} else if commands = append(commands, gateway.Malformed{ID: request(0).of(c.ID).id(), Reason: nested}); c.ID == 0 {
 			err = badRequest(nested)

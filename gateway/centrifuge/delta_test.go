@@ -12,8 +12,8 @@ import (
 	"tidegate/gateway/centrifuge/internal/fossil"
 )
 
-// TestDelta_IsAppliedByTheSDK has the official client make messages of many deltas: of
-// JSON with all kinds of characters, of which something has changed, and of bytes.
+// TestDelta_IsAppliedByTheSDK makes the official client apply many deltas: of JSON with all
+// kinds of characters, and of bytes.
 func TestDelta_IsAppliedByTheSDK(t *testing.T) {
 	file, err := os.Create(filepath.Join(t.TempDir(), "deltas"))
 	must(t, err)
@@ -38,7 +38,7 @@ func TestDelta_IsAppliedByTheSDK(t *testing.T) {
 	runInNode(t, "deltas.test.mjs", "DELTAS="+file.Name())
 }
 
-// pairOf returns a message and the one before it.
+// pairOf returns a message and the previous one.
 func pairOf(r *rand.Rand) (before, after []byte) {
 	words := []string{"α", "é", "😀", "漢字", "plain", "\"", "\\", "\n", "0123456789", "the same words again, ", "\u2028"}
 	texts := make([]string, 5+r.IntN(60))

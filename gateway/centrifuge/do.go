@@ -6,8 +6,8 @@ import (
 	"encoding/json"
 )
 
-// do does a method. What it does not know of a body it leaves out; but what it cannot
-// do is an error.
+// do executes a method. It ignores unknown fields of the body, but a known option that is
+// not supported is an error.
 func (c *call) do(ctx context.Context, method string, body []byte) outcome {
 	switch method {
 	case "publish":
@@ -40,8 +40,7 @@ func (c *call) do(ctx context.Context, method string, body []byte) outcome {
 	return failed(errMethodNotFound, "method not found")
 }
 
-// batch does commands one after the other: each an object of one method's name and its
-// body.
+// batch executes commands in order. Each is an object with one method's name and its body.
 func (c *call) batch(ctx context.Context, args struct {
 	Commands []map[string]json.RawMessage `json:"commands"`
 }) outcome {

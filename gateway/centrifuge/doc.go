@@ -1,10 +1,10 @@
-// Package centrifuge speaks the client protocol of the Centrifuge family, as its public
-// definition (github.com/centrifugal/protocol) and its SDKs have it, on the same
-// channels as every other client. The messages are those of internal/wire, in JSON, one
-// on a line, or in Protobuf, each behind its length as a varint.
+// Package centrifuge implements the client protocol of the Centrifuge family, as defined by
+// github.com/centrifugal/protocol and its SDKs, on the same channels as all other clients.
+// The messages are those of internal/wire: in JSON, one per line, or in Protobuf, each
+// prefixed by its length as a varint.
 //
-// A session begins with a connect; until that is answered nothing else is done. What
-// the commands are to the gateway:
+// A session begins with a connect. Until it is answered, other commands wait. The commands
+// map to the gateway's as follows:
 //
 //	connect, refresh       Auth
 //	subscribe              Subscribe; epoch and offset are the cursor "epoch:offset";
@@ -12,24 +12,23 @@
 //	publish                Publish; data that is JSON is JSON, else text, else binary
 //	presence[_stats]       Presence
 //	history                History
-//	ping, {}               Ping; nothing: the answer to a ping of ours
+//	ping, {}               Ping; nothing: {} is the reply to the gateway's ping
 //	unsubscribe            Unsubscribe
 //	sub_refresh            Renew
 //	rpc                    Call
-//	send                   nothing: nobody takes what is about no channel
+//	send                   nothing: messages without a channel have no receiver
 //
-// What was missed follows the reply to a subscribe as publications of their own, and the
-// reply's offset is the client's own: whenever the connection breaks, the client knows
-// what it has got.
+// Missed messages follow the reply to a subscribe as separate publications, and the offset
+// of the reply is the client's own. So the client knows what it has received, whenever the
+// connection breaks.
 //
-// A subscription that asks for deltas hears each publication as what differs from the one
-// before, or in full: in Protobuf as bytes, in JSON in a string. See package
-// internal/fossil.
+// A subscription that asks for deltas gets each publication as a delta to the previous one,
+// or in full: in Protobuf as bytes, in JSON as a string. See package internal/fossil.
 //
-// A client on Server-Sent Events or HTTP streaming says its first commands with the
-// request of the stream, and the others by requests to /emulation, on any node: what the
-// connect reply gives it as its session is the session's id and secret key.
+// A client on Server-Sent Events or HTTP streaming sends its first commands in the request
+// for the stream. It sends later ones in requests to /emulation, on any node. The session
+// of the connect reply, which identifies it there, is the session's id and secret key.
 //
-// A Protocol has no state, so an ID carries beside the client's number what the answer
-// must know of the question: see ticket.
+// A Protocol has no state. So the ID of a command carries, besides the client's number,
+// what the reply needs to know of the command: see ticket.
 package centrifuge

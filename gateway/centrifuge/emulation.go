@@ -12,15 +12,15 @@ import (
 	"tidegate/gateway/transport"
 )
 
-// NewEmulation returns a handler that takes what clients of streams say, and hands it to
-// the node that has the stream:
+// NewEmulation returns a handler that receives the commands of clients on streams and
+// forwards them to the node of the stream:
 //
 //	POST {"session":"…","node":"…","data":"{\"id\":2,\"subscribe\":…}"}
 //
 // or, with the Content-Type application/octet-stream, an EmulationRequest in Protobuf.
-// Session and node are those of the connect reply. The answer is 204 when the commands
-// are in line; what comes of them is told in the stream. SDKs begin anew after 404 and
-// from 500 on. CORS decides which pages may ask.
+// Session and node are those of the connect reply. The answer is 204 once the commands are
+// queued; the replies come over the stream. SDKs start a new session after 404 and after
+// 500 and above. Which pages may send requests is decided by CORS.
 func NewEmulation(g *gateway.Gateway) http.Handler {
 	return transport.Only(&emulation{g}, http.MethodPost)
 }
@@ -30,7 +30,7 @@ type emulation struct{ gateway *gateway.Gateway }
 // ServeHTTP serves one request.
 func (e *emulation) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	payer := e.gateway.Budget.Payer(&gateway.Principal{}, r.RemoteAddr)
-	body, release, err := readBody(e.gateway, payer, w, r, 2*mostSaid(e.gateway)) // which is escaped once more
+	body, release, err := readBody(e.gateway, payer, w, r, 2*mostSaid(e.gateway)) // twice, because the data is escaped once more
 	if err == nil {
 		err = e.pass(r, body)
 		release()

@@ -9,7 +9,8 @@ import (
 	"tidegate/gateway/centrifuge/internal/wire"
 )
 
-// FuzzEmulation reads bodies, and writes what it has read anew: that reads the same.
+// FuzzEmulation parses bodies and checks that encoding and parsing the result again
+// changes nothing.
 func FuzzEmulation(f *testing.F) {
 	request := &wire.EmulationRequest{Node: "n", Session: "s.k", Data: []byte(`{"id":1,"ping":{}}`)}
 	inProtobuf, err := proto.Marshal(request)

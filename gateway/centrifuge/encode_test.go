@@ -23,8 +23,8 @@ var update = flag.Bool("update", false, "write the golden file anew")
 
 const saidFile = "testdata/said.golden"
 
-// TestEncode_SaysEvents compares each event in JSON, and in Protobuf as its text form,
-// with said.golden.
+// TestEncode_SaysEvents compares each event with said.golden, in JSON and in the text
+// form of Protobuf.
 func TestEncode_SaysEvents(t *testing.T) {
 	var got strings.Builder
 	for _, event := range everyEvent() {
@@ -64,7 +64,7 @@ func textOf(t *testing.T, event gateway.Event) string {
 	return strings.ReplaceAll(prototext.MarshalOptions{}.Format(&reply), "  ", " ") // it varies its blanks on purpose
 }
 
-// number is the ID that a command in JSON gets.
+// number returns the ID of a command.
 func number(t gateway.Command) gateway.ID {
 	switch c := t.(type) {
 	case gateway.Auth:
@@ -91,7 +91,7 @@ func number(t gateway.Command) gateway.ID {
 	return gateway.ID{}
 }
 
-// to returns the ID of a command.
+// to returns the ID of a command given in JSON.
 func to(command string) gateway.ID {
 	commands, err := centrifuge.Protocol{}.Decode(gateway.Frame{Data: []byte(command)})
 	if err != nil {
@@ -189,8 +189,8 @@ func everyEvent() []gateway.Event {
 	}
 }
 
-// What the server wanted a client to have, and what is gone, is told as a subscription that
-// has ended, and begins anew. One way, what begins says it alone.
+// A loss on a server-side subscription is sent as an end of the subscription followed by a
+// new one. A one-way client gets only the new one.
 func TestEncode_TellsThatASubscriptionOfTheServersHasNotRecovered(t *testing.T) {
 	at := broker.Position{Epoch: "k3x9", Offset: 45}
 	lost := gateway.Subscribed{Channel: "c", Position: at, After: at, Resumed: true}
@@ -225,8 +225,8 @@ func TestEncode_TellsThatASubscriptionOfTheServersHasNotRecovered(t *testing.T) 
 	}
 }
 
-// All formats and framings say the same of a pair whose data is the same in them, and else
-// each format.
+// All formats and framings share one comparison of two messages if the data is the same in
+// all of them; otherwise each format has one.
 func TestEncode_ComparesAPairOnce(t *testing.T) {
 	message := func(text string) *broker.Message { return &broker.Message{Channel: "c", Payload: []byte(text)} }
 	long := `{"title":"the state of the match","home":`

@@ -9,7 +9,7 @@ import (
 	"tidegate/gateway/internal/jsontext"
 )
 
-// appendReply appends a reply as one JSON object on one line. What is zero is left out.
+// appendReply appends a reply as a JSON object on one line. It omits zero values.
 func appendReply(b []byte, r *wire.Reply) []byte {
 	o := begin(b).number("id", uint64(r.Id))
 	switch {
@@ -47,7 +47,7 @@ func appendReply(b []byte, r *wire.Reply) []byte {
 	return o.end()
 }
 
-// appendPush appends a reply that isPush as those who only listen hear it: bare.
+// appendPush appends a reply that isPush in the form for one-way clients, without the envelope.
 func appendPush(b []byte, r *wire.Reply) []byte {
 	o := begin(b)
 	switch {
@@ -59,7 +59,7 @@ func appendPush(b []byte, r *wire.Reply) []byte {
 	return o.end()
 }
 
-// sizeOf returns about how many bytes a reply takes.
+// sizeOf estimates the encoded size of a reply in bytes.
 func sizeOf(r *wire.Reply) int {
 	const names = 256
 	switch {
@@ -82,7 +82,7 @@ func begin(b []byte) object { return append(b, '{') }
 
 func (o object) end() object { return append(o, '}') }
 
-// name appends a member's name, which needs no escapes, behind those before it.
+// name appends the name of a field, which must need no escapes, after a comma if necessary.
 func (o object) name(name string) object {
 	if o[len(o)-1] != '{' {
 		o = append(o, ',')
@@ -101,7 +101,7 @@ func (o object) str(name, value string) object {
 	return o.text(name, value)
 }
 
-// text is str for what is not left out.
+// text is like str but does not omit an empty value.
 func (o object) text(name, value string) object { return jsontext.AppendString(o.name(name), value) }
 
 func (o object) number(name string, value uint64) object {
@@ -122,7 +122,7 @@ func (o object) truth(name string, value bool) object {
 	return append(o.name(name), "true"...)
 }
 
-// raw appends what is JSON on one line already.
+// raw appends a value that is JSON on one line already.
 func (o object) raw(name string, value []byte) object {
 	if value == nil {
 		return o
@@ -197,7 +197,7 @@ func (o object) texts(name string, values map[string]string) object {
 	return o.end()
 }
 
-// key is name for one that may need escapes.
+// key is like name but escapes the name.
 func (o object) key(name string) object {
 	if o[len(o)-1] != '{' {
 		o = append(o, ',')

@@ -8,7 +8,7 @@ import (
 	"tidegate/gateway/centrifuge/internal/wire"
 )
 
-// appendProtobuf returns a reply behind its length.
+// appendProtobuf returns a reply prefixed by its length.
 func appendProtobuf(r *wire.Reply) ([]byte, error) {
 	size := proto.Size(r)
 	data := binary.AppendUvarint(make([]byte, 0, size+binary.MaxVarintLen32), uint64(size))

@@ -1,18 +1,18 @@
 package centrifuge
 
-// Format is how messages are written.
+// Format is the encoding of messages.
 type Format uint8
 
 const (
-	JSON     Format = iota // objects, one on a line
-	Protobuf               // each behind its length
+	JSON     Format = iota // objects, one per line
+	Protobuf               // each prefixed by its length
 )
 
-// Framing is how a reply stands among others on its transport.
+// Framing is how replies are separated on their transport.
 type Framing uint8
 
 const (
-	Messages Framing = iota // each in a message of the transport's own
-	Lines                   // in a stream: JSON on a line, Protobuf behind its length
-	Events                  // each the data of a Server-Sent Event; JSON alone
+	Messages Framing = iota // each is a message of the transport
+	Lines                   // in a stream: JSON ends with a newline, Protobuf has its length as a prefix
+	Events                  // each is the data of a Server-Sent Event; only for JSON
 )

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestGoSDK builds an application with the official Go client, unmodified, in a module
-// of its own, and has it meet itself on two nodes.
+// TestGoSDK builds an application with the unmodified official Go client, in its own
+// module, and runs it against two nodes.
 func TestGoSDK(t *testing.T) {
 	_, nodes := startNodes(t, "one", "two")
 	folder := t.TempDir()

@@ -11,7 +11,7 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// subscription is what the method subscribe says of one, beside whose it is.
+// subscription holds the parameters of the method subscribe, apart from the user or session.
 type subscription struct {
 	Channel  string               `json:"channel"`
 	ExpireAt int64                `json:"expire_at"`
@@ -23,8 +23,8 @@ type subscription struct {
 	Override *overrides           `json:"override"`
 }
 
-// overrides are what a subscription is to have, whatever the channel's rule says: less than
-// others have, or the same. What the rule does not have for anybody nobody can have.
+// overrides replaces settings of the channel's rule for one subscription. It can only
+// switch things off: what the rule does not allow cannot be added.
 type overrides struct {
 	Presence         *value `json:"presence"`
 	JoinLeave        *value `json:"join_leave"`
@@ -37,7 +37,7 @@ type value struct {
 	Value bool `json:"value"`
 }
 
-// or returns what is to be, where the rule says something.
+// or returns the value if it is set, else what the rule says.
 func (v *value) or(ruled bool) bool {
 	if v == nil {
 		return ruled
@@ -45,7 +45,7 @@ func (v *value) or(ruled bool) bool {
 	return v.Value
 }
 
-// apply puts the overrides into a grant, or says why they cannot be had, if ok is false.
+// apply puts the overrides into a grant. If ok is false, why says which cannot be applied.
 func (o *overrides) apply(to *gateway.Grant, r rules.Rule) (why outcome, ok bool) {
 	if o == nil {
 		return outcome{}, true
@@ -81,7 +81,7 @@ func (c *call) subscribe(ctx context.Context, args struct {
 	return done(empty{}, err)
 }
 
-// grant returns what a subscription is to the gateway or, if ok is false, why it cannot be.
+// grant returns the gateway's form of the subscription. If ok is false, why says what is wrong.
 func (s *subscription) grant(g *gateway.Gateway) (to gateway.Grant, why outcome, ok bool) {
 	to = gateway.Grant{Channel: s.Channel, Until: timeOf(s.ExpireAt), Info: valueOf(s.Info, s.Info64), Data: valueOf(s.Data, s.Data64)}
 	if s.Since != nil {
@@ -102,7 +102,7 @@ func (s *subscription) grant(g *gateway.Gateway) (to gateway.Grant, why outcome,
 	return to, why, ok
 }
 
-// valueOf returns what is given as it is, or in base64; null is nothing.
+// valueOf returns the value given as JSON or in base64, or nil for null.
 func valueOf(given json.RawMessage, encoded []byte) json.RawMessage {
 	switch {
 	case encoded != nil:

@@ -7,18 +7,18 @@ import (
 	"tidegate/gateway"
 )
 
-// The subprotocols that a WebSocket client may ask for. Without one it speaks JSON,
-// unless its URL says otherwise: see Greet.
+// Subprotocols that a WebSocket client may request. Without one it speaks JSON, unless its
+// URL says otherwise: see Greet.
 const (
 	SubprotocolProtobuf = "centrifuge-protobuf"
 	SubprotocolJSON     = "centrifuge-json"
 )
 
-// Greet begins a session that speaks Protobuf if its subprotocol, ?format= or
-// ?cf_protocol= says so, else JSON.
+// Greet begins a session that speaks Protobuf if the subprotocol, ?format= or ?cf_protocol=
+// says so, else JSON.
 func Greet(r *http.Request) (gateway.Hello, error) { return hello(Protocol{Format: formatOf(r)}), nil }
 
-// GreetOneWay begins a session that only listens. Its connect request is ?cf_connect=, or
+// GreetOneWay begins a session that only receives. Its connect request is ?cf_connect= or
 // the first message.
 func GreetOneWay(r *http.Request) (gateway.Hello, error) {
 	p := Protocol{OneWay: true}
@@ -32,7 +32,8 @@ func GreetOneWay(r *http.Request) (gateway.Hello, error) {
 	return h, err
 }
 
-// connectParameter is what a client that cannot say anything says it in.
+// connectParameter is the query parameter with the connect request of a client that
+// cannot send messages.
 const connectParameter = "cf_connect"
 
 func hello(p Protocol) gateway.Hello {

@@ -14,7 +14,7 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// must ends the test if there is an error.
+// must fails the test if err is not nil.
 func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {

@@ -11,15 +11,14 @@ import (
 	"tidegate/gateway/centrifuge/internal/wire"
 )
 
-// oddNames are none of channels, and as little of users: with characters that are not seen
-// one would pass for another.
+// oddNames are invalid names of channels and users: their invisible characters would make
+// one name look like another.
 var oddNames = []string{
 	"", "a b", "a\tb", "a\nb", "a\u0000b", "a\u0007b", "a\u007fb", "a\u00a0b", "a\u2028b", "a\u200bb", "a\u200db", "a\u2060b", "a\ufeffb",
 	"a\u202eb", "a\u2066b", "a\u061cb", "a\u115fb", "a\u3164b", "a\ufe0fb", "a\U000e0041b", strings.Repeat("x", 256),
 }
 
-// What names a channel is answered by an error where the name is none, in both formats, and
-// the session lives.
+// A command with an invalid channel name gets an error, in both formats, and the session goes on.
 func TestNames_ThatAreNoneAreBadRequests(t *testing.T) {
 	_, nodes := startNodes(t, "one")
 	said := map[string]func(channel string) *wire.Command{
@@ -67,7 +66,7 @@ func TestNames_ThatAreNoneAreBadRequests(t *testing.T) {
 	}
 }
 
-// quoted returns a name as a string of JSON, with escapes for all that is not ASCII.
+// quoted returns a name as a JSON string, with all non-ASCII characters escaped.
 func quoted(name string) string {
 	text := strconv.QuoteToASCII(name)
 	return strings.NewReplacer(`\U000e0041`, `\udb40\udc41`, `\x00`, `\u0000`, `\a`, `\u0007`, `\x7f`, `\u007f`).Replace(text)
@@ -100,7 +99,7 @@ func TestNames_OfTheServerAPIAreNamesToo(t *testing.T) {
 	}
 }
 
-// A connect request that is nested too deep is answered like one.
+// A connect request that is nested too deep gets an error reply.
 func TestConnect_NestedTooDeepIsRefused(t *testing.T) {
 	_, nodes := startNodes(t, "one")
 	c := dial(t, nodes[0], "/connection/websocket")

@@ -25,14 +25,14 @@ import (
 
 const patience = 30 * time.Second
 
-// node is a gateway with all that its clients connect to.
+// node is a gateway with all endpoints for clients.
 type node struct {
 	url     string
 	gateway *gateway.Gateway
 	stop    func() // ends it; the test's end does, too
 }
 
-// startNodes starts nodes that share a Redis.
+// startNodes starts nodes that share one Redis.
 func startNodes(t *testing.T, names ...string) (redis *brokertest.RedisServer, nodes []*node) {
 	t.Helper()
 	redis = brokertest.StartRedis(t)
@@ -101,8 +101,8 @@ func routes(g *gateway.Gateway, sockets *websocket.Server) http.Handler {
 	return mux
 }
 
-// answerer is a backend that answers calls, tells clients what they have said beside their
-// tokens, and shows it with them on a channel.
+// answerer is a backend that answers calls, returns the data of a connect or subscribe to
+// the client, and adds it to the client's info on a channel.
 type answerer struct{}
 
 func (answerer) Wants(event gateway.HookEvent) bool {
@@ -126,7 +126,7 @@ func (answerer) Ask(_ context.Context, q *gateway.Question) error {
 
 func (answerer) Tell(context.Context, []gateway.Notice) error { return nil }
 
-// names takes a token such as "user alice" for alice's.
+// names accepts tokens such as "user alice" for alice.
 type names struct{}
 
 func (names) Authenticate(_ context.Context, token string) (gateway.Principal, error) {

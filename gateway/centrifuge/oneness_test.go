@@ -12,14 +12,15 @@ import (
 	"github.com/coder/websocket"
 )
 
-// listener is a client of some kind on a channel. What it hears is the data alone.
+// listener is a client of some kind on a channel. It receives only the data.
 type listener struct {
 	kind  string
 	heard chan string
 }
 
-// TestOneChannel_HeardAndSpokenByAll has Centrifuge clients of both formats, native ones,
-// Server-Sent Events and redis-cli on one channel, on two nodes: whoever speaks, all hear.
+// TestOneChannel_HeardAndSpokenByAll connects Centrifuge clients of both formats, native
+// clients, Server-Sent Events and redis-cli to one channel, on two nodes: what one
+// publishes, all receive.
 func TestOneChannel_HeardAndSpokenByAll(t *testing.T) {
 	redis, nodes := startNodes(t, "one", "two")
 	const channel = "meeting"
@@ -71,7 +72,7 @@ func say(t *testing.T, c *websocket.Conn, text string) {
 	must(t, c.Write(t.Context(), websocket.MessageText, []byte(text)))
 }
 
-// hear reads frames until pick finds what it wants in one.
+// hear reads frames until pick reports that it has found what it wants.
 func hear(t *testing.T, c *websocket.Conn, pick func(frame []byte) (found bool)) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -85,7 +86,7 @@ func hear(t *testing.T, c *websocket.Conn, pick func(frame []byte) (found bool))
 	}
 }
 
-// passOn hands what pick finds in frames to a listener, until the connection ends.
+// passOn sends what pick finds in frames to a listener, until the connection ends.
 func passOn(t *testing.T, c *websocket.Conn, kind string, pick func(frame []byte) (data string)) listener {
 	l := listener{kind, make(chan string, 16)}
 	ended := make(chan struct{})

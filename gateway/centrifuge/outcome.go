@@ -7,8 +7,7 @@ import (
 	"tidegate/gateway/centrifuge/internal/wire"
 )
 
-// outcome is what came of a method: a result, which is anything that can be JSON, or an
-// error.
+// outcome is what a method returns: a result, which must be encodable as JSON, or an error.
 type outcome struct {
 	result   any
 	err      *wire.Error
@@ -22,7 +21,7 @@ func done(result any, err error) outcome {
 	return refused(ofServer, err)
 }
 
-// refused tells an error as the method's kind of request does.
+// refused returns the error in the form for the given kind of request.
 func refused(of request, err error) outcome {
 	e := gateway.ErrorOf(err)
 	o := outcome{err: errorOf(of, e.Code, e.Message)}
@@ -36,7 +35,7 @@ func failed(code uint32, message string) outcome {
 	return outcome{err: &wire.Error{Code: code, Message: message}}
 }
 
-// encode returns the body of an answer; a bare one stands without "result".
+// encode returns the response body. If bare, the result is not wrapped in "result".
 func (o outcome) encode(bare bool) []byte {
 	if o.err == nil && bare {
 		encoded, _ := json.Marshal(o.result)
@@ -46,7 +45,7 @@ func (o outcome) encode(bare bool) []byte {
 	return encoded
 }
 
-// reply returns the answer as an object, in which the result has a name.
+// reply returns the response as an object, with the result under the given name.
 func (o outcome) reply(name string) map[string]any {
 	if o.err != nil {
 		return map[string]any{"error": map[string]any{"code": o.err.Code, "message": o.err.Message}}

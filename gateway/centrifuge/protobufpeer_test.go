@@ -11,7 +11,7 @@ import (
 	"tidegate/gateway/centrifuge/internal/wire"
 )
 
-// connectProtobuf is connectJSON for the other format.
+// connectProtobuf is like connectJSON, for the other format.
 func connectProtobuf(t *testing.T, n *node) *websocket.Conn {
 	t.Helper()
 	c, _, err := websocket.Dial(t.Context(), n.url+"/connection/websocket", &websocket.DialOptions{Subprotocols: []string{centrifuge.SubprotocolProtobuf}})
@@ -36,7 +36,7 @@ func listenProtobuf(t *testing.T, n *node, channel string) listener {
 	})
 }
 
-// replyIn returns the reply of a frame, which has one.
+// replyIn returns the reply in a frame.
 func replyIn(frame []byte) *wire.Reply {
 	_, size := binary.Uvarint(frame)
 	var reply wire.Reply

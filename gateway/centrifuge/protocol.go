@@ -7,8 +7,8 @@ import (
 	"tidegate/gateway/centrifuge/internal/wire"
 )
 
-// Protocol is the client protocol in one of its formats. One way, the client says
-// nothing but its connect request, bare, and hears pushes, bare as well; JSON alone.
+// Protocol implements the client protocol in one of its formats. With OneWay, the client sends
+// only its connect request and receives pushes, both without an envelope and only in JSON.
 type Protocol struct {
 	Format  Format
 	Framing Framing
@@ -20,8 +20,8 @@ var _ gateway.Protocol = Protocol{}
 // Name returns "centrifuge".
 func (Protocol) Name() string { return "centrifuge" }
 
-// Decode reads the commands of a frame. One that cannot be read ends the session, as
-// the SDKs expect it; one that is read and cannot be done is Malformed.
+// Decode parses the commands of a frame. As the SDKs expect, a frame that cannot be parsed is
+// an error and ends the session; a command that cannot be executed is returned as Malformed.
 func (p Protocol) Decode(frame gateway.Frame) ([]gateway.Command, error) {
 	switch {
 	case p.Format == Protobuf:
@@ -34,7 +34,7 @@ func (p Protocol) Decode(frame gateway.Frame) ([]gateway.Command, error) {
 	return decodeJSON(frame.Data)
 }
 
-// Encode writes one event.
+// Encode encodes one event.
 func (p Protocol) Encode(event gateway.Event) (gateway.Frame, error) {
 	reply, err := p.replyTo(event)
 	if err != nil || reply == nil {
@@ -52,8 +52,8 @@ func (p Protocol) Encode(event gateway.Event) (gateway.Frame, error) {
 	return frame, err
 }
 
-// begunAnew returns a frame that tells beforehand that a subscription of the server's has
-// ended with insufficient state: not every SDK looks whether one that begins has recovered.
+// begunAnew puts two pushes before begins, which say that the server-side subscription has ended
+// with insufficient state. Not every SDK checks whether a subscription that begins has recovered.
 func (p Protocol) begunAnew(channel string, begins gateway.Frame) (frame gateway.Frame, err error) {
 	for _, told := range []*wire.Push{
 		{Channel: channel, Subscribe: &wire.Subscribe{}},
@@ -86,14 +86,14 @@ func (p Protocol) frame(reply *wire.Reply) (gateway.Frame, error) {
 	return gateway.Frame{Data: append(data, behind[p.Framing]...)}, nil
 }
 
-// What stands around JSON: see Framing, and section 9.2.6 of the HTML standard.
+// Text around a JSON reply: see Framing, and section 9.2.6 of the HTML standard.
 var (
 	before = [...]string{Messages: "", Lines: "", Events: "data: "}
 	behind = [...]string{Messages: "", Lines: "\n", Events: "\n\n"}
 )
 
-// last returns what a stream ends with: why, where the SDKs know more of it than that it
-// has ended.
+// last returns the final data of a stream: the reason, if it tells the SDKs more than that
+// the stream has ended.
 func (p Protocol) last(reason gateway.Reason) []byte {
 	if reason.Code < shutdown {
 		return nil
@@ -105,7 +105,7 @@ func (p Protocol) last(reason gateway.Reason) []byte {
 	return frame.Data
 }
 
-// replyTo returns what is said of an event; nil: nothing is.
+// replyTo returns the reply or push for an event, or nil if the event is not sent.
 func (p Protocol) replyTo(event gateway.Event) (*wire.Reply, error) {
 	reply, err := replyTo(event, p.Format)
 	switch {
@@ -113,11 +113,11 @@ func (p Protocol) replyTo(event gateway.Event) (*wire.Reply, error) {
 	case p.OneWay && !isPush(reply):
 		return nil, err
 	case reply.Connect != nil:
-		reply.Connect.Pong = reply.Connect.Pong && p.Framing == Messages && !p.OneWay // who takes a stream is there
+		reply.Connect.Pong = reply.Connect.Pong && p.Framing == Messages && !p.OneWay // a stream needs no pong: its transport notices when the client is gone
 	}
 	return reply, err
 }
 
-// Farewell returns the close code that has the SDKs come back, or not. What they are to
-// know by the code of a WebSocket alone keeps it.
+// Farewell returns the close code that makes the SDKs reconnect, or not. Codes that they
+// know from WebSocket itself are unchanged.
 func (Protocol) Farewell(r gateway.Reason) (code int, text string) { return farewellCode(r), r.Text }

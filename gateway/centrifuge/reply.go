@@ -18,8 +18,7 @@ import (
 	"tidegate/gateway/internal/jsontext"
 )
 
-// isPush reports whether a reply can stand for itself: a push, a ping, or that the
-// client is connected.
+// isPush reports whether a one-way client gets a reply: a push, a ping, or the connect result.
 func isPush(r *wire.Reply) bool {
 	return r.Push != nil || r.Connect != nil || r.Id == 0 && proto.Size(r) == 0
 }
@@ -64,7 +63,7 @@ func replyTo(event gateway.Event, f Format) (*wire.Reply, error) {
 	return nil, nil
 }
 
-// insufficient is why a client is to subscribe anew that may have missed something.
+// insufficient is the reason for a client that may have missed messages and must subscribe again.
 func insufficient() *wire.Unsubscribe {
 	return &wire.Unsubscribe{Code: unsubscribedForNow, Reason: "insufficient state"}
 }
@@ -76,8 +75,8 @@ func answer(id gateway.ID, r *wire.Reply) *wire.Reply {
 	return r
 }
 
-// welcome answers a connect or a refresh. What a session is before it has connected is
-// not said.
+// welcome is the reply to a connect or a refresh. Before a session has connected, its
+// Welcome is not sent.
 func welcome(e gateway.Welcome) *wire.Reply {
 	if !e.ID.Given {
 		return nil
@@ -92,8 +91,8 @@ func welcome(e gateway.Welcome) *wire.Reply {
 	}})
 }
 
-// sessionOf returns what a client names its session by in an emulation request: what
-// nobody else knows.
+// sessionOf returns the session that a client sends in emulation requests. It
+// contains the secret key.
 func sessionOf(id, key string) string {
 	if key == "" {
 		return ""
@@ -101,7 +100,7 @@ func sessionOf(id, key string) string {
 	return id + "." + key
 }
 
-// cutSession returns what sessionOf was made of. A key has no dot.
+// cutSession splits the result of sessionOf. A key contains no dot.
 func cutSession(session string) (id, key string) {
 	at := strings.LastIndexByte(session, '.')
 	if at < 0 {
@@ -110,8 +109,8 @@ func cutSession(session string) (id, key string) {
 	return session[:at], session[at+1:]
 }
 
-// untilRenewal returns in how many seconds a client is to renew its token, which is some
-// time before it ends.
+// untilRenewal returns the number of seconds until a client is to renew its token, some
+// time before it expires.
 func untilRenewal(end time.Time) uint32 {
 	if end.IsZero() {
 		return 0
@@ -122,7 +121,7 @@ func untilRenewal(end time.Time) uint32 {
 
 const renewalMargin = 20 * time.Second
 
-// seconds returns a duration in whole seconds, at least one.
+// seconds returns d in whole seconds: at least 1 if d is positive, else 0.
 func seconds(d time.Duration) uint32 {
 	if d <= 0 {
 		return 0
@@ -130,7 +129,7 @@ func seconds(d time.Duration) uint32 {
 	return uint32(max(1, d/time.Second))
 }
 
-// served returns the subscriptions that the server has made.
+// served returns the server-side subscriptions for the connect reply.
 func served(channels []gateway.Subscribed) map[string]*wire.SubscribeResult {
 	subs := make(map[string]*wire.SubscribeResult, len(channels))
 	for _, e := range channels {
@@ -143,8 +142,9 @@ func served(channels []gateway.Subscribed) map[string]*wire.SubscribeResult {
 	return subs
 }
 
-// subscribed names the position after which all follows: the client's own if it has
-// missed nothing that is gone. What the connect reply has said is not said again.
+// subscribed returns the reply, or push, for a subscription. Its position is the one that
+// all later messages follow: the client's own if it can recover. It returns nil if the
+// connect reply has already announced the subscription.
 func subscribed(e gateway.Subscribed) *wire.Reply {
 	kept := !e.After.IsZero()
 	switch {
@@ -165,12 +165,11 @@ func subscribed(e gateway.Subscribed) *wire.Reply {
 	}})
 }
 
-// isLoss reports whether a client has missed what the server wanted it to have with a
-// subscription.
+// isLoss reports whether a client has lost messages of a server-side subscription.
 func isLoss(e gateway.Subscribed) bool { return !e.Asked && !e.Welcomed && e.Resumed && !e.Recovered }
 
-// isRecovered reports whether a client that asked for it gets what it has missed or, if
-// it had no position, anything at all.
+// isRecovered reports whether a client that asked to recover gets all that it has missed
+// or, if it had no position, at least one message.
 func isRecovered(e gateway.Subscribed) bool {
 	if e.Resumed {
 		return e.Recovered
@@ -185,7 +184,7 @@ func unsubscribed(e gateway.Unsubscribed) *wire.Reply {
 	return push(&wire.Push{Channel: e.Channel, Unsubscribe: &wire.Unsubscribe{Code: unsubscribeCode(e), Reason: utf8Of(e.Reason)}})
 }
 
-// failure answers a command that failed. To leave a channel twice is no failure here.
+// failure is the reply to a failed command. Unsubscribing twice is not an error in this protocol.
 func failure(e gateway.Failure) *wire.Reply {
 	t := ticketOf(e.ID)
 	switch {
@@ -197,8 +196,8 @@ func failure(e gateway.Failure) *wire.Reply {
 	return answer(e.ID, &wire.Reply{Error: errorOfFailure(t.request(), e)})
 }
 
-// members tells who is on a channel, by session where the channel's rule has it so, else
-// by user.
+// members is the reply with the members of a channel, by session if the channel's rule says
+// so, else by user.
 func members(e gateway.Members) *wire.Reply {
 	if ticketOf(e.ID).request() == ofPresenceStats {
 		return answer(e.ID, &wire.Reply{PresenceStats: statsOf(e.Members)})
@@ -210,7 +209,7 @@ func presenceOf(members []gateway.Member) *wire.PresenceResult {
 	presence := make(map[string]*wire.ClientInfo, len(members))
 	for _, m := range members {
 		if m.Sessions == 0 {
-			continue // it lingers
+			continue // the member lingers
 		}
 		presence[cmp.Or(m.Session, m.User)] = infoOf(m.User, m.Session, m.Info, m.Elsewhere)
 	}
@@ -244,8 +243,8 @@ func messages(e gateway.Messages, f Format) *wire.Reply {
 	return answer(e.ID, &wire.Reply{History: result})
 }
 
-// infoOf returns what is known of a client: of its connection and, where it has an info
-// of its own on the channel, of its subscription.
+// infoOf returns the info of a client's connection and, if it has one of its own, of its
+// subscription to the channel.
 func infoOf(user, session string, info, elsewhere json.RawMessage) *wire.ClientInfo {
 	of := &wire.ClientInfo{User: utf8Of(user), Client: session, ConnInfo: lineOf(info)}
 	if elsewhere != nil {
@@ -257,7 +256,7 @@ func infoOf(user, session string, info, elsewhere json.RawMessage) *wire.ClientI
 	return of
 }
 
-// eventTag is the tag that a message's event name is shown under.
+// eventTag is the tag in which clients see the event name of a message.
 const eventTag = "event"
 
 func publicationOf(m *broker.Message, f Format) *wire.Publication {
@@ -272,9 +271,8 @@ func publicationOf(m *broker.Message, f Format) *wire.Publication {
 	return p
 }
 
-// deltaOf returns a message as those hear it who have asked for deltas: what makes its data
-// of the data before, or all of it. In JSON either is in a string, so that a client has the
-// same bytes as we.
+// deltaOf returns a publication for clients that use deltas: with the delta to the previous data,
+// or in full. In JSON, both are strings, so that the client applies the delta to the same bytes.
 func deltaOf(e gateway.Delta, f Format) *wire.Publication {
 	p := publicationOf(e.Message, f)
 	if e.Before != nil {
@@ -289,8 +287,8 @@ func deltaOf(e gateway.Delta, f Format) *wire.Publication {
 	return p
 }
 
-// formOf returns the format in which a pair of messages has its data: of JSON that is said as
-// it is both have the same.
+// formOf returns the format in which two messages are compared. JSON that is sent unchanged
+// is the same in both formats, so they share one comparison.
 func formOf(e gateway.Delta, f Format) Format {
 	if f == JSON && isBare(e.Message) && isBare(e.Before) {
 		return Protobuf
@@ -302,10 +300,10 @@ func isBare(m *broker.Message) bool {
 	return m.Kind == broker.JSON && !bytes.ContainsAny(m.Payload, "\r\n")
 }
 
-// tagsOf returns a message's tags, the name of its event among them.
+// tagsOf returns the tags of a message, including the event name.
 func tagsOf(m *broker.Message) (tags map[string]string) {
 	if m.Tags != nil {
-		_ = json.Unmarshal(m.Tags, &tags) // the broker has seen to it that they are strings
+		_ = json.Unmarshal(m.Tags, &tags) // cannot fail: the broker has checked that they are strings
 	}
 	if m.Event != "" {
 		if tags == nil {
@@ -316,8 +314,7 @@ func tagsOf(m *broker.Message) (tags map[string]string) {
 	return tags
 }
 
-// dataOf returns a payload as it is in Protobuf, and as a JSON value on one line in
-// JSON.
+// dataOf returns the payload for Protobuf, or as a JSON value on one line for JSON.
 func dataOf(m *broker.Message, f Format) []byte { return payloadOf(m.Payload, m.Kind, f) }
 
 func payloadOf(payload []byte, kind broker.Kind, f Format) []byte {
@@ -332,7 +329,7 @@ func payloadOf(payload []byte, kind broker.Kind, f Format) []byte {
 	return jsontext.AppendString(nil, base64.StdEncoding.AppendEncode(nil, payload))
 }
 
-// lineOf is onOneLine for what may be nothing.
+// lineOf is like onOneLine but returns nil for nil.
 func lineOf(data []byte) []byte {
 	if data == nil {
 		return nil
@@ -340,7 +337,7 @@ func lineOf(data []byte) []byte {
 	return onOneLine(data)
 }
 
-// onOneLine returns JSON without line ends, which can stand only where a blank can.
+// onOneLine replaces line breaks by spaces. In valid JSON they occur only as white space.
 func onOneLine(data []byte) []byte {
 	if !bytes.ContainsAny(data, "\r\n") {
 		return data

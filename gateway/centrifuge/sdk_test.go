@@ -11,10 +11,10 @@ import (
 	"tidegate/broker/brokertest"
 )
 
-// packages are the official ones, as everybody installs them, and what they need in Node.
+// packages are the official packages, and what they need in Node.
 var packages = []string{"centrifuge@5.8.0", "protobufjs@7.5.4", "ws@8.18.3", "eventsource@2.0.2"}
 
-// project is a folder with the official packages in it, made once.
+// project is a folder with the packages, installed once.
 var project struct {
 	sync.Mutex
 	folder string
@@ -47,7 +47,7 @@ func removeSDK() {
 	}
 }
 
-// runInNode runs a file of testdata in Node, with the packages.
+// runInNode runs a file of testdata in Node with the packages.
 func runInNode(t *testing.T, file string, env ...string) {
 	t.Helper()
 	folder, program := installSDK(t), brokertest.FindProgram(t, "node", "nodejs")
@@ -61,9 +61,9 @@ func runInNode(t *testing.T, file string, env ...string) {
 	}
 }
 
-// TestSDK has the official JavaScript client, unmodified, go through all that it can do,
-// on two nodes, by every transport and in the formats that it has. What clients of streams
-// say comes to the other node than the one that they listen to.
+// TestSDK runs the unmodified official JavaScript client through all its features, on two
+// nodes, over every transport and in all formats. Clients on streams send their commands to
+// the node that does not have the stream.
 func TestSDK(t *testing.T) {
 	_, nodes := startNodes(t, "one", "two")
 	for _, way := range []struct{ transport, format string }{

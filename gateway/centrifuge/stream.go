@@ -9,12 +9,11 @@ import (
 	"tidegate/gateway/transport"
 )
 
-// NewStream returns a handler for clients that listen to the body of a response, as Lines
-// or Events. Their first commands, with
-// a connect among them, are the body of a POST or, of Server-Sent Events, ?cf_connect=;
-// what they say later comes to NewEmulation's, on any node. One way they say nothing but their
-// connect request. A refusal is told by the protocol, in the stream, but for one that
-// concerns the request itself. CORS decides which pages may.
+// NewStream returns a handler for clients that receive a stream, in the framing Lines or
+// Events. The first commands, including a connect, are the body of a POST or, for
+// Server-Sent Events, ?cf_connect=. Later commands go to NewEmulation's handler on any
+// node; a one-way client sends none. A refusal is sent in the stream, unless the request
+// itself is wrong. Which pages may connect is decided by CORS.
 func NewStream(g *gateway.Gateway, framing Framing, oneWay bool) http.Handler {
 	s := &stream{g, framing, oneWay}
 	if framing == Events {
@@ -29,7 +28,7 @@ type stream struct {
 	oneWay  bool
 }
 
-// ServeHTTP serves one stream, and returns when it has ended.
+// ServeHTTP serves one stream and returns when it has ended.
 func (s *stream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	said, release, err := s.read(w, r)
 	if err != nil {
@@ -49,10 +48,10 @@ func (s *stream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	session.End(pump.Run(r.Context()))
 }
 
-// read returns what the client says first.
+// read returns the client's first commands.
 func (s *stream) read(w http.ResponseWriter, r *http.Request) (said []byte, release func(), err error) {
 	if r.Method == http.MethodPost {
-		payer := s.gateway.Budget.Payer(&gateway.Principal{}, r.RemoteAddr) // who it is, the body says
+		payer := s.gateway.Budget.Payer(&gateway.Principal{}, r.RemoteAddr) // the user is not known yet: the token is in the body
 		return readBody(s.gateway, payer, w, r, mostSaid(s.gateway))
 	}
 	said = []byte(r.URL.Query().Get(connectParameter))
@@ -62,8 +61,8 @@ func (s *stream) read(w http.ResponseWriter, r *http.Request) (said []byte, rele
 	return said, func() {}, nil
 }
 
-// mostSaid is how much a client may say at once: a payload of the limit's size, escaped,
-// and what is said around it.
+// mostSaid returns the most bytes that a client may send at once: a payload of the largest
+// size, escaped, and what surrounds it.
 func mostSaid(g *gateway.Gateway) int {
 	if most := g.Limits().MessageBytes; most > 0 {
 		return 2*most + 4<<10
@@ -96,8 +95,8 @@ func (p Protocol) contentType() string {
 	return "application/json"
 }
 
-// open opens the session, to which the client has said something. A session that says
-// why there is none is no error.
+// open opens the session and passes it the first commands. If the gateway refuses, open
+// returns a session that tells the client why, and no error.
 func (s *stream) open(r *http.Request, p Protocol, said []byte) (session *gateway.Session, err error) {
 	h := hello(p)
 	h.Transport, h.Remote = s.name(), r.RemoteAddr
@@ -124,7 +123,7 @@ func (s *stream) open(r *http.Request, p Protocol, said []byte) (session *gatewa
 	return session, nil
 }
 
-// name is a label of metrics.
+// name returns the label of this transport in metrics.
 func (s *stream) name() string {
 	if s.framing == Events {
 		return "sse"

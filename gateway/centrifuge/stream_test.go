@@ -13,14 +13,14 @@ import (
 	"github.com/coder/websocket"
 )
 
-// stream is a client that listens to the body of a response.
+// stream is a client that receives the body of a response.
 type stream struct {
 	t        *testing.T
 	response *http.Response
 	lines    chan string // closed when the body has ended
 }
 
-// listen asks for a stream.
+// listen requests a stream.
 func listen(t *testing.T, method, url, body string) *stream {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -43,7 +43,7 @@ func listen(t *testing.T, method, url, body string) *stream {
 	return s
 }
 
-// next returns the next line but for pings; "": the stream has ended.
+// next returns the next line, without pings, or "" if the stream has ended.
 func (s *stream) next() string {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
@@ -60,7 +60,7 @@ func (s *stream) next() string {
 	}
 }
 
-// expect reads up to a line that has all of the texts in it.
+// expect reads up to a line that contains all of the texts.
 func (s *stream) expect(texts ...string) string {
 	s.t.Helper()
 	for {
@@ -83,7 +83,7 @@ func hasAll(line string, texts []string) bool {
 	return true
 }
 
-// connected returns what a connect reply says.
+// connected returns the session and node of the connect reply.
 func (s *stream) connected() (session, node string) {
 	s.t.Helper()
 	var reply struct {
@@ -99,7 +99,7 @@ func (s *stream) connected() (session, node string) {
 	return reply.Connect.Session, reply.Connect.Node
 }
 
-// emulate says something by a request, and returns the answer's status.
+// emulate sends a command in a request and returns the status of the answer.
 func emulate(t *testing.T, n *node, session, node, data string) int {
 	t.Helper()
 	body, err := json.Marshal(map[string]string{"session": session, "node": node, "data": data})
@@ -116,8 +116,7 @@ func post(t *testing.T, url, contentType, body string) int {
 	return response.StatusCode
 }
 
-// A client of a stream says what it has to say to any node, and only if it knows the
-// session's secret.
+// A client on a stream can send commands to any node, but only with the session's secret.
 func TestEmulation_ReachesASessionFromAnyNode(t *testing.T) {
 	_, nodes := startNodes(t, "one", "two")
 	s := listen(t, http.MethodPost, nodes[0].url+"/connection/http_stream", `{"id":1,"connect":{"token":"user alice"}}`)
@@ -212,7 +211,7 @@ func TestStream_RefusesWhatItCannotRead(t *testing.T) {
 	}
 }
 
-// Who only listens is on the channels that the server puts it on.
+// A one-way client receives its server-side channels.
 func TestOneWay_HearsBarePushes(t *testing.T) {
 	_, nodes := startNodes(t, "one", "two")
 	streams := map[string]*stream{
@@ -235,7 +234,7 @@ func TestOneWay_HearsBarePushes(t *testing.T) {
 	}
 }
 
-// listenOneWay is listen for a WebSocket.
+// listenOneWay is like listen, for a WebSocket.
 func listenOneWay(t *testing.T, n *node, path, said string) *stream {
 	t.Helper()
 	c := dial(t, n, path)
@@ -283,7 +282,7 @@ func TestOneWay_RefusalsAreCloseCodes(t *testing.T) {
 	}
 }
 
-// Pings come by the clock, however much else a client hears and says.
+// Pings come at regular intervals, however much else a client sends and receives.
 func TestPing_ComesByTheClock(t *testing.T) {
 	_, nodes := startNodes(t, "one")
 	c := connectJSON(t, nodes[0])
@@ -306,8 +305,8 @@ func TestPing_ComesByTheClock(t *testing.T) {
 	}
 }
 
-// Where messages may have been missed that nobody has any more, the subscription ends, to
-// begin anew, and the connection goes on.
+// If messages may have been lost for good, the subscription ends so that the client
+// subscribes again, and the connection goes on.
 func TestGap_EndsTheSubscriptionAlone(t *testing.T) {
 	redis, nodes := startNodes(t, "one")
 	c := connectJSON(t, nodes[0])

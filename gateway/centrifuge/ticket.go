@@ -2,13 +2,13 @@ package centrifuge
 
 import "tidegate/gateway"
 
-// ticket is the value of a gateway.ID: what the answer to a command must know of it.
+// ticket is the value of a gateway.ID. It holds what the reply to a command needs to know:
 //
 //	bits      meaning
-//	0 to 31   the client's id, above 0
+//	0 to 31   the client's id, greater than 0
 //	32 to 39  the request
-//	40        a subscribe that asks for what was missed
-//	41        a subscribe that asks for deltas
+//	40        set for a subscribe that asks to recover
+//	41        set for a subscribe that asks for deltas
 type ticket int64
 
 type request uint8
@@ -43,5 +43,5 @@ func (t ticket) number() uint32 { return uint32(t) }
 
 func (t ticket) request() request { return request(t >> 32) }
 
-// ticketOf reads the ID of an event.
+// ticketOf converts the ID of an event.
 func ticketOf(id gateway.ID) ticket { return ticket(id.Value) }

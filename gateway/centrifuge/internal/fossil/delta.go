@@ -1,8 +1,8 @@
-// Package fossil says what differs between two messages in the delta format of Fossil
+// Package fossil computes deltas in Fossil's format
 // (https://fossil-scm.org/home/doc/trunk/www/delta_format.wiki), which the SDKs of the
-// Centrifuge family apply. github.com/shadowspore/fossil-delta does the same; it has no
-// releases, was last changed in 2024, compares up to 250 places for each byte, and cuts
-// characters in two, which JSON cannot carry.
+// Centrifuge family apply. It exists because github.com/shadowspore/fossil-delta has no
+// releases, was last changed in 2024, compares up to 250 candidates per byte, and splits
+// characters, which JSON cannot represent.
 package fossil
 
 import (
@@ -12,15 +12,15 @@ import (
 	"unicode/utf8"
 )
 
-// Delta returns how to make after of before. It is smaller than after, or nil. If both are
-// UTF-8, so is it. It takes time in proportion to their lengths.
+// Delta returns a delta that turns before into after, or nil if it would not be smaller than
+// after. If both are UTF-8, so is the delta. Delta takes time proportional to their lengths.
 //
 //	delta      size "\n" command… checksum ";"
-//	size       number, of bytes of after
-//	command    number "@" number ","     so many bytes of before, from an offset on
-//	           number ":" byte…          so many bytes that follow
+//	size       number of bytes of after
+//	command    number "@" number ","     copy that many bytes of before, from that offset
+//	           number ":" byte…          insert that many bytes, which follow
 //	checksum   number, of after
-//	number     in base 64, the highest digit first, with the digits below
+//	number     base 64, most significant digit first, with the digits below
 func Delta(before, after []byte) []byte {
 	w := &writer{after: after, most: len(after)}
 	w.number(uint32(len(after)))
@@ -48,10 +48,10 @@ func Delta(before, after []byte) []byte {
 
 const digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz~"
 
-// writer writes a delta, as long as that is the smaller one.
+// writer writes a delta while it is smaller than after.
 type writer struct {
 	after []byte
-	said  int // how much of after the delta makes
+	said  int // bytes of after that the delta produces so far
 	delta []byte
 	most  int
 }
@@ -64,7 +64,7 @@ func (w *writer) number(n uint32) {
 	}
 }
 
-// insertUpTo says what follows as it is.
+// insertUpTo inserts after[said:end] literally.
 func (w *writer) insertUpTo(end int) {
 	if end == w.said {
 		return
@@ -86,11 +86,11 @@ func (w *writer) copy(m match) {
 	w.said += m.length
 }
 
-// match is a run of bytes that both messages have.
+// match is a run of bytes that occurs in both messages.
 type match struct{ at, from, length int }
 
-// extended returns the match as far as it goes, back to what is said already, but for
-// parts of characters at its ends; or nothing, if that is all it is.
+// extended returns the match extended as far as possible, but not before offset said, and
+// without incomplete characters at its ends. Its length may be 0.
 func (m match) extended(before, after []byte, said int) match {
 	for m.at > said && m.from > 0 && after[m.at-1] == before[m.from-1] {
 		m = match{m.at - 1, m.from - 1, m.length + 1}
@@ -107,13 +107,13 @@ func (m match) extended(before, after []byte, said int) match {
 	return m
 }
 
-// block is how long a run must be to be found.
+// block is the shortest run that can be found, in bytes.
 const block = 16
 
-// blocks says where the blocks of a message are: each at a place that depends on what is
-// in it, the first one of those with the same.
+// blocks is a hash table of the blocks of a message. Of blocks with the same hash it
+// keeps the first.
 type blocks struct {
-	places []uint32 // offset + 1; 0: none
+	places []uint32 // offset + 1; 0 if empty
 	shift  int
 }
 
@@ -133,7 +133,7 @@ func (b blocks) place(run []byte) uint64 {
 	return (low*0x9e3779b97f4a7c15 ^ bits.RotateLeft64(high, 29)*0xbf58476d1ce4e5b9) >> b.shift
 }
 
-// find returns where before has the block with which run begins.
+// find returns the offset in before of the block that run begins with.
 func (b blocks) find(run, before []byte) (from int, found bool) {
 	place := b.places[b.place(run)]
 	if place == 0 {
@@ -143,7 +143,7 @@ func (b blocks) find(run, before []byte) (from int, found bool) {
 	return from, bytes.Equal(run[:block], before[from:][:block])
 }
 
-// checksum is the sum of a message's words, of which the last is filled up with zeros.
+// checksum returns the sum of the 32-bit words of data, padded with zeros.
 func checksum(data []byte) (sum uint32) {
 	for len(data) >= 4 {
 		sum += binary.BigEndian.Uint32(data)

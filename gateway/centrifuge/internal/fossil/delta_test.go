@@ -11,7 +11,7 @@ import (
 	"tidegate/gateway/centrifuge/internal/fossil"
 )
 
-// pair is a message and the one before it.
+// pair is a message and the previous one.
 type pair struct{ name, before, after string }
 
 func pairs() []pair {
@@ -86,7 +86,7 @@ func check(t *testing.T, before, after []byte) {
 	}
 }
 
-// apply makes a message of a delta, as the format's description has it.
+// apply applies a delta as the description of the format says.
 func apply(before, delta []byte) (made []byte, err error) {
 	const digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz~"
 	number := func() (n int, end byte) {

@@ -1,4 +1,4 @@
-// Package wire is the messages of the Centrifuge client protocol, generated from
+// Package wire contains the messages of the Centrifuge client protocol, generated from
 // centrifuge.proto.
 package wire
 
