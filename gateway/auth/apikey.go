@@ -10,16 +10,16 @@ import (
 	"tidegate/gateway"
 )
 
-// APIKey opens everything to the backend that holds it, or what its Scope says.
+// APIKey is the key of a backend. It allows everything, unless Scope limits it.
 type APIKey struct {
-	Name  string         // 1 to 64 of A-Z a-z 0-9 _ . - ; shown in logs and metrics
-	Key   string         // at least 16 bytes; shown nowhere
-	Scope *gateway.Scope // nil: everything
+	Name  string         // 1 to 64 of A-Z a-z 0-9 _ . - ; appears in logs and metrics
+	Key   string         // at least 16 bytes; appears nowhere
+	Scope *gateway.Scope // nil means everything
 }
 
 const minAPIKey = 16
 
-// Validate returns what is wrong with k, without its Key.
+// Validate returns what is wrong with k, or nil. The error does not contain the Key.
 func (k APIKey) Validate() error {
 	switch {
 	case !regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`).MatchString(k.Name):
@@ -34,8 +34,8 @@ func (k APIKey) Validate() error {
 	return nil
 }
 
-// apiKeys are hashed, so that comparing takes the same time for every
-// credential, however much of a key it has right.
+// apiKeys holds hashes, so that a comparison takes the same time however much of a key a
+// credential has right.
 type apiKeys []hashedKey
 
 type hashedKey struct {
@@ -67,8 +67,8 @@ func hashKeys(keys []APIKey) (apiKeys, error) {
 	return hashed, nil
 }
 
-// find returns the key that the credential is, or nil. It looks at every key, also
-// after it found one.
+// find returns the key that matches the credential, or nil. It compares all keys,
+// even after a match.
 func (keys apiKeys) find(credential string) (found *hashedKey) {
 	if len(keys) == 0 {
 		return nil
@@ -82,5 +82,6 @@ func (keys apiKeys) find(credential string) (found *hashedKey) {
 	return found
 }
 
-// maxCredential is more than any token needs that fits into an HTTP header.
+// maxCredential is the longest credential in bytes. No token that fits into an HTTP
+// header needs more.
 const maxCredential = 16 << 10

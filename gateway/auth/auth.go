@@ -1,11 +1,9 @@
-// Package auth finds out whose a credential is: it is the [gateway.Authenticator] of
-// API keys and JSON Web Tokens.
+// Package auth implements [gateway.Authenticator] for API keys and JSON Web Tokens.
 //
-// An [Auth] compares a credential with the API keys first. One that is none of
-// them is taken for a token: its signature must fit a key that the operator
-// trusts, its algorithm that kind of key, and its claims the issuer, the
-// audience and the time. Nothing that a token says of itself chooses a key: the
-// headers jwk, jku, x5u and x5c are not read.
+// An [Auth] first compares a credential with the API keys. If none matches, it verifies the
+// credential as a token. The signature must be made by a key that the operator trusts, with an
+// algorithm for that kind of key, and the claims must fit the issuer, the audience and the time.
+// The token cannot choose a key of its own: the headers jwk, jku, x5u and x5c are ignored.
 package auth
 
 import (
@@ -19,40 +17,39 @@ import (
 	"tidegate/gateway/internal/wall"
 )
 
-// Config is what an Auth trusts. The zero value trusts nobody.
+// Config configures an Auth. The zero value accepts no credential.
 type Config struct {
 	Keys []APIKey
 	JWT  JWT
 
-	// Failed is told the label of each refusal (see FailureLabel), for a
-	// counter; nil: nobody is.
+	// Failed is called with the label of each refusal (see FailureLabel), for a
+	// counter. It may be nil.
 	Failed func(label string)
-	// Panicked is told of each panic that was stopped in the background; nil:
-	// nobody is.
+	// Panicked is called for each panic that was recovered in the background. It may be nil.
 	Panicked func()
-	Log      *slog.Logger // nil: no log
+	Log      *slog.Logger // may be nil
 }
 
-// Auth is a gateway.Authenticator. All methods may be called concurrently.
+// Auth is a gateway.Authenticator. All methods are safe for concurrent use.
 type Auth struct {
 	// Fixed at birth.
 	failed func(label string)
 	wall   *wall.Wall
 
 	trust    atomic.Pointer[trust]
-	reloaded chan struct{} // wakes Run: there is another trust
+	reloaded chan struct{} // wakes Run after SetConfig
 }
 
 var _ gateway.Authenticator = (*Auth)(nil)
 
-// trust is what one Config comes to. It does not change.
+// trust is the processed form of a Config. It is immutable.
 type trust struct {
 	apiKeys  apiKeys
-	verifier *verifier // nil: no token is accepted
+	verifier *verifier // nil if no token is accepted
 }
 
-// New returns an Auth, or what is wrong with the config and how to mend it. It
-// does not wait for a JWKS host.
+// New returns an Auth, or an error that says what is wrong with the config and how to
+// correct it. It does not wait for a JWKS host.
 func New(c Config) (*Auth, error) {
 	a := &Auth{failed: c.Failed, wall: &wall.Wall{Log: c.Log, Count: c.Panicked}, reloaded: make(chan struct{}, 1)}
 	if a.failed == nil {
@@ -69,9 +66,9 @@ func New(c Config) (*Auth, error) {
 	return a, nil
 }
 
-// SetConfig replaces the keys and the JWT settings for every credential from
-// now on; Failed, Panicked and Log stay. On an error nothing is changed. What is known of
-// a JWKS is kept if its settings are the same.
+// SetConfig replaces the keys and the JWT settings for all later credentials. Failed,
+// Panicked and Log stay. On an error, nothing changes. The keys of a JWKS are kept if its
+// settings are the same.
 func (a *Auth) SetConfig(c Config) error {
 	trust, err := a.newTrust(c)
 	if err != nil {
@@ -80,13 +77,13 @@ func (a *Auth) SetConfig(c Config) error {
 	a.trust.Store(trust)
 	select {
 	case a.reloaded <- struct{}{}:
-	default: // Run has not seen the last one yet
+	default: // Run is already due to wake
 	}
 	return nil
 }
 
-// Holds reports whether Authenticate would return p again for the API key for which it has
-// returned it. Principals of tokens it knows nothing of: it holds them all.
+// Holds reports whether Authenticate would still return p for the API key for which it once
+// returned p. For the principal of a token it always returns true.
 func (a *Auth) Holds(p gateway.Principal) bool {
 	same := func(k hashedKey) bool { return reflect.DeepEqual(k.principal(), p) }
 	return !p.Backend() || slices.ContainsFunc(a.trust.Load().apiKeys, same)
@@ -104,10 +101,10 @@ func (a *Auth) newTrust(c Config) (*trust, error) {
 	return &trust{apiKeys: keys, verifier: verifier}, nil
 }
 
-// Authenticate returns the principal of an API key or a token. Every error
-// wraps a *gateway.Error that says what to do and repeats nothing of the
-// credential, and has a FailureLabel. It waits, for a bounded time, only if the
-// token's key is not known yet and the JWKS is fetched for it.
+// Authenticate returns the principal of an API key or a token. Every error wraps a
+// *gateway.Error, which says what to do and contains nothing of the credential, and has a
+// FailureLabel. Authenticate blocks only if the token's key is unknown and the JWKS must be
+// fetched, and then for a bounded time.
 func (a *Auth) Authenticate(ctx context.Context, credential string) (gateway.Principal, error) {
 	p, err := a.trust.Load().authenticate(ctx, credential)
 	if err != nil {
@@ -133,7 +130,7 @@ func (t *trust) authenticate(ctx context.Context, credential string) (gateway.Pr
 	return t.verifier.verify(ctx, credential)
 }
 
-// Run keeps the JWKS fresh. It blocks until ctx ends and returns nil then.
+// Run refreshes the JWKS. It blocks until ctx ends and then returns nil.
 func (a *Auth) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		a.keepFresh(ctx)
@@ -141,7 +138,7 @@ func (a *Auth) Run(ctx context.Context) error {
 	return nil
 }
 
-// keepFresh returns when ctx ends or the config is another.
+// keepFresh returns when ctx ends or the config changes.
 func (a *Auth) keepFresh(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -160,7 +157,7 @@ func (a *Auth) keepFresh(ctx context.Context) {
 	<-done
 }
 
-// jwks returns the source of keys in use, or nil.
+// jwks returns the JWKS in use, or nil.
 func (a *Auth) jwks() *jwks {
 	if t := a.trust.Load(); t != nil && t.verifier != nil {
 		return t.verifier.remote

@@ -7,7 +7,7 @@ import (
 	"tidegate/gateway/auth"
 )
 
-// BenchmarkAuthenticate is what a handshake costs.
+// BenchmarkAuthenticate measures the cost of a handshake.
 func BenchmarkAuthenticate(b *testing.B) {
 	k := testKeys(b)
 	a := newAuth(b, auth.Config{

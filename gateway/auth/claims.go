@@ -15,24 +15,24 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// Claims are what a token says.
+// Claims are the claims of a token:
 //
 //	claim      value                          meaning
-//	sub        string                         the user; absent: anonymous
+//	sub        string                         the user; anonymous if absent
 //	info       any JSON, 1 KB                 shown with the user in presence
-//	subscribe  list of patterns               channels it opens to subscribe
-//	publish    list of patterns               channels it opens to publish
+//	subscribe  list of patterns               channels that it allows to subscribe to
+//	publish    list of patterns               channels that it allows to publish to
 //	channels   list of channels               subscribed from the start
-//	channel    a channel                      the only one that it is for: it admits its
-//	                                          user there, and lets nobody in
-//	exp, nbf   seconds since 1970             valid until, valid from; absent: always
-//	jti        string, 512 bytes              its id, to revoke it by
-//	iat        seconds since 1970             when it was issued, to revoke it by
+//	channel    a channel                      the token is valid only for this channel: it
+//	                                          authorizes its user there, and opens no session
+//	exp, nbf   seconds since 1970             valid until, valid from; always if absent
+//	jti        string, 512 bytes              id, for revoking the token
+//	iat        seconds since 1970             when it was issued, for revoking the token
 //	iss        string                         who issued it
 //	aud        string or list of strings      whom it is for
 //
-// (RFC 7519, 4.1, but for info, subscribe, publish, channels and channel.) Names are
-// matched exactly and may not occur twice; other claims are ignored.
+// (RFC 7519, 4.1, except for info, subscribe, publish, channels and channel.) Names are
+// case-sensitive and must not occur twice. Other claims are ignored.
 type Claims struct {
 	User      string
 	Info      json.RawMessage
@@ -52,10 +52,10 @@ const (
 	maxTokenID = 512
 )
 
-// validate returns what the gateway refuses in c, whoever signed it.
+// validate returns why the gateway refuses c, whoever signed it, or nil.
 func (c *Claims) validate() error {
-	// encoding/json writes U+FFFD for what is not UTF-8 or half a surrogate
-	// pair: different users would become the same one.
+	// encoding/json writes U+FFFD for invalid UTF-8 and for half of a surrogate pair. That
+	// would make different users the same.
 	if bytes.ContainsRune([]byte(c.User), utf8.RuneError) ||
 		c.User != "" && rules.CheckChannel(rules.PersonalChannel(c.User)) != nil {
 		return refuse(malformed, `the token's claim "sub" is no user name: want 1 to 254 bytes of UTF-8 without spaces, control characters and characters that cannot be seen`)
@@ -84,9 +84,9 @@ func (c *Claims) validateChannels() error {
 	return nil
 }
 
-// principal returns who the token belongs to. It ends when the gateway would
-// not accept it any more: a clock that is off by less than leeway closes no
-// session.
+// principal returns the principal of the token. It expires leeway after the token, which is
+// when the gateway would stop accepting the token, so that a clock that is off by less
+// closes no session.
 func (c *Claims) principal(leeway time.Duration) gateway.Principal {
 	p := gateway.Principal{
 		User: c.User, Info: c.Info,
@@ -99,7 +99,7 @@ func (c *Claims) principal(leeway time.Duration) gateway.Principal {
 	return p
 }
 
-// MarshalJSON leaves out what is not set.
+// MarshalJSON leaves out claims that are not set.
 func (c Claims) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		User      string          `json:"sub,omitempty"`
@@ -127,13 +127,13 @@ func seconds(t time.Time) int64 {
 	return t.Unix()
 }
 
-// UnmarshalJSON reads the claims of a token. Its errors are refusals.
+// UnmarshalJSON parses the claims of a token. Its errors are refusals.
 func (c *Claims) UnmarshalJSON(data []byte) error {
 	if !utf8.Valid(data) {
 		return refuse(malformed, "the token's claims are not UTF-8")
 	}
-	// Not into a struct: encoding/json would take "SUB" for "sub", and join what
-	// occurs twice.
+	// This does not decode into a struct, because encoding/json would accept "SUB" for
+	// "sub" and merge claims that occur twice.
 	members := membersOf(data)
 	var seen names
 	for members.next() {
@@ -185,7 +185,7 @@ func (c *Claims) decodeMember(name, value []byte) error {
 	return nil
 }
 
-// compact is a JSON value without spaces; null is none.
+// compact is a JSON value without white space, or nil for null.
 type compact json.RawMessage
 
 func (c *compact) UnmarshalJSON(data []byte) error {
@@ -198,7 +198,7 @@ func (c *compact) UnmarshalJSON(data []byte) error {
 	return err
 }
 
-// oneOrMany is how a token gives its audience (RFC 7519, 4.1.3).
+// oneOrMany is the aud claim: a string or a list (RFC 7519, 4.1.3).
 type oneOrMany []string
 
 func (m *oneOrMany) UnmarshalJSON(data []byte) error {
@@ -212,11 +212,10 @@ func (m *oneOrMany) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, (*[]string)(m))
 }
 
-// date is a NumericDate (RFC 7519, 2), cut to the second.
+// date is a NumericDate (RFC 7519, 2), truncated to seconds.
 type date time.Time
 
-// lastDate is the end of the year 9999, the last that a time.Time can be
-// written for.
+// lastDate is the end of the year 9999, the last that time.Time can format.
 const lastDate = 253402300799
 
 func (d *date) UnmarshalJSON(data []byte) error {

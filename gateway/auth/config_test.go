@@ -59,7 +59,7 @@ func TestNew_SaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-// giantRSA returns a key of so many bits, which nobody has.
+// giantRSA returns an RSA public key with that many bits.
 func giantRSA(bits uint) *rsa.PublicKey {
 	n := new(big.Int).Lsh(big.NewInt(1), bits-1)
 	return &rsa.PublicKey{N: n.SetBit(n, 0, 1), E: 65537}

@@ -7,7 +7,7 @@ import (
 	"tidegate/gateway"
 )
 
-// The labels of refusals in metrics: a closed set.
+// Labels of refusals in metrics.
 const (
 	expired      = "expired"
 	notYetValid  = "not_yet_valid"
@@ -22,7 +22,7 @@ const (
 	unclassified = "other" // not an error of this package
 )
 
-// FailureLabels returns all that FailureLabel does.
+// FailureLabels returns all values that FailureLabel can return.
 func FailureLabels() []string {
 	return []string{
 		expired, notYetValid, signature, algorithm, issuer, audience,
@@ -39,8 +39,8 @@ type failure struct {
 func (f *failure) Error() string { return f.err.Error() }
 func (f *failure) Unwrap() error { return f.err }
 
-// FailureLabel returns the label in metrics of an error of Authenticate: one of
-// FailureLabels, which is "other" for an error of something else.
+// FailureLabel returns the metrics label of an error of Authenticate, one of FailureLabels.
+// For any other error it returns "other".
 func FailureLabel(err error) string {
 	var f *failure
 	if errors.As(err, &f) {
@@ -53,8 +53,8 @@ func refuse(label, format string, args ...any) error {
 	return &failure{label, &gateway.Error{Code: gateway.Unauthenticated, Message: fmt.Sprintf(format, args...)}}
 }
 
-// refuseExpired is for a token that had expired when it was shown. The session ends
-// with the reason of an expired token, and with the close code of any other bad token.
+// refuseExpired refuses a token that had expired when it was sent. The session ends with
+// the reason of an expired token, but with the close code of any invalid token.
 func refuseExpired(message string) error {
 	reason := gateway.TokenExpired.With(message)
 	reason.Code = gateway.NotAuthentic.Code

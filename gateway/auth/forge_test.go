@@ -20,13 +20,13 @@ import (
 	"tidegate/gateway/auth"
 )
 
-// The tests sign with the standard library, not with what they test.
+// The tests sign with the standard library, not with the code under test.
 
 const secret = "a secret of more than thirty-two bytes"
 
 var encode = base64.RawURLEncoding.EncodeToString
 
-// forge returns a token of whatever is given.
+// forge returns a token with arbitrary contents.
 func forge(header, claims string, sign func(text string) []byte) string {
 	text := encode([]byte(header)) + "." + encode([]byte(claims))
 	return text + "." + encode(sign(text))
@@ -73,7 +73,7 @@ func eddsa(k ed25519.PrivateKey) func(string) []byte {
 	return func(text string) []byte { return ed25519.Sign(k, []byte(text)) }
 }
 
-// keys are made once: an RSA key takes a while.
+// keys are generated once, because an RSA key takes long.
 type keys struct {
 	rsa, otherRSA *rsa.PrivateKey
 	ec            *ecdsa.PrivateKey
@@ -119,7 +119,7 @@ func privatePEM(t testing.TB, private any) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 }
 
-// jwk is a key of a JWK Set, as JSON.
+// jwk is a key of a JWK Set, for JSON.
 type jwk map[string]any
 
 func rsaJWK(kid string, k *rsa.PrivateKey) jwk {
@@ -141,7 +141,7 @@ func edJWK(kid string, k ed25519.PrivateKey) jwk {
 	return jwk{"kty": "OKP", "kid": kid, "crv": "Ed25519", "x": encode(k.Public().(ed25519.PublicKey))}
 }
 
-// with returns k with one more member.
+// with returns a copy of k with one more field.
 func (k jwk) with(name string, value any) jwk {
 	more := jwk{name: value}
 	for name, value := range k {

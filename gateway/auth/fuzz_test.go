@@ -10,7 +10,7 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// FuzzAuthenticate feeds whatever a client may send as a credential.
+// FuzzAuthenticate passes anything that a client may send as a credential.
 func FuzzAuthenticate(f *testing.F) {
 	k := testKeys(f)
 	f.Add(forge(hs, `{"sub":"alice"}`, hs256(secret)))
@@ -36,8 +36,7 @@ func FuzzAuthenticate(f *testing.F) {
 	})
 }
 
-// FuzzClaims signs any claims: what the gateway then takes for a user must be
-// one.
+// FuzzClaims signs arbitrary claims. If the gateway accepts them, the user must be a valid name.
 func FuzzClaims(f *testing.F) {
 	f.Add(`{"sub":"alice","info":{"a":[1]},"subscribe":["a:*"],"channels":["b"],"exp":1e10,"aud":["x"]}`)
 	f.Add(`{"sub":"alice","sub":"bob"}`)

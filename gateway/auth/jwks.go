@@ -17,8 +17,8 @@ import (
 	"tidegate/gateway/internal/wall"
 )
 
-// jwks is the JWK Set of an issuer, fetched by URL. What is known of it stays
-// in use until the host gives another one, however long it is away.
+// jwks is the JWK Set of an issuer, fetched from a URL. The last known set stays in use
+// until the host returns another one, however long the host is away.
 type jwks struct {
 	// Fixed at birth.
 	settings jwksSettings
@@ -26,10 +26,10 @@ type jwks struct {
 	wall     *wall.Wall
 	log      *slog.Logger // the wall's
 
-	known atomic.Pointer[keySet] // nil until the host was reached once
+	known atomic.Pointer[keySet] // nil until the first successful fetch
 
 	mu     sync.Mutex
-	latest *fetch // guarded by mu; nil: none was begun
+	latest *fetch // guarded by mu; nil before the first fetch
 }
 
 type jwksSettings struct {
@@ -39,13 +39,13 @@ type jwksSettings struct {
 
 type keySet struct {
 	keys []key
-	sum  [sha256.Size]byte // of the document
+	sum  [sha256.Size]byte // hash of the document
 }
 
-// fetch is one request for the set, which everybody shares who waits for it.
+// fetch is one request for the set. All who wait for it share it.
 type fetch struct {
 	began time.Time
-	done  chan struct{} // closed when err is set
+	done  chan struct{} // closed once err is set
 	err   error
 }
 
@@ -60,8 +60,7 @@ func (f *fetch) over() bool {
 
 const maxJWKS = 1 << 20
 
-// newClient returns one that leaves no connection behind: requests are minutes
-// apart.
+// newClient returns a client that keeps no idle connections, since requests are minutes apart.
 func newClient() *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, MaxResponseHeaderBytes: maxJWKS},
@@ -77,13 +76,13 @@ func newClient() *http.Client {
 	}
 }
 
-// find returns the keys with this id, or all keys if the id is empty. A key that is not
-// known causes a fetch, unless the last one is too recent.
+// find returns the keys with the given id, or all keys if kid is empty. If there are none,
+// it fetches the set, unless the last fetch was too recent.
 func (j *jwks) find(ctx context.Context, kid string) ([]key, error) {
 	if keys := j.known.Load().find(kid); len(keys) > 0 {
 		return keys, nil
 	}
-	// A client that leaves must not end the fetch of all who wait for it.
+	// All waiters share the fetch, so a client that disconnects must not cancel it.
 	err := j.update(context.WithoutCancel(ctx), j.settings.pause)
 	if keys := j.known.Load().find(kid); len(keys) > 0 {
 		return keys, nil
@@ -114,7 +113,7 @@ func (s *keySet) all() []key {
 	return s.keys
 }
 
-// run fetches the set from time to time, sooner after a failure, until ctx ends.
+// run fetches the set periodically, and sooner after a failure, until ctx ends.
 func (j *jwks) run(ctx context.Context) {
 	const soonest, latest = time.Second, time.Minute
 	retry := soonest
@@ -130,7 +129,8 @@ func (j *jwks) run(ctx context.Context) {
 	}
 }
 
-// sleep adds up to a tenth to d, so that the nodes of a cluster spread.
+// sleep waits for d plus up to a tenth, so that the nodes of a cluster do not fetch
+// at the same time.
 func sleep(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d + rand.N(d/10+1))
 	defer timer.Stop()
@@ -140,8 +140,8 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// update waits for a fetch that began less than age ago, or that is still under way; if
-// there is none, it begins one.
+// update waits for the fetch under way, or uses one that began less than age ago. If there
+// is neither, it fetches.
 func (j *jwks) update(ctx context.Context, age time.Duration) error {
 	f, mine := j.recentFetch(age)
 	if mine {
@@ -166,7 +166,7 @@ func (j *jwks) recentFetch(age time.Duration) (f *fetch, mine bool) {
 	return j.latest, true
 }
 
-// fetch replaces what is known by what the host gives. An error leaves it.
+// fetch replaces the known keys by what the host returns. On an error they stay.
 func (j *jwks) fetch(ctx context.Context) (err error) {
 	defer j.wall.Catch("read the issuer's keys", func() { err = errors.New("the keys of the issuer could not be read") })
 	document, err := j.download(ctx)
@@ -188,7 +188,7 @@ func (j *jwks) fetch(ctx context.Context) (err error) {
 	return nil
 }
 
-// logged tells of an error that ended a fetch, unless the gateway ended it.
+// logged logs an error that ended a fetch, unless the gateway itself canceled it.
 func (j *jwks) logged(ctx context.Context, err error) error {
 	if ctx.Err() == nil {
 		j.log.Warn("JWKS not fetched; known keys stay in use", "known", len(j.known.Load().all()), "error", err)
@@ -218,7 +218,7 @@ func (j *jwks) download(ctx context.Context) ([]byte, error) {
 	return document, err
 }
 
-// withoutURL keeps a password or a query of the URL out of logs.
+// withoutURL keeps a password or query in the URL out of logs.
 func withoutURL(err error) error {
 	if requested := (*url.Error)(nil); errors.As(err, &requested) {
 		return requested.Err

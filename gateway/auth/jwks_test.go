@@ -49,14 +49,14 @@ func (i *issuer) failing() {
 	i.handle(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
 }
 
-// patient is a config that fetches when it must, and then not again.
+// patient returns a config that fetches once, when it must, and then not again.
 func (i *issuer) patient() auth.Config {
 	return auth.Config{JWT: auth.JWT{
 		Secret: secret, JWKSURL: i.URL, JWKSRefresh: time.Hour, JWKSPause: time.Hour, JWKSTimeout: 20 * time.Second,
 	}}
 }
 
-// eager is a config that fetches for each unknown key.
+// eager returns a config that fetches for each unknown key.
 func (i *issuer) eager() auth.Config {
 	c := i.patient()
 	c.JWT.JWKSPause = time.Nanosecond
@@ -291,8 +291,8 @@ func TestJWKS_RedirectFromHTTPSToHTTPIsRefused(t *testing.T) {
 	expect(t, a, token, "")
 }
 
-// trust makes a certificate one of the system's. Go looks at them once: this is
-// the only test that verifies one.
+// trust makes a certificate trusted by the system. Go loads the system's certificates only
+// once, so no other test may verify one.
 func trust(t *testing.T, certificate *x509.Certificate) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "ca.pem")
@@ -346,7 +346,7 @@ func TestRun_EndsInTheMiddleOfAFetch(t *testing.T) {
 	}
 }
 
-// expect fails unless token is alice's, or refused with a label.
+// expect fails unless token is accepted as alice's, or refused with the given label.
 func expect(t *testing.T, a *auth.Auth, token, label string) {
 	t.Helper()
 	p, err := a.Authenticate(t.Context(), token)

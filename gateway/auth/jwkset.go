@@ -9,12 +9,12 @@ import (
 	"github.com/MicahParks/jwkset"
 )
 
-// maxKeys bounds the work that a token without a kid can cause.
+// maxKeys limits the work that a token without a kid can cause.
 const maxKeys = 64
 
-// parseJWKS reads a JWK Set (RFC 7517, 5) and returns the keys of it that can
-// verify tokens, and what was wrong with the others. Secrets ("kty":"oct") are
-// not taken from a JWKS: who can read it could sign.
+// parseJWKS parses a JWK Set (RFC 7517, 5). It returns the keys that can verify tokens, and
+// the errors of those that it skipped. It never accepts secrets ("kty":"oct") from a JWKS,
+// because everyone who can read it could sign.
 func parseJWKS(document []byte) (keys []key, skipped error, err error) {
 	var set jwkset.JWKSMarshal
 	if err := json.Unmarshal(document, &set); err != nil {

@@ -16,34 +16,34 @@ import (
 	"tidegate/gateway/internal/wall"
 )
 
-// JWT says which tokens are accepted: those that one of the keys signed and
-// whose claims fit. Without a key no token is.
+// JWT configures which tokens are accepted: those signed by one of the keys whose claims
+// fit. Without a key, none is.
 type JWT struct {
-	Secret     string // HS256, HS384, HS512; at least 32 bytes
-	PublicKeys []byte // PEM; RS*, PS*, ES* and EdDSA, by the kind of key. Not with a JWKS.
-	JWKSURL    string // the same, from a JWK Set
+	Secret     string // for HS256, HS384, HS512; at least 32 bytes
+	PublicKeys []byte // PEM; for RS*, PS*, ES* or EdDSA, depending on the kind of key; not together with JWKSURL
+	JWKSURL    string // URL of a JWK Set with public keys
 
-	Issuer   string        // what iss must be; empty: anything
-	Audience string        // what aud must have in it; empty: anything
-	Leeway   time.Duration // how far the clocks may differ; 0: not at all
+	Issuer   string        // required value of iss; empty means any
+	Audience string        // value that aud must contain; empty means any
+	Leeway   time.Duration // tolerated clock difference
 
-	JWKSRefresh time.Duration // how often it is fetched; 0: every 5 minutes
-	JWKSPause   time.Duration // how often at most an unknown kid causes a fetch; 0: every 10 s
-	JWKSTimeout time.Duration // how long a fetch may take; 0: 5 s
+	JWKSRefresh time.Duration // interval between fetches; 0 means 5 minutes
+	JWKSPause   time.Duration // shortest interval between fetches for an unknown kid; 0 means 10 s
+	JWKSTimeout time.Duration // time limit of a fetch; 0 means 5 s
 }
 
 func (c JWT) hasKey() bool { return c.Secret != "" || len(c.PublicKeys) > 0 || c.JWKSURL != "" }
 
-// verifier verifies tokens. It does not change.
+// verifier verifies tokens. It is immutable.
 type verifier struct {
 	parser *jwt.Parser
 	leeway time.Duration
 	keys   []key // from the config
-	remote *jwks // nil: none
+	remote *jwks // nil if there is no JWKS
 }
 
-// newVerifier goes on with old if that is the JWKS that c means. It returns nil
-// if c accepts no token.
+// newVerifier returns a verifier for c, or nil if c accepts no token. It reuses old if old
+// has the JWKS settings of c.
 func newVerifier(c JWT, old *jwks, w *wall.Wall) (*verifier, error) {
 	switch {
 	case !c.hasKey() && (c.Issuer != "" || c.Audience != ""):
@@ -137,7 +137,7 @@ func (v *verifier) keysFor(ctx context.Context, t *jwt.Token) (any, error) {
 	return set, nil
 }
 
-// refusal returns what a client is told of an error of the parser.
+// refusal converts an error of the parser to one for the client.
 func refusal(err error, claims *Claims) error {
 	if own := (*failure)(nil); errors.As(err, &own) {
 		return own
@@ -162,7 +162,7 @@ func refusal(err error, claims *Claims) error {
 	}
 }
 
-// Sign returns a token with these claims. kid names the key, and may be empty.
+// Sign returns a signed token with the given claims. kid is the id of the key and may be empty.
 func Sign(c Claims, k SigningKey, kid string) (string, error) {
 	if err := c.validate(); err != nil {
 		return "", errors.New(gateway.ErrorOf(err).Message)
@@ -178,7 +178,7 @@ func Sign(c Claims, k SigningKey, kid string) (string, error) {
 	return signed, nil
 }
 
-// registered shows Claims to the library.
+// registered implements jwt.Claims.
 type registered struct{ *Claims }
 
 var _ jwt.Claims = registered{}
@@ -197,7 +197,7 @@ func numeric(t time.Time) *jwt.NumericDate {
 	return &jwt.NumericDate{Time: t}
 }
 
-// newJWKS returns nil if c names none, and old if that is the one.
+// newJWKS returns nil if c has no JWKS, and old if its settings are the same.
 func newJWKS(c JWT, old *jwks, w *wall.Wall) (*jwks, error) {
 	if c.JWKSURL == "" {
 		return nil, nil

@@ -11,10 +11,10 @@ import (
 	"strings"
 )
 
-// key verifies tokens, by its own algorithms and no others: that is what keeps
-// a public key from being taken for an HMAC secret.
+// key verifies tokens, only with its own algorithms. Otherwise a public key could be used
+// as an HMAC secret.
 type key struct {
-	id         string   // kid of a JWKS, or empty
+	id         string   // kid of a JWKS key; may be empty
 	algorithms []string // RFC 7518, 3.1 and RFC 8037, 3.1
 	material   any      // []byte, *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey
 }
@@ -22,9 +22,9 @@ type key struct {
 func (k key) fits(algorithm string) bool { return slices.Contains(k.algorithms, algorithm) }
 
 const (
-	minSecret  = 32   // bytes: the size of the shortest hash (RFC 7518, 3.2)
+	minSecret  = 32   // in bytes: the size of the shortest hash (RFC 7518, 3.2)
 	minRSABits = 2048 // RFC 7518, 3.3
-	maxRSABits = 8192 // as in crypto/tls: a longer one takes a processor for seconds
+	maxRSABits = 8192 // as in crypto/tls: larger keys take seconds of CPU time
 )
 
 func newSecretKey(secret []byte) (key, error) {
@@ -57,7 +57,7 @@ func newPublicKey(material any) (key, error) {
 	}
 }
 
-// parsePublicKeys reads a PEM file of one or more public keys or certificates.
+// parsePublicKeys parses a PEM file with one or more public keys or certificates.
 func parsePublicKeys(document []byte) ([]key, error) {
 	var keys []key
 	for block, rest := pem.Decode(document); block != nil; block, rest = pem.Decode(rest) {

@@ -6,14 +6,14 @@ import (
 	"errors"
 )
 
-// members goes through the members of a JSON object (RFC 8259) without building
-// anything of it. What it is given has passed encoding/json's check of the grammar,
-// as what an UnmarshalJSON gets has; of anything else it makes what it can.
+// members iterates over the fields of a JSON object (RFC 8259) without allocating. The
+// input must be valid JSON, as the argument of an UnmarshalJSON is; for other input the
+// result is arbitrary.
 type members struct {
-	name   []byte // of the present member
-	value  []byte // the same
-	broken bool   // this is no object
-	rest   []byte // what follows
+	name   []byte // of the current field
+	value  []byte // of the current field
+	broken bool   // the input is not an object
+	rest   []byte // unread input
 }
 
 func membersOf(data []byte) members {
@@ -21,7 +21,7 @@ func membersOf(data []byte) members {
 	return members{rest: rest, broken: !found}
 }
 
-// next goes to the next member, and reports whether there is one.
+// next advances to the next field and reports whether there is one.
 func (m *members) next() bool {
 	m.rest = bytes.TrimLeft(m.rest, jsonSpace+",")
 	if m.broken || bytes.HasPrefix(m.rest, []byte("}")) {
@@ -54,7 +54,7 @@ const jsonSpace = " \t\r\n"
 
 func trimSpace(data []byte) []byte { return bytes.TrimLeft(data, jsonSpace) }
 
-// valueEnd returns where the value ends with which data begins.
+// valueEnd returns the index after the value that data begins with.
 func valueEnd(data []byte) int {
 	depth := 0
 	for i := 0; i < len(data); i++ {
@@ -79,7 +79,7 @@ func valueEnd(data []byte) int {
 	return len(data)
 }
 
-// stringEnd returns where the string ends with which data begins.
+// stringEnd returns the index after the string that data begins with.
 func stringEnd(data []byte) int {
 	for i := 1; i < len(data); i++ {
 		switch data[i] {
@@ -92,7 +92,7 @@ func stringEnd(data []byte) int {
 	return len(data)
 }
 
-// unquoted returns what a string says.
+// unquoted returns the value of a JSON string.
 func unquoted(value []byte) ([]byte, bool) {
 	switch {
 	case len(value) < 2 || value[0] != '"':
@@ -105,7 +105,7 @@ func unquoted(value []byte) ([]byte, bool) {
 	return []byte(text), err == nil
 }
 
-// decodeString leaves a string as it is for null, as encoding/json does.
+// decodeString decodes a string. Like encoding/json, it leaves *into unchanged for null.
 func decodeString(value []byte, into *string) error {
 	if string(value) == "null" {
 		return nil
@@ -118,14 +118,14 @@ func decodeString(value []byte, into *string) error {
 	return nil
 }
 
-// names is a set. As long as it is small, as for every sensible token, it needs no map.
+// names is a set of names. It needs no map while it is small, as with every sensible token.
 type names struct {
 	few  [16][]byte
 	n    int // of few
 	many map[string]struct{}
 }
 
-// add reports whether the name is new.
+// add adds a name and reports whether it is new.
 func (s *names) add(name []byte) bool {
 	for i := range s.few[:s.n] {
 		if bytes.Equal(s.few[i], name) {

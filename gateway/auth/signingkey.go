@@ -9,18 +9,18 @@ import (
 	"strings"
 )
 
-// SigningKey signs tokens, by the first algorithm of its kind: HS256, RS256,
-// ES256, ES384, ES512 or EdDSA.
+// SigningKey signs tokens with the first algorithm for its kind: HS256, RS256, ES256,
+// ES384, ES512 or EdDSA.
 type SigningKey struct {
 	algorithm string
-	material  any // []byte or a crypto.Signer
+	material  any // []byte or crypto.Signer
 }
 
-// Algorithm returns the token's alg.
+// Algorithm returns the alg of the tokens that k signs.
 func (k SigningKey) Algorithm() string { return k.algorithm }
 
-// NewSigningSecret returns a key of at least 32 bytes, for a gateway that has
-// the same in auth.jwt.secret.
+// NewSigningSecret returns a key for a secret of at least 32 bytes, which the gateway must
+// have in auth.jwt.secret.
 func NewSigningSecret(secret string) (SigningKey, error) {
 	k, err := newSecretKey([]byte(secret))
 	if err != nil {
@@ -29,7 +29,7 @@ func NewSigningSecret(secret string) (SigningKey, error) {
 	return SigningKey{k.algorithms[0], k.material}, nil
 }
 
-// ParseSigningKey reads the first private key of a PEM file: RSA, ECDSA or
+// ParseSigningKey returns the first private key of a PEM file: RSA, ECDSA or
 // Ed25519, not encrypted.
 func ParseSigningKey(document []byte) (SigningKey, error) {
 	block := privateBlock(document)
@@ -51,8 +51,7 @@ func ParseSigningKey(document []byte) (SigningKey, error) {
 	return SigningKey{public.algorithms[0], private}, nil
 }
 
-// privateBlock passes over what openssl writes before the key, such as EC
-// PARAMETERS.
+// privateBlock skips what openssl writes before the key, such as EC PARAMETERS.
 func privateBlock(document []byte) *pem.Block {
 	for block, rest := pem.Decode(document); block != nil; block, rest = pem.Decode(rest) {
 		if strings.HasSuffix(block.Type, "PRIVATE KEY") {

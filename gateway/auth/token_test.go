@@ -18,7 +18,7 @@ const (
 	rs = `{"alg":"RS256","typ":"JWT"}`
 )
 
-// in returns a NumericDate that is d from now.
+// in returns the NumericDate d from now.
 func in(d time.Duration) int64 { return time.Now().Add(d).Unix() }
 
 func TestAuthenticate_RefusesHostileTokens(t *testing.T) {
@@ -121,7 +121,7 @@ func TestAuthenticate_RefusesHostileTokens(t *testing.T) {
 	}
 }
 
-// checkRefusal fails if err is not one that a client may see.
+// checkRefusal fails unless err may be shown to a client.
 func checkRefusal(t *testing.T, err error, token string) {
 	t.Helper()
 	var refusal *gateway.Error
@@ -285,7 +285,7 @@ func TestSign_WhatItSignsIsAccepted(t *testing.T) {
 	}
 }
 
-// signingKeys are one of each kind, by the name of its algorithm.
+// signingKeys returns one key of each kind, by algorithm.
 func signingKeys(t testing.TB) map[string]auth.SigningKey {
 	t.Helper()
 	k := testKeys(t)
