@@ -12,7 +12,7 @@ import (
 	"tidegate/gateway/transport"
 )
 
-// answer authenticates requests, and answers them with what the endpoint returns.
+// answer returns a handler that authenticates requests and answers with the result of serve.
 func (h *Handler) answer(serve endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
@@ -28,7 +28,7 @@ func (h *Handler) answer(serve endpoint) http.Handler {
 	})
 }
 
-// do answers a request of somebody who is known, and returns the status.
+// do answers an authenticated request and returns the status.
 func (h *Handler) do(r *request, serve endpoint) (status int) {
 	var body any
 	err := h.gateway.Admit(r.by, r.RemoteAddr)
@@ -47,10 +47,10 @@ func (h *Handler) do(r *request, serve endpoint) (status int) {
 		status = h.note(r.writer, r.Request, err)
 	}
 	encoded, err := encode(body)
-	if err != nil { // a payload in Redis that says it is JSON, and is not
+	if err != nil { // a payload in Redis is labeled JSON but is not valid
 		status, encoded = http.StatusInternalServerError, transport.ErrorBody(err)
 	}
-	if r.Method == http.MethodGet { // what has been done is told in any case
+	if r.Method == http.MethodGet { // only for a GET: what a change has done must be reported in any case
 		if err := r.hold(len(encoded)); err != nil {
 			return h.fail(r.writer, r.Request, err)
 		}
@@ -75,15 +75,14 @@ func (h *Handler) authenticate(r *http.Request) (gateway.Principal, error) {
 	return h.gateway.Authenticate(r.Context(), token)
 }
 
-// fail answers with an error alone.
+// fail answers with only an error.
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) (status int) {
 	status = h.note(w, r, err)
 	writeError(w, status, toldOf(err))
 	return status
 }
 
-// note returns the status that says what err is, sets the headers that go with
-// it, and logs what nobody expects.
+// note returns the status for err, sets the headers that go with it, and logs internal errors.
 func (h *Handler) note(w http.ResponseWriter, r *http.Request, err error) (status int) {
 	status = transport.StatusOf(err)
 	if errors.As(err, new(unsupportedMedia)) {
@@ -106,18 +105,18 @@ func encode(body any) ([]byte, error) {
 }
 
 func writeError(w http.ResponseWriter, status int, what told) {
-	encoded, _ := encode(errorBody{what}) // two texts: it can be encoded
+	encoded, _ := encode(errorBody{what}) // cannot fail: it has only two strings
 	write(w, status, encoded)
 }
 
 func write(w http.ResponseWriter, status int, encoded []byte) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_, _ = w.Write(encoded) // the client may have left
+	_, _ = w.Write(encoded) // the client may have disconnected
 }
 
-// refuseUnknown answers requests that no route matches: with 405 if one matches with
-// another method.
+// refuseUnknown answers requests that match no route: with 405 if another method would
+// match, else 404.
 func (h *Handler) refuseUnknown(w http.ResponseWriter, r *http.Request) {
 	var allowed []string
 	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete} {
@@ -135,8 +134,8 @@ func (h *Handler) refuseUnknown(w http.ResponseWriter, r *http.Request) {
 	writeError(w, http.StatusMethodNotAllowed, told{gateway.BadRequest, "the method is not allowed here: want " + strings.Join(allowed, " or ")})
 }
 
-// limited is for endpoints that read. It counts a request as a command against the
-// client's rate, and bounds how many reads are under way for one client.
+// limited wraps endpoints that read. It counts each request against the client's command
+// rate and limits how many reads of one client run at a time.
 func limited(h *Handler, serve endpoint) endpoint {
 	return func(r *request) (answer any, err error) {
 		if err := h.gateway.Budget.Spend(r.by, r.RemoteAddr, rates.Cost{Commands: 1}); err != nil {

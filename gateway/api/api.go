@@ -1,5 +1,5 @@
-// Package api is the HTTP API for backends, and for clients within what their
-// channel rules allow. openapi.yaml describes it; a test holds it to this code.
+// Package api implements the HTTP API for backends, and for clients as far as the channel
+// rules allow. openapi.yaml describes it; a test compares the two.
 package api
 
 import (
@@ -14,7 +14,7 @@ import (
 
 var _ http.Handler = (*Handler)(nil)
 
-// New returns a handler of paths that begin with /api/.
+// New returns a handler for paths that begin with /api/.
 func New(c Config) *Handler {
 	h := &Handler{
 		gateway: c.Gateway, noAnonymous: c.NoAnonymous, anonymous: c.Anonymous, log: c.Log, audit: c.Audit,
@@ -31,7 +31,7 @@ func New(c Config) *Handler {
 	return h
 }
 
-// routes are all of them but the description.
+// routes returns all routes except that of the description.
 func (h *Handler) routes() map[string]endpoint {
 	return map[string]endpoint{
 		"POST /api/channels/{channel}/messages":   h.publish,

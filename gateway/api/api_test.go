@@ -64,7 +64,7 @@ func TestPublish_RefusesBodiesThatAreNotWhatTheySay(t *testing.T) {
 	}
 }
 
-// What is compressed, or in another charset, is not passed on as if it were not.
+// A compressed body or another charset must not be passed on unchanged.
 func TestPublish_RefusesBodiesThatItDoesNotDecode(t *testing.T) {
 	n := startNode(t, noLimits)
 	for _, header := range []http.Header{
@@ -159,8 +159,7 @@ func TestPublish_TooLarge(t *testing.T) {
 	n.expect(call{method: "POST", path: path, credential: shopKey, body: strings.Repeat("1", 1<<16), header: chunked}, 413, "too_large")
 }
 
-// A body that has been announced holds its part of the node's room until it has
-// come and is answered.
+// An announced body is charged to the node's memory until it has arrived and been answered.
 func TestPublish_BodiesShareTheNodesRoom(t *testing.T) {
 	n := startNode(t, gateway.Limits{InboundBytes: 10})
 	const path = "/api/channels/log:a/messages"
@@ -186,7 +185,7 @@ func TestPublish_BodiesShareTheNodesRoom(t *testing.T) {
 	awaitStatus(t, n, small, http.StatusOK)
 }
 
-// An answer holds its part of the node's room until the client has taken it.
+// An answer is charged to the node's memory until the client has received it.
 func TestHistory_AnswersShareTheNodesRoom(t *testing.T) {
 	n := startNode(t, gateway.Limits{InboundBytes: 200})
 	publish := call{method: "POST", path: "/api/channels/log:a/messages", credential: shopKey, body: "1"}
@@ -200,7 +199,7 @@ func TestHistory_AnswersShareTheNodesRoom(t *testing.T) {
 	n.expect(history, 200, "messages")
 }
 
-// awaitStatus makes a call until it is answered so.
+// awaitStatus repeats a call until it gets that status.
 func awaitStatus(t *testing.T, n *node, c call, want int) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); ; {
@@ -223,7 +222,7 @@ func TestPublish_NotConfirmedIs503(t *testing.T) {
 	}
 }
 
-// TestAuthorization runs every route by everybody.
+// TestAuthorization calls every route with every kind of credential.
 func TestAuthorization(t *testing.T) {
 	n := startNode(t, noLimits)
 	alice := token(t, auth.Claims{User: "alice"})
@@ -231,7 +230,8 @@ func TestAuthorization(t *testing.T) {
 	path := func(channel string) string { return "/api/channels/" + channel + "/messages" }
 	for _, test := range []struct {
 		method, path string
-		// The statuses for nobody, a wrong key, alice, the guest and the shop.
+		// Expected statuses without a credential, with a wrong key, as alice, as the guest
+		// and as the shop.
 		nobody, wrong, alice, guest, shop int
 	}{
 		{"POST", path("log:a"), 401, 401, 200, 200, 200},
@@ -285,7 +285,7 @@ func TestAuthorization_WaysToShowACredential(t *testing.T) {
 	} {
 		n.expect(call{method: "POST", path: path, body: "1", header: header}, 200, "cursor")
 	}
-	// A staging site's proxy may ask for Basic, which is none of the gateway's business.
+	// A proxy of a staging site may ask for Basic, which the gateway must ignore.
 	basic := http.Header{"Authorization": {"Basic c2hvcDprZXk="}}
 	n.expect(call{method: "POST", path: "/api/channels/open:a/messages", body: "1", header: basic}, 200, "cursor")
 	for _, header := range []http.Header{

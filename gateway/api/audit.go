@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// record logs what an API key has done, if that is to be audited.
+// record writes the audit log of a request with an API key, if it is configured.
 func (h *Handler) record(r *request, status int) {
 	if !r.by.Backend() || !h.audits(r.Request) {
 		return
@@ -32,7 +32,7 @@ func (h *Handler) audits(r *http.Request) bool {
 	return r.Method != http.MethodGet && r.Method != http.MethodHead
 }
 
-// routeOf returns the path of a pattern, which has its method before it.
+// routeOf returns the path of a pattern, without the method.
 func routeOf(pattern string) string {
 	_, path, _ := strings.Cut(pattern, " ")
 	return path

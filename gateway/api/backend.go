@@ -2,7 +2,7 @@ package api
 
 import "tidegate/gateway"
 
-// forBackends refuses a request without an API key that is good for everything.
+// forBackends refuses requests without an unrestricted API key.
 func forBackends(serve endpoint) endpoint {
 	return func(r *request) (any, error) {
 		if err := mustBeBackend(r.by); err != nil {

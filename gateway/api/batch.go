@@ -20,14 +20,14 @@ import (
 )
 
 const (
-	maxBatch      = 1000    // publishes of one request
-	maxBatchBytes = 8 << 20 // or what two of the largest messages take
-	batchWorkers  = 16      // publishes under way at once, for each request
+	maxBatch      = 1000    // publishes in one request
+	maxBatchBytes = 8 << 20 // bytes, unless two messages of the largest size take more
+	batchWorkers  = 16      // concurrent publishes per request
 )
 
-// publishBatch answers 200 only if every message was published; else by the status of
-// the first error, and the results say which were. The body of a client that may
-// publish nowhere is not read.
+// publishBatch answers 200 only if all messages were published. Otherwise the status is
+// that of the first error, and the results say which messages were published. It does not
+// read the body if the client may publish nowhere.
 func (h *Handler) publishBatch(r *request) (any, error) {
 	if err := h.gateway.MayPublish(r.by); err != nil {
 		return nil, err
@@ -60,8 +60,8 @@ func (h *Handler) publishBatch(r *request) (any, error) {
 
 func (h *Handler) largestBatch() int { return max(maxBatchBytes, 2*h.gateway.Limits().MessageBytes) }
 
-// readBatch returns one publish for each item and channel, in order. It reads no
-// further than the first item that is wrong, or too many.
+// readBatch returns one publish for each item and channel, in order. It stops reading at
+// the first item that is invalid or exceeds the limit.
 func (r *request) readBatch(most int) ([]gateway.Publish, error) {
 	if err := checkMedia(r.Header); err != nil {
 		return nil, err
@@ -79,7 +79,7 @@ func (r *request) readBatch(most int) ([]gateway.Publish, error) {
 	return publishes, err
 }
 
-// parseBatch reads [{"channels":["a"],"data":1}, …].
+// parseBatch parses [{"channels":["a"],"data":1}, …].
 func parseBatch(body io.Reader) ([]gateway.Publish, error) {
 	decoder := json.NewDecoder(transform.NewReader(body, encoding.UTF8Validator))
 	if err := expect(decoder, json.Delim('[')); err != nil {
@@ -114,7 +114,7 @@ func expect(decoder *json.Decoder, want json.Delim) error {
 	return batchError(err)
 }
 
-// batchError returns what a client is told of a batch that could not be read.
+// batchError converts an error of reading a batch to one for the client.
 func batchError(err error) error {
 	switch {
 	case errors.Is(err, errBatchTooLong):
@@ -131,8 +131,8 @@ func batchError(err error) error {
 
 var errBatchTooLong = fail(gateway.TooLarge, "the batch has more than %d publishes: split it", maxBatch)
 
-// publishes returns one publish for each channel of the item, the n-th of its batch.
-// The batch has room for so many more.
+// publishes returns one publish for each channel of the item, which is the n-th of its
+// batch. There may be at most room of them.
 func (item *batchItem) publishes(n, room int) ([]gateway.Publish, error) {
 	data, kind, ok := item.Payload()
 	switch {
@@ -150,7 +150,7 @@ func (item *batchItem) publishes(n, room int) ([]gateway.Publish, error) {
 	return publishes, nil
 }
 
-// channelNames are the channels of a batch item, at most as many as a batch may have.
+// channelNames are the channels of a batch item. UnmarshalJSON accepts at most maxBatch.
 type channelNames []string
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -179,13 +179,13 @@ func (names *channelNames) UnmarshalJSON(list []byte) error {
 
 var errNoList = errors.New("channels is not a list")
 
-// batch is the publishes of one request.
+// batch holds the publishes of one request.
 type batch struct {
 	gateway   *gateway.Gateway
 	by        *gateway.Principal
 	remote    string
 	publishes []gateway.Publish
-	outcomes  []outcome // each written by the worker that has its channel
+	outcomes  []outcome // each is written by the worker that has its channel
 	away      atomic.Pointer[outcome]
 }
 
@@ -194,8 +194,8 @@ type outcome struct {
 	err      error
 }
 
-// publish returns when each has its outcome. Those of one channel go out in
-// order, the channels beside each other.
+// publish returns once each publish has an outcome. It publishes the messages of one
+// channel in order, and different channels concurrently.
 func (b *batch) publish(ctx context.Context) {
 	lines := make(chan []int)
 	var workers sync.WaitGroup
@@ -213,9 +213,9 @@ func (b *batch) publish(ctx context.Context) {
 	workers.Wait()
 }
 
-// publishLine publishes those of one channel. After one that was not confirmed,
-// here or by another worker, it tries no more: each would take a second, and
-// those of the channel would change their order.
+// publishLine publishes the messages of one channel. Once a publish of the batch was not
+// confirmed, it does not try the rest: each would take a second, and the order within the
+// channel could change.
 func (b *batch) publishLine(ctx context.Context, line []int) {
 	done := 0
 	defer b.gateway.Wall().Catch("publish a batch", func() {
@@ -246,8 +246,8 @@ func (b *batch) publishOne(ctx context.Context, publish *gateway.Publish) (broke
 
 var errPanicked = errors.New("a panic ended the publish")
 
-// byChannel returns the places of each channel's messages, in the order of the
-// channels' first.
+// byChannel returns the indexes of each channel's publishes. Channels are ordered by
+// their first publish.
 func byChannel(publishes []gateway.Publish) [][]int {
 	var lines [][]int
 	place := make(map[string]int)
@@ -263,7 +263,7 @@ func byChannel(publishes []gateway.Publish) [][]int {
 	return lines
 }
 
-// batchItem is one message for some channels, with exactly one payload.
+// batchItem is one message for one or more channels, with exactly one payload.
 type batchItem struct {
 	Channels  channelNames    `json:"channels"`
 	Event     string          `json:"event"`
@@ -274,8 +274,8 @@ type batchItem struct {
 	payload.Fields
 }
 
-// batchResults has one result for each item and channel, in order. Error is the
-// first of the results' errors.
+// batchResults has one result for each item and channel, in order. Error is the first
+// error among them.
 type batchResults struct {
 	Error   *told         `json:"error,omitempty"`
 	Results []batchResult `json:"results"`

@@ -15,7 +15,7 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// repeated gives a beginning, and then the same again and again.
+// repeated is a reader that returns a beginning and then repeats the same bytes.
 type repeated struct {
 	begin, again string
 	read         int
@@ -63,7 +63,7 @@ func TestBatch_AnItemWithTooManyChannelsIsRefused(t *testing.T) {
 	}
 }
 
-// unread is a body that must not be asked for.
+// unread is a body that fails the test if it is read.
 type unread struct{ t *testing.T }
 
 func (u unread) Read([]byte) (int, error) {

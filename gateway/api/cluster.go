@@ -1,9 +1,9 @@
 package api
 
-// The endpoints that ask every node. A node that is alive and does not answer in
-// time makes the answer a 503.
+// The endpoints in this file ask all nodes. If a live node does not answer in time,
+// the status is 503.
 
-// listChannels answers with the channels that somebody listens to.
+// listChannels returns the channels that have subscribers.
 func (h *Handler) listChannels(r *request) (any, error) {
 	pattern := "*"
 	if given := r.URL.Query(); given.Has("match") {
@@ -56,7 +56,7 @@ func (h *Handler) unsubscribe(r *request) (any, error) {
 	return reachedOf(h.gateway.UnsubscribeUser(r.Context(), r.PathValue("user"), r.PathValue("channel")))
 }
 
-// reachedOf returns the sessions that were reached even if there was an error.
+// reachedOf returns the number of sessions reached, even if there was an error.
 func reachedOf(count int, err error) (any, error) {
 	switch {
 	case err == nil:

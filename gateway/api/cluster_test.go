@@ -15,7 +15,7 @@ import (
 	"tidegate/gateway/native"
 )
 
-// open opens a session of a user on some channels, which nobody serves.
+// open opens a session of a user on some channels, without a connection.
 func (n *node) open(user string, channels ...string) *gateway.Session {
 	n.t.Helper()
 	return n.openAs(gateway.Principal{User: user}, channels...)
@@ -32,8 +32,8 @@ func (n *node) openAs(p gateway.Principal, channels ...string) *gateway.Session 
 	return s
 }
 
-// haunt makes the node believe in another one, which never answers. A node that
-// has just started may not listen to others yet: then it is told again.
+// haunt makes the node believe in another node that never answers. It repeats this, because
+// a node that has just started may not listen to others yet.
 func (n *node) haunt() {
 	n.t.Helper()
 	brokertest.Eventually(n.t, "the node to know the ghost", func() bool {
@@ -211,7 +211,7 @@ func TestCluster_BrokerAwayIs503(t *testing.T) {
 	n.expect(call{method: "GET", path: "/api/users/alice/sessions", credential: shopKey}, 200, `"node"`)
 }
 
-// clusterCalls are all calls that ask every node.
+// clusterCalls returns all calls that ask all nodes.
 func clusterCalls(user string) (calls []call) {
 	for _, route := range []string{
 		"GET /api/channels", "GET /api/nodes", "GET /api/users/%s/sessions", "DELETE /api/users/%s/sessions",

@@ -9,10 +9,10 @@ import (
 	"tidegate/gateway"
 )
 
-// maxDenial bounds the body of a ban and of a revocation.
+// maxDenial limits the body of a ban or a revocation, in bytes.
 const maxDenial = 8 << 10
 
-// ban takes {"user":"alice"} or {"address":"192.0.2.0/24"}, with "for" and "reason".
+// ban handles {"user":"alice"} or {"address":"192.0.2.0/24"}, with optional "for" and "reason".
 func (h *Handler) ban(r *request) (any, error) {
 	var asked banRequest
 	if err := r.decode(&asked); err != nil {
@@ -31,8 +31,8 @@ func (h *Handler) ban(r *request) (any, error) {
 	return h.deny(r, d, asked.For)
 }
 
-// revoke takes {"token":"its jti"} or {"user":"alice"}, with "before", "for" and
-// "reason".
+// revoke handles {"token":"its jti"} or {"user":"alice"}, with optional "before",
+// "for" and "reason".
 func (h *Handler) revoke(r *request) (any, error) {
 	var asked revocationRequest
 	if err := r.decode(&asked); err != nil {
@@ -69,7 +69,7 @@ func (h *Handler) deny(r *request, d gateway.Denial, lasts string) (any, error) 
 	return denialOf(&d), nil
 }
 
-// lift takes back a ban or a revocation.
+// lift revokes a ban or a revocation.
 func (h *Handler) lift(r *request) (any, error) {
 	return nil, h.gateway.Lift(r.Context(), r.PathValue("id"))
 }
@@ -92,7 +92,7 @@ func (h *Handler) denials(wanted func(*gateway.Denial) bool) []denial {
 	return list
 }
 
-// parseNetwork reads an address or a network.
+// parseNetwork parses an address or a network.
 func parseNetwork(text string) (netip.Prefix, error) {
 	if address, err := netip.ParseAddr(text); err == nil {
 		address = address.Unmap().WithZone("")
@@ -105,10 +105,10 @@ func parseNetwork(text string) (netip.Prefix, error) {
 	return unmapped(network), nil
 }
 
-const mappedBits = 96 // of an IPv6 address that stands for an IPv4 one
+const mappedBits = 96 // prefix length of the IPv4-mapped IPv6 addresses
 
-// unmapped returns an IPv4 network that is written as an IPv6 one as what it is: no client
-// has an address of the other.
+// unmapped converts an IPv4-mapped IPv6 network to IPv4, because clients' addresses are
+// never in the mapped form.
 func unmapped(network netip.Prefix) netip.Prefix {
 	if network.Addr().Is4In6() && network.Bits() >= mappedBits {
 		return netip.PrefixFrom(network.Addr().Unmap(), network.Bits()-mappedBits)
@@ -116,7 +116,7 @@ func unmapped(network netip.Prefix) netip.Prefix {
 	return network
 }
 
-// decode reads a small JSON object, in which every member must be known.
+// decode decodes a small JSON object and refuses unknown fields.
 func (r *request) decode(into any) error {
 	body, err := r.readBody(maxDenial)
 	if err != nil {
@@ -125,7 +125,7 @@ func (r *request) decode(into any) error {
 	return decodeStrictly(body, into)
 }
 
-// banRequest is the body that asks for a ban.
+// banRequest is the request body for a ban.
 type banRequest struct {
 	User    string `json:"user"`
 	Address string `json:"address"`
@@ -133,7 +133,7 @@ type banRequest struct {
 	Reason  string `json:"reason"`
 }
 
-// revocationRequest is the body that asks for a revocation.
+// revocationRequest is the request body for a revocation.
 type revocationRequest struct {
 	Token  string `json:"token"`
 	User   string `json:"user"`
@@ -148,9 +148,9 @@ type denial struct {
 	User    string `json:"user,omitempty"`
 	Address string `json:"address,omitempty"`
 	Token   string `json:"token,omitempty"`
-	Before  int64  `json:"before,omitempty"` // times are milliseconds since 1970
+	Before  int64  `json:"before,omitempty"` // all times are in milliseconds since 1970
 	Reason  string `json:"reason,omitempty"`
-	By      string `json:"by,omitempty"` // the name of the API key
+	By      string `json:"by,omitempty"` // name of the API key
 	Since   int64  `json:"since"`
 	Until   int64  `json:"until"`
 }
@@ -177,7 +177,7 @@ func denialOf(d *gateway.Denial) denial {
 	return told
 }
 
-// decodeStrictly reads one JSON object whose members are all known.
+// decodeStrictly decodes one JSON object and refuses unknown fields.
 func decodeStrictly(body []byte, into any) error {
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.DisallowUnknownFields()

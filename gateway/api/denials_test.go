@@ -16,7 +16,7 @@ import (
 
 const readLog = "/api/channels/log:a/messages"
 
-// deny asks for a ban or a revocation, and returns its id.
+// deny requests a ban or a revocation and returns its id.
 func (n *node) deny(path, body string) (id string) {
 	n.t.Helper()
 	var answer struct{ ID string }
@@ -45,7 +45,7 @@ func TestBans_OfAnAddress(t *testing.T) {
 	n.expect(call{method: "GET", path: readLog, credential: shopKey}, 200, "") // backends never are
 }
 
-// However an address is written, it is the one that clients come from.
+// An address matches the clients that have it, however it is written.
 func TestBans_WaysToWriteAnAddress(t *testing.T) {
 	n := startNode(t, noLimits)
 	for _, text := range []string{"127.0.0.1", "127.0.0.1/32", "::ffff:127.0.0.1", "::ffff:127.0.0.1/128", "::ffff:127.0.0.0/104", "0.0.0.0/0"} {
@@ -125,7 +125,7 @@ func TestScopedKey_IsGoodForItsChannelsAlone(t *testing.T) {
 	}
 }
 
-// syncBuffer is a log of several goroutines.
+// syncBuffer is a log that is safe for concurrent use.
 type syncBuffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer

@@ -4,8 +4,8 @@ import (
 	"tidegate/gateway"
 )
 
-// actor is whom a request asks about: the owner of a token or of an API key, a user
-// without a token, or, if neither is given, an anonymous client.
+// actor identifies the client that a request is about: the owner of a token or API key, a
+// user without a token, or an anonymous client if both fields are empty.
 type actor struct {
 	User  string `json:"user"`
 	Token string `json:"token"`
@@ -30,7 +30,7 @@ type explainRequest struct {
 	actor
 }
 
-// explain says which rule and which claim decide. Nothing happens.
+// explain returns which rule and which claim decide. It has no other effect.
 func (h *Handler) explain(r *request) (any, error) {
 	var asked explainRequest
 	if err := r.decode(&asked); err != nil {
@@ -54,11 +54,11 @@ func (h *Handler) explain(r *request) (any, error) {
 	return answer, nil
 }
 
-// explanation is what somebody may do on a channel.
+// explanation says what a client may do on a channel.
 type explanation struct {
 	Channel   string    `json:"channel"`
 	Who       string    `json:"who"`
-	Rule      *ruleNote `json:"rule,omitempty"` // none matches
+	Rule      *ruleNote `json:"rule,omitempty"` // absent if none matches
 	Banned    string    `json:"banned,omitempty"`
 	Subscribe ruling    `json:"subscribe"`
 	Publish   ruling    `json:"publish"`
@@ -67,7 +67,7 @@ type explanation struct {
 }
 
 type ruleNote struct {
-	Index int    `json:"index"` // in channels of the configuration, from 0
+	Index int    `json:"index"` // index in channels of the configuration, from 0
 	Match string `json:"match"`
 }
 

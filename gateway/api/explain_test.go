@@ -8,7 +8,7 @@ import (
 	"tidegate/gateway/auth"
 )
 
-// explanation is what the tests look at in an answer.
+// explanation has the fields of an answer that the tests check.
 type explanation struct {
 	Who                                   string
 	Banned                                string
@@ -90,7 +90,8 @@ func TestTrace_SaysWhatBecameOfAMessage(t *testing.T) {
 	}
 }
 
-// TestTrace_NobodyConfirms: nor can other nodes be asked.
+// TestTrace_NobodyConfirms traces while the broker is away, so that other nodes cannot
+// be asked, either.
 func TestTrace_NobodyConfirms(t *testing.T) {
 	n := startNode(t, noLimits)
 	n.broker.away.Store(true)

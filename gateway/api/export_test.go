@@ -2,7 +2,7 @@ package api
 
 import "maps"
 
-// Patterns returns those that the mux answers.
+// Patterns returns the patterns of all routes.
 func (h *Handler) Patterns() []string {
 	patterns := []string{"GET /api/openapi.yaml"}
 	for pattern := range maps.Keys(h.routes()) {

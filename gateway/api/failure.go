@@ -14,7 +14,7 @@ func toldOf(err error) told {
 	return told{e.Code, e.Message}
 }
 
-// unsupportedMedia is a bad request that has a status of its own.
+// unsupportedMedia is a bad request that gets status 415.
 type unsupportedMedia struct{ error }
 
 func (e unsupportedMedia) Unwrap() error { return e.error }

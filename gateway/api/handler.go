@@ -6,29 +6,29 @@ import (
 	"tidegate/gateway"
 )
 
-// Config is what a Handler works with. Gateway is required.
+// Config configures a Handler. Gateway is required.
 type Config struct {
 	Gateway     *gateway.Gateway
 	NoAnonymous bool              // every request needs a credential
-	Anonymous   gateway.Principal // who a request without one acts as
-	Log         *slog.Logger      // nil: none
-	Audit       Audit             // what API keys do that is logged
+	Anonymous   gateway.Principal // identity of a request without a credential
+	Log         *slog.Logger      // may be nil
+	Audit       Audit             // which requests with API keys are logged
 	Version     string            // of this node, for probes
-	Prefix      string            // of its names in Redis, for probes
+	Prefix      string            // of the names in Redis, for probes
 }
 
-// Audit says of which requests with an API key a line is logged, to Config.Log with
-// the message "audit": which key did what, from where, and what came of it.
+// Audit selects the requests with an API key that are logged. Each gets a line in Config.Log
+// with the message "audit": which key did what, from where, and with what result.
 type Audit string
 
 const (
-	AuditChanges Audit = "changes" // those that change something, but for publishes
+	AuditChanges Audit = "changes" // requests that change something, except publishes
 	AuditAll     Audit = "all"
 	AuditOff     Audit = "off"
 )
 
-// Handler serves /api/. It may be used by any number of requests at once. How
-// long a body may take is for the server to say, by a read deadline.
+// Handler serves /api/. It is safe for concurrent use. The server must limit how long a
+// request body may take, with a read deadline.
 type Handler struct {
 	gateway     *gateway.Gateway
 	noAnonymous bool

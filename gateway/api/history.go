@@ -27,7 +27,7 @@ func (h *Handler) readHistory(r *request) (any, error) {
 	return answer, nil
 }
 
-// limitOf returns how many messages are wanted; 0: as many as can be.
+// limitOf returns the number of messages wanted; 0 means as many as possible.
 func limitOf(r *request) (int, error) {
 	given := r.URL.Query().Get("limit")
 	if given == "" {
@@ -40,7 +40,7 @@ func limitOf(r *request) (int, error) {
 	return limit, nil
 }
 
-// clearHistory forgets the channel's messages. Live subscribers notice nothing.
+// clearHistory deletes the messages of a channel's history. Subscribers do not notice.
 func (h *Handler) clearHistory(r *request) (any, error) {
 	return nil, h.gateway.ClearHistory(r.Context(), r.PathValue("channel"))
 }

@@ -7,11 +7,10 @@ import (
 	"tidegate/gateway"
 )
 
-// mostLoads is how many channels, and slow sessions, an answer tells of.
+// mostLoads is the most channels, and the most slow sessions, in one answer.
 const mostLoads = 50
 
-// load answers with how busy the nodes are, and those channels and sessions that are
-// busiest.
+// load returns how busy the nodes are, and the busiest channels and slowest sessions.
 func (h *Handler) load(r *request) (any, error) {
 	most := mostLoads
 	if given := r.URL.Query().Get("most"); given != "" {
@@ -37,7 +36,7 @@ func (h *Handler) load(r *request) (any, error) {
 	return answer, nil
 }
 
-// load is how busy the nodes are.
+// load is the load of the nodes.
 type load struct {
 	Nodes    []nodeLoad    `json:"nodes"`
 	Channels []channelLoad `json:"channels"`
@@ -52,10 +51,10 @@ type nodeLoad struct {
 	Subscriptions int        `json:"subscriptions"`
 	Waiting       int        `json:"waiting"`
 	Slow          int        `json:"slow"`
-	Rates         *loadRates `json:"rates,omitempty"` // nil: none yet
+	Rates         *loadRates `json:"rates,omitempty"` // nil if not measured yet
 }
 
-// loadRates are by the second, times in milliseconds.
+// loadRates are per second. Durations are in milliseconds.
 type loadRates struct {
 	Over      float64 `json:"over"` // seconds
 	Opened    float64 `json:"opened"`

@@ -31,8 +31,7 @@ var channelRules = rules.List{
 	{Match: "club:*", Subscribe: rules.Authenticated, Presence: true},
 }
 
-// node is a gateway with its API. Every answer of it is checked against
-// openapi.yaml.
+// node is a gateway with its API. Every answer is checked against openapi.yaml.
 type node struct {
 	t       *testing.T
 	url     string
@@ -61,7 +60,7 @@ func startNodeFor(t *testing.T, limits gateway.Limits, c api.Config) *node {
 	return n
 }
 
-// lossyBroker does not confirm while it is away.
+// lossyBroker confirms nothing while it is away.
 type lossyBroker struct {
 	*broker.Memory
 	away  atomic.Bool
@@ -79,7 +78,7 @@ func (b *lossyBroker) Publish(m broker.Message, o broker.PublishOptions, done fu
 	b.Memory.Publish(m, o, done)
 }
 
-// call is a request of the tests.
+// call is a request.
 type call struct {
 	method, path, body string
 	credential         string // "": anonymous
@@ -104,7 +103,7 @@ func (n *node) do(c call) (status int, body string, header http.Header) {
 	return response.StatusCode, string(answer), response.Header
 }
 
-// expect fails unless the answer has the status and, in its body, want.
+// expect fails unless the answer has the status and its body contains want.
 func (n *node) expect(c call, status int, want string) string {
 	n.t.Helper()
 	got, body, _ := n.do(c)

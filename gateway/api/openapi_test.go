@@ -61,7 +61,7 @@ func load(t testing.TB) *openapi3.T {
 	return description
 }
 
-// described fails the test if an answer of next is not as openapi.yaml says.
+// described fails the test if an answer of next does not match openapi.yaml.
 func described(t *testing.T, next http.Handler) http.Handler {
 	description := load(t)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

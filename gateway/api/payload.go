@@ -14,8 +14,8 @@ import (
 	"tidegate/gateway/transport"
 )
 
-// readBody returns the whole body, or a *gateway.Error. The room that it takes for
-// these bytes is given back when the request has been answered.
+// readBody returns the whole body. An error is a *gateway.Error. The memory of the body is
+// charged to the payer until the request has been answered.
 func (r *request) readBody(most int) ([]byte, error) {
 	if err := checkMedia(r.Header); err != nil {
 		return nil, err
@@ -40,8 +40,8 @@ func tooLarge(most int) error {
 	return fail(gateway.TooLarge, "the body has more than %d bytes, which is what is allowed", most)
 }
 
-// checkMedia refuses bodies that would be passed on as something else than they are:
-// compressed ones, and text that is not UTF-8.
+// checkMedia refuses bodies that the API would have to decode first: compressed bodies, and
+// text that is not UTF-8.
 func checkMedia(header http.Header) error {
 	if err := transport.CheckCoding(header); err != nil {
 		return unsupportedMedia{err}
@@ -53,20 +53,20 @@ func checkMedia(header http.Header) error {
 		return nil
 	default:
 		if err != nil || !isText {
-			return nil // malformed, or bytes
+			return nil // malformed, or not text
 		}
 		return unsupported("the body is in %.40q: send UTF-8", charset)
 	}
 }
 
-// formMedia is what curl sends if nobody says what the body is.
+// formMedia is what curl sends if no Content-Type is given.
 const formMedia = "application/x-www-form-urlencoded"
 
-// kindOf returns what a payload is by its content type:
+// kindOf returns the kind of a payload, by its content type:
 //
-//	application/json, */*+json     JSON, which must parse
+//	application/json, */*+json     JSON, which must be valid
 //	text/*                         text, which must be UTF-8
-//	none, or a form's              JSON if it parses, else text if it is UTF-8, else binary
+//	none, or formMedia             JSON if it is valid, else text if it is UTF-8, else binary
 //	any other                      binary
 func kindOf(contentType string, payload []byte) (broker.Kind, error) {
 	if contentType == "" {
@@ -103,5 +103,5 @@ func sniff(payload []byte) broker.Kind {
 	return broker.Binary
 }
 
-// isJSON wants UTF-8, too, which json.Valid does not look at.
+// isJSON also requires UTF-8, which json.Valid does not check.
 func isJSON(payload []byte) bool { return json.Valid(payload) && utf8.Valid(payload) }

@@ -1,6 +1,6 @@
 package api
 
-// listMembers answers with who is on a channel, to each client that may subscribe to it.
+// listMembers returns the members of a channel. A client may see them if it may subscribe.
 func (h *Handler) listMembers(r *request) (any, error) {
 	found, err := h.gateway.Members(r.Context(), r.by, r.PathValue("channel"))
 	if err != nil {

@@ -11,22 +11,21 @@ import (
 	"tidegate/gateway/transport"
 )
 
-// probed is what a node sees of a request that has come by way of a balancer, and who
-// the node is.
+// probed is what a node sees of a request that came through a load balancer, and which node it is.
 type probed struct {
 	Node      string `json:"node"`
 	Version   string `json:"version"`
-	Prefix    string `json:"prefix"` // of the names in Redis; empty without one
+	Prefix    string `json:"prefix"` // of the names in Redis; empty without Redis
 	Time      int64  `json:"time"`   // milliseconds since 1970
 	Host      string `json:"host"`
 	Secure    bool   `json:"secure"`
-	Address   string `json:"address"`   // that the client's limits are counted by
-	Forwarded string `json:"forwarded"` // X-Forwarded-For, as it has come
+	Address   string `json:"address"`   // the address that the client's limits apply to
+	Forwarded string `json:"forwarded"` // X-Forwarded-For as received
 }
 
-// probe answers with what the node sees. A probe that asks for no answer is announced
-// on a channel, and then its connection is closed: whoever listens there hears how many
-// nodes the balancer has sent it to.
+// probe returns what the node sees. With ?unanswered=CHANNEL it publishes the node's name
+// on that channel and closes the connection without an answer. A subscriber of the channel
+// then sees to how many nodes the load balancer has sent the request.
 func (h *Handler) probe(r *request) (any, error) {
 	if channel := r.URL.Query().Get("unanswered"); channel != "" {
 		told := gateway.Publish{Channel: channel, Payload: []byte(h.gateway.Node()), Kind: broker.Text, Transient: true}

@@ -38,8 +38,8 @@ func TestProbe_TellsNothingToStrangers(t *testing.T) {
 	n.expect(call{method: "GET", path: "/api/probe?unanswered=open:a", credential: logKey}, 403, "forbidden")
 }
 
-// TestProbe_UnansweredIsToldOnItsChannel asks over a raw connection, as a client of
-// net/http might ask again by itself.
+// TestProbe_UnansweredIsToldOnItsChannel uses a raw connection, because a client of
+// net/http may retry by itself.
 func TestProbe_UnansweredIsToldOnItsChannel(t *testing.T) {
 	n := startNode(t, noLimits)
 	connection, err := net.Dial("tcp", strings.TrimPrefix(n.url, "http://"))

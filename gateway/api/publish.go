@@ -6,12 +6,13 @@ import (
 	"tidegate/gateway"
 )
 
-// unlimitedBody bounds a message where limits.message_bytes does not.
+// unlimitedBody limits a message in bytes if limits.message_bytes does not.
 const unlimitedBody = 64 << 20
 
 func (h *Handler) publish(r *request) (any, error) {
 	channel := r.PathValue("channel")
-	// Before the body is read: who may not publish does not make the node read.
+	// Check this before reading the body, so that an unauthorized client cannot make
+	// the node read it.
 	if err := h.gateway.Authorize(r.by, gateway.ToPublish, channel); err != nil {
 		return nil, err
 	}
@@ -42,10 +43,10 @@ func (h *Handler) publish(r *request) (any, error) {
 	return published{position.String()}, nil
 }
 
-// traceparent returns what has led to the request, for who traces messages.
+// traceparent returns the W3C trace context of the request, for tracing the message.
 func (r *request) traceparent() string { return r.Header.Get("Traceparent") }
 
-// jsonOrNil returns nil for no text, and for a null.
+// jsonOrNil returns text, or nil if it is empty or null.
 func jsonOrNil(text []byte) json.RawMessage {
 	if len(text) == 0 || string(text) == "null" {
 		return nil

@@ -7,23 +7,22 @@ import (
 	"tidegate/gateway/internal/rates"
 )
 
-// endpoint does what a request asks and returns the body of the answer; nil means that
-// there is none. If there are an error and a body, the answer has both.
+// endpoint handles a request and returns the body of the answer, or nil for no body. If it
+// returns a body and an error, the answer contains both.
 type endpoint func(*request) (body any, err error)
 
 type request struct {
 	*http.Request
 	by     *gateway.Principal
-	writer http.ResponseWriter // for what reads the body
+	writer http.ResponseWriter // needed to read the body
 
 	gateway *gateway.Gateway
 	payer   *rates.Bucket
-	held    int   // bytes of what the node may hold for the payer
+	held    int   // bytes charged to the payer
 	details []any // for the audit log, in pairs
 }
 
-// holdBody makes room for the body: for as many bytes as it says that it has, or else
-// for most.
+// holdBody charges the payer for the body: its Content-Length, or most bytes if that is not known.
 func (r *request) holdBody(most int) error {
 	if r.ContentLength >= 0 {
 		most = int(r.ContentLength)
@@ -31,7 +30,7 @@ func (r *request) holdBody(most int) error {
 	return r.hold(most)
 }
 
-// hold makes room until the request has been answered.
+// hold charges the payer until the request has been answered.
 func (r *request) hold(bytes int) error {
 	if err := r.gateway.Budget.Hold(r.payer, bytes); err != nil {
 		return err

@@ -11,14 +11,14 @@ import (
 type traceRequest struct {
 	payload.Fields
 	Event     string `json:"event"`
-	Publisher actor  `json:"publisher"` // nobody: the API key
+	Publisher actor  `json:"publisher"` // the API key if empty
 	Recipient string `json:"recipient"`
 	Wait      string `json:"wait"`
 }
 
-const traceWait = 2 * time.Second // unless a request says otherwise
+const traceWait = 2 * time.Second // if the request does not say
 
-// trace publishes a message and answers with what became of it.
+// trace publishes a message and returns what has become of it.
 func (h *Handler) trace(r *request) (any, error) {
 	body, err := r.readBody(h.largestMessage() + maxDenial)
 	if err != nil {
@@ -52,13 +52,13 @@ func (h *Handler) trace(r *request) (any, error) {
 	return traceOf(&t), nil
 }
 
-// trace is what became of a message.
+// trace is what has become of a message.
 type trace struct {
-	Node    string      `json:"node"` // that took it
+	Node    string      `json:"node"` // the node that published it
 	Time    int64       `json:"time"` // milliseconds since 1970
 	Publish ruling      `json:"publish"`
 	Error   *told       `json:"error,omitempty"`
-	Took    float64     `json:"took"` // milliseconds, for the broker to confirm it
+	Took    float64     `json:"took"` // milliseconds until the broker confirmed it
 	Cursor  string      `json:"cursor"`
 	Nodes   []nodeTrace `json:"nodes"`
 }
@@ -67,7 +67,7 @@ type nodeTrace struct {
 	Node      string         `json:"node"`
 	Listening int            `json:"listening"`
 	Heard     int            `json:"heard"`
-	Time      int64          `json:"time,omitempty"` // by the node's clock
+	Time      int64          `json:"time,omitempty"` // of the node's clock
 	Written   int            `json:"written"`
 	Waiting   int            `json:"waiting"`
 	Conflated int            `json:"conflated"`

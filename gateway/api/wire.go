@@ -8,33 +8,33 @@ import (
 	"tidegate/gateway/internal/payload"
 )
 
-// The bodies of requests and answers, in the order of openapi.yaml.
+// Bodies of requests and answers, in the order of openapi.yaml.
 
-// errorBody is what every answer above 399 has.
+// errorBody is the body of every answer with a status of 400 or more.
 type errorBody struct {
 	Error told `json:"error"`
 }
 
-// told is an error as a client is told of it.
+// told is an error in the form that clients get.
 type told struct {
 	Code    gateway.Code `json:"code"`
 	Message string       `json:"message"`
 }
 
-// published answers a publish. The cursor is empty without history.
+// published is the answer to a publish. Cursor is empty if the channel has no history.
 type published struct {
 	Cursor string `json:"cursor"`
 }
 
-// page is a page of history. Recovered is false if messages after the cursor
-// that was asked for are gone.
+// page is a page of history. Recovered is false if messages after the requested cursor
+// no longer exist.
 type page struct {
 	Messages  []message `json:"messages"`
 	Cursor    string    `json:"cursor"`
 	Recovered *bool     `json:"recovered,omitempty"`
 }
 
-// message is one message of a channel, with the names of the native protocol.
+// message is a message of a channel, with the field names of the native protocol.
 type message struct {
 	Channel string `json:"channel"`
 	payload.Fields
@@ -57,21 +57,21 @@ func messageOf(m *broker.Message) message {
 	return wire
 }
 
-// members answers with who is on a channel, by user.
+// members is the answer with the members of a channel, ordered by user.
 type members struct {
 	Members []member `json:"members"`
 }
 
-// member is who is on a channel: a user, or a session. One without sessions has just
-// left, and nobody is told yet, since it may come back.
+// member is a user or a session on a channel. A member without sessions has just left, but
+// the leave has not been announced yet, because the member may come back.
 type member struct {
 	User     string          `json:"user"`
-	Session  string          `json:"session,omitempty"` // where each session is a member
+	Session  string          `json:"session,omitempty"` // set if each session is a member
 	Info     json.RawMessage `json:"info,omitempty"`    // from the user's token
 	Sessions int             `json:"sessions"`
 }
 
-// channels answers with the channels that somebody listens to, by name.
+// channels is the answer with the channels that have subscribers, by name.
 type channels struct {
 	Channels []channel `json:"channels"`
 }
@@ -83,7 +83,7 @@ type channel struct {
 	Messages int    `json:"messages"`
 }
 
-// sessions answers with a user's sessions, the oldest first.
+// sessions is the answer with a user's sessions, oldest first.
 type sessions struct {
 	Sessions []session `json:"sessions"`
 }
@@ -101,14 +101,14 @@ func sessionOf(s gateway.SessionInfo) session {
 	return session{s.Session, s.Node, s.Transport, s.Protocol, s.Channels, s.Since.UnixMilli()}
 }
 
-// reached says how many sessions a command has reached, also beside an error, with
-// which it may have missed others.
+// reached is the number of sessions that a command has reached. If there is also an Error,
+// the command may have missed others.
 type reached struct {
 	Error    *told `json:"error,omitempty"`
 	Sessions int   `json:"sessions"`
 }
 
-// nodes answers with the nodes that are alive, by name.
+// nodes is the answer with the live nodes, by name.
 type nodes struct {
 	Nodes []node `json:"nodes"`
 }

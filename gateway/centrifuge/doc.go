@@ -3,8 +3,8 @@
 // The messages are those of internal/wire: in JSON, one per line, or in Protobuf, each
 // prefixed by its length as a varint.
 //
-// A session begins with a connect. Until it is answered, other commands wait. The commands
-// map to the gateway's as follows:
+// A session begins with a connect. Until that is answered, no other command is executed. The
+// commands map to the gateway's as follows:
 //
 //	connect, refresh       Auth
 //	subscribe              Subscribe; epoch and offset are the cursor "epoch:offset";
