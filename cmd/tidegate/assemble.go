@@ -13,8 +13,7 @@ import (
 	"time"
 )
 
-// newNode binds the listeners and makes everything else; nothing works until
-// run.
+// newNode binds the listeners and creates everything else. Nothing is served until run is called.
 func newNode(c *config.Config, log *slog.Logger) (*node, error) {
 	n := &node{config: c, log: log, metrics: metrics.New(versionName())}
 	live, err := n.newBroker()
@@ -41,7 +40,7 @@ func newNode(c *config.Config, log *slog.Logger) (*node, error) {
 	core.Broker, core.History, core.Presence, core.Register = live, n.history, n.presence, n.register
 	core.Auth, core.Hooks = n.auth, hooks
 	core.Version, core.Log, core.Metrics = versionName(), log, n.metrics
-	core.Host, _ = os.Hostname() // for people to know the node by; it works without
+	core.Host, _ = os.Hostname() // for operators; the node works without it
 	if err := n.trace(&core); err != nil {
 		return nil, err
 	}
@@ -52,12 +51,12 @@ func newNode(c *config.Config, log *slog.Logger) (*node, error) {
 	n.xhr = pusher.NewXHR(n.gateway, &n.apps)
 	n.webhooks = pusher.NewWebhooks(n.gateway, &n.apps, log, n.metrics.Webhooks.Requested)
 	n.metrics.Commands.PrepareAuth(auth.FailureLabels()...)
-	n.metrics.Webhooks.Prepare("pusher", "taken", "away", "dropped") // apps may come at a reload
+	n.metrics.Webhooks.Prepare("pusher", "taken", "away", "dropped") // a reload may add apps
 	n.gateway.SetReceivers(n.webhooks.Receivers())
 	return n, n.listen()
 }
 
-// newBroker returns the live path, and sets n.history and n.presence.
+// newBroker returns the broker, and sets n.history, n.presence and n.register.
 func (n *node) newBroker() (broker.Broker, error) {
 	if n.config.Redis.URL == "" {
 		memory := broker.NewMemory()
@@ -78,7 +77,7 @@ func (n *node) newBroker() (broker.Broker, error) {
 	return redis, err
 }
 
-// newHooks returns the backend's say, if it wants one, and sets n.webhook.
+// newHooks returns the hooks of the backend, or nil if none is configured, and sets n.webhook.
 func (n *node) newHooks() (gateway.Hooks, error) {
 	if n.config.Webhooks.URL == "" {
 		return nil, nil

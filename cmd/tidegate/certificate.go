@@ -10,8 +10,8 @@ import (
 	"tidegate/cmd/tidegate/internal/config"
 )
 
-// certificate is the certificate of the TLS listener. When its files change, the new one is
-// used from the next handshake on, or a second later.
+// certificate is the certificate of the TLS listener. When its files change, handshakes use
+// the new one within a second.
 type certificate struct {
 	// Fixed at birth.
 	files config.TLS
@@ -20,11 +20,11 @@ type certificate struct {
 	// Guarded by mu.
 	mu      sync.Mutex
 	loaded  *tls.Certificate
-	stamp   fileStamp // of the files as they were loaded
+	stamp   fileStamp // of the loaded files
 	checked time.Time
 }
 
-// fileStamp tells whether the files have changed.
+// fileStamp shows whether the files have changed.
 type fileStamp struct {
 	certTime, keyTime time.Time
 	certSize, keySize int64
@@ -64,8 +64,7 @@ func (c *certificate) current() *tls.Certificate {
 	return c.loaded
 }
 
-// load stamps the files before it reads them: if they change meanwhile, they
-// are read again.
+// load stamps the files before it reads them, so that a change in between causes another load.
 func (c *certificate) load() error {
 	stamp, err := stampOf(c.files)
 	if err != nil {

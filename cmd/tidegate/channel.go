@@ -31,8 +31,8 @@ func newChannelCommand() *cobra.Command {
 	return cmd
 }
 
-// redisName returns the name of a channel in Redis; without redis.url, that in
-// a Redis that is no Cluster.
+// redisName returns the name of a channel in Redis. Without redis.url it is the name in a
+// Redis that is not a Cluster.
 func redisName(s *config.Source, channel string) (string, error) {
 	if err := rules.CheckChannel(channel); err != nil {
 		return "", err

@@ -44,7 +44,7 @@ func check(out io.Writer, s *config.Source) error {
 	return nil
 }
 
-// summary says in a few lines what the configuration comes to.
+// summary describes the configuration in a few lines.
 func summary(c *config.Config) string {
 	var s strings.Builder
 	line := func(what, is string) { fmt.Fprintf(&s, "  %-9s %s\n", what, is) }
@@ -63,7 +63,7 @@ func summary(c *config.Config) string {
 	return s.String()
 }
 
-// writeMemory writes the sum of the bounds, and how it comes about.
+// writeMemory writes the most memory that the node can use, and how it adds up.
 func writeMemory(w io.Writer, memory config.Memory) {
 	process, unbounded := memory.Process()
 	container, _ := memory.Container()
@@ -82,7 +82,7 @@ func writeMemory(w io.Writer, memory config.Memory) {
 	table.Flush()
 }
 
-// writeInRedis writes what this node's clients may have Redis keep, beside histories.
+// writeInRedis writes how much this node's clients can make Redis store, apart from histories.
 func writeInRedis(w io.Writer, keys config.Part) {
 	size := "without a bound"
 	if keys.Bytes != config.Unbounded {
@@ -129,5 +129,5 @@ func keysSummary(c *config.Config) string {
 	return strings.Join(kinds, ", ")
 }
 
-// errSaid ends a command that has printed what went wrong.
+// errSaid ends a command that has already printed what went wrong.
 var errSaid = errors.New("said")

@@ -13,9 +13,8 @@ import (
 
 const clockChannel = "clock"
 
-// clock publishes the time once a second on the channel "clock", while this
-// node is subscribed to it. It is an example for development. It stands in for
-// the gateway's broker, to see the subscriptions.
+// clock publishes the time once a second on the channel "clock" while this node is subscribed
+// to it, as an example for development. It wraps the gateway's broker to see the subscriptions.
 type clock struct {
 	broker.Broker
 	wanted atomic.Bool
@@ -36,7 +35,7 @@ func (c *clock) Unsubscribe(ctx context.Context, channel string) error {
 	return c.Broker.Unsubscribe(ctx, channel)
 }
 
-// run ticks until ctx ends.
+// run publishes until ctx ends.
 func (c *clock) run(ctx context.Context, g *gateway.Gateway) error {
 	for {
 		now := time.Now()
@@ -51,9 +50,9 @@ func (c *clock) run(ctx context.Context, g *gateway.Gateway) error {
 	}
 }
 
-// publishTime publishes the time. The key makes nodes that tick together publish it
-// once. A publish that fails needs no word: the next one comes in a second, and
-// the gateway logs that the broker is away.
+// publishTime publishes the time. The idempotency key makes it happen once even if several
+// nodes do it. It ignores errors: the next publish follows in a second, and the gateway
+// logs that the broker is away.
 func publishTime(ctx context.Context, g *gateway.Gateway, now time.Time) {
 	text := now.UTC().Format(time.RFC3339)
 	_, _ = g.Publish(ctx, &gateway.Principal{}, gateway.Publish{

@@ -15,7 +15,7 @@ import (
 	"tidegate/gateway/client"
 )
 
-// connection is how a command reaches a gateway, as its flags say.
+// connection holds the flags for connecting to a gateway.
 type connection struct {
 	url, token string
 }
@@ -25,9 +25,8 @@ func (c *connection) addFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&c.token, "token", "", "token or API key, visible to whoever lists processes: better "+config.EnvPrefix+"TOKEN or "+config.EnvPrefix+"API_KEY")
 }
 
-// use connects, and stays connected until do returns; then it leaves. If the
-// gateway refuses, do's context ends. What happens to the connection is told to
-// details.
+// use connects, stays connected while do runs, and then disconnects. If the gateway refuses
+// the client, do's context ends. Changes of the connection are written to details.
 func (c *connection) use(ctx context.Context, details io.Writer, do func(context.Context, *client.Client) error) error {
 	if err := config.CheckEnvironment(os.Environ()); err != nil {
 		return err
@@ -41,7 +40,7 @@ func (c *connection) use(ctx context.Context, details io.Writer, do func(context
 		Token: client.StaticToken(config.Token(c.token)),
 		Link:  (&linkReport{out: details}).report,
 
-		MaxRetryDelay: 3 * time.Second, // somebody is waiting
+		MaxRetryDelay: 3 * time.Second, // short, because somebody is waiting
 	})
 	var running sync.WaitGroup
 	var refused error
@@ -60,14 +59,15 @@ func (c *connection) use(ctx context.Context, details io.Writer, do func(context
 	return err
 }
 
-// tellTerminal says to a person what a command waits for: it would look as if it hung.
+// tellTerminal tells a user at a terminal what the command is waiting for, so that it does
+// not seem to hang.
 func tellTerminal(details io.Writer, format string, args ...any) {
 	if f, ok := details.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		fmt.Fprintf(f, "tidegate: "+format+"\n", args...)
 	}
 }
 
-// linkReport tells a person what happens to the connection, each thing once.
+// linkReport writes changes of the connection, without repetitions.
 type linkReport struct {
 	out  io.Writer
 	last string

@@ -12,27 +12,27 @@ import (
 	"tidegate/gateway"
 )
 
-// connections bounds the HTTP connections of a listener, in all and by where they
-// come from. One too many is closed without an answer: an EventSource comes back
-// after that, and not after a status. WebSockets leave it when they are taken:
-// they are sessions, and bounded as such. Each request that is on its way over HTTP/2
-// counts as another connection. All methods may be called concurrently.
+// connections limits the HTTP connections of a listener, in total and per client network.
+// It closes an excess connection without an answer, because an EventSource reconnects after
+// that but not after an error status. A WebSocket is no longer counted once it is hijacked:
+// it becomes a session, which has its own limits. Each HTTP/2 request in progress counts as
+// another connection. All methods are safe for concurrent use.
 type connections struct {
 	// Fixed at birth.
-	most, perIP int            // 0: no limit
-	proxies     []netip.Prefix // they bring many clients: perIP is not about them
-	announced   bool           // the client's address comes in a PROXY header, which a new connection has not sent yet
+	most, perIP int            // 0 means no limit
+	proxies     []netip.Prefix // many clients share their addresses, so perIP does not apply
+	announced   bool           // the client's address arrives in a PROXY header, after StateNew
 	log         *slog.Logger
 
 	// Guarded by mu.
 	mu      sync.Mutex
-	open    map[net.Conn]netip.Prefix // the zero Prefix: not counted by where it comes from
-	streams int                       // requests over HTTP/2
-	from    map[netip.Prefix]int      // connections and streams
-	told    time.Time                 // when it was last logged that one was closed
+	open    map[net.Conn]netip.Prefix // the zero Prefix means not counted per network
+	streams int                       // HTTP/2 requests in progress
+	from    map[netip.Prefix]int      // number of connections and streams
+	told    time.Time                 // when a refusal was last logged
 }
 
-// note is called by net/http with what becomes of a connection.
+// note is the server's ConnState hook.
 func (c *connections) note(conn net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
@@ -46,7 +46,7 @@ func (c *connections) note(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// admit counts a connection, or closes it.
+// admit counts a connection, or closes it if it exceeds a limit.
 func (c *connections) admit(conn net.Conn, known bool) {
 	var from netip.Prefix
 	if known {
@@ -73,8 +73,8 @@ func (c *connections) admit(conn net.Conn, known bool) {
 	c.open[conn] = from
 }
 
-// exceeded names the limit that leaves no room for one more: in all, or from where it
-// comes. It is called with c.mu held.
+// exceeded returns the name of the limit that one more connection would exceed, or "". The
+// caller must hold c.mu.
 func (c *connections) exceeded(one bool, from netip.Prefix, another bool) string {
 	switch {
 	case one && c.most > 0 && len(c.open)+c.streams >= c.most:
@@ -92,7 +92,7 @@ func (c *connections) forget(conn net.Conn) {
 	delete(c.open, conn)
 }
 
-// countFrom and countOut are called with c.mu held.
+// countFrom and countOut require that the caller holds c.mu.
 func (c *connections) countFrom(from netip.Prefix) {
 	if c.from == nil {
 		c.from = make(map[netip.Prefix]int)
@@ -110,8 +110,8 @@ func (c *connections) countOut(from netip.Prefix) {
 	}
 }
 
-// boundStreams lets next answer a request over HTTP/2 if there is room for it. One too many
-// is reset.
+// boundStreams counts each HTTP/2 request while next handles it, and resets one that
+// exceeds a limit.
 func (c *connections) boundStreams(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ProtoMajor > 1 {
@@ -144,8 +144,7 @@ func (c *connections) endStream(from netip.Prefix) {
 	c.countOut(from)
 }
 
-// networkOf returns where a connection comes from; the zero Prefix if that is a
-// proxy.
+// networkOf returns the network of a connection, or the zero Prefix for a proxy.
 func (c *connections) networkOf(remote string) netip.Prefix {
 	from := gateway.NetworkOf(remote)
 	if slices.ContainsFunc(c.proxies, func(p netip.Prefix) bool { return p.Contains(from.Addr()) }) {
@@ -154,7 +153,7 @@ func (c *connections) networkOf(remote string) netip.Prefix {
 	return from
 }
 
-// logRefusal logs now and then that a connection was closed. It is called with c.mu held.
+// logRefusal logs a refusal, but not more often than every tellPause. The caller must hold c.mu.
 func (c *connections) logRefusal(limit, remote string) {
 	if time.Since(c.told) < tellPause {
 		return

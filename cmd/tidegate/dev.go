@@ -47,7 +47,7 @@ func develop(ctx context.Context, source *config.Source, browse bool) error {
 	})
 }
 
-// openConsole asks the browser to show the page, and does not wait for it.
+// openConsole opens the console in the browser and does not wait for it.
 func (n *node) openConsole() {
 	program := browserOf(runtime.GOOS, os.Getenv)
 	if program == nil {
@@ -58,10 +58,10 @@ func (n *node) openConsole() {
 		n.log.Debug("no browser was opened", "program", program[0], "error", err)
 		return
 	}
-	_ = command.Process.Release() // it is the user's own, and may outlive this process
+	_ = command.Process.Release() // it belongs to the user and may outlive this process
 }
 
-// browserOf returns the command that opens a URL, or nil if there is no screen.
+// browserOf returns the command that opens a URL, or nil if there is no display.
 func browserOf(system string, getenv func(string) string) []string {
 	switch {
 	case getenv("BROWSER") != "":

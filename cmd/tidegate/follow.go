@@ -11,41 +11,40 @@ import (
 )
 
 const (
-	// lookAgain is how often a file that has ended is looked at.
+	// lookAgain is how often a file that was read to its end is checked again.
 	lookAgain = 100 * time.Millisecond
 
-	// lastWrites is how long a program may go on writing to a file that was
-	// rotated away before it opens the new one.
+	// lastWrites is how long a program may keep writing to a rotated file before it
+	// opens the new one.
 	lastWrites = time.Second
 
-	// longestLine is where a longer line is cut in two.
+	// longestLine is the length in bytes at which a line is split.
 	longestLine = 1 << 20
 )
 
-// follower reads the lines of a file that grows, is rotated (another file takes
-// its name), and is truncated. It opens the file by itself, and waits for one
-// that is not there. What a program writes to a rotated file within a second is
-// read before the new one. Lines that were truncated away before they were read,
-// within a tenth of a second, are lost to every reader.
+// follower reads the lines of a file that grows, is rotated (another file takes its name)
+// or truncated. It opens the file itself, and waits until it exists. It reads what a
+// program writes to a rotated file within a second before it reads the new one. Lines that
+// are truncated before they could be read, within a tenth of a second, are lost.
 type follower struct {
 	// Fixed at birth.
 	path string
 
 	// Owned by next.
-	file     *os.File // nil: not open
+	file     *os.File // nil if not open
 	reader   *bufio.Reader
 	offset   int64     // read so far
-	line     []byte    // the beginning of a line whose end is not written yet
-	replaced time.Time // when another file was seen in its place; zero: it was not
+	line     []byte    // the beginning of an incomplete line
+	replaced time.Time // when another file was found under the name; zero if none was
 }
 
-// openFollower begins at the beginning of the file.
+// openFollower returns a follower that starts at the beginning of the file.
 func openFollower(path string) (*follower, error) {
 	f := &follower{path: path}
 	return f, ignoreMissing(f.open())
 }
 
-// skip leaves out what the file has already.
+// skip skips the present contents of the file.
 func (f *follower) skip() (err error) {
 	if f.file != nil {
 		f.offset, err = f.file.Seek(0, io.SeekEnd)
@@ -60,8 +59,8 @@ func (f *follower) close() {
 	}
 }
 
-// next returns the next line, without its end, when it is complete. The line is
-// the caller's.
+// next blocks until the next line is complete and returns it without the newline. The
+// caller owns the line.
 func (f *follower) next(ctx context.Context) ([]byte, error) {
 	for {
 		if f.file != nil {
@@ -88,7 +87,7 @@ func (f *follower) open() error {
 	return nil
 }
 
-// read returns a line if there is a whole one.
+// read returns a line, or nil if there is no complete one.
 func (f *follower) read() ([]byte, error) {
 	for {
 		part, err := f.reader.ReadSlice('\n')
@@ -111,9 +110,8 @@ func (f *follower) takeLine() []byte {
 	return line
 }
 
-// turn looks whether the file that was read to its end has been truncated or
-// replaced, and goes to the beginning of the new one. If that cuts a line short,
-// it is returned.
+// turn checks whether the file, which was read to its end, has been truncated or replaced. If
+// so, it continues at the beginning of the new one and returns the incomplete line, if any.
 func (f *follower) turn() ([]byte, error) {
 	if f.file == nil {
 		return nil, ignoreMissing(f.open())
@@ -134,7 +132,7 @@ func (f *follower) turn() ([]byte, error) {
 	return nil, nil
 }
 
-// rotated reports whether another file has had the name for long enough.
+// rotated reports whether another file has had the name for lastWrites.
 func (f *follower) rotated(info fs.FileInfo) bool {
 	named, err := os.Stat(f.path)
 	if err != nil || os.SameFile(named, info) {
@@ -147,7 +145,7 @@ func (f *follower) rotated(info fs.FileInfo) bool {
 	return time.Since(f.replaced) >= lastWrites
 }
 
-// takeRest returns a line that has no end, nil if there is none.
+// takeRest returns the incomplete line, or nil if there is none.
 func (f *follower) takeRest() []byte {
 	if len(f.line) == 0 {
 		return nil

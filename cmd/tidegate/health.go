@@ -59,7 +59,7 @@ func askHealth(ctx context.Context, url string) error {
 	if err != nil {
 		return err
 	}
-	transport := &http.Transport{DisableKeepAlives: true} // and no proxy: it asks this machine
+	transport := &http.Transport{DisableKeepAlives: true} // without a proxy, because it asks this machine
 	response, err := (&http.Client{Transport: transport}).Do(request)
 	if err != nil {
 		return err

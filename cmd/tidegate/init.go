@@ -18,7 +18,7 @@ import (
 //go:embed init.tmpl
 var initText string
 
-// places are what "tidegate init" writes for, by name.
+// places are the kinds of deployment that "tidegate init" can write a configuration for.
 var places = []struct{ name, title string }{
 	{"one-node", "one node"},
 	{"compose", "Docker Compose"},
@@ -85,7 +85,7 @@ func newKey(bytes int) string {
 	return hex.EncodeToString(key)
 }
 
-// writeNew writes a file that only its owner may read, unless there is one.
+// writeNew writes a file that only its owner can read. It fails if the file exists.
 func writeNew(path, text string) error {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {

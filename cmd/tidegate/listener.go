@@ -15,15 +15,14 @@ import (
 	"tidegate/cmd/tidegate/internal/config"
 )
 
-// listener is one of the node's two.
+// listener is one of the node's two listeners.
 type listener struct {
 	net.Listener
 	tls bool
 }
 
-// listen binds the address that the setting gives. The error of an address in
-// use says which setting to change. proxies are those that begin a connection
-// with a PROXY header.
+// listen binds the address of a setting. If the address is in use, the error says which
+// setting to change. Connections from proxies must begin with a PROXY header.
 func listen(setting, address string, files config.TLS, proxies []netip.Prefix, log *slog.Logger) (listener, error) {
 	options := net.ListenConfig{Control: bound, KeepAliveConfig: keepAlive}
 	l, err := options.Listen(context.Background(), "tcp", address)
@@ -49,7 +48,7 @@ func listen(setting, address string, files config.TLS, proxies []netip.Prefix, l
 
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 10 * time.Second, Count: 3}
 
-// url returns the address of a path as this machine can use it.
+// url returns the URL of a path, for use on this machine.
 func (l listener) url(scheme, path string) string {
 	if l.tls {
 		scheme += "s"

@@ -1,4 +1,4 @@
-// Command tidegate is the gateway, and the tools to try it and to look after it.
+// Command tidegate runs the gateway, and the tools to try and to operate it.
 package main
 
 import (
@@ -17,9 +17,8 @@ func main() {
 	os.Exit(run(signalled(context.Background()), os.Args[1:]))
 }
 
-// run executes a command line and returns its exit code: 0 if all went well, 1
-// if not, 2 if the command line itself is wrong. The end of ctx ends the command in
-// order.
+// run executes a command line and returns the exit code: 0 for success, 1 for failure, 2 if
+// the command line is wrong. When ctx ends, the command shuts down in order.
 func run(ctx context.Context, args []string) int {
 	root := newRootCommand()
 	root.SetArgs(args)
@@ -38,7 +37,7 @@ func run(ctx context.Context, args []string) int {
 	return 1
 }
 
-// noteBegun sets begun once the command line has been understood.
+// noteBegun sets begun once the command line has been parsed.
 func noteBegun(c *cobra.Command, begun *bool) {
 	do := c.RunE
 	if do == nil {
@@ -50,10 +49,9 @@ func noteBegun(c *cobra.Command, begun *bool) {
 	}
 }
 
-// signalled returns a context that the first SIGINT or SIGTERM ends. The second
-// one ends the process, with the exit code that a shell gives such an end. What comes
-// right behind the first is the same once more: timeout(1) signals the process, and then
-// its group.
+// signalled returns a context that ends at the first SIGINT or SIGTERM. The second signal
+// ends the process, with the exit code that shells use for a signal. A signal right after
+// the first is ignored: timeout(1) signals the process and then its process group.
 func signalled(parent context.Context) context.Context {
 	ctx, cancel := context.WithCancel(parent)
 	signals := make(chan os.Signal, 2)

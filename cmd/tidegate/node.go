@@ -14,7 +14,7 @@ import (
 	"tidegate/metrics"
 )
 
-// node is a gateway with all that it stands on, and its two listeners.
+// node is a gateway with all its parts and its two listeners.
 type node struct {
 	config   *config.Config
 	log      *slog.Logger
@@ -26,12 +26,12 @@ type node struct {
 	apps     pusher.Apps
 	gateway  *gateway.Gateway
 	xhr      *pusher.XHR
-	webhooks *pusher.Webhooks // of apps
-	clock    *clock           // nil: there is none
-	webhook  *webhook.Webhook // nil: there is none
-	tracer   *tracing.Tracer  // nil: nobody traces
+	webhooks *pusher.Webhooks // of the apps
+	clock    *clock           // nil unless in development
+	webhook  *webhook.Webhook // nil if not configured
+	tracer   *tracing.Tracer  // nil if tracing is off
 
-	startedBy supervisor // set before run
+	startedBy supervisor // set before run is called
 
 	public, internal listener
 	webSocket        *websocket.Server // set by publicRoutes

@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// trustProxies gives requests that come through a trusted proxy the address of
-// the client: the last one in X-Forwarded-For that is not a trusted proxy's.
-// What stands before it anybody could have written.
+// trustProxies sets the RemoteAddr of requests from a trusted proxy to the client's
+// address: the last one in X-Forwarded-For that is not a trusted proxy. Earlier ones could
+// have been forged.
 func trustProxies(trusted []netip.Prefix, next http.Handler) http.Handler {
 	if len(trusted) == 0 {
 		return next
@@ -26,8 +26,8 @@ func trustProxies(trusted []netip.Prefix, next http.Handler) http.Handler {
 	})
 }
 
-// forwardedFor walks from the connection's address back to the first address
-// that is not trusted, or that is not one.
+// forwardedFor walks back from the connection's address to the first address that is not
+// trusted. It stops early at an invalid address.
 func forwardedFor(from netip.Addr, headers []string, trusted []netip.Prefix) netip.Addr {
 	hops := strings.Split(strings.Join(headers, ","), ",")
 	for _, hop := range slices.Backward(hops) {
@@ -43,7 +43,7 @@ func forwardedFor(from netip.Addr, headers []string, trusted []netip.Prefix) net
 	return from.Unmap()
 }
 
-// parseHop reads an address, to which some proxies add the port.
+// parseHop parses an address, to which some proxies append the port.
 func parseHop(hop string) (netip.Addr, bool) {
 	if addr, err := netip.ParseAddr(hop); err == nil {
 		return addr, true

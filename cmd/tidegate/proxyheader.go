@@ -8,14 +8,14 @@ import (
 	"github.com/pires/go-proxyproto"
 )
 
-// proxyHeaderTimeout is how long a proxy may take to say who the client is.
+// proxyHeaderTimeout limits how long a proxy may take to send the PROXY header.
 const proxyHeaderTimeout = 5 * time.Second
 
-// proxied returns a listener whose connections from the proxies must begin with
-// a PROXY header, version 1 or 2, which says who the client is
-// (https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt). From anybody
-// else a header is refused, since it would be a forgery, and connections without
-// one are as they were. Without proxies it is l.
+// proxied returns a listener on which connections from the proxies must begin with a PROXY
+// header, version 1 or 2, with the address of the client
+// (https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt). From any other address a
+// header is refused, since it would be forged, and a connection without one is unchanged.
+// Without proxies, it returns l.
 func proxied(l net.Listener, proxies []netip.Prefix) net.Listener {
 	if len(proxies) == 0 {
 		return l

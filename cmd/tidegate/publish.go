@@ -51,11 +51,11 @@ it; a channel without history has none.`,
 	return cmd
 }
 
-// publishing is what a command line asks for.
+// publishing holds the command line's options.
 type publishing struct {
 	connection
 	pace
-	message      client.Message // but for its payload
+	message      client.Message // without the payload
 	lines        bool
 	timeout      time.Duration
 	input        io.Reader
@@ -81,8 +81,8 @@ func (p *publishing) run(ctx context.Context) error {
 	})
 }
 
-// readAll reads until the end of input or of ctx. A read of standard input cannot be
-// interrupted, so nobody waits for the end of it.
+// readAll reads until the end of input or of ctx. Its goroutine may outlive it, because a
+// read of standard input cannot be interrupted.
 func readAll(ctx context.Context, input io.Reader) ([]byte, error) {
 	read := make(chan struct{})
 	var all []byte
@@ -126,7 +126,7 @@ func (p *publishing) report(cursor string, err error) error {
 	return err
 }
 
-// messageOf finds out what kind of payload it has.
+// messageOf returns a message with the kind that fits the payload.
 func (p *publishing) messageOf(payload []byte) client.Message {
 	m := p.message
 	switch {

@@ -14,15 +14,15 @@ import (
 )
 
 const (
-	// mostUnconfirmed bounds what is on its way. A burst of so many stays below
-	// the rate that a gateway allows a session by default.
+	// mostUnconfirmed is the most messages in flight. A burst of that size stays below the
+	// default rate limit of a session.
 	mostUnconfirmed = 64
 
-	// lastWait is for the confirmations that are outstanding at the end.
+	// lastWait is how long to wait for outstanding confirmations at the end.
 	lastWait = 5 * time.Second
 )
 
-// pace is how fast a command publishes many messages.
+// pace is the rate at which a command publishes.
 type pace struct{ perSecond float64 }
 
 func (p *pace) addFlags(cmd *cobra.Command) {
@@ -42,17 +42,16 @@ type underway struct {
 	publication *client.Publication
 }
 
-// publishAll publishes what next returns, in order, until next returns io.EOF or
-// ctx ends. It reads on only while few messages are unconfirmed, so that next is
-// where things wait when the gateway is away. settled is told what became of
-// each message, in order; its error ends it all.
+// publishAll publishes the messages that next returns, in order, until next returns io.EOF
+// or ctx ends. It stops calling next while too many messages are unconfirmed. It calls
+// settled with the result of each message, in order; an error of settled ends publishAll.
 func publishAll(ctx context.Context, c *client.Client, p pace, next func(context.Context) (client.Message, error),
 	settled func(m client.Message, cursor string, err error) error) error {
 	reading, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	messages := make(chan underway, mostUnconfirmed)
-	// A read of standard input cannot be interrupted, so nobody waits for the
-	// end of this.
+	// This goroutine may outlive publishAll, because a read of standard input cannot be
+	// interrupted.
 	go func() {
 		defer close(messages)
 		stop(beginAll(reading, c, p.limiter(), next, messages))
@@ -68,7 +67,7 @@ func publishAll(ctx context.Context, c *client.Client, p pace, next func(context
 	return endOfReading(reading)
 }
 
-// untilDone receives until the channel is closed or, after the end of ctx, empty.
+// untilDone yields values until the channel is closed or, once ctx has ended, empty.
 func untilDone[T any](ctx context.Context, c <-chan T) iter.Seq[T] {
 	return func(yield func(T) bool) {
 		for {
@@ -92,7 +91,7 @@ func untilDone[T any](ctx context.Context, c <-chan T) iter.Seq[T] {
 	}
 }
 
-// outlive returns a context that ends so long after ctx.
+// outlive returns a context that ends d after ctx.
 func outlive(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	longer, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() {
@@ -118,7 +117,7 @@ func endOfReading(reading context.Context) error {
 	return err
 }
 
-// beginAll returns why there are no more messages.
+// beginAll returns the error that ended it: next's, ctx's or that of a publish.
 func beginAll(ctx context.Context, c *client.Client, limiter *rate.Limiter, next func(context.Context) (client.Message, error),
 	messages chan<- underway) error {
 	for {

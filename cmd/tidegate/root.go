@@ -56,8 +56,7 @@ func eachCommand(c *cobra.Command, do func(*cobra.Command)) {
 	}
 }
 
-// sayArguments makes a command that gets too few or too many arguments say which ones it
-// wants.
+// sayArguments makes a command that gets the wrong number of arguments say which ones it wants.
 func sayArguments(c *cobra.Command) {
 	fits := c.Args
 	if fits == nil {
@@ -75,8 +74,8 @@ func sayArguments(c *cobra.Command) {
 	}
 }
 
-// nameNearestCommand makes a command with subcommands refuse a word that is none of them,
-// and name the nearest one.
+// nameNearestCommand makes a command with subcommands refuse an unknown one and
+// suggest the nearest.
 func nameNearestCommand(c *cobra.Command) {
 	if !c.HasSubCommands() {
 		return

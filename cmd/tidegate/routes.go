@@ -17,7 +17,7 @@ import (
 	"tidegate/gateway/websocket"
 )
 
-// publicRoutes is what clients see.
+// publicRoutes returns the handler of the public listener.
 func (n *node) publicRoutes() http.Handler {
 	origins := transport.Origins(n.config.AllOrigins())
 	cors := transport.CORS{Origins: origins, Headers: n.config.CORSHeaders}
@@ -49,8 +49,8 @@ func (n *node) publicRoutes() http.Handler {
 	return n.strict(trustProxies(n.config.TrustedProxies, webhook.Forward(n.config.Webhooks.Headers, mux)))
 }
 
-// internalRoutes is what operators see. The command line, which pprof can show,
-// is left out: a flag may hold a secret.
+// internalRoutes returns the handler of the internal listener. It hides the command line,
+// which pprof can show, because a flag may hold a secret.
 func (n *node) internalRoutes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", n.metrics.Handler())
@@ -67,8 +67,8 @@ func (n *node) internalRoutes() http.Handler {
 	return n.strict(transport.SameSite(mux))
 }
 
-// strict lets requests through that are what they seem, and in development only
-// those that are for this machine by name.
+// strict refuses inconsistent requests and, in development, those that do not address this
+// machine by name.
 func (n *node) strict(next http.Handler) http.Handler {
 	if n.config.Development() {
 		next = transport.Local(next)
@@ -76,7 +76,7 @@ func (n *node) strict(next http.Handler) http.Handler {
 	return transport.Strict(next)
 }
 
-// routeHealth tells why the node is not ready as reason puts it.
+// routeHealth adds the health checks. reason formats why the node is not ready.
 func (n *node) routeHealth(mux *http.ServeMux, reason func(error) string) {
 	read := func(path string, serve http.HandlerFunc) {
 		mux.Handle(path, transport.Only(serve, http.MethodGet, http.MethodHead))
@@ -92,7 +92,7 @@ func (n *node) routeHealth(mux *http.ServeMux, reason func(error) string) {
 	})
 }
 
-// plainReason is for everybody: it says nothing of what is behind the node.
+// plainReason is for the public: it reveals nothing about the systems behind the node.
 func plainReason(err error) string {
 	if errors.Is(err, gateway.ErrBrokerAway) {
 		err = gateway.ErrBrokerAway
@@ -122,7 +122,7 @@ func greetNative(*http.Request) (gateway.Hello, error) {
 	return gateway.Hello{Protocol: native.Protocol{}, AuthLater: true}, nil
 }
 
-// greetRaw subscribes the session to the channel of the path.
+// greetRaw subscribes the session to the channel in the path.
 func greetRaw(r *http.Request) (gateway.Hello, error) {
 	query := r.URL.Query()
 	recent, err := transport.RecentOf(r)

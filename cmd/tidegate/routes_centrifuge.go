@@ -7,7 +7,7 @@ import (
 	"tidegate/gateway/transport"
 )
 
-// routeCentrifuge is for clients of that family, where their SDKs look for it.
+// routeCentrifuge adds the client endpoints where the SDKs of that family expect them.
 func (n *node) routeCentrifuge(mux *http.ServeMux, cors transport.CORS) {
 	path := n.config.Centrifuge.Path
 	if path == "" {
@@ -27,7 +27,7 @@ func (n *node) routeCentrifuge(mux *http.ServeMux, cors transport.CORS) {
 	}
 }
 
-// routeCentrifugeAPI is for backends alone: no page of another origin can send their key.
+// routeCentrifugeAPI adds the API for backends. Pages of other origins cannot call it.
 func (n *node) routeCentrifugeAPI(mux *http.ServeMux) {
 	path := n.config.Centrifuge.APIPath
 	if path == "" {

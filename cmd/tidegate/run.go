@@ -15,8 +15,8 @@ import (
 	"tidegate/cmd/tidegate/internal/config"
 )
 
-// run serves until ctx ends, and then drains: it returns nil once every session
-// has left. Another error is what ended it before.
+// run serves until ctx ends and then drains. It returns nil once all sessions have left, or
+// the error that ended it earlier.
 func (n *node) run(ctx context.Context) error {
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
@@ -45,14 +45,14 @@ func (n *node) run(ctx context.Context) error {
 	}
 	end()
 	closeServers(public, internal)
-	n.webSocket.Wait() // while the parts have their last say
+	n.webSocket.Wait() // the other parts are still running
 	n.xhr.Wait()
 	err := parts.Wait()
 	return errors.Join(err, drained)
 }
 
-// drain sends the sessions to other nodes. Both listeners go on answering
-// meanwhile, so that a load balancer sees that this node is not ready.
+// drain sends the sessions to other nodes. Both listeners keep answering, so that a load
+// balancer sees that this node is not ready.
 func (n *node) drain(ctx context.Context, public *http.Server) error {
 	n.tellSupervisor("STOPPING=1\nSTATUS=sends its clients away")
 	public.SetKeepAlivesEnabled(false)
@@ -67,8 +67,8 @@ func (n *node) drain(ctx context.Context, public *http.Server) error {
 	return nil
 }
 
-// newServer returns a server whose requests have deadlines, but for those that
-// transport.Stream takes.
+// newServer returns a server whose requests have deadlines, except those handled by
+// transport.Stream.
 func (n *node) newServer(h http.Handler, bounds *connections) *http.Server {
 	return &http.Server{
 		Handler:           bounds.boundStreams(n.contain(h)),
@@ -83,10 +83,10 @@ func (n *node) newServer(h http.Handler, bounds *connections) *http.Server {
 	}
 }
 
-// http2Bounds are of one connection: what is said by HTTP/2 is buffered until it is read.
+// http2Bounds limits one HTTP/2 connection, whose data is buffered until it is read.
 func http2Bounds() *http.HTTP2Config {
 	return &http.HTTP2Config{
-		MaxConcurrentStreams:          100, // the least that RFC 9113, section 6.5.2, recommends
+		MaxConcurrentStreams:          100, // the minimum recommended by RFC 9113, section 6.5.2
 		MaxReceiveBufferPerConnection: config.HTTP2Bytes,
 		MaxReceiveBufferPerStream:     config.HTTP2Bytes,
 	}
@@ -99,8 +99,8 @@ func (n *node) publicConnections() *connections {
 	}
 }
 
-// internalConnections leaves a half of the file descriptors that are not for clients
-// to Redis.
+// internalConnections allows half of the file descriptors that are not for clients. The
+// other half is for Redis.
 func (n *node) internalConnections() *connections {
 	return &connections{most: config.Reserve() / 2, log: n.log}
 }
@@ -122,8 +122,7 @@ func closeServers(servers ...*http.Server) {
 	}
 }
 
-// tellReady tells the supervisor when the node takes traffic for the first time, unless
-// ctx ends before.
+// tellReady tells the supervisor once the node takes traffic, unless ctx ends first.
 func (n *node) tellReady(ctx context.Context) {
 	if n.startedBy.socket == "" {
 		return
@@ -147,11 +146,11 @@ func (n *node) tellSupervisor(state string) {
 }
 
 const (
-	requestPatience = 300 * time.Millisecond // for requests that are being answered at the end
+	requestPatience = 300 * time.Millisecond // for requests in progress at shutdown
 
 	headerTimeout  = 10 * time.Second
-	requestTimeout = 30 * time.Second // for its body to arrive
-	answerTimeout  = 40 * time.Second // for its answer to leave, also one that says that the body has not come
+	requestTimeout = 30 * time.Second // to read a request's body
+	answerTimeout  = 40 * time.Second // to write a response, including one that reports a body that did not arrive
 	idleTimeout    = 90 * time.Second // longer than load balancers keep idle connections
 	headerBytes    = 32 << 10
 )

@@ -39,8 +39,8 @@ at once, and sends its sessions away over drain.window. A second one ends at onc
 	return cmd
 }
 
-// serve runs a node until ctx ends and its sessions have left. bound is called when
-// its listeners take connections, and must not block.
+// serve runs a node until ctx ends and its sessions have left. It calls bound once the
+// listeners accept connections; bound must not block.
 func serve(ctx context.Context, s *config.Source, stderr *os.File, bound func(*node)) error {
 	c, warnings, err := load(s)
 	if err != nil {
@@ -71,8 +71,8 @@ func serve(ctx context.Context, s *config.Source, stderr *os.File, bound func(*n
 	return nil
 }
 
-// limitMemory makes the garbage collector work harder before the process takes more than
-// the sum of its bounds, unless GOMEMLIMIT sets another limit.
+// limitMemory sets the garbage collector's memory limit to the most memory that the
+// configured limits allow, unless GOMEMLIMIT is set or something is unlimited.
 func limitMemory(c *config.Config, log *slog.Logger) {
 	most, unbounded := c.Memory().Process()
 	if os.Getenv("GOMEMLIMIT") != "" || len(unbounded) > 0 {
@@ -82,8 +82,7 @@ func limitMemory(c *config.Config, log *slog.Logger) {
 	log.Debug("memory is bounded by the limits", "bytes", most)
 }
 
-// load returns a configuration that is good, with what is odd about it, or all
-// that is wrong with it.
+// load returns a valid configuration with warnings, or an error with all problems.
 func load(s *config.Source) (c *config.Config, warnings []string, err error) {
 	c, warnings, err = s.Load()
 	if problems := (config.Problems)(nil); errors.As(err, &problems) {
@@ -100,7 +99,7 @@ func newLog(c config.Log, w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, options))
 }
 
-// greet tells somebody at a terminal where to look.
+// greet shows a user at a terminal where to look.
 func (n *node) greet(w io.Writer) {
 	fmt.Fprintf(w, "\n  Tidegate %s\n\n", versionName())
 	if n.config.Development() {
@@ -117,7 +116,7 @@ func (n *node) greet(w io.Writer) {
 	fmt.Fprintln(w)
 }
 
-// logPlaces tells the same to a log.
+// logPlaces logs the same.
 func (n *node) logPlaces() {
 	n.log.Info("serving", "version", versionName(), "node", n.gateway.Node(), "broker", brokerSummary(n.config),
 		"console", n.public.url("http", "/"), "websocket", n.public.url("ws", "/ws"),
@@ -127,8 +126,7 @@ func (n *node) logPlaces() {
 	}
 }
 
-// reloadOnSignal reads the configuration anew at each SIGHUP, until stop is
-// called.
+// reloadOnSignal reloads the configuration on each SIGHUP until stop is called.
 func (n *node) reloadOnSignal(s *config.Source) (stop func()) {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
@@ -146,8 +144,8 @@ func (n *node) reloadOnSignal(s *config.Source) (stop func()) {
 	}
 }
 
-// reload takes the rules and the keys of a configuration that is good. With one
-// that is not, everything stays as it is.
+// reload applies the rules, keys and apps of the configuration. If it is not valid,
+// nothing changes.
 func (n *node) reload(s *config.Source) {
 	c, _, err := load(s)
 	switch {

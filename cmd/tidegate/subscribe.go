@@ -44,7 +44,7 @@ goes, gaps, and what happens to the connection. It ends by a signal, such as Ctr
 	return cmd
 }
 
-// subscribing is what a command line asks for.
+// subscribing holds the command line's options.
 type subscribing struct {
 	connection
 	json    bool
@@ -62,7 +62,7 @@ func (s *subscribing) run(ctx context.Context, c *client.Client, channels []stri
 	}
 	err := group.Wait()
 	if ctx.Err() != nil {
-		return nil // it was told to end
+		return nil // ended by the user
 	}
 	return err
 }
@@ -107,7 +107,7 @@ func (s *subscribing) show(event client.Event) error {
 	return nil
 }
 
-// line returns a message as one line; a text or binary payload may have more.
+// line formats a message as one line; a text or binary payload may contain newlines.
 func (s *subscribing) line(m client.Message) ([]byte, error) {
 	var line bytes.Buffer
 	switch {
@@ -127,7 +127,7 @@ func (s *subscribing) line(m client.Message) ([]byte, error) {
 	return line.Bytes(), nil
 }
 
-// wholeMessage has the members of the native protocol's message.
+// wholeMessage has the fields of the native protocol's message.
 type wholeMessage struct {
 	Channel string          `json:"channel"`
 	Data    json.RawMessage `json:"data,omitempty"`
@@ -136,7 +136,7 @@ type wholeMessage struct {
 	Event   string          `json:"event,omitempty"`
 	User    string          `json:"user,omitempty"`
 	Cursor  string          `json:"cursor,omitempty"`
-	Time    int64           `json:"time,omitempty"` // ms since 1970
+	Time    int64           `json:"time,omitempty"` // milliseconds since 1970
 }
 
 func wholeOf(m client.Message) wholeMessage {

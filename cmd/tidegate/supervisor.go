@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// supervisor is the program that has started this process and wants to hear how it is, as
-// systemd does of services of Type=notify (sd_notify(3)). The zero value is none.
+// supervisor is the program that started this process and wants to know its state, such as
+// systemd for services of Type=notify (sd_notify(3)). The zero value means none.
 type supervisor struct{ socket string }
 
-// whoStarted returns the supervisor that the environment names.
+// whoStarted returns the supervisor named by the environment.
 func whoStarted() supervisor { return supervisor{os.Getenv("NOTIFY_SOCKET")} }
 
-// notify says a state, such as "READY=1". Nobody waits for it, and it may fail.
+// notify sends a state, such as "READY=1". It does not wait for an answer.
 func (s supervisor) notify(state string) error {
 	if s.socket == "" {
 		return nil

@@ -32,11 +32,11 @@ the gateway does not take, because they are too long, are named on standard erro
 	cmd.Flags().StringVar(&t.channel, "channel", "", "`channel` to publish on")
 	cmd.Flags().BoolVar(&t.fromStart, "from-start", false, "begin with the lines that the file has already")
 	t.pace.addFlags(cmd)
-	_ = cmd.MarkFlagRequired("channel") // it fails for a flag that does not exist
+	_ = cmd.MarkFlagRequired("channel") // fails only if the flag does not exist
 	return cmd
 }
 
-// tailing is what a command line asks for.
+// tailing holds the command line's options.
 type tailing struct {
 	connection
 	pace
@@ -79,8 +79,8 @@ func (t *tailing) messageOf(line []byte) client.Message {
 	return client.Message{Channel: t.channel, Kind: kind, Payload: line}
 }
 
-// answerFailure decides what a failed line means: too long is told, uncertain is
-// published again, and anything else will not get better.
+// answerFailure handles the result of a line. It reports a line that is too long, publishes
+// again if the result is uncertain, and returns any other error.
 func (t *tailing) answerFailure(ctx context.Context, c *client.Client, line client.Message, err error) error {
 	var refused *client.Error
 	switch {

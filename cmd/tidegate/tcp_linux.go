@@ -7,10 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bound is called for a listening socket, from which connections inherit what it
-// sets: how much the kernel takes for a peer that does not read, which is megabytes
-// otherwise, and how long it waits for one that answers nothing any more, which is
-// a quarter of an hour.
+// bound sets options of a listening socket, which connections inherit. They limit how much
+// unsent data the kernel buffers for a slow peer, otherwise megabytes, and how long it
+// waits for a peer that does not answer, otherwise a quarter of an hour.
 func bound(_, _ string, socket syscall.RawConn) (err error) {
 	controlled := socket.Control(func(fd uintptr) {
 		err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsentBytes)
@@ -26,5 +25,5 @@ func bound(_, _ string, socket syscall.RawConn) (err error) {
 
 const (
 	unsentBytes = 16 << 10
-	peerTimeout = 40 * time.Second // with keepAlive, a peer that vanished is gone within a minute
+	peerTimeout = 40 * time.Second // together with keepAlive, detects within a minute that a peer is gone
 )

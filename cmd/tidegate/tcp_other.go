@@ -4,5 +4,5 @@ package main
 
 import "syscall"
 
-// bound leaves to the system what Linux is told.
+// bound leaves the options of Linux at the system's defaults.
 func bound(_, _ string, _ syscall.RawConn) error { return nil }

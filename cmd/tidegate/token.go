@@ -51,7 +51,7 @@ development gateway of this machine. Prints the token and nothing else.`,
 	return cmd
 }
 
-// tokenRequest is what a command line asks for.
+// tokenRequest holds the command line's options.
 type tokenRequest struct {
 	settings                         *config.Source
 	secret, secretFile, keyFile, kid string
@@ -71,7 +71,7 @@ func (t *tokenRequest) run(out, details io.Writer) error {
 		return err
 	}
 	if t.verbose {
-		key, _ := t.signingKey(settings) // has signed
+		key, _ := t.signingKey(settings) // cannot fail: the key has just signed
 		t.explain(details, key)
 	}
 	_, err = fmt.Fprintln(out, token)
@@ -89,8 +89,7 @@ func (t *tokenRequest) sign(settings *config.Config) (string, error) {
 	return auth.Sign(t.claims, key, t.kid)
 }
 
-// read returns the gateway's settings for tokens, from its file and the
-// environment.
+// read returns the gateway's settings for tokens, from its file and the environment.
 func (t *tokenRequest) read() (*config.Config, error) {
 	if t.ownKey() {
 		return t.settings.Read()
@@ -129,7 +128,7 @@ func (t *tokenRequest) signingKey(settings *config.Config) (auth.SigningKey, err
 	}
 }
 
-// completeClaims adds what does not come from a flag of the same name.
+// completeClaims adds the claims that have no flag of the same name.
 func (t *tokenRequest) completeClaims(settings *config.Config) error {
 	if t.info != "" {
 		if !json.Valid([]byte(t.info)) {
@@ -154,7 +153,7 @@ func (t *tokenRequest) completeClaims(settings *config.Config) error {
 }
 
 func (t *tokenRequest) explain(details io.Writer, key auth.SigningKey) {
-	claims, _ := json.Marshal(t.claims) // has been signed: it can be marshalled
+	claims, _ := json.Marshal(t.claims) // cannot fail: the claims have been signed
 	until := "for ever"
 	if !t.claims.Expires.IsZero() {
 		until = "until " + t.claims.Expires.Format(time.RFC3339)

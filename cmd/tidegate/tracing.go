@@ -10,21 +10,21 @@ import (
 	"tidegate/gateway"
 )
 
-const lastTraces = 2 * time.Second // for the collector to take what it has not heard when the node ends
+const lastTraces = 2 * time.Second // to send the remaining spans when the node ends
 
-// trace has messages traced if that is wanted, and sets n.tracer.
+// trace sets up tracing, if it is configured, and sets n.tracer.
 func (n *node) trace(core *gateway.Config) (err error) {
 	c := n.config.Tracing
 	if !c.Enabled {
 		return nil
 	}
-	core.Node = strings.ToLower(rand.Text()[:16]) // known before the gateway is made
+	core.Node = strings.ToLower(rand.Text()[:16]) // needed before the gateway is created
 	n.tracer, err = tracing.New(tracing.Config{Endpoint: c.Endpoint, Ratio: c.Ratio, Node: core.Node, Version: core.Version, Log: n.log})
 	core.Tracer = n.tracer
 	return err
 }
 
-// endTraces tells the collector of the last ones.
+// endTraces sends the remaining spans.
 func (n *node) endTraces() {
 	ctx, cancel := context.WithTimeout(context.Background(), lastTraces)
 	defer cancel()

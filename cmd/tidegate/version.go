@@ -31,7 +31,7 @@ func tellVersion(out io.Writer) {
 	fmt.Fprintf(out, "built with %s for %s/%s\n", runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
-// commitOf returns what was built, where the build says it.
+// commitOf returns the commit that was built, if the build information has it.
 func commitOf(build *debug.BuildInfo, ok bool) (commit string) {
 	if !ok {
 		return ""
@@ -50,7 +50,7 @@ func commitOf(build *debug.BuildInfo, ok bool) (commit string) {
 	return commit
 }
 
-// versionName returns the version, or the commit that was built.
+// versionName returns the version or, without one, the commit.
 func versionName() string {
 	build, ok := debug.ReadBuildInfo()
 	if version != "" || !ok {

@@ -8,12 +8,13 @@ import (
 	"tidegate/gateway/console"
 )
 
-// workbench is the console's, which there is in development only.
+// workbench returns the console's workbench, which exists only in development.
 func (n *node) workbench() *console.Workbench {
 	return &console.Workbench{Sign: n.signForTrial, Rules: config.ParseRules}
 }
 
-// signForTrial makes a token that this gateway accepts, if it verifies by a secret.
+// signForTrial returns a token that this gateway accepts, provided that it verifies
+// tokens by a secret.
 func (n *node) signForTrial(client console.Client, ttl time.Duration) (string, error) {
 	request := tokenRequest{ttl: ttl, info: string(client.Info), claims: auth.Claims{
 		User: client.User, Subscribe: client.Subscribe, Publish: client.Publish, Channels: client.Channels,
