@@ -2,11 +2,11 @@ package metrics
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// Broker tells of the link to the broker.
+// Broker holds the metrics of the connection to the broker.
 type Broker struct {
-	Up         prometheus.Gauge // 1: the broker can be used
+	Up         prometheus.Gauge // 1 if the broker can be used
 	Reconnects prometheus.Counter
-	RoundTrip  prometheus.Observer // seconds
+	RoundTrip  prometheus.Observer // in seconds
 
 	roundTrip *prometheus.HistogramVec
 	errors    *prometheus.CounterVec
@@ -23,13 +23,13 @@ func newBroker(r registrar) Broker {
 	}
 }
 
-// Prepare makes the series of these kinds begin at 0, so that the first refusal is seen as
-// an increase.
+// Prepare creates the series of these kinds with the value 0, so that the first refusal
+// shows as an increase.
 func (b *Broker) Prepare(kinds ...string) {
 	for _, kind := range kinds {
 		b.errors.WithLabelValues(kind)
 	}
 }
 
-// Refused counts what the broker has refused. The kinds are a closed set.
+// Refused counts a refusal by the broker. kind must be of a fixed set.
 func (b *Broker) Refused(kind string) { b.errors.WithLabelValues(kind).Inc() }

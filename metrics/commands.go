@@ -2,7 +2,7 @@ package metrics
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// Commands count what clients and backends ask.
+// Commands counts commands from clients and backends.
 type Commands struct {
 	handled      *prometheus.CounterVec
 	authFailures *prometheus.CounterVec
@@ -15,7 +15,7 @@ func newCommands(r registrar) Commands {
 	}
 }
 
-// Prepare makes the series of these commands and results begin at 0.
+// Prepare creates the series of these commands and results with the value 0.
 func (c *Commands) Prepare(commands, results []string) {
 	for _, command := range commands {
 		for _, result := range results {
@@ -24,18 +24,17 @@ func (c *Commands) Prepare(commands, results []string) {
 	}
 }
 
-// PrepareAuth makes the series of these reasons to refuse a credential begin at 0.
+// PrepareAuth creates the series of these reasons with the value 0.
 func (c *Commands) PrepareAuth(reasons ...string) {
 	for _, reason := range reasons {
 		c.authFailures.WithLabelValues(reason)
 	}
 }
 
-// Handled returns the counter of commands of a type that ended with result:
-// "ok" or an error code.
+// Handled returns the counter of commands of one type with one result: "ok" or an error code.
 func (c *Commands) Handled(command, result string) prometheus.Counter {
 	return c.handled.WithLabelValues(command, result)
 }
 
-// AuthFailed counts a refused credential; reason is of a closed set.
+// AuthFailed counts a refused credential. reason must be of a fixed set.
 func (c *Commands) AuthFailed(reason string) { c.authFailures.WithLabelValues(reason).Inc() }

@@ -2,13 +2,13 @@ package metrics
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// Messages count what goes through the node, both ways.
+// Messages counts messages in both directions.
 type Messages struct {
 	Enveloped prometheus.Counter // received from the broker, published by a gateway
 	Bare      prometheus.Counter // received from the broker, published by anyone else
-	Bytes     prometheus.Counter // delivered, all protocols
-	// DeliverySeconds is observed for a sample of messages: from the broker's
-	// receipt to the end of the system call that wrote it.
+	Bytes     prometheus.Counter // delivered, with all protocols
+	// DeliverySeconds measures a sample of messages, from the receipt from the broker to
+	// the end of the system call that wrote the message.
 	DeliverySeconds prometheus.Observer
 
 	received  *prometheus.CounterVec
@@ -32,14 +32,14 @@ func newMessages(r registrar) Messages {
 	}
 }
 
-// Delivered returns the counter of messages written in one protocol. Resolve it
-// once for each protocol.
+// Delivered returns the counter of messages written with one protocol. Callers should
+// look it up once.
 func (m *Messages) Delivered(protocol string) prometheus.Counter {
 	return m.delivered.WithLabelValues(protocol)
 }
 
-// Publish returns the histogram of publishes that ended with result: "ok" or an
-// error code. Resolve it once for each result.
+// Publish returns the histogram of publishes with one result: "ok" or an error code.
+// Callers should look it up once.
 func (m *Messages) Publish(result string) prometheus.Observer {
 	return m.publish.WithLabelValues(result)
 }

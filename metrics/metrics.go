@@ -1,5 +1,5 @@
-// Package metrics is what the gateway tells Prometheus. Labels come from closed
-// sets only: never a channel, a user or a session.
+// Package metrics defines the Prometheus metrics of a node. Labels have a fixed set of
+// values, never a channel, a user or a session.
 package metrics
 
 import (
@@ -11,8 +11,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Metrics are a node's. All methods, and those of its parts, may be called
-// concurrently.
+// Metrics holds the metrics of a node. All methods, including those of its parts, are safe
+// for concurrent use.
 type Metrics struct {
 	Sessions Sessions
 	Messages Messages
@@ -20,14 +20,13 @@ type Metrics struct {
 	Recovery Recovery
 	Broker   Broker
 	Webhooks Webhooks
-	Panics   prometheus.Counter // that were stopped before they ended the node
-	Died     prometheus.Counter // other nodes, without a word
+	Panics   prometheus.Counter // recovered panics
+	Died     prometheus.Counter // other nodes that died without saying bye
 
 	registry *prometheus.Registry
 }
 
-// New returns metrics of their own registry, with the Go and process
-// collectors.
+// New returns Metrics with their own registry, which includes the Go and process collectors.
 func New(version string) *Metrics {
 	registry := prometheus.NewRegistry()
 	r := registrar{promauto.With(registry)}
@@ -47,16 +46,16 @@ func New(version string) *Metrics {
 	return m
 }
 
-// Handler serves the metrics in Prometheus' formats.
+// Handler returns a handler that serves the metrics to Prometheus.
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry})
 }
 
-// Gather returns every metric as it stands, for tests.
+// Gatherer returns the registry, for tests.
 func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }
 
-// Track registers gauges whose values are read when Prometheus scrapes. Each
-// function may be called at any time until the process ends. Call it once.
+// Track registers gauges whose values are read at each scrape. The functions may be called
+// at any time until the process ends. Track must be called only once.
 func (m *Metrics) Track(channels, subscriptions, outboxBytes, inboundBytes, ready func() float64) {
 	r := registrar{promauto.With(m.registry)}
 	r.tracked("channels", "Channels that sessions of this node are subscribed to.", channels)

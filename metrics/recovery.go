@@ -2,12 +2,12 @@ package metrics
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// Recovery counts losses, and what became of them.
+// Recovery counts losses and repairs.
 type Recovery struct {
-	Recovered    prometheus.Counter // subscribes with a cursor that were brought all that was missed, if anything was
-	NotRecovered prometheus.Counter // those that were not
-	Repaired     prometheus.Counter // gaps that the node closed from history
-	Told         prometheus.Counter // gaps that the clients were told
+	Recovered    prometheus.Counter // subscribes with a cursor that recovered everything
+	NotRecovered prometheus.Counter // subscribes with a cursor that did not
+	Repaired     prometheus.Counter // gaps closed from the history
+	Told         prometheus.Counter // gaps reported to clients
 	HistoryReads prometheus.Counter
 }
 

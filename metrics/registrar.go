@@ -5,7 +5,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
-// registrar makes metrics, and registers them.
+// registrar creates and registers metrics.
 type registrar struct{ promauto.Factory }
 
 func (r registrar) counter(name, help string) prometheus.Counter {
@@ -27,7 +27,7 @@ func (r registrar) gauges(name, help string, labels ...string) *prometheus.Gauge
 	return r.NewGaugeVec(prometheus.GaugeOpts{Name: "tidegate_" + name, Help: help}, labels)
 }
 
-// tracked makes a gauge whose value is read when Prometheus scrapes.
+// tracked registers a gauge whose value is read at each scrape.
 func (r registrar) tracked(name, help string, read func() float64) {
 	r.NewGaugeFunc(prometheus.GaugeOpts{Name: "tidegate_" + name, Help: help}, read)
 }

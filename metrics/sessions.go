@@ -2,14 +2,14 @@ package metrics
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// Sessions count sessions as they come and go.
+// Sessions counts sessions.
 type Sessions struct {
 	open    *prometheus.GaugeVec
 	opened  prometheus.Counter
 	refused *prometheus.CounterVec
 	polls   prometheus.Counter
 	closed  *prometheus.CounterVec
-	Slow    prometheus.Counter // closed because they did not keep up
+	Slow    prometheus.Counter // closed because they were too slow
 }
 
 func newSessions(r registrar) Sessions {
@@ -23,26 +23,26 @@ func newSessions(r registrar) Sessions {
 	}
 }
 
-// Prepare makes the series of these reasons begin at 0, so that the first close
-// of a kind is seen as an increase.
+// Prepare creates the series of these reasons with the value 0, so that the first close
+// shows as an increase.
 func (s *Sessions) Prepare(reasons ...string) {
 	for _, reason := range reasons {
 		s.closed.WithLabelValues(reason)
 	}
 }
 
-// PrepareRefused does the same for sessions that are not let in, by these codes.
+// PrepareRefused creates the series of refused sessions with these codes with the value 0.
 func (s *Sessions) PrepareRefused(codes ...string) {
 	for _, code := range codes {
 		s.refused.WithLabelValues(code)
 	}
 }
 
-// longPoll is the transport whose sessions come and go with each request: among
-// those that are opened and closed they would hide all others.
+// longPoll is a transport with a new session for each request. In the counters of opened
+// and closed sessions, they would hide all others.
 const longPoll = "longpoll"
 
-// Opened counts a session in.
+// Opened counts a session that has opened.
 func (s *Sessions) Opened(transport, protocol string) {
 	if transport == longPoll {
 		s.polls.Inc()
@@ -52,7 +52,7 @@ func (s *Sessions) Opened(transport, protocol string) {
 	s.open.WithLabelValues(transport, protocol).Inc()
 }
 
-// Closed counts it out.
+// Closed counts a session that has closed.
 func (s *Sessions) Closed(transport, protocol, reason string) {
 	if transport != longPoll {
 		s.closed.WithLabelValues(reason).Inc()
@@ -60,5 +60,5 @@ func (s *Sessions) Closed(transport, protocol, reason string) {
 	s.open.WithLabelValues(transport, protocol).Dec()
 }
 
-// Refused counts a session that was not let in, by an error of a closed set.
+// Refused counts a session that was refused. code must be of a fixed set.
 func (s *Sessions) Refused(code string) { s.refused.WithLabelValues(code).Inc() }

@@ -7,20 +7,20 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// Totals are what a node has counted until now, of what tells how busy it is.
+// Totals are the values that show how busy a node is, counted since it started.
 type Totals struct {
 	Opened    float64 // sessions
-	Published float64 // messages that the broker has confirmed
-	Failed    float64 // publishes that were not
+	Published float64 // messages confirmed by the broker
+	Failed    float64 // publishes that were not confirmed
 	Received  float64 // messages from the broker
 	Delivered float64 // messages to sessions
-	Bytes     float64 // to sessions
+	Bytes     float64 // written to sessions
 
-	Delivery  Spread // from the broker's receipt to the socket, of a sample
-	RoundTrip Spread // of the broker
+	Delivery  Spread // from the receipt from the broker to the socket, for a sample
+	RoundTrip Spread // of requests to the broker
 }
 
-// Totals reads them.
+// Totals returns the current values.
 func (m *Metrics) Totals() Totals {
 	t := Totals{
 		Opened: sum(m.Sessions.opened), Received: sum(m.Messages.received), Delivered: sum(m.Messages.delivered),
@@ -37,15 +37,15 @@ func (m *Metrics) Totals() Totals {
 	return t
 }
 
-// Spread says how often something took how long: how many took at most so many seconds,
-// by bounds that ascend. The zero value is of nothing.
+// Spread is a histogram of durations. For each of the ascending bounds, in seconds, it has
+// the number of durations up to that bound. The zero value is empty.
 type Spread struct {
 	bounds []float64
 	counts []uint64 // cumulative
 	all    uint64
 }
 
-// Since returns what has come since s was before.
+// Since returns the durations that s has in addition to before, an earlier value.
 func (s Spread) Since(before Spread) Spread {
 	if before.counts == nil {
 		return s
@@ -57,8 +57,9 @@ func (s Spread) Since(before Spread) Spread {
 	return since
 }
 
-// Within returns the least bound within which so much of all stayed, 0.99 for 99 of 100;
-// 0 if there is nothing. What took longer than the last bound is said to have taken that.
+// Within returns the smallest bound that covers the given share of the durations, such as
+// 0.99, or 0 if s is empty. If that share includes durations above the last bound, it
+// returns the last bound.
 func (s Spread) Within(share float64) time.Duration {
 	if s.all == 0 {
 		return 0
@@ -90,7 +91,7 @@ func sum(c prometheus.Collector) (total float64) {
 	return total
 }
 
-// each reads the series of a collector.
+// each calls do for each series of a collector.
 func each(c prometheus.Collector, do func(*dto.Metric)) {
 	series := make(chan prometheus.Metric)
 	go func() {
@@ -99,7 +100,7 @@ func each(c prometheus.Collector, do func(*dto.Metric)) {
 	}()
 	for one := range series {
 		var read dto.Metric
-		if one.Write(&read) == nil { // it fails for series that are not made right
+		if one.Write(&read) == nil { // fails only for an invalid series
 			do(&read)
 		}
 	}

@@ -2,7 +2,7 @@ package metrics
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// Webhooks count the requests to a backend.
+// Webhooks counts requests to backends.
 type Webhooks struct {
 	requests *prometheus.CounterVec
 	dropped  prometheus.Counter
@@ -15,16 +15,16 @@ func newWebhooks(r registrar) Webhooks {
 	}
 }
 
-// Prepare makes the series of an event begin at 0, so that the first request of a result
-// is seen as an increase.
+// Prepare creates the series of an event with the value 0, so that the first request
+// shows as an increase.
 func (w *Webhooks) Prepare(event string, results ...string) {
 	for _, result := range results {
 		w.requests.WithLabelValues(event, result)
 	}
 }
 
-// Requested counts a request; event and result are of closed sets.
+// Requested counts a request. event and result must be of fixed sets.
 func (w *Webhooks) Requested(event, result string) { w.requests.WithLabelValues(event, result).Inc() }
 
-// Dropped counts notices that found no room.
+// Dropped counts notices that were dropped for lack of room.
 func (w *Webhooks) Dropped(n int) { w.dropped.Add(float64(n)) }

@@ -8,8 +8,7 @@ import (
 	"time"
 )
 
-// TestDenial_TakesNoMoreThanItsBytes has a list of the longest ones be replaced by one
-// that is read anew.
+// TestDenial_TakesNoMoreThanItsBytes replaces a list of the largest denials by a new one.
 func TestDenial_TakesNoMoreThanItsBytes(t *testing.T) {
 	const many = 4000
 	before := heap()

@@ -1,5 +1,5 @@
-// Package denials is what a backend has forbidden: tokens that are revoked, users and
-// addresses that are banned.
+// Package denials holds what backends have forbidden: revoked tokens, and banned
+// users and addresses.
 package denials
 
 import (
@@ -11,19 +11,19 @@ import (
 	"time"
 )
 
-// Denial is one thing that is forbidden: one of Token, User and Address is given.
+// Denial is a ban or a revocation. Exactly one of Token, User and Address is set.
 type Denial struct {
-	Token   string       // the id (claim jti) of a token
-	User    string       // banned; with Before: whose tokens are revoked
-	Before  time.Time    // tokens issued before it; zero: the user is banned
-	Address netip.Prefix // banned
-	Reason  string       // for the client's eyes; may be empty
-	By      string       // the name of the API key
+	Token   string       // id (claim jti) of a revoked token
+	User    string       // banned or, if Before is set, the owner of revoked tokens
+	Before  time.Time    // tokens issued earlier are revoked; zero if the user is banned
+	Address netip.Prefix // a banned network
+	Reason  string       // shown to the client; may be empty
+	By      string       // name of the API key
 	Since   time.Time
 	Until   time.Time
 }
 
-// ID returns the name of what is forbidden: the same thing has the same one.
+// ID returns an identifier that is the same for denials of the same thing.
 func (d *Denial) ID() string {
 	kind, what := "address-", d.Address.String()
 	switch {
@@ -38,10 +38,10 @@ func (d *Denial) ID() string {
 	return kind + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:10]))
 }
 
-// IsBan reports whether it is a user or an address that is forbidden, not a token.
+// IsBan reports whether d bans a user or an address, rather than revoking tokens.
 func (d *Denial) IsBan() bool { return d.Token == "" && d.Before.IsZero() }
 
-// stored is how a Denial is written for other nodes; Until is kept beside it.
+// stored is the encoding of a Denial for other nodes. Until is stored separately.
 type stored struct {
 	Token   string        `json:"token,omitempty"`
 	User    string        `json:"user,omitempty"`
@@ -52,7 +52,7 @@ type stored struct {
 	Since   time.Time     `json:"since"`
 }
 
-// Encode returns the denial without its Until.
+// Encode returns the encoding of d without Until.
 func (d *Denial) Encode() ([]byte, error) {
 	s := stored{Token: d.Token, User: d.User, Reason: d.Reason, By: d.By, Since: d.Since}
 	if !d.Before.IsZero() {
@@ -64,7 +64,7 @@ func (d *Denial) Encode() ([]byte, error) {
 	return json.Marshal(s)
 }
 
-// Decode reads what Encode wrote.
+// Decode decodes the result of Encode.
 func Decode(data []byte, until time.Time) (Denial, error) {
 	var s stored
 	if err := json.Unmarshal(data, &s); err != nil {
@@ -80,31 +80,30 @@ func Decode(data []byte, until time.Time) (Denial, error) {
 	return d, nil
 }
 
-// Client is who comes, as far as a denial may be about it.
+// Client describes a client to List.Find.
 type Client struct {
 	User    string
-	Token   string    // the token's id
-	Issued  time.Time // when it was issued; zero: it does not say
-	ByToken bool      // the client has shown a token
+	Token   string    // id of the token
+	Issued  time.Time // when it was issued; zero if not known
+	ByToken bool      // the client has authenticated with a token
 	Address netip.Addr
 }
 
-// Bytes is about what one of many takes at most, while a list is replaced by one that is
-// read anew.
+// Bytes is roughly the most memory that one denial takes, including the time while a new
+// list replaces the old one.
 const Bytes = 3 << 10
 
-// List is what is forbidden at one time. It does not change; the zero value forbids
-// nothing.
+// List is an immutable set of denials. The zero value forbids nothing.
 type List struct {
 	all       []Denial
 	tokens    map[string]*Denial
 	users     map[string]*Denial
 	issued    map[string]*Denial // by user
 	addresses map[netip.Prefix]*Denial
-	lengths   []int // of the prefixes in addresses, each once
+	lengths   []int // the prefix lengths that occur in addresses
 }
 
-// NewList returns a list of these, which it keeps.
+// NewList returns a list of the denials. It keeps a reference to all.
 func NewList(all []Denial) *List {
 	l := &List{
 		all: all, tokens: make(map[string]*Denial), users: make(map[string]*Denial),
@@ -131,10 +130,10 @@ func NewList(all []Denial) *List {
 	return l
 }
 
-// All returns all of them.
+// All returns all denials.
 func (l *List) All() []Denial { return l.all }
 
-// Find returns what forbids the client to be here now, or nil.
+// Find returns a denial that applies to the client now, or nil.
 func (l *List) Find(c Client, now time.Time) *Denial {
 	if len(l.all) == 0 {
 		return nil
@@ -147,7 +146,8 @@ func (l *List) Find(c Client, now time.Time) *Denial {
 	return nil
 }
 
-// tooOld is about a token that was issued too early, or does not say when.
+// tooOld returns the denial of a token that was issued too early, or whose time of
+// issue is not known.
 func (l *List) tooOld(c Client) *Denial {
 	if d := l.issued[c.User]; d != nil && c.ByToken && c.Issued.Before(d.Before) {
 		return d

@@ -1,10 +1,10 @@
-// Package jsontext writes JSON by hand, where a message is encoded for many.
+// Package jsontext appends JSON without reflection, for hot paths.
 package jsontext
 
 import "unicode/utf8"
 
-// AppendString appends s as a JSON string (RFC 8259, section 7). Bytes that are
-// not UTF-8 become U+FFFD: one of them would make a browser drop the connection.
+// AppendString appends s as a JSON string (RFC 8259, section 7). It replaces bytes that are
+// not UTF-8 by U+FFFD, because a browser would drop the connection.
 func AppendString[S string | []byte](b []byte, s S) []byte {
 	b = append(b, '"')
 	written := 0
@@ -29,8 +29,8 @@ func isPlain(c byte) bool {
 	return c >= ' ' && c < utf8.RuneSelf && c != '"' && c != '\\'
 }
 
-// substituteAt returns the size of the character at s[i], and what to write in
-// its place: nothing if it can stay.
+// substituteAt returns the size of the character at s[i] and its replacement, or ""
+// if it needs none.
 func substituteAt[S string | []byte](s S, i int) (size int, substitute string) {
 	switch c := s[i]; {
 	case c == '"':
@@ -42,7 +42,7 @@ func substituteAt[S string | []byte](s S, i int) (size int, substitute string) {
 	case c < ' ':
 		return 1, controls[6*int(c):][:6]
 	}
-	// The conversion of at most four bytes stays on the stack.
+	// Converting at most four bytes does not allocate.
 	r, size := utf8.DecodeRuneInString(string(s[i:min(len(s), i+utf8.UTFMax)]))
 	if r == utf8.RuneError && size == 1 {
 		return 1, "\ufffd"

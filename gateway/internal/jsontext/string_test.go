@@ -8,7 +8,7 @@ import (
 	"tidegate/gateway/internal/jsontext"
 )
 
-// FuzzAppendString holds every string to what encoding/json reads of it.
+// FuzzAppendString decodes each string with encoding/json and compares the result.
 func FuzzAppendString(f *testing.F) {
 	f.Add("plain")
 	f.Add("a\"b\\c\n\x00\x7f\u2028\u20ac\U0001f30a")

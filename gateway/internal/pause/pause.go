@@ -1,4 +1,4 @@
-// Package pause waits: for a time, until a time, or for something that may not come.
+// Package pause waits: for a duration, until a time, or for an event with a time limit.
 package pause
 
 import (
@@ -9,7 +9,7 @@ import (
 	"tidegate/broker"
 )
 
-// For waits, and reports whether ctx still lasts.
+// For waits for d and returns true, or returns false as soon as ctx ends.
 func For(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -21,7 +21,7 @@ func For(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// Until is For that ends at a time.
+// Until is like For but waits until t.
 func Until(ctx context.Context, t time.Time) bool {
 	if d := time.Until(t); d > 0 {
 		return For(ctx, d)
@@ -29,8 +29,8 @@ func Until(ctx context.Context, t time.Time) bool {
 	return ctx.Err() == nil
 }
 
-// Await waits until done is closed: nil. The error is broker.ErrUnavailable if that takes
-// longer than atMost, or ctx's.
+// Await waits until done is closed and returns nil. If ctx ends first, it returns ctx's
+// error; after atMost, it returns broker.ErrUnavailable.
 func Await(ctx context.Context, done <-chan struct{}, atMost time.Duration) error {
 	timer := time.NewTimer(atMost)
 	defer timer.Stop()
@@ -44,8 +44,8 @@ func Await(ctx context.Context, done <-chan struct{}, atMost time.Duration) erro
 	}
 }
 
-// Backoff returns how long to wait after a number of attempts that failed: a random time
-// that doubles with each, up to 5 s.
+// Backoff returns how long to wait after a number of failed attempts: a random duration
+// whose upper bound doubles with each attempt, up to 5 s.
 func Backoff(attempts int) time.Duration {
 	most := min(50*time.Millisecond<<min(attempts, 10), 5*time.Second)
 	return most/2 + rand.N(most/2)

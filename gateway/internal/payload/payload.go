@@ -1,4 +1,4 @@
-// Package payload has the three fields in which our JSON carries a message's payload.
+// Package payload defines the three JSON fields that carry a message's payload.
 package payload
 
 import (
@@ -7,14 +7,14 @@ import (
 	"tidegate/broker"
 )
 
-// Fields stands in a JSON object. One of its fields is given.
+// Fields is embedded in JSON objects. Exactly one of its fields should be set.
 type Fields struct {
 	Data   json.RawMessage `json:"data,omitempty"`   // any JSON
 	Text   *string         `json:"text,omitempty"`   // UTF-8
 	Binary *[]byte         `json:"binary,omitempty"` // base64
 }
 
-// FieldsOf returns a payload as it stands in JSON. It keeps the bytes.
+// FieldsOf returns the fields for a payload. It keeps a reference to payload.
 func FieldsOf(payload []byte, kind broker.Kind) Fields {
 	switch kind {
 	case broker.JSON:
@@ -27,7 +27,7 @@ func FieldsOf(payload []byte, kind broker.Kind) Fields {
 	}
 }
 
-// Payload returns what is given, if exactly one of the fields is.
+// Payload returns the payload and its kind. ok is true if exactly one of the fields is set.
 func (f Fields) Payload() (payload []byte, kind broker.Kind, ok bool) {
 	given := 0
 	if f.Data != nil {

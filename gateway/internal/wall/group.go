@@ -2,17 +2,17 @@ package wall
 
 import "tidegate/broker/lock"
 
-// Group is goroutines that are waited for together. Unlike a WaitGroup's, its Go
-// may be called while Wait waits, or after. All methods may be called concurrently.
+// Group waits for goroutines. Unlike with sync.WaitGroup, Go may be called during and after
+// Wait. All methods are safe for concurrent use.
 type Group struct {
-	Wall *Wall // catches their panics
+	Wall *Wall // catches panics of the goroutines
 
 	mu      lock.Mutex[lock.Group]
 	running int
 	done    chan struct{}
 }
 
-// Go runs f in a goroutine of the group, whose panic is caught.
+// Go runs f in a new goroutine and catches its panic.
 func (w *Group) Go(f func()) {
 	w.mu.Lock()
 	w.running++
@@ -34,7 +34,7 @@ func (w *Group) leave() {
 	}
 }
 
-// Wait returns once no goroutine of the group runs.
+// Wait blocks until no goroutine of the group is running.
 func (w *Group) Wait() {
 	w.mu.Lock()
 	if w.running == 0 {

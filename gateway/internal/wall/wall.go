@@ -1,5 +1,5 @@
-// Package wall keeps a panic to what it is about: one session, one message, one
-// piece of background work. The node lives on.
+// Package wall limits the effect of a panic to one session, one message or one background
+// task. The node goes on.
 package wall
 
 import (
@@ -8,16 +8,15 @@ import (
 	"runtime/debug"
 )
 
-// Wall counts and logs panics. A nil *Wall only stops them. All methods may be
-// called concurrently.
+// Wall counts and logs panics. A nil *Wall only recovers them. All methods are safe
+// for concurrent use.
 type Wall struct {
 	Log   *slog.Logger
-	Count func() // called once for each panic; nil: nobody counts
+	Count func() // called once for each panic; may be nil
 }
 
-// Catch stops a panic of the function that defers it, and then calls ended, which
-// puts an end to what the panic has left half done; nil: there is nothing to end.
-// It must be deferred directly, or it catches nothing:
+// Catch recovers a panic of the function that defers it, and then calls ended, which cleans
+// up after the panic and may be nil. Catch must be deferred directly, or it recovers nothing:
 //
 //	defer w.Catch("write to a session", func() { s.Close(Failed) })
 func (w *Wall) Catch(doing string, ended func()) {
@@ -29,8 +28,7 @@ func (w *Wall) Catch(doing string, ended func()) {
 	}
 }
 
-// Report counts and logs a panic that the caller has recovered, with the stack of
-// the caller.
+// Report counts and logs a panic that the caller has recovered, with the caller's stack.
 func (w *Wall) Report(doing string, value any) {
 	if w == nil {
 		return
@@ -41,7 +39,7 @@ func (w *Wall) Report(doing string, value any) {
 	w.Log.Error("panic", "doing", doing, "panic", fmt.Sprint(value), "stack", string(debug.Stack()))
 }
 
-// Do calls f, and catches its panic. It reports whether f returned.
+// Do calls f and recovers its panic. It reports whether f returned normally.
 func (w *Wall) Do(doing string, f func()) (returned bool) {
 	defer w.Catch(doing, nil)
 	f()

@@ -1,4 +1,4 @@
-// Package ctl is the commands that look after running gateways, by their HTTP API.
+// Package ctl implements the commands that operate running gateways through their HTTP API.
 package ctl
 
 import (
@@ -18,10 +18,10 @@ import (
 	"tidegate/cmd/tidegate/internal/config"
 )
 
-// client asks a gateway, as the flags of a command say.
+// client sends requests to the gateway that the flags name.
 type client struct {
 	url, key string
-	json     bool // the answer is printed as it came
+	json     bool // print the answer unchanged
 }
 
 func (c *client) addFlags(cmd *cobra.Command) {
@@ -30,15 +30,15 @@ func (c *client) addFlags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&c.json, "json", false, "print the answer as JSON")
 }
 
-// request is one to the HTTP API.
+// request is a request to the HTTP API.
 type request struct {
 	method string
-	path   string // below /api/, its parts escaped by at
+	path   string // below /api/; see at for escaping
 	query  url.Values
-	body   any // as JSON; nil: none
+	body   any // encoded as JSON; nil means none
 }
 
-// at joins the parts of a path.
+// at joins the parts of a path and escapes them.
 func at(parts ...string) string {
 	for i, part := range parts {
 		parts[i] = url.PathEscape(part)
@@ -46,10 +46,10 @@ func at(parts ...string) string {
 	return strings.Join(parts, "/")
 }
 
-const patience = 30 * time.Second // a node may owe an answer to the one that is asked
+const patience = 30 * time.Second // long, because the gateway may have to wait for other nodes
 
-// ask returns the body of the answer. An answer that says no is an error with what it
-// says.
+// ask returns the body of the answer. If the status is not a success, it returns an error
+// with the gateway's message.
 func (c *client) ask(ctx context.Context, r request) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -102,8 +102,8 @@ func (c *client) request(ctx context.Context, r request) (*http.Request, error) 
 	return outgoing, nil
 }
 
-// refusal returns what a gateway says beside a status that is no success; what another
-// server says is told by the status alone.
+// refusal returns the error for an unsuccessful status: with the message if the answer
+// comes from a gateway, else with only the status.
 func refusal(address, status string, answer []byte) error {
 	var said struct {
 		Error struct{ Code, Message string }
@@ -114,7 +114,7 @@ func refusal(address, status string, answer []byte) error {
 	return fmt.Errorf("%s (%s)", said.Error.Message, said.Error.Code)
 }
 
-// show asks, and prints the answer by print, or as it came.
+// show sends a request and prints the answer with print, or unchanged.
 func show[T any](cmd *cobra.Command, c *client, r request, print func(out io.Writer, answer T)) error {
 	body, err := c.ask(cmd.Context(), r)
 	if err != nil {

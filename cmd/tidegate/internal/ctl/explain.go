@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// actor is whom a request is about.
+// actor identifies the client that a request is about.
 type actor struct {
 	User  string `json:"user,omitempty"`
 	Token string `json:"token,omitempty"`
@@ -39,7 +39,7 @@ anonymous client. Nothing happens, and no session is needed.`,
 	cmd.Flags().StringVar(&asked.Channel, "channel", "", "`channel` to explain")
 	cmd.Flags().StringVar(&asked.User, "user", "", "`user` who has no token")
 	cmd.Flags().StringVar(&asked.Token, "user-token", "", "a client's `token`, or an API key, to explain")
-	_ = cmd.MarkFlagRequired("channel") // it fails for a flag that does not exist
+	_ = cmd.MarkFlagRequired("channel") // fails only if the flag does not exist
 	cmd.MarkFlagsMutuallyExclusive("user", "user-token")
 	return cmd
 }
@@ -145,8 +145,8 @@ func printTrace(out io.Writer, t trace) {
 	}
 }
 
-// printAudience says what became of the message on each node, and for each session of its
-// recipient, if there is one.
+// printAudience prints what has become of the message on each node and, if there is a
+// recipient, for each of the recipient's sessions.
 func printAudience(out io.Writer, t trace, channel, recipient string) {
 	if len(t.Nodes) == 0 {
 		return

@@ -9,13 +9,13 @@ import (
 	"golang.org/x/term"
 )
 
-// line is one of a screen.
+// line is a line of a screen.
 type line struct {
 	text string
 	mood mood
 }
 
-// mood says how a line is shown where there are colours.
+// mood selects the colour of a line.
 type mood string
 
 const (
@@ -26,8 +26,8 @@ const (
 	reset        = "\x1b[m"
 )
 
-// tableLines is table on lines of a width; 0: as long as they need to be. moodOf is asked
-// for each row.
+// tableLines returns a table as lines of the given width; 0 means as wide as necessary. It
+// calls moodOf for each row.
 func tableLines(width int, headings string, rows func(row func(...any)), moodOf func(i int) mood) []line {
 	cells := [][]string{strings.Fields(headings)}
 	rows(func(row ...any) { cells = append(cells, texts(row)) })
@@ -57,7 +57,7 @@ func plainLines(lines []line) []string {
 
 func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" }
 
-// What a terminal is told: its other screen, without a cursor, where long lines are cut.
+// Terminal escapes: they select the alternate screen, hide the cursor and turn off line wrapping.
 const (
 	enterScreen = "\x1b[?1049h\x1b[?25l\x1b[?7l"
 	leaveScreen = "\x1b[?7h\x1b[?25h\x1b[?1049l"
@@ -75,8 +75,8 @@ type screen struct {
 	width, height int
 }
 
-// openScreen takes over a terminal until close. If in is a terminal, too, its keys are
-// heard one by one.
+// openScreen takes over a terminal until close is called. If in is a terminal, too, its
+// keys are read one by one.
 func openScreen(in, out *os.File) (*screen, error) {
 	s := &screen{out: out, colours: os.Getenv("NO_COLOR") == "", keys: make(chan byte), restore: func() {}}
 	if term.IsTerminal(int(in.Fd())) {
@@ -84,8 +84,8 @@ func openScreen(in, out *os.File) (*screen, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.restore = func() { _ = term.Restore(int(in.Fd()), before) } // the terminal may have gone
-		go s.hear(in)                                                 // until the process ends: a read of a terminal cannot be ended
+		s.restore = func() { _ = term.Restore(int(in.Fd()), before) } // the terminal may be gone
+		go s.hear(in)                                                 // runs until the process ends: a read of a terminal cannot be interrupted
 	}
 	_, err := io.WriteString(out, enterScreen)
 	return s, err
@@ -102,17 +102,17 @@ func (s *screen) hear(in io.Reader) {
 }
 
 func (s *screen) close() {
-	_, _ = io.WriteString(s.out, leaveScreen) // the terminal may have gone
+	_, _ = io.WriteString(s.out, leaveScreen) // the terminal may be gone
 	s.restore()
 }
 
-// resized reports whether the terminal has another size than what was drawn.
+// resized reports whether the size of the terminal has changed since the last draw.
 func (s *screen) resized() bool {
 	width, height := s.size()
 	return width != s.width || height != s.height
 }
 
-// size is that of the terminal, or of the smallest that there are if it does not know.
+// size returns the size of the terminal, or a small one if it is not known.
 func (s *screen) size() (width, height int) {
 	width, height, err := term.GetSize(int(s.out.Fd()))
 	if err != nil || width <= 0 || height <= 0 {
@@ -121,8 +121,8 @@ func (s *screen) size() (width, height int) {
 	return width, height
 }
 
-// draw shows a page, which is made for the size of the terminal. Its last column stays
-// free: a terminal whose line is full erases the last character with the rest of the line.
+// draw shows a page that fits the terminal. It leaves the last column free: if a line is
+// full, clearing the rest of the line erases its last character.
 func (s *screen) draw(page func(width, height int) []line) {
 	s.width, s.height = s.size()
 	var b strings.Builder
@@ -139,5 +139,5 @@ func (s *screen) draw(page func(width, height int) []line) {
 		b.WriteString(restOfLine)
 	}
 	b.WriteString(restOfAll)
-	_, _ = io.WriteString(s.out, b.String()) // the terminal may have gone, which ends the process
+	_, _ = io.WriteString(s.out, b.String()) // if the terminal is gone, the process ends
 }

@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 )
 
-// table prints rows under headings, with columns as wide as they need to be.
+// table prints rows below headings. Columns are as wide as necessary.
 func table(out io.Writer, headings string, rows func(row func(cells ...any))) {
 	cells := [][]string{strings.Fields(headings)}
 	rows(func(row ...any) { cells = append(cells, texts(row)) })
@@ -35,12 +35,12 @@ func writeTable(out io.Writer, rows [][]string) {
 }
 
 const (
-	gap       = 2  // between two columns
-	leastName = 10 // characters of a name that is shortened: no number needs more
+	gap       = 2  // spaces between two columns
+	leastName = 10 // shortest length of a shortened name in characters; no number is longer
 )
 
-// fit returns of a table what a line of a width has room for. The ends of long names are
-// left out, and then the columns to the right.
+// fit makes a table fit a line of the given width. It shortens long names, and then leaves
+// out columns from the right.
 func fit(rows [][]string, width int) [][]string {
 	wants := widths(rows)
 	least := slices.Clone(wants)
@@ -73,7 +73,7 @@ func widths(rows [][]string) []int {
 	return all
 }
 
-// lineOf is how long a line with columns of these widths is.
+// lineOf returns the length of a line whose columns have these widths.
 func lineOf(widths []int) int {
 	sum := -gap
 	for _, one := range widths {
@@ -89,7 +89,7 @@ func shortened(text string, most int) string {
 	return text
 }
 
-// plain returns a text without what a terminal would act on: clients choose names.
+// plain replaces control characters, because clients choose names.
 func plain(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r >= 0x7f && r < 0xa0 {
@@ -99,7 +99,7 @@ func plain(text string) string {
 	}, text)
 }
 
-// since says how long ago a time is, in milliseconds since 1970.
+// since returns how long ago a time is that is given in milliseconds since 1970.
 func since(milliseconds int64) string {
 	return time.Since(time.UnixMilli(milliseconds)).Round(time.Second).String()
 }
@@ -108,7 +108,7 @@ func clock(milliseconds int64) string {
 	return time.UnixMilli(milliseconds).Format(time.RFC3339)
 }
 
-// oneOrMore returns "1 session", "2 sessions".
+// oneOrMore returns text such as "1 session" or "2 sessions".
 func oneOrMore(n int, what string) string {
 	if n == 1 {
 		return "1 " + what

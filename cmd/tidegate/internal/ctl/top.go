@@ -48,11 +48,11 @@ interval, prints that, and ends. Colours are on terminals alone, and not with NO
 }
 
 const (
-	leastInterval = 600 * time.Millisecond // nodes that are asked before say the same again
+	leastInterval = 600 * time.Millisecond // nodes asked more often repeat their answer
 	mostChannels  = 50
 )
 
-// top is what a command line asks for.
+// top holds the command line's options.
 type top struct {
 	client
 	in, out  *os.File
@@ -94,8 +94,8 @@ func wait(ctx context.Context, d time.Duration) (passed bool) {
 	}
 }
 
-// watch shows measurements until somebody ends it. When the gateway does not answer it
-// says so, and goes on.
+// watch shows measurements until the user ends it. If the gateway does not answer, it
+// says so and goes on.
 func (t *top) watch(ctx context.Context, last *load) error {
 	s, err := openScreen(t.in, t.out)
 	if err != nil {
@@ -131,19 +131,19 @@ func (t *top) watch(ctx context.Context, last *load) error {
 }
 
 const (
-	sizeInterval = 100 * time.Millisecond // between two looks at the size of the terminal
+	sizeInterval = 100 * time.Millisecond // between two checks of the terminal's size
 
 	ctrlC = "\x03"
 	ctrlD = "\x04"
 )
 
-// measurement is what came of one: a load, or an error.
+// measurement is the result of one: a load, or an error.
 type measurement struct {
 	load *load
 	err  error
 }
 
-// measureOften tells of a measurement in each interval until ctx ends.
+// measureOften sends a measurement per interval until ctx ends.
 func (t *top) measureOften(ctx context.Context, news chan<- measurement) {
 	for wait(ctx, t.interval) {
 		l, err := t.measure(ctx)
@@ -154,13 +154,13 @@ func (t *top) measureOften(ctx context.Context, news chan<- measurement) {
 	}
 }
 
-// page is a measurement on as many lines as there are, and as wide.
+// page formats a measurement for a screen of the given size.
 func (t *top) page(l *load, failed error, width, height int) []line {
 	state := line{text: fmt.Sprintf("%s   every %v, q ends it", l.at.Format(time.TimeOnly), t.interval)}
 	if failed != nil {
 		state = line{text: "NO ANSWER since " + l.at.Format(time.TimeOnly) + ": " + plain(failed.Error()), mood: bad}
 	}
-	const others = 2 // the state, and a line between
+	const others = 2 // the state, and an empty line
 	channels := t.channels
 	for {
 		page := append([]line{state, {}}, l.lines(channels, width)...)
@@ -171,7 +171,7 @@ func (t *top) page(l *load, failed error, width, height int) []line {
 	}
 }
 
-// load is what the nodes say of how busy they are.
+// load is the load of the nodes.
 type load struct {
 	body []byte
 	at   time.Time
@@ -213,13 +213,13 @@ func (t *top) measure(ctx context.Context) (*load, error) {
 	return l, nil
 }
 
-// measured reports whether each node that has answered knows rates.
+// measured reports whether all nodes that have answered have measured rates.
 func (l *load) measured() bool {
 	return !slices.ContainsFunc(l.Nodes, func(n nodeLoad) bool { return n.Rates == nil && !n.Silent })
 }
 
-// lines returns the tables, with at most so many channels, and slow sessions, and as wide
-// as lines are, or need to be for all.
+// lines returns the tables, with at most most channels and most slow sessions, fitted to
+// width; 0 means as wide as necessary.
 func (l *load) lines(most, width int) []line {
 	var sessions int
 	var published, delivered float64
@@ -297,7 +297,7 @@ func milliseconds(n float64) string {
 	return (time.Duration(n*1000) * time.Microsecond).String()
 }
 
-// short returns a number in five characters or less, up to millions.
+// short returns a number with at most five characters, up to millions.
 func short(n float64) string { return scaled(n, 1000, "", "k", "M", "G") }
 
 func shortBytes(n float64) string { return scaled(n, 1024, "B", "KiB", "MiB", "GiB") }

@@ -34,8 +34,8 @@ func TestTop_PageFitsOnTheScreen(t *testing.T) {
 	}
 }
 
-// On a narrow screen names are shortened, and columns to the right left out: nothing is
-// cut in the middle of a figure.
+// On a narrow screen, names are shortened and columns are left out from the right. No
+// number is truncated.
 func TestTop_TablesFitTheWidth(t *testing.T) {
 	l := busy(3)
 	for i := range l.Nodes {

@@ -77,7 +77,7 @@ keep a user away, ban.`,
 	return cmd
 }
 
-// denialRequest asks for a ban or a revocation.
+// denialRequest is the body of a request for a ban or a revocation.
 type denialRequest struct {
 	User    string `json:"user,omitempty"`
 	Address string `json:"address,omitempty"`

@@ -12,13 +12,13 @@ import (
 	"strings"
 )
 
-// answer is what a request got.
+// answer is the answer to a request.
 type answer struct {
 	status int
 	body   []byte
 }
 
-// String returns the status, and what a gateway says beside it.
+// String returns the status and the message of a gateway, if any.
 func (a *answer) String() string {
 	var said struct {
 		Error struct{ Code, Message string }
@@ -33,7 +33,7 @@ func (a *answer) String() string {
 	return status
 }
 
-// whyNot says what came in place of the answer that was wanted.
+// whyNot says what was received instead of the expected answer.
 func whyNot(a *answer, err error) string {
 	if err != nil {
 		return plain(err.Error())
@@ -41,14 +41,14 @@ func whyNot(a *answer, err error) string {
 	return a.String()
 }
 
-// refuses reports whether it is a gateway's refusal of whoever asks.
+// refuses reports whether the gateway refused the credential.
 func (a *answer) refuses() bool {
 	return a.status == http.StatusUnauthorized || a.status == http.StatusForbidden
 }
 
 const mostRead = 1 << 20
 
-// ask sends one request, over a connection of its own, and reads the answer.
+// ask sends one request over a new connection and reads the answer.
 func (e *examination) ask(ctx context.Context, method, path string, header http.Header, body []byte) (*answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerPatience)
 	defer cancel()
@@ -61,7 +61,7 @@ func (e *examination) ask(ctx context.Context, method, path string, header http.
 	return &answer{response.StatusCode, read}, err
 }
 
-// begin sends a request, with the key, and returns when the answer has begun.
+// begin sends a request with the key and returns once the answer has begun.
 func (e *examination) begin(ctx context.Context, method, path string, header http.Header, body []byte) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, method, e.URL.String()+path, bytes.NewReader(body))
 	if err != nil {
@@ -90,7 +90,7 @@ func (e *examination) publish(ctx context.Context, text string) error {
 	return err
 }
 
-// plain returns a text without what a terminal would act on.
+// plain replaces control characters.
 func plain(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r >= 0x7f && r < 0xa0 {

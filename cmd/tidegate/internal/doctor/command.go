@@ -69,7 +69,8 @@ It exits with 0 if all is well, 1 if there are findings, 2 if the command line i
 	return cmd
 }
 
-// progressOn shows on a terminal what is being done; clear removes it.
+// progressOn returns a function that shows the current step on a terminal, and one
+// that removes it.
 func progressOn(out *os.File) (say func(string), clear func()) {
 	if !term.IsTerminal(int(out.Fd())) {
 		return nil, func() {}
@@ -77,7 +78,7 @@ func progressOn(out *os.File) (say func(string), clear func()) {
 	return func(said string) { fmt.Fprintf(out, "\r\x1b[K%s", said) }, func() { fmt.Fprint(out, "\r\x1b[K") }
 }
 
-// tell prints a report. Its error says that there are findings.
+// tell prints a report. It returns an error if there are findings.
 func tell(out io.Writer, r Report, asJSON bool) error {
 	if asJSON {
 		if err := json.NewEncoder(out).Encode(r); err != nil {

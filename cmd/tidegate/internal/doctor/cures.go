@@ -1,6 +1,6 @@
 package doctor
 
-// The lines to change, as the files of deploy/ have them.
+// Lines to change, as in the files of deploy/.
 var (
 	cureAddress = []Cure{
 		{"HAProxy", "server node-1 10.0.0.11:8080, below backend, with the node's listen"},

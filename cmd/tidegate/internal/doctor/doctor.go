@@ -1,5 +1,5 @@
-// Package doctor looks at a deployment from outside, through its load balancer, and says
-// in words what is wrong with it.
+// Package doctor examines a deployment from outside, through its load balancer, and says in
+// words what is wrong.
 package doctor
 
 import (
@@ -12,23 +12,23 @@ import (
 	"tidegate/broker"
 )
 
-// Config says what to look at. URL is required.
+// Config says what to examine. URL is required.
 type Config struct {
 	URL      *url.URL           // of the public listener, http or https, without a path
-	Key      string             // API key that is good for everything; empty: less is looked at
-	Origins  []string           // of pages that are to be let in
-	Patience time.Duration      // for silent connections to be cut; zero: they are not looked at
-	Redis    broker.RedisConfig // with no URL it is not looked at
-	Progress func(said string)  // told what is being done; nil: nobody looks
+	Key      string             // an unrestricted API key; without one, some checks are skipped
+	Origins  []string           // of pages that must be allowed
+	Patience time.Duration      // how long to watch idle connections; zero skips these checks
+	Redis    broker.RedisConfig // without a URL, Redis is not examined
+	Progress func(said string)  // called with the current step; may be nil
 }
 
-// Report is what was found.
+// Report is the result of an examination.
 type Report struct {
 	Findings  []Finding `json:"findings"`
-	Unchecked []string  `json:"unchecked"` // what could not be looked at, and why
+	Unchecked []string  `json:"unchecked"` // what could not be checked, and why
 }
 
-// Finding is something that is wrong, in one sentence.
+// Finding is a problem, in one sentence.
 type Finding struct {
 	What  string `json:"what"`
 	Cures []Cure `json:"cures"`
@@ -42,15 +42,15 @@ type Cure struct {
 
 const (
 	answerPatience = 20 * time.Second // for an answer
-	eventPatience  = 10 * time.Second // for what a stream says at once
+	eventPatience  = 10 * time.Second // for an event that a stream should send at once
 )
 
-// examination is one of a deployment.
+// examination is the state of one examination.
 type examination struct {
 	Config
 	http    *http.Client
-	channel string // that nobody else listens to
-	nodes   int    // that are alive; 0: nobody has said
+	channel string // nobody else subscribes to it
+	nodes   int    // number of live nodes; 0 if not known
 
 	mu     sync.Mutex
 	report Report // guarded by mu

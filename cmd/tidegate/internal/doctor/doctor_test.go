@@ -17,11 +17,11 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// pretended are nodes that say of themselves what a test wants, in turn. They have
-// nothing that lasts.
+// pretended are nodes that answer probes as a test wants, in turn. They have no
+// WebSockets and no streams.
 type pretended struct {
 	nodes []view
-	known []string // by each other
+	known []string // the nodes that they list
 	asked atomic.Int64
 }
 
@@ -47,7 +47,7 @@ func (p *pretended) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// examinePretended returns the sentences that are found.
+// examinePretended returns the sentences of the findings.
 func examinePretended(t *testing.T, p *pretended) []string {
 	t.Helper()
 	server := httptest.NewServer(p)

@@ -7,13 +7,12 @@ import (
 	"time"
 )
 
-// Examine looks at everything. It takes about as long as Patience; the end of ctx ends
-// it early.
+// Examine runs all checks. It takes about as long as Patience, or until ctx ends.
 func Examine(ctx context.Context, c Config) Report {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.DisableKeepAlives = true // a request over an old connection may be sent twice
+	transport.DisableKeepAlives = true // a request over a reused connection may be sent twice
 	transport.Protocols = new(http.Protocols)
-	transport.Protocols.SetHTTP1(true) // as WebSockets need it
+	transport.Protocols.SetHTTP1(true) // required for WebSockets
 	defer transport.CloseIdleConnections()
 	e := &examination{
 		Config: c, http: &http.Client{Transport: transport, CheckRedirect: noRedirect},

@@ -14,13 +14,12 @@ import (
 	"github.com/coder/websocket"
 )
 
-// idleWays are those that can be left to be silent.
+// idleWays are the kinds of connections that can be left idle.
 type idleWays struct{ socket, stream bool }
 
-const longestPoll = time.Minute // that a gateway takes
+const longestPoll = time.Minute // the longest wait that a gateway accepts
 
-// waitIdly leaves connections of each kind in silence until they are cut, or for as long
-// as there is patience.
+// waitIdly leaves a connection of each kind idle until it is cut or Patience has passed.
 func (e *examination) waitIdly(ctx context.Context, ways idleWays) {
 	var waiting sync.WaitGroup
 	begun, over := time.Now(), make(chan struct{})
@@ -75,7 +74,7 @@ func (e *examination) waitOn(ctx context.Context, what string, cures []Cure, ope
 	}
 }
 
-// saidGoodbye reports whether a connection has ended in order, which is a node's doing.
+// saidGoodbye reports whether a connection was closed in order, which only a node does.
 func saidGoodbye(err error) bool {
 	return websocket.CloseStatus(err) != -1 || err == io.EOF
 }
@@ -84,7 +83,7 @@ func lasted(since time.Time) string {
 	return fmt.Sprintf("%.1f s", time.Since(since).Seconds())
 }
 
-// waitForPoll has a poll wait for as long as there is patience and one may.
+// waitForPoll makes a long-poll wait for Patience, or as long as a gateway accepts.
 func (e *examination) waitForPoll(ctx context.Context) {
 	path := "/poll?channel=" + url.QueryEscape(e.channel)
 	answer, err := e.ask(ctx, http.MethodGet, path, nil, nil)

@@ -15,22 +15,22 @@ import (
 	"github.com/coder/websocket"
 )
 
-// listener is a connection that listens to the examination's channel.
+// listener is a connection subscribed to the examination's channel.
 type listener struct {
 	opened time.Time
-	heard  chan string        // payloads, and "" for what else shows that it lives; closed at its end
-	err    error              // why it has ended; to be read when heard is closed
-	stop   context.CancelFunc // ends it
+	heard  chan string        // payloads, or "" for other signs of life; closed at the end
+	err    error              // why it has ended; may be read once heard is closed
+	stop   context.CancelFunc // ends the connection
 }
 
-// close ends the connection, and returns when nothing of it runs any more.
+// close ends the connection and returns once its goroutine has ended.
 func (l *listener) close() {
 	l.stop()
 	for range l.heard {
 	}
 }
 
-// listen runs read, which tells what it hears until it fails.
+// listen calls read in a goroutine until read fails, and passes on what it returns.
 func listen(ctx context.Context, stop context.CancelFunc, read func() (string, error)) *listener {
 	l := &listener{opened: time.Now(), heard: make(chan string), stop: stop}
 	go func() {
@@ -52,10 +52,10 @@ func listen(ctx context.Context, stop context.CancelFunc, read func() (string, e
 	return l
 }
 
-// errUnanswered says that nothing came in time.
+// errUnanswered means that nothing was received in time.
 var errUnanswered = errors.New("nothing came in time")
 
-// await returns the first payload that is wanted.
+// await blocks until it receives a payload that is wanted.
 func (l *listener) await(ctx context.Context, wanted func(string) bool) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, eventPatience, errUnanswered)
 	defer cancel()
@@ -74,13 +74,13 @@ func (l *listener) await(ctx context.Context, wanted func(string) bool) error {
 	}
 }
 
-// refused is a connection that was not opened, by an answer.
+// refused is an error for a connection that was answered with an HTTP error.
 type refused struct{ *answer }
 
 func (r refused) Error() string { return r.String() }
 
-// openStream opens a stream of Server-Sent Events. It returns when the stream has said
-// something; errUnanswered says that it does not in time.
+// openStream opens a stream of Server-Sent Events. It returns once the stream has sent
+// something, or errUnanswered if it does not in time.
 func (e *examination) openStream(ctx context.Context) (*listener, error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	late := time.AfterFunc(eventPatience, func() { stop(errUnanswered) })
@@ -93,7 +93,7 @@ func (e *examination) openStream(ctx context.Context) (*listener, error) {
 	if response.StatusCode != http.StatusOK {
 		defer stop(nil)
 		defer response.Body.Close()
-		said, _ := io.ReadAll(io.LimitReader(response.Body, mostRead)) // what there is of it
+		said, _ := io.ReadAll(io.LimitReader(response.Body, mostRead)) // as much as could be read
 		return nil, refused{&answer{response.StatusCode, said}}
 	}
 	lines := bufio.NewReader(response.Body)
@@ -109,7 +109,7 @@ func (e *examination) openStream(ctx context.Context) (*listener, error) {
 	}), nil
 }
 
-// causeOr returns why ctx has ended, or err.
+// causeOr returns the cause of the end of ctx or, if ctx has not ended, err.
 func causeOr(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
@@ -117,7 +117,7 @@ func causeOr(ctx context.Context, err error) error {
 	return err
 }
 
-// openSocket opens a WebSocket, and subscribes.
+// openSocket opens a WebSocket and subscribes.
 func (e *examination) openSocket(ctx context.Context) (*listener, error) {
 	opening, cancel := context.WithTimeoutCause(ctx, answerPatience, errUnanswered)
 	defer cancel()
@@ -128,7 +128,7 @@ func (e *examination) openSocket(ctx context.Context) (*listener, error) {
 	conn, response, err := websocket.Dial(opening, "ws"+strings.TrimPrefix(e.URL.String(), "http")+"/ws", &websocket.DialOptions{HTTPClient: e.http, HTTPHeader: header})
 	switch {
 	case err != nil && response != nil && response.StatusCode != http.StatusSwitchingProtocols:
-		said, _ := io.ReadAll(response.Body) // coder/websocket leaves its beginning there
+		said, _ := io.ReadAll(response.Body) // coder/websocket keeps the beginning of the body
 		return nil, refused{&answer{response.StatusCode, said}}
 	case err != nil:
 		return nil, causeOr(opening, err)
@@ -153,7 +153,7 @@ func (e *examination) openSocket(ctx context.Context) (*listener, error) {
 	}), nil
 }
 
-// frame is one of the native protocol.
+// frame is a frame of the native protocol.
 type frame struct{ Type, Text, Code, Message string }
 
 func (f frame) refusal() error {

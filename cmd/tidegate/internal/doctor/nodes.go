@@ -19,19 +19,19 @@ type view struct {
 	Secure                                          bool
 	Time                                            int64
 
-	from, to netip.Addr    // of the connection, on this side
-	ahead    time.Duration // the node's clock, of this machine's
-	doubt    time.Duration // that may be more or less
+	from, to netip.Addr    // addresses of the connection, on this side
+	ahead    time.Duration // how far the node's clock is ahead of this machine's
+	doubt    time.Duration // uncertainty of ahead
 }
 
 const (
 	leastProbes = 8
 	mostProbes  = 64
-	tokenLeeway = 5 * time.Second // auth.jwt.leeway, unless it is set
-	unlikely    = "192.0.2.1"     // RFC 5737: nobody has it
+	tokenLeeway = 5 * time.Second // default of auth.jwt.leeway
+	unlikely    = "192.0.2.1"     // reserved by RFC 5737: no client has it
 )
 
-// lookAtNodes has as many probes answered as it takes to have met all nodes.
+// lookAtNodes sends probes until it has met all nodes.
 func (e *examination) lookAtNodes(ctx context.Context) {
 	first, answer, err := e.probe(ctx, nil)
 	switch {
@@ -69,7 +69,7 @@ func (e *examination) lookAtNodes(ctx context.Context) {
 	e.judgeAddress(ctx, first)
 }
 
-// probe asks a node what it sees. Without a view the answer is no node's.
+// probe asks a node what it sees. The view is nil if the answer does not come from a node.
 func (e *examination) probe(ctx context.Context, header http.Header) (*view, *answer, error) {
 	v := new(view)
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) {
@@ -87,11 +87,11 @@ func (e *examination) probe(ctx context.Context, header http.Header) (*view, *an
 }
 
 func addressOf(a net.Addr) netip.Addr {
-	with, _ := netip.ParseAddrPort(a.String()) // zero where it is none
+	with, _ := netip.ParseAddrPort(a.String()) // zero if it is not an IP address
 	return with.Addr().Unmap()
 }
 
-// askWhoIsThere returns the nodes that one of them knows, itself among them.
+// askWhoIsThere returns the nodes that one of them lists, including itself.
 func (e *examination) askWhoIsThere(ctx context.Context) (names []string) {
 	var said struct{ Nodes []struct{ Node string } }
 	answer, err := e.ask(ctx, http.MethodGet, "/api/nodes", nil, nil)
@@ -105,7 +105,7 @@ func (e *examination) askWhoIsThere(ctx context.Context) (names []string) {
 	return names
 }
 
-// compare finds nodes that are not like the others.
+// compare reports nodes that differ from the others.
 func (e *examination) compare(views []*view, known []string) {
 	isKnown := func(v *view) bool { return slices.Contains(known, v.Node) }
 	at := slices.IndexFunc(views, isKnown)
@@ -159,8 +159,8 @@ func otherScheme(secure bool) string {
 	return "https"
 }
 
-// judgeAddress finds out whose address nodes count a client by. Between here and there
-// addresses may be translated: only what cannot be right is found.
+// judgeAddress checks which address the nodes use for a client's limits. Addresses may be
+// translated on the way, so it reports only what must be wrong.
 func (e *examination) judgeAddress(ctx context.Context, v *view) {
 	seen, err := netip.ParseAddr(v.Address)
 	if err != nil || seen == v.from && v.Forwarded == "" {

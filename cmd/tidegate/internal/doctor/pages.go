@@ -6,7 +6,8 @@ import (
 	"slices"
 )
 
-// lookAtPages asks as browsers do for pages, of the URL itself and of others.
+// lookAtPages sends the requests that browsers send for pages, of the URL itself and
+// of other origins.
 func (e *examination) lookAtPages(ctx context.Context) {
 	own := e.URL.Scheme + "://" + e.URL.Host
 	if e.refusesPage(ctx, own) && !slices.ContainsFunc(e.report.Findings, isOfOrigin) {
@@ -19,7 +20,7 @@ func (e *examination) lookAtPages(ctx context.Context) {
 	}
 }
 
-// isOfOrigin reports whether a finding says already why pages of the URL are refused.
+// isOfOrigin reports whether a finding already explains why pages of the URL are refused.
 func isOfOrigin(f Finding) bool {
 	return slices.Equal(f.Cures, cureHost) || slices.Equal(f.Cures, cureScheme)
 }

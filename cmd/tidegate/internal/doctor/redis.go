@@ -13,7 +13,7 @@ import (
 
 const redisPatience = 20 * time.Second
 
-// lookAtRedis asks Redis itself.
+// lookAtRedis examines Redis directly.
 func (e *examination) lookAtRedis(ctx context.Context) {
 	e.say("asking Redis")
 	ctx, cancel := context.WithTimeout(ctx, redisPatience)
@@ -33,7 +33,7 @@ func (e *examination) lookAtRedis(ctx context.Context) {
 	}
 }
 
-// grant returns the line that gives a user the rights that are missing.
+// grant returns the command that grants the missing rights to a user.
 func (e *examination) grant(denied []string) string {
 	prefix := cmp.Or(e.Redis.Prefix, broker.DefaultPrefix)
 	words := []string{"ACL SETUSER USER", "~" + prefix + "*", "&" + prefix + "*"}
@@ -43,7 +43,7 @@ func (e *examination) grant(denied []string) string {
 	return strings.Join(words, " ")
 }
 
-// commandOf returns how an ACL names a command; those with a second word are few.
+// commandOf returns the name of a command in an ACL; few names have a subcommand.
 func commandOf(command string) string {
 	words := strings.Fields(command)
 	if slices.Contains([]string{"script", "cluster"}, words[0]) {
@@ -74,14 +74,14 @@ func (e *examination) judgeSettings(server broker.Inspection) {
 }
 
 const (
-	leastHard = 32 << 20 // as Redis has it by itself
+	leastHard = 32 << 20 // the default of Redis
 	leastSoft = 8 << 20
 )
 
 func isTight(limit, least int) bool { return limit != 0 && limit < least }
 
-// limitsOfPubSub returns the two limits in bytes of the class pubsub, which Redis tells as
-// "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60".
+// limitsOfPubSub returns the hard and the soft limit of the class pubsub, in bytes. Redis
+// returns the limits as "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60".
 func limitsOfPubSub(limits string) (hard, soft int, ok bool) {
 	_, after, found := strings.Cut(limits, "pubsub ")
 	fields := strings.Fields(after)

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// lookAtWays looks at connections that last.
+// lookAtWays examines long-lived connections.
 func (e *examination) lookAtWays(ctx context.Context) {
 	e.say("opening a WebSocket")
 	socket := e.lookAtSocket(ctx)
@@ -35,7 +35,7 @@ func (e *examination) lookAtWays(ctx context.Context) {
 	}
 }
 
-// lookAtSocket returns a WebSocket; nil: there is none.
+// lookAtSocket returns a WebSocket, or nil if none could be opened.
 func (e *examination) lookAtSocket(ctx context.Context) *listener {
 	socket, err := e.openSocket(ctx)
 	no := refused{}
@@ -54,7 +54,7 @@ func (e *examination) lookAtSocket(ctx context.Context) *listener {
 	return nil
 }
 
-// lookAtStream returns a stream that says at once what there is to say; nil: there is none.
+// lookAtStream returns a stream that delivers events at once, or nil.
 func (e *examination) lookAtStream(ctx context.Context) *listener {
 	stream, err := e.openStream(ctx)
 	if err == nil {
@@ -77,7 +77,7 @@ func (e *examination) lookAtStream(ctx context.Context) *listener {
 	return nil
 }
 
-// expectAnEvent publishes until the stream says so.
+// expectAnEvent publishes until the stream delivers an event.
 func (e *examination) expectAnEvent(ctx context.Context, stream *listener) error {
 	publishing, stop := context.WithCancel(ctx)
 	refused := make(chan error, 1)
@@ -104,7 +104,7 @@ func (e *examination) expectAnEvent(ctx context.Context, stream *listener) error
 	return heard
 }
 
-// lookForRepeats asks for something that no node answers, and hears how many were asked.
+// lookForRepeats sends a request that no node answers, and counts how many nodes have received it.
 func (e *examination) lookForRepeats(ctx context.Context, l *listener) {
 	e.say("asking what no node answers")
 	answer, err := e.ask(ctx, http.MethodGet, "/api/probe?unanswered="+url.QueryEscape(e.channel), nil, nil)
@@ -134,8 +134,7 @@ func (e *examination) lookForRepeats(ctx context.Context, l *listener) {
 	}
 }
 
-// publishAtLast publishes, after something that may have a balancer take nodes for dead for
-// a moment.
+// publishAtLast retries a publish, because the load balancer may briefly consider nodes dead.
 func (e *examination) publishAtLast(ctx context.Context, text string) error {
 	ctx, cancel := context.WithTimeout(ctx, eventPatience)
 	defer cancel()

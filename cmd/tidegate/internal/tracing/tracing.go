@@ -1,6 +1,6 @@
-// Package tracing tells an OpenTelemetry collector of messages, from their publish to the
-// clients' sockets. It stands on the official library, since what a collector takes, and
-// the OTEL_* variables that operators know, are defined by that: OTLP, resources, retries.
+// Package tracing sends spans to an OpenTelemetry collector, from the publish of a message
+// to the clients' sockets. It uses the official library, because that defines the protocol
+// of collectors (OTLP, resources, retries) and the OTEL_* variables that operators know.
 package tracing
 
 import (
@@ -25,16 +25,16 @@ import (
 	"tidegate/gateway"
 )
 
-// Config says what is traced, and who is told.
+// Config configures a Tracer.
 type Config struct {
-	Endpoint string  // URL of the collector, https://host:4318; empty: what OTEL_EXPORTER_OTLP_ENDPOINT says
-	Ratio    float64 // of the publishes that no backend has traced already: 0.01 is one of a hundred
-	Node     string  // its name
+	Endpoint string  // URL of the collector, such as https://host:4318; if empty, OTEL_EXPORTER_OTLP_ENDPOINT applies
+	Ratio    float64 // share of publishes to trace, such as 0.01, if no backend has decided that
+	Node     string  // name of the node
 	Version  string
-	Log      *slog.Logger // told once a minute at most of what the collector did not take
+	Log      *slog.Logger // gets errors of the exporter, at most once a minute
 }
 
-// Tracer makes spans of what a gateway tells it. All methods may be called concurrently.
+// Tracer implements gateway.Tracer with spans. All methods are safe for concurrent use.
 type Tracer struct {
 	// Fixed at birth.
 	ratio    float64
@@ -44,7 +44,7 @@ type Tracer struct {
 
 var _ gateway.Tracer = (*Tracer)(nil)
 
-// New returns a Tracer that works until Close. The collector need not be there yet.
+// New returns a Tracer that works until Close. The collector may start later.
 func New(c Config) (*Tracer, error) {
 	var options []otlptracehttp.Option
 	if c.Endpoint != "" {
@@ -60,23 +60,23 @@ func New(c Config) (*Tracer, error) {
 			attribute.String("service.name", "tidegate"),
 			attribute.String("service.version", c.Version),
 			attribute.String("service.instance.id", c.Node)),
-		resource.WithFromEnv()) // what OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say counts
+		resource.WithFromEnv()) // OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES take precedence
 	if err != nil {
 		return nil, fmt.Errorf("tracing: %w", err)
 	}
 	otel.SetErrorHandler(&complaints{log: c.Log})
-	provider := sdk.NewTracerProvider(sdk.WithBatcher(exporter), sdk.WithResource(about), sdk.WithSampler(sdk.AlwaysSample())) // of what is sampled by ratio
+	provider := sdk.NewTracerProvider(sdk.WithBatcher(exporter), sdk.WithResource(about), sdk.WithSampler(sdk.AlwaysSample())) // the Tracer itself samples, by ratio
 	return &Tracer{c.Ratio, provider, provider.Tracer("tidegate")}, nil
 }
 
-// tracesURL returns where a collector takes traces, as OTEL_EXPORTER_OTLP_ENDPOINT has it.
+// tracesURL returns the URL for traces, built as for OTEL_EXPORTER_OTLP_ENDPOINT.
 func tracesURL(endpoint string) string { return strings.TrimSuffix(endpoint, "/") + "/v1/traces" }
 
-// Close tells the collector of what it has not heard yet, for as long as ctx allows.
+// Close sends the remaining spans until ctx ends.
 func (t *Tracer) Close(ctx context.Context) error { return t.provider.Shutdown(ctx) }
 
-// Publish implements gateway.Tracer. A backend decides for itself, by the flag of its
-// traceparent, whether what it publishes is traced; clients do not.
+// Publish implements gateway.Tracer. A backend decides with the sampled flag of its
+// traceparent whether its publish is traced; clients cannot decide that.
 func (t *Tracer) Publish(p *gateway.Principal, channel, parent string) (string, func(error)) {
 	before := contextOf(parent)
 	if before.IsValid() && p.Backend() {
@@ -110,8 +110,8 @@ func (t *Tracer) Deliver(m *broker.Message, received time.Time) func(gateway.Del
 	}
 }
 
-// begin begins a span, which is named for what is done and not for the channel, of which
-// there may be any number.
+// begin starts a span. Its name is the operation, not the channel, because there may be any
+// number of channels.
 func (t *Tracer) begin(before trace.SpanContext, what, channel string, options ...trace.SpanStartOption) (context.Context, trace.Span) {
 	options = append(options, trace.WithAttributes(
 		attribute.String("messaging.system", "tidegate"),
@@ -122,7 +122,7 @@ func (t *Tracer) begin(before trace.SpanContext, what, channel string, options .
 
 const header = "traceparent"
 
-// contextOf reads a traceparent; one that is none is an invalid context.
+// contextOf parses a traceparent. If it is malformed, the context is invalid.
 func contextOf(parent string) trace.SpanContext {
 	if parent == "" {
 		return trace.SpanContext{}
@@ -137,10 +137,10 @@ func parentOf(ctx context.Context) string {
 	return carrier[header]
 }
 
-// complaints logs what the library complains of, such as a collector that is away.
+// complaints logs errors of the library, such as an unreachable collector.
 type complaints struct {
 	log  *slog.Logger
-	last atomic.Int64 // when something was logged, in ns since 1970
+	last atomic.Int64 // when an error was last logged, in Unix nanoseconds
 }
 
 // Handle implements otel.ErrorHandler.
