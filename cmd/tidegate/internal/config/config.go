@@ -1,5 +1,5 @@
-// Package config reads the settings of a gateway from a YAML file, the
-// environment and flags, and makes of them what each package asks for.
+// Package config reads the settings of a gateway from a YAML file, the environment and
+// flags, and converts them to the Config of each package.
 package config
 
 import (
@@ -16,7 +16,7 @@ import (
 	"tidegate/gateway/websocket"
 )
 
-// Config is all that can be set. Its settings method is the table of names.
+// Config holds all settings. Its settings method is the table of their names.
 type Config struct {
 	Listen         string
 	InternalListen string
@@ -24,9 +24,9 @@ type Config struct {
 	TLS            TLS
 	Redis          Redis
 	Origins        []string
-	CORSHeaders    []string // that pages of other origins may send, beside those that the gateway reads
+	CORSHeaders    []string // request headers that pages of other origins may send, besides those that the gateway reads
 	TrustedProxies []netip.Prefix
-	ProxyProtocol  bool // trusted proxies say who the client is before its first byte
+	ProxyProtocol  bool // trusted proxies begin each connection with a PROXY header
 	Auth           Auth
 	Rules          rules.List
 	Limits         gateway.Limits
@@ -41,32 +41,32 @@ type Config struct {
 	Tracing        Tracing
 }
 
-// Log is what the gateway logs.
+// Log configures logging.
 type Log struct {
 	Level  slog.Level
 	Format string // text or json
 	Audit  string // which requests with an API key are logged: changes, all or off
 }
 
-// TLS is the files of a certificate and of its key, PEM. Both are empty: no TLS.
+// TLS names the PEM files of a certificate and its key. Both are empty without TLS.
 type TLS struct{ CertFile, KeyFile string }
 
-// Redis is where messages go. What is in URLFile replaces URL as it is read.
+// Redis configures the connection to Redis. The content of URLFile replaces URL.
 type Redis struct {
-	URL     Secret // empty: messages stay in this process
+	URL     Secret // empty means that messages stay in this process
 	URLFile string
 	Prefix  string
 	TLS     broker.RedisTLS
 }
 
-// Tracing is whether messages are traced, and who is told.
+// Tracing configures the tracing of messages.
 type Tracing struct {
 	Enabled  bool
-	Endpoint string  // URL of an OpenTelemetry collector; empty: as OTEL_EXPORTER_OTLP_ENDPOINT says
-	Ratio    float64 // of the publishes that no backend has traced already
+	Endpoint string  // URL of an OpenTelemetry collector; if empty, OTEL_EXPORTER_OTLP_ENDPOINT applies
+	Ratio    float64 // share of publishes to trace if no backend has decided that
 }
 
-// Auth is who may come in.
+// Auth configures which credentials are accepted.
 type Auth struct {
 	Anonymous   bool
 	APIKeys     []APIKey
@@ -74,50 +74,50 @@ type Auth struct {
 	JWT         JWT
 }
 
-// APIKey is that of a backend. What is in KeyFile replaces Key as it is read.
+// APIKey is the key of a backend. The content of KeyFile replaces Key.
 type APIKey struct {
 	Name    string
 	Key     Secret
 	KeyFile string
 
-	Channels []string // patterns that it is good for; empty: all
-	Allow    []Right  // on them; empty: both
+	Channels []string // patterns of channels that the key is limited to; empty means all
+	Allow    []Right  // rights on these channels; empty means both
 }
 
-// Right is what an API key may do on its channels.
+// Right is something that an API key may do on its channels.
 type Right string
 
-// The rights. A key with neither Channels nor Allow may do everything besides.
+// Rights of an API key. A key without Channels and Allow is unrestricted.
 const (
 	Read    Right = "read" // subscribe, history, presence
 	Publish Right = "publish"
 )
 
-// JWT is how clients' tokens are verified.
+// JWT configures the verification of clients' tokens.
 type JWT struct {
 	Secret        Secret
 	SecretFile    string
 	PublicKeyFile string
-	PublicKeys    []byte // what is in PublicKeyFile
+	PublicKeys    []byte // content of PublicKeyFile
 	JWKSURL       string
 	Issuer        string
 	Audience      string
 	Leeway        time.Duration
 }
 
-// Connections bounds the connections of the public listener that speak HTTP,
-// streams among them. Those that became WebSockets are sessions. 0: no limit.
+// Connections limits the HTTP connections of the public listener, including streams. A
+// connection that has become a WebSocket counts as a session instead. 0 means no limit.
 type Connections struct {
 	Most  int
-	PerIP int // of one IPv4 address or one IPv6 /64, but for trusted proxies
+	PerIP int // per IPv4 address or IPv6 /64, except trusted proxies
 }
 
-// Presence is how long users are there who may be away.
+// Presence configures when a user who may be away counts as gone.
 type Presence struct{ Lease, Linger time.Duration }
 
-// Webhooks is what a backend is asked and told.
+// Webhooks configures what a backend is asked and told.
 type Webhooks struct {
-	URL        Secret // some hold a password or a token
+	URL        Secret // secret, because it may contain a password or a token
 	Secret     Secret
 	SecretFile string
 	Events     []gateway.HookEvent
@@ -130,26 +130,26 @@ func (w *Webhooks) wants(event gateway.HookEvent) bool {
 	return w.URL != "" && slices.Contains(w.Events, event)
 }
 
-// Compression is about permessage-deflate.
+// Compression configures permessage-deflate.
 type Compression struct {
 	Enabled  bool
-	MinBytes int // payloads below it are not compressed
+	MinBytes int // smaller payloads are not compressed
 }
 
-// WebSocket is how WebSockets are read.
+// WebSocket selects how WebSockets are read.
 type WebSocket struct{ Engine websocket.Engine }
 
-// Centrifuge is where clients of that family find the gateway.
+// Centrifuge configures the endpoints for clients of that family.
 type Centrifuge struct {
-	Path          string // begins the paths of connections; empty: there are none
-	EmulationPath string // of requests that belong to streams; empty: there are none
-	APIPath       string // begins those of the server API; empty: there is none
+	Path          string // prefix of the client endpoints; empty disables them
+	EmulationPath string // path of requests that belong to streams; empty disables it
+	APIPath       string // prefix of the server API; empty disables it
 }
 
-// Pusher is the applications of clients and backends that speak Pusher's protocol.
+// Pusher lists the applications whose clients and backends speak Pusher's protocol.
 type Pusher struct{ Apps []PusherApp }
 
-// PusherApp is one of them. What is in SecretFile replaces the secret as it is read.
+// PusherApp is one application. The content of SecretFile replaces the secret.
 type PusherApp struct {
 	pusher.App
 	SecretFile string

@@ -188,7 +188,7 @@ func TestConfig_ListsGoOnOneLineInTheEnvironmentAndInFlags(t *testing.T) {
 	}
 }
 
-// Every setting is given a mapping where it is none, in the file.
+// Each setting is given a mapping in the file, which none of them accepts.
 func TestConfig_AWrongTypeNamesKeyLineAndWhatIsWanted(t *testing.T) {
 	for _, s := range new(Config).settings() {
 		t.Run(s.name, func(t *testing.T) {
@@ -294,7 +294,7 @@ func TestConfig_AMisspeltVariableNamesTheNearest(t *testing.T) {
 	}
 }
 
-// Kubernetes sets variables by the names of Services.
+// Kubernetes sets variables named after Services.
 func TestConfig_VariablesOfOthersAreLeftAlone(t *testing.T) {
 	c := read(t, "", []string{
 		"TIDEGATE_TOKEN=a.b.c",
@@ -434,7 +434,7 @@ func TestSecret_IsNeverShown(t *testing.T) {
 	}
 }
 
-// A secret in the wrong shape, or in the wrong place, is in no error.
+// No error quotes a secret, even if it has the wrong type or is in the wrong place.
 func TestConfig_NoErrorQuotesASecret(t *testing.T) {
 	for i, yaml := range []string{
 		"redis: {url: [hunter2]}",
@@ -471,8 +471,8 @@ func TestConfig_NoErrorQuotesASecret(t *testing.T) {
 	}
 }
 
-// By default a node takes no more than its file descriptors can carry, and no
-// address takes all of it.
+// By default a node accepts no more connections than its file descriptors allow, and no
+// address gets all of them.
 func TestDefault_LimitsFollowFromTheFileDescriptors(t *testing.T) {
 	for _, descriptors := range []int{1024, 20_000, 1 << 20} {
 		limits, connections := limitsWithin(descriptors, 1<<40)

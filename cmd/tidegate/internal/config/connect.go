@@ -9,16 +9,16 @@ import (
 	"strings"
 )
 
-// DefaultURL is that of a gateway on this machine which was told nothing.
+// DefaultURL is the URL of a gateway on this machine with the default configuration.
 const DefaultURL = "ws://127.0.0.1:8080/ws"
 
-// GatewayURL reads what was given as --url, or else in the environment, and completes
-// an address that has no path. That of a gateway on this machine is the default.
+// GatewayURL returns the URL given as --url or, if that is empty, in the environment, or
+// DefaultURL. If the URL has no path, it adds /ws.
 func GatewayURL(given string) (*url.URL, error) {
 	address := cmp.Or(given, os.Getenv(EnvPrefix+"URL"), DefaultURL)
 	u, err := url.Parse(address)
 	if err != nil || !slices.Contains([]string{"ws", "wss", "http", "https"}, u.Scheme) {
-		return nil, fmt.Errorf("--url is no URL of a gateway: want something like %s", DefaultURL) // it may hold a password
+		return nil, fmt.Errorf("--url is no URL of a gateway: want something like %s", DefaultURL) // does not quote the URL, which may contain a password
 	}
 	if u.Path == "" || u.Path == "/" {
 		u.Path = "/ws"
@@ -26,7 +26,7 @@ func GatewayURL(given string) (*url.URL, error) {
 	return u, nil
 }
 
-// APIURL is GatewayURL for the HTTP API: the beginning of its paths.
+// APIURL is like GatewayURL but returns the base URL of the HTTP API.
 func APIURL(given string) (*url.URL, error) {
 	u, err := GatewayURL(given)
 	if err != nil {
@@ -37,18 +37,18 @@ func APIURL(given string) (*url.URL, error) {
 	return u, nil
 }
 
-// Token returns what was given as --token, or else in the environment.
+// Token returns the token given as --token or, if that is empty, in the environment.
 func Token(given string) string {
 	return cmp.Or(given, os.Getenv(EnvPrefix+"TOKEN"), os.Getenv(EnvPrefix+"API_KEY"))
 }
 
-// APIKeyGiven returns what was given as --key, or else in the environment.
+// APIKeyGiven returns the API key given as --key or, if that is empty, in the environment.
 func APIKeyGiven(given string) string {
 	return cmp.Or(given, os.Getenv(EnvPrefix+"API_KEY"), os.Getenv(EnvPrefix+"TOKEN"))
 }
 
-// CheckEnvironment returns an error that names the variables which are almost one of
-// ours; environ is as os.Environ gives it.
+// CheckEnvironment returns an error that names variables which look like misspelt settings.
+// environ has the format of os.Environ.
 func CheckEnvironment(environ []string) error {
 	defaults := Default()
 	return misspelt(environ, defaults.settings()).err()

@@ -9,7 +9,7 @@ import (
 	"tidegate/gateway/websocket"
 )
 
-// Default returns the configuration of a gateway to which nothing was said.
+// Default returns the default configuration.
 func Default() Config {
 	limits, connections := limitsWithin(Descriptors(), machineMemory())
 	return Config{
@@ -31,10 +31,10 @@ func Default() Config {
 	}
 }
 
-// limitsWithin returns the default limits of a process with so many file
-// descriptors and so much memory. Three quarters of the descriptors that are not
-// kept are for sessions and one for connections that speak HTTP, unless a quarter of
-// the memory, but for a little, is too little for them; a tenth of each is for one address.
+// limitsWithin returns the default limits for a number of file descriptors and an amount of
+// memory. Sessions get three quarters of the descriptors that are not reserved, and HTTP
+// connections one quarter; but fewer if a quarter of the memory, minus spareBytes, is not
+// enough for them. One address gets a tenth of each.
 func limitsWithin(descriptors int, memory int64) (gateway.Limits, Connections) {
 	usable := descriptors - reserveOf(descriptors)
 	usable = int(min(int64(usable), (memory/4-spareBytes)/clientBytes))
@@ -51,13 +51,12 @@ func limitsWithin(descriptors int, memory int64) (gateway.Limits, Connections) {
 
 const (
 	spareBytes     = 16 << 20
-	sharedChannels = 8 // of a session, by default, if all have as many
+	sharedChannels = 8 // default for each session, if all have as many
 	clientBytes    = (3*(sessionBytes+sharedChannels*subscriptionBytes)+connectionBytes)/4 + socketBytes
 )
 
-// limitAddresses sets the limits of an address that follow from those of a client,
-// and takes the default ones back where all clients have the same address, this
-// machine's.
+// limitAddresses sets the limits per address that follow from those per client. It removes
+// the default limits per address if all clients have the same address, this machine's.
 func (c *reading) limitAddresses() {
 	l := &c.config.Limits
 	l.CommandsPerSecondPerIP = c.given("limits.commands_per_second_per_ip", l.CommandsPerSecondPerIP, gateway.AddressShare*l.CommandsPerSecond)
@@ -77,7 +76,7 @@ func (c *reading) limitAddresses() {
 	}
 }
 
-// given returns the value of a setting if somebody gave it, else another.
+// given returns the value of a setting if it was set, else otherwise.
 func (c *reading) given(path string, value, otherwise int) int {
 	if _, given := c.places[path]; given {
 		return value

@@ -2,11 +2,11 @@ package config
 
 import "math"
 
-// unknownDescriptors stands for a limit that the system does not tell.
+// unknownDescriptors is assumed if the system does not tell the limit.
 const unknownDescriptors = 65536
 
-// Descriptors returns how many file descriptors this process may have. The Go
-// runtime has raised the soft limit to the hard one.
+// Descriptors returns the number of file descriptors that this process may open. The Go
+// runtime has raised the soft limit to the hard limit.
 func Descriptors() int {
 	limit, err := descriptorLimit()
 	if err != nil {
@@ -15,8 +15,8 @@ func Descriptors() int {
 	return int(min(limit, math.MaxInt32))
 }
 
-// Reserve returns how many of this process's file descriptors are kept from clients,
-// for Redis, the internal listener and files.
+// Reserve returns how many of the file descriptors are reserved for Redis, the internal
+// listener and files.
 func Reserve() int { return reserveOf(Descriptors()) }
 
 func reserveOf(descriptors int) int { return min(max(descriptors/8, 32), mostReserve) }

@@ -2,7 +2,8 @@ package config
 
 import "strings"
 
-// validateExposure refuses to let other machines in without rules and a key.
+// validateExposure refuses a configuration that lets other machines connect without
+// rules and a key.
 func (c *reading) validateExposure() {
 	if !loopback(c.config.InternalListen) {
 		c.warn("internal_listen", "%s is reachable from other machines: metrics and profiles are for operators; let a firewall or a network policy guard it", c.config.InternalListen)
@@ -32,7 +33,7 @@ const (
 `
 )
 
-// missingForExposure returns what to add before other machines may connect.
+// missingForExposure returns the settings to add before other machines may connect.
 func (c *Config) missingForExposure() string {
 	missing := ""
 	if len(c.Rules) == 0 {
@@ -44,5 +45,5 @@ func (c *Config) missingForExposure() string {
 	return missing
 }
 
-// anyKey reports whether somebody can authenticate.
+// anyKey reports whether any client or backend can authenticate.
 func (a *Auth) anyKey() bool { return len(a.APIKeys) > 0 || a.JWT.Given() }

@@ -55,8 +55,8 @@ func TestConfig_WhoMayBeLetIn(t *testing.T) {
 	}
 }
 
-// verdict says what serve makes of a configuration: the mode, or the names of
-// what it asks for.
+// verdict returns what serve does with a configuration: the mode, or the names of the
+// settings that it requires.
 func verdict(c *reading) string {
 	c.validate()
 	if err := c.problems.err(); err != nil {

@@ -13,14 +13,13 @@ import (
 	"tidegate/gateway/websocket"
 )
 
-// Development reports whether everything is allowed: nobody wrote rules, and
-// nobody but this machine can connect.
+// Development reports whether everything is allowed: there are no rules, and only this
+// machine can connect.
 func (c *Config) Development() bool {
 	return len(c.Rules) == 0 && loopback(c.Listen) && loopback(c.InternalListen)
 }
 
-// Gateway returns what is set of the gateway: the rules in force, the limits and
-// the times.
+// Gateway returns the gateway's settings: the effective rules, limits and durations.
 func (c *Config) Gateway() gateway.Config {
 	return gateway.Config{
 		Rules:          c.rules(),
@@ -28,7 +27,7 @@ func (c *Config) Gateway() gateway.Config {
 		Limits:         c.Limits,
 		DrainWindow:    max(c.DrainWindow, 1), // 0 would mean the gateway's default
 		PresenceLease:  c.Presence.Lease,
-		PresenceLinger: max(c.Presence.Linger, 1), // the same
+		PresenceLinger: max(c.Presence.Linger, 1), // likewise
 	}
 }
 
@@ -39,12 +38,12 @@ func (c *Config) rules() rules.List {
 	return c.Rules
 }
 
-// Broker returns how to reach Redis.
+// Broker returns the settings of the Redis broker.
 func (r *Redis) Broker() broker.RedisConfig {
 	return broker.RedisConfig{URL: string(r.URL), Prefix: r.Prefix, TLSFiles: r.TLS}
 }
 
-// Trust returns the keys in force.
+// Trust returns the effective keys.
 func (c *Config) Trust() auth.Config {
 	jwt := &c.Auth.JWT
 	trust := auth.Config{JWT: auth.JWT{
@@ -64,17 +63,16 @@ func (c *Config) Trust() auth.Config {
 	return trust
 }
 
-// developmentSecret signs the tokens of development, where everything is allowed
-// to this machine only, so that "tidegate token --user alice" makes an alice
-// without any configuration. It is no secret, and opens nothing elsewhere: with
-// rules, or on another address, it is not in force.
+// developmentSecret signs tokens in development, so that "tidegate token --user alice"
+// works without any configuration. It is not a secret: it is not in effect if there are
+// rules or if other machines can connect.
 const developmentSecret = "development of this machine only: no secret"
 
 func (k APIKey) auth() auth.APIKey {
 	return auth.APIKey{Name: k.Name, Key: string(k.Key), Scope: k.scope()}
 }
 
-// scope returns what the key is good for, nil for everything.
+// scope returns what the key is limited to, or nil if it is unrestricted.
 func (k APIKey) scope() *gateway.Scope {
 	if len(k.Channels) == 0 && len(k.Allow) == 0 {
 		return nil
@@ -89,12 +87,12 @@ func (k APIKey) scope() *gateway.Scope {
 	return s
 }
 
-// Given reports whether there is a key that verifies tokens.
+// Given reports whether a key is configured that verifies tokens.
 func (j *JWT) Given() bool {
 	return j.Secret != "" || j.PublicKeyFile != "" || j.JWKSURL != ""
 }
 
-// Anonymous returns who a request to the API without a credential acts as: in
+// Anonymous returns the principal of an API request without a credential: in
 // development a backend.
 func (c *Config) Anonymous() gateway.Principal {
 	if c.Development() && len(c.Auth.APIKeys) == 0 {
@@ -103,8 +101,8 @@ func (c *Config) Anonymous() gateway.Principal {
 	return gateway.Principal{}
 }
 
-// AllOrigins returns the origins whose pages may connect: in development, every
-// page of this machine's as well.
+// AllOrigins returns the origins whose pages may connect: in development, also all pages
+// of this machine.
 func (c *Config) AllOrigins() []string {
 	if c.Development() {
 		return append(slices.Clone(c.Origins), "http://localhost:*", "http://127.0.0.1:*", "http://[::1]:*")
@@ -120,7 +118,7 @@ func (c *Config) ProxyHeaders() []netip.Prefix {
 	return nil
 }
 
-// Webhook returns what a backend is asked and told.
+// Webhook returns the settings of the webhook.
 func (w *Webhooks) Webhook() webhook.Config {
 	return webhook.Config{
 		URL: string(w.URL), Secret: string(w.Secret), Events: w.Events,
@@ -128,7 +126,7 @@ func (w *Webhooks) Webhook() webhook.Config {
 	}
 }
 
-// Deflate returns how messages are compressed, or nil if they are not.
+// Deflate returns the compression settings, or nil if compression is off.
 func (c *Compression) Deflate() *websocket.Deflate {
 	if !c.Enabled {
 		return nil
@@ -136,8 +134,8 @@ func (c *Compression) Deflate() *websocket.Deflate {
 	return websocket.NewDeflate(c.MinBytes)
 }
 
-// loopback reports whether only this machine can connect to the address. A name
-// other than localhost is not resolved: it might resolve differently tomorrow.
+// loopback reports whether only this machine can connect to the address. It resolves no
+// name except localhost, because other names may resolve differently later.
 func loopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {

@@ -21,7 +21,7 @@ var errWrongType = errors.New("wrong type")
 
 var classes = []rules.Who{rules.Anyone, rules.Authenticated, rules.Token, rules.Nobody}
 
-// parsed is a kind of one scalar.
+// parsed returns the kind of a scalar.
 func parsed[T any](p *T, name, want, now string, parse func(string) (T, error), tags ...string) kind {
 	return kind{
 		name: name, want: want, now: now, tags: tags,
@@ -35,7 +35,7 @@ func parsed[T any](p *T, name, want, now string, parse func(string) (T, error), 
 	}
 }
 
-// isNegative reports whether the value is a number or a time below zero.
+// isNegative reports whether the value is a negative number or duration.
 func (k kind) isNegative() bool {
 	return slices.Contains([]string{"int", "bytes", "duration"}, k.name) && strings.HasPrefix(k.now, "-")
 }
@@ -92,7 +92,7 @@ func logLevel(p *slog.Level) kind {
 	return k
 }
 
-// presence is who is a member of a rule's channels: true says the same as user.
+// presence returns the kind of a rule's presence; true means the same as user.
 func presence(r *rules.Rule) kind {
 	now := strconv.FormatBool(r.Presence)
 	if r.BySession {
@@ -126,7 +126,7 @@ func integer(p *int) kind {
 	return parsed(p, "int", "an integer", strconv.Itoa(*p), strconv.Atoi, "!!int")
 }
 
-// share is a part of a whole.
+// share returns the kind of a number from 0 to 1.
 func share(p *float64) kind {
 	now := strconv.FormatFloat(*p, 'g', -1, 64)
 	return parsed(p, "number", "a number from 0 to 1, such as 0.01", now, parseShare, "!!float", "!!int")
@@ -140,7 +140,7 @@ func parseShare(text string) (float64, error) {
 	return n, nil
 }
 
-// size is an integer of bytes, with or without the unit KiB or MiB.
+// size returns the kind of a number of bytes, with or without the unit KiB or MiB.
 func size(p *int) kind {
 	return parsed(p, "bytes", "a number of bytes such as 65536 or 64KiB", strconv.Itoa(*p), parseSize, "!!int", "!!str")
 }
@@ -159,22 +159,22 @@ func parseSize(text string) (int, error) {
 	return n * unit, nil
 }
 
-// duration takes a bare 0, too.
+// duration returns the kind of a duration; a bare 0 is allowed.
 func duration(p *time.Duration) kind {
 	const want = "a duration with its unit, such as 500ms, 10s or 5m"
 	return parsed(p, "duration", want, p.String(), time.ParseDuration, "!!str", "!!int")
 }
 
-// texts is a YAML list of texts, or texts between commas on a line.
+// texts returns the kind of a YAML list of texts, or of texts separated by commas.
 func texts(p *[]string) kind { return scalars(p, "a list of strings", text) }
 
-// words are a list of words of a closed set.
+// words returns the kind of a list of words from a fixed set.
 func words[T ~string](p *[]T, allowed []T) kind {
 	word := func(p *T) kind { return oneOf(p, allowed...) }
 	return scalars(p, "a list of "+word(new(T)).want, word)
 }
 
-// prefixes are networks. A single address is a network of one.
+// prefixes returns the kind of a list of networks. A single address is a network, too.
 func prefixes(p *[]netip.Prefix) kind {
 	return scalars(p, "a list of addresses or networks such as 10.0.0.0/8", prefix)
 }
@@ -230,8 +230,7 @@ func parsePrefix(text string) (netip.Prefix, error) {
 	return addr.Prefix(addr.BitLen())
 }
 
-// list is a YAML list of mappings, each with the settings that settings binds
-// to an element.
+// list returns the kind of a YAML list of mappings. settings returns the settings of one element.
 func list[T any](p *[]T, settings func(*T) []setting) kind {
 	return kind{
 		name: "list", want: "a list, in YAML or JSON",

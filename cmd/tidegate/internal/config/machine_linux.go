@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// machineMemory returns how many bytes this process may use: those of the machine,
-// or what the control groups that it is in allow (cgroups(7), version 2).
+// machineMemory returns how many bytes this process may use: the memory of the machine, or
+// the limit of its control groups (cgroups(7), version 2).
 func machineMemory() int64 {
 	most := int64(math.MaxInt64)
 	var info unix.Sysinfo_t
@@ -30,7 +30,7 @@ func machineMemory() int64 {
 func allowedBy(file string) int64 {
 	content, _ := os.ReadFile(file)
 	limit, err := strconv.ParseInt(strings.TrimSpace(string(content)), 10, 64)
-	if err != nil { // there is none, or it is "max"
+	if err != nil { // no limit, or "max"
 		return math.MaxInt64
 	}
 	return limit

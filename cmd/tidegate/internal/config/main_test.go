@@ -6,5 +6,5 @@ import (
 	"go.uber.org/goleak"
 )
 
-// Reading and validating a configuration leaves nothing running.
+// Reading and validating a configuration must leave no goroutine running.
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -14,48 +14,48 @@ import (
 	"tidegate/gateway/websocket"
 )
 
-// Memory is what a node takes at most, part by part.
+// Memory is the most memory that a node can use, by part.
 type Memory []Part
 
-// Part is what all things of a kind take if there are as many as there may be.
+// Part is the memory of all things of one kind, if there are as many as allowed.
 type Part struct {
 	What   string // "sessions"
 	How    string // "15,000 of 8 KiB"
-	Bytes  int64  // Unbounded: there may be any number
-	Kernel bool   // it is the kernel's: a container's limit counts it, the process does not have it
+	Bytes  int64  // Unbounded if their number is not limited
+	Kernel bool   // used by the kernel: counts towards a container's limit, but not towards the process
 }
 
-// HTTP2Bytes is what a connection over HTTP/2, of which TLS is the beginning, has of what
-// was sent and is not read.
+// HTTP2Bytes is the most data that an HTTP/2 connection buffers until it is read. HTTP/2 is
+// used only with TLS.
 const HTTP2Bytes = 64 << 10
 
-// Unbounded is what a Part has whose limit is 0.
+// Unbounded is the Bytes of a Part whose limit is 0.
 const Unbounded = -1
 
-// What one thing of a kind takes, with some room: a test holds a node under attack
-// to their sum.
+// Memory of one thing of each kind, rounded up. A test compares their sum with a
+// node under attack.
 const (
 	programBytes      = 64 << 20
 	sessionBytes      = 8 << 10
-	tlsBytes          = 48 << 10                         // of a session or a connection, beside it
-	portableBytes     = 32 << 10                         // of a session whose engine is the portable one, beside it: buffers, stacks, and what waits for a peer that does not read
-	subscriptionBytes = 3 << 10                          // with the rate of joins and leaves, and a member's info
-	connectionBytes   = 60<<10 + transport.PumpBytes*5/4 // two buffers, stacks, a header of 32 KiB, and what a pump has, with what a slice has beyond it
-	heldFactor        = 3                                // bytes held, and what they are decoded to and encoded from
+	tlsBytes          = 48 << 10                         // of a session or connection with TLS, in addition
+	portableBytes     = 32 << 10                         // of a session with the portable engine, in addition: buffers, stacks, and data for a slow peer
+	subscriptionBytes = 3 << 10                          // with the rate limiter of joins and leaves, and a member's info
+	connectionBytes   = 60<<10 + transport.PumpBytes*5/4 // two buffers, stacks, a header of 32 KiB, and a pump with the spare capacity of its slice
+	heldFactor        = 3                                // bytes held, and their decoded and encoded copies
 	redisBytes        = 64 << 20
-	webhookBytes      = webhook.AnswerBytes + 32<<20 // and notices, on their way to the line and from there
+	webhookBytes      = webhook.AnswerBytes + 32<<20 // plus notices on their way into and out of the line
 	compressorBytes   = 820 << 10
-	socketBytes       = 24 << 10 // unsent and unread, of a connection
-	garbageShare      = 4        // of what the process has, one part in so many is not yet collected
+	socketBytes       = 24 << 10 // unsent and unread data of a connection
+	garbageShare      = 4        // one part in this many of the process's memory is garbage not collected yet
 )
 
-// Memory returns the sum of the bounds.
+// Memory returns the parts of the memory that the limits allow.
 func (c *Config) Memory() Memory {
 	l := c.Limits
 	session, connection := sessionBytes, connectionBytes
 	switch {
 	case c.TLS.CertFile != "":
-		session, connection = session+tlsBytes, connection+tlsBytes+HTTP2Bytes*3/2 // and tables of headers
+		session, connection = session+tlsBytes, connection+tlsBytes+HTTP2Bytes*3/2 // and header tables
 	case c.WebSocket.Engine == websocket.Portable || runtime.GOOS != "linux":
 		session += portableBytes
 	}
@@ -98,16 +98,16 @@ func (c *Config) Memory() Memory {
 	return append(m, sockets)
 }
 
-// UsesRedis reports whether messages travel through Redis.
+// UsesRedis reports whether messages are sent through Redis.
 func (c *Config) UsesRedis() bool { return c.Redis.URL != "" || c.Redis.URLFile != "" }
 
-// keyBytes is what an idempotency key takes in Redis: the longest key and channel, the
-// position, and what Redis keeps beside a key that expires.
+// keyBytes is the memory of an idempotency key in Redis: the longest key and channel, the
+// position, and what Redis needs for a key that expires.
 const keyBytes = 700
 
-// InRedis returns what the idempotency keys of this node's clients take in Redis at most;
-// those of backends, and histories, are for backends and rules to bound. A webhook that is
-// told of each message has each key once more.
+// InRedis returns the most memory in Redis for the idempotency keys of this node's clients.
+// Backends must limit their own keys, and rules the histories. A webhook that is told of
+// each message doubles the keys.
 func (c *Config) InRedis() Part {
 	of := 1
 	if c.Webhooks.wants(gateway.OnPublished) {
@@ -116,7 +116,7 @@ func (c *Config) InRedis() Part {
 	return each("idempotency keys", of*c.Limits.KeysPerSecond*int(broker.IdempotencyWindow/time.Second), keyBytes)
 }
 
-// each is a part of so many things; 0: nobody knows how many.
+// each returns the Part of a number of things; most is 0 if the number is not limited.
 func each(what string, most, bytes int) Part {
 	switch {
 	case most == 0:
@@ -134,13 +134,12 @@ func times(n int) string {
 	return fmt.Sprintf(", %d times", n)
 }
 
-// Process returns the sum of what the process has, and the parts that nothing
-// bounds.
+// Process returns the memory of the process, and the parts that have no bound.
 func (m Memory) Process() (sum int64, unbounded []string) {
 	return m.sum(func(p Part) bool { return !p.Kernel })
 }
 
-// Container returns the same with what the kernel has for it.
+// Container returns the same, including the kernel's memory.
 func (m Memory) Container() (sum int64, unbounded []string) {
 	return m.sum(func(Part) bool { return true })
 }
@@ -158,7 +157,7 @@ func (m Memory) sum(counts func(Part) bool) (sum int64, unbounded []string) {
 	return sum, unbounded
 }
 
-// Size writes a number of bytes for people.
+// Size formats a number of bytes for people.
 func Size(bytes int64) string {
 	switch {
 	case bytes < 1<<10:

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// Whatever the machine, the defaults fit into it.
+// The default limits fit into the memory of any machine.
 func TestDefault_LimitsFitIntoTheMemory(t *testing.T) {
 	for _, memory := range []int64{1 << 30, 2 << 30, 4 << 30, 64 << 30} {
 		for _, descriptors := range []int{1024, 20_000, 1 << 20} {
@@ -57,7 +57,7 @@ func TestConfig_LimitsThatTheMachineCannotHold(t *testing.T) {
 	}
 }
 
-// boundTests are the tests that fail where a part of the sum is bounded no more, by the
+// boundTests are the tests that fail if a part of the sum is no longer bounded, by the
 // folder of their package.
 var boundTests = map[string][]string{
 	"sessions":              {"gateway.TestSession_LimitsHold", "gateway.TestLimits_SessionsOfAnAddress"},
@@ -110,7 +110,7 @@ func TestMemory_EveryPartHasATestOfItsBound(t *testing.T) {
 	}
 }
 
-// testsOf returns the source of a folder's tests.
+// testsOf returns the source of the tests in a folder.
 func testsOf(t *testing.T, folder string) string {
 	t.Helper()
 	names, err := filepath.Glob("../../../../" + folder + "/*_test.go")

@@ -6,8 +6,8 @@ import (
 	"github.com/agnivade/levenshtein"
 )
 
-// Nearest returns the name of known, or a group of names, that is most like
-// name. Dots separate a name's groups.
+// Nearest returns the name in known, or the group of names, that is most similar to name.
+// Dots separate groups.
 func Nearest(name string, known []string) string {
 	best, least := "", -1
 	for _, one := range known {
@@ -20,8 +20,8 @@ func Nearest(name string, known []string) string {
 	return best
 }
 
-// distance is that of the names, or of their last parts if somebody put a key
-// into the wrong group.
+// distance returns the edit distance of two names, or of their last parts in case a key is
+// in the wrong group.
 func distance(a, b string) int {
 	whole := levenshtein.ComputeDistance(a, b)
 	return min(whole, 1+levenshtein.ComputeDistance(last(a), last(b)))

@@ -10,7 +10,7 @@ import (
 // place is where a setting was given: a line of a file, a variable or a flag.
 type place struct {
 	source string // "tidegate.yaml", "TIDEGATE_LISTEN", "--listen"
-	line   int    // from 1; 0 where there are no lines
+	line   int    // from 1; 0 if the source has no lines
 }
 
 func (p place) String() string {
@@ -20,9 +20,9 @@ func (p place) String() string {
 	return fmt.Sprintf("%s:%d", p.source, p.line)
 }
 
-// problem is one thing that is wrong with the configuration, or odd.
+// problem is an error or a warning about the configuration.
 type problem struct {
-	path  string // of the setting, or empty
+	path  string // path of the setting; may be empty
 	place place
 	text  string
 }
@@ -34,7 +34,7 @@ func (p problem) String() string {
 	return p.place.String() + ": " + p.text
 }
 
-// Problems are an error of one line each, in the order of the file.
+// Problems is an error with one line per problem, in the order of the file.
 type Problems []problem
 
 func (all Problems) Error() string { return strings.Join(all.lines(), "\n") }

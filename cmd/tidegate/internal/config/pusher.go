@@ -31,7 +31,7 @@ func webhookSettings(w *pusher.Webhook) []setting {
 	}
 }
 
-// opposite is a boolean that is true unless it is given.
+// opposite returns the kind of a boolean that is stored negated.
 func opposite(p *bool) kind {
 	is := !*p
 	k := boolean(&is)
@@ -44,7 +44,7 @@ func opposite(p *bool) kind {
 	return k
 }
 
-// readApps takes the secrets that are in files, and notes what is wrong with the apps.
+// readApps reads the secrets of apps from files and records problems.
 func (c *reading) readApps() {
 	apps := c.config.Pusher.Apps
 	problems := len(c.problems)

@@ -13,52 +13,51 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// setting is one name that can be set, and where its value goes.
+// setting is a name that can be set, bound to its variable.
 type setting struct {
 	name  string // "redis.url"
 	usage string
 	kind  kind
 }
 
-// env returns the setting's name in the environment: TIDEGATE_REDIS_URL.
+// env returns the setting's environment variable: TIDEGATE_REDIS_URL.
 func (s setting) env() string {
 	return EnvPrefix + strings.ToUpper(strings.ReplaceAll(s.name, ".", "_"))
 }
 
 const EnvPrefix = "TIDEGATE_"
 
-// flag returns the setting's name as a flag, without the dashes: redis-url.
+// flag returns the setting's flag without the dashes: redis-url.
 func (s setting) flag() string {
 	return strings.NewReplacer(".", "-", "_", "-").Replace(s.name)
 }
 
-// kind is a type of value bound to the variable that takes it.
+// kind is a type of values, bound to the variable that gets the value.
 type kind struct {
-	name   string // in the help text: "duration"
+	name   string // for the help text: "duration"
 	want   string // what to write: "a duration such as 10s"
-	secret bool   // errors must not quote what was given
-	now    string // the value as it is, for the help text
+	secret bool   // errors must not quote the value
+	now    string // the current value, for the help text
 
-	// set takes the text of a flag, of the environment or of a YAML scalar.
-	// Its error only tells that the text is no such value.
+	// set parses the text of a flag, an environment variable or a YAML scalar. Its error
+	// only says that the text is invalid.
 	set func(text string) error
-	// tags are the YAML scalars that can be such a value. None: it is read by
-	// node.
+	// tags are the YAML scalar tags that set accepts. If there are none, node is used.
 	tags []string
-	// node reads a value that is more than a scalar.
+	// node parses a value that is not a scalar.
 	node func(r *reader, path string, n *yaml.Node)
 }
 
-// reader fills settings from one source, and notes where each was given and
-// what is wrong. It goes on after a problem, so that all are found at once.
+// reader fills settings from one source. It records where each was given, and all problems,
+// since it continues after a problem.
 type reader struct {
 	source   string
-	oneLine  bool             // a variable or a flag: it has no line numbers
-	places   map[string]place // by the setting's path: "channels[2].history.ttl"
+	oneLine  bool             // a variable or a flag, which has no line numbers
+	places   map[string]place // by path of the setting: "channels[2].history.ttl"
 	problems Problems
 }
 
-// file reads a YAML document into the settings of table.
+// file parses a YAML document into the settings of table.
 func (r *reader) file(document []byte, table []setting) {
 	decoder := yaml.NewDecoder(bytes.NewReader(document))
 	var root, second yaml.Node
@@ -77,7 +76,7 @@ func (r *reader) file(document []byte, table []setting) {
 	}
 }
 
-// line reads what a variable or a flag gives to one setting.
+// line parses the value of a variable or flag into one setting.
 func (r *reader) line(given string, s setting) {
 	r.oneLine = true
 	if s.kind.set != nil {
@@ -97,8 +96,8 @@ func (r *reader) line(given string, s setting) {
 	}
 }
 
-// mapping reads a mapping whose keys are the names of table, with dots or
-// nested. Paths begin with base.
+// mapping parses a mapping whose keys are the names of table, with dots or nested. base is
+// the prefix of the paths.
 func (r *reader) mapping(base string, n *yaml.Node, table []setting) {
 	r.group(base, "", n, table, map[string]int{})
 }
@@ -142,7 +141,7 @@ func (r *reader) entry(base, name string, key, value *yaml.Node, table []setting
 		join(base, name), join(base, Nearest(name, names(table))))
 }
 
-// value reads one setting's value.
+// value parses the value of one setting.
 func (r *reader) value(path string, k kind, n *yaml.Node) {
 	n = resolve(n)
 	if isNull(n) {
@@ -158,7 +157,7 @@ func (r *reader) value(path string, k kind, n *yaml.Node) {
 	}
 }
 
-// elements returns those of a list.
+// elements returns the elements of a list.
 func (r *reader) elements(path string, n *yaml.Node, want string) []*yaml.Node {
 	if n.Kind != yaml.SequenceNode {
 		r.problem(path, n, "%s: given %s, want %s", path, describe(n, true), want)
@@ -184,8 +183,8 @@ func (r *reader) at(line int) place {
 	return place{r.source, line}
 }
 
-// tabs notes the first line of a document that is indented by a tab, which the
-// YAML parser tells in words that nobody understands.
+// tabs records the first line that is indented by a tab. The YAML parser's message for that
+// is hard to understand.
 func (r *reader) tabs(document []byte) (found bool) {
 	number := 0
 	for line := range bytes.Lines(document) {
@@ -199,8 +198,8 @@ func (r *reader) tabs(document []byte) (found bool) {
 	return false
 }
 
-// syntax notes an error of the YAML parser. The name of an unknown anchor is
-// left out: it may be a secret that begins with a * and lacks its quotes.
+// syntax records an error of the YAML parser. It omits the name of an unknown anchor, which
+// may be a secret that begins with a * and is not quoted.
 func (r *reader) syntax(err error) {
 	line, text := 0, err.Error()
 	if parts := yamlError.FindStringSubmatch(text); parts != nil {
@@ -246,8 +245,7 @@ func resolve(n *yaml.Node) *yaml.Node {
 
 func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
 
-// describe says what n is. What it holds is told of scalars alone, and not if
-// it is secret.
+// describe says what n is. It shows the content only of scalars, and not if it is secret.
 func describe(n *yaml.Node, secret bool) string {
 	switch n.Kind {
 	case yaml.MappingNode:

@@ -7,8 +7,7 @@ import (
 	"strings"
 )
 
-// reading is a configuration with where its parts came from and what is wrong
-// with it.
+// reading is a configuration, with the places and problems of its settings.
 type reading struct {
 	config   Config
 	places   map[string]place
@@ -22,8 +21,7 @@ func (c *reading) from(source string, read func(*reader)) {
 	c.problems = append(c.problems, r.problems...)
 }
 
-// at returns where the setting was given: the place of the nearest part of its
-// path that was.
+// at returns where a setting was given, or the nearest part of its path that was given.
 func (c *reading) at(path string) place {
 	for ; path != ""; path = path[:max(strings.LastIndexAny(path, ".["), 0)] {
 		if place, ok := c.places[path]; ok {
@@ -33,8 +31,7 @@ func (c *reading) at(path string) place {
 	return place{}
 }
 
-// problem notes what is wrong with a setting's meaning. It keeps silent about
-// one whose form was wrong: it has not been read.
+// problem records a problem with the meaning of a setting, unless the setting could not be parsed.
 func (c *reading) problem(path, format string, args ...any) {
 	if slices.ContainsFunc(c.problems, func(earlier problem) bool { return within(earlier.path, path) }) {
 		return
@@ -50,11 +47,11 @@ func (c *reading) remark(path, format string, args ...any) problem {
 	return problem{path, c.at(path), path + ": " + fmt.Sprintf(format, args...)}
 }
 
-// within reports whether path is that of a setting or of a part of it.
+// within reports whether path is the path of a setting or of a part of it.
 func within(path, setting string) bool {
 	rest, ok := strings.CutPrefix(path, setting)
 	return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
 }
 
-// element returns the path of one of a list.
+// element returns the path of an element of a list.
 func element(list string, i int) string { return list + "[" + strconv.Itoa(i) + "]" }

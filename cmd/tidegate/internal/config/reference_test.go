@@ -12,7 +12,7 @@ import (
 
 const referencePath = "../../../../deploy/configuration.md"
 
-// The reference is made from the table of settings: UPDATE_GOLDEN=1 writes it.
+// The reference is generated from the table of settings: UPDATE_GOLDEN=1 writes it.
 func TestReference_IsWhatTheCodeSays(t *testing.T) {
 	want := reference()
 	if os.Getenv("UPDATE_GOLDEN") != "" {
@@ -77,7 +77,7 @@ func reference() string {
 	return text.String()
 }
 
-// onMachine returns the settings by default on a machine, ordered by their groups.
+// onMachine returns the settings with the defaults for a machine, ordered by group.
 func onMachine(descriptors int, memory int64) []setting {
 	c := Default()
 	c.Limits, c.Connections = limitsWithin(descriptors, memory)

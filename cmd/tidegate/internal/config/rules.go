@@ -2,8 +2,8 @@ package config
 
 import "tidegate/gateway/rules"
 
-// ParseRules returns the rules of a configuration, of which nothing else is looked at
-// but its form. The error is a Problems.
+// ParseRules returns the rules of a configuration. Other settings must only be well-formed.
+// The error is a Problems.
 func ParseRules(document []byte) (rules.List, error) {
 	c := &reading{config: Default(), places: map[string]place{}}
 	table := c.config.settings()

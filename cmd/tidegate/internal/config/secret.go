@@ -2,7 +2,7 @@ package config
 
 import "log/slog"
 
-// Secret is a text that no log, no error and no format verb shows.
+// Secret is text that logs, errors and format verbs do not show.
 type Secret string
 
 // String implements fmt.Stringer.
@@ -19,5 +19,5 @@ func (s Secret) GoString() string { return s.String() }
 // LogValue implements slog.LogValuer.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// MarshalText implements encoding.TextMarshaler: encoders do not show it either.
+// MarshalText implements encoding.TextMarshaler, so that encoders do not show the secret, either.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// readSecrets takes those of the named secrets that are in files.
+// readSecrets reads those of the named secrets that are in files.
 func (c *reading) readSecrets(names ...string) {
 	for _, name := range names {
 		switch name {
@@ -36,8 +36,8 @@ func (c *reading) readSecret(path string, s *Secret, file string) {
 	*s = content
 }
 
-// SecretFile returns a file's content without the line end that editors and
-// shells leave behind it. An empty file is an error.
+// SecretFile returns the content of a file without the newlines at its end. An empty
+// file is an error.
 func SecretFile(file string) (Secret, error) {
 	content, err := os.ReadFile(file)
 	if err != nil {
@@ -80,8 +80,7 @@ func (c *reading) readPublicKeys() {
 	}
 }
 
-// readAPIKeysFile takes "name: key" from each line that is not empty and no
-// # comment.
+// readAPIKeysFile reads "name: key" from each line that is not empty and not a # comment.
 func (c *reading) readAPIKeysFile() {
 	const path = "auth.api_keys_file"
 	file := c.config.Auth.APIKeysFile

@@ -7,7 +7,7 @@ import (
 	"tidegate/gateway/websocket"
 )
 
-// settings returns the table of all names, each bound to its place in c.
+// settings returns the table of all settings, bound to the fields of c.
 func (c *Config) settings() []setting {
 	return []setting{
 		{"listen", "`address` for clients", address(&c.Listen)},
@@ -84,7 +84,7 @@ func (c *Config) settings() []setting {
 // Names returns the names of all settings, such as "redis.url".
 func Names() []string { return names(new(Config).settings()) }
 
-// Spellings returns how a setting is called in the environment and as a flag:
+// Spellings returns the environment variable and the flag of a setting, such as
 // TIDEGATE_REDIS_URL and --redis-url.
 func Spellings(name string) (env, flag string) {
 	s := setting{name: name}

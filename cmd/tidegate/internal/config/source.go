@@ -9,19 +9,17 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// Source is where a configuration comes from: a file, the environment, flags.
-// Each overrides the one before it. Its methods read all of them anew, and may
-// be called one at a time.
+// Source is where a configuration comes from: a file, the environment and flags. Each overrides
+// the ones before it. Its methods read all of them again, and must not be called concurrently.
 type Source struct {
 	file    *flagValue
-	environ []string // as os.Environ gives it
+	environ []string // in the format of os.Environ
 	flags   map[string]*flagValue
 }
 
-// flagValue keeps what a flag was given until the file and the environment have
-// been read.
+// flagValue keeps the value of a flag until the file and the environment have been read.
 type flagValue struct {
-	text  string // the default at first, for the help
+	text  string // at first the default, for the help text
 	typ   string
 	given bool
 }
@@ -33,8 +31,8 @@ func (f *flagValue) Set(text string) error {
 func (f *flagValue) String() string { return f.text }
 func (f *flagValue) Type() string   { return f.typ }
 
-// NewSource returns a source that hears flags, to which it adds --config and a
-// flag for each of the named settings. environ is as os.Environ gives it.
+// NewSource returns a Source that uses flags. It adds --config and a flag for each named
+// setting. environ has the format of os.Environ.
 func NewSource(flags *pflag.FlagSet, environ []string, names ...string) *Source {
 	s := &Source{file: &flagValue{}, environ: environ, flags: map[string]*flagValue{}}
 	flags.Var(s.file, "config", "YAML `file` to read the configuration from (or "+EnvPrefix+"CONFIG)")
@@ -53,14 +51,14 @@ func NewSource(flags *pflag.FlagSet, environ []string, names ...string) *Source 
 	return s
 }
 
-// File returns a source of one file and an environment, without flags.
+// File returns a Source of one file and an environment, without flags.
 func File(path string, environ []string) *Source {
 	return &Source{file: &flagValue{text: path, given: true}, environ: environ}
 }
 
-// Read returns the configuration if its form is right. Whether it makes sense is
-// not asked, and of the files that it names only those of the named secrets are
-// read: "redis.url", "auth.jwt.secret" or "webhooks.secret".
+// Read returns the configuration if it is well-formed, without checking whether it makes
+// sense. Of the files that it names, Read reads only those of the given secrets:
+// "redis.url", "auth.jwt.secret" or "webhooks.secret".
 func (s *Source) Read(secrets ...string) (*Config, error) {
 	c, err := s.read()
 	if err != nil {
@@ -70,9 +68,9 @@ func (s *Source) Read(secrets ...string) (*Config, error) {
 	return &c.config, c.problems.err()
 }
 
-// Load returns the configuration if a gateway can be run with it, with what is
-// odd about it, a line each. All files that it names have been read. If it is
-// wrong, the error is a Problems with all that is wrong.
+// Load returns the configuration if a gateway can run with it, with warnings of one line
+// each. It reads all files that the configuration names. Otherwise the error is a Problems
+// with all problems.
 func (s *Source) Load() (c *Config, warnings []string, err error) {
 	r, err := s.read()
 	if err != nil {
@@ -91,9 +89,8 @@ func (s *Source) path() string {
 	return path
 }
 
-// read returns the configuration, with what is wrong with its form; validate
-// finds what is wrong with its meaning. What could be read is in the config
-// even if there are problems.
+// read returns the configuration with the problems of its form; validate finds those of its
+// meaning. Even with problems, the config has everything that could be parsed.
 func (s *Source) read() (*reading, error) {
 	c := &reading{config: Default(), places: map[string]place{}}
 	table := c.config.settings()
@@ -119,8 +116,8 @@ func (s *Source) read() (*reading, error) {
 	return c, nil
 }
 
-// lookup returns an environment variable. An empty one counts as not given:
-// that is how compose files pass on what is not set.
+// lookup returns an environment variable. An empty one counts as not set, because compose
+// files pass unset variables that way.
 func (s *Source) lookup(name string) (string, bool) {
 	for _, pair := range slices.Backward(s.environ) {
 		if value, ok := strings.CutPrefix(pair, name+"="); ok {
@@ -130,14 +127,14 @@ func (s *Source) lookup(name string) (string, bool) {
 	return "", false
 }
 
-// anagrams reports whether two names have the same letters: a slip of the fingers.
+// anagrams reports whether two names have the same letters, as after a typing error.
 func anagrams(a, b string) bool {
 	return slices.Equal(slices.Sorted(slices.Values([]byte(a))), slices.Sorted(slices.Values([]byte(b))))
 }
 
-// misspelt finds variables that are almost one of ours. Others are left alone, as
-// not only people name variables: Kubernetes gives every pod a TIDEGATE_PORT and
-// more if a service is called tidegate.
+// misspelt finds variables that look like misspelt settings. It ignores others, because not
+// only people name variables: Kubernetes gives each pod a TIDEGATE_PORT and more if a
+// Service is called tidegate.
 func misspelt(environ []string, table []setting) (found Problems) {
 	known := []string{EnvPrefix + "CONFIG", EnvPrefix + "TOKEN", EnvPrefix + "URL", EnvPrefix + "API_KEY"}
 	for _, one := range table {

@@ -15,8 +15,8 @@ import (
 	"tidegate/gateway/websocket"
 )
 
-// validate reads the files that the configuration names and notes everything
-// that serve would stumble over, and what is merely odd.
+// validate reads the files that the configuration names and records everything that would
+// make serve fail, and warnings.
 func (c *reading) validate() {
 	wellFormed := len(c.problems) == 0
 	c.readFiles()
@@ -37,7 +37,7 @@ func (c *reading) validate() {
 	}
 }
 
-// readFiles takes what is in the files that the configuration names.
+// readFiles reads the files that the configuration names.
 func (c *reading) readFiles() {
 	c.readSecrets("redis.url", "auth.jwt.secret", "webhooks.secret")
 	c.readPublicKeys()
@@ -45,8 +45,7 @@ func (c *reading) readFiles() {
 	c.readApps()
 }
 
-// validateTrust asks the package that will use them whether the keys are good.
-// Its errors begin with the name of the setting.
+// validateTrust lets package auth check the keys. Its errors begin with the name of the setting.
 func (c *reading) validateTrust() {
 	c.validatePort("auth.jwt.jwks_url", c.config.Auth.JWT.JWKSURL)
 	if _, err := auth.New(c.config.Trust()); err != nil {
@@ -55,7 +54,7 @@ func (c *reading) validateTrust() {
 	}
 }
 
-// validateWebhooks, too, asks the package that will use them.
+// validateWebhooks lets package webhook check the settings.
 func (c *reading) validateWebhooks() {
 	ofWebhooks := func(p problem) bool { return strings.HasPrefix(p.path, "webhooks.") }
 	if slices.ContainsFunc(c.problems, ofWebhooks) {
@@ -75,8 +74,7 @@ func (c *reading) validateWebhooks() {
 	}
 }
 
-// validatePort looks at the port of a URL, of which nothing is shown: it may hold
-// a secret.
+// validatePort checks the port of a URL. It does not show the URL, which may contain a secret.
 func (c *reading) validatePort(path, address string) {
 	u, err := url.Parse(address)
 	if err != nil || u.Port() == "" {
@@ -113,8 +111,8 @@ func (c *reading) validatePath(name, path string) {
 	}
 }
 
-// isPlainPath reports whether a path can begin others: it has no end, and nothing in it
-// that a route would take for more than itself.
+// isPlainPath reports whether a path can be the prefix of routes: it does not end in a
+// slash and has no characters that are special in a route.
 func isPlainPath(p string) bool {
 	return strings.HasPrefix(p, "/") && p == path.Clean(p) && p != "/" && !strings.ContainsAny(p, " {}?#%")
 }
@@ -201,7 +199,7 @@ func (c *reading) validateBounds() {
 	c.warnOfTooLittle(Descriptors(), machineMemory())
 }
 
-// warnOfTooLittle warns of limits that allow more than the machine has.
+// warnOfTooLittle warns of limits that exceed the machine's resources.
 func (c *reading) warnOfTooLittle(descriptors int, memory int64) {
 	if open := c.config.Limits.Sessions + c.config.Connections.Most; open > descriptors-reserveOf(descriptors) {
 		c.warn("limits.sessions", "with limits.connections %d may be open, and of the %d file descriptors %d are for clients: raise the limit (ulimit -n), or lower these",

@@ -8,8 +8,7 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// validateRules asks the package that will use them whether the rules are good,
-// and warns of those that are good for nothing.
+// validateRules lets package rules check the rules, and warns of rules that have no effect.
 func (c *reading) validateRules() {
 	for i, rule := range c.config.Rules {
 		path := element("channels", i)
@@ -26,13 +25,14 @@ func (c *reading) validateRules() {
 	}
 }
 
-// matchesAChannel tries the pattern with each * as nothing, and as a letter.
+// matchesAChannel reports whether the pattern matches a valid channel name if each * stands
+// for nothing, or for a letter.
 func matchesAChannel(pattern string) bool {
 	return rules.CheckChannel(strings.ReplaceAll(pattern, "*", "")) == nil ||
 		rules.CheckChannel(strings.ReplaceAll(pattern, "*", "x")) == nil
 }
 
-// warnOfHidden warns of a rule whose channels are all matched by one above it.
+// warnOfHidden warns of a rule whose channels are all matched by an earlier rule.
 func (c *reading) warnOfHidden(i int) {
 	rule := c.config.Rules[i]
 	for j, earlier := range c.config.Rules[:i] {
@@ -44,8 +44,8 @@ func (c *reading) warnOfHidden(i int) {
 	}
 }
 
-// warnOfMissingTokens warns of a rule for users where nobody can be one: there is
-// no key that verifies tokens, and no backend that says who connects.
+// warnOfMissingTokens warns of a rule for users if no client can be one: no key verifies
+// tokens, and no backend identifies clients when they connect.
 func (c *reading) warnOfMissingTokens(path string, rule rules.Rule) {
 	for _, one := range []struct {
 		name string
@@ -60,7 +60,7 @@ func (c *reading) warnOfMissingTokens(path string, rule rules.Rule) {
 	}
 }
 
-// warnOfHistoryForEver warns of a rule by which clients can fill Redis in time.
+// warnOfHistoryForEver warns of a rule that lets clients fill Redis over time.
 func (c *reading) warnOfHistoryForEver(path string, rule rules.Rule) {
 	if c.config.UsesRedis() && rule.KeepsHistory() && rule.HistoryTTL == 0 && rule.Publish != rules.Nobody && rule.Publish != "" {
 		c.warn(path, "history has no ttl, and clients may publish: Redis keeps each channel that one of them names for ever; give it a ttl")
