@@ -154,9 +154,9 @@ type blow struct {
 	own         uint64 // seed of what is arbitrary in it
 }
 
-// planOf draws what is to befall a world.
-func planOf(random *rand.Rand, gentle bool) (plan []blow) {
-	for at := time.Duration(0); at < faultsLast; {
+// planOf draws what is to befall a world until some time.
+func planOf(random *rand.Rand, until time.Duration, gentle bool) (plan []blow) {
+	for at := time.Duration(0); at < until; {
 		b := blow{number: len(plan) + 1, at: at, fault: random.IntN(len(faults)), node: random.IntN(nodeCount), own: random.Uint64()}
 		at += between(random, 0, 8*time.Second)
 		if !gentle || faults[b.fault].forgets == nothing {
@@ -169,7 +169,7 @@ func planOf(random *rand.Rand, gentle bool) (plan []blow) {
 // lastOf draws what befalls a world when it has been quiet for a while, and nobody comes
 // and goes any more, by whom what Redis forgets would be stated anew: it forgets everything,
 // if it may.
-func lastOf(random *rand.Rand, number int, gentle bool) blow {
+func lastOf(random *rand.Rand, number int, at time.Duration, gentle bool) blow {
 	forgets := everything
 	if gentle {
 		forgets = nothing
@@ -178,7 +178,7 @@ func lastOf(random *rand.Rand, number int, gentle bool) blow {
 	for faults[fault].forgets != forgets {
 		fault = random.IntN(len(faults))
 	}
-	return blow{number: number, at: faultsLast + calm, fault: fault, node: random.IntN(nodeCount), own: random.Uint64()}
+	return blow{number: number, at: at, fault: fault, node: random.IntN(nodeCount), own: random.Uint64()}
 }
 
 // strike has those faults of the plan befall the world that are due from one time to

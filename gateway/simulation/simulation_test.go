@@ -6,6 +6,8 @@ package simulation_test
 import (
 	"flag"
 	"fmt"
+	"hash/fnv"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -19,8 +21,14 @@ var (
 	seedsFlag = flag.Uint64("sim.seeds", 0, "tell the stories of so many seeds, from -sim.from on")
 	fromFlag  = flag.Uint64("sim.from", 1, "see -sim.seeds")
 	faultFlag = flag.String("sim.faults", "", "with -sim.seed: of its faults only these, such as 3,7; none: 0")
+	lastsFlag = flag.Duration("sim.lasts", usually, "for how long there are faults")
+	settleFor = flag.Duration("sim.settles", 75*time.Second, "how long it is quiet after the last one: the law needs all of it")
+	tellFlag  = flag.Bool("sim.tell", false, "print each story, also if it breaks no law")
 	shorten   = flag.Duration("sim.shrink", 2*time.Minute, "how long to look for a shorter story that breaks the law")
 )
+
+// usually is how long there are faults.
+const usually = 90 * time.Second
 
 // always are the seeds that are told in each run: the first, and those whose stories
 // have once broken the law.
@@ -40,10 +48,14 @@ func TestSimulation(t *testing.T) {
 			seeds = append(seeds, *fromFlag+i)
 		}
 	}
+	var by teller = tellHere
+	if *exactFlag {
+		by = newExact(t, *orderFlag, wantedLengths()).tell
+	}
 	seen := make(map[string]int)
 	for _, seed := range seeds {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
-			for what, times := range tellSeed(t, seed).seen {
+			for what, times := range tellSeed(t, by, seed).Seen {
 				seen[what] += times
 			}
 		})
@@ -54,25 +66,66 @@ func TestSimulation(t *testing.T) {
 	}
 }
 
-// tellSeed tells the story of a seed, and has the test fail if it breaks the law.
-func tellSeed(t *testing.T, seed uint64) *world {
-	w := tellOnce(t, seed, wantedFaults(t))
-	if len(w.wrong) > 0 {
-		short := shrink(t, w)
-		t.Errorf("%s\n\nThe story breaks the law %d times, the one that is told here %d times "+
-			"(replay: go test ./gateway/simulation -run TestSimulation -sim.seed=%d -sim.faults=%s), first:\n%s",
-			short.story(), len(w.wrong), len(short.wrong), seed, numbers(short.plan), short.wrong[0])
-	}
-	return w
+// account is what came of a story.
+type account struct {
+	Plan  []int          // the numbers of its faults
+	Lines []string       // what happened
+	Seen  map[string]int // how often what is rare has been
+	Wrong []string       // what breaks the law
 }
 
-func tellOnce(t *testing.T, seed uint64, only []int) (w *world) {
+func (a account) story() string { return strings.Join(a.Lines, "\n") }
+
+// digest is a number that two runs of the same story have in common.
+func (a account) digest() uint64 {
+	hash := fnv.New64a()
+	hash.Write([]byte(a.story()))
+	return hash.Sum64()
+}
+
+// teller tells the story of a seed: with all its faults, or with those of them that only
+// names.
+type teller func(t *testing.T, seed uint64, only []int) account
+
+// tellSeed tells the story of a seed, and has the test fail if it breaks the law.
+func tellSeed(t *testing.T, by teller, seed uint64) account {
+	a := by(t, seed, wantedFaults(t))
+	if *tellFlag {
+		t.Logf("the story:\n%s", a.story())
+	}
+	if len(a.Wrong) > 0 {
+		short := shrink(t, by, seed, a)
+		t.Errorf("%s\n\nThe story breaks the law %d times, the one that is told here %d times "+
+			"(replay: go test ./gateway/simulation -run TestSimulation %s), first:\n%s",
+			short.story(), len(a.Wrong), len(short.Wrong), replay(seed, short.Plan), short.Wrong[0])
+	}
+	return a
+}
+
+// replay returns the flags that have a story told again.
+func replay(seed uint64, plan []int) string {
+	flags := fmt.Sprintf("-sim.seed=%d -sim.faults=%s", seed, numbers(plan))
+	if *exactFlag {
+		flags += fmt.Sprintf(" -sim.exact -sim.order=%d", *orderFlag)
+	}
+	if *lastsFlag != usually {
+		flags += fmt.Sprintf(" -sim.lasts=%v", *lastsFlag)
+	}
+	return flags
+}
+
+// tellHere is a teller. The order of what happens at once is the runtime's.
+func tellHere(t *testing.T, seed uint64, only []int) account {
 	cryptotest.SetGlobalRandom(t, seed)
 	began := time.Now()
-	synctest.Test(t, func(t *testing.T) { w = tell(t, seed, only) })
-	t.Logf("told with %d faults in %v, digest %x", len(w.plan), time.Since(began).Round(time.Millisecond), w.digest())
-	return w
+	var w *world
+	synctest.Test(t, func(t *testing.T) { w = tell(t, seed, wantedLengths(), only) })
+	a := w.account()
+	t.Logf("told with %d faults in %v, digest %x", len(a.Plan), time.Since(began).Round(time.Millisecond), a.digest())
+	return a
 }
+
+func wantedLengths() lengths { return lengths{faults: *lastsFlag, settling: *settleFor} }
 
 // wantedFaults returns the faults that are asked for; nil: all.
 func wantedFaults(t *testing.T) (only []int) {
@@ -90,35 +143,30 @@ func wantedFaults(t *testing.T) (only []int) {
 }
 
 // numbers names the faults of a plan.
-func numbers(plan []blow) string {
+func numbers(plan []int) string {
 	if len(plan) == 0 {
 		return "0"
 	}
 	words := make([]string, len(plan))
-	for i, b := range plan {
-		words[i] = strconv.Itoa(b.number)
+	for i, number := range plan {
+		words[i] = strconv.Itoa(number)
 	}
 	return strings.Join(words, ",")
 }
 
 // shrink tells the story without some of its faults, many at first, and returns the
 // shortest one that has still broken the law.
-func shrink(t *testing.T, w *world) *world {
+func shrink(t *testing.T, by teller, seed uint64, a account) account {
 	end := time.Now().Add(*shorten)
-	for n := len(w.plan); n > 0; n /= 2 {
-		for at := 0; at+n <= len(w.plan) && time.Now().Before(end); {
-			only := []int{0}
-			for i, b := range w.plan {
-				if i < at || i >= at+n {
-					only = append(only, b.number)
-				}
-			}
-			if shorter := tellOnce(t, w.seed, only); len(shorter.wrong) > 0 {
-				w = shorter
+	for n := len(a.Plan); n > 0; n /= 2 {
+		for at := 0; at+n <= len(a.Plan) && time.Now().Before(end); {
+			only := append(slices.Clone(a.Plan[:at]), a.Plan[at+n:]...)
+			if shorter := by(t, seed, only); len(shorter.Wrong) > 0 {
+				a = shorter
 			} else {
 				at += n
 			}
 		}
 	}
-	return w
+	return a
 }

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -44,23 +43,26 @@ type world struct {
 
 const redisAddress = "redis:6379"
 
-// The length of a story, and of the quiet after it in which all is to be well again.
+// lengths are of parts of a story.
+type lengths struct {
+	faults   time.Duration
+	settling time.Duration // all is well in the end: more than a lease, and than a silent peer is taken for one that lives
+}
+
 const (
-	faultsLast = 90 * time.Second
-	calm       = 20 * time.Second // before the last fault
-	settling   = 75 * time.Second // more than a lease, and than a silent peer is taken for one that lives
-	nodeCount  = 3
+	calm      = 20 * time.Second // after the faults, before the last one
+	nodeCount = 3
 )
 
 // tell runs a story from its beginning to its end, within a bubble: with the faults of
 // its seed, or with those of them that only names.
-func tell(t *testing.T, seed uint64, only []int) *world {
+func tell(t *testing.T, seed uint64, last lengths, only []int) *world {
 	w := &world{t: t, seed: seed, began: time.Now(), servers: simredis.New(seed), seen: make(map[string]int), replacing: make(chan struct{}, 1)}
 	w.servers.Start(redisAddress)
 	random := w.random("world")
 	w.gentle = random.IntN(2) == 0
-	w.plan = planOf(w.random("faults"), w.gentle)
-	w.plan = append(w.plan, lastOf(w.random("last"), len(w.plan)+1, w.gentle))
+	w.plan = planOf(w.random("faults"), last.faults, w.gentle)
+	w.plan = append(w.plan, lastOf(w.random("last"), len(w.plan)+1, last.faults+calm, w.gentle))
 	if only != nil {
 		w.plan = slices.DeleteFunc(w.plan, func(b blow) bool { return !slices.Contains(only, b.number) })
 	}
@@ -82,10 +84,10 @@ func tell(t *testing.T, seed uint64, only []int) *world {
 	}
 	w.note("gentle: %v", w.gentle)
 	struck := time.Now()
-	w.strike(struck, 0, faultsLast)
+	w.strike(struck, 0, last.faults)
 	rest()
-	w.strike(struck, faultsLast, faultsLast+calm+1)
-	time.Sleep(settling)
+	w.strike(struck, last.faults, last.faults+calm+1)
+	time.Sleep(last.settling)
 	stop()
 	publishers.Wait()
 	time.Sleep(10 * time.Second) // for the last messages
@@ -149,18 +151,15 @@ func (w *world) blame(format string, args ...any) {
 	w.wrong = append(w.wrong, fmt.Sprintf(format, args...))
 }
 
-// story returns all that happened.
-func (w *world) story() string {
+// account returns what came of the story.
+func (w *world) account() account {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return strings.Join(w.lines, "\n")
-}
-
-// digest is a number that two runs of the same story have in common.
-func (w *world) digest() uint64 {
-	hash := fnv.New64a()
-	hash.Write([]byte(w.story()))
-	return hash.Sum64()
+	a := account{Lines: w.lines, Seen: w.seen, Wrong: w.wrong}
+	for _, b := range w.plan {
+		a.Plan = append(a.Plan, b.number)
+	}
+	return a
 }
 
 // checkNodes compares what the nodes say with what is, when all has been well for long.
@@ -172,7 +171,7 @@ func (w *world) checkNodes() {
 			continue
 		}
 		if err := n.Ready(); err != nil {
-			w.blame("node %s is not ready %v after the last fault: %v", n.Node(), settling, err)
+			w.blame("node %s is not ready long after the last fault: %v", n.Node(), err)
 		}
 		for _, stream := range w.streams {
 			w.checkMembers(n, stream)
