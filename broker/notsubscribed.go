@@ -27,8 +27,8 @@ func (n NotSubscribed) Unwrap() []error { return slices.Collect(maps.Values(n)) 
 // WhyNot returns why a channel is not subscribed, given what Subscribe returned
 // for it and perhaps others; nil: it is.
 func WhyNot(err error, channel string) error {
-	var not NotSubscribed
-	if !errors.As(err, &not) {
+	not, some := errors.AsType[NotSubscribed](err)
+	if !some {
 		return err
 	}
 	if why := not[channel]; why != nil {

@@ -32,16 +32,16 @@ func (g *Gateway) permit(ctx context.Context, p *Principal, s *Session, channel 
 
 // askSubscribe is permit for what a client asks, and returns the question as the backend
 // has left it; zero: it was not asked.
-func (g *Gateway) askSubscribe(ctx context.Context, p *Principal, s *Session, c Subscribe) (q Question, err error) {
+func (g *Gateway) askSubscribe(ctx context.Context, p *Principal, s *Session, c Subscribe) (Question, error) {
 	if err := g.Authorize(p, ToSubscribe, c.Channel); err != nil {
-		return q, err
+		return Question{}, err
 	}
 	if !g.asks(OnSubscribe, p) || s.isOn(c.Channel) {
-		return q, nil
+		return Question{}, nil
 	}
-	q = g.question(OnSubscribe, *p, s)
+	q := g.question(OnSubscribe, *p, s) // needs memory only where somebody is asked
 	q.Channel, q.Data = c.Channel, c.Data
-	err = g.hooks.Ask(ctx, &q)
+	err := g.hooks.Ask(ctx, &q)
 	return q, cmp.Or(err, g.checkTold(&q))
 }
 

@@ -47,10 +47,11 @@ func (s *Session) awaitGathered() {
 
 func (s *Session) subscribeGathered(g *gatheredSubscribes) {
 	defer s.endGathered(g)
+	var done []Subscribe
 	for {
 		s.mu.Lock()
 		commands := g.waiting
-		g.waiting = nil
+		g.waiting = done[:0]
 		if len(commands) == 0 {
 			s.gathered = nil
 			s.mu.Unlock()
@@ -58,6 +59,8 @@ func (s *Session) subscribeGathered(g *gatheredSubscribes) {
 		}
 		s.mu.Unlock()
 		s.subscribeAll(s.gateway.life, commands, func(c Subscribe, err error) { s.conclude(c, err) })
+		clear(commands)
+		done = commands
 	}
 }
 

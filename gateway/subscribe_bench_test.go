@@ -1,0 +1,91 @@
+package gateway_test
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"testing"
+
+	"tidegate/broker"
+	"tidegate/broker/brokertest"
+	"tidegate/gateway"
+)
+
+// What a node in memory allocates for a subscribe to a channel of its own, and what it
+// holds then: for the subscription, for the channel, at the broker too, and the
+// subscription's part of its session.
+func TestSubscribe_HoldsLittle(t *testing.T) {
+	const sessions = 200
+	n := startLive(t, broker.NewMemory())
+	before := heapNow()
+	n.subscribeMany(sessions)
+	after := heapNow()
+	each := func(before, after uint64) float64 { return float64(after-before) / (sessions * channelsOfMany) }
+	if held := each(before.HeapAlloc, after.HeapAlloc); held > 700 {
+		t.Errorf("a subscription with its channel holds %.0f bytes, at most 700 are wanted", held)
+	}
+	if allocated := each(before.TotalAlloc, after.TotalAlloc); allocated > 2100 {
+		t.Errorf("a subscribe allocates %.0f bytes, at most 2,100 are wanted", allocated)
+	}
+}
+
+// One operation is a node on which sessions subscribe to a million channels in all, each
+// to others. What a subscription holds is as above.
+func BenchmarkSubscribe_Million(b *testing.B) {
+	b.Run("memory", func(b *testing.B) {
+		subscribeMillion(b, func() broker.Broker { return broker.NewMemory() })
+	})
+	b.Run("redis", func(b *testing.B) {
+		server := brokertest.StartRedis(b)
+		subscribeMillion(b, func() broker.Broker {
+			redis, err := broker.NewRedis(broker.RedisConfig{URL: server.URL()})
+			must(b, err)
+			return redis
+		})
+	})
+}
+
+func subscribeMillion(b *testing.B, newBroker func() broker.Broker) {
+	const sessions = 10_000
+	b.ReportAllocs()
+	for b.Loop() {
+		b.StopTimer()
+		n := startLive(b, newBroker())
+		before := heapNow().HeapAlloc
+		b.StartTimer()
+		n.subscribeMany(sessions)
+		b.StopTimer()
+		b.ReportMetric(float64(heapNow().HeapAlloc-before)/(sessions*channelsOfMany), "heap-B/subscription")
+		n.stop()
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*sessions*channelsOfMany), "ns/subscription")
+}
+
+const channelsOfMany = 100 // of each session
+
+// subscribeMany has sessions subscribe to channels of their own, as their clients would.
+func (n *node) subscribeMany(sessions int) {
+	const together = 100
+	a := &audience{all: make(chan struct{}, 1)}
+	for first := 0; first < sessions; first += together {
+		a.expect(together * (1 + channelsOfMany))
+		for i := first; i < first+together; i++ {
+			s, err := n.Open(context.Background(), gateway.Hello{Protocol: words{"words"}, Transport: "test"})
+			must(n.t, err)
+			s.Attach(newSwallower(a))
+			for k := range channelsOfMany {
+				must(n.t, s.Receive(context.Background(), gateway.Frame{Data: fmt.Appendf(nil, "sub room:%d:%d", i, k)}))
+			}
+		}
+		a.await(n.t)
+	}
+}
+
+// heapNow tells of the heap after what nobody holds has been let go.
+func heapNow() (m runtime.MemStats) {
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m
+}
