@@ -27,7 +27,7 @@ func (s *Session) concludeAs(kind string, id ID, channel string, err error) *Err
 
 // endRefused ends a session that an Auth has left without the right to be here.
 func (s *Session) endRefused(e *Error) {
-	if d := s.gateway.denial(s.who(), s.remote); d != nil {
+	if d := s.gateway.Denials.of(s.who(), s.remote); d != nil {
 		s.Close(reasonOf(d))
 	} else if e.Code == Unauthenticated {
 		s.Close(e.refusal())

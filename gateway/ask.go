@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"encoding/json"
 	"time"
 )
@@ -60,43 +59,3 @@ const (
 
 // sayer passes on a part of the result of an errand.
 type sayer = func(any) error
-
-// askAll has an errand done on every node that is alive, and tells add what each
-// says, one call at a time. Long answers take up room that the node has for its clients,
-// until ctx ends. An error is an *Error, and says that not all of it was done.
-func askAll[T any](ctx context.Context, g *Gateway, topic string, e errand, add func(T)) error {
-	if err := g.cluster.AskAll(ctx, topic, e, g.holding(ctx, decoded(g, topic, add))); err != nil {
-		return ErrorOf(err)
-	}
-	return nil
-}
-
-const shortAnswer = 1 << 10 // a node says no more than one of these
-
-// holding takes room for long answers before they are added.
-func (g *Gateway) holding(ctx context.Context, add func(json.RawMessage)) func(json.RawMessage) error {
-	return func(body json.RawMessage) error {
-		if len(body) > shortAnswer {
-			payer := g.Budget.backends // nobody else asks for what has long answers
-			if err := g.Budget.Hold(payer, len(body)); err != nil {
-				return err
-			}
-			context.AfterFunc(ctx, func() { g.Budget.LetGo(payer, len(body)) })
-		}
-		add(body)
-		return nil
-	}
-}
-
-// decoded reads what a node says. An answer that cannot be read, since a node of another
-// version gave it, is left out.
-func decoded[T any](g *Gateway, topic string, add func(T)) func(json.RawMessage) {
-	return func(body json.RawMessage) {
-		var said T
-		if err := json.Unmarshal(body, &said); err != nil {
-			g.log.Warn("another node is not understood", "topic", topic, "error", err)
-			return
-		}
-		add(said)
-	}
-}

@@ -6,16 +6,6 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// The labels in metrics of credentials that are refused here, whatever their
-// Authenticator says.
-const (
-	refusedMalformed  = "malformed"
-	refusedUnknownKey = "unknown_key"
-	refusedBanned     = "banned"
-	refusedRevoked    = "revoked"
-	refusedNoToken    = "no_token"
-)
-
 // Authenticate tells who a token belongs to; "" is an anonymous client's.
 func (g *Gateway) Authenticate(ctx context.Context, token string) (Principal, error) {
 	switch {

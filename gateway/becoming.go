@@ -15,7 +15,7 @@ func (s *Session) become(p *Principal) error {
 		s.purse.spendAs(p.User, s.gateway.Budget)
 	}
 	// Before, p was not among the sessions in which a new ban, or DropKeys, looks for it.
-	if err := s.gateway.Admit(p, s.remote); err != nil {
+	if err := s.gateway.Denials.Admit(p, s.remote); err != nil {
 		return err
 	}
 	if s.gateway.keyWithdrawn(p) {

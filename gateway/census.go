@@ -30,20 +30,13 @@ type headcount struct {
 // Channels returns the channels, of those that match the pattern, to which
 // somebody listens on some node, by name. Without an error it has heard from every
 // node that is alive.
-func (g *Gateway) Channels(ctx context.Context, pattern string) ([]ChannelInfo, error) {
+func (n *Nodes) Channels(ctx context.Context, pattern string) ([]ChannelInfo, error) {
 	sum := make(census)
-	err := askAll(ctx, g, countChannels, errand{Match: pattern}, sum.add)
+	err := askAll(ctx, n, countChannels, errand{Match: pattern}, sum.add)
 	if err != nil {
 		return nil, err
 	}
 	return sum.channels(), nil
-}
-
-// TellCount tells those who are on a channel of this node how many there are in the
-// whole cluster, if their protocol has an event for that. It is called by a Receiver of
-// OnSessionsChanged.
-func (g *Gateway) TellCount(channel string, sessions int) {
-	g.hub.TellCount(channel, sessions)
 }
 
 // census adds up headcounts, by channel.
@@ -72,23 +65,21 @@ func (c census) channels() []ChannelInfo {
 	return list
 }
 
-// countChannelsHere tells of this node's channels, in parts.
-func (g *Gateway) countChannelsHere(pattern string, say sayer) error {
-	tally := &tally{say: say}
-	var err error
-	g.hub.Each(func(ch *hub.Channel) {
-		if err == nil && rules.Matches(pattern, ch.Name()) {
-			err = tally.count(ch)
-		}
-	})
-	return cmp.Or(err, say(tally.part))
-}
-
 // tally makes parts of a report of channels.
 type tally struct {
 	say  sayer
 	part []headcount
 	size int // about how many bytes part has
+}
+
+// countAll tells of the channels of this node that match a pattern.
+func (t *tally) countAll(h *hub.Hub, pattern string) (err error) {
+	h.Each(func(ch *hub.Channel) {
+		if err == nil && rules.Matches(pattern, ch.Name()) {
+			err = t.count(ch)
+		}
+	})
+	return cmp.Or(err, t.say(t.part))
 }
 
 func (t *tally) count(ch *hub.Channel) error {

@@ -115,7 +115,7 @@ func (m *member) awaitNodes(want ...string) {
 	m.t.Helper()
 	for deadline := time.Now().Add(patience); ; <-time.After(time.Millisecond) {
 		var got []string
-		nodes, err := m.Nodes(m.t.Context())
+		nodes, err := m.Nodes.List(m.t.Context())
 		for _, n := range nodes {
 			got = append(got, n.Node)
 		}
@@ -145,7 +145,7 @@ const never = time.Hour
 func TestCluster_NewcomerKnowsAllAtOnceAndAllKnowIt(t *testing.T) {
 	members := startCluster(t, 3, gateway.Config{PresenceLease: never})
 	members[0].connectAs("alice")
-	nodes, err := members[2].Nodes(t.Context())
+	nodes, err := members[2].Nodes.List(t.Context())
 	must(t, err)
 	for i, n := range nodes {
 		if n.Version != fmt.Sprint("v-n", i) || time.Since(n.Since) > time.Hour {
@@ -178,14 +178,14 @@ func TestCluster_OutageOfTheBrokerKillsNobody(t *testing.T) {
 	first.awaitNodes("n0", "n1")
 	second.connectAs("alice")
 	redis.Stop()
-	if _, err := first.Disconnect(t.Context(), "alice"); gateway.ErrorOf(err).Code != gateway.Unavailable {
+	if _, err := first.Users.Disconnect(t.Context(), gateway.Whose{User: "alice"}); gateway.ErrorOf(err).Code != gateway.Unavailable {
 		t.Errorf("Disconnect during the outage: %v, want unavailable", err)
 	}
 	redis.Start()
 	first.awaitReady()
 	second.awaitReady()
 	first.awaitNodes("n0", "n1")
-	if n, err := first.Disconnect(t.Context(), "alice"); n != 1 || err != nil {
+	if n, err := first.Users.Disconnect(t.Context(), gateway.Whose{User: "alice"}); n != 1 || err != nil {
 		t.Errorf("Disconnect after the outage = %d, %v", n, err)
 	}
 }
@@ -208,7 +208,7 @@ func TestCluster_SilentNodeIsDeadUnlessNobodyCanBeHeard(t *testing.T) {
 		at := func(after time.Duration, want ...string) {
 			t.Helper()
 			time.Sleep(time.Until(start.Add(after)))
-			nodes, err := n.Nodes(t.Context()) // takes a second if one does not answer
+			nodes, err := n.Nodes.List(t.Context()) // takes a second if one does not answer
 			var got []string
 			for _, known := range nodes {
 				got = append(got, known.Node)
@@ -250,7 +250,7 @@ func TestErrand_SilentNodeIsNamedAndWhoWasReachedIsCounted(t *testing.T) {
 	members[1].broker.dead.Store(true)
 
 	began := time.Now()
-	reached, err := members[2].Disconnect(t.Context(), "alice")
+	reached, err := members[2].Users.Disconnect(t.Context(), gateway.Whose{User: "alice"})
 	if took := time.Since(began); took > 10*time.Second {
 		t.Errorf("it took %v", took)
 	}
@@ -265,10 +265,10 @@ func TestErrand_SilentNodeIsNamedAndWhoWasReachedIsCounted(t *testing.T) {
 		t.Error("a session of the dead node was closed")
 	default:
 	}
-	if _, err := members[2].Sessions(t.Context(), "alice"); gateway.ErrorOf(err).Code != gateway.Unavailable {
+	if _, err := members[2].Users.Sessions(t.Context(), "alice"); gateway.ErrorOf(err).Code != gateway.Unavailable {
 		t.Errorf("Sessions: %v, want unavailable", err)
 	}
-	if _, err := members[2].Channels(t.Context(), "*"); gateway.ErrorOf(err).Code != gateway.Unavailable {
+	if _, err := members[2].Nodes.Channels(t.Context(), "*"); gateway.ErrorOf(err).Code != gateway.Unavailable {
 		t.Errorf("Channels: %v, want unavailable", err)
 	}
 }
@@ -282,7 +282,7 @@ func TestErrand_NodeThatLeavesOwesNoAnswer(t *testing.T) {
 		synctest.Wait()
 		began := time.Now()
 		time.AfterFunc(time.Second/2, func() { haunt(t, l, `{"bye":{"node":"ghost"}}`) })
-		if _, err := n.Sessions(t.Context(), "alice"); err != nil {
+		if _, err := n.Users.Sessions(t.Context(), "alice"); err != nil {
 			t.Errorf("Sessions: %v", err)
 		}
 		synctest.Wait() // for who has said the bye
@@ -301,7 +301,7 @@ func TestUsers_AreReachedOnEveryNode(t *testing.T) {
 	bob := members[1].connectAs("bob")
 	on := members[0]
 
-	sessions, err := on.Sessions(t.Context(), "alice")
+	sessions, err := on.Users.Sessions(t.Context(), "alice")
 	if err != nil || len(sessions) != 3 {
 		t.Fatalf("Sessions = %+v, %v", sessions, err)
 	}
@@ -312,7 +312,7 @@ func TestUsers_AreReachedOnEveryNode(t *testing.T) {
 		}
 	}
 
-	expectReached(t, 3)(on.SubscribeUser(t.Context(), "alice", "news"))
+	expectReached(t, 3)(on.Users.Subscribe(t.Context(), gateway.Whose{User: "alice"}, gateway.Grant{Channel: "news"}))
 	for _, p := range alices {
 		p.expect("subscribed news")
 	}
@@ -320,25 +320,25 @@ func TestUsers_AreReachedOnEveryNode(t *testing.T) {
 	for _, p := range alices {
 		p.expect("message news extra")
 	}
-	expectReached(t, 3)(on.SubscribeUser(t.Context(), "alice", "news"))
+	expectReached(t, 3)(on.Users.Subscribe(t.Context(), gateway.Whose{User: "alice"}, gateway.Grant{Channel: "news"}))
 
-	expectReached(t, 3)(on.UnsubscribeUser(t.Context(), "alice", "news"))
+	expectReached(t, 3)(on.Users.Unsubscribe(t.Context(), gateway.Whose{User: "alice"}, "news"))
 	for _, p := range alices {
 		if told := p.expect("unsubscribed news"); told != "unsubscribed news forbidden" {
 			t.Errorf("told %q", told)
 		}
 	}
-	expectReached(t, 0)(on.UnsubscribeUser(t.Context(), "alice", "news"))
-	expectReached(t, 1)(on.UnsubscribeUser(t.Context(), "alice", "chat:n2"))
+	expectReached(t, 0)(on.Users.Unsubscribe(t.Context(), gateway.Whose{User: "alice"}, "news"))
+	expectReached(t, 1)(on.Users.Unsubscribe(t.Context(), gateway.Whose{User: "alice"}, "chat:n2"))
 
-	expectReached(t, 3)(on.Disconnect(t.Context(), "alice"))
+	expectReached(t, 3)(on.Users.Disconnect(t.Context(), gateway.Whose{User: "alice"}))
 	for _, p := range alices {
 		if got := p.expectClosed(); got.Code != 4009 {
 			t.Errorf("closed with %+v", got)
 		}
 	}
-	expectReached(t, 0)(on.Disconnect(t.Context(), "alice"))
-	if sessions, err := on.Sessions(t.Context(), "alice"); len(sessions) != 0 || err != nil {
+	expectReached(t, 0)(on.Users.Disconnect(t.Context(), gateway.Whose{User: "alice"}))
+	if sessions, err := on.Users.Sessions(t.Context(), "alice"); len(sessions) != 0 || err != nil {
 		t.Errorf("Sessions = %+v, %v", sessions, err)
 	}
 	bob.send("ping")
@@ -374,9 +374,9 @@ func TestUsers_WhatNoBackendMayDo(t *testing.T) {
 		{"alice", "@bob", gateway.Forbidden},
 		{"alice", "@alice", gateway.Forbidden},
 	} {
-		_, err := n.SubscribeUser(t.Context(), test.user, test.channel)
+		_, err := n.Users.Subscribe(t.Context(), gateway.Whose{User: test.user}, gateway.Grant{Channel: test.channel})
 		wantCode(t, err, test.want)
-		_, err = n.UnsubscribeUser(t.Context(), test.user, test.channel)
+		_, err = n.Users.Unsubscribe(t.Context(), gateway.Whose{User: test.user}, test.channel)
 		wantCode(t, err, test.want)
 	}
 }
@@ -385,7 +385,7 @@ func TestUsers_SubscribeCountsOnlyWhoHasRoom(t *testing.T) {
 	n := startNode(t, gateway.Config{Limits: gateway.Limits{ChannelsPerSession: 2}})
 	n.connectAs("alice", "full")
 	roomy := n.connectAs("alice")
-	reached, err := n.SubscribeUser(t.Context(), "alice", "news")
+	reached, err := n.Users.Subscribe(t.Context(), gateway.Whose{User: "alice"}, gateway.Grant{Channel: "news"})
 	if reached != 1 {
 		t.Errorf("reached %d, want 1", reached)
 	}
@@ -399,7 +399,7 @@ func TestUsers_SubscriptionByTheServerOutlivesNewRules(t *testing.T) {
 	p := n.connect(gateway.Hello{Principal: gateway.Principal{User: "alice", Channels: []string{"claimed"}}})
 	p.expect("subscribed claimed")
 	p.subscribe("chosen")
-	expectReached(t, 1)(n.SubscribeUser(t.Context(), "alice", "given"))
+	expectReached(t, 1)(n.Users.Subscribe(t.Context(), gateway.Whose{User: "alice"}, gateway.Grant{Channel: "given"}))
 	must(t, n.SetRules(closed))
 	p.expect("unsubscribed chosen forbidden")
 	for _, channel := range []string{"@alice", "claimed", "given"} {
@@ -414,7 +414,7 @@ func TestUsers_SessionForOneChannelEndsWithoutIt(t *testing.T) {
 		Principal: gateway.Principal{User: "alice"}, Channel: "chat", Commands: []gateway.Command{gateway.Subscribe{}},
 	})
 	p.expect("subscribed chat")
-	expectReached(t, 1)(n.UnsubscribeUser(t.Context(), "alice", "chat"))
+	expectReached(t, 1)(n.Users.Unsubscribe(t.Context(), gateway.Whose{User: "alice"}, "chat"))
 	if got := p.expectClosed(); got.Code != 4009 {
 		t.Errorf("closed with %+v", got)
 	}
@@ -445,7 +445,7 @@ func TestChannels_CountsSessionsAndUsersOfAllNodes(t *testing.T) {
 
 	want := []gateway.ChannelInfo{{Channel: "chat:a", Sessions: 5, Users: 2}, {Channel: "chat:b", Sessions: 1, Users: 1}}
 	for _, m := range members {
-		if got, err := m.Channels(t.Context(), "chat:*"); err != nil || !slices.Equal(got, want) {
+		if got, err := m.Nodes.Channels(t.Context(), "chat:*"); err != nil || !slices.Equal(got, want) {
 			t.Errorf("on %s: %+v, %v, want %+v", m.Node(), got, err, want)
 		}
 	}
@@ -466,7 +466,7 @@ func TestChannels_CountsTheMessagesOfTheNodeThatHasMostOfThem(t *testing.T) {
 	publish("3")
 	late.expect("message chat:a 3")
 	for _, m := range members {
-		if got, err := m.Channels(t.Context(), "chat:a"); err != nil || len(got) != 1 || got[0].Messages != 3 {
+		if got, err := m.Nodes.Channels(t.Context(), "chat:a"); err != nil || len(got) != 1 || got[0].Messages != 3 {
 			t.Errorf("on %s: %+v, %v, want 3 messages", m.Node(), got, err)
 		}
 	}
@@ -478,7 +478,7 @@ func TestChannels_LargeReport(t *testing.T) {
 	for i := range users {
 		open(t, members[i%2].node, fmt.Sprintf("a-user-with-a-long-name-%06d", i/2), "chat")
 	}
-	got, err := members[0].Channels(t.Context(), "*")
+	got, err := members[0].Nodes.Channels(t.Context(), "*")
 	must(t, err)
 	if len(got) != users/2+1 {
 		t.Errorf("%d channels, want the personal ones and chat", len(got))
@@ -501,7 +501,7 @@ func TestSessions_LargeReport(t *testing.T) {
 	for i := range sessions {
 		open(t, members[i%2].node, "alice", "chat", "news")
 	}
-	got, err := members[0].Sessions(t.Context(), "alice")
+	got, err := members[0].Users.Sessions(t.Context(), "alice")
 	if err != nil || len(got) != sessions {
 		t.Errorf("%d sessions, %v, want %d", len(got), err, sessions)
 	}
@@ -535,19 +535,19 @@ func TestChannels_LongAnswersShareTheNodesRoom(t *testing.T) {
 		open(t, members[1].node, fmt.Sprintf("a-user-with-a-long-name-%06d", i))
 	}
 	first, end := context.WithCancel(t.Context())
-	if _, err := members[0].Channels(first, "*"); err != nil {
+	if _, err := members[0].Nodes.Channels(first, "*"); err != nil {
 		t.Fatal(err)
 	}
-	_, err := members[0].Channels(t.Context(), "*")
+	_, err := members[0].Nodes.Channels(t.Context(), "*")
 	wantCode(t, err, gateway.Unavailable)
-	if _, err := members[0].Deny(t.Context(), &backend, gateway.Denial{User: "alice"}); err != nil {
+	if _, err := members[0].Denials.Deny(t.Context(), &backend, gateway.Denial{User: "alice"}); err != nil {
 		t.Errorf("a ban takes no room: %v", err)
 	}
 	end()
 	eventually(t, "the room to be given back", func() bool {
 		ctx, end := context.WithCancel(t.Context())
 		defer end()
-		_, err := members[0].Channels(ctx, "*")
+		_, err := members[0].Nodes.Channels(ctx, "*")
 		return err == nil
 	})
 }

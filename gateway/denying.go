@@ -20,27 +20,27 @@ const (
 	maxReason      = 100                       // bytes, so that a close frame has room for it
 )
 
-// Deny forbids something in the whole cluster, from now on until d.Until; zero: for a
+// Deny forbids something in the whole cluster, from now on until what.Until; zero: for a
 // day, or 30 days if it is about tokens. By and Since are set. Sessions that it is
 // about end. When it returns nil it holds on every node, and on those that start
 // later; an error says that it may not hold yet, though it may be stored.
-func (g *Gateway) Deny(ctx context.Context, p *Principal, d Denial) (Denial, error) {
-	if g.denying.register == nil {
+func (d *Denials) Deny(ctx context.Context, p *Principal, what Denial) (Denial, error) {
+	if d.register == nil {
 		return Denial{}, failf(NotFound, "nothing can be banned or revoked here: the broker keeps no register")
 	}
-	d.By, d.Since = p.Key, time.Now().UTC().Truncate(time.Second)
-	if d.Until.IsZero() {
-		d.Until = d.Since.Add(defaultRevoked)
-		if d.IsBan() {
-			d.Until = d.Since.Add(defaultBan)
+	what.By, what.Since = p.Key, time.Now().UTC().Truncate(time.Second)
+	if what.Until.IsZero() {
+		what.Until = what.Since.Add(defaultRevoked)
+		if what.IsBan() {
+			what.Until = what.Since.Add(defaultBan)
 		}
 	}
-	if err := checkDenial(&d); err != nil {
+	if err := checkDenial(&what); err != nil {
 		return Denial{}, err
 	}
-	value, err := d.Encode()
+	value, err := what.Encode()
 	if err == nil {
-		err = g.denying.register.Enter(ctx, d.ID(), value, time.Until(d.Until))
+		err = d.register.Enter(ctx, what.ID(), value, time.Until(what.Until))
 	}
 	switch {
 	case errors.Is(err, broker.ErrRegisterFull):
@@ -48,13 +48,13 @@ func (g *Gateway) Deny(ctx context.Context, p *Principal, d Denial) (Denial, err
 	case err != nil:
 		return Denial{}, err
 	}
-	return d, g.spreadDenials(ctx)
+	return what, d.spread(ctx)
 }
 
 // Lift takes a denial back by its ID, and returns NotFound if there is none.
-func (g *Gateway) Lift(ctx context.Context, id string) error {
+func (d *Denials) Lift(ctx context.Context, id string) error {
 	existed := false
-	if r := g.denying.register; r != nil && !strings.Contains(id, " ") {
+	if r := d.register; r != nil && !strings.Contains(id, " ") {
 		var err error
 		if existed, err = r.Strike(ctx, id); err != nil {
 			return err
@@ -63,13 +63,13 @@ func (g *Gateway) Lift(ctx context.Context, id string) error {
 	if !existed {
 		return failf(NotFound, "no ban or revocation %q is in force", id)
 	}
-	return g.spreadDenials(ctx)
+	return d.spread(ctx)
 }
 
-// Denials returns what is forbidden now, as this node knows it, by ID.
-func (g *Gateway) Denials() []Denial {
+// All returns what is forbidden now, as this node knows it, by ID.
+func (d *Denials) All() []Denial {
 	now := time.Now()
-	all := slices.DeleteFunc(slices.Clone(g.denying.list.Load().All()), func(d Denial) bool { return !now.Before(d.Until) })
+	all := slices.DeleteFunc(slices.Clone(d.list.Load().All()), func(of Denial) bool { return !now.Before(of.Until) })
 	slices.SortFunc(all, func(a, b Denial) int { return strings.Compare(a.ID(), b.ID()) })
 	return all
 }
@@ -94,17 +94,17 @@ func checkDenial(d *Denial) error {
 
 const maxTokenID = 512
 
-// spreadDenials has every node read the register.
-func (g *Gateway) spreadDenials(ctx context.Context) error {
-	return askAll(ctx, g, refreshDenials, errand{}, func(struct{}) {})
+// spread has every node read the register.
+func (d *Denials) spread(ctx context.Context) error {
+	return askAll(ctx, d.nodes, refreshDenials, errand{}, func(struct{}) {})
 }
 
-// followDenials reads the register from time to time, for what this node was not
+// follow reads the register from time to time, for what this node was not
 // told, until ctx ends.
-func (g *Gateway) followDenials(ctx context.Context) {
+func (d *Denials) follow(ctx context.Context) {
 	for {
-		if err := g.readDenials(ctx); err != nil && ctx.Err() == nil {
-			g.log.Debug("bans and revocations are not read", "error", err) // the link's own check tells of it
+		if err := d.renew(ctx); err != nil && ctx.Err() == nil {
+			d.log.Debug("bans and revocations are not read", "error", err) // the link's own check tells of it
 		}
 		if !pause.For(ctx, readRegister) {
 			return
@@ -112,10 +112,8 @@ func (g *Gateway) followDenials(ctx context.Context) {
 	}
 }
 
-// readDenials brings what is forbidden up to date, and ends the sessions that must
-// not be here any more.
-func (g *Gateway) readDenials(ctx context.Context) error {
-	d := g.denying
+// renew brings what is forbidden up to date.
+func (d *Denials) renew(ctx context.Context) error {
 	select {
 	case d.reading <- struct{}{}:
 		defer func() { <-d.reading }()
@@ -127,39 +125,39 @@ func (g *Gateway) readDenials(ctx context.Context) error {
 		return err
 	}
 	if version != d.version {
-		d.list.Store(denials.NewList(g.decodeDenials(entries)))
+		d.list.Store(denials.NewList(d.decode(entries)))
 		d.version = version
-		g.expel()
+		d.changed()
 	}
 	select {
-	case <-d.known:
+	case <-d.read:
 	default:
-		close(d.known)
+		close(d.read)
 	}
 	return nil
 }
 
-func (g *Gateway) decodeDenials(entries []broker.Entry) []Denial {
-	var all []Denial
-	for _, entry := range entries {
-		d, err := denials.Decode(entry.Value, entry.Expires)
-		if err != nil {
-			g.log.Warn("a ban or a revocation of another version is not understood", "id", entry.Name, "error", err)
-			continue
-		}
-		all = append(all, d)
+// known returns nil once this node knows what is forbidden.
+func (d *Denials) known() error {
+	if d.register == nil {
+		return nil
 	}
-	return all
+	select {
+	case <-d.read:
+		return nil
+	default:
+		return errors.New("it is not known yet who is banned")
+	}
 }
 
-// expel ends the sessions of who is forbidden to be here, and the subscriptions of who was
-// admitted to a channel by a token that is revoked, or as a user that is banned.
-func (g *Gateway) expel() {
-	for _, s := range g.sessions.all() {
-		if d := g.denial(s.who(), s.remote); d != nil {
-			s.Close(reasonOf(d))
-		} else {
-			s.leaveForbidden()
+func (d *Denials) decode(entries []broker.Entry) (all []Denial) {
+	for _, entry := range entries {
+		of, err := denials.Decode(entry.Value, entry.Expires)
+		if err != nil {
+			d.log.Warn("a ban or a revocation of another version is not understood", "id", entry.Name, "error", err)
+			continue
 		}
+		all = append(all, of)
 	}
+	return all
 }

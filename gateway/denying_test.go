@@ -34,7 +34,7 @@ func TestDenying_EndsSessionsOnEveryNode(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			there, here, other := b.connect(test.hello), a.connect(test.hello), b.connect(gateway.Hello{})
-			if _, err := a.Deny(t.Context(), &backend, test.denial); err != nil {
+			if _, err := a.Denials.Deny(t.Context(), &backend, test.denial); err != nil {
 				t.Fatal(err)
 			}
 			for _, p := range []*peer{there, here} {
@@ -54,14 +54,14 @@ func TestDenying_HoldsOnANodeThatStartsLater(t *testing.T) {
 	redis := brokertest.StartRedis(t)
 	first := startMember(t, redis, "first", gateway.Config{})
 	first.awaitNodes("first")
-	if _, err := first.Deny(t.Context(), &backend, gateway.Denial{User: "alice"}); err != nil {
+	if _, err := first.Denials.Deny(t.Context(), &backend, gateway.Denial{User: "alice"}); err != nil {
 		t.Fatal(err)
 	}
 	later := startMember(t, redis, "later", gateway.Config{}) // ready only when it knows
 	first.awaitNodes("first", "later")
 	_, err := later.tryConnect(gateway.Hello{Principal: gateway.Principal{User: "alice"}})
 	wantCode(t, err, gateway.Forbidden)
-	if err := later.Lift(t.Context(), later.Denials()[0].ID()); err != nil {
+	if err := later.Denials.Lift(t.Context(), later.Denials.All()[0].ID()); err != nil {
 		t.Fatal(err)
 	}
 	first.connect(gateway.Hello{Principal: gateway.Principal{User: "alice"}})
@@ -71,7 +71,7 @@ func TestDenying_HoldsWhenRedisHasBeenRestarted(t *testing.T) {
 	redis := brokertest.StartRedis(t)
 	first := startMember(t, redis, "first", gateway.Config{})
 	first.awaitNodes("first")
-	if _, err := first.Deny(t.Context(), &backend, gateway.Denial{User: "alice"}); err != nil {
+	if _, err := first.Denials.Deny(t.Context(), &backend, gateway.Denial{User: "alice"}); err != nil {
 		t.Fatal(err)
 	}
 	redis.CLI("SAVE")
@@ -84,7 +84,7 @@ func TestDenying_HoldsWhenRedisHasBeenRestarted(t *testing.T) {
 		_, err := m.tryConnect(gateway.Hello{Principal: gateway.Principal{User: "alice"}})
 		wantCode(t, err, gateway.Forbidden)
 	}
-	if _, err := later.Deny(t.Context(), &backend, gateway.Denial{User: "bob"}); err != nil {
+	if _, err := later.Denials.Deny(t.Context(), &backend, gateway.Denial{User: "bob"}); err != nil {
 		t.Fatal(err)
 	}
 	_, err := first.tryConnect(gateway.Hello{Principal: gateway.Principal{User: "bob"}})
@@ -93,14 +93,14 @@ func TestDenying_HoldsWhenRedisHasBeenRestarted(t *testing.T) {
 
 func TestDenying_WithoutARegisterThereIsNone(t *testing.T) {
 	n := startNode(t, gateway.Config{})
-	_, err := n.Deny(t.Context(), &backend, gateway.Denial{User: "alice"})
+	_, err := n.Denials.Deny(t.Context(), &backend, gateway.Denial{User: "alice"})
 	wantCode(t, err, gateway.NotFound)
 }
 
 // TestDenying_WhoAuthenticatesAsOneThatIsBannedIsSentAway: it was let in as nobody.
 func TestDenying_WhoAuthenticatesAsOneThatIsBannedIsSentAway(t *testing.T) {
 	n := startCluster(t, 1, gateway.Config{Auth: names{}})[0]
-	if _, err := n.Deny(t.Context(), &backend, gateway.Denial{User: "alice"}); err != nil {
+	if _, err := n.Denials.Deny(t.Context(), &backend, gateway.Denial{User: "alice"}); err != nil {
 		t.Fatal(err)
 	}
 	p := n.connect(gateway.Hello{AuthLater: true})
@@ -137,7 +137,7 @@ func TestDenying_EndsWhatATokenForAChannelHasOpened(t *testing.T) {
 	}
 	there, here := on(b, "room-1"), on(a, "room-1")
 	renewed, early, other := on(b, "room-1", "room-2"), on(b, "room-2", "room-1"), on(b, "room-2")
-	if _, err := a.Deny(t.Context(), &backend, gateway.Denial{Token: "room-1"}); err != nil {
+	if _, err := a.Denials.Deny(t.Context(), &backend, gateway.Denial{Token: "room-1"}); err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range []*peer{there, here, early} {
@@ -156,7 +156,7 @@ func TestDenying_EndsWhatATokenForAChannelHasOpened(t *testing.T) {
 			t.Errorf("with a token that is revoked it heard %v", heard)
 		}
 	}
-	if _, err := b.Deny(t.Context(), &backend, gateway.Denial{User: "alice", Before: time.Now()}); err != nil {
+	if _, err := b.Denials.Deny(t.Context(), &backend, gateway.Denial{User: "alice", Before: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
 	other.expect("unsubscribed room unauthenticated")
@@ -172,7 +172,7 @@ func TestDenying_EndsWhatABannedUserIsOn(t *testing.T) {
 		p.send("subtoken room open %s", user)
 		p.expect("subscribed room")
 	}
-	if _, err := a.Deny(t.Context(), &backend, gateway.Denial{User: "alice", Reason: "spam"}); err != nil {
+	if _, err := a.Denials.Deny(t.Context(), &backend, gateway.Denial{User: "alice", Reason: "spam"}); err != nil {
 		t.Fatal(err)
 	}
 	alice.expect("unsubscribed room forbidden")
@@ -189,11 +189,11 @@ func TestDenying_EndsWhatABannedUserIsOn(t *testing.T) {
 func TestDenying_ABannedAddressSendsNothing(t *testing.T) {
 	n := startCluster(t, 1, gateway.Config{})[0]
 	s, p := openSession(t, n.node)
-	if _, err := n.Deny(t.Context(), &backend, gateway.Denial{Address: netip.MustParsePrefix("192.0.2.0/24")}); err != nil {
+	if _, err := n.Denials.Deny(t.Context(), &backend, gateway.Denial{Address: netip.MustParsePrefix("192.0.2.0/24")}); err != nil {
 		t.Fatal(err)
 	}
 	send := func(remote string) error {
-		return n.SendTo(t.Context(), remote, n.Node(), s.ID(), "its key", gateway.Frame{Data: []byte("ping")})
+		return n.Users.SendTo(t.Context(), remote, n.Node(), s.ID(), "its key", gateway.Frame{Data: []byte("ping")})
 	}
 	wantCode(t, send("192.0.2.9:7"), gateway.Forbidden)
 	if err := send("192.0.3.9:7"); err != nil {

@@ -11,39 +11,40 @@ import (
 // newCluster returns this node among the others.
 func newCluster(g *Gateway, c *Config) *cluster.Cluster {
 	born := time.Now()
-	g.about = func() NodeInfo {
+	about := func() NodeInfo {
 		return NodeInfo{Node: g.node, Host: c.Host, Version: c.Version, Sessions: g.sessions.number(), Since: born}
 	}
+	meter := &meter{about: about, ready: g.Ready, hub: g.hub, metrics: g.metrics, sessions: g.sessions}
 	return cluster.New(cluster.Config{
 		Broker: g.broker, Node: g.node, Lease: g.lease, Log: g.log, Wall: g.wall,
-		About:   func() any { return g.about() },
+		About:   func() any { return about() },
 		Explain: explainToNodes,
 		Lost:    g.nodeLost,
 		Died:    g.metrics.Died.Inc,
 
 		LastWord: g.drain.lastWord,
 		Answers: map[string]cluster.Answerer{
-			describeNode:    answerer(func(_ context.Context, _ errand, say sayer) error { return say(g.about()) }),
-			measureLoad:     answerer(func(_ context.Context, e errand, say sayer) error { return say(g.loadHere(e.Most)) }),
-			findSession:     answerer(func(_ context.Context, e errand, say sayer) error { return g.findSessionHere(e.Session, say) }),
-			findSessions:    answerer(func(_ context.Context, e errand, say sayer) error { return g.findSessionsHere(e.User, say) }),
-			countChannels:   answerer(func(_ context.Context, e errand, say sayer) error { return g.countChannelsHere(e.Match, say) }),
-			disconnectUser:  answerer(func(_ context.Context, e errand, say sayer) error { return say(g.disconnectHere(e)) }),
-			subscribeUser:   answerer(g.subscribeHere),
-			unsubscribeUser: answerer(func(_ context.Context, e errand, say sayer) error { return say(g.unsubscribeHere(e)) }),
-			disconnectSome:  answerer(func(_ context.Context, e errand, say sayer) error { return say(g.disconnectHere(e)) }),
-			subscribeSome:   answerer(g.subscribeHere),
-			subscribeWith:   answerer(g.subscribeHere),
-			subscribeTerms:  answerer(g.subscribeHere),
-			unsubscribeSome: answerer(func(_ context.Context, e errand, say sayer) error { return say(g.unsubscribeHere(e)) }),
-			expireSessions:  answerer(func(_ context.Context, e errand, say sayer) error { return say(g.expireHere(e)) }),
-			refreshDenials:  answerer(func(ctx context.Context, _ errand, _ sayer) error { return g.readDenials(ctx) }),
+			describeNode:    answerer(func(_ context.Context, _ errand, say sayer) error { return say(about()) }),
+			measureLoad:     answerer(func(_ context.Context, e errand, say sayer) error { return say(meter.read(e.Most)) }),
+			findSession:     answerer(func(_ context.Context, e errand, say sayer) error { return g.sessions.find(e.Session, say) }),
+			findSessions:    answerer(func(_ context.Context, e errand, say sayer) error { return g.sessions.describe(e.User, say) }),
+			countChannels:   answerer(func(_ context.Context, e errand, say sayer) error { return (&tally{say: say}).countAll(g.hub, e.Match) }),
+			disconnectUser:  answerer(func(_ context.Context, e errand, say sayer) error { return say(g.sessions.disconnect(e)) }),
+			subscribeUser:   answerer(g.sessions.subscribe),
+			unsubscribeUser: answerer(func(_ context.Context, e errand, say sayer) error { return say(g.sessions.unsubscribe(e)) }),
+			disconnectSome:  answerer(func(_ context.Context, e errand, say sayer) error { return say(g.sessions.disconnect(e)) }),
+			subscribeSome:   answerer(g.sessions.subscribe),
+			subscribeWith:   answerer(g.sessions.subscribe),
+			subscribeTerms:  answerer(g.sessions.subscribe),
+			unsubscribeSome: answerer(func(_ context.Context, e errand, say sayer) error { return say(g.sessions.unsubscribe(e)) }),
+			expireSessions:  answerer(func(_ context.Context, e errand, say sayer) error { return say(g.sessions.expire(e)) }),
+			refreshDenials:  answerer(func(ctx context.Context, _ errand, _ sayer) error { return g.Denials.renew(ctx) }),
 			beginTrace:      answerer(func(_ context.Context, e errand, _ sayer) error { return g.beginTraceHere(e) }),
 			readTrace:       answerer(func(_ context.Context, e errand, say sayer) error { return say(g.traceHere(e)) }),
 			endTrace:        answerer(func(_ context.Context, e errand, _ sayer) error { g.hub.EndTrace(e.Mark); return nil }),
 			forgetHistory:   answerer(func(_ context.Context, e errand, _ sayer) error { return g.forgetHere(e.Channel, e.Cursor) }),
 		},
-		Ears: map[string]cluster.Ear{sessionFrame: g.hearFrame, noticesInLine: g.hearOfNotices, partsWord: g.ears.hear},
+		Ears: map[string]cluster.Ear{sessionFrame: g.sessions.hearFrame, noticesInLine: g.hearOfNotices, partsWord: g.Nodes.ears.hear},
 	})
 }
 

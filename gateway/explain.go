@@ -52,7 +52,7 @@ func (g *Gateway) Explain(p *Principal, channel string) (Explanation, error) {
 
 // bannedBy says in words why p is refused everywhere; empty: it is not.
 func (g *Gateway) bannedBy(p *Principal) string {
-	switch d := g.denial(p, ""); {
+	switch d := g.Denials.of(p, ""); {
 	case d != nil:
 		return reasonOf(d).Text
 	case g.mustAuth && p.anonymous():

@@ -79,7 +79,7 @@ func TestExplain_PersonalChannelsAndBans(t *testing.T) {
 	if err != nil || !e.Subscribe.Allowed || e.Publish.Allowed || !strings.Contains(e.Publish.Why, "match begins with @") || e.Banned != "" {
 		t.Errorf("%+v, %v", e, err)
 	}
-	if _, err := redis.Deny(t.Context(), &gateway.Principal{Key: "shop"}, gateway.Denial{User: "alice", Reason: "spam"}); err != nil {
+	if _, err := redis.Denials.Deny(t.Context(), &gateway.Principal{Key: "shop"}, gateway.Denial{User: "alice", Reason: "spam"}); err != nil {
 		t.Fatal(err)
 	}
 	for user, want := range map[string]string{"alice": "spam", "": "auth.anonymous", "bob": ""} {

@@ -94,7 +94,7 @@ func TestGate_SaysWhoIsOnAChannel(t *testing.T) {
 		if got := namesOfMembers(members); err != nil || !slices.Equal(got, []string{"alice", "bob"}) {
 			t.Errorf("the members are %v, %v", got, err)
 		}
-		channels, err := n.Channels(t.Context(), "*")
+		channels, err := n.Nodes.Channels(t.Context(), "*")
 		if err != nil || !slices.Equal(channels, []gateway.ChannelInfo{{Channel: "plain", Sessions: 1}, {Channel: "room", Sessions: 2, Users: 2}}) {
 			t.Errorf("the channels are %v, %v", channels, err)
 		}

@@ -12,10 +12,8 @@ import (
 
 	"tidegate/broker"
 	"tidegate/gateway/internal/attendance"
-	"tidegate/gateway/internal/cluster"
 	"tidegate/gateway/internal/hub"
 	"tidegate/gateway/internal/outbox"
-	"tidegate/gateway/internal/rates"
 	"tidegate/gateway/internal/wall"
 	"tidegate/gateway/rules"
 	"tidegate/metrics"
@@ -48,7 +46,10 @@ type Config struct {
 // Gateway is one node. All methods may be called concurrently.
 type Gateway struct {
 	// Fixed at birth.
-	Budget *Budget // what clients may use
+	Nodes   *Nodes   // of the cluster
+	Users   *Users   // of the cluster
+	Denials *Denials // what is forbidden
+	Budget  *Budget  // what clients may use
 
 	broker         broker.Broker
 	history        broker.History
@@ -60,18 +61,14 @@ type Gateway struct {
 	mustAuth       bool
 	log            *slog.Logger
 	metrics        *metrics.Metrics
-	finding        *rates.Bucket // of FindSession
 	hooks          Hooks
 	tracer         Tracer
-	denying        *denying
 	nobody         Principal // the zero one
 	nothingSpecial special   // the zero one
-	about          func() NodeInfo
 
 	sessionsChannel string // of attendance, that stands for this node
 
 	hub        *hub.Hub
-	cluster    *cluster.Cluster
 	attendance *attendance.Attendance // nil: nobody is counted
 
 	sessions *sessions
@@ -79,7 +76,6 @@ type Gateway struct {
 	outboxes outbox.Pool
 	expiring expiring
 	dialects dialects
-	ears     ears
 
 	confirmations sync.Pool // of *confirmation
 
@@ -92,8 +88,7 @@ type Gateway struct {
 	receivers receivers                            // of notices
 	holds     atomic.Pointer[func(Principal) bool] // that DropKeys was given last; nil: none
 	link      atomic.Pointer[linkState]
-	measured  atomic.Pointer[measurement] // when this node was asked last how busy it is; nil: not for a while
-	refused   atomic.Int64                // when it was logged that a session is beyond a limit, in s since 1970
+	refused   atomic.Int64 // when it was logged that a session is beyond a limit, in s since 1970
 	drain     drain
 }
 

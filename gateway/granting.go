@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"encoding/json"
 	"time"
 
 	"tidegate/gateway/internal/hub"
@@ -45,25 +44,3 @@ func (s *Session) grant(channel string, until time.Time) bool {
 	}
 	return sub != nil
 }
-
-// Grant is a place on a channel that a backend gives to sessions.
-type Grant struct {
-	Channel string
-	Until   time.Time // zero: for as long as they last
-
-	// What a session is given with its place. One that has a place already is not reached
-	// then, which is an error.
-	Info   json.RawMessage // shown with the user there; nil: what is shown elsewhere
-	Data   json.RawMessage // told with it (Subscribed.Data); nil: nothing
-	Cursor string          // all that was published after it comes first; empty: what comes from now on
-
-	Unseen   bool // it is not shown in presence, and neither joins nor leaves
-	Unaware  bool // it is not told who joins and leaves
-	Unplaced bool // it is not told where it is, so that it cannot resume there
-}
-
-// bare reports whether sessions that are on the channel already can have it.
-func (g *Grant) bare() bool { return g.Info == nil && g.Data == nil && g.Cursor == "" && !g.hasTerms() }
-
-// hasTerms reports whether they are on the channel otherwise than its rule has it.
-func (g *Grant) hasTerms() bool { return g.Unseen || g.Unaware || g.Unplaced }

@@ -29,7 +29,7 @@ func (g *Gateway) beat(ctx context.Context) {
 func (g *Gateway) lookAfter(now time.Time) {
 	g.expiring.closeDue(now)
 	g.hub.Sweep(now)
-	g.boundOutboxes()
+	g.sessions.boundOutboxes(g.limits.OutboxTotalBytes, g.log)
 	g.Budget.rates.Sweep(now)
 }
 

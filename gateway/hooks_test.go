@@ -113,7 +113,7 @@ func TestHooks_ConnectMayBeRefused(t *testing.T) {
 	n := startNode(t, gateway.Config{Hooks: o})
 	_, err := n.tryConnect(gateway.Hello{Principal: gateway.Principal{User: "alice"}, Remote: "192.0.2.7:5000"})
 	wantCode(t, err, gateway.Forbidden)
-	if sessions, err := n.Sessions(t.Context(), "alice"); err != nil || len(sessions) > 0 {
+	if sessions, err := n.Users.Sessions(t.Context(), "alice"); err != nil || len(sessions) > 0 {
 		t.Errorf("sessions %v (%v), want none", sessions, err)
 	}
 	n.stop()

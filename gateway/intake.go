@@ -22,7 +22,7 @@ func (g intake) Receive(m broker.Message) {
 	}
 	if cluster.IsReserved(m.Channel) {
 		request := m
-		g.wall.Do("hear another node", func() { g.cluster.Receive(&request) })
+		g.wall.Do("hear another node", func() { g.Nodes.cluster.Receive(&request) })
 		return
 	}
 	if m.Time.IsZero() {
@@ -39,7 +39,7 @@ func (g intake) Rest() { g.line.Help() }
 // Gap says that messages of channels may have been missed.
 func (g intake) Gap(channels []string, err error) {
 	if slices.ContainsFunc(channels, cluster.IsReserved) {
-		g.cluster.Missed()
+		g.Nodes.cluster.Missed()
 	}
 	if g.attendance != nil {
 		g.attendance.Missed()
@@ -50,7 +50,7 @@ func (g intake) Gap(channels []string, err error) {
 
 // Link notes whether the broker can be used.
 func (g intake) Link(err error) {
-	g.cluster.Link(err)
+	g.Nodes.cluster.Link(err)
 	g.noteLink(err)
 	if g.attendance != nil {
 		g.attendance.Link(err)

@@ -13,7 +13,7 @@ import (
 
 func (n *node) load(most int) gateway.Load {
 	n.t.Helper()
-	l, err := n.Load(n.t.Context(), most)
+	l, err := n.Nodes.Load(n.t.Context(), most)
 	must(n.t, err)
 	return l
 }

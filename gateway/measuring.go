@@ -4,41 +4,49 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"tidegate/gateway/internal/hub"
+	"tidegate/metrics"
 )
 
 // Load returns how busy the nodes are that are alive, and at most so many of their
 // channels and of their slow sessions. A node that does not answer is Silent.
-func (g *Gateway) Load(ctx context.Context, most int) (Load, error) {
-	ctx, end := context.WithCancel(ctx)
-	defer end()
-	var sum Load
-	_, err := g.cluster.Ask(ctx, measureLoad, errand{Most: most}, g.holding(ctx, decoded(g, measureLoad, sum.add)))
-	if err != nil {
-		return Load{}, ErrorOf(err)
-	}
-	for node, about := range g.cluster.Others() {
-		if !slices.ContainsFunc(sum.Nodes, func(n NodeLoad) bool { return n.Node == node }) {
-			silent := NodeLoad{NodeInfo: NodeInfo{Node: node}, Silent: true}
-			decoded(g, describeNode, func(n NodeInfo) { silent.NodeInfo = n })(about)
-			sum.Nodes = append(sum.Nodes, silent)
+func (n *Nodes) Load(ctx context.Context, most int) (sum Load, err error) {
+	err = n.survey(ctx, measureLoad, errand{Most: most}, decoded(n, measureLoad, sum.add), func(silent NodeInfo) {
+		if !slices.ContainsFunc(sum.Nodes, func(of NodeLoad) bool { return of.Node == silent.Node }) {
+			sum.Nodes = append(sum.Nodes, NodeLoad{NodeInfo: silent, Silent: true})
 		}
+	})
+	if err != nil {
+		return Load{}, err
 	}
 	slices.SortFunc(sum.Nodes, func(a, b NodeLoad) int { return strings.Compare(a.Node, b.Node) })
 	sum.cut(most)
 	return sum, nil
 }
 
-// loadHere tells how busy this node is, since it was asked last.
-func (g *Gateway) loadHere(most int) Load {
-	last := g.measured.Load()
+// meter measures how busy this node is.
+type meter struct {
+	// Fixed at birth.
+	about    func() NodeInfo
+	ready    func() error
+	hub      *hub.Hub
+	metrics  *metrics.Metrics
+	sessions *sessions
+
+	last atomic.Pointer[measurement] // when it was asked last; nil: not for a while
+}
+
+// read tells how busy this node is, since it was asked last.
+func (m *meter) read(most int) Load {
+	last := m.last.Load()
 	if last != nil && time.Since(last.at) < leastSpan {
 		return last.said
 	}
-	now := &measurement{at: time.Now(), totals: g.metrics.Totals(), channels: make(map[string]uint64)}
-	g.hub.Each(func(ch *hub.Channel) {
+	now := &measurement{at: time.Now(), totals: m.metrics.Totals(), channels: make(map[string]uint64)}
+	m.hub.Each(func(ch *hub.Channel) {
 		audience, messages := ch.Audience()
 		if messages == 0 {
 			return
@@ -48,23 +56,23 @@ func (g *Gateway) loadHere(most int) Load {
 			now.said.Channels = append(now.said.Channels, ChannelLoad{ch.Name(), rate, len(audience)})
 		}
 	})
-	slow, _ := g.sessions.slow()
+	slow, _ := m.sessions.slow()
 	for _, s := range slow {
-		now.said.Slow = append(now.said.Slow, SlowSession{s.session.id, g.node, s.session.who().User, s.session.transport, s.bytes})
+		now.said.Slow = append(now.said.Slow, SlowSession{s.session.id, s.session.gateway.node, s.session.who().User, s.session.transport, s.bytes})
 	}
-	now.said.Nodes = []NodeLoad{g.nodeLoad(last, now, len(slow))}
+	now.said.Nodes = []NodeLoad{m.nodeLoad(last, now, len(slow))}
 	now.said.cut(most)
-	g.measured.Store(now)
-	time.AfterFunc(measurementLife, func() { g.measured.CompareAndSwap(now, nil) })
+	m.last.Store(now)
+	time.AfterFunc(measurementLife, func() { m.last.CompareAndSwap(now, nil) })
 	return now.said
 }
 
-func (g *Gateway) nodeLoad(last, now *measurement, slow int) NodeLoad {
+func (m *meter) nodeLoad(last, now *measurement, slow int) NodeLoad {
 	n := NodeLoad{
-		NodeInfo: g.about(), Channels: g.hub.Channels(), Subscriptions: g.hub.Subscriptions(),
-		Waiting: g.sessions.waiting(), Slow: slow,
+		NodeInfo: m.about(), Channels: m.hub.Channels(), Subscriptions: m.hub.Subscriptions(),
+		Waiting: m.sessions.waiting(), Slow: slow,
 	}
-	if err := g.Ready(); err != nil {
+	if err := m.ready(); err != nil {
 		n.Unready = err.Error()
 	}
 	if last == nil {

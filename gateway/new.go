@@ -13,7 +13,6 @@ import (
 	"tidegate/gateway/internal/hub"
 	"tidegate/gateway/internal/outbox"
 	"tidegate/gateway/internal/pause"
-	"tidegate/gateway/internal/rates"
 	"tidegate/gateway/internal/wall"
 	"tidegate/metrics"
 )
@@ -45,18 +44,19 @@ func New(c Config) (*Gateway, error) {
 	g.background.Wall = g.wall
 	g.life, g.end = context.WithCancel(context.Background())
 	g.outboxes.Limit = c.Limits.OutboxBytes
-	g.finding = rates.New(rates.Limit{Reads: mostFinding})
 	g.Budget = newBudget(&g.limits, g.log)
 	g.sessions = newSessions(max(1, int(g.ping/time.Second)))
+	g.Nodes = &Nodes{budget: g.Budget, log: g.log}
+	g.Denials = newDenials(c.Register, g.Nodes, g.metrics, g.sessions.expel)
+	g.Users = newUsers(g.Nodes, g.Denials, g.Budget)
 	g.drain.window = cmp.Or(c.DrainWindow, 10*time.Second)
 	g.lease = cmp.Or(c.PresenceLease, 30*time.Second)
-	g.cluster = newCluster(g, &c)
 	if c.Presence != nil {
 		g.attendance = newAttendance(g, c)
 		g.receive(nil)
 	}
 	g.hub = newHub(g)
-	g.denying = newDenying(c.Register)
+	g.Nodes.cluster = newCluster(g, &c)
 	g.rules.Store(&c.Rules)
 	g.link.Store(&linkState{errStarting})
 	g.metrics.Track(
@@ -119,14 +119,14 @@ func (g *Gateway) Run(ctx context.Context) error {
 	parts.Go(func() { g.line.Run(working, runtime.GOMAXPROCS(0)) })
 	parts.Go(func() { g.keepDoing("look after sessions", working, g.beat) })
 	parts.Go(func() { g.keepDoing("look for losses", working, g.checkOften) })
-	if g.denying.register != nil {
-		parts.Go(func() { g.keepDoing("keep what is forbidden", working, g.followDenials) })
+	if g.Denials.register != nil {
+		parts.Go(func() { g.keepDoing("keep what is forbidden", working, g.Denials.follow) })
 	}
 	member, leave := context.WithCancel(working)
 	attending, leaveChannels := context.WithCancel(working)
 	var statements sync.WaitGroup
 	var membership sync.WaitGroup
-	membership.Go(func() { g.cluster.Run(member) })
+	membership.Go(func() { g.Nodes.cluster.Run(member) })
 	if g.attendance != nil {
 		statements.Go(func() { g.keepDoing("keep attendance", attending, g.attendance.Run) })
 	}

@@ -16,10 +16,10 @@ func newAttendance(g *Gateway, c Config) *attendance.Attendance {
 	own := attendance.Config{
 		Presence: c.Presence, Broker: c.Broker, Node: g.node, Run: newName(),
 		Lease: g.lease, Linger: cmp.Or(c.PresenceLinger, 5*time.Second),
-		Alone:    func() bool { return len(g.cluster.Alive()) == 1 },
+		Alone:    func() bool { return len(g.Nodes.cluster.Alive()) == 1 },
 		LastWord: g.drain.lastWord, Changes: c.Limits.PresencePerSecond, Log: g.log, Wall: g.wall,
 		Rouse: func(ctx context.Context, node, line string) error {
-			return g.cluster.Tell(ctx, node, noticesInLine, rousedLine{line})
+			return g.Nodes.cluster.Tell(ctx, node, noticesInLine, rousedLine{line})
 		},
 		Dropped: g.metrics.Webhooks.Dropped,
 	}
@@ -38,6 +38,13 @@ func (g *Gateway) SetReceivers(list []Receiver) {
 	for _, s := range g.sessions.all() {
 		s.attendAll()
 	}
+}
+
+// TellCount tells those who are on a channel of this node how many there are in the
+// whole cluster, if their protocol has an event for that. It is called by a Receiver of
+// OnSessionsChanged.
+func (g *Gateway) TellCount(channel string, sessions int) {
+	g.hub.TellCount(channel, sessions)
 }
 
 // receive notes who is told of what.

@@ -76,7 +76,7 @@ func (g *Gateway) open(ctx context.Context, hello Hello) (*Session, error) {
 }
 
 func (s *Session) begin(ctx context.Context, hello Hello) error {
-	if err := s.gateway.Admit(&hello.Principal, s.remote); err != nil {
+	if err := s.gateway.Denials.Admit(&hello.Principal, s.remote); err != nil {
 		return err // before a backend is asked
 	}
 	if len(hello.Commands) > 0 && !hello.Principal.Backend() { // as a long-poll does each time

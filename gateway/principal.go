@@ -73,6 +73,16 @@ type Authenticator interface {
 	Authenticate(ctx context.Context, token string) (Principal, error)
 }
 
+// The labels in metrics of credentials that are refused, whatever their Authenticator
+// says.
+const (
+	refusedMalformed  = "malformed"
+	refusedUnknownKey = "unknown_key"
+	refusedBanned     = "banned"
+	refusedRevoked    = "revoked"
+	refusedNoToken    = "no_token"
+)
+
 // Action is what a principal may do on a channel.
 type Action string
 

@@ -17,10 +17,10 @@ func (g *Gateway) Ready() error {
 	if err := g.link.Load().err; err != nil {
 		return fmt.Errorf("%w: %w", ErrBrokerAway, err)
 	}
-	if err := g.denialsKnown(); err != nil {
+	if err := g.Denials.known(); err != nil {
 		return err
 	}
-	return g.cluster.Joined()
+	return g.Nodes.cluster.Joined()
 }
 
 // readiness is Ready as a number: 1 or 0.
@@ -29,17 +29,4 @@ func (g *Gateway) readiness() float64 {
 		return 0
 	}
 	return 1
-}
-
-// denialsKnown returns nil once this node knows what is forbidden.
-func (g *Gateway) denialsKnown() error {
-	if g.denying.register == nil {
-		return nil
-	}
-	select {
-	case <-g.denying.known:
-		return nil
-	default:
-		return errors.New("it is not known yet who is banned")
-	}
 }

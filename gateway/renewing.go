@@ -17,7 +17,7 @@ func (s *Session) renew(ctx context.Context, c Renew) error {
 		return err
 	}
 	sub.Recount() // it may be shown otherwise from now on
-	if s.gateway.forbids(a) != nil {
+	if s.gateway.Denials.ofAdmission(a) != nil {
 		s.leaveForbidden() // who forbade it may have looked before
 		return nil
 	}
@@ -64,7 +64,7 @@ func (s *Session) admitByToken(ctx context.Context, token, channel string) (*Adm
 	}
 	by, err := s.gateway.auth.Authenticate(ctx, token)
 	if err == nil {
-		err = s.gateway.Admit(&by, s.remote)
+		err = s.gateway.Denials.Admit(&by, s.remote)
 	}
 	p := s.who()
 	switch {

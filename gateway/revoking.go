@@ -1,11 +1,23 @@
 package gateway
 
+// expel ends the sessions of who is forbidden to be here, and the subscriptions of who was
+// admitted to a channel by a token that is revoked, or as a user that is banned.
+func (r *sessions) expel() {
+	for _, s := range r.all() {
+		if d := s.gateway.Denials.of(s.who(), s.remote); d != nil {
+			s.Close(reasonOf(d))
+		} else {
+			s.leaveForbidden()
+		}
+	}
+}
+
 // leaveForbidden takes the session off the channels to which it was admitted by tokens that
 // are revoked, or as users that are banned.
 func (s *Session) leaveForbidden() {
 	var why []*Denial
 	left := s.dropIf(func(sub *subscription) bool {
-		d := s.gateway.forbids(sub.admission)
+		d := s.gateway.Denials.ofAdmission(sub.admission)
 		if d != nil {
 			why = append(why, d)
 		}
@@ -16,19 +28,6 @@ func (s *Session) leaveForbidden() {
 		e := deniedBy(why[i])
 		s.tell(Unsubscribed{Channel: sub.Channel(), Code: e.Code, Reason: e.Message})
 	}
-}
-
-// forbids returns what forbids a session to be on a channel as an Admission says, beside
-// what forbids it to be here; nil: nothing. It may be called with the session's mu held.
-func (g *Gateway) forbids(a *Admission) *Denial {
-	if a == nil || a.As == nil {
-		return nil
-	}
-	p := Principal{User: a.As.User}
-	if a.by != nil {
-		p.Token = *a.by
-	}
-	return g.denial(&p, "")
 }
 
 // reauthorize takes the session off the channels that it may not be on, but for

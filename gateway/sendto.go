@@ -10,14 +10,14 @@ import (
 
 // FindSession returns what is known of a session that is open on any node. Without
 // one the error's code is NotFound.
-func (g *Gateway) FindSession(ctx context.Context, id string) (found SessionInfo, err error) {
-	if !g.finding.TryRead() {
+func (u *Users) FindSession(ctx context.Context, id string) (found SessionInfo, err error) {
+	if !u.finding.TryRead() {
 		return SessionInfo{}, failf(Unavailable, "this node looks for as many sessions as it can: try again")
 	}
-	defer g.finding.EndRead()
+	defer u.finding.EndRead()
 	ctx, enough := context.WithCancel(ctx)
 	defer enough()
-	err = askAll(ctx, g, findSession, errand{Session: id}, func(info SessionInfo) {
+	err = askAll(ctx, u.nodes, findSession, errand{Session: id}, func(info SessionInfo) {
 		found = info
 		enough() // nobody else has it
 	})
@@ -30,10 +30,6 @@ func (g *Gateway) FindSession(ctx context.Context, id string) (found SessionInfo
 	return SessionInfo{}, err
 }
 
-// mostFinding are the sessions that a node looks for at a time: each is a question to all
-// nodes, of which bans and what else operators ask must find room.
-const mostFinding = 64
-
 // SendTo hands a frame of its client's to a session on any node, for transports on
 // which a client sends by requests that may come to another node than the one that
 // it hears. It returns once the session's node has put the frame in line: nil, or an
@@ -44,29 +40,29 @@ const mostFinding = 64
 // sends is handled in that order. The transport of such a session receives nothing
 // for it by itself. The key is the session's Hello.Key, which the client must have
 // shown: everybody may know the id. With another the error is Forbidden.
-func (g *Gateway) SendTo(ctx context.Context, remote, node, session, key string, frame Frame) error {
-	if err := g.SpendFor(remote); err != nil {
+func (u *Users) SendTo(ctx context.Context, remote, node, session, key string, frame Frame) error {
+	if err := u.Spend(remote); err != nil {
 		return err
 	}
-	err := g.cluster.Tell(ctx, node, sessionFrame, sentFrame{session, key, frame.Data, frame.Binary})
+	err := u.nodes.cluster.Tell(ctx, node, sessionFrame, sentFrame{session, key, frame.Data, frame.Binary})
 	if err != nil {
 		return ErrorOf(err)
 	}
 	return nil
 }
 
-// SpendFor takes from an address what a request of a client's costs that has a session
+// Spend takes from an address what a request of a client's costs that has a session
 // on any node; an error is a RateLimited, or a Forbidden if the address is banned.
-func (g *Gateway) SpendFor(remote string) error {
+func (u *Users) Spend(remote string) error {
 	if remote == "" {
 		return nil
 	}
-	if err := g.Admit(&g.nobody, remote); err != nil {
+	if err := u.denials.Admit(&Principal{}, remote); err != nil {
 		return err
 	}
-	address := g.Budget.rates.Address(NetworkOf(remote))
-	defer g.Budget.rates.Release(address)
-	return g.Budget.spend(nil, address, rates.Cost{Commands: 1})
+	address := u.budget.rates.Address(NetworkOf(remote))
+	defer u.budget.rates.Release(address)
+	return u.budget.spend(nil, address, rates.Cost{Commands: 1})
 }
 
 // sentFrame is a client's frame on its way to the node that has its session.
@@ -77,20 +73,13 @@ type sentFrame struct {
 	Binary  bool   `json:"binary,omitempty"`
 }
 
-func (g *Gateway) findSessionHere(id string, say func(any) error) error {
-	if s := g.sessions.named(id); s != nil && s.out.Open() {
-		return say(s.info())
-	}
-	return nil
-}
-
 // hearFrame takes a frame for one of this node's sessions.
-func (g *Gateway) hearFrame(_ string, body json.RawMessage) error {
+func (r *sessions) hearFrame(_ string, body json.RawMessage) error {
 	var f sentFrame
 	if err := json.Unmarshal(body, &f); err != nil {
 		return failf(BadRequest, "%v", err)
 	}
-	s := g.sessions.named(f.Session)
+	s := r.named(f.Session)
 	if s == nil || !s.out.Open() {
 		return failf(NotFound, "no session %q is open", f.Session)
 	}

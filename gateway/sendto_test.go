@@ -24,14 +24,14 @@ func openSession(t *testing.T, n *node) (*gateway.Session, *peer) {
 func TestSendTo_ReachesASessionOfAnotherNodeInOrder(t *testing.T) {
 	members := startCluster(t, 3, gateway.Config{PresenceLease: never})
 	s, p := openSession(t, members[1].node)
-	info, err := members[0].FindSession(t.Context(), s.ID())
+	info, err := members[0].Users.FindSession(t.Context(), s.ID())
 	if err != nil || info.Node != "n1" || info.Session != s.ID() {
 		t.Fatalf("FindSession = %+v, %v", info, err)
 	}
 	var want []string
 	send := func(from *member, text string) {
 		t.Helper()
-		if err := from.SendTo(t.Context(), "", info.Node, info.Session, "its key", gateway.Frame{Data: []byte(text)}); err != nil {
+		if err := from.Users.SendTo(t.Context(), "", info.Node, info.Session, "its key", gateway.Frame{Data: []byte(text)}); err != nil {
 			t.Errorf("SendTo: %v", err)
 		}
 	}
@@ -51,17 +51,17 @@ func TestSendTo_SaysThatASessionIsNotThere(t *testing.T) {
 	s, p := openSession(t, members[1].node)
 	s.Close(gateway.Disconnected)
 	p.expectClosed()
-	err := members[0].SendTo(t.Context(), "", "n1", s.ID(), "its key", gateway.Frame{Data: []byte("ping")})
+	err := members[0].Users.SendTo(t.Context(), "", "n1", s.ID(), "its key", gateway.Frame{Data: []byte("ping")})
 	wantCode(t, err, gateway.NotFound)
-	_, err = members[0].FindSession(t.Context(), s.ID())
+	_, err = members[0].Users.FindSession(t.Context(), s.ID())
 	wantCode(t, err, gateway.NotFound)
-	wantCode(t, members[0].SendTo(t.Context(), "", "n7", s.ID(), "its key", gateway.Frame{}), gateway.Unavailable)
+	wantCode(t, members[0].Users.SendTo(t.Context(), "", "n7", s.ID(), "its key", gateway.Frame{}), gateway.Unavailable)
 }
 
 func TestSendTo_FrameThatCannotBeReadEndsTheSession(t *testing.T) {
 	n := startNode(t, gateway.Config{})
 	s, p := openSession(t, n)
-	if err := n.SendTo(t.Context(), "", n.Node(), s.ID(), "its key", gateway.Frame{Data: []byte("break")}); err != nil {
+	if err := n.Users.SendTo(t.Context(), "", n.Node(), s.ID(), "its key", gateway.Frame{Data: []byte("break")}); err != nil {
 		t.Error(err)
 	}
 	if got := p.expectClosed(); got != gateway.Unsupported {
@@ -81,7 +81,7 @@ func TestSendTo_LineIsBounded(t *testing.T) {
 	s, _ := openSession(t, n)
 	var err error
 	for i := 0; i < 1000 && err == nil; i++ {
-		err = n.SendTo(t.Context(), "", n.Node(), s.ID(), "its key", gateway.Frame{Data: []byte("history chat")})
+		err = n.Users.SendTo(t.Context(), "", n.Node(), s.ID(), "its key", gateway.Frame{Data: []byte("history chat")})
 	}
 	wantCode(t, err, gateway.RateLimited)
 }
@@ -101,7 +101,7 @@ func TestSendTo_LinesShareTheNodesRoom(t *testing.T) {
 	})
 	frame := gateway.Frame{Data: fmt.Appendf(nil, "%-10000s", "history chat")}
 	send := func(s *gateway.Session, f gateway.Frame) error {
-		return n.SendTo(t.Context(), "", n.Node(), s.ID(), "its key", f)
+		return n.Users.SendTo(t.Context(), "", n.Node(), s.ID(), "its key", f)
 	}
 	first, _ := openSession(t, n)
 	second, p := openSession(t, n)
@@ -128,10 +128,10 @@ func TestSendTo_NeedsTheSessionsKey(t *testing.T) {
 	must(t, err)
 	defer keyless.End(nil)
 	for _, attempt := range []struct{ session, key string }{{s.ID(), ""}, {s.ID(), "its kez"}, {s.ID(), "its key "}, {keyless.ID(), ""}} {
-		err := n.SendTo(t.Context(), "", n.Node(), attempt.session, attempt.key, gateway.Frame{Data: []byte("break")})
+		err := n.Users.SendTo(t.Context(), "", n.Node(), attempt.session, attempt.key, gateway.Frame{Data: []byte("break")})
 		wantCode(t, err, gateway.Forbidden)
 	}
-	if err := n.SendTo(t.Context(), "", n.Node(), s.ID(), "its key", gateway.Frame{Data: []byte("ping")}); err != nil {
+	if err := n.Users.SendTo(t.Context(), "", n.Node(), s.ID(), "its key", gateway.Frame{Data: []byte("ping")}); err != nil {
 		t.Error(err)
 	}
 	p.expect("pong")
@@ -142,10 +142,10 @@ func TestSendTo_IsPaidForByTheAddress(t *testing.T) {
 	s, _ := openSession(t, n)
 	var err error
 	for i := 0; i < 100 && err == nil; i++ {
-		err = n.SendTo(t.Context(), "192.0.2.7:1234", n.Node(), s.ID(), "its key", gateway.Frame{Data: []byte("ping")})
+		err = n.Users.SendTo(t.Context(), "192.0.2.7:1234", n.Node(), s.ID(), "its key", gateway.Frame{Data: []byte("ping")})
 	}
 	wantCode(t, err, gateway.RateLimited)
-	if err := n.SendTo(t.Context(), "192.0.2.8:1234", n.Node(), s.ID(), "its key", gateway.Frame{Data: []byte("ping")}); err != nil {
+	if err := n.Users.SendTo(t.Context(), "192.0.2.8:1234", n.Node(), s.ID(), "its key", gateway.Frame{Data: []byte("ping")}); err != nil {
 		t.Errorf("from another address: %v", err)
 	}
 }
@@ -159,12 +159,12 @@ func TestFindSession_LeavesRoomForBans(t *testing.T) {
 	var finding sync.WaitGroup
 	for range many {
 		finding.Go(func() {
-			_, err := members[0].FindSession(t.Context(), "nobody")
+			_, err := members[0].Users.FindSession(t.Context(), "nobody")
 			refused <- err
 		})
 	}
 	wantCode(t, <-refused, gateway.Unavailable) // the first is not one that waits
-	if _, err := members[0].Deny(t.Context(), &backend, gateway.Denial{User: "alice"}); err == nil || !strings.Contains(err.Error(), "n1") {
+	if _, err := members[0].Denials.Deny(t.Context(), &backend, gateway.Denial{User: "alice"}); err == nil || !strings.Contains(err.Error(), "n1") {
 		t.Errorf("a ban meanwhile: %v, want to hear only that n1 is silent", err)
 	}
 	finding.Wait()

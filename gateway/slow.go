@@ -1,16 +1,18 @@
 package gateway
 
-import "slices"
+import (
+	"log/slog"
+	"slices"
+)
 
 // boundOutboxes closes sessions while more waits in all for peers that do not
-// keep up than the limit allows: first the one for which most waits. A message
+// keep up than most, the limit, allows: first the one for which most waits. A message
 // counts for each session that it waits for, though they share its memory.
-func (g *Gateway) boundOutboxes() {
-	most := g.limits.OutboxTotalBytes
+func (r *sessions) boundOutboxes(most int, log *slog.Logger) {
 	if most <= 0 {
 		return
 	}
-	slow, total := g.sessions.slow()
+	slow, total := r.slow()
 	if total <= most {
 		return
 	}
@@ -24,5 +26,5 @@ func (g *Gateway) boundOutboxes() {
 		total -= s.bytes
 		closed++
 	}
-	g.log.Warn("closed the slowest sessions: limits.outbox_total_bytes was exceeded", "sessions", closed, "limit", most)
+	log.Warn("closed the slowest sessions: limits.outbox_total_bytes was exceeded", "sessions", closed, "limit", most)
 }

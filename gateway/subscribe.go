@@ -121,7 +121,7 @@ func (s *Session) prepareJoin(ctx context.Context, c Subscribe, name string) *jo
 	if j.Err, j.reply.Data = err, told; err == nil {
 		s.reserveFor(j, terms{Terms: hub.Terms{NoEcho: c.NoEcho}, admission: admission})
 	}
-	if d := s.gateway.forbids(admission); j.Err == nil && d != nil { // who forbade it may have looked before
+	if d := s.gateway.Denials.ofAdmission(admission); j.Err == nil && d != nil { // who forbade it may have looked before
 		j.Err = deniedBy(d)
 	}
 	return j

@@ -160,7 +160,7 @@ func TestSession_TakenOffAChannelThatItSubscribesToTwice(t *testing.T) {
 	var n *node
 	o := newOffice(func(q *gateway.Question) error {
 		if q.Event == gateway.OnSubscribe && q.Channel == "room:2" {
-			_, err := n.UnsubscribeUser(context.Background(), "bob", "room:1")
+			_, err := n.Users.Unsubscribe(context.Background(), gateway.Whose{User: "bob"}, "room:1")
 			return err
 		}
 		return nil

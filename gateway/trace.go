@@ -87,9 +87,9 @@ func (g *Gateway) Trace(ctx context.Context, p *Principal, c Publish, q TraceQue
 	c.mark = newName()
 	e := errand{Channel: c.Channel, User: q.User, Mark: c.mark, Payload: []byte(hub.SumOf(c.Payload))}
 	defer func() {
-		_ = askAll(context.WithoutCancel(ctx), g, endTrace, e, func(struct{}) {}) // else they end it themselves
+		_ = askAll(context.WithoutCancel(ctx), g.Nodes, endTrace, e, func(struct{}) {}) // else they end it themselves
 	}()
-	if err := askAll(ctx, g, beginTrace, e, func(struct{}) {}); err != nil {
+	if err := askAll(ctx, g.Nodes, beginTrace, e, func(struct{}) {}); err != nil {
 		return Trace{}, err
 	}
 	t := Trace{Node: g.node, Began: time.Now(), Publish: explained.Publish}
@@ -101,15 +101,15 @@ func (g *Gateway) Trace(ctx context.Context, p *Principal, c Publish, q TraceQue
 			return t, nil
 		}
 	}
-	t.Nodes, err = g.followTrace(ctx, e, min(max(q.Wait, 0), maxTraceWait))
+	t.Nodes, err = g.Nodes.followTrace(ctx, e, min(max(q.Wait, 0), maxTraceWait))
 	return t, err
 }
 
 // followTrace asks the nodes until all is settled.
-func (g *Gateway) followTrace(ctx context.Context, e errand, wait time.Duration) ([]NodeTrace, error) {
+func (n *Nodes) followTrace(ctx context.Context, e errand, wait time.Duration) ([]NodeTrace, error) {
 	for deadline := time.Now().Add(wait); ; {
 		var nodes []NodeTrace
-		if err := askAll(ctx, g, readTrace, e, func(n NodeTrace) { nodes = append(nodes, n) }); err != nil {
+		if err := askAll(ctx, n, readTrace, e, func(of NodeTrace) { nodes = append(nodes, of) }); err != nil {
 			return nil, err
 		}
 		if !slices.ContainsFunc(nodes, NodeTrace.unsettled) || !time.Now().Before(deadline) || !pause.For(ctx, tracePause) {
@@ -136,7 +136,7 @@ func (g *Gateway) traceHere(e errand) NodeTrace {
 	if e.User == "" {
 		return n
 	}
-	for _, s := range g.openSessions(e.User) {
+	for _, s := range g.sessions.openOf(e.User) {
 		if !told[s] {
 			n.Sessions = append(n.Sessions, s.untraced(e.Channel))
 		}

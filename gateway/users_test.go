@@ -19,16 +19,16 @@ func TestUsers_SomeSessionsOfAUserAreReached(t *testing.T) {
 	}
 	one, two, three := open(members[0], "one"), open(members[1], "two"), open(members[1], "three")
 	on := members[0]
-	expectReached(t, 1)(on.SubscribeSome(t.Context(), gateway.Whose{User: "alice", Session: "two"}, gateway.Grant{Channel: "news"}))
+	expectReached(t, 1)(on.Users.Subscribe(t.Context(), gateway.Whose{User: "alice", Session: "two"}, gateway.Grant{Channel: "news"}))
 	two.expect("subscribed news")
-	expectReached(t, 2)(on.SubscribeSome(t.Context(), gateway.Whose{User: "alice", Except: []string{"two"}}, gateway.Grant{Channel: "news"}))
+	expectReached(t, 2)(on.Users.Subscribe(t.Context(), gateway.Whose{User: "alice", Except: []string{"two"}}, gateway.Grant{Channel: "news"}))
 	three.expect("subscribed news")
 	one.expect("subscribed news")
-	expectReached(t, 1)(on.UnsubscribeSome(t.Context(), gateway.Whose{User: "alice", Session: "three"}, "news"))
+	expectReached(t, 1)(on.Users.Unsubscribe(t.Context(), gateway.Whose{User: "alice", Session: "three"}, "news"))
 	three.expect("unsubscribed news")
-	expectReached(t, 0)(on.DisconnectSome(t.Context(), gateway.Whose{User: "alice", Session: "one", Except: []string{"one"}}))
-	expectReached(t, 0)(on.DisconnectSome(t.Context(), gateway.Whose{User: "bob", Session: "one"}))
-	expectReached(t, 1)(on.DisconnectSome(t.Context(), gateway.Whose{User: "alice", Except: []string{"one", "two"}}))
+	expectReached(t, 0)(on.Users.Disconnect(t.Context(), gateway.Whose{User: "alice", Session: "one", Except: []string{"one"}}))
+	expectReached(t, 0)(on.Users.Disconnect(t.Context(), gateway.Whose{User: "bob", Session: "one"}))
+	expectReached(t, 1)(on.Users.Disconnect(t.Context(), gateway.Whose{User: "alice", Except: []string{"one", "two"}}))
 	three.expectClosed()
 	for _, p := range []*peer{one, two} {
 		p.send("ping")
@@ -40,7 +40,7 @@ func TestUsers_ASubscriptionOfTheBackendsEndsWhenItSays(t *testing.T) {
 	on := startCluster(t, 1, gateway.Config{})[0]
 	p := on.connect(gateway.Hello{Principal: gateway.Principal{User: "alice"}})
 	soon := time.Now().Add(1500 * time.Millisecond)
-	expectReached(t, 1)(on.SubscribeSome(t.Context(), gateway.Whose{User: "alice"}, gateway.Grant{Channel: "news", Until: soon}))
+	expectReached(t, 1)(on.Users.Subscribe(t.Context(), gateway.Whose{User: "alice"}, gateway.Grant{Channel: "news", Until: soon}))
 	p.expect("subscribed news")
 	p.expect("unsubscribed news unauthenticated")
 	if time.Now().Before(soon) {
@@ -59,7 +59,7 @@ func TestUsers_ASubscriptionOfTheBackendsBeginsAsItSays(t *testing.T) {
 	}
 	given := gateway.Grant{Channel: "news", Info: json.RawMessage(`{"role":"guest"}`), Cursor: first.String()}
 	p := open("one")
-	expectReached(t, 1)(on.SubscribeSome(t.Context(), gateway.Whose{User: "alice"}, given))
+	expectReached(t, 1)(on.Users.Subscribe(t.Context(), gateway.Whose{User: "alice"}, given))
 	p.expect("subscribed news recovered=true")
 	p.expect("message news 2 ")
 	eventually(t, "the user is there as the backend says", func() bool {
@@ -67,20 +67,20 @@ func TestUsers_ASubscriptionOfTheBackendsBeginsAsItSays(t *testing.T) {
 		return err == nil && len(found) == 1 && string(found[0].Info) == `{"role":"guest"}` && string(found[0].Elsewhere) == `{"name":"Alice"}`
 	})
 	other := open("two")
-	reached, err := on.SubscribeSome(t.Context(), gateway.Whose{User: "alice"}, given)
+	reached, err := on.Users.Subscribe(t.Context(), gateway.Whose{User: "alice"}, given)
 	if e := gateway.ErrorOf(err); reached != 1 || e.Code != gateway.BadRequest {
 		t.Errorf("reached %d, %v; want the other session, and an error for the first", reached, err)
 	}
 	other.expect("subscribed news recovered=true")
 	long := gateway.Grant{Channel: "more", Info: json.RawMessage(`"` + strings.Repeat("x", gateway.MostInfo-2-len(`{"name":"Alice"}`)) + `"`)}
-	expectReached(t, 2)(on.SubscribeSome(t.Context(), gateway.Whose{User: "alice"}, long))
+	expectReached(t, 2)(on.Users.Subscribe(t.Context(), gateway.Whose{User: "alice"}, long))
 	long.Channel, long.Info = "most", json.RawMessage(strings.Replace(string(long.Info), "x", "xx", 1))
-	reached, err = on.SubscribeSome(t.Context(), gateway.Whose{User: "alice"}, long)
+	reached, err = on.Users.Subscribe(t.Context(), gateway.Whose{User: "alice"}, long)
 	if e := gateway.ErrorOf(err); reached != 0 || e.Code != gateway.LimitExceeded {
 		t.Errorf("reached %d, %v; want nobody, since both infos together are too long", reached, err)
 	}
 	given.Cursor = "no cursor"
-	if reached, err := on.SubscribeSome(t.Context(), gateway.Whose{User: "alice", Session: "none"}, given); reached != 0 || err != nil {
+	if reached, err := on.Users.Subscribe(t.Context(), gateway.Whose{User: "alice", Session: "none"}, given); reached != 0 || err != nil {
 		t.Errorf("reached %d, %v; want nobody", reached, err)
 	}
 }
@@ -94,7 +94,7 @@ func TestUsers_ASubscriptionOfTheBackendsIsOnItsTerms(t *testing.T) {
 		t.Helper()
 		p := on.connect(gateway.Hello{Protocol: words{as}, Principal: gateway.Principal{User: user}})
 		g.Channel = "news"
-		expectReached(t, 1)(on.SubscribeSome(t.Context(), gateway.Whose{User: user}, g))
+		expectReached(t, 1)(on.Users.Subscribe(t.Context(), gateway.Whose{User: user}, g))
 		return p
 	}
 	alice := come("alice", "exact", gateway.Grant{})
@@ -133,9 +133,9 @@ func TestUsers_SessionsEndWhenTheBackendSays(t *testing.T) {
 		return on.connect(gateway.Hello{Session: session, Principal: gateway.Principal{User: "alice", Expires: soon}})
 	}
 	at, now, never := connect("at"), connect("now"), connect("never")
-	expectReached(t, 1)(on.Expire(t.Context(), gateway.Whose{User: "alice", Session: "never"}, time.Time{}))
-	expectReached(t, 1)(on.Expire(t.Context(), gateway.Whose{User: "alice", Session: "now"}, time.Now()))
-	expectReached(t, 1)(on.Expire(t.Context(), gateway.Whose{User: "alice", Session: "at"}, soon))
+	expectReached(t, 1)(on.Users.Expire(t.Context(), gateway.Whose{User: "alice", Session: "never"}, time.Time{}))
+	expectReached(t, 1)(on.Users.Expire(t.Context(), gateway.Whose{User: "alice", Session: "now"}, time.Now()))
+	expectReached(t, 1)(on.Users.Expire(t.Context(), gateway.Whose{User: "alice", Session: "at"}, soon))
 	for _, p := range []*peer{now, at} {
 		if reason := p.expectClosed(); !reason.Is(gateway.TokenExpired) {
 			t.Errorf("closed with %+v", reason)

@@ -31,7 +31,7 @@ func (h *Handler) answer(serve endpoint) http.Handler {
 // do answers an authenticated request and returns the status.
 func (h *Handler) do(r *request, serve endpoint) (status int) {
 	var body any
-	err := h.gateway.Admit(r.by, r.RemoteAddr)
+	err := h.gateway.Denials.Admit(r.by, r.RemoteAddr)
 	if err == nil {
 		body, err = serve(r)
 	}

@@ -1,5 +1,7 @@
 package api
 
+import "tidegate/gateway"
+
 // The endpoints in this file ask all nodes. If a live node does not answer in time,
 // the status is 503.
 
@@ -9,7 +11,7 @@ func (h *Handler) listChannels(r *request) (any, error) {
 	if given := r.URL.Query(); given.Has("match") {
 		pattern = given.Get("match")
 	}
-	found, err := h.gateway.Channels(r.Context(), pattern)
+	found, err := h.gateway.Nodes.Channels(r.Context(), pattern)
 	if err != nil {
 		return nil, err
 	}
@@ -21,7 +23,7 @@ func (h *Handler) listChannels(r *request) (any, error) {
 }
 
 func (h *Handler) listSessions(r *request) (any, error) {
-	found, err := h.gateway.Sessions(r.Context(), r.PathValue("user"))
+	found, err := h.gateway.Users.Sessions(r.Context(), r.PathValue("user"))
 	if err != nil {
 		return nil, err
 	}
@@ -33,7 +35,7 @@ func (h *Handler) listSessions(r *request) (any, error) {
 }
 
 func (h *Handler) listNodes(r *request) (any, error) {
-	found, err := h.gateway.Nodes(r.Context())
+	found, err := h.gateway.Nodes.List(r.Context())
 	if err != nil {
 		return nil, err
 	}
@@ -45,15 +47,15 @@ func (h *Handler) listNodes(r *request) (any, error) {
 }
 
 func (h *Handler) disconnect(r *request) (any, error) {
-	return reachedOf(h.gateway.Disconnect(r.Context(), r.PathValue("user")))
+	return reachedOf(h.gateway.Users.Disconnect(r.Context(), gateway.Whose{User: r.PathValue("user")}))
 }
 
 func (h *Handler) subscribe(r *request) (any, error) {
-	return reachedOf(h.gateway.SubscribeUser(r.Context(), r.PathValue("user"), r.PathValue("channel")))
+	return reachedOf(h.gateway.Users.Subscribe(r.Context(), gateway.Whose{User: r.PathValue("user")}, gateway.Grant{Channel: r.PathValue("channel")}))
 }
 
 func (h *Handler) unsubscribe(r *request) (any, error) {
-	return reachedOf(h.gateway.UnsubscribeUser(r.Context(), r.PathValue("user"), r.PathValue("channel")))
+	return reachedOf(h.gateway.Users.Unsubscribe(r.Context(), gateway.Whose{User: r.PathValue("user")}, r.PathValue("channel")))
 }
 
 // reachedOf returns the number of sessions reached, even if there was an error.

@@ -42,7 +42,7 @@ func (n *node) haunt() {
 			Payload: []byte(`{"hello":{"node":"ghost","lease":3600000,"about":{"node":"ghost","host":"castle","version":"2","since":"2023-11-14T22:13:20Z","sessions":7}}}`),
 		}, broker.PublishOptions{})
 		must(n.t, err)
-		nodes, err := n.gateway.Nodes(n.t.Context())
+		nodes, err := n.gateway.Nodes.List(n.t.Context())
 		must(n.t, err)
 		return slices.ContainsFunc(nodes, func(node gateway.NodeInfo) bool { return node.Node == "ghost" })
 	})

@@ -61,7 +61,7 @@ func (h *Handler) deny(r *request, d gateway.Denial, lasts string) (any, error) 
 		}
 		d.Until = time.Now().Add(duration).UTC()
 	}
-	d, err := h.gateway.Deny(r.Context(), r.by, d)
+	d, err := h.gateway.Denials.Deny(r.Context(), r.by, d)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +71,7 @@ func (h *Handler) deny(r *request, d gateway.Denial, lasts string) (any, error) 
 
 // lift revokes a ban or a revocation.
 func (h *Handler) lift(r *request) (any, error) {
-	return nil, h.gateway.Lift(r.Context(), r.PathValue("id"))
+	return nil, h.gateway.Denials.Lift(r.Context(), r.PathValue("id"))
 }
 
 func (h *Handler) listBans(*request) (any, error) {
@@ -84,7 +84,7 @@ func (h *Handler) listRevocations(*request) (any, error) {
 
 func (h *Handler) denials(wanted func(*gateway.Denial) bool) []denial {
 	list := []denial{}
-	for _, d := range h.gateway.Denials() {
+	for _, d := range h.gateway.Denials.All() {
 		if wanted(&d) {
 			list = append(list, denialOf(&d))
 		}

@@ -19,7 +19,7 @@ func (h *Handler) load(r *request) (any, error) {
 			return nil, fail(gateway.BadRequest, "most is %.32q: want a number from 0 to %d", given, mostLoads)
 		}
 	}
-	found, err := h.gateway.Load(r.Context(), most)
+	found, err := h.gateway.Nodes.Load(r.Context(), most)
 	if err != nil {
 		return nil, err
 	}

@@ -64,7 +64,7 @@ func (a *API) authenticate(r *http.Request) (p gateway.Principal, err error) {
 	}
 	switch {
 	case p.Backend() && p.Scope == nil:
-		return p, a.Gateway.Admit(&p, r.RemoteAddr)
+		return p, a.Gateway.Denials.Admit(&p, r.RemoteAddr)
 	case key == "":
 		a.Gateway.NoteNoToken()
 		return p, &gateway.Error{Code: gateway.Unauthenticated, Message: "this takes an API key: send the header X-API-Key"}

@@ -203,7 +203,7 @@ func TestAPI_ReachesSomeOfAUsersClients(t *testing.T) {
 		t.Error(answer)
 	}
 	fifth.await(t)
-	if left, err := g.Sessions(t.Context(), "alice"); err != nil || len(left) != 1 || left[0].Session != "four" || len(four.closed) > 0 {
+	if left, err := g.Users.Sessions(t.Context(), "alice"); err != nil || len(left) != 1 || left[0].Session != "four" || len(four.closed) > 0 {
 		t.Errorf("left are %v, %v", left, err)
 	}
 }

@@ -132,7 +132,7 @@ func (c *call) unsubscribe(ctx context.Context, args struct {
 	if !ok {
 		return twoSessions
 	}
-	_, err := c.UnsubscribeSome(ctx, of, args.Channel)
+	_, err := c.Users.Unsubscribe(ctx, of, args.Channel)
 	return done(empty{}, err)
 }
 
@@ -153,7 +153,7 @@ func (c *call) disconnect(ctx context.Context, args struct {
 		return failed(errNotAvailable, "clients are disconnected with the code 3503 here: leave out disconnect")
 	}
 	of.Except = args.Whitelist
-	_, err := c.DisconnectSome(ctx, of)
+	_, err := c.Users.Disconnect(ctx, of)
 	return done(empty{}, err)
 }
 
@@ -175,7 +175,7 @@ func (c *call) refresh(ctx context.Context, args struct {
 	if args.Expired {
 		end = time.Now()
 	}
-	_, err := c.Expire(ctx, of, end)
+	_, err := c.Users.Expire(ctx, of, end)
 	return done(empty{}, err)
 }
 
@@ -241,7 +241,7 @@ func (c *call) channels(ctx context.Context, args struct {
 	if args.Pattern == "" {
 		args.Pattern = "*"
 	}
-	found, err := c.Channels(ctx, args.Pattern)
+	found, err := c.Nodes.Channels(ctx, args.Pattern)
 	if err != nil {
 		return done(nil, err)
 	}
@@ -253,7 +253,7 @@ func (c *call) channels(ctx context.Context, args struct {
 }
 
 func (c *call) info(ctx context.Context) outcome {
-	found, err := c.Nodes(ctx)
+	found, err := c.Nodes.List(ctx)
 	if err != nil {
 		return done(nil, err)
 	}

@@ -77,7 +77,7 @@ func (c *call) subscribe(ctx context.Context, args struct {
 	if !ok {
 		return why
 	}
-	_, err := c.SubscribeSome(ctx, of, to)
+	_, err := c.Users.Subscribe(ctx, of, to)
 	return done(empty{}, err)
 }
 

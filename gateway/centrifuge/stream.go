@@ -115,7 +115,7 @@ func (s *stream) open(r *http.Request, p Protocol, said []byte) (session *gatewa
 	}
 	if !s.oneWay {
 		frame := gateway.Frame{Data: said, Binary: p.Format == Protobuf}
-		err = s.gateway.SendTo(r.Context(), "", s.gateway.Node(), session.ID(), h.Key, frame)
+		err = s.gateway.Users.SendTo(r.Context(), "", s.gateway.Node(), session.ID(), h.Key, frame)
 	}
 	if err != nil {
 		session.Close(gateway.Failed)

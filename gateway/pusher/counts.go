@@ -32,8 +32,8 @@ const (
 )
 
 func newCounter(g *gateway.Gateway, a *app) gateway.Receiver {
-	c := &counter{nodes: g.Nodes, send: func(ctx context.Context, node string, counts map[string]int) error {
-		return g.Tell(ctx, node, topicCounts, counts)
+	c := &counter{nodes: g.Nodes.List, send: func(ctx context.Context, node string, counts map[string]int) error {
+		return g.Nodes.Tell(ctx, node, topicCounts, counts)
 	}}
 	return gateway.Receiver{
 		Name: "pusher-" + a.id + "-counts", Of: func(channel string) bool { return a.has(channel) && !isPresence(a.nameOf(channel)) },

@@ -120,7 +120,7 @@ func startPair(t testing.TB, c gateway.Config, apps ...App) (nodes []*node, host
 	}
 	for _, n := range nodes {
 		brokertest.Eventually(t, "the nodes know each other", func() bool {
-			known, err := n.Nodes(t.Context())
+			known, err := n.Nodes.List(t.Context())
 			return err == nil && len(known) == len(nodes)
 		})
 	}

@@ -61,7 +61,7 @@ func (r *request) infosOf(names []string, wanted func(i int) wants) ([]*channelI
 // count returns how many are on a channel.
 func (r *request) count(name string) (gateway.ChannelInfo, error) {
 	channel := r.app.channelOf(name)
-	found, err := r.api.gateway.Channels(r.Context(), channel) // no name has a * in it
+	found, err := r.api.gateway.Nodes.Channels(r.Context(), channel) // no name has a * in it
 	if err != nil || len(found) == 0 {
 		return gateway.ChannelInfo{Channel: channel}, err
 	}
@@ -78,7 +78,7 @@ func (r *request) listChannels() (any, error) {
 	case wants.users && !isPresence(filter):
 		return nil, refuse(http.StatusBadRequest, "user_count is for presence channels: ask with filter_by_prefix=presence-")
 	}
-	found, err := r.api.gateway.Channels(r.Context(), r.app.channelOf(filter)+"*")
+	found, err := r.api.gateway.Nodes.Channels(r.Context(), r.app.channelOf(filter)+"*")
 	if err != nil {
 		return nil, err
 	}
@@ -136,6 +136,6 @@ func (r *request) listUsers() (any, error) {
 }
 
 func (r *request) terminateConnections() (any, error) {
-	_, err := r.api.gateway.Disconnect(r.Context(), r.app.userOf(r.PathValue("user")))
+	_, err := r.api.gateway.Users.Disconnect(r.Context(), gateway.Whose{User: r.app.userOf(r.PathValue("user"))})
 	return struct{}{}, err
 }

@@ -110,7 +110,7 @@ func TestWatchlist_IsOffUnlessTheAppSaysSo(t *testing.T) {
 	p, socket := n.connect(shop)
 	p.signsIn(shop, socket, "alice", "bob")
 	p.finds("channel", "#server-to-user-alice")
-	sessions, err := n.Sessions(t.Context(), "alice")
+	sessions, err := n.Users.Sessions(t.Context(), "alice")
 	if err != nil || len(sessions) != 1 || fmt.Sprint(sessions[0].Channels) != "[@alice]" {
 		t.Errorf("the session is %+v, %v", sessions, err)
 	}

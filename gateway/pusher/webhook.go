@@ -33,7 +33,7 @@ type Webhooks struct {
 // and "taken", "away" or "dropped".
 func NewWebhooks(g *gateway.Gateway, apps *Apps, log *slog.Logger, observe func(event, result string)) *Webhooks {
 	w := &Webhooks{gateway: g, apps: apps, log: log, observe: observe, client: webhook.NewClient()}
-	g.Hear(topicCounts, heard(w.hearCounts))
+	g.Nodes.Hear(topicCounts, heard(w.hearCounts))
 	return w
 }
 

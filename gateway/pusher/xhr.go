@@ -66,7 +66,7 @@ func (x *XHR) homeOf(r *http.Request, id string) (string, error) {
 	if err := x.gateway.Budget.Spend(&gateway.Principal{}, r.RemoteAddr, rates.Cost{Commands: 1}); err != nil {
 		return "", err
 	}
-	found, err := x.gateway.FindSession(r.Context(), id)
+	found, err := x.gateway.Users.FindSession(r.Context(), id)
 	if err == nil {
 		x.noteHome(id, found.Node)
 	}

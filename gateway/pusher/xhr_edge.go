@@ -24,7 +24,7 @@ func (x *XHR) listen(w http.ResponseWriter, r *http.Request, stream bool) {
 		return
 	}
 	id, home := sessionOf(settings, r), ""
-	err := x.gateway.SpendFor(r.RemoteAddr)
+	err := x.gateway.Users.Spend(r.RemoteAddr)
 	if err == nil {
 		home, err = x.homeOf(r, id)
 	}
@@ -82,7 +82,7 @@ func (x *XHR) await(ctx context.Context, win *window) (word linesWord, err error
 	again := time.NewTicker(askAgain)
 	defer again.Stop()
 	for {
-		if err := x.gateway.Tell(ctx, win.home, topicRead, ask); err != nil {
+		if err := x.gateway.Nodes.Tell(ctx, win.home, topicRead, ask); err != nil {
 			return linesWord{}, err
 		}
 		ask.Again = true
@@ -97,7 +97,7 @@ func (x *XHR) await(ctx context.Context, win *window) (word linesWord, err error
 }
 
 func (x *XHR) leave(win *window) {
-	_ = x.gateway.Tell(context.Background(), win.home, topicLeave, readWord{Session: win.session, Ticket: win.ticket}) // else the home waits in vain
+	_ = x.gateway.Nodes.Tell(context.Background(), win.home, topicLeave, readWord{Session: win.session, Ticket: win.ticket}) // else the home waits in vain
 }
 
 func (x *XHR) setWindow(win *window) {

@@ -57,12 +57,12 @@ func (x *XHR) open(r *http.Request, app *app, id string) (err error) {
 // nodes at once, as when a balancer sends a request again.
 func (x *XHR) announce(s *stay) {
 	var telling sync.WaitGroup
-	for _, node := range x.gateway.Alive() {
+	for _, node := range x.gateway.Nodes.Alive() {
 		if node == x.gateway.Node() {
 			continue
 		}
 		telling.Go(func() {
-			err := x.gateway.Tell(context.Background(), node, topicBegan, beganWord{s.session.ID(), s.since})
+			err := x.gateway.Nodes.Tell(context.Background(), node, topicBegan, beganWord{s.session.ID(), s.since})
 			if is(err, gateway.Forbidden) {
 				s.session.Close(twice)
 			}
@@ -101,7 +101,7 @@ func (x *XHR) hearSaid(_ string, w sayWord) error {
 // its request is answered: it hears by an event of what was not done.
 func (x *XHR) receive(s *stay, key string, frame []byte) {
 	defer x.gateway.Wall().Catch("hear a request", func() { s.session.Close(gateway.Failed) })
-	err := x.gateway.SendTo(context.Background(), "", x.gateway.Node(), s.session.ID(), key, gateway.Frame{Data: frame})
+	err := x.gateway.Users.SendTo(context.Background(), "", x.gateway.Node(), s.session.ID(), key, gateway.Frame{Data: frame})
 	if is(err, gateway.RateLimited) {
 		_, _, _ = s.take([][]byte{lineOf(failed(tooFast, gateway.ErrorOf(err).Message))}) // a box that is full closes the session
 	}
@@ -183,7 +183,7 @@ func (x *XHR) passOn(s *stay) {
 		if !more {
 			return
 		}
-		err := x.gateway.Tell(context.Background(), to.node, topicLines, linesWord{to.ticket, chunk, last})
+		err := x.gateway.Nodes.Tell(context.Background(), to.node, topicLines, linesWord{to.ticket, chunk, last})
 		switch {
 		case is(err, gateway.NotFound): // the request is over, and has taken nothing
 			s.putBack(chunk)

@@ -15,11 +15,11 @@ func NewXHR(g *gateway.Gateway, apps *Apps) *XHR {
 		gateway: g, apps: apps, patience: orderPatience,
 		stays: make(map[string]*stay), windows: make(map[string]*window), homes: make(map[string]string),
 	}
-	g.Hear(topicRead, heard(x.hearRead))
-	g.Hear(topicLeave, heard(x.hearLeave))
-	g.Hear(topicLines, heard(x.hearLines))
-	g.Hear(topicSay, heard(x.hearSaid))
-	g.Hear(topicBegan, heard(x.hearBegan))
+	g.Nodes.Hear(topicRead, heard(x.hearRead))
+	g.Nodes.Hear(topicLeave, heard(x.hearLeave))
+	g.Nodes.Hear(topicLines, heard(x.hearLines))
+	g.Nodes.Hear(topicSay, heard(x.hearSaid))
+	g.Nodes.Hear(topicBegan, heard(x.hearBegan))
 	return x
 }
 
@@ -54,7 +54,7 @@ func (x *XHR) Drain(ctx context.Context, over time.Duration) {
 		case <-ctx.Done():
 			return
 		}
-		_ = x.gateway.Tell(ctx, win.home, topicLeave, readWord{Session: win.session, Ticket: win.ticket, Drain: true}) // else the request breaks off
+		_ = x.gateway.Nodes.Tell(ctx, win.home, topicLeave, readWord{Session: win.session, Ticket: win.ticket, Drain: true}) // else the request breaks off
 	}
 }
 

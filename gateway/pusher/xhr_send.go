@@ -23,7 +23,7 @@ func (x *XHR) say(w http.ResponseWriter, r *http.Request) error {
 	if settings == nil {
 		return notFound("there is no app with this key")
 	}
-	if err := x.gateway.SpendFor(r.RemoteAddr); err != nil {
+	if err := x.gateway.Users.Spend(r.RemoteAddr); err != nil {
 		return err
 	}
 	id := sessionOf(settings, r)
@@ -37,7 +37,7 @@ func (x *XHR) say(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer x.gateway.Budget.LetGo(payer, cap(said))
-	err = x.gateway.Tell(r.Context(), home, topicSay, sayWord{id, keyOf(r), numberOf(r), said})
+	err = x.gateway.Nodes.Tell(r.Context(), home, topicSay, sayWord{id, keyOf(r), numberOf(r), said})
 	if is(err, gateway.NotFound) {
 		x.noteHome(id, "")
 	}

@@ -127,7 +127,7 @@ func TestXHR_OldSessionEndsWithoutTheNewOneOfItsPath(t *testing.T) {
 	old := open()
 	n.xhr.lose(old)
 	brokertest.Eventually(t, "the session has ended", func() bool {
-		_, err := n.FindSession(t.Context(), old.session.ID())
+		_, err := n.Users.FindSession(t.Context(), old.session.ID())
 		return is(err, gateway.NotFound)
 	})
 	anew := open()
@@ -199,7 +199,7 @@ func TestXHR_ClientThatDoesNotAskIsClosed(t *testing.T) {
 	n.posts(xhr(shop.Key, "slow", "xhr"), "")
 	n.posts(xhr(shop.Key, "slow", "xhr_send"), `["{\"event\":\"pusher:subscribe\",\"data\":{\"channel\":\"news\"}}"]`)
 	brokertest.Eventually(t, "the session is subscribed", func() bool {
-		found, err := n.Channels(t.Context(), "news")
+		found, err := n.Nodes.Channels(t.Context(), "news")
 		return err == nil && len(found) == 1
 	})
 	body, _ := json.Marshal(map[string]string{"name": "said", "channel": "news", "data": strings.Repeat("x", 9000)})

@@ -210,14 +210,14 @@ func (w *world) checkMembers(n *node, s *stream) {
 		return
 	}
 	for user := range said {
-		sessions, err := n.Sessions(context.Background(), user)
+		sessions, err := n.Users.Sessions(context.Background(), user)
 		w.note("sessions of %s: %+v, %v", user, sessions, err)
 	}
 	w.blame("%s says that on %s are %v; there are %v", n.Node(), s.channel, said, want)
 }
 
 func (w *world) checkCounts(n *node) {
-	channels, err := n.Channels(context.Background(), "*:*")
+	channels, err := n.Nodes.Channels(context.Background(), "*:*")
 	if err != nil {
 		w.blame("%s cannot say which channels there are: %v", n.Node(), err)
 		return

@@ -1,0 +1,136 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"tidegate/gateway/internal/cluster"
+)
+
+// describe tells of a user's sessions on this node, in parts.
+func (r *sessions) describe(user string, say sayer) error {
+	var part []SessionInfo
+	size := 0
+	for _, s := range r.openOf(user) {
+		info := s.info()
+		part = append(part, info)
+		if size += info.bytes(); size >= cluster.PartBytes {
+			if err := say(part); err != nil {
+				return err
+			}
+			part, size = nil, 0
+		}
+	}
+	return say(part)
+}
+
+// openOf returns a user's sessions on this node that have not ended.
+func (r *sessions) openOf(user string) []*Session {
+	return slices.DeleteFunc(r.of(user), func(s *Session) bool { return !s.out.Open() })
+}
+
+// find tells of a session that is open here.
+func (r *sessions) find(id string, say sayer) error {
+	if s := r.named(id); s != nil && s.out.Open() {
+		return say(s.info())
+	}
+	return nil
+}
+
+func (s *Session) info() SessionInfo {
+	return SessionInfo{
+		Session: s.id, Node: s.gateway.node, Transport: s.transport, Protocol: s.dialect.protocol.Name(),
+		Channels: s.channels(), Since: time.Unix(0, s.opened),
+	}
+}
+
+// bytes returns about how many bytes i has as JSON.
+func (i *SessionInfo) bytes() int {
+	n := 200
+	for _, name := range i.Channels {
+		n += len(name) + 3
+	}
+	return n
+}
+
+// reachedBy returns those of this node's sessions that an errand is about.
+func (r *sessions) reachedBy(e errand) []*Session {
+	return slices.DeleteFunc(r.openOf(e.User), func(s *Session) bool {
+		return e.Session != "" && s.id != e.Session || slices.Contains(e.Except, s.id)
+	})
+}
+
+func (r *sessions) expire(e errand) (reached int) {
+	sessions := r.reachedBy(e)
+	for _, s := range sessions {
+		s.expireAt(e.Until)
+	}
+	return len(sessions)
+}
+
+func (s *Session) expireAt(end time.Time) {
+	if !end.IsZero() && !end.After(time.Now()) {
+		s.Close(TokenExpired)
+		return
+	}
+	s.mu.Lock()
+	p := *s.principal
+	p.Expires = end
+	s.principal = s.gateway.keep(p)
+	s.mu.Unlock()
+	s.gateway.expireSoon(s, end)
+}
+
+func (r *sessions) disconnect(e errand) (reached int) {
+	sessions := r.reachedBy(e)
+	for _, s := range sessions {
+		s.Close(Disconnected)
+	}
+	return len(sessions)
+}
+
+// subscribe goes on after an error, but not with a broker that is away.
+func (r *sessions) subscribe(ctx context.Context, e errand, say sayer) (err error) {
+	reached := 0
+	for _, s := range r.reachedBy(e) {
+		if s.alone && !s.isOn(e.Channel) {
+			continue // see ownChannels
+		}
+		failure := s.receiveChannel(ctx, Grant{e.Channel, e.Until, e.Info, e.Data, e.Cursor, e.Unseen, e.Unaware, e.Unplaced})
+		switch {
+		case failure == nil:
+			reached++
+		case s.out.Open():
+			err = failure
+		}
+		if err != nil && ErrorOf(err).Code == Unavailable {
+			break
+		}
+	}
+	return cmp.Or(say(reached), err)
+}
+
+// unsubscribe takes sessions off a channel.
+func (r *sessions) unsubscribe(e errand) (reached int) {
+	for _, s := range r.reachedBy(e) {
+		if s.loseChannel(e.Channel) {
+			reached++
+		}
+	}
+	return reached
+}
+
+func (s *Session) loseChannel(channel string) bool {
+	const text = "unsubscribed by the backend"
+	if channel == s.special.home {
+		s.Close(Disconnected.With(text))
+		return true
+	}
+	if !s.quit(channel) {
+		return false
+	}
+	s.tell(Unsubscribed{Channel: channel, Code: Forbidden, Reason: text})
+	return true
+}
