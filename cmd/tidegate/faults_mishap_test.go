@@ -31,9 +31,9 @@ var (
 	nodeStands    = &mishap{"SIGSTOP a node", time.Second, 7 * time.Second, true, stopNode}
 	nodeDrains    = &mishap{"SIGTERM a node", time.Second / 2, 2 * time.Second, true, drainNode}
 	linkIsCut     = &mishap{"cut a link", time.Second / 2, 4 * time.Second, true, onWays((*brokertest.Way).Break)}
-	linkIsBlack   = &mishap{"a link is a black hole", time.Second, 7 * time.Second, true, onWays((*brokertest.Way).BlockBoth)}
-	linkIsOneWay  = &mishap{"only the direction to Redis is dead", time.Second, 7 * time.Second, true, onWays((*brokertest.Way).Block)}
-	linkIsSlow    = &mishap{"a slow link", time.Second, 4 * time.Second, false, onWays(slow)}
+	linkIsBlack   = &mishap{"make a link a black hole", time.Second, 7 * time.Second, true, onWays((*brokertest.Way).BlockBoth)}
+	linkIsOneWay  = &mishap{"drop a link's traffic towards Redis", time.Second, 7 * time.Second, true, onWays((*brokertest.Way).Block)}
+	linkIsSlow    = &mishap{"slow a link down", time.Second, 4 * time.Second, false, onWays(slow)}
 	nodeMishaps   = []*mishap{nodeIsKilled, nodeStands, nodeDrains, linkIsCut, linkIsBlack, linkIsOneWay, linkIsSlow}
 	weightyOfThem = []*mishap{nodeIsKilled, nodeStands, linkIsCut, linkIsBlack, linkIsOneWay, linkIsSlow}
 )
@@ -93,11 +93,11 @@ func onWays(what func(*brokertest.Way)) func(*storm, int) (func() error, error) 
 
 // Of any Redis that is a master.
 var (
-	redisIsFull     = &mishap{"maxmemory is reached", time.Second, 3 * time.Second, false, fillRedis}
+	redisIsFull     = &mishap{"reach maxmemory", time.Second, 3 * time.Second, false, fillRedis}
 	redisIsFlushed  = &mishap{"FLUSHALL", 0, 0, false, onMaster(0, "FLUSHALL")}
 	subscribersDie  = &mishap{"CLIENT KILL TYPE pubsub", 0, 0, true, onMaster(0, "CLIENT", "KILL", "TYPE", "pubsub")}
-	historyIsLost   = &mishap{"a history is evicted", 0, 0, false, evictHistory}
-	messageIsLost   = &mishap{"a message is lost on the way", 0, 0, false, loseOne}
+	historyIsLost   = &mishap{"evict a history", 0, 0, false, evictHistory}
+	messageIsLost   = &mishap{"lose a message in transit", 0, 0, false, loseOne}
 	masterMishaps   = []*mishap{redisIsFull, redisIsFlushed, subscribersDie, historyIsLost, messageIsLost}
 	errNobodyLeads  = errors.New("there is no one master")
 	errOthersFollow = errors.New("the servers are not yet what they were")
@@ -176,7 +176,7 @@ var (
 	redisStands    = &mishap{"SIGSTOP Redis", time.Second, 7 * time.Second, true, stopServer(masterOf)}
 	redisRestarts  = &mishap{"restart Redis with its data", time.Second / 4, 2 * time.Second, true, killServer(masterOf, nil)}
 	redisIsEmpty   = &mishap{"restart Redis without its data", time.Second / 4, 2 * time.Second, true, killServer(masterOf, forgetData)}
-	redisIsReplica = &mishap{"Redis is a replica for a while", time.Second, 3 * time.Second, true, demote}
+	redisIsReplica = &mishap{"demote Redis to a replica for 1 to 3 s", time.Second, 3 * time.Second, true, demote}
 	onRedisAlone   = []*mishap{redisStands, redisRestarts, redisIsEmpty, redisIsReplica}
 )
 
@@ -190,7 +190,7 @@ func demote(s *storm, _ int) (func() error, error) {
 
 // Of a master with a replica, watched by a Sentinel.
 var (
-	masterIsKilled   = &mishap{"kill the master, which comes back", time.Second / 2, 5 * time.Second, true, killServer(masterOf, nil)}
+	masterIsKilled   = &mishap{"kill and restart the master", time.Second / 2, 5 * time.Second, true, killServer(masterOf, nil)}
 	masterStands     = &mishap{"SIGSTOP the master", time.Second, 5 * time.Second, true, stopServer(masterOf)}
 	replicaStands    = &mishap{"SIGSTOP the replica", time.Second, 5 * time.Second, false, stopServer(replicaOf)}
 	sentinelStands   = &mishap{"SIGSTOP the Sentinel", time.Second, 5 * time.Second, false, stopServer(sentinelOf)}
@@ -210,9 +210,9 @@ func askForFailover(s *storm, _ int) (func() error, error) {
 var (
 	replicaTakesOver = &mishap{"CLUSTER FAILOVER", 0, 0, true, takeOver}
 	loneMasterStands = &mishap{"SIGSTOP a master without a replica", time.Second, 5 * time.Second, true, stopServer(otherMasterOf)}
-	loneMasterDies   = &mishap{"kill a master without a replica, which comes back", time.Second / 4, 3 * time.Second, true, killServer(otherMasterOf, nil)}
+	loneMasterDies   = &mishap{"kill and restart a master without a replica", time.Second / 4, 3 * time.Second, true, killServer(otherMasterOf, nil)}
 	slotMoves        = &mishap{"move a slot of a channel with history", 0, 0, true, moveSlotOf(1)}
-	liveSlotMoves    = &mishap{"move a slot of a channel without", 0, 0, true, moveSlotOf(keptChannels)}
+	liveSlotMoves    = &mishap{"move a slot of a channel without history", 0, 0, true, moveSlotOf(keptChannels)}
 	onACluster       = []*mishap{masterIsKilled, masterStands, replicaStands, replicaTakesOver, loneMasterStands, loneMasterDies, slotMoves, liveSlotMoves}
 )
 

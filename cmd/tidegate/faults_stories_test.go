@@ -24,13 +24,13 @@ var storiesAlone = []story{
 
 // Clients that read slowly, and that leave and come back, lost messages by the first.
 var storiesOfASentinel = []story{
-	{"a link is a black hole, maxmemory is reached, another link is cut, a node stands still for longer than its lease", []strike{
+	{"one link is a black hole, maxmemory is reached, another link is cut, a node stalls for longer than its lease", []strike{
 		linkIsBlack.after(0, 0, 5), redisIsFull.after(1, 0, 2), nodeStands.after(2, 2, 6), linkIsCut.after(3.5, 1, 3)}},
-	{"the master is killed and comes back after 4 s, the next one stands still meanwhile, a link is slow", []strike{
+	{"the master is killed and comes back after 4 s, the next master stalls meanwhile, a link is slow", []strike{
 		masterIsKilled.after(0, 0, 4), linkIsSlow.after(0, 1, 6), masterStands.after(1.5, 0, 4)}},
 }
 
 var storiesOfACluster = []story{
-	{"a replica takes over, and the former master again, while one link is cut, another one slow", []strike{
+	{"a replica takes over, then the former master again, while one link is cut and another one slow", []strike{
 		linkIsCut.after(0, 0, 5), linkIsSlow.after(0, 1, 5), replicaTakesOver.after(1, 0, 0), replicaTakesOver.after(3, 0, 0)}},
 }

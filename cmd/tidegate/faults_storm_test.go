@@ -298,7 +298,7 @@ func (s *storm) takeOutcomes(strikes []strike) (o outcomes) {
 	return o
 }
 
-const pairsHead = `| what was done | confirmed | lost in silence | twice, and nobody said so | lost, and told | gaps told | of these, where nothing was lost | epochs |
+const pairsHead = `| faults | confirmed | silently lost | silently duplicated | lost and reported | gaps reported | false alarms | epochs |
 |---|---|---|---|---|---|---|---|
 `
 
