@@ -121,7 +121,7 @@ func boundOfClients(t *testing.T, settings *config.Config) int64 {
 	}
 	sum := int64(trialHistories)
 	for _, part := range memory {
-		if !part.Kernel && !slices.Contains([]string{"the program", "internal connections", "recent history", "rates of who has left", "bans and revocations", "garbage"}, part.What) {
+		if !part.Kernel && !slices.Contains([]string{"the program", "internal connections", "recent history", "rates of departed clients", "bans and revocations", "garbage"}, part.What) {
 			sum += part.Bytes
 		}
 	}

@@ -66,15 +66,15 @@ func (c *Config) Memory() Memory {
 		each("subscriptions", l.Subscriptions, subscriptionBytes),
 		each("HTTP connections", c.Connections.Most, connection),
 		each("internal connections", internal, connectionBytes),
-		each("outboxes in all", l.OutboxTotalBytes, 1),
+		each("outboxes in total", l.OutboxTotalBytes, 1),
 		each("held for clients", l.InboundBytes, heldFactor),
 		{What: "recent history", Bytes: gateway.HistoryBytes},
-		each("rates of who has left", gateway.RatesLet, gateway.RateBytes),
+		each("rates of departed clients", gateway.RatesLet, gateway.RateBytes),
 		each("bans and revocations", broker.RegisterRoom, gateway.DenialBytes),
 	}
 	switch {
 	case c.UsesRedis():
-		m = append(m, Part{What: "links to Redis", Bytes: redisBytes}, Part{What: "said between nodes", Bytes: gateway.BetweenNodes})
+		m = append(m, Part{What: "connections to Redis", Bytes: redisBytes}, Part{What: "messages between nodes", Bytes: gateway.BetweenNodes})
 	case slices.ContainsFunc(c.rules(), func(r rules.Rule) bool { return r.KeepsHistory() }):
 		m = append(m, Part{What: "histories in memory", How: "any number", Bytes: Unbounded})
 	}

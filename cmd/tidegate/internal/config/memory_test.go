@@ -30,7 +30,7 @@ func TestMemory_SaysWhatHasNoBound(t *testing.T) {
 		"sessions":           "sessions",
 		"subscriptions":      "subscriptions",
 		"connections":        "HTTP connections",
-		"outbox_total_bytes": "outboxes in all",
+		"outbox_total_bytes": "outboxes in total",
 		"inbound_bytes":      "held for clients",
 	} {
 		c := readWell(t, "redis.url: redis://127.0.0.1\nlimits."+limit+": 0", nil)
@@ -60,22 +60,22 @@ func TestConfig_LimitsThatTheMachineCannotHold(t *testing.T) {
 // boundTests are the tests that fail if a part of the sum is no longer bounded, by the
 // folder of their package.
 var boundTests = map[string][]string{
-	"sessions":              {"gateway.TestSession_LimitsHold", "gateway.TestLimits_SessionsOfAnAddress"},
-	"subscriptions":         {"gateway.TestLimits_SubscriptionsOfTheNode"},
-	"HTTP connections":      {"cmd/tidegate.TestConnections_AreBoundedInAll", "cmd/tidegate.TestConnections_RequestsOverHTTP2AreBounded", "cmd/tidegate.TestServe_ManyHeadersAreRefused", "gateway/transport.TestPump_HoldsAFewBytesAndLosesNone"},
-	"internal connections":  {"cmd/tidegate.TestConnections_OfTheInternalListenerAreBounded"},
-	"outboxes in all":       {"gateway.TestLimits_OutboxesAreBoundedInAll", "gateway.TestSession_SlowClientIsClosedAndOthersAreNot"},
-	"held for clients":      {"gateway/api.TestBodies_AreBoundedInAll", "gateway/websocket.TestUnfinished_MessagesShareOneBound", "gateway.TestLimits_PublishesOnTheirWayShareTheNodesRoom", "gateway.TestSendTo_LinesShareTheNodesRoom", "gateway.TestChannels_LongAnswersShareTheNodesRoom", "gateway/transport.TestCollector_HoldsOfTheNodesRoomWhatItHas"},
-	"recent history":        {"gateway/internal/timeline.TestTail_AllTailsOfANodeAreBounded", "gateway/internal/timeline.TestStore_TheArchiveIsBoundedAndForgets", "gateway/internal/timeline.TestLatest_TakesNoMoreThanANodeHasForAll"},
-	"rates of who has left": {"gateway/internal/rates.TestTable_KeepsNoMoreThanSoMany", "gateway/internal/rates.TestTable_ABucketTakesNoMoreThanItsBytes"},
-	"bans and revocations":  {"broker.TestRedis_Standalone", "broker.TestMemory", "gateway/internal/denials.TestDenial_TakesNoMoreThanItsBytes"},
-	"links to Redis":        {"broker.TestAnswerBounds", "broker.TestWireReader_Bounds"},
-	"said between nodes":    {"gateway/internal/cluster.TestRoom_WhatANodeAsksAndTellsIsBounded", "gateway/internal/cluster.TestRoom_WhatANodeIsAskedIsBounded", "gateway/internal/cluster.TestRoom_WhatIsReceivedIsBounded", "gateway/internal/cluster.TestRoom_NodesThatAreKnownAreBounded"},
-	"idempotency keys":      {"broker.TestMemoryKeys_AreBoundedAndTheOldestGo"},
-	"webhooks":              {"gateway/webhook.TestClient_FewLongAnswersAreReadAtOnce", "gateway/webhook.TestAsk_AnAnswerWithALongHeaderIsNone", "gateway/internal/attendance.TestLines_PostsAreBoundedWhileTheyAreOnTheirWay", "gateway/internal/attendance.TestLines_BytesOfPostsAreBounded"},
-	"compressors":           {"gateway/websocket.TestDeflate_MakesNoMoreThanThereMayBe"},
-	"garbage":               {"cmd/tidegate.TestServe_CollectsGarbageBeforeTheSumIsReached"},
-	"kernel buffers":        {"cmd/tidegate.TestListen_TheKernelHoldsLittleForAPeerThatDoesNotRead"},
+	"sessions":                  {"gateway.TestSession_LimitsHold", "gateway.TestLimits_SessionsOfAnAddress"},
+	"subscriptions":             {"gateway.TestLimits_SubscriptionsOfTheNode"},
+	"HTTP connections":          {"cmd/tidegate.TestConnections_AreBoundedInAll", "cmd/tidegate.TestConnections_RequestsOverHTTP2AreBounded", "cmd/tidegate.TestServe_ManyHeadersAreRefused", "gateway/transport.TestPump_HoldsAFewBytesAndLosesNone"},
+	"internal connections":      {"cmd/tidegate.TestConnections_OfTheInternalListenerAreBounded"},
+	"outboxes in total":         {"gateway.TestLimits_OutboxesAreBoundedInAll", "gateway.TestSession_SlowClientIsClosedAndOthersAreNot"},
+	"held for clients":          {"gateway/api.TestBodies_AreBoundedInAll", "gateway/websocket.TestUnfinished_MessagesShareOneBound", "gateway.TestLimits_PublishesOnTheirWayShareTheNodesRoom", "gateway.TestSendTo_LinesShareTheNodesRoom", "gateway.TestChannels_LongAnswersShareTheNodesRoom", "gateway/transport.TestCollector_HoldsOfTheNodesRoomWhatItHas"},
+	"recent history":            {"gateway/internal/timeline.TestTail_AllTailsOfANodeAreBounded", "gateway/internal/timeline.TestStore_TheArchiveIsBoundedAndForgets", "gateway/internal/timeline.TestLatest_TakesNoMoreThanANodeHasForAll"},
+	"rates of departed clients": {"gateway/internal/rates.TestTable_KeepsNoMoreThanSoMany", "gateway/internal/rates.TestTable_ABucketTakesNoMoreThanItsBytes"},
+	"bans and revocations":      {"broker.TestRedis_Standalone", "broker.TestMemory", "gateway/internal/denials.TestDenial_TakesNoMoreThanItsBytes"},
+	"connections to Redis":      {"broker.TestAnswerBounds", "broker.TestWireReader_Bounds"},
+	"messages between nodes":    {"gateway/internal/cluster.TestRoom_WhatANodeAsksAndTellsIsBounded", "gateway/internal/cluster.TestRoom_WhatANodeIsAskedIsBounded", "gateway/internal/cluster.TestRoom_WhatIsReceivedIsBounded", "gateway/internal/cluster.TestRoom_NodesThatAreKnownAreBounded"},
+	"idempotency keys":          {"broker.TestMemoryKeys_AreBoundedAndTheOldestGo"},
+	"webhooks":                  {"gateway/webhook.TestClient_FewLongAnswersAreReadAtOnce", "gateway/webhook.TestAsk_AnAnswerWithALongHeaderIsNone", "gateway/internal/attendance.TestLines_PostsAreBoundedWhileTheyAreOnTheirWay", "gateway/internal/attendance.TestLines_BytesOfPostsAreBounded"},
+	"compressors":               {"gateway/websocket.TestDeflate_MakesNoMoreThanThereMayBe"},
+	"garbage":                   {"cmd/tidegate.TestServe_CollectsGarbageBeforeTheSumIsReached"},
+	"kernel buffers":            {"cmd/tidegate.TestListen_TheKernelHoldsLittleForAPeerThatDoesNotRead"},
 }
 
 func TestMemory_EveryPartHasATestOfItsBound(t *testing.T) {
