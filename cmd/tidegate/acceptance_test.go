@@ -24,10 +24,10 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// TestCluster_EveryClientOnOneChannel is what the gateway is for: two nodes behind
-// HAProxy on one Redis carry a chat between two browsers, a Python client, a raw
-// WebSocket and redis-cli, each of which hears all others. Then one node is
-// killed, and the clients of it come back on the other.
+// TestCluster_EveryClientOnOneChannel tests the main purpose of the gateway. Two nodes
+// behind HAProxy on one Redis carry a chat between two browsers, a Python client, a raw
+// WebSocket and redis-cli; each receives the messages of all others. Then one node is
+// killed, and its clients reconnect to the other.
 func TestCluster_EveryClientOnOneChannel(t *testing.T) {
 	brokertest.RequireRedis(t)
 	redisServer := brokertest.StartRedis(t)
@@ -59,7 +59,7 @@ func TestCluster_EveryClientOnOneChannel(t *testing.T) {
 	allHearAll(t, chat, "after")
 }
 
-// talker is one of those who chat.
+// talker is a participant of the chat.
 type talker interface {
 	say(text string)
 	hears(text string) // waits until it has heard that, or fails the test
@@ -90,8 +90,8 @@ func sessionsOf(t *testing.T, n *process) (open int) {
 	return open
 }
 
-// startBalancer runs HAProxy with the project's own file, but for addresses, and
-// returns where it listens.
+// startBalancer runs HAProxy with the project's own configuration, apart from addresses,
+// and returns its address.
 func startBalancer(t *testing.T, nodes []*process) string {
 	t.Helper()
 	shipped, err := os.ReadFile("../../deploy/haproxy/haproxy.cfg")
@@ -157,7 +157,7 @@ func runBeside(t *testing.T, command *exec.Cmd) {
 	})
 }
 
-// log is what a talker has heard.
+// chatLog is what a talker has received.
 type chatLog struct {
 	t    *testing.T
 	who  string
@@ -202,7 +202,7 @@ func (l *chatLog) hearsTimes(text string, times int) {
 	}
 }
 
-// browserTalker is the console's chat in a Chromium of its own.
+// browserTalker uses the console's chat in its own Chromium.
 type browserTalker struct {
 	t   *testing.T
 	tab context.Context
@@ -271,7 +271,7 @@ func (b *browserTalker) evaluate(expression string) bool {
 	return value
 }
 
-// pythonTalker is testdata/chat.py.
+// pythonTalker runs testdata/chat.py.
 type pythonTalker struct {
 	*chatLog
 	stdin io.Writer
@@ -303,8 +303,8 @@ func (p *pythonTalker) say(text string) { fmt.Fprintln(p.stdin, text) }
 
 func (p *pythonTalker) isBack() { awaitEcho(p.chatLog, p.say) }
 
-// awaitEcho says something until it is heard: a client that is not connected
-// again yet cannot say it.
+// awaitEcho repeats a message until it is received, because a client that has not
+// reconnected yet cannot send it.
 func awaitEcho(l *chatLog, say func(string)) {
 	l.t.Helper()
 	deadline, tick := time.After(patience), time.NewTicker(200*time.Millisecond)
@@ -324,7 +324,7 @@ func awaitEcho(l *chatLog, say func(string)) {
 	}
 }
 
-// rawTalker is a WebSocket without an envelope.
+// rawTalker uses a WebSocket without an envelope.
 type rawTalker struct {
 	*chatLog
 	mu   sync.Mutex
@@ -382,7 +382,7 @@ func (r *rawTalker) say(text string) {
 
 func (r *rawTalker) isBack() { awaitEcho(r.chatLog, r.say) }
 
-// redisTalker is what redis-cli does: SUBSCRIBE and PUBLISH, no gateway.
+// redisTalker does what redis-cli does: SUBSCRIBE and PUBLISH, without a gateway.
 type redisTalker struct {
 	*chatLog
 	client *redis.Client

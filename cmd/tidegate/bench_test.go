@@ -60,7 +60,7 @@ func TestBench_EveryListenerGetsEverything(t *testing.T) {
 	}
 }
 
-// One load, by adapters of our own and by one in a file.
+// The same load is run with built-in adapters and with one from a file.
 func TestBench_ComparesServersByAdapters(t *testing.T) {
 	t.Parallel()
 	node := startBenchNode(t, benchConfig)

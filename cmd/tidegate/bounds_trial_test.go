@@ -23,11 +23,11 @@ import (
 	"tidegate/cmd/tidegate/internal/config"
 )
 
-// attack is what one kind of client does with a connection, until it is closed.
-// Its error is of no interest.
+// attack is what one kind of client does with a connection until it is closed. Its
+// error is ignored.
 type attack func(*assailant) error
 
-// attacks try to make a node hold much, each in another way.
+// attacks are different ways to make a node use much memory.
 var attacks = map[string]attack{
 	"a header that does not end":       (*assailant).headerWithoutEnd,
 	"idle connections, long headers":   (*assailant).keepAlive,
@@ -60,7 +60,7 @@ const (
 	trialBody    = 8 << 20         // the longest that a batch may have
 )
 
-// The trial's limits are so small that its clients would go far beyond them.
+// The limits of the trial are so small that its clients would far exceed them.
 const trialConfig = `
 limits:
   sessions: 35
@@ -79,9 +79,9 @@ const (
 	trialLinks     = 50                    // sockets that are no client's, at most
 )
 
-// TestBounds_ManyKindsOfClientsDoNotExceedTheSum has all of them at once on one
-// node. It must not come to have more, beyond what it has without clients, than the
-// limits of what clients bring about come to.
+// TestBounds_ManyKindsOfClientsDoNotExceedTheSum runs all attacks at the same time on one
+// node. Beyond its memory without clients, the node must not use more than the sum of the
+// limits for clients.
 func TestBounds_ManyKindsOfClientsDoNotExceedTheSum(t *testing.T) {
 	brokertest.RequireRedis(t)
 	redis := brokertest.StartRedis(t)
@@ -112,7 +112,7 @@ func TestBounds_ManyKindsOfClientsDoNotExceedTheSum(t *testing.T) {
 	}
 }
 
-// boundOfClients is the part of the sum that clients bring about.
+// boundOfClients returns the part of the sum that clients cause.
 func boundOfClients(t *testing.T, settings *config.Config) int64 {
 	t.Helper()
 	memory := settings.Memory()
@@ -128,8 +128,7 @@ func boundOfClients(t *testing.T, settings *config.Config) int64 {
 	return sum + sum/4
 }
 
-// watch looks at a node for some time, and returns the most that it had of what its
-// metrics tell.
+// watch observes a node for some time and returns the maximum of each of its metrics.
 func (p *process) watch(long time.Duration) map[string]float64 {
 	p.t.Helper()
 	most := make(map[string]float64)
@@ -150,7 +149,7 @@ func (p *process) watch(long time.Duration) map[string]float64 {
 	}
 }
 
-// sockets returns how many a process has.
+// sockets returns the number of sockets of a process.
 func (p *process) sockets() (n int) {
 	p.t.Helper()
 	links, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", p.command.Process.Pid))
@@ -163,16 +162,16 @@ func (p *process) sockets() (n int) {
 	return n
 }
 
-// mob are the clients of all kinds.
+// mob is the clients of all kinds.
 type mob struct {
 	attacking sync.WaitGroup
 	leave     func() // ends them
 }
 
-// takesAllPlaces is the kind that comes last: it leaves no subscription to who has none yet.
+// takesAllPlaces is the kind that starts last, because it leaves no subscription for the others.
 const takesAllPlaces = "subscribers to all that fits"
 
-// newMob returns when there are all of them: first one of each kind, then the others.
+// newMob returns once all clients have started: first one of each kind, then the others.
 func newMob(t *testing.T, node *process) *mob {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -211,8 +210,8 @@ func newMob(t *testing.T, node *process) *mob {
 	return m
 }
 
-// build returns the path of tidegate as users have it: the race detector, with which
-// the tests may have been built, takes memory of its own.
+// build returns the path of tidegate built without the race detector, which needs
+// additional memory and which the tests may have been built with.
 func build(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "tidegate")
@@ -222,7 +221,7 @@ func build(t *testing.T) string {
 	return path
 }
 
-// mostMemory returns the most resident bytes that a process has had.
+// mostMemory returns the largest resident size that a process has had, in bytes.
 func mostMemory(t *testing.T, pid int) int64 {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
@@ -243,7 +242,7 @@ type assailant struct {
 	conn     net.Conn
 }
 
-// persist connects and attacks, again and again, until ctx ends.
+// persist connects and attacks repeatedly until ctx ends.
 func (a *assailant) persist(ctx context.Context, do attack) {
 	for ctx.Err() == nil {
 		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", a.address)
@@ -272,7 +271,7 @@ func (a *assailant) say(format string, args ...any) error {
 	return err
 }
 
-// forever does something until it fails.
+// forever calls do until it fails.
 func (a *assailant) forever(do func() error) error {
 	for {
 		if err := do(); err != nil {
@@ -281,7 +280,7 @@ func (a *assailant) forever(do func() error) error {
 	}
 }
 
-// take reads what comes until the connection ends.
+// take reads until the connection ends.
 func (a *assailant) take() error {
 	if _, err := io.Copy(io.Discard, a.conn); err != nil {
 		return err
@@ -313,7 +312,7 @@ func (a *assailant) slowBody() error {
 	return err
 }
 
-// batch posts a body and takes the answer.
+// batch posts a body and reads the answer.
 func (a *assailant) batch(body string) error {
 	if err := a.post("/api/messages", "application/json", len(body)); err != nil {
 		return err
@@ -368,8 +367,7 @@ func (a *assailant) keys() error {
 	})
 }
 
-// open makes the connection a WebSocket, and reads as far as the end of the
-// answer's header.
+// open upgrades the connection to a WebSocket and reads the header of the answer.
 func (a *assailant) open(path, more string) error {
 	_, err := fmt.Fprintf(a.conn, "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s\r\n", path, more)
@@ -388,7 +386,7 @@ func (a *assailant) open(path, more string) error {
 	return nil
 }
 
-// frame sends one (RFC 6455, section 5.2) that says it is so long, and masks by 0.
+// frame sends a frame (RFC 6455, section 5.2) that declares the length says. The mask is 0.
 func (a *assailant) frame(first byte, says int, payload []byte) error {
 	var head []byte
 	switch {

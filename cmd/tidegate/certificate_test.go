@@ -17,7 +17,7 @@ import (
 	"tidegate/cmd/tidegate/internal/config"
 )
 
-// waitForEnd reads until the peer ends the connection.
+// waitForEnd reads until the peer closes the connection.
 func waitForEnd(t *testing.T, c net.Conn) {
 	t.Helper()
 	must(t, c.SetReadDeadline(time.Now().Add(patience)))
@@ -74,7 +74,7 @@ func certificateOf(t *testing.T, address string) []byte {
 	return c.ConnectionState().PeerCertificates[0].Raw
 }
 
-// putCertificate replaces the files by a new certificate, which it returns.
+// putCertificate replaces the files by a new certificate and returns it.
 func putCertificate(t *testing.T, files config.TLS, name string) []byte {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -19,8 +19,8 @@ import (
 	"tidegate/cmd/tidegate/internal/config"
 )
 
-// Each testdata/check/*.yaml is checked, from within that folder, and what is
-// printed must be the *.golden beside it.
+// Each testdata/check/*.yaml is checked from within that folder, and the output must equal
+// the *.golden file beside it.
 func TestCheck_Golden(t *testing.T) {
 	t.Chdir("testdata/check")
 	files, err := filepath.Glob("*.yaml")
@@ -141,7 +141,7 @@ func TestChannel_PrintsTheNameInRedis(t *testing.T) {
 	}
 }
 
-// What is deployed must have the memory that its limits come to.
+// The shipped deployment files must provide the memory that their limits add up to.
 func TestMemory_OfTheShippedFilesIsEnough(t *testing.T) {
 	compose := yamlOf(t, "../../docker-compose.yml")
 	kubernetes := yamlOf(t, "../../deploy/kubernetes/tidegate.yaml")
@@ -197,7 +197,7 @@ func yamlOf(t *testing.T, file string) (documents []any) {
 	}
 }
 
-// at returns what is at a path of a YAML document.
+// at returns the value at a path of a YAML document.
 func at(node any, path ...string) any {
 	for _, key := range path {
 		node = node.(map[string]any)[key]
@@ -205,7 +205,7 @@ func at(node any, path ...string) any {
 	return node
 }
 
-// The process keeps to the sum by itself.
+// The process keeps its memory below the sum by itself.
 func TestServe_CollectsGarbageBeforeTheSumIsReached(t *testing.T) {
 	t.Parallel()
 	environ := []string{

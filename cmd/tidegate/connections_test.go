@@ -15,7 +15,7 @@ import (
 	"tidegate/cmd/tidegate/internal/config"
 )
 
-// idle opens a connection that is served, and stays.
+// idle opens a connection that is served and keeps it open.
 func idle(t *testing.T, p *process, introduction string) net.Conn {
 	t.Helper()
 	c, ok := tryIdle(t, p, introduction)
@@ -41,7 +41,7 @@ func tryIdle(t *testing.T, p *process, introduction string) (net.Conn, bool) {
 	return c, answer.StatusCode == http.StatusOK
 }
 
-// awaitRoom returns when another connection is served.
+// awaitRoom blocks until another connection is served.
 func awaitRoom(t *testing.T, p *process, introduction string) {
 	t.Helper()
 	await(t, "room for a connection, after one has ended", func() (met bool, seen string) {
@@ -65,7 +65,7 @@ func TestConnections_AreBoundedInAll(t *testing.T) {
 	awaitRoom(t, p, "")
 }
 
-// What one connection brings over HTTP/2 counts as if each request had its own.
+// Each HTTP/2 request counts like a connection.
 func TestConnections_RequestsOverHTTP2AreBounded(t *testing.T) {
 	t.Parallel()
 	for _, limit := range []string{"limits.connections", "limits.connections_per_ip"} {
@@ -108,7 +108,7 @@ func TestConnections_RequestsOverHTTP2AreBounded(t *testing.T) {
 	}
 }
 
-// The internal listener is bounded, too: it is not for clients, but they may come near it.
+// The internal listener is limited, too: it is not for clients, but clients may reach it.
 func TestConnections_OfTheInternalListenerAreBounded(t *testing.T) {
 	t.Parallel()
 	p := startNode(t, nil)
@@ -122,7 +122,7 @@ func TestConnections_OfTheInternalListenerAreBounded(t *testing.T) {
 	p.waitFor("limits.connections")
 }
 
-// WebSockets are bounded as sessions.
+// WebSockets are limited as sessions.
 func TestConnections_AWebSocketIsNone(t *testing.T) {
 	t.Parallel()
 	p := startNode(t, []string{"TIDEGATE_LIMITS_CONNECTIONS=1"})
@@ -164,8 +164,8 @@ func TestConnections_AreBoundedByAddress(t *testing.T) {
 	}
 }
 
-// What the kernel holds for a peer that does not read is bounded, before any
-// deadline ends the connection.
+// The kernel buffers only a limited amount for a peer that does not read, before any
+// deadline closes the connection.
 func TestListen_TheKernelHoldsLittleForAPeerThatDoesNotRead(t *testing.T) {
 	t.Parallel()
 	l, err := listen("listen", "127.0.0.1:0", config.TLS{}, nil, slog.New(slog.DiscardHandler))

@@ -10,8 +10,7 @@ import (
 	"testing"
 )
 
-// operate runs a command of tidegate as a process, and returns what it printed and its
-// exit code.
+// operate runs a tidegate command as a process and returns its output and exit code.
 func operate(t *testing.T, environ []string, args ...string) (out, details string, code int) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
@@ -30,7 +29,7 @@ channels:
   - {match: "chat:*", subscribe: authenticated, publish: token, presence: true, history: {size: 10}}
 `
 
-// TestOperators_LookAfterACluster goes through what an operator does, in order.
+// TestOperators_LookAfterACluster goes through the work of an operator, step by step.
 func TestOperators_LookAfterACluster(t *testing.T) {
 	t.Parallel()
 	file := write(t, "tidegate.yaml", operatedRules)
@@ -85,7 +84,7 @@ func TestOperators_LookAfterACluster(t *testing.T) {
 	expect(`^\{"nodes":\[`, "nodes", "--json", "--url", node.internal(""))
 }
 
-// awaitOnChannel returns when somebody is on a channel.
+// awaitOnChannel blocks until a client is on the channel.
 func awaitOnChannel(t *testing.T, environ []string, channel string) {
 	t.Helper()
 	await(t, "somebody on "+channel, func() (met bool, seen string) {

@@ -16,11 +16,11 @@ import (
 	"github.com/coder/websocket"
 )
 
-// guest is a client that may not be here any more in a moment.
+// guest is a client that will soon be denied.
 type guest struct{ user, token, second, cursor, address string }
 
-// newGuest returns a guest whose name is made of those texts, and its address of that. The
-// jti of its token is its name, that of the second one is another.
+// newGuest returns a guest whose name is built from texts and whose address is derived from
+// the name. The jti of its first token is the name; the second token has another.
 func newGuest(cursor string, texts ...string) guest {
 	user := strings.Map(func(r rune) rune {
 		if strings.ContainsRune(" ,/-", r) {
@@ -35,16 +35,16 @@ func newGuest(cursor string, texts ...string) guest {
 	return guest{user, token(user), token(user + ".2"), cursor, fmt.Sprintf("10.%d.%d.%d", sum[0], sum[1], sum[2])}
 }
 
-// header is what the proxy in front of the nodes says of the guest.
+// header returns the headers that the proxy in front of the nodes adds for the guest.
 func (g guest) header() http.Header { return http.Header{"X-Forwarded-For": {g.address}} }
 
-// fill returns a text with what is the guest's in it.
+// fill replaces the placeholders in text by the guest's values.
 func (g guest) fill(text string) string {
 	return strings.NewReplacer("TOKEN", g.token, "SECOND", g.second, "USER", g.user, "CURSOR", g.cursor, "ADDRESS", g.address).Replace(text)
 }
 
-// comer has a guest come to a node, and returns what it has heard when that is over:
-// because it is refused, or sent away.
+// comer connects a guest to a node. When the guest is refused or disconnected, it returns
+// what the guest was told.
 type comer func(ctx context.Context, p *process, g guest) (heard string)
 
 func byGet(target string) comer { return byRequest(http.MethodGet, target, "") }
@@ -68,7 +68,7 @@ func byRequest(method, target, body string) comer {
 	}
 }
 
-// bySocket says something first, if it is let in.
+// bySocket connects with a WebSocket and first sends says.
 func bySocket(target string, says ...string) comer {
 	return func(ctx context.Context, p *process, g guest) string {
 		c, answer, err := websocket.Dial(ctx, strings.Replace(p.public(g.fill(target)), "http", "ws", 1), &websocket.DialOptions{HTTPHeader: g.header()})
@@ -96,7 +96,7 @@ func bySocket(target string, says ...string) comer {
 	}
 }
 
-// residents stay until they are sent away.
+// residents stay connected until they are disconnected.
 var residents = map[string]comer{
 	"/ws":          bySocket("/ws?access_token=TOKEN"),
 	"/ws, by auth": bySocket("/ws", `{"type":"auth","id":7,"token":"TOKEN"}`),
@@ -115,7 +115,7 @@ var residents = map[string]comer{
 	"Pusher, XHR": byPost("/pusher/app/key/1/USER/xhr_streaming?protocol=7&access_token=TOKEN", ""),
 }
 
-// callers are answered at once.
+// callers get an answer at once.
 var callers = map[string]comer{
 	"API history":  byGet("/api/channels/room/messages?access_token=TOKEN"),
 	"API presence": byGet("/api/channels/room/presence?access_token=TOKEN"),
@@ -123,7 +123,7 @@ var callers = map[string]comer{
 	"API batch":    byPost("/api/messages?access_token=TOKEN", `[{"channels":["room"],"data":1}]`),
 }
 
-// renewals show a token, and then another one, in one session.
+// renewals use one token, and then another one in the same session.
 var renewals = map[string]comer{
 	"/ws":        bySocket("/ws?access_token=SECOND", `{"type":"auth","id":7,"token":"TOKEN"}`),
 	"Centrifuge": bySocket("/connection/websocket", `{"id":1,"connect":{"token":"SECOND"}}`, `{"id":2,"refresh":{"token":"TOKEN"}}`),
@@ -136,8 +136,8 @@ trusted_proxies: [127.0.0.1]
 auth: {jwt: {secret: ` + tokenSecret + `}, api_keys: [{name: shop, key: ` + backendKey + `}]}
 `
 
-// Whoever is denied on one node is sent away from the others, and refused there,
-// whatever way it has come or comes.
+// A client that is denied on one node is disconnected from the others and refused there,
+// whichever way it connects.
 func TestDenials_HoldForEveryWayIn(t *testing.T) {
 	t.Parallel()
 	nodes, _ := startPusherNodes(t, deniedRules)
@@ -180,7 +180,7 @@ func TestDenials_HoldForEveryWayIn(t *testing.T) {
 	}
 }
 
-// A session does not go on by a token that is revoked.
+// A session cannot be continued with a revoked token.
 func TestDenials_ATokenThatIsRevokedRenewsNothing(t *testing.T) {
 	t.Parallel()
 	p := startReady(t, nil, "--config", write(t, "tidegate.yaml", deniedRules))
@@ -193,7 +193,7 @@ func TestDenials_ATokenThatIsRevokedRenewsNothing(t *testing.T) {
 	}
 }
 
-// to has a guest come in the background.
+// to connects a guest in the background.
 func (come comer) to(t *testing.T, p *process, g guest) (over <-chan string) {
 	heard := make(chan string, 1)
 	go func() { heard <- come(t.Context(), p, g) }()
@@ -212,7 +212,7 @@ func expectEnd(t *testing.T, over <-chan string, why string) {
 	}
 }
 
-// cursorAt returns the cursor of a channel on which nobody says anything.
+// cursorAt returns the cursor of a channel that nobody publishes to.
 func cursorAt(t *testing.T, p *process) string {
 	t.Helper()
 	_, answer := get(t, p.public("/poll?channel=quiet"))
@@ -223,7 +223,7 @@ func cursorAt(t *testing.T, p *process) string {
 	return url.QueryEscape(page.Cursor)
 }
 
-// awaitSessionOf returns when the user has a session on any node.
+// awaitSessionOf blocks until the user has a session on some node.
 func awaitSessionOf(t *testing.T, p *process, user string) {
 	t.Helper()
 	await(t, "a session of "+user, func() (met bool, seen string) {

@@ -37,7 +37,7 @@ func TestDev_FindsTheBrowser(t *testing.T) {
 	}
 }
 
-// At a terminal the browser is opened with the console.
+// At a terminal, the console is opened in the browser.
 func TestDev_OpensTheConsoleAtATerminal(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
@@ -63,7 +63,7 @@ func TestDev_OpensTheConsoleAtATerminal(t *testing.T) {
 	}
 }
 
-// atTerminal returns the command with a terminal, which script makes.
+// atTerminal returns a command that runs at a terminal, which script(1) creates.
 func atTerminal(t *testing.T, line string) *exec.Cmd {
 	t.Helper()
 	script := brokertest.FindProgram(t, "script")

@@ -41,7 +41,7 @@ func postHello(t *testing.T, url string) int {
 	return response.StatusCode
 }
 
-// A page may have its own name resolve to this machine (DNS rebinding).
+// A page may make its own name resolve to this machine (DNS rebinding).
 func TestDevelopment_AnswersToThisMachinesNamesOnly(t *testing.T) {
 	t.Parallel()
 	p := startReady(t, nil)
@@ -58,7 +58,7 @@ func TestDevelopment_AnswersToThisMachinesNamesOnly(t *testing.T) {
 	}
 }
 
-// Configured, a gateway has whatever name its operator gave it.
+// A configured gateway answers to any name that its operator gives it.
 func TestDevelopment_EndsWithRules(t *testing.T) {
 	t.Parallel()
 	p := startBenchNode(t, "channels: [{match: 'chat:*', subscribe: anyone}]")
@@ -67,7 +67,7 @@ func TestDevelopment_EndsWithRules(t *testing.T) {
 	}
 }
 
-// What a page of another site can send without asking must do nothing.
+// A request that a page of another site can send without CORS must have no effect.
 func TestRoutes_TheInternalListenerIsNotForPagesOfOtherSites(t *testing.T) {
 	t.Parallel()
 	p := startReady(t, nil)

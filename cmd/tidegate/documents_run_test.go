@@ -16,7 +16,7 @@ import (
 	"tidegate/broker/brokertest"
 )
 
-// guide is a document with commands, run as they stand but for addresses and ports.
+// guide is a document whose commands are run unchanged, apart from addresses and ports.
 type guide struct {
 	run   func(t *testing.T, text string, commands []string)
 	apart map[string]string // the beginnings of commands that run does not get: who tries them, or why nobody can
@@ -75,7 +75,7 @@ func TestDocuments_CommandsRunAsTheyStand(t *testing.T) {
 	}
 }
 
-// without returns the commands that the guide runs itself.
+// without returns the commands that run as they stand, without those in apart.
 func (g guide) without(t *testing.T, commands []string) (mine []string) {
 	t.Helper()
 	met := map[string]bool{}
@@ -99,8 +99,8 @@ func (g guide) without(t *testing.T, commands []string) (mine []string) {
 	return mine
 }
 
-// newPageShell returns a shell in a folder of its own, whose gateways listen at addresses
-// that are free; the first is where the document has 127.0.0.1:8080.
+// newPageShell returns a shell in its own folder. Its gateways listen on free addresses;
+// the first replaces 127.0.0.1:8080 of the document.
 func newPageShell(t *testing.T, more ...string) *pageShell {
 	t.Helper()
 	public, internal := quietAddress(t), quietAddress(t)
@@ -135,7 +135,7 @@ func runBrokerGuide(t *testing.T, _ string, commands []string) {
 	}
 }
 
-// aliceListens is a gateway with a key, and alice on chat:lobby.
+// aliceListens starts a gateway with a key, and alice on chat:lobby.
 func aliceListens(t *testing.T) (*process, string) {
 	t.Helper()
 	key := strings.Repeat("k", 24)

@@ -12,8 +12,8 @@ import (
 	"tidegate/broker/brokertest"
 )
 
-// shellCommands returns the commands of a document, each with its continued lines and
-// what it reads from here: what is indented and begins with the name of a program.
+// shellCommands returns the commands of a document, with continued lines and
+// here-documents. A command is indented and begins with the name of a program.
 func shellCommands(text string) (commands []string) {
 	text = regexp.MustCompile("(?ms)^```.*?^```$").ReplaceAllString(text, "")
 	pattern := regexp.MustCompile(`(?m)^ {4}((?:[A-Z_]+=\S|export |(?:cat|cd|curl|docker|go|kill|node|npm|openssl|promtool|redis-cli|redis-server|tidegate|deploy/module\.sh) )` +
@@ -24,8 +24,8 @@ func shellCommands(text string) (commands []string) {
 	return commands
 }
 
-// A command can be pasted into bash and zsh: no comment follows it, which zsh would take
-// for arguments, and no character of a URL means something to a shell.
+// Each command can be pasted into bash and zsh: no comment follows it, which zsh would take
+// for arguments, and no character of a URL is special in a shell.
 func TestDocuments_CommandsCanBePasted(t *testing.T) {
 	quoted := regexp.MustCompile(`(?s)'[^']*'|"[^"]*"`)
 	read := 0
@@ -49,8 +49,8 @@ func TestDocuments_CommandsCanBePasted(t *testing.T) {
 	}
 }
 
-// In zsh, too, with programs that do nothing: what zsh takes for a pattern that matches
-// nothing, or does not understand, is an error.
+// The commands also run in zsh, with programs that do nothing: a pattern that matches
+// nothing, or a syntax error, fails.
 func TestDocuments_CommandsAreGoodInZsh(t *testing.T) {
 	zsh := brokertest.FindProgram(t, "zsh")
 	const deaf = "for name in cat cd curl docker go kill node npm openssl promtool redis-cli redis-server tidegate deploy/module.sh; do functions[$name]=:; done\n"
@@ -67,9 +67,9 @@ func TestDocuments_CommandsAreGoodInZsh(t *testing.T) {
 	}
 }
 
-// pageShell runs a document's commands as somebody does who pastes one after the other,
-// and waits for what goes on until it answers. Whatever of that is not put behind by the
-// command itself is ended by Ctrl-C.
+// pageShell runs the commands of a document like a user who pastes one after the other. It
+// waits for a long-running command until it answers, and ends it with Ctrl-C unless the
+// command put it into the background.
 type pageShell struct {
 	folder    string
 	elsewhere *strings.Replacer // addresses that are free
@@ -104,7 +104,8 @@ func (s *pageShell) run(t *testing.T, commands []string) string {
 	return string(out)
 }
 
-// answers returns what a command that goes on answers; empty: it ends by itself.
+// answers returns the URL that a long-running command answers; empty if the command ends by
+// itself.
 func (s *pageShell) answers(command string) string {
 	for beginning, url := range s.ready {
 		if strings.HasPrefix(command, beginning) {
@@ -114,7 +115,7 @@ func (s *pageShell) answers(command string) string {
 	return ""
 }
 
-// withTidegate returns an environment in whose PATH this binary is tidegate.
+// withTidegate returns an environment in whose PATH tidegate is this binary.
 func withTidegate(t *testing.T) []string {
 	t.Helper()
 	folder := t.TempDir()
@@ -126,7 +127,7 @@ func withTidegate(t *testing.T) []string {
 	return append(os.Environ(), "BE_TIDEGATE=1", fmt.Sprintf("PATH=%s:%s", folder, os.Getenv("PATH")))
 }
 
-// configurationsOf writes the YAML blocks of a document that begin with a file's name.
+// configurationsOf writes the YAML blocks of a document that begin with a file name.
 func configurationsOf(t *testing.T, text, folder string) {
 	t.Helper()
 	for _, found := range regexp.MustCompile("(?s)```yaml\n# (\\w+\\.yaml)\n(.*?)```").FindAllStringSubmatch(text, -1) {
@@ -134,7 +135,7 @@ func configurationsOf(t *testing.T, text, folder string) {
 	}
 }
 
-// Two nodes in three commands, and what is said in one is heard in the other.
+// Three commands start two nodes, and a message published on one is received on the other.
 func TestReadme_TwoNodesInThreeCommands(t *testing.T) {
 	t.Parallel()
 	brokertest.RequireRedis(t)

@@ -21,8 +21,7 @@ import (
 
 const repository = "../.."
 
-// documentsOf returns the text of every file of the repository with that ending,
-// by its path.
+// documentsOf returns the content of all files of the repository with that ending, by path.
 func documentsOf(t *testing.T, ending string) map[string]string {
 	t.Helper()
 	texts := map[string]string{}
@@ -63,7 +62,7 @@ func TestDocuments_LinksLeadSomewhere(t *testing.T) {
 	}
 }
 
-// anchorsOf returns what headings are called in links.
+// anchorsOf returns the anchors of the headings.
 func anchorsOf(text string) (anchors []string) {
 	for _, heading := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(text, -1) {
 		name := regexp.MustCompile("[^a-z0-9 _-]").ReplaceAllString(strings.ToLower(heading[1]), "")
@@ -91,8 +90,7 @@ func TestDocuments_ConfigurationsAreUnderstood(t *testing.T) {
 	}
 }
 
-// Every command line of tidegate in a document must name a command and flags
-// that there are.
+// Every tidegate command line in a document must use existing commands and flags.
 func TestDocuments_CommandLinesAreUnderstood(t *testing.T) {
 	line := regexp.MustCompile("(?m)(?:^ {4,}|[`(])tidegate( [^`\n]*)")
 	benchmark := regexp.MustCompile("\\| `((?:fan-out|rooms|latency|publish|connect|idle) [^`]*)`")
@@ -154,8 +152,8 @@ func TestDocuments_TestsAreThere(t *testing.T) {
 	}
 }
 
-// The README's commands that publish, as they stand but for addresses, reach its commands
-// that listen, and a raw socket.
+// The publish commands of the README, unchanged apart from addresses, reach its subscribe
+// commands and a raw socket.
 func TestReadme_ItsClientsMeet(t *testing.T) {
 	t.Parallel()
 	brokertest.RequireRedis(t)
@@ -192,7 +190,7 @@ func TestReadme_ItsClientsMeet(t *testing.T) {
 	}
 }
 
-// eventuallySays waits until the node tells that of its channels.
+// eventuallySays blocks until the node reports that about its channels.
 func eventuallySays(t *testing.T, node *process, want string) {
 	t.Helper()
 	deadline, tick := time.After(patience), time.NewTicker(10*time.Millisecond)
@@ -210,7 +208,7 @@ func eventuallySays(t *testing.T, node *process, want string) {
 	}
 }
 
-// awaitInFile waits until a file has all of the texts.
+// awaitInFile blocks until a file contains all of the texts.
 func awaitInFile(t *testing.T, path string, texts []string, what string) {
 	t.Helper()
 	deadline, tick := time.After(patience), time.NewTicker(10*time.Millisecond)
@@ -229,8 +227,8 @@ func awaitInFile(t *testing.T, path string, texts []string, what string) {
 	}
 }
 
-// readmeBlocks returns the code of a section: shell commands, each with its
-// continued lines, and whole Python programs.
+// readmeBlocks returns the code of a section: shell commands with continued lines, and
+// whole Python programs.
 func readmeBlocks(t *testing.T, section string) (blocks []string) {
 	t.Helper()
 	content, err := os.ReadFile(repository + "/README.md")
@@ -248,7 +246,7 @@ func readmeBlocks(t *testing.T, section string) (blocks []string) {
 	return blocks
 }
 
-// readmeShell runs blocks with the addresses of a node, and this binary as tidegate.
+// readmeShell runs blocks with the addresses of a node and this binary as tidegate.
 type readmeShell struct {
 	python    string
 	elsewhere *strings.Replacer
@@ -288,8 +286,7 @@ func (s *readmeShell) run(t *testing.T, block string) {
 	}
 }
 
-// begin starts a block that goes on until the test ends, and returns the file that has
-// what it prints.
+// begin starts a block that runs until the test ends, and returns the file with its output.
 func (s *readmeShell) begin(t *testing.T, block string) string {
 	t.Helper()
 	heard, err := os.CreateTemp(s.folder, "heard")
@@ -309,7 +306,7 @@ func (s *readmeShell) begin(t *testing.T, block string) string {
 	return heard.Name()
 }
 
-// A line that is written to the README's log file is a message.
+// Each line written to the log file of the README becomes a message.
 func TestReadme_FollowsALogFile(t *testing.T) {
 	t.Parallel()
 	node := startReady(t, nil)

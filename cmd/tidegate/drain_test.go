@@ -12,13 +12,13 @@ import (
 	"tidegate/gateway"
 )
 
-// busyRoom is what a busy machine may take beyond what is promised. It is less than what
-// the broker's and the backend's silence would take together if each was waited for.
+// busyRoom is the time that a busy machine may take in addition to what is promised. It is
+// less than the sum of the time-outs for the broker and the backend.
 const busyRoom = 2500 * time.Millisecond
 
-// A node ends in time, whoever it would have to wait for: clients that read nothing, over
-// WebSocket and SSE, a backend that answers nothing, neither questions nor notices, and a
-// Redis that has stopped, or one that takes long for each answer.
+// A node ends in time even if nobody responds: clients that read nothing, over WebSocket
+// and SSE; a backend that answers neither questions nor notices; and a Redis that is
+// stopped or slow.
 func TestDrain_EndsInTimeWhoeverIsSilent(t *testing.T) {
 	t.Parallel()
 	brokertest.RequireRedis(t)
@@ -78,7 +78,7 @@ func arrive(t *testing.T, p *process) *assailant {
 	return &assailant{conn: conn, hasBegun: func() {}}
 }
 
-// silentBackend returns the URL of a server that takes connections and answers nothing.
+// silentBackend returns the URL of a server that accepts connections and answers nothing.
 func silentBackend(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0") // the kernel takes them
@@ -87,7 +87,7 @@ func silentBackend(t *testing.T) string {
 	return "http://" + l.Addr().String()
 }
 
-// waitForMetric returns when a node's metrics have a line.
+// waitForMetric blocks until the metrics of a node contain a line.
 func waitForMetric(t *testing.T, p *process, line string) {
 	t.Helper()
 	await(t, "the metric "+line, func() (met bool, seen string) {

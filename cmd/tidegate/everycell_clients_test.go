@@ -104,7 +104,7 @@ func next(c *oneChannel, line <-chan string) string {
 	return ""
 }
 
-// objectOf reads a JSON object.
+// objectOf parses a JSON object.
 func (c *oneChannel) objectOf(text string) (object map[string]any) {
 	c.t.Helper()
 	if err := json.Unmarshal([]byte(text), &object); err != nil {
@@ -113,12 +113,12 @@ func (c *oneChannel) objectOf(text string) (object map[string]any) {
 	return object
 }
 
-// native returns a native object without what tells where and when.
+// native returns an object of the native protocol without the fields that vary.
 func (c *oneChannel) native(object map[string]any) string {
 	return inOrder(object, "type", "cursor", "time")
 }
 
-// post returns what publishes by the HTTP API.
+// post returns a function that publishes through the HTTP API.
 func (c *oneChannel) post(key string) func(utterance) {
 	return func(m utterance) {
 		c.t.Helper()
@@ -127,7 +127,7 @@ func (c *oneChannel) post(key string) func(utterance) {
 	}
 }
 
-// request returns what is answered with 200.
+// request returns the body of the answer, which must have status 200.
 func (c *oneChannel) request(method, url, media, key, body string) (answer string) {
 	c.t.Helper()
 	response := c.open(method, url, media, key, body)
@@ -175,8 +175,8 @@ func (c *oneChannel) hearEvents() func() string {
 	return func() string { return next(c, events) }
 }
 
-// ask begins a poll, and returns when it waits at the node: what is in no history would
-// pass it by.
+// ask starts a poll and returns once it waits at the node. Otherwise it could miss a
+// message that is in no history.
 func (c *oneChannel) ask() {
 	c.t.Helper()
 	c.awaitSessions(everySession - 1)
@@ -191,7 +191,7 @@ func (c *oneChannel) ask() {
 	c.awaitSessions(everySession)
 }
 
-// awaitSessions waits until so many sessions are on the channel.
+// awaitSessions blocks until that many sessions are on the channel.
 func (c *oneChannel) awaitSessions(number int) {
 	c.t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
@@ -205,7 +205,7 @@ func (c *oneChannel) awaitSessions(number int) {
 	}
 }
 
-// sessions returns how many are on the channel; 0 too if a node did not say so in time.
+// sessions returns how many sessions are on the channel, or 0 if a node did not answer in time.
 func (c *oneChannel) sessions() int {
 	c.t.Helper()
 	response := c.open(http.MethodGet, c.listens.public("/api/channels?match="+everyRoom), "", backendKey, "")
@@ -249,7 +249,7 @@ func (c *oneChannel) hearPoll() func() string {
 	}
 }
 
-// hearHistory is asked when others have heard the message.
+// hearHistory reads the history after others have received the message.
 func (c *oneChannel) hearHistory() string {
 	p := c.pageOf(c.request(http.MethodGet, c.listens.public("/api/channels/"+everyRoom+"/messages?cursor="+url.QueryEscape(c.looked)), "", backendKey, ""))
 	c.looked = p.Cursor

@@ -17,7 +17,7 @@ import (
 	"github.com/coder/websocket"
 )
 
-// socket is a WebSocket whose frames wait in a line, so that nobody is slow.
+// socket is a WebSocket whose frames are read into a queue, so that the client is never slow.
 type socket struct {
 	c      *oneChannel
 	conn   *websocket.Conn
@@ -60,7 +60,7 @@ func (s *socket) writeObject(object any) {
 	s.write(websocket.MessageText, string(encoded))
 }
 
-// until returns the next frame with that in it.
+// until returns the next frame that contains text.
 func (s *socket) until(text string) string {
 	s.c.t.Helper()
 	for {
@@ -113,7 +113,7 @@ func (c *oneChannel) hearRaw() func() string {
 	return func() string { return next(c, s.frames) }
 }
 
-// joinPusher returns a socket that is on the channel.
+// joinPusher returns a socket that is subscribed to the channel.
 func (c *oneChannel) joinPusher(p *process) *socket {
 	c.t.Helper()
 	s := c.dial(p, "/app/key?protocol=7")

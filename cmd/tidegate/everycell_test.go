@@ -12,13 +12,13 @@ import (
 	"tidegate/broker"
 )
 
-// utterance is one message, as its publisher says it.
+// utterance is a message as its publisher sends it.
 type utterance struct {
 	kind           broker.Kind
 	payload, event string
 }
 
-// speaker is a row of the README's table, or one of those that share it.
+// speaker is a row of the README's table, or one of several that share it.
 type speaker struct {
 	name string
 	can  []utterance
@@ -32,8 +32,8 @@ type hearer struct {
 	want func(cell string, m utterance) (string, bool) // what that is to be; false: the cell says what cannot be
 }
 
-// Every cell of the README's table "published by x, heard by y": each publisher is on one
-// node, each listener on the other, and what is heard is exactly what the cell says.
+// Every cell of the README's table "published by x, heard by y" is tested: the publishers are on
+// one node, the subscribers on the other, and what they receive is exactly what the cell says.
 func TestReadme_EveryCellIsHeard(t *testing.T) {
 	t.Parallel()
 	c := newOneChannel(t)
@@ -67,8 +67,8 @@ func namesOf[T any](list []T, name func(T) string) (names []string) {
 	return names
 }
 
-// readmeTable reads the table whose first heading that is. Rows and columns are what their
-// headings say; one of several names stands for each of them.
+// readmeTable parses the table with the given first heading. Rows and columns have the
+// names in their headings; if a heading has several names, each of them is a key.
 func readmeTable(t *testing.T, heading string) (cells map[[2]string]string, rows, columns []string) {
 	t.Helper()
 	content, err := os.ReadFile(repository + "/README.md")
@@ -98,8 +98,8 @@ func readmeTable(t *testing.T, heading string) (cells map[[2]string]string, rows
 	return cells, rows, columns
 }
 
-// wantObject is for those that hear the native protocol's objects. What the others hear
-// follows.
+// wantObject returns the expected message for clients that receive objects of the native
+// protocol. For the others, see below.
 func wantObject(cell string, m utterance) (string, bool) {
 	fields := map[string]any{"channel": everyRoom}
 	switch kind := broker.KindOf([]byte(m.payload)); {
@@ -165,7 +165,7 @@ func wantInRedis(cell string, m utterance) (string, bool) {
 
 func isOneOf(cell string, words ...string) bool { return slices.Contains(words, cell) }
 
-// readable returns a payload as a protocol of text has it.
+// readable returns a payload in the form that a text protocol has.
 func readable(payload string) string {
 	if broker.KindOf([]byte(payload)) == broker.Binary {
 		return base64.StdEncoding.EncodeToString([]byte(payload))
@@ -173,7 +173,7 @@ func readable(payload string) string {
 	return payload
 }
 
-// inOrder returns an object with its members in order, but for those left out.
+// inOrder returns an object with its fields sorted, without those in except.
 func inOrder(object map[string]any, except ...string) string {
 	for _, name := range except {
 		delete(object, name)

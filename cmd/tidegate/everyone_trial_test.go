@@ -26,8 +26,8 @@ limits: {commands_per_second: 0}
 drain: {window: 2s}
 `
 
-// everyoneFaults are what is done to nodes with everyone on them. The first is done always,
-// the others with FAULT_EVERYONE=all.
+// everyoneFaults are injected into nodes with clients of all kinds. The first always runs, the
+// others with FAULT_EVERYONE=all.
 var everyoneFaults = []fault{
 	{name: "SIGKILL one of two nodes", stage: everyoneOnRedis, strike: killNode},
 	{name: "SIGTERM one of two nodes", stage: everyoneOnRedis, strike: drainFirst},
@@ -38,9 +38,9 @@ var everyoneFaults = []fault{
 	{name: "make one node's link a black hole for 5 s", stage: everyoneOnAWay, strike: interrupt((*brokertest.Way).BlockBoth)},
 }
 
-// TestEveryone_LosesNothingInSilence has all kinds of clients on two nodes, the official
-// ones of Centrifuge and Pusher among them, when something goes wrong. Whoever can resume
-// hears each message once and in order; whoever cannot knows.
+// TestEveryone_LosesNothingInSilence connects all kinds of clients, including the official
+// ones of Centrifuge and Pusher, to two nodes and injects a fault. A client that can resume
+// gets each message once and in order; any other is told that it may have missed messages.
 func TestEveryone_LosesNothingInSilence(t *testing.T) {
 	brokertest.RequireRedis(t)
 	faults := everyoneFaults
@@ -56,7 +56,7 @@ func TestEveryone_LosesNothingInSilence(t *testing.T) {
 	}
 }
 
-// drainFirst has a node send its clients away.
+// drainFirst makes a node disconnect its clients.
 func drainFirst(tr *trial) {
 	tr.nodes[0].signal(syscall.SIGTERM)
 	tr.nodes[0].wait()
@@ -96,7 +96,7 @@ func loadEveryone(tr *trial) {
 	tr.publish(tr.throughNative)
 }
 
-// sdkWitness is an official client in Node, or in Go.
+// sdkWitness is an official client, in Node or in Go.
 type sdkWitness struct {
 	*witness
 	Kind      string `json:"kind"`
@@ -106,8 +106,8 @@ type sdkWitness struct {
 	Channel   string `json:"channel"`
 }
 
-// newSDKWitnesses returns one of each kind, which prefers the i-th node. What a client of
-// a stream says goes to another one, as long as there is one.
+// newSDKWitnesses returns one witness of each kind, which prefers the i-th node. Commands
+// of a client on a stream go to another node, if there is one.
 func (tr *trial) newSDKWitnesses(s *stream, i int) (list []*sdkWitness) {
 	url, other := tr.forward(i), tr.forward(i+1)
 	add := func(kind, transport string) {
@@ -128,8 +128,8 @@ func (tr *trial) newSDKWitnesses(s *stream, i int) (list []*sdkWitness) {
 	return list
 }
 
-// forward returns the address of a way to the i-th node, or the next one that takes
-// connections.
+// forward returns the address of a proxy to the i-th node, or to the next one that
+// accepts connections.
 func (tr *trial) forward(i int) string {
 	tr.t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -156,7 +156,7 @@ func (tr *trial) forward(i int) string {
 	return "http://" + listener.Addr().String()
 }
 
-// joinConns copies both ways until one of them ends.
+// joinConns copies in both directions until one of them ends.
 func joinConns(a, b net.Conn) {
 	var copying sync.WaitGroup
 	for _, way := range [][2]net.Conn{{a, b}, {b, a}} {
@@ -194,7 +194,7 @@ func (tr *trial) runSDKs(list []*sdkWitness) {
 	}
 }
 
-// buildWithGoSDK returns the program of a folder, built with the official Go client.
+// buildWithGoSDK builds the program in a folder with the official Go client and returns its path.
 func buildWithGoSDK(t *testing.T, folder string) (program string) {
 	t.Helper()
 	build := exec.Command("bash", "-c", "go mod init application && go get github.com/centrifugal/centrifuge-go@v0.12.1 && go build -o application .")
@@ -215,8 +215,8 @@ func (w *sdkWitness) take(text string) {
 	}
 }
 
-// installEveryone returns a folder with the official clients, from npm, and the scripts
-// that use them.
+// installEveryone returns a folder with the official clients, from npm, and the
+// scripts that use them.
 func installEveryone(t *testing.T) string {
 	t.Helper()
 	folder := filepath.Join(t.TempDir(), "everyone")
@@ -229,7 +229,7 @@ func installEveryone(t *testing.T) string {
 	return folder
 }
 
-// readOutput runs a command until the test ends, and returns what it prints.
+// readOutput runs a command until the test ends and returns its output.
 func readOutput(t *testing.T, command *exec.Cmd, env ...string) *bufio.Scanner {
 	t.Helper()
 	command.Env = append(os.Environ(), env...)

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// finding is what a log shows, compared with what was published.
+// finding is the result of comparing a log with what was published.
 type finding struct {
 	lost   int            // messages that were never heard
 	told   map[string]int // how often the witness knew of a gap, by how
@@ -18,13 +18,12 @@ type finding struct {
 	wrong  string         // the first thing that is not as promised; empty: nothing
 }
 
-// judge compares the log with a stream that stands still. Where each message once and
-// in order is promised it must be the stream. Elsewhere, where the next new message is
-// missing, or an old one comes again, the witness must have been told: since the last
-// new message, or before the next such place, since the word may come after messages
-// that were on their way; or at any time after what is missing was confirmed, since
-// what a history still has follows the word. Nothing is said of messages that were
-// never confirmed.
+// judge compares the log with a stream at rest. If the promise is each message once and in
+// order, both must be equal. Otherwise, wherever the next new message is missing or an old
+// one is repeated, the witness must have been told of a gap: after the last new message; or
+// before the next such place, because the gap may arrive after messages in flight; or at
+// any time after the missing message was confirmed, because what a history still has
+// follows the gap. Messages that were never confirmed do not matter.
 func (w *witness) judge(s *stream, p promise) finding {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -82,7 +81,7 @@ func (w *witness) judge(s *stream, p promise) finding {
 	return v
 }
 
-// after returns the number that follows, of those that were confirmed.
+// after returns the next number that was confirmed.
 func (s *stream) after(number int) int {
 	number++
 	for s.unsure[number] {
@@ -91,14 +90,13 @@ func (s *stream) after(number int) int {
 	return number
 }
 
-// covers reports whether the messages that are missing in a hole were confirmed before
-// something was told.
+// covers reports whether the messages missing in a hole were confirmed before the time of a gap.
 func (s *stream) covers(told time.Time, h hole) bool {
 	confirmed, known := s.confirmed[h.after-1]
 	return known && h.before < h.after && told.After(confirmed)
 }
 
-// hole is two messages that do not follow each other, one heard after the other.
+// hole is a pair of numbers received one after the other that are not consecutive.
 type hole struct{ before, after int }
 
 func (v *finding) blame(h hole) {
@@ -119,7 +117,7 @@ func (v *finding) note(wrong string) {
 	}
 }
 
-// isGap reports whether the gateway told of a gap. Else the connection ended.
+// isGap reports whether the gateway reported a gap; otherwise the connection ended.
 func isGap(how string) bool { return how == "gap" || strings.Contains(how, "4010") }
 
 func countGaps(told []string) (n int) {

@@ -13,19 +13,18 @@ import (
 	"tidegate/broker/brokertest"
 )
 
-// mishap is what can go wrong while something else does.
+// mishap is a fault that can occur while another one lasts.
 type mishap struct {
 	name        string
 	least, most time.Duration // how long it lasts; 0: it is over at once
 	breaks      bool          // connections to Redis or to clients may end: where no history is kept, a gap may be told
 
-	// begin has it happen, to a node or to the way that the node has to Redis, if it
-	// is about a node, and returns how to end it. An error says that it cannot happen
-	// for now.
+	// begin causes it, on a node or on the node's proxies to Redis if it concerns a node,
+	// and returns how to end it. An error means that it cannot occur at present.
 	begin func(s *storm, node int) (end func() error, err error)
 }
 
-// Of nodes and their ways.
+// Faults of nodes and their proxies to Redis.
 var (
 	nodeIsKilled  = &mishap{"SIGKILL a node", time.Second / 2, 2 * time.Second, true, killAndReplace}
 	nodeStands    = &mishap{"SIGSTOP a node", time.Second, 7 * time.Second, true, stopNode}
@@ -44,7 +43,7 @@ func killAndReplace(s *storm, node int) (func() error, error) { return s.end(nod
 
 func drainNode(s *storm, node int) (func() error, error) { return s.end(node, syscall.SIGTERM) }
 
-// end ends a node, and has a new one in its place in the end.
+// end ends a node. When the mishap ends, a new node replaces it.
 func (s *storm) end(node int, by syscall.Signal) (func() error, error) {
 	if s.isAbsent(node) {
 		return nil, errAbsent
@@ -76,7 +75,7 @@ func (s *storm) isAbsent(node int) bool { return s.absences[node].Load()%2 == 1 
 
 var errAbsent = errors.New("the node is not there")
 
-// onWays has something happen to all ways of a node.
+// onWays calls what for all proxies of a node.
 func onWays(what func(*brokertest.Way)) func(*storm, int) (func() error, error) {
 	return func(s *storm, node int) (func() error, error) {
 		for _, w := range s.ways[node] {
@@ -91,7 +90,7 @@ func onWays(what func(*brokertest.Way)) func(*storm, int) (func() error, error) 
 	}
 }
 
-// Of any Redis that is a master.
+// Faults of any Redis master.
 var (
 	redisIsFull     = &mishap{"reach maxmemory", time.Second, 3 * time.Second, false, fillRedis}
 	redisIsFlushed  = &mishap{"FLUSHALL", 0, 0, false, onMaster(0, "FLUSHALL")}
@@ -111,8 +110,7 @@ func onMaster(stream int, command ...string) func(*storm, int) (func() error, er
 	}
 }
 
-// tell runs a command on the master of the n-th stream's channel, and returns which
-// that is.
+// tell runs a command on the master of the n-th stream's channel and returns that server.
 func (s *storm) tell(stream int, command ...string) (*brokertest.RedisServer, error) {
 	master := s.master(s.streams[stream].channel)
 	if master == nil {
@@ -130,14 +128,14 @@ func fillRedis(s *storm, _ int) (func() error, error) {
 	}, err
 }
 
-// evictHistory removes what a full Redis would, which keeps no history any more.
+// evictHistory deletes the histories, as a Redis at its memory limit does.
 func evictHistory(s *storm, _ int) (func() error, error) {
 	name := s.redisName(s.streams[1].channel)
 	_, err := s.tell(1, "DEL", name, name+" meta")
 	return nil, err
 }
 
-// loseOne appends the next message to a history without a publish.
+// loseOne appends the next message to a history without publishing it.
 func loseOne(s *storm, _ int) (func() error, error) {
 	st := s.streams[2]
 	if !st.takeTurn(time.Second) {
@@ -150,8 +148,7 @@ func loseOne(s *storm, _ int) (func() error, error) {
 	return nil, err // its publisher publishes it once more
 }
 
-// takeTurn locks turn, unless its publisher, who may be waiting for Redis, holds it for
-// longer.
+// takeTurn locks turn, unless the publisher holds it for too long because it is waiting for Redis.
 func (s *stream) takeTurn(within time.Duration) bool {
 	taken, late := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -171,7 +168,7 @@ func (s *stream) takeTurn(within time.Duration) bool {
 	}
 }
 
-// Of a standalone Redis.
+// Faults of a standalone Redis.
 var (
 	redisStands    = &mishap{"SIGSTOP Redis", time.Second, 7 * time.Second, true, stopServer(masterOf)}
 	redisRestarts  = &mishap{"restart Redis with its data", time.Second / 4, 2 * time.Second, true, killServer(masterOf, nil)}
@@ -188,7 +185,7 @@ func demote(s *storm, _ int) (func() error, error) {
 	}, err
 }
 
-// Of a master with a replica, watched by a Sentinel.
+// Faults of a master with a replica, monitored by a Sentinel.
 var (
 	masterIsKilled   = &mishap{"kill and restart the master", time.Second / 2, 5 * time.Second, true, killServer(masterOf, nil)}
 	masterStands     = &mishap{"SIGSTOP the master", time.Second, 5 * time.Second, true, stopServer(masterOf)}
@@ -206,7 +203,7 @@ func askForFailover(s *storm, _ int) (func() error, error) {
 	return nil, err
 }
 
-// Of a Cluster, one of whose masters has a replica.
+// Faults of a Cluster in which one master has a replica.
 var (
 	replicaTakesOver = &mishap{"CLUSTER FAILOVER", 0, 0, true, takeOver}
 	loneMasterStands = &mishap{"SIGSTOP a master without a replica", time.Second, 5 * time.Second, true, stopServer(otherMasterOf)}
@@ -231,7 +228,7 @@ func moveSlotOf(stream int) func(*storm, int) (func() error, error) {
 	}
 }
 
-// Servers that something happens to; nil: there is none for now.
+// Servers that a fault affects; nil if there is none at present.
 func masterOf(s *storm) *brokertest.RedisServer { return s.master(s.streams[0].channel) }
 
 func sentinelOf(s *storm) *brokertest.RedisServer { return s.sentinel.Sentinel }

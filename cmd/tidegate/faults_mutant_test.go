@@ -11,8 +11,8 @@ import (
 	"tidegate/broker/brokertest"
 )
 
-// mutant is the way to a node that does not keep its promise: what it makes of the
-// events that the node sends is what a broken node would have sent.
+// mutant is a proxy to a node that simulates a broken one by changing the events
+// that the node sends.
 type mutant struct {
 	http.RoundTripper
 	does func(n int, event []byte) []byte // with the n-th event that is a message or a gap
@@ -46,7 +46,7 @@ func (m *mutant) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// splitEvents splits a stream of Server-Sent Events behind its empty lines.
+// splitEvents splits a stream of Server-Sent Events after empty lines.
 func splitEvents(data []byte, _ bool) (advance int, event []byte, err error) {
 	if end := bytes.Index(data, []byte("\n\n")); end >= 0 {
 		return end + 2, data[:end+2], nil
@@ -54,8 +54,7 @@ func splitEvents(data []byte, _ bool) (advance int, event []byte, err error) {
 	return 0, nil, nil
 }
 
-// The checker is checked: of nodes that lose, repeat or hide something it says so, and
-// of one that does not it says nothing.
+// This tests the checker: it must report nodes that lose, repeat or hide messages, and no others.
 func TestFaults_TheCheckerFindsMutants(t *testing.T) {
 	brokertest.RequireRedis(t)
 	mutants := []struct {
@@ -94,7 +93,7 @@ func TestFaults_TheCheckerFindsMutants(t *testing.T) {
 	}
 }
 
-// judgeHeld judges what a witness has heard while nothing is published.
+// judgeHeld judges what a witness has received, while nothing is published.
 func (tr *trial) judgeHeld(w *witness, s *stream) finding {
 	s.turn.Lock()
 	defer s.turn.Unlock()
@@ -117,7 +116,7 @@ func hide(_ int, event []byte) []byte {
 	return event
 }
 
-// on does something to the n-th event only.
+// on calls what only for the n-th event.
 func on(n int, what func([]byte) []byte) func(int, []byte) []byte {
 	return func(k int, event []byte) []byte {
 		if k == n {

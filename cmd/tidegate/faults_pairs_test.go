@@ -13,7 +13,7 @@ import (
 	"tidegate/broker/brokertest"
 )
 
-// kind is a kind of Redis, with what can go wrong there.
+// kind is a kind of Redis with the faults that can occur there.
 type kind struct {
 	name    string
 	stage   func(*testing.T) *storm
@@ -31,14 +31,14 @@ func kinds() []*kind {
 	}
 }
 
-// somePairs is how many are tried where not all are.
+// somePairs is the number of pairs tried if not all are.
 const somePairs = 1
 
-// pair is two things that go wrong at once.
+// pair is two faults at the same time.
 type pair struct{ first, second *mishap }
 
-// pairsOf returns each pair of these, one with itself included, and each with one of
-// the others.
+// pairsOf returns each pair of these, including each with itself, and each of these with
+// each of the others.
 func pairsOf(these, others []*mishap) (pairs []pair) {
 	for i, one := range these {
 		for _, other := range slices.Concat(these[i:], others) {
@@ -48,13 +48,12 @@ func pairsOf(these, others []*mishap) (pairs []pair) {
 	return pairs
 }
 
-// TestFaults_Overlap has several things go wrong at once, on each kind of Redis: its
-// stories, and those pairs that FAULT_SEED chooses. With FAULT_PAIRS=all it tries all of
-// them, with FAULT_PAIRS=Cluster, say, all of one kind, and with FAULT_PART=2/4 of
-// these the second quarter; with FAULT_STORM=4m there are
-// some 45 mishaps in four minutes as well. With FAULT_TABLE=faults.md it writes what it
-// saw to faults.md.Cluster and so on, a row at a time, and with FAULT_LOGS what the
-// nodes said, if it failed, to that folder.
+// TestFaults_Overlap injects several faults at the same time on each kind of Redis: its
+// stories, and the pairs that FAULT_SEED selects. FAULT_PAIRS=all runs all pairs,
+// FAULT_PAIRS=Cluster those of one kind, and FAULT_PART=2/4 the second quarter of them.
+// FAULT_STORM=4m adds about 45 faults in four minutes. FAULT_TABLE=faults.md writes the
+// results to faults.md.Cluster and so on, row by row. FAULT_LOGS names a folder for the
+// logs of the nodes if the test fails.
 func TestFaults_Overlap(t *testing.T) {
 	brokertest.RequireRedis(t)
 	seed := seedOf(t)
@@ -101,7 +100,7 @@ func (k *kind) try(t *testing.T, random *rand.Rand) {
 	}
 }
 
-// chosen returns the pairs that the environment asks for.
+// chosen returns the pairs that the environment selects.
 func (k *kind) chosen(t *testing.T, random *rand.Rand) []pair {
 	pairs := slices.Clone(k.pairs)
 	random.Shuffle(len(pairs), func(i, j int) { pairs[i], pairs[j] = pairs[j], pairs[i] })
@@ -119,7 +118,7 @@ func (k *kind) chosen(t *testing.T, random *rand.Rand) []pair {
 	return pairs[(n-1)*len(pairs)/parts : n*len(pairs)/parts]
 }
 
-// table is what was seen so far.
+// table holds the results so far.
 type table struct {
 	t    *testing.T
 	kind string
@@ -134,8 +133,8 @@ func (a *table) add(row string) {
 	}
 }
 
-// strikes are two, of which the second begins while the first lasts. Both are about
-// different nodes, if they are about nodes.
+// strikes returns two strikes of which the second begins while the first lasts. If both
+// concern nodes, they concern different ones.
 func (p pair) strikes(random *rand.Rand) []strike {
 	node := random.IntN(stormNodes)
 	first, second := p.first.at(0, node, random), p.second.at(0, (node+1)%stormNodes, random)
@@ -145,7 +144,7 @@ func (p pair) strikes(random *rand.Rand) []strike {
 	return []strike{first, second}
 }
 
-// at returns a strike that lasts for some time.
+// at returns a strike with a random duration.
 func (m *mishap) at(at time.Duration, node int, random *rand.Rand) strike {
 	k := strike{what: m, node: node, at: at, lasts: m.least}
 	if m.most > m.least {
@@ -154,8 +153,7 @@ func (m *mishap) at(at time.Duration, node int, random *rand.Rand) strike {
 	return k
 }
 
-// stormEvery is how often something goes wrong in a storm: two or three things do at
-// once.
+// stormEvery is the interval between faults in a storm. Two or three last at the same time.
 const stormEvery = 4 * time.Minute / 45
 
 func (k *kind) storm(random *rand.Rand, d time.Duration) (strikes []strike) {

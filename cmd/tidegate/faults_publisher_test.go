@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// answered counts what publishers were told.
+// answered counts the answers that publishers get.
 type answered struct {
 	// Guarded by mu.
 	mu        sync.Mutex
@@ -27,7 +27,7 @@ func (a *answered) note(status int, after time.Duration) {
 	}
 }
 
-// take returns what was counted since the last time.
+// take returns what was counted since the last call.
 func (a *answered) take() (confirmed int, slowest time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -36,11 +36,10 @@ func (a *answered) take() (confirmed int, slowest time.Duration) {
 	return confirmed, slowest
 }
 
-// nodePatience is how long a publisher waits for a node: one that stands still never
-// answers.
+// nodePatience is how long a publisher waits for a node, because a suspended one never answers.
 const nodePatience = 2 * slowestAnswer
 
-// publishOverHTTP begins all streams, once every witness listens.
+// publishOverHTTP starts all streams once every witness is subscribed.
 func (s *storm) publishOverHTTP() {
 	s.t.Helper()
 	s.awaitWitnesses()
@@ -52,8 +51,8 @@ func (s *storm) publishOverHTTP() {
 	s.flows(20)
 }
 
-// publisher publishes one stream: each number through the node whose turn it is, and
-// through the next one if that does not confirm it.
+// publisher publishes one stream. It sends each number to the next node in turn, and to the
+// following one if that does not confirm it.
 type publisher struct {
 	storm  *storm
 	stream *stream

@@ -16,7 +16,7 @@ func threeNodes(t *testing.T) *trial {
 	return newTrial(t, []*brokertest.RedisServer{server}, server.URL(), server.URL(), server.URL())
 }
 
-// loadBalanced lets all clients connect through HAProxy.
+// loadBalanced makes all clients connect through HAProxy.
 func loadBalanced(tr *trial) {
 	tr.t.Helper()
 	balancer := "http://" + startBalancer(tr.t, tr.nodes)
@@ -30,8 +30,7 @@ func loadBalanced(tr *trial) {
 	tr.publish(func(int) *client.Client { return newNativeClient(balancer, by) })
 }
 
-// rollOut ends one node after the other in order and puts a new one in its
-// place, as an update does.
+// rollOut shuts down one node after the other and replaces each, as an update does.
 func rollOut(tr *trial) {
 	for i := range tr.nodes {
 		tr.replace(i)
@@ -39,7 +38,7 @@ func rollOut(tr *trial) {
 	}
 }
 
-// replace ends a node in order and starts another one at its address.
+// replace shuts down a node and starts another at its address.
 func (tr *trial) replace(i int) {
 	tr.t.Helper()
 	old := tr.nodes[i]
@@ -51,15 +50,15 @@ func (tr *trial) replace(i int) {
 	eventually(tr.t, tr.nodes[i].public("/readyz"), http.StatusOK)
 }
 
-// crowd is how many sessions lose their node at once, and missed how many
-// messages they have to be given. crowdEvery leaves the machine time to deliver
+// crowd is the number of sessions that lose their node at the same time, and missed the
+// number of messages that each must then get. crowdEvery gives the machine time to deliver
 // each message to all of them.
 const (
 	crowd, missed = 5000, 50
 	crowdEvery    = 500 * time.Millisecond
 )
 
-// loadCrowd lets the crowd listen to one channel, all on the first node.
+// loadCrowd subscribes the crowd to one channel on the first node.
 func loadCrowd(tr *trial) {
 	tr.t.Helper()
 	tr.streams = []*stream{newStream("kept:crowd", true, crowdEvery)}
@@ -70,8 +69,8 @@ func loadCrowd(tr *trial) {
 	tr.publish(func(int) *client.Client { return newNativeClient("http://gateway", by) })
 }
 
-// killCrowded kills the crowd's node after it was made to miss what is published.
-// The other node has nobody on the channel, and knows nothing of it either.
+// killCrowded kills the crowd's node after making it miss what is published. The other node
+// has no subscriber of the channel and does not know its position.
 func killCrowded(tr *trial) {
 	s := tr.streams[0]
 	s.turn.Lock()

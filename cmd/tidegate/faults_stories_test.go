@@ -2,14 +2,14 @@ package main
 
 import "time"
 
-// story is a sequence of things that go wrong, the smallest that once cost messages in
-// silence, or one of a kind that no pair has.
+// story is a sequence of faults: the shortest that once lost messages without notice, or
+// one of a kind that pairs do not cover.
 type story struct {
 	name    string
 	strikes []strike
 }
 
-// after returns a strike at a node, in seconds.
+// after returns a strike at a node. Times are in seconds.
 func (m *mishap) after(at float64, node int, lasts float64) strike {
 	seconds := func(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 	return strike{what: m, node: node, at: seconds(at), lasts: seconds(lasts)}
@@ -22,7 +22,7 @@ var storiesAlone = []story{
 		linkIsBlack.after(0, 1, 6), redisStands.after(1, 0, 3), redisIsFull.after(4.5, 0, 1)}},
 }
 
-// Clients that read slowly, and that leave and come back, lost messages by the first.
+// The first story once lost messages of clients that read slowly or that disconnect and resume.
 var storiesOfASentinel = []story{
 	{"one link is a black hole, maxmemory is reached, another link is cut, a node stalls for longer than its lease", []strike{
 		linkIsBlack.after(0, 0, 5), redisIsFull.after(1, 0, 2), nodeStands.after(2, 2, 6), linkIsCut.after(3.5, 1, 3)}},

@@ -16,8 +16,8 @@ import (
 	"tidegate/broker/brokertest"
 )
 
-// storm is a trial in which several things go wrong at once: three nodes, each with
-// ways of its own to every server.
+// storm is a trial with several faults at the same time. It has three nodes, each with its
+// own proxy to every server.
 type storm struct {
 	*trial
 	addresses []string            // where the nodes listen, as long as the storm lasts
@@ -32,8 +32,8 @@ type storm struct {
 	redisName func(channel string) string
 }
 
-// stormRules have a little room for those who do not read, and leases that a node
-// that stands still outstays.
+// stormRules leave little buffer for clients that do not read, and have leases shorter than
+// a node may be suspended.
 const stormRules = `
 channels:
   - {match: "kept:*", subscribe: anyone, publish: anyone, presence: true, history: {size: 3000}}
@@ -45,8 +45,8 @@ drain: {window: 1s}
 
 const stormNodes = 3
 
-// newStorm starts nodes that reach the servers by ways of their own. The URL of what
-// they are told to ask is made of these.
+// newStorm starts nodes that reach the servers through their own proxies. url returns the
+// Redis URL for these proxies.
 func newStorm(t *testing.T, data, others []*brokertest.RedisServer, url func([]*brokertest.Way) string) *storm {
 	t.Helper()
 	s := &storm{http: http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}}}
@@ -64,8 +64,7 @@ func newStorm(t *testing.T, data, others []*brokertest.RedisServer, url func([]*
 	return s
 }
 
-// keepLogs writes what the nodes have said to the folder FAULT_LOGS, if the trial has
-// failed.
+// keepLogs writes the logs of the nodes to the folder FAULT_LOGS if the trial has failed.
 func (s *storm) keepLogs() {
 	folder := os.Getenv("FAULT_LOGS")
 	if folder == "" || !s.t.Failed() {
@@ -117,8 +116,7 @@ func isMaster(server *brokertest.RedisServer) bool {
 	return err == nil && strings.Contains(said, "role:master")
 }
 
-// only returns the one server of which something holds, or nil: it holds of none, or
-// of more than one.
+// only returns the server for which holds is true, or nil if there is none or more than one.
 func only(servers []*brokertest.RedisServer, holds func(*brokertest.RedisServer) bool) (found *brokertest.RedisServer) {
 	for _, server := range servers {
 		if holds(server) && found != nil {
@@ -130,7 +128,7 @@ func only(servers []*brokertest.RedisServer, holds func(*brokertest.RedisServer)
 	return found
 }
 
-// load lets witnesses of every kind listen on every node, and publishes.
+// load subscribes witnesses of every kind on every node and starts to publish.
 func (s *storm) load() {
 	s.t.Helper()
 	s.addStreams()
@@ -160,7 +158,7 @@ func (s *storm) load() {
 	s.publishOverHTTP()
 }
 
-// strike is one thing that goes wrong, for a while.
+// strike is a fault with a beginning and a duration.
 type strike struct {
 	what      *mishap
 	node      int
@@ -171,12 +169,11 @@ func (k strike) String() string {
 	return fmt.Sprintf("%v %s (node %d, %v)", k.at.Round(time.Millisecond), k.what.name, k.node, k.lasts.Round(time.Millisecond))
 }
 
-// again is when that is tried once more which could not be done, as something else
-// has gone wrong.
+// again is the interval at which a strike is retried that another fault has prevented.
 const again = 200 * time.Millisecond
 
-// rage has all strikes happen and end, and returns how many did. What cannot happen yet
-// waits, and what still cannot after a while is left out.
+// rage begins and ends all strikes and returns how many occurred. A strike that cannot
+// occur yet is delayed, and dropped after a while.
 func (s *storm) rage(strikes []strike) (happened int) {
 	s.t.Helper()
 	type event struct {
@@ -209,8 +206,8 @@ func (s *storm) rage(strikes []strike) (happened int) {
 	return happened
 }
 
-// isRedisWell reports whether there is one master for each stream, and the Sentinel, if
-// there is one, says so: it does nothing for half a minute after it has stood still.
+// isRedisWell reports whether each stream has one master and the Sentinel, if there is one,
+// agrees: after being suspended, a Sentinel does nothing for half a minute.
 func (s *storm) isRedisWell() bool {
 	for _, st := range s.streams {
 		master := s.master(st.channel)
@@ -221,8 +218,8 @@ func (s *storm) isRedisWell() bool {
 	return true
 }
 
-// awaitRedis waits until Redis is well. If it does not get so, no node can help it: what
-// the servers say of themselves goes to the log.
+// awaitRedis blocks until Redis is well. If that does not happen, it logs the state of the
+// servers: no node can help then.
 func (s *storm) awaitRedis() {
 	s.t.Helper()
 	well := false
@@ -244,8 +241,8 @@ func (s *storm) awaitRedis() {
 	well = true
 }
 
-// settle waits until all is well again, holds what was seen to the promises, and begins
-// anew.
+// settle blocks until everything is well again, compares the logs with the promises,
+// and resets them.
 func (s *storm) settle(k ...strike) outcomes {
 	s.t.Helper()
 	s.awaitRedis()
@@ -259,7 +256,7 @@ func (s *storm) settle(k ...strike) outcomes {
 	return s.takeOutcomes(k)
 }
 
-// outcomes are what became of one or more strikes.
+// outcomes are the results of one or more strikes.
 type outcomes struct {
 	silent, twice int // losses and repetitions that nobody was told of
 	lost, told    int // messages, and gaps

@@ -12,8 +12,8 @@ import (
 	"tidegate/broker/brokertest"
 )
 
-// fault is one row: what is done to a cluster under load, and what may come of
-// it.
+// fault is one row of the table: a fault that is injected into a cluster under load, and
+// its permitted results.
 type fault struct {
 	name       string
 	stage      func(*testing.T) *trial
@@ -40,9 +40,9 @@ var faults = []fault{
 	{name: "SIGKILL a node with 5,000 sessions on one channel, which resume on another", stage: twoNodes, load: loadCrowd, strike: killCrowded, reads: 2},
 }
 
-// TestFaults does to real nodes on a real Redis, one after the other, what goes
-// wrong in production. Every client's log is compared with what was published.
-// With FAULT_TABLE in the environment it writes what it saw to that file.
+// TestFaults injects the faults of production into real nodes on a real Redis, one after
+// the other, and compares the log of every client with what was published. FAULT_TABLE
+// names a file for the results.
 func TestFaults(t *testing.T) {
 	brokertest.RequireRedis(t)
 	rows := make([]string, len(faults))
@@ -57,7 +57,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// try strikes and returns the table's row.
+// try runs the fault and returns the row of the table.
 func (f *fault) try(t *testing.T) string {
 	tr := f.stage(t)
 	if f.load == nil {
@@ -71,7 +71,7 @@ func (f *fault) try(t *testing.T) string {
 	return f.judge(tr)
 }
 
-// judge holds the logs to the promises, and Redis to its bound.
+// judge compares the logs with the promises, and the memory of Redis with its bound.
 func (f *fault) judge(tr *trial) string {
 	kept, live, raw := tr.judge(f.kept, withHistory), tr.judge(f.live, withoutHistory), tr.judge(told, isRaw)
 	subscribes, reads := tr.asked("subscribe")+tr.asked("ssubscribe"), tr.asked("xrange")
@@ -96,7 +96,7 @@ func writeTable(t *testing.T, rows []string) {
 
 func twoNodes(t *testing.T) *trial { return onRedis(t) }
 
-// twoNodesOnDisk are two nodes on a Redis that has on disk what it has confirmed.
+// twoNodesOnDisk returns two nodes on a Redis that has on disk what it has confirmed.
 func twoNodesOnDisk(t *testing.T) *trial {
 	return onRedis(t, "--appendonly", "yes", "--appendfsync", "always")
 }
@@ -130,8 +130,8 @@ func flushRedis(tr *trial) { tr.redis[0].Flush() }
 
 func killSubscribers(tr *trial) { tr.redis[0].CLI("CLIENT", "KILL", "TYPE", "pubsub") }
 
-// loseMessages appends to two channels' histories without a publish: to one
-// whose stream goes on, and to one that is quiet until the loss has been found.
+// loseMessages appends to the histories of two channels without publishing: one whose
+// stream goes on, and one that is quiet until the loss is found.
 func loseMessages(tr *trial) {
 	busy, quiet := tr.streams[0], tr.streams[1]
 	busy.turn.Lock()
@@ -144,8 +144,7 @@ func loseMessages(tr *trial) {
 	tr.allHave(quiet)
 }
 
-// appendInSilence runs the append script with a command that does nothing in
-// place of PUBLISH.
+// appendInSilence runs the append script with a command that does nothing instead of PUBLISH.
 func (tr *trial) appendInSilence(s *stream) { tr.appendBy("EXISTS", s) }
 
 func (tr *trial) appendBy(publish string, s *stream) {
@@ -162,7 +161,7 @@ func oneNodeOnAWay(t *testing.T) *trial {
 	return tr
 }
 
-// interrupt returns a strike at the first node's way.
+// interrupt returns a function that affects the proxy of the first node.
 func interrupt(by func(*brokertest.Way)) func(*trial) {
 	return func(tr *trial) {
 		by(tr.way)
@@ -193,7 +192,7 @@ func onCluster(t *testing.T) *trial {
 	return tr
 }
 
-// moveSlot moves slots between masters of which nodes believe that they have lost nothing.
+// moveSlot moves slots between masters, while the nodes believe that nothing was lost.
 func moveSlot(tr *trial) {
 	tr.cluster.AwaitAge(10 * time.Second)
 	name, err := broker.NewRedis(broker.RedisConfig{URL: tr.cluster.URL()})

@@ -22,8 +22,8 @@ import (
 	"tidegate/gateway/client"
 )
 
-// trial is a cluster under a steady load, to which something is done, and the
-// witnesses whose logs are compared with what was published.
+// trial is a cluster under a steady load into which faults are injected, and the witnesses
+// whose logs are compared with what was published.
 type trial struct {
 	t         *testing.T
 	program   string                    // what new nodes run; empty: this version
@@ -34,7 +34,7 @@ type trial struct {
 	witnesses []*witness
 	remarks   []string // what else was seen, for the table
 
-	// What the stage has, besides.
+	// Set only in some trials.
 	way      *brokertest.Way // of the first node
 	sentinel *brokertest.RedisSentinel
 	cluster  *brokertest.RedisCluster
@@ -46,7 +46,7 @@ type trial struct {
 	listeners  sync.WaitGroup
 }
 
-// stream is what is published on one channel: the numbers from 1 on.
+// stream publishes the numbers from 1 on to one channel.
 type stream struct {
 	channel string
 	kept    bool          // the channel has history
@@ -55,7 +55,7 @@ type stream struct {
 	turn    sync.Mutex    // held while a message is published
 	last    atomic.Int64  // that was confirmed, or given up
 
-	// Guarded by turn, by number.
+	// Guarded by turn; by number.
 	unsure    map[int]bool      // given up, and may come
 	confirmed map[int]time.Time // by then
 }
@@ -64,14 +64,14 @@ func newStream(channel string, kept bool, every time.Duration) *stream {
 	return &stream{channel: channel, kept: kept, every: every, unsure: make(map[int]bool), confirmed: make(map[int]time.Time)}
 }
 
-// What each trial has. Each channel has its own publisher.
+// Load of each trial. Each channel has its own publisher.
 const (
 	publishEvery = 33 * time.Millisecond
 	keptChannels = 3
 	liveChannels = 2
 )
 
-// trialRules keep a history without a time, so that a read of it is one XRANGE.
+// trialRules keep a history without a TTL, so that reading it takes one XRANGE.
 const trialRules = `
 channels:
   - {match: "kept:*", subscribe: anyone, publish: anyone, history: {size: 10000}}
@@ -92,7 +92,7 @@ func newTrialWith(t *testing.T, rules string, servers []*brokertest.RedisServer,
 	return tr
 }
 
-// begin starts a node for each URL of Redis.
+// begin starts a node for each Redis URL.
 func (tr *trial) begin(urls ...string) {
 	tr.t.Helper()
 	tr.ctx, tr.end = context.WithCancel(context.Background())
@@ -120,8 +120,8 @@ func (tr *trial) configuration() (file string) {
 	return write(tr.t, "tidegate.yaml", tr.rules)
 }
 
-// load lets witnesses of each kind listen on every node, and then publishes
-// through every node until it is stopped.
+// load subscribes witnesses of each kind on every node, and then publishes through every
+// node until it is stopped.
 func (tr *trial) load() {
 	tr.t.Helper()
 	tr.addStreams()
@@ -134,7 +134,7 @@ func (tr *trial) load() {
 	tr.publish(tr.throughNative)
 }
 
-// throughNative returns a client to publish through the i-th node.
+// throughNative returns a client that publishes through the i-th node.
 func (tr *trial) throughNative(i int) *client.Client {
 	return newNativeClient("http://gateway", tr.reaching(i))
 }
@@ -148,8 +148,8 @@ func (tr *trial) addStreams() {
 	}
 }
 
-// listen adds a witness of each kind. Where nothing is kept a long-poll misses
-// what comes between two polls, as each answer says: there is none of those.
+// listen adds a witness of each kind, but no long-poll on a channel without history: it
+// misses messages between two polls, and each answer says so.
 func (tr *trial) listen(s *stream, base string, by *http.Client) {
 	kinds := []string{"native", "native", "raw", "sse"}
 	if s.kept {
@@ -176,7 +176,7 @@ func (tr *trial) startPublishing() (publishing context.Context) {
 	return publishing
 }
 
-// publish begins all streams, once every witness listens.
+// publish starts all streams once every witness is subscribed.
 func (tr *trial) publish(through func(i int) *client.Client) {
 	tr.t.Helper()
 	tr.awaitWitnesses()
@@ -194,8 +194,8 @@ func (tr *trial) witness(w *witness) {
 	tr.listeners.Go(func() { w.listen(tr.ctx) })
 }
 
-// reaching returns a client that connects to the i-th node, or the next one that
-// takes connections.
+// reaching returns a client that connects to the i-th node, or to the next one that
+// accepts connections.
 func (tr *trial) reaching(i int) *http.Client { return reachingAny(addressesOf(tr.nodes), i) }
 
 func addressesOf(nodes []*process) (list []string) {
@@ -205,8 +205,8 @@ func addressesOf(nodes []*process) (list []string) {
 	return list
 }
 
-// reachingAny returns a client that connects to the i-th address, or the next one that
-// takes connections.
+// reachingAny returns a client that connects to the i-th address, or to the next one that
+// accepts connections.
 func reachingAny(addresses []string, i int) *http.Client {
 	transport := &http.Transport{
 		DisableKeepAlives: true,
@@ -250,8 +250,8 @@ func (s *stream) publishNext(ctx context.Context, c *client.Client) error {
 	return nil
 }
 
-// flows returns when each stream has gone on by n messages, and its witnesses
-// have heard them.
+// flows blocks until each stream has published n more messages and its witnesses
+// have received them.
 func (tr *trial) flows(n int) {
 	tr.t.Helper()
 	for _, s := range tr.streams {
@@ -264,7 +264,7 @@ func (tr *trial) flows(n int) {
 	}
 }
 
-// finish ends the load and waits until every witness has heard the last message.
+// finish ends the load and blocks until every witness has received the last message.
 func (tr *trial) finish() {
 	tr.t.Helper()
 	tr.flows(20)
@@ -275,7 +275,7 @@ func (tr *trial) finish() {
 	}
 }
 
-// allHave waits until every witness of a channel has heard its last message.
+// allHave blocks until every witness of a channel has received its last message.
 func (tr *trial) allHave(s *stream) {
 	tr.t.Helper()
 	for _, w := range tr.witnesses {
@@ -285,7 +285,7 @@ func (tr *trial) allHave(s *stream) {
 	}
 }
 
-// promise is what witnesses of a channel may expect.
+// promise is what the witnesses of a channel may expect.
 type promise int
 
 const (
@@ -294,14 +294,14 @@ const (
 	told                 // no loss in silence
 )
 
-// outcome is what the logs of some witnesses show, in all.
+// outcome is the combined result of several logs.
 type outcome struct {
 	witnesses int
 	lost      int // messages that should have reached one of them and did not
 	told      map[string]int
 }
 
-// judge holds the logs of some witnesses to the promise.
+// judge compares the logs of some witnesses with the promise.
 func (tr *trial) judge(p promise, whose func(*witness, *stream) bool) outcome {
 	tr.t.Helper()
 	o := outcome{told: make(map[string]int)}
@@ -324,8 +324,8 @@ func (tr *trial) judge(p promise, whose func(*witness, *stream) bool) outcome {
 	return o
 }
 
-// A raw connection has no cursor: where it ends, its client knows of a gap,
-// whatever the channel keeps.
+// A raw connection has no cursor, so its end is a gap for the client, even on a
+// channel with history.
 func isRaw(w *witness, _ *stream) bool          { return w.kind == "raw" }
 func withHistory(w *witness, s *stream) bool    { return w.kind != "raw" && s.kept }
 func withoutHistory(w *witness, s *stream) bool { return w.kind != "raw" && !s.kept }
@@ -341,7 +341,7 @@ func (o outcome) String() string {
 	return fmt.Sprintf("%d lost; %s", o.lost, strings.Join(saw, ", "))
 }
 
-// forgetCalls sets Redis's counters to 0.
+// forgetCalls resets the counters of Redis.
 func (tr *trial) forgetCalls() {
 	tr.t.Helper()
 	for _, server := range tr.redis {
@@ -349,7 +349,7 @@ func (tr *trial) forgetCalls() {
 	}
 }
 
-// asked returns how often Redis has run a command, on those servers that answer.
+// asked returns how often Redis has run a command, on the servers that answer.
 func (tr *trial) asked(command string) (calls int) {
 	tr.t.Helper()
 	pattern := regexp.MustCompile(`cmdstat_` + command + `:calls=(\d+)`)
@@ -374,8 +374,8 @@ func answers(server *brokertest.RedisServer) bool {
 	return true
 }
 
-// noticesOutage holds a node to what it promises while it cannot reach Redis:
-// publishes fail at once, and the node is not ready.
+// noticesOutage checks what a node promises while it cannot reach Redis: publishes fail at
+// once, and the node is not ready.
 func (tr *trial) noticesOutage(n *process) {
 	tr.t.Helper()
 	began := time.Now()
@@ -388,7 +388,7 @@ func (tr *trial) noticesOutage(n *process) {
 	tr.remarks = append(tr.remarks, fmt.Sprintf("Publishes: `unavailable` in %.1f s, `/readyz` 503", took.Seconds()))
 }
 
-// slowestAnswer is a second on a machine that has time.
+// slowestAnswer corresponds to one second on an idle machine.
 const slowestAnswer = 3 * time.Second
 
 func (tr *trial) post(n *process) (status int, body string, err error) {
@@ -409,7 +409,7 @@ func (tr *trial) post(n *process) (status int, body string, err error) {
 	return response.StatusCode, string(content), err
 }
 
-// isReady waits until every node takes traffic.
+// isReady blocks until every node takes traffic.
 func (tr *trial) isReady() {
 	tr.t.Helper()
 	for _, n := range tr.nodes {
@@ -417,5 +417,5 @@ func (tr *trial) isReady() {
 	}
 }
 
-// lasts waits for as long as an outage is to last.
+// lasts waits for the duration of an outage.
 func (tr *trial) lasts(d time.Duration) { wait(tr.ctx, d) }

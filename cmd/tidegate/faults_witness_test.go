@@ -22,8 +22,8 @@ import (
 	"github.com/coder/websocket"
 )
 
-// witness is a client of one channel, whose messages are the numbers from 1 on,
-// and the log of what it has heard.
+// witness is a client of one channel, whose messages are the numbers from 1 on, and the log
+// of what it has received.
 type witness struct {
 	// Fixed at birth.
 	kind    string // native, light, slow, wandering, raw, sse or poll
@@ -40,8 +40,7 @@ type witness struct {
 	news  chan struct{} // closed and replaced when there is more
 }
 
-// heard is one entry of a log: a message's number, or that messages may have
-// been missed.
+// heard is an entry of a log: the number of a message, or a gap.
 type heard struct {
 	number int
 	gap    string    // how the witness knows; empty: a message
@@ -106,8 +105,8 @@ func newNativeClient(base string, by *http.Client) *client.Client {
 	})
 }
 
-// newLight speaks the native protocol as well, by a client so small that a
-// machine has room for thousands.
+// newLight returns a client of the native protocol that is so small that a machine
+// can run thousands.
 func (w *witness) newLight() func(context.Context) error {
 	var cursor string
 	return func(ctx context.Context) error {
@@ -135,10 +134,10 @@ func (w *witness) newLight() func(context.Context) error {
 	}
 }
 
-// A slow witness reads nothing for a while after so many frames.
+// A slow witness stops reading for a while after that many frames.
 const slowEvery, slowFor = 1000, 4 * time.Second
 
-// newWandering leaves every now and then, and comes back with its cursor.
+// newWandering returns a client that disconnects now and then and resumes from its cursor.
 func (w *witness) newWandering() func(context.Context) error {
 	light := w.newLight()
 	return func(ctx context.Context) error {
@@ -166,7 +165,7 @@ func (w *witness) dialLight(ctx context.Context) (*bench.Client, error) {
 	return bench.Open(conn, target, "")
 }
 
-// hearLight takes a frame, and returns where the witness is after it.
+// hearLight handles a frame and returns the cursor after it.
 func (w *witness) hearLight(frame []byte, cursor string) (string, error) {
 	var f struct {
 		Type, Cursor, Message string
@@ -196,8 +195,8 @@ func (w *witness) hearLight(frame []byte, cursor string) (string, error) {
 	return cursor, nil
 }
 
-// listenRaw is one connection without an envelope. Since its messages have no
-// cursor, the client knows at the end of each that it may miss something.
+// listenRaw is one connection without an envelope. Its messages have no cursor, so at the
+// end of each connection the client knows that it may miss messages.
 func (w *witness) listenRaw(ctx context.Context) error {
 	conn, answer, err := websocket.Dial(ctx, w.base+"/raw/"+w.channel, &websocket.DialOptions{HTTPClient: w.http})
 	if answer != nil && answer.Body != nil {
@@ -225,8 +224,8 @@ func endOf(err error) string {
 	return "connection lost"
 }
 
-// newSSE reads Server-Sent Events as a browser does. An event counts once it is
-// whole.
+// newSSE returns a client that reads Server-Sent Events as a browser does: an event counts
+// only if it is complete.
 func (w *witness) newSSE() func(context.Context) error {
 	var last string // event id
 	return func(ctx context.Context) error {
@@ -344,8 +343,8 @@ func (w *witness) add(h heard) {
 	w.news = make(chan struct{})
 }
 
-// waitFor waits until the witness has heard a number, or more, or, if it does not
-// resume, knows that it may have missed what came after all that it has heard.
+// waitFor blocks until the witness has received the number or a later one or, if it does
+// not resume, knows that it may have missed what followed its last message.
 func (w *witness) waitFor(t *testing.T, number int) {
 	t.Helper()
 	deadline := time.After(patience)
@@ -381,14 +380,14 @@ func (w *witness) end(most int) []heard {
 
 func (w *witness) String() string { return "the " + w.kind + " witness of " + w.channel }
 
-// begin forgets what was heard: the log begins behind a number.
+// begin clears the log, which then begins after the given number.
 func (w *witness) begin(number int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.log, w.begun = nil, number
 }
 
-// gapsHeard returns the runs of numbers in the log, and what was told between them.
+// gapsHeard returns the runs of numbers in the log, and what the witness was told between them.
 func (w *witness) gapsHeard() (runs []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

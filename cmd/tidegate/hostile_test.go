@@ -14,10 +14,9 @@ import (
 	"time"
 )
 
-// TestHostile_NothingEndsANodeOrStays throws requests and frames at a node that are
-// almost right, for HOSTILE_TIME (2 s if that is not set). Afterwards the node must be
-// well, must have stopped no panic, and must have no session left. It logs a seed;
-// HOSTILE_SEED begins with that one again.
+// TestHostile_NothingEndsANodeOrStays sends almost valid requests and frames to a node for
+// HOSTILE_TIME (2 s if not set). Afterwards the node must be well, without a recovered
+// panic and without a session. The test logs its seed; HOSTILE_SEED repeats a run.
 func TestHostile_NothingEndsANodeOrStays(t *testing.T) {
 	t.Parallel()
 	lasts, seed := 2*time.Second, rand.Uint64()
@@ -63,7 +62,7 @@ func (p *process) metric(name string) (sum float64) {
 	return metricIn(p.t, text, name)
 }
 
-// metricIn returns the sum of a metric's series in what a node says.
+// metricIn returns the sum of a metric's series in the text of /metrics.
 func metricIn(t *testing.T, text, name string) (sum float64) {
 	t.Helper()
 	for line := range strings.Lines(text) {
@@ -78,9 +77,10 @@ func metricIn(t *testing.T, text, name string) (sum float64) {
 	return sum
 }
 
-// awaitNoSession returns when none is left, and nothing is held for any. A client that has sent bytes beyond its
-// request is known to have left when a heartbeat cannot be written, or a poll ends: the
-// second heartbeat, 50 s later at most, since the kernel takes the first.
+// awaitNoSession blocks until no session is left and nothing is held for any. If a client
+// has sent bytes after its request, the node notices that it is gone only when a write of a
+// heartbeat fails or a poll ends. That is at most the second heartbeat, after 50 s, because
+// the kernel accepts the first.
 func (p *process) awaitNoSession() {
 	p.t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -93,10 +93,10 @@ func (p *process) awaitNoSession() {
 	}
 }
 
-// hostile is a client that says what is almost right.
+// hostile is a client whose requests are almost valid.
 type hostile struct{ *rand.Rand }
 
-// visit has one connection, and reports whether the node took it.
+// visit uses one connection and reports whether the node accepted it.
 func (h hostile) visit(address string) bool {
 	c, err := net.Dial("tcp", address)
 	if err != nil {
@@ -118,8 +118,8 @@ func (h hostile) visit(address string) bool {
 	return true
 }
 
-// expectRefusal asks for a stream by a request that none may begin by: nobody would read
-// its body, or see that its client has left.
+// expectRefusal requests a stream in a way that must be refused, because nobody would read
+// the body or notice that the client is gone.
 func (h hostile) expectRefusal(t *testing.T, address string) {
 	c, err := net.Dial("tcp", address)
 	if err != nil {
@@ -140,7 +140,7 @@ func (h hostile) expectRefusal(t *testing.T, address string) {
 	}
 }
 
-// pick returns one of the texts, with each {word} filled in.
+// pick returns one of the texts, with each {word} replaced.
 func (h hostile) pick(texts []string) string {
 	return h.fill(texts[h.IntN(len(texts))])
 }
@@ -179,7 +179,7 @@ func (h hostile) word(kind string) string {
 	return ""
 }
 
-// long returns a text of one of the lengths.
+// long returns a text with one of the lengths.
 func (h hostile) long(of string, lengths ...int) string {
 	return strings.Repeat(of, lengths[h.IntN(len(lengths))])
 }
@@ -225,7 +225,7 @@ func (h hostile) request() string {
 	return h.spoil(said)
 }
 
-// conversation returns a WebSocket client's handshake and some frames.
+// conversation returns the handshake of a WebSocket client and some frames.
 func (h hostile) conversation() string {
 	target := h.pick([]string{"/ws", "/ws", "/ws", "/raw/{{name}}", "/connection/websocket", "/connection/uni_websocket", "/app/key?protocol=7"})
 	said := "GET " + target + " HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
@@ -249,8 +249,8 @@ func (h hostile) conversation() string {
 	return said
 }
 
-// frame returns a client's frame (RFC 6455, section 5.2) whose mask is 0, now and
-// then one that is wrong.
+// frame returns a client frame (RFC 6455, section 5.2) with the mask 0, which is
+// sometimes invalid.
 func (h hostile) frame(payload string) string {
 	first, masked := byte(0x81), byte(0x80)
 	switch h.IntN(8) {
@@ -278,7 +278,7 @@ func (h hostile) frame(payload string) string {
 	return string(append(head, 0, 0, 0, 0)) + payload
 }
 
-// spoil changes a byte or so, now and then.
+// spoil sometimes changes a byte or two.
 func (h hostile) spoil(text string) string {
 	if text == "" || h.IntN(3) > 0 {
 		return text

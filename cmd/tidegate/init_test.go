@@ -53,7 +53,7 @@ func TestInit_KeepsWhatIsThere(t *testing.T) {
 	}
 }
 
-// A node that runs with it takes the key and the tokens that were made for it.
+// A node with the generated configuration accepts its key, and tokens signed with its secret.
 func TestInit_ItsKeysAreGood(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "tidegate.yaml")

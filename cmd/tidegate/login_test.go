@@ -21,7 +21,7 @@ import (
 
 const loginExamples = repository + "/deploy/examples/login/"
 
-// Each backend of deploy/examples/login has its users known to a gateway, by its tokens
+// A gateway identifies the users of each backend in deploy/examples/login, by its tokens
 // and by its cookies.
 func TestLogin_ExamplesInEveryLanguage(t *testing.T) {
 	for language, command := range map[string]func(*testing.T, string) []string{
@@ -58,7 +58,7 @@ func TestLogin_ExamplesInEveryLanguage(t *testing.T) {
 	}
 }
 
-// pythonWith returns how an example is run that needs a framework.
+// pythonWith returns the command that runs an example that needs a framework.
 func pythonWith(t *testing.T, framework, example string) []string {
 	t.Helper()
 	python := brokertest.FindProgram(t, "/usr/bin/python3", "python3")
@@ -68,8 +68,8 @@ func pythonWith(t *testing.T, framework, example string) []string {
 	return []string{python, loginExamples + example}
 }
 
-// quietAddress returns one below the ports that a kernel hands out by itself, so that no
-// other test is given it before the backend takes it.
+// quietAddress returns an address whose port is below those that the kernel assigns, so
+// that no other test gets it before the backend listens.
 func quietAddress(t *testing.T) string {
 	t.Helper()
 	for range 100 {
@@ -88,7 +88,7 @@ const (
 	loginWebhookSecret = "the secret of webhooks"
 )
 
-// backend is a running example, with alice logged in.
+// backend is a running example in which alice is logged in.
 type backend struct {
 	t      *testing.T
 	url    string
@@ -135,7 +135,7 @@ func (b *backend) ask(method, url, body string, header http.Header) (*http.Respo
 	return answer, string(text)
 }
 
-// configuration returns one with the rules of the page, and more.
+// configuration returns a configuration with the rules of the page, and more.
 func (b *backend) configuration(more string) string {
 	return write(b.t, "tidegate.yaml", more+"\nchannels: [{match: \"chat:*\", subscribe: authenticated, publish: authenticated}]\n")
 }

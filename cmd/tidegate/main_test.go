@@ -18,7 +18,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestMain lets the test binary be tidegate itself, for tests of processes.
+// TestMain makes the test binary act as tidegate, for tests of processes.
 func TestMain(m *testing.M) {
 	if os.Getenv("BE_TIDEGATE") != "" {
 		main()
@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// patience is for what a busy machine may take.
+// patience is how long a busy machine may take.
 const patience = time.Minute
 
 // process is a running tidegate.
@@ -41,13 +41,13 @@ type process struct {
 	news   chan struct{} // closed and replaced when there is more output
 }
 
-// start runs tidegate with an environment of its own.
+// start runs tidegate in the given environment.
 func start(t *testing.T, environ []string, args ...string) *process {
 	t.Helper()
 	return startProgram(t, os.Args[0], environ, args...)
 }
 
-// startProgram is start for tidegate as it was built otherwise.
+// startProgram is like start, for another build of tidegate.
 func startProgram(t *testing.T, path string, environ []string, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, command: exec.Command(path, args...), done: make(chan struct{}), news: make(chan struct{})}
@@ -74,13 +74,13 @@ func startProgram(t *testing.T, path string, environ []string, args ...string) *
 	return p
 }
 
-// startNode runs tidegate on free ports and returns when it serves.
+// startNode runs tidegate on free ports and returns once it serves.
 func startNode(t *testing.T, environ []string, args ...string) *process {
 	t.Helper()
 	return startNodeOf(t, os.Args[0], environ, args...)
 }
 
-// startNodeOf is startNode for tidegate as it was built otherwise.
+// startNodeOf is like startNode, for another build of tidegate.
 func startNodeOf(t *testing.T, path string, environ []string, args ...string) *process {
 	t.Helper()
 	p := startProgram(t, path, append([]string{"TIDEGATE_LISTEN=127.0.0.1:0", "TIDEGATE_INTERNAL_LISTEN=127.0.0.1:0"}, environ...),
@@ -89,7 +89,7 @@ func startNodeOf(t *testing.T, path string, environ []string, args ...string) *p
 	return p
 }
 
-// startReady is startNode, and returns when the node takes traffic.
+// startReady is like startNode but returns once the node takes traffic.
 func startReady(t *testing.T, environ []string, args ...string) *process {
 	t.Helper()
 	p := startNode(t, environ, args...)
@@ -116,7 +116,7 @@ func (p *process) collect(output io.Reader) {
 	}
 }
 
-// waitFor returns the first line of output with text in it.
+// waitFor blocks until a line of output contains text and returns the line.
 func (p *process) waitFor(text string) string {
 	p.t.Helper()
 	deadline := time.After(patience)
@@ -155,7 +155,7 @@ func (p *process) said() string {
 	return strings.Join(p.output, "\n")
 }
 
-// wait returns the exit code; -1 if a signal ended it.
+// wait returns the exit code, or -1 if a signal ended the process.
 func (p *process) wait() int {
 	p.t.Helper()
 	select {
@@ -172,7 +172,7 @@ func (p *process) signal(s os.Signal) {
 	must(p.t, p.command.Process.Signal(s))
 }
 
-// public and internal return a URL of a listener.
+// public and internal return a URL on one of the listeners.
 func (p *process) public(path string) string   { return p.url("console", path) }
 func (p *process) internal(path string) string { return p.url("metrics", path) }
 
@@ -184,7 +184,7 @@ func (p *process) url(place, path string) string {
 	return base + path
 }
 
-// get returns the status and the body of an answer.
+// get returns the status and the body of the answer.
 func get(t *testing.T, url string) (status int, body string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -209,7 +209,7 @@ func tryGet(ctx context.Context, url string) (status int, body string, err error
 	return response.StatusCode, string(content), err
 }
 
-// eventually asks url until it answers with status.
+// eventually requests url until the answer has that status.
 func eventually(t *testing.T, url string, status int) (body string) {
 	t.Helper()
 	await(t, fmt.Sprintf("GET %s to be answered by %d", url, status), func() (met bool, seen string) {
@@ -221,8 +221,7 @@ func eventually(t *testing.T, url string, status int) (body string) {
 	return body
 }
 
-// await looks again and again until what it waits for is met. What was seen last is told
-// if that is never.
+// await calls look until it returns true. If that never happens, it reports what was seen last.
 func await(t testing.TB, what string, look func() (met bool, seen string)) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -238,7 +237,7 @@ func await(t testing.TB, what string, look func() (met bool, seen string)) {
 	}
 }
 
-// must ends the test if there is an error.
+// must fails the test if err is not nil.
 func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 	"tidegate/cmd/tidegate/internal/config"
 )
 
-// proxyHeader returns what a proxy sends for a client at the given address.
+// proxyHeader returns the header that a proxy sends for a client at the given address.
 func proxyHeader(t *testing.T, version byte, client string) []byte {
 	t.Helper()
 	from, err := net.ResolveTCPAddr("tcp", client)
@@ -28,7 +28,7 @@ func proxyHeader(t *testing.T, version byte, client string) []byte {
 	return encoded
 }
 
-// dialAfter returns a client whose connections begin with some bytes.
+// dialAfter returns a client whose connections begin with the given bytes.
 func dialAfter(first []byte) *http.Client {
 	return &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
@@ -93,7 +93,7 @@ func TestProxied_WhoseHeaderIsBelieved(t *testing.T) {
 	}
 }
 
-// startReadyBehind is startReady of a node that only proxies may talk to.
+// startReadyBehind is like startReady, for a node that only proxies may connect to.
 func startReadyBehind(t *testing.T, environ []string) *process {
 	t.Helper()
 	p := startNode(t, environ)
@@ -177,8 +177,8 @@ func TestServe_ManyHeadersAreRefused(t *testing.T) {
 	}
 }
 
-// Behind a trusted proxy clients count by X-Forwarded-For, of which only what
-// proxies wrote is believed.
+// Behind a trusted proxy, the limits apply to the address in X-Forwarded-For, as far as
+// trusted proxies wrote it.
 func TestServe_SessionsCountByTheClientsAddress(t *testing.T) {
 	t.Parallel()
 	behind := func(forwarded ...string) http.Header { return http.Header{"X-Forwarded-For": forwarded} }

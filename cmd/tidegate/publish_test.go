@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// execute runs a command in this process, with an input, until it ends.
+// execute runs a command in this process with the given input until it ends.
 func execute(t *testing.T, cmd *cobra.Command, input string, args ...string) (out, details string, err error) {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
@@ -57,7 +57,7 @@ func TestPublish_EveryKindOfPayload(t *testing.T) {
 	}
 }
 
-// awaitSubscriber publishes until the subscriber has heard of it.
+// awaitSubscriber publishes until the subscriber receives a message.
 func awaitSubscriber(t *testing.T, subscriber *process, url string) {
 	t.Helper()
 	const probe = `"event":"probe"`

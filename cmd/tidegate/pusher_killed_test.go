@@ -24,8 +24,8 @@ pusher: {apps: [{id: '1', key: key, secret: a secret, watchlists: true}]}
 presence: {lease: 3s, linger: 1s}
 ` + pusherRules
 
-// runOfficial runs a script with the official libraries, beside the test, and returns
-// what it prints once it has printed that it is ready.
+// runOfficial runs a script with the official libraries during the test. It returns the
+// output once that says that the script is ready.
 func runOfficial(t *testing.T, packages, host, script string, env ...string) *chatLog {
 	t.Helper()
 	command := exec.Command(brokertest.FindProgram(t, "node", "nodejs"), script)
@@ -50,8 +50,8 @@ func (p *process) kill() {
 	<-p.done
 }
 
-// Who was online, or a member, on a node that is killed is told to have left after its
-// lease.
+// When a node is killed, its online users and members are reported as having left,
+// after its lease.
 func TestPusher_OthersHearOfAKilledNode(t *testing.T) {
 	t.Parallel()
 	nodes, _ := startPusherNodes(t, watchingApp)
@@ -68,7 +68,7 @@ func TestPusher_OthersHearOfAKilledNode(t *testing.T) {
 	alice.hearsTimes("bob left", left+1)
 }
 
-// balance passes each request on to the next node, or to the other one if that is gone.
+// balance forwards each request to the next node, or to the other one if that is gone.
 func balance(t *testing.T, nodes []*process) (host string) {
 	t.Helper()
 	var turn atomic.Int64
@@ -97,8 +97,8 @@ func (p *process) ended() bool {
 	}
 }
 
-// The client of a fallback transport whose node is killed comes back by the other one,
-// and hears all but what was said while it had no connection, as it knows.
+// A client on a fallback transport whose node is killed reconnects to the other one. It
+// misses only messages published while it was not connected, which it knows.
 func TestPusher_FallbackClientSurvivesItsNode(t *testing.T) {
 	t.Parallel()
 	packages := officialPackages(t)
@@ -134,8 +134,8 @@ func TestPusher_FallbackClientSurvivesItsNode(t *testing.T) {
 
 var numberLine = regexp.MustCompile(`^number (\d+)$`)
 
-// checkNumbers holds what a client has heard to the order, and to it that something is
-// missing only where it has connected anew.
+// checkNumbers checks that a client has received numbers in order, and that some are
+// missing only where it has reconnected.
 func checkNumbers(t *testing.T, lines []string, most int) {
 	t.Helper()
 	last, anew := 0, false
@@ -156,7 +156,7 @@ func checkNumbers(t *testing.T, lines []string, most int) {
 	}
 }
 
-// publish says something on the room, by the node's API.
+// publish publishes to the room through the node's API.
 func (p *process) publish(t *testing.T, text string) {
 	t.Helper()
 	request, err := http.NewRequest(http.MethodPost, p.public("/api/channels/"+pusherRoom+"/messages?event=said"), strings.NewReader(text))

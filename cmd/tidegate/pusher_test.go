@@ -31,7 +31,7 @@ auth: {api_keys: [{name: shop, key: ` + backendKey + `}]}
 `
 )
 
-// startPusherNodes runs two nodes on one Redis.
+// startPusherNodes starts two nodes on one Redis.
 func startPusherNodes(t *testing.T, config string) (nodes []*process, redisServer *brokertest.RedisServer) {
 	t.Helper()
 	brokertest.RequireRedis(t)
@@ -43,8 +43,8 @@ func startPusherNodes(t *testing.T, config string) (nodes []*process, redisServe
 	return nodes, redisServer
 }
 
-// One channel, every client: whoever says something on one of two nodes is heard by all
-// others.
+// One channel, every client: a message published through one of two nodes by any client is
+// received by all others.
 func TestPusher_SharesAChannelWithAllOtherClients(t *testing.T) {
 	t.Parallel()
 	nodes, redisServer := startPusherNodes(t, pusherApp+pusherRules)
@@ -83,7 +83,7 @@ func officialPackages(t *testing.T) string {
 	return folder
 }
 
-// pusherTalker is pusher-js in Node.
+// pusherTalker runs pusher-js in Node.
 type pusherTalker struct {
 	*chatLog
 	stdin io.Writer
@@ -112,7 +112,7 @@ func newPusherTalker(t *testing.T, packages, host string) *pusherTalker {
 func (p *pusherTalker) say(text string) { fmt.Fprintln(p.stdin, text) }
 func (p *pusherTalker) isBack()         {}
 
-// nativeTalker is a WebSocket with the native protocol.
+// nativeTalker uses a WebSocket with the native protocol.
 type nativeTalker struct {
 	*chatLog
 	conn *websocket.Conn
@@ -152,7 +152,7 @@ func (n *nativeTalker) say(text string) {
 
 func (n *nativeTalker) isBack() {}
 
-// sseTalker hears Server-Sent Events, and says by the HTTP API.
+// sseTalker receives Server-Sent Events and publishes through the HTTP API.
 type sseTalker struct {
 	*chatLog
 	process *process
@@ -195,7 +195,7 @@ func (s *sseTalker) say(text string) {
 
 func (s *sseTalker) isBack() {}
 
-// roomTalker is what redis-cli does.
+// roomTalker does what redis-cli does.
 type roomTalker struct {
 	*chatLog
 	client *redis.Client
@@ -230,7 +230,7 @@ func (r *roomTalker) say(text string) {
 
 func (r *roomTalker) isBack() {}
 
-// An app that SIGHUP adds is served at once.
+// An app that is added on SIGHUP is served at once.
 func TestPusher_AnAppIsAddedByReload(t *testing.T) {
 	t.Parallel()
 	file := write(t, "tidegate.yaml", openRules)

@@ -38,8 +38,8 @@ func TestReload_ABrokenFileChangesNothing(t *testing.T) {
 	p.waitFor("reloaded rules and keys")
 }
 
-// Who holds a key that is withdrawn is not let in any more. Sessions of tokens stay until
-// they are renewed; those of an API key end.
+// A withdrawn key is refused. Sessions of tokens stay until the tokens are renewed;
+// sessions of an API key end.
 func TestReload_AKeyThatIsWithdrawnOpensNothing(t *testing.T) {
 	t.Parallel()
 	const former = "the former secret of thirty-two bytes and more"
@@ -76,7 +76,7 @@ func TestReload_AKeyThatIsWithdrawnOpensNothing(t *testing.T) {
 	expectClose(t, open[alice], "signature")
 }
 
-// expectClose reads until the connection is closed for a reason.
+// expectClose reads until the connection is closed with the given reason.
 func expectClose(t *testing.T, c *websocket.Conn, why string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -91,7 +91,7 @@ func expectClose(t *testing.T, c *websocket.Conn, why string) {
 	}
 }
 
-// put replaces a file in one step.
+// put replaces a file atomically.
 func put(t *testing.T, file, text string) {
 	t.Helper()
 	must(t, os.WriteFile(file+".new", []byte(text), 0o600))

@@ -30,7 +30,7 @@ func connect(t *testing.T, url string) *websocket.Conn {
 	return c
 }
 
-// refused tries to open a WebSocket, and returns the status of the refusal.
+// refused tries to open a WebSocket and returns the status of the refusal.
 func refused(t *testing.T, url string) int {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -60,7 +60,7 @@ func say(t *testing.T, c *websocket.Conn, kind websocket.MessageType, text strin
 	must(t, c.Write(t.Context(), kind, []byte(text)))
 }
 
-// hearType reads until a frame of the native protocol has this type.
+// hearType reads until a frame of the native protocol has the given type.
 func hearType(t *testing.T, c *websocket.Conn, want string) string {
 	t.Helper()
 	for {
@@ -143,7 +143,7 @@ func TestRoutes_TheConsoleIsTheFrontPage(t *testing.T) {
 	}
 }
 
-// A page of another site may not use the gateway of this machine.
+// A page of another site must not use the gateway on this machine.
 func TestRoutes_OriginsAreChecked(t *testing.T) {
 	t.Parallel()
 	p := startReady(t, []string{"TIDEGATE_ORIGINS=https://app.example"})
@@ -252,7 +252,7 @@ func TestServe_ASecondSignalEndsAtOnce(t *testing.T) {
 	}
 }
 
-// timeout signals what it runs twice: by itself, and with its group.
+// timeout(1) signals its child twice: directly, and with its process group.
 func TestServe_TheSameSignalTwiceIsOne(t *testing.T) {
 	t.Parallel()
 	p := startReady(t, nil)

@@ -21,13 +21,12 @@ import (
 
 const backendKey = "0123456789abcdef01234567"
 
-// visitor is somebody who wants something.
+// visitor is a client that wants to do something.
 type visitor struct {
 	name, token string
 }
 
-// carrier is how a visitor shows a token: in the header, in the query, or in a
-// first message.
+// carrier is how a visitor sends its token: in the header, in the query, or in a first message.
 type carrier string
 
 const (
@@ -43,7 +42,7 @@ func visitors(t *testing.T) []visitor {
 	return []visitor{{"anonymous", ""}, {"user", user}, {"named", named}, {"backend", backendKey}}
 }
 
-// verdictOn says what a rule means: the code of the refusal, or "".
+// verdictOn returns what a rule means for a visitor: the code of the refusal, or "".
 func verdictOn(v visitor, who rules.Who) gateway.Code {
 	switch {
 	case v.name == "backend", who == rules.Anyone,
@@ -56,7 +55,7 @@ func verdictOn(v visitor, who rules.Who) gateway.Code {
 	return gateway.Forbidden
 }
 
-// way is how something is done: it returns the code of the refusal, or "".
+// way is one way to do something. It returns the code of the refusal, or "".
 type way struct {
 	name string
 	do   func(t *testing.T, p *process, v visitor, by carrier, channel string) gateway.Code
@@ -89,7 +88,7 @@ var ways = map[gateway.Action][]way{
 	},
 }
 
-// A rule means the same whoever comes by whatever way.
+// A rule has the same effect for every client and in every way.
 func TestRules_EveryTransportGivesTheSameVerdict(t *testing.T) {
 	t.Parallel()
 	var text strings.Builder
@@ -144,8 +143,8 @@ func (v visitor) show(by carrier, target string) (string, http.Header) {
 	return target, header
 }
 
-// request sends an HTTP request and returns the code in the answer, having
-// checked that the status says the same.
+// request sends an HTTP request and returns the error code of the answer. It checks that
+// the status matches the code.
 func request(t *testing.T, p *process, v visitor, by carrier, method, target, body string) gateway.Code {
 	t.Helper()
 	target, header := v.show(by, target)
@@ -164,7 +163,7 @@ func request(t *testing.T, p *process, v visitor, by carrier, method, target, bo
 	return codeOf(t, answer)
 }
 
-// codeOf returns the code of a refusal by HTTP.
+// codeOf returns the error code of an HTTP answer.
 func codeOf(t *testing.T, answer *http.Response) gateway.Code {
 	t.Helper()
 	said, err := io.ReadAll(answer.Body)
@@ -251,8 +250,8 @@ func subscribeRaw(t *testing.T, p *process, v visitor, by carrier, channel strin
 	return code
 }
 
-// publishRaw hears its own message, or is closed with 1008; the reason says whether
-// to authenticate would help.
+// publishRaw publishes, and reads until it receives its own message or the connection is closed
+// with 1008. The reason says whether authenticating would help.
 func publishRaw(t *testing.T, p *process, v visitor, by carrier, channel string) gateway.Code {
 	c, code := dialAs(t, p, v, by, "/raw/"+channel)
 	if c == nil {

@@ -12,8 +12,7 @@ import (
 	"tidegate/broker/brokertest"
 )
 
-// The example that "tidegate script --help" shows reaches the history of a real
-// node.
+// The example in the help of "tidegate script" appends to the history of a real node.
 func TestScript_ExampleAsPrinted(t *testing.T) {
 	brokertest.RequireRedis(t)
 	redis := brokertest.StartRedis(t)

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Whatever a node says, to its log at the most talkative level, to operators and
-// to whoever sent it, it never repeats a token or a secret, good or bad.
+// A node never repeats a token or a secret, valid or not: neither in its log, at the most
+// verbose level, nor to operators or the sender.
 func TestServe_SaysNoSecretAnywhere(t *testing.T) {
 	t.Parallel()
 	good, _ := makeToken(t, "--secret", tokenSecret, "--user", "alice")
@@ -57,7 +57,7 @@ webhooks: {url: "http://user:hunter3@127.0.0.1:1/?key=hunter4", secret: `+webhoo
 	}
 }
 
-// fetch returns all of an answer, header and body.
+// fetch returns the header and the body of an answer.
 func fetch(t *testing.T, url string, header http.Header) string {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
@@ -77,7 +77,7 @@ func fetch(t *testing.T, url string, header http.Header) string {
 	return all.String()
 }
 
-// Every way in that lacks a token it needs is counted.
+// A missing token is counted for every transport.
 func TestServe_CountsWhoComesWithoutAToken(t *testing.T) {
 	t.Parallel()
 	p := startReady(t, []string{"TIDEGATE_AUTH_ANONYMOUS=false", "TIDEGATE_AUTH_JWT_SECRET=" + tokenSecret})

@@ -7,8 +7,8 @@ import (
 	"tidegate/broker/brokertest"
 )
 
-// TestServe_WhatAlertsCountBeginsAtZero: Prometheus sees no increase in a series that
-// begins with its first event.
+// TestServe_WhatAlertsCountBeginsAtZero checks that series exist before their first event,
+// because Prometheus sees no increase otherwise.
 func TestServe_WhatAlertsCountBeginsAtZero(t *testing.T) {
 	t.Parallel()
 	redis := brokertest.StartRedis(t)

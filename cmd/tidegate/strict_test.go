@@ -14,7 +14,7 @@ import (
 	"tidegate/cmd/tidegate/internal/config"
 )
 
-// ask sends a request as it is written, and returns the answer.
+// ask sends a request unchanged and returns the answer.
 func (p *process) ask(request string) (*http.Response, string) {
 	p.t.Helper()
 	return askAt(p.t, strings.TrimPrefix(p.public(""), "http://"), request)
@@ -40,7 +40,7 @@ func askAt(t *testing.T, address, request string) (*http.Response, string) {
 	return answer, string(body)
 }
 
-// What a request says is answered as it is meant, or refused.
+// A request is answered as it is meant, or refused.
 func TestRoutes_RefuseWhatTheyWouldReadOtherwise(t *testing.T) {
 	t.Parallel()
 	p := startReady(t, nil)
@@ -120,8 +120,7 @@ func (p pipes) Accept() (net.Conn, error) {
 func (p pipes) Close() error   { close(p); return nil }
 func (p pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
-// A request whose body does not come is refused, and one whose answer is not read ends
-// by itself.
+// A request whose body does not arrive is refused, and one whose answer is not read is aborted.
 func TestServer_EveryRequestHasADeadline(t *testing.T) {
 	t.Parallel()
 	const head = " HTTP/1.1\r\nHost: localhost\r\n"

@@ -35,7 +35,7 @@ func TestSubscribe_TellsGapsAndLostConnections(t *testing.T) {
 	p.waitFor("tidegate: c: messages may have been missed here")
 }
 
-// Commands that wait say at a terminal for what.
+// At a terminal, commands say what they are waiting for.
 func TestSubscribe_SaysAtATerminalThatItListens(t *testing.T) {
 	t.Parallel()
 	url := startReady(t, nil).socket()

@@ -11,7 +11,8 @@ import (
 	"tidegate/broker/brokertest"
 )
 
-// TestSupervisor_HearsWhenANodeIsReadyAndStops: ready is not before Redis is there.
+// TestSupervisor_HearsWhenANodeIsReadyAndStops checks that the node is not ready
+// before Redis is there.
 func TestSupervisor_HearsWhenANodeIsReadyAndStops(t *testing.T) {
 	t.Parallel()
 	brokertest.RequireRedis(t)

@@ -33,14 +33,14 @@ func (l logFile) writeTo(path, text string) {
 	must(l.t, err)
 }
 
-// rotate gives the file another name, which it returns.
+// rotate renames the file and returns the new name.
 func (l logFile) rotate() string {
 	l.t.Helper()
 	must(l.t, os.Rename(l.path, l.path+".1"))
 	return l.path + ".1"
 }
 
-// follow starts to read the lines of a file.
+// follow starts to read the lines of the file.
 func (l logFile) follow() *follower {
 	l.t.Helper()
 	f, err := openFollower(l.path)

@@ -11,8 +11,8 @@ import (
 	"tidegate/cmd/tidegate/internal/config"
 )
 
-// Whatever transport a connection is for, a peer that vanished is noticed within a
-// minute: by what it does not confirm, or by silent probes.
+// A peer that has vanished is noticed within a minute, on every transport: by unconfirmed
+// data or unanswered probes.
 func TestListen_APeerThatVanishedIsNoticed(t *testing.T) {
 	t.Parallel()
 	l, err := listen("listen", "127.0.0.1:0", config.TLS{}, nil, slog.New(slog.DiscardHandler))

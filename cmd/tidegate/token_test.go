@@ -155,7 +155,7 @@ func executeToken(out, diagnostics *bytes.Buffer, args ...string) error {
 	return cmd.Execute()
 }
 
-// accept returns who a gateway takes the token's client for.
+// accept returns the principal that a gateway sees in the token.
 func accept(t *testing.T, c auth.JWT, token string) gateway.Principal {
 	t.Helper()
 	a, err := auth.New(auth.Config{JWT: c})

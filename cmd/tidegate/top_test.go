@@ -33,7 +33,7 @@ func TestTop_MeasuresOnceWhereNobodyWatches(t *testing.T) {
 	}
 }
 
-// TestTop_WatchesAtATerminal runs it at one that script(1) makes, from which q is typed.
+// TestTop_WatchesAtATerminal runs top at a terminal, which script(1) creates, and types q.
 func TestTop_WatchesAtATerminal(t *testing.T) {
 	t.Parallel()
 	node := startReady(t, nil)
@@ -66,8 +66,8 @@ func TestTop_WatchesAtATerminal(t *testing.T) {
 	})
 }
 
-// typeAtTerminal runs a command line of tidegate at a terminal, types keys when it shows
-// some text, and returns all that it has shown when it has ended with 0.
+// typeAtTerminal runs a tidegate command line at a terminal and types keys once it shows
+// when. It returns everything that was shown; the command must exit with 0.
 func typeAtTerminal(t *testing.T, environ []string, line, when, keys string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "script", "-qec", os.Args[0]+" "+line, "/dev/null")
@@ -87,7 +87,7 @@ func typeAtTerminal(t *testing.T, environ []string, line, when, keys string) str
 	return shown.String()
 }
 
-// shown is what a terminal has shown. All methods may be called concurrently.
+// shown is the output of a terminal. All methods are safe for concurrent use.
 type shown struct {
 	mu   sync.Mutex
 	text strings.Builder

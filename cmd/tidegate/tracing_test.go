@@ -18,14 +18,14 @@ import (
 	"tidegate/broker/brokertest"
 )
 
-// span is what the collector was told of one.
+// span is a span that the collector has received.
 type span struct {
 	name, trace, id, parent, node string
 	attributes                    map[string]string
 	failed                        string
 }
 
-// standIn is an OpenTelemetry collector that keeps what it is told by OTLP.
+// standIn is an OpenTelemetry collector that keeps what it receives over OTLP.
 type standIn struct {
 	*httptest.Server
 
@@ -74,7 +74,7 @@ func (c *standIn) keep(told *collector.ExportTraceServiceRequest) {
 	}
 }
 
-// await returns the spans of a trace when there are so many.
+// await blocks until a trace has n spans and returns them.
 func (c *standIn) await(t *testing.T, trace string, n int) (spans []span) {
 	t.Helper()
 	brokertest.Eventually(t, fmt.Sprint(n, " spans of ", trace), func() bool {
@@ -97,8 +97,8 @@ channels:
   - {match: "chat:*", subscribe: anyone, publish: anyone, history: {size: 10}}
 `
 
-// TestTracing_FollowsAMessageFromItsPublishToTheSocketsOfAllNodes publishes by the HTTP
-// API and over a WebSocket, each on behalf of a trace of its own.
+// TestTracing_FollowsAMessageFromItsPublishToTheSocketsOfAllNodes publishes through the
+// HTTP API and over a WebSocket, each in its own trace.
 func TestTracing_FollowsAMessageFromItsPublishToTheSocketsOfAllNodes(t *testing.T) {
 	t.Parallel()
 	redis, told := brokertest.StartRedis(t), startCollector(t)
@@ -147,7 +147,7 @@ func TestTracing_FollowsAMessageFromItsPublishToTheSocketsOfAllNodes(t *testing.
 	}
 }
 
-// checkSpans wants one of the publish, and one of the delivery on each of two nodes.
+// checkSpans expects one span of the publish and one of the delivery on each of two nodes.
 func checkSpans(t *testing.T, spans []span, parent string) {
 	t.Helper()
 	publish, nodes := span{}, map[string]bool{}
@@ -174,7 +174,7 @@ func checkSpans(t *testing.T, spans []span, parent string) {
 	}
 }
 
-// awaitSessions returns when so many sessions of the cluster are on a channel.
+// awaitSessions blocks until that many sessions of the cluster are on a channel.
 func awaitSessions(t *testing.T, node *process, channel string, sessions int) {
 	t.Helper()
 	brokertest.Eventually(t, "the sessions to be there", func() bool {

@@ -24,14 +24,14 @@ import (
 	"github.com/coder/websocket"
 )
 
-// TestUpgrade replaces three nodes of a former version by nodes of this one, one by one
-// on one Redis and under load, and the other way round. UPGRADE_FROM is a commit of this
+// TestUpgrade replaces three nodes of an earlier version by nodes of this one, one by one
+// on one Redis and under load, and then back again. UPGRADE_FROM is a commit of this
 // repository, or the path of a binary:
 //
 //	UPGRADE_FROM=v1.2.3 go test -tags upgrade ./cmd/tidegate -run TestUpgrade -v
 //
-// While versions differ, nodes agree on who published what, where, who is there and who
-// is to leave. In the end no client has missed a message in silence, or had one twice.
+// While the versions differ, nodes must agree on who published what and where, who is present,
+// and who must be disconnected. No client may miss a message without notice, or get one twice.
 func TestUpgrade(t *testing.T) {
 	from := os.Getenv("UPGRADE_FROM")
 	if from == "" {
@@ -42,7 +42,7 @@ func TestUpgrade(t *testing.T) {
 	t.Run("back", func(t *testing.T) { tryUpgrade(t, this, former) })
 }
 
-// programOf returns the path of tidegate at a commit, or the one that is given.
+// programOf returns the path of tidegate built at a commit, or version itself if it is a path.
 func programOf(t *testing.T, version string) (path string) {
 	t.Helper()
 	if path, err := filepath.Abs(version); err == nil {
@@ -92,7 +92,7 @@ drain: {window: 2s}
 auth: {api_keys: [{name: shop, key: ` + upgradeKey + `}], jwt: {secret: ` + upgradeSecret + `}}
 `
 
-// agreement is a room with a user on every node, and what is wrong there.
+// agreement is a room with a user on every node, and the disagreements found there.
 type agreement struct {
 	*trial
 	ctx   context.Context
@@ -104,8 +104,8 @@ type agreement struct {
 	guests []*websocket.Conn
 }
 
-// agree has users on all nodes publish and hear each other, and asks every node of them.
-// Nodes of a machine that has no time for them have some attempts.
+// agree makes users on all nodes publish to each other, and asks every node about them. It
+// allows several attempts, because the machine may be busy.
 func (tr *trial) agree(room string) {
 	tr.t.Helper()
 	const attempts = 5
@@ -171,7 +171,7 @@ func (a *agreement) publish() {
 	}
 }
 
-// publishOnce publishes with one key through every node: it is one message.
+// publishOnce publishes through every node with the same key, which must result in one message.
 func (a *agreement) publishOnce() {
 	var told struct{ Cursor string }
 	path := "/api/channels/" + a.room + "/messages"
@@ -182,9 +182,9 @@ func (a *agreement) publishOnce() {
 	a.allHear(client.Message{Payload: []byte(`"once"`), Cursor: told.Cursor})
 }
 
-// visit has a client of the Centrifuge protocol come to each node and publish, who is shown
-// with an info of the room's. All nodes tell that as the client's, whether or not they know
-// that there is another one elsewhere.
+// visit connects a client of the Centrifuge protocol to each node and publishes with an
+// info for the room. All nodes must report that info as the client's, whether or not they
+// know that it has another one elsewhere.
 func (a *agreement) visit() {
 	const info = `{"role":"guest"}`
 	for i, n := range a.nodes {
@@ -218,7 +218,7 @@ func (a *agreement) leave() {
 	}
 }
 
-// signToken returns a token that says claims, signed with the secret of upgradeRules.
+// signToken returns a token with the claims, signed with the secret of upgradeRules.
 func signToken(claims string) string {
 	encode := base64.RawURLEncoding.EncodeToString
 	signed := encode([]byte(`{"alg":"HS256"}`)) + "." + encode([]byte(claims))
@@ -237,8 +237,8 @@ func (a *agreement) allHear(want client.Message) {
 	}
 }
 
-// tellTheSame asks every node who is on the channel, what was published there, and where
-// each user is.
+// tellTheSame asks every node who is on the channel, what was published there, and
+// where each user is.
 func (a *agreement) tellTheSame() {
 	present := a.askAll(http.MethodGet, "/api/channels/"+a.room+"/presence", "")
 	if n := strings.Count(present, `{"role":"guest"}`); n != len(a.guests) {
@@ -254,7 +254,7 @@ func (a *agreement) tellTheSame() {
 	}
 }
 
-// disconnect has each node send away the user of the next one.
+// disconnect makes each node disconnect the user of the next one.
 func (a *agreement) disconnect() {
 	for i, n := range a.nodes {
 		user := userOn((i + 1) % len(a.nodes))
@@ -264,7 +264,7 @@ func (a *agreement) disconnect() {
 	}
 }
 
-// askAll asks every node the same, and returns what the first one says.
+// askAll sends the same request to every node and returns the answer of the first.
 func (a *agreement) askAll(method, path, body string) (first string) {
 	for i, n := range a.nodes {
 		answer := a.ask(n, method, path, body)
@@ -278,7 +278,7 @@ func (a *agreement) askAll(method, path, body string) (first string) {
 	return first
 }
 
-// ask calls a node's API as a backend, in each room with one idempotency key.
+// ask calls a node's API as a backend. The idempotency key is the same for all calls of a room.
 func (a *agreement) ask(n *process, method, path, body string) (answer string) {
 	request, err := http.NewRequestWithContext(a.ctx, method, n.public(path), strings.NewReader(body))
 	if err != nil {

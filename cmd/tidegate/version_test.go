@@ -21,7 +21,7 @@ func TestVersion_SaysWhatTheBuildKnows(t *testing.T) {
 	}
 }
 
-// A release is built as deploy/Dockerfile does it.
+// A release is built as in deploy/Dockerfile.
 func TestVersion_IsWhatTheLinkerWasTold(t *testing.T) {
 	t.Parallel()
 	binary := filepath.Join(t.TempDir(), "tidegate")

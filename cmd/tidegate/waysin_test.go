@@ -18,8 +18,8 @@ import (
 	"tidegate/gateway"
 )
 
-// wayIn is how a text, a name or some JSON, comes to a node. It returns the code of the
-// refusal, or "".
+// wayIn is a way in which a text, such as a name or JSON, reaches a node. It returns the
+// code of the refusal, or "".
 type wayIn func(t *testing.T, p *process, text string) gateway.Code
 
 const waysInConfig = pusherApp + `
@@ -28,8 +28,8 @@ limits: {commands_per_second: 0}
 auth: {jwt: {secret: ` + tokenSecret + `}, api_keys: [{name: shop, key: ` + backendKey + `}]}
 `
 
-// byAPI makes a request with an API key. In its body NAME stands for the text, as a JSON
-// string, and VALUE for it as it is; in its target NAME is escaped.
+// byAPI makes a request with an API key. In the body, NAME stands for the text as a JSON
+// string, and VALUE for the unchanged text; in the target, NAME stands for the escaped text.
 func byAPI(method, target, body string) wayIn {
 	return func(t *testing.T, p *process, text string) gateway.Code {
 		backend := visitor{"backend", backendKey}
@@ -49,7 +49,7 @@ func byNative(command, answer string) wayIn {
 	}
 }
 
-// byCentrifuge sends a command with the id 2, once connected.
+// byCentrifuge connects and sends a command with the id 2.
 func byCentrifuge(command string) wayIn {
 	return func(t *testing.T, p *process, text string) gateway.Code {
 		c, _ := dialAs(t, p, visitor{}, byHeader, "/connection/websocket")
@@ -79,7 +79,7 @@ func ofCentrifuge(reply string) gateway.Code {
 	return ""
 }
 
-// byCentrifugeAPI calls a method of the server API of Centrifuge.
+// byCentrifugeAPI calls a method of Centrifuge's server API.
 func byCentrifugeAPI(method, body string) wayIn {
 	return func(t *testing.T, p *process, text string) gateway.Code {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.public("/api/"+method), strings.NewReader(filledIn(body, text)))
@@ -99,7 +99,7 @@ func byCentrifugeAPI(method, body string) wayIn {
 	}
 }
 
-// byPusher sends an event, which is answered by want, or by an error.
+// byPusher sends an event, which is answered by want or by an error.
 func byPusher(event, want string) wayIn {
 	return func(t *testing.T, p *process, text string) gateway.Code {
 		c, _ := dialAs(t, p, visitor{}, byHeader, "/app/key?protocol=7")
@@ -117,7 +117,7 @@ func byPusher(event, want string) wayIn {
 	}
 }
 
-// byToken shows a token with claims.
+// byToken uses a token with the claims.
 func byToken(claims string) wayIn {
 	return func(t *testing.T, p *process, text string) gateway.Code {
 		token := forgeToken(filledIn(claims, text))
@@ -193,8 +193,8 @@ var jsonIn = map[string]wayIn{
 	"claim info":             byToken(`{"sub":"alice","info":VALUE}`),
 }
 
-// Whoever brings a name that nobody could tell from another, or JSON that would poison who
-// reads it, is refused wherever it comes from.
+// A name that looks like another one, or JSON that would harm its readers, is refused
+// in every way in.
 func TestWaysIn_RefuseWhatNoneMayLetIn(t *testing.T) {
 	t.Parallel()
 	p := startReady(t, nil, "--config", write(t, "tidegate.yaml", waysInConfig))

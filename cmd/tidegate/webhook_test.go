@@ -13,8 +13,8 @@ import (
 	"github.com/coder/websocket"
 )
 
-// A backend that knows its users by a cookie names them, refuses the others, and
-// hears who has gone.
+// A backend that identifies its users by a cookie names them, refuses others, and is
+// told who has left.
 func TestServe_AsksAndTellsTheWebhook(t *testing.T) {
 	t.Parallel()
 	left := make(chan string, 1)

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// The console's workbench makes tokens that the gateway takes, reads rules as serve
-// does, and is there in development only.
+// The console's workbench makes tokens that the gateway accepts, reads rules as serve does,
+// and exists only in development.
 func TestWorkbench_IsForDevelopmentOnly(t *testing.T) {
 	t.Parallel()
 	node := startReady(t, nil)

@@ -165,7 +165,7 @@ func duration(p *time.Duration) kind {
 	return parsed(p, "duration", want, p.String(), time.ParseDuration, "!!str", "!!int")
 }
 
-// texts returns the kind of a YAML list of texts, or of texts separated by commas.
+// texts returns the kind of a YAML list of strings, or of strings separated by commas.
 func texts(p *[]string) kind { return scalars(p, "a list of strings", text) }
 
 // words returns the kind of a list of words from a fixed set.
