@@ -19,7 +19,7 @@ import (
 // guide is a document whose commands are run unchanged, apart from addresses and ports.
 type guide struct {
 	run   func(t *testing.T, text string, commands []string)
-	apart map[string]string // the beginnings of commands that run does not get: who tries them, or why nobody can
+	apart map[string]string // the beginnings of commands that run does not get, with the reason or the test that runs them
 }
 
 const (
