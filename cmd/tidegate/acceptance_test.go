@@ -62,8 +62,8 @@ func TestCluster_EveryClientOnOneChannel(t *testing.T) {
 // talker is a participant of the chat.
 type talker interface {
 	say(text string)
-	hears(text string) // waits until it has heard that, or fails the test
-	isBack()           // waits until it is connected to a node that lives
+	hears(text string) // blocks until it has received text, or fails the test
+	isBack()           // blocks until it is connected to a live node
 }
 
 func allHearAll(t *testing.T, chat []talker, when string) {
@@ -149,7 +149,7 @@ func runBeside(t *testing.T, command *exec.Cmd) {
 	}
 	must(t, command.Start())
 	t.Cleanup(func() {
-		_ = command.Process.Kill() // it may have ended
+		_ = command.Process.Kill() // it may have ended already
 		_ = command.Wait()
 		if t.Failed() {
 			t.Logf("%s: %s", command.Path, said.String())
@@ -377,7 +377,7 @@ func (r *rawTalker) say(text string) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	data, _ := json.Marshal(map[string]string{"name": "raw", "text": text})
-	_ = conn.Write(ctx, websocket.MessageText, data) // who waits for an echo says it again
+	_ = conn.Write(ctx, websocket.MessageText, data) // if it fails, the caller repeats it until it gets an echo
 }
 
 func (r *rawTalker) isBack() { awaitEcho(r.chatLog, r.say) }

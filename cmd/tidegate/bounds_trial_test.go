@@ -54,10 +54,10 @@ var attacks = map[string]attack{
 }
 
 const (
-	ofEachKind   = 8               // clients at a time
+	ofEachKind   = 8               // concurrent clients
 	attackLength = 6 * time.Second // with all of them
 	trialMessage = 60_000          // bytes, a little less than limits.message_bytes
-	trialBody    = 8 << 20         // the longest that a batch may have
+	trialBody    = 8 << 20         // the longest batch allowed
 )
 
 // The limits of the trial are so small that its clients would far exceed them.
@@ -75,8 +75,8 @@ channels:
 `
 
 const (
-	trialHistories = 4 * 10 * trialMessage // those of kept:0 to kept:3
-	trialLinks     = 50                    // sockets that are no client's, at most
+	trialHistories = 4 * 10 * trialMessage // of kept:0 to kept:3
+	trialLinks     = 50                    // the most sockets that do not belong to clients
 )
 
 // TestBounds_ManyKindsOfClientsDoNotExceedTheSum runs all attacks at the same time on one
@@ -85,7 +85,7 @@ const (
 func TestBounds_ManyKindsOfClientsDoNotExceedTheSum(t *testing.T) {
 	brokertest.RequireRedis(t)
 	redis := brokertest.StartRedis(t)
-	environ := []string{"TIDEGATE_REDIS_URL=" + redis.URL(), "GOGC=25"} // garbage is a quarter in the sum, too
+	environ := []string{"TIDEGATE_REDIS_URL=" + redis.URL(), "GOGC=25"} // the sum, too, allows for a quarter of garbage
 	file := write(t, "tidegate.yaml", trialConfig)
 	node := startNodeOf(t, build(t), environ, "--config", file)
 	eventually(t, node.public("/readyz"), http.StatusOK)
@@ -138,7 +138,7 @@ func (p *process) watch(long time.Duration) map[string]float64 {
 		select {
 		case <-tick.C:
 			most["sockets"] = max(most["sockets"], float64(p.sockets()))
-			if _, text, err := tryGet(p.t.Context(), p.internal("/metrics")); err == nil { // it may be too busy just then
+			if _, text, err := tryGet(p.t.Context(), p.internal("/metrics")); err == nil { // it may be too busy at the moment
 				for _, name := range []string{"tidegate_sessions", "tidegate_subscriptions", "tidegate_outbox_bytes"} {
 					most[name] = max(most[name], metricIn(p.t, text, name))
 				}
@@ -238,7 +238,7 @@ func mostMemory(t *testing.T, pid int) int64 {
 type assailant struct {
 	address  string
 	number   int
-	hasBegun func() // is called when it has done something with a connection
+	hasBegun func() // called when it has used a connection
 	conn     net.Conn
 }
 
@@ -252,7 +252,7 @@ func (a *assailant) persist(ctx context.Context, do attack) {
 		a.conn = conn
 		stop := context.AfterFunc(ctx, func() { conn.Close() })
 		if err := do(a); err == nil {
-			<-ctx.Done() // it has done what it wanted, and stays
+			<-ctx.Done() // it is done and stays connected
 		}
 		stop()
 		conn.Close()

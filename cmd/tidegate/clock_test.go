@@ -42,7 +42,7 @@ func TestClock_TicksWhileSomebodyListens(t *testing.T) {
 			t.Errorf("ticks %q, want %q", ticks, want)
 		}
 		s.Close(gateway.Left)
-		<-time.After(time.Minute) // the gateway lingers on a channel for a moment
+		<-time.After(time.Minute) // the gateway stays subscribed for a moment
 		before := len(ticksOf(t, memory))
 		<-time.After(time.Minute)
 		if ticks := ticksOf(t, memory); len(ticks) != before {

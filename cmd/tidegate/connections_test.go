@@ -81,7 +81,7 @@ func TestConnections_RequestsOverHTTP2AreBounded(t *testing.T) {
 			return client.Do(r)
 		}
 		var open []*http.Response
-		for range 3 { // beside the connection itself
+		for range 3 { // in addition to the connection itself
 			answer, err := listen()
 			if err != nil || answer.ProtoMajor != 2 || answer.StatusCode != http.StatusOK {
 				t.Fatalf("%+v, %v", answer, err)
@@ -137,7 +137,7 @@ func TestConnections_AreBoundedByAddress(t *testing.T) {
 	for name, c := range map[string]struct {
 		environ       []string
 		first, second string // how the connections begin
-		served        bool   // the second one
+		served        bool   // whether the second one is served
 	}{
 		"the same address": {nil, "", "", false},
 		"a proxy":          {[]string{"TIDEGATE_TRUSTED_PROXIES=127.0.0.1"}, "", "", true},

@@ -63,7 +63,7 @@ func byRequest(method, target, body string) comer {
 			return err.Error()
 		}
 		defer answer.Body.Close()
-		said, _ := io.ReadAll(answer.Body) // what there was until it broke
+		said, _ := io.ReadAll(answer.Body) // as much as arrived before it broke
 		return string(said)
 	}
 }
@@ -73,7 +73,7 @@ func bySocket(target string, says ...string) comer {
 	return func(ctx context.Context, p *process, g guest) string {
 		c, answer, err := websocket.Dial(ctx, strings.Replace(p.public(g.fill(target)), "http", "ws", 1), &websocket.DialOptions{HTTPHeader: g.header()})
 		if err != nil && answer != nil {
-			said, _ := io.ReadAll(answer.Body) // which is short
+			said, _ := io.ReadAll(answer.Body) // it is short
 			return string(said)
 		}
 		if err != nil {

@@ -72,8 +72,8 @@ func TestDocuments_CommandsAreGoodInZsh(t *testing.T) {
 // command put it into the background.
 type pageShell struct {
 	folder    string
-	elsewhere *strings.Replacer // addresses that are free
-	ready     map[string]string // what a command that goes on begins with: what curl is to ask until it succeeds
+	elsewhere *strings.Replacer // to free addresses
+	ready     map[string]string // by the beginning of a long-running command: the URL that curl requests until it succeeds
 	env       []string
 }
 

@@ -161,7 +161,7 @@ func TestReadme_ItsClientsMeet(t *testing.T) {
 	node := startReady(t, []string{"TIDEGATE_REDIS_URL=" + redis.URL()})
 	shell := newReadmeShell(t, node, redis.Addr)
 	listener := newRawTalker(t, strings.TrimPrefix(node.public(""), "http://"))
-	listening := map[string]string{} // where what a command prints is
+	listening := map[string]string{} // files with the output of commands
 	blocks := readmeBlocks(t, "One channel, every client")
 	for _, block := range blocks {
 		if regexp.MustCompile(`^(curl -N|redis-cli SUBSCRIBE|tidegate subscribe) `).MatchString(block) {
@@ -300,7 +300,7 @@ func (s *readmeShell) begin(t *testing.T, block string) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = command.Process.Kill() // it may have ended
+		_ = command.Process.Kill() // it may have ended already
 		_ = command.Wait()
 	})
 	return heard.Name()

@@ -81,7 +81,7 @@ func arrive(t *testing.T, p *process) *assailant {
 // silentBackend returns the URL of a server that accepts connections and answers nothing.
 func silentBackend(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") // the kernel takes them
+	l, err := net.Listen("tcp", "127.0.0.1:0") // the kernel accepts connections
 	must(t, err)
 	t.Cleanup(func() { l.Close() })
 	return "http://" + l.Addr().String()

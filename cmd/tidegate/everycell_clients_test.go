@@ -26,7 +26,7 @@ channels: [{match: "*", subscribe: anyone, publish: anyone, history: {size: 100,
 auth: {api_keys: [{name: shop, key: ` + backendKey + `}]}
 limits: {commands_per_second: 0}
 `
-	everySession = 8 // on the channel, the long-poll among them: who publishes raw or as Pusher is on it, too
+	everySession = 8 // on the channel, including the long-poll, and the publishers through raw and Pusher, which are on it, too
 )
 
 // oneChannel is two nodes on one Redis.
@@ -37,7 +37,7 @@ type oneChannel struct {
 	redis           *redis.Client
 	polling         sync.WaitGroup
 	polls           chan string // the answer to the poll under way
-	polled, looked  string      // the cursors of long-poll and history
+	polled, looked  string      // cursors of the long-poll and the history
 }
 
 func newOneChannel(t *testing.T) *oneChannel {

@@ -28,8 +28,8 @@ type speaker struct {
 // hearer is a column of the table.
 type hearer struct {
 	name string
-	hear func() string                                 // waits for the next message; without what no two messages have in common
-	want func(cell string, m utterance) (string, bool) // what that is to be; false: the cell says what cannot be
+	hear func() string                                 // blocks until the next message and returns it without the parts that always vary
+	want func(cell string, m utterance) (string, bool) // the expected message; false if the cell cannot be true
 }
 
 // Every cell of the README's table "published by x, heard by y" is tested: the publishers are on

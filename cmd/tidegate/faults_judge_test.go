@@ -9,13 +9,13 @@ import (
 
 // finding is the result of comparing a log with what was published.
 type finding struct {
-	lost   int            // messages that were never heard
-	told   map[string]int // how often the witness knew of a gap, by how
-	gaps   int            // of these, those that the gateway told
-	vain   int            // of these, those where nothing was lost, and nothing repeated
-	silent int            // places where messages are missing and nothing said so
-	twice  int            // places where messages are repeated and nothing said so
-	wrong  string         // the first thing that is not as promised; empty: nothing
+	lost   int            // messages that were never received
+	told   map[string]int // how often the witness knew of a gap, by the way it did
+	gaps   int            // of these, the gaps that the gateway reported
+	vain   int            // of these, the gaps at which nothing was lost or repeated
+	silent int            // places where messages are missing without a gap
+	twice  int            // places where messages are repeated without a gap
+	wrong  string         // the first violation of the promise; empty if none
 }
 
 // judge compares the log with a stream at rest. If the promise is each message once and in
@@ -31,10 +31,10 @@ func (w *witness) judge(s *stream, p promise) finding {
 	last := int(s.last.Load())
 	heardOf := make(map[int]bool)
 	newest := w.begun
-	var told []string              // since then
-	var word time.Time             // when something was told last
-	var broken hole                // that the witness has not been told of
-	late, repeated := false, false // what was told is of a hole before; old messages came since the newest
+	var told []string              // gaps since the newest message
+	var word time.Time             // time of the last gap
+	var broken hole                // a hole that the witness has not been told of
+	late, repeated := false, false // told is about an earlier hole; old messages have arrived since the newest
 	for _, h := range append(slices.Clone(w.log), heard{number: last + 1}) {
 		next := hole{newest, h.number}
 		switch {

@@ -16,8 +16,8 @@ import (
 // mishap is a fault that can occur while another one lasts.
 type mishap struct {
 	name        string
-	least, most time.Duration // how long it lasts; 0: it is over at once
-	breaks      bool          // connections to Redis or to clients may end: where no history is kept, a gap may be told
+	least, most time.Duration // duration; 0 if it is over at once
+	breaks      bool          // connections to Redis or clients may end, so that channels without history may report a gap
 
 	// begin causes it, on a node or on the node's proxies to Redis if it concerns a node,
 	// and returns how to end it. An error means that it cannot occur at present.
@@ -145,7 +145,7 @@ func loseOne(s *storm, _ int) (func() error, error) {
 	name, number := s.redisName(st.channel), int(st.last.Load())+1
 	_, err := s.tell(2, "EVAL", broker.AppendScript, "3", name, name+" meta", name+" key "+keyOf(number),
 		fmt.Sprint(number), "10000", "0", "{}", "EXISTS")
-	return nil, err // its publisher publishes it once more
+	return nil, err // its publisher publishes it again
 }
 
 // takeTurn locks turn, unless the publisher holds it for too long because it is waiting for Redis.
@@ -198,7 +198,7 @@ var (
 func askForFailover(s *storm, _ int) (func() error, error) {
 	_, err := s.sentinel.Sentinel.Try("SENTINEL", "FAILOVER", "main")
 	if err != nil && strings.Contains(err.Error(), "INPROG") {
-		err = nil // it is what was to happen
+		err = nil // that was intended
 	}
 	return nil, err
 }

@@ -15,7 +15,7 @@ import (
 // that the node sends.
 type mutant struct {
 	http.RoundTripper
-	does func(n int, event []byte) []byte // with the n-th event that is a message or a gap
+	does func(n int, event []byte) []byte // changes the n-th event that is a message or a gap
 }
 
 func (m *mutant) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -81,7 +81,7 @@ func TestFaults_TheCheckerFindsMutants(t *testing.T) {
 			tr.publish(tr.throughNative)
 			if m.strike != nil {
 				for found := tr.judgeHeld(w, s); found.gaps+found.silent == 0; found = tr.judgeHeld(w, s) {
-					m.strike(tr) // until it has cost a message
+					m.strike(tr) // until a message is lost
 					tr.flows(5)
 				}
 			}

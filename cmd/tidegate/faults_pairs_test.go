@@ -19,7 +19,7 @@ type kind struct {
 	stage   func(*testing.T) *storm
 	mishaps []*mishap
 	pairs   []pair
-	stories []story // which are always tried
+	stories []story // always run
 }
 
 func kinds() []*kind {
@@ -66,7 +66,7 @@ func TestFaults_Overlap(t *testing.T) {
 }
 
 func seedOf(t *testing.T) uint64 {
-	seed := uint64(1) // always the same, so that a run that fails, fails for a change
+	seed := uint64(1) // fixed, so that a new failure has a cause in the code
 	if given := os.Getenv("FAULT_SEED"); given != "" {
 		var err error
 		if seed, err = strconv.ParseUint(given, 10, 64); err != nil {

@@ -15,7 +15,7 @@ type answered struct {
 	// Guarded by mu.
 	mu        sync.Mutex
 	confirmed int
-	slowest   time.Duration // any answer
+	slowest   time.Duration // of all answers
 }
 
 func (a *answered) note(status int, after time.Duration) {
@@ -56,7 +56,7 @@ func (s *storm) publishOverHTTP() {
 type publisher struct {
 	storm  *storm
 	stream *stream
-	next   int // node
+	next   int // index of the next node
 }
 
 func (p *publisher) run(publishing context.Context) {
@@ -109,12 +109,12 @@ func (p *publisher) post(number int) bool {
 	began := time.Now()
 	response, err := p.storm.http.Do(request)
 	if err != nil {
-		return false // the node is gone, or stands still
+		return false // the node is gone or suspended
 	}
 	response.Body.Close()
 	took := time.Since(began)
 	if absences%2 == 1 || absences != p.storm.absences[node].Load() {
-		took = 0 // it stood still
+		took = 0 // it was suspended
 	}
 	p.storm.published.note(response.StatusCode, took)
 	if response.StatusCode != http.StatusOK && response.StatusCode != http.StatusServiceUnavailable {

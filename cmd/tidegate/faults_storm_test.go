@@ -20,15 +20,15 @@ import (
 // own proxy to every server.
 type storm struct {
 	*trial
-	addresses []string            // where the nodes listen, as long as the storm lasts
-	ways      [][]*brokertest.Way // of each node: to the servers
-	urls      []string            // of Redis, as each node has it
-	http      http.Client         // the publishers'
+	addresses []string            // where the nodes listen during the storm
+	ways      [][]*brokertest.Way // of each node, to the servers
+	urls      []string            // of Redis, for each node
+	http      http.Client         // of the publishers
 	published answered
-	epochs    map[string]string        // by channel, as the last outcomes had them
-	absences  [stormNodes]atomic.Int64 // begun and ended: odd while a node is not there, or stands still
+	epochs    map[string]string        // by channel, at the last outcomes
+	absences  [stormNodes]atomic.Int64 // counts begins and ends: odd while a node is gone or suspended
 
-	master    func(channel string) *brokertest.RedisServer // nil: there is none that says so
+	master    func(channel string) *brokertest.RedisServer // returns nil if no server says that it is the master
 	redisName func(channel string) string
 }
 
@@ -132,7 +132,7 @@ func only(servers []*brokertest.RedisServer, holds func(*brokertest.RedisServer)
 func (s *storm) load() {
 	s.t.Helper()
 	s.addStreams()
-	s.streams[0].channel += strings.Repeat("-", 200) // so that a slow witness soon has more than it may
+	s.streams[0].channel += strings.Repeat("-", 200) // so that a slow witness soon exceeds its buffer
 	s.streams[0].every = 10 * time.Millisecond
 	s.streams[len(s.streams)-1].keyless = true
 	if s.cluster != nil {
@@ -258,12 +258,12 @@ func (s *storm) settle(k ...strike) outcomes {
 
 // outcomes are the results of one or more strikes.
 type outcomes struct {
-	silent, twice int // losses and repetitions that nobody was told of
-	lost, told    int // messages, and gaps
-	vain          int // gaps where nothing was lost
+	silent, twice int // losses and repetitions without a gap
+	lost, told    int // messages lost, and gaps reported
+	vain          int // gaps at which nothing was lost
 	published     int
-	slowest       time.Duration // answer to a publish
-	epochs        bool          // some have ended
+	slowest       time.Duration // slowest answer to a publish
+	epochs        bool          // an epoch has ended
 }
 
 func (s *storm) takeOutcomes(strikes []strike) (o outcomes) {

@@ -17,11 +17,11 @@ import (
 type fault struct {
 	name       string
 	stage      func(*testing.T) *trial
-	load       func(*trial) // begins the load; nil: (*trial).load
-	strike     func(*trial) // returns when it is over
-	kept, live promise      // of channels with history, and without
-	reads      int          // range reads at most, for each channel and node; 0: any
-	together   bool         // takes long without much work: runs beside others
+	load       func(*trial) // starts the load; nil means (*trial).load
+	strike     func(*trial) // injects the fault and returns when it is over
+	kept, live promise      // promises for channels with and without history
+	reads      int          // the most range reads, for each channel and node; 0 means any number
+	together   bool         // takes long without much work, so it runs in parallel
 }
 
 var faults = []fault{

@@ -26,13 +26,13 @@ import (
 // whose logs are compared with what was published.
 type trial struct {
 	t         *testing.T
-	program   string                    // what new nodes run; empty: this version
+	program   string                    // the binary of new nodes; empty means this version
 	rules     string                    // of the nodes
-	redis     []*brokertest.RedisServer // all that the nodes may ask
+	redis     []*brokertest.RedisServer // all servers that the nodes may use
 	nodes     []*process
 	streams   []*stream
 	witnesses []*witness
-	remarks   []string // what else was seen, for the table
+	remarks   []string // further observations, for the table
 
 	// Set only in some trials.
 	way      *brokertest.Way // of the first node
@@ -51,13 +51,13 @@ type stream struct {
 	channel string
 	kept    bool          // the channel has history
 	every   time.Duration // between two messages
-	keyless bool          // its messages have no idempotency key: what is not confirmed is not tried again
+	keyless bool          // without idempotency keys: an unconfirmed message is not retried
 	turn    sync.Mutex    // held while a message is published
-	last    atomic.Int64  // that was confirmed, or given up
+	last    atomic.Int64  // the last number that was confirmed or given up
 
 	// Guarded by turn; by number.
-	unsure    map[int]bool      // given up, and may come
-	confirmed map[int]time.Time // by then
+	unsure    map[int]bool      // given up, but may still arrive
+	confirmed map[int]time.Time // when each number was confirmed
 }
 
 func newStream(channel string, kept bool, every time.Duration) *stream {
@@ -289,15 +289,15 @@ func (tr *trial) allHave(s *stream) {
 type promise int
 
 const (
-	whole promise = iota // each message once and in order, and no word of a gap
-	once                 // the same, but that something may be lost is told
-	told                 // no loss in silence
+	whole promise = iota // each message once and in order, and no gap
+	once                 // the same, but gaps may be reported
+	told                 // no loss without notice
 )
 
 // outcome is the combined result of several logs.
 type outcome struct {
 	witnesses int
-	lost      int // messages that should have reached one of them and did not
+	lost      int // messages that should have reached a witness and did not
 	told      map[string]int
 }
 

@@ -28,23 +28,23 @@ type witness struct {
 	// Fixed at birth.
 	kind    string // native, light, slow, wandering, raw, sse or poll
 	channel string
-	resumes bool   // after a loss it is given all that there is
+	resumes bool   // after a loss it gets everything that still exists
 	base    string // http://host
 	http    *http.Client
-	ready   chan struct{} // closed when it first listens
+	ready   chan struct{} // closed when it is subscribed for the first time
 
 	// Guarded by mu.
 	mu    sync.Mutex
 	log   []heard
-	begun int           // the number before the log, which the witness has no need to have heard
-	news  chan struct{} // closed and replaced when there is more
+	begun int           // the number before the log begins
+	news  chan struct{} // closed and replaced when the log grows
 }
 
 // heard is an entry of a log: the number of a message, or a gap.
 type heard struct {
 	number int
-	gap    string    // how the witness knows; empty: a message
-	at     time.Time // of a gap
+	gap    string    // how the witness knows of the gap; empty for a message
+	at     time.Time // of the gap
 }
 
 func newWitness(kind string, s *stream, base string, by *http.Client) *witness {
@@ -158,7 +158,7 @@ func (w *witness) dialLight(ctx context.Context) (*bench.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer context.AfterFunc(ctx, func() { conn.Close() })() // a node that stands still does not answer
+	defer context.AfterFunc(ctx, func() { conn.Close() })() // a suspended node does not answer
 	if w.kind == "slow" {
 		_ = conn.(*net.TCPConn).SetReadBuffer(32 << 10)
 	}
@@ -283,7 +283,7 @@ func (w *witness) newPoll() func(context.Context) error {
 			Cursor   string
 			Gaps     []string
 
-			Recovered *bool // false: what came after the cursor is gone, or some of it
+			Recovered *bool // false if messages after the cursor are gone
 		}
 		if err := json.NewDecoder(response.Body).Decode(&page); err != nil {
 			return err
@@ -329,7 +329,7 @@ func (w *witness) listens() {
 }
 
 func (w *witness) hear(payload string) {
-	number, _ := strconv.Atoi(payload) // what is no number is none that was published
+	number, _ := strconv.Atoi(payload) // 0, which is never published, if it is not a number
 	w.add(heard{number: number})
 }
 

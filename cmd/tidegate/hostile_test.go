@@ -104,14 +104,14 @@ func (h hostile) visit(address string) bool {
 	}
 	defer c.Close()
 	if h.IntN(4) > 0 {
-		_ = c.(*net.TCPConn).SetLinger(0) // or the client runs out of ports
+		_ = c.(*net.TCPConn).SetLinger(0) // otherwise the client runs out of ports
 	}
-	_ = c.SetDeadline(time.Now().Add(time.Duration(1+h.IntN(15)) * time.Millisecond)) // of a real connection
+	_ = c.SetDeadline(time.Now().Add(time.Duration(1+h.IntN(15)) * time.Millisecond)) // cannot fail on a real connection
 	said := h.request()
 	if h.IntN(2) == 0 {
 		said = h.conversation()
 	}
-	_, _ = io.WriteString(c, said) // the node may have hung up
+	_, _ = io.WriteString(c, said) // the node may have closed the connection
 	if h.IntN(4) > 0 {
 		_, _ = io.Copy(io.Discard, c)
 	}
@@ -126,14 +126,14 @@ func (h hostile) expectRefusal(t *testing.T, address string) {
 		return
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(patience)) // of a real connection
+	_ = c.SetDeadline(time.Now().Add(patience)) // cannot fail on a real connection
 	method, body := h.pick([]string{"GET", "HEAD"}), h.pick([]string{"Content-Length: 2\r\n\r\n", "Content-Length: 2\r\n\r\n{}", "Transfer-Encoding: chunked\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"})
 	if method == "HEAD" && h.IntN(2) == 0 {
 		body = "\r\n"
 	}
 	said := method + " " + h.pick([]string{"/events?channel=c", "/events?channel={{name}}", "/ws", "/raw/c", "/connection/uni_sse", "/connection/websocket", "/app/key"}) +
 		" HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n" + body
-	_, _ = io.WriteString(c, said)                   // the node may have hung up
+	_, _ = io.WriteString(c, said)                   // the node may have closed the connection
 	status, _ := bufio.NewReader(c).ReadString('\n') // "": the node has hung up
 	if strings.HasPrefix(status, "HTTP/1.1 1") || strings.HasPrefix(status, "HTTP/1.1 2") {
 		t.Errorf("answered %q:\n%s", status, said)
@@ -266,7 +266,7 @@ func (h hostile) frame(payload string) string {
 	}
 	n := len(payload)
 	if h.IntN(32) == 0 {
-		n = h.IntN(1 << 17) // it is not as long as it says
+		n = h.IntN(1 << 17) // the declared length is wrong
 	}
 	head := []byte{first, masked | byte(min(n, 126))}
 	if n >= 126 {

@@ -104,7 +104,7 @@ func startBackend(t *testing.T, address string, command []string) *backend {
 	process.Stdout, process.Stderr = &said, &said
 	must(t, process.Start())
 	t.Cleanup(func() {
-		_ = process.Process.Kill() // it may have ended
+		_ = process.Process.Kill() // it may have ended already
 		_ = process.Wait()
 		if t.Failed() {
 			t.Logf("the backend said:\n%s", &said)

@@ -60,12 +60,12 @@ func startProgram(t *testing.T, path string, environ []string, args ...string) *
 	reading.Go(func() { p.collect(read) })
 	go func() {
 		defer close(p.done)
-		_ = p.command.Wait() // ProcessState has it
+		_ = p.command.Wait() // ProcessState has the result
 		write.Close()
 		reading.Wait()
 	}()
 	t.Cleanup(func() {
-		_ = p.command.Process.Kill() // it may have ended
+		_ = p.command.Process.Kill() // it may have ended already
 		<-p.done
 		if line, _ := p.find("DATA RACE"); line != "" {
 			t.Errorf("tidegate has a data race:\n%s", p.said())

@@ -25,7 +25,7 @@ func TestContain_SaysWhoseRequestItWas(t *testing.T) {
 	if answer, err := http.Get(server.URL + "/poll?access_token=secret"); err == nil {
 		t.Errorf("it was answered with %d", answer.StatusCode)
 	}
-	server.Close() // and has said all
+	server.Close() // waits until everything is logged
 	if text := said.String(); !strings.Contains(text, "method=GET path=/poll remote=127.0.0.1:") || strings.Contains(text, "secret") {
 		t.Errorf("the log says\n%s", text)
 	}

@@ -50,7 +50,7 @@ func TestProxied_WhoseHeaderIsBelieved(t *testing.T) {
 	for _, c := range []struct {
 		name, proxies string
 		first         []byte
-		want          string // the client's address; empty: refused
+		want          string // the client's address; empty if refused
 	}{
 		{"version 1", trusted, v1, "192.0.2.7"},
 		{"version 2", trusted, v2, "192.0.2.7"},
@@ -151,7 +151,7 @@ func TestServe_AClientThatDoesNotFinishItsTLSHandshakeIsCutOff(t *testing.T) {
 	c, err := net.Dial("tcp", strings.TrimPrefix(p.public(""), "https://"))
 	must(t, err)
 	defer c.Close()
-	if _, err := c.Write([]byte{0x16, 0x03, 0x01}); err != nil { // a ClientHello begins so
+	if _, err := c.Write([]byte{0x16, 0x03, 0x01}); err != nil { // the beginning of a ClientHello
 		t.Fatal(err)
 	}
 	waitForEnd(t, c)
@@ -170,7 +170,7 @@ func TestServe_ManyHeadersAreRefused(t *testing.T) {
 	}
 	request.WriteString("\r\n")
 	must(t, c.SetDeadline(time.Now().Add(patience)))
-	_, _ = c.Write(request.Bytes()) // the node may hang up before it has all
+	_, _ = c.Write(request.Bytes()) // the node may close the connection early
 	answer, _ := io.ReadAll(c)
 	if len(answer) > 0 && !bytes.HasPrefix(answer, []byte("HTTP/1.1 431 ")) {
 		t.Errorf("answered %.60q, want 431", answer)
@@ -184,7 +184,7 @@ func TestServe_SessionsCountByTheClientsAddress(t *testing.T) {
 	behind := func(forwarded ...string) http.Header { return http.Header{"X-Forwarded-For": forwarded} }
 	for _, c := range []struct {
 		name, proxies string
-		second        http.Header // of a session after one of 192.0.2.7
+		second        http.Header // of a second session, after one of 192.0.2.7
 		want          int
 	}{
 		{"another client", "127.0.0.1", behind("192.0.2.8"), http.StatusSwitchingProtocols},

@@ -15,7 +15,7 @@ import (
 func execute(t *testing.T, cmd *cobra.Command, input string, args ...string) (out, details string, err error) {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	cmd.SetArgs(append([]string{}, args...)) // without any it would take those of the test
+	cmd.SetArgs(append([]string{}, args...)) // not nil, or cobra would use the test's own arguments
 	cmd.SetIn(strings.NewReader(input))
 	cmd.SetOut(&stdout)
 	cmd.SetErr(&stderr)
@@ -38,7 +38,7 @@ func TestPublish_EveryKindOfPayload(t *testing.T) {
 	for _, test := range []struct {
 		args  []string
 		input string
-		want  string // of the message
+		want  string // expected message
 	}{
 		{[]string{`{"a": 1}`}, "", `"data":{"a":1}`},
 		{[]string{"hello", "--event", "greeting"}, "", `"text":"hello","event":"greeting"`},
@@ -72,7 +72,7 @@ func TestPublish_Lines(t *testing.T) {
 	t.Parallel()
 	url := startReady(t, nil).socket()
 	var lines strings.Builder
-	for i := range 150 { // more than are allowed a second
+	for i := range 150 { // more than allowed per second
 		fmt.Fprintln(&lines, i)
 	}
 	out, details, err := execute(t, newPublishCommand(), lines.String(), "c", "--lines", "--url", url)

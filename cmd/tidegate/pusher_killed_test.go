@@ -123,7 +123,7 @@ func TestPusher_FallbackClientSurvivesItsNode(t *testing.T) {
 			home.kill()
 			for back, news := client.count("subscribed again"); back == 0; back, news = client.count("subscribed again") {
 				say()
-				<-news // the client says what it hears, or that it is back
+				<-news // the client has printed what it received, or that it is back
 			}
 			say()
 			client.hears(fmt.Sprintf("number %d\n", number))
@@ -145,7 +145,7 @@ func checkNumbers(t *testing.T, lines []string, most int) {
 			anew = anew || strings.HasPrefix(line, "connected as")
 			continue
 		}
-		number, _ := strconv.Atoi(match[1]) // it is one
+		number, _ := strconv.Atoi(match[1]) // cannot fail: it consists of digits
 		if number <= last || number > last+1 && !anew {
 			t.Errorf("number %d after %d, on one connection:\n%s", number, last, strings.Join(lines, "\n"))
 		}

@@ -60,7 +60,7 @@ func TestPusher_SharesAChannelWithAllOtherClients(t *testing.T) {
 		text := fmt.Sprintf("text-%d", i)
 		speaker.say(text)
 		for j, listener := range chat {
-			if _, isPusher := speaker.(*pusherTalker); i != j || !isPusher { // whom Pusher does not send its own
+			if _, isPusher := speaker.(*pusherTalker); i != j || !isPusher { // Pusher does not send a client its own messages
 				listener.hears(text)
 			}
 		}

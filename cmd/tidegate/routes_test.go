@@ -37,7 +37,7 @@ func refused(t *testing.T, url string) int {
 	defer cancel()
 	c, response, err := websocket.Dial(ctx, url, nil)
 	if err == nil {
-		_ = c.CloseNow() // it is not wanted
+		_ = c.CloseNow() // it should not have been opened
 		t.Fatalf("%s was let in", url)
 	}
 	if response == nil {
@@ -164,7 +164,7 @@ func TestRoutes_OriginsAreChecked(t *testing.T) {
 		c, response, err := websocket.Dial(ctx, strings.Replace(p.public("/ws"), "http", "ws", 1), &websocket.DialOptions{HTTPHeader: header})
 		cancel()
 		if err == nil {
-			_ = c.CloseNow() // it served its purpose
+			_ = c.CloseNow() // only the handshake matters
 		}
 		if response == nil || response.StatusCode != want {
 			t.Errorf("origin %q: %v %v, want %d", origin, response, err, want)
@@ -237,14 +237,14 @@ func TestServe_ASecondSignalEndsAtOnce(t *testing.T) {
 	hearType(t, second, "welcome")
 	p.signal(syscall.SIGTERM)
 	p.waitFor("draining")
-	tick := time.NewTicker(200 * time.Millisecond) // one right behind the first does not count
+	tick := time.NewTicker(200 * time.Millisecond) // a signal right after the first is ignored
 	defer tick.Stop()
 	for over := false; !over; {
 		select {
 		case <-p.done:
 			over = true
 		case <-tick.C:
-			_ = p.command.Process.Signal(syscall.SIGTERM) // it may have ended
+			_ = p.command.Process.Signal(syscall.SIGTERM) // it may have ended already
 		}
 	}
 	if code := p.wait(); code != 128+int(syscall.SIGTERM) {

@@ -112,10 +112,10 @@ func TestRules_EveryTransportGivesTheSameVerdict(t *testing.T) {
 							channel := fmt.Sprintf("%s:%s:x", action, who)
 							want := verdictOn(v, who)
 							if who == "unmatched" && w.name == "/api" && action == gateway.ToSubscribe && want == "" {
-								want = gateway.NotFound // no history is kept where no rule is
+								want = gateway.NotFound // without a rule there is no history
 							}
 							if who == "unmatched" && action == gateway.ToPublish && w.name == "/raw" {
-								return // nobody but a backend gets as far as to publish
+								return // only a backend can publish here
 							}
 							if got := w.do(t, p, v, by, channel); got != want {
 								t.Errorf("got %q, want %q", got, want)

@@ -28,7 +28,7 @@ webhooks: {url: "http://user:hunter3@127.0.0.1:1/?key=hunter4", secret: `+webhoo
 			v := visitor{"somebody", token}
 			for _, target := range []string{"/ws", "/raw/chat"} {
 				if c, _ := dialAs(t, p, v, by, target); c != nil {
-					_ = c.CloseNow() // it served its purpose
+					_ = c.CloseNow() // only the handshake matters
 				}
 			}
 			for _, target := range []string{

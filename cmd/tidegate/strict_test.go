@@ -36,7 +36,7 @@ func askAt(t *testing.T, address, request string) (*http.Response, string) {
 		t.Fatalf("%q: %v", request, err)
 	}
 	defer answer.Body.Close()
-	body, _ := io.ReadAll(io.LimitReader(answer.Body, 1<<16)) // it may be a stream that is refused too late
+	body, _ := io.ReadAll(io.LimitReader(answer.Body, 1<<16)) // bounded, in case a stream is not refused
 	return answer, string(body)
 }
 
@@ -165,7 +165,7 @@ func TestServer_EveryRequestHasADeadline(t *testing.T) {
 				answered := make(chan string, 1)
 				if name != "pipelined" {
 					go func() {
-						answer, _ := io.ReadAll(client) // until the connection ends, one way or another
+						answer, _ := io.ReadAll(client) // until the connection ends
 						answered <- string(answer)
 					}()
 				}

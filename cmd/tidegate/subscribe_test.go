@@ -54,8 +54,8 @@ func TestSubscribe_SaysAtATerminalThatItListens(t *testing.T) {
 		if got := strings.TrimSpace(said); got != want || err != nil {
 			t.Errorf("%s: said %q, %v, want %q", line, got, err, want)
 		}
-		_, _ = stdin.Write([]byte{3}) // Ctrl-C; it may have ended
-		_ = command.Wait()            // by that signal
+		_, _ = stdin.Write([]byte{3}) // Ctrl-C; the command may have ended already
+		_ = command.Wait()            // ended by that signal
 	}
 }
 

@@ -129,7 +129,7 @@ func TestTail_LosesNothingWhileTheGatewayIsAway(t *testing.T) {
 	l.write("before\n")
 	tail := start(t, nil, "tail", l.path, "--channel", "logs:web", "--from-start", "--url", url)
 	subscriber := start(t, nil, "subscribe", "logs:web", "--url", url)
-	for i := 0; ; i++ { // until the subscriber is there
+	for i := 0; ; i++ { // until the subscriber is ready
 		l.write(fmt.Sprintln("probe", i))
 		if line, _ := subscriber.find("probe"); line != "" {
 			break
@@ -142,7 +142,7 @@ func TestTail_LosesNothingWhileTheGatewayIsAway(t *testing.T) {
 	must(t, node.command.Process.Kill())
 	node.wait()
 	tail.waitFor("trying again")
-	for i := range 200 { // more than may be on their way
+	for i := range 200 { // more than may be in flight
 		l.write(fmt.Sprintln("line", i, "of them"))
 	}
 	old := l.rotate()
@@ -161,7 +161,7 @@ func TestTail_LosesNothingWhileTheGatewayIsAway(t *testing.T) {
 		_, history = get(t, "http"+strings.TrimSuffix(strings.TrimPrefix(url, "ws"), "/ws")+"/api/channels/logs:web/messages?limit=100")
 	}
 	var want []string
-	for i := 120; i < 200; i++ { // the history keeps a hundred
+	for i := 120; i < 200; i++ { // the history keeps a hundred messages
 		want = append(want, fmt.Sprintf("line %d of them", i))
 	}
 	at := 0

@@ -38,7 +38,7 @@ func byAPI(method, target, body string) wayIn {
 }
 
 func filledIn(body, text string) string {
-	quoted, _ := json.Marshal(text) // a string can be
+	quoted, _ := json.Marshal(text) // cannot fail for a string
 	return strings.NewReplacer("NAME", string(quoted), "VALUE", text).Replace(body)
 }
 
@@ -213,7 +213,7 @@ func TestWaysIn_RefuseWhatNoneMayLetIn(t *testing.T) {
 			nth++
 			t.Run(name, func(t *testing.T) {
 				good := c.good
-				if good == "carol" { // one of its own, since some ways forbid the user to be here
+				if good == "carol" { // a user of its own, because some ways ban the user
 					good += strconv.Itoa(nth)
 				}
 				if got := comes(t, p, good); got == gateway.BadRequest || got == gateway.Unauthenticated {

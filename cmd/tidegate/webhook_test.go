@@ -54,7 +54,7 @@ func TestServe_AsksAndTellsTheWebhook(t *testing.T) {
 	if welcome := hearType(t, c, "welcome"); !strings.Contains(welcome, `"user":"alice"`) {
 		t.Errorf("welcomed as %s, want alice", welcome)
 	}
-	_ = c.Close(websocket.StatusNormalClosure, "") // the gateway may be quicker
+	_ = c.Close(websocket.StatusNormalClosure, "") // the gateway may close it first
 	select {
 	case <-left:
 	case <-time.After(patience):

@@ -390,7 +390,7 @@ func TestBatch_StopsWhenTheBrokerIsAway(t *testing.T) {
 	n.broker.away.Store(true)
 	body := n.expect(call{method: "POST", path: "/api/messages", credential: shopKey,
 		body: "[" + strings.Repeat(`{"channels":["log:a"],"data":1},`, 99) + `{"channels":["log:b"],"data":1}]`}, 503, `"unavailable"`)
-	if got := strings.Count(body, `"unavailable"`); got != 101 { // of the body, and of each
+	if got := strings.Count(body, `"unavailable"`); got != 101 { // once for the body and once for each message
 		t.Errorf("%d errors, want 101", got)
 	}
 	if tried := n.broker.tried.Load(); tried > 2 {

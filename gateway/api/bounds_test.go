@@ -101,7 +101,7 @@ func TestRates_HoldOverHTTP(t *testing.T) {
 	}
 	for _, c := range []call{{method: "POST", path: "/api/channels/open:a/messages", body: "1"}, {method: "GET", path: "/api/channels/log:a/messages"}} {
 		refused := 0
-		for range 100 { // a slow machine may take so long for one that there is room for the next
+		for range 100 { // a slow machine may need so long for one that the next has room again
 			if status, _, _ := n.do(c); status == http.StatusTooManyRequests {
 				refused++
 			}
@@ -152,7 +152,7 @@ func TestBodies_AreBoundedInAll(t *testing.T) {
 	must(t, err)
 	publish := call{method: "POST", path: "/api/channels/open:a/messages", credential: shopKey, body: "1"}
 	status, body := 0, ""
-	for deadline := time.Now().Add(30 * time.Second); status != 503 && time.Now().Before(deadline); { // the batch is on its way
+	for deadline := time.Now().Add(30 * time.Second); status != 503 && time.Now().Before(deadline); { // until the batch is being read
 		status, body, _ = n.do(publish)
 	}
 	if status != 503 || !strings.Contains(body, "inbound_bytes") {

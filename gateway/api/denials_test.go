@@ -42,7 +42,7 @@ func TestBans_OfAnAddress(t *testing.T) {
 	n := startNode(t, noLimits)
 	n.deny("/api/bans", `{"address":"127.0.0.0/8"}`)
 	n.expect(call{method: "GET", path: readLog}, 403, "banned")
-	n.expect(call{method: "GET", path: readLog, credential: shopKey}, 200, "") // backends never are
+	n.expect(call{method: "GET", path: readLog, credential: shopKey}, 200, "") // backends are never denied
 }
 
 // An address matches the clients that have it, however it is written.
@@ -53,7 +53,7 @@ func TestBans_WaysToWriteAnAddress(t *testing.T) {
 		n.expect(call{method: "GET", path: readLog}, 403, "banned")
 		n.expect(call{method: "DELETE", path: "/api/bans/" + id, credential: shopKey}, 204, "")
 	}
-	n.deny("/api/bans", `{"address":"::/0"}`) // of IPv6 alone
+	n.deny("/api/bans", `{"address":"::/0"}`) // only IPv6
 	n.expect(call{method: "GET", path: readLog}, 200, "")
 }
 

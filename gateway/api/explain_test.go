@@ -70,7 +70,7 @@ func TestExplain_RefusesWhatIsNoQuestion(t *testing.T) {
 
 func TestTrace_SaysWhatBecameOfAMessage(t *testing.T) {
 	n := startNode(t, noLimits)
-	s := n.open("alice", "log:a") // nobody serves it: what it is sent waits
+	s := n.open("alice", "log:a") // without a connection, what is sent to it waits
 	for _, test := range []struct{ body, want string }{
 		{`{"data":1,"recipient":"alice","wait":"0s"}`, `"waiting":1`},
 		{`{"text":"x","recipient":"alice","wait":"0s"}`, `{"session":"` + s.ID() + `","user":"alice","protocol":"native","fate":"waiting"}`},

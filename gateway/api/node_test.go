@@ -68,7 +68,7 @@ type lossyBroker struct {
 }
 
 func (b *lossyBroker) Publish(m broker.Message, o broker.PublishOptions, done func(broker.Position, error)) {
-	if !strings.Contains(m.Channel, " ") { // what nodes say to each other is not counted
+	if !strings.Contains(m.Channel, " ") { // messages between nodes are not counted
 		b.tried.Add(1)
 	}
 	if b.away.Load() {

@@ -173,7 +173,7 @@ func TestJWKS_OutageChangesNothingForKnownKeys(t *testing.T) {
 			a := newAuth(t, i.eager())
 			expect(t, a, token, "")
 			outage(i)
-			expect(t, a, unknown, "unavailable") // fetches, and nothing comes of it
+			expect(t, a, unknown, "unavailable") // the fetch fails
 			expect(t, a, token, "")
 		})
 	}
@@ -192,7 +192,7 @@ func TestJWKS_HostNeverReachedIsUnavailable(t *testing.T) {
 	}
 	expect(t, a, forge(hs, aliceClaims, hs256(secret)), "") // needs no JWKS
 	i.publish(keySet(t, rsaJWK("r", k.rsa)))
-	run(t, a) // tries by itself, however long the pause
+	run(t, a) // retries on its own, however long the pause is
 	await(t, "the key", func() bool {
 		_, err := a.Authenticate(t.Context(), token)
 		return err == nil
@@ -240,7 +240,7 @@ func TestJWKS_SlowHostHoldsUpNoKnownKey(t *testing.T) {
 	}
 	<-asked
 	for range 100 {
-		expect(t, a, token, "") // would never return if it waited
+		expect(t, a, token, "") // would never return if it waited for the fetch
 	}
 	if len(asked) > 0 {
 		t.Errorf("the issuer is asked %d times more while it has not answered", len(asked))

@@ -17,7 +17,7 @@ func FuzzMembers(f *testing.F) {
 	f.Add([]byte(`{"a"`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if !utf8.Valid(data) {
-			return // refused before
+			return // refused earlier
 		}
 		m := membersOf(data)
 		got := make(map[string]json.RawMessage)

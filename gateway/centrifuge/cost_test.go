@@ -56,8 +56,8 @@ var dialects = map[string]dialect{
 // audience is a set of sessions whose connections discard what they are sent.
 type audience struct {
 	*theater
-	left atomic.Int64  // frames that are still to come
-	all  chan struct{} // told when they have come
+	left atomic.Int64  // frames still to be written
+	all  chan struct{} // signaled once all frames are written
 }
 
 type swallower struct{ of *audience }

@@ -58,7 +58,7 @@ func pairOf(r *rand.Rand) (before, after []byte) {
 		}
 	}
 	after, _ = json.Marshal(texts)
-	if r.IntN(3) == 0 { // bytes that are no text
+	if r.IntN(3) == 0 { // bytes that are not text
 		for range 5 {
 			after[r.IntN(len(after))] = byte(r.IntN(256))
 		}

@@ -61,7 +61,7 @@ func textOf(t *testing.T, event gateway.Event) string {
 	if err := proto.Unmarshal(frame.Data[size:], &reply); err != nil || int(length) != len(frame.Data)-size || !frame.Binary {
 		t.Fatalf("%#v is said as %x: %v", event, frame.Data, err)
 	}
-	return strings.ReplaceAll(prototext.MarshalOptions{}.Format(&reply), "  ", " ") // it varies its blanks on purpose
+	return strings.ReplaceAll(prototext.MarshalOptions{}.Format(&reply), "  ", " ") // Format varies its spaces on purpose
 }
 
 // number returns the ID of a command.
@@ -268,7 +268,7 @@ func TestEncode_SaysWhenToRenewAToken(t *testing.T) {
 			}
 			_ = json.Unmarshal(frame.Data, &reply)
 			for _, body := range reply {
-				_ = json.Unmarshal(body, &expiry) // the id is none
+				_ = json.Unmarshal(body, &expiry) // fails for the id, which does not matter
 			}
 			if !expiry.Expires || expiry.TTL < want[0] || expiry.TTL > want[1] {
 				t.Errorf("of %v the client hears %s", left, frame.Data)

@@ -29,7 +29,7 @@ const patience = 30 * time.Second
 type node struct {
 	url     string
 	gateway *gateway.Gateway
-	stop    func() // ends it; the test's end does, too
+	stop    func() // stops the node, as does the end of the test
 }
 
 // startNodes starts nodes that share one Redis.

@@ -286,7 +286,7 @@ func TestClient_EndOfContextTellsTheLastAnswer(t *testing.T) {
 		_, err := c.Publish(ctx, client.Message{Channel: "c", Payload: []byte("1")})
 		return err
 	})
-	for range 2 { // the second one shows that the refusal has arrived
+	for range 2 { // the second call shows that the refusal has arrived
 		v.say(reply("error", v.hear(object{"type": "publish"}), `"code":"unavailable","message":"no broker"`))
 	}
 	cancel()
@@ -419,7 +419,7 @@ func TestClient_NothingIsDroppedWhereTheReaderIsSlow(t *testing.T) {
 	for i := range count {
 		v.say(fmt.Sprintf(`{"type":"message","channel":"c","data":%d}`, i))
 	}
-	v.hear(object{"type": "ping"}) // alive, though it does not read
+	v.hear(object{"type": "ping"}) // it is alive although it does not read
 	v.hear(object{"type": "ping"})
 	for i := range count {
 		if m, ok := receive(t, s).(client.Message); !ok || string(m.Payload) != fmt.Sprint(i) {

@@ -33,7 +33,7 @@ type visit struct {
 	t      *testing.T
 	header http.Header
 	conn   *websocket.Conn
-	heard  chan object // what the client says; closed at the end
+	heard  chan object // commands from the client; closed at the end
 }
 
 type object map[string]any

@@ -249,7 +249,7 @@ func TestClient_RedisIsRestartedWithoutItsData(t *testing.T) {
 	wantInOrder(t, s, 1)
 	c.redis.Stop()
 	c.redis.Start()
-	publish("1") // it waits for the broker to be back
+	publish("1") // blocks until the broker is back
 	if e, ok := receive(t, s).(client.Gap); !ok {
 		t.Errorf("received %+v, want a gap", e)
 	}

@@ -28,7 +28,7 @@ func TestMatches(t *testing.T) {
 		{"**", "", true},
 		{"", "", true},
 		{"", "a", false},
-		{"[a-z]", "b", false}, // nothing else is special
+		{"[a-z]", "b", false}, // no other character is special
 		{"a?", "ab", false},
 	} {
 		if got := rules.Matches(test.pattern, test.name); got != test.want {
@@ -115,7 +115,7 @@ func TestRules_FirstMatchDecides(t *testing.T) {
 		"chat:closed": {Subscribe: rules.Nobody},
 		"chat:open":   {Subscribe: rules.Anyone, HistorySize: 5},
 		"other":       {Subscribe: rules.Authenticated, Publish: rules.Anyone},
-		"@alice":      {Subscribe: rules.Authenticated, Publish: rules.Nobody}, // no rule names personal ones
+		"@alice":      {Subscribe: rules.Authenticated, Publish: rules.Nobody}, // no rule matches personal channels
 	} {
 		got := list.For(channel)
 		if got.Subscribe != want.Subscribe || got.Publish != want.Publish || got.HistorySize != want.HistorySize {

@@ -58,7 +58,7 @@ func TestAsk_Verdicts(t *testing.T) {
 	for _, c := range []struct {
 		name, body string
 		status     int
-		want       gateway.Code // empty: it may
+		want       gateway.Code // empty if allowed
 		message    string
 	}{
 		{"no content", "", 204, "", ""},

@@ -53,7 +53,7 @@ type backend struct {
 	mu       sync.Mutex
 	answer   http.HandlerFunc
 	requests []request
-	news     chan struct{} // closed and replaced when there is another request
+	news     chan struct{} // closed and replaced at each request
 }
 
 func startBackend(t *testing.T) *backend {

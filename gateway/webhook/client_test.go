@@ -41,13 +41,13 @@ func TestClient_FewLongAnswersAreReadAtOnce(t *testing.T) {
 		}
 		return err
 	}
-	for range 2 * longAnswers { // a place is given back
+	for range 2 * longAnswers { // more than the limit: places must be given back
 		if err := post("/", time.Minute); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for range longAnswers {
-		c.reading <- struct{}{} // as many are being read as may be
+		c.reading <- struct{}{} // as many answers as allowed are being read
 	}
 	for _, path := range []string{"/", "/chunked"} {
 		if post(path, 50*time.Millisecond) == nil {

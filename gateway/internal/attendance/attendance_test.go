@@ -129,7 +129,7 @@ type backend struct {
 	mu      sync.Mutex
 	batches [][]broker.Notice
 	fails   error
-	stuck   bool // it answers only when the context ends
+	stuck   bool // answer only when the context ends
 }
 
 // all returns the line of a backend that wants all notices.
@@ -229,7 +229,7 @@ func TestTeller_OneNodeTellsAndAnotherGoesOn(t *testing.T) {
 		if got := first.told(0); !slices.Equal(got, []string{"occupied room", "joined room alice"}) || len(second.told(0)) > 0 {
 			t.Errorf("the one who delivers was given %q, the other %q", got, second.told(0))
 		}
-		h.stop("a") // without an answer of the backend
+		h.stop("a") // the backend does not answer
 		_ = a
 		time.Sleep(10 * time.Second)
 		if got := second.told(0); !slices.Equal(got, first.told(0)[:2]) {

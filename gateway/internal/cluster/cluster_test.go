@@ -24,7 +24,7 @@ type town struct {
 	nodes  map[string]*Cluster
 
 	mu   sync.Mutex
-	mute map[string]bool // nodes that hear nothing; guarded by mu
+	mute map[string]bool // nodes that are cut off; guarded by mu
 }
 
 // silence cuts a node off: it hears nothing from now on.
@@ -200,7 +200,7 @@ func TestRun_PanicOfAnAnswererOrAnEarEndsNothing(t *testing.T) {
 			}
 		}, "a", "b")
 		a := w.nodes["a"]
-		for _, name := range []string{"b", "b", "b", "b", "b"} { // more often than there are goroutines to answer
+		for _, name := range []string{"b", "b", "b", "b", "b"} { // more than there are answering goroutines
 			w.nodes[name].take(question{ID: "q", From: "a", Topic: "x"})
 			if err := a.Tell(t.Context(), name, "bad", nil); err == nil {
 				t.Error("a word was taken whose ear has panicked")

@@ -22,7 +22,7 @@ func oneTooMany(t *testing.T, begin func(body string) error, bytes int) (number 
 	results := make(chan error)
 	for ; number < 2*toldMost; number++ {
 		go func() { results <- begin(body) }()
-		synctest.Wait() // what has room waits for an answer that does not come
+		synctest.Wait() // what has room waits for an answer that never comes
 		select {
 		case err := <-results:
 			if f := new(Failure); !errors.As(err, &f) || f.Code != unavailable || !strings.Contains(f.Text, "as much as it can") {
@@ -57,7 +57,7 @@ func TestRoom_WhatANodeAsksAndTellsIsBounded(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					w := startTown(t, func(string) Config { return Config{} }, "a", "deaf")
 					w.silence("deaf")
-					for range 2 { // what is over leaves room for others
+					for range 2 { // finished calls give their room back
 						begin := func(body string) error { return test.begin(t.Context(), w.nodes["a"], body) }
 						if got := oneTooMany(t, begin, bytes); got != want {
 							t.Errorf("%d under way, want %d", got, want)

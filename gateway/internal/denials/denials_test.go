@@ -15,7 +15,7 @@ func TestList_Find(t *testing.T) {
 		{User: "bob", Before: now, Until: later},
 		{Address: netip.MustParsePrefix("192.0.2.7/32"), Until: later},
 		{Address: netip.MustParsePrefix("2001:db8::/32"), Until: later},
-		{User: "carol", Until: now}, // over
+		{User: "carol", Until: now}, // has ended
 	})
 	for _, test := range []struct {
 		name   string

@@ -88,7 +88,7 @@ func TestEntry_ADeltaIsEncodedOnceForEachPair(t *testing.T) {
 			t.Errorf("%q, %v, encoded %d times; want %q, %d", frame, err, asked, c.want, c.asked)
 		}
 	}
-	for n, payload := range []string{"one", "another"} { // two that have no position are not one
+	for n, payload := range []string{"one", "another"} { // two messages without a position must not be confused
 		frame, err := e.Delta(&broker.Message{Payload: []byte(payload)}, tellingBefore{&asked})
 		if err != nil || string(frame) != "third after "+payload || asked != 3+n {
 			t.Errorf("%q, %v, encoded %d times", frame, err, asked)

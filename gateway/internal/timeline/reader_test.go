@@ -81,7 +81,7 @@ func TestStep_ACursorAheadIsLostOnlyAfterALookThatBeganSinceItCame(t *testing.T)
 	line := filled(at("e", 9), 3)
 	line.Suspect()
 	line.Ask(noon)
-	r := line.Resume(at("e", 10)) // a message that the read may not have seen
+	r := line.Resume(at("e", 10)) // a message that the read may have missed
 	if step := line.Step(r, noon); step.Do != Await {
 		t.Fatalf("%+v", step)
 	}
@@ -123,7 +123,7 @@ func TestStep_WhoComesFromTheFormerEpochIsGivenWhatFollowsIt(t *testing.T) {
 func TestStep_WhoHasCountedThroughTheFormerEpochIsGivenWhatFollowsIt(t *testing.T) {
 	line := starting(unbornAt(0))
 	line.Next(entry(at("e", 1)), noon)
-	for range 2 { // a second look at the same epoch changes nothing
+	for range 2 { // a second look in the same epoch must change nothing
 		line.Suspect()
 		page := pageOf("f", 1, 8, 8)
 		page.Former = at("e", 5)
@@ -184,12 +184,12 @@ type world struct {
 	epoch  string
 	epochs int
 	top    uint64
-	kept   []broker.Message // the last of them
+	kept   []broker.Message // the last messages
 	former broker.Position
 	newest uint64 // serial number of the newest message
 
-	stale *world // the history as a server has it that was the master once; nil: there is none
-	lies  int    // reads in a row that it has answered
+	stale *world // the history of a server that was the master once; nil if there is none
+	lies  int    // consecutive reads that it has answered
 
 	clients []*client
 }
@@ -199,7 +199,7 @@ type client struct {
 	reader  *Reader // nil if the client is up to date
 	cursor  broker.Position
 	last    uint64 // serial number of the last message that it has
-	told    bool   // of a loss, since then
+	told    bool   // told of a loss since then
 	present bool
 }
 
@@ -429,7 +429,7 @@ func TestReader_HearsAllOrIsTold(t *testing.T) {
 			},
 			"fork": func(*rapid.T) { w.fork() },
 			"restart": func(*rapid.T) {
-				if !restarted { // of the epoch before the former one nothing is known
+				if !restarted { // nothing is known of the epoch before the former one
 					w.begin(true)
 					restarted = true
 				}

@@ -186,7 +186,7 @@ func TestRepair_WhatIsSeenWhileItReadsIsNoReadInVain(t *testing.T) {
 	for range 3 * readsInVain {
 		line.Ask(noon)
 		top += 3
-		line.Next(entry(at("e", top+2)), noon) // what comes live is always ahead of what is read
+		line.Next(entry(at("e", top+2)), noon) // live messages are always ahead of the reads
 		page := pageOf("e", top-2, top, top)
 		if line.Merge(page) {
 			t.Fatal("a loss is told")
@@ -309,8 +309,8 @@ func TestTail_AllTailsOfANodeAreBounded(t *testing.T) {
 	store := new(Store)
 	var lines []*Timeline
 	for _, crowd := range []struct{ tails, messages, bytes int }{
-		{60, 40, 32 << 10}, // until each may have but little
-		{3000, 1, 4 << 10}, // until there is room for none
+		{60, 40, 32 << 10}, // until each tail may hold only little
+		{3000, 1, 4 << 10}, // until no tail may hold anything
 	} {
 		payload := make([]byte, crowd.bytes)
 		for range crowd.tails {

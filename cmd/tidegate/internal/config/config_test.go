@@ -489,7 +489,7 @@ func TestRead_WhereAllHaveOneAddressItHasNoLimit(t *testing.T) {
 	for _, c := range []struct {
 		environ []string
 		limited bool
-		given   bool // not all of them are
+		given   bool // only some of the limits are set
 	}{
 		{nil, false, false},
 		{[]string{"TIDEGATE_TRUSTED_PROXIES=127.0.0.1"}, true, false},

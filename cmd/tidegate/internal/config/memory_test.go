@@ -80,7 +80,7 @@ var boundTests = map[string][]string{
 
 func TestMemory_EveryPartHasATestOfItsBound(t *testing.T) {
 	files := map[string]string{}
-	parts := map[string]bool{"the program": true, "histories in memory": true} // which no limit bounds
+	parts := map[string]bool{"the program": true, "histories in memory": true} // not bounded by a limit
 	for _, text := range []string{
 		"redis.url: redis://127.0.0.1\ncompression.enabled: true\nwebhooks: {url: 'http://127.0.0.1/', secret: 0123456789abcdef01234567, events: [connect]}",
 		"channels: [{match: '*', history: {size: 1}}]",
