@@ -62,15 +62,12 @@ func startNode(t *testing.T, redis *brokertest.RedisServer, name, address string
 	listener, err := net.Listen("tcp", address)
 	must(t, err)
 	sockets := &websocket.Server{Gateway: g, Origins: transport.Origins{"*"}, Log: slog.New(slog.DiscardHandler)}
-	server := &http.Server{Handler: routes(g, sockets)}
-	var serving sync.WaitGroup
-	serving.Go(func() { server.Serve(listener) })
+	leave := gatewaytest.Serve(listener, routes(g, sockets))
 	n := &node{url: "http://" + listener.Addr().String(), gateway: g}
 	end := gatewaytest.Run(t, g, func() {})
 	n.stop = sync.OnceFunc(func() {
 		end()
-		server.Close()
-		serving.Wait()
+		leave()
 		sockets.Wait()
 	})
 	t.Cleanup(n.stop)

@@ -16,6 +16,7 @@ import (
 	"tidegate/gateway"
 	"tidegate/gateway/api"
 	"tidegate/gateway/console"
+	"tidegate/gateway/gatewaytest"
 	"tidegate/gateway/native"
 	"tidegate/gateway/rules"
 	"tidegate/gateway/transport"
@@ -71,17 +72,15 @@ func (c *cluster) start() (stop func()) {
 	c.address = listener.Addr().String()
 	ctx, cancel := context.WithCancel(context.Background())
 	sockets := &websocket.Server{Gateway: g, Deflate: c.deflate}
-	server := &http.Server{Handler: http.StripPrefix(c.prefix, c.routes(g, sockets))}
-	ended := make(chan struct{}, 2)
+	hangUp := gatewaytest.Serve(listener, http.StripPrefix(c.prefix, c.routes(g, sockets)))
+	ended := make(chan struct{})
 	go func() { g.Run(ctx); ended <- struct{}{} }()
-	go func() { server.Serve(listener); ended <- struct{}{} }()
 	stop = func() {
 		if ctx.Err() != nil {
 			return
 		}
 		cancel()
-		server.Close()
-		<-ended
+		hangUp()
 		<-ended
 		sockets.Wait()
 		c.leave = c.mind()
