@@ -22,6 +22,7 @@ type mortal struct {
 	*broker.Redis
 	broker.Receiver
 	dead    atomic.Bool
+	lives   atomic.Bool  // for the others, however seldom it gives a sign of life
 	largest atomic.Int64 // bytes of a payload that was published
 }
 
@@ -47,14 +48,21 @@ func (m *mortal) Attend(ctx context.Context, by broker.Attendant, list []broker.
 	if m.dead.Load() {
 		return nil, broker.ErrUnavailable
 	}
-	return m.Redis.Attend(ctx, by, list)
+	return m.Redis.Attend(ctx, m.leased(by), list)
 }
 
 func (m *mortal) Keep(ctx context.Context, by broker.Attendant, version uint64) (broker.Standing, error) {
 	if m.dead.Load() {
 		return broker.Standing{}, broker.ErrUnavailable
 	}
-	return m.Redis.Keep(ctx, by, version)
+	return m.Redis.Keep(ctx, m.leased(by), version)
+}
+
+func (m *mortal) leased(by broker.Attendant) broker.Attendant {
+	if m.lives.Load() {
+		by.Lease = never
+	}
+	return by
 }
 
 func (m *mortal) Take(ctx context.Context, t broker.Teller) (broker.Line, error) {
