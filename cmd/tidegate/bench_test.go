@@ -135,6 +135,21 @@ auth: {jwt: {secret_file: `+secretFile+`}}
 	}
 }
 
+func TestBench_SessionsComeBackToWhatTheyMissed(t *testing.T) {
+	t.Parallel()
+	node := startBenchNode(t, strings.Replace(benchConfig, "}]", ", history: {size: 5, ttl: 5m}}]", 1))
+	for _, channels := range []string{"0", "2"} {
+		r := runBench(t, node, "connect", "--sessions", "20", "--channels", channels, "--resume", "5")
+		if r.Gateway.Units != 20 {
+			t.Errorf("%s channels each: %+v", channels, *r.Gateway)
+		}
+	}
+	p := start(t, nil, "bench", "connect", "--url", benchURL(node), "--sessions", "2", "--resume", "6")
+	if code := p.wait(); code != 1 || !strings.Contains(p.said(), "not all that was missed") {
+		t.Errorf("more than the history holds: exit code %d:\n%s", code, p.said())
+	}
+}
+
 func TestBench_ARefusalNamesTheSetting(t *testing.T) {
 	t.Parallel()
 	strict := startBenchNode(t, "channels: [{match: 'bench:*', subscribe: anyone, publish: anyone}]\nlimits: {commands_per_second: 5, sessions: 3}\n")
@@ -151,6 +166,7 @@ func TestBench_ARefusalNamesTheSetting(t *testing.T) {
 		{closed, "--pid or --metrics", []string{"idle", "--sessions", "1"}},
 		{closed, "the server refuses", []string{"compare", "fan-out", "--subscribers", "1", "--server", "centrifuge=" + strings.TrimSuffix(benchURL(closed), "/ws")}},
 		{closed, "want one of centrifuge, nats, nchan, tidegate, or a file", []string{"compare", "fan-out", "--server", "natz=ws://127.0.0.1"}},
+		{strict, "keeps no history", []string{"connect", "--sessions", "1", "--resume", "1"}},
 		{closed, "file descriptors", []string{"rooms", "--rooms", "19999", "--members", "1", "--publishers", "1"}},
 	} {
 		args := append([]string{"bench"}, c.args...)

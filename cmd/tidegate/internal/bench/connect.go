@@ -18,6 +18,7 @@ type connectLoad struct {
 	atOnce   int // sessions that connect at a time
 	clients  []*Client
 	tokens   []string
+	missed   backlog
 	attend   func(*Client) // called for each session that is subscribed; nil: none
 }
 
@@ -32,6 +33,7 @@ func (b *connectLoad) check() error {
 		checkBetween("--sessions", b.count, 1, mostSessions),
 		checkBetween("--channels", b.channels, 0, 1000),
 		checkBetween("--at-once", b.atOnce, 1, mostSessions),
+		checkBetween("--resume", b.missed.messages, 0, 1000),
 	)
 }
 
@@ -45,15 +47,15 @@ func (b *connectLoad) title() string {
 	return fmt.Sprintf("%d sessions on %d channels each, all different", b.count, b.channels)
 }
 
-// prepare signs the tokens, which is not the gateway's work.
-func (b *connectLoad) prepare(site *site) (err error) {
+// prepare signs the tokens, which is not the gateway's work, and publishes what was missed.
+func (b *connectLoad) prepare(ctx context.Context, site *site) (err error) {
 	b.clients, b.tokens = make([]*Client, b.count), make([]string, b.count)
 	for i := range b.tokens {
 		if b.tokens[i], err = site.tokenOf(i); err != nil {
 			return err
 		}
 	}
-	return nil
+	return b.missed.publish(ctx, site, b.ownChannels())
 }
 
 // connect connects and subscribes the sessions.
@@ -65,7 +67,7 @@ func (b *connectLoad) connect(ctx context.Context, site *site, latency *latencyR
 			return err
 		}
 		b.clients[i] = client
-		if err := client.subscribe(b.channelsOf(site, i)...); err != nil {
+		if err := b.subscribe(site, client, i); err != nil {
 			return err
 		}
 		latency.record(i, time.Since(began))
@@ -76,12 +78,21 @@ func (b *connectLoad) connect(ctx context.Context, site *site, latency *latencyR
 	})
 }
 
+// subscribe returns when a session has all that it asked for.
+func (b *connectLoad) subscribe(site *site, client *Client, session int) error {
+	channels := b.channelsOf(site, session)
+	if b.missed.cursors == nil {
+		return client.subscribe(channels...)
+	}
+	return client.resume(channels, b.missed.cursors[session*b.channels:], b.missed.messages)
+}
+
+// ownChannels returns how many channels there are.
+func (b *connectLoad) ownChannels() int { return max(1, b.count*b.channels) }
+
 // channelsOf returns what a session subscribes to.
 func (b *connectLoad) channelsOf(site *site, session int) []string {
-	if b.channels == 0 {
-		return []string{site.channel(0)}
-	}
-	channels := make([]string, b.channels)
+	channels := make([]string, max(1, b.channels))
 	for k := range channels {
 		channels[k] = site.channel(session*b.channels + k)
 	}
@@ -98,7 +109,7 @@ func (b *connectLoad) close() {
 
 func (b *connectLoad) measure(ctx context.Context, site *site) (*Result, error) {
 	defer b.close()
-	if err := b.prepare(site); err != nil {
+	if err := b.prepare(ctx, site); err != nil {
 		return nil, err
 	}
 	latency := newLatencyRecorder()
@@ -151,7 +162,7 @@ func (b *idleLoad) measure(ctx context.Context, site *site) (*Result, error) {
 	b.attend = b.answerPings
 	defer b.reading.Wait()
 	defer b.close()
-	if err := b.prepare(site); err != nil {
+	if err := b.prepare(ctx, site); err != nil {
 		return nil, err
 	}
 	before, err := site.watch.read(ctx)

@@ -51,12 +51,15 @@ other.`,
 	{
 		use: "connect", short: "Connect many sessions at once, and subscribe each",
 		long: `Connect many sessions at once: accept, authenticate (with --secret-file each by a
-token of its own) and subscribe.`,
+token of its own) and subscribe. With --resume each session comes back, as after the end of
+its node: messages were published on its channels, and it has them from the history.`,
 		example: `  tidegate bench connect --sessions 5000 --secret-file jwt.secret --pid $(pidof tidegate)
-  tidegate bench connect --sessions 1000 --channels 100 --pid $(pidof tidegate)`,
+  tidegate bench connect --sessions 1000 --channels 100 --pid $(pidof tidegate)
+  tidegate bench connect --sessions 5000 --channels 1 --resume 10 --pid $(pidof tidegate)`,
 		load: func(flags *pflag.FlagSet) benchmark {
 			b := &connectLoad{}
 			b.addFlags(flags, 5000)
+			flags.IntVar(&b.missed.messages, "resume", 0, "messages that each session has missed on each of its channels, which keep a history")
 			return b
 		},
 	},

@@ -1,0 +1,121 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// backlog is what sessions missed while they were away: some messages on each channel,
+// which they ask for when they are back.
+type backlog struct {
+	messages int      // on each channel
+	cursors  []string // of the channels, before the messages; nil: nothing was missed
+}
+
+var recovered = []byte(`"recovered":true`)
+
+// publish publishes the messages of n channels, as many at a time as connect at a time.
+func (b *backlog) publish(ctx context.Context, site *site, n int) error {
+	if b.messages == 0 {
+		return nil
+	}
+	if site.adapter != native {
+		return errors.New("--resume is for tidegate alone")
+	}
+	b.cursors = make([]string, n)
+	publishers := make(chan *Client, connectsAtOnce)
+	defer func() {
+		close(publishers)
+		for client := range publishers {
+			client.Close()
+		}
+	}()
+	for i := range min(n, connectsAtOnce) {
+		client, err := site.openFor(ctx, i)
+		if err != nil {
+			return err
+		}
+		publishers <- client
+	}
+	return site.connectAll(ctx, n, min(n, connectsAtOnce), func(_ context.Context, i int) (err error) {
+		client := <-publishers
+		defer func() { publishers <- client }()
+		b.cursors[i], err = client.publishBehindCursor(site.channel(i), b.messages)
+		return err
+	})
+}
+
+// openFor connects a session that prepares a channel.
+func (s *site) openFor(ctx context.Context, i int) (*Client, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialPatience)
+	defer cancel()
+	client, err := s.open(ctx, i, true, s.channel(i))
+	if err == nil {
+		client.endless()
+	}
+	return client, err
+}
+
+// publishBehindCursor publishes on a channel, and returns the cursor of what was before.
+func (c *Client) publishBehindCursor(channel string, messages int) (cursor string, err error) {
+	if err := c.Write(fmt.Appendf(nil, `{"type":"history","id":1,"channel":%q,"limit":1}`, channel)); err != nil {
+		return "", err
+	}
+	if cursor, err = c.awaitCursor(); err != nil {
+		return "", err
+	}
+	for range messages {
+		c.add(fmt.Appendf(nil, `{"type":"publish","id":2,"channel":%q,"data":%s}`, channel, payloadText(128)))
+	}
+	if err := c.flush(); err != nil {
+		return "", err
+	}
+	return cursor, c.await(`"type":"published"`, messages)
+}
+
+func (c *Client) awaitCursor() (string, error) {
+	for {
+		frame, err := c.Read()
+		if err != nil {
+			return "", err
+		}
+		if err := c.adapter.refusal(frame); err != nil {
+			return "", err
+		}
+		var answer struct{ Type, Cursor string }
+		if json.Unmarshal(frame, &answer) == nil && answer.Type == "history" {
+			if answer.Cursor == "" {
+				return "", errors.New("the gateway keeps no history: give its rule for " + channelPrefix + "* one")
+			}
+			return answer.Cursor, nil
+		}
+	}
+}
+
+// resume subscribes with cursors, and returns when all that was missed is there.
+func (c *Client) resume(channels, cursors []string, messages int) error {
+	for i, channel := range channels {
+		c.add(fmt.Appendf(nil, `{"type":"subscribe","id":1,"channel":%q,"cursor":%q}`, channel, cursors[i]))
+	}
+	if err := c.flush(); err != nil {
+		return err
+	}
+	for due, missed := len(channels), len(channels)*messages; due > 0 || missed > 0; {
+		frame, err := c.Read()
+		if err != nil {
+			return fmt.Errorf("awaiting %d channels and %d missed messages: %w", due, missed, err)
+		}
+		if err := c.adapter.refusal(frame); err != nil {
+			return err
+		}
+		due -= bytes.Count(frame, recovered)
+		missed -= bytes.Count(frame, []byte(publicationMark))
+		if bytes.Contains(frame, []byte(`"recovered":false`)) {
+			return fmt.Errorf("not all that was missed could be had: %.200s", frame)
+		}
+	}
+	return nil
+}
