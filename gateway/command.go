@@ -39,7 +39,7 @@ type Subscribe struct {
 	Channel string
 	Cursor  string // as Position.String wrote it; empty: from now on
 	Recent  int    // 0: none; with a cursor, the cursor counts
-	Members bool   // the reply is to say who is there
+	Members bool   // the reply lists the members, and has no positions
 	NoEcho  bool   // leave out what this session publishes
 	Deltas  bool   // tell its messages as Delta
 	Token   string // opens the channel: to a Gate or, without one, as TokenInfo.Channel says

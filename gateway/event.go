@@ -49,7 +49,7 @@ type Subscribed struct {
 	// Members are who is on a channel that tells joins and leaves, at the moment of
 	// joining it, this session's member at the end: with the joins and leaves that
 	// follow, the truth. How many sessions they have is not said. nil: it was not
-	// asked for.
+	// asked for. If it was, Position, After and Recovered are not set.
 	Members []Member
 }
 

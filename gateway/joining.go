@@ -19,8 +19,8 @@ type join struct {
 
 var _ hub.Joiner = (*join)(nil)
 
-// Reply tells the client that it is on the channel, or collects that.
-func (j *join) Reply(start hub.Start) (said bool) {
+// Reply returns a function that tells the client that it is on the channel, or collects that.
+func (j *join) Reply(start hub.Start) (reply func() (said bool)) {
 	r := &j.reply
 	r.Resumed, r.Recovered, r.Position, r.After = start.Resumed, start.Recovered, start.Position, start.After
 	r.Members = membersOf(start.Members)
@@ -28,10 +28,16 @@ func (j *join) Reply(start hub.Start) (said bool) {
 		r.Position, r.After = broker.Position{}, broker.Position{}
 	}
 	if j.collected != nil {
-		*j.collected = append(*j.collected, *r)
-		return true
+		return func() bool {
+			*j.collected = append(*j.collected, *r)
+			return true
+		}
 	}
-	return j.session.say(*r)
+	frame, said := j.session.frameOf(*r)
+	return func() bool {
+		j.session.push(frame)
+		return said
+	}
 }
 
 // Say tells the client news of the channel. That there is nothing recent is told to the

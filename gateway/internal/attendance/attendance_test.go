@@ -398,10 +398,11 @@ func TestFollow_TellsOfManyOnceInASecond(t *testing.T) {
 			t.Errorf("at last %q was told", heard[len(heard)-1])
 		}
 		u.mu.Lock()
-		here := a.Here("room")
+		roll := a.Here("room")
+		roll.End()
 		u.mu.Unlock()
-		if len(here) != 602 {
-			t.Errorf("%d are here, want all", len(here))
+		if len(roll.Members) != 602 {
+			t.Errorf("%d are here, want all", len(roll.Members))
 		}
 	})
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -53,21 +52,6 @@ func (a *Attendance) Unfollow(ctx context.Context, channel string) error {
 		r.mu.Unlock()
 	}
 	return a.config.Broker.Unsubscribe(ctx, broker.PresenceChannel(channel))
-}
-
-// Here returns who is on a followed channel, as its audience has been told so far: the list
-// and the changes told later together are complete. The caller must hold the Locker.
-func (a *Attendance) Here(channel string) []Who {
-	r := a.roster(channel)
-	if r == nil {
-		return nil
-	}
-	list := make([]Who, 0, len(r.members))
-	for _, who := range r.members {
-		list = append(list, who)
-	}
-	slices.SortFunc(list, func(a, b Who) int { return strings.Compare(a.name(), b.name()) })
-	return list
 }
 
 func (a *Attendance) roster(channel string) *roster {
@@ -136,6 +120,7 @@ func (a *Attendance) depart(r *roster, gone Who) {
 // report tells the audience of a change. Above the limit it sends Many instead, at most
 // once per second and once after the last change.
 func (a *Attendance) report(r *roster, c Change) {
+	r.note(c)
 	switch {
 	case r.limit == nil || r.limit.Allow():
 		r.tell(c)

@@ -38,6 +38,7 @@ type roster struct {
 	reading  bool
 	closed   bool             // nothing is told any more
 	early    []broker.Message // joins and leaves that arrived while the members were being read
+	rolls    []*Roll          // called and not ended yet
 
 	// A broker that has lost its data learns from the nodes who is there. Until this time it may
 	// not know all members yet, so nobody counts as having left. Zero if it has lost nothing.

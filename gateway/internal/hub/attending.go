@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"slices"
 
 	"tidegate/gateway/internal/attendance"
 )
@@ -56,24 +57,57 @@ func (sub *Subscription) Recount() {
 	}
 }
 
-// membersFor returns who is on the channel at this moment, with a subscription that is
-// about to join its audience; nil: the audience does not hear who comes and goes. The
-// caller holds ch.mu.
-func (ch *Channel) membersFor(sub *Subscription) (members []attendance.Who) {
-	a := ch.all.Attendance
-	if a == nil || !ch.rule.Load().JoinLeave {
+// roll is the list of members that a newcomer is told.
+type roll struct {
+	*attendance.Roll                 // nil if the channel does not tell joins and leaves
+	own              *attendance.Who // the newcomer itself; nil if it does not count
+}
+
+// callRoll takes the roll for a newcomer, which must be ended. The caller must hold ch.mu, for
+// the end as well.
+func (ch *Channel) callRoll(sub *Subscription) (r roll) {
+	if a := ch.all.Attendance; a != nil && ch.rule.Load().JoinLeave {
+		r = roll{a.Here(ch.name), ch.attendeeOf(sub)}
+	}
+	return r
+}
+
+// members returns the members in order, the newcomer last. Its cost grows with their number,
+// so the caller should not hold ch.mu.
+func (r *roll) members() []attendance.Who {
+	if r.Roll == nil {
 		return nil
 	}
-	own := ch.attendeeOf(sub)
-	for _, who := range a.Here(ch.name) {
-		if own == nil || who.User != own.User || who.Session != own.Session {
-			members = append(members, who)
+	list := slices.DeleteFunc(r.Members, func(who attendance.Who) bool { return r.own != nil && who.Is(r.own) })
+	slices.SortFunc(list, attendance.Who.Compare)
+	if r.own != nil && r.own != &anybody {
+		list = append(list, *r.own)
+	}
+	return list
+}
+
+// end returns the joins and leaves of others since the roll was taken.
+func (r *roll) end() (news []News) {
+	if r.Roll == nil {
+		return nil
+	}
+	for _, c := range r.End() {
+		if r.own == nil || !c.Who.Is(r.own) {
+			news = append(news, newsOf(c))
 		}
 	}
-	if own != nil && own != &anybody {
-		members = append(members, *own)
+	r.Roll = nil
+	return news
+}
+
+func newsOf(c attendance.Change) News {
+	switch c.Kind {
+	case attendance.Joined:
+		return News{Kind: Joined, Who: c.Who}
+	case attendance.Left:
+		return News{Kind: Left, Who: c.Who}
 	}
-	return members
+	return News{Kind: ManyChanged}
 }
 
 // mustFollow reports whether the audience is to hear of joins and leaves, and this node
@@ -123,12 +157,5 @@ func (ch *Channel) tellChange(c attendance.Change) {
 	if !ch.rule.Load().JoinLeave {
 		return
 	}
-	switch c.Kind {
-	case attendance.Joined:
-		ch.announce(News{Kind: Joined, Who: c.Who})
-	case attendance.Left:
-		ch.announce(News{Kind: Left, Who: c.Who})
-	case attendance.Many:
-		ch.announce(News{Kind: ManyChanged})
-	}
+	ch.announce(newsOf(c))
 }

@@ -102,16 +102,22 @@ type session struct {
 	out       outbox.Outbox
 	sub       Subscription
 	start     *Start // nil: it was not answered
+	replying  func() // what happens while an answer is made that says who is there; nil: nothing
 	dismissed []error
 }
 
-func (s *session) ID() string                    { return s.id }
-func (s *session) Who() attendance.Who           { return attendance.Who{User: s.id, Session: s.id} }
-func (s *session) Outbox() *outbox.Outbox        { return &s.out }
-func (s *session) Dismiss(d Dismissal)           { s.dismissed = append(s.dismissed, d.Why) }
-func (s *session) Turn() Turn                    { return turn{} }
-func (s *session) WhenAttached(goOn func())      { s.w.t.Error("the session is attached") }
-func (s *session) Reply(start Start) (said bool) { s.start = &start; return true }
+func (s *session) ID() string               { return s.id }
+func (s *session) Who() attendance.Who      { return attendance.Who{User: s.id, Session: s.id} }
+func (s *session) Outbox() *outbox.Outbox   { return &s.out }
+func (s *session) Dismiss(d Dismissal)      { s.dismissed = append(s.dismissed, d.Why) }
+func (s *session) Turn() Turn               { return turn{} }
+func (s *session) WhenAttached(goOn func()) { s.w.t.Error("the session is attached") }
+func (s *session) Reply(start Start) (reply func() bool) {
+	if s.replying != nil {
+		s.replying()
+	}
+	return func() bool { s.start = &start; return true }
+}
 func (s *session) Say(n News) (said bool) {
 	frame, _ := words{}.EncodeNews(&n)
 	s.out.Push(frame.Data, s.w.Outboxes)
@@ -146,6 +152,12 @@ var speech = NewDialect(words{})
 func (w *world) enter(id string, j Join) *session {
 	w.t.Helper()
 	s := &session{w: w, id: id}
+	w.bring(s, j)
+	return s
+}
+
+func (w *world) bring(s *session, j Join) {
+	w.t.Helper()
 	s.out.Attach()
 	sub, ok := w.Reserve("chat", s, speech, Terms{})
 	if !ok {
@@ -159,9 +171,8 @@ func (w *world) enter(id string, j Join) *session {
 		j.Enter(w.t.Context())
 	}
 	if j.Err != nil || s.start == nil {
-		w.t.Fatalf("%s is not on the channel: %v", id, j.Err)
+		w.t.Fatalf("%s is not on the channel: %v", s.id, j.Err)
 	}
-	return s
 }
 
 // heard returns what the session has been told, and has it written.

@@ -15,7 +15,7 @@ type Join struct {
 	Of      Joiner
 	Cursor  broker.Position // from where on it wants what was published; zero: from now on
 	Recent  int             // without a cursor: how many of the last messages it wants
-	Members bool            // the answer is to say who is there
+	Members bool            // the reply lists the members, and has no positions
 	Dialect *Dialect        // by which it is told messages from the answer on; nil: as before
 
 	Err error // why it is not on the channel, and has had no answer
@@ -62,26 +62,65 @@ func (j *Join) Enter(ctx context.Context) {
 // enterNow joins the audience at once. A cursor is of no use there.
 func (j *Join) enterNow() error {
 	ch, sub := j.ch, j.Sub
+	told := j.tellMembers()
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
+	news := told.roll.end()
 	if sub.gone {
 		return ErrGone
 	}
 	ch.tellBy(sub, j.Dialect)
-	start := Start{Resumed: !j.Cursor.IsZero()}
-	if start.Resumed {
+	if !j.Cursor.IsZero() {
 		ch.all.Counters.NotRecovered.Inc()
-	} else {
-		start.Position = ch.at()
-		start.After = start.Position
 	}
-	if j.Members {
-		start.Members = ch.membersFor(sub)
+	if told.reply == nil {
+		told.reply = j.Of.Reply(j.startNow())
 	}
-	if j.Of.Reply(start) && (!j.asksRecent() || j.Of.Say(News{Channel: ch.name, Kind: NothingRecent})) {
+	if j.asksRecent() {
+		news = append(news, News{Kind: NothingRecent})
+	}
+	if told.reply() && ch.sayAll(j.Of, news) {
 		ch.join(sub)
 	}
 	return nil
+}
+
+// told is a reply that lists the members, and the roll that it was made from.
+type told struct {
+	roll  roll
+	reply func() (said bool) // nil if the reply does not list them
+}
+
+// tellMembers makes the reply if it lists the members. It holds the channel's lock only to
+// copy them.
+func (j *Join) tellMembers() (t told) {
+	if !j.Members {
+		return told{}
+	}
+	j.ch.mu.Lock()
+	t.roll = j.ch.callRoll(j.Sub)
+	j.ch.mu.Unlock()
+	t.reply = j.Of.Reply(Start{Resumed: !j.Cursor.IsZero(), Members: t.roll.members()})
+	return t
+}
+
+// startNow returns the channel's present position. The caller must hold ch.mu.
+func (j *Join) startNow() Start {
+	if !j.Cursor.IsZero() {
+		return Start{Resumed: true}
+	}
+	return Start{Position: j.ch.at(), After: j.ch.at()}
+}
+
+// sayAll tells news of the channel to a client that is not in the audience yet. It stops at
+// the first that cannot be told.
+func (ch *Channel) sayAll(client Joiner, news []News) (said bool) {
+	for _, n := range news {
+		if n.Channel = ch.name; !client.Say(n) {
+			return false
+		}
+	}
+	return true
 }
 
 // asksRecent reports whether the client wants to hear that there is nothing recent.

@@ -29,6 +29,12 @@ type resumption struct {
 	before  *broker.Message // that it was told last since the answer; nil: none
 	members bool            // the answer says who is there
 	nothing bool            // asked for something recent, and has been given nothing yet
+
+	// Used if the reply lists the members.
+	roll  *roll              // taken since the last step; else nil
+	reply func() (said bool) // nil if it has not been made
+	there []attendance.Who   // as the reply and news tell
+	news  []News             // since the reply, before the roll
 }
 
 func (c *resumption) out() *outbox.Outbox { return c.sub.by.Outbox() }
@@ -83,9 +89,13 @@ func (c *resumption) proceed() (ready func(context.Context) error, err error) {
 	ch := c.channel
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
+	defer c.endRoll()
 	for {
 		if c.sub.gone {
 			return nil, ErrGone
+		}
+		if c.members && c.reply == nil {
+			return c.callRoll, nil
 		}
 		step := ch.Step(c.reader, time.Now())
 		if step.Do != timeline.Give {
@@ -99,6 +109,8 @@ func (c *resumption) proceed() (ready func(context.Context) error, err error) {
 			return nil, errUnattached
 		case room != nil:
 			return untilClosed(room, outbox.StallPatience), nil
+		case step.Present && c.members && c.roll == nil:
+			return c.callRoll, nil
 		case step.Present:
 			c.arrive()
 			return nil, nil
@@ -142,14 +154,13 @@ func (c *resumption) sayBegin(step timeline.Step) (said bool) {
 	}
 	c.replied = true
 	c.channel.tellBy(c.sub, c.dialect)
-	c.start.Recovered = c.start.Resumed && !step.Lost
-	c.start.Position, c.start.After = c.channel.at(), step.After
-	if c.members {
-		c.start.Members = c.channel.membersFor(c.sub)
-		c.members = !step.Present // else nothing can change before it arrives
-	}
 	c.count(step)
-	return c.of.Reply(c.start)
+	if c.reply == nil {
+		c.start.Recovered = c.start.Resumed && !step.Lost
+		c.start.Position, c.start.After = c.channel.at(), step.After
+		c.reply = c.of.Reply(c.start)
+	}
+	return c.reply()
 }
 
 // count counts a client that came with a cursor and had missed something.
@@ -195,8 +206,9 @@ func (c *resumption) arrive() {
 	if c.nothing && !c.say(News{Kind: NothingRecent}) {
 		return
 	}
-	c.tellChanges()
-	c.channel.join(c.sub)
+	if c.channel.sayAll(c.of, append(c.news, c.endRoll()...)) {
+		c.channel.join(c.sub)
+	}
 }
 
 // say sends the client news of the channel.
@@ -215,22 +227,38 @@ func (c *resumption) push(frame []byte) {
 	}
 }
 
-// tellChanges tells who has come and gone since the answer said who is there.
-func (c *resumption) tellChanges() {
-	if !c.members {
-		return
+// callRoll makes the reply that lists the members or, after it, finds the joins and leaves
+// since then. It holds the channel's lock only to copy the members.
+func (c *resumption) callRoll(context.Context) error {
+	c.channel.mu.Lock()
+	r := c.channel.callRoll(c.sub)
+	c.channel.mu.Unlock()
+	before := c.there
+	c.roll, c.there = &r, r.members()
+	if c.reply == nil {
+		c.reply = c.of.Reply(Start{Resumed: c.start.Resumed, Members: c.there})
+		return nil
 	}
-	before, now := c.start.Members, c.channel.membersFor(c.sub)
-	for _, who := range without(now, before) {
-		c.say(News{Kind: Joined, Who: who})
+	for _, who := range without(c.there, before) {
+		c.news = append(c.news, News{Kind: Joined, Who: who})
 	}
-	for _, who := range without(before, now) {
-		c.say(News{Kind: Left, Who: who})
+	for _, who := range without(before, c.there) {
+		c.news = append(c.news, News{Kind: Left, Who: who})
 	}
+	return nil
 }
 
-// without returns the members that are not among others. It is called with a channel's
-// lock held: its work grows as the lists do, and no faster.
+// endRoll returns the joins and leaves since the roll was taken. The caller must hold ch.mu.
+func (c *resumption) endRoll() (news []News) {
+	if c.roll != nil {
+		news = c.roll.end()
+		c.roll = nil
+	}
+	return news
+}
+
+// without returns the members that are not among others. Its work grows as the lists do,
+// and no faster.
 func without(members, others []attendance.Who) (rest []attendance.Who) {
 	type name struct{ user, session string }
 	known := make(map[name]struct{}, len(others))

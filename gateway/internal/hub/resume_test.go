@@ -15,8 +15,7 @@ func TestWithout(t *testing.T) {
 	}
 }
 
-// What is done under a channel's lock must not grow faster than those who are there: the
-// time for each member stays about the same.
+// The time for each member stays about the same.
 func BenchmarkWithout(b *testing.B) {
 	for _, n := range []int{500, 64 * 500} {
 		members := make([]attendance.Who, n)

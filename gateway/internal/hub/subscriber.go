@@ -23,10 +23,12 @@ type Subscriber interface {
 
 // Joiner is a session on its way into an audience.
 type Joiner interface {
-	// Reply answers the client, and Say tells it something before it is one of the
-	// audience. They report false if the client cannot be told: then the session, or the
-	// subscription, ends shortly.
-	Reply(Start) (said bool)
+	// Reply makes the answer to the client, and returns a function that sends it. With
+	// Members, whose cost grows with their number, it is called without the channel's
+	// lock; reply is called with it. Say tells the client something before it is in the
+	// audience. Both report false if the client cannot be told: then the session, or the
+	// subscription, ends soon.
+	Reply(Start) (reply func() (said bool))
 	Say(News) (said bool)
 
 	// WhenAttached has goOn run, in a goroutine of its own, once the session has a
@@ -44,13 +46,14 @@ type Turn interface {
 	End()                       // what Try took
 }
 
-// Start says where on a channel a subscription begins.
+// Start says where on a channel a subscription begins or, if it asked for Members, who is
+// there.
 type Start struct {
 	Resumed   bool             // there was a cursor; only then Recovered means something
 	Recovered bool             // all that was published since the cursor follows
 	Position  broker.Position  // of the channel; zero without history
 	After     broker.Position  // all that was published after it follows; zero without history
-	Members   []attendance.Who // who is there at this moment, this one at the end; nil: it was not asked for, or is not told
+	Members   []attendance.Who // who is there, this one at the end; nil: it was not asked for, or is not told
 }
 
 // News is what a channel tells beside its messages.
