@@ -75,6 +75,10 @@ func TestRoutes_RefuseWhatTheyWouldReadOtherwise(t *testing.T) {
 		{"GET /ws" + upgrade + "Content-Length: 2\n\n", 400, ""},
 		{"GET /raw/c" + upgrade + "Transfer-Encoding: chunked\n\n", 400, ""},
 		{"GET /healthz" + rest + "Content-Length: 2\n\n", 400, ""},
+		{"DELETE /api/users/u/sessions" + rest + "Content-Length: 2\n\n{}", 400, ""},
+		{"DELETE /api/users/u/channels/c" + rest + "Transfer-Encoding: chunked\n\n", 400, ""},
+		{"POST /api/users/u/channels/c" + rest + "Content-Length: 2\n\n{}", 400, ""},
+		{"POST /api/users/u/channels/c" + rest + "Content-Length: 0\n\n", 200, ""},
 
 		{"GET /poll?channel=c&channel=a;b&wait=0s" + rest + "\n", 400, ""},
 		{"GET /poll?channel=c&cursor=x%&wait=0s" + rest + "\n", 400, ""},

@@ -261,10 +261,14 @@ func TestAuthorization(t *testing.T) {
 		{"POST", "/api/revocations", 401, 401, 403, 403, 400},
 		{"DELETE", "/api/revocations/none", 401, 401, 403, 403, 404},
 	} {
+		payload := "1"
+		if strings.HasPrefix(test.path, "/api/users/") {
+			payload = "" // a body is refused there
+		}
 		for credential, want := range map[string]int{
 			"": test.nobody, "a wrong key": test.wrong, alice: test.alice, guest: test.guest, shopKey: test.shop,
 		} {
-			status, body, header := n.do(call{method: test.method, path: test.path, credential: credential, body: "1"})
+			status, body, header := n.do(call{method: test.method, path: test.path, credential: credential, body: payload})
 			if status != want {
 				t.Errorf("%s %s as %.20q: %d %s, want %d", test.method, test.path, credential, status, body, want)
 			}

@@ -51,6 +51,9 @@ func (h *Handler) disconnect(r *request) (any, error) {
 }
 
 func (h *Handler) subscribe(r *request) (any, error) {
+	if r.ContentLength != 0 {
+		return nil, fail(gateway.BadRequest, "this request has no body: the path says who is subscribed, and to what")
+	}
 	return reachedOf(h.gateway.Users.Subscribe(r.Context(), gateway.Whose{User: r.PathValue("user")}, gateway.Grant{Channel: r.PathValue("channel")}))
 }
 

@@ -60,7 +60,7 @@ func CheckCoding(header http.Header) error {
 	return nil
 }
 
-var bodiless = []string{http.MethodGet, http.MethodHead, http.MethodOptions}
+var bodiless = []string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodDelete}
 
 // leaveUnread has the answer sent at once, instead of after a body that may never come.
 func leaveUnread(w http.ResponseWriter) {
