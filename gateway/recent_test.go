@@ -9,6 +9,7 @@ import (
 
 	"tidegate/broker"
 	"tidegate/gateway"
+	"tidegate/gateway/rules"
 )
 
 func TestRecent_TheLastMessagesComeBeforeWhatIsLive(t *testing.T) {
@@ -36,6 +37,34 @@ func TestRecent_TheLastMessagesComeBeforeWhatIsLive(t *testing.T) {
 			synctest.Wait()
 			if got := said(p, channel); got != c.want {
 				t.Errorf("%s: %s, want %s", c.command, got, c.want)
+			}
+		}
+	})
+}
+
+// A node holds messages for clients that resume. The history is what its rule says, on every
+// node.
+func TestRecent_IsNoMoreThanTheHistoryKeeps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rule := rules.Rule{Match: "kept:*", Subscribe: rules.Anyone, HistorySize: 2, HistoryTTL: 10 * time.Second}
+		n := startNode(t, gateway.Config{Rules: rules.List{rule}})
+		listener := n.connect(gateway.Hello{Protocol: words{"exact"}})
+		listener.send("sub kept:a") // so that the node holds what is published
+		listener.expect("subscribed kept:a")
+		for i := 1; i <= 5; i++ {
+			n.publish("kept:a", "%d", i)
+		}
+		for _, c := range []struct {
+			later time.Duration
+			want  string
+		}{{0, "after=3 4 5"}, {9 * time.Second, "after=3 4 5"}, {2 * time.Second, "after=5"}} {
+			time.Sleep(c.later)
+			p := n.connect(gateway.Hello{Protocol: words{"exact"}})
+			p.send("subrecent kept:a 100")
+			p.expect("subscribed kept:a")
+			synctest.Wait()
+			if got := said(p, "kept:a"); got != c.want {
+				t.Errorf("%v later: %s, want %s", c.later, got, c.want)
 			}
 		}
 	})

@@ -37,7 +37,8 @@ func (j *Join) Begin() {
 	defer ch.mu.Unlock()
 	ch.recall()
 	if j.Cursor.IsZero() {
-		j.from = ch.Recent(j.Recent)
+		rule := ch.rule.Load()
+		j.from = ch.Recent(min(j.Recent, rule.HistorySize), rule.HistoryTTL)
 	} else {
 		j.from = ch.Resume(j.Cursor)
 	}

@@ -10,6 +10,7 @@ import (
 type Reader struct {
 	cursor  broker.Position // position of the last message that the client has
 	recent  int             // the client has no cursor and wants this many of the last messages; 0 if it has a cursor
+	ttl     time.Duration   // of the history, where recent is set; 0: for ever
 	mark    uint64          // number of the latest look when the client came; only later ones count for it
 	lenient bool            // messages that the history has dropped do not count as lost
 	begun   bool            // a Step has given it something, or all there is
@@ -25,9 +26,11 @@ func (t *Timeline) Resume(cursor broker.Position) *Reader {
 	return &Reader{cursor: cursor, mark: t.begun}
 }
 
-// Recent returns a Reader for a client that wants the last n messages, or all if there are fewer.
-func (t *Timeline) Recent(n int) *Reader {
-	return &Reader{recent: n, lenient: true}
+// Recent returns a Reader for a client that wants the last n messages, or all if there are
+// fewer. The history is gone when its newest message is as old as ttl; 0 means never. The
+// node may still hold messages that the history has dropped: n and ttl keep them back.
+func (t *Timeline) Recent(n int, ttl time.Duration) *Reader {
+	return &Reader{recent: n, ttl: ttl, lenient: true}
 }
 
 // Take records that the client was given the next entry of a Step.
@@ -64,7 +67,7 @@ const (
 // Step returns what comes next for r.
 func (t *Timeline) Step(r *Reader, now time.Time) Step {
 	if r.recent > 0 {
-		r.cursor, r.recent = t.back(r.recent), 0
+		r.cursor, r.recent = t.back(r, now), 0
 	}
 	begin := broker.Position{Epoch: r.cursor.Epoch}
 	if begin.Agrees(t.at) || begin.Agrees(t.former) { // the cursor is from before the first message
@@ -88,9 +91,12 @@ func (t *Timeline) Step(r *Reader, now time.Time) Step {
 	return Step{Do: Read}
 }
 
-// back returns the position before the last n messages.
-func (t *Timeline) back(n int) broker.Position {
-	return broker.Position{Epoch: t.at.Epoch, Offset: t.at.Offset - min(uint64(n), t.at.Offset)}
+// back returns the position before the recent messages that r wants.
+func (t *Timeline) back(r *Reader, now time.Time) broker.Position {
+	if r.ttl > 0 && t.tail.age(now) >= r.ttl {
+		return t.at
+	}
+	return broker.Position{Epoch: t.at.Epoch, Offset: t.at.Offset - min(uint64(r.recent), t.at.Offset)}
 }
 
 // lookFor returns how to find out about a cursor that this node does not know. It returns

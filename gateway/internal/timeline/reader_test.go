@@ -154,7 +154,7 @@ func TestRecent_GivesTheLastMessages(t *testing.T) {
 		entries string
 	}{{1, Give, "[9]"}, {3, Give, "[7 8 9]"}, {5, Read, "[]"}} {
 		line := filled(at("e", 9), 3)
-		if step := line.Step(line.Recent(c.n), noon); step.Do != c.do || step.Lost || fmt.Sprint(offsets(step.Entries)) != c.entries {
+		if step := line.Step(line.Recent(c.n, 0), noon); step.Do != c.do || step.Lost || fmt.Sprint(offsets(step.Entries)) != c.entries {
 			t.Errorf("the last %d: %+v", c.n, step)
 		}
 	}
@@ -162,7 +162,7 @@ func TestRecent_GivesTheLastMessages(t *testing.T) {
 
 func TestRecent_OfAShortHistoryIsNoLoss(t *testing.T) {
 	line := filled(at("e", 9), 3)
-	r := line.Recent(100)
+	r := line.Recent(100, 0)
 	if step := line.Step(r, noon); step.Do != Read {
 		t.Fatalf("%+v", step)
 	}

@@ -90,6 +90,15 @@ func entriesOf(messages []broker.Message) (entries []*Entry, weight int) {
 	return entries, weight
 }
 
+// age returns the time since the newest entry came; 0 if there is no entry.
+func (t *tail) age(now time.Time) time.Duration {
+	if len(t.entries) == 0 {
+		return 0
+	}
+	newest := t.entries[len(t.entries)-1]
+	return tailAge - time.Duration(newest.until-now.UnixNano())
+}
+
 // begin returns the offset of the first entry, given that the tail ends at offset end.
 func (t *tail) begin(end uint64) uint64 { return end + 1 - uint64(len(t.entries)) }
 
