@@ -15,7 +15,7 @@ import (
 func newChannelCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "channel NAME",
-		Short:   "Print the name in Redis to publish a channel's messages to",
+		Short:   "Print the name of a channel in Redis, to publish to it",
 		Example: `  redis-cli PUBLISH "$(tidegate channel chat:lobby)" '{"text":"hi"}'`,
 		Args:    cobra.ExactArgs(1),
 	}

@@ -17,9 +17,9 @@ func newCheckCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "check FILE",
 		Short: "Validate a configuration",
-		Long: `Validate a configuration: the file, under the environment as it is now, and
-every file that it names. It connects to nothing. Prints what serve would do, or
-all that is wrong, and then exits with 1.`,
+		Long: `Validate a configuration: the file, together with the current environment, and every
+file that it names. Makes no connections. Prints what serve would do; if there are
+errors, prints all of them and exits with 1.`,
 		Example: "  tidegate check tidegate.yaml",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

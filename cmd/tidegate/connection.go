@@ -22,7 +22,7 @@ type connection struct {
 
 func (c *connection) addFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&c.url, "url", "", "`URL` of the gateway (default "+config.EnvPrefix+"URL, or "+config.DefaultURL+")")
-	cmd.Flags().StringVar(&c.token, "token", "", "token or API key, visible to whoever lists processes: better "+config.EnvPrefix+"TOKEN or "+config.EnvPrefix+"API_KEY")
+	cmd.Flags().StringVar(&c.token, "token", "", "token or API key, visible in the process list: prefer "+config.EnvPrefix+"TOKEN or "+config.EnvPrefix+"API_KEY")
 }
 
 // use connects, stays connected while do runs, and then disconnects. If the gateway refuses

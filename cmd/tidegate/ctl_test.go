@@ -130,7 +130,7 @@ func TestVersion_AndHelpInGroups(t *testing.T) {
 		t.Errorf("version: %d, %q", code, out)
 	}
 	out, _, code := operate(t, nil, "--help")
-	for _, group := range []string{"Run a gateway:", "Look after a cluster:", "Send and receive:", "Prepare clients and backends:"} {
+	for _, group := range []string{"Run a gateway:", "Inspect and manage a cluster:", "Send and receive:", "Set up clients and backends:"} {
 		if !strings.Contains(out, "\n"+group+"\n") {
 			t.Errorf("the help lacks %q", group)
 		}

@@ -17,15 +17,15 @@ func newDevCommand() *cobra.Command {
 	var quiet bool
 	cmd := &cobra.Command{
 		Use:   "dev",
-		Short: "Run a development gateway, and open its console in the browser",
-		Long: `Run a development gateway: for this machine only, everything allowed. At a terminal
-its console is opened in the browser, if there is one: $BROWSER, or the system's own.
-The flags are those of serve.`,
+		Short: "Run a development gateway and open its console in the browser",
+		Long: `Run a development gateway: reachable from this machine only, with everything allowed. On a
+terminal, it opens the console in the browser, if there is one: $BROWSER, or the system's
+default. Takes the flags of serve.`,
 		Example: "  tidegate dev\n  tidegate dev --listen 127.0.0.1:8081 --internal-listen 127.0.0.1:9081 --no-browser",
 		Args:    cobra.NoArgs,
 	}
 	source := config.NewSource(cmd.Flags(), os.Environ(), config.Names()...)
-	cmd.Flags().BoolVar(&quiet, "no-browser", false, "open no browser")
+	cmd.Flags().BoolVar(&quiet, "no-browser", false, "do not open a browser")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return develop(cmd.Context(), source, !quiet && term.IsTerminal(int(os.Stderr.Fd())))
 	}

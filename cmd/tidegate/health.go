@@ -19,10 +19,10 @@ import (
 func newHealthCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "health [URL]",
-		Short: "Ask a gateway whether it is well, for health checks without a shell",
-		Long: `Ask a gateway whether it is well, for health checks without a shell. Exits with
-0 if it answers 200, else with 1. Without a URL it asks /healthz of
-internal_listen, as configured.`,
+		Short: "Check the health of a gateway, for images without a shell",
+		Long: `Check the health of a gateway, for images without a shell. Exits with 0 if it answers
+200, otherwise with 1. Without a URL it queries /healthz at the configured
+internal_listen.`,
 		Example: "  tidegate health\n  tidegate health http://127.0.0.1:9080/readyz",
 		Args:    cobra.MaximumNArgs(1),
 	}

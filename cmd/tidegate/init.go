@@ -29,10 +29,10 @@ func newInitCommand() *cobra.Command {
 	output := "tidegate.yaml"
 	cmd := &cobra.Command{
 		Use:   "init [one-node | compose | nginx]",
-		Short: "Write a configuration to begin with, with keys made for it",
-		Long: `Write a configuration to begin with: commented, with rules to change, and with a
-backend's API key and a secret for clients' tokens that are made for it. Without
-an argument it is for one node. It does not change a file that exists already.`,
+		Short: "Write a starter configuration with generated keys",
+		Long: `Write a commented starter configuration, with example rules, a generated API key for a
+backend, and a generated secret for clients' tokens. Without an argument it is for one
+node. An existing file is not overwritten.`,
 		Example: "  tidegate init\n  tidegate init compose\n  tidegate init nginx --output /etc/tidegate/tidegate.yaml",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -22,11 +22,11 @@ func newPublishCommand() *cobra.Command {
 	var p publishing
 	cmd := &cobra.Command{
 		Use:   "publish CHANNEL [DATA | -]",
-		Short: "Publish a message, or one for each line of standard input",
-		Long: `Publish DATA, or standard input if it is - or missing, as one message: as JSON
-if it is that, else as text (without the newline at its end), and what is not
-UTF-8 as binary. It prints the message's cursor when the gateway has confirmed
-it; a channel without history has none.`,
+		Short: "Publish a message, or one per line of standard input",
+		Long: `Publish DATA, or standard input if DATA is - or missing, as one message: as JSON if it
+parses, otherwise as text (without the final newline), or as binary if it is not UTF-8.
+Prints the message's cursor when the gateway has confirmed it; on a channel without
+history there is none.`,
 		Example: `  tidegate publish chat:lobby '{"text":"hi"}'
   tidegate publish chat:lobby hello --event greeting
   seq 1000 | tidegate publish numbers --lines`,
@@ -42,9 +42,9 @@ it; a channel without history has none.`,
 	}
 	p.connection.addFlags(cmd)
 	flags := cmd.Flags()
-	flags.StringVar(&p.message.Event, "event", "", "`name` beside the data")
-	flags.StringVar(&p.message.Key, "key", "", "idempotency `key`: messages with the same one are published once within 5 minutes")
-	flags.DurationVar(&p.timeout, "timeout", 10*time.Second, "how long to try; not with --lines, which waits for the gateway")
+	flags.StringVar(&p.message.Event, "event", "", "event `name` of the message")
+	flags.StringVar(&p.message.Key, "key", "", "idempotency `key`: publishes with the same key within 5 minutes have effect once")
+	flags.DurationVar(&p.timeout, "timeout", 10*time.Second, "how long to retry; ignored with --lines, which waits for the gateway")
 	flags.BoolVar(&p.lines, "lines", false, "publish each line of standard input as a message")
 	p.pace.addFlags(cmd)
 	cmd.MarkFlagsMutuallyExclusive("lines", "key")

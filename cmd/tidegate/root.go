@@ -20,19 +20,19 @@ func newRootCommand() *cobra.Command {
 	root.Short = "A pub/sub gateway: one channel, every client"
 	root.Long = root.Short + `.
 
-Without a command it is "tidegate serve"; without a configuration, a development
-gateway: for this machine only, in memory, everything allowed.
+Without a command it runs "tidegate serve". Without a configuration this is a development
+gateway: reachable from this machine only, in memory, with everything allowed.
 
-Commands that talk to a running gateway find it by ` + config.EnvPrefix + `URL and ` + config.EnvPrefix + `API_KEY.
-They end with 0 if all went well, 1 if not, and 2 if the command line is wrong.`
+Commands that talk to a running gateway use ` + config.EnvPrefix + `URL and ` + config.EnvPrefix + `API_KEY.
+Exit codes: 0 success, 1 failure, 2 usage error.`
 	root.Example = ""
 	root.Version = versionName()
 	root.SilenceUsage, root.SilenceErrors = true, true
 	root.SetFlagErrorFunc(nameNearestFlag)
 	addGroup(root, "run", "Run a gateway:", newServeCommand(), newDevCommand(), newInitCommand(), newCheckCommand(), newHealthCommand(), bench.Command())
-	addGroup(root, "look", "Look after a cluster:", append(ctl.Commands(), doctor.Command())...)
+	addGroup(root, "look", "Inspect and manage a cluster:", append(ctl.Commands(), doctor.Command())...)
 	addGroup(root, "messages", "Send and receive:", newPublishCommand(), newSubscribeCommand(), newTailCommand())
-	addGroup(root, "prepare", "Prepare clients and backends:", newTokenCommand(), newChannelCommand(), newScriptCommand())
+	addGroup(root, "prepare", "Set up clients and backends:", newTokenCommand(), newChannelCommand(), newScriptCommand())
 	addGroup(root, "about", "About this program:", newVersionCommand())
 	root.SetHelpCommandGroupID("about")
 	root.SetCompletionCommandGroupID("about")

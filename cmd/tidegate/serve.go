@@ -22,13 +22,13 @@ func newServeCommand() *cobra.Command {
 		Use:   "serve",
 		Short: "Run a gateway (the default)",
 		Long: `Run a gateway. Every setting has one name: redis.url in the file is
-TIDEGATE_REDIS_URL in the environment and --redis-url here; the later wins.
+TIDEGATE_REDIS_URL in the environment and --redis-url here; the later one wins.
 
-Without rules (channels) and reachable from this machine only it is a development
-gateway: everything is allowed to everyone.
+Without channel rules, and if only this machine can reach it, it is a development gateway:
+everyone may do everything.
 
-SIGHUP reads rules, keys and apps anew. SIGTERM and SIGINT drain: the node is not ready
-at once, and sends its sessions away over drain.window. A second one ends at once.`,
+SIGHUP reloads rules, keys and apps. SIGTERM and SIGINT drain the node: it fails /readyz at
+once and disconnects its sessions over drain.window. A second signal stops it at once.`,
 		Example: "  tidegate serve --config tidegate.yaml\n  tidegate serve --redis-url redis://127.0.0.1:6379",
 		Args:    cobra.NoArgs,
 	}

@@ -20,10 +20,10 @@ func newSubscribeCommand() *cobra.Command {
 	var s subscribing
 	cmd := &cobra.Command{
 		Use:   "subscribe CHANNEL...",
-		Short: "Print what channels say",
-		Long: `Print each message of the channels on a line of standard output: its payload or,
-with --json, all that is known of it. Standard error has the rest: who comes and
-goes, gaps, and what happens to the connection. It ends by a signal, such as Ctrl-C.`,
+		Short: "Print the messages of channels",
+		Long: `Print each message of the channels on a line of standard output: its payload or, with
+--json, all of its fields. Joins and leaves, gaps and the state of the connection go to
+standard error. Runs until it is interrupted, for example by Ctrl-C.`,
 		Example: `  tidegate subscribe chat:lobby
   tidegate subscribe logs:web logs:db --json
   tidegate subscribe orders --cursor k3x9:41`,
@@ -39,8 +39,8 @@ goes, gaps, and what happens to the connection. It ends by a signal, such as Ctr
 		},
 	}
 	s.connection.addFlags(cmd)
-	cmd.Flags().BoolVar(&s.json, "json", false, "print messages as JSON objects, with channel, cursor and all")
-	cmd.Flags().StringVar(&s.cursor, "cursor", "", "begin after the message with this `cursor`")
+	cmd.Flags().BoolVar(&s.json, "json", false, "print messages as JSON objects with all fields")
+	cmd.Flags().StringVar(&s.cursor, "cursor", "", "start after the message with this `cursor`")
 	return cmd
 }
 

@@ -16,11 +16,11 @@ func newTailCommand() *cobra.Command {
 	var t tailing
 	cmd := &cobra.Command{
 		Use:   "tail FILE --channel CHANNEL",
-		Short: "Publish each line that a growing file gets",
-		Long: `Publish each line that FILE gets as a text message, for as long as it runs, also
-when the file is rotated or truncated. While the gateway is away it waits, and
-goes on where it was. A line that is not UTF-8 is published as binary. Lines that
-the gateway does not take, because they are too long, are named on standard error.`,
+		Short: "Publish each line that is appended to a file",
+		Long: `Publish each line that is appended to FILE as a text message, until it is interrupted.
+Follows the file when it is rotated or truncated. While the gateway is down it waits, then
+continues where it was. A line that is not UTF-8 is published as binary. A line that the
+gateway rejects, because it is too long, is reported on standard error.`,
 		Example: `  tidegate tail /var/log/nginx/access.log --channel logs:web`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -29,8 +29,8 @@ the gateway does not take, because they are too long, are named on standard erro
 		},
 	}
 	t.connection.addFlags(cmd)
-	cmd.Flags().StringVar(&t.channel, "channel", "", "`channel` to publish on")
-	cmd.Flags().BoolVar(&t.fromStart, "from-start", false, "begin with the lines that the file has already")
+	cmd.Flags().StringVar(&t.channel, "channel", "", "`channel` to publish to")
+	cmd.Flags().BoolVar(&t.fromStart, "from-start", false, "start with the existing lines of the file")
 	t.pace.addFlags(cmd)
 	_ = cmd.MarkFlagRequired("channel") // fails only if the flag does not exist
 	return cmd

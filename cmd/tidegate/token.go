@@ -18,11 +18,11 @@ func newTokenCommand() *cobra.Command {
 	var t tokenRequest
 	cmd := &cobra.Command{
 		Use:   "token",
-		Short: "Make a token for a client",
-		Long: `Make a JSON Web Token for a client, to try the gateway with. It is signed with
-the given key or, without one, with auth.jwt.secret of the configuration, which
-gives the issuer and the audience, too. Without a configuration it is for a
-development gateway of this machine. Prints the token and nothing else.`,
+		Short: "Create a token for a client",
+		Long: `Create a JSON Web Token for a client, for testing. It is signed with the given key or, if
+there is none, with auth.jwt.secret of the configuration, which also provides the issuer
+and the audience. Without a configuration the token is for a development gateway on this
+machine. Prints only the token.`,
 		Example: `  tidegate token --user alice
   tidegate token --config tidegate.yaml --user alice
   tidegate token --secret-file jwt.secret --user alice --subscribe 'chat:*' --ttl 10m
@@ -34,19 +34,19 @@ development gateway of this machine. Prints the token and nothing else.`,
 	}
 	flags := cmd.Flags()
 	t.settings = config.NewSource(flags, os.Environ())
-	flags.StringVar(&t.secret, "secret", "", "HMAC secret, visible to whoever lists processes: better --secret-file")
+	flags.StringVar(&t.secret, "secret", "", "HMAC secret, visible in the process list: prefer --secret-file")
 	flags.StringVar(&t.secretFile, "secret-file", "", "`file` that holds the HMAC secret")
 	flags.StringVar(&t.keyFile, "key-file", "", "`file` of an RSA, ECDSA or Ed25519 private key, PEM")
 	flags.StringVar(&t.kid, "kid", "", "name of the key in the JWKS")
-	flags.StringVar(&t.claims.User, "user", "", "the user (sub); without one the token is anonymous")
-	flags.DurationVar(&t.ttl, "ttl", time.Hour, "how long it is valid; 0: for ever")
+	flags.StringVar(&t.claims.User, "user", "", "the user (sub); if not set, the token is anonymous")
+	flags.DurationVar(&t.ttl, "ttl", time.Hour, "how long the token is valid; 0: forever")
 	flags.StringVar(&t.info, "info", "", "`JSON` shown with the user in presence")
-	flags.StringArrayVar(&t.claims.Subscribe, "subscribe", nil, "`pattern` of channels to subscribe, for rules that say token; repeat for more")
-	flags.StringArrayVar(&t.claims.Publish, "publish", nil, "`pattern` of channels to publish on, for rules that say token; repeat for more")
-	flags.StringArrayVar(&t.claims.Channels, "channels", nil, "`channel` to be on from the start; repeat for more")
-	flags.StringVar(&t.claims.Issuer, "issuer", "", "iss (default that of the configuration)")
-	flags.StringArrayVar(&t.claims.Audience, "audience", nil, "aud; repeat for more (default that of the configuration)")
-	flags.BoolVarP(&t.verbose, "verbose", "v", false, "show on standard error what the token says")
+	flags.StringArrayVar(&t.claims.Subscribe, "subscribe", nil, "`pattern` of channels to subscribe to, for rules with token; repeatable")
+	flags.StringArrayVar(&t.claims.Publish, "publish", nil, "`pattern` of channels to publish to, for rules with token; repeatable")
+	flags.StringArrayVar(&t.claims.Channels, "channels", nil, "`channel` to be subscribed to on connect; repeatable")
+	flags.StringVar(&t.claims.Issuer, "issuer", "", "iss (default: from the configuration)")
+	flags.StringArrayVar(&t.claims.Audience, "audience", nil, "aud; repeatable (default: from the configuration)")
+	flags.BoolVarP(&t.verbose, "verbose", "v", false, "print the token's claims on standard error")
 	cmd.MarkFlagsMutuallyExclusive("secret", "secret-file", "key-file")
 	return cmd
 }

@@ -17,7 +17,7 @@ var version string
 func newVersionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
-		Short: "Say which version this is, and how it was built; tidegate nodes has those of a cluster",
+		Short: "Print the version and how it was built; tidegate nodes lists those of a cluster",
 		Args:  cobra.NoArgs,
 		Run:   func(cmd *cobra.Command, _ []string) { tellVersion(cmd.OutOrStdout()) },
 	}

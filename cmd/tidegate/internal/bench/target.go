@@ -48,7 +48,7 @@ func (t *target) addFlags(cmd *cobra.Command) {
 // addTokenFlags adds those that say who the sessions are.
 func (t *target) addTokenFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&t.token, "token", "", "token or API key for every session, visible to whoever lists processes: better "+config.EnvPrefix+"TOKEN")
+	flags.StringVar(&t.token, "token", "", "token or API key for every session, visible in the process list: prefer "+config.EnvPrefix+"TOKEN")
 	flags.StringVar(&t.secretFile, "secret-file", "", "`file` of the gateway's HMAC secret, to sign a token for a user of each session's own")
 	cmd.MarkFlagsMutuallyExclusive("token", "secret-file")
 }

@@ -26,8 +26,8 @@ type client struct {
 
 func (c *client) addFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&c.url, "url", "", "`URL` of the gateway, of either listener (default "+config.EnvPrefix+"URL, or http://127.0.0.1:8080)")
-	cmd.Flags().StringVar(&c.key, "key", "", "API key, visible to whoever lists processes: better "+config.EnvPrefix+"API_KEY")
-	cmd.Flags().BoolVar(&c.json, "json", false, "print the answer as JSON")
+	cmd.Flags().StringVar(&c.key, "key", "", "API key, visible in the process list: prefer "+config.EnvPrefix+"API_KEY")
+	cmd.Flags().BoolVar(&c.json, "json", false, "print the response as JSON")
 }
 
 // request is a request to the HTTP API.

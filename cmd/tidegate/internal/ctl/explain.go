@@ -24,10 +24,10 @@ func newExplainCommand() *cobra.Command {
 	}
 	cmd := &cobra.Command{
 		Use:   "explain --channel CHANNEL [--user USER]",
-		Short: "Say what somebody may do on a channel, and which rule and claim decide",
-		Long: `Say what somebody may do on a channel, and which rule and claim decide: a user
-without a token, the owner of a token or of an API key or, if none is given, an
-anonymous client. Nothing happens, and no session is needed.`,
+		Short: "Explain what a client may do on a channel, and which rule and claim decide",
+		Long: `Explain what a client may do on a channel, and which rule and claim decide. The client is
+a user without a token, the owner of a token or API key or, if none is given, an anonymous
+client. This changes nothing and needs no session.`,
 		Example: `  tidegate explain --user alice --channel chat:lobby
   tidegate explain --channel room:7 --user-token "$(tidegate token --user alice --subscribe 'room:*')"`,
 		Args: cobra.NoArgs,
@@ -37,8 +37,8 @@ anonymous client. Nothing happens, and no session is needed.`,
 	}
 	c.addFlags(cmd)
 	cmd.Flags().StringVar(&asked.Channel, "channel", "", "`channel` to explain")
-	cmd.Flags().StringVar(&asked.User, "user", "", "`user` who has no token")
-	cmd.Flags().StringVar(&asked.Token, "user-token", "", "a client's `token`, or an API key, to explain")
+	cmd.Flags().StringVar(&asked.User, "user", "", "`user` without a token")
+	cmd.Flags().StringVar(&asked.Token, "user-token", "", "the client's `token`, or an API key")
 	_ = cmd.MarkFlagRequired("channel") // fails only if the flag does not exist
 	cmd.MarkFlagsMutuallyExclusive("user", "user-token")
 	return cmd
@@ -87,10 +87,11 @@ func newTraceCommand() *cobra.Command {
 	asked := traceRequest{}
 	cmd := &cobra.Command{
 		Use:   "trace CHANNEL [TEXT]",
-		Short: "Publish a message and say what became of it, on every node",
-		Long: `Publish a message, which all listeners get like any other, and say what became of it:
-which node took it, whether the broker took it, and, for each node, for how many sessions
-it was written, waits, was replaced by a newer one, or was left out.`,
+		Short: "Publish a message and report what happened to it on every node",
+		Long: `Publish a message and report what happened to it. All subscribers receive it like any
+other. The report says which node accepted it, whether the broker confirmed it, and for
+each node, for how many sessions it was written, is queued, was replaced by a newer one,
+or was left out.`,
 		Example: `  tidegate trace chat:lobby
   tidegate trace chat:lobby hello --recipient alice
   tidegate trace chat:lobby --as bob`,
@@ -104,10 +105,10 @@ it was written, waits, was replaced by a newer one, or was left out.`,
 		},
 	}
 	c.addFlags(cmd)
-	cmd.Flags().StringVar(&asked.Recipient, "recipient", "", "`user` whose sessions are told of one by one")
-	cmd.Flags().StringVar(&asked.Wait, "wait", "", "how long sessions may take to be written to, 10s at most (default 2s)")
-	cmd.Flags().StringVar(&asked.Event, "event", "", "`name` beside the text")
-	cmd.Flags().StringVar(&asked.Publisher.User, "as", "", "publish as this `user`, so that the rules decide")
+	cmd.Flags().StringVar(&asked.Recipient, "recipient", "", "`user` whose sessions are listed individually")
+	cmd.Flags().StringVar(&asked.Wait, "wait", "", "how long to wait for the writes to sessions, at most 10s (default 2s)")
+	cmd.Flags().StringVar(&asked.Event, "event", "", "event `name` of the message")
+	cmd.Flags().StringVar(&asked.Publisher.User, "as", "", "publish as this `user`, subject to the rules")
 	cmd.Flags().StringVar(&asked.Publisher.Token, "as-token", "", "publish as the owner of this `token`")
 	cmd.MarkFlagsMutuallyExclusive("as", "as-token")
 	return cmd

@@ -24,7 +24,7 @@ func newNodesCommand() *cobra.Command {
 	c := &client{}
 	cmd := &cobra.Command{
 		Use:     "nodes",
-		Short:   "List the nodes that are alive",
+		Short:   "List the live nodes",
 		Example: "  tidegate nodes\n  tidegate nodes --json --url http://10.0.0.11:9080",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -55,7 +55,7 @@ func newChannelsCommand() *cobra.Command {
 	c := &client{}
 	cmd := &cobra.Command{
 		Use:     "channels [PATTERN]",
-		Short:   "List the channels that somebody listens to, in the whole cluster",
+		Short:   "List the channels with subscribers, in the whole cluster",
 		Example: "  tidegate channels\n  tidegate channels 'chat:*'",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -90,7 +90,7 @@ func newPresenceCommand() *cobra.Command {
 	c := &client{}
 	cmd := &cobra.Command{
 		Use:     "presence CHANNEL",
-		Short:   "List who is on a channel",
+		Short:   "List the members of a channel",
 		Example: "  tidegate presence chat:lobby",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -133,7 +133,7 @@ func newHistoryCommand() *cobra.Command {
 	limit, cursor := 0, ""
 	cmd := &cobra.Command{
 		Use:     "history CHANNEL",
-		Short:   "Print what a channel remembers",
+		Short:   "Print the history of a channel",
 		Long:    "Print the newest messages of a channel, or those after a cursor, the oldest first.",
 		Example: "  tidegate history chat:lobby --limit 20\n  tidegate history chat:lobby --cursor k3x9:41",
 		Args:    cobra.ExactArgs(1),
@@ -149,8 +149,8 @@ func newHistoryCommand() *cobra.Command {
 		},
 	}
 	c.addFlags(cmd)
-	cmd.Flags().IntVar(&limit, "limit", 0, "how many messages at most; 0: as many as one answer holds")
-	cmd.Flags().StringVar(&cursor, "cursor", "", "begin after the message with this `cursor`")
+	cmd.Flags().IntVar(&limit, "limit", 0, "maximum number of messages; 0: as many as fit in one response")
+	cmd.Flags().StringVar(&cursor, "cursor", "", "start after the message with this `cursor`")
 	return cmd
 }
 

@@ -21,12 +21,12 @@ func newTopCommand() *cobra.Command {
 	t := top{out: os.Stdout, in: os.Stdin}
 	cmd := &cobra.Command{
 		Use:   "top",
-		Short: "Show how busy nodes, channels and slow sessions are, again and again",
-		Long: `Show how busy the nodes, the busiest channels and the slowest sessions of a cluster
-are, again and again; q ends it. Rates are by the second. LAG is the time from Redis
-to the client's socket, and REDIS that of Redis' answers, which 99 of 100 stayed
-within. Where the output is no terminal, and with --once or --json, it measures for one
-interval, prints that, and ends. Colours are on terminals alone, and not with NO_COLOR.`,
+		Short: "Show live how busy the nodes and channels are, and which clients are slow",
+		Long: `Show, live, how busy the nodes of a cluster are, its busiest channels and its slowest
+sessions; q quits. Rates are per second. LAG is the time from Redis to the client's socket
+and REDIS the response time of Redis, both as the 99th percentile. If the output is not a
+terminal, and with --once or --json, it measures for one interval, prints the result and
+exits. Colours are used on terminals only, and not if NO_COLOR is set.`,
 		Example: "  tidegate top\n  tidegate top --once --channels 5",
 		Args:    cobra.NoArgs,
 		PreRunE: func(*cobra.Command, []string) error {
@@ -41,9 +41,9 @@ interval, prints that, and ends. Colours are on terminals alone, and not with NO
 		RunE: func(cmd *cobra.Command, _ []string) error { return t.run(cmd.Context()) },
 	}
 	t.client.addFlags(cmd)
-	cmd.Flags().DurationVar(&t.interval, "interval", 2*time.Second, "`time` between two measurements")
-	cmd.Flags().BoolVar(&t.once, "once", false, "measure for one interval, print that, and end")
-	cmd.Flags().IntVar(&t.channels, "channels", 20, "how many channels and slow sessions at most")
+	cmd.Flags().DurationVar(&t.interval, "interval", 2*time.Second, "`time` between measurements")
+	cmd.Flags().BoolVar(&t.once, "once", false, "measure for one interval, print the result and exit")
+	cmd.Flags().IntVar(&t.channels, "channels", 20, "maximum number of channels and of slow sessions")
 	return cmd
 }
 
@@ -156,7 +156,7 @@ func (t *top) measureOften(ctx context.Context, news chan<- measurement) {
 
 // page formats a measurement for a screen of the given size.
 func (t *top) page(l *load, failed error, width, height int) []line {
-	state := line{text: fmt.Sprintf("%s   every %v, q ends it", l.at.Format(time.TimeOnly), t.interval)}
+	state := line{text: fmt.Sprintf("%s   every %v, q quits", l.at.Format(time.TimeOnly), t.interval)}
 	if failed != nil {
 		state = line{text: "NO ANSWER since " + l.at.Format(time.TimeOnly) + ": " + plain(failed.Error()), mood: bad}
 	}

@@ -14,7 +14,7 @@ import (
 func newUsersCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "users",
-		Short: "List a user's sessions, end them, ban, revoke tokens",
+		Short: "List and close a user's sessions, ban, revoke tokens",
 		Example: `  tidegate users list alice
   tidegate users disconnect alice
   tidegate users ban mallory --for 24h --reason spam
@@ -29,7 +29,7 @@ func newListCommand() *cobra.Command {
 	c := &client{}
 	cmd := &cobra.Command{
 		Use:   "list USER",
-		Short: "List the sessions that a user has, on every node",
+		Short: "List the sessions of a user, on every node",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return show(cmd, c, request{method: http.MethodGet, path: at("users", args[0], "sessions")}, printSessions)
@@ -63,9 +63,9 @@ func newDisconnectCommand() *cobra.Command {
 	c := &client{}
 	cmd := &cobra.Command{
 		Use:   "disconnect USER",
-		Short: "End the sessions that a user has, on every node",
-		Long: `End the sessions that a user has, on every node. Those who may connect come back at once: to
-keep a user away, ban.`,
+		Short: "Close the sessions of a user, on every node",
+		Long: `Close the sessions of a user, on every node. A client that may connect can reconnect at
+once: to keep a user out, use ban.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return show(cmd, c, request{method: http.MethodDelete, path: at("users", args[0], "sessions")}, func(out io.Writer, reached struct{ Sessions int }) {
@@ -88,7 +88,7 @@ type denialRequest struct {
 
 func (d *denialRequest) addFlags(cmd *cobra.Command, lasts string) {
 	cmd.Flags().StringVar(&d.For, "for", "", "how long, such as 90m or 24h (default "+lasts+")")
-	cmd.Flags().StringVar(&d.Reason, "reason", "", "what the client is told")
+	cmd.Flags().StringVar(&d.Reason, "reason", "", "reason given to the client")
 }
 
 type denial struct {
@@ -104,9 +104,9 @@ func newBanCommand() *cobra.Command {
 	c, asked := &client{}, denialRequest{}
 	cmd := &cobra.Command{
 		Use:   "ban USER | ADDRESS",
-		Short: "Refuse a user, an address or a network, on every node",
-		Long: `Refuse a user, an address or a network, on every node, from now on. Sessions end.
-What reads as an address or a network is taken for one.`,
+		Short: "Ban a user, an address or a network, on every node",
+		Long: `Ban a user, an address or a network, on every node, and close the sessions concerned. An
+argument that parses as an address or network is one.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if isNetwork(args[0]) {
@@ -132,7 +132,7 @@ func newRevokeCommand() *cobra.Command {
 	c, asked := &client{}, denialRequest{}
 	cmd := &cobra.Command{
 		Use:   "revoke USER | --token JTI",
-		Short: "Make tokens worthless: one by its id, or all of a user until now",
+		Short: "Revoke one token by its id, or all tokens of a user issued until now",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if (len(args) == 1) == (asked.Token != "") {
@@ -183,7 +183,7 @@ func newLiftCommand() *cobra.Command {
 	c := &client{}
 	cmd := &cobra.Command{
 		Use:   "lift ID",
-		Short: "Take back a ban or a revocation, by the id that bans lists",
+		Short: "Remove a ban or a revocation, by the id that bans lists",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return show(cmd, c, request{method: http.MethodDelete, path: at("bans", args[0])}, func(out io.Writer, _ struct{}) {

@@ -22,13 +22,13 @@ func Command() *cobra.Command {
 	asJSON := false
 	cmd := &cobra.Command{
 		Use:   "doctor [URL]",
-		Short: "Look at a deployment from outside, and say what is wrong and which line to change",
-		Long: `Look at a deployment from outside, through its load balancer, and say in words what
-is wrong and which line to change. URL is that of the public listener (default
-` + config.EnvPrefix + `URL). With an API key it sees what the nodes see; without one, less. It
-publishes on a channel of its own, and changes nothing.
+		Short: "Test a deployment from outside, and report what is wrong and which line to change",
+		Long: `Test a deployment from outside, through its load balancer, and report what is wrong and
+which line to change. URL is the public listener's (default ` + config.EnvPrefix + `URL). With an
+API key it can ask the nodes what they see, and finds more. It publishes to a channel of
+its own and changes nothing.
 
-It exits with 0 if all is well, 1 if there are findings, 2 if the command line is wrong.`,
+Exit codes: 0 no findings, 1 findings, 2 usage error.`,
 		Example: `  tidegate doctor https://gateway.example.com --origin https://app.example.com
   tidegate doctor --redis redis://admin:password@10.0.0.5 --patience 0s`,
 		Args: cobra.MaximumNArgs(1),
@@ -57,13 +57,13 @@ It exits with 0 if all is well, 1 if there are findings, 2 if the command line i
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&c.Key, "key", "", "API key, visible to whoever lists processes: better "+config.EnvPrefix+"API_KEY")
+	flags.StringVar(&c.Key, "key", "", "API key, visible in the process list: prefer "+config.EnvPrefix+"API_KEY")
 	flags.StringSliceVar(&c.Origins, "origin", nil, "`origin` of pages that are to be let in; may be given more than once")
-	flags.DurationVar(&c.Patience, "patience", 65*time.Second, "how long silent connections may take to be cut; 0: they are not looked at")
-	flags.StringVar(&redis, "redis", "", "look at this Redis, too: a `URL` as redis.url, of the user that nodes have or of an administrator")
-	flags.StringVar(&c.Redis.TLSFiles.CAFile, "redis-ca", "", "whom to trust with rediss, a `FILE` in PEM; empty: the system's roots")
-	flags.StringVar(&c.Redis.TLSFiles.CertFile, "redis-cert", "", "certificate to show to Redis, a `FILE` in PEM")
-	flags.StringVar(&c.Redis.TLSFiles.KeyFile, "redis-cert-key", "", "its key, a `FILE` in PEM")
+	flags.DurationVar(&c.Patience, "patience", 65*time.Second, "how long to watch for silent connections to be cut; 0: do not test this")
+	flags.StringVar(&redis, "redis", "", "also test this Redis: a `URL` like redis.url, with the nodes' user or an administrator")
+	flags.StringVar(&c.Redis.TLSFiles.CAFile, "redis-ca", "", "CA certificates to trust with rediss, a `FILE` in PEM; empty: the system's")
+	flags.StringVar(&c.Redis.TLSFiles.CertFile, "redis-cert", "", "client certificate for Redis, a `FILE` in PEM")
+	flags.StringVar(&c.Redis.TLSFiles.KeyFile, "redis-cert-key", "", "private key of the client certificate, a `FILE` in PEM")
 	flags.StringVar(&c.Redis.Prefix, "redis-prefix", "", "redis.prefix of the nodes (default \"tidegate:\")")
 	flags.BoolVar(&asJSON, "json", false, "print the findings as JSON")
 	return cmd
