@@ -38,19 +38,19 @@ var illnessesOfHAProxy = []illness{
 	{name: "none"},
 	{
 		name: "WebSockets are cut", changes: []string{"timeout tunnel 1h", "timeout tunnel " + cutAfter}, flags: []string{untilCut},
-		findings: []finding{{`^Silent WebSockets are cut: one was after \d+\.\d s\.$`, "timeout tunnel 1h"}},
+		findings: []finding{{`^Silent WebSockets are cut: one was closed after \d+\.\d s\.$`, "timeout tunnel 1h"}},
 	},
 	{
 		name: "streams and polls are cut", changes: []string{"timeout server 75s", "timeout server " + cutAfter}, flags: []string{untilCut},
 		findings: []finding{
-			{`^Silent Streams of Server-Sent Events are cut: one was after \d+\.\d s\.$`, "timeout server 75s"},
-			{`^Long-polls are cut: one that was to wait 12s was answered by 504 after \d+\.\d s\.$`, "timeout server 75s"},
+			{`^Silent Server-Sent Events streams are cut: one was closed after \d+\.\d s\.$`, "timeout server 75s"},
+			{`^Long-polls are cut: one that should wait 12s got 504 after \d+\.\d s\.$`, "timeout server 75s"},
 		},
 	},
 	{
 		name:     "events are held back",
 		changes:  []string{"    option redispatch 1\n", "    option redispatch 1\n    http-response wait-for-body time 60s at-least 100k if { res.hdr(Content-Type) -m beg text/event-stream }\n"},
-		findings: []finding{{`^Server-Sent Events are held back`, "no http-response wait-for-body"}},
+		findings: []finding{{`^Server-Sent Events are buffered`, "no http-response wait-for-body"}},
 	},
 	{
 		name: "no Upgrade", changes: []string{"    default_backend gateway", "    http-request del-header Upgrade\n    default_backend gateway"},
@@ -58,34 +58,34 @@ var illnessesOfHAProxy = []illness{
 	},
 	{
 		name: "GETs are repeated", changes: []string{"retry-on conn-failure 503", "retry-on all-retryable-errors"},
-		findings: []finding{{`^A GET that a node took and did not answer is repeated: nodes \w+(, \w+)* and \w+ were asked`, "retry-on conn-failure 503"}},
+		findings: []finding{{`^A GET that a node accepted but did not answer is retried: nodes \w+(, \w+)* and \w+ received it`, "retry-on conn-failure 503"}},
 	},
 	{
 		name: "no Host", changes: []string{"    default_backend gateway", "    http-request set-header Host inside\n    default_backend gateway"},
-		findings: []finding{{`^The Host of requests is not passed on: nodes see "inside" in place of "127`, "no http-request set-header Host"}},
+		findings: []finding{{`^The Host header is not passed on: nodes see "inside" instead of "127`, "no http-request set-header Host"}},
 	},
 	{
 		name:     "no address",
 		changes:  []string{"set-header X-Forwarded-For %[src]", "del-header X-Forwarded-For", "    balance leastconn", "    balance leastconn\n    source 127.0.0.3"},
-		findings: []finding{{`^The client's address is not passed on: nodes take 127\.0\.0\.3 for it`, "http-request set-header X-Forwarded-For %[src]"}},
+		findings: []finding{{`^The client's address is not passed on: nodes see 127\.0\.0\.3 instead`, "http-request set-header X-Forwarded-For %[src]"}},
 	},
 	{
 		name:     "an address that is not believed",
 		changes:  []string{"    balance leastconn", "    balance leastconn\n    source 127.0.0.3"},
-		findings: []finding{{`^Nodes do not believe what the balancer at 127\.0\.0\.3 says of clients`, "trusted_proxies: [127.0.0.3]"}},
+		findings: []finding{{`^Nodes do not trust the X-Forwarded-For of the balancer at 127\.0\.0\.3`, "trusted_proxies: [127.0.0.3]"}},
 	},
 	{
 		name:     "an address that clients claim",
 		changes:  []string{"    http-request set-header X-Forwarded-For %[src]\n", "", "    balance leastconn", "    balance leastconn\n    source 127.0.0.2"},
-		findings: []finding{{`^Clients can claim any address`, "http-request set-header X-Forwarded-For %[src]"}},
+		findings: []finding{{`^Clients can forge their address`, "http-request set-header X-Forwarded-For %[src]"}},
 	},
 	{
 		name: "another scheme", changes: []string{"X-Forwarded-Proto http unless", "X-Forwarded-Proto https unless"},
-		findings: []finding{{`^Nodes take requests by http for requests by https`, "http-request set-header X-Forwarded-Proto https if { ssl_fc }"}},
+		findings: []finding{{`^Nodes treat http requests as https`, "http-request set-header X-Forwarded-Proto https if { ssl_fc }"}},
 	},
 	{
 		name: "an origin is refused", flags: []string{"--origin=https://app.example.com"},
-		findings: []finding{{`^Pages of https://app\.example\.com are refused\.$`, `origins: ["https://app.example.com"]`}},
+		findings: []finding{{`^Pages of https://app\.example\.com are rejected\.$`, `origins: ["https://app.example.com"]`}},
 	},
 }
 
@@ -94,15 +94,15 @@ var illnessesOfNginx = []illness{
 	{
 		name: "what is silent is cut", changes: []string{"proxy_read_timeout 75s;", "proxy_read_timeout " + cutAfter + ";"}, flags: []string{untilCut},
 		findings: []finding{
-			{`^Silent WebSockets are cut: one was after \d+\.\d s\.$`, "proxy_read_timeout 75s;"},
-			{`^Silent Streams of Server-Sent Events are cut`, "proxy_read_timeout 75s;"},
+			{`^Silent WebSockets are cut: one was closed after \d+\.\d s\.$`, "proxy_read_timeout 75s;"},
+			{`^Silent Server-Sent Events streams are cut`, "proxy_read_timeout 75s;"},
 			{`^Long-polls are cut`, "proxy_read_timeout 75s;"},
 		},
 	},
 	{
 		name:     "events are held back",
 		changes:  []string{"proxy_buffering off;", "proxy_buffering on; proxy_ignore_headers X-Accel-Buffering; gzip on; gzip_types text/event-stream;"},
-		findings: []finding{{`^Server-Sent Events are held back`, "proxy_buffering off;"}},
+		findings: []finding{{`^Server-Sent Events are buffered`, "proxy_buffering off;"}},
 	},
 	{
 		name: "no Upgrade", changes: []string{"Upgrade $http_upgrade;", `Upgrade "";`},
@@ -110,30 +110,30 @@ var illnessesOfNginx = []illness{
 	},
 	{
 		name: "GETs are repeated", changes: []string{"proxy_next_upstream http_503;", "proxy_next_upstream error timeout http_503;"},
-		findings: []finding{{`^A GET that a node took and did not answer is repeated: nodes \w+ and \w+ were asked`, "proxy_next_upstream http_503;"}},
+		findings: []finding{{`^A GET that a node accepted but did not answer is retried: nodes \w+ and \w+ received it`, "proxy_next_upstream http_503;"}},
 	},
 	{
 		name: "no Host", changes: []string{"        proxy_set_header Host $http_host;\n", ""},
-		findings: []finding{{`^The Host of requests is not passed on: nodes see "gateway" in place of "127`, "proxy_set_header Host $http_host;"}},
+		findings: []finding{{`^The Host header is not passed on: nodes see "gateway" instead of "127`, "proxy_set_header Host $http_host;"}},
 	},
 	{
 		name:     "no address",
 		changes:  []string{"X-Forwarded-For $remote_addr;", `X-Forwarded-For ""; proxy_bind 127.0.0.3;`},
-		findings: []finding{{`^The client's address is not passed on: nodes take 127\.0\.0\.3 for it`, "proxy_set_header X-Forwarded-For $remote_addr;"}},
+		findings: []finding{{`^The client's address is not passed on: nodes see 127\.0\.0\.3 instead`, "proxy_set_header X-Forwarded-For $remote_addr;"}},
 	},
 	{
 		name:     "an address that is not believed",
 		changes:  []string{"X-Forwarded-For $remote_addr;", "X-Forwarded-For $remote_addr; proxy_bind 127.0.0.3;"},
-		findings: []finding{{`^Nodes do not believe what the balancer at 127\.0\.0\.3 says of clients`, "trusted_proxies: [127.0.0.3]"}},
+		findings: []finding{{`^Nodes do not trust the X-Forwarded-For of the balancer at 127\.0\.0\.3`, "trusted_proxies: [127.0.0.3]"}},
 	},
 	{
 		name:     "an address that clients claim",
 		changes:  []string{"X-Forwarded-For $remote_addr;", "X-Forwarded-For $http_x_forwarded_for; proxy_bind 127.0.0.2;"},
-		findings: []finding{{`^Clients can claim any address`, "proxy_set_header X-Forwarded-For $remote_addr;"}},
+		findings: []finding{{`^Clients can forge their address`, "proxy_set_header X-Forwarded-For $remote_addr;"}},
 	},
 	{
 		name: "another scheme", changes: []string{"X-Forwarded-Proto $scheme;", "X-Forwarded-Proto https;"},
-		findings: []finding{{`^Nodes take requests by http for requests by https`, "proxy_set_header X-Forwarded-Proto $scheme;"}},
+		findings: []finding{{`^Nodes treat http requests as https`, "proxy_set_header X-Forwarded-Proto $scheme;"}},
 	},
 }
 
@@ -174,7 +174,7 @@ func TestDoctor_SaysWhatABalancerDoes(t *testing.T) {
 		begin("nginx", nginxFile, i, func(config string) string { return startNginxWith(t, config, a, b) })
 	}
 	begin("HAProxy", haproxyFile, illness{name: "a node with another prefix", findings: []finding{
-		{`^Nodes \w+ and \w+ do not hear each other: redis\.prefix is "(tidegate|other):" on the one and "(tidegate|other):" on the other\.$`, "redis: {prefix: ...}"},
+		{`^Nodes \w+ and \w+ do not receive each other's messages: redis\.prefix is "(tidegate|other):" on one and "(tidegate|other):" on the other\.$`, "redis: {prefix: ...}"},
 	}}, haproxy(a, stranger))
 	for _, v := range visits {
 		t.Run(v.name, v.expect)
@@ -307,19 +307,19 @@ func TestDoctor_SaysWhatIsWrongWithRedis(t *testing.T) {
 		visits = append(visits, v)
 	}
 	redis := func(args ...string) string { return brokertest.StartRedis(t, args...).URL() }
-	begin("evicts", redis("--maxmemory-policy", "volatile-lru"), finding{`forgets keys when its memory is full \(maxmemory-policy volatile-lru\)`, "maxmemory-policy noeviction"})
-	begin("cuts off nodes", redis("--client-output-buffer-limit", "pubsub 1mb 512kb 10"), finding{`cuts off a node for which 1048576 bytes wait`, "client-output-buffer-limit pubsub 32mb 8mb 60"})
-	begin("saves now and then", redis("--save", "60 1000"), finding{`last saved \(save 60 1000\)`, `save ""`})
-	begin("appends each second", redis("--appendonly", "yes"), finding{`without its newest messages \(appendfsync everysec\)`, "appendfsync always"})
+	begin("evicts", redis("--maxmemory-policy", "volatile-lru"), finding{`evicts keys when its memory is full \(maxmemory-policy volatile-lru\)`, "maxmemory-policy noeviction"})
+	begin("cuts off nodes", redis("--client-output-buffer-limit", "pubsub 1mb 512kb 10"), finding{`disconnects a node with 1048576 bytes queued`, "client-output-buffer-limit pubsub 32mb 8mb 60"})
+	begin("saves now and then", redis("--save", "60 1000"), finding{`last snapshot \(save 60 1000\)`, `save ""`})
+	begin("appends each second", redis("--appendonly", "yes"), finding{`loses its newest messages in a crash \(appendfsync everysec\)`, "appendfsync always"})
 	begin("appends at once", redis("--appendonly", "yes", "--appendfsync", "always"))
-	begin("takes nothing", redis("--maxmemory", "1"), finding{`^Redis takes no messages: .*OOM`, "TidegateRedisRefuses"})
-	begin("is away", "redis://127.0.0.1:1", finding{`^Redis cannot be asked: `, "redis: {url: ...}"})
-	missing := &visit{name: "trusts a file that is not there", findings: []finding{{`^Redis cannot be asked: redis TLS: .*no such file`, "redis: {url: ...}"}}}
+	begin("takes nothing", redis("--maxmemory", "1"), finding{`^Redis rejects messages: .*OOM`, "TidegateRedisRefuses"})
+	begin("is away", "redis://127.0.0.1:1", finding{`^Redis cannot be queried: `, "redis: {url: ...}"})
+	missing := &visit{name: "trusts a file that is not there", findings: []finding{{`^Redis cannot be queried: redis TLS: .*no such file`, "redis: {url: ...}"}}}
 	missing.begin(t, "--patience=0s", "--redis=rediss://127.0.0.1:1", "--redis-ca=missing.pem", "http://"+node.public)
 	visits = append(visits, missing)
 	limited := brokertest.StartRedis(t)
 	limited.CLI("ACL", "SETUSER", "weak", "on", ">PASSWORD", "~tidegate:*", "&tidegate:*", "+@all", "-wait", "-xrevrange")
-	begin("lacks rights", "redis://weak:PASSWORD@"+limited.Addr, finding{`^Redis does not let this user do what nodes need: wait 1 1, xrevrange KEY \+ -\.$`, "ACL SETUSER USER ~tidegate:* &tidegate:* +wait +xrevrange"})
+	begin("lacks rights", "redis://weak:PASSWORD@"+limited.Addr, finding{`^This Redis user lacks rights that nodes need: wait 1 1, xrevrange KEY \+ -\.$`, "ACL SETUSER USER ~tidegate:* &tidegate:* +wait +xrevrange"})
 	for _, v := range visits {
 		t.Run(v.name, v.expect)
 	}

@@ -58,7 +58,7 @@ Exit codes: 0 no findings, 1 findings, 2 usage error.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&c.Key, "key", "", "API key, visible in the process list: prefer "+config.EnvPrefix+"API_KEY")
-	flags.StringSliceVar(&c.Origins, "origin", nil, "`origin` of pages that are to be let in; may be given more than once")
+	flags.StringSliceVar(&c.Origins, "origin", nil, "`origin` whose pages must be allowed; repeatable")
 	flags.DurationVar(&c.Patience, "patience", 65*time.Second, "how long to watch for silent connections to be cut; 0: do not test this")
 	flags.StringVar(&redis, "redis", "", "also test this Redis: a `URL` like redis.url, with the nodes' user or an administrator")
 	flags.StringVar(&c.Redis.TLSFiles.CAFile, "redis-ca", "", "CA certificates to trust with rediss, a `FILE` in PEM; empty: the system's")
@@ -105,9 +105,9 @@ func printReport(out io.Writer, r Report) {
 		}
 	}
 	if len(r.Findings) == 0 {
-		fmt.Fprintln(out, "All that was looked at is well.")
+		fmt.Fprintln(out, "No problems found.")
 	}
 	for _, what := range r.Unchecked {
-		fmt.Fprintln(out, "Not looked at:", what)
+		fmt.Fprintln(out, "Not tested:", what)
 	}
 }

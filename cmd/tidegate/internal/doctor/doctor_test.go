@@ -87,7 +87,7 @@ func TestExamine_Nodes(t *testing.T) {
 		},
 		"scheme": {
 			&pretended{nodes: []view{{Node: "a", Secure: true}}, known: []string{"a"}},
-			[]string{"Nodes take requests by http for requests by https"},
+			[]string{"Nodes treat http requests as https"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

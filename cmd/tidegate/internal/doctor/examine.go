@@ -41,11 +41,11 @@ func (e *examination) reaches(ctx context.Context) bool {
 		e.find(cureAddress, "%s does not answer: %v.", e.URL, err)
 		return false
 	case answer.status != http.StatusOK || string(answer.body) != "ok\n":
-		e.find(cureAddress, "What answers at %s is no gateway, or has none behind it: /healthz is answered by %s.", e.URL, answer)
+		e.find(cureAddress, "%s is no gateway, or a proxy without one behind it: /healthz returned %s.", e.URL, answer)
 		return false
 	}
 	if answer, err = e.ask(ctx, http.MethodGet, "/readyz", nil, nil); err == nil && answer.status != http.StatusOK {
-		e.find(cureReady, "The node that was asked is not fit to take traffic, and the balancer sends it some: %s.", answer)
+		e.find(cureReady, "The balancer sends traffic to a node that is not ready: %s.", answer)
 	}
 	return true
 }

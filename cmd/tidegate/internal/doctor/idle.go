@@ -27,7 +27,7 @@ func (e *examination) waitIdly(ctx context.Context, ways idleWays) {
 		waiting.Go(func() { e.waitOn(ctx, "WebSockets", cureTunnel, e.openSocket) })
 	}
 	if ways.stream {
-		waiting.Go(func() { e.waitOn(ctx, "Streams of Server-Sent Events", cureSilence, e.openStream) })
+		waiting.Go(func() { e.waitOn(ctx, "Server-Sent Events streams", cureSilence, e.openStream) })
 	}
 	waiting.Go(func() { e.waitForPoll(ctx) })
 	go func() {
@@ -60,10 +60,10 @@ func (e *examination) waitOn(ctx context.Context, what string, cures []Cure, ope
 			switch {
 			case open:
 			case saidGoodbye(l.err):
-				e.pass("silent %s: the node ended one itself: %v", what, l.err)
+				e.pass("silent %s: the node closed one itself: %v", what, l.err)
 				return
 			default:
-				e.find(cures, "Silent %s are cut: one was after %s.", what, lasted(l.opened))
+				e.find(cures, "Silent %s are cut: one was closed after %s.", what, lasted(l.opened))
 				return
 			}
 		case <-over:
@@ -106,8 +106,8 @@ func (e *examination) waitForPoll(ctx context.Context) {
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
 	case err != nil:
-		e.find(cureSilence, "Long-polls are cut: one that was to wait %s was after %s.", wait, lasted(since))
+		e.find(cureSilence, "Long-polls are cut: one that should wait %s was closed after %s.", wait, lasted(since))
 	case response.StatusCode >= http.StatusInternalServerError:
-		e.find(cureSilence, "Long-polls are cut: one that was to wait %s was answered by %d after %s.", wait, response.StatusCode, lasted(since))
+		e.find(cureSilence, "Long-polls are cut: one that should wait %s got %d after %s.", wait, response.StatusCode, lasted(since))
 	}
 }

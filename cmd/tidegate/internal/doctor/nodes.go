@@ -36,16 +36,16 @@ func (e *examination) lookAtNodes(ctx context.Context) {
 	first, answer, err := e.probe(ctx, nil)
 	switch {
 	case err != nil:
-		e.find(cureAddress, "A probe is not answered: %v.", err)
+		e.find(cureAddress, "A probe got no answer: %v.", err)
 		return
 	case first == nil && answer.refuses() && e.Key == "":
-		e.pass("nodes, clocks, what they see of requests, repeated requests: these take an API key, %s", "TIDEGATE_API_KEY")
+		e.pass("nodes, clocks, request headers, retries: these need an API key, %s", "TIDEGATE_API_KEY")
 		return
 	case first == nil && answer.refuses():
-		e.find(inConfiguration("auth: {api_keys: [{name: doctor, key_file: doctor.key}]}"), "The API key is refused: %s.", answer)
+		e.find(inConfiguration("auth: {api_keys: [{name: doctor, key_file: doctor.key}]}"), "The API key is rejected: %s.", answer)
 		return
 	case first == nil:
-		e.pass("nodes, clocks, what they see of requests: a probe is answered by %s", answer)
+		e.pass("nodes, clocks, request headers: a probe got %s", answer)
 		return
 	}
 	known := e.askWhoIsThere(ctx)
@@ -96,7 +96,7 @@ func (e *examination) askWhoIsThere(ctx context.Context) (names []string) {
 	var said struct{ Nodes []struct{ Node string } }
 	answer, err := e.ask(ctx, http.MethodGet, "/api/nodes", nil, nil)
 	if err != nil || answer.status != http.StatusOK || json.Unmarshal(answer.body, &said) != nil {
-		e.pass("which nodes there are: %s", whyNot(answer, err))
+		e.pass("list of nodes: %s", whyNot(answer, err))
 		return nil
 	}
 	for _, n := range said.Nodes {
@@ -114,11 +114,11 @@ func (e *examination) compare(views []*view, known []string) {
 		case at < 0 || isKnown(v):
 		case v.Prefix != views[at].Prefix:
 			e.find(inConfiguration("redis: {prefix: ...}, the same on all nodes"),
-				"Nodes %s and %s do not hear each other: redis.prefix is %q on the one and %q on the other.",
+				"Nodes %s and %s do not receive each other's messages: redis.prefix is %q on one and %q on the other.",
 				views[at].Node, v.Node, views[at].Prefix, v.Prefix)
 		default:
 			e.find(inConfiguration("redis: {url: ...}, the same on all nodes"),
-				"Nodes %s and %s do not know each other: they have another Redis, or one has lost it.", views[at].Node, v.Node)
+				"Nodes %s and %s do not know each other: they use different Redis servers, or one has lost its connection.", views[at].Node, v.Node)
 		}
 	}
 	for _, v := range views[1:] {
@@ -137,7 +137,7 @@ func (e *examination) judgeClocks(views []*view) {
 			way = "behind"
 		}
 		if off := v.ahead.Abs(); off-v.doubt > tokenLeeway {
-			e.find(cureClock, "The clock of node %s is %s %s this machine's: tokens expire at the wrong time, or are not valid yet, as auth.jwt.leeway is %s.",
+			e.find(cureClock, "The clock of node %s is %s %s this machine's, more than auth.jwt.leeway (%s): tokens expire at the wrong time or are not valid yet.",
 				v.Node, off.Round(time.Second), way, tokenLeeway)
 		}
 	}
@@ -145,10 +145,10 @@ func (e *examination) judgeClocks(views []*view) {
 
 func (e *examination) judgeHeaders(v *view) {
 	if !strings.EqualFold(v.Host, e.URL.Host) {
-		e.find(cureHost, "The Host of requests is not passed on: nodes see %q in place of %q, so that pages of the same origin are refused.", plain(v.Host), e.URL.Host)
+		e.find(cureHost, "The Host header is not passed on: nodes see %q instead of %q and reject pages of the same origin.", plain(v.Host), e.URL.Host)
 	}
 	if secure := e.URL.Scheme == "https"; secure != v.Secure {
-		e.find(cureScheme, "Nodes take requests by %s for requests by %s: X-Forwarded-Proto says so, or is missing.", e.URL.Scheme, otherScheme(secure))
+		e.find(cureScheme, "Nodes treat %s requests as %s: X-Forwarded-Proto is wrong or missing.", e.URL.Scheme, otherScheme(secure))
 	}
 }
 
@@ -168,7 +168,7 @@ func (e *examination) judgeAddress(ctx context.Context, v *view) {
 	}
 	claim, _, err := e.probe(ctx, http.Header{"X-Forwarded-For": {unlikely}})
 	if err == nil && claim != nil && claim.Address == unlikely {
-		e.find(cureForwarded, "Clients can claim any address: X-Forwarded-For is passed on as they write it.")
+		e.find(cureForwarded, "Clients can forge their address: the balancer passes on their X-Forwarded-For.")
 		return
 	}
 	if seen == v.from {
@@ -177,8 +177,8 @@ func (e *examination) judgeAddress(ctx context.Context, v *view) {
 	switch hops := strings.Split(strings.ReplaceAll(v.Forwarded, " ", ""), ","); {
 	case v.Forwarded != "" && (!slices.Contains(hops, v.Address) || slices.Contains(hops, v.from.String())):
 		e.find(inConfiguration("trusted_proxies: ["+v.Address+"]"),
-			"Nodes do not believe what the balancer at %s says of clients: it counts as one client, with the limits of one.", v.Address)
+			"Nodes do not trust the X-Forwarded-For of the balancer at %s: all clients share the limits of one.", v.Address)
 	case v.Forwarded == "" && (seen.IsPrivate() || seen.IsLoopback() || seen.IsLinkLocalUnicast() || seen == v.to):
-		e.find(cureForwarded, "The client's address is not passed on: nodes take %s for it, and all clients share the limits of one.", v.Address)
+		e.find(cureForwarded, "The client's address is not passed on: nodes see %s instead, and all clients share the limits of one.", v.Address)
 	}
 }

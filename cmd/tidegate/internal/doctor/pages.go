@@ -11,11 +11,11 @@ import (
 func (e *examination) lookAtPages(ctx context.Context) {
 	own := e.URL.Scheme + "://" + e.URL.Host
 	if e.refusesPage(ctx, own) && !slices.ContainsFunc(e.report.Findings, isOfOrigin) {
-		e.find(slices.Concat(cureHost, cureScheme), "Pages of %s itself are refused, as nodes see another Host or scheme.", own)
+		e.find(slices.Concat(cureHost, cureScheme), "Pages of %s itself are rejected: nodes see another Host or scheme.", own)
 	}
 	for _, origin := range e.Origins {
 		if e.refusesPage(ctx, origin) {
-			e.find(inConfiguration(`origins: ["`+origin+`"]`), "Pages of %s are refused.", origin)
+			e.find(inConfiguration(`origins: ["`+origin+`"]`), "Pages of %s are rejected.", origin)
 		}
 	}
 }

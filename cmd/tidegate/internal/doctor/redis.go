@@ -20,13 +20,13 @@ func (e *examination) lookAtRedis(ctx context.Context) {
 	defer cancel()
 	found, err := broker.InspectRedis(ctx, e.Redis)
 	if err != nil {
-		e.find(inConfiguration("redis: {url: ...}"), "Redis cannot be asked: %s.", strings.ReplaceAll(err.Error(), "\n", "; "))
+		e.find(inConfiguration("redis: {url: ...}"), "Redis cannot be queried: %s.", strings.ReplaceAll(err.Error(), "\n", "; "))
 		return
 	}
 	if denied := found[0].Denied; len(denied) > 0 {
-		e.find([]Cure{{"Redis", e.grant(denied)}}, "Redis does not let this user do what nodes need: %s.", strings.Join(denied, ", "))
+		e.find([]Cure{{"Redis", e.grant(denied)}}, "This Redis user lacks rights that nodes need: %s.", strings.Join(denied, ", "))
 	} else if refused := found[0].Refused; refused != nil {
-		e.find(cureRefuse, "Redis takes no messages: %v.", refused)
+		e.find(cureRefuse, "Redis rejects messages: %v.", refused)
 	}
 	for _, server := range found {
 		e.judgeSettings(server)
@@ -55,21 +55,21 @@ func commandOf(command string) string {
 func (e *examination) judgeSettings(server broker.Inspection) {
 	settings := server.Settings
 	if policy, told := settings["maxmemory-policy"]; told && policy != "noeviction" {
-		e.find(cureEvict, "Redis at %s forgets keys when its memory is full (maxmemory-policy %s): histories lose messages, and nobody is told.", server.Address, policy)
+		e.find(cureEvict, "Redis at %s evicts keys when its memory is full (maxmemory-policy %s): histories lose messages silently.", server.Address, policy)
 	}
 	saves, told := settings["save"]
 	switch {
 	case settings["appendonly"] == "yes" && settings["appendfsync"] != "" && settings["appendfsync"] != "always":
-		e.find(cureAppend, "Redis at %s comes back from a crash without its newest messages (appendfsync %s), and gives their positions to others.", server.Address, settings["appendfsync"])
+		e.find(cureAppend, "Redis at %s loses its newest messages in a crash (appendfsync %s), and reuses their positions for others.", server.Address, settings["appendfsync"])
 	case settings["appendonly"] == "no" && saves != "":
-		e.find(cureSave, "Redis at %s comes back with what it had when it last saved (save %s), and gives later positions to other messages.", server.Address, saves)
+		e.find(cureSave, "Redis at %s restarts from its last snapshot (save %s), and reuses the positions of later messages.", server.Address, saves)
 	}
 	limits, limited := settings["client-output-buffer-limit"]
 	if hard, soft, ok := limitsOfPubSub(limits); ok && (isTight(hard, leastHard) || isTight(soft, leastSoft)) {
-		e.find(curePubSub, "Redis at %s cuts off a node for which %d bytes wait, or %d for a while (client-output-buffer-limit pubsub): a burst makes gaps.", server.Address, hard, soft)
+		e.find(curePubSub, "Redis at %s disconnects a node with %d bytes queued, or %d for some time (client-output-buffer-limit pubsub): a burst causes gaps.", server.Address, hard, soft)
 	}
 	if !told || !limited {
-		e.pass("persistence and output buffers of Redis at %s: this user may not ask (CONFIG GET); give the URL of one who may", server.Address)
+		e.pass("persistence and output buffers of Redis at %s: this user may not run CONFIG GET; give the URL of a user that may", server.Address)
 	}
 }
 

@@ -22,7 +22,7 @@ func (e *examination) lookAtWays(ctx context.Context) {
 	case socket != nil:
 		e.lookForRepeats(ctx, socket)
 	default:
-		e.pass("repeated requests: nothing listens")
+		e.pass("retries: no connection to listen on")
 	}
 	ways := idleWays{socket: socket != nil, stream: stream != nil}
 	for _, l := range []*listener{socket, stream} {
@@ -45,7 +45,7 @@ func (e *examination) lookAtSocket(ctx context.Context) *listener {
 	case errors.As(err, &no) && no.status == http.StatusUpgradeRequired:
 		e.find(cureUpgrade, "WebSockets cannot be opened: the header Upgrade does not reach the node.")
 	case errors.As(err, &no) && !no.refuses():
-		e.find(cureUpgrade, "WebSockets cannot be opened: the handshake is answered by %s.", no)
+		e.find(cureUpgrade, "WebSockets cannot be opened: the handshake got %s.", no)
 	case errors.As(err, &no):
 		e.pass("WebSockets: %s", no)
 	default:
@@ -68,9 +68,9 @@ func (e *examination) lookAtStream(ctx context.Context) *listener {
 	case err == nil:
 		return stream
 	case errors.Is(err, errUnanswered):
-		e.find(cureBuffer, "Server-Sent Events are held back: a stream said nothing for %s, though there was something to say.", eventPatience)
+		e.find(cureBuffer, "Server-Sent Events are buffered: a stream delivered nothing for %s, although an event was published.", eventPatience)
 	case errors.As(err, &no) && !no.refuses():
-		e.find(cureAddress, "Server-Sent Events cannot be had: /events is answered by %s.", no)
+		e.find(cureAddress, "Server-Sent Events do not work: /events returned %s.", no)
 	default:
 		e.pass("Server-Sent Events: %v", err)
 	}
@@ -106,15 +106,15 @@ func (e *examination) expectAnEvent(ctx context.Context, stream *listener) error
 
 // lookForRepeats sends a request that no node answers, and counts how many nodes have received it.
 func (e *examination) lookForRepeats(ctx context.Context, l *listener) {
-	e.say("asking what no node answers")
+	e.say("sending a request that no node answers")
 	answer, err := e.ask(ctx, http.MethodGet, "/api/probe?unanswered="+url.QueryEscape(e.channel), nil, nil)
 	if err == nil && answer.status < http.StatusInternalServerError {
-		e.pass("repeated requests: a probe that is to be unanswered got %s", answer)
+		e.pass("retries: a probe that no node answers got %s", answer)
 		return
 	}
 	const last = "doctor: that was all"
 	if err := e.publishAtLast(ctx, last); err != nil {
-		e.pass("repeated requests: %v", err)
+		e.pass("retries: %v", err)
 		return
 	}
 	var nodes []string
@@ -126,11 +126,11 @@ func (e *examination) lookForRepeats(ctx context.Context, l *listener) {
 	})
 	switch {
 	case err != nil:
-		e.pass("repeated requests: %v", err)
+		e.pass("retries: %v", err)
 	case len(nodes) == 0:
-		e.pass("repeated requests: no node was asked")
+		e.pass("retries: no node received the probe")
 	case len(nodes) > 1:
-		e.find(cureRepeats, "A GET that a node took and did not answer is repeated: %s were asked one after the other, and what ended the first would end them all.", list(nodes))
+		e.find(cureRepeats, "A GET that a node accepted but did not answer is retried: %s received it in turn. A request that crashes one node would crash them all.", list(nodes))
 	}
 }
 
