@@ -6,7 +6,7 @@ import "strings"
 // rules and a key.
 func (c *reading) validateExposure() {
 	if !loopback(c.config.InternalListen) {
-		c.warn("internal_listen", "%s is reachable from other machines: metrics and profiles are for operators; let a firewall or a network policy guard it", c.config.InternalListen)
+		c.warn("internal_listen", "%s is reachable from other machines: it serves metrics and profiles; protect it with a firewall or a network policy", c.config.InternalListen)
 	}
 	path, address := "listen", c.config.Listen
 	if loopback(address) {

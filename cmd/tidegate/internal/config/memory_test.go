@@ -47,12 +47,12 @@ func TestMemory_SaysWhatHasNoBound(t *testing.T) {
 func TestConfig_LimitsThatTheMachineCannotHold(t *testing.T) {
 	c := read(t, "limits: {sessions: 900, connections: 100}", nil)
 	c.warnOfTooLittle(1024, 64<<30)
-	if got := c.warnings.Error(); !strings.Contains(got, "limits.sessions: with limits.connections 1000 may be open") {
+	if got := c.warnings.Error(); !strings.Contains(got, "limits.sessions: with limits.connections it allows 1000 connections") {
 		t.Errorf("warnings %q", got)
 	}
 	c = read(t, "limits: {sessions: 9000, connections: 100}", nil)
 	c.warnOfTooLittle(1<<20, 256<<20)
-	if got := c.warnings.Error(); !strings.Contains(got, "of memory in all, and there are 256 MiB") {
+	if got := c.warnings.Error(); !strings.Contains(got, "of memory, but the machine has 256 MiB") {
 		t.Errorf("warnings %q", got)
 	}
 }

@@ -72,7 +72,7 @@ func (r *reader) file(document []byte, table []setting) {
 	}
 	r.mapping("", root.Content[0], table)
 	if err := decoder.Decode(&second); !errors.Is(err, io.EOF) {
-		r.problem("", &second, "a second YAML document begins here: put everything into one")
+		r.problem("", &second, "a second YAML document starts here: put everything into one")
 	}
 }
 
@@ -120,7 +120,7 @@ func (r *reader) group(base, group string, n *yaml.Node, table []setting, seen m
 		}
 		name := join(group, key.Value)
 		if first, twice := seen[name]; twice {
-			r.problem(join(base, name), key, "%s is given a second time, first on line %d", join(base, name), first)
+			r.problem(join(base, name), key, "%s is given twice, first on line %d", join(base, name), first)
 			continue
 		}
 		seen[name] = key.Line

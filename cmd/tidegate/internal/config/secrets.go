@@ -57,7 +57,7 @@ func (c *reading) readAPIKeys() {
 		c.readSecret(path+".key", &keys[i].Key, keys[i].KeyFile)
 		switch {
 		case keys[i].Name == "":
-			c.problem(path, "name is missing: it says in logs and metrics whose key this is")
+			c.problem(path, "name is missing: it identifies the key in logs and metrics")
 		case keys[i].Key == "" && keys[i].KeyFile == "":
 			c.problem(path, "give a key or a key_file")
 		case keys[i].Key != "":

@@ -107,7 +107,7 @@ func (c *reading) validateCentrifuge() {
 
 func (c *reading) validatePath(name, path string) {
 	if path != "" && !isPlainPath(path) {
-		c.problem(name, "%.64q is no path: want one such as /connection, or nothing", path)
+		c.problem(name, "%.64q is not a path: want one such as /connection, or an empty string", path)
 	}
 }
 
@@ -121,7 +121,7 @@ func (c *reading) validateWebSocket() {
 	switch {
 	case c.config.WebSocket.Engine != websocket.Epoll:
 	case runtime.GOOS != "linux":
-		c.problem("websocket.engine", "epoll is a part of Linux: set auto or portable")
+		c.problem("websocket.engine", "epoll needs Linux: set auto or portable")
 	case c.config.TLS.CertFile != "":
 		c.problem("websocket.engine", "epoll cannot read TLS: set auto or portable, or leave TLS to a proxy")
 	}
@@ -135,15 +135,15 @@ func (c *reading) validateListeners() {
 		c.problem("compression.enabled", "limits.message_bytes is 0: without a limit one small frame could inflate to any size")
 	}
 	if c.config.Listen == c.config.InternalListen && !anyPort(c.config.Listen) {
-		c.problem("internal_listen", "%s is the address of listen, too: give each its own port", c.config.Listen)
+		c.problem("internal_listen", "%s is also the address of listen: give each its own port", c.config.Listen)
 	}
 	files := c.config.TLS
 	switch {
 	case files.CertFile == "" && files.KeyFile == "":
 	case files.CertFile == "":
-		c.problem("tls.key_file", "tls.cert_file is missing beside it")
+		c.problem("tls.key_file", "tls.cert_file is missing")
 	case files.KeyFile == "":
-		c.problem("tls.cert_file", "tls.key_file is missing beside it")
+		c.problem("tls.cert_file", "tls.key_file is missing")
 	default:
 		if _, err := tls.LoadX509KeyPair(files.CertFile, files.KeyFile); err != nil {
 			c.problem("tls.cert_file", "%v", err)
@@ -169,7 +169,7 @@ func (c *reading) validateOrigins() {
 	for i, origin := range c.config.Origins {
 		u, err := url.Parse(strings.ReplaceAll(origin, "*", "0"))
 		if origin != "*" && (err != nil || u.Scheme == "" || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.User != nil) {
-			c.problem(element("origins", i), "%q is no origin: want scheme://host such as https://app.example.com or https://*.example.com", origin)
+			c.problem(element("origins", i), "%q is not an origin: want scheme://host such as https://app.example.com or https://*.example.com", origin)
 		}
 	}
 }
@@ -193,7 +193,7 @@ func (c *reading) validateBounds() {
 	}
 	for path, room := range map[string]int{"limits.inbound_bytes": limits.InboundForClients(), "limits.inbound_bytes_per_ip": limits.InboundBytesPerIP} {
 		if room > 0 && room < limits.MessageBytes {
-			c.problem(path, "it leaves clients %d, less than limits.message_bytes (%d): the largest message would never find room", room, limits.MessageBytes)
+			c.problem(path, "it leaves clients %d, less than limits.message_bytes (%d): the largest message would never fit", room, limits.MessageBytes)
 		}
 	}
 	c.warnOfTooLittle(Descriptors(), machineMemory())
@@ -202,10 +202,10 @@ func (c *reading) validateBounds() {
 // warnOfTooLittle warns of limits that exceed the machine's resources.
 func (c *reading) warnOfTooLittle(descriptors int, memory int64) {
 	if open := c.config.Limits.Sessions + c.config.Connections.Most; open > descriptors-reserveOf(descriptors) {
-		c.warn("limits.sessions", "with limits.connections %d may be open, and of the %d file descriptors %d are for clients: raise the limit (ulimit -n), or lower these",
+		c.warn("limits.sessions", "with limits.connections it allows %d connections, but of the %d file descriptors only %d are for clients: raise the limit (ulimit -n), or lower these",
 			open, descriptors, descriptors-reserveOf(descriptors))
 	}
 	if sum, _ := c.config.Memory().Container(); sum > memory {
-		c.warn("limits", "they allow %s of memory in all, and there are %s: tidegate check shows the sum", Size(sum), Size(memory))
+		c.warn("limits", "they allow %s of memory, but the machine has %s: tidegate check shows the sum", Size(sum), Size(memory))
 	}
 }

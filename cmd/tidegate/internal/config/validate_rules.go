@@ -37,7 +37,7 @@ func (c *reading) warnOfHidden(i int) {
 	rule := c.config.Rules[i]
 	for j, earlier := range c.config.Rules[:i] {
 		if earlier.Match != "" && rules.Matches(earlier.Match, rule.Match) {
-			c.warn(element("channels", i), "the rule for %q decides nothing: %s, for %q, matches first; put the narrower one above it",
+			c.warn(element("channels", i), "the rule for %q never applies: %s, for %q, matches first; put the narrower rule above it",
 				rule.Match, element("channels", j), earlier.Match)
 			return
 		}
@@ -54,7 +54,7 @@ func (c *reading) warnOfMissingTokens(path string, rule rules.Rule) {
 		switch {
 		case c.config.Auth.JWT.Given() || one.who == rules.Authenticated && c.config.Webhooks.wants(gateway.OnConnect):
 		case one.who == rules.Authenticated || one.who == rules.Token:
-			c.warn(path, "%s: %s is for clients with a token, and there is no key to verify one, so only backends can: give auth.jwt.secret_file, public_key_file or jwks_url",
+			c.warn(path, "%s: %s requires a token, and there is no key to verify one, so only backends can: set auth.jwt.secret_file, public_key_file or jwks_url",
 				one.name, one.who)
 		}
 	}
@@ -63,6 +63,6 @@ func (c *reading) warnOfMissingTokens(path string, rule rules.Rule) {
 // warnOfHistoryForEver warns of a rule that lets clients fill Redis over time.
 func (c *reading) warnOfHistoryForEver(path string, rule rules.Rule) {
 	if c.config.UsesRedis() && rule.KeepsHistory() && rule.HistoryTTL == 0 && rule.Publish != rules.Nobody && rule.Publish != "" {
-		c.warn(path, "history has no ttl, and clients may publish: Redis keeps each channel that one of them names for ever; give it a ttl")
+		c.warn(path, "history has no ttl, and clients may publish: Redis keeps every channel that a client names forever; set a ttl")
 	}
 }
