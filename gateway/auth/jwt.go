@@ -16,8 +16,8 @@ import (
 	"tidegate/gateway/internal/wall"
 )
 
-// JWT configures which tokens are accepted: those signed by one of the keys whose claims
-// fit. Without a key, none is.
+// JWT configures which tokens are accepted: a token must be signed by one of the keys, and its
+// claims must fit. Without a key, no token is accepted.
 type JWT struct {
 	Secret     string // for HS256, HS384, HS512; at least 32 bytes
 	PublicKeys []byte // PEM; for RS*, PS*, ES* or EdDSA, depending on the kind of key; not together with JWKSURL

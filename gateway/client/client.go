@@ -76,8 +76,8 @@ type Page struct {
 	Lost     bool      // messages before these were asked for but no longer exist
 }
 
-// History returns the messages after cursor, or the newest ones if cursor is empty. A limit
-// of 0 means as many as the gateway puts into one answer.
+// History returns the messages after cursor, or the newest ones if cursor is empty, oldest
+// first. A limit of 0 means as many as the gateway puts into one answer.
 func (c *Client) History(ctx context.Context, channel, cursor string, limit int) (Page, error) {
 	f, err := c.calls.wait(ctx, c.calls.begin(command{Type: "history", Channel: channel, Cursor: cursor, Limit: limit}))
 	if err != nil {

@@ -8,12 +8,12 @@ import (
 
 // Config configures a Client. Only URL is required.
 type Config struct {
-	// URL is the gateway's, such as ws://127.0.0.1:8080/ws.
+	// URL is the URL of the gateway, such as ws://127.0.0.1:8080/ws.
 	URL string
 
 	// Token returns the token to authenticate with. It is called before each attempt to
 	// connect, so it can renew a token that expires. A nil Token or an empty token means an
-	// anonymous client.
+	// anonymous client. An error fails the attempt, which is retried later.
 	Token func(context.Context) (string, error)
 
 	// Link, if not nil, is called with nil after each successful connect, and with the

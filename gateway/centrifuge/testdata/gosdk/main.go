@@ -1,5 +1,5 @@
-// An application in Go with the official client. It is given the addresses of two nodes
-// and ends with 0 if all went well.
+// An application with the official Go client. It is given the addresses of two nodes and exits
+// with 0 if everything worked.
 package main
 
 import (

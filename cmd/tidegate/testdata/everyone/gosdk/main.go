@@ -1,5 +1,5 @@
-// The official Go client as a witness: as witnesses.mjs, for those of WITNESSES whose kind
-// is its own. The others are somebody else's.
+// The official Go client as a witness, like witnesses.mjs. It runs those of WITNESSES that have
+// its kind and ignores the others.
 package main
 
 import (
@@ -38,9 +38,8 @@ func main() {
 	}
 }
 
-// listen says each message, that it may have missed something, and that it listens. Where
-// the channel keeps a history the client recovers by itself; where not, it misses what comes
-// while it is away.
+// listen reports each message, each possible gap, and that it is subscribed. On a channel with
+// history the client recovers on its own; otherwise it misses what comes while it is away.
 func (w witness) listen(newClient func(string, centrifuge.Config) *centrifuge.Client, say func(string)) {
 	client := newClient(strings.Replace(w.URL, "http", "ws", 1)+"/connection/websocket", centrifuge.Config{
 		MinReconnectDelay: 50 * time.Millisecond, MaxReconnectDelay: 500 * time.Millisecond,
