@@ -15,7 +15,6 @@
 //	teller.go, posts.go           deliver a line's notices; those not in a line yet
 //	stays.go                      this node's members of a channel, and what the broker knows
 //	roster.go                     the members of a channel whose audience gets joins and leaves
-//	roster.go                     who is on a channel whose audience hears of joins and leaves
 package attendance
 
 import (

@@ -45,7 +45,7 @@ type Step struct {
 
 	// Set for Give.
 	Entries []*Entry        // with contiguous offsets; give and Take each of them, as far as there is room
-	After   broker.Position // the entries are everything that was published after this position
+	After   broker.Position // what was published after this position follows, beginning with the entries
 	Lost    bool            // messages before the entries are lost: tell the client first
 	Present bool            // after the last entry the client is up to date: see Arrive
 
