@@ -13,23 +13,36 @@ import (
 // TestIdle_AnswersPingsWhileOthersConnect: a gateway ends sessions that do not, and many
 // take longer to connect than it waits.
 func TestIdle_AnswersPingsWhileOthersConnect(t *testing.T) {
+	b := &idleLoad{connectLoad: connectLoad{count: 2, atOnce: 1}, duration: time.Millisecond}
+	if result, err := b.measure(t.Context(), startPingEach(t)); err != nil || result.Closed != 0 {
+		t.Errorf("%+v, %v", result, err)
+	}
+}
+
+// TestLoad_AnswersPingsWhileOthersConnect: as above.
+func TestLoad_AnswersPingsWhileOthersConnect(t *testing.T) {
+	at := startPingEach(t)
+	run := &loadRun{load: &load{channels: 1, members: 2, publishers: 1}, window: newWindow(1, 2), latency: newLatencyRecorder(), site: at, fail: func(error) {}}
+	defer run.end()
+	if err := run.connect(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// startPingEach returns where pingEach serves until the test ends.
+func startPingEach(t *testing.T) *site {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var serving sync.WaitGroup
-	defer serving.Wait()
-	defer listener.Close()
+	t.Cleanup(serving.Wait)
+	t.Cleanup(func() { listener.Close() })
 	serving.Go(func() { pingEach(listener) })
-
-	b := &idleLoad{connectLoad: connectLoad{count: 2, atOnce: 1}, duration: time.Millisecond}
 	gateway := &url.URL{Scheme: "ws", Host: listener.Addr().String(), Path: "/ws"}
-	result, err := b.measure(t.Context(), &site{adapter: native,
-		urls: []*url.URL{gateway}, tokenOf: func(int) (string, error) { return "", nil },
+	return &site{
+		adapter: native, urls: []*url.URL{gateway}, tokenOf: func(int) (string, error) { return "", nil },
 		watch: meter{pids: []int{os.Getpid()}}, progress: &progress{},
-	})
-	if err != nil || result.Closed != 0 {
-		t.Errorf("%+v, %v", result, err)
 	}
 }
 

@@ -81,7 +81,6 @@ func (l *load) measure(ctx context.Context, site *site) (*Result, error) {
 	if err := r.connect(ctx); err != nil {
 		return nil, err
 	}
-	r.read()
 	pumping, stop := context.WithCancel(ctx)
 	defer stop()
 	var publishing sync.WaitGroup
@@ -120,6 +119,8 @@ func (r *loadRun) end() {
 	r.reading.Wait()
 }
 
+// connect connects all sessions, and has each read from its first moment on: while many
+// connect, the gateway asks those that came first whether they are alive.
 func (r *loadRun) connect(ctx context.Context) error {
 	r.listeners = make([]*listener, r.channels*r.members)
 	publishers := r.publishers
@@ -136,29 +137,29 @@ func (r *loadRun) connect(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		r.listeners[i] = &listener{number: i, client: client, channel: ch, window: r.window, latency: r.latency}
-		return client.subscribe(ch.name)
+		l := &listener{number: i, client: client, channel: ch, window: r.window, latency: r.latency}
+		r.listeners[i] = l
+		if err := client.subscribe(ch.name); err != nil {
+			return err
+		}
+		client.endless()
+		r.reading.Go(l.listen)
+		return nil
 	})
 	if err != nil {
 		return err
 	}
 	r.pump = &pump{channels: r.channel, clients: r.publishing, window: r.window, rate: r.rate, adapter: r.site.adapter, payload: r.payload}
-	return r.site.connectAll(ctx, len(r.publishing), connectsAtOnce, func(ctx context.Context, i int) (err error) {
-		r.publishing[i], err = r.site.open(ctx, len(r.listeners)+i, true, r.channel[i%r.channels].name)
-		return err
+	return r.site.connectAll(ctx, len(r.publishing), connectsAtOnce, func(ctx context.Context, i int) error {
+		client, err := r.site.open(ctx, len(r.listeners)+i, true, r.channel[i%r.channels].name)
+		if err != nil {
+			return err
+		}
+		r.publishing[i] = client
+		client.endless()
+		r.reading.Go(func() { r.hearRefusals(client) })
+		return nil
 	})
-}
-
-// read lets every connection be read from.
-func (r *loadRun) read() {
-	for _, l := range r.listeners {
-		l.client.endless()
-		r.reading.Go(l.listen)
-	}
-	for _, c := range r.publishing {
-		c.endless()
-		r.reading.Go(func() { r.hearRefusals(c) })
-	}
 }
 
 // hearRefusals ends the run when a publication is refused: nobody would get it.

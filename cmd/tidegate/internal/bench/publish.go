@@ -98,16 +98,15 @@ func (b *publishLoad) measure(ctx context.Context, site *site) (*Result, error) 
 		}
 		client.endless()
 		text := fmt.Appendf(nil, `{"type":"publish","id":1,"channel":"%s","data":%s}`, site.channel(i%b.channels), payloadText(b.payload))
-		publishers[i] = &publisher{number: i, client: client, text: text, due: make(chan time.Duration, b.inFlight), latency: latency}
+		p := &publisher{number: i, client: client, text: text, due: make(chan time.Duration, b.inFlight), latency: latency}
+		publishers[i] = p
+		working.Go(func() { // from its first moment on: the gateway asks whether it is alive
+			fail(fmt.Errorf("publish: %w", p.work(b.rate == 0)))
+		})
 		return nil
 	})
 	if err != nil {
 		return nil, err
-	}
-	for _, p := range publishers {
-		working.Go(func() {
-			fail(fmt.Errorf("publish: %w", p.work(b.rate == 0)))
-		})
 	}
 	if b.rate > 0 {
 		working.Go(func() { b.pace(ctx, publishers) })
