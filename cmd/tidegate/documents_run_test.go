@@ -46,6 +46,7 @@ var guides = map[string]guide{
 	}},
 	"deploy/module.md":             {nil, map[string]string{"deploy/module.sh": "TestModule_CanBeGivenAnAddress"}},
 	"deploy/pairs.md":              {nil, map[string]string{"cd": byHand, "FAULT_": byHand}},
+	"deploy/soak.md":               {nil, map[string]string{"cd": byHand, "SOAK": byHand}},
 	"deploy/upgrades.md":           {nil, map[string]string{"UPGRADE_FROM": byHand}},
 	"gateway/simulation/README.md": {nil, map[string]string{"go test": "TestSimulation tells other stories", "SIM_MUTANTS": byHand}},
 	"cmd/tidegate/internal/bench/README.md": {nil, map[string]string{
