@@ -22,7 +22,8 @@ func newCluster(g *Gateway, c *Config) *cluster.Cluster {
 		Lost:    g.nodeLost,
 		Died:    g.metrics.Died.Inc,
 
-		LastWord: g.drain.lastWord,
+		LastWord:  g.drain.lastWord,
+		ByClients: []string{findSession},
 		Answers: map[string]cluster.Answerer{
 			describeNode:    answerer(func(_ context.Context, _ errand, say sayer) error { return say(about()) }),
 			measureLoad:     answerer(func(_ context.Context, e errand, say sayer) error { return say(meter.read(e.Most)) }),

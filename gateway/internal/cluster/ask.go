@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 )
@@ -69,22 +70,24 @@ func (c *Cluster) take(q question) {
 	if q.From == c.config.Node {
 		return
 	}
-	if !c.asking.unanswered.take(len(q.Body)) {
-		c.config.Log.Warn("too many questions of other nodes: one is not answered", "from", q.From)
-		return
+	queue := c.asking.others
+	if slices.Contains(c.config.ByClients, q.Topic) {
+		queue = c.asking.byClients
 	}
-	c.asking.given <- q
+	if !queue.take(q) {
+		c.config.Log.Warn("too many questions of other nodes: one is not answered", "from", q.From, "topic", q.Topic)
+	}
 }
 
-// answerOthers answers the questions of other nodes until ctx ends.
-func (c *Cluster) answerOthers(ctx context.Context) {
+// answerOthers answers the questions of other nodes in a queue until ctx ends.
+func (c *Cluster) answerOthers(ctx context.Context, queue *questions) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case q := <-c.asking.given:
+		case q := <-queue.waiting:
 			c.config.Wall.Do("answer another node", func() { c.answerOther(ctx, &q) })
-			c.asking.unanswered.give(len(q.Body))
+			queue.room.give(len(q.Body))
 		}
 	}
 }

@@ -29,18 +29,19 @@ import (
 
 // Config configures a Cluster. Broker, Node, Explain, LastWord, Log and Wall are required.
 type Config struct {
-	Broker   broker.Broker
-	Node     string                   // name of this node, unique in the cluster and never used again
-	Lease    time.Duration            // a node that is silent for this long counts as dead
-	About    func() any               // returns what each sign of life says about this node, as JSON; may be nil
-	Lost     func(node string)        // called for each other node that has left or died; must not block; may be nil
-	Died     func()                   // also called if the node has died; must not block; may be nil
-	LastWord func() time.Time         // called after Run's context has ended; returns the time by which Run must return
-	Explain  func(err error) *Failure // converts an error of an Answerer or Ear for the other node
-	Answers  map[string]Answerer      // by topic; for Ask
-	Ears     map[string]Ear           // by topic; for Tell
-	Log      *slog.Logger
-	Wall     *wall.Wall // catches panics, including those of Answers and Ears
+	Broker    broker.Broker
+	Node      string                   // name of this node, unique in the cluster and never used again
+	Lease     time.Duration            // a node that is silent for this long counts as dead
+	About     func() any               // returns what each sign of life says about this node, as JSON; may be nil
+	Lost      func(node string)        // called for each other node that has left or died; must not block; may be nil
+	Died      func()                   // also called if the node has died; must not block; may be nil
+	LastWord  func() time.Time         // called after Run's context has ended; returns the time by which Run must return
+	Explain   func(err error) *Failure // converts an error of an Answerer or Ear for the other node
+	Answers   map[string]Answerer      // by topic; for Ask
+	ByClients []string                 // topics in Answers that clients' requests can cause: no other question waits for these
+	Ears      map[string]Ear           // by topic; for Tell
+	Log       *slog.Logger
+	Wall      *wall.Wall // catches panics, including those of Answers and Ears
 }
 
 // Cluster is this node's membership. All methods are safe for concurrent use.

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -233,5 +234,42 @@ func TestRun_TellsDeathFromLeaving(t *testing.T) {
 		if len(told) > 0 {
 			t.Errorf("told also %q", <-told)
 		}
+	})
+}
+
+// What clients can have nodes ask each other, as much of it as there can be, delays
+// no ban: neither in the queue nor behind it.
+func TestAsk_NothingWaitsForWhatClientsCause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked atomic.Int64
+		w := startTown(t, func(string) Config {
+			return Config{ByClients: []string{"find"}, Answers: map[string]Answerer{
+				"find": func(ctx context.Context, _ json.RawMessage, _ func(any) error) error {
+					asked.Add(1)
+					<-ctx.Done()
+					return ctx.Err()
+				},
+				"ban": func(_ context.Context, _ json.RawMessage, say func(any) error) error { return say("done") },
+			}}
+		}, "a", "b", "c")
+		ctx, end := context.WithCancel(t.Context())
+		var finding sync.WaitGroup
+		for _, from := range []string{"a", "c"} {
+			for range questionsMost * 3 / 4 {
+				finding.Go(func() { _, _ = w.nodes[from].Ask(ctx, "find", nil, ignore) })
+			}
+		}
+		synctest.Wait()
+		if asked.Load() == 0 {
+			t.Error("nobody was asked")
+		}
+		var answers int
+		began := time.Now()
+		err := w.nodes["a"].AskAll(t.Context(), "ban", nil, func(json.RawMessage) error { answers++; return nil })
+		if err != nil || answers != 3 || time.Since(began) > 0 {
+			t.Errorf("%d answers after %v, %v; want 3 at once", answers, time.Since(began), err)
+		}
+		end()
+		finding.Wait()
 	})
 }

@@ -118,5 +118,5 @@ const (
 	askPatience = time.Second            // how long to wait for the next part
 	answerLimit = 10 * time.Second       // for a node to answer a question
 	greetTime   = 200 * time.Millisecond // for a new node to learn who is alive
-	answerers   = 4
+	answerers   = 4                      // for each queue of questions
 )

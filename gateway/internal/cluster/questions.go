@@ -2,12 +2,11 @@ package cluster
 
 import "tidegate/broker/lock"
 
-// asking holds the questions that this node has in flight and the queue of those from other nodes.
+// asking holds the questions that this node has in flight and the queues of those from other nodes.
 type asking struct {
 	// Fixed at birth.
-	given      chan question
-	unanswered room // bounds the queue, which has a slot for each question
-	asked      room // bounds the questions in flight
+	others, byClients *questions
+	asked             room // bounds the questions in flight
 
 	// Guarded by mu.
 	mu       lock.Mutex[lock.Questions]
@@ -16,11 +15,29 @@ type asking struct {
 
 func newAsking() *asking {
 	return &asking{
-		given:      make(chan question, questionsMost),
-		unanswered: room{most: questionsMost, mostBytes: questionBytes},
-		asked:      room{most: askedMost, mostBytes: askedBytes},
-		underWay:   make(map[string]*gathering),
+		others: newQuestions(), byClients: newQuestions(),
+		asked:    room{most: askedMost, mostBytes: askedBytes},
+		underWay: make(map[string]*gathering),
 	}
+}
+
+// questions is a queue of questions from other nodes.
+type questions struct {
+	waiting chan question // has a slot for each question that fits
+	room    room
+}
+
+func newQuestions() *questions {
+	return &questions{make(chan question, questionsMost), room{most: questionsMost, mostBytes: questionBytes}}
+}
+
+// take queues a question and reports whether there was room.
+func (q *questions) take(asked question) bool {
+	if !q.room.take(len(asked.Body)) {
+		return false
+	}
+	q.waiting <- asked
+	return true
 }
 
 func (a *asking) begin(id string, g *gathering) {

@@ -6,13 +6,13 @@ import "sync/atomic"
 // the questions of others, its own questions and words, which count twice while they are in
 // flight, and what it knows about the other nodes. It excludes the answers to its own
 // questions, which the callers of Ask keep.
-const Bytes = inboxBytes + questionBytes + 2*(askedBytes+toldBytes) + mostNodes*nodeBytes
+const Bytes = inboxBytes + 2*questionBytes + 2*(askedBytes+toldBytes) + mostNodes*nodeBytes
 
 const (
 	inboxMost     = 1024 // messages received and not yet read
 	inboxBytes    = 8 << 20
-	questionsMost = 256 // unanswered questions of other nodes
-	questionBytes = 2 << 20
+	questionsMost = 256 // unanswered questions of other nodes, in each of two queues
+	questionBytes = 1 << 20
 	askedMost     = 256 // questions of this node in flight
 	askedBytes    = 2 << 20
 	toldMost      = 4096 // words of this node that are not confirmed

@@ -77,7 +77,7 @@ func TestRoom_WhatANodeIsAskedIsBounded(t *testing.T) {
 			for range want + 10 {
 				c.take(q)
 			}
-			if got := len(c.asking.given); got != want {
+			if got := len(c.asking.others.waiting); got != want {
 				t.Errorf("%d questions of %d bytes wait, want %d", got, bytes, want)
 			}
 		})

@@ -17,7 +17,8 @@ func (c *Cluster) Run(ctx context.Context) {
 	parts.Go(func() { c.listen(ctx) })
 	parts.Go(func() { c.announce(ctx) })
 	for range answerers {
-		parts.Go(func() { c.answerOthers(ctx) })
+		parts.Go(func() { c.answerOthers(ctx, c.asking.others) })
+		parts.Go(func() { c.answerOthers(ctx, c.asking.byClients) })
 	}
 	parts.Wait()
 
