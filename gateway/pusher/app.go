@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"tidegate/gateway"
@@ -96,6 +97,16 @@ var webhookEvents = map[string]gateway.HookEvent{
 	"client_event":       gateway.OnPublished,
 	"cache_miss":         gateway.OnNothingRecent,
 	"subscription_count": gateway.OnSessionsChanged,
+}
+
+// Wants reports whether the webhook is told of an event of the gateway's.
+func (w *Webhook) Wants(event gateway.HookEvent) bool {
+	for name, of := range webhookEvents {
+		if of == event && (len(w.Events) == 0 || slices.Contains(w.Events, name)) {
+			return true
+		}
+	}
+	return false
 }
 
 func (w *Webhook) validate() error {

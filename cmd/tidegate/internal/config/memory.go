@@ -106,14 +106,32 @@ func (c *Config) UsesRedis() bool { return c.Redis.URL != "" || c.Redis.URLFile 
 const keyBytes = 700
 
 // InRedis returns the most memory in Redis for the idempotency keys of this node's clients.
-// Backends must limit their own keys, and rules the histories. A webhook that is told of
-// each message doubles the keys.
+// Backends must limit their own keys, and rules the histories. For each webhook that is told
+// of a message, its key is stored once more.
 func (c *Config) InRedis() Part {
-	of := 1
-	if c.Webhooks.wants(gateway.OnPublished) {
-		of++
+	return each("idempotency keys", (1+c.webhooksPerMessage())*c.Limits.KeysPerSecond*int(broker.IdempotencyWindow/time.Second), keyBytes)
+}
+
+// webhooksPerMessage returns how many webhooks are told of one message at most: those of the
+// apps without a prefix, and of one app that has a prefix.
+func (c *Config) webhooksPerMessage() int {
+	byPrefix, most := make(map[string]int), 0
+	for _, app := range c.Pusher.Apps {
+		for i := range app.Webhooks {
+			if app.Webhooks[i].Wants(gateway.OnPublished) && !app.Disabled {
+				byPrefix[app.Prefix]++
+			}
+		}
 	}
-	return each("idempotency keys", of*c.Limits.KeysPerSecond*int(broker.IdempotencyWindow/time.Second), keyBytes)
+	for prefix, n := range byPrefix {
+		if prefix != "" {
+			most = max(most, n)
+		}
+	}
+	if c.Webhooks.wants(gateway.OnPublished) {
+		most++
+	}
+	return most + byPrefix[""]
 }
 
 // each returns the Part of a number of things; most is 0 if the number is not limited.

@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"tidegate/gateway"
+	"tidegate/gateway/pusher"
 )
 
 // The default limits fit into the memory of any machine.
@@ -126,4 +129,39 @@ func testsOf(t *testing.T, folder string) string {
 		text.Write(source)
 	}
 	return text.String()
+}
+
+// Redis keeps an idempotency key once more for each webhook that is told of its message.
+func TestInRedis_CountsTheKeysOfEveryWebhook(t *testing.T) {
+	app := func(prefix string, events ...[]string) PusherApp {
+		var a PusherApp
+		a.Prefix = prefix
+		for _, names := range events {
+			a.Webhooks = append(a.Webhooks, pusher.Webhook{URL: "http://127.0.0.1", Events: names})
+		}
+		return a
+	}
+	disabled := app("d:", nil, nil, nil, nil, nil)
+	disabled.Disabled = true
+	own := Webhooks{URL: "http://127.0.0.1", Events: []gateway.HookEvent{gateway.OnPublished}}
+	for name, test := range map[string]struct {
+		webhooks Webhooks
+		apps     []PusherApp
+		copies   int64
+	}{
+		"no webhooks":                {Webhooks{}, nil, 1},
+		"the gateway's":              {own, nil, 2},
+		"of another event":           {Webhooks{URL: "http://127.0.0.1", Events: []gateway.HookEvent{gateway.OnConnect}}, []PusherApp{app("", []string{"member_added"})}, 1},
+		"an app's, of all events":    {Webhooks{}, []PusherApp{app("", nil)}, 2},
+		"two of an app":              {Webhooks{}, []PusherApp{app("a:", nil, []string{"client_event"})}, 3},
+		"apps that never meet":       {Webhooks{}, []PusherApp{app("a:", nil, nil), app("b:", nil)}, 3},
+		"apps that share channels":   {own, []PusherApp{app("", nil), app("", nil), app("b:", nil)}, 5},
+		"an app that is not enabled": {Webhooks{}, []PusherApp{disabled}, 1},
+	} {
+		c := Config{Webhooks: test.webhooks, Pusher: Pusher{Apps: test.apps}}
+		c.Limits.KeysPerSecond = 10
+		if got, want := c.InRedis().Bytes, test.copies*10*300*keyBytes; got != want {
+			t.Errorf("%s: %d bytes, want %d", name, got, want)
+		}
+	}
 }
