@@ -103,6 +103,12 @@ func (s *Server) Demote() {
 	s.process.replica, s.process.refusal = true, "READONLY You can't write against a read only replica."
 }
 
+func (s *Server) promote() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.process.replica, s.process.refusal = false, ""
+}
+
 // Flush removes all keys.
 func (s *Server) Flush() { s.Do("FLUSHALL") }
 

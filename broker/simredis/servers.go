@@ -65,6 +65,16 @@ func (s *Servers) FailOver(address string, n int) {
 	s.startFrom(address, former.Mark().Before(n))
 }
 
+// Reinstate makes a server that was failed over the master again, with the data that it
+// has, and the one in its place a replica. The address leads to it from now on.
+func (s *Servers) Reinstate(former *Server) {
+	s.At(former.Address).Demote()
+	former.promote()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.list[former.Address] = former
+}
+
 // Close stops all servers and waits until no connection is served any more.
 func (s *Servers) Close() {
 	s.mu.Lock()

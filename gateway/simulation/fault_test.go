@@ -146,39 +146,97 @@ func leadAstray(w *world, s *slot, random *rand.Rand) {
 	w.servers.FailOver(redisAddress, 0)
 }
 
+// switchOver has another server take the place of the one that there is, for a while.
+func switchOver(w *world, _ *slot, _ *rand.Rand) {
+	w.replacing <- struct{}{}
+	w.former = w.redis()
+	w.servers.FailOver(redisAddress, 0)
+}
+
+// switchBack has the former server be the master again, with what it had: what was written
+// meanwhile is lost.
+func switchBack(w *world, _ *slot) {
+	defer func() { <-w.replacing }()
+	w.servers.Reinstate(w.former)
+}
+
+// powerFails ends all nodes and Redis at once, which has not written all to its disk.
+func powerFails(w *world, s *slot, random *rand.Rand) {
+	for _, n := range w.nodes {
+		n.kill()
+	}
+	restart(1, 60)(w, s, random)
+}
+
+func startAll(w *world, _ *slot) {
+	for _, n := range w.nodes {
+		startAgain(w, n)
+	}
+}
+
+// killAhead kills a node that has last given a sign of life when the clock of Redis was
+// ahead.
+func killAhead(w *world, s *slot, random *rand.Rand) {
+	w.redis().SetClock(between(random, 10*time.Minute, 2*time.Hour))
+	time.Sleep(lease)
+	s.kill()
+}
+
+func startInTime(w *world, s *slot) {
+	w.redis().SetClock(0)
+	startAgain(w, s)
+}
+
 // blow is one fault that befalls a place at some time.
 type blow struct {
-	number      int // in the plan
-	at          time.Duration
-	fault, node int
-	own         uint64 // seed of what is arbitrary in it
+	number int // in the plan
+	at     time.Duration
+	fault  *fault
+	node   int
+	own    uint64 // seed of what is arbitrary in it
 }
 
 // planOf draws what is to befall a world until some time.
 func planOf(random *rand.Rand, until time.Duration, gentle bool) (plan []blow) {
 	for at := time.Duration(0); at < until; {
-		b := blow{number: len(plan) + 1, at: at, fault: random.IntN(len(faults)), node: random.IntN(nodeCount), own: random.Uint64()}
+		b := blow{number: len(plan) + 1, at: at, fault: &faults[random.IntN(len(faults))], node: random.IntN(nodeCount), own: random.Uint64()}
 		at += between(random, 0, 8*time.Second)
-		if !gentle || faults[b.fault].forgets == nothing {
+		if !gentle || b.fault.forgets == nothing {
 			plan = append(plan, b)
 		}
 	}
 	return plan
 }
 
-// lastOf draws what befalls a world when it has been quiet for a while, and nobody comes
-// and goes any more, by whom what Redis forgets would be stated anew: it forgets everything,
-// if it may.
-func lastOf(random *rand.Rand, number int, at time.Duration, gentle bool) blow {
-	forgets := everything
-	if gentle {
-		forgets = nothing
+// lastFaults are what befalls a world last that may forget: nothing comes after them that
+// would mend what they leave. Each strikes some time after the other faults have ended.
+var lastFaults = []struct {
+	after time.Duration
+	fault fault
+}{
+	{2 * time.Second, fault{name: "last: redis restarts with older data", strike: restart(20, 60)}}, // all have just come to where they stay
+	{2 * time.Second, fault{name: "last: redis fails over and loses something", strike: failOver(20, 60)}},
+	{-10 * time.Second, fault{name: "last: redis fails over, and the former master comes back", strike: switchOver, mend: switchBack, longest: 8 * time.Second}}, // some are away meanwhile
+	{calm, fault{name: "last: redis restarts with nothing", strike: restart(1<<30, 1<<30+1)}},
+	{calm, fault{name: "last: redis is emptied", strike: func(w *world, _ *slot, _ *rand.Rand) { w.redis().Flush() }}},
+	{calm, fault{name: "last: power fails, and redis restarts with older data", strike: powerFails, mend: startAll, longest: 5 * time.Second}},
+	{calm, fault{name: "last: a node is killed while the clock of redis is ahead", strike: killAhead, mend: startInTime, longest: 5 * time.Second}},
+}
+
+// lastOf draws what befalls a world when the other faults have ended: one of lastFaults,
+// or, when it has been quiet for a while, something by which Redis forgets nothing.
+func lastOf(random *rand.Rand, number int, ended time.Duration, gentle bool) blow {
+	b := blow{number: number, node: random.IntN(nodeCount), own: random.Uint64()}
+	if !gentle {
+		last := &lastFaults[random.IntN(len(lastFaults))]
+		b.at, b.fault = max(0, ended+last.after), &last.fault
+		return b
 	}
-	fault := random.IntN(len(faults))
-	for faults[fault].forgets != forgets {
-		fault = random.IntN(len(faults))
+	b.at = ended + calm
+	for b.fault == nil || b.fault.forgets != nothing {
+		b.fault = &faults[random.IntN(len(faults))]
 	}
-	return blow{number: number, at: at, fault: fault, node: random.IntN(nodeCount), own: random.Uint64()}
+	return b
 }
 
 // strike has those faults of the plan befall the world that are due from one time to
@@ -206,7 +264,7 @@ func (w *world) strike(began time.Time, from, to time.Duration) {
 
 // befall has one fault strike, and mends it.
 func (w *world) befall(b blow) {
-	f, s, random := faults[b.fault], w.nodes[b.node], rand.New(rand.NewPCG(b.own, 0))
+	f, s, random := b.fault, w.nodes[b.node], rand.New(rand.NewPCG(b.own, 0))
 	lasts := between(random, 50*time.Millisecond, max(f.longest, 100*time.Millisecond))
 	w.note("FAULT %d: %s, node %d, for %v", b.number, f.name, s.index, lasts)
 	w.sees("fault: " + f.name)

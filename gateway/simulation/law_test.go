@@ -34,7 +34,7 @@ func (w *world) judge() {
 		s.seeUnconfirmed()
 	}
 	for _, c := range w.clients {
-		j := judgment{client: c, published: c.stream.published, whole: c.stream.kept() && w.gentle && c.tongue != pusherTongue{}}
+		j := judgment{client: c, published: c.stream.published, whole: c.stream.whole() && w.gentle && c.tongue != pusherTongue{}}
 		for _, wrong := range j.pass() {
 			w.blame("%s on %s: %s", c.name, c.stream.channel, wrong)
 		}

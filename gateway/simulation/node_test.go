@@ -48,6 +48,7 @@ type node struct {
 
 var simRules = rules.List{
 	{Match: "kept:*", Subscribe: rules.Anyone, Publish: rules.Anyone, HistorySize: 1000, Presence: true, JoinLeave: true},
+	{Match: "short:*", Subscribe: rules.Anyone, Publish: rules.Anyone, HistorySize: 20, Presence: true, JoinLeave: true},
 	{Match: "*", Subscribe: rules.Anyone, Publish: rules.Anyone, Presence: true, JoinLeave: true},
 }
 

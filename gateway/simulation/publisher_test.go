@@ -40,7 +40,10 @@ func newStream(w *world, channel string, every time.Duration) *stream {
 	return &stream{world: w, channel: channel, every: every, random: w.random(channel)}
 }
 
-func (s *stream) kept() bool { return strings.HasPrefix(s.channel, "kept:") }
+// kept reports whether the channel has a history, and whole, whether that has all to the
+// end of a story.
+func (s *stream) kept() bool  { return !strings.HasPrefix(s.channel, "live:") }
+func (s *stream) whole() bool { return strings.HasPrefix(s.channel, "kept:") }
 
 // publish publishes until ctx ends.
 func (s *stream) publish(ctx context.Context) {

@@ -31,8 +31,9 @@ type world struct {
 	clients []*client
 	living  sync.WaitGroup // clients, nodes, connections
 
-	striking  sync.WaitGroup // faults
-	replacing chan struct{}  // a place in it is the right to end the process of Redis
+	striking  sync.WaitGroup   // faults
+	replacing chan struct{}    // a place in it is the right to end the process of Redis
+	former    *simredis.Server // that was replaced for a while; owned by who has that right
 
 	// Guarded by mu.
 	mu    sync.Mutex
@@ -51,6 +52,7 @@ type lengths struct {
 
 const (
 	calm      = 20 * time.Second // after the faults, before the last one
+	lease     = 30 * time.Second // of nodes
 	nodeCount = 3
 )
 
@@ -62,7 +64,8 @@ func tell(t *testing.T, seed uint64, last lengths, only []int) *world {
 	random := w.random("world")
 	w.gentle = random.IntN(2) == 0
 	w.plan = planOf(w.random("faults"), last.faults, w.gentle)
-	w.plan = append(w.plan, lastOf(w.random("last"), len(w.plan)+1, last.faults+calm, w.gentle))
+	w.plan = append(w.plan, lastOf(w.random(fmt.Sprint("last of ", seed)), len(w.plan)+1, last.faults, w.gentle))
+	slices.SortStableFunc(w.plan, func(a, b blow) int { return cmp.Compare(a.at, b.at) })
 	if only != nil {
 		w.plan = slices.DeleteFunc(w.plan, func(b blow) bool { return !slices.Contains(only, b.number) })
 	}
@@ -83,10 +86,9 @@ func tell(t *testing.T, seed uint64, last lengths, only []int) *world {
 		publishers.Go(func() { s.publish(publishing) })
 	}
 	w.note("gentle: %v", w.gentle)
-	struck := time.Now()
-	w.strike(struck, 0, last.faults)
+	w.strike(time.Now(), 0, last.faults)
 	rest()
-	w.strike(struck, last.faults, last.faults+calm+1)
+	w.strike(time.Now().Add(-last.faults), last.faults, last.faults+calm+1)
 	time.Sleep(last.settling)
 	stop()
 	publishers.Wait()
@@ -115,6 +117,7 @@ func (w *world) populate(random *rand.Rand) {
 		w.streams = append(w.streams, newStream(w, channel, time.Duration(100+random.IntN(400))*time.Millisecond))
 	}
 	kinds := []string{"steady", "wandering", "slow", "vanishing", "passing"}
+	short := newStream(w, "short:a", 200*time.Millisecond)
 	for i, t := range []tongue{
 		nativeTongue{}, nativeTongue{}, nativeTongue{}, nativeTongue{}, nativeTongue{},
 		nativeTongue{}, nativeTongue{}, nativeTongue{}, nativeTongue{}, pollTongue{},
@@ -125,6 +128,10 @@ func (w *world) populate(random *rand.Rand) {
 		kind := kinds[i%len(kinds)]
 		w.clients = append(w.clients, newClient(w, fmt.Sprintf("%s%d", kind, i), kind, t, w.streams[random.IntN(len(w.streams))]))
 	}
+	for i, t := range []tongue{nativeTongue{}, centrifugeTongue{}, eventsTongue{}, pollTongue{}} {
+		w.clients = append(w.clients, newClient(w, fmt.Sprintf("short%d", i), "wandering", t, short))
+	}
+	w.streams = append(w.streams, short)
 }
 
 // note writes down what happens.
