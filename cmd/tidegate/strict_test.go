@@ -112,6 +112,27 @@ func TestRoutes_RefuseWhatTheyWouldReadOtherwise(t *testing.T) {
 	}
 }
 
+// Who may not do something hears so before he has sent the body, and long before a
+// request must be there as a whole.
+func TestRoutes_RefuseBeforeTheBodyHasCome(t *testing.T) {
+	t.Parallel()
+	token := start(t, nil, "token", "--user", "alice")
+	token.wait()
+	p := startReady(t, nil)
+	for request, want := range map[string]int{
+		"POST /api/channels/c/messages HTTP/1.1\nHost: localhost\nAuthorization: Bearer nobody\nContent-Length: 9\n\n":                   401,
+		"POST /api/messages HTTP/1.1\nHost: localhost\nAuthorization: Bearer nobody\nTransfer-Encoding: chunked\n\n":                     401,
+		"POST /api/channels/c/messages HTTP/1.1\nHost: localhost\nContent-Type: text/plain\nContent-Length: 99999\n\n":                   413,
+		"POST /api/bans HTTP/1.1\nHost: localhost\nAuthorization: Bearer " + strings.TrimSpace(token.said()) + "\nContent-Length: 9\n\n": 403,
+	} {
+		begun := time.Now()
+		answer, _ := p.ask(request)
+		if took := time.Since(begun); answer.StatusCode != want || took > requestTimeout/2 {
+			t.Errorf("%.70q: %s after %v, want %d at once", request, answer.Status, took, want)
+		}
+	}
+}
+
 // pipes is a listener whose connections are in memory.
 type pipes chan net.Conn
 

@@ -19,6 +19,7 @@ func (h *Handler) answer(serve endpoint) http.Handler {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		p, err := h.authenticate(r)
 		if err != nil {
+			leaveUnread(w, r, err)
 			h.fail(w, r, err)
 			return
 		}
@@ -37,6 +38,9 @@ func (h *Handler) do(r *request, serve endpoint) (status int) {
 	}
 	switch {
 	case err != nil && body == nil:
+		if r.held == 0 { // so that the body was not read
+			leaveUnread(r.writer, r.Request, err)
+		}
 		return h.fail(r.writer, r.Request, err)
 	case body == nil:
 		r.writer.WriteHeader(http.StatusNoContent)
@@ -57,6 +61,17 @@ func (h *Handler) do(r *request, serve endpoint) (status int) {
 	}
 	write(r.writer, status, encoded)
 	return status
+}
+
+// leaveUnread is for a request that is refused before its body is read. Who may not do
+// this, or sends too much, need not send the rest; others may use the connection again.
+func leaveUnread(w http.ResponseWriter, r *http.Request, err error) {
+	switch transport.StatusOf(err) {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusRequestEntityTooLarge:
+		if r.ContentLength != 0 {
+			transport.LeaveUnread(w)
+		}
+	}
 }
 
 func (h *Handler) authenticate(r *http.Request) (gateway.Principal, error) {

@@ -21,12 +21,12 @@ import (
 func Strict(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := checkForm(r); err != nil {
-			leaveUnread(w)
+			LeaveUnread(w)
 			Refuse(w, err)
 			return
 		}
 		if err := CheckCoding(r.Header); err != nil && r.ContentLength != 0 {
-			leaveUnread(w)
+			LeaveUnread(w)
 			RefuseAs(w, http.StatusUnsupportedMediaType, err)
 			return
 		}
@@ -62,8 +62,9 @@ func CheckCoding(header http.Header) error {
 
 var bodiless = []string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodDelete}
 
-// leaveUnread has the answer sent at once, instead of after a body that may never come.
-func leaveUnread(w http.ResponseWriter) {
+// LeaveUnread has the answer sent at once, instead of after a body that may never come. The
+// connection ends with it.
+func LeaveUnread(w http.ResponseWriter) {
 	w.Header().Set("Connection", "close")
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(farewellPatience))
 }
@@ -92,7 +93,7 @@ func Only(next http.Handler, methods ...string) http.Handler {
 			return
 		}
 		w.Header().Set("Allow", allowed)
-		leaveUnread(w)
+		LeaveUnread(w)
 		RefuseAs(w, http.StatusMethodNotAllowed, badRequest(fmt.Sprintf("%.16q is not allowed here: want %s", r.Method, allowed)))
 	})
 }
