@@ -22,7 +22,7 @@ func (s *Session) become(p *Principal) error {
 		return failf(Unauthenticated, withdrawn)
 	}
 	s.gateway.expireSoon(s, p.Expires)
-	s.attendAll()
+	s.recount()
 	return nil
 }
 

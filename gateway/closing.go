@@ -28,6 +28,16 @@ func (s *Session) Close(reason Reason) {
 	})
 }
 
+// quit takes the session off a channel, and reports whether it was on it.
+func (s *Session) quit(name string) bool {
+	sub := s.places.drop(name)
+	if sub == nil {
+		return false
+	}
+	s.gateway.hub.Release(&sub.Subscription)
+	return true
+}
+
 // goOn runs f, a part of the session's work, in a goroutine of its own. If it
 // panics the session ends.
 func (s *Session) goOn(f func()) {
@@ -47,33 +57,20 @@ func (s *Session) crash() {
 	}
 }
 
-// closeConn closes the connection with the code and text that the session's protocol has for
-// the reason.
-func (s *Session) closeConn(reason Reason, rest []byte) {
-	s.conn.Close(s.dialect.farewell(reason), rest)
-}
-
 // leave gives up all that the session holds.
 func (s *Session) leave(reason Reason) {
 	s.mu.Lock()
-	subscriptions := s.subscriptions
-	s.subscriptions, s.left = nil, true
+	s.left = true
 	s.stopPending()
 	s.mu.Unlock()
 	s.purse.close(s.gateway.Budget)
-	s.giveRoom()
-	for _, sub := range subscriptions {
+	s.special.giveRoom()
+	for _, sub := range s.places.close() {
 		s.gateway.wall.Do("leave a channel", func() { s.gateway.hub.Release(&sub.Subscription) })
 	}
 	s.unregister(reason)
 	s.gateway.sessions.remove(s)
 	s.gateway.noteClosed(s, reason)
-}
-
-func (s *Session) giveRoom() {
-	if room := s.special.room; room != nil {
-		room.Give()
-	}
 }
 
 func (g *Gateway) noteClosed(s *Session, reason Reason) {

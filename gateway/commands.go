@@ -61,7 +61,7 @@ func (s *Session) mayDo(command Command) error {
 func (s *Session) costOf(command Command) rates.Cost {
 	switch c := command.(type) {
 	case Publish:
-		c.Channel = s.channelOf(c.Channel)
+		c.Channel = s.special.channelOf(c.Channel)
 		return s.gateway.PublishCost(&c)
 	case Call:
 		return rates.Cost{Commands: 1, Bytes: len(c.Method) + len(c.Payload)}
@@ -120,7 +120,7 @@ func (s *Session) perform(ctx context.Context, command Command) error {
 }
 
 func (s *Session) unsubscribe(c Unsubscribe) error {
-	name := s.channelOf(c.Channel)
+	name := s.special.channelOf(c.Channel)
 	if err := rules.CheckChannel(name); err != nil {
 		return err
 	}
@@ -140,7 +140,7 @@ func (s *Session) askHistory(ctx context.Context, c History) error {
 		return err
 	}
 	defer turn.End()
-	name := s.channelOf(c.Channel)
+	name := s.special.channelOf(c.Channel)
 	c.Channel = name
 	page, err := s.gateway.readHistory(ctx, s.whoOn(name), s, c)
 	if err != nil {
@@ -155,12 +155,14 @@ func (s *Session) authenticate(ctx context.Context, c Auth) error {
 	if err != nil {
 		return err
 	}
-	if !s.welcomed {
-		if err = s.greet(ctx, c.ID, p, c.Cursors, told); err != nil {
+	g := greeting{session: s, id: c.ID, as: p, told: told}
+	if s.welcomed {
+		err = g.again(ctx)
+	} else {
+		g.cursors = c.Cursors
+		if err = g.first(ctx); err != nil {
 			s.awaitAuth()
 		}
-	} else {
-		err = s.renewWelcome(ctx, c.ID, p, told)
 	}
 	if err == nil {
 		s.register()

@@ -5,23 +5,26 @@ import (
 	"tidegate/broker/lock"
 	"tidegate/gateway/internal/attendance"
 	"tidegate/gateway/internal/hub"
+	"tidegate/gateway/internal/outbox"
 	"tidegate/gateway/internal/wall"
 	"tidegate/metrics"
 )
 
 // dialects are the protocols in use, each resolved once.
 type dialects struct {
+	writing writing // fixed at birth
+
 	mu lock.Mutex[lock.Dialects]
 	by map[Protocol]*dialect
 }
 
-func (d *dialects) of(p Protocol, w *wall.Wall, m *metrics.Metrics) *dialect {
+func (d *dialects) of(p Protocol) *dialect {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if known := d.by[p]; known != nil {
 		return known
 	}
-	made := &dialect{protocol: p, wall: w, delivered: m.Messages.Delivered(p.Name())}
+	made := &dialect{writing: &d.writing, protocol: p, delivered: d.writing.metrics.Messages.Delivered(p.Name())}
 	if heartbeat, err := made.encode(Heartbeat{}); err == nil {
 		made.heartbeat = heartbeat.Data
 	}
@@ -33,10 +36,18 @@ func (d *dialects) of(p Protocol, w *wall.Wall, m *metrics.Metrics) *dialect {
 	return made
 }
 
+// writing is what all writers of a node share. It is fixed at birth.
+type writing struct {
+	line    *outbox.Line // of the outboxes that are to be written
+	boxes   *outbox.Pool
+	wall    *wall.Wall
+	metrics *metrics.Metrics
+}
+
 // dialect is a protocol in use, and what is resolved once for it.
 type dialect struct {
+	*writing
 	protocol   Protocol
-	wall       *wall.Wall
 	delivered  counterAdd
 	heartbeat  []byte       // the frame of a Heartbeat; nil: there is none
 	ofChannels *hub.Dialect // in which channels speak

@@ -87,7 +87,8 @@
 //	Channel           a channel's audience and past. Held while a message is put into the
 //	                  outboxes, so that all see one order
 //	Traced            what became of a message that is followed
-//	Session           a session's subscriptions, and as whom it acts
+//	Session           as whom a session acts
+//	Places            its subscriptions
 //	Shard             the channels of the hub
 //	Attendance        who is where
 //	Link              a link to Redis, ...
@@ -100,7 +101,7 @@
 //
 // Under the others no lock is taken but Group, of the goroutines in the background:
 //
-//	Sessions, Departing, Dialects, Publishing, Outbox, Line, Archive,
+//	Sessions, Departing, Dialects, Publishing, Gathering, InLine, Outbox, Line, Archive,
 //	Rates, Bucket, Words, Nodes,
 //	Lane, Connection, Masters, Trust, Processes, Flights, Refusals, Register,
 //	Group

@@ -22,7 +22,7 @@ func (e *expiring) closeDue(now time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for s := range e.sessions {
-		switch end := s.nextEnd(); {
+		switch end := s.places.nextEnd(s.who().Expires); {
 		case !s.out.Open():
 			delete(e.sessions, s)
 		case end.IsZero() || end.Sub(now) > 2*s.gateway.ping:
@@ -39,27 +39,10 @@ func (e *expiring) closeDue(now time.Time) {
 
 const pingGrace = 2 * time.Second
 
-// nextEnd returns when the session's token ends, or one of its subscriptions, if that
-// is sooner; zero: never.
-func (s *Session) nextEnd() time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	next := s.principal.Expires
-	if !s.ends {
-		return next
-	}
-	for _, sub := range s.subscriptions {
-		if end := time.Unix(0, sub.end); sub.end != 0 && (next.IsZero() || end.Before(next)) {
-			next = end
-		}
-	}
-	return next
-}
-
 // leaveEnded takes the session off the channels on which its time is over.
 func (s *Session) leaveEnded() {
 	now := time.Now().UnixNano()
-	for _, sub := range s.dropIf(func(sub *subscription) bool { return sub.end != 0 && sub.end <= now }) {
+	for _, sub := range s.places.dropIf(func(sub *subscription) bool { return sub.end != 0 && sub.end <= now }) {
 		s.gateway.hub.Release(&sub.Subscription)
 		s.tell(Unsubscribed{Channel: sub.Channel(), Code: Unauthenticated, Reason: "the subscription's token has expired", Expired: true})
 	}

@@ -26,7 +26,7 @@ type Admission struct {
 	As    *Identity // who the client is on the channel; nil: who the session is
 	Until time.Time // when the subscription ends, unless a Renew puts it off; zero: with the session
 
-	by *TokenInfo // the token that admits, which may be revoked; guarded by the session's mu once it has a place; nil: none
+	by *TokenInfo // the token that admits, which may be revoked; guarded by places.mu once it has a place; nil: none
 }
 
 // Identity is who a client is on a channel: in presence, in counts, to the rules, and as
@@ -52,6 +52,23 @@ func (p *Principal) identity(info json.RawMessage) (*Identity, error) {
 		return &Identity{p.User, info, json.RawMessage("null")}, nil
 	}
 	return &Identity{p.User, info, p.Info}, nil
+}
+
+// showing returns an admission of p by which an info is shown on the channel.
+func (a *Admission) showing(p *Principal, info json.RawMessage) (*Admission, error) {
+	as, err := p.identity(info)
+	if err != nil {
+		return nil, err
+	}
+	var shown Admission
+	if a != nil {
+		shown = *a
+	}
+	if shown.As != nil {
+		as.User = shown.As.User
+	}
+	shown.As = as
+	return &shown, nil
 }
 
 // applied returns p as it is on a channel to which it was admitted.

@@ -38,7 +38,7 @@ func (g *Gateway) lookAfter(now time.Time) {
 // subscription is missed.
 func (s *Session) checkAlive(now time.Time) {
 	defer s.gateway.wall.Catch("look after a session", s.crash)
-	s.gateway.expireSoon(s, s.nextEnd())
+	s.gateway.expireSoon(s, s.places.nextEnd(s.who().Expires))
 	if !s.out.Attached() {
 		return
 	}

@@ -1,65 +1,51 @@
 package gateway
 
+import (
+	"tidegate/broker/lock"
+	"tidegate/gateway/internal/rates"
+)
+
+// inLine are frames that wait to be received, the oldest first. While there are any, one
+// goroutine receives them. The zero value is ready; all methods may be called concurrently.
+type inLine struct {
+	mu        lock.Mutex[lock.InLine]
+	frames    []lined
+	bytes     int
+	receiving bool
+}
+
+// lined is a frame in line. Until it is received, it takes of the node's room for what
+// clients have sent.
+type lined struct {
+	Frame
+	payer *rates.Bucket
+}
+
 const mostInLine = 256 // frames
 
-// line puts a frame in line to be received.
-func (s *Session) line(frame Frame) error {
-	f := lined{frame, s.Payer()}
-	err := s.gateway.Budget.Hold(f.payer, len(f.Data))
-	if err != nil {
-		return err
+// put adds a frame to the line, which may have most bytes. first says that nobody receives
+// them yet: the caller has somebody do so.
+func (l *inLine) put(f lined, most int) (first bool, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.frames) >= mostInLine || l.bytes+len(f.Data) > most {
+		return false, failf(RateLimited, "the session has too much to do already: send it again a little later")
 	}
-	if err = s.putInLine(f); err != nil {
-		s.giveLined(f)
-	}
-	return err
+	first, l.receiving = !l.receiving, true
+	l.frames = append(l.frames, f)
+	l.bytes += len(f.Data)
+	return first, nil
 }
 
-func (s *Session) giveLined(f lined) { s.gateway.Budget.LetGo(f.payer, len(f.Data)) }
-
-func (s *Session) putInLine(f lined) error {
-	most := max(s.gateway.limits.OutboxBytes, DefaultLimits().OutboxBytes)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.inLine == nil {
-		s.inLine = &framesInLine{}
-		s.goOn(s.receiveInLine)
-	}
-	if len(s.inLine.frames) >= mostInLine || s.inLine.bytes+len(f.Data) > most {
-		return failf(RateLimited, "the session has too much to do already: send it again a little later")
-	}
-	s.inLine.frames = append(s.inLine.frames, f)
-	s.inLine.bytes += len(f.Data)
-	return nil
-}
-
-func (s *Session) receiveInLine() {
-	for {
-		f, waits := s.nextInLine()
-		if !waits {
-			s.Rest()
-			return
-		}
-		if err := s.Receive(s.gateway.life, f.Frame); err != nil {
-			s.End(err)
-		}
-		s.giveLined(f)
-	}
-}
-
-// nextInLine takes the oldest frame. When there is none, or the session has ended,
-// the line is closed.
-func (s *Session) nextInLine() (f lined, waits bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.inLine.frames) == 0 || s.left {
-		for _, f := range s.inLine.frames {
-			s.giveLined(f)
-		}
-		s.inLine = nil
+// next takes the oldest frame. Where there is none, nobody receives them any more.
+func (l *inLine) next() (f lined, waits bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.frames) == 0 {
+		l.frames, l.receiving = nil, false
 		return lined{}, false
 	}
-	f, s.inLine.frames = s.inLine.frames[0], s.inLine.frames[1:]
-	s.inLine.bytes -= len(f.Data)
+	f, l.frames = l.frames[0], l.frames[1:]
+	l.bytes -= len(f.Data)
 	return f, true
 }

@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"context"
+
 	"tidegate/broker"
 	"tidegate/gateway/internal/hub"
 )
@@ -17,7 +19,64 @@ type join struct {
 	collected *[]Subscribed // where the reply goes; nil: to the client
 }
 
+// joins are ways onto different channels.
+type joins []*join
+
 var _ hub.Joiner = (*join)(nil)
+
+func newJoin(s *Session, reply Subscribed, cursor string) *join {
+	j := &join{session: s, reply: reply}
+	j.Of = j
+	if j.Cursor, j.Err = broker.ParsePosition(cursor); j.Err != nil {
+		j.Err = failf(BadRequest, "%v", j.Err)
+	}
+	return j
+}
+
+// reserve makes a place for the session on the channel, unless it has one already.
+func (j *join) reserve(t terms) {
+	s, name := j.session, j.reply.Channel
+	h, limits := s.gateway.hub, &s.gateway.limits
+	j.sub, j.Err = s.places.reserve(name, &t, limits.ChannelsPerSession, func() (*subscription, error) {
+		sub, room := &subscription{session: s, admission: t.admission, granted: t.granted}, false
+		if sub.Subscription, room = h.Reserve(name, sub, s.dialect.ofChannels, t.Terms); !room {
+			return nil, failf(LimitExceeded, "the node has %d subscriptions, as many as limits.subscriptions allows", limits.Subscriptions)
+		}
+		return sub, nil
+	})
+	if j.Err != nil {
+		return
+	}
+	j.Sub = &j.sub.Subscription
+	if t.admission != nil {
+		j.sub.Recount() // it may have been there, and shown otherwise
+	}
+	j.reply.Expires = s.places.endOf(j.sub)
+	s.gateway.expireSoon(s, j.reply.Expires)
+	j.Begin()
+}
+
+// makeLive has the broker deliver what there are places on.
+func (all joins) makeLive(ctx context.Context, h *hub.Hub) {
+	ready := make([]*hub.Join, 0, len(all))
+	for _, j := range all {
+		if j.Err == nil {
+			ready = append(ready, &j.Join)
+		}
+	}
+	h.MakeLive(ctx, ready)
+}
+
+// enter puts the session on a channel that is live, and answers. Where that fails, the
+// session gives up its place, unless that has happened meanwhile.
+func (j *join) enter(ctx context.Context) {
+	if j.Err == nil {
+		j.Enter(ctx)
+	}
+	if j.Err != nil && j.sub != nil && j.session.places.remove(j.sub) {
+		j.session.gateway.hub.Release(j.Sub)
+	}
+}
 
 // Reply returns a function that tells the client that it is on the channel, or collects that.
 func (j *join) Reply(start hub.Start) (reply func() (said bool)) {

@@ -35,7 +35,7 @@ func New(c Config) (*Gateway, error) {
 		metrics:  c.Metrics,
 		hooks:    c.Hooks,
 		tracer:   c.Tracer,
-		line:     outbox.NewLine(flush),
+		line:     outbox.NewLine(func(o *outbox.Outbox, buf [][]byte) [][]byte { return o.Owner.(*Session).flush(buf) }),
 	}
 	if g.metrics == nil {
 		g.metrics = metrics.New("")
@@ -44,6 +44,7 @@ func New(c Config) (*Gateway, error) {
 	g.background.Wall = g.wall
 	g.life, g.end = context.WithCancel(context.Background())
 	g.outboxes.Limit = c.Limits.OutboxBytes
+	g.dialects.writing = writing{line: g.line, boxes: &g.outboxes, wall: g.wall, metrics: g.metrics}
 	g.Budget = newBudget(&g.limits, g.log)
 	g.sessions = newSessions(max(1, int(g.ping/time.Second)))
 	g.Nodes = &Nodes{budget: g.Budget, log: g.log}

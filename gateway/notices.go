@@ -36,7 +36,7 @@ func (g *Gateway) SetReceivers(list []Receiver) {
 	}
 	g.receive(list)
 	for _, s := range g.sessions.all() {
-		s.attendAll()
+		s.recount()
 	}
 }
 

@@ -44,7 +44,7 @@ func (g *Gateway) open(ctx context.Context, hello Hello) (*Session, error) {
 		return nil, err
 	}
 	s := &Session{
-		gateway: g, id: id, dialect: g.dialects.of(hello.Protocol, g.wall, g.metrics),
+		gateway: g, id: id, writer: writer{dialect: g.dialects.of(hello.Protocol)},
 		transport: hello.Transport, alone: hello.Alone || hello.Channel != "", remote: hello.Remote, special: g.specialOf(&hello),
 		pinged: hello.Pinged, opened: time.Now().UnixNano(), principal: g.keep(hello.Principal),
 	}
@@ -57,7 +57,7 @@ func (g *Gateway) open(ctx context.Context, hello Hello) (*Session, error) {
 	s.purse.address = g.Budget.rates.Address(NetworkOf(s.remote))
 	if err := g.sessions.add(s, &g.limits); err != nil {
 		g.Budget.rates.Release(s.purse.address)
-		s.giveRoom()
+		s.special.giveRoom()
 		return nil, err
 	}
 	g.metrics.Sessions.Opened(s.transport, s.dialect.protocol.Name())
@@ -100,7 +100,8 @@ func (s *Session) begin(ctx context.Context, hello Hello) error {
 		s.awaitAuth()
 		return s.performAll(ctx, hello.Commands)
 	}
-	if err := s.greet(ctx, ID{}, s.gateway.keep(p), hello.Cursors, told); err != nil {
+	g := greeting{session: s, as: s.gateway.keep(p), told: told, cursors: hello.Cursors}
+	if err := g.first(ctx); err != nil {
 		return err
 	}
 	if s.lacksAuth(&p) {
@@ -132,7 +133,7 @@ func (s *Session) introduce(ctx context.Context, hello Hello) (p Principal, told
 // attached to a connection, the session says Goodbye and closes it. It counts as none.
 func (g *Gateway) Refuse(hello Hello, err error) *Session {
 	s := &Session{
-		gateway: g, dialect: g.dialects.of(hello.Protocol, g.wall, g.metrics), transport: hello.Transport, remote: hello.Remote,
+		gateway: g, writer: writer{dialect: g.dialects.of(hello.Protocol)}, transport: hello.Transport, remote: hello.Remote,
 		special: &g.nothingSpecial, opened: time.Now().UnixNano(), principal: &g.nobody, left: true,
 	}
 	s.out.Owner = s

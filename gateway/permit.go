@@ -36,7 +36,7 @@ func (g *Gateway) askSubscribe(ctx context.Context, p *Principal, s *Session, c 
 	if err := g.Authorize(p, ToSubscribe, c.Channel); err != nil {
 		return Question{}, err
 	}
-	if !g.asks(OnSubscribe, p) || s.isOn(c.Channel) {
+	if !g.asks(OnSubscribe, p) || s != nil && s.places.isOn(c.Channel) {
 		return Question{}, nil
 	}
 	q := g.question(OnSubscribe, *p, s) // needs memory only where somebody is asked

@@ -36,7 +36,7 @@ func (s *Session) askPresence(ctx context.Context, c Presence) error {
 		return err
 	}
 	defer turn.End()
-	name := s.channelOf(c.Channel)
+	name := s.special.channelOf(c.Channel)
 	members, err := s.gateway.members(ctx, s.whoOn(name), s, name)
 	if err != nil {
 		return err

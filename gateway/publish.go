@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"tidegate/broker"
-	"tidegate/gateway/internal/outbox"
 	"tidegate/gateway/internal/rates"
 	"tidegate/gateway/rules"
 )
@@ -72,7 +71,7 @@ func (g *Gateway) notePublish(began time.Time, err error) {
 
 // authorizePublish is Authorize for a publish of session s, or of none.
 func (g *Gateway) authorizePublish(p *Principal, s *Session, channel string) error {
-	if s != nil && !p.Backend() && g.rule(channel).Publish == rules.Subscribers && s.isOn(channel) {
+	if s != nil && !p.Backend() && g.rule(channel).Publish == rules.Subscribers && s.places.isOn(channel) {
 		return nil
 	}
 	return g.Authorize(p, ToPublish, channel)
@@ -137,8 +136,8 @@ func (g *Gateway) PublishCost(c *Publish) rates.Cost {
 // publish sends a message on its way. The client hears when the broker has
 // answered; before that publish waits only if too many answers are due.
 func (s *Session) publish(ctx context.Context, c Publish) {
-	c.Channel = s.channelOf(c.Channel)
-	if c.Joined && !s.isOn(c.Channel) {
+	c.Channel = s.special.channelOf(c.Channel)
+	if c.Joined && !s.places.isOn(c.Channel) {
 		s.conclude(c, failf(Forbidden, "subscribe to %q before you publish there", c.Channel))
 		return
 	}
@@ -193,7 +192,8 @@ func (c *confirmation) tell(position broker.Position, err error) {
 	defer s.publishing.end(size)
 	defer s.gateway.wall.Catch("answer a publish", s.crash)
 	if err == nil {
-		s.tellPublished(Published{ID: id, Channel: channel, Position: position})
+		frame, _ := s.frameOf(Published{ID: id, Channel: channel, Position: position})
+		s.park(frame) // the broker follows up with a Rest
 	}
 	s.concludeAs("publish", id, channel, err)
 }
@@ -201,19 +201,6 @@ func (c *confirmation) tell(position broker.Position, err error) {
 // longPublish is the size of a message that does not wait for what else the client
 // has sent: compressed, a few bytes could bring about more than outboxes hold.
 const longPublish = 4 << 10
-
-// tellPublished is tell for an event that the broker follows up with a Rest.
-func (s *Session) tellPublished(event Published) {
-	frame, _ := s.frameOf(event)
-	if frame == nil {
-		return
-	}
-	if v := s.out.Push(frame, &s.gateway.outboxes); v == outbox.Wakes {
-		s.gateway.line.Park(&s.out)
-	} else {
-		s.after(v)
-	}
-}
 
 // tracePublish returns what travels with a message, and conclude, which tells the tracer
 // too. It may be called when a publish begins.

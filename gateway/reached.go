@@ -42,7 +42,7 @@ func (r *sessions) find(id string, say sayer) error {
 func (s *Session) info() SessionInfo {
 	return SessionInfo{
 		Session: s.id, Node: s.gateway.node, Transport: s.transport, Protocol: s.dialect.protocol.Name(),
-		Channels: s.channels(), Since: time.Unix(0, s.opened),
+		Channels: s.places.channels(), Since: time.Unix(0, s.opened),
 	}
 }
 
@@ -95,7 +95,7 @@ func (r *sessions) disconnect(e errand) (reached int) {
 func (r *sessions) subscribe(ctx context.Context, e errand, say sayer) (err error) {
 	reached := 0
 	for _, s := range r.reachedBy(e) {
-		if s.alone && !s.isOn(e.Channel) {
+		if s.alone && !s.places.isOn(e.Channel) {
 			continue // see ownChannels
 		}
 		failure := s.receiveChannel(ctx, Grant{e.Channel, e.Until, e.Info, e.Data, e.Cursor, e.Unseen, e.Unaware, e.Unplaced})

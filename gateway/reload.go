@@ -30,7 +30,7 @@ func (g *Gateway) SetRules(list rules.List) error {
 	g.hub.Reload()
 	for _, s := range g.sessions.all() {
 		s.reauthorize()
-		s.attendAll()
+		s.recount()
 	}
 	g.background.Go(g.hub.FollowAll)
 	return nil

@@ -4,15 +4,15 @@ import "context"
 
 // renew puts the end of a subscription off, if the gate admits it anew.
 func (s *Session) renew(ctx context.Context, c Renew) error {
-	name := s.channelOf(c.Channel)
-	a, err := s.admitTo(ctx, Subscribe{ID: c.ID, Token: c.Token, Data: c.Data}, name)
+	name := s.special.channelOf(c.Channel)
+	a, err := s.admitTo(ctx, Subscribe{ID: c.ID, Channel: name, Token: c.Token, Data: c.Data})
 	if err != nil {
 		return err
 	}
 	if a == nil {
 		return failf(BadRequest, "what is shown does not admit to %q", name)
 	}
-	sub, err := s.putOff(name, a)
+	sub, err := s.places.renew(name, a)
 	if err != nil {
 		return err
 	}
@@ -26,30 +26,15 @@ func (s *Session) renew(ctx context.Context, c Renew) error {
 	return nil
 }
 
-func (s *Session) putOff(name string, a *Admission) (*subscription, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	sub := s.subscriptions.on(name)
-	if sub == nil {
-		return nil, failf(NotFound, "the session is not subscribed to %q", name)
-	}
-	if was := sub.admission; a.As != nil && (was == nil || was.As == nil || was.As.User != a.As.User) {
-		return nil, failf(Forbidden, "a subscription keeps its user: subscribe anew to be another one on %q", name)
-	}
-	sub.take(a)
-	return sub, nil
-}
-
 // admitTo asks the gate, or takes from the token of a channel, how the client may come to
 // it. nil: as the zero Admission says.
-func (s *Session) admitTo(ctx context.Context, c Subscribe, channel string) (*Admission, error) {
+func (s *Session) admitTo(ctx context.Context, c Subscribe) (*Admission, error) {
 	switch {
 	case s.special.gate == nil && c.Token == "":
 		return nil, nil
 	case s.special.gate == nil:
-		return s.admitByToken(ctx, c.Token, channel)
+		return s.admitByToken(ctx, c.Token, c.Channel)
 	}
-	c.Channel = channel
 	a, err := s.special.gate.Admit(ctx, s.id, c)
 	if err != nil || a == (Admission{}) {
 		return nil, err

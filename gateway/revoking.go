@@ -16,7 +16,7 @@ func (r *sessions) expel() {
 // are revoked, or as users that are banned.
 func (s *Session) leaveForbidden() {
 	var why []*Denial
-	left := s.dropIf(func(sub *subscription) bool {
+	left := s.places.dropIf(func(sub *subscription) bool {
 		d := s.gateway.Denials.ofAdmission(sub.admission)
 		if d != nil {
 			why = append(why, d)
@@ -33,8 +33,8 @@ func (s *Session) leaveForbidden() {
 // reauthorize takes the session off the channels that it may not be on, but for
 // those that the server has put it on.
 func (s *Session) reauthorize() {
-	for _, name := range s.channels() {
-		if s.hasGrant(name) {
+	for _, name := range s.places.channels() {
+		if s.places.isGranted(name) {
 			continue
 		}
 		if err := s.gateway.Authorize(s.whoOn(name), ToSubscribe, name); err != nil && s.quit(name) {

@@ -88,3 +88,29 @@ func (r *sessions) hearFrame(_ string, body json.RawMessage) error {
 	}
 	return s.line(Frame{Data: f.Data, Binary: f.Binary})
 }
+
+// line puts a frame in line to be received.
+func (s *Session) line(frame Frame) error {
+	f, budget := lined{frame, s.Payer()}, s.gateway.Budget
+	if err := budget.Hold(f.payer, len(f.Data)); err != nil {
+		return err
+	}
+	first, err := s.special.inLine.put(f, max(s.gateway.limits.OutboxBytes, DefaultLimits().OutboxBytes))
+	if err != nil {
+		budget.LetGo(f.payer, len(f.Data))
+	}
+	if first {
+		s.goOn(s.receiveInLine)
+	}
+	return err
+}
+
+func (s *Session) receiveInLine() {
+	for f, waits := s.special.inLine.next(); waits; f, waits = s.special.inLine.next() {
+		if err := s.Receive(s.gateway.life, f.Frame); err != nil {
+			s.End(err)
+		}
+		s.gateway.Budget.LetGo(f.payer, len(f.Data))
+	}
+	s.Rest()
+}

@@ -1,14 +1,12 @@
 package gateway
 
 import (
-	"slices"
-	"strings"
+	"cmp"
 	"sync/atomic"
 	"time"
 
 	"tidegate/broker/lock"
 	"tidegate/gateway/internal/hub"
-	"tidegate/gateway/internal/outbox"
 	"tidegate/gateway/internal/rates"
 )
 
@@ -20,36 +18,60 @@ type Session struct {
 	// Fixed at birth.
 	gateway   *Gateway
 	id        string
-	dialect   *dialect
 	transport string
 	remote    string
 	opened    int64    // in Unix nanoseconds
 	special   *special // never nil
-	alone     bool     // Hello.Alone
-	pinged    bool     // Hello.Pinged
 
-	welcomed   bool // owned by Open, then by Receive
+	writer     // what there is to tell the client
 	purse      purse
-	conn       Conn // set by Serve, before out is attached
-	out        outbox.Outbox
+	places     places
 	publishing publishing
+	gathered   atomic.Pointer[gathering] // the subscribes that are on their way; nil: none
 
 	// Guarded by mu.
-	mu            lock.Mutex[lock.Session]
-	principal     *Principal
-	pending       *time.Timer         // runs until the client has authenticated; nil: it need not
-	subscriptions places              // by name of the channel
-	waiting       *[]func()           // for the connection, to go on; nil: nothing
-	gathered      *gatheredSubscribes // on their way; nil: none
-	inLine        *framesInLine       // of SendTo; nil: none
-	ends          bool                // a subscription has an end of its own, or had
-	left          bool                // no subscription is added any more
-	registered    bool                // the backend is told when it is over
+	mu         lock.Mutex[lock.Session]
+	principal  *Principal
+	pending    *time.Timer // runs until the client has authenticated; nil: it need not
+	waiting    *[]func()   // for the connection, to go on; nil: nothing
+	left       bool        // it has given up all that it holds
+	registered bool        // the backend is told when it is over
+
+	alone    bool // Hello.Alone; fixed at birth
+	pinged   bool // Hello.Pinged; fixed at birth
+	welcomed bool // owned by Open, then by Receive
 
 	// Guarded by gateway.sessions.mu.
 	removed     bool
 	slot, index int32
 	user        string // that it is listed under; empty: none
+}
+
+// subscription is a session's place on a channel.
+type subscription struct {
+	hub.Subscription
+	session   *Session   // fixed at birth
+	admission *Admission // nil: the zero one. The pointer is fixed at birth, what it points to is guarded by places.mu
+
+	// Guarded by places.mu.
+	end     int64 // when it ends, in Unix nanoseconds; 0: with the session
+	granted bool  // by the server, whatever the rule says
+}
+
+// places are the subscriptions of a session. All methods may be called concurrently.
+type places struct {
+	mu     lock.Mutex[lock.Places]
+	list   []*subscription // by name of the channel
+	ends   bool            // one has an end of its own, or had
+	closed bool            // none is added any more
+}
+
+// terms are how a session is to be on a channel.
+type terms struct {
+	hub.Terms
+	admission *Admission
+	granted   bool
+	unplaced  bool // Grant.Unplaced
 }
 
 // special is what few sessions have. Its first fields are fixed at birth.
@@ -61,6 +83,7 @@ type special struct {
 	publishMost int    // Hello.Publishes
 
 	publishes atomic.Pointer[rates.Bucket] // of publishMost; nil: it has published nothing
+	inLine    inLine                       // of SendTo
 }
 
 // specialOf returns what is special about a session: of most the same, which is nothing.
@@ -80,6 +103,16 @@ func (s *special) takePublish() bool {
 		s.publishes.CompareAndSwap(nil, rates.New(rates.Limit{Commands: s.publishMost}))
 	}
 	return s.publishes.Load().Take(rates.Cost{Commands: 1}) == rates.Enough
+}
+
+// channelOf returns the channel that a command is about which names one, or none.
+func (s *special) channelOf(name string) string { return cmp.Or(name, s.home) }
+
+// giveRoom gives back what the session has taken of its Room.
+func (s *special) giveRoom() {
+	if s.room != nil {
+		s.room.Give()
+	}
 }
 
 // ID returns the session's name, unique in the cluster.
@@ -107,15 +140,6 @@ func (s *Session) who() *Principal {
 	return s.principal
 }
 
-// gatheredSubscribes: while some of a session's wait for the broker, those that
-// its client sends meanwhile wait to go together next. All else that the client
-// sends is done when all are.
-type gatheredSubscribes struct {
-	done chan struct{} // closed when there are none any more
-
-	waiting []Subscribe // guarded by the session's mu
-}
-
 // stopPending is called with s.mu held.
 func (s *Session) stopPending() {
 	if s.pending != nil {
@@ -124,81 +148,4 @@ func (s *Session) stopPending() {
 	}
 }
 
-func (s *Session) channelOf(name string) string {
-	if name == "" {
-		return s.special.home
-	}
-	return name
-}
-
 func (s *Session) lacksAuth(p *Principal) bool { return s.gateway.mustAuth && p.anonymous() }
-
-// subscription is a session's place on a channel.
-type subscription struct {
-	hub.Subscription
-	session   *Session   // fixed at birth
-	admission *Admission // nil: the zero one. The pointer is fixed at birth, what it points to is guarded by the session's mu
-
-	// Guarded by the session's mu.
-	end     int64 // when it ends, in Unix nanoseconds; 0: with the session
-	granted bool  // by the server, whatever the rule says
-}
-
-// places are a session's subscriptions, by name of the channel.
-type places []*subscription
-
-func (p places) find(name string) (at int, found bool) {
-	return slices.BinarySearchFunc(p, name, func(sub *subscription, name string) int {
-		return strings.Compare(sub.Channel(), name)
-	})
-}
-
-// on returns the place on a channel; nil: there is none.
-func (p places) on(name string) *subscription {
-	if at, found := p.find(name); found {
-		return p[at]
-	}
-	return nil
-}
-
-// seen returns how many places there are beside those of channels that are watched.
-func (p places) seen() (n int) {
-	for _, sub := range p {
-		if !sub.Unseen() {
-			n++
-		}
-	}
-	return n
-}
-
-// remove gives up a place, and reports whether it was there still.
-func (p *places) remove(sub *subscription) bool {
-	at, found := p.find(sub.Channel())
-	if !found || (*p)[at] != sub {
-		return false
-	}
-	*p = slices.Delete(*p, at, at+1)
-	return true
-}
-
-// terms are how a session is to be on a channel.
-type terms struct {
-	hub.Terms
-	admission *Admission
-	granted   bool
-	unplaced  bool // Grant.Unplaced
-}
-
-// framesInLine are those of a session that wait to be received, the oldest first.
-// While there are any, one goroutine receives them.
-type framesInLine struct {
-	frames []lined
-	bytes  int
-}
-
-// lined is a frame in line. Until it is received, it takes of the node's room for what
-// clients have sent.
-type lined struct {
-	Frame
-	payer *rates.Bucket
-}

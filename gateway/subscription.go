@@ -21,11 +21,11 @@ func (sub *subscription) Who() attendance.Who {
 // channel meanwhile.
 func (sub *subscription) Dismiss(d hub.Dismissal) {
 	s := sub.session
-	switch has, granted := s.has(sub); {
+	switch has, granted := s.places.has(sub); {
 	case !has:
 	case d.Last == nil || granted:
 		s.Close(ReasonOf(d.Why))
-	case s.dropOne(sub):
+	case s.places.remove(sub):
 		s.gateway.hub.Release(&sub.Subscription)
 		s.push(d.Last)
 	}
@@ -33,11 +33,20 @@ func (sub *subscription) Dismiss(d hub.Dismissal) {
 
 // who returns who the subscription's client is.
 func (sub *subscription) who() Identity {
-	s := sub.session
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if a := sub.admission; a != nil && a.As != nil {
-		return *a.As
+	if as := sub.session.places.identity(sub); as != nil {
+		return *as
 	}
-	return Identity{User: s.principal.User, Info: s.principal.Info}
+	p := sub.session.who()
+	return Identity{User: p.User, Info: p.Info}
+}
+
+// whoOn returns who the session acts as on a channel.
+func (s *Session) whoOn(channel string) *Principal { return s.places.as(s.who(), channel) }
+
+// recount looks anew at all that the session is on, since its user has become known, or
+// the rules have changed.
+func (s *Session) recount() {
+	for _, sub := range s.places.all() {
+		sub.Recount()
+	}
 }

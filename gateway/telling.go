@@ -4,16 +4,12 @@ import (
 	"math/rand/v2"
 
 	"tidegate/gateway/internal/hub"
-	"tidegate/gateway/internal/outbox"
 	"tidegate/gateway/internal/pause"
 )
 
-// tell sends the client an event.
-func (s *Session) tell(event Event) { s.say(event) }
-
-// say sends the client an event. It reports false if its protocol cannot say it: then
+// tell sends the client an event. It reports false if its protocol cannot say it: then
 // the session ends, shortly.
-func (s *Session) say(event Event) (said bool) {
+func (s *Session) tell(event Event) (said bool) {
 	frame, said := s.frameOf(event)
 	s.push(frame)
 	return said
@@ -34,23 +30,6 @@ func (s *Session) frameOf(event Event) (frame []byte, said bool) {
 func (s *Session) mention(event Event) {
 	if frame, err := s.dialect.encode(event); err == nil {
 		s.push(frame.Data)
-	}
-}
-
-// push queues a frame; nil is nothing.
-func (s *Session) push(frame []byte) {
-	if frame == nil {
-		return
-	}
-	s.after(s.out.Push(frame, &s.gateway.outboxes))
-}
-
-func (s *Session) after(v outbox.Verdict) {
-	switch v {
-	case outbox.Wakes:
-		s.gateway.line.Queue(&s.out)
-	case outbox.Full:
-		s.Close(SlowConsumer)
 	}
 }
 

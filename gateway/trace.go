@@ -204,7 +204,7 @@ func (s *Session) traced(c hub.Copy) SessionTrace {
 // untraced is for a session that no frame of the message was for.
 func (s *Session) untraced(channel string) SessionTrace {
 	t := SessionTrace{Session: s.id, User: s.who().User, Protocol: s.dialect.protocol.Name(), Fate: FateNotReached}
-	if !s.isOn(channel) {
+	if !s.places.isOn(channel) {
 		t.Fate = FateNotOn
 	}
 	return t

@@ -10,36 +10,70 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// greet makes the session act as p, puts it on the channels that are p's, and welcomes
-// it: the Welcome, which says what channels these are, is the first of all that the
-// client is told from now on. On an error there is no Welcome, and it is on none of them.
-func (s *Session) greet(ctx context.Context, id ID, p *Principal, cursors map[string]string, told json.RawMessage) error {
-	var joined []Subscribed
+// greeting is a session's way to its Welcome, and with it onto the channels that are its
+// user's.
+type greeting struct {
+	session *Session
+	id      ID                // of the Auth that it answers
+	as      *Principal        // whom the session acts as from now on
+	told    json.RawMessage   // by the backend
+	cursors map[string]string // where the client is on the channels, by name
+	joined  []Subscribed      // what it is to hear of them
+}
+
+// first makes the session act as its user, puts it on the channels, and welcomes it: the
+// Welcome, which says what channels these are, is the first of all that the client is told
+// from now on. On an error there is no Welcome, and it is on none of them.
+func (g *greeting) first(ctx context.Context) error {
+	s := g.session
 	s.out.Hold()
-	err := s.become(p)
+	err := s.become(g.as)
 	if err == nil {
-		err = s.joinOwn(ctx, cursors, &joined)
+		err = g.join(ctx)
 	}
 	if err != nil {
-		for _, e := range joined {
+		for _, e := range g.joined {
 			s.quit(e.Channel)
 		}
 		s.endHold(nil)
 		return err
 	}
 	s.welcomed = true
-	s.endHold(s.beginning(id, joined, told))
+	welcome := g.welcome()
+	welcome.Channels = g.joined
+	for i := range g.joined {
+		g.joined[i].Welcomed = true
+	}
+	s.endHold(g.events(welcome))
 	return nil
 }
 
-// beginning returns what a client is told first.
-func (s *Session) beginning(id ID, joined []Subscribed, told json.RawMessage) []Event {
-	welcome := s.welcome(id, told)
-	welcome.Channels = joined
-	events := []Event{welcome}
-	for i := range joined {
-		joined[i].Welcomed = true
-		events = append(events, joined[i])
+// again is first for a session that was welcomed before. Here, too, it is on the channels
+// when it is welcomed: what is published to them from then on it hears.
+func (g *greeting) again(ctx context.Context) error {
+	s := g.session
+	if err := s.become(g.as); err != nil {
+		return err
+	}
+	s.out.Hold()
+	s.reauthorize()
+	err := g.join(ctx)
+	s.endHold(g.events(g.welcome()))
+	return err
+}
+
+func (g *greeting) welcome() Welcome {
+	s, p := g.session, g.session.who()
+	return Welcome{
+		ID: g.id, Session: s.id, User: p.User, Info: p.Info, Node: s.gateway.node, Key: s.special.key, Expires: p.Expires, Ping: s.gateway.ping, Data: g.told,
+	}
+}
+
+// events returns what the client is told first.
+func (g *greeting) events(w Welcome) []Event {
+	events := []Event{w}
+	for _, e := range g.joined {
+		events = append(events, e)
 	}
 	return events
 }
@@ -52,84 +86,58 @@ func (s *Session) endHold(events []Event) {
 			frames = append(frames, frame)
 		}
 	}
-	if s.out.Fill(frames, &s.gateway.outboxes) {
-		s.gateway.line.Queue(&s.out)
-	}
+	s.fill(frames)
 	if s.out.Attached() {
 		s.goOnAttached()
 	}
 }
 
-// renewWelcome makes a session that was welcomed before act as p. Here, too, it is on the
-// channels that are p's when it is welcomed: what is published to it from then on it hears.
-func (s *Session) renewWelcome(ctx context.Context, id ID, p *Principal, told json.RawMessage) error {
-	if err := s.become(p); err != nil {
-		return err
-	}
-	var joined []Subscribed
-	s.out.Hold()
-	s.reauthorize()
-	err := s.joinOwn(ctx, nil, &joined)
-	events := []Event{s.welcome(id, told)}
-	for _, e := range joined {
-		events = append(events, e)
-	}
-	s.endHold(events)
-	return err
-}
-
-func (s *Session) welcome(id ID, told json.RawMessage) Welcome {
-	p := s.who()
-	return Welcome{
-		ID: id, Session: s.id, User: p.User, Info: p.Info, Node: s.gateway.node, Key: s.special.key, Expires: p.Expires, Ping: s.gateway.ping, Data: told,
-	}
-}
-
-// joinOwn puts the session on the channels that are its user's from the start:
+// join puts the session on the channels that are its user's from the start:
 // the personal one, and those that the Principal names. That the backend has put a
 // name there is the permission, whatever the channel's rule says, but nobody gets
 // onto another's personal channel. What the client is to hear of each is collected, or,
 // without a place for it, told. On an error the session may be on some.
-func (s *Session) joinOwn(ctx context.Context, cursors map[string]string, collected *[]Subscribed) (err error) {
-	var joins []*join
-	add := func(names []string, unseen bool) {
-		for _, name := range names {
-			if s.grant(name, time.Time{}) {
-				continue
-			}
-			j := s.newJoin(Subscribed{Channel: name, Unseen: unseen})
-			j.Members, j.collected = unseen, collected
-			if j.readCursor(cursors[name]); j.Err == nil {
-				s.reserveFor(j, terms{Terms: hub.Terms{Unseen: unseen}, granted: true})
-			}
-			joins = append(joins, j)
-		}
-	}
-	add(s.ownChannels(), false)
-	add(s.watched(), true)
-	s.makeLive(ctx, joins)
-	for _, j := range joins {
-		s.enter(ctx, j)
+func (g *greeting) join(ctx context.Context) (err error) {
+	all := append(g.joins(g.own(), false), g.joins(g.watched(), true)...)
+	all.makeLive(ctx, g.session.gateway.hub)
+	for _, j := range all {
+		j.enter(ctx)
 		err = cmp.Or(err, j.Err)
 	}
 	return err
 }
 
-// ownChannels returns the channels that the session is on because of its user and token.
+// joins begins the ways onto channels that the session is not on yet.
+func (g *greeting) joins(names []string, unseen bool) (all joins) {
+	for _, name := range names {
+		if g.session.places.grant(name, time.Time{}) {
+			continue
+		}
+		j := newJoin(g.session, Subscribed{Channel: name, Unseen: unseen}, g.cursors[name])
+		j.Members, j.collected = unseen, &g.joined
+		if j.Err == nil {
+			j.reserve(terms{Terms: hub.Terms{Unseen: unseen}, granted: true})
+		}
+		all = append(all, j)
+	}
+	return all
+}
+
+// own returns the channels that the session is on because of its user and token.
 // The client hears of a name that is refused, and the session lives: otherwise a token
 // with a mistake in it could never open one. A session that is alone with its channels
 // gets none: the request that opened it has named all that it is to hear.
-func (s *Session) ownChannels() (names []string) {
-	if s.alone {
+func (g *greeting) own() (names []string) {
+	if g.session.alone {
 		return nil
 	}
-	p := s.who()
+	p := g.session.who()
 	if p.User != "" {
 		names = append(names, rules.PersonalChannel(p.User))
 	}
 	for _, name := range p.Channels {
 		if err := checkClaim(p, name); err != nil {
-			s.mention(Failure{Channel: name, Code: err.Code, Message: err.Message})
+			g.session.mention(Failure{Channel: name, Code: err.Code, Message: err.Message})
 			continue
 		}
 		names = append(names, name)
@@ -142,10 +150,10 @@ func (s *Session) ownChannels() (names []string) {
 
 // watched returns the channels on which the session is told who is online. It does not
 // count as a member there.
-func (s *Session) watched() (names []string) {
-	p := s.who()
+func (g *greeting) watched() (names []string) {
+	p := g.session.who()
 	for _, user := range p.Watched {
-		if name := rules.OnlineChannel(user); !s.alone && user != p.User && rules.CheckChannel(name) == nil {
+		if name := rules.OnlineChannel(user); !g.session.alone && user != p.User && rules.CheckChannel(name) == nil {
 			names = append(names, name)
 		}
 	}

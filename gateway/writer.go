@@ -13,23 +13,68 @@ const (
 	stallSlice = 500 * time.Millisecond // how long it waits before it looks around
 )
 
-// flush writes what waits in a session's outbox. A flusher calls it; buf is its scratch
-// memory.
-func flush(o *outbox.Outbox, buf [][]byte) (scratch [][]byte) { return o.Owner.(*Session).flush(buf) }
+// writer is the way to a session's client: what is to be told it waits in an outbox, until
+// it is written. All methods but Conn's may be called concurrently.
+type writer struct {
+	out     outbox.Outbox // whose Owner is the writerOwner
+	conn    Conn          // set by Session.Attach, before out is attached
+	dialect *dialect      // fixed at birth
+}
+
+// writerOwner is the session whose writer it is.
+type writerOwner interface {
+	Close(Reason)
+	goOn(func())
+	crash()
+}
+
+func (w *writer) owner() writerOwner { return w.out.Owner.(writerOwner) }
+
+// push queues a frame; nil is nothing.
+func (w *writer) push(frame []byte) {
+	if frame == nil {
+		return
+	}
+	if w.add(frame) == outbox.Wakes {
+		w.dialect.line.Queue(&w.out)
+	}
+}
+
+// park is push for a frame that somebody follows up with the line's Help.
+func (w *writer) park(frame []byte) {
+	if frame != nil && w.add(frame) == outbox.Wakes {
+		w.dialect.line.Park(&w.out)
+	}
+}
+
+func (w *writer) add(frame []byte) outbox.Verdict {
+	v := w.out.Push(frame, w.dialect.boxes)
+	if v == outbox.Full {
+		w.owner().Close(SlowConsumer)
+	}
+	return v
+}
+
+// fill ends a hold of the outbox, with what was to come before all that has come meanwhile.
+func (w *writer) fill(frames [][]byte) {
+	if w.out.Fill(frames, w.dialect.boxes) {
+		w.dialect.line.Queue(&w.out)
+	}
+}
 
 // flush writes what waits, as far as the kernel takes it at once.
-func (s *Session) flush(buf [][]byte) (scratch [][]byte) {
-	defer s.gateway.wall.Catch("write to a session", s.crash)
-	taking := s.out.Take(buf[:0], flushBytes, &s.gateway.outboxes)
-	left, err := s.write(taking, 0)
+func (w *writer) flush(buf [][]byte) (scratch [][]byte) {
+	defer w.dialect.wall.Catch("write to a session", w.owner().crash)
+	taking := w.out.Take(buf[:0], flushBytes, w.dialect.boxes)
+	left, err := w.write(taking, 0)
 	switch {
 	case err != nil:
-		s.lose(err)
+		w.lose(err)
 	case len(left) > 0:
-		s.goOn(func() { s.writeStalled(slices.Clone(left), isPart(left, taking.Frames)) })
+		w.owner().goOn(func() { w.writeStalled(slices.Clone(left), isPart(left, taking.Frames)) })
 		return nil // left is a part of it
 	default:
-		s.finishTurn()
+		w.finishTurn()
 	}
 	clear(taking.Frames)
 	return taking.Frames
@@ -38,63 +83,63 @@ func (s *Session) flush(buf [][]byte) (scratch [][]byte) {
 // writeStalled writes to a peer that does not keep up, until it does or is given
 // up. left is what has not been written; part says that its first frame is not
 // whole.
-func (s *Session) writeStalled(left [][]byte, part partial) {
+func (w *writer) writeStalled(left [][]byte, part partial) {
 	progress := time.Now()
 	for {
 		before := left
 		var err error
-		left, err = s.conn.Write(before, s.out.Patience(stallSlice, time.Now()))
+		left, err = w.conn.Write(before, w.out.Patience(stallSlice, time.Now()))
 		part = part.after(before, left)
 		now := time.Now()
 		if err != nil {
-			s.lose(err)
+			w.lose(err)
 			return
 		}
 		if sizeOf(left) < sizeOf(before) {
 			progress = now
 		}
 		if len(left) > 0 {
-			switch outlook, why := s.out.GiveUp(progress, now); outlook {
+			switch outlook, why := w.out.GiveUp(progress, now); outlook {
 			case outbox.TooSlow:
-				s.Close(SlowConsumer)
-				s.closeConn(SlowConsumer, part.of(left))
+				w.owner().Close(SlowConsumer)
+				w.closeConn(SlowConsumer, part.of(left))
 				return
 			case outbox.GivenUp:
-				s.closeConn(ReasonOf(why), part.of(left))
+				w.closeConn(ReasonOf(why), part.of(left))
 				return
 			}
 			continue
 		}
-		taking := s.out.Take(nil, stallBytes, &s.gateway.outboxes)
+		taking := w.out.Take(nil, stallBytes, w.dialect.boxes)
 		if len(taking.Frames) == 0 {
-			s.finishTurn()
+			w.finishTurn()
 			return
 		}
-		s.count(taking)
+		w.count(taking)
 		left, part = taking.Frames, whole
 	}
 }
 
 // write sends a batch and counts it as delivered.
-func (s *Session) write(b outbox.Batch, wait time.Duration) ([][]byte, error) {
+func (w *writer) write(b outbox.Batch, wait time.Duration) ([][]byte, error) {
 	if len(b.Frames) == 0 {
 		return nil, nil
 	}
-	left, err := s.conn.Write(b.Frames, wait)
+	left, err := w.conn.Write(b.Frames, wait)
 	if err == nil {
-		s.count(b)
+		w.count(b)
 		if len(left) > 0 {
-			s.out.Stall()
+			w.out.Stall()
 		}
 	}
 	return left, err
 }
 
-func (s *Session) count(b outbox.Batch) {
-	metrics := s.gateway.metrics
+func (w *writer) count(b outbox.Batch) {
+	metrics := w.dialect.metrics
 	metrics.Messages.Bytes.Add(float64(sizeOf(b.Frames)))
 	if b.Messages > 0 {
-		s.dialect.delivered.Add(float64(b.Messages))
+		w.dialect.delivered.Add(float64(b.Messages))
 	}
 	if !b.Sampled.IsZero() {
 		metrics.Messages.DeliverySeconds.Observe(time.Since(b.Sampled).Seconds())
@@ -102,21 +147,27 @@ func (s *Session) count(b outbox.Batch) {
 	b.Written()
 }
 
-func (s *Session) finishTurn() {
-	switch turn, why := s.out.Release(); turn {
+func (w *writer) finishTurn() {
+	switch turn, why := w.out.Release(); turn {
 	case outbox.Again:
-		s.gateway.line.Queue(&s.out)
+		w.dialect.line.Queue(&w.out)
 	case outbox.Finish:
-		s.closeConn(ReasonOf(why), nil)
+		w.closeConn(ReasonOf(why), nil)
 	}
 }
 
 // lose ends a session whose connection broke.
-func (s *Session) lose(err error) {
+func (w *writer) lose(err error) {
 	reason := ReasonOf(err)
-	s.Close(reason)
-	s.out.Abandon()
-	s.closeConn(reason, nil)
+	w.owner().Close(reason)
+	w.out.Abandon()
+	w.closeConn(reason, nil)
+}
+
+// closeConn closes the connection with the code and text that the session's protocol has for
+// the reason.
+func (w *writer) closeConn(reason Reason, rest []byte) {
+	w.conn.Close(w.dialect.farewell(reason), rest)
 }
 
 // partial says whether the first of some frames lacks its beginning, which has

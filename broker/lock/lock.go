@@ -19,6 +19,7 @@ type (
 	Channel        struct{}
 	Traced         struct{}
 	Session        struct{}
+	Places         struct{}
 	Shard          struct{}
 	Attendance     struct{}
 	Link           struct{}
@@ -33,6 +34,8 @@ type (
 	Departing  struct{}
 	Dialects   struct{}
 	Publishing struct{}
+	Gathering  struct{}
+	InLine     struct{}
 	Outbox     struct{}
 	Line       struct{}
 	Archive    struct{}
@@ -57,10 +60,10 @@ func Order() []any {
 	return []any{
 		Expiring{}, Joining{},
 		MemoryPresence{}, Memory{}, MemoryChannel{}, Telling{}, Board{},
-		Channel{}, Traced{}, Session{}, Shard{}, Attendance{},
+		Channel{}, Traced{}, Session{}, Places{}, Shard{}, Attendance{},
 		Link{}, Partition{}, Questions{}, Answers{}, Connections{}, Sender{}, Relay{},
 
-		Sessions{}, Departing{}, Dialects{}, Publishing{}, Outbox{}, Line{}, Archive{},
+		Sessions{}, Departing{}, Dialects{}, Publishing{}, Gathering{}, InLine{}, Outbox{}, Line{}, Archive{},
 		Rates{}, Bucket{}, Words{}, Nodes{},
 		Lane{}, Connection{}, Masters{}, Trust{}, Processes{}, Flights{}, Refusals{}, Register{},
 		Group{},
