@@ -44,7 +44,7 @@ func (e *epoll) take(w http.ResponseWriter, r *http.Request, session *gateway.Se
 	if err != nil {
 		return err
 	}
-	c := &epollConn{engine: e, progress: progress{session: session}, deflate: agreed.extension != ""}
+	c := &epollConn{engine: e, session: session, deflate: agreed.extension != ""}
 	if c.socket, err = newSocket(tcpOf(conn), &e.transfers); err != nil {
 		conn.Close()
 		return err
@@ -111,12 +111,12 @@ func (e *epoll) close() { e.poller.close() }
 // bit away.
 type epollConn struct {
 	sender
-	progress
 
 	// Fixed at birth.
-	engine *epoll
-	socket socket
-	slot   uint32 // at the poller
+	session *gateway.Session
+	engine  *epoll
+	socket  socket
+	slot    uint32 // at the poller
 
 	state   atomic.Uint32
 	heardAt atomic.Int64 // since shared.began
@@ -126,7 +126,8 @@ type epollConn struct {
 	told   bool    // the session knows that the client says no more
 	ended  bool    // there is nothing more to read
 
-	deflate bool // fixed at birth
+	deflate  bool // fixed at birth
+	progress progress
 }
 
 var _ gateway.Conn = (*epollConn)(nil)
@@ -269,7 +270,7 @@ func (c *epollConn) handle(data []byte) {
 		if err != nil {
 			c.endSession(err)
 		}
-		c.note(&c.shared.pace, len(data)-len(rest), c.reader.inMessage())
+		c.progress.note(&c.shared.pace, c.session, len(data)-len(rest), c.reader.inMessage())
 		c.handleItem(one)
 		data = rest
 	}

@@ -9,9 +9,9 @@ import (
 	"tidegate/gateway/internal/wall"
 )
 
-// pace ends sessions whose clients have begun a message and do not go on with it: what
-// there is of it takes room that others need. Who has begun one is looked at from time to
-// time, from the second time on. All methods may be called concurrently.
+// pace ends sessions whose clients have begun a message and do not continue it: the part
+// that has come takes room that others need. A client that has begun one is looked at from
+// time to time, from the second time on. All methods may be called concurrently.
 type pace struct {
 	// Fixed at birth.
 	wall  *wall.Wall
@@ -19,8 +19,15 @@ type pace struct {
 
 	// Guarded by mu.
 	mu      lock.Mutex[lock.Connections]
-	watched []*progress
-	timer   *time.Timer // runs while somebody is watched
+	watched []watched
+	timer   *time.Timer // runs while a connection is watched
+}
+
+// watched is a connection whose client has begun a message.
+type watched struct {
+	*progress
+	session *gateway.Session
+	before  uint32 // progress at the last look
 }
 
 const (
@@ -30,63 +37,61 @@ const (
 
 var tooSlow = gateway.TimedOut.With("a message was begun, and its rest did not come in time")
 
-// progress is how a connection's client goes on with what it says.
-type progress struct {
-	session *gateway.Session // fixed at birth
-	heard   atomic.Int64     // twice the bytes that have come, and one more while a message is unfinished
-	watched atomic.Bool      // it is among those, or about to be
-	before  int64            // heard when it was looked at last; guarded by pace.mu
+// progress tells how far the client of a connection is with its messages: the bytes that
+// have come, in units of aByte, and two flags. The count may overflow: only differences
+// matter. Each connection has one, so it is small.
+type progress struct{ atomic.Uint32 }
+
+const (
+	isUnfinished = 1 << iota // a message has begun and not ended
+	isWatched                // it is among pace.watched, or about to be
+	aByte
+)
+
+// note counts bytes that have come, and records whether a message is unfinished now. It must
+// not be called concurrently for one connection.
+func (p *progress) note(of *pace, session *gateway.Session, bytes int, unfinished bool) {
+	p.Add(uint32(bytes) * aByte)
+	if !unfinished {
+		p.And(^uint32(isUnfinished))
+	} else if p.Or(isUnfinished)&isWatched == 0 {
+		of.watch(p, session)
+	}
 }
 
-func isUnfinished(heard int64) bool { return heard&1 != 0 }
-
-// note counts bytes that have come, and says whether a message is unfinished now. It is
-// called by one goroutine at a time.
-func (p *progress) note(of *pace, bytes int, unfinished bool) {
-	heard := p.heard.Load()&^1 + int64(2*bytes)
-	if unfinished {
-		heard++
-	}
-	p.heard.Store(heard)
-	if unfinished && !p.watched.Load() {
-		of.watch(p)
-	}
-}
-
-func (of *pace) watch(p *progress) {
+func (of *pace) watch(p *progress, session *gateway.Session) {
 	of.mu.Lock()
 	defer of.mu.Unlock()
-	if p.watched.Swap(true) {
+	now := p.Or(isWatched)
+	if now&isWatched != 0 {
 		return
 	}
-	p.before = -2 * leastProgress
-	of.watched = append(of.watched, p)
+	of.watched = append(of.watched, watched{p, session, now - leastProgress*aByte})
 	if len(of.watched) == 1 {
 		of.timer = time.AfterFunc(of.every, func() { of.wall.Do("look for messages that do not go on", of.look) })
 	}
 }
 
-// look ends the sessions of those that have not gone on since the last look.
+// look ends the sessions whose clients have not continued their messages since the last look.
 func (of *pace) look() {
-	for _, p := range of.slow() {
-		p.session.Close(tooSlow)
+	for _, w := range of.slow() {
+		w.session.Close(tooSlow)
 	}
 }
 
-func (of *pace) slow() (slow []*progress) {
+func (of *pace) slow() (slow []watched) {
 	of.mu.Lock()
 	defer of.mu.Unlock()
 	kept := of.watched[:0]
-	for _, p := range of.watched {
-		p.watched.Store(false) // first: who begins a message from now on has itself watched
-		heard := p.heard.Load()
+	for _, w := range of.watched {
+		now := w.And(^uint32(isWatched)) // a client that begins a message from now on calls watch
 		switch {
-		case !isUnfinished(heard):
-		case heard-p.before < 2*leastProgress:
-			slow = append(slow, p)
-		case !p.watched.Swap(true):
-			p.before = heard
-			kept = append(kept, p)
+		case now&isUnfinished == 0:
+		case now-w.before < leastProgress*aByte:
+			slow = append(slow, w)
+		case w.Or(isWatched)&isWatched == 0:
+			w.before = now
+			kept = append(kept, w)
 		}
 	}
 	clear(of.watched[len(kept):])

@@ -11,25 +11,25 @@ import (
 func TestPace_EndsWhoDoesNotGoOn(t *testing.T) {
 	of := &pace{every: time.Hour}
 	var idle, steady, stuck, later progress
-	idle.note(of, 100, false)
-	stuck.note(of, 50_000, true)
+	idle.note(of, nil, 100, false)
+	stuck.note(of, nil, 50_000, true)
 	looks := func(want ...*progress) {
 		t.Helper()
-		steady.note(of, leastProgress, true)
-		if slow := of.slow(); len(slow) != len(want) || len(want) > 0 && slow[0] != want[0] {
+		steady.note(of, nil, leastProgress, true)
+		if slow := of.slow(); len(slow) != len(want) || len(want) > 0 && slow[0].progress != want[0] {
 			t.Errorf("%d are too slow, want %d", len(slow), len(want))
 		}
 	}
 	looks()
-	stuck.note(of, leastProgress-1, true)
-	later.note(of, 100, true)
+	stuck.note(of, nil, leastProgress-1, true)
+	later.note(of, nil, 100, true)
 	looks(&stuck)
-	later.note(of, 1, false)
+	later.note(of, nil, 1, false)
 	looks()
-	later.note(of, 1, true) // it is watched anew
+	later.note(of, nil, 1, true) // it is watched anew
 	looks()
 	looks(&later)
-	steady.note(of, 0, false)
+	steady.note(of, nil, 0, false)
 	of.slow()
 	if len(of.watched) > 0 {
 		t.Errorf("%d are watched, and nobody has begun a message", len(of.watched))

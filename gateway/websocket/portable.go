@@ -35,7 +35,7 @@ func newPortable(s *shared) engine {
 }
 
 func (e *portable) take(w http.ResponseWriter, r *http.Request, session *gateway.Session, agreed agreement) error {
-	c := &portableConn{sender: sender{shared: e.shared}, progress: progress{session: session}, said: make(chan struct{})}
+	c := &portableConn{sender: sender{shared: e.shared}, session: session, said: make(chan struct{})}
 	c.hear()
 	options := &coder.AcceptOptions{
 		InsecureSkipVerify: true, // Server has looked at the origin
@@ -109,12 +109,13 @@ func (e *portable) serve(c *portableConn) {
 // protocol. The library reads from it, and writes its control frames to it.
 type portableConn struct {
 	sender
-	progress
+	progress progress
 
 	// Fixed at birth.
-	conn net.Conn // set by upgrade, as is the sender's outlet
-	peer *coder.Conn
-	said chan struct{} // closed when the farewell has been written, or given up
+	session *gateway.Session
+	conn    net.Conn // set by upgrade, as is the sender's outlet
+	peer    *coder.Conn
+	said    chan struct{} // closed when the farewell has been written, or given up
 
 	heardAt atomic.Int64 // since shared.began
 
@@ -164,7 +165,7 @@ func (c *portableConn) next() (frame gateway.Frame, b *buffer, err error) {
 		}
 	}
 	c.inMessage = false
-	c.note(&c.shared.pace, 0, false)
+	c.progress.note(&c.shared.pace, c.session, 0, false)
 	c.hear()
 	return gateway.Frame{Data: b.bytes, Binary: kind == coder.MessageBinary}, b, nil
 }
@@ -315,9 +316,9 @@ func (l library) Read(p []byte) (n int, err error) {
 	}
 	if c.broken == nil {
 		c.session.Rest()
-		c.note(&c.shared.pace, 0, c.inMessage)
+		c.progress.note(&c.shared.pace, c.session, 0, c.inMessage)
 		n, c.broken = l.Conn.Read(p)
-		c.note(&c.shared.pace, n, c.inMessage)
+		c.progress.note(&c.shared.pace, c.session, n, c.inMessage)
 	}
 	if n > 0 {
 		return n, nil // an error beside it is the next read's

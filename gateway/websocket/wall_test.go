@@ -43,7 +43,7 @@ func TestWall_APanicOfTheLibraryEndsThatSessionOnly(t *testing.T) {
 	server, client := connect(t)
 	n.webSocket.starting.Do(n.webSocket.start)
 	e := n.webSocket.portable.(*portable)
-	c := &portableConn{sender: sender{shared: e.shared, out: newRelay(server, e.shared.wall)}, progress: progress{session: session}, conn: server, said: make(chan struct{})}
+	c := &portableConn{sender: sender{shared: e.shared, out: newRelay(server, e.shared.wall)}, session: session, conn: server, said: make(chan struct{})}
 	e.add(c)
 	session.Attach(c)
 	go e.serve(c)
