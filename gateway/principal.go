@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"time"
 
@@ -66,6 +68,21 @@ func (p *Principal) isZero() bool {
 func (p *Principal) Backend() bool { return p.Key != "" }
 
 func (p *Principal) anonymous() bool { return p.User == "" && p.Key == "" }
+
+// spaced returns an idempotency key of p's in the key space of its user, so that nobody can
+// use up the key of another: whoever comes second with a key is not published. Backends have
+// one space together, which is that of whoever publishes without a gateway, and anonymous
+// clients another one.
+func (p *Principal) spaced(key string) string {
+	switch {
+	case key == "" || p.Backend():
+		return key
+	case p.User == "":
+		return "anonymous " + key
+	}
+	sum := sha256.Sum256([]byte(p.User))
+	return "user " + base64.RawURLEncoding.EncodeToString(sum[:9]) + " " + key
+}
 
 // Authenticator tells who a credential belongs to. Its errors are *Error with
 // the code Unauthenticated, or Unavailable if it could not find out.

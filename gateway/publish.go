@@ -47,7 +47,7 @@ func (g *Gateway) publish(ctx context.Context, p *Principal, s *Session, c Publi
 		return
 	}
 	m := broker.Message{
-		Channel: c.Channel, Payload: c.Payload, Kind: c.Kind, Event: c.Event, Key: c.Key,
+		Channel: c.Channel, Payload: c.Payload, Kind: c.Kind, Event: c.Event, Key: p.spaced(c.Key),
 		User: p.User, Session: cmp.Or(c.mark, s.name()), Except: c.Except, Tags: c.Tags, Time: began.Truncate(time.Millisecond),
 		Trace: trace, Transient: c.Transient,
 	}

@@ -68,3 +68,26 @@ func TestOpen_TakesTheIDThatTheProtocolGives(t *testing.T) {
 		}
 	}
 }
+
+// A client that guesses a key takes nobody's message out of the channel.
+func TestPublish_KeysOfOneAreNotThoseOfAnother(t *testing.T) {
+	n := startNode(t, gateway.Config{Rules: rules.List{{Match: "*", Subscribe: rules.Anyone, Publish: rules.Anyone, HistorySize: 10}}})
+	first := make(map[string]broker.Position)
+	for _, by := range []gateway.Principal{{User: "ann"}, {User: "bob"}, {}, backend} {
+		for _, text := range []string{"first", "again"} {
+			at, err := n.Publish(t.Context(), &by, gateway.Publish{Channel: "orders", Payload: []byte(text), Kind: broker.Text, Key: "order-7"})
+			must(t, err)
+			for other, taken := range first {
+				if (other == by.User+by.Key) != (taken == at) {
+					t.Errorf("%q and %q have the cursors %v and %v for one key", other, by.User+by.Key, taken, at)
+				}
+			}
+			first[by.User+by.Key] = at
+		}
+	}
+	page, err := n.ReadHistory(t.Context(), &backend, gateway.History{Channel: "orders"})
+	must(t, err)
+	if len(page.Messages) != 4 {
+		t.Errorf("the history has %d messages, want one of each", len(page.Messages))
+	}
+}
