@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"tidegate/broker/brokertest"
 	"tidegate/gateway/client"
@@ -64,6 +65,7 @@ func programOf(t *testing.T, version string) (path string) {
 func tryUpgrade(t *testing.T, from, to string) {
 	brokertest.RequireRedis(t)
 	server := brokertest.StartRedis(t)
+	began := time.Now()
 	tr := &trial{t: t, program: from, rules: upgradeRules, redis: []*brokertest.RedisServer{server}}
 	tr.begin(server.URL(), server.URL(), server.URL())
 	loadBalanced(tr)
@@ -75,7 +77,7 @@ func tryUpgrade(t *testing.T, from, to string) {
 		tr.agree(fmt.Sprint("room:", i))
 	}
 	tr.finish()
-	(&fault{name: "replace three nodes", live: told}).judge(tr)
+	(&fault{name: "replace three nodes", live: told}).judge(tr, time.Since(began))
 }
 
 const upgradeKey = "the-key-of-the-shop-and-no-other"
