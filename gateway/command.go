@@ -6,48 +6,48 @@ import (
 	"tidegate/broker"
 )
 
-// Command is what a client asks of the gateway: one of the structs of this
-// file. A Protocol decodes them; a session handles them in order.
+// Command is a request of a client: one of the structs of this file. A Protocol decodes
+// commands, and a session handles them in order.
 //
-// An empty Channel means the session's own channel, for protocols that name it
+// An empty Channel means the session's own channel, for protocols that name the channel
 // once, when the session opens (Hello.Channel).
 type Command interface{ command() }
 
-// ID is what a client gave a command to know its answer by.
+// ID is the client's identifier for a command, which its answer repeats.
 type ID struct {
 	Value int64
-	Given bool // what is said to one that was not, the Protocol decides
+	Given bool // if false, the Protocol decides what to answer
 }
 
-// Auth gives the session's token, or renews it. Without one the client is whom its
-// handshake has shown.
+// Auth sets or renews the session's token. Without a token the client is the one that its
+// handshake has identified.
 type Auth struct {
 	ID    ID
 	Token string
-	Data  string // what the client says with it: for a Gate, what the token is about
+	Data  string // what the client says beside the token; for a Gate, what the token is about
 
-	// Cursors are where the client is on channels that the server puts it on, by
-	// channel, as in Subscribe. They count where the answer is a session's first
-	// Welcome (Hello.AuthFirst).
+	// Cursors has the client's cursors on channels that the server subscribes it to, by
+	// channel, with values as in Subscribe. They are used only if the answer is the
+	// session's first Welcome (Hello.AuthFirst).
 	Cursors map[string]string
 }
 
-// Subscribe asks for a channel's messages: from Cursor on if that is given, else,
-// before what is live, for the Recent last ones, as far as the history has them.
+// Subscribe asks for a channel's messages: all after Cursor, if one is given; else the last
+// Recent messages, as far as the history has them, followed by the live ones.
 type Subscribe struct {
 	ID      ID
 	Channel string
-	Cursor  string // as Position.String wrote it; empty: from now on
-	Recent  int    // 0: none; with a cursor, the cursor counts
-	Members bool   // the reply lists the members, and has no positions
-	NoEcho  bool   // leave out what this session publishes
-	Deltas  bool   // tell its messages as Delta
-	Token   string // opens the channel: to a Gate or, without one, as TokenInfo.Channel says
-	Data    string // what the client says with it: for a Gate, what the token is about
+	Cursor  string // in the format of Position.String; empty: live messages only
+	Recent  int    // 0: none. Ignored if there is a cursor
+	Members bool   // the reply lists the members and has no positions
+	NoEcho  bool   // omit what this session publishes
+	Deltas  bool   // send the channel's messages as Delta
+	Token   string // admits to the channel: checked by a Gate or, without one, used as TokenInfo.Channel describes
+	Data    string // what the client says beside the token; for a Gate, what the token is about
 }
 
-// Renew shows anew what a Subscribe has shown, so that the subscription goes on (see
-// Admission.Until).
+// Renew presents new credentials for a subscription, in place of those of its Subscribe, so
+// that it does not end (see Admission.Until).
 type Renew struct {
 	ID      ID
 	Channel string
@@ -55,27 +55,27 @@ type Renew struct {
 	Data    string
 }
 
-// Unsubscribe asks for no more of a channel's messages.
+// Unsubscribe asks to leave a channel.
 type Unsubscribe struct {
 	ID      ID
 	Channel string
 }
 
-// Publish asks to publish one message. Payload is the command's to keep.
+// Publish asks to publish one message. The command owns Payload.
 type Publish struct {
 	ID        ID
 	Channel   string
 	Payload   []byte
 	Kind      broker.Kind
 	Event     string
-	Tags      json.RawMessage // names beside the data, a JSON object of strings; nil: none
-	Key       string          // idempotency key, or empty
-	Joined    bool            // only if the session is on the channel
-	Except    string          // the session that is not to hear it; empty: all hear it
-	Transient bool            // it goes into no history; that it was missed is told to nobody
-	Trace     string          // traceparent (W3C Trace Context) of what has led to it, as the publisher gave it; empty: none
+	Tags      json.RawMessage // names beside the data, a JSON object with string values; nil: none
+	Key       string          // idempotency key; empty: none
+	Joined    bool            // publish only if the session is on the channel
+	Except    string          // a session that must not receive it; empty: none
+	Transient bool            // not kept in the history; nobody is told if it is lost
+	Trace     string          // traceparent (W3C Trace Context) of the cause, as given by the publisher; empty: none
 
-	mark string // of a message that is followed (Trace); empty: it is not
+	mark string // marks a traced message (Trace); empty: it is not traced
 }
 
 // Presence asks who is on a channel.
@@ -84,19 +84,19 @@ type Presence struct {
 	Channel string
 }
 
-// History asks for the messages after Cursor, or before it the newest ones; without a
-// cursor, for the newest ones of all, or the oldest. They come oldest first.
+// History asks for messages after Cursor, or for the newest ones before it. Without a
+// cursor it asks for the newest messages of all, or for the oldest. The reply is in order,
+// oldest first.
 type History struct {
 	ID      ID
 	Channel string
 	Cursor  string
-	Before  bool // with a cursor: what came before it
-	Oldest  bool // without a cursor: from the beginning of what is kept
-	Limit   int  // 0: as many as a reply may hold
+	Before  bool // with a cursor: the messages before it
+	Oldest  bool // without a cursor: begin with the oldest message kept
+	Limit   int  // 0: as many as fit into a reply
 }
 
-// Call asks the backend something that is about no channel. Payload is the command's to
-// keep.
+// Call asks the backend something that is not about a channel. The command owns Payload.
 type Call struct {
 	ID      ID
 	Method  string // up to 255 bytes
@@ -107,8 +107,8 @@ type Call struct {
 // Ping asks for a Pong.
 type Ping struct{ ID ID }
 
-// Malformed stands for a frame, or a part of one, that the protocol could not
-// read: the client is told, and the session lives.
+// Malformed stands for a frame, or a part of one, that the protocol could not parse. The
+// client is told, and the session goes on.
 type Malformed struct {
 	ID     ID
 	Reason string

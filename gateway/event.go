@@ -8,15 +8,15 @@ import (
 	"tidegate/gateway/internal/timeline"
 )
 
-// Event is what the gateway can tell a client: one of the structs of this file.
-// A Protocol encodes them. A command is always answered, whether or not its client gave
-// an ID; a protocol that has no answer without an ID encodes none. An Event is immutable,
-// and may be encoded by several protocols at once.
+// Event is something that the gateway tells a client: one of the structs of this file. A
+// Protocol encodes events. Every command is answered, even if its client gave no ID; a
+// protocol without such answers encodes none. An Event is immutable, and several protocols
+// may encode it concurrently.
 type Event interface{ event() }
 
 // Welcome is the first event of a session, and the answer to an Auth.
 type Welcome struct {
-	ID      ID // not Given: the first one
+	ID      ID // not Given in the first Welcome
 	Session string
 	User    string          // empty: anonymous
 	Info    json.RawMessage // of the user; nil: none
@@ -24,41 +24,42 @@ type Welcome struct {
 	Key     string          // Hello.Key
 	Expires time.Time       // when the session ends unless its token is renewed; zero: never
 	Ping    time.Duration   // how often the gateway pings; zero: never
-	Data    json.RawMessage // what the backend tells with it (Question.Told); nil: nothing
+	Data    json.RawMessage // from the backend (Question.Told); nil: none
 
-	// Channels are those that the server has put the session on, in its first Welcome
-	// alone. Each is told by itself as well, with Welcomed set, right after.
+	// Channels lists the subscriptions that the server has made for the session. It is set
+	// in the first Welcome only. An event for each follows, with Welcomed set.
 	Channels []Subscribed
 }
 
-// Subscribed says that the session is on a channel: every later message of it arrives,
-// after those that were recovered.
+// Subscribed says that the session is on a channel: it receives the recovered messages and
+// then every later one.
 type Subscribed struct {
 	ID        ID
-	Asked     bool // by a Subscribe; else the gateway did it by itself
-	Welcomed  bool // the Welcome has told so, too
-	Unseen    bool // the session is not one of those who are there (Principal.Watched)
+	Asked     bool // by a Subscribe; else the gateway subscribed the session itself
+	Welcomed  bool // the Welcome has listed it already
+	Unseen    bool // the session is not shown as present (Principal.Watched)
 	Channel   string
-	Position  broker.Position // of the channel, zero without history
-	After     broker.Position // all that was published after it follows; zero without history
-	Expires   time.Time       // when it ends unless it is renewed; zero: with the session
-	Data      json.RawMessage // what the backend tells with it (Grant.Data, Question.Told); nil: nothing
-	Resumed   bool            // there was a cursor; only then Recovered means something
-	Recovered bool            // all that was published since the cursor follows
+	Position  broker.Position // of the channel; zero without history
+	After     broker.Position // all messages published after this position follow; zero without history
+	Expires   time.Time       // when the subscription ends unless renewed; zero: with the session
+	Data      json.RawMessage // from the backend (Grant.Data, Question.Told); nil: none
+	Resumed   bool            // there was a cursor; Recovered is meaningful only then
+	Recovered bool            // all messages published since the cursor follow
 
-	// Members are who is on a channel that tells joins and leaves, at the moment of
-	// joining it, this session's member at the end: with the joins and leaves that
-	// follow, the truth. How many sessions they have is not said. nil: it was not
-	// asked for. If it was, Position, After and Recovered are not set.
+	// Members lists who is on the channel at the moment of joining, with this session's own
+	// member last. The joins and leaves that follow keep the list exact. The members'
+	// session counts are not set. Members is set only for channels that announce joins and
+	// leaves, and nil if it was not asked for. If it was, Position, After and Recovered are
+	// not set.
 	Members []Member
 }
 
-// Unsubscribed confirms an Unsubscribe, or says that the gateway did it by itself.
+// Unsubscribed confirms an Unsubscribe, or says that the gateway has ended a subscription.
 type Unsubscribed struct {
 	ID      ID
 	Channel string
-	Code    Code // why the gateway did it; empty: it was asked to
-	Expired bool // why: what the client has shown is of no use any more, something newer may be
+	Code    Code // why the gateway did it; empty: the client asked for it
+	Expired bool // the client's credentials for the channel have expired; newer ones may still be accepted
 	Reason  string
 }
 
@@ -80,31 +81,31 @@ type Published struct {
 type Message struct{ *broker.Message }
 
 // Delta is one message of a channel for clients that asked for deltas (Subscribe.Deltas).
-// Before is the message of the channel that the client was told last, so that what
-// differs is enough; nil: it needs the whole message. A protocol whose clients ask for
-// deltas says each of them.
+// Before is the channel's message that the client got last, so that the difference is
+// enough; nil: the client needs the whole message. A protocol whose clients may ask for
+// deltas must encode each of them.
 type Delta struct {
 	*broker.Message
 	Before      *broker.Message
-	Differences *Differences // between both, for all protocols and formats in which they are the same
+	Differences *Differences // between Before and Message, shared by all protocols and formats that need the same
 }
 
-// Differences are worked out once: see Differences.In.
+// Differences caches the differences between two messages; see Differences.In.
 type Differences = timeline.Differences
 
 // Members answers a Presence.
 type Members struct {
 	ID      ID
 	Channel string
-	Members []Member // by user
+	Members []Member // sorted by user
 }
 
-// Member is who is on a channel: a user or, where Session is set, a session.
+// Member is one member of a channel: a user or, if Session is set, a single session.
 type Member struct {
 	User     string
 	Session  string
 	Info     json.RawMessage // from the user's token; nil: none
-	Sessions int             // in the whole cluster
+	Sessions int             // the number of the user's sessions, in the whole cluster
 
 	Elsewhere json.RawMessage // as in Identity
 }
@@ -114,82 +115,78 @@ type Messages struct {
 	ID       ID
 	Channel  string
 	Messages []broker.Message // oldest first
-	Position broker.Position  // the cursor to read on from
+	Position broker.Position  // the cursor to continue reading from
 	Top      broker.Position  // of the channel's newest message
-	Lost     bool             // older messages than these are gone
-	Unknown  bool             // nothing is known of the epoch that the cursor is of
+	Lost     bool             // messages older than these are lost
+	Unknown  bool             // the cursor's epoch is unknown
 }
 
-// Join says that a member came to a channel: a user with the first of his sessions,
-// or a session.
+// Join says that a member joined a channel: a user with his first session, or a session.
 type Join struct {
 	Channel   string
 	User      string
-	Session   string          // where each session is a member
+	Session   string          // set if each session is a member
 	Info      json.RawMessage // nil: none
 	Elsewhere json.RawMessage // as in Identity
 }
 
-// Leave says that a member left a channel: a user with the last of his sessions, or
-// a session.
+// Leave says that a member left a channel: a user with his last session, or a session.
 type Leave struct {
 	Channel   string
 	User      string
 	Session   string
-	Info      json.RawMessage // as told when it came
+	Info      json.RawMessage // as in the Join
 	Elsewhere json.RawMessage // as in Identity
 }
 
-// PresenceChanged says that more members came to a channel or left it than are told
-// one by one. A client that wants to know the members asks for them.
+// PresenceChanged says that more members joined or left a channel than are announced one by
+// one. A client that needs the members asks for them.
 type PresenceChanged struct{ Channel string }
 
-// NothingRecent says that a Subscribe asked for recent messages and there are none.
+// NothingRecent answers a Subscribe that asked for recent messages of which there are none.
 type NothingRecent struct{ Channel string }
 
-// Counted says how many sessions are on a channel in the whole cluster.
+// Counted gives the number of sessions on a channel, in the whole cluster.
 type Counted struct {
 	Channel  string
 	Sessions int
 }
 
-// CaughtUp says that all that Session.Subscribe was to bring has been told.
+// CaughtUp says that everything Session.Subscribe was to deliver has been delivered.
 type CaughtUp struct{}
 
-// Gap says that messages of a channel may have been missed here and cannot be
-// had any more.
+// Gap says that messages of a channel may be missing at this point and cannot be recovered.
 type Gap struct{ Channel string }
 
-// Failure says that a command failed, or that something concerns the whole
-// session.
+// Failure says that a command failed, or reports a problem of the whole session.
 type Failure struct {
 	ID      ID
 	Channel string // of the command, if it had one
-	Command string // its name in metrics; empty: there was none
+	Command string // its name in metrics; empty: there was no command
 	Code    Code
 	Message string
-	Reason  Reason // of an Error that has one of its own; else zero
+	Reason  Reason // the Reason of an Error that has one; else zero
 }
 
-// Answer is what the backend answers to a Call.
+// Answer is the backend's answer to a Call.
 type Answer struct {
 	ID      ID
-	Payload []byte // nil: nothing
+	Payload []byte // nil: empty
 	Kind    broker.Kind
 }
 
 // Pong answers a Ping.
 type Pong struct{ ID ID }
 
-// Heartbeat asks the peer for a sign of life, or gives one, where a transport
-// has a way to.
+// Heartbeat asks the peer for a sign of life, or gives one, if the transport has a way to.
 type Heartbeat struct{}
 
-// Reconnect asks the client to come back on another node, within a time.
+// Reconnect asks the client to reconnect to another node within the given time.
 type Reconnect struct{ Within time.Duration }
 
-// Goodbye is all that a client is told whose session is refused by its protocol (see
-// Gateway.Refuse): why. The connection closes with what Farewell says of the same.
+// Goodbye is the only event of a session that is refused through its protocol (see
+// Gateway.Refuse): it says why. The connection is closed with what Farewell returns for the
+// same Reason.
 type Goodbye struct{ Reason Reason }
 
 func (Welcome) event()         {}

@@ -19,76 +19,76 @@ import (
 	"tidegate/metrics"
 )
 
-// Config is what a Gateway is made of. Broker is required; the zero value of
-// everything else is its default.
+// Config configures a Gateway. Only Broker is required; the zero value of any other field
+// stands for its default.
 type Config struct {
 	Broker         broker.Broker
-	Presence       broker.Presence // nil: no channel has presence
-	History        broker.History  // nil: no channel keeps history
-	Register       broker.Register // nil: nothing can be banned or revoked
-	Auth           Authenticator   // nil: no token is accepted
-	Rules          rules.List      // none: nothing is allowed but to backends
-	NoAnonymous    bool            // a client must authenticate
+	Presence       broker.Presence // nil: channels have no presence
+	History        broker.History  // nil: channels keep no history
+	Register       broker.Register // nil: bans and revocations are not possible
+	Auth           Authenticator   // nil: tokens are rejected
+	Rules          rules.List      // empty: only backends may do anything
+	NoAnonymous    bool            // clients must authenticate
 	Limits         Limits
-	Node           string           // this node's name, unique in the cluster and in time; "": made up
-	Host           string           // where this node runs, told to the others
-	Version        string           // of this node, told to the others
-	Ping           time.Duration    // how often a silent peer is asked for a sign of life; 0: 25 s
-	PresenceLease  time.Duration    // a node that is silent for so long is dead; 0: 30 s
-	PresenceLinger time.Duration    // within which a user may be back unnoticed; 0: 5 s
-	DrainWindow    time.Duration    // over which Shutdown sends the sessions away; 0: 10 s
-	Hooks          Hooks            // nil: no backend is asked or told
-	Tracer         Tracer           // nil: nobody traces messages
-	Log            *slog.Logger     // nil: none
-	Metrics        *metrics.Metrics // nil: of its own
+	Node           string           // this node's name, never used by another node, past or present; "": a random one
+	Host           string           // where this node runs; shown to the other nodes
+	Version        string           // of this node's software; shown to the other nodes
+	Ping           time.Duration    // how often a silent peer is pinged; 0: 25 s
+	PresenceLease  time.Duration    // a node is considered dead after this much silence; 0: 30 s
+	PresenceLinger time.Duration    // a user who returns within this time does not count as gone; 0: 5 s
+	DrainWindow    time.Duration    // the time over which Shutdown spreads the disconnects; 0: 10 s
+	Hooks          Hooks            // nil: no backend is asked or notified
+	Tracer         Tracer           // nil: messages are not traced
+	Log            *slog.Logger     // nil: nothing is logged
+	Metrics        *metrics.Metrics // nil: the gateway creates its own
 }
 
-// Gateway is one node. All methods may be called concurrently.
+// Gateway is one node. Its methods are safe for concurrent use.
 type Gateway struct {
-	// Fixed at birth.
-	Nodes   *Nodes   // of the cluster
-	Users   *Users   // of the cluster
-	Denials *Denials // what is forbidden
-	Budget  *Budget  // what clients may use
+	// Immutable.
+	Nodes   *Nodes   // the nodes of the cluster
+	Users   *Users   // the users of the whole cluster
+	Denials *Denials // bans and revocations
+	Budget  *Budget  // what clients may still use
 
 	broker         broker.Broker
 	history        broker.History
 	auth           Authenticator
 	limits         Limits
 	node           string
-	lease          time.Duration // of a node
+	lease          time.Duration // Config.PresenceLease
 	ping           time.Duration
 	mustAuth       bool
 	log            *slog.Logger
 	metrics        *metrics.Metrics
 	hooks          Hooks
 	tracer         Tracer
-	nobody         Principal // the zero one
-	nothingSpecial special   // the zero one
+	nobody         Principal // the zero Principal
+	nothingSpecial special   // the zero special
 
-	sessionsChannel string // of attendance, that stands for this node
+	sessionsChannel string // the attendance channel that stands for this node
 
 	hub        *hub.Hub
-	attendance *attendance.Attendance // nil: nobody is counted
+	attendance *attendance.Attendance // nil: there is no presence
 
 	sessions *sessions
-	line     *outbox.Line // of those to be written
+	line     *outbox.Line // the outboxes with something to write
 	outboxes outbox.Pool
 	expiring expiring
 	dialects dialects
 
 	confirmations sync.Pool // of *confirmation
 
-	life       context.Context // ends with Run
+	life       context.Context // canceled when Run ends
 	end        context.CancelFunc
-	wall       *wall.Wall // what a panic is stopped by
-	background wall.Group // goroutines that nobody else waits for
+	wall       *wall.Wall // contains panics
+	background wall.Group // goroutines that nothing else waits for
 
 	rules     atomic.Pointer[rules.List]
-	receivers receivers                            // of notices
-	holds     atomic.Pointer[func(Principal) bool] // that DropKeys was given last; nil: none
+	receivers receivers                            // backends that get notices
+	holds     atomic.Pointer[func(Principal) bool] // the last function passed to DropKeys; nil: none
 	link      atomic.Pointer[linkState]
-	refused   atomic.Int64 // when it was logged that a session is beyond a limit, in s since 1970
+	refused   atomic.Int64 // when a session over a limit was last logged, in Unix seconds
 	drain     drain
 }
 
@@ -96,10 +96,11 @@ type linkState struct{ err error }
 
 var errStarting = errors.New("the broker has not been reached yet")
 
-// newName returns a name that nobody else has.
+// newName returns a random name that is unique for all practical purposes.
 func newName() string { return strings.ToLower(rand.Text()[:16]) }
 
-// idOf returns the id that a session is given.
+// idOf returns the ID of a new session: wanted, or a new name if wanted is empty. It returns
+// a BadRequest if wanted is not valid.
 func idOf(wanted string) (string, error) {
 	const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz._-"
 	switch {
@@ -113,8 +114,8 @@ func idOf(wanted string) (string, error) {
 
 const maxSessionID = 64
 
-// keep returns a principal for a session to hold, which must not be changed: of
-// anonymous ones, all hold the same.
+// keep returns a Principal for a session to hold. It must not be modified, because all
+// anonymous sessions share one.
 func (g *Gateway) keep(p Principal) *Principal {
 	if p.isZero() {
 		return &g.nobody
@@ -123,10 +124,10 @@ func (g *Gateway) keep(p Principal) *Principal {
 	return &kept
 }
 
-// RuleOf returns the rule of a channel as it stands.
+// RuleOf returns the current rule of a channel.
 func (g *Gateway) RuleOf(channel string) rules.Rule { return *g.rule(channel) }
 
-// rule returns the rule of a channel as it stands; it must not be changed.
+// rule returns the current rule of a channel. The result must not be modified.
 func (g *Gateway) rule(channel string) *rules.Rule {
 	return g.rules.Load().For(channel)
 }
@@ -141,7 +142,7 @@ func (g *Gateway) noteLink(err error) {
 		}
 	default:
 		g.metrics.Broker.Up.Set(0)
-		if errors.Is(err, context.Canceled) { // the node ends
+		if errors.Is(err, context.Canceled) { // the node is shutting down
 			return
 		}
 		if was == nil || was == errStarting || was.Error() != err.Error() {
@@ -150,12 +151,12 @@ func (g *Gateway) noteLink(err error) {
 	}
 }
 
-// Wall returns what stops a panic that a client has brought about: transports put
-// their own goroutines behind it, too.
+// Wall returns the wall that contains panics caused by clients. Transports run their own
+// goroutines behind it, too.
 func (g *Gateway) Wall() *wall.Wall { return g.wall }
 
 // Node returns this node's name.
 func (g *Gateway) Node() string { return g.node }
 
-// Limits returns the limits that the gateway was made with.
+// Limits returns the limits that the gateway was created with.
 func (g *Gateway) Limits() Limits { return g.limits }

@@ -1,33 +1,34 @@
 package gateway
 
-// Hello says who comes, how, and with what first.
+// Hello describes a client that opens a session: who it is, how it speaks, and its first
+// commands.
 type Hello struct {
 	Protocol  Protocol
-	Session   string // the session's id, which nobody else has: up to 64 of A-Za-z0-9._-; empty: it is given one
-	Key       string // that requests which send for the session must show (SendTo); empty: none can
+	Session   string // the session's ID, unique in the cluster: up to 64 of A-Za-z0-9._-; empty: the gateway chooses one
+	Key       string // a secret that requests sending for the session must present (SendTo); empty: none can
 	Transport string // a label of metrics: "websocket", "sse", "longpoll"
 	Principal Principal
 	AuthLater bool              // the protocol lets a client authenticate by a first Auth
-	AuthFirst bool              // it begins with an Auth, if only an anonymous one, which may be the first of Commands: until then nothing else is done
-	Channel   string            // stands for an empty Channel of a command; implies Alone
-	Channels  []string          // that it will subscribe to: refused at once if it may not
-	Cursors   map[string]string // where the client is on channels that the server puts it on, as in Auth
-	Alone     bool              // the session is on the channels of Commands alone, not on its user's
-	Commands  []Command         // done while the session opens
+	AuthFirst bool              // the session begins with an Auth, possibly anonymous and possibly the first of Commands; until then nothing else is done
+	Channel   string            // stands for an empty Channel in commands; implies Alone
+	Channels  []string          // the channels it will subscribe to; the session is refused at once if it may not
+	Cursors   map[string]string // the client's cursors on channels that the server subscribes it to, as in Auth
+	Alone     bool              // the session is on the channels of Commands only, not on those of its user
+	Commands  []Command         // handled while the session opens
 	Remote    string            // the client's IP address, with or without a port
-	Publishes int               // a second that it may publish at most, besides what the limits say; 0: no more
-	Pinged    bool              // the client counts on a Heartbeat in each interval (Welcome.Ping), whatever else it hears
-	Gate      Gate              // decides beside the rules; nil: nobody
-	Room      Room              // from which the session takes a place; nil: there is room for all
+	Publishes int               // most publishes per second, in addition to the Limits; 0: no extra limit
+	Pinged    bool              // the client relies on a Heartbeat in each interval (Welcome.Ping), whatever else it receives
+	Gate      Gate              // decides in addition to the rules; nil: none
+	Room      Room              // the session takes a place in it; nil: unlimited
 
-	// The protocol tells of a refusal, not the transport: one that can upgrades the
-	// connection for that. See Gateway.Refuse.
+	// TellRefusal makes the protocol, not the transport, report a refusal: a transport that
+	// can do so upgrades the connection for that. See Gateway.Refuse.
 	TellRefusal bool
 }
 
-// Room bounds how many sessions there are of a kind, such as those of one application,
-// beside the gateway's own limits. Both methods may be called concurrently.
+// Room limits the number of sessions of a kind, such as those of one application, in
+// addition to the gateway's own limits. Both methods must be safe for concurrent use.
 type Room interface {
-	Take() error // before a session opens, which is refused with the error
-	Give()       // what Take took: when the session is over
+	Take() error // called before a session opens; an error refuses the session
+	Give()       // called when the session is over, to return what Take took
 }

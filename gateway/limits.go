@@ -11,44 +11,44 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Limits bound what clients may use. A limit of 0 means none.
+// Limits bound what clients may use. 0 means no limit.
 type Limits struct {
 	MessageBytes       int // of a payload
-	OutboxBytes        int // that wait for one session
-	OutboxTotalBytes   int // that wait for all peers which do not keep up; beyond it the slowest are closed
-	InboundBytes       int // that are held for clients: bodies, answers, unfinished messages, publishes on their way
+	OutboxBytes        int // queued for one session
+	OutboxTotalBytes   int // queued for all peers that do not keep up; beyond it the slowest are closed
+	InboundBytes       int // held for clients: bodies, answers, unfinished messages, publishes in progress
 	ChannelsPerSession int
 	Subscriptions      int // on this node
 	Sessions           int // on this node
 	SessionsPerUser    int // on this node
-	SessionsPerIP      int // on this node, of one IPv4 address or one IPv6 /64
+	SessionsPerIP      int // on this node, from one IPv4 address or one IPv6 /64
 	ConnectsPerSecond  int // on this node
-	KeysPerSecond      int // publishes of this node's clients that have an idempotency key
-	PresencePerSecond  int // joins and leaves that are told one by one, of one channel
+	KeysPerSecond      int // publishes with an idempotency key by clients of this node
+	PresencePerSecond  int // joins and leaves of one channel that are announced one by one
 
-	NewChannelsPerSecond int // with a history, to which this node's clients publish and have not lately
+	NewChannelsPerSecond int // channels with a history to which clients of this node publish and have not done so lately
 
-	// Rates have a burst of one second. They hold for each user, over all that the
-	// user has on this node; for each session without a user; and for the requests
-	// without a user of one address. Backends are not bound by them.
+	// Rates allow bursts of one second. They apply to each user, over all his sessions and
+	// requests on this node; to each session without a user; and, for each address, to all
+	// requests without a user. They do not apply to backends.
 	CommandsPerSecond int
-	BytesPerSecond    int // of payloads, with keys and events; of calls, with methods
+	BytesPerSecond    int // payloads, keys and event names of publishes; payloads and methods of calls
 
-	// The same of all clients of one IPv4 address or one IPv6 /64 together.
+	// The same for all clients of one IPv4 address or one IPv6 /64 together.
 	CommandsPerSecondPerIP int
 	BytesPerSecondPerIP    int
 	InboundBytesPerIP      int // held at a time
 }
 
-// AddressShare is how many clients at their full rates have room at one address by
+// AddressShare is the number of clients that can use their full rates from one address, by
 // default.
 const AddressShare = 50
 
-// InboundShare is the part of what a node holds for clients that is for one address by
-// default: one in so many.
+// InboundShare sets the default of InboundBytesPerIP: one address may use 1/InboundShare of
+// InboundBytes.
 const InboundShare = 4
 
-// DefaultLimits are the limits of a gateway that is not told otherwise.
+// DefaultLimits returns the limits of a gateway that is not configured otherwise.
 func DefaultLimits() Limits {
 	return Limits{
 		MessageBytes:       64 << 10,
@@ -69,23 +69,23 @@ func DefaultLimits() Limits {
 	}
 }
 
-// HistoryBytes is about how much of the channels' recent history a node holds at
-// most.
+// HistoryBytes is roughly the most memory, in bytes, that a node uses for recent history.
 const HistoryBytes = timeline.MostBytes
 
-// RatesLet is how many rates of clients a node remembers that have left, of RateBytes each.
+// RatesLet is how many rates of departed clients a node remembers, at RateBytes each.
 const (
 	RatesLet  = rates.MostLet
 	RateBytes = rates.BucketBytes
 )
 
-// DenialBytes is about what each ban and each revocation takes on a node.
+// DenialBytes is roughly the memory that a ban or a revocation takes on a node, in bytes.
 const DenialBytes = denials.Bytes
 
-// BetweenNodes is about how much a node holds at most of what nodes say to each other.
+// BetweenNodes is roughly the most memory, in bytes, that a node uses for the messages
+// between nodes.
 const BetweenNodes = cluster.Bytes
 
-// Validate returns what is wrong with the limits.
+// Validate returns an error if a limit is negative.
 func (l Limits) Validate() error {
 	for name, value := range map[string]int{
 		"message_bytes": l.MessageBytes, "outbox_bytes": l.OutboxBytes,
@@ -103,7 +103,8 @@ func (l Limits) Validate() error {
 	return nil
 }
 
-// perSecond lets so many of something pass a second; nil lets all pass.
+// perSecond returns a limiter that allows most events per second, or nil if there is no
+// limit.
 func perSecond(most int) *rate.Limiter {
 	if most <= 0 {
 		return nil
@@ -111,12 +112,12 @@ func perSecond(most int) *rate.Limiter {
 	return rate.NewLimiter(rate.Limit(most), most)
 }
 
-// What clients have read from the broker, histories and lists of members, takes turns
-// there. So that no client holds up the others, only a few of its reads are under way at
-// a time, over all its sessions and requests; the next ones wait.
+// The most reads of histories and member lists that run at the broker at a time, over all
+// sessions and requests of a client. Further reads wait, so that no client holds up the
+// others.
 const (
-	readsOfOne     = 2 // of a user, or of a client without a name
-	readsOfAddress = 4 // of all clients at one address, fewer than the broker has under way
+	readsOfOne     = 2 // for a user, or a client without a name
+	readsOfAddress = 4 // for all clients at one address; less than the broker runs at a time
 )
 
 const (

@@ -10,44 +10,43 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// Principal is who a session or a request acts as. The zero Principal is an
+// Principal is the identity that a session or a request acts as. The zero Principal is an
 // anonymous client.
 type Principal struct {
 	User      string          // empty: anonymous
 	Info      json.RawMessage // shown with the user in presence; nil: none
-	Key       string          // name of the API key: a backend
-	Subscribe []string        // patterns of channels that the token opens
-	Publish   []string        // the same
-	Channels  []string        // subscribed from the start
-	Online    bool            // those who watch the user are told that it is here
-	Watched   []string        // users of whom it is told whether they are online
-	Expires   time.Time       // when a session of it ends; zero: never
-	Token     TokenInfo       // that was shown
-	Scope     *Scope          // what the API key is good for; nil: for everything
-	Elsewhere json.RawMessage // of who acts on one channel: see Identity
-	KeySum    uint64          // tells the API key from others of its name; 0: nothing does
+	Key       string          // name of the API key; set only for a backend
+	Subscribe []string        // patterns of channels that the token lets the client subscribe to
+	Publish   []string        // patterns of channels that the token lets the client publish to
+	Channels  []string        // the session is subscribed to these when it opens
+	Online    bool            // those who watch the user are told that it is online
+	Watched   []string        // users whose online status the client is told
+	Expires   time.Time       // when its sessions end; zero: never
+	Token     TokenInfo       // the token that the client presented
+	Scope     *Scope          // what the API key may do; nil: everything
+	Elsewhere json.RawMessage // identity on a single channel: see Identity
+	KeySum    uint64          // distinguishes API keys of the same name; 0: it does not
 }
 
-// MostInfo is how many bytes of JSON the infos of a user have at most.
+// MostInfo is the most bytes of JSON that the infos of a user may have.
 const MostInfo = 1 << 10
 
-// TokenInfo is what is known of a client's token.
+// TokenInfo describes a client's token.
 type TokenInfo struct {
 	Shown   bool
-	ID      string    // claim jti, to revoke it by; empty: it has none
-	Issued  time.Time // claim iat, to revoke it by; zero: it does not say
-	Channel string    // claim channel: it admits its user to this channel, and lets nobody in; empty: it lets in
+	ID      string    // claim jti, used to revoke the token; empty: it has none
+	Issued  time.Time // claim iat, used to revoke tokens by age; zero: it has none
+	Channel string    // claim channel: the token admits its user to this channel only and cannot open a session; empty: it can
 }
 
-// Scope is what an API key is good for, if not for everything: reading or publishing
-// on some channels.
+// Scope limits an API key to reading or publishing on some channels.
 type Scope struct {
 	Channels []string // patterns
 	Read     bool     // subscribe, history, presence
 	Publish  bool
 }
 
-// permits reports whether the key may do a on a channel.
+// permits reports whether the key may perform a on a channel. A nil Scope permits all.
 func (s *Scope) permits(a Action, channel string) bool {
 	if s == nil {
 		return true
@@ -59,7 +58,7 @@ func (s *Scope) permits(a Action, channel string) bool {
 	return may && matchesAny(s.Channels, channel)
 }
 
-// isZero reports whether nothing at all is known of p.
+// isZero reports whether p is the zero Principal.
 func (p *Principal) isZero() bool {
 	return p.anonymous() && p.Info == nil && p.Subscribe == nil && p.Publish == nil && p.Channels == nil && !p.Online && p.Watched == nil && p.Expires.IsZero() && p.Token == (TokenInfo{}) && p.Scope == nil && p.Elsewhere == nil && p.KeySum == 0
 }
@@ -69,10 +68,9 @@ func (p *Principal) Backend() bool { return p.Key != "" }
 
 func (p *Principal) anonymous() bool { return p.User == "" && p.Key == "" }
 
-// spaced returns an idempotency key of p's in the key space of its user, so that nobody can
-// use up the key of another: whoever comes second with a key is not published. Backends have
-// one space together, which is that of whoever publishes without a gateway, and anonymous
-// clients another one.
+// spaced puts an idempotency key into the key space of p's user, so that clients cannot use
+// up the keys of others: the second publish with the same key is dropped. All backends share
+// one key space with those who publish without a gateway; anonymous clients share another.
 func (p *Principal) spaced(key string) string {
 	switch {
 	case key == "" || p.Backend():
@@ -84,14 +82,13 @@ func (p *Principal) spaced(key string) string {
 	return "user " + base64.RawURLEncoding.EncodeToString(sum[:9]) + " " + key
 }
 
-// Authenticator tells who a credential belongs to. Its errors are *Error with
-// the code Unauthenticated, or Unavailable if it could not find out.
+// Authenticator identifies the owner of a credential. Its errors are *Error with the code
+// Unauthenticated, or Unavailable if it could not find out.
 type Authenticator interface {
 	Authenticate(ctx context.Context, token string) (Principal, error)
 }
 
-// The labels in metrics of credentials that are refused, whatever their Authenticator
-// says.
+// Metric labels of credentials that the gateway refuses, whatever the Authenticator says.
 const (
 	refusedMalformed  = "malformed"
 	refusedUnknownKey = "unknown_key"
@@ -100,7 +97,7 @@ const (
 	refusedNoToken    = "no_token"
 )
 
-// Action is what a principal may do on a channel.
+// Action is something that a principal may be allowed to do on a channel.
 type Action string
 
 const (
@@ -115,7 +112,7 @@ func (a Action) verb() string {
 	return "subscribe to"
 }
 
-// allows decides for a client.
+// allows reports whether the rule lets a client perform a on the channel.
 func allows(r *rules.Rule, p *Principal, a Action, channel string) bool {
 	if a == ToSubscribe && rules.IsPersonal(channel) {
 		return p.User != "" && channel == rules.PersonalChannel(p.User)

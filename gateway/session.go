@@ -10,12 +10,12 @@ import (
 	"tidegate/gateway/internal/rates"
 )
 
-// Session is one client's stay. A reading goroutine, Serve's, handles the
-// client's commands in order, and has another one subscribe (see gather); what is
-// to be written waits in the outbox, from where the flushers write it. An idle session
-// has no other goroutine, no timer and no buffer.
+// Session is one client's session. Its reading goroutine, the one of Serve, handles the
+// client's commands in order and starts another goroutine for subscribes (see gather).
+// Frames to be written wait in the outbox until a flusher writes them. An idle session has
+// no other goroutine, no timer and no buffer.
 type Session struct {
-	// Fixed at birth.
+	// Immutable.
 	gateway   *Gateway
 	id        string
 	transport string
@@ -23,50 +23,50 @@ type Session struct {
 	opened    int64    // in Unix nanoseconds
 	special   *special // never nil
 
-	writer     // what there is to tell the client
+	writer     // sends events to the client
 	purse      purse
 	places     places
 	publishing publishing
-	gathered   atomic.Pointer[gathering] // the subscribes that are on their way; nil: none
+	gathered   atomic.Pointer[gathering] // the subscribes in progress; nil: none
 
 	// Guarded by mu.
 	mu         lock.Mutex[lock.Session]
 	principal  *Principal
-	pending    *time.Timer // runs until the client has authenticated; nil: it need not
-	waiting    *[]func()   // for the connection, to go on; nil: nothing
-	left       bool        // it has given up all that it holds
-	registered bool        // the backend is told when it is over
+	pending    *time.Timer // runs until the client has authenticated; nil: the client need not
+	waiting    *[]func()   // to be called when the connection can go on; nil: none
+	left       bool        // the session has released all its resources
+	registered bool        // the backend is told when the session ends
 
-	alone    bool // Hello.Alone; fixed at birth
-	pinged   bool // Hello.Pinged; fixed at birth
+	alone    bool // Hello.Alone; immutable
+	pinged   bool // Hello.Pinged; immutable
 	welcomed bool // owned by Open, then by Receive
 
 	// Guarded by gateway.sessions.mu.
 	removed     bool
 	slot, index int32
-	user        string // that it is listed under; empty: none
+	user        string // the user whose sessions it is listed with; empty: none
 }
 
-// subscription is a session's place on a channel.
+// subscription is a session's subscription to a channel.
 type subscription struct {
 	hub.Subscription
-	session   *Session   // fixed at birth
-	admission *Admission // nil: the zero one. The pointer is fixed at birth, what it points to is guarded by places.mu
+	session   *Session   // immutable
+	admission *Admission // nil: the zero Admission. The pointer is immutable; places.mu guards what it points to
 
 	// Guarded by places.mu.
-	end     int64 // when it ends, in Unix nanoseconds; 0: with the session
-	granted bool  // by the server, whatever the rule says
+	end     int64 // when the subscription ends, in Unix nanoseconds; 0: with the session
+	granted bool  // by the server, regardless of the rule
 }
 
-// places are the subscriptions of a session. All methods may be called concurrently.
+// places are the subscriptions of a session. All methods are safe for concurrent use.
 type places struct {
 	mu     lock.Mutex[lock.Places]
-	list   []*subscription // by name of the channel
-	ends   bool            // one has an end of its own, or had
-	closed bool            // none is added any more
+	list   []*subscription // sorted by channel name
+	ends   bool            // some subscription ends before the session, or once did
+	closed bool            // no more subscriptions may be added
 }
 
-// terms are how a session is to be on a channel.
+// terms are the conditions of a subscription.
 type terms struct {
 	hub.Terms
 	admission *Admission
@@ -74,7 +74,7 @@ type terms struct {
 	unplaced  bool // Grant.Unplaced
 }
 
-// special is what few sessions have. Its first fields are fixed at birth.
+// special holds what few sessions need. The fields of the first group are immutable.
 type special struct {
 	key         string // Hello.Key
 	home        string // Hello.Channel
@@ -82,11 +82,12 @@ type special struct {
 	room        Room   // Hello.Room
 	publishMost int    // Hello.Publishes
 
-	publishes atomic.Pointer[rates.Bucket] // of publishMost; nil: it has published nothing
+	publishes atomic.Pointer[rates.Bucket] // enforces publishMost; nil: nothing has been published yet
 	inLine    inLine                       // of SendTo
 }
 
-// specialOf returns what is special about a session: of most the same, which is nothing.
+// specialOf returns the special part of a session. Most sessions need none and share the
+// zero one.
 func (g *Gateway) specialOf(h *Hello) *special {
 	if h.Key == "" && h.Channel == "" && h.Gate == nil && h.Room == nil && h.Publishes == 0 {
 		return &g.nothingSpecial
@@ -94,7 +95,8 @@ func (g *Gateway) specialOf(h *Hello) *special {
 	return &special{key: h.Key, home: h.Channel, gate: h.Gate, room: h.Room, publishMost: h.Publishes}
 }
 
-// takePublish reports whether the session may publish once more.
+// takePublish reports whether the session may publish one more message now, and counts it
+// against Hello.Publishes.
 func (s *special) takePublish() bool {
 	if s.publishMost == 0 {
 		return true
@@ -105,20 +107,20 @@ func (s *special) takePublish() bool {
 	return s.publishes.Load().Take(rates.Cost{Commands: 1}) == rates.Enough
 }
 
-// channelOf returns the channel that a command is about which names one, or none.
+// channelOf returns name or, if it is empty, the session's own channel.
 func (s *special) channelOf(name string) string { return cmp.Or(name, s.home) }
 
-// giveRoom gives back what the session has taken of its Room.
+// giveRoom returns the session's place to its Room.
 func (s *special) giveRoom() {
 	if s.room != nil {
 		s.room.Give()
 	}
 }
 
-// ID returns the session's name, unique in the cluster.
+// ID returns the session's ID, which is unique in the cluster.
 func (s *Session) ID() string { return s.id }
 
-// name returns the session's ID; nil has none.
+// name returns the session's ID, or "" if s is nil.
 func (s *Session) name() string {
 	if s == nil {
 		return ""
@@ -126,12 +128,12 @@ func (s *Session) name() string {
 	return s.id
 }
 
-// HasNews reports whether something waits for the client, as it may for a session
-// that has no connection yet.
+// HasNews reports whether frames wait to be written to the client. They may be waiting even
+// if the session has no connection yet.
 func (s *Session) HasNews() bool { return s.out.Bytes() > 0 }
 
-// Rest says that nothing more of the client's is at hand. What the frames before
-// have brought about is written then, rather than for each of them.
+// Rest is called when all input at hand has been handled. It writes what the frames so far
+// have produced, all at once rather than frame by frame.
 func (s *Session) Rest() { s.gateway.line.Help() }
 
 func (s *Session) who() *Principal {
@@ -140,7 +142,7 @@ func (s *Session) who() *Principal {
 	return s.principal
 }
 
-// stopPending is called with s.mu held.
+// stopPending stops the timer of pending. The caller must hold s.mu.
 func (s *Session) stopPending() {
 	if s.pending != nil {
 		s.pending.Stop()
