@@ -13,9 +13,9 @@ func hostOf(remote string) string {
 	return remote
 }
 
-// NetworkOf returns what tells one client from another: an IPv4 address, or the /64
-// network of an IPv6 address, since one client may have all 2^64 addresses of that. The
-// zero Prefix stands for anything that is not an IP address.
+// NetworkOf returns what identifies a client by its address: an IPv4 address, or the /64
+// network of an IPv6 address, because one client may own all its 2^64 addresses. It returns
+// the zero Prefix for anything that is not an IP address.
 func NetworkOf(remote string) netip.Prefix {
 	addr, err := netip.ParseAddr(hostOf(remote))
 	if err != nil {
@@ -26,6 +26,6 @@ func NetworkOf(remote string) netip.Prefix {
 	if addr.Is6() {
 		bits = 64
 	}
-	network, _ := addr.Prefix(bits) // the number of bits is right
+	network, _ := addr.Prefix(bits) // bits is always valid here
 	return network
 }

@@ -1,6 +1,6 @@
 package gateway
 
-// conclude counts a command, and tells the client if it failed.
+// conclude counts a command and tells the client if it has failed.
 func (s *Session) conclude(command Command, err error) {
 	kind, id, channel := describe(command)
 	e := s.concludeAs(kind, id, channel, err)
@@ -9,8 +9,8 @@ func (s *Session) conclude(command Command, err error) {
 	}
 }
 
-// concludeAs is conclude for a command of which only its kind, ID and channel are known.
-// It returns nil if the command has not failed.
+// concludeAs is like conclude, given only the command's kind, ID and channel. It returns nil
+// if the command has succeeded.
 func (s *Session) concludeAs(kind string, id ID, channel string, err error) *Error {
 	if err == nil {
 		s.gateway.metrics.Commands.Handled(kind, "ok").Inc()
@@ -25,7 +25,7 @@ func (s *Session) concludeAs(kind string, id ID, channel string, err error) *Err
 	return e
 }
 
-// endRefused ends a session that an Auth has left without the right to be here.
+// endRefused ends the session if a failed Auth means that its client may not stay.
 func (s *Session) endRefused(e *Error) {
 	if d := s.gateway.Denials.of(s.who(), s.remote); d != nil {
 		s.Close(reasonOf(d))
@@ -34,7 +34,7 @@ func (s *Session) endRefused(e *Error) {
 	}
 }
 
-// describe returns a command's name in metrics, its id, and its channel.
+// describe returns a command's name in metrics, its ID and its channel.
 func describe(command Command) (kind string, id ID, channel string) {
 	switch c := command.(type) {
 	case Auth:
@@ -61,5 +61,5 @@ func describe(command Command) (kind string, id ID, channel string) {
 	return "other", ID{}, ""
 }
 
-// commandKinds are the names that describe gives.
+// commandKinds lists the names that describe returns, except "other".
 var commandKinds = []string{"auth", "subscribe", "renew", "unsubscribe", "publish", "presence", "history", "call", "ping", "malformed"}

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// errand is what a node asks all nodes to do, under a topic.
+// errand is a request of one node to all nodes. The topic says what they are to do.
 type errand struct {
 	User    string `json:"user,omitempty"`
 	Channel string `json:"channel,omitempty"`
@@ -14,7 +14,7 @@ type errand struct {
 	Session string `json:"session,omitempty"`
 	Mark    string `json:"mark,omitempty"`
 	Most    int    `json:"most,omitempty"`
-	Payload []byte `json:"payload,omitempty"` // a sum of it
+	Payload []byte `json:"payload,omitempty"` // a checksum of the payload
 
 	Info json.RawMessage `json:"info,omitempty"`
 	Data json.RawMessage `json:"data,omitempty"`
@@ -23,18 +23,18 @@ type errand struct {
 	Unaware  bool `json:"unaware,omitempty"`
 	Unplaced bool `json:"unplaced,omitempty"`
 
-	Except []string  `json:"except,omitempty"` // sessions
+	Except []string  `json:"except,omitempty"` // IDs of sessions
 	Until  time.Time `json:"until,omitzero"`
 }
 
-// The topics of errands.
+// Topics of errands.
 const (
 	findSession     = "find_session"
 	findSessions    = "find_sessions"
 	disconnectUser  = "disconnect"
 	subscribeUser   = "subscribe"
 	unsubscribeUser = "unsubscribe"
-	disconnectSome  = "disconnect_some" // topics of their own, so that a node of an older version does not do it to all sessions
+	disconnectSome  = "disconnect_some" // separate topics, so that a node of an older version does not apply them to all sessions
 	subscribeSome   = "subscribe_some"
 	subscribeWith   = "subscribe_with"
 	subscribeTerms  = "subscribe_terms"
@@ -50,12 +50,12 @@ const (
 	endTrace        = "end_trace"
 )
 
-// The topics of what is told to one node.
+// Topics of messages to a single node.
 const (
 	sessionFrame  = "session_frame"
 	noticesInLine = "notices_in_line"
 	partsWord     = "parts"
 )
 
-// sayer passes on a part of the result of an errand.
+// sayer sends one part of the result of an errand.
 type sayer = func(any) error

@@ -6,7 +6,7 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// Authenticate tells who a token belongs to; "" is an anonymous client's.
+// Authenticate returns the owner of a token; "" stands for an anonymous client.
 func (g *Gateway) Authenticate(ctx context.Context, token string) (Principal, error) {
 	switch {
 	case token == "":
@@ -23,7 +23,7 @@ func (g *Gateway) Authenticate(ctx context.Context, token string) (Principal, er
 	return p, err
 }
 
-// Authorize returns nil if p may do a on the channel, else an *Error.
+// Authorize returns nil if p may perform a on the channel, else an *Error.
 func (g *Gateway) Authorize(p *Principal, a Action, channel string) error {
 	if err := rules.CheckChannel(channel); err != nil {
 		return err
@@ -53,8 +53,7 @@ func deniedTo(p *Principal) Code {
 	return Forbidden
 }
 
-// MayPublish returns nil if there may be a channel that p may publish to, else an
-// *Error.
+// MayPublish returns nil if p may be allowed to publish to some channel, else an *Error.
 func (g *Gateway) MayPublish(p *Principal) error {
 	if p.Backend() {
 		if p.Scope == nil || p.Scope.Publish {
@@ -73,5 +72,5 @@ func (g *Gateway) MayPublish(p *Principal) error {
 	return failf(Forbidden, "%s may publish to no channel", p.User)
 }
 
-// NoteNoToken counts a client that came without the token that it needs.
+// NoteNoToken counts a client that lacks a required token.
 func (g *Gateway) NoteNoToken() { g.metrics.Commands.AuthFailed(refusedNoToken) }

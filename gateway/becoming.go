@@ -2,7 +2,8 @@ package gateway
 
 import "time"
 
-// become makes the session act as p.
+// become makes the session act as p. It returns an error if the user has too many sessions
+// or p is denied.
 func (s *Session) become(p *Principal) error {
 	if err := s.gateway.sessions.identify(s, p.User, s.gateway.limits.SessionsPerUser); err != nil {
 		return err
@@ -14,7 +15,7 @@ func (s *Session) become(p *Principal) error {
 	if p.User != "" {
 		s.purse.spendAs(p.User, s.gateway.Budget)
 	}
-	// Before, p was not among the sessions in which a new ban, or DropKeys, looks for it.
+	// A ban or a DropKeys during this call may not have found p among the sessions: check now.
 	if err := s.gateway.Denials.Admit(p, s.remote); err != nil {
 		return err
 	}
@@ -26,8 +27,8 @@ func (s *Session) become(p *Principal) error {
 	return nil
 }
 
-// awaitAuth has the session do nothing else before it authenticates, and ends it unless
-// it does in time.
+// awaitAuth makes the session reject all other commands until the client authenticates, and
+// closes it after authPatience.
 func (s *Session) awaitAuth() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

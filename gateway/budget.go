@@ -11,23 +11,23 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Budget is what clients may use of a node, as its Limits say: how fast they may ask, and
-// how many bytes the node holds of what they have sent and asked for just now: bodies of
-// requests and answers to them, unfinished messages, publishes that the broker has not
-// answered. All methods may be called concurrently.
+// Budget is what clients may use of a node, according to its Limits: how fast they may send
+// commands, and how many bytes the node holds for them at a time: bodies of requests,
+// answers, unfinished messages, and publishes that the broker has not answered yet. All
+// methods are safe for concurrent use.
 type Budget struct {
-	// Fixed at birth.
+	// Immutable.
 	limits    *Limits
 	log       *slog.Logger
 	rates     *rates.Table
 	connects  *rate.Limiter
-	keys      *rate.Limiter // of clients' publishes: each is remembered for a while
-	newcomers *rates.Bucket // of clients' publishes to new channels
+	keys      *rate.Limiter // publishes with an idempotency key, which is remembered for a while
+	newcomers *rates.Bucket // publishes of clients to new channels
 	backends  *rates.Bucket // pays for all backends
-	closed    *rates.Bucket // in the place of one that has been given back
+	closed    *rates.Bucket // stands in for a bucket that was released
 
 	held   atomic.Int64
-	logged atomic.Int64 // when a refusal was, in Unix nanoseconds
+	logged atomic.Int64 // when a refusal was last logged, in Unix nanoseconds
 }
 
 func newBudget(l *Limits, log *slog.Logger) *Budget {
@@ -40,27 +40,28 @@ func newBudget(l *Limits, log *slog.Logger) *Budget {
 }
 
 const (
-	backendsShare   = 8 // of the room, one part in so many is for backends alone
+	backendsShare   = 8 // 1/backendsShare of the room is reserved for backends
 	inboundLogPause = int64(time.Minute)
 )
 
-// InboundForClients returns what may be held for clients, not for backends; 0: no limit.
+// InboundForClients returns how many bytes may be held for clients other than backends. 0
+// means no limit.
 func (l *Limits) InboundForClients() int { return l.InboundBytes - l.InboundBytes/backendsShare }
 
-// Payer returns who pays for what is held for p, coming from an address, see Hold.
+// Payer returns the bucket that pays for bytes held for p at the given address; see Hold.
 func (b *Budget) Payer(p *Principal, remote string) *rates.Bucket {
 	if p.Backend() {
 		return b.backends
 	}
 	address := b.rates.Address(NetworkOf(remote))
-	b.rates.Release(address) // the table keeps one that pays
+	b.rates.Release(address) // the table keeps a bucket that has bytes held
 	return address
 }
 
-// Hold makes room for so many bytes that are held for the payer until LetGo with the same
-// payer: all clients at one address, or all backends; nil is a client whose address is not
-// known. Clients leave a part of the node's room to backends. Without room the error is an
-// *Error.
+// Hold reserves room for bytes on behalf of payer until LetGo is called with the same payer:
+// the bucket of all clients at one address, or of all backends; nil stands for a client whose
+// address is unknown. Part of the node's room is reserved for backends. If there is no room,
+// Hold returns an *Error.
 func (b *Budget) Hold(payer *rates.Bucket, bytes int) error {
 	if !payer.Hold(bytes) {
 		return b.refuse(failf(RateLimited, "as much is held for your address as limits.inbound_bytes_per_ip allows: try again later"))
@@ -76,13 +77,13 @@ func (b *Budget) Hold(payer *rates.Bucket, bytes int) error {
 	return nil
 }
 
-// LetGo gives back what Hold took.
+// LetGo releases what Hold reserved.
 func (b *Budget) LetGo(payer *rates.Bucket, bytes int) {
 	payer.LetGo(bytes)
 	b.held.Add(-int64(bytes))
 }
 
-// refuse returns err, and logs it now and then.
+// refuse returns err, and logs it at most once per inboundLogPause.
 func (b *Budget) refuse(err *Error) error {
 	now, last := time.Now().UnixNano(), b.logged.Load()
 	if now-last > inboundLogPause && b.logged.CompareAndSwap(last, now) {
@@ -91,8 +92,8 @@ func (b *Budget) refuse(err *Error) error {
 	return err
 }
 
-// Spend takes what a request without a session costs, on behalf of p, from the given
-// address; an error is a RateLimited. Each publish costs one command and its bytes.
+// Spend charges the cost of a request without a session to p and the given address. An error
+// has the code RateLimited. Each publish costs one command and its bytes.
 func (b *Budget) Spend(p *Principal, remote string, cost rates.Cost) error {
 	if p.Backend() {
 		return nil
@@ -103,7 +104,7 @@ func (b *Budget) Spend(p *Principal, remote string, cost rates.Cost) error {
 	return b.spend(own, address, cost)
 }
 
-// bucketsOf returns those of a client without a session, to be released.
+// bucketsOf returns the buckets of a client without a session. The caller must release them.
 func (b *Budget) bucketsOf(p *Principal, remote string) (own, address *rates.Bucket) {
 	network := NetworkOf(remote)
 	if p.User != "" {
@@ -112,7 +113,7 @@ func (b *Budget) bucketsOf(p *Principal, remote string) (own, address *rates.Buc
 	return b.rates.Nameless(network), b.rates.Address(network)
 }
 
-// connect takes what it costs to open a session.
+// connect charges the cost of opening a session.
 func (b *Budget) connect() error {
 	if b.connects != nil && !b.connects.Allow() {
 		return failf(RateLimited, "more than %d connects a second: try again shortly", b.limits.ConnectsPerSecond)
@@ -145,7 +146,7 @@ func (b *Budget) spend(own, address *rates.Bucket, cost rates.Cost) error {
 	return nil
 }
 
-// spendChannel takes what it costs to publish to a channel that keeps a history.
+// spendChannel charges the cost of publishing to a channel with a history.
 func (b *Budget) spendChannel(own, address *rates.Bucket, channel string) error {
 	switch lacking := b.rates.TakeChannel(channel, own, address, b.newcomers); lacking {
 	case nil:
@@ -158,9 +159,8 @@ func (b *Budget) spendChannel(own, address *rates.Bucket, channel string) error 
 	return failf(RateLimited, "more than %d new channels a second on this node (limits.new_channels_per_second): send it again later", b.limits.NewChannelsPerSecond)
 }
 
-// ofPrincipal returns what one user may do, or one client without a name. Channels with a
-// history to which nobody has published lately are dearer than others: each may be one
-// more that Redis keeps.
+// ofPrincipal returns the limits of one user, or of one client without a user. Channels with
+// a history that had no publish lately cost extra: each may be one more for Redis to store.
 func (l *Limits) ofPrincipal() rates.Limit {
 	limit := rates.Limit{Commands: l.CommandsPerSecond, Bytes: l.BytesPerSecond, LargestByte: l.largestPublish(), Reads: readsOfOne}
 	if l.CommandsPerSecond > 0 {
@@ -169,8 +169,8 @@ func (l *Limits) ofPrincipal() rates.Limit {
 	return limit
 }
 
-// ofAddress returns what all clients at one address may do together. Where their rates
-// have no limit, nobody knows how many have one address.
+// ofAddress returns the limits of all clients at one address together. Without a limit on
+// their rates, reads are not limited either, since many clients may share the address.
 func (l *Limits) ofAddress() rates.Limit {
 	limit := rates.Limit{Commands: l.CommandsPerSecondPerIP, Bytes: l.BytesPerSecondPerIP, LargestByte: l.largestPublish(), Held: l.InboundBytesPerIP}
 	if l.CommandsPerSecondPerIP > 0 || l.BytesPerSecondPerIP > 0 {
@@ -182,11 +182,11 @@ func (l *Limits) ofAddress() rates.Limit {
 	return limit
 }
 
-// One command of so many may be for a new channel.
+// One in so many commands may be for a new channel.
 const (
 	newChannelShare          = 10
-	newChannelShareOfAddress = 1000 // a client may come back under a new name each time, and Redis remembers each channel for a day
+	newChannelShareOfAddress = 1000 // a client may return under a new name each time, and Redis remembers each channel for a day
 )
 
-// largestPublish is what the largest message costs.
+// largestPublish returns the cost of the largest message, in bytes.
 func (l *Limits) largestPublish() int { return l.MessageBytes + maxKey + maxEvent + maxTags }

@@ -9,7 +9,7 @@ import (
 
 const maxMethod = 255
 
-// call passes a Call on to the backend, if that wants any, and tells what it answers.
+// call passes a Call to the backend, if that accepts calls, and sends the answer.
 func (s *Session) call(ctx context.Context, c Call) error {
 	p := s.who()
 	most := s.gateway.limits.MessageBytes

@@ -11,25 +11,24 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// ChannelInfo says how many listen to a channel in the whole cluster.
+// ChannelInfo gives the numbers of a channel's subscribers in the whole cluster.
 type ChannelInfo struct {
 	Channel  string
 	Sessions int
-	Users    int // different ones; anonymous sessions have none
-	Messages int // as counted by the node that has listened for longest; it begins again at 0 when nobody listens
+	Users    int // distinct users; anonymous sessions do not count
+	Messages int // counted by the node with subscribers for the longest time; restarts at 0 when nobody subscribes
 }
 
-// headcount is what a node, or a part of its report, adds to a channel's numbers.
+// headcount is one node's contribution to a channel's numbers, or a part of it.
 type headcount struct {
 	Channel  string   `json:"channel"`
 	Sessions int      `json:"sessions,omitempty"`
-	Users    []string `json:"users,omitempty"` // a user may be told more than once
+	Users    []string `json:"users,omitempty"` // may contain duplicates
 	Messages int      `json:"messages,omitempty"`
 }
 
-// Channels returns the channels, of those that match the pattern, to which
-// somebody listens on some node, by name. Without an error it has heard from every
-// node that is alive.
+// Channels returns the channels that match the pattern and have subscribers on some node,
+// sorted by name. It returns an error unless every live node has answered.
 func (n *Nodes) Channels(ctx context.Context, pattern string) ([]ChannelInfo, error) {
 	sum := make(census)
 	err := askAll(ctx, n, countChannels, errand{Match: pattern}, sum.add)
@@ -39,7 +38,7 @@ func (n *Nodes) Channels(ctx context.Context, pattern string) ([]ChannelInfo, er
 	return sum.channels(), nil
 }
 
-// census adds up headcounts, by channel.
+// census sums up headcounts by channel.
 type census map[string]*headcount
 
 func (c census) add(parts []headcount) {
@@ -65,14 +64,14 @@ func (c census) channels() []ChannelInfo {
 	return list
 }
 
-// tally makes parts of a report of channels.
+// tally splits a node's report of its channels into parts.
 type tally struct {
 	say  sayer
 	part []headcount
-	size int // about how many bytes part has
+	size int // approximate size of part, in bytes
 }
 
-// countAll tells of the channels of this node that match a pattern.
+// countAll reports the channels of this node that match a pattern.
 func (t *tally) countAll(h *hub.Hub, pattern string) (err error) {
 	h.Each(func(ch *hub.Channel) {
 		if err == nil && rules.Matches(pattern, ch.Name()) {
@@ -102,7 +101,7 @@ func (t *tally) count(ch *hub.Channel) error {
 	return t.flushLarge()
 }
 
-const headcountBytes = 40 // beside the names
+const headcountBytes = 40 // without the names
 
 func (t *tally) begin(h headcount) {
 	t.part = append(t.part, h)
@@ -122,7 +121,7 @@ func (t *tally) addUser(channel, user string) error {
 	return nil
 }
 
-// flushLarge tells what there is if it is enough for a part.
+// flushLarge sends the current part if it is large enough.
 func (t *tally) flushLarge() error {
 	if t.size < cluster.PartBytes {
 		return nil

@@ -2,8 +2,8 @@ package gateway
 
 import "tidegate/gateway/rules"
 
-// checkUser returns what is wrong with a user's name. No token can have a name that is
-// wrong, so that a command about it would be about nobody.
+// checkUser returns an error if user is not a valid name. No token can carry an invalid name,
+// so a command about it would concern nobody.
 func checkUser(user string) error {
 	if user == "" {
 		return failf(BadRequest, "the user is missing")

@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// End says that the client sends no more, because of err, and returns why the
-// session has ended: for that, or for what ended it before.
+// End is called when the client sends no more, because of err. It ends the session and
+// returns the reason why it has ended: that of err, unless it had ended before.
 func (s *Session) End(err error) Reason {
 	s.Close(ReasonOf(err))
 	s.Rest()
 	return ReasonOf(s.out.Why())
 }
 
-// Close ends the session; the client is told the reason if the transport can.
-// It returns at once; only the first call counts.
+// Close ends the session and sends the client the reason, if the transport can. It does not
+// block. Only the first call has an effect.
 func (s *Session) Close(reason Reason) {
 	first, wakes := s.out.End(reason.ending(), time.Now())
 	if !first {
@@ -28,7 +28,7 @@ func (s *Session) Close(reason Reason) {
 	})
 }
 
-// quit takes the session off a channel, and reports whether it was on it.
+// quit removes the session from a channel and reports whether it was on it.
 func (s *Session) quit(name string) bool {
 	sub := s.places.drop(name)
 	if sub == nil {
@@ -38,8 +38,7 @@ func (s *Session) quit(name string) bool {
 	return true
 }
 
-// goOn runs f, a part of the session's work, in a goroutine of its own. If it
-// panics the session ends.
+// goOn runs f, a part of the session's work, in a new goroutine. A panic ends the session.
 func (s *Session) goOn(f func()) {
 	s.gateway.background.Go(func() {
 		defer s.gateway.wall.Catch("work for a session", s.crash)
@@ -47,8 +46,8 @@ func (s *Session) goOn(f func()) {
 	})
 }
 
-// crash ends a session whose writer, or work beside it, has panicked. Nothing is
-// known of what the client has got, so nothing more is written.
+// crash ends a session after a panic in its writer or in other work for it. Because it is
+// unknown what the client has received, nothing more is written.
 func (s *Session) crash() {
 	attached := s.out.Abandon()
 	s.Close(Failed)
@@ -57,7 +56,7 @@ func (s *Session) crash() {
 	}
 }
 
-// leave gives up all that the session holds.
+// leave releases everything that the session holds.
 func (s *Session) leave(reason Reason) {
 	s.mu.Lock()
 	s.left = true
@@ -80,10 +79,10 @@ func (g *Gateway) noteClosed(s *Session, reason Reason) {
 	}
 	level := slog.LevelDebug
 	if reason.Is(Failed) {
-		level = slog.LevelError // whose it was is told beside the fault itself
+		level = slog.LevelError // so that the log shows whose session it was, next to the panic
 	}
 	if !g.log.Enabled(g.life, level) {
-		return // its words would be made for nothing
+		return // do not format a record that nobody reads
 	}
 	g.log.Log(g.life, level, "session closed", "session", s.id, "user", s.who().User, "remote", s.remote,
 		"reason", reason.Label, "text", reason.Text, "after", time.Since(time.Unix(0, s.opened)).Round(time.Millisecond))

@@ -10,15 +10,15 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// handle does what the client asks, and answers; subscribes in a row, or publishes
-// in a row, may still be on their way when it returns.
+// handle carries out a command and answers it. Consecutive subscribes, or consecutive
+// publishes, may still be in progress when it returns.
 func (s *Session) handle(ctx context.Context, command Command) {
 	err := s.mayDo(command)
 	tooFast := err != nil && ErrorOf(err).Code == RateLimited
 	subscribe, subscribing := command.(Subscribe)
 	publish, publishing := command.(Publish)
 	if !publishing || err != nil {
-		s.Rest() // the command may take its time
+		s.Rest() // the command may take a while
 		s.publishing.await()
 	}
 	if subscribing && err == nil {
@@ -40,13 +40,13 @@ func (s *Session) handle(ctx context.Context, command Command) {
 	}
 }
 
-// mayDo refuses what comes too fast, or before the client has authenticated.
+// mayDo returns an error if commands come too fast or the client has yet to authenticate.
 func (s *Session) mayDo(command Command) error {
 	if err := s.spend(s.costOf(command)); err != nil {
 		return err
 	}
 	switch command.(type) {
-	case Auth, Malformed: // of which the client hears what is wrong
+	case Auth, Malformed: // allowed before authentication, too
 		return nil
 	}
 	s.mu.Lock()
@@ -57,7 +57,7 @@ func (s *Session) mayDo(command Command) error {
 	return nil
 }
 
-// costOf returns what a command costs.
+// costOf returns the cost of a command.
 func (s *Session) costOf(command Command) rates.Cost {
 	switch c := command.(type) {
 	case Publish:
@@ -69,7 +69,8 @@ func (s *Session) costOf(command Command) rates.Cost {
 	return rates.Cost{Commands: 1}
 }
 
-// performAll does the commands with which a session opens, up to one that fails.
+// performAll carries out the commands with which a session opens, and stops at the first
+// error.
 func (s *Session) performAll(ctx context.Context, commands []Command) (err error) {
 	var subscribes []Subscribe
 	for len(commands) > 0 && err == nil {
@@ -83,7 +84,7 @@ func (s *Session) performAll(ctx context.Context, commands []Command) (err error
 	return err
 }
 
-// cutSubscribes returns the subscribes with which commands begin, and the rest.
+// cutSubscribes splits commands into the leading subscribes and the rest.
 func cutSubscribes(commands []Command) (subscribes []Subscribe, rest []Command) {
 	for i, command := range commands {
 		c, ok := command.(Subscribe)
@@ -95,7 +96,7 @@ func cutSubscribes(commands []Command) (subscribes []Subscribe, rest []Command) 
 	return subscribes, nil
 }
 
-// perform does any command but a Subscribe and a Publish.
+// perform carries out any command other than Subscribe and Publish.
 func (s *Session) perform(ctx context.Context, command Command) error {
 	switch c := command.(type) {
 	case Auth:
@@ -170,8 +171,8 @@ func (s *Session) authenticate(ctx context.Context, c Auth) error {
 	return err
 }
 
-// signIn returns whom the session is to act as from now on, and what its client is told
-// with that.
+// signIn returns the principal that the session is to act as from now on, and the backend's
+// data for the client.
 func (s *Session) signIn(ctx context.Context, c Auth) (by *Principal, told json.RawMessage, err error) {
 	p := *s.who()
 	switch {

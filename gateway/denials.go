@@ -12,24 +12,24 @@ import (
 	"tidegate/metrics"
 )
 
-// Denials are what is forbidden in the whole cluster, as this node knows it: bans, and
-// revocations of tokens. Other nodes, and this one later, know them by the broker's
-// register. All methods may be called concurrently.
+// Denials are the bans and token revocations of the whole cluster, as this node knows them.
+// The broker's register stores them for other nodes and for restarts. All methods are safe
+// for concurrent use.
 type Denials struct {
-	// Fixed at birth.
-	register broker.Register // nil: nothing can be forbidden
+	// Immutable.
+	register broker.Register // nil: nothing can be denied
 	nodes    *Nodes
 	metrics  *metrics.Metrics
 	log      *slog.Logger
-	changed  func() // called when the list has changed
+	changed  func() // called after the list has changed
 
 	list    atomic.Pointer[denials.List]
-	version uint64        // of the register when it was read; owned by the goroutine that holds reading
-	reading chan struct{} // a place in it is the right to read the register
-	read    chan struct{} // closed when the register has been read once
+	version uint64        // version of the register that list was read from; owned by the goroutine that holds reading
+	reading chan struct{} // a semaphore: its holder may read the register
+	read    chan struct{} // closed after the register was first read
 }
 
-// Denial is something that a backend has forbidden: one of Token, User and Address.
+// Denial is a ban or a revocation; it has one of Token, User and Address.
 type Denial = denials.Denial
 
 func newDenials(r broker.Register, n *Nodes, m *metrics.Metrics, changed func()) *Denials {
@@ -41,8 +41,7 @@ func newDenials(r broker.Register, n *Nodes, m *metrics.Metrics, changed func())
 	return d
 }
 
-// Admit returns nil unless p, or the address that a request of it comes from, is
-// forbidden to be here.
+// Admit returns an error if p, or the address that its request comes from, is denied.
 func (d *Denials) Admit(p *Principal, remote string) error {
 	denial := d.of(p, remote)
 	if denial == nil {
@@ -56,20 +55,20 @@ func (d *Denials) Admit(p *Principal, remote string) error {
 	return deniedBy(denial)
 }
 
-// of returns what forbids p to be here, coming from an address; nil: nothing.
+// of returns the Denial that applies to p at the given address, or nil.
 func (d *Denials) of(p *Principal, remote string) *Denial {
 	if p.Backend() {
 		return nil
 	}
-	address, _ := netip.ParseAddr(hostOf(remote)) // none is no address of a ban
+	address, _ := netip.ParseAddr(hostOf(remote)) // no ban matches the zero address
 	return d.list.Load().Find(denials.Client{
 		User: p.User, Token: p.Token.ID, Issued: p.Token.Issued, ByToken: p.Token.Shown,
 		Address: address.Unmap().WithZone(""),
 	}, time.Now())
 }
 
-// ofAdmission returns what forbids a session to be on a channel as an Admission says, beside
-// what forbids it to be here; nil: nothing. It may be called with the session's mu held.
+// ofAdmission returns the Denial that applies to an Admission, or nil. It does not consider
+// those that apply to the session itself. It may be called with the session's mu held.
 func (d *Denials) ofAdmission(a *Admission) *Denial {
 	if a == nil || a.As == nil {
 		return nil
@@ -81,7 +80,7 @@ func (d *Denials) ofAdmission(a *Admission) *Denial {
 	return d.of(&p, "")
 }
 
-// deniedBy returns what a command or a request is answered that is forbidden.
+// deniedBy returns the error with which a denied command or request is answered.
 func deniedBy(d *Denial) *Error {
 	code := Unauthenticated
 	if d.IsBan() {
@@ -90,7 +89,7 @@ func deniedBy(d *Denial) *Error {
 	return failf(code, "%s", reasonOf(d).Text)
 }
 
-// reasonOf returns why a session ends that is forbidden.
+// reasonOf returns the Reason with which a denied session ends.
 func reasonOf(d *Denial) Reason {
 	reason, text := Disconnected, "banned until "+d.Until.UTC().Format(time.RFC3339)
 	if !d.IsBan() {

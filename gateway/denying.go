@@ -13,17 +13,18 @@ import (
 )
 
 const (
-	readRegister   = time.Second               // how often the register is looked at
-	defaultBan     = 24 * time.Hour            // how long a ban lasts
-	defaultRevoked = 30 * 24 * time.Hour       // how long a revocation lasts
-	longestDenial  = 10 * 365 * 24 * time.Hour // how long any may last
-	maxReason      = 100                       // bytes, so that a close frame has room for it
+	readRegister   = time.Second               // how often the register is polled
+	defaultBan     = 24 * time.Hour            // duration of a ban
+	defaultRevoked = 30 * 24 * time.Hour       // duration of a revocation
+	longestDenial  = 10 * 365 * 24 * time.Hour // the longest duration allowed
+	maxReason      = 100                       // in bytes; must fit into a close frame
 )
 
-// Deny forbids something in the whole cluster, from now on until what.Until; zero: for a
-// day, or 30 days if it is about tokens. By and Since are set. Sessions that it is
-// about end. When it returns nil it holds on every node, and on those that start
-// later; an error says that it may not hold yet, though it may be stored.
+// Deny adds a ban or a revocation for the whole cluster, effective at once and until
+// what.Until; if that is zero, for a day, or for 30 days if it is about tokens. Deny sets By
+// and Since. Sessions that it applies to end. If Deny returns nil, the denial is in force on
+// every node, including those that start later. After an error it may not be in force yet,
+// though it may be stored.
 func (d *Denials) Deny(ctx context.Context, p *Principal, what Denial) (Denial, error) {
 	if d.register == nil {
 		return Denial{}, failf(NotFound, "nothing can be banned or revoked here: the broker keeps no register")
@@ -51,7 +52,7 @@ func (d *Denials) Deny(ctx context.Context, p *Principal, what Denial) (Denial, 
 	return what, d.spread(ctx)
 }
 
-// Lift takes a denial back by its ID, and returns NotFound if there is none.
+// Lift removes a denial by its ID. It returns NotFound if there is none.
 func (d *Denials) Lift(ctx context.Context, id string) error {
 	existed := false
 	if r := d.register; r != nil && !strings.Contains(id, " ") {
@@ -66,7 +67,7 @@ func (d *Denials) Lift(ctx context.Context, id string) error {
 	return d.spread(ctx)
 }
 
-// All returns what is forbidden now, as this node knows it, by ID.
+// All returns the denials in force, as this node knows them, sorted by ID.
 func (d *Denials) All() []Denial {
 	now := time.Now()
 	all := slices.DeleteFunc(slices.Clone(d.list.Load().All()), func(of Denial) bool { return !now.Before(of.Until) })
@@ -94,17 +95,16 @@ func checkDenial(d *Denial) error {
 
 const maxTokenID = 512
 
-// spread has every node read the register.
+// spread makes every node read the register.
 func (d *Denials) spread(ctx context.Context) error {
 	return askAll(ctx, d.nodes, refreshDenials, errand{}, func(struct{}) {})
 }
 
-// follow reads the register from time to time, for what this node was not
-// told, until ctx ends.
+// follow polls the register until ctx ends, for changes that this node was not told about.
 func (d *Denials) follow(ctx context.Context) {
 	for {
 		if err := d.renew(ctx); err != nil && ctx.Err() == nil {
-			d.log.Debug("bans and revocations are not read", "error", err) // the link's own check tells of it
+			d.log.Debug("bans and revocations are not read", "error", err) // the link's own check reports it
 		}
 		if !pause.For(ctx, readRegister) {
 			return
@@ -112,7 +112,7 @@ func (d *Denials) follow(ctx context.Context) {
 	}
 }
 
-// renew brings what is forbidden up to date.
+// renew reads the register and updates the list.
 func (d *Denials) renew(ctx context.Context) error {
 	select {
 	case d.reading <- struct{}{}:
@@ -137,7 +137,7 @@ func (d *Denials) renew(ctx context.Context) error {
 	return nil
 }
 
-// known returns nil once this node knows what is forbidden.
+// known returns an error until the register has been read for the first time.
 func (d *Denials) known() error {
 	if d.register == nil {
 		return nil

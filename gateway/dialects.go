@@ -10,9 +10,9 @@ import (
 	"tidegate/metrics"
 )
 
-// dialects are the protocols in use, each resolved once.
+// dialects caches one dialect for each protocol in use.
 type dialects struct {
-	writing writing // fixed at birth
+	writing writing // immutable
 
 	mu lock.Mutex[lock.Dialects]
 	by map[Protocol]*dialect
@@ -36,21 +36,21 @@ func (d *dialects) of(p Protocol) *dialect {
 	return made
 }
 
-// writing is what all writers of a node share. It is fixed at birth.
+// writing is what all writers of a node share. It is immutable.
 type writing struct {
-	line    *outbox.Line // of the outboxes that are to be written
+	line    *outbox.Line // the outboxes to be written
 	boxes   *outbox.Pool
 	wall    *wall.Wall
 	metrics *metrics.Metrics
 }
 
-// dialect is a protocol in use, and what is resolved once for it.
+// dialect is a protocol in use, with values computed once for it.
 type dialect struct {
 	*writing
 	protocol   Protocol
 	delivered  counterAdd
-	heartbeat  []byte       // the frame of a Heartbeat; nil: there is none
-	ofChannels *hub.Dialect // in which channels speak
+	heartbeat  []byte       // the frame of a Heartbeat; nil: the protocol has none
+	ofChannels *hub.Dialect // the dialect as channels use it
 }
 
 type counterAdd interface{ Add(float64) }
@@ -63,13 +63,13 @@ func (d *dialect) EncodeMessage(m *broker.Message) ([]byte, error) {
 	return frame.Data, err
 }
 
-// EncodeDelta returns the frame of a message for clients that have the one before it.
+// EncodeDelta returns the frame of a message for clients that have the previous one.
 func (d *dialect) EncodeDelta(m, before *broker.Message, differences *Differences) ([]byte, error) {
 	frame, err := d.encode(Delta{m, before, differences})
 	return frame.Data, err
 }
 
-// EncodeNews returns the frame of what else a channel tells.
+// EncodeNews returns the frame of any other news of a channel.
 func (d *dialect) EncodeNews(n *hub.News) (hub.Frame, error) {
 	frame, err := d.encode(eventOfNews(n))
 	return hub.Frame{Data: frame.Data, Others: frame.Others, Last: frame.Last}, err
@@ -91,7 +91,7 @@ func eventOfNews(n *hub.News) Event {
 	return Gap{n.Channel}
 }
 
-// membersOf returns who is on a channel as its audience is told; nil: it is not.
+// membersOf converts a list of members; it returns nil for an empty one.
 func membersOf(list []attendance.Who) (members []Member) {
 	for _, who := range list {
 		members = append(members, Member{User: who.User, Session: who.Session, Info: who.Info, Elsewhere: who.Elsewhere})
@@ -99,13 +99,13 @@ func membersOf(list []attendance.Who) (members []Member) {
 	return members
 }
 
-// encode is Protocol.Encode, where a panic is an error like any other: Failed.
+// encode is Protocol.Encode, except that a panic becomes the error Failed.
 func (d *dialect) encode(event Event) (frame Frame, err error) {
 	defer d.wall.Catch("encode an event", func() { err = Failed })
 	return d.protocol.Encode(event)
 }
 
-// farewell returns a reason as the protocol tells it.
+// farewell returns r with the code and text of the protocol's Farewell.
 func (d *dialect) farewell(r Reason) Reason {
 	d.wall.Do("say farewell", func() {
 		code, text := d.protocol.Farewell(r)

@@ -7,10 +7,10 @@ import (
 	"tidegate/gateway/internal/pause"
 )
 
-// Shutdown sends the sessions away: the node is not ready from now on and opens
-// no session; each client is told to come back elsewhere, paced evenly over the
-// drain window, and closed if it has not left 2 s after that. It returns when no
-// session is left or all have been closed, or with ctx's error. Run is to end then.
+// Shutdown drains the node: it is no longer ready and opens no more sessions. Each client is
+// asked to reconnect elsewhere, at a steady pace over the drain window, and is disconnected
+// if it has not left 2 s after that. Shutdown returns when no session is left or all have
+// been closed, or with ctx's error. Then the caller should end Run.
 func (g *Gateway) Shutdown(ctx context.Context) error {
 	began := time.Now()
 	g.drain.begin(began.Add(g.drain.pacing() + EndPatience))
@@ -39,8 +39,8 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 	}
 }
 
-// closeNotified closes each session a while after its notice. Sessions that
-// opened while the node began to drain are closed last.
+// closeNotified closes each session leavePatience after its notice. Sessions that opened
+// while the drain began are closed last.
 func (g *Gateway) closeNotified(ctx context.Context, sessions []*Session, began time.Time) {
 	for i, s := range sessions {
 		if !pause.Until(ctx, g.drain.due(i, len(sessions), began).Add(leavePatience)) {

@@ -5,17 +5,17 @@ import (
 	"sync"
 )
 
-// Ear takes what a part of another node tells, or of this one: one word at a time, in
-// the order in which they came. It must not block. An error is told to the teller.
+// Ear receives messages that a component of a node, this one included, sends with Nodes.Tell:
+// one at a time and in order. It must not block. Its error is returned to the sender.
 type Ear func(from string, body json.RawMessage) error
 
-// partWord is what parts of nodes tell each other.
+// partWord is a message between components of nodes.
 type partWord struct {
 	Topic string          `json:"topic"`
 	Body  json.RawMessage `json:"body"`
 }
 
-// ears are by topic. All methods may be called concurrently.
+// ears maps topics to ears. All methods are safe for concurrent use.
 type ears struct{ by sync.Map }
 
 func (e *ears) add(topic string, ear Ear) { e.by.Store(topic, ear) }

@@ -8,7 +8,7 @@ import (
 	"tidegate/gateway/internal/cluster"
 )
 
-// newCluster returns this node among the others.
+// newCluster returns the Cluster that connects this node to the others.
 func newCluster(g *Gateway, c *Config) *cluster.Cluster {
 	born := time.Now()
 	about := func() NodeInfo {
@@ -54,7 +54,7 @@ func explainToNodes(err error) *cluster.Failure {
 	return &cluster.Failure{Code: string(e.Code), Text: e.Message}
 }
 
-// answerer reads the errand that do needs.
+// answerer decodes the errand and calls do.
 func answerer(do func(ctx context.Context, e errand, say sayer) error) cluster.Answerer {
 	return func(ctx context.Context, body json.RawMessage, say sayer) error {
 		var e errand

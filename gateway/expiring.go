@@ -2,8 +2,8 @@ package gateway
 
 import "time"
 
-// expireSoon puts a session on the list of those that are watched each second, if
-// something of it ends soon.
+// expireSoon adds the session to those that are checked every second, if end is due before
+// its next regular check.
 func (g *Gateway) expireSoon(s *Session, end time.Time) {
 	if end.IsZero() || time.Until(end) > g.ping+pingGrace {
 		return
@@ -17,7 +17,8 @@ func (g *Gateway) expireSoon(s *Session, end time.Time) {
 	e.sessions[s] = struct{}{}
 }
 
-// closeDue ends the sessions whose tokens have ended, and the subscriptions.
+// closeDue ends the sessions whose tokens have expired, and the expired subscriptions of
+// others.
 func (e *expiring) closeDue(now time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -39,7 +40,7 @@ func (e *expiring) closeDue(now time.Time) {
 
 const pingGrace = 2 * time.Second
 
-// leaveEnded takes the session off the channels on which its time is over.
+// leaveEnded ends the session's expired subscriptions.
 func (s *Session) leaveEnded() {
 	now := time.Now().UnixNano()
 	for _, sub := range s.places.dropIf(func(sub *subscription) bool { return sub.end != 0 && sub.end <= now }) {

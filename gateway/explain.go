@@ -8,29 +8,29 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// Explanation is what somebody may do on a channel, and why.
+// Explanation says what a client may do on a channel, and why.
 type Explanation struct {
 	Channel   string
-	Who       string // in words
-	Rule      int    // that decides, as the configuration counts them, from 0; -1: none matches
-	Match     string // of the rule
-	Banned    string // why this client may not be here at all; empty: it may
+	Who       string // the client, in words
+	Rule      int    // index of the deciding rule in the configuration; -1: none matches
+	Match     string // the rule's pattern
+	Banned    string // why the client may not connect at all; empty: it may
 	Subscribe Ruling
 	Publish   Ruling
 	Presence  Ruling
 	History   Ruling
 }
 
-// Ruling is whether something may be done.
+// Ruling says whether something is allowed.
 type Ruling struct {
 	Allowed bool
 	Code    Code   // of the refusal
-	Why     string // which rule and which claim decide
+	Why     string // the rule and the claim that decide
 }
 
-// Explain says what p may do on a channel, as the rules stand. Nothing is done and
-// nobody is asked; where a webhook decides, the answer says so. An error is about the
-// channel's name, or the user's.
+// Explain says what p may do on a channel under the current rules. It has no effects and asks
+// no backend; where a webhook has a say, the answer mentions it. It returns an error if the
+// name of the channel or of the user is invalid.
 func (g *Gateway) Explain(p *Principal, channel string) (Explanation, error) {
 	if err := checkUser(p.User); p.User != "" && err != nil {
 		return Explanation{}, err
@@ -50,7 +50,7 @@ func (g *Gateway) Explain(p *Principal, channel string) (Explanation, error) {
 	return e, nil
 }
 
-// bannedBy says in words why p is refused everywhere; empty: it is not.
+// bannedBy returns in words why p may not connect, or "".
 func (g *Gateway) bannedBy(p *Principal) string {
 	switch d := g.Denials.of(p, ""); {
 	case d != nil:
@@ -61,7 +61,7 @@ func (g *Gateway) bannedBy(p *Principal) string {
 	return ""
 }
 
-// reasoning is how a decision about a channel comes about.
+// reasoning explains the decisions about one channel.
 type reasoning struct {
 	gateway *Gateway
 	p       *Principal
@@ -81,7 +81,7 @@ func (r *reasoning) who() string {
 	return "the user " + r.p.User
 }
 
-// ruling decides as Authorize does, and says why.
+// ruling decides as Authorize does, and adds an explanation.
 func (r *reasoning) ruling(a Action) Ruling {
 	err := r.gateway.Authorize(r.p, a, r.channel)
 	ruled := Ruling{Allowed: err == nil, Why: r.why(a)}
@@ -121,7 +121,7 @@ func (r *reasoning) why(a Action) string {
 	return r.cite() + " says " + string(a) + ": " + string(cmp.Or(who, rules.Nobody)) + r.meaning(who, claim, patterns)
 }
 
-// meaning says what it comes to for the client that a rule names a class of them.
+// meaning explains what the class of clients in a rule means for this client.
 func (r *reasoning) meaning(who rules.Who, claim string, patterns []string) string {
 	switch who {
 	case rules.Anyone:
@@ -139,7 +139,7 @@ func (r *reasoning) meaning(who rules.Who, claim string, patterns []string) stri
 	return ": only backends may"
 }
 
-// naming says what the claim of a token has to do with a channel.
+// naming explains how the claim of a token relates to a channel.
 func naming(claim string, patterns []string, channel string) string {
 	for _, pattern := range patterns {
 		if rules.Matches(pattern, channel) {
@@ -152,7 +152,7 @@ func naming(claim string, patterns []string, channel string) string {
 	return fmt.Sprintf("the token's claim %s has only %q", claim, patterns)
 }
 
-// reading is the ruling about what is open to all who may subscribe.
+// reading returns the Ruling for what is open to all who may subscribe.
 func (r *reasoning) reading(subscribe Ruling, what string, kept bool) Ruling {
 	switch {
 	case !subscribe.Allowed:
@@ -167,10 +167,10 @@ func (r *reasoning) reading(subscribe Ruling, what string, kept bool) Ruling {
 
 func (r *reasoning) match() string { return r.list[r.index].Match }
 
-// cite names the rule as messages about the configuration do.
+// cite names the rule as the messages about the configuration do.
 func (r *reasoning) cite() string { return fmt.Sprintf("channels[%d] (match %q)", r.index, r.match()) }
 
-// String says what a key is good for: "read on [log:*]".
+// String describes what a key may do, such as: read on ["log:*"].
 func (s *Scope) String() string {
 	var rights []string
 	if s.Read {

@@ -15,7 +15,7 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// Code is why a command failed: one closed set for every transport.
+// Code says why a command failed. All transports share this closed set.
 type Code string
 
 const (
@@ -26,20 +26,20 @@ const (
 	TooLarge        Code = "too_large"
 	RateLimited     Code = "rate_limited"
 	LimitExceeded   Code = "limit_exceeded"
-	Unavailable     Code = "unavailable" // the broker did not confirm: try again with the same key
+	Unavailable     Code = "unavailable" // the broker did not confirm: retry with the same key
 	Internal        Code = "internal"
 )
 
-// codes are all of them.
+// codes lists all of them.
 var codes = []Code{
 	BadRequest, Unauthenticated, Forbidden, NotFound, TooLarge, RateLimited, LimitExceeded, Unavailable, Internal,
 }
 
-// Error is a failure that a client is told.
+// Error is a failure that a client is told about.
 type Error struct {
 	Code    Code
-	Message string // says what to do; for the client's eyes
-	Reason  Reason // why a session ends that is refused for it; zero: what follows from the Code
+	Message string // for the client; says what to do
+	Reason  Reason // why a session refused for this error ends; zero: follows from Code
 }
 
 func (e *Error) Error() string { return string(e.Code) + ": " + e.Message }
@@ -48,8 +48,8 @@ func failf(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
-// ErrorOf returns what a client is told of err: the *Error that it wraps, or
-// one that gives nothing away.
+// ErrorOf returns the *Error for err: the one that it wraps or corresponds to, or else one
+// that reveals no details.
 func ErrorOf(err error) *Error {
 	var e *Error
 	var name *rules.NameError
@@ -72,7 +72,7 @@ func ErrorOf(err error) *Error {
 	}
 }
 
-// refusalOf returns why a session ends that is refused because of err.
+// refusalOf returns the Reason with which a session refused because of err ends.
 func refusalOf(err error) Reason {
 	var reason Reason
 	if errors.As(err, &reason) {
@@ -81,7 +81,7 @@ func refusalOf(err error) Reason {
 	return ErrorOf(err).refusal()
 }
 
-// refusal returns why a session ends that is refused for e.
+// refusal returns the Reason with which a session refused for e ends.
 func (e *Error) refusal() Reason {
 	switch {
 	case e.Reason != Reason{}:
@@ -94,26 +94,25 @@ func (e *Error) refusal() Reason {
 	return e.Code.Reason().With(e.Message)
 }
 
-// Reason is why a session ends. It is an error, so that a Conn or a Protocol
-// can end a session with it. The set is closed, but for the Code of a Refused, which
-// may be any; With makes a Reason's Text more exact. What a client is told is up to its
-// Protocol's Farewell.
+// Reason says why a session ends. It is an error, so that a Conn or a Protocol can end a
+// session with it. The set is closed, except that a Refused may have any Code; With sets a
+// more specific Text. The Protocol's Farewell decides what the client is told.
 type Reason struct {
-	Code  int    // with which Tidegate's own protocols close a WebSocket
-	Label string // what it is: in metrics and logs, and by errors.Is
+	Code  int    // WebSocket close code in Tidegate's own protocols
+	Label string // identifies the reason in metrics, logs and errors.Is
 	Text  string // for the client; at most MaxReasonText bytes
 }
 
 func (r Reason) Error() string { return r.Text }
 
-// Is reports whether target is the same reason, whatever its text.
+// Is reports whether target is a Reason with the same Label.
 func (r Reason) Is(target error) bool {
 	other, ok := target.(Reason)
 	return ok && r.Label == other.Label
 }
 
-// With returns r with a text of its own, cut between two characters if it is too
-// long: a close frame whose text is not UTF-8 is a protocol error to the peer.
+// With returns r with the given text. A text that is too long is cut at a character boundary,
+// because a close frame whose text is not UTF-8 is a protocol error to the peer.
 func (r Reason) With(text string) Reason {
 	text = strings.ToValidUTF8(text, "\ufffd")
 	if len(text) > MaxReasonText {
@@ -123,12 +122,12 @@ func (r Reason) With(text string) Reason {
 	return r
 }
 
-// MaxReasonText is how many bytes the text of a close frame may have (RFC 6455,
-// section 5.5).
+// MaxReasonText is the most bytes that the text of a close frame may have (RFC 6455, section
+// 5.5).
 const MaxReasonText = 123
 
-// The reasons for which a session ends, with the close codes of RFC 6455,
-// section 7.4.1, and Tidegate's own from 4000 on.
+// The reasons for which a session ends, with the close codes of RFC 6455, section 7.4.1, and
+// Tidegate's own codes from 4000 on.
 var (
 	Left          = Reason{1000, "left", "bye"}
 	Draining      = Reason{1001, "drain", "the node is draining: connect again"}
@@ -150,13 +149,13 @@ var (
 	TimedOut      = Reason{1001, "timeout", "no sign of life"}
 )
 
-// reasons are all of them.
+// reasons lists all of them.
 var reasons = []Reason{
 	Left, Draining, ProtocolError, Unsupported, Lost, InvalidData, Policy, TooBig, Failed,
 	NotConfirmed, Refused, Overloaded, NotAuthentic, TokenExpired, SlowConsumer, Disconnected, Missed, TimedOut,
 }
 
-// ending returns how a session ends for this reason.
+// ending returns how the outbox ends a session for this reason.
 func (r Reason) ending() outbox.Ending {
 	e := outbox.Ending{Why: r, Patience: endPatience}
 	switch {
@@ -168,14 +167,14 @@ func (r Reason) ending() outbox.Ending {
 	return e
 }
 
-// How long what waits for the peer is written when the session ends.
+// How long a session that ends may take to write what is in its outbox.
 const (
 	endPatience   = 2 * time.Second
-	drainPatience = 300 * time.Millisecond // of a session that was told to leave before
+	drainPatience = 300 * time.Millisecond // for a session that was asked to leave before
 )
 
-// ReasonOf returns the Reason that err, which ended a Read, a Write, a Decode
-// or an Encode, or a stay on a channel, stands for.
+// ReasonOf returns the Reason for err, an error that ended a Read, a Write, a Decode, an
+// Encode or a subscription.
 func ReasonOf(err error) Reason {
 	var r Reason
 	switch {
@@ -192,8 +191,8 @@ func ReasonOf(err error) Reason {
 	}
 }
 
-// A protocol without a way to tell of a failed command ends the session with
-// the Reason of the failure's code.
+// Reason returns the Reason with which a session ends if its protocol has no way to report a
+// command that failed with code c.
 func (c Code) Reason() Reason {
 	switch c {
 	case TooLarge:

@@ -6,8 +6,8 @@ import (
 	"tidegate/gateway/internal/attendance"
 )
 
-// farewell is what is kept with a session of which the backend is told when it is
-// over. Code, Reason and Text are not there if nobody could say why it ended.
+// farewell is stored with a registered session, so that the backend can be told when it ends.
+// Code, Reason and Text are empty if the node died before it could say why.
 type farewell struct {
 	Node   string `json:"node"`
 	Remote string `json:"remote,omitempty"`
@@ -16,7 +16,7 @@ type farewell struct {
 	Text   string `json:"text,omitempty"`
 }
 
-// unregister has the backend told that a session which was let in is over.
+// unregister has the backend told that a registered session has ended.
 func (s *Session) unregister(reason Reason) {
 	s.mu.Lock()
 	registered, p := s.registered, s.principal
@@ -28,6 +28,6 @@ func (s *Session) unregister(reason Reason) {
 }
 
 func (s *Session) farewell(reason Reason) json.RawMessage {
-	info, _ := json.Marshal(farewell{s.gateway.node, hostOf(s.remote), reason.Code, reason.Label, reason.Text}) // it cannot fail
+	info, _ := json.Marshal(farewell{s.gateway.node, hostOf(s.remote), reason.Code, reason.Label, reason.Text}) // cannot fail
 	return info
 }

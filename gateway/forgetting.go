@@ -7,9 +7,9 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// ClearHistory forgets a channel's messages, on every node. Live subscribers notice
-// nothing. An error says that not all of it is done: for half a minute a node may
-// still bring them to clients that resume.
+// ClearHistory deletes the messages of a channel's history, on every node. Live subscribers
+// do not notice. An error means that it was not done everywhere: for half a minute a node may
+// still send these messages to clients that resume.
 func (g *Gateway) ClearHistory(ctx context.Context, channel string) error {
 	if err := rules.CheckChannel(channel); err != nil {
 		return err
@@ -27,7 +27,7 @@ func (g *Gateway) ClearHistory(ctx context.Context, channel string) error {
 	return askAll(ctx, g.Nodes, forgetHistory, errand{Channel: channel, Cursor: tops[0].String()}, func(any) {})
 }
 
-// forgetHere forgets what this node keeps of a channel's history up to a cursor.
+// forgetHere discards what this node buffers of a channel's history, up to a cursor.
 func (g *Gateway) forgetHere(channel, cursor string) error {
 	cleared, err := broker.ParsePosition(cursor)
 	if err != nil {

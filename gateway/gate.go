@@ -6,42 +6,42 @@ import (
 	"time"
 )
 
-// Gate decides on what a session's client shows: signatures, tokens of channels. A
-// protocol whose clients have credentials of their own brings one (Hello.Gate), which
-// sessions may share: it is told the ID of the one that asks. It refuses by an *Error.
-// The rules decide as well, after it; the gate can say of a channel that it is one which
-// the client's token names. All methods may be called concurrently.
+// Gate decides about the credentials of a session's client, such as signatures or channel
+// tokens. A protocol whose clients have credentials of their own supplies one (Hello.Gate).
+// Sessions may share a Gate: it gets the ID of the session that asks. It refuses with an
+// *Error. After the gate, the rules decide as well; the gate can declare that the client's
+// token names a channel. All methods must be safe for concurrent use.
 type Gate interface {
-	// SignIn returns whom an Auth shows the client to be.
+	// SignIn returns the principal that an Auth proves the client to be.
 	SignIn(ctx context.Context, session string, a Auth) (Principal, error)
 
-	// Admit returns how the client may come to the channel.
+	// Admit returns the conditions under which the client may join the channel.
 	Admit(ctx context.Context, session string, s Subscribe) (Admission, error)
 }
 
-// Admission is how a client may come to a channel. With the zero Admission it comes as
-// whom the session acts as, and the rules decide alone.
+// Admission is how a client may join a channel. With the zero Admission the client keeps the
+// session's identity, and the rules alone decide.
 type Admission struct {
-	Named bool      // the channel is one that the client's token names (rules.Token)
-	As    *Identity // who the client is on the channel; nil: who the session is
-	Until time.Time // when the subscription ends, unless a Renew puts it off; zero: with the session
+	Named bool      // the client's token names the channel (rules.Token)
+	As    *Identity // the client's identity on the channel; nil: that of the session
+	Until time.Time // when the subscription ends unless it is renewed (Renew); zero: with the session
 
-	by *TokenInfo // the token that admits, which may be revoked; guarded by places.mu once it has a place; nil: none
+	by *TokenInfo // the admitting token, which may be revoked; nil: none. Guarded by places.mu once the session is on the channel
 }
 
-// Identity is who a client is on a channel: in presence, in counts, to the rules, and as
+// Identity is a client's identity on a channel: in presence, in counts, to the rules, and as
 // the publisher of messages.
 type Identity struct {
 	User string
 	Info json.RawMessage // nil: none
 
-	// Elsewhere is the Info on other channels, where Info is of this one alone: null if
-	// there is none; nil: Info itself.
+	// Elsewhere is the Info on other channels, if Info is for this channel only: null if there
+	// is none there; nil: the same as Info.
 	Elsewhere json.RawMessage
 }
 
-// identity returns who p is on a channel where an info of its own is shown; nil: p's info
-// is. Both together are bounded as one.
+// identity returns the Identity of p on a channel with an Info of its own there; nil stands
+// for p's Info. MostInfo limits the size of both infos together.
 func (p *Principal) identity(info json.RawMessage) (*Identity, error) {
 	switch {
 	case info == nil:
@@ -54,7 +54,7 @@ func (p *Principal) identity(info json.RawMessage) (*Identity, error) {
 	return &Identity{p.User, info, p.Info}, nil
 }
 
-// showing returns an admission of p by which an info is shown on the channel.
+// showing returns a copy of a, which may be nil, that shows the given info on the channel.
 func (a *Admission) showing(p *Principal, info json.RawMessage) (*Admission, error) {
 	as, err := p.identity(info)
 	if err != nil {
@@ -71,7 +71,7 @@ func (a *Admission) showing(p *Principal, info json.RawMessage) (*Admission, err
 	return &shown, nil
 }
 
-// applied returns p as it is on a channel to which it was admitted.
+// applied returns p as it acts on a channel to which a admits it.
 func (a *Admission) applied(p *Principal, channel string) *Principal {
 	if a == nil {
 		return p

@@ -2,25 +2,26 @@ package gateway
 
 import "tidegate/broker/lock"
 
-// gathering is subscribes of a session's client that are done together: while some of them
-// wait for the broker, those that the client sends meanwhile wait to go together next. All
-// else that it sends is done when all are. All methods may be called concurrently.
+// gathering collects the subscribes of a session that are processed together: while some of
+// them wait for the broker, those that arrive form the next batch. Other commands of the
+// client wait until all subscribes are done. All methods are safe for concurrent use.
 type gathering struct {
 	done chan struct{} // closed when all are answered
 
 	mu      lock.Mutex[lock.Gathering]
 	waiting []Subscribe
-	over    bool // none is added any more
+	over    bool // no more may be added
 }
 
-// mostGathered is how many subscribes wait. The next one waits for all of them.
+// mostGathered is the most subscribes that may wait. The next one waits for all of them.
 const mostGathered = 256
 
 func newGathering(first Subscribe) *gathering {
 	return &gathering{done: make(chan struct{}), waiting: []Subscribe{first}}
 }
 
-// add reports whether the subscribe is done with the others; a nil gathering has none.
+// add adds the subscribe to the next batch and reports whether it could. A nil gathering
+// accepts none.
 func (g *gathering) add(c Subscribe) bool {
 	if g == nil {
 		return false
@@ -34,8 +35,8 @@ func (g *gathering) add(c Subscribe) bool {
 	return true
 }
 
-// take returns those that are to be done now; none: it is over. Those done before are
-// forgotten, and their memory is that of the next ones.
+// take returns the next batch; if it is empty, the gathering is over. It clears done, the
+// previous batch, and reuses its memory.
 func (g *gathering) take(done []Subscribe) []Subscribe {
 	clear(done)
 	g.mu.Lock()

@@ -6,8 +6,8 @@ import (
 	"tidegate/gateway/internal/hub"
 )
 
-// receiveChannel puts the session on a channel because the server says so. One that is on
-// it already hears nothing.
+// receiveChannel subscribes the session to a channel on behalf of the server. The client is
+// not told if it was on the channel before.
 func (s *Session) receiveChannel(ctx context.Context, g Grant) error {
 	switch {
 	case g.bare() && s.places.grant(g.Channel, g.Until):

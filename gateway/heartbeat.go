@@ -7,8 +7,8 @@ import (
 	"tidegate/gateway/internal/pause"
 )
 
-// beat looks after the sessions, a part of them each second, so that each one's
-// turn comes once in a ping interval and none needs a timer of its own.
+// beat checks the sessions, one slot of them per second. Each session thus has its turn once
+// in a ping interval, and none needs a timer of its own.
 func (g *Gateway) beat(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -25,7 +25,7 @@ func (g *Gateway) beat(ctx context.Context) {
 	}
 }
 
-// lookAfter does what is due each second.
+// lookAfter does what is due every second.
 func (g *Gateway) lookAfter(now time.Time) {
 	g.expiring.closeDue(now)
 	g.hub.Sweep(now)
@@ -33,9 +33,8 @@ func (g *Gateway) lookAfter(now time.Time) {
 	g.Budget.rates.Sweep(now)
 }
 
-// checkAlive asks a silent peer for a sign of life, or ends the session of one
-// that was asked and gave none. It also sees to it that no end of a token or of a
-// subscription is missed.
+// checkAlive pings a silent peer, or ends its session if it has not answered. It also makes
+// sure that no expiry of a token or of a subscription is missed.
 func (s *Session) checkAlive(now time.Time) {
 	defer s.gateway.wall.Catch("look after a session", s.crash)
 	s.gateway.expireSoon(s, s.places.nextEnd(s.who().Expires))
@@ -51,7 +50,7 @@ func (s *Session) checkAlive(now time.Time) {
 	}
 }
 
-// checkOften looks for lost messages in quiet channels.
+// checkOften looks for lost messages in quiet channels, every checkInterval.
 func (g *Gateway) checkOften(ctx context.Context) {
 	if g.history == nil {
 		return

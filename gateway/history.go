@@ -9,7 +9,7 @@ import (
 	"tidegate/gateway/internal/hub"
 )
 
-// ReadHistory returns a page of a channel's history to p.
+// ReadHistory returns a page of a channel's history, if p may read it.
 func (g *Gateway) ReadHistory(ctx context.Context, p *Principal, c History) (HistoryPage, error) {
 	return g.readHistory(ctx, p, nil, c)
 }
@@ -30,7 +30,7 @@ func (g *Gateway) readHistory(ctx context.Context, p *Principal, s *Session, c H
 		limit = maxHistoryPage
 	}
 	most := broker.Most{Messages: limit, Bytes: g.limits.OutboxBytes / 2}
-	ctx = context.WithoutCancel(ctx) // the broker goes on with it, so it counts until then
+	ctx = context.WithoutCancel(ctx) // the broker continues anyway, so the read counts until it is done
 	page, err := g.readPage(ctx, c, after, most)
 	if err != nil {
 		return HistoryPage{}, fmt.Errorf("read the history of %q: %w", c.Channel, err)
@@ -53,8 +53,8 @@ func (g *Gateway) readPage(ctx context.Context, c History, at broker.Position, m
 	return g.hub.Read(ctx, c.Channel, at, most)
 }
 
-// before reads the newest messages before a position. Since there are no holes, it is
-// known where they begin; but if they are too large together, fewer must do.
+// before reads the newest messages before a position. Offsets are contiguous, so it knows
+// where to begin; if the messages are too large to fit, it tries again with fewer.
 func (g *Gateway) before(ctx context.Context, channel string, end broker.Position, most broker.Most) (broker.Page, error) {
 	for {
 		n := min(uint64(most.Messages), max(end.Offset, 1)-1)
@@ -83,7 +83,7 @@ type HistoryPage struct {
 	Unknown bool // as in Messages
 }
 
-// cursor returns where to read on.
+// cursor returns the position to continue reading from.
 func (p HistoryPage) cursor() broker.Position {
 	if n := len(p.Messages); n > 0 {
 		return p.Messages[n-1].Position
@@ -91,11 +91,11 @@ func (p HistoryPage) cursor() broker.Position {
 	return p.Top
 }
 
-// Cursor returns the cursor to read on from.
+// Cursor returns the cursor to continue reading from.
 func (p HistoryPage) Cursor() string { return p.cursor().String() }
 
-// boundPage keeps of a page what fits into half an outbox: its beginning if it
-// is read from there on, else its end.
+// boundPage cuts a page to what fits into half an outbox. It keeps the beginning if the page
+// was read from there, else the end.
 func (g *Gateway) boundPage(p HistoryPage, fromStart bool) HistoryPage {
 	most := g.limits.OutboxBytes / 2
 	if most == 0 {

@@ -5,8 +5,8 @@ import (
 	"tidegate/gateway/internal/rates"
 )
 
-// inLine are frames that wait to be received, the oldest first. While there are any, one
-// goroutine receives them. The zero value is ready; all methods may be called concurrently.
+// inLine is a queue of frames to be received. While it is not empty, one goroutine processes
+// it. The zero value is ready for use. All methods are safe for concurrent use.
 type inLine struct {
 	mu        lock.Mutex[lock.InLine]
 	frames    []lined
@@ -14,8 +14,7 @@ type inLine struct {
 	receiving bool
 }
 
-// lined is a frame in line. Until it is received, it takes of the node's room for what
-// clients have sent.
+// lined is a queued frame. Until it has been received, payer pays for its bytes.
 type lined struct {
 	Frame
 	payer *rates.Bucket
@@ -23,8 +22,8 @@ type lined struct {
 
 const mostInLine = 256 // frames
 
-// put adds a frame to the line, which may have most bytes. first says that nobody receives
-// them yet: the caller has somebody do so.
+// put adds a frame to the queue, which may hold most bytes. If first is true, no goroutine
+// processes the queue yet, and the caller must start one.
 func (l *inLine) put(f lined, most int) (first bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -37,7 +36,7 @@ func (l *inLine) put(f lined, most int) (first bool, err error) {
 	return first, nil
 }
 
-// next takes the oldest frame. Where there is none, nobody receives them any more.
+// next removes the oldest frame. If there is none, the goroutine that calls it must stop.
 func (l *inLine) next() (f lined, waits bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -7,16 +7,16 @@ import (
 	"tidegate/gateway/internal/cluster"
 )
 
-// intake hands on what the broker tells a node: messages of channels to the hub, joins and
-// leaves to the attendance, and what nodes say to each other to the cluster.
+// intake passes on what the broker delivers: messages of channels to the hub, joins and
+// leaves to the attendance, and messages between nodes to the cluster.
 type intake struct{ *Gateway }
 
 var _ broker.Receiver = intake{}
 
-// Receive hands on a message.
+// Receive passes on a message.
 func (g intake) Receive(m broker.Message) {
 	if name, ok := broker.CutPresenceChannel(m.Channel); ok {
-		notice := m // apart from m, which ordinary messages need no memory for
+		notice := m // a copy, so that ordinary messages need no allocation
 		g.wall.Do("hear who comes and goes", func() { g.attendance.Receive(name, &notice) })
 		return
 	}
@@ -33,10 +33,10 @@ func (g intake) Receive(m broker.Message) {
 	g.hub.Receive(&m)
 }
 
-// Rest writes what Receive has left to be written.
+// Rest writes what the calls of Receive have left to be written.
 func (g intake) Rest() { g.line.Help() }
 
-// Gap says that messages of channels may have been missed.
+// Gap passes on that messages of channels may have been lost.
 func (g intake) Gap(channels []string, err error) {
 	if slices.ContainsFunc(channels, cluster.IsReserved) {
 		g.Nodes.cluster.Missed()
@@ -48,7 +48,7 @@ func (g intake) Gap(channels []string, err error) {
 	g.hub.Missed(channels)
 }
 
-// Link notes whether the broker can be used.
+// Link passes on whether the broker can be reached.
 func (g intake) Link(err error) {
 	g.Nodes.cluster.Link(err)
 	g.noteLink(err)

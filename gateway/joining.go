@@ -7,19 +7,19 @@ import (
 	"tidegate/gateway/internal/hub"
 )
 
-// join is a session's way onto a channel.
+// join is a session's attempt to join a channel.
 type join struct {
 	hub.Join
 	session *Session
-	sub     *subscription // nil: there was no place for it
+	sub     *subscription // nil: it could not be reserved
 	reply   Subscribed
 
-	unplaced bool // the client is not told where it is
+	unplaced bool // the client is not told its position
 
-	collected *[]Subscribed // where the reply goes; nil: to the client
+	collected *[]Subscribed // collects the reply; nil: it is sent to the client
 }
 
-// joins are ways onto different channels.
+// joins are attempts to join different channels.
 type joins []*join
 
 var _ hub.Joiner = (*join)(nil)
@@ -33,7 +33,7 @@ func newJoin(s *Session, reply Subscribed, cursor string) *join {
 	return j
 }
 
-// reserve makes a place for the session on the channel, unless it has one already.
+// reserve adds a subscription for the channel, unless the session has one already.
 func (j *join) reserve(t terms) {
 	s, name := j.session, j.reply.Channel
 	h, limits := s.gateway.hub, &s.gateway.limits
@@ -49,14 +49,14 @@ func (j *join) reserve(t terms) {
 	}
 	j.Sub = &j.sub.Subscription
 	if t.admission != nil {
-		j.sub.Recount() // it may have been there, and shown otherwise
+		j.sub.Recount() // it may have existed, with a different identity
 	}
 	j.reply.Expires = s.places.endOf(j.sub)
 	s.gateway.expireSoon(s, j.reply.Expires)
 	j.Begin()
 }
 
-// makeLive has the broker deliver what there are places on.
+// makeLive makes the broker deliver the channels that have been reserved.
 func (all joins) makeLive(ctx context.Context, h *hub.Hub) {
 	ready := make([]*hub.Join, 0, len(all))
 	for _, j := range all {
@@ -67,8 +67,8 @@ func (all joins) makeLive(ctx context.Context, h *hub.Hub) {
 	h.MakeLive(ctx, ready)
 }
 
-// enter puts the session on a channel that is live, and answers. Where that fails, the
-// session gives up its place, unless that has happened meanwhile.
+// enter puts the session on a channel that is live, and replies. If that fails, it removes the
+// subscription, unless that has already happened.
 func (j *join) enter(ctx context.Context) {
 	if j.Err == nil {
 		j.Enter(ctx)
@@ -78,7 +78,7 @@ func (j *join) enter(ctx context.Context) {
 	}
 }
 
-// Reply returns a function that tells the client that it is on the channel, or collects that.
+// Reply returns a function that sends the Subscribed to the client, or collects it.
 func (j *join) Reply(start hub.Start) (reply func() (said bool)) {
 	r := &j.reply
 	r.Resumed, r.Recovered, r.Position, r.After = start.Resumed, start.Recovered, start.Position, start.After
@@ -99,8 +99,8 @@ func (j *join) Reply(start hub.Start) (reply func() (said bool)) {
 	}
 }
 
-// Say tells the client news of the channel. That there is nothing recent is told to the
-// backends that want to hear of it, too.
+// Say sends news of the channel to the client. It also notifies the backends that want to
+// know when there is nothing recent.
 func (j *join) Say(n hub.News) (said bool) {
 	if n.Kind == hub.NothingRecent {
 		j.noteNothingRecent()
@@ -121,10 +121,10 @@ func (j *join) noteNothingRecent() {
 	}
 }
 
-// Turn returns how the session gets its turn to have a history read.
+// Turn returns what limits the history reads of the session's client.
 func (j *join) Turn() hub.Turn { return j.session.reader() }
 
-// WhenAttached has goOn run when the session has its connection.
+// WhenAttached calls goOn, in a new goroutine, once the session has its connection.
 func (j *join) WhenAttached(goOn func()) {
 	s := j.session
 	s.mu.Lock()
@@ -139,7 +139,7 @@ func (j *join) WhenAttached(goOn func()) {
 	*s.waiting = append(*s.waiting, goOn)
 }
 
-// goOnAttached lets go on what has waited for the session's connection.
+// goOnAttached starts what has waited for the session's connection.
 func (s *Session) goOnAttached() {
 	s.mu.Lock()
 	waiting := s.waiting

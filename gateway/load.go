@@ -9,42 +9,42 @@ import (
 	"tidegate/metrics"
 )
 
-// Load is how busy the nodes are just now.
+// Load says how busy the nodes are at the moment.
 type Load struct {
-	Nodes    []NodeLoad    `json:"nodes,omitempty"`    // by name
-	Channels []ChannelLoad `json:"channels,omitempty"` // those with messages, the busiest first
-	Slow     []SlowSession `json:"slow,omitempty"`     // the sessions for which most waits, that one first
+	Nodes    []NodeLoad    `json:"nodes,omitempty"`    // sorted by name
+	Channels []ChannelLoad `json:"channels,omitempty"` // those with messages, busiest first
+	Slow     []SlowSession `json:"slow,omitempty"`     // sessions that do not keep up, those with the most waiting first
 }
 
-// NodeLoad is how busy a node is. Rates are by the second, over Span; what a node is
-// asked for the first time, or for the first time for a minute, has none yet.
+// NodeLoad says how busy a node is. Rates are per second, over Span. There are none the first
+// time a node is asked, or if it was last asked more than a minute ago.
 type NodeLoad struct {
 	NodeInfo
-	Silent        bool          `json:"silent,omitempty"`   // it has not answered: only what it last said of itself is known
-	Unready       string        `json:"unready,omitempty"`  // why it is not ready; empty: it is
-	Channels      int           `json:"channels,omitempty"` // that its sessions are on
+	Silent        bool          `json:"silent,omitempty"`   // the node has not answered: only what it last announced is known
+	Unready       string        `json:"unready,omitempty"`  // why it is not ready; empty: it is ready
+	Channels      int           `json:"channels,omitempty"` // with subscribers on the node
 	Subscriptions int           `json:"subscriptions,omitempty"`
-	Waiting       int           `json:"waiting,omitempty"` // bytes that are to be written to sessions
-	Slow          int           `json:"slow,omitempty"`    // sessions that do not keep up just now
-	Span          time.Duration `json:"span,omitempty"`    // that the rates are of; 0: there are none
+	Waiting       int           `json:"waiting,omitempty"` // bytes to be written to sessions
+	Slow          int           `json:"slow,omitempty"`    // sessions that do not keep up at the moment
+	Span          time.Duration `json:"span,omitempty"`    // interval that the rates cover; 0: there are no rates
 	Opened        float64       `json:"opened,omitempty"`  // sessions
 	Published     float64       `json:"published,omitempty"`
 	Failed        float64       `json:"failed,omitempty"`    // publishes
 	Received      float64       `json:"received,omitempty"`  // messages from the broker
 	Delivered     float64       `json:"delivered,omitempty"` // messages to sessions
 	Bytes         float64       `json:"bytes,omitempty"`     // to sessions
-	Lag           time.Duration `json:"lag,omitempty"`       // within which 99 of 100 messages were written to sessions; 0: there were none
+	Lag           time.Duration `json:"lag,omitempty"`       // 99% of messages were written to sessions within this time; 0: there were none
 	RoundTrip     time.Duration `json:"round_trip,omitempty"`
 }
 
-// ChannelLoad is how busy a channel is.
+// ChannelLoad says how busy a channel is.
 type ChannelLoad struct {
 	Channel  string  `json:"channel"`
-	Rate     float64 `json:"rate"` // messages by the second
+	Rate     float64 `json:"rate"` // messages per second
 	Sessions int     `json:"sessions"`
 }
 
-// SlowSession is one whose peer does not keep up.
+// SlowSession is a session whose peer does not keep up.
 type SlowSession struct {
 	Session   string `json:"session"`
 	Node      string `json:"node"`
@@ -53,7 +53,8 @@ type SlowSession struct {
 	Waiting   int    `json:"waiting"` // bytes
 }
 
-// add adds what a node says. All nodes hear all messages of a channel.
+// add adds a node's answer. Each node counts all messages of a channel, so rates are not
+// summed.
 func (l *Load) add(of Load) {
 	l.Nodes = append(l.Nodes, of.Nodes...)
 	l.Slow = append(l.Slow, of.Slow...)
@@ -68,7 +69,7 @@ func (l *Load) add(of Load) {
 	}
 }
 
-// cut leaves what is busiest.
+// cut keeps the busiest channels and the slowest sessions, at most so many of each.
 func (l *Load) cut(most int) {
 	slices.SortFunc(l.Channels, func(a, b ChannelLoad) int {
 		return cmp.Or(cmp.Compare(b.Rate, a.Rate), strings.Compare(a.Channel, b.Channel))
@@ -81,22 +82,22 @@ func (l *Load) cut(most int) {
 
 func firstOf[T any](list []T, most int) []T { return list[:min(max(most, 0), len(list))] }
 
-// measurement is what a node had counted when it was asked how busy it is, for the next
-// time. Nodes that are not asked keep none.
+// measurement is what a node had counted when it was last asked for its load; the next
+// answer is based on it. Nodes that are not asked keep none.
 type measurement struct {
 	at       time.Time
 	totals   metrics.Totals
-	channels map[string]uint64 // messages of each that had any
+	channels map[string]uint64 // number of messages, of each channel that had any
 	said     Load              // the answer
 }
 
 const (
-	leastSpan       = 500 * time.Millisecond // a question that comes sooner has the same answer
+	leastSpan       = 500 * time.Millisecond // a question that follows sooner gets the same answer
 	measurementLife = time.Minute
 )
 
-// rateOf returns the messages of a channel by the second; 0 since a nil m. One that nobody
-// listened to meanwhile has begun anew.
+// rateOf returns a channel's messages per second since m; 0 if m is nil. If the channel had
+// no subscribers meanwhile, its counter has restarted.
 func (m *measurement) rateOf(now *measurement, channel string) float64 {
 	if m == nil {
 		return 0

@@ -11,8 +11,8 @@ import (
 	"tidegate/metrics"
 )
 
-// Load returns how busy the nodes are that are alive, and at most so many of their
-// channels and of their slow sessions. A node that does not answer is Silent.
+// Load returns the load of the live nodes, with at most most of their channels and of their
+// slow sessions. A node that does not answer is Silent.
 func (n *Nodes) Load(ctx context.Context, most int) (sum Load, err error) {
 	err = n.survey(ctx, measureLoad, errand{Most: most}, decoded(n, measureLoad, sum.add), func(silent NodeInfo) {
 		if !slices.ContainsFunc(sum.Nodes, func(of NodeLoad) bool { return of.Node == silent.Node }) {
@@ -29,17 +29,17 @@ func (n *Nodes) Load(ctx context.Context, most int) (sum Load, err error) {
 
 // meter measures how busy this node is.
 type meter struct {
-	// Fixed at birth.
+	// Immutable.
 	about    func() NodeInfo
 	ready    func() error
 	hub      *hub.Hub
 	metrics  *metrics.Metrics
 	sessions *sessions
 
-	last atomic.Pointer[measurement] // when it was asked last; nil: not for a while
+	last atomic.Pointer[measurement] // at the last question; nil: there was none for a while
 }
 
-// read tells how busy this node is, since it was asked last.
+// read returns the load of this node since the last call.
 func (m *meter) read(most int) Load {
 	last := m.last.Load()
 	if last != nil && time.Since(last.at) < leastSpan {

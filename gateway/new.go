@@ -17,7 +17,7 @@ import (
 	"tidegate/metrics"
 )
 
-// New returns a gateway that takes sessions, but delivers nothing until Run is
+// New returns a gateway. It accepts sessions at once, but delivers nothing until Run is
 // called.
 func New(c Config) (*Gateway, error) {
 	if err := errors.Join(c.Rules.Validate(), c.Limits.Validate()); err != nil {
@@ -89,7 +89,7 @@ func newHub(g *Gateway) *hub.Hub {
 	})
 }
 
-// prepareSeries makes the series of the closed sets begin at 0.
+// prepareSeries creates the metric series of all closed sets of labels, with the value 0.
 func prepareSeries(m *metrics.Metrics) {
 	for _, reason := range reasons {
 		m.Sessions.Prepare(reason.Label)
@@ -108,10 +108,10 @@ func prepareSeries(m *metrics.Metrics) {
 	}
 }
 
-// Run works until ctx ends; then it closes what sessions there are, waits for
-// all that it started and returns nil: within EndPatience, that of Shutdown if it was
-// called. Another error is one of the broker's that no reconnect can mend. It is called
-// once.
+// Run runs the gateway until ctx ends. Then it closes all sessions, waits for everything that
+// it has started, and returns nil: within EndPatience of ctx's end or, if Shutdown was called,
+// of the end of its drain window. Run returns an error if the broker fails in a way that no
+// reconnect can repair. It must be called only once.
 func (g *Gateway) Run(ctx context.Context) error {
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var parts sync.WaitGroup
@@ -141,9 +141,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 	g.drain.begin(time.Now().Add(EndPatience))
 	g.closeAll()
 	leaveChannels()
-	statements.Wait() // it says who has left, for which this node is still there
+	statements.Wait() // it tells the broker who has left, while this node still counts as alive
 	leave()
-	membership.Wait() // it says bye, for which the broker must still run
+	membership.Wait() // it says goodbye to the other nodes, for which the broker must still run
 	stop()
 	g.end()
 	parts.Wait()
@@ -151,7 +151,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	return err
 }
 
-// keepDoing calls run until it returns; after a panic, again.
+// keepDoing calls run until it returns without a panic, with a backoff after each panic.
 func (g *Gateway) keepDoing(what string, ctx context.Context, run func(context.Context)) {
 	for attempt := 0; !g.wall.Do(what, func() { run(ctx) }); attempt++ {
 		if !pause.For(ctx, pause.Backoff(attempt)) {
@@ -160,7 +160,7 @@ func (g *Gateway) keepDoing(what string, ctx context.Context, run func(context.C
 	}
 }
 
-// closeAll ends every session, and waits for a short time until they are gone.
+// closeAll closes every session and waits briefly until they are gone.
 func (g *Gateway) closeAll() {
 	defer g.hub.WriteDelayed()
 	for _, s := range g.sessions.all() {
@@ -168,6 +168,6 @@ func (g *Gateway) closeAll() {
 	}
 	select {
 	case <-g.sessions.gone():
-	case <-time.After(min(endPatience, time.Until(g.drain.lastWord())/4)): // others have to say more
+	case <-time.After(min(endPatience, time.Until(g.drain.lastWord())/4)): // leave time for the others to finish
 	}
 }

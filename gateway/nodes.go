@@ -11,18 +11,18 @@ import (
 	"tidegate/gateway/internal/cluster"
 )
 
-// Nodes are those of the cluster, of which this node is one. All methods may be called
-// concurrently.
+// Nodes are the nodes of the cluster, including this one. All methods are safe for
+// concurrent use.
 type Nodes struct {
-	// Fixed at birth.
+	// Immutable.
 	cluster *cluster.Cluster
-	budget  *Budget // where long answers take up room
+	budget  *Budget // long answers count against it
 	log     *slog.Logger
 
 	ears ears
 }
 
-// NodeInfo is what is known of a node that is alive.
+// NodeInfo describes a live node.
 type NodeInfo struct {
 	Node     string    `json:"node"`
 	Host     string    `json:"host,omitempty"` // where it runs: a machine, a container, a pod
@@ -31,9 +31,8 @@ type NodeInfo struct {
 	Since    time.Time `json:"since"` // when it started
 }
 
-// List returns the nodes that are alive, this one included, by name. What it
-// says of one that does not answer is what that one last said by itself, up to a
-// third of its lease ago.
+// List returns the live nodes, including this one, sorted by name. For a node that does not
+// answer it returns what that node last announced, up to a third of its lease ago.
 func (n *Nodes) List(ctx context.Context) (list []NodeInfo, err error) {
 	err = n.survey(ctx, describeNode, errand{}, decoded(n, describeNode, func(of NodeInfo) { list = append(list, of) }), func(silent NodeInfo) {
 		if !slices.ContainsFunc(list, func(of NodeInfo) bool { return of.Node == silent.Node }) {
@@ -47,8 +46,8 @@ func (n *Nodes) List(ctx context.Context) (list []NodeInfo, err error) {
 	return list, nil
 }
 
-// survey asks all nodes, also where some do not answer, and then tells other what each has
-// last said of itself, but this node.
+// survey asks all nodes and passes their answers to add, even if some nodes do not answer.
+// Then it calls other for each other node with what that node last announced.
 func (n *Nodes) survey(ctx context.Context, topic string, e errand, add func(json.RawMessage), other func(NodeInfo)) error {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
@@ -63,18 +62,19 @@ func (n *Nodes) survey(ctx context.Context, topic string, e errand, add func(jso
 	return nil
 }
 
-// Alive returns the names of the nodes that are alive, this one included, as far as it
-// knows without asking them.
+// Alive returns the names of the live nodes, including this one, as far as this node knows
+// without asking.
 func (n *Nodes) Alive() []string { return n.cluster.Alive() }
 
-// Hear passes what is told under a topic to ear. It is for transports whose requests
-// may come to another node than their session is on. Call it once for a topic, before
-// anybody tells something under it.
+// Hear registers ear for messages with the given topic (see Tell). It serves transports whose
+// requests may arrive at a node other than that of their session. Call it once for a topic,
+// before any message of the topic is sent.
 func (n *Nodes) Hear(topic string, ear Ear) { n.ears.add(topic, ear) }
 
-// Tell sends body, as JSON, to the ear that hears a topic on a node, and returns once the
-// ear has taken it: nil, or an *Error. With the code Unavailable it may have been taken or
-// not. What one goroutine tells a node arrives in that order.
+// Tell sends body, as JSON, to the ear that another node has registered for the topic, and
+// returns when the ear has accepted it. The error is nil or an *Error; with the code
+// Unavailable, the message may or may not have been accepted. Messages sent by one goroutine
+// to a node arrive in order.
 func (n *Nodes) Tell(ctx context.Context, node, topic string, body any) error {
 	encoded, err := json.Marshal(body)
 	if err != nil {
@@ -86,9 +86,9 @@ func (n *Nodes) Tell(ctx context.Context, node, topic string, body any) error {
 	return nil
 }
 
-// askAll has an errand done on every node that is alive, and tells add what each
-// says, one call at a time. Long answers take up room that the node has for its clients,
-// until ctx ends. An error is an *Error, and says that not all of it was done.
+// askAll runs an errand on every live node and passes each answer to add, one call at a time.
+// Long answers count against the node's budget until ctx ends. An error is an *Error and
+// means that the errand was not carried out everywhere.
 func askAll[T any](ctx context.Context, n *Nodes, topic string, e errand, add func(T)) error {
 	if err := n.cluster.AskAll(ctx, topic, e, n.holding(ctx, decoded(n, topic, add))); err != nil {
 		return ErrorOf(err)
@@ -96,13 +96,13 @@ func askAll[T any](ctx context.Context, n *Nodes, topic string, e errand, add fu
 	return nil
 }
 
-const shortAnswer = 1 << 10 // a node says no more than one of these
+const shortAnswer = 1 << 10 // in bytes; each node sends at most one part this short
 
-// holding takes room for long answers before they are added.
+// holding returns an add that first reserves room for long answers in the budget.
 func (n *Nodes) holding(ctx context.Context, add func(json.RawMessage)) func(json.RawMessage) error {
 	return func(body json.RawMessage) error {
 		if len(body) > shortAnswer {
-			payer := n.budget.backends // nobody else asks for what has long answers
+			payer := n.budget.backends // only backends ask for anything with long answers
 			if err := n.budget.Hold(payer, len(body)); err != nil {
 				return err
 			}
@@ -113,8 +113,8 @@ func (n *Nodes) holding(ctx context.Context, add func(json.RawMessage)) func(jso
 	}
 }
 
-// decoded reads what a node says. An answer that cannot be read, since a node of another
-// version gave it, is left out.
+// decoded returns a function that decodes an answer and passes it to add. It logs and skips
+// answers that it cannot decode, because they come from a node of another version.
 func decoded[T any](n *Nodes, topic string, add func(T)) func(json.RawMessage) {
 	return func(body json.RawMessage) {
 		var said T

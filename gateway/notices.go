@@ -11,7 +11,8 @@ import (
 	"tidegate/gateway/internal/attendance"
 )
 
-// newAttendance returns this node's bookkeeping of who is where.
+// newAttendance returns the Attendance of this node, which keeps track of who is on which
+// channel.
 func newAttendance(g *Gateway, c Config) *attendance.Attendance {
 	own := attendance.Config{
 		Presence: c.Presence, Broker: c.Broker, Node: g.node, Run: newName(),
@@ -27,9 +28,9 @@ func newAttendance(g *Gateway, c Config) *attendance.Attendance {
 	return attendance.New(own)
 }
 
-// SetReceivers replaces the backends that are told of some channels, beside the one of
-// Hooks. What one is to be told stays in line while it is away, and for a week after it
-// is gone. Without a Presence nobody is told of anything.
+// SetReceivers replaces the backends that get notices about some channels, in addition to
+// that of Hooks. Notices for a backend stay queued while it is away, and for a week after it
+// was removed. Without a Presence there are no notices.
 func (g *Gateway) SetReceivers(list []Receiver) {
 	if g.attendance == nil {
 		return
@@ -40,14 +41,14 @@ func (g *Gateway) SetReceivers(list []Receiver) {
 	}
 }
 
-// TellCount tells those who are on a channel of this node how many there are in the
-// whole cluster, if their protocol has an event for that. It is called by a Receiver of
-// OnSessionsChanged.
+// TellCount tells the subscribers of a channel on this node how many sessions the channel has
+// in the whole cluster, if their protocol has an event for that. A Receiver of
+// OnSessionsChanged calls it.
 func (g *Gateway) TellCount(channel string, sessions int) {
 	g.hub.TellCount(channel, sessions)
 }
 
-// receive notes who is told of what.
+// receive sets who gets which notices.
 func (g *Gateway) receive(list []Receiver) {
 	if h := g.hooks; h != nil && slices.ContainsFunc(HookEvents()[firstTold:], h.Wants) {
 		list = append([]Receiver{{Wants: h.Wants, Tell: h.Tell}}, list...)
@@ -63,7 +64,7 @@ func (g *Gateway) receive(list []Receiver) {
 	g.attendance.SetLines(lines)
 }
 
-// post puts a notice of an event in line for those who are told of it.
+// post queues a notice for each receiver that wants it.
 func (g *Gateway) post(event HookEvent, n broker.Notice) {
 	n.Event = string(event)
 	for _, r := range g.receivers.all() {
@@ -74,7 +75,7 @@ func (g *Gateway) post(event HookEvent, n broker.Notice) {
 	}
 }
 
-// postPublished returns a conclusion of a publish that tells of it as well.
+// postPublished returns a wrapper of done that posts a notice if the publish has succeeded.
 func (g *Gateway) postPublished(m broker.Message, done func(broker.Position, error)) func(broker.Position, error) {
 	return func(position broker.Position, err error) {
 		if err == nil {
@@ -85,29 +86,29 @@ func (g *Gateway) postPublished(m broker.Message, done func(broker.Position, err
 	}
 }
 
-// nodeLost is told of another node that has left or died.
+// nodeLost is called when another node has left or died.
 func (g *Gateway) nodeLost(string) {
 	if g.attendance != nil {
 		g.attendance.Lost()
 	}
 }
 
-// rousedLine is the line that another node has put notices in.
+// rousedLine names the queue in which another node has put notices.
 type rousedLine struct {
 	Line string `json:"line,omitempty"`
 }
 
-// hearOfNotices is told by another node that it has put notices in line.
+// hearOfNotices is called when another node has queued notices.
 func (g *Gateway) hearOfNotices(_ string, body json.RawMessage) error {
 	var roused rousedLine
-	_ = json.Unmarshal(body, &roused) // another version may not say which
+	_ = json.Unmarshal(body, &roused) // a node of another version may not name the queue
 	if g.attendance != nil {
 		g.attendance.RouseTeller(roused.Line)
 	}
 	return nil
 }
 
-// deliver tells the receiver what it wants to hear.
+// deliver sends the receiver those of the notices that it wants.
 func (r *receiver) deliver(ctx context.Context, g *Gateway, line []broker.Notice) error {
 	var notices []Notice
 	for i := range line {
@@ -148,11 +149,10 @@ func eventOf(notice string) HookEvent {
 	}
 }
 
-// disconnectOf returns a notice that has the same name also if it was put in line
-// twice.
+// disconnectOf returns a disconnect notice. Its ID is the same even if it was queued twice.
 func disconnectOf(n *broker.Notice) Notice {
 	var f farewell
-	_ = json.Unmarshal(n.Info, &f) // it was written here, or by another version
+	_ = json.Unmarshal(n.Info, &f) // written by this package, maybe by another version of it
 	reason := Reason{f.Code, f.Reason, f.Text}
 	if f.Reason == "" {
 		reason = Lost.With("the session's node is gone")

@@ -8,9 +8,9 @@ import (
 	"tidegate/gateway/internal/rates"
 )
 
-// Open registers a session and does its opening commands. What there is to say
-// to the client waits until Session.Attach. An error is an *Error, or wraps what
-// ErrorOf understands, and there is no session then.
+// Open opens a session and carries out its opening commands. Events for the client wait until
+// Session.Attach. If Open returns an error there is no session; the error is an *Error or one
+// that ErrorOf can convert.
 func (g *Gateway) Open(ctx context.Context, hello Hello) (*Session, error) {
 	s, err := g.open(ctx, hello)
 	if err != nil {
@@ -19,8 +19,8 @@ func (g *Gateway) Open(ctx context.Context, hello Hello) (*Session, error) {
 	return s, err
 }
 
-// noteRefused counts who is not let in. Of those that are beyond a limit it logs one a
-// minute: the answer alone says which limit it is, and clients keep that to themselves.
+// noteRefused counts a refused client. If the reason is a limit, it logs that, at most once a
+// minute: otherwise operators would not learn which limit it is.
 func (g *Gateway) noteRefused(hello Hello, e *Error) {
 	g.metrics.Sessions.Refused(string(e.Code))
 	if e.Code != LimitExceeded {
@@ -61,7 +61,7 @@ func (g *Gateway) open(ctx context.Context, hello Hello) (*Session, error) {
 		return nil, err
 	}
 	g.metrics.Sessions.Opened(s.transport, s.dialect.protocol.Name())
-	err = g.drain.check() // a drain that has begun may not have seen this session
+	err = g.drain.check() // a drain that has just begun may have missed this session
 	if err == nil {
 		err = s.begin(ctx, hello)
 	}
@@ -77,9 +77,9 @@ func (g *Gateway) open(ctx context.Context, hello Hello) (*Session, error) {
 
 func (s *Session) begin(ctx context.Context, hello Hello) error {
 	if err := s.gateway.Denials.Admit(&hello.Principal, s.remote); err != nil {
-		return err // before a backend is asked
+		return err // before asking the backend
 	}
-	if len(hello.Commands) > 0 && !hello.Principal.Backend() { // as a long-poll does each time
+	if len(hello.Commands) > 0 && !hello.Principal.Backend() { // such as each request of a long-poll
 		if err := s.gateway.Budget.spend(nil, s.purse.address, rates.Cost{Commands: 1}); err != nil {
 			return err
 		}
@@ -114,8 +114,9 @@ func (s *Session) begin(ctx context.Context, hello Hello) error {
 	return nil
 }
 
-// introduce returns whom the session is to act as, and what its client is told. One that
-// must authenticate by a first Auth is nobody yet, and the backend is not asked before that.
+// introduce returns the principal that the session is to act as, and the backend's data for
+// the client. If the client has yet to authenticate with a first Auth, the backend is not
+// asked before that.
 func (s *Session) introduce(ctx context.Context, hello Hello) (p Principal, told json.RawMessage, err error) {
 	if s.lacksAuth(&hello.Principal) && hello.AuthLater || hello.AuthFirst {
 		return hello.Principal, nil, nil
@@ -128,9 +129,10 @@ func (s *Session) introduce(ctx context.Context, hello Hello) (p Principal, told
 	return p, told, err
 }
 
-// Refuse returns a session that is over before it began, since Open has failed with err, or
-// what should have filled in hello has. It is for transports that can say so in the client's protocol:
-// attached to a connection, the session says Goodbye and closes it. It counts as none.
+// Refuse returns a session that has already ended, because Open, or what prepares hello, has
+// failed with err. It is for transports that can report the refusal in the client's protocol:
+// when attached to a connection, the session sends a Goodbye and closes it. It does not count
+// as a session.
 func (g *Gateway) Refuse(hello Hello, err error) *Session {
 	s := &Session{
 		gateway: g, writer: writer{dialect: g.dialects.of(hello.Protocol)}, transport: hello.Transport, remote: hello.Remote,

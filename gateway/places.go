@@ -6,14 +6,15 @@ import (
 	"time"
 )
 
-// find returns where the place on a channel is, or would be. The caller holds mu.
+// find returns the index at which the subscription to a channel is or would be. The caller
+// must hold mu.
 func (p *places) find(name string) (at int, found bool) {
 	return slices.BinarySearchFunc(p.list, name, func(sub *subscription, name string) int {
 		return strings.Compare(sub.Channel(), name)
 	})
 }
 
-// on returns the place on a channel; nil: there is none. The caller holds mu.
+// on returns the subscription to a channel, or nil. The caller must hold mu.
 func (p *places) on(name string) *subscription {
 	if at, found := p.find(name); found {
 		return p.list[at]
@@ -21,8 +22,8 @@ func (p *places) on(name string) *subscription {
 	return nil
 }
 
-// seen returns how many places there are beside those of channels that are watched. The
-// caller holds mu.
+// seen returns the number of subscriptions, without the Unseen ones of watched users. The
+// caller must hold mu.
 func (p *places) seen() (n int) {
 	for _, sub := range p.list {
 		if !sub.Unseen() {
@@ -32,9 +33,9 @@ func (p *places) seen() (n int) {
 	return n
 }
 
-// reserve returns the place on a channel: where there is one already, that rests on a from
-// now on, if something was shown. Else it is what made returns; where there are most that
-// are not of channels that are watched, there is no room for another one of these.
+// reserve returns the subscription to a channel. An existing one gets t's admission, if it
+// has one and the server did not grant the subscription. A new one comes from made. Unless it
+// is Unseen, there must be fewer than most subscriptions, not counting the Unseen ones.
 func (p *places) reserve(name string, t *terms, most int, made func() (*subscription, error)) (*subscription, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -61,7 +62,7 @@ func (p *places) reserve(name string, t *terms, most int, made func() (*subscrip
 	return sub, nil
 }
 
-// rest has a subscription rest on what was shown last. The caller holds mu.
+// rest makes a subscription depend on the latest admission. The caller must hold mu.
 func (p *places) rest(sub *subscription, on *Admission) {
 	p.setEnd(sub, on.Until)
 	was := sub.admission
@@ -76,7 +77,7 @@ func (p *places) rest(sub *subscription, on *Admission) {
 	}
 }
 
-// setEnd is called with mu held.
+// setEnd sets when a subscription ends. The caller must hold mu.
 func (p *places) setEnd(sub *subscription, end time.Time) {
 	sub.end = 0
 	if !end.IsZero() {
@@ -84,7 +85,7 @@ func (p *places) setEnd(sub *subscription, end time.Time) {
 	}
 }
 
-// grant makes the place on a channel one that the server has given until a time, and
+// grant marks the subscription to a channel as granted by the server until the given time. It
 // reports whether there is one.
 func (p *places) grant(channel string, until time.Time) bool {
 	p.mu.Lock()
@@ -97,7 +98,7 @@ func (p *places) grant(channel string, until time.Time) bool {
 	return sub != nil
 }
 
-// renew has the place on a channel rest on what was shown last.
+// renew makes the subscription to a channel depend on the latest admission.
 func (p *places) renew(channel string, a *Admission) (*subscription, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -112,7 +113,7 @@ func (p *places) renew(channel string, a *Admission) (*subscription, error) {
 	return sub, nil
 }
 
-// drop gives up the place on a channel; nil: there is none.
+// drop removes and returns the subscription to a channel, or returns nil if there is none.
 func (p *places) drop(channel string) *subscription {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -125,7 +126,8 @@ func (p *places) drop(channel string) *subscription {
 	return sub
 }
 
-// dropIf gives up the places that are over, and returns them. It calls over with mu held.
+// dropIf removes and returns the subscriptions for which over returns true. It calls over with
+// mu held.
 func (p *places) dropIf(over func(*subscription) bool) (dropped []*subscription) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -139,12 +141,12 @@ func (p *places) dropIf(over func(*subscription) bool) (dropped []*subscription)
 	return dropped
 }
 
-// remove gives up a place, and reports whether it was there still.
+// remove removes a subscription and reports whether it was still there.
 func (p *places) remove(sub *subscription) bool {
 	return len(p.dropIf(func(is *subscription) bool { return is == sub })) > 0
 }
 
-// close gives up all places, for good.
+// close removes and returns all subscriptions. No more can be added.
 func (p *places) close() []*subscription {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -153,14 +155,14 @@ func (p *places) close() []*subscription {
 	return list
 }
 
-// all returns the subscriptions.
+// all returns a copy of the list of subscriptions.
 func (p *places) all() []*subscription {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Clone(p.list)
 }
 
-// channels returns the names of the channels.
+// channels returns the names of the channels, sorted.
 func (p *places) channels() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -171,23 +173,22 @@ func (p *places) channels() []string {
 	return names
 }
 
-// isOn reports whether there is a place on a channel, for which the session has been let
-// in then.
+// isOn reports whether there is a subscription to a channel. If so, the session has been
+// admitted to it.
 func (p *places) isOn(channel string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.on(channel) != nil
 }
 
-// has reports whether there is a subscription still, and whether it is by a grant of the
-// server's.
+// has reports whether a subscription still exists, and whether the server has granted it.
 func (p *places) has(sub *subscription) (has, granted bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.on(sub.Channel()) == sub, sub.granted
 }
 
-// as returns whom a session that acts as is acts as on a channel.
+// as returns the principal that a session of principal is acts as on a channel.
 func (p *places) as(is *Principal, channel string) *Principal {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -198,8 +199,7 @@ func (p *places) as(is *Principal, channel string) *Principal {
 	return sub.admission.applied(is, channel)
 }
 
-// identity returns who the client of a subscription is there, if not whom the session acts
-// as; nil: that.
+// identity returns the identity of a subscription, or nil if it is that of the session.
 func (p *places) identity(sub *subscription) *Identity {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -209,7 +209,7 @@ func (p *places) identity(sub *subscription) *Identity {
 	return sub.admission.As
 }
 
-// endOf returns when a subscription ends; zero: with the session.
+// endOf returns when a subscription ends; zero means with the session.
 func (p *places) endOf(sub *subscription) time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -219,7 +219,8 @@ func (p *places) endOf(sub *subscription) time.Time {
 	return time.Unix(0, sub.end)
 }
 
-// nextEnd returns when the first subscription ends, or at, if that is sooner; zero: never.
+// nextEnd returns the earliest end of a subscription, or at if that is earlier; zero means
+// never.
 func (p *places) nextEnd(at time.Time) time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -234,7 +235,7 @@ func (p *places) nextEnd(at time.Time) time.Time {
 	return at
 }
 
-// isGranted reports whether the server has put the session on a channel.
+// isGranted reports whether the server has subscribed the session to a channel.
 func (p *places) isGranted(channel string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

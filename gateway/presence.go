@@ -5,13 +5,13 @@ import (
 	"fmt"
 )
 
-// Members returns who is on a channel, in the whole cluster, by user. Those who were on it
-// on this node before the call are among them, as are those who linger, without sessions.
+// Members returns the members of a channel in the whole cluster, sorted by user. They include
+// all who joined on this node before the call, and users who linger without a session.
 func (g *Gateway) Members(ctx context.Context, p *Principal, channel string) ([]Member, error) {
 	return g.members(ctx, p, nil, channel)
 }
 
-// members asks on behalf of p, for session s if there is one.
+// members is like Members, on behalf of session s if that is not nil.
 func (g *Gateway) members(ctx context.Context, p *Principal, s *Session, channel string) ([]Member, error) {
 	if err := g.permit(ctx, p, s, channel); err != nil {
 		return nil, err

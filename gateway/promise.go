@@ -2,13 +2,13 @@ package gateway
 
 // The promise: no client misses a message without being told.
 //
-// These are the events that may leave a client without a message, and who tells it.
-// A channel with history repairs first: what its history has is read and sent, and a
-// loss is told only where something may be gone. "Gap" is the event of that name; a
-// protocol that cannot say it ends the session with Missed, or the one subscription
-// (Frame.Last), spread over some seconds, and the session hears nothing of the channel
-// in between. "Not recovered" is the
-// Subscribed of a client that comes with a cursor, without Recovered.
+// The table lists the events that may make a client miss a message, and how the client
+// learns of it. A channel with history is repaired first: the node reads what the history
+// has and sends it, and reports a loss only if messages may be gone for good. "Gap" is the
+// event of that name. A protocol that cannot express it ends the session with Missed, or the
+// one subscription (Frame.Last), at a random moment within some seconds; until then the
+// session receives nothing from the channel. "Not recovered" is a Subscribed without
+// Recovered, sent to a client that resumes with a cursor.
 //
 //	 event                                        with history                       without
 //	 1 the broker's link was lost                 repair (Channel.missed)            Gap (Channel.missed)
@@ -44,22 +44,22 @@ package gateway
 //	16 its protocol cannot say a message          the session ends with the error's  the same
 //	                                              reason (Channel.dismiss)
 //
-// Channel, Hub, Join, resumption and woken are those of gateway/internal/hub, Timeline is that
-// of gateway/internal/timeline.
+// Channel, Hub, Join, resumption and woken are types of gateway/internal/hub; Timeline is a
+// type of gateway/internal/timeline.
 //
-// Nobody tells what was meant to be left out: messages that were published as
-// transient, messages that a newer one replaces where the rule says conflate, one's own
-// where the client wants no echo, what is not for its session (Publish.Except), and a
-// history that a backend has cleared, of which only a client that resumes hears (10).
+// Nothing is reported for messages that are left out on purpose: those published as
+// transient, those replaced by a newer one where the rule says conflate, a client's own
+// messages if it wants no echo, those not meant for its session (Publish.Except), and a
+// history cleared by a backend, which only a client that resumes notices (10).
 //
-// Where the promise ends. Of event 8 the first message of its kind is not told if it is
-// lost: until one has come, a node cannot know that others publish past the history.
-// What a broker confirms and then forgets before any node has heard of it shows as a
-// new epoch (4), if the broker's History keeps its contract: an epoch never gives an
-// offset twice.
+// Limits of the promise. If the first message of event 8 on a channel is lost, that is not
+// reported: until one such message has arrived, a node cannot know that others publish
+// without the history. A message that the broker confirms and then forgets before any node
+// has received it shows as a new epoch (4), provided that the broker's History keeps its
+// contract never to give the same offset twice in an epoch.
 //
-// What comes twice. Nobody is given a message twice in one epoch. A client that
-// comes from the former epoch is not given again what it has of that, and on a node that was
-// there when that epoch began, neither is one that has counted on from before its first
-// message. One that was away for two epochs or more gets all that there is: nothing is kept of
-// older epochs.
+// Duplicates. No client receives a message twice within one epoch. A client that resumes
+// from the former epoch does not receive again what it has of that epoch. On a node that was
+// running when the former epoch began, this also holds for a client that has counted on from
+// before its first message. A client that was away for two epochs or more receives all that
+// there is, because nothing is kept about older epochs.

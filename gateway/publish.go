@@ -12,8 +12,8 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// Publish publishes one message on behalf of p and returns its position, which is
-// zero without history. It waits for the broker's answer, or until ctx ends.
+// Publish publishes one message on behalf of p and returns its position, which is zero
+// without history. It waits for the broker's answer, or until ctx ends.
 func (g *Gateway) Publish(ctx context.Context, p *Principal, c Publish) (broker.Position, error) {
 	type answer struct {
 		position broker.Position
@@ -33,10 +33,10 @@ func (g *Gateway) Publish(ctx context.Context, p *Principal, c Publish) (broker.
 	}
 }
 
-// publish publishes one message on behalf of p, whose session is s, or nil. It
-// waits for the backend if that is asked, but not for the broker: done is told
-// what became of the message, as by Broker.Publish, and calls notePublish. When the
-// caller has no more to publish for now it has what is parked written.
+// publish publishes one message on behalf of p, whose session is s, or nil. It waits for the
+// backend if that is asked, but not for the broker. It calls done with the outcome, as
+// Broker.Publish does; done must call notePublish. A caller that has no more to publish for
+// now must have the parked frames written.
 func (g *Gateway) publish(ctx context.Context, p *Principal, s *Session, c Publish, began time.Time, done func(broker.Position, error)) {
 	trace := ""
 	if g.tracer != nil {
@@ -51,7 +51,7 @@ func (g *Gateway) publish(ctx context.Context, p *Principal, s *Session, c Publi
 		User: p.User, Session: cmp.Or(c.mark, s.name()), Except: c.Except, Tags: c.Tags, Time: began.Truncate(time.Millisecond),
 		Trace: trace, Transient: c.Transient,
 	}
-	if p.Info != nil && g.rule(c.Channel).Presence { // others may know of a publisher what they see there
+	if p.Info != nil && g.rule(c.Channel).Presence { // publish no more about the publisher than subscribers see in presence
 		m.Info, m.Elsewhere = p.Info, p.Elsewhere
 	}
 	if !p.Backend() && g.receivers.hear(OnPublished, c.Channel) {
@@ -69,7 +69,7 @@ func (g *Gateway) notePublish(began time.Time, err error) {
 	g.metrics.Messages.Publish(result).Observe(time.Since(began).Seconds())
 }
 
-// authorizePublish is Authorize for a publish of session s, or of none.
+// authorizePublish is like Authorize for a publish by session s, which may be nil.
 func (g *Gateway) authorizePublish(p *Principal, s *Session, channel string) error {
 	if s != nil && !p.Backend() && g.rule(channel).Publish == rules.Subscribers && s.places.isOn(channel) {
 		return nil
@@ -77,7 +77,7 @@ func (g *Gateway) authorizePublish(p *Principal, s *Session, channel string) err
 	return g.Authorize(p, ToPublish, channel)
 }
 
-// admitPublish returns nil if c may go out, which the backend may have rewritten.
+// admitPublish returns nil if c may be published. The backend may have modified c.
 func (g *Gateway) admitPublish(ctx context.Context, p *Principal, s *Session, c *Publish) error {
 	if err := g.authorizePublish(p, s, c.Channel); err != nil {
 		return err
@@ -88,7 +88,7 @@ func (g *Gateway) admitPublish(ctx context.Context, p *Principal, s *Session, c 
 	if err := g.askPublish(ctx, p, s, c); err != nil {
 		return err
 	}
-	return g.checkPublish(*c) // what the backend made of it
+	return g.checkPublish(*c) // the backend may have modified it
 }
 
 func (g *Gateway) checkPublish(c Publish) error {
@@ -117,14 +117,14 @@ var errNested = failf(BadRequest, "the JSON is nested too deep: at most %d level
 
 func (g *Gateway) publishOptions(c *Publish) broker.PublishOptions {
 	rule := g.rule(c.Channel)
-	o := broker.PublishOptions{Bare: rule.Bare, RestLater: true} // a client may have sent more, to be answered together
+	o := broker.PublishOptions{Bare: rule.Bare, RestLater: true} // the client may have sent more, to be answered together
 	if g.history != nil && !c.Transient {
 		o.HistorySize, o.HistoryTTL, o.Replicas = rule.HistorySize, rule.HistoryTTL, rule.Replicas
 	}
 	return o
 }
 
-// PublishCost returns what a publish costs.
+// PublishCost returns the cost of a publish.
 func (g *Gateway) PublishCost(c *Publish) rates.Cost {
 	cost := rates.Cost{Commands: 1, Bytes: len(c.Payload) + len(c.Key) + len(c.Event) + len(c.Tags), Key: c.Key != ""}
 	if g.publishOptions(c).HistorySize > 0 {
@@ -133,8 +133,8 @@ func (g *Gateway) PublishCost(c *Publish) rates.Cost {
 	return cost
 }
 
-// publish sends a message on its way. The client hears when the broker has
-// answered; before that publish waits only if too many answers are due.
+// publish sends a message to the broker. The client is told when the broker has answered;
+// publish itself waits only if too many answers are outstanding.
 func (s *Session) publish(ctx context.Context, c Publish) {
 	c.Channel = s.special.channelOf(c.Channel)
 	if c.Joined && !s.places.isOn(c.Channel) {
@@ -159,20 +159,20 @@ func (s *Session) publish(ctx context.Context, c Publish) {
 	}
 }
 
-// confirmation tells a client what has become of what it has published.
+// confirmation tells a client the outcome of a publish.
 type confirmation struct {
 	session *Session
 	id      ID
 	channel string
 	size    int
-	payer   *rates.Bucket // for so many bytes
+	payer   *rates.Bucket // pays for size bytes
 	began   time.Time
 
-	conclude func(broker.Position, error) // is tell
+	conclude func(broker.Position, error) // the method value tell
 }
 
-// confirmation returns what is told, once, what becomes of a publish. Its memory is that
-// of others before.
+// confirmation returns a function that must be called once, with the outcome of a publish. It
+// reuses memory of earlier confirmations.
 func (s *Session) confirmation(p *Publish, payer *rates.Bucket, began time.Time) func(broker.Position, error) {
 	c, ok := s.gateway.confirmations.Get().(*confirmation)
 	if !ok {
@@ -193,17 +193,17 @@ func (c *confirmation) tell(position broker.Position, err error) {
 	defer s.gateway.wall.Catch("answer a publish", s.crash)
 	if err == nil {
 		frame, _ := s.frameOf(Published{ID: id, Channel: channel, Position: position})
-		s.park(frame) // the broker follows up with a Rest
+		s.park(frame) // the broker calls Rest afterwards
 	}
 	s.concludeAs("publish", id, channel, err)
 }
 
-// longPublish is the size of a message that does not wait for what else the client
-// has sent: compressed, a few bytes could bring about more than outboxes hold.
+// longPublish is the size from which a message is not held back to be sent with others: a few
+// compressed bytes could otherwise expand to more than outboxes hold.
 const longPublish = 4 << 10
 
-// tracePublish returns what travels with a message, and conclude, which tells the tracer
-// too. It may be called when a publish begins.
+// tracePublish must be called when a publish begins. It returns the trace context for the
+// message, and a wrapper of conclude that also tells the tracer.
 func (g *Gateway) tracePublish(p *Principal, c *Publish, conclude func(broker.Position, error)) (string, func(broker.Position, error)) {
 	trace, done := g.tracer.Publish(p, c.Channel, c.Trace)
 	if done == nil {

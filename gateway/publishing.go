@@ -2,24 +2,23 @@ package gateway
 
 import "tidegate/broker/lock"
 
-// publishing is what a session has published and the broker has not answered yet.
-// The session's client may send more meanwhile, so that one that does not wait for
-// each answer shares round trips with itself. The zero value is ready; all methods
-// may be called concurrently.
+// publishing keeps track of a session's publishes that the broker has not answered yet. The
+// client may send more meanwhile; if it does not wait for each answer, its publishes share
+// round trips. The zero value is ready for use. All methods are safe for concurrent use.
 type publishing struct {
 	mu      lock.Mutex[lock.Publishing]
-	due     uint32        // answers
-	bytes   uint32        // of the payloads: a few, or one that is long
-	settled chan struct{} // closed when an answer has come; nil: nobody waits for that
+	due     uint32        // answers outstanding
+	bytes   uint32        // total size of their payloads, within mostDueBytes unless there is only one
+	settled chan struct{} // closed at the next answer; nil: nobody waits
 }
 
-// A session waits while the answers that are due are as many as this.
+// Limits of outstanding answers; a session that reaches one of them waits.
 const (
 	mostDue      = 64
 	mostDueBytes = 256 << 10
 )
 
-// begin waits until there is room for one more, and takes it.
+// begin waits until there is room for one more publish, and adds it.
 func (p *publishing) begin(size int) {
 	for settled := p.tryBegin(size); settled != nil; settled = p.tryBegin(size) {
 		<-settled
@@ -37,7 +36,7 @@ func (p *publishing) tryBegin(size int) (settled <-chan struct{}) {
 	return nil
 }
 
-// end says that an answer has come.
+// end records that an answer has arrived.
 func (p *publishing) end(size int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -49,7 +48,7 @@ func (p *publishing) end(size int) {
 	}
 }
 
-// await returns when no answer is due.
+// await waits until no answer is outstanding.
 func (p *publishing) await() {
 	for settled := p.unsettled(); settled != nil; settled = p.unsettled() {
 		<-settled
@@ -65,7 +64,7 @@ func (p *publishing) unsettled() <-chan struct{} {
 	return p.nextSettled()
 }
 
-// nextSettled is called with mu held.
+// nextSettled returns a channel that is closed at the next answer. The caller must hold mu.
 func (p *publishing) nextSettled() <-chan struct{} {
 	if p.settled == nil {
 		p.settled = make(chan struct{})

@@ -7,23 +7,23 @@ import (
 	"tidegate/gateway/internal/rates"
 )
 
-// purse is what a session spends from.
+// purse holds the buckets that a session spends from.
 type purse struct {
-	address *rates.Bucket                // of all clients that come from where it comes from; fixed at birth
-	own     atomic.Pointer[rates.Bucket] // of the session's user, or its own; nil: it has sent nothing yet
-	flood   *flood                       // nil: there was none. Owned by Receive
+	address *rates.Bucket                // shared by all clients at the session's address; immutable
+	own     atomic.Pointer[rates.Bucket] // of the session's user or, without one, of the session; nil: it has spent nothing yet
+	flood   *flood                       // nil: the client has not exceeded its rate; owned by Receive
 }
 
-// flood is a client that goes on beyond its rate. Its commands are refused one by
-// one, up to as many a second as may pass; then it is read from only as fast as it
-// may be refused; and in the end it is sent away.
+// flood is a client that keeps exceeding its rate. At first each of its commands is refused,
+// up to the rate that it may have. Beyond that, it is read only as fast as it may be refused.
+// After floodPatience it is disconnected.
 type flood struct {
-	answers *rates.Bucket // refusals that may be told
+	answers *rates.Bucket // limits the refusals that are sent
 	since   time.Time
 	last    time.Time
 }
 
-// bucket returns the one of the session's user, or its own.
+// bucket returns the bucket of the session's user or, without one, of the session.
 func (p *purse) bucket(b *Budget) *rates.Bucket {
 	if p.own.Load() == nil {
 		p.own.CompareAndSwap(nil, b.rates.Own())
@@ -31,7 +31,7 @@ func (p *purse) bucket(b *Budget) *rates.Bucket {
 	return p.own.Load()
 }
 
-// spendAs has the session spend from its user's bucket from now on.
+// spendAs makes the session spend from its user's bucket from now on.
 func (p *purse) spendAs(user string, b *Budget) {
 	bucket := b.rates.User(user)
 	for before := p.own.Load(); before != b.closed; before = p.own.Load() {
@@ -43,21 +43,21 @@ func (p *purse) spendAs(user string, b *Budget) {
 	b.rates.Release(bucket)
 }
 
-// close gives back what the session has spent from. It is called once.
+// close returns the session's buckets. It must be called only once.
 func (p *purse) close(b *Budget) {
 	b.rates.Release(p.own.Swap(b.closed))
 	b.rates.Release(p.address)
 }
 
 const (
-	floodGap      = 2 * time.Second  // without a refusal: the flood is over
-	floodPatience = 10 * time.Second // then the session ends
-	refusals      = 100              // a second that may be told where the commands of one client have no limit
+	floodGap      = 2 * time.Second  // without a refusal for this long, the flood is over
+	floodPatience = 10 * time.Second // a flood of this length ends the session
+	refusals      = 100              // most refusals sent per second, if the client's commands have no limit
 )
 
-// refuse notes that a command has come too fast, of a client that may send so many a
-// second. It returns how long the client is to be read no further, and whether it has gone
-// on like that for too long.
+// refuse records that a command of a client that may send rate commands a second came too
+// fast. It returns how long to pause reading from the client, and whether the flood has lasted
+// too long.
 func (p *purse) refuse(rate int) (wait time.Duration, enough bool) {
 	if p.flood == nil {
 		p.flood = &flood{answers: rates.New(rates.Limit{Commands: rate})}

@@ -9,7 +9,7 @@ import (
 	"tidegate/gateway/internal/cluster"
 )
 
-// describe tells of a user's sessions on this node, in parts.
+// describe reports a user's sessions on this node, in parts.
 func (r *sessions) describe(user string, say sayer) error {
 	var part []SessionInfo
 	size := 0
@@ -31,7 +31,7 @@ func (r *sessions) openOf(user string) []*Session {
 	return slices.DeleteFunc(r.of(user), func(s *Session) bool { return !s.out.Open() })
 }
 
-// find tells of a session that is open here.
+// find reports a session if it is open on this node.
 func (r *sessions) find(id string, say sayer) error {
 	if s := r.named(id); s != nil && s.out.Open() {
 		return say(s.info())
@@ -46,7 +46,7 @@ func (s *Session) info() SessionInfo {
 	}
 }
 
-// bytes returns about how many bytes i has as JSON.
+// bytes returns the approximate size of i as JSON.
 func (i *SessionInfo) bytes() int {
 	n := 200
 	for _, name := range i.Channels {
@@ -55,7 +55,7 @@ func (i *SessionInfo) bytes() int {
 	return n
 }
 
-// reachedBy returns those of this node's sessions that an errand is about.
+// reachedBy returns the sessions on this node that an errand applies to.
 func (r *sessions) reachedBy(e errand) []*Session {
 	return slices.DeleteFunc(r.openOf(e.User), func(s *Session) bool {
 		return e.Session != "" && s.id != e.Session || slices.Contains(e.Except, s.id)
@@ -91,12 +91,13 @@ func (r *sessions) disconnect(e errand) (reached int) {
 	return len(sessions)
 }
 
-// subscribe goes on after an error, but not with a broker that is away.
+// subscribe subscribes sessions to a channel. After an error it continues with the next
+// session, unless the broker is unavailable.
 func (r *sessions) subscribe(ctx context.Context, e errand, say sayer) (err error) {
 	reached := 0
 	for _, s := range r.reachedBy(e) {
 		if s.alone && !s.places.isOn(e.Channel) {
-			continue // see ownChannels
+			continue // see greeting.own
 		}
 		failure := s.receiveChannel(ctx, Grant{e.Channel, e.Until, e.Info, e.Data, e.Cursor, e.Unseen, e.Unaware, e.Unplaced})
 		switch {
@@ -112,7 +113,7 @@ func (r *sessions) subscribe(ctx context.Context, e errand, say sayer) (err erro
 	return cmp.Or(say(reached), err)
 }
 
-// unsubscribe takes sessions off a channel.
+// unsubscribe removes sessions from a channel and returns how many were on it.
 func (r *sessions) unsubscribe(e errand) (reached int) {
 	for _, s := range r.reachedBy(e) {
 		if s.loseChannel(e.Channel) {

@@ -8,14 +8,15 @@ import (
 	"tidegate/gateway/internal/rates"
 )
 
-// reader is on whose behalf something is read. A backend has no buckets.
+// reader is a client on whose behalf something is read. For a backend, both buckets are nil.
 type reader struct{ own, address *rates.Bucket }
 
 var _ hub.Turn = reader{}
 
 var errManyReads = failf(RateLimited, "too much is being read for you at a time: wait for the answers, then ask again")
 
-// begin waits for a place. An error is a RateLimited.
+// begin waits for permission to read. An error has the code RateLimited if the wait was too
+// long.
 func (r reader) begin(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, hub.ReadTimeout, errManyReads)
 	defer cancel()
@@ -36,7 +37,7 @@ func (r reader) refusal(ctx context.Context) error {
 	return ErrorOf(context.Cause(ctx))
 }
 
-// Try is begin without the wait. It reports whether there was a place.
+// Try is like begin, but does not wait. It reports whether the read may begin.
 func (r reader) Try() bool {
 	if !r.own.TryRead() {
 		return false
@@ -48,13 +49,13 @@ func (r reader) Try() bool {
 	return true
 }
 
-// End gives the place back.
+// End ends a read that begin or Try has permitted.
 func (r reader) End() {
 	r.address.EndRead()
 	r.own.EndRead()
 }
 
-// Wait waits until there is a place, and does not take it.
+// Wait waits until a read is permitted, but does not begin it.
 func (r reader) Wait(ctx context.Context) error {
 	err := r.begin(ctx)
 	if err == nil {
@@ -63,9 +64,9 @@ func (r reader) Wait(ctx context.Context) error {
 	return err
 }
 
-// Read calls read, which has something read from the broker on behalf of p, for a
-// request without a session from the given address. It waits while too much is being
-// read for the same client; an error is read's, or a RateLimited.
+// Read calls read, which reads something from the broker, on behalf of p for a request without
+// a session from the given address. It first waits while too many reads run for the same
+// client. It returns read's error, or that the wait was too long (RateLimited).
 func (b *Budget) Read(ctx context.Context, p *Principal, remote string, read func() error) error {
 	if p.Backend() {
 		return read()

@@ -5,11 +5,11 @@ import (
 	"fmt"
 )
 
-// ErrBrokerAway is why a node is not ready whose link to the broker is down. What it is
-// wrapped in says more, for operators: addresses, and what Redis has answered.
+// ErrBrokerAway says that a node is not ready because it cannot reach the broker. The error
+// that wraps it has details for operators: addresses and answers of Redis.
 var ErrBrokerAway = errors.New("the broker is away")
 
-// Ready returns nil if the node is fit to take traffic, else why not.
+// Ready returns nil if the node can take traffic, else the reason why not.
 func (g *Gateway) Ready() error {
 	if g.drain.begun.Load() {
 		return errors.New("draining")
@@ -23,7 +23,7 @@ func (g *Gateway) Ready() error {
 	return g.Nodes.cluster.Joined()
 }
 
-// readiness is Ready as a number: 1 or 0.
+// readiness returns 1 if the node is ready, else 0.
 func (g *Gateway) readiness() float64 {
 	if g.Ready() != nil {
 		return 0

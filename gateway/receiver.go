@@ -7,7 +7,7 @@ import (
 	"tidegate/broker"
 )
 
-// receiver is a Receiver, and what the broker puts in line for it.
+// receiver is a Receiver, with what the broker is to queue for it.
 type receiver struct {
 	Receiver
 	wants broker.Wants
@@ -23,12 +23,12 @@ func newReceiver(r Receiver) receiver {
 	}}
 }
 
-// hears reports whether it is told of a channel.
+// hears reports whether it gets notices about a channel.
 func (r *receiver) hears(channel string) bool { return r.Of == nil || r.Of(channel) }
 
-// receivers are who is told of notices. All methods may be called concurrently.
+// receivers are the backends that get notices. All methods are safe for concurrent use.
 type receivers struct {
-	list atomic.Pointer[[]receiver] // nil: nobody
+	list atomic.Pointer[[]receiver] // nil: none
 }
 
 func (r *receivers) all() []receiver {
@@ -38,17 +38,18 @@ func (r *receivers) all() []receiver {
 	return nil
 }
 
-// hear reports whether somebody is told of an event on a channel.
+// hear reports whether some receiver wants notices of an event on a channel.
 func (r *receivers) hear(event HookEvent, channel string) bool {
 	return slices.ContainsFunc(r.all(), func(r receiver) bool { return r.Wants(event) && r.hears(channel) })
 }
 
-// hearOfSessions reports whether somebody is told of sessions that are over.
+// hearOfSessions reports whether some receiver wants notices of sessions that have ended.
 func (r *receivers) hearOfSessions() bool {
 	return slices.ContainsFunc(r.all(), func(r receiver) bool { return r.wants.Sessions })
 }
 
-// count reports whether somebody is told whether, or how many, sessions are on a channel.
+// count reports whether some receiver wants to know if, or how many, sessions are on a
+// channel.
 func (r *receivers) count(channel string) bool {
 	return slices.ContainsFunc(r.all(), func(r receiver) bool {
 		return (r.wants.Channels || r.wants.Counts) && r.hears(channel)

@@ -2,10 +2,10 @@ package gateway
 
 import "context"
 
-// Receive handles one frame of the client's, which is not kept. It takes as long
-// as the commands in it do, but for subscribes and publishes: those go on, together
-// with those of the next frames. Calls must not overlap. An error is to be given to
-// End.
+// Receive handles one frame of the client, which it does not retain. It returns when the
+// frame's commands are done, except for subscribes and publishes, which continue together
+// with those of the next frames. Receive must not be called concurrently. Its caller must
+// pass an error to End.
 func (s *Session) Receive(ctx context.Context, frame Frame) (err error) {
 	defer s.gateway.wall.Catch("handle a client's frame", func() { err = Failed })
 	if !s.out.Open() {
@@ -21,9 +21,9 @@ func (s *Session) Receive(ctx context.Context, frame Frame) (err error) {
 	return nil
 }
 
-// Subscribe puts the session on channels, as a client's commands would, and then
-// tells CaughtUp: all that was missed has been told by then. It returns at once, and
-// is called once, after Attach, by a transport whose clients cannot speak.
+// Subscribe subscribes the session to channels, as commands of a client would. After all
+// missed messages it sends CaughtUp. It returns at once. A transport whose clients cannot send
+// calls it once, after Attach.
 func (s *Session) Subscribe(channels ...Subscribe) {
 	s.goOn(func() {
 		s.subscribeAll(s.gateway.life, channels, func(c Subscribe, err error) { s.conclude(c, err) })
@@ -31,10 +31,10 @@ func (s *Session) Subscribe(channels ...Subscribe) {
 	})
 }
 
-// Attach gives the session its connection. The transport does the reading: it calls
-// Receive for each frame, Rest when it is about to wait, for the client or anything
-// else, and End when there will be no more. One whose clients cannot speak calls
-// Subscribe instead of Receive. Attach is called once.
+// Attach gives the session its connection. The transport does the reading: it calls Receive
+// for each frame, Rest before it waits for the client or anything else, and End when there are
+// no more frames. A transport whose clients cannot send calls Subscribe instead of Receive.
+// Attach must be called only once.
 func (s *Session) Attach(conn Conn) {
 	s.conn = conn
 	if s.out.Attach() {

@@ -2,8 +2,8 @@ package gateway
 
 import "tidegate/gateway/internal/attendance"
 
-// register has the backend told when the session is over, also if its node dies. It
-// is for a session that was let in.
+// register has the backend told when the session ends, even if this node dies. It is called
+// once the session has been admitted.
 func (s *Session) register() {
 	g, p := s.gateway, s.who()
 	if g.attendance == nil || !g.receivers.hearOfSessions() || p.Backend() || s.lacksAuth(p) {

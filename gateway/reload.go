@@ -2,8 +2,8 @@ package gateway
 
 import "tidegate/gateway/rules"
 
-// DropKeys ends the sessions of backends whose API keys are good no more as they were, as
-// holds says of what Authenticate has returned; and of those that are about to begin.
+// DropKeys ends the sessions of backends whose API keys are no longer valid, and those about
+// to open. holds reports whether a Principal returned by Authenticate is still valid.
 func (g *Gateway) DropKeys(holds func(Principal) bool) {
 	g.holds.Store(&holds)
 	for _, s := range g.sessions.all() {
@@ -20,8 +20,8 @@ func (g *Gateway) keyWithdrawn(p *Principal) bool {
 	return holds != nil && p.Backend() && !(*holds)(*p)
 }
 
-// SetRules replaces the rules. Sessions leave the channels that they may no
-// longer be on, and are told.
+// SetRules replaces the rules. Sessions are removed from the channels that they may no longer
+// be on, and are told.
 func (g *Gateway) SetRules(list rules.List) error {
 	if err := list.Validate(); err != nil {
 		return err

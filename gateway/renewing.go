@@ -2,7 +2,7 @@ package gateway
 
 import "context"
 
-// renew puts the end of a subscription off, if the gate admits it anew.
+// renew postpones the end of a subscription, if the new credentials are accepted.
 func (s *Session) renew(ctx context.Context, c Renew) error {
 	name := s.special.channelOf(c.Channel)
 	a, err := s.admitTo(ctx, Subscribe{ID: c.ID, Channel: name, Token: c.Token, Data: c.Data})
@@ -16,9 +16,9 @@ func (s *Session) renew(ctx context.Context, c Renew) error {
 	if err != nil {
 		return err
 	}
-	sub.Recount() // it may be shown otherwise from now on
+	sub.Recount() // the identity may have changed
 	if s.gateway.Denials.ofAdmission(a) != nil {
-		s.leaveForbidden() // who forbade it may have looked before
+		s.leaveForbidden() // a concurrent denial may have missed the new admission
 		return nil
 	}
 	s.gateway.expireSoon(s, a.Until)
@@ -26,8 +26,8 @@ func (s *Session) renew(ctx context.Context, c Renew) error {
 	return nil
 }
 
-// admitTo asks the gate, or takes from the token of a channel, how the client may come to
-// it. nil: as the zero Admission says.
+// admitTo returns the conditions under which the client may join a channel, from the gate or
+// from the channel's token; nil stands for the zero Admission.
 func (s *Session) admitTo(ctx context.Context, c Subscribe) (*Admission, error) {
 	switch {
 	case s.special.gate == nil && c.Token == "":
@@ -42,7 +42,7 @@ func (s *Session) admitTo(ctx context.Context, c Subscribe) (*Admission, error) 
 	return &a, nil
 }
 
-// admitByToken admits the session's user to the channel that a token of it names.
+// admitByToken admits the session's user to the channel that a token names.
 func (s *Session) admitByToken(ctx context.Context, token, channel string) (*Admission, error) {
 	if s.gateway.auth == nil {
 		return nil, failf(Unauthenticated, "this gateway knows no tokens: configure auth.jwt")

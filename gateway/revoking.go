@@ -1,7 +1,7 @@
 package gateway
 
-// expel ends the sessions of who is forbidden to be here, and the subscriptions of who was
-// admitted to a channel by a token that is revoked, or as a user that is banned.
+// expel ends the sessions that are denied, and the subscriptions that were admitted by a
+// revoked token or as a banned user.
 func (r *sessions) expel() {
 	for _, s := range r.all() {
 		if d := s.gateway.Denials.of(s.who(), s.remote); d != nil {
@@ -12,8 +12,8 @@ func (r *sessions) expel() {
 	}
 }
 
-// leaveForbidden takes the session off the channels to which it was admitted by tokens that
-// are revoked, or as users that are banned.
+// leaveForbidden ends the session's subscriptions that were admitted by revoked tokens or as
+// banned users.
 func (s *Session) leaveForbidden() {
 	var why []*Denial
 	left := s.places.dropIf(func(sub *subscription) bool {
@@ -30,8 +30,8 @@ func (s *Session) leaveForbidden() {
 	}
 }
 
-// reauthorize takes the session off the channels that it may not be on, but for
-// those that the server has put it on.
+// reauthorize removes the session from the channels that the rules no longer allow, except
+// those granted by the server.
 func (s *Session) reauthorize() {
 	for _, name := range s.places.channels() {
 		if s.places.isGranted(name) {

@@ -8,8 +8,8 @@ import (
 	"tidegate/gateway/internal/rates"
 )
 
-// FindSession returns what is known of a session that is open on any node. Without
-// one the error's code is NotFound.
+// FindSession returns the session with the given ID, on whatever node it is open. It returns
+// NotFound if there is none.
 func (u *Users) FindSession(ctx context.Context, id string) (found SessionInfo, err error) {
 	if !u.finding.TryRead() {
 		return SessionInfo{}, failf(Unavailable, "this node looks for as many sessions as it can: try again")
@@ -19,7 +19,7 @@ func (u *Users) FindSession(ctx context.Context, id string) (found SessionInfo, 
 	defer enough()
 	err = askAll(ctx, u.nodes, findSession, errand{Session: id}, func(info SessionInfo) {
 		found = info
-		enough() // nobody else has it
+		enough() // no other node has it
 	})
 	switch {
 	case found.Session != "":
@@ -30,16 +30,15 @@ func (u *Users) FindSession(ctx context.Context, id string) (found SessionInfo, 
 	return SessionInfo{}, err
 }
 
-// SendTo hands a frame of its client's to a session on any node, for transports on
-// which a client sends by requests that may come to another node than the one that
-// it hears. It returns once the session's node has put the frame in line: nil, or an
-// *Error: NotFound if the session is not open there, RateLimited if it has too much
-// in line, Unavailable if its node holds too much for clients, or if the frame may or may
-// not have come. The address that the
-// request comes from pays for it as for a command; empty: nobody does. What one goroutine
-// sends is handled in that order. The transport of such a session receives nothing
-// for it by itself. The key is the session's Hello.Key, which the client must have
-// shown: everybody may know the id. With another the error is Forbidden.
+// SendTo passes a client's frame to its session on any node. It is for transports whose
+// clients send by requests, which may arrive at a node other than the session's; such a
+// transport does not call Receive itself. SendTo returns when the session's node has queued
+// the frame. The error is nil or an *Error: NotFound if the session is not open there,
+// Forbidden if key is not the session's Hello.Key, RateLimited if the session has too much
+// queued, Unavailable if its node holds too much for clients or if the frame may or may not
+// have arrived. The client must have presented the key, since anybody may know the ID. The
+// request costs its address, remote, as much as a command; an empty remote pays nothing.
+// Frames sent by one goroutine are handled in order.
 func (u *Users) SendTo(ctx context.Context, remote, node, session, key string, frame Frame) error {
 	if err := u.Spend(remote); err != nil {
 		return err
@@ -51,8 +50,8 @@ func (u *Users) SendTo(ctx context.Context, remote, node, session, key string, f
 	return nil
 }
 
-// Spend takes from an address what a request of a client's costs that has a session
-// on any node; an error is a RateLimited, or a Forbidden if the address is banned.
+// Spend charges an address for a request of a client with a session on any node. An error has
+// the code RateLimited, or Forbidden if the address is banned.
 func (u *Users) Spend(remote string) error {
 	if remote == "" {
 		return nil
@@ -65,7 +64,7 @@ func (u *Users) Spend(remote string) error {
 	return u.budget.spend(nil, address, rates.Cost{Commands: 1})
 }
 
-// sentFrame is a client's frame on its way to the node that has its session.
+// sentFrame is a client's frame on its way to the session's node.
 type sentFrame struct {
 	Session string `json:"session"`
 	Key     string `json:"key"`
@@ -73,7 +72,7 @@ type sentFrame struct {
 	Binary  bool   `json:"binary,omitempty"`
 }
 
-// hearFrame takes a frame for one of this node's sessions.
+// hearFrame queues a frame from another node for one of this node's sessions.
 func (r *sessions) hearFrame(_ string, body json.RawMessage) error {
 	var f sentFrame
 	if err := json.Unmarshal(body, &f); err != nil {
@@ -89,7 +88,7 @@ func (r *sessions) hearFrame(_ string, body json.RawMessage) error {
 	return s.line(Frame{Data: f.Data, Binary: f.Binary})
 }
 
-// line puts a frame in line to be received.
+// line queues a frame to be received.
 func (s *Session) line(frame Frame) error {
 	f, budget := lined{frame, s.Payer()}, s.gateway.Budget
 	if err := budget.Hold(f.payer, len(f.Data)); err != nil {

@@ -7,28 +7,27 @@ import (
 	"tidegate/broker/lock"
 )
 
-// sessions are the node's open sessions, by name, by user, by the network that they come
-// from, and by the second in which their turn for a heart-beat comes. All methods
-// may be called concurrently.
+// sessions are the node's open sessions by ID, by user, by network address, and by the second
+// in which their turn for a heartbeat comes. All methods are safe for concurrent use.
 type sessions struct {
 	mu     lock.Mutex[lock.Sessions]
 	slots  [][]*Session
-	next   int // the slot that the next session gets
+	next   int // the slot for the next session
 	count  int
 	byName map[string]*Session
 	byUser map[string][]*Session
-	from   map[netip.Prefix]int // how many, by NetworkOf; only if that is limited
-	empty  chan struct{}        // closed when the last one is gone; nil: nobody waits
+	from   map[netip.Prefix]int // number of sessions by NetworkOf; used only if that is limited
+	empty  chan struct{}        // closed when the last session is gone; nil: nobody waits
 }
 
 func newSessions(slots int) *sessions {
 	return &sessions{slots: make([][]*Session, slots), byName: make(map[string]*Session), byUser: make(map[string][]*Session), from: make(map[netip.Prefix]int)}
 }
 
-// ErrSessionOpen is why there is no other session with the same id (Hello.Session).
+// ErrSessionOpen is returned if a session with the same ID (Hello.Session) is open.
 var ErrSessionOpen = failf(Unavailable, "a session with this id is open: try again with another")
 
-// add registers a session, if the limits leave room for it.
+// add adds a session, if the limits allow.
 func (r *sessions) add(s *Session, l *Limits) error {
 	var network netip.Prefix
 	if l.SessionsPerIP > 0 {
@@ -55,7 +54,7 @@ func (r *sessions) add(s *Session, l *Limits) error {
 	return nil
 }
 
-// remove forgets a session.
+// remove removes a session.
 func (r *sessions) remove(s *Session) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -91,7 +90,7 @@ func (r *sessions) removeFromUser(s *Session) {
 
 func (r *sessions) removeFrom(remote string) {
 	if len(r.from) == 0 {
-		return // nobody is counted
+		return // not counted
 	}
 	network := NetworkOf(remote)
 	if r.from[network] > 1 {
@@ -101,8 +100,8 @@ func (r *sessions) removeFrom(remote string) {
 	}
 }
 
-// identify notes whose session s is, if the user has fewer than most. A session
-// that has ended meanwhile is nobody's: it would never be removed again.
+// identify records the user of s, if the user has fewer than most sessions. It returns an
+// error if the session has ended, because nothing would remove it again.
 func (r *sessions) identify(s *Session, user string, most int) error {
 	if user == "" {
 		return nil
@@ -124,7 +123,7 @@ func (r *sessions) identify(s *Session, user string, most int) error {
 	return nil
 }
 
-// named returns the session of a name; nil: there is none.
+// named returns the session with an ID, or nil.
 func (r *sessions) named(id string) *Session {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -145,7 +144,7 @@ func (r *sessions) at(slot int) []*Session {
 	return slices.Clone(r.slots[slot%len(r.slots)])
 }
 
-// all returns every session.
+// all returns all sessions.
 func (r *sessions) all() []*Session {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -162,7 +161,7 @@ func (r *sessions) number() int {
 	return r.count
 }
 
-// waiting returns how many bytes wait for all of them.
+// waiting returns how many bytes wait to be written to all sessions.
 func (r *sessions) waiting() (total int) {
 	for _, s := range r.all() {
 		total += s.out.Bytes()
@@ -175,7 +174,7 @@ type slowSession struct {
 	bytes   int
 }
 
-// slow returns those that do not keep up, and how many bytes wait for them in all.
+// slow returns the sessions that do not keep up, and the total of bytes waiting for them.
 func (r *sessions) slow() (slow []slowSession, total int) {
 	for slot := range r.slots {
 		for _, s := range r.at(slot) {
@@ -188,7 +187,7 @@ func (r *sessions) slow() (slow []slowSession, total int) {
 	return slow, total
 }
 
-// gone returns a channel that is closed once there is no session.
+// gone returns a channel that is closed once there are no sessions.
 func (r *sessions) gone() <-chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -203,8 +202,7 @@ func (r *sessions) gone() <-chan struct{} {
 	return empty
 }
 
-// expiring are the sessions of which a token or a subscription ends before their next
-// turn comes.
+// expiring are the sessions with a token or a subscription that ends before their next turn.
 type expiring struct {
 	mu       lock.Mutex[lock.Expiring]
 	sessions map[*Session]struct{}

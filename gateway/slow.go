@@ -5,9 +5,9 @@ import (
 	"slices"
 )
 
-// boundOutboxes closes sessions while more waits in all for peers that do not
-// keep up than most, the limit, allows: first the one for which most waits. A message
-// counts for each session that it waits for, though they share its memory.
+// boundOutboxes closes sessions that do not keep up while more than most bytes wait for all
+// of them together, starting with the one with the most waiting. A message counts once for
+// each session, although sessions share its memory.
 func (r *sessions) boundOutboxes(most int, log *slog.Logger) {
 	if most <= 0 {
 		return

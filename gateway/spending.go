@@ -8,7 +8,7 @@ import (
 	"tidegate/gateway/internal/rates"
 )
 
-// spend takes what something costs that the client asks for.
+// spend charges the client for something it asks for.
 func (s *Session) spend(cost rates.Cost) error {
 	if s.who().Backend() {
 		return nil
@@ -17,8 +17,8 @@ func (s *Session) spend(cost rates.Cost) error {
 	return b.spend(s.purse.bucket(b), s.purse.address, cost)
 }
 
-// costOfWatching returns what it costs to watch so many users, up to what a client has in
-// half a second.
+// costOfWatching returns the cost of watching so many users. It is at most what a client may
+// spend in half a second.
 func (l *Limits) costOfWatching(users int) rates.Cost {
 	commands := (users + watchedShare - 1) / watchedShare
 	if l.CommandsPerSecond > 0 {
@@ -27,9 +27,9 @@ func (l *Limits) costOfWatching(users int) rates.Cost {
 	return rates.Cost{Commands: commands}
 }
 
-const watchedShare = 10 // users who are watched for one command
+const watchedShare = 10 // this many watched users cost one command
 
-// Payer is Budget.Payer of the session, as whom it acts now.
+// Payer returns what Budget.Payer returns for the session and its current principal.
 func (s *Session) Payer() *rates.Bucket {
 	if s.who().Backend() {
 		return s.gateway.Budget.backends
@@ -37,7 +37,7 @@ func (s *Session) Payer() *rates.Bucket {
 	return s.purse.address
 }
 
-// reader returns the session as one for whom something is read.
+// reader returns the reader for the session's client.
 func (s *Session) reader() reader {
 	if s.who().Backend() {
 		return reader{}
@@ -45,8 +45,8 @@ func (s *Session) reader() reader {
 	return reader{s.purse.bucket(s.gateway.Budget), s.purse.address}
 }
 
-// hold is called when a command has been refused since it came too fast. It waits
-// while the client is to be read no further.
+// hold is called after a command was refused for coming too fast. It waits while the client
+// must not be read from, or ends the session if the client has not slowed down for too long.
 func (s *Session) hold(ctx context.Context) {
 	wait, enough := s.purse.refuse(cmp.Or(s.gateway.limits.CommandsPerSecond, refusals))
 	switch {

@@ -7,8 +7,8 @@ import (
 	"tidegate/gateway/internal/hub"
 )
 
-// gather has a subscribe done, together with others, and answered in the order in
-// which they came. Calls must not overlap.
+// gather carries out a subscribe together with others. They are answered in the order of
+// arrival. It must not be called concurrently.
 func (s *Session) gather(c Subscribe) {
 	if s.gathered.Load().add(c) {
 		return
@@ -25,16 +25,16 @@ func (s *Session) gather(c Subscribe) {
 	})
 }
 
-// awaitGathered returns when all that was gathered is answered.
+// awaitGathered waits until all gathered subscribes have been answered.
 func (s *Session) awaitGathered() {
 	if g := s.gathered.Load(); g != nil {
 		<-g.done
 	}
 }
 
-// subscribeAll puts the session on channels, on as many together as can be, and
-// answers. For each, in order, it calls concluded; on an error the session is not
-// on the channel, and the client is not told yet.
+// subscribeAll subscribes the session to channels, as many at a time as possible, and replies.
+// It calls concluded for each command, in order; after an error the session is not on the
+// channel, and the client has yet to be told.
 func (s *Session) subscribeAll(ctx context.Context, commands []Subscribe, concluded func(Subscribe, error)) {
 	before := s.gateway.rules.Load()
 	for len(commands) > 0 {
@@ -47,12 +47,12 @@ func (s *Session) subscribeAll(ctx context.Context, commands []Subscribe, conclu
 		commands = commands[len(joins):]
 	}
 	if s.gateway.rules.Load() != before {
-		s.reauthorize() // SetRules may have looked before the session was on the channels
+		s.reauthorize() // SetRules may have run before the session was on the channels
 	}
 }
 
-// prepareJoins begins as many as are for different channels: one that is named
-// twice would be locked twice.
+// prepareJoins begins joins for the leading commands with different channels. A channel that
+// occurs twice would be locked twice.
 func (s *Session) prepareJoins(ctx context.Context, commands []Subscribe) joins {
 	joins := make(joins, 0, len(commands))
 	for _, c := range commands {
@@ -67,7 +67,7 @@ func (s *Session) prepareJoins(ctx context.Context, commands []Subscribe) joins 
 	return joins
 }
 
-// prepare asks for the session's way onto a channel, and reserves a place there.
+// prepare asks for permission to join a channel and reserves a subscription.
 func (j *join) prepare(ctx context.Context, c Subscribe) {
 	j.Recent, j.Members, j.Dialect = max(c.Recent, 0), c.Members, j.session.dialect.ofChannels
 	if c.Deltas {
@@ -80,13 +80,13 @@ func (j *join) prepare(ctx context.Context, c Subscribe) {
 	if j.Err = err; err == nil {
 		j.reserve(terms{Terms: hub.Terms{NoEcho: c.NoEcho}, admission: admission})
 	}
-	if d := j.session.gateway.Denials.ofAdmission(admission); j.Err == nil && d != nil { // who forbade it may have looked before
+	if d := j.session.gateway.Denials.ofAdmission(admission); j.Err == nil && d != nil { // a concurrent denial may have missed the admission
 		j.Err = deniedBy(d)
 	}
 }
 
-// ask returns how the session may come onto the channel, and notes what the client is told
-// with that.
+// ask returns the conditions under which the session may join the channel, and puts the
+// backend's data for the client into the reply.
 func (j *join) ask(ctx context.Context, c Subscribe) (*Admission, error) {
 	s := j.session
 	a, err := s.admitTo(ctx, c)
@@ -101,7 +101,7 @@ func (j *join) ask(ctx context.Context, c Subscribe) (*Admission, error) {
 	return a, err
 }
 
-// join puts the session on a channel and answers. On an error it is not on it.
+// join subscribes the session to a channel and replies. After an error it is not on it.
 func (s *Session) join(ctx context.Context, reply Subscribed, cursor string, t terms) error {
 	j := newJoin(s, reply, cursor)
 	j.unplaced = t.unplaced

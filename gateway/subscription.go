@@ -8,7 +8,7 @@ import (
 
 var _ hub.Subscriber = (*subscription)(nil)
 
-// ID, Who and Outbox are of the session; Who is whom it acts as on the channel.
+// ID and Outbox are those of the session; Who is the identity on the channel.
 func (sub *subscription) ID() string             { return sub.session.id }
 func (sub *subscription) Outbox() *outbox.Outbox { return &sub.session.out }
 
@@ -17,8 +17,8 @@ func (sub *subscription) Who() attendance.Who {
 	return attendance.Who{User: is.User, Session: sub.session.id, Info: is.Info, Elsewhere: is.Elsewhere}
 }
 
-// Dismiss ends the subscription, or the session, unless the session has left the
-// channel meanwhile.
+// Dismiss ends the subscription, or the session, unless the session has left the channel in
+// the meantime.
 func (sub *subscription) Dismiss(d hub.Dismissal) {
 	s := sub.session
 	switch has, granted := s.places.has(sub); {
@@ -31,7 +31,7 @@ func (sub *subscription) Dismiss(d hub.Dismissal) {
 	}
 }
 
-// who returns who the subscription's client is.
+// who returns the client's identity on the channel.
 func (sub *subscription) who() Identity {
 	if as := sub.session.places.identity(sub); as != nil {
 		return *as
@@ -40,11 +40,11 @@ func (sub *subscription) who() Identity {
 	return Identity{User: p.User, Info: p.Info}
 }
 
-// whoOn returns who the session acts as on a channel.
+// whoOn returns the principal that the session acts as on a channel.
 func (s *Session) whoOn(channel string) *Principal { return s.places.as(s.who(), channel) }
 
-// recount looks anew at all that the session is on, since its user has become known, or
-// the rules have changed.
+// recount updates the attendance on all channels of the session, because its user has become
+// known or the rules have changed.
 func (s *Session) recount() {
 	for _, sub := range s.places.all() {
 		sub.Recount()

@@ -7,16 +7,16 @@ import (
 	"tidegate/gateway/internal/pause"
 )
 
-// tell sends the client an event. It reports false if its protocol cannot say it: then
-// the session ends, shortly.
+// tell sends an event to the client. If the protocol cannot express it, tell returns false and
+// the session ends shortly.
 func (s *Session) tell(event Event) (said bool) {
 	frame, said := s.frameOf(event)
 	s.push(frame)
 	return said
 }
 
-// frameOf returns an event as the client is told it. If its protocol cannot say it,
-// said is false and the session ends, shortly.
+// frameOf returns the frame of an event. If the protocol cannot express the event, said is
+// false and the session ends shortly.
 func (s *Session) frameOf(event Event) (frame []byte, said bool) {
 	encoded, err := s.dialect.encode(event)
 	if err != nil {
@@ -25,19 +25,19 @@ func (s *Session) frameOf(event Event) (frame []byte, said bool) {
 	return encoded.Data, err == nil
 }
 
-// mention sends the client an event, unless its protocol has no way to say it but
-// to end the session.
+// mention sends an event to the client, unless the protocol could only end the session to
+// express it.
 func (s *Session) mention(event Event) {
 	if frame, err := s.dialect.encode(event); err == nil {
 		s.push(frame.Data)
 	}
 }
 
-// endSoon closes a session for what it cannot be told otherwise.
+// endSoon closes a session because its client cannot be told otherwise.
 func (g *Gateway) endSoon(s *Session, reason Reason) { g.soon(reason, func() { s.Close(reason) }) }
 
-// soon calls end, which is due for a reason. A gap is likely to be many sessions' at
-// once: then it is at some moment of the hub.DismissWindow.
+// soon calls end. For a gap, which is likely to affect many sessions at once, it waits for a
+// random time within hub.DismissWindow.
 func (g *Gateway) soon(reason Reason, end func()) {
 	if !reason.Is(Missed) {
 		end()

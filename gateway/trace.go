@@ -12,39 +12,39 @@ import (
 	"tidegate/gateway/internal/pause"
 )
 
-// TraceQuestion says how a message is to be followed.
+// TraceQuestion says how to trace a message.
 type TraceQuestion struct {
-	User string        // whose sessions are told of one by one; empty: nobody's
-	Wait time.Duration // for all sessions to be written to
+	User string        // list this user's sessions individually; empty: none
+	Wait time.Duration // how long to wait for all sessions to be written to
 }
 
-// Trace is what became of one message that was published to be followed.
+// Trace is what happened to a traced message.
 type Trace struct {
-	Node     string          // that took it
+	Node     string          // the node that published it
 	Began    time.Time       // when
-	Publish  Ruling          // why it was taken, or was not
-	Error    *Error          // that the publisher is told; nil: none
-	Took     time.Duration   // for the broker to confirm it
+	Publish  Ruling          // why it was accepted or refused
+	Error    *Error          // what the publisher is told; nil: no error
+	Took     time.Duration   // until the broker confirmed it
 	Position broker.Position // zero without history
-	Nodes    []NodeTrace     // by name; none if the message did not go out
+	Nodes    []NodeTrace     // sorted by name; none if the message was refused
 }
 
-// NodeTrace is what became of a traced message on one node.
+// NodeTrace is what happened to a traced message on one node.
 type NodeTrace struct {
 	Node      string         `json:"node"`
-	Listening int            `json:"listening"`          // sessions that are on the channel
-	Heard     int            `json:"heard"`              // how often the message came to them
-	First     time.Time      `json:"first,omitzero"`     // when, by the node's clock
-	Written   int            `json:"written"`            // sessions whose connection has taken it
-	Waiting   int            `json:"waiting"`            // for a connection to take it
-	Conflated int            `json:"conflated"`          // a newer one has taken its place
-	Skipped   int            `json:"skipped"`            // sessions that it is not for
-	Unsaid    int            `json:"unsaid"`             // their protocol has no way to say it
-	Ended     int            `json:"ended"`              // before they were written to
-	Sessions  []SessionTrace `json:"sessions,omitempty"` // those of the user who was asked about, and some that were not written to
+	Listening int            `json:"listening"`          // sessions on the channel
+	Heard     int            `json:"heard"`              // how often the message reached them
+	First     time.Time      `json:"first,omitzero"`     // when it first did, by the node's clock
+	Written   int            `json:"written"`            // sessions whose connection has accepted it
+	Waiting   int            `json:"waiting"`            // sessions whose connection has yet to accept it
+	Conflated int            `json:"conflated"`          // sessions for which a newer message has replaced it
+	Skipped   int            `json:"skipped"`            // sessions that it is not meant for
+	Unsaid    int            `json:"unsaid"`             // sessions whose protocol cannot express it
+	Ended     int            `json:"ended"`              // sessions that ended before they were written to
+	Sessions  []SessionTrace `json:"sessions,omitempty"` // those of TraceQuestion.User, and some of the others that were not written to
 }
 
-// SessionTrace is what became of a traced message for one session.
+// SessionTrace is what happened to a traced message for one session.
 type SessionTrace struct {
 	Session  string `json:"session"`
 	User     string `json:"user,omitempty"`
@@ -53,7 +53,7 @@ type SessionTrace struct {
 	Why      string `json:"why,omitempty"`
 }
 
-// Fate is what becomes of a message for a session.
+// Fate is what happens to a message for a session.
 type Fate string
 
 const (
@@ -64,7 +64,7 @@ const (
 	FateUnsaid     Fate = "unsaid"
 	FateEnded      Fate = "ended"
 	FateNotOn      Fate = "not_on_channel"
-	FateNotReached Fate = "not_reached" // the message has not come to the node's audience
+	FateNotReached Fate = "not_reached" // the message has not reached the channel's audience on the node
 )
 
 const (
@@ -72,10 +72,9 @@ const (
 	maxTraceWait = 10 * time.Second
 )
 
-// Trace publishes a message on behalf of p, and follows it on every node that is
-// alive: until each session that listens has been written to or will not be, for as
-// long as q.Wait allows, 10 s at most. A message that is refused is an answer, too; an
-// error says that a node could not be asked.
+// Trace publishes a message on behalf of p and traces it on every live node, until each
+// subscribed session has been written to or will not be, or for q.Wait, at most 10 s. A
+// refused message is reported in the result; an error means that a node could not be asked.
 func (g *Gateway) Trace(ctx context.Context, p *Principal, c Publish, q TraceQuestion) (Trace, error) {
 	explained, err := g.Explain(p, c.Channel)
 	if err == nil && q.User != "" {
@@ -87,7 +86,7 @@ func (g *Gateway) Trace(ctx context.Context, p *Principal, c Publish, q TraceQue
 	c.mark = newName()
 	e := errand{Channel: c.Channel, User: q.User, Mark: c.mark, Payload: []byte(hub.SumOf(c.Payload))}
 	defer func() {
-		_ = askAll(context.WithoutCancel(ctx), g.Nodes, endTrace, e, func(struct{}) {}) // else they end it themselves
+		_ = askAll(context.WithoutCancel(ctx), g.Nodes, endTrace, e, func(struct{}) {}) // on an error, they end it themselves
 	}()
 	if err := askAll(ctx, g.Nodes, beginTrace, e, func(struct{}) {}); err != nil {
 		return Trace{}, err
@@ -97,7 +96,7 @@ func (g *Gateway) Trace(ctx context.Context, p *Principal, c Publish, q TraceQue
 	t.Took = time.Since(t.Began)
 	if err != nil {
 		t.Error = ErrorOf(err)
-		if t.Error.Code != Unavailable { // it has not gone out
+		if t.Error.Code != Unavailable { // it was not published
 			return t, nil
 		}
 	}
@@ -105,7 +104,7 @@ func (g *Gateway) Trace(ctx context.Context, p *Principal, c Publish, q TraceQue
 	return t, err
 }
 
-// followTrace asks the nodes until all is settled.
+// followTrace asks the nodes repeatedly until all is settled or wait is over.
 func (n *Nodes) followTrace(ctx context.Context, e errand, wait time.Duration) ([]NodeTrace, error) {
 	for deadline := time.Now().Add(wait); ; {
 		var nodes []NodeTrace
@@ -121,7 +120,7 @@ func (n *Nodes) followTrace(ctx context.Context, e errand, wait time.Duration) (
 
 func (n NodeTrace) unsettled() bool { return n.Waiting > 0 || n.Listening > 0 && n.Heard == 0 }
 
-// beginTraceHere follows a message on this node.
+// beginTraceHere begins to trace a message on this node.
 func (g *Gateway) beginTraceHere(e errand) error {
 	if !g.hub.Trace(e.Channel, e.Mark, string(e.Payload)) {
 		return failf(LimitExceeded, "%d messages are being traced, as many as can be: try again", hub.MostTraced)
@@ -129,7 +128,7 @@ func (g *Gateway) beginTraceHere(e errand) error {
 	return nil
 }
 
-// traceHere tells what has become of a traced message on this node.
+// traceHere returns what has happened to a traced message on this node.
 func (g *Gateway) traceHere(e errand) NodeTrace {
 	n := NodeTrace{Node: g.node, Listening: len(g.hub.Audience(e.Channel))}
 	told := n.add(g.hub.Traced(e.Mark), e.User)
@@ -145,10 +144,10 @@ func (g *Gateway) traceHere(e errand) NodeTrace {
 	return n
 }
 
-// mostTold is how many sessions are told of that were not asked about.
+// mostTold is the most sessions of other users that are listed.
 const mostTold = 20
 
-// add adds what is known of a message, and returns the sessions that it names.
+// add adds a report of the hub and returns the sessions that it lists.
 func (n *NodeTrace) add(r hub.Report, user string) (told map[*Session]bool) {
 	n.Heard, n.First = r.Heard, r.First
 	told = make(map[*Session]bool)
@@ -186,13 +185,13 @@ func (n *NodeTrace) count(f hub.Fate) {
 	}
 }
 
-// fates are what becomes of a message for a session that it was sent to.
+// fates maps the fates of the hub to those reported.
 var fates = [...]Fate{
 	hub.Written: FateWritten, hub.Waiting: FateWaiting, hub.Conflated: FateConflated,
 	hub.Skipped: FateSkipped, hub.Unsaid: FateUnsaid, hub.Ended: FateEnded,
 }
 
-// traced is for a session that a copy of the message was for.
+// traced returns the trace of a session that a copy of the message was sent to.
 func (s *Session) traced(c hub.Copy) SessionTrace {
 	t := SessionTrace{Session: s.id, User: c.User, Protocol: s.dialect.protocol.Name(), Fate: fates[c.Fate]}
 	if why := s.out.Why(); c.Fate == hub.Ended && why != nil {
@@ -201,7 +200,7 @@ func (s *Session) traced(c hub.Copy) SessionTrace {
 	return t
 }
 
-// untraced is for a session that no frame of the message was for.
+// untraced returns the trace of a session that no copy of the message was sent to.
 func (s *Session) untraced(channel string) SessionTrace {
 	t := SessionTrace{Session: s.id, User: s.who().User, Protocol: s.dialect.protocol.Name(), Fate: FateNotReached}
 	if !s.places.isOn(channel) {

@@ -12,36 +12,36 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// Users are those of the whole cluster: what is done with their sessions, on whatever node
-// these are. All methods may be called concurrently.
+// Users acts on the sessions of users, on all nodes of the cluster. All methods are safe for
+// concurrent use.
 type Users struct {
-	// Fixed at birth.
+	// Immutable.
 	nodes   *Nodes
 	denials *Denials
 	budget  *Budget
-	finding *rates.Bucket // of FindSession
+	finding *rates.Bucket // limits concurrent calls of FindSession
 }
 
 func newUsers(n *Nodes, d *Denials, b *Budget) *Users {
 	return &Users{nodes: n, denials: d, budget: b, finding: rates.New(rates.Limit{Reads: mostFinding})}
 }
 
-// SessionInfo is what is known of an open session.
+// SessionInfo describes an open session.
 type SessionInfo struct {
 	Session   string    `json:"session"`
 	Node      string    `json:"node"`
 	Transport string    `json:"transport"`
 	Protocol  string    `json:"protocol"`
-	Channels  []string  `json:"channels"` // in order
+	Channels  []string  `json:"channels"` // sorted
 	Since     time.Time `json:"since"`    // when it was opened
 }
 
-// mostFinding are the sessions that a node looks for at a time: each is a question to all
-// nodes, of which bans and what else operators ask must find room.
+// mostFinding is the most sessions that a node looks for at a time. Each search is a question
+// to all nodes, and must leave room for bans and other requests of operators.
 const mostFinding = 64
 
-// Sessions returns the sessions that a user has in the whole cluster, the oldest
-// first. Without an error it has heard from every node that is alive.
+// Sessions returns the sessions of a user in the whole cluster, oldest first. It returns an
+// error unless every live node has answered.
 func (u *Users) Sessions(ctx context.Context, user string) (sessions []SessionInfo, err error) {
 	if err := checkUser(user); err != nil {
 		return nil, err
@@ -58,43 +58,43 @@ func (u *Users) Sessions(ctx context.Context, user string) (sessions []SessionIn
 	return sessions, nil
 }
 
-// Whose are a user's sessions, or some of them.
+// Whose selects sessions of a user: all, one, or all but some.
 type Whose struct {
 	User    string
-	Session string   // this one alone; empty: all
-	Except  []string // but these
+	Session string   // only this session; empty: all
+	Except  []string // without these
 }
 
 func (w Whose) errand() errand { return errand{User: w.User, Session: w.Session, Except: w.Except} }
 
 func (w Whose) isAll() bool { return w.Session == "" && len(w.Except) == 0 }
 
-// Grant is a place on a channel that a backend gives to sessions.
+// Grant is a subscription that a backend gives to sessions.
 type Grant struct {
 	Channel string
-	Until   time.Time // zero: for as long as they last
+	Until   time.Time // when the subscription ends; zero: with the session
 
-	// What a session is given with its place. One that has a place already is not reached
-	// then, which is an error.
-	Info   json.RawMessage // shown with the user there; nil: what is shown elsewhere
-	Data   json.RawMessage // told with it (Subscribed.Data); nil: nothing
-	Cursor string          // all that was published after it comes first; empty: what comes from now on
+	// What a session gets with its subscription. If any of these is set, a session that is
+	// already on the channel is not reached, which is an error.
+	Info   json.RawMessage // shown with the user on the channel; nil: the same as elsewhere
+	Data   json.RawMessage // sent to the client with it (Subscribed.Data); nil: nothing
+	Cursor string          // first send everything published after it; empty: live messages only
 
-	Unseen   bool // it is not shown in presence, and neither joins nor leaves
-	Unaware  bool // it is not told who joins and leaves
-	Unplaced bool // it is not told where it is, so that it cannot resume there
+	Unseen   bool // the session is not shown in presence, and neither joins nor leaves
+	Unaware  bool // the session is not told who joins and leaves
+	Unplaced bool // the client is not told its position, so that it cannot resume
 }
 
-// bare reports whether sessions that are on the channel already can have it.
+// bare reports whether sessions that are already on the channel can have the grant, too.
 func (g *Grant) bare() bool { return g.Info == nil && g.Data == nil && g.Cursor == "" && !g.hasTerms() }
 
-// hasTerms reports whether they are on the channel otherwise than its rule has it.
+// hasTerms reports whether the grant's conditions differ from those of the channel's rule.
 func (g *Grant) hasTerms() bool { return g.Unseen || g.Unaware || g.Unplaced }
 
-// Disconnect ends sessions of a user, with the Reason Disconnected. It returns how many it
-// has reached, also beside an error, which says that there may be others. A session that
-// opens meanwhile may escape it: a user who must not come back needs a ban (Denials.Deny),
-// or the connect webhook.
+// Disconnect ends sessions of a user, with the Reason Disconnected. It returns the number of
+// sessions reached, even with an error, which means that there may be others. A session that
+// opens during the call may escape: use a ban (Denials.Deny) or the connect webhook to keep
+// a user out.
 func (u *Users) Disconnect(ctx context.Context, of Whose) (reached int, err error) {
 	topic := disconnectSome
 	if of.isAll() {
@@ -103,11 +103,10 @@ func (u *Users) Disconnect(ctx context.Context, of Whose) (reached int, err erro
 	return u.reach(ctx, topic, of.errand())
 }
 
-// Subscribe puts sessions of a user on a channel, whatever its rule. They hear so by a
-// Subscribed without an ID. It returns how many are on the channel now, also beside an
-// error, which says that others may not be. A session that opens meanwhile may be left
-// out: what is to hold for later sessions, too, is for the token to say
-// (Principal.Channels).
+// Subscribe subscribes sessions of a user to a channel, whatever its rule says. Their clients
+// get a Subscribed without an ID. It returns the number of sessions that are on the channel
+// now, even with an error, which means that others may not be. A session that opens during
+// the call may be left out: to include later sessions, use the token (Principal.Channels).
 func (u *Users) Subscribe(ctx context.Context, of Whose, to Grant) (reached int, err error) {
 	if err := checkOtherChannel(to.Channel); err != nil {
 		return 0, err
@@ -126,10 +125,10 @@ func (u *Users) Subscribe(ctx context.Context, of Whose, to Grant) (reached int,
 	return u.reach(ctx, topic, e)
 }
 
-// Unsubscribe takes sessions of a user off a channel. They hear so by an Unsubscribed
-// without an ID; a session that is for this channel alone ends. It returns how many were
-// on it, also beside an error, which says that others may still be. A session that
-// subscribes meanwhile may stay.
+// Unsubscribe removes sessions of a user from a channel. Their clients get an Unsubscribed
+// without an ID; a session that is for this channel only ends. It returns the number of
+// sessions removed, even with an error, which means that others may still be on the channel.
+// A session that subscribes during the call may stay.
 func (u *Users) Unsubscribe(ctx context.Context, of Whose, channel string) (reached int, err error) {
 	if err := checkOtherChannel(channel); err != nil {
 		return 0, err
@@ -142,16 +141,16 @@ func (u *Users) Unsubscribe(ctx context.Context, of Whose, channel string) (reac
 	return u.reach(ctx, topic, e)
 }
 
-// Expire has sessions end at a time instead of that of their tokens, with the Reason
-// TokenExpired; zero: never. A client that renews its token puts the end where that says.
-// It returns what Disconnect does.
+// Expire makes sessions end at the given time, rather than when their tokens expire, with
+// the Reason TokenExpired; zero means never. If a client renews its token, the new token's
+// expiry applies. It returns what Disconnect returns.
 func (u *Users) Expire(ctx context.Context, of Whose, at time.Time) (reached int, err error) {
 	e := of.errand()
 	e.Until = at
 	return u.reach(ctx, expireSessions, e)
 }
 
-// reach runs an errand for a user's sessions and adds up how many were reached.
+// reach runs an errand for sessions of a user and returns how many it reached.
 func (u *Users) reach(ctx context.Context, topic string, e errand) (reached int, err error) {
 	if err := checkUser(e.User); err != nil {
 		return 0, err
@@ -160,8 +159,8 @@ func (u *Users) reach(ctx context.Context, topic string, e errand) (reached int,
 	return reached, err
 }
 
-// checkOtherChannel returns what is wrong with a channel that a backend wants a
-// user to be on, or off: it must not be a personal one.
+// checkOtherChannel returns an error unless a backend may subscribe users to the channel and
+// remove them: the name must be valid and not that of a personal channel.
 func checkOtherChannel(name string) error {
 	if err := rules.CheckChannel(name); err != nil {
 		return ErrorOf(err)

@@ -10,20 +10,19 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// greeting is a session's way to its Welcome, and with it onto the channels that are its
-// user's.
+// greeting welcomes a session and subscribes it to its user's channels.
 type greeting struct {
 	session *Session
 	id      ID                // of the Auth that it answers
-	as      *Principal        // whom the session acts as from now on
-	told    json.RawMessage   // by the backend
-	cursors map[string]string // where the client is on the channels, by name
-	joined  []Subscribed      // what it is to hear of them
+	as      *Principal        // the principal that the session acts as from now on
+	told    json.RawMessage   // the backend's data for the client
+	cursors map[string]string // the client's cursors, by channel
+	joined  []Subscribed      // events about the channels, for the client
 }
 
-// first makes the session act as its user, puts it on the channels, and welcomes it: the
-// Welcome, which says what channels these are, is the first of all that the client is told
-// from now on. On an error there is no Welcome, and it is on none of them.
+// first sets the session's principal, subscribes it to the channels, and welcomes it. The
+// Welcome, which lists these channels, is sent before any other event. On an error there is no
+// Welcome and no subscription.
 func (g *greeting) first(ctx context.Context) error {
 	s := g.session
 	s.out.Hold()
@@ -48,8 +47,8 @@ func (g *greeting) first(ctx context.Context) error {
 	return nil
 }
 
-// again is first for a session that was welcomed before. Here, too, it is on the channels
-// when it is welcomed: what is published to them from then on it hears.
+// again is like first for a session that was welcomed before. It, too, subscribes the session
+// before the Welcome, so that the client receives everything published after the Welcome.
 func (g *greeting) again(ctx context.Context) error {
 	s := g.session
 	if err := s.become(g.as); err != nil {
@@ -69,7 +68,7 @@ func (g *greeting) welcome() Welcome {
 	}
 }
 
-// events returns what the client is told first.
+// events returns the Welcome and the events that follow it.
 func (g *greeting) events(w Welcome) []Event {
 	events := []Event{w}
 	for _, e := range g.joined {
@@ -78,7 +77,7 @@ func (g *greeting) events(w Welcome) []Event {
 	return events
 }
 
-// endHold tells what was to be told before what has come meanwhile.
+// endHold sends events ahead of those that have arrived in the meantime.
 func (s *Session) endHold(events []Event) {
 	var frames [][]byte
 	for _, event := range events {
@@ -92,11 +91,11 @@ func (s *Session) endHold(events []Event) {
 	}
 }
 
-// join puts the session on the channels that are its user's from the start:
-// the personal one, and those that the Principal names. That the backend has put a
-// name there is the permission, whatever the channel's rule says, but nobody gets
-// onto another's personal channel. What the client is to hear of each is collected, or,
-// without a place for it, told. On an error the session may be on some.
+// join subscribes the session to the channels that its user has from the start: the personal
+// one and those in the Principal. The backend has put these names there, which is permission
+// enough whatever the rules say, but never for the personal channel of another user. The
+// replies are collected or, if they cannot be, sent. After an error the session may be on some
+// of the channels.
 func (g *greeting) join(ctx context.Context) (err error) {
 	all := append(g.joins(g.own(), false), g.joins(g.watched(), true)...)
 	all.makeLive(ctx, g.session.gateway.hub)
@@ -107,7 +106,7 @@ func (g *greeting) join(ctx context.Context) (err error) {
 	return err
 }
 
-// joins begins the ways onto channels that the session is not on yet.
+// joins begins joins for the channels that the session is not on yet.
 func (g *greeting) joins(names []string, unseen bool) (all joins) {
 	for _, name := range names {
 		if g.session.places.grant(name, time.Time{}) {
@@ -123,10 +122,10 @@ func (g *greeting) joins(names []string, unseen bool) (all joins) {
 	return all
 }
 
-// own returns the channels that the session is on because of its user and token.
-// The client hears of a name that is refused, and the session lives: otherwise a token
-// with a mistake in it could never open one. A session that is alone with its channels
-// gets none: the request that opened it has named all that it is to hear.
+// own returns the channels of the session's user and token. If a name is refused, the client
+// is told and the session goes on; otherwise a token with a mistake in it could never open a
+// session. A session that is alone with its channels gets none, because the request that
+// opened it has named all its channels.
 func (g *greeting) own() (names []string) {
 	if g.session.alone {
 		return nil
@@ -148,8 +147,8 @@ func (g *greeting) own() (names []string) {
 	return names
 }
 
-// watched returns the channels on which the session is told who is online. It does not
-// count as a member there.
+// watched returns the channels that tell the session who is online. The session does not count
+// as their member.
 func (g *greeting) watched() (names []string) {
 	p := g.session.who()
 	for _, user := range p.Watched {
@@ -160,7 +159,7 @@ func (g *greeting) watched() (names []string) {
 	return names
 }
 
-// checkClaim returns what is wrong with one of p.Channels.
+// checkClaim returns an error if a name in p.Channels must not be used.
 func checkClaim(p *Principal, name string) *Error {
 	if err := rules.CheckChannel(name); err != nil {
 		return ErrorOf(err)

@@ -8,20 +8,20 @@ import (
 )
 
 const (
-	flushBytes = 256 << 10              // what a flusher takes from a session at once
-	stallBytes = 64 << 10               // what a stalled session's writer takes at once
-	stallSlice = 500 * time.Millisecond // how long it waits before it looks around
+	flushBytes = 256 << 10              // the most that a flusher takes from a session at once
+	stallBytes = 64 << 10               // the most that the writer of a stalled session takes at once
+	stallSlice = 500 * time.Millisecond // the longest that one of its writes waits
 )
 
-// writer is the way to a session's client: what is to be told it waits in an outbox, until
-// it is written. All methods but Conn's may be called concurrently.
+// writer sends to a session's client. Frames wait in an outbox until they are written. All
+// methods, except those of Conn, are safe for concurrent use.
 type writer struct {
-	out     outbox.Outbox // whose Owner is the writerOwner
+	out     outbox.Outbox // its Owner is the writerOwner
 	conn    Conn          // set by Session.Attach, before out is attached
-	dialect *dialect      // fixed at birth
+	dialect *dialect      // immutable
 }
 
-// writerOwner is the session whose writer it is.
+// writerOwner is the session of a writer.
 type writerOwner interface {
 	Close(Reason)
 	goOn(func())
@@ -30,7 +30,7 @@ type writerOwner interface {
 
 func (w *writer) owner() writerOwner { return w.out.Owner.(writerOwner) }
 
-// push queues a frame; nil is nothing.
+// push queues a frame. A nil frame is ignored.
 func (w *writer) push(frame []byte) {
 	if frame == nil {
 		return
@@ -40,7 +40,7 @@ func (w *writer) push(frame []byte) {
 	}
 }
 
-// park is push for a frame that somebody follows up with the line's Help.
+// park is like push for a caller that calls the line's Help afterwards.
 func (w *writer) park(frame []byte) {
 	if frame != nil && w.add(frame) == outbox.Wakes {
 		w.dialect.line.Park(&w.out)
@@ -55,14 +55,14 @@ func (w *writer) add(frame []byte) outbox.Verdict {
 	return v
 }
 
-// fill ends a hold of the outbox, with what was to come before all that has come meanwhile.
+// fill ends a hold of the outbox. The frames go before those that have arrived meanwhile.
 func (w *writer) fill(frames [][]byte) {
 	if w.out.Fill(frames, w.dialect.boxes) {
 		w.dialect.line.Queue(&w.out)
 	}
 }
 
-// flush writes what waits, as far as the kernel takes it at once.
+// flush writes what is waiting, as far as the kernel accepts it at once.
 func (w *writer) flush(buf [][]byte) (scratch [][]byte) {
 	defer w.dialect.wall.Catch("write to a session", w.owner().crash)
 	taking := w.out.Take(buf[:0], flushBytes, w.dialect.boxes)
@@ -80,9 +80,8 @@ func (w *writer) flush(buf [][]byte) (scratch [][]byte) {
 	return taking.Frames
 }
 
-// writeStalled writes to a peer that does not keep up, until it does or is given
-// up. left is what has not been written; part says that its first frame is not
-// whole.
+// writeStalled writes to a peer that does not keep up, until it does or is given up. left is
+// what has not been written; part says whether its first frame is incomplete.
 func (w *writer) writeStalled(left [][]byte, part partial) {
 	progress := time.Now()
 	for {
@@ -120,7 +119,7 @@ func (w *writer) writeStalled(left [][]byte, part partial) {
 	}
 }
 
-// write sends a batch and counts it as delivered.
+// write writes a batch and counts it as delivered.
 func (w *writer) write(b outbox.Batch, wait time.Duration) ([][]byte, error) {
 	if len(b.Frames) == 0 {
 		return nil, nil
@@ -156,7 +155,7 @@ func (w *writer) finishTurn() {
 	}
 }
 
-// lose ends a session whose connection broke.
+// lose ends a session whose connection has failed.
 func (w *writer) lose(err error) {
 	reason := ReasonOf(err)
 	w.owner().Close(reason)
@@ -164,22 +163,21 @@ func (w *writer) lose(err error) {
 	w.closeConn(reason, nil)
 }
 
-// closeConn closes the connection with the code and text that the session's protocol has for
-// the reason.
+// closeConn closes the connection with the code and text that the protocol has for the
+// reason.
 func (w *writer) closeConn(reason Reason, rest []byte) {
 	w.conn.Close(w.dialect.farewell(reason), rest)
 }
 
-// partial says whether the first of some frames lacks its beginning, which has
-// been written.
+// partial reports whether the first of some frames lacks its beginning, which was already
+// written.
 type partial bool
 
 const whole partial = false
 
 func isPart(left, of [][]byte) partial { return whole.after(of, left) }
 
-// after returns whether left, the tail of before that was not written, begins
-// with a part of a frame.
+// after reports whether left, the unwritten tail of before, begins with a part of a frame.
 func (p partial) after(before, left [][]byte) partial {
 	if len(left) == 0 {
 		return whole
@@ -188,7 +186,7 @@ func (p partial) after(before, left [][]byte) partial {
 	return partial(len(left[0]) < len(before[at])) || at == 0 && p
 }
 
-// of returns the rest of the frame that has been begun, or nil.
+// of returns the rest of a frame that is partly written, or nil.
 func (p partial) of(left [][]byte) []byte {
 	if !p {
 		return nil
