@@ -13,9 +13,9 @@ import (
 	"tidegate/gateway"
 )
 
-// BenchmarkAttendance_Storm has 10,000 users on one channel, on two nodes, some of
-// whom leave and come back. It measures what a change, a leave or a join, costs
-// both nodes together and Redis, where a backend is told of members and channels.
+// BenchmarkAttendance_Storm has 10,000 users on one channel, on two nodes; some of them leave
+// and return. It measures the cost of a change, a join or a leave, for both nodes together and
+// for Redis, while a backend is notified about members and channels.
 func BenchmarkAttendance_Storm(b *testing.B) {
 	const users = 10_000
 	nodes, server := startPresence(b, 0, presenceTimes{})
@@ -70,7 +70,7 @@ func BenchmarkAttendance_Storm(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// redisSeconds is the time that Redis has computed.
+// redisSeconds returns the CPU time that Redis has used, in seconds.
 func redisSeconds(server *brokertest.RedisServer) (total float64) {
 	for line := range strings.Lines(server.CLI("INFO", "cpu")) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
@@ -82,7 +82,7 @@ func redisSeconds(server *brokertest.RedisServer) (total float64) {
 	return total
 }
 
-// ownSeconds is the time that this process has computed.
+// ownSeconds returns the CPU time that this process has used, in seconds.
 func ownSeconds() float64 {
 	var u syscall.Rusage
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)

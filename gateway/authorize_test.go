@@ -28,7 +28,7 @@ func TestPrincipal_IsZeroLooksAtEveryField(t *testing.T) {
 	}
 }
 
-// Channels are many: those of one rule share it.
+// There are many channels, so those of one rule share it.
 func TestAuthorize_ChannelsShareTheirRule(t *testing.T) {
 	g, err := New(Config{Broker: broker.NewMemory(), Rules: rules.List{{Match: "chat:*", Subscribe: rules.Anyone}}})
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// Where the rule says bare, nothing that comes from Redis is believed but the payload.
+// If the rule says bare, only the payload of what Redis delivers is used, never its headers.
 func TestBelieving_NoHeaderOnABareChannel(t *testing.T) {
 	l := newLossy()
 	n := startNode(t, gateway.Config{Broker: l, History: l, Rules: rules.List{

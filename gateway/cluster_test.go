@@ -16,14 +16,14 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// mortal is a broker of a node that can be killed: from then on nothing comes out
-// of it and nothing gets in.
+// mortal is the broker of a node that can be killed: from then on it neither sends nor
+// receives anything.
 type mortal struct {
 	*broker.Redis
 	broker.Receiver
 	dead    atomic.Bool
-	lives   atomic.Bool  // for the others, however seldom it gives a sign of life
-	largest atomic.Int64 // bytes of a payload that was published
+	lives   atomic.Bool  // the others consider it alive, however rarely it announces itself
+	largest atomic.Int64 // size of the largest payload published, in bytes
 }
 
 func (m *mortal) Run(ctx context.Context, r broker.Receiver) error {
@@ -78,14 +78,14 @@ func (m *mortal) Receive(message broker.Message) {
 	}
 }
 
-// member is a node of a cluster over Redis.
+// member is a node of a cluster that shares one Redis.
 type member struct {
 	*node
 	broker *mortal
 }
 
-// startCluster runs nodes named n0, n1, … until the test ends, and waits until
-// each knows all.
+// startCluster runs nodes named n0, n1, … until the test ends, and waits until each of them
+// knows all others.
 func startCluster(t *testing.T, size int, c gateway.Config) []*member {
 	t.Helper()
 	redis := brokertest.StartRedis(t)
@@ -118,7 +118,7 @@ func namesOf(members []*member) (names []string) {
 	return names
 }
 
-// awaitNodes waits until these are the nodes alive.
+// awaitNodes waits until exactly these nodes are alive.
 func (m *member) awaitNodes(want ...string) {
 	m.t.Helper()
 	for deadline := time.Now().Add(patience); ; <-time.After(time.Millisecond) {
@@ -136,7 +136,7 @@ func (m *member) awaitNodes(want ...string) {
 	}
 }
 
-// connectAs opens a session of a user, on some channels.
+// connectAs opens a session of a user and subscribes it to channels.
 func (n *node) connectAs(user string, channels ...string) *peer {
 	n.t.Helper()
 	p := n.connect(gateway.Hello{Principal: gateway.Principal{User: user}})
@@ -147,7 +147,7 @@ func (n *node) connectAs(user string, channels ...string) *peer {
 	return p
 }
 
-// never is longer than a test takes.
+// never is longer than any test takes.
 const never = time.Hour
 
 func TestCluster_NewcomerKnowsAllAtOnceAndAllKnowIt(t *testing.T) {
@@ -201,7 +201,7 @@ func TestCluster_OutageOfTheBrokerKillsNobody(t *testing.T) {
 // aGhost is the hello of a node that never answers.
 const aGhost = `{"hello":{"node":"ghost","since":1,"sessions":7,"lease":30000}}`
 
-// haunt says something to n as another node.
+// haunt sends something to the node as if from another node.
 func haunt(t *testing.T, b broker.Broker, text string) {
 	t.Helper()
 	_, err := broker.Publish(t.Context(), b, broker.Message{Channel: "tidegate nodes", Payload: []byte(text)}, broker.PublishOptions{})
@@ -293,7 +293,7 @@ func TestErrand_NodeThatLeavesOwesNoAnswer(t *testing.T) {
 		if _, err := n.Users.Sessions(t.Context(), "alice"); err != nil {
 			t.Errorf("Sessions: %v", err)
 		}
-		synctest.Wait() // for who has said the bye
+		synctest.Wait() // until the goodbye has been sent
 		if took := time.Since(began); took != time.Second/2 {
 			t.Errorf("it took %v, want half a second", took)
 		}
@@ -459,8 +459,7 @@ func TestChannels_CountsSessionsAndUsersOfAllNodes(t *testing.T) {
 	}
 }
 
-// TestChannels_LargeReport has more to tell than fits into one message, of many
-// channels and of many users on one.
+// The node that has had subscribers for the longest time has counted the most messages.
 func TestChannels_CountsTheMessagesOfTheNodeThatHasMostOfThem(t *testing.T) {
 	members := startCluster(t, 2, gateway.Config{PresenceLease: never})
 	first := members[0].connectAs("alice", "chat:a")
@@ -524,7 +523,7 @@ func (m *member) expectParts() {
 	}
 }
 
-// open opens a session that nobody serves.
+// open opens a session without a connection.
 func open(t *testing.T, n *node, user string, channels ...string) {
 	t.Helper()
 	hello := gateway.Hello{Protocol: words{"words"}, Transport: "test", Principal: gateway.Principal{User: user}}
@@ -536,10 +535,11 @@ func open(t *testing.T, n *node, user string, channels ...string) {
 	}
 }
 
-// TestChannels_LongAnswersShareTheNodesRoom: the answer is held until who has asked is done.
+// TestChannels_LongAnswersShareTheNodesRoom checks that an answer counts against the node's
+// budget until the request is done.
 func TestChannels_LongAnswersShareTheNodesRoom(t *testing.T) {
 	members := startCluster(t, 2, gateway.Config{PresenceLease: never, Limits: gateway.Limits{InboundBytes: 150_000}})
-	for i := range 1000 { // whose personal channels are some 100 KB of JSON
+	for i := range 1000 { // their personal channels make some 100 KB of JSON
 		open(t, members[1].node, fmt.Sprintf("a-user-with-a-long-name-%06d", i))
 	}
 	first, end := context.WithCancel(t.Context())

@@ -23,8 +23,7 @@ func BenchmarkConnect_OpenAndEnd(b *testing.B) {
 	}
 }
 
-// One operation is a publish that the broker has confirmed, on a channel that nobody here
-// listens to.
+// One operation is a publish that the broker confirms, on a channel without subscribers here.
 func BenchmarkPublish_Confirmed(b *testing.B) {
 	n := startLive(b, broker.NewMemory())
 	c := gateway.Publish{Channel: "chat", Payload: benchPayload, Kind: broker.Text}

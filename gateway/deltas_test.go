@@ -11,9 +11,9 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// heardByDeltas returns the payloads that a peer with deltas has heard on a channel, of
-// which those told in full are marked. What says what differs must differ from what was
-// heard last since the reply.
+// heardByDeltas returns the payloads that a peer with deltas has received on a channel, and
+// marks those sent in full. Each difference must be relative to the message that the peer
+// has received last since the reply.
 func (p *peer) heardByDeltas(channel string) (payloads []string) {
 	p.t.Helper()
 	last := ""
@@ -45,7 +45,7 @@ func (p *peer) expectDeltas(channel string, want ...string) {
 	}
 }
 
-// connectDeltas returns a peer that is on a channel with deltas.
+// connectDeltas returns a peer that is subscribed to a channel with deltas.
 func (n *node) connectDeltas(channel string) *peer {
 	n.t.Helper()
 	p := n.connect(gateway.Hello{})
@@ -133,7 +133,7 @@ func TestDeltas_ComeAndGoWithASubscribe(t *testing.T) {
 	}
 }
 
-// What waits for a peer that does not keep up may be replaced by what comes later.
+// A message that waits for a slow peer may be replaced by a later one.
 func TestDeltas_OfAConflatedChannelAreToldInFull(t *testing.T) {
 	conflated := rules.List{{Match: "*", Subscribe: rules.Anyone, Conflate: true}}
 	n := startNode(t, gateway.Config{Rules: conflated})
@@ -155,8 +155,8 @@ func TestDeltas_OfAConflatedChannelAreToldInFull(t *testing.T) {
 	}
 }
 
-// Who subscribes anew while it stalls has what waits replaced like before, and hears the
-// last message of all, whatever the rule says by then.
+// If a client subscribes again while it stalls, messages that wait for it are still replaced,
+// and it receives the very last message, whatever the rule says by then.
 func TestDeltas_OfAConflatedChannelAreToldInFullToWhoSubscribesAnew(t *testing.T) {
 	conflated := rules.List{{Match: "*", Subscribe: rules.Anyone, Publish: rules.Anyone, Conflate: true}}
 	for name, anew := range map[string]func(p *peer){
@@ -235,11 +235,11 @@ func TestDeltas_OutliveGapsAndRepetitions(t *testing.T) {
 	say("5")
 	say("6")
 	kept.expectDeltas("kept:a", "*1", "2", "3", "4", "5", "6")
-	live.expectDeltas("a", "*1", "2", "2", "5", "6") // what it is told of 5 says what differs from 2
+	live.expectDeltas("a", "*1", "2", "2", "5", "6") // the message 5 that it gets is the difference from 2
 }
 
-// A message that is in no history is told between those that are; who recovers is not
-// given it, nor what differs from it.
+// A message outside the history is delivered in between those inside. A client that recovers
+// gets neither that message nor a difference from it.
 func TestDeltas_OfTheSameMessageDifferFromWhatEachWasTold(t *testing.T) {
 	n := startNode(t, gateway.Config{})
 	live := n.connectDeltas("chat")

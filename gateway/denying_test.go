@@ -57,7 +57,7 @@ func TestDenying_HoldsOnANodeThatStartsLater(t *testing.T) {
 	if _, err := first.Denials.Deny(t.Context(), &backend, gateway.Denial{User: "alice"}); err != nil {
 		t.Fatal(err)
 	}
-	later := startMember(t, redis, "later", gateway.Config{}) // ready only when it knows
+	later := startMember(t, redis, "later", gateway.Config{}) // ready only when it knows the bans
 	first.awaitNodes("first", "later")
 	_, err := later.tryConnect(gateway.Hello{Principal: gateway.Principal{User: "alice"}})
 	wantCode(t, err, gateway.Forbidden)
@@ -97,7 +97,7 @@ func TestDenying_WithoutARegisterThereIsNone(t *testing.T) {
 	wantCode(t, err, gateway.NotFound)
 }
 
-// TestDenying_WhoAuthenticatesAsOneThatIsBannedIsSentAway: it was let in as nobody.
+// The client is admitted as anonymous and authenticates later.
 func TestDenying_WhoAuthenticatesAsOneThatIsBannedIsSentAway(t *testing.T) {
 	n := startCluster(t, 1, gateway.Config{Auth: names{}})[0]
 	if _, err := n.Denials.Deny(t.Context(), &backend, gateway.Denial{User: "alice"}); err != nil {
@@ -111,8 +111,8 @@ func TestDenying_WhoAuthenticatesAsOneThatIsBannedIsSentAway(t *testing.T) {
 	}
 }
 
-// channelTokens knows a token such as "room-7": alice's, for the channel room, with the id
-// room-7.
+// channelTokens accepts tokens such as "room-7": one of alice's for the channel room, with the
+// ID room-7.
 type channelTokens struct{}
 
 func (channelTokens) Authenticate(_ context.Context, token string) (gateway.Principal, error) {
@@ -163,7 +163,7 @@ func TestDenying_EndsWhatATokenForAChannelHasOpened(t *testing.T) {
 	renewed.expect("unsubscribed room unauthenticated")
 }
 
-// A session that is nobody's may be somebody on a channel.
+// An anonymous session may have a user on a channel.
 func TestDenying_EndsWhatABannedUserIsOn(t *testing.T) {
 	members := startCluster(t, 2, gateway.Config{Rules: gateRules()})
 	a, b := members[0], members[1]
@@ -185,7 +185,7 @@ func TestDenying_EndsWhatABannedUserIsOn(t *testing.T) {
 	}
 }
 
-// A request for a session comes from an address of its own.
+// A request for a session may come from another address than the session.
 func TestDenying_ABannedAddressSendsNothing(t *testing.T) {
 	n := startCluster(t, 1, gateway.Config{})[0]
 	s, p := openSession(t, n.node)

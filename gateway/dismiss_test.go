@@ -8,8 +8,8 @@ import (
 	"tidegate/gateway"
 )
 
-// TestGap_EndsTheSubscriptionWhereTheProtocolWantsIt has many sessions lose a channel,
-// spread over some time, and come back to it, while all else goes on.
+// TestGap_EndsTheSubscriptionWhereTheProtocolWantsIt has many sessions lose a channel at
+// random times and come back to it, while everything else goes on.
 func TestGap_EndsTheSubscriptionWhereTheProtocolWantsIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, l := startLossy(t, 10, gateway.Limits{})
@@ -59,7 +59,7 @@ func TestGap_OfAClientOnItsWayEndsTheSubscription(t *testing.T) {
 		p := n.connect(gateway.Hello{Protocol: words{"leaving"}})
 		read := p.stall()
 		p.send("sub kept:a %s", from)
-		synctest.Wait() // it has been sent what there is room for
+		synctest.Wait() // it has been sent as much as there is room for
 		l.publishBare(t, "kept:a", "bare")
 		read()
 		p.expect("gap kept:a")
@@ -83,8 +83,8 @@ func TestGap_EndsASessionThatTheServerHasPutOnTheChannel(t *testing.T) {
 	})
 }
 
-// TestGap_WhoHasLeftMeanwhileIsNotTold has a client leave the channel before its turn
-// to be told comes.
+// TestGap_WhoHasLeftMeanwhileIsNotTold has a client leave the channel before it is told of the
+// gap.
 func TestGap_WhoHasLeftMeanwhileIsNotTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, l := startLossy(t, 10, gateway.Limits{})
@@ -106,8 +106,7 @@ func TestGap_WhoHasLeftMeanwhileIsNotTold(t *testing.T) {
 	})
 }
 
-// TestGap_DoesNotEndTheSessionOfWhoHasLeftMeanwhile is of a protocol that has no words
-// for a gap.
+// TestGap_DoesNotEndTheSessionOfWhoHasLeftMeanwhile uses a protocol that cannot express a gap.
 func TestGap_DoesNotEndTheSessionOfWhoHasLeftMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, l := startLossy(t, 10, gateway.Limits{})

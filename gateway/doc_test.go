@@ -15,7 +15,7 @@ import (
 	"tidegate/broker/lock"
 )
 
-// The order that doc.go shows is the one that is checked.
+// The order in doc.go must be the one that package lock checks.
 func TestDoc_ShowsTheOrderOfLocks(t *testing.T) {
 	text, err := os.ReadFile("doc.go")
 	must(t, err)
@@ -34,7 +34,7 @@ func TestDoc_ShowsTheOrderOfLocks(t *testing.T) {
 	}
 }
 
-// All that the walks of doc.go pass is there.
+// Every name in the drawings of doc.go must exist.
 func TestDoc_WalksThroughWhatThereIs(t *testing.T) {
 	text, err := os.ReadFile("doc.go")
 	must(t, err)
@@ -58,7 +58,7 @@ func TestDoc_WalksThroughWhatThereIs(t *testing.T) {
 	}
 }
 
-// addDeclared adds all names that a package gives to something.
+// addDeclared adds all names that a package declares.
 func addDeclared(t *testing.T, dir string, names map[string]bool) {
 	t.Helper()
 	for _, file := range filesOf(t, dir) {
@@ -72,7 +72,7 @@ func addDeclared(t *testing.T, dir string, names map[string]bool) {
 				for _, name := range n.Names {
 					names[name.Name] = true
 				}
-			case *ast.Field: // of an interface, too
+			case *ast.Field: // also methods of an interface
 				for _, name := range n.Names {
 					names[name.Name] = true
 				}
@@ -97,7 +97,7 @@ func filesOf(t *testing.T, dir string) (files []*ast.File) {
 	return files
 }
 
-// Who tells of a loss, by the table in promise.go, is there.
+// Every method in the table of promise.go must exist.
 func TestPromise_IsKeptByWhatThereIs(t *testing.T) {
 	text, err := os.ReadFile("promise.go")
 	must(t, err)
@@ -122,7 +122,7 @@ func TestPromise_IsKeptByWhatThereIs(t *testing.T) {
 	}
 }
 
-// addMethods adds the methods of a package, as in Hub.Missed.
+// addMethods adds the methods of a package, in the form Hub.Missed.
 func addMethods(t *testing.T, dir string, methods map[string]bool) {
 	t.Helper()
 	for _, file := range filesOf(t, dir) {

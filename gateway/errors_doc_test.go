@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// The page of errors has a row for each code and each reason, and no other.
+// The page of errors must have one row for each code and each reason, and no others.
 func TestErrors_PageHasAllOfThem(t *testing.T) {
 	page := readFile(t, "errors.md")
 	codes := rowsOf(regexp.MustCompile(`(?m)^\t\w+ +Code = "(\w+)"`), readFile(t, "failure.go"))
@@ -34,7 +34,7 @@ func readFile(t *testing.T, name string) string {
 	return string(content)
 }
 
-// rowsOf returns what the pattern's group matches, sorted.
+// rowsOf returns the matches of the pattern's first group, sorted.
 func rowsOf(pattern *regexp.Regexp, text string) (rows []string) {
 	for _, found := range pattern.FindAllStringSubmatch(text, -1) {
 		if found[1] != "" {

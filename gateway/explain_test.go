@@ -15,8 +15,8 @@ var explained = rules.List{
 	{Match: "*", Subscribe: rules.Anyone, Publish: rules.Anyone},
 }
 
-// TestExplain_DecidesAsTheGatewayDoes: what it says of subscribing and publishing is
-// what a client would meet.
+// TestExplain_DecidesAsTheGatewayDoes checks that Explain says of subscribes and publishes
+// what actually happens.
 func TestExplain_DecidesAsTheGatewayDoes(t *testing.T) {
 	for _, list := range []rules.List{explained, explained[:3], append(rules.List{{Match: "@*", Publish: rules.Authenticated}}, explained...)} {
 		n := startNode(t, gateway.Config{Rules: list})

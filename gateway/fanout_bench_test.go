@@ -16,13 +16,13 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// audience is sessions whose connections swallow what they are written.
+// audience is a set of sessions whose connections discard what is written.
 type audience struct {
-	left atomic.Int64  // frames that are still to come
-	all  chan struct{} // told when they have come
+	left atomic.Int64  // frames yet to be written
+	all  chan struct{} // receives a value when all have been written
 }
 
-// expect prepares await.
+// expect sets the number of frames for the next await.
 func (a *audience) expect(frames int) { a.left.Store(int64(frames)) }
 
 func (a *audience) await(t testing.TB) {
@@ -60,13 +60,13 @@ func (c *swallower) Write(frames [][]byte, _ time.Duration) ([][]byte, error) {
 func (c *swallower) Heard() time.Time             { return time.Now() }
 func (c *swallower) Close(gateway.Reason, []byte) { c.close() }
 
-// seat puts sessions on a node, each of them on one of the channels in turn, and
-// returns when all are subscribed.
+// seat opens sessions on a node, distributed over the channels in turn, and returns when all
+// are subscribed.
 func (a *audience) seat(n *node, sessions int, channels ...string) {
 	n.t.Helper()
 	var serving sync.WaitGroup
 	n.t.Cleanup(serving.Wait)
-	const opening = 2 // welcome and subscribed
+	const opening = 2 // frames: welcome and subscribed
 	a.expect(opening * sessions)
 	for i := range sessions {
 		s, err := n.Open(context.Background(), gateway.Hello{
@@ -81,7 +81,7 @@ func (a *audience) seat(n *node, sessions int, channels ...string) {
 	a.await(n.t)
 }
 
-// startLive runs a node that keeps no history and never asks for a sign of life.
+// startLive runs a node that keeps no history and never pings.
 func startLive(t testing.TB, b broker.Broker) *node {
 	return startNode(t, gateway.Config{
 		Broker: b, Ping: time.Hour, Rules: rules.List{{Match: "*", Subscribe: rules.Anyone, Publish: rules.Anyone}},
@@ -90,7 +90,7 @@ func startLive(t testing.TB, b broker.Broker) *node {
 
 var benchPayload = []byte(strings.Repeat("x", 128))
 
-// tell publishes and returns when so many frames have been written.
+// tell publishes a message and returns when so many frames have been written.
 func (a *audience) tell(n *node, channel string, frames int) {
 	a.expect(frames)
 	if _, err := n.Publish(context.Background(), &backend, gateway.Publish{Channel: channel, Payload: benchPayload, Kind: broker.Text}); err != nil {
@@ -106,7 +106,7 @@ func roomNames(n int) (channels []string) {
 	return channels
 }
 
-// What a publication allocates does not depend on how many sessions hear it.
+// The number of allocations of a publish must not depend on the number of subscribers.
 func TestFanOut_ADeliveryAllocatesNothing(t *testing.T) {
 	allocations := func(sessions int) float64 {
 		n := startLive(t, broker.NewMemory())
@@ -122,8 +122,8 @@ func TestFanOut_ADeliveryAllocatesNothing(t *testing.T) {
 	}
 }
 
-// One operation is a publication that all sessions of its channel have been
-// written. The cost of a delivery must not grow with their number.
+// One operation is a publish that has been written to all subscribers. The cost of a delivery
+// must not grow with their number.
 func BenchmarkFanOut_Sessions(b *testing.B) {
 	for _, sessions := range []int{1, 1000, 2000, 4000, 10_000} {
 		b.Run(fmt.Sprintf("sessions=%d", sessions), func(b *testing.B) {
@@ -159,9 +159,8 @@ func BenchmarkFanOut_Channels(b *testing.B) {
 	}
 }
 
-// One operation is a publication through Redis that 100 sessions of each node
-// have been written. Its cost must grow with the nodes that listen, and a
-// delivery's must not.
+// One operation is a publish through Redis that has been written to 100 sessions on each node.
+// Its cost must grow with the number of subscribed nodes; that of a delivery must not.
 func BenchmarkFanOut_Nodes(b *testing.B) {
 	const perNode = 100
 	for _, nodes := range []int{1, 2, 4, 8} {

@@ -15,7 +15,7 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// passwords is a gate: a token is "open", and its data who the client is.
+// passwords is a Gate: the only good token is "open", and the data names the client.
 type passwords struct{}
 
 var errPassword = &gateway.Error{Code: gateway.Unauthenticated, Message: "the password is wrong"}
@@ -63,7 +63,7 @@ func TestGate_NamesChannelsThatTheRulesOpenToTokens(t *testing.T) {
 			"sub room":                  "error unauthenticated",
 			"subtoken room wrong":       "error unauthenticated",
 			"subtoken room open":        "subscribed room",
-			"subtoken shut open":        "error unauthenticated", // the rule says nobody
+			"subtoken shut open":        "error unauthenticated", // the rule allows nobody
 			"sub known":                 "error unauthenticated",
 			"subtoken known open alice": "subscribed known",
 			"subtoken @alice open":      "error unauthenticated",
@@ -98,7 +98,7 @@ func TestGate_SaysWhoIsOnAChannel(t *testing.T) {
 		if err != nil || !slices.Equal(channels, []gateway.ChannelInfo{{Channel: "plain", Sessions: 1}, {Channel: "room", Sessions: 2, Users: 2}}) {
 			t.Errorf("the channels are %v, %v", channels, err)
 		}
-		one.send("presence room") // as who it is there
+		one.send("presence room") // with the identity that it has there
 		one.expect("gateway.Members")
 		one.Close(gateway.Left, nil)
 		two.expect(`gateway.Leave {"Channel":"room","User":"alice"`)
@@ -121,7 +121,8 @@ func TestGate_MessagesAreOfWhoIsOnTheChannel(t *testing.T) {
 	})
 }
 
-// Other rules take off a channel whom the token does not name, and leave whom it does.
+// When the rules change, a client loses a channel that its token does not name, and keeps one
+// that it names.
 func TestGate_NamedChannelsStayWhenRulesChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := startNode(t, gateway.Config{Rules: gateRules()})
@@ -171,7 +172,7 @@ func TestRecent_MembersAreToldBesideIt(t *testing.T) {
 		alice.expect("subscribed room [alice]")
 		alice.expect("nothing recent room")
 		n.publish("room", "hello")
-		time.Sleep(time.Second) // until the node has stated that she is there
+		time.Sleep(time.Second) // until the node has reported that she is there
 		bob := n.connect(gateway.Hello{Principal: gateway.Principal{User: "bob"}})
 		bob.send("submembers room 1")
 		bob.expect("subscribed room [alice bob]")
@@ -183,7 +184,7 @@ func TestRecent_MembersAreToldBesideIt(t *testing.T) {
 func TestGate_SubscriptionEndsUnlessItIsRenewed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := startNode(t, gateway.Config{Rules: gateRules()})
-		const long, short = 40, 3 // seconds: beyond the next turn of a session, and before it
+		const long, short = 40, 3 // seconds: after the next turn of a session, and before it
 		for _, seconds := range []int{long, short} {
 			p := n.connect(behindGate)
 			p.send("sub plain")
@@ -192,7 +193,7 @@ func TestGate_SubscriptionEndsUnlessItIsRenewed(t *testing.T) {
 			time.Sleep(time.Duration(seconds) * time.Second / 2)
 			for command, want := range map[string]string{
 				"renew room wrong":      "error unauthenticated",
-				"renew room open alice": "error forbidden", // it was nobody's
+				"renew room open alice": "error forbidden", // it was anonymous
 				"renew plain":           "error bad_request",
 				"renew shut open":       "error not_found",
 			} {
@@ -224,7 +225,7 @@ func TestGate_SubscriptionEndsUnlessItIsRenewed(t *testing.T) {
 	})
 }
 
-// tickets is an Authenticator of the tokens of channels: alice/room/3, for 3 seconds.
+// tickets is an Authenticator for channel tokens such as alice/room/3, valid for 3 seconds.
 type tickets struct{}
 
 func (tickets) Authenticate(_ context.Context, token string) (gateway.Principal, error) {

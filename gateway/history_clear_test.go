@@ -12,7 +12,7 @@ import (
 	"tidegate/gateway"
 )
 
-// startHistoryNode returns a node of a cluster on one Redis.
+// startHistoryNode returns a node of a cluster that shares one Redis.
 func startHistoryNode(t *testing.T, server *brokertest.RedisServer) *node {
 	t.Helper()
 	redis, err := broker.NewRedis(broker.RedisConfig{URL: server.URL()})
@@ -56,7 +56,7 @@ func TestClearHistory_NoNodeBringsItToWhoResumes(t *testing.T) {
 	}
 }
 
-// tardy is a history whose ranges take long to arrive.
+// tardy is a history whose reads take long.
 type tardy struct {
 	*broker.Memory
 	hold atomic.Bool
@@ -92,7 +92,7 @@ func TestClearHistory_WhatIsJustBeingReadIsForgottenToo(t *testing.T) {
 	})
 }
 
-// late is a broker that keeps back what it is told to.
+// late is a broker that holds back what it is told to.
 type late struct {
 	*broker.Memory
 	hold atomic.Bool

@@ -49,7 +49,7 @@ func TestHistory_IsReadFromEverywhere(t *testing.T) {
 	}
 }
 
-// What is read backwards has no hole in it, however little of it there is room for.
+// Reading backwards leaves no holes, however little room there is.
 func TestHistory_BeforeAPositionEndsThere(t *testing.T) {
 	n := startNode(t, gateway.Config{
 		Rules: rules.List{{Match: "*", Subscribe: rules.Anyone, HistorySize: 100}}, Limits: gateway.Limits{OutboxBytes: 8 << 10},

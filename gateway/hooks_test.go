@@ -15,16 +15,16 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// office is a backend: it is asked and told.
+// office is a backend: it answers questions and records notices.
 type office struct {
-	answer func(*gateway.Question) error // nil: everything may happen
-	deaf   map[gateway.HookEvent]bool    // not wanted
+	answer func(*gateway.Question) error // nil: allow everything
+	deaf   map[gateway.HookEvent]bool    // events that it does not want
 
 	// Guarded by mu.
 	mu      sync.Mutex
 	asked   []string
 	told    []string
-	full    bool // no notice finds room
+	full    bool // notices are rejected
 	changed chan struct{}
 }
 
@@ -69,7 +69,7 @@ func (o *office) note(list *[]string, words ...string) {
 	o.changed = make(chan struct{})
 }
 
-// heard returns how often something was told.
+// heard returns how often it was told what.
 func (o *office) heard(what string) (n int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -87,7 +87,7 @@ func (o *office) questions() []string {
 	return slices.Clone(o.asked)
 }
 
-// expect waits until something was told.
+// expect waits until it has been told what.
 func (o *office) expect(t *testing.T, what string) {
 	t.Helper()
 	deadline := time.After(patience)
@@ -136,8 +136,8 @@ func TestHooks_ConnectNamesTheUserAndTheChannels(t *testing.T) {
 	p.expect("subscribed closed")
 }
 
-// What the client says beside its token the backend sees, and what the backend says to the
-// client its welcome or its place on a channel carries, with who it is shown as there.
+// The backend sees what the client says beside its token. What the backend says to the client
+// arrives with the welcome or the subscription, as does how the client is shown there.
 func TestHooks_ClientsAndTheBackendTellEachOther(t *testing.T) {
 	o := newOffice(func(q *gateway.Question) error {
 		if q.Told = json.RawMessage(`{"you said":"` + q.Data + `"}`); q.Event == gateway.OnSubscribe {
@@ -254,7 +254,7 @@ func TestHooks_PublishIsRewrittenOrRefused(t *testing.T) {
 	}
 }
 
-// Whoever waits for the backend keeps nobody else waiting.
+// A client that waits for the backend must not hold up others.
 func TestHooks_ASlowBackendHoldsUpNobodyElse(t *testing.T) {
 	release := make(chan struct{})
 	o := newOffice(func(q *gateway.Question) error {

@@ -15,7 +15,7 @@ import (
 func TestLimits_SessionsOfAnAddress(t *testing.T) {
 	for _, c := range []struct {
 		name        string
-		first, next string // where two sessions come from
+		first, next string // addresses of two sessions
 		same        bool
 	}{
 		{"one address", "192.0.2.7:5000", "192.0.2.7:5001", true},
@@ -49,8 +49,8 @@ func TestLimits_SessionsOfAnAddress(t *testing.T) {
 	}
 }
 
-// Clients keep to themselves which limit refuses them, so the node says it, and not for
-// each of them.
+// Clients do not report which limit has refused them, so the node logs it, though not for each
+// of them.
 func TestLimits_TheLogSaysWhichRefuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log lines
@@ -73,7 +73,7 @@ func TestLimits_TheLogSaysWhichRefuses(t *testing.T) {
 	})
 }
 
-// A node admits as many sessions a second as it is told, also in the long run.
+// A node admits as many sessions a second as configured, also in the long run.
 func TestLimits_ConnectsPerSecondAreAdmitted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const most, seconds = 20, 10
@@ -88,14 +88,14 @@ func TestLimits_ConnectsPerSecondAreAdmitted(t *testing.T) {
 			}
 			time.Sleep(10 * time.Millisecond)
 		}
-		if want := most * (seconds + 1); admitted < want-most/2 || admitted > want { // and the burst of one second
+		if want := most * (seconds + 1); admitted < want-most/2 || admitted > want { // plus the burst of one second
 			t.Errorf("%d were admitted in %d seconds, want %d", admitted, seconds, want)
 		}
 	})
 }
 
-// When too much waits in all, those for whom most waits are closed, and no more
-// of them than it takes.
+// If too much is waiting in total, the sessions with the most waiting are closed, and no more
+// of them than necessary.
 func TestLimits_OutboxesAreBoundedInAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := startNode(t, gateway.Config{Limits: gateway.Limits{OutboxTotalBytes: 40_000}})
@@ -177,7 +177,7 @@ func TestLimits_PublishesOnTheirWayShareTheNodesRoom(t *testing.T) {
 	})
 }
 
-// One address cannot have all the room that there is for clients, and clients not all.
+// One address cannot use all the room for clients, and clients cannot use all of the node's.
 func TestLimits_WhatIsHeldForAnAddressIsBounded(t *testing.T) {
 	n := startNode(t, gateway.Config{Limits: gateway.Limits{InboundBytes: 80, InboundBytesPerIP: 20}})
 	take := func(who *gateway.Principal, remote string) (int, func(), error) {
@@ -192,7 +192,7 @@ func TestLimits_WhatIsHeldForAnAddressIsBounded(t *testing.T) {
 		return 0, nil, nil
 	}
 	var gives []func()
-	for i, want := range []int{20, 20, 20, 10, 0} { // of 80, 10 are for backends
+	for i, want := range []int{20, 20, 20, 10, 0} { // of 80, 10 are reserved for backends
 		taken, give, err := take(&gateway.Principal{}, fmt.Sprintf("192.0.2.%d:1", i))
 		if taken != want {
 			t.Errorf("the address %d has %d bytes, want %d", i, taken, want)

@@ -11,13 +11,13 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// lossy is a broker that loses, repeats and refuses as it is told.
+// lossy is a broker that loses, repeats and refuses messages as told.
 type lossy struct {
 	*broker.Memory
 	receiver  broker.Receiver
 	losing    atomic.Bool // live messages are lost
-	repeating atomic.Bool // live messages come twice
-	away      atomic.Bool // history cannot be read
+	repeating atomic.Bool // live messages arrive twice
+	away      atomic.Bool // the history cannot be read
 	reads     atomic.Int64
 	left      atomic.Bool // a channel was unsubscribed
 }
@@ -48,7 +48,7 @@ func (l *lossy) Gap(channels []string, err error) { l.receiver.Gap(channels, err
 func (l *lossy) Link(err error)                   { l.receiver.Link(err) }
 func (l *lossy) Rest()                            { l.receiver.Rest() }
 
-// publishBare publishes as somebody does who knows of no gateway.
+// publishBare publishes like a client that does not know of gateways.
 func (l *lossy) publishBare(t testing.TB, channel, payload string) {
 	t.Helper()
 	if _, err := broker.Publish(t.Context(), l, broker.Message{Channel: channel, Payload: []byte(payload)}, broker.PublishOptions{Bare: true}); err != nil {

@@ -121,7 +121,7 @@ func TestNotices_NodesTellOnceTogether(t *testing.T) {
 	t.Parallel()
 	o := newOffice(nil)
 	members := startCluster(t, 2, gateway.Config{Hooks: o, PresenceLease: never, PresenceLinger: time.Millisecond})
-	channels := []string{"a", "b", "c", "d", "e", "f", "g", "h"} // whose keepers are not all the same
+	channels := []string{"a", "b", "c", "d", "e", "f", "g", "h"} // not all with the same keeper
 	var peers []*peer
 	for _, m := range members {
 		peers = append(peers, m.connectAs("alice", channels...))
@@ -152,20 +152,20 @@ func TestNotices_NodesTellOnceTogether(t *testing.T) {
 	}
 }
 
-// Whatever a node was to a channel, listener, keeper or both: when it dies, the
-// others tell what has ended with it, and nothing else.
+// Whether a node was a channel's subscriber, its keeper or both: when it dies, the others
+// report what has ended with it, and nothing else.
 func TestNotices_TheOthersTellOfADeadNode(t *testing.T) {
 	t.Parallel()
 	const size = 3
 	redis := brokertest.StartRedis(t)
 	var members []*member
-	var offices []*office // of each node its own: a dead one talks on
+	var offices []*office // one for each node, because a dead node goes on talking
 	for i := range size {
 		offices = append(offices, newOffice(nil))
 		members = append(members, startMember(t, redis, fmt.Sprint("n", i), gateway.Config{
 			Hooks: offices[i], PresenceLease: 2 * time.Second, PresenceLinger: time.Millisecond,
 		}))
-		members[i].broker.lives.Store(i > 0) // a busy machine is no death
+		members[i].broker.lives.Store(i > 0) // a busy machine does not count as dead
 	}
 	for _, m := range members {
 		m.awaitNodes(namesOf(members)...)
@@ -261,7 +261,7 @@ func TestNotices_SessionsOfACrashedNodeAreOver(t *testing.T) {
 	}
 }
 
-// A session that was too short for Redis to know of it is told of all the same.
+// A session that was too short to be stored in Redis is reported, too.
 func TestNotices_ShortSessionsAreTold(t *testing.T) {
 	o := newOffice(nil)
 	n := startNode(t, gateway.Config{Hooks: o})

@@ -8,8 +8,7 @@ import (
 	"tidegate/metrics"
 )
 
-// A session that could not open is counted by why, among those that are refused and among
-// those that are closed.
+// A session that could not open is counted by its reason, both as refused and as closed.
 func TestOpen_CountsWhyASessionWasNotOpened(t *testing.T) {
 	m := metrics.New("")
 	n := startNode(t, gateway.Config{Broker: without{broker.NewMemory(), "@alice"}, Metrics: m, NoAnonymous: true})

@@ -13,18 +13,17 @@ import (
 	"tidegate/gateway/internal/rates"
 )
 
-// What a session owns while it is idle, and what each of its subscriptions does, field by
-// field: a node has a hundred thousand of them. A struct that needs more is worth a
-// thought, and then another bound here.
+// The memory of an idle session and of each of its subscriptions, field by field: a node has a
+// hundred thousand sessions. If a struct needs more, think twice, then raise the bound here.
 func TestSession_OwnsLittle(t *testing.T) {
 	for _, owned := range []struct {
 		of   reflect.Type
 		most uintptr // bytes
 	}{
 		{reflect.TypeFor[Session](), 384},
-		{reflect.TypeFor[outbox.Outbox](), 128}, // in the session
+		{reflect.TypeFor[outbox.Outbox](), 128}, // part of the session
 		{reflect.TypeFor[rates.Bucket](), 80},
-		{reflect.TypeFor[subscription](), 80}, // the hub's part is in it
+		{reflect.TypeFor[subscription](), 80}, // includes the hub's part
 		{reflect.TypeFor[hub.Channel](), 128},
 	} {
 		if size := owned.of.Size(); size > owned.most {

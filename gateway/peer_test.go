@@ -17,11 +17,11 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// patience is how long a test waits for what is to happen.
+// patience is how long a test waits for something to happen.
 const patience = 20 * time.Second
 
-// words is a protocol for these tests: a frame is a command's name and its
-// arguments, or an event's, in words.
+// words is a protocol for these tests: a frame is the name of a command or an event, and its
+// arguments, in words.
 type words struct{ name string }
 
 func (w words) Name() string { return w.name }
@@ -161,7 +161,7 @@ func (w words) Encode(event gateway.Event) (gateway.Frame, error) {
 	return gateway.Frame{}, fmt.Errorf("unknown event %T", event)
 }
 
-// Farewell is "sworn" where the protocol is.
+// Farewell returns the text "sworn" if the protocol has that name.
 func (w words) Farewell(r gateway.Reason) (code int, text string) {
 	if w.name == "sworn" {
 		return 4200 + r.Code%100, "sworn " + r.Label
@@ -169,8 +169,8 @@ func (w words) Farewell(r gateway.Reason) (code int, text string) {
 	return r.Code, r.Text
 }
 
-// listOf says of each channel that the server has put the session on from where its
-// messages follow, and whether they are all that it has missed.
+// listOf says, for each channel that the server has subscribed the session to, from where its
+// messages follow and whether they are all that the client has missed.
 func listOf(channels []gateway.Subscribed) (text string) {
 	for _, e := range channels {
 		text += fmt.Sprintf(" %s@%d", e.Channel, e.After.Offset)
@@ -192,8 +192,7 @@ func say(format string, args ...any) (gateway.Frame, error) {
 	return gateway.Frame{Data: fmt.Appendf(nil, format+"\n", args...)}, nil
 }
 
-// peer is a client and its connection. It reads what the gateway writes unless
-// it is stalled.
+// peer is a client and its connection. It reads what the gateway writes unless it is stalled.
 type peer struct {
 	t      testing.TB
 	says   chan string
@@ -203,7 +202,7 @@ type peer struct {
 	wrote   []string // lines
 	writes  int
 	heard   time.Time
-	stalled chan struct{} // closed when reading goes on; nil: it reads
+	stalled chan struct{} // closed when reading resumes; nil: not stalled
 	reason  gateway.Reason
 	over    bool
 	changed chan struct{}
@@ -258,7 +257,7 @@ func (p *peer) Write(frames [][]byte, wait time.Duration) ([][]byte, error) {
 	return nil, nil
 }
 
-// note wakes who waits for a change. The caller holds mu.
+// note wakes those that wait for a change. The caller must hold mu.
 func (p *peer) note() {
 	close(p.changed)
 	p.changed = make(chan struct{})
@@ -294,7 +293,7 @@ func (p *peer) stall() (resume func()) {
 	}
 }
 
-// send says something to the gateway.
+// send sends a command to the gateway.
 func (p *peer) send(format string, args ...any) {
 	p.t.Helper()
 	select {
@@ -323,8 +322,8 @@ func (p *peer) heardOf(channel string) (payloads []string) {
 	return payloads
 }
 
-// expect waits until the gateway has written a line that begins with prefix, and
-// returns it.
+// expect waits until the gateway has written a line that begins with prefix, and returns the
+// line.
 func (p *peer) expect(prefix string) string {
 	p.t.Helper()
 	var found string
@@ -342,7 +341,7 @@ func (p *peer) expect(prefix string) string {
 	return found
 }
 
-// until waits for a condition that changes when the gateway writes or closes.
+// until waits for a condition that can change when the gateway writes or closes.
 func (p *peer) until(what string, met func() bool) {
 	p.t.Helper()
 	deadline := time.After(patience)
@@ -445,13 +444,13 @@ func (n *node) tryConnect(hello gateway.Hello) (*peer, error) {
 	return p, nil
 }
 
-// speaker is a connection whose peer can speak.
+// speaker is a connection whose peer can send.
 type speaker interface {
 	gateway.Conn
 	Read(context.Context) (gateway.Frame, error)
 }
 
-// serve does what a transport does, and returns why the session ended.
+// serve does the work of a transport. It returns the reason why the session ended.
 func serve(ctx context.Context, s *gateway.Session, conn speaker) gateway.Reason {
 	s.Attach(conn)
 	for {
@@ -466,7 +465,7 @@ func serve(ctx context.Context, s *gateway.Session, conn speaker) gateway.Reason
 	}
 }
 
-// listen connects a client that is on the channels.
+// listen connects a client that is subscribed to the channels.
 func (n *node) listen(channels ...string) *peer {
 	n.t.Helper()
 	p := n.connect(gateway.Hello{})
@@ -474,7 +473,7 @@ func (n *node) listen(channels ...string) *peer {
 	return p
 }
 
-// subscribe asks again for as long as a busy Redis does not confirm in time.
+// subscribe retries while a busy Redis does not confirm in time.
 func (p *peer) subscribe(channels ...string) {
 	p.t.Helper()
 	for _, channel := range channels {

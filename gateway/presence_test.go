@@ -19,8 +19,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// perishable is a node's way to Redis that can be cut for good, as by a crash: nothing
-// that the node does reaches Redis any more.
+// perishable is a node's connection to Redis that can be cut for good, as by a crash: from
+// then on nothing from the node reaches Redis.
 type perishable struct {
 	*broker.Redis
 	dead       atomic.Bool
@@ -56,22 +56,22 @@ func (m *perishable) Publish(message broker.Message, o broker.PublishOptions, do
 	m.Redis.Publish(message, o, done)
 }
 
-// presenceNode is a node of a cluster on one Redis.
+// presenceNode is a node of a cluster that shares one Redis.
 type presenceNode struct {
 	*node
 	way *perishable
 }
 
-// crash ends the node without a word to the others.
+// crash ends the node without telling the others.
 func (n *presenceNode) crash() {
 	n.way.dead.Store(true)
 	n.stop()
 }
 
-// presenceTimes are how long nodes and users may be away.
+// presenceTimes are the lease of nodes and the linger of users.
 type presenceTimes struct{ lease, linger time.Duration }
 
-// lasting is a time that does not end while a test runs.
+// lasting is a time that does not end during a test.
 const lasting = time.Hour
 
 var presenceRules = rules.List{
@@ -110,7 +110,7 @@ func startPresence(t testing.TB, nodes int, times presenceTimes) ([]*presenceNod
 	return all, server
 }
 
-// as connects a user who is on the given channels.
+// as connects a user and subscribes him to channels.
 func (n *presenceNode) as(user string, channels ...string) *peer {
 	n.t.Helper()
 	p := n.connect(gateway.Hello{Principal: gateway.Principal{User: user}})
@@ -121,8 +121,8 @@ func (n *presenceNode) as(user string, channels ...string) *peer {
 // hangUp ends a client's connection.
 func (p *peer) hangUp() { p.Close(gateway.Left, nil) }
 
-// joinsAndLeaves returns the joins and leaves that a client was told of others
-// than itself: "join bob", "leave bob".
+// joinsAndLeaves returns the joins and leaves that a client was told of, without its own:
+// "join bob", "leave bob".
 func (p *peer) joinsAndLeaves(but string) (list []string) {
 	for _, line := range p.lines() {
 		kind, text, _ := strings.Cut(line, " ")
@@ -143,7 +143,7 @@ func (p *peer) expectPresence(but string, want ...string) {
 	}
 }
 
-// present returns who is on a channel: "alice*2 bob*1".
+// present returns the members of a channel: "alice*2 bob*1".
 func (n *presenceNode) present(channel string) string {
 	n.t.Helper()
 	members, err := n.Members(context.Background(), &backend, channel)
@@ -206,7 +206,7 @@ func TestPresence_JoinAndLeaveOnceForTheCluster(t *testing.T) {
 }
 
 func TestPresence_BackWithinTheLingerOnAnotherNode(t *testing.T) {
-	nodes, _ := startPresence(t, 2, presenceTimes{lasting, 4 * time.Second}) // for a machine that is slow
+	nodes, _ := startPresence(t, 2, presenceTimes{lasting, 4 * time.Second}) // long enough for a slow machine
 	watcher := nodes[1].as("watcher", "room:a")
 	bob := nodes[0].as("bob", "room:a")
 	watcher.expectPresence("watcher", "join bob")
@@ -223,7 +223,7 @@ func TestPresence_BackWithinTheLingerOnAnotherNode(t *testing.T) {
 }
 
 func TestPresence_StoppedNodeHandsItsLingersOver(t *testing.T) {
-	nodes, _ := startPresence(t, 2, presenceTimes{3 * time.Second, 4 * time.Second}) // the same
+	nodes, _ := startPresence(t, 2, presenceTimes{3 * time.Second, 4 * time.Second}) // likewise
 	watcher := nodes[1].as("watcher", "room:a")
 	nodes[0].as("bob", "room:a")
 	nodes[0].as("carol", "room:a")
@@ -240,7 +240,7 @@ func TestPresence_StoppedNodeHandsItsLingersOver(t *testing.T) {
 	nodes[1].awaitPresent("room:a", "bob*1 watcher*1")
 }
 
-// While Redis stands still no node can say that it is alive.
+// While Redis is frozen, no node can renew its lease.
 func TestPresence_NobodyLeavesWhileRedisStandsStill(t *testing.T) {
 	times := presenceTimes{3 * time.Second, 0}
 	nodes, server := startPresence(t, 3, times)
@@ -277,7 +277,7 @@ func TestPresence_CrashedNodesMembersAreGoneWithinTheLease(t *testing.T) {
 	began := time.Now()
 	nodes[0].crash()
 	watcher.until("a leave", func() bool { return len(watcher.joinsAndLeaves("watcher")) == 3 })
-	if took := time.Since(began); took > times.lease+2*time.Second { // for a machine that is slow
+	if took := time.Since(began); took > times.lease+2*time.Second { // allow for a slow machine
 		t.Errorf("the leave came %v after the crash, the lease is %v", took, times.lease)
 	}
 	nodes[1].awaitPresent("room:a", "carol*1 watcher*1")
@@ -294,7 +294,7 @@ func TestPresence_RedisThatForgetsEverythingMakesNobodyLeave(t *testing.T) {
 	nodes[1].as("carol", "room:a")
 	watcher.until("two joins", func() bool { return len(watcher.joinsAndLeaves("watcher")) == 2 })
 	server.Stop()
-	bob.hangUp() // is not seen by Redis
+	bob.hangUp() // not seen by Redis
 	server.Start()
 	for _, n := range nodes {
 		n.awaitPresent("room:a", "carol*2 watcher*1")
@@ -314,7 +314,7 @@ func TestPresence_MissedJoinsAndLeavesAreFoundOut(t *testing.T) {
 	watcher := nodes[0].as("watcher", "room:a")
 	bob := nodes[1].as("bob", "room:a")
 	watcher.expectPresence("watcher", "join bob")
-	deaf := server.CLI("CLIENT", "KILL", "TYPE", "pubsub") // both hear nothing until they are back
+	deaf := server.CLI("CLIENT", "KILL", "TYPE", "pubsub") // neither receives anything until they are back
 	bob.hangUp()
 	if deaf == "0" {
 		t.Fatal("no link was cut")
@@ -367,7 +367,7 @@ func asError(err error) error {
 	return gateway.ErrorOf(err)
 }
 
-// Many sessions that come at once share round trips.
+// Many sessions that arrive at once share round trips.
 func TestPresence_ManySessionsShareRoundTrips(t *testing.T) {
 	const sessions = 1000
 	nodes, server := startPresence(t, 1, presenceTimes{lasting, lasting})
@@ -393,7 +393,7 @@ func TestPresence_ManySessionsShareRoundTrips(t *testing.T) {
 	}
 }
 
-// comeAtOnce connects again for as long as Redis is too busy to answer.
+// comeAtOnce retries to connect while Redis is too busy to answer.
 func (n *presenceNode) comeAtOnce(hello gateway.Hello) {
 	for {
 		_, err := n.tryConnect(hello)
@@ -417,9 +417,9 @@ func scriptCalls(server *brokertest.RedisServer) (calls int) {
 	return calls
 }
 
-// TestPresence_EveryLogTakesTurns tells random stories of users who come and go on
-// three nodes that may crash. What each client hears of a user must be joins and
-// leaves in turn, and at the end the members are who is connected.
+// TestPresence_EveryLogTakesTurns runs random stories of users who join and leave on three
+// nodes that may crash. For each user, every client must receive joins and leaves in turn, and
+// at the end the members must be those who are connected.
 func TestPresence_EveryLogTakesTurns(t *testing.T) {
 	brokertest.RequireRedis(t)
 	server := brokertest.StartRedis(t)
@@ -494,8 +494,8 @@ func tellPresence(t *testing.T, server *brokertest.RedisServer, channel string, 
 	})
 }
 
-// Whoever joins with the list of members hears of the others from then on, and not of
-// himself where his protocol says so.
+// A client that subscribes with the list of members is told of the others from then on, and
+// not of itself if its protocol says so.
 func TestPresence_MembersAtTheMomentOfJoining(t *testing.T) {
 	nodes, _ := startPresence(t, 2, presenceTimes{lasting, time.Millisecond})
 	bob := nodes[0].as("bob", "room:a")

@@ -51,7 +51,7 @@ func TestPromise_WhatFollowsGoesOnWhileARepairLooksInVain(t *testing.T) {
 		n, l := startLossy(t, 100, gateway.Limits{})
 		p := n.listen("kept:a")
 		l.receiver.Receive(broker.Message{Channel: "kept:a", Position: broker.Position{Epoch: "unknown", Offset: 7}})
-		time.Sleep(5 * time.Second) // its reads are seconds apart now
+		time.Sleep(5 * time.Second) // its reads are seconds apart by now
 		began := time.Now()
 		n.publish("kept:a", "1")
 		p.expect("message kept:a 1")
@@ -74,7 +74,7 @@ func TestPromise_ARepairDoesNotWaitOnceTheLinkIsBack(t *testing.T) {
 		n.publish("kept:a", "1")
 		l.losing.Store(false)
 		l.Gap([]string{"kept:a"}, errCut)
-		time.Sleep(time.Minute) // its reads are seconds apart now
+		time.Sleep(time.Minute) // its reads are seconds apart by now
 		l.away.Store(false)
 		began := time.Now()
 		l.Gap([]string{"kept:a"}, errCut)
@@ -104,8 +104,8 @@ func TestPromise_AHistoryThatForgetsWithoutANewEpochIsToldAsAGap(t *testing.T) {
 	})
 }
 
-// rewind forgets all but the epoch, and goes on after an offset that was there
-// before, as no History may.
+// rewind loses everything but the epoch, and continues after an offset that was used before.
+// No History may do that.
 func (m *forgetful) rewind(t *testing.T, to uint64) {
 	top := m.innerTop(t)
 	m.clear(t)

@@ -69,7 +69,7 @@ func TestOpen_TakesTheIDThatTheProtocolGives(t *testing.T) {
 	}
 }
 
-// A client that guesses a key takes nobody's message out of the channel.
+// A client that guesses a key cannot suppress the messages of others.
 func TestPublish_KeysOfOneAreNotThoseOfAnother(t *testing.T) {
 	n := startNode(t, gateway.Config{Rules: rules.List{{Match: "*", Subscribe: rules.Anyone, Publish: rules.Anyone, HistorySize: 10}}})
 	first := make(map[string]broker.Position)

@@ -12,7 +12,7 @@ import (
 	"tidegate/gateway"
 )
 
-// silent is a broker that answers publishes when it is told to.
+// silent is a broker that answers publishes only when told to.
 type silent struct {
 	*broker.Memory
 	receiver broker.Receiver
@@ -30,7 +30,7 @@ func (s *silent) Run(ctx context.Context, r broker.Receiver) error {
 }
 
 func (s *silent) Publish(m broker.Message, o broker.PublishOptions, done func(broker.Position, error)) {
-	if strings.Contains(m.Channel, " ") { // what nodes say to each other
+	if strings.Contains(m.Channel, " ") { // messages between nodes
 		s.Memory.Publish(m, o, done)
 		return
 	}

@@ -14,11 +14,11 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// library is a history whose reads are under way until they are let go. It notes how
-// many of them are at a time, by the first word of the channel.
+// library is a history whose reads block until they are released. It records how many of them
+// run at a time, by the first word of the channel.
 type library struct {
 	*broker.Memory
-	open  chan struct{} // closed to let them go
+	open  chan struct{} // closed to release them
 	letGo func()
 
 	mu    sync.Mutex
@@ -113,7 +113,7 @@ func TestReading_ResumesTakeTurnsToo(t *testing.T) {
 			alices = append(alices, alice)
 		}
 		bob := n.connect(gateway.Hello{Principal: gateway.Principal{User: "bob"}})
-		bob.send("subrecent alice:4 5") // which waits for nobody of alice's
+		bob.send("subrecent alice:4 5") // must not wait for alice's reads
 		if got := l.underWay("alice"); got != 3 {
 			t.Errorf("%d reads are under way, want 2 of alice's and one of bob's", got)
 		}

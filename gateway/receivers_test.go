@@ -15,7 +15,7 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// reception is a backend that is told of the channels of an app.
+// reception is a backend that gets notices about the channels of an app.
 type reception struct {
 	mu    sync.Mutex
 	told  []string
@@ -46,7 +46,7 @@ func (r *reception) tell(_ context.Context, notices []gateway.Notice) error {
 	return nil
 }
 
-// take returns what it was told since the last call.
+// take returns the notices since the last call.
 func (r *reception) take() []string {
 	synctest.Wait()
 	r.mu.Lock()

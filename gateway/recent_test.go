@@ -27,7 +27,7 @@ func TestRecent_TheLastMessagesComeBeforeWhatIsLive(t *testing.T) {
 			{"subrecent kept:a 3", "after=6 7 8 9"},
 			{"subrecent kept:a 100", "after=4 5 6 7 8 9"}, // as many as there are
 			{"subrecent kept:a -1", "after=9"},
-			{"subrecent kept:a 1 " + sixth.String(), "after=6 7 8 9"}, // the cursor counts
+			{"subrecent kept:a 1 " + sixth.String(), "after=6 7 8 9"}, // the cursor takes precedence
 			{"subrecent plain 3", "after=0"},
 		} {
 			p := n.connect(gateway.Hello{Protocol: words{"exact"}})
@@ -42,14 +42,14 @@ func TestRecent_TheLastMessagesComeBeforeWhatIsLive(t *testing.T) {
 	})
 }
 
-// A node holds messages for clients that resume. The history is what its rule says, on every
-// node.
+// A node buffers messages for clients that resume. But on every node the history has only what
+// its rule says.
 func TestRecent_IsNoMoreThanTheHistoryKeeps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rule := rules.Rule{Match: "kept:*", Subscribe: rules.Anyone, HistorySize: 2, HistoryTTL: 10 * time.Second}
 		n := startNode(t, gateway.Config{Rules: rules.List{rule}})
 		listener := n.connect(gateway.Hello{Protocol: words{"exact"}})
-		listener.send("sub kept:a") // so that the node holds what is published
+		listener.send("sub kept:a") // so that the node buffers what is published
 		listener.expect("subscribed kept:a")
 		for i := 1; i <= 5; i++ {
 			n.publish("kept:a", "%d", i)
@@ -70,7 +70,7 @@ func TestRecent_IsNoMoreThanTheHistoryKeeps(t *testing.T) {
 	})
 }
 
-// said returns where the reply says that a channel begins, and the messages.
+// said returns where the channel begins according to the reply, and the messages.
 func said(p *peer, channel string) string {
 	begin, _ := strings.CutPrefix(p.expect("subscribed "+channel), "subscribed "+channel+" ")
 	return strings.Join(append([]string{begin}, p.heardOf(channel)...), " ")
@@ -86,7 +86,7 @@ func TestRecent_WhoAsksWhileMessagesComeMissesNoneAndHearsNoneTwice(t *testing.T
 		p := n.connect(gateway.Hello{Protocol: words{"exact"}})
 		read := p.stall()
 		p.send("subrecent kept:a 1500")
-		synctest.Wait() // it has been sent what there is room for
+		synctest.Wait() // it has been sent as much as there is room for
 		for i := range after {
 			n.publish("kept:a", "%d-%s", before+i, strings.Repeat("x", 500))
 		}

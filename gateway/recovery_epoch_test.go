@@ -14,14 +14,14 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// restarted is a history that has begun a new epoch and kept what it had, as
-// Redis does when it comes back with its data.
+// restarted is a history that has begun a new epoch and kept its messages, like Redis when it
+// returns with its data.
 type restarted struct {
 	*lossy
 	former, epoch string
 	top           uint64 // of the former epoch
 
-	meanwhile atomic.Pointer[func()] // is done while the next read is under way
+	meanwhile atomic.Pointer[func()] // called while the next read is in progress
 }
 
 func (r *restarted) Since(ctx context.Context, channel string, after broker.Position, most broker.Most) (broker.Page, error) {
@@ -104,7 +104,7 @@ func TestRecovery_NobodyIsGivenAgainWhatHeHasFromTheFormerEpoch(t *testing.T) {
 	if got := p.heardOf("kept:a"); !slices.Equal(got, []string{"1", "2", "3", "4", "5"}) || count(p.lines(), "gap kept:a") != 1 {
 		t.Errorf("heard %v", p.lines())
 	}
-	for _, cursor := range []broker.Position{second, counted} { // the latter has not heard the name of the epoch
+	for _, cursor := range []broker.Position{second, counted} { // the latter does not know the name of the epoch
 		late := n.connect(gateway.Hello{})
 		late.send("sub kept:a %s", cursor)
 		late.expect("subscribed kept:a recovered=false")
@@ -128,7 +128,7 @@ func TestRecovery_HistoryThatIsLostWhileItIsSentIsToldAsAGap(t *testing.T) {
 		p := n.connect(gateway.Hello{})
 		read := p.stall()
 		p.send("sub kept:a %s", from)
-		synctest.Wait() // it has been sent what there is room for
+		synctest.Wait() // it has been sent as much as there is room for
 
 		l.losing.Store(true)
 		must(t, l.Clear(t.Context(), "kept:a"))
@@ -158,7 +158,7 @@ func TestRecovery_HistoryThatIsTrimmedBeforeItsFirstMessageIsSentIsToldAsAGap(t 
 		read := p.stall()
 		n.publish("plain", "%s", strings.Repeat("x", 3500))
 		p.send("sub kept:a %s", beginning)
-		synctest.Wait() // there is room for the answer, and not for a message
+		synctest.Wait() // there is room for the answer, but not for a message
 		for i := range 30 {
 			n.publish("kept:a", "%d-%s", i, strings.Repeat("x", 64<<10)) // more than a tail holds
 			synctest.Wait()
@@ -216,7 +216,7 @@ func TestRecovery_WhatWasSeenOfALostEpochIsNotLookedForInTheNext(t *testing.T) {
 		l.losing.Store(true)
 		n.publish("kept:a", "lost")
 		l.losing.Store(false)
-		n.publish("kept:a", "seen") // and its history cannot be read any more
+		n.publish("kept:a", "seen") // and then its history cannot be read any more
 		synctest.Wait()
 		l.losing.Store(true)
 		must(t, l.Clear(t.Context(), "kept:a"))

@@ -18,9 +18,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// forgetful is a broker whose history may be lost, or begin a new epoch with what it
-// has, as Redis's does. What it keeps is a Memory's, under other epochs and
-// offsets.
+// forgetful is a broker whose history may be lost, or begin a new epoch with the messages it
+// has, like that of Redis. It stores them in a Memory, under other epochs and offsets.
 type forgetful struct {
 	*lossy
 	receiver broker.Receiver
@@ -30,7 +29,7 @@ type forgetful struct {
 	inner  string // the Memory's epoch
 	epochs int
 	epoch  string
-	base   uint64 // the Memory's offset before the epoch's first
+	base   uint64 // the Memory's offset before the first of the epoch
 	former broker.Position
 }
 
@@ -41,11 +40,11 @@ func newForgetful(size int) (*forgetful, gateway.Config) {
 	rules := rules.List{{Match: "*", Subscribe: rules.Anyone, Publish: rules.Anyone, HistorySize: size}}
 	return m, gateway.Config{
 		Broker: m, History: m, Rules: rules, Limits: gateway.Limits{OutboxBytes: 1 << 10},
-		Ping: time.Hour, // clients say nothing for long
+		Ping: time.Hour, // clients are silent for long
 	}
 }
 
-// restart begins a new epoch that keeps what there is.
+// restart begins a new epoch that keeps all messages.
 func (m *forgetful) restart(t *testing.T) {
 	top := m.innerTop(t)
 	m.mu.Lock()
@@ -64,7 +63,7 @@ func (m *forgetful) flush(t *testing.T) {
 	m.begin()
 }
 
-// clear trims all that there is.
+// clear trims all messages.
 func (m *forgetful) clear(t *testing.T) {
 	must(t, m.Memory.Clear(t.Context(), fleeting))
 }
@@ -86,7 +85,7 @@ func (m *forgetful) Run(ctx context.Context, r broker.Receiver) error {
 	return m.Memory.Run(ctx, m.lossy)
 }
 
-// told gives messages their places on the way to the gateway.
+// told assigns messages their positions on the way to the gateway.
 func (m *forgetful) told() broker.Receiver { return placing{m.receiver, m} }
 
 type placing struct {
@@ -109,8 +108,8 @@ func (m *forgetful) outer(at broker.Position) broker.Position {
 	return broker.Position{Epoch: m.epoch, Offset: at.Offset - m.base}
 }
 
-// innerAfter returns where the Memory is to be read from, and whether the
-// position is of a lost epoch. The caller holds mu.
+// innerAfter returns the position to read the Memory from, and whether after is of a lost
+// epoch. The caller must hold mu.
 func (m *forgetful) innerAfter(after broker.Position) (inner broker.Position, lost bool) {
 	switch after.Epoch {
 	case m.epoch:
@@ -122,7 +121,7 @@ func (m *forgetful) innerAfter(after broker.Position) (inner broker.Position, lo
 	return broker.Position{Epoch: m.inner, Offset: after.Offset + m.base}, lost
 }
 
-// within does something in one epoch: again if another one begins meanwhile.
+// within calls do for one epoch, and again if another epoch begins in the meantime.
 func (m *forgetful) within(do func(after func(broker.Position) (broker.Position, bool)) error) error {
 	for {
 		m.mu.Lock()
@@ -171,7 +170,7 @@ func (m *forgetful) Tops(ctx context.Context, channels []string) (tops []broker.
 	return tops, err
 }
 
-// place gives what was read of the Memory its places in the epoch.
+// place translates what was read from the Memory to positions of the epoch.
 func (m *forgetful) place(page *broker.Page) {
 	page.Top = m.outer(page.Top)
 	for i := range page.Messages {
@@ -182,10 +181,9 @@ func (m *forgetful) place(page *broker.Page) {
 	page.Former = m.former
 }
 
-// TestRecovery_EveryHoleIsTold tells random stories in which the history is
-// trimmed, lost, and begun anew. At the end every client has heard the newest
-// message; it has heard none twice, and was told wherever some are missing, before
-// the next one came.
+// TestRecovery_EveryHoleIsTold runs random stories in which the history is trimmed, lost, and
+// begun anew. At the end every client must have received the newest message and none twice.
+// Wherever messages are missing, it must have been told before the next one.
 func TestRecovery_EveryHoleIsTold(t *testing.T) {
 	steps := []string{"publish", "publish", "publish", "burst", "lose", "find", "away", "back", "gap", "trim", "flush",
 		"restart", "stall", "read", "leave", "resume", "slip in", "wait", "long"}
@@ -226,7 +224,7 @@ func tellOfLoss(t *testing.T, story []step) string {
 		case "burst":
 			for range 20 {
 				publish(1)
-				synctest.Wait() // whoever reads keeps up
+				synctest.Wait() // all that read keep up
 			}
 		case "lose":
 			m.losing.Store(true)
@@ -244,7 +242,7 @@ func tellOfLoss(t *testing.T, story []step) string {
 			m.flush(t)
 			restarted = false
 		case "restart":
-			if !restarted { // of the epoch before the former one nothing is known
+			if !restarted { // nothing is known of the epoch before the former one
 				m.restart(t)
 				restarted = true
 			}
@@ -271,7 +269,7 @@ func tellOfLoss(t *testing.T, story []step) string {
 		w.read()
 		w.connect(n)
 	}
-	time.Sleep(time.Minute) // who was stalled for too long is closed by now
+	time.Sleep(time.Minute) // those that were stalled for too long are closed by now
 	for _, w := range witnesses {
 		w.connect(n)
 	}
@@ -288,8 +286,8 @@ func tellOfLoss(t *testing.T, story []step) string {
 	return ""
 }
 
-// witness is a client that resumes where it was, and keeps a log of what it was
-// told: numbers of messages, and lost.
+// witness is a client that resumes where it was. Its log has the numbers of the messages that
+// it received, and lost.
 type witness struct {
 	peer    *peer
 	reading func()
@@ -299,7 +297,7 @@ type witness struct {
 
 const lost = -1
 
-// connect subscribes from where the client was, unless it is connected.
+// connect subscribes from the client's position, unless it is connected.
 func (w *witness) connect(n *node) {
 	if w.isOn() {
 		return
@@ -319,7 +317,7 @@ func (w *witness) connect(n *node) {
 	}
 }
 
-// slipIn is connect for a client that does not read yet.
+// slipIn is like connect for a client that does not read yet.
 func (w *witness) slipIn(n *node) {
 	if w.peer == nil {
 		w.peer = n.connect(gateway.Hello{})
@@ -329,7 +327,7 @@ func (w *witness) slipIn(n *node) {
 	}
 }
 
-// isOn reports whether the client is subscribed, or will be when it reads on.
+// isOn reports whether the client is subscribed, or will be when it reads again.
 func (w *witness) isOn() bool {
 	if w.peer == nil || w.peer.isClosed() {
 		return false
@@ -364,7 +362,7 @@ func (w *witness) read() {
 	}
 }
 
-// leave ends the connection and notes what came over it.
+// leave closes the connection and logs what it has received.
 func (w *witness) leave() {
 	if w.peer == nil {
 		return
@@ -380,13 +378,13 @@ func (w *witness) leave() {
 			w.log = append(w.log, lost)
 		}
 	}
-	w.read() // nothing that waited has arrived
+	w.read() // what was still waiting has not arrived
 	w.peer = nil
 }
 
-// judge returns what is wrong with the log, or nothing.
+// judge returns what is wrong with the log, or "".
 func (w *witness) judge(newest int) string {
-	told, last := true, -1 // it came when it came
+	told, last := true, -1 // it need not know of anything before its first message
 	for _, at := range w.log {
 		switch {
 		case at == lost:

@@ -22,9 +22,9 @@ type step struct {
 
 func (s step) String() string { return fmt.Sprintf("%s(%d)", s.what, s.who) }
 
-// TestRecovery_EveryLogEqualsTheStream tells random stories of publishes, losses,
-// cuts, repetitions, stalls, disconnects and resumes. At the end every client's
-// log must be the stream from the place on where it first subscribed.
+// TestRecovery_EveryLogEqualsTheStream runs random stories of publishes, losses, cuts,
+// repetitions, stalls, disconnects and resumes. At the end every client's log must be the
+// stream from the place where it first subscribed.
 func TestRecovery_EveryLogEqualsTheStream(t *testing.T) {
 	steps := []string{"publish", "publish", "publish", "burst", "lose", "find", "heal", "repeat", "once", "away", "back",
 		"stall", "read", "leave", "resume", "arrive", "wait", "gap"}
@@ -44,8 +44,8 @@ func TestRecovery_EveryLogEqualsTheStream(t *testing.T) {
 type reader struct {
 	peer   *peer
 	resume func()
-	log    []string // of the connections before
-	from   int      // index of the first message it is to hear
+	log    []string // of earlier connections
+	from   int      // index of the first message that it is to receive
 	cursor string
 	on     bool
 }
@@ -131,9 +131,9 @@ func tellStory(t *testing.T, story []step) string {
 	return ""
 }
 
-// arrive connects a client that wants everything from the stream's beginning,
-// or, if it subscribes without a cursor, from now on. The position that the
-// reply names decides what now is.
+// arrive connects a client that wants everything from the beginning of the stream, or, if it
+// subscribes without a cursor, only what is new. The position in the reply decides where that
+// begins.
 func arrive(n *node, stream []string) *reader {
 	r := &reader{}
 	page, err := n.ReadHistory(context.Background(), &backend, gateway.History{Channel: "kept:a"})
@@ -144,8 +144,7 @@ func arrive(n *node, stream []string) *reader {
 	return r
 }
 
-// connect subscribes from where the reader was, again for as long as the answer
-// is that the broker is not available.
+// connect subscribes from the reader's position, and retries while the broker is unavailable.
 func (r *reader) connect(n *node) {
 	r.peer = n.connect(gateway.Hello{})
 	r.on = true
@@ -167,7 +166,7 @@ func (r *reader) read() {
 	}
 }
 
-// leave ends the connection and notes what came over it.
+// leave closes the connection and logs what it has received.
 func (r *reader) leave() {
 	if r == nil || !r.on {
 		return
@@ -181,7 +180,7 @@ func (r *reader) leave() {
 			r.cursor = word[3]
 		}
 	}
-	if r.resume != nil { // nothing that waited has arrived
+	if r.resume != nil { // what was still waiting has not arrived
 		r.resume()
 		r.resume = nil
 	}

@@ -45,7 +45,7 @@ func TestRecovery_LostLastMessageIsFoundInAQuietChannel(t *testing.T) {
 	})
 }
 
-// partly is a history that does not say where some channels are.
+// partly is a history that does not return the position of some channels.
 type partly struct {
 	*lossy
 	mute string
@@ -149,7 +149,7 @@ func TestRecovery_WhoCameBeforeHistoryWasKeptIsToldThatItBegins(t *testing.T) {
 	n, l := startLossy(t, 3, gateway.Limits{})
 	early := n.listen("plain")
 	must(t, n.SetRules(rules.List{{Match: "*", Subscribe: rules.Anyone, Publish: rules.Anyone, HistorySize: 3}}))
-	l.losing.Store(true) // as if it were on its way still
+	l.losing.Store(true) // as if it were still on its way
 	n.publish("plain", "1")
 	l.losing.Store(false)
 	late := n.listen("plain")

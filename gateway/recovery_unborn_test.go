@@ -11,7 +11,7 @@ import (
 	"tidegate/gateway"
 )
 
-// nothing returns the cursor of a channel that nobody has published on.
+// nothing returns the cursor of a channel that has no messages yet.
 func nothing(t *testing.T, h broker.History, channel string) broker.Position {
 	t.Helper()
 	tops, err := h.Tops(t.Context(), []string{channel})
@@ -100,7 +100,7 @@ func TestRecovery_AChannelMayWaitLongForItsFirstMessage(t *testing.T) {
 		if count(p.lines(), "gap") > 0 {
 			t.Errorf("heard %q", p.lines())
 		}
-		for cursor, want := range map[broker.Position]string{cursor: "true", old: "false"} { // what came and went since the old one nobody knows
+		for cursor, want := range map[broker.Position]string{cursor: "true", old: "false"} { // nobody knows what happened since the old one
 			late := n.connect(gateway.Hello{})
 			late.send("sub kept:a %s", cursor)
 			late.expect("subscribed kept:a recovered=" + want)

@@ -6,7 +6,7 @@ import (
 	"tidegate/gateway"
 )
 
-// A key may be withdrawn when it has been shown and its session is not there yet.
+// A key may be withdrawn after it has been presented, but before its session exists.
 func TestDropKeys_HoldsForWhoHasShownItsKeyAMomentBefore(t *testing.T) {
 	n := startNode(t, gateway.Config{Auth: names{}})
 	shown := gateway.Principal{Key: "shop", KeySum: 1}

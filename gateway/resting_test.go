@@ -10,8 +10,7 @@ import (
 	"tidegate/gateway"
 )
 
-// attached is a session whose frames a test hands in, as a transport does that
-// reads by itself.
+// attached is a session whose frames a test passes in, like a transport that does the reading.
 type attached struct {
 	*peer
 	session *gateway.Session
@@ -53,7 +52,7 @@ func TestSession_WhatItPublishedLastIsWrittenWhenItEnds(t *testing.T) {
 	})
 }
 
-// A node may stop between a session's opening and its connection's coming.
+// A node may stop between the opening of a session and its Attach.
 func TestSession_GetsItsConnectionWhenTheNodeHasStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := startNode(t, gateway.Config{})
@@ -69,7 +68,7 @@ func TestSession_GetsItsConnectionWhenTheNodeHasStopped(t *testing.T) {
 	})
 }
 
-// What a session publishes goes out although it has more to do that takes long.
+// A session's publish goes out even if the session has other work that takes long.
 func TestSession_WhatItPublishesDoesNotWaitForTheBackend(t *testing.T) {
 	for name, commands := range map[string][]string{
 		"publish":   {"pub b 2"},
@@ -109,8 +108,8 @@ func TestSession_WhatItPublishesDoesNotWaitForTheBackend(t *testing.T) {
 	}
 }
 
-// A client whose input is small, but says much, as compressed input does, must not
-// have others closed who keep up.
+// A client whose input is small but expands to a lot, like compressed input, must not cause
+// others that keep up to be closed.
 func TestSession_MuchThatItPublishesAtOnceDoesNotOverflow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		limits := gateway.DefaultLimits()
@@ -131,7 +130,7 @@ func TestSession_MuchThatItPublishesAtOnceDoesNotOverflow(t *testing.T) {
 	})
 }
 
-// A session that catches up needs room in its outbox, where an answer waits.
+// A session that catches up needs room in its outbox, where an answer is waiting.
 func TestSession_ResumesBehindItsOwnPublish(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := startNode(t, gateway.Config{Limits: gateway.Limits{OutboxBytes: 4096}})

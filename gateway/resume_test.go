@@ -21,7 +21,7 @@ func TestRecovery_GapIsToldToWhoResumesWhileMessagesComeThatAreInNoHistory(t *te
 		p := n.connect(gateway.Hello{})
 		read := p.stall()
 		p.send("sub kept:a %s", from)
-		synctest.Wait() // it has been sent what there is room for
+		synctest.Wait() // it has been sent as much as there is room for
 		l.publishBare(t, "kept:a", "bare")
 		read()
 		p.expect("message kept:a 49-")
@@ -301,7 +301,7 @@ func TestRecovery_WhoIsBeingBroughtUpToDateWaitsForTheHistoryToComeBack(t *testi
 		p := n.connect(gateway.Hello{})
 		read := p.stall()
 		p.send("sub kept:a %s", from)
-		synctest.Wait() // it has been sent what there is room for
+		synctest.Wait() // it has been sent as much as there is room for
 		l.away.Store(true)
 		read()
 		time.Sleep(time.Minute)
@@ -321,7 +321,7 @@ func TestRecovery_WhatTheSessionItselfPublishesWhileItResumesIsNotEchoed(t *test
 	from := n.publish("kept:a", "another's")
 	p.send("pub kept:a own")
 	p.expect("published")
-	p.send("sub kept:a %s", from) // once more, over the place that it has
+	p.send("sub kept:a %s", from) // again, on top of its existing subscription
 	p.expect("subscribed kept:a recovered=true")
 	n.publish("kept:a", "end")
 	p.expect("message kept:a end")
@@ -346,7 +346,7 @@ func TestRecovery_CursorsThatNobodyKnowsCostOneLookASecond(t *testing.T) {
 			p.until("an answer", func() bool { return count(p.lines(), "subscribed kept:a recovered=false") == 2 })
 		}
 		seconds := int64(time.Since(began)/time.Second) + 1
-		history := seconds/30 + 1 // reads of it: the tail forgets
+		history := seconds/30 + 1 // reads of it, because the tail expires
 		if reads := l.reads.Load() - before; reads > seconds+history {
 			t.Errorf("%d cursors cost %d reads within %d s", 2*sessions, reads, seconds)
 		}

@@ -10,7 +10,7 @@ import (
 	"tidegate/gateway"
 )
 
-// openSession opens a session whose client sends by SendTo alone.
+// openSession opens a session whose client sends only by SendTo.
 func openSession(t *testing.T, n *node) (*gateway.Session, *peer) {
 	t.Helper()
 	s, err := n.Open(t.Context(), gateway.Hello{Protocol: words{"words"}, Transport: "test", Key: "its key"})
@@ -86,12 +86,11 @@ func TestSendTo_LineIsBounded(t *testing.T) {
 	wantCode(t, err, gateway.RateLimited)
 }
 
-// TestSendTo_LinesShareTheNodesRoom has many sessions be as busy as they can, and ends
-// one of them with its line.
+// TestSendTo_LinesShareTheNodesRoom fills the queues of many sessions, and ends one of them.
 func TestSendTo_LinesShareTheNodesRoom(t *testing.T) {
 	release := make(chan struct{})
 	n := startNode(t, gateway.Config{
-		Limits: gateway.Limits{InboundBytes: 115_000}, // 14,375 of them for backends alone
+		Limits: gateway.Limits{InboundBytes: 115_000}, // 14,375 of them are reserved for backends
 		Hooks: newOffice(func(q *gateway.Question) error {
 			if q.Event == gateway.OnSubscribe {
 				<-release
@@ -150,10 +149,11 @@ func TestSendTo_IsPaidForByTheAddress(t *testing.T) {
 	}
 }
 
-// Clients for whose sessions all nodes are asked leave room for what operators ask.
+// Searches for clients' sessions, which ask all nodes, must leave room for requests of
+// operators.
 func TestFindSession_LeavesRoomForBans(t *testing.T) {
 	members := startCluster(t, 2, gateway.Config{PresenceLease: never})
-	members[1].broker.dead.Store(true) // it answers nothing
+	members[1].broker.dead.Store(true) // it does not answer
 	const many = 300
 	refused := make(chan error, many)
 	var finding sync.WaitGroup
@@ -163,7 +163,7 @@ func TestFindSession_LeavesRoomForBans(t *testing.T) {
 			refused <- err
 		})
 	}
-	wantCode(t, <-refused, gateway.Unavailable) // the first is not one that waits
+	wantCode(t, <-refused, gateway.Unavailable) // one that does not wait comes first
 	if _, err := members[0].Denials.Deny(t.Context(), &backend, gateway.Denial{User: "alice"}); err == nil || !strings.Contains(err.Error(), "n1") {
 		t.Errorf("a ban meanwhile: %v, want to hear only that n1 is silent", err)
 	}

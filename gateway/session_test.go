@@ -75,7 +75,7 @@ func TestSession_NoEchoLeavesOutItsOwn(t *testing.T) {
 	}
 }
 
-// What is said to a command without an id is for the protocol to decide.
+// The protocol decides how to answer a command without an ID.
 func TestSession_CommandWithoutIDIsAnswered(t *testing.T) {
 	n := startNode(t, gateway.Config{})
 	p := n.connect(gateway.Hello{Protocol: words{"nameless"}})
@@ -196,7 +196,7 @@ func TestSession_LimitsHold(t *testing.T) {
 	limits := gateway.Limits{MessageBytes: 10, ChannelsPerSession: 2, Sessions: 2, SessionsPerUser: 1}
 	n := startNode(t, gateway.Config{Limits: limits})
 	p := n.connect(gateway.Hello{Principal: gateway.Principal{User: "alice"}})
-	p.send("sub a") // beside @alice
+	p.send("sub a") // in addition to @alice
 	p.expect("subscribed a")
 	p.send("sub b")
 	p.expect("error limit_exceeded")
@@ -284,7 +284,7 @@ func TestSession_EndsWithItsToken(t *testing.T) {
 	})
 }
 
-// expectClosed2 waits for a close for as long as it takes.
+// expectClosed2 waits for a close, however long it takes.
 func (p *peer) expectClosed2() gateway.Reason {
 	<-p.closed
 	return p.reason
@@ -312,7 +312,7 @@ func TestSession_MustAuthenticateInTime(t *testing.T) {
 	})
 }
 
-// names is an Authenticator that believes every name but mallory's.
+// names is an Authenticator that accepts every name but mallory's.
 type names struct{}
 
 func (names) Authenticate(_ context.Context, token string) (gateway.Principal, error) {
@@ -379,7 +379,7 @@ func TestSession_ThatBeginsWithAuthMayBringItWhenItOpens(t *testing.T) {
 	wantCode(t, err, gateway.Unauthenticated)
 }
 
-// claims is an Authenticator of known tokens.
+// claims is an Authenticator of a fixed set of tokens.
 type claims map[string]gateway.Principal
 
 func (c claims) Authenticate(_ context.Context, token string) (gateway.Principal, error) {
@@ -496,7 +496,7 @@ func TestGateway_DrainSendsAllAwayPacedAndCloses(t *testing.T) {
 	})
 }
 
-// When the last client has been closed, more than a second is left for all else.
+// After the last client has been closed, more than a second must remain for everything else.
 func TestGateway_DrainLeavesTimeToEnd(t *testing.T) {
 	for _, window := range []time.Duration{time.Second, 10 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
@@ -613,7 +613,7 @@ func TestSession_IsPingedByTheClockWhereItsProtocolCountsOnThat(t *testing.T) {
 	})
 }
 
-// places is a Room.
+// places is a Room with a number of free places.
 type places struct{ free atomic.Int64 }
 
 func (p *places) Take() error {
@@ -643,7 +643,7 @@ func TestSession_TakesAPlaceOfItsRoomUntilItIsOver(t *testing.T) {
 	eventually(t, "the place is free", func() bool { return room.free.Load() == 1 })
 	full, err := open(nil)
 	must(t, err)
-	_, err = open(room) // the node is full, and the room is not
+	_, err = open(room) // the node is full, but the room is not
 	wantCode(t, err, gateway.LimitExceeded)
 	if got := room.free.Load(); got != 1 {
 		t.Errorf("%d places are free after a refusal, want 1", got)

@@ -149,7 +149,7 @@ func publishedBy(p *peer) (n int) {
 	return n
 }
 
-// Who comes again and again without a name gets no more by that.
+// A client cannot get more by returning again and again without a name.
 func TestSpending_NewChannelsOfAnAddressAndOfTheNodeAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := startNode(t, gateway.Config{

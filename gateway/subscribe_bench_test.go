@@ -11,9 +11,9 @@ import (
 	"tidegate/gateway"
 )
 
-// What a node in memory allocates for a subscribe to a channel of its own, and what it
-// holds then: for the subscription, for the channel, at the broker too, and the
-// subscription's part of its session.
+// Measures what a node in memory allocates for a subscribe to a channel of its own, and what
+// it retains: the subscription, the channel (also at the broker), and the subscription's
+// share of its session.
 func TestSubscribe_HoldsLittle(t *testing.T) {
 	const sessions = 200
 	n := startLive(t, broker.NewMemory())
@@ -29,8 +29,8 @@ func TestSubscribe_HoldsLittle(t *testing.T) {
 	}
 }
 
-// One operation is a node on which sessions subscribe to a million channels in all, each
-// to others. What a subscription holds is as above.
+// One operation is a node on which sessions subscribe to a million different channels in all.
+// See above for what a subscription includes.
 func BenchmarkSubscribe_Million(b *testing.B) {
 	b.Run("memory", func(b *testing.B) {
 		subscribeMillion(b, func() broker.Broker { return broker.NewMemory() })
@@ -64,7 +64,7 @@ func subscribeMillion(b *testing.B, newBroker func() broker.Broker) {
 
 const channelsOfMany = 100 // of each session
 
-// subscribeMany has sessions subscribe to channels of their own, as their clients would.
+// subscribeMany makes sessions subscribe to channels of their own, as their clients would.
 func (n *node) subscribeMany(sessions int) {
 	const together = 100
 	a := &audience{all: make(chan struct{}, 1)}
@@ -82,7 +82,7 @@ func (n *node) subscribeMany(sessions int) {
 	}
 }
 
-// heapNow tells of the heap after what nobody holds has been let go.
+// heapNow returns memory statistics after a garbage collection.
 func heapNow() (m runtime.MemStats) {
 	runtime.GC()
 	runtime.GC()

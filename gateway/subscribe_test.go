@@ -14,8 +14,8 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// turnstile is a broker whose subscribes to channels "room:…" wait to be let
-// through, and refuse those in refuses.
+// turnstile is a broker whose subscribes to channels "room:…" wait to be let through; it
+// refuses those in refuses.
 type turnstile struct {
 	broker.Broker
 	pass    chan struct{} // lets one call through; closed: all
@@ -81,7 +81,7 @@ func (b *turnstile) rooms() (n int) {
 	return n
 }
 
-// eventually waits for what nobody announces.
+// eventually polls until met returns true.
 func eventually(t *testing.T, what string, met func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !met(); {
@@ -118,7 +118,7 @@ func TestSession_SubscribesThatWaitGoTogetherAndAreAnsweredInOrder(t *testing.T)
 		}
 		want = append(want, line)
 	}
-	p.send("ping") // is read when all before it are gathered
+	p.send("ping") // read when all before it have been gathered
 	close(b.pass)
 	p.expect("pong")
 	if got := p.lines()[1:]; !slices.Equal(got, append(want, "pong")) {
@@ -173,7 +173,7 @@ func TestSession_TakenOffAChannelThatItSubscribesToTwice(t *testing.T) {
 	p := n.connect(gateway.Hello{Principal: gateway.Principal{User: "bob"}})
 	p.send("sub room:0")
 	eventually(t, "bob's first subscribe", func() bool { return len(b.made()) == 2 })
-	p.send("sub room:1") // the rest wait to go together
+	p.send("sub room:1") // the rest wait to be sent together
 	p.send("sub room:2")
 	p.send("sub room:1")
 	close(b.pass)
@@ -195,7 +195,7 @@ func TestSession_ThatEndsWhileItSubscribesLeavesNothing(t *testing.T) {
 	close(p.says)
 	p.expectClosed() // while the others wait
 	close(b.pass)
-	n.stop() // waits for all that goes on
+	n.stop() // waits for all background work
 	if rooms := b.rooms(); rooms != 0 {
 		t.Errorf("%d rooms are still subscribed", rooms)
 	}

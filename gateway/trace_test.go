@@ -17,7 +17,7 @@ func hello(channel string) gateway.Publish {
 	return gateway.Publish{Channel: channel, Payload: []byte("hello"), Kind: broker.Text}
 }
 
-// fates returns what became of a traced message on a node, the counts that are not 0.
+// fates returns the counts of a node's trace that are not 0.
 func fates(n gateway.NodeTrace) string {
 	text := fmt.Sprintf("listening=%d heard=%d", n.Listening, n.Heard)
 	for _, count := range []struct {
@@ -70,8 +70,8 @@ func TestTrace_SaysWhichRuleRefused(t *testing.T) {
 	}
 }
 
-// TestTrace_TellsWhoDidNotGetIt: a peer that does not read, one whose message was
-// replaced by a newer one, one that left the message out, one that ended.
+// The slow peer does not read. Its message waits, is replaced by a newer one, comes again, or
+// is never written because the session ends.
 func TestTrace_TellsWhoDidNotGetIt(t *testing.T) {
 	for _, test := range []struct {
 		name      string
@@ -133,8 +133,8 @@ func TestTrace_LeavesOutWhoItIsNotFor(t *testing.T) {
 	}
 }
 
-// TestTrace_IsOverWhenItIsTold: nothing is followed any more, so that there is room for
-// the next ones.
+// TestTrace_IsOverWhenItIsTold checks that a finished trace is discarded, so that there is
+// room for the next ones.
 func TestTrace_IsOverWhenItIsTold(t *testing.T) {
 	n := startNode(t, gateway.Config{})
 	for range 40 {

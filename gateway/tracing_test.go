@@ -12,9 +12,9 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// notebook is a Tracer that writes down what it is told.
+// notebook is a Tracer that records its calls.
 type notebook struct {
-	blind bool // it traces nothing; else what has a parent
+	blind bool // it traces nothing; else, what has a parent
 
 	mu    sync.Mutex
 	lines []string
@@ -49,8 +49,8 @@ func (n *notebook) Deliver(m *broker.Message, received time.Time) func(gateway.D
 	}
 }
 
-// TestTracing_FollowsAMessageUntilTheLastSessionHasIt: one peer reads at once, and one
-// after a second.
+// TestTracing_FollowsAMessageUntilTheLastSessionHasIt has one peer that reads at once, and one
+// that reads a second later.
 func TestTracing_FollowsAMessageUntilTheLastSessionHasIt(t *testing.T) {
 	for name, test := range map[string]struct {
 		rule      rules.Rule
@@ -71,7 +71,7 @@ func TestTracing_FollowsAMessageUntilTheLastSessionHasIt(t *testing.T) {
 				slow, fast := n.connectAs("", "a"), n.connectAs("", "a")
 				resume := sync.OnceFunc(slow.stall())
 				defer resume()
-				n.publish("a", "stalls, and is traced by nobody") // it has no parent
+				n.publish("a", "stalls, and is traced by nobody") // no parent
 				synctest.Wait()
 				_, err := n.Publish(t.Context(), &gateway.Principal{User: "alice"}, gateway.Publish{Channel: "a", Payload: []byte("hello"), Kind: broker.Text, Trace: "x"})
 				must(t, err)
@@ -104,8 +104,8 @@ func TestTracing_TellsWhyAPublishWasRefused(t *testing.T) {
 	}
 }
 
-// TestTracing_CostsNothingWhereNobodyTraces: no more memory is asked for than without a
-// Tracer by one that traces none of the messages.
+// TestTracing_CostsNothingWhereNobodyTraces checks that a Tracer that traces none of the
+// messages causes no more allocations than no Tracer.
 func TestTracing_CostsNothingWhereNobodyTraces(t *testing.T) {
 	cost := func(tracer gateway.Tracer) float64 {
 		n := startNode(t, gateway.Config{Tracer: tracer})

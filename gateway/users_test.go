@@ -48,8 +48,8 @@ func TestUsers_ASubscriptionOfTheBackendsEndsWhenItSays(t *testing.T) {
 	}
 }
 
-// A backend may say who the user is on a channel that it puts sessions on, and from where
-// on they hear it. It does not take a place that a session has already.
+// A backend may set the user's info on a channel that it subscribes sessions to, and the
+// cursor from which they receive it. It does not replace an existing subscription.
 func TestUsers_ASubscriptionOfTheBackendsBeginsAsItSays(t *testing.T) {
 	on := startNode(t, gateway.Config{Rules: rules.List{{Match: "*", Presence: true, HistorySize: 10}}})
 	first := on.publish("news", "1")
@@ -85,8 +85,8 @@ func TestUsers_ASubscriptionOfTheBackendsBeginsAsItSays(t *testing.T) {
 	}
 }
 
-// A backend may put sessions on a channel that are not shown there, are not told who is,
-// or are not told where they are.
+// A backend may subscribe sessions that are not shown on the channel, are not told of its
+// members, or are not told their position.
 func TestUsers_ASubscriptionOfTheBackendsIsOnItsTerms(t *testing.T) {
 	on := startNode(t, gateway.Config{PresenceLinger: 50 * time.Millisecond, Rules: rules.List{{Match: "*", Presence: true, JoinLeave: true, HistorySize: 10}}})
 	on.publish("news", "1")

@@ -14,7 +14,7 @@ import (
 	"tidegate/metrics"
 )
 
-// explosive is a protocol that panics where a frame or a message says so.
+// explosive is a protocol that panics if a frame or a message says so.
 type explosive struct{ words }
 
 func (e explosive) Decode(f gateway.Frame) ([]gateway.Command, error) {
@@ -31,7 +31,7 @@ func (e explosive) Encode(event gateway.Event) (gateway.Frame, error) {
 	return e.words.Encode(event)
 }
 
-// brittle is a connection that panics when it is written a message that says so.
+// brittle is a connection that panics when a message that says so is written.
 type brittle struct{ *peer }
 
 func (b brittle) Write(frames [][]byte, wait time.Duration) ([][]byte, error) {
@@ -58,7 +58,7 @@ func startWalled(t *testing.T, c gateway.Config) (n *node, panics func() float64
 	}
 }
 
-// stillWorks shows that the node serves others.
+// stillWorks checks that the node still serves others.
 func (n *node) stillWorks(p *peer) {
 	p.t.Helper()
 	before := len(p.heardOf("calm"))
@@ -85,7 +85,7 @@ func TestWall_APanicInDecodeEndsThatSessionOnly(t *testing.T) {
 	})
 }
 
-// lines is a log. All methods may be called concurrently.
+// lines is a log. All methods are safe for concurrent use.
 type lines struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -103,7 +103,7 @@ func (l *lines) count(word string) int {
 	return strings.Count(l.text.String(), word)
 }
 
-// have reports whether one of them has all the words.
+// have reports whether one of the lines contains all the words.
 func (l *lines) have(words ...string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -155,7 +155,7 @@ func TestWall_APanicInWriteEndsThatSessionOnly(t *testing.T) {
 	}
 }
 
-// touchy is a broker whose history panics while it is told to.
+// touchy is a broker whose history panics while told to.
 type touchy struct{ *lossy }
 
 func (b touchy) Since(ctx context.Context, channel string, after broker.Position, most broker.Most) (broker.Page, error) {
@@ -189,7 +189,7 @@ func TestWall_APanicOfTheBrokersHistoryEndsWhoAskedAndIsOverWithIt(t *testing.T)
 	b.losing.Store(true)
 	n.publish("calm", "lost")
 	b.losing.Store(false)
-	n.publish("calm", "shows the gap") // the repair panics
+	n.publish("calm", "shows the gap") // reveals the gap; the repair panics
 	b.away.Store(false)
 	good.until("what was lost", func() bool { return len(good.heardOf("calm")) == 3 })
 }
@@ -207,7 +207,7 @@ func TestWall_APanicOfTheBackendsHookEndsThatSessionOnly(t *testing.T) {
 	}
 }
 
-// panickingHooks panic when they are asked about a publish.
+// panickingHooks panic when asked about a publish.
 type panickingHooks struct{}
 
 func (panickingHooks) Wants(event gateway.HookEvent) bool { return event == gateway.OnPublish }

@@ -13,8 +13,8 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// tokens is an authenticator whose tokens are a user and the channels that a session is
-// on from the start, with commas between.
+// tokens is an Authenticator whose tokens are a user and the channels that a session is on
+// from the start, separated by commas.
 type tokens struct{}
 
 func (tokens) Authenticate(_ context.Context, token string) (gateway.Principal, error) {
@@ -22,7 +22,7 @@ func (tokens) Authenticate(_ context.Context, token string) (gateway.Principal, 
 	return gateway.Principal{User: words[0], Channels: words[1:]}, nil
 }
 
-// allKept are rules by which each channel has history, and nobody hears who comes.
+// allKept are rules that give each channel a history and no announcements of joins.
 var allKept = rules.List{{Match: "*", Subscribe: rules.Anyone, Publish: rules.Anyone, HistorySize: 10}}
 
 func TestWelcome_SaysOnWhatChannelsTheServerHasPutTheSession(t *testing.T) {
@@ -64,7 +64,8 @@ func TestWelcome_TellsChannelsOfANewerTokenOneByOne(t *testing.T) {
 	}
 }
 
-// Who is welcomed with a newer token misses nothing that is published to it from then on.
+// After a Welcome for a newer token, the client must receive everything published from then
+// on.
 func TestWelcome_OfANewerTokenComesWhenTheSessionIsOnItsChannels(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newTurnstile()
@@ -95,8 +96,8 @@ func TestWelcome_CursorThatIsNoneIsABadRequest(t *testing.T) {
 	p.expect("welcome alice @alice@0 a@0")
 }
 
-// TestWelcome_IsTheFirstThatIsWritten has a message come on one of the channels while
-// the history of another is still being read.
+// TestWelcome_IsTheFirstThatIsWritten delivers a message on one of the channels while the
+// history of another is still being read.
 func TestWelcome_IsTheFirstThatIsWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, l := startLibrary(t, gateway.Limits{})
@@ -131,8 +132,8 @@ func TestWelcome_IsTheFirstThatIsWritten(t *testing.T) {
 	})
 }
 
-// TestWelcome_WhoseJoinsFailHasToAuthenticateAgain has the broker be away for the channels
-// of who signs in.
+// TestWelcome_WhoseJoinsFailHasToAuthenticateAgain has the broker unavailable for the
+// channels of a client that signs in.
 func TestWelcome_WhoseJoinsFailHasToAuthenticateAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := startNode(t, gateway.Config{Broker: without{broker.NewMemory(), "room:7"}, Auth: tokens{}, Rules: allOpen})
@@ -153,7 +154,7 @@ func TestWelcome_WhoseJoinsFailHasToAuthenticateAgain(t *testing.T) {
 
 var allOpen = rules.List{{Match: "*", Subscribe: rules.Anyone, Publish: rules.Anyone}}
 
-// without is a broker that does not subscribe to one channel.
+// without is a broker that fails to subscribe to one channel.
 type without struct {
 	broker.Broker
 	channel string
