@@ -56,11 +56,11 @@
 // gateway.go (a node has sessions), session.go (a session has its node), and sessions.go
 // (the list of sessions), whose types refer to each other. On top of these:
 //
-//	closing.go, telling.go         a session ends, and is told something
-//	places.go, subscription.go     the channels that it is on
-//	joining.go, subscribe.go       how it comes there
-//	commands.go, opening.go, ...   what its client asks for, each in a file of its verb
-//	errand.go, intake.go, new.go   what other nodes ask, what the broker tells, and the whole
+//	closing.go, telling.go         how a session ends, and how it is told something
+//	places.go, subscription.go     its subscriptions
+//	joining.go, subscribe.go       how it joins channels
+//	commands.go, opening.go, ...   the commands of its client, each in a file of its own
+//	errand.go, intake.go, new.go   requests of other nodes, input from the broker, and setup
 //
 // Ownership. The reading goroutine of a session handles its commands one after the other,
 // but a command may begin while the broker still works on the one before: another goroutine

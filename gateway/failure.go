@@ -30,7 +30,7 @@ const (
 	Internal        Code = "internal"
 )
 
-// codes lists all of them.
+// codes lists all codes.
 var codes = []Code{
 	BadRequest, Unauthenticated, Forbidden, NotFound, TooLarge, RateLimited, LimitExceeded, Unavailable, Internal,
 }
@@ -149,7 +149,7 @@ var (
 	TimedOut      = Reason{1001, "timeout", "no sign of life"}
 )
 
-// reasons lists all of them.
+// reasons lists all reasons.
 var reasons = []Reason{
 	Left, Draining, ProtocolError, Unsupported, Lost, InvalidData, Policy, TooBig, Failed,
 	NotConfirmed, Refused, Overloaded, NotAuthentic, TokenExpired, SlowConsumer, Disconnected, Missed, TimedOut,

@@ -47,7 +47,7 @@ const (
 	OnNothingRecent   HookEvent = "nothing_recent"    // a client asked for the last messages and there are none
 )
 
-// HookEvents returns all of them.
+// HookEvents returns all events.
 func HookEvents() []HookEvent {
 	return []HookEvent{
 		OnConnect, OnSubscribe, OnPublish, OnRPC,
