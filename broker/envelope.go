@@ -8,39 +8,39 @@ import (
 	"unsafe"
 )
 
-// What travels through Redis is either a payload and nothing else (bare), or an
-// envelope: one line of header, then the payload's own bytes.
+// A message in Redis is either a payload and nothing else (bare), or an envelope: one line
+// of header, then the bytes of the payload.
 //
 //	TG1 {"kind":"text","user":"alice","time":1763845845123,"epoch":"k3x9","offset":45}\n
 //	hello
 //
-// The header is one compact JSON object. All fields may be missing, unknown ones
-// are ignored:
+// The header is one compact JSON object. Any field may be missing, and unknown fields are
+// ignored:
 //
-//	mark     of the Redis process at which it was published; see markOf
-//	kind     "json", "text" or "binary"; missing, or not borne out by the payload:
-//	         what a bare payload would be
-//	event    the name beside the data
-//	user     who published
+//	mark     of the Redis process at which the message was published; see markOf
+//	kind     "json", "text" or "binary"; if it is missing or does not fit the payload,
+//	         the kind that a bare payload would have
+//	event    name sent with the data
+//	user     the publisher
 //	session  the session that published
-//	except   the session that it is not for
+//	except   the session that must not receive it
 //	info     what is known of the user: any JSON
-//	elsewhere  what is known of the user on other channels, where info is of this one
+//	elsewhere  what is known of the user on other channels if info is for this one
 //	         alone: any JSON, null if nothing is
-//	tags     names beside the data: an object of strings
-//	trace    the traceparent (W3C Trace Context) of what has led to it
+//	tags     an object of strings sent with the data
+//	trace    the traceparent (W3C Trace Context) of what caused the message
 //	time     when a node took it, in Unix milliseconds
-//	epoch    the position in the channel's history: its epoch
-//	offset   and its offset, always together
-//	transient  true: it is meant to be in no history
+//	epoch    the epoch of the position in the channel's history
+//	offset   the offset of it; both or neither
+//	transient  true if it is meant to be in no history
 //
-// A backend that subscribes strips one line. A bare payload is JSON if it
-// parses, and is not nested deeper than MostNested, else text if it is UTF-8, else
-// binary; so is one that begins with "TG1 " and is no envelope. What is to travel bare
-// and begins so gets an envelope all the same: no payload can pass for one.
+// A backend that subscribes strips one line. A bare payload is JSON if it parses and is not
+// nested deeper than MostNested, else text if it is UTF-8, else binary. The same holds for
+// data that begins with "TG1 " but is no envelope. A payload that is to travel bare but
+// begins with "TG1 " gets an envelope, so that no payload can pass for one.
 const envelopeStart = "TG1 "
 
-// AppendEnvelope appends m as it travels through Redis to dst.
+// AppendEnvelope appends the envelope of m to dst.
 func AppendEnvelope(dst []byte, m Message) []byte {
 	dst = append(dst, envelopeStart...)
 	dst = appendHeader(dst, m)
@@ -48,15 +48,15 @@ func AppendEnvelope(dst []byte, m Message) []byte {
 	return append(dst, m.Payload...)
 }
 
-// DecodeEnvelope reads what stands in Redis for a message of a channel, enveloped or
-// bare. It cannot fail: what is no envelope is a payload. The message has its memory in
-// data, but for the position.
+// DecodeEnvelope decodes data of a channel in Redis, be it an envelope or bare. It cannot
+// fail: what is no envelope is a payload. The message refers to the memory of data, except
+// for its position.
 func DecodeEnvelope(channel, data string) Message {
 	m, _ := decodeEnvelope(channel, data)
 	return m
 }
 
-// decodeEnvelope returns the mark, too; "" without one.
+// decodeEnvelope also returns the mark, or "" if there is none.
 func decodeEnvelope(channel, data string) (m Message, mark string) {
 	line, payload, ok := cutEnvelope(data)
 	if !ok {
@@ -74,12 +74,13 @@ func decodeEnvelope(channel, data string) (m Message, mark string) {
 	if h.Time != 0 {
 		m.Time = time.UnixMilli(h.Time)
 	}
-	// A position outlives its message: it must not hold on to data. One epoch has many.
+	// A position outlives its message, so it must not keep data alive. Epochs repeat.
 	m.Position = Position{Epoch: unique.Make(h.Epoch).Value(), Offset: h.Offset}
 	return m, h.Mark
 }
 
-// bytesOf returns the bytes of a string, which must not be changed: payloads never are.
+// bytesOf returns the bytes of a string without a copy. They must not be changed; payloads
+// never are.
 func bytesOf(text string) []byte {
 	if text == "" {
 		return []byte{}
@@ -104,7 +105,7 @@ func passesForEnvelope(payload []byte) bool {
 	return bytes.HasPrefix(payload, []byte(envelopeStart))
 }
 
-// Bare returns of m what travels bare: the payload, and its kind.
+// Bare returns the part of m that travels bare: the payload and its kind, and the channel.
 func (m Message) Bare() Message {
 	return Message{Channel: m.Channel, Payload: m.Payload, Kind: m.Kind}
 }

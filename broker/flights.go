@@ -6,23 +6,24 @@ import (
 	"tidegate/broker/lock"
 )
 
-// flights makes equal calls at one time into one. A caller that comes while a call is
-// under way waits for the next one, which is for all that came meanwhile: what it finds
-// is no older than the question. The zero value is ready; do may be called concurrently.
+// flights merges equal concurrent calls. A caller that comes while a call is under way
+// waits for the next call, which serves all callers that came in the meantime: its result
+// is never older than the request. The zero value is ready to use; do is safe for
+// concurrent use.
 type flights[K comparable, V any] struct {
 	mu    lock.Mutex[lock.Flights]
-	under map[K]*flight[V] // under way; its next is for those who wait
+	under map[K]*flight[V] // calls under way; the next of each is for those who wait
 }
 
 type flight[V any] struct {
 	done  chan struct{} // closed when value and err are set
 	value V
 	err   error
-	next  *flight[V] // nil: nobody waits; guarded by the flights' mu
+	next  *flight[V] // nil if nobody waits; guarded by the mu of flights
 }
 
-// do returns what f returns, called by this caller or by another one that came at the
-// same time with the same key. f goes on if ctx ends.
+// do returns the result of f, which was called for this caller or for another one with the
+// same key at the same time. If ctx ends do returns its error, but f goes on.
 func (g *flights[K, V]) do(ctx context.Context, key K, f func() (V, error)) (V, error) {
 	own := g.board(key, f)
 	select {
@@ -54,7 +55,7 @@ func (g *flights[K, V]) board(key K, f func() (V, error)) *flight[V] {
 	return current.next
 }
 
-// fly calls f for one flight after the other, until nobody waits.
+// fly calls f for one flight after another, until nobody waits.
 func (g *flights[K, V]) fly(key K, current *flight[V], f func() (V, error)) {
 	for current != nil {
 		current.value, current.err = f()
@@ -63,7 +64,7 @@ func (g *flights[K, V]) fly(key K, current *flight[V], f func() (V, error)) {
 	}
 }
 
-// land returns the flight that is to follow, or nil.
+// land returns the next flight, or nil if nobody waits.
 func (g *flights[K, V]) land(key K, current *flight[V]) *flight[V] {
 	g.mu.Lock()
 	defer g.mu.Unlock()

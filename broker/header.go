@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// header is the first line of an envelope; see the table there.
+// header is the first line of an envelope; for its fields see envelopeStart.
 type header struct {
 	Mark      string `json:"mark"`
 	Kind      string `json:"kind"`
@@ -27,16 +27,16 @@ type header struct {
 	Transient bool   `json:"transient"`
 }
 
-// raw is JSON as it stands in a header; "" is nothing.
+// raw is JSON text of a header; "" means that the field is missing.
 type raw string
 
-// UnmarshalJSON cannot fail.
+// UnmarshalJSON stores text as it is. It never fails.
 func (r *raw) UnmarshalJSON(text []byte) error {
 	*r = raw(text)
 	return nil
 }
 
-// message is orNull for what is nothing if it is null, too.
+// message is like orNull, but returns nil for null, too.
 func (r raw) message() json.RawMessage {
 	if r == "null" {
 		return nil
@@ -44,6 +44,7 @@ func (r raw) message() json.RawMessage {
 	return r.orNull()
 }
 
+// orNull returns the JSON, which may be null, or nil if the field is missing.
 func (r raw) orNull() json.RawMessage {
 	if r == "" {
 		return nil
@@ -99,7 +100,7 @@ func appendStringField(dst []byte, name, value string) []byte {
 	return append(dst, quoted(value)...)
 }
 
-// appendRawField appends JSON, on one line.
+// appendRawField appends a JSON value on one line.
 func appendRawField(dst []byte, name string, value json.RawMessage) []byte {
 	if len(value) == 0 {
 		return dst
@@ -115,11 +116,11 @@ func onOneLine(value json.RawMessage) []byte {
 		return value
 	}
 	var line bytes.Buffer
-	_ = json.Compact(&line, value) // it is JSON
+	_ = json.Compact(&line, value) // value is valid JSON
 	return line.Bytes()
 }
 
-// isPlain reports whether s between quotes is its own JSON string.
+// isPlain reports whether s between quotes is the JSON encoding of s.
 func isPlain(s string) bool {
 	ascii := true
 	for i := range len(s) {
@@ -136,13 +137,13 @@ func quoted(s string) []byte {
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	if err := e.Encode(s); err != nil {
-		panic(err) // no string fails to encode
+		panic(err) // cannot happen: every string can be encoded
 	}
 	return bytes.TrimSuffix(b.Bytes(), []byte{'\n'})
 }
 
-// parseHeader reads a header. Those that gateways and the append script write
-// cost no allocation.
+// parseHeader parses a header. It does not allocate for headers that gateways and the
+// append script write.
 func parseHeader(line string) (header, bool) {
 	var h header
 	if h.scan(line) {
@@ -166,7 +167,7 @@ func (h *header) valid() bool {
 		!Nested([]byte(h.Info)) && !Nested([]byte(h.Elsewhere)) && AreTags(h.Tags.message())
 }
 
-// AreTags reports whether JSON is what Message.Tags may be; so is nil.
+// AreTags reports whether text is valid for Message.Tags: a JSON object of strings, or nil.
 func AreTags(text json.RawMessage) bool {
 	if text == nil {
 		return true
@@ -196,8 +197,8 @@ func parseKind(s string) (k Kind, ok bool) {
 	}
 }
 
-// scan reads a header of known fields with nothing escaped and no blanks. It
-// gives up on every other, and on what is no header.
+// scan parses a header that has only known fields, no escapes and no whitespace. It returns
+// false for any other header, and for what is no header.
 func (h *header) scan(line string) bool {
 	rest, ok := strings.CutPrefix(line, "{")
 	if rest == "}" {
@@ -268,7 +269,7 @@ func scanString(s string) (value, rest string, ok bool) {
 	return value, rest, ok && isPlain(value)
 }
 
-// scanRaw reads JSON that is an object, or null.
+// scanRaw scans a JSON object or null.
 func scanRaw(s string) (value raw, rest string, ok bool) {
 	if rest, ok := strings.CutPrefix(s, "null"); ok {
 		return "null", rest, true
@@ -281,7 +282,7 @@ func scanRaw(s string) (value raw, rest string, ok bool) {
 	return value, rest, utf8.ValidString(s[:end]) && json.Valid([]byte(value))
 }
 
-// objectEnd returns where the object ends with which s begins.
+// objectEnd returns the index behind the object that s begins with.
 func objectEnd(s string) int {
 	depth, quoted := 0, false
 	for i := 0; i < len(s); i++ {

@@ -6,15 +6,15 @@ import (
 	"unicode/utf8"
 )
 
-// MostNested is how many levels of arrays and objects the JSON of a message has at
-// most: deeper than that, many a reader gives up. What is deeper and comes from Redis
-// is text.
+// MostNested is how many levels of arrays and objects the JSON of a message may have: many
+// parsers give up on deeper nesting. JSON from Redis that is deeper counts as text.
 const MostNested = 100
 
-// Nested reports whether JSON has more than MostNested levels.
+// Nested reports whether text has more than MostNested levels.
 func Nested(text []byte) bool { return NestedIn(text, 0) }
 
-// NestedIn is Nested for a frame that has a payload, with so many levels around it.
+// NestedIn is like Nested for a frame that contains a payload, with around levels around
+// it.
 func NestedIn(text []byte, around int) bool {
 	most := MostNested + around
 	if bytes.Count(text, []byte{'['})+bytes.Count(text, []byte{'{'}) <= most {
@@ -39,7 +39,7 @@ func NestedIn(text []byte, around int) bool {
 	return false
 }
 
-// KindOf says what a payload is that nothing is said of.
+// KindOf returns the kind of a payload that comes without one.
 func KindOf(payload []byte) Kind {
 	switch {
 	case isJSON(payload):
@@ -55,7 +55,7 @@ func isJSON(payload []byte) bool {
 	return json.Valid(payload) && utf8.Valid(payload) && !Nested(payload)
 }
 
-// bears reports whether a payload can be what it is said to be.
+// bears reports whether a payload can be of kind k.
 func (k Kind) bears(payload []byte) bool {
 	switch k {
 	case JSON:

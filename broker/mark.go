@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// markOf returns the mark that the envelopes have which are published at the Redis
-// process with a run_id. It takes the right to ask Redis who it is to know it: an
-// envelope without it may be a text of somebody's that a backend has published as it is.
-// Where Redis cannot be asked there is none, "". The append script computes the same.
+// markOf returns the mark of envelopes that are published at the Redis process with the
+// given run_id. Only who may ask Redis for its run_id can compute the mark: an envelope
+// without it may be a user's text that a backend has published unchanged. If Redis cannot
+// be asked, runID is "" and there is no mark, "". The append script computes the same.
 func markOf(runID string) string {
 	if runID == "" {
 		return ""
@@ -20,10 +20,10 @@ func markOf(runID string) string {
 
 const markLength = 16
 
-// unmarked begins an envelope whose mark is still to be set.
+// unmarked is the beginning of an envelope whose mark is not set yet.
 const unmarked = envelopeStart + `{"mark":"----------------"`
 
-// appendUnmarked is AppendEnvelope for an envelope that setMark completes.
+// appendUnmarked is like AppendEnvelope, but leaves the mark to setMark.
 func appendUnmarked(dst []byte, m Message) []byte {
 	dst = append(dst, unmarked+","...)
 	dst = appendFields(dst, m)
@@ -31,15 +31,16 @@ func appendUnmarked(dst []byte, m Message) []byte {
 	return append(dst, m.Payload...)
 }
 
-// setMark sets the mark of what appendUnmarked has begun; again, if it is for another
-// process.
+// setMark sets the mark of an envelope that appendUnmarked made. It may be called again,
+// for another process.
 func setMark(envelope []byte, mark string) {
 	copy(envelope[len(unmarked)-len(`"`)-markLength:], mark)
 }
 
-// decodePublished reads what was published in Redis on a channel, at a process with a
-// mark. Of an envelope that lacks it only what a bare payload may have is believed. Names
-// with a space are no channels: only gateways publish there.
+// decodePublished decodes data published on a channel at a Redis process with the given
+// mark. If the envelope lacks the mark, only what a bare message may have is believed.
+// Envelopes on names with a space need no mark: those are no channels, and only gateways
+// publish there.
 func decodePublished(channel, data, mark string) Message {
 	m, said := decodeEnvelope(channel, data)
 	if said != mark && mark != "" && !strings.Contains(channel, " ") {

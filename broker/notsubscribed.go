@@ -7,10 +7,11 @@ import (
 	"slices"
 )
 
-// NotSubscribed is the error of a Subscribe: why, by channel.
+// NotSubscribed is the error of Subscribe: for each channel that is not subscribed, the
+// reason.
 type NotSubscribed map[string]error
 
-// Error names one of the channels, and its reason.
+// Error names one of the channels and its reason.
 func (n NotSubscribed) Error() string {
 	for channel, err := range n {
 		if len(n) == 1 {
@@ -24,8 +25,8 @@ func (n NotSubscribed) Error() string {
 // Unwrap returns the reasons, for package errors.
 func (n NotSubscribed) Unwrap() []error { return slices.Collect(maps.Values(n)) }
 
-// WhyNot returns why a channel is not subscribed, given what Subscribe returned
-// for it and perhaps others; nil: it is.
+// WhyNot takes the error that Subscribe returned for channel and perhaps others. It returns
+// why channel is not subscribed, or nil if it is.
 func WhyNot(err error, channel string) error {
 	not, some := errors.AsType[NotSubscribed](err)
 	if !some {
@@ -44,7 +45,7 @@ func (n *NotSubscribed) add(channel string, why error) {
 	(*n)[channel] = why
 }
 
-// orNil returns the error of a Subscribe.
+// orNil returns n as an error, or nil if it is empty.
 func (n NotSubscribed) orNil() error {
 	if len(n) == 0 {
 		return nil

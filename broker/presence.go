@@ -7,73 +7,74 @@ import (
 	"time"
 )
 
-// Presence knows who is on which channel in the whole cluster, and keeps the line
-// of what a backend is to be told of it. All methods may be called concurrently.
-// Each fails with ErrUnavailable when the broker does not answer in time; what it
-// was to do may have been done then, or may be done a little later.
+// Presence knows who is on which channel in the whole cluster, and keeps queues of notices
+// for backends, called lines. All methods are safe for concurrent use and fail with
+// ErrUnavailable if the broker does not answer in time; the operation may then have been
+// done, or may be done a little later.
 //
-// Nodes state whom they have. What follows from that the broker decides, by its
-// own clock and in one atomic step for a node and a channel:
+// Nodes state which members they have. The broker draws the conclusions, by its own clock
+// and in one atomic step for each node and channel:
 //
-//   - A member joins with the first session on any node, and a channel is occupied.
-//   - A member leaves when no node has had a session of his for a linger. A channel
-//     is vacated when no node has had a session there for a linger.
-//   - A node that has not been heard of for its lease is dead: it has nobody.
-//     Where no node has been heard of for half a lease it may be the broker that
-//     has stood still: then each has half a lease more, once, to say that it lives.
+//   - A member joins, and a channel becomes occupied, with the first session on any node.
+//   - A member leaves when no node has had a session of the member for the linger time. A
+//     channel is vacated when no node has had a session there for the linger time.
+//   - A node without a sign of life for the length of its lease is dead: it has no members any
+//     more. If no node at all has given a sign of life for half a lease, the broker itself may
+//     have been stopped: then each node gets half a lease more, once, to show that it lives.
 //
-// What time brings about, the end of a linger and of a lease, happens at the next
-// Keep of any node.
+// The broker handles the end of a linger or of a lease at the next Keep of any node.
 //
-// Joins and leaves are published, each once, as messages of PresenceChannel: the
-// Event is EventJoin or EventLeave, User and Session say who, the Payload of a join
-// is his info. Their positions count them, without holes within an epoch, so that
-// listeners know when to ask for Members.
+// Each join and leave is published once, as a message of PresenceChannel: Event is
+// EventJoin or EventLeave, User and Session identify the member, and the Payload of a join
+// is the member's info. Their positions count them without gaps within an epoch, so that
+// listeners know when to call Members.
 //
-// What backends want to hear of (Attendant.Wants) is put in line, in the same step.
-// One node at a time takes from a line and removes what it has delivered, so that a
-// notice survives the node that it is of and the one that delivers.
+// In the same step the broker appends notices to the lines of the backends that want them
+// (Attendant.Wants). One node at a time takes notices from a line and removes those it has
+// delivered, so that a notice survives both the node that caused it and the one that
+// delivers it.
 type Presence interface {
-	// Attend says whom a node has on channels, and is a sign of life of the node.
-	// In the order of list it says what the broker has taken, beside an error too:
-	// an attendance that is older than what it has of the node, or tells only of
-	// changes and does not follow what the broker has, does nothing. Calls of
-	// Attend and Keep of one node must not overlap.
+	// Attend states which members a node has on channels, and is a sign of life of the
+	// node. In the order of list, and even with an error, taken says which attendances the
+	// broker has accepted. It ignores an attendance that is older than what it has of the
+	// node, and one that states only changes and does not follow what it has. Calls of
+	// Attend and Keep for one node must not overlap.
 	Attend(ctx context.Context, by Attendant, list []Attendance) (taken []bool, err error)
 
-	// Keep is a sign of life of the node, and does what time has brought about.
-	// version is larger than that of each Attendance of the node before, and counts
-	// as one.
+	// Keep is a sign of life of the node. It also handles lingers and leases that have
+	// ended. version must be larger than that of every earlier Attendance of the node, and
+	// is used up like one.
 	Keep(ctx context.Context, by Attendant, version uint64) (Standing, error)
 
-	// Attended returns the channels that the broker has the node on, in no order, and
-	// perhaps one more than once.
+	// Attended returns the channels on which the broker has the node, in no order and
+	// perhaps with duplicates.
 	Attended(ctx context.Context, by Attendant) ([]string, error)
 
-	// Look returns how many are on channels, in the order asked.
+	// Look returns how many sessions and members are on channels, in the order of channels.
 	Look(ctx context.Context, channels []string) ([]Occupancy, error)
 
-	// Members returns who is on a channel. Those who linger are among them, without
+	// Members returns who is on a channel. Members who linger are included, with 0
 	// sessions.
 	Members(ctx context.Context, channel string) (Roster, error)
 
 	Notices
 }
 
-// Notices are the lines of what backends are to be told, one for each of them. All
-// methods may be called concurrently, and fail as those of Presence do.
+// Notices are the lines: queues of what backends are to be told, one for each backend. All
+// methods are safe for concurrent use, and fail like those of Presence.
 type Notices interface {
-	// Put puts notices in line: of one channel in the order of list, and behind what
-	// its attendances have brought about. ID, Time and Sessions are not read. A notice
-	// of a message for which there is no room is dropped, and one of a message whose Key
-	// has brought the same channel's notice into the line within the last
-	// IdempotencyWindow counts as being there already. In the order of list it says
-	// what is in line, or was dropped, beside an error too; the others may be in line
-	// after it, all the same.
+	// Put appends notices to their lines. Notices of one channel keep the order of list,
+	// and come after those that its attendances have caused. Put ignores ID, Time and
+	// Sessions. It drops the notice of a message if there is no room for it. It adds no
+	// second notice of a message if one with the same channel and Message.Key was put in
+	// the line within the last IdempotencyWindow; that counts as in line. In the order of
+	// list, and even with an error, inLine says which notices are in line or were dropped.
+	// After an error the others may be in line, too.
 	Put(ctx context.Context, by Attendant, list []Notice) (inLine []bool, err error)
 
-	// Take makes t the teller that delivers, for its lease, unless another one is. It
-	// removes the notices that t has delivered, and returns the oldest of the line.
+	// Take makes t the teller, the only node that delivers the line, for the length of its
+	// lease, unless another node is. It removes the notices that t has delivered, and
+	// returns the oldest ones of the line.
 	Take(ctx context.Context, t Teller) (Line, error)
 }
 
@@ -88,106 +89,106 @@ const (
 	NoticeOccupied = "occupied"
 	NoticeVacated  = "vacated"
 	NoticeJoined   = "joined"
-	NoticeLeft     = "left" // of a channel of SessionsChannel, too: the session is over
+	NoticeLeft     = "left" // on a SessionsChannel: the session is over
 	NoticeCounted  = "counted"
 )
 
-// Attendant is a node, on the whole: one run of a process. Its name is not used
-// again by a later one.
+// Attendant is a node: one run of a process. A later run must not use its name again.
 type Attendant struct {
-	Node   string        // without spaces
-	Lease  time.Duration // how long after its last sign of life the node is dead
-	Linger time.Duration // how long a member without a session anywhere is not gone yet; 0: not at all, and Keep ends all lingers
-	Wants  []Wants       // of different lines; the same on all nodes
-	Room   int           // notices that may be in a line, some 300 bytes each: beyond it the oldest are dropped; 0: 100,000
+	Node   string        // must not contain spaces
+	Lease  time.Duration // the node is dead this long after its last sign of life
+	Linger time.Duration // how long a member without a session stays; 0 means not at all, and Keep ends all lingers
+	Wants  []Wants       // one for each line; the same on all nodes
+	Room   int           // most notices in a line, of some 300 bytes each; beyond it the oldest are dropped; 0 means 100,000
 }
 
-// Wants is what a backend is to be told of.
+// Wants says which notices a backend wants.
 type Wants struct {
-	Line     string                    // of the notices; without spaces and equals signs. One with a name goes when nothing has come for a week
-	Of       func(channel string) bool // whether it is told of a channel; nil: of all
+	Line     string                    // the name of the line, without spaces and equals signs. A named line expires a week after its last notice
+	Of       func(channel string) bool // reports whether the backend wants notices of a channel; nil means of all
 	Channels bool                      // NoticeOccupied and NoticeVacated
 	Members  bool                      // NoticeJoined and NoticeLeft
 	Counts   bool                      // NoticeCounted
-	Sessions bool                      // NoticeLeft, of members of a SessionsChannel
+	Sessions bool                      // NoticeLeft of members of a SessionsChannel
 }
 
-// Attendance is whom a node has on a channel.
+// Attendance states the members that a node has on a channel.
 type Attendance struct {
 	Channel  string
-	Version  uint64   // larger than that of every Attendance of the node before; never 0
-	After    uint64   // the Version that it follows; 0: the node has had nobody there
-	Whole    bool     // it replaces whatever there is: a member that is not in Members has left the node
-	Sessions int      // that the node has there in all; 0: it forgets the channel, and its Version
-	Members  []Member // those who changed; Sessions are this node's, and 0 for those who have left it
+	Version  uint64   // larger than that of every earlier Attendance of the node; never 0
+	After    uint64   // the Version that this one follows; 0 if the node has had nobody there
+	Whole    bool     // it replaces all that is known: a member not in Members has left the node
+	Sessions int      // all sessions that the node has there; with 0 the broker forgets the channel and its Version
+	Members  []Member // those who changed; their Sessions are those on this node, 0 for a member who has left it
 }
 
-// Member is who is on a channel: a user or, where Session is set, one session.
+// Member is one who is on a channel: a user or, if Session is set, a single session.
 type Member struct {
-	User     string // empty: anonymous
+	User     string // empty if anonymous
 	Session  string
-	Info     json.RawMessage // nil: none
+	Info     json.RawMessage // nil if none
 	Sessions int
 
 	Elsewhere json.RawMessage // as in Message
 }
 
-// Standing is how things stand for a node.
+// Standing is what the broker knows of a node, returned by Keep.
 type Standing struct {
-	// Since returns the version from which on the broker has the node's attendances
-	// of a channel. Older ones are forgotten, or may be: an attendance without sessions,
-	// too, so that the broker has the node on a channel that it has left (see Attended).
+	// Since returns the version from which on the broker has the node's attendances of a
+	// channel. It has forgotten older ones, or may have. That includes attendances without
+	// sessions, so that the broker may have the node on a channel that the node has left
+	// (see Attended).
 	Since func(channel string) uint64
 
-	Forgot uint64        // the largest that Since returns of any channel
-	Next   time.Duration // until a linger ends; 0: nobody lingers
+	Forgot uint64        // the largest value that Since returns for any channel
+	Next   time.Duration // until the next linger ends; 0 if nobody lingers
 }
 
-// Occupancy is how many are on a channel.
+// Occupancy says how many sessions and members are on a channel.
 type Occupancy struct {
-	Position Position // of the newest join or leave; zero: nobody is there or has been lately
+	Position Position // of the newest join or leave; zero if nobody is there or has been lately
 	Sessions int
-	Present  int // members, those who linger too
+	Present  int // members, including those who linger
 }
 
-// Roster is who is on a channel.
+// Roster says who is on a channel.
 type Roster struct {
-	Members  []Member // by user, then by session
-	Position Position // of the newest join or leave that is accounted for; zero as in Occupancy
-	Sessions int      // anonymous ones, too
+	Members  []Member // sorted by user, then by session
+	Position Position // of the newest join or leave that Members includes; zero as in Occupancy
+	Sessions int      // all sessions, including anonymous ones
 }
 
 // Teller is a node that delivers the notices of a line.
 type Teller struct {
 	Line      string
 	Node      string
-	Lease     time.Duration // for which nobody else delivers; 0: it is given up
-	Delivered []string      // IDs of notices, all that Take has returned
-	Most      int           // notices to return
+	Lease     time.Duration // for this long no other node delivers; 0 gives the line up
+	Delivered []string      // IDs of the delivered notices: all that the last Take returned
+	Most      int           // most notices to return
 }
 
 // Line is the beginning of a line of notices.
 type Line struct {
-	Holder  string   // who delivers, if it is another node; then there is nothing else
-	Notices []Notice // oldest first; of one channel all that there are before any newer one
-	Dropped int      // notices that found no room since the last Take
+	Holder  string   // the node that delivers, if it is another one; then all else is empty
+	Notices []Notice // oldest first; never a newer notice of a channel without all older ones
+	Dropped int      // notices dropped for lack of room since the last Take
 }
 
-// Notice is what a backend is to be told.
+// Notice is one event that a backend is to be told.
 type Notice struct {
 	ID       string // unique
 	Event    string
 	Time     time.Time
 	Channel  string
-	User     string // of a member
+	User     string // of the member
 	Session  string
-	Info     json.RawMessage // of a member, as stated last
-	Sessions int             // on the channel then, in the whole cluster
-	Line     string          // for Put: in which it is to be
-	Message  *Message        // nil: it is of none
+	Info     json.RawMessage // of the member, as last stated
+	Sessions int             // how many were on the channel at that time, in the whole cluster
+	Line     string          // the line for Put to append to
+	Message  *Message        // the message that the notice is of, or nil
 }
 
-// size is about how many bytes a notice takes.
+// size estimates the memory of a notice in bytes.
 func (n *Notice) size() int {
 	if n.Message == nil {
 		return noticeBytes
@@ -197,8 +198,8 @@ func (n *Notice) size() int {
 
 const noticeBytes = 300
 
-// roomFor returns how short a line must be for a notice that is put there: one with a
-// large message finds less room.
+// roomFor returns how many notices a line may have at most for n to be put there. The limit
+// shrinks with the size of n, so that a large message finds less room.
 func (by Attendant) roomFor(n *Notice) int { return max(1, by.room()*noticeBytes/n.size()) }
 
 func (by Attendant) room() int {
@@ -208,23 +209,24 @@ func (by Attendant) room() int {
 	return 100_000
 }
 
-// PresenceChannel returns the channel on which joins and leaves of a channel are
-// published. No client can name it: it has a space in it.
+// PresenceChannel returns the channel on which joins and leaves of a channel are published.
+// Clients cannot name it, because it contains a space.
 func PresenceChannel(channel string) string { return channel + presenceSuffix }
 
-// CutPresenceChannel returns the channel whose PresenceChannel is given.
+// CutPresenceChannel is the inverse of PresenceChannel. ok reports whether name is a
+// PresenceChannel.
 func CutPresenceChannel(name string) (channel string, ok bool) {
 	channel, ok = strings.CutSuffix(name, presenceSuffix)
 	return channel, ok && !strings.Contains(channel, " ")
 }
 
-// SessionsChannel returns the channel that stands for a node: its members are the
-// node's sessions, of which a backend is told when they are over, also when the
-// node has died, or the session was never stated before. Nobody lingers there, and
-// nothing is published of it.
+// SessionsChannel returns the channel that stands for a node. Its members are the sessions
+// of the node. A backend is told when each of them is over, even if the node has died or
+// never stated the session before. Nobody lingers there, and no joins or leaves are
+// published.
 func SessionsChannel(node string) string { return node + sessionsSuffix }
 
-// IsSessionsChannel reports whether a channel stands for a node.
+// IsSessionsChannel reports whether name is the SessionsChannel of a node.
 func IsSessionsChannel(name string) bool { return strings.HasSuffix(name, sessionsSuffix) }
 
 const (
@@ -232,9 +234,9 @@ const (
 	sessionsSuffix = " sessions"
 )
 
-// letters say what follows from what happens on a channel: s, that it is a
-// SessionsChannel; then for each line that is told of it the name and what is told: c of
-// the channel, m of members, n of counts.
+// letters encodes which notices the events of a channel cause: "s" if it is a
+// SessionsChannel, then for each line that wants its notices the name of the line and
+// letters for the kinds: c for the channel, m for members, n for counts.
 //
 //	s =m                  the sessions of a node
 //	 =cm shop=mn          a channel

@@ -6,31 +6,31 @@ import (
 	"time"
 )
 
-// Register is a small table that all nodes share and that outlives each of them:
-// entries by name, each until it expires. All methods may be called concurrently.
-// Each fails with ErrUnavailable when the broker does not answer in time.
+// Register is a small table of named entries that all nodes share and that outlives each of
+// them. Each entry has an expiry time. All methods are safe for concurrent use and fail
+// with ErrUnavailable if the broker does not answer in time.
 type Register interface {
-	// Entries returns the entries that have not expired, in no order, and the
-	// register's version. If it is at the given version it returns no entries.
+	// Entries returns the entries that have not expired, in no order, and the version of
+	// the register. If that equals unless, it returns no entries.
 	Entries(ctx context.Context, unless uint64) (entries []Entry, version uint64, err error)
 
-	// Enter adds an entry, or replaces the one of its name, for a time from now
-	// on. It fails with ErrRegisterFull if there are too many.
+	// Enter adds or replaces the entry with the given name. The entry expires after lasts.
+	// Enter fails with ErrRegisterFull if there are too many entries.
 	Enter(ctx context.Context, name string, value []byte, lasts time.Duration) error
 
-	// Strike removes an entry, and reports whether there was one.
+	// Strike removes an entry and reports whether it existed.
 	Strike(ctx context.Context, name string) (existed bool, err error)
 }
 
-// Entry is one of a Register.
+// Entry is one entry of a Register.
 type Entry struct {
-	Name    string // without spaces
+	Name    string // must not contain spaces
 	Value   []byte
 	Expires time.Time
 }
 
-// ErrRegisterFull says that a Register has as many entries as it takes.
+// ErrRegisterFull says that a Register has RegisterRoom entries and takes no more.
 var ErrRegisterFull = errors.New("the register is full")
 
-// RegisterRoom is how many entries a Register takes.
+// RegisterRoom is the most entries that a Register holds.
 const RegisterRoom = 10_000

@@ -5,29 +5,29 @@ import (
 	"strings"
 )
 
-// A channel that nobody has published on has a position all the same, so that a
-// cursor taken before its first message is good later: offset 0 of an epoch that
-// is derived, not stored.
+// A channel that nobody has published on has a position, too, so that a cursor taken before
+// its first message is valid later. It is offset 0 of an epoch that is computed, not
+// stored:
 //
 //	0 STAMP ERA
 //	0      no other epoch begins with it
 //	STAMP  when the broker was asked, in a unit of its own (Redis: hours), 5 digits in base 36
-//	ERA    the time in which the broker has forgotten nothing
+//	ERA    the era, a time in which the broker has lost nothing
 //
-// The first message begins an epoch of its own, whose former position is the
-// position of nothing by then. Positions with an offset are therefore of an epoch that
-// is used once, whatever is lost; only nothing is the same thing twice. It is so for
-// less than unbornStamps, in one era: so long a broker remembers a channel that has
-// fallen quiet, and so a channel that had messages in the meantime does not look like
-// one that never had any. Beyond that, a client is told that it may have missed
-// something.
+// This is an unborn position. The first message begins an ordinary epoch, whose former
+// position is the unborn position of that time. So a position with an offset belongs to an
+// epoch that is used only once, whatever is lost; only unborn positions of different times
+// can mean the same. They do within one era and less than unbornStamps apart: a broker
+// remembers a quiet channel for that long, so a channel that had messages in between cannot
+// look like one that never had any. Beyond that, a client is told that it may have missed
+// messages.
 const (
 	unbornMark   = "0"
 	unbornDigits = 5
 	unbornStamps = 24
 )
 
-// unborn returns the position of nothing.
+// unborn returns the unborn position for an era and a stamp.
 func unborn(era string, stamp int64) Position {
 	digits := strconv.FormatInt(stamp, 36)
 	return Position{Epoch: unbornMark + strings.Repeat("0", unbornDigits-len(digits)) + digits + era}
@@ -39,9 +39,9 @@ func (p Position) Unborn() bool {
 	return ok
 }
 
-// Agrees reports whether both are positions of a channel before its first message, and
-// nothing can have come and been forgotten between them. So does a cursor that agrees
-// with a channel's position, or with the former one, lose nothing.
+// Agrees reports whether p and q are both positions of a channel before its first message,
+// and no message can have come and been forgotten between them. A cursor that agrees with
+// the position of a channel, or with the former one, has therefore lost nothing.
 func (p Position) Agrees(q Position) bool {
 	era, stamp, ok := p.cutUnborn()
 	other, later, both := q.cutUnborn()
