@@ -1,18 +1,18 @@
 package broker
 
-// What Redis keeps of notices, in a Cluster for each partition:
+// Notices are kept in these keys of Redis, in a Cluster once for each partition:
 //
-//	tidegate notices    a stream: what a backend is to be told
-//	tidegate dropped    how many notices found no room
-//	tidegate teller     who delivers them, while its lease lasts
+//	tidegate notices    a stream: the notices for a backend
+//	tidegate dropped    how many notices were dropped for lack of room
+//	tidegate teller     the node that delivers them, while its lease lasts
 //
-// A line that has a name has it behind these, as in "tidegate notices shop".
-// "tidegate notices told CHANNEL KEY" says for IdempotencyWindow that the message with
-// this key has been in line.
+// The keys of a named line end with its name, as in "tidegate notices shop".
+// "tidegate notices told CHANNEL KEY" exists for IdempotencyWindow after a notice of the
+// message with this key was put in line.
 
-// putScript puts notices in line. KEYS are notices and dropped; ARGV for each notice the
-// line, how short that must be, the event, channel, user, session, info, message, and the
-// message's idempotency key or "".
+// putScript puts notices in line. KEYS are notices and dropped. ARGV are, for each notice:
+// the line; the length from which on the line has no room for it; the event, channel, user,
+// session, info and message; and the idempotency key of the message, or "".
 const putScript = linesLua + `
 for i = 1, #ARGV, 9 do
   local line, dropped, key = named(KEYS[1], ARGV[i]), named(KEYS[2], ARGV[i]), ARGV[i + 8]
@@ -30,7 +30,7 @@ for i = 1, #ARGV, 9 do
 end
 `
 
-// linesLua is what the scripts share that put notices in line.
+// linesLua is the code that the scripts which put notices in line share.
 const linesLua = `
 local function named(key, line) return line == '' and key or key .. ' ' .. line end
 
@@ -42,10 +42,10 @@ local function keep(name, line, dropped)
 end
 `
 
-// takeScript takes from a line of notices. KEYS are teller, notices and dropped;
-// ARGV the node, its lease, how many to return, and the first id to keep, or "". It
-// returns who delivers, if it is somebody else, or "", how many were dropped, and
-// the notices.
+// takeScript takes notices from a line. KEYS are teller, notices and dropped. ARGV are the
+// node, its lease, how many notices to return, and the first id to keep, or "" to remove
+// none. The script returns the node that delivers if it is another one, else ""; how many
+// notices were dropped; and the notices.
 const takeScript = `
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then return {holder, 0, {}} end

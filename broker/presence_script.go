@@ -1,36 +1,36 @@
 package broker
 
-// What presence keeps in Redis: for a channel whose Redis name is NAME,
+// Presence keeps these keys in Redis. For a channel whose Redis name is NAME:
 //
-//	NAME presence   where joins and leaves are published; and a hash:
-//	                epoch      as history has it
+//	NAME presence   the name on which joins and leaves are published; and a hash:
+//	                epoch      as in history
 //	                top        the offset of the newest join or leave
-//	                line       the run_id of the Redis that wrote it last
-//	                sessions   of all nodes
-//	                nodes      how many have sessions
-//	                members    how many there are
-//	                vacates    when the channel is vacated, if nobody comes
-//	                @NODE      "SESSIONS VERSION MEMBERS": what a node has there, and the
-//	                           version of its last attendance
+//	                line       the run_id of the Redis process that wrote it last
+//	                sessions   number of sessions on all nodes
+//	                nodes      number of nodes that have sessions
+//	                members    number of members
+//	                vacates    when the channel is vacated if nobody comes
+//	                @NODE      "SESSIONS VERSION MEMBERS": what the node has there, and
+//	                           the version of its last attendance
 //	                +USER      {"info":"…","nodes":{"NODE":SESSIONS}}, and "elsewhere"
-//	                           where there is one (see Message)
-//	                -SESSION   the same and "user", of a member that is a session
+//	                           if there is one (see Message)
+//	                -SESSION   the same and "user", for a member that is a session
 //
-// and beside them, in a Cluster for each partition:
+// And, in a Cluster once for each partition:
 //
 //	tidegate alive      a hash: @NODE is "END SINCE LAST LEASE": when the node's lease
-//	                    ends, in Unix milliseconds of Redis's clock; the versions of its
-//	                    attendances from which on they are known, and of the last one;
-//	                    how long its lease is. " spared" follows if it has been given
-//	                    more time
+//	                    ends, in Unix milliseconds of Redis's clock; the first version
+//	                    from which on its attendances are known; the last version; and
+//	                    the length of its lease. " spared" follows if the node has been
+//	                    given more time
 //	tidegate on NODE    a set: the channels that the node has sessions on
 //	tidegate lingering  a sorted set: "CHANNEL +USER", or "CHANNEL ~" for the channel
-//	                    itself, which is after all members, by when it is final
+//	                    itself, which sorts after all members, by when the linger ends
 //
-// Notices are drawn in notice_script.go.
+// For the keys of notices see notice_script.go.
 //
-// A channel's hash is removed with its last member, and so is all else. What a
-// cluster has left that went without a word is removed by the next node that comes.
+// A channel's hash is removed with its last member, and so are all other keys. What a
+// cluster that died has left is removed by the next node that starts.
 
 const (
 	aliveKey     = "tidegate alive"
@@ -41,16 +41,16 @@ const (
 	tellerKey    = "tidegate teller"
 )
 
-// The scripts that change presence have these first: KEYS are alive, lingering,
-// notices and dropped; ARGV are the lease and the linger in milliseconds, PUBLISH
-// or SPUBLISH, the node, and how many notices there is room for. attendScript and
-// keepScript have the last version then that the node knows to have been taken.
+// The scripts that change presence have these parameters first: KEYS are alive, lingering,
+// notices and dropped; ARGV are the lease and the linger in milliseconds, PUBLISH or
+// SPUBLISH, the node, and the most notices that a line may have. attendScript and
+// keepScript then have the last version of which the node knows that Redis has taken it.
 
-// attendScript takes Attendances. KEYS go on with the node's set of channels and
-// then the channels' hashes; ARGV for each channel with its name, its letters (see
-// Attendant.letters), the version, the one that it follows or whole, the sessions,
-// how many members follow, and for each field, user, info, elsewhere and sessions. It
-// returns for each 1, or 0 if it did nothing.
+// attendScript takes Attendances. More KEYS are the node's set of channels and then the
+// hashes of the channels. More ARGV are, for each channel: its name, its letters (see
+// Attendant.letters), the version, the version that it follows or "whole", the number of
+// sessions, and the number of members, each of which follows as field, user, info,
+// elsewhere and sessions. The script returns for each channel 1, or 0 if it did nothing.
 const attendScript = epochLua + presenceLua + `
 local me, taken, at = meet(tonumber(ARGV[9])), {}, 7
 local overtaken = tonumber(ARGV[9]) <= me.last
@@ -67,9 +67,9 @@ end
 return taken
 `
 
-// keepScript is a sign of life. ARGV go on with the version. It returns since when
-// the node's attendances are known, in how many milliseconds the next linger ends,
-// or -1, the nodes that are dead, and the members that linger no more.
+// keepScript records a sign of life. The last of ARGV is the version. The script returns
+// the version from which on the node's attendances are known; in how many milliseconds the
+// next linger ends, or -1; the nodes that are dead; and the members whose linger has ended.
 const keepScript = epochLua + presenceLua + `
 local version = tonumber(ARGV[7])
 local me, dead = meet(version), reap()
@@ -81,8 +81,8 @@ local first = redis.call('ZRANGE', LINGERING, #due, #due, 'WITHSCORES')
 return {number(me.since), first[2] and number(math.max(1, first[2] - now)) or '-1', dead, due}
 `
 
-// lookScript returns for the hashes of channels the cursor of the position, the
-// sessions and the members of each.
+// lookScript returns for each of the channels' hashes the cursor of its position, the
+// number of sessions and the number of members.
 const lookScript = `
 local reply = {}
 for i, key in ipairs(KEYS) do
@@ -92,8 +92,8 @@ end
 return reply
 `
 
-// lingerScript ends lingers. KEYS go on with the channels' hashes, ARGV for each
-// with its name, its letters and what of it lingers.
+// lingerScript ends lingers. More KEYS are the channels' hashes; more ARGV are, for each of
+// them, its name, its letters and what lingers there.
 const lingerScript = epochLua + presenceLua + `
 for i = 5, #KEYS do
   local at = 6 + 3 * (i - 5)
@@ -102,11 +102,11 @@ for i = 5, #KEYS do
 end
 `
 
-// buryScript removes a dead node, which is the one of ARGV, from channels. KEYS go
-// on with the node's set of channels and the channels' hashes; ARGV with where to
-// begin in the first one, and for each channel with its name and its letters. It
-// returns how many channels it has done with, and where it has stopped in the next; -1
-// if the node is alive, or known no more.
+// buryScript removes a dead node, the one of ARGV, from channels. More KEYS are the node's
+// set of channels and the channels' hashes. More ARGV are where to begin in the first hash,
+// and for each channel its name and its letters. The script returns how many channels it
+// has finished, or -1 if the node is alive or no longer known, and where it has stopped in
+// the next channel.
 const buryScript = epochLua + presenceLua + `
 local n = find(NODE)
 if not n or n.ends > now then return {-1, '0'} end
@@ -130,7 +130,7 @@ if redis.call('SCARD', KEYS[5]) == 0 then redis.call('HDEL', ALIVE, '@' .. NODE)
 return {done, '0'}
 `
 
-// presenceLua is what the scripts that change presence share, beside epochLua.
+// presenceLua is the code that the scripts which change presence share, beside epochLua.
 const presenceLua = linesLua + `
 local LEASE, LINGER, PUBLISH, NODE, ROOM = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4], tonumber(ARGV[5])
 local ALIVE, LINGERING, NOTICES, DROPPED = KEYS[1], KEYS[2], KEYS[3], KEYS[4]

@@ -2,76 +2,76 @@ package broker
 
 import "bytes"
 
-// What history keeps in Redis, for a channel whose Redis name is NAME (see
-// Redis.RedisName). No channel's name has a space in it, so that none of these
-// is another channel's.
+// History keeps these keys in Redis for a channel whose Redis name is NAME (see
+// Redis.RedisName). Channel names contain no space, so that none of these keys belongs to
+// another channel.
 //
 //	NAME          a stream: entries 0-<offset>, contiguous, each with the fields
 //	              time     when it was appended, Unix milliseconds of Redis's clock
 //	              message  an envelope without a position
 //	NAME meta     a hash, from the first message on:
 //	              epoch    the channel's epoch
-//	              top      the offset of the newest message, kept or not
+//	              top      the offset of the newest message, even if that is gone
 //	              ttl      how long messages are kept, in milliseconds; 0 for ever
-//	              era      the era that the epoch is of
-//	              former   where the epoch before ended, as a cursor
-//	NAME key KEY  the cursor that the message with this idempotency key got, for
+//	              era      the era in which the epoch began
+//	              former   the last position of the previous epoch, as a cursor
+//	NAME key KEY  the cursor of the message with this idempotency key, kept for
 //	              IdempotencyWindow
-//	FAMILY history  a hash, for all channels whose names begin with FAMILY: what ends
-//	              with the first colon, in a Cluster what ends with the hash tag and
-//	              a colon
-//	              era      the present era
-//	              line     the Redis process that has it (see mastership); or ""
-//	              since    when it began, Unix milliseconds of Redis's clock
+//	FAMILY history  a hash for all channels whose names begin with FAMILY, which ends
+//	              with the first colon, or in a Cluster with the hash tag and a
+//	              colon
+//	              era      the current era
+//	              line     the Redis process that holds the data (see mastership), or ""
+//	              since    when the era began, Unix milliseconds of Redis's clock
 //
-// The stream expires as a whole with its newest message. The meta hash outlives
-// it by a day at least, so that cursors stay good. Reading makes no key.
+// The stream expires as a whole with its newest message. The meta hash outlives it by at
+// least a day, so that cursors stay valid. Reading creates no key.
 //
-// An era is a time in which Redis has forgotten nothing. It ends when Redis may
-// have: when another process has the data, be it restarted or a former replica, when
-// the same one has followed another master meanwhile (see mastership), when a node has
-// doubts (see trust), and when all is flushed. It does not end where a node has seen
-// that one master gave the keys to another (see cluster.gave). Epochs are of one
-// era: when the channel is looked at in the next one its epoch is a new one, and a
-// cursor of the old one is known to be lost. What the stream still has is kept,
-// under its offsets: who had come so far in the former epoch is not given it
-// again.
+// An era is a time in which Redis has lost no data. It ends when Redis may have lost some:
+// when another process holds the data, be it after a restart or as a promoted replica; when
+// the same process has followed another master in between (see mastership); when a node has
+// doubts (see trust); and when all data is flushed. It does not end if a node has seen one
+// master hand the keys over to another (see cluster.gave). An epoch belongs to one era: the
+// first access to a channel in a new era begins a new epoch, so that a cursor of the old
+// one is known to have lost messages. What is left in the stream keeps its offsets, and a
+// client that had reached them in the former epoch is not given them again.
 //
-// A channel without a meta hash has had no message since the era began, or none
-// for a day. It has the position of nothing, which needs no key: see unborn.go. Its
-// first message begins an epoch of its own, and notes the position of nothing as
-// the former one: what was nothing then has lost nothing by now.
+// A channel without a meta hash has had no message since the era began, or none for a day.
+// Its position is an unborn one, which needs no key: see unborn.go. The first message begins
+// an epoch and stores the unborn position as the former one: a cursor from before the first
+// message has lost nothing.
 const (
 	metaSuffix = " meta"
 	eraSuffix  = " history"
 )
 
-// AppendScript publishes one message and appends it to the channel's history, at
-// once. It is for backends, and is what gateways run. For a channel that
+// AppendScript publishes one message and appends it to the history of the channel, in one
+// atomic step. Backends may use it; gateways run it, too. For a channel that
 // "tidegate channel NAME" prints as tidegate:chat:lobby:
 //
 //	redis-cli EVAL "$(tidegate script)" 2 tidegate:chat:lobby "tidegate:chat:lobby meta" '{"text":"hi"}' 100 600000
 //
-// KEYS are the channel's name, the same followed by " meta", and, if the message
-// has an idempotency key, the same followed by " key " and the key.
+// KEYS are the channel's name, the name followed by " meta" and, if the message has an
+// idempotency key, the name followed by " key " and the key.
 //
 //	ARGV[1]  the payload
 //	ARGV[2]  how many messages the history keeps; 0 keeps none
-//	ARGV[3]  for how long, in milliseconds; 0 as long as there is room
-//	ARGV[4]  the envelope's header without a position; missing: {}.
-//	         Empty, and without history: the payload is published bare, unless it
-//	         could pass for an envelope
-//	ARGV[5]  PUBLISH, or SPUBLISH in a Cluster; missing: PUBLISH
+//	ARGV[3]  for how long, in milliseconds; 0 means as long as ARGV[2] allows
+//	ARGV[4]  the header of the envelope, without a position; {} if missing.
+//	         If it is empty and there is no history, the payload is published
+//	         bare, unless it could pass for an envelope
+//	ARGV[5]  PUBLISH, or SPUBLISH in a Cluster; PUBLISH if missing
 //
-// It returns the message's cursor, or "" without history. If the key was seen
-// within the last 5 minutes, nothing is published, and the first one's cursor is
-// returned.
+// The script returns the cursor of the message, or "" without history. If the key was used
+// within the last 5 minutes, it publishes nothing and returns the cursor of the first
+// message.
 //
-// Gateways name the key of the era as third one, before the idempotency key, so that
-// Redis knows of it, and add what they vouch for (see voucher): ARGV[6] to ARGV[9].
-// They are told the era behind the cursor. For a backend, which knows nothing of
-// this, the script asks Redis itself. With ARGV[10] a key that was seen is written once
-// more: WAIT waits for what its own connection has written.
+// Gateways pass the key of the era as the third one, before the idempotency key, because
+// Redis must know the keys of a script. They also pass what they vouch for (see voucher) in
+// ARGV[6] to ARGV[9], and the script then returns the era behind the cursor. For a backend,
+// which does not know all this, the script asks Redis itself. With ARGV[10] it writes again
+// an idempotency key that was used before, because WAIT only waits for what its own
+// connection has written.
 const AppendScript = eraLua + `
 local name, meta, key = KEYS[1], KEYS[2], KEYS[3]
 local payload, size, ttl = ARGV[1], tonumber(ARGV[2] or 0), tonumber(ARGV[3] or 0)
@@ -133,12 +133,11 @@ redis.call(publish, name, payload)
 return cursor .. told
 `
 
-// pageScript reads history. KEYS are the channel's name, its meta hash and its era.
-// ARGV are since or latest, then the epoch and offset to begin after, how many
-// messages and bytes to return at most, 0 for any, and what the node vouches for. It
-// returns the cursors of the top and of the former epoch's, or "", then the era, ""
-// if there is none yet, and the entries: oldest first for since, newest first for
-// latest.
+// pageScript reads history. KEYS are the channel's name, its meta hash and its era. ARGV
+// are "since" or "latest"; the epoch and the offset to read after; how many messages and
+// bytes to return at most, 0 for no limit; and what the node vouches for. The script
+// returns the cursor of the top; that of the former epoch, or ""; the era, or "" if there
+// is none yet; and the entries, oldest first for since, newest first for latest.
 const pageScript = eraLua + `
 local name, meta = KEYS[1], KEYS[2]
 local mode, after, count, bytes = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -181,9 +180,9 @@ end
 return {cursor, channel.former, era.id, take('XRANGE', '(0-' .. number(after), '+')}
 `
 
-// topsScript returns for each channel two cursors, the one of its top and the one of
-// the former epoch's, or "", and its era, or "". KEYS are a channel's name, its meta
-// hash and its era, for each; ARGV are what the node vouches for.
+// topsScript returns for each channel the cursor of its top, that of the former epoch or
+// "", and the era or "". KEYS are the name, the meta hash and the era of each channel; ARGV
+// are what the node vouches for.
 const topsScript = eraLua + `
 vouch(1)
 local tops = {}
@@ -198,7 +197,7 @@ end
 return tops
 `
 
-// epochLua is what all scripts share.
+// epochLua is the code that all scripts share.
 const epochLua = `
 local function number(n) return string.format('%.0f', n) end
 
@@ -233,7 +232,7 @@ local function currentLine()
 end
 `
 
-// eraLua is what the scripts of history share beside that.
+// eraLua is the code that the scripts of history share.
 const eraLua = epochLua + `
 local DAY, HOUR = 86400000, 3600000
 local STEP = 16 -- entries that are read at once: each may be long
@@ -363,8 +362,8 @@ local function expire(name, ttl)
 end
 `
 
-// eraKey returns the key of the era of a channel, given its name in Redis. The
-// append script knows it by itself.
+// eraKey returns the key of the era of the channel with the given Redis name. The append
+// script computes the same.
 func eraKey(name string, clustered bool) string {
 	return string(appendEraKey(nil, []byte(name), clustered))
 }

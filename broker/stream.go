@@ -13,13 +13,13 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// redisHistory is a History in Redis.
+// redisHistory implements History in Redis.
 type redisHistory struct {
-	// Fixed at birth.
+	// Immutable after construction.
 	servers    *servers
 	partitions []*partition
-	pageReads  pool // of pages, which anybody may ask for
-	topReads   pool // of the positions that subscribes need
+	pageReads  pool // limits reads of pages, which any client may request
+	topReads   pool // limits reads of the positions that subscribes need
 	pageScript *redis.Script
 	topsScript *redis.Script
 
@@ -34,7 +34,7 @@ func newRedisHistory(s *servers, partitions []*partition) *redisHistory {
 	}
 }
 
-// Since is documented at History.
+// Since implements History.
 func (h *redisHistory) Since(ctx context.Context, channel string, after Position, most Most) (Page, error) {
 	page, err := h.readPage(ctx, pageRequest{"since", channel, after, most})
 	if err != nil {
@@ -44,12 +44,12 @@ func (h *redisHistory) Since(ctx context.Context, channel string, after Position
 	return page, nil
 }
 
-// Latest is documented at History.
+// Latest implements History.
 func (h *redisHistory) Latest(ctx context.Context, channel string, most Most) (Page, error) {
 	return h.readPage(ctx, pageRequest{"latest", channel, Position{}, most})
 }
 
-// Clear is documented at History.
+// Clear implements History.
 func (h *redisHistory) Clear(ctx context.Context, channel string) error {
 	prefix := h.servers.prefixOf(channel)
 	err := h.servers.ask(ctx, prefix, func(ctx context.Context, client *redis.Client) error {
@@ -61,9 +61,9 @@ func (h *redisHistory) Clear(ctx context.Context, channel string) error {
 	return nil
 }
 
-// Tops is documented at History.
+// Tops implements History.
 func (h *redisHistory) Tops(ctx context.Context, channels []string) ([]Top, error) {
-	byPartition := make(map[int][]int) // indexes of channels
+	byPartition := make(map[int][]int) // indexes into channels
 	for i, channel := range channels {
 		partition := h.servers.partitionOf(channel)
 		byPartition[partition] = append(byPartition[partition], i)
@@ -81,9 +81,9 @@ func (h *redisHistory) Tops(ctx context.Context, channels []string) ([]Top, erro
 	return tops, nil
 }
 
-const topsBatch = 500 // channels of one script
+const topsBatch = 500 // channels per call of the script
 
-// readTops sets the tops of the indexed channels, all of one partition.
+// readTops sets the tops of the channels at indexes, which are all of one partition.
 func (h *redisHistory) readTops(ctx context.Context, partition int, channels []string, indexes []int, tops []Top) error {
 	prefix := h.partitions[partition].prefix
 	return h.read(ctx, h.topReads, partition, func(ask asker, learn func(era string)) error {
@@ -110,7 +110,7 @@ func (h *redisHistory) readTops(ctx context.Context, partition int, channels []s
 	})
 }
 
-// historyKeys are those that each script of history is given for a channel.
+// historyKeys returns the keys that every script of history gets for a channel.
 func (h *redisHistory) historyKeys(name string) []string {
 	return []string{name, name + metaSuffix, eraKey(name, h.servers.clustered)}
 }
@@ -122,10 +122,10 @@ func parseTop(cursor, former string) (top Top, err error) {
 	return top, err
 }
 
-// pageRequest is one question to the page script. Equal ones at one time are
-// answered by one read.
+// pageRequest is one call of the page script. Equal requests at the same time share one
+// read.
 type pageRequest struct {
-	mode    string // since or latest
+	mode    string // "since" or "latest"
 	channel string
 	after   Position
 	most    Most
@@ -160,12 +160,11 @@ func (h *redisHistory) runPage(q pageRequest) (page Page, err error) {
 	return page, err
 }
 
-// asker runs a script of history. Behind its arguments it puts what the node vouches
-// for.
+// asker runs a script of history. It appends what the node vouches for to args.
 type asker func(script *redis.Script, keys []string, args ...any) *redis.Cmd
 
-// read is askIn for what reads history. f may run scripts, and learns the era that
-// they tell.
+// read is like askIn for reading history. f may run scripts with ask, and must call learn
+// with the era that they return.
 func (h *redisHistory) read(ctx context.Context, in pool, partition int, f func(ask asker, learn func(era string)) error) error {
 	if observe := h.servers.observe.HistoryRead; observe != nil {
 		defer observe()
@@ -176,7 +175,7 @@ func (h *redisHistory) read(ctx context.Context, in pool, partition int, f func(
 		if err != nil {
 			return err
 		}
-		err = errors.ErrUnsupported // until f has returned
+		err = errors.ErrUnsupported // in case f panics: give then closes the connection
 		defer func() { h.servers.give(p, err) }()
 		vouched := from.vouch(ctx, p, time.Now())
 		arguments := vouched.arguments()
@@ -187,7 +186,7 @@ func (h *redisHistory) read(ctx context.Context, in pool, partition int, f func(
 	})
 }
 
-// decodePage reads the page script's reply: two cursors, the era, then the entries.
+// decodePage decodes the reply of the page script: two cursors, the era and the entries.
 func decodePage(channel string, reply []any) (page Page, era string, err error) {
 	if len(reply) != 4 {
 		return Page{}, "", errStrangeAnswer
@@ -211,8 +210,7 @@ func decodePage(channel string, reply []any) (page Page, era string, err error) 
 	return page, era, nil
 }
 
-// decodeEntry reads one entry of a stream: its id, and its fields time and
-// message.
+// decodeEntry decodes one entry of a stream: its id, and its fields time and message.
 func decodeEntry(channel, epoch string, entry any) (Message, error) {
 	parts, _ := entry.([]any)
 	if len(parts) != 2 {
@@ -230,7 +228,7 @@ func decodeEntry(channel, epoch string, entry any) (Message, error) {
 	return m, nil
 }
 
-// lose sets Lost, if messages between after and the first of the page are gone.
+// lose sets Lost if messages between after and the first one of the page are gone.
 func (p *Page) lose(after Position) {
 	switch {
 	case after.IsZero(), after.Agrees(p.Top):

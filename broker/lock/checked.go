@@ -12,7 +12,7 @@ import (
 	"sync"
 )
 
-// Mutex is a sync.Mutex at a place in the Order.
+// Mutex is a sync.Mutex with a place in the Order.
 type Mutex[Place any] struct{ mu sync.Mutex }
 
 func (m *Mutex[Place]) Lock() {
@@ -25,7 +25,7 @@ func (m *Mutex[Place]) Unlock() {
 	release[Place]()
 }
 
-// Turn is a mutex at a place in the Order, which may be held across round trips.
+// Turn is a mutex with a place in the Order. It may be held during round trips.
 type Turn[Place any] struct{ mu turn }
 
 func (t *Turn[Place]) Lock() {
@@ -38,8 +38,8 @@ func (t *Turn[Place]) Unlock() {
 	release[Place]()
 }
 
-// RWMutex is a sync.RWMutex at a place in the Order. To hold it for reading counts as
-// to hold it.
+// RWMutex is a sync.RWMutex with a place in the Order. A read lock counts like a write
+// lock.
 type RWMutex[Place any] struct{ mu sync.RWMutex }
 
 func (m *RWMutex[Place]) Lock() {
@@ -74,22 +74,23 @@ var (
 	}()
 )
 
-// holding is a place that a goroutine holds, or is about to.
+// holding is a place whose lock a goroutine holds or is about to take.
 type holding struct {
 	place any
-	stack [12]uintptr // of who took it
+	stack [12]uintptr // of the call of Lock
 }
 
-// goroutine returns what the calling goroutine is known by while it runs: its g.
+// goroutine returns the address of the calling goroutine's g, which identifies it while it
+// runs.
 func goroutine() uintptr
 
-// wrong is told of a place that is taken out of order.
+// wrong is called when a lock is taken out of order. Tests replace it.
 var wrong = func(what string) {
 	fmt.Fprintln(os.Stderr, what)
 	os.Exit(2)
 }
 
-// take notes that the goroutine is about to hold a place.
+// take records that the goroutine is about to take the lock of a place.
 func take[Place any]() {
 	var place Place
 	next := holding{place: place}
@@ -110,7 +111,7 @@ func take[Place any]() {
 	*holds = append(*holds, next)
 }
 
-// allows reports whether who holds h may take another place.
+// allows reports whether a goroutine that holds h may take the lock of next.
 func (h *holding) allows(next any) bool {
 	return ranks[next] > ranks[h.place] || next == h.place && next == any(Joining{})
 }
@@ -127,7 +128,7 @@ func (h *holding) where() string {
 	return text.String()
 }
 
-// release notes that the goroutine holds a place no more.
+// release records that the goroutine no longer holds the lock of a place.
 func release[Place any]() {
 	var place any = *new(Place)
 	mu.Lock()

@@ -1,13 +1,12 @@
-// Package lock has the mutexes of a node, each with its place in the one order in
-// which they may be taken. Package gateway, doc.go, shows that order and says what is
-// behind it.
+// Package lock provides the mutexes of a node. Each has a place in the one order in which
+// they may be taken. See doc.go of package gateway for that order and the reasons for it.
 //
-// In an ordinary build they are those of package sync, and nothing else. In a build
-// with the tag lockorder a goroutine that takes one out of order ends the program, and
-// says where it took which.
+// In an ordinary build Mutex and RWMutex are those of package sync. In a build with the tag
+// lockorder, a goroutine that takes a lock out of order ends the program with a report of
+// where it took which lock.
 package lock
 
-// The places, named for what their mutexes guard.
+// The places, named after what their locks guard.
 type (
 	Expiring       struct{}
 	Joining        struct{}
@@ -54,8 +53,8 @@ type (
 	Group      struct{}
 )
 
-// Order is all places, the outermost first. A goroutine that holds a mutex may take
-// those that come later, and no other; of Joining alone it may hold several.
+// Order returns all places, the outermost first. A goroutine that holds a lock may only
+// take locks of later places, except that it may hold several of Joining at once.
 func Order() []any {
 	return []any{
 		Expiring{}, Joining{},

@@ -4,12 +4,12 @@ package lock
 
 import "sync"
 
-// Mutex is a sync.Mutex at a place in the Order.
+// Mutex is a sync.Mutex with a place in the Order.
 type Mutex[Place any] = sync.Mutex
 
-// RWMutex is a sync.RWMutex at a place in the Order. To hold it for reading counts as
-// to hold it.
+// RWMutex is a sync.RWMutex with a place in the Order. A read lock counts like a write
+// lock.
 type RWMutex[Place any] = sync.RWMutex
 
-// Turn is a mutex at a place in the Order, which may be held across round trips.
+// Turn is a mutex with a place in the Order. It may be held during round trips.
 type Turn[Place any] = turn

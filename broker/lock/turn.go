@@ -2,14 +2,14 @@ package lock
 
 import "sync"
 
-// turn is a mutex that may be held while its holder waits for others. Who waits for it
-// waits for a condition: in a test with virtual time a goroutine that waits for a mutex
-// keeps that time from going on. The zero value is nobody's.
+// turn is a mutex that may be held while its holder waits for others. Goroutines wait for
+// it on a condition variable: in a test with virtual time (testing/synctest), a goroutine
+// that waits for a sync.Mutex keeps the time from advancing. The zero value is unlocked.
 type turn struct {
 	// Guarded by mu.
 	mu    sync.Mutex
 	held  bool
-	freed *sync.Cond // nil: nobody has waited
+	freed *sync.Cond // nil if nobody has waited yet
 }
 
 func (t *turn) Lock() {
