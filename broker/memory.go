@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Memory is a Broker, a History, a Presence and a Register within one process, for development and
-// tests. The zero value is not usable: see NewMemory.
+// Memory is a Broker, History, Presence and Register within one process, for development
+// and tests. The zero value is not usable: see NewMemory.
 type Memory struct {
 	*memoryPresence
 	memoryRegister
@@ -23,7 +23,7 @@ var (
 	_ Register = (*Memory)(nil)
 )
 
-// NewMemory returns a broker that carries messages once Run is running.
+// NewMemory returns a Memory, which carries messages while Run is running.
 func NewMemory() *Memory {
 	b := &Memory{channels: newMemoryChannels(), keys: &memoryKeys{}}
 	b.memoryPresence = newMemoryPresence(b.channels, b.keys)
@@ -65,7 +65,7 @@ func (b *Memory) Publish(m Message, o PublishOptions, done func(Position, error)
 	}
 }
 
-// publish returns the receiver that was told, if one was.
+// publish returns the receiver that was called, if one was.
 func (b *Memory) publish(ctx context.Context, m Message, o PublishOptions) (position Position, receiver Receiver, err error) {
 	if o.HistorySize == 0 && m.Key == "" && !b.channels.known(m.Channel) {
 		receiver, err = b.channels.listener(ctx, "publish on", m.Channel)

@@ -12,15 +12,15 @@ import (
 
 // memoryChannel is one channel of Memory.
 type memoryChannel struct {
-	mu lock.Mutex[lock.MemoryChannel] // held while a message is delivered: that makes the order
+	mu lock.Mutex[lock.MemoryChannel] // held while a message is delivered, which keeps messages in order
 
 	// Guarded by mu.
 	subscribed bool
 	used       time.Time
-	top        Position      // zero: nothing has been published with a position
-	former     Position      // of nothing, when the epoch began
-	log        []memoryEntry // oldest first, contiguous
-	ttl        time.Duration // of log, 0: none
+	top        Position      // zero if nothing has been published with a position
+	former     Position      // the unborn position at the time the epoch began
+	log        []memoryEntry // oldest first, with contiguous offsets
+	ttl        time.Duration // of log; 0 if there is no limit
 }
 
 type memoryEntry struct {
@@ -65,7 +65,7 @@ func (c *memoryChannel) append(m Message, o PublishOptions, nothing func() Posit
 	return m.Position
 }
 
-// at returns where the channel is, given the position of nothing.
+// at returns the position of the channel. nothing is its position if it is unborn.
 func (c *memoryChannel) at(nothing Position) Top {
 	if c.top.IsZero() {
 		return Top{Position: nothing}
@@ -105,7 +105,7 @@ func (c *memoryChannel) latest(most Most, nothing Position, now time.Time) Page 
 	return page
 }
 
-// of returns the first messages that are within the bounds.
+// of returns the first entries that fit within the limits.
 func (most Most) of(entries iter.Seq[memoryEntry]) (messages []Message) {
 	size := 0
 	for entry := range entries {
@@ -133,16 +133,16 @@ func (c *memoryChannel) drop(n int) {
 	if n <= 0 {
 		return
 	}
-	clear(c.log[:n]) // the array may live on: let go of the payloads
+	clear(c.log[:n]) // the array may live on: release the payloads
 	c.log = c.log[n:]
 }
 
-// memoryGrace is how long an epoch outlives the last use of its channel: longer than a
-// position of nothing is good, which is stamped in minutes.
+// memoryGrace is how long an epoch outlives the last use of its channel. It is longer than
+// an unborn position is valid, which is stamped in minutes.
 const memoryGrace = (unbornStamps + 1) * time.Minute
 
-// forgettable reports whether nothing is lost with the channel but an epoch that
-// nobody has asked for in a while.
+// forgettable reports whether removing the channel loses nothing but an epoch that nobody
+// has asked for in a while.
 func (c *memoryChannel) forgettable(now time.Time) bool {
 	c.expire(now)
 	old := c.top.IsZero() || now.Sub(c.used) >= memoryGrace

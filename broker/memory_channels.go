@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// memoryChannels are those of Memory, and who is told of them. All methods may be called
-// concurrently.
+// memoryChannels holds the channels of Memory and the receiver of their messages. All
+// methods are safe for concurrent use.
 type memoryChannels struct {
-	era string // fixed at birth; see unborn.go
+	era string // immutable; see unborn.go
 
-	// Guarded by mu. Held for reading while a message is delivered, so that
-	// nothing is told once Run has returned.
+	// Guarded by mu, which is held for reading while a message is delivered, so that the
+	// receiver gets nothing after Run has returned.
 	mu       lock.RWMutex[lock.Memory]
-	receiver Receiver // nil while Run is not running
+	receiver Receiver // nil unless Run is running
 	channels map[string]*memoryChannel
 }
 
@@ -24,45 +24,44 @@ func newMemoryChannels() *memoryChannels {
 	return &memoryChannels{era: newEpoch(), channels: make(map[string]*memoryChannel)}
 }
 
-// tell names who is told of messages from now on; nil: nobody.
+// tell sets the receiver of messages. nil means that nobody receives them.
 func (b *memoryChannels) tell(r Receiver) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.receiver = r
 }
 
-// nothing is the position of a channel that nobody has published on.
+// nothing returns the unborn position, that of a channel which nobody has published on.
 func (b *memoryChannels) nothing() Position {
 	return unborn(b.era, time.Now().Unix()/60)
 }
 
-// listener returns who is told of messages, unless nobody is.
+// listener returns the receiver of messages, or an error if there is none.
 func (b *memoryChannels) listener(ctx context.Context, verb, channel string) (Receiver, error) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	return b.receiver, b.usable(ctx, verb, channel)
 }
 
-// receive hands over what is published without a position of the channel's.
+// receive delivers a message that is published without a position in the channel's history.
 func (b *memoryChannels) receive(ctx context.Context, m Message) {
 	if !b.known(m.Channel) {
 		return
 	}
-	_ = b.on(ctx, "publish on", m.Channel, func(c *memoryChannel) { // or who listens has ended
+	_ = b.on(ctx, "publish on", m.Channel, func(c *memoryChannel) { // an error means that Run has ended
 		if c.subscribed {
 			b.receiver.Receive(m)
 		}
 	})
 }
 
-// on calls f with the channel, which is made if there is none, while nobody else
-// has it.
+// on calls f with the channel locked. It creates the channel if it does not exist.
 func (b *memoryChannels) on(ctx context.Context, verb, channel string, f func(*memoryChannel)) error {
 	for {
 		b.makeChannel(channel)
 		done := false
 		err := b.visit(ctx, verb, channel, func(c *memoryChannel) {
-			if done = c != nil; done { // else it was forgotten meanwhile
+			if done = c != nil; done { // else a sweep has just removed it: try again
 				f(c)
 			}
 		})
@@ -72,8 +71,7 @@ func (b *memoryChannels) on(ctx context.Context, verb, channel string, f func(*m
 	}
 }
 
-// look is on for what makes no channel: f is called with an empty one if there is
-// none.
+// look is like on but creates no channel: if there is none, it calls f with an empty one.
 func (b *memoryChannels) look(ctx context.Context, verb, channel string, f func(*memoryChannel)) error {
 	return b.visit(ctx, verb, channel, func(c *memoryChannel) {
 		if c == nil {
@@ -83,7 +81,7 @@ func (b *memoryChannels) look(ctx context.Context, verb, channel string, f func(
 	})
 }
 
-// visit calls f with the channel, or nil, while nobody else has it.
+// visit calls f with the channel locked, or with nil if it does not exist.
 func (b *memoryChannels) visit(ctx context.Context, verb, channel string, f func(*memoryChannel)) error {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
@@ -100,7 +98,7 @@ func (b *memoryChannels) visit(ctx context.Context, verb, channel string, f func
 	return nil
 }
 
-// usable is called with mu held.
+// usable returns an error if ctx has ended or Run is not running. The caller must hold mu.
 func (b *memoryChannels) usable(ctx context.Context, verb, channel string) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("%s %q: %w: %w", verb, channel, ErrUnavailable, err)
@@ -128,7 +126,7 @@ func (b *memoryChannels) makeChannel(channel string) {
 	}
 }
 
-const memorySweep = time.Minute // how often channels that have nothing to keep are forgotten
+const memorySweep = time.Minute // between two removals of channels that have nothing to keep
 
 func (b *memoryChannels) sweepUntil(ctx context.Context) {
 	ticker := time.NewTicker(memorySweep)
@@ -153,7 +151,7 @@ func (b *memoryChannels) sweep(now time.Time) {
 	}
 }
 
-// forget lets go of a channel that there is nothing to keep of.
+// forget removes the channel if it has nothing to keep.
 func (b *memoryChannels) forget(channel string, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

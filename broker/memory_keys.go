@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// memoryKeys are the idempotency keys that Memory remembers, and the positions that
-// their messages got: for IdempotencyWindow, or until newer ones need the room. The zero
-// value is ready; all methods may be called concurrently.
+// memoryKeys remembers idempotency keys and the positions of their messages, for
+// IdempotencyWindow or until newer keys need the room. The zero value is ready to use; all
+// methods are safe for concurrent use.
 type memoryKeys struct {
 	mu    sync.Mutex
 	first map[memoryKey]Position
@@ -22,13 +22,14 @@ type rememberedKey struct {
 	at time.Time
 }
 
-// MemoryKeyBytes is about how much of idempotency keys a Memory holds at most.
+// MemoryKeyBytes is about the most memory that a Memory uses for idempotency keys, in
+// bytes.
 const MemoryKeyBytes = 32 << 20
 
-// size is about what a key takes, with its places in the map and in the log.
+// size estimates the memory of a key in bytes, with its entries in the map and the log.
 func (k memoryKey) size() int { return len(k.channel) + len(k.key) + 224 }
 
-// position returns where the message went that had a key first, if that is remembered.
+// position returns the position of the first message with a key, if the key is known.
 func (r *memoryKeys) position(channel, key string, now time.Time) (first Position, known bool) {
 	if key == "" {
 		return Position{}, false
@@ -40,7 +41,7 @@ func (r *memoryKeys) position(channel, key string, now time.Time) (first Positio
 	return first, known
 }
 
-// remember notes where the message with a new key went.
+// remember records the position of the message with a new key.
 func (r *memoryKeys) remember(channel, key string, p Position, now time.Time) {
 	if key == "" {
 		return
@@ -57,7 +58,7 @@ func (r *memoryKeys) remember(channel, key string, p Position, now time.Time) {
 	r.forget(func(rememberedKey) bool { return r.bytes > MemoryKeyBytes })
 }
 
-// forget lets go of the oldest ones while they are to go. It is called with mu held.
+// forget removes the oldest keys for as long as goes returns true. The caller must hold mu.
 func (r *memoryKeys) forget(goes func(oldest rememberedKey) bool) {
 	for len(r.log) > 0 && goes(r.log[0]) {
 		oldest := r.log[0].memoryKey

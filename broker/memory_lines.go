@@ -8,25 +8,26 @@ import (
 	"time"
 )
 
-// memoryLines are what follows from what happens to presence.
+// memoryLines holds what changes of presence cause: notices, and messages on
+// PresenceChannels.
 type memoryLines struct {
-	// Guarded by the presence's mu.
+	// Guarded by the mu of memoryPresence.
 	now       time.Time
 	lines     map[string]*memoryLine
-	noticed   uint64    // notices, so far
-	published []Message // that are to be received
+	noticed   uint64    // number of notices so far
+	published []Message // to be delivered
 }
 
-// memoryLine is what a backend is to be told.
+// memoryLine is the line of notices for one backend.
 type memoryLine struct {
-	used    time.Time // when something came last
+	used    time.Time // when the last notice came
 	notices []Notice
 	dropped int
 	teller  string
-	until   time.Time // the teller's lease
+	until   time.Time // end of the teller's lease
 }
 
-// postNotice tells of a join or a leave.
+// postNotice announces a join or a leave: by a notice and a message.
 func (l *memoryLines) postNotice(by Attendant, c *memoryRoom, event string, m *memoryMember) {
 	sessions := IsSessionsChannel(c.name)
 	switch {
@@ -52,7 +53,7 @@ func (l *memoryLines) tellCount(by Attendant, c *memoryRoom, before, sessions in
 	}
 }
 
-// notify puts a notice in the lines that are told of it.
+// notify appends a notice to the lines that want it.
 func (l *memoryLines) notify(by Attendant, c *memoryRoom, letter, event string, m Member) {
 	for told := range strings.FieldsSeq(strings.TrimPrefix(by.letters(c.name), "s")) {
 		name, letters, _ := strings.Cut(told, "=")
@@ -77,7 +78,7 @@ func (l *memoryLines) line(name string) *memoryLine {
 	return line
 }
 
-// forgetLines removes those with a name for which nothing has come for a week.
+// forgetLines removes named lines that have had no new notice for a week.
 func (l *memoryLines) forgetLines() {
 	maps.DeleteFunc(l.lines, func(name string, line *memoryLine) bool {
 		return name != "" && l.now.Sub(line.used) >= lineWeek
@@ -106,8 +107,8 @@ func (l *memoryLines) take(t Teller) Line {
 	return taken
 }
 
-// removeDelivered removes notices up to the last that was delivered, if it is still
-// in line.
+// removeDelivered removes all notices up to the last delivered one, if that is still in
+// line.
 func (l *memoryLine) removeDelivered(ids []string) {
 	if len(ids) == 0 {
 		return

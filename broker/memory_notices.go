@@ -4,7 +4,7 @@ import (
 	"context"
 )
 
-// Put is documented at Notices.
+// Put implements Notices.
 func (p *memoryPresence) Put(ctx context.Context, by Attendant, list []Notice) ([]bool, error) {
 	inLine := make([]bool, len(list))
 	err := p.do(ctx, "put notices in line", func() {
@@ -30,7 +30,7 @@ func (p *memoryPresence) Put(ctx context.Context, by Attendant, list []Notice) (
 	return inLine, err
 }
 
-// Take is documented at Notices.
+// Take implements Notices.
 func (p *memoryPresence) Take(ctx context.Context, t Teller) (Line, error) {
 	var line Line
 	err := p.do(ctx, "take notices", func() { line = p.take(t) })

@@ -11,7 +11,7 @@ import (
 	"tidegate/broker/lock"
 )
 
-// Attend is documented at Presence.
+// Attend implements Presence.
 func (p *memoryPresence) Attend(ctx context.Context, by Attendant, list []Attendance) ([]bool, error) {
 	taken := make([]bool, len(list))
 	err := p.do(ctx, "attend", func() {
@@ -27,7 +27,7 @@ func (p *memoryPresence) Attend(ctx context.Context, by Attendant, list []Attend
 	return taken, err
 }
 
-// Keep is documented at Presence.
+// Keep implements Presence.
 func (p *memoryPresence) Keep(ctx context.Context, by Attendant, version uint64) (Standing, error) {
 	var standing Standing
 	err := p.do(ctx, "keep", func() {
@@ -42,7 +42,7 @@ func (p *memoryPresence) Keep(ctx context.Context, by Attendant, version uint64)
 	return standing, err
 }
 
-// Attended is documented at Presence.
+// Attended implements Presence.
 func (p *memoryPresence) Attended(ctx context.Context, by Attendant) ([]string, error) {
 	var channels []string
 	err := p.do(ctx, "read where a node is in", func() {
@@ -55,7 +55,7 @@ func (p *memoryPresence) Attended(ctx context.Context, by Attendant) ([]string, 
 	return channels, err
 }
 
-// Look is documented at Presence.
+// Look implements Presence.
 func (p *memoryPresence) Look(ctx context.Context, channels []string) ([]Occupancy, error) {
 	seen := make([]Occupancy, len(channels))
 	err := p.do(ctx, "look at", func() {
@@ -68,7 +68,7 @@ func (p *memoryPresence) Look(ctx context.Context, channels []string) ([]Occupan
 	return seen, err
 }
 
-// Members is documented at Presence.
+// Members implements Presence.
 func (p *memoryPresence) Members(ctx context.Context, channel string) (Roster, error) {
 	var roster Roster
 	err := p.do(ctx, "members of", func() {
@@ -85,8 +85,8 @@ func (p *memoryPresence) Members(ctx context.Context, channel string) (Roster, e
 	return roster, err
 }
 
-// do calls f while nobody else does anything, at a time that does not pass. What it
-// publishes is received before anything later is.
+// do calls f with mu held and p.now fixed. The messages that f publishes are delivered
+// before those of any later call.
 func (p *memoryPresence) do(ctx context.Context, verb string, f func()) error {
 	if _, err := p.messages.listener(ctx, verb, "presence"); err != nil {
 		return err
@@ -102,7 +102,7 @@ func (p *memoryPresence) do(ctx context.Context, verb string, f func()) error {
 	return nil
 }
 
-// memoryPresence is who is on which channel, as Memory knows it.
+// memoryPresence implements Presence for Memory.
 type memoryPresence struct {
 	messages *memoryChannels
 	keys     *memoryKeys
@@ -118,14 +118,14 @@ type memoryPresence struct {
 type memoryNode struct {
 	ends        time.Time
 	lease       time.Duration
-	since, last uint64 // versions
+	since, last uint64 // versions of attendances: the first known one, and the last
 	spared      bool   // it has been given more time
 }
 
-// memoryLinger is a member who lingers, or the channel itself.
+// memoryLinger identifies what lingers: a member, or the channel itself.
 type memoryLinger struct{ channel, member string }
 
-const channelItself = "~" // after all members
+const channelItself = "~" // sorts after all members
 
 func newMemoryPresence(messages *memoryChannels, keys *memoryKeys) *memoryPresence {
 	return &memoryPresence{
@@ -144,7 +144,7 @@ func (p *memoryPresence) meet(by Attendant, version uint64) *memoryNode {
 	return node
 }
 
-// renew notes a sign of life.
+// renew records a sign of life.
 func (p *memoryPresence) renew(by Attendant, node *memoryNode) {
 	node.ends, node.lease, node.spared = p.now.Add(by.Lease), by.Lease, false
 }
@@ -183,7 +183,7 @@ func (p *memoryPresence) attend(by Attendant, node *memoryNode, a *Attendance) (
 	return true
 }
 
-// room returns a channel, making it.
+// room returns the channel with a name, and creates it if necessary.
 func (p *memoryPresence) room(name string) *memoryRoom {
 	c := p.channels[name]
 	if c == nil {
@@ -196,14 +196,14 @@ func (p *memoryPresence) room(name string) *memoryRoom {
 	return c
 }
 
-// forget removes a channel where nobody is.
+// forget removes the channel if nobody is there.
 func (p *memoryPresence) forget(c *memoryRoom) {
 	if len(c.nodes) == 0 && len(c.members) == 0 && !c.vacates {
 		delete(p.channels, c.name)
 	}
 }
 
-// count notes how many sessions a node has on a channel.
+// count records how many sessions the node has on a channel.
 func (p *memoryPresence) count(by Attendant, c *memoryRoom, sessions int, version uint64) {
 	if sessions == 0 {
 		delete(c.nodes, by.Node)
@@ -220,7 +220,8 @@ func (p *memoryPresence) count(by Attendant, c *memoryRoom, sessions int, versio
 	}
 }
 
-// vacate is for a channel that a node has left.
+// vacate is called when a node has left a channel. If it was the last one, the channel
+// lingers or is vacated.
 func (p *memoryPresence) vacate(by Attendant, c *memoryRoom) {
 	switch {
 	case len(c.nodes) > 0:
@@ -244,8 +245,8 @@ func (p *memoryPresence) enter(by Attendant, c *memoryRoom, m *Member) {
 	known.User, known.Info, known.Elsewhere, known.nodes[by.Node] = m.User, m.Info, m.Elsewhere, m.Sessions
 }
 
-// exit notes that a node has no session of a member any more. The end of a session is
-// told, too, if it was too short to be known.
+// exit records that the node has no session of a member any more. On a SessionsChannel it
+// announces the end even of a session that was too short to be known.
 func (p *memoryPresence) exit(by Attendant, c *memoryRoom, gone *Member) {
 	field := gone.field()
 	m := c.members[field]
@@ -268,7 +269,7 @@ func (p *memoryPresence) exit(by Attendant, c *memoryRoom, gone *Member) {
 	}
 }
 
-// memberOf returns the member that a field stands for.
+// memberOf returns the member that a field identifies.
 func memberOf(field string) *Member {
 	if field[0] == '-' {
 		return &Member{Session: field[1:]}
@@ -282,8 +283,8 @@ func (p *memoryPresence) leave(by Attendant, c *memoryRoom, field string) {
 	p.postNotice(by, c, EventLeave, m)
 }
 
-// endLingers lets those go whose linger is over, and returns how long the next one
-// lasts; 0: there is none.
+// endLingers ends the lingers that have run out. It returns the time until the next one
+// ends, or 0 if there is none.
 func (p *memoryPresence) endLingers(by Attendant) (next time.Duration) {
 	over := slices.SortedFunc(maps.Keys(p.lingering), func(a, b memoryLinger) int {
 		return cmp.Or(p.lingering[a].Compare(p.lingering[b]), strings.Compare(a.member, b.member))
@@ -305,8 +306,8 @@ func (p *memoryPresence) endLingers(by Attendant) (next time.Duration) {
 	return 0
 }
 
-// reap removes the nodes that are dead. Where no node has been heard of it may be
-// the process that has stood still.
+// reap removes dead nodes. If no node has given a sign of life, the process itself may have
+// been stopped; then reap gives each node more time, once.
 func (p *memoryPresence) reap(by Attendant) {
 	silent := true
 	for _, node := range p.nodes {
@@ -323,7 +324,7 @@ func (p *memoryPresence) reap(by Attendant) {
 	}
 }
 
-// bury removes a dead node from all channels. Members that were on it alone have left.
+// bury removes a dead node from all channels. Members that were only on this node leave.
 func (p *memoryPresence) bury(by Attendant, node string) {
 	by.Node, by.Linger = node, 0
 	for _, c := range p.channels {

@@ -7,14 +7,14 @@ import (
 	"tidegate/broker/lock"
 )
 
-// memoryRegister is the Register of one process.
+// memoryRegister implements Register within one process.
 type memoryRegister struct {
 	mu      lock.Mutex[lock.Register]
 	entries map[string]Entry
 	version uint64
 }
 
-// Entries is documented at Register.
+// Entries implements Register.
 func (r *memoryRegister) Entries(_ context.Context, unless uint64) ([]Entry, uint64, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -29,7 +29,7 @@ func (r *memoryRegister) Entries(_ context.Context, unless uint64) ([]Entry, uin
 	return entries, r.version, nil
 }
 
-// Enter is documented at Register.
+// Enter implements Register.
 func (r *memoryRegister) Enter(_ context.Context, name string, value []byte, lasts time.Duration) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -46,7 +46,7 @@ func (r *memoryRegister) Enter(_ context.Context, name string, value []byte, las
 	return nil
 }
 
-// Strike is documented at Register.
+// Strike implements Register.
 func (r *memoryRegister) Strike(_ context.Context, name string) (bool, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -59,7 +59,7 @@ func (r *memoryRegister) Strike(_ context.Context, name string) (bool, error) {
 	return true, nil
 }
 
-// prune is called with mu held.
+// prune removes expired entries. The caller must hold mu.
 func (r *memoryRegister) prune(now time.Time) {
 	for name, entry := range r.entries {
 		if !now.Before(entry.Expires) {

@@ -1,15 +1,15 @@
 package broker
 
-// memoryRoom is who is on one channel.
+// memoryRoom holds the presence on one channel.
 type memoryRoom struct {
 	name     string
 	position Position
 	nodes    map[string]memoryStay
 	members  map[string]*memoryMember
-	vacates  bool // it lingers
+	vacates  bool // nobody is there, but the channel still lingers
 }
 
-// memoryStay is what a node has on a channel.
+// memoryStay is the presence of one node on a channel.
 type memoryStay struct {
 	sessions int
 	version  uint64
@@ -17,9 +17,10 @@ type memoryStay struct {
 
 type memoryMember struct {
 	Member
-	nodes map[string]int // sessions
+	nodes map[string]int // sessions by node
 }
 
+// sum returns the member with its sessions on all nodes.
 func (m *memoryMember) sum() Member {
 	all := m.Member
 	all.Sessions = 0
@@ -29,6 +30,7 @@ func (m *memoryMember) sum() Member {
 	return all
 }
 
+// sessions returns the number of sessions on all nodes.
 func (c *memoryRoom) sessions() (n int) {
 	for _, stay := range c.nodes {
 		n += stay.sessions

@@ -12,25 +12,25 @@ import (
 	"github.com/redis/go-redis/v9/logging"
 )
 
-// Redis is a Broker, a History, a Presence and a Register over Redis standalone, with
-// Sentinel, or Cluster.
+// Redis is a Broker, History, Presence and Register on standalone Redis, Redis with
+// Sentinel, or Redis Cluster.
 //
-// A channel belongs to one of a fixed number of partitions, by its name. Each
-// partition has one connection that subscribes, opened when it is first needed,
-// and one pipeline that publishes, so that a channel's order is that of one
-// connection. In a Cluster all names of a partition share a slot.
+// A channel belongs to one of a fixed number of partitions, chosen by its name. Each
+// partition has one connection for subscriptions, opened when it is first needed, and one
+// pipeline for publishing, so that a single connection determines the order of a channel.
+// In a Cluster all names of a partition share a slot.
 type Redis struct {
 	*redisHistory
 	*redisPresence
 	*redisRegister
 
-	// Fixed at birth.
+	// Immutable after construction.
 	servers    *servers
 	dial       redisDialer
 	partitions []*partition
 	board      *board
-	lanes      []*lane // of the partitions: one for each
-	sure       []*lane // of what replicas have to confirm: the others do not wait for them
+	lanes      []*lane // one for each partition
+	sure       []*lane // the same for publications that replicas must confirm, so that others need not wait for them
 }
 
 var (
@@ -40,9 +40,9 @@ var (
 	_ Register = (*Redis)(nil)
 )
 
-// NewRedis returns a broker that connects once Run is running. It fails only if
-// the configuration can never work, and holds on to nothing: one that is not run
-// need not be closed.
+// NewRedis returns a Redis, which connects when Run is called. It fails only if the
+// configuration can never work. It holds no resources: a Redis that is never run need not
+// be closed.
 func NewRedis(c RedisConfig) (*Redis, error) {
 	c = c.withDefaults()
 	target, err := parseRedisURL(c.URL)
@@ -82,8 +82,8 @@ func NewRedis(c RedisConfig) (*Redis, error) {
 	return b, nil
 }
 
-// Run is documented at Broker. It silences the log of go-redis, which is the
-// process's: what matters of it are errors that come back here.
+// Run implements Broker. It turns off the log of go-redis for the whole process: the errors
+// that matter are returned here.
 func (b *Redis) Run(ctx context.Context, r Receiver) error {
 	redis.SetLogger(&logging.VoidLogger{})
 	b.board.receiver = r
@@ -101,7 +101,7 @@ func (b *Redis) Run(ctx context.Context, r Receiver) error {
 	return nil
 }
 
-// Subscribe is documented at Broker.
+// Subscribe implements Broker.
 func (b *Redis) Subscribe(ctx context.Context, channels ...string) error {
 	byPartition := b.requests(channels)
 	begun := cmp.Or(ctx.Err(), b.servers.usable())
@@ -123,7 +123,7 @@ func (b *Redis) Subscribe(ctx context.Context, channels ...string) error {
 	return not.orNil()
 }
 
-// requests sorts channels by their partitions.
+// requests groups channels by partition.
 func (b *Redis) requests(channels []string) map[*partition]*request {
 	byPartition := make(map[*partition]*request)
 	for _, channel := range channels {
@@ -136,14 +136,14 @@ func (b *Redis) requests(channels []string) map[*partition]*request {
 	return byPartition
 }
 
-// Unsubscribe is documented at Broker.
+// Unsubscribe implements Broker.
 func (b *Redis) Unsubscribe(ctx context.Context, channel string) error {
 	p := b.partitions[b.servers.partitionOf(channel)]
 	p.unsubscribe(p.prefix + channel)
 	return nil
 }
 
-// Publish is documented at Broker.
+// Publish implements Broker.
 func (b *Redis) Publish(m Message, o PublishOptions, done func(Position, error)) {
 	if err := b.servers.usable(); err != nil {
 		done(Position{}, notPublished(m.Channel, err))
@@ -161,9 +161,9 @@ func (b *Redis) Publish(m Message, o PublishOptions, done func(Position, error))
 //	tidegate:chat:lobby         outside of a Cluster
 //	tidegate:{2020}:chat:lobby   in a Cluster
 //
-// The number between the braces is the tag of the channel's partition, which is
-// its FNV-1a hash (32 bits) modulo 64. The tags are chosen so that the slots of the
-// partitions stand evenly over the Cluster's.
+// The number in braces is the tag of the channel's partition. The partition is the FNV-1a
+// hash (32 bits) of the channel modulo 64. The tags are chosen so that the slots of the
+// partitions are spread evenly over the Cluster.
 func (b *Redis) RedisName(channel string) string {
 	return b.servers.prefixOf(channel) + channel
 }

@@ -8,26 +8,26 @@ import (
 	"tidegate/broker/lock"
 )
 
-// board adds up the states of the partitions to the one that the Receiver is told.
-// Redis can be used if all partitions can be subscribed and published on. Of a
-// Cluster half of them are enough: a master that is away is away for all nodes, and
-// each of them serves the rest.
+// board combines the states of the partitions into the one state that the Receiver gets.
+// Redis can be used if all partitions can subscribe and publish. In a Cluster half of them
+// are enough: if a master is away, it is away for all nodes, and each of them serves the
+// rest.
 type board struct {
-	receiver Receiver // set before anything is told
+	receiver Receiver // set before the first call of a method
 	log      *slog.Logger
 	all      []*partition
-	spare    int // partitions that Redis can be used without
+	spare    int // how many partitions may be away while Redis still counts as usable
 
-	// Guarded by mu. Held while the Receiver is told, so that it hears the states
-	// in their order.
+	// Guarded by mu, which is held while the Receiver is called, so that it gets the states
+	// in order.
 	mu   lock.Mutex[lock.Board]
-	new  map[*partition]struct{} // that nothing has been said of yet
+	new  map[*partition]struct{} // partitions whose state is not known yet
 	down map[part]struct{}
-	said state // to the Receiver, last
+	said state // what the Receiver was told last
 }
 
-// part is what can be well or not of a partition: what it subscribes, or what one of
-// its lanes publishes.
+// part is what can work or fail within a partition: its subscriptions, or the publishing of
+// one of its lanes.
 type part struct {
 	partition *partition
 	does      duty
@@ -38,7 +38,7 @@ type duty byte
 const (
 	subscribing duty = iota
 	publishing
-	publishingSurely // what replicas have to confirm
+	publishingSurely // publications that replicas must confirm
 )
 
 type state byte
@@ -57,10 +57,10 @@ func newBoard(log *slog.Logger, all []*partition, spare int) *board {
 	return b
 }
 
-// rest tells the receiver that there is no more for now.
+// rest calls Rest of the receiver.
 func (b *board) rest() { b.receiver.Rest() }
 
-// up says that a part is well.
+// up says that a part works.
 func (b *board) up(what part) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -77,7 +77,7 @@ func (b *board) up(what part) {
 	}
 }
 
-// lost says that it is not, and why.
+// lost says that a part does not work, because of err.
 func (b *board) lost(what part, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -98,8 +98,8 @@ func (b *board) lost(what part, err error) {
 	}
 }
 
-// without counts the partitions whose master has something that is not well: what it
-// refuses on one it will refuse on others. It is called with mu held.
+// without counts the partitions whose master has a part that does not work: what a master
+// refuses on one partition it will refuse on others. The caller must hold mu.
 func (b *board) without() (n int) {
 	masters := make(map[*carrier]struct{})
 	for what := range b.down {

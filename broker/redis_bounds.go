@@ -10,18 +10,18 @@ import (
 	"syscall"
 )
 
-// Redis announces how long a string or an array is before it sends it, and who
-// reads it may make room for all of it at once. These are the most that one
-// answer may announce; a connection on which more is announced ends.
+// Redis announces the length of a string or an array before it sends it, and a reader may
+// allocate memory for all of it at once. These are the limits for one answer; a connection
+// on which Redis announces more is closed.
 const (
 	mostBulk     = 64 << 20 // bytes of one string
-	mostElements = 1 << 20  // of all the arrays of one answer
-	mostNested   = 8        // arrays in one another
+	mostElements = 1 << 20  // of all arrays of one answer
+	mostNested   = 8        // levels of nested arrays
 	mostLine     = 64 << 10 // bytes of a line: a status, an error, a number or a length
 )
 
-// bounded returns connections that end where Redis breaks its protocol, RESP2, or
-// exceeds the bounds.
+// bounded dials a connection whose reads fail if Redis breaks its protocol, RESP2, or
+// exceeds the limits.
 func (dial dialer) bounded(ctx context.Context, network, address string) (net.Conn, error) {
 	conn, err := dial(ctx, network, address)
 	if err != nil {
@@ -40,7 +40,7 @@ type syscallConn interface {
 
 type boundedConn struct {
 	net.Conn
-	answers answerBounds // owned by the reader
+	answers answerBounds // used only by the reader
 }
 
 func (c *boundedConn) Read(p []byte) (int, error) {
@@ -51,7 +51,7 @@ func (c *boundedConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// boundedSyscallConn is a boundedConn whose socket go-redis can look at.
+// boundedSyscallConn is a boundedConn that gives go-redis access to its socket.
 type boundedSyscallConn struct {
 	boundedConn
 	syscallConn
@@ -61,17 +61,17 @@ func (c *boundedSyscallConn) Read(p []byte) (int, error) { return c.boundedConn.
 
 var errBrokenProtocol = errors.New("redis breaks its protocol")
 
-// answerBounds follows a stream of answers.
+// answerBounds tracks a stream of answers.
 type answerBounds struct {
-	body     int    // bytes of a string, and its line end, that are still to come
-	line     []byte // of a line that is not whole
-	open     []int  // elements that the arrays around still want; the innermost last
-	elements int    // announced by the arrays of this answer
+	body     int    // bytes of a string, with its line end, still to come
+	line     []byte // beginning of an incomplete line
+	open     []int  // elements still to come in each of the nested arrays; the innermost last
+	elements int    // announced by all arrays of this answer
 	failed   error
 }
 
-// pass takes the next bytes of the stream, and returns an error at the first that
-// must not be read.
+// pass checks the next bytes of the stream. It returns an error if they must not be read,
+// and from then on always.
 func (a *answerBounds) pass(p []byte) error {
 	for a.failed == nil && len(p) > 0 {
 		if a.body > 0 {
@@ -102,7 +102,7 @@ func (a *answerBounds) keepLine(part []byte) error {
 	return nil
 }
 
-// passLine takes a line, or the end of one.
+// passLine checks a complete line, or the end of one that keepLine has begun.
 func (a *answerBounds) passLine(line []byte) error {
 	if len(a.line)+len(line) > mostLine {
 		return a.keepLine(line)
@@ -145,7 +145,8 @@ func (a *answerBounds) beginArray(n int) {
 	a.open = append(a.open, n)
 }
 
-// endElement ends all arrays whose last element has come.
+// endElement counts one element as complete, and with it all arrays whose last element it
+// is.
 func (a *answerBounds) endElement() {
 	for inner := len(a.open) - 1; inner >= 0; inner-- {
 		if a.open[inner]--; a.open[inner] > 0 {

@@ -2,21 +2,21 @@ package broker
 
 import "sync/atomic"
 
-// carrier is what a partition sees of the link that subscribes it. All methods may be
-// called concurrently.
+// carrier is the part of a link that the partitions it subscribes may use. All methods are
+// safe for concurrent use.
 type carrier struct {
 	wake      chan struct{} // there is something to do for the connection
 	suspected atomic.Bool   // somebody waited in vain
-	answers   atomic.Uint64 // what Redis has answered to commands
+	answers   atomic.Uint64 // number of answers to commands so far
 }
 
-// suspect has the connection probed, since something waited in vain.
+// suspect makes the link probe its connection, because somebody waited in vain.
 func (c *carrier) suspect() {
 	c.suspected.Store(true)
 	c.poke()
 }
 
-// poke says that there is something to send.
+// poke wakes the sender of the connection.
 func (c *carrier) poke() {
 	select {
 	case c.wake <- struct{}{}:

@@ -13,18 +13,18 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// cluster is a Redis Cluster.
+// cluster is a topology of Redis Cluster.
 type cluster struct {
 	redisDialer
-	slots  map[string]int // of the partitions, by prefix
+	slots  map[string]int // slots of the partitions, by prefix
 	looked *looks
 
 	// Guarded by mu.
 	mu      lock.Mutex[lock.Masters]
-	err     error                    // why nothing is known
-	masters map[int]string           // addresses by slot, of the slots of partitions
-	former  map[int]string           // the same of the masters before those, where a look has found others
-	clients map[string]*redis.Client // by address; of the masters and the seeds
+	err     error                    // why the masters are not known
+	masters map[int]string           // addresses of the masters by slot, for the slots of partitions
+	former  map[int]string           // addresses of the previous masters by slot, where a look has found another one
+	clients map[string]*redis.Client // by address, for the masters and the seed nodes
 }
 
 func newCluster(d redisDialer, prefixes []string) *cluster {
@@ -35,16 +35,15 @@ func newCluster(d redisDialer, prefixes []string) *cluster {
 	return c
 }
 
-// view is what one node says of the cluster.
+// view is what one node says about the cluster.
 type view struct {
-	of      string // its address
+	of      string // address of the node
 	masters map[int]string
 	err     error
 }
 
-// look asks the nodes from which the broker was told to begin and all masters, and
-// believes what most of them say. One that slept through a failover is alone with
-// what it says of itself.
+// look asks all masters and the seed nodes, and believes the majority. A node that slept
+// through a failover is alone with its claim to be the master.
 func (c *cluster) look(ctx context.Context) {
 	defer c.looked.over()
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
@@ -87,14 +86,14 @@ func (c *cluster) ask(ctx context.Context, address string) view {
 	return v
 }
 
-// slotsOf asks a node for the ranges of slots, which name the master first.
+// slotsOf asks a node for the ranges of slots. The first node of each range is the master.
 func slotsOf(ctx context.Context, node interface {
 	ClusterSlots(context.Context) *redis.ClusterSlotsCmd
 }) ([]redis.ClusterSlot, error) {
 	return node.ClusterSlots(ctx).Result()
 }
 
-// withHost gives an address without a host that of the node that told it.
+// withHost adds the host of the node by, which told the address, to an address without one.
 func withHost(address, by string) string {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil || host != "" && host != "?" {
@@ -104,8 +103,8 @@ func withHost(address, by string) string {
 	return net.JoinHostPort(host, port)
 }
 
-// believe takes for each slot the master that most name. What a node says of itself
-// counts less than what another says.
+// believe takes for each slot the master that most views name. A claim of a node about
+// itself counts half.
 func (c *cluster) believe(views []view) {
 	votes := make(map[int]map[string]int)
 	var errs []error
@@ -124,7 +123,7 @@ func (c *cluster) believe(views []view) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err = errors.Join(errs...); len(votes) == 0 {
-		return // what was known before is the best there is
+		return // keep what was known before
 	}
 	before := c.masters
 	c.masters = make(map[int]string)
@@ -141,8 +140,7 @@ func (c *cluster) believe(views []view) {
 	c.closeOthers()
 }
 
-// closeOthers closes the clients of nodes that are no longer asked anything. It is
-// called with mu held.
+// closeOthers closes the clients of nodes that are no longer used. The caller must hold mu.
 func (c *cluster) closeOthers() {
 	used := make(map[string]bool)
 	for _, address := range c.target.addresses {
@@ -159,7 +157,7 @@ func (c *cluster) closeOthers() {
 	}
 }
 
-// at returns the client of an address.
+// at returns the client for an address, and creates it if necessary.
 func (c *cluster) at(address string) *redis.Client {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -217,8 +215,8 @@ func (c *cluster) close() {
 
 const clusterSlots = 16384
 
-// slotOf returns the slot of a key, as the Redis Cluster specification has it: by
-// CRC16 (XMODEM) of what is between the first braces.
+// slotOf returns the slot of a key, as defined by the Redis Cluster specification: the
+// CRC16 (XMODEM) of what is between the first braces, or of the whole key.
 func slotOf(key string) int {
 	for i := range len(key) {
 		if key[i] != '{' {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// RedisConfig says where Redis is and how it is used.
+// RedisConfig says where Redis is and how to use it.
 type RedisConfig struct {
 	// URL is one of
 	//
@@ -17,42 +17,43 @@ type RedisConfig struct {
 	//	redis+sentinel://[user:password@]host[:26379],host…/mastername[/database]
 	//	redis+cluster://[user:password@]host[:6379],host…
 	//
-	// with rediss in place of redis for TLS. A Sentinel that asks for credentials
-	// of its own takes them as ?sentinel_user=…&sentinel_password=…. Redis 6.2 or
-	// later is needed, and 7 for a Cluster; Valkey is the same.
+	// with rediss in place of redis for TLS. The credentials of a Sentinel that has its own
+	// are given as ?sentinel_user=…&sentinel_password=…. Redis 6.2 or later is required, 7
+	// for a Cluster; Valkey works, too.
 	URL string
 
-	// Prefix begins every channel and key; "" is DefaultPrefix. Pub/sub knows no
-	// database numbers: with one other than 0 it must be another one.
+	// Prefix begins every channel and key; "" means DefaultPrefix. Pub/sub ignores database
+	// numbers: with a database other than 0, Prefix must not be the default.
 	Prefix string
 
-	TLS         *tls.Config   // for rediss; nil: as TLSFiles say
-	TLSFiles    RedisTLS      // for rediss
-	Connections int           // subscriber connections outside of a Cluster; 0 is 4
-	Linger      time.Duration // how long an unsubscribe waits for a new subscribe; 0 is 1 s
+	TLS         *tls.Config   // for rediss; nil uses TLSFiles
+	TLSFiles    RedisTLS      // for rediss, if TLS is nil
+	Connections int           // connections for subscriptions outside of a Cluster; 0 means 4
+	Linger      time.Duration // how long to delay an unsubscribe, in case of a new subscribe; 0 means 1 s
 
-	// Dial opens every connection to Redis, encryption included. nil: over TCP, and TLS
+	// Dial opens every connection to Redis, including encryption. nil dials TCP, with TLS
 	// as above.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
-	Log     *slog.Logger // nil says nothing
+	Log     *slog.Logger // nil logs nothing
 	Observe RedisObserver
 }
 
-// DefaultPrefix is the beginning of the names in Redis.
+// DefaultPrefix is the default prefix of all names in Redis.
 const DefaultPrefix = "tidegate:"
 
-// RedisObserver is told what the broker does. Each field may be nil; none may
-// block; all may be called concurrently.
+// RedisObserver gets events of the broker. Fields may be nil. The functions must not block
+// and must be safe for concurrent use.
 type RedisObserver struct {
-	RoundTrip   func(time.Duration) // of one pipeline or script
-	Reconnect   func()              // an attempt to restore a lost link
+	RoundTrip   func(time.Duration) // the time that a pipeline or a script took
+	Reconnect   func()              // an attempt to restore a lost link begins
 	HistoryRead func()              // a Since, a Latest, or the Tops of one partition
-	Panic       func()              // something ended that should not have; what it did was begun anew
-	Refused     func(kind string)   // Redis answered with an error, of one of a dozen kinds
+	Panic       func()              // a panic was recovered; the work that it ended was started again
+	Refused     func(kind string)   // Redis answered with an error; see RefusalKinds
 }
 
-// encryption returns how connections are encrypted, or nil: they are not.
+// encryption returns the TLS configuration of connections, or nil if they are not
+// encrypted.
 func (c RedisConfig) encryption(t redisTarget) (*tls.Config, error) {
 	switch {
 	case t.tls && c.TLS != nil:

@@ -13,54 +13,54 @@ import (
 	"tidegate/broker/lock"
 )
 
-// connection is one life of a link. Any error ends it.
+// connection is one connection of a link. Any error ends it.
 type connection struct {
-	// Fixed at birth.
+	// Immutable after construction, or set before send and receive begin.
 	link *link
 	conn net.Conn
 	r    *wireReader
-	mark string // of the process at its other end
+	mark string // of the Redis process at the other end; see markOf
 
-	restored atomic.Bool // a partition is subscribed as it was before
+	restored atomic.Bool // a partition's subscriptions have been restored on it
 
-	// Owned by send.
-	late   bool   // Redis was found not to answer
-	output []byte // commands that are not sent
+	// Used only by send.
+	late   bool   // Redis does not answer in time
+	output []byte // commands still to be written
 
 	// Guarded by mu.
 	mu      lock.Mutex[lock.Connection]
-	asked   []command // what Redis has not answered, the oldest first
-	hellos  int       // among them
-	waiting time.Time // since when the oldest of them has been the oldest
+	asked   []command // commands that Redis has not answered, oldest first
+	hellos  int       // how many of asked are of kind hello
+	waiting time.Time // when the last answer came or, if none was due, when asked became non-empty
 }
 
-// command is one that Redis is to answer.
+// command is a command that Redis has to answer.
 type command struct {
 	kind      commandKind
-	partition *partition // nil with hello, and where nobody wants to know
-	life      uint64     // of the partition
-	names     []string   // that are not confirmed yet
-	batch     []string   // all of them
+	partition *partition // nil for hello
+	life      uint64     // value of the partition's life when the command was made
+	names     []string   // names still to be confirmed
+	batch     []string   // all names of a subscribe
 }
 
 type commandKind byte
 
 const (
-	hello       commandKind = iota // an answer
-	subscribe                      // a push for each name
-	unsubscribe                    // the same
+	hello       commandKind = iota // answered by one reply
+	subscribe                      // answered by one push for each name
+	unsubscribe                    // like subscribe
 )
 
-// A connection is probed with each beat. One that has not answered for lateAfter
-// is late: what needs it is unavailable, within a second of the last that came. After
-// lostAfter it is given up.
+// A connection is probed every beat. If it has not answered for lateAfter it is late: what
+// needs it is unavailable, within a second of the last answer. After lostAfter it is
+// closed.
 const (
 	beat      = 200 * time.Millisecond
 	lateAfter = 750 * time.Millisecond
 	lostAfter = 5 * time.Second
 )
 
-// run connects, subscribes, and receives until something fails.
+// run connects, subscribes, and receives until something fails. It returns the reason.
 func (c *connection) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -94,8 +94,8 @@ func (c *connection) dial(ctx context.Context) error {
 	return nil
 }
 
-// restingConn says, whenever it is about to wait for Redis, that all that has come
-// is told: next reads only when it has nothing whole.
+// restingConn calls rest whenever it is about to wait for Redis: the reader only reads from
+// it when all complete answers have been handled.
 type restingConn struct {
 	net.Conn
 	rest func()
@@ -106,7 +106,7 @@ func (c restingConn) Read(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
-// greet logs in, and asks who is there.
+// greet logs in and learns the role and the run_id of the server.
 func (c *connection) greet() error {
 	if err := c.conn.SetDeadline(time.Now().Add(answerTimeout)); err != nil {
 		return err
@@ -142,7 +142,7 @@ func orDefault(user string) string {
 	return user
 }
 
-// checkHello reads the answer to a HELLO: the other end must be a master.
+// checkHello checks the answer to HELLO. It returns an error unless the server is a master.
 func checkHello(said answer) error {
 	switch {
 	case said.kind == '-' || said.kind == '!':
@@ -155,7 +155,7 @@ func checkHello(said answer) error {
 	return nil
 }
 
-// receive hands over what arrives until the connection ends, and says why it did.
+// receive handles what arrives until the connection fails, and returns the reason.
 func (c *connection) receive() error {
 	defer c.link.board.receiver.Rest()
 	for {
@@ -174,7 +174,7 @@ func (c *connection) receive() error {
 	}
 }
 
-// A push has three fields.
+// takePush handles a push, which has three fields:
 //
 //	message      channel  payload    also smessage
 //	subscribe    channel  count      also ssubscribe, unsubscribe, sunsubscribe
@@ -203,8 +203,9 @@ func (c *connection) takePush(said answer) error {
 	return fmt.Errorf("%w: a push of kind %.40q", errBrokenProtocol, kind)
 }
 
-// confirm takes Redis's word that one subscription has begun. Those of a batch are
-// told together, so that the many who subscribe and receive meet at one lock once.
+// confirm handles the confirmation of one subscription. The partition is told of a whole
+// batch at once, so that its lock, which many subscribers and messages compete for, is
+// taken once.
 func (c *connection) confirm(name string) error {
 	q, done := c.confirmName(subscribe, name)
 	switch {
@@ -217,7 +218,7 @@ func (c *connection) confirm(name string) error {
 	return nil
 }
 
-// restore tells of a partition that is subscribed as it was.
+// restore reports a partition as up if its former subscriptions have all been restored.
 func (c *connection) restore(p *partition) {
 	if p.restore(c.link.carrier, c.link.board.receiver) {
 		c.restored.Store(true)
@@ -225,8 +226,7 @@ func (c *connection) restore(p *partition) {
 	}
 }
 
-// parted takes Redis's word that a subscription has ended. If nobody has asked for
-// that, its slot has moved.
+// parted handles the end of a subscription. If nobody has asked for it, its slot has moved.
 func (c *connection) parted(p *partition, name string) {
 	if q, _ := c.confirmName(unsubscribe, name); q == nil {
 		c.link.fail(p, errUnsubscribed)
@@ -236,8 +236,9 @@ func (c *connection) parted(p *partition, name string) {
 
 var errUnsubscribed = errors.New("redis ended a subscription by itself")
 
-// confirmName takes one name from the oldest command, if it is of this kind and the
-// name is its next. It returns that command, and whether it is answered now.
+// confirmName removes name from the oldest command if the command is of the given kind and
+// name is its next one. It returns that command, and whether all its names are confirmed;
+// or nil.
 func (c *connection) confirmName(kind commandKind, name string) (q *command, done bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -249,8 +250,8 @@ func (c *connection) confirmName(kind commandKind, name string) (q *command, don
 	return c.answered(len(q.names) == 0), len(q.names) == 0
 }
 
-// answered notes that Redis has answered to the oldest command, which ends with that
-// if whole. It is called with mu held.
+// answered records that Redis has answered the oldest command, and removes the command if
+// the answer is complete. The caller must hold mu.
 func (c *connection) answered(whole bool) *command {
 	q := &c.asked[0]
 	c.waiting = time.Now()
@@ -261,7 +262,7 @@ func (c *connection) answered(whole bool) *command {
 	return q
 }
 
-// takeAnswer takes what is said to the oldest command.
+// takeAnswer handles the answer to the oldest command.
 func (c *connection) takeAnswer(said answer) error {
 	q := c.takeOldest()
 	refused := said.kind == '-' || said.kind == '!'
@@ -291,8 +292,8 @@ func (c *connection) takeOldest() *command {
 	return c.answered(true)
 }
 
-// send subscribes, unsubscribes and probes until the connection ends, and says why
-// it did.
+// send subscribes, unsubscribes and probes until the connection fails, and returns the
+// reason.
 func (c *connection) send(ctx context.Context) error {
 	ticker := time.NewTicker(beat)
 	defer ticker.Stop()
@@ -319,7 +320,7 @@ func (c *connection) send(ctx context.Context) error {
 	}
 }
 
-// sendWaiting sends what there is to send, and asks who is there if probe.
+// sendWaiting sends all waiting commands and, if probe is set, a HELLO.
 func (c *connection) sendWaiting(probe bool) error {
 	c.output = c.output[:0]
 	for _, p := range c.link.carried() {
@@ -338,8 +339,8 @@ func (c *connection) sendWaiting(probe bool) error {
 	return err
 }
 
-// sendOf appends what a partition has to send. In a Cluster a command is for one
-// slot, which is what a partition has.
+// sendOf appends the commands of a partition to output. In a Cluster the channels of a
+// command must share a slot, as those of a partition do.
 func (c *connection) sendOf(p *partition) {
 	part, join, life := p.nextSending(c.link.carrier)
 	for batch := range slices.Chunk(part, subscribeBatch) {
@@ -383,8 +384,8 @@ func (c *connection) expect(q command) {
 	c.asked = append(c.asked, q)
 }
 
-// watch looks whether Redis answers. That it sends messages says nothing: the way
-// to it may be dead.
+// watch checks whether Redis answers. Messages that arrive do not count: the way to Redis
+// may be dead all the same.
 func (c *connection) watch(silence time.Duration) error {
 	switch {
 	case silence > lostAfter:
@@ -399,7 +400,7 @@ func (c *connection) watch(silence time.Duration) error {
 	return nil
 }
 
-// silence is how long Redis has not answered, though asked.
+// silence returns for how long Redis has not answered, or 0 if no answer is due.
 func (c *connection) silence() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -9,13 +9,13 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// redisDialer makes clients that all treat time the same: nothing is tried twice
-// behind the broker's back, since a publish that is sent again is published
-// again, and every operation keeps to the time that its context has.
+// redisDialer makes clients that all handle time alike. They retry nothing on their own,
+// since a publish that is sent twice is published twice, and every operation obeys the
+// deadline of its context.
 type redisDialer struct {
 	target   redisTarget
 	tls      *tls.Config
-	other    dialer // nil: none in place of TCP
+	other    dialer // replaces TCP and TLS; nil if there is none
 	poolSize int
 }
 
@@ -42,7 +42,7 @@ func (d redisDialer) options(address string) *redis.Options {
 	}
 }
 
-// again closes a client and returns another one to the same address.
+// again closes client and returns a new one for the same address.
 func (d redisDialer) again(client *redis.Client) *redis.Client {
 	client.Close()
 	return redis.NewClient(d.options(client.Options().Addr))
@@ -59,9 +59,9 @@ func (d redisDialer) dial(ctx context.Context, address string) (net.Conn, error)
 	return d.plain(address)(ctx, "tcp", address)
 }
 
-// loadScript sees to it that a server knows the script that publishes. One that
-// was told so in answer to a publish would have it after those that were sent
-// behind it. Whether it may be loaded shows when it is used.
+// loadScript loads the script that publishes into a new server. If the server got it only
+// after it refused a publish, that one would come after those sent behind it. Errors are
+// ignored: if loading is forbidden, that shows when the script is used.
 func loadScript(ctx context.Context, c *redis.Conn) error {
 	_ = c.ScriptLoad(ctx, AppendScript).Err()
 	return nil

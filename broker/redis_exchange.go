@@ -11,19 +11,19 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// exchange carries the publications of a lane to the partition's master. It is used by
-// one goroutine at a time.
+// exchange sends the publications of a lane to the master of the partition. Its methods
+// must not be called concurrently.
 type exchange struct {
 	servers   *servers
 	partition *partition
-	held      *process      // nil: none is
-	commands  []redis.Cmder // scratch memory
+	held      *process      // the connection in use, or nil
+	commands  []redis.Cmder // reused memory
 	check     *redis.IntCmd // see addCheck
 }
 
-// send sends publications in one pipeline, and again to the new master those
-// that were sent to the wrong one. Only these are sent twice: Redis said that it
-// did not take them.
+// send sends publications in one pipeline. Those that went to the wrong master are sent
+// again to the new one. Only these are sent twice, because Redis said that it did not take
+// them.
 func (e *exchange) send(ctx context.Context, batch []*publication) {
 	for attempt := 0; len(batch) > 0; attempt++ {
 		e.pipeline(ctx, batch)
@@ -34,7 +34,7 @@ func (e *exchange) send(ctx context.Context, batch []*publication) {
 	}
 }
 
-// refusedByWrongMaster returns those that another server is to be sent.
+// refusedByWrongMaster returns the publications to be sent to another server.
 func refusedByWrongMaster(batch []*publication) (again []*publication) {
 	for _, p := range batch {
 		if wrongMaster(p.command.Err()) {
@@ -61,7 +61,7 @@ func (e *exchange) pipeline(ctx context.Context, batch []*publication) {
 	_, err := pipe.Exec(ctx)
 	e.applyCheck(check, batch)
 	if err != nil {
-		e.letGo() // go-redis may have, which the next one would not be told of
+		e.letGo() // go-redis may have closed the connection without telling us
 		for _, p := range batch {
 			if p.command.Val() == nil && p.command.Err() == nil {
 				p.command.SetErr(err) // it was not sent
@@ -79,7 +79,7 @@ func (e *exchange) pipeline(ctx context.Context, batch []*publication) {
 	e.servers.roundTrip(start)
 }
 
-// complete makes commands of a batch, with what the connection decides.
+// complete fills in what depends on the connection, and collects the commands of the batch.
 func (e *exchange) complete(batch []*publication, v voucher) {
 	var arguments [vouched]any
 	e.commands = e.commands[:0]
@@ -98,9 +98,9 @@ func (e *exchange) complete(batch []*publication, v voucher) {
 	}
 }
 
-// addCheck has the server say behind a pipeline whether it is a master, if it must:
-// a replica takes a PUBLISH as a master does. To remove a key that there never is
-// changes nothing, and only a master does it.
+// addCheck appends a check that the server is a master to the pipeline, or returns nil if
+// the batch needs none: a replica accepts a PUBLISH like a master. The check deletes a key
+// that never exists, which changes nothing but only a master does.
 func (e *exchange) addCheck(ctx context.Context, pipe redis.Pipeliner, batch []*publication) *redis.IntCmd {
 	if !slices.ContainsFunc(batch, func(p *publication) bool { return !p.script }) {
 		return nil
@@ -116,8 +116,8 @@ func newCheck(prefix string) *redis.IntCmd {
 	return redis.NewIntCmd(context.Background(), "del", prefix+checkKey)
 }
 
-// applyCheck confirms nothing that was published at a server which is no master. It
-// is not published again: some may have heard it there.
+// applyCheck fails what was published on a server that is no master. It must not be
+// published again: some subscribers may have got it there.
 func (e *exchange) applyCheck(check *redis.IntCmd, batch []*publication) {
 	if check == nil || check.Err() == nil {
 		return
@@ -130,7 +130,7 @@ func (e *exchange) applyCheck(check *redis.IntCmd, batch []*publication) {
 		e.servers.stale()
 		e.partition.suspect()
 	case redis.HasErrorPrefix(err, "NOPERM"), redis.HasErrorPrefix(err, "MISCONF"):
-		return // only a master, or one that may be
+		return // only a master, or a possible one, answers so
 	}
 	for _, p := range batch {
 		if !p.script && p.command.Err() == nil {
@@ -142,8 +142,8 @@ func (e *exchange) applyCheck(check *redis.IntCmd, batch []*publication) {
 // replicasWait is how long replicas have to confirm.
 const replicasWait = 500 * time.Millisecond
 
-// askReplicas asks, behind what was written, how many replicas have it: as many as any
-// of the batch wants are waited for. It returns nil if none does.
+// askReplicas appends a WAIT to the pipeline for as many replicas as any publication of the
+// batch requires. It returns nil if none does.
 func askReplicas(ctx context.Context, pipe redis.Pipeliner, batch []*publication) *redis.IntCmd {
 	most := 0
 	for _, p := range batch {
@@ -157,7 +157,7 @@ func askReplicas(ctx context.Context, pipe redis.Pipeliner, batch []*publication
 	return confirmed
 }
 
-// noteReplicas fails what Redis has taken, but too few replicas.
+// noteReplicas fails the publications that Redis has accepted but too few replicas have.
 func noteReplicas(batch []*publication, confirmed *redis.IntCmd) {
 	if confirmed == nil {
 		return
@@ -170,8 +170,8 @@ func noteReplicas(batch []*publication, confirmed *redis.IntCmd) {
 	}
 }
 
-// eraToldTo returns the era that the last append told, if one did: Redis has then
-// heard what the node vouches for.
+// eraToldTo returns the era that the last successful append returned, if there is one:
+// Redis has then received what the node vouches for.
 func eraToldTo(batch []*publication) (era string, ok bool) {
 	for _, p := range slices.Backward(batch) {
 		if !p.script || p.command.Err() != nil {
@@ -185,7 +185,7 @@ func eraToldTo(batch []*publication) (era string, ok bool) {
 	return "", false
 }
 
-// hold sees to it that there is a connection to the partition's master.
+// hold makes sure that e holds a connection to the master of the partition.
 func (e *exchange) hold(ctx context.Context, now time.Time) error {
 	client, err := e.servers.topology.client(ctx, e.partition.prefix)
 	if err != nil {
@@ -207,8 +207,8 @@ func (e *exchange) letGo() {
 	}
 }
 
-// unknownScripts returns the publications that Redis refused because it does not
-// know the script, with the script itself in place of its hash.
+// unknownScripts returns the publications that Redis refused because it does not know the
+// script. It replaces the hash in their commands by the script itself.
 func unknownScripts(batch []*publication) []*publication {
 	var again []*publication
 	for _, p := range batch {

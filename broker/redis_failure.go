@@ -8,25 +8,25 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Why something was not done, beside what Redis says itself.
+// Reasons for failures, besides errors that Redis returns.
 var (
 	errNotRunning    = errors.New("not running")
 	errNoAnswer      = errors.New("redis did not answer in time")
 	errStrangeAnswer = errors.New("redis gave an answer that the script does not give")
-	errReplica       = errors.New("redis is a replica, not a master") // what it takes is not sure to be heard or kept
+	errReplica       = errors.New("redis is a replica, not a master") // what it accepts may be neither delivered nor kept
 )
 
 func notPublished(channel string, why error) error {
 	return fmt.Errorf("publish on %q: %w: %w", channel, ErrUnavailable, why)
 }
 
-// isSilence reports whether err says that Redis has not answered in time.
+// isSilence reports whether err says that Redis did not answer in time.
 func isSilence(err error) bool {
 	var late net.Error
 	return errors.Is(err, errNoAnswer) || errors.As(err, &late) && late.Timeout()
 }
 
-// isLost reports whether err is the connection's, and not an answer of Redis.
+// isLost reports whether err comes from the connection rather than from Redis.
 func isLost(err error) bool {
 	if err == nil {
 		return false
@@ -35,14 +35,14 @@ func isLost(err error) bool {
 	return !errors.As(err, &answer)
 }
 
-// wrongMaster reports whether a server refused a command because another one is
-// the master.
+// wrongMaster reports whether a server refused a command because another server is the
+// master.
 func wrongMaster(err error) bool {
 	return err != nil && (redis.HasErrorPrefix(err, "MOVED") || redis.HasErrorPrefix(err, "ASK") ||
 		redis.HasErrorPrefix(err, "TRYAGAIN") || redis.HasErrorPrefix(err, "READONLY"))
 }
 
-// isReadonly reports whether a server is no master, by what it says.
+// isReadonly reports whether err says that the server is not a master.
 func isReadonly(err error) bool {
 	return errors.Is(err, errReplica) || redis.HasErrorPrefix(err, "READONLY")
 }

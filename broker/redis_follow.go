@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// follower keeps each partition with the link that subscribes at its master.
+// follower connects each partition to the link whose server is its master.
 type follower struct {
-	// Fixed at birth.
+	// Immutable after construction.
 	servers *servers
 	board   *board
 
-	// Owned by run.
+	// Used only by run.
 	links    map[string]*link
 	carriers map[*partition]*link
 	wait     sync.WaitGroup // for the links
@@ -25,11 +25,11 @@ func newFollower(s *servers, b *board) *follower {
 
 const (
 	lookBeat = time.Second
-	lookRest = 50 * time.Millisecond // between two looks at least
+	lookRest = 50 * time.Millisecond // minimum time between two looks
 )
 
-// run looks with each beat, and whenever something proved wrong, where the masters
-// are, until ctx ends.
+// run looks for the masters every lookBeat, and whenever something has failed, until ctx
+// ends.
 func (f *follower) run(ctx context.Context) {
 	defer f.servers.topology.close()
 	defer f.wait.Wait()
@@ -53,8 +53,7 @@ func (f *follower) run(ctx context.Context) {
 	}
 }
 
-// follow has each partition carried by the link to its master, and ends the links
-// that carry none.
+// follow gives each partition to the link to its master, and ends links without partitions.
 func (f *follower) follow(ctx context.Context) {
 	for _, p := range f.board.all {
 		address, err := f.servers.topology.address(p.prefix)
@@ -72,7 +71,7 @@ func (f *follower) follow(ctx context.Context) {
 	}
 }
 
-// carry has a link subscribe a partition from now on, and no other; nil: none can,
+// carry makes l, and no other link, subscribe the partition. If l is nil no link can,
 // because of err.
 func (f *follower) carry(p *partition, l *link, err error) {
 	if before := f.carriers[p]; before != l {
@@ -94,8 +93,8 @@ func (f *follower) carry(p *partition, l *link, err error) {
 	}
 }
 
-// linkTo returns the link that carries a partition to a server: in a Cluster one
-// for all, else one for each.
+// linkTo returns the link for a partition to a server. In a Cluster all partitions of a
+// server share a link, otherwise each has its own.
 func (f *follower) linkTo(ctx context.Context, p *partition, address string) *link {
 	name := address
 	if !f.servers.clustered {

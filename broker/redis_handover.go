@@ -8,32 +8,35 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// A slot that is moved (MIGRATE, CLUSTER SETSLOT) takes its keys along, and a replica that
-// takes over as planned (CLUSTER FAILOVER) waits until it has all: nothing is forgotten.
-// One that takes over by need may not have had all. By what it has, a process cannot tell
-// which it was: each time it has the line of another one. A node that knew the former
-// master can. That a slot was given it sees by all of this:
+// Two handovers lose no data: when a slot is moved (MIGRATE, CLUSTER SETSLOT) its keys go
+// along, and a replica that takes over as planned (CLUSTER FAILOVER) first waits until it
+// has everything. A replica that takes over because the master failed may lack some. A
+// process cannot tell these cases apart by its own data: each time it has the line of
+// another one. A node that knew the former master can. It concludes that a slot was moved
+// from all of this:
 //
-//   - The looks have found the slot with the one, then with the other, and nobody between;
-//     and until just now the node was sure of the former one.
-//   - That is the same process, and has been a master without a break: no replica has
-//     taken over from it. It would have had to become one itself.
-//   - The new one has never been a replica, and runs for longer than the node has been
-//     sure of the former one: it has lost nothing of what it was given.
-//   - It says that the former one still has other slots: the one that takes over takes all.
+//   - Its looks have found the slot at the former master, then at the new one, and at no other
+//     in between; and it was sure of the former one until just now.
+//   - The former master is the same process, and has been a master without a break: no replica
+//     has taken over from it, because then it would have become a replica itself.
+//   - The new master has never been a replica, and has been running since before the node was
+//     last sure of the former one: it has lost nothing of what it was given.
+//   - The new master says that the former one still has other slots: a replica that takes over
+//     takes all of them.
 //
-// And that a replica had all by this: it was promoted from what it had of the former
-// master's, and that follows it now and could go on where it was itself. A server that has
-// written more than its new master had of it by then cannot: it begins anew, and has
-// forgotten what it was before.
+// It concludes that a replica had everything from this: the replica was promoted with the
+// data of the former master, which now follows it and could continue where it was itself. A
+// server that has written more than its new master had received cannot continue: it copies
+// everything, and forgets what it was before.
 //
-// Else the era ends.
+// Otherwise the era ends.
 
 const (
-	yieldWait = 500 * time.Millisecond // for the former master to follow
-	yieldLook = 25 * time.Millisecond
+	yieldWait = 500 * time.Millisecond // for the former master to become a replica
+	yieldLook = 25 * time.Millisecond  // between two questions to it
 )
 
+// gave implements topology.
 func (c *cluster) gave(ctx context.Context, key string, former mastership, to *process) bool {
 	ctx, cancel := context.WithTimeout(ctx, yieldWait)
 	defer cancel()
@@ -46,6 +49,8 @@ func (c *cluster) gave(ctx context.Context, key string, former mastership, to *p
 	return false
 }
 
+// gaveSlot reports whether the former master is sure to have moved the slot to another one;
+// see above.
 func (c *cluster) gaveSlot(ctx context.Context, former mastership, to *process) bool {
 	giver := c.askAgain(ctx, former)
 	ranges, err := slotsOf(ctx, to.conn)
@@ -55,8 +60,8 @@ func (c *cluster) gaveSlot(ctx context.Context, former mastership, to *process) 
 		})
 }
 
-// yielded reports whether the former master follows the one that was promoted from what
-// it had of it, from where it was. It takes a moment until it does.
+// yielded reports whether the former master now follows its promoted replica, and has
+// continued where it was itself. That takes a moment, which yielded waits for.
 func (c *cluster) yielded(ctx context.Context, former mastership, to *process) bool {
 	for {
 		giver := c.askAgain(ctx, former)
@@ -71,7 +76,7 @@ func (c *cluster) yielded(ctx context.Context, former mastership, to *process) b
 	}
 }
 
-// askAgain returns what a former master says of itself now, or nil.
+// askAgain asks a former master what it is now. It returns nil if that fails.
 func (c *cluster) askAgain(ctx context.Context, former mastership) *process {
 	giver, err := introduce(ctx, c.at(former.address))
 	if giver == nil {

@@ -11,25 +11,24 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Inspection is what one server of a Redis says about itself, as far as it matters to
-// gateways.
+// Inspection is what one Redis server says about itself, as far as it matters to gateways.
 type Inspection struct {
 	Address  string
-	Denied   []string          // what the user needs and must not do, as README.md lists it
-	Refused  error             // why it takes no messages; nil: it does
-	Settings map[string]string // by their names in redis.conf: those of inspected that it tells
+	Denied   []string          // commands that the user needs but may not run, as README.md lists them
+	Refused  error             // why it accepts no messages; nil if it does
+	Settings map[string]string // those of inspected that it tells, by their names in redis.conf
 }
 
-// inspected are the settings that an Inspection has. What is behind the colon is a field
-// of INFO that says the same to a user that may not ask for settings.
+// inspected lists the settings of an Inspection. The value is the field of INFO, if any,
+// that tells the same to a user who may not read settings.
 var inspected = map[string]string{
 	"maxmemory-policy": "maxmemory_policy", "appendonly": "aof_enabled",
 	"appendfsync": "", "save": "", "client-output-buffer-limit": "",
 }
 
-// InspectRedis asks each master of a Redis, as the user of c.URL, who is one that gateways
-// have or an administrator. It publishes a message that no client can listen to. An error
-// says that none can be asked.
+// InspectRedis inspects each master of a Redis, as the user of c.URL, which may be the user
+// of the gateways or an administrator. It publishes a message on a channel that no client
+// can name. It returns an error if the masters cannot be inspected.
 func InspectRedis(ctx context.Context, c RedisConfig) ([]Inspection, error) {
 	b, err := NewRedis(c)
 	if err != nil {
@@ -40,7 +39,7 @@ func InspectRedis(ctx context.Context, c RedisConfig) ([]Inspection, error) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = b.Run(running, first) // it ends when it is told to
+		_ = b.Run(running, first) // it ends only because running is canceled
 	}()
 	defer func() { stop(); <-ended }()
 	var link error
@@ -62,7 +61,7 @@ func InspectRedis(ctx context.Context, c RedisConfig) ([]Inspection, error) {
 
 const inspectAttempts = 3
 
-// firstLink is a Receiver that hears whether Redis can be used.
+// firstLink is a Receiver that passes on the first call of Link.
 type firstLink struct{ said chan error }
 
 func (*firstLink) Receive(Message)     {}
@@ -71,7 +70,7 @@ func (*firstLink) Rest()               {}
 func (f *firstLink) Link(err error) {
 	select {
 	case f.said <- err:
-	default: // it has been said
+	default: // not the first call
 	}
 }
 
@@ -108,7 +107,7 @@ func (b *Redis) inspect(ctx context.Context) ([]Inspection, error) {
 	return found, nil
 }
 
-// settingsOf returns what a server tells of its settings.
+// settingsOf returns the inspected settings that a server tells.
 func settingsOf(ctx context.Context, client *redis.Client) (map[string]string, error) {
 	told := make(map[string]string)
 	for name := range inspected {

@@ -11,32 +11,32 @@ import (
 	"tidegate/broker/lock"
 )
 
-// lane publishes what one partition's publishers queue, in shared round trips:
-// while one pipeline is under way, the next one gathers.
+// lane queues and publishes the messages of one partition in shared round trips: while one
+// pipeline is under way, the next one fills.
 type lane struct {
-	// Fixed at birth.
+	// Immutable after construction.
 	servers   *servers
 	board     *board
 	partition *partition
 	does      duty
 	wording   wording
 	spare     *spares
-	wake      chan struct{} // the queue has something
+	wake      chan struct{} // the queue is not empty
 
-	exchange exchange // owned by run
+	exchange exchange // used only by run
 
-	probing atomic.Bool // a probe is under way, or will be
+	probing atomic.Bool // a probe is under way or scheduled
 
 	// Guarded by mu.
 	mu     lock.Mutex[lock.Lane]
 	ended  bool
-	sent   []*publication // the pipeline that is under way
-	queue  []*publication // behind it; the oldest first
-	timer  *time.Timer    // runs out when the oldest of all that are not answered is due
-	timing bool           // it runs
+	sent   []*publication // the batch under way
+	queue  []*publication // publications behind it, oldest first
+	timer  *time.Timer    // fires when the oldest unanswered publication is due
+	timing bool           // the timer is running
 }
 
-const publishMost = 256 // publications of one pipeline
+const publishMost = 256 // most publications in one pipeline
 
 func newLane(s *servers, b *board, p *partition, does duty, spare *spares) *lane {
 	return &lane{
@@ -45,8 +45,8 @@ func newLane(s *servers, b *board, p *partition, does duty, spare *spares) *lane
 	}
 }
 
-// publish queues a message. It is answered when Redis has confirmed, or when
-// answerTimeout is over.
+// publish queues a message. done is called when Redis has confirmed it, or after
+// answerTimeout.
 func (l *lane) publish(m Message, o PublishOptions, done func(Position, error)) {
 	p := l.spare.take(o.HistorySize > 0 || m.Key != "")
 	p.replicas, p.deadline, p.done = o.Replicas, time.Now().Add(answerTimeout), done
@@ -56,7 +56,7 @@ func (l *lane) publish(m Message, o PublishOptions, done func(Position, error)) 
 	}
 }
 
-// enqueue reports whether p will be answered.
+// enqueue queues p. It returns false, and p will not be answered, if the lane has ended.
 func (l *lane) enqueue(p *publication) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -73,7 +73,7 @@ func (l *lane) enqueue(p *publication) bool {
 	return true
 }
 
-// time has expire called after d. It is called with mu held.
+// time schedules a call of expire after d. The caller must hold mu.
 func (l *lane) time(d time.Duration) {
 	l.timing = true
 	if l.timer == nil {
@@ -90,7 +90,7 @@ func (l *lane) poke() {
 	}
 }
 
-// expire answers what Redis has not confirmed in time.
+// expire fails the publications that Redis has not confirmed in time.
 func (l *lane) expire() {
 	late := l.takeLate(time.Now())
 	if len(late) == 0 {
@@ -100,8 +100,8 @@ func (l *lane) expire() {
 	l.answer(late, errNoAnswer)
 }
 
-// takeLate takes the publications whose time is over, and sets the timer for the
-// rest.
+// takeLate removes and returns the publications whose deadline is over, and sets the timer
+// for the rest.
 func (l *lane) takeLate(now time.Time) (late []*publication) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -139,8 +139,8 @@ func (l *lane) run(ctx context.Context) {
 			l.exchange.letGo()
 			return
 		case <-l.wake:
-			runtime.Gosched() // those who were just answered publish again: let them join
-			l.expire()        // however long Redis is away, the queue is what came within answerTimeout
+			runtime.Gosched() // publishers that were just answered publish again: let them join
+			l.expire()        // however long Redis is away, the queue holds only what came within answerTimeout
 			batch = l.take(batch[:0])
 			l.flush(ctx, batch)
 			clear(batch)
@@ -148,7 +148,7 @@ func (l *lane) run(ctx context.Context) {
 	}
 }
 
-// take moves the oldest of the queue to batch, which is under way then.
+// take moves the oldest publications of the queue to batch, which is then under way.
 func (l *lane) take(batch []*publication) []*publication {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -161,7 +161,7 @@ func (l *lane) take(batch []*publication) []*publication {
 	return l.sent
 }
 
-// end answers what is queued, and whatever comes later.
+// end fails what is queued; enqueue then refuses all that comes later.
 func (l *lane) end() {
 	l.mu.Lock()
 	l.ended = true
@@ -174,8 +174,8 @@ func (l *lane) end() {
 	l.answer(queue, errNotRunning)
 }
 
-// answer calls done for each, with err if it is not nil. One that panics keeps
-// the others from nothing.
+// answer calls done of each publication, with err if it is not nil. If one panics, the
+// others are still called.
 func (l *lane) answer(batch []*publication, err error) {
 	next := 0
 	for next < len(batch) {
@@ -191,7 +191,7 @@ func (l *lane) answer(batch []*publication, err error) {
 	_ = l.servers.wall(func() error { l.board.rest(); return nil })
 }
 
-// flush sends a batch and answers each publication.
+// flush sends a batch and answers its publications.
 func (l *lane) flush(ctx context.Context, batch []*publication) {
 	if len(batch) == 0 {
 		return
@@ -209,8 +209,8 @@ func (l *lane) flush(ctx context.Context, batch []*publication) {
 	l.spare.give(mine)
 }
 
-// unanswered leaves of a batch that has been sent what nobody has answered yet,
-// which is for the caller to do.
+// unanswered ends the batch under way. It returns its publications that are not answered
+// yet, and leaves it to the caller to answer them.
 func (l *lane) unanswered(batch []*publication) []*publication {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -226,9 +226,11 @@ func (l *lane) unanswered(batch []*publication) []*publication {
 	return batch[:n]
 }
 
-// probe finds out, after a publish that failed, whether anything can be published, and
-// tells of it until it can. A refusal may be about one channel only; and a Redis that
-// does not answer publishes may answer all else. Where it answers nothing the link tells.
+// probe finds out, after a failed publish, whether anything can be published at all, and
+// reports the result to the board, every probeEvery until a publish succeeds. It is needed
+// because a refusal may concern one channel only, and because a Redis that does not answer
+// publishes may still answer everything else. If Redis answers nothing, the link reports
+// that.
 func (l *lane) probe() {
 	l.publish(Message{Channel: probeChannel}, PublishOptions{HistorySize: 1, HistoryTTL: time.Second}, func(_ Position, err error) {
 		switch {
@@ -246,14 +248,14 @@ func (l *lane) probe() {
 	})
 }
 
-// probeChannel has a space in it: no client can name it.
+// probeChannel contains a space, so that clients cannot name it.
 const (
 	probeChannel = " probe"
 	probeEvery   = time.Second
 )
 
-// noteFailures counts what of a batch was refused, and has that looked into, and what was
-// not answered.
+// noteFailures counts the refused publications of a batch, and starts a probe if any was
+// refused or not answered.
 func (l *lane) noteFailures(batch []*publication) {
 	failed := false
 	for _, p := range batch {

@@ -9,18 +9,18 @@ import (
 	"tidegate/broker/lock"
 )
 
-// link subscribes partitions at one server, over as many connections, one after
-// the other, as it takes.
+// link subscribes partitions at one server. It opens one connection after another, as
+// needed.
 type link struct {
 	*carrier
 
-	// Fixed at birth.
+	// Immutable after construction.
 	servers *servers
 	board   *board
 	address string
 	end     context.CancelCauseFunc
 
-	// Guarded by mu, which is taken before a partition's.
+	// Guarded by mu, which must be taken before a partition's mu.
 	mu         lock.Mutex[lock.Link]
 	connected  bool
 	partitions map[*partition]struct{}
@@ -37,7 +37,7 @@ func newLink(s *servers, b *board, address string, end context.CancelCauseFunc) 
 	}
 }
 
-// connect readies all partitions for a new connection.
+// connect prepares all partitions for a new connection.
 func (l *link) connect() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -48,7 +48,7 @@ func (l *link) connect() {
 	}
 }
 
-// disconnect says that there is no connection, and why.
+// disconnect says that the connection is lost, because of err.
 func (l *link) disconnect(err error) {
 	l.mu.Lock()
 	l.connected = false
@@ -58,21 +58,21 @@ func (l *link) disconnect(err error) {
 	}
 }
 
-// fail says that one of the partitions is not subscribed any more, and why.
+// fail says that a partition is no longer subscribed, because of err.
 func (l *link) fail(p *partition, err error) {
 	if p.fail(l.carrier, err) {
 		l.board.lost(part{partition: p}, err)
 	}
 }
 
-// carried returns the partitions.
+// carried returns the partitions of the link.
 func (l *link) carried() []*partition {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Collect(maps.Keys(l.partitions))
 }
 
-// take has the link subscribe a partition.
+// take adds a partition, which the link subscribes from now on.
 func (l *link) take(p *partition) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -83,8 +83,8 @@ func (l *link) take(p *partition) {
 	}
 }
 
-// drop parts with a partition, and ends with the last. What the server still sends
-// of it is not received.
+// drop removes a partition, and ends the link if it was the last one. Messages of the
+// partition that the server still sends are ignored.
 func (l *link) drop(p *partition) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -94,14 +94,14 @@ func (l *link) drop(p *partition) {
 	}
 }
 
-// retry begins anew with the partitions that Redis refused.
+// retry subscribes again the partitions that Redis has refused.
 func (l *link) retry() {
 	for _, p := range l.carried() {
 		p.begin(l.carrier)
 	}
 }
 
-// late says of all partitions whether Redis answers.
+// late says that Redis does not answer, because of err, or with nil that it answers again.
 func (l *link) late(err error) {
 	for _, p := range l.carried() {
 		switch changed := p.late(l.carrier, err); {

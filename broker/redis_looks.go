@@ -6,17 +6,17 @@ import (
 	"time"
 )
 
-// looks are those that there have been at where the masters are.
+// looks records when the last look for the masters was.
 type looks struct {
 	// Guarded by mu.
 	mu   lock.Mutex[lock.Masters]
-	last time.Time     // zero: there was none
-	next chan struct{} // closed when the next one is over
+	last time.Time     // zero if there was none
+	next chan struct{} // closed when the next look is over
 }
 
 func newLooks() *looks { return &looks{next: make(chan struct{})} }
 
-// over says that a look is.
+// over says that a look has just ended.
 func (l *looks) over() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -24,11 +24,11 @@ func (l *looks) over() {
 	l.last, l.next = time.Now(), make(chan struct{})
 }
 
-// knownFor is how long a look holds. There is one a second: a node that has had none for
-// longer has stood still, and another server may be the master by now.
+// knownFor is how long the result of a look is valid. There is a look every second: a node
+// that has had none for longer was stopped, and another server may be the master by now.
 const knownFor = 3 * time.Second
 
-// wait returns when there has been a look that holds.
+// wait returns once there is a valid look. If ctx ends first it returns its error.
 func (l *looks) wait(ctx context.Context) error {
 	for {
 		l.mu.Lock()

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// redisNames are those that channels have in Redis. Each belongs to a partition.
+// redisNames maps channels to their names in Redis and to partitions.
 type redisNames struct {
 	prefix    string
 	prefixes  []string // of the partitions
@@ -23,7 +23,8 @@ func newRedisNames(prefix string, partitions int, clustered bool) redisNames {
 	return n
 }
 
-// cut returns the channel that has a Redis name, and its partition.
+// cut splits a Redis name: it returns the channel and its partition. ours is false if the
+// name is not one that this deployment gives.
 func (n *redisNames) cut(name string) (channel string, partition int, ours bool) {
 	channel, ours = strings.CutPrefix(name, n.prefix)
 	if n.clustered && ours {
@@ -36,8 +37,9 @@ func (n *redisNames) cut(name string) (channel string, partition int, ours bool)
 	return channel, partition, strings.HasPrefix(name, n.prefixes[partition])
 }
 
-// partitionOf is the FNV-1a hash of the channel, modulo the partitions. What
-// belongs to a channel, by its name and more behind a space, is in its partition.
+// partitionOf returns the partition of a channel: its FNV-1a hash modulo the number of
+// partitions. The hash ends at the first space, so that whatever belongs to a channel,
+// named by the channel, a space and more, is in its partition.
 func (n *redisNames) partitionOf(channel string) int {
 	hash := uint32(2166136261)
 	for i := range len(channel) {
@@ -49,7 +51,7 @@ func (n *redisNames) partitionOf(channel string) int {
 	return int(hash % uint32(len(n.prefixes)))
 }
 
-// prefixOf is what the name of a channel has before the channel.
+// prefixOf returns what precedes the channel in its Redis name.
 func (n *redisNames) prefixOf(channel string) string { return n.prefixes[n.partitionOf(channel)] }
 
 func (n *redisNames) publishCommand() any {

@@ -13,7 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Put is documented at Notices.
+// Put implements Notices.
 func (p *redisPresence) Put(ctx context.Context, by Attendant, list []Notice) ([]bool, error) {
 	inLine := make([]bool, len(list))
 	err := p.eachRealm(len(list), func(i int) string { return list[i].Channel }, func(r realm, indexes []int) error {
@@ -33,7 +33,7 @@ func (p *redisPresence) Put(ctx context.Context, by Attendant, list []Notice) ([
 	return inLine, nil
 }
 
-// put puts the indexed notices, all of one realm, in line.
+// put puts the notices at indexes, which are all of one realm, in line.
 func (p *redisPresence) put(ctx context.Context, r realm, by Attendant, list []Notice, indexes []int) error {
 	var args []any
 	for _, i := range indexes {
@@ -51,7 +51,7 @@ func (p *redisPresence) put(ctx context.Context, r realm, by Attendant, list []N
 	})
 }
 
-// lineKey returns a key of a line.
+// lineKey returns the name of key for a line.
 func (r realm) lineKey(key, line string) string {
 	if line == "" {
 		return r.prefix + key
@@ -59,7 +59,7 @@ func (r realm) lineKey(key, line string) string {
 	return r.prefix + key + " " + line
 }
 
-// Take is documented at Notices.
+// Take implements Notices.
 func (p *redisPresence) Take(ctx context.Context, t Teller) (Line, error) {
 	realms := p.realms()
 	lines, errs := make([]Line, len(realms)), make([]error, len(realms))
@@ -110,8 +110,8 @@ func (p *redisPresence) takeLine(ctx context.Context, r realm, t Teller) (line L
 	return line, err
 }
 
-// keepFrom returns the first stream id to keep when notices have been delivered;
-// "": none of them is of the realm.
+// keepFrom returns the first stream id to keep after notices have been delivered, or "" if
+// none of them is of the realm.
 func (r realm) keepFrom(delivered []string) string {
 	prefix := strconv.Itoa(r.number) + ":"
 	for i := len(delivered) - 1; i >= 0; i-- {
@@ -157,7 +157,7 @@ func (n *Notice) set(field, value string) {
 		n.Info = orNone(value)
 	case "sessions":
 		n.Sessions, _ = strconv.Atoi(value)
-	case "message": // which stands behind the channel
+	case "message": // comes after the channel
 		if value != "" {
 			m := DecodeEnvelope(n.Channel, value)
 			n.Message = &m

@@ -8,39 +8,39 @@ import (
 	"tidegate/broker/lock"
 )
 
-// partition is the channels of one hash. It keeps what is subscribed of them, over
-// as many links as it takes, one after the other.
+// partition is the set of channels with one hash. It keeps their subscriptions while links
+// come and go.
 type partition struct {
-	// Fixed at birth.
+	// Immutable after construction.
 	servers *servers
 	index   int
 	prefix  string        // of the Redis names of its channels
-	born    time.Time     // the beginning of its clock
-	linger  time.Duration // of who unsubscribes
-	trust   *trust        // one for all partitions outside of a Cluster
+	born    time.Time     // the zero of its clock
+	linger  time.Duration // how long an unsubscribe is delayed
+	trust   *trust        // outside of a Cluster all partitions share one
 
-	carrier atomic.Pointer[carrier] // nil: none. Written with mu held.
+	carrier atomic.Pointer[carrier] // of the link that subscribes it, or nil; written with mu held
 
-	// Held while the Receiver is told of its channels, so that no two links do so
-	// at once. Taken before mu.
+	// Held while the Receiver gets messages or gaps of its channels, so that two links
+	// cannot call it at once. Must be taken before mu.
 	telling lock.Mutex[lock.Telling]
 
 	// Guarded by mu.
 	mu            lock.Mutex[lock.Partition]
-	err           error                    // why nothing can be subscribed; nil before the first attempt
+	err           error                    // why it cannot be subscribed; nil before the first attempt
 	lost          error                    // why the last connection ended
-	connected     bool                     // a connection of the carrier's subscribes it
-	life          uint64                   // counts the times that one began to
+	connected     bool                     // a connection of the carrier's link subscribes it
+	life          uint64                   // incremented whenever a connection begins to subscribe it
 	subscriptions map[string]*subscription // by Redis name
-	joining       []string                 // to be subscribed on this connection, in this order
-	restoring     int                      // the first of them, which were there before it
-	restored      bool                     // those are subscribed
-	unconfirmed   int                      // subscribes of the batch that is under way
-	parting       []string                 // to be unsubscribed on this connection
-	lingering     []lingerer               // the oldest first
+	joining       []string                 // names to subscribe on this connection, in this order
+	restoring     int                      // how many names at the front of joining were subscribed before this connection
+	restored      bool                     // those are subscribed again
+	unconfirmed   int                      // subscriptions of the batch under way
+	parting       []string                 // names to unsubscribe on this connection
+	lingering     []lingerer               // oldest first
 }
 
-// newPartitions returns all that there are.
+// newPartitions returns all partitions.
 func newPartitions(s *servers, linger time.Duration) []*partition {
 	var list []*partition
 	known := &trust{}
@@ -61,12 +61,12 @@ func newPartitions(s *servers, linger time.Duration) []*partition {
 	return list
 }
 
-// subscribes reports whether a link has a connection that subscribes the
-// partition. It is called with mu held.
+// subscribes reports whether the link of by has a connection that subscribes the partition.
+// The caller must hold mu.
 func (p *partition) subscribes(by *carrier) bool { return p.connected && p.carrier.Load() == by }
 
-// handOver has a link subscribe the partition from now on, and no other; nil: none
-// can, because of err.
+// handOver makes the link of to, and no other, subscribe the partition. If to is nil no
+// link can, because of err.
 func (p *partition) handOver(to *carrier, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -76,8 +76,8 @@ func (p *partition) handOver(to *carrier, err error) {
 	p.carrier.Store(to)
 }
 
-// begin readies the partition for a connection of a link, or for another attempt
-// on it.
+// begin prepares the partition for a new connection of a link, or for a new attempt on it.
+// It does nothing if the partition is connected or belongs to another link.
 func (p *partition) begin(by *carrier) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -96,8 +96,8 @@ func (p *partition) begin(by *carrier) {
 	p.restoring, p.restored = len(p.joining), false
 }
 
-// fail says that a link does not subscribe the partition any more, and why. It
-// reports whether the partition is the link's.
+// fail says that a link no longer subscribes the partition, because of err. It reports
+// whether the partition belongs to that link.
 func (p *partition) fail(by *carrier, err error) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -108,8 +108,8 @@ func (p *partition) fail(by *carrier, err error) bool {
 	return true
 }
 
-// disconnect notes what was lost with a connection. Subscriptions that were known
-// stay, to be restored. It is called with mu held.
+// disconnect records that the connection is lost. Confirmed subscriptions stay, to be
+// restored; pending ones fail with err. The caller must hold mu.
 func (p *partition) disconnect(err error) {
 	p.servers.losses.Add(1)
 	p.connected = false
@@ -129,9 +129,9 @@ func (p *partition) disconnect(err error) {
 	p.lingering = nil
 }
 
-// late says that the link does not answer for now: who wants to subscribe need not
-// wait to find that out. Without err it answers again. It reports whether the
-// state of the partition is another one now.
+// late says that the link does not answer for now, so that new subscribes fail at once
+// instead of waiting; with a nil err it answers again. It reports whether that applies to
+// the partition.
 func (p *partition) late(by *carrier, err error) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -142,16 +142,17 @@ func (p *partition) late(by *carrier, err error) bool {
 	return true
 }
 
-// answersAll reports whether the link subscribes the partition, and Redis answers to it.
+// answersAll reports whether the link has restored all subscriptions of the partition and
+// Redis answers it.
 func (p *partition) answersAll() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.restored && p.connected && p.err == nil
 }
 
-// restore tells, once all that was subscribed before the connection is so again,
-// of which channels something may have been missed. It reports whether it did so
-// now.
+// restore calls Receiver.Gap, once all subscriptions from before the connection are
+// restored, for the channels that may have missed messages. It reports whether that was the
+// case just now.
 func (p *partition) restore(by *carrier, r Receiver) bool {
 	p.telling.Lock()
 	defer p.telling.Unlock()
@@ -178,7 +179,7 @@ func (p *partition) takeMissed(by *carrier) (missed []string, reason error, rest
 	return missed, p.lost, true
 }
 
-// receive tells of a message, if the link is the one that carries the partition.
+// receive delivers a message if by is of the link that subscribes the partition.
 func (p *partition) receive(by *carrier, r Receiver, m Message) {
 	p.telling.Lock()
 	defer p.telling.Unlock()
@@ -187,14 +188,14 @@ func (p *partition) receive(by *carrier, r Receiver, m Message) {
 	}
 }
 
-// suspect has the link probed, since something waited in vain.
+// suspect makes the link probe its connection, because somebody waited in vain.
 func (p *partition) suspect() {
 	if l := p.carrier.Load(); l != nil {
 		l.suspect()
 	}
 }
 
-// answers counts what Redis has answered to the link.
+// answers returns how many answers the link has received from Redis.
 func (p *partition) answers() uint64 {
 	if l := p.carrier.Load(); l != nil {
 		return l.answers.Load()
@@ -202,14 +203,14 @@ func (p *partition) answers() uint64 {
 	return 0
 }
 
-// poke says that there is something to send.
+// poke wakes the sender of the link.
 func (p *partition) poke() {
 	if l := p.carrier.Load(); l != nil {
 		l.poke()
 	}
 }
 
-// vouch is what a script of the partition's is told over a connection to a process.
+// vouch returns what scripts of the partition are told over a connection to a process.
 func (p *partition) vouch(ctx context.Context, to *process, now time.Time) voucher {
 	former, sure, left := p.trust.leaves(to)
 	lately := now.Sub(sure) <= sureFor && to.uptime > sureFor
@@ -219,6 +220,6 @@ func (p *partition) vouch(ctx context.Context, to *process, now time.Time) vouch
 	return p.trust.vouch(to, now)
 }
 
-// sureFor is how long ago a node may have been sure of the former master. In quiet
-// channels it looks every 5 s.
+// sureFor is how long ago a node may have been sure of the former master for a handover to
+// count. In quiet channels it checks every 5 s.
 const sureFor = 8 * time.Second
