@@ -14,13 +14,13 @@ import (
 )
 
 const (
-	attendBatch = 100 // channels of one script
+	attendBatch = 100 // channels per call of the script
 	lookBatch   = 500
 	buryBatch   = 100
 	putBatch    = 100
 )
 
-// redisPresence is a Presence in Redis.
+// redisPresence implements Presence in Redis.
 type redisPresence struct {
 	servers *servers
 	scripts presenceScripts
@@ -40,7 +40,7 @@ func newPresenceScripts() presenceScripts {
 	}
 }
 
-// Attend is documented at Presence.
+// Attend implements Presence.
 func (p *redisPresence) Attend(ctx context.Context, by Attendant, list []Attendance) ([]bool, error) {
 	taken := make([]bool, len(list))
 	err := p.eachRealm(len(list), func(i int) string { return list[i].Channel }, func(r realm, indexes []int) error {
@@ -57,7 +57,7 @@ func (p *redisPresence) Attend(ctx context.Context, by Attendant, list []Attenda
 	return taken, nil
 }
 
-// attend takes the indexed attendances, all of one realm.
+// attend states the attendances at indexes, which are all of one realm.
 func (p *redisPresence) attend(ctx context.Context, r realm, by Attendant, list []Attendance, indexes []int, taken []bool) error {
 	known := p.taken.of(by.Node, r)
 	keys, args := append(r.keys(), r.prefix+onKey+by.Node), append(p.attendantArgs(by), *known)
@@ -90,10 +90,10 @@ func (p *redisPresence) attend(ctx context.Context, r realm, by Attendant, list 
 	})
 }
 
-// takenVersions are the last versions that nodes know Redis to have taken, for each realm
-// one. A Redis that knows but an older one of a node has forgotten something.
+// takenVersions holds, for each node and realm, the last version of which the node knows
+// that Redis has taken it. If Redis knows only an older one, it has lost data.
 type takenVersions struct {
-	// Guarded by mu. A version is its node's, whose calls do not overlap.
+	// Guarded by mu. Each version belongs to its node, whose calls do not overlap.
 	mu   sync.Mutex
 	last map[takenKey]*uint64
 }
@@ -116,12 +116,12 @@ func (t *takenVersions) of(node string, r realm) *uint64 {
 	return t.last[key]
 }
 
-// attendantArgs are the first arguments of a presence script.
+// attendantArgs returns the first arguments of a presence script.
 func (p *redisPresence) attendantArgs(by Attendant) []any {
 	return []any{by.Lease.Milliseconds(), by.Linger.Milliseconds(), p.servers.publishCommand(), by.Node, by.room()}
 }
 
-// Keep is documented at Presence.
+// Keep implements Presence.
 func (p *redisPresence) Keep(ctx context.Context, by Attendant, version uint64) (Standing, error) {
 	all := make([]kept, len(p.realms()))
 	err := p.eachRealm(0, nil, func(r realm, _ []int) (err error) {
@@ -145,12 +145,12 @@ func (p *redisPresence) Keep(ctx context.Context, by Attendant, version uint64) 
 	return standing, nil
 }
 
-// kept is what the keep script says of a realm.
+// kept is the result of the keep script for a realm.
 type kept struct {
 	since     uint64
-	next      time.Duration // 0: nobody lingers
+	next      time.Duration // 0 if nobody lingers
 	dead      []string
-	lingering []string // no more
+	lingering []string // those whose linger has ended
 }
 
 func (p *redisPresence) keep(ctx context.Context, r realm, by Attendant, version uint64) (k kept, err error) {
@@ -171,7 +171,7 @@ func (p *redisPresence) keep(ctx context.Context, r realm, by Attendant, version
 	return k, err
 }
 
-// Attended is documented at Presence.
+// Attended implements Presence.
 func (p *redisPresence) Attended(ctx context.Context, by Attendant) ([]string, error) {
 	all := make([][]string, len(p.realms()))
 	err := p.eachRealm(0, nil, func(r realm, _ []int) (err error) {
@@ -184,7 +184,7 @@ func (p *redisPresence) Attended(ctx context.Context, by Attendant) ([]string, e
 	return slices.Concat(all...), nil
 }
 
-// attended reads in steps that keep nobody waiting for long.
+// attended reads in small steps, so that nobody else has to wait for long.
 func (p *redisPresence) attended(ctx context.Context, r realm, by Attendant) (channels []string, err error) {
 	for at, more := uint64(0), true; more && err == nil; more = at != 0 {
 		err = p.servers.ask(ctx, r.prefix, func(ctx context.Context, client *redis.Client) error {
@@ -196,7 +196,7 @@ func (p *redisPresence) attended(ctx context.Context, r realm, by Attendant) (ch
 	return channels, err
 }
 
-// Look is documented at Presence.
+// Look implements Presence.
 func (p *redisPresence) Look(ctx context.Context, channels []string) ([]Occupancy, error) {
 	seen := make([]Occupancy, len(channels))
 	err := p.eachRealm(len(channels), func(i int) string { return channels[i] }, func(r realm, indexes []int) error {
@@ -213,7 +213,7 @@ func (p *redisPresence) Look(ctx context.Context, channels []string) ([]Occupanc
 	return seen, nil
 }
 
-// look sees how many are on the indexed channels, all of one realm.
+// look reads the occupancy of the channels at indexes, which are all of one realm.
 func (p *redisPresence) look(ctx context.Context, r realm, channels []string, indexes []int, seen []Occupancy) error {
 	var keys []string
 	for _, i := range indexes {
@@ -231,7 +231,7 @@ func (p *redisPresence) look(ctx context.Context, r realm, channels []string, in
 	})
 }
 
-// endWhatIsOver ends lingers that have run out, and dead nodes.
+// endWhatIsOver ends lingers that have run out, and removes dead nodes.
 func (p *redisPresence) endWhatIsOver(ctx context.Context, r realm, by Attendant, k *kept) error {
 	if err := p.endLingers(ctx, r, by, k.lingering); err != nil {
 		return err
@@ -266,8 +266,8 @@ func ignoreNil(err error) error {
 	return err
 }
 
-// bury removes a dead node from all channels that it was on, in steps that keep
-// nobody waiting for long.
+// bury removes a dead node from all its channels, in small steps, so that nobody else has
+// to wait for long.
 func (p *redisPresence) bury(ctx context.Context, r realm, by Attendant, node string) error {
 	by.Node = node
 	on := r.prefix + onKey + node
@@ -292,7 +292,8 @@ func (p *redisPresence) bury(ctx context.Context, r realm, by Attendant, node st
 
 var errLives = errors.New("the node is alive again")
 
-// buryOn removes a dead node from some channels.
+// buryOn removes a dead node from some channels. It returns errLives if the node is not
+// dead.
 func (p *redisPresence) buryOn(ctx context.Context, client *redis.Client, r realm, by Attendant, on string, channels []string) error {
 	for at := "0"; ; {
 		keys, args := append(r.keys(), on), append(p.attendantArgs(by), at)
@@ -317,12 +318,12 @@ func (p *redisPresence) buryOn(ctx context.Context, client *redis.Client, r real
 	}
 }
 
-// Members is documented at Presence.
+// Members implements Presence.
 func (p *redisPresence) Members(ctx context.Context, channel string) (Roster, error) {
 	r := p.realms()[p.realmOf(channel)]
 	var roster Roster
 	err := p.servers.ask(ctx, r.prefix, func(ctx context.Context, client *redis.Client) error {
-		fields, err := client.Do(ctx, "hgetall", r.hash(channel)).StringSlice() // HGetAll would make a map
+		fields, err := client.Do(ctx, "hgetall", r.hash(channel)).StringSlice() // HGetAll would build a map
 		if err == nil {
 			roster, err = decodeRoster(fields)
 		}
@@ -334,8 +335,8 @@ func (p *redisPresence) Members(ctx context.Context, channel string) (Roster, er
 	return roster, nil
 }
 
-// realm is what shares the keys beside those of a channel: everything, or in a
-// Cluster one partition.
+// realm is a set of channels that share the keys which are not of one channel: all channels
+// or, in a Cluster, those of one partition.
 type realm struct {
 	number int
 	prefix string
@@ -360,18 +361,18 @@ func (p *redisPresence) realmOf(channel string) int {
 	return 0
 }
 
-// keys are the first keys of a presence script.
+// keys returns the first keys of a presence script.
 func (r realm) keys() []string {
 	return []string{r.prefix + aliveKey, r.prefix + lingeringKey, r.prefix + noticesKey, r.prefix + droppedKey}
 }
 
 func (r realm) hash(channel string) string { return r.prefix + channel + presenceSuffix }
 
-// A notice's ID is the realm's number and the id in the realm's stream, as in
+// The ID of a notice is the number of the realm and the id in the realm's stream, as in
 // 17:1763845845123-0.
 
-// eachRealm calls do for each realm, with the indexes of the channels of n that
-// belong to it, all at once.
+// eachRealm calls do for all realms concurrently, each with those indexes below n whose
+// channels belong to it.
 func (p *redisPresence) eachRealm(n int, channel func(int) string, do func(r realm, indexes []int) error) error {
 	realms := p.realms()
 	byRealm := make([][]int, len(realms))
@@ -388,7 +389,7 @@ func (p *redisPresence) eachRealm(n int, channel func(int) string, do func(r rea
 	return errors.Join(errs...)
 }
 
-// texts returns the strings of a reply.
+// texts returns the strings of a reply that is an array.
 func texts(reply any) []string {
 	list, _ := reply.([]any)
 	all := make([]string, len(list))
@@ -398,7 +399,7 @@ func texts(reply any) []string {
 	return all
 }
 
-// number returns the number of a reply, whether Redis gave it as one or as text.
+// number returns the number in a reply, which may be an integer or a string.
 func number(reply any) int64 {
 	switch n := reply.(type) {
 	case int64:

@@ -10,25 +10,26 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// mastership is a time in which one process was a master without a break.
+// mastership is a period in which one process was a master without a break.
 type mastership struct {
 	address string
 	asOf    time.Time
 
-	// line is the run_id of the process, its replication id, and how many bytes it has
-	// received as a replica, with hyphens between them; "" where it cannot be asked. A
-	// process that becomes a master has a new replication id, and others come with the
-	// first replica and when the last one has been away for long (repl-backlog-ttl). What
-	// it has received stays, unless somebody resets the statistics; Redis 6 does not say.
+	// line is the run_id of the process, its replication id, and the number of bytes it has
+	// received as a replica, joined by hyphens. It is "" if the process cannot be asked. A
+	// process that becomes a master gets a new replication id. It also gets one with its
+	// first replica, and when its last replica has been away for long (repl-backlog-ttl).
+	// The number of received bytes does not change unless the statistics are reset; Redis 6
+	// does not tell it.
 	line string
 
 	// before is the replication id that the process had when it became a master: its own
-	// former one, if it had followed nobody meanwhile; "": it has always been one, or the
-	// last replica has been away for long.
+	// former one if it had followed nobody in between. It is "" if the process has always
+	// been a master, or if its last replica has been away for long.
 	before string
 }
 
-// claim is what a script is told of it: a line, and what was before.
+// claim returns what a script is told of m: line and before.
 func (m mastership) claim() string {
 	if m.line == "" {
 		return ""
@@ -57,15 +58,16 @@ func splitLine(line string) (run, id, received string) {
 	return run, id, received
 }
 
-// continues reports whether m and the time with that line are one, so far as can be
-// seen: nothing was replaced by what another master had. The scripts go by the same.
+// continues reports whether m and the mastership with the given line are the same, as far
+// as can be seen: the data was never replaced by that of another master. The scripts use
+// the same rules.
 func (m mastership) continues(line string) bool {
 	run, id, received := splitLine(line)
 	switch {
 	case m.run() != run:
 		return false
 	case m.id() == id || id == "":
-		return true // each time that it becomes a master it has another one
+		return true // each time a process becomes a master it gets another one
 	case m.received() != received:
 		return false
 	default:
@@ -73,27 +75,28 @@ func (m mastership) continues(line string) bool {
 	}
 }
 
-// process is a connection to one Redis process, which has said who it is. It is for
-// one user at a time, and for no longer than heldFor after its last use.
+// process is a connection to one Redis process that has been identified. It has one user at
+// a time, and must not be used later than heldFor after its last use.
 type process struct {
 	mastership
-	replica bool // it is no master: what it says of itself is its master's line
-	synced  bool // as a replica: with its master
+	replica bool // it is not a master, and line is that of its master
+	synced  bool // as a replica: it is connected to its master
 	client  *redis.Client
 	conn    *redis.Conn
 	pipe    redis.Pipeliner // of conn
-	mark    string          // of what is published there
+	mark    string          // of envelopes published there; see markOf
 	uptime  time.Duration
 	losses  int64 // of the broker's links, before it was asked
 	used    time.Time
 }
 
-// heldFor is how long after its last use a connection is held. A pool looks
-// whether one that it gives out is sound, and the process is asked again.
+// heldFor is how long a connection may be kept after its last use. The pool checks a
+// connection before it hands it out, and the process is then asked again.
 const heldFor = time.Second
 
-// introduce takes a connection from a client's pool and asks who is at its other end. An
-// error beside a process is why that does not say which it is.
+// introduce takes a connection from the pool of client and asks the process at the other
+// end who it is. If it returns both a process and an error, the process works but does not
+// say who it is, because of the error.
 func introduce(ctx context.Context, client *redis.Client) (*process, error) {
 	p := &process{client: client, conn: client.Conn()}
 	p.address, p.asOf = client.Options().Addr, time.Now()
@@ -121,7 +124,7 @@ func introduce(ctx context.Context, client *redis.Client) (*process, error) {
 	return p, err
 }
 
-// fieldOf returns a field of what INFO says, or "".
+// fieldOf returns a field of the reply to INFO, or "".
 func fieldOf(info, name string) string {
 	_, rest, _ := strings.Cut("\n"+info, "\n"+name+":")
 	value, _, _ := strings.Cut(rest, "\r\n")

@@ -11,38 +11,38 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// publication is one message on its way to Redis. Once it is answered another message
-// has it, with its memory.
+// publication is one message on its way to Redis. Once it is answered, its memory is reused
+// for another message.
 type publication struct {
-	// Fixed while it is on its way.
+	// Immutable while it is on its way.
 	channel  string
 	command  *redis.Cmd
-	script   bool   // the command is the append script
-	envelope []byte // else, what it publishes, if that is not bare; whose mark run sets
-	replicas int    // that have to confirm
+	script   bool   // whether command runs the append script
+	envelope []byte // what command publishes, if it is an envelope without a script; run sets its mark
+	replicas int    // how many must confirm
 	deadline time.Time
 	done     func(Position, error)
 
-	answered bool // guarded by the lane's mu; the one that sets it calls done
+	answered bool // guarded by the lane's mu; whoever sets it calls done
 
-	text      []byte      // memory of what the command says
-	arguments [8]argument // of the command; those of them that are not the same for all
-	said      int
+	text      []byte      // memory of the arguments
+	arguments [8]argument // those arguments of command that differ between publications
+	said      int         // how many of arguments are in use
 }
 
-// argument is one of a command's. By a pointer to it go-redis writes the text without
-// memory of its own.
+// argument is an argument of a command. go-redis writes the text of a *argument without
+// allocating.
 type argument struct{ text []byte }
 
-// MarshalBinary returns the text.
+// MarshalBinary returns the text. It implements encoding.BinaryMarshaler.
 func (a *argument) MarshalBinary() ([]byte, error) { return a.text, nil }
 
-// wording is what the publications of a partition have in common.
+// wording is what all publications of a partition have in common.
 type wording struct {
 	prefix     string
 	clustered  bool
 	publish    any // PUBLISH, or SPUBLISH in a Cluster
-	appendHash any // of AppendScript
+	appendHash any // hash of AppendScript
 }
 
 func newWording(prefix string, s *servers) wording {
@@ -70,8 +70,8 @@ func (p *publication) say(w *wording, m *Message, o PublishOptions) {
 	p.run(list[:])
 }
 
-// sayAppend makes the command that runs AppendScript by its hash. What ARGV[6] to
-// ARGV[9] are the connection decides: see voucher.
+// sayAppend makes the command that runs AppendScript by its hash. It leaves room for
+// ARGV[6] to ARGV[9], which depend on the connection: see voucher.
 func (p *publication) sayAppend(w *wording, name []byte, m *Message, o PublishOptions) {
 	list := append(make([]any, 0, 20), "evalsha", w.appendHash, 3, p.argument(name),
 		p.argument(p.add(append(append(p.text, name...), metaSuffix...))),
@@ -99,15 +99,15 @@ func (p *publication) sayAppend(w *wording, name []byte, m *Message, o PublishOp
 	p.run(list)
 }
 
-// vouchedAt returns where in the arguments of a script's command is what the connection
-// decides: see sayAppend.
+// vouchedAt returns the index of the arguments of a script's command that depend on the
+// connection: see sayAppend.
 func (p *publication) vouchedAt() int {
 	const keysAt, others = 3, 5
 	keys, _ := p.command.Args()[keysAt-1].(int)
 	return keysAt + keys + others
 }
 
-// add takes text with more behind it, and returns what that is.
+// add takes p.text with something appended, and returns what was appended.
 func (p *publication) add(text []byte) []byte {
 	before := len(p.text)
 	p.text = text
@@ -121,7 +121,7 @@ func (p *publication) argument(text []byte) *argument {
 	return a
 }
 
-// run makes a command of a list.
+// run makes a command of list.
 func (p *publication) run(list []any) {
 	if p.command != nil && len(p.command.Args()) == len(list) {
 		copy(p.command.Args(), list)
@@ -130,7 +130,7 @@ func (p *publication) run(list []any) {
 	p.command = redis.NewCmd(context.Background(), slices.Clone(list)...)
 }
 
-// result returns what Redis has said, unless err says that it has not.
+// result returns the answer of Redis, or the given error if it is not nil.
 func (p *publication) result(err error) (Position, error) {
 	var position Position
 	if err == nil {
@@ -149,11 +149,10 @@ func (p *publication) result(err error) (Position, error) {
 	return position, nil
 }
 
-// spares are publications that have been answered. All methods may be called
-// concurrently.
+// spares holds publications for reuse. All methods are safe for concurrent use.
 type spares struct{ live, script sync.Pool } // of *publication
 
-const longText = 4 << 10 // memory beyond that is not kept for others
+const longText = 4 << 10 // larger memory is not kept for reuse
 
 func (s *spares) of(script bool) *sync.Pool {
 	if script {
@@ -170,7 +169,7 @@ func (s *spares) take(script bool) *publication {
 	return p
 }
 
-// give takes publications that nobody knows of any more.
+// give takes back publications to which nobody has a reference any more.
 func (s *spares) give(batch []*publication) {
 	for _, p := range batch {
 		if cap(p.text) > longText {

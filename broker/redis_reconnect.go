@@ -11,7 +11,7 @@ const (
 	maxBackoff = 5 * time.Second
 )
 
-// run keeps a connection up until ctx ends.
+// run keeps a connection open until ctx ends.
 func (l *link) run(ctx context.Context) {
 	backoff := minBackoff
 	for {

@@ -12,21 +12,21 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// refusalKinds are the errors of Redis that somebody who runs it has to deal with.
-// What else it refuses is of the kind other.
+// refusalKinds are the errors of Redis that its operators must deal with. All other
+// refusals are of the kind "other".
 var refusalKinds = []string{
 	"NOPERM", "NOAUTH", "WRONGPASS", "OOM", "READONLY", "MISCONF", "LOADING", "NOREPLICAS", "CLUSTERDOWN", "BUSY",
 }
 
-// RefusalKinds returns the kinds that RedisObserver.Refused may be told.
+// RefusalKinds returns all kinds that RedisObserver.Refused may get.
 func RefusalKinds() []string { return append(slices.Clone(refusalKinds), otherRefusal) }
 
 const otherRefusal = "other"
 
-// dealtWith are errors that the broker knows what to do about.
+// dealtWith are errors that the broker handles itself.
 var dealtWith = []string{"NOSCRIPT", "MOVED", "ASK", "TRYAGAIN", "EXECABORT"}
 
-// refusalKind returns the kind of what Redis has refused, or "".
+// refusalKind returns the kind of a refusal, or "" if err is none.
 func refusalKind(err error) string {
 	var said redis.Error
 	switch {
@@ -45,17 +45,17 @@ func refusalKind(err error) string {
 	return otherRefusal
 }
 
-// refusals counts what Redis refuses, and logs the first of each kind and then
-// seldom.
+// refusals counts what Redis refuses. For each kind it logs the first refusal, and then at
+// most one every refusalEvery.
 type refusals struct {
-	// Fixed at birth.
+	// Immutable after construction.
 	log     *slog.Logger
 	observe func(kind string) // may be nil
 
 	// Guarded by mu.
 	mu   lock.Mutex[lock.Refusals]
-	told map[string]time.Time // by kind, when one was logged last
-	more map[string]int       // by kind, those since then
+	told map[string]time.Time // by kind, when one was last logged
+	more map[string]int       // by kind, how many since then
 }
 
 func newRefusals(log *slog.Logger, observe func(kind string)) *refusals {
@@ -64,7 +64,7 @@ func newRefusals(log *slog.Logger, observe func(kind string)) *refusals {
 
 const refusalEvery = time.Minute
 
-// note takes an error that may be a refusal, and reports whether it is one.
+// note counts err if it is a refusal, and reports whether it is one.
 func (r *refusals) note(err error) bool {
 	kind := refusalKind(err)
 	if kind == "" {

@@ -10,11 +10,11 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// The register is one hash, PREFIX register. No channel's name has a space in it, so
-// that it is no channel's. Its fields:
+// The register is one hash, "PREFIX register". Channel names contain no space, so that the
+// key belongs to no channel. Its fields:
 //
 //	NAME      when the entry expires, in Unix milliseconds of Redis's clock, a space, its value
-//	 version  counts the changes; it begins at a time, so that a register which was lost has another one
+//	 version  counts changes; it starts at the time, so that it differs if the register was lost
 const registerKey = " register"
 
 const registerLua = `
@@ -30,8 +30,8 @@ end
 local function expiry(entry) return tonumber(string.match(entry, '^%d+')) or 0 end
 `
 
-// enterScript takes a name, a value, for how many milliseconds, and how many entries
-// there may be. It returns 0 if there is no room.
+// enterScript adds an entry. ARGV are the name, the value, for how many milliseconds it
+// lasts, and how many entries there may be. The script returns 0 if there is no room.
 const enterScript = registerLua + `
 local name, value, lasts, room = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 
@@ -51,8 +51,8 @@ changed()
 return 1
 `
 
-// strikeScript takes a name, and returns whether there was an entry that had not
-// expired.
+// strikeScript removes the entry with the name in ARGV. It returns 1 if the entry existed
+// and had not expired, else 0.
 const strikeScript = registerLua + `
 local entry = redis.call('HGET', key, ARGV[1])
 if not entry then return 0 end
@@ -61,8 +61,8 @@ changed()
 return expiry(entry) > now and 1 or 0
 `
 
-// entriesScript returns the version, and, unless it is the given one, a name, how
-// many milliseconds it lasts, and a value for each entry.
+// entriesScript returns the version and, unless that equals ARGV[1], three values for each
+// entry: its name, for how many milliseconds it still lasts, and its value.
 const entriesScript = registerLua + `
 local version = redis.call('HGET', key, ' version') or '0'
 local reply = {version}
@@ -79,7 +79,7 @@ end
 return reply
 `
 
-// redisRegister is a Register in Redis.
+// redisRegister implements Register in Redis.
 type redisRegister struct {
 	servers                *servers
 	enter, strike, entries *redis.Script
@@ -89,7 +89,7 @@ func newRedisRegister(s *servers) *redisRegister {
 	return &redisRegister{s, redis.NewScript(enterScript), redis.NewScript(strikeScript), redis.NewScript(entriesScript)}
 }
 
-// askRegister calls f with a client of the server that has the register, and its key.
+// askRegister calls f with a client of the server that has the register, and with its key.
 func (r *redisRegister) askRegister(ctx context.Context, f func(ctx context.Context, client *redis.Client, keys []string) error) error {
 	prefix := r.servers.prefixes[0]
 	return r.servers.ask(ctx, prefix, func(ctx context.Context, client *redis.Client) error {
@@ -97,7 +97,7 @@ func (r *redisRegister) askRegister(ctx context.Context, f func(ctx context.Cont
 	})
 }
 
-// Enter is documented at Register.
+// Enter implements Register.
 func (r *redisRegister) Enter(ctx context.Context, name string, value []byte, lasts time.Duration) error {
 	var entered int
 	err := r.askRegister(ctx, func(ctx context.Context, client *redis.Client, keys []string) (err error) {
@@ -113,7 +113,7 @@ func (r *redisRegister) Enter(ctx context.Context, name string, value []byte, la
 	return nil
 }
 
-// Strike is documented at Register.
+// Strike implements Register.
 func (r *redisRegister) Strike(ctx context.Context, name string) (existed bool, err error) {
 	err = r.askRegister(ctx, func(ctx context.Context, client *redis.Client, keys []string) error {
 		struck, err := r.strike.Run(ctx, client, keys, name).Int()
@@ -126,7 +126,7 @@ func (r *redisRegister) Strike(ctx context.Context, name string) (existed bool, 
 	return existed, nil
 }
 
-// Entries is documented at Register.
+// Entries implements Register.
 func (r *redisRegister) Entries(ctx context.Context, unless uint64) (entries []Entry, version uint64, err error) {
 	err = r.askRegister(ctx, func(ctx context.Context, client *redis.Client, keys []string) error {
 		reply, err := r.entries.Run(ctx, client, keys, strconv.FormatUint(unless, 10)).StringSlice()
@@ -141,7 +141,7 @@ func (r *redisRegister) Entries(ctx context.Context, unless uint64) (entries []E
 	return entries, version, nil
 }
 
-// decodeEntries reads the reply of entriesScript.
+// decodeEntries decodes the reply of entriesScript.
 func decodeEntries(reply []string, now time.Time) ([]Entry, uint64, error) {
 	if len(reply)%3 != 1 {
 		return nil, 0, errStrangeAnswer

@@ -9,7 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// rights are commands, as they are sent or as scripts call them, that a Redis user
+// rights are the commands, as they are sent or as scripts call them, that the Redis user
 // must be allowed to run. KEY and CHANNEL stand for names that begin with the prefix.
 // README.md has them as one line for the server's ACL.
 var rights = []string{
@@ -22,13 +22,13 @@ var rights = []string{
 	"zadd KEY 1 m", "zrem KEY m", "zrange KEY 0 1", "zrangebyscore KEY 0 1",
 }
 
-// clusterRights are more of them, in a Cluster.
+// clusterRights are the additional ones in a Cluster.
 var clusterRights = []string{
 	"spublish CHANNEL m", "ssubscribe CHANNEL", "sunsubscribe CHANNEL", "cluster slots", "command",
 }
 
-// rightsScript returns those of its arguments that the user may not run. Redis before
-// 7.0 does not tell.
+// rightsScript returns those of its arguments that the user may not run. Redis before 7.0
+// cannot tell, so it returns none.
 const rightsScript = `
 local denied = {}
 for _, command in ipairs(ARGV) do
@@ -44,7 +44,8 @@ return denied
 
 const rightsPause = time.Second // between attempts to ask
 
-// checkRights asks once what the user may not do, and says so.
+// checkRights asks, until it gets an answer, which commands the user may not run, and logs
+// them.
 func (s *servers) checkRights(ctx context.Context) {
 	for ctx.Err() == nil {
 		denied, err := s.denied(ctx)
@@ -57,7 +58,7 @@ func (s *servers) checkRights(ctx context.Context) {
 	}
 }
 
-// denied returns what the user may not do.
+// denied returns the required commands that the user may not run.
 func (s *servers) denied(ctx context.Context) (denied []string, err error) {
 	prefix := s.prefixes[0]
 	commands := rights

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// field is the member's in a channel's hash.
+// field returns the field of the member in a channel's hash.
 func (m *Member) field() string {
 	if m.Session != "" {
 		return "-" + m.Session
@@ -28,7 +28,7 @@ func decodeOccupancy(reply []string) (o Occupancy, err error) {
 	return o, nil
 }
 
-// decodeRoster reads a channel's hash: its fields and values in turn.
+// decodeRoster decodes a channel's hash, given as alternating fields and values.
 func decodeRoster(fields []string) (roster Roster, err error) {
 	roster.Members = make([]Member, 0, len(fields)/2)
 	for pair := range slices.Chunk(fields, 2) {
@@ -52,7 +52,7 @@ func decodeRoster(fields []string) (roster Roster, err error) {
 	return roster, nil
 }
 
-// byName is the order of a Roster.
+// byName compares members in the order of a Roster.
 func byName(a, b Member) int {
 	if byUser := strings.Compare(a.User, b.User); byUser != 0 {
 		return byUser

@@ -15,21 +15,22 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// sentinel is a master and its replicas, watched by Sentinels. Asking these is two
-// short commands, and unlike a subscription to +switch-master it cannot go silent.
+// sentinel is a topology of a master and its replicas, monitored by Sentinels. It asks the
+// Sentinels regularly: that takes two short commands and, unlike a subscription to
+// +switch-master, cannot go silent unnoticed.
 type sentinel struct {
 	redisDialer
 	sentinels []*redis.SentinelClient
 	looked    *looks
 
-	// Owned by look.
-	answered time.Time // when a Sentinel did last
-	replicas int       // that the master had by then; unknownReplicas: it does not say
-	vouched  time.Time // when the master said last that it has them all
+	// Used only by look.
+	answered time.Time // when a Sentinel last answered
+	replicas int       // how many replicas the master had then, or unknownReplicas
+	vouched  time.Time // when the master was last known to have all of them
 
 	// Guarded by mu.
 	mu     lock.Mutex[lock.Masters]
-	err    error // why there is no master that can be trusted
+	err    error // why no master can be trusted
 	master string
 	data   *redis.Client
 }
@@ -45,8 +46,7 @@ func newSentinel(d redisDialer) *sentinel {
 	return s
 }
 
-// look asks all Sentinels for the master, and believes the one that knows of the
-// latest failover.
+// look asks all Sentinels for the master, and believes the one with the latest failover.
 func (s *sentinel) look(ctx context.Context) {
 	defer s.looked.over()
 	master, err := s.ask(ctx)
@@ -119,15 +119,15 @@ func (s *sentinel) believe(master string) {
 }
 
 const (
-	sentinelPatience = 2 * time.Second // without an answer of any Sentinel
-	masterPatience   = 4 * time.Second // and without one of the master
+	sentinelPatience = 2 * time.Second // without an answer from any Sentinel
+	masterPatience   = 4 * time.Second // without an answer from the master either
 	unknownReplicas  = -1
-	replicaLag       = 3 // seconds: one that says nothing for longer may have been promoted
+	replicaLag       = 3 // seconds; a replica that has been silent for longer may have been promoted
 )
 
-// doubt decides whether the master is trusted while no Sentinel answers: another
-// may be it by now. A replica leaves its master when it is promoted, so that the
-// one that still has all of them, or never had any, is still the master.
+// doubt decides whether to trust the master while no Sentinel answers: another server may
+// be the master by now. A promoted replica leaves its master, so a master that still has
+// all its replicas, or never had any, is still the master.
 func (s *sentinel) doubt(ctx context.Context, err error) {
 	if time.Since(s.answered) < sentinelPatience {
 		return
@@ -137,14 +137,15 @@ func (s *sentinel) doubt(ctx context.Context, err error) {
 		s.vouched = time.Now()
 		return
 	case s.replicas != unknownReplicas && now == unknownReplicas && time.Since(s.vouched) < masterPatience:
-		return // it may be slow: if another is the master, this one has lost a replica
+		return // it may be slow: if there is another master, this one has lost a replica
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.err = fmt.Errorf("no Sentinel says who is the master now: %w", err)
 }
 
-// countReplicas asks the master for the replicas that follow it.
+// countReplicas asks the master how many replicas follow it. It returns unknownReplicas if
+// the master does not answer.
 func (s *sentinel) countReplicas(ctx context.Context) int {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
@@ -169,7 +170,7 @@ func (s *sentinel) countReplicas(ctx context.Context) int {
 	return n
 }
 
-// fieldAfter returns what stands between a name and the next comma, or the end.
+// fieldAfter returns what is between name and the next comma or the end of line.
 func fieldAfter(line, name string) string {
 	_, rest, _ := strings.Cut(line, name)
 	value, _, _ := strings.Cut(rest, ",")

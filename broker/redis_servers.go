@@ -10,24 +10,24 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// servers are those of one Redis, and how they are asked. All methods may be called
-// concurrently.
+// servers are the servers of one Redis, and the way to ask them. All methods are safe for
+// concurrent use.
 type servers struct {
-	// Fixed at birth.
+	// Immutable after construction.
 	redisNames
 	*watch
 	target  redisTarget
 	running chan struct{} // closed when Run begins
-	ended   chan struct{} // closed when Run is about to return
-	others  pool          // of presence, and of what is seldom
+	ended   chan struct{} // closed shortly before Run returns
+	others  pool          // limits presence and rare operations
 
 	topology topology // set by Run
 
-	nameless sync.Once // the log has said that Redis does not tell its run_id
+	nameless sync.Once // logs once that Redis does not tell its run_id
 
 	// Guarded by mu.
 	mu   lock.Mutex[lock.Processes]
-	idle []*process // that read history, and are not being used
+	idle []*process // unused connections for reading history
 }
 
 func newServers(names redisNames, w *watch, target redisTarget) *servers {
@@ -55,19 +55,20 @@ func (s *servers) usable() error {
 	}
 }
 
-// ask is askIn for what reads and writes no history.
+// ask is askIn with the pool for operations that do not use history.
 func (s *servers) ask(ctx context.Context, prefix string, f func(context.Context, *redis.Client) error) error {
 	return s.askIn(ctx, s.others, prefix, f)
 }
 
-// pool holds a token for each of what is under way. What may wait for long, or is
-// asked for by whom nobody knows, has a pool of its own, so that the rest passes.
+// pool limits how many operations are under way: each holds a token in the channel.
+// Operations that may wait for long, or that any client may request, have a pool of their
+// own, so as not to block the others.
 type pool chan struct{}
 
 const poolSize = 8
 
-// askIn calls f with the client of a partition, with readTimeout in all. If another
-// server is the master it calls f again.
+// askIn calls f with the client of a partition's master, and calls it again if another
+// server is the master. All together may take readTimeout.
 func (s *servers) askIn(ctx context.Context, p pool, prefix string, f func(context.Context, *redis.Client) error) error {
 	if err := s.usable(); err != nil {
 		return err
@@ -109,18 +110,19 @@ func (s *servers) askOnce(ctx context.Context, prefix string, f func(context.Con
 }
 
 const (
-	masterAttempts = 3 // to find the master when it has moved
+	masterAttempts = 3 // repeated attempts if the master has moved
 	masterWait     = 100 * time.Millisecond
 )
 
-// findMaster has the masters looked up again and gives that a moment. It reports
-// whether there is time left.
+// findMaster requests a new look for the masters and waits for masterWait. It returns false
+// if ctx ends first.
 func (s *servers) findMaster(ctx context.Context) bool {
 	s.stale()
 	return sleep(ctx, masterWait)
 }
 
-// take returns a process that a client is connected to.
+// take returns an identified connection of client, idle or new. The caller must give it
+// back.
 func (s *servers) take(ctx context.Context, client *redis.Client) (*process, error) {
 	now := time.Now()
 	if p := s.takeIdle(client, now); p != nil {
@@ -148,12 +150,13 @@ func (s *servers) takeIdle(client *redis.Client, now time.Time) (found *process)
 	return found
 }
 
-// isFresh reports whether p can be used once more.
+// isFresh reports whether p is a connection of client and may be used again.
 func (s *servers) isFresh(p *process, client *redis.Client, now time.Time) bool {
 	return p.client == client && p.losses == s.losses.Load() && now.Sub(p.used) <= heldFor
 }
 
-// give hands back what take returned, when err is what came of its use.
+// give takes back a process that take returned. If its use ended with an error, give closes
+// it.
 func (s *servers) give(p *process, err error) {
 	if err != nil {
 		p.conn.Close()
@@ -165,8 +168,8 @@ func (s *servers) give(p *process, err error) {
 	s.idle = append(s.idle, p)
 }
 
-// meet takes a connection from a client's pool and asks who is at its other end,
-// which must be a master.
+// meet takes a connection from the pool of client and identifies the process at the other
+// end. It fails if that is a replica.
 func (s *servers) meet(ctx context.Context, client *redis.Client, now time.Time) (*process, error) {
 	losses := s.losses.Load()
 	p, err := introduce(ctx, client)

@@ -10,10 +10,10 @@ import (
 
 type dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
-// direct returns connections that read and write without telling the scheduler:
-// their sockets do not block, and to be told would wake its monitor, which then
-// looks around every 20 µs for as long as there is something to do. TLS stays as
-// it is.
+// direct dials connections that read and write without notifying the Go scheduler. Their
+// sockets do not block; a notification would wake the monitor thread of the scheduler,
+// which then polls every 20 µs for as long as there is work. TLS connections are returned
+// as they are.
 func (dial dialer) direct(ctx context.Context, network, address string) (net.Conn, error) {
 	conn, err := dial(ctx, network, address)
 	if err != nil {
@@ -33,17 +33,17 @@ func (dial dialer) direct(ctx context.Context, network, address string) (net.Con
 	return c, nil
 }
 
-// directConn is read from by one goroutine at a time, and written to by one: a call
-// allocates nothing.
+// directConn may be read by one goroutine and written by one at a time. Its calls do not
+// allocate.
 type directConn struct {
 	*net.TCPConn
 	control          syscall.RawConn
 	reading, writing directCall
 }
 
-// directCall is a call that may have to wait.
+// directCall is a system call that may have to wait.
 type directCall struct {
-	run func(fd uintptr) (over bool) // is read or write
+	run func(fd uintptr) (over bool) // the method read or write
 	p   []byte
 	n   int
 	err error
@@ -94,8 +94,8 @@ func (d *directCall) write(fd uintptr) bool {
 	return true
 }
 
-// transfer makes one system call; over is false if the socket would block. p is
-// not empty.
+// transfer makes one system call. It returns false for over if the socket would block. p
+// must not be empty.
 func transfer(call, fd uintptr, p []byte) (n int, over bool, err error) {
 	for {
 		n, _, errno := syscall.RawSyscall(call, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))

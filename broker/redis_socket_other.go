@@ -9,7 +9,7 @@ import (
 
 type dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
-// direct is the dialer itself.
+// direct dials like the dialer itself.
 func (dial dialer) direct(ctx context.Context, network, address string) (net.Conn, error) {
 	return dial(ctx, network, address)
 }

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// subscribeBatch is how many channels one command subscribes or unsubscribes.
+// subscribeBatch is how many channels one command subscribes or unsubscribes at most.
 const subscribeBatch = 1000
 
-// join makes the request one of the partition's.
+// join begins a request: its names will be subscribed with the next commands.
 func (p *partition) join(q *request) {
 	q.settled = make(chan struct{})
 	p.mu.Lock()
@@ -40,17 +40,17 @@ func (p *partition) joinOne(q *request, name string) {
 	s.leaves = 0
 }
 
-// errBusy is for callers who do not serialise.
+// errBusy is the error of callers that do not serialize their calls for a channel.
 var errBusy = errors.New("somebody else is subscribing")
 
-// answerLooks is how often within answerTimeout a request looks whether Redis has
-// answered anything to the link.
+// answerLooks is how often per answerTimeout a request checks whether the link gets
+// answers.
 const answerLooks = 4
 
-// wait returns once Redis has confirmed all, or not all will be confirmed. Behind
-// many others a request waits for long, and sees Redis answer them; it is a link
-// on which nothing is answered that fails it. Messages are no answers: they may
-// come where nothing of ours arrives.
+// wait returns once Redis has confirmed the whole request, or some of it cannot be
+// confirmed. Behind many other requests it may wait for long, while Redis answers those. It
+// fails if the link gets no answer at all for answerTimeout. Messages do not count as
+// answers: they may arrive although nothing that we send does.
 func (p *partition) wait(ctx context.Context, q *request) error {
 	timer := time.NewTimer(answerTimeout / answerLooks)
 	defer timer.Stop()
@@ -75,7 +75,8 @@ func (p *partition) wait(ctx context.Context, q *request) error {
 	}
 }
 
-// giveUp parts with what Redis has not confirmed, and notes why.
+// giveUp ends the subscriptions of a request that Redis has not confirmed, and adds them to
+// not with the reason why.
 func (p *partition) giveUp(q *request, not *NotSubscribed, why error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -91,7 +92,7 @@ func (p *partition) giveUp(q *request, not *NotSubscribed, why error) {
 	}
 }
 
-// unsubscribe ends a subscription after the linger.
+// unsubscribe ends a subscription after the linger time, unless it is subscribed again.
 func (p *partition) unsubscribe(name string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -103,8 +104,7 @@ func (p *partition) unsubscribe(name string) {
 	p.lingering = append(p.lingering, lingerer{name, s.leaves})
 }
 
-// endLingering parts with the subscriptions that nobody came back to. It is called
-// with mu held.
+// endLingering ends the subscriptions whose linger is over. The caller must hold mu.
 func (p *partition) endLingering() {
 	now := time.Since(p.born)
 	n := 0
@@ -118,7 +118,7 @@ func (p *partition) endLingering() {
 	p.lingering = p.lingering[n:]
 }
 
-// part ends a subscription now. It is called with mu held.
+// part ends a subscription now. The caller must hold mu.
 func (p *partition) part(name string) {
 	s := p.subscriptions[name]
 	delete(p.subscriptions, name)
@@ -128,9 +128,9 @@ func (p *partition) part(name string) {
 	}
 }
 
-// nextSending takes what a link is to send now: first unsubscribes, then
-// subscribes. These are taken when all before them are confirmed, so that those of
-// many callers meet in one; life is for confirmed.
+// nextSending returns the names that a link must now unsubscribe and then subscribe. It
+// returns subscribes only when all earlier ones are confirmed, so that those of many
+// callers share a command. life must be passed to confirmed.
 func (p *partition) nextSending(by *carrier) (part, join []string, life uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -157,7 +157,7 @@ func (p *partition) nextSending(by *carrier) (part, join []string, life uint64) 
 	return part, join, p.life
 }
 
-// confirmed takes Redis's word that the subscriptions of a batch have begun.
+// confirmed says that Redis has confirmed a batch of subscribes.
 func (p *partition) confirmed(by *carrier, life uint64, names []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

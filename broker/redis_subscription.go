@@ -4,33 +4,34 @@ import (
 	"time"
 )
 
-// subscription is one channel of a partition.
+// subscription is the subscription of one channel in a partition.
 type subscription struct {
-	request *request      // that waits for Redis's word; nil: Redis has confirmed
-	leaves  time.Duration // when it ends, by the partition's clock, if nobody subscribes again; 0: not
-	sent    bool          // on this connection
-	missed  bool          // was known when a connection was lost: a gap is to be told
+	request *request      // the request that waits for it; nil if Redis has confirmed it
+	leaves  time.Duration // when it ends, by the partition's clock, unless subscribed again; 0 if it stays
+	sent    bool          // the subscribe was sent on this connection
+	missed  bool          // it was confirmed when a connection was lost: Receiver.Gap is due
 }
 
+// known reports whether Redis has ever confirmed the subscription.
 func (s *subscription) known() bool { return s.request == nil }
 
+// lingerer is a subscription that ends at the time leaves.
 type lingerer struct {
 	name   string
 	leaves time.Duration
 }
 
-// request is the channels of one partition that a Subscribe waits for.
+// request is the set of channels of one partition that a Subscribe waits for.
 type request struct {
 	names   []string      // Redis names
-	settled chan struct{} // closed when nothing is due; set by join
+	settled chan struct{} // closed when due is 0; set by join
 
 	// Guarded by the partition's mu.
-	due int   // channels that Redis has neither confirmed nor refused
+	due int   // channels that are neither confirmed nor failed
 	err error // why some will not be confirmed
 }
 
-// countDown takes away one of the channels that are due. The caller holds the
-// partition's mu.
+// countDown decrements due. The caller must hold the partition's mu.
 func (q *request) countDown() {
 	if q.due--; q.due == 0 {
 		close(q.settled)

@@ -1,13 +1,12 @@
 package broker
 
-// clusterPartitions and partitionTags are part of every name in a Cluster: never to
-// be changed.
+// clusterPartitions and partitionTags determine every name in a Cluster: they must never
+// change.
 const clusterPartitions = 64
 
-// partitionTags are what stands between the braces. The tag of partition i is the
-// smallest number whose slot is no more than 8 away from (i + 1/2) * 16384 / 64, so
-// that 2 to 16 masters with equal ranges of slots have equal shares of the
-// partitions, give or take one.
+// partitionTags are the numbers in braces. The tag of partition i is the smallest number
+// whose slot is at most 8 away from (i + 1/2) * 16384 / 64. So 2 to 16 masters with equal
+// ranges of slots have equal shares of the partitions, give or take one.
 var partitionTags = [clusterPartitions]int{
 	289, 977, 117, 2113, 399, 21, 1091, 2003,
 	184, 2180, 87, 1972, 679, 2090, 227, 1862,

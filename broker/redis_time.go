@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// How long Redis has to answer.
+// Time limits for answers of Redis.
 const (
 	answerTimeout = 900 * time.Millisecond
 	readTimeout   = 1500 * time.Millisecond
 )
 
-// sleep reports whether d has passed before ctx ended.
+// sleep waits for d. It returns false if ctx ends first.
 func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -8,15 +8,15 @@ import (
 	"os"
 )
 
-// RedisTLS names files, PEM, for a connection with TLS. The zero value trusts the
-// system's roots and shows no certificate.
+// RedisTLS names PEM files for TLS connections. The zero value trusts the roots of the
+// system and uses no client certificate.
 type RedisTLS struct {
-	CAFile   string // whom to trust, in place of the system's roots
+	CAFile   string // certificates to trust in place of the system's roots
 	CertFile string // the client's certificate
-	KeyFile  string // and its key; both or neither
+	KeyFile  string // the key of CertFile; set both or neither
 }
 
-// config reads the files.
+// config reads the files and returns the TLS configuration.
 func (f RedisTLS) config() (*tls.Config, error) {
 	c := &tls.Config{MinVersion: tls.VersionTLS12}
 	if f.CAFile != "" {

@@ -9,28 +9,28 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// topology knows which Redis server is the master of a key. All methods may be
-// called concurrently, but look.
+// topology knows which Redis server is the master of a key. All methods except look are
+// safe for concurrent use.
 type topology interface {
-	// look finds out who the masters are, or fails to within two answerTimeouts.
+	// look finds out which servers are the masters, or gives up within two answerTimeouts.
 	look(ctx context.Context)
 
-	// client returns the client of the key's master. It waits for a look, if there has
-	// been none for long.
+	// client returns the client of the key's master. If the last look is too old it waits
+	// for one.
 	client(ctx context.Context, key string) (*redis.Client, error)
 
-	// renew replaces a client whose connections may lead to a server that is no
-	// master, though another is behind the same address by now.
+	// renew replaces a client whose connections may lead to a former master, although
+	// another server has its address by now.
 	renew(wrong *redis.Client)
 
-	// address returns where that listens, as of the last look.
+	// address returns the address of the key's master, as of the last look.
 	address(key string) (string, error)
 
-	// gave reports whether the former master of a key is sure to have left all that is
-	// behind it to another one. It takes half a second at most.
+	// gave reports whether the former master of a key is sure to have handed all data of
+	// the key's slot over to the process to. It takes at most half a second.
 	gave(ctx context.Context, key string, former mastership, to *process) bool
 
-	// dial opens a connection that is not a client's.
+	// dial opens a connection that belongs to no client.
 	dial(ctx context.Context, address string) (net.Conn, error)
 
 	// close closes all clients.
@@ -48,7 +48,7 @@ func newTopology(dial redisDialer, prefixes []string) topology {
 	}
 }
 
-// standalone is one Redis server.
+// standalone is a topology of one Redis server.
 type standalone struct {
 	redisDialer
 
@@ -85,5 +85,5 @@ func (s *standalone) close() {
 	s.only.Close()
 }
 
-// gave is for what has no slots.
+// gave implements topology where there are no slots.
 func (redisDialer) gave(context.Context, string, mastership, *process) bool { return false }

@@ -12,38 +12,38 @@ import (
 	"tidegate/broker/lock"
 )
 
-// trust is what this node knows of the Redis process that has the histories of one
-// partition. It is what a node can say when Redis itself cannot: that another
-// process had them meanwhile, though this one still runs, that this one has
-// been flushed, or that former data has come back. Each is a doubt: an era that began
-// before the node was sure last has to end. All methods may be called concurrently.
+// trust is what this node knows about the Redis process that holds the histories of a
+// partition. With it the node can tell what Redis itself cannot: that another process held
+// them in between, although this one still runs; that this process was flushed; or that old
+// data has come back. Each of these is a doubt: an era must end if it began before the node
+// was last sure. All methods are safe for concurrent use.
 type trust struct {
-	heard atomic.Bool // a message of a history, which is of some era
+	heard atomic.Bool // a message with a position has come, so there is some era
 
 	// Guarded by mu.
 	mu      lock.Mutex[lock.Trust]
-	met     bool
+	met     bool // a script has run
 	master  mastership
-	from    string    // the claim of the master that has given the partition to this one; "": none, or Redis knows
-	losses  int64     // of the broker's links, by then
-	era     string    // that the process told last; ""
-	began   time.Time // when it first did
-	ended   []string  // eras before that
-	sure    time.Time // when it answered last
-	doubted time.Time // what began before is in doubt; zero: nothing is
+	from    string    // claim of the master that handed the partition to this one; "" if none did, or Redis knows
+	losses  int64     // of the broker's links, when the node last vouched
+	era     string    // the last one that the process told, or ""
+	began   time.Time // when it first told era
+	ended   []string  // earlier eras
+	sure    time.Time // when the process last answered
+	doubted time.Time // an era that began earlier is in doubt; zero if there is no doubt
 }
 
-// voucher is what a node tells a script of the process that runs it.
+// voucher is what a node tells a script about the process that runs it.
 type voucher struct {
 	mastership
 	from    string
 	doubted time.Time
-	fresh   string // the era that begins if there is none: all nodes that know as much say the same
+	fresh   string // the era that begins if there is none: all nodes with the same knowledge choose the same
 	at      time.Time
 }
 
-// vouch returns what a script is told over a connection to a process. Where a
-// process does not tell who it is, each lost link means that it may be another one.
+// vouch returns what to tell a script over a connection to p. If a process does not tell
+// who it is, each lost link means that it may be another one.
 func (t *trust) vouch(p *process, now time.Time) voucher {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -69,8 +69,8 @@ func (t *trust) vouch(p *process, now time.Time) voucher {
 	return voucher{mastership: p.mastership, from: t.from, doubted: t.doubted, fresh: freshEra(p.line, before), at: now}
 }
 
-// leaves returns who had the histories before the process, if that is another one, and
-// when the node was sure of it last.
+// leaves returns the process that held the histories before p, if it is another one, and
+// when the node was last sure of it.
 func (t *trust) leaves(p *process) (former mastership, sure time.Time, left bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -78,8 +78,7 @@ func (t *trust) leaves(p *process) (former mastership, sure time.Time, left bool
 	return t.master, t.sure, known && !p.continues(t.master.line)
 }
 
-// follow notes that a process has the histories from the one that had them before, and
-// all of them.
+// follow records that p has taken over all histories from the former master.
 func (t *trust) follow(former mastership, p *process) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -88,15 +87,15 @@ func (t *trust) follow(former mastership, p *process) {
 	}
 }
 
-// hear notes that a message has come, which tells that there is an era if it has a
-// position in a history.
+// hear is called for each message received. One with a position in a history shows that
+// there is an era.
 func (t *trust) hear(m *Message) {
 	if !m.Position.IsZero() && !t.heard.Load() && !strings.Contains(m.Channel, " ") {
 		t.heard.Store(true)
 	}
 }
 
-// learn notes that a script, which was told v, has been run, and which era it told.
+// learn records that a script that was told v has run and returned an era.
 func (t *trust) learn(v voucher, era string, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -108,12 +107,12 @@ func (t *trust) learn(v voucher, era string, now time.Time) {
 	case era == "" || era == t.era:
 	case !slices.Contains(t.ended, era):
 		t.begin(strings.Clone(era), now)
-	case v.at.After(t.began): // it is no late answer: the data of then is back (SWAPDB, RESTORE)
+	case v.at.After(t.began): // the answer is not late: old data is back (SWAPDB, RESTORE)
 		t.doubted = now
 	}
 }
 
-// begin notes the present era. It is called with mu held.
+// begin records a new era. The caller must hold mu.
 func (t *trust) begin(era string, now time.Time) {
 	if t.era != "" {
 		t.ended = append(t.ended, t.era)
@@ -122,10 +121,10 @@ func (t *trust) begin(era string, now time.Time) {
 	t.era, t.began = era, now
 }
 
-const endedMost = 16 // eras that a node knows to be over
+const endedMost = 16 // earlier eras that a node remembers
 
-// freshEra is the era that begins in a process which has none: another one than that
-// which it is known to have had.
+// freshEra returns the era that begins in a process which has none. It differs from the era
+// before, which the process is known to have had.
 func freshEra(line, before string) string {
 	if before == "" {
 		return "f" + line[:min(len(line), freshDigits)]
@@ -136,7 +135,7 @@ func freshEra(line, before string) string {
 
 const freshDigits = 10
 
-// arguments are the last ones of each script of history.
+// arguments returns the arguments that every script of history has last.
 func (v voucher) arguments() [vouched]any {
 	doubt := ""
 	if !v.doubted.IsZero() {
@@ -145,4 +144,4 @@ func (v voucher) arguments() [vouched]any {
 	return [vouched]any{v.claim(), doubt, v.fresh, v.from}
 }
 
-const vouched = 4 // arguments
+const vouched = 4 // number of arguments

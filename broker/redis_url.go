@@ -17,11 +17,11 @@ const (
 	redisCluster
 )
 
-// redisTarget is what a Redis URL says.
+// redisTarget is a parsed Redis URL.
 type redisTarget struct {
 	mode             redisMode
 	tls              bool
-	addresses        []string // host:port; of the Sentinels, if mode is redisSentinel
+	addresses        []string // host:port; those of the Sentinels if mode is redisSentinel
 	user             string
 	password         string
 	database         int
@@ -30,8 +30,8 @@ type redisTarget struct {
 	sentinelPassword string
 }
 
-// parseRedisURL reads RedisConfig.URL. Its errors say what to write, and never
-// show the URL, which may hold a password.
+// parseRedisURL parses RedisConfig.URL. Its errors say what to write. They never contain
+// the URL, which may contain a password.
 func parseRedisURL(text string) (redisTarget, error) {
 	if isCutByPassword(text) {
 		return redisTarget{}, errSpecial
@@ -62,9 +62,9 @@ func parseRedisURL(text string) (redisTarget, error) {
 
 var errSpecial = errors.New("redis URL: a special character of the password (or of the user) ends the address before its host. Write / as %2F, # as %23, ? as %3F, @ as %40, : as %3A and % as %25")
 
-// isCutByPassword reports whether the host seems to stand behind a character that
-// ends the address: then what is taken for the host, the path or a parameter would
-// be a part of the password.
+// isCutByPassword reports whether the host seems to come after a character that ends the
+// address. What would then be taken for the host, the path or a parameter is part of the
+// password.
 func isCutByPassword(text string) bool {
 	_, after, _ := strings.Cut(text, "://")
 	end := strings.IndexAny(after, "/?#")
@@ -76,7 +76,7 @@ func isCutByPassword(text string) bool {
 	return strings.ContainsAny(rest, "@#") || strings.Contains(query, "#") || strings.Contains(query, "@") && !named
 }
 
-// cutHosts takes the list of hosts out of a URL, which net/url cannot parse.
+// cutHosts removes the list of hosts from a URL, because net/url cannot parse it.
 func cutHosts(text string) (rest, hosts string) {
 	scheme, after, ok := strings.Cut(text, "://")
 	if !ok {

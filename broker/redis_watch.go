@@ -8,24 +8,24 @@ import (
 	"time"
 )
 
-// watch is where the parts of the broker say what went wrong, and how long Redis took.
-// All methods may be called concurrently.
+// watch collects failures and round-trip times from the parts of the broker. All methods
+// are safe for concurrent use.
 type watch struct {
-	// Fixed at birth.
+	// Immutable after construction.
 	log      *slog.Logger
 	observe  RedisObserver
 	refusals *refusals
-	wake     chan struct{} // the masters may be others
+	wake     chan struct{} // the masters may have changed
 
-	losses atomic.Int64 // of links, so far
+	losses atomic.Int64 // number of lost links so far
 }
 
 func newWatch(log *slog.Logger, observe RedisObserver) *watch {
 	return &watch{log: log, observe: observe, refusals: newRefusals(log, observe.Refused), wake: make(chan struct{}, 1)}
 }
 
-// wall calls f. If f panics it is not the process that ends, but what f did: the
-// panic is counted, logged with its stack and returned.
+// wall calls f. If f panics, wall counts the panic, logs it with its stack and returns it
+// as an error, so that the process goes on.
 func (w *watch) wall(f func() error) (err error) {
 	defer func() {
 		if reason := recover(); reason != nil {
@@ -39,7 +39,7 @@ func (w *watch) wall(f func() error) (err error) {
 	return f()
 }
 
-// stale says that something proved wrong: the masters may be others.
+// stale says that something has failed and the masters may have changed.
 func (w *watch) stale() {
 	select {
 	case w.wake <- struct{}{}:
@@ -47,7 +47,7 @@ func (w *watch) stale() {
 	}
 }
 
-// roundTrip says that one has ended.
+// roundTrip records the end of a round trip that began at start.
 func (w *watch) roundTrip(start time.Time) {
 	if w.observe.RoundTrip != nil {
 		w.observe.RoundTrip(time.Since(start))

@@ -11,10 +11,10 @@ import (
 	"unsafe"
 )
 
-// The subscriber connections speak RESP3 by themselves: there a connection that
-// subscribes takes other commands, too, so that HELLO can ask on the very
-// connection who is at its other end. An answer to a command and a push, which
-// comes by itself or confirms a subscription, differ by the first byte.
+// This file implements RESP3 for the subscriber connections. In RESP3 a connection that
+// subscribes accepts other commands, too, so that HELLO on the same connection can ask who
+// is at the other end. The first byte tells an answer to a command from a push, which comes
+// unasked or confirms a subscription.
 //
 //	+text -error :number ,number (number #bool _    one line
 //	$n =n !n                                        a string of n bytes
@@ -22,25 +22,25 @@ import (
 //	>n                                              a push of n elements
 //	%n |n                                           n pairs
 
-// answer is one thing that Redis says.
+// answer is one answer or push of Redis.
 type answer struct {
 	kind   byte     // the first byte
-	fields []string // all that is no array, in its order; valid until the next read
-	kinds  []byte   // their first bytes; the same
-	flat   bool     // no array is in another
+	fields []string // all elements that are not arrays, in order; valid until the next read
+	kinds  []byte   // their first bytes; valid as long
+	flat   bool     // no array is within another
 }
 
-// wireReader reads answers, within the bounds of what they may announce.
+// wireReader reads answers, within the limits of redis_bounds.go.
 type wireReader struct {
 	*bufio.Reader
 	fields   []string
 	kinds    []byte
 	elements int
-	known    [knownNames]string // what came lately in the first fields of pushes
+	known    [knownNames]string // recent values of the first fields of pushes
 }
 
-// A push begins with its kind and the name of a channel, which come again and again: a
-// string that was there lately, and hashes to a place of its own, takes no memory anew.
+// A push begins with its kind and the name of a channel, which repeat. A string that is
+// still in its place of known, which its hash selects, is reused without an allocation.
 const (
 	knownNames  = 512
 	longestName = 320 // of a channel in Redis, under most prefixes
@@ -58,7 +58,8 @@ func (r *wireReader) next() (answer, error) {
 	return answer{kind: kind, fields: r.fields, kinds: r.kinds, flat: deepest <= 1}, err
 }
 
-// element reads one element, and all within it, at a depth of arrays.
+// element reads one element and all within it. depth is the number of arrays around it;
+// deepest is the deepest level of arrays that was read.
 func (r *wireReader) element(depth int) (kind byte, deepest int, err error) {
 	line, err := r.line()
 	if err != nil {
@@ -93,7 +94,7 @@ func (r *wireReader) element(depth int) (kind byte, deepest int, err error) {
 		return kind, 0, fmt.Errorf("%w: %.40q", errBrokenProtocol, line)
 	}
 	deepest, err = r.array(n, depth+1)
-	if kind == '|' && err == nil { // what comes is said about what follows
+	if kind == '|' && err == nil { // an attribute of the element that follows
 		return r.element(depth)
 	}
 	return kind, deepest, err
@@ -136,7 +137,8 @@ func (r *wireReader) line() ([]byte, error) {
 	return text, nil
 }
 
-// name is text for what may be known. It looks for it among the first fields of a push.
+// name is like text, but for the first fields of an answer it looks for the string in
+// known.
 func (r *wireReader) name(n int) (string, error) {
 	if len(r.fields) > 1 || n > longestName {
 		return r.text(n)
@@ -154,10 +156,10 @@ func (r *wireReader) name(n int) (string, error) {
 	return *place, err
 }
 
-const readAhead = 64 << 10 // bytes that are made room for before they have come
+const readAhead = 64 << 10 // most memory to allocate before the bytes have arrived
 
-// text reads a string of n bytes and its end. What is announced takes room only as
-// it comes.
+// text reads a string of n bytes and its line end. It allocates memory only as bytes
+// arrive, not for the announced length.
 func (r *wireReader) text(n int) (string, error) {
 	if n > mostBulk {
 		return "", fmt.Errorf("%w: a string of %d bytes", errBrokenProtocol, n)
@@ -179,7 +181,7 @@ func (r *wireReader) text(n int) (string, error) {
 	return unsafe.String(unsafe.SliceData(data), n), nil
 }
 
-// field returns what follows a name among the fields of a map.
+// field returns the value after name among the fields of a map, or "".
 func (a answer) field(name string) string {
 	for i := 0; i+1 < len(a.fields); i++ {
 		if a.fields[i] == name {
@@ -189,15 +191,15 @@ func (a answer) field(name string) string {
 	return ""
 }
 
-// redisRefusal is an error that Redis has answered with.
+// redisRefusal is an error that Redis returned.
 type redisRefusal string
 
 func (e redisRefusal) Error() string { return string(e) }
 
-// RedisError says to go-redis what it is.
+// RedisError marks the type as a redis.Error of go-redis.
 func (redisRefusal) RedisError() {}
 
-// appendCommand appends a command as Redis reads it.
+// appendCommand appends a command in the protocol of Redis.
 func appendCommand(dst []byte, name string, args ...string) []byte {
 	dst = append(dst, '*')
 	dst = strconv.AppendInt(dst, int64(1+len(args)), 10)
