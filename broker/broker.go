@@ -129,8 +129,10 @@ type PublishOptions struct {
 	HistorySize int           // messages to keep; 0 keeps none
 	HistoryTTL  time.Duration // how long to keep a message; 0 means as long as HistorySize allows
 	Replicas    int           // how many replicas must have the message before it is confirmed. Only with history.
-	Bare        bool          // send only the payload, without an envelope; for exceptions see passesForEnvelope. Not with history.
-	RestLater   bool          // call no Rest for answers given before Publish returns; the caller takes care of that
+	// Bare sends only the payload, without an envelope, except where passesForEnvelope says
+	// otherwise. Not with history.
+	Bare      bool
+	RestLater bool // call no Rest for answers given before Publish returns; the caller takes care of that
 }
 
 // History keeps the messages of channels. Reading creates nothing: a channel that nobody

@@ -105,7 +105,8 @@ func passesForEnvelope(payload []byte) bool {
 	return bytes.HasPrefix(payload, []byte(envelopeStart))
 }
 
-// Bare returns the part of m that travels bare: the payload and its kind, and the channel.
+// Bare returns a message with only what travels bare: the payload and its kind, besides the
+// channel.
 func (m Message) Bare() Message {
 	return Message{Channel: m.Channel, Payload: m.Payload, Kind: m.Kind}
 }

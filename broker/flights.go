@@ -12,7 +12,7 @@ import (
 // concurrent use.
 type flights[K comparable, V any] struct {
 	mu    lock.Mutex[lock.Flights]
-	under map[K]*flight[V] // calls under way; the next of each is for those who wait
+	under map[K]*flight[V] // calls under way, by key; the next of each serves those who wait
 }
 
 type flight[V any] struct {

@@ -7,9 +7,9 @@ import (
 )
 
 // markOf returns the mark of envelopes that are published at the Redis process with the
-// given run_id. Only who may ask Redis for its run_id can compute the mark: an envelope
-// without it may be a user's text that a backend has published unchanged. If Redis cannot
-// be asked, runID is "" and there is no mark, "". The append script computes the same.
+// given run_id. Only a client that may ask Redis for its run_id can compute the mark: an
+// envelope without it may be a user's text that a backend has published unchanged. If Redis
+// cannot be asked, runID and the mark are "". The append script computes the same.
 func markOf(runID string) string {
 	if runID == "" {
 		return ""

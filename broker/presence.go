@@ -35,10 +35,10 @@ import (
 // delivers it.
 type Presence interface {
 	// Attend states which members a node has on channels, and is a sign of life of the
-	// node. In the order of list, and even with an error, taken says which attendances the
-	// broker has accepted. It ignores an attendance that is older than what it has of the
-	// node, and one that states only changes and does not follow what it has. Calls of
-	// Attend and Keep for one node must not overlap.
+	// node. taken says, in the order of list and even if err is not nil, which attendances
+	// the broker has accepted. The broker ignores an attendance that is older than what it
+	// has of the node, and one that states only changes and does not follow what it has.
+	// Calls of Attend and Keep for one node must not overlap.
 	Attend(ctx context.Context, by Attendant, list []Attendance) (taken []bool, err error)
 
 	// Keep is a sign of life of the node. It also handles lingers and leases that have
@@ -67,9 +67,9 @@ type Notices interface {
 	// and come after those that its attendances have caused. Put ignores ID, Time and
 	// Sessions. It drops the notice of a message if there is no room for it. It adds no
 	// second notice of a message if one with the same channel and Message.Key was put in
-	// the line within the last IdempotencyWindow; that counts as in line. In the order of
-	// list, and even with an error, inLine says which notices are in line or were dropped.
-	// After an error the others may be in line, too.
+	// the line within the last IdempotencyWindow; that counts as in line. inLine says, in
+	// the order of list and even if err is not nil, which notices are in line or were
+	// dropped. After an error the others may be in line, too.
 	Put(ctx context.Context, by Attendant, list []Notice) (inLine []bool, err error)
 
 	// Take makes t the teller, the only node that delivers the line, for the length of its
@@ -104,7 +104,9 @@ type Attendant struct {
 
 // Wants says which notices a backend wants.
 type Wants struct {
-	Line     string                    // the name of the line, without spaces and equals signs. A named line expires a week after its last notice
+	// Line is the name of the line, without spaces and equals signs. A named line expires a
+	// week after its last notice.
+	Line     string
 	Of       func(channel string) bool // reports whether the backend wants notices of a channel; nil means of all
 	Channels bool                      // NoticeOccupied and NoticeVacated
 	Members  bool                      // NoticeJoined and NoticeLeft
@@ -134,10 +136,10 @@ type Member struct {
 
 // Standing is what the broker knows of a node, returned by Keep.
 type Standing struct {
-	// Since returns the version from which on the broker has the node's attendances of a
-	// channel. It has forgotten older ones, or may have. That includes attendances without
-	// sessions, so that the broker may have the node on a channel that the node has left
-	// (see Attended).
+	// Since returns the first version from which the broker has the node's attendances of a
+	// channel. It has lost earlier ones, or may have. That includes attendances without
+	// sessions, so the broker may have the node on a channel that the node has left (see
+	// Attended).
 	Since func(channel string) uint64
 
 	Forgot uint64        // the largest value that Since returns for any channel

@@ -20,7 +20,7 @@ package broker
 //
 //	tidegate alive      a hash: @NODE is "END SINCE LAST LEASE": when the node's lease
 //	                    ends, in Unix milliseconds of Redis's clock; the first version
-//	                    from which on its attendances are known; the last version; and
+//	                    from which its attendances are known; the last version; and
 //	                    the length of its lease. " spared" follows if the node has been
 //	                    given more time
 //	tidegate on NODE    a set: the channels that the node has sessions on
@@ -68,8 +68,9 @@ return taken
 `
 
 // keepScript records a sign of life. The last of ARGV is the version. The script returns
-// the version from which on the node's attendances are known; in how many milliseconds the
-// next linger ends, or -1; the nodes that are dead; and the members whose linger has ended.
+// the first version from which the node's attendances are known; in how many milliseconds
+// the next linger ends, or -1; the nodes that are dead; and the members whose linger has
+// ended.
 const keepScript = epochLua + presenceLua + `
 local version = tonumber(ARGV[7])
 local me, dead = meet(version), reap()

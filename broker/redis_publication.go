@@ -18,7 +18,7 @@ type publication struct {
 	channel  string
 	command  *redis.Cmd
 	script   bool   // whether command runs the append script
-	envelope []byte // what command publishes, if it is an envelope without a script; run sets its mark
+	envelope []byte // the envelope that command publishes without a script; setMark completes it
 	replicas int    // how many must confirm
 	deadline time.Time
 	done     func(Position, error)
