@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// Roll holds who was on a channel at one moment, as its audience has been told, and the
-// changes since then. With it, a newcomer can be told the Members without holding the
-// channel's lock.
+// Roll holds the members of a channel at one moment, as its audience has been told, and the
+// changes since then. It lets a newcomer be told the Members without holding the channel's
+// lock while the list is encoded.
 type Roll struct {
 	Members []Who // in no order; owned by the caller
 

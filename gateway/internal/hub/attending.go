@@ -7,11 +7,11 @@ import (
 	"tidegate/gateway/internal/attendance"
 )
 
-// anybody is who is counted, and no member.
+// anybody stands for a session that is counted without being a member.
 var anybody attendance.Who
 
-// attend counts a subscription as what is known of its session now, by the channel's
-// rule, or counts it no more. The caller holds ch.mu.
+// attend counts the subscription according to the channel's rule and what is known of its
+// session now, or stops counting it. The caller must hold ch.mu.
 func (ch *Channel) attend(sub *Subscription) {
 	a := ch.all.Attendance
 	if a == nil {
@@ -29,7 +29,7 @@ func (ch *Channel) attend(sub *Subscription) {
 	}
 }
 
-// attendeeOf returns what a subscription is counted as; nil: nothing asks for it.
+// attendeeOf returns what the subscription is counted as, or nil if it is not counted.
 func (ch *Channel) attendeeOf(sub *Subscription) *attendance.Who {
 	rule := ch.rule.Load()
 	if sub.gone || sub.terms.Unseen || !rule.Presence && !ch.all.Counts(ch.name) {
@@ -46,8 +46,8 @@ func (ch *Channel) attendeeOf(sub *Subscription) *attendance.Who {
 	return &anybody
 }
 
-// Recount looks anew at whom the subscription is counted as, since its user has become
-// known, or the rules have changed.
+// Recount updates what the subscription is counted as. It is called when its user has become
+// known or the rules have changed.
 func (sub *Subscription) Recount() {
 	ch := sub.channel
 	ch.mu.Lock()
@@ -110,15 +110,15 @@ func newsOf(c attendance.Change) News {
 	return News{Kind: ManyChanged}
 }
 
-// mustFollow reports whether the audience is to hear of joins and leaves, and this node
-// does not. The caller holds ch.joining.
+// mustFollow reports whether the audience must be told of joins and leaves that this node
+// does not follow yet. The caller must hold ch.joining.
 func (ch *Channel) mustFollow() bool {
 	return !ch.followed && ch.all.Attendance != nil && ch.rule.Load().JoinLeave
 }
 
-// follow makes sure that the joins and leaves of the channel are heard here, if its
-// audience is to hear of them. When it returns, all that come or go from then
-// on is told. The caller holds ch.joining.
+// follow makes this node follow the channel's joins and leaves if the audience is to be told
+// of them. Once it has returned, every join and leave is told. The caller must hold
+// ch.joining.
 func (ch *Channel) follow(ctx context.Context) error {
 	if !ch.mustFollow() {
 		return nil
@@ -130,7 +130,7 @@ func (ch *Channel) follow(ctx context.Context) error {
 	return nil
 }
 
-// unfollow undoes follow. The caller holds ch.joining.
+// unfollow undoes follow. The caller must hold ch.joining.
 func (ch *Channel) unfollow(ctx context.Context) error {
 	if !ch.followed {
 		return nil
@@ -151,8 +151,8 @@ func (ch *Channel) followLive() {
 	}
 }
 
-// tellChange tells the audience who came or went, if the rule still says so. The
-// caller holds ch.mu.
+// tellChange tells the audience who joined or left, if the rule still asks for that. The
+// caller must hold ch.mu.
 func (ch *Channel) tellChange(c attendance.Change) {
 	if !ch.rule.Load().JoinLeave {
 		return

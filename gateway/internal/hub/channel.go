@@ -14,44 +14,44 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// Channel is a channel that sessions of this node listen to.
+// Channel is a channel to which sessions of this node are subscribed.
 //
-// A node may have many with a session each: what only some of them need lies
-// elsewhere, and the small fields side by side.
+// A node may have many channels with one session each. To keep Channel small, data that only
+// some channels need is stored elsewhere, and small fields are placed next to each other.
 type Channel struct {
 	// Fixed at birth.
 	name string
 	all  *shared
 
-	rule atomic.Pointer[rules.Rule] // replaced when the rules are loaded anew
+	rule atomic.Pointer[rules.Rule] // replaced when the rules are reloaded
 
-	joining lock.Turn[lock.Joining]  // serialises joining and leaving at the broker
-	mu      lock.Mutex[lock.Channel] // held while a message goes to the audience, so that all see one order
+	joining lock.Turn[lock.Joining]  // serializes joining and leaving at the broker
+	mu      lock.Mutex[lock.Channel] // held during delivery, so that all see one order
 
 	holds    int32 // guarded by the shard's mu
-	live     bool  // the broker delivers; guarded by joining
-	followed bool  // joins and leaves too; guarded by joining
-	retired  bool  // it has gone from the hub; guarded by mu
+	live     bool  // the broker delivers its messages; guarded by joining
+	followed bool  // joins and leaves are followed; guarded by joining
+	retired  bool  // the hub has removed it; guarded by mu
 
 	// Guarded by mu.
-	delivered uint64 // messages to the audience
+	delivered uint64 // messages delivered to the audience
 	audiences []audience
-	*past                       // nil: nothing is known of its history, or it has none
-	delayed   *[]*outbox.Outbox // that are to be written when the rule's Delay is over; nil: none
-	deltas    *deltas           // nil: there are no subscriptions with deltas
+	*past                       // nil if nothing is known of its history or it has none
+	delayed   *[]*outbox.Outbox // to be written after the rule's Delay; nil if none
+	deltas    *deltas           // nil if no subscription has deltas
 }
 
-// shared is what all channels of a node have in common.
+// shared is the state that all channels of a node share.
 type shared struct {
 	Config
 	following following
 	timelines timeline.Store
-	repairs   chan struct{} // a place in it is the right to read for a repair
-	received  atomic.Uint64 // messages, to sample from
-	entries   sync.Pool     // of *timeline.Entry, of messages that are in no history
+	repairs   chan struct{} // semaphore: a repair holds a slot while it reads
+	received  atomic.Uint64 // number of messages, used for sampling
+	entries   sync.Pool     // of *timeline.Entry, for messages that no history keeps
 }
 
-// audience is the part of a channel's subscriptions that speak one dialect.
+// audience is the subscriptions of a channel that use the same dialect.
 type audience struct {
 	dialect *Dialect
 	members []member
@@ -62,8 +62,7 @@ type member struct {
 	of  *Subscription
 }
 
-// Subscription is a session's place on a channel. Hub.Reserve makes it, and Hub.Release
-// ends it.
+// Subscription is a session's place on a channel, from Hub.Reserve to Hub.Release.
 type Subscription struct {
 	// Fixed at birth.
 	channel *Channel
@@ -71,54 +70,53 @@ type Subscription struct {
 	terms   Terms
 
 	// Guarded by channel.mu.
-	gone    bool            // left for good: it does not join any more
-	index   int32           // in its audience's members; nowhere: it is not in it
-	as      *attendance.Who // counted so; nil: not
-	dialect *Dialect        // by which it is told messages
+	gone    bool            // the session has left for good and cannot join again
+	index   int32           // in the members of its audience, or nowhere if it has not joined
+	as      *attendance.Who // what it is counted as; nil if it is not counted
+	dialect *Dialect        // encodes its messages
 }
 
-// Terms are how a session is on a channel.
+// Terms are the options of a subscription.
 type Terms struct {
-	NoEcho  bool // it does not hear what it has published
-	Unseen  bool // it is no member, and backends are not told of it
-	Unaware bool // it does not hear who comes and goes
+	NoEcho  bool // it does not receive what it has published itself
+	Unseen  bool // it is not a member, and backends are not told of it
+	Unaware bool // it is not told of joins and leaves
 }
 
-// past is what is known of a channel's history, and what is being read of it. It is
-// guarded by the channel's mu.
+// past is what is known of a channel's history, and the reads of it that are under way. It
+// is guarded by the channel's mu.
 type past struct {
 	timeline.Timeline
-	repairing *repairing // nil: nothing is being repaired
-	reading   *rangeRead // for those who resume; nil: nothing
-	failed    *rangeRead // the last that did
+	repairing *repairing // nil if no repair is under way
+	reading   *rangeRead // for clients that resume; nil if none is under way
+	failed    *rangeRead // the last read that failed
 }
 
-// repairing is a repair that is under way: what a channel has missed is read from
-// its history, and given to its audience in order. What follows live goes on
-// meanwhile.
+// repairing is a repair under way: it reads what the channel has missed from its history,
+// and sends it to the audience in order, up to where live messages continue.
 type repairing struct {
-	done  chan struct{} // closed when it has ended
-	hurry chan struct{} // told when the broker may be there again
+	done  chan struct{} // closed when the repair has ended
+	hurry chan struct{} // signaled when the broker may be reachable again
 }
 
-// rangeRead is a read that others wait for.
+// rangeRead is a read of the history that several clients may wait for.
 type rangeRead struct {
 	done     chan struct{}
-	outdated bool // the history was cleared meanwhile; guarded by the channel's mu
+	outdated bool // the history was cleared during the read; guarded by the channel's mu
 
-	// To be read after done is closed.
+	// Valid after done is closed.
 	err error
 	end time.Time
 }
 
-// deltas is what a channel keeps while there are subscriptions with deltas. Who has just
-// come, or was not told the last message, is told the next one whole; by that it becomes
-// one of those who are told what differs. It is guarded by the channel's mu.
+// deltas is the state of a channel that has subscriptions with deltas. A subscription that
+// has just joined, or was not sent the last message, is sent the next one in full; after
+// that, it receives differences. The channel's mu guards deltas.
 type deltas struct {
-	latest    timeline.Latest // what those who are told what differs were told last
-	open      bool            // a message is on its way to the audiences
-	skipping  []*Subscription // that are not to hear it
-	conflated bool            // what waits may have been replaced: all is told whole
+	latest    timeline.Latest // the last message sent to those that receive differences
+	open      bool            // a delivery has begun and not ended
+	skipping  []*Subscription // subscriptions that skip this message
+	conflated bool            // queued messages may be replaced, so all are sent in full
 }
 
 // Name returns the channel's name.
@@ -127,22 +125,22 @@ func (ch *Channel) Name() string { return ch.name }
 // Channel returns the name of the subscription's channel.
 func (sub *Subscription) Channel() string { return sub.channel.name }
 
-// Unseen reports whether the session is no member of the channel.
+// Unseen reports whether the session is hidden: it is not a member of the channel.
 func (sub *Subscription) Unseen() bool { return sub.terms.Unseen }
 
-// joined reports whether the subscription is in its audience. The caller holds the
+// joined reports whether the subscription is in its audience. The caller must hold the
 // channel's mu.
 func (sub *Subscription) joined() bool { return sub.index != nowhere }
 
 const nowhere = -1
 
-// skips reports whether the session is not to hear the message, or, since it has
-// published it, does not want to.
+// skips reports whether the session must not receive the message, or has published it and
+// wants no echo.
 func (sub *Subscription) skips(m *broker.Message) bool {
 	return m.Except != "" && sub.by.ID() == m.Except || sub.terms.NoEcho && sub.by.ID() == m.Session
 }
 
-// Audience returns those who listen to the channel, and how many messages they had.
+// Audience returns the channel's subscribers and the number of messages delivered to them.
 func (ch *Channel) Audience() (list []Subscriber, messages uint64) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
@@ -168,7 +166,7 @@ func (ch *Channel) audienceOf(d *Dialect) *audience {
 	return &ch.audiences[len(ch.audiences)-1]
 }
 
-// add puts sub into its audience, in which it is not. The caller holds ch.mu.
+// add adds sub to its audience. It must not have joined yet. The caller must hold ch.mu.
 func (ch *Channel) add(sub *Subscription) {
 	if sub.dialect.manner != plain && ch.deltas == nil {
 		ch.deltas = new(deltas)
@@ -178,7 +176,7 @@ func (ch *Channel) add(sub *Subscription) {
 	a.members = append(a.members, member{sub.by.Outbox(), sub})
 }
 
-// remove takes sub out of its audience, if it is in it. The caller holds ch.mu.
+// remove removes sub from its audience, if it has joined. The caller must hold ch.mu.
 func (ch *Channel) remove(sub *Subscription) {
 	if !sub.joined() {
 		return
@@ -192,8 +190,8 @@ func (ch *Channel) remove(sub *Subscription) {
 	sub.index = nowhere
 }
 
-// tellBy has the subscription told its messages by a dialect; nil: as before. The caller
-// holds ch.mu.
+// tellBy makes d the dialect of the subscription. A nil d changes nothing. The caller must
+// hold ch.mu.
 func (ch *Channel) tellBy(sub *Subscription, d *Dialect) {
 	if d == nil || d == sub.dialect {
 		return

@@ -11,42 +11,42 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// Config is what a Hub is made of. History, Attendance and Trace may be nil, all else is
-// required.
+// Config is the configuration of a Hub. History, Attendance and Trace may be nil; the other
+// fields are required.
 type Config struct {
 	Broker     Broker
-	History    broker.History         // nil: no channel keeps history
-	Attendance *attendance.Attendance // nil: nobody is counted
+	History    broker.History         // nil if no channel keeps history
+	Attendance *attendance.Attendance // nil if nobody is counted
 
-	Rule   func(channel string) *rules.Rule // as it stands; it is not changed
-	Counts func(channel string) bool        // whether somebody is told how many sessions are on a channel
-	Trace  Tracer                           // nil: nobody traces messages
+	Rule   func(channel string) *rules.Rule // returns the present rule, which is never modified
+	Counts func(channel string) bool        // whether anybody wants its number of sessions
+	Trace  Tracer                           // nil if no messages are traced
 
-	Line          *outbox.Line // of the outboxes that are to be written
+	Line          *outbox.Line // the outboxes that wait to be written
 	Outboxes      *outbox.Pool
-	Subscriptions int // at most; 0: no limit
+	Subscriptions int // the maximum; 0 means no limit
 
-	Life       context.Context // ends with the node
+	Life       context.Context // canceled when the node stops
 	Background *wall.Group
 	Wall       *wall.Wall
 	Log        *slog.Logger
 	Counters   Counters
 }
 
-// Broker is how messages of channels are asked for. Both methods are as broker.Broker's.
+// Broker subscribes to channels. The methods are those of broker.Broker.
 type Broker interface {
 	Subscribe(ctx context.Context, channels ...string) error
 	Unsubscribe(ctx context.Context, channel string) error
 }
 
-// Counters are told of losses, and of what became of them.
+// Counters count losses and how they ended.
 type Counters struct {
-	Told         Counter // losses that an audience was told of
-	Repaired     Counter // that were closed from the history
-	Recovered    Counter // clients with a cursor that were brought all that they had missed
-	NotRecovered Counter // those that were not
-	Reads        Counter // of histories
+	Told         Counter // losses reported to an audience
+	Repaired     Counter // losses repaired from the history
+	Recovered    Counter // clients with a cursor that received everything they had missed
+	NotRecovered Counter // clients with a cursor that did not
+	Reads        Counter // reads of a history
 }
 
-// Counter counts one more.
+// Counter is a counter that can be incremented by one.
 type Counter interface{ Inc() }

@@ -8,8 +8,9 @@ import (
 	"tidegate/gateway/internal/timeline"
 )
 
-// deliver sends an entry to the audience. The caller holds ch.mu, and has what is
-// parked written when there is no more to deliver.
+// deliver sends an entry to the audience. The caller must hold ch.mu, and must call
+// Line.Help or Line.Rouse once it has nothing more to deliver, because the outboxes are only
+// parked.
 func (ch *Channel) deliver(e *timeline.Entry) {
 	ch.delivered++
 	conflate := ch.rule.Load().Conflate
@@ -36,8 +37,8 @@ func (ch *Channel) deliver(e *timeline.Entry) {
 	ch.all.following.look(ch)
 }
 
-// send queues a message's frame for every member. A nil delivery is one that nobody
-// traces.
+// send queues the message's frame for every member of the audience. d is nil if the message
+// is not traced.
 func (ch *Channel) send(a *audience, e *timeline.Entry, frame []byte, conflate bool, d *delivery) {
 	boxes := ch.all.Outboxes
 	woken := ch.wakes()
@@ -62,7 +63,7 @@ func (ch *Channel) send(a *audience, e *timeline.Entry, frame []byte, conflate b
 	woken.rouse()
 }
 
-// announce sends news to the audience. The caller holds ch.mu.
+// announce sends news to the audience. The caller must hold ch.mu.
 func (ch *Channel) announce(n News) {
 	n.Channel = ch.name
 	for i := range ch.audiences {
@@ -82,7 +83,7 @@ func (ch *Channel) announce(n News) {
 	ch.all.Line.Rouse()
 }
 
-// sendNews queues a frame that is no message for every member that is to hear it.
+// sendNews queues the frame of some news for every member that is to receive it.
 func (ch *Channel) sendNews(a *audience, frame Frame, n *News) {
 	woken := ch.wakes()
 	for i := range a.members {
@@ -95,8 +96,8 @@ func (ch *Channel) sendNews(a *audience, frame Frame, n *News) {
 	woken.rouse()
 }
 
-// announceGap tells the audience, if there is one, that messages are lost. The
-// caller holds ch.mu.
+// announceGap tells the audience, if it is not empty, that messages are lost. The caller
+// must hold ch.mu.
 func (ch *Channel) announceGap() {
 	if !ch.isHeard() {
 		return
@@ -105,8 +106,9 @@ func (ch *Channel) announceGap() {
 	ch.announce(News{Kind: Gap})
 }
 
-// skipsNews reports whether the session is not to hear the news: of who comes and goes
-// nothing, or nothing of itself. The caller holds the channel's mu.
+// skipsNews reports whether the session must not receive the news: it does not want joins
+// and leaves, or, if othersOnly is set, the news is about the session's own member. The
+// caller must hold the channel's mu.
 func (sub *Subscription) skipsNews(n *News, othersOnly bool) bool {
 	switch n.Kind {
 	case Joined, Left:
@@ -117,14 +119,14 @@ func (sub *Subscription) skipsNews(n *News, othersOnly bool) bool {
 	return false
 }
 
-// isOf reports whether a subscription is one of a member's. The caller holds the channel's
-// mu.
+// isOf reports whether the subscription is counted as the member who. The caller must hold
+// the channel's mu.
 func (sub *Subscription) isOf(who *attendance.Who) bool {
 	return sub.as != nil && sub.as.User == who.User && sub.as.Session == who.Session
 }
 
-// woken hands outboxes that are to be written now to the flushers in groups, while
-// others are still being served.
+// woken collects outboxes that must be written. It passes them to the flushers in groups, so
+// that writing begins while other members are still being served.
 type woken struct {
 	ch    *Channel
 	delay time.Duration
@@ -134,7 +136,8 @@ type woken struct {
 
 func (ch *Channel) wakes() woken { return woken{ch: ch, delay: ch.rule.Load().Delay} }
 
-// add takes what became of a member's frame.
+// add handles the verdict on a member's frame: it collects an outbox that must be written,
+// and dismisses a session whose outbox is full.
 func (w *woken) add(m *member, v outbox.Verdict) {
 	switch v {
 	case outbox.Wakes:
@@ -147,14 +150,15 @@ func (w *woken) add(m *member, v outbox.Verdict) {
 	}
 }
 
-// rouse hands over the outboxes that were added.
+// rouse passes the collected outboxes on.
 func (w *woken) rouse() {
 	w.ch.rouse(w.boxes[:w.n], w.delay)
 	w.n = 0
 }
 
-// rouse puts outboxes in line for the flushers, or, if the rule has a Delay, leaves
-// them until it is over: what comes meanwhile goes out with it, in one system call.
+// rouse puts the outboxes in line for the flushers. If the rule has a Delay, it first waits
+// that long, so that what is queued meanwhile is written by the same system call. It does
+// not block.
 func (ch *Channel) rouse(boxes []*outbox.Outbox, delay time.Duration) {
 	switch {
 	case delay <= 0:
@@ -178,7 +182,8 @@ func (ch *Channel) rouseDelayed() {
 	}
 }
 
-// TellCount tells those who are on a channel here how many there are in the whole cluster.
+// TellCount tells the channel's subscribers on this node how many sessions the whole cluster
+// has on it.
 func (h *Hub) TellCount(channel string, sessions int) {
 	if ch := h.find(channel); ch != nil {
 		ch.mu.Lock()

@@ -9,35 +9,36 @@ import (
 	"tidegate/gateway/internal/timeline"
 )
 
-// Tracer is told of a message with a Trace that has come to an audience. What it returns
-// is called once: when all of its subscribers have been written to, or, if they do not
-// take it, after traceLife; nil: nobody wants to know. Neither may block.
+// Tracer is called for each message with a Trace that is delivered to an audience. The
+// function it returns is called once: when the message has been written to all of its
+// subscribers, or after traceLife if some do not take it. Tracer returns nil if the result
+// is not wanted. Neither function may block.
 type Tracer func(m *broker.Message, received time.Time) (done func(Delivered))
 
-// Delivered is what became of a message on a node.
+// Delivered is the outcome of a message's delivery on one node.
 type Delivered struct {
-	Sessions int       // that it was queued for
-	Written  int       // of these, whose connection has taken it; on a channel that conflates nobody counts them
-	At       time.Time // when the last of them has; if none has, when it was queued
+	Sessions int       // sessions that it was queued for
+	Written  int       // taken by their connections; not counted if the channel conflates
+	At       time.Time // when the last connection took it, or when it was queued if none has
 }
 
-// delivery is a message that is traced on its way to the audience of this node.
+// delivery tracks a traced message on its way to the audience of this node.
 type delivery struct {
 	// Fixed at birth.
 	done func(Delivered)
 
-	// Owned by the channel's deliver until sent.
+	// Owned by Channel.deliver until it calls sent.
 	sessions int
 	timer    *time.Timer
 	at       time.Time // when sent was called
 
-	awaited atomic.Int64 // sessions that are still to be written to; and one more, until sent
+	awaited atomic.Int64 // sessions still to be written to, plus one until sent is called
 	written atomic.Int64
-	last    atomic.Pointer[time.Time] // when the last of these was; nil: none was
+	last    atomic.Pointer[time.Time] // when the last of them was written; nil if none has been
 	over    atomic.Bool
 }
 
-// begin returns how a message is traced; nil: it is not.
+// begin returns the delivery of a traced message, or nil if the message is not traced.
 func (t Tracer) begin(e *timeline.Entry) *delivery {
 	if t == nil || e.Message.Trace == "" {
 		return nil
@@ -46,7 +47,7 @@ func (t Tracer) begin(e *timeline.Entry) *delivery {
 	if received.IsZero() {
 		received = time.Now()
 	}
-	m := e.Message // the entry may be used again before that is called
+	m := e.Message // the entry may be reused before done is called
 	done := t(&m, received)
 	if done == nil {
 		return nil
@@ -56,7 +57,7 @@ func (t Tracer) begin(e *timeline.Entry) *delivery {
 	return d
 }
 
-// follow returns what is to be called when the message has been written; nil: nothing.
+// follow returns the function to call when the message has been written, or nil for a nil d.
 func (d *delivery) follow() func() {
 	if d == nil {
 		return nil
@@ -69,25 +70,25 @@ func (d *delivery) follow() func() {
 	}
 }
 
-// expect is called before the message is queued for a session that is awaited.
+// expect must be called before the message is queued for a session whose write is awaited.
 func (d *delivery) expect() {
 	if d != nil {
 		d.awaited.Add(1)
 	}
 }
 
-// queued takes what became of that.
+// queued records the outcome of queuing the message for one session.
 func (d *delivery) queued(v outbox.Verdict, conflate bool) {
 	switch {
 	case d == nil:
 	case v <= outbox.Wakes:
 		d.sessions++
 	case !conflate:
-		d.awaited.Add(-1) // not the last: deliver itself is one
+		d.awaited.Add(-1) // cannot reach zero: sent has not been called yet
 	}
 }
 
-// sent says that all have been queued.
+// sent records that the message has been queued for all sessions.
 func (d *delivery) sent() {
 	if d == nil {
 		return

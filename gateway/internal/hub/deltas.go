@@ -2,8 +2,9 @@ package hub
 
 import "tidegate/broker"
 
-// begin returns the message that those were told before who are told what differs; nil:
-// it is not known. A delivery that has not ended may have told some of them.
+// begin begins a delivery. It returns the last message sent to the subscriptions that
+// receive differences, or nil if it is not known. After a delivery that did not end, it is
+// not known, since only some of them may have received that message.
 func (d *deltas) begin(all *shared) (before *broker.Message) {
 	if d == nil {
 		return nil
@@ -15,7 +16,7 @@ func (d *deltas) begin(all *shared) (before *broker.Message) {
 	return d.latest.Message()
 }
 
-// end notes that all were told a message but those that have skipped it.
+// end records that m was sent to all subscriptions but those that skipped it.
 func (d *deltas) end(ch *Channel, m *broker.Message, conflated bool) {
 	if d == nil {
 		return
@@ -36,14 +37,14 @@ func (d *deltas) end(ch *Channel, m *broker.Message, conflated bool) {
 	d.latest.Keep(m, &ch.all.timelines)
 }
 
-// skip notes that a subscription is not told the message at hand.
+// skip records that sub is not sent the present message.
 func (d *deltas) skip(sub *Subscription) {
 	if sub.dialect.manner != plain {
 		d.skipping = append(d.skipping, sub)
 	}
 }
 
-// moveAll moves the members of an audience to that of another dialect.
+// moveAll moves all members of an audience to the audience of another dialect.
 func (ch *Channel) moveAll(from int, to *Dialect) {
 	for len(ch.audiences[from].members) > 0 {
 		members := ch.audiences[from].members
@@ -51,8 +52,8 @@ func (ch *Channel) moveAll(from int, to *Dialect) {
 	}
 }
 
-// trimDeltas lets go of what is kept for subscriptions with deltas once there are none.
-// The caller holds ch.mu.
+// trimDeltas frees the state for deltas once no subscription has deltas. The caller must
+// hold ch.mu.
 func (ch *Channel) trimDeltas() {
 	if ch.deltas == nil {
 		return

@@ -5,26 +5,27 @@ import (
 	"tidegate/gateway/internal/timeline"
 )
 
-// Dialect is an Encoder, and how it tells messages: a channel's audience is grouped by it.
+// Dialect is an Encoder together with the manner of encoding messages. A channel groups its
+// audience by Dialect.
 type Dialect struct {
 	Encoder
 
-	// Of subscriptions with deltas the messages are told by others than the plain one.
+	// Subscriptions with deltas use these two instead of the plain Dialect.
 	manner    manner
-	full      *Dialect // tells what comes first
-	differing *Dialect // tells what comes next
+	full      *Dialect // for the first message
+	differing *Dialect // for the messages after it
 }
 
-// manner is how a dialect tells messages.
+// manner says how a Dialect encodes messages.
 type manner uint8
 
 const (
-	plain     manner = iota // as they are
-	full                    // as a delta that says all
-	differing               // as a delta that says what differs
+	plain     manner = iota // unchanged
+	full                    // as a delta that contains the whole message
+	differing               // as a delta that contains the difference
 )
 
-// NewDialect returns the plain dialect of an Encoder, which has one alone.
+// NewDialect returns the plain Dialect of an Encoder. Call it once for each Encoder.
 func NewDialect(e Encoder) *Dialect {
 	d := &Dialect{Encoder: e}
 	first, next := *d, *d
@@ -35,10 +36,10 @@ func NewDialect(e Encoder) *Dialect {
 	return d
 }
 
-// Deltas returns the dialect of subscriptions with deltas.
+// Deltas returns the Dialect for subscriptions with deltas.
 func (d *Dialect) Deltas() *Dialect { return d.full }
 
-// EncodeMessage returns the frame of a message.
+// EncodeMessage returns the frame of a message, in full.
 func (d *Dialect) EncodeMessage(m *broker.Message) ([]byte, error) {
 	if d.manner != plain {
 		return d.EncodeDelta(m, nil, nil)
@@ -46,8 +47,8 @@ func (d *Dialect) EncodeMessage(m *broker.Message) ([]byte, error) {
 	return d.Encoder.EncodeMessage(m)
 }
 
-// resumed returns the dialect of a subscription's messages while it resumes: it knows of
-// each what the client was told before.
+// resumed returns the Dialect for a subscription's messages while it resumes. Then the hub
+// knows the previous message of this client, so that it can send differences.
 func (d *Dialect) resumed() *Dialect {
 	if d.manner == plain {
 		return d
@@ -55,8 +56,8 @@ func (d *Dialect) resumed() *Dialect {
 	return d.differing
 }
 
-// frameOf returns an entry's frame for who was told a message before; nil: none, or it is
-// not known.
+// frameOf returns the entry's frame for a client whose last message was before; nil means
+// that there is none or that it is not known.
 func (d *Dialect) frameOf(e *timeline.Entry, before *broker.Message) ([]byte, error) {
 	switch {
 	case d.manner == plain:

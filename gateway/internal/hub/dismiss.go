@@ -6,12 +6,12 @@ import (
 	"tidegate/gateway/internal/pause"
 )
 
-// DismissWindow is over how much time those are sent away who would else all come back at
-// once.
+// DismissWindow is the time over which dismissals are spread, so that the clients do not all
+// reconnect at once.
 const DismissWindow = 3 * time.Second
 
-// dismiss sends the members of an audience away, spread over the DismissWindow. They hear
-// nothing of the channel any more. The caller holds ch.mu.
+// dismiss dismisses all members of an audience, spread over DismissWindow. They receive
+// nothing more of the channel. The caller must hold ch.mu.
 func (ch *Channel) dismiss(a *audience, d Dismissal) {
 	members := a.members
 	a.members = nil

@@ -1,27 +1,29 @@
-// Package hub is the channels of one node: who listens to each of them here, what is sent
-// to whom, and in which order. It repairs what the node has missed, and brings to who comes
-// back what was published meanwhile. It knows the broker, and no commands, no protocols,
-// no rights and no connections: a session shows it the few things of subscriber.go.
+// Package hub manages the channels of one node: which sessions are subscribed to each
+// channel, what is sent to whom, and in which order. It repairs what the node has missed,
+// and sends a client that comes back what was published meanwhile. It depends on the broker.
+// It knows nothing of commands, protocols, permissions or connections: a session implements
+// the small interfaces of subscriber.go.
 //
-// What a reader meets first:
+// The main types:
 //
-//	Hub            the node's channels by name. The broker's messages come in by Receive
-//	Channel        one of them: its audience, and what is known of its history
+//	Hub            the node's channels by name. Receive takes messages from the broker
+//	Channel        one channel: its audience, and what is known of its history
 //	Subscription   a session's place on a channel, from Reserve to Release
-//	Join           a session's way into the audience: Begin, Hub.MakeLive, Enter
+//	Join           adds a session to the audience: Begin, Hub.MakeLive, Enter
 //
-// What a session shows:
+// The interfaces of a session:
 //
-//	Subscriber     who it is, its outbox, and how it goes
-//	Joiner         on the way: how it is answered, and when it has a connection
-//	Encoder        how its protocol says messages and news
+//	Subscriber     its identity, its outbox, and how to end it
+//	Joiner         used while it joins: replies to its client, waits for its connection
+//	Encoder        encodes messages and news for its protocol
 //
-// The ordinary way of a message reads downward:
+// The usual path of a message:
 //
 //	Hub.Receive ──> Channel.receive ──> deliver ──> Dialect.frameOf ──> send ──> Outbox.Push… ──> Line.Park
 //
-// Off it hang, each in a file of its own: repair.go (what was missed), resume.go (who comes
-// back), quiet.go (a last message that was missed), deltas.go (who is told what differs),
-// following.go (a message that is traced) and attending.go (who is counted). Which events may
-// leave a client without a message, and who tells it, stands in package gateway, promise.go.
+// The other concerns have a file each: repair.go (missed messages), resume.go (clients that
+// come back), quiet.go (a missed last message), deltas.go (clients that receive differences
+// only), following.go (tracing a message) and attending.go (counting members). The file
+// promise.go of package gateway lists the events that may leave a client without a message,
+// and who tells the client.
 package hub

@@ -6,9 +6,10 @@ import (
 	"tidegate/broker"
 )
 
-// Trace follows a message of a channel, for some time at most, by its mark, which stands
-// for its session, or, where messages travel bare, by the SumOf its payload. ok is false if
-// as many are followed as can be.
+// Trace starts to follow a message of a channel, for at most traceLife. The message is
+// identified by mark, which it carries as its session, or, on a channel without envelopes,
+// by sum, the SumOf its payload. ok is false if MostTraced messages are being followed
+// already.
 func (h *Hub) Trace(channel, mark, sum string) (ok bool) {
 	f := &h.following
 	t := &traced{channel: channel, mark: mark, sum: sum}
@@ -19,11 +20,11 @@ func (h *Hub) Trace(channel, mark, sum string) (ok bool) {
 	return true
 }
 
-// EndTrace follows a message no more.
+// EndTrace stops following a message.
 func (h *Hub) EndTrace(mark string) { h.following.remove(mark) }
 
-// Traced returns what has become of a message that is followed; the zero Report: it is not,
-// or has not come.
+// Traced returns what has become of a followed message so far, or the zero Report if it is
+// not followed or has not been received.
 func (h *Hub) Traced(mark string) Report {
 	t := h.following.first(func(t *traced) bool { return t.mark == mark })
 	if t == nil {
@@ -32,8 +33,8 @@ func (h *Hub) Traced(mark string) Report {
 	return t.report()
 }
 
-// begin returns how a message is followed that goes to the audience of ch now; nil: it
-// is not, or it has come before. The caller holds ch.mu.
+// begin returns the traced of a message that is about to be delivered to the audience of ch,
+// or nil if it is not followed or has been received before. The caller must hold ch.mu.
 func (f *following) begin(ch *Channel, m *broker.Message) *traced {
 	if f.all.Load() == nil {
 		return nil
@@ -45,8 +46,8 @@ func (f *following) begin(ch *Channel, m *broker.Message) *traced {
 	return t
 }
 
-// look notes how far the followed messages of ch have come, before a newer one can
-// take their place. The caller holds ch.mu.
+// look records how far the followed messages of ch have come, before a newer message can
+// replace them. The caller must hold ch.mu.
 func (f *following) look(ch *Channel) {
 	all := f.all.Load()
 	if all == nil {
@@ -66,8 +67,8 @@ func (t *traced) is(ch *Channel, m *broker.Message) bool {
 	return m.Session == t.mark || ch.rule.Load().Bare && SumOf(m.Payload) == t.sum
 }
 
-// expect notes for whom a frame is, before it is queued. A nil frame is one that the
-// protocol does not say. For a nil t it does nothing.
+// expect records for which sessions a frame is, before it is queued. frame is nil if the
+// protocol cannot express the message. On a nil t, expect does nothing.
 func (t *traced) expect(a *audience, m *broker.Message, frame []byte) {
 	if t == nil {
 		return

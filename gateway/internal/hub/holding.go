@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// hold returns a channel that will not go away until it is let go, making it if
-// there is none.
+// hold returns the channel with the given name, creating it if needed. The channel is not
+// removed until the caller calls letGo.
 func (h *Hub) hold(name string) *Channel {
 	s := h.shard(name)
 	s.mu.Lock()
@@ -23,9 +23,9 @@ func (h *Hub) hold(name string) *Channel {
 	return ch
 }
 
-// letGo undoes one hold. The last one ends the channel's subscription at the
-// broker; of a channel with history not at once, so that who comes back shortly,
-// as long-polls do, finds its position and its tail.
+// letGo undoes one hold. The last one ends the channel's subscription at the broker. A
+// channel with history lingers for departLinger, so that a client that comes back soon, as
+// long polling does, finds its position and its tail.
 func (h *Hub) letGo(ctx context.Context, ch *Channel) {
 	if ch.keepsHistory() && h.shard(ch.name).isLast(ch) {
 		h.departing.add(ch, time.Now())
@@ -34,7 +34,7 @@ func (h *Hub) letGo(ctx context.Context, ch *Channel) {
 	h.release(ctx, ch)
 }
 
-// release undoes one hold at once.
+// release undoes one hold immediately.
 func (h *Hub) release(ctx context.Context, ch *Channel) {
 	shard := h.shard(ch.name)
 	if !shard.drop(ch) {
@@ -58,14 +58,14 @@ func (h *Hub) release(ctx context.Context, ch *Channel) {
 	}
 }
 
-// isLast reports whether there is but one hold of ch, the caller's.
+// isLast reports whether the caller has the only hold of ch.
 func (s *shard) isLast(ch *Channel) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return ch.holds == 1
 }
 
-// drop reports whether nobody holds ch any more.
+// drop undoes one hold, and reports whether it was the last.
 func (s *shard) drop(ch *Channel) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -79,7 +79,8 @@ func (s *shard) held(ch *Channel) bool {
 	return ch.holds > 0
 }
 
-// forget removes ch, unless somebody holds it again or has removed it already.
+// forget removes ch, unless it is held again or has been removed already. It reports whether
+// it removed ch.
 func (s *shard) forget(ch *Channel) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -90,7 +91,7 @@ func (s *shard) forget(ch *Channel) bool {
 	return true
 }
 
-// retire is for a channel that has gone from the hub.
+// retire is called when the hub has removed the channel.
 func (ch *Channel) retire() {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
@@ -100,17 +101,17 @@ func (ch *Channel) retire() {
 	}
 }
 
-// add takes over a hold of ch.
+// add takes over the caller's hold of ch.
 func (d *departing) add(ch *Channel, now time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.queue = append(d.queue, departure{ch, now})
 }
 
-// departLinger is how long a channel with history is kept after its last session.
+// departLinger is how long a channel with history is kept after its last session has left.
 const departLinger = time.Second
 
-// due returns the channels whose time has come.
+// due removes and returns the channels that have lingered for departLinger.
 func (d *departing) due(now time.Time) (due []*Channel) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -122,8 +123,8 @@ func (d *departing) due(now time.Time) (due []*Channel) {
 	return due
 }
 
-// releaseDeparted lets go of the channels that nobody has come back to. It does
-// not wait for the broker, as a release does while somebody is just coming.
+// releaseDeparted releases the channels to which nobody has come back. It does not wait for
+// the broker; a release waits while a session is joining the same channel.
 func (h *Hub) releaseDeparted(now time.Time) {
 	due := h.departing.due(now)
 	if len(due) == 0 {
@@ -136,7 +137,7 @@ func (h *Hub) releaseDeparted(now time.Time) {
 	})
 }
 
-// Sweep does what is due each second.
+// Sweep does periodic cleanup. It must be called once a second.
 func (h *Hub) Sweep(now time.Time) {
 	h.releaseDeparted(now)
 	h.timelines.Sweep(now)

@@ -8,7 +8,7 @@ import (
 	"tidegate/broker/lock"
 )
 
-// Hub knows who listens to what on this node. All methods may be called concurrently.
+// Hub holds the channels of this node and their subscribers. It is safe for concurrent use.
 type Hub struct {
 	shared
 	seed   maphash.Seed
@@ -25,7 +25,7 @@ type shard struct {
 	channels map[string]*Channel
 }
 
-// New returns a hub without channels.
+// New returns a Hub without channels.
 func New(c Config) *Hub {
 	h := &Hub{shared: shared{Config: c, repairs: make(chan struct{}, concurrentRepairs)}, seed: maphash.MakeSeed()}
 	for i := range h.shards {
@@ -36,11 +36,12 @@ func New(c Config) *Hub {
 
 const concurrentRepairs = 64
 
-// Channels returns how many channels there are, and Subscriptions how many places on them.
+// Channels returns the number of channels; Subscriptions returns the number of
+// subscriptions.
 func (h *Hub) Channels() int      { return int(h.channels.Load()) }
 func (h *Hub) Subscriptions() int { return int(h.subscriptions.Load()) }
 
-// Each calls do for every channel, holding no lock.
+// Each calls do for every channel, without holding a lock.
 func (h *Hub) Each(do func(*Channel)) {
 	for i := range h.shards {
 		for _, ch := range h.shards[i].list() {
@@ -49,7 +50,7 @@ func (h *Hub) Each(do func(*Channel)) {
 	}
 }
 
-// Audience returns those who listen to a channel here.
+// Audience returns the subscribers of a channel on this node.
 func (h *Hub) Audience(channel string) []Subscriber {
 	ch := h.find(channel)
 	if ch == nil {
@@ -80,11 +81,11 @@ func (s *shard) list() []*Channel {
 	return channels
 }
 
-// departing are the channels with history that nobody listens to any more, with
-// one hold each, until they are released. All methods may be called concurrently.
+// departing holds the channels with history that have no subscriber any more, until they are
+// released. It has one hold of each. It is safe for concurrent use.
 type departing struct {
 	mu    lock.Mutex[lock.Departing]
-	queue []departure // in the order of since
+	queue []departure // ordered by since
 }
 
 type departure struct {

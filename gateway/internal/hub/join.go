@@ -7,26 +7,26 @@ import (
 	"tidegate/gateway/internal/timeline"
 )
 
-// Join is a session's way onto a channel. The session has its place, Sub, and calls Begin,
-// Hub.MakeLive, and Enter, each if there is no Err yet.
+// Join adds a session to a channel's audience. The session has reserved its place, Sub. It
+// calls Begin, Hub.MakeLive and Enter, in this order, and stops when Err is set.
 type Join struct {
 	// Fixed at birth.
 	Sub     *Subscription
 	Of      Joiner
-	Cursor  broker.Position // from where on it wants what was published; zero: from now on
-	Recent  int             // without a cursor: how many of the last messages it wants
-	Members bool            // the reply lists the members, and has no positions
-	Dialect *Dialect        // by which it is told messages from the answer on; nil: as before
+	Cursor  broker.Position // it wants what was published after this; zero: only new messages
+	Recent  int             // without a Cursor: how many of the last messages it wants
+	Members bool            // the reply lists the members instead of positions
+	Dialect *Dialect        // encodes its messages after the reply; nil means no change
 
-	Err error // why it is not on the channel, and has had no answer
+	Err error // why it has not joined, and has had no reply
 
 	ch   *Channel
-	from *timeline.Reader // nil: it wants nothing of the history, or there is none
+	from *timeline.Reader // nil if it wants nothing from the history or there is none
 }
 
-// Begin notes what the session wants of the history: what was published since its cursor,
-// or, without one, the most recent messages. If it wants anything, it hears nothing of the
-// channel until it is given that.
+// Begin records what the session wants from the history: what was published since its cursor
+// or, without one, the most recent messages. If it wants anything, it receives no live
+// messages until it has been sent that.
 func (j *Join) Begin() {
 	ch := j.Sub.channel
 	j.ch = ch
@@ -45,8 +45,8 @@ func (j *Join) Begin() {
 	ch.remove(j.Sub)
 }
 
-// Enter makes the subscription a part of the audience: from now on, or after what
-// its reader is to be given. It sends the answer first.
+// Enter sends the reply and adds the subscription to the audience, at once or after
+// everything from the history has been sent.
 func (j *Join) Enter(ctx context.Context) {
 	if j.from == nil {
 		j.Err = j.enterNow()
@@ -60,7 +60,8 @@ func (j *Join) Enter(ctx context.Context) {
 	c.noteEnd(j.Err)
 }
 
-// enterNow joins the audience at once. A cursor is of no use there.
+// enterNow joins the audience at once, without the history: a cursor counts as not
+// recovered.
 func (j *Join) enterNow() error {
 	ch, sub := j.ch, j.Sub
 	told := j.tellMembers()
@@ -86,7 +87,7 @@ func (j *Join) enterNow() error {
 	return nil
 }
 
-// told is a reply that lists the members, and the roll that it was made from.
+// told is a reply that lists the members, with the roll it was made from.
 type told struct {
 	roll  roll
 	reply func() (said bool) // nil if the reply does not list them
@@ -113,8 +114,8 @@ func (j *Join) startNow() Start {
 	return Start{Position: j.ch.at(), After: j.ch.at()}
 }
 
-// sayAll tells news of the channel to a client that is not in the audience yet. It stops at
-// the first that cannot be told.
+// sayAll sends news of the channel to a client that is not in the audience yet. It stops at
+// the first that cannot be sent, and returns false.
 func (ch *Channel) sayAll(client Joiner, news []News) (said bool) {
 	for _, n := range news {
 		if n.Channel = ch.name; !client.Say(n) {
@@ -124,5 +125,5 @@ func (ch *Channel) sayAll(client Joiner, news []News) (said bool) {
 	return true
 }
 
-// asksRecent reports whether the client wants to hear that there is nothing recent.
+// asksRecent reports whether the client is to be told if there are no recent messages.
 func (j *Join) asksRecent() bool { return j.Recent > 0 && j.Cursor.IsZero() }

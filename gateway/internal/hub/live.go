@@ -10,17 +10,17 @@ import (
 	"tidegate/broker"
 )
 
-// MakeLive has the broker deliver the channels of joins, each of another one, in as few
-// round trips as can be, and finds out where those are that have a history. What fails is
-// noted in Err. Joining and leaving one channel at the broker is
-// serialised by its joining, across the broker's round trips. The session may have ended
-// meanwhile.
+// MakeLive subscribes to the channels of joins at the broker, in as few round trips as
+// possible, and reads the positions of those with history. The joins must be of different
+// channels. Errors are stored in their Err fields. MakeLive holds each channel's joining
+// lock across the round trips, which serializes joining and leaving that channel at the
+// broker. The session may end meanwhile.
 func (h *Hub) MakeLive(ctx context.Context, joins []*Join) {
 	ordered := joins
 	if len(joins) > 1 {
 		ordered = slices.SortedFunc(slices.Values(joins), func(a, b *Join) int { return strings.Compare(a.ch.name, b.ch.name) })
 	}
-	for _, j := range ordered { // in the one order in which everybody locks several
+	for _, j := range ordered { // always in the order of names, to avoid deadlocks
 		j.ch.joining.Lock()
 		defer j.ch.joining.Unlock()
 	}
@@ -29,13 +29,13 @@ func (h *Hub) MakeLive(ctx context.Context, joins []*Join) {
 	h.locateAll(ctx, joins)
 }
 
-// deliverAll subscribes at the broker. The caller holds each joining.
+// deliverAll subscribes at the broker. The caller must hold joining of each channel.
 func (h *Hub) deliverAll(ctx context.Context, joins []*Join) {
 	var names []string
 	for _, j := range joins {
 		switch {
 		case !h.shard(j.ch.name).held(j.ch):
-			j.Err = ErrEnded // nobody would unsubscribe
+			j.Err = ErrEnded // nobody holds the channel, so nobody would unsubscribe
 		case !j.ch.live:
 			names = append(names, j.ch.name)
 		}
@@ -52,8 +52,8 @@ func (h *Hub) deliverAll(ctx context.Context, joins []*Join) {
 	}
 }
 
-// followAll follows the joins and leaves of the channels that tell them. The
-// caller holds each joining.
+// followAll follows the joins and leaves of the channels that report them. The caller must
+// hold joining of each channel.
 func (h *Hub) followAll(ctx context.Context, joins []*Join) {
 	var told []*Join
 	for _, j := range joins {
@@ -71,8 +71,8 @@ func (h *Hub) followAll(ctx context.Context, joins []*Join) {
 	following.Wait()
 }
 
-// locateAll reads the positions that are not known. The caller holds each
-// joining.
+// locateAll reads the positions that are not known yet. The caller must hold joining of each
+// channel.
 func (h *Hub) locateAll(ctx context.Context, joins []*Join) {
 	var lost []*Join
 	var looks []uint64

@@ -1,8 +1,8 @@
 package hub
 
-// Reserve returns a place on a channel for a session that speaks a dialect, to be released.
-// It hears nothing there before a Join. ok is false if there are as many places as there
-// may be.
+// Reserve returns a place on a channel for a session that uses dialect d. The session
+// receives nothing until it has joined by a Join. The caller must call Release at the end.
+// ok is false if the limit on subscriptions has been reached.
 func (h *Hub) Reserve(channel string, by Subscriber, d *Dialect, t Terms) (sub Subscription, ok bool) {
 	if n := h.subscriptions.Add(1); h.Config.Subscriptions > 0 && n > int64(h.Config.Subscriptions) {
 		h.subscriptions.Add(-1)
@@ -11,14 +11,14 @@ func (h *Hub) Reserve(channel string, by Subscriber, d *Dialect, t Terms) (sub S
 	return Subscription{channel: h.hold(channel), by: by, dialect: d, terms: t, index: nowhere}, true
 }
 
-// Release takes a session off a channel for good.
+// Release removes a session from a channel for good.
 func (h *Hub) Release(sub *Subscription) {
 	sub.channel.leave(sub)
 	h.subscriptions.Add(-1)
 	h.letGo(h.Life, sub.channel)
 }
 
-// join adds sub to the audience. The caller holds ch.mu.
+// join adds sub to the audience. The caller must hold ch.mu.
 func (ch *Channel) join(sub *Subscription) {
 	if sub.joined() || sub.gone {
 		return

@@ -7,7 +7,7 @@ import (
 	"tidegate/gateway/internal/timeline"
 )
 
-// recall sees to it that there is a past. The caller holds ch.mu.
+// recall makes sure that ch.past is not nil. The caller must hold ch.mu.
 func (ch *Channel) recall() {
 	if ch.past != nil {
 		return
@@ -18,8 +18,8 @@ func (ch *Channel) recall() {
 	}
 }
 
-// at returns the position of the last message sent; zero: it is not known, or the
-// channel keeps no history. The caller holds ch.mu.
+// at returns the position of the last message sent, or the zero Position if it is not known
+// or the channel keeps no history. The caller must hold ch.mu.
 func (ch *Channel) at() broker.Position {
 	if ch.past == nil || !ch.keepsHistory() {
 		return broker.Position{}
@@ -37,8 +37,8 @@ func (ch *Channel) knowsPosition() bool {
 	return !ch.at().IsZero()
 }
 
-// beginLook is to be called before the history is asked where it is; the look's
-// number is for startAt.
+// beginLook must be called before the position is read from the history. It returns the
+// number to pass to startAt.
 func (ch *Channel) beginLook() (look uint64) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
@@ -46,18 +46,17 @@ func (ch *Channel) beginLook() (look uint64) {
 	return ch.BeginLook(time.Now())
 }
 
-// startAt notes where a look has found the history.
+// startAt records the position that a look has found in the history.
 func (ch *Channel) startAt(top broker.Top, look uint64) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	ch.recall()
 	if ch.Locate(top, look) {
-		ch.announceGap() // to those who came before history was kept
+		ch.announceGap() // for subscribers that joined before history was kept
 	}
 }
 
-// forgetPosition is for a channel whose messages the broker does not deliver any
-// more.
+// forgetPosition is called when the broker no longer delivers the channel's messages.
 func (ch *Channel) forgetPosition() {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
@@ -66,14 +65,14 @@ func (ch *Channel) forgetPosition() {
 	}
 }
 
-// ForgetHistory is told that a channel's history was cleared up to a position.
+// ForgetHistory is called when a channel's history was cleared up to the given position.
 func (h *Hub) ForgetHistory(channel string, upTo broker.Position) {
 	if ch := h.find(channel); ch != nil {
 		ch.forgetHistory(upTo)
 	}
 }
 
-// forgetHistory is for a channel whose history was cleared up to a position.
+// forgetHistory implements Hub.ForgetHistory.
 func (ch *Channel) forgetHistory(cleared broker.Position) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()

@@ -7,9 +7,10 @@ import (
 	"tidegate/broker"
 )
 
-// CheckQuiet looks whether the newest message of a channel was missed, in
-// channels where nothing has come since the look began. It costs one question
-// for each channel on this node, however many sessions there are.
+// CheckQuiet checks whether this node has missed the newest message of a channel. It checks
+// the channels with history that are at rest, and repairs those that have missed something.
+// The broker is asked once for each channel on this node, however many sessions the channel
+// has.
 func (h *Hub) CheckQuiet(ctx context.Context) {
 	var channels []*Channel
 	var before []broker.Position
@@ -34,7 +35,7 @@ func (h *Hub) checkGroup(ctx context.Context, channels []*Channel, before []brok
 	}
 	ctx, cancel := context.WithTimeout(ctx, ReadTimeout)
 	defer cancel()
-	tops, _ := h.History.Tops(ctx, names) // of an error the link's own check tells
+	tops, _ := h.History.Tops(ctx, names) // the check of the link reports errors
 	for i, top := range tops {
 		if !top.IsZero() {
 			channels[i].compare(before[i], top.Position)
@@ -42,8 +43,8 @@ func (h *Hub) checkGroup(ctx context.Context, channels []*Channel, before []brok
 	}
 }
 
-// restsAt returns the channel's position if it is to be checked, and lets go of
-// what its tail has kept for too long.
+// restsAt returns the channel's position, and whether it is to be checked. It also drops
+// expired messages from the tail.
 func (ch *Channel) restsAt() (broker.Position, bool) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
@@ -53,8 +54,8 @@ func (ch *Channel) restsAt() (broker.Position, bool) {
 	return ch.At(), ch.Resting(time.Now()) && ch.keepsHistory()
 }
 
-// compare starts a repair if the channel is still where it was, but its history
-// is not.
+// compare starts a repair if the channel is still at the position before, but its history is
+// not.
 func (ch *Channel) compare(before, top broker.Position) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()

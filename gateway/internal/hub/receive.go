@@ -7,8 +7,8 @@ import (
 	"tidegate/gateway/internal/timeline"
 )
 
-// Receive hands a message to everyone here who listens to its channel. It keeps what m
-// points to, but not m. Calls for one channel must not overlap.
+// Receive delivers a message to every subscriber of its channel on this node. It retains
+// what m points to, but not m itself. Calls for the same channel must not be concurrent.
 func (h *Hub) Receive(m *broker.Message) {
 	name := m.Channel
 	defer h.Wall.Catch("deliver a message", func() { h.tellMissed(name) })
@@ -17,8 +17,9 @@ func (h *Hub) Receive(m *broker.Message) {
 	}
 }
 
-// tellMissed is for a message that may not have reached all of its audience. To the
-// channel's timeline it has: no repair brings it.
+// tellMissed is called after a panic, when a message may not have reached its whole
+// audience. The channel's timeline already counts it as delivered, so no repair would send
+// it again.
 func (h *Hub) tellMissed(name string) {
 	h.Background.Go(func() {
 		if ch := h.find(name); ch != nil {
@@ -29,13 +30,13 @@ func (h *Hub) tellMissed(name string) {
 	})
 }
 
-// receive takes a message from the broker. A position is one of the channel's history
-// only if its rule says that it keeps one.
+// receive takes a message from the broker. It ignores the message's position unless the rule
+// says that the channel keeps a history.
 func (ch *Channel) receive(m *broker.Message) {
 	keeps := ch.keepsHistory()
 	e := ch.all.entry(keeps)
 	e.Message = *m
-	if ch.rule.Load().Bare { // its publishers need not know of envelopes
+	if ch.rule.Load().Bare { // its publishers may not know the envelope format
 		e.Message = m.Bare()
 	}
 	if ch.all.received.Add(1)%sampleOneOf == 0 {
@@ -57,7 +58,7 @@ func (ch *Channel) receive(m *broker.Message) {
 
 const sampleOneOf = 16
 
-// entry returns an empty entry: what may be kept gets memory of its own.
+// entry returns an empty entry. Only an entry that will not be kept may come from the pool.
 func (s *shared) entry(kept bool) *timeline.Entry {
 	if !kept {
 		if e, ok := s.entries.Get().(*timeline.Entry); ok {
@@ -67,13 +68,13 @@ func (s *shared) entry(kept bool) *timeline.Entry {
 	return new(timeline.Entry)
 }
 
-// giveEntry takes back an entry that nobody knows of any more.
+// giveEntry returns an entry to the pool. Nothing may refer to it any more.
 func (s *shared) giveEntry(e *timeline.Entry) {
 	*e = timeline.Entry{}
 	s.entries.Put(e)
 }
 
-// receiveNext takes a message of a channel that has a past. The caller holds ch.mu.
+// receiveNext takes a message of a channel that has a past. The caller must hold ch.mu.
 func (ch *Channel) receiveNext(e *timeline.Entry) {
 	if e.Message.Position.IsZero() {
 		if !e.Message.Transient {

@@ -2,19 +2,19 @@ package hub
 
 import "tidegate/gateway/rules"
 
-// Reload looks up the rules of all channels anew.
+// Reload looks up the rules of all channels again.
 func (h *Hub) Reload() {
 	h.Each(func(ch *Channel) { ch.setRule(h.Rule(ch.name)) })
 }
 
-// FollowAll sees to it that joins and leaves are heard of the channels whose rules say so
-// by now.
+// FollowAll follows joins and leaves on the live channels whose rules now ask for it.
 func (h *Hub) FollowAll() { h.Each((*Channel).followLive) }
 
-// WriteDelayed has written at once what waits for company.
+// WriteDelayed puts all delayed outboxes in line to be written immediately.
 func (h *Hub) WriteDelayed() { h.Each((*Channel).rouseDelayed) }
 
-// setRule replaces the channel's rule.
+// setRule replaces the channel's rule. If the channel no longer conflates, it queues the
+// messages that were held for that as ordinary messages.
 func (ch *Channel) setRule(rule *rules.Rule) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()

@@ -11,12 +11,13 @@ import (
 )
 
 const (
-	ReadTimeout    = 2 * time.Second // for an answer to a read of the broker's
-	repairPatience = time.Second / 2 // for sessions to make room for more of it
+	ReadTimeout    = 2 * time.Second // for the broker to answer a read
+	repairPatience = time.Second / 2 // for sessions to make room for the next portion
 )
 
-// Missed is told that messages may have been lost on the way from the broker. It returns at
-// once: channels with history are repaired, and the sessions of the others are told.
+// Missed is called when messages may have been lost between the broker and this node. It
+// returns immediately: in the background, channels with history are repaired, and
+// subscribers of the others are told.
 func (h *Hub) Missed(channels []string) {
 	h.Background.Go(func() {
 		for _, name := range channels {
@@ -27,7 +28,7 @@ func (h *Hub) Missed(channels []string) {
 	})
 }
 
-// missed is called when messages may have been lost on the way from the broker.
+// missed implements Hub.Missed for one channel.
 func (ch *Channel) missed() {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
@@ -40,15 +41,16 @@ func (ch *Channel) missed() {
 	}
 }
 
-// startRepair looks for what may have been missed; if a repair is under way, it
-// looks once more. The caller holds ch.mu.
+// startRepair starts a repair; if one is under way, that one reads once more. The caller
+// must hold ch.mu.
 func (ch *Channel) startRepair() {
 	if ch.Suspect() {
 		ch.runRepair()
 	}
 }
 
-// runRepair has a repair done that has just begun. The caller holds ch.mu.
+// runRepair runs a repair that the timeline has just begun, in the background. The caller
+// must hold ch.mu.
 func (ch *Channel) runRepair() {
 	r := &repairing{done: make(chan struct{}), hurry: make(chan struct{}, 1)}
 	ch.repairing = r
@@ -59,8 +61,8 @@ func (ch *Channel) runRepair() {
 	})
 }
 
-// repairUntilWhole reads and sends until nothing is missing. It goes on trying for as
-// long as the channel is in use and the broker cannot be asked.
+// repairUntilWhole reads and sends messages until nothing is missing. While the broker
+// cannot be reached, it retries for as long as the channel is in use.
 func (ch *Channel) repairUntilWhole(ctx context.Context, r *repairing) {
 	for vain := 0; ; {
 		page, err := ch.readMissing(ctx)
@@ -100,8 +102,8 @@ func (ch *Channel) readMissing(ctx context.Context) (broker.Page, error) {
 	return ch.all.Read(ctx, ch.name, after, most)
 }
 
-// deliverMissing sends what was read, no faster than the sessions that keep up are
-// written it.
+// deliverMissing sends the messages that were read. Between portions it waits for sessions
+// to write what they have.
 func (ch *Channel) deliverMissing(ctx context.Context, page broker.Page) {
 	ch.mergePage(page)
 	for messages := page.Messages; ; ch.awaitRoom(ctx) {
@@ -124,8 +126,7 @@ func (ch *Channel) mergePage(page broker.Page) {
 	}
 }
 
-// deliverPortion sends as many of the messages as a part of an outbox holds, and
-// returns the others.
+// deliverPortion sends as many messages as fit into one portion, and returns the rest.
 func (ch *Channel) deliverPortion(messages []broker.Message) (others []broker.Message) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
@@ -142,14 +143,14 @@ func (ch *Channel) deliverPortion(messages []broker.Message) (others []broker.Me
 	return nil
 }
 
-// portion returns how many bytes a repair sends at once; 0: all.
+// portion returns how many bytes a repair sends at once; 0 means everything.
 func (ch *Channel) portion() int { return ch.all.Outboxes.Limit / 4 }
 
-// FrameOverhead is about what a protocol adds to a payload.
+// FrameOverhead is an estimate of the bytes that a protocol adds to a payload.
 const FrameOverhead = 256
 
-// awaitRoom waits until the audience has room for two portions. It does not wait for
-// long: who does not keep up is no concern of the others.
+// awaitRoom waits until every session has room for two portions, but at most for
+// repairPatience: slow sessions must not delay the others for long.
 func (ch *Channel) awaitRoom(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, repairPatience)
 	defer cancel()
@@ -164,7 +165,8 @@ func (ch *Channel) awaitRoom(ctx context.Context) {
 	}
 }
 
-// crowded returns what to wait for of each session that has no room.
+// crowded returns, for each session that has no room, the channel that is closed when there
+// may be room.
 func (ch *Channel) crowded() (rooms []<-chan struct{}) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
@@ -178,7 +180,7 @@ func (ch *Channel) crowded() (rooms []<-chan struct{}) {
 	return rooms
 }
 
-// concludeRepair ends the repair if nothing is missing any more.
+// concludeRepair ends the repair if nothing is missing any more or the rest is lost.
 func (ch *Channel) concludeRepair(page broker.Page) timeline.Outcome {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
@@ -193,7 +195,7 @@ func (ch *Channel) concludeRepair(page broker.Page) timeline.Outcome {
 	return outcome
 }
 
-// endRepair is called with ch.mu held.
+// endRepair marks the repair as ended. The caller must hold ch.mu.
 func (ch *Channel) endRepair() {
 	close(ch.repairing.done)
 	ch.repairing = nil
@@ -208,7 +210,7 @@ func (ch *Channel) abandonRepair() {
 	}
 }
 
-// hasten ends a pause: the broker may be there again.
+// hasten ends a pause early, because the broker may be reachable again.
 func (r *repairing) hasten() {
 	select {
 	case r.hurry <- struct{}{}:
@@ -226,7 +228,7 @@ func (r *repairing) pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// Read reads a range of a channel's history, in a bounded time.
+// Read reads a range of a channel's history. It times out after ReadTimeout.
 func (all *shared) Read(ctx context.Context, channel string, after broker.Position, most broker.Most) (page broker.Page, err error) {
 	defer all.Wall.Catch("read a history", func() { err = errPanicked })
 	ctx, cancel := context.WithTimeout(ctx, ReadTimeout)

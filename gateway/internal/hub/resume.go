@@ -13,22 +13,23 @@ import (
 	"tidegate/gateway/internal/timeline"
 )
 
-// resumption is a session's way onto a channel through its history: what it is to
-// have is sent, waiting for room in its outbox, and it joins the audience in the same
-// breath as it is sent the last of it. Nothing is missing, nothing comes twice.
+// resumption adds a session to a channel's audience after sending it messages from the
+// history. It waits whenever the outbox has no room. The session joins the audience under
+// the same lock under which the last of these messages is queued, so that none is missing
+// and none comes twice.
 type resumption struct {
 	// Fixed at birth.
 	channel *Channel
 	sub     *Subscription
 	of      Joiner
-	dialect *Dialect // by which the client is told messages from the answer on; nil: as before
+	dialect *Dialect // encodes the client's messages after the reply; nil means no change
 	reader  *timeline.Reader
 
 	start   Start
 	replied bool
-	before  *broker.Message // that it was told last since the answer; nil: none
-	members bool            // the answer says who is there
-	nothing bool            // asked for something recent, and has been given nothing yet
+	before  *broker.Message // the last message sent since the reply; nil if there is none
+	members bool            // the reply lists the members
+	nothing bool            // it asked for recent messages and has been sent none yet
 
 	// Used if the reply lists the members.
 	roll  *roll              // taken since the last step; else nil
@@ -44,9 +45,9 @@ var (
 	errUntold     = errors.New("the session or the subscription ends, since a loss cannot be told otherwise")
 )
 
-// run goes all the way. Once the client has had its reply it is told nothing more
-// of the subscribe: what cannot be read is waited for. While the session has no
-// connection yet, the rest of the way is left to be gone when it has, and run returns.
+// run does the whole resumption. After the reply, an error would not reach the client, so
+// run retries reads that fail. If the session has no connection yet, run returns and the
+// rest continues once it has one.
 func (c *resumption) run(ctx context.Context) error {
 	for failures := 0; ; {
 		ready, err := c.proceed()
@@ -70,21 +71,21 @@ func (c *resumption) run(ctx context.Context) error {
 	}
 }
 
-// goOn runs the rest of the way.
+// goOn does the rest of the resumption.
 func (c *resumption) goOn() {
 	c.noteEnd(c.run(c.channel.all.Life))
 }
 
-// noteEnd ends the session of a client that has had its reply, but cannot be
-// brought what it is to have: it comes back with its cursor.
+// noteEnd ends the session of a client that has had its reply, but cannot be sent what it
+// missed. The client comes back with its cursor.
 func (c *resumption) noteEnd(err error) {
 	if err != nil && c.replied && !errors.Is(err, ErrGone) {
 		c.sub.by.Dismiss(Dismissal{Why: ErrMissed})
 	}
 }
 
-// proceed sends what the node has at hand, and returns what brings more, or makes
-// room for it; nil: the session has joined the audience.
+// proceed sends what this node has at hand. It returns a function that waits for more
+// messages or for room, or nil if the session has joined the audience.
 func (c *resumption) proceed() (ready func(context.Context) error, err error) {
 	ch := c.channel
 	ch.mu.Lock()
@@ -118,7 +119,8 @@ func (c *resumption) proceed() (ready func(context.Context) error, err error) {
 	}
 }
 
-// provide returns what must happen before the next step. The caller holds ch.mu.
+// provide returns a function that does what the step asks for before the next step. The
+// caller must hold ch.mu.
 func (c *resumption) provide(step timeline.Step) (ready func(context.Context) error, err error) {
 	ch := c.channel
 	switch {
@@ -134,7 +136,8 @@ func (c *resumption) provide(step timeline.Step) (ready func(context.Context) er
 	return untilClosed(ch.repairing.done, ReadTimeout), nil
 }
 
-// give sends the entries of a step, or returns what to wait for until there is room.
+// give sends the entries of a step. If the outbox has no room, it returns a channel to wait
+// for.
 func (c *resumption) give(step timeline.Step) (room <-chan struct{}, err error) {
 	if !c.sayBegin(step) {
 		return nil, errUntold
@@ -147,7 +150,8 @@ func (c *resumption) give(step timeline.Step) (room <-chan struct{}, err error) 
 	return nil, nil
 }
 
-// sayBegin sends the reply, once; a loss that shows later is told as a gap.
+// sayBegin sends the reply, if it has not been sent. A loss found after the reply is sent as
+// a gap.
 func (c *resumption) sayBegin(step timeline.Step) (said bool) {
 	if c.replied {
 		return !step.Lost || c.say(News{Kind: Gap})
@@ -163,7 +167,7 @@ func (c *resumption) sayBegin(step timeline.Step) (said bool) {
 	return c.reply()
 }
 
-// count counts a client that came with a cursor and had missed something.
+// count updates the counters for a client that came with a cursor and had missed something.
 func (c *resumption) count(step timeline.Step) {
 	counters := &c.channel.all.Counters
 	switch {
@@ -175,7 +179,7 @@ func (c *resumption) count(step timeline.Step) {
 	}
 }
 
-// send queues one message, or returns what to wait for until there is room.
+// send queues one message. If the outbox has no room, it returns a channel to wait for.
 func (c *resumption) send(e *timeline.Entry) (room <-chan struct{}, err error) {
 	if c.sub.skips(&e.Message) {
 		c.reader.Pass(e)
@@ -186,7 +190,7 @@ func (c *resumption) send(e *timeline.Entry) (room <-chan struct{}, err error) {
 		return nil, err
 	}
 	boxes := c.channel.all.Outboxes
-	if room := c.out().Room(len(frame)+boxes.Limit/2, boxes); room != nil { // half of it is for what is live
+	if room := c.out().Room(len(frame)+boxes.Limit/2, boxes); room != nil { // the other half is for live messages
 		return room, nil
 	}
 	if frame != nil {
@@ -198,7 +202,7 @@ func (c *resumption) send(e *timeline.Entry) (room <-chan struct{}, err error) {
 	return nil, nil
 }
 
-// arrive makes the session one of the audience.
+// arrive adds the session to the audience.
 func (c *resumption) arrive() {
 	if c.channel.Arrive(c.reader) && !c.say(News{Kind: Gap}) {
 		return
@@ -257,8 +261,7 @@ func (c *resumption) endRoll() (news []News) {
 	return news
 }
 
-// without returns the members that are not among others. Its work grows as the lists do,
-// and no faster.
+// without returns the members that are not among others, in linear time.
 func without(members, others []attendance.Who) (rest []attendance.Who) {
 	type name struct{ user, session string }
 	known := make(map[name]struct{}, len(others))
@@ -273,12 +276,12 @@ func without(members, others []attendance.Who) (rest []attendance.Who) {
 	return rest
 }
 
-// failureHolds is how long those who have time do not try again what somebody
-// could not read.
+// failureHolds is how long clients that have had their reply do not retry a read that failed
+// for another client.
 const failureHolds = 250 * time.Millisecond
 
-// readOn has what follows the reader's cursor read: by us, or by who is at it. The
-// caller holds ch.mu.
+// readOn returns a function that reads what follows the reader's cursor, or waits for
+// another client's read of this channel. The caller must hold ch.mu.
 func (c *resumption) readOn() func(context.Context) error {
 	ch := c.channel
 	if reading := ch.reading; reading != nil {
@@ -307,7 +310,7 @@ func (c *resumption) readOn() func(context.Context) error {
 	}
 }
 
-// keep ends a read, and keeps what it has brought.
+// keep ends a read, and stores its result.
 func (c *resumption) keep(reading *rangeRead, page broker.Page, err error) {
 	ch := c.channel
 	ch.mu.Lock()
@@ -323,7 +326,7 @@ func (c *resumption) keep(reading *rangeRead, page broker.Page, err error) {
 	}
 }
 
-// untilClosed returns what waits until done is closed.
+// untilClosed returns a function that waits until done is closed, for at most atMost.
 func untilClosed(done <-chan struct{}, atMost time.Duration) func(context.Context) error {
 	return func(ctx context.Context) error { return pause.Await(ctx, done, atMost) }
 }

@@ -10,96 +10,99 @@ import (
 	"tidegate/gateway/internal/timeline"
 )
 
-// Subscriber is a session on a channel, as the channel sees it. No method blocks; all may
-// be called with the channel locked.
+// Subscriber is a session as its channels see it. Its methods do not block, and may be
+// called with the channel locked.
 type Subscriber interface {
-	ID() string          // the session's
-	Who() attendance.Who // whom the session acts as on the channel
+	ID() string          // the session's identifier
+	Who() attendance.Who // the user or session it acts as on the channel
 	Outbox() *outbox.Outbox
 
-	// Dismiss ends the subscription or the session, unless that has left the channel.
+	// Dismiss ends the subscription or the session, unless the session has left the channel
+	// already.
 	Dismiss(Dismissal)
 }
 
-// Joiner is a session on its way into an audience.
+// Joiner is a session that is joining an audience.
 type Joiner interface {
-	// Reply makes the answer to the client, and returns a function that sends it. With
-	// Members, whose cost grows with their number, it is called without the channel's
-	// lock; reply is called with it. Say tells the client something before it is in the
-	// audience. Both report false if the client cannot be told: then the session, or the
-	// subscription, ends soon.
+	// Reply encodes the reply to the client, and returns a function that sends it. If Start
+	// has Members, encoding takes time in proportion to their number, so Reply is called
+	// without the channel's lock; the function reply is called with it. Say sends news
+	// before the client is in the audience. Both reply and Say return false if the client
+	// cannot be told; the session or the subscription then ends soon.
 	Reply(Start) (reply func() (said bool))
 	Say(News) (said bool)
 
-	// WhenAttached has goOn run, in a goroutine of its own, once the session has a
-	// connection.
+	// WhenAttached runs goOn in a new goroutine once the session has a connection.
 	WhenAttached(goOn func())
 
-	// Turn returns how the session gets its turn to have a history read.
+	// Turn returns the session's Turn, which it needs to read a history.
 	Turn() Turn
 }
 
-// Turn bounds what is read for one client at a time.
+// Turn limits how much is read for one client at a time.
 type Turn interface {
-	Try() bool                  // takes the turn if there is one
-	Wait(context.Context) error // returns when it is worth to try again; an error says that it was in vain
-	End()                       // what Try took
+	Try() bool                  // takes the turn if it is free
+	Wait(context.Context) error // returns nil when it is worth calling Try again
+	End()                       // gives back what Try took
 }
 
-// Start says where on a channel a subscription begins or, if it asked for Members, who is
-// there.
+// Start says at which position a subscription begins or, if the session asked for Members,
+// who is on the channel.
 type Start struct {
-	Resumed   bool             // there was a cursor; only then Recovered means something
-	Recovered bool             // all that was published since the cursor follows
-	Position  broker.Position  // of the channel; zero without history
-	After     broker.Position  // all that was published after it follows; zero without history
-	Members   []attendance.Who // who is there, this one at the end; nil: it was not asked for, or is not told
+	Resumed   bool             // the client had a cursor; if not, ignore Recovered
+	Recovered bool             // everything published since the cursor follows
+	Position  broker.Position  // the channel's position; zero without history
+	After     broker.Position  // everything published after this follows; zero without history
+	Members   []attendance.Who // who is there, itself last; nil if not asked for or not told
 }
 
-// News is what a channel tells beside its messages.
+// News is what a channel sends besides messages.
 type News struct {
 	Channel  string
 	Kind     Kind
-	Who      attendance.Who // who has Joined or Left
-	Sessions int            // of Counted: how many there are in the whole cluster
+	Who      attendance.Who // for Joined and Left: the member
+	Sessions int            // for Counted: the number of sessions in the whole cluster
 }
 
-// Kind is what News are about.
+// Kind is the kind of News.
 type Kind uint8
 
 const (
-	Gap           Kind = iota // messages may have been missed, and cannot be had any more
-	Joined                    // a member has come
-	Left                      // a member has gone
-	ManyChanged               // more members came or went than are told one by one
-	Counted                   // how many sessions there are
-	NothingRecent             // recent messages were asked for, and there are none
+	Gap           Kind = iota // messages may have been missed and cannot be recovered
+	Joined                    // a member has joined
+	Left                      // a member has left
+	ManyChanged               // too many members joined or left to report each of them
+	Counted                   // the number of sessions on the channel
+	NothingRecent             // the client asked for recent messages, but there are none
 )
 
-// Encoder says what a channel tells in one way. Two that are equal (==) say the same. All
-// methods may be called concurrently, also with a channel locked.
+// Encoder encodes messages and news for one protocol. Two Encoders that compare equal (==)
+// must produce the same frames. Its methods must be safe for concurrent use, and may be
+// called with a channel locked.
 type Encoder interface {
-	// EncodeMessage returns the frame of a message; nil: it is not said.
+	// EncodeMessage returns the frame of a message, or nil if the message is not to be sent.
 	EncodeMessage(*broker.Message) ([]byte, error)
 
-	// EncodeDelta returns the frame of a message for who was told the one before; nil: it
-	// is to be told the whole. What differs the encoders of both messages share.
+	// EncodeDelta returns the frame of m for a client that has before; if before is nil, the
+	// frame contains the whole message. Encoders share the differences between the two
+	// messages in d.
 	EncodeDelta(m, before *broker.Message, d *timeline.Differences) ([]byte, error)
 
 	EncodeNews(*News) (Frame, error)
 }
 
-// Frame is news as they are written.
+// Frame is encoded News.
 type Frame struct {
-	Data   []byte // nil: they are not said
-	Others bool   // of Joined and Left: they are not for the sessions of that member
-	Last   bool   // the client leaves the channel with them
+	Data   []byte // nil if the news is not to be sent
+	Others bool   // for Joined and Left: not sent to the member's own sessions
+	Last   bool   // the frame ends the client's subscription
 }
 
-// Dismissal is how those go who cannot be told something and stay.
+// Dismissal says how to end a subscription or session that cannot be told something it must
+// be told.
 type Dismissal struct {
-	Last []byte // the client is told this, and its subscription ends; nil: the session ends
-	Why  error  // a session ends: ErrSlow, ErrMissed, or an Encoder's
+	Last []byte // sent last, then the subscription ends; nil if the whole session ends
+	Why  error  // why the session ends: ErrSlow, ErrMissed, or an error of the Encoder
 }
 
 // Why a session ends.
@@ -108,14 +111,14 @@ var (
 	ErrMissed = errors.New("messages may have been missed")
 )
 
-// Why a Join fails, in words for the client.
+// Why a Join fails. The client is shown these texts.
 var (
 	ErrGone  = errors.New("the subscription has ended meanwhile: subscribe again")
 	ErrEnded = errors.New("the session has ended")
 )
 
-// DismissalFor returns what the frame of some news, or the error in its place, brings
-// about, if anything.
+// DismissalFor returns the Dismissal that the result of EncodeNews requires. due is false if
+// it requires none.
 func DismissalFor(frame Frame, err error) (d Dismissal, due bool) {
 	switch {
 	case err != nil:

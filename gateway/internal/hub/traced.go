@@ -10,38 +10,38 @@ import (
 	"tidegate/gateway/internal/outbox"
 )
 
-// following is the messages that this node follows. While there are none, a message
-// costs one look at a nil pointer. All methods may be called concurrently.
+// following is the list of messages that this node follows. While it is empty, each message
+// costs only one check of a nil pointer. It is safe for concurrent use.
 type following struct{ all atomic.Pointer[[]*traced] }
 
-// MostTraced is how many messages may be followed at a time.
+// MostTraced is how many messages may be followed at once.
 const MostTraced = 16
 
-const traceLife = 30 * time.Second // after which a node follows no more, whatever it was told
+const traceLife = 30 * time.Second // then following ends, even without EndTrace
 
-// Report is what became of a message that is followed.
+// Report is what has become of a followed message.
 type Report struct {
-	Heard  int       // how often it came
-	First  time.Time // when
-	Copies []Copy    // one for each session that it was for
+	Heard  int       // how often it was received
+	First  time.Time // when it was received first
+	Copies []Copy    // one for each session in the audience
 }
 
-// Copy is the message on its way to one session.
+// Copy is what became of a followed message for one session.
 type Copy struct {
 	By   Subscriber
-	User string // whom the session acted as
+	User string // the user that the session acted as
 	Fate Fate
 }
 
-// Fate is what becomes of a message for a session.
+// Fate is the state of one Copy.
 type Fate uint8
 
 const (
-	Waiting   Fate = iota // it is not known yet
+	Waiting   Fate = iota // not known yet
 	Written               // the connection has taken it
-	Conflated             // a newer one has taken its place
-	Skipped               // it is not for the session
-	Unsaid                // the protocol has no way to say it
+	Conflated             // a newer message has replaced it
+	Skipped               // the session must not receive it
+	Unsaid                // the protocol cannot express it
 	Ended                 // the session ended before it was written to
 )
 
@@ -51,7 +51,8 @@ func (f *following) remove(mark string) {
 	})
 }
 
-// change replaces the list, unless it would be too long.
+// change replaces the list by the result of edit. It returns false and changes nothing if
+// the list would be longer than MostTraced.
 func (f *following) change(edit func([]*traced) []*traced) bool {
 	for {
 		before := f.all.Load()
@@ -83,12 +84,12 @@ func (f *following) first(is func(*traced) bool) *traced {
 	return nil
 }
 
-// traced is a message that is followed on this node.
+// traced is a message that this node follows.
 type traced struct {
 	// Fixed at birth.
 	channel string
 	mark    string
-	sum     string // of its payload, by which it is known where it travels bare
+	sum     string // SumOf its payload, which identifies it on a channel without envelopes
 
 	// Guarded by mu.
 	mu     lock.Mutex[lock.Traced]
@@ -97,22 +98,22 @@ type traced struct {
 	copies []*traceCopy
 }
 
-// traceCopy is a Copy, and what was last seen of it.
+// traceCopy is a Copy, and the state of its frame when last seen.
 type traceCopy struct {
 	Copy
 	out    *outbox.Outbox
 	frame  []byte
-	before outbox.Whereabouts // while it waited
+	before outbox.Whereabouts // last seen while it was waiting
 	taken  bool
 }
 
-// SumOf returns what stands for a payload.
+// SumOf returns a hash of a payload, as raw bytes.
 func SumOf(payload []byte) string {
 	sum := sha256.Sum256(payload)
 	return string(sum[:])
 }
 
-// hear notes that the message has come, and reports whether it is the first time.
+// hear records that the message was received, and reports whether this is the first time.
 func (t *traced) hear() (first bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -137,9 +138,9 @@ func (t *traced) lookAt() {
 	}
 }
 
-// look finds out where the copy is. What is gone without a writer's turn has been
-// replaced or thrown away; what a writer has taken is written when it says so, or
-// takes more.
+// look updates the copy's Fate. A frame that has gone without a writer's turn was replaced
+// or dropped. A frame that a writer has taken counts as written when the writer has finished
+// or begins its next turn.
 func (c *traceCopy) look() {
 	now := c.out.Locate(c.frame)
 	open := c.out.Open()
