@@ -7,20 +7,19 @@ import (
 	"tidegate/broker/lock"
 )
 
-// Line is the outboxes that wait to be written, and the few goroutines, the
-// flushers, that write for all of them. An outbox is put in line when something
-// waits in it; by the time that its turn comes more may wait, and all of it is
-// written at once. If there is little to write, the goroutine that has put it in
-// line writes it by Help: that is cheaper than to wake a flusher. All methods may be
-// called concurrently.
+// Line is the queue of outboxes that wait to be written, with the few goroutines (flushers)
+// that write for all of them. More frames may be added to an outbox while it is in line; all
+// of them are then written at once. If there is little to write, the goroutine that put an
+// outbox in line writes it by calling Help, which is cheaper than waking a flusher. A Line
+// is safe for concurrent use.
 type Line struct {
 	flush func(o *Outbox, buf [][]byte) [][]byte
 
 	mu      lock.Mutex[lock.Line]
-	waiting []*Outbox // head first
+	waiting []*Outbox // the line, from head on
 	head    int
-	all     int // flushers
-	awake   int // of these
+	all     int // number of flushers
+	awake   int // number of flushers awake
 	wake    *sync.Cond
 	stopped bool
 
@@ -28,41 +27,42 @@ type Line struct {
 }
 
 const (
-	flushGroup = 16  // outboxes that a flusher takes from the line at once
-	helpMost   = 8   // outboxes that Help writes for at once
-	parkMost   = 256 // outboxes that wait for who has parked them, before a flusher is woken
+	flushGroup = 16  // outboxes that a flusher takes at once
+	helpMost   = 8   // most outboxes that Help writes
+	parkMost   = 256 // outboxes that may be parked before a flusher is woken
 
-	// crowd is how many outboxes keep all flushers awake. For fewer half of them are
-	// enough: others read what is to be written, and a flusher more that has little to
-	// write wakes the other side for less.
+	// crowd is the number of waiting outboxes above which all flushers work. Below it, half
+	// of them are enough: other goroutines need the processors to read what is to be
+	// written, and one more flusher with little to write wakes the receivers for less data.
 	crowd = 2048
 )
 
-// NewLine returns a line in which nothing waits. flush writes what waits in an
-// outbox; buf is scratch memory, and so is what it returns. It must not block or
-// panic.
+// NewLine returns an empty Line. flush writes the frames of one outbox. It must not block or
+// panic. buf is scratch memory; flush returns it, possibly grown, for the next call.
 func NewLine(flush func(o *Outbox, buf [][]byte) [][]byte) *Line {
 	l := &Line{flush: flush}
 	l.wake = sync.NewCond(&l.mu)
 	return l
 }
 
-// Queue puts outboxes in line, each of which has said Wakes, or the like.
+// Queue puts outboxes in line. Each of them must have just returned Wakes (or Again, or
+// wakes), so that it is in line at most once. After the flushers have stopped, Queue calls
+// Help itself.
 func (l *Line) Queue(boxes ...*Outbox) {
 	if l.add(boxes, 0) {
-		l.Help() // there is nobody else
+		l.Help() // no flusher will
 	}
 }
 
-// Park is Queue for a caller that will call Help or Rouse shortly: what it brings
-// meanwhile for the same sessions is written with it. A flusher is woken earlier only
-// where many wait.
+// Park is like Queue, for a caller that will soon call Help or Rouse: frames added until
+// then are written by the same system call. Park wakes a flusher only if more than parkMost
+// outboxes wait.
 func (l *Line) Park(boxes ...*Outbox) { l.add(boxes, parkMost) }
 
-// Rouse wakes a flusher for what was parked.
+// Rouse wakes a flusher for outboxes that were parked.
 func (l *Line) Rouse() { l.add(nil, 0) }
 
-// add puts outboxes in line, and wakes a flusher if more than so many wait there. It
+// add puts outboxes in line, and wakes a flusher if more than few outboxes wait then. It
 // reports whether the flushers have stopped.
 func (l *Line) add(boxes []*Outbox, few int) (stopped bool) {
 	l.mu.Lock()
@@ -75,8 +75,8 @@ func (l *Line) add(boxes []*Outbox, few int) (stopped bool) {
 	return stopped
 }
 
-// Help writes what waits, if it is little, and else leaves it to the flushers. It
-// does not block.
+// Help writes all waiting outboxes if there are at most helpMost, and leaves them to the
+// flushers otherwise. It does not block.
 func (l *Line) Help() {
 	var group [helpMost]*Outbox
 	n := l.takeFew(group[:])
@@ -93,8 +93,8 @@ func (l *Line) Help() {
 	l.spare.Put(buf)
 }
 
-// takeFew takes all outboxes from the line, if they fit into the group; if not
-// it sees to it that a flusher is awake.
+// takeFew takes all outboxes from the line if they fit into group. Otherwise it takes none,
+// and makes sure that a flusher is awake.
 func (l *Line) takeFew(group []*Outbox) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -105,10 +105,10 @@ func (l *Line) takeFew(group []*Outbox) int {
 	return l.take(group)
 }
 
-// waits returns how many outboxes do. It is called with mu held.
+// waits returns the number of outboxes in line. The caller must hold mu.
 func (l *Line) waits() int { return len(l.waiting) - l.head }
 
-// enough returns how many flushers are to be awake at most. It is called with mu held.
+// enough returns how many flushers may be awake. The caller must hold mu.
 func (l *Line) enough() int {
 	if l.waits() > crowd || l.stopped {
 		return l.all
@@ -116,7 +116,7 @@ func (l *Line) enough() int {
 	return (l.all + 1) / 2
 }
 
-// rouse wakes a flusher, unless enough are awake. It is called with mu held.
+// rouse wakes a flusher, unless enough are awake. The caller must hold mu.
 func (l *Line) rouse() {
 	if l.awake < l.enough() {
 		l.awake++
@@ -124,7 +124,7 @@ func (l *Line) rouse() {
 	}
 }
 
-// Run flushes with n goroutines, or half as many while no crowd waits, until ctx ends.
+// Run runs n flushers until ctx is canceled. Unless a crowd waits, only half of them work.
 func (l *Line) Run(ctx context.Context, n int) {
 	l.mu.Lock()
 	l.all, l.awake = n, n
@@ -160,7 +160,8 @@ func (l *Line) work() {
 	}
 }
 
-// next takes outboxes from the line, waiting for the first; 0 means the end.
+// next takes outboxes from the line into group, and returns how many. It waits for the first
+// one; 0 means that the line has stopped.
 func (l *Line) next(group []*Outbox) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -178,8 +179,8 @@ func (l *Line) next(group []*Outbox) int {
 	return n
 }
 
-// take takes from the head of the line what fits into the group. It is called with
-// mu held.
+// take moves outboxes from the head of the line into group, and returns how many. The caller
+// must hold mu.
 func (l *Line) take(group []*Outbox) int {
 	n := copy(group, l.waiting[l.head:])
 	clear(l.waiting[l.head : l.head+n])
@@ -192,7 +193,7 @@ func (l *Line) take(group []*Outbox) int {
 	return n
 }
 
-// compact moves the line to the front of its memory once most of that is spent.
+// compact moves the line to the front of its memory once most of that is unused.
 func (l *Line) compact() {
 	if l.head < 1024 || l.head < len(l.waiting)/2 {
 		return

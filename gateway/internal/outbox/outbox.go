@@ -1,12 +1,12 @@
-// Package outbox is what waits to be written to sessions, and the line in which
-// their outboxes wait for somebody to write it.
+// Package outbox holds the frames that wait to be written to sessions, and the line in which
+// outboxes wait for a goroutine to write them.
 //
-// A frame goes in by Push, PushMessage or PushLatest. If the answer is Wakes, the
-// caller puts the outbox in line. Who takes it from the line is its
-// writer: it calls Take, writes, and calls Release, which says what comes next.
+// Frames are added by Push, PushMessage or PushLatest. If one of these returns Wakes, the
+// caller must put the outbox in line. The goroutine that takes it from the line becomes its
+// writer: it calls Take, writes the frames, and calls Release, which says what to do next.
 //
-// What takes time to be known, and is to be written before what comes meanwhile, has a
-// place kept for it by Hold until it comes by Fill.
+// Hold reserves a place in the queue for a frame that is not known yet, but must be written
+// before frames that are added meanwhile. Fill puts it there.
 package outbox
 
 import (
@@ -16,63 +16,62 @@ import (
 	"tidegate/broker/lock"
 )
 
-// Outbox holds the frames that wait to be written to one session. It is bounded
-// in bytes. At any time at most one goroutine is the session's writer. The zero
-// value has no connection yet: frames wait until Attach. No method blocks; all may
-// be called concurrently, but Take, Stall, Release and GiveUp are the writer's.
+// Outbox holds the frames that wait to be written to one session. Their size in bytes is
+// bounded. At most one goroutine at a time is the session's writer. The zero value has no
+// connection yet: frames wait until Attach. No method blocks. An Outbox is safe for
+// concurrent use, but only the writer may call Take, Stall, Release and GiveUp.
 type Outbox struct {
-	Owner any // fixed at birth: for who writes what waits
+	Owner any // fixed at birth; for the use of the function that writes
 
 	mu       lock.Mutex[lock.Outbox]
-	turns    uint32 // how often a writer has taken something
-	ahead    uint32 // frames that wait before the place that is kept
-	messages uint32 // messages among what waits
+	turns    uint32 // number of calls of Take
+	ahead    uint32 // frames in front of the place that Hold reserved
+	messages uint32 // number of messages among the waiting frames
 	state    writerState
-	place    bool           // one is kept, see Hold
-	first    []byte         // the oldest frame that waits; nil: none
-	more     *backlog       // what waits behind it; nil: nothing
-	latest   map[any][]byte // what waits of conflated channels behind all that
-	waiting  int            // bytes that wait
-	inHand   int            // bytes that the writer has taken
-	sampled  *time.Time     // when a sampled message among them was received; nil: none is
-	followed *followed      // messages among them that somebody follows; nil: none
-	ending   *Ending        // the session ends once nothing waits; nil: it goes on
-	room     chan struct{}  // closed when a writer has taken something; nil: nobody waits for that
+	place    bool           // a place is reserved, see Hold
+	first    []byte         // the oldest waiting frame; nil if there is none
+	more     *backlog       // the frames behind first; nil if there are none
+	latest   map[any][]byte // by channel: conflated messages, behind all other frames
+	waiting  int            // size of the waiting frames, in bytes
+	inHand   int            // bytes that the writer has taken and not yet released
+	sampled  *time.Time     // when a waiting sampled message was received; nil if there is none
+	followed *followed      // waiting messages with a Receipt.Written; nil if there are none
+	ending   *Ending        // set if the session ends once nothing waits
+	room     chan struct{}  // closed when there may be room; nil if nobody waits for that
 }
 
-// Ending is why and how a session ends.
+// Ending says why and how a session ends.
 type Ending struct {
-	Why      error         // for the one that closes the connection
-	Forsakes bool          // what waits is not written any more
-	Patience time.Duration // for the peer to take what waits
+	Why      error         // for the goroutine that closes the connection
+	Forsakes bool          // drop the waiting frames
+	Patience time.Duration // how long the peer may take to read the waiting frames
 
 	at time.Time // when it began
 }
 
-// writerState says who is to write what waits.
+// writerState says which goroutine, if any, is to write the waiting frames.
 type writerState uint8
 
 const (
-	detached writerState = iota // nobody: there is no connection yet
-	idle                        // nobody: nothing waits
-	queued                      // who takes it from the line
-	writing                     // who has taken it
-	stalled                     // a goroutine of the session's own, since the peer does not keep up
-	finished                    // nobody ever again
+	detached writerState = iota // none: there is no connection yet
+	idle                        // none: nothing waits
+	queued                      // the one that takes it from the line
+	writing                     // the one that has taken it
+	stalled                     // a goroutine of the session: the peer does not keep up
+	finished                    // none, ever again
 )
 
-// Verdict says what became of a frame.
+// Verdict is the result of adding a frame.
 type Verdict uint8
 
 const (
-	Waits   Verdict = iota // somebody will write it
-	Wakes                  // it waits, and the caller is to put the outbox in line
-	Refused                // the session is ending
-	Full                   // there is no room: the session is too slow
+	Waits   Verdict = iota // added; some goroutine will write it
+	Wakes                  // added; the caller must put the outbox in line
+	Refused                // dropped: the session is ending
+	Full                   // dropped: there is no room, the session is too slow
 )
 
-// Push adds a frame, if it fits into the limit with those that wait. A single
-// frame always has room.
+// Push adds a frame if the limit allows it. An empty outbox takes a frame of any size.
 func (o *Outbox) Push(frame []byte, all *Pool) Verdict {
 	o.mu.Lock()
 	v := o.add(frame, all)
@@ -80,19 +79,19 @@ func (o *Outbox) Push(frame []byte, all *Pool) Verdict {
 	return v
 }
 
-// Receipt is of a message whose way is measured. The zero value measures nothing.
+// Receipt says what to measure of a message. The zero value measures nothing.
 type Receipt struct {
-	At      time.Time // when it was received, of one whose time to its delivery is measured; zero: it is not
-	Written func()    // called once a writer has written the message, unless it is thrown away; nil: nobody follows it
+	At      time.Time // when it was received; zero if its delivery time is not measured
+	Written func()    // called once it is written, but not if it is dropped; may be nil
 }
 
-// followed are messages that somebody follows, the newest first.
+// followed is a list of functions to call when messages are written, newest first.
 type followed struct {
 	written func()
 	before  *followed
 }
 
-// PushMessage adds a frame that is a message.
+// PushMessage adds a frame that contains a message.
 func (o *Outbox) PushMessage(frame []byte, all *Pool, receipt Receipt) Verdict {
 	o.mu.Lock()
 	v := o.add(frame, all)
@@ -110,8 +109,9 @@ func (o *Outbox) PushMessage(frame []byte, all *Pool, receipt Receipt) Verdict {
 	return v
 }
 
-// PushLatest adds a message's frame; while the peer does not keep up, it replaces
-// the one of the same channel that waits, instead. A channel is any comparable value.
+// PushLatest adds the frame of a message of a conflated channel. If the peer does not keep
+// up, the frame replaces the waiting one of the same channel, if any. channel may be any
+// comparable value.
 func (o *Outbox) PushLatest(channel any, frame []byte, all *Pool) Verdict {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -136,8 +136,8 @@ func (o *Outbox) PushLatest(channel any, frame []byte, all *Pool) Verdict {
 	return Waits
 }
 
-// QueueLatest puts what waits of a channel that is conflated no more behind all that
-// waits, as a message like any other.
+// QueueLatest appends the waiting message of a channel that no longer conflates to the
+// queue, as an ordinary message.
 func (o *Outbox) QueueLatest(channel any, all *Pool) Verdict {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -152,7 +152,7 @@ func (o *Outbox) QueueLatest(channel any, all *Pool) Verdict {
 	return v
 }
 
-// DropLatest takes away what waits of a conflated channel.
+// DropLatest drops the waiting message of a conflated channel.
 func (o *Outbox) DropLatest(channel any) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -190,8 +190,8 @@ func (o *Outbox) add(frame []byte, all *Pool) Verdict {
 	return Waits
 }
 
-// Hold keeps a place behind all that waits. Nothing that is added from now on is
-// written until Fill, or the end of the session.
+// Hold reserves a place behind all waiting frames. Frames added after it are not written
+// before Fill, or before the session ends.
 func (o *Outbox) Hold() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -204,8 +204,8 @@ func (o *Outbox) Hold() {
 	}
 }
 
-// Fill puts frames into the place that Hold has kept, however many bytes wait; wakes
-// is true if the caller is to put the outbox in line.
+// Fill puts frames into the place that Hold has reserved, regardless of the limit. wakes is
+// true if the caller must put the outbox in line.
 func (o *Outbox) Fill(frames [][]byte, all *Pool) (wakes bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -242,11 +242,11 @@ func (o *Outbox) insert(at int, frames [][]byte, all *Pool) {
 	}
 }
 
-// blocked reports whether what waits stands behind the place.
+// blocked reports whether all waiting frames are behind the reserved place.
 func (o *Outbox) blocked() bool { return o.place && o.ahead == 0 }
 
-// Attach lets writing begin; wakes is true if the caller is to put the outbox in
-// line. It is called once.
+// Attach allows writing to begin. wakes is true if the caller must put the outbox in line.
+// Attach must be called only once.
 func (o *Outbox) Attach() (wakes bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -258,9 +258,9 @@ func (o *Outbox) Attach() (wakes bool) {
 	return true
 }
 
-// End lets the session end once all that waits is written, or at once if that is
-// forsaken. first is false if it was ending before; wakes is true if the caller is
-// to put the outbox in line.
+// End makes the session end once all waiting frames are written, or at once if e.Forsakes is
+// set. first is false if the session was ending already. wakes is true if the caller must
+// put the outbox in line.
 func (o *Outbox) End(e Ending, now time.Time) (first, wakes bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -283,8 +283,8 @@ func (o *Outbox) End(e Ending, now time.Time) (first, wakes bool) {
 	return true, false
 }
 
-// Abandon sees to it that nothing is written any more. It reports whether there is
-// a connection, for the caller to close.
+// Abandon stops all writing. It reports whether there is a connection, which the caller must
+// close.
 func (o *Outbox) Abandon() (attached bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -293,8 +293,8 @@ func (o *Outbox) Abandon() (attached bool) {
 	return attached
 }
 
-// Room returns nil if n more bytes fit, else a channel that is closed when a
-// writer has taken something, or the session ends.
+// Room returns nil if n more bytes fit, or else a channel that is closed when a writer has
+// made progress or the session ends.
 func (o *Outbox) Room(n int, all *Pool) <-chan struct{} {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -315,21 +315,21 @@ func (o *Outbox) announceRoom() {
 	}
 }
 
-// Bytes returns how many bytes wait, or are being written.
+// Bytes returns how many bytes wait or are being written.
 func (o *Outbox) Bytes() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.waiting + o.inHand
 }
 
-// Whereabouts is what is known of a frame, or was of it.
+// Whereabouts says where a frame is, or was.
 type Whereabouts struct {
-	Waits bool   // it has not been taken
-	Turns uint32 // how often a writer has taken something
-	Busy  bool   // what was taken last is not written yet
+	Waits bool   // no writer has taken it yet
+	Turns uint32 // number of calls of Take
+	Busy  bool   // the frames taken last are still being written
 }
 
-// Locate looks for a frame that was pushed, by its memory and not by what is in it.
+// Locate looks for a frame that was pushed. It compares addresses, not contents.
 func (o *Outbox) Locate(frame []byte) Whereabouts {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -349,7 +349,8 @@ func (o *Outbox) waits(frame []byte) bool {
 	return false
 }
 
-// Overdue returns how many bytes wait for a peer that does not keep up.
+// Overdue returns how many bytes wait for a peer that does not keep up, or 0 if the peer
+// keeps up.
 func (o *Outbox) Overdue() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -366,15 +367,15 @@ func (o *Outbox) Open() bool {
 	return o.ending == nil
 }
 
-// Attached reports whether what is added is written as soon as it can be: the session
-// has a connection, is not ending, and nothing waits for Fill.
+// Attached reports whether added frames are written as soon as possible: the session has a
+// connection, is not ending, and no place is reserved.
 func (o *Outbox) Attached() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.state != detached && o.ending == nil && !o.place
 }
 
-// Why returns why the session ends; nil: it does not.
+// Why returns why the session ends, or nil if it is not ending.
 func (o *Outbox) Why() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()

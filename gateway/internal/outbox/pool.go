@@ -2,15 +2,15 @@ package outbox
 
 import "sync"
 
-// Pool is what all outboxes of a node share. All methods of an outbox take the same
-// one. It is safe for concurrent use.
+// Pool is shared by all outboxes of a node: every method of an Outbox must be given the same
+// Pool. It is safe for concurrent use.
 type Pool struct {
-	Limit int // bytes that may wait in one outbox; 0: no limit. Fixed at birth.
+	Limit int // most bytes held by one outbox; 0 means no limit. Fixed at birth.
 
-	backlogs sync.Pool // of *backlog: memory for what waits behind the first frame
+	backlogs sync.Pool // of *backlog
 }
 
-// longBacklog is the capacity from which on a backlog is not kept for others.
+// longBacklog is the largest capacity, in frames, of a backlog that the pool keeps.
 const longBacklog = 1024
 
 func (p *Pool) backlog() *backlog {
@@ -27,7 +27,7 @@ func (p *Pool) spare(b *backlog) {
 	}
 }
 
-// backlog is a queue of frames.
+// backlog is a queue of the frames behind the first one.
 type backlog struct {
 	frames [][]byte
 	head   int

@@ -2,23 +2,23 @@ package outbox
 
 import "time"
 
-// Batch is what a writer takes at once.
+// Batch is the frames that a writer takes at once.
 type Batch struct {
 	Frames   [][]byte
-	Messages int       // among the frames
-	Sampled  time.Time // when a sampled message among them was received; zero: none is
+	Messages int       // number of messages among the frames
+	Sampled  time.Time // when a sampled message among them was received; zero if there is none
 	followed *followed
 }
 
-// Written tells those who follow messages of the batch that it is written.
+// Written calls the Receipt.Written functions of the batch's messages.
 func (b *Batch) Written() {
 	for f := b.followed; f != nil; f = f.before {
 		f.written()
 	}
 }
 
-// Take makes the caller the writer, and appends to buf what waits: as many frames
-// as atMost bytes hold, but at least one. A writer that has said Stall stays stalled.
+// Take makes the caller the writer, and appends the waiting frames to buf: as many as fit
+// into atMost bytes, but at least one. After Stall, the outbox stays stalled until Release.
 func (o *Outbox) Take(buf [][]byte, atMost int, all *Pool) Batch {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -41,15 +41,15 @@ func (o *Outbox) Take(buf [][]byte, atMost int, all *Pool) Batch {
 	if o.sampled != nil {
 		taking.Sampled, o.sampled = *o.sampled, nil
 	}
-	if o.first == nil { // else they may be among what is left
+	if o.first == nil { // otherwise, they may be among the frames left
 		taking.followed, o.followed = o.followed, nil
 	}
 	o.announceRoom()
 	return taking
 }
 
-// Stall says that the peer has not taken all that the writer has. Until Release,
-// conflated channels keep only their latest message.
+// Stall records that the peer has not taken all that the writer has. Until Release, only the
+// latest message of each conflated channel is kept.
 func (o *Outbox) Stall() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -85,17 +85,17 @@ func (o *Outbox) takeLatest(buf [][]byte) [][]byte {
 	return buf
 }
 
-// Turn says what the writer is to do after it has written all that it took.
+// Turn says what the writer must do after it has written all that it took.
 type Turn uint8
 
 const (
-	Rest   Turn = iota // nothing waits; the caller is the writer no more
-	Again              // more waits; the caller is to put the session in line
-	Finish             // nothing waits and the session ends; the caller is to close the connection
+	Rest   Turn = iota // nothing waits; the caller is no longer the writer
+	Again              // more frames wait; the caller must put the outbox in line
+	Finish             // nothing waits, the session ends; the caller must close the connection
 )
 
-// Release ends the caller's turn as the writer. With Finish it returns why the
-// session ends.
+// Release ends the caller's turn as the writer. With Finish, it also returns why the session
+// ends.
 func (o *Outbox) Release() (Turn, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -114,17 +114,17 @@ func (o *Outbox) Release() (Turn, error) {
 	}
 }
 
-// Outlook is what a writer that makes no progress has before it.
+// Outlook says whether a writer that makes no progress should go on.
 type Outlook uint8
 
 const (
-	Hope    Outlook = iota // go on trying
-	TooSlow                // the peer has taken nothing for too long: end the session and close the connection
-	GivenUp                // the session was ending: close the connection
+	Hope    Outlook = iota // keep trying
+	TooSlow                // no progress for too long: end the session, close the connection
+	GivenUp                // the session's ending took too long: close the connection
 )
 
-// GiveUp tells a writer that has made no progress since the given time whether to
-// stop, and, if GivenUp, why the session ends.
+// GiveUp decides whether a writer that has made no progress since the given time should
+// stop. With GivenUp, it also returns why the session ends.
 func (o *Outbox) GiveUp(since, now time.Time) (Outlook, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -138,8 +138,8 @@ func (o *Outbox) GiveUp(since, now time.Time) (Outlook, error) {
 	return Hope, nil
 }
 
-// Patience returns for how long a writer may wait for the peer before it looks around:
-// atMost, and no longer than the peer of a session that ends may take.
+// Patience returns how long a writer may wait for the peer before it checks GiveUp again:
+// atMost, or less if the session is ending and its time is up sooner.
 func (o *Outbox) Patience(atMost time.Duration, now time.Time) time.Duration {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -151,5 +151,5 @@ func (o *Outbox) Patience(atMost time.Duration, now time.Time) time.Duration {
 
 const shortestWait = time.Millisecond
 
-// StallPatience is how long a peer may take not a single byte.
+// StallPatience is how long a peer may go without reading a single byte.
 const StallPatience = 30 * time.Second
