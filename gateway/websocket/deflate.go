@@ -8,35 +8,35 @@ import (
 
 	"tidegate/gateway"
 
-	// At the same level it needs two thirds of the standard library's time for 1 KB,
-	// a third for 64 KB, makes them smaller, and takes less memory.
+	// At the same level, it needs two thirds of the time of the standard library for 1 KB
+	// and a third for 64 KB, compresses better, and uses less memory.
 	"github.com/klauspost/compress/flate"
 )
 
-// Deflate compresses what sessions are sent, and inflates what they send, if
-// their clients have agreed to permessage-deflate (RFC 7692). Each message is
-// compressed by itself, so that its frame serves all sessions, and no connection
-// keeps a window. All methods may be called concurrently.
+// Deflate compresses messages to sessions and inflates messages from them, if their clients
+// have agreed to permessage-deflate (RFC 7692). Each message is compressed independently, so
+// that its frame can be sent to all sessions, and no connection keeps a window. A Deflate is
+// safe for concurrent use.
 type Deflate struct {
 	minBytes    int
 	compressors stock[*compressor]
 	inflaters   stock[*inflater]
 }
 
-// NewDeflate returns a Deflate that leaves payloads of less than minBytes as they
-// are. It makes at most one compressor for each processor, of about 0.8 MB, when
-// there is something to compress.
+// NewDeflate returns a Deflate that does not compress payloads shorter than minBytes. It
+// creates compressors, of about 0.8 MB each, when they are needed, at most one for each
+// processor.
 func NewDeflate(minBytes int) *Deflate {
 	processors := runtime.GOMAXPROCS(0)
 	return &Deflate{minBytes, newStock(processors, newCompressor), newStock(processors, newInflater)}
 }
 
-// Framed is as the function of this name, and compresses messages. Nothing else
-// is compressed: an answer may hold what several publishers said, and its length
-// would tell one of them about the others. So may what differs between messages.
+// Framed is like the function Framed, and also compresses messages. It compresses nothing
+// else: a reply may contain data of several publishers, and its compressed length would tell
+// one of them about the others. The same holds for differences between messages.
 func (d *Deflate) Framed(p gateway.Protocol) gateway.Protocol { return deflated{framed{p}, d} }
 
-// deflated is comparable if its protocol is.
+// deflated is comparable if its Protocol is.
 type deflated struct {
 	framed
 	by *Deflate
@@ -53,7 +53,7 @@ func (d deflated) Encode(event gateway.Event) (gateway.Frame, error) {
 	return as(frame, d.by.frame(opcodeOf(frame), frame.Data)), nil
 }
 
-// isWhole reports whether an event is a message and nothing else.
+// isWhole reports whether an event is one complete message and nothing else.
 func isWhole(event gateway.Event) bool {
 	if delta, ok := event.(gateway.Delta); ok {
 		return delta.Before == nil
@@ -62,8 +62,8 @@ func isWhole(event gateway.Event) bool {
 	return ok
 }
 
-// compressionLevel is klauspost/compress's, from 1 to 9. Higher ones make a payload
-// of 1 KB smaller by 3 %, and need a third more time and memory.
+// compressionLevel is a level of klauspost/compress, from 1 to 9. Higher levels make a
+// payload of 1 KB 3 % smaller, and need a third more time and memory.
 const compressionLevel = 1
 
 type compressor struct {
@@ -73,14 +73,14 @@ type compressor struct {
 
 func newCompressor() *compressor {
 	c := &compressor{}
-	c.Writer, _ = flate.NewWriter(&c.out, compressionLevel) // which is a valid one
+	c.Writer, _ = flate.NewWriter(&c.out, compressionLevel) // fails only for an invalid level
 	return c
 }
 
-// flushed is what ends a compressed message, and is not sent (section 7.2.1).
+// flushed ends a compressed message; it is not sent (section 7.2.1).
 const flushed = "\x00\x00\xff\xff"
 
-// frame returns a whole frame with the payload: compressed if that is shorter.
+// frame returns a complete frame with the payload, compressed if that is shorter.
 func (d *Deflate) frame(opcode byte, payload []byte) []byte {
 	if len(payload) < d.minBytes {
 		return frameOf(opcode, payload)
@@ -95,32 +95,32 @@ func (d *Deflate) frame(opcode byte, payload []byte) []byte {
 	return frameOf(rsv1|opcode, packed)
 }
 
-// compress returns the payload compressed, in memory that it uses again.
+// compress returns the compressed payload. It is valid until the next call.
 func (c *compressor) compress(payload []byte) []byte {
 	c.out.Reset()
 	c.Reset(&c.out)
-	c.Write(payload) // to memory, which does not fail
+	c.Write(payload) // writes to memory do not fail
 	c.Flush()
 	return bytes.TrimSuffix(c.out.Bytes(), []byte(flushed))
 }
 
-// tidy lets go of memory that a long message has taken.
+// tidy frees the memory of a long message.
 func (c *compressor) tidy() {
 	if c.out.Cap() > longBuffer {
 		c.out = bytes.Buffer{}
 	}
 }
 
-// ending makes of a compressed message, without what flushed it, a stream that
-// ends.
+// ending is appended to a compressed message to make it a stream that ends: it begins with
+// the bytes of flushed, which the sender has removed.
 var ending = []byte(flushed + "\x01\x00\x00\xff\xff")
 
 type inflater struct {
 	source twoParts
-	stream io.ReadCloser // a flate.Resetter, too
+	stream io.ReadCloser // also a flate.Resetter
 }
 
-// twoParts reads one part after the other.
+// twoParts reads two slices, one after the other.
 type twoParts struct{ rest, then []byte }
 
 func (t *twoParts) Read(p []byte) (n int, err error) {
@@ -157,9 +157,8 @@ func newInflater() *inflater {
 	return i
 }
 
-// inflate appends the message that was compressed to buf, and returns all. It
-// inflates no more than limit bytes and one; -1: there is no limit. An error wraps
-// a gateway.Reason.
+// inflate appends the inflated message to buf, and returns the result. It inflates at most
+// limit+1 bytes; a limit of -1 means no limit. The error wraps a gateway.Reason.
 func (d *Deflate) inflate(buf, packed []byte, limit int64) ([]byte, error) {
 	i := d.inflaters.take()
 	defer d.inflaters.put(i)
@@ -175,9 +174,9 @@ func (d *Deflate) inflate(buf, packed []byte, limit int64) ([]byte, error) {
 	return buf, err
 }
 
-// endsMessage reports whether a message ends where its stream does, of which rest
-// bytes are left, the ending among them. A sender may have ended the stream by
-// itself; then a byte of 0 follows (section 7.2.3.4).
+// endsMessage reports whether the message ends where its stream does. rest is how many bytes
+// of the input, including ending, are left after the stream. A sender may have ended the
+// stream itself; then one zero byte follows (section 7.2.3.4).
 func endsMessage(packed []byte, rest int) bool {
 	switch rest {
 	case 0, len(ending):
@@ -188,7 +187,7 @@ func endsMessage(packed []byte, rest int) bool {
 	return false
 }
 
-// readAtMost appends what r has to buf, unless it is more than limit bytes.
+// readAtMost appends all that r returns to buf. It fails if that is more than limit bytes.
 func readAtMost(r io.Reader, buf []byte, limit int64) ([]byte, error) {
 	begin := len(buf)
 	for {

@@ -1,14 +1,14 @@
-// Package websocket carries sessions over WebSockets (RFC 6455), with messages
-// compressed where client and configuration agree (RFC 7692).
+// Package websocket carries sessions over WebSockets (RFC 6455). It compresses messages if
+// the client and the configuration agree to that (RFC 7692).
 //
-// A Server makes handlers. A handler answers a request that is refused by an HTTP
-// status, unless its protocol tells refusals, and else gives the session a
-// gateway.Conn. What a session is sent comes as
-// whole frames, which a protocol made by Framed encodes once for all its sessions.
+// A Server makes HTTP handlers. A handler refuses a request by an HTTP status, or by the
+// session's protocol if that tells refusals. Otherwise it gives the session a gateway.Conn.
+// The data for a session comes as complete frames: a protocol made by Framed encodes each of
+// them once for all its sessions.
 //
 // # Two engines
 //
-// Both have the same sender. They differ in who reads:
+// Both engines use the same sender. They differ in how they read:
 //
 //	engine    reads                              for
 //	epoll     reader, this package's own; a      Linux, connections without TLS,
@@ -17,8 +17,8 @@
 //	portable  github.com/coder/websocket, and    TLS, every system, and
 //	          a goroutine for each connection    websocket.engine: portable
 //
-// The engine portable is the oracle of the other: the tests run on both, and
-// FuzzEngines feeds both the same bytes. They differ where the library is lenient:
+// The tests run on both engines, and FuzzEngines compares epoll with portable on the same
+// bytes. They differ where the library is lenient:
 //
 //	the client sends                             epoll  portable
 //	a length in more bytes than it needs         1002   takes it
@@ -29,35 +29,35 @@
 //
 // # What a client may do
 //
-// A client's frames are masked; text is UTF-8; control frames are whole and short;
-// reserved bits and opcodes are not used; a close frame has a code that may be sent,
-// and a reason in UTF-8. Else the connection fails: 1002, or 1007 for what is not
-// UTF-8 or cannot be inflated. A message is as long as limits.message_bytes allows,
-// twice for escapes and 4 KB for what is around it, else 1009. Messages that have
-// begun and not ended share limits.inbound_bytes with all else that is held for
-// clients: one that finds no room ends its connection with 1013. A message that has
-// begun goes on, by 4 KB in 10 s at least, or the connection ends with 1001.
+// A client must mask its frames, send text in UTF-8, keep control frames short and
+// unfragmented, and use no reserved bits or opcodes. A close frame must have a valid code,
+// and a reason in UTF-8. Otherwise the connection fails with 1002, or with 1007 for data that
+// is not UTF-8 or cannot be inflated. A message may have twice limits.message_bytes, to allow
+// for escapes, and 4 KB for the data around the payload; a longer one fails with 1009. The
+// memory of unfinished messages counts towards limits.inbound_bytes, as does all else that
+// is held for clients; a message that finds no room ends its connection with 1013. While a
+// message is unfinished, at least 4 KB must arrive every 10 s, or the connection ends with
+// 1001.
 //
-// A ping is answered by a pong; of several pings in a row, perhaps only the last. A
-// message that does not end is no sign of life, whatever comes in between.
+// A ping is answered by a pong; of several pings in a row, perhaps only the last one. The
+// data of an unfinished message, and control frames within it, are no sign of life.
 //
 // # How a connection ends
 //
-// The gateway sends a close frame, and after it the end of the stream. It reads on
-// for 2 s at most, so that the client gets both, and closes when the client has
-// closed, or answered. A close frame of the client's is answered by the same, and the
-// connection closed. When the node stops, clients that answer nothing hold it up for
-// lastPatience.
+// The gateway sends a close frame and then ends the stream. It goes on reading for at most
+// 2 s, so that the client receives both, and closes the connection when the client has
+// closed it or has answered. It answers a client's close frame by the same one, and closes
+// the connection. When the node stops, clients that do not answer delay it by lastPatience.
 //
-// A panic in a goroutine of a connection ends that connection with 1011; it is
-// counted and logged.
+// A panic in a goroutine of a connection ends that connection with 1011. It is counted and
+// logged.
 //
 // # Bounds
 //
-// For a peer that does not read, the kernel holds 16 KB unsent, on systems without
-// TCP_NOTSENT_LOWAT 64 KB, and a relay (portable) 32 KB; what is more waits in the
-// session's outbox. A connection that is idle holds no buffer on epoll; on portable
-// 0.6 KB beside the library's and the goroutine's own, with TLS also those of TLS.
+// For a peer that does not read, the kernel holds 16 KB of unsent data (64 KB on systems
+// without TCP_NOTSENT_LOWAT), and a relay (portable) 32 KB. The rest waits in the session's
+// outbox. An idle connection holds no buffer on epoll. On portable it holds 0.6 KB, plus the
+// memory of the library, the goroutine and TLS.
 //
 // # Files
 //

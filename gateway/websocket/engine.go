@@ -12,37 +12,38 @@ import (
 	"tidegate/gateway/internal/wall"
 )
 
-// engine takes connections over.
+// engine takes over the connections of accepted requests.
 type engine interface {
-	// take upgrades a request that is good, and gives the session its connection.
-	// An error says that there is no connection; the session is the caller's still.
+	// take upgrades a request that has been checked, and attaches the connection to the
+	// session. On an error there is no connection, and the caller still owns the session.
 	take(w http.ResponseWriter, r *http.Request, session *gateway.Session, agreed agreement) error
 
-	// hangUp closes the connections that there are, without a farewell.
+	// hangUp closes all connections, without a close frame.
 	hangUp()
 
-	// close is called when there is no connection any more.
+	// close frees the engine. It is called when there are no connections any more.
 	close()
 }
 
-// shared is what connections share, so that those with nothing to do own little.
+// shared is the state that all connections share, so that an idle connection needs little
+// memory.
 type shared struct {
 	wall       *wall.Wall
-	limit      int64 // of a message's bytes on the wire; -1: none
+	limit      int64 // of a message, in bytes on the wire; -1 means no limit
 	deflate    *Deflate
-	scratch    scratch // to write
+	scratch    scratch // for writing
 	unfinished unfinished
 	pace       pace
 	began      time.Time
-	life       context.Context // ends with Wait
+	life       context.Context // canceled by Wait
 	end        context.CancelFunc
-	serving    sync.WaitGroup // of connections
+	serving    sync.WaitGroup // counts connections
 
-	most int          // connections that there may be before their ends are hurried; 0: any number
-	open atomic.Int64 // connections
+	most int          // number of connections above which closing ones are hurried; 0: no limit
+	open atomic.Int64 // number of connections
 }
 
-// enter and leave count a connection.
+// enter and leave count connections.
 func (s *shared) enter() {
 	s.serving.Add(1)
 	s.open.Add(1)
@@ -53,8 +54,8 @@ func (s *shared) leave() {
 	s.serving.Done()
 }
 
-// excess returns how many connections there are beyond what there may be. Sessions are
-// bounded: it is those that linger whose sessions have ended, or were refused.
+// excess returns by how many the connections exceed most. The number of sessions is limited,
+// so the excess is connections that linger after their session has ended or was refused.
 func (s *shared) excess() int {
 	if s.most == 0 {
 		return 0
@@ -62,11 +63,12 @@ func (s *shared) excess() int {
 	return int(s.open.Load()) - s.most
 }
 
-// fewLinger may do so in any case, so that a peer hears why it is refused.
+// fewLinger is how many connections may linger in any case, so that a peer learns why it was
+// refused.
 const fewLinger = 16
 
-// inflate returns a buffer with the message that was compressed. On an error, too,
-// there may be one.
+// inflate inflates packed into a buffer. The buffer may be non-nil even if there is an
+// error; the caller must put it back.
 func (s *shared) inflate(payer *rates.Bucket, packed []byte) (*buffer, error) {
 	b, err := s.unfinished.get(payer)
 	if err != nil {

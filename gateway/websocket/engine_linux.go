@@ -6,18 +6,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unsentBytes is how much the kernel takes for a peer that does not read. Without
-// a bound it takes megabytes, whatever bounds there are before it.
+// unsentBytes is how much unsent data the kernel holds for a peer that does not read.
+// Without this limit it holds megabytes, whatever the limits of the gateway are.
 const unsentBytes = 16 << 10
 
-// boundUnsent bounds what the kernel takes for a peer that does not read.
+// boundUnsent limits the unsent data that the kernel holds for a peer that does not read.
 func boundUnsent(conn net.Conn) {
 	tcp := tcpOf(conn)
 	if tcp == nil {
 		return
 	}
 	if control, err := tcp.SyscallConn(); err == nil {
-		control.Control(boundUnsentOf) // in vain only on a socket that is broken
+		control.Control(boundUnsentOf) // fails only on a broken socket
 	}
 }
 

@@ -7,13 +7,13 @@ import (
 	"net"
 )
 
-// sendBuffer is how much the kernel takes for a peer that does not read.
+// sendBuffer is how much the kernel buffers for a peer that does not read.
 const sendBuffer = 64 << 10
 
-// boundUnsent bounds what the kernel takes for a peer that does not read.
+// boundUnsent limits what the kernel buffers for a peer that does not read.
 func boundUnsent(conn net.Conn) {
 	if tcp := tcpOf(conn); tcp != nil {
-		_ = tcp.SetWriteBuffer(sendBuffer) // in vain only on a socket that is broken
+		_ = tcp.SetWriteBuffer(sendBuffer) // fails only on a broken socket
 	}
 }
 

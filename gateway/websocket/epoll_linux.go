@@ -18,13 +18,13 @@ import (
 	"tidegate/gateway"
 )
 
-// epoll is the engine of Linux. A connection has a goroutine only while its client
-// has something to say.
+// epoll is the engine for Linux. A connection has a goroutine only while its client has sent
+// something that is not handled yet.
 type epoll struct {
 	shared    *shared
 	poller    *poller
 	lingering lingering
-	blocks    sync.Pool // of *[blockBytes]byte, to read
+	blocks    sync.Pool // of *[blockBytes]byte, for reading
 	readers   sync.Pool // of *reader
 	transfers sync.Pool // of *transfer
 }
@@ -59,9 +59,9 @@ func (e *epoll) take(w http.ResponseWriter, r *http.Request, session *gateway.Se
 		return fmt.Errorf("epoll: %w", err)
 	}
 	e.shared.enter()
-	// What the session has to say first goes out together with the handshake's answer.
+	// The session's first frames go out together with the answer to the handshake.
 	if !session.HasNews() && !c.sendAnswer() {
-		session.Close(gateway.Lost) // a fresh connection that takes a few bytes only
+		session.Close(gateway.Lost) // a new connection whose peer does not read
 	}
 	session.Attach(c)
 	if len(early) > 0 || !c.pauseServing() {
@@ -70,7 +70,7 @@ func (e *epoll) take(w http.ResponseWriter, r *http.Request, session *gateway.Se
 	return nil
 }
 
-// hijack returns a request's connection, and what the client has sent already.
+// hijack returns a request's connection, and the bytes that the client has already sent.
 func hijack(w http.ResponseWriter) (conn net.Conn, early []byte, err error) {
 	conn, buffers, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -85,8 +85,8 @@ func hijack(w http.ResponseWriter) (conn net.Conn, early []byte, err error) {
 	return conn, append(bytes.Clone(read), held...), err
 }
 
-// heldBy returns what a connection around a TCP connection has read of it, and not
-// been asked for: what there is without a wait.
+// heldBy returns what a wrapper of a TCP connection has read ahead from it. It does not wait
+// for more data.
 func heldBy(conn net.Conn) (held []byte, err error) {
 	if _, ok := conn.(*net.TCPConn); ok {
 		return nil, nil
@@ -105,10 +105,10 @@ func (e *epoll) hangUp() { e.poller.hangUp() }
 
 func (e *epoll) close() { e.poller.close() }
 
-// epollConn is a client on a WebSocket. Its frames are those of a Framed protocol.
+// epollConn is the connection of a WebSocket client. Its frames come from a Framed protocol.
 //
-// The goroutine that sets the bit serving of its state owns the reading half until it takes the
-// bit away.
+// The goroutine that sets the serving bit of state owns the reading half until it clears the
+// bit.
 type epollConn struct {
 	sender
 
@@ -116,14 +116,14 @@ type epollConn struct {
 	session *gateway.Session
 	engine  *epoll
 	socket  socket
-	slot    uint32 // at the poller
+	slot    uint32 // in the poller
 
 	state   atomic.Uint32
-	heardAt atomic.Int64 // since shared.began
+	heardAt atomic.Int64 // as the time since shared.began
 
-	// Owned by who serves.
-	reader *reader // nil: it holds nothing
-	told   bool    // the session knows that the client says no more
+	// Owned by the serving goroutine.
+	reader *reader // nil while it would hold nothing
+	told   bool    // the session has been ended
 	ended  bool    // there is nothing more to read
 
 	deflate  bool // fixed at birth
@@ -132,15 +132,16 @@ type epollConn struct {
 
 var _ gateway.Conn = (*epollConn)(nil)
 
-// The state of a connection, in bits.
+// The state of a connection, a set of bits.
 const (
 	serving = 1 << iota // a goroutine serves it
-	woken               // something has happened since the goroutine looked last
-	hungUp              // the peer sends no more than what is there
-	over                // it is served no more
+	woken               // something has happened since the goroutine last looked
+	hungUp              // the peer will send nothing more than what has arrived
+	over                // the connection is closed and never served again
 )
 
-// wake has the connection served, now or again.
+// wake starts a goroutine to serve the connection, or makes the serving one look again. last
+// says that the peer sends nothing more.
 func (c *epollConn) wake(last bool) {
 	bits := uint32(serving)
 	if last {
@@ -165,8 +166,8 @@ func (c *epollConn) wake(last bool) {
 	}
 }
 
-// pauseServing ends the caller's serving until the next wake. It reports false if something has happened since
-// the caller looked last: then it is to look again.
+// pauseServing makes the caller stop serving until the next wake. It returns false if
+// something has happened since the caller last looked; then the caller must look again.
 func (c *epollConn) pauseServing() bool {
 	for {
 		old := c.state.Load()
@@ -180,8 +181,8 @@ func (c *epollConn) pauseServing() bool {
 	}
 }
 
-// serve hands on what the client says, early before all, until it says no more for
-// now. When the connection has ended, on both sides, it closes it.
+// serve handles what the client sends, beginning with early, until there is nothing more to
+// read for now. Once the connection has ended in both directions, serve closes it.
 func (c *epollConn) serve(early []byte) {
 	defer c.shared.wall.Catch("read from a WebSocket", c.crash)
 	if len(early) > 0 {
@@ -201,7 +202,7 @@ func (c *epollConn) serve(early []byte) {
 	}
 }
 
-// finish closes the connection, and lets go of all.
+// finish closes the connection and frees what it holds.
 func (c *epollConn) finish() {
 	c.state.Store(over)
 	c.out.abort()
@@ -222,7 +223,7 @@ func (c *epollConn) crash() {
 	}
 }
 
-// readAll handles what has come.
+// readAll reads and handles all data that has arrived.
 func (c *epollConn) readAll() {
 	block, ok := c.engine.blocks.Get().(*[blockBytes]byte)
 	if !ok {
@@ -243,18 +244,18 @@ func (c *epollConn) readAll() {
 		}
 		c.handle(block[:n])
 		if n < len(block) && c.state.Load()&hungUp == 0 {
-			return // what comes from now on is told by the kernel
+			return // the kernel reports any data that arrives from now on
 		}
 	}
 }
 
-// end notes that there is nothing more to read.
+// end records that there is nothing more to read, and ends the session.
 func (c *epollConn) end(err error) {
 	c.ended = true
 	c.endSession(err)
 }
 
-// endSession ends the session; only the first call counts.
+// endSession ends the session. Only the first call has an effect.
 func (c *epollConn) endSession(err error) {
 	if !c.told {
 		c.told = true
@@ -262,7 +263,7 @@ func (c *epollConn) endSession(err error) {
 	}
 }
 
-// handle hands on what is in data. It does not wait for the rest of what has begun.
+// handle handles the items in data. It keeps an incomplete item for later.
 func (c *epollConn) handle(data []byte) {
 	for len(data) > 0 && !c.ended {
 		c.takeReader()
@@ -318,7 +319,7 @@ func (c *epollConn) receive(message item) error {
 
 func (c *epollConn) handleClose(payload []byte) {
 	switch err := checkClose(payload); {
-	case c.reader.failed: // it answers ours, or crosses it
+	case c.reader.failed: // it answers our close frame, or crosses it
 		c.ended = true
 	case err != nil:
 		c.reader.fail()
@@ -374,11 +375,12 @@ func (c *epollConn) hangUp() {
 	c.wake(true)
 }
 
-// lingering are connections whose peers have been sent a close frame, and may take
-// some time to answer: less, if there are too many. It is safe for concurrent use.
+// lingering is the connections whose peers have been sent a close frame and have
+// lingerPatience to answer, or less if there are too many of them. It is safe for concurrent
+// use.
 type lingering struct {
 	mu    lock.Mutex[lock.Connections]
-	queue []leave // in the order of time
+	queue []leave // ordered by at
 	timer *time.Timer
 }
 
@@ -401,8 +403,8 @@ func (l *lingering) add(c *epollConn) {
 	}
 }
 
-// hangUpOldest takes the oldest one out, and reports whether it was still open. It is
-// called with mu held.
+// hangUpOldest removes the oldest connection and hangs it up. It reports whether the
+// connection was still open. The caller must hold mu.
 func (l *lingering) hangUpOldest() bool {
 	c := l.queue[0].conn
 	l.queue[0] = leave{}
@@ -414,7 +416,7 @@ func (l *lingering) hangUpOldest() bool {
 	return true
 }
 
-// hangUpDue closes the connections whose time is over.
+// hangUpDue closes the connections whose time is up.
 func (l *lingering) hangUpDue() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

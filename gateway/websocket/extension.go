@@ -19,8 +19,8 @@ const (
 	deflateAnswer    = deflateExtension + "; server_no_context_takeover; client_no_context_takeover"
 )
 
-// answerTo returns the answer to the values of a Sec-WebSocket-Extensions header:
-// to the first offer of permessage-deflate that can be accepted; "": there is none.
+// answerTo returns the answer to the values of a Sec-WebSocket-Extensions header: to the
+// first acceptable offer of permessage-deflate, or "" if there is none.
 func answerTo(offers []string) string {
 	for _, list := range offers {
 		for more := true; more; {
@@ -56,8 +56,8 @@ func answerToOffer(offer string) string {
 	return answer
 }
 
-// acceptable reports whether an offer may have a parameter; given says whether it
-// has a value.
+// acceptable reports whether an offer may contain a parameter; given says whether the
+// parameter has a value.
 func acceptable(name, value string, given bool) bool {
 	switch name {
 	case "server_no_context_takeover", "client_no_context_takeover":
@@ -71,7 +71,7 @@ func acceptable(name, value string, given bool) bool {
 	return false
 }
 
-// cutUnquoted is strings.Cut around the first separator outside of quotes.
+// cutUnquoted is like strings.Cut, but ignores separators inside quotes.
 func cutUnquoted(s string, separator byte) (before, after string, found bool) {
 	quoted := false
 	for i := 0; i < len(s); i++ {

@@ -28,23 +28,24 @@ const (
 	rsv1       = 0x40 // the message is compressed; on its first frame (RFC 7692, section 6)
 	rsv2, rsv3 = 0x20, 0x10
 	opcodeMask = 0x0f
-	isControl  = 0x08 // beside the other bits of an opcode
+	isControl  = 0x08 // the bit of an opcode that marks a control frame
 
-	maskBit = 0x80 // beside the length
+	maskBit = 0x80 // in the byte of the length
 
-	maxControl = 125 // bytes of a control frame's payload
+	maxControl = 125 // most bytes of a control frame's payload
 	maxHeader  = 14
 )
 
-// Framed returns a protocol that says what p says in whole WebSocket frames, so
-// that the bytes on the wire are made once for all sessions that speak it. Where
-// p has nothing for a Heartbeat, it is a ping.
+// Framed returns a protocol that encodes what p encodes as complete WebSocket frames, so
+// that the bytes on the wire are made once for all sessions with that protocol. If p encodes
+// a Heartbeat as nothing, Framed encodes it as a ping.
 func Framed(p gateway.Protocol) gateway.Protocol { return framed{p} }
 
-// framed is comparable if its protocol is.
+// framed is comparable if its Protocol is.
 type framed struct{ gateway.Protocol }
 
-// as returns a frame with all that is said of it, but as the bytes on the wire.
+// as returns frame with all its properties, but with the given bytes on the wire as its
+// data.
 func as(frame gateway.Frame, bytes []byte) gateway.Frame {
 	frame.Data, frame.Binary = bytes, true
 	return frame
@@ -74,13 +75,14 @@ func opcodeOf(frame gateway.Frame) byte {
 	return opText
 }
 
-// frameOf returns a whole frame of a server's. The opcode may have rsv1 beside it.
+// frameOf returns a complete frame, unmasked as a server's. The opcode may be combined with
+// rsv1.
 func frameOf(opcode byte, payload []byte) []byte {
 	frame := make([]byte, 0, maxHeader+len(payload))
 	return append(appendFrameHeader(frame, opcode, len(payload)), payload...)
 }
 
-// frameIn is frameOf in the memory of the payload, if there is room.
+// frameIn is like frameOf, but reuses the memory of payload if it has enough capacity.
 func frameIn(opcode byte, payload []byte) []byte {
 	var room [maxHeader]byte
 	header := appendFrameHeader(room[:0], opcode, len(payload))
@@ -105,7 +107,7 @@ func appendFrameHeader(frame []byte, opcode byte, n int) []byte {
 	}
 }
 
-// closeFrame returns the frame that tells the peer why the connection ends.
+// closeFrame returns the close frame that tells the peer why the connection ends.
 func closeFrame(reason gateway.Reason) []byte {
 	payload := binary.BigEndian.AppendUint16(nil, uint16(reason.Code))
 	payload = append(payload, reason.Text...)

@@ -12,21 +12,20 @@ import (
 
 const version = "13"
 
-// agreement is what a handshake settles.
+// agreement is the result of a handshake.
 type agreement struct {
-	subprotocol string // as the client wrote it; "": none
-	extension   string // the answer to the client's offer; "": none
+	subprotocol string // as the client wrote it; "" if none
+	extension   string // the answer to the client's offer; "" if none
 }
 
-// checkUpgrade answers those who did not come for a WebSocket with what there is
-// (RFC 9110, section 15.5.22; RFC 6455, section 4.4), and reports whether r is a
-// handshake.
+// checkUpgrade reports whether r is a WebSocket handshake. If not, it answers the request
+// with what is offered here (RFC 9110, section 15.5.22; RFC 6455, section 4.4).
 func checkUpgrade(w http.ResponseWriter, r *http.Request) bool {
 	header := w.Header()
 	switch {
 	case r.ProtoMajor > 1:
-		// These versions forbid Connection and Upgrade, without which there is no 426
-		// (RFC 9113, section 8.2.2).
+		// HTTP/2 and later forbid the headers Connection and Upgrade, which a 426 needs (RFC
+		// 9113, section 8.2.2).
 		transport.Refuse(w, badRequest("this is a WebSocket endpoint, for HTTP/1.1 only: connect with a WebSocket client"))
 	case r.Method != http.MethodGet || !r.ProtoAtLeast(1, 1) ||
 		!names(r.Header["Connection"], "upgrade") || !names(r.Header["Upgrade"], "websocket"):
@@ -44,8 +43,7 @@ func checkUpgrade(w http.ResponseWriter, r *http.Request) bool {
 	return false
 }
 
-// checkKey returns nil if the request has a key as a handshake must (RFC 6455,
-// section 4.2.1).
+// checkKey returns nil if the request has a valid key (RFC 6455, section 4.2.1).
 func checkKey(r *http.Request) error {
 	keys := r.Header["Sec-Websocket-Key"]
 	if len(keys) != 1 {
@@ -76,14 +74,14 @@ func answerOf(r *http.Request, a agreement) []byte {
 	return append(answer, "\r\n\r\n"...)
 }
 
-// appendAcceptance appends the proof that a handshake has been understood.
+// appendAcceptance appends the proof that the server has understood the handshake.
 func appendAcceptance(b []byte, key string) []byte {
 	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
 	return base64.StdEncoding.AppendEncode(b, sum[:])
 }
 
-// choose returns the first of our subprotocols that the client offers, as the client
-// writes it: it compares the answer with its offer.
+// choose returns the first of our subprotocols that the client offers, or "". It keeps the
+// client's spelling, because the client compares the answer with its offer.
 func choose(ours []string, offers []string) string {
 	for _, subprotocol := range ours {
 		if offered := find(offers, subprotocol); offered != "" {
@@ -93,11 +91,12 @@ func choose(ours []string, offers []string) string {
 	return ""
 }
 
-// names reports whether a header's values, comma-separated lists, name a token.
+// names reports whether the values of a header, which are comma-separated lists, contain
+// token.
 func names(values []string, token string) bool { return find(values, token) != "" }
 
-// find returns a token of a header's values, comma-separated lists, as it stands
-// there; "": it does not.
+// find returns token as it is spelled in the values of a header, which are comma-separated
+// lists, or "" if they do not contain it. Case is ignored.
 func find(values []string, token string) string {
 	for _, value := range values {
 		for item := range strings.SplitSeq(value, ",") {

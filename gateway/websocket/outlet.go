@@ -2,20 +2,21 @@ package websocket
 
 import "time"
 
-// outlet is where a connection's bytes go. try and await are called by one
-// goroutine at a time each; abort may be called at any time.
+// outlet is the writing side of a connection. At most one goroutine at a time calls try, and
+// one await; abort may be called at any time.
 type outlet interface {
-	// try writes what is taken at once and returns how much that was. It never
-	// blocks and keeps nothing of p. An error is final.
+	// try writes what can be taken immediately, and returns how many bytes that was. It
+	// never blocks and does not retain p. After an error, nothing more can be written.
 	try(p []byte) (n int, err error)
 
-	// await returns nil when try may take more, or an error that is
-	// os.ErrDeadlineExceeded, or final.
+	// await waits until try may take more, and returns nil. It returns
+	// os.ErrDeadlineExceeded at the deadline, and any other error if nothing more can be
+	// written.
 	await(deadline time.Time) error
 
-	// shut tells the peer that nothing follows what was taken. It never blocks.
+	// shut ends the stream after what was taken. It never blocks.
 	shut()
 
-	// abort closes the connection at once.
+	// abort closes the connection immediately.
 	abort()
 }

@@ -10,8 +10,9 @@ import (
 )
 
 // pace ends sessions whose clients have begun a message and do not continue it: the part
-// that has come takes room that others need. A client that has begun one is looked at from
-// time to time, from the second time on. All methods may be called concurrently.
+// that has arrived holds memory that others need. It checks clients with an unfinished
+// message at a fixed interval, and ends none at its first check. It is safe for concurrent
+// use.
 type pace struct {
 	// Fixed at birth.
 	wall  *wall.Wall
@@ -32,24 +33,24 @@ type watched struct {
 
 const (
 	paceInterval  = 10 * time.Second
-	leastProgress = 4 << 10 // bytes, in that time
+	leastProgress = 4 << 10 // bytes that must arrive in paceInterval
 )
 
 var tooSlow = gateway.TimedOut.With("a message was begun, and its rest did not come in time")
 
-// progress tells how far the client of a connection is with its messages: the bytes that
-// have come, in units of aByte, and two flags. The count may overflow: only differences
-// matter. Each connection has one, so it is small.
+// progress counts the bytes that a client has sent, in units of aByte, and holds two flags.
+// The count may overflow: only differences matter. Each connection has a progress, so it is
+// small.
 type progress struct{ atomic.Uint32 }
 
 const (
 	isUnfinished = 1 << iota // a message has begun and not ended
-	isWatched                // it is among pace.watched, or about to be
+	isWatched                // it is in pace.watched, or about to be
 	aByte
 )
 
-// note counts bytes that have come, and records whether a message is unfinished now. It must
-// not be called concurrently for one connection.
+// note counts bytes that have arrived, and records whether a message is unfinished now. It
+// must not be called concurrently for one connection.
 func (p *progress) note(of *pace, session *gateway.Session, bytes int, unfinished bool) {
 	p.Add(uint32(bytes) * aByte)
 	if !unfinished {

@@ -11,28 +11,28 @@ import (
 	"tidegate/gateway/internal/wall"
 )
 
-// poller waits for the peers of all connections at once (epoll(7)), and wakes a
-// connection whose peer has something to say. All methods may be called concurrently.
+// poller waits for data from the peers of all connections at once (epoll(7)), and wakes a
+// connection when its peer has sent something. It is safe for concurrent use.
 type poller struct {
-	// Fixed at birth. The descriptor of epoll is itself one that the runtime's poller
-	// waits for, so that no thread blocks in it.
+	// Fixed at birth. The runtime's poller waits for the epoll descriptor itself, so that no
+	// thread blocks in epoll_wait.
 	file    *os.File
 	control syscall.RawConn
 	wall    *wall.Wall
 	ended   chan struct{} // closed when run has returned
 
 	mu      lock.Mutex[lock.Connections]
-	watched []polled // by slot; nil: the slot is free
-	free    []uint32 // slots
+	watched []polled // by slot; nil if the slot is free
+	free    []uint32 // free slots
 }
 
-// polled is a connection.
+// polled is a connection in a poller.
 type polled interface {
-	wake(last bool) // its peer has said something; last: and says no more after that
+	wake(last bool) // its peer has sent something; last: and will send nothing more
 	hangUp()
 }
 
-// events are what the kernel tells of at once, at most.
+// events is the buffer for the events that the kernel reports at once.
 type events [128]unix.EpollEvent
 
 func newPoller(w *wall.Wall) (*poller, error) {
@@ -55,8 +55,8 @@ func newPoller(w *wall.Wall) (*poller, error) {
 	return p, nil
 }
 
-// watch has c woken whenever something comes from its peer on the socket, and at once
-// if something is there. It returns c's slot, for forget. The kernel forgets the socket
+// watch wakes c whenever data arrives on the socket, and immediately if some has arrived
+// already. It returns c's slot, to be passed to forget. The kernel stops watching a socket
 // when it is closed.
 func (p *poller) watch(c polled, socket syscall.RawConn) (slot uint32, err error) {
 	slot = p.take(c)
@@ -67,7 +67,7 @@ func (p *poller) watch(c polled, socket syscall.RawConn) (slot uint32, err error
 	return slot, err
 }
 
-// take gives c a slot.
+// take assigns a slot to c.
 func (p *poller) take(c polled) (slot uint32) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -92,7 +92,7 @@ func (p *poller) add(socket syscall.RawConn, event *unix.EpollEvent) (err error)
 	return errors.Join(err, outer)
 }
 
-// forget frees the slot of a connection that has been closed.
+// forget frees the slot of a closed connection.
 func (p *poller) forget(slot uint32) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -100,7 +100,7 @@ func (p *poller) forget(slot uint32) {
 	p.free = append(p.free, slot)
 }
 
-// hangUp has every connection hang up.
+// hangUp calls hangUp for every connection.
 func (p *poller) hangUp() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -111,7 +111,7 @@ func (p *poller) hangUp() {
 	}
 }
 
-// close ends the poller, and waits for that.
+// close stops the poller, and waits until it has stopped.
 func (p *poller) close() {
 	p.file.Close()
 	<-p.ended
@@ -123,13 +123,13 @@ func (p *poller) run() {
 	for {
 		n, err := p.await(&batch)
 		if err != nil {
-			return // it is closed
+			return // the poller is closed
 		}
 		p.wall.Do("wake connections", func() { p.wake(batch[:n]) })
 	}
 }
 
-// await waits for something to happen, and returns how much of batch says what.
+// await waits for events, and returns how many are in batch.
 func (p *poller) await(batch *events) (n int, err error) {
 	waitErr := p.control.Read(func(queue uintptr) bool {
 		for {
@@ -145,8 +145,8 @@ func (p *poller) await(batch *events) (n int, err error) {
 	return n, err
 }
 
-// wake tells each connection what has happened to it. A slot may be another
-// connection's by now, which is woken for nothing then.
+// wake wakes the connections that the events are for. A slot may belong to another
+// connection by now; waking that one does no harm.
 func (p *poller) wake(batch []unix.EpollEvent) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

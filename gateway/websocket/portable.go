@@ -21,7 +21,7 @@ import (
 	coder "github.com/coder/websocket"
 )
 
-// portable is the engine for every system: github.com/coder/websocket reads, with a
+// portable is the engine for every system. It reads by github.com/coder/websocket, with one
 // goroutine for each connection.
 type portable struct {
 	shared *shared
@@ -38,7 +38,7 @@ func (e *portable) take(w http.ResponseWriter, r *http.Request, session *gateway
 	c := &portableConn{sender: sender{shared: e.shared}, session: session, said: make(chan struct{})}
 	c.hear()
 	options := &coder.AcceptOptions{
-		InsecureSkipVerify: true, // Server has looked at the origin
+		InsecureSkipVerify: true, // Server has checked the origin
 		OnPingReceived:     func(context.Context, []byte) bool { c.heardFrame(); return true },
 		OnPongReceived:     func(context.Context, []byte) { c.heardFrame() },
 	}
@@ -61,7 +61,7 @@ func (e *portable) take(w http.ResponseWriter, r *http.Request, session *gateway
 	return nil
 }
 
-// offer returns the request with another offer of extensions.
+// offer returns a copy of the request with another offer of extensions.
 func offer(r *http.Request, extensions string) *http.Request {
 	r = r.Clone(r.Context())
 	r.Header.Set("Sec-WebSocket-Extensions", extensions)
@@ -92,7 +92,7 @@ func (e *portable) hangUp() {
 
 func (e *portable) close() {}
 
-// serve hands on what the client says until the session ends, and then lingers.
+// serve handles what the client sends until the session ends, and then lingers.
 func (e *portable) serve(c *portableConn) {
 	defer e.remove(c)
 	defer e.shared.wall.Catch("read from a WebSocket", c.crash)
@@ -105,7 +105,7 @@ func (e *portable) serve(c *portableConn) {
 	}
 }
 
-// portableConn is a client on a WebSocket. Its frames are those of a Framed
+// portableConn is the connection of a WebSocket client. Its frames come from a Framed
 // protocol. The library reads from it, and writes its control frames to it.
 type portableConn struct {
 	sender
@@ -113,23 +113,23 @@ type portableConn struct {
 
 	// Fixed at birth.
 	session *gateway.Session
-	conn    net.Conn // set by upgrade, as is the sender's outlet
+	conn    net.Conn // set by upgrade, as is sender.out
 	peer    *coder.Conn
-	said    chan struct{} // closed when the farewell has been written, or given up
+	said    chan struct{} // closed when the farewell has been written or abandoned
 
-	heardAt atomic.Int64 // since shared.began
+	heardAt atomic.Int64 // as the time since shared.began
 
 	// Owned by the reading goroutine.
-	early     []byte // came with the handshake, and has not been read
-	inMessage bool   // a message has begun and not ended: what comes is no sign of life
-	ended     error  // what ended reading
-	broken    error  // what ended the connection's reads
-	control   []byte // the part of a control frame that the library has written
+	early     []byte // bytes that came with the handshake and are not read yet
+	inMessage bool   // a message has begun and not ended: its data is no sign of life
+	ended     error  // the error of next that ended reading
+	broken    error  // the error of conn.Read
+	control   []byte // the part of a control frame that the library has written so far
 }
 
 var _ gateway.Conn = (*portableConn)(nil)
 
-// receive handles one message.
+// receive reads and handles one message.
 func (c *portableConn) receive() error {
 	frame, buffer, err := c.next()
 	if buffer != nil {
@@ -141,8 +141,8 @@ func (c *portableConn) receive() error {
 	return c.shared.receive(c.session, frame)
 }
 
-// next reads one message, into the buffer. The library is given a context that never
-// ends: with any other, each read would set up a watcher of it.
+// next reads one message into a buffer. It passes the library a context that is never
+// canceled: with any other, each read would start to watch the context.
 func (c *portableConn) next() (frame gateway.Frame, b *buffer, err error) {
 	defer func() { c.ended = err }()
 	kind, r, err := c.peer.Reader(context.Background())
@@ -157,7 +157,7 @@ func (c *portableConn) next() (frame gateway.Frame, b *buffer, err error) {
 		}
 		n, err := r.Read(b.bytes[len(b.bytes):cap(b.bytes)])
 		b.bytes = b.bytes[:len(b.bytes)+n]
-		if err == io.EOF && c.broken == nil { // the library says so of a connection that ends, too
+		if err == io.EOF && c.broken == nil { // the library returns EOF for a lost connection, too
 			break
 		}
 		if err != nil {
@@ -170,7 +170,7 @@ func (c *portableConn) next() (frame gateway.Frame, b *buffer, err error) {
 	return gateway.Frame{Data: b.bytes, Binary: kind == coder.MessageBinary}, b, nil
 }
 
-// readError returns what the library's error means for the session.
+// readError translates an error of the library into one for the session.
 func (c *portableConn) readError(err error) error {
 	var closed coder.CloseError
 	var corrupt flate.CorruptInputError
@@ -188,7 +188,7 @@ func (c *portableConn) readError(err error) error {
 	}
 }
 
-// closedBy returns what the peer's close frame means for the session.
+// closedBy translates the peer's close frame into an error for the session.
 func (c *portableConn) closedBy(closed coder.CloseError) error {
 	var payload []byte
 	if closed.Code != coder.StatusNoStatusRcvd {
@@ -225,8 +225,9 @@ func (c *portableConn) Close(reason gateway.Reason, rest []byte) {
 	})
 }
 
-// linger follows the session's end: it waits for the peer to close, so that the peer
-// can read why, and closes the connection. It takes a bounded time.
+// linger is called after the session has ended. It waits for the peer to close, so that the
+// peer can read why the session ended, and then closes the connection. Its waits are
+// bounded.
 func (c *portableConn) linger() {
 	<-c.said
 	for c.ended == nil {
@@ -236,14 +237,15 @@ func (c *portableConn) linger() {
 		}
 	}
 	if reason := gateway.ReasonOf(c.ended); !reason.Is(gateway.Left) && !reason.Is(gateway.Lost) {
-		c.conn.SetReadDeadline(time.Now().Add(c.patience())) // the library may have closed it
+		c.conn.SetReadDeadline(time.Now().Add(c.patience())) // the library may have ended it
 		io.Copy(io.Discard, c.conn)
 	}
 	c.hangUp()
-	c.peer.CloseNow() // lets go of what the library holds
+	c.peer.CloseNow() // frees what the library holds
 }
 
-// patience is how long the peer may take to close; a moment, if too many do.
+// patience returns how long the peer may take to close. It is short if too many connections
+// linger.
 func (c *portableConn) patience() time.Duration {
 	if c.shared.excess() > fewLinger {
 		return lingerPatience / 40
@@ -258,22 +260,22 @@ func (c *portableConn) crash() {
 	c.hangUp()
 }
 
-// hangUp closes the connection, after what is on its way.
+// hangUp closes the connection after what was taken has been written.
 func (c *portableConn) hangUp() {
 	c.out.await(time.Now().Add(lingerPatience))
 	c.out.abort()
 }
 
-// upgrade is the ResponseWriter of a handshake. What is hijacked from it is the
-// library's, with the connection in between.
+// upgrade is the ResponseWriter of a handshake. It gives the library a hijacked connection
+// that is wrapped in a library value.
 type upgrade struct {
 	http.ResponseWriter
 	conn      *portableConn
 	extension string
 }
 
-// WriteHeader sees to it that an offered parameter is answered, which the library
-// leaves out (RFC 7692, section 7.1.2.1).
+// WriteHeader replaces the library's answer to the offer of extensions by ours, because the
+// library leaves out an offered parameter that must be answered (RFC 7692, section 7.1.2.1).
 func (u *upgrade) WriteHeader(status int) {
 	if u.extension != "" && status == http.StatusSwitchingProtocols {
 		u.Header().Set("Sec-WebSocket-Extensions", u.extension)
@@ -283,7 +285,7 @@ func (u *upgrade) WriteHeader(status int) {
 
 const (
 	readerBytes = 512
-	writerBytes = 128 // the longest control frame and a byte
+	writerBytes = 128 // the longest control frame and one byte
 )
 
 func (u *upgrade) Hijack() (net.Conn, *bufio.ReadWriter, error) {
@@ -300,13 +302,13 @@ func (u *upgrade) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return l, bufio.NewReadWriter(bufio.NewReaderSize(l, readerBytes), bufio.NewWriterSize(l, writerBytes)), nil
 }
 
-// library is the connection as the library has it.
+// library is the connection that the library reads and writes.
 type library struct {
 	net.Conn
 	to *portableConn
 }
 
-// Read is called when nothing is at hand.
+// Read first returns the bytes that came with the handshake.
 func (l library) Read(p []byte) (n int, err error) {
 	c := l.to
 	if len(c.early) > 0 {
@@ -321,14 +323,14 @@ func (l library) Read(p []byte) (n int, err error) {
 		c.progress.note(&c.shared.pace, c.session, n, c.inMessage)
 	}
 	if n > 0 {
-		return n, nil // an error beside it is the next read's
+		return n, nil // the next Read returns any error
 	}
 	return 0, c.broken
 }
 
-// Write takes control frames, in pieces of any size. A close frame is not the
-// library's to send: the session's reason says why, and a frame may have to be ended
-// before.
+// Write takes the library's control frames, in pieces of any size. It sends only pongs. It
+// drops close frames: the gateway sends its own, with the session's reason, possibly after
+// the rest of an unfinished frame.
 func (l library) Write(p []byte) (int, error) {
 	c := l.to
 	c.control = append(c.control, p...)
@@ -348,6 +350,6 @@ func (l library) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Close is called by the library when it has had enough: reading ends then. The
+// Close is called by the library when it stops reading. It only ends the reads: the
 // connection stays open for the farewell.
 func (l library) Close() error { return l.Conn.SetReadDeadline(time.Unix(1, 0)) }

@@ -10,55 +10,55 @@ import (
 	"tidegate/gateway/internal/rates"
 )
 
-// reader makes messages of the bytes that a client sends (RFC 6455, section 5). It
-// does no I/O, and may be given the bytes in pieces of any size. Between frames that
-// are no part of a message it holds nothing of its connection.
+// reader parses the bytes that a client sends into messages and control frames (RFC 6455,
+// section 5). It does no I/O, and takes the bytes in pieces of any size. Between messages
+// and frames it holds nothing of its connection, and another connection may use it.
 type reader struct {
 	// Fixed while it serves a connection.
-	limit      int64 // of a message's bytes on the wire; -1: none
+	limit      int64 // of a message, in bytes on the wire; -1 means no limit
 	deflate    bool  // messages may be compressed
 	unfinished *unfinished
 	payer      *rates.Bucket
 
-	// Of the frame that has begun.
+	// The current frame.
 	header [maxHeader]byte
-	have   int  // bytes of the header
+	have   int  // bytes of the header that have arrived
 	opened bool // the header is complete
 	frame  frameHeader
 	taken  uint64 // bytes of the payload that have been read
 
-	// Of the message that has begun.
-	message byte    // its opcode, with rsv1 if it is compressed; 0: none has begun
-	held    *buffer // what there is of it; nil: nothing
-	size    int64   // of its frames so far
+	// The current message.
+	message byte    // its opcode, with rsv1 if it is compressed; 0 if none has begun
+	held    *buffer // the part that has arrived; nil if nothing is held
+	size    int64   // sum of the payload lengths of its frames so far
 
-	control [maxControl]byte // the payload of a control frame that came in pieces
-	failed  bool             // nothing matters any more but whether the peer closes
+	control [maxControl]byte // the payload of a control frame that arrives in pieces
+	failed  bool             // the client has failed: skip everything but its close frame
 }
 
-// frameHeader is what a frame begins with.
+// frameHeader is the parsed header of a frame.
 type frameHeader struct {
-	first  byte // final, reserved bits and opcode
+	first  byte // final bit, reserved bits and opcode
 	keyed  bool
 	key    [4]byte
 	length uint64
-	padded bool // the length has more bytes than it needs
+	padded bool // the length is encoded in more bytes than it needs
 }
 
 func (h *frameHeader) opcode() byte  { return h.first & opcodeMask }
 func (h *frameHeader) control() bool { return h.first&isControl != 0 }
 
-// item is one thing that a client has said.
+// item is a message or a control frame of the client.
 type item struct {
-	kind    byte   // opText, opBinary, opClose, opPing, opPong; 0: nothing yet
+	kind    byte   // opText, opBinary, opClose, opPing or opPong; 0 if there is none yet
 	packed  bool   // the message is compressed
 	payload []byte // valid until the next call
 }
 
-// next takes one item from the front of data, which it may change, and returns what
-// is left of data: nothing if there is no item yet. An error says that the client
-// has broken the rules, or its message has no room; it is given once. From then on
-// the only item is a close frame, without its payload.
+// next takes one item from the front of data, and returns it with the rest of data, which is
+// empty if there is no item yet. It may modify data. An error means that the client has
+// violated the protocol or that there is no room for its message; it is returned once. After
+// it, the only item that next returns is a close frame, without its payload.
 func (r *reader) next(data []byte) (item, []byte, error) {
 	r.letGo()
 	for {
@@ -90,8 +90,8 @@ func (r *reader) next(data []byte) (item, []byte, error) {
 	}
 }
 
-// idle reports whether the reader holds nothing of its connection: another one may
-// have it.
+// idle reports whether the reader holds nothing of its connection, so that another
+// connection may use it.
 func (r *reader) idle() bool {
 	return r.have == 0 && !r.opened && r.message == 0 && !r.failed
 }
@@ -99,7 +99,7 @@ func (r *reader) idle() bool {
 // inMessage reports whether a message has begun and not ended.
 func (r *reader) inMessage() bool { return r.message != 0 }
 
-// letGo gives back the memory of a message that has been told.
+// letGo returns the memory of a message that next has returned.
 func (r *reader) letGo() {
 	if r.message == 0 && r.held != nil {
 		r.unfinished.put(r.held)
@@ -107,7 +107,7 @@ func (r *reader) letGo() {
 	}
 }
 
-// reset makes the reader forget its connection.
+// reset clears everything that belongs to the connection.
 func (r *reader) reset() {
 	if r.held != nil {
 		r.unfinished.put(r.held)
@@ -120,7 +120,8 @@ func (r *reader) fail() {
 	r.letGo()
 }
 
-// readHeader reports whether the header is complete, and returns what follows it.
+// readHeader reads from data into the header. It reports whether the header is complete, and
+// returns what follows it.
 func (r *reader) readHeader(data []byte) (rest []byte, complete bool) {
 	before := r.have
 	r.have += copy(r.header[before:], data)
@@ -132,8 +133,8 @@ func (r *reader) readHeader(data []byte) (rest []byte, complete bool) {
 	return data[n-before:], true
 }
 
-// parse reads a header, and returns its length; 0: it is not complete. One with a
-// length that cannot be is complete without its key.
+// parse parses a header and returns its length in bytes, or 0 if it is not complete. A
+// header with an impossible payload length counts as complete without its key.
 func (h *frameHeader) parse(b []byte) int {
 	if len(b) < 2 {
 		return 0
@@ -160,7 +161,7 @@ func (h *frameHeader) parse(b []byte) int {
 	return n + copy(h.key[:], b[n:])
 }
 
-// lengthBytes returns how many bytes of length follow a header's second byte.
+// lengthBytes returns how many bytes of extended length follow a header's second byte.
 func lengthBytes(second byte) int {
 	switch second &^ maskBit {
 	case 126:
@@ -171,7 +172,8 @@ func lengthBytes(second byte) int {
 	return 0
 }
 
-// open begins the frame whose header is complete.
+// open begins the frame whose header is complete. It fails if the header is invalid or the
+// message is too long.
 func (r *reader) open() error {
 	if r.failed {
 		return nil
@@ -192,7 +194,7 @@ func (r *reader) open() error {
 	return nil
 }
 
-// check returns what is wrong with a frame's header.
+// check returns an error if the frame's header violates the protocol.
 func (r *reader) check() error {
 	f := &r.frame
 	reserved := f.first & (rsv1 | rsv2 | rsv3)
@@ -226,8 +228,8 @@ func (r *reader) check() error {
 	return gateway.ProtocolError.With("protocol error: " + wrong)
 }
 
-// readPayload reads a piece of the frame's payload. It reports whether that completes
-// an item.
+// readPayload reads a piece of the frame's payload. complete is true if that completes an
+// item.
 func (r *reader) readPayload(piece []byte) (one item, complete bool, err error) {
 	at := r.taken
 	r.taken += uint64(len(piece))
@@ -269,8 +271,8 @@ func (r *reader) readControl(piece []byte, at int, ended bool) (item, bool, erro
 	return item{kind: r.frame.opcode(), payload: piece}, true, nil
 }
 
-// unmask takes a client's key off a piece of a payload that begins at byte at of the
-// key (RFC 6455, section 5.3).
+// unmask removes the client's mask from a piece of a payload. at is the index of the first
+// byte of the piece in the key (RFC 6455, section 5.3).
 func unmask(piece []byte, key [4]byte, at int) {
 	turned := [4]byte{key[at], key[(at+1)&3], key[(at+2)&3], key[(at+3)&3]}
 	word := uint64(binary.LittleEndian.Uint32(turned[:]))
@@ -284,8 +286,8 @@ func unmask(piece []byte, key [4]byte, at int) {
 	}
 }
 
-// checkClose returns what is wrong with the payload of a close frame (RFC 6455,
-// sections 5.5.1 and 7.4).
+// checkClose returns an error if the payload of a close frame is invalid (RFC 6455, sections
+// 5.5.1 and 7.4).
 func checkClose(payload []byte) error {
 	switch {
 	case len(payload) == 0:

@@ -7,7 +7,7 @@ import (
 	"tidegate/gateway"
 )
 
-// lingerPatience is how long a peer may take to answer a close frame, and to close.
+// lingerPatience is how long a peer may take to answer a close frame and to close.
 const lingerPatience = 2 * time.Second
 
 // receive handles a client's message. An error ends the session.

@@ -11,23 +11,23 @@ import (
 	"tidegate/gateway/internal/wall"
 )
 
-// relay is the outlet of a connection that only knows writes that block, and may
-// not survive one that times out. It takes a bounded number of bytes, and writes
-// them by a goroutine that lives for as long as there are some.
+// relay is the outlet of a connection whose writes block and which may not survive a write
+// that times out. It buffers a bounded number of bytes. A goroutine, which runs only while
+// there are bytes to write, writes them.
 type relay struct {
 	conn net.Conn
 	wall *wall.Wall
 
 	mu      lock.Mutex[lock.Relay]
-	taken   []byte        // waits for the goroutine
-	held    int           // bytes taken and not written
+	taken   []byte        // bytes that wait for the goroutine
+	held    int           // number of bytes taken and not written
 	working bool          // the goroutine runs
-	ending  bool          // the stream is to end after what was taken
+	ending  bool          // end the stream after what was taken
 	err     error         // of a write
-	idle    chan struct{} // closed when the goroutine ends; nil: nobody waits for that
+	idle    chan struct{} // closed when the goroutine ends; nil if nobody waits for that
 }
 
-// relayBytes is how much a relay takes for a peer that does not read.
+// relayBytes is how much a relay buffers for a peer that does not read.
 const relayBytes = 16 << 10
 
 func newRelay(conn net.Conn, w *wall.Wall) *relay { return &relay{conn: conn, wall: w} }
@@ -54,7 +54,7 @@ func (r *relay) shut() {
 	r.rouse()
 }
 
-// rouse is called with r.mu held.
+// rouse starts the goroutine, unless it runs. The caller must hold r.mu.
 func (r *relay) rouse() {
 	if !r.working {
 		r.working = true
@@ -72,8 +72,8 @@ func (r *relay) work() {
 	}
 }
 
-// next returns what to write after done. If there is nothing, the goroutine is to
-// end.
+// next returns the next bytes to write, after done has been written. If more is false, the
+// goroutine must end.
 func (r *relay) next(done []byte) (p []byte, more bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -90,14 +90,14 @@ func (r *relay) next(done []byte) (p []byte, more bool) {
 	return nil, false
 }
 
-// write writes p; nil is the end of the stream.
+// write writes p, or ends the stream if p is nil.
 func (r *relay) write(p []byte) error {
 	if p != nil {
 		_, err := r.conn.Write(p)
 		return err
 	}
 	if half, ok := r.conn.(interface{ CloseWrite() error }); ok {
-		half.CloseWrite() // in vain if the connection is broken
+		half.CloseWrite() // fails only if the connection is broken
 	}
 	if secure, ok := r.conn.(*tls.Conn); ok {
 		if half, ok := secure.NetConn().(interface{ CloseWrite() error }); ok {
@@ -107,7 +107,7 @@ func (r *relay) write(p []byte) error {
 	return nil
 }
 
-// fail notes that the goroutine ends because of err.
+// fail records that the goroutine ends because of err.
 func (r *relay) fail(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -115,7 +115,7 @@ func (r *relay) fail(err error) {
 	r.noteIdle()
 }
 
-// noteIdle says that the goroutine ends. It is called with r.mu held.
+// noteIdle records that the goroutine ends. The caller must hold r.mu.
 func (r *relay) noteIdle() {
 	r.working = false
 	if r.idle != nil {
@@ -141,8 +141,8 @@ func (r *relay) await(deadline time.Time) error {
 	}
 }
 
-// whenIdle returns a channel that is closed when the goroutine ends; nil: it does
-// not run, and err is what its writes came to.
+// whenIdle returns a channel that is closed when the goroutine ends. If it does not run,
+// whenIdle returns nil and the error that its writes have returned.
 func (r *relay) whenIdle() (idle chan struct{}, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -155,8 +155,8 @@ func (r *relay) whenIdle() (idle chan struct{}, err error) {
 	return r.idle, nil
 }
 
-// abort closes the connection; nothing more is taken. It leaves out TLS's own
-// farewell, which could block.
+// abort closes the connection; nothing more is taken. It skips the close notification of
+// TLS, which could block.
 func (r *relay) abort() {
 	r.refuse()
 	if secure, ok := r.conn.(*tls.Conn); ok {

@@ -2,14 +2,15 @@ package websocket
 
 import "sync"
 
-// scratch is memory that connections share to write several frames at once. It
-// is safe for concurrent use.
+// scratch is memory that connections share, for writing several frames by one call. It is
+// safe for concurrent use.
 type scratch struct{ blocks sync.Pool } // of *[scratchBytes]byte
 
 const scratchBytes = 64 << 10
 
-// write writes frames in as few calls as it can, until not all is taken. What
-// was written is all before frames[at], and so many bytes of frames[at].
+// write writes frames in as few calls as possible, until the outlet does not take
+// everything. It has written all frames before frames[at], and the first written bytes of
+// frames[at].
 func (s *scratch) write(out outlet, frames [][]byte) (at, written int, err error) {
 	if len(frames) == 1 {
 		n, err := out.try(frames[0])
@@ -32,8 +33,8 @@ func (s *scratch) write(out outlet, frames [][]byte) (at, written int, err error
 	return at, 0, nil
 }
 
-// gather returns one run of bytes: as many frames as there is room for in
-// block, or the first one as it is if that has no room, or no company.
+// gather returns the next bytes to write: as many frames as fit into block, copied there, or
+// the first frame itself if it does not fit or is the only one.
 func gather(block []byte, frames [][]byte) []byte {
 	if len(frames) == 1 || len(frames[0]) > scratchBytes {
 		return frames[0]
@@ -47,8 +48,8 @@ func gather(block []byte, frames [][]byte) []byte {
 	return block
 }
 
-// advance returns which frame ends n bytes after the beginning of frames[at],
-// and how many bytes of it those are.
+// advance returns the position that is n bytes after the beginning of frames[at]: the index
+// of a frame, and how many of its bytes lie before the position.
 func advance(frames [][]byte, at, n int) (int, int) {
 	for at < len(frames) && n >= len(frames[at]) {
 		n -= len(frames[at])

@@ -11,31 +11,31 @@ import (
 	"tidegate/gateway"
 )
 
-// sender is the half of a connection that writes: the session's frames, which come
-// as whole frames, and control frames. It sees to it that none of these lands
-// inside another, and that nothing follows the close frame.
+// sender is the writing half of a connection. It writes the session's data, which comes as
+// complete frames, and control frames. It makes sure that no frame is written inside
+// another, and that nothing follows the close frame.
 //
-// send is called by one goroutine at a time; everything else may be called at any
-// time.
+// At most one goroutine at a time may call send; all other methods are safe for concurrent
+// use.
 type sender struct {
 	// Fixed at birth.
 	out    outlet
 	shared *shared
 
-	// Guarded by mu, which is only held for writes that do not block.
+	// Guarded by mu, which is never held during a write that blocks.
 	mu        lock.Mutex[lock.Sender]
-	owed      []byte  // what is due before the next frame: the handshake's answer, or a pong
-	answer    *[]byte // to the peer's close frame; nil: none has come
-	owedBegun bool    // it is the answer, or the rest of a frame: nothing else takes its place
-	midFrame  bool    // a frame of the session's has been begun
-	closing   bool    // only the farewell is written any more
-	parted    bool    // the farewell has been written, or given up
+	owed      []byte  // written before the next frame: the answer to the handshake, or a pong
+	answer    *[]byte // the answer to the peer's close frame; nil if none has arrived
+	owedBegun bool    // owed is the answer, or part of it is written: it must not be replaced
+	midFrame  bool    // part of a frame of the session has been written
+	closing   bool    // nothing but the farewell is written any more
+	parted    bool    // the farewell has been written or abandoned
 }
 
-// farewellPatience is how long a peer may take to take the close frame.
+// farewellPatience is how long a peer may take to read the close frame.
 const farewellPatience = 5 * time.Second
 
-// send is gateway.Conn's Write.
+// send implements Write of gateway.Conn.
 func (s *sender) send(frames [][]byte, wait time.Duration) ([][]byte, error) {
 	rest, err := s.try(frames)
 	for deadline := time.Now().Add(wait); wait > 0 && err == nil && len(rest) > 0; {
@@ -50,7 +50,7 @@ func (s *sender) send(frames [][]byte, wait time.Duration) ([][]byte, error) {
 	return rest, err
 }
 
-// try writes what is taken at once.
+// try writes what the outlet takes immediately, and returns the rest.
 func (s *sender) try(frames [][]byte) ([][]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -68,7 +68,7 @@ func (s *sender) try(frames [][]byte) ([][]byte, error) {
 	return nil, err
 }
 
-// write writes frames, behind what is owed, as scratch does.
+// write writes what is owed, and then frames, as scratch.write does.
 func (s *sender) write(frames [][]byte) (at, written int, err error) {
 	if s.midFrame || len(s.owed) == 0 {
 		return s.shared.scratch.write(s.out, frames)
@@ -83,7 +83,7 @@ func (s *sender) write(frames [][]byte) (at, written int, err error) {
 	return at - 1, written, err
 }
 
-// tailOf returns the frames from at on, without the first bytes of the first.
+// tailOf returns frames[at:] without the first written bytes of the first frame.
 func tailOf(frames [][]byte, at, written int) [][]byte {
 	tail := frames[at:]
 	if written > 0 {
@@ -93,11 +93,11 @@ func tailOf(frames [][]byte, at, written int) [][]byte {
 	return tail
 }
 
-// begin owes the answer to the handshake, which goes out with what is sent first.
+// begin stores the answer to the handshake, which is written together with the first frames.
 func (s *sender) begin(answer []byte) { s.owed, s.owedBegun = answer, true }
 
-// sendAnswer sends the answer to the handshake by itself, and reports whether all
-// of it was taken.
+// sendAnswer writes the answer to the handshake by itself, and reports whether the outlet
+// has taken all of it.
 func (s *sender) sendAnswer() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -105,8 +105,8 @@ func (s *sender) sendAnswer() bool {
 	return all
 }
 
-// pong sends a pong as soon as it can be. Of several that are due, the newest is
-// enough (RFC 6455, section 5.5.3). An error shows in the next send.
+// pong sends a pong as soon as possible. If several are due, only the newest is sent (RFC
+// 6455, section 5.5.3). The next send returns any error.
 func (s *sender) pong(payload []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -114,7 +114,7 @@ func (s *sender) pong(payload []byte) {
 		return
 	}
 	if !s.midFrame {
-		s.sendOwed() // the answer to the handshake must not stand in its way
+		s.sendOwed() // an unsent answer to the handshake would displace the pong
 	}
 	if !s.owedBegun {
 		s.owed = frameOf(opPong, payload)
@@ -124,7 +124,7 @@ func (s *sender) pong(payload []byte) {
 	}
 }
 
-// sendOwed sends what is owed, and reports whether all of it was taken.
+// sendOwed writes what is owed, and reports whether the outlet has taken all of it.
 func (s *sender) sendOwed() (bool, error) {
 	if len(s.owed) == 0 {
 		return true, nil
@@ -139,8 +139,8 @@ func (s *sender) sendOwed() (bool, error) {
 	return false, err
 }
 
-// noteClose keeps the answer to the peer's close frame: the same (RFC 6455, section
-// 5.5.1). It is sent when the session ends for that.
+// noteClose stores the answer to the peer's close frame, which has the same payload (RFC
+// 6455, section 5.5.1). It is sent when the session ends with gateway.Left.
 func (s *sender) noteClose(payload []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -148,10 +148,10 @@ func (s *sender) noteClose(payload []byte) {
 	s.answer = &answer
 }
 
-// part sends the farewell: rest, which ends a frame that has been begun, and the
-// close frame. It never blocks; only the first call counts. Once the farewell has
-// been written, and nothing can follow it, or it was given up and the connection is
-// closed, parted is called, with no lock held.
+// part sends the farewell: rest, which completes a frame that has been begun, and the close
+// frame. It never blocks. Only the first call has an effect. It calls parted, without
+// holding a lock, once the farewell has been written and the stream ended, or the farewell
+// was abandoned and the connection closed.
 func (s *sender) part(reason gateway.Reason, rest []byte, parted func()) {
 	left, first := s.beginFarewell(reason, rest)
 	switch {
@@ -163,7 +163,7 @@ func (s *sender) part(reason gateway.Reason, rest []byte, parted func()) {
 	}
 }
 
-// beginFarewell returns what has not been taken of the farewell.
+// beginFarewell begins the farewell, and returns the part that the outlet has not taken.
 func (s *sender) beginFarewell(reason gateway.Reason, rest []byte) (left []byte, first bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -189,7 +189,7 @@ func (s *sender) farewell(reason gateway.Reason, rest []byte) []byte {
 	return append(last, closeFrame(reason)...)
 }
 
-// goOn sends what is taken of the farewell at once, and returns the rest.
+// goOn writes what the outlet takes of the farewell immediately, and returns the rest.
 func (s *sender) goOn(last []byte) []byte {
 	n, err := s.out.try(last)
 	switch {
@@ -204,7 +204,8 @@ func (s *sender) goOn(last []byte) []byte {
 	return last[n:]
 }
 
-// partSlowly sends what the peer has not taken of the farewell.
+// partSlowly writes the rest of the farewell, waiting for the peer for at most
+// farewellPatience.
 func (s *sender) partSlowly(last []byte, parted func()) {
 	defer s.shared.wall.Catch("say farewell", nil)
 	defer parted()
@@ -221,7 +222,7 @@ func (s *sender) advance(last []byte) []byte {
 	return s.goOn(last)
 }
 
-// abandon gives up a farewell that has not been written.
+// abandon gives up a farewell that has not been written completely.
 func (s *sender) abandon() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -230,7 +231,7 @@ func (s *sender) abandon() {
 	}
 }
 
-// giveUp closes without a farewell.
+// giveUp closes the connection without a farewell.
 func (s *sender) giveUp() {
 	s.parted = true
 	s.out.abort()

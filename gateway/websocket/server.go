@@ -11,42 +11,41 @@ import (
 	"tidegate/gateway/transport"
 )
 
-// Server serves WebSocket clients. Fill in the exported fields before the first use;
-// all methods may be called concurrently.
+// Server serves WebSocket clients. Set the exported fields before the first use. All methods
+// are safe for concurrent use.
 type Server struct {
 	Gateway *gateway.Gateway
-	Origins transport.Origins // of pages that may connect, beside the same origin
-	Deflate *Deflate          // for clients that agree to it; nil: nothing is compressed
-	Engine  Engine            // "": Auto
-	Log     *slog.Logger      // nil: none
+	Origins transport.Origins // origins of pages that may connect, besides the same origin
+	Deflate *Deflate          // for clients that agree to it; nil disables compression
+	Engine  Engine            // "" means Auto
+	Log     *slog.Logger      // nil means no log
 
 	starting sync.Once
 	ending   sync.Once
 	shared   *shared
-	epoll    engine // nil: there is none
+	epoll    engine // nil if there is none
 	portable engine
 }
 
-// Greet says what a request asks for: it fills in a Hello's Protocol, and what else
-// matters of it but Transport, Principal and Remote. Its error is answered with the
-// status that transport.StatusOf gives it, or, if the Hello beside it says TellRefusal,
-// told by its Protocol. The origin of the request is not known to be allowed yet.
+// Greet returns the Hello for a request. It sets Protocol and all other relevant fields but
+// Transport, Principal and Remote. If it returns an error, the request is refused with the
+// status of transport.StatusOf; if the Hello says TellRefusal, the Protocol tells the client
+// instead. Greet is called before the origin of the request is checked.
 type Greet func(*http.Request) (gateway.Hello, error)
 
-// Engine is a way to read connections. See the package's documentation.
+// Engine selects how connections are read. See the documentation of the package.
 type Engine string
 
 const (
-	Auto     Engine = "auto"     // Epoll where it can be, else Portable
-	Epoll    Engine = "epoll"    // of Linux, for connections without TLS
+	Auto     Engine = "auto"     // Epoll where possible, else Portable
+	Epoll    Engine = "epoll"    // on Linux, for connections without TLS
 	Portable Engine = "portable" // a goroutine for each connection, on every system
 )
 
-// Handler returns a handler that makes WebSockets of requests. A refusal is an
-// HTTP status and a JSON body, before any upgrade, unless the greeting has the protocol
-// tell it. The handler returns when the
-// session has begun, for net/http to free what a request holds. The session goes
-// on until it ends, which Wait waits for.
+// Handler returns a handler that upgrades requests to WebSockets. A refused request gets an
+// HTTP status and a JSON body instead of an upgrade, unless Greet asks for TellRefusal. The
+// handler returns as soon as the session has begun, so that net/http frees the memory of the
+// request. The session goes on until it ends; see Wait.
 func (s *Server) Handler(greet Greet, subprotocols ...string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.starting.Do(s.start)
@@ -69,12 +68,12 @@ func (s *Server) Handler(greet Greet, subprotocols ...string) http.Handler {
 // lastPatience is how long Wait waits for peers that have been sent a close frame.
 const lastPatience = 300 * time.Millisecond
 
-// Wait returns once every connection has been closed: in order, or without one after
-// a short time. Call it when the gateway has ended all sessions and no handler runs
-// any more.
+// Wait returns once every connection has been closed: by the closing handshake or, after
+// lastPatience, without it. Call it when the gateway has ended all sessions and no handler
+// runs any more.
 func (s *Server) Wait() {
 	s.starting.Do(s.start)
-	s.shared.end() // what clients have asked for is of no use any more
+	s.shared.end() // nobody waits for the results of commands any more
 	closed := make(chan struct{})
 	go func() {
 		s.shared.serving.Wait()
@@ -118,7 +117,7 @@ func (s *Server) each(do func(engine)) {
 	}
 }
 
-// extension returns what is agreed to with the client; "": nothing.
+// extension returns the extensions agreed on with the client, or "" if there are none.
 func (s *Server) extension(r *http.Request) string {
 	if s.Deflate == nil {
 		return ""
@@ -126,7 +125,7 @@ func (s *Server) extension(r *http.Request) string {
 	return answerTo(r.Header["Sec-Websocket-Extensions"])
 }
 
-// open opens the session, or returns why not.
+// open opens the session, or returns why it is refused.
 func (s *Server) open(r *http.Request, greet Greet, agreed agreement) (*gateway.Session, error) {
 	if err := checkKey(r); err != nil {
 		return nil, err
@@ -149,7 +148,7 @@ func (s *Server) open(r *http.Request, greet Greet, agreed agreement) (*gateway.
 	return session, err
 }
 
-// complete fills in what the transport knows.
+// complete sets the fields of hello that the transport knows.
 func (s *Server) complete(hello *gateway.Hello, r *http.Request, agreed agreement) {
 	if agreed.extension == "" {
 		hello.Protocol = Framed(hello.Protocol)
@@ -160,7 +159,7 @@ func (s *Server) complete(hello *gateway.Hello, r *http.Request, agreed agreemen
 	hello.Remote = r.RemoteAddr
 }
 
-// admit says who comes, or why not.
+// admit checks the origin of the request and sets the Principal of hello.
 func (s *Server) admit(hello *gateway.Hello, r *http.Request) (err error) {
 	if err := s.Origins.Check(r); err != nil {
 		return err
@@ -169,9 +168,9 @@ func (s *Server) admit(hello *gateway.Hello, r *http.Request) (err error) {
 	return err
 }
 
-// frameLimit is how long a client's message may be on the wire, and when it is
-// inflated: a payload of the limit's size, escaped or in base64, and what is said
-// around it.
+// frameLimit returns the maximum size of a client's message in bytes, both on the wire and
+// inflated, or -1 if there is none. It allows for a payload of the configured size in
+// escaped form or in base64, and for the data around it.
 func (s *Server) frameLimit() int64 {
 	most := int64(s.Gateway.Limits().MessageBytes)
 	if most == 0 {

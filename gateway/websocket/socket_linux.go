@@ -10,12 +10,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// socket is a TCP connection whose reads and writes do not wait. As an outlet, each
-// try is one write(2).
+// socket is a TCP connection with reads and writes that do not block. It implements outlet;
+// each try is one write(2).
 type socket struct {
 	conn    *net.TCPConn
 	control syscall.RawConn
-	spare   *sync.Pool // of *transfer: a connection owns none, and a call allocates nothing
+	spare   *sync.Pool // of *transfer: connections own none, calls allocate nothing
 }
 
 func newSocket(conn *net.TCPConn, spare *sync.Pool) (socket, error) {
@@ -31,10 +31,10 @@ func (s *socket) try(p []byte) (int, error) {
 	return n, err
 }
 
-// read returns unix.EAGAIN if there is nothing to read, and 0 at the end.
+// read returns unix.EAGAIN if there is nothing to read, and 0 at the end of the stream.
 func (s *socket) read(p []byte) (int, error) { return s.call(unix.SYS_READ, p) }
 
-// call goes by Control rather than Read or Write, which would wait.
+// call uses Control, because Read and Write of the RawConn would block.
 func (s *socket) call(number uintptr, p []byte) (int, error) {
 	t, ok := s.spare.Get().(*transfer)
 	if !ok {
@@ -52,19 +52,19 @@ func (s *socket) call(number uintptr, p []byte) (int, error) {
 	return n, failed
 }
 
-// transfer is one call.
+// transfer is one system call.
 type transfer struct {
-	run    func(fd uintptr) // is do
+	run    func(fd uintptr) // t.do, allocated once
 	number uintptr
 	p      []byte
 	n      int
 	err    error
 }
 
-// do makes a system call that does not wait, with a p that is not empty. The
-// scheduler is not told of the call: that would wake its monitor, which then looks
-// around every 20 µs for as long as there is something to do. Where messages are few
-// that costs more than the call.
+// do makes a system call that does not block, with a non-empty p. It hides the call from the
+// scheduler, which would otherwise wake its monitor thread (sysmon); that thread then checks
+// every 20 µs for as long as there is something to do. If messages are rare, this costs more
+// than the call.
 func (t *transfer) do(fd uintptr) {
 	for {
 		n, _, errno := unix.RawSyscall(t.number, fd, uintptr(unsafe.Pointer(unsafe.SliceData(t.p))), uintptr(len(t.p)))
@@ -87,9 +87,9 @@ func (s *socket) await(deadline time.Time) error {
 	return s.control.Write(writable)
 }
 
-// writable is asked again whenever the runtime's poller has seen a change. It
-// asks the kernel rather than to trust that it has: a change between the last
-// try and now has gone unseen.
+// writable is called whenever the runtime's poller has seen a change. It asks the kernel
+// whether the socket is writable rather than rely on that change: one that took place
+// between the last try and now was not seen.
 func writable(fd uintptr) bool {
 	wanted := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
 	for {
@@ -100,6 +100,6 @@ func writable(fd uintptr) bool {
 	}
 }
 
-func (s *socket) shut() { s.conn.CloseWrite() } // in vain only if the connection is broken
+func (s *socket) shut() { s.conn.CloseWrite() } // fails only if the connection is broken
 
 func (s *socket) abort() { s.conn.Close() }

@@ -1,10 +1,10 @@
 package websocket
 
-// stock lends a few of something large. They are made when none is at hand, and
-// kept. All methods may be called concurrently.
+// stock lends out a limited number of large objects. It creates one if none is free, and
+// keeps them all. It is safe for concurrent use.
 type stock[T any] struct {
 	spare  chan T
-	unmade chan struct{} // a place for each that is not made yet
+	unmade chan struct{} // one token for each object not created yet
 	create func() T
 }
 
@@ -16,8 +16,8 @@ func newStock[T any](most int, create func() T) stock[T] {
 	return s
 }
 
-// take waits while all are lent. Who takes one puts it back without waiting for
-// anything else, so that a few are enough for all.
+// take waits while all objects are in use. The caller must put the object back without
+// waiting for anything else, so that a few objects are enough.
 func (s *stock[T]) take() T {
 	select {
 	case one := <-s.spare:

@@ -5,8 +5,8 @@ import (
 	"net"
 )
 
-// tcpOf returns the TCP connection that carries conn; nil: there is none. A
-// connection that began with a PROXY header is one around another.
+// tcpOf returns the TCP connection under conn, or nil if there is none. A connection that
+// began with a PROXY header is a wrapper around another.
 func tcpOf(conn net.Conn) *net.TCPConn {
 	switch c := conn.(type) {
 	case *net.TCPConn:

@@ -7,32 +7,32 @@ import (
 	"tidegate/gateway/internal/rates"
 )
 
-// unfinished is the memory of messages that have begun and not been handled yet, of
-// all connections. It is part of what the node holds for clients, so that those which
-// leave messages unfinished do not add up. All methods may be called concurrently.
+// unfinished provides the memory for messages of all connections that have begun and are not
+// handled yet. It is part of the node's budget for clients, so that unfinished messages
+// cannot add up. It is safe for concurrent use.
 type unfinished struct {
 	budget budget
 	spare  sync.Pool // of *buffer
 }
 
-// budget bounds what is held for clients: a *gateway.Budget.
+// budget limits the memory held for clients. It is implemented by *gateway.Budget.
 type budget interface {
 	Hold(payer *rates.Bucket, bytes int) error
 	LetGo(payer *rates.Bucket, bytes int)
 }
 
-// buffer is the memory of one message. It counts with its capacity, for who pays for it.
+// buffer is the memory of one message. Its capacity is charged to the payer.
 type buffer struct {
 	bytes []byte
 	payer *rates.Bucket
 }
 
 const (
-	bufferBytes = 2 << 10  // of a new buffer
-	longBuffer  = 64 << 10 // longer ones are not kept for others
+	bufferBytes = 2 << 10  // capacity of a new buffer
+	longBuffer  = 64 << 10 // longer buffers are not reused
 )
 
-// take makes room for so many bytes. An error ends the session.
+// take charges bytes to the payer. An error ends the session.
 func (u *unfinished) take(payer *rates.Bucket, bytes int) error {
 	if err := u.budget.Hold(payer, bytes); err != nil {
 		return gateway.Overloaded.With(gateway.ErrorOf(err).Message)
@@ -40,8 +40,8 @@ func (u *unfinished) take(payer *rates.Bucket, bytes int) error {
 	return nil
 }
 
-// add appends a piece to what there is of a message, whose length is known to be
-// total at least. On an error b stays as it was.
+// add appends a piece to a message whose length is known to be at least total bytes. If it
+// fails, b is unchanged.
 func (u *unfinished) add(b *buffer, payer *rates.Bucket, piece []byte, total int64) (*buffer, error) {
 	b, err := u.room(b, payer, len(piece), int(total))
 	if err == nil {
@@ -50,8 +50,8 @@ func (u *unfinished) add(b *buffer, payer *rates.Bucket, piece []byte, total int
 	return b, err
 }
 
-// room returns b, or a new buffer of the payer's if that is nil, with room for more bytes, and
-// rather more, but for no more than total if more fits into that.
+// room returns b, or a new buffer charged to payer if b is nil, with room for more bytes. If
+// it has to grow b, it doubles the capacity, but not beyond total unless more bytes need it.
 func (u *unfinished) room(b *buffer, payer *rates.Bucket, more, total int) (*buffer, error) {
 	if b == nil {
 		var err error
@@ -71,7 +71,7 @@ func (u *unfinished) room(b *buffer, payer *rates.Bucket, more, total int) (*buf
 	return b, nil
 }
 
-// get returns an empty buffer.
+// get returns an empty buffer, charged to payer.
 func (u *unfinished) get(payer *rates.Bucket) (*buffer, error) {
 	b, ok := u.spare.Get().(*buffer)
 	if !ok {
@@ -85,7 +85,7 @@ func (u *unfinished) get(payer *rates.Bucket) (*buffer, error) {
 	return b, nil
 }
 
-// put takes a buffer back.
+// put returns a buffer, and frees its charge.
 func (u *unfinished) put(b *buffer) {
 	u.budget.LetGo(b.payer, cap(b.bytes))
 	if cap(b.bytes) <= longBuffer {
@@ -94,8 +94,7 @@ func (u *unfinished) put(b *buffer) {
 	}
 }
 
-// fill has b filled by a function that may give it other memory. On an error b is
-// as it was.
+// fill calls by to fill b; by may return other memory. If fill fails, b is unchanged.
 func (u *unfinished) fill(b *buffer, by func([]byte) ([]byte, error)) error {
 	bytes, err := by(b.bytes)
 	if err != nil {
@@ -110,7 +109,7 @@ func (u *unfinished) fill(b *buffer, by func([]byte) ([]byte, error)) error {
 	return nil
 }
 
-// contents returns what is in b; nil: nothing.
+// contents returns the bytes of b, or nil if b is nil.
 func (b *buffer) contents() []byte {
 	if b == nil {
 		return nil
