@@ -8,7 +8,7 @@ import (
 	"tidegate/gateway"
 )
 
-// BenchmarkWebSocket_Connect is a handshake, the welcome and a subscription, for both
+// BenchmarkWebSocket_Connect measures a handshake, the welcome and a subscription, on both
 // sides.
 func BenchmarkWebSocket_Connect(b *testing.B) {
 	n := startNode(b, gateway.Config{Limits: gateway.Limits{MessageBytes: 64 << 10}})
@@ -22,9 +22,8 @@ func BenchmarkWebSocket_Connect(b *testing.B) {
 	n.awaitSessions(0)
 }
 
-// BenchmarkWebSocket_Idle reports what an idle session with a subscription
-// costs in heap and stacks; the client's side of it is in it, too small to
-// matter: a bare socket.
+// BenchmarkWebSocket_Idle reports the heap and stacks that an idle session with a
+// subscription takes. This includes the client's side, a bare socket, which is negligible.
 func BenchmarkWebSocket_Idle(b *testing.B) {
 	const sessions = 1000
 	n := startNode(b, gateway.Config{Limits: gateway.Limits{MessageBytes: 64 << 10}})

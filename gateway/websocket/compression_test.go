@@ -14,8 +14,8 @@ import (
 	"github.com/coder/websocket"
 )
 
-// deflating serves /deflated and /deflated/raw, too, where clients may agree to
-// compression, from 256 bytes on.
+// deflating also serves /deflated and /deflated/raw, where clients may agree to compression
+// of messages from 256 bytes on.
 func (n *node) deflating() *node {
 	ws := &Server{Gateway: n.Gateway, Deflate: NewDeflate(256), Engine: n.webSocket.Engine}
 	n.mux.Handle("/deflated", ws.Handler(greetNative))
@@ -30,7 +30,7 @@ func (n *node) deflating() *node {
 	return n
 }
 
-// offering is a handshake that offers compression.
+// offering returns a handshake that offers compression.
 func offering(path string) string {
 	request := strings.Replace(handshake, "/ws", path, 1)
 	return strings.Replace(request, "\r\n\r\n", "\r\nSec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n", 1)
@@ -103,8 +103,8 @@ func TestWebSocket_CompressesRawMessages(t *testing.T) {
 	})
 }
 
-// Sessions with and without compression hear the same channel, and count as the
-// same protocol.
+// Sessions with and without compression receive messages of the same channel, and are
+// counted under the same protocol.
 func TestWebSocket_CompressesMessagesAloneAndOnlyWhereAgreed(t *testing.T) {
 	eachEngine(t, func(t *testing.T, start starter) {
 		n := start(t, gateway.Config{}).deflating()
@@ -135,7 +135,7 @@ func TestWebSocket_CompressesMessagesAloneAndOnlyWhereAgreed(t *testing.T) {
 	})
 }
 
-// What was missed is compressed as it was, or would have been.
+// Recovered messages are compressed just like live ones.
 func TestWebSocket_CompressesWhatIsRecovered(t *testing.T) {
 	n := startNode(t, gateway.Config{}).deflating()
 	first := n.publish("chat", `1`)
@@ -162,7 +162,7 @@ func TestWebSocket_ReadsCompressedFragments(t *testing.T) {
 			}
 			r.expectPong()
 		}
-		// Plain and compressed messages in one go, the marks of which are read ahead.
+		// Plain and compressed messages in one write.
 		r.send(masked(final|rsv1|opText, packed) + masked(final|opText, `{"type":"ping","id":7}`) +
 			masked(final|rsv1|opText, "\x00") + masked(final|opText, "") + masked(final|rsv1|opText, packed))
 		for range 3 {
@@ -213,7 +213,8 @@ func TestWebSocket_BreachesOfCompressionEndWithTheirCodes(t *testing.T) {
 	})
 }
 
-// Who has not agreed must not compress, also on a node where others do.
+// A client that has not agreed to compression must not use it, even on a node where others
+// do.
 func TestWebSocket_ACompressedMessageWithoutAgreementIsRefused(t *testing.T) {
 	eachEngine(t, func(t *testing.T, start starter) {
 		n := start(t, gateway.Config{}).deflating()
@@ -228,7 +229,8 @@ func TestWebSocket_ACompressedMessageWithoutAgreementIsRefused(t *testing.T) {
 	})
 }
 
-// A connection that rests gives the parser to others, of which some compress.
+// An idle connection returns its reader to the pool, and another one, with or without
+// compression, may get it.
 func TestWebSocket_CompressedMessagesWakeUpConnectionsThatRest(t *testing.T) {
 	n := startNode(t, gateway.Config{}).deflating()
 	var peers []*rawPeer
@@ -243,7 +245,7 @@ func TestWebSocket_CompressedMessagesWakeUpConnectionsThatRest(t *testing.T) {
 	for range 3 {
 		for i, r := range peers {
 			if i%2 == 0 {
-				r.send(masked(final|rsv1|opText, "\xf3\x02\x00\x00") + masked(final|rsv1|opText, packed)) // a stream that ends, first
+				r.send(masked(final|rsv1|opText, "\xf3\x02\x00\x00") + masked(final|rsv1|opText, packed)) // first, a stream that ends
 			} else {
 				r.send(masked(final|opText, `{"type":"ping","id":7}`))
 			}

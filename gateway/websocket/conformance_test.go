@@ -12,24 +12,24 @@ import (
 	"tidegate/gateway"
 )
 
-// A conformance case is what a client says, and what must come of it. The sections
-// are those of the Autobahn test suite, which they follow.
+// conformanceCase is a client's bytes and the expected outcome. The sections are numbered
+// like those of the Autobahn test suite, which the cases follow.
 type conformanceCase struct {
 	name       string
 	said       string
 	compressed bool
 	messages   []string
-	pong       string // the last one; "none": there is none
-	code       int    // of the close frame; noFrame: the gateway sends none
-	portable   int    // the code there, if it is another: see the package's documentation
+	pong       string // the last one; "none" if there must be none
+	code       int    // of the close frame; noFrame if the gateway must send none
+	portable   int    // the code on portable, if different: see the package documentation
 }
 
 const closed = "\x03\xe8" // 1000
 
-// close1000 is a client's close frame.
+// close1000 is a client's close frame with the code 1000.
 var close1000 = keyed(final|opClose, closed)
 
-// keyed returns a client's frame with a key that is not zero.
+// keyed returns a client's frame, masked with a nonzero key.
 func keyed(first byte, payload string) string {
 	key := [4]byte{0x12, 0xff, 0x00, 0x9c}
 	frame := []byte{first}
@@ -48,7 +48,8 @@ func keyed(first byte, payload string) string {
 	return string(frame)
 }
 
-// inForm returns a client's frame whose length takes so many bytes; its key is zero.
+// inForm returns a client's frame whose length is encoded in lengthBytes bytes. Its key is
+// zero.
 func inForm(first byte, payload string, lengthBytes int) string {
 	frame := []byte{first, maskBit | 127}
 	if lengthBytes == 2 {
@@ -191,7 +192,7 @@ func tenPings() (all string) {
 	return all
 }
 
-// conformanceLimit is the longest message of these tests on the wire.
+// conformanceLimit is the size of the longest message in these tests, in bytes on the wire.
 const conformanceLimit = 2*(64<<10) + 4<<10
 
 func startRecording(t testing.TB, start starter) *recording {
@@ -221,8 +222,8 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// FuzzEngines gives both engines the same bytes, cut in different places, and
-// compares what comes of them.
+// FuzzEngines sends both engines the same bytes, split in different places, and compares the
+// outcomes.
 func FuzzEngines(f *testing.F) {
 	for _, c := range conformanceCases(f) {
 		if !c.compressed && len(c.said) < 1000 {
@@ -235,11 +236,11 @@ func FuzzEngines(f *testing.F) {
 		ours, theirs := epoll.hear(t, string(said), false, cuts), portable.hear(t, string(said), false, cuts)
 		switch {
 		case strings.Contains(ours.reason, "more bytes than it needs"):
-			return // the library takes these
+			return // the library accepts these
 		case !slices.Equal(ours.messages, theirs.messages):
 			t.Errorf("epoll heard %q, portable %q", ours.messages, theirs.messages)
 		case ours.code == 1009 || ours.broken || theirs.broken:
-			return // the library waits for the bytes; or there was no time to tell
+			return // the library waits for all bytes; or the close frame was lost
 		case ours.code != theirs.code:
 			t.Errorf("epoll closed with %d (%s), portable with %d (%s)", ours.code, ours.reason, theirs.code, theirs.reason)
 		}

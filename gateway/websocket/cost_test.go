@@ -13,15 +13,15 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// publisherPeer publishes over a WebSocket, and hears what it has published. It
-// allocates nothing.
+// publisherPeer publishes over a WebSocket, and receives its own messages. It allocates
+// nothing.
 type publisherPeer struct {
 	*rawPeer
 	frames []byte
 }
 
-// newPublisher returns a client that publishes so many messages by one write, each of
-// which comes back to it.
+// newPublisher returns a client that publishes the given number of messages by one write,
+// and receives each of them.
 func (n *node) newPublisher(channel string, messages int) *publisherPeer {
 	p := &publisherPeer{rawPeer: n.dialUpgraded()}
 	p.send(masked(final|opText, `{"type":"subscribe","id":1,"channel":"`+channel+`"}`))
@@ -33,8 +33,8 @@ func (n *node) newPublisher(channel string, messages int) *publisherPeer {
 	return p
 }
 
-// What a publication of a client's allocates on the node, from its frame to those of who
-// hears it, Redis between them.
+// This test counts the allocations of one publication on the node, from the client's frame
+// through Redis to the subscribers' frames.
 func TestPublish_AllocatesLittle(t *testing.T) {
 	for _, c := range []struct {
 		name     string
@@ -57,7 +57,7 @@ func TestPublish_AllocatesLittle(t *testing.T) {
 				if _, err := p.Write(p.frames); err != nil {
 					t.Fatal(err)
 				}
-				for range 2 * c.together { // that it is published, and the message
+				for range 2 * c.together { // the acknowledgment and the message
 					p.skipFrame()
 				}
 			}
@@ -68,7 +68,7 @@ func TestPublish_AllocatesLittle(t *testing.T) {
 				c.most *= 1.5
 			}
 			got := math.Inf(1)
-			for range 3 { // the least: what the node does each second beside that counts more where all is slow
+			for range 3 { // the minimum excludes periodic work of the node
 				if got = min(got, testing.AllocsPerRun(300, publish)/float64(c.together)); got <= c.most {
 					return
 				}
@@ -78,7 +78,7 @@ func TestPublish_AllocatesLittle(t *testing.T) {
 	}
 }
 
-// skipFrame reads a frame of the gateway's that has no more than 64 KB.
+// skipFrame reads a frame of the gateway of at most 64 KB.
 func (p *publisherPeer) skipFrame() {
 	head, err := p.r.Peek(4)
 	if err == nil {
@@ -91,8 +91,8 @@ func (p *publisherPeer) skipFrame() {
 	must(p.t, err)
 }
 
-// poolsForget reports whether a sync.Pool forgets some of what it is given, as it does
-// under the race detector.
+// poolsForget reports whether a sync.Pool drops some of its objects, as it does under the
+// race detector.
 func poolsForget() bool {
 	made := 0
 	pool := sync.Pool{New: func() any { made++; return new(int) }}

@@ -17,7 +17,7 @@ import (
 	"github.com/klauspost/compress/flate"
 )
 
-// The examples of RFC 7692, section 7.2.3, that need no context.
+// These are the examples of RFC 7692, section 7.2.3, that need no context.
 func TestDeflate_InflatesTheExamples(t *testing.T) {
 	d := NewDeflate(0)
 	for name, example := range map[string][2]string{
@@ -63,7 +63,7 @@ func TestDeflate_RefusesWhatIsNotCompressed(t *testing.T) {
 	}
 }
 
-// deflated8 returns a text as a compressed message of another compressor's.
+// deflated8 returns a text as a message that another compressor has compressed.
 func deflated8(t testing.TB, text string) []byte {
 	var out bytes.Buffer
 	w, err := flate.NewWriter(&out, 9)
@@ -73,7 +73,7 @@ func deflated8(t testing.TB, text string) []byte {
 	return bytes.TrimSuffix(out.Bytes(), []byte(flushed))
 }
 
-// A message of 8 KB that would be 8 MB is not inflated beyond the limit.
+// A message of 8 KB that would inflate to 8 MB is not inflated beyond the limit.
 func TestDeflate_ABombIsNotInflatedBeyondTheLimit(t *testing.T) {
 	d := NewDeflate(0)
 	bomb := deflated8(t, strings.Repeat("0", 8<<20))
@@ -96,8 +96,9 @@ func TestDeflate_ABombIsNotInflatedBeyondTheLimit(t *testing.T) {
 	}
 }
 
-// A frame must not depend on what was compressed before it: else its length would
-// tell about that, and sessions that have not seen it could not read it.
+// A frame must not depend on what was compressed before it. Otherwise its length would
+// reveal something about that, and sessions that have not received it could not inflate the
+// frame.
 func TestDeflate_MessagesShareNoContext(t *testing.T) {
 	d := NewDeflate(0)
 	secret := []byte(`{"token":"` + strings.Repeat("0123456789abcdef", 4) + `"}`)
@@ -146,7 +147,7 @@ func TestDeflate_CompressesWhereItPays(t *testing.T) {
 	}
 }
 
-// However many compress at once, there are not more compressors than processors.
+// However many goroutines compress at once, there are no more compressors than processors.
 func TestDeflate_HasFewCompressors(t *testing.T) {
 	d := NewDeflate(0)
 	var all sync.WaitGroup
@@ -168,7 +169,7 @@ func TestDeflate_HasFewCompressors(t *testing.T) {
 	}
 }
 
-// Who finds all of them lent waits until one is free.
+// If all objects are in use, take waits until one is free.
 func TestDeflate_MakesNoMoreThanThereMayBe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := NewDeflate(0)
@@ -226,8 +227,8 @@ func TestDeflate_AllocatesTheFrameAlone(t *testing.T) {
 	}
 }
 
-// FuzzInflate checks that the bound holds for whatever a client sends, and that
-// one message leaves nothing to the next.
+// FuzzInflate checks that the limit holds for all input, and that one message does not
+// affect the next.
 func FuzzInflate(f *testing.F) {
 	f.Add([]byte("\xf2\x48\xcd\xc9\xc9\x07\x00"))
 	f.Add([]byte("\xf3\x48\xcd\xc9\xc9\x07\x00\x00"))
@@ -246,7 +247,7 @@ func FuzzInflate(f *testing.F) {
 	})
 }
 
-// FuzzDeflate checks that a payload comes back as it went in.
+// FuzzDeflate checks that a payload survives compression and inflation unchanged.
 func FuzzDeflate(f *testing.F) {
 	f.Add([]byte(jsonOf(1024)))
 	f.Add([]byte{})
@@ -263,7 +264,7 @@ func FuzzDeflate(f *testing.F) {
 	})
 }
 
-// jsonOf returns a JSON array of about so many bytes, as a feed of prices is.
+// jsonOf returns a JSON array of about size bytes, similar to a feed of prices.
 func jsonOf(size int) string {
 	random := rand.New(rand.NewSource(1))
 	var rows strings.Builder

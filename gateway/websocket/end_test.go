@@ -14,8 +14,8 @@ import (
 	"tidegate/gateway"
 )
 
-// A browser reports the end when it has seen the end of the stream: that must not wait
-// until the gateway gives up on an answer.
+// A browser reports the end when it has seen the end of the stream. That must not wait until
+// the gateway gives up on an answer.
 func TestEnd_AFailedConnectionIsHalfClosedAtOnce(t *testing.T) {
 	eachEngine(t, func(t *testing.T, start starter) {
 		n := start(t, gateway.Config{})
@@ -41,7 +41,7 @@ func TestEnd_AFailedConnectionIsHalfClosedAtOnce(t *testing.T) {
 	})
 }
 
-// Peers that answer nothing do not hold up a node that stops.
+// Peers that do not answer do not delay a node that stops.
 func TestEnd_SilentPeersDoNotHoldUpADrain(t *testing.T) {
 	eachEngineAndTLS(t, func(t *testing.T, start starter) {
 		const window = 100 * time.Millisecond
@@ -50,7 +50,7 @@ func TestEnd_SilentPeersDoNotHoldUpADrain(t *testing.T) {
 			if n.server.TLS == nil {
 				n.dialUpgraded()
 			}
-			n.dial(nil).expect("welcome") // and reads no more
+			n.dial(nil).expect("welcome") // then it stops reading
 		}
 		began := time.Now()
 		if err := n.Shutdown(context.Background()); err != nil {
@@ -64,7 +64,7 @@ func TestEnd_SilentPeersDoNotHoldUpADrain(t *testing.T) {
 	})
 }
 
-// HTTP/2 forbids the headers that say how a WebSocket is asked for.
+// HTTP/2 forbids the headers that request a WebSocket.
 func TestHandshake_OverHTTP2GetsAnAnswerThatItAllows(t *testing.T) {
 	n := newNode(t, gateway.Config{})
 	n.server = httptest.NewUnstartedServer(n.mux)
@@ -84,7 +84,7 @@ func TestHandshake_OverHTTP2GetsAnAnswerThatItAllows(t *testing.T) {
 	}
 }
 
-// However many messages do not end, their memory is bounded, and is given back.
+// However many messages are unfinished, their memory is bounded, and is freed.
 func TestUnfinished_MessagesShareOneBound(t *testing.T) {
 	eachEngine(t, func(t *testing.T, start starter) {
 		const bound = 256 << 10
@@ -118,8 +118,8 @@ func TestUnfinished_MessagesShareOneBound(t *testing.T) {
 	})
 }
 
-// Messages that are begun at one address, as many as there may be, do not keep others from
-// saying what they have to.
+// If one address begins as many messages as it may, clients at other addresses can still
+// send.
 func TestUnfinished_OneAddressLeavesRoomForOthers(t *testing.T) {
 	eachEngine(t, func(t *testing.T, start starter) {
 		limits := gateway.DefaultLimits()

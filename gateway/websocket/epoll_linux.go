@@ -61,7 +61,7 @@ func (e *epoll) take(w http.ResponseWriter, r *http.Request, session *gateway.Se
 	e.shared.enter()
 	// The session's first frames go out together with the answer to the handshake.
 	if !session.HasNews() && !c.sendAnswer() {
-		session.Close(gateway.Lost) // a new connection whose peer does not read
+		session.Close(gateway.Lost) // a new connection that cannot take even this little
 	}
 	session.Attach(c)
 	if len(early) > 0 || !c.pauseServing() {
@@ -119,7 +119,7 @@ type epollConn struct {
 	slot    uint32 // in the poller
 
 	state   atomic.Uint32
-	heardAt atomic.Int64 // as the time since shared.began
+	heardAt atomic.Int64 // in nanoseconds since shared.began
 
 	// Owned by the serving goroutine.
 	reader *reader // nil while it would hold nothing

@@ -45,7 +45,7 @@ func TestRest_ASilentConnectionHasNoGoroutine(t *testing.T) {
 	}
 }
 
-// A connection rests inside of a frame, too, and between the frames of a message.
+// A connection also rests within a frame, and between the frames of a message.
 func TestRest_AMessageMayTakeItsTime(t *testing.T) {
 	frame := masked(final|opText, `{"type":"ping","id":7}`)
 	fragments := masked(opText, `{"type":"ping",`) + masked(final, `"id":7}`)
@@ -78,8 +78,8 @@ func TestRest_ACloseFindsConnectionsThatRest(t *testing.T) {
 	}
 }
 
-// Peers that are sent away and do not go take the places of sessions, and few beside
-// them: else one that comes again and again would have all descriptors.
+// Connections that linger must not exceed the limit on sessions by more than fewLinger.
+// Otherwise a peer that reconnects again and again would use up all file descriptors.
 func TestLinger_NoMoreThanThereAreSessions(t *testing.T) {
 	const sessions = 5
 	limits := gateway.DefaultLimits()
@@ -115,7 +115,7 @@ func TestRest_APeerThatVanishesIsNoticed(t *testing.T) {
 	n.awaitSessions(0)
 }
 
-// Peers speak, leave and are closed all at once, while their connections go to
+// Peers send, leave and are closed all at the same time, while their connections come to
 // rest and wake up.
 func TestRest_CloseAndSpeechMayMeet(t *testing.T) {
 	n := startNode(t, gateway.Config{DrainWindow: time.Millisecond})
@@ -136,16 +136,16 @@ func TestRest_CloseAndSpeechMayMeet(t *testing.T) {
 	n.awaitSessions(0)
 }
 
-// watched returns how many connections there are.
+// watched returns the number of connections in the poller.
 func (n *node) watched() int {
-	n.webSocket.starting.Do(func() {}) // it was done by another goroutine
+	n.webSocket.starting.Do(func() {}) // synchronizes with the goroutine that called start
 	p := n.webSocket.epoll.(*epoll).poller
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.watched) - len(p.free)
 }
 
-// The connection is gone when the peer has answered, though it does not close.
+// The connection is closed once the peer has answered, even if the peer does not close it.
 func TestEnd_ThePeersAnswerEndsTheConnection(t *testing.T) {
 	for name, said := range map[string]string{
 		"the rules of a frame":   masked(final|0x3, "x"),

@@ -8,8 +8,8 @@ import (
 	"tidegate/gateway"
 )
 
-// Offers as browsers and libraries make them, and what RFC 7692, section 7.1, says
-// about others.
+// The offers are those of browsers and libraries, and those that RFC 7692, section 7.1,
+// treats.
 func TestExtension_AnswersOffers(t *testing.T) {
 	const accepted = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
 	for _, offer := range []struct {
@@ -56,7 +56,7 @@ func TestExtension_AnswersOffers(t *testing.T) {
 	}
 }
 
-// What is answered may be offered, and whoever offers it gets nothing else.
+// An answer may itself be offered, and gets the same answer.
 func FuzzExtension(f *testing.F) {
 	f.Add("permessage-deflate; client_max_window_bits")
 	f.Add(`a; b="\", permessage-deflate`)

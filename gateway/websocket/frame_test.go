@@ -12,7 +12,7 @@ import (
 	"tidegate/gateway"
 )
 
-// say is a protocol that says what its events' text is.
+// say is a protocol that encodes events as their text.
 type say struct{ text string }
 
 func (say) Name() string { return "say" }
@@ -83,7 +83,7 @@ func TestFramed_IsOneProtocolForEqualOnes(t *testing.T) {
 
 func (say) Farewell(r gateway.Reason) (code int, text string) { return r.Code, r.Text }
 
-// A frame made in the memory of its payload is the same as one made beside it.
+// frameIn, in the memory of the payload, makes the same frame as frameOf.
 func TestFrameIn_IsFrameOf(t *testing.T) {
 	for _, size := range []int{0, 1, maxControl, maxControl + 1, math.MaxUint16, math.MaxUint16 + 1} {
 		for _, room := range []int{0, 3, maxHeader} {

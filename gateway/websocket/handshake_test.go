@@ -8,7 +8,7 @@ import (
 	"tidegate/gateway"
 )
 
-// The example of RFC 6455, section 1.3.
+// This is the example of RFC 6455, section 1.3.
 func TestHandshake_ProvesThatItWasUnderstood(t *testing.T) {
 	if got, want := string(appendAcceptance(nil, "dGhlIHNhbXBsZSBub25jZQ==")), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="; got != want {
 		t.Errorf("got %s, want %s", got, want)
@@ -46,7 +46,7 @@ func TestHandshake_AgreesOnTheServersFirstSubprotocol(t *testing.T) {
 	for asked, want := range map[string]string{
 		"second, first":  "first",
 		"other, second":  "second",
-		"SECOND":         "SECOND", // as it was offered: the client compares
+		"SECOND":         "SECOND", // spelled as offered, because the client compares
 		"other":          "",
 		"firsts,seconds": "",
 	} {

@@ -16,7 +16,7 @@ import (
 	"tidegate/metrics"
 )
 
-// patience is how long these tests wait for what must happen.
+// patience is how long these tests wait for an event that must happen.
 const patience = 30 * time.Second
 
 // node is a running gateway behind a real HTTP server.
@@ -30,8 +30,8 @@ type node struct {
 	stop      func()
 }
 
-// startNode runs a gateway until the test ends. Fields of c that are not set get
-// what a test needs.
+// startNode runs a gateway until the test ends. Unset fields of c get values that suit
+// tests.
 func startNode(t testing.TB, c gateway.Config) *node {
 	t.Helper()
 	n := newNode(t, c)
@@ -46,10 +46,10 @@ func startSecureNode(t testing.TB, c gateway.Config) *node {
 	return n
 }
 
-// starter starts a node as startNode does.
+// starter starts a node, as startNode does.
 type starter func(testing.TB, gateway.Config) *node
 
-// startPortableNode runs a node on the engine for every system.
+// startPortableNode runs a node with the engine portable.
 func startPortableNode(t testing.TB, c gateway.Config) *node {
 	t.Helper()
 	n := newNode(t, c)
@@ -58,12 +58,13 @@ func startPortableNode(t testing.TB, c gateway.Config) *node {
 	return n
 }
 
-// eachEngine runs a test on each engine.
+// eachEngine runs a test with each engine.
 func eachEngine(t *testing.T, test func(t *testing.T, start starter)) {
 	each(t, map[string]starter{"epoll": startNode, "portable": startPortableNode}, test)
 }
 
-// eachEngineAndTLS is for tests whose clients can speak TLS.
+// eachEngineAndTLS runs a test with each engine and with TLS. The test's clients must
+// support TLS.
 func eachEngineAndTLS(t *testing.T, test func(t *testing.T, start starter)) {
 	each(t, map[string]starter{"epoll": startNode, "portable": startPortableNode, "TLS": startSecureNode}, test)
 }
@@ -101,21 +102,20 @@ func greetNative(*http.Request) (gateway.Hello, error) {
 	return gateway.Hello{Protocol: native.Protocol{}, AuthLater: true}, nil
 }
 
-// awaitThat polls, for conditions that nothing announces.
+// awaitThat waits for a condition by polling.
 func (n *node) awaitThat(what string, met func() bool) {
 	n.t.Helper()
 	brokertest.Eventually(n.t, what, met)
 }
 
-// address returns the URL of a path, under another scheme if the server's is
-// not what is spoken.
+// address returns the URL of a path, with the given scheme instead of http.
 func (n *node) address(scheme, path string) string {
 	u, err := url.Parse(n.server.URL)
 	must(n.t, err)
 	return scheme + "://" + u.Host + path
 }
 
-// publish publishes JSON as a backend. It may be called by any goroutine.
+// publish publishes JSON as a backend does. It may be called from any goroutine.
 func (n *node) publish(channel, payload string) broker.Position {
 	n.t.Helper()
 	return n.publishAs(gateway.Publish{Channel: channel, Payload: []byte(payload), Kind: broker.JSON})
@@ -126,5 +126,5 @@ func (n *node) publishAs(p gateway.Publish) broker.Position {
 	return gatewaytest.Publish(n.t, n.Gateway, p)
 }
 
-// sessions returns how many sessions are open, as Prometheus is told.
+// sessions returns the number of open sessions, according to the metrics.
 func (n *node) sessions() int { return gatewaytest.Sum(n.t, n.metrics, "tidegate_sessions") }

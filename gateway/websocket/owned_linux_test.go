@@ -7,7 +7,8 @@ import (
 	"unsafe"
 )
 
-// What an idle connection owns beside its session: TestSession_OwnsLittle has the rest.
+// This is the memory of an idle connection without its session, which TestSession_OwnsLittle
+// covers.
 func TestEpollConn_OwnsLittle(t *testing.T) {
 	const most = 152
 	if size := unsafe.Sizeof(epollConn{}); size > most {

@@ -26,7 +26,7 @@ func TestPace_EndsWhoDoesNotGoOn(t *testing.T) {
 	looks(&stuck)
 	later.note(of, nil, 1, false)
 	looks()
-	later.note(of, nil, 1, true) // it is watched anew
+	later.note(of, nil, 1, true) // it is watched again
 	looks()
 	looks(&later)
 	steady.note(of, nil, 0, false)
@@ -37,7 +37,7 @@ func TestPace_EndsWhoDoesNotGoOn(t *testing.T) {
 	of.timer.Stop()
 }
 
-// Who begins a message and leaves it does not hold its room for long.
+// A client that begins a message and does not finish it cannot hold its memory for long.
 func TestPace_WhoDoesNotGoOnWithAMessageIsSentAway(t *testing.T) {
 	eachEngine(t, func(t *testing.T, start starter) {
 		n := start(t, gateway.Config{})

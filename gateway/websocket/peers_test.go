@@ -102,7 +102,7 @@ func TestWebSocket_APeerThatVanishesEndsTheSession(t *testing.T) {
 	})
 }
 
-// A peer may leave a close frame unanswered; that holds nothing up for long.
+// A peer that does not answer a close frame delays nothing for long.
 func TestWebSocket_DoesNotWaitForAnAnswerForLong(t *testing.T) {
 	eachEngine(t, func(t *testing.T, start starter) {
 		n := start(t, gateway.Config{})
@@ -131,7 +131,7 @@ func TestWebSocket_FragmentsMakeOneMessage(t *testing.T) {
 	})
 }
 
-// Whatever a peer sends while its message does not end, it is given up.
+// A peer whose message does not end is given up, whatever else it sends.
 func TestWebSocket_AMessageThatNeverEndsIsNoSignOfLife(t *testing.T) {
 	eachEngine(t, func(t *testing.T, start starter) {
 		n := start(t, gateway.Config{Ping: time.Second})
@@ -152,7 +152,7 @@ func TestWebSocket_AMessageThatNeverEndsIsNoSignOfLife(t *testing.T) {
 	})
 }
 
-// Pongs alone keep a silent peer's session.
+// Pongs alone keep the session of a silent peer alive.
 func TestWebSocket_PongsAreSignsOfLife(t *testing.T) {
 	eachEngine(t, func(t *testing.T, start starter) {
 		n := start(t, gateway.Config{Ping: time.Second})
@@ -182,8 +182,8 @@ func TestWebSocket_APeerThatDoesNotReadIsClosed(t *testing.T) {
 					io.WriteString(r, pinging)
 					return n.sessions() == 0
 				})
-				// What the peer finds when it reads at last is whole frames: no
-				// control frame is inside of another.
+				// When the peer reads at last, it must find whole frames: no control frame
+				// is inside another frame.
 				for {
 					first, data, err := r.readFrame()
 					if err != nil {

@@ -21,8 +21,8 @@ import (
 	coder "github.com/coder/websocket"
 )
 
-// portable is the engine for every system. It reads by github.com/coder/websocket, with one
-// goroutine for each connection.
+// portable is the engine for every system. It reads with github.com/coder/websocket, and has
+// one goroutine for each connection.
 type portable struct {
 	shared *shared
 
@@ -117,7 +117,7 @@ type portableConn struct {
 	peer    *coder.Conn
 	said    chan struct{} // closed when the farewell has been written or abandoned
 
-	heardAt atomic.Int64 // as the time since shared.began
+	heardAt atomic.Int64 // in nanoseconds since shared.began
 
 	// Owned by the reading goroutine.
 	early     []byte // bytes that came with the handshake and are not read yet
@@ -157,7 +157,7 @@ func (c *portableConn) next() (frame gateway.Frame, b *buffer, err error) {
 		}
 		n, err := r.Read(b.bytes[len(b.bytes):cap(b.bytes)])
 		b.bytes = b.bytes[:len(b.bytes)+n]
-		if err == io.EOF && c.broken == nil { // the library returns EOF for a lost connection, too
+		if err == io.EOF && c.broken == nil { // also EOF of a lost connection
 			break
 		}
 		if err != nil {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// rawPeer is a TCP client that keeps to no rules.
+// rawPeer is a TCP client that need not keep to the protocol.
 type rawPeer struct {
 	net.Conn
 	t testing.TB
@@ -29,7 +29,7 @@ func (n *node) dialRaw() *rawPeer {
 	return &rawPeer{conn, n.t, bufio.NewReader(conn)}
 }
 
-// dialUpgraded returns a peer after its handshake and the welcome.
+// dialUpgraded returns a peer that has completed the handshake and read the welcome.
 func (n *node) dialUpgraded() *rawPeer {
 	n.t.Helper()
 	r := n.dialRaw()
@@ -55,7 +55,7 @@ func (r *rawPeer) expectStatus() int {
 	return response.StatusCode
 }
 
-// readFrame reads one frame of the gateway's.
+// readFrame reads one frame of the gateway.
 func (r *rawPeer) readFrame() (first byte, payload []byte, err error) {
 	var header [2]byte
 	if _, err = io.ReadFull(r.r, header[:]); err != nil {
@@ -78,7 +78,7 @@ func (r *rawPeer) readFrame() (first byte, payload []byte, err error) {
 	return header[0], payload, err
 }
 
-// expectFrame reads until a frame with an opcode comes, and returns its payload.
+// expectFrame reads up to the next frame with the given opcode, and returns its payload.
 func (r *rawPeer) expectFrame(opcode byte) []byte {
 	r.t.Helper()
 	for {
@@ -103,7 +103,7 @@ func (r *rawPeer) expectCloseCode(want int) {
 	}
 }
 
-// expectEnd reads until the gateway closes the connection in order.
+// expectEnd reads until the gateway ends the stream. A reset is an error.
 func (r *rawPeer) expectEnd() {
 	r.t.Helper()
 	if _, err := io.Copy(io.Discard, r.r); err != nil {
@@ -111,7 +111,7 @@ func (r *rawPeer) expectEnd() {
 	}
 }
 
-// masked returns a client's frame; its key is zero.
+// masked returns a client's frame with a key of zero.
 func masked(first byte, payload string) string {
 	frame := []byte{first}
 	if len(payload) <= maxControl {

@@ -16,13 +16,13 @@ func newTestReader(limit int64) (*reader, *purse) {
 	return &reader{limit: limit, deflate: true, unfinished: &unfinished{budget: p}}, p
 }
 
-// purse is a budget without a bound.
+// purse is a budget without a limit.
 type purse struct{ spent int }
 
 func (p *purse) Hold(_ *rates.Bucket, bytes int) error { p.spent += bytes; return nil }
 func (p *purse) LetGo(_ *rates.Bucket, bytes int)      { p.spent -= bytes }
 
-// told gives a reader bytes in pieces, and returns all that it says.
+// told passes bytes to a reader in pieces, and returns all items as text.
 func told(r *reader, said []byte, cut func(left int) int) (items []string) {
 	for rest := bytes.Clone(said); len(rest) > 0; {
 		n := cut(len(rest))
@@ -43,8 +43,8 @@ func told(r *reader, said []byte, cut func(left int) int) (items []string) {
 
 func whole(left int) int { return left }
 
-// FuzzReader cuts a client's bytes in different places: the same must be told, and all
-// memory be given back in the end.
+// FuzzReader splits a client's bytes in different places. The items must be the same, and
+// all memory must be returned in the end.
 func FuzzReader(f *testing.F) {
 	for _, c := range conformanceCases(f) {
 		if len(c.said) < 1000 {
@@ -79,7 +79,7 @@ func TestReader_AMessageInOnePieceIsNotCopied(t *testing.T) {
 	}
 }
 
-// Memory grows with what has come, not with what is announced.
+// Memory grows with the bytes that have arrived, not with the announced length.
 func TestReader_AnAnnouncedLengthTakesNoMemory(t *testing.T) {
 	r, p := newTestReader(-1)
 	said := []byte("\x82\xff\x00\x00\x00\x00\x40\x00\x00\x00\x00\x00\x00\x00x")

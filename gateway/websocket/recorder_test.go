@@ -14,7 +14,7 @@ import (
 	"tidegate/gateway"
 )
 
-// recorder is a protocol that notes what a client says.
+// recorder is a protocol that records what a client sends.
 type recorder struct {
 	mu       sync.Mutex
 	messages []string
@@ -38,14 +38,14 @@ func described(binary bool, data string) string {
 	return "text " + data
 }
 
-// recording serves /record, where sessions are noted.
+// recording serves /record, where sessions are recorded.
 type recording struct {
 	*node
 	mu  sync.Mutex
-	all map[string]*recorder // by the query's id
+	all map[string]*recorder // by the id in the query
 }
 
-// record lets clients be recorded, with compression if they agree.
+// record serves recorded sessions, with compression if the client agrees.
 func (n *node) record() *recording {
 	all := &recording{node: n, all: make(map[string]*recorder)}
 	n.webSocket.Deflate = NewDeflate(0)
@@ -64,23 +64,23 @@ func (all *recording) take(id string) *recorder {
 	return all.all[id]
 }
 
-// What a close frame without a code, and none at all, count as (RFC 6455, section
+// The codes for a close frame without a code, and for no close frame (RFC 6455, section
 // 7.1.5).
 const (
 	noCode  = 1005
 	noFrame = 1006
 )
 
-// outcome is what came of a client's bytes.
+// outcome is the result of sending a client's bytes.
 type outcome struct {
 	messages []string
 	pongs    []string
 	code     int    // of the close frame
 	reason   string // of the close frame
-	broken   bool   // the connection did not end in order
+	broken   bool   // the connection did not end cleanly
 }
 
-// hear sends a client's bytes, in pieces, and then nothing more.
+// hear sends a client's bytes in pieces, ends the stream, and returns the outcome.
 func (all *recording) hear(t testing.TB, said string, compressed bool, cuts *rand.Rand) (o outcome) {
 	t.Helper()
 	id := fmt.Sprint(rand.Int63())
@@ -100,7 +100,7 @@ func (all *recording) hear(t testing.TB, said string, compressed bool, cuts *ran
 	for rest := said; rest != ""; {
 		n := 1 + cuts.Intn(len(rest))
 		if _, err := io.WriteString(r, rest[:n]); err != nil {
-			break // it has been closed
+			break // the gateway has closed the connection
 		}
 		rest = rest[n:]
 	}
@@ -113,7 +113,7 @@ func (all *recording) hear(t testing.TB, said string, compressed bool, cuts *ran
 	return o
 }
 
-// read reads what the gateway sends, to the end.
+// read reads what the gateway sends, up to the end.
 func (o *outcome) read(r *rawPeer) {
 	o.code = noFrame
 	for {

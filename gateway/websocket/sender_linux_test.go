@@ -14,7 +14,7 @@ import (
 	"tidegate/gateway"
 )
 
-// eachOutlet runs a test on a sender to either kind of outlet.
+// eachOutlet runs a test on a sender with each kind of outlet.
 func eachOutlet(t *testing.T, test func(t *testing.T, w *sender, client *net.TCPConn)) {
 	for name, outletOf := range map[string]func(*net.TCPConn) outlet{"socket": socketOf, "relay": relayOf} {
 		t.Run(name, func(t *testing.T) {
@@ -37,13 +37,13 @@ func socketOf(conn *net.TCPConn) outlet {
 	return &s
 }
 
-// closeInOrder closes the connection when all that was taken has been written.
+// closeInOrder closes the connection once all that was taken has been written.
 func closeInOrder(out outlet) {
 	out.await(time.Now().Add(patience))
 	out.abort()
 }
 
-// say sends the farewell, and returns a channel that is closed when it has been said.
+// farewell sends the farewell, and returns a channel that is closed once it has been sent.
 func farewell(w *sender, reason gateway.Reason, rest []byte) (said chan struct{}) {
 	said = make(chan struct{})
 	w.part(reason, rest, func() { close(said) })
@@ -245,7 +245,7 @@ func BenchmarkSender_Write(b *testing.B) {
 	}
 }
 
-// writing returns a wire with a peer that reads, and frames to write.
+// writing returns a sender with a peer that reads, and frames to write.
 func writing(t testing.TB, count int) (*sender, [][]byte) {
 	server, client := connect(t)
 	w := &sender{out: socketOf(server), shared: &shared{}}

@@ -53,7 +53,7 @@ func (c *client) say(format string, args ...any) {
 	must(c.t, c.Write(c.ctx, websocket.MessageText, fmt.Appendf(nil, format, args...)))
 }
 
-// expect reads until an event of a type comes, and returns it.
+// expect reads up to the next event of the given type, and returns it.
 func (c *client) expect(kind string) map[string]any {
 	c.t.Helper()
 	for {
@@ -71,7 +71,7 @@ func (c *client) expect(kind string) map[string]any {
 	}
 }
 
-// expectClose reads until the gateway closes, and returns its close frame.
+// expectClose reads until the gateway closes the connection, and returns its close frame.
 func (c *client) expectClose() websocket.CloseError {
 	c.t.Helper()
 	for {
@@ -86,7 +86,7 @@ func (c *client) expectClose() websocket.CloseError {
 	}
 }
 
-// dialRefused returns the answer to a handshake that is refused.
+// dialRefused returns the answer to a handshake that must be refused.
 func (n *node) dialRefused(path string, header http.Header) (status int, body string) {
 	n.t.Helper()
 	conn, response, err := websocket.Dial(context.Background(), n.address("ws", path), &websocket.DialOptions{HTTPHeader: header})

@@ -16,7 +16,7 @@ import (
 	coder "github.com/coder/websocket"
 )
 
-// An inflater that panics stands for any mistake in what reads a client's frames.
+// An inflater that panics represents any bug in the code that reads a client's frames.
 func TestWall_APanicWhileReadingEndsThatSessionOnly(t *testing.T) {
 	n, log := startLogged(t)
 	broken := NewDeflate(0)
@@ -35,7 +35,7 @@ func TestWall_APanicWhileReadingEndsThatSessionOnly(t *testing.T) {
 	n.expectPanic(log, "boom", "inflate")
 }
 
-// A library that is not there stands for one that makes a mistake.
+// A missing library connection represents any bug in the library.
 func TestWall_APanicOfTheLibraryEndsThatSessionOnly(t *testing.T) {
 	n, log := startLogged(t)
 	session, err := n.Open(t.Context(), gateway.Hello{Protocol: Framed(native.Protocol{}), Transport: "websocket"})
@@ -60,8 +60,7 @@ func startLogged(t *testing.T) (*node, *bytes.Buffer) {
 	return startNode(t, gateway.Config{Log: slog.New(slog.NewTextHandler(log, nil))}), log
 }
 
-// expectPanic stops the node, and looks for one panic in what it has counted and
-// logged.
+// expectPanic stops the node, and checks that exactly one panic was counted and logged.
 func (n *node) expectPanic(log *bytes.Buffer, words ...string) {
 	n.t.Helper()
 	n.stop()
@@ -89,7 +88,7 @@ func (n *node) metric(name string) float64 {
 	return 0
 }
 
-// fragile panics when it is written to.
+// fragile panics on every write.
 type fragile struct{ net.Conn }
 
 func (fragile) Write([]byte) (int, error) { panic("boom") }

@@ -13,8 +13,8 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// One operation is a first join and a last leave of one of many channels, while
-// messages arrive for all of them. It must not grow with their number.
+// One operation is a first join and a last leave on one of many channels, while messages
+// arrive for all of them. Its cost must not grow with the number of channels.
 func BenchmarkHub_Churn(b *testing.B) {
 	for _, channels := range []int{1000, 2000, 4000} {
 		b.Run(fmt.Sprintf("channels=%d", channels), func(b *testing.B) {
@@ -37,7 +37,7 @@ func BenchmarkHub_Churn(b *testing.B) {
 	}
 }
 
-// BenchmarkHub_Hold reports the heap that a channel takes, its name apart.
+// BenchmarkHub_Hold reports the heap that a channel takes, without its name.
 func BenchmarkHub_Hold(b *testing.B) {
 	const channels = 10_000
 	h := startHub(b)
@@ -65,7 +65,7 @@ func heapInUse() float64 {
 	return float64(m.HeapAlloc)
 }
 
-// BenchmarkHub_Receive is what a message costs that nobody here listens to any
+// BenchmarkHub_Receive measures a message for which there is no subscriber on this node any
 // more.
 func BenchmarkHub_Receive(b *testing.B) {
 	h := startHub(b)
@@ -75,16 +75,16 @@ func BenchmarkHub_Receive(b *testing.B) {
 	}
 }
 
-// BenchmarkTrace_Nobody reports what part of a message's way through the hub is spent on
-// finding out that nobody traces. A message that no session listens to is the cheapest
-// there is: of all others it is less.
+// BenchmarkTrace_Nobody reports how much of a message's time in the hub is spent on checking
+// whether it is traced. It uses the cheapest message, one without subscribers; for all
+// others, the share is smaller.
 func BenchmarkTrace_Nobody(b *testing.B) {
 	h := startHub(b)
 	ch := h.hold("room")
 	defer h.release(b.Context(), ch)
 	m := broker.Message{Channel: "room", Payload: []byte("hi"), Kind: broker.Text}
-	const turns = 1000                         // long enough for a clock
-	looking, receiving := time.Hour, time.Hour // the shortest: what else the machine does is not in them
+	const turns = 1000                         // long enough for the clock's resolution
+	looking, receiving := time.Hour, time.Hour // minimum, to exclude other work
 	for b.Loop() {
 		began := time.Now()
 		for range turns {
@@ -106,7 +106,7 @@ func BenchmarkTrace_Nobody(b *testing.B) {
 
 func roomName(i int64, of int) string { return fmt.Sprintf("room:%d", i%int64(of)) }
 
-// startHub returns a hub on a broker in memory, which runs until the benchmark ends.
+// startHub returns a hub with a broker in memory, which runs until the benchmark ends.
 func startHub(b *testing.B) *Hub {
 	h := newWorld(b, rules.Rule{}, 0).Hub
 	memory := broker.NewMemory()
@@ -124,7 +124,7 @@ func startHub(b *testing.B) *Hub {
 	return h
 }
 
-// ear is told by the broker.
+// ear receives what the broker reports.
 type ear struct {
 	*Hub
 	linked chan struct{} // closed when the broker can be used
@@ -139,7 +139,8 @@ func (e ear) Link(err error) {
 	}
 }
 
-// receiveSteadily lets messages arrive for one channel after the other.
+// receiveSteadily lets messages arrive for all channels, one after the other, until stop is
+// called.
 func receiveSteadily(h *Hub, channels int) (stop func()) {
 	var over atomic.Bool
 	var receiving sync.WaitGroup

@@ -17,7 +17,7 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// world is a hub, and a broker that keeps what was published on one channel.
+// world is a hub with a broker that stores what is published on one channel.
 type world struct {
 	*Hub
 	t          testing.TB
@@ -56,7 +56,7 @@ func (w *world) Subscribe(context.Context, ...string) error {
 
 func (w *world) Unsubscribe(context.Context, string) error { return nil }
 
-// history is what the world's broker remembers.
+// history is the history of the world's broker.
 type history struct {
 	broker.History
 	w *world
@@ -74,7 +74,7 @@ func (h history) Since(_ context.Context, _ string, after broker.Position, most 
 	return broker.Page{Messages: h.w.kept[after.Offset:][:min(most.Messages, len(h.w.kept)-int(after.Offset))], Top: h.top()}, nil
 }
 
-// publish keeps messages in the history, and returns them for Receive.
+// publish stores messages in the history, and returns them for Receive.
 func (w *world) publish(texts ...string) (messages []broker.Message) {
 	for _, text := range texts {
 		m := broker.Message{Channel: "chat", Payload: []byte(text), Kind: broker.Text}
@@ -87,7 +87,7 @@ func (w *world) publish(texts ...string) (messages []broker.Message) {
 	return messages
 }
 
-// hear has the hub receive messages, and what it does about them done.
+// hear makes the hub receive messages, and waits for the work that they cause.
 func (w *world) hear(messages ...broker.Message) {
 	for i := range messages {
 		w.Receive(&messages[i])
@@ -95,14 +95,14 @@ func (w *world) hear(messages ...broker.Message) {
 	w.Background.Wait()
 }
 
-// session is on the channel chat, and its own protocol.
+// session is a session on the channel chat. It implements Subscriber and Joiner.
 type session struct {
 	w         *world
 	id        string
 	out       outbox.Outbox
 	sub       Subscription
-	start     *Start // nil: it was not answered
-	replying  func() // what happens while an answer is made that says who is there; nil: nothing
+	start     *Start // nil if it has had no reply
+	replying  func() // called while a reply with members is encoded; may be nil
 	dismissed []error
 }
 
@@ -130,7 +130,7 @@ func (turn) Try() bool                  { return true }
 func (turn) Wait(context.Context) error { return errors.New("nobody else reads") }
 func (turn) End()                       {}
 
-// words say a message as its payload.
+// words encodes a message as its payload.
 type words struct{}
 
 func (words) EncodeMessage(m *broker.Message) ([]byte, error) { return m.Payload, nil }
@@ -148,7 +148,7 @@ func (words) EncodeNews(n *News) (Frame, error) {
 
 var speech = NewDialect(words{})
 
-// enter puts a session on the channel.
+// enter adds a session to the channel.
 func (w *world) enter(id string, j Join) *session {
 	w.t.Helper()
 	s := &session{w: w, id: id}
@@ -175,7 +175,7 @@ func (w *world) bring(s *session, j Join) {
 	}
 }
 
-// heard returns what the session has been told, and has it written.
+// heard returns what the session has been sent, and empties its outbox.
 func (s *session) heard() string {
 	var all []string
 	for _, frame := range s.out.Take(nil, 1<<20, s.w.Outboxes).Frames {
@@ -303,7 +303,7 @@ func TestHub_PlacesAreBounded(t *testing.T) {
 func TestHub_ChannelThatWasLetGoIsNotSubscribed(t *testing.T) {
 	w := newWorld(t, rules.Rule{}, 0)
 	ch := w.hold("chat")
-	w.letGo(t.Context(), ch) // its session has ended before it came to subscribe
+	w.letGo(t.Context(), ch) // the session ended before MakeLive
 	j := &Join{ch: ch}
 	if w.MakeLive(t.Context(), []*Join{j}); !errors.Is(j.Err, ErrEnded) {
 		t.Errorf("subscribed: %v", j.Err)

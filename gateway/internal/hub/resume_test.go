@@ -15,7 +15,7 @@ func TestWithout(t *testing.T) {
 	}
 }
 
-// The time for each member stays about the same.
+// The time per member stays about the same.
 func BenchmarkWithout(b *testing.B) {
 	for _, n := range []int{500, 64 * 500} {
 		members := make([]attendance.Who, n)

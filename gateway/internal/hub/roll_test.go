@@ -15,7 +15,7 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// guests is a Presence that knows of so many on each channel.
+// guests is a Presence that reports a given number of members on each channel.
 type guests struct {
 	broker.Presence
 	users []string
@@ -34,7 +34,7 @@ type deaf struct{ broker.Broker }
 
 func (deaf) Subscribe(context.Context, ...string) error { return nil }
 
-// host lets a world's sessions hear who comes and goes.
+// host makes the world's hub tell joins and leaves.
 func (w *world) host(users ...string) *attendance.Attendance {
 	w.Attendance = attendance.New(attendance.Config{
 		Presence: guests{users: users}, Broker: deaf{}, Lease: time.Minute,
@@ -43,8 +43,8 @@ func (w *world) host(users ...string) *attendance.Attendance {
 	return w.Attendance
 }
 
-// While a client's answer is made that says who is there, the channel goes on: others
-// hear its messages, members come and go. The client is told all of it.
+// While the reply with the members is encoded for one client, the channel goes on: others
+// receive its messages, members join and leave. The client is told all of it.
 func TestJoin_WhoIsThereIsSaidWithoutTheChannelsLock(t *testing.T) {
 	for name, test := range map[string]struct {
 		rule rules.Rule
@@ -100,7 +100,7 @@ func TestJoin_WhoIsThereIsSaidWithoutTheChannelsLock(t *testing.T) {
 	}
 }
 
-// A client that is given a long past hears who has come and gone meanwhile.
+// A client that is sent a long history is told of the joins and leaves during that time.
 func TestJoin_WhoHasComeDuringALongPastIsSaidAfterIt(t *testing.T) {
 	rule := keeping
 	rule.Presence, rule.JoinLeave = true, true
@@ -134,8 +134,8 @@ func TestJoin_WhoHasComeDuringALongPastIsSaidAfterIt(t *testing.T) {
 	}
 }
 
-// One operation is what a channel of so many members is locked for while one more comes
-// and is told of all.
+// One operation is the time for which a channel with the given number of members is locked
+// while another client joins and is told all of them.
 func BenchmarkRoll(b *testing.B) {
 	for _, n := range []int{500, 16 * 500} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {

@@ -213,7 +213,7 @@ func TestLine_HelpWritesWhatIsLittleAndLeavesTheRest(t *testing.T) {
 		t.Errorf("helped with %d outboxes, too many for one", len(flushed))
 	}
 	line.stop()
-	line.Run(t.Context(), 1) // what is left is written before it returns
+	line.Run(t.Context(), 1) // writes what is left before it returns
 	if !slices.Equal(flushed, boxes) {
 		t.Errorf("%d of %d were written at the end", len(flushed), len(boxes))
 	}

@@ -36,8 +36,8 @@ func TestLine_WakesAllFlushersForACrowdAlone(t *testing.T) {
 				t.Errorf("%d flushers are busy, not %d", n, want)
 			}
 		}
-		queue(1, 1)     // who has it is busy
-		queue(crowd, 1) // wait behind it, for one who comes back soon
+		queue(1, 1)     // the flusher that takes it is busy
+		queue(crowd, 1) // they wait behind it, for the first flusher
 		queue(1, 2)
 		for range crowd + 2 {
 			hold <- struct{}{}

@@ -5,14 +5,14 @@ import (
 	"testing"
 )
 
-// drained returns an outbox that has a connection and nothing to write.
+// drained returns an outbox that has a connection and is empty.
 func drained() *Outbox {
 	o := &Outbox{}
 	o.Attach()
 	return o
 }
 
-// turn fills an outbox and empties it, as a channel and a flusher do.
+// turn fills an outbox and empties it again, as a channel and a flusher do.
 func turn(o *Outbox, all *Pool, frames int, frame []byte, buf [][]byte) [][]byte {
 	for range frames {
 		o.PushMessage(frame, all, Receipt{})
@@ -30,8 +30,8 @@ func TestOutbox_AllocatesNothing(t *testing.T) {
 	}
 }
 
-// BenchmarkOutbox is the cost of a delivery between its channel and the writer,
-// with more and more of them waiting.
+// BenchmarkOutbox measures the cost of a delivery between the channel and the writer, for
+// growing numbers of waiting frames.
 func BenchmarkOutbox(b *testing.B) {
 	for _, frames := range []int{1, 2, 8, 64} {
 		b.Run(fmt.Sprintf("waiting=%d", frames), func(b *testing.B) {
