@@ -349,8 +349,8 @@ func (o *Outbox) waits(frame []byte) bool {
 	return false
 }
 
-// Overdue returns how many bytes wait for a peer that does not keep up, or 0 if the peer
-// keeps up.
+// Overdue returns how many bytes wait for a peer that does not keep up. It returns 0 if the
+// peer keeps up or the bytes will be dropped.
 func (o *Outbox) Overdue() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
