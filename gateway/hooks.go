@@ -47,16 +47,18 @@ const (
 	OnNothingRecent   HookEvent = "nothing_recent"    // a client asked for the last messages and there are none
 )
 
-// HookEvents returns all events.
+// HookEvents returns all events: those that the backend is asked about come first.
 func HookEvents() []HookEvent {
+	return append([]HookEvent{OnConnect, OnSubscribe, OnPublish, OnRPC}, noticeEvents()...)
+}
+
+// noticeEvents returns the events that the backend is told of.
+func noticeEvents() []HookEvent {
 	return []HookEvent{
-		OnConnect, OnSubscribe, OnPublish, OnRPC,
 		OnDisconnect, OnChannelOccupied, OnChannelVacated, OnMemberJoined, OnMemberLeft,
 		OnSessionsChanged, OnPublished, OnNothingRecent,
 	}
 }
-
-const firstTold = 3 // index into HookEvents; all notices come after it
 
 // Receiver is a backend that gets notices about some channels, in addition to that of Hooks.
 type Receiver struct {

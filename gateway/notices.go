@@ -50,7 +50,7 @@ func (g *Gateway) TellCount(channel string, sessions int) {
 
 // receive sets who gets which notices.
 func (g *Gateway) receive(list []Receiver) {
-	if h := g.hooks; h != nil && slices.ContainsFunc(HookEvents()[firstTold:], h.Wants) {
+	if h := g.hooks; h != nil && slices.ContainsFunc(noticeEvents(), h.Wants) {
 		list = append([]Receiver{{Wants: h.Wants, Tell: h.Tell}}, list...)
 	}
 	receivers, lines := make([]receiver, len(list)), make([]attendance.Line, len(list))
