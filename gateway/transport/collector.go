@@ -11,28 +11,29 @@ import (
 	"tidegate/gateway/internal/rates"
 )
 
-// collector is a client that waits for one answer.
+// collector is the connection of a long-poll request. It collects frames until there is
+// something to answer.
 type collector struct {
-	room   room          // that its answer takes of the node's; fixed at birth
-	payer  *rates.Bucket // for it; fixed at birth
+	room   room          // the memory that the answer is charged to; immutable
+	payer  *rates.Bucket // who pays for it; immutable
 	ready  chan struct{} // closed when there is an answer
-	looked chan struct{} // closed when all that is newer than the cursor has come
-	over   chan struct{} // closed when the session has ended by itself
+	looked chan struct{} // closed when everything newer than the cursor has arrived
+	over   chan struct{} // closed when the session ends before the request
 
 	// Guarded by mu.
 	mu       sync.Mutex
 	cursors  cursors
 	answer   answer
 	bytes    int
-	tell     bool // there is something to tell even without a message
+	tell     bool // an answer is due even without a message
 	settled  bool // looked is closed
 	told     bool // ready is closed
-	finished bool // nothing is added any more
+	finished bool // no more frames are added
 	reason   gateway.Reason
-	failed   error // there was no room; nil: there was
+	failed   error // why room.Hold failed, or nil
 }
 
-// room is what answers share: a *gateway.Budget.
+// room is the memory that all answers of a node share. A *gateway.Budget implements it.
 type room interface {
 	Hold(payer *rates.Bucket, bytes int) error
 	LetGo(payer *rates.Bucket, bytes int)
@@ -40,11 +41,12 @@ type room interface {
 
 var _ gateway.Conn = (*collector)(nil)
 
-// answerBytes is how large an answer may be before more is left to the next.
+// answerBytes is the size at which an answer is full. Later messages go to the next one.
 const answerBytes = 256 << 10
 
-// newCollector begins with what is known: a channel without history is one on
-// which messages may have been missed since the last answer.
+// newCollector returns a collector for a client at the given cursors. A resumed channel
+// without history is a gap from the start: messages may have been missed since the last
+// answer.
 func newCollector(r room, payer *rates.Bucket, at cursors) *collector {
 	c := &collector{
 		room: r, payer: payer, cursors: at,
@@ -61,7 +63,7 @@ func newCollector(r room, payer *rates.Bucket, at cursors) *collector {
 	return c
 }
 
-// Heard says that the peer is there: a request lasts for a short time.
+// Heard returns the current time: a request is so short that its client counts as alive.
 func (c *collector) Heard() time.Time { return time.Now() }
 
 func (c *collector) Write(frames [][]byte, _ time.Duration) ([][]byte, error) {
@@ -122,8 +124,8 @@ func (c *collector) Close(reason gateway.Reason, _ []byte) {
 	close(c.over)
 }
 
-// finish takes no more and returns the answer; nil means that there is
-// nothing to tell.
+// finish makes the collector refuse more frames and returns the answer, or nil if there is
+// nothing to answer.
 func (c *collector) finish() ([]byte, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -143,19 +145,20 @@ func (c *collector) finish() ([]byte, error) {
 	return nil, nil
 }
 
-// release gives back the room of the answer, which finish has returned.
+// release returns the room of the answer. Call it when the answer from finish is no longer
+// used.
 func (c *collector) release() { c.room.LetGo(c.payer, c.bytes) }
 
-// answer is what LongPoll answers.
+// answer is the body of a long-poll answer.
 type answer struct {
 	Messages  []json.RawMessage `json:"messages"`
 	Cursor    string            `json:"cursor"`
 	Gaps      []string          `json:"gaps"`
-	Recovered *bool             `json:"recovered,omitempty"` // nil: true, or there was no cursor
+	Recovered *bool             `json:"recovered,omitempty"` // false, or nil for true and for a request without a cursor
 }
 
-// errorOf returns what a client is told of a session's end before its answer;
-// nil if it is to ask again.
+// errorOf returns the error for a client whose session ended before there was an answer, or
+// nil if the client is to ask again.
 func errorOf(reason gateway.Reason) error {
 	switch {
 	case reason.Is(gateway.NotAuthentic), reason.Is(gateway.TokenExpired):

@@ -5,11 +5,11 @@ import (
 	"strings"
 )
 
-// CORS lets pages of other origins use a handler; see https://fetch.spec.whatwg.org,
-// HTTP extensions.
+// CORS lets pages of other origins use a handler: see "HTTP extensions" in
+// https://fetch.spec.whatwg.org.
 type CORS struct {
 	Origins Origins
-	Headers []string // that pages may send, beside those that the gateway reads
+	Headers []string // request headers that pages may send, besides those the gateway reads
 }
 
 const (
@@ -18,9 +18,9 @@ const (
 	corsMaxAge  = "600" // seconds that a browser may remember a preflight
 )
 
-// Handler answers preflights itself, and refuses every request from an origin that is
-// not allowed with 403. Pages may send cookies if their origin matches a pattern other
-// than *, as they may over WebSocket.
+// Handler wraps next. It answers preflight requests itself, and answers requests from
+// origins that are not allowed with 403. As over WebSocket, pages may send cookies if they
+// are of the request's own origin or if theirs matches a pattern other than *.
 func (c CORS) Handler(next http.Handler) http.Handler {
 	headers := strings.Join(append([]string{corsHeaders}, c.Headers...), ", ")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -49,8 +49,8 @@ func (c CORS) Handler(next http.Handler) http.Handler {
 	})
 }
 
-// SameSite refuses requests that a page of another site makes, whether its reader has
-// clicked anything or not. Browsers tell where a request comes from
+// SameSite refuses requests that come from pages of other sites, including those that
+// follow a click. Browsers say where a request comes from in Sec-Fetch-Site
 // (https://www.w3.org/TR/fetch-metadata/); older ones send at least an Origin.
 func SameSite(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -7,12 +7,12 @@ import (
 	"tidegate/gateway"
 )
 
-// TokenOf returns a request's API key or token: from the header Authorization (RFC
-// 6750, section 2.1), or, since a browser cannot set that on a WebSocket or an
-// EventSource, from the query's access_token (section 2.3). Empty means none. An
-// Authorization of another scheme is not for the gateway: a proxy before it may ask for
-// Basic. One that cannot be understood is refused: its client must not pass for an
-// anonymous one.
+// TokenOf returns a request's API key or token, or "" if there is none. It reads the header
+// Authorization (RFC 6750, section 2.1) or, since browsers cannot set that for a WebSocket
+// or an EventSource, the query parameter access_token (section 2.3). It ignores an
+// Authorization of another scheme, which may be meant for a proxy that asks for Basic. If
+// the header is malformed or repeated, it returns an error, so that the client is not taken
+// for an anonymous one.
 func TokenOf(r *http.Request) (string, error) {
 	header := r.Header.Values("Authorization")
 	if len(header) > 1 {
@@ -35,7 +35,7 @@ func unauthenticated(message string) error {
 	return &gateway.Error{Code: gateway.Unauthenticated, Message: message}
 }
 
-// Authenticate returns who has sent a request: nobody if it has no token.
+// Authenticate returns the principal of a request: an anonymous one if there is no token.
 func Authenticate(g *gateway.Gateway, r *http.Request) (gateway.Principal, error) {
 	token, err := TokenOf(r)
 	if err != nil {

@@ -12,27 +12,27 @@ import (
 	"tidegate/gateway"
 )
 
-// cursors say where a client stands on each of its channels. They travel as one
-// text, opaque to clients and fit for a URL:
+// cursors holds a client's position on each of its channels. Its text form is opaque to
+// clients and safe in a URL:
 //
 //	one channel       epoch:offset, as in the native protocol; - for a channel without history
-//	several channels  key~epoch:offset or key~- for each, by key, with commas between
+//	several channels  key~epoch:offset or key~- for each, sorted by key, separated by commas
 //
-// A key stands for a channel's name: the first 48 bits of its SHA-256 in base64
-// (RFC 4648, section 5). The names themselves could make the text longer than
-// proxies let a header be.
+// A key identifies a channel: the first 48 bits of the SHA-256 of its name, in base64url
+// (RFC 4648, section 5). With full names, the text could exceed the length that proxies
+// allow for a header.
 type cursors struct {
-	places []place // by key
-	recent int     // so many of the last messages first, where the client gives no cursor
+	places []place // sorted by key
+	recent int     // number of recent messages to send first on channels without a cursor
 }
 
-// place is where a client stands on one channel.
+// place is a client's position on one channel.
 type place struct {
 	channel string
 	key     string
-	at      []byte // epoch:offset, or noPosition; empty: not known yet
-	resumed bool   // the client gave it
-	top     []byte // where to go on if nothing follows a loss; empty: nothing was lost
+	at      []byte // epoch:offset, or noPosition; empty if not known yet
+	resumed bool   // whether the client gave the position
+	top     []byte // after a loss, the position to use if no message follows; else empty
 }
 
 const (
@@ -40,8 +40,8 @@ const (
 	keyBytes   = 6
 )
 
-// parseCursors reads what append wrote for these channels, or for others: what
-// the text says of a channel that is not among them is left out.
+// parseCursors parses the text that append wrote, perhaps for other channels. It ignores
+// the positions of channels that are not in the list.
 func parseCursors(channels []string, text string) (cursors, error) {
 	c := cursors{places: make([]place, len(channels))}
 	for i, channel := range channels {
@@ -71,8 +71,8 @@ func parseCursors(channels []string, text string) (cursors, error) {
 	return c, nil
 }
 
-// parseEach reads a cursor for each of the channels, named in the same order; an
-// empty one is none.
+// parseEach parses one cursor for each channel, in the order of the channels. An empty text
+// means that there is no cursor.
 func parseEach(channels, texts []string) (cursors, error) {
 	c, err := parseCursors(slices.Compact(slices.Sorted(slices.Values(channels))), "")
 	if err != nil {
@@ -105,13 +105,13 @@ func keyOf(channel string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:keyBytes])
 }
 
-// hasPosition reports whether the client can be brought up to date from there.
+// hasPosition reports whether the client gave a position to resume from.
 func (p *place) hasPosition() bool { return p.resumed && string(p.at) != noPosition }
 
-// readsBack reports whether the client is to be given something of a channel's history.
+// readsBack reports whether the client needs messages from the channel's history.
 func (c *cursors) readsBack(p *place) bool { return p.hasPosition() || !p.resumed && c.recent > 0 }
 
-// resumes returns what gives the client that.
+// resumes returns the subscribe commands for the channels that read back.
 func (c *cursors) resumes() (commands []gateway.Subscribe) {
 	for i := range c.places {
 		if p := &c.places[i]; c.readsBack(p) {
@@ -121,7 +121,7 @@ func (c *cursors) resumes() (commands []gateway.Subscribe) {
 	return commands
 }
 
-// of returns the place on a channel, or nil.
+// of returns the place of a channel, or nil.
 func (c *cursors) of(channel []byte) *place {
 	for i := range c.places {
 		if string(channel) == c.places[i].channel {
@@ -131,7 +131,7 @@ func (c *cursors) of(channel []byte) *place {
 	return nil
 }
 
-// append appends the text to b. A place that is not known yet is left out.
+// append appends the text form to b. It leaves out positions that are not known yet.
 func (c *cursors) append(b []byte) []byte {
 	if len(c.places) == 1 {
 		return append(b, c.places[0].at...)
@@ -152,8 +152,8 @@ func (c *cursors) append(b []byte) []byte {
 	return b
 }
 
-// note moves the client to where a notice says, and reports whether that is of
-// interest to it: not if it did not ask for the channel.
+// note updates the positions from a notice. It returns false if the notice is of a channel
+// that the client did not ask for.
 func (c *cursors) note(n notice) bool {
 	if n.kind == remark {
 		return true
@@ -185,8 +185,8 @@ func (c *cursors) note(n notice) bool {
 	return true
 }
 
-// adoptTops is called when all channels have caught up. Where messages were lost and
-// none followed, the client goes on from the top.
+// adoptTops moves the position to the top on channels that lost messages and received none
+// since. It is called when all channels have caught up.
 func (c *cursors) adoptTops() {
 	for i := range c.places {
 		if p := &c.places[i]; len(p.top) > 0 {

@@ -1,4 +1,3 @@
-// Package transport carries sessions over Server-Sent Events and
-// long-poll. It knows HTTP and sockets; what is said on them is a matter of the
-// protocols.
+// Package transport carries sessions over Server-Sent Events and long-poll. It handles HTTP
+// and connections; the protocols define what is sent over them.
 package transport

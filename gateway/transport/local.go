@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// Local refuses requests that are not addressed to this machine by one of its own
-// names: a page can make a name of its own resolve to it (DNS rebinding), and would
-// then be of the same origin. A request that names no host, such as a balancer's check
-// in HTTP/1.0, does not come from a page.
+// Local refuses requests whose Host is not localhost, 127.0.0.1 or [::1]. Otherwise a page
+// could make its own host name resolve to this machine (DNS rebinding) and so be of the same
+// origin. Local lets HTTP/1.0 requests without a Host pass, such as a load balancer's check:
+// they do not come from a page.
 func Local(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		nameless := r.Host == "" && !r.ProtoAtLeast(1, 1)
@@ -26,7 +26,7 @@ func Local(next http.Handler) http.Handler {
 
 var localNames = []string{"localhost", "127.0.0.1", "::1"}
 
-// hostOf returns a Host's name without its port.
+// hostOf returns the name in a Host header in lower case, without port and brackets.
 func hostOf(host string) string {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name

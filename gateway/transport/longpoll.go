@@ -9,34 +9,34 @@ import (
 	"tidegate/gateway"
 )
 
-// LongPoll answers one request with what is newer than a cursor on the channels
-// that it names, or waits for it: ?channel=a&channel=b&cursor=c&wait=25s.
+// LongPoll answers a request with the messages after a cursor on the channels that the
+// request names. If there are none yet, it waits: ?channel=a&channel=b&cursor=c&wait=25s.
 //
-//	200  {"messages":[…],"cursor":"…","gaps":[…]}: messages as the native protocol
-//	     writes them, the cursor for the next request, the channels on which
-//	     messages may have been missed; and "recovered":false if what came after
-//	     the cursor is gone, or some of it
-//	204  nothing came: ask again with the same cursor
+//	200  {"messages":[…],"cursor":"…","gaps":[…]}: messages in the form of the
+//	     native protocol, the cursor for the next request, and the channels on
+//	     which messages may have been missed; and "recovered":false if some or
+//	     all messages after the cursor are gone
+//	204  there are no messages: ask again with the same cursor
 //
-// Without a cursor it answers at once with the current one, and with the last messages
-// if ?recent=20 asks for them. A client that has a cursor for each channel gives them
-// all, in the order of the channels; an empty one is none. Between two requests nothing
-// is kept of a channel without history, so that it is among the gaps. CORS decides
-// which pages may ask.
+// Without a cursor it answers at once with the current one, and with the most recent
+// messages if the request has ?recent=20. A client with a cursor for each channel sends all
+// of them, in the order of the channels; an empty one means none. On a channel without
+// history, messages between two requests are lost, so such a channel is always among the
+// gaps. CORS decides which pages may send requests.
 type LongPoll struct {
 	Gateway *gateway.Gateway
-	Native  gateway.Protocol // writes messages
+	Native  gateway.Protocol // encodes messages
 }
 
 const (
 	defaultWait = 25 * time.Second
 	longestWait = time.Minute
-	pollGrace   = 10 * time.Second // for the first look, whatever the client's wait
+	pollGrace   = 10 * time.Second // time for the first look after the client's wait is over
 
-	answerPatience = 30 * time.Second // for the client to take the answer
+	answerPatience = 30 * time.Second // timeout for writing the answer
 )
 
-// ServeHTTP serves one request. A refusal is an HTTP status and a JSON body.
+// ServeHTTP serves one request. An error is an HTTP status with a JSON body.
 func (l *LongPoll) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	wait, err := waitOf(r)
 	if err != nil {
@@ -90,8 +90,9 @@ func waitOf(r *http.Request) (time.Duration, error) {
 	return wait, nil
 }
 
-// await returns when there is an answer, or none has come by the time given. What
-// is newer than the cursor is looked for in any case.
+// await blocks until there is an answer, the session ends, ctx is done or the time given is
+// reached. In the last case it still waits, at most for pollGrace, until everything newer
+// than the cursor has arrived.
 func (c *collector) await(ctx context.Context, expires time.Time) {
 	timer := time.NewTimer(time.Until(expires))
 	defer timer.Stop()

@@ -10,9 +10,9 @@ import (
 	"tidegate/gateway"
 )
 
-// A notice is a frame of the protocol that Server-Sent Events and long-poll
-// sessions speak. It is made once for all of them; each connection reads from it
-// where it takes its client:
+// A notice is a frame of the internal protocol of Server-Sent Events and long-poll sessions.
+// It is encoded once for all of them; from it, each connection learns its client's new
+// position:
 //
 //	bytes   meaning
 //	1       kind
@@ -20,7 +20,7 @@ import (
 //	...     the channel's name
 //	1 to 5  length of the position, the same
 //	...     the position, as Position.String writes it
-//	...     what there is to say
+//	...     the body, which is sent to the client
 type notice struct {
 	kind              noticeKind
 	channel, position []byte
@@ -31,12 +31,12 @@ type noticeKind byte
 
 const (
 	message  noticeKind = 'm'
-	joined   noticeKind = 'j' // live from the position on
-	resumed  noticeKind = 'r' // what follows the client's position comes next
-	lost     noticeKind = 'l' // what is left of that comes next
+	joined   noticeKind = 'j' // subscribed; messages after the position follow
+	resumed  noticeKind = 'r' // subscribed; all messages after the client's position follow
+	lost     noticeKind = 'l' // subscribed; some messages after the client's position are lost
 	gap      noticeKind = 'g' // messages may have been missed
-	caughtUp noticeKind = 'c' // all that was to be brought has come
-	remark   noticeKind = ' ' // of no consequence
+	caughtUp noticeKind = 'c' // all channels have caught up
+	remark   noticeKind = ' ' // changes no position
 )
 
 func noticeOf(kind noticeKind, channel string, position broker.Position, body []byte) gateway.Frame {
@@ -48,7 +48,7 @@ func noticeOf(kind noticeKind, channel string, position broker.Position, body []
 	return gateway.Frame{Data: append(data, body...)}
 }
 
-// parseNotice reads what noticeOf wrote.
+// parseNotice parses the data of a frame from noticeOf. The result refers to its memory.
 func parseNotice(frame []byte) notice {
 	n := notice{kind: noticeKind(frame[0])}
 	n.channel, frame = cutCounted(frame[1:])
@@ -56,26 +56,26 @@ func parseNotice(frame []byte) notice {
 	return n
 }
 
-// cutCounted cuts off a part that begins with its length.
+// cutCounted splits data after its first part, which is prefixed by its length.
 func cutCounted(data []byte) (part, rest []byte) {
 	length, size := binary.Uvarint(data)
 	data = data[size:]
 	return data[:length], data[length:]
 }
 
-// notices is the protocol. It is comparable if native is.
+// notices is the protocol whose frames are notices. It is comparable if native is.
 type notices struct {
 	native gateway.Protocol
 	form   form
 }
 
-// form says what a notice has to say.
+// form is the format of a notice's body.
 type form uint8
 
 const (
-	payloadEvents form = iota // Server-Sent Events of payloads
-	nativeEvents              // Server-Sent Events of native messages
-	nativeObjects             // native messages
+	payloadEvents form = iota // Server-Sent Events with payloads as data
+	nativeEvents              // Server-Sent Events with native message objects as data
+	nativeObjects             // native message objects
 )
 
 func (p notices) Name() string {
@@ -85,7 +85,7 @@ func (p notices) Name() string {
 	return "events"
 }
 
-// Decode is for peers that send something, which these cannot.
+// Decode always fails: these clients cannot send frames.
 func (notices) Decode(gateway.Frame) ([]gateway.Command, error) { return nil, gateway.Unsupported }
 
 func (p notices) Encode(event gateway.Event) (gateway.Frame, error) {
@@ -110,7 +110,8 @@ func (p notices) Encode(event gateway.Event) (gateway.Frame, error) {
 	return gateway.Frame{}, nil
 }
 
-// Farewell is told in a comment of a stream, or is the error that a poll is answered.
+// Farewell returns the reason unchanged. A stream ends with it as a comment; a poll is
+// answered with it as an error.
 func (notices) Farewell(r gateway.Reason) (code int, text string) { return r.Code, r.Text }
 
 func (p notices) subscribed(e gateway.Subscribed) gateway.Frame {
@@ -152,10 +153,10 @@ func (p notices) gapBody(channel string) []byte {
 	return appendEvent(nil, gapEvent, object.Data)
 }
 
-// gapEvent is the name of the event that tells a gap, and of no other.
+// gapEvent is the event name that announces a gap. No message is sent under it.
 const gapEvent = "gap"
 
-// nameOf returns a message's event name, unless it would pass for a gap.
+// nameOf returns a message's event name, or "" if that is gapEvent.
 func nameOf(e gateway.Message) string {
 	if e.Event == gapEvent {
 		return ""
@@ -163,7 +164,8 @@ func nameOf(e gateway.Message) string {
 	return e.Event
 }
 
-// readable returns a payload as UTF-8: what is binary in base64.
+// readable returns a payload as UTF-8: a binary one in base64, others with invalid bytes
+// replaced.
 func readable(m *broker.Message) []byte {
 	if m.Kind == broker.Binary {
 		return base64.StdEncoding.AppendEncode(nil, m.Payload)
@@ -171,9 +173,9 @@ func readable(m *broker.Message) []byte {
 	return bytes.ToValidUTF8(m.Payload, []byte("\ufffd"))
 }
 
-// appendEvent appends an event without its end, for an id to follow (HTML
-// standard, section 9.2.6). Each line of the data has a field of its own,
-// whichever way it ends. A name that is not one line is left out.
+// appendEvent appends an event without the final empty line, so that an id can follow (HTML
+// standard, section 9.2.6). Each line of data becomes its own field, whether it ends in CR,
+// LF or CRLF. A name that contains a line break is left out.
 func appendEvent(b []byte, name string, data []byte) []byte {
 	if name != "" && !strings.ContainsAny(name, "\r\n") {
 		b = append(b, "event: "...)

@@ -11,14 +11,14 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// Origins are the origins of pages that may use a gateway, as patterns such as
-// https://app.example.com, https://*.example.com or *, in which * stands for any run of
-// characters. A page of the same origin always may, and so may a request without an
-// Origin, which does not come from a browser.
+// Origins lists the origins of pages that may use a gateway, as patterns such as
+// https://app.example.com, https://*.example.com or *. A * matches any sequence of
+// characters. Pages of the same origin are always allowed, and so are requests without an
+// Origin, which do not come from a browser.
 type Origins []string
 
-// Check returns nil if the request's origin is allowed, else a Forbidden that
-// names the setting.
+// Check returns nil if the request's origin is allowed, else an error with the code
+// Forbidden that names the setting.
 func (o Origins) Check(r *http.Request) error {
 	origin := r.Header.Get("Origin")
 	if origin == "" || o.name(r, origin) || slices.Contains(o, everyOrigin) {
@@ -32,7 +32,7 @@ func (o Origins) Check(r *http.Request) error {
 
 const everyOrigin = "*"
 
-// name reports whether an origin is the request's own, or matches a pattern other than
+// name reports whether origin is the request's own or matches a pattern other than
 // everyOrigin.
 func (o Origins) name(r *http.Request, origin string) bool {
 	u, err := url.Parse(origin)
@@ -48,11 +48,11 @@ func (o Origins) name(r *http.Request, origin string) bool {
 	})
 }
 
-// isSameOrigin reports whether a page comes from the request's own host. If the request
-// has come by https, a page of http does not count: anybody on the way could have
-// written it. A proxy that ends TLS says so in X-Forwarded-Proto. It does not matter
-// who has set that header, since it can only make the check of its own sender stricter.
-// Where nobody says so, a page of https is let in, since there may be a proxy.
+// isSameOrigin reports whether a page comes from the request's own host. If the request came
+// over https, a page from http does not count: anybody on the network path could have
+// written it. A proxy that terminates TLS sets X-Forwarded-Proto. A client may forge that
+// header, but makes the check of its own request only stricter. A page from https always
+// counts, because there may be a proxy that does not set the header.
 func isSameOrigin(r *http.Request, origin *url.URL) bool {
 	if !strings.EqualFold(origin.Host, r.Host) {
 		return false
@@ -60,8 +60,8 @@ func isSameOrigin(r *http.Request, origin *url.URL) bool {
 	return origin.Scheme == "https" || origin.Scheme == "http" && !IsSecure(r)
 }
 
-// IsSecure reports whether a request has come over TLS: to the gateway itself or, as
-// X-Forwarded-Proto says, to the balancer before it. A client can forge that header.
+// IsSecure reports whether a request came over TLS, either to the gateway itself or,
+// according to X-Forwarded-Proto, to a load balancer. A client can forge that header.
 func IsSecure(r *http.Request) bool {
 	forwarded, _, _ := strings.Cut(r.Header.Get("X-Forwarded-Proto"), ",")
 	return r.TLS != nil || strings.EqualFold(strings.TrimSpace(forwarded), "https")

@@ -14,48 +14,47 @@ import (
 	"tidegate/gateway"
 )
 
-// Pump is the connection of a client that listens to the body of a response. What is to
-// be written waits in a bounded buffer for Run, which net/http's handler calls: only it
-// may block.
+// Pump is the connection of a client that reads the body of a response. Write puts frames
+// into a bounded buffer; Run, which the HTTP handler calls, writes them to the client. Only
+// Run may block.
 type Pump struct {
 	// Fixed at birth.
 	writer  io.Writer
 	control *http.ResponseController
 	framing framing
-	wake    chan struct{} // of capacity 1: Run has something to do
+	wake    chan struct{} // capacity 1; wakes Run
 
-	written atomic.Int64 // when something was last written whole, in ns since 1970
+	written atomic.Int64 // when a write last succeeded, in Unix nanoseconds
 
 	// Guarded by mu.
 	mu      sync.Mutex
-	waiting []byte        // for Run
-	held    int           // bytes that wait, or are being written
-	partial bool          // of the frame that was taken last a part is missing
-	room    chan struct{} // closed when Run has written; nil: nobody waits for that
-	closing bool          // nothing is added any more
-	done    bool          // Run has ended: writer and control must not be used
+	waiting []byte        // the buffer
+	held    int           // bytes in the buffer, or taken from it and not yet written
+	partial bool          // the buffer ends with an incomplete frame
+	room    chan struct{} // closed when Run has written; nil if nobody waits for that
+	closing bool          // no more frames are added
+	done    bool          // Run has returned: writer and control must not be used
 }
 
 var _ gateway.Conn = (*Pump)(nil)
 
-// framing is how frames stand in the body of a response. Its methods are called with the
+// framing turns frames into parts of the response body. Its methods are called with the
 // pump's mu held.
 type framing interface {
-	begin(frame []byte) []byte                        // returns what of a frame is in the body, a tail of it
-	finish(waiting []byte) []byte                     // appends what follows that
-	end(waiting []byte, reason gateway.Reason) []byte // appends what the body ends with
+	begin(frame []byte) []byte                        // returns the tail of the frame that goes into the body
+	finish(waiting []byte) []byte                     // appends what follows a frame
+	end(waiting []byte, reason gateway.Reason) []byte // appends the end of the body
 }
 
-// PumpBytes is how much a pump takes for a client that does not read. What it may have
-// of a cursor, and of the end, goes beyond it.
+// PumpBytes is how many bytes a pump buffers for a client that does not read. A cursor and
+// the end of the body may exceed it.
 const PumpBytes = 16 << 10
 
-const farewellPatience = 5 * time.Second // for a peer to take the end
+const farewellPatience = 5 * time.Second // timeout for sending the end to the client
 
 var errEnded = errors.New("the session has ended")
 
-// NewPump returns a pump whose frames are written as the session's protocol has framed
-// them, and after them what end returns.
+// NewPump returns a pump that writes frames unchanged, and at the end the result of end.
 func NewPump(w http.ResponseWriter, end func(gateway.Reason) []byte) *Pump {
 	p := &Pump{}
 	p.init(w, asFramed(end))
@@ -67,7 +66,7 @@ func (p *Pump) init(w http.ResponseWriter, f framing) {
 	p.noteWritten()
 }
 
-// asFramed is for frames that stand in the body as they are.
+// asFramed is the framing that writes frames unchanged.
 type asFramed func(gateway.Reason) []byte
 
 func (asFramed) begin(frame []byte) []byte    { return frame }
@@ -77,20 +76,21 @@ func (last asFramed) end(waiting []byte, reason gateway.Reason) []byte {
 	return append(waiting, last(reason)...)
 }
 
-// Heard returns when the peer last took what was written: that is all the sign of life
-// it gives.
+// Heard returns when a write to the client last succeeded. The client gives no other sign of
+// life.
 func (p *Pump) Heard() time.Time { return time.Unix(0, p.written.Load()) }
 
 func (p *Pump) noteWritten() { p.written.Store(time.Now().UnixNano()) }
 
-// Write hands frames to Run.
+// Write buffers frames for Run. If the buffer is full, it waits for room, at most for wait.
+// It returns the frames that it has not taken.
 func (p *Pump) Write(frames [][]byte, wait time.Duration) ([][]byte, error) {
 	return WriteWithin(wait, frames, p.take)
 }
 
-// WriteWithin is Conn.Write for a connection with a bounded buffer. take adds frames to
-// it until it is full, and returns those that it leaves; room is closed when it may take
-// more.
+// WriteWithin implements Conn.Write for a connection with a bounded buffer. take adds frames
+// until the buffer is full and returns the rest. The channel room is closed when it is worth
+// calling take again.
 func WriteWithin(wait time.Duration, frames [][]byte, take func([][]byte) (rest [][]byte, room <-chan struct{}, err error)) ([][]byte, error) {
 	rest, room, err := take(frames)
 	if err != nil || len(rest) == 0 || wait <= 0 {
@@ -110,8 +110,8 @@ func WriteWithin(wait time.Duration, frames [][]byte, take func([][]byte) (rest 
 	}
 }
 
-// take adds frames to what waits for Run until there is enough of that. Of what it
-// leaves the first may be the rest of a frame; room is closed when it may take more.
+// take adds frames to the buffer until that is full, and returns the rest, of which the
+// first may be the remainder of a frame. room is closed when take may be called again.
 func (p *Pump) take(frames [][]byte) (rest [][]byte, room <-chan struct{}, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -130,8 +130,8 @@ func (p *Pump) take(frames [][]byte) (rest [][]byte, room <-chan struct{}, err e
 	return frames, p.room, nil
 }
 
-// add takes at most so many bytes of the first frame, or of the rest of it, and returns
-// what is left then.
+// add takes at most that many bytes of the first frame, or of the remainder of one, and
+// returns what is left. The caller must hold p.mu.
 func (p *Pump) add(frames [][]byte, most int) [][]byte {
 	body := frames[0]
 	if !p.partial {
@@ -140,7 +140,7 @@ func (p *Pump) add(frames [][]byte, most int) [][]byte {
 	taken := min(most, len(body))
 	p.waiting = append(p.waiting, body[:taken]...)
 	if p.partial = taken < len(body); p.partial {
-		rest := slices.Clone(frames) // they are shared
+		rest := slices.Clone(frames) // the slice is shared with other connections
 		rest[0] = body[taken:]
 		return rest
 	}
@@ -148,8 +148,8 @@ func (p *Pump) add(frames [][]byte, most int) [][]byte {
 	return frames[1:]
 }
 
-// Close lets Run write what waits, for a short time. Of a frame of which a part is
-// missing the client gets no more, and nothing follows it.
+// Close gives Run a short time to write the rest of the buffer. If that ends with an
+// incomplete frame, the client does not get the rest of it, nor anything after it.
 func (p *Pump) Close(reason gateway.Reason, _ []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -166,7 +166,7 @@ func (p *Pump) Close(reason gateway.Reason, _ []byte) {
 	p.rouse()
 }
 
-// rouse is called with p.mu held.
+// rouse wakes Run. The caller must hold p.mu.
 func (p *Pump) rouse() {
 	select {
 	case p.wake <- struct{}{}:
@@ -174,8 +174,8 @@ func (p *Pump) rouse() {
 	}
 }
 
-// Run writes until the session is over, the client leaves, or writing fails, and
-// returns which, for Session.End. Nothing is written any more then.
+// Run writes until the session ends, the client disconnects or a write fails. It returns
+// which of these happened, to be passed to Session.End. Nothing is written after that.
 func (p *Pump) Run(ctx context.Context) error {
 	defer p.stop()
 	for last := false; !last; {
@@ -196,7 +196,7 @@ func (p *Pump) Run(ctx context.Context) error {
 	return errEnded
 }
 
-// next returns what waits; last says that nothing follows.
+// next takes what is in the buffer. last is true if nothing follows.
 func (p *Pump) next() (waiting []byte, last bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -219,7 +219,7 @@ func (p *Pump) wrote(n int) {
 	p.announceRoom()
 }
 
-// announceRoom is called with p.mu held.
+// announceRoom tells Write that there may be room. The caller must hold p.mu.
 func (p *Pump) announceRoom() {
 	if p.room != nil {
 		close(p.room)
@@ -227,7 +227,7 @@ func (p *Pump) announceRoom() {
 	}
 }
 
-// stop ends the pump for those that write to it.
+// stop makes all later calls of Write fail.
 func (p *Pump) stop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

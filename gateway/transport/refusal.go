@@ -7,10 +7,10 @@ import (
 	"tidegate/gateway"
 )
 
-// Refuse answers a request with the status and the body that say what err says.
+// Refuse answers a request with the HTTP status and the JSON body for err.
 func Refuse(w http.ResponseWriter, err error) { RefuseAs(w, StatusOf(err), err) }
 
-// RefuseAs is Refuse with another status.
+// RefuseAs is like Refuse, but with the given status.
 func RefuseAs(w http.ResponseWriter, status int, err error) {
 	header := w.Header()
 	header.Set("Content-Type", "application/json")
@@ -20,7 +20,8 @@ func RefuseAs(w http.ResponseWriter, status int, err error) {
 	w.Write(append(ErrorBody(err), '\n'))
 }
 
-// Advise sets the headers that tell a client what to do about a status.
+// Advise sets the header that tells a client how to react to a status: WWW-Authenticate or
+// Retry-After.
 func Advise(w http.ResponseWriter, status int) {
 	switch status {
 	case http.StatusUnauthorized:
@@ -30,7 +31,7 @@ func Advise(w http.ResponseWriter, status int) {
 	}
 }
 
-// StatusOf returns the HTTP status that says what gateway.ErrorOf says of err.
+// StatusOf returns the HTTP status for the code of gateway.ErrorOf(err).
 func StatusOf(err error) int {
 	switch gateway.ErrorOf(err).Code {
 	case gateway.BadRequest:
@@ -51,7 +52,7 @@ func StatusOf(err error) int {
 	return http.StatusInternalServerError
 }
 
-// ErrorBody returns the JSON object that says what gateway.ErrorOf says of err:
+// ErrorBody returns gateway.ErrorOf(err) as a JSON object:
 // {"error":{"code":"forbidden","message":"…"}}.
 func ErrorBody(err error) []byte {
 	e := gateway.ErrorOf(err)

@@ -8,13 +8,13 @@ import (
 	"tidegate/gateway"
 )
 
-// stream is a client that listens to Server-Sent Events.
+// stream is the connection of a client that receives Server-Sent Events.
 type stream struct {
 	Pump
 
 	// Guarded by mu.
 	cursors cursors
-	follows followup // the body that was taken last
+	follows followup // what is to be written after the last body
 }
 
 func newStream(w http.ResponseWriter, at cursors) *stream {
@@ -23,8 +23,8 @@ func newStream(w http.ResponseWriter, at cursors) *stream {
 	return s
 }
 
-// begin says what comes before all messages. A client that comes back to a
-// channel without history may have missed some.
+// begin buffers what comes before all messages: the retry delay, and a gap for each channel
+// without history that the client resumes, since it may have missed messages there.
 func (s *stream) begin(native gateway.Protocol) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -39,20 +39,20 @@ func (s *stream) begin(native gateway.Protocol) {
 	s.rouse()
 }
 
-// followup is what follows the body of a notice.
+// followup is what is written after the body of a notice.
 type followup uint8
 
 const (
 	nothing followup = iota
-	theEnd           // of an event
-	theID            // and the end
+	theEnd           // the end of the event
+	theID            // the id and the end of the event
 )
 
 // events frames a stream's notices as Server-Sent Events.
 type events struct{ *stream }
 
-// begin returns the fields of an event but for its id. A notice of what the client has
-// is nothing.
+// begin returns the fields of an event, except for the id. It returns nil for a notice that
+// is not for this client.
 func (s events) begin(frame []byte) []byte {
 	n := parseNotice(frame)
 	s.follows = nothing
@@ -87,7 +87,7 @@ func (s *stream) addID(b []byte) []byte {
 	return append(s.cursors.append(b), '\n')
 }
 
-// retry is how long a client waits before it comes back.
+// retry tells a client how many milliseconds to wait before it reconnects.
 const retry = "retry: 2000\n"
 
 func oneLine(text string) string { return strings.NewReplacer("\r", " ", "\n", " ").Replace(text) }

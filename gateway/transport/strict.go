@@ -11,13 +11,12 @@ import (
 	"tidegate/gateway"
 )
 
-// Strict refuses requests that next would understand in another way than the client
-// meant them:
+// Strict refuses requests that next would interpret differently from what the client meant:
 //
-//	400  a pair of the query that cannot be parsed, which Go leaves out in silence
+//	400  a malformed pair in the query, which Go silently drops
 //	400  a body with a method that has none, which nobody would read
-//	404  an empty segment of the path, or one of dots, which ServeMux leads elsewhere
-//	415  a body that is compressed, which nobody decodes
+//	404  a path with an empty segment, . or .., which ServeMux would redirect
+//	415  a compressed body, which nobody decodes
 func Strict(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := checkForm(r); err != nil {
@@ -50,7 +49,7 @@ func checkForm(r *http.Request) error {
 	return nil
 }
 
-// CheckCoding returns an error if the body is compressed, by its headers.
+// CheckCoding returns an error if the headers say that the body is compressed.
 func CheckCoding(header http.Header) error {
 	for _, coding := range header.Values("Content-Encoding") {
 		if coding != "" && !strings.EqualFold(coding, "identity") {
@@ -62,15 +61,15 @@ func CheckCoding(header http.Header) error {
 
 var bodiless = []string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodDelete}
 
-// LeaveUnread has the answer sent at once, instead of after a body that may never come. The
-// connection ends with it.
+// LeaveUnread lets the answer be sent without waiting for the request's body, which may
+// never arrive. The connection is closed after the answer.
 func LeaveUnread(w http.ResponseWriter) {
 	w.Header().Set("Connection", "close")
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(farewellPatience))
 }
 
-// Stream lets next answer GET for as long as it likes, without the deadlines of the
-// server. It refuses other methods.
+// Stream removes the server's deadlines, so that next may answer a GET for as long as it
+// likes. It refuses other methods.
 func Stream(next http.Handler) http.Handler {
 	return Only(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		liftDeadlines(w)
@@ -80,11 +79,12 @@ func Stream(next http.Handler) http.Handler {
 
 func liftDeadlines(w http.ResponseWriter) {
 	connection := http.NewResponseController(w)
-	_ = connection.SetReadDeadline(time.Time{}) // net/http's own connections can do it
+	_ = connection.SetReadDeadline(time.Time{}) // cannot fail on net/http's own connections
 	_ = connection.SetWriteDeadline(time.Time{})
 }
 
-// Only lets next answer these methods, and refuses others by 405 and Allow.
+// Only passes requests with one of these methods to next, and answers others with 405 and
+// the header Allow.
 func Only(next http.Handler, methods ...string) http.Handler {
 	allowed := strings.Join(methods, ", ")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -11,19 +11,19 @@ import (
 	"tidegate/gateway"
 )
 
-// subscriber is what Server-Sent Events and long-poll have in common: a request
-// that asks for channels, from a peer that says nothing more.
+// subscriber holds what Server-Sent Events and long-poll share: a request names channels,
+// and the client sends nothing more.
 type subscriber struct {
 	gateway   *gateway.Gateway
 	native    gateway.Protocol
 	transport string
 }
 
-// maxChannels bounds a request where limits do not.
+// maxChannels bounds the channels of a request if the limits do not.
 const maxChannels = 1000
 
-// placesOf returns the channels that a request asks for, and where it goes on on
-// each. A cursor that is not empty stands for those of the URL.
+// placesOf returns the channels that a request names and the position to resume from on
+// each. A cursor that is not empty takes precedence over those in the URL.
 func (s subscriber) placesOf(r *http.Request, cursor string) (cursors, error) {
 	channels, err := s.channelsOf(r)
 	if err != nil {
@@ -38,7 +38,7 @@ func (s subscriber) placesOf(r *http.Request, cursor string) (cursors, error) {
 	return at, err
 }
 
-// RecentOf returns how many of the last messages a request asks for: ?recent=20.
+// RecentOf returns how many recent messages a request asks for: ?recent=20.
 func RecentOf(r *http.Request) (int, error) {
 	text := r.URL.Query().Get("recent")
 	if text == "" {
@@ -51,9 +51,9 @@ func RecentOf(r *http.Request) (int, error) {
 	return int(n), nil
 }
 
-// open opens a session that is on the channels. Those whose history is to be read are
-// subscribed when it has its connection, since that may be more than can wait before;
-// they are authorized here.
+// open opens a session and authorizes all channels. It subscribes only to those that need
+// nothing from their history. The caller subscribes to the others once the session has its
+// connection, because there may be more messages than can be buffered before.
 func (s subscriber) open(r *http.Request, at cursors, form form) (*gateway.Session, error) {
 	principal, err := Authenticate(s.gateway, r)
 	if err != nil {
@@ -76,8 +76,8 @@ func (s subscriber) open(r *http.Request, at cursors, form form) (*gateway.Sessi
 	return s.gateway.Open(r.Context(), hello)
 }
 
-// cursorsOf returns where a request for the channels goes on: at the given cursor,
-// or at the one of its URL, or at those of its URL, one for each channel.
+// cursorsOf returns the positions from the given cursor or, if that is empty, from the URL:
+// one cursor over all channels, or one for each.
 func cursorsOf(query url.Values, channels []string, cursor string) (cursors, error) {
 	if texts := query["cursor"]; cursor == "" && len(texts) > 1 {
 		return parseEach(query["channel"], texts)
@@ -85,14 +85,14 @@ func cursorsOf(query url.Values, channels []string, cursor string) (cursors, err
 	return parseCursors(channels, cmp.Or(cursor, query.Get("cursor")))
 }
 
-// channelsOf returns the channels that a request names, each once.
+// channelsOf returns the channels that a request names, sorted and without duplicates.
 func (s subscriber) channelsOf(r *http.Request) ([]string, error) {
 	channels := slices.Clone(r.URL.Query()["channel"])
 	slices.Sort(channels)
 	channels = slices.Compact(channels)
 	most := maxChannels
 	limits := s.gateway.Limits()
-	for _, limit := range []int{limits.ChannelsPerSession, limits.CommandsPerSecond} { // each is a subscribe
+	for _, limit := range []int{limits.ChannelsPerSession, limits.CommandsPerSecond} { // each channel takes one subscribe
 		if limit > 0 {
 			most = min(most, limit)
 		}
