@@ -12,17 +12,17 @@ import (
 	"tidegate/gateway/transport"
 )
 
-// API is the HTTP API for the backends of apps:
+// API serves the HTTP API for the backends of apps:
 //
 //	POST /apps/ID/events                            publish an event on up to 100 channels
-//	POST /apps/ID/batch_events                      up to 10 events
-//	GET  /apps/ID/channels                          that somebody is subscribed to
-//	GET  /apps/ID/channels/NAME
-//	GET  /apps/ID/channels/NAME/users               of a presence channel
-//	POST /apps/ID/users/USER/terminate_connections
+//	POST /apps/ID/batch_events                      publish up to 10 events
+//	GET  /apps/ID/channels                          list the channels with subscribers
+//	GET  /apps/ID/channels/NAME                     describe one channel
+//	GET  /apps/ID/channels/NAME/users               list the users of a presence channel
+//	POST /apps/ID/users/USER/terminate_connections  disconnect a user
 //
-// Every request is signed with the app's secret (see App). An answer above 399 has a
-// line of text as its body. It may be used by any number of requests at once.
+// Every request is signed with the app's secret (see App). An answer with a status of 400 or
+// above has a line of text as its body. An API is safe for concurrent use.
 type API struct {
 	gateway *gateway.Gateway
 	apps    *Apps
@@ -32,22 +32,22 @@ type API struct {
 
 var _ http.Handler = (*API)(nil)
 
-// endpoint returns the body of the answer, which becomes JSON. Its error is a *refusal,
-// or what gateway.ErrorOf understands.
+// endpoint serves a request and returns the body of the answer, to be encoded as JSON. An
+// error is a *refusal or one for gateway.ErrorOf.
 type endpoint func(*request) (any, error)
 
-const publishers = 16 // publishes of a request at once
+const publishers = 16 // maximum number of concurrent operations of one request
 
-// request is one by an app's backend.
+// request is a request from an app's backend.
 type request struct {
 	*http.Request
 	api  *API
 	app  *app
-	by   *App // the app as it is set now
+	by   *App // the app's settings when the request arrived
 	body []byte
 }
 
-// refusal is an answer above 399.
+// refusal is an answer with a status of 400 or above.
 type refusal struct {
 	status int
 	text   string
@@ -59,11 +59,12 @@ func refuse(status int, format string, args ...any) error {
 	return &refusal{status, fmt.Sprintf(format, args...)}
 }
 
-// maxRequest is how large a body may be beside what its events' data takes, written
-// with escapes: names of channels.
+// maxRequest is how many bytes a body may have in addition to the escaped data of its
+// events, mostly for the names of channels.
 const maxRequest = 64 << 10
 
-// readBody returns the body, whose capacity is held for the payer.
+// readBody reads the body of a request, at most most bytes. The payer's budget holds the
+// capacity of the result; the caller must let go of it.
 func readBody(g *gateway.Gateway, payer *rates.Bucket, w http.ResponseWriter, r *http.Request, most int) ([]byte, error) {
 	tooLarge := refuse(http.StatusRequestEntityTooLarge, "the request has more than %d bytes", most)
 	size := most

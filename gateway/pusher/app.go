@@ -11,30 +11,31 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// App is an application, as an operator describes it. ID, Key and Secret are required;
-// the zero value of everything else is its default.
+// App describes an application. ID, Key and Secret are required. For all other fields, the
+// zero value is the default.
 type App struct {
 	ID     string // in the paths of the HTTP API
-	Key    string // in the paths of clients; no secret
-	Secret string // of its backend: signs what clients may do, and requests
+	Key    string // in the paths of clients; not secret
+	Secret string // known to the app's backend, which signs requests and client permissions with it
 
-	// Prefix comes before the names of the app's channels and users in the gateway, so
-	// that no other app has the same. Empty: it shares channels with all clients of
-	// other kinds. It ends in a colon, which no channel of Pusher's has in its name.
+	// Prefix precedes the names of the app's channels and users in the gateway, which
+	// keeps them apart from those of other apps. If it is empty, the app shares its
+	// channels with the clients of other protocols. It ends in a colon, which Pusher does
+	// not allow in the names of channels.
 	Prefix string
 
-	Disabled       bool // clients and requests are refused
-	NoClientEvents bool // clients may not publish, whatever the rules say
-	TLSOnly        bool // clients that do not come over TLS, to the gateway or its balancer, are refused
-	EventBytes     int  // of an event's data; 0: 10 KB
-	Connections    int  // at once, on each node; 0: no limit but the gateway's
+	Disabled       bool // refuse clients and requests
+	NoClientEvents bool // do not let clients publish, whatever the rules say
+	TLSOnly        bool // refuse clients that do not use TLS to the gateway or its load balancer
+	EventBytes     int  // maximum size of an event's data; 0 means 10 KB
+	Connections    int  // maximum number of connections per node; 0 means only the gateway's limit
 
-	SubscriptionCounts bool      // clients are told how many are on a channel
-	Watchlists         bool      // clients are told whether the users whom they watch are online
-	Webhooks           []Webhook // where its backend is told what happens
+	SubscriptionCounts bool      // tell clients how many subscriptions a channel has
+	Watchlists         bool      // tell clients whether the users they watch are online
+	Webhooks           []Webhook // tell the app's backend about events
 }
 
-// Validate returns what is wrong with an app.
+// Validate returns an error that says what is wrong with the app, or nil.
 func (a *App) Validate() error {
 	switch {
 	case !isToken(a.ID):
@@ -71,7 +72,7 @@ func (a *App) eventBytes() int {
 
 const defaultEventBytes = 10 << 10
 
-// Webhook is where an app's backend is told what happens, in Pusher's form: a POST with
+// Webhook is a URL to which events are sent, in Pusher's form: a POST with
 //
 //	X-Pusher-Key: KEY
 //	X-Pusher-Signature: the body's (see sign)
@@ -82,13 +83,13 @@ const defaultEventBytes = 10 << 10
 //	client_event                                    channel, event, data, socket_id, user_id
 //	subscription_count                              channel, subscription_count
 //
-// An answer of 2xx says that all were taken. With any other they are sent again.
+// A 2xx answer confirms all events. After any other answer they are sent again.
 type Webhook struct {
 	URL    string
-	Events []string // by name; empty: all
+	Events []string // names of the events to send; empty for all
 }
 
-// WebhookEvents are the names of all events, and what of the gateway's they tell.
+// webhookEvents maps the names of all webhook events to the gateway's events.
 var webhookEvents = map[string]gateway.HookEvent{
 	"channel_occupied":   gateway.OnChannelOccupied,
 	"channel_vacated":    gateway.OnChannelVacated,
@@ -99,7 +100,7 @@ var webhookEvents = map[string]gateway.HookEvent{
 	"subscription_count": gateway.OnSessionsChanged,
 }
 
-// Wants reports whether the webhook is told of an event of the gateway's.
+// Wants reports whether the webhook is to receive an event of the gateway.
 func (w *Webhook) Wants(event gateway.HookEvent) bool {
 	for name, of := range webhookEvents {
 		if of == event && (len(w.Events) == 0 || slices.Contains(w.Events, name)) {

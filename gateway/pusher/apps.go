@@ -11,24 +11,24 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// Apps are the applications that there are. All methods may be called concurrently.
-// The zero value has none.
+// Apps is the list of all applications. The zero value is empty. It is safe for concurrent
+// use.
 type Apps struct{ list atomic.Pointer[[]*app] }
 
-// app is an App for as long as it has its id, its key and its prefix: what clients
-// speak with it is one protocol. What else is known of it changes.
+// app is an App with a fixed id, key and prefix. Its clients speak one Protocol, which
+// remains equal while other settings change.
 type app struct {
-	// Fixed at birth.
+	// Immutable.
 	id, key, prefix string
-	publisher       gateway.Principal // who acts by the app's secret
+	publisher       gateway.Principal // identity of the app's backend
 
-	settings    atomic.Pointer[App] // nil: there is no such app any more
+	settings    atomic.Pointer[App] // nil once the app has been removed
 	connections atomic.Int64        // on this node
 }
 
 var _ gateway.Room = (*app)(nil)
 
-// Take makes room for a connection.
+// Take counts a new connection. It returns an error if the app has too many.
 func (a *app) Take() error {
 	settings, now := a.settings.Load(), a.connections.Add(1)
 	if settings != nil && settings.Connections > 0 && now > int64(settings.Connections) {
@@ -38,12 +38,12 @@ func (a *app) Take() error {
 	return nil
 }
 
-// Give says that a connection is over.
+// Give counts a connection as closed.
 func (a *app) Give() { a.connections.Add(-1) }
 
-// Set replaces the apps. An error says what is wrong with them, and nothing has
-// changed then. Clients of an app that is gone, or has another key or prefix, are sent
-// away as soon as they say something or hear something.
+// Set replaces the list of apps. If the list is invalid, Set returns an error and changes
+// nothing. Clients of an app that was removed, or got another key or prefix, are disconnected
+// when they next send or receive something.
 func (all *Apps) Set(list []App) error {
 	if err := checkApps(list); err != nil {
 		return err
@@ -118,7 +118,7 @@ func find(list []*app, is func(*app) bool) *app {
 	return nil
 }
 
-// byKey and byID return an app and its settings; nil: there is none.
+// byKey and byID return an app and its current settings, or nil if there is none.
 func (all *Apps) byKey(key string) (*app, *App) {
 	return settled(find(all.all(), func(a *app) bool { return a.key == key }))
 }
@@ -137,7 +137,7 @@ func settled(a *app) (*app, *App) {
 	return nil, nil
 }
 
-// channelOf returns the gateway's name of a channel.
+// channelOf returns the gateway's name for one of the app's channels.
 func (a *app) channelOf(name string) string {
 	if user, ok := strings.CutPrefix(name, userPrefix); ok {
 		return "@" + a.prefix + user
@@ -145,8 +145,8 @@ func (a *app) channelOf(name string) string {
 	return a.prefix + name
 }
 
-// nameOf returns the app's name of one of the gateway's channels. What is none of the
-// app's keeps its name.
+// nameOf returns the app's name for one of the gateway's channels. It does not change the
+// name of a channel that is not the app's.
 func (a *app) nameOf(channel string) string {
 	if user, ok := strings.CutPrefix(channel, "@"+a.prefix); ok {
 		return userPrefix + user
@@ -154,13 +154,13 @@ func (a *app) nameOf(channel string) string {
 	return strings.TrimPrefix(channel, a.prefix)
 }
 
-// userOf and idOf do the same with users.
+// userOf returns the gateway's name for one of the app's users; idOf does the opposite.
 func (a *app) userOf(id string) string { return a.prefix + id }
 
 func (a *app) idOf(user string) string { return strings.TrimPrefix(user, a.prefix) }
 
-// has reports whether one of the gateway's channels is the app's, as its backend and
-// clients know them.
+// has reports whether one of the gateway's channels belongs to the app, has a valid name in
+// Pusher and is not the channel of a user.
 func (a *app) has(channel string) bool {
 	name, is := strings.CutPrefix(channel, a.prefix)
 	return is && !rules.IsPersonal(channel) && checkName(name) == ""

@@ -7,9 +7,9 @@ import (
 	"tidegate/gateway"
 )
 
-// The codes with which a connection is closed, or refused, and what clients do then.
+// Codes of closed or refused connections, and how clients react to them.
 const (
-	wantsTLS      = 4000 // they do not come back, or only over TLS
+	wantsTLS      = 4000 // they do not reconnect, or only over TLS
 	noApp         = 4001
 	disabled      = 4003
 	overQuota     = 4004
@@ -18,11 +18,11 @@ const (
 	oldProtocol   = 4007
 	noProtocol    = 4008
 	unauthorized  = 4009
-	overCapacity  = 4100 // they come back a little later
-	comeBack      = 4200 // they come back at once
+	overCapacity  = 4100 // they reconnect after a short delay
+	comeBack      = 4200 // they reconnect immediately
 	noPong        = 4201
 	inactive      = 4202
-	tooFast       = 4301 // of an error alone: nothing is closed
+	tooFast       = 4301 // only an error: the connection is not closed
 	normalClosure = 1000
 )
 

@@ -10,25 +10,25 @@ import (
 	"tidegate/gateway"
 )
 
-// counter has clients told how many are on the channels of an app. One node at a time
-// hears of changes, and tells all, beside each other. While one does not answer the
-// others are told no more than what has changed since; it is told all that it has
-// missed, or is not alive any more when its lease is over.
+// counter tells clients how many subscriptions the channels of an app have. One node at a
+// time receives the changes and sends them to all nodes in parallel. If a node does not
+// answer, the counter retries until the node has all changes or its lease has expired. The
+// other nodes meanwhile receive only what is new.
 type counter struct {
-	// Fixed at birth.
+	// Immutable.
 	nodes func(context.Context) ([]gateway.NodeInfo, error)
 	send  func(ctx context.Context, node string, counts map[string]int) error
 
-	// Guarded by mu. One call of tell has it at a time.
+	// Guarded by mu, which tell holds throughout.
 	mu   sync.Mutex
-	last time.Time                 // when nodes were told
-	told map[string]map[string]int // by node and channel, of what is told again since a node has not heard it
+	last time.Time                 // when counts were last sent
+	told map[string]map[string]int // by node and channel: counts that a retry need not send again
 }
 
 const (
-	countPause = 500 * time.Millisecond // in which a channel's count is told once
-	manyCounts = 100                    // changes at once, to tell without a pause: more are coming
-	toldLasts  = 5 * time.Second        // after which another node may have told something else
+	countPause = 500 * time.Millisecond // minimum time between two counts of a channel
+	manyCounts = 100                    // this many changes are sent without a pause: more are coming
+	toldLasts  = 5 * time.Second        // after this, told is void: another node may have sent newer counts
 )
 
 func newCounter(g *gateway.Gateway, a *app) gateway.Receiver {
@@ -41,7 +41,7 @@ func newCounter(g *gateway.Gateway, a *app) gateway.Receiver {
 	}
 }
 
-// tell returns nil once all nodes have taken the counts.
+// tell sends the counts in notices. It returns nil once all nodes have received them.
 func (c *counter) tell(ctx context.Context, notices []gateway.Notice) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -66,7 +66,7 @@ func (c *counter) tell(ctx context.Context, notices []gateway.Notice) error {
 	return nil
 }
 
-// tellNode tells a node what it has not been told yet, and notes it in told.
+// tellNode sends a node the counts that differ from told, and records them there.
 func (c *counter) tellNode(ctx context.Context, node string, told map[string]int, notices []gateway.Notice) error {
 	counts := make(map[string]int)
 	for i := range notices {
@@ -86,7 +86,8 @@ func (c *counter) tellNode(ctx context.Context, node string, told map[string]int
 	return err
 }
 
-// toldTo is called with c.mu held, as is pause.
+// toldTo returns the counts that a node has received. The caller must hold c.mu, as for
+// pause.
 func (c *counter) toldTo(node string) map[string]int {
 	if c.told == nil {
 		c.told = make(map[string]map[string]int)

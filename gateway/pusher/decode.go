@@ -12,7 +12,7 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// Decode reads one event of a client's.
+// Decode parses one event from a client.
 func (p Protocol) Decode(frame gateway.Frame) ([]gateway.Command, error) {
 	settings := p.app.settings.Load()
 	switch {
@@ -29,14 +29,14 @@ func (p Protocol) Decode(frame gateway.Frame) ([]gateway.Command, error) {
 	return nil, nil
 }
 
-// said is a client's frame.
+// said is a frame from a client.
 type said struct {
 	Event   string          `json:"event"`
 	Channel string          `json:"channel"`
 	Data    json.RawMessage `json:"data"`
 }
 
-// details are the data of pusher:subscribe, pusher:unsubscribe and pusher:signin.
+// details holds the data of pusher:subscribe, pusher:unsubscribe and pusher:signin.
 type details struct {
 	Channel     string `json:"channel"`
 	Auth        string `json:"auth"`
@@ -44,7 +44,7 @@ type details struct {
 	UserData    string `json:"user_data"`
 }
 
-// answered is the id of commands that are answered.
+// answered is the ID of all commands that get an answer. Pusher's clients do not number them.
 var answered = gateway.ID{Given: true}
 
 func (p Protocol) decode(frame []byte, settings *App) gateway.Command {
@@ -76,7 +76,7 @@ func (p Protocol) decode(frame []byte, settings *App) gateway.Command {
 	case "pusher:subscribe":
 		return p.subscribe(&d)
 	case "pusher:unsubscribe":
-		if rules.IsOnline(p.app.channelOf(d.Channel)) { // the server's to give and to take
+		if rules.IsOnline(p.app.channelOf(d.Channel)) { // only the server may change it
 			return nil
 		}
 		return gateway.Unsubscribe{ID: answered, Channel: p.app.channelOf(d.Channel)}
@@ -99,8 +99,8 @@ func (p Protocol) subscribe(d *details) gateway.Command {
 	return c
 }
 
-// publish reads an event of a client's. Data that is a string is what the string says,
-// as it is for a backend's events.
+// publish returns the command for a client event. As in events from backends, data that is a
+// JSON string stands for the text that it contains.
 func (p Protocol) publish(s *said, settings *App) gateway.Command {
 	switch {
 	case settings.NoClientEvents:

@@ -13,8 +13,9 @@ import (
 	"tidegate/gateway/transport"
 )
 
-// Encode writes one event. What Pusher's clients have no word for, and must know, ends
-// the session: they come back, and begin anew.
+// Encode encodes one event. An event that clients must know about but that the Pusher
+// protocol cannot express is an error and ends the session: clients reconnect and start
+// again.
 func (p Protocol) Encode(event gateway.Event) (gateway.Frame, error) {
 	if e, refused := event.(gateway.Goodbye); refused {
 		code, text := p.Farewell(e.Reason)
@@ -27,8 +28,8 @@ func (p Protocol) Encode(event gateway.Event) (gateway.Frame, error) {
 	return gateway.Frame{Data: data, Others: true}, err
 }
 
-// activityTimeout is after how many seconds of silence a client is to ask for a sign
-// of life.
+// activityTimeout is the number of seconds without traffic after which a client sends a
+// ping.
 const activityTimeout = 120
 
 const (
@@ -74,13 +75,13 @@ func (p Protocol) encode(event gateway.Event) ([]byte, error) {
 	return nil, nil
 }
 
-// about begins an event of a channel.
+// about begins an event on a channel.
 func (p Protocol) about(event, channel string) object {
 	return begin(event).text("channel", []byte(p.app.nameOf(channel)))
 }
 
-// message writes a message of any client's. An event that only the server may say loses
-// its name.
+// message encodes a message from any kind of client. If its event name is reserved for the
+// server, the name is replaced by "message", as if it were missing.
 func (p Protocol) message(m *broker.Message) []byte {
 	event := m.Event
 	if event == "" || isReserved(event) {
@@ -102,7 +103,7 @@ func (p Protocol) message(m *broker.Message) []byte {
 	return o.end()
 }
 
-// welcome begins a connection, or says who it is now.
+// welcome encodes the beginning of a connection, or the answer to a sign-in.
 func (p Protocol) welcome(e gateway.Welcome) []byte {
 	if !e.ID.Given {
 		data, _ := json.Marshal(struct {
@@ -126,7 +127,8 @@ func (p Protocol) subscribed(e gateway.Subscribed) []byte {
 	return p.about("pusher_internal:subscription_succeeded", e.Channel).text("data", data).end()
 }
 
-// counted is said of channels whose members are not, if the app wants it.
+// counted encodes a subscription count. It returns nil for presence channels, whose members
+// are announced one by one, and if the app has not enabled counts.
 func (p Protocol) counted(e gateway.Counted) []byte {
 	settings := p.app.settings.Load()
 	if settings == nil || !settings.SubscriptionCounts || isPresence(p.app.nameOf(e.Channel)) {
@@ -136,7 +138,7 @@ func (p Protocol) counted(e gateway.Counted) []byte {
 	return p.about("pusher_internal:subscription_count", e.Channel).text("data", append(data, '}')).end()
 }
 
-// unsubscribed says nothing to who wanted it so.
+// unsubscribed encodes the end of a subscription, or returns nil if the client asked for it.
 func (p Protocol) unsubscribed(e gateway.Unsubscribed) []byte {
 	if e.Code == "" {
 		return nil
@@ -144,7 +146,7 @@ func (p Protocol) unsubscribed(e gateway.Unsubscribed) []byte {
 	return p.refused(e.Channel, e.Code, e.Reason)
 }
 
-// roster says who is on a presence channel.
+// roster encodes the members of a presence channel, each user once.
 func (p Protocol) roster(members []gateway.Member) []byte {
 	var who struct {
 		IDs   []string                   `json:"ids"`
@@ -164,10 +166,10 @@ func (p Protocol) roster(members []gateway.Member) []byte {
 	return data
 }
 
-// member is who comes to a presence channel, or leaves it.
+// member is a user who joins a presence channel or leaves it.
 type member struct {
 	user string
-	info json.RawMessage // nil: it is not told
+	info json.RawMessage // nil to leave it out
 }
 
 func (p Protocol) member(m member) []byte {
@@ -178,7 +180,7 @@ func (p Protocol) member(m member) []byte {
 	return data
 }
 
-// infoOf returns what is known of a user.
+// infoOf returns the info, or an empty object if it is nil.
 func infoOf(info json.RawMessage) json.RawMessage {
 	if info == nil {
 		return json.RawMessage("{}")
@@ -186,9 +188,10 @@ func infoOf(info json.RawMessage) json.RawMessage {
 	return info
 }
 
-// failure tells of a subscription by the event for that, and of anything else by the
-// one for all errors. Nothing is lost by what a client no longer wants. Who could not
-// sign in for now, or only by half, must come back for that.
+// failure encodes a failed command: a subscribe as pusher:subscription_error, all others as
+// pusher:error. A failed unsubscribe needs no answer. If a sign-in failed for a temporary
+// reason or only in part, failure returns an error, so that the client reconnects and signs
+// in again.
 func (p Protocol) failure(e gateway.Failure) ([]byte, error) {
 	switch {
 	case e.Command == "unsubscribe":
@@ -205,7 +208,7 @@ func (p Protocol) failure(e gateway.Failure) ([]byte, error) {
 	return failed(0, e.Message), nil
 }
 
-// refused tells that the client is not subscribed, or no more.
+// refused encodes that the client is not subscribed, or no longer.
 func (p Protocol) refused(channel string, code gateway.Code, message string) []byte {
 	status, kind := transport.StatusOf(&gateway.Error{Code: code}), "Error"
 	if status == http.StatusUnauthorized || status == http.StatusForbidden {
@@ -218,7 +221,7 @@ func (p Protocol) refused(channel string, code gateway.Code, message string) []b
 	}{kind, message, status}).end()
 }
 
-// failed tells of an error; 0 is one that has no code.
+// failed encodes pusher:error. Its code is null if code is 0.
 func failed(code int, message string) []byte {
 	data := struct {
 		Message string `json:"message"`

@@ -14,22 +14,22 @@ import (
 )
 
 const (
-	mostChannels = 100 // of an event
-	mostBatch    = 10  // events of a request
+	mostChannels = 100 // maximum number of channels of an event
+	mostBatch    = 10  // maximum number of events in a request
 )
 
-// event is what a backend publishes: to Channels or to Channel.
+// event is an event that a backend publishes, on Channels or on Channel.
 type event struct {
 	Name     string       `json:"name"`
 	Data     *string      `json:"data"`
 	Channels channelNames `json:"channels"`
 	Channel  string       `json:"channel"`
-	SocketID string       `json:"socket_id"` // that does not hear it
-	Info     string       `json:"info"`      // what to answer of the channels
+	SocketID string       `json:"socket_id"` // a connection that does not receive it
+	Info     string       `json:"info"`      // which facts of the channels to answer with
 }
 
-// batch is the events of a request, and channelNames are those of an event. They are
-// read up to the first one too many.
+// batch holds the events of a request, channelNames the channels of an event. Decoding
+// either stops at the first item beyond the maximum.
 type (
 	batch        []event
 	channelNames []string
@@ -105,7 +105,7 @@ func malformedBody(want string, err error) error {
 	return refuse(http.StatusBadRequest, "the body is not %s: %v", want, err)
 }
 
-// batchInfo answers {} if no event asked for more.
+// batchInfo returns the answer to a batch: {} if no event asked for info.
 func (r *request) batchInfo(batch batch) (any, error) {
 	answer := struct {
 		Batch []*channelInfo `json:"batch,omitempty"`
@@ -159,8 +159,9 @@ func (r *request) publishesOf(e *event) ([]gateway.Publish, error) {
 	return publishes, nil
 }
 
-// publishAll returns nil once all are confirmed. Those of one channel go out in order,
-// the channels beside each other. After an error others may have been published.
+// publishAll publishes all messages and returns nil once all are confirmed. Messages on one
+// channel are published in order, different channels in parallel. If it returns an error,
+// some messages may have been published.
 func (r *request) publishAll(publishes []gateway.Publish) error {
 	lines, ctx := errgroup.WithContext(r.Context())
 	lines.SetLimit(publishers)
@@ -180,7 +181,7 @@ func (r *request) publishLine(ctx context.Context, line []gateway.Publish) (err 
 	return nil
 }
 
-// byChannel returns the publishes of each channel, in order.
+// byChannel groups the publishes by channel and keeps their order.
 func byChannel(publishes []gateway.Publish) map[string][]gateway.Publish {
 	lines := make(map[string][]gateway.Publish)
 	for _, publish := range publishes {

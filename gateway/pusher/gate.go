@@ -10,8 +10,8 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// gate lets connections of an app do what the app's backend has signed. A session's ID
-// is its socket_id.
+// gate authorizes an app's connections to do what the app's backend has signed. A session's
+// ID is its socket_id.
 type gate struct{ app *app }
 
 var _ gateway.Gate = gate{}
@@ -20,8 +20,8 @@ const (
 	maxUserID = 128
 )
 
-// Admit checks the signature of a subscription that needs one, and takes from it who a
-// member of a presence channel is.
+// Admit checks the signature of a subscription to a private or presence channel. For a
+// presence channel, it also returns the member's identity from channel_data.
 func (g gate) Admit(_ context.Context, socket string, c gateway.Subscribe) (gateway.Admission, error) {
 	settings := g.app.settings.Load()
 	name := g.app.nameOf(c.Channel)
@@ -29,7 +29,7 @@ func (g gate) Admit(_ context.Context, socket string, c gateway.Subscribe) (gate
 	case settings == nil:
 		return gateway.Admission{}, fail(gateway.Forbidden, "the app is gone")
 	case rules.IsPersonal(c.Channel):
-		return gateway.Admission{}, nil // its own user's alone, says the core
+		return gateway.Admission{}, nil // the gateway itself admits only the channel's own user
 	}
 	if wrong := checkName(name); wrong != "" {
 		return gateway.Admission{}, fail(gateway.BadRequest, "%s", wrong)
@@ -51,7 +51,7 @@ func (g gate) Admit(_ context.Context, socket string, c gateway.Subscribe) (gate
 	return admission, nil
 }
 
-// memberOf reads channel_data: {"user_id":10,"user_info":{"name":"Mr. Channels"}}.
+// memberOf parses channel_data: {"user_id":10,"user_info":{"name":"Mr. Channels"}}.
 func (g gate) memberOf(data string) (*gateway.Identity, error) {
 	var who struct {
 		ID   json.RawMessage `json:"user_id"`
@@ -84,7 +84,7 @@ func (g gate) identityOf(id string, info json.RawMessage) (*gateway.Identity, er
 	return &gateway.Identity{User: user, Info: compact(info)}, nil
 }
 
-// compact returns a JSON value without spaces; null is none.
+// compact returns a JSON value without white space, or nil if it is null or invalid.
 func compact(value json.RawMessage) json.RawMessage {
 	var buffer bytes.Buffer
 	if json.Compact(&buffer, value) != nil || buffer.String() == "null" {
@@ -93,7 +93,7 @@ func compact(value json.RawMessage) json.RawMessage {
 	return buffer.Bytes()
 }
 
-// SignIn checks the signature of who a connection says to be.
+// SignIn checks the signature of a sign-in and returns the user.
 func (g gate) SignIn(_ context.Context, socket string, c gateway.Auth) (gateway.Principal, error) {
 	settings := g.app.settings.Load()
 	if settings == nil || !settings.verify(c.Token, signInText(socket, c.Data)) {
@@ -115,16 +115,16 @@ func (g gate) SignIn(_ context.Context, socket string, c gateway.Auth) (gateway.
 	return p, err
 }
 
-// userData is what a sign-in says of who the client is.
+// userData is the user data of a sign-in.
 type userData struct {
 	ID        string          `json:"id"`
 	Info      json.RawMessage `json:"user_info"`
-	Watchlist []string        `json:"watchlist"` // ids
+	Watchlist []string        `json:"watchlist"` // ids of users
 }
 
-const mostWatched = 100 // users, of a connection
+const mostWatched = 100 // maximum number of users that a connection may watch
 
-// watchlistOf returns the users of the gateway that a sign-in names.
+// watchlistOf returns the gateway's names for the users on a watchlist.
 func (g gate) watchlistOf(ids []string) ([]string, error) {
 	if len(ids) > mostWatched {
 		return nil, fail(gateway.BadRequest, "the watchlist has %d ids: at most %d are allowed", len(ids), mostWatched)

@@ -13,11 +13,12 @@ const (
 	newestProtocol = 7
 )
 
-// Paths are the patterns of where Greet expects clients.
+// Paths lists the URL patterns under which Greet expects clients.
 var Paths = []string{"/app/{key}", "/app/{key}/{rest...}"}
 
-// Greet says what a client wants that connects to /app/KEY?protocol=7&client=js&version=8.6.0.
-// It is a websocket.Greet. A refusal is told by the protocol.
+// Greet returns the Hello for a client that connects to
+// /app/KEY?protocol=7&client=js&version=8.6.0. It is a websocket.Greet. A refusal is sent to
+// the client in the protocol.
 func (all *Apps) Greet(r *http.Request) (gateway.Hello, error) {
 	app, _, refusal := all.admit(r.PathValue("key"), r)
 	if refusal != nil {
@@ -26,7 +27,7 @@ func (all *Apps) Greet(r *http.Request) (gateway.Hello, error) {
 	return app.hello(Protocol{app}, newSocketID()), nil
 }
 
-// hello begins a session that speaks p, which is of this app.
+// hello returns the Hello of a session that speaks p, a protocol of this app.
 func (a *app) hello(p gateway.Protocol, socket string) gateway.Hello {
 	return gateway.Hello{
 		Protocol: p, Session: socket, Gate: gate{a}, Room: a,
@@ -34,10 +35,11 @@ func (a *app) hello(p gateway.Protocol, socket string) gateway.Hello {
 	}
 }
 
-// clientEventsPerSecond is how many a connection may say.
+// clientEventsPerSecond is the maximum rate of client events per connection.
 const clientEventsPerSecond = 10
 
-// admit returns the app of a key, or why a connection for it is refused.
+// admit returns the app with the given key and its settings. An error says why the
+// connection is refused; the app is then nil only if no app has the key.
 func (all *Apps) admit(key string, r *http.Request) (*app, *App, error) {
 	query := r.URL.Query()
 	app, settings := all.byKey(key)
@@ -61,7 +63,7 @@ func (all *Apps) admit(key string, r *http.Request) (*app, *App, error) {
 	return app, settings, nil
 }
 
-// isVersion reports whether a library's version begins with a number. It may be missing.
+// isVersion reports whether a library's version is missing or begins with a digit.
 func isVersion(version string) bool {
 	return version == "" || '0' <= version[0] && version[0] <= '9'
 }

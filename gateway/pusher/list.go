@@ -6,8 +6,8 @@ import (
 	"errors"
 )
 
-// decodeList reads a JSON list, or null. It fails with tooMany at the first item beyond
-// most, and reads no further.
+// decodeList decodes a JSON array or null. At the first item beyond most it stops and
+// returns tooMany.
 func decodeList[T any](text []byte, most int, tooMany error) (list []T, err error) {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	token, err := decoder.Token()

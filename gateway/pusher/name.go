@@ -2,15 +2,15 @@ package pusher
 
 import "strings"
 
-// A channel's name says by its beginning what kind it is:
+// The prefix of a channel's name says what kind of channel it is:
 //
 //	private-   presence-   private-encrypted-      needs a signature
 //	cache-   private-cache-   presence-cache-   private-encrypted-cache-
 //	                                               the last event comes first
 //	#server-to-user-ID                             of a user who has signed in
 //
-// All others are public. In the gateway an app's channel has the app's prefix before
-// its name, and the channel of a user is the personal one.
+// All other channels are public. In the gateway, an app's channel has the app's prefix
+// before its name, and the channel of a user is the user's personal channel.
 const (
 	privatePrefix   = "private-"
 	presencePrefix  = "presence-"
@@ -20,9 +20,9 @@ const (
 	clientPrefix    = "client-"
 )
 
-const maxName = 164 // characters of a channel's name
+const maxName = 164 // maximum length of a channel's name
 
-// checkName returns what is wrong with a channel's name; "": nothing.
+// checkName returns what is wrong with a channel's name, or "" if it is valid.
 func checkName(name string) string {
 	switch {
 	case name == "":
@@ -51,7 +51,7 @@ func isPresence(name string) bool { return strings.HasPrefix(name, presencePrefi
 // isSigned reports whether a subscription needs a signature.
 func isSigned(name string) bool { return isPrivate(name) || isPresence(name) }
 
-// isCache reports whether the channel's last event is kept.
+// isCache reports whether subscribers first receive the channel's last event.
 func isCache(name string) bool {
 	for _, kind := range []string{encryptedPrefix, privatePrefix, presencePrefix} {
 		if rest, ok := strings.CutPrefix(name, kind); ok {

@@ -6,7 +6,7 @@ import (
 	"tidegate/gateway/internal/jsontext"
 )
 
-// object is a JSON object being written.
+// object is a JSON object under construction.
 type object []byte
 
 func begin(event string) object {

@@ -11,14 +11,14 @@ import (
 	"tidegate/gateway"
 )
 
-// channelInfo is what is told of a channel, as far as it was asked for.
+// channelInfo holds the facts of a channel that a request asked for.
 type channelInfo struct {
 	Occupied          *bool `json:"occupied,omitempty"`
-	UserCount         *int  `json:"user_count,omitempty"` // of a presence channel
+	UserCount         *int  `json:"user_count,omitempty"` // only of a presence channel
 	SubscriptionCount *int  `json:"subscription_count,omitempty"`
 }
 
-// wants says what a request asks for.
+// wants says which counts a request asks for.
 type wants struct{ users, subscriptions bool }
 
 func wantsOf(info string) wants {
@@ -26,7 +26,7 @@ func wantsOf(info string) wants {
 	return wants{slices.Contains(asked, "user_count"), slices.Contains(asked, "subscription_count")}
 }
 
-// info returns what is told of a channel with so many on it.
+// info returns the requested counts of a channel.
 func (w wants) info(name string, c gateway.ChannelInfo) *channelInfo {
 	info := &channelInfo{}
 	if w.users && isPresence(name) {
@@ -38,7 +38,7 @@ func (w wants) info(name string, c gateway.ChannelInfo) *channelInfo {
 	return info
 }
 
-// infosOf asks for what is wanted of channels, of several at once.
+// infosOf returns the requested counts of several channels. It queries them in parallel.
 func (r *request) infosOf(names []string, wanted func(i int) wants) ([]*channelInfo, error) {
 	infos := make([]*channelInfo, len(names))
 	var asking errgroup.Group
@@ -58,17 +58,17 @@ func (r *request) infosOf(names []string, wanted func(i int) wants) ([]*channelI
 	return infos, asking.Wait()
 }
 
-// count returns how many are on a channel.
+// count returns the number of sessions and users on a channel.
 func (r *request) count(name string) (gateway.ChannelInfo, error) {
 	channel := r.app.channelOf(name)
-	found, err := r.api.gateway.Nodes.Channels(r.Context(), channel) // no name has a * in it
+	found, err := r.api.gateway.Nodes.Channels(r.Context(), channel) // not a pattern: no name contains a *
 	if err != nil || len(found) == 0 {
 		return gateway.ChannelInfo{Channel: channel}, err
 	}
 	return found[0], nil
 }
 
-// listChannels answers with those that somebody is subscribed to.
+// listChannels returns the channels that have subscribers.
 func (r *request) listChannels() (any, error) {
 	query := r.URL.Query()
 	filter, wants := query.Get("filter_by_prefix"), wantsOf(query.Get("info"))
@@ -120,7 +120,7 @@ func (r *request) listUsers() (any, error) {
 	}
 	members, err := r.api.gateway.Members(r.Context(), &r.app.publisher, r.app.channelOf(name))
 	var e *gateway.Error
-	if err != nil && !(errors.As(err, &e) && e.Code == gateway.NotFound) { // without presence nobody is a member
+	if err != nil && !(errors.As(err, &e) && e.Code == gateway.NotFound) { // without presence there are no members
 		return nil, err
 	}
 	type user struct {

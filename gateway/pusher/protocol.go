@@ -4,9 +4,9 @@ import (
 	"tidegate/gateway"
 )
 
-// Protocol is what the clients of one app speak: version 7 of Pusher Channels, of which
-// versions 5 and 6 are a part. Two are equal if they are of the same app.
-// Without an app it only says goodbye.
+// Protocol implements the protocol of one app's clients: version 7 of Pusher Channels, which
+// includes versions 5 and 6. Protocols of the same app are equal. Without an app, a Protocol
+// can only refuse a connection.
 type Protocol struct{ app *app }
 
 var _ gateway.Protocol = Protocol{}
@@ -14,7 +14,7 @@ var _ gateway.Protocol = Protocol{}
 // Name returns "pusher".
 func (Protocol) Name() string { return "pusher" }
 
-// Farewell closes with the codes that tell clients whether to come back, and when.
+// Farewell returns the close code that tells clients whether and when to reconnect.
 func (Protocol) Farewell(r gateway.Reason) (code int, text string) {
 	switch {
 	case r.Is(gateway.Left):
@@ -30,5 +30,5 @@ func (Protocol) Farewell(r gateway.Reason) (code int, text string) {
 	case r.Is(gateway.SlowConsumer), r.Is(gateway.Failed), r.Is(gateway.NotConfirmed), r.Is(gateway.Overloaded):
 		return overCapacity, r.Text
 	}
-	return r.Code, r.Text // of Greet, or of RFC 6455
+	return r.Code, r.Text // a code from Greet or RFC 6455
 }

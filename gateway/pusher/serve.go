@@ -10,7 +10,7 @@ import (
 	"tidegate/gateway"
 )
 
-// NewAPI returns a handler of paths that begin with /apps/.
+// NewAPI returns a handler for the paths that begin with /apps/.
 func NewAPI(g *gateway.Gateway, apps *Apps, log *slog.Logger) *API {
 	api := &API{gateway: g, apps: apps, log: log, mux: http.NewServeMux()}
 	for pattern, serve := range map[string]endpoint{
@@ -43,7 +43,8 @@ func (api *API) answer(serve endpoint) http.Handler {
 	})
 }
 
-// serve lets a request through that is signed. Its body is read after that.
+// serve calls the endpoint if the request is signed correctly. It reads the body only after
+// it has checked the signature of the query.
 func (api *API) serve(w http.ResponseWriter, r *http.Request, serve endpoint) (any, error) {
 	app, by := api.apps.byID(r.PathValue("app"))
 	if app == nil {
@@ -52,7 +53,7 @@ func (api *API) serve(w http.ResponseWriter, r *http.Request, serve endpoint) (a
 	query := r.URL.Query()
 	wrong := by.checkRequest(r.Method, r.URL.Path, query, time.Now())
 	if escaped := r.URL.EscapedPath(); wrong != "" && escaped != r.URL.Path {
-		wrong = by.checkRequest(r.Method, escaped, query, time.Now()) // some sign what they send
+		wrong = by.checkRequest(r.Method, escaped, query, time.Now()) // some backends sign the escaped path
 	}
 	switch {
 	case wrong != "":

@@ -12,16 +12,16 @@ import (
 	"time"
 )
 
-// What a backend signs with the app's secret, HMAC-SHA256 in hexadecimal digits:
+// Signatures are the HMAC-SHA256 of a text under the app's secret, in hexadecimal:
 //
 //	SOCKET:CHANNEL              a subscription to a private channel
-//	SOCKET:CHANNEL:DATA         to a presence channel
+//	SOCKET:CHANNEL:DATA         a subscription to a presence channel
 //	SOCKET::user::DATA          a sign-in
-//	METHOD\nPATH\nk=v&k=v       a request to the HTTP API: all of its query but the
-//	                            signature, by name
-//	BODY                        a webhook
+//	METHOD\nPATH\nk=v&k=v       a request to the HTTP API: the query without the
+//	                            signature, sorted by name
+//	BODY                        a webhook, which the gateway signs
 //
-// That of a subscription and of a sign-in comes after the app's key and a colon.
+// The signatures of subscriptions and sign-ins are preceded by the app's key and a colon.
 
 func sign(secret, text string) string { return hex.EncodeToString(digest(secret, text)) }
 
@@ -31,13 +31,15 @@ func digest(secret, text string) []byte {
 	return mac.Sum(nil)
 }
 
-// isSignature reports whether signature is that of text.
+// isSignature reports whether signature is the signature of text. It compares in constant
+// time.
 func isSignature(secret, text, signature string) bool {
 	given, err := hex.DecodeString(signature)
 	return err == nil && hmac.Equal(given, digest(secret, text))
 }
 
-// verify reports whether auth is KEY:SIGNATURE of text, by this app.
+// verify reports whether auth is KEY:SIGNATURE with this app's key and its signature of
+// text.
 func (a *App) verify(auth, text string) bool {
 	key, signature, _ := strings.Cut(auth, ":")
 	return key == a.Key && isSignature(a.Secret, text, signature)
@@ -55,8 +57,8 @@ func signInText(socket, data string) string { return socket + "::user::" + data 
 
 const clockWindow = 600 * time.Second
 
-// checkRequest returns what is wrong with the signature of a request; "": nothing.
-// The body is not looked at: see checkBody.
+// checkRequest returns what is wrong with the signature of a request, or "" if it is valid.
+// It does not check the body: see checkBody.
 func (a *App) checkRequest(method, path string, query url.Values, now time.Time) string {
 	at, err := strconv.ParseInt(query.Get("auth_timestamp"), 10, 64)
 	signature := query.Get("auth_signature")
@@ -89,8 +91,8 @@ func requestText(method, path string, query url.Values) string {
 	return method + "\n" + path + "\n" + strings.Join(pairs, "&")
 }
 
-// checkBody returns what is wrong with the digest of a request's body; "": nothing.
-// Without a body the digest may be missing, or that of nothing.
+// checkBody returns what is wrong with the digest of a request's body, or "" if it is valid.
+// If the body is empty, the digest may be missing.
 func checkBody(body []byte, query url.Values) string {
 	given := query.Get("body_md5")
 	sum := md5.Sum(body)

@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// newSocketID returns what Pusher calls a connection: two numbers and a dot between.
+// newSocketID returns a random socket id, which identifies a connection in Pusher: two
+// numbers with a dot between them.
 func newSocketID() string {
 	var b [8]byte
 	rand.Read(b[:]) // never fails

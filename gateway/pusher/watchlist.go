@@ -5,12 +5,13 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// A sign-in may name users whom its connection watches. They are online while they have
-// a connection, on any node, that has signed in. That is who is on a channel which only
-// the server puts sessions on (see rules.OnlineChannel): what a watcher is told of it is
-// told here in Pusher's words, first how things stand and then each change.
+// A sign-in may name users whom the connection watches. A user is online while at least one
+// connection, on any node, has signed in as that user. Each user has an online channel, to
+// which only the server subscribes sessions (see rules.OnlineChannel). This file translates
+// the events of these channels: a watcher learns the current state first, then each change.
 
-// aboutWatched returns the user whose channel an event is of, if it is one of those.
+// aboutWatched returns the user to whose online channel an event belongs. is is false if the
+// event belongs to no such channel.
 func aboutWatched(event gateway.Event) (user string, is bool) {
 	switch e := event.(type) {
 	case gateway.Subscribed:
@@ -24,12 +25,13 @@ func aboutWatched(event gateway.Event) (user string, is bool) {
 	case gateway.Unsubscribed:
 		return rules.CutOnline(e.Channel)
 	case gateway.Gap:
-		return rules.CutOnline(e.Channel) // who comes and goes is made up for
+		return rules.CutOnline(e.Channel) // joins and leaves are repaired, so nothing is lost
 	}
 	return "", false
 }
 
-// watched tells those who watch a user whether he is online.
+// watched encodes for the watchers of a user that the user is online or offline. It returns
+// nil if an event says neither.
 func (p Protocol) watched(user string, event gateway.Event) []byte {
 	status := ""
 	switch e := event.(type) {

@@ -19,8 +19,8 @@ import (
 	"tidegate/gateway/webhook"
 )
 
-// Webhooks tell the backends of apps what happens, and their clients how many there
-// are. All methods may be called concurrently.
+// Webhooks sends events to the backends of apps, and subscription counts to their clients.
+// It is safe for concurrent use.
 type Webhooks struct {
 	gateway *gateway.Gateway
 	apps    *Apps
@@ -29,19 +29,20 @@ type Webhooks struct {
 	client  *webhook.Client
 }
 
-// NewWebhooks returns the webhooks of apps. It is made once for a gateway. observe is told of each request: "pusher",
-// and "taken", "away" or "dropped".
+// NewWebhooks returns the webhooks of apps. Call it once per gateway. It calls observe with
+// the outcome of each request: the event is "pusher", the result "taken", "away" or
+// "dropped".
 func NewWebhooks(g *gateway.Gateway, apps *Apps, log *slog.Logger, observe func(event, result string)) *Webhooks {
 	w := &Webhooks{gateway: g, apps: apps, log: log, observe: observe, client: webhook.NewClient()}
 	g.Nodes.Hear(topicCounts, heard(w.hearCounts))
 	return w
 }
 
-// Close ends the connections that nothing is told over.
+// Close closes idle connections.
 func (w *Webhooks) Close() { w.client.Close() }
 
-// Receivers returns who is told, for the gateway: it is to be asked anew when the apps
-// have changed.
+// Receivers returns the gateway's receivers for all apps. Call it again when the apps have
+// changed.
 func (w *Webhooks) Receivers() (list []gateway.Receiver) {
 	for _, app := range w.apps.all() {
 		settings := app.settings.Load()
@@ -72,24 +73,24 @@ func (w *Webhooks) receiver(app *app, settings *App, to *Webhook) gateway.Receiv
 	}
 }
 
-// hook is a Webhook of an app.
+// hook delivers events to one Webhook of an app.
 type hook struct {
-	// Fixed at birth.
+	// Immutable.
 	*Webhooks
 	app      *app
 	settings *App
 	url      string
-	wants    map[gateway.HookEvent]string // names of events
+	wants    map[gateway.HookEvent]string // the events to send, with their names in Pusher
 
-	failing atomic.Int64 // since when nothing was taken, in ns since 1970; 0: the last was
+	failing atomic.Int64 // since when requests have failed, in Unix nanoseconds; 0 if the last one succeeded
 }
 
 const (
-	hookPatience = 5 * time.Second // for an answer
-	hookGivesUp  = 5 * time.Minute // after which what was not taken is dropped
+	hookPatience = 5 * time.Second // timeout of a request
+	hookGivesUp  = 5 * time.Minute // age at which undelivered events are dropped
 )
 
-// told is a line of a webhook's body.
+// told is one event in a webhook's body.
 type told struct {
 	Name    string  `json:"name"`
 	Channel string  `json:"channel"`
@@ -100,8 +101,8 @@ type told struct {
 	Count   *int    `json:"subscription_count,omitempty"`
 }
 
-// tell returns nil once the backend has taken the notices, or has taken none for so long
-// that those are dropped which are as old.
+// tell sends the notices and returns nil once the backend has accepted them. If the backend
+// has failed for hookGivesUp, tell drops notices that are at least that old.
 func (h *hook) tell(ctx context.Context, notices []gateway.Notice) error {
 	notices = h.withoutOld(notices)
 	body := struct {
@@ -149,7 +150,7 @@ func (h *hook) note(err error) {
 	}
 }
 
-// withoutOld drops what has been told in vain for long.
+// withoutOld returns the notices without those that have become too old: see hookGivesUp.
 func (h *hook) withoutOld(notices []gateway.Notice) []gateway.Notice {
 	since := h.failing.Load()
 	if since == 0 || time.Since(time.Unix(0, since)) < hookGivesUp {
@@ -163,7 +164,8 @@ func (h *hook) withoutOld(notices []gateway.Notice) []gateway.Notice {
 	return kept
 }
 
-// event returns what a notice is to an app's backend; false: nothing.
+// event returns the webhook event for a notice. is is false if the backend is not to be
+// told.
 func (h *hook) event(n *gateway.Notice) (event told, is bool) {
 	name := h.app.nameOf(n.Channel)
 	event = told{Name: h.wants[n.Event], Channel: name}
@@ -197,7 +199,7 @@ func (h *hook) clientEvent(event told, m *broker.Message) (told, bool) {
 	return event, true
 }
 
-// hearCounts tells this node's clients.
+// hearCounts sends subscription counts to this node's clients.
 func (w *Webhooks) hearCounts(_ string, counts map[string]int) error {
 	for channel, sessions := range counts {
 		w.gateway.TellCount(channel, sessions)

@@ -7,26 +7,26 @@ import (
 	"tidegate/gateway"
 )
 
-// topicCounts is what the node that hears of changed counts tells all nodes: how many
-// sessions are on channels.
+// topicCounts is the topic under which a node that is told of changed counts tells all
+// nodes: a map from channels to their number of sessions.
 const topicCounts = "pusher_counts"
 
-// What nodes tell each other: the one that has a request (its edge) the one that has
-// the session (its home), and back.
+// Topics of messages between nodes. The edge is the node that received a request, the home
+// the node that has the session.
 const (
-	topicRead  = "pusher_read"  // readWord, to the home: pass on what there is, once
-	topicLeave = "pusher_leave" // readWord, to the home: the client has broken off, or must come back
-	topicLines = "pusher_lines" // linesWord, to the edge
-	topicSay   = "pusher_say"   // sayWord, to the home
+	topicRead  = "pusher_read"  // readWord, to the home: send what there is, once
+	topicLeave = "pusher_leave" // readWord, to the home: the client has disconnected, or must reconnect
+	topicLines = "pusher_lines" // linesWord, to the edge: lines for the client
+	topicSay   = "pusher_say"   // sayWord, to the home: what the client has sent
 	topicBegan = "pusher_began" // beganWord, to all: a session has begun
 )
 
 type readWord struct {
 	Session string `json:"session"`
-	Ticket  string `json:"ticket"`           // of the request
-	Number  uint64 `json:"number,omitempty"` // of the request, see order
-	Again   bool   `json:"again,omitempty"`  // the edge has asked before, and got nothing
-	Drain   bool   `json:"drain,omitempty"`  // of a leave: the edge is about to end
+	Ticket  string `json:"ticket"`           // identifies the request
+	Number  uint64 `json:"number,omitempty"` // number of the request: see order
+	Again   bool   `json:"again,omitempty"`  // the edge has asked before and received nothing
+	Drain   bool   `json:"drain,omitempty"`  // only for topicLeave: the edge is shutting down
 }
 
 type linesWord struct {
@@ -38,7 +38,7 @@ type linesWord struct {
 type sayWord struct {
 	Session string `json:"session"`
 	Key     string `json:"key"`
-	Number  uint64 `json:"number,omitempty"` // of the request, see order
+	Number  uint64 `json:"number,omitempty"` // number of the request: see order
 	Said    []byte `json:"said"`
 }
 

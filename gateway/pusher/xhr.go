@@ -13,43 +13,43 @@ import (
 	"tidegate/gateway/internal/rates"
 )
 
-// XHR serves the fallback transports of pusher-js, for clients that cannot have a
-// WebSocket. No balancer need be sticky: a session stays on the node that its first
-// request came to, its home, and any later request may come to any node.
+// XHR serves the fallback transports of pusher-js, for clients that cannot open a WebSocket.
+// It needs no sticky load balancer: a session lives on the node that received its first
+// request, its home, but later requests may go to any node.
 //
 //	POST /pusher/app/KEY/NUMBER/TEXT/xhr_streaming   a stream of lines (see lineOpen)
-//	POST /pusher/app/KEY/NUMBER/TEXT/xhr             some lines: what there is, or comes next
-//	POST /pusher/app/KEY/NUMBER/TEXT/xhr_send        what the client says; answered by 204
+//	POST /pusher/app/KEY/NUMBER/TEXT/xhr             the lines that wait, or the next ones
+//	POST /pusher/app/KEY/NUMBER/TEXT/xhr_send        sends events; answered with 204
 //
-// NUMBER and TEXT are made up by the client, and known to it alone: from them and the
-// app's secret follows the session's id, so that every node knows it. What is said by
-// several requests that are on their way at once is put in order at the home (see
-// order). All methods may be called concurrently.
+// The client chooses NUMBER and TEXT and keeps them secret. The session's id is derived from
+// them and the app's secret, so every node can compute it. If several xhr_send requests are
+// in flight at once, the home puts them in order (see order). An XHR is safe for concurrent
+// use.
 type XHR struct {
 	gateway  *gateway.Gateway
 	apps     *Apps
-	patience time.Duration  // with what is sent before its turn, see order
-	working  sync.WaitGroup // of those who pass on, or announce
+	patience time.Duration  // how long a request waits for earlier ones: see order
+	working  sync.WaitGroup // the goroutines that run passOn or announce
 
 	// Guarded by mu.
 	mu       sync.Mutex
 	stays    map[string]*stay   // sessions of this node, by id
-	over     []*stay            // those that are over, the oldest first; some may be forgotten already
+	over     []*stay            // sessions that have ended, oldest first; some may be forgotten already
 	windows  map[string]*window // requests to this node, by ticket
-	homes    map[string]string  // nodes of sessions that this node was asked about lately
+	homes    map[string]string  // cache: the home of a session, by session id
 	draining bool
 }
 
-// numberOf returns which request of its page a request is; 0: that is not known.
+// numberOf returns the number that the page has given to a request, or 0 if there is none.
 func numberOf(r *http.Request) uint64 {
-	number, _ := strconv.ParseUint(r.URL.Query().Get("n"), 10, 64) // else 0
+	number, _ := strconv.ParseUint(r.URL.Query().Get("n"), 10, 64) // 0 if missing or invalid
 	return number
 }
 
-// keyOf returns what the client alone knows.
+// keyOf returns the part of the path that only the client knows.
 func keyOf(r *http.Request) string { return r.PathValue("number") + "/" + r.PathValue("text") }
 
-// sessionOf returns the id of the session that a request is for.
+// sessionOf returns the id of the session to which a request belongs.
 func sessionOf(a *App, r *http.Request) string {
 	digest := hmac.New(sha256.New, []byte(a.Secret))
 	digest.Write([]byte("xhr " + a.Key + " " + keyOf(r)))
@@ -57,8 +57,8 @@ func sessionOf(a *App, r *http.Request) string {
 	return socketIDOf(binary.BigEndian.Uint64(sum), binary.BigEndian.Uint64(sum[8:]))
 }
 
-// homeOf returns the node that has a session. Whom this node does not know it asks the
-// others for, as often as the client's address may have that done.
+// homeOf returns the node that has a session. If this node does not know it, homeOf asks the
+// other nodes and charges that to the budget of the client's address.
 func (x *XHR) homeOf(r *http.Request, id string) (string, error) {
 	if home := x.knownHome(id); home != "" {
 		return home, nil
@@ -82,9 +82,9 @@ func (x *XHR) knownHome(id string) string {
 	return x.homes[id]
 }
 
-const mostHomes = 10_000 // that are remembered
+const mostHomes = 10_000 // maximum size of the cache homes
 
-// noteHome remembers the node of a session, or that it has none.
+// noteHome caches the home of a session. If node is empty, noteHome removes the entry.
 func (x *XHR) noteHome(id, node string) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -96,22 +96,22 @@ func (x *XHR) noteHome(id, node string) {
 	}
 }
 
-// stay is a session of a home, and its connection.
+// stay is a session on its home, with its connection.
 type stay struct {
 	*box
 	session *gateway.Session
 	said    *order
 	since   time.Time
-	over    func() // called when the session is over, and there may be last words in the box
+	over    func() // called when the session has ended; the box may still hold lines for the client
 }
 
-// window is a request that is told what there is for a session. It asks the session's
-// home again when it has written what it got: nothing is on its way to a client that
-// does not keep up.
+// window is a request on its edge that receives the lines of a session. It asks the home for
+// more only when it has written what it received. So nothing piles up between the nodes for
+// a slow client.
 type window struct {
-	// Fixed at birth.
+	// Immutable.
 	home, session, ticket string
-	number                uint64 // of the request, see order
+	number                uint64 // number of the request: see order
 
-	came chan linesWord // of capacity 1: home tells once for each time that it is asked
+	came chan linesWord // capacity 1: the home answers once each time it is asked
 }

@@ -9,43 +9,43 @@ import (
 	"tidegate/gateway/transport"
 )
 
-// box is a connection that is made of requests: what is to be written waits in it,
-// bounded, until the client asks for it, by a request to this node or another.
+// box is the connection of a session whose client polls. It buffers a bounded number of
+// bytes until the client asks for them with a request to this node or another one.
 type box struct {
-	// Fixed at birth.
-	room   room // that what it holds takes of the node's
+	// Immutable.
+	room   room // the memory that buffered frames are charged to
 	payer  *rates.Bucket
-	rouse  func() // has somebody pass on: called with mu held, must not block
+	rouse  func() // starts a goroutine that passes on; called with mu held, must not block
 	expire func() // called when the client does not ask for more in time
 
 	// Guarded by mu.
 	mu      sync.Mutex
 	heard   time.Time
 	waiting []byte
-	held    int           // bytes of frames that wait, or are being passed on
-	asking  reader        // that gets what waits next; zero: there is none
-	last    string        // ticket of the last one that asked
-	passing bool          // somebody passes on: one at a time, so that the order holds
-	emptier chan struct{} // closed when there may be room; nil: nobody waits for it
-	idle    *time.Timer   // runs while nobody asks and nothing is passed on
-	closing bool          // nothing is added any more
-	stopped bool          // it takes nothing more, and idle does not run
+	held    int           // bytes of frames that wait or are being passed on
+	asking  reader        // the request that receives what waits; zero if there is none
+	last    string        // ticket of the last request that asked
+	passing bool          // a goroutine passes on; only one at a time, to keep the order
+	emptier chan struct{} // closed when there may be room; nil if nobody waits for it
+	idle    *time.Timer   // runs while no request asks and nothing is passed on
+	closing bool          // no more frames are added
+	stopped bool          // no more frames are taken, and idle must not run
 }
 
-// room is what boxes share for what they hold: a *gateway.Budget.
+// room is the memory that all boxes of a node share. A *gateway.Budget implements it.
 type room interface {
 	Hold(payer *rates.Bucket, bytes int) error
 	LetGo(payer *rates.Bucket, bytes int)
 }
 
-// reader is a request of a client's for what there is to say.
+// reader is a client's request for more lines, and the node that has it.
 type reader struct{ node, ticket string }
 
 var _ gateway.Conn = (*box)(nil)
 
 const (
-	boxBytes    = 32 << 10         // what a box takes for a client that does not ask, or one frame
-	askPatience = 15 * time.Second // for a client to ask for more
+	boxBytes    = 32 << 10         // how much a box buffers; a single frame may be larger
+	askPatience = 15 * time.Second // how long a client may take to ask for more
 )
 
 func newBox(r room, payer *rates.Bucket, rouse, expire func()) *box {
@@ -60,12 +60,14 @@ func (b *box) Heard() time.Time {
 	return b.heard
 }
 
-// Write takes whole frames.
+// Write buffers frames, never parts of one. If the box is full, it waits for room, at most
+// for wait. It returns the frames that it has not taken.
 func (b *box) Write(frames [][]byte, wait time.Duration) ([][]byte, error) {
 	return transport.WriteWithin(wait, frames, b.take)
 }
 
-// take adds frames until there is enough. room is closed when there may be more of it.
+// take adds frames until the box is full and returns the rest. room is closed when take may
+// be called again.
 func (b *box) take(frames [][]byte) (rest [][]byte, room <-chan struct{}, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -84,12 +86,12 @@ func (b *box) take(frames [][]byte) (rest [][]byte, room <-chan struct{}, err er
 	return frames, b.emptier, nil
 }
 
-// fits reports whether the box takes a frame of so many bytes. It is called with b.mu held.
+// fits reports whether the box has room for a frame of n bytes. The caller must hold b.mu.
 func (b *box) fits(n int) bool {
 	return !b.stopped && (b.held == 0 || b.held+n <= boxBytes)
 }
 
-// Close says why, as the last thing that is passed on.
+// Close adds a last line with the reason, after which nothing is passed on.
 func (b *box) Close(reason gateway.Reason, _ []byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -102,7 +104,8 @@ func (b *box) Close(reason gateway.Reason, _ []byte) {
 	b.passOn()
 }
 
-// announceRoom is called with b.mu held, as are the next ones.
+// announceRoom tells Write that there may be room. The caller must hold b.mu, as for letGo
+// and passOn.
 func (b *box) announceRoom() {
 	if b.emptier != nil {
 		close(b.emptier)
@@ -110,14 +113,15 @@ func (b *box) announceRoom() {
 	}
 }
 
-// letGo gives back the room of so many bytes, if it holds them still.
+// letGo returns the room of n bytes, or of all that the box still holds if that is less.
 func (b *box) letGo(n int) {
 	n = min(n, b.held)
 	b.held -= n
 	b.room.LetGo(b.payer, n)
 }
 
-// passOn has somebody pass on what waits, to who has asked for it.
+// passOn starts passing on, if bytes wait, a request asks for them and it has not started
+// yet.
 func (b *box) passOn() {
 	if !b.passing && b.asking != (reader{}) && len(b.waiting) > 0 {
 		b.passing = true
@@ -126,8 +130,8 @@ func (b *box) passOn() {
 	}
 }
 
-// ask notes who gets what waits next, in the place of whoever has asked before. alive
-// says that the client has just shown that it is there.
+// ask makes r the request that receives what waits, and replaces an earlier one. alive says
+// that the request is a new sign of life from the client.
 func (b *box) ask(r reader, alive bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -139,8 +143,9 @@ func (b *box) ask(r reader, alive bool) {
 	b.passOn()
 }
 
-// next returns what waits, and for whom. last says that nothing follows. Without one
-// of both it reports false: then whoever passes on is done.
+// next takes what waits and returns it with the request that receives it. last is true if
+// nothing follows. If nothing waits or no request asks, more is false and the goroutine that
+// passes on must return.
 func (b *box) next() (to reader, chunk []byte, last, more bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -156,7 +161,7 @@ func (b *box) next() (to reader, chunk []byte, last, more bool) {
 	return to, chunk, b.closing, true
 }
 
-// passed says that so many bytes have been passed on.
+// passed records that n bytes have been passed on.
 func (b *box) passed(n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -164,21 +169,21 @@ func (b *box) passed(n int) {
 	b.announceRoom()
 }
 
-// putBack makes what nobody has taken first again.
+// putBack puts a chunk that no request has taken back to the front.
 func (b *box) putBack(chunk []byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.waiting = append(chunk, b.waiting...)
 }
 
-// isLast reports whether nobody has asked after the one with this ticket.
+// isLast reports whether the request with this ticket was the last one that asked.
 func (b *box) isLast(ticket string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.last == ticket
 }
 
-// stop ends the box for good: its timer, and what it holds of the node's room.
+// stop ends the box permanently: it stops the timer and returns the room.
 func (b *box) stop() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -187,7 +192,7 @@ func (b *box) stop() {
 	b.letGo(b.held)
 }
 
-// empty drops what waits for a client that does not ask.
+// empty drops what waits, unless it is being passed on.
 func (b *box) empty() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -10,7 +10,8 @@ import (
 	"tidegate/gateway"
 )
 
-// listen answers a request by a stream of lines, or by the first ones that come.
+// listen answers a request with a stream of lines or, for a poll, with the lines that wait
+// or come next.
 func (x *XHR) listen(w http.ResponseWriter, r *http.Request, stream bool) {
 	if r.ContentLength != 0 {
 		http.Error(w, "this request has no body", http.StatusBadRequest)
@@ -33,9 +34,9 @@ func (x *XHR) listen(w http.ResponseWriter, r *http.Request, stream bool) {
 		return
 	case x.isDraining():
 		err = gateway.Draining
-	case is(err, gateway.NotFound), is(err, gateway.Unavailable): // who had one on a node that is silent begins anew
+	case is(err, gateway.NotFound), is(err, gateway.Unavailable): // a client whose home does not answer starts a new session
 		home, err = x.gateway.Node(), x.open(r, app, id)
-		if err == nil && (out.write([]byte(lineOpen)) != nil || !stream) { // a poll comes for the rest
+		if err == nil && (out.write([]byte(lineOpen)) != nil || !stream) { // a poll asks for the rest later
 			return
 		}
 	}
@@ -52,7 +53,8 @@ func (x *XHR) isDraining() bool {
 	return x.draining
 }
 
-// show writes what there is for a session until that is all, or the client leaves.
+// show writes the lines of a session until there are no more, the client leaves or, for a
+// poll, after the first lines.
 func (x *XHR) show(r *http.Request, out *lines, home, session string) {
 	ctx := r.Context()
 	win := &window{home, session, rand.Text(), numberOf(r), make(chan linesWord, 1)}
@@ -75,8 +77,8 @@ func (x *XHR) show(r *http.Request, out *lines, home, session string) {
 	out.awaitEnd(ctx)
 }
 
-// await asks a session's home for what there is next, and asks again from time to time,
-// so that it does not wait for a home that has died.
+// await asks a session's home for the next lines and waits for them. It asks again every
+// askAgain, so that it notices if the home has died.
 func (x *XHR) await(ctx context.Context, win *window) (word linesWord, err error) {
 	ask := readWord{Session: win.session, Ticket: win.ticket, Number: win.number}
 	again := time.NewTicker(askAgain)
@@ -112,7 +114,7 @@ func (x *XHR) dropWindow(win *window) {
 	delete(x.windows, win.ticket)
 }
 
-// hearLines is told what there is for a request of this node's.
+// hearLines receives the lines for a request to this node.
 func (x *XHR) hearLines(_ string, word linesWord) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -128,7 +130,7 @@ func (x *XHR) hearLines(_ string, word linesWord) error {
 	}
 }
 
-// refuse tells a client why it has no session, in its protocol.
+// refuse tells a client in its protocol why it gets no session.
 func (x *XHR) refuse(out *lines, p Protocol, err error) {
 	session := x.gateway.Refuse(gateway.Hello{Protocol: lined{p}, Transport: "xhr"}, err)
 	words := &lastWords{said: make(chan struct{})}
@@ -137,10 +139,11 @@ func (x *XHR) refuse(out *lines, p Protocol, err error) {
 	_ = out.write(append([]byte(lineOpen), words.text...)) // the client may have left
 }
 
-// lastWords are what a client is told whose session is refused.
+// lastWords is the connection of a session that is refused. It collects what the client is
+// told.
 type lastWords struct {
 	text []byte
-	said chan struct{} // closed when that is all
+	said chan struct{} // closed when text is complete
 }
 
 func (l *lastWords) Heard() time.Time { return time.Now() }
@@ -157,21 +160,21 @@ func (l *lastWords) Close(reason gateway.Reason, _ []byte) {
 	close(l.said)
 }
 
-// lines is an answer that goes out line by line.
+// lines is an answer that is written line by line.
 type lines struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 	stream  bool
-	counted int  // as the client counts, see units
-	full    bool // the client is about to come anew, once it has read all there is
+	counted int  // length so far as the client counts it: see units
+	full    bool // the client will send a new request once it has read everything
 }
 
 const (
 	preludeBytes  = 2048
-	streamUnits   = 256 << 10        // after which a client comes anew
-	writePatience = 10 * time.Second // less than a box waits for the client to ask
+	streamUnits   = 256 << 10        // length of a stream after which a client sends a new request
+	writePatience = 10 * time.Second // less than askPatience
 	endPatience   = 5 * time.Second
-	bodyPatience  = 30 * time.Second // the server's, for a body
+	bodyPatience  = 30 * time.Second // the server's timeout for reading a body
 	askAgain      = 10 * time.Second
 )
 
@@ -182,12 +185,12 @@ func beginLines(w http.ResponseWriter, r *http.Request, stream bool) *lines {
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("X-Accel-Buffering", "no") // nginx would hold lines back
 	if stream && r.ProtoMajor == 1 {
-		header.Set("Connection", "close") // it ends with the client, or not at all
+		header.Set("Connection", "close") // the connection is of no use after the stream
 	}
 	l := &lines{w: w, control: http.NewResponseController(w), stream: stream}
-	_ = l.control.SetReadDeadline(time.Time{}) // net/http's own connections can do it
+	_ = l.control.SetReadDeadline(time.Time{}) // cannot fail on net/http's own connections
 	if stream {
-		_ = l.write([]byte(strings.Repeat("h", preludeBytes) + "\n")) // the next one fails as well
+		_ = l.write([]byte(strings.Repeat("h", preludeBytes) + "\n")) // if it fails, the next write fails, too
 	}
 	return l
 }
@@ -195,18 +198,18 @@ func beginLines(w http.ResponseWriter, r *http.Request, stream bool) *lines {
 func (l *lines) write(text []byte) error {
 	l.counted += units(text)
 	l.full = l.stream && l.counted > streamUnits
-	_ = l.control.SetWriteDeadline(time.Now().Add(writePatience)) // net/http's own connections can do it
+	_ = l.control.SetWriteDeadline(time.Now().Add(writePatience)) // cannot fail on net/http's own connections
 	if _, err := l.w.Write(text); err != nil {
 		return err
 	}
 	return l.control.Flush()
 }
 
-// end leaves the connection's deadlines to the next request.
+// end gives the server time to finish the answer. The next request sets its own deadline.
 func (l *lines) end() { _ = l.control.SetWriteDeadline(time.Now().Add(writePatience)) }
 
-// awaitEnd gives a client that is about to come anew the time for it: one whose stream
-// ends by itself takes its session for lost.
+// awaitEnd waits until a client has replaced a full stream by a new request, at most for
+// endPatience. If the stream ended first, the client would take its session for lost.
 func (l *lines) awaitEnd(ctx context.Context) {
 	select {
 	case <-ctx.Done():

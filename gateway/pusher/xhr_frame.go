@@ -10,22 +10,22 @@ import (
 	"tidegate/gateway/internal/jsontext"
 )
 
-// What a server says over the fallback transports, a line each:
+// Lines that a server sends over the fallback transports:
 //
-//	hhh…        2048 of them begin a stream, so that what comes next is not held back
+//	hhh…        2048 of them begin a stream, so that nothing buffers what follows
 //	o           the session has begun
 //	a["…"]      events, each as a string
-//	h           nothing: a sign of life
+//	h           a heartbeat
 //	c[code,"…"] the session has ended
 //
-// A client says ["…"] in the body of a request of its own: events, each as a string.
-// [] is a sign of life.
+// A client sends ["…"] in the body of a separate request: events, each as a string. [] is a
+// heartbeat.
 const (
 	lineOpen      = "o\n"
 	lineHeartbeat = "h\n"
 )
 
-// lined is what a protocol says, in such lines. It is comparable, as Protocol is.
+// lined is a Protocol whose frames are such lines. Like Protocol, it is comparable.
 type lined struct{ Protocol }
 
 var _ gateway.Protocol = lined{}
@@ -49,8 +49,8 @@ func (l lined) Decode(frame gateway.Frame) ([]gateway.Command, error) {
 	return all, nil
 }
 
-// sentEvents are those of a body, read up to the first one too many. The library sends
-// one at a time.
+// sentEvents holds the events of a body. Decoding stops at the first one beyond mostSent.
+// The library sends one at a time.
 type sentEvents []string
 
 const mostSent = 100
@@ -84,8 +84,8 @@ func lineClose(reason gateway.Reason) []byte {
 	return append(append([]byte("c"), line...), '\n')
 }
 
-// units returns how long JavaScript finds a text: by that a client knows when its stream
-// has become too long.
+// units returns the length of a text in UTF-16 code units, as in JavaScript. Clients use it
+// to decide when a stream has become too long.
 func units(text []byte) (n int) {
 	for len(text) > 0 {
 		r, size := utf8.DecodeRune(text)

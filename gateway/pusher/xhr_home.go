@@ -13,8 +13,9 @@ import (
 	"tidegate/gateway/transport"
 )
 
-// home is where the fallback transports' sessions of this node live, each with a box.
-// Requests of their clients come to the edge of this node, or of another one.
+// This file is the home of the fallback transports' sessions: each session of this node has
+// a box. The requests of its client may arrive at this node or at another one: see
+// xhr_edge.go.
 
 func (s *stay) Close(reason gateway.Reason, rest []byte) {
 	s.box.Close(reason, rest)
@@ -27,7 +28,7 @@ func (x *XHR) stayOf(id string) *stay {
 	return x.stays[id]
 }
 
-// open begins a session on this node.
+// open opens a session on this node.
 func (x *XHR) open(r *http.Request, app *app, id string) (err error) {
 	hello := app.hello(lined{Protocol{app}}, id)
 	hello.Key, hello.Transport, hello.Remote = keyOf(r), "xhr", r.RemoteAddr
@@ -36,7 +37,7 @@ func (x *XHR) open(r *http.Request, app *app, id string) (err error) {
 	}
 	session, err := x.gateway.Open(r.Context(), hello)
 	switch {
-	case errors.Is(err, gateway.ErrSessionOpen): // by a request of the same path, a moment ago
+	case errors.Is(err, gateway.ErrSessionOpen): // a request with the same path has just opened it
 		return twice
 	case err != nil:
 		return err
@@ -53,8 +54,9 @@ func (x *XHR) open(r *http.Request, app *app, id string) (err error) {
 	return nil
 }
 
-// announce has one session stay of those that were begun by the same path on several
-// nodes at once, as when a balancer sends a request again.
+// announce tells all other nodes about a new session. If several nodes have opened a session
+// for the same path at once, for example because a load balancer retried a request, only one
+// of these sessions remains.
 func (x *XHR) announce(s *stay) {
 	var telling sync.WaitGroup
 	for _, node := range x.gateway.Nodes.Alive() {
@@ -71,10 +73,11 @@ func (x *XHR) announce(s *stay) {
 	telling.Wait()
 }
 
-// twice ends all sessions of a path but the first one.
+// twice is the reason that ends all sessions of a path except the first one.
 var twice = refusedWith(comeBack, "another request has begun this session before: connect again")
 
-// hearBegan is told that another node has begun a session.
+// hearBegan is called when another node has opened a session. If this node has an earlier
+// one for the same path, hearBegan returns Forbidden; if it has a later one, it closes that.
 func (x *XHR) hearBegan(from string, w beganWord) error {
 	s := x.stayOf(w.Session)
 	switch {
@@ -87,7 +90,7 @@ func (x *XHR) hearBegan(from string, w beganWord) error {
 	return nil
 }
 
-// hearSaid takes what a client has said.
+// hearSaid receives what a client has sent.
 func (x *XHR) hearSaid(_ string, w sayWord) error {
 	s := x.stayOf(w.Session)
 	if s == nil {
@@ -97,34 +100,36 @@ func (x *XHR) hearSaid(_ string, w sayWord) error {
 	return nil
 }
 
-// receive has the session do what its client has said. A client does not look at how
-// its request is answered: it hears by an event of what was not done.
+// receive passes a client's frame to its session. Clients ignore the status of their
+// requests, so an error is sent to them as an event.
 func (x *XHR) receive(s *stay, key string, frame []byte) {
 	defer x.gateway.Wall().Catch("hear a request", func() { s.session.Close(gateway.Failed) })
 	err := x.gateway.Users.SendTo(context.Background(), "", x.gateway.Node(), s.session.ID(), key, gateway.Frame{Data: frame})
 	if is(err, gateway.RateLimited) {
-		_, _, _ = s.take([][]byte{lineOf(failed(tooFast, gateway.ErrorOf(err).Message))}) // a box that is full closes the session
+		_, _, _ = s.take([][]byte{lineOf(failed(tooFast, gateway.ErrorOf(err).Message))}) // if the box is full, the session is closed anyway
 	}
 }
 
-// lose ends a session whose client has gone.
+// lose ends a session whose client has disconnected.
 func (x *XHR) lose(s *stay) {
 	s.session.Close(gateway.Lost)
 	x.forget(s)
 }
 
-// lapse ends a session whose client has not asked for more in time. One that asks after
-// all, a little later, is told so.
+// lapse ends a session whose client has not asked for more in time. If the client asks
+// within another askPatience, it is told why the session has ended.
 func (x *XHR) lapse(s *stay) {
 	s.empty()
 	s.session.Close(gateway.Lost.With("nothing was asked for within " + askPatience.String()))
 	time.AfterFunc(askPatience, func() { x.forget(s) })
 }
 
-// mostOver are the sessions that are over whose last words a node keeps for their clients.
+// mostOver is the maximum number of ended sessions whose last lines a node keeps for their
+// clients.
 const mostOver = 256
 
-// keepForAWhile forgets the session that has been over for longest, if there are too many.
+// keepForAWhile adds an ended session to those kept. If there are too many, it forgets the
+// one that ended first.
 func (x *XHR) keepForAWhile(s *stay) {
 	x.mu.Lock()
 	x.over = append(x.over, s)
@@ -144,12 +149,12 @@ func (x *XHR) forget(s *stay) {
 	s.said.stop()
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if id := s.session.ID(); x.stays[id] == s { // not another one, that its client has begun since
+	if id := s.session.ID(); x.stays[id] == s { // the client may have begun a new session with this id
 		delete(x.stays, id)
 	}
 }
 
-// hearRead is told that a client asks for what there is.
+// hearRead is called when a client asks for more lines.
 func (x *XHR) hearRead(from string, w readWord) error {
 	s := x.stayOf(w.Session)
 	if s == nil {
@@ -160,8 +165,8 @@ func (x *XHR) hearRead(from string, w readWord) error {
 	return nil
 }
 
-// hearLeave is told that a request has broken off: then the client takes its session
-// for lost, and begins another one.
+// hearLeave is called when a request was interrupted, or when its edge shuts down. In the
+// first case the client takes its session for lost and begins another one.
 func (x *XHR) hearLeave(_ string, w readWord) error {
 	s := x.stayOf(w.Session)
 	switch {
@@ -174,8 +179,9 @@ func (x *XHR) hearLeave(_ string, w readWord) error {
 	return nil
 }
 
-// passOn brings what there is to those who ask for it, until there is none of both. If
-// it is not known whether the client has it, it must begin anew.
+// passOn sends what waits to the requests that ask for it, until nothing waits or no request
+// asks. If it cannot know whether the client received a chunk, it ends the session, so that
+// the client starts again.
 func (x *XHR) passOn(s *stay) {
 	defer x.gateway.Wall().Catch("pass on to a request", func() { s.session.Close(gateway.Failed); x.forget(s) })
 	for {
@@ -185,7 +191,7 @@ func (x *XHR) passOn(s *stay) {
 		}
 		err := x.gateway.Nodes.Tell(context.Background(), to.node, topicLines, linesWord{to.ticket, chunk, last})
 		switch {
-		case is(err, gateway.NotFound): // the request is over, and has taken nothing
+		case is(err, gateway.NotFound): // the request has ended and did not take the chunk
 			s.putBack(chunk)
 			continue
 		case err != nil:

@@ -9,7 +9,7 @@ import (
 	"tidegate/gateway/transport"
 )
 
-// NewXHR returns what serves a gateway's apps. It is made once for a gateway.
+// NewXHR returns an XHR that serves a gateway's apps. Call it once per gateway.
 func NewXHR(g *gateway.Gateway, apps *Apps) *XHR {
 	x := &XHR{
 		gateway: g, apps: apps, patience: orderPatience,
@@ -23,8 +23,8 @@ func NewXHR(g *gateway.Gateway, apps *Apps) *XHR {
 	return x
 }
 
-// Route adds the paths to a mux. Pages of other origins send requests to them: wrap
-// allows those, or refuses.
+// Route registers the paths with a mux. Pages of other origins send requests to them, so
+// wrap must allow or refuse those.
 func (x *XHR) Route(mux *http.ServeMux, wrap func(http.Handler) http.Handler) {
 	const path = "/pusher/app/{key}/{number}/{text}/"
 	for name, serve := range map[string]http.HandlerFunc{
@@ -36,8 +36,9 @@ func (x *XHR) Route(mux *http.ServeMux, wrap func(http.Handler) http.Handler) {
 	}
 }
 
-// Drain has the clients leave whose requests are here and whose sessions are on other
-// nodes, spread over a time. Those of sessions of this node the gateway sends away.
+// Drain makes clients reconnect whose requests are on this node but whose sessions are on
+// others, spread evenly over the given time. The gateway itself drains the sessions of this
+// node.
 func (x *XHR) Drain(ctx context.Context, over time.Duration) {
 	x.mu.Lock()
 	x.draining = true
@@ -54,12 +55,12 @@ func (x *XHR) Drain(ctx context.Context, over time.Duration) {
 		case <-ctx.Done():
 			return
 		}
-		_ = x.gateway.Nodes.Tell(ctx, win.home, topicLeave, readWord{Session: win.session, Ticket: win.ticket, Drain: true}) // else the request breaks off
+		_ = x.gateway.Nodes.Tell(ctx, win.home, topicLeave, readWord{Session: win.session, Ticket: win.ticket, Drain: true}) // if it fails, the request is interrupted later
 	}
 }
 
-// Wait returns when nothing is done for clients any more. Call it when the gateway has
-// ended all sessions and no handler runs any more.
+// Wait blocks until all background work for clients has ended. Call it when the gateway has
+// ended all sessions and all handlers have returned.
 func (x *XHR) Wait() {
 	x.mu.Lock()
 	for _, s := range x.stays {

@@ -9,30 +9,30 @@ import (
 	"tidegate/gateway/internal/rates"
 )
 
-// order puts what a client sends back into the order in which it was sent. The client
-// does not wait for one request before it sends the next one, and they may come by
-// different nodes. pusher-js numbers the requests of a page, all of them (n= in the
-// query), so that a number which is missing is a request that is still on its way; or
-// one of another client in the page, or lost: nobody waits for long, and after some that
-// were waited for in vain not at all, until requests are seen to overtake each other.
-// All methods may be called concurrently.
+// order restores the order in which a client has sent its requests. A client does not wait
+// for the answer to one request before it sends the next one, and they may take different
+// nodes. pusher-js numbers all requests of a page (n= in the query). So a missing number is a
+// request that is still in flight; or it belongs to another client in the page, or is lost.
+// Therefore a request waits for earlier ones only for a short time and, after several waits
+// in vain, not at all until a request is seen to overtake another. An order is safe for
+// concurrent use.
 type order struct {
-	// Fixed at birth.
+	// Immutable.
 	patience time.Duration
-	room     room // that what waits takes of the node's
+	room     room // the memory that waiting frames are charged to
 	payer    *rates.Bucket
-	pass     func(frame []byte) // called with mu held, for one frame after the other
+	pass     func(frame []byte) // called with mu held, once for each frame in order
 
 	// Guarded by mu.
 	mu      sync.Mutex
-	last    uint64      // number of the last request that is done; 0: there was none
-	waiting []numbered  // in order, each later than last+1
-	bytes   int         // of those
-	timer   *time.Timer // runs while some wait
-	vain    int         // waits without success in a row
+	last    uint64      // highest number of a request that was passed on; 0 if there was none
+	waiting []numbered  // sorted by number, each greater than last+1
+	bytes   int         // total size of the waiting frames
+	timer   *time.Timer // runs while requests wait
+	vain    int         // number of consecutive waits in vain
 }
 
-// numbered is a request; without a frame it said nothing.
+// numbered is a request with its number. frame is nil if the request carries no events.
 type numbered struct {
 	number uint64
 	frame  []byte
@@ -44,8 +44,8 @@ const (
 	mostWaiting   = 64
 )
 
-// add takes a request; 0 is one without a number. It passes its frame on, and those
-// that have waited for it, or has it wait for those before.
+// add adds a request; number is 0 if it has none. It passes on the frame and those that have
+// waited for it, or lets the request wait for earlier ones.
 func (o *order) add(number uint64, frame []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -63,7 +63,7 @@ func (o *order) add(number uint64, frame []byte) {
 	}
 }
 
-// seen takes the number of a request that says nothing, such as a poll.
+// seen adds a request that carries no events, such as a poll.
 func (o *order) seen(number uint64) {
 	o.mu.Lock()
 	late := number == 0 || number <= o.last
@@ -73,7 +73,7 @@ func (o *order) seen(number uint64) {
 	}
 }
 
-// stop forgets what waits.
+// stop drops the waiting requests and stops the timer.
 func (o *order) stop() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -84,7 +84,7 @@ func (o *order) stop() {
 	}
 }
 
-// done is called with mu held, as are the next ones.
+// done passes a request on. The caller must hold o.mu, as for goOn, next, hold and giveUp.
 func (o *order) done(r numbered) {
 	o.last = max(o.last, r.number)
 	if r.frame != nil {
@@ -92,7 +92,7 @@ func (o *order) done(r numbered) {
 	}
 }
 
-// goOn passes on what has waited for what is done.
+// goOn passes on the waiting requests that are next in order.
 func (o *order) goOn() {
 	for len(o.waiting) > 0 && o.waiting[0].number <= o.last+1 {
 		o.vain = 0
@@ -109,7 +109,7 @@ func (o *order) next() {
 }
 
 func (o *order) hold(r numbered) {
-	if o.room.Hold(o.payer, len(r.frame)) != nil { // then nobody waits
+	if o.room.Hold(o.payer, len(r.frame)) != nil { // no room: nothing waits any longer
 		o.giveUp()
 		o.done(r)
 		return
@@ -122,7 +122,7 @@ func (o *order) hold(r numbered) {
 	switch {
 	case len(o.waiting) > mostWaiting || o.bytes > boxBytes:
 		o.giveUp()
-	case len(o.waiting) > 1: // the timer runs
+	case len(o.waiting) > 1: // the timer is already running
 	case o.timer == nil:
 		o.timer = time.AfterFunc(o.patience, o.expire)
 	default:
@@ -139,7 +139,7 @@ func (o *order) expire() {
 	}
 }
 
-// giveUp passes on all that waits.
+// giveUp passes on all waiting requests.
 func (o *order) giveUp() {
 	for len(o.waiting) > 0 {
 		o.next()

@@ -7,9 +7,10 @@ import (
 	"tidegate/gateway"
 )
 
-// send answers when the session's home has what was said in line.
+// send passes a client's events to the session's home, and answers once the home has queued
+// them.
 func (x *XHR) send(w http.ResponseWriter, r *http.Request) {
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(bodyPatience + writePatience)) // a poll has left another one
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(bodyPatience + writePatience)) // a poll on this connection may have left another deadline
 	if err := x.say(w, r); err != nil {
 		w.Header().Set("Connection", "close") // the body may not have been read
 		refusalOf(err).answer(w)
@@ -44,5 +45,6 @@ func (x *XHR) say(w http.ResponseWriter, r *http.Request) error {
 	return err
 }
 
-// sentBytes is how large a body may be: a message, escaped twice, and what is around it.
+// sentBytes returns the maximum size of a body: a message that is escaped twice, and what
+// surrounds it.
 func sentBytes(g *gateway.Gateway) int { return 4*g.Limits().MessageBytes + 4<<10 }
