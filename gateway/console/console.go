@@ -1,11 +1,11 @@
-// Package console is the gateway's page: a place to see channels at work, and
-// the browser client, tidegate.js, that applications import.
+// Package console contains the gateway's web console, a page that shows channels at work,
+// and the browser client, tidegate.js, that applications import.
 //
 //	web        the page
-//	tidegate   the client, which is a package of npm, too
+//	tidegate   the client, which is also an npm package
 //
-// Both are served side by side, and the page finds all that it needs by relative
-// URLs: it works below any path.
+// Both are served from the same directory. The page uses only relative URLs, so it works
+// under any path.
 package console
 
 import (
@@ -23,24 +23,24 @@ import (
 //go:embed web tidegate/*.js
 var embedded embed.FS
 
-// Handler serves the page at /, the client at /tidegate.js, and their files; all
-// else is 404. Nothing is cached without asking again, so that the page always
-// fits the gateway it comes from.
+// Handler returns a handler that serves the page at /, the client at /tidegate.js, and their
+// files. Everything else is 404. Browsers must revalidate cached files, so that the page
+// always matches the gateway that serves it.
 func Handler() http.Handler {
 	files, err := load(embedded)
 	if err != nil {
-		panic(err) // the binary lacks a part of itself
+		panic(err) // an embedded file cannot be read
 	}
 	return files
 }
 
-// policy lets the page run its own files only. It may connect anywhere: to try
-// another gateway is what its first field is for.
+// policy lets the page load only its own files. It may connect anywhere, because the user
+// may enter the URL of another gateway.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; " +
 	"connect-src 'self' ws: wss: http: https:; base-uri 'none'; form-action 'none'; " +
 	"frame-ancestors 'none'; require-trusted-types-for 'script'"
 
-// contentTypes are stated here since the system's own table may know others.
+// contentTypes lists the content types explicitly, because the system's table may differ.
 var contentTypes = map[string]string{
 	".html": "text/html; charset=utf-8",
 	".css":  "text/css; charset=utf-8",
@@ -55,7 +55,7 @@ type file struct {
 	body        string
 }
 
-// site is the files by the path they are served at. It is never changed.
+// site maps the paths of URLs to files. It is immutable.
 type site map[string]file
 
 func load(tree fs.FS) (site, error) {
@@ -80,7 +80,7 @@ func load(tree fs.FS) (site, error) {
 	return files, err
 }
 
-// servedAt leaves out the folder: the page and the client are side by side.
+// servedAt returns the URL path of a file: its name without the folder, or / for index.html.
 func servedAt(name string) string {
 	return "/" + strings.TrimSuffix(path.Base(name), "index.html")
 }

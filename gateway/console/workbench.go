@@ -12,22 +12,22 @@ import (
 	"tidegate/gateway/transport"
 )
 
-// Workbench is what the page's section Tools asks for: tokens, and what rules come
-// to. It trusts whoever asks, so it is for development alone.
+// Workbench serves the section Tools of the page: it makes tokens and evaluates rules. It
+// trusts everybody who asks, so it is for development only.
 //
-//	GET  /dev        204: there is a workbench
+//	GET  /dev        204 if there is a workbench
 //	POST /dev/token  a Client, and "ttl" in seconds -> {"token":"…"}
 //	POST /dev/rules  {"rules":"channels: …","channel":"…","client":{a Client}} -> a Judgement
 //
 // Errors are those of the HTTP API.
 type Workbench struct {
-	// Sign makes a token that this gateway accepts.
+	// Sign returns a token that this gateway accepts.
 	Sign func(client Client, ttl time.Duration) (string, error)
-	// Rules reads those of a configuration, YAML. Its error is told as it is.
+	// Rules parses the rules of a YAML configuration. Its errors are sent unchanged.
 	Rules func(document []byte) (rules.List, error)
 }
 
-// Client is who a token says that somebody is.
+// Client is the identity and the permissions of a client, as a token states them.
 type Client struct {
 	User      string          `json:"user"`
 	Info      json.RawMessage `json:"info"`
@@ -36,17 +36,18 @@ type Client struct {
 	Channels  []string        `json:"channels"`
 }
 
-// Judgement is what rules come to for one client on one channel.
+// Judgement says what rules allow to one client on one channel.
 type Judgement struct {
-	Rule      int     `json:"rule"`  // as the configuration counts them, from 0; -1: none matches
-	Match     string  `json:"match"` // its pattern
+	Rule      int     `json:"rule"`  // index of the matching rule in the configuration; -1 if none matches
+	Match     string  `json:"match"` // the rule's pattern
 	Subscribe Verdict `json:"subscribe"`
 	Publish   Verdict `json:"publish"`
 	Presence  Verdict `json:"presence"`
 	History   Verdict `json:"history"`
 }
 
-// Verdict says whether something is allowed, what a client is told if not, and why.
+// Verdict says whether something is allowed and why. If it is not allowed, Code is the error
+// that the client receives.
 type Verdict struct {
 	Allowed bool         `json:"allowed"`
 	Code    gateway.Code `json:"code,omitempty"`
@@ -55,7 +56,7 @@ type Verdict struct {
 
 const largestQuestion = 256 << 10 // bytes
 
-// Handler serves what is below /dev. Pages of other sites are refused.
+// Handler returns a handler for the paths under /dev. It refuses pages of other sites.
 func (w *Workbench) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /dev", func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusNoContent) })
@@ -90,7 +91,7 @@ type rulesQuestion struct {
 	Client  Client `json:"client"`
 }
 
-// judge asks a gateway that has these rules, and nothing else to do.
+// judge evaluates the rules on a temporary gateway.
 func (w *Workbench) judge(q rulesQuestion) (Judgement, error) {
 	list, err := w.Rules([]byte(q.Rules))
 	if err != nil {
@@ -105,7 +106,7 @@ func (w *Workbench) judge(q rulesQuestion) (Judgement, error) {
 	return Judgement{e.Rule, e.Match, Verdict(e.Subscribe), Verdict(e.Publish), Verdict(e.Presence), Verdict(e.History)}, err
 }
 
-// answer serves a question in JSON.
+// answer returns a handler that decodes a question from JSON and encodes the answer to it.
 func answer[Question, Answer any](ask func(Question) (Answer, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var question Question

@@ -9,8 +9,8 @@ import (
 	"tidegate/broker/brokertest"
 )
 
-// StartBrowser runs a real headless Chromium until the test ends, and returns what tabs
-// of it are opened in.
+// StartBrowser runs a real headless Chromium until the test ends. It returns the context in
+// which to open tabs.
 func StartBrowser(t *testing.T, more ...chromedp.ExecAllocatorOption) context.Context {
 	t.Helper()
 	program := brokertest.FindProgram(t, "chromium", "chromium-browser", "google-chrome")

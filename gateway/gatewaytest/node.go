@@ -1,5 +1,5 @@
-// Package gatewaytest is what the tests of transports and protocols have in common: a
-// gateway that runs until the test ends, and a browser.
+// Package gatewaytest provides what the tests of transports and protocols share: a gateway
+// that runs until the test ends, and a browser.
 package gatewaytest
 
 import (
@@ -18,8 +18,9 @@ import (
 	"tidegate/metrics"
 )
 
-// Complete gives the fields of c that are not set what a test needs: everything is
-// allowed, as often as one likes, to the users that tokens name.
+// Complete returns c with defaults for tests in all fields that are not set: a broker in
+// memory, rules that allow everything, no limit on the rate of commands, and tokens that are
+// the name of the user.
 func Complete(c gateway.Config) gateway.Config {
 	if c.Broker == nil {
 		memory := broker.NewMemory()
@@ -41,7 +42,8 @@ func Complete(c gateway.Config) gateway.Config {
 	return c
 }
 
-// bearers authenticates a token as the user of that name.
+// bearers authenticates a client as the user whose name is the token. It rejects the token
+// "bad".
 type bearers struct{}
 
 func (bearers) Authenticate(_ context.Context, token string) (gateway.Principal, error) {
@@ -51,8 +53,9 @@ func (bearers) Authenticate(_ context.Context, token string) (gateway.Principal,
 	return gateway.Principal{User: token}, nil
 }
 
-// Run runs a gateway, and returns when it is ready. It ends when stop is called, which
-// waits and may be called again, or when the test ends; then after is called.
+// Run starts a gateway and returns when it is ready. The gateway runs until stop is called
+// or the test ends. stop waits for that and may be called more than once. At the end of the
+// test, Run calls after.
 func Run(t testing.TB, g *gateway.Gateway, after func()) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -72,7 +75,7 @@ func Run(t testing.TB, g *gateway.Gateway, after func()) (stop func()) {
 	return stop
 }
 
-// Publish publishes as a backend. It may be called by any goroutine.
+// Publish publishes as a backend. It is safe for concurrent use.
 func Publish(t testing.TB, g *gateway.Gateway, p gateway.Publish) broker.Position {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), brokertest.Patience)
@@ -84,7 +87,7 @@ func Publish(t testing.TB, g *gateway.Gateway, p gateway.Publish) broker.Positio
 	return position
 }
 
-// Sum returns the sum of a metric over its labels.
+// Sum returns the sum of a metric over all its labels.
 func Sum(t testing.TB, m *metrics.Metrics, metric string) (total int) {
 	t.Helper()
 	recorder := httptest.NewRecorder()

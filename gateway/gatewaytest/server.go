@@ -6,9 +6,9 @@ import (
 	"sync"
 )
 
-// Serve serves connections until stop is called, which ends all of them, and returns when
-// nothing is left of any: http.Server.Close does not wait, and a connection of which the
-// server has not read all takes half a second to end.
+// Serve serves connections until stop is called. stop closes all connections and waits until
+// they have ended. http.Server.Close does not wait, and a connection with an unread request
+// body takes half a second to end.
 func Serve(listener net.Listener, handler http.Handler) (stop func()) {
 	var serving, connections sync.WaitGroup
 	server := &http.Server{Handler: handler, ConnState: func(_ net.Conn, state http.ConnState) {
@@ -23,7 +23,7 @@ func Serve(listener net.Listener, handler http.Handler) (stop func()) {
 	return func() {
 		server.Close()
 		serving.Wait()
-		server.Close() // those that were accepted meanwhile
+		server.Close() // closes connections accepted in the meantime
 		connections.Wait()
 	}
 }

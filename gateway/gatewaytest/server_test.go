@@ -23,7 +23,7 @@ func TestServe_LeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	// There is more of the request than the server reads to keep the connection.
+	// The body is larger than what the server would read to keep the connection open.
 	if _, err := io.WriteString(conn, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
