@@ -16,10 +16,10 @@ import { claimsOf } from "./tidegate-link.js";
 
 const pollWait = 25; // seconds
 const answerLimit = (pollWait + 10) * 1_000; // ms, for an answer that ends
-const silenceLimit = 60_000; // ms, of a stream that sends heart-beats
-const restartDelay = 20; // ms, for subscribes that come together
-const noPlace = "-"; // the cursor of a channel without history, here and on no other transport
-const emptyAnswerPause = 1_000; // ms, where an answer has neither messages nor a cursor
+const silenceLimit = 60_000; // ms, timeout for a stream that sends heartbeats
+const restartDelay = 20; // ms, to combine subscribes that follow each other closely
+const noPlace = "-"; // the cursor of a channel without history, only on these transports
+const emptyAnswerPause = 1_000; // ms, after an answer with neither messages nor a cursor
 
 /** @type {Dial} */
 export const dialEvents = (base, options, on) => new EventsLink(base, options, on);
@@ -47,9 +47,9 @@ class HTTPLink {
   #ended = new AbortController();
   /** @type {Map<string, string>} The cursor of each subscribed channel. */
   #channels = new Map();
-  /** @type {Map<string, AbortController>} Gives up the subscribe of a channel that is left. */
+  /** @type {Map<string, AbortController>} Aborts the subscribe of a channel when it is unsubscribed. */
   #joining = new Map();
-  /** The publishes on their way: side by side they would overtake each other. */
+  /** Resolves after the last publish. Sent in parallel, publishes could overtake each other. */
   #publishing = Promise.resolve();
   #receiving = new AbortController();
   #restart = /** @type {ReturnType<typeof setTimeout> | undefined} */ (undefined);
@@ -86,8 +86,8 @@ class HTTPLink {
   }
 
   /**
-   * Receives until it fails or signal says so.
-   * @param {string[]} _channels @param {string[]} _cursors of each of them @param {AbortSignal} _signal
+   * Receives messages until it fails or signal aborts it.
+   * @param {string[]} _channels @param {string[]} _cursors one for each channel @param {AbortSignal} _signal
    * @returns {Promise<void>}
    */
   async receive(_channels, _cursors, _signal) {}
@@ -101,12 +101,12 @@ class HTTPLink {
     }
   }
 
-  /** Other origins may not read /healthz: that it answers is enough. */
+  /** Resolves if /healthz answers. Pages of other origins cannot read the answer. */
   #alive() {
     return this.#fetch(new URL("healthz", this.#base), { mode: "no-cors", cache: "no-store", credentials: this.#credentials, signal: this.#ended.signal });
   }
 
-  /** @param {Frame} frame @returns {Promise<Frame | undefined>} what answers it */
+  /** @param {Frame} frame @returns {Promise<Frame | undefined>} the answer */
   async #perform(frame) {
     const { channel = "" } = frame;
     switch (frame.type) {
@@ -242,7 +242,7 @@ class HTTPLink {
     this.#on.frame({ type: "error", id: frame.id, channel: frame.channel, code: error instanceof Refusal ? code : "unavailable", message });
   }
 
-  /** @param {any} error of the receiving */
+  /** @param {any} error why receiving failed */
   #lost(error) {
     this.end(error.status === 401 ? 4002 : 1006, error.message);
   }
@@ -301,20 +301,20 @@ class EventsLink extends HTTPLink {
   }
   #heard = false;
 
-  /** A proxy that holds the stream back until it ends makes it unfit. @param {AbortController} stream */
+  /** Ends a silent stream. If nothing has ever arrived, a proxy holds streams back: the transport is unfit. @param {AbortController} stream */
   #silent(stream) {
     stream.abort();
     this.end(1006, "the stream is silent", { unfit: !this.#heard });
   }
 
-  /** @param {any} frame of the native protocol, as an envelope is */
+  /** @param {any} frame an envelope, which is a frame of the native protocol */
   #event(frame) {
     if (frame.type === "gap") this.gap([frame.channel]);
     else this.message(frame);
   }
 }
 
-/** Calls what it was given once the expected has not come in time. */
+/** A timer that calls late when something expected has not arrived in time. */
 class Watch {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
@@ -354,7 +354,7 @@ export class EventParser {
   /** @param {string} part of the stream */
   feed(part) {
     const text = this.#rest + part;
-    const held = text.endsWith("\r") ? 1 : 0; // its line feed may yet come
+    const held = text.endsWith("\r") ? 1 : 0; // a line feed may follow
     const lines = text.slice(0, text.length - held).split(/\r\n|\r|\n/);
     this.#rest = (lines.pop() ?? "") + text.slice(text.length - held);
     for (const line of lines) this.#line(line);
@@ -373,7 +373,7 @@ export class EventParser {
   }
 }
 
-/** @param {string} cursor @returns {string} the one before it, in whose channel offsets have no gaps */
+/** @param {string} cursor @returns {string} the previous cursor; the offsets of a channel have no gaps */
 function before(cursor) {
   const [epoch, offset] = cursor.split(":");
   return `${epoch}:${Number(offset) - 1}`;

@@ -22,7 +22,7 @@
  * @typedef {(base: URL, options: import("./tidegate.js").Options, on: LinkEvents) => Link} Dial
  */
 
-/** @param {string} token @returns {{exp?: number, sub?: string}} of a JWT, unverified; nothing of anything else */
+/** @param {string} token @returns {{exp?: number, sub?: string}} claims of a JWT, unverified; {} for any other token */
 export function claimsOf(token) {
   try {
     const bytes = fromBase64(token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/"));
@@ -32,7 +32,7 @@ export function claimsOf(token) {
   }
 }
 
-/** @param {string} text in base64 */
+/** @param {string} text base64 */
 export function fromBase64(text) {
   return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 }

@@ -27,7 +27,7 @@ import { useCallback, useEffect, useState, useSyncExternalStore } from "react";
  */
 
 const nothing = { messages: [], subscribed: false, missed: false, error: null };
-const presenceEvery = 15_000; // ms, where joins and leaves are not told
+const presenceEvery = 15_000; // ms, on channels that do not announce joins and leaves
 
 /**
  * Subscribes while the component is mounted.

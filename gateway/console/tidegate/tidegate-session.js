@@ -95,12 +95,12 @@ export class Session {
     this.#subscribing.set(name, id);
   }
 
-  /** @param {string} channel @param {number} id of the command that was answered, maybe not the last one */
+  /** @param {string} channel @param {number} id the answered command, not necessarily the latest one */
   #subscribed(channel, id) {
     if (this.#subscribing.get(channel) === id) this.#subscribing.delete(channel);
   }
 
-  /** @param {string} channel @returns {boolean} whether what was missed there has yet to come */
+  /** @param {string} channel @returns {boolean} whether missed messages have yet to arrive */
   isResuming(channel) {
     return this.#subscribing.has(channel);
   }
@@ -207,7 +207,7 @@ export class Session {
     }
   }
 
-  /** The application is told when it gives none, or none in time. */
+  /** Returns the token. If the token function fails or takes too long, the application is told. */
   async #token() {
     const { token, openTimeout } = this.#options;
     if (typeof token !== "function") return token ?? "";
@@ -267,7 +267,7 @@ function dialWebSocket(base, options, on) {
   /** @type {WebSocket} */
   const socket = new (options.WebSocket ?? WebSocket)(url, "tidegate.v1");
   let opened = false;
-  socket.onerror = () => {}; // the close says it; without a handler Node's ws throws
+  socket.onerror = () => {}; // onclose reports the error; without this handler, ws on Node throws
   socket.onopen = () => { opened = true; };
   socket.onmessage = ({ data }) => on.frame(JSON.parse(data));
   socket.onclose = ({ code, reason }) => on.end({ code, reason, unfit: !opened });

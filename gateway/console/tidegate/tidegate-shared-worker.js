@@ -14,7 +14,7 @@ const tabs = new Set();
 /** @type {Map<number, {tab: Tab, resolve: (token: string) => void, reject: (error: Error) => void}>} */
 const asked = new Map();
 let lastAsk = 0;
-/** @type {Tidegate | null} While there are tabs. */
+/** @type {Tidegate | null} Null while there are no tabs. */
 let client = null;
 
 const events = /** @type {const} */ (["message", "subscribed", "gap", "join", "leave", "presence_changed", "error"]);
@@ -59,7 +59,7 @@ function connect(url, options) {
   return made;
 }
 
-/** @param {Tab} tab that is gone */
+/** @param {Tab} tab one that has closed */
 function drop(tab) {
   if (!tabs.delete(tab)) return;
   for (const id of tab.subscriptions.keys()) unsubscribe(tab, id);
@@ -118,7 +118,7 @@ function answerToken({ id, token = "", problem }) {
   else asked.get(id)?.reject(new Error(problem));
 }
 
-/** What a port can carry. @param {any} detail */
+/** Returns the detail in a form that a port can transfer. @param {any} detail */
 function plain(detail) {
   return detail instanceof Error ? { code: /** @type {any} */ (detail).code, message: detail.message } : detail;
 }

@@ -180,7 +180,7 @@ export class SharedTidegate extends Emitter {
   }
 }
 
-/** Errors lose their class on the way. @param {string} event @param {any} detail */
+/** Restores the class of errors, which is lost between worker and tab. @param {string} event @param {any} detail */
 function revived(event, detail) {
   return event === "error" ? new TidegateError(detail.code, detail.message) : detail;
 }

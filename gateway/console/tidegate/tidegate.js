@@ -203,20 +203,20 @@ export class Tidegate extends Emitter {
 
   /** @type {Map<string, Channel>} */
   #channels = new Map();
-  /** @type {Map<number, Pending>} Commands without an answer, in the order given. */
+  /** @type {Map<number, Pending>} Commands without an answer, in the order in which they were given. */
   #pending = new Map();
   #lastID = 0;
 
-  /** @type {Session | null} The one that commands go to. */
+  /** @type {Session | null} The session that commands are sent over. */
   #session = null;
-  /** @type {Session | null} The one being opened. */
+  /** @type {Session | null} The session being opened. */
   #next = null;
-  /** @type {Overlap | null} While two sessions tell the same messages. */
+  /** @type {Overlap | null} Set while two sessions receive the same messages. */
   #overlap = null;
 
-  #rung = 0; // into options.transports
-  #failures = 0; // to open, on this rung
-  #attempt = 0; // to connect, since it last lasted
+  #rung = 0; // index into options.transports
+  #failures = 0; // consecutive failures to open a session on this rung
+  #attempt = 0; // attempts to connect since a connection was last stable
   #connects = 0;
   #upgradePause;
   /** @type {Record<string, ReturnType<typeof setTimeout> | undefined>} */
@@ -329,7 +329,7 @@ export class Tidegate extends Emitter {
     session.start();
   }
 
-  /** @param {Session} session that was welcomed */
+  /** @param {Session} session a new one, which has been welcomed */
   #takeOver(session) {
     if (this.#session) {
       this.#overlap = new Overlap(session);
@@ -339,7 +339,7 @@ export class Tidegate extends Emitter {
     if (!this.#session || session.isSettled) this.#switchTo(session);
   }
 
-  /** @param {Session} session that stands in for the one so far, if any */
+  /** @param {Session} session replaces the current one, if any */
   #switchTo(session) {
     if (this.#next !== session) return;
     const previous = this.#session;
@@ -410,7 +410,7 @@ export class Tidegate extends Emitter {
     this.#rung = (this.#rung + 1) % this.#options.transports.length;
   }
 
-  /** @param {Session} session that was to replace the present one */
+  /** @param {Session} session one that was to replace the current one */
   #retryReplacing(session) {
     if (this.#rung > 0 && session.transport === this.#options.transports[0]) return this.#planUpgrade();
     this.#after("reconnect", this.#delay(), () => this.#open());
@@ -431,7 +431,7 @@ export class Tidegate extends Emitter {
 
   /** @param {End} end */
   #isFinal(end) {
-    if (end.reason === "no sign of life") return false; // the page slept, and is awake now
+    if (end.reason === "no sign of life") return false; // the page was suspended, and now runs again
     return final.has(end.code) || (end.code === 4002 && typeof this.#options.token !== "function");
   }
 
@@ -492,7 +492,7 @@ export class Tidegate extends Emitter {
     const { cursor = "" } = reply;
     const from = channel.cursor;
     const missed = from ? reply.recovered === false : channel.confirmed && !this.#overlap;
-    // What was recovered has yet to come: until then the old cursor is the true one.
+    // The recovered messages have yet to arrive: until then, the old cursor is the right one.
     if (!from) channel.cursor = cursor;
     channel.confirmed = true;
     channel.tell("subscribed", { recovered: !missed, cursor, from });
@@ -520,7 +520,7 @@ export class Tidegate extends Emitter {
     for (const session of [this.#session, this.#next]) if (session?.isReady) session.unsubscribe(channel.name);
   }
 
-  /** @param {Session} session @param {Frame} frame that answers no command */
+  /** @param {Session} session @param {Frame} frame one that answers no command */
   #receive(session, frame) {
     if (this.#status.state === "closed") return;
     const channel = this.#channels.get(frame.channel ?? "");
@@ -537,7 +537,7 @@ export class Tidegate extends Emitter {
     }
   }
 
-  /** A backend put this user on a channel: it is kept across reconnects, too. @param {Frame} frame */
+  /** A backend has subscribed this user to a channel. The client keeps it across reconnects, too. @param {Frame} frame */
   #addServerChannel(frame) {
     const channel = new Channel(frame.channel ?? "", {});
     this.#channels.set(channel.name, channel);
@@ -546,7 +546,7 @@ export class Tidegate extends Emitter {
 
   /** @param {Session} session @param {Channel | undefined} channel @param {Frame} frame */
   #deliver(session, channel, frame) {
-    if (channel?.cursor && session.isResuming(channel.name)) return; // it comes again, in order
+    if (channel?.cursor && session.isResuming(channel.name)) return; // it will come again, in order
     if (frame.cursor ? channel && reaches(channel.cursor, frame.cursor) : this.#overlap?.isDouble(session, frame)) return;
     if (channel && frame.cursor) channel.cursor = frame.cursor;
     const message = decodeMessage(frame);
@@ -573,7 +573,7 @@ export class Tidegate extends Emitter {
     for (const pending of this.#pending.values()) if (!pending.session && this.#session) pending.sendOver(this.#session);
   }
 
-  /** @param {Frame} frame that answers a command */
+  /** @param {Frame} frame the answer to a command */
   #answer(frame) {
     const pending = this.#pending.get(frame.id ?? 0);
     if (!pending) return;
@@ -583,13 +583,13 @@ export class Tidegate extends Emitter {
     pending.resolve(frame);
   }
 
-  /** @param {Pending} pending that failed for now */
+  /** @param {Pending} pending one that failed for a temporary reason */
   #sendAgain(pending) {
     const pause = Math.random() * Math.min(5_000, 250 * 2 ** pending.sent);
     setTimeout(() => { pending.session = null; this.#sendPending(); }, pause);
   }
 
-  /** The frame that was too large for the gateway is sure to be the largest. @param {Session} session */
+  /** Fails the largest command of a session: it must be the frame that was too large for the gateway. @param {Session} session */
   #failLargest(session) {
     const sent = [...this.#pending.values()].filter((pending) => pending.session === session);
     const largest = sent.sort((a, b) => b.size - a.size)[0];
@@ -608,7 +608,7 @@ export class Tidegate extends Emitter {
     this.#pending.delete(pending.id);
   }
 
-  // Small things
+  // Utilities
 
   /** @param {Session} session @param {number} ms */
   #noteRoundTrip(session, ms) {
@@ -623,7 +623,7 @@ export class Tidegate extends Emitter {
     this.emit("state", this.#status);
   }
 
-  /** @param {string} name of the one timer of its kind @param {number} ms @param {() => void} action */
+  /** @param {string} name replaces an earlier timer of this name @param {number} ms @param {() => void} action */
   #after(name, ms, action) {
     this.#clear(name);
     this.#timers[name] = setTimeout(action, Math.min(ms, longestTimer));
@@ -645,7 +645,7 @@ export class Subscription extends Emitter {
   #client;
   #leave;
 
-  /** @type {Message[] | null} What waits until the recent messages are here. */
+  /** @type {Message[] | null} Messages that wait until the recent messages have arrived. */
   #held = null;
 
   /** @internal @param {Pick<Tidegate, "publish" | "presence" | "history">} client @param {string} channel @param {() => void} leave */
@@ -667,7 +667,7 @@ export class Subscription extends Emitter {
     else this.emit("message", message);
   }
 
-  /** Begins with recent messages, on a channel that others are on already. @internal @param {number} limit */
+  /** Starts with recent messages on a channel that is already subscribed. @internal @param {number} limit */
   async recall(limit) {
     this.#held = [];
     const { messages, cursor } = await this.history({ limit }).catch(() => ({ messages: [], cursor: "" }));
@@ -691,7 +691,7 @@ export class Subscription extends Emitter {
   }
 }
 
-/** What the client knows of a channel that it is on. */
+/** The client's state of a subscribed channel. */
 class Channel {
   /** @type {Set<Subscription>} */
   subscriptions = new Set();
@@ -716,7 +716,7 @@ class Channel {
   }
 }
 
-/** @param {string} last @param {string} cursor @returns {boolean} whether who is at last has what is at cursor */
+/** @param {string} last @param {string} cursor @returns {boolean} whether a client at last has the message at cursor */
 function reaches(last, cursor) {
   const [epoch, offset] = cursor.split(":");
   const [lastEpoch, lastOffset] = last.split(":");
@@ -725,7 +725,7 @@ function reaches(last, cursor) {
 
 /** A command that waits for its answer. */
 class Pending {
-  /** @type {Session | null} The one it was sent over. */
+  /** @type {Session | null} The session it was sent over. */
   session = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   timer;
@@ -752,12 +752,12 @@ class Pending {
 }
 
 /**
- * The moment in which an old and a new session tell the same messages. Those
- * without a cursor are told apart by count: what one has said n times more
- * often than the other, the other's next n are doubles of.
+ * Finds duplicates while an old and a new session receive the same messages.
+ * Messages without a cursor are matched by count: if one session has received a
+ * message n times more often than the other, the other's next n are duplicates.
  */
 class Overlap {
-  /** @type {Map<string, number>} How many more the newcomer has said. */
+  /** @type {Map<string, number>} How many times more often the newcomer has received each message. */
   #lead = new Map();
   #newcomer;
 
@@ -766,7 +766,7 @@ class Overlap {
     this.#newcomer = newcomer;
   }
 
-  /** Not every transport tells who published and when. @param {Session} session @param {Frame} frame */
+  /** Compares only what every transport delivers: some lack the publisher and the time. @param {Session} session @param {Frame} frame */
   isDouble(session, { channel, event = "", data, text, binary }) {
     const message = JSON.stringify([channel, event, data, text, binary]);
     const step = session === this.#newcomer ? 1 : -1;
@@ -776,7 +776,7 @@ class Overlap {
   }
 }
 
-/** @param {Options} options @returns {Transport[]} those that can be had here, of those wanted */
+/** @param {Options} options @returns {Transport[]} the requested transports that are available here */
 function possible({ transports = defaults.transports, WebSocket = globalThis.WebSocket }) {
   const here = transports.filter((transport) => transport !== "websocket" || WebSocket);
   if (here.length > 0) return here;
@@ -815,7 +815,7 @@ function toBase64(bytes) {
   return btoa(text);
 }
 
-/** A UUID, also where the page is not a secure context and has no crypto.randomUUID. */
+/** Returns a random key, even if the page is not a secure context and has no crypto.randomUUID. */
 function uniqueKey() {
   if (crypto.randomUUID) return crypto.randomUUID();
   return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");

@@ -1,11 +1,11 @@
-// The page's state in its address, after the #: a section, and what it shows.
+// Keeps the page's state in the fragment of its URL: a section, and what it shows.
 //
 //     #console?channel=orders&channel=chat:lobby&show=orders&view=timeline&filter=late
 //     #cluster?match=chat:*&user=alice
 //     #examples/chat
 //     #tools?user=alice&channel=chat:lobby
 //
-// Secrets are never in it.
+// The fragment never contains secrets.
 
 /** @typedef {{section: "console" | "cluster" | "examples" | "tools", name: string, query: URLSearchParams}} Address */
 
@@ -19,7 +19,7 @@ export function readAddress() {
 }
 
 /**
- * Changes the address of the section that shows, without a step in the history.
+ * Changes the address of the current section without adding an entry to the browser's history.
  * @param {Address["section"]} section @param {Record<string, string | string[]>} state empty values are left out
  */
 export function writeAddress(section, state) {

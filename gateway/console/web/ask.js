@@ -1,8 +1,8 @@
-// Questions to the gateway over HTTP.
+// HTTP requests to the gateway.
 
 /**
  * @param {string | URL} url @param {RequestInit} options
- * @returns {Promise<any>} the answer's JSON; rejected with what the gateway says is wrong, and its code
+ * @returns {Promise<any>} the answer's JSON; rejects with the gateway's error message and code
  */
 export async function ask(url, options) {
   const answer = await fetch(url, options).catch(() => { throw new Error("The gateway cannot be reached."); });

@@ -1,5 +1,5 @@
-// The cluster as its nodes tell it: nodes, channels, and the sessions of a user.
-// Backends may ask for that; a development gateway lets anybody.
+// The section Cluster: nodes, channels, and the sessions of a user. The gateway answers only
+// backends, but a development gateway answers anybody.
 
 import { readAddress, writeAddress } from "./address.js";
 import { ask } from "./ask.js";
@@ -18,11 +18,11 @@ export class ClusterView {
   #user = byID("user", HTMLInputElement);
   #base = `${here}/`;
   #shows = false;
-  #refused = false; // until somebody gives a key
+  #refused = false; // until the user enters a key
   #node = "";
-  /** @type {Map<string, number>} How many messages each channel had when asked last. */
+  /** @type {Map<string, number>} The message count of each channel in the last answer. */
   #had = new Map();
-  #asked = 0; // when, in ms
+  #asked = 0; // when the counts were last asked for, in ms
 
   constructor() {
     const again = (/** @type {Event} */ event) => { event.preventDefault(); this.#remember(); this.#refresh(); };
@@ -38,7 +38,7 @@ export class ClusterView {
     this.#base = base.endsWith("/") ? base : `${base}/`;
     if (node === this.#node) return;
     this.#node = node;
-    if (this.#shows && !this.#refused) this.#refresh(); // it says where this page is
+    if (this.#shows && !this.#refused) this.#refresh(); // it marks the node of this page
   }
 
   /** @param {boolean} shows */
@@ -112,7 +112,7 @@ export class ClusterView {
       String(sessions), String(users), String(messages), rates.get(channel) ?? "–"]));
   }
 
-  /** @param {ChannelRow[]} channels @returns {Map<string, string>} since they were asked for last, where that is known */
+  /** @param {ChannelRow[]} channels @returns {Map<string, string>} the rate of each channel since the last answer, if known */
   #rates(channels) {
     const now = performance.now(), seconds = (now - this.#asked) / 1_000, before = this.#had;
     this.#asked = now;

@@ -1,4 +1,4 @@
-// The page: which section shows, and the connection that all of it shares.
+// The page: the current section, and the connection that all sections share.
 
 import { Tidegate } from "./tidegate.js";
 import { readAddress, writeAddress } from "./address.js";
@@ -111,7 +111,7 @@ function markCurrent(link, current) {
   bringToMiddle(/** @type {HTMLElement} */ (link));
 }
 
-/** Where the links are wider than the screen. Only sideways: connecting must not move the page. @param {HTMLElement} link */
+/** Scrolls a link to the middle if the links are wider than the screen. It scrolls only sideways: connecting must not move the page. @param {HTMLElement} link */
 function bringToMiddle(link) {
   const list = /** @type {HTMLElement} */ (link.parentElement);
   list.scrollLeft = link.offsetLeft - list.offsetLeft - (list.clientWidth - link.offsetWidth) / 2;
@@ -145,7 +145,7 @@ function showPulse(state, detail) {
   showAway(state, detail);
 }
 
-/** What is on the page is old while there is no connection: that must be seen. @param {keyof typeof stateNames} state @param {string} detail */
+/** Makes visible that the content of the page is out of date while there is no connection. @param {keyof typeof stateNames} state @param {string} detail */
 function showAway(state, detail) {
   const away = state === "waiting" || state === "closed";
   if (state !== "connecting") byID("away", HTMLElement).hidden = !away;
@@ -156,7 +156,7 @@ function showAway(state, detail) {
   setText("away-detail", `${detail ? `${capital(detail)}. ` : ""}This page may be out of date.${waiting}`);
 }
 
-/** Leaves an unchanged text alone: screen readers would say it again. @param {string} id @param {string} text */
+/** Sets a text only if it has changed, because a screen reader would read it again. @param {string} id @param {string} text */
 function setText(id, text) {
   const target = byID(id, HTMLElement);
   if (target.textContent !== text) target.textContent = text;

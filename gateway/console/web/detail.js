@@ -1,4 +1,4 @@
-// One message or frame in full: what it says, what is known of it, and what to do with it.
+// Shows one message or frame in full: its text, facts about it, and possible actions.
 
 import { byID, copy, element, named } from "./element.js";
 

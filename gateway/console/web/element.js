@@ -1,11 +1,11 @@
-// Elements made of text only: nothing a message says is ever parsed as HTML.
+// Builds elements from text only: no part of a message is ever parsed as HTML.
 
-/** The gateway that this page comes from, whatever path it is served below. */
+/** The URL of the gateway that serves this page, under any path. */
 export const here = new URL(".", location.href).href.replace(/\/$/, "");
 
 /**
  * @param {string} name of the element, with its classes: "li.row.own"
- * @param {Record<string, any>} properties on… are listeners, others attributes; false and undefined are left out
+ * @param {Record<string, any>} properties on… are listeners, others are attributes; false and undefined are left out
  * @param {...(Node | string | undefined | null)} children
  * @returns {HTMLElement}
  */
@@ -22,8 +22,8 @@ export function element(name, properties = {}, ...children) {
 }
 
 /**
- * Makes an element's children those, and leaves alone the ones that are so already: what
- * has the focus, or is selected, is not taken from under somebody.
+ * Makes wanted the children of parent. It keeps children that are equal already, so that
+ * focus and selection are not lost.
  * @param {Element} parent @param {Element[]} wanted
  */
 export function update(parent, wanted) {
@@ -46,8 +46,8 @@ export function byID(id, type) {
 }
 
 /**
- * A name that somebody else has chosen: what cannot be seen is spelled out, and
- * nothing in it turns what stands around it.
+ * Shows a name that another user has chosen. Invisible characters are spelled out, and the
+ * name cannot change the text direction around it.
  * @param {string} name
  */
 export function named(name) {
@@ -63,7 +63,7 @@ export function snippet(code, title) {
   return element("figure.snippet", {}, caption, element("pre", {}, element("code", {}, code)), button);
 }
 
-/** @param {string} text @param {HTMLElement} button that says how it went */
+/** @param {string} text @param {HTMLElement} button shows whether it succeeded */
 export async function copy(text, button) {
   const label = button.textContent;
   try {
@@ -93,7 +93,7 @@ export function duration(ms) {
   return ms < 10 ? `${ms.toFixed(1)} ms` : ms < 10_000 ? `${Math.round(ms)} ms` : `${Math.round(ms / 1_000)} s`;
 }
 
-/** @param {string} name @returns {string} its first letter, whole */
+/** @param {string} name @returns {string} its first visible character, also of several code units */
 export function initial(name) {
   return [...name.replace(unseen, "")][0]?.toUpperCase() ?? "?";
 }

@@ -1,4 +1,4 @@
-// The examples: each is a small program on one client, with the lines that do it.
+// The section Examples: each is a small program on one client, shown with its code.
 
 import { Tidegate } from "./tidegate.js";
 import { clockTime, duration, element, here, hue, initial, named, snippet } from "./element.js";
@@ -150,8 +150,7 @@ function playChat({ tide, stage, done }) {
 }
 
 /**
- * Opens a room into the page. Until the returned function is called, what is
- * said there is shown.
+ * Opens a chat room in the page and shows its messages until the returned function is called.
  * @param {Tidegate} tide @param {HTMLElement} body @param {string} channel @param {() => string} name
  */
 function enterRoom(tide, body, channel, name) {
@@ -213,7 +212,7 @@ function enterRoom(tide, body, channel, name) {
   return leave;
 }
 
-/** Who is in a room: users by presence, those without a token by what they say of themselves. */
+/** Who is in a room: users from presence, guests without a token from their own messages. */
 class Roster {
   /** @type {Map<string, "user" | "guest">} */
   #people = new Map();
@@ -270,7 +269,7 @@ function chatName() {
   return name;
 }
 
-/** A channel's history, or nothing where none is kept. @param {Tidegate} tide @param {string} channel @param {number} limit */
+/** Returns a channel's history, or nothing if the channel keeps none. @param {Tidegate} tide @param {string} channel @param {number} limit */
 function recall(tide, channel, limit) {
   return tide.history(channel, { limit }).catch(() => ({ messages: [], cursor: "" }));
 }

@@ -1,8 +1,8 @@
-// A list that grows at its end, by thousands a second if need be: what arrives
-// is shown once a frame, and only the newest rows are kept.
+// A list that grows at its end, if necessary by thousands of rows a second: new rows are
+// shown once per animation frame, and only the newest rows are kept.
 
 export class Feed {
-  /** @type {any[]} What the next frame will show. */
+  /** @type {any[]} The items to show in the next frame. */
   #waiting = [];
   #planned = false;
   #paused = false;
@@ -40,7 +40,7 @@ export class Feed {
     return this.#list.childElementCount === 0;
   }
 
-  /** How many wait while the feed is paused. */
+  /** The number of items that wait while the feed is paused. */
   get held() {
     return this.#paused ? this.#waiting.length : 0;
   }
@@ -61,14 +61,14 @@ export class Feed {
     this.#onChange();
   }
 
-  /** Shows the end, and stays there. */
+  /** Scrolls to the end and keeps following it. */
   follow() {
     this.follows = true;
     this.#scroller.scrollTop = this.#scroller.scrollHeight;
     this.#onChange();
   }
 
-  /** Where it stood does not survive being hidden, or changed in size. */
+  /** Restores the scroll position, which is lost when the list is hidden or resized. */
   shown() {
     if (this.follows) this.follow();
     else this.#scrolled();
@@ -90,9 +90,9 @@ export class Feed {
     this.#onChange();
   }
 
-  /** Where somebody reads further up, the rows before his eyes stay in place. */
+  /** Removes the oldest rows. If the user has scrolled up, the visible rows do not move. */
   #trim() {
-    const before = this.follows ? 0 : this.#scroller.scrollHeight; // asking costs a layout
+    const before = this.follows ? 0 : this.#scroller.scrollHeight; // reading it forces a layout
     while (this.#list.childElementCount > this.#limit) this.#list.firstElementChild?.remove();
     if (!this.follows) this.#scroller.scrollTop -= before - this.#scroller.scrollHeight;
   }
@@ -107,7 +107,7 @@ export class Feed {
   }
 }
 
-/** Lets the arrow keys walk through a list's buttons: a thousand of them are no stops for Tab. @param {HTMLElement} scroller */
+/** Lets the arrow keys move through a list's buttons, which are too many to reach with Tab. @param {HTMLElement} scroller */
 export function walk(scroller) {
   scroller.addEventListener("keydown", (event) => {
     const lines = [...scroller.querySelectorAll("button.line")];

@@ -1,4 +1,5 @@
-// The frames of the native protocol as they pass; over HTTP, what stands for them.
+// Shows the frames of the native protocol that are sent and received; over HTTP, their
+// equivalents.
 
 import { showDetail, pretty } from "./detail.js";
 import { byID, clockTime, element } from "./element.js";
@@ -16,7 +17,7 @@ export class Frames {
     byID("frames-clear", HTMLButtonElement).addEventListener("click", () => this.#feed.clear());
   }
 
-  /** What nobody sees costs nothing: it is shown when somebody does. @param {boolean} visible */
+  /** Renders frames only while they are visible, to save work. @param {boolean} visible */
   show(visible) {
     this.#feed.paused = !visible;
     if (visible) this.#feed.shown();

@@ -1,4 +1,4 @@
-// The console's own section: channels, their messages, and what to publish.
+// The section Console: channels, their messages, and a form to publish.
 
 import { readAddress, writeAddress } from "./address.js";
 import { pretty, showDetail } from "./detail.js";
@@ -14,16 +14,16 @@ import { Feed, walk } from "./feed.js";
 
 const presenceEvery = 5_000;
 const keptEntries = 2_000;
-const recent = 50; // messages of the history that a channel begins with
+const recent = 50; // number of messages from the history to show first
 
 export class MessageView {
   /** @type {Tidegate | null} */
   #tide = null;
   /** @type {Map<string, Listed>} */
   #channels = new Map();
-  /** @type {Entry[]} What a filter has to choose from. */
+  /** @type {Entry[]} The messages that a filter selects from. */
   #entries = [];
-  /** @type {{channel: string, text: string, at: number}[]} Published here and not back yet. */
+  /** @type {{channel: string, text: string, at: number}[]} Published here and not yet received. */
   #sent = [];
   #selected = "";
   #timeline;
@@ -36,7 +36,7 @@ export class MessageView {
   #payload = byID("payload", HTMLTextAreaElement);
   #publishChannel = byID("publish-channel", HTMLInputElement);
 
-  /** @param {Timeline} timeline that is told what becomes of the channels */
+  /** @param {Timeline} timeline records the subscriptions of the channels */
   constructor(timeline) {
     this.#timeline = timeline;
     this.#listen();
@@ -51,7 +51,7 @@ export class MessageView {
     for (const [name, listed] of this.#channels) this.#open(name, listed);
   }
 
-  /** Does as the address says. */
+  /** Applies the state in the address. */
   show() {
     const { query } = readAddress();
     const names = query.getAll("channel").filter(Boolean);
@@ -61,7 +61,7 @@ export class MessageView {
     this.#select(this.#channels.has(wanted) ? wanted : "");
   }
 
-  /** Called when the list is seen again. */
+  /** Called when the list becomes visible again. */
   shown() {
     this.#feed.shown();
   }
@@ -71,7 +71,7 @@ export class MessageView {
     writeAddress("console", { channel: [...this.#channels.keys()], show: this.#selected, filter: this.#filter.value, view });
   }
 
-  /** @param {string} channel or "", for all of them @param {string} text that stands between its messages */
+  /** @param {string} channel or "", for all of them @param {string} text to insert between its messages */
   note(channel, text) {
     this.#add({ message: { ...emptyMessage, channel }, text: "", at: new Date(), past: false, note: text });
   }
@@ -168,7 +168,7 @@ export class MessageView {
     this.#select(this.#selected === name ? "" : this.#selected);
   }
 
-  /** Shows one channel, or all. @param {string} name */
+  /** Shows one channel, or all if name is "". @param {string} name */
   #select(name) {
     this.#selected = name;
     for (const [channel, { item }] of this.#channels) item.querySelector(".channel")?.setAttribute("aria-pressed", String(channel === name));
@@ -206,7 +206,7 @@ export class MessageView {
     this.#add({ message, text, at: new Date(), past, latency: past ? undefined : this.#latency(message, text) });
   }
 
-  /** Of one's own messages it is exact, of others' as good as the clocks. @param {Message} message @param {string} text */
+  /** Returns the latency of a message: exact for the page's own messages, for others only as good as the clocks. @param {Message} message @param {string} text */
   #latency(message, text) {
     const at = this.#sent.findIndex((sent) => sent.channel === message.channel && sent.text === text);
     if (at >= 0) return performance.now() - this.#sent.splice(at, 1)[0].at;
@@ -277,7 +277,7 @@ export class MessageView {
     ], kind === "json" ? pretty(text) : text, kind === "binary" ? [] : [again]);
   }
 
-  /** Puts a message where it can be changed and published. @param {Message} message */
+  /** Copies a message into the publish form. @param {Message} message */
   #compose({ channel, event, kind, data }) {
     this.#publishChannel.value = channel;
     byID("publish-event", HTMLInputElement).value = event;
@@ -297,7 +297,7 @@ export class MessageView {
   }
 
   #showRate() {
-    const seconds = (performance.now() - this.#counting) / 1_000; // a page in the background is called more seldom
+    const seconds = (performance.now() - this.#counting) / 1_000; // timers run less often in a background page
     byID("rate", HTMLElement).textContent = this.#arrived ? `${Math.round(this.#arrived / seconds)}/s` : "";
     this.#arrived = 0;
     this.#counting = performance.now();
@@ -333,7 +333,7 @@ function hints(channel) {
   ];
 }
 
-/** @param {string} text @returns {string} it, as one word of a shell */
+/** @param {string} text @returns {string} the text quoted as one word of a shell */
 function shellWord(text) {
   return /^[\w:.@%/-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }
@@ -357,7 +357,7 @@ function presenceProblem(error) {
   return error.code === "not_found" ? "This channel has no presence." : error.message;
 }
 
-/** What a screen reader says of a subscription; all see what went wrong. @param {string} text */
+/** Tells a screen reader about a subscription. Failures are visible to everybody. @param {string} text */
 function noteSubscription(text, isProblem = false) {
   const note = byID("subscribe-note", HTMLElement);
   note.replaceChildren(named(text));

@@ -1,5 +1,5 @@
-// What became of the connection: what was lost, where it went on, and what of the
-// messages meanwhile was recovered.
+// The history of the connection: when it was lost, on which node it resumed, and which
+// messages were recovered.
 
 import { byID, capital, clockTime, element, named } from "./element.js";
 
@@ -20,9 +20,9 @@ export class Timeline {
   #last = null;
   /** @type {Status | null} The last one that was connected. */
   #connected = null;
-  #isAway = false; // since a connection was lost
-  #node = ""; // the last one that is known
-  /** @type {{attempts: number, text: HTMLElement} | null} The attempts that have failed one after the other. */
+  #isAway = false; // true after a connection was lost
+  #node = ""; // the last known node
+  /** @type {{attempts: number, text: HTMLElement} | null} Consecutive failed attempts. */
   #failing = null;
   /** @type {Resumption | null} */
   #resumption = null;
@@ -93,7 +93,7 @@ export class Timeline {
     }
   }
 
-  /** A node may be away for long: its attempts are one line. @param {string} reason @param {string} next */
+  /** Shows consecutive failed attempts as one line, since an outage may be long. @param {string} reason @param {string} next */
   #fail(reason, next) {
     const failing = this.#failing ?? (this.#failing = { attempts: 0, text: element("span") });
     if (++failing.attempts === 1) this.#add("warn", "No connection", failing.text);
@@ -126,7 +126,7 @@ export class Timeline {
   }
 }
 
-/** How many messages lie between two cursors of one history. @param {string} from @param {string} to */
+/** Returns the number of messages between two cursors of one history. @param {string} from @param {string} to */
 function between(from, to) {
   const [epoch, first] = from.split(":");
   const [same, last] = to.split(":");

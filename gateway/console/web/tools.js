@@ -1,5 +1,5 @@
-// What helps while an application is made: a token for anybody, and what rules allow.
-// Only a development gateway answers.
+// The section Tools, for development: makes tokens, and shows what rules allow. Only a
+// development gateway supports it.
 
 import { readAddress, writeAddress } from "./address.js";
 import { ask } from "./ask.js";
@@ -20,11 +20,11 @@ export class Tools {
   #channel = byID("tool-channel", HTMLInputElement);
   #rules = byID("tool-rules", HTMLTextAreaElement);
   #token = "";
-  #asked = 0; // counts questions: an answer that comes late is dropped
+  #asked = 0; // counts questions, so that late answers are dropped
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #typing;
 
-  /** @param {(token: string) => void} connect as whom the token says */
+  /** @param {(token: string) => void} connect connects the page with a token */
   constructor(connect) {
     byID("token-form", HTMLFormElement).addEventListener("submit", (event) => { event.preventDefault(); this.#make(); });
     const copying = byID("token-copy", HTMLButtonElement);
@@ -45,7 +45,7 @@ export class Tools {
     this.#judge();
   }
 
-  /** Shows the way here if there is a workbench. */
+  /** Shows the link to this section if the gateway has a workbench. */
   async #offer() {
     const there = isLocal && await fetch(`${here}/dev`).then(({ ok }) => ok, () => false);
     byID("tools-link", HTMLAnchorElement).hidden = !there;
