@@ -11,20 +11,20 @@ import (
 	"tidegate/gateway/gatewaytest"
 )
 
-// startBrowser runs a Chromium with a window as large as a desk's.
+// startBrowser runs Chromium with a window of desktop size.
 func startBrowser(t *testing.T) context.Context {
 	t.Helper()
 	return gatewaytest.StartBrowser(t, chromedp.WindowSize(1400, 900))
 }
 
-// page is a tab with the console in it.
+// page is a browser tab that shows the console.
 type page struct {
 	t   *testing.T
 	ctx context.Context
 }
 
-// openPage opens a URL in a tab of its own. An uncaught error in it, or
-// something that the policy forbids, fails the test.
+// openPage opens a URL in a new tab. An uncaught error in the page, or a violation of its
+// content security policy, fails the test.
 func openPage(t *testing.T, browser context.Context, url string) *page {
 	t.Helper()
 	ctx, end := chromedp.NewContext(browser)
@@ -43,8 +43,8 @@ func openPage(t *testing.T, browser context.Context, url string) *page {
 	return &page{t: t, ctx: ctx}
 }
 
-// until waits for an expression to become true. It asks from outside: the page's
-// policy does not let a script make another one.
+// until waits until an expression is true. It evaluates it from outside the page, because
+// the page's policy does not let scripts evaluate code.
 func (p *page) until(what, expression string) {
 	p.t.Helper()
 	deadline, tick := time.After(patience), time.NewTicker(20*time.Millisecond)
@@ -63,7 +63,7 @@ func (p *page) text(selector string) string {
 	return evaluate[string](p, "document.querySelector("+quote(selector)+").innerText")
 }
 
-// do runs the body of an async function.
+// do runs code in the page as the body of an async function.
 func (p *page) do(body string) {
 	p.t.Helper()
 	evaluate[bool](p, "(async () => {"+body+"; return true })()")

@@ -7,7 +7,7 @@ import (
 	"tidegate/broker/brokertest"
 )
 
-// The client's unit tests are in its own language: see testdata.
+// The client's unit tests are written in JavaScript: see testdata.
 func TestClient(t *testing.T) {
 	node := brokertest.FindProgram(t, "node", "nodejs")
 	out, err := exec.CommandContext(t.Context(), node, "--test", "testdata/tidegate.test.mjs").CombinedOutput()

@@ -6,7 +6,7 @@ import (
 	"tidegate/gateway/websocket"
 )
 
-// A real browser agrees to compression, and reads and sends compressed messages.
+// A real browser negotiates compression, and sends and receives compressed messages.
 func TestBrowser_MessagesAreCompressed(t *testing.T) {
 	browser := startBrowser(t)
 	c := newCluster(t)

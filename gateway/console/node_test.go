@@ -23,27 +23,27 @@ import (
 	"tidegate/gateway/websocket"
 )
 
-// cluster is what outlives a node: the broker, and the address in front of it.
+// cluster holds what outlives a node: the broker and the address.
 type cluster struct {
 	t       *testing.T
 	memory  *broker.Memory
 	address string
-	leave   func() // ends what minds the broker while there is no node
-	prefix  string // of all paths, as a proxy may add it
+	leave   func() // stops mind
+	prefix  string // path prefix of all URLs, as a proxy may add it
 
-	extra http.Handler // what is served below /built/, if anything
+	extra http.Handler // served under /built/; may be nil
 
-	deflate *websocket.Deflate // of the nodes; nil: they do not compress
+	deflate *websocket.Deflate // compression of the nodes; nil for none
 
-	noWebSocket atomic.Bool // /ws answers 403, as some proxies do
-	noEvents    atomic.Bool // /events is held back, as by others
+	noWebSocket atomic.Bool // /ws answers 403, as behind some proxies
+	noEvents    atomic.Bool // /events is held back, as behind other proxies
 }
 
 func newCluster(t *testing.T) *cluster {
 	return &cluster{t: t, memory: broker.NewMemory(), address: "127.0.0.1:0", leave: func() {}}
 }
 
-// mind stands in for the node that is away, until leave is called.
+// mind runs the broker while there is no node, until leave is called.
 func (c *cluster) mind() (leave func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -53,8 +53,8 @@ func (c *cluster) mind() (leave func()) {
 
 func (c *cluster) url() string { return "http://" + c.address + c.prefix }
 
-// start runs a node until stop is called, or the test ends. Without a node
-// backends can still publish.
+// start runs a node until stop is called or the test ends. Backends can publish even while
+// no node runs.
 func (c *cluster) start() (stop func()) {
 	c.t.Helper()
 	c.leave()
@@ -124,7 +124,7 @@ func (c *cluster) routes(g *gateway.Gateway, sockets *websocket.Server) http.Han
 	return mux
 }
 
-// publish publishes as a backend that has nothing to do with any node.
+// publish publishes through the broker, independently of any node.
 func (c *cluster) publish(channel, payload string) {
 	c.t.Helper()
 	_, err := broker.Publish(c.t.Context(), c.memory,
@@ -137,7 +137,8 @@ func (c *cluster) publish(channel, payload string) {
 
 const patience = time.Minute
 
-// deaf keeps a broker in memory at work while no node is there.
+// deaf is a broker's receiver that ignores everything. It keeps the broker running while
+// there is no node.
 type deaf struct{}
 
 func (deaf) Receive(broker.Message) {}
@@ -145,7 +146,7 @@ func (deaf) Gap([]string, error)    {}
 func (deaf) Link(error)             {}
 func (deaf) Rest()                  {}
 
-// names takes a token such as "user alice" for alice's.
+// names authenticates the token "user alice" as the user alice.
 type names struct{}
 
 func (names) Authenticate(_ context.Context, token string) (gateway.Principal, error) {

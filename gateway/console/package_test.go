@@ -11,8 +11,8 @@ import (
 	"tidegate/broker/brokertest"
 )
 
-// The package is what somebody else gets: packed, installed from the tarball into
-// a project of its own, and used there against a gateway.
+// The test uses the npm package as its users do: it packs it, installs the tarball in a
+// separate project, and uses it there against a gateway.
 func TestPackage_IsInstalledFromItsTarballAndWorks(t *testing.T) {
 	nodes := newCluster(t)
 	nodes.start()
@@ -34,7 +34,7 @@ func TestPackage_IsInstalledFromItsTarballAndWorks(t *testing.T) {
 	p.node("package.test.mjs")
 }
 
-// project is a folder of somebody who uses the package.
+// project is the folder of a project that uses the package.
 type project struct {
 	t        *testing.T
 	folder   string
@@ -43,7 +43,7 @@ type project struct {
 	env      []string
 }
 
-// newProject packs the package, and copies a folder beside the tarball.
+// newProject packs the package into a new folder and copies a project there.
 func newProject(t *testing.T, from, gateway string) *project {
 	t.Helper()
 	home := t.TempDir()
@@ -75,7 +75,7 @@ func (p *project) write(name, content string) {
 	}
 }
 
-// run returns what a program says, which must go well.
+// run runs a program, which must succeed, and returns its output.
 func (p *project) run(folder, program string, args ...string) string {
 	p.t.Helper()
 	command := exec.CommandContext(p.t.Context(), p.programs[program], args...)

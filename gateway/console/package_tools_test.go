@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// With the compilers, bundlers and runtimes of its world, and React itself. They
-// come from npm's registry (100 MB), so the tag npm asks for them.
+// The test uses the package with common compilers, bundlers and runtimes, and with React.
+// They come from npm's registry (100 MB), so the test needs the build tag npm.
 func TestPackage_WorksWithTheToolsOfItsWorld(t *testing.T) {
 	nodes := newCluster(t)
 	nodes.start()

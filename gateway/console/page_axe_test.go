@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// axeFindsNoFault has the page judged by axe, in each state and look: contrast, names,
-// roles, landmarks, headings, and more. It is no test for most of what a person meets,
-// but what it finds is wrong.
+// axeFindsNoFault checks the page with axe, in each state and look: contrast, names, roles,
+// landmarks, headings and more. axe misses most problems of accessibility, but those that it
+// finds are real.
 func axeFindsNoFault(t *testing.T, browser context.Context, path string) {
 	axe, err := os.ReadFile(path)
 	if err != nil {

@@ -130,7 +130,7 @@ func keepsItsStateInTheAddress(t *testing.T, browser context.Context) {
 	again.until("it is all as it was", `document.querySelectorAll("#channels li").length === 2 && document.querySelectorAll("#messages li").length === 1 && document.querySelector("#messages-title").innerText === "orders"`)
 }
 
-// A backend may say who it is about, and what it likes, in an event's name.
+// Names come from other users, so invisible characters in them must be spelled out.
 func spellsOutWhatCannotBeSeen(t *testing.T, browser context.Context) {
 	nodes := newCluster(t)
 	nodes.start()
@@ -173,7 +173,7 @@ func hasPublishInReachOnAPhone(t *testing.T, browser context.Context) {
 	}
 }
 
-// press gives keys to the page as a keyboard does.
+// press sends key presses to the page.
 func (p *page) press(keys ...string) {
 	p.t.Helper()
 	for _, key := range keys {

@@ -13,7 +13,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// What a keyboard cannot reach is not there for everybody.
+// Everything must be reachable with the keyboard.
 func worksByKeyboardAlone(t *testing.T, browser context.Context) {
 	nodes := newCluster(t)
 	nodes.start()
@@ -65,7 +65,7 @@ func worksByKeyboardAlone(t *testing.T, browser context.Context) {
 	p.shows("#fact-user", "alice")
 }
 
-// tabTo goes on from stop to stop, around the page if need be.
+// tabTo presses Tab until the matching element has the focus, around the page if necessary.
 func (p *page) tabTo(selector string) {
 	p.t.Helper()
 	for range 150 {
@@ -85,15 +85,15 @@ func (p *page) tab() {
 	}
 }
 
-// Tab stops at every control, what has the focus can be seen to have it, and each
-// control says to a screen reader what it is.
+// Tab must reach every control, the focus must be visible, and every control must have a
+// name for screen readers.
 func everyControlIsInReach(t *testing.T, browser context.Context) {
 	eachState(t, browser, func(p *page) []string {
 		return slices.Concat(p.withoutName(), p.outOfPlace(), p.outOfReach())
 	})
 }
 
-// withoutName returns what a screen reader has no name for.
+// withoutName returns the controls that have no name for a screen reader.
 func (p *page) withoutName() (faults []string) {
 	p.t.Helper()
 	tree, err := chromedp.Call(p.ctx, accessibility.GetFullAXTree, accessibility.GetFullAXTreeParams{})
@@ -116,14 +116,14 @@ func (p *page) withoutName() (faults []string) {
 	return faults
 }
 
-// isControl has the roles that want a name, as JSON.
+// isControl contains the roles that need a name, as JSON strings.
 var isControl = map[string]bool{
 	`"button"`: true, `"link"`: true, `"textbox"`: true, `"searchbox"`: true, `"combobox"`: true, `"radio"`: true, `"checkbox"`: true,
 	`"tab"`: true, `"tabpanel"`: true, `"DisclosureTriangle"`: true, `"dialog"`: true, `"log"`: true, `"region"`: true, `"navigation"`: true, `"image"`: true,
 }
 
-// outOfPlace returns a page that is wider than the screen, lists whose lines are wider than
-// they are, and a way to the end of one that is at its end.
+// outOfPlace returns faults of the layout: a page wider than the screen, a list narrower
+// than its lines, and a button to the end of a list that is at its end.
 func (p *page) outOfPlace() []string {
 	p.t.Helper()
 	return evaluate[[]string](p, `[...document.querySelectorAll("html, main, .channels, .members, .feed, .scroll")]
@@ -134,13 +134,14 @@ func (p *page) outOfPlace() []string {
 		]).filter(Boolean)`)
 }
 
-// outOfReach walks once around the page.
+// outOfReach presses Tab once around the page and returns the controls that it does not
+// reach.
 func (p *page) outOfReach() []string {
 	p.t.Helper()
 	p.do(watchFocus)
 	var presses sync.WaitGroup
 	for range evaluate[int](p, `wanted.length`) {
-		presses.Go(p.tab) // which of them comes first is the same to the page
+		presses.Go(p.tab) // their order does not matter
 	}
 	presses.Wait()
 	for range 50 {
@@ -152,8 +153,8 @@ func (p *page) outOfReach() []string {
 	return []string{"Tab does not come around"}
 }
 
-// In a list arrow keys lead from line to line, and so they do from tab to tab and from
-// choice to choice. What is wider than the page or below its bottom is scrolled to.
+// Arrow keys move between the lines of a list, between tabs and between choices. An element
+// outside the visible area is scrolled into view.
 const watchFocus = `
 	const scope = document.querySelector("dialog[open]") ?? document;
 	const all = [...scope.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex='0']")];
@@ -174,7 +175,7 @@ const watchFocus = `
 	window.faultsOfStops = () => [...new Set([...faults, ...wanted.filter((e) => e.isConnected && !stops.includes(e)).map((e) => "Tab does not lead to " + name(e))])];
 	document.activeElement.blur()`
 
-// A screen reader says what has happened, and not what goes on all the time.
+// A screen reader must announce events, but not what changes all the time.
 func announcesWhatHappensAlone(t *testing.T, browser context.Context) {
 	nodes := newCluster(t)
 	nodes.start()

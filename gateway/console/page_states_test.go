@@ -9,7 +9,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// look is how somebody sees the page.
+// look is a size of the screen and a color scheme.
 type look struct {
 	width  int64
 	scheme string
@@ -17,11 +17,10 @@ type look struct {
 
 func (l look) String() string { return fmt.Sprintf("%d pixels wide, %s", l.width, l.scheme) }
 
-// looks are a wide screen and the narrowest phone that there is, and both schemes.
+// looks lists a wide screen with light colors and the narrowest phone with dark ones.
 var looks = []look{{1400, "light"}, {320, "dark"}}
 
-// eachState brings a page into each state that somebody may meet it in, and has every
-// one of them judged in each look.
+// eachState brings a page into each state that users may see, and checks it in each look.
 func eachState(t *testing.T, browser context.Context, judge func(*page) []string) {
 	t.Helper()
 	nodes := newCluster(t)
@@ -115,7 +114,7 @@ func eachState(t *testing.T, browser context.Context, judge func(*page) []string
 	see("disconnected")
 }
 
-// see shows the page in a look.
+// see applies a look to the page.
 func (p *page) see(l look) {
 	p.t.Helper()
 	screen := emulation.SetDeviceMetricsOverrideParams{Width: l.width, Height: 844, DeviceScaleFactor: 1, Mobile: l.width < 500}

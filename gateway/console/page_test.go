@@ -17,7 +17,7 @@ func quote(text string) string {
 	return string(quoted)
 }
 
-// TestPage drives the page in a real browser, the same for all of its parts.
+// TestPage tests the page in a real browser, which all subtests share.
 func TestPage(t *testing.T) {
 	browser := startBrowser(t)
 	for name, test := range map[string]func(*testing.T, context.Context){
@@ -77,7 +77,7 @@ func twoTabsChatInRoomsOfTheirOwn(t *testing.T, browser context.Context) {
 	}
 
 	bob.do(`[...document.querySelectorAll(".rooms button")].find((b) => b.innerText === "lobby").click()`)
-	bob.shows(".talk", "last in the lobby") // said while he was away: it is the history
+	bob.shows(".talk", "last in the lobby") // published while he was away, so it comes from the history
 }
 
 func showsWhatAMessageSaysAsText(t *testing.T, browser context.Context) {
@@ -114,7 +114,7 @@ func resumesWithNothingLostWhenTheNodeWasAway(t *testing.T, browser context.Cont
 	p.until("a reconnect is counted, and no gap", `document.querySelector("#fact-reconnects").innerText === "1" && document.querySelector("#fact-gaps").innerText === "0"`)
 }
 
-// wantOrders wants the messages "order 1" to "order n", once each, in order.
+// wantOrders checks that "order 1" to "order n" were received once each and in order.
 func (p *page) wantOrders(n int) {
 	p.t.Helper()
 	var want []string
@@ -178,7 +178,7 @@ func fallsBack(t *testing.T, browser context.Context) {
 			p.wantOrders(3)
 
 			if test.noEvents {
-				return // the way back to WebSocket is the same
+				return // returning to WebSocket works the same way
 			}
 			nodes.noWebSocket.Store(false)
 			p.shows("#fact-transport", "WebSocket")
@@ -197,7 +197,7 @@ func keepsToItsBoundWithThousandsOfMessages(t *testing.T, browser context.Contex
 	for i := range 3000 {
 		nodes.publish("busy", fmt.Sprintf(`"message %d"`, i))
 	}
-	p.until("all have come", `document.querySelector("#channels .count").textContent === "3000"`) // to ask for a text costs a layout
+	p.until("all have come", `document.querySelector("#channels .count").textContent === "3000"`) // reading innerText would force a layout
 	p.shows("#messages", "message 2999")
 	p.until("no more than 500 rows", `document.querySelectorAll("#messages li").length <= 500`)
 	p.until("the end is in view", `(({ scrollHeight, scrollTop, clientHeight }) => scrollHeight - scrollTop - clientHeight < 24)(document.querySelector("#messages-scroll"))`)
@@ -242,7 +242,8 @@ func worksBelowAnyPath(t *testing.T, browser context.Context) {
 	p.shows(".code", nodes.url()+"/tidegate.js")
 }
 
-// What the address says is a name, also where objects have something of that name.
+// Names in the address that are also properties of every object, such as constructor, are
+// treated as ordinary names.
 func takesNoNameForPartOfItself(t *testing.T, browser context.Context) {
 	nodes := newCluster(t)
 	nodes.start()
@@ -256,7 +257,7 @@ func takesNoNameForPartOfItself(t *testing.T, browser context.Context) {
 	}
 }
 
-// The examples of guides for a page that comes from the gateway, as they stand, in one.
+// The guides' examples for a page of the gateway's origin must run unchanged in such a page.
 func runsTheExamplesOfTheGuides(t *testing.T, browser context.Context) {
 	nodes := newCluster(t)
 	nodes.start()

@@ -13,8 +13,8 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// newWorkbench signs as names, in node_test.go, authenticates, and reads rules that
-// are a pattern each, for who has a user.
+// newWorkbench returns a workbench whose tokens are those of names (see node_test.go). Its
+// rules are one pattern each, for clients with a user.
 func newWorkbench() *console.Workbench {
 	return &console.Workbench{
 		Sign: func(client console.Client, ttl time.Duration) (string, error) {

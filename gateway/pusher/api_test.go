@@ -18,7 +18,8 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// signedQuery signs as the documentation says, and shares no code with what verifies.
+// signedQuery signs a request as the documentation says. It builds the text to sign without
+// the code under test.
 func signedQuery(a App, method, path, query, body string) string {
 	values, _ := url.ParseQuery(query)
 	values.Set("auth_key", a.Key)
@@ -28,7 +29,7 @@ func signedQuery(a App, method, path, query, body string) string {
 		sum := md5.Sum([]byte(body))
 		values.Set("body_md5", hex.EncodeToString(sum[:]))
 	}
-	plain, _ := url.QueryUnescape(values.Encode()) // in order
+	plain, _ := url.QueryUnescape(values.Encode()) // sorted by name
 	values.Set("auth_signature", sign(a.Secret, method+"\n"+path+"\n"+plain))
 	return values.Encode()
 }
@@ -43,7 +44,7 @@ func (n *node) answer(r *http.Request) (status int, body string) {
 	return response.StatusCode, strings.TrimSpace(string(content))
 }
 
-// backend returns the official library as a backend of an app.
+// backend returns a client of the official library for backends.
 func (n *node) backend(a App) *official.Client {
 	n.t.Cleanup(http.DefaultClient.CloseIdleConnections)
 	return &official.Client{AppID: a.ID, Key: a.Key, Secret: a.Secret, Host: n.host(), HTTPClient: http.DefaultClient}
@@ -158,7 +159,7 @@ func TestAPI_Refuses(t *testing.T) {
 	}
 }
 
-// The body is what was signed: its digest is part of the query.
+// The query contains the digest of the body, so the signature covers the body, too.
 func TestAPI_AnotherBodyThanWasSignedIsRefused(t *testing.T) {
 	n := startNode(t, gateway.Config{})
 	const signed, sent = `{"name":"e","channel":"c","data":"1"}`, `{"name":"e","channel":"c","data":"2"}`
@@ -199,8 +200,8 @@ func TestAPI_IsUnavailableWithoutTheBroker(t *testing.T) {
 	}
 }
 
-// A body is read no further than the first item too many: what it costs does not grow
-// with what follows.
+// Decoding stops at the first item beyond the maximum, so the cost does not grow with the
+// rest of the body.
 func TestDecode_StopsAtTheFirstItemTooMany(t *testing.T) {
 	list := func(item string) []byte { return []byte("[" + item + strings.Repeat(","+item, 50_000) + "]") }
 	for name, decode := range map[string]func() error{

@@ -21,8 +21,8 @@ import (
 	"tidegate/gateway/gatewaytest"
 )
 
-// haproxyConfig has each request go to another node than the one before; where it is
-// said, no WebSocket passes. Descriptor 3 is its listener.
+// haproxyConfig sends consecutive requests to different nodes. An optional line refuses
+// WebSockets. The listener is file descriptor 3.
 const haproxyConfig = `
 defaults
     mode http
@@ -58,7 +58,7 @@ func startHAProxy(t *testing.T, nodes []*node, rule string) (host string) {
 	balancer.ExtraFiles, balancer.Stdout, balancer.Stderr = []*os.File{socket}, &log, &log
 	must(t, balancer.Start())
 	t.Cleanup(func() {
-		_ = balancer.Process.Signal(syscall.SIGTERM) // it may have ended
+		_ = balancer.Process.Signal(syscall.SIGTERM) // it may have ended already
 		_ = balancer.Wait()
 		if t.Failed() {
 			t.Log(log.String())
@@ -67,8 +67,8 @@ func startHAProxy(t *testing.T, nodes []*node, rule string) (host string) {
 	return listener.Addr().String()
 }
 
-// startSite serves an application: a page that loads the official library, and where
-// that has its subscriptions signed.
+// startSite serves an application: a page that loads the official library, and the endpoint
+// that signs its subscriptions.
 func startSite(t *testing.T, library string) (url string) {
 	t.Helper()
 	mux := http.NewServeMux()
@@ -86,8 +86,8 @@ func startSite(t *testing.T, library string) (url string) {
 	return site.URL
 }
 
-// chat is two clients in a page: one says something long, again and again, until a
-// stream has been too long for the library, and the other one hears all of it.
+// chat runs two clients in a page. One sends long events until the library has replaced a
+// stream that became too long; the other must receive all of them.
 const chat = `(async () => {
 	const [host, port] = %q.split(":")
 	const make = () => new Pusher(%q, {
@@ -118,7 +118,7 @@ const chat = `(async () => {
 	return [heard, String(still) === String(connected), ...how].join(" ")
 })()`
 
-// A page of another origin, through HAProxy, with two nodes.
+// The page is of another origin and connects through HAProxy to two nodes.
 func TestBrowser_ChatsWithTheWebSocketOpenAndBlocked(t *testing.T) {
 	library := filepath.Join(officialPackages(t), "node_modules/pusher-js/dist/web/pusher.js")
 	nodes, _ := startPair(t, gateway.Config{})

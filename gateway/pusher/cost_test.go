@@ -16,14 +16,14 @@ import (
 	"tidegate/gateway/websocket"
 )
 
-// audience is sessions whose connections swallow what they are written.
+// audience is a group of sessions whose connections discard all frames.
 type audience struct {
 	n    *node
-	left atomic.Int64  // frames that are still to come
-	all  chan struct{} // told when they have come
+	left atomic.Int64  // number of frames still to come
+	all  chan struct{} // receives a value when all have come
 }
 
-// swallower is a connection of an audience.
+// swallower is a connection of an audience. It counts frames and discards them.
 type swallower struct{ of *audience }
 
 func (c swallower) Write(frames [][]byte, _ time.Duration) ([][]byte, error) {
@@ -35,7 +35,7 @@ func (c swallower) Write(frames [][]byte, _ time.Duration) ([][]byte, error) {
 func (swallower) Heard() time.Time             { return time.Now() }
 func (swallower) Close(gateway.Reason, []byte) {}
 
-// greetings make a session of each protocol whose cost is compared.
+// greetings returns the Hello of each protocol whose cost is compared.
 func (n *node) greetings() map[string]func() gateway.Hello {
 	app, _ := n.apps.byID(shop.ID)
 	return map[string]func() gateway.Hello{
@@ -44,11 +44,11 @@ func (n *node) greetings() map[string]func() gateway.Hello {
 	}
 }
 
-// seat puts so many sessions of one protocol on a channel.
+// seat subscribes that many sessions of one protocol to a channel.
 func (n *node) seat(greet func() gateway.Hello, sessions int, channel string) *audience {
 	n.t.Helper()
 	a := &audience{n: n, all: make(chan struct{}, 1)}
-	const opening = 2 // the welcome, and that it is subscribed
+	const opening = 2 // the welcome and the confirmed subscription
 	a.left.Store(int64(opening * sessions))
 	for range sessions {
 		hello := greet()
@@ -71,7 +71,7 @@ func (a *audience) await() {
 	}
 }
 
-// tell publishes, and returns when so many frames have been written.
+// tell publishes a message and returns when that many frames have been written.
 func (a *audience) tell(channel string, frames int) {
 	a.left.Store(int64(frames))
 	app, _ := a.n.apps.byID(shop.ID)
@@ -91,9 +91,9 @@ func startCostly(t testing.TB) *node {
 	})
 }
 
-// One operation is a publication that all sessions of its channel have been written: by
-// turns to native clients and to Pusher's, so that whatever else the machine does falls
-// on both. A Pusher client must not take more than 1.1 times what a native one takes.
+// One operation publishes a message and waits until it is written to all sessions of the
+// channel. Native and Pusher clients take turns, so that other load on the machine affects
+// both. A Pusher client must not cost more than 1.1 times as much as a native one.
 func BenchmarkDelivery(b *testing.B) {
 	const sessions = 1000
 	n := startCostly(b)
@@ -119,7 +119,7 @@ func median(values []float64) float64 {
 	return values[len(values)/2]
 }
 
-// A Pusher client must not take more than 1.2 times the memory of a native one.
+// A Pusher client must not use more than 1.2 times the memory of a native one.
 func TestSession_TakesLittleMoreMemoryThanANativeOne(t *testing.T) {
 	const sessions, most = 5000, 1.2
 	taken := map[string]float64{}

@@ -14,7 +14,7 @@ import (
 	"tidegate/gateway"
 )
 
-// counted is what nodes were told, of whom one may be slow.
+// counted records the counts that were sent to nodes. One node may be slow.
 type counted struct {
 	mu    sync.Mutex
 	slow  string
@@ -48,7 +48,7 @@ func of(channel string, sessions int) gateway.Notice {
 	return gateway.Notice{Event: gateway.OnSessionsChanged, Channel: channel, Sessions: sessions}
 }
 
-// A node that is slow to answer holds nobody up, and has nobody told twice.
+// A slow node must not delay the others, nor cause counts to be sent to them twice.
 func TestCounter_TellsEachNodeOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told counted
@@ -80,7 +80,7 @@ func TestCounter_TellsEachNodeOnce(t *testing.T) {
 
 		told.slow = "b"
 		takes(true, line, "a [x:4 y:1]", "c [x:4 y:1]")
-		time.Sleep(toldLasts) // another node may have told meanwhile
+		time.Sleep(toldLasts) // meanwhile another node may have sent counts
 		takes(true, line, "a [x:4 y:1]", "c [x:4 y:1]")
 		alive = alive[:1]
 		takes(false, line)

@@ -15,10 +15,10 @@ import (
 	"tidegate/gateway"
 )
 
-// framework is an application with the guide's lines for it.
+// framework is an application that contains the guide's lines for a framework.
 type framework struct {
 	name, language, beginning string
-	local                     []string // what of the lines is replaced, and by what: the test's HOST and PORT
+	local                     []string // pairs of a text in the lines and its replacement: the test's HOST and PORT
 	command                   []string
 }
 
@@ -30,9 +30,9 @@ var frameworks = []framework{
 		[]string{"/usr/bin/python3", "testdata/frameworks/django_application.py"}},
 }
 
-// The guide's lines in applications of these frameworks, with the official libraries, which
-// are checked out into folders of their names in PUSHER_LIBRARIES: pusher-http-php,
-// pusher-http-ruby, pusher-signature and pusher-http-python. Debian has what they need:
+// The test runs the guide's lines in applications of these frameworks, with the official
+// libraries. PUSHER_LIBRARIES is a folder with their checkouts: pusher-http-php,
+// pusher-http-ruby, pusher-signature and pusher-http-python. Debian has the dependencies:
 // php-laravel-framework and php-guzzlehttp-guzzle, ruby-rails, ruby-httpclient and
 // ruby-multi-json, python3-django, python3-requests and python3-nacl.
 func TestFrameworks_PublishAndAuthorize(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 	"tidegate/gateway"
 )
 
-// guided returns the code in the guide that is fenced as of a language and begins so.
+// guided returns the guide's code block in a language that starts with beginning.
 func guided(t *testing.T, language, beginning string) string {
 	t.Helper()
 	guide, err := os.ReadFile("README.md")
@@ -25,10 +25,10 @@ func guided(t *testing.T, language, beginning string) string {
 	return beginning + code
 }
 
-// snippet is code of the guide, and what is said in its language to have it authorize.
+// snippet is a code block of the guide, with a line to append that calls its authorize.
 type snippet struct {
 	language, beginning, authorize string
-	command                        []string // that runs a file
+	command                        []string // the command to run a file with
 }
 
 var snippets = []snippet{
@@ -38,8 +38,8 @@ var snippets = []snippet{
 	{"python", "import", `print("\n" + authorize(key, secret, os.environ["SOCKET"], os.environ["CHANNEL"], os.environ["DATA"] or None), end="")`, []string{"python3"}},
 }
 
-// run returns what the guide's code prints: how its request was answered, and how it
-// answers for a subscription.
+// run runs the guide's code and returns what it prints: the answer to its request, and the
+// result of authorize for a subscription.
 func (s *snippet) run(t *testing.T, n *node, socket, channel, data string) (answer, authorized string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "snippet."+s.language)
@@ -55,7 +55,7 @@ func (s *snippet) run(t *testing.T, n *node, socket, channel, data string) (answ
 	return answer, authorized
 }
 
-// The guide's ways to sign by hand.
+// The guide shows how to sign without a library.
 func TestGuide_SignsByHand(t *testing.T) {
 	for _, s := range snippets {
 		t.Run(s.language, func(t *testing.T) {
@@ -87,7 +87,7 @@ func TestGuide_SignsByHand(t *testing.T) {
 	}
 }
 
-// The lines for frameworks, which the tests do not have, are at least of their languages.
+// Without the frameworks, the test can only check the syntax of the guide's lines for them.
 func TestGuide_LinesForFrameworksCanBeParsed(t *testing.T) {
 	for _, c := range []struct {
 		language, beginning, before, after string

@@ -9,9 +9,9 @@ import (
 	"tidegate/gateway"
 )
 
-// A loss that can be repaired is not seen. One that cannot be is told in the one way that
-// clients understand: come back, and subscribe anew; then a cache channel has the last
-// event again.
+// Clients do not notice a loss that can be repaired. Any other loss closes the connection,
+// which is the only way to tell a Pusher client. It reconnects and subscribes again, and a
+// cache channel sends the last event again.
 func TestLoss_IsRepairedOrEndsTheConnection(t *testing.T) {
 	server := brokertest.StartRedis(t)
 	way := brokertest.LayWay(t, server.Addr)

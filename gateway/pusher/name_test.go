@@ -21,14 +21,14 @@ func TestCheckName(t *testing.T) {
 	}
 }
 
-// oddUsers are the ids of none: with characters that are not seen one would pass for another.
+// oddUsers lists invalid user ids. Invisible characters would make one id look like another.
 var oddUsers = []string{
 	"", "a b", "a\tb", "a\nb", "a\u0000b", "a\u0007b", "a\u007fb", "a\u00a0b", "a\u2028b", "a\u200bb", "a\u200db", "a\u2060b", "a\ufeffb",
 	"a\u202eb", "a\u2066b", "a\u061cb", "a\u115fb", "a\u3164b", "a\ufe0fb", "a\U000e0041b", strings.Repeat("x", 129),
 }
 
-// What a client or a backend names a channel or a user is refused where it is none, and
-// the connection goes on.
+// Invalid names of channels and users are refused, from clients and from backends, and the
+// connection stays open.
 func TestNames_ThatAreNoneAreRefused(t *testing.T) {
 	watching := shop
 	watching.Watchlists = true
@@ -55,7 +55,7 @@ func TestNames_ThatAreNoneAreRefused(t *testing.T) {
 		if name != "@alice" && name != "" {
 			refuses(what, "pusher:subscription_error")
 		} else {
-			refuses(what, "pusher_internal:subscription_succeeded") // behind a prefix it is a name
+			refuses(what, "pusher_internal:subscription_succeeded") // valid after a prefix
 		}
 		say("client-x", nil, name)
 		refuses(what, "pusher:error")
@@ -80,7 +80,7 @@ func TestNames_ThatAreNoneAreRefused(t *testing.T) {
 }
 
 func TestKindsOfChannels(t *testing.T) {
-	for name, want := range map[string][3]bool{ // signed, presence, cache
+	for name, want := range map[string][3]bool{ // isSigned, isPresence, isCache
 		"news": {}, "privateer": {}, "cached": {}, "cache": {},
 		"private-x": {true, false, false}, "presence-x": {true, true, false}, "private-encrypted-x": {true, false, false},
 		"cache-x": {false, false, true}, "private-cache-x": {true, false, true}, "presence-cache-x": {true, true, true},

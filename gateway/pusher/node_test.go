@@ -22,13 +22,13 @@ import (
 	"tidegate/gateway/websocket"
 )
 
-// patience is how long these tests wait for what must happen.
+// patience is how long these tests wait for an expected event before they fail.
 const patience = 30 * time.Second
 
 // shop is the app that most tests use.
 var shop = App{ID: "3", Key: documented.Key, Secret: documented.Secret}
 
-// pusherRules are those that the guide gives.
+// pusherRules are the rules from the guide.
 func pusherRules() rules.List {
 	return rules.List{
 		{Match: "presence-cache-*", Subscribe: rules.Token, Publish: rules.Subscribers, Presence: true, JoinLeave: true, HistorySize: 1, HistoryTTL: 30 * time.Minute},
@@ -41,7 +41,7 @@ func pusherRules() rules.List {
 	}
 }
 
-// node is a running gateway behind a real HTTP server.
+// node is a running gateway with a real HTTP server.
 type node struct {
 	*gateway.Gateway
 	t         testing.TB
@@ -52,8 +52,8 @@ type node struct {
 	stop      func()
 }
 
-// startNode runs a gateway until the test ends. Fields of c that are not set get what
-// a test needs.
+// startNode runs a gateway until the test ends. Fields of c that are not set get defaults
+// for tests.
 func startNode(t testing.TB, c gateway.Config, apps ...App) *node {
 	t.Helper()
 	if c.Broker == nil {
@@ -105,8 +105,8 @@ func (n *node) run() {
 	})
 }
 
-// startPair runs two nodes of one gateway behind a balancer that gives each the next
-// request, and returns the balancer's address.
+// startPair runs two nodes of one gateway behind a load balancer that sends requests to them
+// in turn. It returns the nodes and the balancer's address.
 func startPair(t testing.TB, c gateway.Config, apps ...App) (nodes []*node, host string) {
 	t.Helper()
 	server := brokertest.StartRedis(t)

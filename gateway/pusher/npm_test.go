@@ -10,7 +10,7 @@ import (
 	"tidegate/gateway"
 )
 
-// officialPackages returns a folder with our scripts and what they import, from npm.
+// officialPackages returns a folder with our scripts and the npm packages that they import.
 func officialPackages(t testing.TB) string {
 	t.Helper()
 	npm, folder := brokertest.FindProgram(t, "npm"), filepath.Join(t.TempDir(), "official")
@@ -23,7 +23,7 @@ func officialPackages(t testing.TB) string {
 	return folder
 }
 
-// runOfficial runs a script of ours with the official libraries against a gateway.
+// runOfficial runs one of our scripts with the official libraries against a gateway.
 func runOfficial(t *testing.T, folder, host, script string, env ...string) {
 	t.Helper()
 	test := exec.CommandContext(t.Context(), brokertest.FindProgram(t, "node", "nodejs"), "--test", "--test-timeout=120000", script)
@@ -34,8 +34,8 @@ func runOfficial(t *testing.T, folder, host, script string, env ...string) {
 	}
 }
 
-// The official libraries of browsers and of backends, as npm has them; each request of
-// theirs comes to another one of two nodes than the one before.
+// The test runs the official libraries for browsers and backends from npm. Their consecutive
+// requests go to different nodes.
 func TestOfficial_PusherJSAndPusher(t *testing.T) {
 	folder := officialPackages(t)
 	for _, transport := range []string{"ws", "xhr_streaming", "xhr_polling"} {

@@ -11,13 +11,13 @@ import (
 	"github.com/coder/websocket"
 )
 
-// peer is a client that speaks frames of JSON over a WebSocket.
+// peer is a client that exchanges JSON frames over a WebSocket.
 type peer struct {
 	t    testing.TB
 	conn *websocket.Conn
 }
 
-// frame is one of any protocol.
+// frame is a JSON frame of any protocol.
 type frame map[string]any
 
 func (f frame) text(name string) string {
@@ -34,7 +34,7 @@ func (n *node) dial(path string) *peer {
 	if err != nil {
 		n.t.Fatalf("dial %s: %v (%v)", path, err, response)
 	}
-	n.t.Cleanup(func() { _ = conn.CloseNow() }) // it may be closed
+	n.t.Cleanup(func() { _ = conn.CloseNow() }) // it may be closed already
 	return &peer{n.t, conn}
 }
 
@@ -47,7 +47,7 @@ func (p *peer) say(text string) {
 	}
 }
 
-// hear returns the next frame as it came.
+// hear returns the next frame unchanged.
 func (p *peer) hear() string {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -59,7 +59,7 @@ func (p *peer) hear() string {
 	return string(data)
 }
 
-// finds returns the next frame in which a member has a value, and passes over others.
+// finds returns the next frame whose member has the given value. It skips other frames.
 func (p *peer) finds(name, value string) frame {
 	p.t.Helper()
 	for {
@@ -74,7 +74,7 @@ func (p *peer) finds(name, value string) frame {
 	}
 }
 
-// isClosed waits until the connection ends, and returns how.
+// isClosed waits until the connection ends and returns how it ended.
 func (p *peer) isClosed() websocket.CloseError {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -91,7 +91,7 @@ func (p *peer) isClosed() websocket.CloseError {
 	}
 }
 
-// native connects a native client that is subscribed to a channel.
+// native connects a native client and subscribes it to a channel.
 func (n *node) native(channel string) *peer {
 	n.t.Helper()
 	p := n.dial("/ws")
@@ -101,7 +101,7 @@ func (n *node) native(channel string) *peer {
 	return p
 }
 
-// request sends a signed request, and returns the status and the body of the answer.
+// request sends a signed request and returns the status and body of the answer.
 func (n *node) request(a App, method, path, query, body string) (status int, answer string) {
 	n.t.Helper()
 	r, err := http.NewRequest(method, n.server.URL+path+"?"+signedQuery(a, method, path, query, body), strings.NewReader(body))

@@ -18,7 +18,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// spoken is what the clients of an app speak.
+// spoken returns the protocol of an app's clients.
 func spoken(a App) Protocol {
 	var apps Apps
 	if err := apps.Set([]App{a}); err != nil {
@@ -33,8 +33,8 @@ const (
 	saidFile  = "testdata/said.golden"
 )
 
-// TestProtocol_HearsCommands reads the frames of heard.golden, each on a line that
-// begins with "> ", and compares what they mean with the line below.
+// TestProtocol_HearsCommands decodes the frames of heard.golden, each on a line that begins
+// with "> ", and compares the commands with the line below.
 func TestProtocol_HearsCommands(t *testing.T) {
 	golden := readGolden(t, heardFile)
 	p := spoken(App{ID: "1", Key: "k", Secret: "s", Prefix: "shop:"})
@@ -66,8 +66,8 @@ func meaning(t *testing.T, p Protocol, frame string) string {
 	return name + fmt.Sprintf("%+v", commands[0])
 }
 
-// TestProtocol_SaysEvents also holds what is said to JSON, and data to a string of JSON
-// where Pusher's servers have one.
+// TestProtocol_SaysEvents also checks that frames are valid JSON, and that data is a string
+// of JSON where Pusher's servers send one.
 func TestProtocol_SaysEvents(t *testing.T) {
 	p := spoken(App{ID: "1", Key: "k", Secret: "s", Prefix: "shop:", SubscriptionCounts: true})
 	var got strings.Builder
@@ -115,9 +115,9 @@ func everyEvent() []gateway.Event {
 		gateway.Subscribed{ID: answered, Channel: "shop:presence-x", Members: []gateway.Member{
 			{User: anna, Info: named}, {User: "shop:bob"}, {User: "shop:bob", Session: "5.6"}, {},
 		}},
-		gateway.Subscribed{Channel: "#online:" + anna, Unseen: true}, // nobody is there
+		gateway.Subscribed{Channel: "#online:" + anna, Unseen: true}, // has no members
 		gateway.Subscribed{Channel: "#online:" + anna, Unseen: true, Members: []gateway.Member{{User: "shop:mallory"}, {User: anna}}},
-		gateway.Subscribed{Channel: "#online:" + anna, Members: []gateway.Member{{User: anna}}}, // anna herself
+		gateway.Subscribed{Channel: "#online:" + anna, Members: []gateway.Member{{User: anna}}}, // sent to anna's own connection
 		gateway.Join{Channel: "#online:" + anna, User: anna}, gateway.Leave{Channel: "#online:" + anna, User: anna},
 		gateway.Join{Channel: "#online:" + anna, User: "shop:mallory"}, gateway.Leave{Channel: "#online:" + anna, User: "shop:mallory"},
 		gateway.Message{Message: &broker.Message{Channel: "#online:" + anna, Payload: []byte("1"), User: anna}},
@@ -182,7 +182,7 @@ func TestProtocol_FarewellSaysWhetherToComeBack(t *testing.T) {
 	}
 }
 
-// What an app's clients speak ends with the app.
+// When an app is removed, its protocol ends the sessions of its clients.
 func TestProtocol_AnAppThatIsGoneEndsItsSessions(t *testing.T) {
 	p := spoken(shop)
 	p.app.settings.Store(nil)
@@ -194,8 +194,8 @@ func TestProtocol_AnAppThatIsGoneEndsItsSessions(t *testing.T) {
 	}
 }
 
-// FuzzDecode checks that any frame is understood or said not to be, that a publish is
-// what was sent, and that nothing is kept of the frame's memory.
+// FuzzDecode checks that any frame is decoded or reported as malformed, that a publish
+// contains what was sent, and that no command refers to the frame's memory.
 func FuzzDecode(f *testing.F) {
 	for line := range strings.Lines(readGolden(f, heardFile)) {
 		if frame, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "> "); ok {
@@ -232,13 +232,13 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// fuzzLined has a frame come by a fallback transport, as what it carries and as it is.
+// fuzzLined decodes sent as a frame of a fallback transport, and as an event inside of one.
 func fuzzLined(t *testing.T, p Protocol, sent []byte) {
 	l := lined{p}
 	if _, err := l.Decode(gateway.Frame{Data: sent}); err != nil && !errors.Is(err, gateway.InvalidData) {
 		t.Fatalf("%q: %v", sent, err)
 	}
-	list, _ := json.Marshal([]string{string(sent)}) // it cannot fail
+	list, _ := json.Marshal([]string{string(sent)}) // cannot fail
 	if commands, err := l.Decode(gateway.Frame{Data: list}); err != nil || len(commands) > 1 {
 		t.Fatalf("%q: %v, %v", list, commands, err)
 	}

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// The vectors of Pusher's documentation.
+// The test vectors are from Pusher's documentation.
 var documented = App{ID: "3", Key: "278d425bdf160c739803", Secret: "7ad3773142a6692b25b8"}
 
 const documentedSocket = "1234.1234"
@@ -56,7 +56,7 @@ func TestApp_ChecksRequests(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(url.Values)
 		at     time.Duration
-		want   string // begins what is wrong
+		want   string // prefix of the expected problem
 	}{
 		"as documented":      {change: func(url.Values) {}},
 		"600 seconds late":   {change: func(url.Values) {}, at: 600 * time.Second},
@@ -107,7 +107,7 @@ func TestCheckBody(t *testing.T) {
 	}
 }
 
-// A signature must cost no more than 10 µs.
+// Verifying a signature must take no more than 10 µs.
 func BenchmarkVerify(b *testing.B) {
 	b.Run("subscription", func(b *testing.B) {
 		auth := documented.Key + ":31935e7d86dba64c2a90aed31fdc61869f9b22ba9d8863bba239c03ca481bc80"

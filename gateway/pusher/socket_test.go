@@ -13,7 +13,7 @@ import (
 	"tidegate/gateway"
 )
 
-// connect returns a client of an app that is connected, and its socket id.
+// connect connects a client of an app and returns it with its socket id.
 func (n *node) connect(a App) (p *peer, socket string) {
 	n.t.Helper()
 	p = n.dial("/app/" + a.Key + "?protocol=7&client=js&version=8.6.0&flash=false")
@@ -26,7 +26,7 @@ func (n *node) connect(a App) (p *peer, socket string) {
 	return p, socket
 }
 
-// join subscribes with the signature of the app's backend.
+// join subscribes with a signature from the app's backend.
 func (p *peer) join(a App, socket, channel, data string) {
 	p.t.Helper()
 	auth := a.Key + ":" + sign(a.Secret, subscriptionText(socket, channel, data))
@@ -70,7 +70,7 @@ func TestSocket_NodeWithoutRoomAsksClientsToComeBackLater(t *testing.T) {
 	if closed := n.dial("/app/" + shop.Key + "?protocol=7").isClosed(); closed.Code != overCapacity {
 		t.Errorf("closed with %d %q", closed.Code, closed.Reason)
 	}
-	_ = first.conn.CloseNow() // it was open
+	_ = first.conn.CloseNow() // it is open
 	brokertest.Eventually(t, "the app has no connection", func() bool {
 		app, _ := n.apps.byID(shop.ID)
 		return app.connections.Load() == 0
@@ -78,7 +78,8 @@ func TestSocket_NodeWithoutRoomAsksClientsToComeBackLater(t *testing.T) {
 	n.connect(shop)
 }
 
-// A client that does not answer is sent away by the code for that, and no other one.
+// The connection of a client that does not answer pings is closed with exactly the code for
+// that.
 func TestSocket_SilentClientHasNotPonged(t *testing.T) {
 	t.Parallel()
 	n := startNode(t, gateway.Config{Ping: 4 * time.Second})
@@ -104,7 +105,7 @@ func TestSocket_SilentClientHasNotPonged(t *testing.T) {
 	}
 }
 
-// An app that is changed keeps its connections; what is set anew holds for later ones.
+// Changing an app's settings keeps its connections. The new settings apply to later ones.
 func TestSocket_LimitsChangeWithTheApps(t *testing.T) {
 	n := startNode(t, gateway.Config{})
 	n.connect(shop)
@@ -166,7 +167,7 @@ func TestSocket_AnswersAndErrors(t *testing.T) {
 	}
 }
 
-// A signature is good for one socket, one channel and one user alone.
+// A signature is valid for exactly one socket, one channel and one user.
 func TestSocket_SignaturesAreNotTransferable(t *testing.T) {
 	n := startNode(t, gateway.Config{})
 	_, other := n.connect(shop)

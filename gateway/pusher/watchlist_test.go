@@ -10,14 +10,14 @@ import (
 	"tidegate/gateway"
 )
 
-// watching is the app that tells who is online.
+// watching is an app with watchlists enabled.
 func watching() App {
 	app := shop
 	app.Watchlists = true
 	return app
 }
 
-// signsIn sends a sign-in with the signature of the app's backend.
+// signsIn sends a sign-in with a signature from the app's backend.
 func (p *peer) signsIn(a App, socket, user string, watchlist ...string) {
 	p.t.Helper()
 	data, _ := json.Marshal(map[string]any{"id": user, "watchlist": watchlist})
@@ -38,10 +38,10 @@ func TestOfficial_Watchlists(t *testing.T) {
 	runOfficial(t, folder, host, "watchlist.test.mjs")
 }
 
-// Those whom a connection watches take nothing from how many channels it may have.
+// Watched users do not count toward a connection's maximum number of channels.
 func TestWatchlist_IsBounded(t *testing.T) {
 	limits := gateway.DefaultLimits()
-	limits.ChannelsPerSession = 3 // two are the user's: personal, and online
+	limits.ChannelsPerSession = 3 // two are taken: the user's personal and online channels
 	n := startNode(t, gateway.Config{Limits: limits}, watching())
 	p, socket := n.connect(shop)
 	p.signsIn(shop, socket, "alice", many(101)...)
@@ -69,7 +69,7 @@ func TestWatchlist_HasItsRate(t *testing.T) {
 	limits.CommandsPerSecond = 20
 	n := startNode(t, gateway.Config{Limits: limits}, watching())
 	p, socket := n.connect(shop)
-	for range 100 { // with 100 users each: they cost 1100 commands
+	for range 100 { // each watches 100 users; together they cost 1100 commands
 		p.signsIn(shop, socket, "alice", many(100)...)
 	}
 	if f := p.finds("event", "pusher:error"); fmt.Sprint(f["data"].(map[string]any)["code"]) != "4301" {
@@ -77,7 +77,7 @@ func TestWatchlist_HasItsRate(t *testing.T) {
 	}
 }
 
-// Only the server puts a connection on the channel of who is online, and takes it off.
+// Only the server can subscribe a connection to an online channel or unsubscribe it.
 func TestWatchlist_NobodyHidesOrListensIn(t *testing.T) {
 	n := startNode(t, gateway.Config{}, watching())
 	p, socket := n.connect(shop)
@@ -104,7 +104,7 @@ func TestWatchlist_NobodyHidesOrListensIn(t *testing.T) {
 	}
 }
 
-// Without the app's setting nobody is told, and Redis has nothing to keep.
+// If the app has not enabled watchlists, nobody is told and nothing is stored in Redis.
 func TestWatchlist_IsOffUnlessTheAppSaysSo(t *testing.T) {
 	n := startNode(t, gateway.Config{})
 	p, socket := n.connect(shop)

@@ -24,18 +24,18 @@ import (
 	"tidegate/gateway/webhook"
 )
 
-// hooked is the backend of an app that is told what happens.
+// hooked is an app's backend that receives webhooks.
 type hooked struct {
 	t      testing.TB
 	server *httptest.Server
 
 	// Guarded by mu.
 	mu       sync.Mutex
-	refuses  int // so many requests first
+	refuses  int // number of requests to refuse first
 	requests []hookRequest
 }
 
-// hookRequest is one that was taken.
+// hookRequest is a request that was accepted.
 type hookRequest struct {
 	Header http.Header `json:"headers"`
 	Body   string      `json:"body"`
@@ -66,7 +66,7 @@ func (h *hooked) taken() []hookRequest {
 	return append([]hookRequest(nil), h.requests...)
 }
 
-// events are all that were told, as the official library of Go backends reads them.
+// events returns all events received, parsed by the official library for Go backends.
 func (h *hooked) events() (all []official.WebhookEvent) {
 	h.t.Helper()
 	client := official.Client{AppID: shop.ID, Key: shop.Key, Secret: shop.Secret}
@@ -92,7 +92,7 @@ func (h *hooked) hears(want official.WebhookEvent) {
 	})
 }
 
-// tellsOf has a node tell an app's backend what happens.
+// tellsOf makes a node send webhooks to the app's backend.
 func (n *node) tellsOf(apps ...App) {
 	n.t.Helper()
 	must(n.t, n.apps.Set(apps))
@@ -103,7 +103,7 @@ func (n *node) tellsOf(apps ...App) {
 
 func TestWebhooks_TellWhatHappensInPushersForm(t *testing.T) {
 	backend := startHooked(t)
-	backend.refuses = 1 // what is not taken is told again
+	backend.refuses = 1 // refused events must be sent again
 	n := startNode(t, gateway.Config{PresenceLinger: time.Millisecond})
 	app := shop
 	app.Webhooks = []Webhook{{URL: backend.server.URL}}
@@ -130,7 +130,7 @@ func TestWebhooks_TellWhatHappensInPushersForm(t *testing.T) {
 	backend.isValidToNode()
 }
 
-// isValidToNode has the official library of Node's backends check all requests.
+// isValidToNode checks all requests with the official library for Node backends.
 func (h *hooked) isValidToNode() {
 	h.t.Helper()
 	folder := officialPackages(h.t)
@@ -147,7 +147,7 @@ func (h *hooked) isValidToNode() {
 	}
 }
 
-// Each backend is told of its own app's channels, and of what it wants.
+// Each backend receives only events of its own app's channels, and only those it wants.
 func TestWebhooks_AreOfOneApp(t *testing.T) {
 	ours, theirs := startHooked(t), startHooked(t)
 	n := startNode(t, gateway.Config{})

@@ -10,7 +10,8 @@ import (
 	"tidegate/gateway/internal/rates"
 )
 
-// Whoever passes on may find that there is nothing when the box has been stopped.
+// The goroutine that passes on may call next after the box has been stopped. That must not
+// restart the timer.
 func TestBox_ThatIsStoppedExpiresNoMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		expired := false
@@ -25,7 +26,7 @@ func TestBox_ThatIsStoppedExpiresNoMore(t *testing.T) {
 	})
 }
 
-// space is room for so many bytes.
+// space is a room of a fixed number of bytes.
 type space struct{ most, taken int }
 
 func (s *space) Hold(_ *rates.Bucket, n int) error {
@@ -62,7 +63,7 @@ func TestBox_HoldsOfTheNodesRoomWhatItHas(t *testing.T) {
 	}
 }
 
-// A client that asks for nothing any more: what waits for it is dropped, and takes no room.
+// If a client no longer asks, what waits for it is dropped and its room returned.
 func TestBox_ThatIsEmptiedHoldsNothing(t *testing.T) {
 	all := &space{most: 3 * boxBytes}
 	b := newBox(all, nil, func() {}, func() {})

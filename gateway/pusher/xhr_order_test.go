@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// newOrder returns an order, and what it has passed on.
+// newOrder returns an order and a function that returns what it has passed on.
 func newOrder() (o *order, passed func() string) {
 	var list []string
 	o = &order{patience: orderPatience, room: &space{most: 1 << 20}, pass: func(frame []byte) { list = append(list, string(frame)) }}
@@ -47,7 +47,7 @@ func TestOrder_DoesNotWaitForLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o, passed := newOrder()
 		o.says(1)
-		for number := uint64(3); number <= 7; number += 2 { // the others are another client's
+		for number := uint64(3); number <= 7; number += 2 { // the other numbers belong to another client
 			o.says(number)
 			if got := passed(); strings.Contains(got, fmt.Sprint(number)) {
 				t.Errorf("passed %s at once", got)
@@ -59,7 +59,7 @@ func TestOrder_DoesNotWaitForLong(t *testing.T) {
 		if got := passed(); got != "1 3 5 7 9 11" {
 			t.Errorf("passed %s", got)
 		}
-		o.says(10, 13) // overtaken after all: it is waited again
+		o.says(10, 13) // 10 was overtaken after all, so requests wait again
 		if got := passed(); got != "1 3 5 7 9 11 10" {
 			t.Errorf("passed %s", got)
 		}
@@ -84,7 +84,7 @@ func TestOrder_IsBounded(t *testing.T) {
 	})
 }
 
-// Whatever comes, in whatever order, is passed on once.
+// Every request is passed on exactly once, in whatever order the requests arrive.
 func TestOrder_LosesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for range 200 {
@@ -119,7 +119,7 @@ func TestOrder_HoldsOfTheNodesRoomWhatWaits(t *testing.T) {
 		if all.taken != 3 {
 			t.Errorf("%d bytes are taken, want the 3 that wait", all.taken)
 		}
-		o.says(7) // for which there is no room
+		o.says(7) // there is no room for it
 		if got := passed(); got != "1 3 4 5 7" || all.taken != 0 {
 			t.Errorf("passed %s, and %d bytes are taken", got, all.taken)
 		}

@@ -16,7 +16,8 @@ import (
 	"tidegate/gateway/internal/rates"
 )
 
-// post sends a request of a fallback transport, and returns the answer, to be closed.
+// post sends a request of a fallback transport and returns the answer. The caller must close
+// its body.
 func (n *node) post(ctx context.Context, path, body string) *http.Response {
 	n.t.Helper()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, n.server.URL+"/pusher/app/"+path, strings.NewReader(body))
@@ -30,7 +31,7 @@ func (n *node) post(ctx context.Context, path, body string) *http.Response {
 	return response
 }
 
-// posts returns the status and the body of the answer.
+// posts is like post but returns the status and body of the answer.
 func (n *node) posts(path, body string) (status int, answer string) {
 	n.t.Helper()
 	ctx, cancel := context.WithTimeout(n.t.Context(), patience)
@@ -44,7 +45,7 @@ func (n *node) posts(path, body string) (status int, answer string) {
 	return response.StatusCode, string(text)
 }
 
-// xhr is where a client has a session that is made of requests.
+// xhr returns the path of a client's session on the fallback transports.
 func xhr(key, text, what string) string {
 	return key + "/7/" + text + "/" + what + "?protocol=7&client=js&version=8.6.0"
 }
@@ -77,7 +78,7 @@ func (s *streamed) line() string {
 	return strings.TrimSuffix(line, "\n")
 }
 
-// hears waits for a line with a text in it.
+// hears waits for a line that contains a text.
 func (s *streamed) hears(text string) string {
 	s.t.Helper()
 	for {
@@ -87,7 +88,7 @@ func (s *streamed) hears(text string) string {
 	}
 }
 
-// Whatever node a request comes to, it is of the same session.
+// Requests of one session may go to any node.
 func TestXHR_AnyRequestMayComeToAnyNode(t *testing.T) {
 	nodes, _ := startPair(t, gateway.Config{})
 	a, b := nodes[0], nodes[1]
@@ -115,7 +116,7 @@ func TestXHR_AnyRequestMayComeToAnyNode(t *testing.T) {
 	brokertest.Eventually(t, "the session ends with its stream", func() bool { return a.xhr.stayOf(idAt(a, "alice")) == nil })
 }
 
-// A client may begin a session anew by the same path, while the old one's timer runs.
+// A client may begin a new session under the same path while the old one's timer runs.
 func TestXHR_OldSessionEndsWithoutTheNewOneOfItsPath(t *testing.T) {
 	n := startNode(t, gateway.Config{})
 	open := func() *stay {
@@ -137,7 +138,7 @@ func TestXHR_OldSessionEndsWithoutTheNewOneOfItsPath(t *testing.T) {
 	}
 }
 
-// idAt returns the id of the session that is made of these requests.
+// idAt returns the id of a client's session.
 func idAt(n *node, text string) string {
 	_, settings := n.apps.byKey(shop.Key)
 	r, _ := http.NewRequest(http.MethodPost, "/", nil)
@@ -183,7 +184,7 @@ func TestXHR_SendIsBounded(t *testing.T) {
 	stream := n.streams("alice")
 	for body, want := range map[string]int{
 		strings.Repeat("x", sentBytes(n.Gateway)+1): http.StatusRequestEntityTooLarge,
-		"not JSON": http.StatusNoContent, // the session says so
+		"not JSON": http.StatusNoContent, // the session reports the error
 		"[]":       http.StatusNoContent,
 	} {
 		if status, _ := n.posts(xhr(shop.Key, "alice", "xhr_send"), body); status != want {
@@ -193,7 +194,7 @@ func TestXHR_SendIsBounded(t *testing.T) {
 	stream.hears("list of strings")
 }
 
-// What waits for a client that does not come for it is bounded, and so is how long.
+// What waits for a client that does not poll is bounded in size and time.
 func TestXHR_ClientThatDoesNotAskIsClosed(t *testing.T) {
 	n := startNode(t, gateway.Config{Limits: gateway.Limits{OutboxBytes: 64 << 10, MessageBytes: 64 << 10}})
 	n.posts(xhr(shop.Key, "slow", "xhr"), "")
@@ -217,7 +218,7 @@ func TestXHR_ClientThatDoesNotAskIsClosed(t *testing.T) {
 
 func TestXHR_SessionOfANodeThatEndsComesBackAtOnce(t *testing.T) {
 	for name, end := range map[string]func(home, edge *node){
-		"home": func(home, _ *node) { _ = home.Shutdown(t.Context()) }, // nobody stops it
+		"home": func(home, _ *node) { _ = home.Shutdown(t.Context()) }, // cannot fail: the context is not canceled
 		"edge": func(_, edge *node) { edge.xhr.Drain(t.Context(), time.Millisecond) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -244,7 +245,7 @@ func TestXHR_NewClientGoesToAnotherNodeThanOneThatDrains(t *testing.T) {
 	}
 }
 
-// A client that stayed away for too long is told so by any node that knows where it was.
+// A client that polls too late is told so, by any node that knows its home.
 func TestXHR_ClientThatComesTooLateIsInactive(t *testing.T) {
 	nodes, _ := startPair(t, gateway.Config{})
 	home, edge := nodes[0], nodes[1]
@@ -257,7 +258,7 @@ func TestXHR_ClientThatComesTooLateIsInactive(t *testing.T) {
 	brokertest.Eventually(t, "the session is forgotten with its last word", func() bool { return home.xhr.stayOf(idAt(home, "alice")) == nil })
 }
 
-// A request that overtakes another one, by another node, waits for it.
+// A request that overtakes an earlier one through another node waits for it.
 func TestXHR_WhatIsSaidIsHeardInOrder(t *testing.T) {
 	nodes, _ := startPair(t, gateway.Config{})
 	a, b := nodes[0], nodes[1]
@@ -289,7 +290,7 @@ func TestXHR_WhatIsSaidIsHeardInOrder(t *testing.T) {
 	}
 }
 
-// What finds no room in the session's line is not lost without a word.
+// If the session's queue has no room for a frame, the client is told.
 func TestXHR_TooMuchAtOnceIsTold(t *testing.T) {
 	n := startNode(t, gateway.Config{})
 	n.posts(xhr(shop.Key, "alice", "xhr"), "")
@@ -298,7 +299,7 @@ func TestXHR_TooMuchAtOnceIsTold(t *testing.T) {
 	n.streams("alice").hears(`\"code\":4301`)
 }
 
-// Of two sessions that were begun by one path on two nodes at once one stays.
+// If two nodes open a session for one path at once, only one session remains.
 func TestXHR_OnePathIsOneSession(t *testing.T) {
 	nodes, _ := startPair(t, gateway.Config{})
 	var stays []*stay
@@ -322,8 +323,8 @@ func TestXHR_OnePathIsOneSession(t *testing.T) {
 	}
 }
 
-// Of two first requests that come to one node at once the later one is told to begin anew,
-// and at once; the session of the other goes on.
+// If two first requests of one path reach a node at once, the later one is told to reconnect
+// immediately, and the session of the other continues.
 func TestXHR_OnePathIsOneSessionOnANode(t *testing.T) {
 	n := startNode(t, gateway.Config{})
 	app, settings := n.apps.byKey(shop.Key)
@@ -339,8 +340,8 @@ func TestXHR_OnePathIsOneSessionOnANode(t *testing.T) {
 	}
 }
 
-// A page with several clients: each sees only some of the numbers that the page gives its
-// requests, and all that each says is heard, in order.
+// In a page with several clients, each session sees only some of the page's request numbers.
+// All events of each client must arrive, in order.
 func TestXHR_SeveralClientsOfAPageAreHeard(t *testing.T) {
 	n := startNode(t, gateway.Config{})
 	clients := []string{"alice", "bob", "carol"}
@@ -410,7 +411,7 @@ func TestUnits_AreThoseOfJavaScript(t *testing.T) {
 	}
 }
 
-// opens begins a session, as its first request does.
+// opens opens a session as the first request of a client does.
 func (n *node) opens(text string) *stay {
 	n.t.Helper()
 	app, settings := n.apps.byKey(shop.Key)
@@ -423,7 +424,7 @@ func (n *node) opens(text string) *stay {
 	return n.xhr.stayOf(sessionOf(settings, r))
 }
 
-// Polls cost what other requests do, also those whose session is known.
+// A poll costs as much as any other request, even if its session is known.
 func TestXHR_PollsAreCountedForTheirAddress(t *testing.T) {
 	limits := gateway.DefaultLimits()
 	limits.CommandsPerSecondPerIP = 1
@@ -432,14 +433,14 @@ func TestXHR_PollsAreCountedForTheirAddress(t *testing.T) {
 	for deadline, i := time.Now().Add(patience), 0; !strings.Contains(answer, "commands_per_second_per_ip"); i++ {
 		client := fmt.Sprint("client", i)
 		n.opens(client)
-		_ = n.Budget.Spend(&gateway.Principal{User: "another"}, "127.0.0.1:1", rates.Cost{Commands: 1}) // or there was nothing left
+		_ = n.Budget.Spend(&gateway.Principal{User: "another"}, "127.0.0.1:1", rates.Cost{Commands: 1}) // fails if nothing is left
 		if _, answer = n.posts(xhr(shop.Key, client, "xhr"), ""); time.Now().After(deadline) {
 			t.Fatalf("no poll is refused; the last one is answered %s", answer)
 		}
 	}
 }
 
-// Sessions that are over do not add up while their clients do not come for the last words.
+// Ended sessions do not accumulate if their clients do not ask for the last lines.
 func TestXHR_SessionsThatAreOverAreForgotten(t *testing.T) {
 	n := startNode(t, gateway.Config{})
 	const many = mostOver + 10

@@ -10,7 +10,7 @@ import (
 	"tidegate/gateway/native"
 )
 
-// narrow is a node's room for so many bytes.
+// narrow is a room of a fixed number of bytes.
 type narrow struct{ most, held int }
 
 var errNarrow = errors.New("no room")
@@ -25,7 +25,7 @@ func (r *narrow) Hold(_ *rates.Bucket, n int) error {
 
 func (r *narrow) LetGo(_ *rates.Bucket, n int) { r.held -= n }
 
-// An answer takes of the node's room while it grows, not only when it is whole.
+// An answer takes room while it grows, not only when it is complete.
 func TestCollector_HoldsOfTheNodesRoomWhatItHas(t *testing.T) {
 	at, err := parseCursors([]string{"c"}, "")
 	must(t, err)

@@ -2,8 +2,8 @@ package transport
 
 import "testing"
 
-// A message may come from one channel before another one is joined. The cursor
-// beside it must bring the client back, too.
+// A message may arrive on one channel before another channel is joined. The cursor of that
+// message must be valid, too.
 func TestCursors_APlaceThatIsNotKnownYetIsLeftOut(t *testing.T) {
 	channels := []string{"news", "sport"}
 	c, err := parseCursors(channels, "")

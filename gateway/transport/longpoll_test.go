@@ -32,7 +32,7 @@ func (a *pollAnswer) data() (all []string) {
 	return all
 }
 
-// poll may be called by any goroutine.
+// poll sends one request and returns the answer. It is safe for concurrent use.
 func (n *node) poll(query string) (answer pollAnswer) {
 	n.t.Helper()
 	client := *n.server.Client()
@@ -94,8 +94,8 @@ func TestLongPoll_WaitsForTheNextMessage(t *testing.T) {
 	}
 }
 
-// Who comes from a transport on which each channel has a cursor of its own goes on
-// at all of them.
+// A client that switches from a transport with one cursor per channel resumes on all
+// channels.
 func TestLongPoll_TakesACursorOfEachChannel(t *testing.T) {
 	n := startNode(t, gateway.Config{Rules: historyRules()})
 	news, sport := n.publish("news", `"old"`), n.publish("sport", `"old"`)
@@ -136,8 +136,8 @@ func TestLongPoll_SaysNothingWhenNothingCame(t *testing.T) {
 	n.awaitSessions(0)
 }
 
-// A client that polls again and again gets every message once, in order,
-// whenever it comes.
+// A client that polls repeatedly receives every message once and in order, whatever the time
+// between its polls.
 func TestLongPoll_MissesNothingBetweenTwoRequests(t *testing.T) {
 	n := startNode(t, gateway.Config{Rules: historyRules()})
 	cursor := n.poll("channel=news").Cursor
@@ -178,7 +178,7 @@ func TestLongPoll_TellsWhatIsLost(t *testing.T) {
 			t.Errorf("after %s: answer %d %s", cursor, next.status, next.body)
 		}
 	}
-	// Nothing is left: the next request must not hear of the same loss again.
+	// Nothing is left: the next request must not be told of the same loss again.
 	got := n.poll("channel=empty&wait=60s&cursor=other:1")
 	if len(got.Messages) > 0 || got.Recovered == nil {
 		t.Errorf("an empty channel: answer %d %s", got.status, got.body)
@@ -269,7 +269,7 @@ func TestLongPoll_Refusals(t *testing.T) {
 	}
 }
 
-// Each poll would look like a client that comes and goes.
+// In the metrics, a poll must not count as an opened session.
 func TestLongPoll_IsNoSessionThatWasOpened(t *testing.T) {
 	n := startNode(t, gateway.Config{})
 	for range 3 {

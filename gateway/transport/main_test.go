@@ -8,7 +8,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// must ends the test if there is an error.
+// must fails the test immediately if err is not nil.
 func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {

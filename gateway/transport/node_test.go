@@ -15,10 +15,10 @@ import (
 	"tidegate/metrics"
 )
 
-// patience is how long these tests wait for what must happen.
+// patience is how long these tests wait for an expected event before they fail.
 const patience = 30 * time.Second
 
-// node is a running gateway behind a real HTTP server.
+// node is a running gateway with a real HTTP server.
 type node struct {
 	*gateway.Gateway
 	t       testing.TB
@@ -28,8 +28,8 @@ type node struct {
 	stop    func()
 }
 
-// startNode runs a gateway until the test ends. Fields of c that are not set get
-// what a test needs.
+// startNode runs a gateway until the test ends. Fields of c that are not set get defaults
+// for tests.
 func startNode(t testing.TB, c gateway.Config) *node {
 	t.Helper()
 	n := newNode(t, c)
@@ -59,13 +59,13 @@ func (n *node) awaitSessions(want int) {
 	n.awaitThat(fmt.Sprintf("there are %d sessions", want), func() bool { return n.sessions() == want })
 }
 
-// awaitThat polls, for conditions that nothing announces.
+// awaitThat polls until a condition is true.
 func (n *node) awaitThat(what string, met func() bool) {
 	n.t.Helper()
 	brokertest.Eventually(n.t, what, met)
 }
 
-// publish publishes JSON as a backend. It may be called by any goroutine.
+// publish publishes JSON as a backend. It is safe for concurrent use.
 func (n *node) publish(channel, payload string) broker.Position {
 	n.t.Helper()
 	return n.publishAs(gateway.Publish{Channel: channel, Payload: []byte(payload), Kind: broker.JSON})
@@ -76,15 +76,15 @@ func (n *node) publishAs(p gateway.Publish) broker.Position {
 	return gatewaytest.Publish(n.t, n.Gateway, p)
 }
 
-// sessions returns how many sessions are open, as Prometheus is told.
+// sessions returns the number of open sessions according to the metrics.
 func (n *node) sessions() int { return n.sum("tidegate_sessions") }
 
-// awaitSubscribed waits until the sessions have so many subscriptions: from then on they
-// hear what is published.
+// awaitSubscribed waits until the sessions have that many subscriptions. From then on they
+// receive what is published.
 func (n *node) awaitSubscribed(want int) {
 	n.t.Helper()
 	n.awaitThat(fmt.Sprintf("there are %d subscriptions", want), func() bool { return n.sum("tidegate_subscriptions") == want })
 }
 
-// sum returns the sum of a metric over its labels.
+// sum returns the sum of a metric over all its labels.
 func (n *node) sum(metric string) int { return gatewaytest.Sum(n.t, n.metrics, metric) }

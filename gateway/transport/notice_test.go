@@ -8,8 +8,7 @@ import (
 	"tidegate/gateway"
 )
 
-// A channel's name is 1 to 255 bytes long, and each of its lengths is an ordinary
-// one.
+// A channel's name may have any length from 1 to 255 bytes.
 func TestNotices_CarryChannelsOfEveryLength(t *testing.T) {
 	n := startNode(t, gateway.Config{})
 	for _, length := range []int{1, 127, 128, 252, 253, 254, 255} {

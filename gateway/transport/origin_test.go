@@ -49,7 +49,7 @@ func TestOrigins(t *testing.T) {
 	}
 }
 
-// A page of http is of the same origin only if the request came by http, too.
+// A page from http is of the same origin only if the request came over http, too.
 func TestOrigins_TheSchemeCounts(t *testing.T) {
 	for _, c := range []struct {
 		url, forwarded, origin string

@@ -12,11 +12,11 @@ import (
 	"tidegate/gateway"
 )
 
-// deafClient is the response of a client that reads nothing before it is told to.
+// deafClient is the response to a client that reads nothing until it is told to.
 type deafClient struct {
-	http.ResponseWriter // is not there
+	http.ResponseWriter // nil
 	reads               chan struct{}
-	read                bytes.Buffer // owned by Run until it has ended
+	read                bytes.Buffer // only for Run until that has returned
 }
 
 func newDeafClient() *deafClient { return &deafClient{reads: make(chan struct{})} }
@@ -35,12 +35,12 @@ func (p *Pump) holds() (bytes, capacity int) {
 	return p.held, cap(p.waiting)
 }
 
-// pumped is what a pump of a kind has for a client, and what becomes of it.
+// pumped is a pump with frames to write and the expected result.
 type pumped struct {
 	pump   *Pump
 	frames [][]byte
-	want   string // what the client reads in the end
-	cursor int    // bytes that it may hold beyond PumpBytes
+	want   string // all that the client must read
+	cursor int    // bytes that the pump may hold beyond PumpBytes
 }
 
 func plainPump(c *deafClient) pumped {
@@ -115,7 +115,7 @@ func TestPump_HoldsAFewBytesAndLosesNone(t *testing.T) {
 	}
 }
 
-// TestPump_NothingFollowsHalfAFrame: an event that broke off must not be ended.
+// Nothing may follow an incomplete frame, or the client would take it for a complete event.
 func TestPump_NothingFollowsHalfAFrame(t *testing.T) {
 	client := newDeafClient()
 	close(client.reads)

@@ -36,7 +36,7 @@ func TestRecent_PollAnswersWithTheLastMessages(t *testing.T) {
 			t.Errorf("%s: the cursor brings again %s", query, again.body)
 		}
 	}
-	if got := n.poll("channel=news&recent=4&cursor=" + third); fmt.Sprint(got.data()) != "[4 5]" { // the cursor counts
+	if got := n.poll("channel=news&recent=4&cursor=" + third); fmt.Sprint(got.data()) != "[4 5]" { // the cursor takes precedence
 		t.Errorf("answer %d %s", got.status, got.body)
 	}
 }
@@ -68,7 +68,7 @@ func TestRecent_IsANumber(t *testing.T) {
 	}
 }
 
-// Where nothing has been published yet there is nothing recent, but a place to go on from.
+// On a channel without messages, the answer has no messages but a cursor to continue from.
 func TestRecent_OfNothingIsAPlaceToGoOnFrom(t *testing.T) {
 	n := startNode(t, gateway.Config{Rules: historyRules()})
 	first := n.poll("channel=news&recent=5")

@@ -18,7 +18,7 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// listener reads a stream of events by the letter of the HTML standard.
+// listener reads a stream of events exactly as the HTML standard says.
 type listener struct {
 	t        testing.TB
 	response *http.Response
@@ -29,7 +29,7 @@ type listener struct {
 
 type sseEvent struct{ name, data string }
 
-// listen opens a stream; query is what follows the path.
+// listen opens a stream with the given query.
 func (n *node) listen(query string, header ...string) *listener {
 	n.t.Helper()
 	l := n.tryListen(query, header...)
@@ -55,7 +55,7 @@ func (n *node) tryListen(query string, header ...string) *listener {
 	return &listener{t: n.t, response: response, lines: bufio.NewScanner(response.Body), leave: cancel}
 }
 
-// next returns the next event; false means the end.
+// next returns the next event. ok is false at the end of the stream.
 func (l *listener) next() (event sseEvent, ok bool) {
 	data := ""
 	for l.lines.Scan() {
@@ -91,7 +91,7 @@ func (l *listener) expect(want ...sseEvent) {
 	}
 }
 
-// expectID reads until the stream has told where it stands.
+// expectID reads until the stream has sent an id, and returns it.
 func (l *listener) expectID() string {
 	l.t.Helper()
 	for l.lastID == "" && l.lines.Scan() {
@@ -107,7 +107,7 @@ func (l *listener) expectID() string {
 
 func data(format string, args ...any) sseEvent { return sseEvent{data: fmt.Sprintf(format, args...)} }
 
-// historyRules keep history on every channel but those of the family bare.
+// historyRules keep history on all channels except those that begin with bare:.
 func historyRules() rules.List {
 	bare := rules.Rule{Match: "bare:*", Subscribe: rules.Anyone}
 	return append(rules.List{bare}, rules.Development()...)
@@ -163,7 +163,7 @@ func TestSSE_ResumesWhereItEnded(t *testing.T) {
 	n.listen("channel=news&cursor="+l.lastID).expect(data("2"), data("3"), data("4"))
 }
 
-// A client that has not seen a message yet resumes as well.
+// A client that has not received a message yet can resume, too.
 func TestSSE_ResumesFromItsFirstID(t *testing.T) {
 	n := startNode(t, gateway.Config{Rules: historyRules()})
 	for _, query := range []string{"channel=a", "channel=a&channel=b"} {
@@ -239,7 +239,7 @@ func TestSSE_AStreamWithoutHistoryTellsThatItWasAway(t *testing.T) {
 	again.expect(data("2"))
 }
 
-// What a user's sessions are on by themselves is not what the request asks for.
+// A message whose event name is gap must not look like a gap.
 func TestSSE_NoMessagePassesForAGap(t *testing.T) {
 	n := startNode(t, gateway.Config{})
 	gap := gateway.Publish{Channel: "news", Kind: broker.JSON, Payload: []byte(`{"type":"gap","channel":"news"}`), Event: "gap"}
@@ -253,6 +253,8 @@ func TestSSE_NoMessagePassesForAGap(t *testing.T) {
 	}
 }
 
+// The gateway subscribes a user's sessions to the user's personal channel. A stream must not
+// carry its messages unless the request names it.
 func TestSSE_CarriesOnlyWhatIsAskedFor(t *testing.T) {
 	n := startNode(t, gateway.Config{})
 	l := n.listen("channel=news&access_token=alice")
@@ -265,7 +267,7 @@ func TestSSE_CarriesOnlyWhatIsAskedFor(t *testing.T) {
 	personal.expect(data(`"personal"`))
 }
 
-// What was missed may be more than can wait for a session.
+// A client may have missed more messages than a session can buffer.
 func TestSSE_ResumesFromFarBack(t *testing.T) {
 	rules := rules.List{{Match: "*", Subscribe: rules.Anyone, HistorySize: 1000}}
 	n := startNode(t, gateway.Config{Rules: rules, Limits: gateway.Limits{OutboxBytes: 100_000}})
@@ -389,7 +391,7 @@ func TestSSE_Curl(t *testing.T) {
 	n.awaitSessions(0)
 }
 
-// An EventSource gives up for good after any status but 200.
+// An EventSource never reconnects after a status other than 200.
 func TestSSE_AnEventSourceComesBackWhereThatMakesSense(t *testing.T) {
 	limits := gateway.DefaultLimits()
 	limits.Sessions = 1

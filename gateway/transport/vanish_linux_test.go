@@ -12,8 +12,8 @@ import (
 	"tidegate/gateway"
 )
 
-// A client that vanishes without a word, so that nothing comes back any more, not even
-// that it is unknown, is gone when the kernel's probes find that, whatever it waits for.
+// If a client vanishes without closing its connection and packets to it are dropped, the
+// kernel's keep-alive probes end the session, whatever the client waits for.
 func TestVanish_TheKernelsProbesEndTheSession(t *testing.T) {
 	for name, path := range map[string]string{"long-poll": "/poll?channel=a&wait=60s", "SSE": "/events?channel=a"} {
 		t.Run(name, func(t *testing.T) {
@@ -32,7 +32,7 @@ func TestVanish_TheKernelsProbesEndTheSession(t *testing.T) {
 	}
 }
 
-// probing is a server that probes silent clients, more often than a gateway does.
+// probing starts a server that probes silent clients more often than a gateway does.
 func probing(t *testing.T, n *node) *httptest.Server {
 	t.Helper()
 	often := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: time.Second, Interval: time.Second, Count: 2}}
@@ -45,7 +45,7 @@ func probing(t *testing.T, n *node) *httptest.Server {
 	return server
 }
 
-// vanish has the kernel drop all that comes for a connection, unanswered.
+// vanish makes the kernel drop all packets to a connection without an answer.
 func vanish(t *testing.T, c net.Conn) {
 	t.Helper()
 	socket, err := c.(*net.TCPConn).SyscallConn()
