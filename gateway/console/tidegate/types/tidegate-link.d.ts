@@ -49,10 +49,10 @@ export type Dial = (base: URL, options: import("./tidegate.js").Options, on: Lin
  * @typedef {{frame: (frame: Frame) => void, end: (end: End) => void}} LinkEvents
  * @typedef {(base: URL, options: import("./tidegate.js").Options, on: LinkEvents) => Link} Dial
  */
-/** @param {string} token @returns {{exp?: number, sub?: string}} of a JWT, unverified; nothing of anything else */
+/** @param {string} token @returns {{exp?: number, sub?: string}} claims of a JWT, unverified; {} for any other token */
 export declare function claimsOf(token: string): {
     exp?: number;
     sub?: string;
 };
-/** @param {string} text in base64 */
+/** @param {string} text base64 */
 export declare function fromBase64(text: string): Uint8Array<ArrayBuffer>;

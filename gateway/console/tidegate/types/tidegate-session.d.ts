@@ -72,7 +72,7 @@ export declare class Session {
         recent: number;
         echo: boolean;
     }, onReply: (reply: Frame) => void): void;
-    /** @param {string} channel @returns {boolean} whether what was missed there has yet to come */
+    /** @param {string} channel @returns {boolean} whether missed messages have yet to arrive */
     isResuming(channel: string): boolean;
     /** @param {string} channel */
     unsubscribe(channel: string): void;
