@@ -77,7 +77,7 @@ func twoTabsChatInRoomsOfTheirOwn(t *testing.T, browser context.Context) {
 	}
 
 	bob.do(`[...document.querySelectorAll(".rooms button")].find((b) => b.innerText === "lobby").click()`)
-	bob.shows(".talk", "last in the lobby") // published while he was away, so it comes from the history
+	bob.shows(".talk", "last in the lobby") // from the history: he was away
 }
 
 func showsWhatAMessageSaysAsText(t *testing.T, browser context.Context) {

@@ -38,7 +38,7 @@ type Client struct {
 
 // Judgement says what rules allow to one client on one channel.
 type Judgement struct {
-	Rule      int     `json:"rule"`  // index of the matching rule in the configuration; -1 if none matches
+	Rule      int     `json:"rule"`  // index of the matching rule; -1 if there is none
 	Match     string  `json:"match"` // the rule's pattern
 	Subscribe Verdict `json:"subscribe"`
 	Publish   Verdict `json:"publish"`

@@ -16,7 +16,7 @@ import (
 type App struct {
 	ID     string // in the paths of the HTTP API
 	Key    string // in the paths of clients; not secret
-	Secret string // known to the app's backend, which signs requests and client permissions with it
+	Secret string // signs the backend's requests and what clients may do
 
 	// Prefix precedes the names of the app's channels and users in the gateway, which
 	// keeps them apart from those of other apps. If it is empty, the app shares its
@@ -26,9 +26,9 @@ type App struct {
 
 	Disabled       bool // refuse clients and requests
 	NoClientEvents bool // do not let clients publish, whatever the rules say
-	TLSOnly        bool // refuse clients that do not use TLS to the gateway or its load balancer
+	TLSOnly        bool // refuse clients without TLS to the gateway or its load balancer
 	EventBytes     int  // maximum size of an event's data; 0 means 10 KB
-	Connections    int  // maximum number of connections per node; 0 means only the gateway's limit
+	Connections    int  // maximum per node; 0 means only the gateway's limit
 
 	SubscriptionCounts bool      // tell clients how many subscriptions a channel has
 	Watchlists         bool      // tell clients whether the users they watch are online

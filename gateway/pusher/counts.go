@@ -22,13 +22,13 @@ type counter struct {
 	// Guarded by mu, which tell holds throughout.
 	mu   sync.Mutex
 	last time.Time                 // when counts were last sent
-	told map[string]map[string]int // by node and channel: counts that a retry need not send again
+	told map[string]map[string]int // by node and channel: counts not to send again
 }
 
 const (
 	countPause = 500 * time.Millisecond // minimum time between two counts of a channel
-	manyCounts = 100                    // this many changes are sent without a pause: more are coming
-	toldLasts  = 5 * time.Second        // after this, told is void: another node may have sent newer counts
+	manyCounts = 100                    // from this many changes on there is no pause
+	toldLasts  = 5 * time.Second        // then another node may have sent newer counts
 )
 
 func newCounter(g *gateway.Gateway, a *app) gateway.Receiver {

@@ -18,7 +18,7 @@ import (
 // framework is an application that contains the guide's lines for a framework.
 type framework struct {
 	name, language, beginning string
-	local                     []string // pairs of a text in the lines and its replacement: the test's HOST and PORT
+	local                     []string // pairs of a text and its replacement, HOST or PORT
 	command                   []string
 }
 

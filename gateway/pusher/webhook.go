@@ -82,7 +82,7 @@ type hook struct {
 	url      string
 	wants    map[gateway.HookEvent]string // the events to send, with their names in Pusher
 
-	failing atomic.Int64 // since when requests have failed, in Unix nanoseconds; 0 if the last one succeeded
+	failing atomic.Int64 // since when requests fail, in Unix nanoseconds; 0 if they do not
 }
 
 const (

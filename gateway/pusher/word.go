@@ -15,7 +15,7 @@ const topicCounts = "pusher_counts"
 // the node that has the session.
 const (
 	topicRead  = "pusher_read"  // readWord, to the home: send what there is, once
-	topicLeave = "pusher_leave" // readWord, to the home: the client has disconnected, or must reconnect
+	topicLeave = "pusher_leave" // readWord, to the home: the client is gone, or must reconnect
 	topicLines = "pusher_lines" // linesWord, to the edge: lines for the client
 	topicSay   = "pusher_say"   // sayWord, to the home: what the client has sent
 	topicBegan = "pusher_began" // beganWord, to all: a session has begun

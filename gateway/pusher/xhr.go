@@ -34,7 +34,7 @@ type XHR struct {
 	// Guarded by mu.
 	mu       sync.Mutex
 	stays    map[string]*stay   // sessions of this node, by id
-	over     []*stay            // sessions that have ended, oldest first; some may be forgotten already
+	over     []*stay            // ended sessions, oldest first; some may be forgotten already
 	windows  map[string]*window // requests to this node, by ticket
 	homes    map[string]string  // cache: the home of a session, by session id
 	draining bool
@@ -102,7 +102,7 @@ type stay struct {
 	session *gateway.Session
 	said    *order
 	since   time.Time
-	over    func() // called when the session has ended; the box may still hold lines for the client
+	over    func() // called when the session has ended; the box may still hold lines
 }
 
 // window is a request on its edge that receives the lines of a session. It asks the home for

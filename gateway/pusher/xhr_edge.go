@@ -171,7 +171,7 @@ type lines struct {
 
 const (
 	preludeBytes  = 2048
-	streamUnits   = 256 << 10        // length of a stream after which a client sends a new request
+	streamUnits   = 256 << 10        // then a client replaces its stream by a new request
 	writePatience = 10 * time.Second // less than askPatience
 	endPatience   = 5 * time.Second
 	bodyPatience  = 30 * time.Second // the server's timeout for reading a body

@@ -10,7 +10,7 @@ import (
 // send passes a client's events to the session's home, and answers once the home has queued
 // them.
 func (x *XHR) send(w http.ResponseWriter, r *http.Request) {
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(bodyPatience + writePatience)) // a poll on this connection may have left another deadline
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(bodyPatience + writePatience)) // a poll may have left another one
 	if err := x.say(w, r); err != nil {
 		w.Header().Set("Connection", "close") // the body may not have been read
 		refusalOf(err).answer(w)

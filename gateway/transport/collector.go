@@ -154,7 +154,7 @@ type answer struct {
 	Messages  []json.RawMessage `json:"messages"`
 	Cursor    string            `json:"cursor"`
 	Gaps      []string          `json:"gaps"`
-	Recovered *bool             `json:"recovered,omitempty"` // false, or nil for true and for a request without a cursor
+	Recovered *bool             `json:"recovered,omitempty"` // nil if true, or without a cursor
 }
 
 // errorOf returns the error for a client whose session ended before there was an answer, or

@@ -41,7 +41,7 @@ var _ gateway.Conn = (*Pump)(nil)
 // framing turns frames into parts of the response body. Its methods are called with the
 // pump's mu held.
 type framing interface {
-	begin(frame []byte) []byte                        // returns the tail of the frame that goes into the body
+	begin(frame []byte) []byte                        // returns the part for the body, a tail of the frame
 	finish(waiting []byte) []byte                     // appends what follows a frame
 	end(waiting []byte, reason gateway.Reason) []byte // appends the end of the body
 }
