@@ -17,47 +17,49 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// adapter says how a server over WebSocket does what a benchmark asks of it. Frames and
-// paths are templates: {channel} and {token} stand for these, {data} for the payload, which
-// is JSON, {string} for the payload as a JSON string, {size} for its length in bytes.
+// adapter describes the protocol of a WebSocket server to the benchmarks. Frames and paths
+// are templates: {channel} and {token} are replaced by the channel and the token, {data} by
+// the payload, which is JSON, {string} by the payload as a JSON string, and {size} by the
+// payload's length in bytes.
 type adapter struct {
-	Path        string `yaml:"path"`         // where the server's URL has none
-	PublishPath string `yaml:"publish_path"` // of those who publish; without one, Path
+	Path        string `yaml:"path"`         // used if the server's URL has no path
+	PublishPath string `yaml:"publish_path"` // used by publishers; Path if empty
 	Subprotocol string `yaml:"subprotocol"`
-	Connect     string `yaml:"connect"`    // said first; may be nothing
-	Connected   string `yaml:"connected"`  // is in the answer; without it, none is awaited
-	Subscribe   string `yaml:"subscribe"`  // without one, the path subscribes
-	Subscribed  string `yaml:"subscribed"` // is in the answer
+	Connect     string `yaml:"connect"`    // the first frame to send; none if empty
+	Connected   string `yaml:"connected"`  // text in the reply; if empty, no reply is awaited
+	Subscribe   string `yaml:"subscribe"`  // if empty, the path subscribes
+	Subscribed  string `yaml:"subscribed"` // text in the reply
 	Publish     string `yaml:"publish"`
-	Refused     string `yaml:"refused"` // is in what the server says in place of an answer
-	Ping        string `yaml:"ping"`    // is all that the server says, in place of RFC 6455's ping
-	Pong        string `yaml:"pong"`    // the answer to it
+	Refused     string `yaml:"refused"` // text in the error that the server sends instead of a reply
+	Ping        string `yaml:"ping"`    // the whole frame that the server sends instead of a ping of RFC 6455
+	Pong        string `yaml:"pong"`    // the reply to Ping
 }
 
 //go:embed adapters/*.yaml
 var adapters embed.FS
 
-// native is this gateway's own protocol.
+// native is the adapter of this gateway's own protocol.
 var native = mustAdapter("tidegate")
 
 func mustAdapter(name string) *adapter {
 	a, err := loadAdapter(name)
 	if err != nil {
-		panic(err) // it is embedded, and a test reads it
+		panic(err) // the file is embedded, and a test loads it
 	}
 	return a
 }
 
-// adapterNames returns those that need no file.
+// adapterNames returns the names of the built-in adapters.
 func adapterNames() []string {
-	files, _ := fs.Glob(adapters, "adapters/*.yaml") // the pattern is right
+	files, _ := fs.Glob(adapters, "adapters/*.yaml") // fails only for a malformed pattern
 	for i, file := range files {
 		files[i] = strings.TrimSuffix(path.Base(file), ".yaml")
 	}
 	return files
 }
 
-// loadAdapter reads an adapter of our own by its name, or else a file.
+// loadAdapter returns the built-in adapter of the given name or, if there is none, reads the
+// file of that name.
 func loadAdapter(name string) (*adapter, error) {
 	text, err := adapters.ReadFile("adapters/" + name + ".yaml")
 	if err != nil {
@@ -91,10 +93,11 @@ func (a *adapter) check() error {
 	return nil
 }
 
-// publishesByPath reports whether a connection publishes on one channel only.
+// publishesByPath reports whether the path of a publisher names its channel, so that a
+// connection can publish on one channel only.
 func (a *adapter) publishesByPath() bool { return strings.Contains(a.PublishPath, "{channel}") }
 
-// serverURL reads the URL of a server. One with a path has it in place of the adapter's.
+// serverURL parses the URL of a server. A path in the URL overrides the adapter's paths.
 func (a *adapter) serverURL(given string) (*url.URL, error) {
 	u, err := url.Parse(given)
 	if err != nil || u.Host == "" || !slices.Contains([]string{"ws", "wss"}, u.Scheme) {
@@ -108,7 +111,7 @@ func (a *adapter) serverURL(given string) (*url.URL, error) {
 
 func hasPath(u *url.URL) bool { return u.Path != "" && u.Path != "/" }
 
-// place returns where to connect, at a server of which base is known.
+// place returns the URL to connect to, on the server with the URL base.
 func (a *adapter) place(base *url.URL, publishes bool, channel, token string) (*url.URL, error) {
 	at := a.Path
 	if publishes && a.PublishPath != "" {
@@ -133,7 +136,7 @@ func (a *adapter) publish(channel string, size int) []byte {
 	return []byte(fill(a.Publish, "channel", channel, "data", data, "string", strconv.Quote(data), "size", strconv.Itoa(len(data))))
 }
 
-// fill replaces names in braces by what follows each.
+// fill replaces each name in braces by the value that follows it in the arguments.
 func fill(template string, namesAndValues ...string) string {
 	for pair := range slices.Chunk(namesAndValues, 2) {
 		template = strings.ReplaceAll(template, "{"+pair[0]+"}", pair[1])
@@ -141,7 +144,7 @@ func fill(template string, namesAndValues ...string) string {
 	return template
 }
 
-// refusal returns what a frame refuses, or nil.
+// refusal returns the error that a frame reports, or nil if it reports none.
 func (a *adapter) refusal(frame []byte) error {
 	if a.Refused == "" || !bytes.Contains(frame, []byte(a.Refused)) {
 		return nil

@@ -1,10 +1,10 @@
-// Package bench measures a gateway under load, by its public protocol.
+// Package bench measures a gateway under load, through its public protocol.
 package bench
 
 import "github.com/spf13/cobra"
 
-// Command returns "tidegate bench", which runs itself to serve the floor that it
-// compares with.
+// Command returns the command "tidegate bench". With --floor, it runs its own executable as
+// the floor, a minimal server to compare with.
 func Command() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench",

@@ -94,7 +94,7 @@ func TestAdapter_APathOfTheURLTakesThePlaceOfItsOwn(t *testing.T) {
 		a         *adapter
 		given     string
 		publishes bool
-		want      string // empty: an error
+		want      string // empty if an error is expected
 	}{
 		{byFrame, "ws://h", false, "ws://h/own"},
 		{byFrame, "ws://h/", true, "ws://h/pub"},
@@ -133,8 +133,7 @@ func TestWindow_FreesASlotWhenAllHaveIt(t *testing.T) {
 	}
 }
 
-// A publication that is held up must not hide how long the next ones would have
-// waited.
+// A delayed publication must not hide how long the following ones had to wait.
 func TestKeepPace_CountsFromWhenItWasDue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Since(epoch)

@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// benchmark measures one thing. Its methods are called in their order here.
+// benchmark is one kind of measurement. Its methods are called in this order.
 type benchmark interface {
 	check() error
 	sessions() int

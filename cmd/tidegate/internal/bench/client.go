@@ -16,34 +16,36 @@ import (
 	"time"
 )
 
-// Client is a WebSocket (RFC 6455) that costs little, so that thousands of
-// them leave the machine to the gateway: it reads frames where they arrive and
-// parses no JSON that it need not. Read is called by one goroutine at a time,
-// Write and Close by any.
+// Client is a WebSocket client (RFC 6455) that uses little CPU, so that thousands of them
+// leave the machine to the gateway: it returns frames without copying them and avoids
+// parsing JSON. Read must be called by one goroutine at a time; Write and Close are safe for
+// concurrent use.
 type Client struct {
 	conn    net.Conn
 	adapter *adapter
 
 	// Owned by the reading goroutine.
-	inflaters  *inflaters // nil: compression was not offered
-	inflated   []byte     // the last message that was compressed
+	inflaters  *inflaters // nil if compression was not offered
+	inflated   []byte     // the last compressed message, decompressed
 	buffer     []byte
-	begin, end int // what of buffer has been read from conn and not yet returned
+	begin, end int // buffer[begin:end] was read from conn and not yet returned
 
 	writing sync.Mutex
 	out     []byte
 }
 
-// bufferSize holds a few messages; a longer one makes it grow.
+// bufferSize is the initial size of the read buffer, in bytes: room for a few messages. A
+// longer message makes the buffer grow.
 const bufferSize = 2 << 10
 
-// Open shakes hands with a gateway over a connection, which is the client's from
-// then on. token may be empty. The welcome is the first thing to read.
+// Open performs the WebSocket handshake with a gateway and takes ownership of conn, which it
+// closes on failure. token may be empty. The first frame to read is the welcome.
 func Open(conn net.Conn, target *url.URL, token string) (*Client, error) {
 	return open(conn, native, target, token, nil)
 }
 
-// open is Open, of a server that must agree to compress if there are inflaters.
+// open is like Open for the server of any adapter. If inflaters is not nil, it offers
+// compression and fails if the server does not accept.
 func open(conn net.Conn, a *adapter, target *url.URL, token string, inflaters *inflaters) (*Client, error) {
 	c := &Client{conn: conn, adapter: a, inflaters: inflaters, buffer: make([]byte, bufferSize)}
 	if err := c.shakeHands(target, token); err != nil {
@@ -53,14 +55,14 @@ func open(conn net.Conn, a *adapter, target *url.URL, token string, inflaters *i
 	return c, nil
 }
 
-// dial connects to a server and waits until it has said that the session is open.
+// dial connects to a server and returns when the server has confirmed the session.
 func dial(ctx context.Context, a *adapter, target *url.URL, token string, inflaters *inflaters) (*Client, error) {
 	conn, err := dialHost(ctx, target)
 	if err != nil {
 		return nil, err
 	}
 	if deadline, ok := ctx.Deadline(); ok {
-		_ = conn.SetDeadline(deadline) // of an open connection
+		_ = conn.SetDeadline(deadline) // cannot fail on an open connection
 	}
 	c, err := open(conn, a, target, token, inflaters)
 	if err != nil {
@@ -98,8 +100,8 @@ func dialHost(ctx context.Context, target *url.URL) (net.Conn, error) {
 	return (&net.Dialer{}).DialContext(ctx, "tcp", address)
 }
 
-// shakeHands sends the key of RFC 6455's example: the answer to it proves
-// nothing that a benchmark needs.
+// shakeHands performs the handshake. It always sends the example key of RFC 6455 and does
+// not check the server's accept key, which a benchmark does not need.
 func (c *Client) shakeHands(target *url.URL, token string) error {
 	request := "GET " + target.RequestURI() + " HTTP/1.1\r\nHost: " + target.Host +
 		"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13" +
@@ -135,8 +137,8 @@ func (c *Client) shakeHands(target *url.URL, token string) error {
 	return nil
 }
 
-// await reads until the server has said something so many times; one frame may say it
-// more than once.
+// await reads frames until they have contained the text what the given number of times,
+// possibly more than once in a frame. It returns an error if the server refuses.
 func (c *Client) await(what string, times int) error {
 	var last []byte
 	for what != "" && times > 0 {
@@ -153,7 +155,7 @@ func (c *Client) await(what string, times int) error {
 	return nil
 }
 
-// closeError is a close frame from the gateway.
+// closeError reports a close frame from the server.
 type closeError struct {
 	code   uint16
 	reason string
@@ -161,7 +163,8 @@ type closeError struct {
 
 func (e *closeError) Error() string { return fmt.Sprintf("closed with %d %s", e.code, e.reason) }
 
-// Read returns the next text frame, valid until the next Read. It answers pings.
+// Read returns the payload of the next message, which is valid until the next call of Read.
+// It answers pings. It returns a *closeError if the server sends a close frame.
 func (c *Client) Read() ([]byte, error) {
 	for {
 		opcode, payload, err := c.frame()
@@ -198,7 +201,7 @@ func (c *Client) Read() ([]byte, error) {
 	}
 }
 
-// whole reports whether the next frame is here already.
+// whole reports whether the next frame is completely in the buffer.
 func (c *Client) whole() bool {
 	have := c.end - c.begin
 	if have < 2 {
@@ -208,8 +211,8 @@ func (c *Client) whole() bool {
 	return ok && have >= header+size
 }
 
-// frame reads one frame of a server, which does not fragment or mask (RFC 6455,
-// section 5.2). The opcode may have compressedBit beside it.
+// frame reads one frame (RFC 6455, section 5.2). It expects that the server does not
+// fragment or mask. The opcode may have compressedBit set.
 func (c *Client) frame() (opcode byte, payload []byte, err error) {
 	if err := c.fill(2); err != nil {
 		return 0, nil, err
@@ -233,8 +236,9 @@ func (c *Client) frame() (opcode byte, payload []byte, err error) {
 	return opcode, payload, nil
 }
 
-// head returns the lengths of the next frame's header and payload, of which so
-// many bytes are here, at least 2; ok is false if the header is not.
+// head returns the lengths of the header and payload of the next frame, of which have bytes,
+// at least 2, are in the buffer. If the header is incomplete, ok is false and only the
+// header's length is valid.
 func (c *Client) head(have int) (header, size int, ok bool) {
 	from := c.buffer[c.begin:]
 	switch size = int(from[1]); size {
@@ -252,7 +256,7 @@ func (c *Client) head(have int) (header, size int, ok bool) {
 	return 2, size, true
 }
 
-// fill reads until n bytes wait.
+// fill reads until the buffer contains n unread bytes.
 func (c *Client) fill(n int) error {
 	if c.end-c.begin >= n {
 		return nil
@@ -274,10 +278,11 @@ func (c *Client) fill(n int) error {
 	return nil
 }
 
-// subscribe returns when the server has confirmed it.
+// subscribe subscribes to the channels and returns when the server has confirmed all of
+// them.
 func (c *Client) subscribe(channels ...string) error {
 	if c.adapter.Subscribe == "" {
-		return nil // the path has done it
+		return nil // the path subscribed already
 	}
 	for _, channel := range channels {
 		c.add(c.adapter.subscribe(channel))
@@ -288,7 +293,7 @@ func (c *Client) subscribe(channels ...string) error {
 	return c.await(c.adapter.Subscribed, len(channels))
 }
 
-// Write sends a text.
+// Write sends a text message.
 func (c *Client) Write(text []byte) error { return c.send(textFrame, text) }
 
 func (c *Client) send(opcode byte, payload []byte) error {
@@ -298,14 +303,14 @@ func (c *Client) send(opcode byte, payload []byte) error {
 	return c.writeOut()
 }
 
-// add queues a text, which it copies, for flush.
+// add queues a copy of a text message, which flush sends.
 func (c *Client) add(text []byte) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
 	c.out = appendMasked(c.out, textFrame, text)
 }
 
-// flush writes what was added, in one call.
+// flush sends the queued messages in one write.
 func (c *Client) flush() error {
 	c.writing.Lock()
 	defer c.writing.Unlock()
@@ -321,8 +326,9 @@ func (c *Client) writeOut() error {
 	return err
 }
 
-// endless lets the connection be used without a deadline.
+// endless removes the deadline of the connection.
 func (c *Client) endless() { _ = c.conn.SetDeadline(time.Time{}) }
 
-// Close ends the connection without a close frame. What reads or writes fails.
+// Close closes the connection without a close frame. Blocked calls of Read and Write return
+// an error.
 func (c *Client) Close() { c.conn.Close() }

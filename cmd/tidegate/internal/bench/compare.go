@@ -64,7 +64,7 @@ func (k *kind) compareCommand() *cobra.Command {
 	return cmd
 }
 
-// comparison measures one thing on several servers.
+// comparison runs one benchmark on several servers.
 type comparison struct {
 	target
 	given []string

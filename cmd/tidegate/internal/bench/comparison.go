@@ -8,14 +8,15 @@ import (
 	"text/tabwriter"
 )
 
-// compared is a server and what was measured on it.
+// compared is a server with its results.
 type compared struct {
 	Name string    `json:"server"`
 	Runs []*Result `json:"runs"`
 	site *site
 }
 
-// printComparison prints a column for each server.
+// printComparison prints the medians, one column per server, and the problems of each run;
+// or all results as JSON.
 func printComparison(out io.Writer, title string, servers []*compared, asJSON bool) error {
 	if asJSON {
 		e := json.NewEncoder(out)
@@ -45,8 +46,8 @@ func printComparison(out io.Writer, title string, servers []*compared, asJSON bo
 	return nil
 }
 
-// printCompared prints a line, unless no server has such a figure. How many times the
-// first server's a figure is stands behind those that have places.
+// printCompared prints one row of the table, or nothing if no server has a value for it. If
+// the row is to be compared, each value is followed by its ratio to the first server's.
 func printCompared(table io.Writer, row tableRow, servers []*compared) {
 	first, known := servers[0].median(row)
 	for _, s := range servers[1:] {

@@ -11,15 +11,15 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// connectLoad is sessions with subscriptions.
+// connectLoad measures how sessions connect and subscribe.
 type connectLoad struct {
-	count    int
-	channels int // of each session's own; 0: one that all share
-	atOnce   int // sessions that connect at a time
+	count    int // number of sessions
+	channels int // per session, all distinct; 0 if all sessions share one channel
+	atOnce   int // sessions that connect concurrently
 	clients  []*Client
 	tokens   []string
 	missed   backlog
-	attend   func(*Client) // called for each session that is subscribed; nil: none
+	attend   func(*Client) // called for each subscribed session; may be nil
 }
 
 func (b *connectLoad) addFlags(flags *pflag.FlagSet, sessions int) {
@@ -47,7 +47,8 @@ func (b *connectLoad) title() string {
 	return fmt.Sprintf("%d sessions on %d channels each, all different", b.count, b.channels)
 }
 
-// prepare signs the tokens, which is not the gateway's work, and publishes what was missed.
+// prepare signs the tokens, so that this is not part of the measurement, and publishes the
+// messages that the sessions have missed.
 func (b *connectLoad) prepare(ctx context.Context, site *site) (err error) {
 	b.clients, b.tokens = make([]*Client, b.count), make([]string, b.count)
 	for i := range b.tokens {
@@ -58,7 +59,7 @@ func (b *connectLoad) prepare(ctx context.Context, site *site) (err error) {
 	return b.missed.publish(ctx, site, b.ownChannels())
 }
 
-// connect connects and subscribes the sessions.
+// connect connects and subscribes all sessions, and records how long each one took.
 func (b *connectLoad) connect(ctx context.Context, site *site, latency *latencyRecorder) error {
 	return site.connectAll(ctx, b.count, b.atOnce, func(ctx context.Context, i int) error {
 		began := time.Now()
@@ -78,7 +79,8 @@ func (b *connectLoad) connect(ctx context.Context, site *site, latency *latencyR
 	})
 }
 
-// subscribe returns when a session has all that it asked for.
+// subscribe subscribes a session to its channels, with cursors if it has missed messages. It
+// returns when all subscriptions are confirmed and all missed messages have arrived.
 func (b *connectLoad) subscribe(site *site, client *Client, session int) error {
 	channels := b.channelsOf(site, session)
 	if b.missed.cursors == nil {
@@ -87,10 +89,10 @@ func (b *connectLoad) subscribe(site *site, client *Client, session int) error {
 	return client.resume(channels, b.missed.cursors[session*b.channels:], b.missed.messages)
 }
 
-// ownChannels returns how many channels there are.
+// ownChannels returns the total number of channels.
 func (b *connectLoad) ownChannels() int { return max(1, b.count*b.channels) }
 
-// channelsOf returns what a session subscribes to.
+// channelsOf returns the channels of a session.
 func (b *connectLoad) channelsOf(site *site, session int) []string {
 	channels := make([]string, max(1, b.channels))
 	for k := range channels {
@@ -142,12 +144,12 @@ func (b *connectLoad) result(before, after usage) *Result {
 	return r
 }
 
-// idleLoad is sessions that do nothing.
+// idleLoad measures the memory of sessions that are subscribed and do nothing.
 type idleLoad struct {
 	connectLoad
 	duration time.Duration
 	reading  sync.WaitGroup
-	lost     atomic.Uint64 // sessions whose connection ended
+	lost     atomic.Uint64 // sessions that lost their connection
 }
 
 func (b *idleLoad) check() error {
@@ -192,8 +194,9 @@ func (b *idleLoad) measure(ctx context.Context, site *site) (*Result, error) {
 	return result, nil
 }
 
-// answerPings reads a session, from its first moment on: while many connect, the gateway
-// asks those that came first whether they are alive.
+// answerPings starts a goroutine that reads from the session until its connection ends. It
+// starts right after the session has subscribed, because the gateway pings the first
+// sessions while others are still connecting.
 func (b *idleLoad) answerPings(client *Client) {
 	client.endless()
 	b.reading.Go(func() {

@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// TestIdle_AnswersPingsWhileOthersConnect: a gateway ends sessions that do not, and many
-// take longer to connect than it waits.
+// TestIdle_AnswersPingsWhileOthersConnect checks that sessions answer pings while others are
+// connecting: a gateway closes sessions that do not, and connecting all of many sessions takes
+// longer than it waits for a pong.
 func TestIdle_AnswersPingsWhileOthersConnect(t *testing.T) {
 	b := &idleLoad{connectLoad: connectLoad{count: 2, atOnce: 1}, duration: time.Millisecond}
 	if result, err := b.measure(t.Context(), startPingEach(t)); err != nil || result.Closed != 0 {
@@ -19,7 +20,7 @@ func TestIdle_AnswersPingsWhileOthersConnect(t *testing.T) {
 	}
 }
 
-// TestLoad_AnswersPingsWhileOthersConnect: as above.
+// TestLoad_AnswersPingsWhileOthersConnect checks the same for a load.
 func TestLoad_AnswersPingsWhileOthersConnect(t *testing.T) {
 	at := startPingEach(t)
 	run := &loadRun{load: &load{channels: 1, members: 2, publishers: 1}, window: newWindow(1, 2), latency: newLatencyRecorder(), site: at, fail: func(error) {}}
@@ -29,7 +30,7 @@ func TestLoad_AnswersPingsWhileOthersConnect(t *testing.T) {
 	}
 }
 
-// startPingEach returns where pingEach serves until the test ends.
+// startPingEach runs pingEach until the test ends, and returns a site for it.
 func startPingEach(t *testing.T) *site {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -46,7 +47,8 @@ func startPingEach(t *testing.T) *site {
 	}
 }
 
-// pingEach is a gateway that takes a session when the one before has answered a ping.
+// pingEach is a gateway that accepts a session only after the previous one has answered a
+// ping.
 func pingEach(listener net.Listener) {
 	f := &floor{channels: map[string][]*floorSession{}}
 	for {
@@ -59,7 +61,7 @@ func pingEach(listener net.Listener) {
 		if s.shakeHands() != nil || s.next() != nil {
 			return
 		}
-		_, _ = conn.Write([]byte{0x80 | pingFrame, 0}) // who is gone does not answer
+		_, _ = conn.Write([]byte{0x80 | pingFrame, 0}) // if it fails, no pong follows
 		if head, err := s.reader.Peek(1); err != nil || head[0] != 0x80|pongFrame {
 			return
 		}

@@ -37,15 +37,16 @@ and no acknowledgements: what a gateway costs beyond this is what it does.`,
 	return cmd
 }
 
-// floor is the least that a server of one write(2) for each delivery can be.
+// floor is a minimal server that makes one write(2) call per delivery. Its cost is the lower
+// bound that gateways are compared with.
 type floor struct {
-	redis *redis.Client // nil: there is one floor
+	redis *redis.Client // nil if there is only one floor
 
-	mu       sync.Mutex
-	channels map[string][]*floorSession // held while a publication is written
+	mu       sync.Mutex                 // held while a publication is written
+	channels map[string][]*floorSession // guarded by mu
 }
 
-// floorSession is a client of the floor.
+// floorSession is a client's connection to the floor.
 type floorSession struct {
 	floor  *floor
 	conn   net.Conn
@@ -54,7 +55,7 @@ type floorSession struct {
 	frame  []byte
 }
 
-// serve prints its URL and serves until ctx ends.
+// serve prints the floor's URL to out and serves clients until ctx ends.
 func (f *floor) serve(ctx context.Context, listen, redisURL string, out io.Writer) error {
 	f.channels = map[string][]*floorSession{}
 	var working sync.WaitGroup
@@ -89,7 +90,8 @@ func (f *floor) serve(ctx context.Context, listen, redisURL string, out io.Write
 
 const floorPrefix = "tidegate-floor:"
 
-// joinRedis returns what delivers that which comes through Redis, until ctx ends.
+// joinRedis subscribes to the publications of all floors. It returns a function that
+// delivers them until ctx ends.
 func (f *floor) joinRedis(ctx context.Context, redisURL string) (func(), error) {
 	options, err := redis.ParseURL(redisURL)
 	if err != nil {
@@ -112,7 +114,7 @@ func (f *floor) joinRedis(ctx context.Context, redisURL string) (func(), error) 
 	}, nil
 }
 
-// talk serves one client until it leaves.
+// talk serves one client until its connection ends.
 func (f *floor) talk(conn net.Conn) {
 	defer conn.Close()
 	s := &floorSession{floor: f, conn: conn, reader: bufio.NewReaderSize(conn, 2<<10)}
@@ -137,7 +139,8 @@ func (s *floorSession) shakeHands() error {
 	return err
 }
 
-// next does one command. Clients of a benchmark mask by 0.
+// next reads and executes one command. It does not unmask, because the clients of
+// benchmarks use the masking key 0.
 func (s *floorSession) next() error {
 	head, err := s.reader.Peek(4)
 	if err != nil {
@@ -187,12 +190,13 @@ func (f *floor) publish(channel string, data []byte) error {
 	return nil
 }
 
-// deliver is what it is all about.
+// deliver writes the frame to each subscriber of the channel. This is the work that the
+// floor measures.
 func (f *floor) deliver(channel string, frame []byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, s := range f.channels[channel] {
-		_ = write(s.conn, s.fd, frame) // who reads from it sees the same
+		_ = write(s.conn, s.fd, frame) // if it fails, the session's goroutine gets an error, too
 	}
 }
 
@@ -202,8 +206,8 @@ func (f *floor) add(channel string, s *floorSession) {
 	f.channels[channel] = append(f.channels[channel], s)
 }
 
-// forget makes sure that nobody writes to s, whose descriptor may soon be
-// another's.
+// forget removes a session from all channels, so that nothing writes to its file descriptor
+// after the kernel has reused the number.
 func (f *floor) forget(gone *floorSession) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -8,7 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// write makes one system call, unless the kernel does not take all of the frame.
+// write writes the frame with one system call. Only if the kernel does not accept the whole
+// frame, it writes the rest through conn, which blocks.
 func write(conn net.Conn, fd int, frame []byte) error {
 	n, err := unix.Write(fd, frame)
 	if err == unix.EAGAIN || err == nil && n < len(frame) {

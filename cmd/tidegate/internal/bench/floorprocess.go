@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// measureFloor measures b on floors, which are processes for their CPU to be told
-// from that of the load: as many as there are gateways.
+// measureFloor runs b on floors, as many as there are gateways. Each floor is a separate
+// process, so that its CPU time can be told apart from that of the load generator.
 func measureFloor(ctx context.Context, b benchmark, measured *site, redisURL string) (*Result, error) {
 	if len(measured.urls) > 1 && redisURL == "" {
 		return nil, errors.New("two of them reach each other through Redis only: give --floor-redis")
@@ -62,6 +62,6 @@ func startFloor(redisURL string) (*floorProcess, error) {
 }
 
 func (p *floorProcess) stop() {
-	_ = p.command.Process.Kill() // it may have ended
+	_ = p.command.Process.Kill() // fails if the process has ended already
 	_ = p.command.Wait()
 }

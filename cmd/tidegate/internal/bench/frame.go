@@ -9,13 +9,13 @@ const (
 	pingFrame  = 0x9
 	pongFrame  = 0xa
 
-	compressedBit = 0x40 // beside one: the message is compressed (RFC 7692, section 6)
+	compressedBit = 0x40 // RSV1, set with an opcode if the message is compressed (RFC 7692, section 6)
 
 	longestFrame = 1 << 20
 )
 
-// appendMasked appends a frame that is masked by the key 0, which changes nothing
-// and costs nothing here; the gateway's work is the same.
+// appendMasked appends a frame with the masking key 0. This saves the client the masking,
+// while the gateway has to do the same work as for any other key.
 func appendMasked(to []byte, opcode byte, payload []byte) []byte {
 	const final, masked = 0x80, 0x80
 	to = append(to, final|opcode)
@@ -29,7 +29,8 @@ func appendMasked(to []byte, opcode byte, payload []byte) []byte {
 	return append(append(to, 0, 0, 0, 0), payload...)
 }
 
-// serverFrame returns a frame as servers send them.
+// serverFrame returns an unmasked text frame, as a server sends it. The text must be shorter
+// than 64 KiB.
 func serverFrame(text []byte) []byte {
 	const final = 0x80
 	frame := []byte{final | textFrame}

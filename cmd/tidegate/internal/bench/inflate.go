@@ -9,20 +9,21 @@ import (
 
 const deflateOffer = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
 
-// inflaters inflate what sessions are sent. They are safe for concurrent use.
+// inflaters is a pool of decompressors for received messages. It is safe for concurrent use.
 type inflaters struct{ spare sync.Pool } // of *inflater
 
 type inflater struct {
 	source bytes.Reader
 	tail   bytes.Reader
-	stream io.ReadCloser // a flate.Resetter, too
+	stream io.ReadCloser // also a flate.Resetter
 }
 
-// deflateTail is what a message is sent without (section 7.2.1), and the end of the
-// stream.
+// deflateTail follows each message: the four bytes that the sender removes (RFC 7692,
+// section 7.2.1), and an empty final block that ends the stream.
 var deflateTail = []byte("\x00\x00\xff\xff\x01\x00\x00\xff\xff")
 
-// inflate returns a message, in the memory of into where that is enough.
+// inflate returns the decompressed message, at most longestFrame bytes of it. It reuses the
+// memory of into if that is large enough.
 func (all *inflaters) inflate(packed, into []byte) ([]byte, error) {
 	i, ok := all.spare.Get().(*inflater)
 	if !ok {

@@ -7,10 +7,10 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// kind is a benchmark that any server can be put to.
+// kind is a benchmark that can run on any server with an adapter.
 type kind struct {
 	use, short string
-	long       string // of what it does to this gateway
+	long       string // for this gateway's command only
 	example    string
 	load       func(*pflag.FlagSet) benchmark
 }
@@ -84,7 +84,7 @@ func oneChannel(flags *pflag.FlagSet, l *load) benchmark {
 	return l
 }
 
-// command measures this gateway.
+// command returns the command that runs the benchmark on this gateway.
 func (k *kind) command() *cobra.Command {
 	var t target
 	cmd := &cobra.Command{Use: k.use, Short: k.short, Long: k.long, Example: k.example, Args: cobra.NoArgs}

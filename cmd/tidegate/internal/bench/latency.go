@@ -8,8 +8,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// latencyRecorder collects latencies while it is on. All methods may be called
-// concurrently.
+// latencyRecorder collects latencies while it is on. It is safe for concurrent use.
 type latencyRecorder struct {
 	on     atomic.Bool
 	shards [8]latencyShard
@@ -17,8 +16,8 @@ type latencyRecorder struct {
 
 type latencyShard struct {
 	mu     sync.Mutex
-	values *hdrhistogram.Histogram // of microseconds
-	_      [48]byte                // a cache line each
+	values *hdrhistogram.Histogram // in microseconds
+	_      [48]byte                // pads the shard to a cache line
 }
 
 const (
@@ -34,7 +33,7 @@ func newLatencyRecorder() *latencyRecorder {
 	return l
 }
 
-// record notes latencies; who is any number that spreads the callers.
+// record adds latencies. The number who distributes concurrent callers over the shards.
 func (l *latencyRecorder) record(who int, latencies ...time.Duration) {
 	if !l.on.Load() {
 		return
@@ -43,11 +42,11 @@ func (l *latencyRecorder) record(who int, latencies ...time.Duration) {
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
 	for _, latency := range latencies {
-		_ = shard.values.RecordValue(min(latency.Microseconds(), longestLatency)) // it fits
+		_ = shard.values.RecordValue(min(latency.Microseconds(), longestLatency)) // in range
 	}
 }
 
-// summary returns what was collected, in milliseconds; nil: nothing.
+// summary returns the quantiles of the recorded latencies, or nil if there are none.
 func (l *latencyRecorder) summary() *Latency {
 	all := hdrhistogram.New(1, longestLatency, latencyDigits)
 	for i := range l.shards {
@@ -62,7 +61,7 @@ func (l *latencyRecorder) summary() *Latency {
 	return &Latency{P50: at(50), P90: at(90), P99: at(99), P999: at(99.9), Max: float64(all.Max()) / 1000}
 }
 
-// Latency is in milliseconds.
+// Latency has quantiles of latencies, in milliseconds.
 type Latency struct {
 	P50  float64 `json:"p50"`
 	P90  float64 `json:"p90"`

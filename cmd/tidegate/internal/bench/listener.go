@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// listener is a session on one channel, and what it has got.
+// listener is a session that is subscribed to one channel, with counts of what it received.
 type listener struct {
-	// Fixed at birth.
+	// Immutable.
 	number  int
 	client  *Client
 	channel *channel
@@ -18,13 +18,13 @@ type listener struct {
 	last     atomic.Uint64 // number of the last publication
 	missed   atomic.Uint64
 	repeated atomic.Uint64
-	closed   atomic.Pointer[error] // nil: it is connected
+	closed   atomic.Pointer[error] // why the connection ended; nil while connected
 
 	// Owned by listen.
-	arrived []time.Duration // latencies of what came by one read
+	arrived []time.Duration // latencies of the messages of one read
 }
 
-// listen reads until the connection ends.
+// listen reads and counts publications until the connection ends.
 func (l *listener) listen() {
 	for {
 		frame, err := l.client.Read()

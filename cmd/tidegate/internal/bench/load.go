@@ -11,15 +11,15 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// load is publications on channels that sessions listen to. It keeps to a
-// rate, or to a number of publications in flight: those which not every listener
-// has got.
+// load publishes on channels with subscribers and measures the deliveries. It keeps either a
+// rate or a number of publications in flight, which are those that some listener has not yet
+// received.
 type load struct {
-	channels, members int
+	channels, members int // members is the number of listeners per channel
 	publishers        int
-	inFlight          int     // where rate is 0
-	rate              float64 // publications a second; 0: none is kept to
-	payload           int
+	inFlight          int     // used if rate is 0
+	rate              float64 // publications per second; 0 for a number in flight
+	payload           int     // in bytes
 	warmUp, duration  time.Duration
 }
 
@@ -71,8 +71,8 @@ type loadRun struct {
 	fail       context.CancelCauseFunc // ends the run with an error
 }
 
-// measure returns an error if the load could not be put on at all; what did not
-// hold is in the result.
+// measure returns an error if the benchmark could not run. Losses and missed targets are
+// reported in the result instead.
 func (l *load) measure(ctx context.Context, site *site) (*Result, error) {
 	ctx, fail := context.WithCancelCause(ctx)
 	r := &loadRun{load: l, site: site, latency: newLatencyRecorder(), fail: fail,
@@ -103,7 +103,7 @@ func (r *loadRun) publish(ctx context.Context) {
 	}
 }
 
-// end closes all connections and waits for those who read from them.
+// end closes all connections and waits for the goroutines that read from them.
 func (r *loadRun) end() {
 	r.fail(nil)
 	for _, l := range r.listeners {
@@ -119,8 +119,8 @@ func (r *loadRun) end() {
 	r.reading.Wait()
 }
 
-// connect connects all sessions, and has each read from its first moment on: while many
-// connect, the gateway asks those that came first whether they are alive.
+// connect connects all sessions. Each one starts to read right away, because the gateway
+// pings the first sessions while others are still connecting.
 func (r *loadRun) connect(ctx context.Context) error {
 	r.listeners = make([]*listener, r.channels*r.members)
 	publishers := r.publishers
@@ -162,7 +162,8 @@ func (r *loadRun) connect(ctx context.Context) error {
 	})
 }
 
-// hearRefusals ends the run when a publication is refused: nobody would get it.
+// hearRefusals reads from a publisher. It ends the run with an error if a publication is
+// refused, because no listener would receive it, or if the connection ends.
 func (r *loadRun) hearRefusals(c *Client) {
 	for {
 		frame, err := c.Read()
@@ -176,7 +177,7 @@ func (r *loadRun) hearRefusals(c *Client) {
 	}
 }
 
-// loadMark is where things stood at a moment.
+// loadMark is a snapshot of the counters.
 type loadMark struct {
 	at                   time.Time
 	usage                usage
@@ -195,8 +196,8 @@ func (r *loadRun) delivered() (n uint64) {
 	return n
 }
 
-// watch measures from after the warm-up until the duration is over, or nothing
-// moves any more.
+// watch waits for the warm-up to end, then measures for the duration. It stops early if
+// deliveries have stalled.
 func (r *loadRun) watch(ctx context.Context) (*Result, error) {
 	if _, err := r.hold(ctx, r.warmUp, "warming up"); err != nil {
 		return nil, err
@@ -233,11 +234,11 @@ func (r *loadRun) latencyMeaning() string {
 	return "from when a publication was sent to its delivery, under the load that so many in flight make"
 }
 
-// patience is how long nothing may happen.
+// patience is how long deliveries may stall.
 const patience = 5 * time.Second
 
-// hold waits for a time. stuck is true if it did not wait for the whole of it,
-// since nothing moved.
+// hold waits for the given time and shows the progress. Without a rate, it returns early,
+// with stuck true, if nothing is delivered for longer than patience.
 func (r *loadRun) hold(ctx context.Context, length time.Duration, what string) (stuck bool, err error) {
 	over := time.After(length)
 	tick := time.NewTicker(500 * time.Millisecond)
@@ -263,7 +264,8 @@ func (r *loadRun) hold(ctx context.Context, length time.Duration, what string) (
 	}
 }
 
-// awaitDeliveries waits for what is still on its way.
+// awaitDeliveries waits for the outstanding deliveries, as long as some arrive within
+// patience.
 func (r *loadRun) awaitDeliveries(ctx context.Context) {
 	r.site.progress.say("waiting for the last deliveries")
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -281,8 +283,8 @@ func (r *loadRun) awaitDeliveries(ctx context.Context) {
 	}
 }
 
-// outstanding is how many deliveries have not been made to sessions that are
-// still there.
+// outstanding returns the number of deliveries that connected listeners have not yet
+// received.
 func (r *loadRun) outstanding() (n uint64) {
 	for _, l := range r.listeners {
 		if l.closed.Load() == nil {
@@ -292,7 +294,8 @@ func (r *loadRun) outstanding() (n uint64) {
 	return n
 }
 
-// judge says what of all that was asked for did not happen.
+// judge adds to the result what did not go as requested: lost connections, lost or repeated
+// deliveries, and a rate that was not reached.
 func (r *loadRun) judge(result *Result) {
 	var first error
 	for _, l := range r.listeners {

@@ -15,8 +15,8 @@ func payloadText(size int) string {
 	return payloadBefore + strings.Repeat("0", publicationDigits) + payloadBetween + padding(size-leastPayload) + payloadAfter
 }
 
-// padding is a text that can be compressed about as well as JSON in use: prices of
-// items, each at random.
+// padding returns a text that compresses about as well as real JSON: a list of items with
+// random prices.
 func padding(size int) string {
 	random := rand.New(rand.NewPCG(1, 1))
 	var pad strings.Builder
@@ -26,12 +26,12 @@ func padding(size int) string {
 	return pad.String()[:size]
 }
 
-// publication is what a benchmark's message says of itself: three numbers of 16
-// hexadecimal digits, behind a mark that occurs nowhere else and is the same in a JSON
-// string.
+// publication is the data that a benchmark puts into each message: three numbers of 16
+// hexadecimal digits each. They follow a mark that occurs nowhere else and needs no escaping
+// in a JSON string.
 type publication struct {
-	number uint64        // of the channel
-	slot   uint64        // of the window; noSlot: none
+	number uint64        // counts the messages of a channel, from 1
+	slot   uint64        // in the window; noSlot if it has none
 	due    time.Duration // when it was to be sent, since epoch
 }
 
@@ -54,8 +54,8 @@ func digitsAt(frame []byte) int {
 	return at + len(publicationMark)
 }
 
-// nextPublication returns the first publication in what a server sent, and what follows
-// it: some servers put several into a frame.
+// nextPublication returns the first publication in a frame and the rest of the frame after
+// it, since some servers put several messages into a frame. ok is false if there is none.
 func nextPublication(frame []byte) (p publication, rest []byte, ok bool) {
 	at := digitsAt(frame)
 	if at < 0 {
@@ -66,7 +66,7 @@ func nextPublication(frame []byte) (p publication, rest []byte, ok bool) {
 	return p, digits[publicationDigits:], true
 }
 
-// put writes the digits that nextPublication reads.
+// put writes the publication over digits, in the form that nextPublication reads.
 func (p publication) put(digits []byte) {
 	putHex(digits, p.number)
 	putHex(digits[16:], p.slot)

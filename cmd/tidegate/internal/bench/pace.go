@@ -5,11 +5,12 @@ import (
 	"time"
 )
 
-// epoch is what times in publications count from.
+// epoch is the zero of the times in publications.
 var epoch = time.Now()
 
-// keepPace calls do at a rate until ctx ends or do fails, with the time that a
-// call was due. A call that is late is made up for, and keeps its time.
+// keepPace calls do at the given rate per second, with the time at which the call is due. If
+// calls are late, it catches up without delay, and still passes the original times. It
+// returns nil when ctx ends, or the error of do.
 func keepPace(ctx context.Context, rate float64, do func(due time.Duration) error) error {
 	begin := time.Since(epoch)
 	timer := time.NewTimer(0)

@@ -6,9 +6,9 @@ import (
 	"sync"
 )
 
-// progress is a line on a terminal that says how far a benchmark is.
+// progress shows the progress of a benchmark in one line of a terminal.
 type progress struct {
-	out *os.File // nil: nobody looks
+	out *os.File // nil if there is no terminal; then nothing is shown
 
 	mu    sync.Mutex
 	shown bool

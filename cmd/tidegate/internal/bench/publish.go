@@ -36,7 +36,7 @@ this measures the way in, and the broker.`,
 	return cmd
 }
 
-// publishLoad is sessions that publish, and wait for confirmations.
+// publishLoad measures sessions that publish and wait for confirmations.
 type publishLoad struct {
 	publishers, channels int
 	inFlight             int
@@ -66,13 +66,12 @@ func (b *publishLoad) title() string {
 	return fmt.Sprintf("%d publishers on %d channels, %s, %d bytes each", b.publishers, b.channels, pace, b.payload)
 }
 
-// publisher is a session that publishes. Replies come in the order of its
-// publications.
+// publisher is a session that publishes. The gateway confirms its publications in order.
 type publisher struct {
 	number    int
 	client    *Client
 	text      []byte
-	due       chan time.Duration // of each publication that is not confirmed
+	due       chan time.Duration // due times of the unconfirmed publications; its capacity limits them
 	latency   *latencyRecorder
 	confirmed atomic.Uint64
 }
@@ -100,7 +99,7 @@ func (b *publishLoad) measure(ctx context.Context, site *site) (*Result, error) 
 		text := fmt.Appendf(nil, `{"type":"publish","id":1,"channel":"%s","data":%s}`, site.channel(i%b.channels), payloadText(b.payload))
 		p := &publisher{number: i, client: client, text: text, due: make(chan time.Duration, b.inFlight), latency: latency}
 		publishers[i] = p
-		working.Go(func() { // from its first moment on: the gateway asks whether it is alive
+		working.Go(func() { // right away, to answer pings while others are connecting
 			fail(fmt.Errorf("publish: %w", p.work(b.rate == 0)))
 		})
 		return nil
@@ -114,11 +113,11 @@ func (b *publishLoad) measure(ctx context.Context, site *site) (*Result, error) 
 	return b.watch(ctx, site, publishers, latency)
 }
 
-// pace lets the publishers publish in turn. One whose window is full holds up the
-// others, which the latencies tell.
+// pace lets the publishers publish in turn, at the rate. A publisher whose window is full
+// delays the others, which shows in the latencies.
 func (b *publishLoad) pace(ctx context.Context, publishers []*publisher) {
 	turn := 0
-	_ = keepPace(ctx, b.rate, func(due time.Duration) error { // the reader tells
+	_ = keepPace(ctx, b.rate, func(due time.Duration) error { // work reports errors
 		p := publishers[turn%len(publishers)]
 		turn++
 		select {
@@ -132,9 +131,9 @@ func (b *publishLoad) pace(ctx context.Context, publishers []*publisher) {
 
 var publishedPrefix = []byte(`{"type":"published"`)
 
-// work reads confirmations until the connection ends, and returns why it did. If
-// it is to keep the window full it publishes for each one, as many at once as were
-// confirmed at once.
+// work reads confirmations until the connection ends or a publication is refused, and
+// returns the reason. If keepFull is true, it keeps the window full: it publishes once for
+// each confirmation, and those that arrive together cause one write.
 func (p *publisher) work(keepFull bool) error {
 	if keepFull {
 		if err := p.publish(cap(p.due)); err != nil {

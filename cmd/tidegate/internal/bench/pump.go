@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// channel is one of a load. Its publications are numbered from 1.
+// channel is a channel of a load. Its publications are numbered from 1.
 type channel struct {
 	name      string
 	published atomic.Uint64
@@ -14,14 +14,14 @@ type channel struct {
 
 // pump publishes on channels in turn.
 type pump struct {
-	// Fixed at birth.
+	// Immutable once run has started to publish.
 	channels []*channel
 	clients  []*Client
-	window   *window // bounds what is in flight, where there is no rate
+	window   *window // limits the publications in flight if rate is 0
 	rate     float64
 	adapter  *adapter
 	payload  int
-	texts    [][]byte // what publishes, for each channel
+	texts    [][]byte // the publish frame of each channel
 
 	// Owned by run.
 	turn int
@@ -40,8 +40,8 @@ func (p *pump) run(ctx context.Context) error {
 	return p.publishFree(ctx)
 }
 
-// publishFree fills the window whenever there is room in it, each publisher's
-// part by one write.
+// publishFree publishes whenever there is room in the window, until the window is full. Each
+// publisher sends its share in one write.
 func (p *pump) publishFree(ctx context.Context) error {
 	for {
 		slot, ok := p.window.take(ctx)
@@ -64,8 +64,8 @@ func (p *pump) publishDue(due time.Duration) error {
 	return p.flush()
 }
 
-// add gives the next channel's publisher something to send. A channel has one
-// publisher, for its publications to be in order.
+// add queues a publication for the next channel. A channel always has the same publisher,
+// which keeps its publications in order.
 func (p *pump) add(slot uint64, due time.Duration) {
 	at := p.turn % len(p.texts)
 	p.turn++

@@ -7,7 +7,7 @@ import (
 	"net/http"
 )
 
-// refusal is what the gateway answered instead of what was asked for.
+// refusal is an error that the gateway replied with.
 type refusal struct {
 	Code, Message string
 }
@@ -23,7 +23,8 @@ func (r *refusal) Error() string {
 	return text
 }
 
-// hintOf says what to change in the gateway for a benchmark.
+// hintOf returns advice on how to configure the gateway or the benchmark to avoid an error,
+// or "".
 func hintOf(code string) string {
 	switch code {
 	case "rate_limited":
@@ -38,7 +39,7 @@ func hintOf(code string) string {
 	return ""
 }
 
-// refusalOf reads an answer that is no upgrade.
+// refusalOf returns the error in an HTTP response that does not upgrade, and closes its body.
 func refusalOf(answer *http.Response) error {
 	defer answer.Body.Close()
 	var body struct{ Error refusal }

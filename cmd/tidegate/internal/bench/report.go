@@ -11,15 +11,15 @@ import (
 	"time"
 )
 
-// Result is what a benchmark measured on one target. A count that does not
-// apply is 0, a figure that is not known is absent.
+// Result is what a benchmark measured on one target. Counts that do not apply are 0; values
+// that are not known are omitted from the JSON.
 type Result struct {
 	Sessions  int     `json:"sessions"`
 	Seconds   float64 `json:"seconds"`
 	Published uint64  `json:"published"`
 	Delivered uint64  `json:"delivered"`
 
-	// CPU is per unit: a delivery, a publication or a session, see unit.
+	// The unit is a delivery, a publication or a session; Unit tells which.
 	CPUSeconds         float64  `json:"cpu_seconds,omitempty"`
 	CPUMicros          float64  `json:"cpu_microseconds_per_unit,omitempty"`
 	Unit               string   `json:"unit"`
@@ -35,10 +35,10 @@ type Result struct {
 	Lost     uint64   `json:"lost"`
 	Repeated uint64   `json:"repeated"`
 	Closed   int      `json:"closed"`
-	NotHeld  []string `json:"not_held,omitempty"` // what was asked for and did not happen
+	NotHeld  []string `json:"not_held,omitempty"` // what did not go as requested
 }
 
-// count sets how many units there were in a time that took the given CPU.
+// count sets the number of units and the elapsed and CPU time that they took.
 func (r *Result) count(unit string, units uint64, took time.Duration, cpu time.Duration) {
 	r.Unit, r.Units, r.Seconds = unit, units, took.Seconds()
 	r.PerSecond = float64(units) / took.Seconds()
@@ -52,7 +52,7 @@ func (r *Result) miss(format string, args ...any) {
 	r.NotHeld = append(r.NotHeld, fmt.Sprintf(format, args...))
 }
 
-// Report is all that a command prints; with --json, as these names say.
+// Report is the output of a command. The JSON names are those of --json.
 type Report struct {
 	Title   string  `json:"benchmark"`
 	Gateway *Result `json:"gateway"`
@@ -77,7 +77,7 @@ func (r *Report) ratios() *ratios {
 	return x
 }
 
-// ratio returns 0 for one that makes no sense.
+// ratio returns a/b, rounded to two decimals, or 0 if either is 0.
 func ratio(a, b float64) float64 {
 	if a == 0 || b == 0 {
 		return 0
@@ -121,14 +121,13 @@ func printNotHeld(out io.Writer, by string, r *Result) {
 	}
 }
 
-// tableRow is a line of the table, which is left out where the figure is not
-// known. A row without places is a count.
+// tableRow is a row of the table, which is omitted if its value is not known.
 type tableRow struct {
 	label  func(*Result) string
-	value  func(*Result) (float64, bool)
-	places int
+	value  func(*Result) (float64, bool) // reports false if the value is not known
+	places int                           // decimals
 
-	compared bool // how many times another's it is says something
+	compared bool // whether the ratio to another server's value is meaningful
 }
 
 var tableRows = []tableRow{
@@ -187,7 +186,7 @@ func plural(unit string) string {
 	return unit + "s"
 }
 
-// figure writes thousands apart.
+// figure formats a number with thousands separators.
 func figure(v float64, places int) string {
 	s := strconv.FormatFloat(v, 'f', places, 64)
 	whole, rest, _ := strings.Cut(s, ".")

@@ -8,16 +8,17 @@ import (
 	"fmt"
 )
 
-// backlog is what sessions missed while they were away: some messages on each channel,
-// which they ask for when they are back.
+// backlog is the messages on each channel that the sessions missed while disconnected, and
+// recover when they subscribe.
 type backlog struct {
-	messages int      // on each channel
-	cursors  []string // of the channels, before the messages; nil: nothing was missed
+	messages int      // per channel
+	cursors  []string // per channel, from before the messages; nil if nothing was missed
 }
 
 var recovered = []byte(`"recovered":true`)
 
-// publish publishes the messages of n channels, as many at a time as connect at a time.
+// publish publishes the messages on n channels, up to connectsAtOnce channels at a time, and
+// sets the cursors.
 func (b *backlog) publish(ctx context.Context, site *site, n int) error {
 	if b.messages == 0 {
 		return nil
@@ -48,7 +49,7 @@ func (b *backlog) publish(ctx context.Context, site *site, n int) error {
 	})
 }
 
-// openFor connects a session that prepares a channel.
+// openFor connects a session that can publish on channel i.
 func (s *site) openFor(ctx context.Context, i int) (*Client, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialPatience)
 	defer cancel()
@@ -59,7 +60,8 @@ func (s *site) openFor(ctx context.Context, i int) (*Client, error) {
 	return client, err
 }
 
-// publishBehindCursor publishes on a channel, and returns the cursor of what was before.
+// publishBehindCursor publishes messages on a channel. It returns the cursor from before the
+// first one.
 func (c *Client) publishBehindCursor(channel string, messages int) (cursor string, err error) {
 	if err := c.Write(fmt.Appendf(nil, `{"type":"history","id":1,"channel":%q,"limit":1}`, channel)); err != nil {
 		return "", err
@@ -95,7 +97,8 @@ func (c *Client) awaitCursor() (string, error) {
 	}
 }
 
-// resume subscribes with cursors, and returns when all that was missed is there.
+// resume subscribes with cursors and returns when all missed messages have arrived. It
+// returns an error if the gateway could not recover all of them.
 func (c *Client) resume(channels, cursors []string, messages int) error {
 	for i, channel := range channels {
 		c.add(fmt.Appendf(nil, `{"type":"subscribe","id":1,"channel":%q,"cursor":%q}`, channel, cursors[i]))

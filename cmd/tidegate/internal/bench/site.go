@@ -10,18 +10,18 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// site is what a benchmark works on: one gateway, or several of one cluster.
+// site is the target of a benchmark: one server, or several of one cluster.
 type site struct {
 	adapter   *adapter
 	urls      []*url.URL
 	tokenOf   func(session int) (string, error)
 	watch     meter
 	progress  *progress
-	inflaters *inflaters // nil: nothing is to be compressed
-	run       string     // is in the names of the channels, so that runs do not meet
+	inflaters *inflaters // nil without compression
+	run       string     // part of the channel names, so that runs do not share channels
 }
 
-// publishAt and listenAt are the same gateway unless there are two.
+// publishAt and listenAt return the same server unless there are two.
 func (s *site) publishAt() *url.URL { return s.urls[0] }
 func (s *site) listenAt() *url.URL  { return s.urls[len(s.urls)-1] }
 
@@ -32,7 +32,8 @@ const (
 	dialPatience   = 20 * time.Second
 )
 
-// connectAll does something for each of n sessions until one fails.
+// connectAll calls do for each of n sessions, up to atOnce at a time, and each time with a
+// context that ends after dialPatience. It stops at the first error and returns it.
 func (s *site) connectAll(ctx context.Context, n, atOnce int, do func(ctx context.Context, i int) error) error {
 	var done atomic.Int64
 	group, connecting := errgroup.WithContext(ctx)
@@ -59,8 +60,8 @@ func (s *site) connectAll(ctx context.Context, n, atOnce int, do func(ctx contex
 	return context.Cause(ctx)
 }
 
-// open connects a session that is to publish on a channel, and maybe on others, or to
-// subscribe to it.
+// open connects a session with its token. If publishes is true, the session is to publish on
+// the channel, and possibly on others; else it is to subscribe to it.
 func (s *site) open(ctx context.Context, session int, publishes bool, channel string) (*Client, error) {
 	token, err := s.tokenOf(session)
 	if err != nil {
@@ -81,7 +82,7 @@ func (s *site) dial(ctx context.Context, publishes bool, channel, token string) 
 	return dial(ctx, s.adapter, target, token, s.inflaters)
 }
 
-// wait waits for a time and shows how fast a count grows.
+// wait waits for the given time and shows how fast count grows.
 func (s *site) wait(ctx context.Context, length time.Duration, what string, count func() uint64) error {
 	over := time.After(length)
 	tick := time.NewTicker(500 * time.Millisecond)

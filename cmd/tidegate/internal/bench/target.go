@@ -18,8 +18,8 @@ import (
 	"tidegate/gateway/auth"
 )
 
-// target is which gateway a command line wants measured, and how it is to be
-// reached and watched.
+// target has the flags that tell which gateway to measure, how to connect to it, and where to
+// read its CPU and memory.
 type target struct {
 	urls       []string
 	token      string
@@ -45,7 +45,7 @@ func (t *target) addFlags(cmd *cobra.Command) {
 	cmd.MarkFlagsMutuallyExclusive("pid", "metrics")
 }
 
-// addTokenFlags adds those that say who the sessions are.
+// addTokenFlags adds the flags for how the sessions authenticate.
 func (t *target) addTokenFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&t.token, "token", "", "token or API key for every session, visible in the process list: prefer "+config.EnvPrefix+"TOKEN")
@@ -53,8 +53,7 @@ func (t *target) addTokenFlags(cmd *cobra.Command) {
 	cmd.MarkFlagsMutuallyExclusive("token", "secret-file")
 }
 
-// run measures b on the target, after the floor if that is wanted, and prints
-// what came out.
+// run measures b on the floor, if requested, and then on the target, and prints the report.
 func (t *target) run(cmd *cobra.Command, b benchmark) error {
 	site, err := t.siteOf(native, config.GatewayURL, cmd.ErrOrStderr())
 	if err != nil {
@@ -77,7 +76,8 @@ func (t *target) run(cmd *cobra.Command, b benchmark) error {
 	return report.print(cmd.OutOrStdout(), t.json)
 }
 
-// siteOf returns what b is measured on, at the URLs as parse reads them.
+// siteOf returns the site at the target's URLs, which it parses with parse. If details is a
+// terminal, the site shows its progress there.
 func (t *target) siteOf(a *adapter, parse func(string) (*url.URL, error), details io.Writer) (*site, error) {
 	s := &site{adapter: a, watch: t.watch, run: strings.ToLower(rand.Text()[:8]), progress: &progress{}}
 	if f, ok := details.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
@@ -112,7 +112,7 @@ func isLoopback(host string) bool {
 	return err == nil && address.IsLoopback()
 }
 
-// tokens returns what gives each session its token.
+// tokens returns a function that returns the token of a session.
 func (t *target) tokens() (func(int) (string, error), error) {
 	if t.secretFile == "" {
 		token := config.Token(t.token)

@@ -17,21 +17,21 @@ import (
 	"tidegate/cmd/tidegate/internal/config"
 )
 
-// meter knows where the CPU and the memory of the gateways can be read.
+// meter reads the CPU time and memory of the gateways' processes.
 type meter struct {
 	pids    []int
 	metrics []string
 }
 
-// usage is what processes have used so far, together.
+// usage is the resource usage of one or more processes.
 type usage struct {
-	cpu    time.Duration
-	memory int64 // resident bytes
+	cpu    time.Duration // since they started
+	memory int64         // resident bytes
 }
 
 func (w *meter) blind() bool { return len(w.pids) == 0 && len(w.metrics) == 0 }
 
-// read returns zero if there is nothing to read from.
+// read returns the sum over all processes. It is zero if the meter is blind.
 func (w *meter) read(ctx context.Context) (usage, error) {
 	var sum usage
 	for _, pid := range w.pids {
@@ -55,7 +55,7 @@ func (u usage) plus(v usage) usage {
 	return usage{cpu: u.cpu + v.cpu, memory: u.memory + v.memory}
 }
 
-// userHertz is the unit of times in /proc/PID/stat, on every architecture.
+// userHertz is the number of clock ticks per second in /proc/PID/stat, on all architectures.
 const userHertz = 100
 
 // usageOfProcess reads /proc (see proc_pid_stat(5)).
@@ -64,7 +64,7 @@ func usageOfProcess(pid int) (usage, error) {
 	if err != nil {
 		return usage{}, err
 	}
-	// The second field is the program's name in parentheses, with anything in it.
+	// The second field is the program's name in parentheses, which may contain anything.
 	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 	const user, system, resident = 14 - 3, 15 - 3, 24 - 3
 	if len(fields) <= resident {
@@ -82,7 +82,7 @@ func usageOfProcess(pid int) (usage, error) {
 	}, nil
 }
 
-// usageByMetrics reads what Prometheus clients tell of their process.
+// usageByMetrics reads the process metrics of the Prometheus endpoint at address.
 func usageByMetrics(ctx context.Context, address string) (usage, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -110,11 +110,11 @@ func usageByMetrics(ctx context.Context, address string) (usage, error) {
 	}, nil
 }
 
-// spareDescriptors is for what a process has open beside the sessions.
+// spareDescriptors is how many file descriptors a process needs in addition to its sessions.
 const spareDescriptors = 64
 
-// checkDescriptors returns an error if this process may not open so many
-// connections.
+// checkDescriptors returns an error if the file descriptor limit of this process is too low
+// for the sessions.
 func checkDescriptors(sessions int) error {
 	most := config.Descriptors()
 	if need := sessions + spareDescriptors; need > most {

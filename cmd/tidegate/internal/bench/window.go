@@ -5,12 +5,12 @@ import (
 	"sync/atomic"
 )
 
-// window bounds the publications that not every listener has got. Each that
-// is on its way has a slot, which it frees when the last listener has it.
+// window limits the publications in flight. Each of them has a slot, which becomes free when
+// the last listener has received the publication.
 type window struct {
-	members   int32
-	free      chan uint64
-	remaining []atomic.Int32 // listeners that have not got a slot's publication
+	members   int32          // listeners per channel
+	free      chan uint64    // free slots
+	remaining []atomic.Int32 // per slot, listeners that have not received the publication
 }
 
 func newWindow(size, members int) *window {
@@ -21,7 +21,7 @@ func newWindow(size, members int) *window {
 	return w
 }
 
-// take returns a free slot for a publication.
+// take waits for a free slot and returns it. It returns false if ctx ends.
 func (w *window) take(ctx context.Context) (uint64, bool) {
 	select {
 	case slot := <-w.free:
