@@ -11,18 +11,18 @@ import (
 	"tidegate/broker"
 )
 
-// attendant is a node as presence knows it, and what it has said.
+// attendant is a node in the eyes of presence, with the attendances that it has sent.
 type attendant struct {
 	c        *cluster
 	by       broker.Attendant
 	node     Node
-	version  uint64
-	versions map[string]uint64         // last, by channel
+	version  uint64                    // last sent
+	versions map[string]uint64         // last sent, by channel
 	here     map[string]map[string]int // sessions, by channel and user
 }
 
-// long is a time that does not end while a test runs, and short one that it
-// waits for.
+// long is a duration that does not elapse during a test, and short one that a test waits
+// for.
 const (
 	long  = time.Hour
 	short = 300 * time.Millisecond
@@ -39,14 +39,14 @@ func (c *cluster) attendant(name string, lease, linger time.Duration) *attendant
 	}
 }
 
-// has says how many sessions a user has at the node, and in which channel.
+// has sets the number of sessions that a user of the node has in a channel.
 func (a *attendant) has(channel, user string, sessions int) {
 	a.c.Helper()
 	a.attends(broker.Attendance{Channel: channel, Members: []broker.Member{{User: user, Sessions: sessions}}})
 }
 
-// attends says what has changed. The sessions of a channel are those of its members,
-// if they are not given.
+// attends sends attendances. If an attendance has no Sessions, it gets the sum of the node's
+// members of the channel.
 func (a *attendant) attends(list ...broker.Attendance) {
 	a.c.Helper()
 	for i := range list {
@@ -74,7 +74,8 @@ func (a *attendant) attends(list ...broker.Attendance) {
 	})
 }
 
-// sum returns how many sessions the node's members of a channel have.
+// sum applies an attendance and returns the number of sessions that the node's members of
+// its channel have afterwards.
 func (a *attendant) sum(one *broker.Attendance) (sessions int) {
 	here := a.here[one.Channel]
 	if here == nil || one.Whole {
@@ -90,13 +91,13 @@ func (a *attendant) sum(one *broker.Attendance) (sessions int) {
 	return sessions
 }
 
-// stand is how a channel stands for a node.
+// stand is the state of a channel from a node's point of view.
 type stand struct {
 	broker.Occupancy
-	Known bool // what the node has said of it last
+	Known bool // the broker has the node's last attendance
 }
 
-// keeps gives a sign of life and returns how a channel stands.
+// keeps renews the node's lease and returns the state of a channel.
 func (a *attendant) keeps(channel string) (s stand) {
 	a.c.Helper()
 	standing := a.stands()
@@ -110,7 +111,7 @@ func (a *attendant) keeps(channel string) (s stand) {
 	return s
 }
 
-// stands gives a sign of life.
+// stands renews the node's lease and returns its standing.
 func (a *attendant) stands() (standing broker.Standing) {
 	a.c.Helper()
 	a.c.insist("Keep", func() (err error) {
@@ -121,7 +122,8 @@ func (a *attendant) stands() (standing broker.Standing) {
 	return standing
 }
 
-// looks does what time has brought about, without being there.
+// looks renews the lease of a node without sessions, which makes the broker process leases
+// and lingers that have ended.
 func (c *cluster) looks(channel string) {
 	c.Helper()
 	looker := c.attendant("looker", long, long)
@@ -166,7 +168,7 @@ func (c *cluster) expectMembers(channel, want string) {
 	}
 }
 
-// expectTold waits for the joins and leaves of a channel: these, in this order.
+// expectTold waits for joins and leaves of a channel and compares them, in order.
 func (c *cluster) expectTold(channel string, want ...string) {
 	c.Helper()
 	if got := told(c.heard().WaitMessages(broker.PresenceChannel(channel), len(want))); !slices.Equal(got, want) {

@@ -1,4 +1,4 @@
-// Package brokertest holds every broker to the contract of package broker, and
+// Package brokertest is the conformance suite for implementations of package broker. It also
 // runs the servers that brokers need in tests.
 package brokertest
 
@@ -6,12 +6,12 @@ import (
 	"testing"
 )
 
-// Run tests the broker that makeSubject returns, anew for each test.
+// Run runs the suite. It calls makeSubject for a new subject for each test.
 func Run(t *testing.T, makeSubject func(*testing.T) Subject) {
 	RunIn(t, func(t *testing.T, test func(*testing.T)) { test(t) }, makeSubject)
 }
 
-// RunIn is Run with each test in an environment, as synctest.Test is one.
+// RunIn is like Run, but runs each test inside in, which may be synctest.Test.
 func RunIn(t *testing.T, in func(t *testing.T, test func(*testing.T)), makeSubject func(*testing.T) Subject) {
 	tests := []struct {
 		name string

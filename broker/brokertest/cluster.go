@@ -10,19 +10,19 @@ import (
 	"time"
 )
 
-// RedisCluster is a Redis Cluster of three masters of a test's own.
+// RedisCluster is a Redis Cluster with three masters, private to a test.
 type RedisCluster struct {
-	Nodes []*RedisServer
+	Nodes []*RedisServer // the masters at the start
 
 	t        testing.TB
 	replicas []*RedisServer
-	moving   map[string]*RedisServer // by key: where its slot is to go
+	moving   map[string]*RedisServer // by key: the target of its slot while it moves
 }
 
 const clusterSlots = 16384
 
-// StartRedisCluster starts three masters and stops them when the test ends. It
-// needs redis-server: see RequireRedis.
+// StartRedisCluster starts three masters and stops them when the test ends. It needs
+// redis-server; see RequireRedis.
 func StartRedisCluster(t testing.TB) *RedisCluster {
 	t.Helper()
 	RequireRedis(t)
@@ -53,7 +53,8 @@ func StartRedisCluster(t testing.TB) *RedisCluster {
 	return c
 }
 
-// AddReplica starts a replica of one of the masters. It is none of c.Nodes.
+// AddReplica starts a replica of one of the masters and returns when it is in sync and all
+// masters know it. It is not added to c.Nodes.
 func (c *RedisCluster) AddReplica(master *RedisServer) *RedisServer {
 	c.t.Helper()
 	_, bus, _ := net.SplitHostPort(freeAddr(c.t))
@@ -79,8 +80,7 @@ func (c *RedisCluster) AddReplica(master *RedisServer) *RedisServer {
 	return replica
 }
 
-// TakeOver makes a replica the master in place of its own, which becomes its
-// replica.
+// TakeOver promotes a replica by a failover. Its former master becomes its replica.
 func (c *RedisCluster) TakeOver(replica *RedisServer) {
 	c.t.Helper()
 	Eventually(c.t, "the replica to take over", func() bool {
@@ -92,7 +92,7 @@ func (c *RedisCluster) TakeOver(replica *RedisServer) {
 	})
 }
 
-// AwaitAge waits until all masters have been there for so long.
+// AwaitAge waits until all of c.Nodes have been up for at least age.
 func (c *RedisCluster) AwaitAge(age time.Duration) {
 	c.t.Helper()
 	for _, node := range c.Nodes {
@@ -105,7 +105,7 @@ func (c *RedisCluster) AwaitAge(age time.Duration) {
 	}
 }
 
-// URL is where a broker finds the cluster.
+// URL returns the URL of the cluster for a broker.
 func (c *RedisCluster) URL() string {
 	var addresses []string
 	for _, node := range c.Nodes {
@@ -121,7 +121,7 @@ func (c *RedisCluster) Flush() {
 	}
 }
 
-// Owner returns the node that a key's slot belongs to.
+// Owner returns the node that owns the slot of a key.
 func (c *RedisCluster) Owner(key string) *RedisServer {
 	c.t.Helper()
 	owner := c.ownerNow(key)
@@ -134,14 +134,15 @@ func (c *RedisCluster) Owner(key string) *RedisServer {
 func (c *RedisCluster) ownerNow(key string) *RedisServer {
 	for _, node := range slices.Concat(c.Nodes, c.replicas) {
 		_, err := node.Try("EXISTS", key)
-		if err == nil || strings.HasPrefix(err.Error(), "ASK") { // its slot is about to move
+		if err == nil || strings.HasPrefix(err.Error(), "ASK") { // its slot is being moved away
 			return node
 		}
 	}
 	return nil
 }
 
-// MoveSlot moves the slot of a key, with all keys in it, to another node.
+// MoveSlot moves the slot of a key, with all keys in it, to another node. It retries until
+// that succeeds.
 func (c *RedisCluster) MoveSlot(key string) {
 	c.t.Helper()
 	var err error
@@ -156,15 +157,15 @@ func (c *RedisCluster) MoveSlot(key string) {
 	})
 }
 
-// MoveSlotTo is MoveSlot to a node of one's choice.
+// MoveSlotTo is like MoveSlot, with the given node as target.
 func (c *RedisCluster) MoveSlotTo(to *RedisServer, key string) {
 	c.t.Helper()
 	c.moving[key] = to
 	c.MoveSlot(key)
 }
 
-// TryMoveSlot is MoveSlot where nodes may not answer, or take over from one another.
-// What it could not finish it finishes when it is called again.
+// TryMoveSlot is like MoveSlot, but makes a single attempt and returns an error, for clusters
+// whose nodes may not respond or may fail over. Another call continues an incomplete move.
 func (c *RedisCluster) TryMoveSlot(key string) error {
 	from, to := c.ownerNow(key), c.moving[key]
 	if from == nil {
@@ -208,7 +209,7 @@ func (c *RedisCluster) move(key string, from, to *RedisServer) error {
 	return steps.err
 }
 
-// steps are commands of which each is run if those before it were.
+// steps runs commands until one fails, and skips those that follow.
 type steps struct{ err error }
 
 func (s *steps) ask(server *RedisServer, command ...string) (said string) {

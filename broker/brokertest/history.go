@@ -135,8 +135,8 @@ func testLatest(t *testing.T, c *cluster) {
 	}
 }
 
-// A page is bounded by bytes as well, from whichever end it is read, and has one
-// message at least.
+// A page is limited in bytes, too, from whichever end it is read, and has at least one
+// message.
 func testPageOfBytes(t *testing.T, c *cluster) {
 	for n := range 50 {
 		size := 1000
@@ -204,7 +204,7 @@ func testExpires(t *testing.T, c *cluster) {
 		t.Errorf("the next message is at %v, want %v", third, want)
 	}
 
-	// A message that expired under younger ones is gone as well.
+	// A message that has expired is gone even if newer ones follow it.
 	o.HistorySize = 1_000_000
 	fill(c, "b", 1, o)
 	Eventually(t, "the first to expire under younger ones", func() bool {
@@ -240,8 +240,8 @@ func testTops(t *testing.T, c *cluster) {
 	}
 }
 
-// A cursor from before the first message is good later, and is told apart from one
-// of a history that was lost.
+// A cursor from before the first message stays valid, and differs from a cursor into a
+// history that was lost.
 func testNothing(t *testing.T, c *cluster) {
 	nothing := c.since("a", broker.Position{}, all).Top
 	if !nothing.Unborn() {

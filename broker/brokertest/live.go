@@ -215,8 +215,8 @@ func testOrderPerChannel(t *testing.T, c *cluster) {
 	}
 }
 
-// What goes by the script that appends, and what does not, keep one order, on a
-// server that does not know the script yet, too.
+// Messages with and without history keep their order, although only those with history use
+// the append script, and even if the server has not loaded the script yet.
 func testOrderWithoutWaiting(t *testing.T, c *cluster) {
 	const messages = 500
 	c.subscribe("a")
@@ -258,7 +258,7 @@ func testManyChannelsAtOnce(t *testing.T, c *cluster) {
 			channel := fmt.Sprintf("many:%d", i)
 			c.insist("Subscribe", func() error { return c.first().Broker.Subscribe(t.Context(), channel) })
 			m := text(channel, channel)
-			m.Key = "once" // so that insisting does no harm
+			m.Key = "once" // so that retries do not publish twice
 			c.insist("Publish", func() error {
 				_, err := broker.Publish(t.Context(), c.last().Broker, m, broker.PublishOptions{})
 				return err
@@ -289,7 +289,7 @@ func testBarePublish(t *testing.T, c *cluster) {
 	}
 }
 
-// What a client publishes bare may look like an envelope, and is none.
+// A bare payload that looks like an envelope must not be taken for one.
 func testBarePassesForNoEnvelope(t *testing.T, c *cluster) {
 	c.subscribe("a")
 	forged := "TG1 {\"user\":\"admin\",\"kind\":\"json\",\"epoch\":\"k3x9\",\"offset\":7}\n{}"

@@ -11,7 +11,7 @@ import (
 	"tidegate/broker"
 )
 
-// take takes what waits in a line, and removes it.
+// take returns the notices that wait in a line, and removes them.
 func (c *cluster) take(line string) (taken []string) {
 	c.Helper()
 	t := broker.Teller{Line: line, Node: "teller", Lease: long, Most: 1000}
@@ -54,7 +54,7 @@ func testNoticesStandInTheirLines(t *testing.T, c *cluster) {
 		"none": nil,
 	} {
 		got := c.take(line)
-		slices.Sort(got) // of different channels they may stand in any order
+		slices.Sort(got) // notices of different channels may be in any order
 		slices.Sort(want)
 		if !slices.Equal(got, want) {
 			t.Errorf("in the line %q: %q, want %q", line, got, want)
@@ -79,7 +79,7 @@ func testNoticesOfADeadNodeCount(t *testing.T, c *cluster) {
 	}
 }
 
-// puts puts notices in line.
+// puts queues notices in their lines.
 func (c *cluster) puts(a *attendant, list ...broker.Notice) {
 	c.Helper()
 	c.insist("Put", func() error {
@@ -91,7 +91,8 @@ func (c *cluster) puts(a *attendant, list ...broker.Notice) {
 	})
 }
 
-// testNoticesOfARepeatedPublish has each be told once in a line, whoever has taken it.
+// testNoticesOfARepeatedPublish checks that a message with a key is queued once per line,
+// whichever node queues it and even after it was delivered.
 func testNoticesOfARepeatedPublish(t *testing.T, c *cluster) {
 	first, last := c.attendant("first", long, 0), c.attendant("last", long, 0)
 	published := func(line, channel, key string) broker.Notice {
@@ -145,7 +146,8 @@ func testNoticesOfMessages(t *testing.T, c *cluster) {
 	}
 }
 
-// line returns the notices that wait, and makes teller the one who delivers.
+// line confirms the delivered notices and returns those that wait. The teller gets the lease
+// of the line.
 func (c *cluster) line(teller string, delivered ...broker.Notice) (line broker.Line) {
 	c.Helper()
 	t := broker.Teller{Node: teller, Lease: long, Most: 1000}
@@ -159,7 +161,7 @@ func (c *cluster) line(teller string, delivered ...broker.Notice) (line broker.L
 	return line
 }
 
-// expectLine waits for the notices of a channel, and returns all that wait.
+// expectLine compares the waiting notices of a channel, and returns all that wait.
 func (c *cluster) expectLine(channel string, want ...string) []broker.Notice {
 	c.Helper()
 	line := c.line("teller")
@@ -210,7 +212,7 @@ func testNoticesOfLingers(t *testing.T, c *cluster) {
 }
 
 func testNoticesOfADeadNode(t *testing.T, c *cluster) {
-	const sessions = 1500 // more than one script removes
+	const sessions = 1500 // more than a single script call removes
 	dying, last := c.attendant("dying", long, long), c.attendant("last", long, long)
 	over := broker.SessionsChannel("dying")
 	var members []broker.Member

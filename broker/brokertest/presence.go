@@ -36,7 +36,7 @@ func testJoinAndLeaveOnce(t *testing.T, c *cluster) {
 	}
 }
 
-// A member's two infos come and go together, on whatever node they are said.
+// Both infos of a member are replaced together, whichever node sends them.
 func testInfoElsewhere(t *testing.T, c *cluster) {
 	c.listen("a")
 	first, last := c.attendant("first", long, 0), c.attendant("last", long, 0)
@@ -77,7 +77,7 @@ func testLinger(t *testing.T, c *cluster) {
 	first.has("a", "bob", 1)
 	first.by.Linger = long
 	first.has("a", "bob", 0)
-	last.has("a", "bob", 1) // is back in time, elsewhere
+	last.has("a", "bob", 1) // reconnects in time, on another node
 	c.expectMembers("a", "alice*1 bob*1")
 	first.by.Linger = short
 	first.has("a", "alice", 0)
@@ -91,7 +91,7 @@ func testLinger(t *testing.T, c *cluster) {
 
 	last.by.Linger = long
 	last.has("a", "bob", 0)
-	first.by.Linger = 0 // ends the lingers that others began
+	first.by.Linger = 0 // ends the lingers that other nodes began
 	first.keeps("a")
 	c.expectMembers("a", "alice*1")
 	c.expectTold("a", "join alice", "join bob", "leave alice", "join alice", "leave bob")
@@ -137,7 +137,7 @@ func testSilenceOfAllIsNoDeath(t *testing.T, c *cluster) {
 
 func testKeptNodeLives(t *testing.T, c *cluster) {
 	node := c.attendant("first", short, 0)
-	for kept := false; !kept; kept = node.keeps("a").Known { // again if it came too late
+	for kept := false; !kept; kept = node.keeps("a").Known { // retry if the lease ended first
 		node.by.Lease = short
 		node.attends(broker.Attendance{Channel: "a", Whole: true, Members: []broker.Member{{User: "alice", Sessions: 1}}})
 		node.by.Lease = long
@@ -201,8 +201,9 @@ func testUnknownIsSaid(t *testing.T, c *cluster) {
 	c.expectMembers("a", "")
 }
 
-// testForgottenIsSaid: a broker that has gone back knows nothing of who came, and has
-// those there who left. Whoever speaks first, each node learns of it.
+// testForgottenIsSaid checks a broker that was reset to an earlier state: it does not know
+// members who joined since, and still has those who left. Each node must learn this, whichever
+// node calls first and however.
 func testForgottenIsSaid(t *testing.T, c *cluster) {
 	if c.Forget == nil {
 		return
@@ -225,7 +226,7 @@ func testForgottenIsSaid(t *testing.T, c *cluster) {
 		switch speaks {
 		case "attends":
 			first.hasAlone(later, "dave")
-		case "hears": // that another one speaks
+		case "hears": // another node calls first
 			last.keeps(stayed)
 		}
 		standing := first.stands()
@@ -255,7 +256,7 @@ func testForgottenIsSaid(t *testing.T, c *cluster) {
 	}
 }
 
-// hasAlone says that the node has a session of these users in a channel, and of no others.
+// hasAlone makes these users the node's only members of a channel, with a session each.
 func (a *attendant) hasAlone(channel string, users ...string) {
 	a.c.Helper()
 	whole := broker.Attendance{Channel: channel, Whole: true}
@@ -265,8 +266,8 @@ func (a *attendant) hasAlone(channel string, users ...string) {
 	a.attends(whole)
 }
 
-// testConcurrentNodes has users come and go on several nodes at once. What is told
-// of each must be joins and leaves in turn, and at the end agree with the members.
+// testConcurrentNodes lets users join and leave on several nodes concurrently. Joins and
+// leaves of each user must alternate, and finally agree with the members.
 func testConcurrentNodes(t *testing.T, c *cluster) {
 	c.listen("a")
 	const rounds, users = 40, 3

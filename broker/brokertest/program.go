@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// FindProgram returns the path of the first of some programs that is installed. Where
-// none is, the test is skipped; in CI it fails.
+// FindProgram returns the path of the first of the named programs that is installed. If none
+// is, it skips the test, or fails it if the environment has CI set.
 func FindProgram(t testing.TB, names ...string) string {
 	t.Helper()
 	for _, name := range names {

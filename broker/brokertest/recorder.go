@@ -9,23 +9,23 @@ import (
 	"tidegate/broker"
 )
 
-// Patience is how long a test waits for what must happen.
+// Patience is how long tests wait for an expected event before they fail.
 const Patience = 60 * time.Second
 
-// Recorder is a Receiver that keeps what it is told, and fails its test when
-// calls for one channel overlap. All methods may be called concurrently.
+// Recorder is a Receiver that records all calls. It fails its test if calls for the same
+// channel overlap. It is safe for concurrent use.
 type Recorder struct {
 	t testing.TB
 
 	// Guarded by mu.
 	mu       sync.Mutex
-	changed  chan struct{} // closed and replaced when something is told
+	changed  chan struct{} // closed and replaced by each call
 	messages map[string][]broker.Message
 	gaps     []string
 	link     error
 	links    int
 	busy     map[string]bool
-	restless bool // no Rest has come since something was received, or Unrest
+	restless bool // there was no Rest since the last message or Unrest
 }
 
 var _ broker.Receiver = (*Recorder)(nil)
@@ -73,55 +73,56 @@ func (r *Recorder) Link(err error) {
 
 func (r *Recorder) Rest() { r.tell(func() { r.restless = false }) }
 
-// Messages returns what was received on a channel so far.
+// Messages returns the messages received on a channel so far.
 func (r *Recorder) Messages(channel string) []broker.Message {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.messages[channel])
 }
 
-// WaitMessages waits until n messages were received on a channel.
+// WaitMessages waits until n messages have been received on a channel, and returns all.
 func (r *Recorder) WaitMessages(channel string, n int) []broker.Message {
 	r.t.Helper()
 	r.wait("messages on "+channel, func() bool { return len(r.messages[channel]) >= n })
 	return r.Messages(channel)
 }
 
-// Unrest forgets that there was a Rest.
+// Unrest makes WaitRested wait for another Rest.
 func (r *Recorder) Unrest() { r.tell(func() { r.restless = true }) }
 
-// WaitRested waits until a Rest has come after all that was received.
+// WaitRested waits for a Rest after the last message or Unrest.
 func (r *Recorder) WaitRested() {
 	r.t.Helper()
 	r.wait("a rest", func() bool { return !r.restless })
 }
 
-// Hears reports whether n messages are received on a channel before long.
+// Hears reports whether n messages have been received on a channel, and waits for them for up
+// to the duration before.
 func (r *Recorder) Hears(channel string, n int, before time.Duration) bool {
 	return r.await(before, func() bool { return len(r.messages[channel]) >= n })
 }
 
-// Gaps returns the channels that a gap was told for so far, sorted.
+// Gaps returns the channels of all gaps so far, sorted.
 func (r *Recorder) Gaps() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Sorted(slices.Values(r.gaps))
 }
 
-// WaitGaps waits until n channels were told a gap, and returns them sorted.
+// WaitGaps waits for gaps of n channels and returns the channels, sorted.
 func (r *Recorder) WaitGaps(n int) []string {
 	r.t.Helper()
 	r.wait("gaps", func() bool { return len(r.gaps) >= n })
 	return r.Gaps()
 }
 
-// WaitUp waits until the link can be used.
+// WaitUp waits until the link is up.
 func (r *Recorder) WaitUp() {
 	r.t.Helper()
 	r.wait("the link to come up", func() bool { return r.links > 0 && r.link == nil })
 }
 
-// WaitDown waits until the link cannot be used, and returns why.
+// WaitDown waits until the link is down, and returns the reason.
 func (r *Recorder) WaitDown() error {
 	r.t.Helper()
 	r.wait("the link to go down", func() bool { return r.link != nil })
@@ -130,14 +131,14 @@ func (r *Recorder) WaitDown() error {
 	return r.link
 }
 
-// Links returns how often the link was said to be up or down.
+// Links returns the number of calls of Link.
 func (r *Recorder) Links() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.links
 }
 
-// Told returns how many calls there were in all.
+// Told returns the number of messages, gaps and calls of Link.
 func (r *Recorder) Told() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -172,7 +173,8 @@ func (r *Recorder) wait(what string, holds func() bool) {
 	}
 }
 
-// await reports whether holds in time. It calls it with mu locked.
+// await waits until holds returns true, and reports whether it did in time. It calls holds
+// with mu held.
 func (r *Recorder) await(before time.Duration, holds func() bool) bool {
 	deadline := time.After(before)
 	for {
@@ -190,7 +192,8 @@ func (r *Recorder) await(before time.Duration, holds func() bool) bool {
 	}
 }
 
-// Eventually waits until holds.
+// Eventually waits until holds returns true. It fails the test after Patience, with what in
+// the message.
 func Eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	deadline := time.After(Patience)

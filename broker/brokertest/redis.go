@@ -17,22 +17,22 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// RedisServer is a Redis of a test's own. Its methods are for one goroutine and
-// fail the test.
+// RedisServer is a Redis server, private to a test. Unless stated otherwise, its methods must
+// not be called concurrently, and fail the test on errors.
 type RedisServer struct {
 	Addr string // host:port, on loopback
-	Dir  string // where it has its data, if it keeps any
+	Dir  string // its data directory
 
 	t       testing.TB
 	args    []string
 	process *exec.Cmd            // nil while stopped
-	exited  chan struct{}        // closed when process has ended
-	mini    *miniredis.Miniredis // in place of a process where there is no redis-server
+	exited  chan struct{}        // closed when process has exited
+	mini    *miniredis.Miniredis // used instead of a process if there is no redis-server
 }
 
-// StartRedis starts redis-server, with further arguments if given, and stops it
-// when the test ends. Where redis-server is missing it starts miniredis in this
-// process instead and says so, but fails where the environment has CI set.
+// StartRedis starts redis-server with additional arguments, and stops it when the test ends.
+// If redis-server is not installed, it logs that and starts miniredis in this process
+// instead, or fails the test if the environment has CI set.
 func StartRedis(t testing.TB, args ...string) *RedisServer {
 	t.Helper()
 	s := newRedisServer(t)
@@ -53,8 +53,8 @@ func newRedisServer(t testing.TB) *RedisServer {
 	return s
 }
 
-// RequireRedis skips the test where there is no redis-server, and fails it there
-// if the environment has CI set.
+// RequireRedis skips the test if redis-server is not installed, or fails it if the environment
+// has CI set, too.
 func RequireRedis(t testing.TB) {
 	t.Helper()
 	if !haveRedis(t) {
@@ -74,9 +74,9 @@ func haveRedis(t testing.TB) bool {
 	return false
 }
 
-// freeAddr returns a loopback address that nobody listens on, and that nobody takes in
-// the meantime: the kernel gives other ports to connections, and other tests find that the
-// UDP port of this number is held until the test ends.
+// freeAddr returns a loopback address with a free TCP port, and reserves it until the test
+// ends: the port is below the range that the kernel uses for connections, and freeAddr holds
+// the UDP port of the same number, which keeps other tests from taking it.
 func freeAddr(t testing.TB) string {
 	t.Helper()
 	const least, most = 10_000, 32_000
@@ -91,7 +91,7 @@ func freeAddr(t testing.TB) string {
 	return ""
 }
 
-// hold takes the UDP port of an address whose TCP port is free.
+// hold opens the UDP port of an address, if its TCP port is free, too.
 func hold(address string) (held net.PacketConn, ok bool) {
 	held, err := net.ListenPacket("udp", address)
 	if err != nil {
@@ -106,11 +106,10 @@ func hold(address string) (held net.PacketConn, ok bool) {
 	return held, true
 }
 
-// URL is where a broker finds the server.
+// URL returns the URL of the server for a broker.
 func (s *RedisServer) URL() string { return "redis://" + s.Addr }
 
-// Start starts the server again after Stop, at the same address, and waits until
-// it answers.
+// Start starts the server again after Stop, at the same address, and waits until it responds.
 func (s *RedisServer) Start() {
 	s.t.Helper()
 	if s.mini != nil {
@@ -147,7 +146,7 @@ func (s *RedisServer) Start() {
 	})
 }
 
-// Stop kills the server: what it holds is gone, and connections are reset.
+// Stop kills the server: it loses its data, and its connections are reset.
 func (s *RedisServer) Stop() {
 	if s.mini != nil {
 		s.mini.Close()
@@ -161,10 +160,10 @@ func (s *RedisServer) Stop() {
 	s.process = nil
 }
 
-// Runs reports whether the server has been started and not been stopped.
+// Runs reports whether the server's process has been started and not stopped.
 func (s *RedisServer) Runs() bool { return s.process != nil }
 
-// Pause makes the server a black hole: connections stay, and nothing is answered.
+// Pause suspends the server: connections stay open, but it does not reply.
 func (s *RedisServer) Pause() { s.signal(syscall.SIGSTOP) }
 
 // Resume ends Pause.
@@ -180,8 +179,8 @@ func (s *RedisServer) signal(signal syscall.Signal) {
 	}
 }
 
-// Forgets returns what is for Subject.Forget: the server is killed, and started again with
-// what it had before. It is nil where there is no redis-server.
+// Forgets returns a function for Subject.Forget, which saves the data, calls do, and restarts
+// the server with the saved data. It returns nil if there is no redis-server.
 func (s *RedisServer) Forgets() func(do func()) {
 	if s.mini != nil {
 		return nil
@@ -200,8 +199,8 @@ func (s *RedisServer) Flush() {
 	s.CLI("FLUSHALL")
 }
 
-// CLI runs one command and returns the answer as redis-cli prints it to a pipe:
-// one line for each element.
+// CLI runs one command and returns the reply as redis-cli prints it to a pipe: one line for
+// each element.
 func (s *RedisServer) CLI(args ...string) string {
 	s.t.Helper()
 	answer, err := s.do(args...)
@@ -211,7 +210,8 @@ func (s *RedisServer) CLI(args ...string) string {
 	return answer
 }
 
-// Try is CLI for a server that may not answer. It may be called concurrently.
+// Try is like CLI for a server that may not respond: it times out and returns errors. It is
+// safe for concurrent use.
 func (s *RedisServer) Try(args ...string) (string, error) {
 	return s.ask(&redis.Options{DialTimeout: tryTimeout, ReadTimeout: tryTimeout}, args)
 }

@@ -9,7 +9,7 @@ import (
 	"tidegate/broker"
 )
 
-// entries returns the entries of a node's register by name, and its version.
+// entries returns the entries of a node's register by name, and the register's version.
 func (c *cluster) entries(node int) (map[string]broker.Entry, uint64) {
 	c.Helper()
 	list, version, err := c.Nodes[node].Register.Entries(c.Context(), 0)

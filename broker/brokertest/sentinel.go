@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// RedisSentinel is a master and a replica of a test's own, with a Sentinel that
-// watches them.
+// RedisSentinel is a master and a replica with a Sentinel that monitors them, private to a
+// test.
 type RedisSentinel struct {
 	Servers  [2]*RedisServer // the first is the master at the start
 	Sentinel *RedisServer
@@ -17,8 +17,8 @@ type RedisSentinel struct {
 	t testing.TB
 }
 
-// StartRedisSentinel starts a master, a replica and a Sentinel, and stops them
-// when the test ends. It needs redis-server: see RequireRedis.
+// StartRedisSentinel starts a master, a replica and a Sentinel, and stops them when the test
+// ends. It needs redis-server; see RequireRedis.
 func StartRedisSentinel(t testing.TB) *RedisSentinel {
 	t.Helper()
 	RequireRedis(t)
@@ -46,8 +46,8 @@ func StartRedisSentinel(t testing.TB) *RedisSentinel {
 	return s
 }
 
-// startWatched starts a server with a file, in which Sentinels note whom it has to follow:
-// when it starts again it does.
+// startWatched starts a server with a configuration file, in which Sentinels save the
+// server's role, so that it keeps the role after a restart.
 func startWatched(t testing.TB, role string) *RedisServer {
 	t.Helper()
 	s := newRedisServer(t)
@@ -60,12 +60,12 @@ func startWatched(t testing.TB, role string) *RedisServer {
 	return s
 }
 
-// URL is where a broker finds the Sentinel.
+// URL returns the URL of the Sentinel for a broker.
 func (s *RedisSentinel) URL() string {
 	return "redis+sentinel://" + s.Sentinel.Addr + "/main"
 }
 
-// Master returns the server that the Sentinel calls the master.
+// Master returns the server that the Sentinel considers the master.
 func (s *RedisSentinel) Master() *RedisServer {
 	s.t.Helper()
 	answer := strings.Fields(s.Sentinel.CLI("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main"))
@@ -78,20 +78,20 @@ func (s *RedisSentinel) Master() *RedisServer {
 	return nil
 }
 
-// Pause has the Sentinel answer nobody.
+// Pause suspends the Sentinel, which then does not reply.
 func (s *RedisSentinel) Pause() { s.Sentinel.Pause() }
 
 // Resume ends Pause.
 func (s *RedisSentinel) Resume() { s.Sentinel.Resume() }
 
-// Flush removes all keys.
+// Flush removes all keys from the master.
 func (s *RedisSentinel) Flush() { s.Master().Flush() }
 
-// Name has the Sentinel call another server the master, which becomes one if it was a
-// replica, whatever the former one thinks of it.
+// Name makes the Sentinel consider a server the master, and promotes the server if it is a
+// replica. The former master is not told.
 func (s *RedisSentinel) Name(server *RedisServer) {
 	s.t.Helper()
-	s.Sentinel.CLI("SENTINEL", "REMOVE", "main") // first: it makes a replica again of one that was promoted behind its back
+	s.Sentinel.CLI("SENTINEL", "REMOVE", "main") // first, because a Sentinel demotes a master that it did not promote
 	server.CLI("REPLICAOF", "NO", "ONE")
 	s.Sentinel.CLI("SENTINEL", "MONITOR", "main", "127.0.0.1", port(server.Addr), "1")
 }

@@ -16,16 +16,15 @@ type Node struct {
 	Register broker.Register
 }
 
-// Subject is a broker to be tested: one or more nodes that share a cluster and
-// that nobody has run yet.
+// Subject is a broker to be tested: one or more nodes of one cluster, whose Run has not been
+// called yet.
 type Subject struct {
 	Nodes []Node
 
-	// PublishBare publishes a payload as a backend would, without an envelope.
-	// May be nil.
+	// PublishBare publishes a payload without an envelope, as a backend does. It may be nil.
 	PublishBare func(channel, payload string)
 
-	// Forget calls do, and has the broker forget what happened meanwhile. May be nil.
+	// Forget calls do and then resets the broker to its state before. It may be nil.
 	Forget func(do func())
 }
 
@@ -33,9 +32,9 @@ type Subject struct {
 type cluster struct {
 	*testing.T
 	Subject
-	told   []*Recorder // what each node was told
-	stop   func()      // ends all nodes and waits
-	looked uint64      // signs of life that looks has given
+	told   []*Recorder // one per node
+	stop   func()      // stops all nodes and waits for them
+	looked uint64      // the version that looks used last
 }
 
 func runSubject(t *testing.T, s Subject) *cluster {
@@ -57,8 +56,8 @@ func runSubject(t *testing.T, s Subject) *cluster {
 	return c
 }
 
-// RunBroker runs b until stop is called, or the test ends. stop waits for Run to
-// return and may be called again.
+// RunBroker runs b until stop is called or the test ends. stop waits for Run to return and may
+// be called more than once.
 func RunBroker(t testing.TB, b broker.Broker) (told *Recorder, stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	told = NewRecorder(t)
@@ -77,8 +76,8 @@ func RunBroker(t testing.TB, b broker.Broker) (told *Recorder, stop func()) {
 	return told, stop
 }
 
-// first is the node that subscribes, last the one that publishes: another one
-// where there is one.
+// first returns the node that subscribes, and last the one that publishes. They are different
+// nodes if there is more than one.
 func (c *cluster) first() Node { return c.Nodes[0] }
 
 func (c *cluster) last() Node { return c.Nodes[len(c.Nodes)-1] }
@@ -103,8 +102,8 @@ func (c *cluster) publish(m broker.Message, o broker.PublishOptions) broker.Posi
 	return position
 }
 
-// insist does something until the broker is available: a machine that does all at
-// once may not answer all within a second.
+// insist calls do and retries while it returns broker.ErrUnavailable, since a busy machine may
+// not answer all calls within a second. It fails the test on other errors, or after Patience.
 func (c *cluster) insist(what string, do func() error) {
 	deadline := time.Now().Add(Patience)
 	for {
@@ -116,11 +115,11 @@ func (c *cluster) insist(what string, do func() error) {
 			c.Errorf("%s: %v", what, err)
 			return
 		}
-		<-time.After(10 * time.Millisecond) // a thousand who insist at once leave it no time
+		<-time.After(10 * time.Millisecond) // without it, a thousand concurrent retries would starve the broker
 	}
 }
 
-// text is a message of a channel.
+// text returns a text message.
 func text(channel, payload string) broker.Message {
 	return broker.Message{
 		Channel: channel, Payload: []byte(payload), Kind: broker.Text,

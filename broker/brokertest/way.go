@@ -8,9 +8,8 @@ import (
 	"time"
 )
 
-// Way is a way to a server for a test to tamper with: a name behind which another
-// server may be, and a cable that may be dead. All methods may be called
-// concurrently.
+// Way is a TCP proxy to a server, with which a test simulates network faults and redirects
+// connections to another server. It is safe for concurrent use.
 type Way struct {
 	Addr string // host:port, on loopback
 
@@ -22,20 +21,20 @@ type Way struct {
 	target string
 	there  direction // to the server
 	back   direction
-	delay  time.Duration // of each direction
+	delay  time.Duration // in each direction
 	broken bool
 	ends   map[net.Conn]struct{}
 	names  []rename
 }
 
-// direction carries bytes, or keeps them back.
-type direction struct{ flows chan struct{} } // closed: it carries
+// direction is one direction of the traffic, which may be blocked.
+type direction struct{ flows chan struct{} } // closed unless blocked
 
-// rename is a port as a server tells it, by itself on a line, and what is told in its
-// place.
+// rename replaces a port number in the replies of a server, where it is a RESP element of its
+// own.
 type rename struct{ from, to []byte }
 
-// LayWay returns a way to an address, until the test ends.
+// LayWay starts a Way to an address, and stops it when the test ends.
 func LayWay(t testing.TB, target string) *Way {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -55,8 +54,9 @@ func LayWay(t testing.TB, target string) *Way {
 	return w
 }
 
-// LayWays returns a way to each server, on which they name one another by these ways:
-// who knows one of them as a Sentinel or as a node of a Cluster finds the others so.
+// LayWays starts a Way to each server. In replies, it replaces the servers' ports by those of
+// the Ways, so that a client that discovers servers through a Sentinel or a Cluster node uses
+// the Ways, too.
 func LayWays(t testing.TB, servers ...*RedisServer) []*Way {
 	t.Helper()
 	ways := make([]*Way, len(servers))
@@ -65,7 +65,7 @@ func LayWays(t testing.TB, servers ...*RedisServer) []*Way {
 	}
 	var names []rename
 	for i, server := range servers {
-		for _, sign := range []string{"$5\r\n", ":"} { // before a string of five digits, and a number
+		for _, sign := range []string{"$5\r\n", ":"} { // the prefixes of a string of five digits, and of an integer
 			names = append(names, rename{[]byte(sign + port(server.Addr) + "\r\n"), []byte(sign + port(ways[i].Addr) + "\r\n")})
 		}
 	}
@@ -77,21 +77,21 @@ func LayWays(t testing.TB, servers ...*RedisServer) []*Way {
 	return ways
 }
 
-// Lead has new connections lead to another address. Those that there are stay.
+// Lead connects new connections to another address. Existing connections stay.
 func (w *Way) Lead(target string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.target = target
 }
 
-// Block keeps back all that goes to the server. What comes from it still comes.
+// Block holds back all data to the server. Data from the server still passes.
 func (w *Way) Block() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.there.flows = make(chan struct{})
 }
 
-// BlockBoth keeps back what goes either way.
+// BlockBoth holds back the data in both directions.
 func (w *Way) BlockBoth() {
 	w.Block()
 	w.mu.Lock()
@@ -99,14 +99,14 @@ func (w *Way) BlockBoth() {
 	w.back.flows = make(chan struct{})
 }
 
-// Slow has all that goes either way take so much longer.
+// Slow delays the data in both directions.
 func (w *Way) Slow(by time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.delay = by
 }
 
-// Break breaks the connections that there are, and lets nobody make others.
+// Break resets all connections and rejects new ones.
 func (w *Way) Break() {
 	w.mu.Lock()
 	w.broken = true
@@ -114,7 +114,7 @@ func (w *Way) Break() {
 	w.Cut()
 }
 
-// Mend ends Block, BlockBoth, Slow and Break: what was kept back arrives.
+// Mend ends Block, BlockBoth, Slow and Break. Data that was held back is delivered.
 func (w *Way) Mend() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -123,12 +123,12 @@ func (w *Way) Mend() {
 	w.back.mend()
 }
 
-// Cut breaks the connections that there are.
+// Cut resets all connections.
 func (w *Way) Cut() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for end := range w.ends {
-		_ = end.(*net.TCPConn).SetLinger(0) // a reset
+		_ = end.(*net.TCPConn).SetLinger(0) // makes Close send a reset
 		end.Close()
 	}
 }
@@ -159,7 +159,8 @@ func (w *Way) serve() {
 	}
 }
 
-// reach returns the other end of a connection, or nil.
+// reach connects to the target for the connection near. It returns nil if the Way is broken
+// or the target cannot be reached.
 func (w *Way) reach(near net.Conn) (far net.Conn) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -195,7 +196,7 @@ func (w *Way) carry(to, from net.Conn, d *direction) {
 	}
 }
 
-// pass returns what is to be written of some bytes, when their time has come.
+// pass waits until the bytes may pass, and returns them with ports replaced.
 func (w *Way) pass(some []byte, d *direction) []byte {
 	w.mu.Lock()
 	flows, delay, names := d.flows, w.delay, w.names
