@@ -10,22 +10,22 @@ import (
 	"time"
 )
 
-// end is one end of a connection in memory. What is written waits for the other end
-// to read it, however much it is, so that a write never blocks. All time is that of
-// package time, which may be virtual.
+// end is one end of an in-memory connection. Writes never block: the connection buffers any
+// amount of data until the other end reads it. All times are those of package time, which may
+// be virtual.
 type end struct {
 	in, out *stream
 	cable   *cable
 }
 
-// cable is a connection.
+// cable is an in-memory connection.
 type cable struct {
 	there, back stream // to the server, and from it
-	cut         func()
+	cut         func() // called once, when either end has been closed
 }
 
-// lay returns the two ends of a new connection, which are as fast and as sound as the
-// roads are at any time. cut is called once, when either end has closed.
+// lay returns the two ends of a new connection, to which the delays and blocks of the roads
+// apply. cut is called once, when either end has been closed.
 func lay(r *roads, cut func(*cable)) (near, far *end) {
 	c := &cable{there: stream{roads: r, road: &r.there}, back: stream{roads: r, road: &r.back}}
 	c.there.changed, c.back.changed = make(chan struct{}), make(chan struct{})
@@ -33,7 +33,7 @@ func lay(r *roads, cut func(*cable)) (near, far *end) {
 	return &end{in: &c.back, out: &c.there, cable: c}, &end{in: &c.there, out: &c.back, cable: c}
 }
 
-// sever ends the connection for both ends at once: what has not been read is lost.
+// sever resets the connection for both ends. Unread data is lost.
 func (c *cable) sever() {
 	for _, s := range []*stream{&c.there, &c.back} {
 		s.end(syscall.ECONNRESET)
@@ -41,24 +41,24 @@ func (c *cable) sever() {
 	c.cut()
 }
 
-// stream carries bytes one way.
+// stream is one direction of a connection.
 type stream struct {
 	roads *roads
-	road  *road // of these
+	road  *road // the one of roads for this direction
 
 	// Guarded by mu.
 	mu       sync.Mutex
-	chunks   []chunk // that have not been read
-	finished bool    // nothing follows the chunks
-	broken   error   // nothing can be read or written any more
-	deadline time.Time
-	changed  chan struct{} // closed and replaced
+	chunks   []chunk       // unread
+	finished bool          // no more chunks will follow
+	broken   error         // the error of all reads and writes, if not nil
+	deadline time.Time     // for reads
+	changed  chan struct{} // closed and replaced at each change
 }
 
-// chunk is what was written at once.
+// chunk is the data of one write.
 type chunk struct {
 	data []byte
-	due  time.Time // it arrives
+	due  time.Time // when it arrives
 }
 
 func (s *stream) write(p []byte) (int, error) {
@@ -72,17 +72,17 @@ func (s *stream) write(p []byte) (int, error) {
 		return 0, syscall.EPIPE
 	}
 	if n := len(s.chunks); n > 0 && due.Before(s.chunks[n-1].due) {
-		due = s.chunks[n-1].due // nothing overtakes
+		due = s.chunks[n-1].due // chunks stay in order
 	}
 	s.chunks = append(s.chunks, chunk{slices.Clone(p), due})
 	s.wake()
 	return len(p), nil
 }
 
-// read waits for what has arrived, an end or the deadline.
+// read waits until data arrives, the stream ends or the deadline passes.
 func (s *stream) read(p []byte) (int, error) {
 	for {
-		opened := s.roads.opened(s.road) // before the look, so that no change is missed
+		opened := s.roads.opened(s.road) // before take, so that no change is missed
 		n, changed, until, err := s.take(p, opened == nil)
 		if n > 0 || err != nil {
 			return n, err
@@ -91,7 +91,8 @@ func (s *stream) read(p []byte) (int, error) {
 	}
 }
 
-// take returns what can be read now, or for what to wait.
+// take reads what is available now. If that is nothing, it returns what to wait for: a channel
+// that is closed at the next change, and a time.
 func (s *stream) take(p []byte, open bool) (n int, changed <-chan struct{}, until time.Time, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -118,7 +119,7 @@ func (s *stream) take(p []byte, open bool) (n int, changed <-chan struct{}, unti
 	return 0, s.changed, until, nil
 }
 
-// await returns when one of two channels is closed, or at a time, if it is one.
+// await returns when one of the channels is closed, or at the time until unless that is zero.
 func await(a, b <-chan struct{}, until time.Time) {
 	var late <-chan time.Time
 	if !until.IsZero() {
@@ -157,7 +158,7 @@ func (s *stream) setDeadline(t time.Time) {
 	s.wake()
 }
 
-// wake is called with mu held.
+// wake wakes waiting readers. The caller must hold mu.
 func (s *stream) wake() {
 	close(s.changed)
 	s.changed = make(chan struct{})
@@ -166,7 +167,7 @@ func (s *stream) wake() {
 func (e *end) Read(p []byte) (int, error)  { return e.in.read(p) }
 func (e *end) Write(p []byte) (int, error) { return e.out.write(p) }
 
-// Close lets the other end read what is on its way.
+// Close closes the connection. The other end can still read the data that was written.
 func (e *end) Close() error {
 	e.out.finish()
 	e.in.end(net.ErrClosed)
@@ -176,7 +177,7 @@ func (e *end) Close() error {
 
 func (e *end) SetDeadline(t time.Time) error     { return e.SetReadDeadline(t) }
 func (e *end) SetReadDeadline(t time.Time) error { e.in.setDeadline(t); return nil }
-func (e *end) SetWriteDeadline(time.Time) error  { return nil } // no write waits
+func (e *end) SetWriteDeadline(time.Time) error  { return nil } // writes never block
 func (e *end) LocalAddr() net.Addr               { return place("client") }
 func (e *end) RemoteAddr() net.Addr              { return place("server") }
 

@@ -14,10 +14,10 @@ import (
 	"tidegate/broker/simredis"
 )
 
-// commands are those that the broker and its scripts send, but for what is arbitrary in
-// their answers. K stands for the number of a key, whose letter is that of its kind; F and
-// V for a field or member, and a value; N and P for numbers, P for one that is not 0; I for
-// the id of the next entry, E for one of any; C for a channel, S for a script.
+// commands are the commands that the broker and its scripts send, except those whose replies
+// are arbitrary. Placeholders: K is the number of a key, after a letter for its type; F is a
+// field or member, V a value; N is a number, P a number other than 0; I is the id of the next
+// stream entry, E that of any entry; C is a channel, and S a script.
 var commands = []string{
 	"get sK", "set sK V", "set sK V PX 300000", "set sK N", "incr sK", "del hK", "del xK", "exists sK", "pexpire hK 300000", "pexpire hK 0",
 	"pttl hK", "pttl sK", "persist hK", "hset hK F V", "hset hK F V F V", "hget hK F", "hmget hK F F", "hgetall hK", "hlen hK", "hexists hK F",
@@ -29,7 +29,7 @@ var commands = []string{
 	"nonsense sK", "hget sK F", "get hK",
 }
 
-// scripts do what the broker's do, each once.
+// scripts use each feature that the broker's scripts use.
 var scripts = []string{
 	`return redis.call('GET', KEYS[1])`,
 	`local n = redis.call('HMGET', KEYS[1], 'a', 'b') return {n[1] or 'none', n[2] and 1 or 0}`,
@@ -46,14 +46,14 @@ var scripts = []string{
 	`return redis.call('PUBLISH', 'c0', ARGV[1])`,
 }
 
-// FuzzCommands tells a Redis and the model the same, and compares what they answer.
+// FuzzCommands sends the same commands to Redis and to the model, and compares the replies.
 func FuzzCommands(f *testing.F) {
 	brokertest.RequireRedis(f)
 	redis := brokertest.StartRedis(f)
 	for i := range commands {
 		f.Add([]byte{byte(i), 1, 2, 3, byte(i), 1, 2, 3, byte(i), 2, 3, 4})
 	}
-	for i := range byte(32) { // arbitrary, but always the same
+	for i := range byte(32) { // pseudorandom seeds
 		var story []byte
 		for j := range byte(240) {
 			story = append(story, (i+1)*j*j+i*37+j>>2)
@@ -73,7 +73,7 @@ func FuzzCommands(f *testing.F) {
 		for _, c := range []*teller{real, model} {
 			c.say("flushall")
 			c.hear()
-			c.say("hello", "3") // so that one who subscribes can go on
+			c.say("hello", "3") // RESP3 allows other commands after subscribe
 			c.hear()
 		}
 		var said []string
@@ -86,7 +86,7 @@ func FuzzCommands(f *testing.F) {
 	})
 }
 
-// storyOf makes commands of bytes.
+// storyOf derives a sequence of commands from bytes.
 func storyOf(story []byte) func(yield func([]string) bool) {
 	return func(yield func([]string) bool) {
 		entries := 0
@@ -137,7 +137,7 @@ func argument(word string, next func() byte) string {
 	return word
 }
 
-// teller is a connection that says one thing at a time.
+// teller is a client that sends one command at a time.
 type teller struct {
 	t    testing.TB
 	conn net.Conn
@@ -163,9 +163,9 @@ func (c *teller) say(words ...string) {
 	}
 }
 
-// answerTo returns what is said in answer to a command, and before it, in one form: of
-// errors the first word, of a time that is left whether there is one, and hashes and
-// sets in the order of their members.
+// answerTo sends a command and returns the reply, with the push messages before it, in a
+// comparable form: errors are reduced to their first word, remaining times to whether there
+// is one, and hashes and sets are sorted.
 func (c *teller) answerTo(command []string) string {
 	c.say(command...)
 	var all []string
@@ -178,7 +178,7 @@ func (c *teller) answerTo(command []string) string {
 	}
 	answer := strings.Join(all, " ")
 	if command[0] == "hscan" || command[0] == "sscan" || command[0] == "zrange" {
-		answer = strings.ReplaceAll(answer, "*", "") // pairs may stand in arrays of their own
+		answer = strings.ReplaceAll(answer, "*", "") // pairs may be nested arrays
 	}
 	switch {
 	case command[0] == "pttl" && answer > ":0":
@@ -194,8 +194,8 @@ func (c *teller) answerTo(command []string) string {
 	return answer
 }
 
-// hear returns one thing that is said, without the lengths. A map and a set are as
-// arrays, since scripts and RESP2 know no others.
+// hear reads one RESP value and returns it as text, without the lengths. Maps and sets are
+// returned like arrays, which is what they are for scripts and in RESP2.
 func (c *teller) hear() string {
 	line, err := c.r.ReadString('\n')
 	if err != nil {

@@ -5,18 +5,18 @@ import (
 	"time"
 )
 
-// Mark is a moment in what a server was told.
+// Mark is a position in a server's list of writes.
 type Mark struct{ writes []write }
 
-// write is a command that has changed something, or was to.
+// write is a write command that a server has executed, successfully or not.
 type write struct {
 	at      time.Time
 	command []string
-	whole   int // number of the command of a client that it is a part of
+	whole   int // number of the client's command that it is part of, such as a script
 }
 
-// Before returns a mark at which the last n commands of clients that wrote something
-// have not been. A script is one command.
+// Before returns a mark without the last n commands of clients that wrote something. A script
+// counts as one command.
 func (m Mark) Before(n int) Mark {
 	writes := m.writes
 	for ; n > 0 && len(writes) > 0; n-- {

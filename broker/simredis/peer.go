@@ -8,12 +8,12 @@ import (
 	miniserver "github.com/alicebob/miniredis/v2/server"
 )
 
-// peer is a connection to a server.
+// peer is a client's connection to a server.
 type peer struct {
 	conn           *end
-	parser         *miniserver.Peer // writes what miniredis answers to answer
+	parser         *miniserver.Peer // writes the replies of miniredis to answer
 	answer         bytes.Buffer
-	plain, sharded int // subscriptions
+	plain, sharded int // number of subscriptions
 }
 
 func newPeer(conn *end) *peer {
@@ -26,7 +26,7 @@ func newParser(answer *bytes.Buffer) *miniserver.Peer {
 	return miniserver.NewPeer(bufio.NewWriter(answer))
 }
 
-// push begins what is not an answer to a command.
+// push returns the RESP header of a push message with the given number of fields.
 func (p *peer) push(fields int) string {
 	if p.parser.Resp3 {
 		return fmt.Sprintf(">%d\r\n", fields)

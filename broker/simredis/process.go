@@ -11,36 +11,36 @@ import (
 	miniserver "github.com/alicebob/miniredis/v2/server"
 )
 
-// process is one process of a server. Its methods are called one at a time.
+// process is one process of a server. Its methods must not be called concurrently.
 type process struct {
 	data    *miniredis.Miniredis
 	runID   string
 	now     func() time.Time
-	writes  []write // all that there were, from nothing on
-	doing   int     // number of the command of a client that is being done
-	wrote   int     // number of the last one that has written
+	writes  []write // all writes that led to the data
+	doing   int     // number of the client's command that is being executed
+	wrote   int     // number of the last command that has written
 	hearers hearers
 	scripts scripts
-	refusal string // the answer to all that writes; empty: it is done
+	refusal string // the error for all writes; empty if they are allowed
 	replica bool
 }
 
-// begin returns a process that has what was written up to a mark.
+// begin returns a process with the data of a mark.
 func begin(runID string, seed uint64, from Mark, now func() time.Time) *process {
 	s := &process{runID: runID, now: now, writes: slices.Clip(from.writes), hearers: hearers{}, scripts: scripts{}}
 	s.data = load(seed, s.writes)
 	s.data.SetTime(now())
-	s.data.Keys() // ends what has run out since the last write
+	s.data.Keys() // removes the keys that have expired since the last write
 	s.data.Server().SetPreHook(s.intercept)
 	return s
 }
 
-// load returns what is there after the writes.
+// load returns a miniredis with the data that the writes result in.
 func load(seed uint64, writes []write) *miniredis.Miniredis {
 	data := miniredis.NewMiniRedis()
-	conn, err := data.Dial() // which starts it
+	conn, err := data.Dial() // starts it
 	if err != nil {
-		panic(err) // it opens nothing
+		panic(err) // cannot fail, since it opens no socket
 	}
 	conn.Close()
 	data.Seed(int(seed))
@@ -53,7 +53,7 @@ func load(seed uint64, writes []write) *miniredis.Miniredis {
 	return data
 }
 
-// run returns the answer to a command.
+// run executes a command and returns the reply.
 func (s *process) run(p *peer, command []string) string {
 	if do := ownCommands[strings.ToUpper(command[0])]; do != nil {
 		return do(s, p, command)
@@ -61,8 +61,8 @@ func (s *process) run(p *peer, command []string) string {
 	return s.ask(p, command)
 }
 
-// ownCommands are those that miniredis does not have, or not as a server of many does.
-// Each returns the answer.
+// ownCommands are the commands that miniredis does not have, or whose implementation there
+// does not suit this model. Each returns the reply.
 var ownCommands = map[string]func(s *process, p *peer, command []string) string{
 	"HELLO":        (*process).hello,
 	"SUBSCRIBE":    (*process).subscribe,
@@ -77,7 +77,7 @@ var ownCommands = map[string]func(s *process, p *peer, command []string) string{
 	"WAIT":         func(*process, *peer, []string) string { return ":0\r\n" },
 }
 
-// hello says who is there, and in which protocol it goes on.
+// hello executes HELLO, which selects the protocol version of the connection.
 func (s *process) hello(p *peer, command []string) string {
 	if len(command) < 2 || command[1] != "2" && command[1] != "3" {
 		return "-NOPROTO unsupported protocol version\r\n"
@@ -95,7 +95,7 @@ func (s *process) hello(p *peer, command []string) string {
 	return "*14\r\n" + said
 }
 
-// info tells what a section of INFO does, whichever it is.
+// info returns the reply to INFO, which is the same for all sections.
 func (s *process) info() string {
 	role := "master"
 	if s.replica {
@@ -121,7 +121,7 @@ func wrongNumber(command []string) string {
 	return fmt.Sprintf("-ERR wrong number of arguments for '%s' command\r\n", strings.ToLower(command[0]))
 }
 
-// eval does EVAL and EVALSHA.
+// eval executes EVAL and EVALSHA.
 func (s *process) eval(p *peer, command []string) string {
 	if len(command) < 3 {
 		return wrongNumber(command)
@@ -140,7 +140,7 @@ func (s *process) loadScript(_ *peer, command []string) string {
 	return bulk(s.scripts.keep(command[2]))
 }
 
-// ask returns what miniredis answers.
+// ask executes a command with miniredis and returns the reply.
 func (s *process) ask(p *peer, command []string) string {
 	p.answer.Reset()
 	s.doing++
@@ -150,8 +150,9 @@ func (s *process) ask(p *peer, command []string) string {
 	return p.answer.String()
 }
 
-// intercept is called by miniredis before each command, those of scripts, too, and
-// reports whether it has answered.
+// intercept is the hook that miniredis calls before each command, including those of scripts.
+// It records writes. It reports whether it has replied, in which case miniredis does not
+// execute the command.
 func (s *process) intercept(to *miniserver.Peer, command string, args ...string) bool {
 	switch {
 	case command == "PUBLISH" || command == "SPUBLISH":
@@ -163,20 +164,20 @@ func (s *process) intercept(to *miniserver.Peer, command string, args ...string)
 	case s.refusal != "" && s.wrote != s.doing && !(freeing[command] && !s.replica):
 		to.WriteError(s.refusal)
 	default:
-		s.wrote = s.doing // a script that has begun to write goes on
+		s.wrote = s.doing // from now on, this command may write even if writes are refused
 		s.writes = append(s.writes, write{s.now(), append([]string{command}, args...), s.doing})
 		return false
 	}
 	return true
 }
 
-// writing are the commands of the broker's that change something.
+// writing is the set of the broker's commands that write.
 var writing = map[string]bool{
 	"SET": true, "INCR": true, "DEL": true, "PEXPIRE": true, "PERSIST": true, "HSET": true, "HDEL": true, "XADD": true,
 	"XDEL": true, "XTRIM": true, "SADD": true, "SREM": true, "ZADD": true, "ZREM": true, "FLUSHALL": true, "FLUSHDB": true,
 }
 
-// freeing are those of them that a full Redis does.
+// freeing is the set of those that Redis accepts when it is out of memory.
 var freeing = map[string]bool{
 	"DEL": true, "PEXPIRE": true, "PERSIST": true, "HDEL": true, "XDEL": true, "XTRIM": true, "SREM": true, "ZREM": true,
 	"FLUSHALL": true, "FLUSHDB": true,

@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// subscription is a channel, or a sharded one, which is another.
+// subscription identifies a channel. Sharded and plain channels of the same name differ.
 type subscription struct {
 	sharded bool
 	channel string
 }
 
-// hearers are who has subscribed.
+// hearers are the subscribers of each channel.
 type hearers map[subscription][]*peer
 
 func (h hearers) subscribe(p *peer, command []string) string {
@@ -28,7 +28,7 @@ func (h hearers) subscribe(p *peer, command []string) string {
 	return answer.String()
 }
 
-// unsubscribe ends the subscriptions that are named.
+// unsubscribe ends the subscriptions to the channels that the command names.
 func (h hearers) unsubscribe(p *peer, command []string) string {
 	var answer strings.Builder
 	for _, channel := range command[1:] {
@@ -41,7 +41,7 @@ func (h hearers) unsubscribe(p *peer, command []string) string {
 	return answer.String()
 }
 
-// forget ends a subscription, and reports whether it was one.
+// forget ends a subscription, and reports whether it existed.
 func (h hearers) forget(p *peer, q subscription) bool {
 	hearers := h[q]
 	at := slices.Index(hearers, p)
@@ -56,7 +56,7 @@ func (h hearers) forget(p *peer, q subscription) bool {
 	return true
 }
 
-// part ends the subscriptions of a connection.
+// part ends all subscriptions of a connection.
 func (h hearers) part(p *peer) {
 	for q := range h {
 		h.forget(p, q)
@@ -71,7 +71,8 @@ func (p *peer) count(sharded bool, n int) {
 	}
 }
 
-// confirmation says how many subscriptions of this kind there are now.
+// confirmation returns the reply to a subscribe or unsubscribe command for one channel. It
+// contains the connection's number of subscriptions of that kind.
 func (p *peer) confirmation(command string, q subscription) string {
 	n := p.plain
 	if q.sharded {
@@ -80,7 +81,7 @@ func (p *peer) confirmation(command string, q subscription) string {
 	return p.push(3) + bulk(strings.ToLower(command)) + bulk(q.channel) + fmt.Sprintf(":%d\r\n", n)
 }
 
-// publish tells all who have subscribed, and returns how many these are.
+// publish sends a message to all subscribers, and returns their number.
 func (h hearers) publish(sharded bool, channel, payload string) int {
 	kind := "message"
 	if sharded {

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// roads are the two directions of a way. All methods may be called concurrently.
+// roads are the two directions of a Way. It is safe for concurrent use.
 type roads struct {
-	usual time.Duration
+	usual time.Duration // the longest delay when nothing is slow
 
 	// Guarded by mu.
 	mu          sync.Mutex
@@ -16,10 +16,10 @@ type roads struct {
 	random      *rand.Rand
 }
 
-// road is one direction, guarded by the mu of both.
+// road is one direction. It is guarded by roads.mu.
 type road struct {
-	takes time.Duration // a chunk at most, and a fifth of it at least
-	shut  chan struct{} // closed when it carries again; nil: it carries
+	takes time.Duration // the longest delay of a chunk; the shortest is a fifth of it
+	shut  chan struct{} // closed when the block ends; nil if not blocked
 }
 
 func (r *roads) block(one *road) {
@@ -48,14 +48,14 @@ func (r *roads) mend() {
 	}
 }
 
-// opened returns nil if a road carries, else what is closed when it does again.
+// opened returns nil if a road is not blocked, or a channel that is closed when the block ends.
 func (r *roads) opened(one *road) <-chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return one.shut
 }
 
-// arrival returns when what is written now arrives.
+// arrival returns the time at which data written now arrives.
 func (r *roads) arrival(one *road) time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// scripts are those that a server knows, by their SHA-1.
+// scripts are the scripts that a server has cached, by their SHA-1 in hexadecimal.
 type scripts map[string]string
 
 func (s scripts) keep(script string) (hash string) {
@@ -17,7 +17,8 @@ func (s scripts) keep(script string) (hash string) {
 	return hash
 }
 
-// find returns the script that an EVAL has, or an EVALSHA names.
+// find returns the script of an EVAL or EVALSHA command. known is false if EVALSHA names a
+// script that is not cached.
 func (s scripts) find(command []string) (script string, known bool) {
 	if strings.EqualFold(command[0], "EVAL") {
 		s.keep(command[1])
@@ -27,7 +28,7 @@ func (s scripts) find(command []string) (script string, known bool) {
 	return script, known
 }
 
-// asInRedis returns an answer of miniredis to a script as Redis has it.
+// asInRedis converts a reply of miniredis to a script into the reply of Redis.
 func asInRedis(answer string) string {
 	if failed := scriptFailed.FindStringSubmatch(answer); failed != nil {
 		return "-" + failed[1] + "\r\n"
@@ -35,11 +36,11 @@ func asInRedis(answer string) string {
 	return answer
 }
 
-// scriptFailed finds the error that ended a script within that which miniredis makes
-// of it.
+// scriptFailed extracts the original error of a script from the error that miniredis returns.
 var scriptFailed = regexp.MustCompile(`^-ERR Error compiling script .*?: :\d+: ([A-Z]+ .*?)(?: stack traceback:.*)?\r\n$`)
 
-// jsonLua stands before each script: in Redis an empty table is an object.
+// jsonLua is prepended to each script. It makes cjson encode an empty table as an object, as
+// Redis does.
 const jsonLua = `
 local cjson = {decode = cjson.decode, encode = (function()
   local plain = cjson.encode

@@ -7,28 +7,27 @@ import (
 	"time"
 )
 
-// Server is one Redis server, of as many processes, one after the other, as it is
-// started. All methods may be called concurrently.
+// Server is one Redis server. Each start begins a new process. It is safe for concurrent use.
 type Server struct {
 	Address string // host:port
 
-	// Fixed at birth.
+	// Immutable.
 	seed     uint64
 	newRunID func() string
 
-	// Guarded by mu: a server does one thing at a time.
+	// Guarded by mu, which also makes commands run one at a time.
 	mu      sync.Mutex
 	process *process           // the last one
-	peers   map[*peer]struct{} // nil: it does not run
-	resumed chan struct{}      // closed when it goes on; nil: it does not stand still
-	ahead   time.Duration      // its clock is
+	peers   map[*peer]struct{} // nil if the server is stopped
+	resumed chan struct{}      // closed by Resume; nil if not paused
+	ahead   time.Duration      // how far its clock is ahead of package time
 }
 
-// Start begins a process that has nothing.
+// Start starts a process without data. It stops the process that runs, if any.
 func (s *Server) Start() { s.StartFrom(Mark{}) }
 
-// StartFrom begins a process that has what was told up to the mark. If another one
-// runs, that ends.
+// StartFrom starts a process with the data of the mark. It stops the process that runs, if
+// any.
 func (s *Server) StartFrom(m Mark) {
 	s.Stop()
 	runID := s.newRunID()
@@ -37,7 +36,7 @@ func (s *Server) StartFrom(m Mark) {
 	s.process, s.peers = begin(runID, s.seed, m, s.now), make(map[*peer]struct{})
 }
 
-// Stop ends the process: what it holds is gone, and connections are reset.
+// Stop ends the process: its data is lost and its connections are reset.
 func (s *Server) Stop() {
 	s.mu.Lock()
 	process, peers := s.process, s.peers
@@ -51,14 +50,14 @@ func (s *Server) Stop() {
 	}
 }
 
-// Mark is what the server has been told so far.
+// Mark returns a mark after all writes so far.
 func (s *Server) Mark() Mark {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return Mark{slices.Clip(s.process.writes)}
 }
 
-// Pause makes the server stand still: connections stay, and nothing is answered.
+// Pause suspends the server: connections stay open, but it does not reply.
 func (s *Server) Pause() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -77,26 +76,26 @@ func (s *Server) Resume() {
 	}
 }
 
-// Refuse has all that writes fail with an error of Redis, such as "OOM command not
-// allowed"; none if it is empty.
+// Refuse makes all writes fail with an error of Redis, such as "OOM command not allowed". If
+// refusal is empty, writes succeed again.
 func (s *Server) Refuse(refusal string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.process.refusal = refusal
 }
 
-// SetClock has the server's clock go ahead of that of package time, or behind it. It stays
-// so when another process begins.
+// SetClock sets how far the server's clock is ahead of package time, or behind if negative. A
+// restart does not change it.
 func (s *Server) SetClock(ahead time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ahead = ahead
 }
 
-// now is called with mu held.
+// now returns the time of the server's clock. The caller must hold mu.
 func (s *Server) now() time.Time { return time.Now().Add(s.ahead) }
 
-// Demote makes the server a replica: it says so, and writes nothing.
+// Demote makes the server a replica: it reports this role and rejects writes.
 func (s *Server) Demote() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -112,8 +111,7 @@ func (s *Server) promote() {
 // Flush removes all keys.
 func (s *Server) Flush() { s.Do("FLUSHALL") }
 
-// Do runs one command as a client would that is at hand, and returns the answer as it
-// is sent.
+// Do executes one command without a connection, and returns the encoded reply.
 func (s *Server) Do(command ...string) string {
 	p := newPeer(nil)
 	s.mu.Lock()
@@ -124,7 +122,7 @@ func (s *Server) Do(command ...string) string {
 	return s.process.run(p, command)
 }
 
-// admit returns the peer for a new connection, or nil if nobody listens.
+// admit returns the peer for a new connection, or nil if the server is stopped.
 func (s *Server) admit(conn *end) *peer {
 	p := newPeer(conn)
 	s.mu.Lock()
@@ -136,7 +134,7 @@ func (s *Server) admit(conn *end) *peer {
 	return p
 }
 
-// serve answers commands until the connection ends.
+// serve executes the commands of a connection until it ends.
 func (s *Server) serve(p *peer) {
 	defer func() {
 		p.conn.Close()
@@ -153,7 +151,7 @@ func (s *Server) serve(p *peer) {
 	}
 }
 
-// part forgets a connection. It is called with mu held.
+// part removes a connection and its subscriptions. The caller must hold mu.
 func (s *Server) part(p *peer) {
 	if _, here := s.peers[p]; !here {
 		return
@@ -162,8 +160,8 @@ func (s *Server) part(p *peer) {
 	s.process.hearers.part(p)
 }
 
-// answer does a command, when the server does not stand still, and reports whether
-// the connection lives.
+// answer executes a command and sends the reply, once the server is not paused. It reports
+// whether the connection is still alive.
 func (s *Server) answer(p *peer, command []string) bool {
 	for {
 		s.mu.Lock()

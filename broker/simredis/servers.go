@@ -1,11 +1,10 @@
-// Package simredis is a model of Redis for simulations: servers in this process that
-// are reached over connections in memory, whose time may be virtual, and that stop,
-// forget, stall and refuse as they are told. Keys, streams and scripts are miniredis's,
-// so that the scripts that run are the real ones; pub/sub, who a server says it is,
-// and all that goes wrong are its own.
+// Package simredis is a model of Redis for simulations. Its servers run in this process, are
+// reached over in-memory connections, may run in virtual time, and stop, lose data, stall and
+// reject writes on demand. Keys, streams and scripts are those of miniredis, so the broker's
+// real scripts run; pub/sub, server identity and faults are implemented here.
 //
-// It is held to the real Redis by package brokertest, which every broker passes, and
-// by a differential fuzz of the commands that the broker uses.
+// Two tests compare it with a real Redis: the conformance suite of package brokertest, which
+// every broker passes, and a differential fuzz test of the commands that the broker uses.
 package simredis
 
 import (
@@ -16,25 +15,24 @@ import (
 	"sync"
 )
 
-// Servers is a set of Redis servers, by address. All methods may be called
-// concurrently.
+// Servers is a set of Redis servers, by address. It is safe for concurrent use.
 type Servers struct {
 	seed    uint64
-	serving sync.WaitGroup // connections
+	serving sync.WaitGroup // goroutines that serve connections
 
 	// Guarded by mu.
 	mu   sync.Mutex
 	list map[string]*Server
 	all  []*Server
-	runs int // processes that there have been
+	runs int // number of processes so far
 }
 
-// New returns a set without servers. What is arbitrary in them follows from the seed.
+// New returns an empty set. All random choices of its servers derive from the seed.
 func New(seed uint64) *Servers {
 	return &Servers{seed: seed, list: make(map[string]*Server)}
 }
 
-// Start starts a server that has nothing.
+// Start starts a server without data.
 func (s *Servers) Start(address string) *Server {
 	return s.startFrom(address, Mark{})
 }
@@ -49,24 +47,24 @@ func (s *Servers) startFrom(address string, m Mark) *Server {
 	return server
 }
 
-// At returns the server that an address leads to.
+// At returns the server that an address currently leads to, or nil.
 func (s *Servers) At(address string) *Server {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.list[address]
 }
 
-// FailOver makes the server at an address a replica. The address leads to another one
-// from now on, which has not what the last n commands wrote. Connections that there are
-// lead to the former one, which goes on.
+// FailOver demotes the server at an address to a replica and starts another one in its place,
+// which lacks the writes of the last n commands. New connections to the address lead to the
+// new server; existing ones stay with the former one, which keeps running.
 func (s *Servers) FailOver(address string, n int) {
 	former := s.At(address)
 	former.Demote()
 	s.startFrom(address, former.Mark().Before(n))
 }
 
-// Reinstate makes a server that was failed over the master again, with the data that it
-// has, and the one in its place a replica. The address leads to it from now on.
+// Reinstate undoes FailOver: the former server becomes the master again, with the data that it
+// has, and its replacement becomes a replica. New connections to the address lead to former.
 func (s *Servers) Reinstate(former *Server) {
 	s.At(former.Address).Demote()
 	former.promote()
@@ -75,7 +73,7 @@ func (s *Servers) Reinstate(former *Server) {
 	s.list[former.Address] = former
 }
 
-// Close stops all servers and waits until no connection is served any more.
+// Close stops all servers and waits until their connections are closed.
 func (s *Servers) Close() {
 	s.mu.Lock()
 	servers := slices.Clone(s.all)
@@ -87,7 +85,8 @@ func (s *Servers) Close() {
 	s.serving.Wait()
 }
 
-// accept has a server serve its end of a connection, if it runs.
+// accept makes a server serve its end of a connection. It returns false if the server is
+// stopped.
 func (s *Servers) accept(server *Server, conn *end) bool {
 	p := server.admit(conn)
 	if p == nil {
@@ -97,7 +96,7 @@ func (s *Servers) accept(server *Server, conn *end) bool {
 	return true
 }
 
-// newRunID returns an identity that no other process has.
+// newRunID returns a unique run_id for a process.
 func (s *Servers) newRunID() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -16,8 +16,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// The broker finds no difference between the model and a Redis. Under virtual time the model
-// may take as long as it likes.
+// The broker passes the conformance suite on the model as on a real Redis. In virtual time, a
+// slow machine does no harm.
 func TestServer_PassesTheBrokersConformance(t *testing.T) {
 	brokertest.RunIn(t, synctest.Test, func(t *testing.T) brokertest.Subject {
 		servers := simredis.New(1)
@@ -62,7 +62,7 @@ func TestServers_FailOverToAnotherServerAtTheAddress(t *testing.T) {
 	}
 }
 
-// As in Redis: what has begun to write is not refused halfway.
+// As in Redis, a script that has begun to write is not refused halfway.
 func TestServer_RefusesAScriptAtItsFirstWriteAlone(t *testing.T) {
 	servers := simredis.New(1)
 	t.Cleanup(servers.Close)
@@ -77,7 +77,7 @@ func TestServer_RefusesAScriptAtItsFirstWriteAlone(t *testing.T) {
 	}
 }
 
-// A process that has all that the former one had has its keys for as long as they last.
+// After a restart with all data, keys keep their remaining time to live.
 func TestServer_KeysOutliveARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		servers := simredis.New(1)
@@ -99,7 +99,8 @@ func TestServer_KeysOutliveARestart(t *testing.T) {
 	})
 }
 
-// Who is dead and who lingers has left within a lease, though Redis's clock has gone back.
+// If the clock of Redis goes back, members of dead nodes and lingering members still leave
+// within a lease.
 func TestServer_ClockThatGoesBackKeepsNobodyPresent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		servers := simredis.New(1)

@@ -11,29 +11,29 @@ import (
 	"time"
 )
 
-// Way is how one node reaches its servers: a network of its own that may be cut, slow
-// or dead in one direction. All methods may be called concurrently.
+// Way is the network between one node and the servers, which may be cut, slow, or dead in one
+// direction. It is safe for concurrent use.
 type Way struct {
-	// Fixed at birth.
+	// Immutable.
 	servers *Servers
 	roads   roads
 
 	// Guarded by mu.
 	mu     sync.Mutex
-	broken bool    // nobody can connect
-	to     *Server // whatever the address; nil: the one that it leads to
+	broken bool    // new connections are refused
+	to     *Server // where all addresses lead, if not nil
 	cables []*cable
 }
 
-// NewWay returns a way to the servers. What it carries takes up to usual, as the seed
-// has it, and at least a fifth of that.
+// NewWay returns a Way to the servers. Its delays are random, between a fifth of usual and
+// usual, and derive from the seed.
 func (s *Servers) NewWay(seed uint64, usual time.Duration) *Way {
 	w := &Way{servers: s, roads: roads{usual: usual, random: rand.New(rand.NewPCG(seed, 1))}}
 	w.Mend()
 	return w
 }
 
-// Dial is for broker.RedisConfig.
+// Dial connects to the server at an address. It is meant for broker.RedisConfig.
 func (w *Way) Dial(ctx context.Context, _, address string) (net.Conn, error) {
 	r := &w.roads
 	arrives, shut := r.arrival(&r.there), r.opened(&r.there)
@@ -68,7 +68,7 @@ func (w *Way) Dial(ctx context.Context, _, address string) (net.Conn, error) {
 	return near, nil
 }
 
-// Cut breaks the connections that there are.
+// Cut resets all connections.
 func (w *Way) Cut() {
 	w.mu.Lock()
 	cables := w.cables
@@ -79,7 +79,7 @@ func (w *Way) Cut() {
 	}
 }
 
-// Break breaks the connections that there are, and lets nobody make others.
+// Break resets all connections and refuses new ones.
 func (w *Way) Break() {
 	w.mu.Lock()
 	w.broken = true
@@ -87,23 +87,23 @@ func (w *Way) Break() {
 	w.Cut()
 }
 
-// BlockThere keeps back all that goes to the servers. What comes from them still comes.
+// BlockThere holds back all data to the servers. Data from them still arrives.
 func (w *Way) BlockThere() { w.roads.block(&w.roads.there) }
 
-// BlockBack keeps back all that comes from the servers.
+// BlockBack holds back all data from the servers.
 func (w *Way) BlockBack() { w.roads.block(&w.roads.back) }
 
-// Lead has all addresses lead to one server from now on.
+// Lead makes all addresses lead to one server, for new connections.
 func (w *Way) Lead(to *Server) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.to = to
 }
 
-// Slow has all that is written from now on take up to so long, either way.
+// Slow sets the longest delay for data written from now on, in both directions.
 func (w *Way) Slow(takes time.Duration) { w.roads.slow(takes) }
 
-// Mend ends all that is wrong: what was kept back arrives.
+// Mend ends all faults. Data that was held back arrives.
 func (w *Way) Mend() {
 	w.mu.Lock()
 	w.broken, w.to = false, nil

@@ -10,7 +10,7 @@ import (
 
 func bulk(s string) string { return "$" + strconv.Itoa(len(s)) + "\r\n" + s + "\r\n" }
 
-// readCommand reads an array of strings.
+// readCommand reads a command: a RESP array of bulk strings.
 func readCommand(r *bufio.Reader) ([]string, error) {
 	n, err := readLength(r, '*')
 	if err != nil {
