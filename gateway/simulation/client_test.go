@@ -14,20 +14,21 @@ import (
 	"tidegate/gateway"
 )
 
-// conn is a client's connection. It holds so many frames that the client has not read.
+// conn is a client's connection. It buffers up to connHolds lines that the client has not
+// read.
 type conn struct {
 	name string
 	says chan string
-	over chan struct{} // closed when it has ended
+	over chan struct{} // closed when the connection has ended
 	once sync.Once
 
 	// Guarded by mu.
 	mu      sync.Mutex
 	waiting [][]byte // lines for the client
 	heard   time.Time
-	held    bool          // nothing goes through
-	changed chan struct{} // closed and replaced
-	reason  string
+	held    bool          // whether lines to the client are held back
+	changed chan struct{} // closed and replaced at each change
+	reason  string        // why the connection has ended
 }
 
 const connHolds = 8
@@ -74,7 +75,8 @@ func (c *conn) Write(frames [][]byte, wait time.Duration) ([][]byte, error) {
 	}
 }
 
-// put takes what there is room for.
+// put buffers the frames for which there is room. It returns the others, and a channel that is
+// closed at the next change.
 func (c *conn) put(frames [][]byte) (rest [][]byte, changed chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -88,13 +90,13 @@ func (c *conn) put(frames [][]byte) (rest [][]byte, changed chan struct{}) {
 	return frames, c.changed
 }
 
-// wake is called with mu held.
+// wake wakes those who wait for a change. The caller must hold mu.
 func (c *conn) wake() {
 	close(c.changed)
 	c.changed = make(chan struct{})
 }
 
-// hold lets nothing through, or all that was kept back.
+// hold starts or stops holding back lines to the client.
 func (c *conn) hold(held bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -108,7 +110,7 @@ func (c *conn) Heard() time.Time {
 	return c.heard
 }
 
-// Close lets the client read what is on its way.
+// Close closes the connection. The client can still read the lines that are buffered.
 func (c *conn) Close(reason gateway.Reason, _ []byte) {
 	c.mu.Lock()
 	if c.reason == "" {
@@ -118,7 +120,7 @@ func (c *conn) Close(reason gateway.Reason, _ []byte) {
 	c.once.Do(func() { close(c.over) })
 }
 
-// sever ends the connection for both sides: what was not read is lost.
+// sever resets the connection for both sides. Unread lines are lost.
 func (c *conn) sever() {
 	c.mu.Lock()
 	c.waiting = nil
@@ -129,14 +131,15 @@ func (c *conn) sever() {
 	c.once.Do(func() { close(c.over) })
 }
 
-// next returns the next line for the client; false: the connection or ctx has ended.
+// next waits for the next line for the client. It returns false if the connection or ctx has
+// ended.
 func (c *conn) next(ctx context.Context) ([]byte, bool) {
 	for {
 		c.mu.Lock()
 		if !c.held && len(c.waiting) > 0 {
 			line := c.waiting[0]
 			c.waiting = c.waiting[1:]
-			c.heard = time.Now() // it acknowledges
+			c.heard = time.Now() // reading counts as an acknowledgement
 			c.wake()
 			c.mu.Unlock()
 			return line, true
@@ -163,9 +166,9 @@ func (c *conn) next(ctx context.Context) ([]byte, bool) {
 	}
 }
 
-// client is one of one channel, and the log of what it has heard.
+// client is a client that subscribes to one channel and logs what it receives.
 type client struct {
-	// Fixed at birth.
+	// Immutable.
 	world  *world
 	name   string
 	kind   string
@@ -175,29 +178,30 @@ type client struct {
 
 	// Owned by live.
 	cursor   string
-	entered  bool  // it has been subscribed before
-	answered bool  // on this connection
-	event    event // of a stream, as far as it has come
-	conns    int
-	left     time.Time // for good
+	entered  bool      // whether it has been subscribed before
+	answered bool      // whether its subscribe was answered on this connection
+	event    event     // the server-sent event that it is receiving
+	conns    int       // number of connections so far
+	left     time.Time // when it left for good
 	log      []heard
 }
 
-// heard is one entry of a log: a message's number, or that messages may be missing.
+// heard is an entry of a client's log: it has received a message, or has been told that
+// messages may be missing.
 type heard struct {
 	at     time.Time
-	number int // 0: none
+	number int // of the message; 0 if it was told of a loss
 	cursor string
-	told   string // how the client knows
+	told   string // how the client knows of the loss
 }
 
 func newClient(w *world, name, kind string, t tongue, s *stream) *client {
 	return &client{world: w, name: name, kind: kind, tongue: t, stream: s, random: w.random(name)}
 }
 
-// live connects, stays, and comes back, until restless ends. From then on it stays
-// where it is until ctx ends, unless it was but passing. One that is steady stays from
-// the first on.
+// live connects, disconnects and reconnects until restless ends. From then on, the client
+// stays connected until ctx ends, or leaves if it is "passing". A "steady" client stays
+// connected from the beginning.
 func (c *client) live(ctx, restless context.Context) {
 	defer func() { c.left = time.Now() }()
 	if c.kind != "steady" {
@@ -219,7 +223,8 @@ func (c *client) comeAndGo(ctx context.Context) {
 	}
 }
 
-// visit is one connection to a node. It reports whether there was one.
+// visit connects to a node and stays for a while. It returns true if it leaves the connection
+// open, and false if the connection has ended or was not accepted.
 func (c *client) visit(ctx context.Context, n *node) bool {
 	c.conns++
 	conn := newConn(fmt.Sprintf("%s-%d", c.name, c.conns))
@@ -233,7 +238,7 @@ func (c *client) visit(ctx context.Context, n *node) bool {
 	case conn.ended() && ctx.Err() == nil:
 		c.world.note("%s: %s", c.name, conn.why())
 		c.world.sees("client " + conn.why())
-	case (c.kind == "vanishing" || c.kind == "passing") && c.conns%2 == 0: // its connection lives on, and nobody reads
+	case (c.kind == "vanishing" || c.kind == "passing") && c.conns%2 == 0: // the connection stays open, and the client stops reading
 		c.world.living.Go(func() {
 			<-conn.over
 		})
@@ -285,8 +290,7 @@ func (c *client) stay(ctx context.Context, conn *conn) {
 	}
 }
 
-// says says something, if there is something to say, and reports whether the connection
-// lives.
+// says sends a text unless it is empty, and reports whether the connection is alive.
 func (c *client) says(ctx context.Context, conn *conn, text string) bool {
 	if text == "" {
 		return true
@@ -300,7 +304,7 @@ func (c *client) says(ctx context.Context, conn *conn, text string) bool {
 	return false
 }
 
-// parse reads a line, and reports whether it can be read.
+// parse decodes a line of JSON, and reports whether that succeeded.
 func (c *client) parse(line []byte, into any) bool {
 	if err := json.Unmarshal(line, into); err != nil {
 		c.world.blame("%s was sent %q: %v", c.name, line, err)
@@ -309,7 +313,7 @@ func (c *client) parse(line []byte, into any) bool {
 	return true
 }
 
-// enters notes that the client has been subscribed, and goes on at a cursor.
+// enters records that the client is subscribed, and continues at a cursor.
 func (c *client) enters(cursor string, recovered bool) {
 	switch {
 	case c.cursor == "" && c.entered:
@@ -343,7 +347,7 @@ func (c *client) hears(data []byte, cursor string) {
 	c.cursor = cursor
 }
 
-// refused notes an error that was said, and has the client leave.
+// refused records an error reply. It returns false, which makes the client disconnect.
 func (c *client) refused(code string, line []byte) (stays bool) {
 	c.world.note("%s: %s", c.name, line)
 	c.world.sees("client was answered " + code)

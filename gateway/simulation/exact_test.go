@@ -23,10 +23,10 @@ var (
 	accountFlag = flag.Bool("sim.account", false, "have TestAccount print what came of the story of -sim.seed")
 )
 
-// exact tells stories in processes of their own, which have one thread and are asked by
-// exact.mjs for all that is arbitrary.
+// exact runs stories in separate processes that have a single thread and get all random
+// numbers and times from exact.mjs.
 type exact struct {
-	program string // this test, built for wasip1
+	program string // path of this test, built for wasip1
 	order   uint64
 	last    lengths
 }
@@ -42,7 +42,7 @@ func newExact(t *testing.T, order uint64, last lengths) exact {
 	return e
 }
 
-// tell is a teller. A story that ends the process breaks the law.
+// tell is a teller. If the process ends before the story does, the story breaks the law.
 func (e exact) tell(t *testing.T, seed uint64, only []int) (a account) {
 	t.Helper()
 	began := time.Now()
@@ -63,8 +63,9 @@ func (e exact) tell(t *testing.T, seed uint64, only []int) (a account) {
 	return a
 }
 
-// run returns all that TestAccount prints. It goes to a file: a program of WASI does not
-// wait until there is room in a pipe. To optimize the program takes longer than a story.
+// run returns the output of TestAccount. The output goes to a file, because a WASI program
+// does not wait for room in a pipe. The option --liftoff-only turns off optimization, which
+// would take longer than a story.
 func (e exact) run(t *testing.T, seed uint64, only []int) ([]byte, error) {
 	said := filepath.Join(t.TempDir(), "account")
 	file, err := os.Create(said)
@@ -94,8 +95,8 @@ func TestAccount(t *testing.T) {
 	}
 }
 
-// TestExact_TwiceTheSame tells the beginning of a story twice, and once in another order:
-// the two seeds decide all, and the order is one of the things that they decide.
+// TestExact_TwiceTheSame runs the beginning of a story twice, which must give the same output,
+// and once in another order, which must give a different one.
 func TestExact_TwiceTheSame(t *testing.T) {
 	e := newExact(t, 1, lengths{faults: 5 * time.Second, settling: time.Second})
 	other := e

@@ -7,17 +7,17 @@ import (
 	"tidegate/broker/simredis"
 )
 
-// fault is something that goes wrong, and is mended after a while.
+// fault is a kind of fault, which is repaired after a while.
 type fault struct {
 	name    string
-	forgets loss // of what Redis has confirmed
-	blinds  bool // the node cannot use Redis meanwhile
+	forgets loss // how much confirmed data Redis loses
+	blinds  bool // whether the node cannot use Redis during the fault
 	strike  func(w *world, n *slot, random *rand.Rand)
-	mend    func(w *world, n *slot)
+	mend    func(w *world, n *slot) // may be nil
 	longest time.Duration
 }
 
-// loss is how much Redis may forget.
+// loss is how much data Redis loses.
 type loss byte
 
 const (
@@ -60,8 +60,8 @@ func tamper(what func(*simredis.Way)) func(*world, *slot, *rand.Rand) {
 	return func(_ *world, s *slot, _ *rand.Rand) { s.tamper(what) }
 }
 
-// clockJumps has what lasts for some time end early, or last longer. In a gentle story
-// it does not have the keys of publishes forgotten.
+// clockJumps moves the clock of Redis, so that keys expire early or late. In a gentle story,
+// the jump is too small to expire the idempotency keys of publishes.
 func clockJumps(w *world, _ *slot, random *rand.Rand) {
 	most := 30 * time.Second
 	if !w.gentle {
@@ -105,22 +105,23 @@ func refuse(refusal string) func(*world, *slot, *rand.Rand) {
 
 func refuseNothing(w *world, _ *slot) { w.redis().Refuse("") }
 
-// restart ends the process of Redis and begins another one, which has not what the last
-// commands wrote, from least to most of them.
+// restart stops the process of Redis and starts another one, which lacks the writes of the last
+// commands. Their number is random, at least least and less than most.
 func restart(least, most int) func(*world, *slot, *rand.Rand) {
 	return func(w *world, _ *slot, random *rand.Rand) {
 		n, down := least+random.IntN(most-least), between(random, 0, 5*time.Second)
 		w.replacing <- struct{}{}
 		defer func() { <-w.replacing }()
 		w.redis().Stop()
-		mark := w.redis().Mark() // what it has done to the end
+		mark := w.redis().Mark() // after Stop, so that no write is missed
 		time.Sleep(down)
 		w.redis().StartFrom(mark.Before(n))
 		w.note("redis is back without %d commands", n)
 	}
 }
 
-// failOver has another server take the place of the one that there is.
+// failOver replaces Redis by another server. It lacks the writes of the last commands, at least
+// least and less than most of them.
 func failOver(least, most int) func(*world, *slot, *rand.Rand) {
 	return func(w *world, _ *slot, random *rand.Rand) {
 		w.replacing <- struct{}{}
@@ -129,8 +130,8 @@ func failOver(least, most int) func(*world, *slot, *rand.Rand) {
 	}
 }
 
-// leadAstray has another server take the place of the one that there is, and a node not
-// hear of it, or late, over a slow link.
+// leadAstray replaces Redis by another server, while one node stays connected to the former
+// one, in half of the cases over a slow link.
 func leadAstray(w *world, s *slot, random *rand.Rand) {
 	w.replacing <- struct{}{}
 	defer func() { <-w.replacing }()
@@ -146,21 +147,21 @@ func leadAstray(w *world, s *slot, random *rand.Rand) {
 	w.servers.FailOver(redisAddress, 0)
 }
 
-// switchOver has another server take the place of the one that there is, for a while.
+// switchOver replaces Redis by another server, until switchBack.
 func switchOver(w *world, _ *slot, _ *rand.Rand) {
 	w.replacing <- struct{}{}
 	w.former = w.redis()
 	w.servers.FailOver(redisAddress, 0)
 }
 
-// switchBack has the former server be the master again, with what it had: what was written
-// meanwhile is lost.
+// switchBack makes the former server the master again, with its old data: writes since
+// switchOver are lost.
 func switchBack(w *world, _ *slot) {
 	defer func() { <-w.replacing }()
 	w.servers.Reinstate(w.former)
 }
 
-// powerFails ends all nodes and Redis at once, which has not written all to its disk.
+// powerFails kills all nodes and Redis at the same time. Redis has not saved its last writes.
 func powerFails(w *world, s *slot, random *rand.Rand) {
 	for _, n := range w.nodes {
 		n.kill()
@@ -174,8 +175,7 @@ func startAll(w *world, _ *slot) {
 	}
 }
 
-// killAhead kills a node that has last given a sign of life when the clock of Redis was
-// ahead.
+// killAhead kills a node that has renewed its lease while the clock of Redis was ahead.
 func killAhead(w *world, s *slot, random *rand.Rand) {
 	w.redis().SetClock(between(random, 10*time.Minute, 2*time.Hour))
 	time.Sleep(lease)
@@ -187,16 +187,17 @@ func startInTime(w *world, s *slot) {
 	startAgain(w, s)
 }
 
-// blow is one fault that befalls a place at some time.
+// blow is one occurrence of a fault in a story.
 type blow struct {
-	number int // in the plan
+	number int // in the plan, from 1
 	at     time.Duration
 	fault  *fault
-	node   int
-	own    uint64 // seed of what is arbitrary in it
+	node   int    // index of the slot that it affects
+	own    uint64 // seed of its own random numbers
 }
 
-// planOf draws what is to befall a world until some time.
+// planOf draws the faults of a story until the given time. A gentle story has no faults that
+// make Redis lose data.
 func planOf(random *rand.Rand, until time.Duration, gentle bool) (plan []blow) {
 	for at := time.Duration(0); at < until; {
 		b := blow{number: len(plan) + 1, at: at, fault: &faults[random.IntN(len(faults))], node: random.IntN(nodeCount), own: random.Uint64()}
@@ -208,23 +209,24 @@ func planOf(random *rand.Rand, until time.Duration, gentle bool) (plan []blow) {
 	return plan
 }
 
-// lastFaults are what befalls a world last that may forget: nothing comes after them that
-// would mend what they leave. Each strikes some time after the other faults have ended.
+// lastFaults are the possible last faults of a story in which Redis may lose data. No later
+// event can hide their consequences. Each one strikes some time after the end of the other
+// faults.
 var lastFaults = []struct {
 	after time.Duration
 	fault fault
 }{
-	{2 * time.Second, fault{name: "last: redis restarts with older data", strike: restart(20, 60)}}, // all have just come to where they stay
+	{2 * time.Second, fault{name: "last: redis restarts with older data", strike: restart(20, 60)}}, // all clients have just settled
 	{2 * time.Second, fault{name: "last: redis fails over and loses something", strike: failOver(20, 60)}},
-	{-10 * time.Second, fault{name: "last: redis fails over, and the former master comes back", strike: switchOver, mend: switchBack, longest: 8 * time.Second}}, // some are away meanwhile
+	{-10 * time.Second, fault{name: "last: redis fails over, and the former master comes back", strike: switchOver, mend: switchBack, longest: 8 * time.Second}}, // some clients are disconnected meanwhile
 	{calm, fault{name: "last: redis restarts with nothing", strike: restart(1<<30, 1<<30+1)}},
 	{calm, fault{name: "last: redis is emptied", strike: func(w *world, _ *slot, _ *rand.Rand) { w.redis().Flush() }}},
 	{calm, fault{name: "last: power fails, and redis restarts with older data", strike: powerFails, mend: startAll, longest: 5 * time.Second}},
 	{calm, fault{name: "last: a node is killed while the clock of redis is ahead", strike: killAhead, mend: startInTime, longest: 5 * time.Second}},
 }
 
-// lastOf draws what befalls a world when the other faults have ended: one of lastFaults,
-// or, when it has been quiet for a while, something by which Redis forgets nothing.
+// lastOf draws the last fault of a story: one of lastFaults or, in a gentle story, a fault
+// without data loss after a while of calm.
 func lastOf(random *rand.Rand, number int, ended time.Duration, gentle bool) blow {
 	b := blow{number: number, node: random.IntN(nodeCount), own: random.Uint64()}
 	if !gentle {
@@ -239,9 +241,8 @@ func lastOf(random *rand.Rand, number int, ended time.Duration, gentle bool) blo
 	return b
 }
 
-// strike has those faults of the plan befall the world that are due from one time to
-// another, which may overlap, and returns when all are mended, not before they all could
-// have been.
+// strike runs the faults of the plan that are due between from and to, which may overlap. It
+// returns when to has passed and all of them are repaired.
 func (w *world) strike(began time.Time, from, to time.Duration) {
 	for _, b := range w.plan {
 		if b.at < from || b.at >= to {
@@ -262,7 +263,8 @@ func (w *world) strike(began time.Time, from, to time.Duration) {
 	w.note("all is mended")
 }
 
-// befall has one fault strike, and mends it.
+// befall runs one fault: it strikes, waits and repairs it. It also checks that a node that
+// cannot use Redis is not ready.
 func (w *world) befall(b blow) {
 	f, s, random := b.fault, w.nodes[b.node], rand.New(rand.NewPCG(b.own, 0))
 	lasts := between(random, 50*time.Millisecond, max(f.longest, 100*time.Millisecond))
@@ -284,5 +286,5 @@ func (w *world) befall(b blow) {
 	f.mend(w, s)
 }
 
-// seenWithin is how soon a node knows that it cannot use Redis.
+// seenWithin is the time within which a node must notice that it cannot use Redis.
 const seenWithin = 2 * time.Second

@@ -8,19 +8,19 @@ import (
 	"time"
 )
 
-// The law. Of the messages that were confirmed on its channel each client hears each
-// once, in order, from its first subscribe on, or it is told. A channel with history
-// whose Redis has forgotten nothing is not excused by being told. Beside that:
+// The law: from its first subscribe on, each client receives every confirmed message of its
+// channel once and in order, or it is told of a loss. On a channel with history, and if Redis
+// has lost no data, being told does not suffice. In addition:
 //
-//	nobody is given a message twice in one epoch
-//	a cursor means the same message to everybody, also to who was told it by a publish
-//	a key never makes two, while Redis forgets nothing
-//	what was not confirmed comes once at most between two times that a client is told
+//	no client receives a message twice in one epoch
+//	a cursor denotes the same message for all clients and publishers
+//	an idempotency key never produces two messages, unless Redis loses data
+//	an unconfirmed message arrives at most once between two notices of loss
 //
-// A client is told by a gap, by a subscribe that did not recover, and by being away
-// without a cursor. The word may come after messages that were on their way: it counts
-// for what was published before it, and heard at most wordWithin before; where no history
-// is read in vain, promptWord.
+// A client is told of a loss by a gap, by a subscribe that did not recover, or by having been
+// disconnected without a cursor. The notice may come after messages that were in flight: it
+// covers messages published before it, and must come within wordWithin after the client
+// received a later message, or promptWord if no history has to be read in vain first.
 const (
 	wordWithin = 30 * time.Second
 	promptWord = 5 * time.Second
@@ -41,10 +41,11 @@ func (w *world) judge() {
 	}
 }
 
-// judgeCursors compares what all have heard by a cursor.
+// judgeCursors checks that each cursor denotes the same message in all logs and replies, and
+// that each idempotency key has produced one message.
 func (s *stream) judgeCursors() {
 	means := make(map[string]int)
-	cursors := make(map[int]map[string]string) // by the number and the offset
+	cursors := make(map[int]map[string]string) // by number and offset
 	note := func(who, cursor string, number int) {
 		if cursor == "" {
 			return
@@ -76,7 +77,7 @@ func (s *stream) judgeCursors() {
 	}
 }
 
-// seeUnconfirmed counts both ends of what was not confirmed.
+// seeUnconfirmed counts the unconfirmed publishes that were delivered and those that were not.
 func (s *stream) seeUnconfirmed() {
 	heard := make(map[int]bool)
 	for _, c := range s.world.clients {
@@ -96,7 +97,7 @@ func (s *stream) seeUnconfirmed() {
 	}
 }
 
-// last is the number that was confirmed last.
+// last returns the number of the last confirmed message.
 func (s *stream) last() (number int) {
 	for _, p := range s.published {
 		if p.confirmed {
@@ -106,11 +107,11 @@ func (s *stream) last() (number int) {
 	return number
 }
 
-// judgment is of one client.
+// judgment checks the log of one client.
 type judgment struct {
 	client    *client
 	published []publication
-	whole     bool // being told is no excuse
+	whole     bool // whether each message must arrive, and a notice of loss does not suffice
 
 	wrong []string
 }
@@ -129,11 +130,11 @@ func (j *judgment) blame(format string, args ...any) {
 	j.wrong = append(j.wrong, fmt.Sprintf(format, args...))
 }
 
-// order looks for what came twice, or before what was confirmed earlier.
+// order looks for messages that arrived twice or out of order.
 func (j *judgment) order() {
-	newest := 0                   // confirmed, since the client was told
-	here := make(map[int]bool)    // since then
-	ever := make(map[string]bool) // by cursor
+	newest := 0                   // the newest confirmed message since the last notice of loss
+	here := make(map[int]bool)    // all messages since then
+	ever := make(map[string]bool) // all messages, by cursor
 	for _, h := range j.client.log {
 		switch {
 		case h.number < 0 || h.number > len(j.published):
@@ -156,11 +157,11 @@ func (j *judgment) order() {
 	}
 }
 
-// missing looks for what was confirmed before a client left for good, and never came.
-// What was under way then may be lost.
+// missing looks for confirmed messages that never arrived, without a notice of loss. Messages
+// that were in flight when the client left for good may be missing.
 func (j *judgment) missing(left time.Time) {
 	entered := j.client.log[0].at
-	heard := make(map[int]time.Time) // when first
+	heard := make(map[int]time.Time) // when each message first arrived
 	for _, h := range j.client.log {
 		if _, before := heard[h.number]; h.number > 0 && !before {
 			heard[h.number] = h.at
@@ -170,7 +171,7 @@ func (j *judgment) missing(left time.Time) {
 	if j.client.stream.kept() {
 		within = wordWithin
 	}
-	next := left // when a later one was first heard
+	next := left // when a later message first arrived
 	later := j.client.kind == "steady"
 	for i := len(j.published) - 1; i >= 0; i-- {
 		p := &j.published[i]
@@ -190,7 +191,7 @@ func (j *judgment) missing(left time.Time) {
 	}
 }
 
-// told reports whether the log says between two times that messages may be missing.
+// told reports whether the log has a notice of loss between two times.
 func (c *client) told(from, to time.Time) bool {
 	for _, h := range c.log {
 		if h.told != "" && !h.at.Before(from) && !h.at.After(to) {

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// mutant is a bug that is planted on purpose: in a file below the root of the
-// repository, what stands there once is replaced.
+// mutant is a bug to plant: in a file of the repository, the text old, which occurs once, is
+// replaced by new.
 type mutant struct{ name, file, old, new string }
 
 var mutants = []mutant{
@@ -60,7 +60,7 @@ var mutants = []mutant{
 
 const root = "../.."
 
-// patched returns the mutant's file.
+// patched returns the file's content with the bug.
 func (m mutant) patched(t *testing.T) []byte {
 	t.Helper()
 	source, err := os.ReadFile(filepath.Join(root, m.file))
@@ -79,9 +79,9 @@ func TestMutants_HaveWhatTheyReplace(t *testing.T) {
 	}
 }
 
-// TestMutants_AreFound plants one mutant after the other, tells stories until one breaks
-// the law, and prints the table of the README. SIM_MUTANTS is empty: not now; else "all", or
-// a regular expression for the names of those to plant.
+// TestMutants_AreFound plants one mutant after the other, runs stories until one breaks the
+// law, and prints the table of the README. SIM_MUTANTS is "all" or a regular expression for
+// the names of the mutants. If it is empty, the test does nothing.
 func TestMutants_AreFound(t *testing.T) {
 	wanted := os.Getenv("SIM_MUTANTS")
 	if wanted == "" {
@@ -106,11 +106,11 @@ func TestMutants_AreFound(t *testing.T) {
 	t.Logf("\n| mutant | file | found by story | first |\n|---|---|---|---|\n%s", &table)
 }
 
-// mostStories is how many are told of a mutant at most.
+// mostStories is the maximum number of stories per mutant.
 var mostStories = flag.Int("sim.stories", 40, "in how many stories a mutant is to be found")
 
-// hunt returns the number of the story that finds the mutant, 0 if none does, and what
-// that says first.
+// hunt returns the number of the story that finds the mutant and the first violation in it. It
+// returns 0 if no story finds the mutant.
 func (m mutant) hunt(t *testing.T) (story int, how string) {
 	dir := t.TempDir()
 	patched, overlay, binary := filepath.Join(dir, "patched.go"), filepath.Join(dir, "overlay.json"), filepath.Join(dir, "simulation.test")
@@ -149,7 +149,7 @@ func write(t *testing.T, path string, text []byte) {
 	}
 }
 
-// firstWrong returns what a story that failed says last: the first thing that is wrong.
+// firstWrong returns the first violation in the output of a story that failed.
 func firstWrong(out string) string {
 	lines := strings.Split(out, "\n")
 	for i, line := range lines {

@@ -17,32 +17,32 @@ import (
 	"tidegate/metrics"
 )
 
-// slot is a place where one node after the other runs.
+// slot is a place for a node. After a node has ended, another one may start in it.
 type slot struct {
 	world *world
 	index int
 
 	// Guarded by mu.
 	mu   sync.Mutex
-	node *node // nil: none runs
-	runs int
+	node *node // nil if none runs
+	runs int   // number of nodes so far
 
-	mends atomic.Int64 // of its way
+	mends atomic.Int64 // how often its way was repaired
 }
 
-// node is one gateway, from its start to its end.
+// node is a running gateway.
 type node struct {
 	*gateway.Gateway
 	way     *simredis.Way
 	apps    *pusher.Apps
 	metrics *metrics.Metrics
 	end     context.CancelFunc
-	saying  atomic.Int64 // messages, see halting
+	saying  atomic.Int64 // number of messages that halting has encoded
 
 	// Guarded by mu.
 	mu    sync.Mutex
 	dead  bool
-	apart bool // from all clients
+	apart bool // whether it is cut off from all clients
 	conns map[*conn]struct{}
 }
 
@@ -52,7 +52,7 @@ var simRules = rules.List{
 	{Match: "*", Subscribe: rules.Anyone, Publish: rules.Anyone, Presence: true, JoinLeave: true},
 }
 
-// start begins a node.
+// start starts a node in the slot.
 func (s *slot) start() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -87,7 +87,7 @@ func (s *slot) start() {
 	})
 }
 
-// take empties the slot, and returns what was in it.
+// take removes the node from the slot and returns it, or nil if none runs.
 func (s *slot) take() *node {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -102,14 +102,14 @@ func (s *slot) current() *node {
 	return s.node
 }
 
-// tamper does something to the way of the node that runs.
+// tamper calls what with the way of the node that runs, if any.
 func (s *slot) tamper(what func(*simredis.Way)) {
 	if n := s.current(); n != nil {
 		what(n.way)
 	}
 }
 
-// kill ends a node as SIGKILL does: nobody hears of it again.
+// kill ends the node like SIGKILL: it sends nothing more to anybody.
 func (s *slot) kill() {
 	n := s.take()
 	if n == nil {
@@ -127,7 +127,8 @@ func (s *slot) kill() {
 	n.end()
 }
 
-// part has a node reach nobody: no client, no Redis. It goes on when it does again.
+// part cuts the node off from all clients, or reconnects it. Connections stay open, but data
+// to the clients is held back.
 func (n *node) part(apart bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -137,7 +138,7 @@ func (n *node) part(apart bool) {
 	}
 }
 
-// drain ends a node as SIGTERM does.
+// drain ends the node like SIGTERM.
 func (s *slot) drain() {
 	n := s.take()
 	if n == nil {
@@ -147,7 +148,8 @@ func (s *slot) drain() {
 	n.end()
 }
 
-// admit has a node serve a client's connection, and reports whether it does.
+// admit starts to serve a client's connection. It returns false if the node is dead or cut
+// off.
 func (n *node) admit(c *client, over *conn) bool {
 	n.mu.Lock()
 	if n.dead || n.apart {
@@ -165,7 +167,8 @@ func (n *node) admit(c *client, over *conn) bool {
 	return true
 }
 
-// serve does what the transport of a protocol with frames does.
+// serve stands in for the transport of a protocol with frames. It returns when the session has
+// ended.
 func (n *node) serve(c *conn, hello gateway.Hello) {
 	ctx := context.Background()
 	hello.Protocol, hello.Transport = lines{hello.Protocol}, "simulated"
@@ -188,7 +191,7 @@ func (n *node) serve(c *conn, hello gateway.Hello) {
 	}
 }
 
-// storyLog writes what nodes log into the story.
+// storyLog adds the log of a node to the lines of the story.
 type storyLog struct {
 	world *world
 	node  string

@@ -12,10 +12,10 @@ import (
 	"tidegate/gateway"
 )
 
-// stream is what is published on one channel: the numbers from 1 on, one after the
+// stream is the publisher of one channel. It publishes the numbers from 1 on, one after the
 // other.
 type stream struct {
-	// Fixed at birth.
+	// Immutable.
 	world   *world
 	channel string
 	every   time.Duration
@@ -26,22 +26,22 @@ type stream struct {
 	published []publication // in order
 }
 
-// publication is one number.
+// publication is one published number.
 type publication struct {
 	number    int
 	begun     time.Time
 	ended     time.Time
 	confirmed bool
 	tries     int
-	cursor    string // that it was confirmed with; empty: none
+	cursor    string // from the confirmation; may be empty
 }
 
 func newStream(w *world, channel string, every time.Duration) *stream {
 	return &stream{world: w, channel: channel, every: every, random: w.random(channel)}
 }
 
-// kept reports whether the channel has a history, and whole, whether that has all to the
-// end of a story.
+// kept reports whether the channel has a history. whole reports whether the history is large
+// enough for all messages of a story.
 func (s *stream) kept() bool  { return !strings.HasPrefix(s.channel, "live:") }
 func (s *stream) whole() bool { return strings.HasPrefix(s.channel, "kept:") }
 
@@ -58,8 +58,8 @@ func (s *stream) publish(ctx context.Context) {
 	}
 }
 
-// insist publishes a number. Where a key is sure to be remembered it tries again, with
-// the same key, until it is confirmed.
+// insist publishes a number. On a channel with history in a gentle story, where Redis cannot
+// lose the idempotency key, it retries with the same key until the number is confirmed.
 func (s *stream) insist(ctx context.Context, p *publication) {
 	for {
 		n := s.world.nodes[s.random.IntN(len(s.world.nodes))].current()
@@ -74,7 +74,7 @@ func (s *stream) insist(ctx context.Context, p *publication) {
 	}
 }
 
-// answerWithin is how long a publish may take at most.
+// answerWithin is the maximum duration of a publish.
 const answerWithin = 1100 * time.Millisecond
 
 func (s *stream) try(n *node, number int) (cursor string, confirmed bool) {
@@ -91,7 +91,7 @@ func (s *stream) try(n *node, number int) (cursor string, confirmed bool) {
 	dead := n.dead
 	n.mu.Unlock()
 	if dead {
-		return "", false // the answer has not reached anybody
+		return "", false // the node was killed, so the reply is lost
 	}
 	if err != nil {
 		s.world.note("%s %d on %s: %v", s.channel, number, n.Node(), err)

@@ -1,6 +1,6 @@
-// Package simulation tells stories of whole clusters: real nodes, with the real Redis
-// broker, a model of Redis, clients and publishers, in one process under virtual time,
-// and faults that overlap. All that is arbitrary in a story follows from its seed.
+// Package simulation simulates whole clusters: real nodes with the real Redis broker, a model
+// of Redis, clients and publishers, in one process under virtual time, with overlapping faults.
+// A story is one such run. All its random choices derive from its seed.
 package simulation_test
 
 import (
@@ -27,14 +27,14 @@ var (
 	shorten   = flag.Duration("sim.shrink", 2*time.Minute, "how long to look for a shorter story that breaks the law")
 )
 
-// usually is how long there are faults.
+// usually is the default duration of the faults.
 const usually = 90 * time.Second
 
-// always are the seeds that are told in each run: the first, and those whose stories
-// have once broken the law.
+// always are the seeds of each test run: the first, and those whose stories have broken the
+// law before.
 var always = []uint64{1, 21, 22, 153, 380}
 
-// enough is how many stories from the first on see together all that is rare.
+// enough is the number of stories, from the first on, that together see all rare events.
 const enough = 14
 
 func TestSimulation(t *testing.T) {
@@ -66,28 +66,29 @@ func TestSimulation(t *testing.T) {
 	}
 }
 
-// account is what came of a story.
+// account is the result of a story.
 type account struct {
-	Plan  []int          // the numbers of its faults
+	Plan  []int          // numbers of its faults
 	Lines []string       // what happened
-	Seen  map[string]int // how often what is rare has been
-	Wrong []string       // what breaks the law
+	Seen  map[string]int // counts of rare events
+	Wrong []string       // violations of the law
 }
 
 func (a account) story() string { return strings.Join(a.Lines, "\n") }
 
-// digest is a number that two runs of the same story have in common.
+// digest returns a hash of the lines, which is equal for identical runs.
 func (a account) digest() uint64 {
 	hash := fnv.New64a()
 	hash.Write([]byte(a.story()))
 	return hash.Sum64()
 }
 
-// teller tells the story of a seed: with all its faults, or with those of them that only
-// names.
+// teller runs the story of a seed, with the faults whose numbers are in only, or with all if
+// only is nil.
 type teller func(t *testing.T, seed uint64, only []int) account
 
-// tellSeed tells the story of a seed, and has the test fail if it breaks the law.
+// tellSeed runs the story of a seed. If it breaks the law, tellSeed shrinks it and fails the
+// test.
 func tellSeed(t *testing.T, by teller, seed uint64) account {
 	a := by(t, seed, wantedFaults(t))
 	if *tellFlag {
@@ -102,7 +103,7 @@ func tellSeed(t *testing.T, by teller, seed uint64) account {
 	return a
 }
 
-// replay returns the flags that have a story told again.
+// replay returns the flags that run a story again.
 func replay(seed uint64, plan []int) string {
 	flags := fmt.Sprintf("-sim.seed=%d -sim.faults=%s", seed, numbers(plan))
 	if *exactFlag {
@@ -114,7 +115,8 @@ func replay(seed uint64, plan []int) string {
 	return flags
 }
 
-// tellHere is a teller. The order of what happens at once is the runtime's.
+// tellHere is a teller that uses this process. The runtime decides the order of simultaneous
+// events.
 func tellHere(t *testing.T, seed uint64, only []int) account {
 	cryptotest.SetGlobalRandom(t, seed)
 	began := time.Now()
@@ -127,7 +129,7 @@ func tellHere(t *testing.T, seed uint64, only []int) account {
 
 func wantedLengths() lengths { return lengths{faults: *lastsFlag, settling: *settleFor} }
 
-// wantedFaults returns the faults that are asked for; nil: all.
+// wantedFaults returns the numbers of the faults that -sim.faults selects, or nil for all.
 func wantedFaults(t *testing.T) (only []int) {
 	if *faultFlag == "" {
 		return nil
@@ -142,7 +144,7 @@ func wantedFaults(t *testing.T) (only []int) {
 	return only
 }
 
-// numbers names the faults of a plan.
+// numbers formats the faults of a plan for -sim.faults.
 func numbers(plan []int) string {
 	if len(plan) == 0 {
 		return "0"
@@ -154,8 +156,8 @@ func numbers(plan []int) string {
 	return strings.Join(words, ",")
 }
 
-// shrink tells the story without some of its faults, many at first, and returns the
-// shortest one that has still broken the law.
+// shrink runs the story without some of its faults, first without many, then without few. It
+// returns the shortest story that still breaks the law.
 func shrink(t *testing.T, by teller, seed uint64, a account) account {
 	end := time.Now().Add(*shorten)
 	for n := len(a.Plan); n > 0; n /= 2 {

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// count adds what a node has counted to what was seen, when it has ended. One that was
-// drained holds nothing any more.
+// count adds the metrics of a node that has ended to the rare events of the story. It also
+// checks that the node has not panicked and, if it was drained, holds no resources.
 func (w *world) count(n *node) {
 	families, err := n.metrics.Gatherer().Gather()
 	if err != nil {
@@ -43,11 +43,11 @@ var rareCounters = map[string]bool{
 	"history_reads_total": true, "slow_sessions_total": true, "session_closed_total": true,
 }
 
-// ownedGauges are of what sessions own.
+// ownedGauges are the gauges of resources that sessions own.
 var ownedGauges = map[string]bool{"sessions": true, "subscriptions": true, "outbox_bytes": true}
 
-// rare is what the seeds of each run must have seen together, beside every fault: a way
-// that no story goes is not proven.
+// rare lists the events that enough stories must have seen together, in addition to every
+// fault: a path that no story takes is not tested.
 var rare = []string{
 	"broker_errors_total kind=MISCONF",
 	"broker_errors_total kind=OOM",
@@ -104,7 +104,7 @@ func checkSeen(t *testing.T, seen map[string]int) {
 	}
 }
 
-// logSeen prints how often what is rare has been.
+// logSeen prints the counts of rare events.
 func logSeen(t *testing.T, seen map[string]int) {
 	for _, what := range slices.Sorted(maps.Keys(seen)) {
 		t.Logf("%7d  %s", seen[what], what)

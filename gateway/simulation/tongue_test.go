@@ -21,22 +21,22 @@ import (
 	"tidegate/gateway/transport"
 )
 
-// tongue is how a client speaks to a node. What it says and hears are lines.
+// tongue is a protocol between clients and nodes. It consists of lines.
 type tongue interface {
 	fmt.Stringer
 
-	// serve does what the transport does on the node, until the connection ends.
+	// serve serves the connection on the node, as the transport does, until it ends.
 	serve(n *node, c *client, over *conn)
 
-	// first is what the client says first; empty: nothing.
+	// first returns what the client sends first, or "".
 	first(c *client) string
 
-	// hear takes a line, and returns what the client says then, if anything, and whether
-	// it stays.
+	// hear handles a received line. It returns what the client sends next, or "", and whether
+	// the client stays connected.
 	hear(c *client, line []byte) (say string, stays bool)
 }
 
-// lines is a protocol with a line for each frame.
+// lines wraps a protocol to end each frame with a newline.
 type lines struct{ gateway.Protocol }
 
 func (l lines) Encode(event gateway.Event) (gateway.Frame, error) {
@@ -47,7 +47,7 @@ func (l lines) Encode(event gateway.Event) (gateway.Frame, error) {
 	return frame, err
 }
 
-// isNamed reports whether nodes know the user of who speaks so.
+// isNamed reports whether nodes know the user of a client with this protocol.
 func isNamed(t tongue) bool { return t == nativeTongue{} || t == centrifugeTongue{} }
 
 // nativeTongue is the native protocol.
@@ -74,7 +74,7 @@ func (nativeTongue) hear(c *client, line []byte) (say string, stays bool) {
 		return "", false
 	}
 	if f.Channel != "" && f.Channel != c.stream.channel {
-		return "", true // the user's own
+		return "", true // the user's own channel
 	}
 	switch f.Type {
 	case "subscribed":
@@ -85,13 +85,13 @@ func (nativeTongue) hear(c *client, line []byte) (say string, stays bool) {
 	case "message":
 		c.hears(f.Data, f.Cursor)
 	case "error":
-		return "", c.answered || c.refused(f.Code, line) // nobody waits for another answer
+		return "", c.answered || c.refused(f.Code, line) // after the subscribe, errors do not matter
 	}
 	return "", true
 }
 
-// haltingTongue is the native protocol where it cannot say each message: now and then one
-// ends the session, and the client comes back.
+// haltingTongue is the native protocol with an encoder that fails for some messages. This ends
+// the session, and the client reconnects.
 type haltingTongue struct{ nativeTongue }
 
 func (haltingTongue) String() string { return "halting" }
@@ -100,7 +100,7 @@ func (haltingTongue) serve(n *node, c *client, over *conn) {
 	n.serve(over, gateway.Hello{Protocol: halting{native.Protocol{}, &n.saying}, Session: over.name})
 }
 
-// halting is a protocol that cannot say each saysMost-th message.
+// halting is a protocol that fails to encode each saysMost-th message.
 type halting struct {
 	gateway.Protocol
 	saying *atomic.Int64
@@ -117,7 +117,7 @@ func (h halting) Encode(event gateway.Event) (gateway.Frame, error) {
 	return h.Protocol.Encode(event)
 }
 
-// centrifugeTongue is what Centrifuge's SDKs speak over a WebSocket.
+// centrifugeTongue is the protocol of Centrifuge's SDKs over a WebSocket.
 type centrifugeTongue struct{}
 
 func (centrifugeTongue) String() string { return "centrifuge" }
@@ -125,7 +125,7 @@ func (centrifugeTongue) String() string { return "centrifuge" }
 func (centrifugeTongue) serve(n *node, c *client, over *conn) {
 	hello, err := centrifuge.Greet(&http.Request{URL: new(url.URL)})
 	if err != nil {
-		panic(err) // it was asked for nothing
+		panic(err) // cannot fail without options
 	}
 	hello.Session, hello.Principal = over.name, gateway.Principal{User: c.name}
 	n.serve(over, hello)
@@ -182,7 +182,7 @@ func (centrifugeTongue) hear(c *client, line []byte) (say string, stays bool) {
 		for _, p := range s.Publications {
 			hears(p)
 		}
-	case f.Push.Channel != c.stream.channel: // the user's own, or nothing
+	case f.Push.Channel != c.stream.channel: // the user's own channel, or none
 	case f.Push.Unsubscribe != nil:
 		c.world.sees("centrifuge client is to subscribe anew")
 		return "", false
@@ -192,18 +192,19 @@ func (centrifugeTongue) hear(c *client, line []byte) (say string, stays bool) {
 	return "", true
 }
 
-// pusherTongue is what Pusher's libraries speak. It knows no cursors.
+// pusherTongue is the protocol of Pusher's libraries. It has no cursors.
 type pusherTongue struct{}
 
 func (pusherTongue) String() string { return "pusher" }
 
-// newApps returns an app for each family of channels: Pusher's have no colon in their names.
+// newApps returns an app for each family of channels, because Pusher's channel names have no
+// colon.
 func newApps() *pusher.Apps {
 	apps := new(pusher.Apps)
 	if err := apps.Set([]pusher.App{
 		{ID: "1", Key: "kept", Secret: "s", Prefix: "kept:"}, {ID: "2", Key: "live", Secret: "s", Prefix: "live:"},
 	}); err != nil {
-		panic(err) // they are always the same
+		panic(err) // the apps are fixed
 	}
 	return apps
 }
@@ -214,7 +215,7 @@ func (pusherTongue) serve(n *node, c *client, over *conn) {
 	r.SetPathValue("key", family)
 	hello, err := n.apps.Greet(r)
 	if err != nil {
-		panic(err) // the app is there
+		panic(err) // the app exists
 	}
 	n.serve(over, hello)
 }
@@ -265,7 +266,8 @@ func (eventsTongue) first(c *client) string {
 	return ""
 }
 
-// hear takes an event when its empty line has come: of one that was cut off nothing counts.
+// hear collects the fields of an event and handles it at the empty line that ends it. An
+// incomplete event is ignored.
 func (eventsTongue) hear(c *client, line []byte) (say string, stays bool) {
 	field, value, _ := strings.Cut(strings.TrimRight(string(line), "\n"), ": ")
 	switch {
@@ -285,7 +287,7 @@ func (eventsTongue) hear(c *client, line []byte) (say string, stays bool) {
 	return "", true
 }
 
-// event is one of a stream.
+// event is a server-sent event.
 type event struct{ id, name, data string }
 
 func (e event) tell(c *client) (stays bool) {
@@ -303,7 +305,7 @@ func (e event) tell(c *client) (stays bool) {
 		if f.Type == "message" {
 			at := c.cursor
 			c.hears(f.Data, f.Cursor)
-			c.cursor = at // a stream goes on by its own
+			c.cursor = at // the stream resumes by the id of its last event
 		}
 	}
 	if e.id == "" {
@@ -317,7 +319,7 @@ func (e event) tell(c *client) (stays bool) {
 	return true
 }
 
-// pollTongue is long-poll: one request after the other.
+// pollTongue is long polling: one request after the other.
 type pollTongue struct{}
 
 func (pollTongue) String() string { return "longpoll" }
@@ -356,7 +358,7 @@ func (p pollTongue) hear(c *client, line []byte) (say string, stays bool) {
 		Recovered *bool
 	}
 	if len(bytes.TrimSpace(line)) == 0 {
-		return p.first(c), true // nothing has come
+		return p.first(c), true // no new messages
 	}
 	if !c.parse(line, &f) {
 		return "", false
@@ -381,7 +383,7 @@ func (p pollTongue) hear(c *client, line []byte) (say string, stays bool) {
 	return p.first(c), true
 }
 
-// request is what a client asks for, for as long as the connection lasts.
+// request returns a GET request whose context ends with the connection, or when end is called.
 func (c *conn) request(path string) (r *http.Request, end context.CancelFunc) {
 	ctx, end := context.WithCancel(context.Background())
 	go func() {
@@ -393,13 +395,13 @@ func (c *conn) request(path string) (r *http.Request, end context.CancelFunc) {
 	}()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://node"+path, nil)
 	if err != nil {
-		panic(err) // a path is one
+		panic(err) // the path is valid
 	}
 	r.RemoteAddr = "192.0.2.1:1"
 	return r, end
 }
 
-// response is what net/http gives a handler, over a connection.
+// response is an http.ResponseWriter that writes to a connection.
 type response struct {
 	header http.Header
 	body   io.Writer
@@ -410,10 +412,10 @@ func (r *response) WriteHeader(int)             {}
 func (r *response) Write(p []byte) (int, error) { return r.body.Write(p) }
 func (r *response) Flush()                      {}
 
-// body writes lines to a connection, for as long as the kernel tries to.
+// body writes lines to a connection, and gives up when the kernel would.
 type body struct {
 	*conn
-	rest []byte // of a line whose end has not been written
+	rest []byte // the beginning of an incomplete line
 }
 
 func (b *body) Write(p []byte) (int, error) {
@@ -433,7 +435,7 @@ func (b *body) Write(p []byte) (int, error) {
 func toJSON(value any) string {
 	text, err := json.Marshal(value)
 	if err != nil {
-		panic(err) // maps of strings
+		panic(err) // maps of strings can be encoded
 	}
 	return string(text)
 }

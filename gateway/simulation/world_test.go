@@ -16,14 +16,14 @@ import (
 	"tidegate/broker/simredis"
 )
 
-// world is one story: nodes, their Redis, clients and publishers, and what befalls
-// them. All that is arbitrary follows from its seed.
+// world is the state of one story: nodes, their Redis, clients, publishers and faults. All
+// random choices derive from its seed.
 type world struct {
-	// Fixed at birth.
+	// Immutable once the story has begun.
 	t       *testing.T
 	seed    uint64
 	began   time.Time
-	gentle  bool // no fault makes Redis forget
+	gentle  bool // whether no fault makes Redis lose data
 	plan    []blow
 	servers *simredis.Servers
 	nodes   []*slot
@@ -32,32 +32,32 @@ type world struct {
 	living  sync.WaitGroup // clients, nodes, connections
 
 	striking  sync.WaitGroup   // faults
-	replacing chan struct{}    // a place in it is the right to end the process of Redis
-	former    *simredis.Server // that was replaced for a while; owned by who has that right
+	replacing chan struct{}    // semaphore for replacing the process of Redis
+	former    *simredis.Server // the server that switchOver replaced; guarded by replacing
 
 	// Guarded by mu.
 	mu    sync.Mutex
 	lines []string       // what happened
-	seen  map[string]int // how often what is rare has been
-	wrong []string
+	seen  map[string]int // counts of rare events
+	wrong []string       // violations of the law
 }
 
 const redisAddress = "redis:6379"
 
-// lengths are of parts of a story.
+// lengths are the durations of the parts of a story.
 type lengths struct {
 	faults   time.Duration
-	settling time.Duration // all is well in the end: more than a lease, and than a silent peer is taken for one that lives
+	settling time.Duration // calm at the end; exceeds a lease and the timeout for silent peers
 }
 
 const (
-	calm      = 20 * time.Second // after the faults, before the last one
+	calm      = 20 * time.Second // between the faults and the last one
 	lease     = 30 * time.Second // of nodes
 	nodeCount = 3
 )
 
-// tell runs a story from its beginning to its end, within a bubble: with the faults of
-// its seed, or with those of them that only names.
+// tell runs a story from beginning to end, with the faults whose numbers are in only, or with
+// all faults of its seed if only is nil. It must be called in a synctest bubble.
 func tell(t *testing.T, seed uint64, last lengths, only []int) *world {
 	w := &world{t: t, seed: seed, began: time.Now(), servers: simredis.New(seed), seen: make(map[string]int), replacing: make(chan struct{}, 1)}
 	w.servers.Start(redisAddress)
@@ -105,7 +105,8 @@ func tell(t *testing.T, seed uint64, last lengths, only []int) *world {
 	return w
 }
 
-// random returns numbers of an actor's own, so that it does not matter who draws first.
+// random returns a generator for one actor, so that the order in which actors draw numbers does
+// not matter.
 func (w *world) random(actor string) *rand.Rand {
 	hash := fnv.New64a()
 	hash.Write([]byte(actor))
@@ -134,14 +135,14 @@ func (w *world) populate(random *rand.Rand) {
 	w.streams = append(w.streams, short)
 }
 
-// note writes down what happens.
+// note adds a line to the story.
 func (w *world) note(format string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.lines = append(w.lines, fmt.Sprintf("%9.3f  %s", time.Since(w.began).Seconds(), fmt.Sprintf(format, args...)))
 }
 
-// sees counts something that is rare.
+// sees counts a rare event.
 func (w *world) sees(what string) { w.add(what, 1) }
 
 func (w *world) add(what string, times int) {
@@ -150,7 +151,7 @@ func (w *world) add(what string, times int) {
 	w.seen[what] += times
 }
 
-// blame notes that something is not as promised.
+// blame records a violation of the law.
 func (w *world) blame(format string, args ...any) {
 	w.note("WRONG: "+format, args...)
 	w.mu.Lock()
@@ -158,7 +159,7 @@ func (w *world) blame(format string, args ...any) {
 	w.wrong = append(w.wrong, fmt.Sprintf(format, args...))
 }
 
-// account returns what came of the story.
+// account returns the result of the story.
 func (w *world) account() account {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -169,7 +170,7 @@ func (w *world) account() account {
 	return a
 }
 
-// checkNodes compares what the nodes say with what is, when all has been well for long.
+// checkNodes checks readiness, presence and counts of each node after the story has settled.
 func (w *world) checkNodes() {
 	for _, s := range w.nodes {
 		n := s.current()
@@ -187,8 +188,7 @@ func (w *world) checkNodes() {
 	}
 }
 
-// here returns how many sessions each user has on a channel that nodes know, and how many
-// there are.
+// here returns the number of sessions on a channel per known user, and in total.
 func (w *world) here(s *stream) (users map[string]int, all int) {
 	users = make(map[string]int)
 	for _, c := range w.clients {
