@@ -56,8 +56,8 @@ type stream struct {
 	last    atomic.Int64  // the last number that was confirmed or given up
 
 	// Guarded by turn; by number.
-	unsure    map[int]bool      // given up, but may still arrive
-	confirmed map[int]time.Time // when each number was confirmed
+	unsure    map[int]bool // given up, and may come
+	confirmed map[int]time.Time // by then
 }
 
 func newStream(channel string, kept bool, every time.Duration) *stream {
