@@ -17,11 +17,11 @@ import (
 	"tidegate/gateway/rules"
 )
 
-// patience is how long a test waits for something to happen.
+// patience is how long a test waits for an expected event.
 const patience = 20 * time.Second
 
-// words is a protocol for these tests: a frame is the name of a command or an event, and its
-// arguments, in words.
+// words is a protocol for these tests. A frame is the name of a command or an event, followed
+// by its arguments, separated by spaces. The name of the protocol selects variants of it.
 type words struct{ name string }
 
 func (w words) Name() string { return w.name }
@@ -161,7 +161,7 @@ func (w words) Encode(event gateway.Event) (gateway.Frame, error) {
 	return gateway.Frame{}, fmt.Errorf("unknown event %T", event)
 }
 
-// Farewell returns the text "sworn" if the protocol has that name.
+// Farewell returns the close code and text of a reason. The variant "sworn" changes both.
 func (w words) Farewell(r gateway.Reason) (code int, text string) {
 	if w.name == "sworn" {
 		return 4200 + r.Code%100, "sworn " + r.Label
@@ -169,8 +169,9 @@ func (w words) Farewell(r gateway.Reason) (code int, text string) {
 	return r.Code, r.Text
 }
 
-// listOf says, for each channel that the server has subscribed the session to, from where its
-// messages follow and whether they are all that the client has missed.
+// listOf formats the channels that the server has subscribed the session to: the name, the
+// offset after which messages follow and, if the session has resumed, whether all missed
+// messages were recovered.
 func listOf(channels []gateway.Subscribed) (text string) {
 	for _, e := range channels {
 		text += fmt.Sprintf(" %s@%d", e.Channel, e.After.Offset)
@@ -192,7 +193,8 @@ func say(format string, args ...any) (gateway.Frame, error) {
 	return gateway.Frame{Data: fmt.Appendf(nil, format+"\n", args...)}, nil
 }
 
-// peer is a client and its connection. It reads what the gateway writes unless it is stalled.
+// peer is a client and its connection. It reads everything that the gateway writes, unless it
+// is stalled.
 type peer struct {
 	t      testing.TB
 	says   chan string
@@ -202,7 +204,7 @@ type peer struct {
 	wrote   []string // lines
 	writes  int
 	heard   time.Time
-	stalled chan struct{} // closed when reading resumes; nil: not stalled
+	stalled chan struct{} // closed when it resumes reading; nil if it reads
 	reason  gateway.Reason
 	over    bool
 	changed chan struct{}
@@ -257,7 +259,7 @@ func (p *peer) Write(frames [][]byte, wait time.Duration) ([][]byte, error) {
 	return nil, nil
 }
 
-// note wakes those that wait for a change. The caller must hold mu.
+// note wakes the goroutines that wait for a change. The caller must hold mu.
 func (p *peer) note() {
 	close(p.changed)
 	p.changed = make(chan struct{})
@@ -279,7 +281,7 @@ func (p *peer) Close(reason gateway.Reason, _ []byte) {
 	}
 }
 
-// stall stops reading until the returned function is called.
+// stall makes the peer stop reading until resume is called.
 func (p *peer) stall() (resume func()) {
 	stalled := make(chan struct{})
 	p.mu.Lock()
@@ -293,7 +295,7 @@ func (p *peer) stall() (resume func()) {
 	}
 }
 
-// send sends a command to the gateway.
+// send sends a frame to the gateway.
 func (p *peer) send(format string, args ...any) {
 	p.t.Helper()
 	select {
@@ -305,14 +307,14 @@ func (p *peer) send(format string, args ...any) {
 	}
 }
 
-// lines returns what the gateway has written.
+// lines returns all lines that the gateway has written.
 func (p *peer) lines() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.wrote[:len(p.wrote):len(p.wrote)]
 }
 
-// heardOf returns the payloads of the messages of a channel, in order.
+// heardOf returns the payloads of the messages received on a channel, in order.
 func (p *peer) heardOf(channel string) (payloads []string) {
 	for _, line := range p.lines() {
 		if rest, ok := strings.CutPrefix(line, "message "+channel+" "); ok {
@@ -341,7 +343,8 @@ func (p *peer) expect(prefix string) string {
 	return found
 }
 
-// until waits for a condition that can change when the gateway writes or closes.
+// until waits until met returns true. It checks again each time that the gateway writes or
+// closes the connection.
 func (p *peer) until(what string, met func() bool) {
 	p.t.Helper()
 	deadline := time.After(patience)
@@ -361,7 +364,7 @@ func (p *peer) until(what string, met func() bool) {
 	}
 }
 
-// expectClosed waits until the gateway has closed the connection.
+// expectClosed waits until the gateway has closed the connection, and returns the reason.
 func (p *peer) expectClosed() gateway.Reason {
 	p.t.Helper()
 	p.until("a close", func() bool {
@@ -418,7 +421,7 @@ func (n *node) awaitReady() {
 	}
 }
 
-// connect opens a session and serves it.
+// connect opens a session and serves it until the test ends.
 func (n *node) connect(hello gateway.Hello) *peer {
 	n.t.Helper()
 	p, err := n.tryConnect(hello)
@@ -444,13 +447,13 @@ func (n *node) tryConnect(hello gateway.Hello) (*peer, error) {
 	return p, nil
 }
 
-// speaker is a connection whose peer can send.
+// speaker is a connection that frames of the client can be read from.
 type speaker interface {
 	gateway.Conn
 	Read(context.Context) (gateway.Frame, error)
 }
 
-// serve does the work of a transport. It returns the reason why the session ended.
+// serve stands in for a transport. It returns the reason for the end of the session.
 func serve(ctx context.Context, s *gateway.Session, conn speaker) gateway.Reason {
 	s.Attach(conn)
 	for {
@@ -465,7 +468,7 @@ func serve(ctx context.Context, s *gateway.Session, conn speaker) gateway.Reason
 	}
 }
 
-// listen connects a client that is subscribed to the channels.
+// listen connects a client and subscribes it to the channels.
 func (n *node) listen(channels ...string) *peer {
 	n.t.Helper()
 	p := n.connect(gateway.Hello{})
@@ -473,7 +476,7 @@ func (n *node) listen(channels ...string) *peer {
 	return p
 }
 
-// subscribe retries while a busy Redis does not confirm in time.
+// subscribe subscribes to the channels. It retries while Redis is too busy to confirm in time.
 func (p *peer) subscribe(channels ...string) {
 	p.t.Helper()
 	for _, channel := range channels {

@@ -76,7 +76,7 @@ func TestDocuments_CommandsRunAsTheyStand(t *testing.T) {
 	}
 }
 
-// without returns the commands that run as they stand, without those in apart.
+// without returns the commands that run unchanged, without those in apart.
 func (g guide) without(t *testing.T, commands []string) (mine []string) {
 	t.Helper()
 	met := map[string]bool{}

@@ -175,7 +175,7 @@ func (c *oneChannel) hearEvents() func() string {
 	return func() string { return next(c, events) }
 }
 
-// ask starts a poll and returns once it waits at the node. Otherwise it could miss a
+// ask starts a poll and returns once the node is holding it. Otherwise the poll could miss a
 // message that is in no history.
 func (c *oneChannel) ask() {
 	c.t.Helper()

@@ -17,11 +17,11 @@ import (
 	"tidegate/broker/brokertest"
 )
 
-// TestSoak has a storm last for as long as SOAK says, such as 72h, on each kind of Redis,
-// and holds to their bounds what nodes and Redis have more of in the end than in the
-// beginning. Every minute all is mended, each client's log is compared with what was
-// published, and the figures are written to SOAK_TABLE.standalone and so on. Two of the
-// three nodes live to the end. FAULT_SEED chooses what goes wrong.
+// TestSoak runs a storm of faults on each kind of Redis for the duration in SOAK, such as 72h,
+// and fails if the resource usage of the nodes or of Redis grows too much. After each minute,
+// all faults are repaired, each client's log is compared with what was published, and the
+// results are written to SOAK_TABLE.standalone and so on. Two of the three nodes run until the
+// end. FAULT_SEED selects the faults.
 func TestSoak(t *testing.T) {
 	if os.Getenv("SOAK") == "" {
 		return
@@ -38,10 +38,10 @@ func TestSoak(t *testing.T) {
 	}
 }
 
-// soakFor is how long it storms before all is mended and looked at.
+// soakFor is how long faults are injected before they are repaired and the results checked.
 const soakFor = time.Minute
 
-// soakPace is the time between two messages of a stream: a light load, for days.
+// soakPace is the time between two messages of a stream. The load is light, to run for days.
 const soakPace = 200 * time.Millisecond
 
 func (k *kind) soak(t *testing.T, random *rand.Rand, long time.Duration) {
@@ -66,14 +66,14 @@ func (k *kind) soak(t *testing.T, random *rand.Rand, long time.Duration) {
 	}
 }
 
-// measure is something of which there is not to be more and more.
+// measure is the usage of a resource, which must not keep growing.
 type measure struct {
 	name  string
 	unit  float64
-	spare float64 // how much more there may be, beside a quarter
+	spare float64 // permitted growth in units, in addition to a quarter of the initial value
 }
 
-// Of each node, then of all Redis servers together.
+// Measures of each node, and of all Redis servers together.
 var (
 	nodeMeasures = []measure{
 		{"RSS, MB", 1 << 20, 8}, {"live heap, MB", 1 << 20, 2}, {"goroutines", 1, 20}, {"descriptors", 1, 15},
@@ -81,8 +81,8 @@ var (
 	redisMeasure = measure{"Redis, MB", 1 << 20, 4}
 )
 
-// sample returns what the nodes that live to the end and Redis have now, measure by
-// measure. What is garbage is not counted in the live heap.
+// sample returns the current values of all measures. It makes the nodes collect garbage first,
+// so that the live heap does not include any.
 func (s *storm) sample() (values []float64) {
 	s.t.Helper()
 	for _, n := range s.nodes[:stormNodes-1] {
@@ -109,7 +109,7 @@ func (s *storm) usedByRedis() (sum float64) {
 	return sum
 }
 
-// record is what a soak has seen so far.
+// record holds the results of a soak so far.
 type record struct {
 	t          *testing.T
 	began      time.Time
@@ -117,7 +117,7 @@ type record struct {
 
 	at                 []time.Duration
 	rows               []string
-	series             [][]float64 // of each measure, at those times
+	series             [][]float64 // values of all measures, at those times
 	mishaps, published int
 	silent, twice      int
 }
@@ -145,7 +145,7 @@ func (r *record) add(happened int, o outcomes, values []float64) {
 	r.write()
 }
 
-// write writes what there is until now.
+// write writes the results so far to the file, if there is one.
 func (r *record) write() {
 	if r.path == "" {
 		return
@@ -158,7 +158,7 @@ func (r *record) write() {
 	put(r.t, r.path+"."+r.kind, r.summary()+"\n"+strings.Join(append([]string{head, line}, r.rows...), "\n")+"\n")
 }
 
-// summary says how much more there is of everything.
+// summary returns the totals, and a table of the growth of each measure.
 func (r *record) summary() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%v with %s: %d mishaps, %d publishes confirmed, %d lost in silence, %d twice\n\n",
@@ -171,10 +171,10 @@ func (r *record) summary() string {
 	return b.String()
 }
 
-// most is how much more there may be in the end.
+// most returns the permitted growth, given the initial value.
 func (m measure) most(first float64) float64 { return first/4 + m.spare*m.unit }
 
-// conclude holds the growth to its bounds.
+// conclude fails the test for each measure that has grown too much.
 func (r *record) conclude() {
 	if len(r.at) < 3 {
 		r.t.Errorf("%d rounds are too few to say anything", len(r.at))
@@ -189,11 +189,12 @@ func (r *record) conclude() {
 	}
 }
 
-// warmUp is when histories are full, keys of publishes run out, and heaps have their size.
+// warmUp is the time after which histories are full, idempotency keys expire as fast as new ones
+// are created, and heaps have reached their size.
 const warmUp = 15 * time.Minute
 
-// growthOf fits the i-th measure from when all is warm, at the latest from the first
-// quarter on.
+// growthOf returns the growth of the i-th measure after the warm-up, which is at most the first
+// quarter of the soak.
 func (r *record) growthOf(i int) growth {
 	warm := min(warmUp, r.at[len(r.at)-1]/4)
 	from, _ := slices.BinarySearch(r.at, warm)
@@ -204,10 +205,10 @@ func (r *record) growthOf(i int) growth {
 	return fit(r.at[from:], values)
 }
 
-// growth is a line through values: where it begins, and by how much it rises.
+// growth is a line through values: its initial value, its slope per hour, and its total rise.
 type growth struct{ first, hourly, whole float64 }
 
-// fit returns the line with the least squares.
+// fit returns the line that fits the values by least squares.
 func fit(at []time.Duration, values []float64) growth {
 	var meanX, meanY, squares, products float64
 	for i := range at {

@@ -295,7 +295,7 @@ func (s *storm) takeOutcomes(strikes []strike) (o outcomes) {
 		w.begin(int(st.last.Load()))
 	}
 	for _, st := range s.streams {
-		clear(st.confirmed) // no log has more to say of them
+		clear(st.confirmed) // the logs have been compared with them
 	}
 	if o.slowest > slowestAnswer {
 		s.t.Errorf("%v: a publish was answered after %v", strikes, o.slowest)

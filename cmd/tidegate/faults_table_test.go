@@ -76,8 +76,8 @@ func (f *fault) try(t *testing.T) string {
 // client may resume later than that, which costs another read.
 const readsLast = 30 * time.Second
 
-// judge compares the logs with the promises, and the memory of Redis with its bound, for a
-// trial that took so long.
+// judge compares the logs with the promises, and the number of range reads in Redis with its
+// limit, for a trial of the given duration. It returns the row of the table.
 func (f *fault) judge(tr *trial, took time.Duration) string {
 	kept, live, raw := tr.judge(f.kept, withHistory), tr.judge(f.live, withoutHistory), tr.judge(told, isRaw)
 	subscribes, reads := tr.asked("subscribe")+tr.asked("ssubscribe"), tr.asked("xrange")
@@ -103,7 +103,7 @@ func writeTable(t *testing.T, rows []string) {
 
 func twoNodes(t *testing.T) *trial { return onRedis(t) }
 
-// twoNodesOnDisk returns two nodes on a Redis that has on disk what it has confirmed.
+// twoNodesOnDisk returns two nodes on a Redis that writes to disk before it confirms.
 func twoNodesOnDisk(t *testing.T) *trial {
 	return onRedis(t, "--appendonly", "yes", "--appendfsync", "always")
 }

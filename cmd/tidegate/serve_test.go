@@ -137,7 +137,7 @@ func TestServe_WaitsForRedis(t *testing.T) {
 	must(t, redis.Start())
 	t.Cleanup(func() {
 		_ = redis.Process.Kill()
-		_ = redis.Wait() // it was killed
+		_ = redis.Wait() // returns an error because Redis was killed
 	})
 	eventually(t, p.public("/readyz"), http.StatusOK)
 	if strings.Contains(p.said(), "hunter2") {

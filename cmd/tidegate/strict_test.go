@@ -112,8 +112,8 @@ func TestRoutes_RefuseWhatTheyWouldReadOtherwise(t *testing.T) {
 	}
 }
 
-// Who may not do something hears so before he has sent the body, and long before a
-// request must be there as a whole.
+// A client without permission is refused before it has sent the body, and long before the
+// deadline for the complete request.
 func TestRoutes_RefuseBeforeTheBodyHasCome(t *testing.T) {
 	t.Parallel()
 	token := start(t, nil, "token", "--user", "alice")

@@ -11,8 +11,8 @@ import (
 	"tidegate/broker/brokertest"
 )
 
-// TestSupervisor_HearsWhenANodeIsReadyAndStops checks that the node is not ready
-// before Redis is there.
+// TestSupervisor_HearsWhenANodeIsReadyAndStops checks that the supervisor is notified, and that
+// the node is not ready before Redis is available.
 func TestSupervisor_HearsWhenANodeIsReadyAndStops(t *testing.T) {
 	t.Parallel()
 	brokertest.RequireRedis(t)

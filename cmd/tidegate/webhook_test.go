@@ -13,8 +13,8 @@ import (
 	"github.com/coder/websocket"
 )
 
-// A backend that identifies its users by a cookie names them, refuses others, and is
-// told who has left.
+// A backend that identifies users by a cookie can name them and refuse others, and is notified
+// when they leave.
 func TestServe_AsksAndTellsTheWebhook(t *testing.T) {
 	t.Parallel()
 	left := make(chan string, 1)

@@ -1,7 +1,7 @@
-// Runs a program that is built for wasip1 so that nothing of the machine, and nothing of
-// the runtime, decides what it does: it has one thread, no files, no environment, random
-// numbers that follow from a seed, and a clock that goes on by a microsecond each time
-// that it is looked at, and to the end of each wait.
+// Runs a program that is built for wasip1 so that neither the machine nor the runtime influence
+// what it does: it has one thread, no files, no environment, and random numbers derived from a
+// seed. Its clock advances by a microsecond each time that it is read, and to the end of each
+// wait.
 //
 //     node --no-warnings exact.mjs SEED PROGRAM [ARGUMENT...]
 import { readFile } from 'node:fs/promises';
@@ -24,7 +24,7 @@ function splitmix() {
   return z ^ (z >> 31n);
 }
 
-// The functions of WASI preview 1 that ask the machine.
+// The functions of WASI preview 1 whose results depend on the machine.
 Object.assign(imports.wasi_snapshot_preview1, {
   random_get(at, length) {
     const bytes = new Uint8Array(memory.buffer, at, length);
@@ -40,13 +40,13 @@ Object.assign(imports.wasi_snapshot_preview1, {
   poll_oneoff,
 });
 
-// Of a subscription (48 bytes): the offsets of its name, what it is about, when it ends
-// and whether that is a time or a duration. An event (32 bytes) begins with the name.
+// Offsets in a subscription (48 bytes): its name, its kind, its end, and the flag that tells
+// whether the end is a time or a duration. An event (32 bytes) begins with the name.
 const subscription = { size: 48, name: 0, kind: 8, end: 24, flags: 40 };
 const clock = 0;
 
-// poll_oneoff ends the wait that ends first. The program waits for nothing else: it has
-// no files.
+// poll_oneoff advances the clock to the end of the shortest wait. There are only waits for the
+// clock, because the program has no files.
 function poll_oneoff(from, to, count, counted) {
   const view = new DataView(memory.buffer);
   let first;
