@@ -54,6 +54,15 @@ func (a *Attendance) Unfollow(ctx context.Context, channel string) error {
 	return a.config.Broker.Unsubscribe(ctx, broker.PresenceChannel(channel))
 }
 
+// Here returns the roll of a followed channel, or nil if it is not followed. The caller must
+// hold the Locker, and call End later.
+func (a *Attendance) Here(channel string) *Roll {
+	if r := a.roster(channel); r != nil {
+		return r.call()
+	}
+	return nil
+}
+
 func (a *Attendance) roster(channel string) *roster {
 	a.mu.Lock()
 	defer a.mu.Unlock()

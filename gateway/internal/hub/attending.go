@@ -159,3 +159,14 @@ func (ch *Channel) tellChange(c attendance.Change) {
 	}
 	ch.announce(newsOf(c))
 }
+
+// sayAll sends news of the channel to a client that is not in the audience yet. It stops at
+// the first that cannot be sent, and returns false.
+func (ch *Channel) sayAll(client Joiner, news []News) (said bool) {
+	for _, n := range news {
+		if n.Channel = ch.name; !client.Say(n) {
+			return false
+		}
+	}
+	return true
+}

@@ -114,16 +114,5 @@ func (j *Join) startNow() Start {
 	return Start{Position: j.ch.at(), After: j.ch.at()}
 }
 
-// sayAll sends news of the channel to a client that is not in the audience yet. It stops at
-// the first that cannot be sent, and returns false.
-func (ch *Channel) sayAll(client Joiner, news []News) (said bool) {
-	for _, n := range news {
-		if n.Channel = ch.name; !client.Say(n) {
-			return false
-		}
-	}
-	return true
-}
-
 // asksRecent reports whether the client is to be told if there are no recent messages.
 func (j *Join) asksRecent() bool { return j.Recent > 0 && j.Cursor.IsZero() }
