@@ -94,7 +94,7 @@ func (s *Session) line(frame Frame) error {
 	if err := budget.Hold(f.payer, len(f.Data)); err != nil {
 		return err
 	}
-	first, err := s.special.inLine.put(f, max(s.gateway.limits.OutboxBytes, DefaultLimits().OutboxBytes))
+	first, err := s.special.inLine().put(f, max(s.gateway.limits.OutboxBytes, DefaultLimits().OutboxBytes))
 	if err != nil {
 		budget.LetGo(f.payer, len(f.Data))
 	}
@@ -105,7 +105,8 @@ func (s *Session) line(frame Frame) error {
 }
 
 func (s *Session) receiveInLine() {
-	for f, waits := s.special.inLine.next(); waits; f, waits = s.special.inLine.next() {
+	queue := s.special.inLine()
+	for f, waits := queue.next(); waits; f, waits = queue.next() {
 		if err := s.Receive(s.gateway.life, f.Frame); err != nil {
 			s.End(err)
 		}

@@ -83,7 +83,7 @@ type special struct {
 	publishMost int    // Hello.Publishes
 
 	publishes atomic.Pointer[rates.Bucket] // enforces publishMost; nil: nothing has been published yet
-	inLine    inLine                       // of SendTo
+	line      atomic.Pointer[inLine]       // of SendTo; nil: it has not been used yet
 }
 
 // specialOf returns the special part of a session. Most sessions need none and share the
@@ -93,6 +93,14 @@ func (g *Gateway) specialOf(h *Hello) *special {
 		return &g.nothingSpecial
 	}
 	return &special{key: h.Key, home: h.Channel, gate: h.Gate, room: h.Room, publishMost: h.Publishes}
+}
+
+// inLine returns the queue of SendTo.
+func (s *special) inLine() *inLine {
+	if s.line.Load() == nil {
+		s.line.CompareAndSwap(nil, new(inLine))
+	}
+	return s.line.Load()
 }
 
 // takePublish reports whether the session may publish one more message now, and counts it
