@@ -56,7 +56,7 @@ type stream struct {
 	last    atomic.Int64  // the last number that was confirmed or given up
 
 	// Guarded by turn; by number.
-	unsure    map[int]bool // given up, and may come
+	unsure    map[int]bool      // given up, and may come
 	confirmed map[int]time.Time // by then
 }
 
