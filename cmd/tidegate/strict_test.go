@@ -118,8 +118,11 @@ func TestRoutes_RefuseBeforeTheBodyHasCome(t *testing.T) {
 	t.Parallel()
 	token := start(t, nil, "token", "--user", "alice")
 	token.wait()
-	p := startReady(t, nil)
+	p := startReady(t, nil, "--pusher-apps", `[{id: "1", key: k, secret: s}]`)
 	for request, want := range map[string]int{
+		"POST /api/publish HTTP/1.1\nHost: localhost\nX-API-Key: nobody\nContent-Length: 9\n\n":                                          401,
+		"POST /apps/1/events HTTP/1.1\nHost: localhost\nContent-Length: 9\n\n":                                                           401,
+		"POST /apps/2/events HTTP/1.1\nHost: localhost\nContent-Length: 9\n\n":                                                           404,
 		"POST /api/channels/c/messages HTTP/1.1\nHost: localhost\nAuthorization: Bearer nobody\nContent-Length: 9\n\n":                   401,
 		"POST /api/messages HTTP/1.1\nHost: localhost\nAuthorization: Bearer nobody\nTransfer-Encoding: chunked\n\n":                     401,
 		"POST /api/channels/c/messages HTTP/1.1\nHost: localhost\nContent-Type: text/plain\nContent-Length: 99999\n\n":                   413,

@@ -8,6 +8,7 @@ import (
 
 	"tidegate/broker"
 	"tidegate/gateway"
+	"tidegate/gateway/transport"
 )
 
 // NewAPI returns a handler for the paths that begin with /apps/.
@@ -48,12 +49,16 @@ func (api *API) answer(serve endpoint) http.Handler {
 func (api *API) serve(w http.ResponseWriter, r *http.Request, serve endpoint) (any, error) {
 	app, by := api.apps.byID(r.PathValue("app"))
 	if app == nil {
+		transport.LeaveUnread(w)
 		return nil, refuse(http.StatusNotFound, "there is no app with this id")
 	}
 	query := r.URL.Query()
 	wrong := by.checkRequest(r.Method, r.URL.Path, query, time.Now())
 	if escaped := r.URL.EscapedPath(); wrong != "" && escaped != r.URL.Path {
 		wrong = by.checkRequest(r.Method, escaped, query, time.Now()) // some backends sign the escaped path
+	}
+	if wrong != "" || by.Disabled {
+		transport.LeaveUnread(w)
 	}
 	switch {
 	case wrong != "":
