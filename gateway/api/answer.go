@@ -68,9 +68,7 @@ func (h *Handler) do(r *request, serve endpoint) (status int) {
 func leaveUnread(w http.ResponseWriter, r *http.Request, err error) {
 	switch transport.StatusOf(err) {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusRequestEntityTooLarge:
-		if r.ContentLength != 0 {
-			transport.LeaveUnread(w)
-		}
+		transport.LeaveUnread(w, r)
 	}
 }
 

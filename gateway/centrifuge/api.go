@@ -37,7 +37,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	p, err := a.authenticate(r)
 	if err != nil {
-		transport.LeaveUnread(w)
+		transport.LeaveUnread(w, r)
 		transport.Refuse(w, err)
 		return
 	}

@@ -49,7 +49,7 @@ func (api *API) answer(serve endpoint) http.Handler {
 func (api *API) serve(w http.ResponseWriter, r *http.Request, serve endpoint) (any, error) {
 	app, by := api.apps.byID(r.PathValue("app"))
 	if app == nil {
-		transport.LeaveUnread(w)
+		transport.LeaveUnread(w, r)
 		return nil, refuse(http.StatusNotFound, "there is no app with this id")
 	}
 	query := r.URL.Query()
@@ -58,7 +58,7 @@ func (api *API) serve(w http.ResponseWriter, r *http.Request, serve endpoint) (a
 		wrong = by.checkRequest(r.Method, escaped, query, time.Now()) // some backends sign the escaped path
 	}
 	if wrong != "" || by.Disabled {
-		transport.LeaveUnread(w)
+		transport.LeaveUnread(w, r)
 	}
 	switch {
 	case wrong != "":

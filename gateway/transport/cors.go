@@ -27,7 +27,7 @@ func (c CORS) Handler(next http.Handler) http.Handler {
 		header := w.Header()
 		header.Add("Vary", "Origin")
 		if err := c.Origins.Check(r); err != nil {
-			LeaveUnread(w)
+			LeaveUnread(w, r)
 			Refuse(w, err)
 			return
 		}
@@ -60,7 +60,7 @@ func SameSite(next http.Handler) http.Handler {
 			err = forbidden("a page of another site may not use this address")
 		}
 		if err != nil {
-			LeaveUnread(w)
+			LeaveUnread(w, r)
 			Refuse(w, err)
 			return
 		}

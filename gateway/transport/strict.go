@@ -20,12 +20,12 @@ import (
 func Strict(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := checkForm(r); err != nil {
-			LeaveUnread(w)
+			LeaveUnread(w, r)
 			Refuse(w, err)
 			return
 		}
 		if err := CheckCoding(r.Header); err != nil && r.ContentLength != 0 {
-			LeaveUnread(w)
+			LeaveUnread(w, r)
 			RefuseAs(w, http.StatusUnsupportedMediaType, err)
 			return
 		}
@@ -62,8 +62,11 @@ func CheckCoding(header http.Header) error {
 var bodiless = []string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodDelete}
 
 // LeaveUnread lets the answer be sent without waiting for the request's body, which may
-// never arrive. The connection is closed after the answer.
-func LeaveUnread(w http.ResponseWriter) {
+// never arrive. If there is a body, the connection is closed after the answer.
+func LeaveUnread(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength == 0 {
+		return
+	}
 	w.Header().Set("Connection", "close")
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(farewellPatience))
 }
@@ -93,7 +96,7 @@ func Only(next http.Handler, methods ...string) http.Handler {
 			return
 		}
 		w.Header().Set("Allow", allowed)
-		LeaveUnread(w)
+		LeaveUnread(w, r)
 		RefuseAs(w, http.StatusMethodNotAllowed, badRequest(fmt.Sprintf("%.16q is not allowed here: want %s", r.Method, allowed)))
 	})
 }
