@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -201,6 +202,38 @@ func TestRedis_SentinelsAreAway(t *testing.T) {
 	sentinel.Resume()
 	told.WaitUp()
 	mustDeliver(t, b, told, []string{"a"})
+}
+
+// A replica that the Sentinels have not been asked about since it joined counts, too.
+func TestRedis_ReplicaJoinsWhileSentinelsAreAway(t *testing.T) {
+	brokertest.RequireRedis(t)
+	master := brokertest.StartRedis(t, "--repl-diskless-sync-delay", "0")
+	host, port, _ := strings.Cut(master.Addr, ":")
+	var away atomic.Bool
+	var asked atomic.Int64 // while away
+	sentinel := startFakeRedis(t, func(command []string) (string, bool) {
+		switch {
+		case away.Load():
+			asked.Add(1)
+			return "-ERR away\r\n", true
+		case strings.EqualFold(strings.Join(command, " "), "sentinel get-master-addr-by-name main"):
+			return "*2\r\n" + bulk(host) + bulk(port), true
+		}
+		return "*2\r\n" + bulk("config-epoch") + bulk("1"), true
+	})
+	_, told := startNode(t, broker.RedisConfig{URL: strings.Replace(sentinel.URL, "redis://", "redis+sentinel://", 1) + "/main"})
+	told.WaitUp()
+	away.Store(true)
+	replica := brokertest.StartRedis(t, "--replicaof", host+" "+port)
+	brokertest.Eventually(t, "the master to know of its replica", func() bool {
+		return strings.Contains(master.CLI("INFO", "replication"), "state=online")
+	})
+	looks := asked.Load() + 2 // the node has then looked at the master in between
+	brokertest.Eventually(t, "the node to look", func() bool { return asked.Load() >= looks })
+	replica.CLI("REPLICAOF", "NO", "ONE")
+	if err := told.WaitDown(); !strings.Contains(err.Error(), "Sentinel") {
+		t.Errorf("the link is down because of %v", err)
+	}
 }
 
 // A Sentinel may name a master that is not promoted yet.

@@ -25,7 +25,7 @@ type sentinel struct {
 
 	// Used only by look.
 	answered time.Time // when a Sentinel last answered
-	replicas int       // how many replicas the master had then, or unknownReplicas
+	replicas int       // most replicas the master has had since then, or unknownReplicas if it did not answer then
 	vouched  time.Time // when the master was last known to have all of them
 
 	// Guarded by mu.
@@ -129,12 +129,12 @@ const (
 // be the master by now. A promoted replica leaves its master, so a master that still has
 // all its replicas, or never had any, is still the master.
 func (s *sentinel) doubt(ctx context.Context, err error) {
-	if time.Since(s.answered) < sentinelPatience {
-		return
-	}
-	switch now := s.countReplicas(ctx); {
+	now := s.countReplicas(ctx)
+	switch {
 	case s.replicas != unknownReplicas && now >= s.replicas:
-		s.vouched = time.Now()
+		s.replicas, s.vouched = now, time.Now()
+		return
+	case time.Since(s.answered) < sentinelPatience:
 		return
 	case s.replicas != unknownReplicas && now == unknownReplicas && time.Since(s.vouched) < masterPatience:
 		return // it may be slow: if there is another master, this one has lost a replica
