@@ -164,7 +164,8 @@ type Most struct {
 	Bytes    int // of payloads and of the metadata kept with them
 }
 
-// Page is a run of a channel's history.
+// Page is a run of a channel's history. Callers may share its messages, and must not change
+// them.
 type Page struct {
 	Messages []Message // oldest first, with contiguous offsets
 	Top      Position  // newest position of the channel, even if its message is gone; its epoch is never empty

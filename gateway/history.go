@@ -68,7 +68,9 @@ func (g *Gateway) before(ctx context.Context, channel string, end broker.Positio
 			continue
 		}
 		page.Lost = false
-		page.Messages = slices.DeleteFunc(page.Messages, func(m broker.Message) bool { return m.Position.Offset >= end.Offset })
+		if late := slices.IndexFunc(page.Messages, func(m broker.Message) bool { return m.Position.Offset >= end.Offset }); late >= 0 {
+			page.Messages = page.Messages[:late]
+		}
 		read := len(page.Messages)
 		if n <= 1 || read == 0 || page.Messages[read-1].Position.Offset+1 == end.Offset {
 			return page, nil

@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -71,6 +72,37 @@ func TestHistory_BeforeAPositionEndsThere(t *testing.T) {
 			}
 		}
 		at = page.Messages[0].Position
+	}
+}
+
+// lender is a history that remembers the last page that it returned.
+type lender struct {
+	*broker.Memory
+	lent broker.Page
+}
+
+func (l *lender) Since(ctx context.Context, channel string, after broker.Position, most broker.Most) (page broker.Page, err error) {
+	l.lent, err = l.Memory.Since(ctx, channel, after, most)
+	return l.lent, err
+}
+
+// Others may be reading the same page.
+func TestHistory_BeforeAPositionLeavesThePageAsItIs(t *testing.T) {
+	l := &lender{Memory: broker.NewMemory()}
+	n := startNode(t, gateway.Config{
+		Broker: l, History: l, Rules: rules.List{{Match: "*", Subscribe: rules.Anyone, HistorySize: 5}},
+	})
+	var at [10]broker.Position // the last 5 are kept
+	for i := range at {
+		at[i] = n.publish("log", "%d", i)
+	}
+	page, err := n.ReadHistory(t.Context(), &backend, gateway.History{Channel: "log", Limit: 5, Cursor: at[6].String(), Before: true})
+	must(t, err)
+	if got := pageText(page); got != "[5]" {
+		t.Errorf("read %s", got)
+	}
+	if got := pageText(gateway.HistoryPage{Page: l.lent}); got != "[5 6 7 8 9] lost" {
+		t.Errorf("the page has become %s", got)
 	}
 }
 

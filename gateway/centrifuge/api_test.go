@@ -35,8 +35,14 @@ func (k keys) Authenticate(ctx context.Context, token string) (gateway.Principal
 func startAPI(t *testing.T) (g *gateway.Gateway, post func(method, body, key string) (int, string)) {
 	t.Helper()
 	memory := broker.NewMemory()
+	return startAPIReading(t, memory, memory)
+}
+
+// startAPIReading is like startAPI, with the given history of memory.
+func startAPIReading(t *testing.T, memory *broker.Memory, history broker.History) (g *gateway.Gateway, post func(method, body, key string) (int, string)) {
+	t.Helper()
 	g, err := gateway.New(gateway.Config{
-		Broker: memory, History: memory, Presence: memory, Auth: keys{}, Node: "one", Version: "1.2",
+		Broker: memory, History: history, Presence: memory, Auth: keys{}, Node: "one", Version: "1.2",
 		Rules: rules.List{{Match: "plain"}, {Match: "lobby", Presence: true, JoinLeave: true}, {Match: "*", HistorySize: 10, Presence: true}},
 	})
 	must(t, err)
@@ -156,6 +162,36 @@ func position(t *testing.T, post func(string, string, string) (int, string), cha
 		var a struct{ Result struct{ Epoch string } }
 		must(t, json.Unmarshal([]byte(answer), &a))
 		return a.Result.Epoch
+	}
+}
+
+// lender is a history that remembers the last page that it returned.
+type lender struct {
+	*broker.Memory
+	lent broker.Page
+}
+
+func (l *lender) Latest(ctx context.Context, channel string, most broker.Most) (page broker.Page, err error) {
+	l.lent, err = l.Memory.Latest(ctx, channel, most)
+	return l.lent, err
+}
+
+// Others may be reading the same page.
+func TestAPI_HistoryInReverseLeavesThePageAsItIs(t *testing.T) {
+	memory := broker.NewMemory()
+	l := &lender{Memory: memory}
+	_, post := startAPIReading(t, memory, l)
+	for _, data := range []string{"1", "2", "3"} {
+		post("publish", `{"channel":"chat","data":`+data+`}`, "secret")
+	}
+	_, answer := post("history", `{"channel":"chat","limit":3,"reverse":true}`, "secret")
+	if !regexp.MustCompile(`"data":3,.*"data":2,.*"data":1,`).MatchString(answer) {
+		t.Errorf("answered %s", answer)
+	}
+	for i, m := range l.lent.Messages {
+		if m.Position.Offset != uint64(i+1) {
+			t.Errorf("message %d of the page has become %v", i, m.Position)
+		}
 	}
 }
 

@@ -217,12 +217,13 @@ func (c *call) history(ctx context.Context, args struct {
 		return failed(errUnrecoverable, "unrecoverable position")
 	case args.Limit == 0:
 		page.Messages = nil
-	case args.Reverse:
-		slices.Reverse(page.Messages)
 	}
 	publications := make([]json.RawMessage, len(page.Messages))
 	for i := range page.Messages {
 		publications[i] = json.RawMessage(begin(nil).publication(publicationOf(&page.Messages[i], JSON)).end())
+	}
+	if args.Reverse {
+		slices.Reverse(publications)
 	}
 	return done(map[string]any{"publications": publications, "offset": page.Top.Offset, "epoch": page.Top.Epoch}, nil)
 }
