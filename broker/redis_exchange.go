@@ -124,13 +124,13 @@ func (e *exchange) applyCheck(check *redis.IntCmd, batch []*publication) {
 	}
 	err := check.Err()
 	switch {
+	case redis.HasErrorPrefix(err, "NOPERM"), redis.HasErrorPrefix(err, "MISCONF"), redis.HasErrorPrefix(err, "ASK"):
+		return // only a master, or a possible one, answers so
 	case wrongMaster(err):
 		err = errReplica
 		e.servers.topology.renew(e.held.client)
 		e.servers.stale()
 		e.partition.suspect()
-	case redis.HasErrorPrefix(err, "NOPERM"), redis.HasErrorPrefix(err, "MISCONF"):
-		return // only a master, or a possible one, answers so
 	}
 	for _, p := range batch {
 		if !p.script && p.command.Err() == nil {

@@ -40,6 +40,24 @@ func TestRedis_SlotMoves(t *testing.T) {
 	}
 }
 
+// The master serves all publishes without history while a slot is being moved away.
+func TestRedis_SlotIsBeingMoved(t *testing.T) {
+	cluster := brokertest.StartRedisCluster(t)
+	b, told := startNode(t, broker.RedisConfig{URL: cluster.URL()})
+	told.WaitUp()
+	subscribeAll(t, b, []string{"a"})
+	name := b.RedisName("a")
+	from, to := cluster.Owner(name), cluster.Nodes[0]
+	if to == from {
+		to = cluster.Nodes[1]
+	}
+	from.CLI("CLUSTER", "SETSLOT", from.CLI("CLUSTER", "KEYSLOT", name), "MIGRATING", to.CLI("CLUSTER", "MYID"))
+	if _, err := broker.Publish(t.Context(), b, message("a", "x"), broker.PublishOptions{}); err != nil {
+		t.Errorf("Publish: %v", err)
+	}
+	told.WaitMessages("a", 1)
+}
+
 // A former master goes on taking what is subscribed and published, as a replica. A
 // node that stays with it depends on it for nothing.
 func TestRedis_ClusterTakeovers(t *testing.T) {
