@@ -83,15 +83,11 @@ func (l *link) take(p *partition) {
 	}
 }
 
-// drop removes a partition, and ends the link if it was the last one. Messages of the
-// partition that the server still sends are ignored.
+// drop removes a partition. Messages of it that the server still sends are ignored.
 func (l *link) drop(p *partition) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.partitions, p)
-	if len(l.partitions) == 0 {
-		l.end(errMoved)
-	}
 }
 
 // retry subscribes again the partitions that Redis has refused.
