@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -113,5 +114,27 @@ func TestMark_NoneWithoutInfo(t *testing.T) {
 		if got := told.WaitMessages("a", n+1)[n]; got.User != "alice" {
 			t.Errorf("%+v: %+v", o, got)
 		}
+	}
+}
+
+// A Redis that is busy does not say which process it is until it is free.
+func TestMark_IsAwaitedFromABusyRedis(t *testing.T) {
+	brokertest.RequireRedis(t)
+	server := brokertest.StartRedis(t, "--lua-time-limit", "1")
+	_, _ = server.Try("EVAL", "while true do end", "0")
+	brokertest.Eventually(t, "Redis to be busy", func() bool {
+		_, err := server.Try("PING")
+		return err != nil && strings.HasPrefix(err.Error(), "BUSY")
+	})
+	b, told := startNode(t, broker.RedisConfig{URL: server.URL()})
+	if err := told.WaitDown(); !strings.Contains(err.Error(), "BUSY") {
+		t.Errorf("the link is down because of %v", err)
+	}
+	server.CLI("SCRIPT", "KILL")
+	told.WaitUp()
+	subscribeAll(t, b, []string{"a"})
+	server.CLI("PUBLISH", b.RedisName("a"), fmt.Sprintf(forged, "k3", 1)+"hi")
+	if m := told.WaitMessages("a", 1)[0]; m.User != "" {
+		t.Errorf("of the forged envelope is believed %+v", m)
 	}
 }

@@ -129,8 +129,15 @@ func (c *connection) greet() error {
 	if said, err = c.r.next(); err != nil {
 		return err
 	}
-	if said.kind == '$' || said.kind == '=' {
+	switch said.kind {
+	case '$', '=':
 		c.mark = markOf(fieldOf(said.fields[0], "run_id"))
+	case '-', '!':
+		if err := redisRefusal(said.fields[0]); !isForbidden(err) {
+			return err
+		}
+	default:
+		return fmt.Errorf("%w: %c in answer to INFO", errBrokenProtocol, said.kind)
 	}
 	return c.conn.SetDeadline(time.Time{})
 }

@@ -46,3 +46,8 @@ func wrongMaster(err error) bool {
 func isReadonly(err error) bool {
 	return errors.Is(err, errReplica) || redis.HasErrorPrefix(err, "READONLY")
 }
+
+// isForbidden reports whether err says that a command is not allowed, or does not exist.
+func isForbidden(err error) bool {
+	return redis.HasErrorPrefix(err, "NOPERM") || redis.HasErrorPrefix(err, "ERR")
+}

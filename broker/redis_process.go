@@ -95,8 +95,8 @@ type process struct {
 const heldFor = time.Second
 
 // introduce takes a connection from the pool of client and asks the process at the other
-// end who it is. If it returns both a process and an error, the process works but does not
-// say who it is, because of the error.
+// end who it is. If it returns both a process and an error, the process works but may not be
+// asked who it is, because of the error.
 func introduce(ctx context.Context, client *redis.Client) (*process, error) {
 	p := &process{client: client, conn: client.Conn()}
 	p.address, p.asOf = client.Options().Addr, time.Now()
@@ -108,7 +108,7 @@ func introduce(ctx context.Context, client *redis.Client) (*process, error) {
 	role, _ := hello.Val()["role"].(string)
 	p.replica, p.synced = isReplica(role), fieldOf(replication.Val(), "master_link_status") == "up"
 	err := cmp.Or(server.Err(), replication.Err(), stats.Err())
-	if isLost(err) || redis.HasErrorPrefix(err, "BUSY") {
+	if err != nil && !isForbidden(err) {
 		p.conn.Close()
 		return nil, err
 	}
