@@ -69,7 +69,7 @@ func NewRedis(c RedisConfig) (*Redis, error) {
 	s := newServers(newRedisNames(c.Prefix, partitions, clustered), newWatch(c.Log, c.Observe), target)
 	b := &Redis{
 		servers: s,
-		dial:    redisDialer{target: target, tls: c.TLS, other: c.Dial, poolSize: partitions + 3*poolSize},
+		dial:    redisDialer{target: target, tls: c.TLS, other: c.Dial, poolSize: 2*partitions + 3*poolSize + 1},
 	}
 	b.partitions = newPartitions(s, c.Linger)
 	b.board = newBoard(c.Log, b.partitions, spare)

@@ -16,7 +16,7 @@ type redisDialer struct {
 	target   redisTarget
 	tls      *tls.Config
 	other    dialer // replaces TCP and TLS; nil if there is none
-	poolSize int
+	poolSize int    // connections of one client: two lanes of each partition, three pools, and a look
 }
 
 func (d redisDialer) options(address string) *redis.Options {

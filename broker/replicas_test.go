@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -225,4 +226,33 @@ func confirmUntil(t *testing.T, b *broker.Redis, happens func()) (sure []string)
 	happens()
 	wait.Wait()
 	return sure
+}
+
+// One master of a Cluster may have all partitions, each of which publishes in two ways.
+func TestReplicas_EachPartitionHasAConnectionForThem(t *testing.T) {
+	cluster := brokertest.StartRedisClusterOf(t, 1)
+	b, told := startNode(t, broker.RedisConfig{URL: cluster.URL()})
+	told.WaitUp()
+	channels := make(map[string]string) // by tag
+	for _, channel := range channelNames(1000) {
+		channels[tagOf(b.RedisName(channel))] = channel
+	}
+	var wait sync.WaitGroup
+	for _, channel := range channels {
+		for _, o := range []broker.PublishOptions{{}, replicated} {
+			wait.Go(func() {
+				for range 20 { // a busy machine may be slow to connect so often
+					_, err := broker.Publish(t.Context(), b, message(channel, "x"), o)
+					if err == nil || o.Replicas > 0 && strings.HasSuffix(err.Error(), "0 of 1 replicas have it") {
+						return
+					}
+				}
+				t.Errorf("a message on %q cannot be published with %+v", channel, o)
+			})
+		}
+	}
+	wait.Wait()
+	if _, err := b.Latest(t.Context(), "a", broker.Most{}); err != nil {
+		t.Error(err)
+	}
 }

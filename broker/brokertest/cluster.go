@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// RedisCluster is a Redis Cluster with three masters, private to a test.
+// RedisCluster is a Redis Cluster, private to a test.
 type RedisCluster struct {
 	Nodes []*RedisServer // the masters at the start
 
@@ -25,9 +25,15 @@ const clusterSlots = 16384
 // redis-server; see RequireRedis.
 func StartRedisCluster(t testing.TB) *RedisCluster {
 	t.Helper()
+	return StartRedisClusterOf(t, 3)
+}
+
+// StartRedisClusterOf is like StartRedisCluster, for another number of masters.
+func StartRedisClusterOf(t testing.TB, masters int) *RedisCluster {
+	t.Helper()
 	RequireRedis(t)
 	c := &RedisCluster{t: t, moving: make(map[string]*RedisServer)}
-	for range 3 {
+	for range masters {
 		_, bus, _ := net.SplitHostPort(freeAddr(t))
 		c.Nodes = append(c.Nodes, StartRedis(t, "--cluster-enabled", "yes", "--cluster-port", bus,
 			"--cluster-node-timeout", "2000", "--cluster-require-full-coverage", "no"))
