@@ -9,14 +9,11 @@ import (
 // receiveChannel subscribes the session to a channel on behalf of the server. The client is
 // not told if it was on the channel before.
 func (s *Session) receiveChannel(ctx context.Context, g Grant) error {
-	switch {
-	case g.bare() && s.places.grant(g.Channel, g.Until):
+	if g.bare() && s.places.grant(g.Channel, g.Until) {
 		s.gateway.expireSoon(s, g.Until)
 		return nil
-	case !g.bare() && s.places.isOn(g.Channel):
-		return failf(BadRequest, "the session %s is on %q already: take it off first", s.id, g.Channel)
 	}
-	t := terms{Terms: hub.Terms{Unseen: g.Unseen, Unaware: g.Unaware}, granted: true, unplaced: g.Unplaced}
+	t := terms{Terms: hub.Terms{Unseen: g.Unseen, Unaware: g.Unaware}, granted: true, fresh: !g.bare(), unplaced: g.Unplaced}
 	if g.Info != nil {
 		as, err := s.who().identity(g.Info)
 		if err != nil {

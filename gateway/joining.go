@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 
 	"tidegate/broker"
 	"tidegate/gateway/internal/hub"
@@ -12,9 +13,8 @@ type join struct {
 	hub.Join
 	session *Session
 	sub     *subscription // nil: it could not be reserved
+	terms   terms
 	reply   Subscribed
-
-	unplaced bool // the client is not told its position
 
 	collected *[]Subscribed // collects the reply; nil: it is sent to the client
 }
@@ -35,6 +35,7 @@ func newJoin(s *Session, reply Subscribed, cursor string) *join {
 
 // reserve adds a subscription for the channel, unless the session has one already.
 func (j *join) reserve(t terms) {
+	j.terms = t
 	s, name := j.session, j.reply.Channel
 	h, limits := s.gateway.hub, &s.gateway.limits
 	j.sub, j.Err = s.places.reserve(name, &t, limits.ChannelsPerSession, func() (*subscription, error) {
@@ -67,14 +68,38 @@ func (all joins) makeLive(ctx context.Context, h *hub.Hub) {
 	h.MakeLive(ctx, ready)
 }
 
-// enter puts the session on a channel that is live, and replies. If that fails, it removes the
-// subscription, unless that has already happened.
+// enter puts the session on a channel that is live, and replies. If that fails, a subscription
+// that the session had before stays as it was, and a new one is removed.
 func (j *join) enter(ctx context.Context) {
+	s := j.session
 	if j.Err == nil {
 		j.Enter(ctx)
 	}
-	if j.Err != nil && j.sub != nil && j.session.places.remove(j.sub) {
-		j.session.gateway.hub.Release(j.Sub)
+	if j.sub == nil {
+		return
+	}
+	switch removed, owed := s.places.settle(j.sub, &j.terms); {
+	case removed:
+		s.gateway.hub.Release(j.Sub)
+	case owed:
+		s.goOn(j.redeem)
+	case j.Err != nil:
+		s.leaveForbidden() // the admission that it depends on now may be denied
+	}
+}
+
+// redeem puts the session on a channel that was granted while the client, by j, was subscribing
+// to it in vain. The backend has been told that the session is on it, so the session ends if
+// that fails.
+func (j *join) redeem() {
+	s := j.session
+	r := newJoin(s, Subscribed{Channel: j.reply.Channel, Expires: s.places.endOf(j.sub)}, "")
+	r.sub, r.Sub, r.terms = j.sub, j.Sub, terms{granted: true}
+	r.Begin()
+	joins{r}.makeLive(s.gateway.life, s.gateway.hub)
+	r.enter(s.gateway.life)
+	if r.Err != nil && !errors.Is(r.Err, hub.ErrGone) && !errors.Is(r.Err, hub.ErrEnded) {
+		s.Close(Missed)
 	}
 }
 
@@ -83,19 +108,26 @@ func (j *join) Reply(start hub.Start) (reply func() (said bool)) {
 	r := &j.reply
 	r.Resumed, r.Recovered, r.Position, r.After = start.Resumed, start.Recovered, start.Position, start.After
 	r.Members = membersOf(start.Members)
-	if j.unplaced {
+	if j.terms.unplaced {
 		r.Position, r.After = broker.Position{}, broker.Position{}
 	}
 	if j.collected != nil {
-		return func() bool {
+		return j.entering(func() bool {
 			*j.collected = append(*j.collected, *r)
 			return true
-		}
+		})
 	}
 	frame, said := j.session.frameOf(*r)
-	return func() bool {
+	return j.entering(func() bool {
 		j.session.push(frame)
 		return said
+	})
+}
+
+// entering returns a function that calls reply, unless the join must not be answered.
+func (j *join) entering(reply func() bool) func() bool {
+	return func() bool {
+		return j.session.places.enter(j.sub, j.terms.granted && !j.terms.fresh) && reply()
 	}
 }
 

@@ -33,19 +33,24 @@ func (p *places) seen() (n int) {
 	return n
 }
 
-// reserve returns the subscription to a channel. An existing one gets t's admission, if it
-// has one and the server did not grant the subscription. A new one comes from made. Unless it
-// is Unseen, there must be fewer than most subscriptions, not counting the Unseen ones.
+// reserve returns the subscription to a channel for a join, which must end by a call of
+// settle. An existing one gets t's admission, if it has one and the server did not grant the
+// subscription. A new one comes from made. Unless it is Unseen, there must be fewer than most
+// subscriptions, not counting the Unseen ones.
 func (p *places) reserve(name string, t *terms, most int, made func() (*subscription, error)) (*subscription, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	at, found := p.find(name)
 	switch {
+	case found && t.fresh:
+		return nil, failf(BadRequest, "the session %s is on %q already: take it off first", p.list[at].session.id, name)
 	case found:
-		if sub := p.list[at]; t.admission != nil && !sub.granted {
+		sub := p.list[at]
+		if t.admission != nil && !sub.granted {
 			p.rest(sub, t.admission)
 		}
-		return p.list[at], nil
+		sub.begin(t)
+		return sub, nil
 	case p.closed:
 		return nil, failf(Unavailable, "the session has ended")
 	case most > 0 && !t.Unseen && len(p.list) >= most && p.seen() >= most:
@@ -58,8 +63,56 @@ func (p *places) reserve(name string, t *terms, most int, made func() (*subscrip
 	if t.admission != nil {
 		p.setEnd(sub, t.admission.Until)
 	}
+	sub.begin(t)
 	p.list = slices.Insert(p.list, at, sub)
 	return sub, nil
+}
+
+// begin counts a join. The caller must hold mu of the places.
+func (sub *subscription) begin(t *terms) {
+	sub.pending++
+	if !t.granted {
+		sub.asked++
+	}
+}
+
+// enter is called when a join is about to be answered, and reports whether it may be. One that
+// yields may not if another has been answered before, or is under way for the client: that one
+// says where the client's messages begin.
+func (p *places) enter(sub *subscription, yields bool) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if yields && (sub.entered || sub.asked > 0) {
+		sub.owed = !sub.entered
+		return false
+	}
+	sub.entered = true
+	return true
+}
+
+// settle ends a join. If no join of the subscription has been answered or is under way, it
+// removes the subscription or, if that is owed to a grant, begins another join for the grant.
+func (p *places) settle(sub *subscription, t *terms) (removed, owed bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	sub.pending--
+	if !t.granted {
+		sub.asked--
+	}
+	if sub.entered || sub.pending > 0 {
+		return false, false
+	}
+	at, found := p.find(sub.Channel())
+	if !found || p.list[at] != sub {
+		return false, false
+	}
+	if sub.owed {
+		sub.owed = false
+		sub.pending++
+		return false, true
+	}
+	p.list = slices.Delete(p.list, at, at+1)
+	return true, false
 }
 
 // rest makes a subscription depend on the latest admission. The caller must hold mu.
@@ -86,16 +139,17 @@ func (p *places) setEnd(sub *subscription, end time.Time) {
 }
 
 // grant marks the subscription to a channel as granted by the server until the given time. It
-// reports whether there is one.
+// reports whether there is one that has been entered or that the client is about to enter.
 func (p *places) grant(channel string, until time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	sub := p.on(channel)
-	if sub != nil {
-		sub.granted = true
-		p.setEnd(sub, until)
+	if sub == nil || !sub.entered && sub.asked == 0 {
+		return false
 	}
-	return sub != nil
+	sub.granted, sub.owed = true, !sub.entered
+	p.setEnd(sub, until)
+	return true
 }
 
 // renew makes the subscription to a channel depend on the latest admission.

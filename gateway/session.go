@@ -54,8 +54,12 @@ type subscription struct {
 	admission *Admission // nil: the zero Admission. The pointer is immutable; places.mu guards what it points to
 
 	// Guarded by places.mu.
-	end     int64 // when the subscription ends, in Unix nanoseconds; 0: with the session
-	granted bool  // by the server, regardless of the rule
+	end     int64  // when the subscription ends, in Unix nanoseconds; 0: with the session
+	granted bool   // by the server, regardless of the rule
+	entered bool   // a join has been answered: it lasts, whatever becomes of other joins
+	owed    bool   // a grant has left it to the client's join
+	pending uint16 // number of joins under way
+	asked   uint16 // how many of these are the client's
 }
 
 // places are the subscriptions of a session. All methods are safe for concurrent use.
@@ -71,6 +75,7 @@ type terms struct {
 	hub.Terms
 	admission *Admission
 	granted   bool
+	fresh     bool // there must be no subscription yet
 	unplaced  bool // Grant.Unplaced
 }
 

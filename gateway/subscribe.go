@@ -104,7 +104,6 @@ func (j *join) ask(ctx context.Context, c Subscribe) (*Admission, error) {
 // join subscribes the session to a channel and replies. After an error it is not on it.
 func (s *Session) join(ctx context.Context, reply Subscribed, cursor string, t terms) error {
 	j := newJoin(s, reply, cursor)
-	j.unplaced = t.unplaced
 	if j.Err == nil {
 		j.reserve(t)
 	}

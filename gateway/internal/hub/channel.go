@@ -48,6 +48,7 @@ type shared struct {
 	timelines timeline.Store
 	repairs   chan struct{} // semaphore: a repair holds a slot while it reads
 	received  atomic.Uint64 // number of messages, used for sampling
+	resumed   atomic.Uint32 // number of resumptions
 	entries   sync.Pool     // of *timeline.Entry, for messages that no history keeps
 }
 
@@ -71,7 +72,7 @@ type Subscription struct {
 
 	// Guarded by channel.mu.
 	gone    bool            // the session has left for good and cannot join again
-	index   int32           // in the members of its audience, or nowhere if it has not joined
+	index   int32           // in the members of its audience; negative if it has not joined, see nowhere
 	as      *attendance.Who // what it is counted as; nil if it is not counted
 	dialect *Dialect        // encodes its messages
 }
@@ -130,8 +131,10 @@ func (sub *Subscription) Unseen() bool { return sub.terms.Unseen }
 
 // joined reports whether the subscription is in its audience. The caller must hold the
 // channel's mu.
-func (sub *Subscription) joined() bool { return sub.index != nowhere }
+func (sub *Subscription) joined() bool { return sub.index >= 0 }
 
+// nowhere is the index of a subscription that is in no audience. A lower one is the mark of the
+// resumption that is under way.
 const nowhere = -1
 
 // skips reports whether the session must not receive the message, or has published it and

@@ -26,7 +26,7 @@ type Join struct {
 
 // Begin records what the session wants from the history: what was published since its cursor
 // or, without one, the most recent messages. If it wants anything, it receives no live
-// messages until it has been sent that.
+// messages between the reply and the last of that.
 func (j *Join) Begin() {
 	ch := j.Sub.channel
 	j.ch = ch
@@ -42,7 +42,6 @@ func (j *Join) Begin() {
 	} else {
 		j.from = ch.Resume(j.Cursor)
 	}
-	ch.remove(j.Sub)
 }
 
 // Enter sends the reply and adds the subscription to the audience, at once or after

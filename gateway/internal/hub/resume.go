@@ -16,7 +16,8 @@ import (
 // resumption adds a session to a channel's audience after sending it messages from the
 // history. It waits whenever the outbox has no room. The session joins the audience under
 // the same lock under which the last of these messages is queued, so that none is missing
-// and none comes twice.
+// and none comes twice. A session that is in the audience already leaves it with the reply,
+// which also ends an earlier resumption.
 type resumption struct {
 	// Fixed at birth.
 	channel *Channel
@@ -27,6 +28,7 @@ type resumption struct {
 
 	start   Start
 	replied bool
+	mark    int32           // the subscription's index from the reply on, unless another join is answered
 	before  *broker.Message // the last message sent since the reply; nil if there is none
 	members bool            // the reply lists the members
 	nothing bool            // it asked for recent messages and has been sent none yet
@@ -92,8 +94,11 @@ func (c *resumption) proceed() (ready func(context.Context) error, err error) {
 	defer ch.mu.Unlock()
 	defer c.endRoll()
 	for {
-		if c.sub.gone {
+		switch {
+		case c.sub.gone:
 			return nil, ErrGone
+		case c.replied && c.sub.index != c.mark:
+			return nil, nil
 		}
 		if c.members && c.reply == nil {
 			return c.callRoll, nil
@@ -156,7 +161,7 @@ func (c *resumption) sayBegin(step timeline.Step) (said bool) {
 	if c.replied {
 		return !step.Lost || c.say(News{Kind: Gap})
 	}
-	c.replied = true
+	c.replied, c.mark = true, c.channel.all.nextMark()
 	c.channel.tellBy(c.sub, c.dialect)
 	c.count(step)
 	if c.reply == nil {
@@ -164,8 +169,16 @@ func (c *resumption) sayBegin(step timeline.Step) (said bool) {
 		c.start.Position, c.start.After = c.channel.at(), step.After
 		c.reply = c.of.Reply(c.start)
 	}
-	return c.reply()
+	if !c.reply() {
+		return false
+	}
+	c.channel.remove(c.sub)
+	c.sub.index = c.mark
+	return true
 }
+
+// nextMark returns a negative number below nowhere that no resumption under way has.
+func (all *shared) nextMark() int32 { return nowhere - 1 - int32(all.resumed.Add(1)%(1<<30)) }
 
 // count updates the counters for a client that came with a cursor and had missed something.
 func (c *resumption) count(step timeline.Step) {

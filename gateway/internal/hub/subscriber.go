@@ -28,7 +28,8 @@ type Joiner interface {
 	// has Members, encoding takes time in proportion to their number, so Reply is called
 	// without the channel's lock; the function reply is called with it. Say sends news
 	// before the client is in the audience. Both reply and Say return false if the client
-	// cannot be told; the session or the subscription then ends soon.
+	// cannot be told; the session or the subscription then ends soon. reply also returns
+	// false if another join of the subscription is to add it to the audience.
 	Reply(Start) (reply func() (said bool))
 	Say(News) (said bool)
 
