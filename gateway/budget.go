@@ -189,4 +189,6 @@ const (
 )
 
 // largestPublish returns the cost of the largest message, in bytes.
-func (l *Limits) largestPublish() int { return l.MessageBytes + maxKey + maxEvent + maxTags }
+func (l *Limits) largestPublish() int {
+	return l.MessageBytes + maxKey + maxEvent + maxSessionID + maxTags
+}

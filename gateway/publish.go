@@ -101,6 +101,8 @@ func (g *Gateway) checkPublish(c Publish) error {
 		return failf(BadRequest, "the event's name has %d bytes: at most %d are allowed", len(c.Event), maxEvent)
 	case strings.ContainsAny(c.Event, "\r\n\x00"):
 		return failf(BadRequest, "the event's name has a line break in it")
+	case len(c.Except) > maxSessionID:
+		return failf(BadRequest, "the session to leave out has a name of %d bytes: no session's has more than %d", len(c.Except), maxSessionID)
 	case c.Except != "" && g.rule(c.Channel).Bare:
 		return failf(BadRequest, "nobody can be left out on %q: its messages travel bare", c.Channel)
 	case len(c.Tags) > maxTags:
@@ -126,7 +128,7 @@ func (g *Gateway) publishOptions(c *Publish) broker.PublishOptions {
 
 // PublishCost returns the cost of a publish.
 func (g *Gateway) PublishCost(c *Publish) rates.Cost {
-	cost := rates.Cost{Commands: 1, Bytes: len(c.Payload) + len(c.Key) + len(c.Event) + len(c.Tags), Key: c.Key != ""}
+	cost := rates.Cost{Commands: 1, Bytes: len(c.Payload) + len(c.Key) + len(c.Event) + len(c.Except) + len(c.Tags), Key: c.Key != ""}
 	if g.publishOptions(c).HistorySize > 0 {
 		cost.Channel = c.Channel
 	}

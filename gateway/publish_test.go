@@ -49,6 +49,19 @@ func TestPublish_NobodyIsLeftOutOfBareMessages(t *testing.T) {
 	}
 }
 
+func TestPublish_WhoIsLeftOutIsNamedBriefly(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	c := gateway.Publish{Channel: "c", Payload: []byte("1"), Except: strings.Repeat("s", 64)}
+	if cost := n.PublishCost(&c); cost.Bytes != 65 {
+		t.Errorf("it costs %d bytes, want 65", cost.Bytes)
+	}
+	_, err := n.Publish(t.Context(), &backend, c)
+	must(t, err)
+	c.Except += "s"
+	_, err = n.Publish(t.Context(), &backend, c)
+	wantCode(t, err, gateway.BadRequest)
+}
+
 func TestOpen_TakesTheIDThatTheProtocolGives(t *testing.T) {
 	n := startNode(t, gateway.Config{})
 	open := func(id string) (*gateway.Session, error) {
