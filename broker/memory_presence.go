@@ -65,7 +65,10 @@ func (p *memoryPresence) Look(ctx context.Context, channels []string) ([]Occupan
 			}
 		}
 	})
-	return seen, err
+	if err != nil {
+		return slices.Repeat([]Occupancy{unknownOccupancy}, len(channels)), err
+	}
+	return seen, nil
 }
 
 // Members implements Presence.

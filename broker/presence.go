@@ -43,14 +43,16 @@ type Presence interface {
 
 	// Keep is a sign of life of the node. It also handles lingers and leases that have
 	// ended. version must be larger than that of every earlier Attendance of the node, and
-	// is used up like one.
+	// is used up like one. If a part of the broker does not answer, the error comes with the
+	// Standing of the rest.
 	Keep(ctx context.Context, by Attendant, version uint64) (Standing, error)
 
 	// Attended returns the channels on which the broker has the node, in no order and
-	// perhaps with duplicates.
+	// perhaps with duplicates; with an error those of the parts that have answered.
 	Attended(ctx context.Context, by Attendant) ([]string, error)
 
 	// Look returns how many sessions and members are on channels, in the order of channels.
+	// With an error, Sessions is -1 for the channels of the parts that have not answered.
 	Look(ctx context.Context, channels []string) ([]Occupancy, error)
 
 	// Members returns who is on a channel. Members who linger are included, with 0
@@ -137,9 +139,9 @@ type Member struct {
 // Standing is what the broker knows of a node, returned by Keep.
 type Standing struct {
 	// Since returns the first version from which the broker has the node's attendances of a
-	// channel. It has lost earlier ones, or may have. That includes attendances without
-	// sessions, so the broker may have the node on a channel that the node has left (see
-	// Attended).
+	// channel, or 0 if that is not known. It has lost earlier ones, or may have. That includes
+	// attendances without sessions, so the broker may have the node on a channel that the node
+	// has left (see Attended).
 	Since func(channel string) uint64
 
 	Forgot uint64        // the largest value that Since returns for any channel

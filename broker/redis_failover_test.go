@@ -142,6 +142,7 @@ func TestRedis_MasterOfClusterIsAway(t *testing.T) {
 		}
 		return err != nil
 	})
+	seesPartOfPresence(t, b, kept[0], lost[0])
 	mustDeliver(t, b, told, kept)
 	if told.Links() != links {
 		t.Error("the link is said to be down, though two masters are there")
@@ -161,6 +162,31 @@ func TestRedis_MasterOfClusterIsAway(t *testing.T) {
 		if !slices.Contains(told.Gaps(), channel) {
 			t.Errorf("no gap told for %q", channel)
 		}
+	}
+}
+
+// seesPartOfPresence checks that what is known of the channel kept is told beside the error
+// for the channel lost.
+func seesPartOfPresence(t *testing.T, b *broker.Redis, kept, lost string) {
+	t.Helper()
+	by := broker.Attendant{Node: "n run", Lease: time.Minute}
+	taken, err := b.Attend(t.Context(), by, []broker.Attendance{
+		{Channel: lost, Version: 1, Whole: true, Sessions: 1}, {Channel: kept, Version: 2, Whole: true, Sessions: 1},
+	})
+	if !slices.Equal(taken, []bool{false, true}) || !errors.Is(err, broker.ErrUnavailable) {
+		t.Errorf("Attend = %v, %v", taken, err)
+	}
+	standing, err := b.Keep(t.Context(), by, 3)
+	if got := [2]uint64{standing.Since(kept), standing.Since(lost)}; got != [2]uint64{2, 0} || standing.Forgot == 0 || !errors.Is(err, broker.ErrUnavailable) {
+		t.Errorf("Keep = since %v, forgot %d, %v", got, standing.Forgot, err)
+	}
+	on, err := b.Attended(t.Context(), by)
+	if !slices.Equal(on, []string{kept}) || !errors.Is(err, broker.ErrUnavailable) {
+		t.Errorf("Attended = %q, %v", on, err)
+	}
+	seen, err := b.Look(t.Context(), []string{lost, kept})
+	if len(seen) != 2 || seen[0].Sessions != -1 || seen[1].Sessions != 1 || !errors.Is(err, broker.ErrUnavailable) {
+		t.Errorf("Look = %+v, %v", seen, err)
 	}
 }
 

@@ -179,9 +179,9 @@ func (p *redisPresence) Attended(ctx context.Context, by Attendant) ([]string, e
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read where a node is: %w: %w", ErrUnavailable, err)
+		err = fmt.Errorf("read where a node is: %w: %w", ErrUnavailable, err)
 	}
-	return slices.Concat(all...), nil
+	return slices.Concat(all...), err
 }
 
 // attended reads in small steps, so that nobody else has to wait for long.
@@ -198,7 +198,7 @@ func (p *redisPresence) attended(ctx context.Context, r realm, by Attendant) (ch
 
 // Look implements Presence.
 func (p *redisPresence) Look(ctx context.Context, channels []string) ([]Occupancy, error) {
-	seen := make([]Occupancy, len(channels))
+	seen := slices.Repeat([]Occupancy{unknownOccupancy}, len(channels))
 	err := p.eachRealm(len(channels), func(i int) string { return channels[i] }, func(r realm, indexes []int) error {
 		for batch := range slices.Chunk(indexes, lookBatch) {
 			if err := p.look(ctx, r, channels, batch, seen); err != nil {
@@ -208,9 +208,9 @@ func (p *redisPresence) Look(ctx context.Context, channels []string) ([]Occupanc
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("look at presence: %w: %w", ErrUnavailable, err)
+		err = fmt.Errorf("look at presence: %w: %w", ErrUnavailable, err)
 	}
-	return seen, nil
+	return seen, err
 }
 
 // look reads the occupancy of the channels at indexes, which are all of one realm.
@@ -225,11 +225,16 @@ func (p *redisPresence) look(ctx context.Context, r realm, channels []string, in
 			err = errStrangeAnswer
 		}
 		for n := 0; err == nil && n < len(reply); n++ {
-			seen[indexes[n]], err = decodeOccupancy(texts(reply[n]))
+			var o Occupancy
+			if o, err = decodeOccupancy(texts(reply[n])); err == nil {
+				seen[indexes[n]] = o
+			}
 		}
 		return err
 	})
 }
+
+var unknownOccupancy = Occupancy{Sessions: -1}
 
 // endWhatIsOver ends lingers that have run out, and removes dead nodes.
 func (p *redisPresence) endWhatIsOver(ctx context.Context, r realm, by Attendant, k *kept) error {

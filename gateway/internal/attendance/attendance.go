@@ -41,8 +41,9 @@ type Attendance struct {
 	// Owned by Run.
 	by       broker.Attendant
 	version  uint64    // of the latest statement
-	attempts int       // consecutive statements that have failed
 	stateAt  time.Time // when to make the next statement; zero means now
+	againAt  time.Time // when to try again what has failed; zero means that nothing has
+	attempts int       // consecutive attempts at that
 	keepAt   time.Time // when to give the next sign of life
 	swept    time.Time // when the last sign of life was given
 	forgot   uint64    // the largest version that the broker may have forgotten and that leaveOthers has dealt with
@@ -51,8 +52,7 @@ type Attendance struct {
 	mu      lock.Mutex[lock.Attendance]
 	stays   map[string]*stays // by channel
 	changed []*stays          // those with changes that the broker does not know
-	stating bool              // a statement is in flight
-	waiting []chan struct{}   // closed once everything that changed before has been stated
+	aside   []*stays          // like changed, but the broker could not be told; for againAt
 	hurried bool              // something may have been missed: look now
 	away    error             // why the broker cannot be used; nil if it can
 	rosters map[string]*roster
@@ -60,7 +60,8 @@ type Attendance struct {
 	lines   []Line
 	tellers map[string]*teller // by line; set while Run is running
 	toPut   posts
-	noRoom  int // posts that were dropped for lack of room and not logged yet
+	noPut   bool // the broker has not taken all posts; for againAt
+	noRoom  int  // posts that were dropped for lack of room and not logged yet
 }
 
 // New returns an Attendance. It states nothing to the broker until Run is called.

@@ -229,13 +229,12 @@ func (a *Attendance) checkRosters(ctx context.Context) {
 	slices.Sort(channels)
 	seen, err := a.config.Presence.Look(ctx, channels)
 	if err != nil {
-		a.config.Log.Debug("joins and leaves are not checked", "error", err)
-		return
+		a.config.Log.Debug("not all joins and leaves are checked", "error", err)
 	}
 	behind := make(map[*roster]broker.Position)
 	for r, heard := range before {
 		at, _ := slices.BinarySearch(channels, r.channel)
-		if r.differs(heard, seen[at].Position) {
+		if seen[at].Sessions >= 0 && r.differs(heard, seen[at].Position) {
 			behind[r] = heard
 		}
 	}

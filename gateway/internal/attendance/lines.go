@@ -55,15 +55,14 @@ func (a *Attendance) logDropped() {
 // put moves the posted notices into their lines and returns how many it has tried to move.
 // Those that did not get there are kept.
 func (a *Attendance) put(ctx context.Context) (int, error) {
-	a.mu.Lock()
-	due := a.toPut.list
-	a.mu.Unlock()
+	due, at := a.due()
 	if len(due) == 0 {
 		return 0, nil
 	}
 	inLine, err := a.config.Presence.Put(ctx, a.by, due)
 	a.mu.Lock()
-	a.toPut.remove(inLine)
+	a.noPut = err != nil
+	a.toPut.remove(at, inLine)
 	a.mu.Unlock()
 	for i := range due {
 		if inLine[i] {
@@ -71,6 +70,23 @@ func (a *Attendance) put(ctx context.Context) (int, error) {
 		}
 	}
 	return len(due), err
+}
+
+// due returns the posts to be put into lines now, and where they are in toPut. Not due are
+// those of channels that have changed without the broker being told.
+func (a *Attendance) due() (list []broker.Notice, at []int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.noPut {
+		return nil, nil
+	}
+	for i := range a.toPut.list {
+		n := &a.toPut.list[i]
+		if s := a.stays[n.Channel]; s == nil || !s.aside {
+			list, at = append(list, *n), append(at, i)
+		}
+	}
+	return list, at
 }
 
 // refreshWants updates the wants that this node states to the broker.

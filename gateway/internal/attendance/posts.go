@@ -20,13 +20,19 @@ func sizeOf(n *broker.Notice) int {
 	return len(n.Message.Payload)
 }
 
-// remove removes the notices that are in a line now; inLine covers the oldest posts.
-func (p *posts) remove(inLine []bool) {
+// remove removes the notices that are in a line now: inLine says which of those at the
+// indexes at, which ascend.
+func (p *posts) remove(at []int, inLine []bool) {
 	var left posts
 	for i := range p.list {
-		if i >= len(inLine) || !inLine[i] {
+		if len(at) == 0 || i != at[0] {
+			left.add(p.list[i])
+			continue
+		}
+		if !inLine[0] {
 			left.add(p.list[i])
 		}
+		at, inLine = at[1:], inLine[1:]
 	}
 	*p = left
 }

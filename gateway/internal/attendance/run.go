@@ -1,6 +1,7 @@
 package attendance
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -52,9 +53,12 @@ func (a *Attendance) stateLast(ctx context.Context) {
 	if alone {
 		a.by.Linger = 0
 	}
+	a.tryAgain()
 	stated, err := a.stateAndPut(ctx)
-	for err == nil && stated > 0 {
-		stated, err = a.stateAndPut(ctx)
+	for stated > 0 {
+		var failed error
+		stated, failed = a.stateAndPut(ctx)
+		err = cmp.Or(err, failed)
 	}
 	a.logDropped()
 	if err != nil {
@@ -78,7 +82,7 @@ func (a *Attendance) endLingers(ctx context.Context) (more bool, err error) {
 
 func (a *Attendance) doDue(ctx context.Context) {
 	if a.takeHurry() {
-		a.stateAt, a.keepAt = time.Time{}, time.Time{}
+		a.stateAt, a.againAt, a.keepAt = time.Time{}, time.Time{}, time.Time{}
 	}
 	if !time.Now().Before(a.stateAt) {
 		a.stateOrBackOff(ctx)
@@ -99,33 +103,40 @@ func (a *Attendance) takeHurry() bool {
 
 // next returns when the next work is due.
 func (a *Attendance) next() time.Time {
-	if !a.stateAt.IsZero() && a.stateAt.Before(a.keepAt) {
-		return a.stateAt
+	at := cmp.Or(a.stateAt, a.againAt)
+	if !at.IsZero() && at.Before(a.keepAt) {
+		return at
 	}
 	return a.keepAt
 }
 
+// stateOrBackOff states and puts what is due. What fails is tried again later and later; the
+// rest need not wait for it, as the broker may be away in part.
 func (a *Attendance) stateOrBackOff(ctx context.Context) {
-	a.stateAt = time.Time{}
+	again := !time.Now().Before(a.againAt)
+	if again {
+		a.tryAgain()
+	}
 	stated, err := a.stateAndPut(ctx)
-	switch {
-	case err != nil:
-		a.stateAt = time.Now().Add(pause.Backoff(a.attempts))
-		a.attempts++
-	case stated > 0:
+	a.stateAt = time.Time{}
+	if stated > 0 {
 		a.stateAt = time.Now().Add(statePause)
-		a.attempts = 0
+	}
+	switch {
+	case !again:
+	case err != nil:
+		a.againAt = time.Now().Add(pause.Backoff(a.attempts))
+		a.attempts++
+	default:
+		a.againAt, a.attempts = time.Time{}, 0
 	}
 }
 
-// stateAndPut states all changes and puts all posts into lines. It returns how many there were.
+// stateAndPut states changes and puts posts into lines. It returns how many there were.
 func (a *Attendance) stateAndPut(ctx context.Context) (int, error) {
 	stated, err := a.state(ctx)
-	if err != nil {
-		return stated, err
-	}
-	put, err := a.put(ctx)
-	return stated + put, err
+	put, failed := a.put(ctx)
+	return stated + put, cmp.Or(err, failed)
 }
 
 // keep gives a sign of life. With the answer it repairs what the broker has lost and what
@@ -136,8 +147,10 @@ func (a *Attendance) keep(ctx context.Context) {
 	a.swept = time.Now()
 	standing, err := a.config.Presence.Keep(ctx, a.by, a.version)
 	if err != nil {
-		a.config.Log.Debug("no sign of life for presence", "error", err)
-		return // the check of the link reports it
+		a.config.Log.Debug("no sign of life for presence", "error", err) // the check of the link reports it
+	}
+	if standing.Since == nil {
+		return
 	}
 	a.noteNextLinger(standing.Next)
 	a.restate(standing.Since)

@@ -10,11 +10,10 @@ import (
 )
 
 // state states changes to the broker and returns on how many channels. Changes that the
-// broker does not take remain to be stated.
+// broker does not take remain to be stated: at againAt if it could not be told.
 func (a *Attendance) state(ctx context.Context) (int, error) {
-	statements, waiting := a.begin()
+	statements := a.begin()
 	if len(statements) == 0 {
-		letGo(waiting)
 		return 0, nil
 	}
 	list := make([]broker.Attendance, len(statements))
@@ -25,7 +24,7 @@ func (a *Attendance) state(ctx context.Context) (int, error) {
 	if err != nil && taken == nil {
 		taken = make([]bool, len(list))
 	}
-	a.noteTaken(statements, taken, waiting)
+	a.noteTaken(statements, taken, err)
 	a.noteNextLinger(departure(statements, a.by.Linger))
 	a.rouseLines(list)
 	return len(list), err
@@ -42,8 +41,8 @@ func departure(statements []statement, linger time.Duration) time.Duration {
 	return 0
 }
 
-// begin makes the next statements. It returns the waiters that they satisfy.
-func (a *Attendance) begin() (statements []statement, waiting []chan struct{}) {
+// begin makes the next statements.
+func (a *Attendance) begin() (statements []statement) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	n, size := 0, 0
@@ -52,43 +51,69 @@ func (a *Attendance) begin() (statements []statement, waiting []chan struct{}) {
 		s := a.changed[n]
 		a.version++
 		st, all := s.state(a.version)
-		statements = append(statements, st)
-		size += 1 + len(st.Members)
-		if s.queued = !all; s.queued {
+		if all {
+			st.waiting, s.waiting = s.waiting, nil
+		} else {
 			more = append(more, s)
 		}
+		s.queued, s.stating = !all, true
+		statements = append(statements, st)
+		size += 1 + len(st.Members)
 	}
 	a.changed = append(more, a.changed[n:]...)
-	a.stating = len(statements) > 0
-	if len(a.changed) == 0 {
-		waiting, a.waiting = a.waiting, nil
-	}
-	return statements, waiting
+	return statements
 }
 
-// noteTaken records which statements the broker has taken, and wakes the waiters if it was all.
-func (a *Attendance) noteTaken(statements []statement, taken []bool, waiting []chan struct{}) {
+// noteTaken records which statements the broker has taken, and wakes the waiters of those.
+// err is what Attend has returned.
+func (a *Attendance) noteTaken(statements []statement, taken []bool, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.stating = false
-	all := true
 	for i := range statements {
 		st, s := &statements[i], statements[i].stays
-		if all = all && taken[i]; taken[i] {
+		s.stating = false
+		if taken[i] {
 			s.taken(st)
+			letGo(st.waiting)
 		} else {
 			s.refused(st)
+			s.waiting = append(st.waiting, s.waiting...)
 			a.queue(s)
+			s.aside = err != nil
 		}
-		if s.sessions == 0 && len(s.members) == 0 && !s.queued && s.stated == 0 {
+		if s.queued {
+			continue
+		}
+		letGo(s.waiting) // they came while the statement was in flight, and nothing has changed since
+		s.waiting = nil
+		if s.sessions == 0 && len(s.members) == 0 && s.stated == 0 {
 			delete(a.stays, s.channel)
 		}
 	}
-	if all {
-		letGo(waiting)
-	} else {
-		a.waiting = append(a.waiting, waiting...)
+	if err != nil {
+		a.setAside()
 	}
+}
+
+// setAside moves what the broker could not be told from changed to aside. The caller must
+// hold mu.
+func (a *Attendance) setAside() {
+	a.changed = slices.DeleteFunc(a.changed, func(s *stays) bool {
+		if s.aside {
+			a.aside = append(a.aside, s)
+		}
+		return s.aside
+	})
+}
+
+// tryAgain has the next statements and posts include those that have failed.
+func (a *Attendance) tryAgain() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, s := range a.aside {
+		s.aside = false
+	}
+	a.changed, a.aside, a.noPut = append(a.aside, a.changed...), nil, false
 }
 
 func letGo(waiting []chan struct{}) {
@@ -120,10 +145,10 @@ func (a *Attendance) leaveOthers(ctx context.Context, forgot uint64) {
 	}
 	channels, err := a.config.Presence.Attended(ctx, a.by)
 	if err != nil {
-		a.config.Log.Debug("what the broker has forgotten is not mended yet", "error", err)
-		return
+		a.config.Log.Debug("what the broker has forgotten is not all mended yet", "error", err)
+	} else {
+		a.forgot = forgot
 	}
-	a.forgot = forgot
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, channel := range channels {
@@ -137,22 +162,36 @@ func (a *Attendance) leaveOthers(ctx context.Context, forgot uint64) {
 	}
 }
 
-// awaitStated returns once the broker knows every change made on this node before the call.
-func (a *Attendance) awaitStated(ctx context.Context) error {
-	a.mu.Lock()
-	if a.away != nil {
-		defer a.mu.Unlock()
-		return a.away
+// awaitStated returns once the broker knows every change made on this node to the channels
+// before the call.
+func (a *Attendance) awaitStated(ctx context.Context, channels []string) error {
+	waiting, err := a.unstated(channels)
+	if len(waiting) == 0 {
+		return err
 	}
-	if len(a.changed) == 0 && !a.stating {
-		a.mu.Unlock()
-		return nil
-	}
-	done := make(chan struct{})
-	a.waiting = append(a.waiting, done)
-	a.mu.Unlock()
 	rouse(a.wake)
-	return pause.Await(ctx, done, readPatience)
+	soonEnough := time.Now().Add(readPatience)
+	for _, done := range waiting {
+		if err := pause.Await(ctx, done, time.Until(soonEnough)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unstated returns for each of the channels with changes that the broker does not know what
+// is closed once it knows them.
+func (a *Attendance) unstated(channels []string) (waiting []chan struct{}, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, channel := range channels {
+		if s := a.stays[channel]; a.away == nil && s != nil && (s.queued || s.stating) {
+			done := make(chan struct{})
+			s.waiting = append(s.waiting, done)
+			waiting = append(waiting, done)
+		}
+	}
+	return waiting, a.away
 }
 
 // noteNextLinger brings the next sign of life forward to the end of a linger.

@@ -13,8 +13,11 @@ type stays struct {
 	members  map[string]*member // by Who.name
 	changed  []*member          // with changes that the broker has not been told
 	whole    bool               // the next statement lists all members
-	queued   bool               // it is in Attendance.changed
+	queued   bool               // it is in Attendance.changed or Attendance.aside
+	aside    bool               // it is in Attendance.aside
+	stating  bool               // a statement is in flight
 	stated   uint64             // version of the last statement; 0 if the broker knows of nobody here
+	waiting  []chan struct{}    // closed once everything that changed before has been stated
 }
 
 type member struct {
@@ -72,6 +75,7 @@ type statement struct {
 	broker.Attendance
 	stays   *stays
 	members []*member
+	waiting []chan struct{} // those of stays that it satisfies
 }
 
 // state makes a statement and reports whether it contains all that is left to say.
