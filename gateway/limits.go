@@ -14,7 +14,7 @@ import (
 // Limits bound what clients may use. 0 means no limit.
 type Limits struct {
 	MessageBytes       int // of a payload
-	OutboxBytes        int // queued for one session
+	OutboxBytes        int // queued for one session, without the latest messages of channels with Rule.Conflate
 	OutboxTotalBytes   int // queued for all peers that do not keep up; beyond it the slowest are closed
 	InboundBytes       int // held for clients: bodies, answers, unfinished messages, publishes in progress
 	ChannelsPerSession int

@@ -150,6 +150,40 @@ func TestOutbox_EndWritesWhatWaitsUnlessItIsForsaken(t *testing.T) {
 	}
 }
 
+// The latest messages of conflated channels take no room from what else a slow peer is sent.
+func TestOutbox_LatestMessagesLeaveRoomForOthers(t *testing.T) {
+	all := &Pool{Limit: 100}
+	for name, room := range map[string]int{"stalled": 50, "not yet": 10} {
+		o := drained()
+		if name == "stalled" {
+			o.Push(frame(1), all)
+			o.Take(nil, 100, all)
+			o.Stall()
+		}
+		for channel := range 9 {
+			if v := o.PushLatest(channel, frame(40), all); v > Wakes {
+				t.Errorf("%s: message %d: %v", name, channel, v)
+			}
+		}
+		if v := o.Push(frame(50), all); v > Wakes {
+			t.Errorf("%s: another frame beside those that wait: %v", name, v)
+		}
+		o.Take(nil, 100, all)
+		if v := o.Push(frame(room), all); v > Wakes {
+			t.Errorf("%s: another frame beside those that are being written: %v", name, v)
+		}
+		if v := o.Push(frame(1), all); v != Full {
+			t.Errorf("%s: a frame beyond the limit: %v", name, v)
+		}
+		if got := o.Bytes(); got != 9*40+50+room {
+			t.Errorf("%s: %d bytes are held", name, got)
+		}
+		if o.Take(nil, 100, all); o.Bytes() != room {
+			t.Errorf("%s: %d bytes are held, want the %d of one frame", name, o.Bytes(), room)
+		}
+	}
+}
+
 func TestOutbox_GiveUp(t *testing.T) {
 	now := time.Now()
 	o := drained()

@@ -17,7 +17,7 @@ import (
 )
 
 // Outbox holds the frames that wait to be written to one session. Their size in bytes is
-// bounded. At most one goroutine at a time is the session's writer. The zero value has no
+// bounded (Pool.Limit). At most one goroutine at a time is the session's writer. The zero value has no
 // connection yet: frames wait until Attach. No method blocks. An Outbox is safe for
 // concurrent use, but only the writer may call Take, Stall, Release and GiveUp.
 type Outbox struct {
@@ -28,16 +28,16 @@ type Outbox struct {
 	ahead    uint32 // frames in front of the place that Hold reserved
 	messages uint32 // number of messages among the waiting frames
 	state    writerState
-	place    bool           // a place is reserved, see Hold
-	first    []byte         // the oldest waiting frame; nil if there is none
-	more     *backlog       // the frames behind first; nil if there are none
-	latest   map[any][]byte // by channel: conflated messages, behind all other frames
-	waiting  int            // size of the waiting frames, in bytes
-	inHand   int            // bytes that the writer has taken and not yet released
-	sampled  *time.Time     // when a waiting sampled message was received; nil if there is none
-	followed *followed      // waiting messages with a Receipt.Written; nil if there are none
-	ending   *Ending        // set if the session ends once nothing waits
-	room     chan struct{}  // closed when there may be room; nil if nobody waits for that
+	place    bool          // a place is reserved, see Hold
+	first    []byte        // the oldest waiting frame; nil if there is none
+	more     *backlog      // the frames behind first; nil if there are none
+	latest   *latest       // conflated messages; nil if there are none
+	waiting  int           // size of the waiting frames without latest, in bytes
+	inHand   int           // bytes of those that the writer has taken and not yet released
+	sampled  *time.Time    // when a waiting sampled message was received; nil if there is none
+	followed *followed     // waiting messages with a Receipt.Written; nil if there are none
+	ending   *Ending       // set if the session ends once nothing waits
+	room     chan struct{} // closed when there may be room; nil if nobody waits for that
 }
 
 // Ending says why and how a session ends.
@@ -70,6 +70,15 @@ const (
 	Refused                // dropped: the session is ending
 	Full                   // dropped: there is no room, the session is too slow
 )
+
+// latest holds the newest message of each conflated channel of which the peer does not keep
+// up. They are behind all other frames and leave their room to them: there is one for each
+// channel at most.
+type latest struct {
+	frames map[any][]byte // by channel
+	bytes  int            // size of frames
+	inHand int            // bytes of those that the writer has taken and not yet released
+}
 
 // Push adds a frame if the limit allows it. An empty outbox takes a frame of any size.
 func (o *Outbox) Push(frame []byte, all *Pool) Verdict {
@@ -115,24 +124,23 @@ func (o *Outbox) PushMessage(frame []byte, all *Pool, receipt Receipt) Verdict {
 func (o *Outbox) PushLatest(channel any, frame []byte, all *Pool) Verdict {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	_, lags := o.latest[channel]
-	if !lags && o.state != stalled {
+	lags := o.latest != nil && o.latest.frames[channel] != nil
+	if !lags && o.state != stalled && o.fits(len(frame), all.Limit/2) { // the rest is for what cannot be replaced
 		v := o.add(frame, all)
 		if v <= Wakes {
 			o.messages++
 		}
-		if v != Full {
-			return v
-		}
+		return v
 	}
 	if o.ending != nil {
 		return Refused
 	}
 	if o.latest == nil {
-		o.latest = make(map[any][]byte)
+		o.latest = &latest{frames: make(map[any][]byte)}
 	}
-	o.waiting += len(frame) - len(o.latest[channel])
-	o.latest[channel] = frame
+	o.dropLatest(channel)
+	o.latest.frames[channel] = frame
+	o.latest.bytes += len(frame)
 	return Waits
 }
 
@@ -160,18 +168,26 @@ func (o *Outbox) DropLatest(channel any) {
 }
 
 func (o *Outbox) dropLatest(channel any) []byte {
-	frame := o.latest[channel]
-	delete(o.latest, channel)
-	o.waiting -= len(frame)
+	if o.latest == nil {
+		return nil
+	}
+	frame := o.latest.frames[channel]
+	delete(o.latest.frames, channel)
+	o.latest.bytes -= len(frame)
 	return frame
+}
+
+// fits reports whether n more bytes keep the frames without latest within the limit.
+func (o *Outbox) fits(n, limit int) bool {
+	held := o.waiting + o.inHand
+	return limit <= 0 || held == 0 || held+n <= limit
 }
 
 func (o *Outbox) add(frame []byte, all *Pool) Verdict {
 	if o.ending != nil {
 		return Refused
 	}
-	held := o.waiting + o.inHand
-	if all.Limit > 0 && held > 0 && held+len(frame) > all.Limit {
+	if !o.fits(len(frame), all.Limit) {
 		return Full
 	}
 	if o.first == nil {
@@ -214,7 +230,7 @@ func (o *Outbox) Fill(frames [][]byte, all *Pool) (wakes bool) {
 	}
 	o.place = false
 	o.insert(int(o.ahead), frames, all)
-	wakes = o.state == idle && (o.first != nil || len(o.latest) > 0)
+	wakes = o.state == idle && (o.first != nil || o.hasLatest())
 	if wakes {
 		o.state = queued
 	}
@@ -298,8 +314,7 @@ func (o *Outbox) Abandon() (attached bool) {
 func (o *Outbox) Room(n int, all *Pool) <-chan struct{} {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	held := o.waiting + o.inHand
-	if all.Limit <= 0 || held == 0 || held+n <= all.Limit || o.ending != nil {
+	if o.fits(n, all.Limit) || o.ending != nil {
 		return nil
 	}
 	if o.room == nil {
@@ -319,8 +334,19 @@ func (o *Outbox) announceRoom() {
 func (o *Outbox) Bytes() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.waiting + o.inHand
+	return o.held()
 }
+
+// held returns the size of all waiting frames and of those in hand.
+func (o *Outbox) held() int {
+	held := o.waiting + o.inHand
+	if o.latest != nil {
+		held += o.latest.bytes + o.latest.inHand
+	}
+	return held
+}
+
+func (o *Outbox) hasLatest() bool { return o.latest != nil && len(o.latest.frames) > 0 }
 
 // Whereabouts says where a frame is, or was.
 type Whereabouts struct {
@@ -333,7 +359,7 @@ type Whereabouts struct {
 func (o *Outbox) Locate(frame []byte) Whereabouts {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return Whereabouts{o.waits(frame), o.turns, o.inHand > 0}
+	return Whereabouts{o.waits(frame), o.turns, o.inHand > 0 || o.latest != nil && o.latest.inHand > 0}
 }
 
 func (o *Outbox) waits(frame []byte) bool {
@@ -341,9 +367,11 @@ func (o *Outbox) waits(frame []byte) bool {
 	if is(o.first) || o.more != nil && slices.ContainsFunc(o.more.frames[o.more.head:], is) {
 		return true
 	}
-	for _, latest := range o.latest {
-		if is(latest) {
-			return true
+	if o.latest != nil {
+		for _, latest := range o.latest.frames {
+			if is(latest) {
+				return true
+			}
 		}
 	}
 	return false
@@ -357,7 +385,7 @@ func (o *Outbox) Overdue() int {
 	if o.state != stalled || o.ending != nil && o.ending.Forsakes {
 		return 0
 	}
-	return o.waiting + o.inHand
+	return o.held()
 }
 
 // Open reports whether the session is not ending.

@@ -5,7 +5,7 @@ import "sync"
 // Pool is shared by all outboxes of a node: every method of an Outbox must be given the same
 // Pool. It is safe for concurrent use.
 type Pool struct {
-	Limit int // most bytes held by one outbox; 0 means no limit. Fixed at birth.
+	Limit int // most bytes held by one outbox, without the latest messages of conflated channels; 0 means no limit. Fixed at birth.
 
 	backlogs sync.Pool // of *backlog
 }

@@ -25,7 +25,7 @@ func (o *Outbox) Take(buf [][]byte, atMost int, all *Pool) Batch {
 	if o.state != stalled {
 		o.state = writing
 	}
-	o.inHand = 0
+	o.release()
 	o.turns++
 	taking := Batch{Frames: buf}
 	for o.first != nil && !o.blocked() && (o.inHand == 0 || o.inHand+len(o.first) <= atMost) {
@@ -75,14 +75,26 @@ func (o *Outbox) shift(all *Pool) {
 }
 
 func (o *Outbox) takeLatest(buf [][]byte) [][]byte {
-	for ch, frame := range o.latest {
-		buf = append(buf, frame)
-		o.inHand += len(frame)
-		o.messages++
-		delete(o.latest, ch)
+	if o.latest == nil {
+		return buf
 	}
-	o.latest = nil
+	for ch, frame := range o.latest.frames {
+		buf = append(buf, frame)
+		o.messages++
+		delete(o.latest.frames, ch)
+	}
+	o.latest.inHand, o.latest.bytes = o.latest.bytes, 0
 	return buf
+}
+
+// release records that the writer has written what it has taken.
+func (o *Outbox) release() {
+	if o.inHand = 0; o.latest == nil {
+		return
+	}
+	if o.latest.inHand = 0; !o.hasLatest() {
+		o.latest = nil
+	}
 }
 
 // Turn says what the writer must do after it has written all that it took.
@@ -99,10 +111,10 @@ const (
 func (o *Outbox) Release() (Turn, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.inHand = 0
+	o.release()
 	o.announceRoom()
 	switch {
-	case !o.blocked() && (o.first != nil || len(o.latest) > 0):
+	case !o.blocked() && (o.first != nil || o.hasLatest()):
 		o.state = queued
 		return Again, nil
 	case o.ending != nil:
