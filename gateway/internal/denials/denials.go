@@ -138,7 +138,7 @@ func (l *List) Find(c Client, now time.Time) *Denial {
 	if len(l.all) == 0 {
 		return nil
 	}
-	for _, d := range []*Denial{l.tokens[c.Token], l.users[c.User], l.tooOld(c), l.at(c.Address)} {
+	for _, d := range []*Denial{l.tokens[c.Token], l.users[c.User], l.tooOld(c), l.at(c.Address, now)} {
 		if d != nil && now.Before(d.Until) {
 			return d
 		}
@@ -155,10 +155,12 @@ func (l *List) tooOld(c Client) *Denial {
 	return nil
 }
 
-func (l *List) at(address netip.Addr) *Denial {
+// at returns a ban of a network that the address is in. A narrow one that is over does not
+// hide a wide one.
+func (l *List) at(address netip.Addr, now time.Time) *Denial {
 	for _, bits := range l.lengths {
 		if network, err := address.Prefix(bits); err == nil {
-			if d := l.addresses[network]; d != nil {
+			if d := l.addresses[network]; d != nil && now.Before(d.Until) {
 				return d
 			}
 		}

@@ -16,6 +16,8 @@ func TestList_Find(t *testing.T) {
 		{Address: netip.MustParsePrefix("192.0.2.7/32"), Until: later},
 		{Address: netip.MustParsePrefix("2001:db8::/32"), Until: later},
 		{User: "carol", Until: now}, // has ended
+		{Address: netip.MustParsePrefix("198.51.100.0/24"), Until: later},
+		{Address: netip.MustParsePrefix("198.51.100.7/32"), Until: now},
 	})
 	for _, test := range []struct {
 		name   string
@@ -34,6 +36,7 @@ func TestList_Find(t *testing.T) {
 		{"the one beside it", Client{Address: netip.MustParseAddr("192.0.2.8")}, false},
 		{"a banned network", Client{Address: netip.MustParseAddr("2001:db8:1::1")}, true},
 		{"a ban that is over", Client{User: "carol"}, false},
+		{"a narrow ban that is over in a wide one", Client{Address: netip.MustParseAddr("198.51.100.7")}, true},
 	} {
 		if found := list.Find(test.client, now); (found != nil) != test.found {
 			t.Errorf("%s: %v", test.name, found)
