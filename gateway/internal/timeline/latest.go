@@ -22,15 +22,13 @@ func (l *Latest) Message() *broker.Message {
 // hold, Keep stores nothing and the old message is gone, too.
 func (l *Latest) Keep(m *broker.Message, s *Store) {
 	l.Drop(s)
-	weight := len(m.Payload) + latestOverhead
+	weight := sizeOf(m) + messageOverhead
 	if s.latest.Add(int64(weight)) > latestMost {
 		s.latest.Add(-int64(weight))
 		return
 	}
 	l.message, l.weight = *m, weight
 }
-
-const latestOverhead = 512
 
 // Drop discards the message.
 func (l *Latest) Drop(s *Store) {

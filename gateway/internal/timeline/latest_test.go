@@ -1,6 +1,7 @@
 package timeline
 
 import (
+	"strings"
 	"testing"
 
 	"tidegate/broker"
@@ -28,6 +29,22 @@ func TestLatest_TakesNoMoreThanANodeHasForAll(t *testing.T) {
 	}
 	if got := store.latest.Load(); got != 0 || all[0].Message() != nil {
 		t.Errorf("when all are let go %d bytes count", got)
+	}
+}
+
+// Every part of a message counts, not the payload alone.
+func TestStore_CountsAllOfAMessage(t *testing.T) {
+	text := strings.Repeat("x", 1000)
+	m := broker.Message{
+		Payload: []byte("1"), Event: text, User: text, Session: text, Except: text, Trace: text, Key: text,
+		Info: []byte(text), Elsewhere: []byte(text), Tags: []byte(text),
+	}
+	store := new(Store)
+	if new(Latest).Keep(&m, store); store.latest.Load() < 9000 {
+		t.Errorf("the latest message weighs %d, and has 9 KB", store.latest.Load())
+	}
+	if weight := (&Entry{Message: m}).weight(); weight < 2*9000 {
+		t.Errorf("an entry weighs %d, and has 9 KB and a frame of as many", weight)
 	}
 }
 
