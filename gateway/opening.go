@@ -75,7 +75,8 @@ func (g *Gateway) open(ctx context.Context, hello Hello) (*Session, error) {
 	return s, nil
 }
 
-func (s *Session) begin(ctx context.Context, hello Hello) error {
+func (s *Session) begin(ctx context.Context, hello Hello) (err error) {
+	defer s.gateway.wall.Catch("open a session", func() { err = Failed })
 	if err := s.gateway.Denials.Admit(&hello.Principal, s.remote); err != nil {
 		return err // before asking the backend
 	}

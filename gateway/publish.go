@@ -77,8 +77,14 @@ func (g *Gateway) authorizePublish(p *Principal, s *Session, channel string) err
 	return g.Authorize(p, ToPublish, channel)
 }
 
-// admitPublish returns nil if c may be published. The backend may have modified c.
-func (g *Gateway) admitPublish(ctx context.Context, p *Principal, s *Session, c *Publish) error {
+// admitPublish returns nil if c may be published. The backend may have modified c. A panic
+// ends the session, but the caller goes on, as it may hold something for c.
+func (g *Gateway) admitPublish(ctx context.Context, p *Principal, s *Session, c *Publish) (err error) {
+	defer g.wall.Catch("admit a publish", func() {
+		if err = Failed; s != nil {
+			s.Close(Failed)
+		}
+	})
 	if err := g.authorizePublish(p, s, c.Channel); err != nil {
 		return err
 	}

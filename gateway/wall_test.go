@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"strings"
@@ -195,7 +196,7 @@ func TestWall_APanicOfTheBrokersHistoryEndsWhoAskedAndIsOverWithIt(t *testing.T)
 }
 
 func TestWall_APanicOfTheBackendsHookEndsThatSessionOnly(t *testing.T) {
-	n, panics := startWalled(t, gateway.Config{Hooks: panickingHooks{}})
+	n, panics := startWalled(t, gateway.Config{Hooks: panickingHooks{gateway.OnPublish}})
 	bad := n.connect(gateway.Hello{})
 	good := n.connect(gateway.Hello{Principal: gateway.Principal{Key: "backend"}})
 	good.subscribe("calm")
@@ -207,10 +208,51 @@ func TestWall_APanicOfTheBackendsHookEndsThatSessionOnly(t *testing.T) {
 	}
 }
 
-// panickingHooks panic when asked about a publish.
-type panickingHooks struct{}
+// A session whose opening panics holds nothing: its id, its room and its place are free again.
+func TestWall_APanicWhileASessionOpensLeavesNoneBehind(t *testing.T) {
+	n, panics := startWalled(t, gateway.Config{Hooks: panickingHooks{gateway.OnConnect}, Limits: gateway.Limits{Sessions: 1}})
+	room := new(roomForOne)
+	for range 2 {
+		_, err := n.Open(t.Context(), gateway.Hello{Protocol: words{"words"}, Session: "s1", Room: room})
+		wantCode(t, gateway.ErrorOf(err), gateway.Internal)
+	}
+	if panics() != 2 {
+		t.Errorf("counted %v panics", panics())
+	}
+	n.connect(gateway.Hello{Principal: backend, Session: "s1", Room: room}).send("ping")
+}
 
-func (panickingHooks) Wants(event gateway.HookEvent) bool { return event == gateway.OnPublish }
+// roomForOne is a gateway.Room for one session.
+type roomForOne struct{ taken bool }
+
+func (r *roomForOne) Take() error {
+	if r.taken {
+		return errors.New("there is no room")
+	}
+	r.taken = true
+	return nil
+}
+
+func (r *roomForOne) Give() { r.taken = false }
+
+func TestWall_APublishThatPanicsHoldsNothing(t *testing.T) {
+	n, panics := startWalled(t, gateway.Config{Hooks: panickingHooks{gateway.OnPublish}, Limits: gateway.Limits{InboundBytes: 1000}})
+	for range 3 {
+		bad := n.connect(gateway.Hello{})
+		bad.send("pub calm %s", strings.Repeat("x", 600))
+		bad.expectClosed()
+	}
+	if panics() != 3 {
+		t.Errorf("counted %v panics, want one of each client", panics())
+	}
+	_, err := n.Publish(t.Context(), &gateway.Principal{User: "alice"}, gateway.Publish{Channel: "calm", Payload: []byte("1")})
+	wantCode(t, gateway.ErrorOf(err), gateway.Internal)
+}
+
+// panickingHooks panic when asked about an event.
+type panickingHooks struct{ event gateway.HookEvent }
+
+func (h panickingHooks) Wants(event gateway.HookEvent) bool { return event == h.event }
 
 func (panickingHooks) Ask(context.Context, *gateway.Question) error { panic("ask") }
 
