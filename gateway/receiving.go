@@ -16,6 +16,9 @@ func (s *Session) Receive(ctx context.Context, frame Frame) (err error) {
 		return err
 	}
 	for _, command := range commands {
+		if !s.out.Open() {
+			return s.out.Why()
+		}
 		s.handle(ctx, command)
 	}
 	return nil

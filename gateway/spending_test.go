@@ -1,6 +1,8 @@
 package gateway_test
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -217,6 +219,39 @@ func TestSpending_AFloodIsReadSlowlyAndThenEnds(t *testing.T) {
 		}
 		if reason := p.expectClosed(); reason.Code != 1008 {
 			t.Errorf("closed with %+v", reason)
+		}
+	})
+}
+
+// batches is a protocol whose frames have one command on each line.
+type batches struct{ words }
+
+func (b batches) Decode(f gateway.Frame) (commands []gateway.Command, err error) {
+	for line := range bytes.Lines(f.Data) {
+		command, err := b.words.Decode(gateway.Frame{Data: line})
+		if err != nil {
+			return nil, err
+		}
+		commands = append(commands, command...)
+	}
+	return commands, nil
+}
+
+func TestSpending_CommandsOfAClientThatHasGoneAreNotDone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := startNode(t, gateway.Config{Limits: gateway.Limits{CommandsPerSecond: 10}})
+		listener := n.listen("chat")
+		s, err := n.Open(t.Context(), gateway.Hello{Protocol: batches{}, Transport: "test"})
+		must(t, err)
+		s.Attach(newPeer(t))
+		time.AfterFunc(time.Second, func() { s.Close(gateway.Left) })
+		frame := gateway.Frame{Data: []byte(strings.Repeat("pub chat hello\n", 500))}
+		if err := s.Receive(t.Context(), frame); !errors.Is(err, gateway.Left) {
+			t.Errorf("Receive: %v, want the reason why the session has ended", err)
+		}
+		synctest.Wait()
+		if got := len(listener.heardOf("chat")); got > 20 {
+			t.Errorf("%d of 500 publishes in a frame passed, with 10 a second, of a client that left after a second", got)
 		}
 	})
 }

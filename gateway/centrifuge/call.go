@@ -28,7 +28,8 @@ func read[T any](ctx context.Context, body []byte, do func(context.Context, T) o
 
 type empty struct{}
 
-// mostCommands limits the commands of a batch and the channels of a broadcast.
+// mostCommands limits the commands of a client's frame and of a batch, and the channels of
+// a broadcast.
 const mostCommands = 1000
 
 // publication holds the parameters that publish and broadcast share.

@@ -2,6 +2,7 @@ package centrifuge
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math"
 	"strconv"
 
@@ -29,8 +30,8 @@ func decodeProtobuf(data []byte) (commands []gateway.Command, err error) {
 		if commands, err = appendCommand(commands, &c, Protobuf); err != nil {
 			return nil, err
 		}
-		if n-len(commands) > mostPongs {
-			return nil, tooManyPongs
+		if err = checkBatch(n, len(commands)); err != nil {
+			return nil, err
 		}
 	}
 	return commands, nil
@@ -40,7 +41,16 @@ func decodeProtobuf(data []byte) (commands []gateway.Command, err error) {
 // rate limit does not apply to them, and each takes only a byte or two.
 const mostPongs = 8
 
-var tooManyPongs = badRequest("a frame has more pongs in it than there were pings")
+// checkBatch returns an error if a frame has too many parts, of which so many are commands.
+func checkBatch(parts, commands int) error {
+	switch {
+	case commands > mostCommands:
+		return badRequest(fmt.Sprintf("a frame has more than %d commands in it", mostCommands))
+	case parts-commands > mostPongs:
+		return badRequest("a frame has more pongs in it than there were pings")
+	}
+	return nil
+}
 
 // appendCommand appends the gateway command for c. It appends nothing for a pong, or for a
 // send, which has no receiver here.

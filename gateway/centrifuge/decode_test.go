@@ -3,6 +3,7 @@ package centrifuge_test
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -143,6 +144,21 @@ func TestDecode_PongsInOneFrame(t *testing.T) {
 		}
 		if got := meaning(centrifuge.Protobuf, make([]byte, n)); got != want {
 			t.Errorf("Protobuf with %d pongs means %q, want %q", n, got, want)
+		}
+	}
+}
+
+// A command takes much more memory than its bytes in a frame.
+func TestDecode_CommandsInOneFrameAreBounded(t *testing.T) {
+	for n, fits := range map[int]bool{1000: true, 1001: false, 27_000: false} {
+		for format, command := range map[centrifuge.Format][]byte{
+			centrifuge.JSON:     []byte(`{"id":1,"ping":{}}`),
+			centrifuge.Protobuf: delimited(t, &wire.Command{Id: 1, Ping: &wire.PingRequest{}}),
+		} {
+			commands, err := centrifuge.Protocol{Format: format}.Decode(gateway.Frame{Data: bytes.Repeat(command, n)})
+			if fits && (err != nil || len(commands) != n) || !fits && !errors.Is(err, gateway.ProtocolError) {
+				t.Errorf("format %v: a frame with %d commands has %d, and the error %v", format, n, len(commands), err)
+			}
 		}
 	}
 }

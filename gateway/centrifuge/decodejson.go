@@ -2,6 +2,7 @@ package centrifuge
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -92,11 +93,8 @@ func decodeJSON(data []byte) (commands []gateway.Command, err error) {
 		} else if commands = append(commands, gateway.Malformed{ID: request(0).of(c.ID).id(), Reason: nested}); c.ID == 0 {
 			err = badRequest(nested)
 		}
-		if err != nil {
+		if err = cmp.Or(err, checkBatch(n, len(commands))); err != nil {
 			return nil, err
-		}
-		if n-len(commands) > mostPongs {
-			return nil, tooManyPongs
 		}
 	}
 }
