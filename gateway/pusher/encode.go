@@ -21,7 +21,7 @@ func (p Protocol) Encode(event gateway.Event) (gateway.Frame, error) {
 		code, text := p.Farewell(e.Reason)
 		return gateway.Frame{Data: failed(code, text)}, nil
 	}
-	if p.app.settings.Load() == nil {
+	if p.app == nil || p.app.settings.Load() == nil {
 		return gateway.Frame{}, gateway.Disconnected.With("the app is gone")
 	}
 	data, err := p.encode(event)

@@ -98,6 +98,11 @@ func (n *node) routes() http.Handler {
 
 func (n *node) run() {
 	n.t.Helper()
+	count := n.Wall().Count
+	n.Wall().Count = func() {
+		count()
+		n.t.Error("a panic was caught")
+	}
 	n.stop = gatewaytest.Run(n.t, n.Gateway, func() {
 		n.server.Close()
 		n.webSocket.Wait()
