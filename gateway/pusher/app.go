@@ -89,6 +89,22 @@ type Webhook struct {
 	Events []string // names of the events to send; empty for all
 }
 
+// backends returns the app's webhooks, with those of the same URL as one.
+func (a *App) backends() (list []Webhook) {
+	for _, w := range a.Webhooks {
+		at := slices.IndexFunc(list, func(b Webhook) bool { return b.URL == w.URL })
+		switch {
+		case at < 0:
+			list = append(list, w)
+		case len(list[at].Events) == 0 || len(w.Events) == 0:
+			list[at].Events = nil
+		default:
+			list[at].Events = slices.Concat(list[at].Events, w.Events)
+		}
+	}
+	return list
+}
+
 // webhookEvents maps the names of all webhook events to the gateway's events.
 var webhookEvents = map[string]gateway.HookEvent{
 	"channel_occupied":   gateway.OnChannelOccupied,

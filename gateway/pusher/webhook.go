@@ -49,8 +49,8 @@ func (w *Webhooks) Receivers() (list []gateway.Receiver) {
 		if settings == nil || settings.Disabled {
 			continue
 		}
-		for i := range settings.Webhooks {
-			list = append(list, w.receiver(app, settings, &settings.Webhooks[i]))
+		for _, to := range settings.backends() {
+			list = append(list, w.receiver(app, settings, &to))
 		}
 		if settings.SubscriptionCounts {
 			list = append(list, newCounter(w.gateway, app))

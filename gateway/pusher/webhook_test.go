@@ -169,6 +169,29 @@ func TestWebhooks_AreOfOneApp(t *testing.T) {
 	}
 }
 
+// Apps that move here from Pusher may list a URL once for each kind of event.
+func TestWebhooks_OfOneURLAddUp(t *testing.T) {
+	backend := startHooked(t)
+	n := startNode(t, gateway.Config{})
+	app, url := shop, backend.server.URL
+	app.Webhooks = []Webhook{
+		{URL: url, Events: []string{"channel_occupied"}}, {URL: url, Events: []string{"client_event", "channel_occupied"}},
+	}
+	n.tellsOf(app)
+	p, socket := n.connect(app)
+	p.join(app, socket, "private-x", "")
+	p.say(`{"event":"client-typing","channel":"private-x","data":{}}`)
+	backend.hears(official.WebhookEvent{Name: "channel_occupied", Channel: "private-x"})
+	backend.hears(official.WebhookEvent{Name: "client_event", Channel: "private-x", Event: "client-typing", Data: "{}", SocketID: socket})
+	if got := backend.events(); len(got) != 2 {
+		t.Errorf("the backend was told %v, want each event once", got)
+	}
+	n.stop()
+	if len(app.Webhooks[0].Events) != 1 {
+		t.Errorf("the app's settings are changed: %v", app.Webhooks)
+	}
+}
+
 func TestCounts_ClientsOfAllNodesAreTold(t *testing.T) {
 	nodes, host := startPair(t, gateway.Config{})
 	app := shop
