@@ -121,7 +121,9 @@ func (h *hook) tell(ctx context.Context, notices []gateway.Notice) error {
 	if err == nil {
 		err = h.post(ctx, encoded)
 	}
-	h.note(err)
+	if err == nil || ctx.Err() == nil { // else the node stops, which says nothing of the backend
+		h.note(err)
+	}
 	return err
 }
 

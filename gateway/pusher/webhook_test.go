@@ -246,6 +246,17 @@ func TestWebhooks_GiveUpAfterFiveMinutes(t *testing.T) {
 	})
 }
 
+func TestWebhooks_AreNotAwayBecauseTheNodeStops(t *testing.T) {
+	hooks := &Webhooks{log: slog.New(slog.DiscardHandler), client: webhook.NewClient()}
+	hooks.observe = func(_, result string) { t.Errorf("counted: %s", result) }
+	receiver := hooks.receiver(newApp(&shop), &shop, &Webhook{URL: "http://127.0.0.1:1/"})
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	if receiver.Tell(ctx, []gateway.Notice{{Event: gateway.OnChannelOccupied, Channel: "news", Time: time.Now()}}) == nil {
+		t.Error("a notice that was not told is no error")
+	}
+}
+
 func TestWebhooks_SayNothingOfWhatIsNotPushers(t *testing.T) {
 	hooks := &Webhooks{log: slog.New(slog.DiscardHandler), observe: func(string, string) { t.Error("a request was sent") }}
 	a := newApp(&App{ID: "1", Key: "k", Secret: "s", Prefix: "shop:"})

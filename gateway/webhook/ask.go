@@ -70,8 +70,9 @@ type answer struct {
 	payload.Fields
 }
 
-// Ask asks the backend and blocks until it answers or the Timeout has passed. It returns nil
-// if the backend allows, else a *gateway.Error; while the backend is away, WhenAway decides.
+// Ask asks the backend and blocks until it answers, the Timeout has passed or ctx has ended.
+// It returns nil if the backend allows, else a *gateway.Error; while the backend is away,
+// WhenAway decides.
 func (w *Webhook) Ask(ctx context.Context, q *gateway.Question) error {
 	said, err := w.ask(ctx, q)
 	var refusal *gateway.Error
@@ -82,6 +83,8 @@ func (w *Webhook) Ask(ctx context.Context, q *gateway.Question) error {
 		w.noteAnswered(nil)
 		w.config.Observe(string(q.Event), "refused")
 		return err
+	case hasGone(ctx):
+		return &gateway.Error{Code: gateway.Unavailable, Message: "the client has gone before the backend's answer"}
 	}
 	w.noteAnswered(err)
 	if err == nil {

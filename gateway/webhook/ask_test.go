@@ -1,6 +1,7 @@
 package webhook_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -339,5 +340,39 @@ func TestAsk_AnswersCalls(t *testing.T) {
 		if q.Answer == nil || !reflect.DeepEqual(*q.Answer, want) {
 			t.Errorf("%s is the answer %+v, want %+v", said, q.Answer, want)
 		}
+	}
+}
+
+// It says nothing of the backend that a client, or the node, did not wait for it.
+func TestWebhook_IsNotAwayBecauseTheCallerHasGone(t *testing.T) {
+	b := startBackend(t)
+	asked, done := make(chan struct{}), make(chan struct{})
+	defer close(done)
+	b.does(func(http.ResponseWriter, *http.Request) {
+		asked <- struct{}{}
+		<-done
+	})
+	var said log
+	c := b.config(gateway.HookEvents()...)
+	c.WhenAway, c.Log = webhook.Allow, slog.New(slog.NewTextHandler(&said, nil))
+	c.Observe = func(event, result string) { t.Errorf("counted: %s %s", event, result) }
+	w := newWebhook(t, c)
+	for what, do := range map[string]func(context.Context) error{
+		"Ask": func(ctx context.Context) error { return w.Ask(ctx, connecting()) },
+		"Tell": func(ctx context.Context) error {
+			return w.Tell(ctx, []gateway.Notice{{Event: gateway.OnChannelVacated}})
+		},
+	} {
+		ctx, leave := context.WithCancel(t.Context())
+		go func() {
+			<-asked
+			leave()
+		}()
+		if err := do(ctx); err == nil {
+			t.Errorf("%s of a caller that has gone is no error", what)
+		}
+	}
+	if said.String() != "" {
+		t.Errorf("logged: %s", said.String())
 	}
 }

@@ -56,6 +56,9 @@ func (w *Webhook) Tell(ctx context.Context, list []gateway.Notice) error {
 	if err == nil {
 		err = w.postNotices(ctx, encoded)
 	}
+	if err != nil && hasGone(ctx) {
+		return err
+	}
 	w.noteAnswered(err)
 	if err != nil {
 		w.config.Observe("notices", "away")

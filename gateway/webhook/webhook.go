@@ -138,6 +138,10 @@ func (w *Webhook) noteAnswered(err error) {
 	}
 }
 
+// hasGone reports whether the caller no longer waits for the backend, so that a request which
+// has failed says nothing of the backend.
+func hasGone(ctx context.Context) bool { return errors.Is(ctx.Err(), context.Canceled) }
+
 const backAfter = 10 * time.Second
 
 // Close closes idle connections to the backend.
