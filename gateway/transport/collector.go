@@ -30,7 +30,7 @@ type collector struct {
 	told     bool // ready is closed
 	finished bool // no more frames are added
 	reason   gateway.Reason
-	failed   error // why room.Hold failed, or nil
+	failed   error // the error to answer with, or nil
 }
 
 // room is the memory that all answers of a node share. A *gateway.Budget implements it.
@@ -69,11 +69,11 @@ func (c *collector) Heard() time.Time { return time.Now() }
 func (c *collector) Write(frames [][]byte, _ time.Duration) ([][]byte, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for len(frames) > 0 && !c.finished && c.bytes < answerBytes && c.failed == nil {
+	for len(frames) > 0 && !c.finished && !c.isComplete() && c.failed == nil {
 		c.add(parseNotice(frames[0]))
 		frames = frames[1:]
 	}
-	if !c.told && (c.settled && c.hasNews() || c.bytes >= answerBytes || c.failed != nil) {
+	if !c.told && (c.settled && c.hasNews() || c.isComplete() || c.failed != nil) {
 		c.told = true
 		close(c.ready)
 	}
@@ -85,11 +85,19 @@ func (c *collector) Write(frames [][]byte, _ time.Duration) ([][]byte, error) {
 
 func (c *collector) hasNews() bool { return c.tell || len(c.answer.Messages) > 0 }
 
+func (c *collector) isFull() bool { return c.bytes >= answerBytes }
+
+// isComplete reports whether the answer is full and has a position on each channel, so that
+// the next one can have all that this one leaves out.
+func (c *collector) isComplete() bool { return c.isFull() && c.cursors.complete() }
+
 func (c *collector) add(n notice) {
-	if !c.cursors.note(n) {
+	if c.isFull() && n.kind != joined && n.kind != failed || !c.cursors.note(n) {
 		return
 	}
 	switch n.kind {
+	case failed:
+		c.failed = n.failure()
 	case message:
 		if c.failed = c.room.Hold(c.payer, len(n.body)); c.failed != nil {
 			return
@@ -134,7 +142,7 @@ func (c *collector) finish() ([]byte, error) {
 	switch {
 	case c.failed != nil:
 		return nil, c.failed
-	case c.settled && c.hasNews() || c.bytes >= answerBytes:
+	case c.settled && c.hasNews() || c.isComplete():
 		c.answer.Cursor = string(c.cursors.append(nil))
 		return json.Marshal(c.answer)
 	case ended:

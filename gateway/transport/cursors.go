@@ -152,6 +152,11 @@ func (c *cursors) append(b []byte) []byte {
 	return b
 }
 
+// complete reports whether all positions are known.
+func (c *cursors) complete() bool {
+	return !slices.ContainsFunc(c.places, func(p place) bool { return len(p.at) == 0 })
+}
+
 // note updates the positions from a notice. It returns false if the notice is of a channel
 // that the client did not ask for.
 func (c *cursors) note(n notice) bool {

@@ -21,8 +21,9 @@ import (
 // Without a cursor it answers at once with the current one, and with the most recent
 // messages if the request has ?recent=20. A client with a cursor for each channel sends all
 // of them, in the order of the channels; an empty one means none. On a channel without
-// history, messages between two requests are lost, so such a channel is always among the
-// gaps. CORS decides which pages may send requests.
+// history, messages between two requests are lost, so such a channel is among the gaps of
+// every answer to a request with a cursor, but a 204 says nothing of it. CORS decides which
+// pages may send requests.
 type LongPoll struct {
 	Gateway *gateway.Gateway
 	Native  gateway.Protocol // encodes messages

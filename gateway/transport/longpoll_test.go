@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -266,6 +267,65 @@ func TestLongPoll_Refusals(t *testing.T) {
 		if got.status != want || !strings.HasPrefix(got.body, `{"error":{"code":`) {
 			t.Errorf("%q: %d %s; want %d", query, got.status, got.body, want)
 		}
+	}
+}
+
+// refuser is a backend that refuses to subscribe to a channel, with the code that it is named
+// after.
+type refuser struct{}
+
+func (refuser) Wants(event gateway.HookEvent) bool { return event == gateway.OnSubscribe }
+
+func (refuser) Ask(_ context.Context, q *gateway.Question) error {
+	return &gateway.Error{Code: gateway.Code(q.Channel), Message: "not " + q.Channel + strings.Repeat(" at all", 20)}
+}
+
+func (refuser) Tell(context.Context, []gateway.Notice) error { return nil }
+
+// Whether the client resumes makes no difference.
+func TestLongPoll_RefusedChannelsHaveTheirOwnErrors(t *testing.T) {
+	n := startNode(t, gateway.Config{Rules: historyRules(), Hooks: refuser{}})
+	for code, want := range map[string]int{
+		"rate_limited": http.StatusTooManyRequests, "limit_exceeded": http.StatusTooManyRequests, "forbidden": http.StatusForbidden,
+		"not_found": http.StatusNotFound, "unauthenticated": http.StatusUnauthorized, "unavailable": http.StatusServiceUnavailable,
+	} {
+		first := n.poll("channel=" + code)
+		got := n.poll("channel=" + code + "&cursor=e:1")
+		if got.status != want || got.body != first.body || !strings.Contains(got.body, "not "+code) {
+			t.Errorf("%s: answer %d %s; without a cursor %d %s", code, got.status, got.body, first.status, first.body)
+		}
+	}
+	full := startNode(t, gateway.Config{Rules: historyRules(), Limits: gateway.Limits{Subscriptions: 1}})
+	full.listen("channel=news").expectID()
+	if got := full.poll("channel=sport&cursor=e:1"); got.status != http.StatusTooManyRequests || !strings.Contains(got.body, `"limit_exceeded"`) {
+		t.Errorf("with all subscriptions in use: answer %d %s", got.status, got.body)
+	}
+}
+
+// An answer that is full before the last channel was looked at still has a place on it to
+// continue from.
+func TestLongPoll_AFullAnswerLeavesNoChannelOut(t *testing.T) {
+	n := startNode(t, gateway.Config{Rules: historyRules()})
+	payload := strings.Repeat("x", 60_000)
+	for _, channel := range []string{"a", "b", "c"} {
+		for i := range 5 {
+			n.publish(channel, fmt.Sprintf(`"%s%d %s"`, channel, i, payload))
+		}
+	}
+	var got []string
+	for query := "recent=5"; len(got) < 15; {
+		answer := n.poll("channel=a&channel=b&channel=c&wait=0s&" + query)
+		if len(answer.Messages) == 0 || len(answer.body) > 2*answerBytes {
+			t.Fatalf("after %q: answer %d with %d bytes", got, answer.status, len(answer.body))
+		}
+		for _, data := range answer.data() {
+			got = append(got, data[1:3])
+		}
+		query = "cursor=" + url.QueryEscape(answer.Cursor)
+	}
+	slices.Sort(got)
+	if want := "[a0 a1 a2 a3 a4 b0 b1 b2 b3 b4 c0 c1 c2 c3 c4]"; fmt.Sprint(got) != want {
+		t.Errorf("the messages are %v, want %s", got, want)
 	}
 }
 

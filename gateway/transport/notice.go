@@ -36,6 +36,7 @@ const (
 	lost     noticeKind = 'l' // subscribed; some messages after the client's position are lost
 	gap      noticeKind = 'g' // messages may have been missed
 	caughtUp noticeKind = 'c' // all channels have caught up
+	failed   noticeKind = 'f' // not subscribed; the body is the code of the error, a space and its message
 	remark   noticeKind = ' ' // changes no position
 )
 
@@ -54,6 +55,12 @@ func parseNotice(frame []byte) notice {
 	n.channel, frame = cutCounted(frame[1:])
 	n.position, n.body = cutCounted(frame)
 	return n
+}
+
+// failure returns the error of a failed notice.
+func (n *notice) failure() error {
+	code, message, _ := strings.Cut(string(n.body), " ")
+	return &gateway.Error{Code: gateway.Code(code), Message: message}
 }
 
 // cutCounted splits data after its first part, which is prefixed by its length.
@@ -101,7 +108,10 @@ func (p notices) Encode(event gateway.Event) (gateway.Frame, error) {
 	case gateway.Heartbeat:
 		return noticeOf(remark, "", broker.Position{}, []byte(":\n\n")), nil
 	case gateway.Failure:
-		return gateway.Frame{}, e.Code.Reason().With(e.Message)
+		if p.form != nativeObjects {
+			return gateway.Frame{}, e.Code.Reason().With(e.Message)
+		}
+		return noticeOf(failed, e.Channel, broker.Position{}, []byte(string(e.Code)+" "+e.Message)), nil
 	case gateway.Unsubscribed:
 		return gateway.Frame{}, gateway.Disconnected.With(e.Reason)
 	case gateway.Reconnect:
