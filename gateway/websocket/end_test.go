@@ -150,3 +150,23 @@ func TestUnfinished_OneAddressLeavesRoomForOthers(t *testing.T) {
 		}
 	})
 }
+
+// Pings cost their client nothing, so each pong must not cost the node a write.
+func TestPing_ManyAtOnceAreAnsweredByFewPongs(t *testing.T) {
+	eachEngine(t, func(t *testing.T, start starter) {
+		r := start(t, gateway.Config{}).dialUpgraded()
+		pings := strings.Repeat(masked(final|opPing, ""), 600)
+		r.send(pings + masked(final|opPing, "last") + masked(final|opText, `{"type":"ping"}`) + masked(final|opPing, "after"))
+		var pongs []string
+		for len(pongs) == 0 || pongs[len(pongs)-1] != "after" {
+			first, payload, err := r.readFrame()
+			must(t, err)
+			if first == final|opPong {
+				pongs = append(pongs, string(payload))
+			}
+		}
+		if n := len(pongs); n > 100 || n < 2 || pongs[n-2] != "last" {
+			t.Errorf("%d pongs, at last %q", n, pongs[max(0, n-3):])
+		}
+	})
+}

@@ -263,17 +263,29 @@ func (c *epollConn) endSession(err error) {
 	}
 }
 
-// handle handles the items in data. It keeps an incomplete item for later.
+// handle handles the items in data. It keeps an incomplete item for later. Of several pings
+// in a row it answers only the last one.
 func (c *epollConn) handle(data []byte) {
+	var ping []byte // the payload of the ping to answer; nil if there is none
 	for len(data) > 0 && !c.ended {
 		c.takeReader()
 		one, rest, err := c.reader.next(data)
+		switch {
+		case one.kind == opPing:
+			ping = append(make([]byte, 0, maxControl), one.payload...)
+		case ping != nil && one.kind != opPong:
+			c.pong(ping)
+			ping = nil
+		}
 		if err != nil {
 			c.endSession(err)
 		}
 		c.progress.note(&c.shared.pace, c.session, len(data)-len(rest), c.reader.inMessage())
 		c.handleItem(one)
 		data = rest
+	}
+	if ping != nil {
+		c.pong(ping)
 	}
 	if c.reader != nil && c.reader.idle() {
 		c.reader.letGo()
@@ -292,10 +304,7 @@ func (c *epollConn) handleItem(one item) {
 		if err := c.receive(one); err != nil {
 			c.endSession(err)
 		}
-	case opPing:
-		c.heardFrame()
-		c.pong(one.payload)
-	case opPong:
+	case opPing, opPong:
 		c.heardFrame()
 	case opClose:
 		c.handleClose(one.payload)

@@ -125,6 +125,7 @@ type portableConn struct {
 	ended     error  // the error of next that ended reading
 	broken    error  // the error of conn.Read
 	control   []byte // the part of a control frame that the library has written so far
+	ping      []byte // the payload of the newest ping that is not answered yet; nil if there is none
 }
 
 var _ gateway.Conn = (*portableConn)(nil)
@@ -135,6 +136,7 @@ func (c *portableConn) receive() error {
 	if buffer != nil {
 		defer c.shared.unfinished.put(buffer)
 	}
+	c.answerPing()
 	if err != nil || c.isClosing() {
 		return err
 	}
@@ -317,6 +319,7 @@ func (l library) Read(p []byte) (n int, err error) {
 		return n, nil
 	}
 	if c.broken == nil {
+		c.answerPing()
 		c.session.Rest()
 		c.progress.note(&c.shared.pace, c.session, 0, c.inMessage)
 		n, c.broken = l.Conn.Read(p)
@@ -340,7 +343,7 @@ func (l library) Write(p []byte) (int, error) {
 			break
 		}
 		if c.control[0]&opcodeMask == opPong {
-			c.pong(c.control[2:n])
+			c.ping = append([]byte{}, c.control[2:n]...)
 		}
 		c.control = c.control[n:]
 	}
@@ -348,6 +351,14 @@ func (l library) Write(p []byte) (int, error) {
 		c.control = nil
 	}
 	return len(p), nil
+}
+
+// answerPing answers the newest ping, if it is not answered yet.
+func (c *portableConn) answerPing() {
+	if c.ping != nil {
+		c.pong(c.ping)
+		c.ping = nil
+	}
 }
 
 // Close is called by the library when it stops reading. It only ends the reads: the
