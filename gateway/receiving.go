@@ -1,11 +1,15 @@
 package gateway
 
-import "context"
+import (
+	"context"
+
+	"tidegate/gateway/internal/rates"
+)
 
 // Receive handles one frame of the client, which it does not retain. It returns when the
 // frame's commands are done, except for subscribes and publishes, which continue together
-// with those of the next frames. Receive must not be called concurrently. Its caller must
-// pass an error to End.
+// with those of the next frames. A frame without commands, such as a pong, costs as much as
+// one. Receive must not be called concurrently. Its caller must pass an error to End.
 func (s *Session) Receive(ctx context.Context, frame Frame) (err error) {
 	defer s.gateway.wall.Catch("handle a client's frame", func() { err = Failed })
 	if !s.out.Open() {
@@ -14,6 +18,9 @@ func (s *Session) Receive(ctx context.Context, frame Frame) (err error) {
 	commands, err := s.dialect.protocol.Decode(frame)
 	if err != nil {
 		return err
+	}
+	if len(commands) == 0 && s.spend(rates.Cost{Commands: 1}) != nil {
+		s.hold(ctx)
 	}
 	for _, command := range commands {
 		if !s.out.Open() {

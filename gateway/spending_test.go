@@ -199,28 +199,34 @@ func TestSpending_ABackendIsNotBound(t *testing.T) {
 }
 
 func TestSpending_AFloodIsReadSlowlyAndThenEnds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		n := startNode(t, gateway.Config{Limits: gateway.Limits{CommandsPerSecond: 10}})
-		p := n.connect(gateway.Hello{})
-		began := time.Now()
-		for closed := false; !closed; {
-			select {
-			case p.says <- "ping":
-			case <-p.closed:
-				closed = true
-			}
-		}
-		took := time.Since(began)
-		if took < 10*time.Second || took > 15*time.Second {
-			t.Errorf("the flood went on for %v", took)
-		}
-		if answers := len(p.lines()); answers > 20*15 {
-			t.Errorf("%d answers in %v, with 10 commands a second allowed", answers, took)
-		}
-		if reason := p.expectClosed(); reason.Code != 1008 {
-			t.Errorf("closed with %+v", reason)
-		}
-	})
+	for what, frame := range map[string]string{"commands": "ping", "frames without commands": ""} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := startNode(t, gateway.Config{Limits: gateway.Limits{CommandsPerSecond: 10}})
+				p := n.connect(gateway.Hello{Protocol: batches{}})
+				began := time.Now()
+				frames := 0
+				for closed := false; !closed; {
+					select {
+					case p.says <- frame:
+						frames++
+					case <-p.closed:
+						closed = true
+					}
+				}
+				took := time.Since(began)
+				if took < 10*time.Second || took > 15*time.Second {
+					t.Errorf("the flood went on for %v", took)
+				}
+				if answers := len(p.lines()); frames > 20*15 || answers > 20*15 {
+					t.Errorf("%d frames read and %d answers in %v, with 10 commands a second allowed", frames, answers, took)
+				}
+				if reason := p.expectClosed(); reason.Code != 1008 {
+					t.Errorf("closed with %+v", reason)
+				}
+			})
+		})
+	}
 }
 
 // batches is a protocol whose frames have one command on each line.
