@@ -3,6 +3,9 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"regexp"
@@ -121,6 +124,28 @@ func TestOperators_AreToldWhatIsWrong(t *testing.T) {
 				t.Errorf("exit code %d, printed %q and %q, want %d and %q", code, out, details, test.code, test.want)
 			}
 		})
+	}
+}
+
+// A POST that a redirect turned into a GET would list the bans, and report one that does
+// not exist.
+func TestOperators_AreToldOfARedirectAndOfAnAnswerWithoutABan(t *testing.T) {
+	t.Parallel()
+	api := http.NewServeMux()
+	api.HandleFunc("GET /secure/api/", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{"bans":[]}`) })
+	api.HandleFunc("POST /other/api/", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{"bans":[]}`) })
+	api.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "/secure"+r.URL.Path, http.StatusMovedPermanently)
+	})
+	server := httptest.NewServer(api)
+	defer server.Close()
+	for _, args := range [][]string{{"users", "ban", "mallory"}, {"users", "revoke", "mallory"}, {"users", "lift", "user-1"}, {"nodes"}} {
+		if out, details, code := operate(t, []string{"TIDEGATE_URL=" + server.URL}, args...); code != 1 || out != "" || !strings.Contains(details, "redirects to /secure/api/") {
+			t.Errorf("tidegate %q: exit code %d, printed %q and %q", args, code, out, details)
+		}
+	}
+	if out, details, code := operate(t, []string{"TIDEGATE_URL=" + server.URL + "/other"}, "users", "ban", "mallory"); code != 1 || out != "" {
+		t.Errorf("exit code %d, printed %q and %q", code, out, details)
 	}
 }
 

@@ -57,7 +57,7 @@ func (c *client) ask(ctx context.Context, r request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	response, err := http.DefaultClient.Do(outgoing)
+	response, err := (&http.Client{CheckRedirect: noRedirect}).Do(outgoing)
 	if err != nil {
 		return nil, err
 	}
@@ -66,11 +66,18 @@ func (c *client) ask(ctx context.Context, r request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if to := response.Header.Get("Location"); response.StatusCode/100 == 3 {
+		return nil, fmt.Errorf("%s redirects to %s: give the --url that answers", outgoing.URL.Redacted(), to)
+	}
 	if response.StatusCode >= http.StatusMultipleChoices {
 		return nil, refusal(outgoing.URL.Redacted(), response.Status, answer)
 	}
 	return answer, nil
 }
+
+// noRedirect refuses redirects: Go follows one of a POST or DELETE with a GET, whose answer
+// looks like a success.
+func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 func (c *client) request(ctx context.Context, r request) (*http.Request, error) {
 	if err := config.CheckEnvironment(os.Environ()); err != nil {
@@ -120,15 +127,15 @@ func show[T any](cmd *cobra.Command, c *client, r request, print func(out io.Wri
 	if err != nil {
 		return err
 	}
-	if c.json {
-		_, err = cmd.OutOrStdout().Write(body)
-		return err
-	}
 	var answer T
 	if len(body) > 0 {
 		if err := decode(body, &answer); err != nil {
 			return err
 		}
+	}
+	if c.json {
+		_, err = cmd.OutOrStdout().Write(body)
+		return err
 	}
 	print(cmd.OutOrStdout(), answer)
 	return nil

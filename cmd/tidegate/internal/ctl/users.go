@@ -2,6 +2,7 @@ package ctl
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -94,6 +95,18 @@ func (d *denialRequest) addFlags(cmd *cobra.Command, lasts string) {
 type denial struct {
 	ID, User, Address, Token, Reason, By string
 	Until                                int64
+}
+
+// UnmarshalJSON refuses an answer that is no denial.
+func (d *denial) UnmarshalJSON(body []byte) error {
+	type fields denial
+	if err := json.Unmarshal(body, (*fields)(d)); err != nil {
+		return err
+	}
+	if d.ID == "" {
+		return errors.New("it has no id")
+	}
+	return nil
 }
 
 func printDenial(out io.Writer, d denial) {
