@@ -93,7 +93,7 @@ func (b *board) lost(what part, err error) {
 			b.log.Error("redis link is down", "error", err)
 		}
 		b.receiver.Link(err)
-	case enough && wasWell:
+	case enough && wasWell && !errors.Is(err, context.Canceled):
 		b.log.Error("a part of redis is away: what its channels need is unavailable", "error", err)
 	}
 }

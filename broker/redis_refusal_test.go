@@ -150,3 +150,15 @@ func TestRedis_RefusalOfTheLogin(t *testing.T) {
 		t.Error("NOAUTH is not counted")
 	}
 }
+
+// The links of a node that ends close one after the other. That is not a master that is away.
+func TestRedis_ClusterIsNotAwayAtTheEnd(t *testing.T) {
+	var log logged
+	node := newRedis(t, broker.RedisConfig{URL: brokertest.StartRedisCluster(t).URL(), Log: slog.New(slog.NewTextHandler(&log, nil))})
+	told, stop := brokertest.RunBroker(t, node)
+	told.WaitUp()
+	stop()
+	if log.lines("level=ERROR") > 0 || log.lines("redis link is closed") != 1 {
+		t.Errorf("%d errors are logged, %d times that the link is closed", log.lines("level=ERROR"), log.lines("redis link is closed"))
+	}
+}
