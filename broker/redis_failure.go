@@ -3,7 +3,6 @@ package broker
 import (
 	"errors"
 	"fmt"
-	"net"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -18,12 +17,6 @@ var (
 
 func notPublished(channel string, why error) error {
 	return fmt.Errorf("publish on %q: %w: %w", channel, ErrUnavailable, why)
-}
-
-// isSilence reports whether err says that Redis did not answer in time.
-func isSilence(err error) bool {
-	var late net.Error
-	return errors.Is(err, errNoAnswer) || errors.As(err, &late) && late.Timeout()
 }
 
 // isLost reports whether err comes from the connection rather than from Redis.

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -107,5 +109,36 @@ func TestRedis_HalfAnAnswerAndThenSilence(t *testing.T) {
 			}
 			told.WaitUp()
 		})
+	}
+}
+
+// What is subscribed goes on, but there are no new connections to publish with.
+func TestRedis_RefusesNewConnections(t *testing.T) {
+	brokertest.RequireRedis(t)
+	server := brokertest.StartRedis(t)
+	var refuses atomic.Bool
+	b, told := startNode(t, broker.RedisConfig{
+		URL: server.URL(), Connections: 1,
+		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+			if refuses.Load() {
+				return nil, syscall.ECONNREFUSED
+			}
+			return new(net.Dialer).DialContext(ctx, network, address)
+		},
+	})
+	told.WaitUp()
+	subscribeAll(t, b, []string{"a"})
+	mustDeliver(t, b, told, []string{"a"})
+	refuses.Store(true)
+	server.CLI("CLIENT", "KILL", "TYPE", "normal")
+	if _, err := broker.Publish(t.Context(), b, message("a", "x"), broker.PublishOptions{}); !errors.Is(err, broker.ErrUnavailable) {
+		t.Errorf("Publish: %v", err)
+	}
+	told.WaitDown()
+	refuses.Store(false)
+	told.WaitUp()
+	mustDeliver(t, b, told, []string{"a"})
+	if gaps := told.Gaps(); len(gaps) > 0 {
+		t.Errorf("gaps told: %q", gaps)
 	}
 }

@@ -229,7 +229,7 @@ func (l *lane) unanswered(batch []*publication) []*publication {
 // probe finds out, after a failed publish, whether anything can be published at all, and
 // reports the result to the board, every probeEvery until a publish succeeds. It is needed
 // because a refusal may concern one channel only, and because a Redis that does not answer
-// publishes may still answer everything else. If Redis answers nothing, the link reports
+// publishes, or takes no new connections, may still answer everything else. If Redis answers nothing, the link reports
 // that.
 func (l *lane) probe() {
 	l.publish(Message{Channel: probeChannel}, PublishOptions{HistorySize: 1, HistoryTTL: time.Second}, func(_ Position, err error) {
@@ -241,7 +241,7 @@ func (l *lane) probe() {
 		case errors.Is(err, errNotRunning):
 			return
 		}
-		if refusalKind(err) != "" || isSilence(err) && l.partition.answersAll() {
+		if refusalKind(err) != "" || isLost(err) && l.partition.answersAll() {
 			l.board.lost(part{l.partition, l.does}, err)
 		}
 		time.AfterFunc(probeEvery, l.probe)
@@ -259,7 +259,7 @@ const (
 func (l *lane) noteFailures(batch []*publication) {
 	failed := false
 	for _, p := range batch {
-		if err := p.command.Err(); err != nil && (l.servers.refusals.note(err) || isSilence(err)) {
+		if err := p.command.Err(); err != nil && (l.servers.refusals.note(err) || isLost(err)) {
 			failed = true
 		}
 	}
