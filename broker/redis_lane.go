@@ -36,7 +36,11 @@ type lane struct {
 	timing bool           // the timer is running
 }
 
-const publishMost = 256 // most publications in one pipeline
+// A pipeline ends with these, so that a slow network can carry it within answerTimeout.
+const (
+	publishMost      = 256 // publications
+	publishMostBytes = 1 << 20
+)
 
 func newLane(s *servers, b *board, p *partition, does duty, spare *spares) *lane {
 	return &lane{
@@ -152,7 +156,13 @@ func (l *lane) run(ctx context.Context) {
 func (l *lane) take(batch []*publication) []*publication {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n := min(publishMost, len(l.queue))
+	n, size := 0, 0
+	for n < min(publishMost, len(l.queue)) {
+		if size += l.queue[n].size(); size > publishMostBytes && n > 0 {
+			break
+		}
+		n++
+	}
 	l.sent = append(batch, l.queue[:n]...)
 	l.queue = slices.Delete(l.queue, 0, n)
 	if len(l.queue) > 0 {

@@ -121,6 +121,14 @@ func (p *publication) argument(text []byte) *argument {
 	return a
 }
 
+// size returns the bytes of the arguments that differ between publications.
+func (p *publication) size() (n int) {
+	for i := range p.arguments[:p.said] {
+		n += len(p.arguments[i].text)
+	}
+	return n
+}
+
 // run makes a command of list.
 func (p *publication) run(list []any) {
 	if p.command != nil && len(p.command.Args()) == len(list) {
