@@ -66,14 +66,16 @@ func (w *writer) fill(frames [][]byte) {
 func (w *writer) flush(buf [][]byte) (scratch [][]byte) {
 	defer w.dialect.wall.Catch("write to a session", w.owner().crash)
 	taking := w.out.Take(buf[:0], flushBytes, w.dialect.boxes)
-	left, err := w.write(taking, 0)
+	left, err := w.write(taking.Frames, 0)
 	switch {
 	case err != nil:
 		w.lose(err)
 	case len(left) > 0:
-		w.owner().goOn(func() { w.writeStalled(slices.Clone(left), isPart(left, taking.Frames)) })
+		w.out.Stall()
+		w.owner().goOn(func() { w.writeStalled(taking, slices.Clone(left)) })
 		return nil // left is a part of it
 	default:
+		w.count(taking)
 		w.finishTurn()
 	}
 	clear(taking.Frames)
@@ -81,13 +83,14 @@ func (w *writer) flush(buf [][]byte) (scratch [][]byte) {
 }
 
 // writeStalled writes to a peer that does not keep up, until it does or is given up. left is
-// what has not been written; part says whether its first frame is incomplete.
-func (w *writer) writeStalled(left [][]byte, part partial) {
-	progress := time.Now()
+// what has not been written of taking.
+func (w *writer) writeStalled(taking outbox.Batch, left [][]byte) {
+	progress, part := time.Now(), isPart(left, taking.Frames)
+	taking.Frames = nil // what is written need not be kept
 	for {
 		before := left
 		var err error
-		left, err = w.conn.Write(before, w.out.Patience(stallSlice, time.Now()))
+		left, err = w.write(before, w.out.Patience(stallSlice, time.Now()))
 		part = part.after(before, left)
 		now := time.Now()
 		if err != nil {
@@ -109,39 +112,34 @@ func (w *writer) writeStalled(left [][]byte, part partial) {
 			}
 			continue
 		}
-		taking := w.out.Take(nil, stallBytes, w.dialect.boxes)
-		if len(taking.Frames) == 0 {
+		w.count(taking)
+		if taking = w.out.Take(nil, stallBytes, w.dialect.boxes); len(taking.Frames) == 0 {
 			w.finishTurn()
 			return
 		}
-		w.count(taking)
-		left, part = taking.Frames, whole
+		left, part, taking.Frames = taking.Frames, whole, nil
 	}
 }
 
-// write writes a batch and counts it as delivered.
-func (w *writer) write(b outbox.Batch, wait time.Duration) ([][]byte, error) {
-	if len(b.Frames) == 0 {
+// write writes frames and returns what is left of them.
+func (w *writer) write(frames [][]byte, wait time.Duration) ([][]byte, error) {
+	if len(frames) == 0 {
 		return nil, nil
 	}
-	left, err := w.conn.Write(b.Frames, wait)
+	left, err := w.conn.Write(frames, wait)
 	if err == nil {
-		w.count(b)
-		if len(left) > 0 {
-			w.out.Stall()
-		}
+		w.dialect.metrics.Messages.Bytes.Add(float64(sizeOf(frames) - sizeOf(left)))
 	}
 	return left, err
 }
 
+// count counts a batch that has been written as delivered.
 func (w *writer) count(b outbox.Batch) {
-	metrics := w.dialect.metrics
-	metrics.Messages.Bytes.Add(float64(sizeOf(b.Frames)))
 	if b.Messages > 0 {
 		w.dialect.delivered.Add(float64(b.Messages))
 	}
 	if !b.Sampled.IsZero() {
-		metrics.Messages.DeliverySeconds.Observe(time.Since(b.Sampled).Seconds())
+		w.dialect.metrics.Messages.DeliverySeconds.Observe(time.Since(b.Sampled).Seconds())
 	}
 	b.Written()
 }
