@@ -2,13 +2,18 @@ package gateway
 
 import "time"
 
-// become makes the session act as p. It returns an error if the user has too many sessions
-// or p is denied.
-func (s *Session) become(p *Principal) error {
+// become makes the session act as p, which is derived from what it has acted as. It returns an
+// error if the user has too many sessions or p is denied.
+func (s *Session) become(p, was *Principal) error {
 	if err := s.gateway.sessions.identify(s, p.User, s.gateway.limits.SessionsPerUser); err != nil {
 		return err
 	}
 	s.mu.Lock()
+	if end := s.principal.Expires; p.Expires.Equal(was.Expires) && !end.Equal(p.Expires) {
+		changed := *p
+		changed.Expires = end // said by the backend while p was derived, see expireAt
+		p = s.gateway.keep(changed)
+	}
 	s.principal = p
 	s.stopPending()
 	s.mu.Unlock()

@@ -152,11 +152,12 @@ func (s *Session) askHistory(ctx context.Context, c History) error {
 }
 
 func (s *Session) authenticate(ctx context.Context, c Auth) error {
+	was := s.who()
 	p, told, err := s.signIn(ctx, c)
 	if err != nil {
 		return err
 	}
-	g := greeting{session: s, id: c.ID, as: p, told: told}
+	g := greeting{session: s, id: c.ID, as: p, was: was, told: told}
 	if s.welcomed {
 		err = g.again(ctx)
 	} else {

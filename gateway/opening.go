@@ -85,6 +85,7 @@ func (s *Session) begin(ctx context.Context, hello Hello) (err error) {
 			return err
 		}
 	}
+	was := s.who()
 	p, told, err := s.introduce(ctx, hello)
 	if err != nil {
 		return err
@@ -95,13 +96,13 @@ func (s *Session) begin(ctx context.Context, hello Hello) (err error) {
 		}
 	}
 	if hello.AuthFirst {
-		if err := s.become(s.gateway.keep(p)); err != nil {
+		if err := s.become(s.gateway.keep(p), was); err != nil {
 			return err
 		}
 		s.awaitAuth()
 		return s.performAll(ctx, hello.Commands)
 	}
-	g := greeting{session: s, as: s.gateway.keep(p), told: told, cursors: hello.Cursors}
+	g := greeting{session: s, as: s.gateway.keep(p), was: was, told: told, cursors: hello.Cursors}
 	if err := g.first(ctx); err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -143,4 +144,23 @@ func TestUsers_SessionsEndWhenTheBackendSays(t *testing.T) {
 	}
 	never.send("ping")
 	never.expect("pong")
+}
+
+// While the backend is asked about an Auth without a token, it may say when the session ends.
+func TestUsers_AnEndThatTheBackendSaysOutlastsASignInWithoutAToken(t *testing.T) {
+	soon, later := time.Now().Add(time.Minute), time.Now().Add(time.Hour)
+	var on *member
+	signIn := atomic.Bool{}
+	n := startCluster(t, 1, gateway.Config{Hooks: newOffice(func(q *gateway.Question) error {
+		if q.Event == gateway.OnConnect && signIn.Load() {
+			expectReached(t, 1)(on.Users.Expire(t.Context(), gateway.Whose{User: "alice"}, later))
+		}
+		return nil
+	})})
+	on = n[0]
+	p := on.connect(gateway.Hello{Protocol: words{"exact"}, Principal: gateway.Principal{User: "alice", Expires: soon}})
+	p.expect(fmt.Sprintf("welcome alice key= expires=%d", soon.Unix()))
+	signIn.Store(true)
+	p.send("auth")
+	p.expect(fmt.Sprintf("welcome alice key= expires=%d", later.Unix()))
 }

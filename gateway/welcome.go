@@ -15,6 +15,7 @@ type greeting struct {
 	session *Session
 	id      ID                // of the Auth that it answers
 	as      *Principal        // the principal that the session acts as from now on
+	was     *Principal        // what as is derived from
 	told    json.RawMessage   // the backend's data for the client
 	cursors map[string]string // the client's cursors, by channel
 	joined  []Subscribed      // events about the channels, for the client
@@ -26,7 +27,7 @@ type greeting struct {
 func (g *greeting) first(ctx context.Context) error {
 	s := g.session
 	s.out.Hold()
-	err := s.become(g.as)
+	err := s.become(g.as, g.was)
 	if err == nil {
 		err = g.join(ctx)
 	}
@@ -51,7 +52,7 @@ func (g *greeting) first(ctx context.Context) error {
 // before the Welcome, so that the client receives everything published after the Welcome.
 func (g *greeting) again(ctx context.Context) error {
 	s := g.session
-	if err := s.become(g.as); err != nil {
+	if err := s.become(g.as, g.was); err != nil {
 		return err
 	}
 	s.out.Hold()
