@@ -23,8 +23,9 @@ type Pump struct {
 	control *http.ResponseController
 	framing framing
 	wake    chan struct{} // capacity 1; wakes Run
+	began   time.Time
 
-	written atomic.Int64 // when a write last succeeded, in Unix nanoseconds
+	written atomic.Int64 // when a write last succeeded, in nanoseconds since began
 
 	// Guarded by mu.
 	mu      sync.Mutex
@@ -62,8 +63,7 @@ func NewPump(w http.ResponseWriter, end func(gateway.Reason) []byte) *Pump {
 }
 
 func (p *Pump) init(w http.ResponseWriter, f framing) {
-	p.writer, p.control, p.framing, p.wake = w, http.NewResponseController(w), f, make(chan struct{}, 1)
-	p.noteWritten()
+	p.writer, p.control, p.framing, p.wake, p.began = w, http.NewResponseController(w), f, make(chan struct{}, 1), time.Now()
 }
 
 // asFramed is the framing that writes frames unchanged.
@@ -78,9 +78,7 @@ func (last asFramed) end(waiting []byte, reason gateway.Reason) []byte {
 
 // Heard returns when a write to the client last succeeded. The client gives no other sign of
 // life.
-func (p *Pump) Heard() time.Time { return time.Unix(0, p.written.Load()) }
-
-func (p *Pump) noteWritten() { p.written.Store(time.Now().UnixNano()) }
+func (p *Pump) Heard() time.Time { return p.began.Add(time.Duration(p.written.Load())) }
 
 // Write buffers frames for Run. If the buffer is full, it waits for room, at most for wait.
 // It returns the frames that it has not taken.
@@ -212,7 +210,7 @@ func (p *Pump) flush(b []byte) error {
 }
 
 func (p *Pump) wrote(n int) {
-	p.noteWritten()
+	p.written.Store(int64(time.Since(p.began)))
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.held -= n

@@ -116,6 +116,15 @@ func TestPump_HoldsAFewBytesAndLosesNone(t *testing.T) {
 }
 
 // Nothing may follow an incomplete frame, or the client would take it for a complete event.
+// A time with a monotonic part is not moved by a step of the clock, which would otherwise
+// pass for a silence and end all sessions at once.
+func TestPump_WhenItWasHeardDoesNotDependOnTheClock(t *testing.T) {
+	p := NewPump(newDeafClient(), nil)
+	if heard := p.Heard(); heard == heard.Round(0) || time.Since(heard) > time.Minute {
+		t.Errorf("heard %v: want a time of now with a monotonic part", heard)
+	}
+}
+
 func TestPump_NothingFollowsHalfAFrame(t *testing.T) {
 	client := newDeafClient()
 	close(client.reads)
