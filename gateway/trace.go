@@ -108,13 +108,15 @@ func (g *Gateway) Trace(ctx context.Context, p *Principal, c Publish, q TraceQue
 func (n *Nodes) followTrace(ctx context.Context, e errand, wait time.Duration) ([]NodeTrace, error) {
 	for deadline := time.Now().Add(wait); ; {
 		var nodes []NodeTrace
-		if err := askAll(ctx, n, readTrace, e, func(of NodeTrace) { nodes = append(nodes, of) }); err != nil {
-			return nil, err
+		asking, letGo := context.WithCancel(ctx)
+		err := askAll(asking, n, readTrace, e, func(of NodeTrace) { nodes = append(nodes, of) })
+		if err == nil && slices.ContainsFunc(nodes, NodeTrace.unsettled) && time.Now().Before(deadline) && pause.For(ctx, tracePause) {
+			letGo()
+			continue
 		}
-		if !slices.ContainsFunc(nodes, NodeTrace.unsettled) || !time.Now().Before(deadline) || !pause.For(ctx, tracePause) {
-			slices.SortFunc(nodes, func(a, b NodeTrace) int { return strings.Compare(a.Node, b.Node) })
-			return nodes, nil
-		}
+		context.AfterFunc(ctx, letGo) // the caller needs the last answers
+		slices.SortFunc(nodes, func(a, b NodeTrace) int { return strings.Compare(a.Node, b.Node) })
+		return nodes, err
 	}
 }
 

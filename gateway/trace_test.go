@@ -143,3 +143,22 @@ func TestTrace_IsOverWhenItIsTold(t *testing.T) {
 		}
 	}
 }
+
+// A trace asks again and again, and holds one answer at a time.
+func TestTrace_HoldsNoAnswerForLongerThanItNeedsIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := startNode(t, gateway.Config{Limits: gateway.Limits{InboundBytes: 16 << 10}})
+		for range 50 {
+			p := n.connectAs("alice", "a")
+			resume := p.stall()
+			defer resume()
+		}
+		n.publish("a", "stalls")
+		synctest.Wait()
+		got, err := n.Trace(t.Context(), &shop, hello("a"), gateway.TraceQuestion{User: "alice", Wait: 3 * time.Second})
+		must(t, err)
+		if waiting := got.Nodes[0].Waiting; waiting != 50 {
+			t.Errorf("it waits for %d sessions, want 50", waiting)
+		}
+	})
+}
