@@ -70,6 +70,26 @@ func TestRecent_IsNoMoreThanTheHistoryKeeps(t *testing.T) {
 	})
 }
 
+// The node buffers what it reads for a client, too, which is older than the read.
+func TestRecent_IsNoOlderThanTheHistoryKeepsHoweverLateItWasRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rule := rules.Rule{Match: "kept:*", Subscribe: rules.Anyone, HistorySize: 9, HistoryTTL: 20 * time.Second}
+		n := startNode(t, gateway.Config{Rules: rules.List{rule}})
+		n.publish("kept:a", "1")
+		n.publish("kept:a", "2")
+		for _, want := range []string{"after=0 1 2", "after=2", "after=2"} {
+			time.Sleep(19 * time.Second)
+			p := n.connect(gateway.Hello{Protocol: words{"exact"}})
+			p.send("subrecent kept:a 100")
+			p.expect("subscribed kept:a")
+			synctest.Wait()
+			if got := said(p, "kept:a"); got != want {
+				t.Errorf("%s, want %s", got, want)
+			}
+		}
+	})
+}
+
 // said returns where the channel begins according to the reply, and the messages.
 func said(p *peer, channel string) string {
 	begin, _ := strings.CutPrefix(p.expect("subscribed "+channel), "subscribed "+channel+" ")

@@ -94,7 +94,7 @@ func (t *Timeline) Step(r *Reader, now time.Time) Step {
 // back returns the position before the recent messages that r wants.
 func (t *Timeline) back(r *Reader, now time.Time) broker.Position {
 	if r.ttl > 0 && t.tail.age(now) >= r.ttl {
-		return t.at
+		t.tail.clear(t.store) // only the history can tell what it still has
 	}
 	return broker.Position{Epoch: t.at.Epoch, Offset: t.at.Offset - min(uint64(r.recent), t.at.Offset)}
 }

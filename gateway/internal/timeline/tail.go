@@ -90,13 +90,18 @@ func entriesOf(messages []broker.Message) (entries []*Entry, weight int) {
 	return entries, weight
 }
 
-// age returns the time since the newest entry came; 0 if there is no entry.
+// age returns the age of the newest entry; 0 if there is no entry. An entry that was read
+// from the history is older than the read: see its Time, by the clock of another node.
 func (t *tail) age(now time.Time) time.Duration {
 	if len(t.entries) == 0 {
 		return 0
 	}
 	newest := t.entries[len(t.entries)-1]
-	return tailAge - time.Duration(newest.until-now.UnixNano())
+	age := tailAge - time.Duration(newest.until-now.UnixNano())
+	if published := newest.Message.Time; !published.IsZero() {
+		age = max(age, now.Sub(published))
+	}
+	return age
 }
 
 // begin returns the offset of the first entry, given that the tail ends at offset end.
