@@ -48,9 +48,9 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer release()
 	method := r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]
-	answer := (&call{a.Gateway, &p}).do(r.Context(), method, body)
-	if answer.internal != nil && a.Log != nil {
-		a.Log.Error("API request failed", "method", method, "error", answer.internal)
+	answer := (&call{Gateway: a.Gateway, by: &p}).do(r.Context(), method, body)
+	if err := answer.cause; err != nil && gateway.ErrorOf(err).Code == gateway.Internal && a.Log != nil {
+		a.Log.Error("API request failed", "method", method, "error", err)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = w.Write(append(answer.encode(method == "batch"), '\n')) // the backend may have disconnected

@@ -3,11 +3,13 @@ package centrifuge_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"tidegate/broker"
@@ -35,14 +37,14 @@ func (k keys) Authenticate(ctx context.Context, token string) (gateway.Principal
 func startAPI(t *testing.T) (g *gateway.Gateway, post func(method, body, key string) (int, string)) {
 	t.Helper()
 	memory := broker.NewMemory()
-	return startAPIReading(t, memory, memory)
+	return startAPIOn(t, memory, memory, memory)
 }
 
-// startAPIReading is like startAPI, with the given history of memory.
-func startAPIReading(t *testing.T, memory *broker.Memory, history broker.History) (g *gateway.Gateway, post func(method, body, key string) (int, string)) {
+// startAPIOn is like startAPI, with the given brokers.
+func startAPIOn(t *testing.T, b broker.Broker, history broker.History, presence broker.Presence) (g *gateway.Gateway, post func(method, body, key string) (int, string)) {
 	t.Helper()
 	g, err := gateway.New(gateway.Config{
-		Broker: memory, History: history, Presence: memory, Auth: keys{}, Node: "one", Version: "1.2",
+		Broker: b, History: history, Presence: presence, Auth: keys{}, Node: "one", Version: "1.2",
 		Rules: rules.List{{Match: "plain"}, {Match: "lobby", Presence: true, JoinLeave: true}, {Match: "*", HistorySize: 10, Presence: true}},
 	})
 	must(t, err)
@@ -180,7 +182,7 @@ func (l *lender) Latest(ctx context.Context, channel string, most broker.Most) (
 func TestAPI_HistoryInReverseLeavesThePageAsItIs(t *testing.T) {
 	memory := broker.NewMemory()
 	l := &lender{Memory: memory}
-	_, post := startAPIReading(t, memory, l)
+	_, post := startAPIOn(t, memory, l, memory)
 	for _, data := range []string{"1", "2", "3"} {
 		post("publish", `{"channel":"chat","data":`+data+`}`, "secret")
 	}
@@ -191,6 +193,39 @@ func TestAPI_HistoryInReverseLeavesThePageAsItIs(t *testing.T) {
 	for i, m := range l.lent.Messages {
 		if m.Position.Offset != uint64(i+1) {
 			t.Errorf("message %d of the page has become %v", i, m.Position)
+		}
+	}
+}
+
+// silent is a broker that confirms nothing.
+type silent struct {
+	*broker.Memory
+	asked atomic.Int64
+}
+
+func (s *silent) Publish(_ broker.Message, _ broker.PublishOptions, done func(broker.Position, error)) {
+	s.asked.Add(1)
+	done(broker.Position{}, fmt.Errorf("silence: %w", broker.ErrUnavailable))
+}
+
+// Each publish takes a second if Redis is a black hole.
+func TestAPI_StopsWhenTheBrokerIsAway(t *testing.T) {
+	const publish, failed = `{"publish":{"channel":"a","data":1}}`, `{"error":{"code":`
+	for body, want := range map[string]int{
+		`{"channels":["a","b","c"],"data":1}`: 3,
+		`{"commands":[` + publish + `,` + publish + `,{"broadcast":{"channels":["a"],"data":1}},` + publish + `]}`: 4,
+		`{"commands":[{"broadcast":{"channels":["a","b"],"data":1}},` + publish + `,{"history":{"channel":"a"}}]}`: 4,
+	} {
+		b := &silent{Memory: broker.NewMemory()}
+		_, post := startAPIOn(t, b, b.Memory, b.Memory)
+		method := "batch"
+		if strings.Contains(body[:12], "channels") {
+			method = "broadcast"
+		}
+		before := b.asked.Load()
+		status, answer := post(method, body, "secret")
+		if status != 200 || strings.Count(answer, failed) != want || b.asked.Load() != before+1 {
+			t.Errorf("%s %s: %d %s; %d publishes were tried, want 1", method, body, status, answer, b.asked.Load()-before)
 		}
 	}
 }

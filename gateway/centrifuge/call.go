@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"time"
 
@@ -15,7 +16,21 @@ import (
 // call executes the methods of one request from a backend.
 type call struct {
 	*gateway.Gateway
-	by *gateway.Principal
+	by   *gateway.Principal
+	away error // why a part was not confirmed by the broker, or nil
+}
+
+// part does one of many parts of a request. Once the broker has not confirmed one, or the
+// caller has gone, the rest fail without being tried: each might take a second.
+func (c *call) part(ctx context.Context, do func() outcome) outcome {
+	if err := cmp.Or(c.away, ctx.Err()); err != nil {
+		return done(nil, err)
+	}
+	o := do()
+	if errors.Is(o.cause, broker.ErrUnavailable) {
+		c.away = o.cause
+	}
+	return o
 }
 
 func read[T any](ctx context.Context, body []byte, do func(context.Context, T) outcome) outcome {
@@ -105,7 +120,8 @@ func (c *call) broadcast(ctx context.Context, args struct {
 	}
 	responses := make([]map[string]any, len(args.Channels))
 	for i, channel := range args.Channels {
-		responses[i] = c.publishOn(ctx, channel, &args.publication).reply("result")
+		published := c.part(ctx, func() outcome { return c.publishOn(ctx, channel, &args.publication) })
+		responses[i] = published.reply("result")
 	}
 	return done(map[string]any{"responses": responses}, nil)
 }

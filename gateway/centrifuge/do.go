@@ -59,7 +59,7 @@ func (c *call) one(ctx context.Context, command map[string]json.RawMessage) map[
 		if len(command) > 1 || method == "batch" || bytes.Equal(body, []byte("null")) {
 			break
 		}
-		return c.do(ctx, method, body).reply(method)
+		return c.part(ctx, func() outcome { return c.do(ctx, method, body) }).reply(method)
 	}
 	return failed(errBadRequest, "a command names one method").reply("")
 }

@@ -9,9 +9,9 @@ import (
 
 // outcome is what a method returns: a result, which must be encodable as JSON, or an error.
 type outcome struct {
-	result   any
-	err      *wire.Error
-	internal error // for the log
+	result any
+	err    *wire.Error
+	cause  error // the gateway's error behind err, or nil
 }
 
 func done(result any, err error) outcome {
@@ -24,11 +24,7 @@ func done(result any, err error) outcome {
 // refused returns the error in the form for the given kind of request.
 func refused(of request, err error) outcome {
 	e := gateway.ErrorOf(err)
-	o := outcome{err: errorOf(of, e.Code, e.Message)}
-	if e.Code == gateway.Internal {
-		o.internal = err
-	}
-	return o
+	return outcome{err: errorOf(of, e.Code, e.Message), cause: err}
 }
 
 func failed(code uint32, message string) outcome {
