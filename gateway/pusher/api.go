@@ -3,12 +3,10 @@ package pusher
 import (
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 
 	"tidegate/gateway"
-	"tidegate/gateway/internal/rates"
 	"tidegate/gateway/transport"
 )
 
@@ -62,34 +60,6 @@ func refuse(status int, format string, args ...any) error {
 // maxRequest is how many bytes a body may have in addition to the escaped data of its
 // events, mostly for the names of channels.
 const maxRequest = 64 << 10
-
-// readBody reads the body of a request, at most most bytes. The payer's budget holds the
-// capacity of the result; the caller must let go of it.
-func readBody(g *gateway.Gateway, payer *rates.Bucket, w http.ResponseWriter, r *http.Request, most int) ([]byte, error) {
-	tooLarge := refuse(http.StatusRequestEntityTooLarge, "the request has more than %d bytes", most)
-	size := most
-	if r.ContentLength >= 0 {
-		size = int(min(r.ContentLength, int64(most)+1))
-	}
-	if size > most {
-		return nil, tooLarge
-	}
-	if err := g.Budget.Hold(payer, size); err != nil {
-		return nil, err
-	}
-	body := make([]byte, 0, size)
-	n, err := io.ReadFull(http.MaxBytesReader(w, r.Body, int64(most)), body[:size])
-	switch {
-	case err == nil || r.ContentLength < 0 && (err == io.EOF || err == io.ErrUnexpectedEOF):
-		return body[:n], nil
-	case errors.As(err, new(*http.MaxBytesError)):
-		err = tooLarge
-	default:
-		err = refuse(http.StatusBadRequest, "the body broke off, or took too long")
-	}
-	g.Budget.LetGo(payer, size)
-	return nil, err
-}
 
 func refusalOf(err error) *refusal {
 	var known *refusal

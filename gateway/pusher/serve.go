@@ -67,11 +67,11 @@ func (api *API) serve(w http.ResponseWriter, r *http.Request, serve endpoint) (a
 		return nil, refuse(http.StatusForbidden, "the app is disabled")
 	}
 	payer := api.gateway.Budget.Payer(&gateway.Principal{Key: by.ID}, r.RemoteAddr)
-	body, err := readBody(api.gateway, payer, w, r, maxRequest+mostBatch*2*by.eventBytes())
+	body, release, err := transport.ReadBody(api.gateway.Budget, payer, w, r, maxRequest+mostBatch*2*by.eventBytes())
 	if err != nil {
 		return nil, err
 	}
-	defer api.gateway.Budget.LetGo(payer, cap(body))
+	defer release()
 	if wrong := checkBody(body, query); wrong != "" {
 		return nil, refuse(http.StatusUnauthorized, "%s", wrong)
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"tidegate/gateway"
+	"tidegate/gateway/transport"
 )
 
 // send passes a client's events to the session's home, and answers once the home has queued
@@ -33,11 +34,11 @@ func (x *XHR) say(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	payer := x.gateway.Budget.Payer(&gateway.Principal{}, r.RemoteAddr)
-	said, err := readBody(x.gateway, payer, w, r, sentBytes(x.gateway))
+	said, release, err := transport.ReadBody(x.gateway.Budget, payer, w, r, sentBytes(x.gateway))
 	if err != nil {
 		return err
 	}
-	defer x.gateway.Budget.LetGo(payer, cap(said))
+	defer release()
 	err = x.gateway.Nodes.Tell(r.Context(), home, topicSay, sayWord{id, keyOf(r), numberOf(r), said})
 	if is(err, gateway.NotFound) {
 		x.noteHome(id, "")

@@ -192,6 +192,13 @@ func TestXHR_SendIsBounded(t *testing.T) {
 		}
 	}
 	stream.hears("list of strings")
+	chunked := struct{ io.Reader }{strings.NewReader("[]" + strings.Repeat(" ", sentBytes(n.Gateway)))} // the part that may be read is a good body
+	response, err := http.Post(n.server.URL+"/pusher/app/"+xhr(shop.Key, "alice", "xhr_send"), "", chunked)
+	must(t, err)
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusRequestEntityTooLarge {
+		t.Errorf("a body of unknown length that is too large: %d", response.StatusCode)
+	}
 }
 
 // What waits for a client that does not poll is bounded in size and time.
