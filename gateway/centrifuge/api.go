@@ -86,7 +86,7 @@ func keyOf(r *http.Request) string {
 const maxBody = 8 << 20 // bytes, unless two messages of the largest size take more
 
 func (a *API) readBody(p *gateway.Principal, w http.ResponseWriter, r *http.Request) (body []byte, release func(), err error) {
-	body, release, err = readBody(a.Gateway, a.Gateway.Budget.Payer(p, r.RemoteAddr), w, r, max(maxBody, 2*a.Gateway.Limits().MessageBytes))
+	body, release, err = transport.ReadBody(a.Gateway.Budget, a.Gateway.Budget.Payer(p, r.RemoteAddr), w, r, max(maxBody, 2*a.Gateway.Limits().MessageBytes))
 	why := ""
 	switch {
 	case err != nil:

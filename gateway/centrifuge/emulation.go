@@ -29,8 +29,13 @@ type emulation struct{ gateway *gateway.Gateway }
 
 // ServeHTTP serves one request.
 func (e *emulation) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if err := e.gateway.Users.Spend(r.RemoteAddr); err != nil {
+		transport.LeaveUnread(w, r)
+		transport.Refuse(w, err)
+		return
+	}
 	payer := e.gateway.Budget.Payer(&gateway.Principal{}, r.RemoteAddr)
-	body, release, err := readBody(e.gateway, payer, w, r, 2*mostSaid(e.gateway)) // twice, because the data is escaped once more
+	body, release, err := transport.ReadBody(e.gateway.Budget, payer, w, r, 2*mostSaid(e.gateway)) // twice, because the data is escaped once more
 	if err == nil {
 		err = e.pass(r, body)
 		release()
@@ -53,11 +58,11 @@ func (e *emulation) pass(r *http.Request, body []byte) error {
 		return &gateway.Error{Code: gateway.BadRequest, Message: "session and node are missing: give those of the connect reply"}
 	}
 	if len(request.Data) > mostSaid(e.gateway) {
-		return tooLarge
+		return &gateway.Error{Code: gateway.TooLarge, Message: "the data is larger than allowed"}
 	}
 	id, key := cutSession(request.Session)
 	frame := gateway.Frame{Data: request.Data, Binary: binary}
-	return e.gateway.Users.SendTo(r.Context(), r.RemoteAddr, request.Node, id, key, frame)
+	return e.gateway.Users.SendTo(r.Context(), "", request.Node, id, key, frame)
 }
 
 func readEmulation(body []byte, binary bool, request *wire.EmulationRequest) error {

@@ -30,14 +30,8 @@ type stream struct {
 
 // ServeHTTP serves one stream and returns when it has ended.
 func (s *stream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	said, release, err := s.read(w, r)
-	if err != nil {
-		transport.Refuse(w, err)
-		return
-	}
 	p := s.protocolOf(r)
-	session, err := s.open(r, p, said)
-	release()
+	session, err := s.admit(w, r, p)
 	if err != nil {
 		transport.Refuse(w, err)
 		return
@@ -48,11 +42,32 @@ func (s *stream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	session.End(pump.Run(r.Context()))
 }
 
+// admit returns the client's session, or one that tells it why the gateway refuses. It reads
+// the body only if the address may send requests. An error means that the request is wrong.
+func (s *stream) admit(w http.ResponseWriter, r *http.Request, p Protocol) (*gateway.Session, error) {
+	if err := s.gateway.Users.Spend(r.RemoteAddr); err != nil {
+		transport.LeaveUnread(w, r)
+		return s.gateway.Refuse(s.hello(r, p), err), nil
+	}
+	said, release, err := s.read(w, r)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	return s.open(r, p, said)
+}
+
+func (s *stream) hello(r *http.Request, p Protocol) gateway.Hello {
+	h := hello(p)
+	h.Transport, h.Remote = s.name(), r.RemoteAddr
+	return h
+}
+
 // read returns the client's first commands.
 func (s *stream) read(w http.ResponseWriter, r *http.Request) (said []byte, release func(), err error) {
 	if r.Method == http.MethodPost {
 		payer := s.gateway.Budget.Payer(&gateway.Principal{}, r.RemoteAddr) // the user is not known yet: the token is in the body
-		return readBody(s.gateway, payer, w, r, mostSaid(s.gateway))
+		return transport.ReadBody(s.gateway.Budget, payer, w, r, mostSaid(s.gateway))
 	}
 	said = []byte(r.URL.Query().Get(connectParameter))
 	if len(said) == 0 && !s.oneWay {
@@ -98,8 +113,7 @@ func (p Protocol) contentType() string {
 // open opens the session and passes it the first commands. If the gateway refuses, open
 // returns a session that tells the client why, and no error.
 func (s *stream) open(r *http.Request, p Protocol, said []byte) (session *gateway.Session, err error) {
-	h := hello(p)
-	h.Transport, h.Remote = s.name(), r.RemoteAddr
+	h := s.hello(r, p)
 	if s.oneWay {
 		if h.Commands, err = p.Decode(gateway.Frame{Data: said}); err != nil {
 			return nil, &gateway.Error{Code: gateway.BadRequest, Message: err.Error()}

@@ -6,11 +6,18 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/coder/websocket"
+
+	"tidegate/broker"
+	"tidegate/gateway"
+	"tidegate/gateway/centrifuge"
+	"tidegate/gateway/gatewaytest"
+	"tidegate/gateway/rules"
 )
 
 // stream is a client that receives the body of a response.
@@ -207,6 +214,40 @@ func TestStream_RefusesWhatItCannotRead(t *testing.T) {
 		s := listen(t, attempt.method, nodes[0].url+"/connection/"+attempt.path, attempt.body)
 		if s.response.StatusCode != attempt.want {
 			t.Errorf("%s: %s, want %d", about, s.response.Status, attempt.want)
+		}
+	}
+}
+
+// unread is a body that must not be read.
+type unread struct{ t *testing.T }
+
+func (u unread) Read([]byte) (int, error) {
+	u.t.Error("the body was read")
+	return 0, io.EOF
+}
+
+// A client that may send nothing cannot make the node read, either.
+func TestStream_ABodyIsNotReadForAnAddressThatMustWait(t *testing.T) {
+	memory := broker.NewMemory()
+	g, err := gateway.New(gateway.Config{
+		Broker: memory, History: memory, Rules: rules.Development(), Limits: gateway.Limits{CommandsPerSecondPerIP: 1},
+	})
+	must(t, err)
+	gatewaytest.Run(t, g, func() {})
+	for about, c := range map[string]struct {
+		handler http.Handler
+		status  int
+		says    string
+	}{
+		"emulation": {centrifuge.NewEmulation(g), http.StatusTooManyRequests, "rate_limited"},
+		"a stream":  {centrifuge.NewStream(g, centrifuge.Lines, false), http.StatusOK, `{"push":{"disconnect":{"code":`},
+	} {
+		request := httptest.NewRequest(http.MethodPost, "/", unread{t})
+		_ = g.Users.Spend(request.RemoteAddr) // all that the address may
+		w := httptest.NewRecorder()
+		c.handler.ServeHTTP(w, request)
+		if w.Code != c.status || !strings.Contains(w.Body.String(), c.says) {
+			t.Errorf("%s: %d %s", about, w.Code, w.Body)
 		}
 	}
 }
