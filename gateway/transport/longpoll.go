@@ -48,7 +48,7 @@ func (l *LongPoll) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	from := subscriber{l.Gateway, l.Native, "longpoll"}
 	at, err := from.placesOf(r, "")
 	if err != nil {
-		Refuse(w, err)
+		refusePlaces(w, err)
 		return
 	}
 	session, err := from.open(r, at, nativeObjects)

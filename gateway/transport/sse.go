@@ -36,7 +36,7 @@ func (s *SSE) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	from := subscriber{s.Gateway, s.Native, "sse"}
 	at, err := from.placesOf(r, r.Header.Get("Last-Event-ID"))
 	if err != nil {
-		Refuse(w, err)
+		refusePlaces(w, err)
 		return
 	}
 	session, err := from.open(r, at, formOf(r, len(at.places)))

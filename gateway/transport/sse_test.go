@@ -293,7 +293,7 @@ func TestSSE_Refusals(t *testing.T) {
 		"channel=a&cursor=nonsense":             http.StatusBadRequest,
 		"channel=a&cursor=k1:x":                 http.StatusBadRequest,
 		"channel=a&channel=b&cursor=k1:1":       http.StatusBadRequest,
-		"channel=a&channel=b&channel=c":         http.StatusTooManyRequests,
+		"channel=a&channel=b&channel=c":         http.StatusRequestURITooLong,
 		"channel=@alice":                        http.StatusUnauthorized,
 		"channel=@alice&access_token=bob":       http.StatusForbidden,
 		"channel=a&access_token=bad":            http.StatusUnauthorized,

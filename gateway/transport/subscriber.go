@@ -38,6 +38,16 @@ func (s subscriber) placesOf(r *http.Request, cursor string) (cursors, error) {
 	return at, err
 }
 
+// refusePlaces answers a request for places. The status tells too many channels, which stay
+// too many, from a limit that passes.
+func refusePlaces(w http.ResponseWriter, err error) {
+	if gateway.ErrorOf(err).Code == gateway.LimitExceeded {
+		RefuseAs(w, http.StatusRequestURITooLong, err)
+		return
+	}
+	Refuse(w, err)
+}
+
 // RecentOf returns how many recent messages a request asks for: ?recent=20.
 func RecentOf(r *http.Request) (int, error) {
 	text := r.URL.Query().Get("recent")

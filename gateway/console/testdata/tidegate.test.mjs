@@ -507,6 +507,78 @@ test("over HTTP a channel that is left and subscribed again is on it once", asyn
   assert.equal(http.of("/events")[0].searchParams.get("cursor"), "e:1");
 });
 
+const refused = (status, code) => Response.json({ error: { code, message: code } }, { status });
+
+test("over HTTP a limit on sessions passes, and its own stream makes room", async () => {
+  for (const [transport, path] of [["sse", "/events"], ["longpoll", "/poll"]]) {
+    let sessions = 0; // of which there may be one
+    const held = (answer) => (query, times, { signal }) => {
+      if (sessions > 0) return refused(429, "limit_exceeded");
+      sessions++;
+      signal.addEventListener("abort", () => sessions--);
+      return answer(query);
+    };
+    const receive = held(() => path === "/poll" ? never() : stream(": hello\n\n"));
+    const http = new FakeHTTP({
+      "/poll": (query, ...more) => query.has("cursor") && query.get("wait") !== "0s" ? receive(query, ...more)
+        : sessions > 0 ? refused(429, "limit_exceeded") : page("e:1"),
+      "/events": receive,
+    });
+    const tide = client({ transports: [transport], fetch: http.fetch });
+    const got = [];
+    const note = (name) => {
+      const one = tide.subscribe(name);
+      one.on("subscribed", () => got.push(name));
+      one.on("error", ({ code }) => got.push(code));
+    };
+    note("a");
+    await until(() => sessions === 1);
+    note("b");
+    await until(() => got.length > 1);
+    assert.deepEqual(got, ["a", "b"]);
+    await until(() => sessions === 1 && http.of(path).some(({ searchParams }) => searchParams.getAll("channel").join() === "a,b"));
+    assert.equal(tide.status.reconnects, 0);
+    tide.close();
+  }
+});
+
+test("over HTTP a token that has expired is renewed, whatever meets it first", async () => {
+  for (const use of [(tide) => new Promise((done) => tide.subscribe("b").on("subscribed", done)), (tide) => tide.publish("b", 1)]) {
+    let asked = 0;
+    const granted = (answer) => (query, _, { headers }) => headers.Authorization === `Bearer ${isJWT({ sub: "ada", n: 2 })}` || query.get("channel") === "a" ? answer() : refused(401, "unauthenticated");
+    const http = new FakeHTTP({
+      "/poll": granted(() => page("e:1")),
+      "/events": () => stream(": hello\n\n"),
+      "/api/channels/b/messages": granted(() => ({ cursor: "e:1" })),
+    });
+    const tide = client({ transports: ["sse"], fetch: http.fetch, token: () => isJWT({ sub: "ada", n: ++asked }) });
+    const errors = [];
+    tide.subscribe("a").on("error", (error) => errors.push(error));
+    await until(() => http.of("/events").length > 0);
+    await use(tide);
+    assert.deepEqual([errors, asked, tide.status.state], [[], 2, "connected"]);
+  }
+});
+
+test("over HTTP a channel that is denied to a client without a user ends only its subscription", async () => {
+  const http = new FakeHTTP({ "/poll": () => refused(401, "unauthenticated") });
+  const tide = client({ transports: ["sse"], fetch: http.fetch });
+  const error = await new Promise((told) => tide.subscribe("a").on("error", told));
+  assert.deepEqual([error.code, tide.status.state], ["unauthenticated", "connected"]);
+});
+
+test("over HTTP more channels than one URL may name end the newest, and the rest go on", async () => {
+  for (const [transport, path] of [["sse", "/events"], ["longpoll", "/poll"]]) {
+    const receive = (query) => query.getAll("channel").length > 2 ? refused(414, "limit_exceeded") : path === "/poll" ? never() : stream(": hello\n\n");
+    const http = new FakeHTTP({ "/poll": (query) => query.has("cursor") ? receive(query) : page("e:1"), "/events": receive });
+    const tide = client({ transports: [transport], fetch: http.fetch });
+    const ended = [];
+    for (const name of ["a", "b", "c", "d"]) tide.subscribe(name).on("error", ({ code }) => ended.push([name, code]));
+    await until(() => http.of(path).at(-1)?.searchParams.getAll("channel").join() === "a,b");
+    assert.deepEqual([ended, tide.status.state, tide.status.reconnects], [[["d", "limit_exceeded"], ["c", "limit_exceeded"]], "connected", 0]);
+  }
+});
+
 test("requests carry cookies as the application says", async () => {
   for (const credentials of [undefined, "include"]) {
     const seen = new Set();

@@ -18,6 +18,8 @@ const pollWait = 25; // seconds
 const answerLimit = (pollWait + 10) * 1_000; // ms, for an answer that ends
 const silenceLimit = 60_000; // ms, timeout for a stream that sends heartbeats
 const restartDelay = 20; // ms, to combine subscribes that follow each other closely
+const roomDelay = 100; // ms, for a node to notice that a stream has ended
+const tooLong = new Set([414, 431]); // the statuses for a URL that names too many channels
 const noPlace = "-"; // the cursor of a channel without history, only on these transports
 const emptyAnswerPause = 1_000; // ms, after an answer with neither messages nor a cursor
 
@@ -44,6 +46,8 @@ class HTTPLink {
   #fetch;
   #credentials;
   #token = "";
+  /** Whether a 401 means that the token is no longer valid, and not that a user is needed. */
+  #hasUser = false;
   #ended = new AbortController();
   /** @type {Map<string, string>} The cursor of each subscribed channel. */
   #channels = new Map();
@@ -125,16 +129,19 @@ class HTTPLink {
 
   /** @param {string} token @returns {Frame} */
   #authenticate(token) {
+    const { sub } = claimsOf(token);
     this.#token = token;
+    this.#hasUser = Boolean(sub);
     if (this.#channels.size > 0) this.#receiveAnew();
-    return { type: "welcome", user: claimsOf(token).sub };
+    return { type: "welcome", user: sub };
   }
 
   /** @param {string} channel @param {Frame} frame @returns {Promise<undefined>} */
   async #subscribe(channel, { id, cursor, recent }) {
     const joining = new AbortController();
     this.#joining.set(channel, joining);
-    const page = await this.get("poll", cursor ? { channel, cursor, wait: "0s" } : { channel, recent }, joining.signal);
+    const ask = () => this.get("poll", cursor ? { channel, cursor, wait: "0s" } : { channel, recent }, joining.signal);
+    const page = await ask().catch((error) => error.code === "limit_exceeded" ? this.#withRoom(ask) : Promise.reject(error));
     joining.signal.throwIfAborted();
     const at = page?.cursor ?? cursor ?? "";
     const begin = cursor || !page?.messages?.length ? at : before(page.messages[0].cursor);
@@ -142,6 +149,14 @@ class HTTPLink {
     this.#on.frame({ type: "subscribed", id, channel, cursor: begin === noPlace ? "" : begin, recovered: cursor ? page?.recovered !== false : undefined });
     this.deliver(page);
     this.#receiveAnew();
+  }
+
+  /** Asks while nothing is received: both take a session, and perhaps only one is allowed. @param {() => Promise<any>} ask */
+  async #withRoom(ask) {
+    this.#receiving.abort();
+    clearTimeout(this.#restart);
+    await pause(roomDelay);
+    return ask().finally(() => this.#receiveAnew());
   }
 
   /** @param {string} channel @returns {Frame} */
@@ -164,6 +179,7 @@ class HTTPLink {
   #receiveAnew() {
     this.#receiving.abort();
     clearTimeout(this.#restart);
+    if (this.#ended.signal.aborted) return;
     this.#restart = setTimeout(() => this.#receive(), restartDelay);
   }
 
@@ -174,7 +190,11 @@ class HTTPLink {
     try {
       await this.receive(channels, [...this.#channels.values()], signal);
     } catch (error) {
-      if (!signal.aborted) this.#lost(error);
+      if (signal.aborted) return;
+      if (!tooLong.has(/** @type {any} */ (error).status) || channels.length === 1) return this.#lost(error);
+      const channel = channels[channels.length - 1];
+      this.#unsubscribe(channel);
+      this.#on.frame({ type: "unsubscribed", channel, code: "limit_exceeded", reason: /** @type {any} */ (error).message });
     }
   }
 
@@ -238,8 +258,9 @@ class HTTPLink {
   /** @param {Frame} frame @param {any} error */
   #failed(frame, error) {
     if (frame.type === "ping") return this.end(1006, "no answer");
-    const { code = "unavailable", message } = error;
-    this.#on.frame({ type: "error", id: frame.id, channel: frame.channel, code: error instanceof Refusal ? code : "unavailable", message });
+    if (error.status === 401 && this.#hasUser) return this.#lost(error);
+    const passes = !(error instanceof Refusal) || frame.type === "subscribe" && error.code === "limit_exceeded";
+    this.#on.frame({ type: "error", id: frame.id, channel: frame.channel, code: passes ? "unavailable" : error.code, message: error.message });
   }
 
   /** @param {any} error why receiving failed */
