@@ -723,3 +723,32 @@ test("shows every frame that passes", async () => {
   s.confirm("a");
   assert.deepEqual(frames, ["< welcome", "> subscribe", "< subscribed"]);
 });
+
+test("an authentication that is not answered does not hang", async () => {
+  client({ token: "t", openTimeout: 20 });
+  const s = await connected(1);
+  assert.deepEqual(s.said.map((f) => f.type), ["auth"]);
+  await socket(2);
+});
+
+test("a clock that is fast does not renew the token all the time", async (t) => {
+  const now = Date.now() / 1_000, delays = [], start = setTimeout;
+  t.mock.method(globalThis, "setTimeout", (action, ms) => { delays.push(ms); return start(action, ms); });
+  t.mock.method(Date, "now", () => (now + 7_200) * 1_000);
+  client({ token: () => isJWT({ sub: "ada", iat: now, exp: now + 3_600 }) });
+  const s = await connected(1);
+  delays.length = 0;
+  s.tell({ type: "welcome", id: s.said[0].id, user: "ada" });
+  assert.equal(Math.round(delays[0]), 3_540_000);
+});
+
+test("a token that is short-lived is renewed once in a while, not all the time", async (t) => {
+  const delays = [], start = setTimeout;
+  client({ token: () => isJWT({ sub: "ada", exp: Date.now() / 1_000 + 1.1 }) });
+  const s = await connected(1);
+  s.tell({ type: "welcome", id: s.said[0].id, user: "ada" });
+  await until(() => s.heard("auth").length === 2);
+  t.mock.method(globalThis, "setTimeout", (action, ms) => { delays.push(ms); return start(action, ms); });
+  s.tell({ type: "welcome", id: s.heard("auth")[1].id, user: "ada" });
+  assert.deepEqual(delays, [30_000]);
+});

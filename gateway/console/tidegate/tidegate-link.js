@@ -22,7 +22,7 @@
  * @typedef {(base: URL, options: import("./tidegate.js").Options, on: LinkEvents) => Link} Dial
  */
 
-/** @param {string} token @returns {{exp?: number, sub?: string}} claims of a JWT, unverified; {} for any other token */
+/** @param {string} token @returns {{exp?: number, iat?: number, sub?: string}} claims of a JWT, unverified; {} for any other token */
 export function claimsOf(token) {
   try {
     const bytes = fromBase64(token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/"));

@@ -182,7 +182,9 @@ export class Session {
 
   /** @param {string} token @param {() => void} done */
   #authenticate(token, done) {
+    this.#after("auth", this.#options.openTimeout, () => this.#end({ code: 1006, reason: "no answer" }));
     this.#request({ type: "auth", token }, (reply) => {
+      this.#clear("auth");
       if (reply.type === "error") return this.#end({ code: passing.has(reply.code) ? 1006 : 4001, reason: reply.message });
       this.#identify(reply);
       this.#planRenewal(token);
@@ -190,12 +192,15 @@ export class Session {
     });
   }
 
-  /** @param {string} token */
+  /** The gateway has just accepted the token: if it seems to have expired, this clock is wrong. @param {string} token */
   #planRenewal(token) {
-    const expires = claimsOf(token).exp;
-    if (typeof expires !== "number" || typeof this.#options.token !== "function") return;
-    const left = expires * 1_000 - Date.now();
-    this.#after("renewal", Math.max(1_000, left - Math.min(60_000, left * 0.2)), () => this.#renew());
+    const { exp, iat } = claimsOf(token);
+    if (typeof exp !== "number" || typeof this.#options.token !== "function") return;
+    const life = typeof iat === "number" ? (exp - iat) * 1_000 : Infinity;
+    const seen = exp * 1_000 - Date.now();
+    const left = seen > 0 ? Math.min(seen, life) : life;
+    const least = Math.min(this.isReady ? 30_000 : 1_000, life * 0.8); // isReady: it is already a renewal
+    this.#after("renewal", Math.max(least, left - Math.min(60_000, left * 0.2)), () => this.#renew());
   }
 
   async #renew() {
