@@ -752,3 +752,49 @@ test("a token that is short-lived is renewed once in a while, not all the time",
   s.tell({ type: "welcome", id: s.heard("auth")[1].id, user: "ada" });
   assert.deepEqual(delays, [30_000]);
 });
+
+test("a channel that is left and subscribed again at once has all its recent messages", async () => {
+  const tide = client();
+  const got = [];
+  const first = tide.subscribe("a");
+  const s = await connected(1);
+  s.confirm("a", { cursor: "e:20" });
+  first.unsubscribe();
+  tide.subscribe("a", ({ data }) => got.push(data), { recent: 2 });
+  s.message("a", 21, "e:21"); // of the first one, on its way
+  s.confirm("a", { cursor: "e:19" });
+  for (const n of [20, 21, 22]) s.message("a", n, `e:${n}`);
+  assert.deepEqual(got, [20, 21, 22]);
+});
+
+test("a subscription that has ended receives nothing, not even what it has asked for", async () => {
+  const tide = client();
+  const got = [];
+  tide.subscribe("a", () => second.unsubscribe());
+  const second = tide.subscribe("a", ({ data }) => got.push(data));
+  const s = await connected(1);
+  s.confirm("a", { cursor: "e:2" });
+  const third = tide.subscribe("a", ({ data }) => got.push(data), { recent: 2 });
+  third.unsubscribe();
+  s.message("a", 3, "e:3");
+  const ended = tide.subscribe("a", ({ data }) => got.push(data), { recent: 2 });
+  s.tell({ type: "unsubscribed", channel: "a" });
+  for (const { id } of s.heard("history")) s.tell({ type: "history", id, channel: "a", messages: [{ data: 2, cursor: "e:2" }], cursor: "e:2" });
+  await new Promise((next) => setTimeout(next));
+  assert.deepEqual(got, []);
+  ended.unsubscribe();
+});
+
+test("recent messages that cannot be read are told as a gap, unless there is no history", async () => {
+  const tide = client();
+  const gaps = [];
+  tide.subscribe("a");
+  const s = await connected(1);
+  s.confirm("a");
+  for (const code of ["forbidden", "not_found"]) {
+    tide.subscribe("a", undefined, { recent: 2 }).on("gap", () => gaps.push(code));
+    s.tell({ type: "error", id: s.heard("history").at(-1).id, code });
+  }
+  await new Promise((next) => setTimeout(next));
+  assert.deepEqual(gaps, ["forbidden"]);
+});

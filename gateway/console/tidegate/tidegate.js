@@ -509,6 +509,7 @@ export class Tidegate extends Emitter {
   /** @param {Channel} channel @param {TidegateError} error */
   #drop(channel, error) {
     this.#channels.delete(channel.name);
+    for (const subscription of channel.subscriptions) subscription.ended = true;
     channel.tell("error", error);
   }
 
@@ -546,7 +547,7 @@ export class Tidegate extends Emitter {
 
   /** @param {Session} session @param {Channel | undefined} channel @param {Frame} frame */
   #deliver(session, channel, frame) {
-    if (channel?.cursor && session.isResuming(channel.name)) return; // it will come again, in order
+    if (channel && session.isResuming(channel.name)) return; // it will come again, in order
     if (frame.cursor ? channel && reaches(channel.cursor, frame.cursor) : this.#overlap?.isDouble(session, frame)) return;
     if (channel && frame.cursor) channel.cursor = frame.cursor;
     const message = decodeMessage(frame);
@@ -647,6 +648,8 @@ export class Subscription extends Emitter {
 
   /** @type {Message[] | null} Messages that wait until the recent messages have arrived. */
   #held = null;
+  /** @internal */
+  ended = false;
 
   /** @internal @param {Pick<Tidegate, "publish" | "presence" | "history">} client @param {string} channel @param {() => void} leave */
   constructor(client, channel, leave) {
@@ -658,22 +661,26 @@ export class Subscription extends Emitter {
 
   /** Ends the subscription immediately. */
   unsubscribe() {
+    this.ended = true;
     this.#leave();
   }
 
   /** @internal @param {Message<T>} message */
   hear(message) {
     if (this.#held) this.#held.push(message);
-    else this.emit("message", message);
+    else if (!this.ended) this.emit("message", message);
   }
 
   /** Starts with recent messages on a channel that is already subscribed. @internal @param {number} limit */
   async recall(limit) {
     this.#held = [];
-    const { messages, cursor } = await this.history({ limit }).catch(() => ({ messages: [], cursor: "" }));
+    const { messages, cursor } = await this.history({ limit }).catch((error) => {
+      if (!this.ended && error.code !== "not_found") this.emit("gap", { channel: this.channel });
+      return { messages: [], cursor: "" };
+    });
     const later = this.#held.filter((message) => !message.cursor || !reaches(cursor, message.cursor));
     this.#held = null;
-    for (const message of [...messages, ...later]) this.emit("message", message);
+    for (const message of [...messages, ...later]) this.hear(message);
   }
 
   /** @param {T} data @param {PublishOptions} [options] */
