@@ -278,9 +278,14 @@ func (c *connection) takeAnswer(said answer) error {
 		return fmt.Errorf("%w: %c that nobody has asked for", errBrokenProtocol, said.kind)
 	case q.kind == hello && !refused:
 		return checkHello(said)
-	case q.kind == subscribe:
-		err := redisRefusal(said.fields[0])
-		c.link.servers.refusals.note(err)
+	case q.kind == hello:
+		return nil
+	}
+	err := redisRefusal(said.fields[0])
+	c.link.servers.refusals.note(err)
+	if q.kind == unsubscribe {
+		q.partition.refused(c.link.carrier, q.names)
+	} else {
 		c.link.fail(q.partition, err)
 		c.link.servers.stale()
 	}

@@ -93,7 +93,7 @@ func (l *link) drop(p *partition) {
 // retry subscribes again the partitions that Redis has refused.
 func (l *link) retry() {
 	for _, p := range l.carried() {
-		p.begin(l.carrier)
+		p.retry(l.carrier)
 	}
 }
 

@@ -76,18 +76,31 @@ func (p *partition) handOver(to *carrier, err error) {
 	p.carrier.Store(to)
 }
 
-// begin prepares the partition for a new connection of a link, or for a new attempt on it.
-// It does nothing if the partition is connected or belongs to another link.
+// begin prepares the partition for a new connection of a link. It does nothing if the
+// partition is connected or belongs to another link.
 func (p *partition) begin(by *carrier) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.connected || p.carrier.Load() != by {
-		return
+	if !p.connected && p.carrier.Load() == by {
+		p.parting = nil
+		p.beginAgain()
 	}
+}
+
+// retry is like begin, for a new attempt on the same connection.
+func (p *partition) retry(by *carrier) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.connected && p.carrier.Load() == by {
+		p.beginAgain()
+	}
+}
+
+// beginAgain prepares the partition for another attempt. The caller must hold mu.
+func (p *partition) beginAgain() {
 	p.connected = true
 	p.life++
 	p.joining = p.joining[:0]
-	p.parting = nil
 	p.unconfirmed = 0
 	for name, s := range p.subscriptions {
 		s.sent = false
@@ -119,9 +132,9 @@ func (p *partition) disconnect(err error) {
 		case !s.known():
 			s.request.err = err
 			s.request.countDown()
-			delete(p.subscriptions, name)
+			p.part(name)
 		case s.leaves != 0:
-			delete(p.subscriptions, name)
+			p.part(name)
 		default:
 			s.missed = true
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"tidegate/broker"
 	"tidegate/broker/brokertest"
@@ -160,5 +161,44 @@ func TestRedis_ClusterIsNotAwayAtTheEnd(t *testing.T) {
 	stop()
 	if log.lines("level=ERROR") > 0 || log.lines("redis link is closed") != 1 {
 		t.Errorf("%d errors are logged, %d times that the link is closed", log.lines("level=ERROR"), log.lines("redis link is closed"))
+	}
+}
+
+// Redis forgets what has been unsubscribed, though it refused something at the time.
+func TestRedis_RefusalLeavesNoSubscriptions(t *testing.T) {
+	for name, c := range map[string]struct {
+		command string        // which Redis refuses at first
+		linger  time.Duration // of the node
+		during  func(*testing.T, *broker.Redis)
+	}{
+		"of an unsubscribe": {"unsubscribe", time.Millisecond, func(*testing.T, *broker.Redis) {}},
+		"of a subscribe": {"subscribe", time.Hour, func(t *testing.T, b *broker.Redis) {
+			if err := b.Subscribe(t.Context(), "c"); !errors.Is(err, broker.ErrUnavailable) {
+				t.Errorf("Subscribe: %v", err)
+			}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			brokertest.RequireRedis(t)
+			server := brokertest.StartRedis(t)
+			b, told := startNode(t, broker.RedisConfig{URL: server.URL(), Connections: 1, Linger: c.linger})
+			told.WaitUp()
+			subscribeAll(t, b, []string{"a", "b"})
+			server.CLI("ACL", "SETUSER", "default", "-"+c.command)
+			must(t, b.Unsubscribe(t.Context(), "a"))
+			c.during(t, b)
+			brokertest.Eventually(t, "a refusal", func() bool {
+				_, rest, _ := strings.Cut(server.CLI("INFO", "commandstats"), "cmdstat_"+c.command+":")
+				line, _, _ := strings.Cut(rest, "\n")
+				return strings.Contains(line, "rejected_calls=") && !strings.Contains(line, "rejected_calls=0")
+			})
+			server.CLI("ACL", "SETUSER", "default", "+"+c.command)
+			brokertest.Eventually(t, "nobody to be subscribed to what was left", func() bool {
+				return server.CLI("PUBSUB", "CHANNELS") == b.RedisName("b")
+			})
+			told.WaitUp()
+			mustDeliver(t, b, told, []string{"b"})
+		})
 	}
 }

@@ -122,9 +122,24 @@ func (p *partition) endLingering() {
 func (p *partition) part(name string) {
 	s := p.subscriptions[name]
 	delete(p.subscriptions, name)
-	if s.sent {
+	if s.sent || s.known() { // what was subscribed before an attempt may still be so
 		p.parting = append(p.parting, name)
 		p.poke()
+	}
+}
+
+// refused says that Redis has refused to unsubscribe names. They are tried again on the
+// next beat, except those that have been subscribed again.
+func (p *partition) refused(by *carrier, names []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.carrier.Load() != by {
+		return
+	}
+	for _, name := range names {
+		if p.subscriptions[name] == nil {
+			p.parting = append(p.parting, name)
+		}
 	}
 }
 
