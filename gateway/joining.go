@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"tidegate/broker"
 	"tidegate/gateway/internal/hub"
@@ -55,6 +56,12 @@ func (j *join) reserve(t terms) {
 	j.reply.Expires = s.places.endOf(j.sub)
 	s.gateway.expireSoon(s, j.reply.Expires)
 	j.Begin()
+}
+
+// are reports whether one of the joins that have not failed is of the channel. Twice in the same
+// call of makeLive, it would be locked twice.
+func (all joins) are(channel string) bool {
+	return slices.ContainsFunc(all, func(j *join) bool { return j.Err == nil && j.reply.Channel == channel })
 }
 
 // makeLive makes the broker deliver the channels that have been reserved.

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"slices"
 
 	"tidegate/gateway/internal/hub"
 )
@@ -51,13 +50,12 @@ func (s *Session) subscribeAll(ctx context.Context, commands []Subscribe, conclu
 	}
 }
 
-// prepareJoins begins joins for the leading commands with different channels. A channel that
-// occurs twice would be locked twice.
+// prepareJoins begins joins for the leading commands with different channels.
 func (s *Session) prepareJoins(ctx context.Context, commands []Subscribe) joins {
 	joins := make(joins, 0, len(commands))
 	for _, c := range commands {
 		c.Channel = s.special.channelOf(c.Channel)
-		if slices.ContainsFunc(joins, func(j *join) bool { return j.Err == nil && j.reply.Channel == c.Channel }) {
+		if joins.are(c.Channel) {
 			break
 		}
 		j := newJoin(s, Subscribed{ID: c.ID, Asked: true, Channel: c.Channel}, c.Cursor)

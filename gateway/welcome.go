@@ -98,7 +98,7 @@ func (s *Session) endHold(events []Event) {
 // replies are collected or, if they cannot be, sent. After an error the session may be on some
 // of the channels.
 func (g *greeting) join(ctx context.Context) (err error) {
-	all := append(g.joins(g.own(), false), g.joins(g.watched(), true)...)
+	all := g.joins(g.joins(nil, g.own(), false), g.watched(), true)
 	all.makeLive(ctx, g.session.gateway.hub)
 	for _, j := range all {
 		j.enter(ctx)
@@ -107,10 +107,10 @@ func (g *greeting) join(ctx context.Context) (err error) {
 	return err
 }
 
-// joins begins joins for the channels that the session is not on yet.
-func (g *greeting) joins(names []string, unseen bool) (all joins) {
+// joins begins joins for the channels that the session is not on yet, besides all.
+func (g *greeting) joins(all joins, names []string, unseen bool) joins {
 	for _, name := range names {
-		if g.session.places.grant(name, time.Time{}) {
+		if all.are(name) || g.session.places.grant(name, time.Time{}) {
 			continue
 		}
 		j := newJoin(g.session, Subscribed{Channel: name, Unseen: unseen}, g.cursors[name])
