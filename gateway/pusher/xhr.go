@@ -11,6 +11,7 @@ import (
 
 	"tidegate/gateway"
 	"tidegate/gateway/internal/rates"
+	"tidegate/gateway/internal/wall"
 )
 
 // XHR serves the fallback transports of pusher-js, for clients that cannot open a WebSocket.
@@ -28,8 +29,8 @@ import (
 type XHR struct {
 	gateway  *gateway.Gateway
 	apps     *Apps
-	patience time.Duration  // how long a request waits for earlier ones: see order
-	working  sync.WaitGroup // the goroutines that run passOn or announce
+	patience time.Duration // how long a request waits for earlier ones: see order
+	working  wall.Group    // the goroutines that run passOn or announce
 
 	// Guarded by mu.
 	mu       sync.Mutex

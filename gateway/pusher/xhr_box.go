@@ -120,10 +120,10 @@ func (b *box) letGo(n int) {
 	b.room.LetGo(b.payer, n)
 }
 
-// passOn starts passing on, if bytes wait, a request asks for them and it has not started
-// yet.
+// passOn starts passing on, if bytes wait, a request asks for them, and it has neither
+// started yet nor is the box stopped.
 func (b *box) passOn() {
-	if !b.passing && b.asking != (reader{}) && len(b.waiting) > 0 {
+	if !b.passing && !b.stopped && b.asking != (reader{}) && len(b.waiting) > 0 {
 		b.passing = true
 		b.idle.Stop()
 		b.rouse()

@@ -6,13 +6,14 @@ import (
 	"time"
 
 	"tidegate/gateway"
+	"tidegate/gateway/internal/wall"
 	"tidegate/gateway/transport"
 )
 
 // NewXHR returns an XHR that serves a gateway's apps. Call it once per gateway.
 func NewXHR(g *gateway.Gateway, apps *Apps) *XHR {
 	x := &XHR{
-		gateway: g, apps: apps, patience: orderPatience,
+		gateway: g, apps: apps, patience: orderPatience, working: wall.Group{Wall: g.Wall()},
 		stays: make(map[string]*stay), windows: make(map[string]*window), homes: make(map[string]string),
 	}
 	g.Nodes.Hear(topicRead, heard(x.hearRead))

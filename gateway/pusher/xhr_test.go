@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -304,6 +305,28 @@ func TestXHR_TooMuchAtOnceIsTold(t *testing.T) {
 	s := n.xhr.stayOf(idAt(n, "alice"))
 	n.xhr.receive(s, "7/alice", make([]byte, 2<<20))
 	n.streams("alice").hears(`\"code\":4301`)
+}
+
+// Requests that still come while the node waits for its background work must not disturb it.
+func TestXHR_WorkMayBeginWhileTheNodeWaitsForIt(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	over, waited := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(waited)
+		for {
+			select {
+			case <-over:
+				return
+			default:
+				n.xhr.working.Wait()
+			}
+		}
+	}()
+	for i := range 20 {
+		n.posts(xhr(shop.Key, strconv.Itoa(i), "xhr"), "")
+	}
+	close(over)
+	<-waited
 }
 
 // If two nodes open a session for one path at once, only one session remains.
