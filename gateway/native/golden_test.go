@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -112,6 +113,31 @@ func everyEvent() []gateway.Event {
 		gateway.Pong{ID: gateway.ID{Value: -1, Given: true}},
 		gateway.Reconnect{Within: 8500 * time.Millisecond},
 		gateway.Reconnect{},
+	}
+}
+
+// The tables of the package's documentation name all fields.
+func TestProtocol_TablesAreComplete(t *testing.T) {
+	commands, events, _ := strings.Cut(readGolden(t, "protocol.go"), "Events from the gateway.")
+	for _, field := range regexp.MustCompile(`(?m)^	case "(\w+)":$`).FindAllStringSubmatch(readGolden(t, "fields.go"), -1) {
+		if !regexp.MustCompile(`\b` + field[1] + `\b`).MatchString(commands) {
+			t.Errorf("the table of commands lacks %s", field[1])
+		}
+	}
+	rows := make(map[string]string)
+	for _, row := range regexp.MustCompile(`(?m)^//\t(\w+) +(.*(?:\n//\t .*)*)`).FindAllStringSubmatch(events, -1) {
+		rows[row[1]] = row[2]
+	}
+	for _, event := range everyEvent() {
+		frame, _ := native.Protocol{}.Encode(event)
+		var object map[string]json.RawMessage
+		_ = json.Unmarshal(frame.Data, &object)
+		kind := strings.Trim(string(object["type"]), `"`)
+		for field := range object {
+			if field != "type" && !regexp.MustCompile(`\b`+field+`\b`).MatchString(rows[kind]) {
+				t.Errorf("the row of %s lacks %s: %q", kind, field, rows[kind])
+			}
+		}
 	}
 }
 

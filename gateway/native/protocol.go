@@ -10,7 +10,7 @@
 //	             a cursor], [echo: false leaves out the client's own messages]
 //	unsubscribe  channel
 //	publish      channel, one of data (any JSON), text, binary (base64); [event], [tags], [key],
-//	             [transient: true keeps it out of the history]
+//	             [transient: true keeps it out of the history], [traceparent]
 //	presence     channel
 //	history      channel, [cursor], [limit]
 //	ping
@@ -18,21 +18,22 @@
 // Events from the gateway. Fields come in the order of the table. Those in brackets are
 // left out if they have no value.
 //
-//	type          fields
-//	welcome       [id], session, [user], node, [ping: seconds between pings]
-//	subscribed    [id], channel, [cursor], [recovered: only if asked with a cursor]
-//	unsubscribed  [id], channel; without id: [code], [reason]
-//	published     [id], [cursor]
-//	message       channel, data or text or binary, [event], [tags], [user], [info],
-//	              [cursor], [time: ms since 1970]
-//	presence      [id], channel, members: [{user, [info], sessions}]
-//	history       [id], channel, messages: as above, [cursor], [recovered: false if older ones are gone]
-//	join          channel, user, [info]
-//	leave         channel, user
-//	gap           channel
-//	error         [id] or else [channel], code, message
-//	pong          [id]
-//	reconnect     within: seconds
+//	type              fields
+//	welcome           [id], session, [user], node, [ping: seconds between pings], [data]
+//	subscribed        [id], channel, [cursor], [recovered: only if asked with a cursor], [data]
+//	unsubscribed      [id], channel; without id: [code], [reason]
+//	published         [id], [cursor]
+//	message           channel, data or text or binary, [event], [tags], [user], [info],
+//	                  [cursor], [time: ms since 1970]
+//	presence          [id], channel, members: [{user, [session], [info], sessions}]
+//	history           [id], channel, messages: as above, [cursor], [recovered: false if older ones are gone]
+//	join              channel, user, [session], [info]
+//	leave             channel, user, [session]
+//	presence_changed  channel: more members came or left than are told one by one
+//	gap               channel
+//	error             [id] or else [channel], code, message
+//	pong              [id]
+//	reconnect         within: seconds
 package native
 
 import (
