@@ -5,7 +5,7 @@
 // /events or GET /poll, and commands go to the HTTP API. A cursor over all channels
 // lets any node continue where another stopped.
 
-import { claimsOf } from "./tidegate-link.js";
+import { Timers, claimsOf, fromBase64 } from "./tidegate-link.js";
 
 /**
  * @typedef {import("./tidegate-link.js").Dial} Dial
@@ -46,8 +46,6 @@ class HTTPLink {
   #fetch;
   #credentials;
   #token = "";
-  /** Whether a 401 means that the token is no longer valid, and not that a user is needed. */
-  #hasUser = false;
   #ended = new AbortController();
   /** @type {Map<string, string>} The cursor of each subscribed channel. */
   #channels = new Map();
@@ -56,7 +54,7 @@ class HTTPLink {
   /** Resolves after the last publish. Sent in parallel, publishes could overtake each other. */
   #publishing = Promise.resolve();
   #receiving = new AbortController();
-  #restart = /** @type {ReturnType<typeof setTimeout> | undefined} */ (undefined);
+  #timers = new Timers();
 
   /** @param {URL} base @param {Options} options @param {LinkEvents} on */
   constructor(base, options, on) {
@@ -84,7 +82,6 @@ class HTTPLink {
   }
 
   close() {
-    clearTimeout(this.#restart);
     this.#ended.abort();
     this.#receiving.abort();
   }
@@ -129,11 +126,9 @@ class HTTPLink {
 
   /** @param {string} token @returns {Frame} */
   #authenticate(token) {
-    const { sub } = claimsOf(token);
     this.#token = token;
-    this.#hasUser = Boolean(sub);
     if (this.#channels.size > 0) this.#receiveAnew();
-    return { type: "welcome", user: sub };
+    return { type: "welcome", user: claimsOf(token).sub };
   }
 
   /** @param {string} channel @param {Frame} frame @returns {Promise<undefined>} */
@@ -153,10 +148,9 @@ class HTTPLink {
 
   /** Asks while nothing is received: both take a session, and perhaps only one is allowed. @param {() => Promise<any>} ask */
   async #withRoom(ask) {
-    this.#receiving.abort();
-    clearTimeout(this.#restart);
+    this.#receiveAnew(roomDelay * 10);
     await pause(roomDelay);
-    return ask().finally(() => this.#receiveAnew());
+    return ask();
   }
 
   /** @param {string} channel @returns {Frame} */
@@ -170,37 +164,35 @@ class HTTPLink {
 
   /** @param {Frame} frame */
   #publish({ channel = "", event, tags, transient, traceparent, key, data, text, binary }) {
-    const [type, body] = binary !== undefined ? ["application/octet-stream", Uint8Array.from(atob(binary), (letter) => letter.charCodeAt(0))]
+    const [type, body] = binary !== undefined ? ["application/octet-stream", fromBase64(binary)]
       : text !== undefined ? ["text/plain; charset=utf-8", text]
       : ["application/json", JSON.stringify(data)];
     return this.request("POST", `api/channels/${encodeURIComponent(channel)}/messages`, { event, tags: tags && JSON.stringify(tags), transient: transient || undefined }, { "Content-Type": type, "Idempotency-Key": key, ...(traceparent && { traceparent }) }, body);
   }
 
-  #receiveAnew() {
+  #receiveAnew(delay = restartDelay) {
     this.#receiving.abort();
-    clearTimeout(this.#restart);
-    if (this.#ended.signal.aborted) return;
-    this.#restart = setTimeout(() => this.#receive(), restartDelay);
+    this.#timers.after("restart", delay, () => this.#receive());
   }
 
   async #receive() {
     const signal = (this.#receiving = new AbortController()).signal;
     const channels = [...this.#channels.keys()];
-    if (channels.length === 0) return;
+    if (channels.length === 0 || this.#ended.signal.aborted) return;
     try {
       await this.receive(channels, [...this.#channels.values()], signal);
     } catch (error) {
       if (signal.aborted) return;
-      if (!tooLong.has(/** @type {any} */ (error).status) || channels.length === 1) return this.#lost(error);
-      const channel = channels[channels.length - 1];
-      this.#unsubscribe(channel);
-      this.#on.frame({ type: "unsubscribed", channel, code: "limit_exceeded", reason: /** @type {any} */ (error).message });
+      const { status, message } = /** @type {any} */ (error);
+      const channel = channels.pop() ?? "";
+      if (!tooLong.has(status) || channels.length === 0) return this.#lost(error);
+      this.#on.frame({ ...this.#unsubscribe(channel), code: "limit_exceeded", reason: message });
     }
   }
 
   /** @param {any} page of messages, or undefined */
   deliver(page) {
-    for (const channel of page?.gaps ?? []) this.#on.frame({ type: "gap", channel });
+    this.gap(page?.gaps ?? []);
     for (const message of page?.messages ?? []) this.message(message);
   }
 
@@ -227,19 +219,9 @@ class HTTPLink {
    * @returns {Promise<any>} the answer, undefined if it has no body
    */
   async request(method, path, query, headers, body, signal) {
-    const limit = new AbortController();
-    const stop = () => limit.abort();
-    const timer = setTimeout(stop, answerLimit);
-    const signals = signal ? [signal, this.#ended.signal] : [this.#ended.signal];
-    for (const one of signals) one.addEventListener("abort", stop);
-    if (signals.some((one) => one.aborted)) stop();
-    try {
-      const answer = await this.fetch(method, path, query, headers, body, limit.signal);
-      return answer.status === 204 ? undefined : await answer.json();
-    } finally {
-      clearTimeout(timer);
-      for (const one of signals) one.removeEventListener("abort", stop);
-    }
+    const limit = AbortSignal.any([AbortSignal.timeout(answerLimit), this.#ended.signal, ...(signal ? [signal] : [])]);
+    const answer = await this.fetch(method, path, query, headers, body, limit);
+    return answer.status === 204 ? undefined : answer.json();
   }
 
   /** @param {string} method @param {string} path @param {Record<string, any>} query @param {Record<string, any>} headers @param {BodyInit | undefined} body @param {AbortSignal} signal */
@@ -258,7 +240,7 @@ class HTTPLink {
   /** @param {Frame} frame @param {any} error */
   #failed(frame, error) {
     if (frame.type === "ping") return this.end(1006, "no answer");
-    if (error.status === 401 && this.#hasUser) return this.#lost(error);
+    if (error.status === 401 && claimsOf(this.#token).sub) return this.#lost(error); // without a user, it is about the channel
     const passes = !(error instanceof Refusal) || frame.type === "subscribe" && error.code === "limit_exceeded";
     this.#on.frame({ type: "error", id: frame.id, channel: frame.channel, code: passes ? "unavailable" : error.code, message: error.message });
   }
@@ -298,33 +280,31 @@ class EventsLink extends HTTPLink {
 
   /** @override @param {string[]} channels @param {string[]} cursors @param {AbortSignal} signal */
   async receive(channels, cursors, signal) {
-    const stream = new AbortController();
-    signal.addEventListener("abort", () => stream.abort());
-    const watch = new Watch(() => this.#silent(stream));
-    watch.expect(this.openTimeout);
+    const timers = new Timers();
+    const expect = (/** @type {number} */ ms) => timers.after("silence", ms, () => this.#silent());
+    expect(this.openTimeout);
     try {
       const query = { channel: channels, cursor: cursors, envelope: true };
-      const answer = await this.fetch("GET", "events", query, { Accept: "text/event-stream" }, undefined, stream.signal);
+      const answer = await this.fetch("GET", "events", query, { Accept: "text/event-stream" }, undefined, signal);
       const events = new EventParser((data) => this.#event(JSON.parse(data)));
       const text = new TextDecoder();
       const reader = /** @type {ReadableStream<Uint8Array>} */ (answer.body).getReader();
-      stream.signal.addEventListener("abort", () => reader.cancel().catch(() => {}));
+      signal.addEventListener("abort", () => reader.cancel().catch(() => {}));
       for (let part = await reader.read(); !part.done; part = await reader.read()) {
         if (signal.aborted) return;
         this.#heard = true;
-        watch.expect(silenceLimit);
+        expect(silenceLimit);
         events.feed(text.decode(part.value, { stream: true }));
       }
       throw new Error("the stream ended");
     } finally {
-      watch.stop();
+      timers.clearAll();
     }
   }
   #heard = false;
 
-  /** Ends a silent stream. If nothing has ever arrived, a proxy holds streams back: the transport is unfit. @param {AbortController} stream */
-  #silent(stream) {
-    stream.abort();
+  /** Ends a silent stream. If nothing has ever arrived, a proxy holds streams back: the transport is unfit. */
+  #silent() {
     this.end(1006, "the stream is silent", { unfit: !this.#heard });
   }
 
@@ -332,28 +312,6 @@ class EventsLink extends HTTPLink {
   #event(frame) {
     if (frame.type === "gap") this.gap([frame.channel]);
     else this.message(frame);
-  }
-}
-
-/** A timer that calls late when something expected has not arrived in time. */
-class Watch {
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #timer;
-  #late;
-
-  /** @param {() => void} late */
-  constructor(late) {
-    this.#late = late;
-  }
-
-  /** @param {number} ms */
-  expect(ms) {
-    this.stop();
-    this.#timer = setTimeout(this.#late, ms);
-  }
-
-  stop() {
-    clearTimeout(this.#timer);
   }
 }
 

@@ -1,5 +1,5 @@
-// The interface between a session and its transport's connection, and the decoding of
-// tokens for both. Part of tidegate.js.
+// The interface between a session and its transport's connection, and what the parts of
+// tidegate.js share.
 
 /**
  * @typedef {{type: string, id?: number, channel?: string, [field: string]: any}} Frame
@@ -21,6 +21,35 @@
  * @typedef {{frame: (frame: Frame) => void, end: (end: End) => void}} LinkEvents
  * @typedef {(base: URL, options: import("./tidegate.js").Options, on: LinkEvents) => Link} Dial
  */
+
+const longestTimer = 2 ** 31 - 1;
+
+/** Timers with names. */
+export class Timers {
+  /** @type {Map<string, ReturnType<typeof setTimeout>>} */
+  #running = new Map();
+
+  /** @param {string} name replaces an earlier timer of this name @param {number} ms @param {() => void} action */
+  after(name, ms, action) {
+    this.clear(name);
+    this.#running.set(name, setTimeout(() => { this.#running.delete(name); action(); }, Math.min(ms, longestTimer)));
+  }
+
+  /** @param {string} name @returns {boolean} */
+  has(name) {
+    return this.#running.has(name);
+  }
+
+  /** @param {string} name */
+  clear(name) {
+    clearTimeout(this.#running.get(name));
+    this.#running.delete(name);
+  }
+
+  clearAll() {
+    this.#running.forEach((_, name) => this.clear(name));
+  }
+}
 
 /** @param {string} token @returns {{exp?: number, iat?: number, sub?: string}} claims of a JWT, unverified; {} for any other token */
 export function claimsOf(token) {

@@ -1,7 +1,7 @@
 // One session on a gateway node, and the WebSocket that usually carries it.
 // Part of tidegate.js, which starts a new session when the last one has ended.
 
-import { claimsOf } from "./tidegate-link.js";
+import { Timers, claimsOf } from "./tidegate-link.js";
 
 /**
  * @typedef {import("./tidegate.js").Options} Options
@@ -10,8 +10,6 @@ import { claimsOf } from "./tidegate-link.js";
  * @typedef {import("./tidegate-link.js").Frame} Frame
  * @typedef {import("./tidegate-link.js").Link} Link
  */
-
-const longestTimer = 2 ** 31 - 1;
 
 /** Codes of temporary errors: the client sends the command again. */
 export const passing = new Set(["unavailable", "rate_limited"]);
@@ -51,8 +49,7 @@ export class Session {
   #replies = new Map();
   /** @type {Map<string, number>} The command that each channel's subscribe waits for. */
   #subscribing = new Map();
-  /** @type {Record<string, ReturnType<typeof setTimeout> | undefined>} */
-  #timers = {};
+  #timers = new Timers();
 
   /**
    * @param {URL} base @param {Required<Pick<Options, "openTimeout">> & Options} options
@@ -74,7 +71,7 @@ export class Session {
     try {
       const token = await this.#token();
       if (this.#ended) return;
-      this.#after("silence", this.#options.openTimeout, () => this.#end({ code: 1006, reason: "no answer", unfit: true }));
+      this.#timers.after("silence", this.#options.openTimeout, () => this.#end({ code: 1006, reason: "no answer", unfit: true }));
       const dial = await dialOf(this.transport);
       if (this.#ended) return;
       const welcome = (/** @type {Frame} */ frame) => this.#welcomed(frame, token);
@@ -118,15 +115,15 @@ export class Session {
 
   /** Sends a ping. If there is no answer, the session ends. */
   ping() {
-    if (!this.isReady || this.#timers.silence) return;
+    if (!this.isReady || this.#timers.has("silence")) return;
     this.#pingedAt = performance.now();
     this.send({ type: "ping" });
-    this.#after("silence", Math.min(this.#pingEvery, 10_000), () => this.#end({ code: 1006, reason: "no sign of life" }));
+    this.#timers.after("silence", Math.min(this.#pingEvery, 10_000), () => this.#end({ code: 1006, reason: "no sign of life" }));
   }
 
   /** Closes after a delay, so that messages in flight still arrive. @param {number} ms */
   retire(ms) {
-    this.#after("retire", ms, () => this.close());
+    this.#timers.after("retire", ms, () => this.close());
   }
 
   close() {
@@ -137,7 +134,7 @@ export class Session {
   #received(frame, welcome) {
     if (this.#ended) return;
     this.#on.traffic(frame, false);
-    this.#clear("silence");
+    this.#timers.clear("silence");
     if (frame.type === "pong") return this.#ponged();
     const reply = this.#replies.get(frame.id ?? 0);
     this.#replies.delete(frame.id ?? 0);
@@ -163,7 +160,7 @@ export class Session {
 
   /** @param {number} ms until the first ping */
   #beat(ms) {
-    this.#after("beat", ms, () => { this.ping(); this.#beat(this.#pingEvery); });
+    this.#timers.after("beat", ms, () => { this.ping(); this.#beat(this.#pingEvery); });
   }
 
   #ponged() {
@@ -182,9 +179,9 @@ export class Session {
 
   /** @param {string} token @param {() => void} done */
   #authenticate(token, done) {
-    this.#after("auth", this.#options.openTimeout, () => this.#end({ code: 1006, reason: "no answer" }));
+    this.#timers.after("auth", this.#options.openTimeout, () => this.#end({ code: 1006, reason: "no answer" }));
     this.#request({ type: "auth", token }, (reply) => {
-      this.#clear("auth");
+      this.#timers.clear("auth");
       if (reply.type === "error") return this.#end({ code: passing.has(reply.code) ? 1006 : 4001, reason: reply.message });
       this.#identify(reply);
       this.#planRenewal(token);
@@ -200,7 +197,7 @@ export class Session {
     const seen = exp * 1_000 - Date.now();
     const left = seen > 0 ? Math.min(seen, life) : life;
     const least = Math.min(this.isReady ? 30_000 : 1_000, life * 0.8); // isReady: it is already a renewal
-    this.#after("renewal", Math.max(least, left - Math.min(60_000, left * 0.2)), () => this.#renew());
+    this.#timers.after("renewal", Math.max(least, left - Math.min(60_000, left * 0.2)), () => this.#renew());
   }
 
   async #renew() {
@@ -208,7 +205,7 @@ export class Session {
       const token = await this.#token();
       if (!this.#ended) this.#authenticate(token, () => this.#on.renewed());
     } catch {
-      this.#after("renewal", 5_000, () => this.#renew());
+      this.#timers.after("renewal", 5_000, () => this.#renew());
     }
   }
 
@@ -216,14 +213,14 @@ export class Session {
   async #token() {
     const { token, openTimeout } = this.#options;
     if (typeof token !== "function") return token ?? "";
-    const late = new Promise((_, reject) => this.#after("token", openTimeout, () => reject(new Error(`the token function did not return within ${openTimeout} ms`))));
+    const late = new Promise((_, reject) => this.#timers.after("token", openTimeout, () => reject(new Error(`the token function did not return within ${openTimeout} ms`))));
     try {
       return (await Promise.race([token(), late])) ?? "";
     } catch (error) {
       if (!this.#ended) this.#on.noToken(error);
       throw error;
     } finally {
-      this.#clear("token");
+      this.#timers.clear("token");
     }
   }
 
@@ -240,21 +237,9 @@ export class Session {
     if (this.#ended) return;
     this.#ended = true;
     this.isReady = false;
-    for (const name of Object.keys(this.#timers)) this.#clear(name);
+    this.#timers.clearAll();
     this.#link?.close();
     this.#on.end(end);
-  }
-
-  /** @param {string} name @param {number} ms @param {() => void} action */
-  #after(name, ms, action) {
-    this.#clear(name);
-    this.#timers[name] = setTimeout(() => { delete this.#timers[name]; action(); }, Math.min(ms, longestTimer));
-  }
-
-  /** @param {string} name */
-  #clear(name) {
-    clearTimeout(this.#timers[name]);
-    delete this.#timers[name];
   }
 }
 

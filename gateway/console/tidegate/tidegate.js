@@ -10,7 +10,7 @@
 // WebSocket cannot be opened, it falls back to Server-Sent Events, and if these
 // are blocked, to long-poll (tidegate-http.js, loaded only when needed).
 
-import { fromBase64 } from "./tidegate-link.js";
+import { Timers, fromBase64 } from "./tidegate-link.js";
 import { Session, passing } from "./tidegate-session.js";
 
 /**
@@ -126,7 +126,6 @@ const tries = { websocket: 2, sse: 1, longpoll: 1 };
 const overlapTime = 1_000;
 const stableAfter = 10_000;
 const longestUpgradePause = 300_000;
-const longestTimer = 2 ** 31 - 1;
 
 /** @type {Pick<Status, "transport" | "session" | "user" | "node" | "roundTrip">} */
 const nobody = { transport: "", session: "", user: "", node: "", roundTrip: undefined };
@@ -219,10 +218,8 @@ export class Tidegate extends Emitter {
   #attempt = 0; // attempts to connect since a connection was last stable
   #connects = 0;
   #upgradePause;
-  /** @type {Record<string, ReturnType<typeof setTimeout> | undefined>} */
-  #timers = {};
-  /** @type {[EventTarget, string, () => void][]} */
-  #watches = [];
+  #timers = new Timers();
+  #watching = new AbortController();
 
   /**
    * @param {string | URL} [url] of the gateway; default: this page's origin
@@ -234,7 +231,7 @@ export class Tidegate extends Emitter {
     this.#options = { ...defaults, ...options, transports: possible(options) };
     this.#upgradePause = this.#options.upgradeAfter;
     this.#watchNetwork();
-    this.#after("connect", 0, () => this.#open());
+    this.#timers.after("connect", 0, () => this.#open());
   }
 
   /** @returns {Readonly<Status>} */
@@ -313,7 +310,7 @@ export class Tidegate extends Emitter {
 
   #open(transport = this.#options.transports[this.#rung]) {
     if (this.#next) return;
-    this.#clear("connect");
+    this.#timers.clear("connect");
     if (!this.#session) this.#setStatus({ state: "connecting", retryIn: 0 });
     const session = new Session(this.#base, this.#options, transport, () => ++this.#lastID, {
       ready: () => this.#takeOver(session),
@@ -355,7 +352,7 @@ export class Tidegate extends Emitter {
   #noteSuccess(session) {
     this.#failures = 0;
     this.#rung = Math.max(0, this.#options.transports.indexOf(session.transport));
-    this.#after("stable", stableAfter, () => { this.#attempt = 0; });
+    this.#timers.after("stable", stableAfter, () => { this.#attempt = 0; });
     this.#planUpgrade();
     const { transport, id, user, node } = session;
     const reconnects = ++this.#connects - 1;
@@ -365,9 +362,9 @@ export class Tidegate extends Emitter {
   #planUpgrade() {
     if (this.#rung === 0) {
       this.#upgradePause = this.#options.upgradeAfter;
-      return this.#clear("upgrade");
+      return this.#timers.clear("upgrade");
     }
-    this.#after("upgrade", this.#upgradePause, () => this.#open(this.#options.transports[0]));
+    this.#timers.after("upgrade", this.#upgradePause, () => this.#open(this.#options.transports[0]));
     this.#upgradePause = Math.min(this.#upgradePause * 2, longestUpgradePause);
   }
 
@@ -378,8 +375,8 @@ export class Tidegate extends Emitter {
     if (session === this.#next) return this.#openFailed(session, end);
     if (session !== this.#session) return this.#overlapEnded();
     this.#session = null;
-    this.#clear("stable");
-    this.#clear("reconnect");
+    this.#timers.clear("stable");
+    this.#timers.clear("reconnect");
     this.#overlapEnded();
     if (this.#isFinal(end)) return this.#stop(finalError(end));
     if (this.#next?.isReady) return this.#switchTo(this.#next);
@@ -413,14 +410,14 @@ export class Tidegate extends Emitter {
   /** @param {Session} session one that was to replace the current one */
   #retryReplacing(session) {
     if (this.#rung > 0 && session.transport === this.#options.transports[0]) return this.#planUpgrade();
-    this.#after("reconnect", this.#delay(), () => this.#open());
+    this.#timers.after("reconnect", this.#delay(), () => this.#open());
   }
 
   /** @param {End} end */
   #connectLater(end) {
     const retryIn = this.#delay();
     this.#setStatus({ state: "waiting", ...nobody, retryIn, reason: end.reason });
-    this.#after("connect", retryIn, () => this.#open());
+    this.#timers.after("connect", retryIn, () => this.#open());
   }
 
   /** Exponential back-off with full jitter. */
@@ -438,8 +435,8 @@ export class Tidegate extends Emitter {
   /** @param {TidegateError} error */
   #stop(error) {
     if (this.#status.state === "closed") return;
-    for (const name of Object.keys(this.#timers)) this.#clear(name);
-    for (const [target, type, handler] of this.#watches.splice(0)) target.removeEventListener(type, handler);
+    this.#timers.clearAll();
+    this.#watching.abort();
     const sessions = [this.#session, this.#next];
     this.#session = this.#next = this.#overlap = null;
     for (const session of sessions) session?.close();
@@ -449,18 +446,12 @@ export class Tidegate extends Emitter {
   }
 
   #watchNetwork() {
-    const wake = () => this.#wake();
+    this.#watching = new AbortController();
+    const { signal } = this.#watching;
     const page = /** @type {any} */ (globalThis);
-    this.#watch(page, "online", wake);
-    this.#watch(page, "offline", () => this.#session?.ping());
-    this.#watch(page.document, "visibilitychange", () => page.document.visibilityState === "visible" && wake());
-  }
-
-  /** @param {EventTarget | undefined} target @param {string} type @param {() => void} handler */
-  #watch(target, type, handler) {
-    if (!target?.addEventListener) return;
-    target.addEventListener(type, handler);
-    this.#watches.push([target, type, handler]);
+    page.addEventListener?.("online", () => this.#wake(), { signal });
+    page.addEventListener?.("offline", () => this.#session?.ping(), { signal });
+    page.document?.addEventListener("visibilitychange", () => page.document.visibilityState === "visible" && this.#wake(), { signal });
   }
 
   #wake() {
@@ -533,7 +524,7 @@ export class Tidegate extends Emitter {
       case "leave":
       case "presence_changed":
       case "gap": return channel?.tell(frame.type, /** @type {any} */ (frame));
-      case "reconnect": return this.#after("reconnect", Math.random() * (frame.within ?? 0) * 1_000, () => this.#open());
+      case "reconnect": return this.#timers.after("reconnect", Math.random() * (frame.within ?? 0) * 1_000, () => this.#open());
       case "error": return this.emit("error", errorOf(frame));
     }
   }
@@ -564,7 +555,7 @@ export class Tidegate extends Emitter {
       const { maxQueued, commandTimeout } = this.#options;
       if (!this.#session && this.#pending.size >= maxQueued) return reject(new TidegateError("queue_full", `${maxQueued} commands are already waiting for a connection`));
       const pending = new Pending({ ...frame, id: ++this.#lastID }, resolve, reject);
-      pending.timer = setTimeout(() => this.#fail(pending, timeoutError(frame)), Math.min(commandTimeout, longestTimer));
+      this.#timers.after(`command ${pending.id}`, commandTimeout, () => this.#fail(pending, timeoutError(frame)));
       this.#pending.set(pending.id, pending);
       if (this.#session) pending.sendOver(this.#session);
     });
@@ -605,7 +596,7 @@ export class Tidegate extends Emitter {
 
   /** @param {Pending} pending */
   #settle(pending) {
-    clearTimeout(pending.timer);
+    this.#timers.clear(`command ${pending.id}`);
     this.#pending.delete(pending.id);
   }
 
@@ -622,18 +613,6 @@ export class Tidegate extends Emitter {
   #setStatus(change) {
     this.#status = { ...this.#status, ...change };
     this.emit("state", this.#status);
-  }
-
-  /** @param {string} name replaces an earlier timer of this name @param {number} ms @param {() => void} action */
-  #after(name, ms, action) {
-    this.#clear(name);
-    this.#timers[name] = setTimeout(action, Math.min(ms, longestTimer));
-  }
-
-  /** @param {string} name */
-  #clear(name) {
-    clearTimeout(this.#timers[name]);
-    delete this.#timers[name];
   }
 }
 
@@ -734,8 +713,6 @@ function reaches(last, cursor) {
 class Pending {
   /** @type {Session | null} The session it was sent over. */
   session = null;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  timer;
   sent = 0;
 
   /** @param {Frame & {id: number}} frame @param {(answer: Frame) => void} resolve @param {(error: Error) => void} reject */
@@ -824,8 +801,7 @@ function toBase64(bytes) {
 
 /** Returns a random key, even if the page is not a secure context and has no crypto.randomUUID. */
 function uniqueKey() {
-  if (crypto.randomUUID) return crypto.randomUUID();
-  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  return crypto.randomUUID?.() ?? crypto.getRandomValues(new Uint32Array(4)).join("-");
 }
 
 /** @param {Frame} frame */

@@ -3,6 +3,13 @@ export type Dial = import("./tidegate-link.js").Dial;
 export type End = import("./tidegate-link.js").End;
 export type Frame = import("./tidegate-link.js").Frame;
 export type Link = import("./tidegate-link.js").Link;
+/**
+ * @typedef {import("./tidegate.js").Options} Options
+ * @typedef {import("./tidegate-link.js").Dial} Dial
+ * @typedef {import("./tidegate-link.js").End} End
+ * @typedef {import("./tidegate-link.js").Frame} Frame
+ * @typedef {import("./tidegate-link.js").Link} Link
+ */
 /** Codes of temporary errors: the client sends the command again. */
 export declare const passing: Set<string>;
 export type SessionEvents = {
