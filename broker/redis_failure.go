@@ -42,5 +42,6 @@ func isReadonly(err error) bool {
 
 // isForbidden reports whether err says that a command is not allowed, or does not exist.
 func isForbidden(err error) bool {
-	return redis.HasErrorPrefix(err, "NOPERM") || redis.HasErrorPrefix(err, "ERR")
+	kind := refusalKind(err)
+	return kind == "NOPERM" || kind == otherRefusal
 }
