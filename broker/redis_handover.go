@@ -41,9 +41,9 @@ func (c *cluster) gave(ctx context.Context, key string, former mastership, to *p
 	ctx, cancel := context.WithTimeout(ctx, yieldWait)
 	defer cancel()
 	switch {
-	case to.before == "" && to.received() == "0":
+	case to.before == "" && to.received == "0":
 		return c.formerOf(key) == former.address && c.gaveSlot(ctx, former, to)
-	case to.before == former.id():
+	case to.before == former.id:
 		return c.yielded(ctx, former, to)
 	}
 	return false
@@ -66,10 +66,10 @@ func (c *cluster) yielded(ctx context.Context, former mastership, to *process) b
 	for {
 		giver := c.askAgain(ctx, former)
 		switch {
-		case giver == nil || giver.run() != former.run():
+		case giver == nil || giver.run != former.run:
 			return false
 		case giver.replica && giver.synced:
-			return giver.id() == to.id() && giver.before == former.id()
+			return giver.id == to.id && giver.before == former.id
 		case !sleep(ctx, yieldLook):
 			return false
 		}

@@ -17,7 +17,7 @@ func (m movers) gave(context.Context, string, mastership, *process) bool { retur
 
 // Only what is sure to have come whole does not end an era.
 func TestPartition_VouchesForWhatOneMasterGaveToAnother(t *testing.T) {
-	sound := mastership{line: "new-r2-0"}
+	sound := mastership{line: line{"new", "r2", "0"}}
 	for name, c := range map[string]struct {
 		met    bool
 		gives  bool
@@ -32,21 +32,21 @@ func TestPartition_VouchesForWhatOneMasterGaveToAnother(t *testing.T) {
 		"by somebody else, or not whole":    {true, false, 0, sound, 2 * sureFor, "", true},
 		"long ago":                          {true, true, 2 * sureFor, sound, 4 * sureFor, "", true},
 		"to one that has just started":      {true, true, 0, sound, sureFor, "", true},
-		"to who took over, long ago":        {true, true, 2 * sureFor, mastership{line: "new-r2-9", before: "r1"}, sureFor, "old-r1-0-", false},
-		"to who took over, and had not all": {true, false, 0, mastership{line: "new-r2-9", before: "r1"}, 2 * sureFor, "", true},
-		"nothing, by the same one":          {true, true, 0, mastership{line: "old-r1-0"}, 2 * sureFor, "", false},
-		"nothing, by one with a replica":    {true, true, 0, mastership{line: "old-r4-0"}, 2 * sureFor, "", false},
-		"nothing, by one that was demoted":  {true, true, 0, mastership{line: "old-r4-0", before: "r1"}, 2 * sureFor, "", false},
-		"nothing, by one that followed":     {true, false, 0, mastership{line: "old-r4-9", before: "r3"}, 2 * sureFor, "", true},
-		"nothing, and the backlog is gone":  {true, false, 0, mastership{line: "old-r4-9"}, 2 * sureFor, "", true},
-		"nothing, by one in a ring":         {true, false, 0, mastership{line: "old-r4-9", before: "r1"}, 2 * sureFor, "", true},
-		"nothing, and Redis 6 has replicas": {true, false, 0, mastership{line: "old-r4-"}, 2 * sureFor, "", true},
+		"to who took over, long ago":        {true, true, 2 * sureFor, mastership{line: line{"new", "r2", "9"}, before: "r1"}, sureFor, "old-r1-0-", false},
+		"to who took over, and had not all": {true, false, 0, mastership{line: line{"new", "r2", "9"}, before: "r1"}, 2 * sureFor, "", true},
+		"nothing, by the same one":          {true, true, 0, mastership{line: line{"old", "r1", "0"}}, 2 * sureFor, "", false},
+		"nothing, by one with a replica":    {true, true, 0, mastership{line: line{"old", "r4", "0"}}, 2 * sureFor, "", false},
+		"nothing, by one that was demoted":  {true, true, 0, mastership{line: line{"old", "r4", "0"}, before: "r1"}, 2 * sureFor, "", false},
+		"nothing, by one that followed":     {true, false, 0, mastership{line: line{"old", "r4", "9"}, before: "r3"}, 2 * sureFor, "", true},
+		"nothing, and the backlog is gone":  {true, false, 0, mastership{line: line{"old", "r4", "9"}}, 2 * sureFor, "", true},
+		"nothing, by one in a ring":         {true, false, 0, mastership{line: line{"old", "r4", "9"}, before: "r1"}, 2 * sureFor, "", true},
+		"nothing, and Redis 6 has replicas": {true, false, 0, mastership{line: line{"old", "r4", ""}}, 2 * sureFor, "", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := newPartitions(&servers{redisNames: newRedisNames("", 1, false), topology: movers{gives: c.gives}}, 0)[0]
 				if c.met {
-					p.trust.learn(p.trust.vouch(&process{mastership: mastership{line: "old-r1-0"}}, time.Now()), "era", time.Now())
+					p.trust.learn(p.trust.vouch(&process{mastership: mastership{line: line{"old", "r1", "0"}}}, time.Now()), "era", time.Now())
 				}
 				time.Sleep(c.after)
 				to := &process{mastership: c.to, uptime: c.uptime}

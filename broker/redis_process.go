@@ -15,13 +15,7 @@ type mastership struct {
 	address string
 	asOf    time.Time
 
-	// line is the run_id of the process, its replication id, and the number of bytes it has
-	// received as a replica, joined by hyphens. It is "" if the process cannot be asked. A
-	// process that becomes a master gets a new replication id. It also gets one with its
-	// first replica, and when its last replica has been away for long (repl-backlog-ttl).
-	// The number of received bytes does not change unless the statistics are reset; Redis 6
-	// does not tell it.
-	line string
+	line // zero if the process cannot be asked
 
 	// before is the replication id that the process had when it became a master: its own
 	// former one if it had followed nobody in between. It is "" if the process has always
@@ -29,49 +23,44 @@ type mastership struct {
 	before string
 }
 
-// claim returns what a script is told of m: line and before.
-func (m mastership) claim() string {
-	if m.line == "" {
+// line tells apart the times for which a process is a master. A process that becomes a
+// master gets a new replication id. It also gets one with its first replica, and when its
+// last replica has been away for long (repl-backlog-ttl).
+type line struct {
+	run      string // run_id of the process
+	id       string // its replication id
+	received string // number of bytes received as a replica; "" in Redis 6. It stays unless the statistics are reset
+}
+
+// String returns what is kept of l in Redis.
+func (l line) String() string {
+	if l == (line{}) {
 		return ""
 	}
-	return m.line + "-" + m.before
+	return l.run + "-" + l.id + "-" + l.received
 }
 
-func (m mastership) run() string {
-	run, _, _ := splitLine(m.line)
-	return run
-}
-
-func (m mastership) id() string {
-	_, id, _ := splitLine(m.line)
-	return id
-}
-
-func (m mastership) received() string {
-	_, _, received := splitLine(m.line)
-	return received
-}
-
-func splitLine(line string) (run, id, received string) {
-	run, rest, _ := strings.Cut(line, "-")
-	id, received, _ = strings.Cut(rest, "-")
-	return run, id, received
+// claim returns what a script is told of m: line and before.
+func (m mastership) claim() string {
+	if m.line == (line{}) {
+		return ""
+	}
+	return m.line.String() + "-" + m.before
 }
 
 // continues reports whether m and the mastership with the given line are the same, as far
 // as can be seen: the data was never replaced by that of another master. The scripts use
 // the same rules.
-func (m mastership) continues(line string) bool {
-	run, id, received := splitLine(line)
+func (m mastership) continues(l line) bool {
 	switch {
-	case m.run() != run:
+	case m.run != l.run:
 		return false
-	case m.id() == id || id == "":
+	case m.id == l.id || l.id == "":
 		return true // each time a process becomes a master it gets another one
-	case m.received() != received:
+	case m.received != l.received:
 		return false
 	default:
-		return m.before == id || m.before == "" && received != ""
+		return m.before == l.id || m.before == "" && l.received != ""
 	}
 }
 
@@ -113,12 +102,12 @@ func introduce(ctx context.Context, client *redis.Client) (*process, error) {
 		return nil, err
 	}
 	if run := fieldOf(server.Val(), "run_id"); run != "" {
-		p.line = strings.Join([]string{run, fieldOf(replication.Val(), "master_replid"), fieldOf(stats.Val(), "total_net_repl_input_bytes")}, "-")
+		p.line = line{run, fieldOf(replication.Val(), "master_replid"), fieldOf(stats.Val(), "total_net_repl_input_bytes")}
 		if before := fieldOf(replication.Val(), "master_replid2"); strings.Trim(before, "0") != "" {
 			p.before = before
 		}
 	}
-	p.mark = markOf(p.run())
+	p.mark = markOf(p.run)
 	seconds, _ := strconv.Atoi(fieldOf(server.Val(), "uptime_in_seconds"))
 	p.uptime = time.Duration(seconds) * time.Second
 	return p, err

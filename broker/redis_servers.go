@@ -180,7 +180,7 @@ func (s *servers) meet(ctx context.Context, client *redis.Client, now time.Time)
 		p.conn.Close()
 		s.topology.renew(client)
 		return nil, fmt.Errorf("%w: %s", errReplica, p.address)
-	case p.line == "":
+	case p.line == (line{}):
 		s.nameless.Do(func() {
 			s.log.Warn("redis does not say which process it is: each lost link counts as a possible loss of history. "+
 				"Allow the command INFO", "error", err)

@@ -47,14 +47,14 @@ type voucher struct {
 func (t *trust) vouch(p *process, now time.Time) voucher {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	other := !p.continues(t.master.line) || p.line == "" && p.losses != t.losses
+	other := !p.continues(t.master.line) || p.line == (line{}) && p.losses != t.losses
 	if other {
 		if t.met && t.doubted.IsZero() {
 			t.doubted = t.sure
 		}
 		t.from = ""
 	}
-	if other && p.line != "" {
+	if other && p.line != (line{}) {
 		t.era = ""
 		t.heard.Store(false)
 	}
@@ -66,7 +66,7 @@ func (t *trust) vouch(p *process, now time.Time) voucher {
 	if before == "" && t.heard.Load() {
 		before = "unknown"
 	}
-	return voucher{mastership: p.mastership, from: t.from, doubted: t.doubted, fresh: freshEra(p.line, before), at: now}
+	return voucher{mastership: p.mastership, from: t.from, doubted: t.doubted, fresh: freshEra(p.line.String(), before), at: now}
 }
 
 // leaves returns the process that held the histories before p, if it is another one, and
@@ -74,7 +74,7 @@ func (t *trust) vouch(p *process, now time.Time) voucher {
 func (t *trust) leaves(p *process) (former mastership, sure time.Time, left bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	known := t.met && t.doubted.IsZero() && t.master.line != ""
+	known := t.met && t.doubted.IsZero() && t.master.line != (line{})
 	return t.master, t.sure, known && !p.continues(t.master.line)
 }
 
