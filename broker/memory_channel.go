@@ -77,17 +77,13 @@ func (c *memoryChannel) since(after Position, most Most, nothing Position, now t
 	c.expire(now)
 	top := c.at(nothing)
 	page := Page{Top: top.Position, Former: top.Former}
-	if after.Agrees(top.Position) || after.Agrees(top.Former) {
-		after = Position{Epoch: top.Epoch}
-	}
-	known := after.Epoch == top.Epoch && after.Offset <= top.Offset
 	first := c.top.Offset + 1 - uint64(len(c.log)) // offset of log[0]
 	skip := uint64(0)
-	if known && after.Offset >= first {
+	if after.Epoch == top.Epoch && first <= after.Offset && after.Offset <= top.Offset {
 		skip = after.Offset - first + 1
 	}
-	page.Lost = !after.IsZero() && (!known || after.Offset+1 < first)
 	page.Messages = most.of(slices.Values(c.log[skip:]))
+	page.lose(after)
 	return page
 }
 

@@ -49,7 +49,8 @@ func NewRedis(c RedisConfig) (*Redis, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.TLS, err = c.encryption(target); err != nil {
+	encryption, err := c.encryption(target)
+	if err != nil {
 		return nil, err
 	}
 	if target.database != 0 && c.Prefix == DefaultPrefix {
@@ -69,7 +70,7 @@ func NewRedis(c RedisConfig) (*Redis, error) {
 	s := newServers(newRedisNames(c.Prefix, partitions, clustered), newWatch(c.Log, c.Observe), target)
 	b := &Redis{
 		servers: s,
-		dial:    redisDialer{target: target, tls: c.TLS, other: c.Dial, poolSize: 2*partitions + 3*poolSize + 1},
+		dial:    redisDialer{target: target, tls: encryption, other: c.Dial, poolSize: 2*partitions + 3*poolSize + 1},
 	}
 	b.partitions = newPartitions(s, c.Linger)
 	b.board = newBoard(c.Log, b.partitions, spare)

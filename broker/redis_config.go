@@ -26,8 +26,7 @@ type RedisConfig struct {
 	// numbers: with a database other than 0, Prefix must not be the default.
 	Prefix string
 
-	TLS         *tls.Config   // for rediss; nil uses TLSFiles
-	TLSFiles    RedisTLS      // for rediss, if TLS is nil
+	TLSFiles    RedisTLS      // for rediss
 	Connections int           // connections for subscriptions outside of a Cluster; 0 means 4
 	Linger      time.Duration // how long to delay an unsubscribe, in case of a new subscribe; 0 means 1 s
 
@@ -45,19 +44,16 @@ const DefaultPrefix = "tidegate:"
 // RedisObserver gets events of the broker. Fields may be nil. The functions must not block
 // and must be safe for concurrent use.
 type RedisObserver struct {
-	RoundTrip   func(time.Duration) // the time that a pipeline or a script took
-	Reconnect   func()              // an attempt to restore a lost link begins
-	HistoryRead func()              // a Since, a Latest, or the Tops of one partition
-	Panic       func()              // a panic was recovered; the work that it ended was started again
-	Refused     func(kind string)   // Redis answered with an error; see RefusalKinds
+	RoundTrip func(time.Duration) // the time that a pipeline or a script took
+	Reconnect func()              // an attempt to restore a lost link begins
+	Panic     func()              // a panic was recovered; the work that it ended was started again
+	Refused   func(kind string)   // Redis answered with an error; see RefusalKinds
 }
 
 // encryption returns the TLS configuration of connections, or nil if they are not
 // encrypted.
 func (c RedisConfig) encryption(t redisTarget) (*tls.Config, error) {
 	switch {
-	case t.tls && c.TLS != nil:
-		return c.TLS, nil
 	case t.tls:
 		return c.TLSFiles.config()
 	case c.TLSFiles != RedisTLS{}:

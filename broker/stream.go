@@ -166,9 +166,6 @@ type asker func(script *redis.Script, keys []string, args ...any) *redis.Cmd
 // read is like askIn for reading history. f may run scripts with ask, and must call learn
 // with the era that they return.
 func (h *redisHistory) read(ctx context.Context, in pool, partition int, f func(ask asker, learn func(era string)) error) error {
-	if observe := h.servers.observe.HistoryRead; observe != nil {
-		defer observe()
-	}
 	from := h.partitions[partition]
 	return h.servers.askIn(ctx, in, from.prefix, func(ctx context.Context, client *redis.Client) error {
 		p, err := h.servers.take(ctx, client)
