@@ -65,7 +65,8 @@
 // Ownership. The reading goroutine of a session handles its commands one after the other,
 // but a command may begin while the broker still works on the one before: another goroutine
 // processes consecutive subscribes together, and consecutive publishes are sent in order
-// without waiting for their answers. Frames to be written wait in the session's outbox,
+// without waiting for their answers. One more sends what the client has missed, as far as that
+// was not at hand with the reply. Frames to be written wait in the session's outbox,
 // which has at most one writer at a time: a flusher; or, if there is little to write, the
 // goroutine that added the frames; or, while the peer does not keep up, a goroutine of its
 // own. An idle session has only the reading goroutine. No session ever waits for the

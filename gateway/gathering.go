@@ -4,7 +4,7 @@ import "tidegate/broker/lock"
 
 // gathering collects the subscribes of a session that are processed together: while some of
 // them wait for the broker, those that arrive form the next batch. Other commands of the
-// client wait until all subscribes are done. All methods are safe for concurrent use.
+// client wait until all subscribes have been answered. All methods are safe for concurrent use.
 type gathering struct {
 	done chan struct{} // closed when all are answered
 

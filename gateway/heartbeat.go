@@ -43,7 +43,7 @@ func (s *Session) checkAlive(now time.Time) {
 	}
 	silent := now.Sub(s.conn.Heard())
 	switch ping := s.gateway.ping; {
-	case silent > 2*ping+pingGrace:
+	case silent > 2*ping+pingGrace && s.gathered.Load() == nil: // else it may not be listened to
 		s.Close(TimedOut)
 	case silent > ping/2 || s.pinged:
 		s.push(s.dialect.heartbeat)

@@ -163,31 +163,5 @@ func (j *join) noteNothingRecent() {
 // Turn returns what limits the history reads of the session's client.
 func (j *join) Turn() hub.Turn { return j.session.reader() }
 
-// WhenAttached calls goOn, in a new goroutine, once the session has its connection.
-func (j *join) WhenAttached(goOn func()) {
-	s := j.session
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.out.Attached() {
-		s.goOn(goOn)
-		return
-	}
-	if s.waiting == nil {
-		s.waiting = new([]func())
-	}
-	*s.waiting = append(*s.waiting, goOn)
-}
-
-// goOnAttached starts what has waited for the session's connection.
-func (s *Session) goOnAttached() {
-	s.mu.Lock()
-	waiting := s.waiting
-	s.waiting = nil
-	s.mu.Unlock()
-	if waiting == nil {
-		return
-	}
-	for _, goOn := range *waiting {
-		s.goOn(goOn)
-	}
-}
+// GoOn runs goOn, the end of a resumption, with those of the session's other channels.
+func (j *join) GoOn(goOn func()) { j.session.later(rest{j.sub, goOn}) }

@@ -1,11 +1,13 @@
 package gateway_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"tidegate/broker"
 	"tidegate/gateway"
@@ -99,6 +101,108 @@ func TestUsers_AGrantLeavesItToTheClientsCursorWhereMessagesBegin(t *testing.T) 
 		}
 		if subscribed := count(p.lines(), "subscribed room:1 recovered=true"); subscribed != 1 {
 			t.Errorf("heard %d times that it has subscribed", subscribed)
+		}
+	})
+}
+
+// A client that subscribes anew while it is still being sent what it has missed is sent what
+// it has asked for last.
+func TestSession_ASubscribeTakesThePlaceOfOneThatIsNotDone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, _ := startLossy(t, 100, gateway.Limits{OutboxBytes: 4 << 10})
+		from := n.publish("kept:a", "first")
+		for i := range 20 {
+			n.publish("kept:a", "%d-%s", i, strings.Repeat("x", 500))
+		}
+		last := n.publish("kept:a", "last")
+		for i, again := range []string{"", last.String()} {
+			p := n.connect(gateway.Hello{})
+			read := p.stall()
+			p.send("sub kept:a %s", from)
+			synctest.Wait()
+			p.send("sub kept:a %s", again)
+			synctest.Wait()
+			n.publish("kept:a", "live")
+			read()
+			p.expect("message kept:a live")
+			synctest.Wait()
+			got := p.heardOf("kept:a")
+			old := slices.Index(got, "live")
+			if old > 5 || len(got)-old != i+1 { // the second also missed what was live for the first
+				t.Errorf("heard %.8s", got)
+			}
+		}
+	})
+}
+
+// A client that is slow to read what it has missed is listened to meanwhile.
+func TestSession_OtherCommandsDoNotWaitForWhatItHasMissed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, l := startLossy(t, 2000, gateway.Limits{OutboxBytes: 64 << 10})
+		from := n.publish("kept:a", "first")
+		const missed = 1500
+		for i := range missed {
+			n.publish("kept:a", "%d-%s", i, strings.Repeat("x", 500))
+		}
+		p := n.connect(gateway.Hello{})
+		read := p.stall()
+		p.send("sub kept:a %s", from)
+		p.send("sub kept:b %s", from)
+		p.send("ping")
+		p.send("pub kept:b hello")
+		l.away.Store(true)
+		read()
+		p.expect("message kept:b hello")
+		p.expect("pong")
+		for range 10 {
+			time.Sleep(20 * time.Second)
+			p.send("ping")
+		}
+		synctest.Wait()
+		if got := p.heardOf("kept:a"); len(got) == 0 || len(got) == missed {
+			t.Fatalf("heard %d messages before the history was away", len(got))
+		}
+		l.away.Store(false)
+		p.expect(fmt.Sprintf("message kept:a %d-", missed-1))
+		if got := p.heardOf("kept:a"); len(got) != missed {
+			t.Errorf("heard %d messages, want %d", len(got), missed)
+		}
+	})
+}
+
+// A client is not taken for silent while the gateway itself keeps it waiting.
+func TestSession_ThatIsNotReadIsNotSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTurnstile()
+		n := startNode(t, gateway.Config{Broker: b, Rules: roomRules})
+		p := n.connect(gateway.Hello{})
+		p.send("sub room:1")
+		p.send("unsub room:1")
+		time.Sleep(5 * time.Minute)
+		close(b.pass)
+		p.expect("unsubscribed room:1")
+	})
+}
+
+// The request by which a backend grants a channel may end before the client has been sent what
+// it missed.
+func TestUsers_AGrantWithACursorIsAnsweredBeforeTheClientHasReadAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, _ := startLossy(t, 100, gateway.Limits{OutboxBytes: 4 << 10})
+		from := n.publish("kept:a", "first")
+		const missed = 50
+		for i := range missed {
+			n.publish("kept:a", "%d-%s", i, strings.Repeat("x", 500))
+		}
+		p := n.connect(gateway.Hello{Principal: gateway.Principal{User: "alice"}})
+		read := p.stall()
+		ctx, cancel := context.WithCancel(t.Context())
+		expectReached(t, 1)(n.Users.Subscribe(ctx, gateway.Whose{User: "alice"}, gateway.Grant{Channel: "kept:a", Cursor: from.String()}))
+		cancel()
+		read()
+		p.expect(fmt.Sprintf("message kept:a %d-", missed-1))
+		if got := p.heardOf("kept:a"); len(got) != missed {
+			t.Errorf("heard %d messages, want %d", len(got), missed)
 		}
 	})
 }

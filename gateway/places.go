@@ -235,6 +235,12 @@ func (p *places) isOn(channel string) bool {
 	return p.on(channel) != nil
 }
 
+// have reports whether a subscription still exists.
+func (p *places) have(sub *subscription) bool {
+	has, _ := p.has(sub)
+	return has
+}
+
 // has reports whether a subscription still exists, and whether the server has granted it.
 func (p *places) has(sub *subscription) (has, granted bool) {
 	p.mu.Lock()

@@ -37,7 +37,7 @@ func (s *Session) Receive(ctx context.Context, frame Frame) (err error) {
 func (s *Session) Subscribe(channels ...Subscribe) {
 	s.goOn(func() {
 		s.subscribeAll(s.gateway.life, channels, func(c Subscribe, err error) { s.conclude(c, err) })
-		s.tell(CaughtUp{})
+		s.later(rest{do: func() { s.tell(CaughtUp{}) }})
 	})
 }
 

@@ -11,7 +11,8 @@ import (
 )
 
 // Session is one client's session. Its reading goroutine, the one of Serve, handles the
-// client's commands in order and starts another goroutine for subscribes (see gather).
+// client's commands in order and starts other goroutines for subscribes (see gather) and for
+// what a client that resumes is sent after the reply (see later).
 // Frames to be written wait in the outbox until a flusher writes them. An idle session has
 // no other goroutine, no timer and no buffer.
 type Session struct {
@@ -33,7 +34,7 @@ type Session struct {
 	mu         lock.Mutex[lock.Session]
 	principal  *Principal
 	pending    *time.Timer // runs until the client has authenticated; nil: the client need not
-	waiting    *[]func()   // to be called when the connection can go on; nil: none
+	rests      *rests      // nil: none
 	left       bool        // the session has released all its resources
 	registered bool        // the backend is told when the session ends
 

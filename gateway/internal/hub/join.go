@@ -45,7 +45,7 @@ func (j *Join) Begin() {
 }
 
 // Enter sends the reply and adds the subscription to the audience, at once or after
-// everything from the history has been sent.
+// everything from the history has been sent. It does not wait for the latter.
 func (j *Join) Enter(ctx context.Context) {
 	if j.from == nil {
 		j.Err = j.enterNow()

@@ -28,6 +28,7 @@ type resumption struct {
 
 	start   Start
 	replied bool
+	later   bool            // it goes on after what the session was sent at once with the reply
 	mark    int32           // the subscription's index from the reply on, unless another join is answered
 	before  *broker.Message // the last message sent since the reply; nil if there is none
 	members bool            // the reply lists the members
@@ -43,19 +44,19 @@ type resumption struct {
 func (c *resumption) out() *outbox.Outbox { return c.sub.by.Outbox() }
 
 var (
-	errUnattached = errors.New("the session has no connection that makes room yet")
-	errUntold     = errors.New("the session or the subscription ends, since a loss cannot be told otherwise")
+	errLater  = errors.New("the resumption goes on later")
+	errUntold = errors.New("the session or the subscription ends, since a loss cannot be told otherwise")
 )
 
-// run does the whole resumption. After the reply, an error would not reach the client, so
-// run retries reads that fail. If the session has no connection yet, run returns and the
-// rest continues once it has one.
+// run sends the reply and what is at hand. The rest goes on later: the client may be slow, and
+// its other commands do not wait. After the reply, an error would not reach the client, so run
+// retries reads that fail.
 func (c *resumption) run(ctx context.Context) error {
 	for failures := 0; ; {
 		ready, err := c.proceed()
 		switch {
-		case errors.Is(err, errUnattached):
-			c.of.WhenAttached(c.goOn)
+		case errors.Is(err, errLater):
+			c.of.GoOn(c.goOn)
 			return nil
 		case errors.Is(err, errUntold), err == nil && ready == nil:
 			return nil
@@ -75,6 +76,7 @@ func (c *resumption) run(ctx context.Context) error {
 
 // goOn does the rest of the resumption.
 func (c *resumption) goOn() {
+	c.later = true
 	c.noteEnd(c.run(c.channel.all.Life))
 }
 
@@ -111,8 +113,8 @@ func (c *resumption) proceed() (ready func(context.Context) error, err error) {
 		switch {
 		case err != nil:
 			return nil, err
-		case room != nil && !c.out().Attached():
-			return nil, errUnattached
+		case room != nil && !c.later:
+			return nil, errLater
 		case room != nil:
 			return untilClosed(room, outbox.StallPatience), nil
 		case step.Present && c.members && c.roll == nil:
@@ -129,8 +131,8 @@ func (c *resumption) proceed() (ready func(context.Context) error, err error) {
 func (c *resumption) provide(step timeline.Step) (ready func(context.Context) error, err error) {
 	ch := c.channel
 	switch {
-	case c.replied && !c.out().Attached():
-		return nil, errUnattached
+	case c.replied && !c.later:
+		return nil, errLater
 	case step.Do == timeline.Pause:
 		return func(ctx context.Context) error { pause.For(ctx, step.Wait); return ctx.Err() }, nil
 	case step.Do == timeline.Read:

@@ -33,8 +33,9 @@ type Joiner interface {
 	Reply(Start) (reply func() (said bool))
 	Say(News) (said bool)
 
-	// WhenAttached runs goOn in a new goroutine once the session has a connection.
-	WhenAttached(goOn func())
+	// GoOn runs goOn, which may take long, in another goroutine: once the session has a
+	// connection, and after what it was given before.
+	GoOn(goOn func())
 
 	// Turn returns the session's Turn, which it needs to read a history.
 	Turn() Turn
