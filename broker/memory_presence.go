@@ -159,7 +159,9 @@ func (p *memoryPresence) attend(by Attendant, node *memoryNode, a *Attendance) (
 	c := p.room(a.Channel)
 	defer p.forget(c)
 	had := c.nodes[by.Node]
-	if !a.Whole && (had.version != a.After || had.version > 0 && had.version < node.since) {
+	switch forgot := had.version > 0 && had.version < node.since; {
+	case a.Whole:
+	case a.AtLeast && (had.version < a.After || a.After > 0 && forgot), !a.AtLeast && (had.version != a.After || forgot):
 		return false
 	}
 	node.last = a.Version

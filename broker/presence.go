@@ -121,6 +121,7 @@ type Attendance struct {
 	Channel  string
 	Version  uint64   // larger than that of every earlier Attendance of the node; never 0
 	After    uint64   // the Version that this one follows; 0 if the node has had nobody there
+	AtLeast  bool     // it follows After or any later one, as it has all changes since After; with After 0, all members
 	Whole    bool     // it replaces all that is known: a member not in Members has left the node
 	Sessions int      // all sessions that the node has there; with 0 the broker forgets the channel and its Version
 	Members  []Member // those who changed; their Sessions are those on this node, 0 for a member who has left it

@@ -48,9 +48,10 @@ const (
 
 // attendScript takes Attendances. More KEYS are the node's set of channels and then the
 // hashes of the channels. More ARGV are, for each channel: its name, its letters (see
-// Attendant.letters), the version, the version that it follows or "whole", the number of
-// sessions, and the number of members, each of which follows as field, user, info,
-// elsewhere and sessions. The script returns for each channel 1, or 0 if it did nothing.
+// Attendant.letters), the version, the version that it follows, with a "+" if it may be a
+// later one, or "whole", the number of sessions, and the number of members, each of which
+// follows as field, user, info, elsewhere and sessions. The script returns for each channel
+// 1, or 0 if it did nothing.
 const attendScript = epochLua + presenceLua + `
 local me, taken, at = meet(tonumber(ARGV[9])), {}, 7
 local overtaken = tonumber(ARGV[9]) <= me.last
@@ -383,7 +384,13 @@ local function attend(c, me, a)
   local had, last, members = string.match(mine or '0 0 0', '(%d+) (%d+) (%d+)')
   had, last, members = tonumber(had), tonumber(last), tonumber(members)
   local whole, lingers = a.after == 'whole', LINGER > 0 and not c.node
-  if not whole and (last ~= tonumber(a.after) or last > 0 and last < me.since) then return false end
+  local least = string.match(a.after, '^(%d+)%+$')
+  if least then
+    least = tonumber(least)
+    if last < least or least > 0 and last < me.since then return false end
+  elseif not whole and (last ~= tonumber(a.after) or last > 0 and last < me.since) then
+    return false
+  end
   me.last = a.version
   begin(c)
   local listed, here = {}, 0

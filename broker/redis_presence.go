@@ -64,8 +64,11 @@ func (p *redisPresence) attend(ctx context.Context, r realm, by Attendant, list 
 	for _, i := range indexes {
 		a := &list[i]
 		after := strconv.FormatUint(a.After, 10)
-		if a.Whole {
+		switch {
+		case a.Whole:
 			after = "whole"
+		case a.AtLeast:
+			after += "+"
 		}
 		keys = append(keys, r.hash(a.Channel))
 		args = append(args, a.Channel, by.letters(a.Channel), a.Version, after, a.Sessions, len(a.Members))

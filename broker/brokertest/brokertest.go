@@ -55,6 +55,7 @@ func RunIn(t *testing.T, in func(t *testing.T, test func(*testing.T)), makeSubje
 		{"Presence/SilenceOfAllIsNoDeath", testSilenceOfAllIsNoDeath},
 		{"Presence/KeptNodeLives", testKeptNodeLives},
 		{"Presence/WholeReplaces", testWholeReplaces},
+		{"Presence/AtLeastFollowsLaterOnes", testAtLeast},
 		{"Presence/OldAttendanceDoesNothing", testOldAttendance},
 		{"Presence/UnknownIsSaid", testUnknownIsSaid},
 		{"Presence/ForgottenIsSaid", testForgottenIsSaid},

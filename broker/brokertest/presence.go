@@ -165,6 +165,36 @@ func testWholeReplaces(t *testing.T, c *cluster) {
 	c.expectTold("a", "join alice", "join bob", "join carol", "join dave", "leave alice")
 }
 
+func testAtLeast(t *testing.T, c *cluster) {
+	node := c.attendant("first", long, 0)
+	node.has("a", "alice", 1)
+	node.has("a", "bob", 1)
+	for _, step := range []struct {
+		after uint64
+		user  string
+		taken bool
+		want  string
+	}{
+		{1, "carol", true, "alice*1 bob*1 carol*1"}, // whether the second was taken or not
+		{9, "dave", false, "alice*1 bob*1 carol*1"},
+		{0, "erin", true, "alice*1 bob*1 carol*1 erin*1"}, // whatever was taken, and nobody leaves
+	} {
+		node.version++
+		a := broker.Attendance{
+			Channel: "a", Version: node.version, After: step.after, AtLeast: true, Sessions: 5,
+			Members: []broker.Member{{User: step.user, Sessions: 1}},
+		}
+		c.insist("Attend", func() error {
+			taken, err := node.node.Presence.Attend(t.Context(), node.by, []broker.Attendance{a})
+			if err == nil && taken[0] != step.taken {
+				t.Errorf("after %d at least: taken %v", step.after, taken)
+			}
+			return err
+		})
+		c.expectMembers("a", step.want)
+	}
+}
+
 func testOldAttendance(t *testing.T, c *cluster) {
 	node := c.attendant("first", long, 0)
 	node.has("a", "alice", 1)

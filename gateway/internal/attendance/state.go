@@ -76,13 +76,17 @@ func (a *Attendance) noteTaken(statements []statement, taken []bool, err error) 
 			s.taken(st)
 			letGo(st.waiting)
 		} else {
-			s.refused(st)
+			s.refused(st, err != nil)
 			s.waiting = append(st.waiting, s.waiting...)
 			a.queue(s)
 			s.aside = err != nil
 		}
 		if s.queued {
 			continue
+		}
+		if s.strays {
+			s.strays = false
+			a.work.Go(func() { a.dropStrays(s) })
 		}
 		letGo(s.waiting) // they came while the statement was in flight, and nothing has changed since
 		s.waiting = nil
@@ -92,6 +96,37 @@ func (a *Attendance) noteTaken(statements []statement, taken []bool, err error) 
 	}
 	if err != nil {
 		a.setAside()
+	}
+}
+
+// dropStrays states who is not on the channel here, of those whom the broker may believe to be.
+func (a *Attendance) dropStrays(s *stays) {
+	for attempt := 0; a.life.Err() == nil; attempt++ {
+		a.reading <- struct{}{}
+		read, err := a.config.Presence.Members(a.life, s.channel)
+		<-a.reading
+		if err == nil {
+			a.noteStrays(s, read.Members)
+			return
+		}
+		pause.For(a.life, pause.Backoff(attempt))
+	}
+}
+
+func (a *Attendance) noteStrays(s *stays, members []broker.Member) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.stays[s.channel] != s {
+		return // nobody is here, and the broker has been told
+	}
+	for i := range members {
+		if who := whoIs(&members[i]); members[i].Sessions > 0 {
+			s.stray(who.name(), who)
+		}
+	}
+	if len(s.changed) > 0 {
+		a.queue(s)
+		rouse(a.wake)
 	}
 }
 

@@ -12,7 +12,9 @@ type stays struct {
 	sessions int
 	members  map[string]*member // by Who.name
 	changed  []*member          // with changes that the broker has not been told
-	whole    bool               // the next statement lists all members
+	unsure   bool               // the broker may know later statements than stated; the next one has all changes since
+	whole    bool               // the next statement lists all members, or begins to if they are many
+	strays   bool               // once all is stated, look for members that only the broker believes to be here
 	queued   bool               // it is in Attendance.changed or Attendance.aside
 	aside    bool               // it is in Attendance.aside
 	stating  bool               // a statement is in flight
@@ -66,7 +68,7 @@ func (s *stays) note(m *member) {
 
 // Bounds of a statement, so that it blocks neither the broker nor this node for long.
 const (
-	mostMembers = 500  // of one channel, unless the statement is whole
+	mostMembers = 500  // of one channel
 	mostStated  = 2000 // members and channels together
 )
 
@@ -80,8 +82,11 @@ type statement struct {
 
 // state makes a statement and reports whether it contains all that is left to say.
 func (s *stays) state(version uint64) (st statement, all bool) {
+	if s.whole && len(s.members) > mostMembers {
+		s.beginAnew()
+	}
 	st = statement{stays: s, Attendance: broker.Attendance{
-		Channel: s.channel, Version: version, After: s.stated, Whole: s.whole, Sessions: s.sessions,
+		Channel: s.channel, Version: version, After: s.stated, AtLeast: s.unsure, Whole: s.whole, Sessions: s.sessions,
 	}}
 	n := min(len(s.changed), mostMembers)
 	if s.whole {
@@ -96,11 +101,20 @@ func (s *stays) state(version uint64) (st statement, all bool) {
 		m.changed = false
 		st.add(m)
 	}
-	s.changed, s.whole = slices.Delete(s.changed, 0, n), false
+	s.changed, s.whole, s.unsure = slices.Delete(s.changed, 0, n), false, false
 	if all = len(s.changed) == 0; !all {
 		st.Sessions = max(st.Sessions, 1) // members whose leave is still to be stated count as present
 	}
 	return st, all
+}
+
+// beginAnew has all members be stated in parts. Parts cannot say who is not there: see
+// Attendance.dropStrays.
+func (s *stays) beginAnew() {
+	for _, m := range s.members {
+		s.note(m)
+	}
+	s.stated, s.unsure, s.whole, s.strays = 0, true, false, true
 }
 
 func (st *statement) add(m *member) {
@@ -121,11 +135,21 @@ func (s *stays) taken(st *statement) {
 	}
 }
 
-// refused records that the broker has not taken a statement, or that this is unknown. The
-// next one lists all members.
-func (s *stays) refused(st *statement) {
-	s.whole = true
+// refused records that the broker has not taken a statement, or that this is unknown. If it
+// is known, the broker has lost data, and the next statement lists all members; so it does if
+// the broker has been told of nobody yet.
+func (s *stays) refused(st *statement, unknown bool) {
+	s.unsure, s.whole = unknown, st.Whole || !unknown || s.stated == 0
 	for _, m := range st.members {
+		s.note(m)
+	}
+}
+
+// stray notes that a member is not here, whom the broker may believe to be.
+func (s *stays) stray(name string, who Who) {
+	if s.members[name] == nil {
+		m := &member{Who: Who{User: who.User, Session: who.Session}}
+		s.members[name] = m
 		s.note(m)
 	}
 }
