@@ -2,19 +2,15 @@ package api
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"net"
 	"net/http"
-	"sync"
-	"sync/atomic"
 
 	"golang.org/x/text/encoding"
 	"golang.org/x/text/transform"
 
-	"tidegate/broker"
 	"tidegate/gateway"
 	"tidegate/gateway/internal/payload"
 )
@@ -22,7 +18,6 @@ import (
 const (
 	maxBatch      = 1000    // publishes in one request
 	maxBatchBytes = 8 << 20 // bytes, unless two messages of the largest size take more
-	batchWorkers  = 16      // concurrent publishes per request
 )
 
 // publishBatch answers 200 only if all messages were published. Otherwise the status is
@@ -41,18 +36,16 @@ func (h *Handler) publishBatch(r *request) (any, error) {
 	}
 	results := batchResults{Results: make([]batchResult, len(publishes))}
 	var first error
-	b := &batch{gateway: h.gateway, by: r.by, remote: r.RemoteAddr, publishes: publishes, outcomes: make([]outcome, len(publishes))}
-	b.publish(r.Context())
-	for i, done := range b.outcomes {
-		if done.err == nil {
-			cursor := done.position.String()
+	for i, done := range h.gateway.PublishAll(r.Context(), r.by, r.RemoteAddr, publishes) {
+		if done.Err == nil {
+			cursor := done.Position.String()
 			results.Results[i].Cursor = &cursor
 			continue
 		}
-		e := toldOf(done.err)
+		e := toldOf(done.Err)
 		results.Results[i].Error = &e
 		if first == nil {
-			first, results.Error = done.err, &e
+			first, results.Error = done.Err, &e
 		}
 	}
 	return results, first
@@ -178,90 +171,6 @@ func (names *channelNames) UnmarshalJSON(list []byte) error {
 }
 
 var errNoList = errors.New("channels is not a list")
-
-// batch holds the publishes of one request.
-type batch struct {
-	gateway   *gateway.Gateway
-	by        *gateway.Principal
-	remote    string
-	publishes []gateway.Publish
-	outcomes  []outcome // each is written by the worker that has its channel
-	away      atomic.Pointer[outcome]
-}
-
-type outcome struct {
-	position broker.Position
-	err      error
-}
-
-// publish returns once each publish has an outcome. It publishes the messages of one
-// channel in order, and different channels concurrently.
-func (b *batch) publish(ctx context.Context) {
-	lines := make(chan []int)
-	var workers sync.WaitGroup
-	for range batchWorkers {
-		workers.Go(func() {
-			for line := range lines {
-				b.publishLine(ctx, line)
-			}
-		})
-	}
-	for _, line := range byChannel(b.publishes) {
-		lines <- line
-	}
-	close(lines)
-	workers.Wait()
-}
-
-// publishLine publishes the messages of one channel. Once a publish of the batch was not
-// confirmed, it does not try the rest: each would take a second, and the order within the
-// channel could change.
-func (b *batch) publishLine(ctx context.Context, line []int) {
-	done := 0
-	defer b.gateway.Wall().Catch("publish a batch", func() {
-		for _, i := range line[done:] {
-			b.outcomes[i] = outcome{err: errPanicked}
-		}
-	})
-	for ; done < len(line); done++ {
-		i := line[done]
-		if away := b.away.Load(); away != nil {
-			b.outcomes[i] = *away
-			continue
-		}
-		position, err := b.publishOne(ctx, &b.publishes[i])
-		b.outcomes[i] = outcome{position, err}
-		if errors.Is(err, broker.ErrUnavailable) {
-			b.away.Store(&outcome{err: err})
-		}
-	}
-}
-
-func (b *batch) publishOne(ctx context.Context, publish *gateway.Publish) (broker.Position, error) {
-	if err := b.gateway.Budget.Spend(b.by, b.remote, b.gateway.PublishCost(publish)); err != nil {
-		return broker.Position{}, err
-	}
-	return b.gateway.Publish(ctx, b.by, *publish)
-}
-
-var errPanicked = errors.New("a panic ended the publish")
-
-// byChannel returns the indexes of each channel's publishes. Channels are ordered by
-// their first publish.
-func byChannel(publishes []gateway.Publish) [][]int {
-	var lines [][]int
-	place := make(map[string]int)
-	for i, publish := range publishes {
-		at, ok := place[publish.Channel]
-		if !ok {
-			at = len(lines)
-			place[publish.Channel] = at
-			lines = append(lines, nil)
-		}
-		lines[at] = append(lines[at], i)
-	}
-	return lines
-}
 
 // batchItem is one message for one or more channels, with exactly one payload.
 type batchItem struct {

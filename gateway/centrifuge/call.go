@@ -20,13 +20,8 @@ type call struct {
 	away error // why a part was not confirmed by the broker, or nil
 }
 
-// part does one of many parts of a request. Once the broker has not confirmed one, or the
-// caller has gone, the rest fail without being tried: each might take a second.
-func (c *call) part(ctx context.Context, do func() outcome) outcome {
-	if err := cmp.Or(c.away, ctx.Err()); err != nil {
-		return done(nil, err)
-	}
-	o := do()
+// note keeps the outcome of a part in mind if the broker has not confirmed it.
+func (c *call) note(o outcome) outcome {
 	if errors.Is(o.cause, broker.ErrUnavailable) {
 		c.away = o.cause
 	}
@@ -100,11 +95,7 @@ func (c *call) publish(ctx context.Context, args struct {
 	if why, ok := args.check(); !ok {
 		return why
 	}
-	return c.publishOn(ctx, args.Channel, &args.publication)
-}
-
-func (c *call) publishOn(ctx context.Context, channel string, p *publication) outcome {
-	at, err := c.Publish(ctx, c.by, p.on(channel))
+	at, err := c.Publish(ctx, c.by, args.on(args.Channel))
 	return done(positionOf(at), err)
 }
 
@@ -118,10 +109,13 @@ func (c *call) broadcast(ctx context.Context, args struct {
 	if len(args.Channels) > mostCommands {
 		return failed(errLimit, "too many channels: at most 1000 are allowed")
 	}
-	responses := make([]map[string]any, len(args.Channels))
+	publishes := make([]gateway.Publish, len(args.Channels))
 	for i, channel := range args.Channels {
-		published := c.part(ctx, func() outcome { return c.publishOn(ctx, channel, &args.publication) })
-		responses[i] = published.reply("result")
+		publishes[i] = args.on(channel)
+	}
+	responses := make([]map[string]any, len(publishes))
+	for i, o := range c.PublishAll(ctx, c.by, "", publishes) {
+		responses[i] = c.note(done(positionOf(o.Position), o.Err)).reply("result")
 	}
 	return done(map[string]any{"responses": responses}, nil)
 }

@@ -2,6 +2,7 @@ package centrifuge
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 )
@@ -41,6 +42,8 @@ func (c *call) do(ctx context.Context, method string, body []byte) outcome {
 }
 
 // batch executes commands in order. Each is an object with one method's name and its body.
+// Once the broker has not confirmed something, or the caller has gone, the rest fail without
+// being tried: each might take a second.
 func (c *call) batch(ctx context.Context, args struct {
 	Commands []map[string]json.RawMessage `json:"commands"`
 }) outcome {
@@ -59,7 +62,10 @@ func (c *call) one(ctx context.Context, command map[string]json.RawMessage) map[
 		if len(command) > 1 || method == "batch" || bytes.Equal(body, []byte("null")) {
 			break
 		}
-		return c.part(ctx, func() outcome { return c.do(ctx, method, body) }).reply(method)
+		if err := cmp.Or(c.away, ctx.Err()); err != nil {
+			return done(nil, err).reply(method)
+		}
+		return c.note(c.do(ctx, method, body)).reply(method)
 	}
 	return failed(errBadRequest, "a command names one method").reply("")
 }

@@ -34,7 +34,7 @@ var _ http.Handler = (*API)(nil)
 // error is a *refusal or one for gateway.ErrorOf.
 type endpoint func(*request) (any, error)
 
-const publishers = 16 // maximum number of concurrent operations of one request
+const mostAsking = 16 // maximum number of concurrent questions of one request
 
 // request is a request from an app's backend.
 type request struct {

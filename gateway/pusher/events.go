@@ -1,14 +1,11 @@
 package pusher
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
 	"slices"
 	"strings"
-
-	"golang.org/x/sync/errgroup"
 
 	"tidegate/gateway"
 )
@@ -159,33 +156,13 @@ func (r *request) publishesOf(e *event) ([]gateway.Publish, error) {
 	return publishes, nil
 }
 
-// publishAll publishes all messages and returns nil once all are confirmed. Messages on one
-// channel are published in order, different channels in parallel. If it returns an error,
-// some messages may have been published.
+// publishAll publishes all messages and returns nil once all are confirmed. If it returns an
+// error, some messages may have been published.
 func (r *request) publishAll(publishes []gateway.Publish) error {
-	lines, ctx := errgroup.WithContext(r.Context())
-	lines.SetLimit(publishers)
-	for _, line := range byChannel(publishes) {
-		lines.Go(func() error { return r.publishLine(ctx, line) })
-	}
-	return lines.Wait()
-}
-
-func (r *request) publishLine(ctx context.Context, line []gateway.Publish) (err error) {
-	defer r.api.gateway.Wall().Catch("publish events", func() { err = gateway.Failed })
-	for _, publish := range line {
-		if _, err := r.api.gateway.Publish(ctx, &r.app.publisher, publish); err != nil {
-			return err
+	for _, done := range r.api.gateway.PublishAll(r.Context(), &r.app.publisher, r.RemoteAddr, publishes) {
+		if done.Err != nil {
+			return done.Err
 		}
 	}
 	return nil
-}
-
-// byChannel groups the publishes by channel and keeps their order.
-func byChannel(publishes []gateway.Publish) map[string][]gateway.Publish {
-	lines := make(map[string][]gateway.Publish)
-	for _, publish := range publishes {
-		lines[publish.Channel] = append(lines[publish.Channel], publish)
-	}
-	return lines
 }

@@ -42,7 +42,7 @@ func (w wants) info(name string, c gateway.ChannelInfo) *channelInfo {
 func (r *request) infosOf(names []string, wanted func(i int) wants) ([]*channelInfo, error) {
 	infos := make([]*channelInfo, len(names))
 	var asking errgroup.Group
-	asking.SetLimit(publishers)
+	asking.SetLimit(mostAsking)
 	for i, name := range names {
 		w := wanted(i)
 		if infos[i] = (&channelInfo{}); w == (wants{}) {
