@@ -23,25 +23,22 @@ func (h *Handler) load(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	answer := load{make([]nodeLoad, len(found.Nodes)), make([]channelLoad, len(found.Channels)), make([]slowSession, len(found.Slow))}
+	answer := load{make([]nodeLoad, len(found.Nodes)), listOf(found.Channels), listOf(found.Slow)}
 	for i := range found.Nodes {
 		answer.Nodes[i] = nodeLoadOf(&found.Nodes[i])
-	}
-	for i, c := range found.Channels {
-		answer.Channels[i] = channelLoad(c)
-	}
-	for i, s := range found.Slow {
-		answer.Slow[i] = slowSession(s)
 	}
 	return answer, nil
 }
 
 // load is the load of the nodes.
 type load struct {
-	Nodes    []nodeLoad    `json:"nodes"`
-	Channels []channelLoad `json:"channels"`
-	Slow     []slowSession `json:"slow"`
+	Nodes    []nodeLoad            `json:"nodes"`
+	Channels []gateway.ChannelLoad `json:"channels"`
+	Slow     []gateway.SlowSession `json:"slow"`
 }
+
+// listOf returns list, or an empty one if it is nil, so that its JSON is a list.
+func listOf[T any](list []T) []T { return append([]T{}, list...) }
 
 type nodeLoad struct {
 	node
@@ -65,20 +62,6 @@ type loadRates struct {
 	Bytes     float64 `json:"bytes"`
 	Lag       float64 `json:"lag"`
 	RoundTrip float64 `json:"round_trip"`
-}
-
-type channelLoad struct {
-	Channel  string  `json:"channel"`
-	Rate     float64 `json:"rate"`
-	Sessions int     `json:"sessions"`
-}
-
-type slowSession struct {
-	Session   string `json:"session"`
-	Node      string `json:"node"`
-	User      string `json:"user,omitempty"`
-	Transport string `json:"transport"`
-	Waiting   int    `json:"waiting"`
 }
 
 func nodeLoadOf(n *gateway.NodeLoad) nodeLoad {

@@ -64,25 +64,17 @@ type trace struct {
 }
 
 type nodeTrace struct {
-	Node      string         `json:"node"`
-	Listening int            `json:"listening"`
-	Heard     int            `json:"heard"`
-	Time      int64          `json:"time,omitempty"` // of the node's clock
-	Written   int            `json:"written"`
-	Waiting   int            `json:"waiting"`
-	Conflated int            `json:"conflated"`
-	Skipped   int            `json:"skipped"`
-	Unsaid    int            `json:"unsaid"`
-	Ended     int            `json:"ended"`
-	Sessions  []sessionTrace `json:"sessions"`
-}
-
-type sessionTrace struct {
-	Session  string       `json:"session"`
-	User     string       `json:"user,omitempty"`
-	Protocol string       `json:"protocol"`
-	Fate     gateway.Fate `json:"fate"`
-	Why      string       `json:"why,omitempty"`
+	Node      string                 `json:"node"`
+	Listening int                    `json:"listening"`
+	Heard     int                    `json:"heard"`
+	Time      int64                  `json:"time,omitempty"` // of the node's clock
+	Written   int                    `json:"written"`
+	Waiting   int                    `json:"waiting"`
+	Conflated int                    `json:"conflated"`
+	Skipped   int                    `json:"skipped"`
+	Unsaid    int                    `json:"unsaid"`
+	Ended     int                    `json:"ended"`
+	Sessions  []gateway.SessionTrace `json:"sessions"`
 }
 
 func traceOf(t *gateway.Trace) trace {
@@ -103,13 +95,10 @@ func traceOf(t *gateway.Trace) trace {
 func nodeTraceOf(n *gateway.NodeTrace) nodeTrace {
 	told := nodeTrace{
 		Node: n.Node, Listening: n.Listening, Heard: n.Heard, Written: n.Written, Waiting: n.Waiting,
-		Conflated: n.Conflated, Skipped: n.Skipped, Unsaid: n.Unsaid, Ended: n.Ended, Sessions: make([]sessionTrace, len(n.Sessions)),
+		Conflated: n.Conflated, Skipped: n.Skipped, Unsaid: n.Unsaid, Ended: n.Ended, Sessions: listOf(n.Sessions),
 	}
 	if !n.First.IsZero() {
 		told.Time = n.First.UnixMilli()
-	}
-	for i, s := range n.Sessions {
-		told.Sessions[i] = sessionTrace(s)
 	}
 	return told
 }

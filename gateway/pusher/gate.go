@@ -1,12 +1,12 @@
 package pusher
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 
 	"tidegate/broker"
 	"tidegate/gateway"
+	"tidegate/gateway/internal/jsontext"
 	"tidegate/gateway/rules"
 )
 
@@ -81,16 +81,7 @@ func (g gate) identityOf(id string, info json.RawMessage) (*gateway.Identity, er
 	case len(info) > gateway.MostInfo:
 		return nil, fail(gateway.TooLarge, "the user_info has %d bytes: at most %d are allowed", len(info), gateway.MostInfo)
 	}
-	return &gateway.Identity{User: user, Info: compact(info)}, nil
-}
-
-// compact returns a JSON value without white space, or nil if it is null or invalid.
-func compact(value json.RawMessage) json.RawMessage {
-	var buffer bytes.Buffer
-	if json.Compact(&buffer, value) != nil || buffer.String() == "null" {
-		return nil
-	}
-	return buffer.Bytes()
+	return &gateway.Identity{User: user, Info: jsontext.Compact(info)}, nil
 }
 
 // SignIn checks the signature of a sign-in and returns the user.

@@ -1,7 +1,6 @@
 package webhook
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -12,6 +11,7 @@ import (
 
 	"tidegate/broker"
 	"tidegate/gateway"
+	"tidegate/gateway/internal/jsontext"
 	"tidegate/gateway/internal/payload"
 	"tidegate/gateway/rules"
 )
@@ -213,7 +213,7 @@ func (a *answer) applyInfo(info *json.RawMessage) error {
 		return fmt.Errorf("the info in its answer has %d bytes: at most %d, and %d levels, are accepted", len(a.Info), gateway.MostInfo, broker.MostNested)
 	}
 	if a.Info != nil {
-		*info = compact(a.Info)
+		*info = jsontext.Compact(a.Info)
 	}
 	return nil
 }
@@ -222,17 +222,8 @@ func (a *answer) applyTold(q *gateway.Question) error {
 	if broker.Nested(a.Data) {
 		return fmt.Errorf("the data in its answer is nested too deep: at most %d levels are accepted", broker.MostNested)
 	}
-	q.Told = compact(a.Data)
+	q.Told = jsontext.Compact(a.Data)
 	return nil
-}
-
-// compact returns a JSON value without white space, or nil for null or invalid JSON.
-func compact(value json.RawMessage) json.RawMessage {
-	var buffer bytes.Buffer
-	if json.Compact(&buffer, value) != nil || buffer.String() == "null" {
-		return nil
-	}
-	return buffer.Bytes()
 }
 
 // applyTo replaces a payload by the answer's, if it has one.

@@ -1,4 +1,4 @@
-// Package jsontext appends JSON without reflection, for hot paths.
+// Package jsontext appends JSON without reflection, for hot paths, and makes JSON compact.
 package jsontext
 
 import "unicode/utf8"
