@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -12,6 +11,7 @@ import (
 	"golang.org/x/text/transform"
 
 	"tidegate/gateway"
+	"tidegate/gateway/internal/jsontext"
 	"tidegate/gateway/internal/payload"
 )
 
@@ -147,30 +147,10 @@ func (item *batchItem) publishes(n, room int) ([]gateway.Publish, error) {
 type channelNames []string
 
 // UnmarshalJSON implements json.Unmarshaler.
-func (names *channelNames) UnmarshalJSON(list []byte) error {
-	decoder := json.NewDecoder(bytes.NewReader(list))
-	switch token, err := decoder.Token(); {
-	case err != nil:
-		return err
-	case token == nil: // null
-		return nil
-	case token != json.Delim('['):
-		return errNoList
-	}
-	for decoder.More() {
-		if len(*names) == maxBatch {
-			return errBatchTooLong
-		}
-		var name string
-		if err := decoder.Decode(&name); err != nil {
-			return err
-		}
-		*names = append(*names, name)
-	}
-	return nil
+func (names *channelNames) UnmarshalJSON(list []byte) (err error) {
+	*names, err = jsontext.DecodeList[string](list, maxBatch, errBatchTooLong)
+	return err
 }
-
-var errNoList = errors.New("channels is not a list")
 
 // batchItem is one message for one or more channels, with exactly one payload.
 type batchItem struct {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"tidegate/gateway"
+	"tidegate/gateway/internal/jsontext"
 )
 
 const (
@@ -39,13 +40,13 @@ var (
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (b *batch) UnmarshalJSON(text []byte) (err error) {
-	*b, err = decodeList[event](text, mostBatch, errManyEvents)
+	*b, err = jsontext.DecodeList[event](text, mostBatch, errManyEvents)
 	return err
 }
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (names *channelNames) UnmarshalJSON(text []byte) (err error) {
-	*names, err = decodeList[string](text, mostChannels, errManyChannels)
+	*names, err = jsontext.DecodeList[string](text, mostChannels, errManyChannels)
 	return err
 }
 

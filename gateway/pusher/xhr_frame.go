@@ -59,7 +59,7 @@ var errManySent = errors.New("too many events")
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (e *sentEvents) UnmarshalJSON(text []byte) (err error) {
-	*e, err = decodeList[string](text, mostSent, errManySent)
+	*e, err = jsontext.DecodeList[string](text, mostSent, errManySent)
 	return err
 }
 

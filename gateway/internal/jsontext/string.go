@@ -1,4 +1,5 @@
-// Package jsontext appends JSON without reflection, for hot paths, and makes JSON compact.
+// Package jsontext appends JSON without reflection, for hot paths; makes JSON compact; and
+// decodes lists of bounded length.
 package jsontext
 
 import "unicode/utf8"

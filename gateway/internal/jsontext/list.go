@@ -1,4 +1,4 @@
-package pusher
+package jsontext
 
 import (
 	"bytes"
@@ -6,9 +6,9 @@ import (
 	"errors"
 )
 
-// decodeList decodes a JSON array or null. At the first item beyond most it stops and
+// DecodeList decodes a JSON array or null. At the first item beyond most it stops and
 // returns tooMany.
-func decodeList[T any](text []byte, most int, tooMany error) (list []T, err error) {
+func DecodeList[T any](text []byte, most int, tooMany error) (list []T, err error) {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	token, err := decoder.Token()
 	switch {
