@@ -798,3 +798,18 @@ test("recent messages that cannot be read are told as a gap, unless there is no 
   await new Promise((next) => setTimeout(next));
   assert.deepEqual(gaps, ["forbidden"]);
 });
+
+test("a publish is not sent again after a sleep in which its key may have been forgotten", async (t) => {
+  const tide = client();
+  let s = await connected(1);
+  const published = tide.publish("a", 1);
+  const asked = tide.presence("a");
+  const now = Date.now();
+  t.mock.method(Date, "now", () => now + 300_000);
+  s.end(1006);
+  s = await connected(2);
+  await assert.rejects(published, { code: "timeout" });
+  assert.deepEqual([s.heard("publish").length, s.heard("presence").length], [0, 1]);
+  s.tell({ type: "presence", id: s.heard("presence")[0].id, members: [] });
+  await asked;
+});

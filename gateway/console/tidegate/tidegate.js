@@ -125,6 +125,7 @@ const defaults = {
 const tries = { websocket: 2, sse: 1, longpoll: 1 };
 const overlapTime = 1_000;
 const stableAfter = 10_000;
+const keyLifetime = 240_000; // ms, how long a gateway is certain to remember a publish's key
 const longestUpgradePause = 300_000;
 
 /** @type {Pick<Status, "transport" | "session" | "user" | "node" | "roundTrip">} */
@@ -562,7 +563,11 @@ export class Tidegate extends Emitter {
   }
 
   #sendPending() {
-    for (const pending of this.#pending.values()) if (!pending.session && this.#session) pending.sendOver(this.#session);
+    for (const pending of this.#pending.values()) {
+      if (pending.session || !this.#session) continue;
+      if (pending.isStale) this.#fail(pending, timeoutError(pending.frame));
+      else pending.sendOver(this.#session);
+    }
   }
 
   /** @param {Frame} frame the answer to a command */
@@ -714,6 +719,7 @@ class Pending {
   /** @type {Session | null} The session it was sent over. */
   session = null;
   sent = 0;
+  firstSent = 0;
 
   /** @param {Frame & {id: number}} frame @param {(answer: Frame) => void} resolve @param {(error: Error) => void} reject */
   constructor(frame, resolve, reject) {
@@ -727,10 +733,16 @@ class Pending {
     return JSON.stringify(this.frame).length;
   }
 
+  /** Whether it might be published twice. Timers stand still while the computer sleeps. */
+  get isStale() {
+    return this.frame.type === "publish" && this.firstSent > 0 && Date.now() - this.firstSent > keyLifetime;
+  }
+
   /** @param {Session} session */
   sendOver(session) {
     this.session = session;
     this.sent++;
+    this.firstSent ||= Date.now();
     session.send(this.frame);
   }
 }
