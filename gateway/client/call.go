@@ -60,8 +60,8 @@ func (c *calls) begin(cmd command) *call {
 	cmd.ID = c.newID()
 	call := &call{id: cmd.ID, frame: cmd.encode(), publish: cmd.Type == "publish", result: make(chan answer, 1)}
 	c.list[call.id] = call
-	if c.link != nil {
-		c.send(c.link, call)
+	if l := c.open(); l != nil {
+		c.send(l, call)
 	}
 	return call
 }

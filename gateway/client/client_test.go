@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"tidegate/gateway/client"
 )
@@ -424,6 +425,27 @@ func TestClient_NothingIsDroppedWhereTheReaderIsSlow(t *testing.T) {
 	for i := range count {
 		if m, ok := receive(t, s).(client.Message); !ok || string(m.Payload) != fmt.Sprint(i) {
 			t.Fatalf("received %+v, want message %d", m, i)
+		}
+	}
+}
+
+// A link that has ended stays the current one until there is another, but takes no commands.
+func TestClient_SendsNothingOnALinkThatHasEnded(t *testing.T) {
+	g := newFakeGateway(t)
+	c := run(t, client.Config{URL: g.url()})
+	old := g.welcome()
+	old.say(`{"type":"reconnect","within":0}`)
+	g.visit() // which is never welcomed
+	old.close(1001, "")
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	for deadline := time.Now().Add(patience); ; {
+		_, err := c.Publish(over, client.Message{Channel: "c", Payload: []byte("1")})
+		if strings.HasPrefix(err.Error(), "not connected") {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("Publish: %v, want that it is not connected", err)
 		}
 	}
 }

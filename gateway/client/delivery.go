@@ -10,8 +10,10 @@ func (all *subscriptions) confirm(l *link, f *frame) {
 		return // the gateway subscribed the session on its own
 	}
 	s := asked.subscription
-	s.turn.Lock()
-	defer s.turn.Unlock()
+	if !s.takeTurn(l) {
+		return
+	}
+	defer s.endTurn()
 	missed := s.live && asked.cursor == "" || asked.cursor != "" && !f.recovered()
 	if missed && !s.put(l, Gap{Channel: s.channel}) {
 		return
@@ -51,8 +53,10 @@ func (all *subscriptions) deliver(l *link, f *frame, event Event) {
 	if s == nil {
 		return
 	}
-	s.turn.Lock()
-	defer s.turn.Unlock()
+	if !s.takeTurn(l) {
+		return
+	}
+	defer s.endTurn()
 	if s.wants(l, f) && s.put(l, event) {
 		s.passed(l, f)
 	}
@@ -87,6 +91,18 @@ func (s *Subscription) isDouble(l *link, f *frame) bool {
 func (s *Subscription) countsDoubles(f *frame) bool {
 	return s.told != nil && f.Type == "message" && f.Cursor == "" && f.Time != 0
 }
+
+// takeTurn blocks until no other link delivers an event. It returns false if l ends first.
+func (s *Subscription) takeTurn(l *link) bool {
+	select {
+	case s.turn <- struct{}{}:
+		return true
+	case <-l.ctx.Done():
+		return false
+	}
+}
+
+func (s *Subscription) endTurn() { <-s.turn }
 
 // put blocks until the buffer has room. It returns false if the link or the
 // subscription ends first.

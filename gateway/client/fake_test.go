@@ -141,6 +141,18 @@ func reply(kind string, to object, members string) string {
 	return `{"type":"` + kind + `","id":` + string(id) + `,` + members + `}`
 }
 
+// awaitBusy blocks until the client reads nothing: it answers no ping.
+func (v *visit) awaitBusy() {
+	for {
+		ctx, cancel := context.WithTimeout(v.t.Context(), 20*time.Millisecond)
+		err := v.conn.Ping(ctx)
+		cancel()
+		if err != nil {
+			return
+		}
+	}
+}
+
 // gone blocks until the client has disconnected.
 func (v *visit) gone() {
 	v.t.Helper()

@@ -9,7 +9,7 @@ type outlet struct {
 	// Guarded by mu.
 	mu     sync.Mutex
 	end    error // why Run has returned; may be read without mu after ended is closed
-	link   *link // the link for new commands; nil if there is none
+	link   *link // the current link, which may have ended; nil if there is none
 	lastID int64
 }
 
@@ -17,4 +17,12 @@ type outlet struct {
 func (o *outlet) newID() int64 {
 	o.lastID++
 	return o.lastID
+}
+
+// open returns the link for new commands, or nil. The caller must hold mu.
+func (o *outlet) open() *link {
+	if o.link == nil || o.link.ctx.Err() != nil {
+		return nil
+	}
+	return o.link
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"sync"
 	"time"
 )
 
@@ -27,8 +26,8 @@ type Subscription struct {
 	done    chan struct{} // closed when the subscription has ended
 
 	// turn is held while an event is delivered, including the wait for room in events. It
-	// is locked before the outlet's mu.
-	turn sync.Mutex
+	// is taken before the outlet's mu.
+	turn chan struct{} // of capacity 1
 
 	// Guarded by the outlet's mu.
 	from   *link               // the link whose events are accepted
@@ -78,8 +77,8 @@ func (s *Subscription) Close() {
 	}
 	all.remove(s)
 	s.finish(ErrClosed)
-	if all.link != nil {
-		all.link.push(command{Type: "unsubscribe", Channel: s.channel}.encode())
+	if l := all.open(); l != nil {
+		l.push(command{Type: "unsubscribe", Channel: s.channel}.encode())
 	}
 }
 
@@ -125,11 +124,12 @@ func (all *subscriptions) add(channel string, options SubscribeOptions) (*Subscr
 		events:  make(chan Event, all.buffer),
 		ready:   make(chan struct{}),
 		done:    make(chan struct{}),
+		turn:    make(chan struct{}, 1),
 		cursor:  options.Cursor,
 	}
 	all.list[channel] = s
-	if all.link != nil {
-		all.ask(all.link, s)
+	if l := all.open(); l != nil {
+		all.ask(l, s)
 	}
 	return s, nil
 }

@@ -151,3 +151,23 @@ func TestClient_PresenceAndHistory(t *testing.T) {
 		t.Errorf("History = %+v, want %+v", page, want)
 	}
 }
+
+// While the client moves, both links may wait for one buffer that nobody reads.
+func TestClient_RunReturnsWhileTwoLinksWaitForABuffer(t *testing.T) {
+	g := newFakeGateway(t)
+	c := run(t, client.Config{URL: g.url(), Buffer: 1})
+	subscription := c.subscribing("c", client.SubscribeOptions{})
+	old := g.welcome()
+	old.hearSubscribe(object{"channel": "c"}, `,"cursor":"e:0"`)
+	subscription()
+	old.say(message("e:1"), `{"type":"reconnect","within":0}`)
+	next := g.welcome()
+	next.hearSubscribe(object{"cursor": "e:1"}, `,"cursor":"e:1","recovered":false`)
+	next.awaitBusy()
+	old.say(message("e:2"))
+	old.awaitBusy()
+	c.end()
+	if err := c.result(); err != nil {
+		t.Error(err)
+	}
+}
