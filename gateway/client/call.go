@@ -157,12 +157,16 @@ func (c *calls) sendAgain(l *link, call *call) {
 
 // sendOnce sends a call unless that might publish it twice. The caller must hold mu.
 func (c *calls) sendOnce(l *link, call *call) {
-	if call.publish && !call.sent.IsZero() && time.Since(call.sent) > keyLifetime {
+	if call.publish && !call.sent.IsZero() && age(call.sent) > keyLifetime {
 		c.complete(call, answer{err: ErrUncertain})
 		return
 	}
 	c.send(l, call)
 }
+
+// age returns the time since t by the clock that says more: the monotonic one may stand still
+// while the computer sleeps.
+func age(t time.Time) time.Duration { return max(time.Since(t), time.Since(t.Round(0))) }
 
 // failLargest fails the largest call that was sent on l: the gateway closes the connection
 // when a frame is too large, but does not say which one.
