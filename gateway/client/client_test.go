@@ -449,3 +449,21 @@ func TestClient_SendsNothingOnALinkThatHasEnded(t *testing.T) {
 		}
 	}
 }
+
+// The gateway would take neither as it is meant: invalid UTF-8 would change on its way.
+func TestClient_PayloadsAreSentAsTheyAreOrRefusedAtOnce(t *testing.T) {
+	g := newFakeGateway(t)
+	c := run(t, client.Config{URL: g.url()})
+	if _, err := c.Begin(client.Message{Channel: "c", Kind: client.Text, Payload: []byte{0xff}}); err == nil {
+		t.Error("a text that is not UTF-8 is accepted")
+	}
+	result := later(func() error {
+		_, err := c.Publish(context.Background(), client.Message{Channel: "c", Kind: client.Binary})
+		return err
+	})
+	v := g.welcome()
+	v.say(reply("published", v.hear(object{"type": "publish", "binary": ""}), `"cursor":""`))
+	if err := await(t, result); err != nil {
+		t.Error(err)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+	"unicode/utf8"
 )
 
 // command is a frame from the client. Package native documents the protocol.
@@ -39,10 +40,14 @@ func publishing(m Message) (command, error) {
 		}
 		publish.Data = m.Payload
 	case Text:
+		if !utf8.Valid(m.Payload) {
+			return command{}, fmt.Errorf("publish on %q: the payload is not UTF-8: %.40q", m.Channel, m.Payload)
+		}
 		text := string(m.Payload)
 		publish.Text = &text
 	default:
-		publish.Binary = &m.Payload
+		bytes := append([]byte{}, m.Payload...) // never nil, which would be null
+		publish.Binary = &bytes
 	}
 	return publish, nil
 }
