@@ -129,18 +129,20 @@ func (s *subscribing) line(m client.Message) ([]byte, error) {
 
 // wholeMessage has the fields of the native protocol's message.
 type wholeMessage struct {
-	Channel string          `json:"channel"`
-	Data    json.RawMessage `json:"data,omitempty"`
-	Text    *string         `json:"text,omitempty"`
-	Binary  *[]byte         `json:"binary,omitempty"`
-	Event   string          `json:"event,omitempty"`
-	User    string          `json:"user,omitempty"`
-	Cursor  string          `json:"cursor,omitempty"`
-	Time    int64           `json:"time,omitempty"` // milliseconds since 1970
+	Channel string            `json:"channel"`
+	Data    json.RawMessage   `json:"data,omitempty"`
+	Text    *string           `json:"text,omitempty"`
+	Binary  *[]byte           `json:"binary,omitempty"`
+	Event   string            `json:"event,omitempty"`
+	Tags    map[string]string `json:"tags,omitempty"`
+	User    string            `json:"user,omitempty"`
+	Info    json.RawMessage   `json:"info,omitempty"`
+	Cursor  string            `json:"cursor,omitempty"`
+	Time    int64             `json:"time,omitempty"` // milliseconds since 1970
 }
 
 func wholeOf(m client.Message) wholeMessage {
-	whole := wholeMessage{Channel: m.Channel, Event: m.Event, User: m.User, Cursor: m.Cursor}
+	whole := wholeMessage{Channel: m.Channel, Event: m.Event, Tags: m.Tags, User: m.User, Info: m.Info, Cursor: m.Cursor}
 	if !m.Time.IsZero() {
 		whole.Time = m.Time.UnixMilli()
 	}

@@ -2,9 +2,13 @@ package main
 
 import (
 	"bufio"
+	"encoding/json"
 	"os"
 	"strings"
 	"testing"
+	"time"
+
+	"tidegate/gateway/client"
 )
 
 func TestSubscribe_ResumesFromACursorAndEndsBySignal(t *testing.T) {
@@ -76,5 +80,16 @@ func TestSubscribe_Refusals(t *testing.T) {
 				t.Errorf("error %v, want %s", err, test.want)
 			}
 		})
+	}
+}
+
+func TestSubscribe_PrintsAllFieldsAsJSON(t *testing.T) {
+	m := client.Message{
+		Channel: "c", Kind: client.Text, Payload: []byte("<hi>"), Event: "said", Tags: map[string]string{"color": "red"},
+		User: "ada", Info: json.RawMessage(`{"name":"Ada"}`), Cursor: "e:1", Time: time.UnixMilli(1000),
+	}
+	const want = `{"channel":"c","text":"<hi>","event":"said","tags":{"color":"red"},"user":"ada","info":{"name":"Ada"},"cursor":"e:1","time":1000}`
+	if line, err := (&subscribing{json: true}).line(m); err != nil || strings.TrimSpace(string(line)) != want {
+		t.Errorf("%s, %v, want %s", line, err, want)
 	}
 }
