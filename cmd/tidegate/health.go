@@ -41,11 +41,11 @@ internal_listen.`,
 }
 
 func healthURL(s *config.Source) (string, error) {
-	c, err := s.Read()
+	address, err := s.InternalListen()
 	if err != nil {
 		return "", err
 	}
-	host, port, _ := net.SplitHostPort(c.InternalListen)
+	host, port, _ := net.SplitHostPort(address)
 	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}

@@ -38,6 +38,22 @@ func TestReload_ABrokenFileChangesNothing(t *testing.T) {
 	p.waitFor("reloaded rules and keys")
 }
 
+// A node that runs is healthy, whatever its file says by now.
+func TestHealth_MistakesInTheFileAreNoneOfTheNode(t *testing.T) {
+	t.Parallel()
+	file := write(t, "tidegate.yaml", "internal_listen: 127.0.0.1:0\n"+openRules)
+	p := startNode(t, nil, "--config", file)
+	for content, want := range map[string]int{
+		"internal_listen: '" + p.internal("")[len("http://"):] + "'\nchanels: []\nlisten: 7\n": 0,
+		"internal_listen: 7\n": 1,
+	} {
+		put(t, file, content)
+		if _, details, code := operate(t, nil, "health", "--config", file); code != want {
+			t.Errorf("%q: exit code %d, %s", content, code, details)
+		}
+	}
+}
+
 // A withdrawn key is refused. Sessions of tokens stay until the tokens are renewed;
 // sessions of an API key end.
 func TestReload_AKeyThatIsWithdrawnOpensNothing(t *testing.T) {

@@ -68,6 +68,17 @@ func (s *Source) Read(secrets ...string) (*Config, error) {
 	return &c.config, c.problems.err()
 }
 
+// InternalListen returns the setting of that name. It ignores problems of other settings: a
+// gateway that runs keeps its configuration while its file has mistakes.
+func (s *Source) InternalListen() (string, error) {
+	c, err := s.read()
+	if err != nil {
+		return "", err
+	}
+	ofOthers := func(p problem) bool { return p.path != "internal_listen" }
+	return c.config.InternalListen, slices.DeleteFunc(c.problems, ofOthers).err()
+}
+
 // Load returns the configuration if a gateway can run with it, with warnings of one line
 // each. It reads all files that the configuration names. Otherwise the error is a Problems
 // with all problems.
