@@ -388,13 +388,19 @@ func TestConfig_TheWebSocketEngineFitsTheRest(t *testing.T) {
 
 func TestConfig_ThePathsOfCentrifugeClientsArePaths(t *testing.T) {
 	for yaml, want := range map[string]string{
-		"centrifuge: {path: '', api_path: ''}":     "",
-		"centrifuge: {path: /a/b, api_path: /c}":   "",
-		"centrifuge: {path: connection}":           "centrifuge.path: ",
-		"centrifuge: {path: /connection/}":         "centrifuge.path: ",
-		"centrifuge: {path: '/{channel}'}":         "centrifuge.path: ",
-		"centrifuge: {emulation_path: emulation}":  "centrifuge.emulation_path: ",
-		"centrifuge: {api_path: 'api centrifugo'}": "centrifuge.api_path: ",
+		"centrifuge: {path: '', api_path: ''}":           "",
+		"centrifuge: {path: /a/b, api_path: /c}":         "",
+		"centrifuge: {path: connection}":                 "centrifuge.path: ",
+		"centrifuge: {path: /connection/}":               "centrifuge.path: ",
+		"centrifuge: {path: '/{channel}'}":               "centrifuge.path: ",
+		"centrifuge: {emulation_path: emulation}":        "centrifuge.emulation_path: ",
+		"centrifuge: {api_path: 'api centrifugo'}":       "centrifuge.api_path: ",
+		"centrifuge: {emulation_path: /poll}":            "centrifuge.emulation_path: ",
+		"centrifuge: {emulation_path: /ws}":              "centrifuge.emulation_path: ",
+		"centrifuge: {emulation_path: /healthz}":         "centrifuge.emulation_path: ",
+		"centrifuge: {emulation_path: /dev}":             "centrifuge.emulation_path: ",
+		"centrifuge: {path: /a, emulation_path: /a/sse}": "centrifuge.emulation_path: ",
+		"centrifuge: {path: '', emulation_path: /poll}":  "",
 	} {
 		c := read(t, yaml, nil)
 		c.validateCentrifuge()

@@ -103,6 +103,13 @@ func (c *reading) validateCentrifuge() {
 	c.validatePath("centrifuge.path", c.config.Centrifuge.Path)
 	c.validatePath("centrifuge.emulation_path", c.config.Centrifuge.EmulationPath)
 	c.validatePath("centrifuge.api_path", c.config.Centrifuge.APIPath)
+	own := []string{"/ws", "/events", "/poll", "/healthz", "/readyz", "/dev"}
+	for _, name := range []string{"websocket", "uni_websocket", "sse", "http_stream", "uni_sse", "uni_http_stream"} {
+		own = append(own, c.config.Centrifuge.Path+"/"+name)
+	}
+	if c.config.Centrifuge.Path != "" && slices.Contains(own, c.config.Centrifuge.EmulationPath) {
+		c.problem("centrifuge.emulation_path", "%s is another path of the gateway: want one that is free", c.config.Centrifuge.EmulationPath)
+	}
 }
 
 func (c *reading) validatePath(name, path string) {
