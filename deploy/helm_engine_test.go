@@ -16,7 +16,8 @@ func TestHelm_RefusesWhatItDoesNotKnow(t *testing.T) {
 		"replica=5":                          "replica",
 		"image.digest=latest":                "digest",
 		"config.listen=:80":                  "config",
-		"resources.limits.memory=2000000000": "whole Mi or Gi",
+		"resources.limits.memory=2000000000": "memory",
+		"resources.limits.memory=1.5Gi":      "memory",
 		"env[0].nam=GOGC":                    `unknown field "nam"`,
 	} {
 		if out, err := chart.run(set); err == nil || !strings.Contains(out, want) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -75,6 +76,21 @@ func TestHelm_TakesOtherValues(t *testing.T) {
 	}
 	if _, there := made["NetworkPolicy tidegate"]; there {
 		t.Error("there is a NetworkPolicy")
+	}
+}
+
+// GOMEMLIMIT is made of whole numbers only: of 1.5Gi it would be 0.
+func TestHelm_TakesAMemoryLimitInWholeMiOrGi(t *testing.T) {
+	schema := documents(t, "helm/values.schema.json")[0]
+	pattern, _ := schema.at("properties", "resources", "properties", "limits", "properties", "memory")["pattern"].(string)
+	allowed, err := regexp.Compile(pattern)
+	if err != nil || pattern == "" {
+		t.Fatalf("the pattern is %q: %v", pattern, err)
+	}
+	for limit, want := range map[string]bool{"3584Mi": true, "6Gi": true, "1.5Gi": false, "0Gi": false, "2000000000": false, "6G": false} {
+		if allowed.MatchString(limit) != want {
+			t.Errorf("%s is allowed: %t", limit, !want)
+		}
 	}
 }
 
