@@ -6,7 +6,9 @@ import (
 )
 
 // Ear receives messages that a component of a node, this one included, sends with Nodes.Tell:
-// one at a time and in order. It must not block. Its error is returned to the sender.
+// those of another node one at a time and in order of arrival, those of this node in the
+// goroutines of their senders, meanwhile. It must not block. Its error is returned to the
+// sender.
 type Ear func(from string, body json.RawMessage) error
 
 // partWord is a message between components of nodes.

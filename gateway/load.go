@@ -77,8 +77,17 @@ func (l *Load) cut(most int) {
 	slices.SortFunc(l.Slow, func(a, b SlowSession) int {
 		return cmp.Or(cmp.Compare(b.Waiting, a.Waiting), strings.Compare(a.Session, b.Session))
 	})
-	l.Channels, l.Slow = firstOf(l.Channels, most), firstOf(l.Slow, most)
+	*l = l.first(most)
 }
+
+// first returns a Load with the first channels and slow sessions, at most so many of each.
+func (l Load) first(most int) Load {
+	l.Channels, l.Slow = firstOf(l.Channels, most), firstOf(l.Slow, most)
+	return l
+}
+
+// MostLoads is the most channels, and the most slow sessions, in one Load.
+const MostLoads = 50
 
 func firstOf[T any](list []T, most int) []T { return list[:min(max(most, 0), len(list))] }
 
@@ -88,7 +97,7 @@ type measurement struct {
 	at       time.Time
 	totals   metrics.Totals
 	channels map[string]uint64 // number of messages, of each channel that had any
-	said     Load              // the answer
+	said     Load              // the answer for those who ask for MostLoads
 }
 
 const (

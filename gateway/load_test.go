@@ -58,6 +58,25 @@ func TestLoad_RatesAreOfTheTimeSinceItWasAskedLast(t *testing.T) {
 	})
 }
 
+// Who asks soon after another gets the same answer, but as much of it as it has asked for.
+func TestLoad_IsAsMuchAsEachHasAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := startNode(t, gateway.Config{})
+		n.connectAs("alice", "busy", "calm")
+		n.load(0)
+		n.publish("calm", "hello")
+		n.publish("busy", "hello")
+		n.publish("busy", "hello")
+		time.Sleep(time.Second)
+		for _, most := range []int{1, 50, 0, 2} {
+			got := n.load(most).Channels
+			if len(got) != min(most, 2) || len(got) > 0 && got[0].Channel != "busy" {
+				t.Errorf("asked for %d: %+v", most, got)
+			}
+		}
+	})
+}
+
 func TestLoad_SumsUpWhatTheNodesSay(t *testing.T) {
 	members := startCluster(t, 2, gateway.Config{PresenceLease: never})
 	members[0].connectAs("alice", "a")

@@ -12,7 +12,7 @@ import (
 )
 
 // Load returns the load of the live nodes, with at most most of their channels and of their
-// slow sessions. A node that does not answer is Silent.
+// slow sessions, both up to MostLoads. A node that does not answer is Silent.
 func (n *Nodes) Load(ctx context.Context, most int) (sum Load, err error) {
 	err = n.survey(ctx, measureLoad, errand{Most: most}, decoded(n, measureLoad, sum.add), func(silent NodeInfo) {
 		if !slices.ContainsFunc(sum.Nodes, func(of NodeLoad) bool { return of.Node == silent.Node }) {
@@ -43,7 +43,7 @@ type meter struct {
 func (m *meter) read(most int) Load {
 	last := m.last.Load()
 	if last != nil && time.Since(last.at) < leastSpan {
-		return last.said
+		return last.said.first(most)
 	}
 	now := &measurement{at: time.Now(), totals: m.metrics.Totals(), channels: make(map[string]uint64)}
 	m.hub.Each(func(ch *hub.Channel) {
@@ -61,10 +61,10 @@ func (m *meter) read(most int) Load {
 		now.said.Slow = append(now.said.Slow, SlowSession{s.session.id, s.session.gateway.node, s.session.who().User, s.session.transport, s.bytes})
 	}
 	now.said.Nodes = []NodeLoad{m.nodeLoad(last, now, len(slow))}
-	now.said.cut(most)
+	now.said.cut(MostLoads)
 	m.last.Store(now)
 	time.AfterFunc(measurementLife, func() { m.last.CompareAndSwap(now, nil) })
-	return now.said
+	return now.said.first(most)
 }
 
 func (m *meter) nodeLoad(last, now *measurement, slow int) NodeLoad {

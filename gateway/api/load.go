@@ -7,16 +7,13 @@ import (
 	"tidegate/gateway"
 )
 
-// mostLoads is the most channels, and the most slow sessions, in one answer.
-const mostLoads = 50
-
 // load returns how busy the nodes are, and the busiest channels and slowest sessions.
 func (h *Handler) load(r *request) (any, error) {
-	most := mostLoads
+	most := gateway.MostLoads
 	if given := r.URL.Query().Get("most"); given != "" {
 		var err error
-		if most, err = strconv.Atoi(given); err != nil || most < 0 || most > mostLoads {
-			return nil, fail(gateway.BadRequest, "most is %.32q: want a number from 0 to %d", given, mostLoads)
+		if most, err = strconv.Atoi(given); err != nil || most < 0 || most > gateway.MostLoads {
+			return nil, fail(gateway.BadRequest, "most is %.32q: want a number from 0 to %d", given, gateway.MostLoads)
 		}
 	}
 	found, err := h.gateway.Nodes.Load(r.Context(), most)

@@ -194,6 +194,7 @@ type Answerer func(ctx context.Context, body json.RawMessage, say func(any) erro
 // PartBytes is the approximate size of a message between nodes.
 const PartBytes = 32 << 10
 
-// Ear handles what another node tells. It is called for one word at a time, in order of
-// arrival, and must not block. Its error is returned to the sender.
+// Ear handles what a node tells. It is called for one word of other nodes at a time, in order
+// of arrival; what this node tells itself may come meanwhile, in the goroutine of the sender.
+// It must not block. Its error is returned to the sender.
 type Ear func(from string, body json.RawMessage) error
