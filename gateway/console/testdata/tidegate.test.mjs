@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 import { Tidegate, TidegateError } from "../tidegate/tidegate.js";
+import { shareTidegate } from "../tidegate/tidegate-shared.js";
 import { EventParser } from "../tidegate/tidegate-http.js";
 
 /** @type {FakeSocket[]} */
@@ -812,4 +813,65 @@ test("a publish is not sent again after a sleep in which its key may have been f
   assert.deepEqual([s.heard("publish").length, s.heard("presence").length], [0, 1]);
   s.tell({ type: "presence", id: s.heard("presence")[0].id, members: [] });
   await asked;
+});
+
+test("a publish that is no JSON fails at once, and holds up no other", async () => {
+  const tide = client();
+  await assert.rejects(tide.publish("a", 1n), TypeError);
+  const published = tide.publish("a", 1);
+  const s = await connected(1);
+  s.tell({ type: "published", id: s.heard("publish")[0].id });
+  await published;
+});
+
+/** A tab's client, with the port of its worker, which is the test's. */
+function shared(t, options) {
+  const { port1, port2 } = new MessageChannel();
+  const made = {};
+  const stand = { SharedWorker: class { port = port1; constructor() { made.worker = this; } }, navigator: { locks: { request: (_, hold) => hold() } } };
+  for (const [name, value] of Object.entries(stand)) {
+    const before = Object.getOwnPropertyDescriptor(globalThis, name);
+    Object.defineProperty(globalThis, name, { value, configurable: true });
+    t.after(() => before ? Object.defineProperty(globalThis, name, before) : delete globalThis[name]);
+  }
+  const said = [];
+  port2.onmessage = ({ data }) => said.push(data);
+  const tide = shareTidegate("http://gateway.test/", options);
+  t.after(() => { tide.close(); port1.close(); });
+  return Object.assign(made, { tide, port: port2, said });
+}
+
+test("a shared client publishes what its own would, and rejects what cannot be", async (t) => {
+  const { tide, port, said } = shared(t);
+  const cyclic = {};
+  cyclic.self = cyclic;
+  for (const data of [1n, cyclic, () => {}]) await assert.rejects(tide.publish("a", data));
+  await assert.rejects(tide.publish("a", 1, { event: () => {} }));
+  const published = [
+    tide.publish("a", { at: new Date(0), who: { toJSON: () => "ada" } }),
+    tide.publish("a", undefined),
+    tide.publish("a", new Uint8Array([1])),
+    tide.publish("a", 42, { kind: "text" }),
+  ];
+  const calls = await until(() => { const calls = said.filter(({ type }) => type === "call"); return calls.length === 4 && calls; });
+  assert.deepEqual(calls.map(({ args }) => args[1]), [{ at: "1970-01-01T00:00:00.000Z", who: "ada" }, null, new Uint8Array([1]), "42"]);
+  for (const { id } of calls) port.postMessage({ type: "answer", id, event: "value", detail: { cursor: "e:1" } });
+  assert.deepEqual((await Promise.all(published)).at(-1), { cursor: "e:1" });
+  port.postMessage({ type: "event", event: "roundtrip", detail: 7 });
+  await until(() => tide.status.roundTrip === 7);
+});
+
+test("a shared client whose worker cannot start says so", async (t) => {
+  const { tide, worker } = shared(t);
+  const errors = [];
+  tide.on("error", ({ code }) => errors.push(code));
+  const published = tide.publish("a", 1);
+  worker.onerror?.();
+  await assert.rejects(published, { code: "closed" });
+  assert.deepEqual([errors, tide.status.state], [["closed"], "closed"]);
+});
+
+test("a shared client whose worker does not answer lets no call hang", async (t) => {
+  const { tide } = shared(t, { commandTimeout: 20 });
+  await assert.rejects(tide.presence("a"), { code: "timeout" });
 });

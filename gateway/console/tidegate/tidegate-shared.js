@@ -1,6 +1,7 @@
 // One connection for all tabs of a site: a SharedWorker holds it, and each tab has
 // a client with the same methods as one that has its own connection.
 
+import { Timers } from "./tidegate-link.js";
 import { Emitter, Subscription, Tidegate, TidegateError } from "./tidegate.js";
 
 /**
@@ -31,7 +32,9 @@ export function shareTidegate(url = "/", { name = "", ...options } = {}) {
   const base = new URL(url, globalThis.location?.href).href;
   if (!globalThis.SharedWorker || !globalThis.navigator?.locks) return new Tidegate(base, options);
   const worker = new SharedWorker(new URL("./tidegate-shared-worker.js", import.meta.url), { type: "module", name: `tidegate ${base} ${name}` });
-  return new SharedTidegate(worker.port, base, options);
+  const made = new SharedTidegate(worker.port, base, options);
+  worker.onerror = () => made.failed();
+  return made;
 }
 
 /**
@@ -50,12 +53,16 @@ export class SharedTidegate extends Emitter {
   /** @type {Status} */
   #status = { state: "connecting", transport: "", session: "", user: "", node: "", reconnects: 0, retryIn: 0, reason: "" };
   #leave = () => {};
+  #timers = new Timers();
+  #patience;
+  #heard = false;
 
   /** @internal @param {MessagePort} port @param {string} url @param {Options} options */
   constructor(port, url, { token, ...options }) {
     super();
     this.#port = port;
     this.#token = token;
+    this.#patience = (options.commandTimeout ?? 30_000) + 1_000; // the worker's own time-out comes first
     port.onmessage = ({ data }) => this.#told(data);
     const hasToken = typeof token === "function";
     this.#joined = this.#join({ type: "open", url, options: hasToken ? options : { ...options, token }, hasToken });
@@ -85,8 +92,8 @@ export class SharedTidegate extends Emitter {
   }
 
   /** @param {string} channel @param {any} data @param {import("./tidegate.js").PublishOptions} [options] @returns {Promise<{cursor: string}>} */
-  publish(channel, data, options) {
-    return this.#call("publish", channel, data, options);
+  async publish(channel, data, options) {
+    return this.#call("publish", channel, portable(data, options?.kind), options);
   }
 
   /** @param {string} channel @returns {Promise<import("./tidegate.js").Member[]>} */
@@ -103,7 +110,20 @@ export class SharedTidegate extends Emitter {
   close() {
     this.#post({ type: "bye" });
     this.#joined.then(() => { this.#leave(); this.#port.close(); });
-    const error = new TidegateError("closed", "the client was closed");
+    this.#stop(new TidegateError("closed", "the client was closed"));
+  }
+
+  /** The worker's file could not be loaded, or not run. @internal */
+  failed() {
+    if (this.#heard) return;
+    const error = new TidegateError("closed", "the SharedWorker could not be started");
+    this.#stop(error);
+    this.emit("error", error);
+  }
+
+  /** @param {TidegateError} error */
+  #stop(error) {
+    this.#timers.clearAll();
     for (const { reject } of this.#calls.values()) reject(error);
     this.#calls.clear();
     this.#subscriptions.clear();
@@ -129,7 +149,7 @@ export class SharedTidegate extends Emitter {
 
   /** @param {object} message */
   #post(message) {
-    this.#joined.then(() => this.#port.postMessage(message));
+    return this.#joined.then(() => this.#port.postMessage(message));
   }
 
   /** @param {string} method @param {...any} args @returns {Promise<any>} */
@@ -138,18 +158,21 @@ export class SharedTidegate extends Emitter {
       if (this.#status.state === "closed") return reject(new TidegateError("closed", "the client is closed"));
       const id = ++this.#lastID;
       this.#calls.set(id, { resolve, reject });
-      this.#post({ type: "call", id, method, args });
+      this.#timers.after(`call ${id}`, this.#patience, () => this.#settle(id)?.reject(new TidegateError("timeout", `the ${method} was not answered in time`)));
+      this.#post({ type: "call", id, method, args }).catch((error) => this.#settle(id)?.reject(error));
     });
   }
 
   /** @param {Told} told */
   #told({ type, id, event, detail }) {
+    this.#heard = true;
     switch (type) {
       case "token": return this.#tellToken(id);
       case "told": return this.#subscriptions.get(id)?.emit(event, revived(event, detail));
       case "answer": return this.#answered(id, event, detail);
       case "event": {
         if (event === "state") return this.#setStatus(detail);
+        if (event === "roundtrip") this.#status = { ...this.#status, roundTrip: detail };
         return this.emit(event, revived(event, detail));
       }
     }
@@ -157,10 +180,17 @@ export class SharedTidegate extends Emitter {
 
   /** @param {number} id @param {"value" | "error"} outcome @param {any} detail */
   #answered(id, outcome, detail) {
-    const call = this.#calls.get(id);
-    this.#calls.delete(id);
+    const call = this.#settle(id);
     if (outcome === "error") call?.reject(revived("error", detail));
     else call?.resolve(detail);
+  }
+
+  /** @param {number} id of a call that is over @returns the call, unless it was over before */
+  #settle(id) {
+    const call = this.#calls.get(id);
+    this.#calls.delete(id);
+    this.#timers.clear(`call ${id}`);
+    return call;
   }
 
   /** @param {number} id */
@@ -178,6 +208,16 @@ export class SharedTidegate extends Emitter {
     this.#status = status;
     this.emit("state", status);
   }
+}
+
+/**
+ * Returns the data as a port hands it on unchanged: it would lose what JSON.stringify calls.
+ * @param {any} data @param {string} [kind]
+ */
+function portable(data, kind) {
+  if (kind === "text") return String(data);
+  if (kind === "binary" || data instanceof ArrayBuffer || data instanceof Uint8Array) return data;
+  return JSON.parse(JSON.stringify(data === undefined ? null : data));
 }
 
 /** Restores the class of errors, which is lost between worker and tab. @param {string} event @param {any} detail */

@@ -555,6 +555,7 @@ export class Tidegate extends Emitter {
       if (this.#status.state === "closed") return reject(new TidegateError("closed", "the client is closed"));
       const { maxQueued, commandTimeout } = this.#options;
       if (!this.#session && this.#pending.size >= maxQueued) return reject(new TidegateError("queue_full", `${maxQueued} commands are already waiting for a connection`));
+      JSON.stringify(frame); // if it throws, then here
       const pending = new Pending({ ...frame, id: ++this.#lastID }, resolve, reject);
       this.#timers.after(`command ${pending.id}`, commandTimeout, () => this.#fail(pending, timeoutError(frame)));
       this.#pending.set(pending.id, pending);
