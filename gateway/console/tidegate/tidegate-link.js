@@ -22,6 +22,26 @@
  * @typedef {(base: URL, options: import("./tidegate.js").Options, on: LinkEvents) => Link} Dial
  */
 
+/**
+ * Returns a function that asks one question at a time, and after it at most one more, however
+ * often it is called meanwhile.
+ * @param {() => Promise<unknown>} ask one that does not fail
+ * @returns {() => Promise<void>}
+ */
+export function oneAtATime(ask) {
+  let asking = false, again = false;
+  return async () => {
+    again = true;
+    if (asking) return;
+    asking = true;
+    while (again) {
+      again = false;
+      await ask();
+    }
+    asking = false;
+  };
+}
+
 const longestTimer = 2 ** 31 - 1;
 
 /** Timers with names. */

@@ -1,6 +1,7 @@
 // React hooks for a Tidegate client that the application creates.
 
 import { useCallback, useEffect, useState, useSyncExternalStore } from "react";
+import { oneAtATime } from "./tidegate-link.js";
 
 /**
  * @typedef {Pick<import("./tidegate.js").Tidegate, "status" | "subscribe" | "publish" | "presence"> & {on: (type: "state", handler: (status: Status) => void) => () => void}} Client
@@ -64,9 +65,9 @@ export function usePresence(tide, channel) {
   const [view, setView] = useState(/** @type {{members: Member[], error: TidegateError | null}} */ ({ members: [], error: null }));
   useEffect(() => {
     let over = false;
-    const ask = () => tide.presence(channel).then(
+    const ask = oneAtATime(async () => over || tide.presence(channel).then(
       (members) => over || setView({ members, error: null }),
-      (error) => over || setView({ members: [], error }));
+      (error) => over || setView({ members: [], error })));
     setView({ members: [], error: null });
     const subscription = tide.subscribe(channel);
     for (const event of /** @type {const} */ (["subscribed", "join", "leave", "presence_changed"])) subscription.on(event, ask);

@@ -3,6 +3,7 @@
 import { Tidegate } from "./tidegate.js";
 import { clockTime, duration, element, here, hue, initial, named, snippet } from "./element.js";
 import { Feed } from "./feed.js";
+import { oneAtATime } from "./tidegate-link.js";
 
 /** @typedef {{tide: Tidegate, stage: HTMLElement, done: (undo: () => void) => void}} Scene */
 /** @typedef {{title: string, about: string, code: string, shell: [string, string][], play: (scene: Scene) => void}} Example */
@@ -175,7 +176,7 @@ function enterRoom(tide, body, channel, name) {
   let room = /** @type {ReturnType<Tidegate["subscribe"]> | null} */ (null);
   let left = false;
   const tell = (/** @type {string} */ event) => tide.publish(channel, { name: name() }, { event }).catch(() => {});
-  const askWho = () => tide.presence(channel).then((members) => roster.present(members), () => {});
+  const askWho = oneAtATime(() => tide.presence(channel).then((members) => roster.present(members), () => {}));
   const leave = () => {
     if (left) return;
     left = true;

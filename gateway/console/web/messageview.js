@@ -4,6 +4,7 @@ import { readAddress, writeAddress } from "./address.js";
 import { pretty, showDetail } from "./detail.js";
 import { byID, clockTime, duration, element, here, hue, initial, named, snippet, update } from "./element.js";
 import { Feed, walk } from "./feed.js";
+import { oneAtATime } from "./tidegate-link.js";
 
 /** @typedef {import("./tidegate.js").Tidegate} Tidegate */
 /** @typedef {import("./tidegate.js").Message} Message */
@@ -183,7 +184,7 @@ export class MessageView {
     this.#remember();
   }
 
-  async #askPresence() {
+  #askPresence = oneAtATime(async () => {
     const channel = this.#selected;
     if (!channel || document.hidden || this.#tide?.status.state !== "connected") return;
     try {
@@ -192,7 +193,7 @@ export class MessageView {
     } catch (error) {
       if (channel === this.#selected) showMembers([], presenceProblem(/** @type {Error & {code?: string}} */ (error)));
     }
-  }
+  });
 
   // Messages
 

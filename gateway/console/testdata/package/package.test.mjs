@@ -103,6 +103,25 @@ test("React: a channel, who is on it, and the connection", async (t) => {
   await until(async () => !(await api("channels")).channels.some(({ channel }) => channel === "react:two"));
 });
 
+test("React: those who come and go make it ask who is there once, and once more at most", async (t) => {
+  const handlers = {}, asked = [];
+  const tide = {
+    subscribe: () => ({ on: (type, handler) => { handlers[type] = handler; }, unsubscribe() {} }),
+    presence: () => new Promise((answer) => asked.push(answer)),
+  };
+  const view = render(() => usePresence(tide, "crowd"));
+  t.after(view.unmount);
+  for (let n = 0; n < 3; n++) handlers.join();
+  assert.equal(asked.length, 1);
+  asked[0]([]);
+  await until(() => asked.length === 2);
+  asked[1]([{ user: "ada", sessions: 1 }]);
+  await until(() => view.result.members.length === 1);
+  assert.equal(asked.length, 2);
+  handlers.leave();
+  assert.equal(asked.length, 3);
+});
+
 test("the README has an example of each option, field, event, state and code", async () => {
   const readme = await readFile("node_modules/tidegate/README.md", "utf8");
   const examples = [...readme.matchAll(/^```js\n(.*?)^```/gms)].map(([, code]) => code).join("\n");
