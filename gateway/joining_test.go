@@ -170,6 +170,36 @@ func TestSession_OtherCommandsDoNotWaitForWhatItHasMissed(t *testing.T) {
 	})
 }
 
+// A channel whose history cannot be read does not keep a client from what it has missed on the
+// others: they may be kept by another Redis.
+func TestSession_ResumesOnOtherChannelsWhileOneHistoryIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, l := startLossy(t, 2000, gateway.Limits{OutboxBytes: 64 << 10})
+		from := n.publish("kept:a", "first")
+		const missed = 1500
+		for i := range missed {
+			n.publish("kept:a", "%d-%s", i, strings.Repeat("x", 500))
+			n.publish("kept:b", "%d-%s", i, strings.Repeat("x", 500))
+		}
+		p := n.connect(gateway.Hello{})
+		read := p.stall()
+		p.send("sub kept:a %s", from)
+		p.send("sub kept:b %s", from)
+		synctest.Wait()
+		l.without.Store("kept:a")
+		read()
+		p.expect(fmt.Sprintf("message kept:b %d-", missed-1))
+		if got := p.heardOf("kept:a"); len(got) == missed {
+			t.Error("the history of kept:a was not away")
+		}
+		l.without.Store("")
+		p.expect(fmt.Sprintf("message kept:a %d-", missed-1))
+		if a, b := len(p.heardOf("kept:a")), len(p.heardOf("kept:b")); a != missed || b < missed-1 {
+			t.Errorf("heard %d and %d messages, want %d", a, b, missed)
+		}
+	})
+}
+
 // A client is not taken for silent while the gateway itself keeps it waiting.
 func TestSession_ThatIsNotReadIsNotSilent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -15,9 +15,10 @@ import (
 type lossy struct {
 	*broker.Memory
 	receiver  broker.Receiver
-	losing    atomic.Bool // live messages are lost
-	repeating atomic.Bool // live messages arrive twice
-	away      atomic.Bool // the history cannot be read
+	losing    atomic.Bool  // live messages are lost
+	repeating atomic.Bool  // live messages arrive twice
+	away      atomic.Bool  // the history cannot be read
+	without   atomic.Value // string: the channel whose history cannot be read
 	reads     atomic.Int64
 	left      atomic.Bool // a channel was unsubscribed
 }
@@ -58,7 +59,7 @@ func (l *lossy) publishBare(t testing.TB, channel, payload string) {
 
 func (l *lossy) Since(ctx context.Context, channel string, after broker.Position, most broker.Most) (broker.Page, error) {
 	l.reads.Add(1)
-	if l.away.Load() {
+	if l.away.Load() || l.without.Load() == channel {
 		return broker.Page{}, broker.ErrUnavailable
 	}
 	return l.Memory.Since(ctx, channel, after, most)

@@ -15,18 +15,29 @@ type rest struct {
 	do func()
 }
 
-// later does r in another goroutine, after what it was given before and once the session has a
-// connection. It replaces what the same subscription has waiting.
+// later does r in another goroutine once the session has a connection, after what it was given
+// before; what concerns the whole session comes last. It replaces what the same subscription
+// has waiting.
 func (s *Session) later(r rest) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.rests == nil {
 		s.rests = new(rests)
 	}
-	s.rests.queue = append(slices.DeleteFunc(s.rests.queue, func(was rest) bool {
+	s.rests.add(r, func(was rest) bool {
 		return was.of != nil && (was.of == r.of || !s.places.have(was.of)) // else a client could make the queue grow
-	}), r)
+	})
 	s.goOnWithRests()
+}
+
+// add queues r in place of those that over reports.
+func (q *rests) add(r rest, over func(rest) bool) {
+	q.queue = slices.DeleteFunc(q.queue, over)
+	at := len(q.queue)
+	for r.of != nil && at > 0 && q.queue[at-1].of == nil {
+		at--
+	}
+	q.queue = slices.Insert(q.queue, at, r)
 }
 
 // goOnAttached starts what has waited for the session's connection.

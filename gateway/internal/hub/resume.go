@@ -26,13 +26,14 @@ type resumption struct {
 	dialect *Dialect // encodes the client's messages after the reply; nil means no change
 	reader  *timeline.Reader
 
-	start   Start
-	replied bool
-	later   bool            // it goes on after what the session was sent at once with the reply
-	mark    int32           // the subscription's index from the reply on, unless another join is answered
-	before  *broker.Message // the last message sent since the reply; nil if there is none
-	members bool            // the reply lists the members
-	nothing bool            // it asked for recent messages and has been sent none yet
+	start    Start
+	replied  bool
+	later    bool            // it goes on after what the session was sent at once with the reply
+	failures int             // consecutive reads that have failed
+	mark     int32           // the subscription's index from the reply on, unless another join is answered
+	before   *broker.Message // the last message sent since the reply; nil if there is none
+	members  bool            // the reply lists the members
+	nothing  bool            // it asked for recent messages and has been sent none yet
 
 	// Used if the reply lists the members.
 	roll  *roll              // taken since the last step; else nil
@@ -50,9 +51,10 @@ var (
 
 // run sends the reply and what is at hand. The rest goes on later: the client may be slow, and
 // its other commands do not wait. After the reply, an error would not reach the client, so run
-// retries reads that fail.
+// retries reads that fail, and lets those of other channels go first: their history may be
+// on a Redis that answers.
 func (c *resumption) run(ctx context.Context) error {
-	for failures := 0; ; {
+	for {
 		ready, err := c.proceed()
 		switch {
 		case errors.Is(err, errLater):
@@ -64,13 +66,15 @@ func (c *resumption) run(ctx context.Context) error {
 			return err
 		}
 		if err = ready(ctx); err == nil {
-			failures = 0
+			c.failures = 0
 			continue
 		}
-		if !c.replied || !c.out().Open() || !pause.For(ctx, pause.Backoff(failures)) {
+		if !c.replied || !c.out().Open() || !pause.For(ctx, pause.Backoff(c.failures)) {
 			return fmt.Errorf("resume on %q: %w", c.channel.name, err)
 		}
-		failures++
+		c.failures++
+		c.of.GoOn(c.goOn)
+		return nil
 	}
 }
 
