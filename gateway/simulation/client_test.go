@@ -180,6 +180,7 @@ type client struct {
 	cursor   string
 	entered  bool      // whether it has been subscribed before
 	answered bool      // whether its subscribe was answered on this connection
+	between  [][]byte  // lines since a subscribe that has not been answered; nil: there is none. See grantedTongue
 	event    event     // the server-sent event that it is receiving
 	conns    int       // number of connections so far
 	left     time.Time // when it left for good

@@ -48,7 +48,9 @@ func (l lines) Encode(event gateway.Event) (gateway.Frame, error) {
 }
 
 // isNamed reports whether nodes know the user of a client with this protocol.
-func isNamed(t tongue) bool { return t == nativeTongue{} || t == centrifugeTongue{} }
+func isNamed(t tongue) bool {
+	return t == nativeTongue{} || t == centrifugeTongue{} || t == grantedTongue{}
+}
 
 // nativeTongue is the native protocol.
 type nativeTongue struct{}

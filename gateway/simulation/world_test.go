@@ -80,6 +80,7 @@ func tell(t *testing.T, seed uint64, last lengths, only []int) *world {
 	for _, c := range w.clients {
 		w.living.Go(func() { c.live(ctx, restless) })
 	}
+	w.living.Go(func() { w.patronize(ctx, restless) })
 	publishing, stop := context.WithCancel(ctx)
 	var publishers sync.WaitGroup
 	for _, s := range w.streams {
@@ -131,6 +132,10 @@ func (w *world) populate(random *rand.Rand) {
 	}
 	for i, t := range []tongue{nativeTongue{}, centrifugeTongue{}, eventsTongue{}, pollTongue{}} {
 		w.clients = append(w.clients, newClient(w, fmt.Sprintf("short%d", i), "wandering", t, short))
+	}
+	for i := range 8 {
+		kind := kinds[i%len(kinds)]
+		w.clients = append(w.clients, newClient(w, fmt.Sprintf("granted%d-%s", i, kind), kind, grantedTongue{}, w.streams[random.IntN(len(w.streams))]))
 	}
 	w.streams = append(w.streams, short)
 }
