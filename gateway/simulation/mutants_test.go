@@ -51,7 +51,7 @@ var mutants = []mutant{
 	{"who resumes from an epoch that is over is told that it recovered", "gateway/internal/timeline/reader.go", "t.afterLoss(r.cursor), true", "t.afterLoss(r.cursor), false"},
 	{"who resumes from an epoch that is over begins at its end", "gateway/internal/timeline/reader.go", "begin.Offset = min(cursor.Offset, t.former.Offset, t.at.Offset)", "begin.Offset = t.at.Offset"},
 	{"a hole in what was read for who resumes is not told", "gateway/internal/timeline/reader.go", "hole := step.After.Offset > r.cursor.Offset && !r.lenient", "hole := false"},
-	{"a statement of presence that failed is not repeated", "gateway/internal/attendance/state.go", "			s.refused(st)\n			a.queue(s)\n", "			s.taken(st)\n"},
+	{"a statement of presence that failed is not repeated", "gateway/internal/attendance/state.go", "			s.refused(st, err != nil)\n			a.queue(s)\n", "			s.taken(st)\n"},
 	{"a node that Redis has where it has been stays there", "gateway/internal/attendance/run.go", "	a.leaveOthers(ctx, standing.Forgot)\n", ""},
 	{"that Redis has forgotten what a node has said is not noticed", "broker/presence_script.go", "if me and me.last >= tonumber(ARGV[6]) then return me end", "if me then return me end"},
 	{"who died when the clock was ahead is dead when it has come back there", "broker/presence_script.go", "    if n.ends > now + n.lease then", "    if n.ends > now + 9e15 then"},

@@ -77,9 +77,9 @@ func (a *Attendance) noteTaken(statements []statement, taken []bool, err error) 
 			letGo(st.waiting)
 		} else {
 			s.refused(st, err != nil)
-			s.waiting = append(st.waiting, s.waiting...)
 			a.queue(s)
 			s.aside = err != nil
+			s.waiting = append(st.waiting, s.waiting...)
 		}
 		if s.queued {
 			continue
