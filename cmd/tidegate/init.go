@@ -32,7 +32,8 @@ func newInitCommand() *cobra.Command {
 		Short: "Write a starter configuration with generated keys",
 		Long: `Write a commented starter configuration, with example rules, a generated API key for a
 backend, and a generated secret for clients' tokens. Without an argument it is for one
-node. An existing file is not overwritten.`,
+node. An existing file is not overwritten. Only its owner can read the file: a gateway that
+runs as another user, as deploy/systemd/tidegate.service does, must be allowed to.`,
 		Example: "  tidegate init\n  tidegate init compose\n  tidegate init nginx --output /etc/tidegate/tidegate.yaml",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
