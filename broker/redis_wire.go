@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"strconv"
 	"unsafe"
@@ -35,7 +36,15 @@ type wireReader struct {
 	fields   []string
 	kinds    []byte
 	elements int
+	known    [knownNames]string // recent values of the first fields of pushes
 }
+
+// A push begins with its kind and the name of a channel, which repeat. A string that is
+// still in its place of known, which its hash selects, is reused without an allocation.
+const (
+	knownNames  = 512
+	longestName = 320 // of a channel in Redis, under most prefixes
+)
 
 func newWireReader(r io.Reader) *wireReader {
 	return &wireReader{Reader: bufio.NewReaderSize(r, 32<<10)}
@@ -75,7 +84,7 @@ func (r *wireReader) element(depth int) (kind byte, deepest int, err error) {
 	}
 	switch kind {
 	case '$', '=', '!':
-		text, err := r.text(n)
+		text, err := r.name(n)
 		r.field(kind, text)
 		return kind, depth, err
 	case '%', '|':
@@ -126,6 +135,25 @@ func (r *wireReader) line() ([]byte, error) {
 		return nil, fmt.Errorf("%w: %.40q", errBrokenProtocol, line)
 	}
 	return text, nil
+}
+
+// name is like text, but for the first fields of an answer it looks for the string in
+// known.
+func (r *wireReader) name(n int) (string, error) {
+	if len(r.fields) > 1 || n > longestName {
+		return r.text(n)
+	}
+	name, err := r.Peek(n + 2)
+	if err != nil || name[n] != '\r' || name[n+1] != '\n' {
+		return r.text(n)
+	}
+	name = name[:n]
+	place := &r.known[crc32.ChecksumIEEE(name)%knownNames]
+	if *place != string(name) {
+		*place = string(name)
+	}
+	_, err = r.Discard(n + 2)
+	return *place, err
 }
 
 const readAhead = 64 << 10 // most memory to allocate before the bytes have arrived
