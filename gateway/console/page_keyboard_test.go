@@ -134,8 +134,7 @@ func (p *page) outOfPlace() []string {
 		]).filter(Boolean)`)
 }
 
-// outOfReach presses Tab once around the page and returns the controls that it does not
-// reach.
+// outOfReach presses Tab around the page and returns the controls that it does not reach.
 func (p *page) outOfReach() []string {
 	p.t.Helper()
 	p.do(watchFocus)
@@ -144,13 +143,18 @@ func (p *page) outOfReach() []string {
 		presses.Go(p.tab) // their order does not matter
 	}
 	presses.Wait()
-	for range 50 {
+	var faults []string
+	for range 50 { // the page may take the focus back to where it was, which is one press less
+		faults = []string{"Tab does not come around"}
 		if evaluate[bool](p, `stops.length > 1 && stops.indexOf(stops[0], 1) > 0`) {
-			return evaluate[[]string](p, `faultsOfStops()`)
+			faults = evaluate[[]string](p, `faultsOfStops()`)
+		}
+		if len(faults) == 0 {
+			break
 		}
 		p.tab()
 	}
-	return []string{"Tab does not come around"}
+	return faults
 }
 
 // Arrow keys move between the lines of a list, between tabs and between choices. An element
