@@ -52,6 +52,7 @@ func (s *Server) Handler(greet Greet, subprotocols ...string) http.Handler {
 		if !checkUpgrade(w, r) {
 			return
 		}
+		growStack(0)
 		agreed := agreement{choose(subprotocols, r.Header["Sec-Websocket-Protocol"]), s.extension(r)}
 		session, err := s.open(r, greet, agreed)
 		if err != nil {
