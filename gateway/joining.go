@@ -58,8 +58,8 @@ func (j *join) reserve(t terms) {
 	j.Begin()
 }
 
-// are reports whether one of the joins that have not failed is of the channel. Twice in the same
-// call of makeLive, it would be locked twice.
+// are reports whether one of the joins that have not failed is of the channel. makeLive must not
+// be given two joins of one channel: it would lock the channel twice.
 func (all joins) are(channel string) bool {
 	return slices.ContainsFunc(all, func(j *join) bool { return j.Err == nil && j.reply.Channel == channel })
 }
@@ -76,7 +76,7 @@ func (all joins) makeLive(ctx context.Context, h *hub.Hub) {
 }
 
 // enter puts the session on a channel that is live, and replies. If that fails, a subscription
-// that the session had before stays as it was, and a new one is removed.
+// that the session had before goes on, with the latest admission, and a new one is removed.
 func (j *join) enter(ctx context.Context) {
 	s := j.session
 	if j.Err == nil {
@@ -164,4 +164,4 @@ func (j *join) noteNothingRecent() {
 func (j *join) Turn() hub.Turn { return j.session.reader() }
 
 // GoOn runs goOn, the end of a resumption, with those of the session's other channels.
-func (j *join) GoOn(goOn func()) { j.session.later(rest{j.sub, goOn}) }
+func (j *join) GoOn(number uint32, goOn func()) { j.session.later(rest{j.sub, number, goOn}) }

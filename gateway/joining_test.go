@@ -200,6 +200,32 @@ func TestSession_ResumesOnOtherChannelsWhileOneHistoryIsAway(t *testing.T) {
 	})
 }
 
+// A resumption that is taken up again after a failed read does not end one that has replaced it
+// meanwhile.
+func TestSession_AResumptionOutlivesAnEarlierOneWhoseReadFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, l := startLossy(t, 2000, gateway.Limits{OutboxBytes: 64 << 10})
+		from := n.publish("kept:a", "first")
+		const missed = 1500
+		for i := range missed {
+			n.publish("kept:a", "%d-%s", i, strings.Repeat("x", 500))
+		}
+		p := n.connect(gateway.Hello{})
+		read := p.stall()
+		p.send("sub kept:a %s", from)
+		synctest.Wait()
+		l.without.Store("kept:a")
+		read()
+		synctest.Wait() // a read has failed, and is to be tried again
+		l.without.Store("")
+		p.send("sub kept:a %s", from)
+		synctest.Wait()
+		time.Sleep(10 * time.Second)
+		n.publish("kept:a", "live")
+		p.expect("message kept:a live")
+	})
+}
+
 // A client is not taken for silent while the gateway itself keeps it waiting.
 func TestSession_ThatIsNotReadIsNotSilent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -11,28 +11,35 @@ type rests struct {
 }
 
 type rest struct {
-	of *subscription // nil: of the whole session
-	do func()
+	of     *subscription // nil: of the whole session
+	number uint32        // of the reply that it follows; see hub.Joiner
+	do     func()
 }
 
 // later does r in another goroutine once the session has a connection, after what it was given
-// before; what concerns the whole session comes last. It replaces what the same subscription
-// has waiting.
+// before; what concerns the whole session comes last. Of what the same subscription has waiting,
+// what follows its latest reply is left.
 func (s *Session) later(r rest) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.rests == nil {
 		s.rests = new(rests)
 	}
-	s.rests.add(r, func(was rest) bool {
-		return was.of != nil && (was.of == r.of || !s.places.have(was.of)) // else a client could make the queue grow
+	s.rests.queue = slices.DeleteFunc(s.rests.queue, func(was rest) bool {
+		return was.of != nil && (r.follows(was) || !s.places.have(was.of)) // else a client could make the queue grow
 	})
+	s.rests.add(r)
 	s.goOnWithRests()
 }
 
-// add queues r in place of those that over reports.
-func (q *rests) add(r rest, over func(rest) bool) {
-	q.queue = slices.DeleteFunc(q.queue, over)
+// follows reports whether r belongs to the same subscription and is not older.
+func (r rest) follows(was rest) bool { return r.of == was.of && int32(r.number-was.number) >= 0 }
+
+// add queues r, unless what follows it waits already.
+func (q *rests) add(r rest) {
+	if r.of != nil && slices.ContainsFunc(q.queue, func(other rest) bool { return other.follows(r) }) {
+		return
+	}
 	at := len(q.queue)
 	for r.of != nil && at > 0 && q.queue[at-1].of == nil {
 		at--

@@ -106,12 +106,12 @@ type session struct {
 	dismissed []error
 }
 
-func (s *session) ID() string             { return s.id }
-func (s *session) Who() attendance.Who    { return attendance.Who{User: s.id, Session: s.id} }
-func (s *session) Outbox() *outbox.Outbox { return &s.out }
-func (s *session) Dismiss(d Dismissal)    { s.dismissed = append(s.dismissed, d.Why) }
-func (s *session) Turn() Turn             { return turn{} }
-func (s *session) GoOn(goOn func())       { goOn() }
+func (s *session) ID() string                 { return s.id }
+func (s *session) Who() attendance.Who        { return attendance.Who{User: s.id, Session: s.id} }
+func (s *session) Outbox() *outbox.Outbox     { return &s.out }
+func (s *session) Dismiss(d Dismissal)        { s.dismissed = append(s.dismissed, d.Why) }
+func (s *session) Turn() Turn                 { return turn{} }
+func (s *session) GoOn(_ uint32, goOn func()) { goOn() }
 func (s *session) Reply(start Start) (reply func() bool) {
 	if s.replying != nil {
 		s.replying()

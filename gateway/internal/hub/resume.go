@@ -30,6 +30,7 @@ type resumption struct {
 	replied  bool
 	later    bool            // it goes on after what the session was sent at once with the reply
 	failures int             // consecutive reads that have failed
+	number   uint32          // of the reply: a later one of the same subscription has a larger one
 	mark     int32           // the subscription's index from the reply on, unless another join is answered
 	before   *broker.Message // the last message sent since the reply; nil if there is none
 	members  bool            // the reply lists the members
@@ -58,7 +59,7 @@ func (c *resumption) run(ctx context.Context) error {
 		ready, err := c.proceed()
 		switch {
 		case errors.Is(err, errLater):
-			c.of.GoOn(c.goOn)
+			c.of.GoOn(c.number, c.goOn)
 			return nil
 		case errors.Is(err, errUntold), err == nil && ready == nil:
 			return nil
@@ -73,7 +74,7 @@ func (c *resumption) run(ctx context.Context) error {
 			return fmt.Errorf("resume on %q: %w", c.channel.name, err)
 		}
 		c.failures++
-		c.of.GoOn(c.goOn)
+		c.of.GoOn(c.number, c.goOn)
 		return nil
 	}
 }
@@ -167,7 +168,8 @@ func (c *resumption) sayBegin(step timeline.Step) (said bool) {
 	if c.replied {
 		return !step.Lost || c.say(News{Kind: Gap})
 	}
-	c.replied, c.mark = true, c.channel.all.nextMark()
+	c.replied, c.number = true, c.channel.all.resumed.Add(1)
+	c.mark = nowhere - 1 - int32(c.number%(1<<30))
 	c.channel.tellBy(c.sub, c.dialect)
 	c.count(step)
 	if c.reply == nil {
@@ -182,9 +184,6 @@ func (c *resumption) sayBegin(step timeline.Step) (said bool) {
 	c.sub.index = c.mark
 	return true
 }
-
-// nextMark returns a negative number below nowhere that no resumption under way has.
-func (all *shared) nextMark() int32 { return nowhere - 1 - int32(all.resumed.Add(1)%(1<<30)) }
 
 // count updates the counters for a client that came with a cursor and had missed something.
 func (c *resumption) count(step timeline.Step) {

@@ -34,8 +34,9 @@ type Joiner interface {
 	Say(News) (said bool)
 
 	// GoOn runs goOn, which may take long, in another goroutine: once the session has a
-	// connection, and after what it was given before.
-	GoOn(goOn func())
+	// connection, and after what it was given before. Of those of one subscription that wait,
+	// only the one with the latest reply runs: number is that of the reply, and wraps around.
+	GoOn(number uint32, goOn func())
 
 	// Turn returns the session's Turn, which it needs to read a history.
 	Turn() Turn
