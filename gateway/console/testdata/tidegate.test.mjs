@@ -543,6 +543,21 @@ test("over HTTP a limit on sessions passes, and its own stream makes room", asyn
   }
 });
 
+test("over HTTP a channel that is full is refused for good, beside others", async () => {
+  const http = new FakeHTTP({
+    "/poll": (query) => query.get("channel") === "full" ? refused(429, "limit_exceeded") : page("e:1"),
+    "/events": () => stream(": hello\n\n"),
+  });
+  const tide = client({ transports: ["sse"], fetch: http.fetch });
+  await new Promise((done) => tide.subscribe("a").on("subscribed", done));
+  await until(() => http.of("/events").length === 1);
+  const error = await new Promise((failed) => tide.subscribe("full").on("error", failed));
+  assert.equal(error.code, "limit_exceeded");
+  await until(() => http.of("/events").length === 2); // the stream made room once, in case
+  assert.equal(http.of("/poll").filter(({ searchParams }) => searchParams.get("channel") === "full").length, 2);
+  assert.equal(tide.status.reconnects, 0);
+});
+
 test("over HTTP a token that has expired is renewed, whatever meets it first", async () => {
   for (const use of [(tide) => new Promise((done) => tide.subscribe("b").on("subscribed", done)), (tide) => tide.publish("b", 1)]) {
     let asked = 0;
@@ -741,6 +756,16 @@ test("a clock that is fast does not renew the token all the time", async (t) => 
   delays.length = 0;
   s.tell({ type: "welcome", id: s.said[0].id, user: "ada" });
   assert.equal(Math.round(delays[0]), 3_540_000);
+});
+
+test("a token that was issued after it expires does not renew all the time", async (t) => {
+  const now = Date.now() / 1_000, delays = [], start = setTimeout;
+  t.mock.method(globalThis, "setTimeout", (action, ms) => { delays.push(ms); return start(action, ms); });
+  client({ token: () => isJWT({ sub: "ada", iat: now + 7_200, exp: now + 3_600 }) });
+  const s = await connected(1);
+  delays.length = 0;
+  s.tell({ type: "welcome", id: s.said[0].id, user: "ada" });
+  assert.equal(Math.round(delays[0] / 1_000), 3_540);
 });
 
 test("a token that is short-lived is renewed once in a while, not all the time", async (t) => {

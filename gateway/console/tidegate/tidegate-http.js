@@ -136,7 +136,7 @@ class HTTPLink {
     const joining = new AbortController();
     this.#joining.set(channel, joining);
     const ask = () => this.get("poll", cursor ? { channel, cursor, wait: "0s" } : { channel, recent }, joining.signal);
-    const page = await ask().catch((error) => error.code === "limit_exceeded" ? this.#withRoom(ask) : Promise.reject(error));
+    const page = await ask().catch((error) => error.code === "limit_exceeded" && this.#channels.size > 0 ? this.#withRoom(ask) : Promise.reject(error));
     joining.signal.throwIfAborted();
     const at = page?.cursor ?? cursor ?? "";
     const begin = cursor || !page?.messages?.length ? at : before(page.messages[0].cursor);
@@ -241,7 +241,7 @@ class HTTPLink {
   #failed(frame, error) {
     if (frame.type === "ping") return this.end(1006, "no answer");
     if (error.status === 401 && claimsOf(this.#token).sub) return this.#lost(error); // without a user, it is about the channel
-    const passes = !(error instanceof Refusal) || frame.type === "subscribe" && error.code === "limit_exceeded";
+    const passes = !(error instanceof Refusal) || frame.type === "subscribe" && error.code === "limit_exceeded" && this.#channels.size === 0; // else it is not the number of sessions
     this.#on.frame({ type: "error", id: frame.id, channel: frame.channel, code: passes ? "unavailable" : error.code, message: error.message });
   }
 

@@ -193,7 +193,7 @@ export class Session {
   #planRenewal(token) {
     const { exp, iat } = claimsOf(token);
     if (typeof exp !== "number" || typeof this.#options.token !== "function") return;
-    const life = typeof iat === "number" ? (exp - iat) * 1_000 : Infinity;
+    const life = typeof iat === "number" && iat < exp ? (exp - iat) * 1_000 : Infinity;
     const seen = exp * 1_000 - Date.now();
     const left = seen > 0 ? Math.min(seen, life) : life;
     const least = Math.min(this.isReady ? 30_000 : 1_000, life * 0.8); // isReady: it is already a renewal

@@ -180,12 +180,16 @@ export class MessageView {
     if (name) this.#publishChannel.value = name;
     this.#arrived = 0;
     this.#showAgain();
+    this.#askPresence = oneAtATime(() => this.#showPresence(name));
     this.#askPresence();
     this.#remember();
   }
 
-  #askPresence = oneAtATime(async () => {
-    const channel = this.#selected;
+  /** Asks about one channel: the next one does not wait for its answer. */
+  #askPresence = oneAtATime(async () => {});
+
+  /** @param {string} channel */
+  async #showPresence(channel) {
     if (!channel || document.hidden || this.#tide?.status.state !== "connected") return;
     try {
       const members = await this.#tide.presence(channel);
@@ -193,7 +197,7 @@ export class MessageView {
     } catch (error) {
       if (channel === this.#selected) showMembers([], presenceProblem(/** @type {Error & {code?: string}} */ (error)));
     }
-  });
+  }
 
   // Messages
 
