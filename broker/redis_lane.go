@@ -36,7 +36,7 @@ type lane struct {
 	timing bool           // the timer is running
 }
 
-// A pipeline ends with these, so that a slow network can carry it within answerTimeout.
+// The most that one pipeline holds, so that a slow network can carry it within answerTimeout.
 const (
 	publishMost      = 256 // publications
 	publishMostBytes = 1 << 20
@@ -239,8 +239,8 @@ func (l *lane) unanswered(batch []*publication) []*publication {
 // probe finds out, after a failed publish, whether anything can be published at all, and
 // reports the result to the board, every probeEvery until a publish succeeds. It is needed
 // because a refusal may concern one channel only, and because a Redis that does not answer
-// publishes, or takes no new connections, may still answer everything else. If Redis answers nothing, the link reports
-// that.
+// publishes, or takes no new connections, may still answer everything else. If Redis answers
+// nothing, the link reports that.
 func (l *lane) probe() {
 	l.publish(Message{Channel: probeChannel}, PublishOptions{HistorySize: 1, HistoryTTL: time.Second}, func(_ Position, err error) {
 		switch {

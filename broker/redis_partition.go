@@ -37,6 +37,7 @@ type partition struct {
 	restored      bool                     // those are subscribed again
 	unconfirmed   int                      // subscriptions of the batch under way
 	parting       []string                 // names to unsubscribe on this connection
+	unparted      map[string]struct{}      // names that Redis has refused to unsubscribe, for the next beat
 	lingering     []lingerer               // oldest first
 }
 
@@ -82,16 +83,25 @@ func (p *partition) begin(by *carrier) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.connected && p.carrier.Load() == by {
-		p.parting = nil
+		p.parting, p.unparted = nil, nil
 		p.beginAgain()
 	}
 }
 
-// retry is like begin, for a new attempt on the same connection.
+// retry tries again on the same connection what Redis has refused.
 func (p *partition) retry(by *carrier) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.connected && p.carrier.Load() == by {
+	if p.carrier.Load() != by {
+		return
+	}
+	for name := range p.unparted {
+		if p.subscriptions[name] == nil {
+			p.parting = append(p.parting, name)
+		}
+	}
+	p.unparted = nil
+	if !p.connected {
 		p.beginAgain()
 	}
 }

@@ -128,20 +128,26 @@ func (p *partition) part(name string) {
 	}
 }
 
-// refused says that Redis has refused to unsubscribe names. They are tried again on the
-// next beat, except those that have been subscribed again.
+// refused says that Redis has refused to unsubscribe names. They are tried again on the next
+// beat, except those that have been subscribed again. Beyond mostUnparted they are forgotten:
+// what Redis still sends for them is ignored.
 func (p *partition) refused(by *carrier, names []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.carrier.Load() != by {
 		return
 	}
+	if p.unparted == nil {
+		p.unparted = make(map[string]struct{})
+	}
 	for _, name := range names {
-		if p.subscriptions[name] == nil {
-			p.parting = append(p.parting, name)
+		if len(p.unparted) < mostUnparted {
+			p.unparted[name] = struct{}{}
 		}
 	}
 }
+
+const mostUnparted = 10_000
 
 // nextSending returns the names that a link must now unsubscribe and then subscribe. It
 // returns subscribes only when all earlier ones are confirmed, so that those of many

@@ -199,3 +199,27 @@ func TestRequest_FailsOnALinkThatIsDownWhereTheSubscriptionLingers(t *testing.T)
 		}
 	})
 }
+
+// What Redis refuses to unsubscribe is asked for once a beat, and is bounded.
+func TestPartition_TriesRefusedUnsubscribesAgainOnABeat(t *testing.T) {
+	l := newCarried()
+	parting := func() int {
+		part, _, _ := l.nextSending(l.link.carrier)
+		return len(part)
+	}
+	names := manyNames(2 * mostUnparted)
+	l.refused(l.link.carrier, names[:2])
+	l.refused(l.link.carrier, names[:2])
+	if n := parting(); n != 0 {
+		t.Errorf("%d are sent before the beat", n)
+	}
+	l.retry(l.link.carrier)
+	if n := parting(); n != 2 {
+		t.Errorf("%d are sent after the beat, want 2", n)
+	}
+	l.refused(l.link.carrier, names)
+	l.retry(l.link.carrier)
+	if n := parting(); n != mostUnparted {
+		t.Errorf("%d of too many are sent, want %d", n, mostUnparted)
+	}
+}
