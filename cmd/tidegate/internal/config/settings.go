@@ -39,7 +39,7 @@ func (c *Config) settings() []setting {
 		{"auth.jwt.leeway", "clock difference tolerated in exp and nbf", duration(&c.Auth.JWT.Leeway)},
 		{"channels", "`list` of channel rules; the first match decides", list((*[]rules.Rule)(&c.Rules), ruleSettings)},
 		{"limits.message_bytes", "largest message", size(&c.Limits.MessageBytes)},
-		{"limits.outbox_bytes", "most bytes queued for one slow session, without the latest messages of channels with conflate", size(&c.Limits.OutboxBytes)},
+		{"limits.outbox_bytes", "most bytes queued for one slow session; the latest message of each channel with conflate is not counted", size(&c.Limits.OutboxBytes)},
 		{"limits.outbox_total_bytes", "most bytes queued for all slow sessions of this node", size(&c.Limits.OutboxTotalBytes)},
 		{"limits.inbound_bytes", "most bytes held for clients: request bodies, responses, unfinished messages, publishes in progress", size(&c.Limits.InboundBytes)},
 		{"limits.inbound_bytes_per_ip", "the same for one IPv4 address or IPv6 /64; if not set: a quarter of limits.inbound_bytes", size(&c.Limits.InboundBytesPerIP)},

@@ -69,13 +69,14 @@ func (s *Source) Read(secrets ...string) (*Config, error) {
 }
 
 // InternalListen returns the setting of that name. It ignores problems of other settings: a
-// gateway that runs keeps its configuration while its file has mistakes.
+// gateway that runs keeps its configuration while its file has mistakes. A file that is not
+// YAML is an error.
 func (s *Source) InternalListen() (string, error) {
 	c, err := s.read()
 	if err != nil {
 		return "", err
 	}
-	ofOthers := func(p problem) bool { return p.path != "internal_listen" }
+	ofOthers := func(p problem) bool { return p.path != "" && p.path != "internal_listen" }
 	return c.config.InternalListen, slices.DeleteFunc(c.problems, ofOthers).err()
 }
 

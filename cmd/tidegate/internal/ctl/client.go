@@ -67,7 +67,7 @@ func (c *client) ask(ctx context.Context, r request) ([]byte, error) {
 		return nil, err
 	}
 	if to := response.Header.Get("Location"); response.StatusCode/100 == 3 {
-		return nil, fmt.Errorf("%s redirects to %s: give the --url that answers", outgoing.URL.Redacted(), to)
+		return nil, fmt.Errorf("%s redirects to %s: give that address as --url", outgoing.URL.Redacted(), to)
 	}
 	if response.StatusCode >= http.StatusMultipleChoices {
 		return nil, refusal(outgoing.URL.Redacted(), response.Status, answer)
