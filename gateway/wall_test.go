@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"tidegate/broker"
@@ -236,17 +237,20 @@ func (r *roomForOne) Take() error {
 func (r *roomForOne) Give() { r.taken = false }
 
 func TestWall_APublishThatPanicsHoldsNothing(t *testing.T) {
-	n, panics := startWalled(t, gateway.Config{Hooks: panickingHooks{gateway.OnPublish}, Limits: gateway.Limits{InboundBytes: 1000}})
-	for range 3 {
-		bad := n.connect(gateway.Hello{})
-		bad.send("pub calm %s", strings.Repeat("x", 600))
-		bad.expectClosed()
-	}
-	if panics() != 3 {
-		t.Errorf("counted %v panics, want one of each client", panics())
-	}
-	_, err := n.Publish(t.Context(), &gateway.Principal{User: "alice"}, gateway.Publish{Channel: "calm", Payload: []byte("1")})
-	wantCode(t, gateway.ErrorOf(err), gateway.Internal)
+	synctest.Test(t, func(t *testing.T) {
+		n, panics := startWalled(t, gateway.Config{Hooks: panickingHooks{gateway.OnPublish}, Limits: gateway.Limits{InboundBytes: 1000}})
+		for range 3 {
+			bad := n.connect(gateway.Hello{})
+			bad.send("pub calm %s", strings.Repeat("x", 600))
+			bad.expectClosed()
+			synctest.Wait() // the session ends first
+		}
+		if panics() != 3 {
+			t.Errorf("counted %v panics, want one of each client", panics())
+		}
+		_, err := n.Publish(t.Context(), &gateway.Principal{User: "alice"}, gateway.Publish{Channel: "calm", Payload: []byte("1")})
+		wantCode(t, gateway.ErrorOf(err), gateway.Internal)
+	})
 }
 
 // panickingHooks panic when asked about an event.

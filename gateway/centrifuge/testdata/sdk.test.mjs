@@ -133,7 +133,8 @@ describe('tokens', { concurrency: true }, () => {
     const shows = (info, role) => assert.deepEqual([decode(info.connInfo), decode(info.chanInfo)], [{ name: 'alice' }, { role }])
     const present = async () => Object.values((await sub.presence()).clients)[0]
     shows(await present(), 'guest')
-    await until('the renewal', () => asked === 2)
+    await until('the renewal', async () => decode((await present()).chanInfo).role === 'host')
+    assert.equal(asked, 2)
     await c.publish(secret, encode('still here'))
     await until('the publication', () => sub.heard.length === 1)
     shows(sub.heard[0].info, 'host') // as the newer token says
