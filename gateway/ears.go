@@ -5,10 +5,10 @@ import (
 	"sync"
 )
 
-// Ear receives messages that a component of a node, this one included, sends with Nodes.Tell:
-// those of another node one at a time and in order of arrival, those of this node in the
-// goroutines of their senders, meanwhile. It must not block. Its error is returned to the
-// sender.
+// Ear receives messages that components of nodes send with Nodes.Tell. Those of other nodes come
+// one at a time, in order of arrival. Those of this node come in the goroutines of their
+// senders, so an Ear may be called concurrently. It must not block. Its error is returned to
+// the sender.
 type Ear func(from string, body json.RawMessage) error
 
 // partWord is a message between components of nodes.

@@ -32,8 +32,8 @@ func (s *Session) awaitGathered() {
 }
 
 // subscribeAll subscribes the session to channels, as many at a time as possible, and replies.
-// It calls concluded for each command, in order; after an error the session is not on the
-// channel, and the client has yet to be told.
+// It calls concluded for each command, in order; after an error the session is on the channel
+// only if it was before, or another join puts it there, and the client has yet to be told.
 func (s *Session) subscribeAll(ctx context.Context, commands []Subscribe, concluded func(Subscribe, error)) {
 	before := s.gateway.rules.Load()
 	for len(commands) > 0 {
@@ -99,7 +99,8 @@ func (j *join) ask(ctx context.Context, c Subscribe) (*Admission, error) {
 	return a, err
 }
 
-// join subscribes the session to a channel and replies. After an error it is not on it.
+// join subscribes the session to a channel and replies. After an error the session is on it only
+// if it was before, or another join puts it there.
 func (s *Session) join(ctx context.Context, reply Subscribed, cursor string, t terms) error {
 	j := newJoin(s, reply, cursor)
 	if j.Err == nil {

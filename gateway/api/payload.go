@@ -37,7 +37,7 @@ func (r *request) readBody(most int) ([]byte, error) {
 }
 
 func tooLarge(most int) error {
-	return fail(gateway.TooLarge, "the body has more than %d bytes, which is what is allowed", most)
+	return fail(gateway.TooLarge, "the body has more than %d bytes: that is the most that is allowed", most)
 }
 
 // checkMedia refuses bodies that the API would have to decode first: compressed bodies, and

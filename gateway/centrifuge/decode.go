@@ -37,8 +37,8 @@ func decodeProtobuf(data []byte) (commands []gateway.Command, err error) {
 	return commands, nil
 }
 
-// mostPongs is the largest number of pongs in one frame. Pongs are not commands, so the
-// rate limit does not apply to them, and each takes only a byte or two.
+// mostPongs is the largest number of pongs in one frame. A frame of pongs alone costs as much as
+// one command, however many there are, and each takes only a byte or two.
 const mostPongs = 8
 
 // checkBatch returns an error if a frame has too many parts, of which so many are commands.

@@ -120,8 +120,8 @@ func (b *box) letGo(n int) {
 	b.room.LetGo(b.payer, n)
 }
 
-// passOn starts passing on, if bytes wait, a request asks for them, and it has neither
-// started yet nor is the box stopped.
+// passOn starts passing on if bytes wait and a request asks for them, unless that has begun
+// already or the box is stopped.
 func (b *box) passOn() {
 	if !b.passing && !b.stopped && b.asking != (reader{}) && len(b.waiting) > 0 {
 		b.passing = true

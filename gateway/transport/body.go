@@ -14,7 +14,7 @@ import (
 // Content-Length or, if that is not known, for most bytes; the caller must call release to
 // give them back. An error is a *gateway.Error.
 func ReadBody(b *gateway.Budget, payer *rates.Bucket, w http.ResponseWriter, r *http.Request, most int) (body []byte, release func(), err error) {
-	tooLarge := &gateway.Error{Code: gateway.TooLarge, Message: fmt.Sprintf("the body has more than %d bytes, which is what is allowed", most)}
+	tooLarge := &gateway.Error{Code: gateway.TooLarge, Message: fmt.Sprintf("the body has more than %d bytes: that is the most that is allowed", most)}
 	if r.ContentLength > int64(most) {
 		return nil, nil, tooLarge
 	}

@@ -38,8 +38,8 @@ func (s subscriber) placesOf(r *http.Request, cursor string) (cursors, error) {
 	return at, err
 }
 
-// refusePlaces answers a request for places. The status tells too many channels, which stay
-// too many, from a limit that passes.
+// refusePlaces answers a request for places. Too many channels get a status of their own: unlike
+// with other limits, asking again later does not help.
 func refusePlaces(w http.ResponseWriter, err error) {
 	if gateway.ErrorOf(err).Code == gateway.LimitExceeded {
 		RefuseAs(w, http.StatusRequestURITooLong, err)

@@ -111,7 +111,7 @@ func (a *Attendance) next() time.Time {
 }
 
 // stateOrBackOff states and puts what is due. What fails is tried again later and later; the
-// rest need not wait for it, as the broker may be away in part.
+// other statements need not wait for it, as the broker may be away in part, but all posts do.
 func (a *Attendance) stateOrBackOff(ctx context.Context) {
 	again := !time.Now().Before(a.againAt)
 	if again {

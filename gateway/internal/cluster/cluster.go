@@ -195,6 +195,6 @@ type Answerer func(ctx context.Context, body json.RawMessage, say func(any) erro
 const PartBytes = 32 << 10
 
 // Ear handles what a node tells. It is called for one word of other nodes at a time, in order
-// of arrival; what this node tells itself may come meanwhile, in the goroutine of the sender.
-// It must not block. Its error is returned to the sender.
+// of arrival, and for what this node tells itself in the goroutine of the sender, so it may be
+// called concurrently. It must not block. Its error is returned to the sender.
 type Ear func(from string, body json.RawMessage) error

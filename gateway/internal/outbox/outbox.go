@@ -71,9 +71,9 @@ const (
 	Full                   // dropped: there is no room, the session is too slow
 )
 
-// latest holds the newest message of each conflated channel of which the peer does not keep
-// up. They are behind all other frames and leave their room to them: there is one for each
-// channel at most.
+// latest holds the newest message of each conflated channel with which the peer does not keep
+// up. These are written after all other frames. They do not count towards the limit, as there is
+// at most one for each channel.
 type latest struct {
 	frames map[any][]byte // by channel
 	bytes  int            // size of frames
