@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"slices"
 	"strings"
 	"testing"
@@ -165,10 +166,13 @@ func TestPublish_BodiesShareTheNodesRoom(t *testing.T) {
 	const path = "/api/channels/log:a/messages"
 	small := call{method: "POST", path: path, credential: shopKey, body: "1234"}
 	body, rest := io.Pipe()
-	slow, err := http.NewRequestWithContext(t.Context(), http.MethodPost, n.url+path, body)
+	held := make(chan struct{})
+	trace := &httptrace.ClientTrace{Got100Continue: func() { close(held) }}
+	slow, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace), http.MethodPost, n.url+path, body)
 	must(t, err)
 	slow.ContentLength = 8
 	slow.Header.Set("Authorization", "Bearer "+shopKey)
+	slow.Header.Set("Expect", "100-continue") // the node says so when it begins to read the body
 	answered := make(chan error, 1)
 	go func() {
 		answer, err := n.client.Do(slow)
@@ -177,7 +181,8 @@ func TestPublish_BodiesShareTheNodesRoom(t *testing.T) {
 		}
 		answered <- err
 	}()
-	awaitStatus(t, n, small, http.StatusServiceUnavailable)
+	<-held
+	n.expect(small, http.StatusServiceUnavailable, "unavailable")
 	_, err = io.WriteString(rest, "12345678")
 	must(t, err)
 	must(t, rest.Close())
