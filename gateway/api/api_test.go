@@ -166,13 +166,8 @@ func TestPublish_BodiesShareTheNodesRoom(t *testing.T) {
 	const path = "/api/channels/log:a/messages"
 	small := call{method: "POST", path: path, credential: shopKey, body: "1234"}
 	body, rest := io.Pipe()
-	held := make(chan struct{})
-	trace := &httptrace.ClientTrace{Got100Continue: func() { close(held) }}
-	slow, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace), http.MethodPost, n.url+path, body)
-	must(t, err)
+	slow, held := newHeld(t, n.url+path, body)
 	slow.ContentLength = 8
-	slow.Header.Set("Authorization", "Bearer "+shopKey)
-	slow.Header.Set("Expect", "100-continue") // the node says so when it begins to read the body
 	answered := make(chan error, 1)
 	go func() {
 		answer, err := n.client.Do(slow)
@@ -183,11 +178,24 @@ func TestPublish_BodiesShareTheNodesRoom(t *testing.T) {
 	}()
 	<-held
 	n.expect(small, http.StatusServiceUnavailable, "unavailable")
-	_, err = io.WriteString(rest, "12345678")
+	_, err := io.WriteString(rest, "12345678")
 	must(t, err)
 	must(t, rest.Close())
 	must(t, <-answered)
 	awaitStatus(t, n, small, http.StatusOK)
+}
+
+// newHeld returns a request of the shop, and a channel that is closed when the node has begun to
+// read its body.
+func newHeld(t *testing.T, url string, body io.Reader) (r *http.Request, held chan struct{}) {
+	t.Helper()
+	held = make(chan struct{})
+	trace := &httptrace.ClientTrace{Got100Continue: func() { close(held) }}
+	r, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace), http.MethodPost, url, body)
+	must(t, err)
+	r.Header.Set("Authorization", "Bearer "+shopKey)
+	r.Header.Set("Expect", "100-continue")
+	return r, held
 }
 
 // An answer is charged to the node's memory until the client has received it.

@@ -132,35 +132,25 @@ func TestBodies_AreBoundedInAll(t *testing.T) {
 	limits := gateway.DefaultLimits()
 	limits.InboundBytes = 8 << 20 // one batch
 	n := startNode(t, limits)
-	held, finish := io.Pipe()
+	body, finish := io.Pipe()
+	batch, held := newHeld(t, n.url+"/api/messages", body)
 	answered := make(chan error, 1)
 	go func() {
-		request, err := http.NewRequest(http.MethodPost, n.url+"/api/messages", held)
+		response, err := n.client.Do(batch)
 		if err == nil {
-			request.Header.Set("Authorization", "Bearer "+shopKey)
-			var response *http.Response
-			if response, err = n.client.Do(request); err == nil {
-				response.Body.Close()
-				if response.StatusCode != http.StatusOK {
-					err = errors.New(response.Status)
-				}
+			response.Body.Close()
+			if response.StatusCode != http.StatusOK {
+				err = errors.New(response.Status)
 			}
 		}
 		answered <- err
 	}()
-	_, err := io.WriteString(finish, `[{"channels":["open:a"],`)
-	must(t, err)
+	<-held
 	publish := call{method: "POST", path: "/api/channels/open:a/messages", credential: shopKey, body: "1"}
-	status, body := 0, ""
-	for deadline := time.Now().Add(30 * time.Second); status != 503 && time.Now().Before(deadline); { // until the batch is being read
-		status, body, _ = n.do(publish)
-	}
-	if status != 503 || !strings.Contains(body, "inbound_bytes") {
-		t.Errorf("while a batch is held: %d %s", status, body)
-	}
-	_, err = io.WriteString(finish, `"data":1}]`)
+	n.expect(publish, 503, "inbound_bytes")
+	_, err := io.WriteString(finish, `[{"channels":["open:a"],"data":1}]`)
 	must(t, err)
 	must(t, finish.Close())
 	must(t, <-answered)
-	n.expect(publish, 200, "cursor")
+	awaitStatus(t, n, publish, 200)
 }
