@@ -111,9 +111,7 @@ func TestSession_ASubscribeTakesThePlaceOfOneThatIsNotDone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, _ := startLossy(t, 100, gateway.Limits{OutboxBytes: 4 << 10})
 		from := n.publish("kept:a", "first")
-		for i := range 20 {
-			n.publish("kept:a", "%d-%s", i, strings.Repeat("x", 500))
-		}
+		n.publishMany("kept:a", 20)
 		last := n.publish("kept:a", "last")
 		for i, again := range []string{"", last.String()} {
 			p := n.connect(gateway.Hello{})
@@ -141,9 +139,7 @@ func TestSession_OtherCommandsDoNotWaitForWhatItHasMissed(t *testing.T) {
 		n, l := startLossy(t, 2000, gateway.Limits{OutboxBytes: 64 << 10})
 		from := n.publish("kept:a", "first")
 		const missed = 1500
-		for i := range missed {
-			n.publish("kept:a", "%d-%s", i, strings.Repeat("x", 500))
-		}
+		n.publishMany("kept:a", missed)
 		p := n.connect(gateway.Hello{})
 		read := p.stall()
 		p.send("sub kept:a %s", from)
@@ -177,10 +173,8 @@ func TestSession_ResumesOnOtherChannelsWhileOneHistoryIsAway(t *testing.T) {
 		n, l := startLossy(t, 2000, gateway.Limits{OutboxBytes: 64 << 10})
 		from := n.publish("kept:a", "first")
 		const missed = 1500
-		for i := range missed {
-			n.publish("kept:a", "%d-%s", i, strings.Repeat("x", 500))
-			n.publish("kept:b", "%d-%s", i, strings.Repeat("x", 500))
-		}
+		n.publishMany("kept:a", missed)
+		n.publishMany("kept:b", missed)
 		p := n.connect(gateway.Hello{})
 		read := p.stall()
 		p.send("sub kept:a %s", from)
@@ -207,9 +201,7 @@ func TestSession_AResumptionOutlivesAnEarlierOneWhoseReadFailed(t *testing.T) {
 		n, l := startLossy(t, 2000, gateway.Limits{OutboxBytes: 64 << 10})
 		from := n.publish("kept:a", "first")
 		const missed = 1500
-		for i := range missed {
-			n.publish("kept:a", "%d-%s", i, strings.Repeat("x", 500))
-		}
+		n.publishMany("kept:a", missed)
 		p := n.connect(gateway.Hello{})
 		read := p.stall()
 		p.send("sub kept:a %s", from)
@@ -247,9 +239,7 @@ func TestUsers_AGrantWithACursorIsAnsweredBeforeTheClientHasReadAll(t *testing.T
 		n, _ := startLossy(t, 100, gateway.Limits{OutboxBytes: 4 << 10})
 		from := n.publish("kept:a", "first")
 		const missed = 50
-		for i := range missed {
-			n.publish("kept:a", "%d-%s", i, strings.Repeat("x", 500))
-		}
+		n.publishMany("kept:a", missed)
 		p := n.connect(gateway.Hello{Principal: gateway.Principal{User: "alice"}})
 		read := p.stall()
 		ctx, cancel := context.WithCancel(t.Context())

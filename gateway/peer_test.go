@@ -502,4 +502,12 @@ func (n *node) publish(channel, format string, args ...any) broker.Position {
 	return position
 }
 
+// publishMany publishes so many messages of 500 bytes, which begin with "0-", "1-" and so on.
+func (n *node) publishMany(channel string, messages int) {
+	n.t.Helper()
+	for i := range messages {
+		n.publish(channel, "%d-%s", i, strings.Repeat("x", 500))
+	}
+}
+
 var backend = gateway.Principal{Key: "tests"}

@@ -3,7 +3,6 @@ package gateway_test
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -124,9 +123,7 @@ func TestPromise_ALongRepairIsAsFastAsItsReaders(t *testing.T) {
 		stalled.stall()
 		l.losing.Store(true)
 		const messages = 3000
-		for i := range messages {
-			n.publish("kept:a", "%d-%s", i, strings.Repeat("x", 500))
-		}
+		n.publishMany("kept:a", messages)
 		l.losing.Store(false)
 		began := time.Now()
 		l.Gap([]string{"kept:a"}, errCut)

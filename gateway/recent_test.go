@@ -100,9 +100,7 @@ func TestRecent_WhoAsksWhileMessagesComeMissesNoneAndHearsNoneTwice(t *testing.T
 	synctest.Test(t, func(t *testing.T) {
 		n, _ := startLossy(t, 5000, gateway.Limits{OutboxBytes: 4 << 10})
 		const before, after = 2000, 500
-		for i := range before {
-			n.publish("kept:a", "%d-%s", i, strings.Repeat("x", 500))
-		}
+		n.publishMany("kept:a", before)
 		p := n.connect(gateway.Hello{Protocol: words{"exact"}})
 		read := p.stall()
 		p.send("subrecent kept:a 1500")
@@ -128,9 +126,7 @@ func TestRecent_OpeningCommandGoesOnWhenTheSessionHasItsConnection(t *testing.T)
 	synctest.Test(t, func(t *testing.T) {
 		n, _ := startLossy(t, 5000, gateway.Limits{OutboxBytes: 4 << 10})
 		for _, channel := range []string{"kept:a", "kept:b"} {
-			for i := range 50 {
-				n.publish(channel, "%d-%s", i, strings.Repeat("x", 500))
-			}
+			n.publishMany(channel, 50)
 		}
 		s, err := n.Open(t.Context(), gateway.Hello{Protocol: words{"words"}, Transport: "test", Commands: []gateway.Command{
 			gateway.Subscribe{Channel: "kept:a", Recent: 40}, gateway.Subscribe{Channel: "kept:b", Recent: 40},

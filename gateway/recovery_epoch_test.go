@@ -122,9 +122,7 @@ func TestRecovery_HistoryThatIsLostWhileItIsSentIsToldAsAGap(t *testing.T) {
 		rules := rules.List{{Match: "kept:*", Subscribe: rules.Anyone, Publish: rules.Anyone, HistorySize: 100}}
 		n := startNode(t, gateway.Config{Broker: l, History: r, Rules: rules, Limits: gateway.Limits{OutboxBytes: 4 << 10}})
 		from := n.publish("kept:a", "first")
-		for i := range 50 {
-			n.publish("kept:a", "%d-%s", i, strings.Repeat("x", 500))
-		}
+		n.publishMany("kept:a", 50)
 		p := n.connect(gateway.Hello{})
 		read := p.stall()
 		p.send("sub kept:a %s", from)

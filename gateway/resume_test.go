@@ -15,9 +15,7 @@ func TestRecovery_GapIsToldToWhoResumesWhileMessagesComeThatAreInNoHistory(t *te
 	synctest.Test(t, func(t *testing.T) {
 		n, l := startLossy(t, 100, gateway.Limits{OutboxBytes: 4 << 10})
 		from := n.publish("kept:a", "first")
-		for i := range 50 {
-			n.publish("kept:a", "%d-%s", i, strings.Repeat("x", 500))
-		}
+		n.publishMany("kept:a", 50)
 		p := n.connect(gateway.Hello{})
 		read := p.stall()
 		p.send("sub kept:a %s", from)
@@ -149,9 +147,7 @@ func TestRecovery_HistoryTooLargeForTheTailIsReadOnceForAll(t *testing.T) {
 		n, l := startLossy(t, 5000, gateway.Limits{OutboxBytes: 64 << 10})
 		from := n.publish("kept:a", "first")
 		const messages = 3000
-		for i := range messages {
-			n.publish("kept:a", "%d-%s", i, strings.Repeat("x", 500))
-		}
+		n.publishMany("kept:a", messages)
 		before := l.reads.Load()
 		var peers []*peer
 		for range 100 {
@@ -202,9 +198,7 @@ func TestRecovery_WhoComesBackShortlyCostsNoRead(t *testing.T) {
 func TestRecovery_HistoryLargerThanTheOutboxArrivesWhole(t *testing.T) {
 	n, _ := startLossy(t, 5000, gateway.Limits{OutboxBytes: 64 << 10})
 	from := n.publish("kept:a", "first")
-	for i := range 3000 {
-		n.publish("kept:a", "%d-%s", i, strings.Repeat("x", 500))
-	}
+	n.publishMany("kept:a", 3000)
 	p := n.connect(gateway.Hello{})
 	p.send("sub kept:a %s", from)
 	p.expect("message kept:a 2999-")
@@ -225,9 +219,7 @@ func testOpening(t *testing.T, size int) {
 	t.Helper()
 	n, _ := startLossy(t, 5000, gateway.Limits{OutboxBytes: 64 << 10})
 	from := n.publish("kept:a", "first")
-	for i := range size {
-		n.publish("kept:a", "%d-%s", i, strings.Repeat("x", 500))
-	}
+	n.publishMany("kept:a", size)
 	p := n.connect(gateway.Hello{Commands: []gateway.Command{gateway.Subscribe{Channel: "kept:a", Cursor: from.String()}}})
 	p.expect("message kept:a " + fmt.Sprint(size-1) + "-")
 	n.publish("kept:a", "%d-", size)
@@ -243,9 +235,7 @@ func TestRecovery_ManyWaitTogetherForTheHistoryToComeBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, l := startLossy(t, 5000, gateway.Limits{OutboxBytes: 4 << 10})
 		from := n.publish("kept:a", "first")
-		for i := range 1500 {
-			n.publish("kept:a", "%d-%s", i, strings.Repeat("x", 500))
-		}
+		n.publishMany("kept:a", 1500)
 		const sessions = 50
 		peers, reads := make([]*peer, sessions), make([]func(), sessions)
 		for i := range peers {
@@ -295,9 +285,7 @@ func TestRecovery_WhoIsBeingBroughtUpToDateWaitsForTheHistoryToComeBack(t *testi
 	synctest.Test(t, func(t *testing.T) {
 		n, l := startLossy(t, 5000, gateway.Limits{OutboxBytes: 4 << 10})
 		from := n.publish("kept:a", "first")
-		for i := range 3000 {
-			n.publish("kept:a", "%d-%s", i, strings.Repeat("x", 500))
-		}
+		n.publishMany("kept:a", 3000)
 		p := n.connect(gateway.Hello{})
 		read := p.stall()
 		p.send("sub kept:a %s", from)
