@@ -185,6 +185,7 @@ func (c *epollConn) pauseServing() bool {
 // read for now. Once the connection has ended in both directions, serve closes it.
 func (c *epollConn) serve(early []byte) {
 	defer c.shared.wall.Catch("read from a WebSocket", c.crash)
+	growStack(0)
 	if len(early) > 0 {
 		c.handle(early)
 	}
