@@ -123,19 +123,24 @@ func (e *exchange) applyCheck(check *redis.IntCmd, batch []*publication) {
 		return
 	}
 	err := check.Err()
+	moved := wrongMaster(err)
 	switch {
 	case redis.HasErrorPrefix(err, "NOPERM"), redis.HasErrorPrefix(err, "MISCONF"), redis.HasErrorPrefix(err, "ASK"):
 		return // only a master, or a possible one, answers so
-	case wrongMaster(err):
+	case moved:
 		err = errReplica
-		e.servers.topology.renew(e.held.client)
-		e.servers.stale()
-		e.partition.suspect()
 	}
+	accepted := false
 	for _, p := range batch {
 		if !p.script && p.command.Err() == nil {
 			p.command.SetErr(err)
+			accepted = true
 		}
+	}
+	if moved && accepted { // a master whose slot has moved accepts nothing
+		e.servers.topology.renew(e.held.client)
+		e.servers.stale()
+		e.partition.suspect()
 	}
 }
 

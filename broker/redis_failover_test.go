@@ -1,9 +1,11 @@
 package broker_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -37,6 +39,42 @@ func TestRedis_SlotMoves(t *testing.T) {
 	page, err := b.Since(t.Context(), channels[0], broker.Position{}, broker.Most{})
 	if err != nil || len(page.Messages) != 1 || page.Messages[0].Position.Offset != before.Offset {
 		t.Errorf("history after the move: %+v, %v", page, err)
+	}
+}
+
+// A slot that moves disturbs nobody who publishes on other channels of the same master.
+func TestRedis_SlotMovesAloneForOthers(t *testing.T) {
+	cluster := brokertest.StartRedisCluster(t)
+	b, told := startNode(t, broker.RedisConfig{URL: cluster.URL()})
+	told.WaitUp()
+	moves := b.RedisName("a")
+	from := cluster.Owner(moves)
+	var others []string
+	for _, channel := range channelNames(60) {
+		if name := b.RedisName(channel); tagOf(name) != tagOf(moves) && cluster.Owner(name) == from {
+			others = append(others, channel)
+		}
+	}
+	stop := keepPublishing(t, b, []string{"a"}, broker.PublishOptions{})
+	defer stop()
+	ctx, cancel := context.WithCancel(t.Context())
+	var wait sync.WaitGroup
+	defer wait.Wait()
+	defer cancel()
+	for _, channel := range others {
+		wait.Go(func() {
+			for n := 0; ctx.Err() == nil; n++ {
+				o := broker.PublishOptions{HistorySize: n % 2}
+				if _, err := broker.Publish(t.Context(), b, message(channel, "x"), o); err != nil {
+					t.Errorf("on %q, whose slot stays: %v", channel, err)
+				}
+			}
+		})
+	}
+	for _, to := range []*brokertest.RedisServer{cluster.Nodes[0], cluster.Nodes[1], cluster.Nodes[2], from} {
+		if to != cluster.Owner(moves) {
+			cluster.MoveSlotTo(to, moves)
+		}
 	}
 }
 
