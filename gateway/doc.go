@@ -33,7 +33,7 @@
 //
 // Resume: a client that returns, from its cursor to the present:
 //
-//	Session.enter ──> Join.Enter ──> resumption.run ──> proceed ──> Timeline.Step: Give ──> give ──> arrive
+//	Session.enter ──> Join.Enter ──> resumption.run ──> proceed ──> Timeline.Step: Give ──> give ──> join
 //	                  (what follows is in the hub)         ▲              │
 //	                                                       └── provide <──┘ Read, Look, Await, Pause
 //

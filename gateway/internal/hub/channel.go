@@ -91,7 +91,12 @@ type past struct {
 	repairing *repairing // nil if no repair is under way
 	reading   *rangeRead // for clients that resume; nil if none is under way
 	failed    *rangeRead // the last read that failed
+	newcomers []*newcomer
 }
+
+// newcomer is a subscription whose client has had its reply, and is being sent what it has missed
+// before it joins the audience.
+type newcomer struct{ sub *Subscription }
 
 // repairing is a repair under way: it reads what the channel has missed from its history,
 // and sends it to the audience in order, up to where live messages continue.
@@ -133,8 +138,8 @@ func (sub *Subscription) Unseen() bool { return sub.terms.Unseen }
 // channel's mu.
 func (sub *Subscription) joined() bool { return sub.index >= 0 }
 
-// nowhere is the index of a subscription that is in no audience. A lower one is the mark of the
-// resumption that is under way.
+// nowhere is the index of a subscription that is in no audience. From there on downwards are the
+// indexes of those among the newcomers: nowhere-1 is that of the first.
 const nowhere = -1
 
 // skips reports whether the session must not receive the message, or has published it and
@@ -155,18 +160,27 @@ func (ch *Channel) Audience() (list []Subscriber, messages uint64) {
 	return list, ch.delivered
 }
 
+// newAudiences returns the newcomers, grouped as audiences are. The caller must hold ch.mu.
+func (ch *Channel) newAudiences() (all []audience) {
+	for _, one := range ch.newcomers {
+		a := audienceOf(&all, one.sub.dialect)
+		a.members = append(a.members, member{one.sub.by.Outbox(), one.sub})
+	}
+	return all
+}
+
 func (ch *Channel) isHeard() bool {
 	return slices.ContainsFunc(ch.audiences, func(a audience) bool { return len(a.members) > 0 })
 }
 
-func (ch *Channel) audienceOf(d *Dialect) *audience {
-	for i := range ch.audiences {
-		if ch.audiences[i].dialect == d {
-			return &ch.audiences[i]
-		}
+// audienceOf returns the audience of a dialect, which it adds to all if need be.
+func audienceOf(all *[]audience, d *Dialect) *audience {
+	at := slices.IndexFunc(*all, func(a audience) bool { return a.dialect == d })
+	if at < 0 {
+		at = len(*all)
+		*all = append(*all, audience{dialect: d})
 	}
-	ch.audiences = append(ch.audiences, audience{dialect: d})
-	return &ch.audiences[len(ch.audiences)-1]
+	return &(*all)[at]
 }
 
 // add adds sub to its audience. It must not have joined yet. The caller must hold ch.mu.
@@ -174,23 +188,39 @@ func (ch *Channel) add(sub *Subscription) {
 	if sub.dialect.manner != plain && ch.deltas == nil {
 		ch.deltas = new(deltas)
 	}
-	a := ch.audienceOf(sub.dialect)
+	a := audienceOf(&ch.audiences, sub.dialect)
 	sub.index = int32(len(a.members))
 	a.members = append(a.members, member{sub.by.Outbox(), sub})
 }
 
-// remove removes sub from its audience, if it has joined. The caller must hold ch.mu.
+// remove removes sub from its audience or from the newcomers, if it is there. The caller must
+// hold ch.mu.
 func (ch *Channel) remove(sub *Subscription) {
-	if !sub.joined() {
-		return
+	switch {
+	case sub.joined():
+		a := audienceOf(&ch.audiences, sub.dialect)
+		last := len(a.members) - 1
+		a.members[sub.index] = a.members[last]
+		a.members[sub.index].of.index = sub.index
+		a.members[last] = member{}
+		a.members = a.members[:last]
+	case sub.index < nowhere:
+		at, last := nowhere-1-sub.index, len(ch.newcomers)-1
+		ch.newcomers[at] = ch.newcomers[last]
+		ch.newcomers[at].sub.index = sub.index
+		ch.newcomers[last] = nil
+		if ch.newcomers = ch.newcomers[:last]; last == 0 {
+			ch.newcomers = nil
+		}
 	}
-	a := ch.audienceOf(sub.dialect)
-	last := len(a.members) - 1
-	a.members[sub.index] = a.members[last]
-	a.members[sub.index].of.index = sub.index
-	a.members[last] = member{}
-	a.members = a.members[:last]
 	sub.index = nowhere
+}
+
+// isNew reports whether n is among the newcomers: its subscription has not been removed, nor does
+// another one stand for it. The caller must hold ch.mu.
+func (ch *Channel) isNew(n *newcomer) bool {
+	at := nowhere - 1 - n.sub.index
+	return at >= 0 && ch.newcomers[at] == n
 }
 
 // tellBy makes d the dialect of the subscription. A nil d changes nothing. The caller must
@@ -199,9 +229,11 @@ func (ch *Channel) tellBy(sub *Subscription, d *Dialect) {
 	if d == nil || d == sub.dialect {
 		return
 	}
-	joined := sub.joined()
-	ch.remove(sub)
-	if sub.dialect = d; joined {
-		ch.add(sub)
+	if !sub.joined() {
+		sub.dialect = d
+		return
 	}
+	ch.remove(sub)
+	sub.dialect = d
+	ch.add(sub)
 }

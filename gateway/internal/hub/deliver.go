@@ -63,24 +63,32 @@ func (ch *Channel) send(a *audience, e *timeline.Entry, frame []byte, conflate b
 	woken.rouse()
 }
 
-// announce sends news to the audience. The caller must hold ch.mu.
+// announce sends news to the audience and to the newcomers. Only a gap is not for newcomers:
+// their resumptions tell them what is lost. The caller must hold ch.mu.
 func (ch *Channel) announce(n News) {
 	n.Channel = ch.name
-	for i := range ch.audiences {
-		a := &ch.audiences[i]
+	ch.announceTo(ch.audiences, &n)
+	if n.Kind != Gap && ch.past != nil {
+		ch.announceTo(ch.newAudiences(), &n)
+	}
+	ch.all.Line.Rouse()
+}
+
+func (ch *Channel) announceTo(audiences []audience, n *News) {
+	for i := range audiences {
+		a := &audiences[i]
 		if len(a.members) == 0 {
 			continue
 		}
-		frame, err := a.dialect.EncodeNews(&n)
+		frame, err := a.dialect.EncodeNews(n)
 		if d, due := DismissalFor(frame, err); due {
 			ch.dismiss(a, d)
 			continue
 		}
 		if frame.Data != nil {
-			ch.sendNews(a, frame, &n)
+			ch.sendNews(a, frame, n)
 		}
 	}
-	ch.all.Line.Rouse()
 }
 
 // sendNews queues the frame of some news for every member that is to receive it.

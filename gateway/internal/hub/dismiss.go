@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"slices"
 	"time"
 
 	"tidegate/gateway/internal/pause"
@@ -13,10 +14,9 @@ const DismissWindow = 3 * time.Second
 // dismiss dismisses all members of an audience, spread over DismissWindow. They receive
 // nothing more of the channel. The caller must hold ch.mu.
 func (ch *Channel) dismiss(a *audience, d Dismissal) {
-	members := a.members
-	a.members = nil
+	members := slices.Clone(a.members)
 	for i := range members {
-		members[i].of.index = nowhere
+		ch.remove(members[i].of)
 	}
 	life := ch.all.Life
 	ch.all.Background.Go(func() {

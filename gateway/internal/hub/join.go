@@ -47,12 +47,14 @@ func (j *Join) Begin() {
 // Enter sends the reply and adds the subscription to the audience, at once or after
 // everything from the history has been sent. It does not wait for the latter.
 func (j *Join) Enter(ctx context.Context) {
+	told := j.tellMembers()
+	defer j.endRoll(&told)
 	if j.from == nil {
-		j.Err = j.enterNow()
+		j.Err = j.enterNow(&told)
 		return
 	}
 	c := &resumption{
-		channel: j.ch, sub: j.Sub, of: j.Of, dialect: j.Dialect, reader: j.from, members: j.Members,
+		newcomer: newcomer{j.Sub}, channel: j.ch, of: j.Of, dialect: j.Dialect, reader: j.from, told: &told,
 		start: Start{Resumed: !j.Cursor.IsZero()}, nothing: j.asksRecent(),
 	}
 	j.Err = c.run(ctx)
@@ -61,12 +63,10 @@ func (j *Join) Enter(ctx context.Context) {
 
 // enterNow joins the audience at once, without the history: a cursor counts as not
 // recovered.
-func (j *Join) enterNow() error {
+func (j *Join) enterNow(told *told) error {
 	ch, sub := j.ch, j.Sub
-	told := j.tellMembers()
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	news := told.roll.end()
 	if sub.gone {
 		return ErrGone
 	}
@@ -77,6 +77,7 @@ func (j *Join) enterNow() error {
 	if told.reply == nil {
 		told.reply = j.Of.Reply(j.startNow())
 	}
+	news := told.roll.end()
 	if j.asksRecent() {
 		news = append(news, News{Kind: NothingRecent})
 	}
@@ -103,6 +104,15 @@ func (j *Join) tellMembers() (t told) {
 	j.ch.mu.Unlock()
 	t.reply = j.Of.Reply(Start{Resumed: !j.Cursor.IsZero(), Members: t.roll.members()})
 	return t
+}
+
+// endRoll ends the roll if the reply has not been sent.
+func (j *Join) endRoll(t *told) {
+	if t.roll.Roll != nil {
+		j.ch.mu.Lock()
+		defer j.ch.mu.Unlock()
+		t.roll.end()
+	}
 }
 
 // startNow returns the channel's present position. The caller must hold ch.mu.

@@ -18,11 +18,21 @@ func (h *Hub) Release(sub *Subscription) {
 	h.letGo(h.Life, sub.channel)
 }
 
-// join adds sub to the audience. The caller must hold ch.mu.
+// admit puts a subscription among the newcomers, for which it leaves the audience. The caller
+// must hold ch.mu.
+func (ch *Channel) admit(n *newcomer) {
+	ch.remove(n.sub)
+	ch.newcomers = append(ch.newcomers, n)
+	n.sub.index = nowhere - int32(len(ch.newcomers))
+	ch.attend(n.sub)
+}
+
+// join adds sub to the audience, if it may still join. The caller must hold ch.mu.
 func (ch *Channel) join(sub *Subscription) {
 	if sub.joined() || sub.gone {
 		return
 	}
+	ch.remove(sub)
 	if sub.dialect.manner == differing {
 		sub.dialect = sub.dialect.full
 	}

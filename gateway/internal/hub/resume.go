@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"tidegate/broker"
-	"tidegate/gateway/internal/attendance"
 	"tidegate/gateway/internal/outbox"
 	"tidegate/gateway/internal/pause"
 	"tidegate/gateway/internal/timeline"
@@ -17,11 +16,11 @@ import (
 // history. It waits whenever the outbox has no room. The session joins the audience under
 // the same lock under which the last of these messages is queued, so that none is missing
 // and none comes twice. A session that is in the audience already leaves it with the reply,
-// which also ends an earlier resumption.
+// which also ends an earlier resumption. News other than a gap does not wait for any of this.
 type resumption struct {
 	// Fixed at birth.
+	newcomer
 	channel *Channel
-	sub     *Subscription
 	of      Joiner
 	dialect *Dialect // encodes the client's messages after the reply; nil means no change
 	reader  *timeline.Reader
@@ -31,16 +30,10 @@ type resumption struct {
 	later    bool            // it goes on after what the session was sent at once with the reply
 	failures int             // consecutive reads that have failed
 	number   uint32          // of the reply: a later one of the same subscription has a larger one
-	mark     int32           // the subscription's index from the reply on, unless another join is answered
 	before   *broker.Message // the last message sent since the reply; nil if there is none
-	members  bool            // the reply lists the members
 	nothing  bool            // it asked for recent messages and has been sent none yet
 
-	// Used if the reply lists the members.
-	roll  *roll              // taken since the last step; else nil
-	reply func() (said bool) // nil if it has not been made
-	there []attendance.Who   // as the reply and news tell
-	news  []News             // since the reply, before the roll
+	told *told // used until the reply is sent
 }
 
 func (c *resumption) out() *outbox.Outbox { return c.sub.by.Outbox() }
@@ -99,16 +92,12 @@ func (c *resumption) proceed() (ready func(context.Context) error, err error) {
 	ch := c.channel
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	defer c.endRoll()
 	for {
 		switch {
 		case c.sub.gone:
 			return nil, ErrGone
-		case c.replied && c.sub.index != c.mark:
+		case c.replied && !ch.isNew(&c.newcomer):
 			return nil, nil
-		}
-		if c.members && c.reply == nil {
-			return c.callRoll, nil
 		}
 		step := ch.Step(c.reader, time.Now())
 		if step.Do != timeline.Give {
@@ -122,10 +111,8 @@ func (c *resumption) proceed() (ready func(context.Context) error, err error) {
 			return nil, errLater
 		case room != nil:
 			return untilClosed(room, outbox.StallPatience), nil
-		case step.Present && c.members && c.roll == nil:
-			return c.callRoll, nil
 		case step.Present:
-			c.arrive()
+			c.join()
 			return nil, nil
 		}
 	}
@@ -168,20 +155,19 @@ func (c *resumption) sayBegin(step timeline.Step) (said bool) {
 	if c.replied {
 		return !step.Lost || c.say(News{Kind: Gap})
 	}
-	c.replied, c.number = true, c.channel.all.resumed.Add(1)
-	c.mark = nowhere - 1 - int32(c.number%(1<<30))
-	c.channel.tellBy(c.sub, c.dialect)
+	ch, told := c.channel, c.told
+	c.replied, c.number, c.told = true, ch.all.resumed.Add(1), nil
+	ch.tellBy(c.sub, c.dialect)
 	c.count(step)
-	if c.reply == nil {
+	if told.reply == nil {
 		c.start.Recovered = c.start.Resumed && !step.Lost
-		c.start.Position, c.start.After = c.channel.at(), step.After
-		c.reply = c.of.Reply(c.start)
+		c.start.Position, c.start.After = ch.at(), step.After
+		told.reply = c.of.Reply(c.start)
 	}
-	if !c.reply() {
+	if !told.reply() || !ch.sayAll(c.of, told.roll.end()) {
 		return false
 	}
-	c.channel.remove(c.sub)
-	c.sub.index = c.mark
+	ch.admit(&c.newcomer)
 	return true
 }
 
@@ -220,23 +206,24 @@ func (c *resumption) send(e *timeline.Entry) (room <-chan struct{}, err error) {
 	return nil, nil
 }
 
-// arrive adds the session to the audience.
-func (c *resumption) arrive() {
+// join adds the session to the audience.
+func (c *resumption) join() {
 	if c.channel.Arrive(c.reader) && !c.say(News{Kind: Gap}) {
 		return
 	}
 	if c.nothing && !c.say(News{Kind: NothingRecent}) {
 		return
 	}
-	if c.channel.sayAll(c.of, append(c.news, c.endRoll()...)) {
-		c.channel.join(c.sub)
-	}
+	c.channel.join(c.sub)
 }
 
-// say sends the client news of the channel.
+// say sends the client news of the channel. If it cannot, the resumption ends.
 func (c *resumption) say(n News) (said bool) {
-	n.Channel = c.channel.name
-	return c.of.Say(n)
+	said = c.channel.sayAll(c.of, []News{n})
+	if !said {
+		c.channel.remove(c.sub)
+	}
+	return said
 }
 
 // push queues a message's frame.
@@ -247,51 +234,6 @@ func (c *resumption) push(frame []byte) {
 	case outbox.Full:
 		c.sub.by.Dismiss(Dismissal{Why: ErrSlow})
 	}
-}
-
-// callRoll makes the reply that lists the members or, after it, finds the joins and leaves
-// since then. It holds the channel's lock only to copy the members.
-func (c *resumption) callRoll(context.Context) error {
-	c.channel.mu.Lock()
-	r := c.channel.callRoll(c.sub)
-	c.channel.mu.Unlock()
-	before := c.there
-	c.roll, c.there = &r, r.members()
-	if c.reply == nil {
-		c.reply = c.of.Reply(Start{Resumed: c.start.Resumed, Members: c.there})
-		return nil
-	}
-	for _, who := range without(c.there, before) {
-		c.news = append(c.news, News{Kind: Joined, Who: who})
-	}
-	for _, who := range without(before, c.there) {
-		c.news = append(c.news, News{Kind: Left, Who: who})
-	}
-	return nil
-}
-
-// endRoll returns the joins and leaves since the roll was taken. The caller must hold ch.mu.
-func (c *resumption) endRoll() (news []News) {
-	if c.roll != nil {
-		news = c.roll.end()
-		c.roll = nil
-	}
-	return news
-}
-
-// without returns the members that are not among others, in linear time.
-func without(members, others []attendance.Who) (rest []attendance.Who) {
-	type name struct{ user, session string }
-	known := make(map[name]struct{}, len(others))
-	for i := range others {
-		known[name{others[i].User, others[i].Session}] = struct{}{}
-	}
-	for i := range members {
-		if _, is := known[name{members[i].User, members[i].Session}]; !is {
-			rest = append(rest, members[i])
-		}
-	}
-	return rest
 }
 
 // failureHolds is how long clients that have had their reply do not retry a read that failed

@@ -1,32 +1,56 @@
 package hub
 
 import (
-	"fmt"
+	"strings"
 	"testing"
+	"testing/synctest"
 
-	"tidegate/gateway/internal/attendance"
+	"tidegate/broker"
 )
 
-func TestWithout(t *testing.T) {
-	alice, bob, desk, phone := attendance.Who{User: "alice"}, attendance.Who{User: "bob"}, attendance.Who{User: "bob", Session: "desk"}, attendance.Who{User: "bob", Session: "phone"}
-	got := without([]attendance.Who{alice, bob, desk, phone}, []attendance.Who{desk, alice, {User: "carol"}})
-	if len(got) != 2 || got[0].Session != "" || got[0].User != "bob" || got[1].Session != "phone" {
-		t.Errorf("left are %+v, want bob and his phone", got)
-	}
-}
-
-// The time per member stays about the same.
-func BenchmarkWithout(b *testing.B) {
-	for _, n := range []int{500, 64 * 500} {
-		members := make([]attendance.Who, n)
-		for i := range members {
-			members[i].User = fmt.Sprint("user", i)
-		}
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			for b.Loop() {
-				without(members, members[:n-1])
-			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/member")
+// A client that is sent a long history is told at once who comes and goes, and how many there
+// are, like all others. It does not matter whether its reply has listed the members.
+func TestJoin_WhoIsSentALongPastHearsTheNewsMeanwhile(t *testing.T) {
+	for name, join := range map[string]Join{
+		"a cursor":                {Cursor: broker.Position{Epoch: epoch, Offset: 1}},
+		"recent messages":         {Recent: 3},
+		"members, and a cursor":   {Cursor: broker.Position{Epoch: epoch, Offset: 1}, Members: true},
+		"members, and the recent": {Recent: 3, Members: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rule := keeping
+			rule.Presence, rule.JoinLeave = true, true
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, rule, 1000)
+				at := w.host("bob")
+				for range 4 {
+					w.publish(strings.Repeat("x", 400))
+				}
+				s, done := &session{w: w, id: "self"}, make(chan struct{})
+				go func() {
+					defer close(done)
+					w.bring(s, join)
+				}()
+				synctest.Wait() // it has been sent as much as there is room for
+				at.Receive("chat", &broker.Message{Event: broker.EventJoin, User: "dave", Position: broker.Position{Epoch: "p", Offset: 2}})
+				at.Receive("chat", &broker.Message{Event: broker.EventLeave, User: "bob", Position: broker.Position{Epoch: "p", Offset: 3}})
+				w.TellCount("chat", 7)
+				var heard []string
+				for arrived := false; !arrived; {
+					heard = append(heard, strings.Fields(strings.ReplaceAll(s.heard(), "x", ""))...)
+					synctest.Wait()
+					select {
+					case <-done:
+						arrived = true
+					default:
+					}
+				}
+				w.hear(w.publish("live")...)
+				heard = append(heard, s.heard())
+				if got := strings.Join(heard, " "); !strings.HasPrefix(got, "joined left counted") || !strings.HasSuffix(got, "live") {
+					t.Errorf("it heard %q besides the history", got)
+				}
+			})
 		})
 	}
 }
