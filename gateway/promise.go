@@ -29,7 +29,7 @@ package gateway
 //	 8 a message is in no history, though its     Gap, if the link was lost          -
 //	   channel keeps one, and may be lost         (Timeline.Missed) or the client
 //	                                              was on its way (Timeline.Arrive)
-//	 9 a panic while a message is delivered       Gap (Hub.tellMissed)               the same
+//	 9 a panic while a message is delivered       Gap (Channel.tellMissed)           the same
 //	10 the client was away, and has a cursor      what it missed; not recovered if   not recovered
 //	                                              some of that is gone               (Join.enterNow)
 //	                                              (Timeline.Step)

@@ -196,6 +196,36 @@ func TestWall_APanicOfTheBrokersHistoryEndsWhoAskedAndIsOverWithIt(t *testing.T)
 	good.until("what was lost", func() bool { return len(good.heardOf("calm")) == 3 })
 }
 
+// touchyTracer is a Tracer that panics when it is to follow a message.
+type touchyTracer struct{}
+
+func (touchyTracer) Publish(_ *gateway.Principal, _, parent string) (string, func(error)) {
+	return parent, func(error) {}
+}
+
+func (touchyTracer) Deliver(*broker.Message, time.Time) func(gateway.Delivered) { panic("deliver") }
+
+func TestWall_WhatAPanicKeepsFromAnAudienceIsTold(t *testing.T) {
+	for name, lost := range map[string]bool{"live": false, "repaired": true} {
+		t.Run(name, func(t *testing.T) {
+			b := newLossy()
+			n, panics := startWalled(t, gateway.Config{Broker: b, History: b, Tracer: touchyTracer{}})
+			good := n.listen("calm")
+			n.publish("calm", "1")
+			b.losing.Store(lost)
+			_, err := n.Publish(t.Context(), &backend, gateway.Publish{Channel: "calm", Payload: []byte("2"), Kind: broker.Text, Trace: "cause"})
+			must(t, err)
+			b.losing.Store(false)
+			n.publish("calm", "3")
+			good.expect("gap calm")
+			n.stillWorks(good)
+			if panics() != 1 {
+				t.Errorf("counted %v panics", panics())
+			}
+		})
+	}
+}
+
 func TestWall_APanicOfTheBackendsHookEndsThatSessionOnly(t *testing.T) {
 	n, panics := startWalled(t, gateway.Config{Hooks: panickingHooks{gateway.OnPublish}})
 	bad := n.connect(gateway.Hello{})

@@ -17,17 +17,22 @@ func (h *Hub) Receive(m *broker.Message) {
 	}
 }
 
-// tellMissed is called after a panic, when a message may not have reached its whole
-// audience. The channel's timeline already counts it as delivered, so no repair would send
-// it again.
+// tellMissed tells the audience of a channel of a panic, after which a message may not have
+// reached all of it. The channel's timeline already counts the message as delivered, so no
+// repair would send it again.
 func (h *Hub) tellMissed(name string) {
 	h.Background.Go(func() {
 		if ch := h.find(name); ch != nil {
-			ch.mu.Lock()
-			defer ch.mu.Unlock()
-			ch.announceGap()
+			ch.tellMissed()
 		}
 	})
+}
+
+// tellMissed implements Hub.tellMissed.
+func (ch *Channel) tellMissed() {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	ch.announceGap()
 }
 
 // receive takes a message from the broker. It ignores the message's position unless the rule

@@ -56,7 +56,10 @@ func (ch *Channel) runRepair() {
 	ch.repairing = r
 	all := ch.all
 	all.Background.Go(func() {
-		defer all.Wall.Catch("repair a channel", ch.abandonRepair)
+		defer all.Wall.Catch("repair a channel", func() {
+			ch.abandonRepair()
+			ch.tellMissed()
+		})
 		ch.repairUntilWhole(all.Life, r)
 	})
 }
