@@ -49,7 +49,8 @@ func (g *greeting) first(ctx context.Context) error {
 }
 
 // again is like first for a session that was welcomed before. It, too, subscribes the session
-// before the Welcome, so that the client receives everything published after the Welcome.
+// before the Welcome, so that the client receives everything published after the Welcome. After
+// an error the session acts as the new principal, but may not be on all of its channels.
 func (g *greeting) again(ctx context.Context) error {
 	s := g.session
 	if err := s.become(g.as, g.was); err != nil {
@@ -58,7 +59,11 @@ func (g *greeting) again(ctx context.Context) error {
 	s.out.Hold()
 	s.reauthorize()
 	err := g.join(ctx)
-	s.endHold(g.events(g.welcome()))
+	events := g.events(g.welcome())
+	if err != nil {
+		events = events[1:] // the error is the answer
+	}
+	s.endHold(events)
 	return err
 }
 

@@ -181,3 +181,18 @@ func TestWelcome_OfASessionThatCannotBePutOnItsChannelsIsAnError(t *testing.T) {
 	n.publish("@alice", "personal")
 	p.expect("message @alice personal")
 }
+
+// A client whose session cannot be put on the channels of a newer token is told so, and only so:
+// it then presents the token again.
+func TestWelcome_OfANewerTokenWhoseJoinsFailIsAnError(t *testing.T) {
+	n := startNode(t, gateway.Config{Broker: without{broker.NewMemory(), "room:7"}, Auth: tokens{}, Rules: allOpen})
+	p := n.connect(gateway.Hello{Protocol: words{"complete"}, AuthLater: true})
+	p.expect("welcome")
+	p.send("auth alice,room:7")
+	p.expect("error unavailable")
+	p.send("auth alice,room:8")
+	p.expect("subscribed room:8")
+	if got, want := p.lines(), []string{"welcome ", "error unavailable", "welcome alice", "subscribed @alice", "subscribed room:8"}; !slices.Equal(got, want) {
+		t.Errorf("heard %q, want %q", got, want)
+	}
+}
