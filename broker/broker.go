@@ -227,6 +227,12 @@ type Message struct {
 	Transient bool            // it is meant to be in no history: clients are not told if they missed it
 }
 
+// Size returns how many bytes the payload and all that goes with it have, without the channel.
+func (m *Message) Size() int {
+	return len(m.Payload) + len(m.Event) + len(m.User) + len(m.Session) + len(m.Except) + len(m.Info) +
+		len(m.Elsewhere) + len(m.Tags) + len(m.Trace) + len(m.Key)
+}
+
 // Position is a place in the history of a channel. The zero value is no position.
 //
 // Offsets of one epoch count up from 1 without gaps. A new epoch begins with the first

@@ -198,7 +198,7 @@ func (n *Notice) size() int {
 	if n.Message == nil {
 		return noticeBytes
 	}
-	return noticeBytes + len(n.Message.Payload)
+	return noticeBytes + n.Message.Size()
 }
 
 const noticeBytes = 300

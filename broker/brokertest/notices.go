@@ -135,9 +135,12 @@ func testNoticesOfMessages(t *testing.T, c *cluster) {
 		}
 	}
 	node.by.Room = 10
-	large := &broker.Message{Channel: "a", Payload: make([]byte, 1200), Kind: broker.Binary}
-	for range 12 {
-		put(broker.Notice{Event: "published", Channel: "a", Message: large})
+	large := []*broker.Message{
+		{Channel: "a", Payload: make([]byte, 1200), Kind: broker.Binary},
+		{Channel: "a", Payload: []byte("1"), Tags: []byte(`{"a":"` + strings.Repeat("x", 1200) + `"}`)},
+	}
+	for i := range 12 {
+		put(broker.Notice{Event: "published", Channel: "a", Message: large[i%2]})
 	}
 	put(broker.Notice{Event: "missed", Channel: "a"})
 	line := c.line("teller")

@@ -212,24 +212,28 @@ func (l *log) dropped() (sum int) {
 	return sum
 }
 
-// TestLines_BytesOfPostsAreBounded posts large messages.
+// TestLines_BytesOfPostsAreBounded posts messages with a large payload, or with much beside it.
 func TestLines_BytesOfPostsAreBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const size, most = 1 << 20, 16 << 20
-		h, largest := startHouse(t), 0
-		var dropped atomic.Int64
-		part := &narrow{h.broker, func(list []broker.Notice) func(*broker.Notice) bool {
-			largest = max(largest, len(list)*size)
-			return func(*broker.Notice) bool { return true }
-		}}
-		a := h.run("a", attendance.Config{Presence: part, Dropped: func(n int) { dropped.Add(int64(n)) }})
-		for range 40 {
-			a.Post(broker.Notice{Line: "shop", Event: "published", Channel: "shop:1", Message: &broker.Message{Payload: make([]byte, size)}})
-		}
-		time.Sleep(time.Minute)
-		h.stop("a")
-		if largest != most || dropped.Load() != 40-most/size {
-			t.Errorf("%d bytes waited and %d notices were dropped, want %d and %d", largest, dropped.Load(), most, 40-most/size)
-		}
-	})
+	const size, most = 1 << 20, 16 << 20
+	for name, message := range map[string]*broker.Message{"payload": {Payload: make([]byte, size)}, "tags": {Tags: make([]byte, size)}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h, largest := startHouse(t), 0
+				var dropped atomic.Int64
+				part := &narrow{h.broker, func(list []broker.Notice) func(*broker.Notice) bool {
+					largest = max(largest, len(list)*size)
+					return func(*broker.Notice) bool { return true }
+				}}
+				a := h.run("a", attendance.Config{Presence: part, Dropped: func(n int) { dropped.Add(int64(n)) }})
+				for range 40 {
+					a.Post(broker.Notice{Line: "shop", Event: "published", Channel: "shop:1", Message: message})
+				}
+				time.Sleep(time.Minute)
+				h.stop("a")
+				if largest != most || dropped.Load() != 40-most/size {
+					t.Errorf("%d bytes waited and %d notices were dropped, want %d and %d", largest, dropped.Load(), most, 40-most/size)
+				}
+			})
+		})
+	}
 }

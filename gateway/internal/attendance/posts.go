@@ -12,12 +12,12 @@ func (p *posts) add(n broker.Notice) {
 	p.list, p.bytes = append(p.list, n), p.bytes+sizeOf(&n)
 }
 
-// sizeOf returns the bytes of a notice that count towards mostPostBytes.
+// sizeOf returns the bytes of a notice that are bounded.
 func sizeOf(n *broker.Notice) int {
 	if n.Message == nil {
 		return 0
 	}
-	return len(n.Message.Payload)
+	return n.Message.Size()
 }
 
 // remove removes the notices that are in a line now: inLine says which of those at the

@@ -132,10 +132,7 @@ func (t *teller) cut(notices []broker.Notice) []broker.Notice {
 	t.most = min(2*t.most, noticeBatch)
 	bytes := 0
 	for i := range notices {
-		if m := notices[i].Message; m != nil {
-			bytes += len(m.Payload)
-		}
-		if bytes > batchBytes && i > 0 {
+		if bytes += sizeOf(&notices[i]); bytes > batchBytes && i > 0 {
 			t.most = i
 			return notices[:i]
 		}

@@ -131,13 +131,7 @@ func (d *Differences) In(form uint8, work func() []byte) []byte {
 
 // weight estimates the memory that a buffered entry takes, in bytes: the message and the
 // frame of one protocol.
-func (e *Entry) weight() int { return 2*sizeOf(&e.Message) + messageOverhead }
-
-// sizeOf returns the size of what a message holds, in bytes.
-func sizeOf(m *broker.Message) int {
-	return len(m.Payload) + len(m.Event) + len(m.User) + len(m.Session) + len(m.Except) + len(m.Info) +
-		len(m.Elsewhere) + len(m.Tags) + len(m.Trace) + len(m.Key)
-}
+func (e *Entry) weight() int { return 2*e.Message.Size() + messageOverhead }
 
 const messageOverhead = 512
 

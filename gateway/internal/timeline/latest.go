@@ -22,7 +22,7 @@ func (l *Latest) Message() *broker.Message {
 // hold, Keep stores nothing and the old message is gone, too.
 func (l *Latest) Keep(m *broker.Message, s *Store) {
 	l.Drop(s)
-	weight := sizeOf(m) + messageOverhead
+	weight := m.Size() + messageOverhead
 	if s.latest.Add(int64(weight)) > latestMost {
 		s.latest.Add(-int64(weight))
 		return
