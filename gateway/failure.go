@@ -63,8 +63,6 @@ func ErrorOf(err error) *Error {
 		return &Error{Code: Code(of.Code), Message: of.Text}
 	case errors.Is(err, hub.ErrGone):
 		return failf(Unavailable, "%v", hub.ErrGone)
-	case errors.Is(err, hub.ErrEnded):
-		return failf(Unavailable, "%v", hub.ErrEnded)
 	case errors.Is(err, broker.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return failf(Unavailable, "the broker did not confirm; try again, a publish with the same key")
 	default:

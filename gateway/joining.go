@@ -105,7 +105,7 @@ func (j *join) redeem() {
 	r.Begin()
 	joins{r}.makeLive(s.gateway.life, s.gateway.hub)
 	r.enter(s.gateway.life)
-	if r.Err != nil && !errors.Is(r.Err, hub.ErrGone) && !errors.Is(r.Err, hub.ErrEnded) {
+	if r.Err != nil && !errors.Is(r.Err, hub.ErrGone) {
 		s.Close(Missed)
 	}
 }

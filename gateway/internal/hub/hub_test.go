@@ -303,9 +303,9 @@ func TestHub_PlacesAreBounded(t *testing.T) {
 func TestHub_ChannelThatWasLetGoIsNotSubscribed(t *testing.T) {
 	w := newWorld(t, rules.Rule{}, 0)
 	ch := w.hold("chat")
-	w.letGo(t.Context(), ch) // the session ended before MakeLive
+	w.letGo(t.Context(), ch) // the subscription ended before MakeLive
 	j := &Join{ch: ch}
-	if w.MakeLive(t.Context(), []*Join{j}); !errors.Is(j.Err, ErrEnded) {
+	if w.MakeLive(t.Context(), []*Join{j}); !errors.Is(j.Err, ErrGone) {
 		t.Errorf("subscribed: %v", j.Err)
 	}
 	if w.subscribes > 0 {

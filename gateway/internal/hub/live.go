@@ -35,7 +35,7 @@ func (h *Hub) deliverAll(ctx context.Context, joins []*Join) {
 	for _, j := range joins {
 		switch {
 		case !h.shard(j.ch.name).held(j.ch):
-			j.Err = ErrEnded // nobody holds the channel, so nobody would unsubscribe
+			j.Err = ErrGone // nobody holds the channel, so nobody would unsubscribe
 		case !j.ch.live:
 			names = append(names, j.ch.name)
 		}

@@ -114,11 +114,8 @@ var (
 	ErrMissed = errors.New("messages may have been missed")
 )
 
-// Why a Join fails. The client is shown these texts.
-var (
-	ErrGone  = errors.New("the subscription has ended meanwhile: subscribe again")
-	ErrEnded = errors.New("the session has ended")
-)
+// ErrGone says why a Join fails. The client is shown its text.
+var ErrGone = errors.New("the subscription has ended meanwhile: subscribe again")
 
 // DismissalFor returns the Dismissal that the result of EncodeNews requires. due is false if
 // it requires none.
