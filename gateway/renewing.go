@@ -17,9 +17,10 @@ func (s *Session) renew(ctx context.Context, c Renew) error {
 		return err
 	}
 	sub.Recount() // the identity may have changed
-	if s.gateway.Denials.ofAdmission(a) != nil {
-		s.leaveForbidden() // a concurrent denial may have missed the new admission
-		return nil
+	// A concurrent denial may have missed the new admission.
+	if d := s.gateway.Denials.ofAdmission(a); d != nil {
+		s.leaveForbidden()
+		return deniedBy(d)
 	}
 	s.gateway.expireSoon(s, a.Until)
 	s.tell(Renewed{ID: c.ID, Channel: name, Expires: a.Until})
