@@ -105,7 +105,7 @@ func (r *reader) publish(id gateway.ID) gateway.Command {
 // channelAndPayload returns copies of both. If nothing is escaped, they share one
 // allocation, since they are also released together.
 func (r *reader) channelAndPayload() (string, []byte, broker.Kind) {
-	if !isUnescaped(r.channel) || !exactlyOne(r.data != nil, isUnescaped(r.text), r.binary != nil) || r.binary != nil {
+	if !isUnescaped(r.channel) || !exactlyOne(r.data != nil, r.text != nil, false) || r.binary != nil || r.text != nil && !isUnescaped(r.text) {
 		payload, kind := r.payload()
 		return r.str("channel", r.channel), payload, kind
 	}
