@@ -78,13 +78,10 @@ func (r *reader) command() gateway.Command {
 
 // typeName returns the type, or nil if it is missing or not a string.
 func (r *reader) typeName() []byte {
-	switch {
-	case r.kind == nil || r.kind[0] != '"':
+	if r.kind == nil || r.kind[0] != '"' {
 		return nil
-	case bytes.IndexByte(r.kind, '\\') >= 0:
-		return unescape(r.kind)
 	}
-	return r.kind[1 : len(r.kind)-1]
+	return unquoted(r.kind)
 }
 
 func (r *reader) publish(id gateway.ID) gateway.Command {
@@ -102,37 +99,24 @@ func (r *reader) publish(id gateway.ID) gateway.Command {
 	}
 }
 
-// channelAndPayload returns copies of both. If nothing is escaped, they share one
-// allocation, since they are also released together.
+// channelAndPayload returns copies of both. They share one allocation, since they are also
+// released together.
 func (r *reader) channelAndPayload() (string, []byte, broker.Kind) {
-	if !isUnescaped(r.channel) || !exactlyOne(r.data != nil, r.text != nil, false) || r.binary != nil || r.text != nil && !isUnescaped(r.text) {
-		payload, kind := r.payload()
-		return r.str("channel", r.channel), payload, kind
-	}
-	payload, kind := r.data, broker.JSON
-	if payload == nil {
-		payload, kind = r.text[1:len(r.text)-1], broker.Text
-	}
-	name := r.channel[1 : len(r.channel)-1]
+	payload, kind := r.payload()
+	name := r.contents("channel", r.channel)
 	both := append(append(make([]byte, 0, len(name)+len(payload)), name...), payload...)
 	return unsafe.String(unsafe.SliceData(both), len(name)), both[len(name):], kind
 }
 
-// isUnescaped reports whether value is a string without escapes.
-func isUnescaped(value []byte) bool {
-	return len(value) > 0 && value[0] == '"' && bytes.IndexByte(value, '\\') < 0
-}
-
-// payload returns a copy of the value of data, text or binary. It is not nil unless
-// there is a problem.
+// payload returns the value of data, text or binary. It may share the frame's memory.
 func (r *reader) payload() ([]byte, broker.Kind) {
 	switch {
 	case !exactlyOne(r.data != nil, r.text != nil, r.binary != nil):
 		r.complain("a publish needs exactly one of data, text and binary")
 	case r.data != nil:
-		return bytes.Clone(r.data), broker.JSON
+		return r.data, broker.JSON
 	case r.text != nil:
-		return r.bytes("text", r.text), broker.Text
+		return r.contents("text", r.text), broker.Text
 	case r.binary != nil:
 		return r.base64("binary", r.binary), broker.Binary
 	}
@@ -143,30 +127,24 @@ func exactlyOne(a, b, c bool) bool {
 	return a && !b && !c || !a && b && !c || !a && !b && c
 }
 
-// str returns a string, or "" if the field is missing.
-func (r *reader) str(name string, value []byte) string {
+// contents returns the value of a string, or nil if the field is missing. It may share the
+// frame's memory.
+func (r *reader) contents(name string, value []byte) []byte {
 	switch {
 	case value == nil:
-		return ""
+		return nil
 	case value[0] != '"':
 		r.complain(name + " must be a string")
-		return ""
-	case bytes.IndexByte(value, '\\') >= 0:
-		return string(unescape(value))
+		return nil
 	}
-	return string(value[1 : len(value)-1])
+	return unquoted(value)
 }
 
-// bytes is like str but copies once instead of twice.
-func (r *reader) bytes(name string, value []byte) []byte {
-	if value[0] == '"' && bytes.IndexByte(value, '\\') < 0 {
-		return append([]byte{}, value[1:len(value)-1]...)
-	}
-	return []byte(r.str(name, value))
-}
+// str returns a string, or "" if the field is missing.
+func (r *reader) str(name string, value []byte) string { return string(r.contents(name, value)) }
 
 func (r *reader) base64(name string, value []byte) []byte {
-	payload, err := base64.StdEncoding.AppendDecode([]byte{}, r.bytes(name, value))
+	payload, err := base64.StdEncoding.AppendDecode(nil, r.contents(name, value))
 	if err != nil {
 		r.complain(name + " must be base64, with the alphabet and the padding of RFC 4648, section 4")
 	}

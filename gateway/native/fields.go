@@ -1,7 +1,5 @@
 package native
 
-import "bytes"
-
 // fields holds the raw JSON values of a frame's fields, nil for those that are missing. A
 // null counts as missing, except for data, which may be any value. If a name occurs more
 // than once, the last one counts.
@@ -17,42 +15,12 @@ func (f *fields) parse(frame []byte) bool {
 	if at(frame, i) != '{' {
 		return false
 	}
-	if i = skipSpace(frame, i+1); at(frame, i) == '}' {
-		return skipSpace(frame, i+1) == len(frame)
-	}
-	for {
-		value := skipName(frame, i)
-		if value == invalid {
-			return false
-		}
-		end := skipValue(frame, value, 1)
-		if end == invalid {
-			return false
-		}
-		f.put(nameAt(frame, i), frame[value:end])
-		i = skipSpace(frame, end)
-		switch at(frame, i) {
-		case '}':
-			return skipSpace(frame, i+1) == len(frame)
-		case ',':
-			i = skipSpace(frame, i+1)
-		default:
-			return false
-		}
-	}
-}
-
-// nameAt returns the unquoted name of the field that begins at frame[i].
-func nameAt(frame []byte, i int) []byte {
-	quoted := frame[i:skipString(frame, i)]
-	if bytes.IndexByte(quoted, '\\') < 0 {
-		return quoted[1 : len(quoted)-1]
-	}
-	return unescape(quoted)
+	end := skipObject(frame, i, 1, f)
+	return end != invalid && skipSpace(frame, end) == len(frame)
 }
 
 func (f *fields) put(name, value []byte) {
-	field := f.named(name)
+	field := f.named(unquoted(name))
 	switch {
 	case field == nil:
 	case field != &f.data && string(value) == "null":

@@ -19,14 +19,11 @@ func skipSpace(data []byte, i int) int {
 
 // skipValue skips any JSON value, which is inside depth arrays and objects.
 func skipValue(data []byte, i, depth int) int {
-	if i >= len(data) || depth > maxDepth {
-		return invalid
-	}
-	switch c := data[i]; {
+	switch c := at(data, i); {
 	case c == '"':
 		return skipString(data, i)
 	case c == '{':
-		return skipObject(data, i, depth+1)
+		return skipObject(data, i, depth+1, nil)
 	case c == '[':
 		return skipArray(data, i, depth+1)
 	case c == '-' || isDigit(c):
@@ -41,7 +38,8 @@ func skipValue(data []byte, i, depth int) int {
 	return invalid
 }
 
-func skipObject(data []byte, i, depth int) int {
+// skipObject skips an object. It puts its fields into to, unless that is nil.
+func skipObject(data []byte, i, depth int, to *fields) int {
 	if depth > maxDepth {
 		return invalid
 	}
@@ -50,13 +48,18 @@ func skipObject(data []byte, i, depth int) int {
 		return i + 1
 	}
 	for {
-		if i = skipName(data, i); i == invalid {
+		value := skipName(data, i)
+		if value == invalid {
 			return invalid
 		}
-		if i = skipValue(data, i, depth); i == invalid {
+		end := skipValue(data, value, depth)
+		if end == invalid {
 			return invalid
 		}
-		i = skipSpace(data, i)
+		if to != nil {
+			to.put(data[i:skipString(data, i)], data[value:end])
+		}
+		i = skipSpace(data, end)
 		switch at(data, i) {
 		case '}':
 			return i + 1

@@ -7,6 +7,15 @@ import (
 	"unicode/utf8"
 )
 
+// unquoted returns the value of a JSON string that skipString has accepted. It may share the
+// memory of quoted.
+func unquoted(quoted []byte) []byte {
+	if bytes.IndexByte(quoted, '\\') >= 0 {
+		return unescape(quoted)
+	}
+	return quoted[1 : len(quoted)-1]
+}
+
 // unescape returns the value of a JSON string that skipString has accepted, as a copy. Like
 // encoding/json, it replaces half of a surrogate pair by U+FFFD.
 func unescape(quoted []byte) []byte {
