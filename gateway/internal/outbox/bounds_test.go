@@ -251,4 +251,13 @@ func TestLine_HelpWritesWhatIsLittleAndLeavesTheRest(t *testing.T) {
 	if !slices.Equal(flushed, boxes) {
 		t.Errorf("%d of %d were written at the end", len(flushed), len(boxes))
 	}
+	for name, queue := range map[string]func(){
+		"queued": func() { line.Queue(boxes...) },
+		"parked": func() { line.Park(boxes...); line.Rouse() },
+	} {
+		flushed = nil
+		if queue(); !slices.Equal(flushed, boxes) {
+			t.Errorf("%d of %d that were %s after the end were written", len(flushed), len(boxes), name)
+		}
+	}
 }

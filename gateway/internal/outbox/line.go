@@ -60,7 +60,7 @@ func (l *Line) Queue(boxes ...*Outbox) {
 func (l *Line) Park(boxes ...*Outbox) { l.add(boxes, parkMost) }
 
 // Rouse wakes a flusher for outboxes that were parked.
-func (l *Line) Rouse() { l.add(nil, 0) }
+func (l *Line) Rouse() { l.Queue() }
 
 // add puts outboxes in line, and wakes a flusher if more than few outboxes wait then. It
 // reports whether the flushers have stopped.
@@ -76,33 +76,37 @@ func (l *Line) add(boxes []*Outbox, few int) (stopped bool) {
 }
 
 // Help writes all waiting outboxes if there are at most helpMost, and leaves them to the
-// flushers otherwise. It does not block.
+// flushers otherwise, unless these have stopped. It does not block.
 func (l *Line) Help() {
 	var group [helpMost]*Outbox
-	n := l.takeFew(group[:])
-	if n == 0 {
-		return
+	for more := true; more; {
+		var n int
+		if n, more = l.takeFew(group[:]); n == 0 {
+			return
+		}
+		buf, ok := l.spare.Get().(*[][]byte)
+		if !ok {
+			buf = new([][]byte)
+		}
+		for _, o := range group[:n] {
+			*buf = l.flush(o, *buf)
+		}
+		l.spare.Put(buf)
 	}
-	buf, ok := l.spare.Get().(*[][]byte)
-	if !ok {
-		buf = new([][]byte)
-	}
-	for _, o := range group[:n] {
-		*buf = l.flush(o, *buf)
-	}
-	l.spare.Put(buf)
 }
 
 // takeFew takes all outboxes from the line if they fit into group. Otherwise it takes none,
-// and makes sure that a flusher is awake.
-func (l *Line) takeFew(group []*Outbox) int {
+// and makes sure that a flusher is awake; or, if the flushers have stopped, it takes as many
+// as fit, and more is true.
+func (l *Line) takeFew(group []*Outbox) (n int, more bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.waits() > len(group) {
+	if l.waits() > len(group) && !l.stopped {
 		l.rouse()
-		return 0
+		return 0, false
 	}
-	return l.take(group)
+	n = l.take(group)
+	return n, l.waits() > 0
 }
 
 // waits returns the number of outboxes in line. The caller must hold mu.
