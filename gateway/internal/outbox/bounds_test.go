@@ -184,6 +184,18 @@ func TestOutbox_LatestMessagesLeaveRoomForOthers(t *testing.T) {
 	}
 }
 
+// What is told of messages that were written must not be told of others.
+func TestOutbox_MessagesThatAreDroppedCountAsNothing(t *testing.T) {
+	all := &Pool{}
+	o := drained()
+	o.PushMessage(frame(1), all, Receipt{At: time.Now(), Written: func() { t.Error("a message counts as written that was dropped") }})
+	o.End(Ending{Why: errOver, Forsakes: true}, time.Now())
+	taken := o.Take(nil, 100, all)
+	if taken.Written(); taken.Messages != 0 || !taken.Sampled.IsZero() {
+		t.Errorf("%d messages, one of them received at %v", taken.Messages, taken.Sampled)
+	}
+}
+
 func TestOutbox_GiveUp(t *testing.T) {
 	now := time.Now()
 	o := drained()

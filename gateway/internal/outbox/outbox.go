@@ -287,6 +287,7 @@ func (o *Outbox) End(e Ending, now time.Time) (first, wakes bool) {
 	o.ending, o.place = &e, false
 	if e.Forsakes {
 		o.first, o.more, o.latest, o.waiting, o.messages = nil, nil, nil, 0, 0
+		o.sampled, o.followed = nil, nil
 	}
 	o.announceRoom()
 	switch o.state {
