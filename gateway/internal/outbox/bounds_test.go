@@ -196,6 +196,28 @@ func TestOutbox_MessagesThatAreDroppedCountAsNothing(t *testing.T) {
 	}
 }
 
+// A peer that always leaves something must not cost more memory the longer it does.
+func TestOutbox_APeerThatNeverTakesAllHoldsNoMoreOverTime(t *testing.T) {
+	all := &Pool{}
+	o := drained()
+	for range 100 {
+		o.Push(frame(1), all)
+	}
+	next := 0
+	for i := range 100_000 {
+		o.Push([]byte{byte(i)}, all)
+		taken := o.Take(nil, 1, all).Frames
+		if len(taken) != 1 || i >= 100 && taken[0][0] != byte(next) {
+			t.Fatalf("after %d frames took %q", i, taken)
+		} else if i >= 100 {
+			next++
+		}
+	}
+	if n := cap(o.more.frames); n > 1000 {
+		t.Errorf("100 frames take the place of %d", n)
+	}
+}
+
 func TestOutbox_GiveUp(t *testing.T) {
 	now := time.Now()
 	o := drained()

@@ -196,7 +196,7 @@ func (o *Outbox) add(frame []byte, all *Pool) Verdict {
 		if o.more == nil {
 			o.more = all.backlog()
 		}
-		o.more.frames = append(o.more.frames, frame)
+		o.more.push(frame)
 	}
 	o.waiting += len(frame)
 	if o.state == idle && !o.place {

@@ -32,3 +32,14 @@ type backlog struct {
 	frames [][]byte
 	head   int
 }
+
+// push appends a frame. If most of the memory is in front of the queue, it moves the queue
+// there rather than let it grow: a peer that never takes all would make it grow forever.
+func (b *backlog) push(frame []byte) {
+	if len(b.frames) == cap(b.frames) && b.head > len(b.frames)/2 {
+		n := copy(b.frames, b.frames[b.head:])
+		clear(b.frames[n:])
+		b.frames, b.head = b.frames[:n], 0
+	}
+	b.frames = append(b.frames, frame)
+}
