@@ -46,7 +46,7 @@ func (n *node) publicRoutes() http.Handler {
 	}
 	mux.Handle("/", console.Handler())
 	n.routeHealth(mux, plainReason)
-	return n.strict(trustProxies(n.config.TrustedProxies, webhook.Forward(n.config.Webhooks.Headers, mux)))
+	return n.strict(trustProxies(n.config.TrustedProxies, webhook.Forward(n.config.Webhooks.Headers, origins.Name, mux)))
 }
 
 // internalRoutes returns the handler of the internal listener. It hides the command line,

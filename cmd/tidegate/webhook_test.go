@@ -64,3 +64,43 @@ func TestServe_AsksAndTellsTheWebhook(t *testing.T) {
 		t.Error("the metrics do not count the refusal")
 	}
 }
+
+// identify is the backend of a site whose users have a cookie: it answers who a client is.
+func identify(t *testing.T) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var asked struct{ Headers http.Header }
+		if err := json.NewDecoder(r.Body).Decode(&asked); err != nil {
+			t.Error(err)
+		}
+		if asked.Headers.Get("Cookie") == "session=1" {
+			_, _ = io.WriteString(w, `{"allow":true,"user":"alice"}`)
+			return
+		}
+		_, _ = io.WriteString(w, `{"allow":true}`)
+	}
+}
+
+// If * admits a page, the page must not become whoever reads it.
+func TestServe_StarAdmitsPagesWithoutTheCookiesOfTheirReaders(t *testing.T) {
+	t.Parallel()
+	backend := httptest.NewServer(identify(t))
+	defer backend.Close()
+	p := startReady(t, []string{
+		"TIDEGATE_WEBHOOKS_URL=" + backend.URL, "TIDEGATE_WEBHOOKS_SECRET=0123456789abcdef",
+		"TIDEGATE_WEBHOOKS_EVENTS=connect", "TIDEGATE_WEBHOOKS_HEADERS=cookie", "TIDEGATE_WEBHOOKS_TIMEOUT=20s",
+		"TIDEGATE_ORIGINS=https://*.example.com,*",
+	})
+	for origin, isAlice := range map[string]bool{
+		"": true, "https://app.example.com": true, p.public(""): true, "https://evil.example": false, "null": false,
+	} {
+		header := http.Header{"Cookie": {"session=1"}}
+		if origin != "" {
+			header.Set("Origin", origin)
+		}
+		c, _, err := dialWebSocket(t, p, dialAfter(nil), header)
+		must(t, err)
+		if welcome := hearType(t, c, "welcome"); strings.Contains(welcome, `"user":"alice"`) != isAlice {
+			t.Errorf("a page of %q is welcomed by %s", origin, welcome)
+		}
+	}
+}

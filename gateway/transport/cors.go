@@ -34,7 +34,7 @@ func (c CORS) Handler(next http.Handler) http.Handler {
 		if origin := r.Header.Get("Origin"); origin != "" {
 			header.Set("Access-Control-Allow-Origin", origin)
 			header.Set("Access-Control-Expose-Headers", "Retry-After")
-			if c.Origins.name(r, origin) {
+			if c.Origins.Name(r) {
 				header.Set("Access-Control-Allow-Credentials", "true")
 			}
 		}

@@ -20,21 +20,25 @@ type Origins []string
 // Check returns nil if the request's origin is allowed, else an error with the code
 // Forbidden that names the setting.
 func (o Origins) Check(r *http.Request) error {
-	origin := r.Header.Get("Origin")
-	if origin == "" || o.name(r, origin) || slices.Contains(o, everyOrigin) {
+	if o.Name(r) || slices.Contains(o, everyOrigin) {
 		return nil
 	}
 	return &gateway.Error{
 		Code:    gateway.Forbidden,
-		Message: fmt.Sprintf("the origin %.200q is not allowed: add it to the setting origins", origin),
+		Message: fmt.Sprintf("the origin %.200q is not allowed: add it to the setting origins", r.Header.Get("Origin")),
 	}
 }
 
 const everyOrigin = "*"
 
-// name reports whether origin is the request's own or matches a pattern other than
-// everyOrigin.
-func (o Origins) name(r *http.Request, origin string) bool {
+// Name reports whether a request has no Origin, or one that is the request's own or matches
+// a pattern other than *. Only then the browser's cookies may say who the client is: any
+// other page could act as whoever reads it.
+func (o Origins) Name(r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return true
+	}
 	u, err := url.Parse(origin)
 	if err != nil || u.Host == "" {
 		return false

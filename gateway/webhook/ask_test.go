@@ -289,7 +289,7 @@ func TestAsk_PublishIsRewritten(t *testing.T) {
 func TestAsk_ShowsTheHeadersThatAreForwarded(t *testing.T) {
 	b := startBackend(t)
 	w := newWebhook(t, b.config(gateway.OnConnect))
-	handler := webhook.Forward([]string{"cookie"}, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	handler := webhook.Forward([]string{"cookie"}, func(*http.Request) bool { return true }, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		if err := w.Ask(r.Context(), connecting()); err != nil {
 			t.Error(err)
 		}
