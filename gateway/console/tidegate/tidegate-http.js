@@ -8,7 +8,6 @@
 import { Timers, claimsOf, fromBase64 } from "./tidegate-link.js";
 
 /**
- * @typedef {import("./tidegate-link.js").Dial} Dial
  * @typedef {import("./tidegate-link.js").Frame} Frame
  * @typedef {import("./tidegate-link.js").LinkEvents} LinkEvents
  * @typedef {import("./tidegate.js").Options} Options
@@ -23,24 +22,7 @@ const tooLong = new Set([414, 431]); // the statuses for a URL that names too ma
 const noPlace = "-"; // the cursor of a channel without history, only on these transports
 const emptyAnswerPause = 1_000; // ms, after an answer with neither messages nor a cursor
 
-/** @type {Dial} */
-export const dialEvents = (base, options, on) => new EventsLink(base, options, on);
-
-/** @type {Dial} */
-export const dialPoll = (base, options, on) => new PollLink(base, options, on);
-
-/** A response with a status other than 2xx. */
-class Refusal extends Error {
-  /** @param {number} status @param {string} code @param {string} message */
-  constructor(status, code, message) {
-    super(message);
-    this.status = status;
-    this.code = code;
-  }
-}
-
 class HTTPLink {
-  transport = "";
   #base;
   #on;
   #fetch;
@@ -51,7 +33,7 @@ class HTTPLink {
   #channels = new Map();
   /** @type {Map<string, AbortController>} Aborts the subscribe of a channel when it is unsubscribed. */
   #joining = new Map();
-  /** Resolves after the last publish. Sent in parallel, publishes could overtake each other. */
+  /** @type {Promise<unknown>} Resolves after the last publish. Sent in parallel, publishes could overtake each other. */
   #publishing = Promise.resolve();
   #receiving = new AbortController();
   #timers = new Timers();
@@ -77,7 +59,7 @@ class HTTPLink {
   /** @template T @param {() => Promise<T>} publish @returns {Promise<T>} */
   #inTurn(publish) {
     const published = this.#publishing.then(publish);
-    this.#publishing = published.then(() => {}, () => {});
+    this.#publishing = published.catch(() => {});
     return published;
   }
 
@@ -116,10 +98,10 @@ class HTTPLink {
       case "subscribe": return this.#subscribe(channel, frame);
       case "unsubscribe": return this.#unsubscribe(channel);
       case "publish": return { type: "published", ...await this.#publish(frame) };
-      case "presence": return { type: "presence", channel, ...await this.get(`api/channels/${encodeURIComponent(channel)}/presence`) };
+      case "presence": return { type: "presence", channel, ...await this.ask(`api/channels/${encodeURIComponent(channel)}/presence`) };
       case "history": {
         const { limit, cursor } = frame;
-        return { type: "history", channel, ...await this.get(`api/channels/${encodeURIComponent(channel)}/messages`, { limit, cursor }) };
+        return { type: "history", channel, ...await this.ask(`api/channels/${encodeURIComponent(channel)}/messages`, { limit, cursor }) };
       }
     }
   }
@@ -135,7 +117,7 @@ class HTTPLink {
   async #subscribe(channel, { id, cursor, recent }) {
     const joining = new AbortController();
     this.#joining.set(channel, joining);
-    const ask = () => this.get("poll", cursor ? { channel, cursor, wait: "0s" } : { channel, recent }, joining.signal);
+    const ask = () => this.ask("poll", cursor ? { channel, cursor, wait: "0s" } : { channel, recent }, joining.signal);
     const page = await ask().catch((error) => error.code === "limit_exceeded" && this.#channels.size > 0 ? this.#withRoom(ask) : Promise.reject(error));
     joining.signal.throwIfAborted();
     const at = page?.cursor ?? cursor ?? "";
@@ -167,7 +149,8 @@ class HTTPLink {
     const [type, body] = binary !== undefined ? ["application/octet-stream", fromBase64(binary)]
       : text !== undefined ? ["text/plain; charset=utf-8", text]
       : ["application/json", JSON.stringify(data)];
-    return this.request("POST", `api/channels/${encodeURIComponent(channel)}/messages`, { event, tags: tags && JSON.stringify(tags), transient: transient || undefined }, { "Content-Type": type, "Idempotency-Key": key, ...(traceparent && { traceparent }) }, body);
+    const headers = { "Content-Type": type, "Idempotency-Key": key, ...(traceparent && { traceparent }) };
+    return this.ask(`api/channels/${encodeURIComponent(channel)}/messages`, { event, tags: tags && JSON.stringify(tags), transient: transient || undefined }, undefined, { method: "POST", headers, body });
   }
 
   #receiveAnew(delay = restartDelay) {
@@ -208,31 +191,26 @@ class HTTPLink {
     for (const channel of channels) this.#on.frame({ type: "gap", channel });
   }
 
-  /** @param {string} path @param {Record<string, any>} [query] @param {AbortSignal} [signal] */
-  get(path, query = {}, signal) {
-    return this.request("GET", path, query, {}, undefined, signal);
-  }
-
   /**
-   * @param {string} method @param {string} path @param {Record<string, any>} query
-   * @param {Record<string, any>} headers @param {BodyInit} [body] @param {AbortSignal} [signal]
+   * Sends a request whose answer ends: a GET, unless the options say otherwise.
+   * @param {string} path @param {Record<string, any>} [query] @param {AbortSignal} [signal] @param {RequestInit} [options]
    * @returns {Promise<any>} the answer, undefined if it has no body
    */
-  async request(method, path, query, headers, body, signal) {
-    const limit = AbortSignal.any([AbortSignal.timeout(answerLimit), this.#ended.signal, ...(signal ? [signal] : [])]);
-    const answer = await this.fetch(method, path, query, headers, body, limit);
+  async ask(path, query, signal = this.#ended.signal, options) {
+    const limit = AbortSignal.any([AbortSignal.timeout(answerLimit), this.#ended.signal, signal]);
+    const answer = await this.fetch(path, query, limit, options);
     return answer.status === 204 ? undefined : answer.json();
   }
 
-  /** @param {string} method @param {string} path @param {Record<string, any>} query @param {Record<string, any>} headers @param {BodyInit | undefined} body @param {AbortSignal} signal */
-  async fetch(method, path, query, headers, body, signal) {
+  /** @param {string} path @param {Record<string, any>} query @param {AbortSignal} signal @param {RequestInit} [options] */
+  async fetch(path, query = {}, signal, options) {
     const url = new URL(path, this.#base);
     for (const [name, values] of Object.entries(query)) {
       for (const value of [values].flat()) if (value !== undefined) url.searchParams.append(name, value);
     }
-    const credential = this.#token ? { Authorization: `Bearer ${this.#token}` } : {};
-    const given = Object.entries({ ...headers, ...credential }).filter(([, value]) => value !== undefined);
-    const answer = await this.#fetch(url, { method, body, headers: Object.fromEntries(given), cache: "no-store", credentials: this.#credentials, signal });
+    const credential = this.#token && { Authorization: `Bearer ${this.#token}` };
+    const headers = /** @type {HeadersInit} */ ({ ...options?.headers, ...credential });
+    const answer = await this.#fetch(url, { ...options, headers, cache: "no-store", credentials: this.#credentials, signal });
     if (!answer.ok) throw await refusalOf(answer);
     return answer;
   }
@@ -241,7 +219,7 @@ class HTTPLink {
   #failed(frame, error) {
     if (frame.type === "ping") return this.end(1006, "no answer");
     if (error.status === 401 && claimsOf(this.#token).sub) return this.#lost(error); // without a user, it is about the channel
-    const passes = !(error instanceof Refusal) || frame.type === "subscribe" && error.code === "limit_exceeded" && this.#channels.size === 0; // else it is not the number of sessions
+    const passes = !error.status || frame.type === "subscribe" && error.code === "limit_exceeded" && this.#channels.size === 0; // else it is not the number of sessions
     this.#on.frame({ type: "error", id: frame.id, channel: frame.channel, code: passes ? "unavailable" : error.code, message: error.message });
   }
 
@@ -258,14 +236,12 @@ class HTTPLink {
   }
 }
 
-class PollLink extends HTTPLink {
-  transport = "longpoll";
-
+export class PollLink extends HTTPLink {
   /** @override @param {string[]} channels @param {string[]} cursors @param {AbortSignal} signal */
   async receive(channels, cursors, signal) {
     let cursor = /** @type {string | string[]} */ (cursors);
     while (!signal.aborted) {
-      const page = await this.get("poll", { channel: channels, cursor, wait: `${pollWait}s` }, signal);
+      const page = await this.ask("poll", { channel: channels, cursor, wait: `${pollWait}s` }, signal);
       if (signal.aborted) return;
       if (page?.recovered === false) this.gap(channels);
       this.deliver(page);
@@ -275,9 +251,7 @@ class PollLink extends HTTPLink {
   }
 }
 
-class EventsLink extends HTTPLink {
-  transport = "sse";
-
+export class EventsLink extends HTTPLink {
   /** @override @param {string[]} channels @param {string[]} cursors @param {AbortSignal} signal */
   async receive(channels, cursors, signal) {
     const timers = new Timers();
@@ -285,11 +259,10 @@ class EventsLink extends HTTPLink {
     expect(this.openTimeout);
     try {
       const query = { channel: channels, cursor: cursors, envelope: true };
-      const answer = await this.fetch("GET", "events", query, { Accept: "text/event-stream" }, undefined, signal);
+      const answer = await this.fetch("events", query, signal, { headers: { Accept: "text/event-stream" } });
       const events = new EventParser((data) => this.#event(JSON.parse(data)));
       const text = new TextDecoder();
       const reader = /** @type {ReadableStream<Uint8Array>} */ (answer.body).getReader();
-      signal.addEventListener("abort", () => reader.cancel().catch(() => {}));
       for (let part = await reader.read(); !part.done; part = await reader.read()) {
         if (signal.aborted) return;
         this.#heard = true;
@@ -358,11 +331,11 @@ function before(cursor) {
   return `${epoch}:${Number(offset) - 1}`;
 }
 
-/** @param {Response} answer */
+/** @param {Response} answer one with a status other than 2xx */
 async function refusalOf(answer) {
   const { code, message } = (await answer.json().catch(() => ({}))).error ?? {};
   const fallback = answer.status >= 500 ? "unavailable" : answer.status === 429 ? "rate_limited" : "not_found";
-  return new Refusal(answer.status, code ?? fallback, message ?? `status ${answer.status}`);
+  return Object.assign(new Error(message ?? `status ${answer.status}`), { status: answer.status, code: code ?? fallback });
 }
 
 /** @param {number} ms */

@@ -14,7 +14,6 @@
  *
  * @typedef {object} Link
  *   A transport's connection. It ends once, and reports nothing after that.
- * @property {string} transport
  * @property {(frame: Frame) => void} send
  * @property {() => void} close
  *

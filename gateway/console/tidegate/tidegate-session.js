@@ -247,7 +247,7 @@ export class Session {
 async function dialOf(transport) {
   if (transport === "websocket") return dialWebSocket;
   const http = await import("./tidegate-http.js").catch(() => Promise.reject("the code for HTTP transports cannot be loaded"));
-  return transport === "sse" ? http.dialEvents : http.dialPoll;
+  return (base, options, on) => new (transport === "sse" ? http.EventsLink : http.PollLink)(base, options, on);
 }
 
 /** @type {Dial} */
@@ -262,7 +262,6 @@ function dialWebSocket(base, options, on) {
   socket.onmessage = ({ data }) => on.frame(JSON.parse(data));
   socket.onclose = ({ code, reason }) => on.end({ code, reason, unfit: !opened });
   return {
-    transport: "websocket",
     send: (frame) => { if (socket.readyState === 1) socket.send(JSON.stringify(frame)); },
     close: () => socket.close(1000),
   };

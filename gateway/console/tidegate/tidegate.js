@@ -217,7 +217,7 @@ export class Tidegate extends Emitter {
   #rung = 0; // index into options.transports
   #failures = 0; // consecutive failures to open a session on this rung
   #attempt = 0; // attempts to connect since a connection was last stable
-  #connects = 0;
+  #reconnects = -1;
   #upgradePause;
   #timers = new Timers();
   #watching = new AbortController();
@@ -356,8 +356,7 @@ export class Tidegate extends Emitter {
     this.#timers.after("stable", stableAfter, () => { this.#attempt = 0; });
     this.#planUpgrade();
     const { transport, id, user, node } = session;
-    const reconnects = ++this.#connects - 1;
-    this.#setStatus({ state: "connected", transport, session: id, user, node, reconnects, retryIn: 0, roundTrip: session.roundTrip });
+    this.#setStatus({ state: "connected", transport, session: id, user, node, reconnects: ++this.#reconnects, retryIn: 0, roundTrip: session.roundTrip });
   }
 
   #planUpgrade() {
@@ -452,7 +451,7 @@ export class Tidegate extends Emitter {
     const page = /** @type {any} */ (globalThis);
     page.addEventListener?.("online", () => this.#wake(), { signal });
     page.addEventListener?.("offline", () => this.#session?.ping(), { signal });
-    page.document?.addEventListener("visibilitychange", () => page.document.visibilityState === "visible" && this.#wake(), { signal });
+    page.addEventListener?.("visibilitychange", () => page.document.visibilityState === "visible" && this.#wake(), { signal });
   }
 
   #wake() {
@@ -575,8 +574,7 @@ export class Tidegate extends Emitter {
   #answer(frame) {
     const pending = this.#pending.get(frame.id ?? 0);
     if (!pending) return;
-    if (frame.type === "error" && passing.has(frame.code)) return this.#sendAgain(pending);
-    if (frame.type === "error") return this.#fail(pending, errorOf(frame));
+    if (frame.type === "error") return passing.has(frame.code) ? this.#sendAgain(pending) : this.#fail(pending, errorOf(frame));
     this.#settle(pending);
     pending.resolve(frame);
   }
@@ -589,8 +587,9 @@ export class Tidegate extends Emitter {
 
   /** Fails the largest command of a session: it must be the frame that was too large for the gateway. @param {Session} session */
   #failLargest(session) {
+    const size = (/** @type {Pending} */ { frame }) => JSON.stringify(frame).length;
     const sent = [...this.#pending.values()].filter((pending) => pending.session === session);
-    const largest = sent.sort((a, b) => b.size - a.size)[0];
+    const largest = sent.sort((a, b) => size(b) - size(a))[0];
     if (largest) this.#fail(largest, new TidegateError("too_large", "the message is larger than the gateway allows"));
   }
 
@@ -730,10 +729,6 @@ class Pending {
     this.reject = reject;
   }
 
-  get size() {
-    return JSON.stringify(this.frame).length;
-  }
-
   /** Whether it might be published twice. Timers stand still while the computer sleeps. */
   get isStale() {
     return this.frame.type === "publish" && this.firstSent > 0 && Date.now() - this.firstSent > keyLifetime;
@@ -784,7 +779,7 @@ function possible({ transports = defaults.transports, WebSocket = globalThis.Web
 function baseURL(url) {
   const base = new URL(url, globalThis.location?.href);
   base.protocol = base.protocol.replace("ws", "http");
-  base.pathname = base.pathname.replace(/\/ws$/, "").replace(/\/?$/, "/");
+  base.pathname = base.pathname.replace(/(\/ws|\/)?$/, "/");
   base.search = base.hash = "";
   return base;
 }
