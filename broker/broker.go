@@ -14,7 +14,8 @@
 //	redis_reconnect.go        opens one connection after another
 //	redis_connection.go       one connection: what it sends and receives
 //	redis_link.go             the subscriptions at one server
-//	redis_lane.go             the queue of one partition's publications; redis_exchange.go sends it
+//	redis_lane.go             the queue of one partition's publications
+//	redis_exchange.go         sends what the lanes of one master have
 //	redis_board.go            whether Redis can be used
 //	redis_subscribe.go        the subscriptions of one partition
 //	redis_partition.go        one partition, and what the node knows of its master (redis_trust.go)

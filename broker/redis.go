@@ -16,9 +16,9 @@ import (
 // Sentinel, or Redis Cluster.
 //
 // A channel belongs to one of a fixed number of partitions, chosen by its name. Each
-// partition has one connection for subscriptions, opened when it is first needed, and one
-// pipeline for publishing, so that a single connection determines the order of a channel.
-// In a Cluster all names of a partition share a slot.
+// partition has one connection for subscriptions and one pipeline for publishing, so that a
+// single connection determines the order of a channel. In a Cluster all names of a partition
+// share a slot, and all partitions of a master share the connection and the pipeline.
 type Redis struct {
 	*redisHistory
 	*redisPresence
@@ -29,8 +29,9 @@ type Redis struct {
 	dial       redisDialer
 	partitions []*partition
 	board      *board
-	lanes      []*lane // one for each partition
-	sure       []*lane // the same for publications that replicas must confirm, so that others need not wait for them
+	lanes      []*lane     // one for each partition
+	sure       []*lane     // the same for publications that replicas must confirm, so that others need not wait for them
+	exchanges  []*exchange // of all lanes
 }
 
 var (
@@ -75,10 +76,10 @@ func NewRedis(c RedisConfig) (*Redis, error) {
 	b.partitions = newPartitions(s, c.Linger)
 	b.board = newBoard(c.Log, b.partitions, spare)
 	said := &spares{}
-	for _, p := range b.partitions {
-		b.lanes = append(b.lanes, newLane(s, b.board, p, publishing, said))
-		b.sure = append(b.sure, newLane(s, b.board, p, publishingSurely, said))
-	}
+	var surely []*exchange
+	b.lanes, b.exchanges = newLanes(s, b.board, publishing, said)
+	b.sure, surely = newLanes(s, b.board, publishingSurely, said)
+	b.exchanges = append(b.exchanges, surely...)
 	b.redisHistory, b.redisPresence, b.redisRegister = newRedisHistory(s, b.partitions), newRedisPresence(s), newRedisRegister(s)
 	return b, nil
 }
@@ -93,11 +94,14 @@ func (b *Redis) Run(ctx context.Context, r Receiver) error {
 	var wait sync.WaitGroup
 	wait.Go(func() { newFollower(b.servers, b.board).run(ctx) })
 	wait.Go(func() { _ = b.servers.wall(func() error { b.servers.checkRights(ctx); return nil }) })
-	for _, l := range slices.Concat(b.lanes, b.sure) {
-		wait.Go(func() { l.run(ctx) })
+	for _, e := range b.exchanges {
+		wait.Go(func() { e.run(ctx) })
 	}
 	<-ctx.Done()
 	close(b.servers.ended)
+	for _, l := range slices.Concat(b.lanes, b.sure) {
+		l.end()
+	}
 	wait.Wait()
 	return nil
 }

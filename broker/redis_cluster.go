@@ -71,7 +71,7 @@ func (c *cluster) known() []string {
 
 func (c *cluster) ask(ctx context.Context, address string) view {
 	v := view{of: address, masters: make(map[int]string)}
-	ranges, err := slotsOf(ctx, c.at(address))
+	ranges, err := c.at(address).ClusterSlots(ctx).Result() // the first node of each range is the master
 	if err != nil {
 		v.err = fmt.Errorf("%s: %w", address, err)
 		return v
@@ -84,13 +84,6 @@ func (c *cluster) ask(ctx context.Context, address string) view {
 		}
 	}
 	return v
-}
-
-// slotsOf asks a node for the ranges of slots. The first node of each range is the master.
-func slotsOf(ctx context.Context, node interface {
-	ClusterSlots(context.Context) *redis.ClusterSlotsCmd
-}) ([]redis.ClusterSlot, error) {
-	return node.ClusterSlots(ctx).Result()
 }
 
 // withHost adds the host of the node by, which told the address, to an address without one.

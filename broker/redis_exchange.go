@@ -4,125 +4,286 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
+
+	"tidegate/broker/lock"
 
 	"github.com/redis/go-redis/v9"
 )
 
-// exchange sends the publications of a lane to the master of the partition. Its methods
-// must not be called concurrently.
+// exchange sends the publications of lanes whose partitions have the same master, in shared
+// round trips: while one pipeline is under way, the next one fills.
 type exchange struct {
-	servers   *servers
-	partition *partition
-	held      *process      // the connection in use, or nil
-	commands  []redis.Cmder // reused memory
-	check     *redis.IntCmd // see addCheck
+	// Immutable after construction.
+	servers *servers
+	board   *board
+	spare   *spares
+	wake    chan struct{} // lanes is not empty
+
+	// Used only by run.
+	held     *process       // the connection in use, or nil
+	load     load           // the publications of the pipeline under way
+	shares   []share        // the same by lane
+	answers  []*publication // those to be answered
+	commands []redis.Cmder  // reused memory
+	moving   sync.WaitGroup // lanes that look for another server
+
+	// Guarded by mu.
+	mu    lock.Mutex[lock.Lane]
+	lanes []*lane // those that have something to send, in the order of their turns
+	spent []*lane // reused memory
 }
 
-// send sends publications in one pipeline. Those that went to the wrong master are sent
-// again to the new one. Only these are sent twice, because Redis said that it did not take
-// them.
-func (e *exchange) send(ctx context.Context, batch []*publication) {
-	for attempt := 0; len(batch) > 0; attempt++ {
-		e.pipeline(ctx, batch)
-		batch = refusedByWrongMaster(batch)
-		if len(batch) == 0 || attempt == masterAttempts || !e.servers.findMaster(ctx) {
+// share is what one lane has in a pipeline.
+type share struct {
+	lane    *lane
+	batch   []*publication
+	client  *redis.Client // of the partition's master
+	err     error         // why the batch cannot be sent in this pipeline
+	vouched voucher
+	heir    *process      // the new master, if the partition has to ask the former one first
+	check   *redis.IntCmd // see newCheck; nil if there is none
+}
+
+// load is the publications of one pipeline.
+type load struct {
+	batch []*publication
+	bytes int
+	full  bool // there was no room for another one
+}
+
+// The most that one pipeline holds, so that a slow network can carry it within answerTimeout.
+const (
+	publishMost      = 256 // publications
+	publishMostBytes = 1 << 20
+)
+
+// add adds p and reports whether there was room for it.
+func (l *load) add(p *publication) bool {
+	n, bytes := len(l.batch), l.bytes+p.size()
+	if n == publishMost || n > 0 && bytes > publishMostBytes {
+		l.full = true
+		return false
+	}
+	l.batch, l.bytes = append(l.batch, p), bytes
+	return true
+}
+
+func newExchange(s *servers, b *board, spare *spares) *exchange {
+	return &exchange{
+		servers: s, board: b, spare: spare, wake: make(chan struct{}, 1),
+		load: load{batch: make([]*publication, 0, publishMost)},
+	}
+}
+
+// enlist makes the exchange send what a lane has, when it is the lane's turn.
+func (e *exchange) enlist(l *lane) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.lanes = append(e.lanes, l)
+	e.poke()
+}
+
+func (e *exchange) poke() {
+	select {
+	case e.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run sends until ctx ends.
+func (e *exchange) run(ctx context.Context) {
+	defer e.moving.Wait()
+	for {
+		select {
+		case <-ctx.Done():
+			e.letGo()
 			return
+		case <-e.wake:
+			runtime.Gosched() // publishers that were just answered publish again: let them join
+			e.collect()
+			e.flush(ctx)
 		}
 	}
 }
 
-// refusedByWrongMaster returns the publications to be sent to another server.
-func refusedByWrongMaster(batch []*publication) (again []*publication) {
-	for _, p := range batch {
-		if wrongMaster(p.command.Err()) {
-			again = append(again, p)
+// collect fills the next pipeline from the lanes. Those for which it has no room come first
+// in the one after it.
+func (e *exchange) collect() {
+	e.mu.Lock()
+	lanes := e.lanes
+	e.lanes, e.spent = e.spent[:0], lanes
+	e.mu.Unlock()
+	e.load, e.shares = load{batch: e.load.batch[:0]}, e.shares[:0]
+	now := time.Now()
+	for len(lanes) > 0 && !e.load.full {
+		l, from := lanes[0], len(e.load.batch)
+		l.fail(l.take(&e.load, now))
+		batch := e.load.batch[from:]
+		if e.load.full && len(batch) == 0 {
+			break
 		}
+		e.shares = append(e.shares, share{lane: l, batch: batch})
+		lanes = lanes[1:]
 	}
-	return again
+	if len(lanes) > 0 {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.lanes = slices.Insert(e.lanes, 0, lanes...)
+		e.poke()
+	}
 }
 
-func (e *exchange) pipeline(ctx context.Context, batch []*publication) {
+// flush sends the pipeline and answers its publications.
+func (e *exchange) flush(ctx context.Context) {
+	err := e.servers.wall(func() error {
+		ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+		defer cancel()
+		e.send(ctx)
+		return nil
+	})
+	if err != nil {
+		e.letGo()
+	}
+	e.answers = e.answers[:0]
+	for i := range e.shares {
+		s := &e.shares[i]
+		var moved bool
+		if e.answers, moved = s.lane.over(s.batch, e.answers); moved {
+			l, heir := s.lane, s.heir
+			e.moving.Go(func() { l.followMaster(ctx, heir) })
+		} else {
+			s.lane.goOn()
+		}
+	}
+	clear(e.load.batch)
+	clear(e.shares)
+	e.answer(e.answers, err)
+	e.spare.give(e.answers)
+	clear(e.answers)
+}
+
+// answer calls done of each publication, with err if it is not nil. If one panics, the
+// others are still called.
+func (e *exchange) answer(batch []*publication, err error) {
+	next := 0
+	for next < len(batch) {
+		_ = e.servers.wall(func() error {
+			for next < len(batch) {
+				p := batch[next]
+				next++
+				p.done(p.result(err))
+			}
+			return nil
+		})
+	}
+	_ = e.servers.wall(func() error { e.board.rest(); return nil })
+}
+
+// send sends the shares in one pipeline, and then again what Redis refused because it did
+// not know the script.
+func (e *exchange) send(ctx context.Context) {
+	e.pipeline(ctx, e.shares)
+	var again []share
+	for i := range e.shares {
+		if unknown := unknownScripts(e.shares[i].batch); len(unknown) > 0 {
+			again = append(again, share{lane: e.shares[i].lane, batch: unknown})
+		}
+	}
+	e.pipeline(ctx, again)
+	for i := range e.shares {
+		e.shares[i].lane.noteFailures(e.shares[i].batch)
+	}
+}
+
+func (e *exchange) pipeline(ctx context.Context, shares []share) {
 	start := time.Now()
-	if err := e.hold(ctx, start); err != nil {
-		for _, p := range batch {
-			p.command.SetErr(err)
-		}
+	shares = e.hold(ctx, shares, start)
+	if len(shares) == 0 {
 		return
 	}
-	vouched := e.partition.vouch(ctx, e.held, start)
-	e.complete(batch, vouched)
+	e.commands = e.commands[:0]
+	for i := range shares {
+		e.complete(&shares[i], start)
+	}
 	pipe := e.held.pipe
 	_ = pipe.BatchProcess(ctx, e.commands...)
-	check := e.addCheck(ctx, pipe, batch)
-	confirmed := askReplicas(ctx, pipe, batch)
+	confirmed := askReplicas(ctx, pipe, shares)
 	_, err := pipe.Exec(ctx)
-	e.applyCheck(check, batch)
+	for i := range shares {
+		e.applyCheck(&shares[i])
+	}
 	if err != nil {
 		e.letGo() // go-redis may have closed the connection without telling us
-		for _, p := range batch {
-			if p.command.Val() == nil && p.command.Err() == nil {
+	}
+	for i := range shares {
+		for _, p := range shares[i].batch {
+			if err != nil && p.command.Val() == nil && p.command.Err() == nil {
 				p.command.SetErr(err) // it was not sent
 			}
 		}
+		noteReplicas(shares[i].batch, confirmed)
 	}
-	noteReplicas(batch, confirmed)
 	if isLost(err) {
 		e.servers.stale()
 		return
 	}
-	if era, ok := eraToldTo(batch); ok {
-		e.partition.trust.learn(vouched, era, time.Now())
+	for i := range shares {
+		s := &shares[i]
+		if era, ok := eraToldTo(s.batch); ok {
+			s.lane.partition.trust.learn(s.vouched, era, time.Now())
+		}
 	}
 	e.servers.roundTrip(start)
 }
 
-// complete fills in what depends on the connection, and collects the commands of the batch.
-func (e *exchange) complete(batch []*publication, v voucher) {
+// complete fills in what depends on the connection, and adds the commands of a share to the
+// pipeline.
+func (e *exchange) complete(s *share, now time.Time) {
+	s.vouched = s.lane.partition.trust.vouch(e.held, now)
 	var arguments [vouched]any
-	e.commands = e.commands[:0]
-	for _, p := range batch {
+	live := false
+	for _, p := range s.batch {
 		p.command.SetErr(nil)
 		switch {
 		case p.script:
 			if arguments[0] == nil {
-				arguments = v.arguments()
+				arguments = s.vouched.arguments()
 			}
 			copy(p.command.Args()[p.vouchedAt():], arguments[:])
 		case p.envelope != nil:
 			setMark(p.envelope, e.held.mark)
 		}
+		live = live || !p.script
 		e.commands = append(e.commands, p.command)
 	}
-}
-
-// addCheck appends a check that the server is a master to the pipeline, or returns nil if
-// the batch needs none: a replica accepts a PUBLISH like a master. The check deletes a key
-// that never exists, which changes nothing but only a master does.
-func (e *exchange) addCheck(ctx context.Context, pipe redis.Pipeliner, batch []*publication) *redis.IntCmd {
-	if !slices.ContainsFunc(batch, func(p *publication) bool { return !p.script }) {
-		return nil
+	if live {
+		s.check = s.lane.check
+		s.check.SetErr(nil)
+		e.commands = append(e.commands, s.check)
 	}
-	e.check.SetErr(nil)
-	_ = pipe.Process(ctx, e.check)
-	return e.check
 }
 
-const checkKey = " check"
-
+// newCheck returns a check that the server is a master, which follows what a partition
+// publishes without a script: a replica accepts that like a master. The check deletes a key
+// that never exists, which changes nothing but only a master does.
 func newCheck(prefix string) *redis.IntCmd {
 	return redis.NewIntCmd(context.Background(), "del", prefix+checkKey)
 }
 
+const checkKey = " check"
+
 // applyCheck fails what was published on a server that is no master. It must not be
 // published again: some subscribers may have got it there.
-func (e *exchange) applyCheck(check *redis.IntCmd, batch []*publication) {
-	if check == nil || check.Err() == nil {
+func (e *exchange) applyCheck(s *share) {
+	if s.check == nil || s.check.Err() == nil {
 		return
 	}
-	err := check.Err()
+	err := s.check.Err()
 	moved := wrongMaster(err)
 	switch {
 	case redis.HasErrorPrefix(err, "NOPERM"), redis.HasErrorPrefix(err, "MISCONF"), redis.HasErrorPrefix(err, "ASK"):
@@ -131,7 +292,7 @@ func (e *exchange) applyCheck(check *redis.IntCmd, batch []*publication) {
 		err = errReplica
 	}
 	accepted := false
-	for _, p := range batch {
+	for _, p := range s.batch {
 		if !p.script && p.command.Err() == nil {
 			p.command.SetErr(err)
 			accepted = true
@@ -140,19 +301,21 @@ func (e *exchange) applyCheck(check *redis.IntCmd, batch []*publication) {
 	if moved && accepted { // a master whose slot has moved accepts nothing
 		e.servers.topology.renew(e.held.client)
 		e.servers.stale()
-		e.partition.suspect()
+		s.lane.partition.suspect()
 	}
 }
 
 // replicasWait is how long replicas have to confirm.
 const replicasWait = 500 * time.Millisecond
 
-// askReplicas appends a WAIT to the pipeline for as many replicas as any publication of the
-// batch requires. It returns nil if none does.
-func askReplicas(ctx context.Context, pipe redis.Pipeliner, batch []*publication) *redis.IntCmd {
+// askReplicas appends a WAIT to the pipeline for as many replicas as any publication
+// requires. It returns nil if none does.
+func askReplicas(ctx context.Context, pipe redis.Pipeliner, shares []share) *redis.IntCmd {
 	most := 0
-	for _, p := range batch {
-		most = max(most, p.replicas)
+	for i := range shares {
+		for _, p := range shares[i].batch {
+			most = max(most, p.replicas)
+		}
 	}
 	if most == 0 {
 		return nil
@@ -190,18 +353,65 @@ func eraToldTo(batch []*publication) (era string, ok bool) {
 	return "", false
 }
 
-// hold makes sure that e holds a connection to the master of the partition.
-func (e *exchange) hold(ctx context.Context, now time.Time) error {
-	client, err := e.servers.topology.client(ctx, e.partition.prefix)
-	if err != nil {
-		return err
+// hold makes sure that e holds a connection to the master of the shares' partitions, and
+// returns the shares to send over it. What the others have fails: a partition may have moved
+// to another master since its lane was enlisted, or may have to part from a former one.
+func (e *exchange) hold(ctx context.Context, shares []share, now time.Time) []share {
+	to := e.choose(ctx, shares)
+	err := e.meet(ctx, to, now)
+	sent := 0
+	for i := range shares {
+		s := &shares[i]
+		switch {
+		case len(s.batch) == 0, s.err != nil:
+		case s.client != to:
+			s.err = errElsewhere
+		case err != nil:
+			s.err = err
+		case s.lane.partition.leaves(e.held):
+			heir := *e.held
+			s.err, s.heir = errElsewhere, &heir
+		default:
+			shares[sent], shares[i] = *s, shares[sent]
+			sent++
+			continue
+		}
+		for _, p := range s.batch {
+			p.command.SetErr(s.err)
+		}
 	}
-	if e.held != nil && e.servers.isFresh(e.held, client, now) {
+	return shares[:sent]
+}
+
+// choose finds out the master of each share's partition, and returns the one to send to: if
+// several differ, the one that e is connected to.
+func (e *exchange) choose(ctx context.Context, shares []share) (to *redis.Client) {
+	for i := range shares {
+		s := &shares[i]
+		if len(s.batch) == 0 {
+			continue
+		}
+		if s.client, s.err = e.servers.topology.client(ctx, s.lane.partition.prefix); s.err != nil {
+			continue
+		}
+		if to == nil || e.held != nil && s.client == e.held.client {
+			to = s.client
+		}
+	}
+	return to
+}
+
+// meet makes sure that e holds a connection of the client to, unless that is nil.
+func (e *exchange) meet(ctx context.Context, to *redis.Client, now time.Time) (err error) {
+	switch {
+	case to == nil:
+		return nil
+	case e.held != nil && e.servers.isFresh(e.held, to, now):
 		e.held.used = now
 		return nil
 	}
 	e.letGo()
-	e.held, err = e.servers.meet(ctx, client, now)
+	e.held, err = e.servers.meet(ctx, to, now)
 	return err
 }
 

@@ -3,6 +3,7 @@ package broker_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -75,6 +76,62 @@ func TestRedis_SlotMovesAloneForOthers(t *testing.T) {
 		if to != cluster.Owner(moves) {
 			cluster.MoveSlotTo(to, moves)
 		}
+	}
+}
+
+// Messages of a channel keep their order, though a slot that moves has some sent again.
+func TestRedis_OrderOutlivesASlotThatMoves(t *testing.T) {
+	cluster := brokertest.StartRedisCluster(t)
+	b, told := startNode(t, broker.RedisConfig{URL: cluster.URL()})
+	told.WaitUp()
+	name := b.RedisName("a")
+	from := cluster.Owner(name)
+	room := make(chan struct{}, 50) // for those that are not answered
+	stop := make(chan struct{})
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		for n := 0; ; n++ {
+			select {
+			case <-stop:
+				return
+			case room <- struct{}{}:
+				o := broker.PublishOptions{HistorySize: plenty}
+				b.Publish(message("a", fmt.Sprintf("%09d", n)), o, func(broker.Position, error) { <-room })
+			}
+		}
+	})
+	for _, to := range []*brokertest.RedisServer{cluster.Nodes[0], cluster.Nodes[1], cluster.Nodes[2], from} {
+		if to != cluster.Owner(name) {
+			cluster.MoveSlotTo(to, name)
+		}
+	}
+	publishAfter(t, b, "last")
+	close(stop)
+	wait.Wait()
+	payloads, _ := since(t, b, broker.Position{})
+	if payloads = payloads[:slices.Index(payloads, "last")]; !slices.IsSorted(payloads) || len(payloads) == 0 {
+		t.Errorf("%d messages are not in the order in which they were published", len(payloads))
+	}
+}
+
+// All that a node publishes on one master of a Cluster goes over one connection.
+func TestRedis_PublishersOfAMasterShareAConnection(t *testing.T) {
+	cluster := brokertest.StartRedisClusterOf(t, 1)
+	b, told := startNode(t, broker.RedisConfig{URL: cluster.URL()})
+	told.WaitUp()
+	var wait sync.WaitGroup
+	for _, channel := range channelNames(500) {
+		wait.Go(func() {
+			for n := range 10 {
+				if _, err := broker.Publish(t.Context(), b, message(channel, "x"), broker.PublishOptions{HistorySize: n % 2}); err != nil {
+					t.Errorf("Publish: %v", err)
+				}
+			}
+		})
+	}
+	wait.Wait()
+	if list := cluster.Nodes[0].CLI("CLIENT", "LIST"); strings.Count(list, "id=") > 5 { // it also looks, subscribes, and asks for its rights
+		t.Errorf("the connections are\n%s", list)
 	}
 }
 

@@ -28,6 +28,9 @@ func isLost(err error) bool {
 	return !errors.As(err, &answer)
 }
 
+// errElsewhere says that a publication was not sent, because its master may be another one.
+const errElsewhere redisRefusal = "MOVED meanwhile"
+
 // wrongMaster reports whether a server refused a command because another server is the
 // master.
 func wrongMaster(err error) bool {

@@ -55,12 +55,17 @@ func (f *follower) run(ctx context.Context) {
 
 // follow gives each partition to the link to its master, and ends links without partitions.
 func (f *follower) follow(ctx context.Context) {
+	first := make(map[string]int) // partition of each master
 	for _, p := range f.board.all {
 		address, err := f.servers.topology.address(p.prefix)
 		if err != nil {
 			f.carry(p, nil, err)
 			continue
 		}
+		if _, known := first[address]; !known {
+			first[address] = p.index
+		}
+		f.servers.masters[p.index].Store(int32(first[address]))
 		f.carry(p, f.linkTo(ctx, p, address), fmt.Errorf("%w to %s", errMoved, address))
 	}
 	for name, l := range f.links {

@@ -3,50 +3,62 @@ package broker
 import (
 	"context"
 	"errors"
-	"runtime"
 	"slices"
 	"sync/atomic"
 	"time"
 
 	"tidegate/broker/lock"
+
+	"github.com/redis/go-redis/v9"
 )
 
-// lane queues and publishes the messages of one partition in shared round trips: while one
-// pipeline is under way, the next one fills.
+// lane is the queue of one partition's publications. At most one batch of it is under way, which
+// keeps their order.
 type lane struct {
 	// Immutable after construction.
 	servers   *servers
 	board     *board
 	partition *partition
 	does      duty
+	exchanges []*exchange // by partition
 	wording   wording
 	spare     *spares
-	wake      chan struct{} // the queue is not empty
-
-	exchange exchange // used only by run
+	check     *redis.IntCmd // used only by the exchange that sends a batch; see newCheck
 
 	probing atomic.Bool // a probe is under way or scheduled
 
 	// Guarded by mu.
 	mu     lock.Mutex[lock.Lane]
 	ended  bool
+	busy   bool           // an exchange has it, or will: its turn has not come, or a batch is under way
 	sent   []*publication // the batch under way
 	queue  []*publication // publications behind it, oldest first
-	timer  *time.Timer    // fires when the oldest unanswered publication is due
+	timer  *time.Timer    // fires when the oldest unanswered publication is due, or before
 	timing bool           // the timer is running
 }
 
-// The most that one pipeline holds, so that a slow network can carry it within answerTimeout.
-const (
-	publishMost      = 256 // publications
-	publishMostBytes = 1 << 20
-)
-
-func newLane(s *servers, b *board, p *partition, does duty, spare *spares) *lane {
-	return &lane{
-		servers: s, board: b, partition: p, does: does, wording: newWording(p.prefix, s), spare: spare,
-		wake: make(chan struct{}, 1), exchange: exchange{servers: s, partition: p, check: newCheck(p.prefix)},
+// newLanes returns the lanes of all partitions for one duty, and what sends for them.
+func newLanes(s *servers, b *board, does duty, spare *spares) (lanes []*lane, exchanges []*exchange) {
+	for _, p := range b.all {
+		exchanges = append(exchanges, newExchange(s, b, spare))
+		lanes = append(lanes, &lane{
+			servers: s, board: b, partition: p, does: does, wording: newWording(p.prefix, s), spare: spare, check: newCheck(p.prefix),
+		})
 	}
+	for _, l := range lanes {
+		l.exchanges = exchanges
+	}
+	return lanes, exchanges
+}
+
+// exchange returns the one that sends for the lane. In a Cluster all partitions of a master
+// share one, so that their publications share round trips, except those that replicas must
+// confirm, which may take long.
+func (l *lane) exchange() *exchange {
+	if l.servers.clustered && l.does == publishing {
+		return l.exchanges[l.servers.masterOf(l.partition.index)]
+	}
+	return l.exchanges[l.partition.index]
 }
 
 // publish queues a message. done is called when Redis has confirmed it, or after
@@ -55,61 +67,61 @@ func (l *lane) publish(m Message, o PublishOptions, done func(Position, error)) 
 	p := l.spare.take(o.HistorySize > 0 || m.Key != "")
 	p.replicas, p.deadline, p.done = o.Replicas, time.Now().Add(answerTimeout), done
 	p.say(&l.wording, &m, o)
-	if !l.enqueue(p) {
+	idle, ended := l.enqueue(p)
+	switch {
+	case ended:
 		p.done(Position{}, notPublished(p.channel, errNotRunning))
+	case idle:
+		l.exchange().enlist(l)
 	}
 }
 
-// enqueue queues p. It returns false, and p will not be answered, if the lane has ended.
-func (l *lane) enqueue(p *publication) bool {
+// enqueue queues p, unless the lane has ended: then p will not be answered. If the lane was
+// idle, the caller must enlist it.
+func (l *lane) enqueue(p *publication) (idle, ended bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ended {
-		return false
+		return false, true
 	}
 	l.queue = append(l.queue, p)
-	if len(l.queue) == 1 {
-		l.poke()
-	}
-	if !l.timing {
-		l.time(answerTimeout)
-	}
-	return true
+	l.time(answerTimeout)
+	idle, l.busy = !l.busy, true
+	return idle, false
 }
 
-// time schedules a call of expire after d. The caller must hold mu.
+// time makes sure that expire is called after d. The caller must hold mu.
 func (l *lane) time(d time.Duration) {
-	l.timing = true
-	if l.timer == nil {
+	switch {
+	case l.timing:
+		return
+	case l.timer == nil:
 		l.timer = time.AfterFunc(d, l.expire)
-	} else {
+	default:
 		l.timer.Reset(d)
 	}
-}
-
-func (l *lane) poke() {
-	select {
-	case l.wake <- struct{}{}:
-	default:
-	}
+	l.timing = true
 }
 
 // expire fails the publications that Redis has not confirmed in time.
 func (l *lane) expire() {
+	l.mu.Lock()
+	l.timing = false
 	late := l.takeLate(time.Now())
-	if len(late) == 0 {
-		return
+	l.mu.Unlock()
+	l.fail(late)
+}
+
+func (l *lane) fail(late []*publication) {
+	if len(late) > 0 {
+		l.partition.suspect()
+		l.exchange().answer(late, errNoAnswer)
 	}
-	l.partition.suspect()
-	l.answer(late, errNoAnswer)
 }
 
 // takeLate removes and returns the publications whose deadline is over, and sets the timer
-// for the rest.
+// for the rest. The caller must hold mu.
 func (l *lane) takeLate(now time.Time) (late []*publication) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.timing = false
 	for _, p := range l.sent {
 		switch {
 		case p.answered:
@@ -133,42 +145,63 @@ func (l *lane) takeLate(now time.Time) (late []*publication) {
 	return late
 }
 
-// run sends until ctx ends.
-func (l *lane) run(ctx context.Context) {
-	batch := make([]*publication, 0, publishMost)
-	for {
-		select {
-		case <-ctx.Done():
-			l.end()
-			l.exchange.letGo()
-			return
-		case <-l.wake:
-			runtime.Gosched() // publishers that were just answered publish again: let them join
-			l.expire()        // however long Redis is away, the queue holds only what came within answerTimeout
-			batch = l.take(batch[:0])
-			l.flush(ctx, batch)
-			clear(batch)
+// take moves the oldest publications of the queue to a load, as far as that has room for
+// them. They are then under way. It returns those that have waited too long instead.
+func (l *lane) take(to *load, now time.Time) (late []*publication) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	late = l.takeLate(now)
+	n := 0
+	for n < len(l.queue) && to.add(l.queue[n]) {
+		n++
+	}
+	l.sent = to.batch[len(to.batch)-n:]
+	l.queue = slices.Delete(l.queue, 0, n)
+	return late
+}
+
+// over ends the batch under way. It appends those of its publications that are to be answered
+// now to answers. What another server has to take goes back to the queue; then moved is true.
+func (l *lane) over(batch, answers []*publication) (_ []*publication, moved bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var again []*publication
+	for _, p := range batch {
+		switch {
+		case p.answered:
+		case p.attempts < masterAttempts && wrongMaster(p.command.Err()) && !l.ended:
+			p.attempts++
+			again = append(again, p)
+		default:
+			p.answered = true
+			answers = append(answers, p)
 		}
+	}
+	l.sent, l.queue = nil, slices.Insert(l.queue, 0, again...)
+	return answers, len(again) > 0
+}
+
+// goOn has what is left in the queue sent.
+func (l *lane) goOn() {
+	l.mu.Lock()
+	l.busy = len(l.queue) > 0
+	busy := l.busy
+	l.mu.Unlock()
+	if busy {
+		l.exchange().enlist(l)
 	}
 }
 
-// take moves the oldest publications of the queue to batch, which is then under way.
-func (l *lane) take(batch []*publication) []*publication {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	n, size := 0, 0
-	for n < min(publishMost, len(l.queue)) {
-		if size += l.queue[n].size(); size > publishMostBytes && n > 0 {
-			break
-		}
-		n++
+// followMaster goes on once another server may be found to be the master or, if heir is not
+// nil, once it is known whether that one has everything from the former master. Meanwhile
+// nothing of the lane is sent.
+func (l *lane) followMaster(ctx context.Context, heir *process) {
+	if heir != nil {
+		l.partition.vouch(ctx, heir, time.Now())
+	} else {
+		l.servers.findMaster(ctx)
 	}
-	l.sent = append(batch, l.queue[:n]...)
-	l.queue = slices.Delete(l.queue, 0, n)
-	if len(l.queue) > 0 {
-		l.poke()
-	}
-	return l.sent
+	l.goOn()
 }
 
 // end fails what is queued; enqueue then refuses all that comes later.
@@ -181,59 +214,7 @@ func (l *lane) end() {
 		l.timer.Stop()
 	}
 	l.mu.Unlock()
-	l.answer(queue, errNotRunning)
-}
-
-// answer calls done of each publication, with err if it is not nil. If one panics, the
-// others are still called.
-func (l *lane) answer(batch []*publication, err error) {
-	next := 0
-	for next < len(batch) {
-		_ = l.servers.wall(func() error {
-			for next < len(batch) {
-				p := batch[next]
-				next++
-				p.done(p.result(err))
-			}
-			return nil
-		})
-	}
-	_ = l.servers.wall(func() error { l.board.rest(); return nil })
-}
-
-// flush sends a batch and answers its publications.
-func (l *lane) flush(ctx context.Context, batch []*publication) {
-	if len(batch) == 0 {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
-	err := l.servers.wall(func() error {
-		l.exchange.send(ctx, batch)
-		l.exchange.send(ctx, unknownScripts(batch))
-		l.noteFailures(batch)
-		return nil
-	})
-	mine := l.unanswered(batch)
-	l.answer(mine, err)
-	l.spare.give(mine)
-}
-
-// unanswered ends the batch under way. It returns its publications that are not answered
-// yet, and leaves it to the caller to answer them.
-func (l *lane) unanswered(batch []*publication) []*publication {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.sent = nil
-	n := 0
-	for _, p := range batch {
-		if !p.answered {
-			p.answered = true
-			batch[n] = p
-			n++
-		}
-	}
-	return batch[:n]
+	l.exchange().answer(queue, errNotRunning)
 }
 
 // probe finds out, after a failed publish, whether anything can be published at all, and

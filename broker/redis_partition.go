@@ -233,6 +233,12 @@ func (p *partition) poke() {
 	}
 }
 
+// leaves reports whether vouch would first have to ask the former master.
+func (p *partition) leaves(to *process) bool {
+	_, _, left := p.trust.leaves(to)
+	return left && p.servers.clustered
+}
+
 // vouch returns what scripts of the partition are told over a connection to a process.
 func (p *partition) vouch(ctx context.Context, to *process, now time.Time) voucher {
 	former, sure, left := p.trust.leaves(to)

@@ -23,7 +23,9 @@ type publication struct {
 	deadline time.Time
 	done     func(Position, error)
 
-	answered bool // guarded by the lane's mu; whoever sets it calls done
+	// Guarded by the lane's mu.
+	answered bool // whoever sets it calls done
+	attempts int  // how often it went to a wrong master
 
 	text      []byte      // memory of the arguments
 	arguments [8]argument // those arguments of command that differ between publications

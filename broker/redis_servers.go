@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"tidegate/broker/lock"
 	"time"
 
@@ -21,7 +22,8 @@ type servers struct {
 	ended   chan struct{} // closed shortly before Run returns
 	others  pool          // limits presence and rare operations
 
-	topology topology // set by Run
+	topology topology       // set by Run
+	masters  []atomic.Int32 // see masterOf
 
 	nameless sync.Once // logs once that Redis does not tell its run_id
 
@@ -38,8 +40,13 @@ func newServers(names redisNames, w *watch, target redisTarget) *servers {
 		running:    make(chan struct{}),
 		ended:      make(chan struct{}),
 		others:     make(pool, poolSize),
+		masters:    make([]atomic.Int32, len(names.prefixes)),
 	}
 }
+
+// masterOf returns a number for the master that the last look found for a partition: that of
+// the first partition with the same master.
+func (s *servers) masterOf(partition int) int { return int(s.masters[partition].Load()) }
 
 func (s *servers) usable() error {
 	select {

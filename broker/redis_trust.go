@@ -38,7 +38,7 @@ type voucher struct {
 	mastership
 	from    string
 	doubted time.Time
-	fresh   string // the era that begins if there is none: all nodes with the same knowledge choose the same
+	era     string // the era that the process had last, as far as the node knows
 	at      time.Time
 }
 
@@ -66,7 +66,7 @@ func (t *trust) vouch(p *process, now time.Time) voucher {
 	if before == "" && t.heard.Load() {
 		before = "unknown"
 	}
-	return voucher{mastership: p.mastership, from: t.from, doubted: t.doubted, fresh: freshEra(p.line.String(), before), at: now}
+	return voucher{mastership: p.mastership, from: t.from, doubted: t.doubted, era: before, at: now}
 }
 
 // leaves returns the process that held the histories before p, if it is another one, and
@@ -123,8 +123,9 @@ func (t *trust) begin(era string, now time.Time) {
 
 const endedMost = 16 // earlier eras that a node remembers
 
-// freshEra returns the era that begins in a process which has none. It differs from the era
-// before, which the process is known to have had.
+// freshEra returns the era that begins in a process which has none: all nodes with the same
+// knowledge choose the same. It differs from the era before, which the process is known to
+// have had.
 func freshEra(line, before string) string {
 	if before == "" {
 		return "f" + line[:min(len(line), freshDigits)]
@@ -141,7 +142,7 @@ func (v voucher) arguments() [vouched]any {
 	if !v.doubted.IsZero() {
 		doubt = strconv.FormatInt(v.at.Sub(v.doubted).Milliseconds(), 10)
 	}
-	return [vouched]any{v.claim(), doubt, v.fresh, v.from}
+	return [vouched]any{v.claim(), doubt, freshEra(v.line.String(), v.era), v.from}
 }
 
 const vouched = 4 // number of arguments
