@@ -110,19 +110,18 @@ func (b *Redis) Run(ctx context.Context, r Receiver) error {
 func (b *Redis) Subscribe(ctx context.Context, channels ...string) error {
 	byPartition := b.requests(channels)
 	begun := cmp.Or(ctx.Err(), b.servers.usable())
+	var wait sync.WaitGroup
 	for p, q := range byPartition {
-		if begun == nil {
+		if q.failed = begun; begun == nil {
 			p.join(q)
+			wait.Go(func() { q.failed = p.wait(ctx, q) })
 		}
 	}
+	wait.Wait()
 	var not NotSubscribed
 	for p, q := range byPartition {
-		err := begun
-		if err == nil {
-			err = p.wait(ctx, q)
-		}
-		if err != nil {
-			p.giveUp(q, &not, fmt.Errorf("%w: %w", ErrUnavailable, err))
+		if q.failed != nil {
+			p.giveUp(q, &not, fmt.Errorf("%w: %w", ErrUnavailable, q.failed))
 		}
 	}
 	return not.orNil()

@@ -237,6 +237,27 @@ func TestRedis_AwayAtStart(t *testing.T) {
 	}
 }
 
+// Channels of several partitions do not wait for Redis one partition after the other.
+func TestRedis_SubscribesTogetherFailTogether(t *testing.T) {
+	brokertest.RequireRedis(t)
+	server := brokertest.StartRedis(t)
+	b, told := startNode(t, broker.RedisConfig{URL: server.URL(), Connections: 16})
+	told.WaitUp()
+	server.Pause()
+	defer server.Resume()
+	channels := channelNames(100)
+	start := time.Now()
+	err := b.Subscribe(t.Context(), channels...)
+	if took := time.Since(start); took > promptly {
+		t.Errorf("answered after %v", took)
+	}
+	for _, channel := range channels {
+		if !errors.Is(broker.WhyNot(err, channel), broker.ErrUnavailable) {
+			t.Errorf("%q is subscribed: %v", channel, err)
+		}
+	}
+}
+
 func TestRedis_RunEndsWhateverRedisDoes(t *testing.T) {
 	brokertest.RequireRedis(t)
 	server := brokertest.StartRedis(t)

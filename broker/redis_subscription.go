@@ -25,6 +25,7 @@ type lingerer struct {
 type request struct {
 	names   []string      // Redis names
 	settled chan struct{} // closed when due is 0; set by join
+	failed  error         // why Subscribe gives it up
 
 	// Guarded by the partition's mu.
 	due int   // channels that are neither confirmed nor failed
