@@ -60,7 +60,7 @@
 //	places.go, subscription.go     its subscriptions
 //	joining.go, subscribe.go       how it joins channels
 //	commands.go, opening.go, ...   the commands of its client, each in a file of its own
-//	errand.go, intake.go, new.go   requests of other nodes, input from the broker, and setup
+//	clustering.go, intake.go, ...  requests of other nodes, input from the broker, and setup
 //
 // Ownership. The reading goroutine of a session handles its commands one after the other,
 // but a command may begin while the broker still works on the one before: another goroutine

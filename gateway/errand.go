@@ -1,66 +1,41 @@
 package gateway
 
-import (
-	"context"
-	"encoding/json"
-	"time"
+// errand is a request of one node to all nodes. The topic says what they are to do, and which of
+// the fields say more.
+type errand struct {
+	Whose
+	Grant
 
-	"tidegate/gateway/internal/cluster"
+	Match   string `json:"match,omitempty"`
+	Mark    string `json:"mark,omitempty"`
+	Most    int    `json:"most,omitempty"`
+	Payload []byte `json:"payload,omitempty"` // a checksum of the payload
+}
+
+// Topics of errands.
+const (
+	findSession     = "find_session"
+	findSessions    = "find_sessions"
+	disconnectUser  = "disconnect"
+	subscribeUser   = "subscribe"
+	unsubscribeUser = "unsubscribe"
+	expireSessions  = "expire"
+	countChannels   = "count_channels"
+	describeNode    = "describe_node"
+	measureLoad     = "measure_load"
+	forgetHistory   = "forget_history"
+	refreshDenials  = "refresh_denials"
+	beginTrace      = "begin_trace"
+	readTrace       = "read_trace"
+	endTrace        = "end_trace"
 )
 
-// newCluster returns the Cluster that connects this node to the others.
-func newCluster(g *Gateway, c *Config) *cluster.Cluster {
-	born := time.Now()
-	about := func() NodeInfo {
-		return NodeInfo{Node: g.node, Host: c.Host, Version: c.Version, Sessions: g.sessions.number(), Since: born}
-	}
-	meter := &meter{about: about, ready: g.Ready, hub: g.hub, metrics: g.metrics, sessions: g.sessions}
-	return cluster.New(cluster.Config{
-		Broker: g.broker, Node: g.node, Lease: g.lease, Log: g.log, Wall: g.wall,
-		About:   func() any { return about() },
-		Explain: explainToNodes,
-		Lost:    g.nodeLost,
-		Died:    g.metrics.Died.Inc,
+// Topics of messages to a single node.
+const (
+	sessionFrame  = "session_frame"
+	noticesInLine = "notices_in_line"
+	partsWord     = "parts"
+)
 
-		LastWord:  g.drain.lastWord,
-		ByClients: []string{findSession},
-		Answers: map[string]cluster.Answerer{
-			describeNode:    answerer(func(_ context.Context, _ errand, say sayer) error { return say(about()) }),
-			measureLoad:     answerer(func(_ context.Context, e errand, say sayer) error { return say(meter.read(e.Most)) }),
-			findSession:     answerer(func(_ context.Context, e errand, say sayer) error { return g.sessions.find(e.Session, say) }),
-			findSessions:    answerer(func(_ context.Context, e errand, say sayer) error { return g.sessions.describe(e.User, say) }),
-			countChannels:   answerer(func(_ context.Context, e errand, say sayer) error { return (&tally{say: say}).countAll(g.hub, e.Match) }),
-			disconnectUser:  answerer(func(_ context.Context, e errand, say sayer) error { return say(g.sessions.disconnect(e)) }),
-			subscribeUser:   answerer(g.sessions.subscribe),
-			unsubscribeUser: answerer(func(_ context.Context, e errand, say sayer) error { return say(g.sessions.unsubscribe(e)) }),
-			disconnectSome:  answerer(func(_ context.Context, e errand, say sayer) error { return say(g.sessions.disconnect(e)) }),
-			subscribeSome:   answerer(g.sessions.subscribe),
-			subscribeWith:   answerer(g.sessions.subscribe),
-			subscribeTerms:  answerer(g.sessions.subscribe),
-			unsubscribeSome: answerer(func(_ context.Context, e errand, say sayer) error { return say(g.sessions.unsubscribe(e)) }),
-			expireSessions:  answerer(func(_ context.Context, e errand, say sayer) error { return say(g.sessions.expire(e)) }),
-			refreshDenials:  answerer(func(ctx context.Context, _ errand, _ sayer) error { return g.Denials.renew(ctx) }),
-			beginTrace:      answerer(func(_ context.Context, e errand, _ sayer) error { return g.beginTraceHere(e) }),
-			readTrace:       answerer(func(_ context.Context, e errand, say sayer) error { return say(g.traceHere(e)) }),
-			endTrace:        answerer(func(_ context.Context, e errand, _ sayer) error { g.hub.EndTrace(e.Mark); return nil }),
-			forgetHistory:   answerer(func(_ context.Context, e errand, _ sayer) error { return g.forgetHere(e.Channel, e.Cursor) }),
-		},
-		Ears: map[string]cluster.Ear{sessionFrame: g.sessions.hearFrame, noticesInLine: g.hearOfNotices, partsWord: g.Nodes.ears.hear},
-	})
-}
-
-func explainToNodes(err error) *cluster.Failure {
-	e := ErrorOf(err)
-	return &cluster.Failure{Code: string(e.Code), Text: e.Message}
-}
-
-// answerer decodes the errand and calls do.
-func answerer(do func(ctx context.Context, e errand, say sayer) error) cluster.Answerer {
-	return func(ctx context.Context, body json.RawMessage, say sayer) error {
-		var e errand
-		if err := json.Unmarshal(body, &e); err != nil {
-			return failf(BadRequest, "%v", err)
-		}
-		return do(ctx, e, say)
-	}
-}
+// sayer sends one part of the result of an errand.
+type sayer = func(any) error

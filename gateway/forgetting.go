@@ -24,7 +24,7 @@ func (g *Gateway) ClearHistory(ctx context.Context, channel string) error {
 	if err != nil {
 		return err
 	}
-	return askAll(ctx, g.Nodes, forgetHistory, errand{Channel: channel, Cursor: tops[0].String()}, func(any) {})
+	return askAll(ctx, g.Nodes, forgetHistory, errand{Grant: Grant{Channel: channel, Cursor: tops[0].String()}}, func(any) {})
 }
 
 // forgetHere discards what this node buffers of a channel's history, up to a cursor.

@@ -99,7 +99,7 @@ func (r *sessions) subscribe(ctx context.Context, e errand, say sayer) (err erro
 		if s.alone && !s.places.isOn(e.Channel) {
 			continue // see greeting.own
 		}
-		failure := s.receiveChannel(ctx, Grant{e.Channel, e.Until, e.Info, e.Data, e.Cursor, e.Unseen, e.Unaware, e.Unplaced})
+		failure := s.receiveChannel(ctx, e.Grant)
 		switch {
 		case failure == nil:
 			reached++

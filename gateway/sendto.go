@@ -17,7 +17,7 @@ func (u *Users) FindSession(ctx context.Context, id string) (found SessionInfo, 
 	defer u.finding.EndRead()
 	ctx, enough := context.WithCancel(ctx)
 	defer enough()
-	err = askAll(ctx, u.nodes, findSession, errand{Session: id}, func(info SessionInfo) {
+	err = askAll(ctx, u.nodes, findSession, errand{Whose: Whose{Session: id}}, func(info SessionInfo) {
 		found = info
 		enough() // no other node has it
 	})

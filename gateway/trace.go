@@ -84,7 +84,7 @@ func (g *Gateway) Trace(ctx context.Context, p *Principal, c Publish, q TraceQue
 		return Trace{}, err
 	}
 	c.mark = newName()
-	e := errand{Channel: c.Channel, User: q.User, Mark: c.mark, Payload: []byte(hub.SumOf(c.Payload))}
+	e := errand{Whose: Whose{User: q.User}, Grant: Grant{Channel: c.Channel}, Mark: c.mark, Payload: []byte(hub.SumOf(c.Payload))}
 	defer func() {
 		_ = askAll(context.WithoutCancel(ctx), g.Nodes, endTrace, e, func(struct{}) {}) // on an error, they end it themselves
 	}()

@@ -46,7 +46,7 @@ func (u *Users) Sessions(ctx context.Context, user string) (sessions []SessionIn
 	if err := checkUser(user); err != nil {
 		return nil, err
 	}
-	err = askAll(ctx, u.nodes, findSessions, errand{User: user}, func(found []SessionInfo) {
+	err = askAll(ctx, u.nodes, findSessions, errand{Whose: Whose{User: user}}, func(found []SessionInfo) {
 		sessions = append(sessions, found...)
 	})
 	if err != nil {
@@ -60,47 +60,38 @@ func (u *Users) Sessions(ctx context.Context, user string) (sessions []SessionIn
 
 // Whose selects sessions of a user: all, one, or all but some.
 type Whose struct {
-	User    string
-	Session string   // only this session; empty: all
-	Except  []string // without these
+	User    string   `json:"user,omitempty"`
+	Session string   `json:"session,omitempty"` // only this session; empty: all
+	Except  []string `json:"except,omitempty"`  // without these
 }
-
-func (w Whose) errand() errand { return errand{User: w.User, Session: w.Session, Except: w.Except} }
-
-func (w Whose) isAll() bool { return w.Session == "" && len(w.Except) == 0 }
 
 // Grant is a subscription that a backend gives to sessions.
 type Grant struct {
-	Channel string
-	Until   time.Time // when the subscription ends; zero: with the session
+	Channel string    `json:"channel,omitempty"`
+	Until   time.Time `json:"until,omitzero"` // when the subscription ends; zero: with the session
 
 	// What a session gets with its subscription. If any of these is set, a session that is
 	// already on the channel is not reached, which is an error.
-	Info   json.RawMessage // shown with the user on the channel; nil: the same as elsewhere
-	Data   json.RawMessage // sent to the client with it (Subscribed.Data); nil: nothing
-	Cursor string          // first send everything published after it; empty: live messages only
+	Info   json.RawMessage `json:"info,omitempty"`   // shown with the user on the channel; nil: the same as elsewhere
+	Data   json.RawMessage `json:"data,omitempty"`   // sent to the client with it (Subscribed.Data); nil: nothing
+	Cursor string          `json:"cursor,omitempty"` // first send everything published after it; empty: live messages only
 
-	Unseen   bool // the session is not shown in presence, and neither joins nor leaves
-	Unaware  bool // the session is not told who joins and leaves
-	Unplaced bool // the client is not told its position, so that it cannot resume
+	Unseen   bool `json:"unseen,omitempty"`   // the session is not shown in presence, and neither joins nor leaves
+	Unaware  bool `json:"unaware,omitempty"`  // the session is not told who joins and leaves
+	Unplaced bool `json:"unplaced,omitempty"` // the client is not told its position, so that it cannot resume
 }
 
 // bare reports whether sessions that are already on the channel can have the grant, too.
-func (g *Grant) bare() bool { return g.Info == nil && g.Data == nil && g.Cursor == "" && !g.hasTerms() }
-
-// hasTerms reports whether the grant's conditions differ from those of the channel's rule.
-func (g *Grant) hasTerms() bool { return g.Unseen || g.Unaware || g.Unplaced }
+func (g *Grant) bare() bool {
+	return g.Info == nil && g.Data == nil && g.Cursor == "" && !g.Unseen && !g.Unaware && !g.Unplaced
+}
 
 // Disconnect ends sessions of a user, with the Reason Disconnected. It returns the number of
 // sessions reached, even with an error, which means that there may be others. A session that
 // opens during the call may escape: use a ban (Denials.Deny) or the connect webhook to keep
 // a user out.
 func (u *Users) Disconnect(ctx context.Context, of Whose) (reached int, err error) {
-	topic := disconnectSome
-	if of.isAll() {
-		topic = disconnectUser
-	}
-	return u.reach(ctx, topic, of.errand())
+	return u.reach(ctx, disconnectUser, errand{Whose: of})
 }
 
 // Subscribe subscribes sessions of a user to a channel, whatever its rule says. Their clients
@@ -111,18 +102,7 @@ func (u *Users) Subscribe(ctx context.Context, of Whose, to Grant) (reached int,
 	if err := checkOtherChannel(to.Channel); err != nil {
 		return 0, err
 	}
-	topic, e := subscribeSome, of.errand()
-	switch {
-	case to.hasTerms():
-		topic = subscribeTerms
-	case !to.bare():
-		topic = subscribeWith
-	case of.isAll() && to.Until.IsZero():
-		topic = subscribeUser
-	}
-	e.Channel, e.Until, e.Info, e.Data, e.Cursor = to.Channel, to.Until, to.Info, to.Data, to.Cursor
-	e.Unseen, e.Unaware, e.Unplaced = to.Unseen, to.Unaware, to.Unplaced
-	return u.reach(ctx, topic, e)
+	return u.reach(ctx, subscribeUser, errand{Whose: of, Grant: to})
 }
 
 // Unsubscribe removes sessions of a user from a channel. Their clients get an Unsubscribed
@@ -133,21 +113,14 @@ func (u *Users) Unsubscribe(ctx context.Context, of Whose, channel string) (reac
 	if err := checkOtherChannel(channel); err != nil {
 		return 0, err
 	}
-	topic, e := unsubscribeSome, of.errand()
-	if of.isAll() {
-		topic = unsubscribeUser
-	}
-	e.Channel = channel
-	return u.reach(ctx, topic, e)
+	return u.reach(ctx, unsubscribeUser, errand{Whose: of, Grant: Grant{Channel: channel}})
 }
 
 // Expire makes sessions end at the given time, rather than when their tokens expire, with
 // the Reason TokenExpired; zero means never. If a client renews its token, the new token's
 // expiry applies. It returns what Disconnect returns.
 func (u *Users) Expire(ctx context.Context, of Whose, at time.Time) (reached int, err error) {
-	e := of.errand()
-	e.Until = at
-	return u.reach(ctx, expireSessions, e)
+	return u.reach(ctx, expireSessions, errand{Whose: of, Grant: Grant{Until: at}})
 }
 
 // reach runs an errand for sessions of a user and returns how many it reached.
