@@ -2,7 +2,7 @@ package gateway
 
 // conclude counts a command and tells the client if it has failed.
 func (s *Session) conclude(command Command, err error) {
-	kind, id, channel := describe(command)
+	kind, id, channel := command.about()
 	e := s.concludeAs(kind, id, channel, err)
 	if _, authenticating := command.(Auth); authenticating && e != nil {
 		s.endRefused(e)
@@ -33,33 +33,3 @@ func (s *Session) endRefused(e *Error) {
 		s.Close(e.refusal())
 	}
 }
-
-// describe returns a command's name in metrics, its ID and its channel.
-func describe(command Command) (kind string, id ID, channel string) {
-	switch c := command.(type) {
-	case Auth:
-		return "auth", c.ID, ""
-	case Subscribe:
-		return "subscribe", c.ID, c.Channel
-	case Renew:
-		return "renew", c.ID, c.Channel
-	case Unsubscribe:
-		return "unsubscribe", c.ID, c.Channel
-	case Publish:
-		return "publish", c.ID, c.Channel
-	case Presence:
-		return "presence", c.ID, c.Channel
-	case History:
-		return "history", c.ID, c.Channel
-	case Call:
-		return "call", c.ID, ""
-	case Ping:
-		return "ping", c.ID, ""
-	case Malformed:
-		return "malformed", c.ID, ""
-	}
-	return "other", ID{}, ""
-}
-
-// commandKinds lists the names that describe returns, except "other".
-var commandKinds = []string{"auth", "subscribe", "renew", "unsubscribe", "publish", "presence", "history", "call", "ping", "malformed"}

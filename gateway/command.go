@@ -11,7 +11,10 @@ import (
 //
 // An empty Channel means the session's own channel, for protocols that name the channel
 // once, when the session opens (Hello.Channel).
-type Command interface{ command() }
+type Command interface {
+	// about returns the command's name in metrics, its ID and its channel.
+	about() (kind string, id ID, channel string)
+}
 
 // ID is the client's identifier for a command, which its answer repeats.
 type ID struct {
@@ -114,13 +117,16 @@ type Malformed struct {
 	Reason string
 }
 
-func (Auth) command()        {}
-func (Subscribe) command()   {}
-func (Renew) command()       {}
-func (Unsubscribe) command() {}
-func (Publish) command()     {}
-func (Presence) command()    {}
-func (History) command()     {}
-func (Call) command()        {}
-func (Ping) command()        {}
-func (Malformed) command()   {}
+func (c Auth) about() (string, ID, string)        { return "auth", c.ID, "" }
+func (c Subscribe) about() (string, ID, string)   { return "subscribe", c.ID, c.Channel }
+func (c Renew) about() (string, ID, string)       { return "renew", c.ID, c.Channel }
+func (c Unsubscribe) about() (string, ID, string) { return "unsubscribe", c.ID, c.Channel }
+func (c Publish) about() (string, ID, string)     { return "publish", c.ID, c.Channel }
+func (c Presence) about() (string, ID, string)    { return "presence", c.ID, c.Channel }
+func (c History) about() (string, ID, string)     { return "history", c.ID, c.Channel }
+func (c Call) about() (string, ID, string)        { return "call", c.ID, "" }
+func (c Ping) about() (string, ID, string)        { return "ping", c.ID, "" }
+func (c Malformed) about() (string, ID, string)   { return "malformed", c.ID, "" }
+
+// commandKinds lists the names of all commands in metrics.
+var commandKinds = []string{"auth", "subscribe", "renew", "unsubscribe", "publish", "presence", "history", "call", "ping", "malformed"}
