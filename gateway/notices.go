@@ -89,7 +89,7 @@ func (g *Gateway) postPublished(m broker.Message, done func(broker.Position, err
 // nodeLost is called when another node has left or died.
 func (g *Gateway) nodeLost(string) {
 	if g.attendance != nil {
-		g.attendance.Lost()
+		g.attendance.Missed()
 	}
 }
 

@@ -15,19 +15,15 @@ import (
 // Publish publishes one message on behalf of p and returns its position, which is zero
 // without history. It waits for the broker's answer, or until ctx ends.
 func (g *Gateway) Publish(ctx context.Context, p *Principal, c Publish) (broker.Position, error) {
-	type answer struct {
-		position broker.Position
-		err      error
-	}
-	began, answered := time.Now(), make(chan answer, 1)
+	began, answered := time.Now(), make(chan Outcome, 1)
 	g.publish(ctx, p, nil, c, began, func(position broker.Position, err error) {
 		g.notePublish(began, err)
-		answered <- answer{position, err}
+		answered <- Outcome{position, err}
 	})
 	g.line.Help()
 	select {
 	case a := <-answered:
-		return a.position, a.err
+		return a.Position, a.Err
 	case <-ctx.Done():
 		return broker.Position{}, fmt.Errorf("publish to %q: %w: %w", c.Channel, broker.ErrUnavailable, ctx.Err())
 	}

@@ -124,10 +124,8 @@ func (a *Attendance) Link(err error) {
 	}
 }
 
-// Lost is called when another node is gone, which may leave something to do.
-func (a *Attendance) Lost() { a.Missed() }
-
-// Missed is called when joins and leaves may have been missed.
+// Missed is called when joins and leaves may have been missed, or when another node is gone, which
+// may leave something to do.
 func (a *Attendance) Missed() {
 	a.mu.Lock()
 	a.hurried = true
