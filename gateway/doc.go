@@ -49,8 +49,8 @@
 // Notices to a backend, delivered at least once and in order. One node at a time delivers:
 // the one that holds the broker's lease for the queue:
 //
-//	Presence.Attend ──> teller.deliver ──> receiver.deliver ──> Hooks.Tell, or Receiver.Tell
-//	(puts it in line)   (Presence.Take)    (noticeOf)            (package webhook)
+//	Presence.Attend ──> teller.deliver ──> notices.deliver ──> Hooks.Tell, or Receiver.Tell
+//	(puts it in line)   (Presence.Take)    (noticeOf)           (package webhook)
 //
 // The files of this package call each other in one direction only. The exceptions are
 // gateway.go (a node has sessions), session.go (a session has its node), and sessions.go

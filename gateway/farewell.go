@@ -6,14 +6,24 @@ import (
 	"tidegate/gateway/internal/attendance"
 )
 
-// farewell is stored with a registered session, so that the backend can be told when it ends.
-// Code, Reason and Text are empty if the node died before it could say why.
-type farewell struct {
-	Node   string `json:"node"`
-	Remote string `json:"remote,omitempty"`
-	Code   int    `json:"code,omitempty"`
-	Reason string `json:"reason,omitempty"`
-	Text   string `json:"text,omitempty"`
+// register has the backend told when the session ends, even if this node dies. It is called
+// once the session has been admitted.
+func (s *Session) register() {
+	g, p := s.gateway, s.who()
+	if g.attendance == nil || !g.notices.wantSessions() || p.Backend() || s.lacksAuth(p) {
+		return
+	}
+	is := attendance.Who{User: p.User, Session: s.id, Info: s.farewell(Reason{})}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.left:
+	case s.registered:
+		g.attendance.Became(g.sessionsChannel, attendance.Who{Session: s.id}, is)
+	default:
+		s.registered = true
+		g.attendance.Came(g.sessionsChannel, is)
+	}
 }
 
 // unregister has the backend told that a registered session has ended.

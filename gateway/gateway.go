@@ -84,12 +84,12 @@ type Gateway struct {
 	wall       *wall.Wall // contains panics
 	background wall.Group // goroutines that nothing else waits for
 
-	rules     atomic.Pointer[rules.List]
-	receivers receivers                            // backends that get notices
-	holds     atomic.Pointer[func(Principal) bool] // the last function passed to DropKeys; nil: none
-	link      atomic.Pointer[linkState]
-	refused   atomic.Int64 // when a session over a limit was last logged, in Unix seconds
-	drain     drain
+	rules   atomic.Pointer[rules.List]
+	notices notices                              // what backends are told
+	holds   atomic.Pointer[func(Principal) bool] // the last function passed to DropKeys; nil: none
+	link    atomic.Pointer[linkState]
+	refused atomic.Int64 // when a session over a limit was last logged, in Unix seconds
+	drain   drain
 }
 
 type linkState struct{ err error }

@@ -3,9 +3,6 @@ package gateway
 import (
 	"context"
 	"encoding/json"
-	"time"
-
-	"tidegate/broker"
 )
 
 // Hooks let a backend take part in decisions and learn of events. Requests and sessions that
@@ -60,19 +57,6 @@ func noticeEvents() []HookEvent {
 	}
 }
 
-// Receiver is a backend that gets notices about some channels, in addition to that of Hooks.
-type Receiver struct {
-	// Name identifies the queue of its notices: letters, digits, _ and -. It is the same on
-	// all nodes.
-	Name string
-
-	Of    func(channel string) bool // whether the backend wants notices about a channel; nil: about all
-	Wants func(HookEvent) bool      // as Hooks.Wants. Only Hooks are told of a disconnect
-
-	// Tell is as Hooks.Tell.
-	Tell func(ctx context.Context, notices []Notice) error
-}
-
 // Question describes what a client wants to do.
 type Question struct {
 	Event     HookEvent
@@ -90,20 +74,4 @@ type Question struct {
 	Data string          // for a connect or a subscribe: what the client says beside its token; empty: nothing
 	Info json.RawMessage // for a subscribe: shown with the user on the channel; nil: the same as elsewhere
 	Told json.RawMessage // for a connect or a subscribe: sent to the client with the answer; nil: nothing
-}
-
-// Notice describes something that happened.
-type Notice struct {
-	ID       string // stays the same when the notice is sent again
-	Event    HookEvent
-	Time     time.Time
-	Node     string // for a disconnect the session's node, else the node that sends the notice
-	Session  string // for a disconnect, a member that is a session, a message, and nothing recent
-	Remote   string // for a disconnect, as is Reason
-	Reason   Reason
-	User     string          // for a disconnect or a member, or who published or subscribed
-	Channel  string          // for all events but a disconnect
-	Info     json.RawMessage // for a member; nil: none
-	Sessions int             // sessions on the channel after the event, in the whole cluster; not for a message or nothing recent
-	Message  *broker.Message // the published message, without a position; nil for other events
 }

@@ -154,9 +154,8 @@ func (j *join) Say(n hub.News) (said bool) {
 }
 
 func (j *join) noteNothingRecent() {
-	s, channel := j.session, j.reply.Channel
-	if !s.who().Backend() && s.gateway.receivers.hear(OnNothingRecent, channel) {
-		s.gateway.post(OnNothingRecent, broker.Notice{Channel: channel, User: j.sub.who().User, Session: s.id})
+	if s := j.session; !s.who().Backend() {
+		s.gateway.notices.post(OnNothingRecent, broker.Notice{Channel: j.reply.Channel, User: j.sub.who().User, Session: s.id})
 	}
 }
 

@@ -54,7 +54,8 @@ func New(c Config) (*Gateway, error) {
 	g.lease = cmp.Or(c.PresenceLease, 30*time.Second)
 	if c.Presence != nil {
 		g.attendance = newAttendance(g, c)
-		g.receive(nil)
+		g.notices.node, g.notices.hooks, g.notices.attendance = g.node, g.hooks, g.attendance
+		g.notices.sendTo(nil)
 	}
 	g.hub = newHub(g)
 	g.Nodes.cluster = newCluster(g, &c)
@@ -79,7 +80,7 @@ func newHub(g *Gateway) *hub.Hub {
 	}
 	return hub.New(hub.Config{
 		Broker: g.broker, History: g.history, Attendance: g.attendance, Trace: trace,
-		Rule: g.rule, Counts: g.receivers.count,
+		Rule: g.rule, Counts: g.notices.wantCounts,
 		Line: g.line, Outboxes: &g.outboxes, Subscriptions: g.limits.Subscriptions,
 		Life: g.life, Background: &g.background, Wall: g.wall, Log: g.log,
 		Counters: hub.Counters{

@@ -1,134 +1,166 @@
 package gateway
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"tidegate/broker"
 	"tidegate/gateway/internal/attendance"
 )
 
-// newAttendance returns the Attendance of this node, which keeps track of who is on which
-// channel.
-func newAttendance(g *Gateway, c Config) *attendance.Attendance {
-	own := attendance.Config{
-		Presence: c.Presence, Broker: c.Broker, Node: g.node, Run: newName(),
-		Lease: g.lease, Linger: cmp.Or(c.PresenceLinger, 5*time.Second),
-		Alone:    func() bool { return len(g.Nodes.cluster.Alive()) == 1 },
-		LastWord: g.drain.lastWord, Changes: c.Limits.PresencePerSecond, Log: g.log, Wall: g.wall,
-		Rouse: func(ctx context.Context, node, line string) error {
-			return g.Nodes.cluster.Tell(ctx, node, noticesInLine, rousedLine{line})
-		},
-		Dropped: g.metrics.Webhooks.Dropped,
-	}
-	g.sessionsChannel = broker.SessionsChannel(own.Run)
-	return attendance.New(own)
+// Receiver is a backend that gets notices about some channels, in addition to that of Hooks.
+type Receiver struct {
+	// Name identifies the queue of its notices: letters, digits, _ and -. It is the same on
+	// all nodes.
+	Name string
+
+	Of    func(channel string) bool // whether the backend wants notices about a channel; nil: about all
+	Wants func(HookEvent) bool      // as Hooks.Wants. Only Hooks are told of a disconnect
+
+	// Tell is as Hooks.Tell.
+	Tell func(ctx context.Context, notices []Notice) error
 }
 
-// SetReceivers replaces the backends that get notices about some channels, in addition to
-// that of Hooks. Notices for a backend stay queued while it is away, and for a week after it
-// was removed. Without a Presence there are no notices.
-func (g *Gateway) SetReceivers(list []Receiver) {
-	if g.attendance == nil {
-		return
-	}
-	g.receive(list)
-	for _, s := range g.sessions.all() {
-		s.recount()
-	}
+// Notice describes something that happened.
+type Notice struct {
+	ID       string // stays the same when the notice is sent again
+	Event    HookEvent
+	Time     time.Time
+	Node     string // for a disconnect the session's node, else the node that sends the notice
+	Session  string // for a disconnect, a member that is a session, a message, and nothing recent
+	Remote   string // for a disconnect, as is Reason
+	Reason   Reason
+	User     string          // for a disconnect or a member, or who published or subscribed
+	Channel  string          // for all events but a disconnect
+	Info     json.RawMessage // for a member; nil: none
+	Sessions int             // sessions on the channel after the event, in the whole cluster; not for a message or nothing recent
+	Message  *broker.Message // the published message, without a position; nil for other events
 }
 
-// TellCount tells the subscribers of a channel on this node how many sessions the channel has
-// in the whole cluster, if their protocol has an event for that. A Receiver of
-// OnSessionsChanged calls it.
-func (g *Gateway) TellCount(channel string, sessions int) {
-	g.hub.TellCount(channel, sessions)
+// notices are what backends are told. They wait in queues of the broker, one for each backend. All
+// methods are safe for concurrent use.
+type notices struct {
+	// Immutable.
+	node       string
+	hooks      Hooks                  // nil: only Receivers are told
+	attendance *attendance.Attendance // nil: nobody is told
+
+	receivers atomic.Pointer[[]receiver] // nil: none
 }
 
-// receive sets who gets which notices.
-func (g *Gateway) receive(list []Receiver) {
-	if h := g.hooks; h != nil && slices.ContainsFunc(noticeEvents(), h.Wants) {
+// receiver is a Receiver, with what the broker is to queue for it.
+type receiver struct {
+	Receiver
+	wants broker.Wants
+}
+
+// sendTo sets who gets notices, in addition to the backend of the hooks.
+func (n *notices) sendTo(list []Receiver) {
+	if h := n.hooks; h != nil && slices.ContainsFunc(noticeEvents(), h.Wants) {
 		list = append([]Receiver{{Wants: h.Wants, Tell: h.Tell}}, list...)
 	}
 	receivers, lines := make([]receiver, len(list)), make([]attendance.Line, len(list))
 	for i, r := range list {
 		receivers[i] = newReceiver(r)
 		lines[i] = attendance.Line{Wants: receivers[i].wants, Deliver: func(ctx context.Context, line []broker.Notice) error {
-			return receivers[i].deliver(ctx, g, line)
+			return n.deliver(ctx, &r, line)
 		}}
 	}
-	g.receivers.list.Store(&receivers)
-	g.attendance.SetLines(lines)
+	n.receivers.Store(&receivers)
+	n.attendance.SetLines(lines)
 }
 
+func newReceiver(r Receiver) receiver {
+	return receiver{r, broker.Wants{
+		Line: r.Name, Of: r.Of,
+		Channels: r.Wants(OnChannelOccupied) || r.Wants(OnChannelVacated),
+		Members:  r.Wants(OnMemberJoined) || r.Wants(OnMemberLeft),
+		Counts:   r.Wants(OnSessionsChanged),
+		Sessions: r.Wants(OnDisconnect) && r.Name == "",
+	}}
+}
+
+// want reports whether some receiver wants notices of an event on a channel.
+func (n *notices) want(event HookEvent, channel string) bool {
+	return n.some(func(r *receiver) bool { return r.Wants(event) && r.hears(channel) })
+}
+
+// wantSessions reports whether some receiver wants notices of sessions that have ended.
+func (n *notices) wantSessions() bool {
+	return n.some(func(r *receiver) bool { return r.wants.Sessions })
+}
+
+// wantCounts reports whether some receiver wants to know if, or how many, sessions are on a
+// channel.
+func (n *notices) wantCounts(channel string) bool {
+	return n.some(func(r *receiver) bool { return (r.wants.Channels || r.wants.Counts) && r.hears(channel) })
+}
+
+func (n *notices) some(is func(*receiver) bool) bool {
+	for _, r := range n.all() {
+		if is(&r) {
+			return true
+		}
+	}
+	return false
+}
+
+func (n *notices) all() []receiver {
+	if list := n.receivers.Load(); list != nil {
+		return *list
+	}
+	return nil
+}
+
+// hears reports whether it gets notices about a channel.
+func (r *receiver) hears(channel string) bool { return r.Of == nil || r.Of(channel) }
+
 // post queues a notice for each receiver that wants it.
-func (g *Gateway) post(event HookEvent, n broker.Notice) {
-	n.Event = string(event)
-	for _, r := range g.receivers.all() {
-		if r.Wants(event) && r.hears(n.Channel) {
-			n.Line = r.Name
-			g.attendance.Post(n)
+func (n *notices) post(event HookEvent, of broker.Notice) {
+	of.Event = string(event)
+	for _, r := range n.all() {
+		if r.Wants(event) && r.hears(of.Channel) {
+			of.Line = r.Name
+			n.attendance.Post(of)
 		}
 	}
 }
 
 // postPublished returns a wrapper of done that posts a notice if the publish has succeeded.
-func (g *Gateway) postPublished(m broker.Message, done func(broker.Position, error)) func(broker.Position, error) {
+func (n *notices) postPublished(m broker.Message, done func(broker.Position, error)) func(broker.Position, error) {
 	return func(position broker.Position, err error) {
 		if err == nil {
 			m.Position = position
-			g.post(OnPublished, broker.Notice{Channel: m.Channel, User: m.User, Session: m.Session, Message: &m})
+			n.post(OnPublished, broker.Notice{Channel: m.Channel, User: m.User, Session: m.Session, Message: &m})
 		}
 		done(position, err)
 	}
 }
 
-// nodeLost is called when another node has left or died.
-func (g *Gateway) nodeLost(string) {
-	if g.attendance != nil {
-		g.attendance.Missed()
-	}
-}
-
-// rousedLine names the queue in which another node has put notices.
-type rousedLine struct {
-	Line string `json:"line,omitempty"`
-}
-
-// hearOfNotices is called when another node has queued notices.
-func (g *Gateway) hearOfNotices(_ string, body json.RawMessage) error {
-	var roused rousedLine
-	_ = json.Unmarshal(body, &roused) // a node of another version may not name the queue
-	if g.attendance != nil {
-		g.attendance.RouseTeller(roused.Line)
-	}
-	return nil
-}
-
 // deliver sends the receiver those of the notices that it wants.
-func (r *receiver) deliver(ctx context.Context, g *Gateway, line []broker.Notice) error {
-	var notices []Notice
+func (n *notices) deliver(ctx context.Context, to *Receiver, line []broker.Notice) error {
+	var wanted []Notice
 	for i := range line {
-		if n := g.noticeOf(&line[i]); r.Wants(n.Event) {
-			notices = append(notices, n)
+		if notice := n.noticeOf(&line[i]); to.Wants(notice.Event) {
+			wanted = append(wanted, notice)
 		}
 	}
-	if len(notices) == 0 {
+	if len(wanted) == 0 {
 		return nil
 	}
-	return r.Tell(ctx, notices)
+	return to.Tell(ctx, wanted)
 }
 
-func (g *Gateway) noticeOf(n *broker.Notice) Notice {
-	if broker.IsSessionsChannel(n.Channel) {
-		return disconnectOf(n)
+func (n *notices) noticeOf(of *broker.Notice) Notice {
+	if broker.IsSessionsChannel(of.Channel) {
+		return disconnectOf(of)
 	}
 	return Notice{
-		ID: n.ID, Event: eventOf(n.Event), Time: n.Time, Node: g.node, Channel: n.Channel,
-		User: n.User, Session: n.Session, Info: n.Info, Sessions: n.Sessions, Message: n.Message,
+		ID: of.ID, Event: eventOf(of.Event), Time: of.Time, Node: n.node, Channel: of.Channel,
+		User: of.User, Session: of.Session, Info: of.Info, Sessions: of.Sessions, Message: of.Message,
 	}
 }
 
@@ -147,6 +179,16 @@ func eventOf(notice string) HookEvent {
 	default:
 		return HookEvent(notice) // see post
 	}
+}
+
+// farewell is stored with a registered session, so that the backend can be told when it ends.
+// Code, Reason and Text are empty if the node died before it could say why.
+type farewell struct {
+	Node   string `json:"node"`
+	Remote string `json:"remote,omitempty"`
+	Code   int    `json:"code,omitempty"`
+	Reason string `json:"reason,omitempty"`
+	Text   string `json:"text,omitempty"`
 }
 
 // disconnectOf returns a disconnect notice. Its ID is the same even if it was queued twice.

@@ -50,8 +50,8 @@ func (g *Gateway) publish(ctx context.Context, p *Principal, s *Session, c Publi
 	if p.Info != nil && g.rule(c.Channel).Presence { // publish no more about the publisher than subscribers see in presence
 		m.Info, m.Elsewhere = p.Info, p.Elsewhere
 	}
-	if !p.Backend() && g.receivers.hear(OnPublished, c.Channel) {
-		done = g.postPublished(m, done)
+	if !p.Backend() && g.notices.want(OnPublished, c.Channel) {
+		done = g.notices.postPublished(m, done)
 	}
 	g.broker.Publish(m, g.publishOptions(&c), done)
 }
