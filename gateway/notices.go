@@ -85,27 +85,18 @@ func newReceiver(r Receiver) receiver {
 
 // want reports whether some receiver wants notices of an event on a channel.
 func (n *notices) want(event HookEvent, channel string) bool {
-	return n.some(func(r *receiver) bool { return r.Wants(event) && r.hears(channel) })
+	return slices.ContainsFunc(n.all(), func(r receiver) bool { return r.Wants(event) && r.hears(channel) })
 }
 
 // wantSessions reports whether some receiver wants notices of sessions that have ended.
 func (n *notices) wantSessions() bool {
-	return n.some(func(r *receiver) bool { return r.wants.Sessions })
+	return slices.ContainsFunc(n.all(), func(r receiver) bool { return r.wants.Sessions })
 }
 
 // wantCounts reports whether some receiver wants to know if, or how many, sessions are on a
 // channel.
 func (n *notices) wantCounts(channel string) bool {
-	return n.some(func(r *receiver) bool { return (r.wants.Channels || r.wants.Counts) && r.hears(channel) })
-}
-
-func (n *notices) some(is func(*receiver) bool) bool {
-	for _, r := range n.all() {
-		if is(&r) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(n.all(), func(r receiver) bool { return (r.wants.Channels || r.wants.Counts) && r.hears(channel) })
 }
 
 func (n *notices) all() []receiver {
