@@ -1,5 +1,5 @@
 // Package attendance keeps track of who is on which channel in the whole cluster. Presence
-// lists, join and leave events, member counts and the notices to backends are all derived
+// lists, join and leave events and the notices to backends are all derived
 // from this one record.
 //
 // The record is kept by the broker (see broker.Presence). This node states which sessions

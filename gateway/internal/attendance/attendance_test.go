@@ -320,7 +320,7 @@ func TestMembers_AreAccountedForAtOnce(t *testing.T) {
 		if got := h.members(a, "room"); got != "4: alice*2 bobs1*1" {
 			t.Errorf("there are %s", got)
 		}
-		seen, err := a.Count(t.Context(), "room", "empty")
+		seen, err := h.broker.Look(t.Context(), []string{"room", "empty"})
 		if err != nil || seen[0].Sessions != 4 || seen[0].Present != 2 || seen[1].Sessions != 0 {
 			t.Errorf("counted %+v, %v", seen, err)
 		}

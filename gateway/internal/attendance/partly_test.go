@@ -68,9 +68,6 @@ func TestRun_ServesChannelsWhosePartOfTheBrokerIsThere(t *testing.T) {
 		if got, took := h.members(a, "here"), time.Since(asked); got != "1: alice*1" || took > 100*time.Millisecond {
 			t.Errorf("on it are %q, known after %v", got, took)
 		}
-		if _, err := a.Count(t.Context(), "here"); err != nil {
-			t.Error(err)
-		}
 		if _, err := a.Members(t.Context(), "away:1"); err == nil {
 			t.Error("the members of a channel are known that cannot be stated")
 		}

@@ -54,17 +54,8 @@ func unavailable(err error) error {
 // Members returns who is on a channel in the whole cluster, ordered by user. It accounts for
 // everyone who came or went on this node before the call. Members who linger have no sessions.
 func (a *Attendance) Members(ctx context.Context, channel string) (broker.Roster, error) {
-	if err := a.awaitStated(ctx, []string{channel}); err != nil {
+	if err := a.awaitStated(ctx, channel); err != nil {
 		return broker.Roster{}, unavailable(err)
 	}
 	return a.read(ctx, channel)
-}
-
-// Count returns how many are on each of the channels in the whole cluster, in the order of
-// channels. A channel that no node has stated anything about has nobody.
-func (a *Attendance) Count(ctx context.Context, channels ...string) ([]broker.Occupancy, error) {
-	if err := a.awaitStated(ctx, channels); err != nil {
-		return nil, unavailable(err)
-	}
-	return a.config.Presence.Look(ctx, channels)
 }

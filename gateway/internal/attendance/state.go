@@ -197,36 +197,27 @@ func (a *Attendance) leaveOthers(ctx context.Context, forgot uint64) {
 	}
 }
 
-// awaitStated returns once the broker knows every change made on this node to the channels
-// before the call.
-func (a *Attendance) awaitStated(ctx context.Context, channels []string) error {
-	waiting, err := a.unstated(channels)
-	if len(waiting) == 0 {
+// awaitStated returns once the broker knows every change made on this node to the channel before
+// the call.
+func (a *Attendance) awaitStated(ctx context.Context, channel string) error {
+	stated, err := a.unstated(channel)
+	if stated == nil {
 		return err
 	}
 	rouse(a.wake)
-	soonEnough := time.Now().Add(readPatience)
-	for _, done := range waiting {
-		if err := pause.Await(ctx, done, time.Until(soonEnough)); err != nil {
-			return err
-		}
-	}
-	return nil
+	return pause.Await(ctx, stated, readPatience)
 }
 
-// unstated returns for each of the channels with changes that the broker does not know what
-// is closed once it knows them.
-func (a *Attendance) unstated(channels []string) (waiting []chan struct{}, err error) {
+// unstated returns what is closed once the broker knows all changes to the channel, or nil if it
+// knows them.
+func (a *Attendance) unstated(channel string) (stated chan struct{}, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, channel := range channels {
-		if s := a.stays[channel]; a.away == nil && s != nil && (s.queued || s.stating) {
-			done := make(chan struct{})
-			s.waiting = append(s.waiting, done)
-			waiting = append(waiting, done)
-		}
+	if s := a.stays[channel]; a.away == nil && s != nil && (s.queued || s.stating) {
+		stated = make(chan struct{})
+		s.waiting = append(s.waiting, stated)
 	}
-	return waiting, a.away
+	return stated, a.away
 }
 
 // noteNextLinger brings the next sign of life forward to the end of a linger.
