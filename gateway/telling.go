@@ -7,20 +7,18 @@ import (
 	"tidegate/gateway/internal/pause"
 )
 
-// tell sends an event to the client. If the protocol cannot express it, tell returns false and
-// the session ends shortly.
-func (s *Session) tell(event Event) (said bool) {
-	frame, said := s.frameOf(event)
+// tell sends an event to the client. If the protocol cannot express it, the session ends shortly.
+func (s *Session) tell(event Event) {
+	frame, _ := s.frameOf(event)
 	s.push(frame)
-	return said
 }
 
 // frameOf returns the frame of an event. If the protocol cannot express the event, said is
 // false and the session ends shortly.
 func (s *Session) frameOf(event Event) (frame []byte, said bool) {
 	encoded, err := s.dialect.encode(event)
-	if err != nil {
-		s.gateway.endSoon(s, ReasonOf(err))
+	if reason := ReasonOf(err); err != nil {
+		s.gateway.soon(reason, func() { s.Close(reason) })
 	}
 	return encoded.Data, err == nil
 }
@@ -33,11 +31,8 @@ func (s *Session) mention(event Event) {
 	}
 }
 
-// endSoon closes a session because its client cannot be told otherwise.
-func (g *Gateway) endSoon(s *Session, reason Reason) { g.soon(reason, func() { s.Close(reason) }) }
-
-// soon calls end. For a gap, which is likely to affect many sessions at once, it waits for a
-// random time within hub.DismissWindow.
+// soon calls end, for a client that cannot be told otherwise. For a gap, which is likely to affect
+// many sessions at once, it waits for a random time within hub.DismissWindow.
 func (g *Gateway) soon(reason Reason, end func()) {
 	if !reason.Is(Missed) {
 		end()

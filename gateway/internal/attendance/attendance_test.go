@@ -103,6 +103,9 @@ func (h *house) run(name string, c attendance.Config) *attendance.Attendance {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
+	if c.Dropped == nil {
+		c.Dropped = func(int) {}
+	}
 	c.Wall = &wall.Wall{Log: slog.New(slog.DiscardHandler)}
 	a := attendance.New(c)
 	h.mu.Lock()

@@ -9,7 +9,7 @@ import (
 	"tidegate/gateway/internal/wall"
 )
 
-// Config configures an Attendance. Presence, Broker, LastWord, Log and Wall are required.
+// Config configures an Attendance.
 type Config struct {
 	Presence broker.Presence
 	Broker   broker.Broker // delivers joins and leaves
@@ -21,7 +21,7 @@ type Config struct {
 	Alone    func() bool   // reports whether no other node is alive
 
 	Rouse   func(ctx context.Context, node, line string) error // calls RouseTeller on another node
-	Dropped func(n int)                                        // called with the number of notices dropped for lack of room; may be nil
+	Dropped func(n int)                                        // called with the number of notices dropped for lack of room
 
 	LastWord func() time.Time // called after Run's context has ended; returns the time by which Run must return
 

@@ -35,7 +35,7 @@ func (a *Attendance) Post(n broker.Notice) {
 		a.toPut.add(n)
 	}
 	a.mu.Unlock()
-	if full && a.config.Dropped != nil {
+	if full {
 		a.config.Dropped(1)
 	}
 	rouse(a.wake)

@@ -145,9 +145,7 @@ func (t *teller) noteDropped(n int) {
 		return
 	}
 	t.config.Log.Error("notices found no room while the webhook's backend was away", "dropped", n)
-	if dropped := t.config.Dropped; dropped != nil {
-		dropped(n)
-	}
+	t.config.Dropped(n)
 }
 
 // deliverLast delivers what is waiting when the node ends, until the backend fails or time

@@ -27,14 +27,14 @@ import (
 	"tidegate/gateway/internal/wall"
 )
 
-// Config configures a Cluster. Broker, Node, Explain, LastWord, Log and Wall are required.
+// Config configures a Cluster. Answers, ByClients and Ears may be nil.
 type Config struct {
 	Broker    broker.Broker
 	Node      string                   // name of this node, unique in the cluster and never used again
 	Lease     time.Duration            // a node that is silent for this long counts as dead
-	About     func() any               // returns what each sign of life says about this node, as JSON; may be nil
-	Lost      func(node string)        // called for each other node that has left or died; must not block; may be nil
-	Died      func()                   // also called if the node has died; must not block; may be nil
+	About     func() any               // returns what each sign of life says about this node, as JSON
+	Lost      func(node string)        // called for each other node that has left or died; must not block
+	Died      func()                   // also called if the node has died; must not block
 	LastWord  func() time.Time         // called after Run's context has ended; returns the time by which Run must return
 	Explain   func(err error) *Failure // converts an error of an Answerer or Ear for the other node
 	Answers   map[string]Answerer      // by topic; for Ask

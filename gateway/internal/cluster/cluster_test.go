@@ -55,6 +55,12 @@ func startTown(t *testing.T, config func(node string) Config, names ...string) *
 			return &Failure{"internal", err.Error()}
 		}
 		c.LastWord = func() time.Time { return time.Now().Add(time.Minute) }
+		if c.About == nil {
+			c.About = func() any { return nil }
+		}
+		if c.Lost == nil {
+			c.Lost, c.Died = func(string) {}, func() {}
+		}
 		w.nodes[name] = New(c)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

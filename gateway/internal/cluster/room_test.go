@@ -72,7 +72,7 @@ func TestRoom_WhatANodeAsksAndTellsIsBounded(t *testing.T) {
 func TestRoom_WhatANodeIsAskedIsBounded(t *testing.T) {
 	for bytes, want := range map[int]int{2: questionsMost, questionBytes / 4: 4} {
 		synctest.Test(t, func(t *testing.T) {
-			c := newTestCluster(nil)
+			c := newTestCluster(func(string) {})
 			q := question{From: "other", Body: json.RawMessage(strings.Repeat("1", bytes))}
 			for range want + 10 {
 				c.take(q)
@@ -86,7 +86,7 @@ func TestRoom_WhatANodeIsAskedIsBounded(t *testing.T) {
 
 func TestRoom_WhatIsReceivedIsBounded(t *testing.T) {
 	for bytes, want := range map[int]int{2: inboxMost, inboxBytes / 4: 4, inboxBytes + 1: 0} {
-		c := newTestCluster(nil)
+		c := newTestCluster(func(string) {})
 		m := &broker.Message{Payload: make([]byte, bytes)}
 		for range want + 10 {
 			c.Receive(m)
@@ -115,7 +115,7 @@ func TestRoom_IsGivenBack(t *testing.T) {
 }
 
 func TestRoom_NodesThatAreKnownAreBounded(t *testing.T) {
-	c := newTestCluster(nil)
+	c := newTestCluster(func(string) {})
 	for i := range mostNodes + 10 {
 		c.meet(hello{Node: fmt.Sprint(i), LeaseMS: 30_000})
 	}

@@ -72,11 +72,8 @@ func (c *Cluster) greetAll(ctx context.Context, asks bool) {
 }
 
 func (c *Cluster) hello() *hello {
-	h := &hello{Node: c.config.Node, LeaseMS: c.config.Lease.Milliseconds()}
-	if c.config.About != nil {
-		h.About, _ = json.Marshal(c.config.About()) // a hello without About is good enough
-	}
-	return h
+	about, _ := json.Marshal(c.config.About()) // a hello without About is good enough
+	return &hello{Node: c.config.Node, LeaseMS: c.config.Lease.Milliseconds(), About: about}
 }
 
 // listen handles the messages in the inbox and declares silent nodes dead.
@@ -117,9 +114,7 @@ func (c *Cluster) buryDead(now time.Time) {
 	}
 	for _, node := range c.directory.expire(now) {
 		c.config.Log.Warn("a node is dead: it has not been heard of for its lease", "dead", node)
-		if c.config.Died != nil {
-			c.config.Died()
-		}
+		c.config.Died()
 		c.lost(node)
 	}
 }
@@ -176,7 +171,5 @@ func (c *Cluster) part(node string) {
 func (c *Cluster) lost(node string) {
 	c.asking.lost(node)
 	c.telling.lost(node)
-	if c.config.Lost != nil {
-		c.config.Lost(node)
-	}
+	c.config.Lost(node)
 }

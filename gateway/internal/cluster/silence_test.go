@@ -11,7 +11,7 @@ import (
 )
 
 func TestCluster_NodeThatWasStoppedItselfDeclaresNobodyDead(t *testing.T) {
-	c := newTestCluster(nil)
+	c := newTestCluster(func(string) {})
 	c.meet(hello{Node: "other", LeaseMS: 30_000})
 
 	woken := time.Now().Add(time.Minute)
@@ -27,7 +27,7 @@ func TestCluster_NodeThatWasStoppedItselfDeclaresNobodyDead(t *testing.T) {
 
 // In a Redis Cluster, only the shard of the nodes' channel may be away.
 func TestCluster_NodeThatDoesNotHearItselfDeclaresNobodyDead(t *testing.T) {
-	c := newTestCluster(nil)
+	c := newTestCluster(func(string) {})
 	c.meet(hello{Node: "other", LeaseMS: 30_000})
 	c.greetAll(t.Context(), false)
 	c.buryDead(time.Now().Add(31 * time.Second))
@@ -59,7 +59,7 @@ func TestCluster_TellsWhoIsGone(t *testing.T) {
 
 func newTestCluster(lost func(string)) *Cluster {
 	return New(Config{
-		Broker: broker.NewMemory(), Node: "n0", Lease: 30 * time.Second, Lost: lost,
+		Broker: broker.NewMemory(), Node: "n0", Lease: 30 * time.Second, Lost: lost, Died: func() {}, About: func() any { return nil },
 		Explain: func(err error) *Failure { return failf("%v", err) }, Log: slog.New(slog.DiscardHandler), Wall: new(wall.Wall),
 	})
 }
