@@ -53,16 +53,10 @@ type SessionTrace struct {
 	Why      string `json:"why,omitempty"`
 }
 
-// Fate is what happens to a message for a session.
-type Fate string
+// Fate is what happens to a message for a session: one of those of the hub, or of these.
+type Fate = hub.Fate
 
 const (
-	FateWritten    Fate = "written"
-	FateWaiting    Fate = "waiting"
-	FateConflated  Fate = "conflated"
-	FateSkipped    Fate = "skipped"
-	FateUnsaid     Fate = "unsaid"
-	FateEnded      Fate = "ended"
 	FateNotOn      Fate = "not_on_channel"
 	FateNotReached Fate = "not_reached" // the message has not reached the channel's audience on the node
 )
@@ -170,7 +164,7 @@ func (n *NodeTrace) add(r hub.Report, user string) (told map[*Session]bool) {
 	return told
 }
 
-func (n *NodeTrace) count(f hub.Fate) {
+func (n *NodeTrace) count(f Fate) {
 	switch f {
 	case hub.Written:
 		n.Written++
@@ -187,15 +181,9 @@ func (n *NodeTrace) count(f hub.Fate) {
 	}
 }
 
-// fates maps the fates of the hub to those reported.
-var fates = [...]Fate{
-	hub.Written: FateWritten, hub.Waiting: FateWaiting, hub.Conflated: FateConflated,
-	hub.Skipped: FateSkipped, hub.Unsaid: FateUnsaid, hub.Ended: FateEnded,
-}
-
 // traced returns the trace of a session that a copy of the message was sent to.
 func (s *Session) traced(c hub.Copy) SessionTrace {
-	t := SessionTrace{Session: s.id, User: c.User, Protocol: s.dialect.protocol.Name(), Fate: fates[c.Fate]}
+	t := SessionTrace{Session: s.id, User: c.User, Protocol: s.dialect.protocol.Name(), Fate: c.Fate}
 	if why := s.out.Why(); c.Fate == hub.Ended && why != nil {
 		t.Why = why.Error()
 	}

@@ -76,7 +76,7 @@ func (t *traced) expect(a *audience, m *broker.Message, frame []byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, to := range a.members {
-		c := &traceCopy{Copy: Copy{By: to.of.by, User: to.of.by.Who().User}, out: to.out, frame: frame}
+		c := &traceCopy{Copy: Copy{By: to.of.by, User: to.of.by.Who().User, Fate: Waiting}, out: to.out, frame: frame}
 		switch {
 		case to.of.skips(m):
 			c.Fate = Skipped

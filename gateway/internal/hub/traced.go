@@ -34,15 +34,15 @@ type Copy struct {
 }
 
 // Fate is the state of one Copy.
-type Fate uint8
+type Fate string
 
 const (
-	Waiting   Fate = iota // not known yet
-	Written               // the connection has taken it
-	Conflated             // a newer message has replaced it
-	Skipped               // the session must not receive it
-	Unsaid                // the protocol cannot express it
-	Ended                 // the session ended before it was written to
+	Waiting   Fate = "waiting"   // not known yet
+	Written   Fate = "written"   // the connection has taken it
+	Conflated Fate = "conflated" // a newer message has replaced it
+	Skipped   Fate = "skipped"   // the session must not receive it
+	Unsaid    Fate = "unsaid"    // the protocol cannot express it
+	Ended     Fate = "ended"     // the session ended before it was written to
 )
 
 func (f *following) remove(mark string) {
