@@ -34,7 +34,7 @@ func (g *Gateway) SetReceivers(list []Receiver) {
 	if g.attendance == nil {
 		return
 	}
-	g.notices.sendTo(list)
+	g.notices.setReceivers(list)
 	for _, s := range g.sessions.all() {
 		s.recount()
 	}

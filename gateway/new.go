@@ -55,7 +55,7 @@ func New(c Config) (*Gateway, error) {
 	if c.Presence != nil {
 		g.attendance = newAttendance(g, c)
 		g.notices.node, g.notices.hooks, g.notices.attendance = g.node, g.hooks, g.attendance
-		g.notices.sendTo(nil)
+		g.notices.setReceivers(nil)
 	}
 	g.hub = newHub(g)
 	g.Nodes.cluster = newCluster(g, &c)

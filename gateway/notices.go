@@ -57,8 +57,8 @@ type receiver struct {
 	wants broker.Wants
 }
 
-// sendTo sets who gets notices, in addition to the backend of the hooks.
-func (n *notices) sendTo(list []Receiver) {
+// setReceivers sets who gets notices, in addition to the backend of the hooks.
+func (n *notices) setReceivers(list []Receiver) {
 	if h := n.hooks; h != nil && slices.ContainsFunc(noticeEvents(), h.Wants) {
 		list = append([]Receiver{{Wants: h.Wants, Tell: h.Tell}}, list...)
 	}
