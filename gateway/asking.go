@@ -17,9 +17,15 @@ func (s *Session) askConnect(ctx context.Context, p Principal, data string) (Pri
 	if !s.gateway.asks(OnConnect, &p) {
 		return p, nil, nil
 	}
-	q := s.gateway.question(OnConnect, p, s)
+	q := s.gateway.question(ctx, OnConnect, p, s)
 	q.Data = data
+	if q.Headers == nil {
+		q.Headers = s.special.headers
+	}
 	err := s.gateway.hooks.Ask(ctx, &q)
+	if err == nil && s.special.headers != nil {
+		s.special.headers = nil
+	}
 	return q.Principal, q.Told, cmp.Or(err, s.gateway.checkTold(&q))
 }
 
@@ -39,7 +45,7 @@ func (g *Gateway) askSubscribe(ctx context.Context, p *Principal, s *Session, c 
 	if !g.asks(OnSubscribe, p) || s != nil && s.places.isOn(c.Channel) {
 		return Question{}, nil
 	}
-	q := g.question(OnSubscribe, *p, s) // allocates, so only if the backend is asked
+	q := g.question(ctx, OnSubscribe, *p, s) // allocates, so only if the backend is asked
 	q.Channel, q.Data = c.Channel, c.Data
 	err := g.hooks.Ask(ctx, &q)
 	return q, cmp.Or(err, g.checkTold(&q))
@@ -58,7 +64,7 @@ func (g *Gateway) askPublish(ctx context.Context, p *Principal, s *Session, c *P
 	if !g.asks(OnPublish, p) {
 		return nil
 	}
-	q := g.question(OnPublish, *p, s)
+	q := g.question(ctx, OnPublish, *p, s)
 	asked := *c // a copy, so that c is not allocated if nobody is asked
 	q.Channel, q.Publish = c.Channel, &asked
 	g.line.Help() // the backend may take a while
@@ -68,8 +74,8 @@ func (g *Gateway) askPublish(ctx context.Context, p *Principal, s *Session, c *P
 }
 
 // question returns a new Question about p and its session s, which may be nil.
-func (g *Gateway) question(event HookEvent, p Principal, s *Session) Question {
-	q := Question{Event: event, Node: g.node, Principal: p}
+func (g *Gateway) question(ctx context.Context, event HookEvent, p Principal, s *Session) Question {
+	q := Question{Event: event, Node: g.node, Principal: p, Headers: headersOf(ctx)}
 	if s != nil {
 		q.Session, q.Transport, q.Protocol = s.id, s.transport, s.dialect.protocol.Name()
 		q.Remote = hostOf(s.remote)

@@ -23,7 +23,7 @@ func (s *Session) call(ctx context.Context, c Call) error {
 	case c.Kind == broker.JSON && broker.Nested(c.Payload):
 		return errNested
 	}
-	q := s.gateway.question(OnRPC, *p, s)
+	q := s.gateway.question(ctx, OnRPC, *p, s)
 	q.Call = &c
 	if err := s.gateway.hooks.Ask(ctx, &q); err != nil {
 		return err

@@ -74,4 +74,19 @@ type Question struct {
 	Data string          // for a connect or a subscribe: what the client says beside its token; empty: nothing
 	Info json.RawMessage // for a subscribe: shown with the user on the channel; nil: the same as elsewhere
 	Told json.RawMessage // for a connect or a subscribe: sent to the client with the answer; nil: nothing
+
+	Headers map[string][]string // of the client's request: see WithHeaders
+}
+
+// WithHeaders returns a context for a client's request. A Question that is asked while the
+// request is served shows the headers, and so does the first about its connect.
+func WithHeaders(ctx context.Context, headers map[string][]string) context.Context {
+	return context.WithValue(ctx, headersKey{}, headers)
+}
+
+type headersKey struct{}
+
+func headersOf(ctx context.Context) map[string][]string {
+	headers, _ := ctx.Value(headersKey{}).(map[string][]string)
+	return headers
 }

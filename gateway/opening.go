@@ -45,7 +45,7 @@ func (g *Gateway) open(ctx context.Context, hello Hello) (*Session, error) {
 	}
 	s := &Session{
 		gateway: g, id: id, writer: writer{dialect: g.dialects.of(hello.Protocol)},
-		transport: hello.Transport, alone: hello.Alone || hello.Channel != "", remote: hello.Remote, special: g.specialOf(&hello),
+		transport: hello.Transport, alone: hello.Alone || hello.Channel != "", remote: hello.Remote, special: g.specialOf(ctx, &hello),
 		pinged: hello.Pinged, opened: time.Now().UnixNano(), principal: g.keep(hello.Principal),
 	}
 	s.out.Owner = s
@@ -117,10 +117,9 @@ func (s *Session) begin(ctx context.Context, hello Hello) (err error) {
 }
 
 // introduce returns the principal that the session is to act as, and the backend's data for
-// the client. If the client has yet to authenticate with a first Auth, the backend is not
-// asked before that.
+// the client.
 func (s *Session) introduce(ctx context.Context, hello Hello) (p Principal, told json.RawMessage, err error) {
-	if s.lacksAuth(&hello.Principal) && hello.AuthLater || hello.AuthFirst {
+	if s.gateway.asksLater(&hello) {
 		return hello.Principal, nil, nil
 	}
 	p, told, err = s.askConnect(ctx, hello.Principal, "")

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"cmp"
+	"context"
 	"sync/atomic"
 	"time"
 
@@ -88,17 +89,29 @@ type special struct {
 	room        Room   // Hello.Room
 	publishMost int    // Hello.Publishes
 
+	headers map[string][]string // of the request, for the first question about a connect that comes later; nil: none, or asked. Owned by Open, then by Receive
+
 	publishes atomic.Pointer[rates.Bucket] // enforces publishMost; nil: nothing has been published yet
 	line      atomic.Pointer[inLine]       // of SendTo; nil: it has not been used yet
 }
 
 // specialOf returns the special part of a session. Most sessions need none and share the
 // zero one.
-func (g *Gateway) specialOf(h *Hello) *special {
-	if h.Key == "" && h.Channel == "" && h.Gate == nil && h.Room == nil && h.Publishes == 0 {
+func (g *Gateway) specialOf(ctx context.Context, h *Hello) *special {
+	var headers map[string][]string
+	if g.asksLater(h) && g.asks(OnConnect, &h.Principal) {
+		headers = headersOf(ctx)
+	}
+	if h.Key == "" && h.Channel == "" && h.Gate == nil && h.Room == nil && h.Publishes == 0 && headers == nil {
 		return &g.nothingSpecial
 	}
-	return &special{key: h.Key, home: h.Channel, gate: h.Gate, room: h.Room, publishMost: h.Publishes}
+	return &special{key: h.Key, home: h.Channel, gate: h.Gate, room: h.Room, publishMost: h.Publishes, headers: headers}
+}
+
+// asksLater reports whether the client has yet to authenticate with a first Auth. The backend
+// is not asked about its connect before that.
+func (g *Gateway) asksLater(h *Hello) bool {
+	return h.AuthFirst || h.AuthLater && g.mustAuth && h.Principal.anonymous()
 }
 
 // inLine returns the queue of SendTo.

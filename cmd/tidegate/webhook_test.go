@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -101,6 +102,53 @@ func TestServe_StarAdmitsPagesWithoutTheCookiesOfTheirReaders(t *testing.T) {
 		must(t, err)
 		if welcome := hearType(t, c, "welcome"); strings.Contains(welcome, `"user":"alice"`) != isAlice {
 			t.Errorf("a page of %q is welcomed by %s", origin, welcome)
+		}
+	}
+}
+
+// Whichever way a client comes, the backend sees the headers of its request when it is first
+// asked about the client.
+func TestServe_ShowsTheBackendTheHeadersOfEveryWayIn(t *testing.T) {
+	t.Parallel()
+	guests, leave := make(map[string]guest), make(map[string]context.CancelFunc) // by user
+	var mu sync.Mutex
+	seen := make(map[string]string) // by user
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var asked struct {
+			User    string
+			Headers http.Header
+		}
+		if err := json.NewDecoder(r.Body).Decode(&asked); err != nil {
+			t.Error(err)
+		}
+		w.WriteHeader(http.StatusForbidden)
+		mu.Lock()
+		defer mu.Unlock()
+		seen[asked.User] = asked.Headers.Get("X-Forwarded-For")
+		if leaves := leave[asked.User]; leaves != nil {
+			leaves()
+		}
+	}))
+	defer backend.Close()
+	p := startReady(t, nil, "--config", write(t, "tidegate.yaml", pusherApp+`
+channels: [{match: "*", subscribe: anyone, publish: anyone, history: {size: 10}}]
+trusted_proxies: [127.0.0.1]
+auth: {anonymous: false, jwt: {secret: `+tokenSecret+`}, api_keys: [{name: shop, key: `+backendKey+`}]}
+webhooks: {url: "`+backend.URL+`", secret: 0123456789abcdef, events: [connect], headers: [X-Forwarded-For], timeout: 20s}
+`))
+	var coming sync.WaitGroup
+	for way, come := range residents {
+		g := newGuest("", way)
+		ctx, leaves := context.WithTimeout(t.Context(), patience)
+		mu.Lock()
+		guests[way], leave[g.user] = g, leaves
+		mu.Unlock()
+		coming.Go(func() { come(ctx, p, g) })
+	}
+	coming.Wait()
+	for way, g := range guests {
+		if seen[g.user] != g.address {
+			t.Errorf("%s: the backend saw %q, want %q", way, seen[g.user], g.address)
 		}
 	}
 }

@@ -28,7 +28,8 @@ import (
 //	data            of a publish or an rpc, or what the client sends with a connect
 //	                or a subscribe; instead: text, or binary in base64
 //	name, key       event name and idempotency key of a publish
-//	headers         those of webhooks.headers that the client's request had
+//	headers         those of webhooks.headers that the client's request had: see
+//	                gateway.WithHeaders
 //
 // The backend answers in one of these ways:
 //
@@ -101,7 +102,7 @@ func (w *Webhook) Ask(ctx context.Context, q *gateway.Question) error {
 // ask returns the answer of a backend that allows. A *gateway.Error means that the backend
 // refuses; any other error means that there is no valid answer.
 func (w *Webhook) ask(ctx context.Context, q *gateway.Question) (*answer, error) {
-	body, err := json.Marshal(w.questionOf(ctx, q))
+	body, err := json.Marshal(questionOf(q))
 	if err != nil {
 		return nil, fmt.Errorf("encode the question: %w", err)
 	}
@@ -128,10 +129,10 @@ func (w *Webhook) ask(ctx context.Context, q *gateway.Question) (*answer, error)
 	return &a, nil
 }
 
-func (w *Webhook) questionOf(ctx context.Context, q *gateway.Question) question {
+func questionOf(q *gateway.Question) question {
 	body := question{
 		Event: q.Event, Node: q.Node, Session: q.Session, Transport: q.Transport, Protocol: q.Protocol,
-		Remote: q.Remote, User: q.Principal.User, Info: q.Principal.Info, Channel: q.Channel, Headers: headersOf(ctx),
+		Remote: q.Remote, User: q.Principal.User, Info: q.Principal.Info, Channel: q.Channel, Headers: q.Headers,
 	}
 	if p := q.Publish; p != nil {
 		body.Name, body.Key, body.Fields = p.Event, p.Key, payload.FieldsOf(p.Payload, p.Kind)

@@ -15,6 +15,9 @@ import (
 
 	"tidegate/broker"
 	"tidegate/gateway"
+	"tidegate/gateway/gatewaytest"
+	"tidegate/gateway/native"
+	"tidegate/gateway/rules"
 	"tidegate/gateway/webhook"
 )
 
@@ -289,10 +292,13 @@ func TestAsk_PublishIsRewritten(t *testing.T) {
 func TestAsk_ShowsTheHeadersThatAreForwarded(t *testing.T) {
 	b := startBackend(t)
 	w := newWebhook(t, b.config(gateway.OnConnect))
+	g, err := gateway.New(gateway.Config{Broker: broker.NewMemory(), Rules: rules.Development(), Hooks: w})
+	must(t, err)
+	gatewaytest.Run(t, g, func() {})
+	b.answers(http.StatusForbidden, "")
 	handler := webhook.Forward([]string{"cookie"}, func(*http.Request) bool { return true }, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		if err := w.Ask(r.Context(), connecting()); err != nil {
-			t.Error(err)
-		}
+		_, err := g.Open(r.Context(), gateway.Hello{Protocol: native.Protocol{}})
+		wantCode(t, err, gateway.Forbidden, "")
 	}))
 	r := httptest.NewRequest(http.MethodGet, "/ws", nil)
 	r.Header.Set("Cookie", "session=1")

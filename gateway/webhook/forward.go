@@ -1,16 +1,15 @@
 package webhook
 
 import (
-	"context"
 	"net/http"
+
+	"tidegate/gateway"
 )
 
-type headersKey struct{}
-
-// Forward returns a handler that puts the named headers of each request into the request's
-// context and calls next. Ask copies them from its context into the question. A backend
-// that identifies its users by a cookie needs this. Cookies of requests for which
-// mayUseCookies is false are left out.
+// Forward returns a handler that calls next with the named headers of each request in the
+// request's context, for the questions: see gateway.WithHeaders. A backend that identifies its
+// users by a cookie needs this. Cookies of requests for which mayUseCookies is false are left
+// out.
 func Forward(names []string, mayUseCookies func(*http.Request) bool, next http.Handler) http.Handler {
 	if len(names) == 0 {
 		return next
@@ -23,11 +22,9 @@ func Forward(names []string, mayUseCookies func(*http.Request) bool, next http.H
 				headers[name] = values
 			}
 		}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), headersKey{}, headers)))
+		if len(headers) > 0 {
+			r = r.WithContext(gateway.WithHeaders(r.Context(), headers))
+		}
+		next.ServeHTTP(w, r)
 	})
-}
-
-func headersOf(ctx context.Context) map[string][]string {
-	headers, _ := ctx.Value(headersKey{}).(map[string][]string)
-	return headers
 }
