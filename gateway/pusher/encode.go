@@ -189,19 +189,20 @@ func infoOf(info json.RawMessage) json.RawMessage {
 }
 
 // failure encodes a failed command: a subscribe as pusher:subscription_error, all others as
-// pusher:error. A failed unsubscribe needs no answer. If a sign-in failed for a temporary
-// reason or only in part, failure returns an error, so that the client reconnects and signs
-// in again.
+// pusher:error. A failed unsubscribe needs no answer. If a subscribe or a sign-in failed for a
+// temporary reason, or a sign-in only in part, failure returns an error, so that the client
+// reconnects and tries again. The libraries do not try again otherwise.
 func (p Protocol) failure(e gateway.Failure) ([]byte, error) {
+	temporary := e.Code == gateway.Unavailable || e.Code == gateway.Internal
 	switch {
 	case e.Command == "unsubscribe":
 		return nil, nil
+	case e.Command == "subscribe" && temporary, e.Command == "auth" && (temporary || e.Code == gateway.LimitExceeded):
+		return nil, gateway.NotConfirmed.With(e.Message)
 	case e.Command == "subscribe":
 		return p.refused(e.Channel, e.Code, e.Message), nil
 	case e.Code == gateway.RateLimited:
 		return failed(tooFast, e.Message), nil
-	case e.Command == "auth" && (e.Code == gateway.Unavailable || e.Code == gateway.LimitExceeded || e.Code == gateway.Internal):
-		return nil, gateway.NotConfirmed.With(e.Message)
 	case e.Command == "auth":
 		return failed(unauthorized, e.Message), nil
 	}

@@ -1,7 +1,10 @@
 package pusher
 
 import (
+	"context"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"tidegate/broker"
@@ -52,4 +55,28 @@ func TestLoss_IsRepairedOrEndsTheConnection(t *testing.T) {
 	if f := back.finds("event", "said"); f.text("data") != "missed" {
 		t.Errorf("who is back heard %v", f)
 	}
+}
+
+// unwilling is a broker that does not confirm its first subscribe to the channel "late".
+type unwilling struct {
+	broker.Broker
+	once sync.Once
+}
+
+func (b *unwilling) Subscribe(ctx context.Context, channels ...string) (err error) {
+	if slices.Contains(channels, "late") {
+		b.once.Do(func() { err = broker.ErrUnavailable })
+	}
+	if err != nil {
+		return err
+	}
+	return b.Broker.Subscribe(ctx, channels...)
+}
+
+// The library does not repeat a subscribe that fails, so a client that could not be subscribed
+// for now is made to connect again.
+func TestOfficial_SubscribesAgainWhenTheBrokerIsBack(t *testing.T) {
+	memory := broker.NewMemory()
+	n := startNode(t, gateway.Config{Broker: &unwilling{Broker: memory}, History: memory, Presence: memory})
+	runOfficial(t, officialPackages(t), n.host(), "late.test.mjs")
 }
