@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
+	"tidegate/gateway/internal/pause"
 	"tidegate/gateway/internal/rates"
 	"tidegate/gateway/rules"
 )
@@ -13,7 +15,7 @@ import (
 // handle carries out a command and answers it. Consecutive subscribes, or consecutive
 // publishes, may still be in progress when it returns.
 func (s *Session) handle(ctx context.Context, command Command) {
-	err := s.mayDo(command)
+	err := s.mayDoInTime(ctx, command)
 	tooFast := err != nil && ErrorOf(err).Code == RateLimited
 	subscribe, subscribing := command.(Subscribe)
 	publish, publishing := command.(Publish)
@@ -39,6 +41,22 @@ func (s *Session) handle(ctx context.Context, command Command) {
 		s.hold(ctx)
 	}
 }
+
+// mayDoInTime is like mayDo, but makes a subscribe of a patient client wait for its turn.
+func (s *Session) mayDoInTime(ctx context.Context, command Command) error {
+	err := s.mayDo(command)
+	_, subscribing := command.(Subscribe)
+	for subscribing && s.special.patient && err != nil && ErrorOf(err).Code == RateLimited && s.out.Open() {
+		s.Rest()
+		if !pause.For(ctx, patientPause) {
+			break
+		}
+		err = s.mayDo(command)
+	}
+	return err
+}
+
+const patientPause = 50 * time.Millisecond
 
 // mayDo returns an error if commands come too fast or the client has yet to authenticate.
 func (s *Session) mayDo(command Command) error {

@@ -88,6 +88,7 @@ type special struct {
 	gate        Gate   // Hello.Gate
 	room        Room   // Hello.Room
 	publishMost int    // Hello.Publishes
+	patient     bool   // Hello.Patient
 
 	headers map[string][]string // of the request, for the first question about a connect that comes later; nil: none, or asked. Owned by Open, then by Receive
 
@@ -102,10 +103,10 @@ func (g *Gateway) specialOf(ctx context.Context, h *Hello) *special {
 	if g.asksLater(h) && g.asks(OnConnect, &h.Principal) {
 		headers = headersOf(ctx)
 	}
-	if h.Key == "" && h.Channel == "" && h.Gate == nil && h.Room == nil && h.Publishes == 0 && headers == nil {
+	if h.Key == "" && h.Channel == "" && h.Gate == nil && h.Room == nil && h.Publishes == 0 && !h.Patient && headers == nil {
 		return &g.nothingSpecial
 	}
-	return &special{key: h.Key, home: h.Channel, gate: h.Gate, room: h.Room, publishMost: h.Publishes, headers: headers}
+	return &special{key: h.Key, home: h.Channel, gate: h.Gate, room: h.Room, publishMost: h.Publishes, patient: h.Patient, headers: headers}
 }
 
 // asksLater reports whether the client has yet to authenticate with a first Auth. The backend

@@ -31,7 +31,7 @@ func (all *Apps) Greet(r *http.Request) (gateway.Hello, error) {
 func (a *app) hello(p gateway.Protocol, socket string) gateway.Hello {
 	return gateway.Hello{
 		Protocol: p, Session: socket, Gate: gate{a}, Room: a,
-		AuthLater: true, TellRefusal: true, Publishes: clientEventsPerSecond,
+		AuthLater: true, TellRefusal: true, Publishes: clientEventsPerSecond, Patient: true,
 	}
 }
 

@@ -47,6 +47,12 @@ func TestOfficial_PusherJSAndPusher(t *testing.T) {
 	}
 }
 
+// The library subscribes to all its channels at once, faster than a client may send commands.
+func TestOfficial_SubscribesToManyChannelsAtOnce(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	runOfficial(t, officialPackages(t), n.host(), "many.test.mjs")
+}
+
 func TestOfficial_LaravelEcho(t *testing.T) {
 	folder := officialPackages(t)
 	_, host := startPair(t, gateway.Config{})
