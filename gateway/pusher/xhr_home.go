@@ -96,6 +96,10 @@ func (x *XHR) hearSaid(_ string, w sayWord) error {
 	if s == nil {
 		return notFound("the session is over: connect again")
 	}
+	if w.Lost != "" {
+		s.session.Close(gateway.Overloaded.With(w.Lost))
+		return nil
+	}
 	s.said.add(w.Number, w.Said)
 	return nil
 }
@@ -105,7 +109,10 @@ func (x *XHR) hearSaid(_ string, w sayWord) error {
 func (x *XHR) receive(s *stay, key string, frame []byte) {
 	defer x.gateway.Wall().Catch("hear a request", func() { s.session.Close(gateway.Failed) })
 	err := x.gateway.Users.SendTo(context.Background(), "", x.gateway.Node(), s.session.ID(), key, gateway.Frame{Data: frame})
-	if is(err, gateway.RateLimited) {
+	switch {
+	case is(err, gateway.Unavailable):
+		s.session.Close(gateway.Overloaded.With(gateway.ErrorOf(err).Message))
+	case is(err, gateway.RateLimited):
 		_, _, _ = s.take([][]byte{lineOf(failed(tooFast, gateway.ErrorOf(err).Message))}) // if the box is full, the session is closed anyway
 	}
 }

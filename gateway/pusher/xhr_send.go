@@ -1,6 +1,7 @@
 package pusher
 
 import (
+	"context"
 	"net/http"
 	"time"
 
@@ -25,10 +26,29 @@ func (x *XHR) say(w http.ResponseWriter, r *http.Request) error {
 	if settings == nil {
 		return notFound("there is no app with this key")
 	}
+	id := sessionOf(settings, r)
+	err := x.sayTo(id, w, r)
+	switch {
+	case is(err, gateway.NotFound):
+		x.noteHome(id, "")
+	case is(err, gateway.RateLimited), is(err, gateway.Unavailable):
+		x.endUnheard(id, err)
+	}
+	return err
+}
+
+// endUnheard ends a session that a request for it has not reached: clients ignore the answers
+// to what they send. It asks nobody where the session is.
+func (x *XHR) endUnheard(id string, why error) {
+	if home := x.knownHome(id); home != "" {
+		_ = x.gateway.Nodes.Tell(context.Background(), home, topicSay, sayWord{Session: id, Lost: gateway.ErrorOf(why).Message}) // else the home is gone, too
+	}
+}
+
+func (x *XHR) sayTo(id string, w http.ResponseWriter, r *http.Request) error {
 	if err := x.gateway.Users.Spend(r.RemoteAddr); err != nil {
 		return err
 	}
-	id := sessionOf(settings, r)
 	home, err := x.homeOf(r, id)
 	if err != nil {
 		return err
@@ -39,11 +59,7 @@ func (x *XHR) say(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer release()
-	err = x.gateway.Nodes.Tell(r.Context(), home, topicSay, sayWord{id, keyOf(r), numberOf(r), said})
-	if is(err, gateway.NotFound) {
-		x.noteHome(id, "")
-	}
-	return err
+	return x.gateway.Nodes.Tell(r.Context(), home, topicSay, sayWord{Session: id, Key: keyOf(r), Number: numberOf(r), Said: said})
 }
 
 // sentBytes returns the maximum size of a body: a message that is escaped twice, and what

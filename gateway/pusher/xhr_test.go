@@ -202,6 +202,32 @@ func TestXHR_SendIsBounded(t *testing.T) {
 	}
 }
 
+// The library ignores the answer to what it sends, so a client whose request is refused must
+// start again.
+func TestXHR_ClientThatIsNotHeardComesBack(t *testing.T) {
+	limits := gateway.DefaultLimits()
+	limits.CommandsPerSecondPerIP, limits.InboundBytes = 20, 8<<10
+	for name, c := range map[string]struct {
+		body   string
+		status int
+	}{
+		"too many requests": {"[]", http.StatusTooManyRequests},
+		"no room":           {"[" + strings.Repeat(" ", 9<<10) + "]", http.StatusServiceUnavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			nodes, _ := startPair(t, gateway.Config{Limits: limits})
+			home, edge := nodes[0], nodes[1]
+			stream := home.streams("alice")
+			stream.hears("connection_established")
+			brokertest.Eventually(t, "a request is refused", func() bool {
+				status, _ := edge.posts(xhr(shop.Key, "alice", "xhr_send"), c.body)
+				return status == c.status
+			})
+			stream.hears("c[4100,")
+		})
+	}
+}
+
 // What waits for a client that does not poll is bounded in size and time.
 func TestXHR_ClientThatDoesNotAskIsClosed(t *testing.T) {
 	n := startNode(t, gateway.Config{Limits: gateway.Limits{OutboxBytes: 64 << 10, MessageBytes: 64 << 10}})
