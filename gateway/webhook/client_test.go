@@ -3,11 +3,15 @@ package webhook
 import (
 	"context"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -57,4 +61,100 @@ func TestClient_FewLongAnswersAreReadAtOnce(t *testing.T) {
 	if err := post("/short", time.Minute); err != nil {
 		t.Errorf("a short answer waits for others: %v", err)
 	}
+}
+
+// A backend whose machine is gone leaves a connection over which nothing comes any more. As
+// all questions share it over HTTP/2, it must not be used until the kernel gives it up.
+func TestClient_LeavesADeadConnectionOfHTTP2(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		listener := newWire()
+		backend := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			io.WriteString(w, r.Proto)
+		}))
+		backend.Listener.Close()
+		backend.Listener, backend.EnableHTTP2 = listener, true
+		backend.StartTLS()
+		defer backend.Close()
+		c := NewClient()
+		defer c.Close()
+		by := c.http.Transport.(*http.Transport)
+		by.DialContext = listener.dial
+		by.TLSClientConfig = backend.Client().Transport.(*http.Transport).TLSClientConfig
+		ask := func() error {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			_, answer, err := c.Post(ctx, "https://example.com/", http.Header{}, []byte("{}"))
+			if err == nil && string(answer) != "HTTP/2.0" {
+				t.Fatalf("asked over %s", answer)
+			}
+			return err
+		}
+		if err := ask(); err != nil {
+			t.Fatal(err)
+		}
+		listener.cut()
+		began := time.Now()
+		for ask() != nil {
+			if time.Since(began) > time.Minute {
+				t.Fatal("the dead connection is still used")
+			}
+			time.Sleep(time.Second)
+		}
+	})
+}
+
+// wire is a listener whose connections are in memory.
+type wire struct {
+	came  chan net.Conn
+	close func()
+
+	mu   sync.Mutex
+	dead []*atomic.Bool // one for each connection so far
+}
+
+func newWire() *wire {
+	came := make(chan net.Conn)
+	return &wire{came: came, close: sync.OnceFunc(func() { close(came) })}
+}
+
+func (w *wire) Accept() (net.Conn, error) {
+	c, open := <-w.came
+	if !open {
+		return nil, net.ErrClosed
+	}
+	return c, nil
+}
+
+func (w *wire) Close() error   { w.close(); return nil }
+func (w *wire) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }
+
+func (w *wire) dial(context.Context, string, string) (net.Conn, error) {
+	near, far := net.Pipe()
+	w.came <- far
+	dead := new(atomic.Bool)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.dead = append(w.dead, dead)
+	return &swallowing{near, dead}, nil
+}
+
+// cut makes all connections so far lose what is written to them.
+func (w *wire) cut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, dead := range w.dead {
+		dead.Store(true)
+	}
+}
+
+type swallowing struct {
+	net.Conn
+	dead *atomic.Bool
+}
+
+func (s *swallowing) Write(p []byte) (int, error) {
+	if s.dead.Load() {
+		return len(p), nil
+	}
+	return s.Conn.Write(p)
 }

@@ -15,12 +15,14 @@ import (
 const (
 	dialTimeout  = 2 * time.Second
 	idleTimeout  = 90 * time.Second
-	idlePerHost  = 64      // connections kept open
-	connsPerHost = 256     // open at a time; further questions wait, within their time-out
-	maxAnswer    = 1 << 20 // most bytes of an answer's body
-	longAnswers  = 16      // how many are read at a time
-	shortAnswer  = 4 << 10 // an answer with at most this Content-Length is not counted as long
-	maxHeader    = 8 << 10 // most bytes of an answer's header
+	idlePerHost  = 64              // connections kept open
+	connsPerHost = 256             // open at a time; further questions wait, within their time-out
+	maxAnswer    = 1 << 20         // most bytes of an answer's body
+	longAnswers  = 16              // how many are read at a time
+	shortAnswer  = 4 << 10         // an answer with at most this Content-Length is not counted as long
+	maxHeader    = 8 << 10         // most bytes of an answer's header
+	pingAfter    = 5 * time.Second // without a frame from the backend over HTTP/2, while it is asked or kept open
+	pingPatience = 2 * time.Second // for the answer to a ping; then new connections are made
 )
 
 // AnswerBytes is the most memory that a Client uses for answers, in bytes.
@@ -53,6 +55,7 @@ func newHTTPClient() *http.Client {
 			MaxConnsPerHost:        connsPerHost,
 			MaxResponseHeaderBytes: maxHeader,
 			ForceAttemptHTTP2:      true,
+			HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingPatience},
 		},
 	}
 }
