@@ -3,14 +3,17 @@ package api
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"net/netip"
 	"time"
 
 	"tidegate/gateway"
 )
 
-// maxDenial limits the body of a ban or a revocation, in bytes.
-const maxDenial = 8 << 10
+const (
+	maxDenial = 8 << 10         // most bytes of the body of a ban or a revocation
+	lastTime  = 253402300799999 // the end of the year 9999, the last that JSON can tell, in milliseconds
+)
 
 // ban handles {"user":"alice"} or {"address":"192.0.2.0/24"}, with optional "for" and "reason".
 func (h *Handler) ban(r *request) (any, error) {
@@ -44,6 +47,8 @@ func (h *Handler) revoke(r *request) (any, error) {
 		return nil, fail(gateway.BadRequest, "give one of token, its claim jti, and user")
 	case asked.Token != "" && asked.Before != nil:
 		return nil, fail(gateway.BadRequest, "before goes with user")
+	case asked.Before != nil && (*asked.Before < 0 || *asked.Before > lastTime):
+		return nil, fail(gateway.BadRequest, "before is %d: want milliseconds since 1970", *asked.Before)
 	case asked.User != "":
 		d.Before = time.Now().UTC()
 		if asked.Before != nil {
@@ -184,7 +189,7 @@ func decodeStrictly(body []byte, into any) error {
 	if err := decoder.Decode(into); err != nil {
 		return fail(gateway.BadRequest, "the body is not what is wanted: %v", err)
 	}
-	if decoder.More() {
+	if _, err := decoder.Token(); err != io.EOF {
 		return fail(gateway.BadRequest, "the body has more than one JSON value")
 	}
 	return nil

@@ -89,14 +89,17 @@ func TestDenials_BadInput(t *testing.T) {
 		`{"user":"a","for":"-1h"}`:         "a time above 0",
 		`{"user":"a","untill":"tomorrow"}`: "untill",
 		`{"user":"a"} {}`:                  "more than one",
+		`{"user":"a"}}`:                    "more than one",
 		`nonsense`:                         "",
 		`{"user":"a","reason":"` + strings.Repeat("x", 101) + `"}`: "100",
 	} {
 		n.expect(call{method: "POST", path: "/api/bans", body: body, credential: shopKey}, 400, want)
 	}
 	for body, want := range map[string]string{
-		`{}`:                       "one of token",
-		`{"token":"a","before":1}`: "before goes with user",
+		`{}`:                                    "one of token",
+		`{"token":"a","before":1}`:              "before goes with user",
+		`{"user":"a","before":-62135596800000}`: "milliseconds since 1970", // the zero time.Time, which would ban the user
+		`{"user":"a","before":9223372036854775807}`: "milliseconds since 1970",
 	} {
 		n.expect(call{method: "POST", path: "/api/revocations", body: body, credential: shopKey}, 400, want)
 	}
