@@ -129,6 +129,15 @@ func rsaJWK(kid string, k *rsa.PrivateKey) jwk {
 	}
 }
 
+// certificate returns a certificate of k as a key set has it.
+func certificate(t *testing.T, k *rsa.PrivateKey) string {
+	t.Helper()
+	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, k.Public(), k)
+	must(t, err)
+	return base64.StdEncoding.EncodeToString(der)
+}
+
 func ecJWK(kid string, k *ecdsa.PrivateKey) jwk {
 	point, err := k.PublicKey.Bytes() // 4, X, Y
 	if err != nil {

@@ -70,6 +70,7 @@ const aliceClaims = `{"sub":"alice"}`
 func TestJWKS_KindsOfKeys(t *testing.T) {
 	k := testKeys(t)
 	i := newIssuer(t, keySet(t, rsaJWK("r", k.rsa), ecJWK("e", k.ec), edJWK("d", k.ed), rsaJWK("ps", k.otherRSA).with("alg", "PS256"),
+		rsaJWK("x5", k.rsa).with("x5c", []string{certificate(t, k.rsa)}).with("x5t", encode([]byte("65AF6909B1B0758E06C6E048C46002B5C695E36B"))), // as Auth0 publishes some
 		rsaJWK("enc", k.rsa).with("use", "enc"),
 		rsaJWK("sign", k.rsa).with("key_ops", []string{"sign"}),
 		jwk{"kty": "oct", "kid": "oct", "k": encode([]byte(secret))},
@@ -82,6 +83,7 @@ func TestJWKS_KindsOfKeys(t *testing.T) {
 		"PS256":                    {forge(kidded("PS256", "r"), aliceClaims, ps256(t, k.rsa)), ""},
 		"ES256":                    {forge(kidded("ES256", "e"), aliceClaims, es256(t, k.ec)), ""},
 		"EdDSA":                    {forge(kidded("EdDSA", "d"), aliceClaims, eddsa(k.ed)), ""},
+		"odd thumbprint":           {forge(kidded("RS256", "x5"), aliceClaims, rs256(t, k.rsa)), ""},
 		"no kid":                   {forge(rs, aliceClaims, rs256(t, k.rsa)), ""},
 		"HS256 by the secret":      {forge(hs, aliceClaims, hs256(secret)), ""},
 		"alg as the set names it":  {forge(kidded("PS256", "ps"), aliceClaims, ps256(t, k.otherRSA)), ""},

@@ -44,6 +44,8 @@ func keyOf(marshalled jwkset.JWKMarshal) (key, error) {
 	if len(marshalled.KEYOPS) > 0 && !slices.Contains(marshalled.KEYOPS, jwkset.KeyOpsVerify) {
 		return key{}, errors.New("its key_ops lack verify")
 	}
+	// The set itself is trusted. Some issuers' certificates do not fit their keys, and Auth0's thumbprints are those of RFC 7517 in hexadecimal.
+	marshalled.X5C, marshalled.X5U, marshalled.X5T, marshalled.X5TS256 = nil, "", "", ""
 	jwk, err := jwkset.NewJWKFromMarshal(marshalled, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{})
 	if err != nil {
 		return key{}, err
