@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -215,8 +214,10 @@ func (m *oneOrMany) UnmarshalJSON(data []byte) error {
 // date is a NumericDate (RFC 7519, 2), truncated to seconds.
 type date time.Time
 
-// lastDate is the end of the year 9999, the last that time.Time can format.
-const lastDate = 253402300799
+const (
+	noDate   = -62135596800 // the zero time.Time, which would mean that there is no such claim
+	lastDate = 253402300799 // the end of the year 9999, the last that time.Time can format
+)
 
 func (d *date) UnmarshalJSON(data []byte) error {
 	if string(data) == "null" {
@@ -226,7 +227,7 @@ func (d *date) UnmarshalJSON(data []byte) error {
 	if err != nil {
 		return err
 	}
-	if math.Abs(seconds) > lastDate {
+	if seconds <= noDate || seconds > lastDate {
 		return errors.New("out of range")
 	}
 	*d = date(time.Unix(int64(seconds), 0))

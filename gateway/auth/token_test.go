@@ -60,6 +60,7 @@ func TestAuthenticate_RefusesHostileTokens(t *testing.T) {
 		"expired in 1970":              {signed(claims(`"exp":0`)), "expired"},
 		"expired before 1970":          {signed(claims(`"exp":-1`)), "expired"},
 		"not yet valid":                {signed(claims(`"nbf":%d`, in(time.Minute))), "not_yet_valid"},
+		"exp of the zero time":         {signed(claims(`"exp":-62135596800`)), "malformed"},
 		"exp beyond all dates":         {signed(claims(`"exp":1e300`)), "malformed"},
 		"exp a string":                 {signed(claims(`"exp":"9999999999"`)), "malformed"},
 		"exp an object":                {signed(claims(`"exp":{"$gt":0}`)), "malformed"},
