@@ -57,9 +57,12 @@ func refuse(status int, format string, args ...any) error {
 	return &refusal{status, fmt.Sprintf(format, args...)}
 }
 
-// maxRequest is how many bytes a body may have in addition to the escaped data of its
-// events, mostly for the names of channels.
-const maxRequest = 64 << 10
+const (
+	// maxRequest is how many bytes a body may have in addition to the escaped data of its
+	// events, mostly for the names of channels.
+	maxRequest = 64 << 10
+	mostEscape = 6 // \u003c: how many bytes of a body one byte of data may take
+)
 
 func refusalOf(err error) *refusal {
 	var known *refusal

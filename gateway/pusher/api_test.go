@@ -98,6 +98,19 @@ func TestAPI_TheOfficialGoLibraryPublishes(t *testing.T) {
 	}
 }
 
+// Libraries escape some characters of the data, such as < in Go, or all that are not ASCII.
+func TestAPI_ABatchMayBeEscaped(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	backend := official.Client{AppID: shop.ID, Key: shop.Key, Secret: shop.Secret, Host: n.host()}
+	batch := make([]official.Event, mostBatch)
+	for i := range batch {
+		batch[i] = official.Event{Channel: "news", Name: "said", Data: strings.Repeat("<", defaultEventBytes)}
+	}
+	if _, err := backend.TriggerBatch(batch); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAPI_Refuses(t *testing.T) {
 	disabled := App{ID: "off", Key: "off", Secret: "s", Disabled: true}
 	n := startNode(t, gateway.Config{}, shop, disabled)

@@ -67,7 +67,7 @@ func (api *API) serve(w http.ResponseWriter, r *http.Request, serve endpoint) (a
 		return nil, refuse(http.StatusForbidden, "the app is disabled")
 	}
 	payer := api.gateway.Budget.Payer(&gateway.Principal{Key: by.ID}, r.RemoteAddr)
-	body, release, err := transport.ReadBody(api.gateway.Budget, payer, w, r, maxRequest+mostBatch*2*by.eventBytes())
+	body, release, err := transport.ReadBody(api.gateway.Budget, payer, w, r, maxRequest+mostBatch*mostEscape*by.eventBytes())
 	if err != nil {
 		return nil, err
 	}
