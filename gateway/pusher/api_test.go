@@ -111,6 +111,21 @@ func TestAPI_ABatchMayBeEscaped(t *testing.T) {
 	}
 }
 
+// The id of a user may have a * in it.
+func TestAPI_CountsOneUserAlone(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	p, socket := n.connect(shop)
+	p.say(fmt.Sprintf(`{"event":"pusher:signin","data":{"auth":%q,"user_data":"{\"id\":\"erin\"}"}}`, shop.Key+":"+sign(shop.Secret, signInText(socket, `{"id":"erin"}`))))
+	p.finds("event", "pusher:signin_success")
+	for user, want := range map[string]int{"erin": 1, "*": 0} {
+		event := fmt.Sprintf(`{"name":"e","channel":"#server-to-user-%s","data":"1","info":"subscription_count"}`, user)
+		status, answer := n.request(shop, "POST", "/apps/3/events", "", event)
+		if status != 200 || !strings.Contains(answer, fmt.Sprintf(`"subscription_count":%d`, want)) {
+			t.Errorf("%s: %d %s, want %d", user, status, answer, want)
+		}
+	}
+}
+
 func TestAPI_Refuses(t *testing.T) {
 	disabled := App{ID: "off", Key: "off", Secret: "s", Disabled: true}
 	n := startNode(t, gateway.Config{}, shop, disabled)

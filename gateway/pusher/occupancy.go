@@ -61,11 +61,12 @@ func (r *request) infosOf(names []string, wanted func(i int) wants) ([]*channelI
 // count returns the number of sessions and users on a channel.
 func (r *request) count(name string) (gateway.ChannelInfo, error) {
 	channel := r.app.channelOf(name)
-	found, err := r.api.gateway.Nodes.Channels(r.Context(), channel) // not a pattern: no name contains a *
-	if err != nil || len(found) == 0 {
+	found, err := r.api.gateway.Nodes.Channels(r.Context(), channel)
+	i := slices.IndexFunc(found, func(c gateway.ChannelInfo) bool { return c.Channel == channel }) // there may be more: the id of a user may contain a *
+	if i < 0 {
 		return gateway.ChannelInfo{Channel: channel}, err
 	}
-	return found[0], nil
+	return found[i], err
 }
 
 // listChannels returns the channels that have subscribers.
