@@ -25,7 +25,7 @@ type readWord struct {
 	Session string `json:"session"`
 	Ticket  string `json:"ticket"`           // identifies the request
 	Number  uint64 `json:"number,omitempty"` // number of the request: see order
-	Again   bool   `json:"again,omitempty"`  // the edge has asked before and received nothing
+	Again   bool   `json:"again,omitempty"`  // the edge has asked before, received nothing, and wants to know if the session lives
 	Drain   bool   `json:"drain,omitempty"`  // only for topicLeave: the edge is shutting down
 }
 

@@ -130,15 +130,12 @@ func (b *box) passOn() {
 	}
 }
 
-// ask makes r the request that receives what waits, and replaces an earlier one. alive says
-// that the request is a new sign of life from the client.
-func (b *box) ask(r reader, alive bool) {
+// ask makes r the request that receives what waits, and replaces an earlier one.
+func (b *box) ask(r reader) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.idle.Stop()
-	if alive {
-		b.heard = time.Now()
-	}
+	b.heard = time.Now()
 	b.asking, b.last = r, r.ticket
 	b.passOn()
 }

@@ -50,7 +50,7 @@ func TestBox_HoldsOfTheNodesRoomWhatItHas(t *testing.T) {
 		t.Errorf("%d frames are left (%v), want the 2 for which there is no room", len(rest), err)
 	}
 	first.Close(gateway.Disconnected, nil)
-	first.ask(reader{"node", "ticket"}, true)
+	first.ask(reader{"node", "ticket"})
 	_, chunk, last, _ := first.next()
 	if first.passed(len(chunk)); !last || all.taken != 10 {
 		t.Errorf("%d bytes are taken when one has passed on all (%v), want 10", all.taken, last)

@@ -161,14 +161,17 @@ func (x *XHR) forget(s *stay) {
 	}
 }
 
-// hearRead is called when a client asks for more lines.
+// hearRead is called when a client asks for more lines. If the edge asks again, it has its
+// answer still to come: another one might find nobody who takes it.
 func (x *XHR) hearRead(from string, w readWord) error {
 	s := x.stayOf(w.Session)
-	if s == nil {
+	switch {
+	case s == nil:
 		return notFound("the session is over: connect again")
+	case !w.Again:
+		s.said.seen(w.Number)
+		s.ask(reader{from, w.Ticket})
 	}
-	s.said.seen(w.Number)
-	s.ask(reader{from, w.Ticket}, !w.Again)
 	return nil
 }
 

@@ -324,6 +324,32 @@ func TestXHR_WhatIsSaidIsHeardInOrder(t *testing.T) {
 	}
 }
 
+// A question that is repeated while its answer is on the way gets no second answer: the request
+// may end with the first.
+func TestXHR_AskedAgainDoesNotAnswerTwice(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	s := n.opens("alice")
+	win := &window{n.Node(), s.session.ID(), "ticket", 0, make(chan linesWord, 1)}
+	n.xhr.setWindow(win)
+	ask := func(again bool) {
+		must(t, n.xhr.hearRead(n.Node(), readWord{Session: win.session, Ticket: win.ticket, Again: again}))
+	}
+	ask(false)
+	brokertest.Eventually(t, "the answer has come", func() bool { return len(win.came) == 1 })
+	ask(true)
+	n.posts(xhr(shop.Key, "alice", "xhr_send"), `["{\"event\":\"pusher:ping\",\"data\":{}}"]`)
+	brokertest.Eventually(t, "more waits", func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return len(s.waiting) > 0
+	})
+	<-win.came
+	ask(false)
+	if word := <-win.came; !strings.Contains(string(word.Lines), "pusher:pong") {
+		t.Errorf("the second answer is %s", word.Lines)
+	}
+}
+
 // If the session's queue has no room for a frame, the client is told.
 func TestXHR_TooMuchAtOnceIsTold(t *testing.T) {
 	n := startNode(t, gateway.Config{})
