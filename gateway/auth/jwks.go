@@ -141,25 +141,29 @@ func sleep(ctx context.Context, d time.Duration) {
 }
 
 // update waits for the fetch under way, or uses one that began less than age ago. If there
-// is neither, it fetches.
+// is neither, or if its own caller has given it up, update fetches.
 func (j *jwks) update(ctx context.Context, age time.Duration) error {
-	f, mine := j.recentFetch(age)
-	if mine {
-		f.err = j.fetch(ctx)
-		close(f.done)
-	}
-	select {
-	case <-f.done:
-		return f.err
-	case <-ctx.Done():
-		return ctx.Err()
+	for {
+		f, mine := j.recentFetch(age)
+		if mine {
+			f.err = j.fetch(ctx)
+			close(f.done)
+		}
+		select {
+		case <-f.done:
+			if ctx.Err() != nil || !errors.Is(f.err, context.Canceled) {
+				return f.err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 }
 
 func (j *jwks) recentFetch(age time.Duration) (f *fetch, mine bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if f := j.latest; f != nil && (!f.over() || time.Since(f.began) < age) {
+	if f := j.latest; f != nil && (!f.over() || time.Since(f.began) < age && !errors.Is(f.err, context.Canceled)) {
 		return f, false
 	}
 	j.latest = &fetch{began: time.Now(), done: make(chan struct{})}

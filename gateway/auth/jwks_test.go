@@ -201,6 +201,27 @@ func TestJWKS_HostNeverReachedIsUnavailable(t *testing.T) {
 	})
 }
 
+// A reload gives up the fetch in the background, which a client may be waiting for.
+func TestJWKS_ReloadFailsNoClient(t *testing.T) {
+	k := testKeys(t)
+	i := newIssuer(t, nil)
+	asked := make(chan struct{}, 1)
+	i.handle(func(_ http.ResponseWriter, r *http.Request) {
+		asked <- struct{}{}
+		<-r.Context().Done()
+	})
+	a := newAuth(t, i.patient())
+	run(t, a)
+	<-asked
+	i.publish(keySet(t, rsaJWK("r", k.rsa)))
+	var waiting sync.WaitGroup
+	for range 20 {
+		waiting.Go(func() { expect(t, a, forge(kidded("RS256", "r"), aliceClaims, rs256(t, k.rsa)), "") })
+	}
+	must(t, a.SetConfig(i.patient()))
+	waiting.Wait()
+}
+
 func TestJWKS_FloodOfUnknownKidsIsOneFetch(t *testing.T) {
 	k := testKeys(t)
 	i := newIssuer(t, keySet(t, rsaJWK("r", k.rsa)))
