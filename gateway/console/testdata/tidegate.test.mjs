@@ -849,16 +849,20 @@ test("a publish that is no JSON fails at once, and holds up no other", async () 
   await published;
 });
 
-/** A tab's client, with the port of its worker, which is the test's. */
-function shared(t, options) {
-  const { port1, port2 } = new MessageChannel();
-  const made = {};
-  const stand = { SharedWorker: class { port = port1; constructor() { made.worker = this; } }, navigator: { locks: { request: (_, hold) => hold() } } };
-  for (const [name, value] of Object.entries(stand)) {
+/** Puts values in the place of global ones until the test ends. */
+function stand(t, values) {
+  for (const [name, value] of Object.entries(values)) {
     const before = Object.getOwnPropertyDescriptor(globalThis, name);
     Object.defineProperty(globalThis, name, { value, configurable: true });
     t.after(() => before ? Object.defineProperty(globalThis, name, before) : delete globalThis[name]);
   }
+}
+
+/** A tab's client, with the port of its worker, which is the test's. */
+function shared(t, options) {
+  const { port1, port2 } = new MessageChannel();
+  const made = {};
+  stand(t, { SharedWorker: class { port = port1; constructor() { made.worker = this; } }, navigator: { locks: { request: (_, hold) => hold() } } });
   const said = [];
   port2.onmessage = ({ data }) => said.push(data);
   const tide = shareTidegate("http://gateway.test/", options);
@@ -899,4 +903,95 @@ test("a shared client whose worker cannot start says so", async (t) => {
 test("a shared client whose worker does not answer lets no call hang", async (t) => {
   const { tide } = shared(t, { commandTimeout: 20 });
   await assert.rejects(tide.presence("a"), { code: "timeout" });
+});
+
+test("the gateway's own subscribe to a channel that the client subscribes to, too, is told once", async () => {
+  const tide = client();
+  const told = [];
+  const inbox = tide.subscribe("@ada", ({ data }) => told.push(data));
+  inbox.on("subscribed", ({ recovered }) => told.push(recovered ? "subscribed" : "missed"));
+  inbox.on("gap", () => told.push("gap"));
+  let s = await connected(1);
+  s.tell({ type: "subscribed", channel: "@ada" });
+  s.confirm("@ada");
+  s.message("@ada", 1);
+  assert.deepEqual(told.splice(0), ["subscribed", 1]);
+  s.end(1006);
+  s = await connected(2);
+  s.tell({ type: "subscribed", channel: "@ada" });
+  s.confirm("@ada");
+  assert.deepEqual(told, ["missed", "gap"]);
+});
+
+test("a subscribe that is refused for now loses nothing on a channel that the gateway subscribes to, too", async () => {
+  const tide = client();
+  const got = [];
+  tide.subscribe("@ada", ({ data }) => got.push(data));
+  let s = await connected(1);
+  s.confirm("@ada", { cursor: "e:5" });
+  s.end(1006);
+  s = await connected(2);
+  s.tell({ type: "subscribed", channel: "@ada", cursor: "e:7" });
+  s.tell({ type: "error", id: s.heard("subscribe")[0].id, code: "unavailable", message: "later" });
+  s.message("@ada", 8, "e:8");
+  const [, again] = await until(() => s.heard("subscribe").length === 2 && s.heard("subscribe"));
+  assert.equal(again.cursor, "e:5");
+  s.confirm("@ada", { cursor: "e:8", recovered: true });
+  for (const n of [6, 7, 8]) s.message("@ada", n, `e:${n}`);
+  assert.deepEqual(got, [6, 7, 8]);
+});
+
+test("the end of a channel that only the gateway has subscribed to is told", async () => {
+  const tide = client();
+  const errors = [];
+  tide.on("error", ({ code }) => errors.push(code));
+  let s = await connected(1);
+  s.tell({ type: "subscribed", channel: "granted", cursor: "e:1" });
+  s.end(1006);
+  s = await connected(2);
+  s.tell({ type: "error", id: s.heard("subscribe", "granted")[0].id, code: "forbidden", message: "no" });
+  assert.deepEqual(errors, ["forbidden"]);
+});
+
+test("a later subscriber of a channel has what follows its own cursor, however many pages that are", async () => {
+  const tide = client();
+  const got = [], gaps = [];
+  tide.subscribe("a");
+  const s = await connected(1);
+  s.confirm("a", { cursor: "e:4" });
+  tide.subscribe("a", ({ data }) => got.push(data), { cursor: "e:1" }).on("gap", () => gaps.push("gap"));
+  s.message("a", 5, "e:5");
+  for (const n of [2, 4]) {
+    const asked = await until(() => s.heard("history").find(({ cursor }) => cursor === `e:${n - 1}`));
+    s.tell({ type: "history", id: asked.id, channel: "a", messages: [n, n + 1].map((data) => ({ data, cursor: `e:${data}` })), cursor: `e:${n + 1}` });
+  }
+  await until(() => got.length === 4);
+  s.message("a", 6, "e:6");
+  assert.deepEqual([got, gaps, s.heard("history").length], [[2, 3, 4, 5, 6], [], 2]);
+
+  tide.subscribe("a", ({ data }) => got.push(data), { cursor: "old:1" }).on("gap", () => gaps.push("gap"));
+  const lost = s.heard("history").at(-1);
+  s.tell({ type: "history", id: lost.id, channel: "a", messages: [{ data: 6, cursor: "e:6" }], cursor: "e:6", recovered: false });
+  await until(() => got.length === 6);
+  assert.deepEqual(gaps, ["gap"]);
+});
+
+test("publishes bytes of any type, and text as bytes, as they are", async () => {
+  const tide = client();
+  const s = await connected(1);
+  for (const [data, kind] of [[new DataView(new Uint8Array([9, 0, 255]).buffer, 1)], [new Uint16Array([0xff00])], ["ü", "binary"]]) tide.publish("a", data, { kind }).catch(() => {});
+  assert.deepEqual(s.heard("publish").map(({ binary }) => binary), ["AP8=", "AP8=", "w7w="]);
+});
+
+test("what is unavailable is sent again in order, and before what is published later", async () => {
+  const tide = client();
+  const s = await connected(1);
+  const published = [tide.publish("a", 1), tide.publish("a", 2)];
+  const refuse = ({ id }) => s.tell({ type: "error", id, code: "unavailable", message: "away" });
+  s.heard("publish").reverse().forEach(refuse);
+  published.push(tide.publish("a", 3));
+  const again = (await until(() => s.heard("publish").length === 5 && s.heard("publish"))).slice(2);
+  assert.deepEqual(again.map(({ data }) => data), [1, 2, 3]);
+  for (const { id } of again) s.tell({ type: "published", id });
+  await Promise.all(published);
 });

@@ -18,7 +18,7 @@ const answerLimit = (pollWait + 10) * 1_000; // ms, for an answer that ends
 const silenceLimit = 60_000; // ms, timeout for a stream that sends heartbeats
 const restartDelay = 20; // ms, to combine subscribes that follow each other closely
 const roomDelay = 100; // ms, for a node to notice that a stream has ended
-const tooLong = new Set([414, 431]); // the statuses for a URL that names too many channels
+const tooLong = [414, 431]; // the statuses for a URL that names too many channels
 const noPlace = "-"; // the cursor of a channel without history, only on these transports
 const emptyAnswerPause = 1_000; // ms, after an answer with neither messages nor a cursor
 
@@ -149,7 +149,7 @@ class HTTPLink {
     const [type, body] = binary !== undefined ? ["application/octet-stream", fromBase64(binary)]
       : text !== undefined ? ["text/plain; charset=utf-8", text]
       : ["application/json", JSON.stringify(data)];
-    const headers = { "Content-Type": type, "Idempotency-Key": key, ...(traceparent && { traceparent }) };
+    const headers = { "Content-Type": type, "Idempotency-Key": unescape(encodeURIComponent(key)), ...(traceparent && { traceparent }) }; // the key in UTF-8
     return this.ask(`api/channels/${encodeURIComponent(channel)}/messages`, { event, tags: tags && JSON.stringify(tags), transient: transient || undefined }, undefined, { method: "POST", headers, body });
   }
 
@@ -168,7 +168,7 @@ class HTTPLink {
       if (signal.aborted) return;
       const { status, message } = /** @type {any} */ (error);
       const channel = channels.pop() ?? "";
-      if (!tooLong.has(status) || channels.length === 0) return this.#lost(error);
+      if (!tooLong.includes(status) || channels.length === 0) return this.#lost(error);
       this.#on.frame({ ...this.#unsubscribe(channel), code: "limit_exceeded", reason: message });
     }
   }
@@ -255,7 +255,8 @@ export class EventsLink extends HTTPLink {
   /** @override @param {string[]} channels @param {string[]} cursors @param {AbortSignal} signal */
   async receive(channels, cursors, signal) {
     const timers = new Timers();
-    const expect = (/** @type {number} */ ms) => timers.after("silence", ms, () => this.#silent());
+    // If nothing has ever arrived, a proxy holds streams back: the transport is unfit.
+    const expect = (/** @type {number} */ ms) => timers.after("silence", ms, () => this.end(1006, "the stream is silent", { unfit: !this.#heard }));
     expect(this.openTimeout);
     try {
       const query = { channel: channels, cursor: cursors, envelope: true };
@@ -275,11 +276,6 @@ export class EventsLink extends HTTPLink {
     }
   }
   #heard = false;
-
-  /** Ends a silent stream. If nothing has ever arrived, a proxy holds streams back: the transport is unfit. */
-  #silent() {
-    this.end(1006, "the stream is silent", { unfit: !this.#heard });
-  }
 
   /** @param {any} frame an envelope, which is a frame of the native protocol */
   #event(frame) {
@@ -314,14 +310,9 @@ export class EventParser {
 
   /** @param {string} line */
   #line(line) {
-    if (line === "") return this.#dispatch();
     const [, field, value] = /^([^:]*):? ?(.*)$/s.exec(line) ?? [];
     if (field === "data") this.#data.push(value);
-  }
-
-  #dispatch() {
-    const data = this.#data.splice(0);
-    if (data.length > 0) this.#on(data.join("\n"));
+    if (line === "" && this.#data.length > 0) this.#on(this.#data.splice(0).join("\n"));
   }
 }
 

@@ -21,9 +21,13 @@
  * @typedef {(base: URL, options: import("./tidegate.js").Options, on: LinkEvents) => Link} Dial
  */
 
+/** The status of a client that has never been connected. @internal @type {import("./tidegate.js").Status} */
+export const unconnected = { state: "connecting", transport: "", session: "", user: "", node: "", roundTrip: undefined, reconnects: 0, retryIn: 0, reason: "" };
+
 /**
  * Returns a function that asks one question at a time, and after it at most one more, however
  * often it is called meanwhile.
+ * @internal
  * @param {() => Promise<unknown>} ask one that does not fail
  * @returns {() => Promise<void>}
  */
@@ -43,7 +47,7 @@ export function oneAtATime(ask) {
 
 const longestTimer = 2 ** 31 - 1;
 
-/** Timers with names. */
+/** Timers with names. @internal */
 export class Timers {
   /** @type {Map<string, ReturnType<typeof setTimeout>>} */
   #running = new Map();
@@ -70,7 +74,7 @@ export class Timers {
   }
 }
 
-/** @param {string} token @returns {{exp?: number, iat?: number, sub?: string}} claims of a JWT, unverified; {} for any other token */
+/** @internal @param {string} token @returns {{exp?: number, iat?: number, sub?: string}} claims of a JWT, unverified; {} for any other token */
 export function claimsOf(token) {
   try {
     const bytes = fromBase64(token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/"));
@@ -80,7 +84,7 @@ export function claimsOf(token) {
   }
 }
 
-/** @param {string} text base64 */
+/** @internal @param {string} text base64 */
 export function fromBase64(text) {
   return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 }

@@ -47,7 +47,7 @@ export class Session {
   #pingedAt = 0;
   /** @type {Map<number, (reply: Frame) => void>} Answers that only this session can get. */
   #replies = new Map();
-  /** @type {Map<string, number>} The command that each channel's subscribe waits for. */
+  /** @type {Map<string, number>} The command that each channel's subscribe waits for; 0 if it is to be sent again. */
   #subscribing = new Map();
   #timers = new Timers();
 
@@ -64,7 +64,7 @@ export class Session {
   }
 
   get isSettled() {
-    return this.#subscribing.size === 0;
+    return ![...this.#subscribing.values()].some(Boolean);
   }
 
   async start() {
@@ -85,16 +85,14 @@ export class Session {
   subscribe({ name, cursor, recent, echo }, onReply) {
     const frame = { type: "subscribe", channel: name, cursor: cursor || undefined, recent: cursor ? undefined : recent || undefined, echo: echo ? undefined : false };
     const id = this.#request(frame, (reply) => {
-      this.#subscribed(name, id);
+      if (this.#subscribing.get(name) === id) { // it is the latest one
+        if (passing.has(reply.code)) this.#subscribing.set(name, 0);
+        else this.#subscribing.delete(name);
+      }
       onReply(reply);
       if (this.isSettled) this.settled();
     });
     this.#subscribing.set(name, id);
-  }
-
-  /** @param {string} channel @param {number} id the answered command, not necessarily the latest one */
-  #subscribed(channel, id) {
-    if (this.#subscribing.get(channel) === id) this.#subscribing.delete(channel);
   }
 
   /** @param {string} channel @returns {boolean} whether missed messages have yet to arrive */
@@ -104,6 +102,7 @@ export class Session {
 
   /** @param {string} channel */
   unsubscribe(channel) {
+    this.#subscribing.delete(channel);
     this.#request({ type: "unsubscribe", channel }, () => {});
   }
 
@@ -136,11 +135,12 @@ export class Session {
     this.#on.traffic(frame, false);
     this.#timers.clear("silence");
     if (frame.type === "pong") return this.#ponged();
-    const reply = this.#replies.get(frame.id ?? 0);
-    this.#replies.delete(frame.id ?? 0);
+    const { id = 0 } = frame;
+    const reply = this.#replies.get(id);
+    this.#replies.delete(id);
     if (reply) return reply(frame);
     if (frame.type === "welcome") return welcome(frame);
-    if (frame.id) return this.#on.answer(frame);
+    if (id) return this.#on.answer(frame);
     this.#on.frame(frame);
   }
 
@@ -246,7 +246,7 @@ export class Session {
 /** @param {import("./tidegate.js").Transport} transport @returns {Promise<Dial>} */
 async function dialOf(transport) {
   if (transport === "websocket") return dialWebSocket;
-  const http = await import("./tidegate-http.js").catch(() => Promise.reject("the code for HTTP transports cannot be loaded"));
+  const http = await import("./tidegate-http.js").catch(() => Promise.reject("tidegate-http.js cannot be loaded"));
   return (base, options, on) => new (transport === "sse" ? http.EventsLink : http.PollLink)(base, options, on);
 }
 

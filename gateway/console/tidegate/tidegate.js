@@ -10,7 +10,7 @@
 // WebSocket cannot be opened, it falls back to Server-Sent Events, and if these
 // are blocked, to long-poll (tidegate-http.js, loaded only when needed).
 
-import { Timers, fromBase64 } from "./tidegate-link.js";
+import { Timers, fromBase64, unconnected } from "./tidegate-link.js";
 import { Session, passing } from "./tidegate-session.js";
 
 /**
@@ -122,21 +122,13 @@ const defaults = {
   transports: /** @type {Transport[]} */ (["websocket", "sse", "longpoll"]),
 };
 
-const tries = { websocket: 2, sse: 1, longpoll: 1 };
 const overlapTime = 1_000;
 const stableAfter = 10_000;
 const keyLifetime = 240_000; // ms, how long a gateway is certain to remember a publish's key
 const longestUpgradePause = 300_000;
 
-/** @type {Pick<Status, "transport" | "session" | "user" | "node" | "roundTrip">} */
-const nobody = { transport: "", session: "", user: "", node: "", roundTrip: undefined };
-
-/** Close codes after which reconnecting would not help. */
-const final = new Map([
-  [1008, "forbidden"],
-  [4001, "unauthenticated"],
-  [4009, "disconnected"],
-]);
+/** @type {Record<number, string>} The error for each close code after which reconnecting would not help. */
+const final = { 1008: "forbidden", 4001: "unauthenticated", 4009: "disconnected" };
 
 /**
  * The error of a command or a subscription. Its code is one of the gateway's
@@ -199,7 +191,7 @@ export class Tidegate extends Emitter {
   #base;
   #options;
   /** @type {Status} */
-  #status = { state: "connecting", transport: "", session: "", user: "", node: "", reconnects: 0, retryIn: 0, reason: "" };
+  #status = unconnected;
 
   /** @type {Map<string, Channel>} */
   #channels = new Map();
@@ -242,8 +234,8 @@ export class Tidegate extends Emitter {
 
   /**
    * Subscribes to a channel. Several subscriptions to one channel share it on
-   * the wire: they use the cursor and echo of the first one. Each receives its own
-   * recent messages.
+   * the wire: they use the echo of the first one. Each starts with its own recent
+   * messages, or after its own cursor.
    *
    * @template [T=any]
    * @param {string} name
@@ -258,7 +250,8 @@ export class Tidegate extends Emitter {
     channel.subscriptions.add(subscription);
     if (onMessage) subscription.on("message", onMessage);
     if (channel.confirmed) queueMicrotask(() => subscription.emit("subscribed", { recovered: true, cursor: channel.cursor, from: "" }));
-    if (known && options.recent) subscription.recall(options.recent);
+    if (!known) for (const session of this.#ready) this.#subscribe(session, channel);
+    else if (options.cursor || options.recent) subscription.recall(options, channel);
     return subscription;
   }
 
@@ -308,6 +301,11 @@ export class Tidegate extends Emitter {
   }
 
   // Connections
+
+  /** @returns {Session[]} the sessions that take commands, two while one replaces the other */
+  get #ready() {
+    return /** @type {Session[]} */ ([this.#session, this.#next].filter((session) => session?.isReady));
+  }
 
   #open(transport = this.#options.transports[this.#rung]) {
     if (this.#next) return;
@@ -378,10 +376,10 @@ export class Tidegate extends Emitter {
     this.#timers.clear("stable");
     this.#timers.clear("reconnect");
     this.#overlapEnded();
-    if (this.#isFinal(end)) return this.#stop(finalError(end));
+    if (this.#stopsAt(end)) return;
     if (this.#next?.isReady) return this.#switchTo(this.#next);
     if (end.unfit) this.#descend();
-    if (this.#next) this.#setStatus({ state: "connecting", ...nobody });
+    if (this.#next) this.#setDisconnected(end.reason, {});
     else this.#connectLater(end);
   }
 
@@ -394,11 +392,11 @@ export class Tidegate extends Emitter {
   #openFailed(session, end) {
     this.#next = null;
     this.#overlap = null;
-    if (this.#isFinal(end)) return this.#stop(finalError(end));
+    if (this.#stopsAt(end)) return;
     if (this.#session) return this.#retryReplacing(session);
     const { transports } = this.#options;
     if (end.unreachable) this.#rung = 0;
-    else if (++this.#failures >= tries[transports[this.#rung]]) this.#descend();
+    else if (transports[this.#rung] !== "websocket" || ++this.#failures > 1) this.#descend(); // a WebSocket has two tries
     this.#connectLater(end);
   }
 
@@ -416,7 +414,7 @@ export class Tidegate extends Emitter {
   /** @param {End} end */
   #connectLater(end) {
     const retryIn = this.#delay();
-    this.#setStatus({ state: "waiting", ...nobody, retryIn, reason: end.reason });
+    this.#setDisconnected(end.reason, { state: "waiting", retryIn });
     this.#timers.after("connect", retryIn, () => this.#open());
   }
 
@@ -426,10 +424,13 @@ export class Tidegate extends Emitter {
     return Math.random() * Math.min(maxDelay, minDelay * 2 ** this.#attempt++);
   }
 
-  /** @param {End} end */
-  #isFinal(end) {
-    if (end.reason === "no sign of life") return false; // the page was suspended, and now runs again
-    return final.has(end.code) || (end.code === 4002 && typeof this.#options.token !== "function");
+  /** Stops after an end that reconnecting would not help. @param {End} end @returns {boolean} whether it is one */
+  #stopsAt({ code, reason }) {
+    const cannotRenew = code === 4002 && typeof this.#options.token !== "function";
+    const error = cannotRenew ? "unauthenticated" : final[code];
+    if (!error || reason === "no sign of life") return false; // the page was suspended, and now runs again
+    this.#stop(new TidegateError(error, reason));
+    return true;
   }
 
   /** @param {TidegateError} error */
@@ -440,7 +441,7 @@ export class Tidegate extends Emitter {
     const sessions = [this.#session, this.#next];
     this.#session = this.#next = this.#overlap = null;
     for (const session of sessions) session?.close();
-    this.#setStatus({ state: "closed", ...nobody, reason: error.message });
+    this.#setDisconnected(error.message, { state: "closed" });
     for (const pending of [...this.#pending.values()]) this.#fail(pending, error);
     if (error.code !== "closed") this.emit("error", error);
   }
@@ -465,7 +466,6 @@ export class Tidegate extends Emitter {
   #addChannel(name, options) {
     const channel = new Channel(name, options);
     this.#channels.set(name, channel);
-    for (const session of [this.#session, this.#next]) if (session?.isReady) this.#subscribe(session, channel);
     return channel;
   }
 
@@ -501,7 +501,8 @@ export class Tidegate extends Emitter {
   #drop(channel, error) {
     this.#channels.delete(channel.name);
     for (const subscription of channel.subscriptions) subscription.ended = true;
-    channel.tell("error", error);
+    if (channel.subscriptions.size > 0) channel.tell("error", error);
+    else this.emit("error", error);
   }
 
   /** @param {Channel} channel @param {Subscription} subscription */
@@ -509,16 +510,17 @@ export class Tidegate extends Emitter {
     channel.subscriptions.delete(subscription);
     if (channel.subscriptions.size > 0 || this.#channels.get(channel.name) !== channel) return;
     this.#channels.delete(channel.name);
-    for (const session of [this.#session, this.#next]) if (session?.isReady) session.unsubscribe(channel.name);
+    for (const session of this.#ready) session.unsubscribe(channel.name);
   }
 
   /** @param {Session} session @param {Frame} frame one that answers no command */
   #receive(session, frame) {
-    if (this.#status.state === "closed") return;
-    const channel = this.#channels.get(frame.channel ?? "");
+    const name = frame.channel ?? "";
+    if (this.#status.state === "closed" || session.isResuming(name)) return; // what it is about will come again, in order
+    const channel = this.#channels.get(name);
     switch (frame.type) {
       case "message": return this.#deliver(session, channel, frame);
-      case "subscribed": return this.#confirm(channel ?? this.#addServerChannel(frame), frame);
+      case "subscribed": return this.#confirm(channel ?? this.#addChannel(name, {}), frame); // by a backend: the client keeps it across reconnects, too
       case "unsubscribed": return channel && this.#drop(channel, new TidegateError(frame.code || "gone", frame.reason));
       case "join":
       case "leave":
@@ -529,20 +531,12 @@ export class Tidegate extends Emitter {
     }
   }
 
-  /** A backend has subscribed this user to a channel. The client keeps it across reconnects, too. @param {Frame} frame */
-  #addServerChannel(frame) {
-    const channel = new Channel(frame.channel ?? "", {});
-    this.#channels.set(channel.name, channel);
-    return channel;
-  }
-
   /** @param {Session} session @param {Channel | undefined} channel @param {Frame} frame */
   #deliver(session, channel, frame) {
-    if (channel && session.isResuming(channel.name)) return; // it will come again, in order
     if (frame.cursor ? channel && reaches(channel.cursor, frame.cursor) : this.#overlap?.isDouble(session, frame)) return;
     if (channel && frame.cursor) channel.cursor = frame.cursor;
     const message = decodeMessage(frame);
-    channel?.hear(message);
+    channel?.tell("message", message);
     this.emit("message", message);
   }
 
@@ -558,7 +552,7 @@ export class Tidegate extends Emitter {
       const pending = new Pending({ ...frame, id: ++this.#lastID }, resolve, reject);
       this.#timers.after(`command ${pending.id}`, commandTimeout, () => this.#fail(pending, timeoutError(frame)));
       this.#pending.set(pending.id, pending);
-      if (this.#session) pending.sendOver(this.#session);
+      if (this.#session && !this.#timers.has("again")) pending.sendOver(this.#session);
     });
   }
 
@@ -579,10 +573,11 @@ export class Tidegate extends Emitter {
     pending.resolve(frame);
   }
 
-  /** @param {Pending} pending one that failed for a temporary reason */
+  /** Until it is sent again, new commands wait, so that they stay in order. @param {Pending} pending one that failed for a temporary reason */
   #sendAgain(pending) {
-    const pause = Math.random() * Math.min(5_000, 250 * 2 ** pending.sent);
-    setTimeout(() => { pending.session = null; this.#sendPending(); }, pause);
+    pending.session = null;
+    if (this.#timers.has("again")) return;
+    this.#timers.after("again", Math.random() * Math.min(5_000, 250 * 2 ** pending.sent), () => this.#sendPending());
   }
 
   /** Fails the largest command of a session: it must be the frame that was too large for the gateway. @param {Session} session */
@@ -612,6 +607,11 @@ export class Tidegate extends Emitter {
     if (session !== this.#session) return;
     this.#status = { ...this.#status, roundTrip: ms };
     this.emit("roundtrip", ms);
+  }
+
+  /** @param {string} reason @param {Partial<Status>} change */
+  #setDisconnected(reason, change) {
+    this.#setStatus({ ...unconnected, reconnects: this.#status.reconnects, reason, ...change });
   }
 
   /** @param {Partial<Status>} change */
@@ -649,22 +649,32 @@ export class Subscription extends Emitter {
     this.#leave();
   }
 
-  /** @internal @param {Message<T>} message */
-  hear(message) {
-    if (this.#held) this.#held.push(message);
-    else if (!this.ended) this.emit("message", message);
+  /** @internal @override @template {keyof SubscriptionEvents<T> & string} Type @param {Type} type @param {SubscriptionEvents<T>[Type]} event */
+  emit(type, event) {
+    if (type === "message" && this.#held) this.#held.push(/** @type {any} */ (event));
+    else if (!this.ended || type === "error") super.emit(type, event);
   }
 
-  /** Starts with recent messages on a channel that is already subscribed. @internal @param {number} limit */
-  async recall(limit) {
-    this.#held = [];
-    const { messages, cursor } = await this.history({ limit }).catch((error) => {
-      if (!this.ended && error.code !== "not_found") this.emit("gap", { channel: this.channel });
-      return { messages: [], cursor: "" };
-    });
-    const later = this.#held.filter((message) => !message.cursor || !reaches(cursor, message.cursor));
+  /** Starts with recent messages, or after a cursor, on a channel that is already subscribed. @internal @param {SubscribeOptions} options @param {Channel} channel */
+  async recall({ cursor = "", recent }, channel) {
+    /** @type {Message[]} */
+    const held = this.#held = [], past = [];
+    const resumes = cursor !== "";
+    let missed = false, end = "", page;
+    try {
+      do {
+        page = await this.history(cursor ? { cursor } : { limit: recent });
+        past.push(...page.messages);
+        missed ||= resumes && !page.complete;
+        end ||= channel.cursor; // what follows is held
+        cursor = page.cursor;
+      } while (resumes && page.messages.length > 0 && !reaches(cursor, end));
+    } catch (error) {
+      missed ||= resumes || /** @type {any} */ (error).code !== "not_found";
+    }
     this.#held = null;
-    for (const message of [...messages, ...later]) this.hear(message);
+    if (missed) this.emit("gap", { channel: this.channel });
+    for (const message of past.concat(held.filter((one) => !one.cursor || !reaches(cursor, one.cursor)))) this.emit("message", message);
   }
 
   /** @param {T} data @param {PublishOptions} [options] */
@@ -694,11 +704,6 @@ class Channel {
     this.cursor = cursor; // of the last message delivered
     this.recent = recent;
     this.echo = echo;
-  }
-
-  /** @param {Message} message */
-  hear(message) {
-    for (const subscription of [...this.subscriptions]) subscription.hear(message);
   }
 
   /** @template {keyof SubscriptionEvents} Type @param {Type} type @param {SubscriptionEvents[Type]} event */
@@ -786,17 +791,18 @@ function baseURL(url) {
 
 /** @param {any} data @param {"json" | "text" | "binary"} [kind] @returns {object} */
 function encodePayload(data, kind) {
+  if (kind === "binary" && typeof data === "string") data = new TextEncoder().encode(data);
+  if (ArrayBuffer.isView(data)) data = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   if (data instanceof ArrayBuffer) data = new Uint8Array(data);
   if (kind === "binary" || data instanceof Uint8Array) return { binary: toBase64(data) };
   if (kind === "text") return { text: String(data) };
-  return { data: data === undefined ? null : data };
+  return { data: data ?? null };
 }
 
 /** @param {Frame} frame @returns {Message} */
 function decodeMessage(frame) {
   const { channel = "", event = "", tags = {}, user = "", info, cursor = "", time } = frame;
-  const kind = frame.binary !== undefined ? "binary" : frame.text !== undefined ? "text" : "json";
-  const data = kind === "binary" ? fromBase64(frame.binary) : kind === "text" ? frame.text : frame.data;
+  const [kind, data] = /** @type {[Message["kind"], any]} */ (frame.binary !== undefined ? ["binary", fromBase64(frame.binary)] : frame.text !== undefined ? ["text", frame.text] : ["json", frame.data]);
   return { channel, data, kind, event, tags, user, info, cursor, time: time === undefined ? undefined : new Date(time) };
 }
 
@@ -815,11 +821,6 @@ function uniqueKey() {
 /** @param {Frame} frame */
 function errorOf(frame) {
   return new TidegateError(frame.code ?? "internal", frame.message ?? "");
-}
-
-/** @param {End} end */
-function finalError(end) {
-  return new TidegateError(final.get(end.code) ?? "unauthenticated", end.reason);
 }
 
 /** @param {Frame} frame */

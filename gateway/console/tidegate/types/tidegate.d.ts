@@ -272,8 +272,8 @@ export declare class Tidegate extends Emitter<ClientEvents> {
     get status(): Readonly<Status>;
     /**
      * Subscribes to a channel. Several subscriptions to one channel share it on
-     * the wire: they use the cursor and echo of the first one. Each receives its own
-     * recent messages.
+     * the wire: they use the echo of the first one. Each starts with its own recent
+     * messages, or after its own cursor.
      *
      * @template [T=any]
      * @param {string} name
