@@ -870,6 +870,21 @@ function shared(t, options) {
   return Object.assign(made, { tide, port: port2, said });
 }
 
+/** The worker, with a function that opens a tab, which is the test's. */
+async function worker(t) {
+  stand(t, { WebSocket: FakeSocket, navigator: { locks: { request: () => {} } } });
+  await import("../tidegate/tidegate-shared-worker.js");
+  return () => {
+    const { port1: port, port2 } = new MessageChannel();
+    const said = [];
+    port.onmessage = ({ data }) => said.push(data);
+    globalThis.onconnect({ ports: [port2] });
+    port.postMessage({ type: "open", url: "http://gateway.test/", options: { minDelay: 1, maxDelay: 2, openTimeout: 50, transports: ["websocket"] }, hasToken: true, lock: "" });
+    t.after(() => { port.postMessage({ type: "bye" }); setTimeout(() => port.close(), 10); });
+    return { port, said, asked: () => said.findLast(({ type }) => type === "token"), state: () => said.findLast(({ event }) => event === "state")?.detail.state };
+  };
+}
+
 test("a shared client publishes what its own would, and rejects what cannot be", async (t) => {
   const { tide, port, said } = shared(t);
   const cyclic = {};
@@ -981,6 +996,35 @@ test("publishes bytes of any type, and text as bytes, as they are", async () => 
   const s = await connected(1);
   for (const [data, kind] of [[new DataView(new Uint8Array([9, 0, 255]).buffer, 1)], [new Uint16Array([0xff00])], ["ü", "binary"]]) tide.publish("a", data, { kind }).catch(() => {});
   assert.deepEqual(s.heard("publish").map(({ binary }) => binary), ["AP8=", "AP8=", "w7w="]);
+});
+
+test("where the worker's file is another origin's, the tab has its own connection", (t) => {
+  stand(t, { SharedWorker: class { constructor() { throw new DOMException("another origin", "SecurityError"); } }, navigator: { locks: {} } });
+  const tide = shareTidegate("http://gateway.test/", { transports: ["longpoll"] });
+  clients.push(tide);
+  assert.ok(tide instanceof Tidegate);
+});
+
+test("a worker asks another tab for a token if the newest one is suspended", async (t) => {
+  const open = await worker(t);
+  const [older, newer] = [open(), open()];
+  await until(() => newer.asked() || older.asked());
+  const { id } = await until(() => older.asked());
+  older.port.postMessage({ type: "token", id, token: "t" });
+  const s = await connected(1);
+  assert.equal(s.said[0].token, "t");
+});
+
+test("a tab that opens after the clients were disconnected connects them again", async (t) => {
+  const open = await worker(t);
+  const first = open();
+  first.port.postMessage({ type: "token", id: (await until(() => first.asked())).id, token: "" });
+  (await connected(1)).end(4009, "disconnected");
+  await until(() => first.state() === "closed");
+  const second = open();
+  second.port.postMessage({ type: "token", id: (await until(() => second.asked())).id, token: "" });
+  await connected(2);
+  await until(() => first.state() === "connected");
 });
 
 test("what is unavailable is sent again in order, and before what is published later", async () => {

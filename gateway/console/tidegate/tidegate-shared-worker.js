@@ -44,6 +44,7 @@ function join(tab, { url, options, hasToken, lock }) {
   tab.hasToken = hasToken;
   tabs.add(tab);
   client ??= connect(url, hasToken ? { ...options, token: askForToken } : options);
+  client.connect(); // if it is closed
   tab.port.postMessage({ type: "event", event: "state", detail: client.status });
   navigator.locks.request(lock, () => drop(tab));
 }
@@ -94,9 +95,10 @@ async function call(client, tab, { id, method, args }) {
   }
 }
 
-/** Asks the newest tab, and the next one if that tab closes. @returns {Promise<string>} */
+/** Asks the newest tab, and the next one if that tab closes, or has not answered yet: it may be suspended. @returns {Promise<string>} */
 async function askForToken() {
-  const tab = [...tabs].reverse().find(({ hasToken }) => hasToken);
+  const able = [...tabs].reverse().filter(({ hasToken }) => hasToken), silent = [...asked.values()].map(({ tab }) => tab);
+  const tab = able.find((one) => !silent.includes(one)) ?? able[0];
   if (!tab) throw new Error("no tab can provide a token");
   const id = ++lastAsk;
   try {

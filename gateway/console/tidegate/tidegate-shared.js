@@ -1,13 +1,15 @@
 // One connection for all tabs of a site: a SharedWorker holds it, and each tab has
 // a client with the same methods as one that has its own connection.
 
-import { Timers } from "./tidegate-link.js";
+import { Timers, unconnected } from "./tidegate-link.js";
 import { Emitter, Subscription, Tidegate, TidegateError } from "./tidegate.js";
 
 /**
  * @typedef {import("./tidegate.js").Options} Options
  * @typedef {import("./tidegate.js").Status} Status
  * @typedef {Pick<import("./tidegate.js").ClientEvents, "state" | "roundtrip" | "error">} SharedEvents
+ *
+ * @typedef {Pick<Tidegate, "status" | "subscribe" | "publish" | "presence" | "history" | "close" | "connect"> & Pick<Emitter<SharedEvents>, "on">} SharedClient
  *
  * @typedef {object} SharedOptions
  * @property {string} [name]  tabs with the same gateway and name share a connection: pass the
@@ -22,19 +24,26 @@ import { Emitter, Subscription, Tidegate, TidegateError } from "./tidegate.js";
 
 /**
  * Returns a client that shares its connection with all tabs of this origin. If the
- * browser does not support that, the client has its own connection. The options of
- * the first tab apply to all.
+ * browser does not support that, or does not allow the worker, the client has its own
+ * connection. The options of the first tab apply to all.
  * @param {string | URL} [url]
  * @param {Omit<Options, "WebSocket" | "fetch"> & SharedOptions} [options]
- * @returns {Tidegate | SharedTidegate}
+ * @returns {SharedClient}
  */
 export function shareTidegate(url = "/", { name = "", ...options } = {}) {
   const base = new URL(url, globalThis.location?.href).href;
-  if (!globalThis.SharedWorker || !globalThis.navigator?.locks) return new Tidegate(base, options);
-  const worker = new SharedWorker(new URL("./tidegate-shared-worker.js", import.meta.url), { type: "module", name: `tidegate ${base} ${name}` });
+  const worker = globalThis.navigator?.locks && startWorker(`tidegate ${base} ${name}`);
+  if (!worker) return new Tidegate(base, options);
   const made = new SharedTidegate(worker.port, base, options);
   worker.onerror = () => made.failed();
   return made;
+}
+
+/** @param {string} name @returns {SharedWorker | undefined} undefined if there are none here, or not for a file of another origin */
+function startWorker(name) {
+  try {
+    return new SharedWorker(new URL("./tidegate-shared-worker.js", import.meta.url), { type: "module", name });
+  } catch {}
 }
 
 /**
@@ -51,7 +60,7 @@ export class SharedTidegate extends Emitter {
   /** @type {Map<number, {resolve: (value: any) => void, reject: (error: Error) => void}>} */
   #calls = new Map();
   /** @type {Status} */
-  #status = { state: "connecting", transport: "", session: "", user: "", node: "", reconnects: 0, retryIn: 0, reason: "" };
+  #status = unconnected;
   #leave = () => {};
   #timers = new Timers();
   #patience;
@@ -216,7 +225,7 @@ export class SharedTidegate extends Emitter {
  */
 function portable(data, kind) {
   if (kind === "text") return String(data);
-  if (kind === "binary" || data instanceof ArrayBuffer || data instanceof Uint8Array) return data;
+  if (kind === "binary" || data instanceof ArrayBuffer || ArrayBuffer.isView(data)) return data;
   return JSON.parse(JSON.stringify(data === undefined ? null : data));
 }
 

@@ -47,5 +47,12 @@ export function Room() {
   return `${texts} ${users} ${useStatus(tide).state} ${error?.code}`;
 }
 
-shareTidegate("https://live.example.com", { name: "alice" }).subscribe<Said>("chat:lobby", ({ data }) => console.log(data.text));
+const shared = shareTidegate("https://live.example.com", { name: "alice" });
+shared.subscribe<Said>("chat:lobby", ({ data }) => console.log(data.text));
+shared.on("state", ({ transport }) => { const name: string = transport; console.log(name); });
+shared.on("error", ({ code }) => console.log(code, shared.status.state));
+// @ts-expect-error a shared client tells of messages only by its subscriptions
+shared.on("message", () => {});
+export const useLater = (later: Tidegate | null) => useStatus(later).state;
+export const useShared = () => useChannel<Said>(shared, "chat:lobby").messages;
 export { history, members, published, stop };

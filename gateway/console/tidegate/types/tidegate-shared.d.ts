@@ -2,6 +2,7 @@ import { Emitter, Subscription, Tidegate } from "./tidegate.js";
 export type Options = import("./tidegate.js").Options;
 export type Status = import("./tidegate.js").Status;
 export type SharedEvents = Pick<import("./tidegate.js").ClientEvents, "state" | "roundtrip" | "error">;
+export type SharedClient = Pick<Tidegate, "status" | "subscribe" | "publish" | "presence" | "history" | "close" | "connect"> & Pick<Emitter<SharedEvents>, "on">;
 export type SharedOptions = {
     /**
      * tabs with the same gateway and name share a connection: pass the
@@ -20,6 +21,8 @@ export type Told = {
  * @typedef {import("./tidegate.js").Status} Status
  * @typedef {Pick<import("./tidegate.js").ClientEvents, "state" | "roundtrip" | "error">} SharedEvents
  *
+ * @typedef {Pick<Tidegate, "status" | "subscribe" | "publish" | "presence" | "history" | "close" | "connect"> & Pick<Emitter<SharedEvents>, "on">} SharedClient
+ *
  * @typedef {object} SharedOptions
  * @property {string} [name]  tabs with the same gateway and name share a connection: pass the
  *   user's id, or the tab of one user receives the messages of another
@@ -32,13 +35,13 @@ export type Told = {
  */
 /**
  * Returns a client that shares its connection with all tabs of this origin. If the
- * browser does not support that, the client has its own connection. The options of
- * the first tab apply to all.
+ * browser does not support that, or does not allow the worker, the client has its own
+ * connection. The options of the first tab apply to all.
  * @param {string | URL} [url]
  * @param {Omit<Options, "WebSocket" | "fetch"> & SharedOptions} [options]
- * @returns {Tidegate | SharedTidegate}
+ * @returns {SharedClient}
  */
-export declare function shareTidegate(url?: string | URL, { name, ...options }?: Omit<Options, "WebSocket" | "fetch"> & SharedOptions): Tidegate | SharedTidegate;
+export declare function shareTidegate(url?: string | URL, { name, ...options }?: Omit<Options, "WebSocket" | "fetch"> & SharedOptions): SharedClient;
 /**
  * A tab's view of the connection that all tabs share.
  * @extends {Emitter<SharedEvents>}
