@@ -96,11 +96,35 @@ test("React: a channel, who is on it, and the connection", async (t) => {
   assert.deepEqual(view.result.channel.messages.map(({ data }) => data), [2, 3]);
   assert.equal(view.result.presence.error, null);
   name = "react:two";
-  view.draw();
+  assert.deepEqual(view.draw().channel.messages, [], "it does not show another channel's");
   await until(() => view.result.channel.subscribed && view.result.channel.messages.length === 0);
   await until(async () => !(await api("channels")).channels.some(({ channel }) => channel === "react:one"));
   view.unmount();
   await until(async () => !(await api("channels")).channels.some(({ channel }) => channel === "react:two"));
+});
+
+test("React: a client that is not there yet, as on a server", async (t) => {
+  let tide = null;
+  const view = render(() => ({ channel: useChannel(tide, "react:late"), presence: usePresence(tide, "react:late"), status: useStatus(tide) }));
+  t.after(view.unmount);
+  assert.deepEqual([view.result.channel.messages, view.result.presence.members, view.result.status.state], [[], [], "connecting"]);
+  await assert.rejects(view.result.channel.publish(1), { code: "closed" });
+  tide = open(t);
+  view.draw();
+  await until(() => view.result.channel.subscribed && view.result.status.state === "connected");
+});
+
+test("React: a channel of which no message is kept", async (t) => {
+  const tide = open(t);
+  const heard = [];
+  tide.subscribe("react:none", ({ data }) => heard.push(data));
+  const view = render(() => useChannel(tide, "react:none", { keep: 0 }));
+  t.after(view.unmount);
+  await until(() => view.result.subscribed);
+  await view.result.publish(1);
+  await until(() => heard.length === 1);
+  view.draw();
+  assert.deepEqual(view.result.messages, []);
 });
 
 test("React: those who come and go make it ask who is there once, and once more at most", async (t) => {

@@ -1,10 +1,10 @@
-export type Client = Pick<import("./tidegate.js").Tidegate, "status" | "subscribe" | "publish" | "presence"> & {
+import { TidegateError } from "./tidegate.js";
+export type Client = (Pick<import("./tidegate.js").Tidegate, "status" | "subscribe" | "publish" | "presence"> & {
     on: (type: "state", handler: (status: Status) => void) => () => void;
-};
+}) | null;
 export type Member = import("./tidegate.js").Member;
 export type PublishOptions = import("./tidegate.js").PublishOptions;
 export type Status = import("./tidegate.js").Status;
-export type TidegateError = import("./tidegate.js").TidegateError;
 export type Message<T = any> = import("./tidegate.js").Message<T>;
 export type ChannelView<T = any> = {
     /**
