@@ -17,12 +17,10 @@ const (
 	slow              = 3008
 	insufficientState = 3010
 	noPong            = 3012
-	tooManyRequests   = 3013
 	invalidToken      = 3500
 	badFrame          = 3501
 	forceDisconnect   = 3503
 	permissionDenied  = 3507
-	notAvailable      = 3508
 
 	unsubscribedByServer = 2000
 	unsubscribedForNow   = 2500

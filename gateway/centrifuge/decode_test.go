@@ -25,13 +25,13 @@ var asked = []struct {
 	means string
 }{
 	{"connect", `{"id":1,"connect":{"token":"t","name":"js"}}`,
-		&wire.Command{Id: 1, Connect: &wire.ConnectRequest{Token: "t", Name: "js"}},
+		&wire.Command{Id: 1, Connect: withUnused(&wire.ConnectRequest{Token: "t"}, "\x22\x02js")},
 		`Auth 1 "t"`},
 	{"refresh", `{"id":2,"refresh":{"token":"t"}}`,
 		&wire.Command{Id: 2, Refresh: &wire.RefreshRequest{Token: "t"}},
 		`Auth 2 "t"`},
 	{"subscribe", `{"id":3,"subscribe":{"channel":"c","flag":1,"recoverable":true}}`,
-		&wire.Command{Id: 3, Subscribe: &wire.SubscribeRequest{Channel: "c", Flag: 1, Recoverable: true}},
+		&wire.Command{Id: 3, Subscribe: withUnused(&wire.SubscribeRequest{Channel: "c"}, "\x70\x01\x50\x01")},
 		`Subscribe 3 "c" cursor "" recent 0`},
 	{"deltas", `{"id":3,"subscribe":{"channel":"c","delta":"fossil"}}`,
 		&wire.Command{Id: 3, Subscribe: &wire.SubscribeRequest{Channel: "c", Delta: "fossil"}},
@@ -55,22 +55,22 @@ var asked = []struct {
 		&wire.Command{Id: 4, Subscribe: &wire.SubscribeRequest{Channel: "c", Recover: true, Epoch: "qFhv", Offset: 7}},
 		`Subscribe 4 "c" cursor "0:0" recent 0`},
 	{"filtered", `{"id":4,"subscribe":{"channel":"c","tf":{"key":"k"}}}`,
-		&wire.Command{Id: 4, Subscribe: &wire.SubscribeRequest{Channel: "c", Tf: &wire.Filter{}}},
+		&wire.Command{Id: 4, Subscribe: &wire.SubscribeRequest{Channel: "c", Tf: &wire.Empty{}}},
 		`Malformed 4`},
 	{"map", `{"id":4,"subscribe":{"channel":"c","type":1}}`,
 		&wire.Command{Id: 4, Subscribe: &wire.SubscribeRequest{Channel: "c", Type: 1}},
 		`Malformed 4`},
 	{"unsubscribe", `{"id":5,"unsubscribe":{"channel":"c"}}`,
-		&wire.Command{Id: 5, Unsubscribe: &wire.UnsubscribeRequest{Channel: "c"}},
+		&wire.Command{Id: 5, Unsubscribe: &wire.ChannelRequest{Channel: "c"}},
 		`Unsubscribe 5 "c"`},
 	{"publish", `{"id":6,"publish":{"channel":"c","data":{"a":[1, 2]}}}`,
 		&wire.Command{Id: 6, Publish: &wire.PublishRequest{Channel: "c", Data: []byte(`{"a":[1, 2]}`)}},
 		`Publish 6 "c" json {"a":[1, 2]}`},
 	{"presence", `{"id":7,"presence":{"channel":"c"}}`,
-		&wire.Command{Id: 7, Presence: &wire.PresenceRequest{Channel: "c"}},
+		&wire.Command{Id: 7, Presence: &wire.ChannelRequest{Channel: "c"}},
 		`Presence 7 "c"`},
 	{"presence_stats", `{"id":8,"presence_stats":{"channel":"c"}}`,
-		&wire.Command{Id: 8, PresenceStats: &wire.PresenceStatsRequest{Channel: "c"}},
+		&wire.Command{Id: 8, PresenceStats: &wire.ChannelRequest{Channel: "c"}},
 		`Presence 8 "c"`},
 	{"connect, back", `{"id":1,"connect":{"subs":{"a":{"recover":true,"epoch":"k3x9","offset":4},"b":{"recover":true},"c":{"epoch":"k3x9"}}}}`,
 		&wire.Command{Id: 1, Connect: &wire.ConnectRequest{Subs: map[string]*wire.SubscribeRequest{
@@ -98,12 +98,12 @@ var asked = []struct {
 	{"history, position", `{"id":9,"history":{"channel":"c"}}`,
 		&wire.Command{Id: 9, History: &wire.HistoryRequest{Channel: "c"}},
 		`History 9 "c" from the oldest limit 1`},
-	{"ping", `{"id":10,"ping":{}}`, &wire.Command{Id: 10, Ping: &wire.PingRequest{}}, `Ping 10`},
+	{"ping", `{"id":10,"ping":{}}`, &wire.Command{Id: 10, Ping: &wire.Empty{}}, `Ping 10`},
 	{"rpc", `{"id":11,"rpc":{"method":"m","data":1}}`,
 		&wire.Command{Id: 11, Rpc: &wire.RPCRequest{Method: "m", Data: []byte("1")}},
 		`Call 11 "m" json 1`},
 	{"pong", `{}`, &wire.Command{}, ``},
-	{"send", `{"send":{"data":1}}`, &wire.Command{Send: &wire.SendRequest{}}, ``},
+	{"send", `{"send":{"data":1}}`, &wire.Command{Send: &wire.Empty{}}, ``},
 	{"sub_refresh", `{"id":12,"sub_refresh":{"channel":"c","token":"t"}}`,
 		&wire.Command{Id: 12, SubRefresh: &wire.SubRefreshRequest{Channel: "c", Token: "t"}},
 		`Renew 12 "c" "t"`},
@@ -130,7 +130,7 @@ func TestDecode_Batches(t *testing.T) {
 	if got := meaning(centrifuge.JSON, []byte("{\"id\":1,\"connect\":{\"token\":\"t\"}}\n{}\n{\"id\":2,\"ping\":{}}\n")); got != want {
 		t.Errorf("JSON means %s, want %s", got, want)
 	}
-	batch := slicesJoin(delimited(t, asked[0].wire), delimited(t, &wire.Command{}), delimited(t, &wire.Command{Id: 2, Ping: &wire.PingRequest{}}))
+	batch := slicesJoin(delimited(t, asked[0].wire), delimited(t, &wire.Command{}), delimited(t, &wire.Command{Id: 2, Ping: &wire.Empty{}}))
 	if got := meaning(centrifuge.Protobuf, batch); got != want {
 		t.Errorf("Protobuf means %s, want %s", got, want)
 	}
@@ -153,7 +153,7 @@ func TestDecode_CommandsInOneFrameAreBounded(t *testing.T) {
 	for n, fits := range map[int]bool{1000: true, 1001: false, 27_000: false} {
 		for format, command := range map[centrifuge.Format][]byte{
 			centrifuge.JSON:     []byte(`{"id":1,"ping":{}}`),
-			centrifuge.Protobuf: delimited(t, &wire.Command{Id: 1, Ping: &wire.PingRequest{}}),
+			centrifuge.Protobuf: delimited(t, &wire.Command{Id: 1, Ping: &wire.Empty{}}),
 		} {
 			commands, err := centrifuge.Protocol{Format: format}.Decode(gateway.Frame{Data: bytes.Repeat(command, n)})
 			if fits && (err != nil || len(commands) != n) || !fits && !errors.Is(err, gateway.ProtocolError) {
@@ -351,6 +351,12 @@ func withData(data string) string {
 		return ""
 	}
 	return " with " + data
+}
+
+// withUnused returns a message with fields of the protocol, encoded, that the gateway does not use.
+func withUnused[M proto.Message](m M, fields string) M {
+	m.ProtoReflect().SetUnknown([]byte(fields))
+	return m
 }
 
 func delimited(t testing.TB, m proto.Message) []byte {

@@ -46,17 +46,17 @@ type jsonCommand struct {
 		Tf      *struct{}       `json:"tf"`
 		Type    int32           `json:"type"`
 	} `json:"subscribe"`
-	Unsubscribe *wire.UnsubscribeRequest `json:"unsubscribe"`
+	Unsubscribe *wire.ChannelRequest `json:"unsubscribe"`
 	Publish     *struct {
 		Channel string          `json:"channel"`
 		Data    json.RawMessage `json:"data"`
 		Type    int32           `json:"type"`
 	} `json:"publish"`
-	Presence      *wire.PresenceRequest      `json:"presence"`
-	PresenceStats *wire.PresenceStatsRequest `json:"presence_stats"`
-	History       *wire.HistoryRequest       `json:"history"`
-	Ping          *struct{}                  `json:"ping"`
-	Send          *struct{}                  `json:"send"`
+	Presence      *wire.ChannelRequest `json:"presence"`
+	PresenceStats *wire.ChannelRequest `json:"presence_stats"`
+	History       *wire.HistoryRequest `json:"history"`
+	Ping          *struct{}            `json:"ping"`
+	Send          *struct{}            `json:"send"`
 	RPC           *struct {
 		Method string          `json:"method"`
 		Data   json.RawMessage `json:"data"`
@@ -113,7 +113,7 @@ func (c *jsonCommand) wire() *wire.Command {
 			Data: r.Data, Delta: r.Delta, Type: r.Type,
 		}
 		if r.Tf != nil {
-			w.Subscribe.Tf = &wire.Filter{}
+			w.Subscribe.Tf = &wire.Empty{}
 		}
 	}
 	if r := c.Publish; r != nil {
@@ -123,10 +123,10 @@ func (c *jsonCommand) wire() *wire.Command {
 		w.Rpc = &wire.RPCRequest{Method: r.Method, Data: r.Data}
 	}
 	if c.Ping != nil {
-		w.Ping = &wire.PingRequest{}
+		w.Ping = &wire.Empty{}
 	}
 	if c.Send != nil {
-		w.Send = &wire.SendRequest{}
+		w.Send = &wire.Empty{}
 	}
 	return w
 }

@@ -39,7 +39,7 @@ func appendReply(b []byte, r *wire.Reply) []byte {
 	case r.Rpc != nil:
 		o = o.open("rpc").raw("data", r.Rpc.Data).end()
 	case r.Refresh != nil:
-		o = o.open("refresh").str("client", r.Refresh.Client).str("version", r.Refresh.Version).
+		o = o.open("refresh").str("client", r.Refresh.Client).
 			expiry(r.Refresh.Expires, r.Refresh.Ttl).end()
 	case r.SubRefresh != nil:
 		o = o.open("sub_refresh").expiry(r.SubRefresh.Expires, r.SubRefresh.Ttl).end()
@@ -206,7 +206,7 @@ func (o object) key(name string) object {
 }
 
 func (o object) connect(c *wire.ConnectResult) object {
-	o = o.str("client", c.Client).str("version", c.Version).expiry(c.Expires, c.Ttl).raw("data", c.Data)
+	o = o.str("client", c.Client).expiry(c.Expires, c.Ttl).raw("data", c.Data)
 	if len(c.Subs) > 0 {
 		o = o.open("subs")
 		for _, channel := range slices.Sorted(maps.Keys(c.Subs)) {
@@ -219,7 +219,7 @@ func (o object) connect(c *wire.ConnectResult) object {
 
 func (o object) subscription(s *wire.SubscribeResult) object {
 	return o.expiry(s.Expires, s.Ttl).truth("recoverable", s.Recoverable).str("epoch", s.Epoch).
-		publications(s.Publications).truth("recovered", s.Recovered).number("offset", s.Offset).
+		truth("recovered", s.Recovered).number("offset", s.Offset).
 		truth("positioned", s.Positioned).raw("data", s.Data).truth("was_recovering", s.WasRecovering).truth("delta", s.Delta)
 }
 

@@ -26,9 +26,9 @@ func TestNames_ThatAreNoneAreBadRequests(t *testing.T) {
 		"publish": func(c string) *wire.Command {
 			return &wire.Command{Publish: &wire.PublishRequest{Channel: c, Data: []byte("1")}}
 		},
-		"presence": func(c string) *wire.Command { return &wire.Command{Presence: &wire.PresenceRequest{Channel: c}} },
+		"presence": func(c string) *wire.Command { return &wire.Command{Presence: &wire.ChannelRequest{Channel: c}} },
 		"presence_stats": func(c string) *wire.Command {
-			return &wire.Command{PresenceStats: &wire.PresenceStatsRequest{Channel: c}}
+			return &wire.Command{PresenceStats: &wire.ChannelRequest{Channel: c}}
 		},
 		"history": func(c string) *wire.Command {
 			return &wire.Command{History: &wire.HistoryRequest{Channel: c, Limit: 1}}

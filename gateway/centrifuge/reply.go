@@ -30,7 +30,7 @@ func replyTo(event gateway.Event, f Format) (*wire.Reply, error) {
 	case gateway.Delta:
 		return push(&wire.Push{Channel: e.Channel, Pub: deltaOf(e, f)}), nil
 	case gateway.Published:
-		return answer(e.ID, &wire.Reply{Publish: &wire.PublishResult{}}), nil
+		return answer(e.ID, &wire.Reply{Publish: &wire.Empty{}}), nil
 	case gateway.Welcome:
 		return welcome(e), nil
 	case gateway.Subscribed:
@@ -44,9 +44,9 @@ func replyTo(event gateway.Event, f Format) (*wire.Reply, error) {
 	case gateway.Messages:
 		return messages(e, f), nil
 	case gateway.Join:
-		return push(&wire.Push{Channel: e.Channel, Join: &wire.Join{Info: infoOf(e.User, e.Session, e.Info, e.Elsewhere)}}), nil
+		return push(&wire.Push{Channel: e.Channel, Join: &wire.Member{Info: infoOf(e.User, e.Session, e.Info, e.Elsewhere)}}), nil
 	case gateway.Leave:
-		return push(&wire.Push{Channel: e.Channel, Leave: &wire.Leave{Info: infoOf(e.User, e.Session, e.Info, e.Elsewhere)}}), nil
+		return push(&wire.Push{Channel: e.Channel, Leave: &wire.Member{Info: infoOf(e.User, e.Session, e.Info, e.Elsewhere)}}), nil
 	case gateway.Gap:
 		return push(&wire.Push{Channel: e.Channel, Unsubscribe: insufficient()}), nil
 	case gateway.Failure:
@@ -54,7 +54,7 @@ func replyTo(event gateway.Event, f Format) (*wire.Reply, error) {
 	case gateway.Answer:
 		return answer(e.ID, &wire.Reply{Rpc: &wire.RPCResult{Data: payloadOf(e.Payload, e.Kind, f)}}), nil
 	case gateway.Pong:
-		return answer(e.ID, &wire.Reply{Ping: &wire.PingResult{}}), nil
+		return answer(e.ID, &wire.Reply{Ping: &wire.Empty{}}), nil
 	case gateway.Heartbeat:
 		return &wire.Reply{}, nil
 	case gateway.Reconnect:
@@ -179,7 +179,7 @@ func isRecovered(e gateway.Subscribed) bool {
 
 func unsubscribed(e gateway.Unsubscribed) *wire.Reply {
 	if e.Code == "" {
-		return answer(e.ID, &wire.Reply{Unsubscribe: &wire.UnsubscribeResult{}})
+		return answer(e.ID, &wire.Reply{Unsubscribe: &wire.Empty{}})
 	}
 	return push(&wire.Push{Channel: e.Channel, Unsubscribe: &wire.Unsubscribe{Code: unsubscribeCode(e), Reason: utf8Of(e.Reason)}})
 }
@@ -191,7 +191,7 @@ func failure(e gateway.Failure) *wire.Reply {
 	case !e.ID.Given:
 		return nil
 	case t.request() == ofUnsubscribe && e.Code == gateway.NotFound:
-		return answer(e.ID, &wire.Reply{Unsubscribe: &wire.UnsubscribeResult{}})
+		return answer(e.ID, &wire.Reply{Unsubscribe: &wire.Empty{}})
 	}
 	return answer(e.ID, &wire.Reply{Error: errorOfFailure(t.request(), e)})
 }
