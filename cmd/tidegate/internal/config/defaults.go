@@ -2,6 +2,7 @@ package config
 
 import (
 	"log/slog"
+	"strings"
 	"time"
 
 	"tidegate/gateway"
@@ -34,52 +35,58 @@ func Default() Config {
 // limitsWithin returns the default limits for a number of file descriptors and an amount of
 // memory. Sessions get three quarters of the descriptors that are not reserved, and HTTP
 // connections one quarter; but fewer if a quarter of the memory, minus spareBytes, is not
-// enough for them. One address gets a tenth of each.
+// enough for them. There are always some.
 func limitsWithin(descriptors int, memory int64) (gateway.Limits, Connections) {
 	usable := descriptors - reserveOf(descriptors)
-	usable = int(min(int64(usable), (memory/4-spareBytes)/clientBytes))
-	limits := gateway.DefaultLimits()
-	limits.OutboxTotalBytes = int(min(int64(limits.OutboxTotalBytes), memory/8))
-	limits.InboundBytes = int(min(int64(limits.InboundBytes), memory/32))
-	connections := Connections{Most: usable / 4}
-	limits.Sessions = usable - connections.Most
-	limits.Subscriptions = limits.Sessions * sharedChannels
-	limits.SessionsPerIP = limits.Sessions / 10
-	connections.PerIP = connections.Most / 10
-	return limits, connections
+	usable = max(int(min(int64(usable), (memory/4-spareBytes)/clientBytes)), leastClients)
+	c := Config{Limits: gateway.DefaultLimits(), Connections: Connections{Most: usable / 4}}
+	c.Limits.OutboxTotalBytes = int(min(int64(c.Limits.OutboxTotalBytes), memory/8))
+	c.Limits.InboundBytes = int(min(int64(c.Limits.InboundBytes), memory/32))
+	c.Limits.Sessions = usable - c.Connections.Most
+	for _, d := range c.derivedLimits() {
+		*d.limit = d.value
+	}
+	return c.Limits, c.Connections
 }
 
 const (
 	spareBytes     = 16 << 20
-	sharedChannels = 8 // default for each session, if all have as many
+	leastClients   = 100
+	sharedChannels = 8 // for each session, if all have as many
 	clientBytes    = (3*(sessionBytes+sharedChannels*subscriptionBytes)+connectionBytes)/4 + socketBytes
 )
 
-// limitAddresses sets the limits per address that follow from those per client. It removes
-// the default limits per address if all clients have the same address, this machine's.
-func (c *reading) limitAddresses() {
-	l := &c.config.Limits
-	l.CommandsPerSecondPerIP = c.given("limits.commands_per_second_per_ip", l.CommandsPerSecondPerIP, gateway.AddressShare*l.CommandsPerSecond)
-	l.BytesPerSecondPerIP = c.given("limits.bytes_per_second_per_ip", l.BytesPerSecondPerIP, gateway.AddressShare*l.BytesPerSecond)
-	l.InboundBytesPerIP = c.given("limits.inbound_bytes_per_ip", l.InboundBytesPerIP, max(l.InboundBytes/gateway.InboundShare, min(l.MessageBytes, l.InboundBytes)))
-	if !loopback(c.config.Listen) || len(c.config.TrustedProxies) > 0 {
-		return
-	}
-	for path, limit := range map[string]*int{
-		"limits.sessions_per_ip":            &l.SessionsPerIP,
-		"limits.connections_per_ip":         &c.config.Connections.PerIP,
-		"limits.commands_per_second_per_ip": &l.CommandsPerSecondPerIP,
-		"limits.bytes_per_second_per_ip":    &l.BytesPerSecondPerIP,
-		"limits.inbound_bytes_per_ip":       &l.InboundBytesPerIP,
-	} {
-		*limit = c.given(path, *limit, 0)
+// derivedLimit is a limit with the value that it has unless it is given.
+type derivedLimit struct {
+	limit *int
+	value int
+}
+
+// derivedLimits returns the limits that follow from others, by path.
+func (c *Config) derivedLimits() map[string]derivedLimit {
+	l, tenth := &c.Limits, func(n int) int { return (n + 9) / 10 }
+	return map[string]derivedLimit{
+		"limits.subscriptions":              {&l.Subscriptions, sharedChannels * l.Sessions},
+		"limits.sessions_per_ip":            {&l.SessionsPerIP, tenth(l.Sessions)},
+		"limits.connections_per_ip":         {&c.Connections.PerIP, tenth(c.Connections.Most)},
+		"limits.commands_per_second_per_ip": {&l.CommandsPerSecondPerIP, gateway.AddressShare * l.CommandsPerSecond},
+		"limits.bytes_per_second_per_ip":    {&l.BytesPerSecondPerIP, gateway.AddressShare * l.BytesPerSecond},
+		"limits.inbound_bytes_per_ip":       {&l.InboundBytesPerIP, max(l.InboundBytes/gateway.InboundShare, min(l.MessageBytes, l.InboundBytes))},
 	}
 }
 
-// given returns the value of a setting if it was set, else otherwise.
-func (c *reading) given(path string, value, otherwise int) int {
-	if _, given := c.places[path]; given {
-		return value
+// deriveLimits sets the limits that follow from others and are not given. There is none for
+// an address if all clients have the same one, this machine's.
+func (c *reading) deriveLimits() {
+	oneAddress := loopback(c.config.Listen) && len(c.config.TrustedProxies) == 0
+	for path, d := range c.config.derivedLimits() {
+		_, given := c.places[path]
+		switch {
+		case given:
+		case oneAddress && strings.HasSuffix(path, "_per_ip"):
+			*d.limit = 0
+		default:
+			*d.limit = max(d.value, 0)
+		}
 	}
-	return otherwise
 }

@@ -123,7 +123,7 @@ func (s *Source) read() (*reading, error) {
 			c.from("--"+one.flag(), func(r *reader) { r.line(flag.text, one) })
 		}
 	}
-	c.limitAddresses()
+	c.deriveLimits()
 	c.problems = append(c.problems, misspelt(s.environ, table)...)
 	return c, nil
 }
