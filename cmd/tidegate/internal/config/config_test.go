@@ -132,7 +132,7 @@ channels:
     delay: 5ms
   - {match: "ticker:*", subscribe: anyone, publish: nobody, conflate: true}
   - {match: "plain:*", subscribe: anyone, bare: true}
-limits: {message_bytes: 64KiB, outbox_bytes: 2 MiB, sessions: 10}
+limits: {message_bytes: 64KiB, outbox_bytes: 2 MiB, outbox_total_bytes: 1GiB, sessions: 10}
 drain: {window: 0}
 `, nil)
 	if got.Listen != ":80" || got.Log.Level != slog.LevelWarn || got.Log.Format != "json" {
@@ -162,7 +162,7 @@ drain: {window: 0}
 	if !slices.Equal(got.Rules, rules) {
 		t.Errorf("channels %+v\nwant %+v", got.Rules, rules)
 	}
-	if got.Limits.MessageBytes != 64<<10 || got.Limits.OutboxBytes != 2<<20 || got.Limits.Sessions != 10 {
+	if got.Limits.MessageBytes != 64<<10 || got.Limits.OutboxBytes != 2<<20 || got.Limits.OutboxTotalBytes != 1<<30 || got.Limits.Sessions != 10 {
 		t.Errorf("limits %+v", got.Limits)
 	}
 	if got.DrainWindow != 0 {
@@ -176,9 +176,12 @@ func TestConfig_ListsGoOnOneLineInTheEnvironmentAndInFlags(t *testing.T) {
 			"TIDEGATE_ORIGINS=https://a.example, https://b.example",
 			"TIDEGATE_AUTH_API_KEYS=[{name: shop, key: 0123456789abcdef}]",
 		},
-		`--channels=[{"match": "*", "history": {"size": 7}}]`)
+		`--channels=[{"match": "*", "history": {"size": 7}}]`, `--cors-headers=["X-One", "X-Two"]`)
 	if want := []string{"https://a.example", "https://b.example"}; !slices.Equal(got.Origins, want) {
 		t.Errorf("origins %q, want %q", got.Origins, want)
+	}
+	if want := []string{"X-One", "X-Two"}; !slices.Equal(got.CORSHeaders, want) {
+		t.Errorf("cors_headers %q, want %q", got.CORSHeaders, want)
 	}
 	if want := []APIKey{{Name: "shop", Key: "0123456789abcdef"}}; !reflect.DeepEqual(got.Auth.APIKeys, want) {
 		t.Errorf("auth.api_keys %+v, want %+v", got.Auth.APIKeys, want)
@@ -491,6 +494,14 @@ func TestDefault_LimitsFollowFromTheFileDescriptors(t *testing.T) {
 	}
 }
 
+func TestDefault_ATinyMachineHasLimitsToo(t *testing.T) {
+	for _, memory := range []int64{32 << 20, 64 << 20} {
+		if limits, connections := limitsWithin(1024, memory); limits.Sessions <= 0 || connections.Most <= 0 {
+			t.Errorf("with %s: %d sessions and %d connections", Size(memory), limits.Sessions, connections.Most)
+		}
+	}
+}
+
 func TestRead_WhereAllHaveOneAddressItHasNoLimit(t *testing.T) {
 	for _, c := range []struct {
 		environ []string
@@ -521,22 +532,30 @@ func TestRead_WhereAllHaveOneAddressItHasNoLimit(t *testing.T) {
 	}
 }
 
-func TestRead_RatesOfAnAddressFollowFromThoseOfAClient(t *testing.T) {
+func TestRead_LimitsFollowFromOthers(t *testing.T) {
+	commandsOfAddress := func(c *Config) int { return c.Limits.CommandsPerSecondPerIP }
+	subscriptions := func(c *Config) int { return c.Limits.Subscriptions }
 	for _, c := range []struct {
 		environ []string
+		limit   func(*Config) int
 		want    int
 	}{
-		{[]string{"TIDEGATE_LISTEN=:8080"}, 50 * 100},
-		{[]string{"TIDEGATE_LISTEN=:8080", "TIDEGATE_LIMITS_COMMANDS_PER_SECOND=7"}, 50 * 7},
-		{[]string{"TIDEGATE_LISTEN=:8080", "TIDEGATE_LIMITS_COMMANDS_PER_SECOND=0"}, 0},
-		{[]string{"TIDEGATE_LIMITS_COMMANDS_PER_SECOND_PER_IP=9"}, 9},
+		{[]string{"TIDEGATE_LISTEN=:8080"}, commandsOfAddress, 50 * 100},
+		{[]string{"TIDEGATE_LISTEN=:8080", "TIDEGATE_LIMITS_COMMANDS_PER_SECOND=7"}, commandsOfAddress, 50 * 7},
+		{[]string{"TIDEGATE_LISTEN=:8080", "TIDEGATE_LIMITS_COMMANDS_PER_SECOND=0"}, commandsOfAddress, 0},
+		{[]string{"TIDEGATE_LIMITS_COMMANDS_PER_SECOND_PER_IP=9"}, commandsOfAddress, 9},
+		{[]string{"TIDEGATE_LISTEN=:8080", "TIDEGATE_LIMITS_SESSIONS=70"}, func(c *Config) int { return c.Limits.SessionsPerIP }, 7},
+		{[]string{"TIDEGATE_LISTEN=:8080", "TIDEGATE_LIMITS_CONNECTIONS=5"}, func(c *Config) int { return c.Connections.PerIP }, 1},
+		{[]string{"TIDEGATE_LIMITS_SESSIONS=70"}, subscriptions, 8 * 70},
+		{[]string{"TIDEGATE_LIMITS_SESSIONS=70", "TIDEGATE_LIMITS_SUBSCRIPTIONS=100"}, subscriptions, 100},
+		{[]string{"TIDEGATE_LIMITS_SESSIONS=0"}, subscriptions, 0},
 	} {
 		read, err := NewSource(pflag.NewFlagSet("", pflag.ContinueOnError), c.environ).Read()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := read.Limits.CommandsPerSecondPerIP; got != c.want {
-			t.Errorf("%q: commands_per_second_per_ip is %d, want %d", c.environ, got, c.want)
+		if got := c.limit(read); got != c.want {
+			t.Errorf("%q: the limit is %d, want %d", c.environ, got, c.want)
 		}
 	}
 }

@@ -140,14 +140,14 @@ func parseShare(text string) (float64, error) {
 	return n, nil
 }
 
-// size returns the kind of a number of bytes, with or without the unit KiB or MiB.
+// size returns the kind of a number of bytes, with or without the unit KiB, MiB or GiB.
 func size(p *int) kind {
 	return parsed(p, "bytes", "a number of bytes such as 65536 or 64KiB", strconv.Itoa(*p), parseSize, "!!int", "!!str")
 }
 
 func parseSize(text string) (int, error) {
 	digits, unit := text, 1
-	for suffix, bytes := range map[string]int{"KiB": 1 << 10, "MiB": 1 << 20} {
+	for suffix, bytes := range map[string]int{"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30} {
 		if number, ok := strings.CutSuffix(text, suffix); ok {
 			digits, unit = strings.TrimSpace(number), bytes
 		}

@@ -79,7 +79,8 @@ func (r *reader) file(document []byte, table []setting) {
 // line parses the value of a variable or flag into one setting.
 func (r *reader) line(given string, s setting) {
 	r.oneLine = true
-	if s.kind.set != nil {
+	isYAML := s.kind.node != nil && strings.HasPrefix(strings.TrimSpace(given), "[")
+	if s.kind.set != nil && !isYAML {
 		r.note(s.name, 0)
 		if s.kind.set(given) != nil {
 			r.wrongType(s.name, s.kind, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: given})

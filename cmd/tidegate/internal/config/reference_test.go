@@ -48,7 +48,8 @@ redis:
   prints the value.
 - A relative file name is relative to the working directory of the gateway.
 - Lists in the environment and in flags are written as in YAML:
-  ` + "`TIDEGATE_ORIGINS='[\"https://app.example.com\"]'`" + `.
+  ` + "`TIDEGATE_ORIGINS='[\"https://a.example.com\", \"https://b.example.com\"]'`" + `. A list of strings
+  can also be written with commas alone: ` + "`TIDEGATE_ORIGINS=https://a.example.com,https://b.example.com`" + `.
 `
 
 func reference() string {
