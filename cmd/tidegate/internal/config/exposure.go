@@ -8,6 +8,9 @@ func (c *reading) validateExposure() {
 	if !loopback(c.config.InternalListen) {
 		c.warn("internal_listen", "%s is reachable from other machines: it serves metrics and profiles; protect it with a firewall or a network policy", c.config.InternalListen)
 	}
+	if c.config.Development() && len(c.config.TrustedProxies) > 0 {
+		c.warn("trusted_proxies", "without channel rules everything is allowed to everyone who comes through these proxies: add rules for the channels")
+	}
 	path, address := "listen", c.config.Listen
 	if loopback(address) {
 		path, address = "internal_listen", c.config.InternalListen

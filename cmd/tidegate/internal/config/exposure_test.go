@@ -74,12 +74,17 @@ func verdict(c *reading) string {
 	return "production"
 }
 
-func TestConfig_AnInternalListenerForOthersIsAWarning(t *testing.T) {
+func TestConfig_WarnsOfWhoMayCome(t *testing.T) {
 	const warning = "internal_listen: 0.0.0.0:9080 is reachable from other machines"
 	c := read(t, "internal_listen: '0.0.0.0:9080'", nil)
 	c.validate()
 	if got := c.warnings.Error(); !strings.Contains(got, warning) {
 		t.Errorf("warnings %q, want %q", got, warning)
+	}
+	c = read(t, "trusted_proxies: [127.0.0.1]", nil)
+	c.validate()
+	if got := c.warnings.Error(); !strings.Contains(got, "trusted_proxies: without channel rules everything is allowed") {
+		t.Errorf("warnings %q for development behind a proxy", got)
 	}
 	c = read(t, "", nil)
 	c.validate()
