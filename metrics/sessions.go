@@ -9,6 +9,7 @@ type Sessions struct {
 	refused *prometheus.CounterVec
 	polls   prometheus.Counter
 	closed  *prometheus.CounterVec
+	cut     *prometheus.CounterVec // connections without a session
 	Slow    prometheus.Counter // closed because they were too slow
 }
 
@@ -19,7 +20,8 @@ func newSessions(r registrar) Sessions {
 		refused: r.counters("session_refused_total", "Sessions and long-polls that were not let in, by the code of the error.", "code"),
 		polls:   r.counter("polls_total", "Long-polls: each is a session for as long as it waits, and none that was opened or closed."),
 		closed:  r.counters("session_closed_total", "Sessions closed.", "reason"),
-		Slow:    r.counter("slow_sessions_total", "Sessions closed because they did not keep up."),
+		cut:     r.counters("connection_refused_total", "HTTP connections, and requests over HTTP/2, that were closed because of a limit.", "limit"),
+		Slow:    r.counter("slow_sessions_total", "Sessions closed because the client was too slow."),
 	}
 }
 
@@ -62,3 +64,9 @@ func (s *Sessions) Closed(transport, protocol, reason string) {
 
 // Refused counts a session that was refused. code must be of a fixed set.
 func (s *Sessions) Refused(code string) { s.refused.WithLabelValues(code).Inc() }
+
+// ConnectionsRefused returns the counter of HTTP connections that were refused because of a
+// limit, which must be of a fixed set.
+func (s *Sessions) ConnectionsRefused(limit string) prometheus.Counter {
+	return s.cut.WithLabelValues(limit)
+}

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"tidegate/gateway"
 )
 
@@ -19,10 +21,10 @@ import (
 // another connection. All methods are safe for concurrent use.
 type connections struct {
 	// Fixed at birth.
-	most, perIP int            // 0 means no limit
-	proxies     []netip.Prefix // many clients share their addresses, so perIP does not apply
-	announced   bool           // the client's address arrives in a PROXY header, after StateNew
-	log         *slog.Logger
+	inAll, perIP connectionLimit
+	proxies      []netip.Prefix // many clients share their addresses, so perIP does not apply
+	announced    bool           // the client's address arrives in a PROXY header, after StateNew
+	log          *slog.Logger
 
 	// Guarded by mu.
 	mu      sync.Mutex
@@ -30,6 +32,14 @@ type connections struct {
 	streams int                       // HTTP/2 requests in progress
 	from    map[netip.Prefix]int      // number of connections and streams
 	told    time.Time                 // when a refusal was last logged
+}
+
+// connectionLimit is a limit of connections.
+type connectionLimit struct {
+	name    string // "limits.connections"
+	most    int    // 0 means no limit
+	refused prometheus.Counter
+	advice  string // what an operator can do
 }
 
 // note is the server's ConnState hook.
@@ -55,13 +65,13 @@ func (c *connections) admit(conn net.Conn, known bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	counted, open := c.open[conn]
-	if limit := c.exceeded(!open, from, counted != from); limit != "" {
+	if limit := c.exceeded(!open, from, counted != from); limit != nil {
 		remote := "unknown"
 		if known {
 			remote = conn.RemoteAddr().String()
 		}
 		conn.Close()
-		c.logRefusal(limit, remote)
+		c.noteRefusal(limit, remote)
 		return
 	}
 	if c.open == nil {
@@ -73,16 +83,16 @@ func (c *connections) admit(conn net.Conn, known bool) {
 	c.open[conn] = from
 }
 
-// exceeded returns the name of the limit that one more connection would exceed, or "". The
-// caller must hold c.mu.
-func (c *connections) exceeded(one bool, from netip.Prefix, another bool) string {
+// exceeded returns the limit that one more connection would exceed, or nil. The caller must
+// hold c.mu.
+func (c *connections) exceeded(one bool, from netip.Prefix, another bool) *connectionLimit {
 	switch {
-	case one && c.most > 0 && len(c.open)+c.streams >= c.most:
-		return "limits.connections"
-	case another && from.IsValid() && c.perIP > 0 && c.from[from] >= c.perIP:
-		return "limits.connections_per_ip"
+	case one && c.inAll.most > 0 && len(c.open)+c.streams >= c.inAll.most:
+		return &c.inAll
+	case another && from.IsValid() && c.perIP.most > 0 && c.from[from] >= c.perIP.most:
+		return &c.perIP
 	}
-	return ""
+	return nil
 }
 
 func (c *connections) forget(conn net.Conn) {
@@ -128,8 +138,8 @@ func (c *connections) boundStreams(next http.Handler) http.Handler {
 func (c *connections) beginStream(from netip.Prefix, remote string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if limit := c.exceeded(true, from, true); limit != "" {
-		c.logRefusal(limit, remote)
+	if limit := c.exceeded(true, from, true); limit != nil {
+		c.noteRefusal(limit, remote)
 		return false
 	}
 	c.streams++
@@ -153,13 +163,15 @@ func (c *connections) networkOf(remote string) netip.Prefix {
 	return from
 }
 
-// logRefusal logs a refusal, but not more often than every tellPause. The caller must hold c.mu.
-func (c *connections) logRefusal(limit, remote string) {
+// noteRefusal counts a refusal, and logs it, but not more often than every tellPause. The
+// caller must hold c.mu.
+func (c *connections) noteRefusal(limit *connectionLimit, remote string) {
+	limit.refused.Inc()
 	if time.Since(c.told) < tellPause {
 		return
 	}
 	c.told = time.Now()
-	c.log.Warn("closed a connection too many; if many clients come from one address, name it in trusted_proxies", "limit", limit, "remote", remote)
+	c.log.Warn("an HTTP connection is refused, and others may be", "limit", limit.name, "remote", remote, "advice", limit.advice)
 }
 
 const tellPause = 10 * time.Second

@@ -60,7 +60,10 @@ func TestConnections_AreBoundedInAll(t *testing.T) {
 	if _, ok := tryIdle(t, p, ""); ok {
 		t.Error("a fourth connection is served, limits.connections is 3")
 	}
-	p.waitFor("limits.connections")
+	p.waitFor(`"limit":"limits.connections"`)
+	if _, metrics := get(t, p.internal("/metrics")); !strings.Contains(metrics, `tidegate_connection_refused_total{limit="limits.connections"} 1`) {
+		t.Error("the refusal is not counted")
+	}
 	first.Close()
 	awaitRoom(t, p, "")
 }
@@ -119,7 +122,7 @@ func TestConnections_OfTheInternalListenerAreBounded(t *testing.T) {
 		must(t, err)
 		defer c.Close()
 	}
-	p.waitFor("limits.connections")
+	p.waitFor(`"limit":"internal_listen"`)
 }
 
 // WebSockets are limited as sessions.

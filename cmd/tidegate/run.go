@@ -93,15 +93,23 @@ func http2Bounds() *http.HTTP2Config {
 
 func (n *node) publicConnections() *connections {
 	return &connections{
-		most: n.config.Connections.Most, perIP: n.config.Connections.PerIP, log: n.log,
-		proxies: n.config.TrustedProxies, announced: n.config.ProxyProtocol,
+		inAll:   n.connectionLimit("limits.connections", n.config.Connections.Most, "add nodes, or raise the limit"),
+		perIP:   n.connectionLimit("limits.connections_per_ip", n.config.Connections.PerIP, "if many clients have this address: name it in trusted_proxies if it is a proxy's, else raise the limit"),
+		proxies: n.config.TrustedProxies, announced: n.config.ProxyProtocol, log: n.log,
 	}
 }
 
 // internalConnections allows half of the file descriptors that are not for clients. The
 // other half is for Redis.
 func (n *node) internalConnections() *connections {
-	return &connections{most: config.Reserve() / 2, log: n.log}
+	return &connections{
+		inAll: n.connectionLimit("internal_listen", config.Reserve()/2, "find out who keeps connections to internal_listen open, or raise the open-file limit"),
+		log:   n.log,
+	}
+}
+
+func (n *node) connectionLimit(limit string, most int, advice string) connectionLimit {
+	return connectionLimit{limit, most, n.metrics.Sessions.ConnectionsRefused(limit), advice}
 }
 
 func serveHTTP(s *http.Server, l net.Listener) error {
