@@ -38,6 +38,16 @@ func TestReload_ABrokenFileChangesNothing(t *testing.T) {
 	p.waitFor("reloaded rules and keys")
 }
 
+func TestReload_WarnsLikeTheStart(t *testing.T) {
+	t.Parallel()
+	file := write(t, "tidegate.yaml", openRules)
+	p := startNode(t, nil, "--config", file)
+	put(t, file, "channels: [{match: '*', subscribe: anyone}, {match: 'chat:*', subscribe: anyone}]\n")
+	p.signal(syscall.SIGHUP)
+	p.waitFor("channels[1]: the rule for \\\"chat:*\\\" never applies")
+	p.waitFor("reloaded rules and keys")
+}
+
 // A node that runs is healthy, whatever its file says by now.
 func TestHealth_MistakesInTheFileAreNoneOfTheNode(t *testing.T) {
 	t.Parallel()

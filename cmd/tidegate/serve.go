@@ -47,9 +47,7 @@ func serve(ctx context.Context, s *config.Source, stderr *os.File, bound func(*n
 		return err
 	}
 	log := newLog(c.Log, stderr)
-	for _, odd := range warnings {
-		log.Warn(odd)
-	}
+	logWarnings(warnings, log)
 	limitMemory(c, log)
 	n, err := newNode(c, log)
 	if err != nil {
@@ -147,28 +145,27 @@ func (n *node) reloadOnSignal(s *config.Source) (stop func()) {
 // reload applies the rules, keys and apps of the configuration. If it is not valid,
 // nothing changes.
 func (n *node) reload(s *config.Source) {
-	c, _, err := load(s)
-	switch {
-	case err != nil:
-		n.log.Error("reload: rules and keys stay as they are", "error", err)
-		return
-	case c.Development() != n.config.Development():
-		n.log.Error("reload: rules and keys stay as they are: to begin or to end development takes a restart")
-		return
+	c, warnings, err := load(s)
+	if err == nil && c.Development() != n.config.Development() {
+		err = errors.New("to begin or to end development takes a restart")
 	}
-	if err := n.auth.SetConfig(c.Trust()); err != nil {
+	if err != nil {
 		n.log.Error("reload: rules and keys stay as they are", "error", err)
 		return
 	}
-	if err := n.apps.Set(c.Pusher.List()); err != nil {
-		n.log.Error("reload: rules and keys stay as they are", "error", err)
-		return
-	}
+	logWarnings(warnings, n.log)
+	err = errors.Join(n.auth.SetConfig(c.Trust()), n.apps.Set(c.Pusher.List()))
 	n.gateway.SetReceivers(n.webhooks.Receivers())
 	n.gateway.DropKeys(n.auth.Holds)
-	if err := n.gateway.SetRules(c.Gateway().Rules); err != nil {
-		n.log.Error("reload: the rules stay as they are", "error", err)
+	if err = errors.Join(err, n.gateway.SetRules(c.Gateway().Rules)); err != nil { // load has checked them
+		n.log.Error("reload: not everything could be applied", "error", err)
 		return
 	}
 	n.log.Info("reloaded rules and keys; other settings take a restart", "rules", len(c.Rules), "api_keys", len(c.Auth.APIKeys), "apps", len(c.Pusher.Apps))
+}
+
+func logWarnings(warnings []string, log *slog.Logger) {
+	for _, odd := range warnings {
+		log.Warn(odd)
+	}
 }
