@@ -49,8 +49,9 @@ const (
 type examination struct {
 	Config
 	http    *http.Client
-	channel string // nobody else subscribes to it
-	nodes   int    // number of live nodes; 0 if not known
+	channel string      // nobody else subscribes to it
+	nodes   int         // number of live nodes; 0 if not known
+	over    func() bool // whether the examination was interrupted
 
 	mu     sync.Mutex
 	report Report // guarded by mu
@@ -59,6 +60,9 @@ type examination struct {
 func (e *examination) find(cures []Cure, what string, args ...any) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.over() {
+		return
+	}
 	e.report.Findings = append(e.report.Findings, Finding{fmt.Sprintf(what, args...), cures})
 }
 

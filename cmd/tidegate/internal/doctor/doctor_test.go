@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -113,6 +114,22 @@ func TestExamine_WhatIsNoGateway(t *testing.T) {
 	server.Close()
 	report = Examine(t.Context(), Config{URL: at})
 	if len(report.Findings) != 1 || !strings.Contains(report.Findings[0].What, "does not answer") {
+		t.Errorf("found %+v", report)
+	}
+}
+
+// What an interruption breaks is no problem of the deployment, and the rest was not tested.
+func TestExamine_AnInterruptionIsNoFinding(t *testing.T) {
+	server := httptest.NewServer(http.NotFoundHandler())
+	defer server.Close()
+	at, err := url.Parse(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	report := Examine(ctx, Config{URL: at})
+	if len(report.Findings) != 0 || len(report.Unchecked) != 1 || !strings.Contains(report.Unchecked[0], "interrupted") {
 		t.Errorf("found %+v", report)
 	}
 }
