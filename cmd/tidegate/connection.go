@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"tidegate/cmd/tidegate/internal/config"
+	"tidegate/cmd/tidegate/internal/terminal"
 	"tidegate/gateway/client"
 )
 
@@ -62,8 +62,8 @@ func (c *connection) use(ctx context.Context, details io.Writer, do func(context
 // tellTerminal tells a user at a terminal what the command is waiting for, so that it does
 // not seem to hang.
 func tellTerminal(details io.Writer, format string, args ...any) {
-	if f, ok := details.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		fmt.Fprintf(f, "tidegate: "+format+"\n", args...)
+	if terminal.Is(details) {
+		fmt.Fprintf(details, "tidegate: "+format+"\n", args...)
 	}
 }
 

@@ -8,9 +8,9 @@ import (
 	"runtime"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"tidegate/cmd/tidegate/internal/config"
+	"tidegate/cmd/tidegate/internal/terminal"
 )
 
 func newDevCommand() *cobra.Command {
@@ -27,7 +27,7 @@ default. Takes the flags of serve.`,
 	source := config.NewSource(cmd.Flags(), os.Environ(), config.Names()...)
 	cmd.Flags().BoolVar(&quiet, "no-browser", false, "do not open a browser")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return develop(cmd.Context(), source, !quiet && term.IsTerminal(int(os.Stderr.Fd())))
+		return develop(cmd.Context(), source, !quiet && terminal.Is(os.Stderr))
 	}
 	return cmd
 }

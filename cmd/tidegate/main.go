@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"tidegate/cmd/tidegate/internal/terminal"
 )
 
 func main() {
@@ -29,7 +31,7 @@ func run(ctx context.Context, args []string) int {
 	case err == nil:
 		return 0
 	case !errors.Is(err, errSaid):
-		fmt.Fprintln(os.Stderr, "tidegate:", err)
+		fmt.Fprintln(os.Stderr, "tidegate:", terminal.PlainLines(err.Error()))
 	}
 	if !begun {
 		return 2

@@ -12,9 +12,9 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"tidegate/cmd/tidegate/internal/config"
+	"tidegate/cmd/tidegate/internal/terminal"
 )
 
 func newServeCommand() *cobra.Command {
@@ -56,7 +56,7 @@ func serve(ctx context.Context, s *config.Source, stderr *os.File, bound func(*n
 	n.startedBy = whoStarted()
 	stop := n.reloadOnSignal(s)
 	defer stop()
-	if term.IsTerminal(int(stderr.Fd())) {
+	if terminal.Is(stderr) {
 		n.greet(stderr)
 	} else {
 		n.logPlaces()

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"tidegate/cmd/tidegate/internal/terminal"
 	"tidegate/gateway/client"
 )
 
@@ -22,8 +23,9 @@ func newSubscribeCommand() *cobra.Command {
 		Use:   "subscribe CHANNEL...",
 		Short: "Print the messages of channels",
 		Long: `Print each message of the channels on a line of standard output: its payload or, with
---json, all of its fields. Joins and leaves, gaps and the state of the connection go to
-standard error. Runs until it is interrupted, for example by Ctrl-C.`,
+--json, all of its fields. On a terminal, control characters are replaced. Joins and leaves,
+gaps and the state of the connection go to standard error. Runs until it is interrupted,
+for example by Ctrl-C.`,
 		Example: `  tidegate subscribe chat:lobby
   tidegate subscribe logs:web logs:db --json
   tidegate subscribe orders --cursor k3x9:41`,
@@ -33,6 +35,7 @@ standard error. Runs until it is interrupted, for example by Ctrl-C.`,
 				return errors.New("--cursor is of one channel: give one channel")
 			}
 			s.out, s.details = cmd.OutOrStdout(), cmd.ErrOrStderr()
+			s.plain = terminal.Is(s.out)
 			return s.use(cmd.Context(), s.details, func(ctx context.Context, c *client.Client) error {
 				return s.run(ctx, c, args)
 			})
@@ -50,6 +53,7 @@ type subscribing struct {
 	json    bool
 	cursor  string
 	details io.Writer
+	plain   bool // replace control characters
 
 	mu  sync.Mutex
 	out io.Writer // guarded by mu
@@ -92,6 +96,9 @@ func (s *subscribing) show(event client.Event) error {
 		line, err := s.line(e)
 		if err != nil {
 			return err
+		}
+		if s.plain {
+			line = []byte(terminal.PlainLines(string(line)))
 		}
 		_, err = s.out.Write(line)
 		return err

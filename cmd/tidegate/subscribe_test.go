@@ -93,3 +93,25 @@ func TestSubscribe_PrintsAllFieldsAsJSON(t *testing.T) {
 		t.Errorf("%s, %v, want %s", line, err, want)
 	}
 }
+
+// A message must not control the terminal of the one who reads it.
+func TestSubscribe_ReplacesControlCharactersAtATerminal(t *testing.T) {
+	t.Parallel()
+	url := startReady(t, nil).socket()
+	command := atTerminal(t, "subscribe c --url "+url)
+	stdout, err := command.StdoutPipe()
+	must(t, err)
+	must(t, command.Start())
+	t.Cleanup(func() {
+		_ = command.Process.Kill() // it may have ended already
+		_ = command.Wait()
+	})
+	lines := bufio.NewScanner(stdout)
+	for lines.Scan() && !strings.Contains(lines.Text(), "listening to c") {
+	}
+	_, _, err = execute(t, newPublishCommand(), "\x1b[2Jhi\u009b", "c", "--url", url)
+	must(t, err)
+	if lines.Scan(); strings.TrimSpace(lines.Text()) != "\ufffd[2Jhi\ufffd" {
+		t.Errorf("the terminal gets %q", lines.Text())
+	}
+}

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tidegate/cmd/tidegate/internal/config"
+	"tidegate/cmd/tidegate/internal/terminal"
 )
 
 // client sends requests to the gateway that the flags name.
@@ -121,6 +122,15 @@ func refusal(address, status string, answer []byte) error {
 	return fmt.Errorf("%s (%s)", said.Error.Message, said.Error.Code)
 }
 
+// requesting gives cmd the flags of a client, and makes it send the request that build returns
+// and print the answer with print, or unchanged.
+func requesting[T any](cmd *cobra.Command, print func(out io.Writer, answer T), build func(args []string) request) *cobra.Command {
+	c := &client{}
+	c.addFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error { return show(cmd, c, build(args), print) }
+	return cmd
+}
+
 // show sends a request and prints the answer with print, or unchanged.
 func show[T any](cmd *cobra.Command, c *client, r request, print func(out io.Writer, answer T)) error {
 	body, err := c.ask(cmd.Context(), r)
@@ -137,8 +147,10 @@ func show[T any](cmd *cobra.Command, c *client, r request, print func(out io.Wri
 		_, err = cmd.OutOrStdout().Write(body)
 		return err
 	}
-	print(cmd.OutOrStdout(), answer)
-	return nil
+	var text strings.Builder
+	print(&text, answer)
+	_, err = io.WriteString(cmd.OutOrStdout(), terminal.PlainLines(text.String()))
+	return err
 }
 
 func decode(body []byte, answer any) error {

@@ -17,12 +17,11 @@ type actor struct {
 }
 
 func newExplainCommand() *cobra.Command {
-	c := &client{}
 	var asked struct {
 		Channel string `json:"channel"`
 		actor
 	}
-	cmd := &cobra.Command{
+	cmd := requesting(&cobra.Command{
 		Use:   "explain --channel CHANNEL [--user USER]",
 		Short: "Explain what a client may do on a channel, and which rule and claim decide",
 		Long: `Explain what a client may do on a channel, and which rule and claim decide. The client is
@@ -31,11 +30,9 @@ client. This changes nothing and needs no session.`,
 		Example: `  tidegate explain --user alice --channel chat:lobby
   tidegate explain --channel room:7 --user-token "$(tidegate token --user alice --subscribe 'room:*')"`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return show(cmd, c, request{method: http.MethodPost, path: "explain", body: asked}, printExplanation)
-		},
-	}
-	c.addFlags(cmd)
+	}, printExplanation, func([]string) request {
+		return request{method: http.MethodPost, path: "explain", body: asked}
+	})
 	cmd.Flags().StringVar(&asked.Channel, "channel", "", "`channel` to explain")
 	cmd.Flags().StringVar(&asked.User, "user", "", "`user` without a token")
 	cmd.Flags().StringVar(&asked.Token, "user-token", "", "the client's `token`, or an API key")
@@ -70,9 +67,9 @@ func printExplanation(out io.Writer, e explanation) {
 	if e.Rule != nil {
 		rule = fmt.Sprintf("channels[%d], match %q", e.Rule.Index, e.Rule.Match)
 	}
-	fmt.Fprintf(out, "%s on %s: %s\n", plain(e.Who), plain(e.Channel), plain(rule))
+	fmt.Fprintf(out, "%s on %s: %s\n", e.Who, e.Channel, rule)
 	if e.Banned != "" {
-		fmt.Fprintf(out, "REFUSED EVERYWHERE: %s\n", plain(e.Banned))
+		fmt.Fprintf(out, "REFUSED EVERYWHERE: %s\n", e.Banned)
 	}
 	table(out, "MAY ? BECAUSE", func(row func(...any)) {
 		row("subscribe", e.Subscribe, e.Subscribe.Why)
@@ -83,9 +80,12 @@ func printExplanation(out io.Writer, e explanation) {
 }
 
 func newTraceCommand() *cobra.Command {
-	c := &client{}
-	asked := traceRequest{}
-	cmd := &cobra.Command{
+	asked, channel := traceRequest{}, ""
+	print := func(out io.Writer, t trace) {
+		printTrace(out, t)
+		printAudience(out, t, channel, asked.Recipient)
+	}
+	cmd := requesting(&cobra.Command{
 		Use:   "trace CHANNEL [TEXT]",
 		Short: "Publish a message and report what happened to it on every node",
 		Long: `Publish a message and report what happened to it. All subscribers receive it like any
@@ -96,15 +96,10 @@ or was left out.`,
   tidegate trace chat:lobby hello --recipient alice
   tidegate trace chat:lobby --as bob`,
 		Args: cobra.RangeArgs(1, 2),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			asked.Text = append(args, "This message is traced.")[1]
-			return show(cmd, c, request{method: http.MethodPost, path: at("channels", args[0], "traces"), body: asked}, func(out io.Writer, t trace) {
-				printTrace(out, t)
-				printAudience(out, t, args[0], asked.Recipient)
-			})
-		},
-	}
-	c.addFlags(cmd)
+	}, print, func(args []string) request {
+		channel, asked.Text = args[0], append(args, "This message is traced.")[1]
+		return request{method: http.MethodPost, path: at("channels", channel, "traces"), body: asked}
+	})
 	cmd.Flags().StringVar(&asked.Recipient, "recipient", "", "`user` whose sessions are listed individually")
 	cmd.Flags().StringVar(&asked.Wait, "wait", "", "how long to wait for the writes to sessions, at most 10s (default 2s)")
 	cmd.Flags().StringVar(&asked.Event, "event", "", "event `name` of the message")
@@ -137,10 +132,10 @@ type nodeTrace struct {
 }
 
 func printTrace(out io.Writer, t trace) {
-	fmt.Fprintf(out, "taken by  %s: %s\n", plain(t.Node), plain(t.Publish.Why))
+	fmt.Fprintf(out, "taken by  %s: %s\n", t.Node, t.Publish.Why)
 	switch {
 	case t.Error != nil:
-		fmt.Fprintf(out, "refused   %s (%s)\n", plain(t.Error.Message), t.Error.Code)
+		fmt.Fprintf(out, "refused   %s (%s)\n", t.Error.Message, t.Error.Code)
 	default:
 		fmt.Fprintf(out, "confirmed by the broker in %.1f ms, cursor %s\n", t.Took, cmp.Or(t.Cursor, "none: the channel keeps no history"))
 	}
@@ -154,7 +149,7 @@ func printAudience(out io.Writer, t trace, channel, recipient string) {
 	}
 	fmt.Fprintln(out)
 	if !slices.ContainsFunc(t.Nodes, func(n nodeTrace) bool { return n.Listening > 0 }) {
-		fmt.Fprintf(out, "Nobody listens to %s.\n", plain(channel))
+		fmt.Fprintf(out, "Nobody listens to %s.\n", channel)
 	} else {
 		printFates(out, t.Nodes)
 	}
@@ -174,7 +169,7 @@ func printFates(out io.Writer, nodes []nodeTrace) {
 func printRecipient(out io.Writer, nodes []nodeTrace, channel, recipient string) {
 	fmt.Fprintln(out)
 	if !slices.ContainsFunc(nodes, func(n nodeTrace) bool { return len(n.Sessions) > 0 }) {
-		fmt.Fprintf(out, "%[1]s has no session on %[2]s: tidegate users list %[1]s, tidegate explain --user %[1]s --channel %[2]s\n", plain(recipient), plain(channel))
+		fmt.Fprintf(out, "%[1]s has no session on %[2]s: tidegate users list %[1]s, tidegate explain --user %[1]s --channel %[2]s\n", recipient, channel)
 		return
 	}
 	table(out, "SESSION USER NODE PROTOCOL FATE", func(row func(...any)) {

@@ -21,18 +21,12 @@ func Commands() []*cobra.Command {
 }
 
 func newNodesCommand() *cobra.Command {
-	c := &client{}
-	cmd := &cobra.Command{
+	return requesting(&cobra.Command{
 		Use:     "nodes",
 		Short:   "List the live nodes",
 		Example: "  tidegate nodes\n  tidegate nodes --json --url http://10.0.0.11:9080",
 		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return show(cmd, c, request{method: http.MethodGet, path: "nodes"}, printNodes)
-		},
-	}
-	c.addFlags(cmd)
-	return cmd
+	}, printNodes, func([]string) request { return request{method: http.MethodGet, path: "nodes"} })
 }
 
 type nodes struct {
@@ -52,19 +46,14 @@ func printNodes(out io.Writer, found nodes) {
 }
 
 func newChannelsCommand() *cobra.Command {
-	c := &client{}
-	cmd := &cobra.Command{
+	return requesting(&cobra.Command{
 		Use:     "channels [PATTERN]",
 		Short:   "List the channels with subscribers, in the whole cluster",
 		Example: "  tidegate channels\n  tidegate channels 'chat:*'",
 		Args:    cobra.MaximumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			query := url.Values{"match": append(args, "*")[:1]}
-			return show(cmd, c, request{method: http.MethodGet, path: "channels", query: query}, printChannels)
-		},
-	}
-	c.addFlags(cmd)
-	return cmd
+	}, printChannels, func(args []string) request {
+		return request{method: http.MethodGet, path: "channels", query: url.Values{"match": append(args, "*")[:1]}}
+	})
 }
 
 type channels struct {
@@ -87,18 +76,14 @@ func printChannels(out io.Writer, found channels) {
 }
 
 func newPresenceCommand() *cobra.Command {
-	c := &client{}
-	cmd := &cobra.Command{
+	return requesting(&cobra.Command{
 		Use:     "presence CHANNEL",
 		Short:   "List the members of a channel",
 		Example: "  tidegate presence chat:lobby",
 		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return show(cmd, c, request{method: http.MethodGet, path: at("channels", args[0], "presence")}, printMembers)
-		},
-	}
-	c.addFlags(cmd)
-	return cmd
+	}, printMembers, func(args []string) request {
+		return request{method: http.MethodGet, path: at("channels", args[0], "presence")}
+	})
 }
 
 type members struct {
@@ -129,26 +114,23 @@ func sessionSuffix(session string) string {
 }
 
 func newHistoryCommand() *cobra.Command {
-	c := &client{}
 	limit, cursor := 0, ""
-	cmd := &cobra.Command{
+	cmd := requesting(&cobra.Command{
 		Use:     "history CHANNEL",
 		Short:   "Print the history of a channel",
 		Long:    "Print the newest messages of a channel, or those after a cursor, the oldest first.",
 		Example: "  tidegate history chat:lobby --limit 20\n  tidegate history chat:lobby --cursor k3x9:41",
 		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			query := url.Values{}
-			if limit > 0 {
-				query.Set("limit", strconv.Itoa(limit))
-			}
-			if cursor != "" {
-				query.Set("cursor", cursor)
-			}
-			return show(cmd, c, request{method: http.MethodGet, path: at("channels", args[0], "messages"), query: query}, printHistory)
-		},
-	}
-	c.addFlags(cmd)
+	}, printHistory, func(args []string) request {
+		query := url.Values{}
+		if limit != 0 {
+			query.Set("limit", strconv.Itoa(limit))
+		}
+		if cursor != "" {
+			query.Set("cursor", cursor)
+		}
+		return request{method: http.MethodGet, path: at("channels", args[0], "messages"), query: query}
+	})
 	cmd.Flags().IntVar(&limit, "limit", 0, "maximum number of messages; 0: as many as fit in one response")
 	cmd.Flags().StringVar(&cursor, "cursor", "", "start after the message with this `cursor`")
 	return cmd

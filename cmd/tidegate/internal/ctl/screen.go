@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"golang.org/x/term"
+
+	"tidegate/cmd/tidegate/internal/terminal"
 )
 
 // line is a line of a screen.
@@ -55,8 +57,6 @@ func plainLines(lines []line) []string {
 	return texts
 }
 
-func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" }
-
 // Terminal escapes: they select the alternate screen, hide the cursor and turn off line wrapping.
 const (
 	enterScreen = "\x1b[?1049h\x1b[?25l\x1b[?7l"
@@ -79,7 +79,7 @@ type screen struct {
 // keys are read one by one.
 func openScreen(in, out *os.File) (*screen, error) {
 	s := &screen{out: out, colours: os.Getenv("NO_COLOR") == "", keys: make(chan byte), restore: func() {}}
-	if term.IsTerminal(int(in.Fd())) {
+	if terminal.Is(in) {
 		before, err := term.MakeRaw(int(in.Fd()))
 		if err != nil {
 			return nil, err

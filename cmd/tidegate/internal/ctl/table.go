@@ -9,6 +9,8 @@ import (
 	"text/tabwriter"
 	"time"
 	"unicode/utf8"
+
+	"tidegate/cmd/tidegate/internal/terminal"
 )
 
 // table prints rows below headings. Columns are as wide as necessary.
@@ -21,7 +23,7 @@ func table(out io.Writer, headings string, rows func(row func(cells ...any))) {
 func texts(cells []any) []string {
 	all := make([]string, len(cells))
 	for i, cell := range cells {
-		all[i] = plain(fmt.Sprint(cell))
+		all[i] = terminal.Plain(fmt.Sprint(cell))
 	}
 	return all
 }
@@ -87,16 +89,6 @@ func shortened(text string, most int) string {
 		return string(runes[:most-1]) + "…"
 	}
 	return text
-}
-
-// plain replaces control characters, because clients choose names.
-func plain(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
-			return '\ufffd'
-		}
-		return r
-	}, text)
 }
 
 // since returns how long ago a time is that is given in milliseconds since 1970.

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"tidegate/cmd/tidegate/internal/terminal"
 )
 
 func newTopCommand() *cobra.Command {
@@ -62,7 +64,7 @@ type top struct {
 }
 
 func (t *top) run(ctx context.Context) error {
-	watched := !t.once && !t.json && isTerminal(t.out)
+	watched := !t.once && !t.json && terminal.Is(t.out) && os.Getenv("TERM") != "dumb"
 	l, err := t.measure(ctx)
 	if err == nil && !(watched && l.measured()) {
 		if !wait(ctx, t.interval) {
@@ -158,7 +160,7 @@ func (t *top) measureOften(ctx context.Context, news chan<- measurement) {
 func (t *top) page(l *load, failed error, width, height int) []line {
 	state := line{text: fmt.Sprintf("%s   every %v, q quits", l.at.Format(time.TimeOnly), t.interval)}
 	if failed != nil {
-		state = line{text: "NO ANSWER since " + l.at.Format(time.TimeOnly) + ": " + plain(failed.Error()), mood: bad}
+		state = line{text: "NO ANSWER since " + l.at.Format(time.TimeOnly) + ": " + terminal.Plain(failed.Error()), mood: bad}
 	}
 	const others = 2 // the state, and an empty line
 	channels := t.channels

@@ -27,17 +27,13 @@ func newUsersCommand() *cobra.Command {
 }
 
 func newListCommand() *cobra.Command {
-	c := &client{}
-	cmd := &cobra.Command{
+	return requesting(&cobra.Command{
 		Use:   "list USER",
 		Short: "List the sessions of a user, on every node",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return show(cmd, c, request{method: http.MethodGet, path: at("users", args[0], "sessions")}, printSessions)
-		},
-	}
-	c.addFlags(cmd)
-	return cmd
+	}, printSessions, func(args []string) request {
+		return request{method: http.MethodGet, path: at("users", args[0], "sessions")}
+	})
 }
 
 type sessions struct {
@@ -61,21 +57,18 @@ func printSessions(out io.Writer, found sessions) {
 }
 
 func newDisconnectCommand() *cobra.Command {
-	c := &client{}
-	cmd := &cobra.Command{
+	print := func(out io.Writer, reached struct{ Sessions int }) {
+		fmt.Fprintln(out, oneOrMore(reached.Sessions, "session"), "ended")
+	}
+	return requesting(&cobra.Command{
 		Use:   "disconnect USER",
 		Short: "Close the sessions of a user, on every node",
 		Long: `Close the sessions of a user, on every node. A client that may connect can reconnect at
 once: to keep a user out, use ban.`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return show(cmd, c, request{method: http.MethodDelete, path: at("users", args[0], "sessions")}, func(out io.Writer, reached struct{ Sessions int }) {
-				fmt.Fprintln(out, oneOrMore(reached.Sessions, "session"), "ended")
-			})
-		},
-	}
-	c.addFlags(cmd)
-	return cmd
+	}, print, func(args []string) request {
+		return request{method: http.MethodDelete, path: at("users", args[0], "sessions")}
+	})
 }
 
 // denialRequest is the body of a request for a ban or a revocation.
@@ -110,27 +103,25 @@ func (d *denial) UnmarshalJSON(body []byte) error {
 }
 
 func printDenial(out io.Writer, d denial) {
-	fmt.Fprintf(out, "%s is in force until %s; tidegate users lift %s takes it back\n", plain(d.ID), clock(d.Until), plain(d.ID))
+	fmt.Fprintf(out, "%s is in force until %s; tidegate users lift %s takes it back\n", d.ID, clock(d.Until), d.ID)
 }
 
 func newBanCommand() *cobra.Command {
-	c, asked := &client{}, denialRequest{}
-	cmd := &cobra.Command{
+	asked := denialRequest{}
+	cmd := requesting(&cobra.Command{
 		Use:   "ban USER | ADDRESS",
 		Short: "Ban a user, an address or a network, on every node",
 		Long: `Ban a user, an address or a network, on every node, and close the sessions concerned. An
 argument that parses as an address or network is one.`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if isNetwork(args[0]) {
-				asked.Address = args[0]
-			} else {
-				asked.User = args[0]
-			}
-			return show(cmd, c, request{method: http.MethodPost, path: "bans", body: asked}, printDenial)
-		},
-	}
-	c.addFlags(cmd)
+	}, printDenial, func(args []string) request {
+		if isNetwork(args[0]) {
+			asked.Address = args[0]
+		} else {
+			asked.User = args[0]
+		}
+		return request{method: http.MethodPost, path: "bans", body: asked}
+	})
 	asked.addFlags(cmd, "24h")
 	return cmd
 }
@@ -142,20 +133,21 @@ func isNetwork(text string) bool {
 }
 
 func newRevokeCommand() *cobra.Command {
-	c, asked := &client{}, denialRequest{}
-	cmd := &cobra.Command{
+	asked := denialRequest{}
+	cmd := requesting(&cobra.Command{
 		Use:   "revoke USER | --token JTI",
 		Short: "Revoke one token by its id, or all tokens of a user issued until now",
 		Args:  cobra.MaximumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		PreRunE: func(_ *cobra.Command, args []string) error {
 			if (len(args) == 1) == (asked.Token != "") {
-				return errors.New("give one of a user and --token")
+				return errors.New("want either a user or --token")
 			}
-			asked.User = append(args, "")[0]
-			return show(cmd, c, request{method: http.MethodPost, path: "revocations", body: asked}, printDenial)
+			return nil
 		},
-	}
-	c.addFlags(cmd)
+	}, printDenial, func(args []string) request {
+		asked.User = append(args, "")[0]
+		return request{method: http.MethodPost, path: "revocations", body: asked}
+	})
 	asked.addFlags(cmd, "720h")
 	cmd.Flags().StringVar(&asked.Token, "token", "", "claim `jti` of the token")
 	return cmd
@@ -193,17 +185,13 @@ func printDenials(out io.Writer, found denials) {
 }
 
 func newLiftCommand() *cobra.Command {
-	c := &client{}
-	cmd := &cobra.Command{
+	id := ""
+	return requesting(&cobra.Command{
 		Use:   "lift ID",
 		Short: "Remove a ban or a revocation, by the id that bans lists",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return show(cmd, c, request{method: http.MethodDelete, path: at("bans", args[0])}, func(out io.Writer, _ struct{}) {
-				fmt.Fprintln(out, plain(args[0]), "is lifted")
-			})
-		},
-	}
-	c.addFlags(cmd)
-	return cmd
+	}, func(out io.Writer, _ struct{}) { fmt.Fprintln(out, id, "is lifted") }, func(args []string) request {
+		id = args[0]
+		return request{method: http.MethodDelete, path: at("bans", id)}
+	})
 }

@@ -25,10 +25,10 @@ func (a *answer) String() string {
 	}
 	status := fmt.Sprintf("%d %s", a.status, http.StatusText(a.status))
 	if json.Unmarshal(a.body, &said) == nil && said.Error.Code != "" {
-		return status + ", " + plain(said.Error.Message)
+		return status + ", " + said.Error.Message
 	}
 	if line, _, _ := strings.Cut(string(a.body), "\n"); a.status == http.StatusServiceUnavailable && strings.HasPrefix(line, "not ready") {
-		return status + ", " + plain(line)
+		return status + ", " + line
 	}
 	return status
 }
@@ -36,7 +36,7 @@ func (a *answer) String() string {
 // whyNot says what was received instead of the expected answer.
 func whyNot(a *answer, err error) string {
 	if err != nil {
-		return plain(err.Error())
+		return err.Error()
 	}
 	return a.String()
 }
@@ -88,14 +88,4 @@ func (e *examination) publish(ctx context.Context, text string) error {
 		err = fmt.Errorf("a publish is answered by %s", answer)
 	}
 	return err
-}
-
-// plain replaces control characters.
-func plain(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
-			return '\ufffd'
-		}
-		return r
-	}, text)
 }

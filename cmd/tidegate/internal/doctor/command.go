@@ -1,6 +1,8 @@
 package doctor
 
 import (
+	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,9 +12,9 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"tidegate/cmd/tidegate/internal/config"
+	"tidegate/cmd/tidegate/internal/terminal"
 )
 
 // Command returns the command doctor.
@@ -49,11 +51,11 @@ Exit codes: 0 no findings, 1 findings, 2 usage error.`,
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c.Key, c.Redis.URL = config.APIKeyGiven(c.Key), redis
-			var clear func()
-			c.Progress, clear = progressOn(os.Stderr)
+			c.Progress = terminal.NewProgress(os.Stderr)
 			report := Examine(cmd.Context(), c)
-			clear()
-			return tell(cmd.OutOrStdout(), report, asJSON)
+			c.Progress.Clear()
+			err := tell(cmd.OutOrStdout(), report, asJSON)
+			return cmp.Or(err, context.Cause(cmd.Context()))
 		},
 	}
 	flags := cmd.Flags()
@@ -67,15 +69,6 @@ Exit codes: 0 no findings, 1 findings, 2 usage error.`,
 	flags.StringVar(&c.Redis.Prefix, "redis-prefix", "", "redis.prefix of the nodes (default \"tidegate:\")")
 	flags.BoolVar(&asJSON, "json", false, "print the findings as JSON")
 	return cmd
-}
-
-// progressOn returns a function that shows the current step on a terminal, and one
-// that removes it.
-func progressOn(out *os.File) (say func(string), clear func()) {
-	if !term.IsTerminal(int(out.Fd())) {
-		return nil, func() {}
-	}
-	return func(said string) { fmt.Fprintf(out, "\r\x1b[K%s", said) }, func() { fmt.Fprint(out, "\r\x1b[K") }
 }
 
 // tell prints a report. It returns an error if there are findings.
@@ -99,15 +92,15 @@ func tell(out io.Writer, r Report, asJSON bool) error {
 
 func printReport(out io.Writer, r Report) {
 	for _, f := range r.Findings {
-		fmt.Fprintln(out, f.What)
+		fmt.Fprintln(out, terminal.Plain(f.What))
 		for _, cure := range f.Cures {
-			fmt.Fprintf(out, "    %s: %s\n", cure.Where, cure.Line)
+			fmt.Fprintf(out, "    %s: %s\n", cure.Where, terminal.Plain(cure.Line))
 		}
 	}
 	if len(r.Findings) == 0 {
 		fmt.Fprintln(out, "No problems found.")
 	}
 	for _, what := range r.Unchecked {
-		fmt.Fprintln(out, "Not tested:", what)
+		fmt.Fprintln(out, "Not tested:", terminal.Plain(what))
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tidegate/broker"
+	"tidegate/cmd/tidegate/internal/terminal"
 )
 
 // Config says what to examine. URL is required.
@@ -19,7 +20,7 @@ type Config struct {
 	Origins  []string           // of pages that must be allowed
 	Patience time.Duration      // how long to watch idle connections; zero skips these checks
 	Redis    broker.RedisConfig // without a URL, Redis is not examined
-	Progress func(said string)  // called with the current step; may be nil
+	Progress *terminal.Progress // shows the current step; may be nil
 }
 
 // Report is the result of an examination.
@@ -57,12 +58,13 @@ type examination struct {
 	report Report // guarded by mu
 }
 
+// find adds a finding, unless an interruption may have caused it.
 func (e *examination) find(cures []Cure, what string, args ...any) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	if e.over() {
 		return
 	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	e.report.Findings = append(e.report.Findings, Finding{fmt.Sprintf(what, args...), cures})
 }
 
@@ -70,10 +72,4 @@ func (e *examination) pass(what string, args ...any) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.report.Unchecked = append(e.report.Unchecked, fmt.Sprintf(what, args...))
-}
-
-func (e *examination) say(what string, args ...any) {
-	if e.Progress != nil {
-		e.Progress(fmt.Sprintf(what, args...))
-	}
 }

@@ -38,7 +38,7 @@ func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastRe
 
 // reaches reports whether a gateway answers at all.
 func (e *examination) reaches(ctx context.Context) bool {
-	e.say("asking %s", e.URL)
+	e.Progress.Say("asking %s", e.URL)
 	answer, err := e.ask(ctx, http.MethodGet, "/healthz", nil, nil)
 	switch {
 	case err != nil:

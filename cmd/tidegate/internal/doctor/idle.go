@@ -37,7 +37,7 @@ func (e *examination) waitIdly(ctx context.Context, ways idleWays) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
-		e.say("silent connections: %s of %s", time.Since(begun).Round(time.Second), e.Patience)
+		e.Progress.Say("silent connections: %s of %s", time.Since(begun).Round(time.Second), e.Patience)
 		select {
 		case <-over:
 			return

@@ -160,7 +160,7 @@ func (f frame) refusal() error {
 	if f.Type != "error" {
 		return nil
 	}
-	return fmt.Errorf("%s (%s)", plain(f.Message), plain(f.Code))
+	return fmt.Errorf("%s (%s)", f.Message, f.Code)
 }
 
 func readFrame(ctx context.Context, conn *websocket.Conn) (f frame, err error) {

@@ -52,7 +52,7 @@ func (e *examination) lookAtNodes(ctx context.Context) {
 	e.nodes = len(known)
 	met := map[string]*view{first.Node: first}
 	for i := range min(max(leastProbes, 3*e.nodes), mostProbes) {
-		e.say("probe %d: %d of %d nodes have answered", i+2, len(met), max(e.nodes, len(met)))
+		e.Progress.Say("probe %d: %d of %d nodes have answered", i+2, len(met), max(e.nodes, len(met)))
 		v, answer, err := e.probe(ctx, nil)
 		if err != nil || v == nil {
 			e.pass("one of the probes: %s", whyNot(answer, err))
@@ -145,7 +145,7 @@ func (e *examination) judgeClocks(views []*view) {
 
 func (e *examination) judgeHeaders(v *view) {
 	if !strings.EqualFold(v.Host, e.URL.Host) {
-		e.find(cureHost, "The Host header is not passed on: nodes see %q instead of %q and reject pages of the same origin.", plain(v.Host), e.URL.Host)
+		e.find(cureHost, "The Host header is not passed on: nodes see %q instead of %q and reject pages of the same origin.", v.Host, e.URL.Host)
 	}
 	if secure := e.URL.Scheme == "https"; secure != v.Secure {
 		e.find(cureScheme, "Nodes treat %s requests as %s: X-Forwarded-Proto is wrong or missing.", e.URL.Scheme, otherScheme(secure))

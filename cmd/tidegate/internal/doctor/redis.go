@@ -15,7 +15,7 @@ const redisPatience = 20 * time.Second
 
 // lookAtRedis examines Redis directly.
 func (e *examination) lookAtRedis(ctx context.Context) {
-	e.say("asking Redis")
+	e.Progress.Say("asking Redis")
 	ctx, cancel := context.WithTimeout(ctx, redisPatience)
 	defer cancel()
 	found, err := broker.InspectRedis(ctx, e.Redis)

@@ -12,9 +12,9 @@ import (
 
 // lookAtWays examines long-lived connections.
 func (e *examination) lookAtWays(ctx context.Context) {
-	e.say("opening a WebSocket")
+	e.Progress.Say("opening a WebSocket")
 	socket := e.lookAtSocket(ctx)
-	e.say("opening a stream")
+	e.Progress.Say("opening a stream")
 	stream := e.lookAtStream(ctx)
 	switch {
 	case stream != nil:
@@ -106,7 +106,7 @@ func (e *examination) expectAnEvent(ctx context.Context, stream *listener) error
 
 // lookForRepeats sends a request that no node answers, and counts how many nodes have received it.
 func (e *examination) lookForRepeats(ctx context.Context, l *listener) {
-	e.say("sending a request that no node answers")
+	e.Progress.Say("sending a request that no node answers")
 	answer, err := e.ask(ctx, http.MethodGet, "/api/probe?unanswered="+url.QueryEscape(e.channel), nil, nil)
 	if err == nil && answer.status < http.StatusInternalServerError {
 		e.pass("retries: a probe that no node answers got %s", answer)
