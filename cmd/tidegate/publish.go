@@ -8,13 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
+	"tidegate/cmd/tidegate/internal/terminal"
 	"tidegate/gateway/client"
 )
 
@@ -63,13 +62,13 @@ type publishing struct {
 }
 
 func (p *publishing) run(ctx context.Context) error {
-	if p.input == os.Stdin && term.IsTerminal(int(os.Stdin.Fd())) {
+	if terminal.Is(p.input) {
 		tellTerminal(p.details, "reading standard input; Ctrl-D ends it")
 	}
 	if p.lines {
 		return p.use(ctx, p.details, p.publishLines)
 	}
-	payload, err := readAll(ctx, p.input)
+	payload, err := untilDone(ctx, func() ([]byte, error) { return io.ReadAll(p.input) })
 	if err != nil {
 		return fmt.Errorf("standard input: %w", err)
 	}
@@ -81,19 +80,19 @@ func (p *publishing) run(ctx context.Context) error {
 	})
 }
 
-// readAll reads until the end of input or of ctx. Its goroutine may outlive it, because a
-// read of standard input cannot be interrupted.
-func readAll(ctx context.Context, input io.Reader) ([]byte, error) {
-	read := make(chan struct{})
-	var all []byte
+// untilDone returns what read returns, unless ctx ends first. Its goroutine may outlive it,
+// because a read of standard input cannot be interrupted.
+func untilDone(ctx context.Context, read func() ([]byte, error)) ([]byte, error) {
+	done := make(chan struct{})
+	var text []byte
 	var failed error
 	go func() {
-		defer close(read)
-		all, failed = io.ReadAll(input)
+		defer close(done)
+		text, failed = read()
 	}()
 	select {
-	case <-read:
-		return all, failed
+	case <-done:
+		return text, failed
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
@@ -101,8 +100,8 @@ func readAll(ctx context.Context, input io.Reader) ([]byte, error) {
 
 func (p *publishing) publishLines(ctx context.Context, c *client.Client) error {
 	input := bufio.NewReader(p.input)
-	next := func(context.Context) (client.Message, error) {
-		line, err := input.ReadBytes('\n')
+	next := func(ctx context.Context) (client.Message, error) {
+		line, err := untilDone(ctx, func() ([]byte, error) { return input.ReadBytes('\n') })
 		if len(line) == 0 && err != nil {
 			return client.Message{}, err
 		}

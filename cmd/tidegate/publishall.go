@@ -1,10 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
-	"iter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -48,65 +48,27 @@ type underway struct {
 func publishAll(ctx context.Context, c *client.Client, p pace, next func(context.Context) (client.Message, error),
 	settled func(m client.Message, cursor string, err error) error) error {
 	reading, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
 	messages := make(chan underway, mostUnconfirmed)
-	// This goroutine may outlive publishAll, because a read of standard input cannot be
-	// interrupted.
 	go func() {
 		defer close(messages)
 		stop(beginAll(reading, c, p.limiter(), next, messages))
 	}()
-	settling, cancel := outlive(ctx, lastWait)
-	defer cancel()
-	for m := range untilDone(ctx, messages) {
+	settling, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
+	defer context.AfterFunc(ctx, func() {
+		time.AfterFunc(lastWait, func() { cancel(context.Cause(ctx)) })
+	})()
+	var failed error
+	for m := range messages {
+		if failed != nil {
+			continue // until beginAll ends
+		}
 		cursor, err := m.publication.Wait(settling)
-		if err := settled(m.message, cursor, err); err != nil {
-			return err
+		if failed = settled(m.message, cursor, err); failed != nil {
+			stop(failed)
 		}
 	}
-	return endOfReading(reading)
-}
-
-// untilDone yields values until the channel is closed or, once ctx has ended, empty.
-func untilDone[T any](ctx context.Context, c <-chan T) iter.Seq[T] {
-	return func(yield func(T) bool) {
-		for {
-			select {
-			case v, ok := <-c:
-				if !ok || !yield(v) {
-					return
-				}
-				continue
-			default:
-			}
-			select {
-			case v, ok := <-c:
-				if !ok || !yield(v) {
-					return
-				}
-			case <-ctx.Done():
-				return
-			}
-		}
-	}
-}
-
-// outlive returns a context that ends d after ctx.
-func outlive(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
-	longer, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, func() {
-		timer := time.NewTimer(d)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-			cancel(context.Cause(ctx))
-		case <-longer.Done():
-		}
-	})
-	return longer, func() {
-		stop()
-		cancel(nil)
-	}
+	return cmp.Or(failed, endOfReading(reading))
 }
 
 func endOfReading(reading context.Context) error {
