@@ -93,7 +93,7 @@ func TestDocuments_ConfigurationsAreUnderstood(t *testing.T) {
 // Every tidegate command line in a document must use existing commands and flags.
 func TestDocuments_CommandLinesAreUnderstood(t *testing.T) {
 	line := regexp.MustCompile("(?m)(?:^ {4,}|[`(])tidegate( [^`\n]*)")
-	benchmark := regexp.MustCompile("\\| `((?:fan-out|rooms|latency|publish|connect|idle) [^`]*)`")
+	benchmark := regexp.MustCompile("\\| `((?:fan-out|rooms|publish|connect|idle) [^`]*)`")
 	read := 0
 	for path, text := range documentsOf(t, ".md") {
 		text = strings.ReplaceAll(text, "\\\n", " ")

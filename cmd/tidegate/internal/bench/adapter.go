@@ -88,7 +88,7 @@ func (a *adapter) check() error {
 	case a.Subscribe == "" && !strings.Contains(a.Path, "{channel}"):
 		return errors.New("subscribe: there is no frame, and path does not name the {channel}")
 	case a.Subscribe != "" && a.Subscribed == "":
-		return errors.New("subscribed: say what the answer to subscribe has in it")
+		return errors.New("subscribed: say which text the reply to subscribe contains")
 	}
 	return nil
 }
@@ -101,10 +101,10 @@ func (a *adapter) publishesByPath() bool { return strings.Contains(a.PublishPath
 func (a *adapter) serverURL(given string) (*url.URL, error) {
 	u, err := url.Parse(given)
 	if err != nil || u.Host == "" || !slices.Contains([]string{"ws", "wss"}, u.Scheme) {
-		return nil, errors.New("want a WebSocket URL behind the adapter, such as tidegate=ws://127.0.0.1:8080")
+		return nil, errors.New("want a WebSocket URL after the adapter, such as tidegate=ws://127.0.0.1:8080")
 	}
 	if hasPath(u) && strings.Contains(a.Path+a.PublishPath, "{channel}") {
-		return nil, errors.New("the URL has a path, and the adapter has the channel in its own: give the URL without one")
+		return nil, errors.New("the URL has a path, but the adapter needs its own, with the channel: give the URL without a path")
 	}
 	return u, nil
 }

@@ -4,27 +4,26 @@ package bench
 import "github.com/spf13/cobra"
 
 // Command returns the command "tidegate bench". With --floor, it runs its own executable as
-// the floor, a minimal server to compare with.
+// the floor.
 func Command() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench",
-		Short: "Measure a gateway under load, by its public protocol",
-		Long: `Measure a gateway under load, by the protocol that every client speaks. What it
-asks of the gateway: a rule for channels that begin with "bench:", without history
-unless that is to be measured, and limits.commands_per_second and bytes_per_second: 0.
+		Short: "Measure a gateway under load, through its public protocol",
+		Long: `Measure a gateway under load, through the protocol that all clients use. The gateway needs
+a rule for the channels of the benchmark, and no limits on commands and bytes:
 
   channels: [{match: "bench:*", subscribe: anyone, publish: anyone}]
   limits: {commands_per_second: 0, bytes_per_second: 0}
 
-CPU and memory are those of the gateway alone: give --pid of a process on this
-machine, or --metrics for one anywhere. With --floor the same load is put first on
-a server that does nothing but one write(2) for each delivery, so that what the
-gateway costs can be told from what the machine costs.`,
+Add a history to the rule only if you want to measure it. To measure the gateway's CPU time
+and memory, set --pid for a process on this machine, or --metrics for any other. --floor
+first puts the same load on a minimal server, the floor, which makes one write(2) call per
+delivery and does nothing else. The comparison shows what part of the cost is the machine's.`,
 		Args: cobra.NoArgs,
 	}
-	for _, k := range kinds {
+	for _, k := range append(kinds, publishKind) {
 		cmd.AddCommand(k.command())
 	}
-	cmd.AddCommand(newPublishCommand(), newCompareCommand(), newFloorCommand())
+	cmd.AddCommand(newCompareCommand(), newFloorCommand())
 	return cmd
 }

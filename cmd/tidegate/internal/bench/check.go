@@ -40,12 +40,12 @@ func checkRate(rate float64) error {
 
 func checkDurations(warmUp, duration time.Duration) error {
 	if duration <= 0 || warmUp < 0 || warmUp+duration > longestRun {
-		return fmt.Errorf("--duration and --warm-up: want some time, and together %v at most", longestRun)
+		return fmt.Errorf("--duration and --warm-up: want more than 0, and at most %v together", longestRun)
 	}
 	return nil
 }
 
 func addDurations(flags *pflag.FlagSet, warmUp, duration *time.Duration) {
 	flags.DurationVar(warmUp, "warm-up", time.Second, "time under load before measuring")
-	flags.DurationVar(duration, "duration", 10*time.Second, "time to measure, 10 minutes at most")
+	flags.DurationVar(duration, "duration", 10*time.Second, "time to measure, at most 10 minutes")
 }

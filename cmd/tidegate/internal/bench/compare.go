@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,27 +14,27 @@ func newCompareCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "compare",
 		Short: "Put the same load on several servers in turn, and print a table",
-		Long: `Put the same load on several servers in turn, and print a table: the median of each
-figure, and beside it how many times the first server's it is.
+		Long: `Put the same load on several servers in turn, and print a table with the median of each
+figure and its ratio to that of the first server.
 
-Each --server is an adapter, the server's URL, and maybe processes whose CPU and memory
-are its: ADAPTER=URL,PID,PID. An adapter is one of ` + strings.Join(adapterNames(), ", ") + `,
-or a YAML file that says what to send and what to look for:
+Each --server is ADAPTER=URL,PID,PID. The PIDs are optional: the processes whose CPU time and
+memory belong to the server. The adapter is one of ` + strings.Join(adapterNames(), ", ") + `,
+or a YAML file that describes what to send and what to look for:
 
-  path: /ws?channel={channel}         where the URL has none
-  publish_path: /pub                  for those who publish, if it is another
-  subprotocol: name                   if there is one
-  connect: 'frame with {token}'       if something is to be said first
-  connected: 'text'                   is in the answer, if there is one
-  subscribe: 'frame with {channel}'   not where the path subscribes
-  subscribed: 'text'                  is in the answer
-  publish: 'frame with {channel} and {data}, or {string}: the same as a JSON string'
-  refused: 'text'                     is in what the server says in place of an answer
-  ping: 'text'                        what the server says to see who is alive
-  pong: 'text'                        the answer
+  path: /ws?channel={channel}         # used if the URL has no path
+  publish_path: /pub                  # for publishers, if it differs
+  subprotocol: name                   # optional
+  connect: 'frame with {token}'       # the first frame to send, if there is one
+  connected: 'text'                   # contained in the reply, if there is one
+  subscribe: 'frame with {channel}'   # not needed if the path subscribes
+  subscribed: 'text'                  # contained in the reply
+  publish: 'frame with {channel} and {data}, or {string} for the data as a JSON string'
+  refused: 'text'                     # contained in an error that is sent instead of a reply
+  ping: 'text'                        # a whole frame that the server sends to check the client
+  pong: 'text'                        # the reply to it
 
-{size} is the length of {data} in bytes. What each server of ours needs to be set up with
-stands in its adapter.`,
+{size} is the length of {data} in bytes. The built-in adapters say how to configure their
+servers.`,
 		Args: cobra.NoArgs,
 	}
 	for _, k := range kinds {
@@ -45,7 +44,7 @@ stands in its adapter.`,
 }
 
 func (k *kind) compareCommand() *cobra.Command {
-	c := comparison{runs: 3}
+	c := comparison{target: target{runs: 3}}
 	cmd := &cobra.Command{
 		Use:   k.use + " --server ADAPTER=URL[,PID]... --server ...",
 		Short: k.short,
@@ -55,11 +54,8 @@ func (k *kind) compareCommand() *cobra.Command {
 	}
 	b := k.load(cmd.Flags())
 	flags := cmd.Flags()
-	flags.StringArrayVar(&c.given, "server", nil, "`server`: ADAPTER=URL,PID…; repeat for more")
-	flags.IntVar(&c.runs, "runs", c.runs, "measurements of each server, in turn")
-	c.addTokenFlags(cmd)
-	flags.BoolVar(&c.yes, "yes", false, "put load on servers that are not on this machine")
-	flags.BoolVar(&c.json, "json", false, "print JSON")
+	flags.StringArrayVar(&c.given, "server", nil, "`server` as ADAPTER=URL,PID…; repeatable")
+	c.addCommonFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return c.run(cmd, b) }
 	return cmd
 }
@@ -68,7 +64,6 @@ func (k *kind) compareCommand() *cobra.Command {
 type comparison struct {
 	target
 	given []string
-	runs  int
 }
 
 func (c *comparison) run(cmd *cobra.Command, b benchmark) error {
@@ -76,31 +71,14 @@ func (c *comparison) run(cmd *cobra.Command, b benchmark) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(b.check(), checkBetween("--runs", c.runs, 1, 100), checkDescriptors(b.sessions())); err != nil {
-		return err
-	}
-	for range c.runs {
-		for _, s := range servers {
-			if err := s.measure(cmd.Context(), b); err != nil {
-				return fmt.Errorf("%s: %w", s.Name, err)
-			}
-		}
-	}
-	return printComparison(cmd.OutOrStdout(), b.title(), servers, c.json)
+	return c.report(cmd, b, servers)
 }
 
-func (s *compared) measure(ctx context.Context, b benchmark) error {
-	result, err := b.measure(ctx, s.site)
-	s.site.progress.clear()
-	s.Runs = append(s.Runs, result)
-	return err
-}
-
-func (c *comparison) servers(details io.Writer) ([]*compared, error) {
+func (c *comparison) servers(details io.Writer) ([]*Measured, error) {
 	if len(c.given) == 0 {
 		return nil, errors.New("--server: want at least one, such as tidegate=ws://127.0.0.1:8080")
 	}
-	servers := make([]*compared, len(c.given))
+	servers := make([]*Measured, len(c.given))
 	for i, given := range c.given {
 		name, rest, _ := strings.Cut(given, "=")
 		parts := strings.Split(rest, ",")
@@ -117,7 +95,7 @@ func (c *comparison) servers(details io.Writer) ([]*compared, error) {
 		if err != nil {
 			return nil, fmt.Errorf("--server %s: %w", name, err)
 		}
-		servers[i] = &compared{Name: name + " " + s.urls[0].Host, site: s}
+		servers[i] = &Measured{Name: name + " " + s.urls[0].Host, site: s}
 	}
 	return servers, nil
 }
@@ -127,7 +105,7 @@ func parsePIDs(given []string) ([]int, error) {
 	for i, text := range given {
 		var err error
 		if pids[i], err = strconv.Atoi(text); err != nil {
-			return nil, fmt.Errorf("%q is no process id", text)
+			return nil, fmt.Errorf("%q is not a process id", text)
 		}
 	}
 	return pids, nil

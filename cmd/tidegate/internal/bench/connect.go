@@ -23,9 +23,9 @@ type connectLoad struct {
 }
 
 func (b *connectLoad) addFlags(flags *pflag.FlagSet, sessions int) {
-	flags.IntVar(&b.count, "sessions", sessions, "sessions")
-	flags.IntVar(&b.channels, "channels", 0, "channels of its own that each session subscribes to; 0: one that all share")
-	flags.IntVar(&b.atOnce, "at-once", connectsAtOnce, "sessions that connect at a time")
+	flags.IntVar(&b.count, "sessions", sessions, "number of sessions")
+	flags.IntVar(&b.channels, "channels", 0, "channels of each session, all different; 0: one channel for all")
+	flags.IntVar(&b.atOnce, "at-once", connectsAtOnce, "sessions that connect at the same time")
 }
 
 func (b *connectLoad) check() error {
@@ -130,7 +130,7 @@ func (b *connectLoad) measure(ctx context.Context, site *site) (*Result, error) 
 		return nil, err
 	}
 	result := b.result(before, after)
-	result.LatencyMS, result.LatencyMeaning = latency.summary(), fmt.Sprintf("from dialling to the confirmed subscription, %d sessions at a time", b.atOnce)
+	result.LatencyMS, result.LatencyMeaning = latency.summary(), fmt.Sprintf("from dialling to the confirmed subscription, for %d sessions at a time", b.atOnce)
 	result.count("session", uint64(b.count), took, after.cpu-before.cpu)
 	return result, nil
 }
@@ -158,7 +158,7 @@ func (b *idleLoad) check() error {
 
 func (b *idleLoad) measure(ctx context.Context, site *site) (*Result, error) {
 	if site.watch.blind() {
-		return nil, errors.New("there is no memory to read: give --pid or --metrics")
+		return nil, errors.New("the memory of the gateway is not known: set --pid or --metrics")
 	}
 	b.lost.Store(0)
 	b.attend = b.answerPings
@@ -179,7 +179,7 @@ func (b *idleLoad) measure(ctx context.Context, site *site) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := site.wait(ctx, b.duration, "waiting", b.lost.Load); err != nil {
+	if _, err := site.wait(ctx, b.duration, longestRun, "waiting; lost connections", b.lost.Load); err != nil {
 		return nil, err
 	}
 	after, err := site.watch.read(ctx)

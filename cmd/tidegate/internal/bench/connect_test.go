@@ -23,7 +23,7 @@ func TestIdle_AnswersPingsWhileOthersConnect(t *testing.T) {
 // TestLoad_AnswersPingsWhileOthersConnect checks the same for a load.
 func TestLoad_AnswersPingsWhileOthersConnect(t *testing.T) {
 	at := startPingEach(t)
-	run := &loadRun{load: &load{channels: 1, members: 2, publishers: 1}, window: newWindow(1, 2), latency: newLatencyRecorder(), site: at, fail: func(error) {}}
+	run := &loadRun{load: &load{channels: 1, members: 2, traffic: traffic{publishers: 1}}, window: newWindow(1, 2), latency: newLatencyRecorder(), site: at, fail: func(error) {}}
 	defer run.end()
 	if err := run.connect(t.Context()); err != nil {
 		t.Error(err)
@@ -43,7 +43,7 @@ func startPingEach(t *testing.T) *site {
 	gateway := &url.URL{Scheme: "ws", Host: listener.Addr().String(), Path: "/ws"}
 	return &site{
 		adapter: native, urls: []*url.URL{gateway}, tokenOf: func(int) (string, error) { return "", nil },
-		watch: meter{pids: []int{os.Getpid()}}, progress: &progress{},
+		watch: meter{pids: []int{os.Getpid()}},
 	}
 }
 

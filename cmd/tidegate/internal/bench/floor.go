@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 
@@ -22,11 +23,10 @@ func newFloorCommand() *cobra.Command {
 	var listen, redisURL string
 	cmd := &cobra.Command{
 		Use:   "floor",
-		Short: "Serve what --floor measures: one write(2) for each delivery, and nothing else",
-		Long: `Serve what --floor measures. It speaks as much of the native protocol as the other
-benchmarks do: to subscribe and to publish. Each delivery is one write(2), made in
-a loop by the goroutine that read the publication. There are no rules, no bounds
-and no acknowledgements: what a gateway costs beyond this is what it does.`,
+		Short: "Run the minimal server that --floor compares with",
+		Long: `Run the minimal server that --floor compares with. It understands only the commands that
+the benchmarks send. For each delivery, the goroutine that has read the publication makes
+one write(2) call. There are no rules and no limits.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return f.serve(cmd.Context(), listen, redisURL, cmd.OutOrStdout())
@@ -50,7 +50,6 @@ type floor struct {
 type floorSession struct {
 	floor  *floor
 	conn   net.Conn
-	fd     int
 	reader *bufio.Reader
 	frame  []byte
 }
@@ -118,10 +117,6 @@ func (f *floor) joinRedis(ctx context.Context, redisURL string) (func(), error) 
 func (f *floor) talk(conn net.Conn) {
 	defer conn.Close()
 	s := &floorSession{floor: f, conn: conn, reader: bufio.NewReaderSize(conn, 2<<10)}
-	control, err := conn.(*net.TCPConn).SyscallConn()
-	if err != nil || control.Control(func(fd uintptr) { s.fd = int(fd) }) != nil {
-		return
-	}
 	if s.shakeHands() == nil {
 		for s.next() == nil {
 		}
@@ -167,17 +162,15 @@ func (s *floorSession) do(command []byte) error {
 	_, rest, _ := bytes.Cut(command, []byte(`"channel":"`))
 	name, rest, _ := bytes.Cut(rest, []byte(`"`))
 	_, data, isPublish := bytes.Cut(rest, []byte(`"data":`))
-	switch {
-	case !isPublish:
+	if !isPublish {
 		s.floor.add(string(name), s)
 		s.say([]byte(`{"type":"subscribed","id":1}`))
 		return nil
-	default:
-		if bytes.HasPrefix(command, []byte(`{"type":"publish","id":1`)) {
-			s.say([]byte(`{"type":"published","id":1}`))
-		}
-		return s.floor.publish(string(name), bytes.TrimSuffix(data, []byte("}")))
 	}
+	if bytes.HasPrefix(command, []byte(`{"type":"publish","id":1`)) {
+		s.say([]byte(`{"type":"published","id":1}`))
+	}
+	return s.floor.publish(string(name), bytes.TrimSuffix(data, []byte("}")))
 }
 
 func (f *floor) publish(channel string, data []byte) error {
@@ -196,7 +189,7 @@ func (f *floor) deliver(channel string, frame []byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, s := range f.channels[channel] {
-		_ = write(s.conn, s.fd, frame) // if it fails, the session's goroutine gets an error, too
+		_, _ = s.conn.Write(frame) // if it fails, the session's goroutine gets an error, too
 	}
 }
 
@@ -206,19 +199,12 @@ func (f *floor) add(channel string, s *floorSession) {
 	f.channels[channel] = append(f.channels[channel], s)
 }
 
-// forget removes a session from all channels, so that nothing writes to its file descriptor
-// after the kernel has reused the number.
+// forget removes a session from all channels.
 func (f *floor) forget(gone *floorSession) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for name, sessions := range f.channels {
-		kept := sessions[:0]
-		for _, s := range sessions {
-			if s != gone {
-				kept = append(kept, s)
-			}
-		}
-		f.channels[name] = kept
+		f.channels[name] = slices.DeleteFunc(sessions, func(s *floorSession) bool { return s == gone })
 	}
 }
 

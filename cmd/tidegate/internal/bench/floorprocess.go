@@ -2,7 +2,6 @@ package bench
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"net/url"
@@ -11,23 +10,30 @@ import (
 	"strings"
 )
 
-// measureFloor runs b on floors, as many as there are gateways. Each floor is a separate
-// process, so that its CPU time can be told apart from that of the load generator.
-func measureFloor(ctx context.Context, b benchmark, measured *site, redisURL string) (*Result, error) {
-	if len(measured.urls) > 1 && redisURL == "" {
-		return nil, errors.New("two of them reach each other through Redis only: give --floor-redis")
+// startFloors starts as many floors as there are gateways, until stop is called, also after an
+// error. Each floor is a separate process, so that its CPU time can be told apart from that of
+// the load generator.
+func startFloors(gateways *site, redisURL string) (floors *site, stop func(), err error) {
+	var started []*floorProcess
+	stop = func() {
+		for _, p := range started {
+			p.stop()
+		}
 	}
-	floors := &site{adapter: native, tokenOf: measured.tokenOf, progress: measured.progress, run: measured.run}
-	for range measured.urls {
+	if len(gateways.urls) > 1 && redisURL == "" {
+		return nil, stop, errors.New("two floors reach each other only through Redis: set --floor-redis")
+	}
+	floors = &site{adapter: native, tokenOf: gateways.tokenOf, progress: gateways.progress, run: gateways.run}
+	for range gateways.urls {
 		p, err := startFloor(redisURL)
 		if err != nil {
-			return nil, err
+			return nil, stop, err
 		}
-		defer p.stop()
+		started = append(started, p)
 		floors.urls = append(floors.urls, p.url)
 		floors.watch.pids = append(floors.watch.pids, p.command.Process.Pid)
 	}
-	return b.measure(ctx, floors)
+	return floors, stop, nil
 }
 
 // floorProcess is a running floor.

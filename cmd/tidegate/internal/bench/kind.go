@@ -17,76 +17,65 @@ type kind struct {
 
 var kinds = []*kind{
 	{
-		use: "fan-out", short: "Publish on one channel that many sessions listen to",
-		long: `Publish on one channel that many sessions listen to: as fast as all of them get
-it, with so many publications in flight, or at a rate.`,
+		use: "fan-out", short: "Publish on one channel with many subscribers",
+		long: `Publish on one channel with many subscribers, either with a fixed number of publications
+in flight (as fast as all subscribers receive them) or at a fixed rate. At a rate, latencies
+count from the time when a publication was due. With two --url, it publishes at the first
+node and listens at the second.`,
 		example: `  tidegate bench fan-out --pid $(pidof tidegate)
-  tidegate bench fan-out --rate 10 --duration 20s --floor --pid $(pidof tidegate)`,
+  tidegate bench fan-out --rate 10 --duration 20s --floor --pid $(pidof tidegate)
+  tidegate bench fan-out --rate 10 --url ws://127.0.0.1:8080 --url ws://127.0.0.1:8081`,
 		load: func(flags *pflag.FlagSet) benchmark {
-			return oneChannel(flags, &load{channels: 1, members: 1000, publishers: 1, inFlight: 8})
-		},
-	},
-	{
-		use: "rooms", short: "Publish on many channels with a few sessions each",
-		example: `  tidegate bench rooms --rooms 200 --members 5 --floor --pid $(pidof tidegate)`,
-		load: func(flags *pflag.FlagSet) benchmark {
-			l := &load{channels: 200, members: 5, publishers: 8, inFlight: 200}
+			l := &load{channels: 1, members: 1000, traffic: traffic{publishers: 1, inFlight: 8}}
 			l.addFlags(flags)
-			flags.IntVar(&l.channels, "rooms", l.channels, "channels")
-			flags.IntVar(&l.members, "members", l.members, "sessions on each")
+			flags.IntVar(&l.members, "subscribers", l.members, "number of subscribers")
 			return l
 		},
 	},
 	{
-		use: "latency", short: "Publish at a rate and tell the time to each delivery",
-		long: `Publish at a rate and tell the time to each delivery, counted from when the
-publication was due. Give --url twice, to publish at one node and listen at the
-other.`,
-		example: `  tidegate bench latency --url ws://127.0.0.1:8080 --url ws://127.0.0.1:8081 \
-    --floor --floor-redis redis://127.0.0.1:6379`,
+		use: "rooms", short: "Publish on many channels with a few subscribers each",
+		example: `  tidegate bench rooms --rooms 200 --members 5 --floor --pid $(pidof tidegate)`,
 		load: func(flags *pflag.FlagSet) benchmark {
-			return oneChannel(flags, &load{channels: 1, members: 1000, publishers: 1, rate: 10})
+			l := &load{channels: 200, members: 5, traffic: traffic{publishers: 8, inFlight: 200}}
+			l.addFlags(flags)
+			flags.IntVar(&l.channels, "rooms", l.channels, "number of channels")
+			flags.IntVar(&l.members, "members", l.members, "subscribers of each channel")
+			return l
 		},
 	},
 	{
-		use: "connect", short: "Connect many sessions at once, and subscribe each",
-		long: `Connect many sessions at once: accept, authenticate (with --secret-file each by a
-token of its own) and subscribe. With --resume each session comes back, as after the end of
-its node: messages were published on its channels, and it has them from the history.`,
+		use: "connect", short: "Connect and subscribe many sessions at the same time",
+		long: `Connect and subscribe many sessions at the same time. With --secret-file, each session
+authenticates with its own token. With --resume, each session comes back, as after its node
+has stopped: messages were published on its channels, and it receives them from the history.`,
 		example: `  tidegate bench connect --sessions 5000 --secret-file jwt.secret --pid $(pidof tidegate)
   tidegate bench connect --sessions 1000 --channels 100 --pid $(pidof tidegate)
   tidegate bench connect --sessions 5000 --channels 1 --resume 10 --pid $(pidof tidegate)`,
 		load: func(flags *pflag.FlagSet) benchmark {
 			b := &connectLoad{}
 			b.addFlags(flags, 5000)
-			flags.IntVar(&b.missed.messages, "resume", 0, "messages that each session has missed on each of its channels, which keep a history")
+			flags.IntVar(&b.missed.messages, "resume", 0, "messages that each session has missed on each of its channels; they need a history")
 			return b
 		},
 	},
 	{
-		use: "idle", short: "Measure the memory of a session that has a subscription and nothing to do",
-		long: `Connect many sessions, subscribe each, wait, and tell by how much the gateway's
-memory has grown. Start the gateway anew for each measurement: what it has had in
-use before it keeps for a while, and uses again.`,
+		use: "idle", short: "Measure the memory of idle sessions with one subscription",
+		long: `Connect and subscribe many sessions, wait, and report by how much the gateway's memory has
+grown. Restart the gateway before each measurement: it keeps memory that it has used before,
+and uses it again.`,
 		example: `  tidegate bench idle --sessions 10000 --pid $(pidof tidegate)`,
 		load: func(flags *pflag.FlagSet) benchmark {
 			b := &idleLoad{}
 			b.addFlags(flags, 10_000)
-			flags.DurationVar(&b.duration, "duration", 5*time.Second, "time to wait, 10 minutes at most")
+			flags.DurationVar(&b.duration, "duration", 5*time.Second, "time to wait, at most 10 minutes")
 			return b
 		},
 	},
 }
 
-func oneChannel(flags *pflag.FlagSet, l *load) benchmark {
-	l.addFlags(flags)
-	flags.IntVar(&l.members, "subscribers", l.members, "sessions that listen")
-	return l
-}
-
 // command returns the command that runs the benchmark on this gateway.
 func (k *kind) command() *cobra.Command {
-	var t target
+	t := target{runs: 1}
 	cmd := &cobra.Command{Use: k.use, Short: k.short, Long: k.long, Example: k.example, Args: cobra.NoArgs}
 	t.addFlags(cmd)
 	b := k.load(cmd.Flags())

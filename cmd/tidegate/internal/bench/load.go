@@ -16,35 +16,20 @@ import (
 // received.
 type load struct {
 	channels, members int // members is the number of listeners per channel
-	publishers        int
-	inFlight          int     // used if rate is 0
-	rate              float64 // publications per second; 0 for a number in flight
-	payload           int     // in bytes
-	warmUp, duration  time.Duration
+	traffic
 }
 
 func (l *load) addFlags(flags *pflag.FlagSet) {
-	if l.inFlight > 0 {
-		flags.IntVar(&l.inFlight, "in-flight", l.inFlight, "publications that not every listener has yet, in all; not with --rate")
-	}
-	flags.Float64Var(&l.rate, "rate", l.rate, "publications a `second`, in all; 0: as fast as they arrive")
-	flags.IntVar(&l.publishers, "publishers", l.publishers, "sessions that publish")
-	flags.IntVar(&l.payload, "payload", 128, "`bytes` of JSON in each publication")
-	addDurations(flags, &l.warmUp, &l.duration)
+	flags.IntVar(&l.inFlight, "in-flight", l.inFlight, "publications in flight, in total: those that some listener has not received yet; ignored with --rate")
+	l.traffic.addFlags(flags)
 }
 
 func (l *load) check() error {
-	problems := []error{
-		checkBetween("sessions", l.sessions(), 1, mostSessions),
-		checkBetween("--publishers", l.publishers, 1, mostSessions),
-		checkBetween("--payload", l.payload, leastPayload, mostPayload),
-		checkDurations(l.warmUp, l.duration),
-		checkRate(l.rate),
-	}
+	err := errors.Join(checkBetween("sessions", l.sessions(), 1, mostSessions), l.traffic.check())
 	if l.rate == 0 {
-		problems = append(problems, checkBetween("--in-flight", l.inFlight, 1, mostInFlight))
+		err = errors.Join(err, checkBetween("--in-flight", l.inFlight, 1, mostInFlight))
 	}
-	return errors.Join(problems...)
+	return err
 }
 
 func (l *load) sessions() int { return l.channels*l.members + l.publishers }
@@ -52,9 +37,9 @@ func (l *load) sessions() int { return l.channels*l.members + l.publishers }
 func (l *load) title() string {
 	pace := fmt.Sprintf("%d publications in flight", l.inFlight)
 	if l.rate > 0 {
-		pace = fmt.Sprintf("%v publications a second", l.rate)
+		pace = fmt.Sprintf("%v publications per second", l.rate)
 	}
-	return fmt.Sprintf("%d x %d: channels and their listeners, %s, %d bytes each", l.channels, l.members, pace, l.payload)
+	return fmt.Sprintf("%d channels with %d listeners each, %s, %d bytes each", l.channels, l.members, pace, l.payload)
 }
 
 // loadRun is one measurement of a load.
@@ -199,7 +184,11 @@ func (r *loadRun) delivered() (n uint64) {
 // watch waits for the warm-up to end, then measures for the duration. It stops early if
 // deliveries have stalled.
 func (r *loadRun) watch(ctx context.Context) (*Result, error) {
-	if _, err := r.hold(ctx, r.warmUp, "warming up"); err != nil {
+	stalled := patience
+	if r.rate > 0 {
+		stalled = longestRun
+	}
+	if _, err := r.site.wait(ctx, r.warmUp, stalled, "warming up", r.delivered); err != nil {
 		return nil, err
 	}
 	begin, err := r.mark(ctx)
@@ -207,7 +196,7 @@ func (r *loadRun) watch(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	r.latency.on.Store(true)
-	stuck, err := r.hold(ctx, r.duration, "measuring")
+	stuck, err := r.site.wait(ctx, r.duration, stalled, "measuring", r.delivered)
 	r.latency.on.Store(false)
 	if err != nil {
 		return nil, err
@@ -222,52 +211,25 @@ func (r *loadRun) watch(ctx context.Context) (*Result, error) {
 	}
 	result.count("delivery", result.Delivered, end.at.Sub(begin.at), end.usage.cpu-begin.usage.cpu)
 	if stuck {
-		result.miss("for %v nothing arrived, with %d publications in flight: the run ended early", patience, r.inFlight)
+		result.miss("the run ended early: nothing arrived for %v, with %d publications in flight", patience, r.inFlight)
 	}
 	return result, nil
 }
 
 func (r *loadRun) latencyMeaning() string {
 	if r.rate > 0 {
-		return "from when a publication was due to its delivery"
+		return "from the time when a publication was due to its delivery"
 	}
-	return "from when a publication was sent to its delivery, under the load that so many in flight make"
+	return "from the sending of a publication to its delivery, with that many in flight"
 }
 
-// patience is how long deliveries may stall.
+// patience is how long deliveries may stall, without a rate and at the end.
 const patience = 5 * time.Second
-
-// hold waits for the given time and shows the progress. Without a rate, it returns early,
-// with stuck true, if nothing is delivered for longer than patience.
-func (r *loadRun) hold(ctx context.Context, length time.Duration, what string) (stuck bool, err error) {
-	over := time.After(length)
-	tick := time.NewTicker(500 * time.Millisecond)
-	defer tick.Stop()
-	moved, at, before := time.Now(), time.Now(), r.delivered()
-	for {
-		select {
-		case <-ctx.Done():
-			return false, context.Cause(ctx)
-		case <-over:
-			return false, nil
-		case now := <-tick.C:
-			delivered := r.delivered()
-			r.site.progress.say("%s: %s deliveries a second", what, figure(float64(delivered-before)/now.Sub(at).Seconds(), 0))
-			if delivered != before {
-				moved = now
-			}
-			at, before = now, delivered
-			if r.rate == 0 && now.Sub(moved) > patience {
-				return true, nil
-			}
-		}
-	}
-}
 
 // awaitDeliveries waits for the outstanding deliveries, as long as some arrive within
 // patience.
 func (r *loadRun) awaitDeliveries(ctx context.Context) {
-	r.site.progress.say("waiting for the last deliveries")
+	r.site.progress.Say("waiting for the last deliveries")
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	moved, before := time.Now(), r.delivered()
@@ -311,12 +273,12 @@ func (r *loadRun) judge(result *Result) {
 		result.miss("%d of %d listeners lost their connection, the first: %v", result.Closed, len(r.listeners), first)
 	}
 	if result.Lost > 0 {
-		result.miss("%d deliveries to connected listeners did not happen", result.Lost)
+		result.miss("%d deliveries to connected listeners are missing", result.Lost)
 	}
 	if result.Repeated > 0 {
-		result.miss("%d deliveries came twice, or out of order", result.Repeated)
+		result.miss("%d deliveries arrived twice or out of order", result.Repeated)
 	}
 	if reached := float64(result.Published) / result.Seconds; reached < 0.99*r.rate {
-		result.miss("the rate of %v publications a second: %.1f were sent", r.rate, reached)
+		result.miss("the rate was %.1f publications per second instead of %v", reached, r.rate)
 	}
 }

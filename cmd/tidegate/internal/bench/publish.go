@@ -9,50 +9,36 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
-func newPublishCommand() *cobra.Command {
-	var t target
-	var b publishLoad
-	cmd := &cobra.Command{
-		Use:   "publish",
-		Short: "Publish from many sessions, and count what the gateway confirms",
-		Long: `Publish from many sessions, and count what the gateway confirms. Nobody listens:
-this measures the way in, and the broker.`,
-		Example: `  tidegate bench publish --publishers 500 --in-flight 8 --pid $(pidof tidegate)
+// publishKind is not for other servers: few confirm publications.
+var publishKind = &kind{
+	use: "publish", short: "Publish from many sessions and count the confirmations",
+	long: `Publish from many sessions and count the confirmations of the gateway. Nobody listens:
+this measures the way from the clients to the broker.`,
+	example: `  tidegate bench publish --publishers 500 --in-flight 8 --pid $(pidof tidegate)
   tidegate bench publish --publishers 1000 --rate 10000 --pid $(pidof tidegate)`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return t.run(cmd, &b) },
-	}
-	t.addFlags(cmd)
-	flags := cmd.Flags()
-	flags.IntVar(&b.publishers, "publishers", 500, "sessions that publish")
-	flags.IntVar(&b.channels, "channels", 100, "channels that they publish on, in turn")
-	flags.IntVar(&b.inFlight, "in-flight", 8, "publications of each session that are not confirmed yet, at most")
-	flags.Float64Var(&b.rate, "rate", 0, "publications a `second`, in all; 0: as fast as they are confirmed")
-	flags.IntVar(&b.payload, "payload", 128, "`bytes` of JSON in each publication")
-	addDurations(flags, &b.warmUp, &b.duration)
-	return cmd
+	load: func(flags *pflag.FlagSet) benchmark {
+		b := &publishLoad{traffic: traffic{publishers: 500}}
+		b.traffic.addFlags(flags)
+		flags.IntVar(&b.channels, "channels", 100, "number of channels")
+		flags.IntVar(&b.inFlight, "in-flight", 8, "most unconfirmed publications of each session")
+		return b
+	},
 }
 
 // publishLoad measures sessions that publish and wait for confirmations.
 type publishLoad struct {
-	publishers, channels int
-	inFlight             int
-	rate                 float64
-	payload              int
-	warmUp, duration     time.Duration
+	channels int
+	traffic  // inFlight is that of each session
 }
 
 func (b *publishLoad) check() error {
 	return errors.Join(
-		checkBetween("--publishers", b.publishers, 1, mostSessions),
 		checkBetween("--channels", b.channels, 1, 1e6),
 		checkBetween("--in-flight", b.inFlight, 1, mostInFlight/10),
-		checkBetween("--payload", b.payload, leastPayload, mostPayload),
-		checkDurations(b.warmUp, b.duration),
-		checkRate(b.rate),
+		b.traffic.check(),
 	)
 }
 
@@ -61,7 +47,7 @@ func (b *publishLoad) sessions() int { return b.publishers }
 func (b *publishLoad) title() string {
 	pace := fmt.Sprintf("%d in flight each", b.inFlight)
 	if b.rate > 0 {
-		pace = fmt.Sprintf("%v publications a second in all", b.rate)
+		pace = fmt.Sprintf("%v publications per second in total", b.rate)
 	}
 	return fmt.Sprintf("%d publishers on %d channels, %s, %d bytes each", b.publishers, b.channels, pace, b.payload)
 }
@@ -178,7 +164,7 @@ func (b *publishLoad) watch(ctx context.Context, site *site, publishers []*publi
 		}
 		return n
 	}
-	if err := site.wait(ctx, b.warmUp, "warming up", confirmed); err != nil {
+	if _, err := site.wait(ctx, b.warmUp, longestRun, "warming up", confirmed); err != nil {
 		return nil, err
 	}
 	before, err := site.watch.read(ctx)
@@ -187,7 +173,7 @@ func (b *publishLoad) watch(ctx context.Context, site *site, publishers []*publi
 	}
 	began, count := time.Now(), confirmed()
 	latency.on.Store(true)
-	if err := site.wait(ctx, b.duration, "measuring", confirmed); err != nil {
+	if _, err := site.wait(ctx, b.duration, longestRun, "measuring", confirmed); err != nil {
 		return nil, err
 	}
 	after, err := site.watch.read(ctx)
@@ -201,7 +187,7 @@ func (b *publishLoad) watch(ctx context.Context, site *site, publishers []*publi
 	}
 	result.count("publication", published, took, after.cpu-before.cpu)
 	if result.PerSecond < 0.99*b.rate {
-		result.miss("the rate of %v publications a second: %.1f were confirmed", b.rate, result.PerSecond)
+		result.miss("%.1f publications per second were confirmed, instead of %v", result.PerSecond, b.rate)
 	}
 	return result, nil
 }

@@ -30,9 +30,9 @@ func hintOf(code string) string {
 	case "rate_limited":
 		return "run the gateway with limits.commands_per_second: 0, limits.bytes_per_second: 0 and limits.connects_per_second: 0"
 	case "limit_exceeded":
-		return "look at limits.sessions, limits.sessions_per_user, limits.sessions_per_ip and limits.channels_per_session of the gateway"
+		return "see limits.sessions, limits.sessions_per_user, limits.sessions_per_ip and limits.channels_per_session of the gateway"
 	case "unauthenticated":
-		return "give --token or --secret-file, or the gateway a rule for channels that begin with " + channelPrefix
+		return "set --token or --secret-file, or give the gateway a rule for channels that begin with " + channelPrefix
 	case "forbidden":
 		return "the gateway needs a rule for channels that begin with " + channelPrefix
 	}

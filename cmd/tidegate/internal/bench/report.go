@@ -1,17 +1,14 @@
 package bench
 
 import (
-	"encoding/json"
 	"fmt"
-	"io"
 	"math"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 )
 
-// Result is what a benchmark measured on one target. Counts that do not apply are 0; values
+// Result is what a benchmark measured on one server. Counts that do not apply are 0; values
 // that are not known are omitted from the JSON.
 type Result struct {
 	Sessions  int     `json:"sessions"`
@@ -35,7 +32,7 @@ type Result struct {
 	Lost     uint64   `json:"lost"`
 	Repeated uint64   `json:"repeated"`
 	Closed   int      `json:"closed"`
-	NotHeld  []string `json:"not_held,omitempty"` // what did not go as requested
+	Problems []string `json:"problems,omitempty"` // what did not go as requested
 }
 
 // count sets the number of units and the elapsed and CPU time that they took.
@@ -49,32 +46,7 @@ func (r *Result) count(unit string, units uint64, took time.Duration, cpu time.D
 }
 
 func (r *Result) miss(format string, args ...any) {
-	r.NotHeld = append(r.NotHeld, fmt.Sprintf(format, args...))
-}
-
-// Report is the output of a command. The JSON names are those of --json.
-type Report struct {
-	Title   string  `json:"benchmark"`
-	Gateway *Result `json:"gateway"`
-	Floor   *Result `json:"floor,omitempty"`
-}
-
-// ratios are the gateway's figures divided by the floor's.
-type ratios struct {
-	CPU float64 `json:"cpu_per_unit,omitempty"`
-	P50 float64 `json:"latency_p50,omitempty"`
-	P99 float64 `json:"latency_p99,omitempty"`
-}
-
-func (r *Report) ratios() *ratios {
-	if r.Floor == nil {
-		return nil
-	}
-	x := &ratios{CPU: ratio(r.Gateway.CPUMicros, r.Floor.CPUMicros)}
-	if g, f := r.Gateway.LatencyMS, r.Floor.LatencyMS; g != nil && f != nil {
-		x.P50, x.P99 = ratio(g.P50, f.P50), ratio(g.P99, f.P99)
-	}
-	return x
+	r.Problems = append(r.Problems, fmt.Sprintf(format, args...))
 }
 
 // ratio returns a/b, rounded to two decimals, or 0 if either is 0.
@@ -83,42 +55,6 @@ func ratio(a, b float64) float64 {
 		return 0
 	}
 	return math.Round(100*a/b) / 100
-}
-
-func (r *Report) print(out io.Writer, asJSON bool) error {
-	if asJSON {
-		e := json.NewEncoder(out)
-		e.SetIndent("", "  ")
-		return e.Encode(struct {
-			*Report
-			Ratios *ratios `json:"ratios,omitempty"`
-		}{r, r.ratios()})
-	}
-	fmt.Fprintf(out, "%s\n\n", r.Title)
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	if r.Floor != nil {
-		fmt.Fprint(table, "\tgateway\tfloor\tratio\t\n")
-	}
-	for _, row := range tableRows {
-		r.printRow(table, row)
-	}
-	if err := table.Flush(); err != nil {
-		return err
-	}
-	if r.Gateway.LatencyMeaning != "" {
-		fmt.Fprintf(out, "\nLatencies are %s.\n", r.Gateway.LatencyMeaning)
-	}
-	printNotHeld(out, "", r.Gateway)
-	if r.Floor != nil {
-		printNotHeld(out, " by the floor", r.Floor)
-	}
-	return nil
-}
-
-func printNotHeld(out io.Writer, by string, r *Result) {
-	if len(r.NotHeld) > 0 {
-		fmt.Fprintf(out, "\nNot held%s:\n  %s\n", by, strings.Join(r.NotHeld, "\n  "))
-	}
 }
 
 // tableRow is a row of the table, which is omitted if its value is not known.
@@ -147,7 +83,7 @@ var tableRows = []tableRow{
 	{named("max"), latencyOf(func(l *Latency) float64 { return l.Max }), 2, true},
 	{named("lost"), func(r *Result) (float64, bool) { return float64(r.Lost), r.Delivered > 0 || r.Lost > 0 }, 0, false},
 	{named("repeated"), func(r *Result) (float64, bool) { return float64(r.Repeated), r.Repeated > 0 }, 0, false},
-	{named("closed by the gateway"), func(r *Result) (float64, bool) { return float64(r.Closed), r.Closed > 0 }, 0, false},
+	{named("closed by the server"), func(r *Result) (float64, bool) { return float64(r.Closed), r.Closed > 0 }, 0, false},
 }
 
 func named(s string) func(*Result) string { return func(*Result) string { return s } }
@@ -159,24 +95,6 @@ func latencyOf(get func(*Latency) float64) func(*Result) (float64, bool) {
 		}
 		return get(r.LatencyMS), true
 	}
-}
-
-func (r *Report) printRow(table io.Writer, row tableRow) {
-	value, known := row.value(r.Gateway)
-	if !known {
-		return
-	}
-	fmt.Fprintf(table, "%s\t%s\t", row.label(r.Gateway), figure(value, row.places))
-	if r.Floor != nil {
-		if floor, known := row.value(r.Floor); known {
-			fmt.Fprintf(table, "%s\t", figure(floor, row.places))
-			if row.compared {
-				fmt.Fprintf(table, "%.2f", ratio(value, floor))
-			}
-			fmt.Fprint(table, "\t")
-		}
-	}
-	fmt.Fprintln(table)
 }
 
 func plural(unit string) string {

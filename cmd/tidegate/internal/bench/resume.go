@@ -24,7 +24,7 @@ func (b *backlog) publish(ctx context.Context, site *site, n int) error {
 		return nil
 	}
 	if site.adapter != native {
-		return errors.New("--resume is for tidegate alone")
+		return errors.New("--resume works with the adapter tidegate only")
 	}
 	b.cursors = make([]string, n)
 	publishers := make(chan *Client, connectsAtOnce)
@@ -90,7 +90,7 @@ func (c *Client) awaitCursor() (string, error) {
 		var answer struct{ Type, Cursor string }
 		if json.Unmarshal(frame, &answer) == nil && answer.Type == "history" {
 			if answer.Cursor == "" {
-				return "", errors.New("the gateway keeps no history: give its rule for " + channelPrefix + "* one")
+				return "", errors.New("the gateway keeps no history: add one to its rule for " + channelPrefix + "*")
 			}
 			return answer.Cursor, nil
 		}
@@ -117,7 +117,7 @@ func (c *Client) resume(channels, cursors []string, messages int) error {
 		due -= bytes.Count(frame, recovered)
 		missed -= bytes.Count(frame, []byte(publicationMark))
 		if bytes.Contains(frame, []byte(`"recovered":false`)) {
-			return fmt.Errorf("not all that was missed could be had: %.200s", frame)
+			return fmt.Errorf("the history no longer has all missed messages: %.200s", frame)
 		}
 	}
 	return nil

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"tidegate/cmd/tidegate/internal/terminal"
 )
 
 // site is the target of a benchmark: one server, or several of one cluster.
@@ -16,7 +18,7 @@ type site struct {
 	urls      []*url.URL
 	tokenOf   func(session int) (string, error)
 	watch     meter
-	progress  *progress
+	progress  *terminal.Progress
 	inflaters *inflaters // nil without compression
 	run       string     // part of the channel names, so that runs do not share channels
 }
@@ -49,7 +51,7 @@ func (s *site) connectAll(ctx context.Context, n, atOnce int, do func(ctx contex
 				return fmt.Errorf("session %d of %d: %w", i+1, n, err)
 			}
 			if made := done.Add(1); made%100 == 0 {
-				s.progress.say("connecting: %d of %d sessions", made, n)
+				s.progress.Say("connecting: %d of %d sessions", made, n)
 			}
 			return nil
 		})
@@ -82,21 +84,29 @@ func (s *site) dial(ctx context.Context, publishes bool, channel, token string) 
 	return dial(ctx, s.adapter, target, token, s.inflaters)
 }
 
-// wait waits for the given time and shows how fast count grows.
-func (s *site) wait(ctx context.Context, length time.Duration, what string, count func() uint64) error {
+// wait waits for the given time and shows how fast count grows. It returns early, with stuck
+// true, if count does not grow for longer than patience.
+func (s *site) wait(ctx context.Context, length, patience time.Duration, what string, count func() uint64) (stuck bool, err error) {
 	over := time.After(length)
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
-	for at, before := time.Now(), count(); ; {
+	at, before := time.Now(), count()
+	for grown := at; ; {
 		select {
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return false, context.Cause(ctx)
 		case <-over:
-			return nil
+			return false, nil
 		case now := <-tick.C:
 			n := count()
-			s.progress.say("%s: %s a second", what, figure(float64(n-before)/now.Sub(at).Seconds(), 0))
+			s.progress.Say("%s: %s per second", what, figure(float64(n-before)/now.Sub(at).Seconds(), 0))
+			if n != before {
+				grown = now
+			}
 			at, before = now, n
+			if now.Sub(grown) > patience {
+				return true, nil
+			}
 		}
 	}
 }

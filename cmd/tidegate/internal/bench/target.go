@@ -7,14 +7,14 @@ import (
 	"io"
 	"net/netip"
 	"net/url"
-	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"tidegate/cmd/tidegate/internal/config"
+	"tidegate/cmd/tidegate/internal/terminal"
 	"tidegate/gateway/auth"
 )
 
@@ -28,63 +28,69 @@ type target struct {
 	compress   bool
 	floor      bool
 	floorRedis string
+	runs       int
 	yes, json  bool
 }
 
 func (t *target) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringArrayVar(&t.urls, "url", []string{config.DefaultURL}, "WebSocket `URL` of the gateway; given twice: publish at the first, listen at the second")
-	t.addTokenFlags(cmd)
-	flags.IntSliceVar(&t.watch.pids, "pid", nil, "process `id` of a gateway on this machine, to read its CPU and memory; repeat for more")
-	flags.StringArrayVar(&t.watch.metrics, "metrics", nil, "metrics `URL` of a gateway, for the same; repeat for more")
-	flags.BoolVar(&t.compress, "compress", false, "let the gateway compress messages, which needs its compression.enabled; floors do not")
-	flags.BoolVar(&t.floor, "floor", false, "measure a server of one write(2) for each delivery as well, and print ratios")
+	flags.StringArrayVar(&t.urls, "url", []string{config.DefaultURL}, "WebSocket `URL` of the gateway; if given twice, publish at the first and listen at the second")
+	t.addCommonFlags(cmd)
+	flags.IntSliceVar(&t.watch.pids, "pid", nil, "`process` id of a gateway on this machine, to measure its CPU time and memory; repeatable")
+	flags.StringArrayVar(&t.watch.metrics, "metrics", nil, "metrics `URL` of a gateway, for the same; repeatable")
+	flags.BoolVar(&t.compress, "compress", false, "use compression, which the gateway must have enabled; the floor does not compress")
+	flags.BoolVar(&t.floor, "floor", false, "also measure the floor, a minimal server, and print ratios")
 	flags.StringVar(&t.floorRedis, "floor-redis", "", "Redis `URL` through which two floors reach each other")
-	flags.BoolVar(&t.yes, "yes", false, "put load on a gateway that is not on this machine")
-	flags.BoolVar(&t.json, "json", false, "print JSON")
 	cmd.MarkFlagsMutuallyExclusive("pid", "metrics")
 }
 
-// addTokenFlags adds the flags for how the sessions authenticate.
-func (t *target) addTokenFlags(cmd *cobra.Command) {
+// addCommonFlags adds the flags that compare has, too.
+func (t *target) addCommonFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
+	flags.IntVar(&t.runs, "runs", t.runs, "number of measurements; the median is printed")
+	flags.BoolVar(&t.yes, "yes", false, "allow load on another machine")
+	flags.BoolVar(&t.json, "json", false, "print the results of all runs as JSON")
 	flags.StringVar(&t.token, "token", "", "token or API key for every session, visible in the process list: prefer "+config.EnvPrefix+"TOKEN")
-	flags.StringVar(&t.secretFile, "secret-file", "", "`file` of the gateway's HMAC secret, to sign a token for a user of each session's own")
+	flags.StringVar(&t.secretFile, "secret-file", "", "`file` of the gateway's HMAC secret, to sign a token with a different user for each session")
 	cmd.MarkFlagsMutuallyExclusive("token", "secret-file")
 }
 
-// run measures b on the floor, if requested, and then on the target, and prints the report.
+// run measures b on the target, and first on the floor if requested, and prints the report.
 func (t *target) run(cmd *cobra.Command, b benchmark) error {
 	site, err := t.siteOf(native, config.GatewayURL, cmd.ErrOrStderr())
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(b.check(), checkDescriptors(b.sessions())); err != nil {
-		return err
-	}
-	report := Report{Title: b.title()}
+	servers := []*Measured{{Name: "gateway", site: site}}
 	if t.floor {
-		if report.Floor, err = measureFloor(cmd.Context(), b, site, t.floorRedis); err != nil {
+		floors, stop, err := startFloors(site, t.floorRedis)
+		defer stop()
+		if err != nil {
 			return fmt.Errorf("the floor: %w", err)
 		}
+		servers = slices.Insert(servers, 0, &Measured{Name: "floor", site: floors})
 	}
-	report.Gateway, err = b.measure(cmd.Context(), site)
-	site.progress.clear()
-	if err != nil {
+	return t.report(cmd, b, servers)
+}
+
+// report measures b on the servers in turn and prints the results.
+func (t *target) report(cmd *cobra.Command, b benchmark, servers []*Measured) error {
+	if err := errors.Join(b.check(), checkBetween("--runs", t.runs, 1, 100), checkDescriptors(b.sessions())); err != nil {
 		return err
 	}
-	return report.print(cmd.OutOrStdout(), t.json)
+	r := Report{Title: b.title(), Servers: servers}
+	if err := r.measure(cmd.Context(), b, t.runs); err != nil {
+		return err
+	}
+	return r.print(cmd.OutOrStdout(), t.json)
 }
 
 // siteOf returns the site at the target's URLs, which it parses with parse. If details is a
 // terminal, the site shows its progress there.
 func (t *target) siteOf(a *adapter, parse func(string) (*url.URL, error), details io.Writer) (*site, error) {
-	s := &site{adapter: a, watch: t.watch, run: strings.ToLower(rand.Text()[:8]), progress: &progress{}}
-	if f, ok := details.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		s.progress.out = f
-	}
+	s := &site{adapter: a, watch: t.watch, run: strings.ToLower(rand.Text()[:8]), progress: terminal.NewProgress(details)}
 	if len(t.urls) > 2 {
-		return nil, errors.New("--url is given more than twice: the first is to publish at, the second to listen at")
+		return nil, errors.New("--url is given more than twice: want one to publish at, and one to listen at")
 	}
 	for _, address := range t.urls {
 		u, err := parse(address)
@@ -92,7 +98,7 @@ func (t *target) siteOf(a *adapter, parse func(string) (*url.URL, error), detail
 			return nil, err
 		}
 		if !t.yes && !isLoopback(u.Hostname()) {
-			return nil, fmt.Errorf("%s is not on this machine: a benchmark takes all that a gateway has; give --yes if that is what you want", u.Host)
+			return nil, fmt.Errorf("%s is not on this machine: a benchmark uses all of a gateway's capacity; add --yes if you want that", u.Host)
 		}
 		s.urls = append(s.urls, u)
 	}

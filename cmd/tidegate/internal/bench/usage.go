@@ -102,7 +102,7 @@ func usageByMetrics(ctx context.Context, address string) (usage, error) {
 	}
 	cpu, memory := families["process_cpu_seconds_total"], families["process_resident_memory_bytes"]
 	if len(cpu.GetMetric()) == 0 || len(memory.GetMetric()) == 0 {
-		return usage{}, errors.New("there is no process_cpu_seconds_total and process_resident_memory_bytes")
+		return usage{}, errors.New("process_cpu_seconds_total and process_resident_memory_bytes are missing")
 	}
 	return usage{
 		cpu:    time.Duration(cpu.Metric[0].GetCounter().GetValue() * float64(time.Second)),
@@ -118,7 +118,7 @@ const spareDescriptors = 64
 func checkDescriptors(sessions int) error {
 	most := config.Descriptors()
 	if need := sessions + spareDescriptors; need > most {
-		return fmt.Errorf("%d sessions need %d file descriptors and this process may have %d: ask for fewer, or raise the limit (ulimit -n), the gateway's as well",
+		return fmt.Errorf("%d sessions need %d file descriptors, and this process may have %d: use fewer sessions, or raise the limit (ulimit -n) here and for the gateway",
 			sessions, need, most)
 	}
 	return nil
