@@ -22,6 +22,7 @@ type certificate struct {
 	loaded  *tls.Certificate
 	stamp   fileStamp // of the loaded files
 	checked time.Time
+	failed  string // the last error, so that it is logged once
 }
 
 // fileStamp shows whether the files have changed.
@@ -56,10 +57,12 @@ func (c *certificate) current() *tls.Certificate {
 	if stamp, err := stampOf(c.files); err == nil && stamp == c.stamp {
 		return c.loaded
 	}
-	if err := c.load(); err != nil {
-		c.log.Error("the TLS files changed and cannot be used: the old certificate stays", "error", err)
-	} else {
+	before := c.failed
+	if err := c.load(); err == nil {
+		c.failed = ""
 		c.log.Info("the TLS files changed and were loaded")
+	} else if c.failed = err.Error(); c.failed != before {
+		c.log.Error("the TLS files changed and cannot be used: the old certificate stays", "error", err)
 	}
 	return c.loaded
 }

@@ -8,8 +8,10 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"log/slog"
 	"math/big"
 	"net"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -58,6 +60,25 @@ func TestServe_TLSFollowsItsFiles(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatal("the new certificate is not used")
 		}
+	}
+}
+
+func TestCertificate_MissingFilesAreLoggedOnce(t *testing.T) {
+	dir := t.TempDir()
+	files := config.TLS{CertFile: filepath.Join(dir, "cert.pem"), KeyFile: filepath.Join(dir, "key.pem")}
+	putCertificate(t, files, "a.example")
+	var said bytes.Buffer
+	c, err := newCertificate(files, slog.New(slog.NewTextHandler(&said, nil)))
+	must(t, err)
+	must(t, os.Remove(files.CertFile))
+	for range 3 {
+		c.checked = time.Time{}
+		if c.current() == nil {
+			t.Error("the old certificate is gone")
+		}
+	}
+	if lines := bytes.Count(said.Bytes(), []byte("\n")); lines != 1 {
+		t.Errorf("%d lines:\n%s", lines, &said)
 	}
 }
 
