@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"tidegate/broker"
 	"tidegate/gateway/internal/attendance"
 	"tidegate/gateway/internal/hub"
@@ -88,7 +90,7 @@ type Gateway struct {
 	notices notices                              // what backends are told
 	holds   atomic.Pointer[func(Principal) bool] // the last function passed to DropKeys; nil: none
 	link    atomic.Pointer[linkState]
-	refused atomic.Int64 // when a session over a limit was last logged, in Unix seconds
+	refused rate.Sometimes // logs a session over a limit
 	drain   drain
 }
 

@@ -43,6 +43,7 @@ func New(c Config) (*Gateway, error) {
 	g.wall = &wall.Wall{Log: g.log, Count: g.metrics.Panics.Inc}
 	g.background.Wall = g.wall
 	g.life, g.end = context.WithCancel(context.Background())
+	g.refused.Interval = time.Minute
 	g.outboxes.Limit = c.Limits.OutboxBytes
 	g.dialects.writing = writing{line: g.line, boxes: &g.outboxes, wall: g.wall, metrics: g.metrics}
 	g.Budget = newBudget(&g.limits, g.log)

@@ -26,10 +26,9 @@ func (g *Gateway) noteRefused(hello Hello, e *Error) {
 	if e.Code != LimitExceeded {
 		return
 	}
-	now, last := time.Now().Unix(), g.refused.Load()
-	if now-last >= 60 && g.refused.CompareAndSwap(last, now) {
+	g.refused.Do(func() {
 		g.log.Warn("a session is refused, and others may be", "error", e.Message, "user", hello.Principal.User, "remote", hello.Remote)
-	}
+	})
 }
 
 func (g *Gateway) open(ctx context.Context, hello Hello) (*Session, error) {

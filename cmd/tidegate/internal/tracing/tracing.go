@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel"
@@ -20,6 +19,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
+	"golang.org/x/time/rate"
 
 	"tidegate/broker"
 	"tidegate/gateway"
@@ -64,7 +64,10 @@ func New(c Config) (*Tracer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tracing: %w", err)
 	}
-	otel.SetErrorHandler(&complaints{log: c.Log})
+	complaints := &rate.Sometimes{Interval: time.Minute}
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { // such as an unreachable collector
+		complaints.Do(func() { c.Log.Warn("traces were lost", "error", err) })
+	}))
 	provider := sdk.NewTracerProvider(sdk.WithBatcher(exporter), sdk.WithResource(about), sdk.WithSampler(sdk.AlwaysSample())) // the Tracer itself samples, by ratio
 	return &Tracer{c.Ratio, provider, provider.Tracer("tidegate")}, nil
 }
@@ -135,18 +138,4 @@ func parentOf(ctx context.Context) string {
 	carrier := propagation.MapCarrier{}
 	propagation.TraceContext{}.Inject(ctx, carrier)
 	return carrier[header]
-}
-
-// complaints logs errors of the library, such as an unreachable collector.
-type complaints struct {
-	log  *slog.Logger
-	last atomic.Int64 // when an error was last logged, in Unix nanoseconds
-}
-
-// Handle implements otel.ErrorHandler.
-func (c *complaints) Handle(err error) {
-	last, now := c.last.Load(), time.Now()
-	if now.Sub(time.Unix(0, last)) >= time.Minute && c.last.CompareAndSwap(last, now.UnixNano()) {
-		c.log.Warn("traces were lost", "error", err)
-	}
 }
