@@ -18,7 +18,7 @@ type utterance struct {
 	payload, event string
 }
 
-// speaker is a row of the README's table, or one of several that share it.
+// speaker is a row of the table in gateway/README.md, or one of several that share it.
 type speaker struct {
 	name string
 	can  []utterance
@@ -32,7 +32,7 @@ type hearer struct {
 	want func(cell string, m utterance) (string, bool) // the expected message; false if the cell cannot be true
 }
 
-// Every cell of the README's table "published by x, heard by y" is tested: the publishers are on
+// Every cell of the table "published by x, heard by y" in gateway/README.md is tested: the publishers are on
 // one node, the subscribers on the other, and what they receive is exactly what the cell says.
 func TestReadme_EveryCellIsHeard(t *testing.T) {
 	t.Parallel()
@@ -71,7 +71,7 @@ func namesOf[T any](list []T, name func(T) string) (names []string) {
 // names in their headings; if a heading has several names, each of them is a key.
 func readmeTable(t *testing.T, heading string) (cells map[[2]string]string, rows, columns []string) {
 	t.Helper()
-	content, err := os.ReadFile(repository + "/README.md")
+	content, err := os.ReadFile(repository + "/gateway/README.md")
 	must(t, err)
 	_, text, _ := strings.Cut(string(content), "\n| "+heading+" | ")
 	text, _, _ = strings.Cut(text, "\n\n")
