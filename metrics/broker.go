@@ -13,13 +13,13 @@ type Broker struct {
 }
 
 func newBroker(r registrar) Broker {
-	roundTrip := r.latencies("broker_round_trip_seconds", "How long the broker took to answer.")
+	roundTrip := r.latencies("broker_round_trip_seconds", "Response time of the broker.")
 	return Broker{
 		Up:         r.gauges("broker_up", "1 if the broker can be used, else 0.").WithLabelValues(),
-		Reconnects: r.counter("broker_reconnects_total", "Links to the broker that were lost and made again."),
+		Reconnects: r.counter("broker_reconnects_total", "Connections to the broker that were lost and reopened."),
 		RoundTrip:  roundTrip.WithLabelValues(),
 		roundTrip:  roundTrip,
-		errors:     r.counters("broker_errors_total", "Answers of the broker that refuse something, by kind.", "kind"),
+		errors:     r.counters("broker_errors_total", "Errors from the broker, by kind.", "kind"),
 	}
 }
 

@@ -11,7 +11,7 @@ type Commands struct {
 func newCommands(r registrar) Commands {
 	return Commands{
 		handled:      r.counters("commands_total", "Commands of clients.", "type", "result"),
-		authFailures: r.counters("auth_failures_total", "Credentials that were refused.", "reason"),
+		authFailures: r.counters("auth_failures_total", "Refused credentials.", "reason"),
 	}
 }
 

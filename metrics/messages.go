@@ -19,7 +19,7 @@ type Messages struct {
 
 func newMessages(r registrar) Messages {
 	received := r.counters("messages_received_total", "Messages received from the broker.", "source")
-	delivery := r.latencies("delivery_seconds", "From the broker's receipt of a message to the socket's write, of a sample.")
+	delivery := r.latencies("delivery_seconds", "Time from receiving a message from the broker to writing it to a socket, for a sample of messages.")
 	return Messages{
 		Enveloped:       received.WithLabelValues("gateway"),
 		Bare:            received.WithLabelValues("bare"),
@@ -27,7 +27,7 @@ func newMessages(r registrar) Messages {
 		DeliverySeconds: delivery.WithLabelValues(),
 		received:        received,
 		delivered:       r.counters("messages_delivered_total", "Messages written to sessions.", "protocol"),
-		publish:         r.latencies("publish_seconds", "How long a publish took.", "result"),
+		publish:         r.latencies("publish_seconds", "Duration of publishes.", "result"),
 		delivery:        delivery,
 	}
 }

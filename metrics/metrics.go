@@ -21,7 +21,7 @@ type Metrics struct {
 	Broker   Broker
 	Webhooks Webhooks
 	Panics   prometheus.Counter // recovered panics
-	Died     prometheus.Counter // other nodes that died without saying bye
+	Died     prometheus.Counter // other nodes that crashed
 
 	registry *prometheus.Registry
 }
@@ -37,8 +37,8 @@ func New(version string) *Metrics {
 		Recovery: newRecovery(r),
 		Broker:   newBroker(r),
 		Webhooks: newWebhooks(r),
-		Panics:   r.counter("panics_total", "Panics that were stopped before they ended the node: each is a bug, and logged."),
-		Died:     r.counter("nodes_died_total", "Other nodes that this one has not heard of for their lease: they ended without saying so, or cannot be reached."),
+		Panics:   r.counter("panics_total", "Recovered panics. Each is a bug, and is logged."),
+		Died:     r.counter("nodes_died_total", "Other nodes that were not heard from for their lease: they crashed or cannot be reached."),
 		registry: registry,
 	}
 	r.gauges("build_info", "Always 1; the version is a label.", "version").WithLabelValues(version).Set(1)
@@ -60,7 +60,7 @@ func (m *Metrics) Track(channels, subscriptions, outboxBytes, inboundBytes, read
 	r := registrar{promauto.With(m.registry)}
 	r.tracked("channels", "Channels that sessions of this node are subscribed to.", channels)
 	r.tracked("subscriptions", "Subscriptions of this node's sessions.", subscriptions)
-	r.tracked("outbox_bytes", "Bytes that wait to be written to sessions.", outboxBytes)
-	r.tracked("inbound_bytes", "Bytes that are held for clients (limits.inbound_bytes): bodies, answers, unfinished messages, publishes on their way.", inboundBytes)
-	r.tracked("ready", "1 if the node is fit to take traffic, as /readyz says, else 0.", ready)
+	r.tracked("outbox_bytes", "Bytes waiting to be written to sessions.", outboxBytes)
+	r.tracked("inbound_bytes", "Bytes held for clients (limits.inbound_bytes): request bodies, responses, unfinished messages, publishes in progress.", inboundBytes)
+	r.tracked("ready", "1 if the node is ready for traffic, as /readyz says, else 0.", ready)
 }

@@ -12,7 +12,7 @@ type Recovery struct {
 }
 
 func newRecovery(r registrar) Recovery {
-	recoveries := r.counters("recoveries_total", "Subscribes with a cursor by who had missed something, by whether all of it was brought.", "result")
+	recoveries := r.counters("recoveries_total", "Subscribes with a cursor by clients that had missed messages, by whether all of them were recovered.", "result")
 	gaps := r.counters("gaps_total", "Gaps found in channels, by whether the node repaired them.", "repaired")
 	return Recovery{
 		Recovered:    recoveries.WithLabelValues("recovered"),

@@ -17,8 +17,8 @@ func newSessions(r registrar) Sessions {
 	return Sessions{
 		open:    r.gauges("sessions", "Open sessions.", "transport", "protocol"),
 		opened:  r.counter("session_opened_total", "Sessions opened."),
-		refused: r.counters("session_refused_total", "Sessions and long-polls that were not let in, by the code of the error.", "code"),
-		polls:   r.counter("polls_total", "Long-polls: each is a session for as long as it waits, and none that was opened or closed."),
+		refused: r.counters("session_refused_total", "Refused sessions and long-polls, by error code.", "code"),
+		polls:   r.counter("polls_total", "Long-polls. They are not counted as opened or closed sessions."),
 		closed:  r.counters("session_closed_total", "Sessions closed.", "reason"),
 		cut:     r.counters("connection_refused_total", "HTTP connections, and requests over HTTP/2, that were closed because of a limit.", "limit"),
 		Slow:    r.counter("slow_sessions_total", "Sessions closed because the client was too slow."),

@@ -11,7 +11,7 @@ type Webhooks struct {
 func newWebhooks(r registrar) Webhooks {
 	return Webhooks{
 		requests: r.counters("webhook_requests_total", "Requests to the webhook's backend.", "event", "result"),
-		dropped:  r.counter("webhook_dropped_total", "Notices that were dropped, since too many waited for the webhook's backend."),
+		dropped:  r.counter("webhook_dropped_total", "Notices dropped because too many were waiting for the webhook's backend."),
 	}
 }
 
