@@ -3,6 +3,8 @@ package main
 import (
 	"log/slog"
 	"os"
+	"time"
+
 	"tidegate/broker"
 	"tidegate/cmd/tidegate/internal/config"
 	"tidegate/gateway"
@@ -10,7 +12,6 @@ import (
 	"tidegate/gateway/pusher"
 	"tidegate/gateway/webhook"
 	"tidegate/metrics"
-	"time"
 )
 
 // newNode binds the listeners and creates everything else. Nothing is served until run is called.
