@@ -36,7 +36,7 @@ func (t *target) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringArrayVar(&t.urls, "url", []string{config.DefaultURL}, "WebSocket `URL` of the gateway; if given twice, publish at the first and listen at the second")
 	t.addCommonFlags(cmd)
-	flags.IntSliceVar(&t.watch.pids, "pid", nil, "`process` id of a gateway on this machine, to measure its CPU time and memory; repeatable")
+	flags.IntSliceVar(&t.watch.pids, "pid", nil, "process `ID` of a gateway on this machine, to measure its CPU time and memory; repeatable")
 	flags.StringArrayVar(&t.watch.metrics, "metrics", nil, "metrics `URL` of a gateway, for the same; repeatable")
 	flags.BoolVar(&t.compress, "compress", false, "use compression, which the gateway must have enabled; the floor does not compress")
 	flags.BoolVar(&t.floor, "floor", false, "also measure the floor, a minimal server, and print ratios")

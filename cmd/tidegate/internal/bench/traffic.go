@@ -18,7 +18,7 @@ type traffic struct {
 
 func (t *traffic) addFlags(flags *pflag.FlagSet) {
 	flags.IntVar(&t.publishers, "publishers", t.publishers, "sessions that publish")
-	flags.Float64Var(&t.rate, "rate", t.rate, "publications per `second`, in total; 0: as many as possible")
+	flags.Float64Var(&t.rate, "rate", t.rate, "publications per second, in total; 0: as many as possible")
 	flags.IntVar(&t.payload, "payload", 128, "`bytes` of JSON in each publication")
 	addDurations(flags, &t.warmUp, &t.duration)
 }
