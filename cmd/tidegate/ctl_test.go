@@ -112,6 +112,7 @@ func TestOperators_AreToldWhatIsWrong(t *testing.T) {
 		"misspelt, publish": {[]string{"TIDEGATE_ULR=x"}, []string{"publish", "a", "b"}, 1, "the nearest known one is TIDEGATE_URL"},
 		"misspelt, serve":   {[]string{"TIDEGATE_REDIS_ULR=x"}, nil, 1, "the nearest known one is TIDEGATE_REDIS_URL"},
 		"no gateway":        {nil, []string{"nodes", "--url", node.public("/tidegate.js")}, 1, "is this a gateway?"},
+		"nobody there":      {nil, []string{"nodes", "--url", "http://127.0.0.1:1"}, 1, "no gateway is there: give its address as --url, or in TIDEGATE_URL"},
 		"unknown command":   {nil, []string{"chanels"}, 2, "the nearest known one is tidegate channels"},
 		"unknown, below":    {nil, []string{"users", "disconect", "x"}, 2, "the nearest known one is tidegate users disconnect"},
 		"unknown flag":      {nil, []string{"nodes", "--jsno"}, 2, "the nearest known one is --json"},

@@ -5,12 +5,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -59,6 +61,9 @@ func (c *client) ask(ctx context.Context, r request) ([]byte, error) {
 		return nil, err
 	}
 	response, err := (&http.Client{CheckRedirect: noRedirect}).Do(outgoing)
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return nil, fmt.Errorf("%w: no gateway is there: give its address as --url, or in %sURL", err, config.EnvPrefix)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -103,7 +103,7 @@ func (d *denial) UnmarshalJSON(body []byte) error {
 }
 
 func printDenial(out io.Writer, d denial) {
-	fmt.Fprintf(out, "%s is in force until %s; tidegate users lift %s takes it back\n", d.ID, clock(d.Until), d.ID)
+	fmt.Fprintf(out, "%s is in force until %s. To lift it: tidegate users lift %s\n", d.ID, clock(d.Until), d.ID)
 }
 
 func newBanCommand() *cobra.Command {
