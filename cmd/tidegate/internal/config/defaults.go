@@ -51,7 +51,7 @@ func limitsWithin(descriptors int, memory int64) (gateway.Limits, Connections) {
 
 const (
 	spareBytes     = 16 << 20
-	leastClients   = 100
+	leastClients   = 20
 	sharedChannels = 8 // for each session, if all have as many
 	clientBytes    = (3*(sessionBytes+sharedChannels*subscriptionBytes)+connectionBytes)/4 + socketBytes
 )
