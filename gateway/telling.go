@@ -17,7 +17,8 @@ func (s *Session) tell(event Event) {
 // false and the session ends shortly.
 func (s *Session) frameOf(event Event) (frame []byte, said bool) {
 	encoded, err := s.dialect.encode(event)
-	if reason := ReasonOf(err); err != nil {
+	if err != nil {
+		reason := ReasonOf(err)
 		s.gateway.soon(reason, func() { s.Close(reason) })
 	}
 	return encoded.Data, err == nil
