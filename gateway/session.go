@@ -87,7 +87,7 @@ type special struct {
 	home        string // Hello.Channel
 	gate        Gate   // Hello.Gate
 	room        Room   // Hello.Room
-	publishMost int    // Hello.Publishes
+	publishMost int32  // Hello.Publishes
 	patient     bool   // Hello.Patient
 
 	headers map[string][]string // of the request, for the first question about a connect that comes later; nil: none, or asked. Owned by Open, then by Receive
@@ -106,7 +106,7 @@ func (g *Gateway) specialOf(ctx context.Context, h *Hello) *special {
 	if h.Key == "" && h.Channel == "" && h.Gate == nil && h.Room == nil && h.Publishes == 0 && !h.Patient && headers == nil {
 		return &g.nothingSpecial
 	}
-	return &special{key: h.Key, home: h.Channel, gate: h.Gate, room: h.Room, publishMost: h.Publishes, patient: h.Patient, headers: headers}
+	return &special{key: h.Key, home: h.Channel, gate: h.Gate, room: h.Room, publishMost: int32(h.Publishes), patient: h.Patient, headers: headers}
 }
 
 // asksLater reports whether the client has yet to authenticate with a first Auth. The backend
@@ -130,7 +130,7 @@ func (s *special) takePublish() bool {
 		return true
 	}
 	if s.publishes.Load() == nil {
-		s.publishes.CompareAndSwap(nil, rates.New(rates.Limit{Commands: s.publishMost}))
+		s.publishes.CompareAndSwap(nil, rates.New(rates.Limit{Commands: int(s.publishMost)}))
 	}
 	return s.publishes.Load().Take(rates.Cost{Commands: 1}) == rates.Enough
 }
