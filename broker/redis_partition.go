@@ -120,11 +120,15 @@ func (p *partition) beginAgain() {
 }
 
 // fail says that a link no longer subscribes the partition, because of err. It reports
-// whether the partition belongs to that link.
+// whether the partition belongs to that link and has not failed before.
 func (p *partition) fail(by *carrier, err error) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.carrier.Load() != by {
+	switch {
+	case p.carrier.Load() != by:
+		return false
+	case !p.connected && p.err != nil:
+		p.servers.losses.Add(1)
 		return false
 	}
 	p.disconnect(err)

@@ -223,3 +223,24 @@ func TestPartition_TriesRefusedUnsubscribesAgainOnABeat(t *testing.T) {
 		t.Errorf("%d of too many are sent, want %d", n, mostUnparted)
 	}
 }
+
+// A slot that moves ends each of its subscriptions, one after the other.
+func TestPartition_FailsOnce(t *testing.T) {
+	l := newCarried()
+	q := l.ask("a", "b")
+	l.confirm(l.next())
+	must := func(failed bool) {
+		t.Helper()
+		if got := l.fail(l.link.carrier, errUnsubscribed); got != failed {
+			t.Errorf("it fails: %v, want %v", got, failed)
+		}
+	}
+	must(true)
+	must(false)
+	l.retry(l.link.carrier)
+	must(true)
+	must(false)
+	if err := q.wait(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
