@@ -260,6 +260,49 @@ func TestRedis_MasterOfClusterIsAway(t *testing.T) {
 	}
 }
 
+// A master that does not answer takes nothing from the others.
+func TestRedis_MasterOfClusterIsSilent(t *testing.T) {
+	cluster := brokertest.StartRedisCluster(t)
+	b, told := startNode(t, broker.RedisConfig{URL: cluster.URL()})
+	told.WaitUp()
+	silent := cluster.Nodes[1]
+	var lost, kept []string
+	for _, channel := range channelNames(200) {
+		if cluster.Owner(b.RedisName(channel)) == silent {
+			lost = append(lost, channel)
+		} else {
+			kept = append(kept, channel)
+		}
+	}
+	silent.Pause()
+	defer silent.Resume()
+	standing, err := b.Keep(t.Context(), broker.Attendant{Node: "n run", Lease: time.Minute}, 1)
+	if !errors.Is(err, broker.ErrUnavailable) {
+		t.Errorf("Keep: %v", err)
+	}
+	for _, channel := range kept {
+		if standing.Since(channel) == 0 {
+			t.Errorf("the presence of %q, whose master answers, is not known", channel)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var wait sync.WaitGroup
+	defer wait.Wait()
+	defer cancel()
+	for _, channel := range lost {
+		wait.Go(func() {
+			for ctx.Err() == nil {
+				_, _ = b.Latest(ctx, channel, broker.Most{})
+			}
+		})
+	}
+	for _, channel := range kept {
+		if _, err := b.Latest(t.Context(), channel, broker.Most{}); err != nil {
+			t.Errorf("the history of %q, whose master answers: %v", channel, err)
+		}
+	}
+}
+
 // seesPartOfPresence checks that what is known of the channel kept is told beside the error
 // for the channel lost.
 func seesPartOfPresence(t *testing.T, b *broker.Redis, kept, lost string) {

@@ -77,7 +77,7 @@ func (f *firstLink) Link(err error) {
 func (b *Redis) inspect(ctx context.Context) ([]Inspection, error) {
 	byAddress := make(map[string]Inspection)
 	for _, p := range b.partitions {
-		err := b.servers.ask(ctx, p.prefix, func(ctx context.Context, client *redis.Client) error {
+		err := b.servers.ask(ctx, p.index, func(ctx context.Context, client *redis.Client) error {
 			address := client.Options().Addr
 			if _, known := byAddress[address]; known {
 				return nil

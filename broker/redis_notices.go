@@ -46,7 +46,7 @@ func (p *redisPresence) put(ctx context.Context, r realm, by Attendant, list []N
 		args = append(args, n.Line, by.roomFor(n), n.Event, n.Channel, n.User, n.Session, []byte(n.Info), message, key)
 	}
 	keys := []string{r.prefix + noticesKey, r.prefix + droppedKey}
-	return p.servers.ask(ctx, r.prefix, func(ctx context.Context, client *redis.Client) error {
+	return p.servers.ask(ctx, r.number, func(ctx context.Context, client *redis.Client) error {
 		return ignoreNil(p.scripts.put.Run(ctx, client, keys, args...).Err())
 	})
 }
@@ -87,7 +87,7 @@ func (p *redisPresence) Take(ctx context.Context, t Teller) (Line, error) {
 func (p *redisPresence) takeLine(ctx context.Context, r realm, t Teller) (line Line, err error) {
 	keys := []string{r.lineKey(tellerKey, t.Line), r.lineKey(noticesKey, t.Line), r.lineKey(droppedKey, t.Line)}
 	args := []any{t.Node, t.Lease.Milliseconds(), max(t.Most, 1), r.keepFrom(t.Delivered)}
-	err = p.servers.ask(ctx, r.prefix, func(ctx context.Context, client *redis.Client) error {
+	err = p.servers.ask(ctx, r.number, func(ctx context.Context, client *redis.Client) error {
 		reply, err := p.scripts.take.Run(ctx, client, keys, args...).Slice()
 		if err != nil {
 			return err

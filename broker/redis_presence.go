@@ -76,7 +76,7 @@ func (p *redisPresence) attend(ctx context.Context, r realm, by Attendant, list 
 			args = append(args, m.field(), m.User, []byte(m.Info), onOneLine(m.Elsewhere), m.Sessions)
 		}
 	}
-	return p.servers.ask(ctx, r.prefix, func(ctx context.Context, client *redis.Client) error {
+	return p.servers.ask(ctx, r.number, func(ctx context.Context, client *redis.Client) error {
 		answers, err := p.scripts.attend.Run(ctx, client, keys, args...).Int64Slice()
 		if err == nil && len(answers) != len(indexes) {
 			err = errStrangeAnswer
@@ -157,7 +157,7 @@ type kept struct {
 }
 
 func (p *redisPresence) keep(ctx context.Context, r realm, by Attendant, version uint64) (k kept, err error) {
-	err = p.servers.ask(ctx, r.prefix, func(ctx context.Context, client *redis.Client) error {
+	err = p.servers.ask(ctx, r.number, func(ctx context.Context, client *redis.Client) error {
 		known := p.taken.of(by.Node, r)
 		reply, err := p.scripts.keep.Run(ctx, client, r.keys(), append(p.attendantArgs(by), *known, version)...).Slice()
 		if err != nil {
@@ -190,7 +190,7 @@ func (p *redisPresence) Attended(ctx context.Context, by Attendant) ([]string, e
 // attended reads in small steps, so that nobody else has to wait for long.
 func (p *redisPresence) attended(ctx context.Context, r realm, by Attendant) (channels []string, err error) {
 	for at, more := uint64(0), true; more && err == nil; more = at != 0 {
-		err = p.servers.ask(ctx, r.prefix, func(ctx context.Context, client *redis.Client) error {
+		err = p.servers.ask(ctx, r.number, func(ctx context.Context, client *redis.Client) error {
 			page, next, err := client.SScan(ctx, r.prefix+onKey+by.Node, at, "", lookBatch).Result()
 			channels, at = append(channels, page...), next
 			return err
@@ -222,7 +222,7 @@ func (p *redisPresence) look(ctx context.Context, r realm, channels []string, in
 	for _, i := range indexes {
 		keys = append(keys, r.hash(channels[i]))
 	}
-	return p.servers.ask(ctx, r.prefix, func(ctx context.Context, client *redis.Client) error {
+	return p.servers.ask(ctx, r.number, func(ctx context.Context, client *redis.Client) error {
 		reply, err := p.scripts.look.Run(ctx, client, keys).Slice()
 		if err == nil && len(reply) != len(indexes) {
 			err = errStrangeAnswer
@@ -262,7 +262,7 @@ func (p *redisPresence) endLingers(ctx context.Context, r realm, by Attendant, l
 		keys = append(keys, r.hash(channel))
 		args = append(args, channel, by.letters(channel), what)
 	}
-	return p.servers.ask(ctx, r.prefix, func(ctx context.Context, client *redis.Client) error {
+	return p.servers.ask(ctx, r.number, func(ctx context.Context, client *redis.Client) error {
 		return ignoreNil(p.scripts.linger.Run(ctx, client, keys, args...).Err())
 	})
 }
@@ -280,7 +280,7 @@ func (p *redisPresence) bury(ctx context.Context, r realm, by Attendant, node st
 	by.Node = node
 	on := r.prefix + onKey + node
 	for more := true; more; {
-		err := p.servers.ask(ctx, r.prefix, func(ctx context.Context, client *redis.Client) error {
+		err := p.servers.ask(ctx, r.number, func(ctx context.Context, client *redis.Client) error {
 			channels, err := client.SRandMemberN(ctx, on, buryBatch).Result()
 			if err == nil {
 				err = p.buryOn(ctx, client, r, by, on, channels)
@@ -330,7 +330,7 @@ func (p *redisPresence) buryOn(ctx context.Context, client *redis.Client, r real
 func (p *redisPresence) Members(ctx context.Context, channel string) (Roster, error) {
 	r := p.realms()[p.realmOf(channel)]
 	var roster Roster
-	err := p.servers.ask(ctx, r.prefix, func(ctx context.Context, client *redis.Client) error {
+	err := p.servers.ask(ctx, r.number, func(ctx context.Context, client *redis.Client) error {
 		fields, err := client.Do(ctx, "hgetall", r.hash(channel)).StringSlice() // HGetAll would build a map
 		if err == nil {
 			roster, err = decodeRoster(fields)

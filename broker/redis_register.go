@@ -91,9 +91,8 @@ func newRedisRegister(s *servers) *redisRegister {
 
 // askRegister calls f with a client of the server that has the register, and with its key.
 func (r *redisRegister) askRegister(ctx context.Context, f func(ctx context.Context, client *redis.Client, keys []string) error) error {
-	prefix := r.servers.prefixes[0]
-	return r.servers.ask(ctx, prefix, func(ctx context.Context, client *redis.Client) error {
-		return f(ctx, client, []string{prefix + registerKey})
+	return r.servers.ask(ctx, 0, func(ctx context.Context, client *redis.Client) error {
+		return f(ctx, client, []string{r.servers.prefixes[0] + registerKey})
 	})
 }
 

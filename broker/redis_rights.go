@@ -60,17 +60,16 @@ func (s *servers) checkRights(ctx context.Context) {
 
 // denied returns the required commands that the user may not run.
 func (s *servers) denied(ctx context.Context) (denied []string, err error) {
-	prefix := s.prefixes[0]
 	commands := rights
 	if s.clustered {
 		commands = slices.Concat(rights, clusterRights)
 	}
-	err = s.ask(ctx, prefix, func(ctx context.Context, client *redis.Client) error {
+	err = s.ask(ctx, 0, func(ctx context.Context, client *redis.Client) error {
 		args := make([]any, len(commands))
 		for i, command := range commands {
 			args[i] = command
 		}
-		denied, err = client.Eval(ctx, rightsScript, []string{prefix + "rights"}, args...).StringSlice()
+		denied, err = client.Eval(ctx, rightsScript, []string{s.prefixes[0] + "rights"}, args...).StringSlice()
 		return err
 	})
 	if redis.HasErrorPrefix(err, "NOPERM") {

@@ -20,7 +20,7 @@ type servers struct {
 	target  redisTarget
 	running chan struct{} // closed when Run begins
 	ended   chan struct{} // closed shortly before Run returns
-	others  pool          // limits presence and rare operations
+	others  pools         // limits presence and rare operations
 
 	topology topology       // set by Run
 	masters  []atomic.Int32 // see masterOf
@@ -39,7 +39,7 @@ func newServers(names redisNames, w *watch, target redisTarget) *servers {
 		target:     target,
 		running:    make(chan struct{}),
 		ended:      make(chan struct{}),
-		others:     make(pool, poolSize),
+		others:     newPools(len(names.prefixes)),
 		masters:    make([]atomic.Int32, len(names.prefixes)),
 	}
 }
@@ -62,36 +62,46 @@ func (s *servers) usable() error {
 	}
 }
 
-// ask is askIn with the pool for operations that do not use history.
-func (s *servers) ask(ctx context.Context, prefix string, f func(context.Context, *redis.Client) error) error {
-	return s.askIn(ctx, s.others, prefix, f)
+// ask is askIn with the pools for operations that do not use history.
+func (s *servers) ask(ctx context.Context, partition int, f func(context.Context, *redis.Client) error) error {
+	return s.askIn(ctx, s.others, partition, f)
 }
 
-// pool limits how many operations are under way: each holds a token in the channel.
-// Operations that may wait for long, or that any client may request, have a pool of their
+// pools limit how many operations are under way at each master: one that does not answer
+// must not block the others. Each operation holds a token in the channel of masterOf.
+// Operations that may wait for long, or that any client may request, have pools of their
 // own, so as not to block the others.
-type pool chan struct{}
+type pools []chan struct{}
 
 const poolSize = 8
 
+func newPools(partitions int) pools {
+	p := make(pools, partitions)
+	for i := range p {
+		p[i] = make(chan struct{}, poolSize)
+	}
+	return p
+}
+
 // askIn calls f with the client of a partition's master, and calls it again if another
 // server is the master. All together may take readTimeout.
-func (s *servers) askIn(ctx context.Context, p pool, prefix string, f func(context.Context, *redis.Client) error) error {
+func (s *servers) askIn(ctx context.Context, in pools, partition int, f func(context.Context, *redis.Client) error) error {
 	if err := s.usable(); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
+	pool := in[s.masterOf(partition)]
 	select {
-	case p <- struct{}{}:
-		defer func() { <-p }()
+	case pool <- struct{}{}:
+		defer func() { <-pool }()
 	case <-ctx.Done():
 		return errNoAnswer
 	case <-s.ended:
 		return errNotRunning
 	}
 	for attempt := 0; ; attempt++ {
-		err := s.askOnce(ctx, prefix, f)
+		err := s.askOnce(ctx, s.prefixes[partition], f)
 		if !wrongMaster(err) || attempt == masterAttempts || !s.findMaster(ctx) {
 			return err
 		}

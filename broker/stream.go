@@ -18,8 +18,8 @@ type redisHistory struct {
 	// Immutable after construction.
 	servers    *servers
 	partitions []*partition
-	pageReads  pool // limits reads of pages, which any client may request
-	topReads   pool // limits reads of the positions that subscribes need
+	pageReads  pools // limits reads of pages, which any client may request
+	topReads   pools // limits reads of the positions that subscribes need
 	pageScript *redis.Script
 	topsScript *redis.Script
 
@@ -29,7 +29,7 @@ type redisHistory struct {
 func newRedisHistory(s *servers, partitions []*partition) *redisHistory {
 	return &redisHistory{
 		servers: s, partitions: partitions,
-		pageReads: make(pool, poolSize), topReads: make(pool, poolSize),
+		pageReads: newPools(len(partitions)), topReads: newPools(len(partitions)),
 		pageScript: redis.NewScript(pageScript), topsScript: redis.NewScript(topsScript),
 	}
 }
@@ -51,9 +51,9 @@ func (h *redisHistory) Latest(ctx context.Context, channel string, most Most) (P
 
 // Clear implements History.
 func (h *redisHistory) Clear(ctx context.Context, channel string) error {
-	prefix := h.servers.prefixOf(channel)
-	err := h.servers.ask(ctx, prefix, func(ctx context.Context, client *redis.Client) error {
-		return client.Del(ctx, prefix+channel).Err()
+	partition := h.servers.partitionOf(channel)
+	err := h.servers.ask(ctx, partition, func(ctx context.Context, client *redis.Client) error {
+		return client.Del(ctx, h.servers.prefixes[partition]+channel).Err()
 	})
 	if err != nil {
 		return fmt.Errorf("clear history of %q: %w: %w", channel, ErrUnavailable, err)
@@ -165,9 +165,9 @@ type asker func(script *redis.Script, keys []string, args ...any) *redis.Cmd
 
 // read is like askIn for reading history. f may run scripts with ask, and must call learn
 // with the era that they return.
-func (h *redisHistory) read(ctx context.Context, in pool, partition int, f func(ask asker, learn func(era string)) error) error {
+func (h *redisHistory) read(ctx context.Context, in pools, partition int, f func(ask asker, learn func(era string)) error) error {
 	from := h.partitions[partition]
-	return h.servers.askIn(ctx, in, from.prefix, func(ctx context.Context, client *redis.Client) error {
+	return h.servers.askIn(ctx, in, partition, func(ctx context.Context, client *redis.Client) error {
 		p, err := h.servers.take(ctx, client)
 		if err != nil {
 			return err
