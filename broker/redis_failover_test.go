@@ -303,6 +303,35 @@ func TestRedis_MasterOfClusterIsSilent(t *testing.T) {
 	}
 }
 
+// That notices were dropped is told, though another master does not answer.
+func TestRedis_DroppedNoticesAreToldWithoutAMaster(t *testing.T) {
+	cluster := brokertest.StartRedisCluster(t)
+	b, told := startNode(t, broker.RedisConfig{URL: cluster.URL()})
+	told.WaitUp()
+	by := broker.Attendant{Node: "n run", Lease: time.Minute, Room: 1}
+	put := func() {
+		_, err := b.Put(t.Context(), by, []broker.Notice{{Event: "published", Channel: "a", Message: &broker.Message{Channel: "a"}}})
+		must(t, err)
+	}
+	teller := broker.Teller{Node: "n run", Lease: time.Minute, Most: 10}
+	put()
+	line, err := b.Take(t.Context(), teller)
+	must(t, err)
+	put() // for which there is no room
+	for _, node := range cluster.Nodes {
+		if node != cluster.Owner(b.RedisName("a")) {
+			node.Stop()
+			break
+		}
+	}
+	for _, n := range line.Notices {
+		teller.Delivered = append(teller.Delivered, n.ID)
+	}
+	if line, _ = b.Take(t.Context(), teller); line.Dropped != 1 || len(line.Notices) != 0 {
+		t.Errorf("%d notices, %d dropped; want none, and one", len(line.Notices), line.Dropped)
+	}
+}
+
 // seesPartOfPresence checks that what is known of the channel kept is told beside the error
 // for the channel lost.
 func seesPartOfPresence(t *testing.T, b *broker.Redis, kept, lost string) {

@@ -78,7 +78,7 @@ func (p *redisPresence) Take(ctx context.Context, t Teller) (Line, error) {
 	if len(line.Notices) > 0 {
 		line.Holder = ""
 	}
-	if err := errors.Join(errs...); err != nil && len(line.Notices) == 0 {
+	if err := errors.Join(errs...); err != nil && len(line.Notices) == 0 && line.Dropped == 0 {
 		return Line{}, fmt.Errorf("take notices: %w: %w", ErrUnavailable, err)
 	}
 	return line, nil
