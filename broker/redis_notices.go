@@ -2,12 +2,10 @@ package broker
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -61,13 +59,11 @@ func (r realm) lineKey(key, line string) string {
 
 // Take implements Notices.
 func (p *redisPresence) Take(ctx context.Context, t Teller) (Line, error) {
-	realms := p.realms()
-	lines, errs := make([]Line, len(realms)), make([]error, len(realms))
-	var wait sync.WaitGroup
-	for i, r := range realms {
-		wait.Go(func() { lines[i], errs[i] = p.takeLine(ctx, r, t) })
-	}
-	wait.Wait()
+	lines := make([]Line, len(p.realms))
+	err := p.eachRealm(0, nil, func(r realm, _ []int) (err error) {
+		lines[r.number], err = p.takeLine(ctx, r, t)
+		return err
+	})
 	var line Line
 	for _, l := range lines {
 		line.Notices, line.Dropped = append(line.Notices, l.Notices...), line.Dropped+l.Dropped
@@ -78,7 +74,7 @@ func (p *redisPresence) Take(ctx context.Context, t Teller) (Line, error) {
 	if len(line.Notices) > 0 {
 		line.Holder = ""
 	}
-	if err := errors.Join(errs...); err != nil && len(line.Notices) == 0 && line.Dropped == 0 {
+	if err != nil && len(line.Notices) == 0 && line.Dropped == 0 {
 		return Line{}, fmt.Errorf("take notices: %w: %w", ErrUnavailable, err)
 	}
 	return line, nil

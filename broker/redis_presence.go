@@ -24,11 +24,18 @@ const (
 type redisPresence struct {
 	servers *servers
 	scripts presenceScripts
+	realms  []realm
 	taken   takenVersions
 }
 
 func newRedisPresence(s *servers) *redisPresence {
-	return &redisPresence{servers: s, scripts: newPresenceScripts()}
+	p := &redisPresence{servers: s, scripts: newPresenceScripts()}
+	for i, prefix := range s.prefixes {
+		if i == 0 || s.clustered {
+			p.realms = append(p.realms, realm{i, prefix})
+		}
+	}
+	return p
 }
 
 type presenceScripts struct{ attend, keep, look, linger, bury, put, take *redis.Script }
@@ -126,7 +133,7 @@ func (p *redisPresence) attendantArgs(by Attendant) []any {
 
 // Keep implements Presence.
 func (p *redisPresence) Keep(ctx context.Context, by Attendant, version uint64) (Standing, error) {
-	all := make([]kept, len(p.realms()))
+	all := make([]kept, len(p.realms))
 	err := p.eachRealm(0, nil, func(r realm, _ []int) (err error) {
 		k := &all[r.number]
 		if *k, err = p.keep(ctx, r, by, version); err == nil {
@@ -176,7 +183,7 @@ func (p *redisPresence) keep(ctx context.Context, r realm, by Attendant, version
 
 // Attended implements Presence.
 func (p *redisPresence) Attended(ctx context.Context, by Attendant) ([]string, error) {
-	all := make([][]string, len(p.realms()))
+	all := make([][]string, len(p.realms))
 	err := p.eachRealm(0, nil, func(r realm, _ []int) (err error) {
 		all[r.number], err = p.attended(ctx, r, by)
 		return err
@@ -328,7 +335,7 @@ func (p *redisPresence) buryOn(ctx context.Context, client *redis.Client, r real
 
 // Members implements Presence.
 func (p *redisPresence) Members(ctx context.Context, channel string) (Roster, error) {
-	r := p.realms()[p.realmOf(channel)]
+	r := p.realms[p.realmOf(channel)]
 	var roster Roster
 	err := p.servers.ask(ctx, r.number, func(ctx context.Context, client *redis.Client) error {
 		fields, err := client.Do(ctx, "hgetall", r.hash(channel)).StringSlice() // HGetAll would build a map
@@ -350,23 +357,8 @@ type realm struct {
 	prefix string
 }
 
-func (p *redisPresence) realms() []realm {
-	prefixes := p.servers.prefixes
-	if !p.servers.clustered {
-		prefixes = prefixes[:1]
-	}
-	list := make([]realm, len(prefixes))
-	for i, prefix := range prefixes {
-		list[i] = realm{i, prefix}
-	}
-	return list
-}
-
 func (p *redisPresence) realmOf(channel string) int {
-	if p.servers.clustered {
-		return p.servers.partitionOf(channel)
-	}
-	return 0
+	return p.servers.partitionOf(channel) % len(p.realms)
 }
 
 // keys returns the first keys of a presence script.
@@ -379,19 +371,20 @@ func (r realm) hash(channel string) string { return r.prefix + channel + presenc
 // The ID of a notice is the number of the realm and the id in the realm's stream, as in
 // 17:1763845845123-0.
 
-// eachRealm calls do for all realms concurrently, each with those indexes below n whose
-// channels belong to it.
+// eachRealm calls do for each realm, concurrently, with those indexes below n whose channels
+// belong to it. If n is not 0 it leaves out the realms without any.
 func (p *redisPresence) eachRealm(n int, channel func(int) string, do func(r realm, indexes []int) error) error {
-	realms := p.realms()
-	byRealm := make([][]int, len(realms))
+	byRealm := make([][]int, len(p.realms))
 	for i := range n {
 		at := p.realmOf(channel(i))
 		byRealm[at] = append(byRealm[at], i)
 	}
-	errs := make([]error, len(realms))
+	errs := make([]error, len(p.realms))
 	var wait sync.WaitGroup
-	for i, r := range realms {
-		wait.Go(func() { errs[i] = do(r, byRealm[i]) })
+	for i, r := range p.realms {
+		if n == 0 || len(byRealm[i]) > 0 {
+			wait.Go(func() { errs[i] = do(r, byRealm[i]) })
+		}
 	}
 	wait.Wait()
 	return errors.Join(errs...)
