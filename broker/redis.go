@@ -169,5 +169,5 @@ func (b *Redis) Publish(m Message, o PublishOptions, done func(Position, error))
 // hash (32 bits) of the channel modulo 64. The tags are chosen so that the slots of the
 // partitions are spread evenly over the Cluster.
 func (b *Redis) RedisName(channel string) string {
-	return b.servers.prefixOf(channel) + channel
+	return b.servers.prefixes[b.servers.partitionOf(channel)] + channel
 }

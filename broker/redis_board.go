@@ -57,9 +57,6 @@ func newBoard(log *slog.Logger, all []*partition, spare int) *board {
 	return b
 }
 
-// rest calls Rest of the receiver.
-func (b *board) rest() { b.receiver.Rest() }
-
 // up says that a part works.
 func (b *board) up(what part) {
 	b.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"slices"
 	"sync"
@@ -61,10 +62,12 @@ func (c *cluster) look(ctx context.Context) {
 func (c *cluster) known() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	list := slices.Clone(c.target.addresses)
-	for _, address := range c.masters {
-		list = append(list, address)
-	}
+	return c.used()
+}
+
+// used returns the addresses of the masters and the seed nodes. The caller must hold mu.
+func (c *cluster) used() []string {
+	list := slices.AppendSeq(slices.Clone(c.target.addresses), maps.Values(c.masters))
 	slices.Sort(list)
 	return slices.Compact(list)
 }
@@ -135,15 +138,9 @@ func (c *cluster) believe(views []view) {
 
 // closeOthers closes the clients of nodes that are no longer used. The caller must hold mu.
 func (c *cluster) closeOthers() {
-	used := make(map[string]bool)
-	for _, address := range c.target.addresses {
-		used[address] = true
-	}
-	for _, address := range c.masters {
-		used[address] = true
-	}
+	used := c.used()
 	for address, client := range c.clients {
-		if !used[address] {
+		if !slices.Contains(used, address) {
 			client.Close()
 			delete(c.clients, address)
 		}

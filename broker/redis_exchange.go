@@ -181,7 +181,7 @@ func (e *exchange) answer(batch []*publication, err error) {
 			return nil
 		})
 	}
-	_ = e.servers.wall(func() error { e.board.rest(); return nil })
+	_ = e.servers.wall(func() error { e.board.receiver.Rest(); return nil })
 }
 
 // send sends the shares in one pipeline, and then again what Redis refused because it did

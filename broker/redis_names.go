@@ -51,9 +51,6 @@ func (n *redisNames) partitionOf(channel string) int {
 	return int(hash % uint32(len(n.prefixes)))
 }
 
-// prefixOf returns what precedes the channel in its Redis name.
-func (n *redisNames) prefixOf(channel string) string { return n.prefixes[n.partitionOf(channel)] }
-
 func (n *redisNames) publishCommand() any {
 	if n.clustered {
 		return "spublish"
