@@ -45,10 +45,7 @@ func (b *memoryChannels) listener(ctx context.Context, verb, channel string) (Re
 
 // receive delivers a message that is published without a position in the channel's history.
 func (b *memoryChannels) receive(ctx context.Context, m Message) {
-	if !b.known(m.Channel) {
-		return
-	}
-	_ = b.on(ctx, "publish on", m.Channel, func(c *memoryChannel) { // an error means that Run has ended
+	_ = b.look(ctx, "publish on", m.Channel, func(c *memoryChannel) { // an error means that Run has ended
 		if c.subscribed {
 			b.receiver.Receive(m)
 		}

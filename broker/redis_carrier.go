@@ -5,7 +5,7 @@ import "sync/atomic"
 // carrier is the part of a link that the partitions it subscribes may use. All methods are
 // safe for concurrent use.
 type carrier struct {
-	wake      chan struct{} // there is something to do for the connection
+	wake                    // there is something to do for the connection
 	suspected atomic.Bool   // somebody waited in vain
 	answers   atomic.Uint64 // number of answers to commands so far
 }
@@ -16,10 +16,15 @@ func (c *carrier) suspect() {
 	c.poke()
 }
 
-// poke wakes the sender of the connection.
-func (c *carrier) poke() {
+// wake wakes a goroutine that receives from it.
+type wake chan struct{}
+
+func newWake() wake { return make(wake, 1) }
+
+// poke makes the goroutine wake up now, or the next time it waits.
+func (w wake) poke() {
 	select {
-	case c.wake <- struct{}{}:
+	case w <- struct{}{}:
 	default:
 	}
 }

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -113,7 +114,7 @@ func (c *connection) greet() error {
 	}
 	args := []string{"3"}
 	if target := c.link.servers.target; target.password != "" {
-		args = append(args, "AUTH", orDefault(target.user), target.password)
+		args = append(args, "AUTH", cmp.Or(target.user, "default"), target.password)
 	}
 	ask := appendCommand(appendCommand(nil, "HELLO", args...), "INFO", "server")
 	if _, err := c.conn.Write(ask); err != nil {
@@ -140,13 +141,6 @@ func (c *connection) greet() error {
 		return fmt.Errorf("%w: %c in answer to INFO", errBrokenProtocol, said.kind)
 	}
 	return c.conn.SetDeadline(time.Time{})
-}
-
-func orDefault(user string) string {
-	if user == "" {
-		return "default"
-	}
-	return user
 }
 
 // checkHello checks the answer to HELLO. It returns an error unless the server is a master.

@@ -22,7 +22,7 @@ type exchange struct {
 	servers *servers
 	board   *board
 	spare   *spares
-	wake    chan struct{} // lanes is not empty
+	wake    // lanes is not empty
 
 	// Used only by run.
 	held     *process       // the connection in use, or nil
@@ -75,7 +75,7 @@ func (l *load) add(p *publication) bool {
 
 func newExchange(s *servers, b *board, spare *spares) *exchange {
 	return &exchange{
-		servers: s, board: b, spare: spare, wake: make(chan struct{}, 1),
+		servers: s, board: b, spare: spare, wake: newWake(),
 		load: load{batch: make([]*publication, 0, publishMost)},
 	}
 }
@@ -86,13 +86,6 @@ func (e *exchange) enlist(l *lane) {
 	defer e.mu.Unlock()
 	e.lanes = append(e.lanes, l)
 	e.poke()
-}
-
-func (e *exchange) poke() {
-	select {
-	case e.wake <- struct{}{}:
-	default:
-	}
 }
 
 // run sends until ctx ends.

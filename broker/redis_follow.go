@@ -48,7 +48,7 @@ func (f *follower) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-		case <-f.servers.wake:
+		case <-f.servers.changed:
 		}
 	}
 }

@@ -28,7 +28,7 @@ type link struct {
 
 func newLink(s *servers, b *board, address string, end context.CancelCauseFunc) *link {
 	return &link{
-		carrier:    &carrier{wake: make(chan struct{}, 1)},
+		carrier:    &carrier{wake: newWake()},
 		servers:    s,
 		board:      b,
 		address:    address,

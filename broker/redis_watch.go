@@ -15,13 +15,13 @@ type watch struct {
 	log      *slog.Logger
 	observe  RedisObserver
 	refusals *refusals
-	wake     chan struct{} // the masters may have changed
+	changed  wake // the masters may have changed
 
 	losses atomic.Int64 // number of lost links so far
 }
 
 func newWatch(log *slog.Logger, observe RedisObserver) *watch {
-	return &watch{log: log, observe: observe, refusals: newRefusals(log, observe.Refused), wake: make(chan struct{}, 1)}
+	return &watch{log: log, observe: observe, refusals: newRefusals(log, observe.Refused), changed: newWake()}
 }
 
 // wall calls f. If f panics, wall counts the panic, logs it with its stack and returns it
@@ -40,12 +40,7 @@ func (w *watch) wall(f func() error) (err error) {
 }
 
 // stale says that something has failed and the masters may have changed.
-func (w *watch) stale() {
-	select {
-	case w.wake <- struct{}{}:
-	default:
-	}
-}
+func (w *watch) stale() { w.changed.poke() }
 
 // roundTrip records the end of a round trip that began at start.
 func (w *watch) roundTrip(start time.Time) {
