@@ -26,10 +26,10 @@
 // written to a session is in package internal/outbox.
 //
 // Repair: missing messages, from the history to every subscriber of a channel. Timeline
-// (package internal/timeline) decides; the channel reads and sends:
+// (package internal/timeline) decides; the repair reads and sends:
 //
-//	Timeline.Next: Gap ──> repairUntilWhole ──> readMissing ──> deliverMissing ──> concludeRepair
-//	(or missed, checkQuiet)                     (Ask)           (Merge, Follow)    (Conclude)
+//	Timeline.Next: Gap ──> repair.runUntilWhole ──> readMissing ──> deliverMissing ──> conclude
+//	(or missed, CheckQuiet)                         (Ask)           (Merge, Follow)    (Conclude)
 //
 // Resume: a client that returns, from its cursor to the present:
 //
@@ -41,16 +41,16 @@
 // all nodes. Package internal/attendance counts the sessions of this node; the broker
 // stores the state of the cluster:
 //
-//	Channel.join ──> attend ──> Attendance.Came ──> state ──> Presence.Attend ──> intake
-//	                            (stays of this      (one statement    (the broker    of each node
-//	                             node)               at a time)        publishes)       │
-//	outboxes <── Channel.tellChange <── come <── hear <── Attendance.Receive <──────────┘
+//	Subscription.join ──> attend ──> Attendance.Came ──> state ──> Presence.Attend ──> intake
+//	                                 (stays of this      (one statement    (the broker    of each node
+//	                                  node)               at a time)        publishes)       │
+//	outboxes <── Channel.tellChange <── come <── hear <── Attendance.Receive <───────────────┘
 //
 // Notices to a backend, delivered at least once and in order. One node at a time delivers:
 // the one that holds the broker's lease for the queue:
 //
 //	Presence.Attend ──> teller.deliver ──> notices.deliver ──> Hooks.Tell, or Receiver.Tell
-//	(puts it in line)   (Presence.Take)    (noticeOf)           (package webhook)
+//	(puts it in line)   (Presence.Take)    (noticeOf)          (package webhook)
 //
 // The files of this package call each other in one direction only. The exceptions are
 // gateway.go (a node has sessions), session.go (a session has its node), and sessions.go

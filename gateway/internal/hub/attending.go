@@ -11,26 +11,27 @@ import (
 var anybody attendance.Who
 
 // attend counts the subscription according to the channel's rule and what is known of its
-// session now, or stops counting it. The caller must hold ch.mu.
-func (ch *Channel) attend(sub *Subscription) {
-	a := ch.all.Attendance
+// session now, or stops counting it. The caller must hold the channel's mu.
+func (sub *Subscription) attend() {
+	a, name := sub.channel.all.Attendance, sub.channel.name
 	if a == nil {
 		return
 	}
-	was, is := sub.as, ch.attendeeOf(sub)
+	was, is := sub.as, sub.attendee()
 	sub.as = is
 	switch {
 	case was == nil && is != nil:
-		a.Came(ch.name, *is)
+		a.Came(name, *is)
 	case was != nil && is == nil:
-		a.Went(ch.name, attendance.Who{User: was.User, Session: was.Session})
+		a.Went(name, attendance.Who{User: was.User, Session: was.Session})
 	case was != nil && !was.Equal(is):
-		a.Became(ch.name, *was, *is)
+		a.Became(name, *was, *is)
 	}
 }
 
-// attendeeOf returns what the subscription is counted as, or nil if it is not counted.
-func (ch *Channel) attendeeOf(sub *Subscription) *attendance.Who {
+// attendee returns what the subscription is counted as, or nil if it is not counted.
+func (sub *Subscription) attendee() *attendance.Who {
+	ch := sub.channel
 	rule := ch.rule.Load()
 	if sub.gone || sub.terms.Unseen || !rule.Presence && !ch.all.Counts(ch.name) {
 		return nil
@@ -49,11 +50,10 @@ func (ch *Channel) attendeeOf(sub *Subscription) *attendance.Who {
 // Recount updates what the subscription is counted as. It is called when its user has become
 // known or the rules have changed.
 func (sub *Subscription) Recount() {
-	ch := sub.channel
-	ch.mu.Lock()
-	defer ch.mu.Unlock()
+	sub.channel.mu.Lock()
+	defer sub.channel.mu.Unlock()
 	if sub.joined() || sub.as != nil {
-		ch.attend(sub)
+		sub.attend()
 	}
 }
 
@@ -63,11 +63,12 @@ type roll struct {
 	own              *attendance.Who // the newcomer itself; nil if it does not count
 }
 
-// callRoll takes the roll for a newcomer, which must be ended. The caller must hold ch.mu, for
-// the end as well.
-func (ch *Channel) callRoll(sub *Subscription) (r roll) {
+// callRoll takes the roll for a newcomer, which must be ended. The caller must hold the channel's
+// mu, for the end as well.
+func (sub *Subscription) callRoll() (r roll) {
+	ch := sub.channel
 	if a := ch.all.Attendance; a != nil && ch.rule.Load().JoinLeave {
-		r = roll{a.Here(ch.name), ch.attendeeOf(sub)}
+		r = roll{a.Here(ch.name), sub.attendee()}
 	}
 	return r
 }
@@ -158,15 +159,4 @@ func (ch *Channel) tellChange(c attendance.Change) {
 		return
 	}
 	ch.announce(newsOf(c))
-}
-
-// sayAll sends news of the channel to a client that is not in the audience yet. It stops at
-// the first that cannot be sent, and returns false.
-func (ch *Channel) sayAll(client Joiner, news []News) (said bool) {
-	for _, n := range news {
-		if n.Channel = ch.name; !client.Say(n) {
-			return false
-		}
-	}
-	return true
 }

@@ -35,7 +35,7 @@ type Channel struct {
 
 	// Guarded by mu.
 	delivered uint64 // messages delivered to the audience
-	audiences []audience
+	audiences audiences
 	*past                       // nil if nothing is known of its history or it has none
 	delayed   *[]*outbox.Outbox // to be written after the rule's Delay; nil if none
 	deltas    *deltas           // nil if no subscription has deltas
@@ -52,7 +52,10 @@ type shared struct {
 	entries   sync.Pool     // of *timeline.Entry, for messages that no history keeps
 }
 
-// audience is the subscriptions of a channel that use the same dialect.
+// audiences are the subscriptions of a channel that have joined.
+type audiences []audience
+
+// audience is the subscriptions that use the same dialect.
 type audience struct {
 	dialect *Dialect
 	members []member
@@ -88,19 +91,23 @@ type Terms struct {
 // is guarded by the channel's mu.
 type past struct {
 	timeline.Timeline
-	repairing *repairing // nil if no repair is under way
+	repairing *repair    // nil if no repair is under way
 	reading   *rangeRead // for clients that resume; nil if none is under way
 	failed    *rangeRead // the last read that failed
-	newcomers []*newcomer
+	newcomers newcomers
 }
+
+// newcomers are the subscriptions of a channel that are to join.
+type newcomers []*newcomer
 
 // newcomer is a subscription whose client has had its reply, and is being sent what it has missed
 // before it joins the audience.
 type newcomer struct{ sub *Subscription }
 
-// repairing is a repair under way: it reads what the channel has missed from its history,
+// repair is a repair under way: it reads what the channel has missed from its history,
 // and sends it to the audience in order, up to where live messages continue.
-type repairing struct {
+type repair struct {
+	ch    *Channel
 	done  chan struct{} // closed when the repair has ended
 	hurry chan struct{} // signaled when the broker may be reachable again
 }
@@ -160,21 +167,12 @@ func (ch *Channel) Audience() (list []Subscriber, messages uint64) {
 	return list, ch.delivered
 }
 
-// newAudiences returns the newcomers, grouped as audiences are. The caller must hold ch.mu.
-func (ch *Channel) newAudiences() (all []audience) {
-	for _, one := range ch.newcomers {
-		a := audienceOf(&all, one.sub.dialect)
-		a.members = append(a.members, member{one.sub.by.Outbox(), one.sub})
-	}
-	return all
+func (all audiences) areEmpty() bool {
+	return !slices.ContainsFunc(all, func(a audience) bool { return len(a.members) > 0 })
 }
 
-func (ch *Channel) isHeard() bool {
-	return slices.ContainsFunc(ch.audiences, func(a audience) bool { return len(a.members) > 0 })
-}
-
-// audienceOf returns the audience of a dialect, which it adds to all if need be.
-func audienceOf(all *[]audience, d *Dialect) *audience {
+// of returns the audience of a dialect.
+func (all *audiences) of(d *Dialect) *audience {
 	at := slices.IndexFunc(*all, func(a audience) bool { return a.dialect == d })
 	if at < 0 {
 		at = len(*all)
@@ -183,57 +181,55 @@ func audienceOf(all *[]audience, d *Dialect) *audience {
 	return &(*all)[at]
 }
 
-// add adds sub to its audience. It must not have joined yet. The caller must hold ch.mu.
-func (ch *Channel) add(sub *Subscription) {
-	if sub.dialect.manner != plain && ch.deltas == nil {
-		ch.deltas = new(deltas)
-	}
-	a := audienceOf(&ch.audiences, sub.dialect)
+// add adds a subscription, which must not be there yet.
+func (all *audiences) add(sub *Subscription) {
+	a := all.of(sub.dialect)
 	sub.index = int32(len(a.members))
 	a.members = append(a.members, member{sub.by.Outbox(), sub})
 }
 
-// remove removes sub from its audience or from the newcomers, if it is there. The caller must
-// hold ch.mu.
-func (ch *Channel) remove(sub *Subscription) {
-	switch {
-	case sub.joined():
-		a := audienceOf(&ch.audiences, sub.dialect)
-		last := len(a.members) - 1
-		a.members[sub.index] = a.members[last]
-		a.members[sub.index].of.index = sub.index
-		a.members[last] = member{}
-		a.members = a.members[:last]
-	case sub.index < nowhere:
-		at, last := nowhere-1-sub.index, len(ch.newcomers)-1
-		ch.newcomers[at] = ch.newcomers[last]
-		ch.newcomers[at].sub.index = sub.index
-		ch.newcomers[last] = nil
-		if ch.newcomers = ch.newcomers[:last]; last == 0 {
-			ch.newcomers = nil
-		}
+// remove removes a subscription that has joined.
+func (all *audiences) remove(sub *Subscription) {
+	a := all.of(sub.dialect)
+	last := len(a.members) - 1
+	a.members[sub.index] = a.members[last]
+	a.members[sub.index].of.index = sub.index
+	a.members[last] = member{}
+	a.members = a.members[:last]
+	sub.index = nowhere
+}
+
+// add adds a newcomer, whose subscription must be nowhere.
+func (all *newcomers) add(n *newcomer) {
+	*all = append(*all, n)
+	n.sub.index = nowhere - int32(len(*all))
+}
+
+// remove removes a subscription that is there.
+func (all *newcomers) remove(sub *Subscription) {
+	list, last := *all, len(*all)-1
+	at := nowhere - 1 - sub.index
+	list[at] = list[last]
+	list[at].sub.index = sub.index
+	list[last] = nil
+	if *all = list[:last]; last == 0 {
+		*all = nil
 	}
 	sub.index = nowhere
 }
 
-// isNew reports whether n is among the newcomers: its subscription has not been removed, nor does
-// another one stand for it. The caller must hold ch.mu.
-func (ch *Channel) isNew(n *newcomer) bool {
+// have reports whether n is there: its subscription has not been removed, nor does another
+// newcomer stand for it.
+func (all newcomers) have(n *newcomer) bool {
 	at := nowhere - 1 - n.sub.index
-	return at >= 0 && ch.newcomers[at] == n
+	return at >= 0 && all[at] == n
 }
 
-// tellBy makes d the dialect of the subscription. A nil d changes nothing. The caller must
-// hold ch.mu.
-func (ch *Channel) tellBy(sub *Subscription, d *Dialect) {
-	if d == nil || d == sub.dialect {
-		return
+// audiences returns the newcomers as audiences, which are good for sending only.
+func (all newcomers) audiences() (list audiences) {
+	for _, n := range all {
+		a := list.of(n.sub.dialect)
+		a.members = append(a.members, member{n.sub.by.Outbox(), n.sub})
 	}
-	if !sub.joined() {
-		sub.dialect = d
-		return
-	}
-	ch.remove(sub)
-	sub.dialect = d
-	ch.add(sub)
+	return list
 }

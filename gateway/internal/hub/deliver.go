@@ -1,10 +1,12 @@
 package hub
 
 import (
+	"slices"
 	"time"
 
 	"tidegate/gateway/internal/attendance"
 	"tidegate/gateway/internal/outbox"
+	"tidegate/gateway/internal/pause"
 	"tidegate/gateway/internal/timeline"
 )
 
@@ -69,12 +71,12 @@ func (ch *Channel) announce(n News) {
 	n.Channel = ch.name
 	ch.announceTo(ch.audiences, &n)
 	if n.Kind != Gap && ch.past != nil {
-		ch.announceTo(ch.newAudiences(), &n)
+		ch.announceTo(ch.newcomers.audiences(), &n)
 	}
 	ch.all.Line.Rouse()
 }
 
-func (ch *Channel) announceTo(audiences []audience, n *News) {
+func (ch *Channel) announceTo(audiences audiences, n *News) {
 	for i := range audiences {
 		a := &audiences[i]
 		if len(a.members) == 0 {
@@ -107,7 +109,7 @@ func (ch *Channel) sendNews(a *audience, frame Frame, n *News) {
 // announceGap tells the audience, if it is not empty, that messages are lost. The caller
 // must hold ch.mu.
 func (ch *Channel) announceGap() {
-	if !ch.isHeard() {
+	if ch.audiences.areEmpty() {
 		return
 	}
 	ch.all.Counters.Told.Inc()
@@ -188,6 +190,29 @@ func (ch *Channel) rouseDelayed() {
 	if boxes != nil {
 		ch.all.Line.Queue(*boxes...)
 	}
+}
+
+// DismissWindow is the time over which dismissals are spread, so that the clients do not all
+// reconnect at once.
+const DismissWindow = 3 * time.Second
+
+// dismiss dismisses all members of an audience, spread over DismissWindow. They receive
+// nothing more of the channel. The caller must hold ch.mu.
+func (ch *Channel) dismiss(a *audience, d Dismissal) {
+	members := slices.Clone(a.members)
+	for i := range members {
+		members[i].of.withdraw()
+	}
+	life := ch.all.Life
+	ch.all.Background.Go(func() {
+		began := time.Now()
+		for i := range members {
+			if !pause.Until(life, began.Add(DismissWindow*time.Duration(i)/time.Duration(len(members)))) {
+				return
+			}
+			members[i].of.by.Dismiss(d)
+		}
+	})
 }
 
 // TellCount tells the channel's subscribers on this node how many sessions the whole cluster

@@ -32,7 +32,7 @@ func (d *deltas) end(ch *Channel, m *broker.Message, conflated bool) {
 		}
 	}
 	for _, sub := range d.skipping {
-		ch.tellBy(sub, sub.dialect.full)
+		sub.tellBy(sub.dialect.full)
 	}
 	d.latest.Keep(m, &ch.all.timelines)
 }
@@ -48,7 +48,7 @@ func (d *deltas) skip(sub *Subscription) {
 func (ch *Channel) moveAll(from int, to *Dialect) {
 	for len(ch.audiences[from].members) > 0 {
 		members := ch.audiences[from].members
-		ch.tellBy(members[len(members)-1].of, to)
+		members[len(members)-1].of.tellBy(to)
 	}
 }
 

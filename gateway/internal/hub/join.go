@@ -53,10 +53,7 @@ func (j *Join) Enter(ctx context.Context) {
 		j.Err = j.enterNow(&told)
 		return
 	}
-	c := &resumption{
-		newcomer: newcomer{j.Sub}, channel: j.ch, of: j.Of, dialect: j.Dialect, reader: j.from, told: &told,
-		start: Start{Resumed: !j.Cursor.IsZero()}, nothing: j.asksRecent(),
-	}
+	c := &resumption{Join: j, newcomer: newcomer{j.Sub}, start: Start{Resumed: !j.Cursor.IsZero()}, nothing: j.asksRecent(), told: &told}
 	j.Err = c.run(ctx)
 	c.noteEnd(j.Err)
 }
@@ -70,7 +67,7 @@ func (j *Join) enterNow(told *told) error {
 	if sub.gone {
 		return ErrGone
 	}
-	ch.tellBy(sub, j.Dialect)
+	sub.tellBy(j.Dialect)
 	if !j.Cursor.IsZero() {
 		ch.all.Counters.NotRecovered.Inc()
 	}
@@ -81,10 +78,21 @@ func (j *Join) enterNow(told *told) error {
 	if j.asksRecent() {
 		news = append(news, News{Kind: NothingRecent})
 	}
-	if told.reply() && ch.sayAll(j.Of, news) {
-		ch.join(sub)
+	if told.reply() && j.sayAll(news) {
+		sub.join()
 	}
 	return nil
+}
+
+// sayAll sends news of the channel to a client that is not in the audience yet. It stops at the
+// first that cannot be sent, and returns false.
+func (j *Join) sayAll(news []News) (said bool) {
+	for _, n := range news {
+		if n.Channel = j.ch.name; !j.Of.Say(n) {
+			return false
+		}
+	}
+	return true
 }
 
 // told is a reply that lists the members, with the roll it was made from.
@@ -100,7 +108,7 @@ func (j *Join) tellMembers() (t told) {
 		return told{}
 	}
 	j.ch.mu.Lock()
-	t.roll = j.ch.callRoll(j.Sub)
+	t.roll = j.Sub.callRoll()
 	j.ch.mu.Unlock()
 	t.reply = j.Of.Reply(Start{Resumed: !j.Cursor.IsZero(), Members: t.roll.members()})
 	return t

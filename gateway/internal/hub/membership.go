@@ -13,42 +13,68 @@ func (h *Hub) Reserve(channel string, by Subscriber, d *Dialect, t Terms) (sub S
 
 // Release removes a session from a channel for good.
 func (h *Hub) Release(sub *Subscription) {
-	sub.channel.leave(sub)
+	sub.leave()
 	h.subscriptions.Add(-1)
 	h.letGo(h.Life, sub.channel)
 }
 
-// admit puts a subscription among the newcomers, for which it leaves the audience. The caller
-// must hold ch.mu.
-func (ch *Channel) admit(n *newcomer) {
-	ch.remove(n.sub)
-	ch.newcomers = append(ch.newcomers, n)
-	n.sub.index = nowhere - int32(len(ch.newcomers))
-	ch.attend(n.sub)
-}
-
-// join adds sub to the audience, if it may still join. The caller must hold ch.mu.
-func (ch *Channel) join(sub *Subscription) {
-	if sub.joined() || sub.gone {
-		return
-	}
-	ch.remove(sub)
-	if sub.dialect.manner == differing {
-		sub.dialect = sub.dialect.full
-	}
-	ch.add(sub)
-	ch.attend(sub)
-}
-
-// leave removes sub from the audience for good.
-func (ch *Channel) leave(sub *Subscription) {
+// leave removes the subscription from the channel for good.
+func (sub *Subscription) leave() {
+	ch := sub.channel
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	sub.gone = true
-	ch.remove(sub)
+	sub.withdraw()
 	if ch.rule.Load().Conflate {
 		sub.by.Outbox().DropLatest(ch)
 	}
 	ch.trimDeltas()
-	ch.attend(sub)
+	sub.attend()
+}
+
+// The caller of the following functions must hold the channel's mu.
+
+// join adds the subscription to the audience, if it may still join.
+func (sub *Subscription) join() {
+	if sub.joined() || sub.gone {
+		return
+	}
+	sub.withdraw()
+	if sub.dialect.manner == differing {
+		sub.dialect = sub.dialect.full
+	}
+	sub.enter()
+	sub.attend()
+}
+
+// enter adds the subscription to the audience of its dialect.
+func (sub *Subscription) enter() {
+	ch := sub.channel
+	if sub.dialect.manner != plain && ch.deltas == nil {
+		ch.deltas = new(deltas)
+	}
+	ch.audiences.add(sub)
+}
+
+// withdraw removes the subscription from its audience or from the newcomers, if it is there.
+func (sub *Subscription) withdraw() {
+	switch {
+	case sub.joined():
+		sub.channel.audiences.remove(sub)
+	case sub.index < nowhere:
+		sub.channel.newcomers.remove(sub)
+	}
+}
+
+// tellBy makes d the dialect of the subscription. A nil d changes nothing.
+func (sub *Subscription) tellBy(d *Dialect) {
+	switch {
+	case d == nil || d == sub.dialect:
+	case sub.joined():
+		sub.withdraw()
+		sub.dialect = d
+		sub.enter()
+	default:
+		sub.dialect = d
+	}
 }

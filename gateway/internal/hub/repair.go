@@ -52,31 +52,31 @@ func (ch *Channel) startRepair() {
 // runRepair runs a repair that the timeline has just begun, in the background. The caller
 // must hold ch.mu.
 func (ch *Channel) runRepair() {
-	r := &repairing{done: make(chan struct{}), hurry: make(chan struct{}, 1)}
+	r := &repair{ch: ch, done: make(chan struct{}), hurry: make(chan struct{}, 1)}
 	ch.repairing = r
 	all := ch.all
 	all.Background.Go(func() {
 		defer all.Wall.Catch("repair a channel", func() {
-			ch.abandonRepair()
+			r.abandon()
 			ch.tellMissed()
 		})
-		ch.repairUntilWhole(all.Life, r)
+		r.runUntilWhole(all.Life)
 	})
 }
 
-// repairUntilWhole reads and sends messages until nothing is missing. While the broker
-// cannot be reached, it retries for as long as the channel is in use.
-func (ch *Channel) repairUntilWhole(ctx context.Context, r *repairing) {
+// runUntilWhole reads and sends messages until nothing is missing. While the broker cannot be
+// reached, it retries for as long as the channel is in use.
+func (r *repair) runUntilWhole(ctx context.Context) {
 	for vain := 0; ; {
-		page, err := ch.readMissing(ctx)
-		if ctx.Err() != nil || err != nil && !ch.inUse() {
-			ch.abandonRepair()
+		page, err := r.readMissing(ctx)
+		if ctx.Err() != nil || err != nil && !r.ch.inUse() {
+			r.abandon()
 			return
 		}
 		outcome := timeline.ReadLater
 		if err == nil {
-			ch.deliverMissing(ctx, page)
-			outcome = ch.concludeRepair(page)
+			r.deliverMissing(ctx, page)
+			outcome = r.conclude(page)
 		}
 		switch outcome {
 		case timeline.Repaired, timeline.Lost:
@@ -96,50 +96,51 @@ func (ch *Channel) inUse() bool {
 	return !ch.retired
 }
 
-func (ch *Channel) readMissing(ctx context.Context) (broker.Page, error) {
-	ch.all.repairs <- struct{}{}
-	defer func() { <-ch.all.repairs }()
-	ch.mu.Lock()
-	after, most := ch.Ask(time.Now())
-	ch.mu.Unlock()
-	return ch.all.Read(ctx, ch.name, after, most)
+func (r *repair) readMissing(ctx context.Context) (broker.Page, error) {
+	all := r.ch.all
+	all.repairs <- struct{}{}
+	defer func() { <-all.repairs }()
+	r.ch.mu.Lock()
+	after, most := r.ch.Ask(time.Now())
+	r.ch.mu.Unlock()
+	return all.Read(ctx, r.ch.name, after, most)
 }
 
 // deliverMissing sends the messages that were read. Between portions it waits for sessions
 // to write what they have.
-func (ch *Channel) deliverMissing(ctx context.Context, page broker.Page) {
-	ch.mergePage(page)
-	for messages := page.Messages; ; ch.awaitRoom(ctx) {
-		messages = ch.deliverPortion(messages)
-		ch.all.Line.Rouse()
+func (r *repair) deliverMissing(ctx context.Context, page broker.Page) {
+	r.merge(page)
+	for messages := page.Messages; ; r.awaitRoom(ctx) {
+		messages = r.deliverPortion(messages)
+		r.ch.all.Line.Rouse()
 		if len(messages) == 0 {
 			return
 		}
 	}
 }
 
-func (ch *Channel) mergePage(page broker.Page) {
-	ch.mu.Lock()
-	defer ch.mu.Unlock()
+func (r *repair) merge(page broker.Page) {
+	r.ch.mu.Lock()
+	defer r.ch.mu.Unlock()
 	switch {
-	case ch.Merge(page):
-		ch.announceGap()
+	case r.ch.Merge(page):
+		r.ch.announceGap()
 	case len(page.Messages) > 0:
-		ch.all.Counters.Repaired.Inc()
+		r.ch.all.Counters.Repaired.Inc()
 	}
 }
 
 // deliverPortion sends as many messages as fit into one portion, and returns the rest.
-func (ch *Channel) deliverPortion(messages []broker.Message) (others []broker.Message) {
-	ch.mu.Lock()
-	defer ch.mu.Unlock()
-	portion, sent := ch.portion(), 0
+func (r *repair) deliverPortion(messages []broker.Message) (others []broker.Message) {
+	r.ch.mu.Lock()
+	defer r.ch.mu.Unlock()
+	portion, sent := r.portion(), 0
 	for i := range messages {
 		if portion > 0 && sent > portion {
 			return messages[i:]
 		}
-		if e := (&timeline.Entry{Message: messages[i]}); ch.Follow(e, time.Now()) {
-			ch.deliver(e)
+		if e := (&timeline.Entry{Message: messages[i]}); r.ch.Follow(e, time.Now()) {
+			r.ch.deliver(e)
 			sent += len(e.Message.Payload) + FrameOverhead
 		}
 	}
@@ -147,17 +148,17 @@ func (ch *Channel) deliverPortion(messages []broker.Message) (others []broker.Me
 }
 
 // portion returns how many bytes a repair sends at once; 0 means everything.
-func (ch *Channel) portion() int { return ch.all.Outboxes.Limit / 4 }
+func (r *repair) portion() int { return r.ch.all.Outboxes.Limit / 4 }
 
 // FrameOverhead is an estimate of the bytes that a protocol adds to a payload.
 const FrameOverhead = 256
 
 // awaitRoom waits until every session has room for two portions, but at most for
 // repairPatience: slow sessions must not delay the others for long.
-func (ch *Channel) awaitRoom(ctx context.Context) {
+func (r *repair) awaitRoom(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, repairPatience)
 	defer cancel()
-	for crowded := ch.crowded(); len(crowded) > 0; crowded = ch.crowded() {
+	for crowded := r.crowded(); len(crowded) > 0; crowded = r.crowded() {
 		for _, room := range crowded {
 			select {
 			case <-room:
@@ -170,12 +171,12 @@ func (ch *Channel) awaitRoom(ctx context.Context) {
 
 // crowded returns, for each session that has no room, the channel that is closed when there
 // may be room.
-func (ch *Channel) crowded() (rooms []<-chan struct{}) {
-	ch.mu.Lock()
-	defer ch.mu.Unlock()
-	for i := range ch.audiences {
-		for _, m := range ch.audiences[i].members {
-			if room := m.out.Room(2*ch.portion(), ch.all.Outboxes); room != nil {
+func (r *repair) crowded() (rooms []<-chan struct{}) {
+	r.ch.mu.Lock()
+	defer r.ch.mu.Unlock()
+	for i := range r.ch.audiences {
+		for _, m := range r.ch.audiences[i].members {
+			if room := m.out.Room(2*r.portion(), r.ch.all.Outboxes); room != nil {
 				rooms = append(rooms, room)
 			}
 		}
@@ -183,45 +184,46 @@ func (ch *Channel) crowded() (rooms []<-chan struct{}) {
 	return rooms
 }
 
-// concludeRepair ends the repair if nothing is missing any more or the rest is lost.
-func (ch *Channel) concludeRepair(page broker.Page) timeline.Outcome {
-	ch.mu.Lock()
-	defer ch.mu.Unlock()
-	outcome := ch.Conclude(page)
+// conclude ends the repair if nothing is missing any more or the rest is lost.
+func (r *repair) conclude(page broker.Page) timeline.Outcome {
+	r.ch.mu.Lock()
+	defer r.ch.mu.Unlock()
+	outcome := r.ch.Conclude(page)
 	switch outcome {
 	case timeline.Lost:
-		ch.announceGap()
-		ch.endRepair()
+		r.ch.announceGap()
+		r.end()
 	case timeline.Repaired:
-		ch.endRepair()
+		r.end()
 	}
 	return outcome
 }
 
-// endRepair marks the repair as ended. The caller must hold ch.mu.
-func (ch *Channel) endRepair() {
-	close(ch.repairing.done)
-	ch.repairing = nil
+// end marks the repair as ended. The caller must hold the channel's mu.
+func (r *repair) end() {
+	close(r.done)
+	r.ch.repairing = nil
 }
 
-func (ch *Channel) abandonRepair() {
-	ch.mu.Lock()
-	defer ch.mu.Unlock()
-	if ch.repairing != nil {
-		ch.Abandon()
-		ch.endRepair()
+// abandon ends the repair if it has not ended.
+func (r *repair) abandon() {
+	r.ch.mu.Lock()
+	defer r.ch.mu.Unlock()
+	if r.ch.repairing == r {
+		r.ch.Abandon()
+		r.end()
 	}
 }
 
 // hasten ends a pause early, because the broker may be reachable again.
-func (r *repairing) hasten() {
+func (r *repair) hasten() {
 	select {
 	case r.hurry <- struct{}{}:
 	default:
 	}
 }
 
-func (r *repairing) pause(ctx context.Context, d time.Duration) {
+func (r *repair) pause(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

@@ -18,12 +18,8 @@ import (
 // and none comes twice. A session that is in the audience already leaves it with the reply,
 // which also ends an earlier resumption. News other than a gap does not wait for any of this.
 type resumption struct {
-	// Fixed at birth.
+	*Join
 	newcomer
-	channel *Channel
-	of      Joiner
-	dialect *Dialect // encodes the client's messages after the reply; nil means no change
-	reader  *timeline.Reader
 
 	start    Start
 	replied  bool
@@ -52,7 +48,7 @@ func (c *resumption) run(ctx context.Context) error {
 		ready, err := c.proceed()
 		switch {
 		case errors.Is(err, errLater):
-			c.of.GoOn(c.number, c.goOn)
+			c.Of.GoOn(c.number, c.goOn)
 			return nil
 		case errors.Is(err, errUntold), err == nil && ready == nil:
 			return nil
@@ -64,10 +60,10 @@ func (c *resumption) run(ctx context.Context) error {
 			continue
 		}
 		if !c.replied || !c.out().Open() || !pause.For(ctx, pause.Backoff(c.failures)) {
-			return fmt.Errorf("resume on %q: %w", c.channel.name, err)
+			return fmt.Errorf("resume on %q: %w", c.ch.name, err)
 		}
 		c.failures++
-		c.of.GoOn(c.number, c.goOn)
+		c.Of.GoOn(c.number, c.goOn)
 		return nil
 	}
 }
@@ -75,7 +71,7 @@ func (c *resumption) run(ctx context.Context) error {
 // goOn does the rest of the resumption.
 func (c *resumption) goOn() {
 	c.later = true
-	c.noteEnd(c.run(c.channel.all.Life))
+	c.noteEnd(c.run(c.ch.all.Life))
 }
 
 // noteEnd ends the session of a client that has had its reply, but cannot be sent what it
@@ -89,17 +85,17 @@ func (c *resumption) noteEnd(err error) {
 // proceed sends what this node has at hand. It returns a function that waits for more
 // messages or for room, or nil if the session has joined the audience.
 func (c *resumption) proceed() (ready func(context.Context) error, err error) {
-	ch := c.channel
+	ch := c.ch
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	for {
 		switch {
 		case c.sub.gone:
 			return nil, ErrGone
-		case c.replied && !ch.isNew(&c.newcomer):
+		case c.replied && !ch.newcomers.have(&c.newcomer):
 			return nil, nil
 		}
-		step := ch.Step(c.reader, time.Now())
+		step := ch.Step(c.from, time.Now())
 		if step.Do != timeline.Give {
 			return c.provide(step)
 		}
@@ -121,7 +117,7 @@ func (c *resumption) proceed() (ready func(context.Context) error, err error) {
 // provide returns a function that does what the step asks for before the next step. The
 // caller must hold ch.mu.
 func (c *resumption) provide(step timeline.Step) (ready func(context.Context) error, err error) {
-	ch := c.channel
+	ch := c.ch
 	switch {
 	case c.replied && !c.later:
 		return nil, errLater
@@ -155,25 +151,27 @@ func (c *resumption) sayBegin(step timeline.Step) (said bool) {
 	if c.replied {
 		return !step.Lost || c.say(News{Kind: Gap})
 	}
-	ch, told := c.channel, c.told
+	ch, told := c.ch, c.told
 	c.replied, c.number, c.told = true, ch.all.resumed.Add(1), nil
-	ch.tellBy(c.sub, c.dialect)
+	c.sub.tellBy(c.Dialect)
 	c.count(step)
 	if told.reply == nil {
 		c.start.Recovered = c.start.Resumed && !step.Lost
 		c.start.Position, c.start.After = ch.at(), step.After
-		told.reply = c.of.Reply(c.start)
+		told.reply = c.Of.Reply(c.start)
 	}
-	if !told.reply() || !ch.sayAll(c.of, told.roll.end()) {
+	if !told.reply() || !c.sayAll(told.roll.end()) {
 		return false
 	}
-	ch.admit(&c.newcomer)
+	c.sub.withdraw()
+	ch.newcomers.add(&c.newcomer)
+	c.sub.attend()
 	return true
 }
 
 // count updates the counters for a client that came with a cursor and had missed something.
 func (c *resumption) count(step timeline.Step) {
-	counters := &c.channel.all.Counters
+	counters := &c.ch.all.Counters
 	switch {
 	case !c.start.Resumed:
 	case step.Lost:
@@ -186,14 +184,14 @@ func (c *resumption) count(step timeline.Step) {
 // send queues one message. If the outbox has no room, it returns a channel to wait for.
 func (c *resumption) send(e *timeline.Entry) (room <-chan struct{}, err error) {
 	if c.sub.skips(&e.Message) {
-		c.reader.Pass(e)
+		c.from.Pass(e)
 		return nil, nil
 	}
 	frame, err := c.sub.dialect.resumed().frameOf(e, c.before)
 	if err != nil {
 		return nil, err
 	}
-	boxes := c.channel.all.Outboxes
+	boxes := c.ch.all.Outboxes
 	if room := c.out().Room(len(frame)+boxes.Limit/2, boxes); room != nil { // the other half is for live messages
 		return room, nil
 	}
@@ -202,35 +200,35 @@ func (c *resumption) send(e *timeline.Entry) (room <-chan struct{}, err error) {
 		c.before = &e.Message
 	}
 	c.nothing = false
-	c.reader.Take(e)
+	c.from.Take(e)
 	return nil, nil
 }
 
 // join adds the session to the audience.
 func (c *resumption) join() {
-	if c.channel.Arrive(c.reader) && !c.say(News{Kind: Gap}) {
+	if c.ch.Arrive(c.from) && !c.say(News{Kind: Gap}) {
 		return
 	}
 	if c.nothing && !c.say(News{Kind: NothingRecent}) {
 		return
 	}
-	c.channel.join(c.sub)
+	c.sub.join()
 }
 
 // say sends the client news of the channel. If it cannot, the resumption ends.
 func (c *resumption) say(n News) (said bool) {
-	said = c.channel.sayAll(c.of, []News{n})
+	said = c.sayAll([]News{n})
 	if !said {
-		c.channel.remove(c.sub)
+		c.sub.withdraw()
 	}
 	return said
 }
 
 // push queues a message's frame.
 func (c *resumption) push(frame []byte) {
-	switch c.out().PushMessage(frame, c.channel.all.Outboxes, outbox.Receipt{}) {
+	switch c.out().PushMessage(frame, c.ch.all.Outboxes, outbox.Receipt{}) {
 	case outbox.Wakes:
-		c.channel.all.Line.Queue(c.out())
+		c.ch.all.Line.Queue(c.out())
 	case outbox.Full:
 		c.sub.by.Dismiss(Dismissal{Why: ErrSlow})
 	}
@@ -243,7 +241,7 @@ const failureHolds = 250 * time.Millisecond
 // readOn returns a function that reads what follows the reader's cursor, or waits for
 // another client's read of this channel. The caller must hold ch.mu.
 func (c *resumption) readOn() func(context.Context) error {
-	ch := c.channel
+	ch := c.ch
 	if reading := ch.reading; reading != nil {
 		return func(ctx context.Context) error {
 			if err := pause.Await(ctx, reading.done, ReadTimeout); err != nil {
@@ -255,13 +253,13 @@ func (c *resumption) readOn() func(context.Context) error {
 	if failed := ch.failed; failed != nil && c.replied && time.Since(failed.end) < failureHolds {
 		return func(context.Context) error { return failed.err }
 	}
-	turn := c.of.Turn()
+	turn := c.Of.Turn()
 	if !turn.Try() {
 		return turn.Wait
 	}
 	reading := &rangeRead{done: make(chan struct{})}
 	ch.reading = reading
-	after, most := ch.AskFor(c.reader)
+	after, most := ch.AskFor(c.from)
 	return func(ctx context.Context) error {
 		defer turn.End()
 		page, err := ch.all.Read(ctx, ch.name, after, most)
@@ -272,7 +270,7 @@ func (c *resumption) readOn() func(context.Context) error {
 
 // keep ends a read, and stores its result.
 func (c *resumption) keep(reading *rangeRead, page broker.Page, err error) {
-	ch := c.channel
+	ch := c.ch
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	defer close(reading.done)
@@ -281,7 +279,7 @@ func (c *resumption) keep(reading *rangeRead, page broker.Page, err error) {
 	case err != nil:
 		reading.err, reading.end = err, time.Now()
 		ch.failed = reading
-	case !reading.outdated && ch.Keep(c.reader, page, time.Now()):
+	case !reading.outdated && ch.Keep(c.from, page, time.Now()):
 		ch.startRepair()
 	}
 }

@@ -116,7 +116,7 @@ func BenchmarkRoll(b *testing.B) {
 			for b.Loop() {
 				began := time.Now()
 				ch.mu.Lock()
-				roll := ch.callRoll(&s.sub)
+				roll := s.sub.callRoll()
 				ch.mu.Unlock()
 				between := time.Now()
 				roll.members()
