@@ -11,12 +11,10 @@ import (
 // by sum, the SumOf its payload. ok is false if MostTraced messages are being followed
 // already.
 func (h *Hub) Trace(channel, mark, sum string) (ok bool) {
-	f := &h.following
-	t := &traced{channel: channel, mark: mark, sum: sum}
-	if !f.change(func(all []*traced) []*traced { return append(all, t) }) {
+	if !h.following.add(&traced{channel: channel, mark: mark, sum: sum}) {
 		return false
 	}
-	time.AfterFunc(traceLife, func() { f.remove(mark) })
+	time.AfterFunc(traceLife, func() { h.EndTrace(mark) })
 	return true
 }
 
@@ -26,34 +24,33 @@ func (h *Hub) EndTrace(mark string) { h.following.remove(mark) }
 // Traced returns what has become of a followed message so far, or the zero Report if it is
 // not followed or has not been received.
 func (h *Hub) Traced(mark string) Report {
-	t := h.following.first(func(t *traced) bool { return t.mark == mark })
-	if t == nil {
-		return Report{}
+	if t, there := h.following.byMark.Load(mark); there {
+		return t.(*traced).report()
 	}
-	return t.report()
+	return Report{}
 }
 
 // begin returns the traced of a message that is about to be delivered to the audience of ch,
 // or nil if it is not followed or has been received before. The caller must hold ch.mu.
 func (f *following) begin(ch *Channel, m *broker.Message) *traced {
-	if f.all.Load() == nil {
+	if f.number.Load() == 0 {
 		return nil
 	}
-	t := f.first(func(t *traced) bool { return t.is(ch, m) })
-	if t == nil || !t.hear() {
-		return nil
+	for t := range f.all {
+		if t.is(ch, m) && t.hear() {
+			return t
+		}
 	}
-	return t
+	return nil
 }
 
 // look records how far the followed messages of ch have come, before a newer message can
 // replace them. The caller must hold ch.mu.
 func (f *following) look(ch *Channel) {
-	all := f.all.Load()
-	if all == nil {
+	if f.number.Load() == 0 {
 		return
 	}
-	for _, t := range *all {
+	for t := range f.all {
 		if t.channel == ch.name {
 			t.look()
 		}

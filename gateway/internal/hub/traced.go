@@ -2,7 +2,7 @@ package hub
 
 import (
 	"crypto/sha256"
-	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -10,9 +10,12 @@ import (
 	"tidegate/gateway/internal/outbox"
 )
 
-// following is the list of messages that this node follows. While it is empty, each message
-// costs only one check of a nil pointer. It is safe for concurrent use.
-type following struct{ all atomic.Pointer[[]*traced] }
+// following are the messages that this node follows. While there are none, each message costs
+// only one look at their number. It is safe for concurrent use.
+type following struct {
+	number atomic.Int32
+	byMark sync.Map // of *traced
+}
 
 // MostTraced is how many messages may be followed at once.
 const MostTraced = 16
@@ -45,43 +48,25 @@ const (
 	Ended     Fate = "ended"     // the session ended before it was written to
 )
 
+// add adds a message unless there are MostTraced already, and reports whether it did.
+func (f *following) add(t *traced) bool {
+	if f.number.Add(1) > MostTraced {
+		f.number.Add(-1)
+		return false
+	}
+	f.byMark.Store(t.mark, t)
+	return true
+}
+
 func (f *following) remove(mark string) {
-	f.change(func(all []*traced) []*traced {
-		return slices.DeleteFunc(all, func(t *traced) bool { return t.mark == mark })
-	})
-}
-
-// change replaces the list by the result of edit. It returns false and changes nothing if
-// the list would be longer than MostTraced.
-func (f *following) change(edit func([]*traced) []*traced) bool {
-	for {
-		before := f.all.Load()
-		var list []*traced
-		if before != nil {
-			list = slices.Clone(*before)
-		}
-		after := &list
-		if *after = edit(list); len(*after) > MostTraced {
-			return false
-		}
-		if len(*after) == 0 {
-			after = nil
-		}
-		if f.all.CompareAndSwap(before, after) {
-			return true
-		}
+	if _, there := f.byMark.LoadAndDelete(mark); there {
+		f.number.Add(-1)
 	}
 }
 
-func (f *following) first(is func(*traced) bool) *traced {
-	all := f.all.Load()
-	if all == nil {
-		return nil
-	}
-	if i := slices.IndexFunc(*all, is); i >= 0 {
-		return (*all)[i]
-	}
-	return nil
+// all yields all messages. The caller first checks that there are some, since a call may allocate.
+func (f *following) all(yield func(*traced) bool) {
+	f.byMark.Range(func(_, t any) bool { return yield(t.(*traced)) })
 }
 
 // traced is a message that this node follows.
