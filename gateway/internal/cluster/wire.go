@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"encoding/json"
+	"fmt"
 	"time"
 )
 
@@ -63,4 +64,19 @@ type receipt struct {
 	ID   string `json:"id"`
 	Code string `json:"code,omitempty"`
 	Why  string `json:"why,omitempty"`
+}
+
+// Failure is an error that says why a node has not done all that it was asked or told.
+type Failure struct {
+	Code string // unavailable, or a code chosen by Config.Explain
+	Text string // says what to do about it
+}
+
+func (f *Failure) Error() string { return f.Text }
+
+// unavailable is the Code of failures that arise in this package.
+const unavailable = "unavailable"
+
+func failf(format string, args ...any) *Failure {
+	return &Failure{unavailable, fmt.Sprintf(format, args...)}
 }
