@@ -1,8 +1,6 @@
 package pusher
 
 import (
-	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 
@@ -31,7 +29,7 @@ type API struct {
 var _ http.Handler = (*API)(nil)
 
 // endpoint serves a request and returns the body of the answer, to be encoded as JSON. An
-// error is a *refusal or one for gateway.ErrorOf.
+// error is one for gateway.ErrorOf.
 type endpoint func(*request) (any, error)
 
 const mostAsking = 16 // maximum number of concurrent questions of one request
@@ -45,18 +43,6 @@ type request struct {
 	body []byte
 }
 
-// refusal is an answer with a status of 400 or above.
-type refusal struct {
-	status int
-	text   string
-}
-
-func (r *refusal) Error() string { return r.text }
-
-func refuse(status int, format string, args ...any) error {
-	return &refusal{status, fmt.Sprintf(format, args...)}
-}
-
 const (
 	// maxRequest is how many bytes a body may have in addition to the escaped data of its
 	// events, mostly for the names of channels.
@@ -64,15 +50,10 @@ const (
 	mostEscape = 6 // \u003c: how many bytes of a body one byte of data may take
 )
 
-func refusalOf(err error) *refusal {
-	var known *refusal
-	if errors.As(err, &known) {
-		return known
-	}
-	return &refusal{transport.StatusOf(err), gateway.ErrorOf(err).Message}
-}
-
-func (r *refusal) answer(w http.ResponseWriter) {
-	transport.Advise(w, r.status)
-	http.Error(w, r.text, r.status)
+// refuse answers a request with an error and returns the status.
+func refuse(w http.ResponseWriter, err error) (status int) {
+	status = transport.StatusOf(err)
+	transport.Advise(w, status)
+	http.Error(w, gateway.ErrorOf(err).Message, status)
+	return status
 }

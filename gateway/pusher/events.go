@@ -3,7 +3,6 @@ package pusher
 import (
 	"encoding/json"
 	"errors"
-	"net/http"
 	"slices"
 	"strings"
 
@@ -34,8 +33,8 @@ type (
 )
 
 var (
-	errManyEvents   = refuse(http.StatusBadRequest, "the batch has more than %d events", mostBatch)
-	errManyChannels = refuse(http.StatusBadRequest, "an event is for 1 to %d channels", mostChannels)
+	errManyEvents   = fail(gateway.BadRequest, "the batch has more than %d events", mostBatch)
+	errManyChannels = fail(gateway.BadRequest, "an event is for 1 to %d channels", mostChannels)
 )
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -97,10 +96,10 @@ func (r *request) publishBatch() (any, error) {
 }
 
 func malformedBody(want string, err error) error {
-	if errors.As(err, new(*refusal)) {
+	if errors.As(err, new(*gateway.Error)) {
 		return err
 	}
-	return refuse(http.StatusBadRequest, "the body is not %s: %v", want, err)
+	return fail(gateway.BadRequest, "the body is not %s: %v", want, err)
 }
 
 // batchInfo returns the answer to a batch: {} if no event asked for info.
@@ -132,24 +131,24 @@ func (r *request) publishesOf(e *event) ([]gateway.Publish, error) {
 	names := e.names()
 	switch most := r.by.eventBytes(); {
 	case e.Name == "" || len(e.Name) > mostEvent:
-		return nil, refuse(http.StatusBadRequest, "the event's name must have 1 to %d characters", mostEvent)
+		return nil, fail(gateway.BadRequest, "the event's name must have 1 to %d characters", mostEvent)
 	case isReserved(e.Name):
-		return nil, refuse(http.StatusBadRequest, "the event's name begins with pusher: or pusher_internal:, which is the server's to say")
+		return nil, fail(gateway.BadRequest, "the event's name begins with pusher: or pusher_internal:, which is the server's to say")
 	case e.Data == nil:
-		return nil, refuse(http.StatusBadRequest, "the event's data is missing")
+		return nil, fail(gateway.BadRequest, "the event's data is missing")
 	case len(*e.Data) > most:
-		return nil, refuse(http.StatusRequestEntityTooLarge, "the event's data has %d bytes: at most %d are allowed", len(*e.Data), most)
+		return nil, fail(gateway.TooLarge, "the event's data has %d bytes: at most %d are allowed", len(*e.Data), most)
 	case len(names) == 0 || len(names) > mostChannels:
 		return nil, errManyChannels
 	case e.SocketID != "" && !isSocketID(e.SocketID):
-		return nil, refuse(http.StatusBadRequest, "socket_id is not that of a connection")
+		return nil, fail(gateway.BadRequest, "socket_id is not that of a connection")
 	}
 	payload, kind := payloadOf(*e.Data)
 	publishes := make([]gateway.Publish, len(names))
 	for i, name := range names {
 		if user, isUser := strings.CutPrefix(name, userPrefix); !isUser || user == "" {
 			if wrong := checkName(name); wrong != "" {
-				return nil, refuse(http.StatusBadRequest, "%s", wrong)
+				return nil, fail(gateway.BadRequest, "%s", wrong)
 			}
 		}
 		publishes[i] = gateway.Publish{Channel: r.app.channelOf(name), Payload: payload, Kind: kind, Event: e.Name, Except: e.SocketID}

@@ -2,7 +2,6 @@ package pusher
 
 import (
 	"errors"
-	"net/http"
 	"slices"
 	"strings"
 
@@ -75,9 +74,9 @@ func (r *request) listChannels() (any, error) {
 	filter, wants := query.Get("filter_by_prefix"), wantsOf(query.Get("info"))
 	switch {
 	case strings.IndexFunc(filter, isOdd) >= 0:
-		return nil, refuse(http.StatusBadRequest, "filter_by_prefix is not the beginning of a channel's name")
+		return nil, fail(gateway.BadRequest, "filter_by_prefix is not the beginning of a channel's name")
 	case wants.users && !isPresence(filter):
-		return nil, refuse(http.StatusBadRequest, "user_count is for presence channels: ask with filter_by_prefix=presence-")
+		return nil, fail(gateway.BadRequest, "user_count is for presence channels: ask with filter_by_prefix=presence-")
 	}
 	found, err := r.api.gateway.Nodes.Channels(r.Context(), r.app.channelOf(filter)+"*")
 	if err != nil {
@@ -98,9 +97,9 @@ func (r *request) showChannel() (any, error) {
 	name, wants := r.PathValue("channel"), wantsOf(r.URL.Query().Get("info"))
 	switch wrong := checkName(name); {
 	case wrong != "":
-		return nil, refuse(http.StatusBadRequest, "%s", wrong)
+		return nil, fail(gateway.BadRequest, "%s", wrong)
 	case wants.users && !isPresence(name):
-		return nil, refuse(http.StatusBadRequest, "user_count is for presence channels")
+		return nil, fail(gateway.BadRequest, "user_count is for presence channels")
 	}
 	c, err := r.count(name)
 	if err != nil {
@@ -115,9 +114,9 @@ func (r *request) listUsers() (any, error) {
 	name := r.PathValue("channel")
 	switch wrong := checkName(name); {
 	case wrong != "":
-		return nil, refuse(http.StatusBadRequest, "%s", wrong)
+		return nil, fail(gateway.BadRequest, "%s", wrong)
 	case !isPresence(name):
-		return nil, refuse(http.StatusBadRequest, "users are those of presence channels")
+		return nil, fail(gateway.BadRequest, "users are those of presence channels")
 	}
 	members, err := r.api.gateway.Members(r.Context(), &r.app.publisher, r.app.channelOf(name))
 	var e *gateway.Error

@@ -34,7 +34,9 @@ func (api *API) answer(serve endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer, err := api.serve(w, r, serve)
 		if err != nil {
-			api.refuse(w, r, err)
+			if refuse(w, err) == http.StatusInternalServerError {
+				api.log.Error("request to the Pusher API failed", "path", r.URL.Path, "error", err)
+			}
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
@@ -50,7 +52,7 @@ func (api *API) serve(w http.ResponseWriter, r *http.Request, serve endpoint) (a
 	app, by := api.apps.byID(r.PathValue("app"))
 	if app == nil {
 		transport.LeaveUnread(w, r)
-		return nil, refuse(http.StatusNotFound, "there is no app with this id")
+		return nil, fail(gateway.NotFound, "there is no app with this id")
 	}
 	query := r.URL.Query()
 	wrong := by.checkRequest(r.Method, r.URL.Path, query, time.Now())
@@ -62,9 +64,9 @@ func (api *API) serve(w http.ResponseWriter, r *http.Request, serve endpoint) (a
 	}
 	switch {
 	case wrong != "":
-		return nil, refuse(http.StatusUnauthorized, "%s", wrong)
+		return nil, fail(gateway.Unauthenticated, "%s", wrong)
 	case by.Disabled:
-		return nil, refuse(http.StatusForbidden, "the app is disabled")
+		return nil, fail(gateway.Forbidden, "the app is disabled")
 	}
 	payer := api.gateway.Budget.Payer(&gateway.Principal{Key: by.ID}, r.RemoteAddr)
 	body, release, err := transport.ReadBody(api.gateway.Budget, payer, w, r, maxRequest+mostBatch*mostEscape*by.eventBytes())
@@ -73,18 +75,10 @@ func (api *API) serve(w http.ResponseWriter, r *http.Request, serve endpoint) (a
 	}
 	defer release()
 	if wrong := checkBody(body, query); wrong != "" {
-		return nil, refuse(http.StatusUnauthorized, "%s", wrong)
+		return nil, fail(gateway.Unauthenticated, "%s", wrong)
 	}
 	if broker.Nested(body) {
-		return nil, refuse(http.StatusBadRequest, "the JSON of the body is nested too deep: at most %d levels are allowed", broker.MostNested)
+		return nil, fail(gateway.BadRequest, "the JSON of the body is nested too deep: at most %d levels are allowed", broker.MostNested)
 	}
 	return serve(&request{r, api, app, by, body})
-}
-
-func (api *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	refusal := refusalOf(err)
-	if refusal.status == http.StatusInternalServerError {
-		api.log.Error("request to the Pusher API failed", "path", r.URL.Path, "error", err)
-	}
-	refusal.answer(w)
 }

@@ -15,7 +15,7 @@ func (x *XHR) send(w http.ResponseWriter, r *http.Request) {
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(bodyPatience + writePatience)) // a poll may have left another one
 	if err := x.say(w, r); err != nil {
 		w.Header().Set("Connection", "close") // the body may not have been read
-		refusalOf(err).answer(w)
+		refuse(w, err)
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
