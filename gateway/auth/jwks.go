@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"tidegate/gateway/internal/pause"
 	"tidegate/gateway/internal/wall"
 )
 
@@ -26,7 +27,7 @@ type jwks struct {
 	wall     *wall.Wall
 	log      *slog.Logger // the wall's
 
-	known atomic.Pointer[keySet] // nil until the first successful fetch
+	known atomic.Pointer[keySet] // never nil; empty until the first successful fetch
 
 	mu     sync.Mutex
 	latest *fetch // guarded by mu; nil before the first fetch
@@ -76,6 +77,12 @@ func newClient() *http.Client {
 	}
 }
 
+func newJWKS(s jwksSettings, w *wall.Wall) *jwks {
+	j := &jwks{settings: s, client: newClient(), wall: w, log: w.Log}
+	j.known.Store(&keySet{})
+	return j
+}
+
 // find returns the keys with the given id, or all keys if kid is empty. If there are none,
 // it fetches the set, unless the last fetch was too recent.
 func (j *jwks) find(ctx context.Context, kid string) ([]key, error) {
@@ -94,8 +101,8 @@ func (j *jwks) find(ctx context.Context, kid string) ([]key, error) {
 }
 
 func (s *keySet) find(kid string) []key {
-	if s == nil || kid == "" {
-		return s.all()
+	if kid == "" {
+		return s.keys
 	}
 	var found []key
 	for _, k := range s.keys {
@@ -104,13 +111,6 @@ func (s *keySet) find(kid string) []key {
 		}
 	}
 	return found
-}
-
-func (s *keySet) all() []key {
-	if s == nil {
-		return nil
-	}
-	return s.keys
 }
 
 // run fetches the set periodically, and sooner after a failure, until ctx ends.
@@ -125,18 +125,7 @@ func (j *jwks) run(ctx context.Context) {
 		} else {
 			retry = soonest
 		}
-		sleep(ctx, wait)
-	}
-}
-
-// sleep waits for d plus up to a tenth, so that the nodes of a cluster do not fetch
-// at the same time.
-func sleep(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d + rand.N(d/10+1))
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
+		pause.For(ctx, wait+rand.N(wait/10+1)) // so that the nodes of a cluster do not fetch at the same time
 	}
 }
 
@@ -182,7 +171,7 @@ func (j *jwks) fetch(ctx context.Context) (err error) {
 		return j.logged(ctx, err)
 	}
 	set := &keySet{keys, sha256.Sum256(document)}
-	if old := j.known.Swap(set); old != nil && old.sum == set.sum {
+	if j.known.Swap(set).sum == set.sum {
 		return nil
 	}
 	j.log.Info("JWKS fetched", "keys", len(keys))
@@ -195,7 +184,7 @@ func (j *jwks) fetch(ctx context.Context) (err error) {
 // logged logs an error that ended a fetch, unless the gateway itself canceled it.
 func (j *jwks) logged(ctx context.Context, err error) error {
 	if ctx.Err() == nil {
-		j.log.Warn("JWKS not fetched; known keys stay in use", "known", len(j.known.Load().all()), "error", err)
+		j.log.Warn("JWKS not fetched; known keys stay in use", "known", len(j.known.Load().keys), "error", err)
 	}
 	return err
 }

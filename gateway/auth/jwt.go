@@ -59,7 +59,7 @@ func newVerifier(c JWT, old *jwks, w *wall.Wall) (*verifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	remote, err := newJWKS(c, old, w)
+	remote, err := c.jwks(old, w)
 	if err != nil {
 		return nil, err
 	}
@@ -197,8 +197,8 @@ func numeric(t time.Time) *jwt.NumericDate {
 	return &jwt.NumericDate{Time: t}
 }
 
-// newJWKS returns nil if c has no JWKS, and old if its settings are the same.
-func newJWKS(c JWT, old *jwks, w *wall.Wall) (*jwks, error) {
+// jwks returns nil if c has no JWKS, and old if its settings are the same.
+func (c JWT) jwks(old *jwks, w *wall.Wall) (*jwks, error) {
 	if c.JWKSURL == "" {
 		return nil, nil
 	}
@@ -218,5 +218,5 @@ func newJWKS(c JWT, old *jwks, w *wall.Wall) (*jwks, error) {
 	if old != nil && old.settings == settings {
 		return old, nil
 	}
-	return &jwks{settings: settings, client: newClient(), wall: w, log: w.Log}, nil
+	return newJWKS(settings, w), nil
 }
