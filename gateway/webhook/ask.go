@@ -93,7 +93,7 @@ func (w *Webhook) Ask(ctx context.Context, q *gateway.Question) error {
 		return nil
 	}
 	w.config.Observe(string(q.Event), "away")
-	if w.verdict() == Allow {
+	if w.config.WhenAway == Allow {
 		return nil
 	}
 	return &gateway.Error{Code: gateway.Unavailable, Message: "the backend that decides this is away: try again shortly"}

@@ -13,7 +13,7 @@ import (
 func TestNoteAnswered_TellsWhenTheBackendIsBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var said strings.Builder
-		w := &Webhook{log: slog.New(slog.NewTextHandler(&said, nil))}
+		w := &Webhook{config: Config{Log: slog.New(slog.NewTextHandler(&said, nil))}}
 		isSaid := func(lines int, last string) {
 			t.Helper()
 			if got := strings.Count(said.String(), "\n"); got != lines || !strings.Contains(said.String(), last) {

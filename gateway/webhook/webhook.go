@@ -7,6 +7,7 @@
 package webhook
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -88,9 +89,7 @@ func (c *Config) Validate() error {
 type Webhook struct {
 	// Fixed at birth.
 	config Config
-	wants  map[gateway.HookEvent]bool
 	client *Client
-	log    *slog.Logger
 
 	away   atomic.Bool  // logged as away, and not yet as back
 	failed atomic.Int64 // when a request last failed, in Unix nanoseconds
@@ -103,24 +102,18 @@ func New(c Config) (*Webhook, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	if c.Timeout == 0 {
-		c.Timeout = defaultTimeout
-	}
+	c.Timeout, c.WhenAway = cmp.Or(c.Timeout, defaultTimeout), cmp.Or(c.WhenAway, Deny)
+	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
 	if c.Observe == nil {
 		c.Observe = func(string, string) {}
 	}
-	w := &Webhook{config: c, wants: make(map[gateway.HookEvent]bool), client: NewClient(), log: c.Log}
-	for _, event := range c.Events {
-		w.wants[event] = true
-	}
-	if w.log == nil {
-		w.log = slog.New(slog.DiscardHandler)
-	}
-	return w, nil
+	return &Webhook{config: c, client: NewClient()}, nil
 }
 
 // Wants reports whether the backend wants event.
-func (w *Webhook) Wants(event gateway.HookEvent) bool { return w.wants[event] }
+func (w *Webhook) Wants(event gateway.HookEvent) bool {
+	return slices.Contains(w.config.Events, event)
+}
 
 // noteAnswered logs when the backend goes away and, once nothing has failed for backAfter,
 // that it is back, so that a flapping backend does not fill the log. err is nil if there
@@ -131,10 +124,10 @@ func (w *Webhook) noteAnswered(err error) {
 	case err != nil:
 		w.failed.Store(now.UnixNano())
 		if !w.away.Swap(true) {
-			w.log.Error("the webhook's backend is away", "error", err, "verdict", w.verdict())
+			w.config.Log.Error("the webhook's backend is away", "error", err, "verdict", w.config.WhenAway)
 		}
 	case w.away.Load() && now.Sub(time.Unix(0, w.failed.Load())) >= backAfter && w.away.CompareAndSwap(true, false):
-		w.log.Info("the webhook's backend is back")
+		w.config.Log.Info("the webhook's backend is back")
 	}
 }
 
@@ -152,11 +145,4 @@ func (w *Webhook) post(ctx context.Context, body []byte) (status int, answer []b
 	ctx, cancel := context.WithTimeout(ctx, w.config.Timeout)
 	defer cancel()
 	return w.client.Post(ctx, w.config.URL, http.Header{SignatureHeader: {Sign(w.config.Secret, time.Now(), body)}}, body)
-}
-
-func (w *Webhook) verdict() Verdict {
-	if w.config.WhenAway == Allow {
-		return Allow
-	}
-	return Deny
 }
