@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tidegate/gateway"
+	"tidegate/gateway/internal/pause"
 )
 
 // counter tells clients how many subscriptions the channels of an app have. One node at a
@@ -102,12 +103,8 @@ func (c *counter) pause(ctx context.Context, changes int) error {
 	if time.Since(c.last) > toldLasts {
 		c.told = nil
 	}
-	if wait := time.Until(c.last.Add(countPause)); changes < manyCounts && wait > 0 {
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	if changes < manyCounts && !pause.Until(ctx, c.last.Add(countPause)) {
+		return ctx.Err()
 	}
 	c.last = time.Now()
 	return nil

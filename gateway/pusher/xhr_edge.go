@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tidegate/gateway"
+	"tidegate/gateway/internal/pause"
 )
 
 // listen answers a request with a stream of lines or, for a poll, with the lines that wait
@@ -74,7 +75,7 @@ func (x *XHR) show(r *http.Request, out *lines, home, session string) {
 			return
 		}
 	}
-	out.awaitEnd(ctx)
+	pause.For(ctx, endPatience) // so that the client replaces the stream: if that ended first, it would take its session for lost
 }
 
 // await asks a session's home for the next lines and waits for them. It asks again every
@@ -207,12 +208,3 @@ func (l *lines) write(text []byte) error {
 
 // end gives the server time to finish the answer. The next request sets its own deadline.
 func (l *lines) end() { _ = l.control.SetWriteDeadline(time.Now().Add(writePatience)) }
-
-// awaitEnd waits until a client has replaced a full stream by a new request, at most for
-// endPatience. If the stream ended first, the client would take its session for lost.
-func (l *lines) awaitEnd(ctx context.Context) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(endPatience):
-	}
-}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"tidegate/gateway"
+	"tidegate/gateway/internal/pause"
 	"tidegate/gateway/internal/wall"
 	"tidegate/gateway/transport"
 )
@@ -51,9 +52,7 @@ func (x *XHR) Drain(ctx context.Context, over time.Duration) {
 	}
 	x.mu.Unlock()
 	for _, win := range windows {
-		select {
-		case <-time.After(over / time.Duration(len(windows))):
-		case <-ctx.Done():
+		if !pause.For(ctx, over/time.Duration(len(windows))) {
 			return
 		}
 		_ = x.gateway.Nodes.Tell(ctx, win.home, topicLeave, readWord{Session: win.session, Ticket: win.ticket, Drain: true}) // else the request is interrupted later
