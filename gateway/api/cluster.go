@@ -11,39 +11,15 @@ func (h *Handler) listChannels(r *request) (any, error) {
 	if given := r.URL.Query(); given.Has("match") {
 		pattern = given.Get("match")
 	}
-	found, err := h.gateway.Nodes.Channels(r.Context(), pattern)
-	if err != nil {
-		return nil, err
-	}
-	answer := channels{make([]channel, len(found))}
-	for i, c := range found {
-		answer.Channels[i] = channel(c)
-	}
-	return answer, nil
+	return listed("channels", channelOf)(h.gateway.Nodes.Channels(r.Context(), pattern))
 }
 
 func (h *Handler) listSessions(r *request) (any, error) {
-	found, err := h.gateway.Users.Sessions(r.Context(), r.PathValue("user"))
-	if err != nil {
-		return nil, err
-	}
-	answer := sessions{make([]session, len(found))}
-	for i, s := range found {
-		answer.Sessions[i] = sessionOf(s)
-	}
-	return answer, nil
+	return listed("sessions", sessionOf)(h.gateway.Users.Sessions(r.Context(), r.PathValue("user")))
 }
 
 func (h *Handler) listNodes(r *request) (any, error) {
-	found, err := h.gateway.Nodes.List(r.Context())
-	if err != nil {
-		return nil, err
-	}
-	answer := nodes{make([]node, len(found))}
-	for i, n := range found {
-		answer.Nodes[i] = nodeOf(n)
-	}
-	return answer, nil
+	return listed("nodes", nodeOf)(h.gateway.Nodes.List(r.Context()))
 }
 
 func (h *Handler) disconnect(r *request) (any, error) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/netip"
+	"slices"
 	"time"
 
 	"tidegate/gateway"
@@ -71,7 +72,7 @@ func (h *Handler) deny(r *request, d gateway.Denial, lasts string) (any, error) 
 		return nil, err
 	}
 	r.details = append(r.details, "denial", d.ID())
-	return denialOf(&d), nil
+	return denialOf(d), nil
 }
 
 // lift revokes a ban or a revocation.
@@ -79,22 +80,13 @@ func (h *Handler) lift(r *request) (any, error) {
 	return nil, h.gateway.Denials.Lift(r.Context(), r.PathValue("id"))
 }
 
-func (h *Handler) listBans(*request) (any, error) {
-	return bans{h.denials((*gateway.Denial).IsBan)}, nil
-}
+func (h *Handler) listBans(*request) (any, error) { return h.denials("bans", true) }
 
-func (h *Handler) listRevocations(*request) (any, error) {
-	return revocations{h.denials(func(d *gateway.Denial) bool { return !d.IsBan() })}, nil
-}
+func (h *Handler) listRevocations(*request) (any, error) { return h.denials("revocations", false) }
 
-func (h *Handler) denials(wanted func(*gateway.Denial) bool) []denial {
-	list := []denial{}
-	for _, d := range h.gateway.Denials.All() {
-		if wanted(&d) {
-			list = append(list, denialOf(&d))
-		}
-	}
-	return list
+func (h *Handler) denials(name string, bans bool) (any, error) {
+	others := func(d gateway.Denial) bool { return d.IsBan() != bans }
+	return listed(name, denialOf)(slices.DeleteFunc(h.gateway.Denials.All(), others), nil)
 }
 
 // parseNetwork parses an address or a network.
@@ -160,15 +152,7 @@ type denial struct {
 	Until   int64  `json:"until"`
 }
 
-type bans struct {
-	Bans []denial `json:"bans"`
-}
-
-type revocations struct {
-	Revocations []denial `json:"revocations"`
-}
-
-func denialOf(d *gateway.Denial) denial {
+func denialOf(d gateway.Denial) denial {
 	told := denial{
 		ID: d.ID(), User: d.User, Token: d.Token, Reason: d.Reason, By: d.By,
 		Since: d.Since.UnixMilli(), Until: d.Until.UnixMilli(),

@@ -57,9 +57,19 @@ func messageOf(m *broker.Message) message {
 	return wire
 }
 
-// members is the answer with the members of a channel, ordered by user.
-type members struct {
-	Members []member `json:"members"`
+// listed returns a function that returns the answer {name: list}, or the error of getting the
+// list. An empty list is [].
+func listed[T, U any](name string, convert func(T) U) func([]T, error) (any, error) {
+	return func(list []T, err error) (any, error) {
+		if err != nil {
+			return nil, err
+		}
+		told := make([]U, len(list))
+		for i, item := range list {
+			told[i] = convert(item)
+		}
+		return map[string][]U{name: told}, nil
+	}
 }
 
 // member is a user or a session on a channel. A member without sessions has just left, but
@@ -71,11 +81,9 @@ type member struct {
 	Sessions int             `json:"sessions"`
 }
 
-// channels is the answer with the channels that have subscribers, by name.
-type channels struct {
-	Channels []channel `json:"channels"`
-}
+func memberOf(m gateway.Member) member { return member{m.User, m.Session, m.Info, m.Sessions} }
 
+// channel is a channel that has subscribers.
 type channel struct {
 	Channel  string `json:"channel"`
 	Sessions int    `json:"sessions"`
@@ -83,10 +91,7 @@ type channel struct {
 	Messages int    `json:"messages"`
 }
 
-// sessions is the answer with a user's sessions, oldest first.
-type sessions struct {
-	Sessions []session `json:"sessions"`
-}
+func channelOf(c gateway.ChannelInfo) channel { return channel(c) }
 
 type session struct {
 	Session   string   `json:"session"`
@@ -106,11 +111,6 @@ func sessionOf(s gateway.SessionInfo) session {
 type reached struct {
 	Error    *told `json:"error,omitempty"`
 	Sessions int   `json:"sessions"`
-}
-
-// nodes is the answer with the live nodes, by name.
-type nodes struct {
-	Nodes []node `json:"nodes"`
 }
 
 type node struct {
