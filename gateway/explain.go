@@ -23,9 +23,9 @@ type Explanation struct {
 
 // Ruling says whether something is allowed.
 type Ruling struct {
-	Allowed bool
-	Code    Code   // of the refusal
-	Why     string // the rule and the claim that decide
+	Allowed bool   `json:"allowed"`
+	Code    Code   `json:"code,omitempty"` // of the refusal
+	Why     string `json:"why"`            // the rule and the claim that decide
 }
 
 // Explain says what p may do on a channel under the current rules. It has no effects and asks

@@ -78,12 +78,12 @@ func (h *Handler) authenticate(r *http.Request) (gateway.Principal, error) {
 		h.gateway.NoteNoToken()
 		return gateway.Principal{}, err
 	}
-	if token == "" && h.noAnonymous {
+	if token == "" && h.config.NoAnonymous {
 		h.gateway.NoteNoToken()
 		return gateway.Principal{}, fail(gateway.Unauthenticated, "authenticate: send the header Authorization: Bearer KEY")
 	}
 	if token == "" {
-		return h.anonymous, nil
+		return h.config.Anonymous, nil
 	}
 	return h.gateway.Authenticate(r.Context(), token)
 }

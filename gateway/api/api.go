@@ -4,6 +4,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	_ "embed"
 	"fmt"
@@ -16,13 +17,7 @@ var _ http.Handler = (*Handler)(nil)
 
 // New returns a handler for paths that begin with /api/.
 func New(c Config) *Handler {
-	h := &Handler{
-		gateway: c.Gateway, noAnonymous: c.NoAnonymous, anonymous: c.Anonymous, log: c.Log, audit: c.Audit,
-		version: c.Version, prefix: c.Prefix, mux: http.NewServeMux(),
-	}
-	if h.log == nil {
-		h.log = slog.New(slog.DiscardHandler)
-	}
+	h := &Handler{config: c, gateway: c.Gateway, log: cmp.Or(c.Log, slog.New(slog.DiscardHandler)), mux: http.NewServeMux()}
 	for pattern, serve := range h.routes() {
 		h.mux.Handle(pattern, h.answer(serve))
 	}

@@ -20,7 +20,7 @@ func (h *Handler) record(r *request, status int) {
 }
 
 func (h *Handler) audits(r *http.Request) bool {
-	switch h.audit {
+	switch h.config.Audit {
 	case AuditAll:
 		return true
 	case AuditOff:

@@ -46,7 +46,7 @@ func (h *Handler) explain(r *request) (any, error) {
 	}
 	answer := explanation{
 		Channel: e.Channel, Who: e.Who, Banned: e.Banned,
-		Subscribe: rulingOf(e.Subscribe), Publish: rulingOf(e.Publish), Presence: rulingOf(e.Presence), History: rulingOf(e.History),
+		Subscribe: e.Subscribe, Publish: e.Publish, Presence: e.Presence, History: e.History,
 	}
 	if e.Rule >= 0 {
 		answer.Rule = &ruleNote{e.Rule, e.Match}
@@ -56,25 +56,17 @@ func (h *Handler) explain(r *request) (any, error) {
 
 // explanation says what a client may do on a channel.
 type explanation struct {
-	Channel   string    `json:"channel"`
-	Who       string    `json:"who"`
-	Rule      *ruleNote `json:"rule,omitempty"` // absent if none matches
-	Banned    string    `json:"banned,omitempty"`
-	Subscribe ruling    `json:"subscribe"`
-	Publish   ruling    `json:"publish"`
-	Presence  ruling    `json:"presence"`
-	History   ruling    `json:"history"`
+	Channel   string         `json:"channel"`
+	Who       string         `json:"who"`
+	Rule      *ruleNote      `json:"rule,omitempty"` // absent if none matches
+	Banned    string         `json:"banned,omitempty"`
+	Subscribe gateway.Ruling `json:"subscribe"`
+	Publish   gateway.Ruling `json:"publish"`
+	Presence  gateway.Ruling `json:"presence"`
+	History   gateway.Ruling `json:"history"`
 }
 
 type ruleNote struct {
 	Index int    `json:"index"` // index in channels of the configuration, from 0
 	Match string `json:"match"`
 }
-
-type ruling struct {
-	Allowed bool         `json:"allowed"`
-	Code    gateway.Code `json:"code,omitempty"`
-	Why     string       `json:"why"`
-}
-
-func rulingOf(r gateway.Ruling) ruling { return ruling(r) }

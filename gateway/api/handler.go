@@ -30,12 +30,8 @@ const (
 // Handler serves /api/. It is safe for concurrent use. The server must limit how long a
 // request body may take, with a read deadline.
 type Handler struct {
-	gateway     *gateway.Gateway
-	noAnonymous bool
-	anonymous   gateway.Principal
-	log         *slog.Logger
-	audit       Audit
-	version     string
-	prefix      string
-	mux         *http.ServeMux
+	config  Config
+	gateway *gateway.Gateway // the config's
+	log     *slog.Logger     // never nil
+	mux     *http.ServeMux
 }

@@ -39,7 +39,7 @@ func (h *Handler) probe(r *request) (any, error) {
 		address = r.RemoteAddr
 	}
 	return probed{
-		Node: h.gateway.Node(), Version: h.version, Prefix: h.prefix, Time: time.Now().UnixMilli(),
+		Node: h.gateway.Node(), Version: h.config.Version, Prefix: h.config.Prefix, Time: time.Now().UnixMilli(),
 		Host: r.Host, Secure: transport.IsSecure(r.Request), Address: address,
 		Forwarded: strings.Join(r.Header.Values("X-Forwarded-For"), ", "),
 	}, nil

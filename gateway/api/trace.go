@@ -54,13 +54,13 @@ func (h *Handler) trace(r *request) (any, error) {
 
 // trace is what has become of a message.
 type trace struct {
-	Node    string      `json:"node"` // the node that published it
-	Time    int64       `json:"time"` // milliseconds since 1970
-	Publish ruling      `json:"publish"`
-	Error   *told       `json:"error,omitempty"`
-	Took    float64     `json:"took"` // milliseconds until the broker confirmed it
-	Cursor  string      `json:"cursor"`
-	Nodes   []nodeTrace `json:"nodes"`
+	Node    string         `json:"node"` // the node that published it
+	Time    int64          `json:"time"` // milliseconds since 1970
+	Publish gateway.Ruling `json:"publish"`
+	Error   *told          `json:"error,omitempty"`
+	Took    float64        `json:"took"` // milliseconds until the broker confirmed it
+	Cursor  string         `json:"cursor"`
+	Nodes   []nodeTrace    `json:"nodes"`
 }
 
 type nodeTrace struct {
@@ -79,7 +79,7 @@ type nodeTrace struct {
 
 func traceOf(t *gateway.Trace) trace {
 	told := trace{
-		Node: t.Node, Time: t.Began.UnixMilli(), Publish: rulingOf(t.Publish), Cursor: t.Position.String(),
+		Node: t.Node, Time: t.Began.UnixMilli(), Publish: t.Publish, Cursor: t.Position.String(),
 		Took: milliseconds(t.Took), Nodes: make([]nodeTrace, len(t.Nodes)),
 	}
 	if t.Error != nil {
