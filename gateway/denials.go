@@ -26,7 +26,7 @@ type Denials struct {
 	list    atomic.Pointer[denials.List]
 	version uint64        // version of the register that list was read from; owned by the goroutine that holds reading
 	reading chan struct{} // a semaphore: its holder may read the register
-	read    chan struct{} // closed after the register was first read
+	read    atomic.Bool   // the register has been read
 }
 
 // Denial is a ban or a revocation; it has one of Token, User and Address.
@@ -35,7 +35,7 @@ type Denial = denials.Denial
 func newDenials(r broker.Register, n *Nodes, m *metrics.Metrics, changed func()) *Denials {
 	d := &Denials{
 		register: r, nodes: n, metrics: m, log: n.log, changed: changed,
-		version: math.MaxUint64, reading: make(chan struct{}, 1), read: make(chan struct{}),
+		version: math.MaxUint64, reading: make(chan struct{}, 1),
 	}
 	d.list.Store(&denials.List{})
 	return d

@@ -129,25 +129,16 @@ func (d *Denials) renew(ctx context.Context) error {
 		d.version = version
 		d.changed()
 	}
-	select {
-	case <-d.read:
-	default:
-		close(d.read)
-	}
+	d.read.Store(true)
 	return nil
 }
 
 // known returns an error until the register has been read for the first time.
 func (d *Denials) known() error {
-	if d.register == nil {
-		return nil
-	}
-	select {
-	case <-d.read:
-		return nil
-	default:
+	if d.register != nil && !d.read.Load() {
 		return errors.New("it is not known yet who is banned")
 	}
+	return nil
 }
 
 func (d *Denials) decode(entries []broker.Entry) (all []Denial) {
