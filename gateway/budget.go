@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"tidegate/gateway/internal/rates"
-
-	"golang.org/x/time/rate"
 )
 
 // Budget is what clients may use of a node, according to its Limits: how fast they may send
@@ -20,8 +18,8 @@ type Budget struct {
 	limits    *Limits
 	log       *slog.Logger
 	rates     *rates.Table
-	connects  *rate.Limiter
-	keys      *rate.Limiter // publishes with an idempotency key, which is remembered for a while
+	connects  *rates.Bucket // sessions that open
+	keys      *rates.Bucket // publishes with an idempotency key, which is remembered for a while
 	newcomers *rates.Bucket // publishes of clients to new channels
 	backends  *rates.Bucket // pays for all backends
 	closed    *rates.Bucket // stands in for a bucket that was released
@@ -33,7 +31,7 @@ type Budget struct {
 func newBudget(l *Limits, log *slog.Logger) *Budget {
 	return &Budget{
 		limits: l, log: log, rates: rates.NewTable(l.ofPrincipal(), l.ofAddress()),
-		connects: perSecond(l.ConnectsPerSecond), keys: perSecond(l.KeysPerSecond),
+		connects: rates.New(rates.Limit{Commands: l.ConnectsPerSecond}), keys: rates.New(rates.Limit{Commands: l.KeysPerSecond}),
 		newcomers: rates.New(rates.Limit{NewChannels: l.NewChannelsPerSecond}),
 		backends:  rates.New(rates.Limit{}), closed: rates.New(rates.Limit{}),
 	}
@@ -115,7 +113,7 @@ func (b *Budget) bucketsOf(p *Principal, remote string) (own, address *rates.Buc
 
 // connect charges the cost of opening a session.
 func (b *Budget) connect() error {
-	if b.connects != nil && !b.connects.Allow() {
+	if b.connects.Take(rates.Cost{Commands: 1}) != rates.Enough {
 		return failf(RateLimited, "more than %d connects a second: try again shortly", b.limits.ConnectsPerSecond)
 	}
 	return nil
@@ -140,7 +138,7 @@ func (b *Budget) spend(own, address *rates.Bucket, cost rates.Cost) error {
 			return err
 		}
 	}
-	if cost.Key && b.keys != nil && !b.keys.Allow() {
+	if cost.Key && b.keys.Take(rates.Cost{Commands: 1}) != rates.Enough {
 		return failf(RateLimited, "more than %d publishes with a key a second on this node (limits.keys_per_second): send it again later", l.KeysPerSecond)
 	}
 	return nil

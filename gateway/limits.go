@@ -7,8 +7,6 @@ import (
 	"tidegate/gateway/internal/denials"
 	"tidegate/gateway/internal/rates"
 	"tidegate/gateway/internal/timeline"
-
-	"golang.org/x/time/rate"
 )
 
 // Limits bound what clients may use. 0 means no limit.
@@ -101,15 +99,6 @@ func (l Limits) Validate() error {
 		}
 	}
 	return nil
-}
-
-// perSecond returns a limiter that allows most events per second, or nil if there is no
-// limit.
-func perSecond(most int) *rate.Limiter {
-	if most <= 0 {
-		return nil
-	}
-	return rate.NewLimiter(rate.Limit(most), most)
 }
 
 // The most reads of histories and member lists that run at the broker at a time, over all
