@@ -1039,3 +1039,17 @@ test("what is unavailable is sent again in order, and before what is published l
   for (const { id } of again) s.tell({ type: "published", id });
   await Promise.all(published);
 });
+
+test("a message that is among the recent ones before it arrives itself is told once", async () => {
+  const tide = client();
+  const got = [];
+  tide.subscribe("a");
+  const s = await connected(1);
+  s.confirm("a", { cursor: "e:1" });
+  tide.subscribe("a", ({ data }) => got.push(data), { recent: 2 });
+  s.tell({ type: "history", id: s.heard("history")[0].id, channel: "a", messages: [{ data: 1, cursor: "e:1" }, { data: 2, cursor: "e:2" }], cursor: "e:2" });
+  await until(() => got.length === 2);
+  s.message("a", 2, "e:2");
+  s.message("a", 3, "e:3");
+  assert.deepEqual(got, [1, 2, 3]);
+});

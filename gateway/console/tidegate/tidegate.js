@@ -350,7 +350,7 @@ export class Tidegate extends Emitter {
   /** @param {Session} session */
   #noteSuccess(session) {
     this.#failures = 0;
-    this.#rung = Math.max(0, this.#options.transports.indexOf(session.transport));
+    this.#rung = this.#options.transports.indexOf(session.transport);
     this.#timers.after("stable", stableAfter, () => { this.#attempt = 0; });
     this.#planUpgrade();
     const { transport, id, user, node } = session;
@@ -632,6 +632,7 @@ export class Subscription extends Emitter {
 
   /** @type {Message[] | null} Messages that wait until the recent messages have arrived. */
   #held = null;
+  #recalled = ""; // cursor of the last message recalled: the connection may bring it later
   /** @internal */
   ended = false;
 
@@ -651,8 +652,10 @@ export class Subscription extends Emitter {
 
   /** @internal @override @template {keyof SubscriptionEvents<T> & string} Type @param {Type} type @param {SubscriptionEvents<T>[Type]} event */
   emit(type, event) {
-    if (type === "message" && this.#held) this.#held.push(/** @type {any} */ (event));
-    else if (!this.ended || type === "error") super.emit(type, event);
+    const message = /** @type {Message} */ (event);
+    if (this.ended && type !== "error") return;
+    if (type === "message" && this.#held) this.#held.push(message);
+    else if (type !== "message" || !reaches(this.#recalled, message.cursor)) super.emit(type, event);
   }
 
   /** Starts with recent messages, or after a cursor, on a channel that is already subscribed. @internal @param {SubscribeOptions} options @param {Channel} channel */
@@ -674,7 +677,9 @@ export class Subscription extends Emitter {
     }
     this.#held = null;
     if (missed) this.emit("gap", { channel: this.channel });
-    for (const message of past.concat(held.filter((one) => !one.cursor || !reaches(cursor, one.cursor)))) this.emit("message", message);
+    for (const message of past) this.emit("message", message);
+    this.#recalled = cursor;
+    for (const message of held) this.emit("message", message);
   }
 
   /** @param {T} data @param {PublishOptions} [options] */
