@@ -1053,3 +1053,16 @@ test("a message that is among the recent ones before it arrives itself is told o
   s.message("a", 3, "e:3");
   assert.deepEqual(got, [1, 2, 3]);
 });
+
+test("a new connection does not make commands wait for what an earlier one refused", async () => {
+  const tide = client();
+  let s = await connected(1);
+  const published = [tide.publish("a", 1)];
+  s.tell({ type: "error", id: s.heard("publish")[0].id, code: "unavailable", message: "away" });
+  s.end(1006);
+  s = await connected(2);
+  published.push(tide.publish("a", 2));
+  assert.deepEqual(s.heard("publish").map(({ data }) => data), [1, 2]);
+  for (const { id } of s.heard("publish")) s.tell({ type: "published", id });
+  await Promise.all(published);
+});

@@ -42,7 +42,7 @@ class HTTPLink {
   constructor(base, options, on) {
     this.#base = base;
     this.#on = on;
-    this.#fetch = options.fetch ?? globalThis.fetch.bind(globalThis);
+    this.#fetch = options.fetch ?? ((url, init) => fetch(url, init));
     this.#credentials = options.credentials;
     this.openTimeout = options.openTimeout ?? 6_000;
     this.#open();

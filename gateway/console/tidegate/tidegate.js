@@ -557,6 +557,7 @@ export class Tidegate extends Emitter {
   }
 
   #sendPending() {
+    this.#timers.clear("again");
     for (const pending of this.#pending.values()) {
       if (pending.session || !this.#session) continue;
       if (pending.isStale) this.#fail(pending, timeoutError(pending.frame));
@@ -721,7 +722,7 @@ class Channel {
 function reaches(last, cursor) {
   const [epoch, offset] = cursor.split(":");
   const [lastEpoch, lastOffset] = last.split(":");
-  return epoch === lastEpoch && Number(offset) <= Number(lastOffset);
+  return epoch === lastEpoch && +offset <= +lastOffset;
 }
 
 /** A command that waits for its answer. */
@@ -729,7 +730,7 @@ class Pending {
   /** @type {Session | null} The session it was sent over. */
   session = null;
   sent = 0;
-  firstSent = 0;
+  firstSent = NaN; // in ms
 
   /** @param {Frame & {id: number}} frame @param {(answer: Frame) => void} resolve @param {(error: Error) => void} reject */
   constructor(frame, resolve, reject) {
@@ -741,7 +742,7 @@ class Pending {
 
   /** Whether it might be published twice. Timers stand still while the computer sleeps. */
   get isStale() {
-    return this.frame.type === "publish" && this.firstSent > 0 && Date.now() - this.firstSent > keyLifetime;
+    return this.frame.type === "publish" && Date.now() - this.firstSent > keyLifetime;
   }
 
   /** @param {Session} session */
