@@ -28,6 +28,7 @@ func TestBalancers_PassOnAllThatClientsSpeak(t *testing.T) {
 			edge := &gatewayNode{t: t, public: startBefore(t, a, b)}
 			t.Run("Server-Sent Events at once", edge.streams)
 			t.Run("long-polls", edge.polls)
+			t.Run("a large batch", edge.takesABatch)
 			t.Run("where clients are", func(t *testing.T) { edge.tellsAddresses(t, a, b) })
 			t.Run("a node that drains", func(t *testing.T) { edge.drains(t, a, b) })
 		})
@@ -66,6 +67,26 @@ func (n *gatewayNode) polls(t *testing.T) {
 	defer stop()
 	if answer := get(t, n.public+"/poll?channel=short:poll&wait=60s&cursor="+cursor); !strings.Contains(answer, `"news"`) {
 		t.Errorf("the poll answered %s", answer)
+	}
+}
+
+// takesABatch publishes a batch that is nearly as large as the gateway accepts.
+func (n *gatewayNode) takesABatch(t *testing.T) {
+	const items, bytes = 140, 50_000
+	item := `{"channels":["open:batch"],"text":"` + strings.Repeat("x", bytes) + `"}`
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+n.public+"/api/messages", strings.NewReader("["+item+strings.Repeat(","+item, items-1)+"]"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+theKey)
+	request.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultTransport.RoundTrip(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		t.Errorf("a batch of %d bytes is answered %s", items*bytes, response.Status)
 	}
 }
 
