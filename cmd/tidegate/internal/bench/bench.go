@@ -3,8 +3,7 @@ package bench
 
 import "github.com/spf13/cobra"
 
-// Command returns the command "tidegate bench". With --floor, it runs its own executable as
-// the floor.
+// Command returns the command "tidegate bench".
 func Command() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench",
@@ -16,14 +15,12 @@ a rule for the channels of the benchmark, and no limits on commands and bytes:
   limits: {commands_per_second: 0, bytes_per_second: 0}
 
 Add a history to the rule only if you want to measure it. To measure the gateway's CPU time
-and memory, set --pid for a process on this machine, or --metrics for any other. --floor
-first puts the same load on a minimal server, the floor, which makes one write(2) call per
-delivery and does nothing else. The comparison shows what part of the cost is the machine's.`,
+and memory, set --pid for a process on this machine, or --metrics for any other.`,
 		Args: cobra.NoArgs,
 	}
 	for _, k := range append(kinds, publishKind) {
 		cmd.AddCommand(k.command())
 	}
-	cmd.AddCommand(newCompareCommand(), newFloorCommand())
+	cmd.AddCommand(newCompareCommand())
 	return cmd
 }

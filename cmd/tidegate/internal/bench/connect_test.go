@@ -2,7 +2,10 @@ package bench
 
 import (
 	"bufio"
+	"encoding/binary"
+	"io"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"sync"
@@ -50,20 +53,40 @@ func startPingEach(t *testing.T) *site {
 // pingEach is a gateway that accepts a session only after the previous one has answered a
 // ping.
 func pingEach(listener net.Listener) {
-	f := &floor{channels: map[string][]*floorSession{}}
 	for {
 		conn, err := listener.Accept()
 		if err != nil {
 			return
 		}
 		defer conn.Close()
-		s := &floorSession{floor: f, conn: conn, reader: bufio.NewReader(conn)}
-		if s.shakeHands() != nil || s.next() != nil {
+		reader := bufio.NewReader(conn)
+		if _, err := http.ReadRequest(reader); err != nil {
 			return
 		}
+		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+		_, _ = conn.Write(serverFrame([]byte(`{"type":"welcome"}`)))
+		head, err := reader.Peek(2)
+		if err != nil {
+			return
+		}
+		_, _ = reader.Discard(2 + 4 + int(head[1]&0x7f)) // the subscribe
+		_, _ = conn.Write(serverFrame([]byte(`{"type":"subscribed","id":1}`)))
 		_, _ = conn.Write([]byte{0x80 | pingFrame, 0}) // if it fails, no pong follows
-		if head, err := s.reader.Peek(1); err != nil || head[0] != 0x80|pongFrame {
+		if head, err := reader.Peek(1); err != nil || head[0] != 0x80|pongFrame {
 			return
 		}
 	}
+}
+
+// serverFrame returns an unmasked text frame, as a server sends it. The text must be shorter
+// than 64 KiB.
+func serverFrame(text []byte) []byte {
+	const final = 0x80
+	frame := []byte{final | textFrame}
+	if n := len(text); n <= 125 {
+		frame = append(frame, byte(n))
+	} else {
+		frame = binary.BigEndian.AppendUint16(append(frame, 126), uint16(n))
+	}
+	return append(frame, text...)
 }

@@ -28,16 +28,3 @@ func appendMasked(to []byte, opcode byte, payload []byte) []byte {
 	}
 	return append(append(to, 0, 0, 0, 0), payload...)
 }
-
-// serverFrame returns an unmasked text frame, as a server sends it. The text must be shorter
-// than 64 KiB.
-func serverFrame(text []byte) []byte {
-	const final = 0x80
-	frame := []byte{final | textFrame}
-	if n := len(text); n <= 125 {
-		frame = append(frame, byte(n))
-	} else {
-		frame = binary.BigEndian.AppendUint16(append(frame, 126), uint16(n))
-	}
-	return append(frame, text...)
-}

@@ -23,7 +23,7 @@ in flight (as fast as all subscribers receive them) or at a fixed rate. At a rat
 count from the time when a publication was due. With two --url, it publishes at the first
 node and listens at the second.`,
 		example: `  tidegate bench fan-out --pid $(pidof tidegate)
-  tidegate bench fan-out --rate 10 --duration 20s --floor --pid $(pidof tidegate)
+  tidegate bench fan-out --rate 10 --duration 20s --pid $(pidof tidegate)
   tidegate bench fan-out --rate 10 --url ws://127.0.0.1:8080 --url ws://127.0.0.1:8081`,
 		load: func(flags *pflag.FlagSet) benchmark {
 			l := &load{channels: 1, members: 1000, traffic: traffic{publishers: 1, inFlight: 8}}
@@ -34,7 +34,7 @@ node and listens at the second.`,
 	},
 	{
 		use: "rooms", short: "Publish on many channels with a few subscribers each",
-		example: `  tidegate bench rooms --rooms 200 --members 5 --floor --pid $(pidof tidegate)`,
+		example: `  tidegate bench rooms --rooms 200 --members 5 --pid $(pidof tidegate)`,
 		load: func(flags *pflag.FlagSet) benchmark {
 			l := &load{channels: 200, members: 5, traffic: traffic{publishers: 8, inFlight: 200}}
 			l.addFlags(flags)

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/netip"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -26,8 +25,6 @@ type target struct {
 	secretFile string
 	watch      meter
 	compress   bool
-	floor      bool
-	floorRedis string
 	runs       int
 	yes, json  bool
 }
@@ -38,9 +35,7 @@ func (t *target) addFlags(cmd *cobra.Command) {
 	t.addCommonFlags(cmd)
 	flags.IntSliceVar(&t.watch.pids, "pid", nil, "process `ID` of a gateway on this machine, to measure its CPU time and memory; repeatable")
 	flags.StringArrayVar(&t.watch.metrics, "metrics", nil, "metrics `URL` of a gateway, for the same; repeatable")
-	flags.BoolVar(&t.compress, "compress", false, "use compression, which the gateway must have enabled; the floor does not compress")
-	flags.BoolVar(&t.floor, "floor", false, "also measure the floor, a minimal server, and print ratios")
-	flags.StringVar(&t.floorRedis, "floor-redis", "", "Redis `URL` through which two floors reach each other")
+	flags.BoolVar(&t.compress, "compress", false, "use compression, which the gateway must have enabled")
 	cmd.MarkFlagsMutuallyExclusive("pid", "metrics")
 }
 
@@ -55,22 +50,13 @@ func (t *target) addCommonFlags(cmd *cobra.Command) {
 	cmd.MarkFlagsMutuallyExclusive("token", "secret-file")
 }
 
-// run measures b on the target, and first on the floor if requested, and prints the report.
+// run measures b on the target and prints the report.
 func (t *target) run(cmd *cobra.Command, b benchmark) error {
 	site, err := t.siteOf(native, config.GatewayURL, cmd.ErrOrStderr())
 	if err != nil {
 		return err
 	}
-	servers := []*Measured{{Name: "gateway", site: site}}
-	if t.floor {
-		floors, stop, err := startFloors(site, t.floorRedis)
-		defer stop()
-		if err != nil {
-			return fmt.Errorf("the floor: %w", err)
-		}
-		servers = slices.Insert(servers, 0, &Measured{Name: "floor", site: floors})
-	}
-	return t.report(cmd, b, servers)
+	return t.report(cmd, b, []*Measured{{Name: "gateway", site: site}})
 }
 
 // report measures b on the servers in turn and prints the results.
