@@ -22,6 +22,7 @@ type process struct {
 	hearers hearers
 	scripts scripts
 	refusal string // the error for all writes; empty if they are allowed
+	unread  string // the error for all reads of streams; empty if they are allowed
 	replica bool
 }
 
@@ -159,6 +160,8 @@ func (s *process) intercept(to *miniserver.Peer, command string, args ...string)
 		to.WriteInt(s.hearers.publish(command == "SPUBLISH", args[0], args[1]))
 	case command == "INFO":
 		to.WriteBulk(s.info())
+	case s.unread != "" && (command == "XRANGE" || command == "XREVRANGE"):
+		to.WriteError(s.unread)
 	case !writing[command]:
 		return false
 	case s.refusal != "" && s.wrote != s.doing && !(freeing[command] && !s.replica):

@@ -21,6 +21,7 @@ type Server struct {
 	peers   map[*peer]struct{} // nil if the server is stopped
 	resumed chan struct{}      // closed by Resume; nil if not paused
 	ahead   time.Duration      // how far its clock is ahead of package time
+	answers int                // number of commands answered
 }
 
 // Start starts a process without data. It stops the process that runs, if any.
@@ -57,6 +58,13 @@ func (s *Server) Mark() Mark {
 	return Mark{slices.Clip(s.process.writes)}
 }
 
+// Answers returns how many commands of clients the server has answered.
+func (s *Server) Answers() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.answers
+}
+
 // Pause suspends the server: connections stay open, but it does not reply.
 func (s *Server) Pause() {
 	s.mu.Lock()
@@ -82,6 +90,14 @@ func (s *Server) Refuse(refusal string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.process.refusal = refusal
+}
+
+// RefuseReads makes all reads of streams fail with an error of Redis, such as "NOPERM …". If
+// refusal is empty, they succeed again.
+func (s *Server) RefuseReads(refusal string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.process.unread = refusal
 }
 
 // SetClock sets how far the server's clock is ahead of package time, or behind if negative. A
@@ -177,6 +193,7 @@ func (s *Server) answer(p *peer, command []string) bool {
 		<-resumed
 	}
 	defer s.mu.Unlock()
+	s.answers++
 	_, err := p.conn.Write([]byte(s.process.run(p, command)))
 	return err == nil
 }

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,26 +17,28 @@ import (
 )
 
 // conn is a client's connection. It buffers up to connHolds lines that the client has not
-// read.
+// read, and as many that the node has not.
 type conn struct {
 	name string
+	node *node // that serves it; nil if none does
 	says chan string
 	over chan struct{} // closed when the connection has ended
 	once sync.Once
 
 	// Guarded by mu.
-	mu      sync.Mutex
-	waiting [][]byte // lines for the client
-	heard   time.Time
-	held    bool          // whether lines to the client are held back
-	changed chan struct{} // closed and replaced at each change
-	reason  string        // why the connection has ended
+	mu        sync.Mutex
+	waiting   [][]byte // lines for the client
+	heard     time.Time
+	held      bool          // whether lines to the client are held back
+	heldUntil time.Time     // when they last were
+	changed   chan struct{} // closed and replaced at each change
+	reason    string        // why the connection has ended
 }
 
 const connHolds = 8
 
 func newConn(name string) *conn {
-	return &conn{name: name, says: make(chan string), over: make(chan struct{}), heard: time.Now(), changed: make(chan struct{})}
+	return &conn{name: name, says: make(chan string, connHolds), over: make(chan struct{}), heard: time.Now(), changed: make(chan struct{})}
 }
 
 func (c *conn) Read(ctx context.Context) (gateway.Frame, error) {
@@ -100,6 +104,9 @@ func (c *conn) wake() {
 func (c *conn) hold(held bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.held && !held {
+		c.heldUntil = time.Now()
+	}
 	c.held = held
 	c.wake()
 }
@@ -177,14 +184,22 @@ type client struct {
 	random *rand.Rand
 
 	// Owned by live.
-	cursor   string
-	entered  bool      // whether it has been subscribed before
-	answered bool      // whether its subscribe was answered on this connection
-	between  [][]byte  // lines since a subscribe that has not been answered; nil: there is none. See grantedTongue
-	event    event     // the server-sent event that it is receiving
-	conns    int       // number of connections so far
-	left     time.Time // when it left for good
-	log      []heard
+	view
+	all      []heard     // all that it has ever heard
+	answered bool        // whether its subscribe was answered on this connection
+	event    event       // the server-sent event that it is receiving
+	conns    int         // number of connections so far
+	left     time.Time   // when it left for good
+	conn     *conn       // the last
+	unborn   []time.Time // when it has resumed with a cursor from before the first message
+	fickle   fickle      // see grantedTongue
+}
+
+// view is what a client has of its channel.
+type view struct {
+	cursor  string // where it resumes
+	entered bool   // whether it has been subscribed before
+	log     []heard
 }
 
 // heard is an entry of a client's log: it has received a message, or has been told that
@@ -194,6 +209,31 @@ type heard struct {
 	number int // of the message; 0 if it was told of a loss
 	cursor string
 	told   string // how the client knows of the loss
+	resume string // the client's cursor after it
+}
+
+// earlier returns the view at an earlier time, with a cursor, if there was one.
+func (v view) earlier(random *rand.Rand) view {
+	back := 1 + random.IntN(30)
+	if random.IntN(2) == 0 {
+		back = 1 + random.IntN(deep)
+	}
+	for end := max(1, len(v.log)-back); end < len(v.log); end++ {
+		if from := v.log[end-1].resume; from != "" {
+			return view{cursor: from, entered: true, log: slices.Clip(v.log[:end])}
+		}
+	}
+	return v.now()
+}
+
+// deep is how many entries of its log a client goes back at most. What is so old a node no
+// longer has at hand.
+const deep = 700
+
+// now returns a copy of the view that does not change.
+func (v view) now() view {
+	v.log = slices.Clip(v.log)
+	return v
 }
 
 func newClient(w *world, name, kind string, t tongue, s *stream) *client {
@@ -228,10 +268,15 @@ func (c *client) comeAndGo(ctx context.Context) {
 // open, and false if the connection has ended or was not accepted.
 func (c *client) visit(ctx context.Context, n *node) bool {
 	c.conns++
+	if (c.tongue != haltingTongue{}) && c.kind != "slow" && c.random.IntN(8) == 0 { // they would never catch up
+		c.view = c.earlier(c.random)
+	}
 	conn := newConn(fmt.Sprintf("%s-%d", c.name, c.conns))
 	if !n.admit(c, conn) {
 		return false
 	}
+	c.conn = conn
+	c.resumes()
 	staying, leave := context.WithTimeout(ctx, c.stays())
 	defer leave()
 	c.stay(staying, conn)
@@ -276,11 +321,11 @@ func (c *conn) why() string {
 
 func (c *client) stay(ctx context.Context, conn *conn) {
 	say := c.tongue.first(c)
-	for n := 1; c.says(ctx, conn, say); n++ {
+	for n := 1; c.saysAll(ctx, conn, say); n++ {
 		if c.kind == "slow" && n%50 == 0 {
 			pause(ctx, between(c.random, 2*time.Second, 25*time.Second))
 		}
-		line, more := conn.next(ctx)
+		line, more := c.nextLine(ctx, conn)
 		if !more {
 			return
 		}
@@ -289,6 +334,28 @@ func (c *client) stay(ctx context.Context, conn *conn) {
 			return
 		}
 	}
+}
+
+// nextLine waits for the next line for the client, or until it is to do something of its own
+// accord. Then the line is nil.
+func (c *client) nextLine(ctx context.Context, conn *conn) (line []byte, more bool) {
+	if c.fickle.due.IsZero() {
+		return conn.next(ctx)
+	}
+	waiting, end := context.WithDeadline(ctx, c.fickle.due)
+	defer end()
+	line, more = conn.next(waiting)
+	return line, more || ctx.Err() == nil && waiting.Err() != nil && !conn.ended()
+}
+
+// saysAll sends each line of a text, and reports whether the connection is alive.
+func (c *client) saysAll(ctx context.Context, conn *conn, text string) bool {
+	for line := range strings.SplitSeq(text, "\n") {
+		if !c.says(ctx, conn, line) {
+			return false
+		}
+	}
+	return true
 }
 
 // says sends a text unless it is empty, and reports whether the connection is alive.
@@ -320,7 +387,7 @@ func (c *client) enters(cursor string, recovered bool) {
 	case c.cursor == "" && c.entered:
 		c.misses("was away without a cursor")
 	case c.cursor == "":
-		c.log = append(c.log, heard{at: time.Now(), told: "entered"})
+		c.record(heard{told: "entered"})
 	case !recovered:
 		c.misses("not recovered")
 		if epochOf(c.cursor) != epochOf(cursor) {
@@ -336,7 +403,24 @@ func (c *client) enters(cursor string, recovered bool) {
 	}
 }
 
-func (c *client) hears(data []byte, cursor string) {
+// resumes is called when the client resumes from its cursor.
+func (c *client) resumes() {
+	if offsetOf(c.cursor) == "0" {
+		c.unborn = append(c.unborn, time.Now())
+	}
+}
+
+// record adds an entry to the log.
+func (c *client) record(h heard) {
+	h.at, h.resume = time.Now(), c.cursor
+	c.log, c.all = append(c.log, h), append(c.all, h)
+}
+
+// hears records a message. From now on, the client resumes at its cursor.
+func (c *client) hears(data []byte, cursor string) { c.hearsBefore(data, cursor, cursor) }
+
+// hearsBefore records a message after which the client resumes at another cursor.
+func (c *client) hearsBefore(data []byte, cursor, resume string) {
 	number, err := strconv.Atoi(string(data))
 	if err != nil {
 		c.world.blame("%s was sent the message %q", c.name, data)
@@ -344,8 +428,9 @@ func (c *client) hears(data []byte, cursor string) {
 	if c.cursor != "" && cursor != "" && epochOf(c.cursor) != epochOf(cursor) {
 		c.world.sees("client goes on in another epoch")
 	}
-	c.log = append(c.log, heard{at: time.Now(), number: number, cursor: cursor})
-	c.cursor = cursor
+	c.cursor = resume
+	c.record(heard{number: number, cursor: cursor})
+	c.conn.node.gives(c.stream, number)
 }
 
 // refused records an error reply. It returns false, which makes the client disconnect.
@@ -359,5 +444,5 @@ func (c *client) misses(how string) {
 	c.world.note("%s on %s: %s", c.name, c.stream.channel, how)
 	c.world.sees("client told: " + how)
 	c.world.sees("client told: " + how + ": " + c.tongue.String())
-	c.log = append(c.log, heard{at: time.Now(), told: how})
+	c.record(heard{told: how})
 }

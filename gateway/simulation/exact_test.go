@@ -3,6 +3,7 @@ package simulation_test
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -63,6 +64,9 @@ func (e exact) tell(t *testing.T, seed uint64, only []int) (a account) {
 	return a
 }
 
+// tellsWithin is how long a process may take: if a goroutine of the story spins, it never ends.
+const tellsWithin = 10 * time.Minute
+
 // run returns the output of TestAccount. The output goes to a file, because a WASI program
 // does not wait for room in a pipe. The option --liftoff-only turns off optimization, which
 // would take longer than a story.
@@ -73,7 +77,9 @@ func (e exact) run(t *testing.T, seed uint64, only []int) ([]byte, error) {
 		return nil, err
 	}
 	defer file.Close()
-	cmd := exec.CommandContext(t.Context(), "node", "--no-warnings", "--liftoff-only", "testdata/exact.mjs", fmt.Sprint(e.order), e.program,
+	ctx, cancel := context.WithTimeout(t.Context(), tellsWithin)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "node", "--no-warnings", "--liftoff-only", "testdata/exact.mjs", fmt.Sprint(e.order), e.program,
 		"-test.run=^TestAccount$", "-sim.account", fmt.Sprintf("-sim.seed=%d", seed),
 		fmt.Sprintf("-sim.lasts=%v", e.last.faults), fmt.Sprintf("-sim.settles=%v", e.last.settling))
 	if only != nil {

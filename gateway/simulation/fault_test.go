@@ -51,8 +51,12 @@ var faults = []fault{
 		w.redis().Do("DEL", "tidegate:"+w.streams[random.IntN(2)].channel)
 	}},
 	{name: "a channel is deleted", forgets: some, strike: func(w *world, _ *slot, random *rand.Rand) {
-		name := "tidegate:" + w.streams[random.IntN(2)].channel
+		s := w.streams[random.IntN(2)]
+		name := "tidegate:" + s.channel
 		w.redis().Do("DEL", name, name+" meta")
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.deleted = append(s.deleted, time.Now())
 	}},
 }
 
@@ -209,6 +213,23 @@ func planOf(random *rand.Rand, until time.Duration, gentle bool) (plan []blow) {
 	return plan
 }
 
+// unreadable is a fault of its own list: more often than others, it strikes while clients
+// resume, and nothing else is wrong.
+var unreadable = fault{name: "no history can be read", longest: 12 * time.Second,
+	strike: func(w *world, _ *slot, _ *rand.Rand) {
+		w.redis().RefuseReads("NOPERM User default has no permissions to run the 'xrange' command")
+	},
+	mend: func(w *world, _ *slot) { w.redis().RefuseReads("") },
+}
+
+// unreadables draws times at which no history can be read, numbered from number on.
+func unreadables(random *rand.Rand, number int, until time.Duration) (plan []blow) {
+	for at := between(random, 0, 30*time.Second); at < until; at += between(random, 0, 30*time.Second) {
+		plan = append(plan, blow{number: number + len(plan), at: at, fault: &unreadable, own: random.Uint64()})
+	}
+	return plan
+}
+
 // lastFaults are the possible last faults of a story in which Redis may lose data. No later
 // event can hide their consequences. Each one strikes some time after the end of the other
 // faults.
@@ -259,6 +280,7 @@ func (w *world) strike(began time.Time, from, to time.Duration) {
 	}
 	w.redis().Resume()
 	w.redis().Refuse("")
+	w.redis().RefuseReads("")
 	w.redis().SetClock(0)
 	w.note("all is mended")
 }

@@ -18,7 +18,8 @@ import (
 //	an unconfirmed message arrives at most once between two notices of loss
 //
 // A client is told of a loss by a gap, by a subscribe that did not recover, or by having been
-// disconnected without a cursor. The notice may come after messages that were in flight: it
+// disconnected without a cursor. (One who resumes with a cursor from before the first message, on
+// a channel that was deleted, cannot be told: see excused.) The notice may come after messages that were in flight: it
 // covers messages published before it, and must come within wordWithin after the client
 // received a later message, or promptWord if no history has to be read in vain first.
 const (
@@ -66,7 +67,7 @@ func (s *stream) judgeCursors() {
 		if c.stream != s {
 			continue
 		}
-		for _, h := range c.log {
+		for _, h := range c.all {
 			note(c.name, h.cursor, h.number)
 		}
 	}
@@ -81,7 +82,7 @@ func (s *stream) judgeCursors() {
 func (s *stream) seeUnconfirmed() {
 	heard := make(map[int]bool)
 	for _, c := range s.world.clients {
-		for _, h := range c.log {
+		for _, h := range c.all {
 			heard[h.number] = heard[h.number] || c.stream == s
 		}
 	}
@@ -185,10 +186,22 @@ func (j *judgment) missing(left time.Time) {
 		if !later || !p.confirmed || !p.begun.After(entered) {
 			continue
 		}
+		if j.excused(p) {
+			continue
+		}
 		if j.whole || !j.client.told(p.begun, next.Add(within)) {
 			j.blame("%d, confirmed at %.3f, is missing; a later one was heard at %.3f", p.number, j.client.since(p.ended), j.client.since(next))
 		}
 	}
+}
+
+// excused reports whether the client has resumed with a cursor from before the first message of
+// its channel after the message was deleted with all that Redis knew of the channel: it looks
+// like a channel that never had any.
+func (j *judgment) excused(p *publication) bool {
+	return slices.ContainsFunc(j.client.stream.deleted, func(deleted time.Time) bool {
+		return p.begun.Before(deleted) && slices.ContainsFunc(j.client.unborn, deleted.Before)
+	})
 }
 
 // told reports whether the log has a notice of loss between two times.

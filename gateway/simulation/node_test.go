@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -44,10 +45,39 @@ type node struct {
 	dead  bool
 	apart bool // whether it is cut off from all clients
 	conns map[*conn]struct{}
+	gave  map[*stream][]gift
+}
+
+// gift is a message that a client was the first on its node to hear.
+type gift struct {
+	at     time.Time
+	number int
+}
+
+// gives records that a client has heard a message.
+func (n *node) gives(s *stream, number int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if list := n.gave[s]; len(list) == 0 || list[len(list)-1].number < number {
+		n.gave[s] = append(list, gift{time.Now(), number})
+	}
+}
+
+// given returns the number of the last message that some client was the first to hear between
+// two times, or 0 if there is none.
+func (n *node) given(s *stream, from, to time.Time) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, g := range slices.Backward(n.gave[s]) {
+		if g.at.After(from) && g.at.Before(to) {
+			return g.number
+		}
+	}
+	return 0
 }
 
 var simRules = rules.List{
-	{Match: "kept:*", Subscribe: rules.Anyone, Publish: rules.Anyone, HistorySize: 1000, Presence: true, JoinLeave: true},
+	{Match: "kept:*", Subscribe: rules.Anyone, Publish: rules.Anyone, HistorySize: 5000, Presence: true, JoinLeave: true},
 	{Match: "short:*", Subscribe: rules.Anyone, Publish: rules.Anyone, HistorySize: 20, Presence: true, JoinLeave: true},
 	{Match: "*", Subscribe: rules.Anyone, Publish: rules.Anyone, Presence: true, JoinLeave: true},
 }
@@ -58,7 +88,7 @@ func (s *slot) start() {
 	defer s.mu.Unlock()
 	s.runs++
 	name := fmt.Sprintf("n%d-%d", s.index, s.runs)
-	n := &node{way: s.world.servers.NewWay(s.world.random(name).Uint64(), time.Millisecond), apps: newApps(), metrics: metrics.New(""), conns: make(map[*conn]struct{})}
+	n := &node{way: s.world.servers.NewWay(s.world.random(name).Uint64(), time.Millisecond), apps: newApps(), metrics: metrics.New(""), conns: make(map[*conn]struct{}), gave: make(map[*stream][]gift)}
 	log := slog.New(storyLog{s.world, name})
 	b, err := broker.NewRedis(broker.RedisConfig{
 		URL: "redis://" + redisAddress, Dial: n.way.Dial, Log: log, Connections: 2,
@@ -157,6 +187,7 @@ func (n *node) admit(c *client, over *conn) bool {
 		return false
 	}
 	n.conns[over] = struct{}{}
+	over.node = n
 	n.mu.Unlock()
 	c.world.living.Go(func() {
 		c.tongue.serve(n, c, over)

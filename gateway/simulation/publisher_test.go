@@ -24,6 +24,7 @@ type stream struct {
 	// Guarded by mu.
 	mu        sync.Mutex
 	published []publication // in order
+	deleted   []time.Time   // when Redis was told to delete all of it
 }
 
 // publication is one published number.
@@ -56,6 +57,16 @@ func (s *stream) publish(ctx context.Context) {
 		s.mu.Unlock()
 		pause(ctx, between(s.random, s.every/2, 2*s.every))
 	}
+}
+
+// cursor returns the cursor of a message, or "" if there is none.
+func (s *stream) cursor(random *rand.Rand) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.published) == 0 {
+		return ""
+	}
+	return s.published[random.IntN(len(s.published))].cursor
 }
 
 // insist publishes a number. On a channel with history in a gentle story, where Redis cannot

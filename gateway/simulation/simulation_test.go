@@ -4,6 +4,7 @@
 package simulation_test
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"hash/fnv"
@@ -121,7 +122,11 @@ func tellHere(t *testing.T, seed uint64, only []int) account {
 	cryptotest.SetGlobalRandom(t, seed)
 	began := time.Now()
 	var w *world
-	synctest.Test(t, func(t *testing.T) { w = tell(t, seed, wantedLengths(), only) })
+	g := &guard{seed: seed}
+	ctx, end := context.WithCancel(t.Context())
+	go g.watch(ctx)
+	synctest.Test(t, func(t *testing.T) { w = tell(t, g, wantedLengths(), only) })
+	end()
 	a := w.account()
 	t.Logf("told with %d faults in %v, digest %x", len(a.Plan), time.Since(began).Round(time.Millisecond), a.digest())
 	return a

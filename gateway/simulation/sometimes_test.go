@@ -59,10 +59,13 @@ var rare = []string{
 	"client closed with 4008",
 	"client closed with 4200",
 	"client goes on in another epoch",
+	"client has lost its channel: the subscription's token has expired",
+	"client has lost its channel: unsubscribed by the backend",
 	"client recovered: centrifuge",
 	"client recovered: halting",
 	"client recovered: native",
 	"client resumed over a lost epoch",
+	"client stays on its channel after a subscribe that failed",
 	"client subscribes again",
 	"client told: gap: events",
 	"client told: gap: longpoll",
@@ -71,10 +74,12 @@ var rare = []string{
 	"client told: not recovered: longpoll",
 	"client told: not recovered: native",
 	"client told: was away without a cursor: pusher",
+	"client waits for a grant after a subscribe that failed",
 	"client was answered unavailable",
 	"client was granted its channel, and subscribes to it",
 	"gaps_total repaired=false",
 	"gaps_total repaired=true",
+	"grant checked",
 	"history_reads_total",
 	"log: a node has left",
 	"log: a node is dead: it has not been heard of for its lease",
@@ -96,7 +101,7 @@ var rare = []string{
 
 func checkSeen(t *testing.T, seen map[string]int) {
 	wanted := slices.Clone(rare)
-	for _, f := range faults {
+	for _, f := range append(slices.Clone(faults), unreadable) {
 		wanted = append(wanted, "fault: "+f.name)
 	}
 	for _, what := range wanted {

@@ -2,6 +2,7 @@ package simulation_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -305,9 +306,7 @@ func (e event) tell(c *client) (stays bool) {
 			return false
 		}
 		if f.Type == "message" {
-			at := c.cursor
-			c.hears(f.Data, f.Cursor)
-			c.cursor = at // the stream resumes by the id of its last event
+			c.hearsBefore(f.Data, f.Cursor, cmp.Or(e.id, c.cursor))
 		}
 	}
 	if e.id == "" {
@@ -315,7 +314,7 @@ func (e event) tell(c *client) (stays bool) {
 	}
 	if !c.entered {
 		c.entered = true
-		c.log = append(c.log, heard{at: time.Now(), told: "entered"})
+		c.record(heard{told: "entered"})
 	}
 	c.cursor = e.id
 	return true
@@ -370,7 +369,7 @@ func (p pollTongue) hear(c *client, line []byte) (say string, stays bool) {
 	}
 	if !c.entered {
 		c.entered = true
-		c.log = append(c.log, heard{at: time.Now(), told: "entered"})
+		c.record(heard{told: "entered"})
 	}
 	if len(f.Gaps) > 0 {
 		c.misses("gap")

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,6 +32,7 @@ type world struct {
 	clients []*client
 	living  sync.WaitGroup // clients, nodes, connections
 
+	granting  atomic.Bool      // whether a backend grants clients their channels now and then
 	striking  sync.WaitGroup   // faults
 	replacing chan struct{}    // semaphore for replacing the process of Redis
 	former    *simredis.Server // the server that switchOver replaced; guarded by replacing
@@ -56,15 +58,20 @@ const (
 	nodeCount = 3
 )
 
-// tell runs a story from beginning to end, with the faults whose numbers are in only, or with
-// all faults of its seed if only is nil. It must be called in a synctest bubble.
-func tell(t *testing.T, seed uint64, last lengths, only []int) *world {
+// tell runs the story of the guard's seed from beginning to end, with the faults whose numbers
+// are in only, or with all of them if only is nil. It must be called in a synctest bubble.
+func tell(t *testing.T, g *guard, last lengths, only []int) *world {
+	seed := g.seed
+	told, stop := context.WithCancel(context.Background())
+	defer stop()
+	go g.beat(told, last)
 	w := &world{t: t, seed: seed, began: time.Now(), servers: simredis.New(seed), seen: make(map[string]int), replacing: make(chan struct{}, 1)}
 	w.servers.Start(redisAddress)
 	random := w.random("world")
 	w.gentle = random.IntN(2) == 0
 	w.plan = planOf(w.random("faults"), last.faults, w.gentle)
 	w.plan = append(w.plan, lastOf(w.random(fmt.Sprint("last of ", seed)), len(w.plan)+1, last.faults, w.gentle))
+	w.plan = append(w.plan, unreadables(w.random("unreadable"), len(w.plan)+1, last.faults)...)
 	slices.SortStableFunc(w.plan, func(a, b blow) int { return cmp.Compare(a.at, b.at) })
 	if only != nil {
 		w.plan = slices.DeleteFunc(w.plan, func(b blow) bool { return !slices.Contains(only, b.number) })
@@ -80,8 +87,10 @@ func tell(t *testing.T, seed uint64, last lengths, only []int) *world {
 	for _, c := range w.clients {
 		w.living.Go(func() { c.live(ctx, restless) })
 	}
-	w.living.Go(func() { w.patronize(ctx, restless) })
-	publishing, stop := context.WithCancel(ctx)
+	for i := range 4 {
+		w.living.Go(func() { w.patronize(ctx, restless, w.random(fmt.Sprint("backend ", i))) })
+	}
+	publishing, endPublishing := context.WithCancel(ctx)
 	var publishers sync.WaitGroup
 	for _, s := range w.streams {
 		publishers.Go(func() { s.publish(publishing) })
@@ -91,9 +100,9 @@ func tell(t *testing.T, seed uint64, last lengths, only []int) *world {
 	rest()
 	w.strike(time.Now().Add(-last.faults), last.faults, last.faults+calm+1)
 	time.Sleep(last.settling)
-	stop()
+	endPublishing()
 	publishers.Wait()
-	time.Sleep(10 * time.Second) // for the last messages
+	w.checkCalm()
 	w.checkNodes()
 	end()
 	for _, n := range w.nodes {
@@ -133,10 +142,7 @@ func (w *world) populate(random *rand.Rand) {
 	for i, t := range []tongue{nativeTongue{}, centrifugeTongue{}, eventsTongue{}, pollTongue{}} {
 		w.clients = append(w.clients, newClient(w, fmt.Sprintf("short%d", i), "wandering", t, short))
 	}
-	for i := range 8 {
-		kind := kinds[i%len(kinds)]
-		w.clients = append(w.clients, newClient(w, fmt.Sprintf("granted%d-%s", i, kind), kind, grantedTongue{}, w.streams[random.IntN(len(w.streams))]))
-	}
+	w.addFickle(random, kinds)
 	w.streams = append(w.streams, short)
 }
 
@@ -173,6 +179,21 @@ func (w *world) account() account {
 		a.Plan = append(a.Plan, b.number)
 	}
 	return a
+}
+
+// calmCommands is the most commands a second that reach Redis when nothing happens.
+const calmCommands = 300
+
+// checkCalm waits for the last messages, and checks that Redis is not asked without a pause.
+func (w *world) checkCalm() {
+	time.Sleep(2 * time.Second)
+	before := w.redis().Answers()
+	time.Sleep(8 * time.Second)
+	each := (w.redis().Answers() - before) / 8
+	w.note("redis answers %d commands a second", each)
+	if each > calmCommands {
+		w.blame("redis is asked %d commands a second, though nothing happens", each)
+	}
 }
 
 // checkNodes checks readiness, presence and counts of each node after the story has settled.
