@@ -164,6 +164,7 @@ func (a *Attendance) readAgain(r *roster) {
 func (a *Attendance) runReadAgain(r *roster) {
 	for attempt := 0; a.life.Err() == nil; attempt++ {
 		a.reading <- struct{}{}
+		r.cover()
 		read, err := a.config.Presence.Members(a.life, r.channel)
 		<-a.reading
 		if done := a.mend(r, read, err); done {
@@ -203,10 +204,11 @@ func (a *Attendance) mend(r *roster, read broker.Roster, err error) bool {
 	return true
 }
 
-// endReading handles the changes that were buffered during the read.
+// endReading handles the changes that arrived during the read. It drops those that arrived
+// before: some may belong to an epoch that is over, and no read would ever reach them.
 func (a *Attendance) endReading(r *roster, at broker.Position) {
-	early := r.early
-	r.early, r.reading, r.position = nil, false, at
+	early := r.early[r.covered:]
+	r.early, r.covered, r.reading, r.position = nil, 0, false, at
 	for i := range early {
 		a.hear(r, &early[i])
 	}

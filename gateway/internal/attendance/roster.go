@@ -40,7 +40,8 @@ type roster struct {
 	position broker.Position // of the last join or leave heard
 	reading  bool
 	closed   bool             // nothing is told any more
-	early    []broker.Message // joins and leaves that arrived while the members were being read
+	early    []broker.Message // joins and leaves that arrived while the members were being read, or about to be
+	covered  int              // how many of these arrived before the read began
 	rolls    []*Roll          // called and not ended yet
 
 	// A broker that has lost its data learns from the nodes who is there. Until this time it may
@@ -53,6 +54,13 @@ type roster struct {
 }
 
 func whoIs(m *broker.Member) Who { return Who{m.User, m.Session, m.Info, m.Elsewhere} }
+
+// cover is called when a read of the members is about to begin.
+func (r *roster) cover() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.covered = len(r.early)
+}
 
 // differs reports whether the members must be read again: heard, the position before the
 // broker was asked, is still the current one but not the newest; or members may have left
