@@ -44,8 +44,8 @@ func (b *memoryChannels) listener(ctx context.Context, verb, channel string) (Re
 }
 
 // receive delivers a message that is published without a position in the channel's history.
-func (b *memoryChannels) receive(ctx context.Context, m Message) {
-	_ = b.look(ctx, "publish on", m.Channel, func(c *memoryChannel) { // an error means that Run has ended
+func (b *memoryChannels) receive(m Message) {
+	_ = b.look(context.Background(), "publish on", m.Channel, func(c *memoryChannel) { // an error means that Run has ended
 		if c.subscribed {
 			b.receiver.Receive(m)
 		}

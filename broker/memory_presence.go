@@ -99,7 +99,7 @@ func (p *memoryPresence) do(ctx context.Context, verb string, f func()) error {
 	p.now = time.Now()
 	f()
 	for _, m := range p.published {
-		p.messages.receive(ctx, m)
+		p.messages.receive(m)
 	}
 	p.published = nil
 	return nil
