@@ -26,7 +26,6 @@ type epoll struct {
 	lingering lingering
 	blocks    sync.Pool // of *[blockBytes]byte, for reading
 	readers   sync.Pool // of *reader
-	transfers sync.Pool // of *transfer
 }
 
 const blockBytes = 4 << 10
@@ -44,18 +43,18 @@ func (e *epoll) take(w http.ResponseWriter, r *http.Request, session *gateway.Se
 	if err != nil {
 		return err
 	}
-	c := &epollConn{engine: e, session: session, deflate: agreed.extension != ""}
-	if c.socket, err = newSocket(tcpOf(conn), &e.transfers); err != nil {
-		conn.Close()
+	fd, err := detach(conn)
+	if err != nil {
 		return err
 	}
-	boundUnsent(conn)
+	boundUnsentOf(uintptr(fd))
+	c := &epollConn{engine: e, session: session, deflate: agreed.extension != "", socket: socket{poller: e.poller, fd: int32(fd)}}
 	c.out, c.shared = &c.socket, e.shared
 	c.sender.begin(answerOf(r, agreed))
 	c.hear()
 	c.state.Store(serving)
-	if c.slot, err = e.poller.watch(c, c.socket.control); err != nil {
-		conn.Close()
+	if err := e.poller.watch(c, &c.socket); err != nil {
+		c.socket.close()
 		return fmt.Errorf("epoll: %w", err)
 	}
 	e.shared.enter()
@@ -82,6 +81,9 @@ func hijack(w http.ResponseWriter) (conn net.Conn, early []byte, err error) {
 	}
 	read, _ := buffers.Reader.Peek(buffers.Reader.Buffered())
 	held, err := heldBy(conn)
+	if err != nil {
+		conn.Close()
+	}
 	return conn, append(bytes.Clone(read), held...), err
 }
 
@@ -95,10 +97,10 @@ func heldBy(conn net.Conn) (held []byte, err error) {
 		return nil, err
 	}
 	held, err = io.ReadAll(conn)
-	if !errors.Is(err, os.ErrDeadlineExceeded) {
-		return held, err
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = nil
 	}
-	return held, conn.SetReadDeadline(time.Time{})
+	return held, err
 }
 
 func (e *epoll) hangUp() { e.poller.hangUp() }
@@ -116,7 +118,6 @@ type epollConn struct {
 	session *gateway.Session
 	engine  *epoll
 	socket  socket
-	slot    uint32 // in the poller
 
 	state   atomic.Uint32
 	heardAt atomic.Int64 // in nanoseconds since shared.began
@@ -206,8 +207,10 @@ func (c *epollConn) serve(early []byte) {
 // finish closes the connection and frees what it holds.
 func (c *epollConn) finish() {
 	c.state.Store(over)
-	c.out.abort()
-	c.engine.poller.forget(c.slot)
+	c.engine.poller.forget(&c.socket)
+	c.mu.Lock()
+	c.socket.close()
+	c.mu.Unlock()
 	if c.reader != nil {
 		c.reader.reset()
 		c.giveReader()
@@ -381,7 +384,9 @@ func (c *epollConn) Close(reason gateway.Reason, rest []byte) {
 }
 
 func (c *epollConn) hangUp() {
-	c.out.abort()
+	c.mu.Lock()
+	c.socket.abort()
+	c.mu.Unlock()
 	c.wake(true)
 }
 

@@ -2,8 +2,11 @@ package websocket
 
 import (
 	"errors"
+	"math"
+	"net"
 	"os"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -11,8 +14,9 @@ import (
 	"tidegate/gateway/internal/wall"
 )
 
-// poller waits for data from the peers of all connections at once (epoll(7)), and wakes a
-// connection when its peer has sent something. It is safe for concurrent use.
+// poller waits for the peers of all connections at once (epoll(7)). It wakes a connection
+// when its peer has sent something, and a writer when its peer takes more. It is safe for
+// concurrent use.
 type poller struct {
 	// Fixed at birth. The runtime's poller waits for the epoll descriptor itself, so that no
 	// thread blocks in epoll_wait.
@@ -22,8 +26,9 @@ type poller struct {
 	ended   chan struct{} // closed when run has returned
 
 	mu      lock.Mutex[lock.Connections]
-	watched []polled // by slot; nil if the slot is free
-	free    []uint32 // free slots
+	watched []polled                 // by slot; nil if the slot is free
+	free    []uint32                 // free slots
+	rooms   map[uint32]chan struct{} // by slot; closed when the socket may take more
 }
 
 // polled is a connection in a poller.
@@ -50,54 +55,89 @@ func newPoller(w *wall.Wall) (*poller, error) {
 		file.Close()
 		return nil, err
 	}
-	p := &poller{file: file, control: control, wall: w, ended: make(chan struct{})}
+	p := &poller{file: file, control: control, wall: w, ended: make(chan struct{}), rooms: make(map[uint32]chan struct{})}
 	go p.run()
 	return p, nil
 }
 
-// watch wakes c whenever data arrives on the socket, and immediately if some has arrived
-// already. It returns c's slot, to be passed to forget. The kernel stops watching a socket
-// when it is closed.
-func (p *poller) watch(c polled, socket syscall.RawConn) (slot uint32, err error) {
-	slot = p.take(c)
-	event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLET, Fd: int32(slot)}
-	if err = p.add(socket, &event); err != nil {
-		p.forget(slot)
-	}
-	return slot, err
-}
+// nowhere is the slot of a socket that is not watched.
+const nowhere = math.MaxUint32
 
-// take assigns a slot to c.
-func (p *poller) take(c polled) (slot uint32) {
+// watch wakes c whenever data arrives on its socket, and immediately if some has arrived
+// already.
+func (p *poller) watch(c polled, s *socket) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if n := len(p.free); n > 0 {
-		slot, p.free = p.free[n-1], p.free[:n-1]
+		s.slot, p.free = p.free[n-1], p.free[:n-1]
 	} else {
-		slot = uint32(len(p.watched))
+		s.slot = uint32(len(p.watched))
 		p.watched = append(p.watched, nil)
 	}
-	p.watched[slot] = c
-	return slot
+	p.watched[s.slot] = c
+	err := p.change(unix.EPOLL_CTL_ADD, s, 0)
+	if err != nil {
+		p.free = append(p.free, s.slot)
+		p.watched[s.slot] = nil
+	}
+	return err
 }
 
-// add calls epoll_ctl(2).
-func (p *poller) add(socket syscall.RawConn, event *unix.EpollEvent) (err error) {
-	outer := p.control.Control(func(queue uintptr) {
-		inner := socket.Control(func(fd uintptr) {
-			err = unix.EpollCtl(int(queue), unix.EPOLL_CTL_ADD, int(fd), event)
-		})
-		err = errors.Join(err, inner)
-	})
-	return errors.Join(err, outer)
+// change calls epoll_ctl(2). The caller must hold mu, and s must be watched.
+func (p *poller) change(operation int, s *socket, more uint32) (err error) {
+	event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLET | more, Fd: int32(s.slot)}
+	failed := p.control.Control(func(queue uintptr) { err = unix.EpollCtl(int(queue), operation, int(s.fd), &event) })
+	return errors.Join(failed, err)
 }
 
-// forget frees the slot of a closed connection.
-func (p *poller) forget(slot uint32) {
+// forget stops watching a socket. It must be called before the socket is closed.
+func (p *poller) forget(s *socket) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.watched[slot] = nil
-	p.free = append(p.free, slot)
+	p.announceRoom(s.slot)
+	p.watched[s.slot] = nil
+	p.free = append(p.free, s.slot)
+	s.slot = nowhere
+}
+
+// awaitRoom implements outlet.await for a socket.
+func (p *poller) awaitRoom(s *socket, deadline time.Time) error {
+	room, err := p.room(s)
+	if err != nil {
+		return err
+	}
+	timer := time.NewTimer(time.Until(deadline))
+	defer timer.Stop()
+	select {
+	case <-room:
+		return nil
+	case <-timer.C:
+		return os.ErrDeadlineExceeded
+	}
+}
+
+// room returns a channel that is closed when the socket may take more: at once, if it may
+// already.
+func (p *poller) room(s *socket) (<-chan struct{}, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s.slot == nowhere {
+		return nil, net.ErrClosed
+	}
+	room := p.rooms[s.slot]
+	if room == nil {
+		room = make(chan struct{})
+		p.rooms[s.slot] = room
+	}
+	return room, p.change(unix.EPOLL_CTL_MOD, s, unix.EPOLLOUT)
+}
+
+// announceRoom tells the writer that waits for room, if any. The caller must hold mu.
+func (p *poller) announceRoom(slot uint32) {
+	if room := p.rooms[slot]; room != nil {
+		close(room)
+		delete(p.rooms, slot)
+	}
 }
 
 // hangUp calls hangUp for every connection.
@@ -145,13 +185,16 @@ func (p *poller) await(batch *events) (n int, err error) {
 	return n, err
 }
 
-// wake wakes the connections that the events are for. A slot may belong to another
-// connection by now; waking that one does no harm.
+// wake passes the events on. A slot may belong to another connection by now; waking that one
+// does no harm.
 func (p *poller) wake(batch []unix.EpollEvent) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, event := range batch {
-		if c := p.watched[event.Fd]; c != nil {
+		if event.Events&(unix.EPOLLOUT|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+			p.announceRoom(uint32(event.Fd))
+		}
+		if c := p.watched[event.Fd]; c != nil && event.Events != unix.EPOLLOUT {
 			c.wake(event.Events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0)
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -16,26 +15,40 @@ import (
 
 // eachOutlet runs a test on a sender with each kind of outlet.
 func eachOutlet(t *testing.T, test func(t *testing.T, w *sender, client *net.TCPConn)) {
-	for name, outletOf := range map[string]func(*net.TCPConn) outlet{"socket": socketOf, "relay": relayOf} {
+	for name, outletOf := range map[string]func(testing.TB, *net.TCPConn) outlet{"socket": socketOf, "relay": relayOf} {
 		t.Run(name, func(t *testing.T) {
 			server, client := connect(t)
 			server.SetWriteBuffer(16 << 10)
 			client.SetReadBuffer(16 << 10)
 			boundUnsent(server)
-			test(t, &sender{out: outletOf(server), shared: &shared{}}, client)
+			test(t, &sender{out: outletOf(t, server), shared: &shared{}}, client)
 		})
 	}
 }
 
-func relayOf(conn *net.TCPConn) outlet { return newRelay(conn, nil) }
+func relayOf(_ testing.TB, conn *net.TCPConn) outlet { return newRelay(conn, nil) }
 
-func socketOf(conn *net.TCPConn) outlet {
-	s, err := newSocket(conn, new(sync.Pool))
-	if err != nil {
-		panic(err)
-	}
-	return &s
+// socketOf returns the socket of a connection, which a poller watches until the test ends.
+func socketOf(t testing.TB, conn *net.TCPConn) outlet {
+	p, err := newPoller(nil)
+	must(t, err)
+	fd, err := detach(conn)
+	must(t, err)
+	s := &socket{poller: p, fd: int32(fd)}
+	must(t, p.watch(deaf{}, s))
+	t.Cleanup(func() {
+		p.forget(s)
+		s.close()
+		p.close()
+	})
+	return s
 }
+
+// deaf is a connection that nobody reads from.
+type deaf struct{}
+
+func (deaf) wake(bool) {}
+func (deaf) hangUp()   {}
 
 // closeInOrder closes the connection once all that was taken has been written.
 func closeInOrder(out outlet) {
@@ -248,13 +261,13 @@ func BenchmarkSender_Write(b *testing.B) {
 // writing returns a sender with a peer that reads, and frames to write.
 func writing(t testing.TB, count int) (*sender, [][]byte) {
 	server, client := connect(t)
-	w := &sender{out: socketOf(server), shared: &shared{}}
+	w := &sender{out: socketOf(t, server), shared: &shared{}}
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
 		io.Copy(io.Discard, struct{ io.Reader }{client})
 	}()
-	t.Cleanup(func() { server.Close(); <-read })
+	t.Cleanup(func() { w.out.abort(); <-read })
 	var frames [][]byte
 	for range count {
 		frames = append(frames, frameOf(opText, make([]byte, 128)))
