@@ -15,6 +15,9 @@ func newCluster(g *Gateway, c *Config) *cluster.Cluster {
 		return NodeInfo{Node: g.node, Host: c.Host, Version: c.Version, Sessions: g.sessions.number(), Since: born}
 	}
 	meter := &meter{about: about, ready: g.Ready, hub: g.hub, metrics: g.metrics, sessions: g.sessions}
+	reached := func(do func(*Session, errand) bool) cluster.Answerer {
+		return answerer(func(_ context.Context, e errand, say sayer) error { return say(g.sessions.reach(e, do)) })
+	}
 	return cluster.New(cluster.Config{
 		Broker: g.broker, Node: g.node, Lease: g.lease, Log: g.log, Wall: g.wall,
 		About:   func() any { return about() },
@@ -30,10 +33,10 @@ func newCluster(g *Gateway, c *Config) *cluster.Cluster {
 			findSession:     answerer(func(_ context.Context, e errand, say sayer) error { return g.sessions.find(e.Session, say) }),
 			findSessions:    answerer(func(_ context.Context, e errand, say sayer) error { return g.sessions.describe(e.User, say) }),
 			countChannels:   answerer(func(_ context.Context, e errand, say sayer) error { return (&tally{say: say}).countAll(g.hub, e.Match) }),
-			disconnectUser:  answerer(func(_ context.Context, e errand, say sayer) error { return say(g.sessions.disconnect(e)) }),
+			disconnectUser:  reached(func(s *Session, _ errand) bool { s.Close(Disconnected); return true }),
 			subscribeUser:   answerer(g.sessions.subscribe),
-			unsubscribeUser: answerer(func(_ context.Context, e errand, say sayer) error { return say(g.sessions.unsubscribe(e)) }),
-			expireSessions:  answerer(func(_ context.Context, e errand, say sayer) error { return say(g.sessions.expire(e)) }),
+			unsubscribeUser: reached(func(s *Session, e errand) bool { return s.loseChannel(e.Channel) }),
+			expireSessions:  reached(func(s *Session, e errand) bool { s.expireAt(e.Until); return true }),
 			refreshDenials:  answerer(func(ctx context.Context, _ errand, _ sayer) error { return g.Denials.renew(ctx) }),
 			beginTrace:      answerer(func(_ context.Context, e errand, _ sayer) error { return g.beginTraceHere(e) }),
 			readTrace:       answerer(func(_ context.Context, e errand, say sayer) error { return say(g.traceHere(e)) }),

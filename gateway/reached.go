@@ -63,14 +63,18 @@ func (r *sessions) reachedBy(e errand) []*Session {
 	})
 }
 
-func (r *sessions) expire(e errand) (reached int) {
-	sessions := r.reachedBy(e)
-	for _, s := range sessions {
-		s.expireAt(e.Until)
+// reach calls do for the sessions on this node that an errand applies to. It returns the number of
+// those for which do returned true.
+func (r *sessions) reach(e errand, do func(*Session, errand) bool) (reached int) {
+	for _, s := range r.reachedBy(e) {
+		if do(s, e) {
+			reached++
+		}
 	}
-	return len(sessions)
+	return reached
 }
 
+// expireAt makes the session end at the given time.
 func (s *Session) expireAt(end time.Time) {
 	if !end.IsZero() && !end.After(time.Now()) {
 		s.Close(TokenExpired)
@@ -82,14 +86,6 @@ func (s *Session) expireAt(end time.Time) {
 	s.principal = s.gateway.keep(p)
 	s.mu.Unlock()
 	s.gateway.expireSoon(s, end)
-}
-
-func (r *sessions) disconnect(e errand) (reached int) {
-	sessions := r.reachedBy(e)
-	for _, s := range sessions {
-		s.Close(Disconnected)
-	}
-	return len(sessions)
 }
 
 // subscribe subscribes sessions to a channel. After an error it continues with the next
@@ -137,16 +133,7 @@ func (s *Session) receiveChannel(ctx context.Context, g Grant) error {
 	return nil
 }
 
-// unsubscribe removes sessions from a channel and returns how many were on it.
-func (r *sessions) unsubscribe(e errand) (reached int) {
-	for _, s := range r.reachedBy(e) {
-		if s.loseChannel(e.Channel) {
-			reached++
-		}
-	}
-	return reached
-}
-
+// loseChannel removes the session from a channel and reports whether it was on it.
 func (s *Session) loseChannel(channel string) bool {
 	const text = "unsubscribed by the backend"
 	if channel == s.special.home {
