@@ -11,6 +11,7 @@ import (
 
 	"tidegate/broker"
 	"tidegate/gateway"
+	"tidegate/gateway/internal/jsontext"
 	"tidegate/gateway/rules"
 )
 
@@ -47,9 +48,7 @@ type Claims struct {
 	IssuedAt  time.Time // to the second
 }
 
-const (
-	maxTokenID = 512
-)
+const maxTokenID = 512
 
 // validate returns why the gateway refuses c, whoever signed it, or nil.
 func (c *Claims) validate() error {
@@ -134,11 +133,12 @@ func (c *Claims) UnmarshalJSON(data []byte) error {
 	// This does not decode into a struct, because encoding/json would accept "SUB" for
 	// "sub" and merge claims that occur twice.
 	members := membersOf(data)
-	var seen names
+	seen := make(map[string]bool)
 	for members.next() {
-		if !seen.add(members.name) {
+		if seen[string(members.name)] {
 			return refuse(malformed, "the token has a claim twice")
 		}
+		seen[string(members.name)] = true
 		if err := c.decodeMember(members.name, members.value); err != nil {
 			return err
 		}
@@ -160,7 +160,7 @@ func (c *Claims) decodeMember(name, value []byte) error {
 	case "iss":
 		want, err = "a string", decodeString(value, &c.Issuer)
 	case "info":
-		want, err = "a JSON value", (*compact)(&c.Info).UnmarshalJSON(value)
+		c.Info = jsontext.Compact(value)
 	case "subscribe":
 		err = json.Unmarshal(value, &c.Subscribe)
 	case "publish":
@@ -182,19 +182,6 @@ func (c *Claims) decodeMember(name, value []byte) error {
 		return refuse(malformed, "the token's claim %.32q is not %s", name, want)
 	}
 	return nil
-}
-
-// compact is a JSON value without white space, or nil for null.
-type compact json.RawMessage
-
-func (c *compact) UnmarshalJSON(data []byte) error {
-	if string(data) == "null" {
-		return nil
-	}
-	var buffer bytes.Buffer
-	err := json.Compact(&buffer, data)
-	*c = buffer.Bytes()
-	return err
 }
 
 // oneOrMany is the aud claim: a string or a list (RFC 7519, 4.1.3).

@@ -117,32 +117,3 @@ func decodeString(value []byte, into *string) error {
 	*into = string(text)
 	return nil
 }
-
-// names is a set of names. It needs no map while it is small, as with every sensible token.
-type names struct {
-	few  [16][]byte
-	n    int // of few
-	many map[string]struct{}
-}
-
-// add adds a name and reports whether it is new.
-func (s *names) add(name []byte) bool {
-	for i := range s.few[:s.n] {
-		if bytes.Equal(s.few[i], name) {
-			return false
-		}
-	}
-	if s.n < len(s.few) {
-		s.few[s.n] = name
-		s.n++
-		return true
-	}
-	if _, found := s.many[string(name)]; found {
-		return false
-	}
-	if s.many == nil {
-		s.many = make(map[string]struct{})
-	}
-	s.many[string(name)] = struct{}{}
-	return true
-}

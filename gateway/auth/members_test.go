@@ -3,7 +3,6 @@ package auth
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"testing"
 	"unicode/utf8"
 )
@@ -40,20 +39,4 @@ func FuzzMembers(f *testing.F) {
 			}
 		}
 	})
-}
-
-func TestNames_FindsOneThatIsThereTwice(t *testing.T) {
-	for _, count := range []int{1, 16, 17, 100} {
-		var s names
-		for i := range count {
-			if !s.add(fmt.Appendf(nil, "name %d", i)) {
-				t.Fatalf("name %d of %d is not new", i, count)
-			}
-		}
-		for i := range count {
-			if s.add(fmt.Appendf(nil, "name %d", i)) {
-				t.Errorf("name %d of %d is new again", i, count)
-			}
-		}
-	}
 }

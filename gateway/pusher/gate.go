@@ -16,9 +16,7 @@ type gate struct{ app *app }
 
 var _ gateway.Gate = gate{}
 
-const (
-	maxUserID = 128
-)
+const maxUserID = 128
 
 // Admit checks the signature of a subscription to a private or presence channel. For a
 // presence channel, it also returns the member's identity from channel_data.
