@@ -730,7 +730,7 @@ class Pending {
   /** @type {Session | null} The session it was sent over. */
   session = null;
   sent = 0;
-  firstSent = NaN; // in ms
+  firstSent = NaN; // ms; not a number until it is sent
 
   /** @param {Frame & {id: number}} frame @param {(answer: Frame) => void} resolve @param {(error: Error) => void} reject */
   constructor(frame, resolve, reject) {
