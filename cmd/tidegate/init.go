@@ -57,10 +57,10 @@ func initialize(out io.Writer, path, place string) error {
 	} else if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%s is written, with keys that are nobody else's.\n\n", path)
+	fmt.Fprintf(out, "%s is written, with newly generated keys.\n\n", path)
 	next := "  tidegate check %[1]s\n  tidegate serve --config %[1]s\n  tidegate token --config %[1]s --user alice\n"
 	if place == "compose" {
-		next = "  tidegate check %[1]s\n  tidegate token --config %[1]s --user alice\n\nThe services for docker-compose.yml are in a comment of it.\n"
+		next = "  tidegate check %[1]s\n  tidegate token --config %[1]s --user alice\n\nA comment in it shows the services for docker-compose.yml.\n"
 	}
 	fmt.Fprintf(out, next, path)
 	return nil

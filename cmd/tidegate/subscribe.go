@@ -32,7 +32,7 @@ for example by Ctrl-C.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if s.cursor != "" && len(args) > 1 {
-				return errors.New("--cursor is of one channel: give one channel")
+				return errors.New("--cursor belongs to one channel: name only that channel")
 			}
 			s.out, s.details = cmd.OutOrStdout(), cmd.ErrOrStderr()
 			s.plain = terminal.Is(s.out)
@@ -109,7 +109,7 @@ func (s *subscribing) show(event client.Event) error {
 	case client.Leave:
 		fmt.Fprintf(s.details, "tidegate: %s: %s left\n", e.Channel, cmp.Or(e.User, e.Session))
 	case client.PresenceChanged:
-		fmt.Fprintf(s.details, "tidegate: %s: more came and left than is told one by one\n", e.Channel)
+		fmt.Fprintf(s.details, "tidegate: %s: too many came and left to report them one by one\n", e.Channel)
 	}
 	return nil
 }

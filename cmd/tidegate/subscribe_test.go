@@ -70,7 +70,7 @@ func TestSubscribe_Refusals(t *testing.T) {
 		args []string
 		want string
 	}{
-		"cursors": {[]string{"a", "b", "--cursor", "e:1"}, "--cursor is of one channel"},
+		"cursors": {[]string{"a", "b", "--cursor", "e:1"}, "--cursor belongs to one channel"},
 		"cursor":  {[]string{"c", "--cursor", "what", "--url", url}, "malformed cursor"},
 		"channel": {[]string{"c", "a b", "--url", url}, "bad_request"},
 		"token":   {[]string{"c", "--token", "wrong", "--url", url}, "(401)"},

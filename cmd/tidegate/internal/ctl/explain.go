@@ -132,7 +132,7 @@ type nodeTrace struct {
 }
 
 func printTrace(out io.Writer, t trace) {
-	fmt.Fprintf(out, "taken by  %s: %s\n", t.Node, t.Publish.Why)
+	fmt.Fprintf(out, "received by %s: %s\n", t.Node, t.Publish.Why)
 	switch {
 	case t.Error != nil:
 		fmt.Fprintf(out, "refused   %s (%s)\n", t.Error.Message, t.Error.Code)
@@ -149,7 +149,7 @@ func printAudience(out io.Writer, t trace, channel, recipient string) {
 	}
 	fmt.Fprintln(out)
 	if !slices.ContainsFunc(t.Nodes, func(n nodeTrace) bool { return n.Listening > 0 }) {
-		fmt.Fprintf(out, "Nobody listens to %s.\n", channel)
+		fmt.Fprintf(out, "%s has no subscribers.\n", channel)
 	} else {
 		printFates(out, t.Nodes)
 	}

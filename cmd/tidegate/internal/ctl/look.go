@@ -65,7 +65,7 @@ type channels struct {
 
 func printChannels(out io.Writer, found channels) {
 	if len(found.Channels) == 0 {
-		fmt.Fprintln(out, "Nobody listens to such a channel.")
+		fmt.Fprintln(out, "No such channel has subscribers.")
 		return
 	}
 	table(out, "CHANNEL SESSIONS USERS", func(row func(...any)) {
@@ -96,7 +96,7 @@ type members struct {
 
 func printMembers(out io.Writer, found members) {
 	if len(found.Members) == 0 {
-		fmt.Fprintln(out, "Nobody is there.")
+		fmt.Fprintln(out, "The channel has no members.")
 		return
 	}
 	table(out, "USER SESSIONS INFO", func(row func(...any)) {
