@@ -220,7 +220,7 @@ func (t grantedTongue) act(c *client) string {
 		return ""
 	}
 	c.checkVain()
-	if len(f.asked) > 0 || !f.on && f.patron {
+	if len(f.asked) > 0 || !f.on && f.patron || c.world.quiet.Load() {
 		f.due = time.Now().Add(time.Second)
 		return ""
 	}
@@ -301,8 +301,13 @@ func (c *client) reads(from time.Time) bool {
 	return c.kind != "slow" && !c.conn.held && !c.conn.heldUntil.After(from)
 }
 
+// longestToken is how long a token is valid at most, if it expires.
+const longestToken = 20 * time.Second
+
 // door gives a client tokens for its channel, half of which expire soon.
 type door struct {
+	world *world
+
 	mu     sync.Mutex
 	random *rand.Rand
 	until  map[string]time.Time // when the latest token expires, by session; zero: never
@@ -316,8 +321,8 @@ func (d *door) Admit(_ context.Context, session string, _ gateway.Subscribe) (ga
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	until := time.Time{}
-	if d.random.IntN(2) == 0 {
-		until = time.Now().Add(between(d.random, time.Second, 20*time.Second))
+	if d.random.IntN(2) == 0 && !d.world.quiet.Load() {
+		until = time.Now().Add(between(d.random, time.Second, longestToken))
 	}
 	d.until[session] = until
 	return gateway.Admission{Until: until}, nil
@@ -339,7 +344,7 @@ func (w *world) addFickle(random *rand.Rand, kinds []string) {
 			c.stream = own
 		}
 		c.fickle.patron, c.fickle.kept = i < 4, i < 3
-		c.fickle.door = &door{random: w.random(c.name + "'s door"), until: make(map[string]time.Time)}
+		c.fickle.door = &door{world: w, random: w.random(c.name + "'s door"), until: make(map[string]time.Time)}
 		w.clients = append(w.clients, c)
 	}
 	w.streams = append(w.streams, own)

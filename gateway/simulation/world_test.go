@@ -32,6 +32,7 @@ type world struct {
 	clients []*client
 	living  sync.WaitGroup // clients, nodes, connections
 
+	quiet     atomic.Bool      // whether clients with a grantedTongue only listen
 	granting  atomic.Bool      // whether a backend grants clients their channels now and then
 	striking  sync.WaitGroup   // faults
 	replacing chan struct{}    // semaphore for replacing the process of Redis
@@ -99,7 +100,9 @@ func tell(t *testing.T, g *guard, last lengths, only []int) *world {
 	w.strike(time.Now(), 0, last.faults)
 	rest()
 	w.strike(time.Now().Add(-last.faults), last.faults, last.faults+calm+1)
-	time.Sleep(last.settling)
+	time.Sleep(max(0, last.settling-longestToken))
+	w.quiet.Store(true)
+	time.Sleep(min(last.settling, longestToken))
 	endPublishing()
 	publishers.Wait()
 	w.checkCalm()
