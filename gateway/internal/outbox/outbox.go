@@ -103,9 +103,8 @@ type followed struct {
 // PushMessage adds a frame that contains a message.
 func (o *Outbox) PushMessage(frame []byte, all *Pool, receipt Receipt) Verdict {
 	o.mu.Lock()
-	v := o.add(frame, all)
+	v := o.addMessage(frame, all)
 	if v <= Wakes {
-		o.messages++
 		if !receipt.At.IsZero() && o.sampled == nil {
 			at := receipt.At
 			o.sampled = &at
@@ -126,11 +125,7 @@ func (o *Outbox) PushLatest(channel any, frame []byte, all *Pool) Verdict {
 	defer o.mu.Unlock()
 	lags := o.latest != nil && o.latest.frames[channel] != nil
 	if !lags && o.state != stalled && o.fits(len(frame), all.Limit/2) { // the rest is for what cannot be replaced
-		v := o.add(frame, all)
-		if v <= Wakes {
-			o.messages++
-		}
-		return v
+		return o.addMessage(frame, all)
 	}
 	if o.ending != nil {
 		return Refused
@@ -153,11 +148,7 @@ func (o *Outbox) QueueLatest(channel any, all *Pool) Verdict {
 	if frame == nil {
 		return Waits
 	}
-	v := o.add(frame, all)
-	if v <= Wakes {
-		o.messages++
-	}
-	return v
+	return o.addMessage(frame, all)
 }
 
 // DropLatest drops the waiting message of a conflated channel.
@@ -181,6 +172,14 @@ func (o *Outbox) dropLatest(channel any) []byte {
 func (o *Outbox) fits(n, limit int) bool {
 	held := o.waiting + o.inHand
 	return limit <= 0 || held == 0 || held+n <= limit
+}
+
+func (o *Outbox) addMessage(frame []byte, all *Pool) Verdict {
+	v := o.add(frame, all)
+	if v <= Wakes {
+		o.messages++
+	}
+	return v
 }
 
 func (o *Outbox) add(frame []byte, all *Pool) Verdict {
