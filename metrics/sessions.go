@@ -10,7 +10,7 @@ type Sessions struct {
 	polls   prometheus.Counter
 	closed  *prometheus.CounterVec
 	cut     *prometheus.CounterVec // connections without a session
-	Slow    prometheus.Counter // closed because they were too slow
+	Slow    prometheus.Counter     // closed because they were too slow
 }
 
 func newSessions(r registrar) Sessions {
