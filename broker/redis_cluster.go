@@ -74,7 +74,7 @@ func (c *cluster) used() []string {
 
 func (c *cluster) ask(ctx context.Context, address string) view {
 	v := view{of: address, masters: make(map[int]string)}
-	ranges, err := c.at(address).ClusterSlots(ctx).Result() // the first node of each range is the master
+	ranges, err := slotsOf(ctx, c.at(address))
 	if err != nil {
 		v.err = fmt.Errorf("%s: %w", address, err)
 		return v
@@ -87,6 +87,12 @@ func (c *cluster) ask(ctx context.Context, address string) view {
 		}
 	}
 	return v
+}
+
+// slotsOf asks a node for the ranges of slots. The first node of each range is the master.
+func slotsOf(ctx context.Context, node *redis.Client) ([]redis.ClusterSlot, error) {
+	//lint:ignore SA1019 CLUSTER SHARDS needs Redis 7
+	return node.ClusterSlots(ctx).Result()
 }
 
 // withHost adds the host of the node by, which told the address, to an address without one.

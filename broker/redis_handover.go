@@ -53,7 +53,7 @@ func (c *cluster) gave(ctx context.Context, key string, former mastership, to *p
 // see above.
 func (c *cluster) gaveSlot(ctx context.Context, former mastership, to *process) bool {
 	giver := c.askAgain(ctx, former)
-	ranges, err := to.client.ClusterSlots(ctx).Result()
+	ranges, err := slotsOf(ctx, to.client)
 	return err == nil && giver != nil && !giver.replica && giver.continues(former.line) &&
 		slices.ContainsFunc(ranges, func(r redis.ClusterSlot) bool {
 			return len(r.Nodes) > 0 && withHost(r.Nodes[0].Addr, to.address) == former.address
