@@ -5,9 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"time"
 
-	"tidegate/gateway/internal/pause"
 	"tidegate/gateway/internal/rates"
 	"tidegate/gateway/rules"
 )
@@ -15,7 +13,7 @@ import (
 // handle carries out a command and answers it. Consecutive subscribes, or consecutive
 // publishes, may still be in progress when it returns.
 func (s *Session) handle(ctx context.Context, command Command) {
-	err := s.mayDoInTime(ctx, command)
+	err := s.mayDo(ctx, command)
 	tooFast := err != nil && ErrorOf(err).Code == RateLimited
 	subscribe, subscribing := command.(Subscribe)
 	publish, publishing := command.(Publish)
@@ -42,25 +40,11 @@ func (s *Session) handle(ctx context.Context, command Command) {
 	}
 }
 
-// mayDoInTime is like mayDo, but makes a subscribe of a patient client wait for its turn.
-func (s *Session) mayDoInTime(ctx context.Context, command Command) error {
-	err := s.mayDo(command)
-	_, subscribing := command.(Subscribe)
-	for subscribing && s.special.patient && err != nil && ErrorOf(err).Code == RateLimited && s.out.Open() {
-		s.Rest()
-		if !pause.For(ctx, patientPause) {
-			break
-		}
-		err = s.mayDo(command)
-	}
-	return err
-}
-
-const patientPause = 50 * time.Millisecond
-
 // mayDo returns an error if commands come too fast or the client has yet to authenticate.
-func (s *Session) mayDo(command Command) error {
-	if err := s.spend(s.costOf(command)); err != nil {
+func (s *Session) mayDo(ctx context.Context, command Command) error {
+	if _, subscribing := command.(Subscribe); subscribing && s.special.patient {
+		s.awaitTurn(ctx)
+	} else if err := s.spend(s.costOf(command)); err != nil {
 		return err
 	}
 	switch command.(type) {

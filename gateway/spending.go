@@ -3,6 +3,7 @@ package gateway
 import (
 	"cmp"
 	"context"
+	"time"
 
 	"tidegate/gateway/internal/pause"
 	"tidegate/gateway/internal/rates"
@@ -16,6 +17,18 @@ func (s *Session) spend(cost rates.Cost) error {
 	b := s.gateway.Budget
 	return b.spend(s.purse.bucket(b), s.purse.address, cost)
 }
+
+// awaitTurn charges the client for one command and, if it has nothing left, waits until that is
+// covered, but for turnPatience at most: its pings are not answered meanwhile.
+func (s *Session) awaitTurn(ctx context.Context) {
+	wait := max(s.purse.bucket(s.gateway.Budget).Owe(), s.purse.address.Owe())
+	if wait > 0 {
+		s.Rest()
+		pause.For(ctx, min(wait, turnPatience))
+	}
+}
+
+const turnPatience = 10 * time.Second
 
 // costOfWatching returns the cost of watching so many users. It is at most what a client may
 // spend in half a second.

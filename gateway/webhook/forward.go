@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"net/http"
+	"slices"
 
 	"tidegate/gateway"
 )
@@ -19,7 +20,7 @@ func Forward(names []string, mayUseCookies func(*http.Request) bool, next http.H
 		for _, name := range names {
 			name = http.CanonicalHeaderKey(name)
 			if values := r.Header.Values(name); len(values) > 0 && (name != "Cookie" || mayUseCookies(r)) {
-				headers[name] = values
+				headers[name] = slices.Clone(values) // not the array of all headers of the request
 			}
 		}
 		if len(headers) > 0 {
