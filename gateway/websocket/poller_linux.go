@@ -90,10 +90,14 @@ func (p *poller) change(operation int, s *socket, more uint32) (err error) {
 	return errors.Join(failed, err)
 }
 
-// forget stops watching a socket. It must be called before the socket is closed.
+// forget frees the slot of a socket, before that is closed; only the first call has an effect.
+// The kernel stops watching a socket when it is closed.
 func (p *poller) forget(s *socket) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if s.slot == nowhere {
+		return
+	}
 	p.announceRoom(s.slot)
 	p.watched[s.slot] = nil
 	p.free = append(p.free, s.slot)

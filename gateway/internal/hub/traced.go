@@ -54,7 +54,9 @@ func (f *following) add(t *traced) bool {
 		f.number.Add(-1)
 		return false
 	}
-	f.byMark.Store(t.mark, t)
+	if _, there := f.byMark.Swap(t.mark, t); there {
+		f.number.Add(-1)
+	}
 	return true
 }
 
