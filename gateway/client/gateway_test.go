@@ -6,7 +6,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -44,7 +46,7 @@ func startCluster(t *testing.T) *cluster {
 	c.front = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c.newest.Load().handler.ServeHTTP(w, r)
 	}))
-	c.cuttable = &cuttable{Listener: c.front.Listener, accepted: make(chan net.Conn, 1024)}
+	c.cuttable = &cuttable{Listener: c.front.Listener, accepted: make(chan *os.File, 1024)}
 	c.front.Listener = c.cuttable
 	c.front.Start()
 	t.Cleanup(c.front.Close)
@@ -54,13 +56,17 @@ func startCluster(t *testing.T) *cluster {
 // cuttable is a listener that keeps its connections, so that a test can break them.
 type cuttable struct {
 	net.Listener
-	accepted chan net.Conn
+	accepted chan *os.File // duplicates: the gateway takes the connections over
 }
 
 func (l *cuttable) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	duplicate, err := conn.(*net.TCPConn).File()
 	if err == nil {
-		l.accepted <- conn
+		l.accepted <- duplicate
 	}
 	return conn, err
 }
@@ -71,10 +77,22 @@ func (c *cluster) cut() {
 	for range 2 {
 		select {
 		case conn := <-c.cuttable.accepted:
-			_ = conn.Close() // the client may have closed it
+			shutDown(c.t, conn)
 		case <-time.After(patience):
 			c.t.Fatal("nobody connected")
 		}
+	}
+}
+
+func shutDown(t *testing.T, conn *os.File) {
+	t.Helper()
+	defer conn.Close()
+	control, err := conn.SyscallConn()
+	if err == nil {
+		err = control.Control(func(fd uintptr) { _ = syscall.Shutdown(int(fd), syscall.SHUT_RDWR) }) // the client may have closed it
+	}
+	if err != nil {
+		t.Error(err)
 	}
 }
 
