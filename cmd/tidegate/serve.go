@@ -154,14 +154,25 @@ func (n *node) reload(s *config.Source) {
 		return
 	}
 	logWarnings(warnings, n.log)
-	err = errors.Join(n.auth.SetConfig(c.Trust()), n.apps.Set(c.Pusher.List()))
-	n.gateway.SetReceivers(n.webhooks.Receivers())
-	n.gateway.DropKeys(n.auth.Holds)
-	if err = errors.Join(err, n.gateway.SetRules(c.Gateway().Rules)); err != nil { // load has checked them
+	if err := n.apply(c); err != nil { // load has checked it
 		n.log.Error("reload: not everything could be applied", "error", err)
 		return
 	}
 	n.log.Info("reloaded rules and keys; other settings take a restart", "rules", len(c.Rules), "api_keys", len(c.Auth.APIKeys), "apps", len(c.Pusher.Apps))
+}
+
+// apply applies what a reload can change, until something fails: rules that were written for new
+// keys must not hold with the old ones.
+func (n *node) apply(c *config.Config) error {
+	if err := n.auth.SetConfig(c.Trust()); err != nil {
+		return err
+	}
+	if err := n.apps.Set(c.Pusher.List()); err != nil {
+		return err
+	}
+	n.gateway.SetReceivers(n.webhooks.Receivers())
+	n.gateway.DropKeys(n.auth.Holds)
+	return n.gateway.SetRules(c.Gateway().Rules)
 }
 
 func logWarnings(warnings []string, log *slog.Logger) {

@@ -193,11 +193,12 @@ func infoOf(info json.RawMessage) json.RawMessage {
 // temporary reason, or a sign-in only in part, failure returns an error, so that the client
 // reconnects and tries again. The libraries do not try again otherwise.
 func (p Protocol) failure(e gateway.Failure) ([]byte, error) {
-	temporary := e.Code == gateway.Unavailable || e.Code == gateway.Internal
+	temporary := e.Code == gateway.Unavailable
 	switch {
 	case e.Command == "unsubscribe":
 		return nil, nil
-	case e.Command == "subscribe" && temporary, e.Command == "auth" && (temporary || e.Code == gateway.LimitExceeded):
+	case e.Command == "subscribe" && temporary,
+		e.Command == "auth" && (temporary || e.Code == gateway.Internal || e.Code == gateway.LimitExceeded):
 		return nil, gateway.NotConfirmed.With(e.Message)
 	case e.Command == "subscribe":
 		return p.refused(e.Channel, e.Code, e.Message), nil

@@ -204,8 +204,9 @@ func (x *XHR) passOn(s *stay) {
 		case is(err, gateway.NotFound): // the request has ended and did not take the chunk
 			s.putBack(chunk)
 			continue
-		case err != nil:
+		case err != nil && !last:
 			s.session.Close(gateway.Missed)
+			s.ask(to) // which may not have got the chunk, but can get the reason
 		case last:
 			x.forget(s)
 		}

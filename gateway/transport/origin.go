@@ -20,7 +20,7 @@ type Origins []string
 // Check returns nil if the request's origin is allowed, else an error with the code
 // Forbidden that names the setting.
 func (o Origins) Check(r *http.Request) error {
-	if o.Name(r) || slices.Contains(o, everyOrigin) {
+	if o.admits(r) || slices.Contains(o, everyOrigin) {
 		return nil
 	}
 	return &gateway.Error{
@@ -31,10 +31,16 @@ func (o Origins) Check(r *http.Request) error {
 
 const everyOrigin = "*"
 
-// Name reports whether a request has no Origin, or one that is the request's own or matches
-// a pattern other than *. Only then the browser's cookies may say who the client is: any
-// other page could act as whoever reads it.
+// Name reports whether the browser's cookies may say who the client is. A page that only *
+// admits could otherwise act as whoever reads it, as could one of another site by a request
+// without an Origin, such as that for an image.
 func (o Origins) Name(r *http.Request) bool {
+	return o.admits(r) && (r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != "cross-site")
+}
+
+// admits reports whether a request has no Origin, or one that is the request's own or matches
+// a pattern other than *.
+func (o Origins) admits(r *http.Request) bool {
 	origin := r.Header.Get("Origin")
 	if origin == "" {
 		return true

@@ -49,6 +49,22 @@ func TestOrigins(t *testing.T) {
 	}
 }
 
+// A browser sends no Origin with the request for an image.
+func TestOrigins_APageOfAnotherSiteIsNobodyWithoutAnOrigin(t *testing.T) {
+	for site, named := range map[string]bool{"": true, "none": true, "same-origin": true, "cross-site": false} {
+		r := httptest.NewRequest("GET", "https://gate.example.com/events?channel=c", nil)
+		if site != "" {
+			r.Header.Set("Sec-Fetch-Site", site)
+		}
+		if err := Origins(nil).Check(r); err != nil {
+			t.Errorf("Sec-Fetch-Site %q: %v", site, err)
+		}
+		if got := Origins(nil).Name(r); got != named {
+			t.Errorf("Sec-Fetch-Site %q: cookies count: %v, want %v", site, got, named)
+		}
+	}
+}
+
 // A page from http is of the same origin only if the request came over http, too.
 func TestOrigins_TheSchemeCounts(t *testing.T) {
 	for _, c := range []struct {

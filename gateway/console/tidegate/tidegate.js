@@ -551,8 +551,9 @@ export class Tidegate extends Emitter {
       JSON.stringify(frame); // if it throws, then here
       const pending = new Pending({ ...frame, id: ++this.#lastID }, resolve, reject);
       this.#timers.after(`command ${pending.id}`, commandTimeout, () => this.#fail(pending, timeoutError(frame)));
+      const waits = frame.type === "publish" && [...this.#pending.values()].some((p) => !p.session && p.frame.channel === frame.channel);
       this.#pending.set(pending.id, pending);
-      if (this.#session && !this.#timers.has("again")) pending.sendOver(this.#session);
+      if (this.#session && !waits) pending.sendOver(this.#session);
     });
   }
 
@@ -574,7 +575,7 @@ export class Tidegate extends Emitter {
     pending.resolve(frame);
   }
 
-  /** Until it is sent again, new commands wait, so that they stay in order. @param {Pending} pending one that failed for a temporary reason */
+  /** Until it is sent again, new publishes on its channel wait, so that they stay in order. @param {Pending} pending one that failed for a temporary reason */
   #sendAgain(pending) {
     pending.session = null;
     if (this.#timers.has("again")) return;
