@@ -119,7 +119,7 @@ export class SharedTidegate extends Emitter {
   close() {
     this.#post({ type: "bye" });
     this.#joined.then(() => { this.#leave(); this.#port.close(); });
-    this.#stop(new TidegateError("closed", "the client was closed"));
+    this.#stop(new TidegateError("closed", "the client is closed"));
   }
 
   /** The worker's file could not be loaded, or not run. @internal */

@@ -290,7 +290,7 @@ export class Tidegate extends Emitter {
 
   /** Closes the connection. Unconfirmed commands fail with the code closed. */
   close() {
-    this.#stop(new TidegateError("closed", "the client was closed"));
+    this.#stop(new TidegateError("closed", "the client is closed"));
   }
 
   /** Connects again after close(), or after the gateway disconnected the client. */
@@ -547,11 +547,11 @@ export class Tidegate extends Emitter {
     return new Promise((resolve, reject) => {
       if (this.#status.state === "closed") return reject(new TidegateError("closed", "the client is closed"));
       const { maxQueued, commandTimeout } = this.#options;
-      if (!this.#session && this.#pending.size >= maxQueued) return reject(new TidegateError("queue_full", `${maxQueued} commands are already waiting for a connection`));
+      if (!this.#session && this.#pending.size >= maxQueued) return reject(new TidegateError("queue_full", `${maxQueued} commands wait for a connection`));
       JSON.stringify(frame); // if it throws, then here
       const pending = new Pending({ ...frame, id: ++this.#lastID }, resolve, reject);
       this.#timers.after(`command ${pending.id}`, commandTimeout, () => this.#fail(pending, timeoutError(frame)));
-      const waits = frame.type === "publish" && [...this.#pending.values()].some((p) => !p.session && p.frame.channel === frame.channel);
+      const waits = [...this.#pending.values()].some((other) => !other.session && other.frame.channel === frame.channel);
       this.#pending.set(pending.id, pending);
       if (this.#session && !waits) pending.sendOver(this.#session);
     });
@@ -575,7 +575,7 @@ export class Tidegate extends Emitter {
     pending.resolve(frame);
   }
 
-  /** Until it is sent again, new publishes on its channel wait, so that they stay in order. @param {Pending} pending one that failed for a temporary reason */
+  /** Until it is sent again, new commands for its channel wait, so that they stay in order. @param {Pending} pending one that failed for a temporary reason */
   #sendAgain(pending) {
     pending.session = null;
     if (this.#timers.has("again")) return;
@@ -663,23 +663,22 @@ export class Subscription extends Emitter {
   /** Starts with recent messages, or after a cursor, on a channel that is already subscribed. @internal @param {SubscribeOptions} options @param {Channel} channel */
   async recall({ cursor = "", recent }, channel) {
     /** @type {Message[]} */
-    const held = this.#held = [], past = [];
+    const held = this.#held = [];
     const resumes = cursor !== "";
-    let missed = false, end = "", page;
+    const gap = () => this.emit("gap", { channel: this.channel });
+    let end = "", page;
     try {
       do {
         page = await this.history(cursor ? { cursor } : { limit: recent });
-        past.push(...page.messages);
-        missed ||= resumes && !page.complete;
+        if (resumes && !page.complete) gap();
+        for (const message of page.messages) if (!this.ended) super.emit("message", message);
         end ||= channel.cursor; // what follows is held
         cursor = page.cursor;
-      } while (resumes && page.messages.length > 0 && !reaches(cursor, end));
+      } while (resumes && !this.ended && page.messages.length > 0 && !reaches(cursor, end));
     } catch (error) {
-      missed ||= resumes || /** @type {any} */ (error).code !== "not_found";
+      if (resumes || /** @type {any} */ (error).code !== "not_found") gap();
     }
     this.#held = null;
-    if (missed) this.emit("gap", { channel: this.channel });
-    for (const message of past) this.emit("message", message);
     this.#recalled = cursor;
     for (const message of held) this.emit("message", message);
   }
@@ -810,19 +809,17 @@ function encodePayload(data, kind) {
 function decodeMessage(frame) {
   const { channel = "", event = "", tags = {}, user = "", info, cursor = "", time } = frame;
   const [kind, data] = /** @type {[Message["kind"], any]} */ (frame.binary !== undefined ? ["binary", fromBase64(frame.binary)] : frame.text !== undefined ? ["text", frame.text] : ["json", frame.data]);
-  return { channel, data, kind, event, tags, user, info, cursor, time: time === undefined ? undefined : new Date(time) };
+  return { channel, data, kind, event, tags, user, info, cursor, time: time && new Date(time) };
 }
 
 /** @param {Uint8Array} bytes */
 function toBase64(bytes) {
-  let text = "";
-  for (const byte of bytes) text += String.fromCharCode(byte);
-  return btoa(text);
+  return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
 }
 
-/** Returns a random key, even if the page is not a secure context and has no crypto.randomUUID. */
+/** Returns a random key. A page that is not a secure context has no crypto.randomUUID. */
 function uniqueKey() {
-  return crypto.randomUUID?.() ?? crypto.getRandomValues(new Uint32Array(4)).join("-");
+  return crypto.getRandomValues(new Uint32Array(4)).join("-");
 }
 
 /** @param {Frame} frame */
