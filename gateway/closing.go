@@ -28,14 +28,21 @@ func (s *Session) Close(reason Reason) {
 	})
 }
 
-// quit removes the session from a channel and reports whether it was on it.
-func (s *Session) quit(name string) bool {
-	sub := s.places.drop(name)
-	if sub == nil {
-		return false
+// quit removes the session from a channel, tells the client, and reports whether it was on it.
+func (s *Session) quit(e Unsubscribed) bool {
+	sub := s.places.drop(e.Channel)
+	if sub != nil {
+		s.part(sub, e)
 	}
+	return sub != nil
+}
+
+// part ends a subscription that was removed from the session's places, and tells the client before
+// it waits for the broker: the client may subscribe again meanwhile.
+func (s *Session) part(sub *subscription, e Unsubscribed) {
+	sub.Leave()
+	s.tell(e)
 	s.gateway.hub.Release(&sub.Subscription)
-	return true
 }
 
 // goOn runs f, a part of the session's work, in a new goroutine. A panic ends the session.

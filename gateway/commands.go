@@ -130,10 +130,9 @@ func (s *Session) unsubscribe(c Unsubscribe) error {
 	if user := s.who().User; user != "" && name == rules.PersonalChannel(user) {
 		return failf(Forbidden, "a session stays on its user's personal channel")
 	}
-	if !s.quit(name) {
+	if !s.quit(Unsubscribed{ID: c.ID, Channel: name}) {
 		return failf(NotFound, "the session is not subscribed to %q", name)
 	}
-	s.tell(Unsubscribed{ID: c.ID, Channel: name})
 	return nil
 }
 

@@ -44,7 +44,6 @@ const pingGrace = 2 * time.Second
 func (s *Session) leaveEnded() {
 	now := time.Now().UnixNano()
 	for _, sub := range s.places.dropIf(func(sub *subscription) bool { return sub.end != 0 && sub.end <= now }) {
-		s.gateway.hub.Release(&sub.Subscription)
-		s.tell(Unsubscribed{Channel: sub.Channel(), Code: Unauthenticated, Reason: "the subscription's token has expired", Expired: true})
+		s.part(sub, Unsubscribed{Channel: sub.Channel(), Code: Unauthenticated, Reason: "the subscription's token has expired", Expired: true})
 	}
 }

@@ -294,11 +294,3 @@ func (p *places) nextEnd(at time.Time) time.Time {
 	}
 	return at
 }
-
-// isGranted reports whether the server has subscribed the session to a channel.
-func (p *places) isGranted(channel string) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	sub := p.on(channel)
-	return sub != nil && sub.granted
-}

@@ -140,9 +140,5 @@ func (s *Session) loseChannel(channel string) bool {
 		s.Close(Disconnected.With(text))
 		return true
 	}
-	if !s.quit(channel) {
-		return false
-	}
-	s.tell(Unsubscribed{Channel: channel, Code: Forbidden, Reason: text})
-	return true
+	return s.quit(Unsubscribed{Channel: channel, Code: Forbidden, Reason: text})
 }

@@ -24,22 +24,22 @@ func (s *Session) leaveForbidden() {
 		return d != nil
 	})
 	for i, sub := range left {
-		s.gateway.hub.Release(&sub.Subscription)
 		e := deniedBy(why[i])
-		s.tell(Unsubscribed{Channel: sub.Channel(), Code: e.Code, Reason: e.Message})
+		s.part(sub, Unsubscribed{Channel: sub.Channel(), Code: e.Code, Reason: e.Message})
 	}
 }
 
 // reauthorize removes the session from the channels that the rules no longer allow, except
 // those granted by the server.
 func (s *Session) reauthorize() {
-	for _, name := range s.places.channels() {
-		if s.places.isGranted(name) {
+	for _, sub := range s.places.all() {
+		name := sub.Channel()
+		if _, granted := s.places.has(sub); granted {
 			continue
 		}
-		if err := s.gateway.Authorize(s.whoOn(name), ToSubscribe, name); err != nil && s.quit(name) {
+		if err := s.gateway.Authorize(s.whoOn(name), ToSubscribe, name); err != nil && s.places.remove(sub) {
 			e := ErrorOf(err)
-			s.tell(Unsubscribed{Channel: name, Code: e.Code, Reason: e.Message})
+			s.part(sub, Unsubscribed{Channel: name, Code: e.Code, Reason: e.Message})
 		}
 	}
 }

@@ -183,6 +183,38 @@ func TestSession_TakenOffAChannelThatItSubscribesToTwice(t *testing.T) {
 	p.expect("message room:1 hello")
 }
 
+// slowToLeave is a broker that lets no channel go before it is told to.
+type slowToLeave struct {
+	broker.Broker
+	pass chan struct{}
+}
+
+func (b *slowToLeave) Unsubscribe(ctx context.Context, channel string) error {
+	<-b.pass
+	return b.Broker.Unsubscribe(ctx, channel)
+}
+
+// A client that hears of the end of its subscription later could have subscribed again meanwhile,
+// and would take the new subscription for ended.
+func TestSession_HearsOfTheEndOfASubscriptionBeforeTheBroker(t *testing.T) {
+	b := &slowToLeave{broker.NewMemory(), make(chan struct{})}
+	defer close(b.pass)
+	n := startNode(t, gateway.Config{Broker: b, Rules: roomRules})
+	p := n.connect(gateway.Hello{Principal: gateway.Principal{User: "bob"}})
+	for i, end := range []func(){
+		func() { p.send("unsub room:0") },
+		func() {
+			go func() { _, _ = n.Users.Unsubscribe(t.Context(), gateway.Whose{User: "bob"}, "room:1") }()
+		},
+		func() { go func() { _ = n.SetRules(rules.List{{Match: "chat"}}) }() },
+	} {
+		p.subscribe(fmt.Sprintf("room:%d", i))
+		end()
+		p.expect(fmt.Sprintf("unsubscribed room:%d", i))
+		b.pass <- struct{}{}
+	}
+}
+
 func TestSession_ThatEndsWhileItSubscribesLeavesNothing(t *testing.T) {
 	b := newTurnstile()
 	n := startNode(t, gateway.Config{Broker: b, Rules: roomRules})

@@ -26,8 +26,9 @@ func (sub *subscription) Dismiss(d hub.Dismissal) {
 	case d.Last == nil || granted:
 		s.Close(ReasonOf(d.Why))
 	case s.places.remove(sub):
-		s.gateway.hub.Release(&sub.Subscription)
+		sub.Leave()
 		s.push(d.Last)
+		s.gateway.hub.Release(&sub.Subscription)
 	}
 }
 

@@ -33,7 +33,9 @@ func (g *greeting) first(ctx context.Context) error {
 	}
 	if err != nil {
 		for _, e := range g.joined {
-			s.quit(e.Channel)
+			if sub := s.places.drop(e.Channel); sub != nil {
+				s.gateway.hub.Release(&sub.Subscription)
+			}
 		}
 		s.endHold(nil)
 		return err

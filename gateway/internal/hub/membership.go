@@ -11,18 +11,21 @@ func (h *Hub) Reserve(channel string, by Subscriber, d *Dialect, t Terms) (sub S
 	return Subscription{channel: h.hold(channel), by: by, dialect: d, terms: t, index: nowhere}, true
 }
 
-// Release removes a session from a channel for good.
+// Release removes a session from a channel for good. It may wait for the broker.
 func (h *Hub) Release(sub *Subscription) {
-	sub.leave()
+	sub.Leave()
 	h.subscriptions.Add(-1)
 	h.letGo(h.Life, sub.channel)
 }
 
-// leave removes the subscription from the channel for good.
-func (sub *Subscription) leave() {
+// Leave does the part of Release that ends the session's messages, and does not wait.
+func (sub *Subscription) Leave() {
 	ch := sub.channel
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
+	if sub.gone {
+		return
+	}
 	sub.gone = true
 	sub.withdraw()
 	if ch.rule.Load().Conflate {
