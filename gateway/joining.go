@@ -115,6 +115,9 @@ func (j *join) Reply(start hub.Start) (reply func() (said bool)) {
 	r := &j.reply
 	r.Resumed, r.Recovered, r.Position, r.After = start.Resumed, start.Recovered, start.Position, start.After
 	r.Members = membersOf(start.Members)
+	if len(r.Members) > 0 {
+		j.session.reader().oweMembers(len(r.Members))
+	}
 	if j.terms.unplaced {
 		r.Position, r.After = broker.Position{}, broker.Position{}
 	}

@@ -41,6 +41,7 @@ func (s *Session) askPresence(ctx context.Context, c Presence) error {
 	if err != nil {
 		return err
 	}
+	turn.oweMembers(len(members))
 	s.tell(Members{ID: c.ID, Channel: name, Members: members})
 	return nil
 }

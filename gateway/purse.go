@@ -70,5 +70,5 @@ func (p *purse) refuse(rate int) (wait time.Duration, enough bool) {
 	if now.Sub(f.since) > floodPatience {
 		return 0, true
 	}
-	return f.answers.Owe(), false
+	return f.answers.Owe(1), false
 }

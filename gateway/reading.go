@@ -64,6 +64,27 @@ func (r reader) Wait(ctx context.Context) error {
 	return err
 }
 
+// oweMembers charges the client for a list of so many members that it was given, beside the command:
+// what it asks for next may come too fast.
+func (r reader) oweMembers(members int) {
+	r.own.Owe(members / membersShare)
+	r.address.Owe(members / membersShare)
+}
+
+const membersShare = 1000 // this many listed members cost one command
+
+// OweMembers charges p and the given address for a list of so many members, beside the cost of the
+// request for it: their next requests may come too fast.
+func (b *Budget) OweMembers(p *Principal, remote string, members int) {
+	if p.Backend() {
+		return
+	}
+	own, address := b.bucketsOf(p, remote)
+	defer b.rates.Release(own)
+	defer b.rates.Release(address)
+	reader{own, address}.oweMembers(members)
+}
+
 // Read calls read, which reads something from the broker, on behalf of p for a request without
 // a session from the given address. It first waits while too many reads run for the same
 // client. It returns read's error, or that the wait was too long (RateLimited).

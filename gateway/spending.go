@@ -21,7 +21,7 @@ func (s *Session) spend(cost rates.Cost) error {
 // awaitTurn charges the client for one command and, if it has nothing left, waits until that is
 // covered, but for turnPatience at most: its pings are not answered meanwhile.
 func (s *Session) awaitTurn(ctx context.Context) {
-	wait := max(s.purse.bucket(s.gateway.Budget).Owe(), s.purse.address.Owe())
+	wait := max(s.purse.bucket(s.gateway.Budget).Owe(1), s.purse.address.Owe(1))
 	if wait > 0 {
 		s.Rest()
 		pause.For(ctx, min(wait, turnPatience))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -33,6 +34,34 @@ func TestSpending_ARateHoldsOverAllSessionsOfAUser(t *testing.T) {
 		}
 		if err := n.Budget.Spend(&gateway.Principal{User: "alice"}, "", rates.Cost{Commands: 1}); gateway.ErrorOf(err).Code != gateway.RateLimited {
 			t.Errorf("her request over HTTP: %v", err)
+		}
+	})
+}
+
+// A list of members costs the node more than other answers: it reads and writes each of them.
+func TestSpending_LongListsOfMembersCostMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := startNode(t, gateway.Config{Limits: gateway.Limits{CommandsPerSecond: 10}})
+		for i := range 3000 {
+			_, err := n.Open(t.Context(), gateway.Hello{
+				Protocol: words{"words"}, Transport: "test", Principal: gateway.Principal{User: fmt.Sprint("user", i)},
+				Commands: []gateway.Command{gateway.Subscribe{Channel: "crowd"}},
+			})
+			must(t, err)
+		}
+		p := n.connect(gateway.Hello{})
+		for range 8 {
+			p.send("presence crowd")
+		}
+		synctest.Wait()
+		lists := slices.DeleteFunc(slices.Clone(p.lines()), func(line string) bool { return !strings.HasPrefix(line, "gateway.Members ") })
+		if got := len(lists); got != 3 {
+			t.Errorf("%d lists of 3000 members were sent, with 10 commands a second, want 3", got)
+		}
+		other := &gateway.Principal{User: "other"}
+		n.Budget.OweMembers(other, "", 20_000)
+		if err := n.Budget.Spend(other, "", rates.Cost{Commands: 1}); gateway.ErrorOf(err).Code != gateway.RateLimited {
+			t.Errorf("a request after a list of 20,000 members: %v, want it refused", err)
 		}
 	})
 }

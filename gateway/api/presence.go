@@ -2,5 +2,7 @@ package api
 
 // listMembers returns the members of a channel. A client may see them if it may subscribe.
 func (h *Handler) listMembers(r *request) (any, error) {
-	return listed("members", memberOf)(h.gateway.Members(r.Context(), r.by, r.PathValue("channel")))
+	members, err := h.gateway.Members(r.Context(), r.by, r.PathValue("channel"))
+	h.gateway.Budget.OweMembers(r.by, r.RemoteAddr, len(members))
+	return listed("members", memberOf)(members, err)
 }

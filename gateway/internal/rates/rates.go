@@ -94,11 +94,11 @@ func (l *level) take(n int, p pace, now time.Duration) bool {
 	return true
 }
 
-// owe consumes one unit even if there is none, and returns how long to wait until it is covered.
-func (l *level) owe(p pace, now time.Duration) time.Duration {
+// owe consumes n units even if there are fewer, and returns how long to wait until they are covered.
+func (l *level) owe(n int, p pace, now time.Duration) time.Duration {
 	for p.each > 0 {
 		before := l.full.Load()
-		after := max(time.Duration(before), now) + p.of(1)
+		after := max(time.Duration(before), now) + p.of(n)
 		if l.full.CompareAndSwap(before, int64(after)) {
 			return max(0, after-now-p.burst)
 		}
@@ -216,13 +216,13 @@ func (b *Bucket) NewChannels() int {
 	return b.terms.NewChannels
 }
 
-// Owe consumes one command even if there is none, and returns how long to wait until it is
+// Owe consumes commands even if there are fewer, and returns how long to wait until they are
 // covered.
-func (b *Bucket) Owe() time.Duration {
+func (b *Bucket) Owe(commands int) time.Duration {
 	if b == nil {
 		return 0
 	}
-	return b.commands.owe(b.terms.commands, time.Since(b.terms.began))
+	return b.commands.owe(commands, b.terms.commands, time.Since(b.terms.began))
 }
 
 // takeNewcomer consumes one new channel and reports whether there was one.

@@ -82,7 +82,7 @@ func TestBucket_WhoOwesWaitsForRoom(t *testing.T) {
 		b := New(Limit{Commands: 10})
 		began := time.Now()
 		for range 30 {
-			time.Sleep(b.Owe())
+			time.Sleep(b.Owe(1))
 		}
 		if took := time.Since(began); took != 2*time.Second {
 			t.Errorf("30 commands at 10 a second took %v, want 2 s after the burst", took)
