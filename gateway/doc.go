@@ -104,7 +104,7 @@
 // goroutines:
 //
 //	Sessions, Departing, Dialects, Publishing, Gathering, InLine, Outbox, Line, Archive,
-//	Rates, Bucket, Words, Nodes,
+//	Rates, Bucket, Nodes,
 //	Lane, Connection, Masters, Trust, Processes, Flights, Refusals, Register,
 //	Group
 //

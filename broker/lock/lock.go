@@ -40,7 +40,6 @@ type (
 	Archive    struct{}
 	Rates      struct{}
 	Bucket     struct{}
-	Words      struct{}
 	Nodes      struct{}
 	Lane       struct{}
 	Connection struct{}
@@ -63,7 +62,7 @@ func Order() []any {
 		Link{}, Partition{}, Questions{}, Answers{}, Connections{}, Sender{}, Relay{},
 
 		Sessions{}, Departing{}, Dialects{}, Publishing{}, Gathering{}, InLine{}, Outbox{}, Line{}, Archive{},
-		Rates{}, Bucket{}, Words{}, Nodes{},
+		Rates{}, Bucket{}, Nodes{},
 		Lane{}, Connection{}, Masters{}, Trust{}, Processes{}, Flights{}, Refusals{}, Register{},
 		Group{},
 	}

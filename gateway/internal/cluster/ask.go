@@ -36,10 +36,8 @@ func (c *Cluster) Ask(ctx context.Context, topic string, body any, add func(json
 	}
 	defer c.asking.asked.give(len(encoded))
 	q := question{ID: rand.Text(), From: c.config.Node, Topic: topic, Body: encoded}
-	g := newGathering(c.Alive(), add)
-	c.asking.begin(q.ID, g)
-	defer c.asking.end(q.ID)
-	defer g.end() // even a question that the broker did not confirm may be answered
+	g := c.asking.begin(q.ID, c.Alive(), add)
+	defer c.asking.end(q.ID, g) // even a question that the broker did not confirm may be answered
 	if c.send(ctx, nodesChannel, dispatch{Question: &q}) != nil {
 		return nil, failf("the broker did not confirm that the other nodes were asked: try again")
 	}
@@ -65,9 +63,14 @@ func (c *Cluster) awaitOthers(ctx context.Context) error {
 	}
 }
 
-// take queues a question from another node, or drops it if there is no room.
+// take gives a question from another node to the Ear of its topic or, if there is none, queues it.
+// It drops the question if there is no room.
 func (c *Cluster) take(q question) {
 	if q.From == c.config.Node {
+		return
+	}
+	if c.config.Ears[q.Topic] != nil {
+		c.hearOther(&q)
 		return
 	}
 	queue := c.asking.others

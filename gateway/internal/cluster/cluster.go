@@ -9,8 +9,8 @@
 //	tidegate node NAME      for the node NAME only
 //
 // A message there is a JSON object with one field of [dispatch] (wire.go). Unknown fields
-// are ignored, so that nodes of different versions work together. Questions and words have
-// a topic; their content is opaque to this package.
+// are ignored, so that nodes of different versions work together. What a node
+// asks has a topic; its content is opaque to this package.
 package cluster
 
 import (
@@ -18,6 +18,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -50,7 +51,6 @@ type Cluster struct {
 	config    Config
 	directory *directory
 	asking    *asking
-	telling   *telling
 	inbox     chan []byte   // received and not yet read
 	unread    room          // bounds the inbox, which has a slot for each message
 	greet     chan string   // nodes to send a hello to
@@ -84,7 +84,6 @@ func New(c Config) *Cluster {
 		config:    c,
 		directory: newDirectory(),
 		asking:    newAsking(),
-		telling:   newTelling(),
 		inbox:     make(chan []byte, inboxMost),
 		unread:    room{most: inboxMost, mostBytes: inboxBytes},
 		greet:     make(chan string, mostNodes),
@@ -136,22 +135,13 @@ var errJoining = errors.New("the node does not hear the others yet")
 
 // Alive returns the sorted names of the live nodes, including this one.
 func (c *Cluster) Alive() []string {
-	names := []string{c.config.Node}
-	for _, h := range c.directory.list() {
-		names = append(names, h.Node)
-	}
+	names := append(slices.Collect(maps.Keys(c.directory.list())), c.config.Node)
 	slices.Sort(names)
 	return names
 }
 
 // Others returns what each other live node last said about itself, by name.
-func (c *Cluster) Others() map[string]json.RawMessage {
-	others := make(map[string]json.RawMessage)
-	for _, h := range c.directory.list() {
-		others[h.Node] = h.About
-	}
-	return others
-}
+func (c *Cluster) Others() map[string]json.RawMessage { return c.directory.list() }
 
 // send publishes to other nodes and returns once the broker has confirmed.
 func (c *Cluster) send(ctx context.Context, channel string, d dispatch) error {
@@ -194,7 +184,7 @@ type Answerer func(ctx context.Context, body json.RawMessage, say func(any) erro
 // PartBytes is the approximate size of a message between nodes.
 const PartBytes = 32 << 10
 
-// Ear handles what a node tells. It is called for one word of other nodes at a time, in order
+// Ear handles what a node tells. It is called for one message of other nodes at a time, in order
 // of arrival, and for what this node tells itself in the goroutine of the sender, so it may be
 // called concurrently. It must not block. Its error is returned to the sender.
 type Ear func(from string, body json.RawMessage) error

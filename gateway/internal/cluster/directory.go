@@ -1,8 +1,8 @@
 package cluster
 
 import (
+	"encoding/json"
 	"slices"
-	"strings"
 	"time"
 
 	"tidegate/broker/lock"
@@ -80,14 +80,13 @@ func (d *directory) nextEnd() (first time.Time) {
 	return first
 }
 
-// list returns the last hello of each node, sorted by name.
-func (d *directory) list() []hello {
+// list returns what each node last said about itself, by name.
+func (d *directory) list() map[string]json.RawMessage {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	list := make([]hello, 0, len(d.nodes))
-	for _, l := range d.nodes {
-		list = append(list, l.hello)
+	list := make(map[string]json.RawMessage, len(d.nodes))
+	for node, l := range d.nodes {
+		list[node] = l.About
 	}
-	slices.SortFunc(list, func(a, b hello) int { return strings.Compare(a.Node, b.Node) })
 	return list
 }

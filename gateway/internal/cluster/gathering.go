@@ -115,8 +115,9 @@ func (w *gathering) end() {
 }
 
 const (
-	askPatience = time.Second            // how long to wait for the next part
-	answerLimit = 10 * time.Second       // for a node to answer a question
-	greetTime   = 200 * time.Millisecond // for a new node to learn who is alive
-	answerers   = 4                      // for each queue of questions
+	askPatience  = time.Second            // how long to wait for the next part
+	tellPatience = time.Second            // for a node to take what it is told
+	answerLimit  = 10 * time.Second       // for a node to answer a question
+	greetTime    = 200 * time.Millisecond // for a new node to learn who is alive
+	answerers    = 4                      // for each queue of questions
 )

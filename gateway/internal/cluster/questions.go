@@ -1,12 +1,16 @@
 package cluster
 
-import "tidegate/broker/lock"
+import (
+	"encoding/json"
+
+	"tidegate/broker/lock"
+)
 
 // asking holds the questions that this node has in flight and the queues of those from other nodes.
 type asking struct {
 	// Fixed at birth.
 	others, byClients *questions
-	asked             room // bounds the questions in flight
+	asked, told       room // bound the questions in flight to all nodes, and to one
 
 	// Guarded by mu.
 	mu       lock.Mutex[lock.Questions]
@@ -16,7 +20,7 @@ type asking struct {
 func newAsking() *asking {
 	return &asking{
 		others: newQuestions(), byClients: newQuestions(),
-		asked:    room{most: askedMost, mostBytes: askedBytes},
+		asked: room{most: askedMost, mostBytes: askedBytes}, told: room{most: toldMost, mostBytes: toldBytes},
 		underWay: make(map[string]*gathering),
 	}
 }
@@ -40,16 +44,22 @@ func (q *questions) take(asked question) bool {
 	return true
 }
 
-func (a *asking) begin(id string, g *gathering) {
+// begin returns the gathering of the answers of nodes to a question, with which the caller must
+// call end.
+func (a *asking) begin(id string, nodes []string, add func(json.RawMessage) error) *gathering {
+	g := newGathering(nodes, add)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.underWay[id] = g
+	return g
 }
 
-func (a *asking) end(id string) {
+// end makes sure that add is not called any more.
+func (a *asking) end(id string, g *gathering) {
 	a.mu.Lock()
-	defer a.mu.Unlock()
 	delete(a.underWay, id)
+	a.mu.Unlock()
+	g.end()
 }
 
 // hear handles a part of an answer and ignores late ones.

@@ -3,7 +3,7 @@ package cluster
 import "sync/atomic"
 
 // Bytes is the most memory that a Cluster uses for messages between nodes: those received,
-// the questions of others, its own questions and words, which count twice while they are in
+// the questions of others, its own questions to all and to one, which count twice while they are in
 // flight, and what it knows about the other nodes. It excludes the answers to its own
 // questions, which the callers of Ask keep.
 const Bytes = inboxBytes + 2*questionBytes + 2*(askedBytes+toldBytes) + mostNodes*nodeBytes
@@ -13,9 +13,9 @@ const (
 	inboxBytes    = 8 << 20
 	questionsMost = 256 // unanswered questions of other nodes, in each of two queues
 	questionBytes = 1 << 20
-	askedMost     = 256 // questions of this node in flight
+	askedMost     = 256 // questions of this node in flight to all
 	askedBytes    = 2 << 20
-	toldMost      = 4096 // words of this node that are not confirmed
+	toldMost      = 4096 // the same to one node
 	toldBytes     = 4 << 20
 
 	mostNodes = 1024 // known other nodes

@@ -134,10 +134,6 @@ func (c *Cluster) read(payload []byte) {
 		c.take(*d.Question)
 	case d.Answer != nil:
 		c.asking.hear(*d.Answer)
-	case d.Word != nil:
-		c.hearWord(*d.Word)
-	case d.Receipt != nil:
-		c.telling.confirm(*d.Receipt)
 	}
 }
 
@@ -170,6 +166,5 @@ func (c *Cluster) part(node string) {
 // lost reports that a node is no longer alive.
 func (c *Cluster) lost(node string) {
 	c.asking.lost(node)
-	c.telling.lost(node)
 	c.config.Lost(node)
 }

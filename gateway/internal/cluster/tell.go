@@ -16,54 +16,53 @@ func (c *Cluster) Tell(ctx context.Context, node, topic string, body any) error 
 	if err != nil {
 		return failf("tell of %s: %v", topic, err)
 	}
+	q := question{ID: rand.Text(), From: c.config.Node, Topic: topic, Body: encoded}
 	if node == c.config.Node {
-		return c.explained(c.deliver(word{From: node, Topic: topic, Body: encoded}))
+		if err := c.hear(&q); err != nil {
+			return c.config.Explain(err)
+		}
+		return nil
 	}
 	if !slices.Contains(c.Alive(), node) {
 		return failf("the node %s is not alive", node)
 	}
-	if !c.telling.told.take(len(encoded)) {
+	if !c.asking.told.take(len(encoded)) {
 		return failf("this node tells the others as much as it can: try again")
 	}
-	defer c.telling.told.give(len(encoded))
-	w := word{ID: rand.Text(), From: c.config.Node, Topic: topic, Body: encoded}
-	confirmed := c.telling.begin(w.ID, node)
-	defer c.telling.end(w.ID)
+	defer c.asking.told.give(len(encoded))
+	taken := false
+	g := c.asking.begin(q.ID, []string{node}, func(json.RawMessage) error { taken = true; return nil })
+	defer c.asking.end(q.ID, g)
 	ctx, cancel := context.WithTimeout(ctx, tellPatience)
 	defer cancel()
-	if c.send(ctx, nodeChannel(node), dispatch{Word: &w}) != nil {
+	if c.send(ctx, nodeChannel(node), dispatch{Question: &q}) != nil {
 		return failf("the broker did not confirm that the node %s was told: it may or may not have been", node)
 	}
-	select {
-	case err := <-confirmed:
+	silent, err := g.wait(ctx)
+	switch {
+	case err != nil || taken:
 		return err
-	case <-ctx.Done():
+	case len(silent) > 0:
 		return failf("no answer in time from %s, which may or may not have taken it", node)
 	}
+	return failf("the node %s is gone, and may or may not have taken it", node)
 }
 
-// explained returns err as a *Failure, or nil if err is nil.
-func (c *Cluster) explained(err error) error {
-	if err == nil {
-		return nil
-	}
-	return c.config.Explain(err)
-}
-
-func (c *Cluster) deliver(w word) error {
-	hear := c.config.Ears[w.Topic]
+// hear gives an Ear what it is told.
+func (c *Cluster) hear(q *question) error {
+	hear := c.config.Ears[q.Topic]
 	if hear == nil {
-		return failf("the node %s has another version and does not listen to %s", c.config.Node, w.Topic)
+		return failf("the node %s has another version and does not listen to %s", c.config.Node, q.Topic)
 	}
-	return hear(w.From, w.Body)
+	return hear(q.From, q.Body)
 }
 
-// hearWord handles a word of another node and sends the receipt.
-func (c *Cluster) hearWord(w word) {
-	r := receipt{ID: w.ID}
-	if err := c.deliver(w); err != nil {
+// hearOther gives an Ear what another node tells it, and answers.
+func (c *Cluster) hearOther(q *question) {
+	a := answer{ID: q.ID, Node: c.config.Node, Done: true, Body: json.RawMessage("{}")}
+	if err := c.hear(q); err != nil {
 		why := c.config.Explain(err)
-		r.Code, r.Why = why.Code, why.Text
+		a.Code, a.Why, a.Body = why.Code, why.Text, nil
 	}
-	c.post(nodeChannel(w.From), dispatch{Receipt: &r})
+	c.post(nodeChannel(q.From), dispatch{Answer: &a})
 }

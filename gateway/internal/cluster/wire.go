@@ -12,8 +12,6 @@ type dispatch struct {
 	Bye      *bye      `json:"bye,omitempty"`
 	Question *question `json:"question,omitempty"`
 	Answer   *answer   `json:"answer,omitempty"`
-	Word     *word     `json:"word,omitempty"`
-	Receipt  *receipt  `json:"receipt,omitempty"`
 }
 
 // hello says that a node is alive. A node sends it to all others when it starts and then
@@ -32,7 +30,7 @@ type bye struct {
 	Node string `json:"node"`
 }
 
-// question is what a node asks all others.
+// question is what a node asks all others, or tells one of them.
 type question struct {
 	ID    string          `json:"id"`
 	From  string          `json:"from"` // the asking node
@@ -40,7 +38,8 @@ type question struct {
 	Body  json.RawMessage `json:"body,omitempty"`
 }
 
-// answer is one part of a node's answer.
+// answer is one part of a node's answer. What a node was told is answered by one with any Body, or
+// with a Code.
 type answer struct {
 	ID   string          `json:"id"`
 	Node string          `json:"node"`
@@ -49,21 +48,6 @@ type answer struct {
 	Code string          `json:"code,omitempty"` // with Done: why not everything was done
 	Why  string          `json:"why,omitempty"`
 	Body json.RawMessage `json:"body,omitempty"`
-}
-
-// word is what one node tells another.
-type word struct {
-	ID    string          `json:"id"`
-	From  string          `json:"from"`
-	Topic string          `json:"topic"`
-	Body  json.RawMessage `json:"body,omitempty"`
-}
-
-// receipt says that a node has handled a word, or why not.
-type receipt struct {
-	ID   string `json:"id"`
-	Code string `json:"code,omitempty"`
-	Why  string `json:"why,omitempty"`
 }
 
 // Failure is an error that says why a node has not done all that it was asked or told.
