@@ -97,12 +97,9 @@ type past struct {
 	newcomers newcomers
 }
 
-// newcomers are the subscriptions of a channel that are to join.
-type newcomers []*newcomer
-
-// newcomer is a subscription whose client has had its reply, and is being sent what it has missed
-// before it joins the audience.
-type newcomer struct{ sub *Subscription }
+// newcomers are the resumptions of a channel whose clients have had their reply, and are being sent
+// what they have missed before they join the audience.
+type newcomers []*resumption
 
 // repair is a repair under way: it reads what the channel has missed from its history,
 // and sends it to the audience in order, up to where live messages continue.
@@ -200,17 +197,17 @@ func (all *audiences) remove(sub *Subscription) {
 }
 
 // add adds a newcomer, whose subscription must be nowhere.
-func (all *newcomers) add(n *newcomer) {
-	*all = append(*all, n)
-	n.sub.index = nowhere - int32(len(*all))
+func (all *newcomers) add(c *resumption) {
+	*all = append(*all, c)
+	c.Sub.index = nowhere - int32(len(*all))
 }
 
-// remove removes a subscription that is there.
+// remove removes the resumption of a subscription, which must be there.
 func (all *newcomers) remove(sub *Subscription) {
 	list, last := *all, len(*all)-1
 	at := nowhere - 1 - sub.index
 	list[at] = list[last]
-	list[at].sub.index = sub.index
+	list[at].Sub.index = sub.index
 	list[last] = nil
 	if *all = list[:last]; last == 0 {
 		*all = nil
@@ -218,18 +215,18 @@ func (all *newcomers) remove(sub *Subscription) {
 	sub.index = nowhere
 }
 
-// have reports whether n is there: its subscription has not been removed, nor does another
-// newcomer stand for it.
-func (all newcomers) have(n *newcomer) bool {
-	at := nowhere - 1 - n.sub.index
-	return at >= 0 && all[at] == n
+// have reports whether c is there: it has not been removed, nor replaced by another one of its
+// subscription.
+func (all newcomers) have(c *resumption) bool {
+	at := nowhere - 1 - c.Sub.index
+	return at >= 0 && all[at] == c
 }
 
 // audiences returns the newcomers as audiences, which are good for sending only.
 func (all newcomers) audiences() (list audiences) {
-	for _, n := range all {
-		a := list.of(n.sub.dialect)
-		a.members = append(a.members, member{n.sub.by.Outbox(), n.sub})
+	for _, c := range all {
+		a := list.of(c.Sub.dialect)
+		a.members = append(a.members, member{c.out(), c.Sub})
 	}
 	return list
 }

@@ -53,7 +53,7 @@ func (j *Join) Enter(ctx context.Context) {
 		j.Err = j.enterNow(&told)
 		return
 	}
-	c := &resumption{Join: j, newcomer: newcomer{j.Sub}, start: Start{Resumed: !j.Cursor.IsZero()}, nothing: j.asksRecent(), told: &told}
+	c := &resumption{Join: j, start: Start{Resumed: !j.Cursor.IsZero()}, nothing: j.asksRecent(), told: &told}
 	j.Err = c.run(ctx)
 	c.noteEnd(j.Err)
 }

@@ -19,7 +19,6 @@ import (
 // which also ends an earlier resumption. News other than a gap does not wait for any of this.
 type resumption struct {
 	*Join
-	newcomer
 
 	start    Start
 	replied  bool
@@ -32,7 +31,7 @@ type resumption struct {
 	told *told // used until the reply is sent
 }
 
-func (c *resumption) out() *outbox.Outbox { return c.sub.by.Outbox() }
+func (c *resumption) out() *outbox.Outbox { return c.Sub.by.Outbox() }
 
 var (
 	errLater  = errors.New("the resumption goes on later")
@@ -78,7 +77,7 @@ func (c *resumption) goOn() {
 // missed. The client comes back with its cursor.
 func (c *resumption) noteEnd(err error) {
 	if err != nil && c.replied && !errors.Is(err, ErrGone) {
-		c.sub.by.Dismiss(Dismissal{Why: ErrMissed})
+		c.Sub.by.Dismiss(Dismissal{Why: ErrMissed})
 	}
 }
 
@@ -90,9 +89,9 @@ func (c *resumption) proceed() (ready func(context.Context) error, err error) {
 	defer ch.mu.Unlock()
 	for {
 		switch {
-		case c.sub.gone:
+		case c.Sub.gone:
 			return nil, ErrGone
-		case c.replied && !ch.newcomers.have(&c.newcomer):
+		case c.replied && !ch.newcomers.have(c):
 			return nil, nil
 		}
 		step := ch.Step(c.from, time.Now())
@@ -153,7 +152,7 @@ func (c *resumption) sayBegin(step timeline.Step) (said bool) {
 	}
 	ch, told := c.ch, c.told
 	c.replied, c.number, c.told = true, ch.all.resumed.Add(1), nil
-	c.sub.tellBy(c.Dialect)
+	c.Sub.tellBy(c.Dialect)
 	c.count(step)
 	if told.reply == nil {
 		c.start.Recovered = c.start.Resumed && !step.Lost
@@ -163,9 +162,9 @@ func (c *resumption) sayBegin(step timeline.Step) (said bool) {
 	if !told.reply() || !c.sayAll(told.roll.end()) {
 		return false
 	}
-	c.sub.withdraw()
-	ch.newcomers.add(&c.newcomer)
-	c.sub.attend()
+	c.Sub.withdraw()
+	ch.newcomers.add(c)
+	c.Sub.attend()
 	return true
 }
 
@@ -183,11 +182,11 @@ func (c *resumption) count(step timeline.Step) {
 
 // send queues one message. If the outbox has no room, it returns a channel to wait for.
 func (c *resumption) send(e *timeline.Entry) (room <-chan struct{}, err error) {
-	if c.sub.skips(&e.Message) {
+	if c.Sub.skips(&e.Message) {
 		c.from.Pass(e)
 		return nil, nil
 	}
-	frame, err := c.sub.dialect.resumed().frameOf(e, c.before)
+	frame, err := c.Sub.dialect.resumed().frameOf(e, c.before)
 	if err != nil {
 		return nil, err
 	}
@@ -212,14 +211,14 @@ func (c *resumption) join() {
 	if c.nothing && !c.say(News{Kind: NothingRecent}) {
 		return
 	}
-	c.sub.join()
+	c.Sub.join()
 }
 
 // say sends the client news of the channel. If it cannot, the resumption ends.
 func (c *resumption) say(n News) (said bool) {
 	said = c.sayAll([]News{n})
 	if !said {
-		c.sub.withdraw()
+		c.Sub.withdraw()
 	}
 	return said
 }
@@ -230,7 +229,7 @@ func (c *resumption) push(frame []byte) {
 	case outbox.Wakes:
 		c.ch.all.Line.Queue(c.out())
 	case outbox.Full:
-		c.sub.by.Dismiss(Dismissal{Why: ErrSlow})
+		c.Sub.by.Dismiss(Dismissal{Why: ErrSlow})
 	}
 }
 
