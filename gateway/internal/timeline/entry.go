@@ -12,24 +12,39 @@ type Entry struct {
 	Message  broker.Message
 	Received time.Time // when the broker delivered the message; zero if its delivery is not measured
 
-	first  encoded // most entries need only this one
-	more   []encoded
-	deltas []encodedDelta
-	pairs  []pair
-	until  int64 // when the tail drops the entry, in Unix nanoseconds
+	first encoded // most entries need only this one
+	more  []encoded
+	pairs []pair
+	until int64 // when the tail drops the entry, in Unix nanoseconds
 }
 
+// encoded is a frame. For a difference, it identifies the previous message by its position, not by
+// a pointer, which would keep a chain of entries alive.
 type encoded struct {
-	by    Encoder
-	frame []byte
+	by     any             // the Encoder or DeltaEncoder; nil if there is no frame
+	before broker.Position // zero for the frame of the whole message
+	frame  []byte
 }
 
-// encodedDelta identifies the previous message by its position, not by a pointer, which
-// would keep a chain of entries alive.
-type encodedDelta struct {
-	by     DeltaEncoder
-	before broker.Position
-	frame  []byte
+// find returns the frame that by has made.
+func (e *Entry) find(by any, before broker.Position) (frame []byte, found bool) {
+	if e.first.by == by && e.first.before == before {
+		return e.first.frame, true
+	}
+	for i := range e.more {
+		if f := &e.more[i]; f.by == by && f.before == before {
+			return f.frame, true
+		}
+	}
+	return nil, false
+}
+
+func (e *Entry) keep(f encoded) {
+	if e.first.by == nil {
+		e.first = f
+	} else {
+		e.more = append(e.more, f)
+	}
 }
 
 // Encoder encodes messages for one protocol or dialect. Two Encoders that compare equal
@@ -42,24 +57,14 @@ type Encoder interface {
 // Frame returns the frame that by makes of the message. Each Encoder runs once; later calls
 // return the same frame.
 func (e *Entry) Frame(by Encoder) ([]byte, error) {
-	if e.first.by == by {
-		return e.first.frame, nil
-	}
-	for i := range e.more {
-		if e.more[i].by == by {
-			return e.more[i].frame, nil
-		}
+	if frame, found := e.find(by, broker.Position{}); found {
+		return frame, nil
 	}
 	frame, err := by.EncodeMessage(&e.Message)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		e.keep(encoded{by: by, frame: frame})
 	}
-	if e.first.by == nil {
-		e.first = encoded{by, frame}
-	} else {
-		e.more = append(e.more, encoded{by, frame})
-	}
-	return frame, nil
+	return frame, err
 }
 
 // DeltaEncoder encodes a message as its difference from an earlier one.
@@ -72,14 +77,13 @@ type DeltaEncoder interface {
 // Delta returns the frame that by makes of the message for a client that has before. It
 // encodes once and reuses the frame, provided that before has a position.
 func (e *Entry) Delta(before *broker.Message, by DeltaEncoder) ([]byte, error) {
-	for i := range e.deltas {
-		if d := &e.deltas[i]; d.by == by && d.before == before.Position {
-			return d.frame, nil
-		}
+	at := before.Position
+	if frame, found := e.find(by, at); found && !at.IsZero() {
+		return frame, nil
 	}
 	frame, err := by.EncodeDelta(&e.Message, before, e.differences(before))
-	if err == nil && !before.Position.IsZero() {
-		e.deltas = append(e.deltas, encodedDelta{by, before.Position, frame})
+	if err == nil && !at.IsZero() {
+		e.keep(encoded{by, at, frame})
 	}
 	return frame, err
 }
