@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"tidegate/gateway/internal/rates"
 )
 
@@ -24,8 +26,8 @@ type Budget struct {
 	backends  *rates.Bucket // pays for all backends
 	closed    *rates.Bucket // stands in for a bucket that was released
 
-	held   atomic.Int64
-	logged atomic.Int64 // when a refusal was last logged, in Unix nanoseconds
+	held    atomic.Int64
+	refused rate.Sometimes // logs a refusal
 }
 
 func newBudget(l *Limits, log *slog.Logger) *Budget {
@@ -34,13 +36,11 @@ func newBudget(l *Limits, log *slog.Logger) *Budget {
 		connects: rates.New(rates.Limit{Commands: l.ConnectsPerSecond}), keys: rates.New(rates.Limit{Commands: l.KeysPerSecond}),
 		newcomers: rates.New(rates.Limit{NewChannels: l.NewChannelsPerSecond}),
 		backends:  rates.New(rates.Limit{}), closed: rates.New(rates.Limit{}),
+		refused: rate.Sometimes{Interval: time.Minute},
 	}
 }
 
-const (
-	backendsShare   = 8 // 1/backendsShare of the room is reserved for backends
-	inboundLogPause = int64(time.Minute)
-)
+const backendsShare = 8 // 1/backendsShare of the room is reserved for backends
 
 // InboundForClients returns how many bytes may be held for clients other than backends. 0
 // means no limit.
@@ -81,12 +81,11 @@ func (b *Budget) LetGo(payer *rates.Bucket, bytes int) {
 	b.held.Add(-int64(bytes))
 }
 
-// refuse returns err, and logs it at most once per inboundLogPause.
+// refuse returns err, and logs it at most once a minute.
 func (b *Budget) refuse(err *Error) error {
-	now, last := time.Now().UnixNano(), b.logged.Load()
-	if now-last > inboundLogPause && b.logged.CompareAndSwap(last, now) {
+	b.refused.Do(func() {
 		b.log.Warn("there is no room for what a client has sent or asked for", "error", err.Message, "held", b.held.Load())
-	}
+	})
 	return err
 }
 
