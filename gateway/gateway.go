@@ -89,12 +89,10 @@ type Gateway struct {
 	rules   atomic.Pointer[rules.List]
 	notices notices                              // what backends are told
 	holds   atomic.Pointer[func(Principal) bool] // the last function passed to DropKeys; nil: none
-	link    atomic.Pointer[linkState]
-	refused rate.Sometimes // logs a session over a limit
+	link    atomic.Pointer[error]                // why the broker cannot be reached; to nil: it can
+	refused rate.Sometimes                       // logs a session over a limit
 	drain   drain
 }
-
-type linkState struct{ err error }
 
 var errStarting = errors.New("the broker has not been reached yet")
 
@@ -135,7 +133,7 @@ func (g *Gateway) rule(channel string) *rules.Rule {
 }
 
 func (g *Gateway) noteLink(err error) {
-	was := g.link.Swap(&linkState{err}).err
+	was := *g.link.Swap(&err)
 	switch {
 	case err == nil:
 		g.metrics.Broker.Up.Set(1)

@@ -144,8 +144,8 @@ func (j *join) entering(reply func() bool) func() bool {
 // Say sends news of the channel to the client. It also notifies the backends that want to
 // know when there is nothing recent.
 func (j *join) Say(n hub.News) (said bool) {
-	if n.Kind == hub.NothingRecent {
-		j.noteNothingRecent()
+	if s := j.session; n.Kind == hub.NothingRecent && !s.who().Backend() {
+		s.gateway.notices.post(OnNothingRecent, broker.Notice{Channel: j.reply.Channel, User: j.sub.who().User, Session: s.id})
 	}
 	frame, err := j.session.dialect.EncodeNews(&n)
 	if d, due := hub.DismissalFor(frame, err); due {
@@ -154,12 +154,6 @@ func (j *join) Say(n hub.News) (said bool) {
 	}
 	j.session.push(frame.Data)
 	return true
-}
-
-func (j *join) noteNothingRecent() {
-	if s := j.session; !s.who().Backend() {
-		s.gateway.notices.post(OnNothingRecent, broker.Notice{Channel: j.reply.Channel, User: j.sub.who().User, Session: s.id})
-	}
 }
 
 // Turn returns what limits the history reads of the session's client.

@@ -61,7 +61,7 @@ func New(c Config) (*Gateway, error) {
 	g.hub = newHub(g)
 	g.Nodes.cluster = newCluster(g, &c)
 	g.rules.Store(&c.Rules)
-	g.link.Store(&linkState{errStarting})
+	g.link.Store(&errStarting)
 	g.metrics.Track(
 		func() float64 { return float64(g.hub.Channels()) },
 		func() float64 { return float64(g.hub.Subscriptions()) },

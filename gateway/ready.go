@@ -14,7 +14,7 @@ func (g *Gateway) Ready() error {
 	if g.drain.begun.Load() {
 		return errors.New("draining")
 	}
-	if err := g.link.Load().err; err != nil {
+	if err := *g.link.Load(); err != nil {
 		return fmt.Errorf("%w: %w", ErrBrokerAway, err)
 	}
 	if err := g.Denials.known(); err != nil {

@@ -17,7 +17,7 @@ type Who struct {
 
 // Equal reports whether both are the same member with the same Info and Elsewhere.
 func (w *Who) Equal(o *Who) bool {
-	return w.User == o.User && w.Session == o.Session && bytes.Equal(w.Info, o.Info) && bytes.Equal(w.Elsewhere, o.Elsewhere)
+	return w.Is(o) && bytes.Equal(w.Info, o.Info) && bytes.Equal(w.Elsewhere, o.Elsewhere)
 }
 
 func (w *Who) isMember() bool { return w.User != "" || w.Session != "" }

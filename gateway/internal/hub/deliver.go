@@ -4,7 +4,6 @@ import (
 	"slices"
 	"time"
 
-	"tidegate/gateway/internal/attendance"
 	"tidegate/gateway/internal/outbox"
 	"tidegate/gateway/internal/pause"
 	"tidegate/gateway/internal/timeline"
@@ -122,17 +121,11 @@ func (ch *Channel) announceGap() {
 func (sub *Subscription) skipsNews(n *News, othersOnly bool) bool {
 	switch n.Kind {
 	case Joined, Left:
-		return sub.terms.Unaware || othersOnly && sub.isOf(&n.Who)
+		return sub.terms.Unaware || othersOnly && sub.as != nil && sub.as.Is(&n.Who)
 	case ManyChanged:
 		return sub.terms.Unaware
 	}
 	return false
-}
-
-// isOf reports whether the subscription is counted as the member who. The caller must hold
-// the channel's mu.
-func (sub *Subscription) isOf(who *attendance.Who) bool {
-	return sub.as != nil && sub.as.User == who.User && sub.as.Session == who.Session
 }
 
 // woken collects outboxes that must be written. It passes them to the flushers in groups, so

@@ -67,17 +67,14 @@ func (ch *Channel) forgetPosition() {
 
 // ForgetHistory is called when a channel's history was cleared up to the given position.
 func (h *Hub) ForgetHistory(channel string, upTo broker.Position) {
-	if ch := h.find(channel); ch != nil {
-		ch.forgetHistory(upTo)
+	ch := h.find(channel)
+	if ch == nil {
+		return
 	}
-}
-
-// forgetHistory implements Hub.ForgetHistory.
-func (ch *Channel) forgetHistory(cleared broker.Position) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	ch.recall()
-	ch.Clear(cleared)
+	ch.Clear(upTo)
 	if ch.reading != nil {
 		ch.reading.outdated = true
 	}
