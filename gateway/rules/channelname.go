@@ -27,10 +27,12 @@ func CheckChannel(name string) error {
 		return nameErrorf("the channel is missing: give its name, 1 to %d bytes", maxChannelName)
 	case len(name) > maxChannelName:
 		return nameErrorf("the channel's name has %d bytes: at most %d are allowed", len(name), maxChannelName)
-	case !utf8.ValidString(name):
-		return nameErrorf("the channel's name is not UTF-8")
 	case name == "@":
 		return nameErrorf("the channel's name @ lacks a user: want @alice")
+	case isPlain(name): // this is checked for each command
+		return nil
+	case !utf8.ValidString(name):
+		return nameErrorf("the channel's name is not UTF-8")
 	case strings.IndexFunc(name, barred) >= 0:
 		return nameErrorf("the channel's name has a space or a control character in it")
 	}
@@ -39,6 +41,16 @@ func CheckChannel(name string) error {
 		return nameErrorf("the channel's name has the character %U in it, which cannot be seen: two names would look the same", r)
 	}
 	return nil
+}
+
+// isPlain reports whether name has only visible characters of ASCII.
+func isPlain(name string) bool {
+	for i := range len(name) {
+		if name[i] <= ' ' || name[i] >= 0x7f {
+			return false
+		}
+	}
+	return true
 }
 
 func barred(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }
