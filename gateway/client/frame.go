@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/json"
@@ -54,11 +55,13 @@ func publishing(m Message) (command, error) {
 
 // encode panics if the data is not JSON, which the caller must check.
 func (c command) encode() []byte {
-	data, err := json.Marshal(c)
-	if err != nil {
+	var encoded bytes.Buffer
+	encoder := json.NewEncoder(&encoded)
+	encoder.SetEscapeHTML(false) // the gateway passes JSON on as it is, so the payload would grow
+	if err := encoder.Encode(c); err != nil {
 		panic("client: " + err.Error())
 	}
-	return data
+	return encoded.Bytes()
 }
 
 // frame is a frame from the gateway.

@@ -275,3 +275,15 @@ func TestClient_RedisIsRestartedWithoutItsData(t *testing.T) {
 		t.Errorf("received %+v, want message 1", m)
 	}
 }
+
+func TestClient_JSONIsPublishedWithoutEscapes(t *testing.T) {
+	c := run(t, client.Config{URL: startCluster(t).url()})
+	s := c.subscribing("c", client.SubscribeOptions{})()
+	const payload = "{\"html\":\"<b>Q&A</b>\u2028\"}"
+	if _, err := c.Publish(t.Context(), client.Message{Channel: "c", Payload: []byte(payload)}); err != nil {
+		t.Fatal(err)
+	}
+	if m, ok := receive(t, s).(client.Message); !ok || string(m.Payload) != payload {
+		t.Errorf("received %s, want %s", m.Payload, payload)
+	}
+}
