@@ -22,7 +22,7 @@ type certificate struct {
 	loaded  *tls.Certificate
 	stamp   fileStamp // of the loaded files
 	checked time.Time
-	failed  string // the last error, so that it is logged once
+	failed  string // the error of the last check, so that it is logged once
 }
 
 // fileStamp shows whether the files have changed.
@@ -54,31 +54,32 @@ func (c *certificate) current() *tls.Certificate {
 		return c.loaded
 	}
 	c.checked = time.Now()
-	if stamp, err := stampOf(c.files); err == nil && stamp == c.stamp {
-		return c.loaded
+	failed := ""
+	if err := c.load(); err != nil {
+		failed = err.Error()
+		if failed != c.failed {
+			c.log.Error("the TLS files changed and cannot be used: the old certificate stays", "error", err)
+		}
 	}
-	before := c.failed
-	if err := c.load(); err == nil {
-		c.failed = ""
-		c.log.Info("the TLS files changed and were loaded")
-	} else if c.failed = err.Error(); c.failed != before {
-		c.log.Error("the TLS files changed and cannot be used: the old certificate stays", "error", err)
-	}
+	c.failed = failed
 	return c.loaded
 }
 
-// load stamps the files before it reads them, so that a change in between causes another load.
+// load loads the files unless they are those that are loaded. It stamps them before it reads
+// them, so that a change in between causes another load.
 func (c *certificate) load() error {
 	stamp, err := stampOf(c.files)
-	if err != nil {
+	if err != nil || stamp == c.stamp {
 		return err
 	}
-	c.stamp = stamp
 	pair, err := tls.LoadX509KeyPair(c.files.CertFile, c.files.KeyFile)
 	if err != nil {
 		return err
 	}
-	c.loaded = &pair
+	if c.loaded != nil {
+		c.log.Info("the TLS files changed and were loaded")
+	}
+	c.loaded, c.stamp = &pair, stamp
 	return nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -64,22 +65,68 @@ func TestServe_TLSFollowsItsFiles(t *testing.T) {
 }
 
 func TestCertificate_MissingFilesAreLoggedOnce(t *testing.T) {
-	dir := t.TempDir()
-	files := config.TLS{CertFile: filepath.Join(dir, "cert.pem"), KeyFile: filepath.Join(dir, "key.pem")}
-	putCertificate(t, files, "a.example")
-	var said bytes.Buffer
-	c, err := newCertificate(files, slog.New(slog.NewTextHandler(&said, nil)))
-	must(t, err)
+	files, c, said := newTestCertificate(t)
+	first := look(c)
 	must(t, os.Remove(files.CertFile))
 	for range 3 {
-		c.checked = time.Time{}
-		if c.current() == nil {
+		if !bytes.Equal(look(c), first) {
 			t.Error("the old certificate is gone")
 		}
 	}
 	if lines := bytes.Count(said.Bytes(), []byte("\n")); lines != 1 {
-		t.Errorf("%d lines:\n%s", lines, &said)
+		t.Errorf("%d lines:\n%s", lines, said)
 	}
+}
+
+// A failure is logged again once the files could be used in between.
+func TestCertificate_EachOutageOfItsFilesIsLogged(t *testing.T) {
+	files, c, said := newTestCertificate(t)
+	for outages := 1; outages <= 2; outages++ {
+		must(t, os.Rename(files.CertFile, files.CertFile+".away"))
+		look(c)
+		must(t, os.Rename(files.CertFile+".away", files.CertFile))
+		look(c)
+		if lines := bytes.Count(said.Bytes(), []byte("cannot be used")); lines != outages {
+			t.Fatalf("%d lines after %d outages:\n%s", lines, outages, said)
+		}
+	}
+}
+
+// Files that could not be read, as without the right to, are read again although neither
+// their time nor their size changes.
+func TestCertificate_FilesThatCouldNotBeReadAreReadAgain(t *testing.T) {
+	files, c, _ := newTestCertificate(t)
+	second := putCertificate(t, files, "b.example")
+	key, err := os.ReadFile(files.KeyFile)
+	must(t, err)
+	written := time.Now().Add(-time.Minute)
+	put(t, files.KeyFile, strings.Repeat("x", len(key)))
+	must(t, os.Chtimes(files.KeyFile, written, written))
+	if got := look(c); bytes.Equal(got, second) {
+		t.Fatal("the new certificate is used without its key")
+	}
+	put(t, files.KeyFile, string(key))
+	must(t, os.Chtimes(files.KeyFile, written, written))
+	if got := look(c); !bytes.Equal(got, second) {
+		t.Error("the new certificate is not used, though its key can be read now")
+	}
+}
+
+func newTestCertificate(t *testing.T) (config.TLS, *certificate, *bytes.Buffer) {
+	t.Helper()
+	dir := t.TempDir()
+	files := config.TLS{CertFile: filepath.Join(dir, "cert.pem"), KeyFile: filepath.Join(dir, "key.pem")}
+	putCertificate(t, files, "a.example")
+	said := new(bytes.Buffer)
+	c, err := newCertificate(files, slog.New(slog.NewTextHandler(said, nil)))
+	must(t, err)
+	return files, c, said
+}
+
+// look returns the certificate of a handshake that checks the files.
+func look(c *certificate) []byte {
+	c.checked = time.Time{}
+	return c.current().Certificate[0]
 }
 
 func said(p *process, text string) bool {
