@@ -1,11 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 
@@ -23,7 +23,6 @@ type connections struct {
 	// Fixed at birth.
 	inAll, perIP connectionLimit
 	proxies      []netip.Prefix // many clients share their addresses, so perIP does not apply
-	announced    bool           // the client's address arrives in a PROXY header, after StateNew
 	log          *slog.Logger
 
 	// Guarded by mu.
@@ -42,54 +41,75 @@ type connectionLimit struct {
 	advice  string // what an operator can do
 }
 
-// note is the server's ConnState hook.
+// note is the server's ConnState hook. A proxy's connection counts in total before it counts
+// for its client's network, which takes until the PROXY header has arrived.
 func (c *connections) note(conn net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
-		c.admit(conn, !c.announced)
+		if !isAnnounced(conn) {
+			c.admit(conn, conn.RemoteAddr().String())
+			return
+		}
+		c.admit(conn, "")
+		go c.identify(conn) // here, because a client may take long to send a request
 	case http.StateActive:
-		if c.announced {
-			c.admit(conn, true)
+		if isAnnounced(conn) {
+			c.identify(conn) // before its request is handled
 		}
 	case http.StateHijacked, http.StateClosed:
 		c.forget(conn)
 	}
 }
 
-// admit counts a connection, or closes it if it exceeds a limit.
-func (c *connections) admit(conn net.Conn, known bool) {
-	var from netip.Prefix
-	if known {
-		from = c.networkOf(conn.RemoteAddr().String())
-	}
+// admit counts a connection, or closes it if it exceeds a limit. remote is empty if the
+// client's address is not known yet.
+func (c *connections) admit(conn net.Conn, remote string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	counted, open := c.open[conn]
-	if limit := c.exceeded(!open, from, counted != from); limit != nil {
-		remote := "unknown"
-		if known {
-			remote = conn.RemoteAddr().String()
-		}
-		conn.Close()
-		c.noteRefusal(limit, remote)
+	from := c.networkOf(remote)
+	if limit := c.exceeded(true, from); limit != nil {
+		c.refuse(conn, limit, cmp.Or(remote, "unknown"))
 		return
 	}
 	if c.open == nil {
 		c.open = make(map[net.Conn]netip.Prefix)
 	}
-	if counted != from {
-		c.countFrom(from)
-	}
+	c.countFrom(from)
 	c.open[conn] = from
 }
 
-// exceeded returns the limit that one more connection would exceed, or nil. The caller must
-// hold c.mu.
-func (c *connections) exceeded(one bool, from netip.Prefix, another bool) *connectionLimit {
+// identify waits for the address of an announced client and counts its connection for its
+// network, or closes it if it exceeds a limit. It does so once.
+func (c *connections) identify(conn net.Conn) {
+	remote := conn.RemoteAddr().String()
+	from := c.networkOf(remote)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if counted, open := c.open[conn]; !open || counted == from {
+		return
+	}
+	if limit := c.exceeded(false, from); limit != nil {
+		delete(c.open, conn)
+		c.refuse(conn, limit, remote)
+		return
+	}
+	c.countFrom(from)
+	c.open[conn] = from
+}
+
+// refuse closes a connection. The caller must hold c.mu.
+func (c *connections) refuse(conn net.Conn, limit *connectionLimit, remote string) {
+	conn.Close()
+	c.noteRefusal(limit, remote)
+}
+
+// exceeded returns the limit that a connection would exceed, or nil. another says whether it
+// is not counted in total yet. The caller must hold c.mu.
+func (c *connections) exceeded(another bool, from netip.Prefix) *connectionLimit {
 	switch {
-	case one && c.inAll.most > 0 && len(c.open)+c.streams >= c.inAll.most:
+	case another && c.inAll.most > 0 && len(c.open)+c.streams >= c.inAll.most:
 		return &c.inAll
-	case another && from.IsValid() && c.perIP.most > 0 && c.from[from] >= c.perIP.most:
+	case from.IsValid() && c.perIP.most > 0 && c.from[from] >= c.perIP.most:
 		return &c.perIP
 	}
 	return nil
@@ -138,7 +158,7 @@ func (c *connections) boundStreams(next http.Handler) http.Handler {
 func (c *connections) beginStream(from netip.Prefix, remote string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if limit := c.exceeded(true, from, true); limit != nil {
+	if limit := c.exceeded(true, from); limit != nil {
 		c.noteRefusal(limit, remote)
 		return false
 	}
@@ -156,11 +176,10 @@ func (c *connections) endStream(from netip.Prefix) {
 
 // networkOf returns the network of a connection, or the zero Prefix for a proxy.
 func (c *connections) networkOf(remote string) netip.Prefix {
-	from := gateway.NetworkOf(remote)
-	if slices.ContainsFunc(c.proxies, func(p netip.Prefix) bool { return p.Contains(from.Addr()) }) {
+	if from, err := netip.ParseAddrPort(remote); err == nil && contains(c.proxies, from.Addr()) {
 		return netip.Prefix{}
 	}
-	return from
+	return gateway.NetworkOf(remote)
 }
 
 // noteRefusal counts a refusal, and logs it, but not more often than every tellPause. The

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -164,6 +165,43 @@ func TestConnections_AreBoundedByAddress(t *testing.T) {
 			first.Close()
 			awaitRoom(t, p, c.first)
 		})
+	}
+}
+
+// A client counts for its address before it has sent a request: one that sends none could
+// use up limits.connections.
+func TestConnections_CountByAddressBeforeTheirFirstRequest(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ proxies, first string }{
+		"behind a PROXY header": {"127.0.0.1", string(proxyHeader(t, 1, "192.0.2.7:5000"))},
+		"past the proxies":      {"10.0.0.0/8", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := startNode(t, []string{"TIDEGATE_TRUSTED_PROXIES=" + c.proxies, "TIDEGATE_PROXY_PROTOCOL=true", "TIDEGATE_LIMITS_CONNECTIONS_PER_IP=1"})
+			eventually(t, p.internal("/readyz"), http.StatusOK)
+			for range 2 {
+				conn, err := net.Dial("tcp", strings.TrimPrefix(p.public(""), "http://"))
+				must(t, err)
+				defer conn.Close()
+				_, _ = io.WriteString(conn, c.first) // it may be closed
+			}
+			p.waitFor(`"limit":"limits.connections_per_ip"`)
+		})
+	}
+}
+
+func TestConnections_ProxiesCountForNoNetwork(t *testing.T) {
+	c := &connections{proxies: []netip.Prefix{netip.MustParsePrefix("2001:db8::5/128"), netip.MustParsePrefix("fe80::/64"), netip.MustParsePrefix("10.0.0.5/32")}}
+	for _, proxy := range []string{"[2001:db8::5]:1", "[fe80::1%eth0]:1", "10.0.0.5:1", "[::ffff:10.0.0.5]:1"} {
+		if got := c.networkOf(proxy); got.IsValid() {
+			t.Errorf("the proxy %s counts for %s", proxy, got)
+		}
+	}
+	for client, want := range map[string]string{"[2001:db8::6]:1": "2001:db8::/64", "10.0.0.6:1": "10.0.0.6/32"} {
+		if got := c.networkOf(client).String(); got != want {
+			t.Errorf("the client %s counts for %s, want %s", client, got, want)
+		}
 	}
 }
 

@@ -53,5 +53,6 @@ func parseHop(hop string) (netip.Addr, bool) {
 }
 
 func contains(networks []netip.Prefix, addr netip.Addr) bool {
-	return slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(addr.Unmap()) })
+	addr = addr.Unmap().WithZone("") // a Prefix contains no address with a zone
+	return slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(addr) })
 }

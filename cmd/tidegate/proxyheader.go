@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"net"
 	"net/netip"
 	"time"
@@ -13,9 +14,9 @@ const proxyHeaderTimeout = 5 * time.Second
 
 // proxied returns a listener on which connections from the proxies must begin with a PROXY
 // header, version 1 or 2, with the address of the client
-// (https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt). From any other address a
-// header is refused, since it would be forged, and a connection without one is unchanged.
-// Without proxies, it returns l.
+// (https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt). Connections from any other
+// address are unchanged: a header, which would be forged, is no valid request. Without
+// proxies, it returns l.
 func proxied(l net.Listener, proxies []netip.Prefix) net.Listener {
 	if len(proxies) == 0 {
 		return l
@@ -28,7 +29,17 @@ func proxied(l net.Listener, proxies []netip.Prefix) net.Listener {
 			if err == nil && contains(proxies, from.Addr()) {
 				return proxyproto.REQUIRE, nil
 			}
-			return proxyproto.REJECT, nil
+			return proxyproto.SKIP, nil
 		},
 	}
+}
+
+// isAnnounced reports whether the connection begins with a PROXY header. Its RemoteAddr
+// then blocks until the header has arrived, or proxyHeaderTimeout has passed.
+func isAnnounced(conn net.Conn) bool {
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn()
+	}
+	_, ok := conn.(*proxyproto.Conn)
+	return ok
 }

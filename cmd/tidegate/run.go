@@ -95,7 +95,7 @@ func (n *node) publicConnections() *connections {
 	return &connections{
 		inAll:   n.connectionLimit("limits.connections", n.config.Connections.Most, "add nodes, or raise the limit"),
 		perIP:   n.connectionLimit("limits.connections_per_ip", n.config.Connections.PerIP, "if many clients have this address: name it in trusted_proxies if it is a proxy's, else raise the limit"),
-		proxies: n.config.TrustedProxies, announced: n.config.ProxyProtocol, log: n.log,
+		proxies: n.config.TrustedProxies, log: n.log,
 	}
 }
 
