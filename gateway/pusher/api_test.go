@@ -104,7 +104,7 @@ func TestAPI_ABatchMayBeEscaped(t *testing.T) {
 	backend := official.Client{AppID: shop.ID, Key: shop.Key, Secret: shop.Secret, Host: n.host()}
 	batch := make([]official.Event, mostBatch)
 	for i := range batch {
-		batch[i] = official.Event{Channel: "news", Name: "said", Data: strings.Repeat("<", defaultEventBytes)}
+		batch[i] = official.Event{Channel: "news", Name: "said", Data: strings.Repeat("<", DefaultEventBytes)}
 	}
 	if _, err := backend.TriggerBatch(batch); err != nil {
 		t.Error(err)

@@ -67,10 +67,11 @@ func (a *App) eventBytes() int {
 	if a.EventBytes > 0 {
 		return a.EventBytes
 	}
-	return defaultEventBytes
+	return DefaultEventBytes
 }
 
-const defaultEventBytes = 10 << 10
+// DefaultEventBytes is the maximum size of an event's data unless an app has another.
+const DefaultEventBytes = 10 << 10
 
 // Webhook is a URL to which events are sent, in Pusher's form: a POST with
 //

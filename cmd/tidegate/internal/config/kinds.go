@@ -180,8 +180,12 @@ func prefixes(p *[]netip.Prefix) kind {
 }
 
 func scalars[T any](p *[]T, want string, item func(*T) kind) kind {
+	var now []string
+	for i := range *p {
+		now = append(now, item(&(*p)[i]).now)
+	}
 	return kind{
-		name: "list", want: want,
+		name: "list", want: want, now: strings.Join(now, ","),
 		set: func(text string) error {
 			*p = nil
 			for _, word := range splitList(text) {

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"cmp"
+	"strconv"
 	"strings"
 
 	"tidegate/gateway/pusher"
@@ -16,7 +18,7 @@ func (a *PusherApp) settings() []setting {
 		{"enabled", "", opposite(&a.Disabled)},
 		{"client_events", "", opposite(&a.NoClientEvents)},
 		{"tls_only", "", boolean(&a.TLSOnly)},
-		{"limits.event_bytes", "", size(&a.EventBytes)},
+		{"limits.event_bytes", "", eventBytes(&a.EventBytes)},
 		{"limits.connections", "", integer(&a.Connections)},
 		{"subscription_counts", "", boolean(&a.SubscriptionCounts)},
 		{"watchlists", "", boolean(&a.Watchlists)},
@@ -29,6 +31,13 @@ func webhookSettings(w *pusher.Webhook) []setting {
 		{"url", "", text(&w.URL)},
 		{"events", "", texts(&w.Events)},
 	}
+}
+
+// eventBytes returns the kind of a size of which 0 means the default.
+func eventBytes(p *int) kind {
+	k := size(p)
+	k.now = strconv.Itoa(cmp.Or(*p, pusher.DefaultEventBytes))
+	return k
 }
 
 // opposite returns the kind of a boolean that is stored negated.

@@ -43,7 +43,7 @@ redis:
   url: redis://127.0.0.1:6379
 ` + "```" + `
 
-- A limit of 0 means no limit.
+- A limit of 0 means no limit. The limits that are calculated from it are then 0, too.
 - "By the machine": calculated from its memory and open-file limit; ` + "`tidegate check`" + `
   prints the value.
 - A relative file name is relative to the working directory of the gateway.
