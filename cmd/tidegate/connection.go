@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -53,10 +54,7 @@ func (c *connection) use(ctx context.Context, details io.Writer, do func(context
 	err = do(doing, gateway)
 	leave()
 	running.Wait()
-	if refused != nil {
-		return fmt.Errorf("%s: %w", address, refused)
-	}
-	return err
+	return cmp.Or(refused, err)
 }
 
 // tellTerminal tells a user at a terminal what the command is waiting for, so that it does
@@ -77,7 +75,7 @@ func (r *linkReport) report(err error) {
 	switch {
 	case err != nil && err.Error() != r.last:
 		r.last = err.Error()
-		fmt.Fprintf(r.out, "tidegate: %v; trying again\n", err)
+		fmt.Fprintf(r.out, "tidegate: %s; trying again\n", terminal.Plain(r.last))
 	case err == nil && r.last != "":
 		r.last = ""
 		fmt.Fprintln(r.out, "tidegate: connected")

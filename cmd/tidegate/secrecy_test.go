@@ -57,6 +57,23 @@ webhooks: {url: "http://user:hunter3@127.0.0.1:1/?key=hunter4", secret: `+webhoo
 	}
 }
 
+// What a command says of the gateway's URL can be shown to others.
+func TestCommands_ShowNoSecretOfTheirURL(t *testing.T) {
+	t.Parallel()
+	p := startReady(t, nil, "--config", write(t, "tidegate.yaml", operatedRules))
+	for _, args := range [][]string{
+		{"publish", "chat:a", "hi", "--url", strings.Replace(p.socket(), "://", "://user:hunter2@", 1) + "?access_token=hunter3"},
+		{"publish", "chat:a", "hi", "--timeout", "50ms", "--url", "ws://user:hunter2@127.0.0.1:1/ws?access_token=hunter3"},
+		{"doctor", "http://user:hunter2@127.0.0.1:1/?access_token=hunter3"},
+		{"nodes", "--url", "http://user:hunter2@127.0.0.1:1/?access_token=hunter3"},
+	} {
+		out, details, code := operate(t, nil, args...)
+		if code != 1 || !strings.Contains(out+details, "127.0.0.1") || strings.Contains(out+details, "hunter") {
+			t.Errorf("tidegate %q: exit code %d, printed %q and %q", args, code, out, details)
+		}
+	}
+}
+
 // fetch returns the header and the body of an answer.
 func fetch(t *testing.T, url string, header http.Header) string {
 	t.Helper()

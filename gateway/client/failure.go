@@ -94,6 +94,16 @@ func rootOf(err error) error {
 	}
 }
 
+// withoutSecrets returns an address without its user, password and query, which may contain
+// a token.
+func withoutSecrets(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "the gateway"
+	}
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
+}
+
 // ofHandshake converts the error of a handshake. It returns a *Refusal if the answer means one.
 func ofHandshake(answer *http.Response, err error) error {
 	var failed *url.Error

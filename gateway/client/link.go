@@ -72,13 +72,13 @@ func dial(ctx context.Context, c *Config, handle func(*link, *frame)) (*link, er
 		CompressionMode: websocket.CompressionNoContextTakeover, // if the gateway has it on
 	})
 	if err != nil {
-		return nil, fmt.Errorf("connect to %s: %w", c.URL, ofHandshake(answer, err))
+		return nil, fmt.Errorf("connect to %s: %w", withoutSecrets(c.URL), ofHandshake(answer, err))
 	}
 	conn.SetReadLimit(maxFrame)
 	l.conn = conn
 	if err := l.readWelcome(ctx); err != nil {
 		_ = conn.CloseNow()
-		return nil, fmt.Errorf("connect to %s: %w", c.URL, err)
+		return nil, fmt.Errorf("connect to %s: %w", withoutSecrets(c.URL), err)
 	}
 	return l, nil
 }

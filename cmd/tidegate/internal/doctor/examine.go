@@ -38,14 +38,14 @@ func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastRe
 
 // reaches reports whether a gateway answers at all.
 func (e *examination) reaches(ctx context.Context) bool {
-	e.Progress.Say("asking %s", e.URL)
+	e.Progress.Say("asking %s", e.URL.Redacted())
 	answer, err := e.ask(ctx, http.MethodGet, "/healthz", nil, nil)
 	switch {
 	case err != nil:
-		e.find(cureAddress, "%s does not answer: %v.", e.URL, err)
+		e.find(cureAddress, "%s does not answer: %v.", e.URL.Redacted(), err)
 		return false
 	case answer.status != http.StatusOK || string(answer.body) != "ok\n":
-		e.find(cureAddress, "%s is no gateway, or a proxy without one behind it: /healthz returned %s.", e.URL, answer)
+		e.find(cureAddress, "%s is no gateway, or a proxy without one behind it: /healthz returned %s.", e.URL.Redacted(), answer)
 		return false
 	}
 	if answer, err = e.ask(ctx, http.MethodGet, "/readyz", nil, nil); err == nil && answer.status != http.StatusOK {
