@@ -97,7 +97,7 @@ func printReport(out io.Writer, r Report) {
 			fmt.Fprintf(out, "    %s: %s\n", cure.Where, terminal.Plain(cure.Line))
 		}
 	}
-	if len(r.Findings) == 0 {
+	if len(r.Findings) == 0 && !r.interrupted {
 		fmt.Fprintln(out, "No problems found.")
 	}
 	for _, what := range r.Unchecked {

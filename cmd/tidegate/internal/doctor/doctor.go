@@ -27,6 +27,8 @@ type Config struct {
 type Report struct {
 	Findings  []Finding `json:"findings"`
 	Unchecked []string  `json:"unchecked"` // what could not be checked, and why
+
+	interrupted bool // some checks were not made
 }
 
 // Finding is a problem, in one sentence.

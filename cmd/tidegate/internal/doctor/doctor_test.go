@@ -132,6 +132,11 @@ func TestExamine_AnInterruptionIsNoFinding(t *testing.T) {
 	if len(report.Findings) != 0 || len(report.Unchecked) != 1 || !strings.Contains(report.Unchecked[0], "interrupted") {
 		t.Errorf("found %+v", report)
 	}
+	var said strings.Builder
+	printReport(&said, report)
+	if strings.Contains(said.String(), "No problems") {
+		t.Errorf("the report says %q", said.String())
+	}
 }
 
 func TestLimitsOfPubSub(t *testing.T) {

@@ -28,7 +28,7 @@ func Examine(ctx context.Context, c Config) Report {
 	if c.Redis.URL != "" {
 		e.lookAtRedis(ctx)
 	}
-	if e.over() {
+	if e.report.interrupted = e.over(); e.report.interrupted {
 		e.pass("what was left to do when the examination was interrupted")
 	}
 	return e.report
