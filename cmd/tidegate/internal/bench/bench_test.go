@@ -17,8 +17,9 @@ func TestBenchmark_TheSenseOfItsFlags(t *testing.T) {
 		&load{channels: 1, members: 30_000, traffic: traffic{publishers: 1, inFlight: 1, payload: 128, duration: time.Second}},
 		&load{channels: 1, members: 1, traffic: traffic{publishers: 1, inFlight: 0, payload: 128, duration: time.Second}},
 		&load{channels: 1, members: 1, traffic: traffic{publishers: 1, inFlight: 1, payload: leastPayload - 1, duration: time.Second}},
-		&load{channels: 1, members: 1, traffic: traffic{publishers: 1, rate: -1, payload: 128, duration: time.Second}},
+		&load{channels: 1, members: 1, traffic: traffic{publishers: 1, inFlight: 1, rate: -1, payload: 128, duration: time.Second}},
 		&load{channels: 1, members: 1, traffic: traffic{publishers: 1, inFlight: 1, payload: 128, duration: time.Hour}},
+		&load{channels: 1, members: 1, traffic: traffic{publishers: 1, inFlight: -1, rate: 1, payload: 128, duration: time.Second}},
 		&idleLoad{connectLoad: connectLoad{count: 0, atOnce: 1}, duration: time.Second},
 		&publishLoad{channels: 0, traffic: traffic{publishers: 1, inFlight: 1, payload: 128, duration: time.Second}},
 	} {

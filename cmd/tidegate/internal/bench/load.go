@@ -25,11 +25,11 @@ func (l *load) addFlags(flags *pflag.FlagSet) {
 }
 
 func (l *load) check() error {
-	err := errors.Join(checkBetween("sessions", l.sessions(), 1, mostSessions), l.traffic.check())
-	if l.rate == 0 {
-		err = errors.Join(err, checkBetween("--in-flight", l.inFlight, 1, mostInFlight))
-	}
-	return err
+	return errors.Join(
+		checkBetween("sessions", l.sessions(), 1, mostSessions),
+		checkBetween("--in-flight", l.inFlight, 1, mostInFlight),
+		l.traffic.check(),
+	)
 }
 
 func (l *load) sessions() int { return l.channels*l.members + l.publishers }
