@@ -67,7 +67,7 @@ func TestOperators_LookAfterACluster(t *testing.T) {
 	expect(`(?s)the user alice on chat:lobby: channels\[0\].*subscribe +yes .*publish +no \(forbidden\) .*no token with a claim publish`, "explain", "--user", "alice", "--channel", "chat:lobby")
 	expect(`(?s)confirmed by the broker.*\n\w+ +1 +1 +1 +0 .*alice .*written`, "trace", "chat:lobby", "follow me", "--recipient", "alice")
 	listener.waitFor("follow me")
-	expect(`(?s)refused .*publish: token.*|refused .*may not publish`, "trace", "chat:lobby", "--as", "alice")
+	expect(`(?s)refused: .*publish: token.*|refused: .*may not publish`, "trace", "chat:lobby", "--as", "alice")
 	expect(`^1 session ended\n$`, "users", "disconnect", "alice")
 	expect(`^user-\S+ is in force until`, "users", "ban", "alice", "--for", "1h", "--reason", "spam")
 	expect(`REFUSED EVERYWHERE: banned until .*spam`, "explain", "--user", "alice", "--channel", "chat:lobby")

@@ -124,7 +124,7 @@ func refusal(address, status string, answer []byte) error {
 	if json.Unmarshal(answer, &said) != nil || said.Error.Code == "" {
 		return fmt.Errorf("%s: %s: is this a gateway?", address, status)
 	}
-	return fmt.Errorf("%s (%s)", said.Error.Message, said.Error.Code)
+	return fmt.Errorf("%s (%s)", terminal.Plain(said.Error.Message), said.Error.Code)
 }
 
 // requesting gives cmd the flags of a client, and makes it send the request that build returns

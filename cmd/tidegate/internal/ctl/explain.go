@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	"github.com/spf13/cobra"
+
+	"tidegate/cmd/tidegate/internal/terminal"
 )
 
 // actor identifies the client that a request is about.
@@ -69,9 +71,9 @@ func printExplanation(out io.Writer, e explanation) {
 	}
 	fmt.Fprintf(out, "%s on %s: %s\n", e.Who, e.Channel, rule)
 	if e.Banned != "" {
-		fmt.Fprintf(out, "REFUSED EVERYWHERE: %s\n", e.Banned)
+		fmt.Fprintf(out, "REFUSED EVERYWHERE: %s\n", terminal.Plain(e.Banned))
 	}
-	table(out, "MAY ? BECAUSE", func(row func(...any)) {
+	table(out, "ACTION ALLOWED REASON", func(row func(...any)) {
 		row("subscribe", e.Subscribe, e.Subscribe.Why)
 		row("publish", e.Publish, e.Publish.Why)
 		row("presence", e.Presence, e.Presence.Why)
@@ -133,12 +135,11 @@ type nodeTrace struct {
 
 func printTrace(out io.Writer, t trace) {
 	fmt.Fprintf(out, "received by %s: %s\n", t.Node, t.Publish.Why)
-	switch {
-	case t.Error != nil:
-		fmt.Fprintf(out, "refused   %s (%s)\n", t.Error.Message, t.Error.Code)
-	default:
-		fmt.Fprintf(out, "confirmed by the broker in %.1f ms, cursor %s\n", t.Took, cmp.Or(t.Cursor, "none: the channel keeps no history"))
+	if t.Error != nil {
+		fmt.Fprintf(out, "refused: %s (%s)\n", terminal.Plain(t.Error.Message), t.Error.Code)
+		return
 	}
+	fmt.Fprintf(out, "confirmed by the broker in %.1f ms, cursor %s\n", t.Took, cmp.Or(t.Cursor, "none: the channel keeps no history"))
 }
 
 // printAudience prints what has become of the message on each node and, if there is a
