@@ -123,6 +123,9 @@ func keysSummary(c *config.Config) string {
 	if c.Auth.JWT.JWKSURL != "" {
 		kinds = append(kinds, "tokens by JWKS")
 	}
+	for _, app := range c.Pusher.Apps {
+		kinds = append(kinds, "Pusher app "+app.ID)
+	}
 	if len(kinds) == 0 {
 		return "none"
 	}
