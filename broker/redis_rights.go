@@ -17,7 +17,7 @@ var rights = []string{
 	"eval s 1 KEY", "evalsha h 1 KEY", "script load s", "wait 1 1", "time",
 	"get KEY", "set KEY v", "incr KEY", "del KEY", "exists KEY", "pexpire KEY 1", "pttl KEY", "persist KEY",
 	"hset KEY f v", "hget KEY f", "hmget KEY f", "hgetall KEY", "hlen KEY", "hexists KEY f", "hscan KEY 0", "hdel KEY f",
-	"xadd KEY * f v", "xrange KEY - +", "xrevrange KEY + -", "xdel KEY 0-1", "xlen KEY", "xtrim KEY MAXLEN 1",
+	"xadd KEY * f v", "xrange KEY - +", "xrevrange KEY + -", "xlen KEY", "xtrim KEY MAXLEN 1",
 	"sadd KEY m", "srem KEY m", "scard KEY", "srandmember KEY 1", "sscan KEY 0",
 	"zadd KEY 1 m", "zrem KEY m", "zrange KEY 0 1", "zrangebyscore KEY 0 1",
 }

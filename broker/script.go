@@ -146,7 +146,7 @@ local era = eraOf(KEYS[3])
 local channel = find(meta, era)
 if not channel then return {unborn(era), '', era.kept and era.id or '', {}} end
 renew(meta, channel.ttl)
-expire(name, channel.ttl)
+expire(name, channel)
 
 -- take returns the first entries that a command finds, within the bounds. It
 -- reads in steps, the first a short one: what it reads in vain is no more than one
@@ -343,22 +343,22 @@ local function renew(meta, ttl)
   if left >= 0 and left < DAY then redis.call('PEXPIRE', meta, number(ttl + 1.5 * DAY)) end
 end
 
--- expire removes the messages that are older than ttl.
-local function expire(name, ttl)
-  if ttl == 0 then return end
-  local oldest, step = milliseconds() - ttl, 1
-  while true do
-    local entries = redis.call('XRANGE', name, '-', '+', 'COUNT', step)
-    if #entries == 0 then return end
-    local old = {}
-    for _, entry in ipairs(entries) do
-      if tonumber(entry[2][2]) > oldest then break end
-      old[#old + 1] = entry[1]
-    end
-    if #old > 0 then redis.call('XDEL', name, unpack(old)) end
-    if #old < #entries then return end
-    step = math.min(2 * step, STEP)
+-- expire removes the messages that are older than ttl. As they are in the order of their
+-- age, it looks for the last of them by halves.
+local function expire(name, channel)
+  if channel.ttl == 0 then return end
+  local oldest = milliseconds() - channel.ttl
+  local function oldAt(from) -- returns the offset of the first message from there on, if that is old
+    local entry = redis.call('XRANGE', name, from, '+', 'COUNT', 1)[1]
+    return entry and tonumber(entry[2][2]) <= oldest and tonumber(string.match(entry[1], '%d+$'))
   end
+  local low, high = oldAt('-'), channel.top
+  if not low then return end
+  while low < high do
+    local middle = math.ceil((low + high) / 2)
+    if oldAt('0-' .. number(middle)) then low = middle else high = middle - 1 end
+  end
+  redis.call('XTRIM', name, 'MINID', '0-' .. number(low + 1))
 end
 `
 

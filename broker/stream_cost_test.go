@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"tidegate/broker"
 	"tidegate/broker/brokertest"
@@ -57,6 +58,36 @@ func TestHistory_PageCostsWhatItReturns(t *testing.T) {
 		if cost := sent(t, server) - before; cost > 2*most.Bytes {
 			t.Errorf("%s: Redis sent %d bytes for a page of %d at most", name, cost, most.Bytes)
 		}
+	}
+}
+
+// A read removes what has expired without looking at each message: others have to wait for it.
+func TestHistory_ReadAfterManyHaveExpiredCostsLittle(t *testing.T) {
+	brokertest.RequireRedis(t)
+	server := brokertest.StartRedis(t)
+	b, told := startNode(t, broker.RedisConfig{URL: server.URL()})
+	told.WaitUp()
+	o := broker.PublishOptions{HistorySize: 1_000_000, HistoryTTL: time.Hour}
+	publish := func() {
+		if _, err := broker.Publish(t.Context(), b, message("a", "young"), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	publish()
+	server.CLI("EVAL", `redis.call('DEL', KEYS[1])
+for i = 2, 20001 do redis.call('XADD', KEYS[1], '0-' .. i, 'time', 1, 'message', 'TG1 {}\nold') end
+redis.call('HSET', KEYS[2], 'top', 20001)`, "2", "tidegate:a", "tidegate:a meta")
+	publish()
+	publish()
+	looks := func() int { return number(t, server, "commandstats", "cmdstat_xrange:calls=") }
+	if page, err := b.Since(t.Context(), "a", broker.Position{}, broker.Most{Messages: 10}); err != nil || len(page.Messages) != 2 || page.Messages[0].Position.Offset != 20002 {
+		t.Errorf("read %+v, %v; want the 2 young messages", page, err)
+	}
+	if n := looks(); n > 50 {
+		t.Errorf("Redis ran %d commands to find the messages that have expired", n)
+	}
+	if left := server.CLI("XLEN", "tidegate:a"); left != "2" {
+		t.Errorf("%s messages are kept, want the 2 young ones", left)
 	}
 }
 

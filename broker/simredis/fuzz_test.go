@@ -22,7 +22,7 @@ var commands = []string{
 	"get sK", "set sK V", "set sK V PX 300000", "set sK N", "incr sK", "del hK", "del xK", "exists sK", "pexpire hK 300000", "pexpire hK 0",
 	"pttl hK", "pttl sK", "persist hK", "hset hK F V", "hset hK F V F V", "hget hK F", "hmget hK F F", "hgetall hK", "hlen hK", "hexists hK F",
 	"hdel hK F", "hscan hK 0 COUNT 500", "xadd xK I F V", "xadd xK MAXLEN P I F V", "xadd xK MAXLEN P I time N message V", "xrange xK - +",
-	"xrange xK (E + COUNT P", "xrange xK E E", "xrevrange xK + -", "xrevrange xK (E - COUNT P", "xdel xK E E", "xlen xK", "xtrim xK MAXLEN P",
+	"xrange xK (E + COUNT P", "xrange xK E E", "xrevrange xK + -", "xrevrange xK (E - COUNT P", "xlen xK", "xtrim xK MAXLEN P", "xtrim xK MINID E",
 	"sadd mK F", "srem mK F", "scard mK", "sscan mK 0 COUNT 500", "zadd zK N F", "zrem zK F", "zrange zK 0 1", "zrange zK N N WITHSCORES",
 	"zrangebyscore zK -inf N LIMIT 0 5", "zrangebyscore zK -inf +inf", "publish C V", "spublish C V", "subscribe C", "unsubscribe C",
 	"ssubscribe C", "sunsubscribe C", "evalsha 0123456789012345678901234567890123456789 0", "eval S 3 sK hK xK V N", "hello 4", "get",

@@ -177,11 +177,11 @@ func (s *process) intercept(to *miniserver.Peer, command string, args ...string)
 // writing is the set of the broker's commands that write.
 var writing = map[string]bool{
 	"SET": true, "INCR": true, "DEL": true, "PEXPIRE": true, "PERSIST": true, "HSET": true, "HDEL": true, "XADD": true,
-	"XDEL": true, "XTRIM": true, "SADD": true, "SREM": true, "ZADD": true, "ZREM": true, "FLUSHALL": true, "FLUSHDB": true,
+	"XTRIM": true, "SADD": true, "SREM": true, "ZADD": true, "ZREM": true, "FLUSHALL": true, "FLUSHDB": true,
 }
 
 // freeing is the set of those that Redis accepts when it is out of memory.
 var freeing = map[string]bool{
-	"DEL": true, "PEXPIRE": true, "PERSIST": true, "HDEL": true, "XDEL": true, "XTRIM": true, "SREM": true, "ZREM": true,
+	"DEL": true, "PEXPIRE": true, "PERSIST": true, "HDEL": true, "XTRIM": true, "SREM": true, "ZREM": true,
 	"FLUSHALL": true, "FLUSHDB": true,
 }
