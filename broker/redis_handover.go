@@ -76,9 +76,12 @@ func (c *cluster) yielded(ctx context.Context, former mastership, to *process) b
 	}
 }
 
-// askAgain asks a former master what it is now. It returns nil if that fails.
+// askAgain asks a former master what it is now. It returns nil if that fails. It needs a
+// client of its own: a look closes those of servers that are no longer masters.
 func (c *cluster) askAgain(ctx context.Context, former mastership) *process {
-	giver, err := introduce(ctx, c.at(former.address))
+	client := redis.NewClient(c.options(former.address))
+	defer client.Close()
+	giver, err := introduce(ctx, client)
 	if giver == nil {
 		return nil
 	}

@@ -2,9 +2,12 @@ package broker
 
 import (
 	"context"
+	"net"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // movers is a Cluster of which a test says what was seen of the masters.
@@ -60,5 +63,24 @@ func TestPartition_VouchesForWhatOneMasterGaveToAnother(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// There is a look after each failure, also while a node asks the former master. It must not
+// end the connection: a handover would then count as a loss.
+func TestCluster_AsksAFormerMasterWhateverALookFinds(t *testing.T) {
+	former, now := startRole(t, "slave", "up"), startRole(t, "master", "")
+	var c *cluster
+	look := func() { c.believe([]view{{of: now, masters: map[int]string{c.slots["a"]: now}}}) }
+	dial := redisDialer{poolSize: 1, other: func(ctx context.Context, network, address string) (net.Conn, error) {
+		look()
+		return redis.NewDialer(&redis.Options{Addr: address})(ctx, network, address)
+	}}
+	c = newCluster(dial, []string{"a"})
+	defer c.close()
+	c.believe([]view{{of: former, masters: map[int]string{c.slots["a"]: former}}})
+	look()
+	if giver := c.askAgain(t.Context(), mastership{address: former}); giver == nil || !giver.synced {
+		t.Errorf("the former master is known as %+v, want a replica", giver)
 	}
 }

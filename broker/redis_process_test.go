@@ -3,6 +3,7 @@ package broker
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"testing"
@@ -61,17 +62,18 @@ func startRole(t *testing.T, role, link string) (address string) {
 			}
 			go func() {
 				defer conn.Close()
-				lines := bufio.NewScanner(conn)
-				for lines.Scan() { // *N, then $LENGTH and the text N times
-					var n int
-					if _, err := fmt.Sscanf(lines.Text(), "*%d", &n); err != nil {
+				r := bufio.NewReader(conn)
+				for { // *N, then $LENGTH and the text N times
+					var n, length int
+					if _, err := fmt.Fscanf(r, "*%d\r\n", &n); err != nil {
 						return
 					}
 					var command []string
 					for range n {
-						lines.Scan()
-						lines.Scan()
-						command = append(command, lines.Text())
+						_, _ = fmt.Fscanf(r, "$%d\r\n", &length)
+						text := make([]byte, length+2)
+						_, _ = io.ReadFull(r, text)
+						command = append(command, string(text[:length]))
 					}
 					fmt.Fprint(conn, answer(command))
 				}
