@@ -58,27 +58,24 @@ func (b *Memory) Unsubscribe(ctx context.Context, channel string) error {
 }
 
 func (b *Memory) Publish(m Message, o PublishOptions, done func(Position, error)) {
-	position, receiver, err := b.publish(context.Background(), m, o)
+	if o.Replicas > 0 {
+		done(Position{}, notPublished(m.Channel, errors.New("a memory has no replicas")))
+		return
+	}
+	visit := b.channels.on
+	if o.HistorySize == 0 && m.Key == "" {
+		visit = b.channels.look
+	}
+	var position Position
+	var receiver Receiver
+	err := visit(context.Background(), "publish on", m.Channel, func(c *memoryChannel) {
+		receiver = b.channels.receiver
+		position = c.publish(m, o, b.keys, receiver, b.channels.nothing, time.Now())
+	})
 	done(position, err)
 	if receiver != nil && !o.RestLater {
 		receiver.Rest()
 	}
-}
-
-// publish returns the receiver that was called, if one was.
-func (b *Memory) publish(ctx context.Context, m Message, o PublishOptions) (position Position, receiver Receiver, err error) {
-	if o.HistorySize == 0 && m.Key == "" && !b.channels.known(m.Channel) {
-		receiver, err = b.channels.listener(ctx, "publish on", m.Channel)
-		return Position{}, receiver, err
-	}
-	if o.Replicas > 0 {
-		return Position{}, nil, notPublished(m.Channel, errors.New("a memory has no replicas"))
-	}
-	err = b.channels.on(ctx, "publish on", m.Channel, func(c *memoryChannel) {
-		receiver = b.channels.receiver
-		position = c.publish(m, o, b.keys, receiver, b.channels.nothing, time.Now())
-	})
-	return position, receiver, err
 }
 
 func (b *Memory) Since(ctx context.Context, channel string, after Position, most Most) (Page, error) {

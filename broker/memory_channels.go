@@ -36,11 +36,11 @@ func (b *memoryChannels) nothing() Position {
 	return unborn(b.era, time.Now().Unix()/60)
 }
 
-// listener returns the receiver of messages, or an error if there is none.
-func (b *memoryChannels) listener(ctx context.Context, verb, channel string) (Receiver, error) {
+// running returns an error if ctx has ended or Run is not running.
+func (b *memoryChannels) running(ctx context.Context, verb, what string) error {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	return b.receiver, b.usable(ctx, verb, channel)
+	return b.usable(ctx, verb, what)
 }
 
 // receive delivers a message that is published without a position in the channel's history.
@@ -55,16 +55,16 @@ func (b *memoryChannels) receive(m Message) {
 // on calls f with the channel locked. It creates the channel if it does not exist.
 func (b *memoryChannels) on(ctx context.Context, verb, channel string, f func(*memoryChannel)) error {
 	for {
-		b.makeChannel(channel)
-		done := false
+		missing := false
 		err := b.visit(ctx, verb, channel, func(c *memoryChannel) {
-			if done = c != nil; done { // else a sweep has just removed it: try again
+			if missing = c == nil; !missing {
 				f(c)
 			}
 		})
-		if err != nil || done {
+		if err != nil || !missing {
 			return err
 		}
+		b.makeChannel(channel)
 	}
 }
 
@@ -95,7 +95,7 @@ func (b *memoryChannels) visit(ctx context.Context, verb, channel string, f func
 	return nil
 }
 
-// usable returns an error if ctx has ended or Run is not running. The caller must hold mu.
+// usable is like running. The caller must hold mu.
 func (b *memoryChannels) usable(ctx context.Context, verb, channel string) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("%s %q: %w: %w", verb, channel, ErrUnavailable, err)
@@ -106,16 +106,7 @@ func (b *memoryChannels) usable(ctx context.Context, verb, channel string) error
 	return nil
 }
 
-func (b *memoryChannels) known(channel string) bool {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	return b.channels[channel] != nil
-}
-
 func (b *memoryChannels) makeChannel(channel string) {
-	if b.known(channel) {
-		return
-	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.channels[channel] == nil {

@@ -91,7 +91,7 @@ func (p *memoryPresence) Members(ctx context.Context, channel string) (Roster, e
 // do calls f with mu held and p.now fixed. The messages that f publishes are delivered
 // before those of any later call.
 func (p *memoryPresence) do(ctx context.Context, verb string, f func()) error {
-	if _, err := p.messages.listener(ctx, verb, "presence"); err != nil {
+	if err := p.messages.running(ctx, verb, "presence"); err != nil {
 		return err
 	}
 	p.mu.Lock()
