@@ -21,7 +21,6 @@ type lane struct {
 	partition *partition
 	does      duty
 	exchanges []*exchange // by partition
-	wording   wording
 	spare     *spares
 	check     *redis.IntCmd // used only by the exchange that sends a batch; see newCheck
 
@@ -42,7 +41,7 @@ func newLanes(s *servers, b *board, does duty, spare *spares) (lanes []*lane, ex
 	for _, p := range b.all {
 		exchanges = append(exchanges, newExchange(s, b, spare))
 		lanes = append(lanes, &lane{
-			servers: s, board: b, partition: p, does: does, wording: newWording(p.prefix, s), spare: spare, check: newCheck(p.prefix),
+			servers: s, board: b, partition: p, does: does, spare: spare, check: newCheck(p.prefix),
 		})
 	}
 	for _, l := range lanes {
@@ -66,7 +65,7 @@ func (l *lane) exchange() *exchange {
 func (l *lane) publish(m Message, o PublishOptions, done func(Position, error)) {
 	p := l.spare.take(o.HistorySize > 0 || m.Key != "")
 	p.replicas, p.deadline, p.done = o.Replicas, time.Now().Add(answerTimeout), done
-	p.say(&l.wording, &m, o)
+	p.say(l.servers, l.partition.prefix, &m, o)
 	idle, ended := l.enqueue(p)
 	switch {
 	case ended:

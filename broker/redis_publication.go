@@ -39,27 +39,15 @@ type argument struct{ text []byte }
 // MarshalBinary returns the text. It implements encoding.BinaryMarshaler.
 func (a *argument) MarshalBinary() ([]byte, error) { return a.text, nil }
 
-// wording is what all publications of a partition have in common.
-type wording struct {
-	prefix     string
-	clustered  bool
-	publish    any // PUBLISH, or SPUBLISH in a Cluster
-	appendHash any // hash of AppendScript
-}
-
-func newWording(prefix string, s *servers) wording {
-	return wording{prefix, s.clustered, s.publishCommand(), redis.NewScript(AppendScript).Hash()}
-}
-
-// say makes the command that publishes m.
-func (p *publication) say(w *wording, m *Message, o PublishOptions) {
+// say makes the command that publishes m. prefix is that of its partition.
+func (p *publication) say(s *servers, prefix string, m *Message, o PublishOptions) {
 	p.channel, m.Position = m.Channel, Position{}
-	name := p.add(append(append(p.text, w.prefix...), m.Channel...))
+	name := p.add(append(append(p.text, prefix...), m.Channel...))
 	if p.script {
-		p.sayAppend(w, name, m, o)
+		p.sayAppend(s, name, m, o)
 		return
 	}
-	list := [...]any{w.publish, p.argument(name), nil}
+	list := [...]any{s.publishCommand(), p.argument(name), nil}
 	if o.Bare && !passesForEnvelope(m.Payload) {
 		list[2] = p.argument(m.Payload)
 	} else {
@@ -74,10 +62,10 @@ func (p *publication) say(w *wording, m *Message, o PublishOptions) {
 
 // sayAppend makes the command that runs AppendScript by its hash. It leaves room for
 // ARGV[6] to ARGV[9], which depend on the connection: see voucher.
-func (p *publication) sayAppend(w *wording, name []byte, m *Message, o PublishOptions) {
-	list := append(make([]any, 0, 20), "evalsha", w.appendHash, 3, p.argument(name),
+func (p *publication) sayAppend(s *servers, name []byte, m *Message, o PublishOptions) {
+	list := append(make([]any, 0, 20), "evalsha", s.appendHash, 3, p.argument(name),
 		p.argument(p.add(append(append(p.text, name...), metaSuffix...))),
-		p.argument(p.add(appendEraKey(p.text, name, w.clustered))))
+		p.argument(p.add(appendEraKey(p.text, name, s.clustered))))
 	if m.Key != "" {
 		list[2] = 4
 		list = append(list, p.argument(p.add(append(append(append(p.text, name...), " key "...), m.Key...))))
@@ -93,7 +81,7 @@ func (p *publication) sayAppend(w *wording, name []byte, m *Message, o PublishOp
 	list = append(list, p.argument(m.Payload),
 		p.argument(p.add(strconv.AppendInt(p.text, int64(o.HistorySize), 10))),
 		p.argument(p.add(strconv.AppendInt(p.text, o.HistoryTTL.Milliseconds(), 10))),
-		p.argument(header), w.publish)
+		p.argument(header), s.publishCommand())
 	list = list[:len(list)+vouched]
 	if o.Replicas > 0 {
 		list = append(list, "replicated")

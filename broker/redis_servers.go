@@ -17,10 +17,11 @@ type servers struct {
 	// Immutable after construction.
 	redisNames
 	*watch
-	target  redisTarget
-	running chan struct{} // closed when Run begins
-	ended   chan struct{} // closed shortly before Run returns
-	others  pools         // limits presence and rare operations
+	target     redisTarget
+	appendHash any           // of AppendScript
+	running    chan struct{} // closed when Run begins
+	ended      chan struct{} // closed shortly before Run returns
+	others     pools         // limits presence and rare operations
 
 	topology topology       // set by Run
 	masters  []atomic.Int32 // see masterOf
@@ -37,6 +38,7 @@ func newServers(names redisNames, w *watch, target redisTarget) *servers {
 		redisNames: names,
 		watch:      w,
 		target:     target,
+		appendHash: redis.NewScript(AppendScript).Hash(),
 		running:    make(chan struct{}),
 		ended:      make(chan struct{}),
 		others:     newPools(len(names.prefixes)),

@@ -362,12 +362,8 @@ local function expire(name, channel)
 end
 `
 
-// eraKey returns the key of the era of the channel with the given Redis name. The append
+// appendEraKey appends the key of the era of the channel with the given Redis name. The append
 // script computes the same.
-func eraKey(name string, clustered bool) string {
-	return string(appendEraKey(nil, []byte(name), clustered))
-}
-
 func appendEraKey(dst, name []byte, clustered bool) []byte {
 	end := bytes.IndexByte(name, ':') + 1
 	if clustered {

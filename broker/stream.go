@@ -112,7 +112,7 @@ func (h *redisHistory) readTops(ctx context.Context, partition int, channels []s
 
 // historyKeys returns the keys that every script of history gets for a channel.
 func (h *redisHistory) historyKeys(name string) []string {
-	return []string{name, name + metaSuffix, eraKey(name, h.servers.clustered)}
+	return []string{name, name + metaSuffix, string(appendEraKey(nil, []byte(name), h.servers.clustered))}
 }
 
 func parseTop(cursor, former string) (top Top, err error) {
