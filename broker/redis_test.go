@@ -29,7 +29,7 @@ func TestRedis_Standalone(t *testing.T) {
 		return brokertest.Subject{
 			Nodes:       []brokertest.Node{{Broker: a, History: a, Presence: a, Register: a}, {Broker: b, History: b, Presence: b, Register: b}},
 			PublishBare: func(channel, payload string) { server.CLI("PUBLISH", a.RedisName(channel), payload) },
-			Forget:      server.Forgets(),
+			Forget:      server.Forget,
 		}
 	})
 }

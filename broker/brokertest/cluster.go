@@ -31,7 +31,6 @@ func StartRedisCluster(t testing.TB) *RedisCluster {
 // StartRedisClusterOf is like StartRedisCluster, for another number of masters.
 func StartRedisClusterOf(t testing.TB, masters int) *RedisCluster {
 	t.Helper()
-	RequireRedis(t)
 	c := &RedisCluster{t: t, moving: make(map[string]*RedisServer)}
 	for range masters {
 		_, bus, _ := net.SplitHostPort(freeAddr(t))

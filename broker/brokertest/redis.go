@@ -6,14 +6,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"os"
 	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -25,21 +23,15 @@ type RedisServer struct {
 
 	t       testing.TB
 	args    []string
-	process *exec.Cmd            // nil while stopped
-	exited  chan struct{}        // closed when process has exited
-	mini    *miniredis.Miniredis // used instead of a process if there is no redis-server
+	process *exec.Cmd     // nil while stopped
+	exited  chan struct{} // closed when process has exited
 }
 
-// StartRedis starts redis-server with additional arguments, and stops it when the test ends.
-// If redis-server is not installed, it logs that and starts miniredis in this process
-// instead, or fails the test if the environment has CI set.
+// StartRedis starts redis-server with additional arguments, and stops it when the test ends. It
+// needs redis-server; see RequireRedis.
 func StartRedis(t testing.TB, args ...string) *RedisServer {
 	t.Helper()
 	s := newRedisServer(t)
-	if !haveRedis(t) {
-		s.mini = miniredis.NewMiniRedis()
-		t.Cleanup(s.mini.Close)
-	}
 	s.args = append(s.args, args...)
 	s.Start()
 	return s
@@ -47,6 +39,7 @@ func StartRedis(t testing.TB, args ...string) *RedisServer {
 
 func newRedisServer(t testing.TB) *RedisServer {
 	t.Helper()
+	RequireRedis(t)
 	s := &RedisServer{Addr: freeAddr(t), Dir: t.TempDir(), t: t}
 	s.args = []string{"--port", port(s.Addr), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", s.Dir}
 	t.Cleanup(s.Stop)
@@ -54,24 +47,10 @@ func newRedisServer(t testing.TB) *RedisServer {
 }
 
 // RequireRedis skips the test if redis-server is not installed, or fails it if the environment
-// has CI set, too.
+// has CI set, too. Without redis-server, package simredis runs the conformance suite.
 func RequireRedis(t testing.TB) {
 	t.Helper()
-	if !haveRedis(t) {
-		t.Skip("redis-server is not on PATH")
-	}
-}
-
-func haveRedis(t testing.TB) bool {
-	t.Helper()
-	if _, err := exec.LookPath("redis-server"); err == nil {
-		return true
-	}
-	if os.Getenv("CI") != "" {
-		t.Fatal("redis-server is not on PATH")
-	}
-	t.Log("redis-server is not on PATH: testing with miniredis")
-	return false
+	FindProgram(t, "redis-server")
 }
 
 // freeAddr returns a loopback address with a free TCP port, and reserves it until the test
@@ -112,12 +91,6 @@ func (s *RedisServer) URL() string { return "redis://" + s.Addr }
 // Start starts the server again after Stop, at the same address, and waits until it responds.
 func (s *RedisServer) Start() {
 	s.t.Helper()
-	if s.mini != nil {
-		if err := s.mini.StartAddr(s.Addr); err != nil {
-			s.t.Fatalf("start miniredis: %v", err)
-		}
-		return
-	}
 	process := exec.Command("redis-server", s.args...)
 	var output bytes.Buffer
 	process.Stdout, process.Stderr = &output, &output
@@ -148,10 +121,6 @@ func (s *RedisServer) Start() {
 
 // Stop kills the server: it loses its data, and its connections are reset.
 func (s *RedisServer) Stop() {
-	if s.mini != nil {
-		s.mini.Close()
-		return
-	}
 	if s.process == nil {
 		return
 	}
@@ -172,25 +141,20 @@ func (s *RedisServer) Resume() { s.signal(syscall.SIGCONT) }
 func (s *RedisServer) signal(signal syscall.Signal) {
 	s.t.Helper()
 	if s.process == nil {
-		s.t.Fatal("only a redis-server that runs can be paused: call RequireRedis first")
+		s.t.Fatal("only a server that runs can be paused")
 	}
 	if err := s.process.Process.Signal(signal); err != nil {
 		s.t.Fatalf("%v to redis-server: %v", signal, err)
 	}
 }
 
-// Forgets returns a function for Subject.Forget, which saves the data, calls do, and restarts
-// the server with the saved data. It returns nil if there is no redis-server.
-func (s *RedisServer) Forgets() func(do func()) {
-	if s.mini != nil {
-		return nil
-	}
-	return func(do func()) {
-		s.CLI("SAVE")
-		do()
-		s.Stop()
-		s.Start()
-	}
+// Forget does what Subject.Forget says: it saves the data, calls do, and restarts the server
+// with the saved data.
+func (s *RedisServer) Forget(do func()) {
+	s.CLI("SAVE")
+	do()
+	s.Stop()
+	s.Start()
 }
 
 // Flush removes all keys.

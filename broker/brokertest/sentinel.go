@@ -21,7 +21,6 @@ type RedisSentinel struct {
 // ends. It needs redis-server; see RequireRedis.
 func StartRedisSentinel(t testing.TB) *RedisSentinel {
 	t.Helper()
-	RequireRedis(t)
 	master := startWatched(t, "")
 	replica := startWatched(t, "replicaof 127.0.0.1 "+port(master.Addr))
 	s := &RedisSentinel{Servers: [2]*RedisServer{master, replica}, t: t}
