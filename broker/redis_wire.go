@@ -58,9 +58,17 @@ func (r *wireReader) next() (answer, error) {
 	return answer{kind: kind, fields: r.fields, kinds: r.kinds, flat: deepest <= 1}, err
 }
 
-// element reads one element and all within it. depth is the number of arrays around it;
-// deepest is the deepest level of arrays that was read.
+// element reads one element and all within it, after the attributes that come before it.
+// depth is the number of arrays around it; deepest is the deepest level of arrays in it.
 func (r *wireReader) element(depth int) (kind byte, deepest int, err error) {
+	for kind = '|'; kind == '|' && err == nil; {
+		kind, deepest, err = r.part(depth)
+	}
+	return kind, deepest, err
+}
+
+// part reads one element, or one attribute.
+func (r *wireReader) part(depth int) (kind byte, deepest int, err error) {
 	line, err := r.line()
 	if err != nil {
 		return 0, 0, err
@@ -87,16 +95,16 @@ func (r *wireReader) element(depth int) (kind byte, deepest int, err error) {
 		text, err := r.name(n)
 		r.field(kind, text)
 		return kind, depth, err
-	case '%', '|':
+	case '%':
+		n = min(n, mostElements+1) * 2
+	case '|':
+		r.elements++ // bounds how many attributes one element may have
 		n = min(n, mostElements+1) * 2
 	case '*', '~', '>':
 	default:
 		return kind, 0, fmt.Errorf("%w: %.40q", errBrokenProtocol, line)
 	}
 	deepest, err = r.array(n, depth+1)
-	if kind == '|' && err == nil { // an attribute of the element that follows
-		return r.element(depth)
-	}
 	return kind, deepest, err
 }
 

@@ -47,7 +47,7 @@ func TestWireReader_Bounds(t *testing.T) {
 		"$999999999999999\r\n", "$67108865\r\n", "$-2\r\n", "$x\r\n", "$3\r\nabcd\r\n",
 		"*2000000000\r\n", "%9223372036854775807\r\n", "*2\r\n*1048575\r\n",
 		strings.Repeat("*1\r\n", mostNested+1), "+OK\n", "\r\n", "?\r\n", "?1\r\n",
-		"+" + strings.Repeat("x", 1<<20),
+		"+" + strings.Repeat("x", 1<<20), strings.Repeat("|0\r\n", mostElements+1) + "+OK\r\n",
 	} {
 		if said, err := newWireReader(strings.NewReader(text)).next(); err == nil {
 			t.Errorf("%.40q is read as %c %.40q", text, said.kind, said.fields)
