@@ -20,8 +20,10 @@ type Join struct {
 
 	Err error // why it has not joined, and has had no reply
 
-	ch   *Channel
-	from *timeline.Reader // nil if it wants nothing from the history or there is none
+	ch    *Channel
+	from  *timeline.Reader   // nil if it wants nothing from the history or there is none
+	roll  roll               // that a reply with Members was made from, until it is sent
+	reply func() (said bool) // sends the reply; nil if it is not made yet
 }
 
 // Begin records what the session wants from the history: what was published since its cursor
@@ -47,20 +49,20 @@ func (j *Join) Begin() {
 // Enter sends the reply and adds the subscription to the audience, at once or after
 // everything from the history has been sent. It does not wait for the latter.
 func (j *Join) Enter(ctx context.Context) {
-	told := j.tellMembers()
-	defer j.endRoll(&told)
+	j.callRoll()
+	defer j.endRoll()
 	if j.from == nil {
-		j.Err = j.enterNow(&told)
+		j.Err = j.enterNow()
 		return
 	}
-	c := &resumption{Join: j, start: Start{Resumed: !j.Cursor.IsZero()}, nothing: j.asksRecent(), told: &told}
+	c := &resumption{Join: j, start: Start{Resumed: !j.Cursor.IsZero()}, nothing: j.asksRecent()}
 	j.Err = c.run(ctx)
 	c.noteEnd(j.Err)
 }
 
 // enterNow joins the audience at once, without the history: a cursor counts as not
 // recovered.
-func (j *Join) enterNow(told *told) error {
+func (j *Join) enterNow() error {
 	ch, sub := j.ch, j.Sub
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
@@ -71,14 +73,14 @@ func (j *Join) enterNow(told *told) error {
 	if !j.Cursor.IsZero() {
 		ch.all.Counters.NotRecovered.Inc()
 	}
-	if told.reply == nil {
-		told.reply = j.Of.Reply(j.startNow())
+	if j.reply == nil {
+		j.reply = j.Of.Reply(j.startNow())
 	}
-	news := told.roll.end()
+	news := j.roll.end()
 	if j.asksRecent() {
 		news = append(news, News{Kind: NothingRecent})
 	}
-	if told.reply() && j.sayAll(news) {
+	if j.reply() && j.sayAll(news) {
 		sub.join()
 	}
 	return nil
@@ -95,31 +97,24 @@ func (j *Join) sayAll(news []News) (said bool) {
 	return true
 }
 
-// told is a reply that lists the members, with the roll it was made from.
-type told struct {
-	roll  roll
-	reply func() (said bool) // nil if the reply does not list them
-}
-
-// tellMembers makes the reply if it lists the members. It holds the channel's lock only to
-// copy them.
-func (j *Join) tellMembers() (t told) {
+// callRoll makes the reply if it lists the members. It holds the channel's lock only to copy
+// them.
+func (j *Join) callRoll() {
 	if !j.Members {
-		return told{}
+		return
 	}
 	j.ch.mu.Lock()
-	t.roll = j.Sub.callRoll()
+	j.roll = j.Sub.callRoll()
 	j.ch.mu.Unlock()
-	t.reply = j.Of.Reply(Start{Resumed: !j.Cursor.IsZero(), Members: t.roll.members()})
-	return t
+	j.reply = j.Of.Reply(Start{Resumed: !j.Cursor.IsZero(), Members: j.roll.members()})
 }
 
 // endRoll ends the roll if the reply has not been sent.
-func (j *Join) endRoll(t *told) {
-	if t.roll.Roll != nil {
+func (j *Join) endRoll() {
+	if j.roll.Roll != nil {
 		j.ch.mu.Lock()
 		defer j.ch.mu.Unlock()
-		t.roll.end()
+		j.roll.end()
 	}
 }
 

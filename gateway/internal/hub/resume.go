@@ -27,8 +27,6 @@ type resumption struct {
 	number   uint32          // of the reply: a later one of the same subscription has a larger one
 	before   *broker.Message // the last message sent since the reply; nil if there is none
 	nothing  bool            // it asked for recent messages and has been sent none yet
-
-	told *told // used until the reply is sent
 }
 
 func (c *resumption) out() *outbox.Outbox { return c.Sub.by.Outbox() }
@@ -150,16 +148,17 @@ func (c *resumption) sayBegin(step timeline.Step) (said bool) {
 	if c.replied {
 		return !step.Lost || c.say(News{Kind: Gap})
 	}
-	ch, told := c.ch, c.told
-	c.replied, c.number, c.told = true, ch.all.resumed.Add(1), nil
+	ch := c.ch
+	c.replied, c.number = true, ch.all.resumed.Add(1)
 	c.Sub.tellBy(c.Dialect)
 	c.count(step)
-	if told.reply == nil {
+	if c.reply == nil {
 		c.start.Recovered = c.start.Resumed && !step.Lost
 		c.start.Position, c.start.After = ch.at(), step.After
-		told.reply = c.Of.Reply(c.start)
+		c.reply = c.Of.Reply(c.start)
 	}
-	if !told.reply() || !c.sayAll(told.roll.end()) {
+	said = c.reply() && c.sayAll(c.roll.end())
+	if c.reply = nil; !said {
 		return false
 	}
 	c.Sub.withdraw()
