@@ -15,8 +15,8 @@ type Gate interface {
 	// SignIn returns the principal that an Auth proves the client to be.
 	SignIn(ctx context.Context, session string, a Auth) (Principal, error)
 
-	// Admit returns the conditions under which the client may join the channel.
-	Admit(ctx context.Context, session string, s Subscribe) (Admission, error)
+	// Admit returns the conditions under which the client, which is by, may join the channel.
+	Admit(ctx context.Context, session string, by *Principal, s Subscribe) (Admission, error)
 }
 
 // Admission is how a client may join a channel. With the zero Admission the client keeps the

@@ -27,7 +27,7 @@ func (passwords) SignIn(_ context.Context, _ string, c gateway.Auth) (gateway.Pr
 	return gateway.Principal{User: c.Data, Info: json.RawMessage(`{"signed":true}`)}, nil
 }
 
-func (passwords) Admit(_ context.Context, _ string, c gateway.Subscribe) (gateway.Admission, error) {
+func (passwords) Admit(_ context.Context, _ string, _ *gateway.Principal, c gateway.Subscribe) (gateway.Admission, error) {
 	if c.Token == "" {
 		return gateway.Admission{}, nil
 	}

@@ -36,7 +36,7 @@ func (s *Session) admitTo(ctx context.Context, c Subscribe) (*Admission, error) 
 	case s.special.gate == nil:
 		return s.admitByToken(ctx, c.Token, c.Channel)
 	}
-	a, err := s.special.gate.Admit(ctx, s.id, c)
+	a, err := s.special.gate.Admit(ctx, s.id, s.who(), c)
 	if err != nil || a == (Admission{}) {
 		return nil, err
 	}

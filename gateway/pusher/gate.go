@@ -3,6 +3,7 @@ package pusher
 import (
 	"context"
 	"encoding/json"
+	"strings"
 
 	"tidegate/broker"
 	"tidegate/gateway"
@@ -19,8 +20,9 @@ var _ gateway.Gate = gate{}
 const maxUserID = 128
 
 // Admit checks the signature of a subscription to a private or presence channel. For a
-// presence channel, it also returns the member's identity from channel_data.
-func (g gate) Admit(_ context.Context, socket string, c gateway.Subscribe) (gateway.Admission, error) {
+// presence channel, it also returns the member's identity from channel_data or, without any,
+// that of the user who has signed in.
+func (g gate) Admit(_ context.Context, socket string, by *gateway.Principal, c gateway.Subscribe) (gateway.Admission, error) {
 	settings := g.app.settings.Load()
 	name := g.app.nameOf(c.Channel)
 	switch {
@@ -38,15 +40,14 @@ func (g gate) Admit(_ context.Context, socket string, c gateway.Subscribe) (gate
 	if !settings.verify(c.Token, subscriptionText(socket, name, c.Data)) {
 		return gateway.Admission{}, fail(gateway.Unauthenticated, "the signature is wrong: sign the socket id, the channel and the channel data with the app's secret")
 	}
-	admission := gateway.Admission{Named: true}
-	if isPresence(name) {
-		member, err := g.memberOf(c.Data)
-		if err != nil {
-			return gateway.Admission{}, err
-		}
-		admission.As = member
+	if !isPresence(name) {
+		return gateway.Admission{Named: true}, nil
 	}
-	return admission, nil
+	if c.Data == "" && by.User != "" && strings.HasPrefix(by.User, g.app.prefix) {
+		return gateway.Admission{Named: true, As: &gateway.Identity{User: by.User, Info: by.Info}}, nil
+	}
+	member, err := g.memberOf(c.Data)
+	return gateway.Admission{Named: true, As: member}, err
 }
 
 // memberOf parses channel_data: {"user_id":10,"user_info":{"name":"Mr. Channels"}}.
@@ -56,7 +57,7 @@ func (g gate) memberOf(data string) (*gateway.Identity, error) {
 		Info json.RawMessage `json:"user_info"`
 	}
 	if err := json.Unmarshal([]byte(data), &who); err != nil || broker.Nested([]byte(data)) {
-		return nil, fail(gateway.BadRequest, "channel_data must be a JSON object with a user_id")
+		return nil, fail(gateway.BadRequest, "channel_data must be a JSON object with a user_id, unless the client has signed in")
 	}
 	var id string
 	if json.Unmarshal(who.ID, &id) != nil {

@@ -64,6 +64,32 @@ func TestSocket_RefusalsHavePushersCodes(t *testing.T) {
 	}
 }
 
+// A client that has signed in is on a presence channel as that user, unless channel_data says
+// otherwise. Others must have channel_data.
+func TestSocket_PresenceIsTheSignedInUsersWithoutChannelData(t *testing.T) {
+	for _, prefix := range []string{"", "shop:"} {
+		app := shop
+		app.Prefix = prefix
+		config := gateway.Config{Rules: pusherRules()}
+		for i := range config.Rules {
+			config.Rules[i].Match = prefix + config.Rules[i].Match
+		}
+		n := startNode(t, config, app)
+		p, socket := n.connect(app)
+		subscribe := fmt.Sprintf(`{"event":"pusher:subscribe","data":{"channel":"presence-x","auth":%q}}`, app.Key+":"+sign(app.Secret, socket+":presence-x"))
+		p.say(subscribe)
+		if f := p.finds("event", "pusher:subscription_error"); !strings.Contains(fmt.Sprint(f), "channel_data") {
+			t.Errorf("before its sign-in it heard %v", f)
+		}
+		p.signsIn(app, socket, "erin")
+		p.finds("event", "pusher:signin_success")
+		p.say(subscribe)
+		if f := p.finds("channel", "presence-x"); f.text("data") != `{"presence":{"ids":["erin"],"hash":{"erin":{}},"count":1}}` {
+			t.Errorf("after its sign-in it heard %v", f)
+		}
+	}
+}
+
 func TestSocket_NodeWithoutRoomAsksClientsToComeBackLater(t *testing.T) {
 	n := startNode(t, gateway.Config{Limits: gateway.Limits{Sessions: 1}})
 	first, _ := n.connect(shop)

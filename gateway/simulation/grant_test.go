@@ -317,7 +317,7 @@ func (*door) SignIn(context.Context, string, gateway.Auth) (gateway.Principal, e
 	return gateway.Principal{}, nil
 }
 
-func (d *door) Admit(_ context.Context, session string, _ gateway.Subscribe) (gateway.Admission, error) {
+func (d *door) Admit(_ context.Context, session string, _ *gateway.Principal, _ gateway.Subscribe) (gateway.Admission, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	until := time.Time{}

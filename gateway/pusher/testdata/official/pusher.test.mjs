@@ -52,6 +52,17 @@ test("presence: who is there, who comes and who goes", async () => {
   assert.equal(hers.members.count, 1);
 });
 
+test("presence: a user who has signed in needs no channel_data", async () => {
+  const watcher = await joins(await connect({ user_id: "watcher" }), "presence-signed-in");
+  const added = happens(watcher, "pusher:member_added");
+  const unsaid = ({ channelName, socketId }, done) => done(null, backend.authorizeChannel(socketId, channelName));
+  const erin = await connect({ id: "erin", user_info: { name: "Erin" } }, { channelAuthorization: { customHandler: unsaid } });
+  erin.signin();
+  const hers = await joins(erin, "presence-signed-in");
+  assert.deepEqual(hers.members.me, { id: "erin", info: { name: "Erin" } });
+  assert.deepEqual(await added, { id: "erin", info: { name: "Erin" } });
+});
+
 test("a second connection of a member neither comes nor goes", async () => {
   const watcher = await joins(await connect({ user_id: "watcher" }), "presence-twice");
   const changes = [];
