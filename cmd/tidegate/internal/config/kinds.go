@@ -80,16 +80,14 @@ func oneOf[T ~string](p *T, allowed ...T) kind {
 }
 
 func logLevel(p *slog.Level) kind {
-	name := strings.ToLower(p.String())
-	k := oneOf(&name, "debug", "info", "warn", "error")
-	choose := k.set
-	k.set = func(text string) error {
-		if err := choose(text); err != nil {
-			return err
-		}
-		return p.UnmarshalText([]byte(text))
+	return parsed(p, "word", "debug, info, warn or error", strings.ToLower(p.String()), parseLevel, "!!str")
+}
+
+func parseLevel(text string) (level slog.Level, err error) {
+	if !slices.Contains([]string{"debug", "info", "warn", "error"}, text) {
+		return level, errWrongType
 	}
-	return k
+	return level, level.UnmarshalText([]byte(text))
 }
 
 // presence returns the kind of a rule's presence; true means the same as user.

@@ -42,15 +42,11 @@ func eventBytes(p *int) kind {
 
 // opposite returns the kind of a boolean that is stored negated.
 func opposite(p *bool) kind {
-	is := !*p
-	k := boolean(&is)
-	set := k.set
-	k.set = func(text string) error {
-		err := set(text)
-		*p = !is
-		return err
+	parse := func(text string) (bool, error) {
+		is, err := parseBool(text)
+		return !is, err
 	}
-	return k
+	return parsed(p, "bool", "true or false", strconv.FormatBool(!*p), parse, "!!bool")
 }
 
 // readApps reads the secrets of apps from files and records problems.
