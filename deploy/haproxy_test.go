@@ -56,8 +56,14 @@ func TestHAProxy_DrainsANode(t *testing.T) {
 
 	staying.draining.Store(true)
 	waitUntilDown(t, balancer.statistics, staying)
-	if got := status(t.Context(), "http://"+address+"/poll"); got != http.StatusServiceUnavailable {
-		t.Errorf("where no node is ready a request is answered %d, want 503", got)
+	response, err := http.Get("http://" + address + "/poll")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	const unavailable = `{"error":{"code":"unavailable","message":"no node is ready"}}`
+	if said, _ := io.ReadAll(response.Body); response.StatusCode != http.StatusServiceUnavailable || string(said) != unavailable {
+		t.Errorf("where no node is ready a request is answered %s %q, want 503 %s", response.Status, said, unavailable)
 	}
 	stream, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/events?channel=a", nil)
 	if err != nil {
