@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"time"
-
-	"github.com/spf13/pflag"
 )
 
 // benchmark is one kind of measurement. Its methods are called in this order.
@@ -24,16 +22,9 @@ const (
 	longestRun   = 10 * time.Minute
 )
 
-func checkBetween(what string, n, least, most int) error {
-	if n < least || n > most {
-		return fmt.Errorf("%s: %d is not between %d and %d", what, n, least, most)
-	}
-	return nil
-}
-
-func checkRate(rate float64) error {
-	if !(rate >= 0 && rate <= mostRate) {
-		return fmt.Errorf("--rate: %v is not between 0 and %d", rate, int(mostRate))
+func checkBetween[N int | float64](what string, n, least, most N) error {
+	if !(n >= least && n <= most) { // not even if it is no number
+		return fmt.Errorf("%s: %v is not between %v and %.0f", what, n, least, float64(most))
 	}
 	return nil
 }
@@ -43,9 +34,4 @@ func checkDurations(warmUp, duration time.Duration) error {
 		return fmt.Errorf("--duration and --warm-up: want more than 0, and at most %v together", longestRun)
 	}
 	return nil
-}
-
-func addDurations(flags *pflag.FlagSet, warmUp, duration *time.Duration) {
-	flags.DurationVar(warmUp, "warm-up", time.Second, "time under load before measuring")
-	flags.DurationVar(duration, "duration", 10*time.Second, "time to measure, at most 10 minutes")
 }

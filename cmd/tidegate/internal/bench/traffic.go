@@ -20,7 +20,8 @@ func (t *traffic) addFlags(flags *pflag.FlagSet) {
 	flags.IntVar(&t.publishers, "publishers", t.publishers, "sessions that publish")
 	flags.Float64Var(&t.rate, "rate", t.rate, "publications per second, in total; 0: as many as possible")
 	flags.IntVar(&t.payload, "payload", 128, "`bytes` of JSON in each publication")
-	addDurations(flags, &t.warmUp, &t.duration)
+	flags.DurationVar(&t.warmUp, "warm-up", time.Second, "time under load before measuring")
+	flags.DurationVar(&t.duration, "duration", 10*time.Second, "time to measure, at most 10 minutes")
 }
 
 func (t *traffic) check() error {
@@ -28,6 +29,6 @@ func (t *traffic) check() error {
 		checkBetween("--publishers", t.publishers, 1, mostSessions),
 		checkBetween("--payload", t.payload, leastPayload, mostPayload),
 		checkDurations(t.warmUp, t.duration),
-		checkRate(t.rate),
+		checkBetween("--rate", t.rate, 0, mostRate),
 	)
 }
