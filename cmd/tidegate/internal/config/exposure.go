@@ -42,11 +42,8 @@ func (c *Config) missingForExposure() string {
 	if len(c.Rules) == 0 {
 		missing += exampleRules
 	}
-	if !c.Auth.anyKey() && len(c.Pusher.Apps) == 0 {
+	if len(c.Auth.APIKeys) == 0 && !c.Auth.JWT.Given() && len(c.Pusher.Apps) == 0 { // nobody can authenticate
 		missing += exampleKey
 	}
 	return missing
 }
-
-// anyKey reports whether any client or backend can authenticate.
-func (a *Auth) anyKey() bool { return len(a.APIKeys) > 0 || a.JWT.Given() }
