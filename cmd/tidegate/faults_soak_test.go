@@ -163,7 +163,7 @@ func (r *record) summary() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%v with %s: %d mishaps, %d publishes confirmed, %d lost in silence, %d twice\n\n",
 		time.Since(r.began).Round(time.Second), r.kind, r.mishaps, r.published, r.silent, r.twice)
-	b.WriteString("| what | at first | more an hour | of it in all | at most |\n|---|---|---|---|---|\n")
+	b.WriteString("| what | start | growth per hour | total growth | allowed growth |\n|---|---|---|---|---|\n")
 	for i, m := range measures() {
 		g := r.growthOf(i)
 		fmt.Fprintf(&b, "| %s | %.1f | %+.2f | %+.2f | %.1f |\n", m.name, g.first/m.unit, g.hourly/m.unit, g.whole/m.unit, m.most(g.first)/m.unit)
