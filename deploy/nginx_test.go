@@ -66,6 +66,13 @@ func TestNginx_SaysWhenNoNodeIsLeft(t *testing.T) {
 	if response.StatusCode != http.StatusBadGateway {
 		t.Errorf("answered %s, want 502", response.Status)
 	}
+	stream, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/events?channel=a", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := do(t, stream); got != "retry: 5000\n\n" {
+		t.Errorf("an EventSource hears %q where no node answers, want only when to come back", got)
+	}
 }
 
 // startNginx runs nginx with the project's file, but for the addresses, and returns
