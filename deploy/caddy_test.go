@@ -34,6 +34,22 @@ func TestCaddy_AsksNothingTwiceThatEndsANode(t *testing.T) {
 	expectOneEnds(t, startCaddy(t, nodes...), nodes)
 }
 
+func TestCaddy_TellsAnEventSourceToComeBackWhenNoNodeIsLeft(t *testing.T) {
+	n := newNode(t, "a")
+	address := startCaddy(t, n)
+	n.kill()
+	stream, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/events?channel=a", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := do(t, stream); got != "retry: 5000\n\n" {
+		t.Errorf("an EventSource hears %q, want only when to come back", got)
+	}
+	if got := status(t.Context(), "http://"+address+"/poll"); got < http.StatusInternalServerError {
+		t.Errorf("another request is answered %d", got)
+	}
+}
+
 // startCaddy runs Caddy with the project's file, but for the addresses, and returns where
 // it listens.
 func startCaddy[Node place](t *testing.T, nodes ...Node) (address string) {
