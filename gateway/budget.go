@@ -13,7 +13,7 @@ import (
 
 // Budget is what clients may use of a node, according to its Limits: how fast they may send
 // commands, and how many bytes the node holds for them at a time: bodies of requests,
-// answers, unfinished messages, and publishes that the broker has not answered yet. All
+// answers, unfinished messages, and publishes and subscribes that are not answered yet. All
 // methods are safe for concurrent use.
 type Budget struct {
 	// Immutable.

@@ -128,5 +128,10 @@ func (c Call) about() (string, ID, string)        { return "call", c.ID, "" }
 func (c Ping) about() (string, ID, string)        { return "ping", c.ID, "" }
 func (c Malformed) about() (string, ID, string)   { return "malformed", c.ID, "" }
 
+// size returns how many bytes the client has sent with the command.
+func (c *Subscribe) size() int {
+	return len(c.Channel) + len(c.Cursor) + len(c.Token) + len(c.Data)
+}
+
 // commandKinds lists the names of all commands in metrics.
 var commandKinds = []string{"auth", "subscribe", "renew", "unsubscribe", "publish", "presence", "history", "call", "ping", "malformed"}

@@ -10,6 +10,7 @@ type gathering struct {
 
 	mu      lock.Mutex[lock.Gathering]
 	waiting []Subscribe
+	bytes   int  // total size of those that are not answered yet
 	over    bool // no more may be added
 }
 
@@ -17,7 +18,7 @@ type gathering struct {
 const mostGathered = 256
 
 func newGathering(first Subscribe) *gathering {
-	return &gathering{done: make(chan struct{}), waiting: []Subscribe{first}}
+	return &gathering{done: make(chan struct{}), waiting: []Subscribe{first}, bytes: first.size()}
 }
 
 // add adds the subscribe to the next batch and reports whether it could. A nil gathering
@@ -32,7 +33,24 @@ func (g *gathering) add(c Subscribe) bool {
 		return false
 	}
 	g.waiting = append(g.waiting, c)
+	g.bytes += c.size()
 	return true
+}
+
+// answered records that a subscribe of the given size has been answered.
+func (g *gathering) answered(size int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.bytes -= size
+}
+
+// end accepts no more and returns the total size of those that will not be answered: none,
+// unless a panic has ended the session.
+func (g *gathering) end() (bytes int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.over = true
+	return g.bytes
 }
 
 // take returns the next batch; if it is empty, the gathering is over. It clears done, the

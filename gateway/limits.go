@@ -14,7 +14,7 @@ type Limits struct {
 	MessageBytes       int // of a payload
 	OutboxBytes        int // queued for one session, without the latest messages of channels with Rule.Conflate
 	OutboxTotalBytes   int // queued for all peers that do not keep up; beyond it the slowest are closed
-	InboundBytes       int // held for clients: bodies, answers, unfinished messages, publishes in progress
+	InboundBytes       int // held for clients: bodies, answers, unfinished messages, publishes and subscribes in progress
 	ChannelsPerSession int
 	Subscriptions      int // on this node
 	Sessions           int // on this node

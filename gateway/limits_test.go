@@ -177,6 +177,37 @@ func TestLimits_PublishesOnTheirWayShareTheNodesRoom(t *testing.T) {
 	})
 }
 
+// Subscribes wait while the backend decides about one before them.
+func TestLimits_SubscribesThatWaitShareTheNodesRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		o := newOffice(func(q *gateway.Question) error {
+			if q.Channel == "slow" {
+				<-release
+			}
+			return nil
+		})
+		const room = 7000
+		n := startNode(t, gateway.Config{Hooks: o, Limits: gateway.Limits{InboundBytes: room * 8 / 7}})
+		p := n.connect(gateway.Hello{})
+		p.send("sub slow")
+		for range 3 { // there is no room for the last: it waits where it is read
+			p.send("sub %s", strings.Repeat("x", 3000))
+		}
+		synctest.Wait()
+		payer := n.Budget.Payer(&gateway.Principal{}, "192.0.2.1:1")
+		if n.Budget.Hold(payer, room-6000) == nil {
+			t.Error("the node has room left though two long subscribes wait")
+		}
+		close(release)
+		p.expect("subscribed slow")
+		p.until("all to be answered", func() bool { return count(p.lines(), "error bad_request") == 3 })
+		synctest.Wait()
+		must(t, n.Budget.Hold(payer, room))
+		n.Budget.LetGo(payer, room)
+	})
+}
+
 // One address cannot use all the room for clients, and clients cannot use all of the node's.
 func TestLimits_WhatIsHeldForAnAddressIsBounded(t *testing.T) {
 	n := startNode(t, gateway.Config{Limits: gateway.Limits{InboundBytes: 80, InboundBytesPerIP: 20}})

@@ -7,8 +7,15 @@ import (
 )
 
 // gather carries out a subscribe together with others. They are answered in the order of
-// arrival. It must not be called concurrently.
+// arrival. What waits is held on behalf of the client; while there is no room for more, gather
+// returns only when the subscribe has been answered. It must not be called concurrently.
 func (s *Session) gather(c Subscribe) {
+	budget, payer := s.gateway.Budget, s.Payer()
+	if budget.Hold(payer, c.size()) != nil {
+		s.awaitGathered()
+		s.subscribeAll(s.gateway.life, []Subscribe{c}, func(c Subscribe, err error) { s.conclude(c, err) })
+		return
+	}
 	if s.gathered.Load().add(c) {
 		return
 	}
@@ -18,8 +25,13 @@ func (s *Session) gather(c Subscribe) {
 	s.goOn(func() {
 		defer close(g.done)
 		defer s.gathered.CompareAndSwap(g, nil)
+		defer func() { budget.LetGo(payer, g.end()) }()
 		for commands := g.take(nil); len(commands) > 0; commands = g.take(commands) {
-			s.subscribeAll(s.gateway.life, commands, func(c Subscribe, err error) { s.conclude(c, err) })
+			s.subscribeAll(s.gateway.life, commands, func(c Subscribe, err error) {
+				s.conclude(c, err)
+				g.answered(c.size())
+				budget.LetGo(payer, c.size())
+			})
 		}
 	})
 }

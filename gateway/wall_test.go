@@ -283,6 +283,17 @@ func TestWall_APublishThatPanicsHoldsNothing(t *testing.T) {
 	})
 }
 
+func TestWall_ASubscribeThatPanicsHoldsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, _ := startWalled(t, gateway.Config{Hooks: panickingHooks{gateway.OnSubscribe}, Limits: gateway.Limits{InboundBytes: 800}})
+		bad := n.connect(gateway.Hello{})
+		bad.send("sub calm")
+		bad.expectClosed()
+		synctest.Wait()
+		must(t, n.Budget.Hold(n.Budget.Payer(&gateway.Principal{}, ""), 700))
+	})
+}
+
 // panickingHooks panic when asked about an event.
 type panickingHooks struct{ event gateway.HookEvent }
 
