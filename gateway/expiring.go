@@ -42,7 +42,7 @@ const pingGrace = 2 * time.Second
 
 // leaveEnded ends the session's expired subscriptions.
 func (s *Session) leaveEnded() {
-	now := time.Now().UnixNano()
+	now := time.Now().UnixMilli()
 	for _, sub := range s.places.dropIf(func(sub *subscription) bool { return sub.end != 0 && sub.end <= now }) {
 		s.part(sub, Unsubscribed{Channel: sub.Channel(), Code: Unauthenticated, Reason: "the subscription's token has expired", Expired: true})
 	}

@@ -271,6 +271,27 @@ func TestTicket_AdmitsItsUserToItsChannel(t *testing.T) {
 	})
 }
 
+func TestTicket_MayLastForAges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := startNode(t, gateway.Config{Rules: gateRules(), Auth: ages{}})
+		p := n.connect(gateway.Hello{Principal: gateway.Principal{User: "alice"}})
+		p.send("subtoken room alice/room")
+		p.expect("subscribed room")
+		time.Sleep(time.Minute)
+		p.send("pub room still")
+		p.expect("message room still")
+	})
+}
+
+// ages is like tickets, but its tokens are valid for all the years that a token can tell.
+type ages struct{ tickets }
+
+func (a ages) Authenticate(ctx context.Context, token string) (gateway.Principal, error) {
+	p, err := a.tickets.Authenticate(ctx, token)
+	p.Expires = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+	return p, err
+}
+
 func TestTicket_LetsNobodyIn(t *testing.T) {
 	n := startNode(t, gateway.Config{Auth: tickets{}})
 	_, err := n.Authenticate(t.Context(), "alice/room")

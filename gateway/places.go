@@ -134,7 +134,7 @@ func (p *places) rest(sub *subscription, on *Admission) {
 func (p *places) setEnd(sub *subscription, end time.Time) {
 	sub.end = 0
 	if !end.IsZero() {
-		sub.end, p.ends = end.UnixNano(), true
+		sub.end, p.ends = end.UnixMilli(), true
 	}
 }
 
@@ -276,7 +276,7 @@ func (p *places) endOf(sub *subscription) time.Time {
 	if sub.end == 0 {
 		return time.Time{}
 	}
-	return time.Unix(0, sub.end)
+	return time.UnixMilli(sub.end)
 }
 
 // nextEnd returns the earliest end of a subscription, or at if that is earlier; zero means
@@ -288,7 +288,7 @@ func (p *places) nextEnd(at time.Time) time.Time {
 		return at
 	}
 	for _, sub := range p.list {
-		if end := time.Unix(0, sub.end); sub.end != 0 && (at.IsZero() || end.Before(at)) {
+		if end := time.UnixMilli(sub.end); sub.end != 0 && (at.IsZero() || end.Before(at)) {
 			at = end
 		}
 	}

@@ -56,7 +56,7 @@ type subscription struct {
 	admission *Admission // nil: the zero Admission. The pointer is immutable; places.mu guards what it points to
 
 	// Guarded by places.mu.
-	end     int64  // when the subscription ends, in Unix nanoseconds; 0: with the session
+	end     int64  // when the subscription ends, in Unix milliseconds, as nanoseconds end in 2262; 0: with the session
 	granted bool   // by the server, regardless of the rule
 	entered bool   // a join has been answered: it lasts, whatever becomes of other joins
 	owed    bool   // a grant has left it to the client's join

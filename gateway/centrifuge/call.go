@@ -179,6 +179,8 @@ func (c *call) refresh(ctx context.Context, args struct {
 	switch {
 	case !ok:
 		return twoSessions
+	case isNoTime(args.ExpireAt):
+		return failed(errBadRequest, noTime)
 	case args.Info != nil:
 		return failed(errNotAvailable, "what is known of a user comes from the token: leave out info")
 	}
@@ -278,6 +280,12 @@ func (c *call) info(ctx context.Context) outcome {
 	}
 	return done(map[string]any{"nodes": nodes}, nil)
 }
+
+// isNoTime reports whether seconds since 1970 are not of the years up to 9999, such as
+// milliseconds: other nodes could not be told.
+func isNoTime(seconds int64) bool { return seconds < 0 || seconds > 253402300799 }
+
+const noTime = "expire_at is the seconds since 1970, up to the year 9999"
 
 // timeOf converts seconds since 1970; 0 is the zero time.
 func timeOf(seconds int64) time.Time {

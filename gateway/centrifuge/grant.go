@@ -89,6 +89,8 @@ func (s *subscription) grant(g *gateway.Gateway) (to gateway.Grant, why outcome,
 	}
 	most := g.Limits().MessageBytes
 	switch {
+	case isNoTime(s.ExpireAt):
+		return to, failed(errBadRequest, noTime), false
 	case s.Since != nil && to.Cursor == "":
 		return to, failed(errBadRequest, "recover_since takes an epoch"), false
 	case to.Info != nil && broker.KindOf(to.Info) != broker.JSON, to.Data != nil && broker.KindOf(to.Data) != broker.JSON:

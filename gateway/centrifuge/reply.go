@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/base64"
 	"encoding/json"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -121,12 +122,13 @@ func untilRenewal(end time.Time) uint32 {
 
 const renewalMargin = 20 * time.Second
 
-// seconds returns d in whole seconds: at least 1 if d is positive, else 0.
+// seconds returns d in whole seconds: at least 1 if d is positive, else 0, and at most what the
+// protocol can tell.
 func seconds(d time.Duration) uint32 {
 	if d <= 0 {
 		return 0
 	}
-	return uint32(max(1, d/time.Second))
+	return uint32(min(max(1, d/time.Second), math.MaxUint32))
 }
 
 // served returns the server-side subscriptions for the connect reply.
