@@ -78,7 +78,9 @@ func (c *Cluster) take(q question) {
 		queue = c.asking.byClients
 	}
 	if !queue.take(q) {
-		c.config.Log.Warn("too many questions of other nodes: one is not answered", "from", q.From, "topic", q.Topic)
+		c.unanswered.Do(func() {
+			c.config.Log.Warn("too many questions of other nodes: one is not answered, and others may not be", "from", q.From, "topic", q.Topic)
+		})
 	}
 }
 

@@ -24,6 +24,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"tidegate/broker"
 	"tidegate/gateway/internal/wall"
 )
@@ -59,6 +61,9 @@ type Cluster struct {
 	joinedAt  time.Time     // set before joined is closed
 	deaf      atomic.Bool   // the broker cannot be used
 	unheard   atomic.Bool   // this node's own last hello has not come back yet
+
+	// Log what others may cause at any rate.
+	untaken, unanswered, strange rate.Sometimes
 }
 
 const (
@@ -73,6 +78,7 @@ func nodeChannel(node string) string { return reservedPrefix + "node " + node }
 
 const (
 	minLease    = 10 * time.Millisecond
+	logPause    = time.Minute // between two lines about the same
 	joinRetry   = 500 * time.Millisecond
 	byePatience = time.Second
 )
@@ -89,6 +95,8 @@ func New(c Config) *Cluster {
 		greet:     make(chan string, mostNodes),
 		missed:    make(chan struct{}, 1),
 		joined:    make(chan struct{}),
+
+		untaken: rate.Sometimes{Interval: logPause}, unanswered: rate.Sometimes{Interval: logPause}, strange: rate.Sometimes{Interval: logPause},
 	}
 }
 
@@ -96,7 +104,7 @@ func New(c Config) *Cluster {
 // there is no room is dropped, so its sender gets no answer.
 func (c *Cluster) Receive(m *broker.Message) {
 	if !c.unread.take(len(m.Payload)) {
-		c.config.Log.Warn("other nodes say more than this one can take in")
+		c.untaken.Do(func() { c.config.Log.Warn("other nodes say more than this one can take in") })
 		return
 	}
 	c.inbox <- m.Payload

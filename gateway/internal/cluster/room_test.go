@@ -1,10 +1,12 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -151,4 +153,18 @@ func TestAsk_EndsWhenNoMoreCanBeAdded(t *testing.T) {
 			t.Errorf("%d parts, %v", added, err)
 		}
 	})
+}
+
+// Whoever may publish in Redis could otherwise fill the log.
+func TestCluster_LogsWhatOthersCauseOnceAMinute(t *testing.T) {
+	var log bytes.Buffer
+	c := New(Config{Node: "a", Log: slog.New(slog.NewTextHandler(&log, nil)), ByClients: []string{"find"}})
+	for range 2 * inboxMost {
+		c.read([]byte("garbage"))
+		c.take(question{From: "b", Topic: "find"})
+		c.Receive(&broker.Message{Payload: []byte("garbage")})
+	}
+	if lines := strings.Count(log.String(), "\n"); lines != 3 {
+		t.Errorf("%d lines, want one of each kind:\n%.1000s", lines, log.String())
+	}
 }

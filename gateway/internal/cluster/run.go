@@ -122,7 +122,7 @@ func (c *Cluster) buryDead(now time.Time) {
 func (c *Cluster) read(payload []byte) {
 	var d dispatch
 	if err := json.Unmarshal(payload, &d); err != nil {
-		c.config.Log.Warn("another node is not understood", "error", err)
+		c.strange.Do(func() { c.config.Log.Warn("another node is not understood", "error", err) })
 		return
 	}
 	switch {
