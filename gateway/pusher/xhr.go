@@ -50,6 +50,9 @@ func numberOf(r *http.Request) uint64 {
 // keyOf returns the part of the path that only the client knows.
 func keyOf(r *http.Request) string { return r.PathValue("number") + "/" + r.PathValue("text") }
 
+// mostKey is the most bytes of keyOf for a new session, which holds it. The library's have 12.
+const mostKey = 64
+
 // sessionOf returns the id of the session to which a request belongs.
 func sessionOf(a *App, r *http.Request) string {
 	digest := hmac.New(sha256.New, []byte(a.Secret))

@@ -19,6 +19,9 @@ func (x *XHR) listen(w http.ResponseWriter, r *http.Request, stream bool) {
 		return
 	}
 	app, settings, refusal := x.apps.admit(r.PathValue("key"), r)
+	if refusal == nil && len(keyOf(r)) > mostKey {
+		refusal = refusedWith(wrongPath, "the path is longer than those of Pusher's clients")
+	}
 	out := beginLines(w, r, stream)
 	defer out.end()
 	if refusal != nil {

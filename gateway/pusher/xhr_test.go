@@ -151,10 +151,12 @@ func idAt(n *node, text string) string {
 func TestXHR_RefusalsHavePushersCodes(t *testing.T) {
 	n := startNode(t, gateway.Config{}, shop, App{ID: "off", Key: "off", Secret: "s", Disabled: true})
 	for path, code := range map[string]int{
-		"nobody/7/x/xhr?protocol=7":                     4001,
-		"off/7/x/xhr?protocol=7":                        4003,
-		shop.Key + "/7/x/xhr?protocol=7&version=x":      4006,
-		shop.Key + "/7/x/xhr?protocol=99":               4007,
+		"nobody/7/x/xhr?protocol=7":                4001,
+		"off/7/x/xhr?protocol=7":                   4003,
+		shop.Key + "/7/x/xhr?protocol=7&version=x": 4006,
+		shop.Key + "/7/x/xhr?protocol=99":          4007,
+
+		shop.Key + "/7/" + strings.Repeat("x", 100) + "/xhr?protocol=7": 4005,
 		shop.Key + "/7/x/xhr":                           4008,
 		shop.Key + "/7/x/xhr_streaming":                 4008,
 		shop.Key + "/7/x/xhr?protocol=7&access_token=x": 4009,
