@@ -14,8 +14,11 @@ type gathering struct {
 	over    bool // no more may be added
 }
 
-// mostGathered is the most subscribes that may wait. The next one waits for all of them.
-const mostGathered = 256
+// Limits of the subscribes that are not answered yet. The next one waits for all of them.
+const (
+	mostGathered      = 256 // that wait for the next batch
+	mostGatheredBytes = 256 << 10
+)
 
 func newGathering(first Subscribe) *gathering {
 	return &gathering{done: make(chan struct{}), waiting: []Subscribe{first}, bytes: first.size()}
@@ -29,7 +32,7 @@ func (g *gathering) add(c Subscribe) bool {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.over || len(g.waiting) == mostGathered {
+	if g.over || len(g.waiting) == mostGathered || g.bytes+c.size() > mostGatheredBytes {
 		return false
 	}
 	g.waiting = append(g.waiting, c)

@@ -208,6 +208,33 @@ func TestLimits_SubscribesThatWaitShareTheNodesRoom(t *testing.T) {
 	})
 }
 
+func TestLimits_SubscribesOfOneSessionThatWaitAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		o := newOffice(func(*gateway.Question) error { <-release; return nil })
+		o.deaf = map[gateway.HookEvent]bool{gateway.OnConnect: true}
+		const room = 7 << 20
+		n := startNode(t, gateway.Config{Hooks: o, Limits: gateway.Limits{InboundBytes: room * 8 / 7}})
+		p := n.connect(gateway.Hello{})
+		p.send("sub slow")
+		go func() {
+			for range 10 {
+				p.send("sub %s", strings.Repeat("x", 100_000))
+			}
+		}()
+		synctest.Wait()
+		payer := n.Budget.Payer(&gateway.Principal{}, "192.0.2.1:1")
+		const left = room - 400_000
+		if err := n.Budget.Hold(payer, left); err != nil {
+			t.Errorf("one session holds more than 400 KB: %v", err)
+		} else {
+			n.Budget.LetGo(payer, left)
+		}
+		close(release)
+		p.until("all to be answered", func() bool { return count(p.lines(), "error bad_request") == 10 })
+	})
+}
+
 // One address cannot use all the room for clients, and clients cannot use all of the node's.
 func TestLimits_WhatIsHeldForAnAddressIsBounded(t *testing.T) {
 	n := startNode(t, gateway.Config{Limits: gateway.Limits{InboundBytes: 80, InboundBytesPerIP: 20}})
