@@ -42,6 +42,7 @@ type Subscribe struct {
 	Channel string
 	Cursor  string // in the format of Position.String; empty: live messages only
 	Recent  int    // 0: none. Ignored if there is a cursor
+	Whole   bool   // fail, with the Reason Missed, if some messages after the cursor are lost
 	Members bool   // the reply lists the members and has no positions
 	NoEcho  bool   // omit what this session publishes
 	Deltas  bool   // send the channel's messages as Delta

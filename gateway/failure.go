@@ -61,6 +61,8 @@ func ErrorOf(err error) *Error {
 		return failf(BadRequest, "%s", name)
 	case errors.As(err, &of):
 		return &Error{Code: Code(of.Code), Message: of.Text}
+	case errors.Is(err, hub.ErrLost):
+		return &Error{Code: NotFound, Message: hub.ErrLost.Error(), Reason: Missed}
 	case errors.Is(err, hub.ErrGone):
 		return failf(Unavailable, "%v", hub.ErrGone)
 	case errors.Is(err, broker.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):

@@ -79,7 +79,7 @@ func (s *Session) prepareJoins(ctx context.Context, commands []Subscribe) joins 
 
 // prepare asks for permission to join a channel and reserves a subscription.
 func (j *join) prepare(ctx context.Context, c Subscribe) {
-	j.Recent, j.Members, j.Dialect = max(c.Recent, 0), c.Members, j.session.dialect.ofChannels
+	j.Recent, j.Members, j.Whole, j.Dialect = max(c.Recent, 0), c.Members, c.Whole, j.session.dialect.ofChannels
 	if c.Deltas {
 		j.Dialect = j.Dialect.Deltas()
 	}

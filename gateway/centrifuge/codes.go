@@ -66,11 +66,14 @@ func farewellCode(r gateway.Reason) int {
 }
 
 // errorOfFailure is errorOf for a failed command. If the token has expired, it tells the
-// client to get a new one.
+// client to get a new one, and if messages are lost, that it cannot recover.
 func errorOfFailure(r request, f gateway.Failure) *wire.Error {
 	e := errorOf(r, f.Code, f.Message)
-	if f.Reason.Is(gateway.TokenExpired) {
+	switch {
+	case f.Reason.Is(gateway.TokenExpired):
 		e.Code = errTokenExpired
+	case f.Reason.Is(gateway.Missed):
+		e.Code = errUnrecoverable
 	}
 	return e
 }

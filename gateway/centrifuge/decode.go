@@ -123,6 +123,7 @@ func subscribeOf(id uint32, r *wire.SubscribeRequest) gateway.Command {
 	if r.Recover {
 		t |= recovers
 		c.Cursor, c.Recent = cursorOf(r.Epoch, r.Offset)
+		c.Whole = r.Flag&rejectUnrecovered != 0
 	}
 	if c.Deltas = r.Delta == deltaFormat; c.Deltas {
 		t |= withDeltas
@@ -130,6 +131,9 @@ func subscribeOf(id uint32, r *wire.SubscribeRequest) gateway.Command {
 	c.ID = t.id()
 	return c
 }
+
+// rejectUnrecovered is the flag of a subscribe that fails if it cannot recover.
+const rejectUnrecovered = 2
 
 // deltaFormat is the only delta format that is supported.
 const deltaFormat = "fossil"

@@ -44,6 +44,7 @@ type jsonCommand struct {
 		Data    json.RawMessage `json:"data"`
 		Delta   string          `json:"delta"`
 		Tf      *struct{}       `json:"tf"`
+		Flag    int64           `json:"flag"`
 		Type    int32           `json:"type"`
 	} `json:"subscribe"`
 	Unsubscribe *wire.ChannelRequest `json:"unsubscribe"`
@@ -110,7 +111,7 @@ func (c *jsonCommand) wire() *wire.Command {
 	if r := c.Subscribe; r != nil {
 		w.Subscribe = &wire.SubscribeRequest{
 			Channel: r.Channel, Token: r.Token, Recover: r.Recover, Epoch: r.Epoch, Offset: r.Offset,
-			Data: r.Data, Delta: r.Delta, Type: r.Type,
+			Data: r.Data, Delta: r.Delta, Flag: r.Flag, Type: r.Type,
 		}
 		if r.Tf != nil {
 			w.Subscribe.Tf = &wire.Empty{}

@@ -207,6 +207,18 @@ test('hears that it cannot recover', async () => {
   assert.deepEqual([reply(sub).wasRecovering, reply(sub).recovered], [true, false])
 })
 
+test('loads its state again when it cannot recover', async () => {
+  const c = await connected(0)
+  const room = channel('orders') + '-state'
+  await c.publish(room, encode(1))
+  const { epoch } = await c.history(room)
+  const positions = [{ epoch: 'qFhv', offset: 7 }, { epoch, offset: 0 }]
+  let loads = 0
+  const sub = await listen(c, room, { getState: async () => positions[loads++] })
+  await until('the publication', () => sub.heard.length === 1)
+  assert.deepEqual([loads, reply(sub).wasRecovering, reply(sub).recovered], [2, true, true])
+})
+
 test('hears what differs, also of what it has missed', async () => {
   const [listener, speaker] = [await connected(0), await connected(1)]
   const room = channel('scores')

@@ -16,6 +16,7 @@ type Join struct {
 	Cursor  broker.Position // it wants what was published after this; zero: only new messages
 	Recent  int             // without a Cursor: how many of the last messages it wants
 	Members bool            // the reply lists the members instead of positions
+	Whole   bool            // it does not join if what was published after Cursor is not all in the history: ErrLost
 	Dialect *Dialect        // encodes its messages after the reply; nil means no change
 
 	Err error // why it has not joined, and has had no reply

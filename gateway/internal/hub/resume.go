@@ -131,6 +131,10 @@ func (c *resumption) provide(step timeline.Step) (ready func(context.Context) er
 // give sends the entries of a step. If the outbox has no room, it returns a channel to wait
 // for.
 func (c *resumption) give(step timeline.Step) (room <-chan struct{}, err error) {
+	if c.Whole && step.Lost && !c.replied {
+		c.count(step)
+		return nil, ErrLost
+	}
 	if !c.sayBegin(step) {
 		return nil, errUntold
 	}

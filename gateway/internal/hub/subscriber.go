@@ -114,8 +114,11 @@ var (
 	ErrMissed = errors.New("messages may have been missed")
 )
 
-// ErrGone says why a Join fails. The client is shown its text.
-var ErrGone = errors.New("the subscription has ended meanwhile: subscribe again")
+// Why a Join fails. The client is shown their texts.
+var (
+	ErrGone = errors.New("the subscription has ended meanwhile: subscribe again")
+	ErrLost = errors.New("messages after the cursor are lost: subscribe without it")
+)
 
 // DismissalFor returns the Dismissal that the result of EncodeNews requires. due is false if
 // it requires none.

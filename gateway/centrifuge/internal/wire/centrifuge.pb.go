@@ -1155,6 +1155,7 @@ type SubscribeRequest struct {
 	Data          []byte                 `protobuf:"bytes,8,opt,name=data,proto3" json:"data,omitempty"`
 	Delta         string                 `protobuf:"bytes,12,opt,name=delta,proto3" json:"delta,omitempty"`
 	Tf            *Empty                 `protobuf:"bytes,13,opt,name=tf,proto3" json:"tf,omitempty"` // a filter by tags, which is refused
+	Flag          int64                  `protobuf:"varint,14,opt,name=flag,proto3" json:"flag,omitempty"`
 	Type          int32                  `protobuf:"varint,15,opt,name=type,proto3" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1244,6 +1245,13 @@ func (x *SubscribeRequest) GetTf() *Empty {
 		return x.Tf
 	}
 	return nil
+}
+
+func (x *SubscribeRequest) GetFlag() int64 {
+	if x != nil {
+		return x.Flag
+	}
+	return 0
 }
 
 func (x *SubscribeRequest) GetType() int32 {
@@ -2162,7 +2170,7 @@ const file_centrifuge_proto_rawDesc = "" +
 	"\rRefreshResult\x12\x16\n" +
 	"\x06client\x18\x01 \x01(\tR\x06client\x12\x18\n" +
 	"\aexpires\x18\x03 \x01(\bR\aexpires\x12\x10\n" +
-	"\x03ttl\x18\x04 \x01(\rR\x03ttl\"\xf4\x01\n" +
+	"\x03ttl\x18\x04 \x01(\rR\x03ttl\"\x88\x02\n" +
 	"\x10SubscribeRequest\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\tR\x05token\x12\x18\n" +
@@ -2172,6 +2180,7 @@ const file_centrifuge_proto_rawDesc = "" +
 	"\x04data\x18\b \x01(\fR\x04data\x12\x14\n" +
 	"\x05delta\x18\f \x01(\tR\x05delta\x12*\n" +
 	"\x02tf\x18\r \x01(\v2\x1a.tidegate.centrifuge.EmptyR\x02tf\x12\x12\n" +
+	"\x04flag\x18\x0e \x01(\x03R\x04flag\x12\x12\n" +
 	"\x04type\x18\x0f \x01(\x05R\x04type\"\x9c\x02\n" +
 	"\x0fSubscribeResult\x12\x18\n" +
 	"\aexpires\x18\x01 \x01(\bR\aexpires\x12\x10\n" +
