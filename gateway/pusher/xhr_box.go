@@ -140,6 +140,16 @@ func (b *box) ask(r reader) {
 	b.passOn()
 }
 
+// offer makes r the request that receives what waits, unless a later one asks. Only the
+// goroutine that passes on may call it.
+func (b *box) offer(r reader) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.asking == (reader{}) {
+		b.asking = r
+	}
+}
+
 // next takes what waits and returns it with the request that receives it. last is true if
 // nothing follows. If nothing waits or no request asks, more is false and the goroutine that
 // passes on must return.

@@ -81,3 +81,23 @@ func TestBox_ThatIsEmptiedHoldsNothing(t *testing.T) {
 		t.Errorf("%d bytes are taken by a box that has ended", all.taken)
 	}
 }
+
+// A request that may not have got its chunk is answered with the end of the session, but a later
+// one comes first.
+func TestBox_OfferLetsALaterRequestAnswer(t *testing.T) {
+	for _, c := range []struct{ later, gets reader }{{reader{}, reader{"a", "1"}}, {reader{"b", "2"}, reader{"b", "2"}}} {
+		b := newBox(new(space), nil, func() {}, func() {})
+		defer b.stop()
+		_, _ = b.Write([][]byte{[]byte("x")}, 0)
+		b.ask(reader{"a", "1"})
+		to, _, _, _ := b.next()
+		if c.later != (reader{}) {
+			b.ask(c.later)
+		}
+		b.offer(to)
+		b.Close(gateway.Missed, nil)
+		if gets, _, last, more := b.next(); gets != c.gets || !last || !more {
+			t.Errorf("after %v asked, %v gets the end (last %v, more %v), want %v", c.later, gets, last, more, c.gets)
+		}
+	}
+}

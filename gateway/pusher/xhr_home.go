@@ -206,7 +206,7 @@ func (x *XHR) passOn(s *stay) {
 			continue
 		case err != nil && !last:
 			s.session.Close(gateway.Missed)
-			s.ask(to) // which may not have got the chunk, but can get the reason
+			s.offer(to) // which may not have got the chunk, but can get the reason
 		case last:
 			x.forget(s)
 		}
