@@ -61,7 +61,7 @@ var mutants = []mutant{
 	{"a resumption whose read has failed ends a later one", "gateway/rests.go", "r.of == was.of && int32(r.number-was.number) >= 0", "r.of == was.of"},
 	{"a resumption goes on after its subscription has ended", "gateway/internal/hub/resume.go", "		case c.Sub.gone:\n", "		case false:\n"},
 	{"other commands wait for what a client has missed", "gateway/internal/hub/resume.go", "	case c.replied && !c.later:\n", "	case false:\n"},
-	{"a subscription outlives its token", "gateway/places.go", "		sub.end, p.ends = end.UnixNano(), true\n", ""},
+	{"a subscription outlives its token", "gateway/places.go", "		sub.end, p.ends = end.UnixMilli(), true\n", ""},
 	{"a subscription that is renewed ends as it would have before", "gateway/places.go", "	p.setEnd(sub, on.Until)\n", ""},
 	{"two subscribes to a channel begin at once", "gateway/subscribe.go", "		if joins.are(c.Channel) {\n", "		if false {\n"},
 	{"a statement of presence that failed is not repeated", "gateway/internal/attendance/state.go", "			s.refused(st, err != nil)\n			a.queue(s)\n", "			s.taken(st)\n"},
