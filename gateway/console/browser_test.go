@@ -43,13 +43,13 @@ func openPage(t *testing.T, browser context.Context, url string) *page {
 	return &page{t: t, ctx: ctx}
 }
 
-// until waits until an expression is true. It evaluates it from outside the page, because
+// until waits until an expression, which may await, is true. It evaluates it from outside the page, because
 // the page's policy does not let scripts evaluate code.
 func (p *page) until(what, expression string) {
 	p.t.Helper()
 	deadline, tick := time.After(patience), time.NewTicker(20*time.Millisecond)
 	defer tick.Stop()
-	for !evaluate[bool](p, "Boolean("+expression+")") {
+	for !evaluate[bool](p, "(async () => Boolean("+expression+"))()") {
 		select {
 		case <-tick.C:
 		case <-deadline:

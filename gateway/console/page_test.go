@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/chromedp"
+
 	"tidegate/broker/brokertest"
 )
 
@@ -24,6 +26,7 @@ func TestPage(t *testing.T) {
 		"TwoTabsChatInRoomsOfTheirOwn":             twoTabsChatInRoomsOfTheirOwn,
 		"ShowsWhatAMessageSaysAsText":              showsWhatAMessageSaysAsText,
 		"ResumesWithNothingLostWhenTheNodeWasAway": resumesWithNothingLostWhenTheNodeWasAway,
+		"LeavesWhileTheBrowserKeepsIt":             leavesWhileTheBrowserKeepsIt,
 		"PublishesOnceWhenTheNodeIsAway":           publishesOnceWhenTheNodeIsAway,
 		"FallsBackWhereWebSocketIsRefused":         fallsBack,
 		"KeepsToItsBoundWithThousandsOfMessages":   keepsToItsBoundWithThousandsOfMessages,
@@ -112,6 +115,30 @@ func resumesWithNothingLostWhenTheNodeWasAway(t *testing.T, browser context.Cont
 	p.shows("#messages", "order 31")
 	p.wantOrders(31)
 	p.until("a reconnect is counted, and no gap", `document.querySelector("#fact-reconnects").innerText === "1" && document.querySelector("#fact-gaps").innerText === "0"`)
+}
+
+// A browser keeps a page for a while in case the user goes back to it, and Chromium keeps its
+// WebSocket, too.
+func leavesWhileTheBrowserKeepsIt(t *testing.T, browser context.Context) {
+	nodes := newCluster(t)
+	nodes.start()
+	p := openPage(t, browser, nodes.url()).connected()
+	p.subscribe("orders")
+	nodes.publish("orders", `"order 1"`)
+	p.shows("#messages", "order 1")
+	p.do("window.isKept = true")
+
+	if _, err := chromedp.Run(p.ctx, chromedp.Navigate(nodes.url()+"/application")); err != nil {
+		t.Fatal(err)
+	}
+	p.until("the page has left its channel", `!(await (await fetch("/api/channels")).text()).includes("orders")`)
+	nodes.publish("orders", `"order 2"`)
+	if _, err := chromedp.Run(p.ctx, chromedp.NavigateBack()); err != nil {
+		t.Fatal(err)
+	}
+	p.shows("#messages", "order 2")
+	p.wantOrders(2)
+	p.until("it is the page that was kept, and it has resumed", `window.isKept && document.querySelector("#fact-reconnects").innerText === "1"`)
 }
 
 // wantOrders checks that "order 1" to "order n" were received once each and in order.

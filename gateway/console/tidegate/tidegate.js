@@ -212,7 +212,8 @@ export class Tidegate extends Emitter {
   #reconnects = -1;
   #upgradePause;
   #timers = new Timers();
-  #watching = new AbortController();
+  /** @type {AbortController | undefined} */
+  #watching;
 
   /**
    * @param {string | URL} [url] of the gateway; default: this page's origin
@@ -379,7 +380,7 @@ export class Tidegate extends Emitter {
     if (this.#stopsAt(end)) return;
     if (this.#next?.isReady) return this.#switchTo(this.#next);
     if (end.unfit) this.#descend();
-    if (this.#next) this.#setDisconnected(end.reason, {});
+    if (this.#next) this.#setDisconnected(end.reason);
     else this.#connectLater(end);
   }
 
@@ -390,8 +391,7 @@ export class Tidegate extends Emitter {
 
   /** @param {Session} session @param {End} end */
   #openFailed(session, end) {
-    this.#next = null;
-    this.#overlap = null;
+    this.#next = this.#overlap = null;
     if (this.#stopsAt(end)) return;
     if (this.#session) return this.#retryReplacing(session);
     const { transports } = this.#options;
@@ -437,7 +437,7 @@ export class Tidegate extends Emitter {
   #stop(error) {
     if (this.#status.state === "closed") return;
     this.#timers.clearAll();
-    this.#watching.abort();
+    this.#watching?.abort();
     const sessions = [this.#session, this.#next];
     this.#session = this.#next = this.#overlap = null;
     for (const session of sessions) session?.close();
@@ -447,12 +447,12 @@ export class Tidegate extends Emitter {
   }
 
   #watchNetwork() {
-    this.#watching = new AbortController();
-    const { signal } = this.#watching;
+    const { signal } = this.#watching = new AbortController();
     const page = /** @type {any} */ (globalThis);
     page.addEventListener?.("online", () => this.#wake(), { signal });
     page.addEventListener?.("offline", () => this.#session?.ping(), { signal });
-    page.addEventListener?.("visibilitychange", () => page.document.visibilityState === "visible" && this.#wake(), { signal });
+    page.document?.addEventListener("visibilitychange", () => page.document.hidden || this.#wake(), { signal });
+    page.document?.addEventListener("freeze", () => this.#session?.close(), { signal }); // or it would keep the session while it cannot run
   }
 
   #wake() {
@@ -493,8 +493,8 @@ export class Tidegate extends Emitter {
   /** @param {Session} session @param {Channel} channel @param {Frame} reply */
   #subscribeFailed(session, channel, reply) {
     const again = () => session.isReady && this.#channels.get(channel.name) === channel && this.#subscribe(session, channel);
-    if (passing.has(reply.code)) return void setTimeout(again, 1_000 + Math.random() * 2_000);
-    this.#drop(channel, errorOf(reply));
+    if (passing.has(reply.code)) setTimeout(again, 1_000 + Math.random() * 2_000);
+    else this.#drop(channel, errorOf(reply));
   }
 
   /** @param {Channel} channel @param {TidegateError} error */
@@ -612,7 +612,7 @@ export class Tidegate extends Emitter {
   }
 
   /** @param {string} reason @param {Partial<Status>} change */
-  #setDisconnected(reason, change) {
+  #setDisconnected(reason, change = {}) {
     this.#setStatus({ ...unconnected, reconnects: this.#status.reconnects, reason, ...change });
   }
 

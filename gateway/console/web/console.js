@@ -31,6 +31,7 @@ let closeExample = () => {};
 connect();
 route();
 addEventListener("hashchange", () => { route(); scrollTo(0, 0); });
+addEventListener("pageshow", ({ persisted }) => { if (persisted) route(); }); // an example has ended
 connectForm.addEventListener("submit", (event) => {
   event.preventDefault();
   connect();
