@@ -82,7 +82,7 @@ func TestWall_APanicInDecodeEndsThatSessionOnly(t *testing.T) {
 	if panics() != 1 {
 		t.Errorf("counted %v panics", panics())
 	}
-	good.until("the log to say whose session it was", func() bool {
+	eventually(t, "the log to say whose session it was", func() bool {
 		return log.have(`level=ERROR msg="session closed"`, "user=mallory", "remote=192.0.2.7:5000", "reason=internal")
 	})
 }
