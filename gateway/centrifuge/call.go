@@ -283,7 +283,9 @@ func (c *call) info(ctx context.Context) outcome {
 
 // isNoTime reports whether seconds since 1970 are not of the years up to 9999, such as
 // milliseconds: other nodes could not be told.
-func isNoTime(seconds int64) bool { return seconds < 0 || seconds > 253402300799 }
+func isNoTime(seconds int64) bool { return seconds < 0 || seconds > lastSecond }
+
+var lastSecond = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC).Unix()
 
 const noTime = "expire_at is the seconds since 1970, up to the year 9999"
 

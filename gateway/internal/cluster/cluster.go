@@ -9,8 +9,8 @@
 //	tidegate node NAME      for the node NAME only
 //
 // A message there is a JSON object with one field of [dispatch] (wire.go). Unknown fields
-// are ignored, so that nodes of different versions work together. What a node
-// asks has a topic; its content is opaque to this package.
+// are ignored, so that nodes of different versions work together. What a node asks has
+// a topic; its content is opaque to this package.
 package cluster
 
 import (

@@ -35,6 +35,14 @@ func (d *directory) hear(h hello, now time.Time) (fresh bool) {
 	return !known
 }
 
+// has reports whether a node is known.
+func (d *directory) has(node string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, known := d.nodes[node]
+	return known
+}
+
 // forget removes a node that has left and reports whether it was known.
 func (d *directory) forget(node string) bool {
 	d.mu.Lock()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"slices"
 )
 
 // Tell sends something to one node and waits for the node to handle it. It returns nil or a
@@ -23,7 +22,7 @@ func (c *Cluster) Tell(ctx context.Context, node, topic string, body any) error 
 		}
 		return nil
 	}
-	if !slices.Contains(c.Alive(), node) {
+	if !c.directory.has(node) {
 		return failf("the node %s is not alive", node)
 	}
 	if !c.asking.told.take(len(encoded)) {
