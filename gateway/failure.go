@@ -155,6 +155,18 @@ var reasons = []Reason{
 	NotConfirmed, Refused, Overloaded, NotAuthentic, TokenExpired, SlowConsumer, Disconnected, Missed, TimedOut,
 }
 
+// asError returns the error for a client whose session ended for r before it was open.
+func (r Reason) asError() *Error {
+	code := Unavailable
+	switch {
+	case r.Is(Disconnected):
+		code = Forbidden
+	case r.Is(NotAuthentic), r.Is(TokenExpired):
+		code = Unauthenticated
+	}
+	return &Error{Code: code, Message: r.Text, Reason: r}
+}
+
 // ending returns how the outbox ends a session for this reason.
 func (r Reason) ending() outbox.Ending {
 	e := outbox.Ending{Why: r, Patience: endPatience}

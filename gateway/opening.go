@@ -66,9 +66,11 @@ func (g *Gateway) open(ctx context.Context, hello Hello) (*Session, error) {
 	}
 	if err != nil {
 		reason := refusalOf(err)
-		if first, _ := s.out.End(reason.ending(), time.Now()); first {
-			s.leave(reason)
+		first, _ := s.out.End(reason.ending(), time.Now())
+		if !first {
+			return nil, ReasonOf(s.out.Why()).asError() // it had ended, and err is what came of that
 		}
+		s.leave(reason)
 		return nil, err
 	}
 	return s, nil
