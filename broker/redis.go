@@ -108,36 +108,35 @@ func (b *Redis) Run(ctx context.Context, r Receiver) error {
 
 // Subscribe implements Broker.
 func (b *Redis) Subscribe(ctx context.Context, channels ...string) error {
-	byPartition := b.requests(channels)
+	all := b.requests(channels)
 	begun := cmp.Or(ctx.Err(), b.servers.usable())
-	var wait sync.WaitGroup
-	for p, q := range byPartition {
+	for _, q := range all {
 		if q.failed = begun; begun == nil {
-			p.join(q)
-			wait.Go(func() { q.failed = p.wait(ctx, q) })
+			q.partition.join(q)
 		}
 	}
-	wait.Wait()
+	all.wait(ctx)
 	var not NotSubscribed
-	for p, q := range byPartition {
+	for _, q := range all {
 		if q.failed != nil {
-			p.giveUp(q, &not, fmt.Errorf("%w: %w", ErrUnavailable, q.failed))
+			q.partition.giveUp(q, &not, fmt.Errorf("%w: %w", ErrUnavailable, q.failed))
 		}
 	}
 	return not.orNil()
 }
 
 // requests groups channels by partition.
-func (b *Redis) requests(channels []string) map[*partition]*request {
-	byPartition := make(map[*partition]*request)
+func (b *Redis) requests(channels []string) (all requests) {
 	for _, channel := range channels {
 		p := b.partitions[b.servers.partitionOf(channel)]
-		if byPartition[p] == nil {
-			byPartition[p] = &request{}
+		at := slices.IndexFunc(all, func(q *request) bool { return q.partition == p })
+		if at < 0 {
+			at = len(all)
+			all = append(all, &request{partition: p})
 		}
-		byPartition[p].names = append(byPartition[p].names, p.prefix+channel)
+		all[at].names = append(all[at].names, p.prefix+channel)
 	}
-	return byPartition
+	return all
 }
 
 // Unsubscribe implements Broker.

@@ -11,7 +11,7 @@ const subscribeBatch = 1000
 
 // join begins a request: its names will be subscribed with the next commands.
 func (p *partition) join(q *request) {
-	q.settled = make(chan struct{})
+	q.settled, q.answers = make(chan struct{}), p.answers()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	q.err = p.err
@@ -47,31 +47,50 @@ var errBusy = errors.New("somebody else is subscribing")
 // answers.
 const answerLooks = 4
 
-// wait returns once Redis has confirmed the whole request, or some of it cannot be
-// confirmed. Behind many other requests it may wait for long, while Redis answers those. It
-// fails if the link gets no answer at all for answerTimeout. Messages do not count as
-// answers: they may arrive although nothing that we send does.
-func (p *partition) wait(ctx context.Context, q *request) error {
-	timer := time.NewTimer(answerTimeout / answerLooks)
-	defer timer.Stop()
-	answers, silent := p.answers(), 0
-	for {
-		select {
-		case <-q.settled:
-			return q.err
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-timer.C:
-			timer.Reset(answerTimeout / answerLooks)
+// wait returns once Redis has confirmed all requests, or some of each of the others cannot be
+// confirmed: those have failed. Behind many other requests they may wait for long, while Redis
+// answers those.
+func (all requests) wait(ctx context.Context) {
+	ticker := time.NewTicker(answerTimeout / answerLooks)
+	defer ticker.Stop()
+	for _, q := range all {
+		for q.waits() {
+			select {
+			case <-q.settled:
+			case <-ctx.Done():
+				q.failed = ctx.Err()
+			case <-ticker.C:
+				for _, q := range all {
+					q.look()
+				}
+			}
 		}
-		silent++
-		if now := p.answers(); now != answers {
-			answers, silent = now, 0
-		}
-		if silent == answerLooks {
-			p.suspect()
-			return errNoAnswer
-		}
+	}
+}
+
+func (q *request) waits() bool {
+	select {
+	case <-q.settled:
+		q.failed = q.err
+		return false
+	default:
+		return q.failed == nil
+	}
+}
+
+// look fails a request that waits if its link gets no answer at all for answerTimeout. Messages
+// do not count as answers: they may arrive although nothing that we send does.
+func (q *request) look() {
+	if !q.waits() {
+		return
+	}
+	q.silent++
+	if now := q.partition.answers(); now != q.answers {
+		q.answers, q.silent = now, 0
+	}
+	if q.silent == answerLooks {
+		q.partition.suspect()
+		q.failed = errNoAnswer
 	}
 }
 

@@ -17,13 +17,14 @@ type carried struct {
 }
 
 // asked is a request of a partition.
-type asked struct {
-	*request
-	of *partition
+type asked struct{ *request }
+
+func (q asked) wait(ctx context.Context) error {
+	requests{q.request}.wait(ctx)
+	return q.failed
 }
 
-func (q asked) wait(ctx context.Context) error          { return q.of.wait(ctx, q.request) }
-func (q asked) giveUp(not *NotSubscribed, reason error) { q.of.giveUp(q.request, not, reason) }
+func (q asked) giveUp(not *NotSubscribed, reason error) { q.partition.giveUp(q.request, not, reason) }
 
 func newCarried() carried {
 	s := newServers(newRedisNames("tidegate:", 1, false), newWatch(slog.New(slog.DiscardHandler), RedisObserver{}), redisTarget{})
@@ -34,7 +35,7 @@ func newCarried() carried {
 }
 
 func (c carried) ask(names ...string) asked {
-	q := asked{&request{}, c.partition}
+	q := asked{&request{partition: c.partition}}
 	for _, name := range names {
 		q.names = append(q.names, c.prefix+name)
 	}

@@ -21,11 +21,19 @@ type lingerer struct {
 	leaves time.Duration
 }
 
+// requests are those of one Subscribe, each of another partition.
+type requests []*request
+
 // request is the set of channels of one partition that a Subscribe waits for.
 type request struct {
-	names   []string      // Redis names
-	settled chan struct{} // closed when due is 0; set by join
-	failed  error         // why Subscribe gives it up
+	partition *partition
+	names     []string      // Redis names
+	settled   chan struct{} // closed when due is 0; set by join
+	failed    error         // why Subscribe gives it up
+
+	// Owned by Subscribe.
+	answers uint64 // how many the link had received at the last look
+	silent  int    // looks since the link received one
 
 	// Guarded by the partition's mu.
 	due int   // channels that are neither confirmed nor failed
