@@ -247,7 +247,9 @@ func (c *connection) confirmName(kind commandKind, name string) (q *command, don
 		return nil, false
 	}
 	q = &c.asked[0]
-	q.names = q.names[1:]
+	if q.names = q.names[1:]; len(q.names) > 0 {
+		c.r.awaited = q.names[0]
+	}
 	return c.answered(len(q.names) == 0), len(q.names) == 0
 }
 

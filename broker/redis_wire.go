@@ -37,6 +37,7 @@ type wireReader struct {
 	kinds    []byte
 	elements int
 	known    [knownNames]string // recent values of the first fields of pushes
+	awaited  string             // likely to be the next name that is not in known
 }
 
 // A push begins with its kind and the name of a channel, which repeat. A string that is
@@ -156,7 +157,10 @@ func (r *wireReader) name(n int) (string, error) {
 		return r.text(n)
 	}
 	name = name[:n]
-	place := &r.known[crc32.ChecksumIEEE(name)%knownNames]
+	place := &r.awaited
+	if *place != string(name) {
+		place = &r.known[crc32.ChecksumIEEE(name)%knownNames]
+	}
 	if *place != string(name) {
 		*place = string(name)
 	}
