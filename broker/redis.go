@@ -132,7 +132,7 @@ func (b *Redis) requests(channels []string) (all requests) {
 		at := slices.IndexFunc(all, func(q *request) bool { return q.partition == p })
 		if at < 0 {
 			at = len(all)
-			all = append(all, &request{partition: p})
+			all = append(all, &request{partition: p, names: make([]string, 0, 1+len(channels)/len(b.partitions))})
 		}
 		all[at].names = append(all[at].names, p.prefix+channel)
 	}

@@ -41,7 +41,7 @@ type command struct {
 	partition *partition // nil for hello
 	life      uint64     // value of the partition's life when the command was made
 	names     []string   // names still to be confirmed
-	batch     []string   // all names of a subscribe
+	batch     []joiner   // of a subscribe
 }
 
 type commandKind byte
@@ -355,7 +355,11 @@ func (c *connection) sendOf(p *partition) {
 		c.ask(command{kind: unsubscribe, partition: p, names: batch})
 	}
 	if len(join) > 0 {
-		c.ask(command{kind: subscribe, partition: p, life: life, names: join, batch: join})
+		names := make([]string, len(join))
+		for i, j := range join {
+			names[i] = j.name
+		}
+		c.ask(command{kind: subscribe, partition: p, life: life, names: names, batch: join})
 	} else {
 		c.restore(p)
 	}

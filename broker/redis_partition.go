@@ -32,7 +32,7 @@ type partition struct {
 	connected     bool                     // a connection of the carrier's link subscribes it
 	life          uint64                   // incremented whenever a connection begins to subscribe it
 	subscriptions map[string]*subscription // by Redis name
-	joining       []string                 // names to subscribe on this connection, in this order
+	joining       []joiner                 // what to subscribe on this connection, in this order
 	restoring     int                      // how many names at the front of joining were subscribed before this connection
 	restored      bool                     // those are subscribed again
 	unconfirmed   int                      // subscriptions of the batch under way
@@ -114,7 +114,7 @@ func (p *partition) beginAgain() {
 	p.unconfirmed = 0
 	for name, s := range p.subscriptions {
 		s.sent = false
-		p.joining = append(p.joining, name)
+		p.joining = append(p.joining, joiner{name, s})
 	}
 	p.restoring, p.restored = len(p.joining), false
 }
@@ -146,9 +146,9 @@ func (p *partition) disconnect(err error) {
 		case !s.known():
 			s.request.err = err
 			s.request.countDown()
-			p.part(name)
+			p.part(name, s)
 		case s.leaves != 0:
-			p.part(name)
+			p.part(name, s)
 		default:
 			s.missed = true
 		}

@@ -32,7 +32,7 @@ func (p *partition) joinOne(q *request, name string) {
 	case s == nil:
 		s = &subscription{request: q}
 		p.subscriptions[name] = s
-		p.joining = append(p.joining, name)
+		p.joining = append(p.joining, joiner{name, s})
 		q.due++
 	case !s.known() && s.request != q:
 		q.err = errBusy
@@ -106,7 +106,7 @@ func (p *partition) giveUp(q *request, not *NotSubscribed, why error) {
 		}
 		not.add(name[len(p.prefix):], why)
 		if s != nil && s.request == q {
-			p.part(name)
+			p.part(name, s)
 		}
 	}
 }
@@ -130,7 +130,7 @@ func (p *partition) endLingering() {
 	for n < len(p.lingering) && p.lingering[n].leaves <= now {
 		one := p.lingering[n]
 		if s := p.subscriptions[one.name]; s != nil && s.leaves == one.leaves {
-			p.part(one.name)
+			p.part(one.name, s)
 		}
 		n++
 	}
@@ -138,8 +138,8 @@ func (p *partition) endLingering() {
 }
 
 // part ends a subscription now. The caller must hold mu.
-func (p *partition) part(name string) {
-	s := p.subscriptions[name]
+func (p *partition) part(name string, s *subscription) {
+	s.ended = true
 	delete(p.subscriptions, name)
 	if s.sent || s.known() { // what was subscribed before an attempt may still be so
 		p.parting = append(p.parting, name)
@@ -171,7 +171,7 @@ const mostUnparted = 10_000
 // nextSending returns the names that a link must now unsubscribe and then subscribe. It
 // returns subscribes only when all earlier ones are confirmed, so that those of many
 // callers share a command. life must be passed to confirmed.
-func (p *partition) nextSending(by *carrier) (part, join []string, life uint64) {
+func (p *partition) nextSending(by *carrier) (part []string, join []joiner, life uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.subscribes(by) {
@@ -183,11 +183,11 @@ func (p *partition) nextSending(by *carrier) (part, join []string, life uint64) 
 		return part, nil, p.life
 	}
 	taken := 0
+	join = make([]joiner, 0, min(len(p.joining), subscribeBatch))
 	for taken < len(p.joining) && len(join) < subscribeBatch {
-		name := p.joining[taken]
-		if s := p.subscriptions[name]; s != nil && !s.sent {
-			s.sent = true
-			join = append(join, name)
+		if j := p.joining[taken]; !j.ended {
+			j.sent = true
+			join = append(join, j)
 		}
 		taken++
 	}
@@ -198,7 +198,7 @@ func (p *partition) nextSending(by *carrier) (part, join []string, life uint64) 
 }
 
 // confirmed says that Redis has confirmed a batch of subscribes.
-func (p *partition) confirmed(by *carrier, life uint64, names []string) {
+func (p *partition) confirmed(by *carrier, life uint64, batch []joiner) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.subscribes(by) || p.life != life {
@@ -206,10 +206,10 @@ func (p *partition) confirmed(by *carrier, life uint64, names []string) {
 	}
 	p.unconfirmed = 0
 	p.poke()
-	for _, name := range names {
-		if s := p.subscriptions[name]; s != nil && s.sent && !s.known() {
-			s.request.countDown()
-			s.request = nil
+	for _, j := range batch {
+		if !j.ended && !j.known() {
+			j.request.countDown()
+			j.request = nil
 		}
 	}
 }

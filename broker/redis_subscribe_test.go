@@ -44,12 +44,12 @@ func (c carried) ask(names ...string) asked {
 }
 
 // next returns the batch of subscribes that is to be sent now.
-func (c carried) next() []string {
+func (c carried) next() []joiner {
 	_, batch, _ := c.nextSending(c.link.carrier)
 	return batch
 }
 
-func (c carried) confirm(names []string) { c.confirmed(c.link.carrier, c.life, names) }
+func (c carried) confirm(batch []joiner) { c.confirmed(c.link.carrier, c.life, batch) }
 
 func manyNames(n int) []string {
 	names := make([]string, n)
@@ -122,13 +122,14 @@ func TestRequest_EndsWithItsContextAndWithTheLink(t *testing.T) {
 func TestRequest_OfAChannelThatAnotherWaitsFor(t *testing.T) {
 	l := newCarried()
 	first, second := l.ask("a"), l.ask("a", "b")
-	l.confirm(l.next()[1:]) // b
+	batch := l.next()
+	l.confirm(batch[1:]) // b
 	var not NotSubscribed
 	second.giveUp(&not, second.wait(t.Context()))
 	if len(not) != 1 || not["a"] != errBusy {
 		t.Errorf("not subscribed: %v; want a alone", not)
 	}
-	l.confirm([]string{"tidegate:a"})
+	l.confirm(batch[:1])
 	if err := first.wait(t.Context()); err != nil {
 		t.Errorf("the first: %v", err)
 	}

@@ -10,6 +10,7 @@ type subscription struct {
 	leaves  time.Duration // when it ends, by the partition's clock, unless subscribed again; 0 if it stays
 	sent    bool          // the subscribe was sent on this connection
 	missed  bool          // it was confirmed when a connection was lost: Receiver.Gap is due
+	ended   bool          // it is no longer among those of the partition
 }
 
 // known reports whether Redis has ever confirmed the subscription.
@@ -19,6 +20,12 @@ func (s *subscription) known() bool { return s.request == nil }
 type lingerer struct {
 	name   string
 	leaves time.Duration
+}
+
+// joiner is a subscription that is to be sent, or was sent and is not confirmed yet.
+type joiner struct {
+	name string
+	*subscription
 }
 
 // requests are those of one Subscribe, each of another partition.
