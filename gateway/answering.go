@@ -9,6 +9,11 @@ func (s *Session) conclude(command Command, err error) {
 	}
 }
 
+// concludeSubscribe is conclude for a Subscribe, without an allocation.
+func (s *Session) concludeSubscribe(c Subscribe, err error) {
+	s.concludeAs("subscribe", c.ID, c.Channel, err)
+}
+
 // concludeAs is like conclude, given only the command's kind, ID and channel. It returns nil
 // if the command has succeeded.
 func (s *Session) concludeAs(kind string, id ID, channel string, err error) *Error {

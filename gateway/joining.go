@@ -16,6 +16,8 @@ type join struct {
 	sub     *subscription // nil: it could not be reserved
 	terms   terms
 	reply   Subscribed
+	frame   []byte // the encoded reply, until it is sent
+	said    bool   // the protocol could encode it
 
 	collected *[]Subscribed // collects the reply; nil: it is sent to the client
 }
@@ -110,8 +112,8 @@ func (j *join) redeem() {
 	}
 }
 
-// Reply returns a function that sends the Subscribed to the client, or collects it.
-func (j *join) Reply(start hub.Start) (reply func() (said bool)) {
+// Encode completes the Subscribed and, unless it is to be collected, encodes it.
+func (j *join) Encode(start hub.Start) {
 	r := &j.reply
 	r.Resumed, r.Recovered, r.Position, r.After = start.Resumed, start.Recovered, start.Position, start.After
 	r.Members = membersOf(start.Members)
@@ -121,24 +123,23 @@ func (j *join) Reply(start hub.Start) (reply func() (said bool)) {
 	if j.terms.unplaced {
 		r.Position, r.After = broker.Position{}, broker.Position{}
 	}
-	if j.collected != nil {
-		return j.entering(func() bool {
-			*j.collected = append(*j.collected, *r)
-			return true
-		})
+	if j.collected == nil {
+		j.frame, j.said = j.session.frameOf(*r)
 	}
-	frame, said := j.session.frameOf(*r)
-	return j.entering(func() bool {
-		j.session.push(frame)
-		return said
-	})
 }
 
-// entering returns a function that calls reply, unless the join must not be answered.
-func (j *join) entering(reply func() bool) func() bool {
-	return func() bool {
-		return j.session.places.enter(j.sub, j.terms.granted && !j.terms.fresh) && reply()
+// Reply sends the Subscribed to the client, or collects it, unless the join must not be answered.
+func (j *join) Reply() (said bool) {
+	switch {
+	case !j.session.places.enter(j.sub, j.terms.granted && !j.terms.fresh):
+		return false
+	case j.collected != nil:
+		*j.collected = append(*j.collected, j.reply)
+		return true
 	}
+	j.session.push(j.frame)
+	j.frame = nil
+	return j.said
 }
 
 // Say sends news of the channel to the client. It also notifies the backends that want to

@@ -36,7 +36,7 @@ func (s *Session) Receive(ctx context.Context, frame Frame) (err error) {
 // calls it once, after Attach.
 func (s *Session) Subscribe(channels ...Subscribe) {
 	s.goOn(func() {
-		s.subscribeAll(s.gateway.life, channels, func(c Subscribe, err error) { s.conclude(c, err) })
+		s.subscribeAll(s.gateway.life, channels, s.concludeSubscribe)
 		s.later(rest{do: func() { s.tell(CaughtUp{}) }})
 	})
 }

@@ -13,7 +13,7 @@ func (s *Session) gather(c Subscribe) {
 	budget, payer := s.gateway.Budget, s.Payer()
 	if budget.Hold(payer, c.size()) != nil {
 		s.awaitGathered()
-		s.subscribeAll(s.gateway.life, []Subscribe{c}, func(c Subscribe, err error) { s.conclude(c, err) })
+		s.subscribeAll(s.gateway.life, []Subscribe{c}, s.concludeSubscribe)
 		return
 	}
 	if s.gathered.Load().add(c) {
@@ -28,7 +28,7 @@ func (s *Session) gather(c Subscribe) {
 		defer func() { budget.LetGo(payer, g.end()) }()
 		for commands := g.take(nil); len(commands) > 0; commands = g.take(commands) {
 			s.subscribeAll(s.gateway.life, commands, func(c Subscribe, err error) {
-				s.conclude(c, err)
+				s.concludeSubscribe(c, err)
 				g.answered(c.size())
 				budget.LetGo(payer, c.size())
 			})

@@ -101,6 +101,7 @@ type session struct {
 	id        string
 	out       outbox.Outbox
 	sub       Subscription
+	encoded   Start
 	start     *Start // nil if it has had no reply
 	replying  func() // called while a reply with members is encoded; may be nil
 	dismissed []error
@@ -112,12 +113,13 @@ func (s *session) Outbox() *outbox.Outbox     { return &s.out }
 func (s *session) Dismiss(d Dismissal)        { s.dismissed = append(s.dismissed, d.Why) }
 func (s *session) Turn() Turn                 { return turn{} }
 func (s *session) GoOn(_ uint32, goOn func()) { goOn() }
-func (s *session) Reply(start Start) (reply func() bool) {
+func (s *session) Encode(start Start) {
 	if s.replying != nil {
 		s.replying()
 	}
-	return func() bool { s.start = &start; return true }
+	s.encoded = start
 }
+func (s *session) Reply() (said bool) { s.start = &s.encoded; return true }
 func (s *session) Say(n News) (said bool) {
 	frame, _ := words{}.EncodeNews(&n)
 	s.out.Push(frame.Data, s.w.Outboxes)

@@ -21,10 +21,10 @@ type Join struct {
 
 	Err error // why it has not joined, and has had no reply
 
-	ch    *Channel
-	from  *timeline.Reader   // nil if it wants nothing from the history or there is none
-	roll  roll               // that a reply with Members was made from, until it is sent
-	reply func() (said bool) // sends the reply; nil if it is not made yet
+	ch      *Channel
+	from    *timeline.Reader // nil if it wants nothing from the history or there is none
+	roll    roll             // that a reply with Members was made from, until it is sent
+	encoded bool             // the reply is
 }
 
 // Begin records what the session wants from the history: what was published since its cursor
@@ -74,14 +74,14 @@ func (j *Join) enterNow() error {
 	if !j.Cursor.IsZero() {
 		ch.all.Counters.NotRecovered.Inc()
 	}
-	if j.reply == nil {
-		j.reply = j.Of.Reply(j.startNow())
+	if !j.encoded {
+		j.Of.Encode(j.startNow())
 	}
 	news := j.roll.end()
 	if j.asksRecent() {
 		news = append(news, News{Kind: NothingRecent})
 	}
-	if j.reply() && j.sayAll(news) {
+	if j.Of.Reply() && j.sayAll(news) {
 		sub.join()
 	}
 	return nil
@@ -107,7 +107,8 @@ func (j *Join) callRoll() {
 	j.ch.mu.Lock()
 	j.roll = j.Sub.callRoll()
 	j.ch.mu.Unlock()
-	j.reply = j.Of.Reply(Start{Resumed: !j.Cursor.IsZero(), Members: j.roll.members()})
+	j.Of.Encode(Start{Resumed: !j.Cursor.IsZero(), Members: j.roll.members()})
+	j.encoded = true
 }
 
 // endRoll ends the roll if the reply has not been sent.

@@ -12,18 +12,19 @@ import (
 
 // MakeLive subscribes to the channels of joins at the broker, in as few round trips as
 // possible, and reads the positions of those with history. The joins must be of different
-// channels. Errors are stored in their Err fields. MakeLive holds each channel's joining
+// channels; MakeLive sorts them. Errors are stored in their Err fields. MakeLive holds each channel's joining
 // lock across the round trips, which serializes joining and leaving that channel at the
 // broker. The session may end meanwhile.
 func (h *Hub) MakeLive(ctx context.Context, joins []*Join) {
-	ordered := joins
-	if len(joins) > 1 {
-		ordered = slices.SortedFunc(slices.Values(joins), func(a, b *Join) int { return strings.Compare(a.ch.name, b.ch.name) })
-	}
-	for _, j := range ordered { // always in the order of names, to avoid deadlocks
+	slices.SortFunc(joins, func(a, b *Join) int { return strings.Compare(a.ch.name, b.ch.name) }) // to avoid deadlocks
+	for _, j := range joins {
 		j.ch.joining.Lock()
-		defer j.ch.joining.Unlock()
 	}
+	defer func() {
+		for _, j := range joins {
+			j.ch.joining.Unlock()
+		}
+	}()
 	h.deliverAll(ctx, joins)
 	h.followAll(ctx, joins)
 	h.locateAll(ctx, joins)
@@ -32,12 +33,12 @@ func (h *Hub) MakeLive(ctx context.Context, joins []*Join) {
 // deliverAll subscribes at the broker. The caller must hold joining of each channel.
 func (h *Hub) deliverAll(ctx context.Context, joins []*Join) {
 	var names []string
-	for _, j := range joins {
+	for i, j := range joins {
 		switch {
 		case !h.shard(j.ch.name).held(j.ch):
 			j.Err = ErrGone // nobody holds the channel, so nobody would unsubscribe
 		case !j.ch.live:
-			names = append(names, j.ch.name)
+			names = append(slices.Grow(names, len(joins)-i), j.ch.name)
 		}
 	}
 	if len(names) == 0 {

@@ -156,13 +156,12 @@ func (c *resumption) sayBegin(step timeline.Step) (said bool) {
 	c.replied, c.number = true, ch.all.resumed.Add(1)
 	c.Sub.tellBy(c.Dialect)
 	c.count(step)
-	if c.reply == nil {
+	if !c.encoded {
 		c.start.Recovered = c.start.Resumed && !step.Lost
 		c.start.Position, c.start.After = ch.at(), step.After
-		c.reply = c.Of.Reply(c.start)
+		c.Of.Encode(c.start)
 	}
-	said = c.reply() && c.sayAll(c.roll.end())
-	if c.reply = nil; !said {
+	if !c.Of.Reply() || !c.sayAll(c.roll.end()) {
 		return false
 	}
 	c.Sub.withdraw()

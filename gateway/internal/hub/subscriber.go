@@ -24,13 +24,14 @@ type Subscriber interface {
 
 // Joiner is a session that is joining an audience.
 type Joiner interface {
-	// Reply encodes the reply to the client, and returns a function that sends it. If Start
-	// has Members, encoding takes time in proportion to their number, so Reply is called
-	// without the channel's lock; the function reply is called with it. Say sends news
-	// before the client is in the audience. Both reply and Say return false if the client
-	// cannot be told; the session or the subscription then ends soon. reply also returns
-	// false if another join of the subscription is to add it to the audience.
-	Reply(Start) (reply func() (said bool))
+	// Encode encodes the reply to the client, and Reply sends it. If Start has Members,
+	// encoding takes time in proportion to their number, so Encode is called without the
+	// channel's lock; Reply is called with it. Say sends news before the client is in the
+	// audience. Both Reply and Say return false if the client cannot be told; the session or
+	// the subscription then ends soon. Reply also returns false if another join of the
+	// subscription is to add it to the audience.
+	Encode(Start)
+	Reply() (said bool)
 	Say(News) (said bool)
 
 	// GoOn runs goOn, which may take long, in another goroutine: once the session has a
