@@ -132,21 +132,22 @@ func (c *Claims) UnmarshalJSON(data []byte) error {
 	}
 	// This does not decode into a struct, because encoding/json would accept "SUB" for
 	// "sub" and merge claims that occur twice.
-	members := membersOf(data)
 	seen := make(map[string]bool)
-	for members.next() {
-		if seen[string(members.name)] {
-			return refuse(malformed, "the token has a claim twice")
+	var err error
+	isObject := jsontext.Fields(data, func(name, value []byte) {
+		switch {
+		case err != nil:
+		case seen[string(name)]:
+			err = refuse(malformed, "the token has a claim twice")
+		default:
+			seen[string(name)] = true
+			err = c.decodeMember(name, value)
 		}
-		seen[string(members.name)] = true
-		if err := c.decodeMember(members.name, members.value); err != nil {
-			return err
-		}
+	})
+	if err == nil && !isObject {
+		err = refuse(malformed, "the token's claims are not a JSON object of at most %d levels", broker.MostNested)
 	}
-	if members.broken {
-		return refuse(malformed, "the token's claims are not a JSON object")
-	}
-	return nil
+	return err
 }
 
 func (c *Claims) decodeMember(name, value []byte) error {
@@ -196,6 +197,18 @@ func (m *oneOrMany) UnmarshalJSON(data []byte) error {
 		return nil
 	}
 	return json.Unmarshal(data, (*[]string)(m))
+}
+
+// decodeString decodes a string. Like encoding/json, it leaves *into unchanged for null.
+func decodeString(value []byte, into *string) error {
+	switch {
+	case string(value) == "null":
+		return nil
+	case value[0] != '"':
+		return errors.New("not a string")
+	}
+	*into = string(jsontext.Unquoted(value))
+	return nil
 }
 
 // date is a NumericDate (RFC 7519, 2), truncated to seconds.

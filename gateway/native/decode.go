@@ -10,6 +10,7 @@ import (
 
 	"tidegate/broker"
 	"tidegate/gateway"
+	"tidegate/gateway/internal/jsontext"
 )
 
 const knownTypes = "auth, subscribe, unsubscribe, publish, presence, history or ping"
@@ -81,7 +82,7 @@ func (r *reader) typeName() []byte {
 	if r.kind == nil || r.kind[0] != '"' {
 		return nil
 	}
-	return unquoted(r.kind)
+	return jsontext.Unquoted(r.kind)
 }
 
 func (r *reader) publish(id gateway.ID) gateway.Command {
@@ -137,7 +138,7 @@ func (r *reader) contents(name string, value []byte) []byte {
 		r.complain(name + " must be a string")
 		return nil
 	}
-	return unquoted(value)
+	return jsontext.Unquoted(value)
 }
 
 // str returns a string, or "" if the field is missing.

@@ -1,5 +1,7 @@
 package native
 
+import "tidegate/gateway/internal/jsontext"
+
 // fields holds the raw JSON values of a frame's fields, nil for those that are missing. A
 // null counts as missing, except for data, which may be any value. If a name occurs more
 // than once, the last one counts.
@@ -8,19 +10,11 @@ type fields struct {
 	data, text, binary, event, tags, key, traceparent                []byte
 }
 
-// parse reads a frame, which must be exactly one JSON object with at most broker.MostNested
-// levels inside each field. Otherwise it returns false, with the fields before the error set.
-func (f *fields) parse(frame []byte) bool {
-	i := skipSpace(frame, 0)
-	if at(frame, i) != '{' {
-		return false
-	}
-	end := skipObject(frame, i, 1, f)
-	return end != invalid && skipSpace(frame, end) == len(frame)
-}
+// parse is jsontext.Fields for a frame.
+func (f *fields) parse(frame []byte) bool { return jsontext.Fields(frame, f.put) }
 
 func (f *fields) put(name, value []byte) {
-	field := f.named(unquoted(name))
+	field := f.named(name)
 	switch {
 	case field == nil:
 	case field != &f.data && string(value) == "null":

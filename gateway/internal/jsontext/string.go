@@ -1,5 +1,5 @@
-// Package jsontext appends JSON without reflection, for hot paths; makes JSON compact; and
-// decodes lists of bounded length.
+// Package jsontext reads and appends JSON without reflection, for hot paths; makes JSON compact;
+// and decodes lists of bounded length.
 package jsontext
 
 import "unicode/utf8"

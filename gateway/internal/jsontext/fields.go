@@ -1,13 +1,26 @@
-package native
+package jsontext
 
 import "tidegate/broker"
 
-// The functions of this file check data against the grammar of RFC 8259, starting at an
-// index. Each returns the index after the element in its name, or invalid.
+// Fields reads data, which must be exactly one JSON object with at most broker.MostNested levels
+// inside each field. It calls put for each field, with the name, unquoted, and the value as it
+// stands there; both may share the memory of data. If data is something else, Fields returns
+// false, after put has been called for the fields before the error.
+func Fields(data []byte, put func(name, value []byte)) bool {
+	i := skipSpace(data, 0)
+	if at(data, i) != '{' {
+		return false
+	}
+	end := skipObject(data, i, 1, put)
+	return end != invalid && skipSpace(data, end) == len(data)
+}
+
+// The functions that follow check data against the grammar of RFC 8259, starting at an index.
+// Each returns the index after the element in its name, or invalid.
 
 const (
 	invalid  = -1
-	maxDepth = 1 + broker.MostNested // of nested arrays and objects: the frame itself, and the levels inside a field
+	maxDepth = 1 + broker.MostNested // of nested arrays and objects: the object itself, and the levels inside a field
 )
 
 func skipSpace(data []byte, i int) int {
@@ -38,8 +51,8 @@ func skipValue(data []byte, i, depth int) int {
 	return invalid
 }
 
-// skipObject skips an object. It puts its fields into to, unless that is nil.
-func skipObject(data []byte, i, depth int, to *fields) int {
+// skipObject skips an object. It calls put for each of its fields, unless put is nil.
+func skipObject(data []byte, i, depth int, put func(name, value []byte)) int {
 	if depth > maxDepth {
 		return invalid
 	}
@@ -56,8 +69,8 @@ func skipObject(data []byte, i, depth int, to *fields) int {
 		if end == invalid {
 			return invalid
 		}
-		if to != nil {
-			to.put(data[i:skipString(data, i)], data[value:end])
+		if put != nil {
+			put(Unquoted(data[i:skipString(data, i)]), data[value:end])
 		}
 		i = skipSpace(data, end)
 		switch at(data, i) {

@@ -1,4 +1,4 @@
-package native
+package jsontext
 
 import (
 	"bytes"
@@ -7,17 +7,16 @@ import (
 	"unicode/utf8"
 )
 
-// unquoted returns the value of a JSON string that skipString has accepted. It may share the
-// memory of quoted.
-func unquoted(quoted []byte) []byte {
+// Unquoted returns the value of a valid JSON string. It may share the memory of quoted. Like
+// encoding/json, it replaces half of a surrogate pair by U+FFFD.
+func Unquoted(quoted []byte) []byte {
 	if bytes.IndexByte(quoted, '\\') >= 0 {
 		return unescape(quoted)
 	}
 	return quoted[1 : len(quoted)-1]
 }
 
-// unescape returns the value of a JSON string that skipString has accepted, as a copy. Like
-// encoding/json, it replaces half of a surrogate pair by U+FFFD.
+// unescape is like Unquoted, but always returns a copy.
 func unescape(quoted []byte) []byte {
 	rest := quoted[1 : len(quoted)-1]
 	text := make([]byte, 0, len(rest))
