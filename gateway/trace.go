@@ -150,7 +150,7 @@ func (n *NodeTrace) add(r hub.Report, user string) (told map[*Session]bool) {
 	others := 0
 	for _, c := range r.Copies {
 		n.count(c.Fate)
-		asked := user != "" && c.User == user
+		asked := user != "" && c.By.Who().User == user
 		if !asked && (c.Fate == hub.Written || others == mostTold) {
 			continue
 		}
@@ -183,7 +183,7 @@ func (n *NodeTrace) count(f Fate) {
 
 // traced returns the trace of a session that a copy of the message was sent to.
 func (s *Session) traced(c hub.Copy) SessionTrace {
-	t := SessionTrace{Session: s.id, User: c.User, Protocol: s.dialect.protocol.Name(), Fate: c.Fate}
+	t := SessionTrace{Session: s.id, User: c.By.Who().User, Protocol: s.dialect.protocol.Name(), Fate: c.Fate}
 	if why := s.out.Why(); c.Fate == hub.Ended && why != nil {
 		t.Why = why.Error()
 	}

@@ -15,8 +15,7 @@ import (
 func (ch *Channel) deliver(e *timeline.Entry) {
 	ch.delivered++
 	conflate := ch.rule.Load().Conflate
-	traced := ch.all.following.begin(ch, &e.Message)
-	delivery := ch.all.Trace.begin(e)
+	delivery := ch.track(e)
 	before := ch.deltas.begin(ch.all)
 	for i := range ch.audiences {
 		a := &ch.audiences[i]
@@ -24,41 +23,45 @@ func (ch *Channel) deliver(e *timeline.Entry) {
 			continue
 		}
 		frame, err := a.dialect.frameOf(e, before)
-		traced.expect(a, &e.Message, frame)
-		if err != nil {
-			ch.dismiss(a, Dismissal{Why: err})
+		if frame != nil && err == nil {
+			ch.send(a, e, frame, conflate, delivery)
 			continue
 		}
-		if frame != nil {
-			ch.send(a, e, frame, conflate, delivery)
+		if delivery != nil {
+			for i := range a.members {
+				delivery.leaveOut(a.members[i].of.by, Unsaid)
+			}
+		}
+		if err != nil {
+			ch.dismiss(a, Dismissal{Why: err})
 		}
 	}
 	delivery.sent()
 	ch.deltas.end(ch, &e.Message, conflate)
-	ch.all.following.look(ch)
 }
 
 // send queues the message's frame for every member of the audience. d is nil if the message
-// is not traced.
+// is not followed.
 func (ch *Channel) send(a *audience, e *timeline.Entry, frame []byte, conflate bool, d *delivery) {
 	boxes := ch.all.Outboxes
 	woken := ch.wakes()
-	receipt := outbox.Receipt{At: e.Received, Written: d.follow()}
+	receipt := outbox.Receipt{At: e.Received}
 	for i := range a.members {
 		m := &a.members[i]
 		if m.of.skips(&e.Message) {
 			ch.deltas.skip(m.of)
+			d.leaveOut(m.of.by, Skipped)
 			continue
 		}
 		var v outbox.Verdict
+		receipt.Became = d.add(m.of.by)
 		if conflate {
-			v = m.out.PushLatest(ch, frame, boxes)
+			v = m.out.PushLatest(ch, frame, boxes, outbox.Receipt{Became: receipt.Became})
 		} else {
-			d.expect()
 			v = m.out.PushMessage(frame, boxes, receipt)
 			receipt.At = time.Time{}
 		}
-		d.queued(v, conflate)
+		d.queued(v)
 		woken.add(m, v)
 	}
 	woken.rouse()

@@ -1,10 +1,12 @@
 package hub
 
 import (
+	"cmp"
 	"sync/atomic"
 	"time"
 
 	"tidegate/broker"
+	"tidegate/broker/lock"
 	"tidegate/gateway/internal/outbox"
 	"tidegate/gateway/internal/timeline"
 )
@@ -18,73 +20,95 @@ type Tracer func(m *broker.Message, received time.Time) (done func(Delivered))
 // Delivered is the outcome of a message's delivery on one node.
 type Delivered struct {
 	Sessions int       // sessions that it was queued for
-	Written  int       // taken by their connections; not counted if the channel conflates
+	Written  int       // taken by their connections
 	At       time.Time // when the last connection took it, or when it was queued if none has
 }
 
-// delivery tracks a traced message on its way to the audience of this node.
-type delivery struct {
-	// Fixed at birth.
-	done func(Delivered)
-
-	// Owned by Channel.deliver until it calls sent.
-	sessions int
-	timer    *time.Timer
-	at       time.Time // when sent was called
-
-	awaited atomic.Int64 // sessions still to be written to, plus one until sent is called
-	written atomic.Int64
-	last    atomic.Pointer[time.Time] // when the last of them was written; nil if none has been
-	over    atomic.Bool
+// Copy is what became of a followed message for one session.
+type Copy struct {
+	By   Subscriber
+	Fate Fate
 }
 
-// begin returns the delivery of a traced message, or nil if the message is not traced.
-func (t Tracer) begin(e *timeline.Entry) *delivery {
+// Fate is the state of one Copy.
+type Fate string
+
+const (
+	Waiting   Fate = "waiting"   // not known yet
+	Written   Fate = "written"   // the connection has taken it
+	Conflated Fate = "conflated" // a newer message has replaced it
+	Skipped   Fate = "skipped"   // the session must not receive it
+	Unsaid    Fate = "unsaid"    // the protocol cannot express it
+	Ended     Fate = "ended"     // the session ended before it was written to
+)
+
+// delivery follows a message on its way to the audience of this node, for a Tracer or for
+// Hub.Trace. The methods of a nil delivery do nothing.
+type delivery struct {
+	traced *traced   // the message, if Hub.Trace follows it; else nil
+	began  time.Time // fixed at birth
+
+	// Guarded by mu.
+	mu     lock.Mutex[lock.Traced]
+	copies []Copy          // one for each session in the audience
+	open   int             // copies that wait, plus one until sent is called
+	at     time.Time       // when a copy was last written; zero: none was
+	done   func(Delivered) // tells the Tracer; nil: it is told, or does not ask
+	timer  *time.Timer     // calls giveUp; set by sent if done is
+}
+
+// track returns the delivery of a message that the audience is about to be sent, or nil if it
+// is not followed. The caller must hold ch.mu.
+func (ch *Channel) track(e *timeline.Entry) *delivery {
+	traced, done := ch.all.following.begin(ch, &e.Message), ch.all.Trace.begin(e)
+	if traced == nil && done == nil {
+		return nil
+	}
+	return &delivery{traced: traced, began: time.Now(), open: 1, done: done}
+}
+
+// begin returns the function that tells the outcome, or nil if the message is not traced.
+func (t Tracer) begin(e *timeline.Entry) (done func(Delivered)) {
 	if t == nil || e.Message.Trace == "" {
 		return nil
 	}
-	received := e.Received
-	if received.IsZero() {
-		received = time.Now()
-	}
 	m := e.Message // the entry may be reused before done is called
-	done := t(&m, received)
-	if done == nil {
-		return nil
-	}
-	d := &delivery{done: done}
-	d.awaited.Store(1)
-	return d
+	return t(&m, cmp.Or(e.Received, time.Now()))
 }
 
-// follow returns the function to call when the message has been written, or nil for a nil d.
-func (d *delivery) follow() func() {
+// add adds the copy of a session that receives the message, before it is queued. It returns
+// what the outbox is to call.
+func (d *delivery) add(by Subscriber) (became func(written bool)) {
 	if d == nil {
 		return nil
 	}
-	return func() {
-		now := time.Now()
-		d.last.Store(&now)
-		d.written.Add(1)
-		d.leave()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	at := len(d.copies)
+	d.copies = append(d.copies, Copy{by, Waiting})
+	d.open++
+	return func(written bool) {
+		if written {
+			d.settle(at, Written)
+		} else {
+			d.settle(at, Conflated)
+		}
 	}
 }
 
-// expect must be called before the message is queued for a session whose write is awaited.
-func (d *delivery) expect() {
+// queued records the outcome of queuing the copy added last.
+func (d *delivery) queued(v outbox.Verdict) {
+	if d != nil && v > outbox.Wakes {
+		d.settle(len(d.copies)-1, Ended)
+	}
+}
+
+// leaveOut adds the copy of a session that does not receive the message.
+func (d *delivery) leaveOut(by Subscriber, why Fate) {
 	if d != nil {
-		d.awaited.Add(1)
-	}
-}
-
-// queued records the outcome of queuing the message for one session.
-func (d *delivery) queued(v outbox.Verdict, conflate bool) {
-	switch {
-	case d == nil:
-	case v <= outbox.Wakes:
-		d.sessions++
-	case !conflate:
-		d.awaited.Add(-1) // cannot reach zero: sent has not been called yet
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.copies = append(d.copies, Copy{by, why})
 	}
 }
 
@@ -93,25 +117,84 @@ func (d *delivery) sent() {
 	if d == nil {
 		return
 	}
-	d.at = time.Now()
-	d.timer = time.AfterFunc(traceLife, d.end)
-	d.leave()
+	if d.traced != nil {
+		d.traced.delivery.Store(d)
+		d.traced.heard.Add(1)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.done != nil {
+		d.timer = time.AfterFunc(traceLife, d.giveUp)
+	}
+	d.close()
 }
 
-func (d *delivery) leave() {
-	if d.awaited.Add(-1) == 0 {
-		d.timer.Stop()
-		d.end()
+// settle sets the fate of a copy that has waited.
+func (d *delivery) settle(at int, f Fate) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.copies[at].Fate = f; f == Written {
+		d.at = time.Now()
+	}
+	d.close()
+}
+
+// close counts down open, and tells the Tracer at the end. The caller must hold mu.
+func (d *delivery) close() {
+	if d.open--; d.open == 0 {
+		d.tell()
 	}
 }
 
-func (d *delivery) end() {
-	if !d.over.CompareAndSwap(false, true) {
+func (d *delivery) giveUp() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.tell()
+}
+
+// tell tells the Tracer, once. The caller must hold mu.
+func (d *delivery) tell() {
+	if d.done == nil {
 		return
 	}
-	what := Delivered{d.sessions, int(d.written.Load()), d.at}
-	if last := d.last.Load(); last != nil {
-		what.At = *last
+	d.timer.Stop()
+	what := Delivered{At: cmp.Or(d.at, d.began)}
+	for _, c := range d.copies {
+		switch c.Fate {
+		case Written:
+			what.Written++
+			what.Sessions++
+		case Waiting, Conflated:
+			what.Sessions++
+		}
 	}
 	d.done(what)
+	d.done = nil
+}
+
+// traced is a message that Hub.Trace follows.
+type traced struct {
+	// Fixed at birth.
+	channel string
+	mark    string
+	sum     string // SumOf its payload, which identifies it on a channel without envelopes
+
+	delivery atomic.Pointer[delivery] // of the first time that it was received; nil: it was not
+	heard    atomic.Int32             // how often it was received
+}
+
+func (t *traced) report() Report {
+	d := t.delivery.Load()
+	if d == nil {
+		return Report{}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	r := Report{Heard: int(t.heard.Load()), First: d.began, Copies: append([]Copy(nil), d.copies...)}
+	for i := range r.Copies {
+		if c := &r.Copies[i]; c.Fate == Waiting && c.By.Outbox().Over() {
+			c.Fate = Ended
+		}
+	}
+	return r
 }

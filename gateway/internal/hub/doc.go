@@ -23,7 +23,7 @@
 //
 // The other concerns have a file each: repair.go (missed messages), resume.go (clients that
 // come back), quiet.go (a missed last message), deltas.go (clients that receive differences
-// only), following.go (tracing a message) and attending.go (counting members). The file
+// only), following.go and delivery.go (tracing a message) and attending.go (counting members). The file
 // promise.go of package gateway lists the events that may leave a client without a message,
 // and who tells the client.
 package hub

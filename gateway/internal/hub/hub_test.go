@@ -180,9 +180,11 @@ func (w *world) bring(s *session, j Join) {
 // heard returns what the session has been sent, and empties its outbox.
 func (s *session) heard() string {
 	var all []string
-	for _, frame := range s.out.Take(nil, 1<<20, s.w.Outboxes).Frames {
+	batch := s.out.Take(nil, 1<<20, s.w.Outboxes)
+	for _, frame := range batch.Frames {
 		all = append(all, string(frame))
 	}
+	batch.Written()
 	if _, err := s.out.Release(); err != nil {
 		s.w.t.Error(err)
 	}
@@ -278,7 +280,7 @@ func TestHub_ATracedMessageIsFollowedToEachSession(t *testing.T) {
 	r := w.Traced("mark")
 	fates := make(map[string]Fate)
 	for _, c := range r.Copies {
-		fates[c.User] = c.Fate
+		fates[c.By.Who().User] = c.Fate
 	}
 	if r.Heard != 1 || len(fates) != 2 || fates["a"] != Written || fates["b"] != Skipped {
 		t.Errorf("heard %d times: %v", r.Heard, fates)

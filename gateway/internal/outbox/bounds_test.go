@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -104,11 +105,11 @@ func join(frames [][]byte) (all []byte) {
 func TestOutbox_AStalledPeerGetsTheLatestOfAConflatedChannel(t *testing.T) {
 	all := &Pool{Limit: 10}
 	o := drained()
-	o.PushLatest("a", []byte("a1"), all)
+	o.PushLatest("a", []byte("a1"), all, Receipt{})
 	o.Take(nil, 100, all)
 	o.Stall()
 	for _, text := range []string{"a2", "b1", "a3"} {
-		if v := o.PushLatest(text[:1], []byte(text), all); v != Waits {
+		if v := o.PushLatest(text[:1], []byte(text), all, Receipt{}); v != Waits {
 			t.Fatalf("%s: %v", text, v)
 		}
 	}
@@ -161,7 +162,7 @@ func TestOutbox_LatestMessagesLeaveRoomForOthers(t *testing.T) {
 			o.Stall()
 		}
 		for channel := range 9 {
-			if v := o.PushLatest(channel, frame(40), all); v > Wakes {
+			if v := o.PushLatest(channel, frame(40), all, Receipt{}); v > Wakes {
 				t.Errorf("%s: message %d: %v", name, channel, v)
 			}
 		}
@@ -188,12 +189,42 @@ func TestOutbox_LatestMessagesLeaveRoomForOthers(t *testing.T) {
 func TestOutbox_MessagesThatAreDroppedCountAsNothing(t *testing.T) {
 	all := &Pool{}
 	o := drained()
-	o.PushMessage(frame(1), all, Receipt{At: time.Now(), Written: func() { t.Error("a message counts as written that was dropped") }})
+	o.PushMessage(frame(1), all, Receipt{At: time.Now(), Became: func(bool) { t.Error("a message counts as written or replaced that was dropped") }})
 	o.End(Ending{Why: errOver, Forsakes: true}, time.Now())
 	taken := o.Take(nil, 100, all)
 	if taken.Written(); taken.Messages != 0 || !taken.Sampled.IsZero() {
 		t.Errorf("%d messages, one of them received at %v", taken.Messages, taken.Sampled)
 	}
+}
+
+func TestOutbox_TellsWhatBecomesOfEachMessage(t *testing.T) {
+	all := &Pool{}
+	o := drained()
+	told := ""
+	follow := func(name string) Receipt {
+		return Receipt{Became: func(written bool) { told += fmt.Sprintf("%s %v, ", name, written) }}
+	}
+	take := func(atMost int, want string) {
+		t.Helper()
+		taken := o.Take(nil, atMost, all)
+		if taken.Written(); told != want {
+			t.Errorf("told %q, want %q", told, want)
+		}
+		told = ""
+	}
+	o.PushMessage(frame(1), all, follow("a"))
+	o.Hold()
+	o.PushMessage(frame(1), all, follow("b"))
+	o.Fill([][]byte{frame(1), frame(1)}, all) // a, two others, b
+	o.PushMessage(frame(1), all, follow("c"))
+	take(3, "a true, ")
+	take(1, "b true, ")
+	o.Stall()
+	o.PushLatest("x", frame(1), all, follow("x1"))
+	o.PushLatest("x", frame(1), all, follow("x2"))
+	o.PushLatest("y", frame(1), all, follow("y"))
+	o.DropLatest("y")
+	take(9, "x1 false, y false, x2 true, c true, ")
 }
 
 // A peer that always leaves something must not cost more memory the longer it does.

@@ -24,7 +24,7 @@ type Outbox struct {
 	Owner any // fixed at birth; for the use of the function that writes
 
 	mu       lock.Mutex[lock.Outbox]
-	turns    uint32 // number of calls of Take
+	taken    uint32 // number of frames taken from the queue
 	ahead    uint32 // frames in front of the place that Hold reserved
 	messages uint32 // number of messages among the waiting frames
 	state    writerState
@@ -35,7 +35,7 @@ type Outbox struct {
 	waiting  int           // size of the waiting frames without latest, in bytes
 	inHand   int           // bytes of those that the writer has taken and not yet released
 	sampled  *time.Time    // when a waiting sampled message was received; nil if there is none
-	followed *followed     // waiting messages with a Receipt.Written; nil if there are none
+	followed *followed     // waiting messages with a Receipt.Became; nil if there are none
 	ending   *Ending       // set if the session ends once nothing waits
 	room     chan struct{} // closed when there may be room; nil if nobody waits for that
 }
@@ -75,9 +75,14 @@ const (
 // up. These are written after all other frames. They do not count towards the limit, as there is
 // at most one for each channel.
 type latest struct {
-	frames map[any][]byte // by channel
-	bytes  int            // size of frames
-	inHand int            // bytes of those that the writer has taken and not yet released
+	frames map[any]replaceable // by channel
+	bytes  int                 // size of frames
+	inHand int                 // bytes of those that the writer has taken and not yet released
+}
+
+type replaceable struct {
+	frame  []byte
+	became func(written bool) // as in Receipt
 }
 
 // Push adds a frame if the limit allows it. An empty outbox takes a frame of any size.
@@ -90,29 +95,24 @@ func (o *Outbox) Push(frame []byte, all *Pool) Verdict {
 
 // Receipt says what to measure of a message. The zero value measures nothing.
 type Receipt struct {
-	At      time.Time // when it was received; zero if its delivery time is not measured
-	Written func()    // called once it is written, but not if it is dropped; may be nil
+	At time.Time // when it was received; zero if its delivery time is not measured
+
+	// Became is called once: when the message is written or, with false, when a newer one has
+	// replaced it or its channel was left. It is not called if the session ends before. May be nil.
+	Became func(written bool)
 }
 
-// followed is a list of functions to call when messages are written, newest first.
+// followed is a list of messages with a Receipt.Became, newest first.
 type followed struct {
-	written func()
-	before  *followed
+	became func(written bool)
+	number uint32 // Outbox.taken, once the message is taken
+	before *followed
 }
 
 // PushMessage adds a frame that contains a message.
 func (o *Outbox) PushMessage(frame []byte, all *Pool, receipt Receipt) Verdict {
 	o.mu.Lock()
-	v := o.addMessage(frame, all)
-	if v <= Wakes {
-		if !receipt.At.IsZero() && o.sampled == nil {
-			at := receipt.At
-			o.sampled = &at
-		}
-		if receipt.Written != nil {
-			o.followed = &followed{receipt.Written, o.followed}
-		}
-	}
+	v := o.addMessage(frame, all, receipt)
 	o.mu.Unlock()
 	return v
 }
@@ -120,23 +120,29 @@ func (o *Outbox) PushMessage(frame []byte, all *Pool, receipt Receipt) Verdict {
 // PushLatest adds the frame of a message of a conflated channel. If the peer does not keep
 // up, the frame replaces the waiting one of the same channel, if any. channel may be any
 // comparable value.
-func (o *Outbox) PushLatest(channel any, frame []byte, all *Pool) Verdict {
+func (o *Outbox) PushLatest(channel any, frame []byte, all *Pool, receipt Receipt) Verdict {
+	v, was := o.pushLatest(channel, frame, all, receipt)
+	was.replaced()
+	return v
+}
+
+func (o *Outbox) pushLatest(channel any, frame []byte, all *Pool, receipt Receipt) (v Verdict, was replaceable) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	lags := o.latest != nil && o.latest.frames[channel] != nil
+	lags := o.latest != nil && o.latest.frames[channel].frame != nil
 	if !lags && o.state != stalled && o.fits(len(frame), all.Limit/2) { // the rest is for what cannot be replaced
-		return o.addMessage(frame, all)
+		return o.addMessage(frame, all, receipt), was
 	}
 	if o.ending != nil {
-		return Refused
+		return Refused, was
 	}
 	if o.latest == nil {
-		o.latest = &latest{frames: make(map[any][]byte)}
+		o.latest = &latest{frames: make(map[any]replaceable)}
 	}
-	o.dropLatest(channel)
-	o.latest.frames[channel] = frame
+	was = o.takeLatestOf(channel)
+	o.latest.frames[channel] = replaceable{frame, receipt.Became}
 	o.latest.bytes += len(frame)
-	return Waits
+	return Waits, was
 }
 
 // QueueLatest appends the waiting message of a channel that no longer conflates to the
@@ -144,28 +150,34 @@ func (o *Outbox) PushLatest(channel any, frame []byte, all *Pool) Verdict {
 func (o *Outbox) QueueLatest(channel any, all *Pool) Verdict {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	frame := o.dropLatest(channel)
-	if frame == nil {
+	was := o.takeLatestOf(channel)
+	if was.frame == nil {
 		return Waits
 	}
-	return o.addMessage(frame, all)
+	return o.addMessage(was.frame, all, Receipt{Became: was.became})
 }
 
 // DropLatest drops the waiting message of a conflated channel.
 func (o *Outbox) DropLatest(channel any) {
 	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.dropLatest(channel)
+	was := o.takeLatestOf(channel)
+	o.mu.Unlock()
+	was.replaced()
 }
 
-func (o *Outbox) dropLatest(channel any) []byte {
-	if o.latest == nil {
-		return nil
+func (o *Outbox) takeLatestOf(channel any) (was replaceable) {
+	if o.latest != nil {
+		was = o.latest.frames[channel]
+		delete(o.latest.frames, channel)
+		o.latest.bytes -= len(was.frame)
 	}
-	frame := o.latest.frames[channel]
-	delete(o.latest.frames, channel)
-	o.latest.bytes -= len(frame)
-	return frame
+	return was
+}
+
+func (r replaceable) replaced() {
+	if r.became != nil {
+		r.became(false)
+	}
 }
 
 // fits reports whether n more bytes keep the frames without latest within the limit.
@@ -174,10 +186,18 @@ func (o *Outbox) fits(n, limit int) bool {
 	return limit <= 0 || held == 0 || held+n <= limit
 }
 
-func (o *Outbox) addMessage(frame []byte, all *Pool) Verdict {
+func (o *Outbox) addMessage(frame []byte, all *Pool, receipt Receipt) Verdict {
 	v := o.add(frame, all)
-	if v <= Wakes {
-		o.messages++
+	if v > Wakes {
+		return v
+	}
+	o.messages++
+	if !receipt.At.IsZero() && o.sampled == nil {
+		at := receipt.At
+		o.sampled = &at
+	}
+	if receipt.Became != nil {
+		o.followed = &followed{receipt.Became, o.taken + o.queue(), o.followed}
 	}
 	return v
 }
@@ -210,13 +230,18 @@ func (o *Outbox) add(frame []byte, all *Pool) Verdict {
 func (o *Outbox) Hold() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.place, o.ahead = o.ending == nil, 0
+	o.place, o.ahead = o.ending == nil, o.queue()
+}
+
+// queue returns the number of waiting frames without latest.
+func (o *Outbox) queue() (n uint32) {
 	if o.first != nil {
-		o.ahead = 1
+		n = 1
 	}
 	if o.more != nil {
-		o.ahead += uint32(len(o.more.frames) - o.more.head)
+		n += uint32(len(o.more.frames) - o.more.head)
 	}
+	return n
 }
 
 // Fill puts frames into the place that Hold has reserved, regardless of the limit. wakes is
@@ -243,6 +268,9 @@ func (o *Outbox) insert(at int, frames [][]byte, all *Pool) {
 	}
 	if o.more != nil {
 		queue = append(queue, o.more.frames[o.more.head:]...)
+	}
+	for f := o.followed; f != nil && int32(f.number-o.taken) > int32(at); f = f.before {
+		f.number += uint32(len(frames))
 	}
 	queue = slices.Insert(queue, at, frames...)
 	for _, frame := range frames {
@@ -348,35 +376,6 @@ func (o *Outbox) held() int {
 
 func (o *Outbox) hasLatest() bool { return o.latest != nil && len(o.latest.frames) > 0 }
 
-// Whereabouts says where a frame is, or was.
-type Whereabouts struct {
-	Waits bool   // no writer has taken it yet
-	Turns uint32 // number of calls of Take
-	Busy  bool   // the frames taken last are still being written
-}
-
-// Locate looks for a frame that was pushed. It compares addresses, not contents.
-func (o *Outbox) Locate(frame []byte) Whereabouts {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return Whereabouts{o.waits(frame), o.turns, o.inHand > 0 || o.latest != nil && o.latest.inHand > 0}
-}
-
-func (o *Outbox) waits(frame []byte) bool {
-	is := func(other []byte) bool { return len(other) > 0 && len(frame) > 0 && &other[0] == &frame[0] }
-	if is(o.first) || o.more != nil && slices.ContainsFunc(o.more.frames[o.more.head:], is) {
-		return true
-	}
-	if o.latest != nil {
-		for _, latest := range o.latest.frames {
-			if is(latest) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // Overdue returns how many bytes wait for a peer that does not keep up. It returns 0 if the
 // peer keeps up or the bytes will be dropped.
 func (o *Outbox) Overdue() int {
@@ -386,6 +385,13 @@ func (o *Outbox) Overdue() int {
 		return 0
 	}
 	return o.held()
+}
+
+// Over reports whether nothing more of what waits is written, unless a write has begun.
+func (o *Outbox) Over() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.state == finished || o.ending != nil && o.ending.Forsakes
 }
 
 // Open reports whether the session is not ending.

@@ -10,10 +10,10 @@ type Batch struct {
 	followed *followed
 }
 
-// Written calls the Receipt.Written functions of the batch's messages.
+// Written calls the Receipt.Became functions of the batch's messages.
 func (b *Batch) Written() {
 	for f := b.followed; f != nil; f = f.before {
-		f.written()
+		f.became(true)
 	}
 }
 
@@ -26,23 +26,20 @@ func (o *Outbox) Take(buf [][]byte, atMost int, all *Pool) Batch {
 		o.state = writing
 	}
 	o.release()
-	o.turns++
 	taking := Batch{Frames: buf}
 	for o.first != nil && !o.blocked() && (o.inHand == 0 || o.inHand+len(o.first) <= atMost) {
 		taking.Frames = append(taking.Frames, o.first)
 		o.inHand += len(o.first)
 		o.shift(all)
 	}
+	taking.followed = o.takeFollowed()
 	if o.first == nil && !o.place {
-		taking.Frames = o.takeLatest(taking.Frames)
+		o.takeLatest(&taking)
 	}
 	o.waiting -= o.inHand
 	taking.Messages, o.messages = int(o.messages), 0
 	if o.sampled != nil {
 		taking.Sampled, o.sampled = *o.sampled, nil
-	}
-	if o.first == nil { // otherwise, they may be among the frames left
-		taking.followed, o.followed = o.followed, nil
 	}
 	o.announceRoom()
 	return taking
@@ -57,6 +54,7 @@ func (o *Outbox) Stall() {
 }
 
 func (o *Outbox) shift(all *Pool) {
+	o.taken++
 	if o.place {
 		o.ahead--
 	}
@@ -74,17 +72,29 @@ func (o *Outbox) shift(all *Pool) {
 	}
 }
 
-func (o *Outbox) takeLatest(buf [][]byte) [][]byte {
-	if o.latest == nil {
-		return buf
+// takeFollowed removes and returns those of followed whose frames have been taken.
+func (o *Outbox) takeFollowed() (taken *followed) {
+	oldest := &o.followed
+	for *oldest != nil && int32((*oldest).number-o.taken) > 0 {
+		oldest = &(*oldest).before
 	}
-	for ch, frame := range o.latest.frames {
-		buf = append(buf, frame)
+	taken, *oldest = *oldest, nil
+	return taken
+}
+
+func (o *Outbox) takeLatest(taking *Batch) {
+	if o.latest == nil {
+		return
+	}
+	for ch, r := range o.latest.frames {
+		taking.Frames = append(taking.Frames, r.frame)
+		if r.became != nil {
+			taking.followed = &followed{became: r.became, before: taking.followed}
+		}
 		o.messages++
 		delete(o.latest.frames, ch)
 	}
 	o.latest.inHand, o.latest.bytes = o.latest.bytes, 0
-	return buf
 }
 
 // release records that the writer has written what it has taken.
