@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -39,7 +40,7 @@ func (d *Denials) Deny(ctx context.Context, p *Principal, what Denial) (Denial, 
 	if err := checkDenial(&what); err != nil {
 		return Denial{}, err
 	}
-	value, err := what.Encode()
+	value, err := json.Marshal(what)
 	if err == nil {
 		err = d.register.Enter(ctx, what.ID(), value, time.Until(what.Until))
 	}
@@ -143,8 +144,8 @@ func (d *Denials) known() error {
 
 func (d *Denials) decode(entries []broker.Entry) (all []Denial) {
 	for _, entry := range entries {
-		of, err := denials.Decode(entry.Value, entry.Expires)
-		if err != nil {
+		of := Denial{Until: entry.Expires}
+		if err := json.Unmarshal(entry.Value, &of); err != nil {
 			d.log.Warn("a ban or a revocation of another version is not understood", "id", entry.Name, "error", err)
 			continue
 		}

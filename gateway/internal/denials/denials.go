@@ -5,22 +5,22 @@ package denials
 import (
 	"crypto/sha256"
 	"encoding/base32"
-	"encoding/json"
 	"net/netip"
 	"strings"
 	"time"
 )
 
-// Denial is a ban or a revocation. Exactly one of Token, User and Address is set.
+// Denial is a ban or a revocation. Exactly one of Token, User and Address is set. Its JSON is for
+// other nodes and lacks Until, which is stored separately.
 type Denial struct {
-	Token   string       // id (claim jti) of a revoked token
-	User    string       // banned or, if Before is set, the owner of revoked tokens
-	Before  time.Time    // tokens issued earlier are revoked; zero if the user is banned
-	Address netip.Prefix // a banned network
-	Reason  string       // shown to the client; may be empty
-	By      string       // name of the API key
-	Since   time.Time
-	Until   time.Time
+	Token   string       `json:"token,omitempty"`  // id (claim jti) of a revoked token
+	User    string       `json:"user,omitempty"`   // banned or, if Before is set, the owner of revoked tokens
+	Before  time.Time    `json:"before,omitzero"`  // tokens issued earlier are revoked; zero if the user is banned
+	Address netip.Prefix `json:"address,omitzero"` // a banned network
+	Reason  string       `json:"reason,omitempty"` // shown to the client; may be empty
+	By      string       `json:"by,omitempty"`     // name of the API key
+	Since   time.Time    `json:"since"`
+	Until   time.Time    `json:"-"`
 }
 
 // ID returns an identifier that is the same for denials of the same thing.
@@ -40,45 +40,6 @@ func (d *Denial) ID() string {
 
 // IsBan reports whether d bans a user or an address, rather than revoking tokens.
 func (d *Denial) IsBan() bool { return d.Token == "" && d.Before.IsZero() }
-
-// stored is the encoding of a Denial for other nodes. Until is stored separately.
-type stored struct {
-	Token   string        `json:"token,omitempty"`
-	User    string        `json:"user,omitempty"`
-	Before  *time.Time    `json:"before,omitempty"`
-	Address *netip.Prefix `json:"address,omitempty"`
-	Reason  string        `json:"reason,omitempty"`
-	By      string        `json:"by,omitempty"`
-	Since   time.Time     `json:"since"`
-}
-
-// Encode returns the encoding of d without Until.
-func (d *Denial) Encode() ([]byte, error) {
-	s := stored{Token: d.Token, User: d.User, Reason: d.Reason, By: d.By, Since: d.Since}
-	if !d.Before.IsZero() {
-		s.Before = &d.Before
-	}
-	if d.Address.IsValid() {
-		s.Address = &d.Address
-	}
-	return json.Marshal(s)
-}
-
-// Decode decodes the result of Encode.
-func Decode(data []byte, until time.Time) (Denial, error) {
-	var s stored
-	if err := json.Unmarshal(data, &s); err != nil {
-		return Denial{}, err
-	}
-	d := Denial{Token: s.Token, User: s.User, Reason: s.Reason, By: s.By, Since: s.Since, Until: until}
-	if s.Before != nil {
-		d.Before = *s.Before
-	}
-	if s.Address != nil {
-		d.Address = *s.Address
-	}
-	return d, nil
-}
 
 // Client describes a client to List.Find.
 type Client struct {
