@@ -13,10 +13,10 @@ import (
 
 // ChannelInfo gives the numbers of a channel's subscribers in the whole cluster.
 type ChannelInfo struct {
-	Channel  string
-	Sessions int
-	Users    int // distinct users; anonymous sessions do not count
-	Messages int // counted by the node with subscribers for the longest time; restarts at 0 when nobody subscribes
+	Channel  string `json:"channel"`
+	Sessions int    `json:"sessions"`
+	Users    int    `json:"users"`    // distinct users; anonymous sessions do not count
+	Messages int    `json:"messages"` // counted by the node with subscribers for the longest time; restarts at 0 when nobody subscribes
 }
 
 // headcount is one node's contribution to a channel's numbers, or a part of it.

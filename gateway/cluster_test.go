@@ -156,7 +156,7 @@ func TestCluster_NewcomerKnowsAllAtOnceAndAllKnowIt(t *testing.T) {
 	nodes, err := members[2].Nodes.List(t.Context())
 	must(t, err)
 	for i, n := range nodes {
-		if n.Version != fmt.Sprint("v-n", i) || time.Since(n.Since) > time.Hour {
+		if n.Version != fmt.Sprint("v-n", i) || time.Since(time.UnixMilli(n.Since)) > time.Hour {
 			t.Errorf("node %+v", n)
 		}
 	}

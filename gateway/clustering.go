@@ -10,7 +10,7 @@ import (
 
 // newCluster returns the Cluster that connects this node to the others.
 func newCluster(g *Gateway, c *Config) *cluster.Cluster {
-	born := time.Now()
+	born := time.Now().UnixMilli()
 	about := func() NodeInfo {
 		return NodeInfo{Node: g.node, Host: c.Host, Version: c.Version, Sessions: g.sessions.number(), Since: born}
 	}

@@ -102,12 +102,12 @@ type Members struct {
 
 // Member is one member of a channel: a user or, if Session is set, a single session.
 type Member struct {
-	User     string
-	Session  string
-	Info     json.RawMessage // from the user's token; nil: none
-	Sessions int             // the number of the user's sessions, in the whole cluster
+	User     string          `json:"user"`
+	Session  string          `json:"session,omitempty"`
+	Info     json.RawMessage `json:"info,omitempty"` // from the user's token; nil: none
+	Sessions int             `json:"sessions"`       // the number of the user's sessions, in the whole cluster; 0: it may come back, and no leave is told yet
 
-	Elsewhere json.RawMessage // as in Identity
+	Elsewhere json.RawMessage `json:"-"` // as in Identity
 }
 
 // Messages answers a History.

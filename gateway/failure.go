@@ -37,9 +37,9 @@ var codes = []Code{
 
 // Error is a failure that a client is told about.
 type Error struct {
-	Code    Code
-	Message string // for the client; says what to do
-	Reason  Reason // why a session refused for this error ends; zero: follows from Code
+	Code    Code   `json:"code"`
+	Message string `json:"message"` // for the client; says what to do
+	Reason  Reason `json:"-"`       // why a session refused for this error ends; zero: follows from Code
 }
 
 func (e *Error) Error() string { return string(e.Code) + ": " + e.Message }

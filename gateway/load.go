@@ -11,30 +11,36 @@ import (
 
 // Load says how busy the nodes are at the moment.
 type Load struct {
-	Nodes    []NodeLoad    `json:"nodes,omitempty"`    // sorted by name
-	Channels []ChannelLoad `json:"channels,omitempty"` // those with messages, busiest first
-	Slow     []SlowSession `json:"slow,omitempty"`     // sessions that do not keep up, those with the most waiting first
+	Nodes    []NodeLoad    `json:"nodes"`    // sorted by name
+	Channels []ChannelLoad `json:"channels"` // those with messages, busiest first
+	Slow     []SlowSession `json:"slow"`     // sessions that do not keep up, those with the most waiting first
 }
 
-// NodeLoad says how busy a node is. Rates are per second, over Span. There are none the first
-// time a node is asked, or if it was last asked more than a minute ago.
+// NodeLoad says how busy a node is.
 type NodeLoad struct {
 	NodeInfo
-	Silent        bool          `json:"silent,omitempty"`   // the node has not answered: only what it last announced is known
-	Unready       string        `json:"unready,omitempty"`  // why it is not ready; empty: it is ready
-	Channels      int           `json:"channels,omitempty"` // with subscribers on the node
-	Subscriptions int           `json:"subscriptions,omitempty"`
-	Waiting       int           `json:"waiting,omitempty"` // bytes to be written to sessions
-	Slow          int           `json:"slow,omitempty"`    // sessions that do not keep up at the moment
-	Span          time.Duration `json:"span,omitempty"`    // interval that the rates cover; 0: there are no rates
-	Opened        float64       `json:"opened,omitempty"`  // sessions
-	Published     float64       `json:"published,omitempty"`
-	Failed        float64       `json:"failed,omitempty"`    // publishes
-	Received      float64       `json:"received,omitempty"`  // messages from the broker
-	Delivered     float64       `json:"delivered,omitempty"` // messages to sessions
-	Bytes         float64       `json:"bytes,omitempty"`     // to sessions
-	Lag           time.Duration `json:"lag,omitempty"`       // 99% of messages were written to sessions within this time; 0: there were none
-	RoundTrip     time.Duration `json:"round_trip,omitempty"`
+	Silent        bool       `json:"silent"`   // the node has not answered: only what it last announced is known
+	Unready       string     `json:"unready"`  // why it is not ready; empty: it is ready
+	Channels      int        `json:"channels"` // with subscribers on the node
+	Subscriptions int        `json:"subscriptions"`
+	Waiting       int        `json:"waiting"`         // bytes to be written to sessions
+	Slow          int        `json:"slow"`            // sessions that do not keep up at the moment
+	Rates         *LoadRates `json:"rates,omitempty"` // nil: the node was not asked within the last minute
+}
+
+// LoadRates are per second, since a node was last asked.
+type LoadRates struct {
+	Over      float64 `json:"over"`   // seconds that they cover
+	Opened    float64 `json:"opened"` // sessions
+	Published float64 `json:"published"`
+	Failed    float64 `json:"failed"`    // publishes
+	Received  float64 `json:"received"`  // messages from the broker
+	Delivered float64 `json:"delivered"` // messages to sessions
+	Bytes     float64 `json:"bytes"`     // to sessions
+
+	// In milliseconds. 0: there were none.
+	Lag       float64 `json:"lag"` // 99% of messages were written to sessions within this time
+	RoundTrip float64 `json:"round_trip"`
 }
 
 // ChannelLoad says how busy a channel is.

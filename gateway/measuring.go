@@ -14,6 +14,7 @@ import (
 // Load returns the load of the live nodes, with at most most of their channels and of their
 // slow sessions, both up to MostLoads. A node that does not answer is Silent.
 func (n *Nodes) Load(ctx context.Context, most int) (sum Load, err error) {
+	sum = Load{Nodes: []NodeLoad{}, Channels: []ChannelLoad{}, Slow: []SlowSession{}} // their JSON is a list
 	err = n.survey(ctx, measureLoad, errand{Most: most}, decoded(n, measureLoad, sum.add), func(silent NodeInfo) {
 		if !slices.ContainsFunc(sum.Nodes, func(of NodeLoad) bool { return of.Node == silent.Node }) {
 			sum.Nodes = append(sum.Nodes, NodeLoad{NodeInfo: silent, Silent: true})
@@ -78,11 +79,16 @@ func (m *meter) nodeLoad(last, now *measurement, slow int) NodeLoad {
 	if last == nil {
 		return n
 	}
-	n.Span = now.at.Sub(last.at)
-	rate := func(now, before float64) float64 { return (now - before) / n.Span.Seconds() }
+	over := now.at.Sub(last.at).Seconds()
+	rate := func(now, before float64) float64 { return (now - before) / over }
 	is, was := &now.totals, &last.totals
-	n.Opened, n.Published, n.Failed = rate(is.Opened, was.Opened), rate(is.Published, was.Published), rate(is.Failed, was.Failed)
-	n.Received, n.Delivered, n.Bytes = rate(is.Received, was.Received), rate(is.Delivered, was.Delivered), rate(is.Bytes, was.Bytes)
-	n.Lag, n.RoundTrip = is.Delivery.Since(was.Delivery).Within(0.99), is.RoundTrip.Since(was.RoundTrip).Within(0.99)
+	n.Rates = &LoadRates{
+		Over: over, Opened: rate(is.Opened, was.Opened), Published: rate(is.Published, was.Published), Failed: rate(is.Failed, was.Failed),
+		Received: rate(is.Received, was.Received), Delivered: rate(is.Delivered, was.Delivered), Bytes: rate(is.Bytes, was.Bytes),
+		Lag:       milliseconds(is.Delivery.Since(was.Delivery).Within(0.99)),
+		RoundTrip: milliseconds(is.RoundTrip.Since(was.RoundTrip).Within(0.99)),
+	}
 	return n
 }
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"tidegate/gateway/internal/cluster"
 )
@@ -25,11 +24,11 @@ type Nodes struct {
 
 // NodeInfo describes a live node.
 type NodeInfo struct {
-	Node     string    `json:"node"`
-	Host     string    `json:"host,omitempty"` // where it runs: a machine, a container, a pod
-	Version  string    `json:"version,omitempty"`
-	Sessions int       `json:"sessions"`
-	Since    time.Time `json:"since"` // when it started
+	Node     string `json:"node"`
+	Host     string `json:"host"` // where it runs: a machine, a container, a pod; may be empty
+	Sessions int    `json:"sessions"`
+	Version  string `json:"version"`
+	Since    int64  `json:"since"` // when it started, in milliseconds since 1970
 }
 
 // List returns the live nodes, including this one, sorted by name. For a node that does not

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"tidegate/broker"
 	"tidegate/gateway/internal/hub"
 	"tidegate/gateway/internal/pause"
 )
@@ -20,28 +19,28 @@ type TraceQuestion struct {
 
 // Trace is what happened to a traced message.
 type Trace struct {
-	Node     string          // the node that published it
-	Began    time.Time       // when
-	Publish  Ruling          // why it was accepted or refused
-	Error    *Error          // what the publisher is told; nil: no error
-	Took     time.Duration   // until the broker confirmed it
-	Position broker.Position // zero without history
-	Nodes    []NodeTrace     // sorted by name; none if the message was refused
+	Node    string      `json:"node"`            // the node that published it
+	Time    int64       `json:"time"`            // when, in milliseconds since 1970
+	Publish Ruling      `json:"publish"`         // why it was accepted or refused
+	Error   *Error      `json:"error,omitempty"` // what the publisher is told; nil: no error
+	Took    float64     `json:"took"`            // milliseconds until the broker confirmed it
+	Cursor  string      `json:"cursor"`          // empty without history
+	Nodes   []NodeTrace `json:"nodes"`           // sorted by name; none if the message was refused
 }
 
 // NodeTrace is what happened to a traced message on one node.
 type NodeTrace struct {
 	Node      string         `json:"node"`
-	Listening int            `json:"listening"`          // sessions on the channel
-	Heard     int            `json:"heard"`              // how often the message reached them
-	First     time.Time      `json:"first,omitzero"`     // when it first did, by the node's clock
-	Written   int            `json:"written"`            // sessions whose connection has accepted it
-	Waiting   int            `json:"waiting"`            // sessions whose connection has yet to accept it
-	Conflated int            `json:"conflated"`          // sessions for which a newer message has replaced it
-	Skipped   int            `json:"skipped"`            // sessions that it is not meant for
-	Unsaid    int            `json:"unsaid"`             // sessions whose protocol cannot express it
-	Ended     int            `json:"ended"`              // sessions that ended before they were written to
-	Sessions  []SessionTrace `json:"sessions,omitempty"` // those of TraceQuestion.User, and some of the others that were not written to
+	Listening int            `json:"listening"`      // sessions on the channel
+	Heard     int            `json:"heard"`          // how often the message reached them
+	Time      int64          `json:"time,omitempty"` // when it first did, in milliseconds since 1970, by the node's clock
+	Written   int            `json:"written"`        // sessions whose connection has accepted it
+	Waiting   int            `json:"waiting"`        // sessions whose connection has yet to accept it
+	Conflated int            `json:"conflated"`      // sessions for which a newer message has replaced it
+	Skipped   int            `json:"skipped"`        // sessions that it is not meant for
+	Unsaid    int            `json:"unsaid"`         // sessions whose protocol cannot express it
+	Ended     int            `json:"ended"`          // sessions that ended before they were written to
+	Sessions  []SessionTrace `json:"sessions"`       // those of TraceQuestion.User, and some of the others that were not written to
 }
 
 // SessionTrace is what happened to a traced message for one session.
@@ -85,9 +84,12 @@ func (g *Gateway) Trace(ctx context.Context, p *Principal, c Publish, q TraceQue
 	if err := askAll(ctx, g.Nodes, beginTrace, e, func(struct{}) {}); err != nil {
 		return Trace{}, err
 	}
-	t := Trace{Node: g.node, Began: time.Now(), Publish: explained.Publish}
-	t.Position, err = g.Publish(ctx, p, c)
-	t.Took = time.Since(t.Began)
+	began := time.Now()
+	position, err := g.Publish(ctx, p, c)
+	t := Trace{
+		Node: g.node, Time: began.UnixMilli(), Publish: explained.Publish, Took: milliseconds(time.Since(began)),
+		Cursor: position.String(), Nodes: []NodeTrace{}, // its JSON is a list
+	}
 	if err != nil {
 		t.Error = ErrorOf(err)
 		if t.Error.Code != Unavailable { // it was not published
@@ -126,7 +128,7 @@ func (g *Gateway) beginTraceHere(e errand) error {
 
 // traceHere returns what has happened to a traced message on this node.
 func (g *Gateway) traceHere(e errand) NodeTrace {
-	n := NodeTrace{Node: g.node, Listening: len(g.hub.Audience(e.Channel))}
+	n := NodeTrace{Node: g.node, Listening: len(g.hub.Audience(e.Channel)), Sessions: []SessionTrace{}}
 	told := n.add(g.hub.Traced(e.Mark), e.User)
 	if e.User == "" {
 		return n
@@ -145,7 +147,9 @@ const mostTold = 20
 
 // add adds a report of the hub and returns the sessions that it lists.
 func (n *NodeTrace) add(r hub.Report, user string) (told map[*Session]bool) {
-	n.Heard, n.First = r.Heard, r.First
+	if n.Heard = r.Heard; n.Heard > 0 {
+		n.Time = r.First.UnixMilli()
+	}
 	told = make(map[*Session]bool)
 	others := 0
 	for _, c := range r.Copies {

@@ -50,16 +50,20 @@ func (h *Handler) do(r *request, serve endpoint) (status int) {
 	if err != nil {
 		status = h.note(r.writer, r.Request, err)
 	}
-	encoded, err := encode(body)
-	if err != nil { // a payload in Redis is labeled JSON but is not valid
-		status, encoded = http.StatusInternalServerError, transport.ErrorBody(err)
+	var encoded bytes.Buffer
+	encoder := json.NewEncoder(&encoded)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(body); err != nil { // a payload in Redis is labeled JSON but is not valid
+		return h.fail(r.writer, r.Request, err)
 	}
 	if r.Method == http.MethodGet { // only for a GET: what a change has done must be reported in any case
-		if err := r.hold(len(encoded)); err != nil {
+		if err := r.hold(encoded.Len()); err != nil {
 			return h.fail(r.writer, r.Request, err)
 		}
 	}
-	write(r.writer, status, encoded)
+	r.writer.Header().Set("Content-Type", "application/json")
+	r.writer.WriteHeader(status)
+	_, _ = encoded.WriteTo(r.writer) // the client may have disconnected
 	return status
 }
 
@@ -91,7 +95,7 @@ func (h *Handler) authenticate(r *http.Request) (gateway.Principal, error) {
 // fail answers with only an error.
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) (status int) {
 	status = h.note(w, r, err)
-	writeError(w, status, toldOf(err))
+	transport.RefuseAs(w, status, err)
 	return status
 }
 
@@ -106,26 +110,6 @@ func (h *Handler) note(w http.ResponseWriter, r *http.Request, err error) (statu
 	}
 	transport.Advise(w, status)
 	return status
-}
-
-// encode returns the body of an answer.
-func encode(body any) ([]byte, error) {
-	var encoded bytes.Buffer
-	encoder := json.NewEncoder(&encoded)
-	encoder.SetEscapeHTML(false)
-	err := encoder.Encode(body)
-	return encoded.Bytes(), err
-}
-
-func writeError(w http.ResponseWriter, status int, what told) {
-	encoded, _ := encode(errorBody{what}) // cannot fail: it has only two strings
-	write(w, status, encoded)
-}
-
-func write(w http.ResponseWriter, status int, encoded []byte) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_, _ = w.Write(encoded) // the client may have disconnected
 }
 
 // refuseUnknown answers requests that match no route: with 405 if another method would
@@ -144,7 +128,7 @@ func (h *Handler) refuseUnknown(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Allow", strings.Join(allowed, ", "))
-	writeError(w, http.StatusMethodNotAllowed, told{gateway.BadRequest, "the method is not allowed here: want " + strings.Join(allowed, " or ")})
+	transport.RefuseAs(w, http.StatusMethodNotAllowed, fail(gateway.BadRequest, "the method is not allowed here: want %s", strings.Join(allowed, " or ")))
 }
 
 // limited wraps endpoints that read. It counts each request against the client's command

@@ -42,10 +42,9 @@ func (h *Handler) publishBatch(r *request) (any, error) {
 			results.Results[i].Cursor = &cursor
 			continue
 		}
-		e := toldOf(done.Err)
-		results.Results[i].Error = &e
+		results.Results[i].Error = gateway.ErrorOf(done.Err)
 		if first == nil {
-			first, results.Error = done.Err, &e
+			first, results.Error = done.Err, results.Results[i].Error
 		}
 	}
 	return results, first
@@ -166,11 +165,11 @@ type batchItem struct {
 // batchResults has one result for each item and channel, in order. Error is the first
 // error among them.
 type batchResults struct {
-	Error   *told         `json:"error,omitempty"`
-	Results []batchResult `json:"results"`
+	Error   *gateway.Error `json:"error,omitempty"`
+	Results []batchResult  `json:"results"`
 }
 
 type batchResult struct {
-	Cursor *string `json:"cursor,omitempty"`
-	Error  *told   `json:"error,omitempty"`
+	Cursor *string        `json:"cursor,omitempty"`
+	Error  *gateway.Error `json:"error,omitempty"`
 }

@@ -11,15 +11,16 @@ func (h *Handler) listChannels(r *request) (any, error) {
 	if given := r.URL.Query(); given.Has("match") {
 		pattern = given.Get("match")
 	}
-	return listed("channels", channelOf)(h.gateway.Nodes.Channels(r.Context(), pattern))
+	return listed[gateway.ChannelInfo]("channels")(h.gateway.Nodes.Channels(r.Context(), pattern))
 }
 
 func (h *Handler) listSessions(r *request) (any, error) {
-	return listed("sessions", sessionOf)(h.gateway.Users.Sessions(r.Context(), r.PathValue("user")))
+	list, err := h.gateway.Users.Sessions(r.Context(), r.PathValue("user"))
+	return listed[session]("sessions")(converted(list, sessionOf), err)
 }
 
 func (h *Handler) listNodes(r *request) (any, error) {
-	return listed("nodes", nodeOf)(h.gateway.Nodes.List(r.Context()))
+	return listed[gateway.NodeInfo]("nodes")(h.gateway.Nodes.List(r.Context()))
 }
 
 func (h *Handler) disconnect(r *request) (any, error) {
@@ -45,7 +46,6 @@ func reachedOf(count int, err error) (any, error) {
 	case count == 0:
 		return nil, err
 	default:
-		why := toldOf(err)
-		return reached{&why, count}, err
+		return reached{gateway.ErrorOf(err), count}, err
 	}
 }

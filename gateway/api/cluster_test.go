@@ -39,7 +39,7 @@ func (n *node) haunt() {
 	brokertest.Eventually(n.t, "the node to know the ghost", func() bool {
 		_, err := broker.Publish(context.Background(), n.broker.Memory, broker.Message{
 			Channel: "tidegate nodes",
-			Payload: []byte(`{"hello":{"node":"ghost","lease":3600000,"about":{"node":"ghost","host":"castle","version":"2","since":"2023-11-14T22:13:20Z","sessions":7}}}`),
+			Payload: []byte(`{"hello":{"node":"ghost","lease":3600000,"about":{"node":"ghost","host":"castle","version":"2","since":1700000000000,"sessions":7}}}`),
 		}, broker.PublishOptions{})
 		must(n.t, err)
 		nodes, err := n.gateway.Nodes.List(n.t.Context())

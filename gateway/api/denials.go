@@ -86,7 +86,7 @@ func (h *Handler) listRevocations(*request) (any, error) { return h.denials("rev
 
 func (h *Handler) denials(name string, bans bool) (any, error) {
 	others := func(d gateway.Denial) bool { return d.IsBan() != bans }
-	return listed(name, denialOf)(slices.DeleteFunc(h.gateway.Denials.All(), others), nil)
+	return listed[denial](name)(converted(slices.DeleteFunc(h.gateway.Denials.All(), others), denialOf), nil)
 }
 
 // parseNetwork parses an address or a network.

@@ -19,8 +19,8 @@ func (h *Handler) principalOf(r *request, a actor) (gateway.Principal, error) {
 		return gateway.Principal{User: a.User}, nil
 	}
 	p, err := h.gateway.Authenticate(r.Context(), a.Token)
-	if told := toldOf(err); err != nil && told.Code == gateway.Unauthenticated {
-		return p, fail(gateway.BadRequest, "the token in the body: %s", told.Message)
+	if e := gateway.ErrorOf(err); err != nil && e.Code == gateway.Unauthenticated {
+		return p, fail(gateway.BadRequest, "the token in the body: %s", e.Message)
 	}
 	return p, err
 }

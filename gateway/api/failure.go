@@ -9,11 +9,6 @@ func fail(code gateway.Code, format string, args ...any) error {
 	return &gateway.Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
-func toldOf(err error) told {
-	e := gateway.ErrorOf(err)
-	return told{e.Code, e.Message}
-}
-
 // unsupportedMedia is a bad request that gets status 415.
 type unsupportedMedia struct{ error }
 

@@ -49,56 +49,5 @@ func (h *Handler) trace(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return traceOf(&t), nil
-}
-
-// trace is what has become of a message.
-type trace struct {
-	Node    string         `json:"node"` // the node that published it
-	Time    int64          `json:"time"` // milliseconds since 1970
-	Publish gateway.Ruling `json:"publish"`
-	Error   *told          `json:"error,omitempty"`
-	Took    float64        `json:"took"` // milliseconds until the broker confirmed it
-	Cursor  string         `json:"cursor"`
-	Nodes   []nodeTrace    `json:"nodes"`
-}
-
-type nodeTrace struct {
-	Node      string                 `json:"node"`
-	Listening int                    `json:"listening"`
-	Heard     int                    `json:"heard"`
-	Time      int64                  `json:"time,omitempty"` // of the node's clock
-	Written   int                    `json:"written"`
-	Waiting   int                    `json:"waiting"`
-	Conflated int                    `json:"conflated"`
-	Skipped   int                    `json:"skipped"`
-	Unsaid    int                    `json:"unsaid"`
-	Ended     int                    `json:"ended"`
-	Sessions  []gateway.SessionTrace `json:"sessions"`
-}
-
-func traceOf(t *gateway.Trace) trace {
-	told := trace{
-		Node: t.Node, Time: t.Began.UnixMilli(), Publish: t.Publish, Cursor: t.Position.String(),
-		Took: milliseconds(t.Took), Nodes: make([]nodeTrace, len(t.Nodes)),
-	}
-	if t.Error != nil {
-		e := toldOf(t.Error)
-		told.Error = &e
-	}
-	for i, n := range t.Nodes {
-		told.Nodes[i] = nodeTraceOf(&n)
-	}
-	return told
-}
-
-func nodeTraceOf(n *gateway.NodeTrace) nodeTrace {
-	told := nodeTrace{
-		Node: n.Node, Listening: n.Listening, Heard: n.Heard, Written: n.Written, Waiting: n.Waiting,
-		Conflated: n.Conflated, Skipped: n.Skipped, Unsaid: n.Unsaid, Ended: n.Ended, Sessions: listOf(n.Sessions),
-	}
-	if !n.First.IsZero() {
-		told.Time = n.First.UnixMilli()
-	}
-	return told
+	return t, nil
 }

@@ -10,17 +10,6 @@ import (
 
 // Bodies of requests and answers, in the order of openapi.yaml.
 
-// errorBody is the body of every answer with a status of 400 or more.
-type errorBody struct {
-	Error told `json:"error"`
-}
-
-// told is an error in the form that clients get.
-type told struct {
-	Code    gateway.Code `json:"code"`
-	Message string       `json:"message"`
-}
-
 // published is the answer to a publish. Cursor is empty if the channel has no history.
 type published struct {
 	Cursor string `json:"cursor"`
@@ -59,39 +48,23 @@ func messageOf(m *broker.Message) message {
 
 // listed returns a function that returns the answer {name: list}, or the error of getting the
 // list. An empty list is [].
-func listed[T, U any](name string, convert func(T) U) func([]T, error) (any, error) {
+func listed[T any](name string) func([]T, error) (any, error) {
 	return func(list []T, err error) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		told := make([]U, len(list))
-		for i, item := range list {
-			told[i] = convert(item)
-		}
-		return map[string][]U{name: told}, nil
+		return map[string][]T{name: append([]T{}, list...)}, nil
 	}
 }
 
-// member is a user or a session on a channel. A member without sessions has just left, but
-// the leave has not been announced yet, because the member may come back.
-type member struct {
-	User     string          `json:"user"`
-	Session  string          `json:"session,omitempty"` // set if each session is a member
-	Info     json.RawMessage `json:"info,omitempty"`    // from the user's token
-	Sessions int             `json:"sessions"`
+// converted returns the list with each item converted.
+func converted[T, U any](list []T, convert func(T) U) []U {
+	all := make([]U, len(list))
+	for i, item := range list {
+		all[i] = convert(item)
+	}
+	return all
 }
-
-func memberOf(m gateway.Member) member { return member{m.User, m.Session, m.Info, m.Sessions} }
-
-// channel is a channel that has subscribers.
-type channel struct {
-	Channel  string `json:"channel"`
-	Sessions int    `json:"sessions"`
-	Users    int    `json:"users"`
-	Messages int    `json:"messages"`
-}
-
-func channelOf(c gateway.ChannelInfo) channel { return channel(c) }
 
 type session struct {
 	Session   string   `json:"session"`
@@ -109,18 +82,6 @@ func sessionOf(s gateway.SessionInfo) session {
 // reached is the number of sessions that a command has reached. If there is also an Error,
 // the command may have missed others.
 type reached struct {
-	Error    *told `json:"error,omitempty"`
-	Sessions int   `json:"sessions"`
-}
-
-type node struct {
-	Node     string `json:"node"`
-	Host     string `json:"host"`
-	Sessions int    `json:"sessions"`
-	Version  string `json:"version"`
-	Since    int64  `json:"since"` // milliseconds since 1970
-}
-
-func nodeOf(n gateway.NodeInfo) node {
-	return node{n.Node, n.Host, n.Sessions, n.Version, n.Since.UnixMilli()}
+	Error    *gateway.Error `json:"error,omitempty"`
+	Sessions int            `json:"sessions"`
 }

@@ -275,7 +275,7 @@ func (c *call) info(ctx context.Context) outcome {
 	for i, n := range found {
 		nodes[i] = map[string]any{
 			"uid": n.Node, "name": n.Node, "version": n.Version, "num_clients": n.Sessions,
-			"uptime": int(time.Since(n.Since).Seconds()),
+			"uptime": int(time.Since(time.UnixMilli(n.Since)).Seconds()),
 		}
 	}
 	return done(map[string]any{"nodes": nodes}, nil)

@@ -55,8 +55,7 @@ func StatusOf(err error) int {
 // ErrorBody returns gateway.ErrorOf(err) as a JSON object:
 // {"error":{"code":"forbidden","message":"…"}}.
 func ErrorBody(err error) []byte {
-	e := gateway.ErrorOf(err)
-	body, _ := json.Marshal(map[string]any{"error": map[string]string{"code": string(e.Code), "message": e.Message}})
+	body, _ := json.Marshal(map[string]*gateway.Error{"error": gateway.ErrorOf(err)}) // cannot fail
 	return body
 }
 
