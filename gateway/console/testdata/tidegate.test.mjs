@@ -1073,3 +1073,12 @@ test("a new connection does not make commands wait for what an earlier one refus
   for (const { id } of s.heard("publish")) s.tell({ type: "published", id });
   await Promise.all(published);
 });
+
+test("over HTTP the names of channels and keys may be any text", async () => {
+  const http = new FakeHTTP({ "/api/channels/a%EF%BF%BDb/messages": () => Response.json({ cursor: "e:1" }) });
+  const keys = [];
+  const fetch = (url, init) => { if (init.headers) keys.push(init.headers["Idempotency-Key"]); return http.fetch(url, init); };
+  const tide = client({ transports: ["longpoll"], fetch });
+  assert.deepEqual(await tide.publish("a\ud800b", 1, { key: "k\udc00" }), { cursor: "e:1" });
+  assert.deepEqual(keys, ["k\u00ef\u00bf\u00bd"]);
+});

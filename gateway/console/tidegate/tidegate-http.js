@@ -20,7 +20,6 @@ const restartDelay = 20; // ms, to combine subscribes that follow each other clo
 const roomDelay = 100; // ms, for a node to notice that a stream has ended
 const tooLong = [414, 431]; // the statuses for a URL that names too many channels
 const noPlace = "-"; // the cursor of a channel without history, only on these transports
-const emptyAnswerPause = 1_000; // ms, after an answer with neither messages nor a cursor
 
 class HTTPLink {
   #base;
@@ -38,29 +37,24 @@ class HTTPLink {
   #receiving = new AbortController();
   #timers = new Timers();
 
-  /** @param {URL} base @param {Options} options @param {LinkEvents} on */
+  /** @param {URL} base @param {Options} options with an openTimeout @param {LinkEvents} on */
   constructor(base, options, on) {
     this.#base = base;
     this.#on = on;
     this.#fetch = options.fetch ?? ((url, init) => fetch(url, init));
     this.#credentials = options.credentials;
-    this.openTimeout = options.openTimeout ?? 6_000;
-    this.#open();
+    this.openTimeout = /** @type {number} */ (options.openTimeout);
+    this.#alive().then(() => on.frame({ type: "welcome" }), () => this.end(1006, "the gateway cannot be reached", { unreachable: true }));
   }
 
   /** @param {Frame} frame */
   send(frame) {
-    const performed = frame.type === "publish" ? this.#inTurn(() => this.#perform(frame)) : this.#perform(frame);
+    const isPublish = frame.type === "publish";
+    const performed = isPublish ? this.#publishing.then(() => this.#perform(frame)) : this.#perform(frame);
+    if (isPublish) this.#publishing = performed.catch(() => {});
     performed.then(
       (reply) => reply && this.#on.frame({ id: frame.id, ...reply }),
       (error) => this.#failed(frame, error));
-  }
-
-  /** @template T @param {() => Promise<T>} publish @returns {Promise<T>} */
-  #inTurn(publish) {
-    const published = this.#publishing.then(publish);
-    this.#publishing = published.catch(() => {});
-    return published;
   }
 
   close() {
@@ -75,15 +69,6 @@ class HTTPLink {
    */
   async receive(_channels, _cursors, _signal) {}
 
-  async #open() {
-    try {
-      await this.#alive();
-      this.#on.frame({ type: "welcome" });
-    } catch {
-      this.end(1006, "the gateway cannot be reached", { unreachable: true });
-    }
-  }
-
   /** Resolves if /healthz answers. Pages of other origins cannot read the answer. */
   #alive() {
     return this.#fetch(new URL("healthz", this.#base), { mode: "no-cors", cache: "no-store", credentials: this.#credentials, signal: this.#ended.signal });
@@ -91,18 +76,16 @@ class HTTPLink {
 
   /** @param {Frame} frame @returns {Promise<Frame | undefined>} the answer */
   async #perform(frame) {
-    const { channel = "" } = frame;
+    const { channel = "", limit, cursor } = frame;
+    const path = `api/channels/${encodeURIComponent(channel.toWellFormed())}/`;
     switch (frame.type) {
       case "ping": return this.#alive().then(() => ({ type: "pong" }));
       case "auth": return this.#authenticate(frame.token);
       case "subscribe": return this.#subscribe(channel, frame);
       case "unsubscribe": return this.#unsubscribe(channel);
-      case "publish": return { type: "published", ...await this.#publish(frame) };
-      case "presence": return { type: "presence", channel, ...await this.ask(`api/channels/${encodeURIComponent(channel)}/presence`) };
-      case "history": {
-        const { limit, cursor } = frame;
-        return { type: "history", channel, ...await this.ask(`api/channels/${encodeURIComponent(channel)}/messages`, { limit, cursor }) };
-      }
+      case "publish": return { type: "published", ...await this.#publish(path + "messages", frame) };
+      case "presence": return { type: "presence", channel, ...await this.ask(path + "presence") };
+      case "history": return { type: "history", channel, ...await this.ask(path + "messages", { limit, cursor }) };
     }
   }
 
@@ -131,7 +114,7 @@ class HTTPLink {
   /** Asks while nothing is received: both take a session, and perhaps only one is allowed. @param {() => Promise<any>} ask */
   async #withRoom(ask) {
     this.#receiveAnew(roomDelay * 10);
-    await pause(roomDelay);
+    await new Promise((resolve) => setTimeout(resolve, roomDelay));
     return ask();
   }
 
@@ -144,13 +127,13 @@ class HTTPLink {
     return { type: "unsubscribed", channel };
   }
 
-  /** @param {Frame} frame */
-  #publish({ channel = "", event, tags, transient, traceparent, key, data, text, binary }) {
+  /** @param {string} path @param {Frame} frame */
+  #publish(path, { event, tags, transient, traceparent, key, data, text, binary }) {
     const [type, body] = binary !== undefined ? ["application/octet-stream", fromBase64(binary)]
       : text !== undefined ? ["text/plain; charset=utf-8", text]
       : ["application/json", JSON.stringify(data)];
-    const headers = { "Content-Type": type, "Idempotency-Key": unescape(encodeURIComponent(key)), ...(traceparent && { traceparent }) }; // the key in UTF-8
-    return this.ask(`api/channels/${encodeURIComponent(channel)}/messages`, { event, tags: tags && JSON.stringify(tags), transient: transient || undefined }, undefined, { method: "POST", headers, body });
+    const headers = { "Content-Type": type, "Idempotency-Key": unescape(encodeURIComponent(key.toWellFormed())), ...(traceparent && { traceparent }) }; // the key in UTF-8
+    return this.ask(path, { event, tags: tags && JSON.stringify(tags), transient: transient || undefined }, undefined, { method: "POST", headers, body });
   }
 
   #receiveAnew(delay = restartDelay) {
@@ -245,8 +228,7 @@ export class PollLink extends HTTPLink {
       if (signal.aborted) return;
       if (page?.recovered === false) this.gap(channels);
       this.deliver(page);
-      if (page && !page.cursor && !page.messages?.length) await pause(emptyAnswerPause);
-      cursor = page?.cursor || cursor;
+      cursor = page?.cursor ?? cursor;
     }
   }
 }
@@ -259,9 +241,12 @@ export class EventsLink extends HTTPLink {
     const expect = (/** @type {number} */ ms) => timers.after("silence", ms, () => this.end(1006, "the stream is silent", { unfit: !this.#heard }));
     expect(this.openTimeout);
     try {
-      const query = { channel: channels, cursor: cursors, envelope: true };
-      const answer = await this.fetch("events", query, signal, { headers: { Accept: "text/event-stream" } });
-      const events = new EventParser((data) => this.#event(JSON.parse(data)));
+      const answer = await this.fetch("events", { channel: channels, cursor: cursors, envelope: true }, signal, { headers: { Accept: "text/event-stream" } });
+      const events = new EventParser((data) => {
+        const frame = JSON.parse(data); // an envelope, which is a frame of the native protocol
+        if (frame.type === "gap") this.gap([frame.channel]);
+        else this.message(frame);
+      });
       const text = new TextDecoder();
       const reader = /** @type {ReadableStream<Uint8Array>} */ (answer.body).getReader();
       for (let part = await reader.read(); !part.done; part = await reader.read()) {
@@ -276,12 +261,6 @@ export class EventsLink extends HTTPLink {
     }
   }
   #heard = false;
-
-  /** @param {any} frame an envelope, which is a frame of the native protocol */
-  #event(frame) {
-    if (frame.type === "gap") this.gap([frame.channel]);
-    else this.message(frame);
-  }
 }
 
 /**
@@ -327,9 +306,4 @@ async function refusalOf(answer) {
   const { code, message } = (await answer.json().catch(() => ({}))).error ?? {};
   const fallback = answer.status >= 500 ? "unavailable" : answer.status === 429 ? "rate_limited" : "not_found";
   return Object.assign(new Error(message ?? `status ${answer.status}`), { status: answer.status, code: code ?? fallback });
-}
-
-/** @param {number} ms */
-function pause(ms) {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

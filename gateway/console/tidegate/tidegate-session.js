@@ -74,8 +74,7 @@ export class Session {
       this.#timers.after("silence", this.#options.openTimeout, () => this.#end({ code: 1006, reason: "no answer", unfit: true }));
       const dial = await dialOf(this.transport);
       if (this.#ended) return;
-      const welcome = (/** @type {Frame} */ frame) => this.#welcomed(frame, token);
-      this.#link = dial(this.#base, this.#options, { frame: (frame) => this.#received(frame, welcome), end: (end) => this.#end(end) });
+      this.#link = dial(this.#base, this.#options, { frame: (frame) => this.#received(frame, token), end: (end) => this.#end(end) });
     } catch (error) {
       this.#end({ code: 1006, reason: String(error), unreachable: true });
     }
@@ -129,8 +128,8 @@ export class Session {
     this.#end({ code: 1000, reason: "" });
   }
 
-  /** @param {Frame} frame @param {(frame: Frame) => void} welcome */
-  #received(frame, welcome) {
+  /** @param {Frame} frame @param {string} token */
+  #received(frame, token) {
     if (this.#ended) return;
     this.#on.traffic(frame, false);
     this.#timers.clear("silence");
@@ -139,7 +138,7 @@ export class Session {
     const reply = this.#replies.get(id);
     this.#replies.delete(id);
     if (reply) return reply(frame);
-    if (frame.type === "welcome") return welcome(frame);
+    if (frame.type === "welcome") return this.#welcomed(frame, token);
     if (id) return this.#on.answer(frame);
     this.#on.frame(frame);
   }
