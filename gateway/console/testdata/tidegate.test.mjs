@@ -1074,6 +1074,77 @@ test("a new connection does not make commands wait for what an earlier one refus
   await Promise.all(published);
 });
 
+test("what has waited is sent in bursts, and one at a time once that came too fast", async (t) => {
+  const tide = client();
+  const delays = [], start = setTimeout;
+  const published = Array.from({ length: 100 }, (_, i) => tide.publish("a", i));
+  const s = await connected(1);
+  t.mock.method(globalThis, "setTimeout", (action, ms) => { delays.push(ms); return start(action, ms); });
+  assert.equal(s.heard("publish").length, 64, "less than a gateway allows in a second");
+  const settle = ({ id, data }, code) => s.tell(code ? { type: "error", id, code, message: "slow down" } : { type: "published", id, channel: "a", data });
+  for (const frame of s.heard("publish")) settle(frame, frame.data < 60 ? "" : "rate_limited");
+  await until(() => s.heard("publish").length === 64 + 40);
+  const again = s.heard("publish").slice(64);
+  assert.deepEqual(again.map(({ data }) => data), Array.from({ length: 40 }, (_, i) => 60 + i), "in order");
+  assert.ok(delays.filter((ms) => ms === 12.5).length >= 39, `one at a time, not ${delays}`);
+  for (const frame of again) settle(frame);
+  await Promise.all(published);
+});
+
+test("what the last connection has not confirmed is sent before what follows over the next one", async () => {
+  const tide = client();
+  const old = await connected(1);
+  const published = [tide.publish("a", 1)];
+  old.tell({ type: "reconnect", within: 0.001 });
+  const next = await connected(2);
+  published.push(tide.publish("a", 2));
+  const [first, second] = next.heard("publish");
+  assert.deepEqual([first.data, second.data], [1, 2]);
+  assert.equal(first.key, old.heard("publish")[0].key);
+  old.tell({ type: "published", id: first.id });
+  next.tell({ type: "published", id: second.id });
+  await Promise.all(published);
+});
+
+test("a stream that stays silent on the best transport is tried ever less often", async (t) => {
+  const http = new FakeHTTP({ "/poll": (query) => query.get("wait") === "25s" ? never() : page("e:1"), "/events": () => never() });
+  const delays = [], start = setTimeout;
+  t.mock.method(globalThis, "setTimeout", (action, ms) => { delays.push(ms); return start(action, ms); });
+  const tide = client({ transports: ["sse", "longpoll"], fetch: http.fetch, openTimeout: 40, upgradeAfter: 17 });
+  tide.subscribe("a");
+  await until(() => [17, 34, 68].every((ms) => delays.includes(ms)));
+});
+
+test("an attempt to replace a connection that fails does not move away from what worked", async () => {
+  let end = () => {};
+  const http = new FakeHTTP({
+    "/poll": (query) => query.get("wait") === "25s" ? never() : page("e:1"),
+    "/events": () => new Response(new ReadableStream({ start: (control) => { end = () => control.close(); } })),
+  });
+  const tide = client({ transports: ["websocket", "sse", "longpoll"], fetch: http.fetch, upgradeAfter: 20 });
+  tide.subscribe("a");
+  for (const n of [1, 2]) (await socket(n)).end(1006);
+  await until(() => http.of("/events").length > 0);
+  const attempt = await socket(3);
+  end();
+  await until(() => tide.status.transport === "");
+  attempt.end(1006);
+  await until(() => tide.status.state === "connected");
+  assert.equal(tide.status.transport, "sse");
+});
+
+test("a page that is frozen closes a connection that is being opened, and counts no failure", async (t) => {
+  globalThis.document = Object.assign(new EventTarget(), { hidden: true });
+  t.after(() => delete globalThis.document);
+  client({ transports: ["websocket", "longpoll"], fetch: () => never() });
+  for (const n of [1, 2, 3]) {
+    const s = await socket(n);
+    globalThis.document.dispatchEvent(new Event("freeze"));
+    assert.equal(s.readyState, 3);
+  }
+  await connected(4);
+});
+
 test("over HTTP the names of channels and keys may be any text", async () => {
   const http = new FakeHTTP({ "/api/channels/a%EF%BF%BDb/messages": () => Response.json({ cursor: "e:1" }) });
   const keys = [];

@@ -126,6 +126,8 @@ const overlapTime = 1_000;
 const stableAfter = 10_000;
 const keyLifetime = 240_000; // ms, how long a gateway is certain to remember a publish's key
 const longestUpgradePause = 300_000;
+const burst = 64; // how many waiting commands are sent at once: fewer than gateways allow in a second
+const burstPause = 100; // ms
 
 /** @type {Record<number, string>} The error for each close code after which reconnecting would not help. */
 const final = { 1008: "forbidden", 4001: "unauthenticated", 4009: "disconnected" };
@@ -198,6 +200,7 @@ export class Tidegate extends Emitter {
   /** @type {Map<number, Pending>} Commands without an answer, in the order in which they were given. */
   #pending = new Map();
   #lastID = 0;
+  #pause = 0; // ms, between two waiting commands; 0: none came too fast
 
   /** @type {Session | null} The session that commands are sent over. */
   #session = null;
@@ -319,7 +322,11 @@ export class Tidegate extends Emitter {
       traffic: (frame, sent) => this.emit("frame", { frame, sent }),
       frame: (frame) => this.#receive(session, frame),
       answer: (frame) => this.#answer(frame),
-      roundTrip: (ms) => this.#noteRoundTrip(session, ms),
+      roundTrip: (roundTrip) => {
+        if (session !== this.#session) return;
+        this.#status = { ...this.#status, roundTrip };
+        this.emit("roundtrip", roundTrip);
+      },
       end: (end) => this.#ended(session, end),
     });
     this.#next = session;
@@ -342,27 +349,22 @@ export class Tidegate extends Emitter {
     const previous = this.#session;
     this.#next = null;
     this.#session = session;
-    session.settled = () => {};
+    for (const pending of this.#pending.values()) pending.session = null; // sent again, with the same key, or later ones could overtake them
     previous?.retire(overlapTime);
-    this.#noteSuccess(session);
-    this.#sendPending();
-  }
-
-  /** @param {Session} session */
-  #noteSuccess(session) {
     this.#failures = 0;
     this.#rung = this.#options.transports.indexOf(session.transport);
-    this.#timers.after("stable", stableAfter, () => { this.#attempt = 0; });
+    this.#timers.after("stable", stableAfter, () => {
+      this.#attempt = 0;
+      if (this.#rung === 0) this.#upgradePause = this.#options.upgradeAfter;
+    });
     this.#planUpgrade();
     const { transport, id, user, node } = session;
     this.#setStatus({ state: "connected", transport, session: id, user, node, reconnects: ++this.#reconnects, retryIn: 0, roundTrip: session.roundTrip });
+    this.#sendPending();
   }
 
   #planUpgrade() {
-    if (this.#rung === 0) {
-      this.#upgradePause = this.#options.upgradeAfter;
-      return this.#timers.clear("upgrade");
-    }
+    if (this.#rung === 0) return this.#timers.clear("upgrade");
     this.#timers.after("upgrade", this.#upgradePause, () => this.#open(this.#options.transports[0]));
     this.#upgradePause = Math.min(this.#upgradePause * 2, longestUpgradePause);
   }
@@ -393,22 +395,20 @@ export class Tidegate extends Emitter {
   #openFailed(session, end) {
     this.#next = this.#overlap = null;
     if (this.#stopsAt(end)) return;
-    if (this.#session) return this.#retryReplacing(session);
     const { transports } = this.#options;
+    if (this.#session) { // it was to replace this one
+      if (this.#rung > 0 && session.transport === transports[0]) this.#planUpgrade();
+      else this.#timers.after("reconnect", this.#delay(), () => this.#open());
+      return;
+    }
     if (end.unreachable) this.#rung = 0;
-    else if (transports[this.#rung] !== "websocket" || ++this.#failures > 1) this.#descend(); // a WebSocket has two tries
+    else if (end.code !== 1000 && (session.transport !== "websocket" || ++this.#failures > 1)) this.#descend(); // a WebSocket has two tries
     this.#connectLater(end);
   }
 
   #descend() {
     this.#failures = 0;
     this.#rung = (this.#rung + 1) % this.#options.transports.length;
-  }
-
-  /** @param {Session} session one that was to replace the current one */
-  #retryReplacing(session) {
-    if (this.#rung > 0 && session.transport === this.#options.transports[0]) return this.#planUpgrade();
-    this.#timers.after("reconnect", this.#delay(), () => this.#open());
   }
 
   /** @param {End} end */
@@ -452,7 +452,7 @@ export class Tidegate extends Emitter {
     page.addEventListener?.("online", () => this.#wake(), { signal });
     page.addEventListener?.("offline", () => this.#session?.ping(), { signal });
     page.document?.addEventListener("visibilitychange", () => page.document.hidden || this.#wake(), { signal });
-    page.document?.addEventListener("freeze", () => this.#session?.close(), { signal }); // or it would keep the session while it cannot run
+    page.document?.addEventListener("freeze", () => { this.#next?.close(); this.#session?.close(); }, { signal }); // or it would keep its sessions while it cannot run
   }
 
   #wake() {
@@ -473,8 +473,10 @@ export class Tidegate extends Emitter {
   #subscribe(session, channel) {
     session.subscribe(channel, (reply) => {
       if (this.#channels.get(channel.name) !== channel) return;
-      if (reply.type === "error") return this.#subscribeFailed(session, channel, reply);
-      this.#confirm(channel, reply);
+      if (reply.type !== "error") return this.#confirm(channel, reply);
+      if (!passing.has(reply.code)) return this.#drop(channel, errorOf(reply));
+      const again = () => session.isReady && this.#channels.get(channel.name) === channel && this.#subscribe(session, channel);
+      setTimeout(again, 1_000 + Math.random() * 2_000);
     });
   }
 
@@ -488,13 +490,6 @@ export class Tidegate extends Emitter {
     channel.confirmed = true;
     channel.tell("subscribed", { recovered: !missed, cursor, from });
     if (missed) channel.tell("gap", { channel: channel.name });
-  }
-
-  /** @param {Session} session @param {Channel} channel @param {Frame} reply */
-  #subscribeFailed(session, channel, reply) {
-    const again = () => session.isReady && this.#channels.get(channel.name) === channel && this.#subscribe(session, channel);
-    if (passing.has(reply.code)) setTimeout(again, 1_000 + Math.random() * 2_000);
-    else this.#drop(channel, errorOf(reply));
   }
 
   /** @param {Channel} channel @param {TidegateError} error */
@@ -559,27 +554,33 @@ export class Tidegate extends Emitter {
 
   #sendPending() {
     this.#timers.clear("again");
+    let room = this.#pause ? 1 : burst;
     for (const pending of this.#pending.values()) {
       if (pending.session || !this.#session) continue;
-      if (pending.isStale) this.#fail(pending, timeoutError(pending.frame));
+      if (!room--) return this.#timers.after("again", this.#pause || burstPause, () => this.#sendPending());
+      const mayBeForgotten = pending.frame.type === "publish" && Date.now() - pending.firstSent > keyLifetime; // timers stand still while the computer sleeps
+      if (mayBeForgotten) this.#fail(pending, timeoutError(pending.frame));
       else pending.sendOver(this.#session);
     }
+    this.#pause = 0;
   }
 
   /** @param {Frame} frame the answer to a command */
   #answer(frame) {
     const pending = this.#pending.get(frame.id ?? 0);
     if (!pending) return;
-    if (frame.type === "error") return passing.has(frame.code) ? this.#sendAgain(pending) : this.#fail(pending, errorOf(frame));
+    if (passing.has(frame.code)) return this.#sendAgain(pending, frame.code);
+    if (frame.type === "error") return this.#fail(pending, errorOf(frame));
     this.#settle(pending);
     pending.resolve(frame);
   }
 
-  /** Until it is sent again, new commands for its channel wait, so that they stay in order. @param {Pending} pending one that failed for a temporary reason */
-  #sendAgain(pending) {
+  /** Until it is sent again, new commands for its channel wait, so that they stay in order. @param {Pending} pending @param {string} code why it failed for now */
+  #sendAgain(pending, code) {
     pending.session = null;
-    if (this.#timers.has("again")) return;
-    this.#timers.after("again", Math.random() * Math.min(5_000, 250 * 2 ** pending.sent), () => this.#sendPending());
+    const delay = Math.min(5_000, 250 * 2 ** pending.sent);
+    if (code === "rate_limited") this.#pause = delay / 40;
+    if (!this.#timers.has("again")) this.#timers.after("again", Math.random() * delay, () => this.#sendPending());
   }
 
   /** Fails the largest command of a session: it must be the frame that was too large for the gateway. @param {Session} session */
@@ -603,13 +604,6 @@ export class Tidegate extends Emitter {
   }
 
   // Utilities
-
-  /** @param {Session} session @param {number} ms */
-  #noteRoundTrip(session, ms) {
-    if (session !== this.#session) return;
-    this.#status = { ...this.#status, roundTrip: ms };
-    this.emit("roundtrip", ms);
-  }
 
   /** @param {string} reason @param {Partial<Status>} change */
   #setDisconnected(reason, change = {}) {
@@ -740,11 +734,6 @@ class Pending {
     this.reject = reject;
   }
 
-  /** Whether it might be published twice. Timers stand still while the computer sleeps. */
-  get isStale() {
-    return this.frame.type === "publish" && Date.now() - this.firstSent > keyLifetime;
-  }
-
   /** @param {Session} session */
   sendOver(session) {
     this.session = session;
@@ -800,7 +789,7 @@ function encodePayload(data, kind) {
   if (kind === "binary" && typeof data === "string") data = new TextEncoder().encode(data);
   if (ArrayBuffer.isView(data)) data = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   if (data instanceof ArrayBuffer) data = new Uint8Array(data);
-  if (kind === "binary" || data instanceof Uint8Array) return { binary: toBase64(data) };
+  if (kind === "binary" || data instanceof Uint8Array) return { binary: btoa(Array.from(data, (byte) => String.fromCharCode(byte)).join("")) };
   if (kind === "text") return { text: String(data) };
   return { data: data ?? null };
 }
@@ -810,11 +799,6 @@ function decodeMessage(frame) {
   const { channel = "", event = "", tags = {}, user = "", info, cursor = "", time } = frame;
   const [kind, data] = /** @type {[Message["kind"], any]} */ (frame.binary !== undefined ? ["binary", fromBase64(frame.binary)] : frame.text !== undefined ? ["text", frame.text] : ["json", frame.data]);
   return { channel, data, kind, event, tags, user, info, cursor, time: time && new Date(time) };
-}
-
-/** @param {Uint8Array} bytes */
-function toBase64(bytes) {
-  return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
 }
 
 /** Returns a random key. A page that is not a secure context has no crypto.randomUUID. */
