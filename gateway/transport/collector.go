@@ -144,7 +144,7 @@ func (c *collector) finish() ([]byte, error) {
 		return nil, c.failed
 	case c.settled && c.hasNews() || c.isComplete():
 		c.answer.Cursor = string(c.cursors.append(nil))
-		return json.Marshal(c.answer)
+		return encode(c.answer)
 	case ended:
 		return nil, errorOf(c.reason)
 	case !c.settled:

@@ -80,6 +80,15 @@ func TestLongPoll_AnswersAtOnceWithWhatIsNewer(t *testing.T) {
 	}
 }
 
+func TestLongPoll_LeavesPayloadsAsTheyAre(t *testing.T) {
+	n := startNode(t, gateway.Config{Rules: historyRules()})
+	at := n.publish("news", "1")
+	n.publish("news", `"<b>&</b>"`)
+	if got := n.poll("channel=news&cursor=" + at.String()); !strings.Contains(got.body, `"<b>&</b>"`) {
+		t.Errorf("answered %s", got.body)
+	}
+}
+
 func TestLongPoll_WaitsForTheNextMessage(t *testing.T) {
 	n := startNode(t, gateway.Config{Rules: historyRules()})
 	for _, query := range []string{"channel=news", "channel=news&channel=other"} {

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 
@@ -55,8 +56,17 @@ func StatusOf(err error) int {
 // ErrorBody returns gateway.ErrorOf(err) as a JSON object:
 // {"error":{"code":"forbidden","message":"…"}}.
 func ErrorBody(err error) []byte {
-	body, _ := json.Marshal(map[string]*gateway.Error{"error": gateway.ErrorOf(err)}) // cannot fail
+	body, _ := encode(map[string]*gateway.Error{"error": gateway.ErrorOf(err)}) // cannot fail
 	return body
+}
+
+// encode returns a value as JSON. It does not escape <, > and &, so that payloads stay as they are.
+func encode(value any) ([]byte, error) {
+	var encoded bytes.Buffer
+	encoder := json.NewEncoder(&encoded)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(value)
+	return bytes.TrimSuffix(encoded.Bytes(), []byte("\n")), err
 }
 
 func forbidden(message string) error {
