@@ -77,8 +77,11 @@ func TestOperators_LookAfterACluster(t *testing.T) {
 		expect(want, "users", "bans")
 	}
 	out, _, _ := operate(t, environ, "users", "bans", "--json")
-	var bans struct{ Bans []struct{ ID, User string } }
-	if err := json.NewDecoder(strings.NewReader(out)).Decode(&bans); err != nil || len(bans.Bans) != 2 {
+	var bans struct {
+		Bans        []struct{ ID, User string }
+		Revocations []struct{ ID string }
+	}
+	if err := json.Unmarshal([]byte(out), &bans); err != nil || len(bans.Bans) != 2 || bans.Revocations == nil {
 		t.Fatalf("%s: %v", out, err)
 	}
 	for _, ban := range bans.Bans {

@@ -142,6 +142,10 @@ func show[T any](cmd *cobra.Command, c *client, r request, print func(out io.Wri
 	if err != nil {
 		return err
 	}
+	return present(cmd, c, body, print)
+}
+
+func present[T any](cmd *cobra.Command, c *client, body []byte, print func(out io.Writer, answer T)) error {
 	var answer T
 	if len(body) > 0 {
 		if err := decode(body, &answer); err != nil {
@@ -149,12 +153,12 @@ func show[T any](cmd *cobra.Command, c *client, r request, print func(out io.Wri
 		}
 	}
 	if c.json {
-		_, err = cmd.OutOrStdout().Write(body)
+		_, err := cmd.OutOrStdout().Write(body)
 		return err
 	}
 	var text strings.Builder
 	print(&text, answer)
-	_, err = io.WriteString(cmd.OutOrStdout(), terminal.PlainLines(text.String()))
+	_, err := io.WriteString(cmd.OutOrStdout(), terminal.PlainLines(text.String()))
 	return err
 }
 

@@ -1,6 +1,7 @@
 package ctl
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -160,10 +161,23 @@ func newBansCommand() *cobra.Command {
 		Short: "List the bans and revocations in force",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := show(cmd, c, request{method: http.MethodGet, path: "bans"}, printDenials); err != nil {
+			both := map[string]json.RawMessage{}
+			for _, path := range []string{"bans", "revocations"} {
+				body, err := c.ask(cmd.Context(), request{method: http.MethodGet, path: path})
+				if err == nil {
+					err = decode(body, &both)
+				}
+				if err != nil {
+					return err
+				}
+			}
+			var body bytes.Buffer
+			encoder := json.NewEncoder(&body)
+			encoder.SetEscapeHTML(false)
+			if err := encoder.Encode(both); err != nil {
 				return err
 			}
-			return show(cmd, c, request{method: http.MethodGet, path: "revocations"}, printDenials)
+			return present(cmd, c, body.Bytes(), printDenials)
 		},
 	}
 	c.addFlags(cmd)
@@ -173,15 +187,16 @@ func newBansCommand() *cobra.Command {
 type denials struct{ Bans, Revocations []denial }
 
 func printDenials(out io.Writer, found denials) {
-	name := "BAN"
-	if found.Revocations != nil {
-		name = "REVOCATION"
+	for _, kind := range []struct {
+		name string
+		list []denial
+	}{{"BAN", found.Bans}, {"REVOCATION", found.Revocations}} {
+		table(out, kind.name+" OF UNTIL BY REASON", func(row func(...any)) {
+			for _, d := range kind.list {
+				row(d.ID, cmp.Or(d.User, d.Address, d.Token), clock(d.Until), d.By, d.Reason)
+			}
+		})
 	}
-	table(out, name+" OF UNTIL BY REASON", func(row func(...any)) {
-		for _, d := range append(found.Bans, found.Revocations...) {
-			row(d.ID, cmp.Or(d.User, d.Address, d.Token), clock(d.Until), d.By, d.Reason)
-		}
-	})
 }
 
 func newLiftCommand() *cobra.Command {
