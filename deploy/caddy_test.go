@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"encoding/json"
 	"net/http"
 	"os"
 	"os/exec"
@@ -45,8 +46,15 @@ func TestCaddy_TellsAnEventSourceToComeBackWhenNoNodeIsLeft(t *testing.T) {
 	if got := do(t, stream); got != "retry: 5000\n\n" {
 		t.Errorf("an EventSource hears %q, want only when to come back", got)
 	}
-	if got := status(t.Context(), "http://"+address+"/poll"); got < http.StatusInternalServerError {
-		t.Errorf("another request is answered %d", got)
+	response, err := http.Get("http://" + address + "/poll?channel=a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var said struct{ Error struct{ Code string } }
+	err = json.NewDecoder(response.Body).Decode(&said)
+	if response.StatusCode < http.StatusInternalServerError || response.Header.Get("Content-Type") != "application/json" || said.Error.Code != "unavailable" {
+		t.Errorf("another request is answered %d: %v, %+v", response.StatusCode, err, said)
 	}
 }
 
