@@ -58,7 +58,7 @@ func (n *node) openConsole() {
 		n.log.Debug("no browser was opened", "program", program[0], "error", err)
 		return
 	}
-	_ = command.Process.Release() // it belongs to the user and may outlive this process
+	go command.Wait() // it belongs to the user and may outlive this process
 }
 
 // browserOf returns the command that opens a URL, or nil if there is no display.

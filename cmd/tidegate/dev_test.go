@@ -43,7 +43,7 @@ func TestDev_OpensTheConsoleAtATerminal(t *testing.T) {
 	folder := t.TempDir()
 	opened := filepath.Join(folder, "opened")
 	browser := filepath.Join(folder, "browser")
-	must(t, os.WriteFile(browser, fmt.Appendf(nil, "#!/bin/sh\nprintf %%s \"$1\" > %s.part && mv %s.part %s\n", opened, opened, opened), 0o700))
+	must(t, os.WriteFile(browser, fmt.Appendf(nil, "#!/bin/sh\necho \"$1\" $$ > %s.part && mv %s.part %s\n", opened, opened, opened), 0o700))
 	command := atTerminal(t, "dev --listen 127.0.0.1:0 --internal-listen 127.0.0.1:0")
 	command.Env = append(command.Env, "BROWSER="+browser)
 	var said bytes.Buffer
@@ -51,7 +51,11 @@ func TestDev_OpensTheConsoleAtATerminal(t *testing.T) {
 	stdin, err := command.StdinPipe()
 	must(t, err)
 	must(t, command.Start())
-	url := eventuallyRead(t, opened)
+	url, process, _ := strings.Cut(strings.TrimSpace(eventuallyRead(t, opened)), " ")
+	await(t, "the end of the browser's process", func() (met bool, seen string) {
+		_, err := os.Stat("/proc/" + process) // a zombie is there, too
+		return err != nil, "process " + process
+	})
 	if _, err := stdin.Write([]byte{3}); err != nil { // Ctrl-C
 		t.Error(err)
 	}
