@@ -150,6 +150,22 @@ func TestClient_ReconnectIsMadeBeforeTheOldLinkEnds(t *testing.T) {
 	wantCursors(t, s, "e:8")
 }
 
+// A Close while the confirmation waits for room must not keep the old connection open.
+func TestClient_ReconnectDoesNotWaitForASubscriptionThatIsClosed(t *testing.T) {
+	g := newFakeGateway(t)
+	c := run(t, client.Config{URL: g.url(), Buffer: 1, AttemptTimeout: time.Hour})
+	subscription := c.subscribing("c", client.SubscribeOptions{})
+	old := g.welcome()
+	old.hearSubscribe(object{"channel": "c"}, "")
+	s := subscription()
+	old.say(`{"type":"message","channel":"c","data":1}`, `{"type":"reconnect","within":0}`)
+	next := g.welcome()
+	next.hearSubscribe(object{"channel": "c"}, "")
+	next.awaitBusy()
+	s.Close()
+	old.gone()
+}
+
 // Messages without cursors are not delivered twice, either: the new link may begin with
 // messages that the old one delivered while the new one subscribed.
 func TestClient_ReconnectTellsNothingTwiceWithoutCursors(t *testing.T) {

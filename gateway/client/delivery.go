@@ -15,7 +15,7 @@ func (all *subscriptions) confirm(l *link, f *frame) {
 	}
 	defer s.endTurn()
 	missed := s.live && asked.cursor == "" || asked.cursor != "" && !f.recovered()
-	if missed && !s.put(l, Gap{Channel: s.channel}) {
+	if missed && !s.put(l, Gap{Channel: s.channel}) && l.ctx.Err() != nil {
 		return
 	}
 	all.mu.Lock()
