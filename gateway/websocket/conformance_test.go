@@ -82,6 +82,7 @@ func conformanceCases(t testing.TB) (all []conformanceCase) {
 	bad("9.3 too long in fragments", keyed(opBinary, big)+keyed(final, "*"), 1009)
 	bad("9.5 long in fragments, after another", keyed(final|opText, "a")+keyed(opText, big)+keyed(0, "")+keyed(final, "*"), 1009, text("a"))
 	good("9.6 as long as may be, in fragments", keyed(opText, big[1:])+keyed(0, "")+keyed(final, "*"), text(big))
+	bad("9.7 fragments without data, without end", keyed(opText, "x")+strings.Repeat(keyed(0, ""), conformanceLimit/2), 1009)
 	add(conformanceCase{name: "1.3 length in too many bytes, 2", said: inForm(final|opText, "abc", 2) + close1000, code: 1002, portable: 1000})
 	add(conformanceCase{name: "1.3 length in too many bytes, 8", said: inForm(final|opText, "abc", 8) + close1000, code: 1002, portable: 1000})
 	bad("1.4 highest bit of the length", "\x82\xff\x80\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00x", 1002)

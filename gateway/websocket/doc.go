@@ -39,6 +39,9 @@
 // message is unfinished, at least 4 KB must arrive every 10 s, or the connection ends with
 // 1001.
 //
+// The headers of a message's fragments may not take more than the message may. A client that
+// sends many pings or pongs is read slowly, at most 6,400 of them a second.
+//
 // A ping is answered by a pong; of several pings in a row, perhaps only the last one. The
 // data of an unfinished message, and control frames within it, are no sign of life.
 //

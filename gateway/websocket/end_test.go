@@ -170,3 +170,21 @@ func TestPing_ManyAtOnceAreAnsweredByFewPongs(t *testing.T) {
 		}
 	})
 }
+
+// They are no commands, which have a rate, and must not keep a processor busy for nothing.
+func TestPing_ClientsThatSendNothingElseAreReadSlowly(t *testing.T) {
+	eachEngine(t, func(t *testing.T, start starter) {
+		r := start(t, gateway.Config{}).dialUpgraded()
+		const pauses = 30
+		began := time.Now()
+		r.send(strings.Repeat(masked(final|opPong, "")+masked(final|opPing, "x"), pauses*pausedControls/2) + masked(final|opText, `{"type":"ping","id":7}`))
+		for first := byte(0); first != final|opText; {
+			var err error
+			first, _, err = r.readFrame()
+			must(t, err)
+		}
+		if took := time.Since(began); took < pauses*controlPause {
+			t.Errorf("%d control frames were read in %v", pauses*pausedControls, took)
+		}
+	})
+}

@@ -127,6 +127,8 @@ type epollConn struct {
 	told   bool    // the session has been ended
 	ended  bool    // there is nothing more to read
 
+	controls controls
+
 	deflate  bool // fixed at birth
 	progress progress
 }
@@ -310,6 +312,9 @@ func (c *epollConn) handleItem(one item) {
 		}
 	case opPing, opPong:
 		c.heardFrame()
+		if c.state.Load()&hungUp == 0 { // else what is left has an end, and the session with it
+			c.controls.note(c.shared, c.session)
+		}
 	case opClose:
 		c.handleClose(one.payload)
 	}

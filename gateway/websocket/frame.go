@@ -33,6 +33,7 @@ const (
 	maskBit = 0x80 // in the byte of the length
 
 	maxControl = 125 // most bytes of a control frame's payload
+	minHeader  = 6   // of a client's frame
 	maxHeader  = 14
 )
 

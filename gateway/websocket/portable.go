@@ -122,6 +122,8 @@ type portableConn struct {
 	// Owned by the reading goroutine.
 	early     []byte // bytes that came with the handshake and are not read yet
 	inMessage bool   // a message has begun and not ended: its data is no sign of life
+	arrived   int64  // bytes that have arrived since it began
+	controls  controls
 	ended     error  // the error of next that ended reading
 	broken    error  // the error of conn.Read
 	control   []byte // the part of a control frame that the library has written so far
@@ -151,7 +153,7 @@ func (c *portableConn) next() (frame gateway.Frame, b *buffer, err error) {
 	if err != nil {
 		return gateway.Frame{}, nil, c.readError(err)
 	}
-	c.inMessage = true
+	c.inMessage, c.arrived = true, 0
 	payer := c.session.Payer()
 	for {
 		if b, err = c.shared.unfinished.room(b, payer, 1, math.MaxInt); err != nil {
@@ -180,7 +182,9 @@ func (c *portableConn) readError(err error) error {
 	case errors.As(err, &closed):
 		return c.closedBy(closed)
 	case errors.Is(err, coder.ErrMessageTooBig):
-		return gateway.TooBig.With(fmt.Sprintf("a message is longer than %d bytes", c.shared.limit))
+		return c.tooBig()
+	case errors.Is(c.broken, gateway.TooBig):
+		return c.broken
 	case errors.As(err, &corrupt):
 		return fmt.Errorf("%w: %w", gateway.InvalidData.With("a compressed message cannot be inflated"), err)
 	case c.broken != nil:
@@ -218,6 +222,7 @@ func (c *portableConn) heardFrame() {
 	if !c.inMessage {
 		c.hear()
 	}
+	c.controls.note(c.shared, c.session)
 }
 
 func (c *portableConn) Close(reason gateway.Reason, rest []byte) {
@@ -323,12 +328,25 @@ func (l library) Read(p []byte) (n int, err error) {
 		c.session.Rest()
 		c.progress.note(&c.shared.pace, c.session, 0, c.inMessage)
 		n, c.broken = l.Conn.Read(p)
+		c.countArrived(n)
 		c.progress.note(&c.shared.pace, c.session, n, c.inMessage)
 	}
 	if n > 0 {
 		return n, nil // the next Read returns any error
 	}
 	return 0, c.broken
+}
+
+// countArrived counts bytes of an unfinished message. The library limits only its payload, and
+// would take empty fragments without end.
+func (c *portableConn) countArrived(n int) {
+	if c.arrived += int64(n); c.inMessage && c.broken == nil && c.shared.limit >= 0 && c.arrived > 2*c.shared.limit {
+		c.broken = c.tooBig()
+	}
+}
+
+func (c *portableConn) tooBig() error {
+	return gateway.TooBig.With(fmt.Sprintf("a message is longer than %d bytes", c.shared.limit))
 }
 
 // Write takes the library's control frames, in pieces of any size. It sends only pongs. It

@@ -31,6 +31,7 @@ type reader struct {
 	message byte    // its opcode, with rsv1 if it is compressed; 0 if none has begun
 	held    *buffer // the part that has arrived; nil if nothing is held
 	size    int64   // sum of the payload lengths of its frames so far
+	frames  int64   // number of these frames
 
 	control [maxControl]byte // the payload of a control frame that arrives in pieces
 	failed  bool             // the client has failed: skip everything but its close frame
@@ -185,10 +186,11 @@ func (r *reader) open() error {
 		return nil
 	}
 	if r.message == 0 {
-		r.message, r.size = r.frame.first&(rsv1|opcodeMask), 0
+		r.message, r.size, r.frames = r.frame.first&(rsv1|opcodeMask), 0, 0
 	}
 	r.size += int64(r.frame.length)
-	if r.limit >= 0 && r.size > r.limit {
+	r.frames++ // empty ones, too, must not go on without end
+	if r.limit >= 0 && max(r.size, r.frames*minHeader) > r.limit {
 		return gateway.TooBig.With(fmt.Sprintf("a message is longer than %d bytes on the wire", r.limit))
 	}
 	return nil
