@@ -55,10 +55,9 @@ func (p Protocol) encode(event gateway.Event) ([]byte, error) {
 	case gateway.Unsubscribed:
 		return p.unsubscribed(e), nil
 	case gateway.Join:
-		member := member{e.User, e.Info}
-		return p.about("pusher_internal:member_added", e.Channel).text("data", p.member(member)).end(), nil
+		return p.about("pusher_internal:member_added", e.Channel).text("data", p.member(e.User, infoOf(e.Info))).end(), nil
 	case gateway.Leave:
-		return p.about("pusher_internal:member_removed", e.Channel).text("data", p.member(member{user: e.User})).end(), nil
+		return p.about("pusher_internal:member_removed", e.Channel).text("data", p.member(e.User, nil)).end(), nil
 	case gateway.Failure:
 		return p.failure(e)
 	case gateway.Pong:
@@ -166,17 +165,12 @@ func (p Protocol) roster(members []gateway.Member) []byte {
 	return data
 }
 
-// member is a user who joins a presence channel or leaves it.
-type member struct {
-	user string
-	info json.RawMessage // nil to leave it out
-}
-
-func (p Protocol) member(m member) []byte {
+// member encodes a user who joins a presence channel or leaves it. A nil info is left out.
+func (p Protocol) member(user string, info json.RawMessage) []byte {
 	data, _ := json.Marshal(struct {
 		ID   string          `json:"user_id"`
 		Info json.RawMessage `json:"user_info,omitempty"`
-	}{p.app.idOf(m.user), m.info})
+	}{p.app.idOf(user), info})
 	return data
 }
 
