@@ -259,6 +259,19 @@ func TestLongPoll_DrainingAnswersAtOnce(t *testing.T) {
 	}
 }
 
+// As the next request will be.
+func TestLongPoll_AnonymousClientIsAskedToAuthenticateIfTheRulesChange(t *testing.T) {
+	n := startNode(t, gateway.Config{Rules: historyRules()})
+	cursor := n.poll("channel=news").Cursor
+	answered := make(chan pollAnswer)
+	go func() { answered <- n.poll("channel=news&wait=60s&cursor=" + cursor) }()
+	n.awaitSessions(1)
+	must(t, n.SetRules(rules.List{{Match: "*", Subscribe: rules.Authenticated}}))
+	if got := <-answered; got.status != http.StatusUnauthorized {
+		t.Errorf("answer %d %s", got.status, got.body)
+	}
+}
+
 func TestLongPoll_Refusals(t *testing.T) {
 	n := startNode(t, gateway.Config{})
 	for query, want := range map[string]int{

@@ -113,6 +113,9 @@ func (p notices) Encode(event gateway.Event) (gateway.Frame, error) {
 		}
 		return noticeOf(failed, e.Channel, broker.Position{}, []byte(string(e.Code)+" "+e.Message)), nil
 	case gateway.Unsubscribed:
+		if e.Code == gateway.Unauthenticated {
+			return gateway.Frame{}, gateway.NotAuthentic.With(e.Reason)
+		}
 		return gateway.Frame{}, gateway.Disconnected.With(e.Reason)
 	case gateway.Reconnect:
 		return gateway.Frame{}, gateway.Draining
