@@ -132,7 +132,7 @@ func (s *stream) open(r *http.Request, p Protocol, said []byte) (session *gatewa
 		err = s.gateway.Users.SendTo(r.Context(), "", s.gateway.Node(), session.ID(), h.Key, frame)
 	}
 	if err != nil {
-		session.Close(gateway.Failed)
+		session.Close(gateway.Overloaded.With(gateway.ErrorOf(err).Message)) // or it has ended, and the client is told why
 	}
 	return session, nil
 }

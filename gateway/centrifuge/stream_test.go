@@ -252,6 +252,21 @@ func TestStream_ABodyIsNotReadForAnAddressThatMustWait(t *testing.T) {
 	}
 }
 
+func TestStream_TellsThatThereIsNoRoomForItsCommands(t *testing.T) {
+	memory := broker.NewMemory()
+	said := `{"id":1,"connect":{"data":"` + strings.Repeat("x", 1000) + `"}}`
+	g, err := gateway.New(gateway.Config{
+		Broker: memory, History: memory, Rules: rules.Development(), Limits: gateway.Limits{InboundBytesPerIP: len(said) + 1},
+	})
+	must(t, err)
+	gatewaytest.Run(t, g, func() {})
+	w := httptest.NewRecorder()
+	centrifuge.NewStream(g, centrifuge.Lines, false).ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/", strings.NewReader(said)))
+	if body := w.Body.String(); !strings.Contains(body, `{"push":{"disconnect":{"code":3004,`) || !strings.Contains(body, "limits.inbound_bytes_per_ip") {
+		t.Errorf("the stream says %s", body)
+	}
+}
+
 // A one-way client receives its server-side channels.
 func TestOneWay_HearsBarePushes(t *testing.T) {
 	_, nodes := startNodes(t, "one", "two")
