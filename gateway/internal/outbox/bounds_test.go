@@ -17,15 +17,39 @@ func TestOutbox_IsBoundedButTakesAnySingleFrame(t *testing.T) {
 	if v := o.Push(frame(1000), all); v != Wakes {
 		t.Fatalf("a single large frame: %v", v)
 	}
-	if v := o.Push(frame(1), all); v != Full {
-		t.Errorf("one more: %v, want Full", v)
+	if v := o.Push(frame(60), all); v != Waits {
+		t.Errorf("a small one beside it: %v", v)
+	}
+	if v := o.Push(frame(101), all); v != Full {
+		t.Errorf("a second large one: %v, want Full", v)
+	}
+	if v := o.Push(frame(41), all); v != Full {
+		t.Errorf("more small ones than the limit: %v, want Full", v)
 	}
 	taken := o.Take(nil, 10, all)
-	if len(taken.Frames) != 1 || o.Bytes() != 1000 {
+	if len(taken.Frames) != 1 || o.Bytes() != 1060 {
 		t.Errorf("took %d frames, %d bytes are held", len(taken.Frames), o.Bytes())
+	}
+	if v := o.Push(frame(41), all); v != Full {
+		t.Errorf("more small ones than the limit while the writer has the large one: %v, want Full", v)
+	}
+	if v := o.Push(frame(40), all); v != Waits {
+		t.Errorf("a small one while the writer has the large one: %v", v)
+	}
+	if taken = o.Take(nil, 100, all); len(taken.Frames) != 2 {
+		t.Errorf("took %d frames", len(taken.Frames))
 	}
 	if v := o.Push(frame(1), all); v != Full {
 		t.Errorf("what the writer has in hand does not count: %v", v)
+	}
+	if v := o.Push(frame(101), all); v != Waits {
+		t.Errorf("a large one behind small ones: %v", v)
+	}
+	if v := o.Push(frame(1), all); v != Full {
+		t.Errorf("one more than the limit before the large one: %v, want Full", v)
+	}
+	if taken = o.Take(nil, 1000, all); len(taken.Frames) != 1 {
+		t.Errorf("took %d frames", len(taken.Frames))
 	}
 	if turn, _ := o.Release(); turn != Rest || o.Bytes() != 0 {
 		t.Errorf("turn %v, %d bytes are held after all was written", turn, o.Bytes())

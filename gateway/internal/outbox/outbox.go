@@ -85,7 +85,8 @@ type replaceable struct {
 	became func(written bool) // as in Receipt
 }
 
-// Push adds a frame if the limit allows it. An empty outbox takes a frame of any size.
+// Push adds a frame if the limit allows it. The limit does not apply to one frame at a time that
+// is larger than the limit, such as a list of very many members: a peer that reads it is not slow.
 func (o *Outbox) Push(frame []byte, all *Pool) Verdict {
 	o.mu.Lock()
 	v := o.add(frame, all)
@@ -186,6 +187,34 @@ func (o *Outbox) fits(n, limit int) bool {
 	return limit <= 0 || held == 0 || held+n <= limit
 }
 
+// fitsBesideLarge is like fits, but leaves one frame that exceeds the limit by itself out of
+// account.
+func (o *Outbox) fitsBesideLarge(n, limit int) bool {
+	large := o.large(limit)
+	if large == 0 {
+		return n > limit
+	}
+	return o.waiting+o.inHand-large+n <= limit
+}
+
+// large returns the size of a frame that exceeds the limit by itself, or 0 if there is none.
+func (o *Outbox) large(limit int) int {
+	if o.inHand > limit {
+		return o.inHand // together with what the writer has taken with it
+	}
+	if len(o.first) > limit {
+		return len(o.first)
+	}
+	if o.more != nil {
+		for _, frame := range o.more.frames[o.more.head:] {
+			if len(frame) > limit {
+				return len(frame)
+			}
+		}
+	}
+	return 0
+}
+
 func (o *Outbox) addMessage(frame []byte, all *Pool, receipt Receipt) Verdict {
 	v := o.add(frame, all)
 	if v > Wakes {
@@ -206,7 +235,7 @@ func (o *Outbox) add(frame []byte, all *Pool) Verdict {
 	if o.ending != nil {
 		return Refused
 	}
-	if !o.fits(len(frame), all.Limit) {
+	if !o.fits(len(frame), all.Limit) && !o.fitsBesideLarge(len(frame), all.Limit) {
 		return Full
 	}
 	if o.first == nil {
