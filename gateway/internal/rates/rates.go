@@ -16,7 +16,6 @@ import (
 type Limit struct {
 	Commands    int // per second; 0 means no limit
 	Bytes       int // per second, of payloads and keys; 0 means no limit
-	LargestByte int // the smallest burst of bytes, so that the largest message fits
 	NewChannels int // per second, see TakeChannel; 0 means no limit
 	Channels    int // burst of new channels
 	Reads       int // at a time; 0 means no limit
@@ -51,7 +50,7 @@ func termsOf(l Limit) *terms {
 	return &terms{
 		Limit:     l,
 		commands:  paceOf(l.Commands, l.Commands),
-		bytes:     paceOf(l.Bytes, max(l.Bytes, l.LargestByte)),
+		bytes:     paceOf(l.Bytes, l.Bytes),
 		newcomers: paceOf(l.NewChannels, max(l.NewChannels, l.Channels)),
 		began:     time.Now(),
 	}
@@ -79,13 +78,14 @@ func (p pace) of(n int) time.Duration { return time.Duration(p.each * float64(n)
 // golang.org/x/time/rate takes 80, and each session has three.
 type level struct{ full atomic.Int64 }
 
-// take consumes n units and reports true, or consumes nothing if there are fewer.
+// take consumes n units and reports true, or consumes nothing if there are fewer. A full bucket
+// has enough for any n: a message larger than the burst would else be refused forever.
 func (l *level) take(n int, p pace, now time.Duration) bool {
 	for p.each > 0 {
 		before := l.full.Load()
 		after := max(time.Duration(before), now) + p.of(n)
 		switch {
-		case after > now+p.burst:
+		case after > now+p.burst && time.Duration(before) > now:
 			return false
 		case l.full.CompareAndSwap(before, int64(after)):
 			return true

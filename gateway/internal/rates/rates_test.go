@@ -40,14 +40,21 @@ func TestBucket_BurstIsOneSecond(t *testing.T) {
 	})
 }
 
-func TestBucket_TheLargestMessageHasRoom(t *testing.T) {
-	b := New(Limit{Bytes: 10, LargestByte: 1000})
-	if v := b.Take(Cost{Bytes: 1000}); v != Enough {
-		t.Errorf("the largest message: %v", v)
-	}
-	if v := b.Take(Cost{Bytes: 1}); v != TooManyBytes {
-		t.Errorf("another byte: %v", v)
-	}
+func TestBucket_AMessageLargerThanTheBurstIsPaidForAfterwards(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := New(Limit{Bytes: 10})
+		if v := b.Take(Cost{Bytes: 1000}); v != Enough {
+			t.Errorf("a large message: %v", v)
+		}
+		time.Sleep(99 * time.Second)
+		if v := b.Take(Cost{Bytes: 1}); v != TooManyBytes {
+			t.Errorf("another byte before it is paid for: %v", v)
+		}
+		time.Sleep(time.Second)
+		if v := b.Take(Cost{Bytes: 1000}); v != Enough {
+			t.Errorf("another large message: %v", v)
+		}
+	})
 }
 
 func TestTable_NewChannelsAreBoundedAndKnownOnesAreNot(t *testing.T) {
