@@ -34,7 +34,7 @@ func TestEnvelope_WithAMark(t *testing.T) {
 		t.Errorf("envelope:\n got %s\nwant %s", got, want)
 	}
 	for mark, believed := range map[string]bool{markOf(run): true, "": true, markOf("another"): false} {
-		if got := decodePublished(m.Channel, string(published), mark); got.User == m.User != believed || string(got.Payload) != string(m.Payload) {
+		if got, _ := decodePublished(m.Channel, string(published), mark); got.User == m.User != believed || string(got.Payload) != string(m.Payload) {
 			t.Errorf("at a process with the mark %q: %+v", mark, got)
 		}
 	}

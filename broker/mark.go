@@ -38,13 +38,13 @@ func setMark(envelope []byte, mark string) {
 }
 
 // decodePublished decodes data published on a channel at a Redis process with the given
-// mark. If the envelope lacks the mark, only what a bare message may have is believed.
-// Envelopes on names with a space need no mark: those are no channels, and only gateways
-// publish there.
-func decodePublished(channel, data, mark string) Message {
+// mark. If the envelope lacks the mark, only what a bare message may have is believed; other
+// reports whether it has another one, be it forged or that of another process. Envelopes on
+// names with a space need no mark: those are no channels, and only gateways publish there.
+func decodePublished(channel, data, mark string) (m Message, other bool) {
 	m, said := decodeEnvelope(channel, data)
 	if said != mark && mark != "" && !strings.Contains(channel, " ") {
-		return m.Bare()
+		return m.Bare(), said != ""
 	}
-	return m
+	return m, false
 }

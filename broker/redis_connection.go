@@ -24,6 +24,9 @@ type connection struct {
 
 	restored atomic.Bool // a partition's subscriptions have been restored on it
 
+	// Used only by receive.
+	held []Message // messages since one with another mark; see deliver
+
 	// Used only by send.
 	late   bool   // Redis does not answer in time
 	output []byte // commands still to be written
@@ -191,10 +194,8 @@ func (c *connection) takePush(said answer) error {
 	p := c.link.board.all[partition]
 	switch kind {
 	case "message", "smessage":
-		m := decodePublished(channel, said.fields[2], c.mark)
-		p.trust.hear(&m)
-		p.receive(c.link.carrier, c.link.board.receiver, m)
-		return nil
+		m, other := decodePublished(channel, said.fields[2], c.mark)
+		return c.deliver(p, m, other)
 	case "subscribe", "ssubscribe":
 		return c.confirm(name)
 	case "unsubscribe", "sunsubscribe":
@@ -202,6 +203,38 @@ func (c *connection) takePush(said answer) error {
 		return nil
 	}
 	return fmt.Errorf("%w: a push of kind %.40q", errBrokenProtocol, kind)
+}
+
+// deliver hands a message over, unless it has the mark of another process. That may be
+// forged; or the server has become a replica, and passes on what is published at its master,
+// which history will repeat. So this message and all after it are held until the server has
+// said what it is. If it is a replica, they are dropped: the connection then ends, and they
+// count as missed.
+func (c *connection) deliver(p *partition, m Message, other bool) error {
+	switch {
+	case other && c.held == nil:
+		c.link.suspect()
+	case c.held == nil:
+		p.trust.hear(&m)
+		p.receive(c.link.carrier, c.link.board.receiver, m)
+		return nil
+	case len(c.held) == mostHeld:
+		return fmt.Errorf("redis link: %w: %d messages wait for it to say what it is", errNoAnswer, mostHeld)
+	}
+	c.held = append(c.held, m)
+	return nil
+}
+
+const mostHeld = 1 << 16
+
+// release hands over the messages that are held.
+func (c *connection) release() {
+	held := c.held
+	c.held = nil
+	for _, m := range held {
+		p := c.link.board.all[c.link.servers.partitionOf(m.Channel)]
+		_ = c.deliver(p, m, false) // nothing is held any more
+	}
 }
 
 // confirm handles the confirmation of one subscription. The partition is told of a whole
@@ -273,7 +306,11 @@ func (c *connection) takeAnswer(said answer) error {
 	case q == nil, !refused && q.kind != hello:
 		return fmt.Errorf("%w: %c that nobody has asked for", errBrokenProtocol, said.kind)
 	case q.kind == hello && !refused:
-		return checkHello(said)
+		err := checkHello(said)
+		if err == nil {
+			c.release()
+		}
+		return err
 	case q.kind == hello:
 		return nil
 	}

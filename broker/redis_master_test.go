@@ -61,3 +61,43 @@ func TestRedis_MasterIsDemotedBehindItsAddress(t *testing.T) {
 	}
 	mustDeliver(t, b, told, channels)
 }
+
+// A former master passes on what is published at the new one. Until its subscribers know that
+// it is a replica, they take nothing from it that a repair then delivers again.
+func TestRedis_DemotedMasterPassesOnNothingTwice(t *testing.T) {
+	brokertest.RequireRedis(t)
+	former := brokertest.StartRedis(t, "--repl-diskless-sync-delay", "0")
+	host, port, _ := strings.Cut(former.Addr, ":")
+	master := brokertest.StartRedis(t, "--replicaof", host+" "+port)
+	way := brokertest.LayWay(t, former.Addr)
+	b, told := startNode(t, broker.RedisConfig{URL: "redis://" + way.Addr})
+	told.WaitUp()
+	subscribeAll(t, b, []string{"a", "b"})
+	publish(t, b, "before")
+	follows := func(server *brokertest.RedisServer) {
+		brokertest.Eventually(t, "a server to follow", func() bool {
+			return strings.Contains(server.CLI("INFO", "replication"), "master_link_status:up")
+		})
+	}
+	follows(master)
+	way.Block() // so that the node does not ask who is there
+	brokertest.Eventually(t, "the failover to begin", func() bool {
+		_, err := former.Try("FAILOVER")
+		return err == nil
+	})
+	follows(former)
+	name := b.RedisName("a")
+	master.CLI("EVAL", broker.AppendScript, "2", name, name+" meta", "meanwhile", "100", "0")
+	master.CLI("PUBLISH", b.RedisName("b"), "passed on")
+	told.WaitMessages("b", 1)
+	way.Lead(master.Addr)
+	way.Mend()
+	told.WaitGaps(1)
+	told.WaitUp()
+	publishAfter(t, b, "after")
+	for _, m := range told.WaitMessages("a", 2) {
+		if m.Position.IsZero() {
+			t.Errorf("%q came without its position", m.Payload)
+		}
+	}
+}
