@@ -447,6 +447,96 @@ func TestRedis_ReplicaJoinsWhileSentinelsAreAway(t *testing.T) {
 	}
 }
 
+// fakeSentinel is a Sentinel that says what the test has it say.
+type fakeSentinel struct {
+	*fakeRedis
+	names atomic.Pointer[[3]string] // host, port and epoch of the master; nil if it is away
+}
+
+func startFakeSentinel(t *testing.T) *fakeSentinel {
+	s := &fakeSentinel{}
+	s.fakeRedis = startFakeRedis(t, func(command []string) (string, bool) {
+		master := s.names.Load()
+		switch {
+		case master == nil:
+			return "-ERR away\r\n", true
+		case strings.EqualFold(strings.Join(command, " "), "sentinel get-master-addr-by-name main"):
+			return "*2\r\n" + bulk(master[0]) + bulk(master[1]), true
+		}
+		return "*2\r\n" + bulk("config-epoch") + bulk(master[2]), true
+	})
+	return s
+}
+
+func (s *fakeSentinel) name(server *brokertest.RedisServer, epoch string) {
+	host, port, _ := strings.Cut(server.Addr, ":")
+	s.names.Store(&[3]string{host, port, epoch})
+}
+
+func startFakeSentinels(t *testing.T, n int) (all []*fakeSentinel, url string) {
+	var addresses []string
+	for range n {
+		s := startFakeSentinel(t)
+		all, addresses = append(all, s), append(addresses, strings.TrimPrefix(s.URL, "redis://"))
+	}
+	return all, "redis+sentinel://" + strings.Join(addresses, ",") + "/main"
+}
+
+// One of three Sentinels is with the node and the former master, cut off from the others, which
+// have promoted the replica. It says nothing against the former master.
+func TestRedis_OneSentinelOfThreeIsCutOff(t *testing.T) {
+	brokertest.RequireRedis(t)
+	master := brokertest.StartRedis(t, "--repl-diskless-sync-delay", "0")
+	host, port, _ := strings.Cut(master.Addr, ":")
+	replica := brokertest.StartRedis(t, "--replicaof", host+" "+port)
+	brokertest.Eventually(t, "the master to know of its replica", func() bool {
+		return strings.Contains(master.CLI("INFO", "replication"), "state=online")
+	})
+	sentinels, url := startFakeSentinels(t, 3)
+	for _, s := range sentinels {
+		s.name(master, "1")
+	}
+	b, told := startNode(t, broker.RedisConfig{URL: url})
+	told.WaitUp()
+	subscribeAll(t, b, []string{"a"})
+	sentinels[1].names.Store(nil)
+	sentinels[2].names.Store(nil)
+	for start := time.Now(); time.Since(start) < 4*time.Second; {
+		if _, err := broker.Publish(t.Context(), b, message("a", "x"), broker.PublishOptions{}); err != nil {
+			t.Fatalf("with a master that has all its replicas: %v", err)
+		}
+	}
+	replica.CLI("REPLICAOF", "NO", "ONE")
+	if err := told.WaitDown(); !strings.Contains(err.Error(), "Sentinel") {
+		t.Errorf("the link is down because of %v", err)
+	}
+	sentinels[0].name(replica, "2") // it has heard of the others
+	told.WaitUp()
+	mustDeliver(t, b, told, []string{"a"})
+}
+
+// A Sentinel that has slept through a failover answers alone. The node stays with the new master.
+func TestRedis_SentinelHasSleptThroughAFailover(t *testing.T) {
+	brokertest.RequireRedis(t)
+	former, master := brokertest.StartRedis(t), brokertest.StartRedis(t)
+	sentinels, url := startFakeSentinels(t, 3)
+	sentinels[0].name(former, "1")
+	sentinels[1].name(master, "2")
+	sentinels[2].name(master, "2")
+	b, told := startNode(t, broker.RedisConfig{URL: url})
+	told.WaitUp()
+	subscribeAll(t, b, []string{"a"})
+	sentinels[1].names.Store(nil)
+	sentinels[2].names.Store(nil)
+	for start := time.Now(); time.Since(start) < 3*time.Second; {
+		_, _ = broker.Publish(t.Context(), b, message("a", "x"), broker.PublishOptions{HistorySize: 5})
+	}
+	if former.CLI("EXISTS", b.RedisName("a")) != "0" {
+		t.Error("published at the former master, which one Sentinel names")
+	}
+	mustDeliver(t, b, told, []string{"a"})
+}
+
 // A Sentinel may name a master that is not promoted yet.
 func TestRedis_SentinelNamesAReplica(t *testing.T) {
 	brokertest.RequireRedis(t)

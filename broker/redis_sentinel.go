@@ -24,7 +24,8 @@ type sentinel struct {
 	looked    *looks
 
 	// Used only by look.
-	answered time.Time // when a Sentinel last answered
+	epoch    int       // of the failover that made it the master; -1 before the first look
+	answered time.Time // when enough Sentinels last answered
 	replicas int       // most replicas the master has had since then, or unknownReplicas if it did not answer then
 	vouched  time.Time // when the master was last known to have all of them
 
@@ -36,7 +37,7 @@ type sentinel struct {
 }
 
 func newSentinel(d redisDialer) *sentinel {
-	s := &sentinel{redisDialer: d, looked: newLooks()}
+	s := &sentinel{redisDialer: d, looked: newLooks(), epoch: -1}
 	for _, address := range d.target.addresses {
 		o := d.options(address)
 		o.Username, o.Password, o.DB = d.target.sentinelUser, d.target.sentinelPassword, 0
@@ -46,15 +47,18 @@ func newSentinel(d redisDialer) *sentinel {
 	return s
 }
 
-// look asks all Sentinels for the master, and believes the one with the latest failover.
+// look asks all Sentinels for the master, and believes the one with the latest failover. If
+// less than half of them answer, the others may have agreed on a later one: then look believes
+// only what is news.
 func (s *sentinel) look(ctx context.Context) {
 	defer s.looked.over()
-	master, err := s.ask(ctx)
-	if err != nil {
+	master, enough, err := s.ask(ctx)
+	if !enough && master.epoch <= s.epoch {
 		s.doubt(ctx, err)
 		return
 	}
-	s.believe(master)
+	s.believe(master.address)
+	s.epoch = master.epoch
 	s.answered, s.replicas, s.vouched = time.Now(), s.countReplicas(ctx), time.Now()
 }
 
@@ -65,7 +69,9 @@ type named struct {
 	err     error
 }
 
-func (s *sentinel) ask(ctx context.Context) (string, error) {
+// ask returns the master of the latest failover that a Sentinel names, with epoch -1 if none
+// names any; whether enough of them have answered; and why the others have not.
+func (s *sentinel) ask(ctx context.Context) (best named, enough bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	answers := make([]named, len(s.sentinels))
@@ -74,35 +80,40 @@ func (s *sentinel) ask(ctx context.Context) (string, error) {
 		wait.Go(func() { answers[i] = s.askOne(ctx, client) })
 	}
 	wait.Wait()
-	best, errs := named{epoch: -1}, error(nil)
+	best, said := named{epoch: -1}, 0
 	for _, n := range answers {
-		errs = errors.Join(errs, n.err)
-		if n.err == nil && n.epoch > best.epoch {
+		if n.err != nil {
+			err = errors.Join(err, n.err)
+			continue
+		}
+		if said++; n.epoch > best.epoch {
 			best = n
 		}
 	}
-	if best.address == "" {
-		return "", errs
-	}
-	return best.address, nil
+	return best, 2*said >= len(answers), err
 }
 
+// askOne asks for the epoch first: if the master changes in between, the answer is too old
+// rather than the former master in the new epoch.
 func (s *sentinel) askOne(ctx context.Context, client *redis.SentinelClient) (n named) {
-	address, err := client.GetMasterAddrByName(ctx, s.target.master).Result()
-	switch {
-	case errors.Is(err, redis.Nil):
-		return named{err: fmt.Errorf("sentinel knows no master %q", s.target.master)}
-	case err != nil:
-		return named{err: err}
-	case len(address) != 2:
-		return named{err: errStrangeAnswer}
-	}
-	n.address = net.JoinHostPort(address[0], address[1])
 	master, err := client.Master(ctx, s.target.master).Result()
 	if err == nil {
 		n.epoch, err = strconv.Atoi(master["config-epoch"])
 	}
-	n.err = err
+	if redis.HasErrorPrefix(err, "ERR No such master") {
+		err = fmt.Errorf("sentinel knows no master %q", s.target.master)
+	}
+	if err != nil {
+		return named{err: err}
+	}
+	address, err := client.GetMasterAddrByName(ctx, s.target.master).Result()
+	if err == nil && len(address) != 2 {
+		err = errStrangeAnswer
+	}
+	if err != nil {
+		return named{err: err}
+	}
+	n.address = net.JoinHostPort(address[0], address[1])
 	return n
 }
 
@@ -119,29 +130,30 @@ func (s *sentinel) believe(master string) {
 }
 
 const (
-	sentinelPatience = 2 * time.Second // without an answer from any Sentinel
+	sentinelPatience = 2 * time.Second // without an answer from half of the Sentinels
 	masterPatience   = 4 * time.Second // without an answer from the master either
 	unknownReplicas  = -1
 	replicaLag       = 3 // seconds; a replica that has been silent for longer may have been promoted
 )
 
-// doubt decides whether to trust the master while no Sentinel answers: another server may
-// be the master by now. A promoted replica leaves its master, so a master that still has
-// all its replicas, or never had any, is still the master.
+// doubt decides whether to trust the master while the Sentinels do not say who it is, because
+// of err: another server may be the master by now. A promoted replica leaves its master, so a
+// master that still has all its replicas, or never had any, is still the master.
 func (s *sentinel) doubt(ctx context.Context, err error) {
 	now := s.countReplicas(ctx)
 	switch {
 	case s.replicas != unknownReplicas && now >= s.replicas:
-		s.replicas, s.vouched = now, time.Now()
-		return
+		s.replicas, s.vouched, err = now, time.Now(), nil
 	case time.Since(s.answered) < sentinelPatience:
 		return
 	case s.replicas != unknownReplicas && now == unknownReplicas && time.Since(s.vouched) < masterPatience:
 		return // it may be slow: if there is another master, this one has lost a replica
+	default:
+		err = fmt.Errorf("no Sentinel says who is the master now, or less than half of them: %w", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.err = fmt.Errorf("no Sentinel says who is the master now: %w", err)
+	s.err = err
 }
 
 // countReplicas asks the master how many replicas follow it. It returns unknownReplicas if
