@@ -115,6 +115,7 @@ if size > 0 then
     'time', number(milliseconds()), 'message', 'TG1 ' .. header .. '\n' .. payload)
   redis.call('HSET', meta, 'top', offset, 'ttl', ttl)
   if ttl > 0 then
+    if ARGV[6] and channel.top % STEP == 0 then expire(name, {ttl = ttl, top = channel.top}) end -- a backend may lack the rights
     redis.call('PEXPIRE', name, ttl)
     if redis.call('PTTL', meta) < ttl + DAY then redis.call('PEXPIRE', meta, number(ttl + 1.5 * DAY)) end
   else

@@ -300,3 +300,21 @@ func program(t *testing.T, dir, name, script string) {
 	t.Helper()
 	must(t, os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+script+"\n"), 0o700))
 }
+
+// Messages that are older than the rule says leave Redis, though nobody reads them and there is
+// room for more.
+func TestHistory_OldMessagesLeaveAQuietlyGrowingChannel(t *testing.T) {
+	brokertest.RequireRedis(t)
+	server := brokertest.StartRedis(t)
+	b, told := startNode(t, broker.RedisConfig{URL: server.URL()})
+	told.WaitUp()
+	o := broker.PublishOptions{HistorySize: plenty, HistoryTTL: time.Second}
+	brokertest.Eventually(t, "the first message to leave", func() bool {
+		_, err := broker.Publish(t.Context(), b, message("a", "x"), o)
+		must(t, err)
+		return !strings.HasPrefix(server.CLI("XRANGE", b.RedisName("a"), "-", "+", "COUNT", "1"), "0-1\n")
+	})
+	if payloads, _ := since(t, b, broker.Position{}); len(payloads) == 0 {
+		t.Error("the newest messages have left, too")
+	}
+}
