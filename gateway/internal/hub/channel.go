@@ -28,7 +28,7 @@ type Channel struct {
 	joining lock.Turn[lock.Joining]  // serializes joining and leaving at the broker
 	mu      lock.Mutex[lock.Channel] // held during delivery, so that all see one order
 
-	holds    int32 // guarded by the shard's mu
+	holds    int32 // removed once the hub has removed it; guarded by the shard's mu
 	live     bool  // the broker delivers its messages; guarded by joining
 	followed bool  // joins and leaves are followed; guarded by joining
 	retired  bool  // the hub has removed it; guarded by mu

@@ -84,12 +84,15 @@ func (s *shard) held(ch *Channel) bool {
 func (s *shard) forget(ch *Channel) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if ch.holds > 0 || s.channels[ch.name] != ch {
+	if ch.holds != 0 {
 		return false
 	}
+	ch.holds = removed
 	delete(s.channels, ch.name)
 	return true
 }
+
+const removed = -1
 
 // retire is called when the hub has removed the channel.
 func (ch *Channel) retire() {
