@@ -64,24 +64,20 @@ func (c census) channels() []ChannelInfo {
 	return list
 }
 
-// tally splits a node's report of its channels into parts.
-type tally struct {
-	say  sayer
-	part []headcount
-	size int // approximate size of part, in bytes
-}
-
-// countAll reports the channels of this node that match a pattern.
-func (t *tally) countAll(h *hub.Hub, pattern string) (err error) {
+// countHere reports the channels of this node that match a pattern.
+func countHere(h *hub.Hub, pattern string, say sayer) (err error) {
+	p := parts[headcount]{say: say}
 	h.Each(func(ch *hub.Channel) {
 		if err == nil && rules.Matches(pattern, ch.Name()) {
-			err = t.count(ch)
+			err = addChannel(&p, ch)
 		}
 	})
-	return cmp.Or(err, t.say(t.part))
+	return cmp.Or(err, p.end())
 }
 
-func (t *tally) count(ch *hub.Channel) error {
+const headcountBytes = 40 // without the names
+
+func addChannel(p *parts[headcount], ch *hub.Channel) error {
 	audience, messages := ch.Audience()
 	if len(audience) == 0 {
 		return nil
@@ -92,41 +88,39 @@ func (t *tally) count(ch *hub.Channel) error {
 			users[user] = struct{}{}
 		}
 	}
-	t.begin(headcount{Channel: ch.Name(), Sessions: len(audience), Messages: int(messages)})
+	empty := len(ch.Name()) + headcountBytes
+	part, size := headcount{Channel: ch.Name(), Sessions: len(audience), Messages: int(messages)}, empty
 	for user := range users {
-		if err := t.addUser(ch.Name(), user); err != nil {
-			return err
+		if size >= cluster.PartBytes {
+			if err := p.add(part, size); err != nil {
+				return err
+			}
+			part, size = headcount{Channel: ch.Name()}, empty
 		}
+		part.Users, size = append(part.Users, user), size+len(user)+3
 	}
-	return t.flushLarge()
+	return p.add(part, size)
 }
 
-const headcountBytes = 40 // without the names
-
-func (t *tally) begin(h headcount) {
-	t.part = append(t.part, h)
-	t.size += len(h.Channel) + headcountBytes
+// parts sends a node's long answer in parts of about cluster.PartBytes.
+type parts[T any] struct {
+	say  sayer
+	list []T
+	size int // approximate size of list as JSON, in bytes
 }
 
-func (t *tally) addUser(channel, user string) error {
-	if t.size >= cluster.PartBytes {
-		if err := t.flushLarge(); err != nil {
-			return err
-		}
-		t.begin(headcount{Channel: channel})
+// add adds an item of about size bytes.
+func (p *parts[T]) add(item T, size int) (err error) {
+	if p.size > 0 && p.size+size > cluster.PartBytes {
+		err = p.end()
 	}
-	h := &t.part[len(t.part)-1]
-	h.Users = append(h.Users, user)
-	t.size += len(user) + 3
-	return nil
+	p.list, p.size = append(p.list, item), p.size+size
+	return err
 }
 
-// flushLarge sends the current part if it is large enough.
-func (t *tally) flushLarge() error {
-	if t.size < cluster.PartBytes {
-		return nil
-	}
-	part := t.part
-	t.part, t.size = nil, 0
-	return t.say(part)
+// end sends what is left.
+func (p *parts[T]) end() error {
+	list := p.list
+	p.list, p.size = nil, 0
+	return p.say(list)
 }

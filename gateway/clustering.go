@@ -32,7 +32,7 @@ func newCluster(g *Gateway, c *Config) *cluster.Cluster {
 			measureLoad:     answerer(func(_ context.Context, e errand, say sayer) error { return say(meter.read(e.Most)) }),
 			findSession:     answerer(func(_ context.Context, e errand, say sayer) error { return g.sessions.find(e.Session, say) }),
 			findSessions:    answerer(func(_ context.Context, e errand, say sayer) error { return g.sessions.describe(e.User, say) }),
-			countChannels:   answerer(func(_ context.Context, e errand, say sayer) error { return (&tally{say: say}).countAll(g.hub, e.Match) }),
+			countChannels:   answerer(func(_ context.Context, e errand, say sayer) error { return countHere(g.hub, e.Match, say) }),
 			disconnectUser:  reached(func(s *Session, _ errand) bool { s.Close(Disconnected); return true }),
 			subscribeUser:   answerer(g.sessions.subscribe),
 			unsubscribeUser: reached(func(s *Session, e errand) bool { return s.loseChannel(e.Channel) }),

@@ -6,25 +6,19 @@ import (
 	"slices"
 	"time"
 
-	"tidegate/gateway/internal/cluster"
 	"tidegate/gateway/internal/hub"
 )
 
 // describe reports a user's sessions on this node, in parts.
 func (r *sessions) describe(user string, say sayer) error {
-	var part []SessionInfo
-	size := 0
+	p := parts[SessionInfo]{say: say}
 	for _, s := range r.openOf(user) {
 		info := s.info()
-		part = append(part, info)
-		if size += info.bytes(); size >= cluster.PartBytes {
-			if err := say(part); err != nil {
-				return err
-			}
-			part, size = nil, 0
+		if err := p.add(info, info.bytes()); err != nil {
+			return err
 		}
 	}
-	return say(part)
+	return p.end()
 }
 
 // openOf returns a user's sessions on this node that have not ended.
