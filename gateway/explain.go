@@ -3,6 +3,7 @@ package gateway
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"tidegate/gateway/rules"
@@ -141,12 +142,11 @@ func (r *reasoning) meaning(who rules.Who, claim string, patterns []string) stri
 
 // naming explains how the claim of a token relates to a channel.
 func naming(claim string, patterns []string, channel string) string {
-	for _, pattern := range patterns {
-		if rules.Matches(pattern, channel) {
-			return fmt.Sprintf("the token's claim %s has %q", claim, pattern)
-		}
-	}
-	if len(patterns) == 0 {
+	at := slices.IndexFunc(patterns, func(pattern string) bool { return rules.Matches(pattern, channel) })
+	switch {
+	case at >= 0:
+		return fmt.Sprintf("the token's claim %s has %q", claim, patterns[at])
+	case len(patterns) == 0:
 		return fmt.Sprintf("there is no token with a claim %s", claim)
 	}
 	return fmt.Sprintf("the token's claim %s has only %q", claim, patterns)

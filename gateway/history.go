@@ -104,22 +104,21 @@ func (g *Gateway) boundPage(p HistoryPage, fromStart bool) HistoryPage {
 	if most == 0 {
 		return p
 	}
-	size := func(m *broker.Message) int { return len(m.Payload)*4/3 + hub.FrameOverhead }
-	kept := 0
-	if fromStart {
-		for i := range p.Messages {
-			if kept += size(&p.Messages[i]); kept > most && i > 0 {
-				p.Messages = p.Messages[:i]
-				break
-			}
-		}
-		return p
+	order := slices.All(p.Messages)
+	if !fromStart {
+		order = slices.Backward(p.Messages)
 	}
-	for i := len(p.Messages) - 1; i >= 0; i-- {
-		if kept += size(&p.Messages[i]); kept > most && i < len(p.Messages)-1 {
-			p.Messages = p.Messages[i+1:]
+	size, fit := 0, 0
+	for _, m := range order {
+		if size += len(m.Payload)*4/3 + hub.FrameOverhead; size > most && fit > 0 {
 			break
 		}
+		fit++
+	}
+	if fromStart {
+		p.Messages = p.Messages[:fit]
+	} else {
+		p.Messages = p.Messages[len(p.Messages)-fit:]
 	}
 	return p
 }

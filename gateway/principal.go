@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"tidegate/gateway/rules"
@@ -133,12 +134,7 @@ func allows(r *rules.Rule, p *Principal, a Action, channel string) bool {
 }
 
 func matchesAny(patterns []string, channel string) bool {
-	for _, pattern := range patterns {
-		if rules.Matches(pattern, channel) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(patterns, func(pattern string) bool { return rules.Matches(pattern, channel) })
 }
 
 // checkUser returns an error if user is not a valid name. No token can carry an invalid name,

@@ -47,10 +47,10 @@ func (h *Handler) routes() map[string]endpoint {
 		"POST /api/explain":                   forBackends(h.explain),
 		"POST /api/channels/{channel}/traces": forBackends(h.trace),
 
-		"GET /api/bans":                forBackends(h.listBans),
+		"GET /api/bans":                forBackends(h.denials("bans", true)),
 		"POST /api/bans":               forBackends(h.ban),
 		"DELETE /api/bans/{id}":        forBackends(h.lift),
-		"GET /api/revocations":         forBackends(h.listRevocations),
+		"GET /api/revocations":         forBackends(h.denials("revocations", false)),
 		"POST /api/revocations":        forBackends(h.revoke),
 		"DELETE /api/revocations/{id}": forBackends(h.lift),
 	}

@@ -10,7 +10,8 @@ func (h *Handler) record(r *request, status int) {
 	if !r.by.Backend() || !h.audits(r.Request) {
 		return
 	}
-	attributes := []any{"key", r.by.Key, "method", r.Method, "route", routeOf(r.Pattern), "status", status, "remote", r.RemoteAddr}
+	_, route, _ := strings.Cut(r.Pattern, " ") // without the method
+	attributes := []any{"key", r.by.Key, "method", r.Method, "route", route, "status", status, "remote", r.RemoteAddr}
 	for _, name := range []string{"channel", "user", "id"} {
 		if value := r.PathValue(name); value != "" {
 			attributes = append(attributes, name, value)
@@ -30,10 +31,4 @@ func (h *Handler) audits(r *http.Request) bool {
 		return false
 	}
 	return r.Method != http.MethodGet && r.Method != http.MethodHead
-}
-
-// routeOf returns the path of a pattern, without the method.
-func routeOf(pattern string) string {
-	_, path, _ := strings.Cut(pattern, " ")
-	return path
 }

@@ -80,13 +80,12 @@ func (h *Handler) lift(r *request) (any, error) {
 	return nil, h.gateway.Denials.Lift(r.Context(), r.PathValue("id"))
 }
 
-func (h *Handler) listBans(*request) (any, error) { return h.denials("bans", true) }
-
-func (h *Handler) listRevocations(*request) (any, error) { return h.denials("revocations", false) }
-
-func (h *Handler) denials(name string, bans bool) (any, error) {
+// denials returns an endpoint that lists the bans or, if bans is false, the revocations.
+func (h *Handler) denials(name string, bans bool) endpoint {
 	others := func(d gateway.Denial) bool { return d.IsBan() != bans }
-	return listed[denial](name)(converted(slices.DeleteFunc(h.gateway.Denials.All(), others), denialOf), nil)
+	return func(*request) (any, error) {
+		return listed[denial](name)(converted(slices.DeleteFunc(h.gateway.Denials.All(), others), denialOf), nil)
+	}
 }
 
 // parseNetwork parses an address or a network.

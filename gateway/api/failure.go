@@ -13,7 +13,3 @@ func fail(code gateway.Code, format string, args ...any) error {
 type unsupportedMedia struct{ error }
 
 func (e unsupportedMedia) Unwrap() error { return e.error }
-
-func unsupported(format string, args ...any) error {
-	return unsupportedMedia{fail(gateway.BadRequest, format, args...)}
-}

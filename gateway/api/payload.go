@@ -55,7 +55,7 @@ func checkMedia(header http.Header) error {
 		if err != nil || !isText {
 			return nil // malformed, or not text
 		}
-		return unsupported("the body is in %.40q: send UTF-8", charset)
+		return unsupportedMedia{fail(gateway.BadRequest, "the body is in %.40q: send UTF-8", charset)}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"regexp"
+	"slices"
 
 	"tidegate/gateway"
 )
@@ -57,10 +58,8 @@ func hashKeys(keys []APIKey) (apiKeys, error) {
 		if taken := hashed.find(key.Key); taken != nil {
 			return nil, fmt.Errorf("auth.api_keys: %q and %q have the same key: give each its own", taken.name, key.Name)
 		}
-		for _, other := range hashed {
-			if other.name == key.Name {
-				return nil, fmt.Errorf("auth.api_keys: the name %q is there twice: give each its own", key.Name)
-			}
+		if slices.ContainsFunc(hashed, func(other hashedKey) bool { return other.name == key.Name }) {
+			return nil, fmt.Errorf("auth.api_keys: the name %q is there twice: give each its own", key.Name)
 		}
 		hashed = append(hashed, hashedKey{key.Name, key.Scope, sha256.Sum256([]byte(key.Key))})
 	}

@@ -60,7 +60,3 @@ func refuseExpired(message string) error {
 	reason.Code = gateway.NotAuthentic.Code
 	return &failure{expired, &gateway.Error{Code: gateway.Unauthenticated, Message: message, Reason: reason}}
 }
-
-func unavailable(message string) error {
-	return &failure{unreachable, &gateway.Error{Code: gateway.Unavailable, Message: message}}
-}

@@ -10,10 +10,12 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"tidegate/gateway"
 	"tidegate/gateway/internal/pause"
 	"tidegate/gateway/internal/wall"
 )
@@ -77,12 +79,6 @@ func newClient() *http.Client {
 	}
 }
 
-func newJWKS(s jwksSettings, w *wall.Wall) *jwks {
-	j := &jwks{settings: s, client: newClient(), wall: w, log: w.Log}
-	j.known.Store(&keySet{})
-	return j
-}
-
 // find returns the keys with the given id, or all keys if kid is empty. If there are none,
 // it fetches the set, unless the last fetch was too recent.
 func (j *jwks) find(ctx context.Context, kid string) ([]key, error) {
@@ -95,22 +91,13 @@ func (j *jwks) find(ctx context.Context, kid string) ([]key, error) {
 		return keys, nil
 	}
 	if err != nil {
-		return nil, unavailable("the token's key could not be fetched from its issuer: try again later")
+		return nil, &failure{unreachable, &gateway.Error{Code: gateway.Unavailable, Message: "the token's key could not be fetched from its issuer: try again later"}}
 	}
 	return nil, refuse(unknownKey, "the token's key (kid) is not among its issuer's: get a new token")
 }
 
 func (s *keySet) find(kid string) []key {
-	if kid == "" {
-		return s.keys
-	}
-	var found []key
-	for _, k := range s.keys {
-		if k.id == kid {
-			found = append(found, k)
-		}
-	}
-	return found
+	return slices.DeleteFunc(slices.Clone(s.keys), func(k key) bool { return kid != "" && k.id != kid })
 }
 
 // run fetches the set periodically, and sooner after a failure, until ctx ends.

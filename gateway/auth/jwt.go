@@ -93,8 +93,6 @@ func newParser(c JWT) *jwt.Parser {
 	return jwt.NewParser(options...)
 }
 
-func looksLikeToken(credential string) bool { return strings.Count(credential, ".") == 2 }
-
 func (v *verifier) verify(ctx context.Context, token string) (gateway.Principal, error) {
 	var claims Claims
 	_, err := v.parser.ParseWithClaims(token, &registered{&claims}, func(t *jwt.Token) (any, error) {
@@ -218,5 +216,7 @@ func (c JWT) jwks(old *jwks, w *wall.Wall) (*jwks, error) {
 	if old != nil && old.settings == settings {
 		return old, nil
 	}
-	return newJWKS(settings, w), nil
+	j := &jwks{settings: settings, client: newClient(), wall: w, log: w.Log}
+	j.known.Store(&keySet{})
+	return j, nil
 }

@@ -88,7 +88,7 @@ func New(c Config) *Cluster {
 	c.Lease = max(c.Lease, minLease)
 	return &Cluster{
 		config:    c,
-		directory: newDirectory(),
+		directory: &directory{nodes: make(map[string]listing)},
 		asking:    newAsking(),
 		inbox:     make(chan []byte, inboxMost),
 		unread:    room{most: inboxMost, mostBytes: inboxBytes},

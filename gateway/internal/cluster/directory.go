@@ -21,8 +21,6 @@ type listing struct {
 	until time.Time // when the lease ends
 }
 
-func newDirectory() *directory { return &directory{nodes: make(map[string]listing)} }
-
 // hear records a hello, unless the directory is full. It reports whether the node is new.
 func (d *directory) hear(h hello, now time.Time) (fresh bool) {
 	d.mu.Lock()

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
@@ -70,7 +71,6 @@ func NewList(all []Denial) *List {
 		all: all, tokens: make(map[string]*Denial), users: make(map[string]*Denial),
 		issued: make(map[string]*Denial), addresses: make(map[netip.Prefix]*Denial),
 	}
-	lengths := make(map[int]bool)
 	for i := range all {
 		d := &all[i]
 		switch {
@@ -82,11 +82,10 @@ func NewList(all []Denial) *List {
 			l.users[d.User] = d
 		default:
 			l.addresses[d.Address] = d
-			lengths[d.Address.Bits()] = true
+			if bits := d.Address.Bits(); !slices.Contains(l.lengths, bits) {
+				l.lengths = append(l.lengths, bits)
+			}
 		}
-	}
-	for n := range lengths {
-		l.lengths = append(l.lengths, n)
 	}
 	return l
 }

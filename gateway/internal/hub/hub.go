@@ -2,6 +2,8 @@ package hub
 
 import (
 	"hash/maphash"
+	"maps"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -74,11 +76,7 @@ func (h *Hub) find(name string) *Channel {
 func (s *shard) list() []*Channel {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	channels := make([]*Channel, 0, len(s.channels))
-	for _, ch := range s.channels {
-		channels = append(channels, ch)
-	}
-	return channels
+	return slices.AppendSeq(make([]*Channel, 0, len(s.channels)), maps.Values(s.channels))
 }
 
 // departing holds the channels with history that have no subscriber any more, until they are

@@ -5,6 +5,7 @@ package rates
 
 import (
 	"context"
+	"hash/maphash"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -243,7 +244,10 @@ type Table struct {
 	// Fixed at birth.
 	principal, address *terms
 
-	lately lately
+	// The channels that were published to recently, by anybody, approximately: each has one slot,
+	// and stays there until another channel with the same slot comes.
+	seed   maphash.Seed
+	lately []atomic.Uint64 // hash of the last channel in each slot
 
 	// Guarded by mu.
 	mu      lock.Mutex[lock.Rates]
@@ -260,7 +264,10 @@ type key struct {
 // NewTable returns a Table. Each user, and the anonymous clients of each address together, may
 // do what principal allows. All clients of an address together may do what address allows.
 func NewTable(principal, address Limit) *Table {
-	return &Table{principal: termsOf(principal), address: termsOf(address), lately: newLately(), buckets: make(map[key]*Bucket)}
+	return &Table{
+		principal: termsOf(principal), address: termsOf(address), buckets: make(map[key]*Bucket),
+		seed: maphash.MakeSeed(), lately: make([]atomic.Uint64, slotsLately),
+	}
 }
 
 // Own returns a new principal's bucket that is not in the table and not shared.
@@ -290,8 +297,9 @@ func (t *Table) Address(network netip.Prefix) *Bucket {
 // bucket of this table has published to the channel recently. It returns the first bucket
 // that has none left, or nil.
 func (t *Table) TakeChannel(channel string, of ...*Bucket) (lacking *Bucket) {
-	place, mark := t.lately.placeOf(channel)
-	if place.Load() == mark {
+	hash := maphash.String(t.seed, channel)
+	last := &t.lately[hash%slotsLately]
+	if last.Load() == hash {
 		return nil
 	}
 	for _, b := range of {
@@ -299,9 +307,12 @@ func (t *Table) TakeChannel(channel string, of ...*Bucket) (lacking *Bucket) {
 			return b
 		}
 	}
-	place.Store(mark)
+	last.Store(hash)
 	return nil
 }
+
+// slotsLately is large enough that channels in use seldom share a slot. The slots take 512 KiB.
+const slotsLately = 1 << 16
 
 func (t *Table) hold(k key, l *terms) *Bucket {
 	if l.Limit == (Limit{}) || k.user == "" && !k.network.IsValid() {
