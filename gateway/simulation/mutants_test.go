@@ -57,7 +57,7 @@ var mutants = []mutant{
 	{"who cannot be put on a channel that it was granted stays connected", "gateway/joining.go", "	if r.Err != nil && !errors", "	if false && !errors"},
 	{"a grant that fails counts for the next one", "gateway/places.go", "sub == nil || !sub.entered && sub.asked == 0 {", "sub == nil {"},
 	{"a grant is answered though the client has subscribed", "gateway/places.go", "	if yields && (sub.entered || sub.asked > 0) {", "	if false {"},
-	{"a resumption goes on after a later one was answered", "gateway/internal/hub/resume.go", "		case c.replied && !ch.newcomers.have(c):", "		case false:"},
+	{"a resumption goes on after a later one was answered", "gateway/internal/hub/resume.go", "		case c.replied && ch.newcomers[c.Sub] != c:", "		case false:"},
 	{"a resumption whose read has failed ends a later one", "gateway/rests.go", "r.of == was.of && int32(r.number-was.number) >= 0", "r.of == was.of"},
 	{"a resumption goes on after its subscription has ended", "gateway/internal/hub/resume.go", "		case c.Sub.gone:\n", "		case false:\n"},
 	{"other commands wait for what a client has missed", "gateway/internal/hub/resume.go", "	case c.replied && !c.later:\n", "	case false:\n"},

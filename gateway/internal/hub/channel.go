@@ -75,7 +75,7 @@ type Subscription struct {
 
 	// Guarded by channel.mu.
 	gone    bool            // the session has left for good and cannot join again
-	index   int32           // in the members of its audience; negative if it has not joined, see nowhere
+	index   int32           // in the members of its audience; nowhere if it has not joined
 	as      *attendance.Who // what it is counted as; nil if it is not counted
 	dialect *Dialect        // encodes its messages
 }
@@ -94,12 +94,11 @@ type past struct {
 	repairing *repair    // nil if no repair is under way
 	reading   *rangeRead // for clients that resume; nil if none is under way
 	failed    *rangeRead // the last read that failed
-	newcomers newcomers
-}
 
-// newcomers are the resumptions of a channel whose clients have had their reply, and are being sent
-// what they have missed before they join the audience.
-type newcomers []*resumption
+	// The latest resumptions of the subscriptions whose clients have had their reply, and are being
+	// sent what they have missed before they join the audience. nil if there are none.
+	newcomers map[*Subscription]*resumption
+}
 
 // repair is a repair under way: it reads what the channel has missed from its history,
 // and sends it to the audience in order, up to where live messages continue.
@@ -142,8 +141,7 @@ func (sub *Subscription) Unseen() bool { return sub.terms.Unseen }
 // channel's mu.
 func (sub *Subscription) joined() bool { return sub.index >= 0 }
 
-// nowhere is the index of a subscription that is in no audience. From there on downwards are the
-// indexes of those among the newcomers: nowhere-1 is that of the first.
+// nowhere is the index of a subscription that is in no audience.
 const nowhere = -1
 
 // skips reports whether the session must not receive the message, or has published it and
@@ -196,37 +194,20 @@ func (all *audiences) remove(sub *Subscription) {
 	sub.index = nowhere
 }
 
-// add adds a newcomer, whose subscription must be nowhere.
-func (all *newcomers) add(c *resumption) {
-	*all = append(*all, c)
-	c.Sub.index = nowhere - int32(len(*all))
-}
-
-// remove removes the resumption of a subscription, which must be there.
-func (all *newcomers) remove(sub *Subscription) {
-	list, last := *all, len(*all)-1
-	at := nowhere - 1 - sub.index
-	list[at] = list[last]
-	list[at].Sub.index = sub.index
-	list[last] = nil
-	if *all = list[:last]; last == 0 {
-		*all = nil
+// newcome adds a newcomer, whose subscription must be in no audience. It takes the place of an
+// earlier resumption of the subscription.
+func (p *past) newcome(c *resumption) {
+	if p.newcomers == nil {
+		p.newcomers = make(map[*Subscription]*resumption)
 	}
-	sub.index = nowhere
+	p.newcomers[c.Sub] = c
 }
 
-// have reports whether c is there: it has not been removed, nor replaced by another one of its
-// subscription.
-func (all newcomers) have(c *resumption) bool {
-	at := nowhere - 1 - c.Sub.index
-	return at >= 0 && all[at] == c
-}
-
-// audiences returns the newcomers as audiences, which are good for sending only.
-func (all newcomers) audiences() (list audiences) {
-	for _, c := range all {
-		a := list.of(c.Sub.dialect)
-		a.members = append(a.members, member{c.out(), c.Sub})
+// arrivals returns the newcomers as audiences, which are good for sending only.
+func (p *past) arrivals() (list audiences) {
+	for sub, c := range p.newcomers {
+		a := list.of(sub.dialect)
+		a.members = append(a.members, member{c.out(), sub})
 	}
 	return list
 }

@@ -73,7 +73,7 @@ func (ch *Channel) announce(n News) {
 	n.Channel = ch.name
 	ch.announceTo(ch.audiences, &n)
 	if n.Kind != Gap && ch.past != nil {
-		ch.announceTo(ch.newcomers.audiences(), &n)
+		ch.announceTo(ch.arrivals(), &n)
 	}
 	ch.all.Line.Rouse()
 }

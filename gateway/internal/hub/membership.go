@@ -61,11 +61,14 @@ func (sub *Subscription) enter() {
 
 // withdraw removes the subscription from its audience or from the newcomers, if it is there.
 func (sub *Subscription) withdraw() {
+	ch := sub.channel
 	switch {
 	case sub.joined():
-		sub.channel.audiences.remove(sub)
-	case sub.index < nowhere:
-		sub.channel.newcomers.remove(sub)
+		ch.audiences.remove(sub)
+	case ch.past != nil:
+		if delete(ch.newcomers, sub); len(ch.newcomers) == 0 {
+			ch.newcomers = nil
+		}
 	}
 }
 

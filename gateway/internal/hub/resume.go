@@ -89,7 +89,7 @@ func (c *resumption) proceed() (ready func(context.Context) error, err error) {
 		switch {
 		case c.Sub.gone:
 			return nil, ErrGone
-		case c.replied && !ch.newcomers.have(c):
+		case c.replied && ch.newcomers[c.Sub] != c:
 			return nil, nil
 		}
 		step := ch.Step(c.from, time.Now())
@@ -165,7 +165,7 @@ func (c *resumption) sayBegin(step timeline.Step) (said bool) {
 		return false
 	}
 	c.Sub.withdraw()
-	ch.newcomers.add(c)
+	ch.newcome(c)
 	c.Sub.attend()
 	return true
 }
