@@ -12,12 +12,12 @@ func (g *Gateway) Authenticate(ctx context.Context, token string) (Principal, er
 	case token == "":
 		return Principal{}, nil
 	case g.auth == nil:
-		g.metrics.Commands.AuthFailed(refusedUnknownKey)
+		g.metrics.Commands.AuthFailures.Count(refusedUnknownKey)
 		return Principal{}, failf(Unauthenticated, "this gateway knows no tokens: configure auth.jwt or auth.api_keys")
 	}
 	p, err := g.auth.Authenticate(ctx, token)
 	if err == nil && p.Token.Channel != "" {
-		g.metrics.Commands.AuthFailed(refusedMalformed)
+		g.metrics.Commands.AuthFailures.Count(refusedMalformed)
 		return Principal{}, failf(Unauthenticated, "this token is for a channel alone: connect with one that has no claim \"channel\"")
 	}
 	return p, err
@@ -73,4 +73,4 @@ func (g *Gateway) MayPublish(p *Principal) error {
 }
 
 // NoteNoToken counts a client that lacks a required token.
-func (g *Gateway) NoteNoToken() { g.metrics.Commands.AuthFailed(refusedNoToken) }
+func (g *Gateway) NoteNoToken() { g.metrics.Commands.AuthFailures.Count(refusedNoToken) }

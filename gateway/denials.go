@@ -51,7 +51,7 @@ func (d *Denials) Admit(p *Principal, remote string) error {
 	if denial.IsBan() {
 		label = refusedBanned
 	}
-	d.metrics.Commands.AuthFailed(label)
+	d.metrics.Commands.AuthFailures.Count(label)
 	return deniedBy(denial)
 }
 

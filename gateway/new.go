@@ -94,17 +94,15 @@ func newHub(g *Gateway) *hub.Hub {
 // prepareSeries creates the metric series of all closed sets of labels, with the value 0.
 func prepareSeries(m *metrics.Metrics) {
 	for _, reason := range reasons {
-		m.Sessions.Prepare(reason.Label)
-	}
-	for _, code := range codes {
-		m.Sessions.PrepareRefused(string(code))
+		m.Sessions.Ended.Prepare(reason.Label)
 	}
 	results := []string{"ok"}
 	for _, code := range codes {
 		results = append(results, string(code))
 	}
+	m.Sessions.Refused.Prepare(results[1:]...)
 	m.Commands.Prepare(commandKinds, results)
-	m.Commands.PrepareAuth(refusedMalformed, refusedUnknownKey, refusedBanned, refusedRevoked, refusedNoToken)
+	m.Commands.AuthFailures.Prepare(refusedMalformed, refusedUnknownKey, refusedBanned, refusedRevoked, refusedNoToken)
 	for _, result := range []string{"ok", string(Unavailable)} {
 		m.Messages.Publish(result)
 	}

@@ -22,7 +22,7 @@ func (g *Gateway) Open(ctx context.Context, hello Hello) (*Session, error) {
 // noteRefused counts a refused client. If the reason is a limit, it logs that, at most once a
 // minute: otherwise operators would not learn which limit it is.
 func (g *Gateway) noteRefused(hello Hello, e *Error) {
-	g.metrics.Sessions.Refused(string(e.Code))
+	g.metrics.Sessions.Refused.Count(string(e.Code))
 	if e.Code != LimitExceeded {
 		return
 	}

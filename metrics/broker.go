@@ -7,9 +7,9 @@ type Broker struct {
 	Up         prometheus.Gauge // 1 if the broker can be used
 	Reconnects prometheus.Counter
 	RoundTrip  prometheus.Observer // in seconds
+	Errors     Counters            // refusals by the broker, by kind
 
 	roundTrip *prometheus.HistogramVec
-	errors    *prometheus.CounterVec
 }
 
 func newBroker(r registrar) Broker {
@@ -18,18 +18,7 @@ func newBroker(r registrar) Broker {
 		Up:         r.gauges("broker_up", "1 if the broker can be used, else 0.").WithLabelValues(),
 		Reconnects: r.counter("broker_reconnects_total", "Connections to the broker that were lost and reopened."),
 		RoundTrip:  roundTrip.WithLabelValues(),
+		Errors:     Counters{r.counters("broker_errors_total", "Errors from the broker, by kind.", "kind")},
 		roundTrip:  roundTrip,
-		errors:     r.counters("broker_errors_total", "Errors from the broker, by kind.", "kind"),
 	}
 }
-
-// Prepare creates the series of these kinds with the value 0, so that the first refusal
-// shows as an increase.
-func (b *Broker) Prepare(kinds ...string) {
-	for _, kind := range kinds {
-		b.errors.WithLabelValues(kind)
-	}
-}
-
-// Refused counts a refusal by the broker. kind must be of a fixed set.
-func (b *Broker) Refused(kind string) { b.errors.WithLabelValues(kind).Inc() }

@@ -4,14 +4,15 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // Commands counts commands from clients and backends.
 type Commands struct {
-	handled      *prometheus.CounterVec
-	authFailures *prometheus.CounterVec
+	AuthFailures Counters // refused credentials, by reason
+
+	handled *prometheus.CounterVec
 }
 
 func newCommands(r registrar) Commands {
 	return Commands{
+		AuthFailures: Counters{r.counters("auth_failures_total", "Refused credentials.", "reason")},
 		handled:      r.counters("commands_total", "Commands of clients.", "type", "result"),
-		authFailures: r.counters("auth_failures_total", "Refused credentials.", "reason"),
 	}
 }
 
@@ -24,17 +25,7 @@ func (c *Commands) Prepare(commands, results []string) {
 	}
 }
 
-// PrepareAuth creates the series of these reasons with the value 0.
-func (c *Commands) PrepareAuth(reasons ...string) {
-	for _, reason := range reasons {
-		c.authFailures.WithLabelValues(reason)
-	}
-}
-
 // Handled returns the counter of commands of one type with one result: "ok" or an error code.
 func (c *Commands) Handled(command, result string) prometheus.Counter {
 	return c.handled.WithLabelValues(command, result)
 }
-
-// AuthFailed counts a refused credential. reason must be of a fixed set.
-func (c *Commands) AuthFailed(reason string) { c.authFailures.WithLabelValues(reason).Inc() }

@@ -31,3 +31,16 @@ func (r registrar) gauges(name, help string, labels ...string) *prometheus.Gauge
 func (r registrar) tracked(name, help string, read func() float64) {
 	r.NewGaugeFunc(prometheus.GaugeOpts{Name: "tidegate_" + name, Help: help}, read)
 }
+
+// Counters are a counter for each value of a label, which must be of a fixed set.
+type Counters struct{ by *prometheus.CounterVec }
+
+// Prepare creates the counters of these values with 0, so that the first count shows as an increase.
+func (c Counters) Prepare(values ...string) {
+	for _, value := range values {
+		c.by.WithLabelValues(value)
+	}
+}
+
+// Count adds one to the counter of a value.
+func (c Counters) Count(value string) { c.by.WithLabelValues(value).Inc() }

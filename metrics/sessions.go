@@ -4,39 +4,25 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // Sessions counts sessions.
 type Sessions struct {
-	open    *prometheus.GaugeVec
-	opened  prometheus.Counter
-	refused *prometheus.CounterVec
-	polls   prometheus.Counter
-	closed  *prometheus.CounterVec
-	cut     *prometheus.CounterVec // connections without a session
-	Slow    prometheus.Counter     // closed because they were too slow
+	Ended   Counters           // without long-polls, by reason
+	Refused Counters           // with long-polls, by error code
+	Slow    prometheus.Counter // closed because they were too slow
+
+	open   *prometheus.GaugeVec
+	opened prometheus.Counter
+	polls  prometheus.Counter
+	cut    *prometheus.CounterVec // connections without a session
 }
 
 func newSessions(r registrar) Sessions {
 	return Sessions{
+		Ended:   Counters{r.counters("session_closed_total", "Sessions closed.", "reason")},
+		Refused: Counters{r.counters("session_refused_total", "Refused sessions and long-polls, by error code.", "code")},
+		Slow:    r.counter("slow_sessions_total", "Sessions closed because the client was too slow."),
 		open:    r.gauges("sessions", "Open sessions.", "transport", "protocol"),
 		opened:  r.counter("session_opened_total", "Sessions opened."),
-		refused: r.counters("session_refused_total", "Refused sessions and long-polls, by error code.", "code"),
 		polls:   r.counter("polls_total", "Long-polls. They are not counted as opened or closed sessions."),
-		closed:  r.counters("session_closed_total", "Sessions closed.", "reason"),
 		cut:     r.counters("connection_refused_total", "HTTP connections, and requests over HTTP/2, that were closed because of a limit.", "limit"),
-		Slow:    r.counter("slow_sessions_total", "Sessions closed because the client was too slow."),
-	}
-}
-
-// Prepare creates the series of these reasons with the value 0, so that the first close
-// shows as an increase.
-func (s *Sessions) Prepare(reasons ...string) {
-	for _, reason := range reasons {
-		s.closed.WithLabelValues(reason)
-	}
-}
-
-// PrepareRefused creates the series of refused sessions with these codes with the value 0.
-func (s *Sessions) PrepareRefused(codes ...string) {
-	for _, code := range codes {
-		s.refused.WithLabelValues(code)
 	}
 }
 
@@ -57,13 +43,10 @@ func (s *Sessions) Opened(transport, protocol string) {
 // Closed counts a session that has closed.
 func (s *Sessions) Closed(transport, protocol, reason string) {
 	if transport != longPoll {
-		s.closed.WithLabelValues(reason).Inc()
+		s.Ended.Count(reason)
 	}
 	s.open.WithLabelValues(transport, protocol).Dec()
 }
-
-// Refused counts a session that was refused. code must be of a fixed set.
-func (s *Sessions) Refused(code string) { s.refused.WithLabelValues(code).Inc() }
 
 // ConnectionsRefused returns the counter of HTTP connections that were refused because of a
 // limit, which must be of a fixed set.

@@ -26,7 +26,7 @@ func newNode(c *config.Config, log *slog.Logger) (*node, error) {
 		live = n.clock
 	}
 	trust := c.Trust()
-	trust.Log, trust.Failed, trust.Panicked = log, n.metrics.Commands.AuthFailed, n.metrics.Panics.Inc
+	trust.Log, trust.Failed, trust.Panicked = log, n.metrics.Commands.AuthFailures.Count, n.metrics.Panics.Inc
 	if n.auth, err = auth.New(trust); err != nil {
 		return nil, err
 	}
@@ -51,7 +51,7 @@ func newNode(c *config.Config, log *slog.Logger) (*node, error) {
 	}
 	n.xhr = pusher.NewXHR(n.gateway, &n.apps)
 	n.webhooks = pusher.NewWebhooks(n.gateway, &n.apps, log, n.metrics.Webhooks.Requested)
-	n.metrics.Commands.PrepareAuth(auth.FailureLabels()...)
+	n.metrics.Commands.AuthFailures.Prepare(auth.FailureLabels()...)
 	n.metrics.Webhooks.Prepare("pusher", "taken", "away", "dropped") // a reload may add apps
 	n.gateway.SetReceivers(n.webhooks.Receivers())
 	return n, n.listen()
@@ -70,9 +70,9 @@ func (n *node) newBroker() (broker.Broker, error) {
 		RoundTrip: func(d time.Duration) { n.metrics.Broker.RoundTrip.Observe(d.Seconds()) },
 		Reconnect: n.metrics.Broker.Reconnects.Inc,
 		Panic:     n.metrics.Panics.Inc,
-		Refused:   n.metrics.Broker.Refused,
+		Refused:   n.metrics.Broker.Errors.Count,
 	}
-	n.metrics.Broker.Prepare(broker.RefusalKinds()...)
+	n.metrics.Broker.Errors.Prepare(broker.RefusalKinds()...)
 	redis, err := broker.NewRedis(c)
 	n.history, n.presence, n.register = redis, redis, redis
 	return redis, err

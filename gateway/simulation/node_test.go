@@ -94,7 +94,7 @@ func (s *slot) start() {
 		URL: "redis://" + redisAddress, Dial: n.way.Dial, Log: log, Connections: 2,
 		Observe: broker.RedisObserver{
 			RoundTrip: func(d time.Duration) { n.metrics.Broker.RoundTrip.Observe(d.Seconds()) },
-			Reconnect: n.metrics.Broker.Reconnects.Inc, Refused: n.metrics.Broker.Refused, Panic: n.metrics.Panics.Inc,
+			Reconnect: n.metrics.Broker.Reconnects.Inc, Refused: n.metrics.Broker.Errors.Count, Panic: n.metrics.Panics.Inc,
 		},
 	})
 	if err != nil {
