@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -190,8 +191,12 @@ func printDenials(out io.Writer, found denials) {
 	for _, kind := range []struct {
 		name string
 		list []denial
-	}{{"BAN", found.Bans}, {"REVOCATION", found.Revocations}} {
-		table(out, kind.name+" OF UNTIL BY REASON", func(row func(...any)) {
+	}{{"ban", found.Bans}, {"revocation", found.Revocations}} {
+		if len(kind.list) == 0 {
+			fmt.Fprintf(out, "No %s is in force.\n", kind.name)
+			continue
+		}
+		table(out, strings.ToUpper(kind.name)+" OF UNTIL BY REASON", func(row func(...any)) {
 			for _, d := range kind.list {
 				row(d.ID, cmp.Or(d.User, d.Address, d.Token), clock(d.Until), d.By, d.Reason)
 			}
