@@ -69,6 +69,7 @@ func TestOperators_LookAfterACluster(t *testing.T) {
 	listener.waitFor("follow me")
 	expect(`(?s)refused: .*publish: token.*|refused: .*may not publish`, "trace", "chat:lobby", "--as", "alice")
 	expect(`^1 session ended\n$`, "users", "disconnect", "alice")
+	expect(`^No ban is in force\.\nNo revocation is in force\.\n$`, "users", "bans")
 	expect(`^user-\S+ is in force until`, "users", "ban", "alice", "--for", "1h", "--reason", "spam")
 	expect(`REFUSED EVERYWHERE: banned until .*spam`, "explain", "--user", "alice", "--channel", "chat:lobby")
 	expect(`^address-\S+ is in force until`, "users", "ban", "192.0.2.0/24")
@@ -119,6 +120,10 @@ func TestOperators_AreToldWhatIsWrong(t *testing.T) {
 		"unknown command":   {nil, []string{"chanels"}, 2, "the nearest known one is tidegate channels"},
 		"unknown, below":    {nil, []string{"users", "disconect", "x"}, 2, "the nearest known one is tidegate users disconnect"},
 		"unknown flag":      {nil, []string{"nodes", "--jsno"}, 2, "the nearest known one is --json"},
+		"strange command":   {nil, []string{"frobnicate"}, 2, `unknown command "frobnicate": tidegate --help lists those that there are`},
+		"strange flag":      {nil, []string{"bench", "--sessions", "5"}, 2, "unknown flag --sessions: tidegate bench --help lists those that there are"},
+		"beginning of flag": {nil, []string{"serve", "--redis", "x"}, 2, "the nearest known one is --redis-"},
+		"wrong URL":         {[]string{"TIDEGATE_URL=localhost:8080"}, []string{"nodes"}, 1, "--url or TIDEGATE_URL is no URL of a gateway: want something like ws://127.0.0.1:8080/ws"},
 		"missing word":      {nil, []string{"presence"}, 2, "tidegate presence is given [], want CHANNEL"},
 		"missing flag":      {nil, []string{"explain"}, 2, `"channel" not set`},
 	} {

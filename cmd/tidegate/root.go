@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -88,7 +89,7 @@ func nameNearestCommand(c *cobra.Command) {
 		for _, child := range c.Commands() {
 			known = append(known, child.Name())
 		}
-		return fmt.Errorf("unknown command %q: the nearest known one is %s %s", args[0], c.CommandPath(), config.Nearest(args[0], known))
+		return fmt.Errorf("unknown command %q: %s", args[0], insteadOf(c, args[0], c.CommandPath()+" ", known))
 	}
 	if c.RunE == nil {
 		c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
@@ -103,5 +104,18 @@ func nameNearestFlag(cmd *cobra.Command, err error) error {
 	var known []string
 	cmd.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, f.Name) })
 	name := unknown.GetSpecifiedName()
-	return fmt.Errorf("unknown flag --%s: the nearest known one is --%s", name, config.Nearest(name, known))
+	return fmt.Errorf("unknown flag --%s: %s", name, insteadOf(cmd, name, "--", known))
+}
+
+// insteadOf says what may be meant by an unknown name: one that begins with it, or the nearest
+// one, or where to look if none resembles it.
+func insteadOf(cmd *cobra.Command, name, prefix string, known []string) string {
+	nearest := config.Nearest(name, known)
+	if i := slices.IndexFunc(known, func(one string) bool { return strings.HasPrefix(one, name) }); i >= 0 {
+		nearest = known[i]
+	}
+	if config.Resembles(name, nearest) {
+		return "the nearest known one is " + prefix + nearest
+	}
+	return cmd.CommandPath() + " --help lists those that there are"
 }

@@ -20,6 +20,11 @@ func Nearest(name string, known []string) string {
 	return best
 }
 
+// Resembles reports whether a name may be a misspelt or an incomplete known one.
+func Resembles(name, known string) bool {
+	return strings.Contains(known, name) || levenshtein.ComputeDistance(name, known) <= len(name)/2
+}
+
 // distance returns the edit distance of two names, or of their last parts in case a key is
 // in the wrong group.
 func distance(a, b string) int {
