@@ -905,6 +905,15 @@ test("a shared client publishes what its own would, and rejects what cannot be",
   await until(() => tide.status.roundTrip === 7);
 });
 
+test("a shared client gives its worker a token only when it is asked, so that a newer tab's token counts", async (t) => {
+  const { port, said } = shared(t, { token: "t" });
+  await until(() => said[0]?.type === "open");
+  assert.deepEqual([said[0].hasToken, said[0].options], [true, {}]);
+  port.postMessage({ type: "token", id: 7 });
+  await until(() => said[1]);
+  assert.deepEqual(said[1], { type: "token", id: 7, token: "t" });
+});
+
 test("a shared client whose worker cannot start says so", async (t) => {
   const { tide, worker } = shared(t);
   const errors = [];

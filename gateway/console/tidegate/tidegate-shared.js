@@ -73,8 +73,7 @@ export class SharedTidegate extends Emitter {
     this.#token = token;
     this.#patience = (options.commandTimeout ?? 30_000) + 1_000; // the worker's own time-out comes first
     port.onmessage = ({ data }) => this.#told(data);
-    const hasToken = typeof token === "function";
-    this.#joined = this.#join({ type: "open", url, options: hasToken ? options : { ...options, token }, hasToken });
+    this.#joined = this.#join({ type: "open", url, options, hasToken: token !== undefined });
   }
 
   /** @returns {Readonly<Status>} of the shared connection */
@@ -205,7 +204,7 @@ export class SharedTidegate extends Emitter {
   /** @param {number} id */
   async #tellToken(id) {
     try {
-      const token = typeof this.#token === "function" ? await this.#token() : "";
+      const token = typeof this.#token === "function" ? await this.#token() : this.#token;
       this.#post({ type: "token", id, token });
     } catch (error) {
       this.#post({ type: "token", id, problem: String(error) });
