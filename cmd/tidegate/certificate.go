@@ -1,9 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"crypto/tls"
 	"log/slog"
-	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,15 +21,8 @@ type certificate struct {
 	// Guarded by mu.
 	mu      sync.Mutex
 	loaded  *tls.Certificate
-	stamp   fileStamp // of the loaded files
 	checked time.Time
 	failed  string // the error of the last check, so that it is logged once
-}
-
-// fileStamp shows whether the files have changed.
-type fileStamp struct {
-	certTime, keyTime time.Time
-	certSize, keySize int64
 }
 
 const certificateCheck = time.Second
@@ -65,32 +59,15 @@ func (c *certificate) current() *tls.Certificate {
 	return c.loaded
 }
 
-// load loads the files unless they are those that are loaded. It stamps them before it reads
-// them, so that a change in between causes another load.
+// load loads the files.
 func (c *certificate) load() error {
-	stamp, err := stampOf(c.files)
-	if err != nil || stamp == c.stamp {
-		return err
-	}
 	pair, err := tls.LoadX509KeyPair(c.files.CertFile, c.files.KeyFile)
 	if err != nil {
 		return err
 	}
-	if c.loaded != nil {
+	if c.loaded != nil && !slices.EqualFunc(pair.Certificate, c.loaded.Certificate, bytes.Equal) {
 		c.log.Info("the TLS files changed and were loaded")
 	}
-	c.loaded, c.stamp = &pair, stamp
+	c.loaded = &pair
 	return nil
-}
-
-func stampOf(files config.TLS) (fileStamp, error) {
-	cert, err := os.Stat(files.CertFile)
-	if err != nil {
-		return fileStamp{}, err
-	}
-	key, err := os.Stat(files.KeyFile)
-	if err != nil {
-		return fileStamp{}, err
-	}
-	return fileStamp{cert.ModTime(), key.ModTime(), cert.Size(), key.Size()}, nil
 }
