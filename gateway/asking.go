@@ -19,12 +19,12 @@ func (s *Session) askConnect(ctx context.Context, p Principal, data string) (Pri
 	}
 	q := s.gateway.question(ctx, OnConnect, p, s)
 	q.Data = data
-	if q.Headers == nil {
-		q.Headers = s.special.headers
+	if kept := s.special.headers.Load(); q.Headers == nil && kept != nil {
+		q.Headers = kept.values
 	}
 	err := s.gateway.hooks.Ask(ctx, &q)
-	if err == nil && s.special.headers != nil {
-		s.special.headers = nil
+	if err == nil {
+		s.dropHeaders()
 	}
 	return q.Principal, q.Told, cmp.Or(err, s.gateway.checkTold(&q))
 }

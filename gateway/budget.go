@@ -12,9 +12,9 @@ import (
 )
 
 // Budget is what clients may use of a node, according to its Limits: how fast they may send
-// commands, and how many bytes the node holds for them at a time: bodies of requests,
-// answers, unfinished messages, and publishes and subscribes that are not answered yet. All
-// methods are safe for concurrent use.
+// commands, and how many bytes the node holds for them at a time: bodies of requests, headers for
+// a later question to the backend, answers, unfinished messages, and publishes and subscribes
+// that are not answered yet. All methods are safe for concurrent use.
 type Budget struct {
 	// Immutable.
 	limits    *Limits

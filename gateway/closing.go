@@ -69,6 +69,7 @@ func (s *Session) leave(reason Reason) {
 	s.left = true
 	s.stopPending()
 	s.mu.Unlock()
+	s.dropHeaders()
 	s.purse.close(s.gateway.Budget)
 	s.special.giveRoom()
 	for _, sub := range s.places.close() {

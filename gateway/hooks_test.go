@@ -12,7 +12,9 @@ import (
 
 	"tidegate/broker"
 	"tidegate/gateway"
+	"tidegate/gateway/gatewaytest"
 	"tidegate/gateway/rules"
+	"tidegate/metrics"
 )
 
 // office is a backend: it answers questions and records notices.
@@ -161,6 +163,37 @@ func TestHooks_ClientsAndTheBackendTellEachOther(t *testing.T) {
 	q := n.connect(hello)
 	q.send("auth alice %s", strings.Repeat("x", 40))
 	q.expect("error too_large")
+}
+
+// The headers of clients that have yet to authenticate count towards the bounds of memory.
+func TestHooks_KeptHeadersAreHeldForTheClient(t *testing.T) {
+	m := metrics.New("test")
+	o := newOffice(func(q *gateway.Question) error {
+		if q.Headers["Cookie"] == nil {
+			return refuse(gateway.Unauthenticated)
+		}
+		return nil
+	})
+	n := startNode(t, gateway.Config{Hooks: o, Auth: names{}, Metrics: m, Limits: gateway.Limits{InboundBytesPerIP: 1000}})
+	ctx := gateway.WithHeaders(t.Context(), map[string][]string{"Cookie": {strings.Repeat("x", 600)}})
+	hello := gateway.Hello{Protocol: words{"words"}, Transport: "test", AuthFirst: true, Remote: "192.0.2.1:1"}
+	held := func() int { return gatewaytest.Sum(t, m, "tidegate_inbound_bytes") }
+	for _, end := range []func(*gateway.Session){
+		func(s *gateway.Session) { s.End(gateway.Left) },
+		func(s *gateway.Session) { must(t, s.Receive(t.Context(), gateway.Frame{Data: []byte("auth alice")})) },
+	} {
+		s, err := n.Open(ctx, hello)
+		must(t, err)
+		if _, err := n.Open(ctx, hello); err == nil || gateway.ErrorOf(err).Code != gateway.RateLimited || held() != len("Cookie")+600 {
+			t.Errorf("a second one: %v; %d bytes are held", err, held())
+		}
+		end(s)
+		eventually(t, "nothing is held", func() bool { return held() == 0 })
+		s.End(gateway.Left)
+	}
+	if asked := o.questions(); !slices.Equal(asked, []string{"connect alice"}) {
+		t.Errorf("the backend was asked %q", asked)
+	}
 }
 
 func TestHooks_ConnectIsAskedWhenTheClientAuthenticates(t *testing.T) {

@@ -54,7 +54,13 @@ func (g *Gateway) open(ctx context.Context, hello Hello) (*Session, error) {
 		}
 	}
 	s.purse.address = g.Budget.rates.Address(NetworkOf(s.remote))
-	if err := g.sessions.add(s, &g.limits); err != nil {
+	err = s.holdHeaders()
+	if err == nil {
+		if err = g.sessions.add(s, &g.limits); err != nil {
+			s.dropHeaders()
+		}
+	}
+	if err != nil {
 		g.Budget.rates.Release(s.purse.address)
 		s.special.giveRoom()
 		return nil, err

@@ -90,8 +90,7 @@ type special struct {
 	publishMost int32  // Hello.Publishes
 	patient     bool   // Hello.Patient
 
-	headers map[string][]string // of the request, for the first question about a connect that comes later; nil: none, or asked. Owned by Open, then by Receive
-
+	headers   atomic.Pointer[keptHeaders]  // of the request, for the first question about a connect that comes later; nil: none, or asked
 	publishes atomic.Pointer[rates.Bucket] // enforces publishMost; nil: nothing has been published yet
 	line      atomic.Pointer[inLine]       // of SendTo; nil: it has not been used yet
 }
@@ -99,14 +98,53 @@ type special struct {
 // specialOf returns the special part of a session. Most sessions need none and share the
 // zero one.
 func (g *Gateway) specialOf(ctx context.Context, h *Hello) *special {
-	var headers map[string][]string
+	var headers *keptHeaders
 	if g.asksLater(h) && g.asks(OnConnect, &h.Principal) {
-		headers = headersOf(ctx)
+		headers = keptOf(headersOf(ctx))
 	}
 	if h.Key == "" && h.Channel == "" && h.Gate == nil && h.Room == nil && h.Publishes == 0 && !h.Patient && headers == nil {
 		return &g.nothingSpecial
 	}
-	return &special{key: h.Key, home: h.Channel, gate: h.Gate, room: h.Room, publishMost: int32(h.Publishes), patient: h.Patient, headers: headers}
+	s := &special{key: h.Key, home: h.Channel, gate: h.Gate, room: h.Room, publishMost: int32(h.Publishes), patient: h.Patient}
+	s.headers.Store(headers)
+	return s
+}
+
+// keptHeaders are the headers of a request, held on behalf of the client.
+type keptHeaders struct {
+	values map[string][]string
+	size   int
+}
+
+func keptOf(headers map[string][]string) *keptHeaders {
+	if headers == nil {
+		return nil
+	}
+	kept := &keptHeaders{values: headers}
+	for name, values := range headers {
+		for _, value := range values {
+			kept.size += len(name) + len(value)
+		}
+	}
+	return kept
+}
+
+// holdHeaders reserves room for the headers that are kept, until dropHeaders.
+func (s *Session) holdHeaders() error {
+	kept := s.special.headers.Load()
+	if kept == nil {
+		return nil
+	}
+	return s.gateway.Budget.Hold(s.purse.address, kept.size)
+}
+
+func (s *Session) dropHeaders() {
+	if s.special.headers.Load() == nil {
+		return // most sessions share one special
+	}
+	if kept := s.special.headers.Swap(nil); kept != nil {
+		s.gateway.Budget.LetGo(s.purse.address, kept.size)
+	}
 }
 
 // asksLater reports whether the client has yet to authenticate with a first Auth. The backend

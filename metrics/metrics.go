@@ -61,6 +61,6 @@ func (m *Metrics) Track(channels, subscriptions, outboxBytes, inboundBytes, read
 	r.tracked("channels", "Channels that sessions of this node are subscribed to.", channels)
 	r.tracked("subscriptions", "Subscriptions of this node's sessions.", subscriptions)
 	r.tracked("outbox_bytes", "Bytes waiting to be written to sessions.", outboxBytes)
-	r.tracked("inbound_bytes", "Bytes held for clients (limits.inbound_bytes): request bodies, responses, unfinished messages, publishes and subscribes in progress.", inboundBytes)
+	r.tracked("inbound_bytes", "Bytes held for clients (limits.inbound_bytes): request bodies, headers for a later question to the webhook, responses, unfinished messages, publishes and subscribes in progress.", inboundBytes)
 	r.tracked("ready", "1 if the node is ready for traffic, as /readyz says, else 0.", ready)
 }

@@ -41,7 +41,7 @@ func (c *Config) settings() []setting {
 		{"limits.message_bytes", "largest message", size(&c.Limits.MessageBytes)},
 		{"limits.outbox_bytes", "most bytes queued for one slow session; the latest message of each channel with conflate is not counted", size(&c.Limits.OutboxBytes)},
 		{"limits.outbox_total_bytes", "most bytes queued for all slow sessions of this node", size(&c.Limits.OutboxTotalBytes)},
-		{"limits.inbound_bytes", "most bytes held for clients: request bodies, responses, unfinished messages, publishes and subscribes in progress", size(&c.Limits.InboundBytes)},
+		{"limits.inbound_bytes", "most bytes held for clients: request bodies, headers for a later question to the webhook, responses, unfinished messages, publishes and subscribes in progress", size(&c.Limits.InboundBytes)},
 		{"limits.inbound_bytes_per_ip", "the same for one IPv4 address or IPv6 /64; if not set: a quarter of limits.inbound_bytes", size(&c.Limits.InboundBytesPerIP)},
 		{"limits.channels_per_session", "channels of one session", integer(&c.Limits.ChannelsPerSession)},
 		{"limits.commands_per_second", "commands of one user, or of one client without a user, over all transports", integer(&c.Limits.CommandsPerSecond)},
