@@ -128,9 +128,9 @@ func TestXHR_OldSessionEndsWithoutTheNewOneOfItsPath(t *testing.T) {
 	}
 	old := open()
 	n.xhr.lose(old)
-	brokertest.Eventually(t, "the session has ended", func() bool {
-		_, err := n.Users.FindSession(t.Context(), old.session.ID())
-		return is(err, gateway.NotFound)
+	brokertest.Eventually(t, "the session is gone", func() bool {
+		nodes, err := n.Nodes.List(t.Context())
+		return err == nil && len(nodes) == 1 && nodes[0].Sessions == 0
 	})
 	anew := open()
 	n.xhr.lose(old)
