@@ -1,6 +1,8 @@
 package pusher
 
 import (
+	"slices"
+
 	"tidegate/gateway"
 	"tidegate/gateway/rules"
 )
@@ -61,10 +63,8 @@ func (p Protocol) watched(user string, event gateway.Event) []byte {
 }
 
 func statusOf(user string, members []gateway.Member) string {
-	for i := range members {
-		if members[i].User == user {
-			return "online"
-		}
+	if slices.ContainsFunc(members, func(m gateway.Member) bool { return m.User == user }) {
+		return "online"
 	}
 	return "offline"
 }

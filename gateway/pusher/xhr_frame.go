@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"tidegate/gateway"
@@ -87,12 +88,8 @@ func lineClose(reason gateway.Reason) []byte {
 // units returns the length of a text in UTF-16 code units, as in JavaScript. Clients use it
 // to decide when a stream has become too long.
 func units(text []byte) (n int) {
-	for len(text) > 0 {
-		r, size := utf8.DecodeRune(text)
-		text = text[size:]
-		if n++; r > 0xffff {
-			n++
-		}
+	for _, r := range string(text) {
+		n += utf16.RuneLen(r)
 	}
 	return n
 }

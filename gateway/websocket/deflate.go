@@ -116,40 +116,10 @@ func (c *compressor) tidy() {
 var ending = []byte(flushed + "\x01\x00\x00\xff\xff")
 
 type inflater struct {
-	source twoParts
+	input  []byte // a compressed message and ending
+	source bytes.Reader
 	stream io.ReadCloser // also a flate.Resetter
 }
-
-// twoParts reads two slices, one after the other.
-type twoParts struct{ rest, then []byte }
-
-func (t *twoParts) Read(p []byte) (n int, err error) {
-	t.advance()
-	if len(t.rest) == 0 {
-		return 0, io.EOF
-	}
-	n = copy(p, t.rest)
-	t.rest = t.rest[n:]
-	return n, nil
-}
-
-func (t *twoParts) ReadByte() (byte, error) {
-	t.advance()
-	if len(t.rest) == 0 {
-		return 0, io.EOF
-	}
-	b := t.rest[0]
-	t.rest = t.rest[1:]
-	return b, nil
-}
-
-func (t *twoParts) advance() {
-	if len(t.rest) == 0 {
-		t.rest, t.then = t.then, nil
-	}
-}
-
-func (t *twoParts) length() int { return len(t.rest) + len(t.then) }
 
 func newInflater() *inflater {
 	i := &inflater{}
@@ -157,18 +127,32 @@ func newInflater() *inflater {
 	return i
 }
 
+// read makes the stream begin with a compressed message.
+func (i *inflater) read(packed []byte) error {
+	i.input = append(append(i.input[:0], packed...), ending...)
+	i.source.Reset(i.input)
+	return i.stream.(flate.Resetter).Reset(&i.source, nil)
+}
+
+// tidy frees the memory of a long message.
+func (i *inflater) tidy() {
+	if cap(i.input) > longBuffer {
+		i.input = nil
+	}
+	i.source.Reset(nil)
+}
+
 // inflate appends the inflated message to buf, and returns the result. It inflates at most
 // limit+1 bytes; a limit of -1 means no limit. The error wraps a gateway.Reason.
 func (d *Deflate) inflate(buf, packed []byte, limit int64) ([]byte, error) {
 	i := d.inflaters.take()
 	defer d.inflaters.put(i)
-	i.source = twoParts{packed, ending}
-	defer func() { i.source = twoParts{} }()
-	if err := i.stream.(flate.Resetter).Reset(&i.source, nil); err != nil {
+	defer i.tidy()
+	if err := i.read(packed); err != nil {
 		return buf, err
 	}
 	buf, err := readAtMost(i.stream, buf, limit)
-	if err == nil && !endsMessage(packed, i.source.length()) {
+	if err == nil && !endsMessage(packed, i.source.Len()) {
 		err = fmt.Errorf("%w: something follows the end of a compressed message", gateway.InvalidData)
 	}
 	return buf, err
