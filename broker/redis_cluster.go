@@ -9,27 +9,22 @@ import (
 	"slices"
 	"sync"
 
-	"tidegate/broker/lock"
-
 	"github.com/redis/go-redis/v9"
 )
 
 // cluster is a topology of Redis Cluster.
 type cluster struct {
-	redisDialer
-	slots  map[string]int // slots of the partitions, by prefix
-	looked *looks
+	clients                // of the masters and the seed nodes
+	slots   map[string]int // slots of the partitions, by prefix
 
 	// Guarded by mu.
-	mu      lock.Mutex[lock.Masters]
-	err     error                    // why the masters are not known
-	masters map[int]string           // addresses of the masters by slot, for the slots of partitions
-	former  map[int]string           // addresses of the previous masters by slot, where a look has found another one
-	clients map[string]*redis.Client // by address, for the masters and the seed nodes
+	err     error          // why the masters are not known
+	masters map[int]string // addresses of the masters by slot, for the slots of partitions
+	former  map[int]string // addresses of the previous masters by slot, where a look has found another one
 }
 
 func newCluster(d redisDialer, prefixes []string) *cluster {
-	c := &cluster{redisDialer: d, slots: make(map[string]int), looked: newLooks(), former: make(map[int]string), clients: make(map[string]*redis.Client)}
+	c := &cluster{clients: newClients(d), slots: make(map[string]int), former: make(map[int]string)}
 	for _, prefix := range prefixes {
 		c.slots[prefix] = slotOf(prefix)
 	}
@@ -139,51 +134,11 @@ func (c *cluster) believe(views []view) {
 			c.former[slot] = former
 		}
 	}
-	c.closeOthers()
-}
-
-// closeOthers closes the clients of nodes that are no longer used. The caller must hold mu.
-func (c *cluster) closeOthers() {
-	used := c.used()
-	for address, client := range c.clients {
-		if !slices.Contains(used, address) {
-			client.Close()
-			delete(c.clients, address)
-		}
-	}
-}
-
-// at returns the client for an address, and creates it if necessary.
-func (c *cluster) at(address string) *redis.Client {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	client := c.clients[address]
-	if client == nil {
-		client = redis.NewClient(c.options(address))
-		c.clients[address] = client
-	}
-	return client
+	c.closeOthers(c.used()...)
 }
 
 func (c *cluster) client(ctx context.Context, key string) (*redis.Client, error) {
-	if err := c.looked.wait(ctx); err != nil {
-		return nil, err
-	}
-	address, err := c.address(key)
-	if err != nil {
-		return nil, err
-	}
-	return c.at(address), nil
-}
-
-func (c *cluster) renew(wrong *redis.Client) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for address, client := range c.clients {
-		if client == wrong {
-			c.clients[address] = c.again(wrong)
-		}
-	}
+	return c.clientOf(ctx, key, c.address)
 }
 
 func (c *cluster) address(key string) (string, error) {
@@ -198,14 +153,6 @@ func (c *cluster) address(key string) (string, error) {
 		return "", c.err
 	default:
 		return "", fmt.Errorf("slot %d of the cluster has no master", slot)
-	}
-}
-
-func (c *cluster) close() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, client := range c.clients {
-		client.Close()
 	}
 }
 

@@ -10,8 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"tidegate/broker/lock"
-
 	"github.com/redis/go-redis/v9"
 )
 
@@ -19,9 +17,8 @@ import (
 // Sentinels regularly: that takes two short commands and, unlike a subscription to
 // +switch-master, cannot go silent unnoticed.
 type sentinel struct {
-	redisDialer
+	clients
 	sentinels []*redis.SentinelClient
-	looked    *looks
 
 	// Used only by look.
 	epoch    int       // of the failover that made it the master; -1 before the first look
@@ -30,14 +27,12 @@ type sentinel struct {
 	vouched  time.Time // when the master was last known to have all of them
 
 	// Guarded by mu.
-	mu     lock.Mutex[lock.Masters]
-	err    error // why no master can be trusted
-	master string
-	data   *redis.Client
+	err    error  // why no master can be trusted
+	master string // its address
 }
 
 func newSentinel(d redisDialer) *sentinel {
-	s := &sentinel{redisDialer: d, looked: newLooks(), epoch: -1}
+	s := &sentinel{clients: newClients(d), epoch: -1}
 	for _, address := range d.target.addresses {
 		o := d.options(address)
 		o.Username, o.Password, o.DB = d.target.sentinelUser, d.target.sentinelPassword, 0
@@ -120,13 +115,8 @@ func (s *sentinel) askOne(ctx context.Context, client *redis.SentinelClient) (n 
 func (s *sentinel) believe(master string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.err = nil; master == s.master {
-		return
-	}
-	if s.data != nil {
-		s.data.Close()
-	}
-	s.master, s.data = master, redis.NewClient(s.options(master))
+	s.err, s.master = nil, master
+	s.closeOthers(master)
 }
 
 const (
@@ -162,12 +152,12 @@ func (s *sentinel) countReplicas(ctx context.Context) int {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	s.mu.Lock()
-	data := s.data
+	master := s.master
 	s.mu.Unlock()
-	if data == nil {
+	if master == "" {
 		return unknownReplicas
 	}
-	info, err := data.Info(ctx, "replication").Result()
+	info, err := s.at(master).Info(ctx, "replication").Result()
 	if err != nil {
 		return unknownReplicas
 	}
@@ -189,24 +179,8 @@ func fieldAfter(line, name string) string {
 	return strings.TrimSpace(value)
 }
 
-func (s *sentinel) client(ctx context.Context, _ string) (*redis.Client, error) {
-	if err := s.looked.wait(ctx); err != nil {
-		return nil, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.err != nil || s.data == nil {
-		return nil, s.err
-	}
-	return s.data, nil
-}
-
-func (s *sentinel) renew(wrong *redis.Client) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.data == wrong {
-		s.data = s.again(wrong)
-	}
+func (s *sentinel) client(ctx context.Context, key string) (*redis.Client, error) {
+	return s.clientOf(ctx, key, s.address)
 }
 
 func (s *sentinel) address(string) (string, error) {
@@ -219,9 +193,5 @@ func (s *sentinel) close() {
 	for _, client := range s.sentinels {
 		client.Close()
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.data != nil {
-		s.data.Close()
-	}
+	s.clients.close()
 }

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"net"
+	"slices"
 
 	"tidegate/broker/lock"
 
@@ -44,46 +45,84 @@ func newTopology(dial redisDialer, prefixes []string) topology {
 	case redisCluster:
 		return newCluster(dial, prefixes)
 	default:
-		return newStandalone(dial)
+		return &standalone{newClients(dial)}
 	}
 }
 
-// standalone is a topology of one Redis server.
-type standalone struct {
+// clients is what all kinds of topology share: a client of each server in use.
+type clients struct {
 	redisDialer
+	looked *looks
 
 	// Guarded by mu.
 	mu   lock.Mutex[lock.Masters]
-	only *redis.Client
+	open map[string]*redis.Client // by address
 }
 
-func newStandalone(d redisDialer) *standalone {
-	return &standalone{redisDialer: d, only: redis.NewClient(d.options(d.target.addresses[0]))}
+func newClients(d redisDialer) clients {
+	return clients{redisDialer: d, looked: newLooks(), open: make(map[string]*redis.Client)}
 }
+
+// clientOf returns the client of the server that address names, once there is a valid look.
+func (c *clients) clientOf(ctx context.Context, key string, address func(key string) (string, error)) (*redis.Client, error) {
+	if err := c.looked.wait(ctx); err != nil {
+		return nil, err
+	}
+	at, err := address(key)
+	if err != nil {
+		return nil, err
+	}
+	return c.at(at), nil
+}
+
+// at returns the client for an address, and creates it if necessary.
+func (c *clients) at(address string) *redis.Client {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	client := c.open[address]
+	if client == nil {
+		client = redis.NewClient(c.options(address))
+		c.open[address] = client
+	}
+	return client
+}
+
+func (c *clients) renew(wrong *redis.Client) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for address, client := range c.open {
+		if client == wrong {
+			c.open[address] = c.again(wrong)
+		}
+	}
+}
+
+// closeOthers closes the clients of all servers but those used. The caller must hold mu.
+func (c *clients) closeOthers(used ...string) {
+	for address, client := range c.open {
+		if !slices.Contains(used, address) {
+			client.Close()
+			delete(c.open, address)
+		}
+	}
+}
+
+func (c *clients) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closeOthers()
+}
+
+// gave implements topology where there are no slots.
+func (*clients) gave(context.Context, string, mastership, *process) bool { return false }
+
+// standalone is a topology of one Redis server.
+type standalone struct{ clients }
 
 func (s *standalone) look(context.Context) {}
 
 func (s *standalone) client(context.Context, string) (*redis.Client, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.only, nil
-}
-
-func (s *standalone) renew(wrong *redis.Client) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.only == wrong {
-		s.only = s.again(wrong)
-	}
+	return s.at(s.target.addresses[0]), nil
 }
 
 func (s *standalone) address(string) (string, error) { return s.target.addresses[0], nil }
-
-func (s *standalone) close() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.only.Close()
-}
-
-// gave implements topology where there are no slots.
-func (redisDialer) gave(context.Context, string, mastership, *process) bool { return false }

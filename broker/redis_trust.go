@@ -22,14 +22,13 @@ type trust struct {
 
 	// Guarded by mu.
 	mu      lock.Mutex[lock.Trust]
-	met     bool // a script has run
 	master  mastership
 	from    string    // claim of the master that handed the partition to this one; "" if none did, or Redis knows
 	losses  int64     // of the broker's links, when the node last vouched
 	era     string    // the last one that the process told, or ""
 	began   time.Time // when it first told era
 	ended   []string  // earlier eras
-	sure    time.Time // when the process last answered
+	sure    time.Time // when the process last answered a script; zero if none has
 	doubted time.Time // an era that began earlier is in doubt; zero if there is no doubt
 }
 
@@ -49,7 +48,7 @@ func (t *trust) vouch(p *process, now time.Time) voucher {
 	defer t.mu.Unlock()
 	other := !p.continues(t.master.line) || p.line == (line{}) && p.losses != t.losses
 	if other {
-		if t.met && t.doubted.IsZero() {
+		if t.doubted.IsZero() {
 			t.doubted = t.sure
 		}
 		t.from = ""
@@ -74,7 +73,7 @@ func (t *trust) vouch(p *process, now time.Time) voucher {
 func (t *trust) leaves(p *process) (former mastership, sure time.Time, left bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	known := t.met && t.doubted.IsZero() && t.master.line != (line{})
+	known := !t.sure.IsZero() && t.doubted.IsZero() && t.master.line != (line{})
 	return t.master, t.sure, known && !p.continues(t.master.line)
 }
 
@@ -102,7 +101,7 @@ func (t *trust) learn(v voucher, era string, now time.Time) {
 	if !v.continues(t.master.line) || v.from != t.from || !v.doubted.Equal(t.doubted) {
 		return
 	}
-	t.met, t.sure, t.doubted, t.from = true, now, time.Time{}, ""
+	t.sure, t.doubted, t.from = now, time.Time{}, ""
 	switch {
 	case era == "" || era == t.era:
 	case !slices.Contains(t.ended, era):
