@@ -68,7 +68,7 @@ func NewRedis(c RedisConfig) (*Redis, error) {
 			return nil, fmt.Errorf("redis prefix %q: braces choose the slot in a Cluster, which is for Tidegate to do", c.Prefix)
 		}
 	}
-	s := newServers(newRedisNames(c.Prefix, partitions, clustered), newWatch(c.Log, c.Observe), target)
+	s := newServers(c, newRedisNames(c.Prefix, partitions, clustered), target)
 	b := &Redis{
 		servers: s,
 		dial:    redisDialer{target: target, tls: encryption, other: c.Dial, poolSize: 2*partitions + 3*poolSize + 1},

@@ -34,7 +34,6 @@ type connection struct {
 	// Guarded by mu.
 	mu      lock.Mutex[lock.Connection]
 	asked   []command // commands that Redis has not answered, oldest first
-	hellos  int       // how many of asked are of kind hello
 	waiting time.Time // when the last answer came or, if none was due, when asked became non-empty
 }
 
@@ -331,9 +330,6 @@ func (c *connection) takeOldest() *command {
 	if len(c.asked) == 0 {
 		return nil
 	}
-	if c.asked[0].kind == hello {
-		c.hellos--
-	}
 	return c.answered(true)
 }
 
@@ -413,7 +409,7 @@ func (c *connection) ask(q command) {
 
 func (c *connection) askHello() {
 	c.mu.Lock()
-	asked := c.hellos > 0
+	asked := slices.ContainsFunc(c.asked, func(q command) bool { return q.kind == hello })
 	c.mu.Unlock()
 	if !asked {
 		c.output = appendCommand(c.output, "HELLO", "3")
@@ -426,9 +422,6 @@ func (c *connection) expect(q command) {
 	defer c.mu.Unlock()
 	if len(c.asked) == 0 {
 		c.waiting = time.Now()
-	}
-	if q.kind == hello {
-		c.hellos++
 	}
 	c.asked = append(c.asked, q)
 }

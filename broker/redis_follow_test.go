@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"log/slog"
 	"maps"
 	"net"
 	"sync"
@@ -47,7 +46,7 @@ func (m *mapped) dialed() map[string]int {
 
 func TestFollower_KeepsALinkWhosePartitionsAreReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServers(newRedisNames("tidegate:", 2, true), newWatch(slog.New(slog.DiscardHandler), RedisObserver{}), redisTarget{})
+		s := newServers(RedisConfig{}.withDefaults(), newRedisNames("tidegate:", 2, true), redisTarget{})
 		of := func(first, second string) map[string]string {
 			return map[string]string{s.prefixes[0]: first, s.prefixes[1]: second}
 		}

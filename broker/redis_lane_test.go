@@ -1,13 +1,12 @@
 package broker
 
 import (
-	"log/slog"
 	"testing"
 )
 
 // queues returns lanes that share an exchange, which is not running.
 func queues(clustered bool) ([]*lane, *exchange) {
-	s := newServers(newRedisNames("tidegate:", 4, clustered), newWatch(slog.New(slog.DiscardHandler), RedisObserver{}), redisTarget{})
+	s := newServers(RedisConfig{}.withDefaults(), newRedisNames("tidegate:", 4, clustered), redisTarget{})
 	lanes, exchanges := newLanes(s, &board{all: newPartitions(s, 0)}, publishing, &spares{})
 	return lanes, exchanges[0]
 }

@@ -17,14 +17,11 @@ import (
 //	 version  counts changes; it starts at the time, so that it differs if the register was lost
 const registerKey = " register"
 
-const registerLua = `
-local key = KEYS[1]
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+const registerLua = epochLua + `
+local key, now = KEYS[1], milliseconds()
 
 local function changed()
-  local version = tonumber(redis.call('HGET', key, ' version') or now)
-  redis.call('HSET', key, ' version', string.format('%.0f', version + 1))
+  redis.call('HSET', key, ' version', number(tonumber(redis.call('HGET', key, ' version') or now) + 1))
 end
 
 local function expiry(entry) return tonumber(string.match(entry, '^%d+')) or 0 end
@@ -46,7 +43,7 @@ if isFull() then
   end
   if isFull() then return 0 end
 end
-redis.call('HSET', key, name, string.format('%.0f', now + lasts) .. ' ' .. value)
+redis.call('HSET', key, name, number(now + lasts) .. ' ' .. value)
 changed()
 return 1
 `
@@ -72,7 +69,7 @@ for i = 1, #all, 2 do
   local left = expiry(all[i + 1]) - now
   if all[i] ~= ' version' and left > 0 then
     reply[#reply + 1] = all[i]
-    reply[#reply + 1] = string.format('%.0f', left)
+    reply[#reply + 1] = number(left)
     reply[#reply + 1] = string.match(all[i + 1], '^%d+ (.*)$') or ''
   end
 end

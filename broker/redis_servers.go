@@ -3,10 +3,13 @@ package broker
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
-	"tidegate/broker/lock"
 	"time"
+
+	"tidegate/broker/lock"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -16,13 +19,17 @@ import (
 type servers struct {
 	// Immutable after construction.
 	redisNames
-	*watch
+	log        *slog.Logger
+	observe    RedisObserver
+	refusals   *refusals
 	target     redisTarget
 	appendHash any           // of AppendScript
 	running    chan struct{} // closed when Run begins
 	ended      chan struct{} // closed shortly before Run returns
 	others     pools         // limits presence and rare operations
+	changed    wake          // the masters may have changed
 
+	losses   atomic.Int64   // number of lost links so far
 	topology topology       // set by Run
 	masters  []atomic.Int32 // see masterOf
 
@@ -33,15 +40,18 @@ type servers struct {
 	idle []*process // unused connections for reading history
 }
 
-func newServers(names redisNames, w *watch, target redisTarget) *servers {
+func newServers(c RedisConfig, names redisNames, target redisTarget) *servers {
 	return &servers{
 		redisNames: names,
-		watch:      w,
+		log:        c.Log,
+		observe:    c.Observe,
+		refusals:   newRefusals(c.Log, c.Observe.Refused),
 		target:     target,
 		appendHash: redis.NewScript(AppendScript).Hash(),
 		running:    make(chan struct{}),
 		ended:      make(chan struct{}),
 		others:     newPools(len(names.prefixes)),
+		changed:    newWake(),
 		masters:    make([]atomic.Int32, len(names.prefixes)),
 	}
 }
@@ -207,4 +217,29 @@ func (s *servers) meet(ctx context.Context, client *redis.Client, now time.Time)
 	}
 	p.losses, p.used = losses, now
 	return p, nil
+}
+
+// wall calls f. If f panics, wall counts the panic, logs it with its stack and returns it
+// as an error, so that the process goes on.
+func (s *servers) wall(f func() error) (err error) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			err = fmt.Errorf("panic: %v", reason)
+			s.log.Error("panic in the redis broker", "error", err, "stack", string(debug.Stack()))
+			if s.observe.Panic != nil {
+				s.observe.Panic()
+			}
+		}
+	}()
+	return f()
+}
+
+// stale says that something has failed and the masters may have changed.
+func (s *servers) stale() { s.changed.poke() }
+
+// roundTrip records the end of a round trip that began at start.
+func (s *servers) roundTrip(start time.Time) {
+	if s.observe.RoundTrip != nil {
+		s.observe.RoundTrip(time.Since(start))
+	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,7 +26,7 @@ func (q asked) wait(ctx context.Context) error {
 func (q asked) giveUp(not *NotSubscribed, reason error) { q.partition.giveUp(q.request, not, reason) }
 
 func newCarried() carried {
-	s := newServers(newRedisNames("tidegate:", 1, false), newWatch(slog.New(slog.DiscardHandler), RedisObserver{}), redisTarget{})
+	s := newServers(RedisConfig{}.withDefaults(), newRedisNames("tidegate:", 1, false), redisTarget{})
 	c := carried{newPartitions(s, 0)[0], newLink(s, nil, "", nil)}
 	c.partition.carrier.Store(c.link.carrier)
 	c.begin(c.link.carrier)
