@@ -3,6 +3,7 @@ package simredis
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -21,14 +22,18 @@ type process struct {
 	wrote   int     // number of the last command that has written
 	hearers hearers
 	scripts scripts
-	refusal string // the error for all writes; empty if they are allowed
-	unread  string // the error for all reads of streams; empty if they are allowed
+	refusal string         // the error for all writes; empty if they are allowed
+	hidden  map[string]int // how many of 100 reads fail, by key; "" stands for all streams
+	random  *rand.Rand     // decides which
 	replica bool
 }
 
 // begin returns a process with the data of a mark.
 func begin(runID string, seed uint64, from Mark, now func() time.Time) *process {
-	s := &process{runID: runID, now: now, writes: slices.Clip(from.writes), hearers: hearers{}, scripts: scripts{}}
+	s := &process{
+		runID: runID, now: now, writes: slices.Clip(from.writes), hearers: hearers{}, scripts: scripts{},
+		hidden: make(map[string]int), random: rand.New(rand.NewPCG(seed, 2)),
+	}
 	s.data = load(seed, s.writes)
 	s.data.SetTime(now())
 	s.data.Keys() // removes the keys that have expired since the last write
@@ -56,10 +61,26 @@ func load(seed uint64, writes []write) *miniredis.Miniredis {
 
 // run executes a command and returns the reply.
 func (s *process) run(p *peer, command []string) string {
+	if len(command) == 2 && strings.EqualFold(command[0], "HGETALL") && s.unreadable(command[1]) {
+		return "-" + unread + "\r\n"
+	}
 	if do := ownCommands[strings.ToUpper(command[0])]; do != nil {
 		return do(s, p, command)
 	}
 	return s.ask(p, command)
+}
+
+// unread is the error of reads that fail.
+const unread = "NOPERM this user has no permissions to access one of the keys used as arguments"
+
+// unreadable reports whether a read of one of the keys fails now.
+func (s *process) unreadable(keys ...string) bool {
+	for _, key := range keys {
+		if s.hidden[key] > 0 && s.random.IntN(100) < s.hidden[key] {
+			return true
+		}
+	}
+	return false
 }
 
 // ownCommands are the commands that miniredis does not have, or whose implementation there
@@ -160,8 +181,8 @@ func (s *process) intercept(to *miniserver.Peer, command string, args ...string)
 		to.WriteInt(s.hearers.publish(command == "SPUBLISH", args[0], args[1]))
 	case command == "INFO":
 		to.WriteBulk(s.info())
-	case s.unread != "" && (command == "XRANGE" || command == "XREVRANGE"):
-		to.WriteError(s.unread)
+	case (command == "XRANGE" || command == "XREVRANGE") && s.unreadable("", args[0]):
+		to.WriteError(unread)
 	case !writing[command]:
 		return false
 	case s.refusal != "" && s.wrote != s.doing && !(freeing[command] && !s.replica):

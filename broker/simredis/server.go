@@ -22,6 +22,7 @@ type Server struct {
 	resumed chan struct{}      // closed by Resume; nil if not paused
 	ahead   time.Duration      // how far its clock is ahead of package time
 	answers int                // number of commands answered
+	tally   tally
 }
 
 // Start starts a process without data. It stops the process that runs, if any.
@@ -92,12 +93,12 @@ func (s *Server) Refuse(refusal string) {
 	s.process.refusal = refusal
 }
 
-// RefuseReads makes all reads of streams fail with an error of Redis, such as "NOPERM …". If
-// refusal is empty, they succeed again.
-func (s *Server) RefuseReads(refusal string) {
+// RefuseReads makes so many of 100 reads of a key, a stream or a hash that is read as a whole,
+// fail with the error NOPERM of Redis. An empty key means all streams.
+func (s *Server) RefuseReads(key string, ofHundred int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.process.unread = refusal
+	s.process.hidden[key] = ofHundred
 }
 
 // SetClock sets how far the server's clock is ahead of package time, or behind if negative. A
@@ -194,6 +195,7 @@ func (s *Server) answer(p *peer, command []string) bool {
 	}
 	defer s.mu.Unlock()
 	s.answers++
+	s.tally.count(command, time.Now())
 	_, err := p.conn.Write([]byte(s.process.run(p, command)))
 	return err == nil
 }

@@ -73,6 +73,21 @@ func (s *Servers) Reinstate(former *Server) {
 	s.list[former.Address] = former
 }
 
+// Busiest returns the command that clients have sent to a server most often within a second, and
+// how often.
+func (s *Servers) Busiest() (command string, times int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, server := range s.all {
+		server.mu.Lock()
+		if server.tally.most > times {
+			command, times = server.tally.busiest, server.tally.most
+		}
+		server.mu.Unlock()
+	}
+	return command, times
+}
+
 // Close stops all servers and waits until their connections are closed.
 func (s *Servers) Close() {
 	s.mu.Lock()

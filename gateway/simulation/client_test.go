@@ -2,6 +2,7 @@ package simulation_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -33,6 +34,7 @@ type conn struct {
 	heldUntil time.Time     // when they last were
 	changed   chan struct{} // closed and replaced at each change
 	reason    string        // why the connection has ended
+	end       time.Time     // when it has
 }
 
 const connHolds = 8
@@ -121,7 +123,7 @@ func (c *conn) Heard() time.Time {
 func (c *conn) Close(reason gateway.Reason, _ []byte) {
 	c.mu.Lock()
 	if c.reason == "" {
-		c.reason = fmt.Sprintf("closed with %d", reason.Code)
+		c.reason, c.end = fmt.Sprintf("closed with %d", reason.Code), time.Now()
 	}
 	c.mu.Unlock()
 	c.once.Do(func() { close(c.over) })
@@ -132,7 +134,7 @@ func (c *conn) sever() {
 	c.mu.Lock()
 	c.waiting = nil
 	if c.reason == "" {
-		c.reason = "connection lost"
+		c.reason, c.end = "connection lost", time.Now()
 	}
 	c.mu.Unlock()
 	c.once.Do(func() { close(c.over) })
@@ -191,6 +193,7 @@ type client struct {
 	conns    int         // number of connections so far
 	left     time.Time   // when it left for good
 	conn     *conn       // the last
+	gone     time.Time   // when the one before it ended; zero: there was none
 	unborn   []time.Time // when it has resumed with a cursor from before the first message
 	fickle   fickle      // see grantedTongue
 }
@@ -208,8 +211,9 @@ type heard struct {
 	at     time.Time
 	number int // of the message; 0 if it was told of a loss
 	cursor string
-	told   string // how the client knows of the loss
-	resume string // the client's cursor after it
+	told   string    // how the client knows of the loss
+	known  time.Time // since when it knows, if not only since at
+	resume string    // the client's cursor after it
 }
 
 // earlier returns the view at an earlier time, with a cursor, if there was one.
@@ -224,6 +228,24 @@ func (v view) earlier(random *rand.Rand) view {
 		}
 	}
 	return v.now()
+}
+
+// recent returns the view of a moment ago.
+func (v view) recent(random *rand.Rand) view {
+	end := max(1, len(v.log)-6-random.IntN(25))
+	if end < len(v.log) && v.log[end-1].resume != "" {
+		return view{cursor: v.log[end-1].resume, entered: true, log: slices.Clip(v.log[:end])}
+	}
+	return v.now()
+}
+
+// given is the view of a client that comes with the cursor of some message, be it from before its time.
+func (c *client) given(random *rand.Rand) view {
+	p, ok := c.stream.some(random)
+	if !ok {
+		return c.now()
+	}
+	return view{cursor: p.cursor, entered: true, log: []heard{{at: p.begun, told: "given a cursor", resume: p.cursor}}}
 }
 
 // deep is how many entries of its log a client goes back at most. What is so old a node no
@@ -275,11 +297,16 @@ func (c *client) visit(ctx context.Context, n *node) bool {
 	if !n.admit(c, conn) {
 		return false
 	}
+	if c.conn != nil {
+		c.gone = c.conn.endedAt()
+	}
 	c.conn = conn
 	c.resumes()
 	staying, leave := context.WithTimeout(ctx, c.stays())
 	defer leave()
+	c.fickle.here.Store(true)
 	c.stay(staying, conn)
+	c.fickle.here.Store(false)
 	switch {
 	case conn.ended() && ctx.Err() == nil:
 		c.world.note("%s: %s", c.name, conn.why())
@@ -311,6 +338,13 @@ func (c *conn) ended() bool {
 	default:
 		return false
 	}
+}
+
+// endedAt returns when the connection has ended, or the present if it has not.
+func (c *conn) endedAt() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return cmp.Or(c.end, time.Now())
 }
 
 func (c *conn) why() string {
@@ -386,6 +420,7 @@ func (c *client) enters(cursor string, recovered bool) {
 	switch {
 	case c.cursor == "" && c.entered:
 		c.misses("was away without a cursor")
+		c.log[len(c.log)-1].known = c.gone
 	case c.cursor == "":
 		c.record(heard{told: "entered"})
 	case !recovered:

@@ -217,15 +217,50 @@ func planOf(random *rand.Rand, until time.Duration, gentle bool) (plan []blow) {
 // resume, and nothing else is wrong.
 var unreadable = fault{name: "no history can be read", longest: 12 * time.Second,
 	strike: func(w *world, _ *slot, _ *rand.Rand) {
-		w.redis().RefuseReads("NOPERM User default has no permissions to run the 'xrange' command")
+		w.redis().RefuseReads("", 100)
 	},
-	mend: func(w *world, _ *slot) { w.redis().RefuseReads("") },
+	mend: func(w *world, _ *slot) { w.redis().RefuseReads("", 0) },
 }
 
-// unreadables draws times at which no history can be read, numbered from number on.
+// obscure makes reads of a channel fail, all or most of them.
+func obscure(suffix string, least, most int) func(*world, *slot, *rand.Rand) {
+	return func(w *world, _ *slot, random *rand.Rand) {
+		s, ofHundred := w.streams[random.IntN(len(w.streams))], least+random.IntN(most-least)
+		if random.IntN(4) > 0 {
+			s = w.streams[len(w.streams)-2-random.IntN(2)] // of few clients
+		}
+		w.note("on %s, %d of 100 reads fail", s.channel, min(100, ofHundred))
+		w.redis().RefuseReads("tidegate:"+s.channel+suffix, ofHundred)
+	}
+}
+
+func clear(suffix string) func(*world, *slot) {
+	return func(w *world, _ *slot) {
+		for _, s := range w.streams {
+			w.redis().RefuseReads("tidegate:"+s.channel+suffix, 0)
+		}
+	}
+}
+
+// obscured are the faults of which each story has some in addition: while clients resume.
+var obscured = []struct {
+	every time.Duration // at most
+	fault fault
+}{
+	{30 * time.Second, unreadable},
+	{10 * time.Second, fault{name: "a history can hardly be read", strike: obscure("", 40, 80), mend: clear(""), longest: 12 * time.Second}},
+	{20 * time.Second, fault{name: "the members of a channel can hardly be read", strike: obscure(" presence", 60, 120), mend: clear(" presence"), longest: 12 * time.Second}},
+	{30 * time.Second, fault{name: "link very slow", strike: func(_ *world, s *slot, random *rand.Rand) {
+		s.tamper(func(way *simredis.Way) { way.Slow(between(random, 600*time.Millisecond, 1300*time.Millisecond)) })
+	}, mend: mendWay, longest: 12 * time.Second}},
+}
+
+// unreadables draws times at which clients find it hard to resume, numbered from number on.
 func unreadables(random *rand.Rand, number int, until time.Duration) (plan []blow) {
-	for at := between(random, 0, 30*time.Second); at < until; at += between(random, 0, 30*time.Second) {
-		plan = append(plan, blow{number: number + len(plan), at: at, fault: &unreadable, own: random.Uint64()})
+	for i, f := range obscured {
+		for at := between(random, 0, f.every); at < until; at += between(random, 0, f.every) {
+			plan = append(plan, blow{number: number + len(plan), at: at, fault: &obscured[i].fault, node: random.IntN(nodeCount), own: random.Uint64()})
+		}
 	}
 	return plan
 }
@@ -280,7 +315,9 @@ func (w *world) strike(began time.Time, from, to time.Duration) {
 	}
 	w.redis().Resume()
 	w.redis().Refuse("")
-	w.redis().RefuseReads("")
+	w.redis().RefuseReads("", 0)
+	clear("")(w, nil)
+	clear(" presence")(w, nil)
 	w.redis().SetClock(0)
 	w.note("all is mended")
 }

@@ -16,7 +16,7 @@ import (
 
 // grantedTongue is the native protocol for clients that subscribe again and again, from their
 // last message on or from an earlier one, also while they are still being sent what they have
-// missed, and that unsubscribe. Half of them lose their channel when their token for it
+// missed, and that unsubscribe. Some of them lose their channel when their token for it
 // expires. To the others a backend grants the channel, and takes it back, all the time.
 type grantedTongue struct{ nativeTongue }
 
@@ -25,24 +25,29 @@ type fickle struct {
 	// Immutable.
 	patron bool // a backend grants it its channel
 	kept   bool // and does not take it back
+	slow   bool // it does not read for a while, now and then
 	door   *door
 
-	changes atomic.Int64 // counts when it begins and ends to be taken off its channel, at once or later
-	leaving atomic.Int64 // how many of its unsubscribes have not been answered
-	unsure  atomic.Int64 // when it last was not confirmed that it is taken off its channel, in Unix nanoseconds
+	asks    chan time.Time // when it subscribes to its channel, which it is not on
+	changes atomic.Int64   // counts when it begins and ends to be taken off its channel, at once or later
+	here    atomic.Bool    // whether it reads from its connection
+	isOn    atomic.Bool    // whether it is on its channel
+	leaving atomic.Int64   // how many of its unsubscribes have not been answered
+	unsure  atomic.Int64   // when it last was not confirmed that it is taken off its channel, in Unix nanoseconds
 
 	// Guarded by mu.
 	mu   sync.Mutex
 	open map[*conn]struct{} // its connections that a node serves
 
 	// Owned by live.
-	id     int          // of its last command
-	asked  map[int]view // what it had at each subscribe that has not been answered
-	on     bool         // whether it is on its channel
-	whole  *view        // what it had when it was granted its channel; nil: it has missed nothing since
-	due    time.Time    // of its next command
-	pinged time.Time    // zero: it waits for no pong
-	vain   time.Time    // when a subscribe has failed, after which it is still on its channel; zero: none
+	id     int               // of its last command
+	asked  map[int]view      // what it had at each subscribe that has not been answered
+	whole  *view             // what it had when it was granted its channel; nil: it has missed nothing since
+	due    time.Time         // of its next command
+	pinged time.Time         // when what comes before its ping was answered; zero: it waits for no pong
+	silent time.Time         // since when it only listens, until due; zero: it does not
+	again  int               // how many times it will subscribe soon, before it only listens
+	late   map[int]time.Time // when it has sent each command that has not been answered
 }
 
 func (grantedTongue) String() string { return "granted" }
@@ -85,9 +90,19 @@ func (t grantedTongue) first(c *client) string {
 	if f.whole != nil {
 		c.view = *f.whole
 	}
-	f.asked, f.on, f.whole, f.pinged, f.vain = make(map[int]view), false, nil, time.Time{}, time.Time{}
+	f.asked, f.late, f.whole, f.pinged = make(map[int]view), make(map[int]time.Time), nil, time.Time{}
+	f.isOn.Store(false)
+	f.silent, f.again = time.Time{}, 0
 	f.due = time.Now().Add(time.Second)
 	f.leaving.Store(0)
+	switch c.random.IntN(4) {
+	case 0:
+		if f.patron && c.world.granting.Load() {
+			return "" // until its channel is granted, or it is tired of waiting
+		}
+	case 1:
+		return t.subscribe(c, c.given(c.random)) + "\n" + t.ping(c)
+	}
 	return t.subscribe(c, c.now())
 }
 
@@ -96,13 +111,26 @@ func (t grantedTongue) first(c *client) string {
 func (grantedTongue) subscribe(c *client, from view) string {
 	c.world.sees("client subscribes again")
 	c.fickle.id++
-	c.fickle.asked[c.fickle.id] = from
+	f := &c.fickle
+	f.asked[f.id], f.late[f.id] = from, time.Now()
+	if !f.isOn.Load() {
+		f.ask(time.Now())
+	}
 	return toJSON(map[string]any{"type": "subscribe", "id": c.fickle.id, "channel": c.stream.channel, "cursor": from.cursor})
+}
+
+// ask tells the client's backend when the client subscribes to its channel.
+func (f *fickle) ask(at time.Time) {
+	select {
+	case f.asks <- at:
+	default:
+	}
 }
 
 func (grantedTongue) unsubscribe(c *client) string {
 	c.fickle.id++
 	c.fickle.leaving.Add(1)
+	c.fickle.late[c.fickle.id] = time.Now()
 	return toJSON(map[string]any{"type": "unsubscribe", "id": c.fickle.id, "channel": c.stream.channel})
 }
 
@@ -133,6 +161,9 @@ func (t grantedTongue) hear(c *client, line []byte) (say string, stays bool) {
 		return "", false
 	}
 	f := &c.fickle
+	if said.ID != 0 {
+		c.checkAnswer(said.ID)
+	}
 	switch mine := said.Channel == c.stream.channel; {
 	case said.Type == "pong":
 		c.checkPong()
@@ -146,7 +177,7 @@ func (t grantedTongue) hear(c *client, line []byte) (say string, stays bool) {
 		}
 	case said.Type == "subscribed":
 		c.world.sees("client was granted its channel, and subscribes to it")
-		f.on = true
+		f.isOn.Store(true)
 		if f.whole == nil {
 			was := c.now()
 			f.whole = &was
@@ -154,15 +185,22 @@ func (t grantedTongue) hear(c *client, line []byte) (say string, stays bool) {
 		return t.subscribe(c, *f.whole), true
 	case said.Type == "unsubscribed":
 		c.world.sees("client has lost its channel: " + said.Reason)
-		f.on, f.vain = false, time.Time{}
+		f.isOn.Store(false)
+		f.silent = time.Time{}
 		if said.ID != 0 {
 			f.leaves()
 		}
 		if said.Code != "" && f.patron && c.world.granting.Load() && c.random.IntN(2) == 0 {
+			f.due = time.Now().Add(grantWithin + between(c.random, 0, 4*time.Second))
 			return "", true // it waits for the next grant
 		}
+		if said.ID != 0 && !c.world.quiet.Load() && c.random.IntN(4) > 0 {
+			f.due = time.Now().Add(between(c.random, 5*time.Millisecond, 3*time.Second))
+			f.ask(f.due)
+			return "", true
+		}
 		return t.subscribe(c, c.now()), true
-	case said.Type == "message" && !f.on:
+	case said.Type == "message" && !f.isOn.Load():
 		c.world.blame("%s on %s, which it is not on, was sent %s", c.name, c.stream.channel, line)
 	case said.Type == "message":
 		c.checkEnd()
@@ -183,11 +221,12 @@ func (grantedTongue) enter(c *client, id int, cursor string, recovered bool) {
 		c.world.blame("%s has an answer to %d, which it has not asked", c.name, id)
 	}
 	delete(f.asked, id)
-	if from.cursor != "" || !f.on || f.whole != nil {
+	if from.cursor != "" || !f.isOn.Load() || f.whole != nil {
 		c.view = from
 		c.enters(cursor, recovered)
 	}
-	f.on, f.whole, f.vain = true, nil, time.Time{}
+	f.isOn.Store(true)
+	f.whole = nil
 }
 
 // refused is called for the error that answers a command. The client disconnects if it
@@ -202,12 +241,13 @@ func (t grantedTongue) refused(c *client, id int, code string, line []byte) (say
 	switch {
 	case len(f.asked) > 0:
 		return "", true
-	case f.on && f.whole == nil:
+	case f.isOn.Load() && f.whole == nil:
 		c.world.sees("client stays on its channel after a subscribe that failed")
-		f.vain, f.due = time.Now(), time.Now().Add(stillWithin)
+		f.silent, f.due = time.Now(), time.Now().Add(stillWithin)
 		return "", true
-	case !f.on && f.patron && c.world.granting.Load() && c.random.IntN(2) == 0:
+	case !f.isOn.Load() && f.patron && c.world.granting.Load() && c.random.IntN(4) > 0:
 		c.world.sees("client waits for a grant after a subscribe that failed")
+		f.due = time.Now().Add(grantWithin + between(c.random, 0, 4*time.Second))
 		return "", true
 	}
 	return "", c.refused(code, line)
@@ -219,8 +259,25 @@ func (t grantedTongue) act(c *client) string {
 	if time.Now().Before(f.due) {
 		return ""
 	}
-	c.checkVain()
-	if len(f.asked) > 0 || !f.on && f.patron || c.world.quiet.Load() {
+	if !c.checkSilent() {
+		f.due = time.Now().Add(time.Second)
+		return ""
+	}
+	switch {
+	case f.again > 0 && f.isOn.Load() && !c.world.quiet.Load():
+		if f.again--; f.again == 0 {
+			f.silent, f.due = time.Now(), time.Now().Add(stillWithin)
+			return t.subscribe(c, c.recent(c.random))
+		}
+		f.due = time.Now().Add(between(c.random, 0, 300*time.Millisecond))
+		return t.subscribe(c, c.given(c.random))
+	case !f.isOn.Load() && len(f.asked) == 0:
+		f.due = time.Now().Add(time.Second)
+		if c.random.IntN(2) == 0 {
+			return t.subscribe(c, c.given(c.random))
+		}
+		return t.subscribe(c, c.now())
+	case len(f.asked) > 0 || c.world.quiet.Load():
 		f.due = time.Now().Add(time.Second)
 		return ""
 	}
@@ -228,7 +285,12 @@ func (t grantedTongue) act(c *client) string {
 	if c.random.IntN(3) == 0 {
 		f.due = time.Now() // while it is sent what it has missed
 	}
-	switch c.random.IntN(7) {
+	switch c.random.IntN(12) {
+	case 8, 9:
+		f.again, f.due = 1+c.random.IntN(3), time.Now().Add(between(c.random, 0, 300*time.Millisecond))
+		return t.subscribe(c, c.given(c.random))
+	case 7, 10:
+		return t.subscribe(c, c.given(c.random)) + "\n" + t.ping(c)
 	case 0:
 		return t.subscribe(c, c.now())
 	case 1:
@@ -237,7 +299,7 @@ func (t grantedTongue) act(c *client) string {
 		return t.subscribe(c, c.earlier(c.random)) + "\n" + t.subscribe(c, c.now())
 	case 3:
 		return t.subscribe(c, c.earlier(c.random)) + "\n" + t.subscribe(c, c.earlier(c.random))
-	case 4:
+	case 4, 11:
 		return t.unsubscribe(c)
 	case 5:
 		return t.subscribe(c, c.earlier(c.random)) + "\n" + t.unsubscribe(c)
@@ -256,22 +318,45 @@ func (c *client) checkPong() {
 	f.pinged = time.Time{}
 }
 
-// stillWithin is how long after a subscribe that has failed a client must have heard what others
-// on its node have.
-const stillWithin = 5 * time.Second
+// answeredWithin is how soon each command is answered.
+const answeredWithin = 10 * time.Second
 
-// checkVain checks that a subscribe that has failed has not taken the client off its channel.
-func (c *client) checkVain() {
+// checkAnswer checks how long a command has taken that is answered now. From now on, the answer to
+// a ping after it is due.
+func (c *client) checkAnswer(id int) {
 	f := &c.fickle
-	if f.vain.IsZero() {
-		return
+	took := time.Since(f.late[id])
+	delete(f.late, id)
+	if took > answeredWithin && c.reads(time.Now().Add(-took)) {
+		c.world.blame("%s was answered after %v", c.name, took)
 	}
-	given := c.conn.node.given(c.stream, f.vain.Add(time.Second), time.Now().Add(-time.Second))
-	if given > c.last() && c.reads(f.vain) {
-		c.world.blame("%s has heard nothing since %.3f on %s, where %d was heard by others", c.name, c.since(f.vain), c.stream.channel, given)
+	if !f.pinged.IsZero() {
+		f.pinged = time.Now()
 	}
-	f.vain = time.Time{}
 }
+
+// checkSilent returns true once a client that only listens has heard what others on its node have,
+// for which there is as much time as for word of a loss.
+func (c *client) checkSilent() (done bool) {
+	f := &c.fickle
+	if f.silent.IsZero() {
+		return true
+	}
+	given := c.conn.node.given(c.stream, f.silent, time.Now().Add(-time.Second))
+	switch late := time.Since(f.silent) > wordWithin+stillWithin; {
+	case given <= c.last():
+		c.world.sees("client that only listens has heard all")
+	case !late:
+		return false
+	case c.reads(f.silent):
+		c.world.blame("%s has heard nothing since %.3f on %s, where %d was heard by others", c.name, c.since(f.silent), c.stream.channel, given)
+	}
+	f.silent = time.Time{}
+	return true
+}
+
+// stillWithin is how soon a client that only listens is usually told what others are.
+const stillWithin = 5 * time.Second
 
 // last returns the number of the last message in the log.
 func (v view) last() int {
@@ -295,10 +380,12 @@ func (c *client) checkEnd() {
 const endsWithin = 3 * time.Second
 
 // reads reports whether the client has read all the time since from, and could.
-func (c *client) reads(from time.Time) bool {
-	c.conn.mu.Lock()
-	defer c.conn.mu.Unlock()
-	return c.kind != "slow" && !c.conn.held && !c.conn.heldUntil.After(from)
+func (c *client) reads(from time.Time) bool { return c.kind != "slow" && c.conn.reads(from) }
+
+func (c *conn) reads(from time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.held && !c.heldUntil.After(from)
 }
 
 // longestToken is how long a token is valid at most, if it expires.
@@ -334,56 +421,98 @@ func (d *door) end(session string) time.Time {
 	return d.until[session]
 }
 
-// addFickle adds clients with a grantedTongue, and a channel for some of them.
-func (w *world) addFickle(random *rand.Rand, kinds []string) {
-	own := newStream(w, "kept:c", 120*time.Millisecond) // often, a node has no client on it
-	for i := range 8 {
-		kind := kinds[i%len(kinds)]
+// addFickle adds clients with a grantedTongue, and channels for some of them.
+func (w *world) addFickle(random *rand.Rand) {
+	own, lone := newStream(w, "kept:c", 120*time.Millisecond), newStream(w, "kept:d", 800*time.Millisecond) // often, a node has no client on them
+	own.fill(2000)
+	lone.fill(2000)
+	for i, kind := range []string{"steady", "steady", "slow", "vanishing", "steady", "steady", "wandering", "steady", "steady", "passing"} {
 		c := newClient(w, fmt.Sprintf("granted%d-%s", i, kind), kind, grantedTongue{}, w.streams[random.IntN(len(w.streams))])
-		if i%2 == 0 {
+		switch {
+		case i == 1 || i == 8:
+			c.stream = lone
+		case i%2 == 0 || i > 4:
 			c.stream = own
 		}
-		c.fickle.patron, c.fickle.kept = i < 4, i < 3
+		c.fickle.patron, c.fickle.kept, c.fickle.slow = i < 4 || i > 7, i < 3 || i > 7, kind == "slow"
+		c.fickle.asks = make(chan time.Time, 1)
 		c.fickle.door = &door{world: w, random: w.random(c.name + "'s door"), until: make(map[string]time.Time)}
 		w.clients = append(w.clients, c)
 	}
-	w.streams = append(w.streams, own)
+	w.streams = append(w.streams, own, lone)
 }
 
-// patronize grants clients their channels, and takes them back, until restless ends. Then it
-// grants all of them.
-func (w *world) patronize(ctx, restless context.Context, random *rand.Rand) {
-	granted := slices.DeleteFunc(slices.Clone(w.clients), func(c *client) bool { return !c.fickle.patron })
-	node := func(c *client) *node {
-		if over := c.fickle.only(); over != nil && random.IntN(2) == 0 {
-			return over.node
+// patronize grants a client its channel, and takes it back, until restless ends. Then it grants
+// it. It does several things in a row or at once, and then waits, so that nothing hides what has
+// come of them.
+func (w *world) patronize(ctx, restless context.Context, c *client) {
+	random := w.random(c.name + "'s backend")
+	for restless.Err() == nil {
+		if at, asks := c.fickle.awaitAsk(restless, between(random, 50*time.Millisecond, 4*time.Second)); asks {
+			pause(restless, time.Until(at.Add(between(random, -3*time.Millisecond, 2*time.Millisecond))))
 		}
-		return w.nodes[random.IntN(len(w.nodes))].current()
-	}
-	w.granting.Store(true)
-	for pause(restless, between(random, 50*time.Millisecond, 500*time.Millisecond)) {
-		c := granted[random.IntN(len(granted))]
-		n := node(c)
-		grant := gateway.Grant{Channel: c.stream.channel}
-		switch what := random.IntN(8); {
-		case what < 2 && !c.fickle.kept:
-			n.takeBack(ctx, c)
-		case what == 2 && !c.fickle.kept:
-			grant.Until = time.Now().Add(between(random, time.Second, 20*time.Second))
-			n.give(ctx, c, grant)
-		case what == 3:
-			grant.Cursor = c.stream.cursor(random)
-			n.give(ctx, c, grant)
-		default:
-			n.give(ctx, c, grant)
+		acts := []func(context.Context){w.favour(c, random)}
+		switch p, ok := c.stream.some(random); random.IntN(4) {
+		case 0:
+			acts = append(acts, w.favour(c, random))
+		case 1:
+			if n := w.nodeFor(c, random); ok {
+				acts = []func(context.Context){
+					func(ctx context.Context) { n.give(ctx, c, gateway.Grant{Channel: c.stream.channel, Cursor: p.cursor}) },
+					func(ctx context.Context) { n.give(ctx, c, gateway.Grant{Channel: c.stream.channel}) },
+				}
+			}
+		}
+		var acting sync.WaitGroup
+		for _, act := range acts {
+			acting.Go(func() { act(ctx) })
+		}
+		acting.Wait()
+		if random.IntN(4) > 0 {
+			pause(restless, time.Second)
+			for waited := 0; waited < 10 && !c.fickle.isOn.Load() && pause(restless, time.Second); waited++ {
+			}
 		}
 	}
-	w.granting.Store(false)
 	pause(ctx, 5*time.Second) // what was taken back may be on its way
-	for _, c := range granted {
-		for !node(c).give(ctx, c, gateway.Grant{Channel: c.stream.channel}) && pause(ctx, time.Second) {
+	for !w.nodeFor(c, random).give(ctx, c, gateway.Grant{Channel: c.stream.channel}) && pause(ctx, time.Second) {
+	}
+}
+
+// awaitAsk waits until the client says when it subscribes to its channel, for at most atMost.
+func (f *fickle) awaitAsk(ctx context.Context, atMost time.Duration) (at time.Time, asks bool) {
+	ctx, end := context.WithTimeout(ctx, atMost)
+	defer end()
+	select {
+	case at := <-f.asks:
+		return at, true
+	case <-ctx.Done():
+		return at, false
+	}
+}
+
+// nodeFor returns a node, often the one that the client is on, or nil.
+func (w *world) nodeFor(c *client, random *rand.Rand) *node {
+	if over := c.fickle.only(); over != nil && random.IntN(2) == 0 {
+		return over.node
+	}
+	return w.nodes[random.IntN(len(w.nodes))].current()
+}
+
+// favour returns something that a backend does for a client.
+func (w *world) favour(c *client, random *rand.Rand) func(context.Context) {
+	n, grant := w.nodeFor(c, random), gateway.Grant{Channel: c.stream.channel}
+	switch what := random.IntN(8); {
+	case what < 2 && !c.fickle.kept:
+		return func(ctx context.Context) { n.takeBack(ctx, c) }
+	case what == 2 && !c.fickle.kept:
+		grant.Until = time.Now().Add(between(random, time.Second, 20*time.Second))
+	case what == 3 || what == 2:
+		if p, ok := c.stream.some(random); ok {
+			grant.Cursor = p.cursor
 		}
 	}
+	return func(ctx context.Context) { n.give(ctx, c, grant) }
 }
 
 // give grants the client its channel, and reports whether the node confirms that. A nil node
@@ -397,7 +526,7 @@ func (n *node) give(ctx context.Context, c *client, grant gateway.Grant) bool {
 	reached, err := n.reach(ctx, c, "granted", func(ctx context.Context, of gateway.Whose) (int, error) {
 		return n.Users.Subscribe(ctx, of, grant)
 	})
-	if reached == 1 && only != nil && grant.Until.IsZero() {
+	if reached == 1 && only != nil && grant.Until.IsZero() && !c.fickle.slow {
 		c.world.living.Go(func() { n.checkGrant(ctx, c, only, changes) })
 	}
 	if err != nil && !grant.Until.IsZero() {
@@ -406,27 +535,38 @@ func (n *node) give(ctx context.Context, c *client, grant gateway.Grant) bool {
 	return err == nil
 }
 
-// checkGrant checks that a grant lasts that has reached the client's only session.
+// grantWithin is how soon a client is told of a grant that has reached its session.
+const grantWithin = 8 * time.Second
+
+// checkGrant checks that the client hears of a grant that has reached its only session, and that
+// it lasts.
 func (n *node) checkGrant(ctx context.Context, c *client, over *conn, changes int64) {
-	for range 10 {
-		if !pause(ctx, 2*time.Second) {
-			return
-		}
-		sessions, err := n.Users.Sessions(ctx, c.name)
-		sure := time.Since(time.Unix(0, c.fickle.unsure.Load())) > arrivesWithin
-		if c.fickle.only() != over || c.fickle.changes.Load() != changes || c.fickle.leaving.Load() > 0 || !sure {
-			return
-		}
-		if err != nil {
-			continue
-		}
-		c.world.sees("grant checked")
-		for _, s := range sessions {
-			if s.Session == over.name && !slices.Contains(s.Channels, c.stream.channel) {
-				c.world.blame("%s was granted %s, but is on %v", s.Session, c.stream.channel, s.Channels)
-			}
-		}
+	f, began := &c.fickle, time.Now()
+	same := func() bool {
+		sure := time.Since(time.Unix(0, f.unsure.Load())) > arrivesWithin
+		return f.only() == over && f.changes.Load() == changes && f.leaving.Load() == 0 && sure && over.reads(began) && f.here.Load()
+	}
+	if !pause(ctx, 2*time.Second) {
 		return
+	}
+	for !f.isOn.Load() {
+		if !same() || !pause(ctx, time.Second) {
+			return
+		}
+		if time.Since(began) > grantWithin {
+			c.world.blame("%s was granted %s at %.3f, and has not been told", over.name, c.stream.channel, c.since(began))
+			return
+		}
+	}
+	sessions, err := n.Users.Sessions(ctx, c.name)
+	if err != nil || !same() {
+		return
+	}
+	c.world.sees("grant checked")
+	for _, s := range sessions {
+		if s.Session == over.name && !slices.Contains(s.Channels, c.stream.channel) {
+			c.world.blame("%s was granted %s, but is on %v", s.Session, c.stream.channel, s.Channels)
+		}
 	}
 }
 

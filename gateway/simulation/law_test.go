@@ -207,7 +207,7 @@ func (j *judgment) excused(p *publication) bool {
 // told reports whether the log has a notice of loss between two times.
 func (c *client) told(from, to time.Time) bool {
 	for _, h := range c.log {
-		if h.told != "" && !h.at.Before(from) && !h.at.After(to) {
+		if h.told != "" && !h.at.Before(from) && (!h.at.After(to) || !h.known.IsZero() && !h.known.After(to)) {
 			return true
 		}
 	}

@@ -102,7 +102,7 @@ func (s *slot) start() {
 	}
 	if n.Gateway, err = gateway.New(gateway.Config{
 		Broker: b, History: b, Presence: b, Register: b, Rules: simRules, Node: name,
-		Log: log, Metrics: n.metrics, DrainWindow: 2 * time.Second, Limits: gateway.Limits{OutboxBytes: 1 << 10},
+		Log: log, Metrics: n.metrics, DrainWindow: 2 * time.Second, Limits: gateway.Limits{OutboxBytes: s.outboxBytes()},
 	}); err != nil {
 		panic(err)
 	}
@@ -115,6 +115,14 @@ func (s *slot) start() {
 		}
 		s.world.count(n)
 	})
+}
+
+// outboxBytes is little, so that sessions wait for room, or so much that a page of the history has room.
+func (s *slot) outboxBytes() int {
+	if s.world.random(fmt.Sprint("outbox ", s.index, " ", s.runs)).IntN(2) == 0 {
+		return 128 << 10
+	}
+	return 1 << 10
 }
 
 // take removes the node from the slot and returns it, or nil if none runs.

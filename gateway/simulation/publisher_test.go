@@ -48,7 +48,7 @@ func (s *stream) whole() bool { return strings.HasPrefix(s.channel, "kept:") }
 
 // publish publishes until ctx ends.
 func (s *stream) publish(ctx context.Context) {
-	for number := 1; ctx.Err() == nil; number++ {
+	for number := len(s.published) + 1; ctx.Err() == nil; number++ {
 		p := publication{number: number, begun: time.Now()}
 		s.insist(ctx, &p)
 		p.ended = time.Now()
@@ -59,14 +59,25 @@ func (s *stream) publish(ctx context.Context) {
 	}
 }
 
-// cursor returns the cursor of a message, or "" if there is none.
-func (s *stream) cursor(random *rand.Rand) string {
+// fill publishes numbers at once, as a backend does without a gateway.
+func (s *stream) fill(n int) {
+	name := "tidegate:" + s.channel
+	for range n {
+		p := publication{number: len(s.published) + 1, begun: time.Now(), ended: time.Now(), confirmed: true, tries: 1}
+		reply := s.world.redis().Do("EVAL", broker.AppendScript, "2", name, name+" meta", fmt.Sprint(p.number), "5000", "0")
+		p.cursor = strings.Split(reply, "\r\n")[1] // of a bulk string
+		s.published = append(s.published, p)
+	}
+}
+
+// some returns a message that has a cursor, if there is one.
+func (s *stream) some(random *rand.Rand) (p publication, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.published) == 0 {
-		return ""
+	if len(s.published) > 0 {
+		p = s.published[random.IntN(len(s.published))]
 	}
-	return s.published[random.IntN(len(s.published))].cursor
+	return p, p.cursor != ""
 }
 
 // insist publishes a number. On a channel with history in a gentle story, where Redis cannot

@@ -20,7 +20,7 @@ import (
 var (
 	seedFlag  = flag.Uint64("sim.seed", 0, "tell the story of this seed alone")
 	seedsFlag = flag.Uint64("sim.seeds", 0, "tell the stories of so many seeds, from -sim.from on")
-	fromFlag  = flag.Uint64("sim.from", 1, "see -sim.seeds")
+	fromFlag  = flag.Uint64("sim.from", 1, "the first seed of -sim.seeds, and of TestMutants_AreFound")
 	faultFlag = flag.String("sim.faults", "", "with -sim.seed: of its faults only these, such as 3,7; none: 0")
 	lastsFlag = flag.Duration("sim.lasts", usually, "for how long there are faults")
 	settleFor = flag.Duration("sim.settles", 75*time.Second, "how long it is quiet after the last one: the law needs all of it")

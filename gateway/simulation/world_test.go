@@ -88,8 +88,11 @@ func tell(t *testing.T, g *guard, last lengths, only []int) *world {
 	for _, c := range w.clients {
 		w.living.Go(func() { c.live(ctx, restless) })
 	}
-	for i := range 4 {
-		w.living.Go(func() { w.patronize(ctx, restless, w.random(fmt.Sprint("backend ", i))) })
+	w.granting.Store(true)
+	for _, c := range w.clients {
+		if c.fickle.patron {
+			w.living.Go(func() { w.patronize(ctx, restless, c) })
+		}
 	}
 	publishing, endPublishing := context.WithCancel(ctx)
 	var publishers sync.WaitGroup
@@ -99,6 +102,7 @@ func tell(t *testing.T, g *guard, last lengths, only []int) *world {
 	w.note("gentle: %v", w.gentle)
 	w.strike(time.Now(), 0, last.faults)
 	rest()
+	w.granting.Store(false)
 	w.strike(time.Now().Add(-last.faults), last.faults, last.faults+calm+1)
 	time.Sleep(max(0, last.settling-longestToken))
 	w.quiet.Store(true)
@@ -113,6 +117,7 @@ func tell(t *testing.T, g *guard, last lengths, only []int) *world {
 	}
 	w.living.Wait()
 	w.judge()
+	w.checkBusy()
 	w.servers.Close()
 	synctest.Wait()
 	return w
@@ -145,7 +150,7 @@ func (w *world) populate(random *rand.Rand) {
 	for i, t := range []tongue{nativeTongue{}, centrifugeTongue{}, eventsTongue{}, pollTongue{}} {
 		w.clients = append(w.clients, newClient(w, fmt.Sprintf("short%d", i), "wandering", t, short))
 	}
-	w.addFickle(random, kinds)
+	w.addFickle(random)
 	w.streams = append(w.streams, short)
 }
 
@@ -196,6 +201,18 @@ func (w *world) checkCalm() {
 	w.note("redis answers %d commands a second", each)
 	if each > calmCommands {
 		w.blame("redis is asked %d commands a second, though nothing happens", each)
+	}
+}
+
+// busyCommands is how often at most the same command reaches Redis within a second.
+const busyCommands = 300
+
+// checkBusy checks that nothing was asked again and again.
+func (w *world) checkBusy() {
+	command, times := w.servers.Busiest()
+	w.note("redis was asked %d times within a second: %.200q", times, command)
+	if times > busyCommands {
+		w.blame("redis was asked %d times within a second: %.200q", times, command)
 	}
 }
 
