@@ -266,7 +266,12 @@ func newClient(w *world, name, kind string, t tongue, s *stream) *client {
 // stays connected until ctx ends, or leaves if it is "passing". A "steady" client stays
 // connected from the beginning.
 func (c *client) live(ctx, restless context.Context) {
-	defer func() { c.left = time.Now() }()
+	defer func() {
+		c.left = time.Now()
+		if whole := c.fickle.whole; whole != nil {
+			c.view = *whole // what came after it would have come again
+		}
+	}()
 	if c.kind != "steady" {
 		c.comeAndGo(restless)
 	}

@@ -308,7 +308,7 @@ func (t grantedTongue) act(c *client) string {
 }
 
 // pongWithin is how soon a ping is answered, whatever the client is sent meanwhile.
-const pongWithin = time.Second
+const pongWithin = 20 * time.Millisecond
 
 func (c *client) checkPong() {
 	f := &c.fickle
