@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"strings"
 	"syscall"
-	"time"
 
 	"tidegate/cmd/tidegate/internal/config"
 )
@@ -24,8 +23,7 @@ type listener struct {
 // listen binds the address of a setting. If the address is in use, the error says which
 // setting to change. Connections from proxies must begin with a PROXY header.
 func listen(setting, address string, files config.TLS, proxies []netip.Prefix, log *slog.Logger) (listener, error) {
-	options := net.ListenConfig{Control: bound, KeepAliveConfig: keepAlive}
-	l, err := options.Listen(context.Background(), "tcp", address)
+	l, err := listening.Listen(context.Background(), "tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		env, flag := config.Spellings(setting)
 		return listener{}, fmt.Errorf("%s: the address %s is in use: stop what uses it, or set %s to another (%s, %s)",
@@ -45,8 +43,6 @@ func listen(setting, address string, files config.TLS, proxies []netip.Prefix, l
 	}
 	return listener{tls.NewListener(l, c.tlsConfig()), true}, nil
 }
-
-var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 10 * time.Second, Count: 3}
 
 // url returns the URL of a path, for use on this machine.
 func (l listener) url(scheme, path string) string {

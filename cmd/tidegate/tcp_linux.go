@@ -1,29 +1,29 @@
 package main
 
 import (
+	"cmp"
+	"net"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// bound sets options of a listening socket, which connections inherit. They limit how much
-// unsent data the kernel buffers for a slow peer, otherwise megabytes, and how long it
-// waits for a peer that does not answer, otherwise a quarter of an hour.
-func bound(_, _ string, socket syscall.RawConn) (err error) {
+// listening sets options of a listening socket, which connections inherit: package net would set
+// them for each connection anew. They limit how much unsent data the kernel buffers for a slow
+// peer, otherwise megabytes, and how long it waits for a peer that does not answer, otherwise a
+// quarter of an hour: it detects within a minute that a peer is gone.
+var listening = net.ListenConfig{KeepAlive: -1, Control: func(_, _ string, socket syscall.RawConn) (err error) {
 	controlled := socket.Control(func(fd uintptr) {
-		err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsentBytes)
-		if err == nil {
-			err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(peerTimeout.Milliseconds()))
+		for _, o := range []struct{ level, name, value int }{
+			{unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, 16 << 10}, // bytes
+			{unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, 40_000},    // ms
+			{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
+			{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 15},  // s
+			{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 10}, // s
+			{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 3},
+		} {
+			err = cmp.Or(err, unix.SetsockoptInt(int(fd), o.level, o.name, o.value))
 		}
 	})
-	if controlled != nil {
-		return controlled
-	}
-	return err
-}
-
-const (
-	unsentBytes = 16 << 10
-	peerTimeout = 40 * time.Second // together with keepAlive, detects within a minute that a peer is gone
-)
+	return cmp.Or(controlled, err)
+}}
