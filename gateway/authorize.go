@@ -39,18 +39,15 @@ func (g *Gateway) Authorize(p *Principal, a Action, channel string) error {
 	case allows(rule, p, a, channel):
 		return nil
 	case a == ToPublish && rule.Publish == rules.Subscribers:
-		return failf(deniedTo(p), "only a session that is subscribed to %q may publish to it", channel)
+		code := Forbidden
+		if p.anonymous() {
+			code = Unauthenticated
+		}
+		return failf(code, "only a session that is subscribed to %q may publish to it", channel)
 	case p.anonymous():
 		return failf(Unauthenticated, "an anonymous client may not %s %q: authenticate", a.verb(), channel)
 	}
 	return failf(Forbidden, "%s may not %s %q", p.User, a.verb(), channel)
-}
-
-func deniedTo(p *Principal) Code {
-	if p.anonymous() {
-		return Unauthenticated
-	}
-	return Forbidden
 }
 
 // MayPublish returns nil if p may be allowed to publish to some channel, else an *Error.

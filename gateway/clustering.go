@@ -20,10 +20,13 @@ func newCluster(g *Gateway, c *Config) *cluster.Cluster {
 	}
 	return cluster.New(cluster.Config{
 		Broker: g.broker, Node: g.node, Lease: g.lease, Log: g.log, Wall: g.wall,
-		About:   func() any { return about() },
-		Explain: explainToNodes,
-		Lost:    g.nodeLost,
-		Died:    g.metrics.Died.Inc,
+		About: func() any { return about() },
+		Explain: func(err error) *cluster.Failure {
+			e := ErrorOf(err)
+			return &cluster.Failure{Code: string(e.Code), Text: e.Message}
+		},
+		Lost: g.nodeLost,
+		Died: g.metrics.Died.Inc,
 
 		LastWord:  g.drain.lastWord,
 		ByClients: []string{findSession},
@@ -45,11 +48,6 @@ func newCluster(g *Gateway, c *Config) *cluster.Cluster {
 		},
 		Ears: map[string]cluster.Ear{sessionFrame: g.sessions.hearFrame, noticesInLine: g.hearOfNotices, partsWord: g.Nodes.ears.hear},
 	})
-}
-
-func explainToNodes(err error) *cluster.Failure {
-	e := ErrorOf(err)
-	return &cluster.Failure{Code: string(e.Code), Text: e.Message}
 }
 
 // answerer decodes the errand and calls do.

@@ -13,6 +13,7 @@ import (
 	"tidegate/gateway/internal/hub"
 	"tidegate/gateway/internal/outbox"
 	"tidegate/gateway/internal/pause"
+	"tidegate/gateway/internal/rates"
 	"tidegate/gateway/internal/wall"
 	"tidegate/metrics"
 )
@@ -50,7 +51,7 @@ func New(c Config) (*Gateway, error) {
 	g.sessions = newSessions(max(1, int(g.ping/time.Second)))
 	g.Nodes = &Nodes{budget: g.Budget, log: g.log}
 	g.Denials = newDenials(c.Register, g.Nodes, g.metrics, g.sessions.expel)
-	g.Users = newUsers(g.Nodes, g.Denials, g.Budget)
+	g.Users = &Users{nodes: g.Nodes, denials: g.Denials, budget: g.Budget, finding: rates.New(rates.Limit{Reads: mostFinding})}
 	g.drain.window = cmp.Or(c.DrainWindow, 10*time.Second)
 	g.lease = cmp.Or(c.PresenceLease, 30*time.Second)
 	if c.Presence != nil {

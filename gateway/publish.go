@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -42,9 +41,13 @@ func (g *Gateway) publish(ctx context.Context, p *Principal, s *Session, c Publi
 		done(broker.Position{}, err)
 		return
 	}
+	from := c.mark
+	if from == "" && s != nil {
+		from = s.id
+	}
 	m := broker.Message{
 		Channel: c.Channel, Payload: c.Payload, Kind: c.Kind, Event: c.Event, Key: p.spaced(c.Key),
-		User: p.User, Session: cmp.Or(c.mark, s.name()), Except: c.Except, Tags: c.Tags, Time: began.Truncate(time.Millisecond),
+		User: p.User, Session: from, Except: c.Except, Tags: c.Tags, Time: began.Truncate(time.Millisecond),
 		Trace: trace, Transient: c.Transient,
 	}
 	if p.Info != nil && g.rule(c.Channel).Presence { // publish no more about the publisher than subscribers see in presence

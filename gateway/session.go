@@ -186,14 +186,6 @@ func (s *special) giveRoom() {
 // ID returns the session's ID, which is unique in the cluster.
 func (s *Session) ID() string { return s.id }
 
-// name returns the session's ID, or "" if s is nil.
-func (s *Session) name() string {
-	if s == nil {
-		return ""
-	}
-	return s.id
-}
-
 // HasNews reports whether frames wait to be written to the client. They may be waiting even
 // if the session has no connection yet.
 func (s *Session) HasNews() bool { return s.out.Bytes() > 0 }

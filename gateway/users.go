@@ -22,10 +22,6 @@ type Users struct {
 	finding *rates.Bucket // limits concurrent calls of FindSession
 }
 
-func newUsers(n *Nodes, d *Denials, b *Budget) *Users {
-	return &Users{nodes: n, denials: d, budget: b, finding: rates.New(rates.Limit{Reads: mostFinding})}
-}
-
 // SessionInfo describes an open session.
 type SessionInfo struct {
 	Session   string    `json:"session"`

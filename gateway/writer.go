@@ -85,7 +85,7 @@ func (w *writer) flush(buf [][]byte) (scratch [][]byte) {
 // writeStalled writes to a peer that does not keep up, until it does or is given up. left is
 // what has not been written of taking.
 func (w *writer) writeStalled(taking outbox.Batch, left [][]byte) {
-	progress, part := time.Now(), isPart(left, taking.Frames)
+	progress, part := time.Now(), whole.after(taking.Frames, left)
 	taking.Frames = nil // what is written need not be kept
 	for {
 		before := left
@@ -172,8 +172,6 @@ func (w *writer) closeConn(reason Reason, rest []byte) {
 type partial bool
 
 const whole partial = false
-
-func isPart(left, of [][]byte) partial { return whole.after(of, left) }
 
 // after reports whether left, the unwritten tail of before, begins with a part of a frame.
 func (p partial) after(before, left [][]byte) partial {

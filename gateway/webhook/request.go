@@ -37,14 +37,7 @@ type Client struct {
 // NewClient returns a Client. It does not follow redirects: whoever can answer in the
 // backend's place could otherwise send the questions elsewhere.
 func NewClient() *Client {
-	return &Client{newHTTPClient(), make(chan struct{}, longAnswers)}
-}
-
-// Close closes idle connections.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
-
-func newHTTPClient() *http.Client {
-	return &http.Client{
+	return &Client{&http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
 			DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
@@ -57,8 +50,11 @@ func newHTTPClient() *http.Client {
 			ForceAttemptHTTP2:      true,
 			HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingPatience},
 		},
-	}
+	}, make(chan struct{}, longAnswers)}
 }
+
+// Close closes idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // Post sends a JSON object to a backend and returns the status and body of the answer. It
 // adds its own headers to header. Its errors do not contain the URL, which may hold a secret.

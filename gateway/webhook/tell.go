@@ -54,7 +54,10 @@ func (w *Webhook) Tell(ctx context.Context, list []gateway.Notice) error {
 	}
 	encoded, err := json.Marshal(body)
 	if err == nil {
-		err = w.postNotices(ctx, encoded)
+		var status int
+		if status, _, err = w.post(ctx, encoded); err == nil && (status < http.StatusOK || status >= http.StatusMultipleChoices) {
+			err = fmt.Errorf("it answered with the status %d", status)
+		}
 	}
 	if err != nil && hasGone(ctx) {
 		return err
@@ -83,15 +86,4 @@ func noticeOf(n *gateway.Notice) notice {
 		told.Sessions = &n.Sessions
 	}
 	return told
-}
-
-func (w *Webhook) postNotices(ctx context.Context, body []byte) error {
-	status, _, err := w.post(ctx, body)
-	if err != nil {
-		return err
-	}
-	if status < http.StatusOK || status >= http.StatusMultipleChoices {
-		return fmt.Errorf("it answered with the status %d", status)
-	}
-	return nil
 }

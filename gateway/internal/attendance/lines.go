@@ -89,16 +89,6 @@ func (a *Attendance) due() (list []broker.Notice, at []int) {
 	return list, at
 }
 
-// refreshWants updates the wants that this node states to the broker.
-func (a *Attendance) refreshWants() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.by.Wants = make([]broker.Wants, len(a.lines))
-	for i := range a.lines {
-		a.by.Wants[i] = a.lines[i].Wants
-	}
-}
-
 // RouseTeller is called when another node has put a notice into the line.
 func (a *Attendance) RouseTeller(line string) {
 	a.mu.Lock()
@@ -117,29 +107,19 @@ func (a *Attendance) rouseLine(line string) {
 	}
 }
 
-// rouseAll is called when a sign of life may have put notices into any line.
-func (a *Attendance) rouseAll() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, t := range a.tellers {
-		rouse(t.changed)
-	}
-}
-
-// rouseLines is called when this node may have put notices about the given channels into lines.
+// rouseLines is called when this node may have put notices about the given channels into lines;
+// nil stands for all channels.
 func (a *Attendance) rouseLines(channels []broker.Attendance) {
 	for i := range a.by.Wants {
 		w := &a.by.Wants[i]
-		if slices.ContainsFunc(channels, func(c broker.Attendance) bool {
-			return w.Of == nil || w.Of(c.Channel)
-		}) {
+		if w.Of == nil || channels == nil || slices.ContainsFunc(channels, func(c broker.Attendance) bool { return w.Of(c.Channel) }) {
 			a.rouseLine(w.Line)
 		}
 	}
 }
 
-// tend starts a teller for each new line and stops those of removed lines. Tellers
-// run until ctx ends.
+// tend makes this node state to the broker what the lines want now. It starts a teller for each
+// new line and stops those of removed lines. Tellers run until ctx ends.
 func (a *Attendance) tend(ctx context.Context, working *sync.WaitGroup) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -149,14 +129,19 @@ func (a *Attendance) tend(ctx context.Context, working *sync.WaitGroup) {
 			delete(a.tellers, name)
 		}
 	}
-	for i := range a.lines {
-		name := a.lines[i].Wants.Line
+	a.by.Wants = make([]broker.Wants, len(a.lines))
+	for i, line := range a.lines {
+		a.by.Wants[i] = line.Wants
+		name := line.Wants.Line
 		if a.tellers[name] != nil {
 			continue
 		}
-		t := newTeller(name, &a.config, func(ctx context.Context, list []broker.Notice) error { return a.deliver(ctx, name, list) })
 		telling, stop := context.WithCancelCause(ctx)
-		t.stop = stop
+		t := &teller{
+			line: name, config: &a.config, stop: stop, most: noticeBatch,
+			tell:    func(ctx context.Context, list []broker.Notice) error { return a.deliver(ctx, name, list) },
+			changed: make(chan struct{}, 1), roused: make(chan struct{}, 1),
+		}
 		a.tellers[name] = t
 		working.Go(func() { t.run(telling) })
 	}

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"tidegate/broker"
 	"tidegate/gateway/internal/pause"
 )
 
@@ -37,7 +38,6 @@ func (a *Attendance) Run(ctx context.Context) {
 		case <-a.wake:
 		case <-timer.C:
 		}
-		a.refreshWants()
 		a.tend(telling, &tellers)
 		a.doDue(ctx)
 		timer.Reset(time.Until(a.next()))
@@ -66,18 +66,14 @@ func (a *Attendance) stateLast(ctx context.Context) {
 		return
 	}
 	for more := alone; more && err == nil; {
-		more, err = a.endLingers(ctx)
+		a.version++
+		var standing broker.Standing
+		standing, err = a.config.Presence.Keep(ctx, a.by, a.version) // ends some of the lingers that have begun
+		more = standing.Next > 0
 	}
 	if err != nil {
 		a.config.Log.Warn("who lingers is told to have left when the next node starts", "error", err)
 	}
-}
-
-// endLingers ends some of the lingers that have begun and reports whether there are more.
-func (a *Attendance) endLingers(ctx context.Context) (more bool, err error) {
-	a.version++
-	standing, err := a.config.Presence.Keep(ctx, a.by, a.version)
-	return standing.Next > 0, err
 }
 
 func (a *Attendance) doDue(ctx context.Context) {
@@ -156,5 +152,5 @@ func (a *Attendance) keep(ctx context.Context) {
 	a.restate(standing.Since)
 	a.leaveOthers(ctx, standing.Forgot)
 	a.checkRosters(ctx)
-	a.rouseAll()
+	a.rouseLines(nil)
 }

@@ -45,7 +45,7 @@ func (s *stays) became(was, is *Who) {
 
 // change adds sessions, which may be negative, to the count of a member.
 func (s *stays) change(who *Who, sessions int) {
-	if !who.isMember() {
+	if who.User == "" && who.Session == "" {
 		return
 	}
 	m := s.members[who.name()]

@@ -43,10 +43,6 @@ const (
 	lastDelivery = 2 * time.Second // to deliver what is waiting when the node ends
 )
 
-func newTeller(line string, c *Config, tell func(context.Context, []broker.Notice) error) *teller {
-	return &teller{line: line, config: c, tell: tell, most: noticeBatch, changed: make(chan struct{}, 1), roused: make(chan struct{}, 1)}
-}
-
 var errLineGone = errors.New("nobody is told any more what is in this line")
 
 // run delivers until ctx ends. Then it delivers what is still waiting, for a short time,

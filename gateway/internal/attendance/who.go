@@ -20,8 +20,6 @@ func (w *Who) Equal(o *Who) bool {
 	return w.Is(o) && bytes.Equal(w.Info, o.Info) && bytes.Equal(w.Elsewhere, o.Elsewhere)
 }
 
-func (w *Who) isMember() bool { return w.User != "" || w.Session != "" }
-
 // name returns the key of a member. The prefix keeps users and sessions apart.
 func (w *Who) name() string {
 	if w.Session != "" {
