@@ -1162,3 +1162,21 @@ test("over HTTP the names of channels and keys may be any text", async () => {
   assert.deepEqual(await tide.publish("a\ud800b", 1, { key: "k\udc00" }), { cursor: "e:1" });
   assert.deepEqual(keys, ["k\u00ef\u00bf\u00bd"]);
 });
+
+test("over HTTP a publish that fails for now is sent again before those behind it", async () => {
+  const arrived = [];
+  const http = new FakeHTTP({
+    "/api/channels/a/messages": (_, times, { body }) => {
+      if (times === 1) throw new TypeError("the network is away");
+      if (times === 2) return Response.json({ error: { code: "unavailable" } }, { status: 503 });
+      arrived.push(JSON.parse(body));
+      return { cursor: "e:1" };
+    },
+  });
+  const tide = client({ transports: ["longpoll"], fetch: http.fetch });
+  await until(() => tide.status.state === "connected");
+  await Promise.all([1, 2, 3].map((n) => tide.publish("a", n)));
+  assert.deepEqual(arrived, [1, 2, 3]);
+  await tide.publish("a", 4);
+  assert.deepEqual(arrived, [1, 2, 3, 4]);
+});

@@ -5,7 +5,7 @@
 // /events or GET /poll, and commands go to the HTTP API. A cursor over all channels
 // lets any node continue where another stopped.
 
-import { Timers, claimsOf, fromBase64 } from "./tidegate-link.js";
+import { Timers, claimsOf, fromBase64, passing } from "./tidegate-link.js";
 
 /**
  * @typedef {import("./tidegate-link.js").Frame} Frame
@@ -51,10 +51,15 @@ class HTTPLink {
   send(frame) {
     const isPublish = frame.type === "publish";
     const performed = isPublish ? this.#publishing.then(() => this.#perform(frame)) : this.#perform(frame);
-    if (isPublish) this.#publishing = performed.catch(() => {});
-    performed.then(
+    const done = performed.then(
       (reply) => reply && this.#on.frame({ id: frame.id, ...reply }),
-      (error) => this.#failed(frame, error));
+      (error) => {
+        if (this.#publishing === done) this.#publishing = Promise.resolve();
+        this.#failed(frame, error);
+        if (!error.status || passing.has(error.code)) throw error; // those behind it fail, too, and are sent again after it
+      });
+    done.catch(() => {});
+    if (isPublish) this.#publishing = done;
   }
 
   close() {
@@ -194,8 +199,11 @@ class HTTPLink {
     const credential = this.#token && { Authorization: `Bearer ${this.#token}` };
     const headers = /** @type {HeadersInit} */ ({ ...options?.headers, ...credential });
     const answer = await this.#fetch(url, { ...options, headers, cache: "no-store", credentials: this.#credentials, signal });
-    if (!answer.ok) throw await refusalOf(answer);
-    return answer;
+    if (answer.ok) return answer;
+    const { status } = answer;
+    const { code, message } = (await answer.json().catch(() => ({}))).error ?? {};
+    const fallback = status >= 500 ? "unavailable" : status === 429 ? "rate_limited" : "not_found";
+    throw Object.assign(new Error(message ?? `status ${status}`), { status, code: code ?? fallback });
   }
 
   /** @param {Frame} frame @param {any} error */
@@ -299,11 +307,4 @@ export class EventParser {
 function before(cursor) {
   const [epoch, offset] = cursor.split(":");
   return `${epoch}:${Number(offset) - 1}`;
-}
-
-/** @param {Response} answer one with a status other than 2xx */
-async function refusalOf(answer) {
-  const { code, message } = (await answer.json().catch(() => ({}))).error ?? {};
-  const fallback = answer.status >= 500 ? "unavailable" : answer.status === 429 ? "rate_limited" : "not_found";
-  return Object.assign(new Error(message ?? `status ${answer.status}`), { status: answer.status, code: code ?? fallback });
 }

@@ -24,6 +24,9 @@
 /** The status of a client that has never been connected. @internal @type {import("./tidegate.js").Status} */
 export const unconnected = { state: "connecting", transport: "", session: "", user: "", node: "", roundTrip: undefined, reconnects: 0, retryIn: 0, reason: "" };
 
+/** Codes of temporary errors: the client sends the command again. @internal */
+export const passing = new Set(["unavailable", "rate_limited"]);
+
 /**
  * Returns a function that asks one question at a time, and after it at most one more, however
  * often it is called meanwhile.

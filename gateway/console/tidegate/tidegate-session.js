@@ -1,7 +1,7 @@
 // One session on a gateway node, and the WebSocket that usually carries it.
 // Part of tidegate.js, which starts a new session when the last one has ended.
 
-import { Timers, claimsOf } from "./tidegate-link.js";
+import { Timers, claimsOf, passing } from "./tidegate-link.js";
 
 /**
  * @typedef {import("./tidegate.js").Options} Options
@@ -11,8 +11,16 @@ import { Timers, claimsOf } from "./tidegate-link.js";
  * @typedef {import("./tidegate-link.js").Link} Link
  */
 
-/** Codes of temporary errors: the client sends the command again. */
-export const passing = new Set(["unavailable", "rate_limited"]);
+/**
+ * @typedef {object} Pending  a command that waits for its answer
+ * @property {Frame} frame
+ * @property {number} id
+ * @property {(answer: Frame) => void} resolve
+ * @property {(error: Error) => void} reject
+ * @property {Session | null} session  the one it was sent over
+ * @property {number} sent       how often
+ * @property {number} firstSent  ms; not a number until it is sent
+ */
 
 /**
  * @typedef {object} SessionEvents

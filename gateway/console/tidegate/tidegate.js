@@ -10,8 +10,10 @@
 // WebSocket cannot be opened, it falls back to Server-Sent Events, and if these
 // are blocked, to long-poll (tidegate-http.js, loaded only when needed).
 
-import { Timers, fromBase64, unconnected } from "./tidegate-link.js";
-import { Session, passing } from "./tidegate-session.js";
+import { Timers, fromBase64, passing, unconnected } from "./tidegate-link.js";
+import { Session } from "./tidegate-session.js";
+
+/** @import { Pending } from "./tidegate-session.js" */
 
 /**
  * @typedef {import("./tidegate-link.js").Frame} Frame
@@ -206,7 +208,7 @@ export class Tidegate extends Emitter {
   #session = null;
   /** @type {Session | null} The session being opened. */
   #next = null;
-  /** @type {Overlap | null} Set while two sessions receive the same messages. */
+  /** @type {ReturnType<typeof overlapWith> | null} Set while two sessions receive the same messages. */
   #overlap = null;
 
   #rung = 0; // index into options.transports
@@ -336,7 +338,7 @@ export class Tidegate extends Emitter {
   /** @param {Session} session a new one, which has been welcomed */
   #takeOver(session) {
     if (this.#session) {
-      this.#overlap = new Overlap(session);
+      this.#overlap = overlapWith(session);
       session.settled = () => this.#switchTo(session);
     }
     for (const channel of this.#channels.values()) this.#subscribe(session, channel);
@@ -528,7 +530,7 @@ export class Tidegate extends Emitter {
 
   /** @param {Session} session @param {Channel | undefined} channel @param {Frame} frame */
   #deliver(session, channel, frame) {
-    if (frame.cursor ? channel && reaches(channel.cursor, frame.cursor) : this.#overlap?.isDouble(session, frame)) return;
+    if (frame.cursor ? channel && reaches(channel.cursor, frame.cursor) : this.#overlap?.(session, frame)) return;
     if (channel && frame.cursor) channel.cursor = frame.cursor;
     const message = decodeMessage(frame);
     channel?.tell("message", message);
@@ -544,12 +546,23 @@ export class Tidegate extends Emitter {
       const { maxQueued, commandTimeout } = this.#options;
       if (!this.#session && this.#pending.size >= maxQueued) return reject(new TidegateError("queue_full", `${maxQueued} commands wait for a connection`));
       JSON.stringify(frame); // if it throws, then here
-      const pending = new Pending({ ...frame, id: ++this.#lastID }, resolve, reject);
-      this.#timers.after(`command ${pending.id}`, commandTimeout, () => this.#fail(pending, timeoutError(frame)));
+      const id = ++this.#lastID;
+      /** @type {Pending} */
+      const pending = { frame: { ...frame, id }, id, resolve, reject, session: null, sent: 0, firstSent: NaN };
+      this.#timers.after(`command ${id}`, commandTimeout, () => this.#fail(pending, timeoutError(frame)));
       const waits = [...this.#pending.values()].some((other) => !other.session && other.frame.channel === frame.channel);
-      this.#pending.set(pending.id, pending);
-      if (this.#session && !waits) pending.sendOver(this.#session);
+      this.#pending.set(id, pending);
+      if (!waits) this.#send(pending);
     });
+  }
+
+  /** Does nothing while there is no session. @param {Pending} pending */
+  #send(pending) {
+    if (!this.#session) return;
+    pending.session = this.#session;
+    pending.sent++;
+    pending.firstSent ||= Date.now();
+    this.#session.send(pending.frame);
   }
 
   #sendPending() {
@@ -560,7 +573,7 @@ export class Tidegate extends Emitter {
       if (!room--) return this.#timers.after("again", this.#pause || burstPause, () => this.#sendPending());
       const mayBeForgotten = pending.frame.type === "publish" && Date.now() - pending.firstSent > keyLifetime; // timers stand still while the computer sleeps
       if (mayBeForgotten) this.#fail(pending, timeoutError(pending.frame));
-      else pending.sendOver(this.#session);
+      else this.#send(pending);
     }
     this.#pause = 0;
   }
@@ -719,53 +732,23 @@ function reaches(last, cursor) {
   return epoch === lastEpoch && +offset <= +lastOffset;
 }
 
-/** A command that waits for its answer. */
-class Pending {
-  /** @type {Session | null} The session it was sent over. */
-  session = null;
-  sent = 0;
-  firstSent = NaN; // ms; not a number until it is sent
-
-  /** @param {Frame & {id: number}} frame @param {(answer: Frame) => void} resolve @param {(error: Error) => void} reject */
-  constructor(frame, resolve, reject) {
-    this.frame = frame;
-    this.id = frame.id;
-    this.resolve = resolve;
-    this.reject = reject;
-  }
-
-  /** @param {Session} session */
-  sendOver(session) {
-    this.session = session;
-    this.sent++;
-    this.firstSent ||= Date.now();
-    session.send(this.frame);
-  }
-}
-
 /**
- * Finds duplicates while an old and a new session receive the same messages.
- * Messages without a cursor are matched by count: if one session has received a
- * message n times more often than the other, the other's next n are duplicates.
+ * Returns a function that finds duplicates while an old and a new session receive the same
+ * messages. Messages without a cursor are matched by count: if one session has received a
+ * message n times more often than the other, the other's next n are duplicates. It compares
+ * only what every transport delivers: some lack the publisher and the time.
+ * @param {Session} newcomer @returns {(session: Session, frame: Frame) => boolean}
  */
-class Overlap {
+function overlapWith(newcomer) {
   /** @type {Map<string, number>} How many times more often the newcomer has received each message. */
-  #lead = new Map();
-  #newcomer;
-
-  /** @param {Session} newcomer */
-  constructor(newcomer) {
-    this.#newcomer = newcomer;
-  }
-
-  /** Compares only what every transport delivers: some lack the publisher and the time. @param {Session} session @param {Frame} frame */
-  isDouble(session, { channel, event = "", data, text, binary }) {
+  const leads = new Map();
+  return (session, { channel, event = "", data, text, binary }) => {
     const message = JSON.stringify([channel, event, data, text, binary]);
-    const step = session === this.#newcomer ? 1 : -1;
-    const lead = this.#lead.get(message) ?? 0;
-    this.#lead.set(message, lead + step);
+    const step = session === newcomer ? 1 : -1;
+    const lead = leads.get(message) ?? 0;
+    leads.set(message, lead + step);
     return lead * step < 0;
-  }
+  };
 }
 
 /** @param {Options} options @returns {Transport[]} the requested transports that are available here */
