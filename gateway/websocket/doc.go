@@ -68,7 +68,7 @@
 //	handshake   the request, and its answer; extension: permessage-deflate in it
 //	frame       the wire format; frames encoded once
 //	deflate     messages compressed once, inflated within bounds; stock: its few workers
-//	receive     a client's message to its session
+//	receive     what both engines share of a connection; a client's message to its session
 //	sender      writes; to an outlet: a relay (any connection), a socket (epoll)
 //	portable    an engine
 //	epoll       an engine: its connections; poller, socket: its system calls;

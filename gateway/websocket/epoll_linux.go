@@ -48,8 +48,8 @@ func (e *epoll) take(w http.ResponseWriter, r *http.Request, session *gateway.Se
 		return err
 	}
 	boundUnsentOf(uintptr(fd))
-	c := &epollConn{engine: e, session: session, deflate: agreed.extension != "", socket: socket{poller: e.poller, fd: int32(fd)}}
-	c.out, c.shared = &c.socket, e.shared
+	c := &epollConn{engine: e, deflate: agreed.extension != "", socket: socket{poller: e.poller, fd: int32(fd)}}
+	c.out, c.shared, c.session = &c.socket, e.shared, session
 	c.sender.begin(answerOf(r, agreed))
 	c.hear()
 	c.state.Store(serving)
@@ -112,25 +112,19 @@ func (e *epoll) close() { e.poller.close() }
 // The goroutine that sets the serving bit of state owns the reading half until it clears the
 // bit.
 type epollConn struct {
-	sender
+	link
 
 	// Fixed at birth.
-	session *gateway.Session
-	engine  *epoll
-	socket  socket
-
-	state   atomic.Uint32
-	heardAt atomic.Int64 // in nanoseconds since shared.began
+	engine *epoll
+	socket socket
 
 	// Owned by the serving goroutine.
 	reader *reader // nil while it would hold nothing
 	told   bool    // the session has been ended
 	ended  bool    // there is nothing more to read
 
-	controls controls
-
-	deflate  bool // fixed at birth
-	progress progress
+	deflate bool // fixed at birth
+	state   atomic.Uint32
 }
 
 var _ gateway.Conn = (*epollConn)(nil)
@@ -311,9 +305,9 @@ func (c *epollConn) handleItem(one item) {
 			c.endSession(err)
 		}
 	case opPing, opPong:
-		c.heardFrame()
+		c.hearControl(c.reader.inMessage())
 		if c.state.Load()&hungUp == 0 { // else what is left has an end, and the session with it
-			c.controls.note(c.shared, c.session)
+			c.paceControls()
 		}
 	case opClose:
 		c.handleClose(one.payload)
@@ -363,22 +357,6 @@ func (c *epollConn) takeReader() {
 func (c *epollConn) giveReader() {
 	c.engine.readers.Put(c.reader)
 	c.reader = nil
-}
-
-func (c *epollConn) heardFrame() {
-	if !c.reader.inMessage() {
-		c.hear()
-	}
-}
-
-func (c *epollConn) hear() { c.heardAt.Store(int64(time.Since(c.shared.began))) }
-
-func (c *epollConn) Heard() time.Time {
-	return c.shared.began.Add(time.Duration(c.heardAt.Load()))
-}
-
-func (c *epollConn) Write(frames [][]byte, wait time.Duration) ([][]byte, error) {
-	return c.send(frames, wait)
 }
 
 func (c *epollConn) Close(reason gateway.Reason, rest []byte) {

@@ -12,7 +12,6 @@ import (
 	"math"
 	"net"
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"tidegate/broker/lock"
@@ -35,12 +34,12 @@ func newPortable(s *shared) engine {
 }
 
 func (e *portable) take(w http.ResponseWriter, r *http.Request, session *gateway.Session, agreed agreement) error {
-	c := &portableConn{sender: sender{shared: e.shared}, session: session, said: make(chan struct{})}
+	c := &portableConn{link: link{sender: sender{shared: e.shared}, session: session}, said: make(chan struct{})}
 	c.hear()
 	options := &coder.AcceptOptions{
 		InsecureSkipVerify: true, // Server has checked the origin
-		OnPingReceived:     func(context.Context, []byte) bool { c.heardFrame(); return true },
-		OnPongReceived:     func(context.Context, []byte) { c.heardFrame() },
+		OnPingReceived:     func(context.Context, []byte) bool { c.heardControl(); return true },
+		OnPongReceived:     func(context.Context, []byte) { c.heardControl() },
 	}
 	if agreed.subprotocol != "" {
 		options.Subprotocols = []string{agreed.subprotocol}
@@ -108,22 +107,17 @@ func (e *portable) serve(c *portableConn) {
 // portableConn is the connection of a WebSocket client. Its frames come from a Framed
 // protocol. The library reads from it, and writes its control frames to it.
 type portableConn struct {
-	sender
-	progress progress
+	link
 
 	// Fixed at birth.
-	session *gateway.Session
-	conn    net.Conn // set by upgrade, as is sender.out
-	peer    *coder.Conn
-	said    chan struct{} // closed when the farewell has been written or abandoned
-
-	heardAt atomic.Int64 // in nanoseconds since shared.began
+	conn net.Conn // set by upgrade, as is sender.out
+	peer *coder.Conn
+	said chan struct{} // closed when the farewell has been written or abandoned
 
 	// Owned by the reading goroutine.
 	early     []byte // bytes that came with the handshake and are not read yet
 	inMessage bool   // a message has begun and not ended: its data is no sign of life
 	arrived   int64  // bytes that have arrived since it began
-	controls  controls
 	ended     error  // the error of next that ended reading
 	broken    error  // the error of conn.Read
 	control   []byte // the part of a control frame that the library has written so far
@@ -207,22 +201,10 @@ func (c *portableConn) closedBy(closed coder.CloseError) error {
 	return io.EOF
 }
 
-func (c *portableConn) Write(frames [][]byte, wait time.Duration) ([][]byte, error) {
-	return c.send(frames, wait)
-}
-
-func (c *portableConn) Heard() time.Time {
-	return c.shared.began.Add(time.Duration(c.heardAt.Load()))
-}
-
-func (c *portableConn) hear() { c.heardAt.Store(int64(time.Since(c.shared.began))) }
-
-// heardFrame is called by the library, in the reading goroutine.
-func (c *portableConn) heardFrame() {
-	if !c.inMessage {
-		c.hear()
-	}
-	c.controls.note(c.shared, c.session)
+// heardControl is called by the library, in the reading goroutine, for each ping and pong.
+func (c *portableConn) heardControl() {
+	c.hearControl(c.inMessage)
+	c.paceControls()
 }
 
 func (c *portableConn) Close(reason gateway.Reason, rest []byte) {

@@ -15,7 +15,7 @@ import (
 // complete frames, and control frames. It makes sure that no frame is written inside
 // another, and that nothing follows the close frame.
 //
-// At most one goroutine at a time may call send; all other methods are safe for concurrent
+// At most one goroutine at a time may call Write; all other methods are safe for concurrent
 // use.
 type sender struct {
 	// Fixed at birth.
@@ -35,8 +35,8 @@ type sender struct {
 // farewellPatience is how long a peer may take to read the close frame.
 const farewellPatience = 5 * time.Second
 
-// send implements Write of gateway.Conn.
-func (s *sender) send(frames [][]byte, wait time.Duration) ([][]byte, error) {
+// Write implements gateway.Conn.
+func (s *sender) Write(frames [][]byte, wait time.Duration) ([][]byte, error) {
 	rest, err := s.try(frames)
 	for deadline := time.Now().Add(wait); wait > 0 && err == nil && len(rest) > 0; {
 		switch err := s.out.await(deadline); {
@@ -106,7 +106,7 @@ func (s *sender) sendAnswer() bool {
 }
 
 // pong sends a pong as soon as possible. If several are due, only the newest is sent (RFC
-// 6455, section 5.5.3). The next send returns any error.
+// 6455, section 5.5.3). The next Write returns any error.
 func (s *sender) pong(payload []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -86,7 +86,7 @@ func TestSender_WritesEveryByteInOrder(t *testing.T) {
 		for len(rest) > 0 {
 			var err error
 			wait := time.Duration(stalls%2) * time.Millisecond
-			if rest, err = w.send(rest, wait); err != nil {
+			if rest, err = w.Write(rest, wait); err != nil {
 				t.Fatal(err)
 			}
 			stalls++
@@ -104,7 +104,7 @@ func TestSender_WritesEveryByteInOrder(t *testing.T) {
 func TestSender_LeavesTheCallersFramesAlone(t *testing.T) {
 	eachOutlet(t, func(t *testing.T, w *sender, client *net.TCPConn) {
 		frames := [][]byte{make([]byte, 10_000_000), []byte("next")}
-		rest, err := w.send(frames, 0)
+		rest, err := w.Write(frames, 0)
 		if err != nil || len(rest) != 2 || len(rest[0]) >= 10_000_000 {
 			t.Fatalf("%d frames are left, %v", len(rest), err)
 		}
@@ -119,7 +119,7 @@ func TestSender_WaitsNoLongerThanAsked(t *testing.T) {
 		frames := [][]byte{make([]byte, 10_000_000)}
 		for _, wait := range []time.Duration{0, 50 * time.Millisecond} {
 			began := time.Now()
-			rest, err := w.send(frames, wait)
+			rest, err := w.Write(frames, wait)
 			if err != nil || len(rest) != 1 {
 				t.Fatalf("%d frames are left, %v", len(rest), err)
 			}
@@ -134,7 +134,7 @@ func TestSender_WaitsNoLongerThanAsked(t *testing.T) {
 func TestSender_AControlFrameWaitsForTheFrameThatWasBegun(t *testing.T) {
 	eachOutlet(t, func(t *testing.T, w *sender, client *net.TCPConn) {
 		frame := bytes.Repeat([]byte("d"), 300_000)
-		rest, err := w.send([][]byte{frame}, 0)
+		rest, err := w.Write([][]byte{frame}, 0)
 		if err != nil || len(rest) == 0 {
 			t.Fatalf("%d frames are left, %v", len(rest), err)
 		}
@@ -145,7 +145,7 @@ func TestSender_AControlFrameWaitsForTheFrameThatWasBegun(t *testing.T) {
 			all, _ := io.ReadAll(client)
 			got <- all
 		}()
-		if rest, err = w.send(rest, patience); err != nil || len(rest) > 0 {
+		if rest, err = w.Write(rest, patience); err != nil || len(rest) > 0 {
 			t.Fatalf("%d frames are left, %v", len(rest), err)
 		}
 		<-farewell(w, gateway.Left, nil)
@@ -160,12 +160,12 @@ func TestSender_AControlFrameWaitsForTheFrameThatWasBegun(t *testing.T) {
 func TestSender_TheFarewellEndsTheFrameThatWasBegun(t *testing.T) {
 	eachOutlet(t, func(t *testing.T, w *sender, client *net.TCPConn) {
 		frame := bytes.Repeat([]byte("d"), 300_000)
-		rest, err := w.send([][]byte{frame}, 0)
+		rest, err := w.Write([][]byte{frame}, 0)
 		if err != nil || len(rest) == 0 {
 			t.Fatalf("%d frames are left, %v", len(rest), err)
 		}
 		said := farewell(w, gateway.SlowConsumer, rest[0])
-		if _, err := w.send([][]byte{[]byte("too late")}, 0); err == nil {
+		if _, err := w.Write([][]byte{[]byte("too late")}, 0); err == nil {
 			t.Error("a write after the close is no error")
 		}
 		got := make(chan []byte)
@@ -183,7 +183,7 @@ func TestSender_TheFarewellEndsTheFrameThatWasBegun(t *testing.T) {
 
 func TestSender_GivesUpOnAPeerThatDoesNotTakeTheFarewell(t *testing.T) {
 	eachOutlet(t, func(t *testing.T, w *sender, client *net.TCPConn) {
-		rest, err := w.send([][]byte{make([]byte, 10_000_000)}, 0)
+		rest, err := w.Write([][]byte{make([]byte, 10_000_000)}, 0)
 		if err != nil || len(rest) == 0 {
 			t.Fatalf("%d frames are left, %v", len(rest), err)
 		}
@@ -204,7 +204,7 @@ func TestSender_GivesUpOnAPeerThatDoesNotTakeTheFarewell(t *testing.T) {
 
 func TestSender_TheAnswerToTheHandshakeComesFirst(t *testing.T) {
 	for name, first := range map[string]func(*sender){
-		"frames":   func(w *sender) { w.send([][]byte{[]byte("one"), []byte("two")}, patience) },
+		"frames":   func(w *sender) { w.Write([][]byte{[]byte("one"), []byte("two")}, patience) },
 		"pong":     func(w *sender) { w.pong([]byte("old")); w.pong([]byte("new")) },
 		"farewell": func(w *sender) {},
 		"itself":   func(w *sender) { w.sendAnswer() },
@@ -226,7 +226,7 @@ func TestSender_TheAnswerToTheHandshakeComesFirst(t *testing.T) {
 
 func TestSender_AnUnfinishedFrameIsNotFollowedByACloseFrame(t *testing.T) {
 	eachOutlet(t, func(t *testing.T, w *sender, client *net.TCPConn) {
-		if rest, err := w.send([][]byte{make([]byte, 10_000_000)}, 0); err != nil || len(rest) == 0 {
+		if rest, err := w.Write([][]byte{make([]byte, 10_000_000)}, 0); err != nil || len(rest) == 0 {
 			t.Fatalf("%d frames are left, %v", len(rest), err)
 		}
 		said := farewell(w, gateway.Draining, nil)
@@ -277,7 +277,7 @@ func writing(t testing.TB, count int) (*sender, [][]byte) {
 
 func mustSend(t testing.TB, w *sender, frames [][]byte) {
 	for len(frames) > 0 {
-		rest, err := w.send(frames, patience)
+		rest, err := w.Write(frames, patience)
 		must(t, err)
 		frames = rest
 	}

@@ -43,7 +43,7 @@ func TestWall_APanicOfTheLibraryEndsThatSessionOnly(t *testing.T) {
 	server, client := connect(t)
 	n.webSocket.starting.Do(n.webSocket.start)
 	e := n.webSocket.portable.(*portable)
-	c := &portableConn{sender: sender{shared: e.shared, out: newRelay(server, e.shared.wall)}, session: session, conn: server, said: make(chan struct{})}
+	c := &portableConn{link: link{sender: sender{shared: e.shared, out: newRelay(server, e.shared.wall)}, session: session}, conn: server, said: make(chan struct{})}
 	e.add(c)
 	session.Attach(c)
 	go e.serve(c)
@@ -98,7 +98,7 @@ func TestWall_APanicWhileWritingEndsTheConnection(t *testing.T) {
 	counted := make(chan struct{}, 1)
 	w := &sender{shared: &shared{}}
 	w.out = newRelay(fragile{server}, &wall.Wall{Log: slog.New(slog.DiscardHandler), Count: func() { counted <- struct{}{} }})
-	if _, err := w.send([][]byte{[]byte("x")}, 0); err != nil {
+	if _, err := w.Write([][]byte{[]byte("x")}, 0); err != nil {
 		t.Fatal(err)
 	}
 	<-counted
