@@ -159,7 +159,7 @@ func (b *Budget) spendChannel(own, address *rates.Bucket, channel string) error 
 // ofPrincipal returns the limits of one user, or of one client without a user. Channels with
 // a history that had no publish lately cost extra: each may be one more for Redis to store.
 func (l *Limits) ofPrincipal() rates.Limit {
-	limit := rates.Limit{Commands: l.CommandsPerSecond, Bytes: l.BytesPerSecond, Reads: readsOfOne}
+	limit := rates.Limit{Commands: l.CommandsPerSecond, Bytes: l.BytesPerSecond, LargestByte: l.largestPublish(), Reads: readsOfOne}
 	if l.CommandsPerSecond > 0 {
 		limit.NewChannels, limit.Channels = max(1, l.CommandsPerSecond/newChannelShare), cmp.Or(l.ChannelsPerSession, l.CommandsPerSecond)
 	}
@@ -169,7 +169,7 @@ func (l *Limits) ofPrincipal() rates.Limit {
 // ofAddress returns the limits of all clients at one address together. Without a limit on
 // their rates, reads are not limited either, since many clients may share the address.
 func (l *Limits) ofAddress() rates.Limit {
-	limit := rates.Limit{Commands: l.CommandsPerSecondPerIP, Bytes: l.BytesPerSecondPerIP, Held: l.InboundBytesPerIP}
+	limit := rates.Limit{Commands: l.CommandsPerSecondPerIP, Bytes: l.BytesPerSecondPerIP, LargestByte: l.largestPublish(), Held: l.InboundBytesPerIP}
 	if l.CommandsPerSecondPerIP > 0 || l.BytesPerSecondPerIP > 0 {
 		limit.Reads = readsOfAddress
 	}
@@ -184,3 +184,8 @@ const (
 	newChannelShare          = 10
 	newChannelShareOfAddress = 1000 // a client may return under a new name each time, and Redis remembers each channel for a day
 )
+
+// largestPublish returns the cost of the largest message, in bytes.
+func (l *Limits) largestPublish() int {
+	return l.MessageBytes + maxKey + maxEvent + maxSessionID + maxTags
+}

@@ -17,6 +17,7 @@ import (
 type Limit struct {
 	Commands    int // per second; 0 means no limit
 	Bytes       int // per second, of payloads and keys; 0 means no limit
+	LargestByte int // the smallest burst of bytes, so that the largest message fits
 	NewChannels int // per second, see TakeChannel; 0 means no limit
 	Channels    int // burst of new channels
 	Reads       int // at a time; 0 means no limit
@@ -51,7 +52,7 @@ func termsOf(l Limit) *terms {
 	return &terms{
 		Limit:     l,
 		commands:  paceOf(l.Commands, l.Commands),
-		bytes:     paceOf(l.Bytes, l.Bytes),
+		bytes:     paceOf(l.Bytes, max(l.Bytes, l.LargestByte)),
 		newcomers: paceOf(l.NewChannels, max(l.NewChannels, l.Channels)),
 		began:     time.Now(),
 	}

@@ -40,6 +40,16 @@ func TestBucket_BurstIsOneSecond(t *testing.T) {
 	})
 }
 
+func TestBucket_TheLargestMessageHasRoom(t *testing.T) {
+	b := New(Limit{Bytes: 10, LargestByte: 1000})
+	if v := b.Take(Cost{Bytes: 1000}); v != Enough {
+		t.Errorf("the largest message: %v", v)
+	}
+	if v := b.Take(Cost{Bytes: 1}); v != TooManyBytes {
+		t.Errorf("another byte: %v", v)
+	}
+}
+
 func TestBucket_AMessageLargerThanTheBurstIsPaidForAfterwards(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := New(Limit{Bytes: 10})
