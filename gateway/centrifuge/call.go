@@ -36,8 +36,6 @@ func read[T any](ctx context.Context, body []byte, do func(context.Context, T) o
 	return do(ctx, args)
 }
 
-type empty struct{}
-
 // mostCommands limits the commands of a client's frame and of a batch, and the channels of
 // a broadcast.
 const mostCommands = 1000
@@ -52,12 +50,9 @@ type publication struct {
 	Version     uint64            `json:"version"`
 }
 
-type position struct {
-	Offset uint64 `json:"offset,omitempty"`
-	Epoch  string `json:"epoch,omitempty"`
+func positionOf(p broker.Position) *wire.StreamPosition {
+	return &wire.StreamPosition{Offset: p.Offset, Epoch: p.Epoch}
 }
-
-func positionOf(p broker.Position) position { return position{p.Offset, p.Epoch} }
 
 // check returns ok if p can be published, else why not.
 func (p *publication) check() (why outcome, ok bool) {
@@ -144,7 +139,7 @@ func (c *call) unsubscribe(ctx context.Context, args struct {
 		return twoSessions
 	}
 	_, err := c.Users.Unsubscribe(ctx, of, args.Channel)
-	return done(empty{}, err)
+	return done(&wire.Empty{}, err)
 }
 
 func (c *call) disconnect(ctx context.Context, args struct {
@@ -165,7 +160,7 @@ func (c *call) disconnect(ctx context.Context, args struct {
 	}
 	of.Except = args.Whitelist
 	_, err := c.Users.Disconnect(ctx, of)
-	return done(empty{}, err)
+	return done(&wire.Empty{}, err)
 }
 
 // refresh changes when connections expire.
@@ -189,7 +184,7 @@ func (c *call) refresh(ctx context.Context, args struct {
 		end = time.Now()
 	}
 	_, err := c.Users.Expire(ctx, of, end)
-	return done(empty{}, err)
+	return done(&wire.Empty{}, err)
 }
 
 type onChannel struct {
@@ -242,11 +237,10 @@ func (c *call) history(ctx context.Context, args struct {
 }
 
 func (c *call) historyRemove(ctx context.Context, args onChannel) outcome {
-	err := c.ClearHistory(ctx, args.Channel)
-	if err != nil {
+	if err := c.ClearHistory(ctx, args.Channel); err != nil {
 		return refused(ofHistory, err)
 	}
-	return done(empty{}, nil)
+	return done(&wire.Empty{}, nil)
 }
 
 func (c *call) channels(ctx context.Context, args struct {

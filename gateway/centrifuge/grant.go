@@ -78,7 +78,7 @@ func (c *call) subscribe(ctx context.Context, args struct {
 		return why
 	}
 	_, err := c.Users.Subscribe(ctx, of, to)
-	return done(empty{}, err)
+	return done(&wire.Empty{}, err)
 }
 
 // grant returns the gateway's form of the subscription. If ok is false, why says what is wrong.

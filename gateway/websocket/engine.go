@@ -21,7 +21,8 @@ type engine interface {
 	// hangUp closes all connections, without a close frame.
 	hangUp()
 
-	// close frees the engine. It is called when there are no connections any more.
+	// close frees the engine. It is called when there are no connections any more, and may be
+	// called again.
 	close()
 }
 

@@ -21,7 +21,6 @@ type Server struct {
 	Log     *slog.Logger      // nil means no log
 
 	starting sync.Once
-	ending   sync.Once
 	shared   *shared
 	epoll    engine // nil if there is none
 	portable engine
@@ -86,7 +85,7 @@ func (s *Server) Wait() {
 		s.each(engine.hangUp)
 		<-closed
 	}
-	s.ending.Do(func() { s.each(engine.close) })
+	s.each(engine.close)
 }
 
 func (s *Server) start() {
