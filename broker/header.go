@@ -89,9 +89,7 @@ func appendStringField(dst []byte, name, value string) []byte {
 	if value == "" {
 		return dst
 	}
-	dst = append(dst, ',', '"')
-	dst = append(dst, name...)
-	dst = append(dst, '"', ':')
+	dst = appendName(dst, name)
 	if isPlain(value) {
 		dst = append(dst, '"')
 		dst = append(dst, value...)
@@ -105,10 +103,13 @@ func appendRawField(dst []byte, name string, value json.RawMessage) []byte {
 	if len(value) == 0 {
 		return dst
 	}
+	return append(appendName(dst, name), onOneLine(value)...)
+}
+
+func appendName(dst []byte, name string) []byte {
 	dst = append(dst, ',', '"')
 	dst = append(dst, name...)
-	dst = append(dst, '"', ':')
-	return append(dst, onOneLine(value)...)
+	return append(dst, '"', ':')
 }
 
 func onOneLine(value json.RawMessage) []byte {

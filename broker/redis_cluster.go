@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/redis/go-redis/v9"
@@ -161,17 +162,9 @@ const clusterSlots = 16384
 // slotOf returns the slot of a key, as defined by the Redis Cluster specification: the
 // CRC16 (XMODEM) of what is between the first braces, or of the whole key.
 func slotOf(key string) int {
-	for i := range len(key) {
-		if key[i] != '{' {
-			continue
-		}
-		for j := i + 1; j < len(key); j++ {
-			if key[j] == '}' && j > i+1 {
-				key = key[i+1 : j]
-				break
-			}
-		}
-		break
+	_, rest, _ := strings.Cut(key, "{")
+	if tag, _, ended := strings.Cut(rest, "}"); ended && tag != "" {
+		key = tag
 	}
 	var crc uint16
 	for i := range len(key) {

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -63,14 +64,9 @@ func (c RedisConfig) encryption(t redisTarget) (*tls.Config, error) {
 }
 
 func (c RedisConfig) withDefaults() RedisConfig {
-	if c.Prefix == "" {
-		c.Prefix = DefaultPrefix
-	}
+	c.Prefix, c.Linger = cmp.Or(c.Prefix, DefaultPrefix), cmp.Or(c.Linger, time.Second)
 	if c.Connections <= 0 {
 		c.Connections = 4
-	}
-	if c.Linger == 0 {
-		c.Linger = time.Second
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

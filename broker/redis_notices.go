@@ -132,31 +132,18 @@ func (r realm) decodeNotice(entry any) (n Notice, err error) {
 	if err != nil || len(fields)%2 != 0 {
 		return n, errStrangeAnswer
 	}
-	n.ID, n.Time = strconv.Itoa(r.number)+":"+id, time.UnixMilli(at)
+	said := make(map[string]string)
 	for pair := range slices.Chunk(fields, 2) {
-		n.set(pair[0], pair[1])
+		said[pair[0]] = pair[1]
+	}
+	n = Notice{
+		ID: strconv.Itoa(r.number) + ":" + id, Time: time.UnixMilli(at), Event: said["event"],
+		Channel: said["channel"], User: said["user"], Session: said["session"], Info: orNone(said["info"]),
+	}
+	n.Sessions, _ = strconv.Atoi(said["sessions"])
+	if message := said["message"]; message != "" {
+		m := DecodeEnvelope(n.Channel, message)
+		n.Message = &m
 	}
 	return n, nil
-}
-
-func (n *Notice) set(field, value string) {
-	switch field {
-	case "event":
-		n.Event = value
-	case "channel":
-		n.Channel = value
-	case "user":
-		n.User = value
-	case "session":
-		n.Session = value
-	case "info":
-		n.Info = orNone(value)
-	case "sessions":
-		n.Sessions, _ = strconv.Atoi(value)
-	case "message": // comes after the channel
-		if value != "" {
-			m := DecodeEnvelope(n.Channel, value)
-			n.Message = &m
-		}
-	}
 }

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -54,10 +55,7 @@ func decodeRoster(fields []string) (roster Roster, err error) {
 
 // byName compares members in the order of a Roster.
 func byName(a, b Member) int {
-	if byUser := strings.Compare(a.User, b.User); byUser != 0 {
-		return byUser
-	}
-	return strings.Compare(a.Session, b.Session)
+	return cmp.Or(strings.Compare(a.User, b.User), strings.Compare(a.Session, b.Session))
 }
 
 func decodeMember(field, text string) (Member, error) {
