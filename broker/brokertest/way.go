@@ -88,7 +88,7 @@ func (w *Way) Lead(target string) {
 func (w *Way) Block() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.there.flows = make(chan struct{})
+	w.there.block()
 }
 
 // BlockBoth holds back the data in both directions.
@@ -96,7 +96,7 @@ func (w *Way) BlockBoth() {
 	w.Block()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.back.flows = make(chan struct{})
+	w.back.block()
 }
 
 // Slow delays the data in both directions.
@@ -130,6 +130,15 @@ func (w *Way) Cut() {
 	for end := range w.ends {
 		_ = end.(*net.TCPConn).SetLinger(0) // makes Close send a reset
 		end.Close()
+	}
+}
+
+// block leaves a direction that is blocked already as it is: what it holds back waits for flows.
+func (d *direction) block() {
+	select {
+	case <-d.flows:
+		d.flows = make(chan struct{})
+	default:
 	}
 }
 
