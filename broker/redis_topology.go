@@ -56,7 +56,7 @@ type clients struct {
 
 	// Guarded by mu.
 	mu   lock.Mutex[lock.Masters]
-	open map[string]*redis.Client // by address
+	open map[string]*redis.Client // by address; nil once closed
 }
 
 func newClients(d redisDialer) clients {
@@ -75,13 +75,18 @@ func (c *clients) clientOf(ctx context.Context, key string, address func(key str
 	return c.at(at), nil
 }
 
-// at returns the client for an address, and creates it if necessary.
+// at returns the client for an address, and creates it if necessary. After close it returns one
+// that is closed.
 func (c *clients) at(address string) *redis.Client {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	client := c.open[address]
 	if client == nil {
 		client = redis.NewClient(c.options(address))
+		if c.open == nil {
+			client.Close()
+			return client
+		}
 		c.open[address] = client
 	}
 	return client
@@ -111,6 +116,7 @@ func (c *clients) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closeOthers()
+	c.open = nil
 }
 
 // gave implements topology where there are no slots.
