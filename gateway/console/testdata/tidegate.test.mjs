@@ -1180,3 +1180,11 @@ test("over HTTP a publish that fails for now is sent again before those behind i
   await tide.publish("a", 4);
   assert.deepEqual(arrived, [1, 2, 3, 4]);
 });
+
+test("falls back to HTTP even if WebSockets are closed normally before the gateway has answered", async () => {
+  const http = new FakeHTTP({});
+  const tide = client({ transports: ["websocket", "longpoll"], fetch: http.fetch });
+  for (const n of [1, 2]) (await socket(n)).end(1000);
+  await until(() => tide.status.transport === "longpoll" || sockets.length > 5);
+  assert.equal(sockets.length, 2);
+});

@@ -7,7 +7,7 @@
  *
  * @typedef {object} End
  *   Why a connection ended.
- * @property {number} code        WebSocket close code; 1006 if there is none
+ * @property {number} code        WebSocket close code; 1006 if there is none, 0 if the client closed it
  * @property {string} reason
  * @property {boolean} [unfit]        this transport does not work here
  * @property {boolean} [unreachable]  no transport works at the moment

@@ -133,7 +133,7 @@ export class Session {
   }
 
   close() {
-    this.#end({ code: 1000, reason: "" });
+    this.#end({ code: 0, reason: "" });
   }
 
   /** @param {Frame} frame @param {string} token */

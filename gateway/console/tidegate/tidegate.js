@@ -404,7 +404,7 @@ export class Tidegate extends Emitter {
       return;
     }
     if (end.unreachable) this.#rung = 0;
-    else if (end.code !== 1000 && (session.transport !== "websocket" || ++this.#failures > 1)) this.#descend(); // a WebSocket has two tries
+    else if (end.code && (session.transport !== "websocket" || ++this.#failures > 1)) this.#descend(); // a WebSocket has two tries
     this.#connectLater(end);
   }
 
