@@ -1188,3 +1188,15 @@ test("falls back to HTTP even if WebSockets are closed normally before the gatew
   await until(() => tide.status.transport === "longpoll" || sockets.length > 5);
   assert.equal(sockets.length, 2);
 });
+
+test("over HTTP a channel whose publishes fail for now does not hold up the other channels", async () => {
+  const arrived = [];
+  const http = new FakeHTTP({
+    "/api/channels/a/messages": (_, times) => times < 4 ? Response.json({ error: { code: "unavailable" } }, { status: 503 }) : (arrived.push("a"), { cursor: "e:1" }),
+    "/api/channels/b/messages": () => { arrived.push("b"); return { cursor: "e:1" }; },
+  });
+  const tide = client({ transports: ["longpoll"], fetch: http.fetch });
+  await until(() => tide.status.state === "connected");
+  await Promise.all(["a", "b"].map((name) => tide.publish(name, 1)));
+  assert.deepEqual(arrived, ["b", "a"]);
+});

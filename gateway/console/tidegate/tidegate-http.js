@@ -32,8 +32,8 @@ class HTTPLink {
   #channels = new Map();
   /** @type {Map<string, AbortController>} Aborts the subscribe of a channel when it is unsubscribed. */
   #joining = new Map();
-  /** @type {Promise<unknown>} Resolves after the last publish. Sent in parallel, publishes could overtake each other. */
-  #publishing = Promise.resolve();
+  /** @type {Map<string | undefined, Promise<unknown>>} The last publish under way on each channel: sent in parallel, they could overtake each other. */
+  #publishing = new Map();
   #receiving = new AbortController();
   #timers = new Timers();
 
@@ -49,17 +49,17 @@ class HTTPLink {
 
   /** @param {Frame} frame */
   send(frame) {
-    const isPublish = frame.type === "publish";
-    const performed = isPublish ? this.#publishing.then(() => this.#perform(frame)) : this.#perform(frame);
+    const { id, type, channel } = frame;
+    const isPublish = type === "publish";
+    const performed = isPublish ? Promise.resolve(this.#publishing.get(channel)).then(() => this.#perform(frame)) : this.#perform(frame);
     const done = performed.then(
-      (reply) => reply && this.#on.frame({ id: frame.id, ...reply }),
+      (reply) => reply && this.#on.frame({ id, ...reply }),
       (error) => {
-        if (this.#publishing === done) this.#publishing = Promise.resolve();
         this.#failed(frame, error);
         if (!error.status || passing.has(error.code)) throw error; // those behind it fail, too, and are sent again after it
       });
-    done.catch(() => {});
-    if (isPublish) this.#publishing = done;
+    done.catch(() => {}).then(() => this.#publishing.get(channel) === done && this.#publishing.delete(channel));
+    if (isPublish) this.#publishing.set(channel, done);
   }
 
   close() {
