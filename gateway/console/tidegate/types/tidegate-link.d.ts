@@ -6,7 +6,7 @@ export type Frame = {
 };
 export type End = {
     /**
-     * WebSocket close code; 1006 if there is none
+     * WebSocket close code; 1006 if there is none, 0 if the client closed it
      */
     code: number;
     reason: string;
