@@ -451,6 +451,7 @@ func TestRedis_ReplicaJoinsWhileSentinelsAreAway(t *testing.T) {
 type fakeSentinel struct {
 	*fakeRedis
 	names atomic.Pointer[[3]string] // host, port and epoch of the master; nil if it is away
+	asked atomic.Int32              // for the address
 }
 
 func startFakeSentinel(t *testing.T) *fakeSentinel {
@@ -461,6 +462,7 @@ func startFakeSentinel(t *testing.T) *fakeSentinel {
 		case master == nil:
 			return "-ERR away\r\n", true
 		case strings.EqualFold(strings.Join(command, " "), "sentinel get-master-addr-by-name main"):
+			s.asked.Add(1)
 			return "*2\r\n" + bulk(master[0]) + bulk(master[1]), true
 		}
 		return "*2\r\n" + bulk("config-epoch") + bulk(master[2]), true
@@ -482,6 +484,18 @@ func startFakeSentinels(t *testing.T, n int) (all []*fakeSentinel, url string) {
 	return all, "redis+sentinel://" + strings.Join(addresses, ",") + "/main"
 }
 
+// untilAlone ends all Sentinels but the first, and calls do again and again until the node has
+// asked the first for longer than it believes the others' last answers (2 s, asking once a
+// second).
+func untilAlone(sentinels []*fakeSentinel, do func()) {
+	for _, s := range sentinels[1:] {
+		s.names.Store(nil)
+	}
+	for enough := sentinels[0].asked.Load() + 5; sentinels[0].asked.Load() < enough; {
+		do()
+	}
+}
+
 // One of three Sentinels is with the node and the former master, cut off from the others, which
 // have promoted the replica. It says nothing against the former master.
 func TestRedis_OneSentinelOfThreeIsCutOff(t *testing.T) {
@@ -499,13 +513,11 @@ func TestRedis_OneSentinelOfThreeIsCutOff(t *testing.T) {
 	b, told := startNode(t, broker.RedisConfig{URL: url})
 	told.WaitUp()
 	subscribeAll(t, b, []string{"a"})
-	sentinels[1].names.Store(nil)
-	sentinels[2].names.Store(nil)
-	for start := time.Now(); time.Since(start) < 4*time.Second; {
+	untilAlone(sentinels, func() {
 		if _, err := broker.Publish(t.Context(), b, message("a", "x"), broker.PublishOptions{}); err != nil {
 			t.Fatalf("with a master that has all its replicas: %v", err)
 		}
-	}
+	})
 	replica.CLI("REPLICAOF", "NO", "ONE")
 	if err := told.WaitDown(); !strings.Contains(err.Error(), "Sentinel") {
 		t.Errorf("the link is down because of %v", err)
@@ -526,11 +538,9 @@ func TestRedis_SentinelHasSleptThroughAFailover(t *testing.T) {
 	b, told := startNode(t, broker.RedisConfig{URL: url})
 	told.WaitUp()
 	subscribeAll(t, b, []string{"a"})
-	sentinels[1].names.Store(nil)
-	sentinels[2].names.Store(nil)
-	for start := time.Now(); time.Since(start) < 3*time.Second; {
+	untilAlone(sentinels, func() {
 		_, _ = broker.Publish(t.Context(), b, message("a", "x"), broker.PublishOptions{HistorySize: 5})
-	}
+	})
 	if former.CLI("EXISTS", b.RedisName("a")) != "0" {
 		t.Error("published at the former master, which one Sentinel names")
 	}

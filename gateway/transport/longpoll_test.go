@@ -92,10 +92,7 @@ func TestLongPoll_LeavesPayloadsAsTheyAre(t *testing.T) {
 func TestLongPoll_WaitsForTheNextMessage(t *testing.T) {
 	n := startNode(t, gateway.Config{Rules: historyRules()})
 	for _, query := range []string{"channel=news", "channel=news&channel=other"} {
-		cursor := n.poll(query).Cursor
-		answered := make(chan pollAnswer)
-		go func() { answered <- n.poll(query + "&wait=60s&cursor=" + url.QueryEscape(cursor)) }()
-		n.awaitSessions(1)
+		answered := n.pollWaiting(query)
 		n.publish("news", `"now"`)
 		if got := <-answered; fmt.Sprint(got.data()) != `["now"]` {
 			t.Errorf("%s: answer %d %s", query, got.status, got.body)
@@ -243,12 +240,19 @@ func TestLongPoll_LeavesToTheNextAnswerWhatIsTooMuch(t *testing.T) {
 	}
 }
 
+// pollWaiting returns the answer to a poll from now on, which waits when pollWaiting returns.
+func (n *node) pollWaiting(query string) (answered <-chan pollAnswer) {
+	n.t.Helper()
+	cursor := n.poll(query).Cursor
+	answer := make(chan pollAnswer)
+	go func() { answer <- n.poll(query + "&wait=60s&cursor=" + url.QueryEscape(cursor)) }()
+	n.awaitSessions(1)
+	return answer
+}
+
 func TestLongPoll_DrainingAnswersAtOnce(t *testing.T) {
 	n := startNode(t, gateway.Config{Rules: historyRules()})
-	cursor := n.poll("channel=news").Cursor
-	answered := make(chan pollAnswer)
-	go func() { answered <- n.poll("channel=news&wait=60s&cursor=" + cursor) }()
-	n.awaitSessions(1)
+	answered := n.pollWaiting("channel=news")
 	began := time.Now()
 	n.stop()
 	if got := <-answered; got.status != http.StatusNoContent {
@@ -262,10 +266,7 @@ func TestLongPoll_DrainingAnswersAtOnce(t *testing.T) {
 // As the next request will be.
 func TestLongPoll_AnonymousClientIsAskedToAuthenticateIfTheRulesChange(t *testing.T) {
 	n := startNode(t, gateway.Config{Rules: historyRules()})
-	cursor := n.poll("channel=news").Cursor
-	answered := make(chan pollAnswer)
-	go func() { answered <- n.poll("channel=news&wait=60s&cursor=" + cursor) }()
-	n.awaitSessions(1)
+	answered := n.pollWaiting("channel=news")
 	must(t, n.SetRules(rules.List{{Match: "*", Subscribe: rules.Authenticated}}))
 	if got := <-answered; got.status != http.StatusUnauthorized {
 		t.Errorf("answer %d %s", got.status, got.body)

@@ -14,43 +14,33 @@ func frame(n int) []byte { return []byte(strings.Repeat("x", n)) }
 func TestOutbox_IsBoundedButTakesAnySingleFrame(t *testing.T) {
 	all := &Pool{Limit: 100}
 	o := drained()
-	if v := o.Push(frame(1000), all); v != Wakes {
-		t.Fatalf("a single large frame: %v", v)
+	push := func(size int, want Verdict, what string) {
+		t.Helper()
+		if v := o.Push(frame(size), all); v != want {
+			t.Errorf("%s: %v, want %v", what, v, want)
+		}
 	}
-	if v := o.Push(frame(60), all); v != Waits {
-		t.Errorf("a small one beside it: %v", v)
+	take := func(atMost, want int) {
+		t.Helper()
+		if taken := o.Take(nil, atMost, all); len(taken.Frames) != want {
+			t.Errorf("took %d frames, want %d", len(taken.Frames), want)
+		}
 	}
-	if v := o.Push(frame(101), all); v != Full {
-		t.Errorf("a second large one: %v, want Full", v)
+	push(1000, Wakes, "a single large frame")
+	push(60, Waits, "a small one beside it")
+	push(101, Full, "a second large one")
+	push(41, Full, "more small ones than the limit")
+	take(10, 1)
+	if o.Bytes() != 1060 {
+		t.Errorf("%d bytes are held", o.Bytes())
 	}
-	if v := o.Push(frame(41), all); v != Full {
-		t.Errorf("more small ones than the limit: %v, want Full", v)
-	}
-	taken := o.Take(nil, 10, all)
-	if len(taken.Frames) != 1 || o.Bytes() != 1060 {
-		t.Errorf("took %d frames, %d bytes are held", len(taken.Frames), o.Bytes())
-	}
-	if v := o.Push(frame(41), all); v != Full {
-		t.Errorf("more small ones than the limit while the writer has the large one: %v, want Full", v)
-	}
-	if v := o.Push(frame(40), all); v != Waits {
-		t.Errorf("a small one while the writer has the large one: %v", v)
-	}
-	if taken = o.Take(nil, 100, all); len(taken.Frames) != 2 {
-		t.Errorf("took %d frames", len(taken.Frames))
-	}
-	if v := o.Push(frame(1), all); v != Full {
-		t.Errorf("what the writer has in hand does not count: %v", v)
-	}
-	if v := o.Push(frame(101), all); v != Waits {
-		t.Errorf("a large one behind small ones: %v", v)
-	}
-	if v := o.Push(frame(1), all); v != Full {
-		t.Errorf("one more than the limit before the large one: %v, want Full", v)
-	}
-	if taken = o.Take(nil, 1000, all); len(taken.Frames) != 1 {
-		t.Errorf("took %d frames", len(taken.Frames))
-	}
+	push(41, Full, "more small ones than the limit while the writer has the large one")
+	push(40, Waits, "a small one while the writer has the large one")
+	take(100, 2)
+	push(1, Full, "one beside what the writer has in hand")
+	push(101, Waits, "a large one behind small ones")
+	push(1, Full, "one more than the limit before the large one")
+	take(1000, 1)
 	if turn, _ := o.Release(); turn != Rest || o.Bytes() != 0 {
 		t.Errorf("turn %v, %d bytes are held after all was written", turn, o.Bytes())
 	}
