@@ -155,11 +155,11 @@ var reasons = []Reason{
 	NotConfirmed, Refused, Overloaded, NotAuthentic, TokenExpired, SlowConsumer, Disconnected, Missed, TimedOut,
 }
 
-// asError returns the error for a client whose session ended for r before it was open.
-func (r Reason) asError() *Error {
+// AsError returns the error for a client whose session ended for r before it was answered.
+func (r Reason) AsError() *Error {
 	code := Unavailable
 	switch {
-	case r.Is(Disconnected):
+	case r.Is(Policy), r.Is(Disconnected):
 		code = Forbidden
 	case r.Is(NotAuthentic), r.Is(TokenExpired):
 		code = Unauthenticated

@@ -74,7 +74,7 @@ func (g *Gateway) open(ctx context.Context, hello Hello) (*Session, error) {
 		reason := refusalOf(err)
 		first, _ := s.out.End(reason.ending(), time.Now())
 		if !first {
-			return nil, ReasonOf(s.out.Why()).asError() // it had ended, and err is what came of that
+			return nil, ReasonOf(s.out.Why()).AsError() // it had ended, and err is what came of that
 		}
 		s.leave(reason)
 		return nil, err

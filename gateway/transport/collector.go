@@ -145,8 +145,10 @@ func (c *collector) finish() ([]byte, error) {
 	case c.settled && c.hasNews() || c.isComplete():
 		c.answer.Cursor = string(c.cursors.append(nil))
 		return encode(c.answer)
+	case ended && asksAgain(c.reason):
+		return nil, nil
 	case ended:
-		return nil, errorOf(c.reason)
+		return nil, c.reason.AsError()
 	case !c.settled:
 		return nil, &gateway.Error{Code: gateway.Unavailable, Message: "the channels did not answer in time: try again"}
 	}
@@ -165,16 +167,7 @@ type answer struct {
 	Recovered *bool             `json:"recovered,omitempty"` // nil if true, or without a cursor
 }
 
-// errorOf returns the error for a client whose session ended before there was an answer, or
-// nil if the client is to ask again.
-func errorOf(reason gateway.Reason) error {
-	switch {
-	case reason.Is(gateway.NotAuthentic), reason.Is(gateway.TokenExpired):
-		return &gateway.Error{Code: gateway.Unauthenticated, Message: reason.Text}
-	case reason.Is(gateway.Policy), reason.Is(gateway.Disconnected):
-		return &gateway.Error{Code: gateway.Forbidden, Message: reason.Text}
-	case reason.Is(gateway.Draining), reason.Is(gateway.TimedOut), reason.Is(gateway.Left):
-		return nil
-	}
-	return &gateway.Error{Code: gateway.Unavailable, Message: reason.Text}
+// asksAgain reports whether a client whose session ended for this reason is to ask again.
+func asksAgain(r gateway.Reason) bool {
+	return r.Is(gateway.Draining) || r.Is(gateway.TimedOut) || r.Is(gateway.Left)
 }
