@@ -402,3 +402,50 @@ func (w *witness) judge(newest int) string {
 	}
 	return ""
 }
+
+// held is a broker whose live messages arrive when the history has been asked how far it goes.
+type held struct {
+	*lossy
+	all []broker.Message
+}
+
+func (h *held) Run(ctx context.Context, r broker.Receiver) error {
+	h.receiver = r
+	return h.Memory.Run(ctx, h)
+}
+
+func (h *held) Receive(m broker.Message) { h.all = append(h.all, m) }
+
+func (h *held) Tops(ctx context.Context, channels []string) ([]broker.Top, error) {
+	tops, err := h.Memory.Tops(ctx, channels)
+	time.AfterFunc(900*time.Millisecond, func() {
+		for _, m := range h.all {
+			h.receiver.Receive(m)
+		}
+		h.all = nil
+	})
+	return tops, err
+}
+
+// TestQuiet_WhatIsOnItsWayIsNotMissed has checks of quiet channels find in the history what
+// arrives a moment later, more than the history keeps.
+func TestQuiet_WhatIsOnItsWayIsNotMissed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &held{lossy: newLossy()}
+		n := startNode(t, gateway.Config{Broker: b, History: b, Rules: rules.List{{Match: "*", Subscribe: rules.Anyone, Publish: rules.Anyone, HistorySize: 1}}})
+		p := n.connect(gateway.Hello{})
+		p.send("sub kept:a")
+		p.expect("subscribed kept:a")
+		var want []string
+		for _, payloads := range [][]string{{"1"}, {"2", "3", "4"}} {
+			for _, payload := range payloads {
+				n.publish("kept:a", "%s", payload)
+				want = append(want, payload)
+			}
+			p.expect("message kept:a " + payloads[len(payloads)-1])
+		}
+		if got := p.heardOf("kept:a"); !slices.Equal(got, want) {
+			t.Errorf("received %q", p.lines())
+		}
+	})
+}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"tidegate/broker"
+	"tidegate/gateway/internal/pause"
 )
 
 // CheckQuiet checks whether this node has missed the newest message of a channel. It checks
@@ -12,35 +13,53 @@ import (
 // The broker is asked once for each channel on this node, however many sessions the channel
 // has.
 func (h *Hub) CheckQuiet(ctx context.Context) {
-	var channels []*Channel
-	var before []broker.Position
+	var all, behind []quiet
 	h.Each(func(ch *Channel) {
 		if at, ok := ch.restsAt(); ok {
-			channels, before = append(channels, ch), append(before, at)
+			all = append(all, quiet{channel: ch, at: at})
 		}
 	})
-	for len(channels) > 0 && ctx.Err() == nil {
-		n := min(len(channels), checkGroup)
-		h.checkGroup(ctx, channels[:n], before[:n])
-		channels, before = channels[n:], before[n:]
+	for len(all) > 0 && ctx.Err() == nil {
+		n := min(len(all), checkGroup)
+		behind = append(behind, h.areBehind(ctx, all[:n])...)
+		all = all[n:]
+	}
+	if len(behind) == 0 || !pause.For(ctx, arrival) {
+		return
+	}
+	for _, q := range behind {
+		q.repair()
 	}
 }
 
-const checkGroup = 500
+const (
+	checkGroup = 500
+	arrival    = time.Second // what is in the history is not missed if it arrives within this time
+)
 
-func (h *Hub) checkGroup(ctx context.Context, channels []*Channel, before []broker.Position) {
-	names := make([]string, len(channels))
-	for i, ch := range channels {
-		names[i] = ch.name
+// quiet is a channel that is checked.
+type quiet struct {
+	channel *Channel
+	at, top broker.Position // of the channel, and of its history
+}
+
+// areBehind returns those of the channels that have not received what their history has.
+func (h *Hub) areBehind(ctx context.Context, all []quiet) (behind []quiet) {
+	names := make([]string, len(all))
+	for i, q := range all {
+		names[i] = q.channel.name
 	}
 	ctx, cancel := context.WithTimeout(ctx, ReadTimeout)
 	defer cancel()
 	tops, _ := h.History.Tops(ctx, names) // the check of the link reports errors
 	for i, top := range tops {
-		if !top.IsZero() {
-			channels[i].compare(before[i], top.Position)
+		if q := all[i]; !top.IsZero() {
+			if q.top = top.Position; q.isBehind() {
+				behind = append(behind, q)
+			}
 		}
 	}
+	return behind
 }
 
 // restsAt returns the channel's position, and whether it is to be checked. It also drops
@@ -54,12 +73,18 @@ func (ch *Channel) restsAt() (broker.Position, bool) {
 	return ch.At(), ch.Resting(time.Now()) && ch.keepsHistory()
 }
 
-// compare starts a repair if the channel is still at the position before, but its history is
-// not.
-func (ch *Channel) compare(before, top broker.Position) {
-	ch.mu.Lock()
-	defer ch.mu.Unlock()
-	if ch.Differs(before, top) {
-		ch.startRepair()
+// isBehind reports whether the channel is still where it was, but its history is not.
+func (q *quiet) isBehind() bool {
+	q.channel.mu.Lock()
+	defer q.channel.mu.Unlock()
+	return q.channel.Differs(q.at, q.top)
+}
+
+// repair starts a repair if the channel is still behind.
+func (q *quiet) repair() {
+	q.channel.mu.Lock()
+	defer q.channel.mu.Unlock()
+	if q.channel.Differs(q.at, q.top) {
+		q.channel.startRepair()
 	}
 }
