@@ -74,16 +74,20 @@ func TestReceivers_HearOfTheirChannelsAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := newOffice(nil)
 		n := startNode(t, gateway.Config{Hooks: o, Rules: rules.List{{Match: "*", Subscribe: rules.Anyone, Publish: rules.Anyone, HistorySize: 5}}})
-		shop, bank := &reception{}, &reception{}
+		shop, empty, bank := &reception{}, &reception{}, &reception{}
 		bank.fail(true)
+		nothingRecent := empty.of("shop", gateway.OnNothingRecent)
+		nothingRecent.Name = "empty"
 		n.SetReceivers([]gateway.Receiver{
-			shop.of("shop", gateway.OnPublished, gateway.OnSessionsChanged, gateway.OnNothingRecent),
+			shop.of("shop", gateway.OnPublished, gateway.OnSessionsChanged),
+			nothingRecent,
 			bank.of("bank", gateway.OnChannelOccupied),
 		})
 		alice := n.connect(gateway.Hello{Principal: gateway.Principal{User: "alice"}})
 		alice.send("subrecent shop:1 1")
 		alice.expect("nothing recent shop:1")
-		wantTold(t, shop, "sessions_changed shop:1 1", "nothing_recent shop:1 0")
+		wantTold(t, shop, "sessions_changed shop:1 1")
+		wantTold(t, empty, "nothing_recent shop:1 0")
 		for _, line := range []string{"pub shop:1 hello", "pub bank:1 money", "sub bank:1", "subrecent shop:1 1"} {
 			alice.send("%s", line)
 		}
@@ -92,6 +96,7 @@ func TestReceivers_HearOfTheirChannelsAlone(t *testing.T) {
 		bob := n.connect(gateway.Hello{})
 		bob.send("sub shop:1")
 		wantTold(t, shop, "sessions_changed shop:1 2")
+		wantTold(t, empty)
 		bank.fail(false)
 		wantTold(t, bank, "channel_occupied bank:1 1")
 		if o.heard("message_published shop:1 alice") != 1 || o.heard("message_published bank:1 alice") != 1 {
