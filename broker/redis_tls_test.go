@@ -72,10 +72,7 @@ func TestRedis_TLS(t *testing.T) {
 	a := newAuthority(t)
 	a.issue(t, "redis", &x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}})
 	a.issue(t, "gateway", &x509.Certificate{})
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	address := l.Addr().String()
-	l.Close()
+	address := brokertest.FreeAddress(t)
 	_, port, _ := net.SplitHostPort(address)
 	brokertest.StartRedis(t, "--tls-port", port, "--tls-ca-cert-file", a.file("ca.pem"), "--tls-cert-file", a.file("redis.pem"),
 		"--tls-key-file", a.file("redis.key"), "--tls-auth-clients", "yes")

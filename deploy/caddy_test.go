@@ -62,7 +62,7 @@ func TestCaddy_TellsAnEventSourceToComeBackWhenNoNodeIsLeft(t *testing.T) {
 // it listens.
 func startCaddy[Node place](t *testing.T, nodes ...Node) (address string) {
 	t.Helper()
-	address = freeAddress(t)
+	address = brokertest.FreeAddress(t)
 	var servers []string
 	for _, n := range nodes {
 		servers = append(servers, n.address())

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os/exec"
 	"path/filepath"
@@ -53,7 +52,7 @@ type gatewayNode struct {
 // startGateway runs a node until the test ends, with so many file descriptors.
 func startGateway(t *testing.T, config string, descriptors int, flags ...string) *gatewayNode {
 	t.Helper()
-	n := &gatewayNode{t: t, public: freeAddress(t), internal: freeAddress(t)}
+	n := &gatewayNode{t: t, public: brokertest.FreeAddress(t), internal: brokertest.FreeAddress(t)}
 	n.args = []string{"-c", fmt.Sprintf(`ulimit -n %d; exec "$0" "$@"`, descriptors), tidegate(t),
 		"--config", config, "--listen", n.public, "--internal-listen", n.internal}
 	n.args = append(n.args, flags...)
@@ -188,16 +187,6 @@ func status(ctx context.Context, url string) int {
 	}
 	response.Body.Close()
 	return response.StatusCode
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // startRealCluster runs a Redis, and two nodes with further flags, until the test ends.

@@ -35,7 +35,7 @@ rule_files: [rules.yml]
 scrape_configs:
   - {job_name: edge, file_sd_configs: [{files: [targets.json], refresh_interval: 1s}]}
 `)
-	address := freeAddress(t)
+	address := brokertest.FreeAddress(t)
 	p.url = "http://" + address
 	startBalancer(t, exec.Command(brokertest.FindProgram(t, "prometheus"), "--config.file", filepath.Join(dir, "prometheus.yml"),
 		"--storage.tsdb.path", filepath.Join(dir, "data"), "--web.listen-address", address, "--log.level", "error"))

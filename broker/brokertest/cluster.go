@@ -33,7 +33,7 @@ func StartRedisClusterOf(t testing.TB, masters int) *RedisCluster {
 	t.Helper()
 	c := &RedisCluster{t: t, moving: make(map[string]*RedisServer)}
 	for range masters {
-		_, bus, _ := net.SplitHostPort(freeAddr(t))
+		_, bus, _ := net.SplitHostPort(FreeAddress(t))
 		c.Nodes = append(c.Nodes, StartRedis(t, "--cluster-enabled", "yes", "--cluster-port", bus,
 			"--cluster-node-timeout", "2000", "--cluster-require-full-coverage", "no"))
 	}
@@ -62,7 +62,7 @@ func StartRedisClusterOf(t testing.TB, masters int) *RedisCluster {
 // masters know it. It is not added to c.Nodes.
 func (c *RedisCluster) AddReplica(master *RedisServer) *RedisServer {
 	c.t.Helper()
-	_, bus, _ := net.SplitHostPort(freeAddr(c.t))
+	_, bus, _ := net.SplitHostPort(FreeAddress(c.t))
 	replica := StartRedis(c.t, "--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-node-timeout", "2000",
 		"--cluster-require-full-coverage", "no", "--repl-diskless-sync-delay", "0")
 	replica.CLI("CLUSTER", "MEET", "127.0.0.1", port(master.Addr), master.busPort())

@@ -40,7 +40,7 @@ func StartRedis(t testing.TB, args ...string) *RedisServer {
 func newRedisServer(t testing.TB) *RedisServer {
 	t.Helper()
 	RequireRedis(t)
-	s := &RedisServer{Addr: freeAddr(t), Dir: t.TempDir(), t: t}
+	s := &RedisServer{Addr: FreeAddress(t), Dir: t.TempDir(), t: t}
 	s.args = []string{"--port", port(s.Addr), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", s.Dir}
 	t.Cleanup(s.Stop)
 	return s
@@ -53,10 +53,11 @@ func RequireRedis(t testing.TB) {
 	FindProgram(t, "redis-server")
 }
 
-// freeAddr returns a loopback address with a free TCP port, and reserves it until the test
-// ends: the port is below the range that the kernel uses for connections, and freeAddr holds
-// the UDP port of the same number, which keeps other tests from taking it.
-func freeAddr(t testing.TB) string {
+// FreeAddress returns a loopback address, host:port, with a free TCP port, and reserves it until
+// the test ends: the port is below the range that the kernel uses for connections, and
+// FreeAddress holds the UDP port of the same number, which keeps other tests from taking it. It is
+// for servers that cannot be given a socket, or that are started again at their address.
+func FreeAddress(t testing.TB) string {
 	t.Helper()
 	const least, most = 10_000, 32_000
 	for range 100 {

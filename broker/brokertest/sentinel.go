@@ -28,7 +28,7 @@ func StartRedisSentinel(t testing.TB) *RedisSentinel {
 		return strings.Contains(replica.CLI("INFO", "replication"), "master_link_status:up")
 	})
 
-	address := freeAddr(t)
+	address := FreeAddress(t)
 	file := filepath.Join(t.TempDir(), "sentinel.conf")
 	text := fmt.Sprintf("port %s\nbind 127.0.0.1\nsentinel monitor main 127.0.0.1 %s 1\n"+
 		"sentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 5000\n",

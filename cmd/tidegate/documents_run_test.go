@@ -104,7 +104,7 @@ func (g guide) without(t *testing.T, commands []string) (mine []string) {
 // the first replaces 127.0.0.1:8080 of the document.
 func newPageShell(t *testing.T, more ...string) *pageShell {
 	t.Helper()
-	public, internal := quietAddress(t), quietAddress(t)
+	public, internal := brokertest.FreeAddress(t), brokertest.FreeAddress(t)
 	return &pageShell{
 		folder:    t.TempDir(),
 		elsewhere: strings.NewReplacer(slices.Concat([]string{"127.0.0.1:8080", public, "127.0.0.1:9080", internal}, more)...),
@@ -174,9 +174,9 @@ func runAPIGuide(t *testing.T, _ string, commands []string) {
 }
 
 func runTokenGuide(t *testing.T, _ string, commands []string) {
-	public := quietAddress(t)
+	public := brokertest.FreeAddress(t)
 	shell := newPageShell(t, "tidegate subscribe room:1 &", "tidegate subscribe room:1 --url ws://"+public+" >heard &", "tidegate publish ", "tidegate publish --url ws://"+public+" ")
-	shell.env = []string{"TIDEGATE_LISTEN=" + public, "TIDEGATE_INTERNAL_LISTEN=" + quietAddress(t)}
+	shell.env = []string{"TIDEGATE_LISTEN=" + public, "TIDEGATE_INTERNAL_LISTEN=" + brokertest.FreeAddress(t)}
 	shell.ready["tidegate serve"] = public + "/readyz"
 	hear := "until grep '\"hi\"' heard; do " + commands[len(commands)-1] + "; sleep 0.1; done" // who listens may have come late
 	shell.run(t, append(commands, hear))
@@ -184,7 +184,7 @@ func runTokenGuide(t *testing.T, _ string, commands []string) {
 
 func runLoginGuide(t *testing.T, text string, commands []string) {
 	brokertest.FindProgram(t, "node")
-	login := quietAddress(t)
+	login := brokertest.FreeAddress(t)
 	shell := newPageShell(t, "127.0.0.1:3000", login, "kill %tidegate", "kill %tidegate && wait %tidegate", " -N ", " ", "/events?", "/poll?") // a stream would never end
 	shell.ready["node"] = "--data '' " + login + "/login?user=somebody"
 	shell.env = append(shell.env, "PORT="+login[strings.LastIndexByte(login, ':')+1:])

@@ -143,7 +143,8 @@ func TestReadme_TwoNodesInThreeCommands(t *testing.T) {
 	must(t, err)
 	_, text, _ := strings.Cut(string(page), "### Two nodes on one Redis\n")
 	text, _, _ = strings.Cut(text, "\nSubscribe in ")
-	redis, one, two, internal, other := quietAddress(t), quietAddress(t), quietAddress(t), quietAddress(t), quietAddress(t)
+	free := func() string { return brokertest.FreeAddress(t) }
+	redis, one, two, internal, other := free(), free(), free(), free(), free()
 	shell := &pageShell{
 		folder: t.TempDir(),
 		elsewhere: strings.NewReplacer("127.0.0.1:6379", redis, "--port 6379", "--port "+redis[strings.LastIndexByte(redis, ':')+1:],

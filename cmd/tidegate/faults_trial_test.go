@@ -97,7 +97,7 @@ func (tr *trial) begin(urls ...string) {
 	tr.t.Helper()
 	tr.ctx, tr.end = context.WithCancel(context.Background())
 	for _, url := range urls {
-		tr.nodes = append(tr.nodes, tr.newNode(url))
+		tr.nodes = append(tr.nodes, tr.newNode(url, "--listen", brokertest.FreeAddress(tr.t)))
 	}
 	for _, n := range tr.nodes {
 		eventually(tr.t, n.public("/readyz"), http.StatusOK)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -49,7 +48,7 @@ func TestLogin_ExamplesInEveryLanguage(t *testing.T) {
 	} {
 		t.Run(language, func(t *testing.T) {
 			t.Parallel()
-			address := quietAddress(t)
+			address := brokertest.FreeAddress(t)
 			backend := startBackend(t, address, command(t, address))
 			backend.tellsByToken()
 			backend.tellsByCookie()
@@ -66,21 +65,6 @@ func pythonWith(t *testing.T, framework, example string) []string {
 		python = brokertest.FindProgram(t, "a python3 with "+framework)
 	}
 	return []string{python, loginExamples + example}
-}
-
-// quietAddress returns an address whose port is below those that the kernel assigns, so
-// that no other test gets it before the backend listens.
-func quietAddress(t *testing.T) string {
-	t.Helper()
-	for range 100 {
-		address := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))
-		if listener, err := net.Listen("tcp", address); err == nil {
-			listener.Close()
-			return address
-		}
-	}
-	t.Fatal("no port is free")
-	return ""
 }
 
 const (

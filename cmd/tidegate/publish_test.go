@@ -4,9 +4,10 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
 	"strings"
 	"testing"
+
+	"tidegate/broker/brokertest"
 
 	"github.com/spf13/cobra"
 )
@@ -113,7 +114,7 @@ func TestPublish_Refusals(t *testing.T) {
 		"path":     {[]string{"c", "1", "--url", url + "/nowhere"}, "(404)"},
 		"scheme":   {[]string{"c", "1", "--url", "localhost:8080"}, "want something like ws://"},
 		"no data":  {nil, "arg(s)"},
-		"absent":   {[]string{"c", "1", "--url", "ws://" + freeAddress(t), "--timeout", "100ms"}, "gave up after 100ms"},
+		"absent":   {[]string{"c", "1", "--url", "ws://" + brokertest.FreeAddress(t), "--timeout", "100ms"}, "gave up after 100ms"},
 		"key+line": {[]string{"c", "--lines", "--key", "k"}, "lines"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -123,13 +124,4 @@ func TestPublish_Refusals(t *testing.T) {
 			}
 		})
 	}
-}
-
-// freeAddress returns an address that nobody listens on.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer l.Close()
-	return l.Addr().String()
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
 	"tidegate/broker/brokertest"
 )
 
@@ -119,7 +120,7 @@ func TestServe_AnUnknownFlagNamesTheNearest(t *testing.T) {
 func TestServe_WaitsForRedis(t *testing.T) {
 	t.Parallel()
 	server := brokertest.FindProgram(t, "redis-server")
-	port := freePort(t)
+	_, port, _ := net.SplitHostPort(brokertest.FreeAddress(t))
 	p := startNode(t, nil, "--redis-url", "redis://user:hunter2@127.0.0.1:"+port)
 	p.waitFor("the broker is away")
 	const away = "not ready: the broker is away"
@@ -143,15 +144,6 @@ func TestServe_WaitsForRedis(t *testing.T) {
 	if strings.Contains(p.said(), "hunter2") {
 		t.Errorf("the log shows the password:\n%s", p.said())
 	}
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
 }
 
 func TestServe_AClientThatDoesNotFinishItsHeaderIsCutOff(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"tidegate/broker/brokertest"
 	"tidegate/gateway/client"
 )
 
@@ -26,7 +27,7 @@ func TestSubscribe_ResumesFromACursorAndEndsBySignal(t *testing.T) {
 
 func TestSubscribe_TellsGapsAndLostConnections(t *testing.T) {
 	t.Parallel()
-	listen := "TIDEGATE_LISTEN=" + freeAddress(t)
+	listen := "TIDEGATE_LISTEN=" + brokertest.FreeAddress(t)
 	node := startReady(t, []string{listen})
 	url := node.socket()
 	p := start(t, nil, "subscribe", "c", "--json", "--url", url)

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"tidegate/broker/brokertest"
 )
 
 // logFile is a file that a program writes its log to.
@@ -122,7 +124,7 @@ func TestFollower_LongLineIsCut(t *testing.T) {
 
 func TestTail_LosesNothingWhileTheGatewayIsAway(t *testing.T) {
 	t.Parallel()
-	listen := "TIDEGATE_LISTEN=" + freeAddress(t)
+	listen := "TIDEGATE_LISTEN=" + brokertest.FreeAddress(t)
 	node := startReady(t, []string{listen})
 	url := node.socket()
 	l := newLogFile(t)

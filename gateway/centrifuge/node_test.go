@@ -37,12 +37,12 @@ func startNodes(t *testing.T, names ...string) (redis *brokertest.RedisServer, n
 	t.Helper()
 	redis = brokertest.StartRedis(t)
 	for _, name := range names {
-		nodes = append(nodes, startNode(t, redis, name, "127.0.0.1:0"))
+		nodes = append(nodes, startNode(t, redis, name))
 	}
 	return redis, nodes
 }
 
-func startNode(t *testing.T, redis *brokertest.RedisServer, name, address string) *node {
+func startNode(t *testing.T, redis *brokertest.RedisServer, name string) *node {
 	t.Helper()
 	shared, err := broker.NewRedis(broker.RedisConfig{URL: redis.URL(), Prefix: "tidegate:"})
 	must(t, err)
@@ -59,7 +59,7 @@ func startNode(t *testing.T, redis *brokertest.RedisServer, name, address string
 		},
 	})
 	must(t, err)
-	listener, err := net.Listen("tcp", address)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	sockets := &websocket.Server{Gateway: g, Origins: transport.Origins{"*"}, Log: slog.New(slog.DiscardHandler)}
 	leave := gatewaytest.Serve(listener, routes(g, sockets))

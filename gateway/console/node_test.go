@@ -40,7 +40,7 @@ type cluster struct {
 }
 
 func newCluster(t *testing.T) *cluster {
-	return &cluster{t: t, memory: broker.NewMemory(), address: "127.0.0.1:0", leave: func() {}}
+	return &cluster{t: t, memory: broker.NewMemory(), address: brokertest.FreeAddress(t), leave: func() {}}
 }
 
 // mind runs the broker while there is no node, until leave is called.
@@ -69,7 +69,6 @@ func (c *cluster) start() (stop func()) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	c.address = listener.Addr().String()
 	ctx, cancel := context.WithCancel(context.Background())
 	sockets := &websocket.Server{Gateway: g, Deflate: c.deflate}
 	hangUp := gatewaytest.Serve(listener, http.StripPrefix(c.prefix, c.routes(g, sockets)))
