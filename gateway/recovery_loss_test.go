@@ -406,7 +406,9 @@ func (w *witness) judge(newest int) string {
 // held is a broker whose live messages arrive when the history has been asked how far it goes.
 type held struct {
 	*lossy
-	all []broker.Message
+
+	mu  sync.Mutex
+	all []broker.Message // guarded by mu
 }
 
 func (h *held) Run(ctx context.Context, r broker.Receiver) error {
@@ -414,16 +416,25 @@ func (h *held) Run(ctx context.Context, r broker.Receiver) error {
 	return h.Memory.Run(ctx, h)
 }
 
-func (h *held) Receive(m broker.Message) { h.all = append(h.all, m) }
+func (h *held) Receive(m broker.Message) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.all = append(h.all, m)
+}
+
+func (h *held) letGo() {
+	h.mu.Lock()
+	all := h.all
+	h.all = nil
+	h.mu.Unlock()
+	for _, m := range all {
+		h.receiver.Receive(m)
+	}
+}
 
 func (h *held) Tops(ctx context.Context, channels []string) ([]broker.Top, error) {
 	tops, err := h.Memory.Tops(ctx, channels)
-	time.AfterFunc(900*time.Millisecond, func() {
-		for _, m := range h.all {
-			h.receiver.Receive(m)
-		}
-		h.all = nil
-	})
+	time.AfterFunc(900*time.Millisecond, h.letGo)
 	return tops, err
 }
 
