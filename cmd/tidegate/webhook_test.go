@@ -112,7 +112,7 @@ func TestServe_ShowsTheBackendTheHeadersOfEveryWayIn(t *testing.T) {
 	t.Parallel()
 	guests, leave := make(map[string]guest), make(map[string]context.CancelFunc) // by user
 	var mu sync.Mutex
-	seen := make(map[string]string) // by user
+	seen, heard := make(map[string]string), make(map[string]string) // by user
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var asked struct {
 			User    string
@@ -143,12 +143,17 @@ webhooks: {url: "`+backend.URL+`", secret: 0123456789abcdef, events: [connect], 
 		mu.Lock()
 		guests[way], leave[g.user] = g, leaves
 		mu.Unlock()
-		coming.Go(func() { come(ctx, p, g) })
+		coming.Go(func() {
+			told := come(ctx, p, g)
+			mu.Lock()
+			defer mu.Unlock()
+			heard[g.user] = told
+		})
 	}
 	coming.Wait()
 	for way, g := range guests {
 		if seen[g.user] != g.address {
-			t.Errorf("%s: the backend saw %q, want %q", way, seen[g.user], g.address)
+			t.Errorf("%s: the backend saw %q, want %q; the client heard %q", way, seen[g.user], g.address, heard[g.user])
 		}
 	}
 }
