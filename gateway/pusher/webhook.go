@@ -131,7 +131,7 @@ func (h *hook) post(ctx context.Context, body []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, hookPatience)
 	defer cancel()
 	header := http.Header{"X-Pusher-Key": {h.settings.Key}, "X-Pusher-Signature": {sign(h.settings.Secret, string(body))}}
-	status, _, err := h.client.Post(ctx, h.url, header, body)
+	status, _, err := h.client.Post(ctx, h.url, header, body, true)
 	if err == nil && (status < http.StatusOK || status >= http.StatusMultipleChoices) {
 		err = fmt.Errorf("it answered with the status %d", status)
 	}

@@ -84,8 +84,8 @@ func (w *Webhook) Ask(ctx context.Context, q *gateway.Question) error {
 		w.noteAnswered(nil)
 		w.config.Observe(string(q.Event), "refused")
 		return err
-	case hasGone(ctx):
-		return &gateway.Error{Code: gateway.Unavailable, Message: "the client has gone before the backend's answer"}
+	case hasGone(ctx) || errors.Is(err, context.Canceled): // the latter: see endedAnother
+		return &gateway.Error{Code: gateway.Unavailable, Message: "the question was canceled before the backend's answer: try again"}
 	}
 	w.noteAnswered(err)
 	if err == nil {
@@ -106,7 +106,7 @@ func (w *Webhook) ask(ctx context.Context, q *gateway.Question) (*answer, error)
 	if err != nil {
 		return nil, fmt.Errorf("encode the question: %w", err)
 	}
-	status, said, err := w.post(ctx, body)
+	status, said, err := w.post(ctx, body, q.Event != gateway.OnRPC)
 	switch {
 	case err != nil:
 		return nil, err

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"tidegate/broker"
+	"tidegate/broker/brokertest"
 	"tidegate/gateway"
 	"tidegate/gateway/gatewaytest"
 	"tidegate/gateway/native"
@@ -153,12 +153,9 @@ func TestAsk_ABackendThatFailsNowAndThenFillsNoLog(t *testing.T) {
 }
 
 func TestAsk_NobodyThereIsAway(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	l.Close()
 	var said log
 	w := newWebhook(t, webhook.Config{
-		URL: "http://user:hunter2@" + l.Addr().String() + "/?token=hunter3", Secret: secret,
+		URL: "http://user:hunter2@" + brokertest.FreeAddress(t) + "/?token=hunter3", Secret: secret,
 		Events: []gateway.HookEvent{gateway.OnConnect}, Log: slog.New(slog.NewTextHandler(&said, nil)),
 	})
 	wantCode(t, w.Ask(t.Context(), connecting()), gateway.Unavailable, "")

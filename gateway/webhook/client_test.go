@@ -39,7 +39,7 @@ func TestClient_FewLongAnswersAreReadAtOnce(t *testing.T) {
 	post := func(path string, patience time.Duration) error {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
-		_, got, err := c.Post(ctx, backend.URL+path, http.Header{}, nil)
+		_, got, err := c.Post(ctx, backend.URL+path, http.Header{}, nil, true)
 		if err == nil && string(got) != answerOf(path) {
 			t.Errorf("%d bytes came, want %d", len(got), len(answerOf(path)))
 		}
@@ -63,6 +63,53 @@ func TestClient_FewLongAnswersAreReadAtOnce(t *testing.T) {
 	}
 }
 
+// Backends close connections that are idle, and may do so just when a request is sent.
+func TestClient_SendsAgainWhatAnEndingConnectionDidNotAnswer(t *testing.T) {
+	for _, mayRepeat := range []bool{true, false} {
+		var requests atomic.Int32
+		backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if requests.Add(1); r.Header.Get("Idempotency-Key") != "" {
+				t.Error("a header that is not ours was sent")
+			}
+			if requests.Load() == 2 {
+				panic(http.ErrAbortHandler)
+			}
+			w.WriteHeader(http.StatusNoContent)
+		}))
+		defer backend.Close()
+		c := NewClient()
+		defer c.Close()
+		for i, answered := range []bool{true, mayRepeat, true} {
+			status, _, err := c.Post(t.Context(), backend.URL, http.Header{}, []byte("{}"), mayRepeat)
+			if answered != (err == nil && status == http.StatusNoContent) {
+				t.Errorf("may repeat %v, request %d: status %d, %v", mayRepeat, i+1, status, err)
+			}
+		}
+	}
+}
+
+// canceled is a transport whose first request fails because another one was canceled.
+type canceled struct{ bodies []string }
+
+func (c *canceled) RoundTrip(r *http.Request) (*http.Response, error) {
+	body, _ := io.ReadAll(r.Body)
+	if c.bodies = append(c.bodies, string(body)); len(c.bodies) == 1 {
+		return nil, context.Canceled
+	}
+	return &http.Response{StatusCode: http.StatusNoContent, Body: http.NoBody, Request: r}, nil
+}
+
+func TestClient_DoesNotFailWithARequestThatIsCanceled(t *testing.T) {
+	for mayRepeat, want := range map[bool]string{true: "{} {}", false: "{}"} {
+		by := &canceled{}
+		c := &Client{http: &http.Client{Transport: by}}
+		status, _, err := c.Post(t.Context(), "http://backend/", http.Header{}, []byte("{}"), mayRepeat)
+		if mayRepeat != (err == nil && status == http.StatusNoContent) || strings.Join(by.bodies, " ") != want {
+			t.Errorf("may repeat %v: status %d, %v, sent %q", mayRepeat, status, err, by.bodies)
+		}
+	}
+}
+
 // A backend whose machine is gone leaves a connection over which nothing comes any more. As
 // all questions share it over HTTP/2, it must not be used until the kernel gives it up.
 func TestClient_LeavesADeadConnectionOfHTTP2(t *testing.T) {
@@ -83,7 +130,7 @@ func TestClient_LeavesADeadConnectionOfHTTP2(t *testing.T) {
 		ask := func() error {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			_, answer, err := c.Post(ctx, "https://example.com/", http.Header{}, []byte("{}"))
+			_, answer, err := c.Post(ctx, "https://example.com/", http.Header{}, []byte("{}"), true)
 			if err == nil && string(answer) != "HTTP/2.0" {
 				t.Fatalf("asked over %s", answer)
 			}

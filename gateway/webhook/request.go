@@ -58,7 +58,10 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // Post sends a JSON object to a backend and returns the status and body of the answer. It
 // adds its own headers to header. Its errors do not contain the URL, which may hold a secret.
-func (c *Client) Post(ctx context.Context, url string, header http.Header, body []byte) (status int, answer []byte, err error) {
+//
+// If mayRepeat, a backend may get the object twice: it is sent again if the connection, which
+// served other requests before, was closed without an answer.
+func (c *Client) Post(ctx context.Context, url string, header http.Header, body []byte, mayRepeat bool) (status int, answer []byte, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		return 0, nil, errors.New("the URL is not good")
@@ -66,7 +69,14 @@ func (c *Client) Post(ctx context.Context, url string, header http.Header, body 
 	request.Header = header
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("User-Agent", "tidegate")
+	if mayRepeat {
+		request.Header["Idempotency-Key"] = []string{} // tells http.Transport, and is not sent
+	}
 	response, err := c.http.Do(request)
+	if mayRepeat && endedAnother(ctx, err) {
+		request.Body, _ = request.GetBody() // cannot fail
+		response, err = c.http.Do(request)
+	}
 	if err != nil {
 		return 0, nil, withoutURL(err)
 	}
@@ -87,6 +97,13 @@ func (c *Client) Post(ctx context.Context, url string, header http.Header, body 
 		return 0, nil, fmt.Errorf("the answer has more than %d bytes", maxAnswer)
 	}
 	return response.StatusCode, answer, nil
+}
+
+// endedAnother reports whether err, of a request with the context ctx, is the end of another
+// request's context. http.Transport may lend a connection to the next request just before the
+// caller of the one before gives up, and then closes it.
+func endedAnother(ctx context.Context, err error) bool {
+	return ctx.Err() == nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded))
 }
 
 func withoutURL(err error) error {

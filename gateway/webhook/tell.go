@@ -55,7 +55,7 @@ func (w *Webhook) Tell(ctx context.Context, list []gateway.Notice) error {
 	encoded, err := json.Marshal(body)
 	if err == nil {
 		var status int
-		if status, _, err = w.post(ctx, encoded); err == nil && (status < http.StatusOK || status >= http.StatusMultipleChoices) {
+		if status, _, err = w.post(ctx, encoded, true); err == nil && (status < http.StatusOK || status >= http.StatusMultipleChoices) {
 			err = fmt.Errorf("it answered with the status %d", status)
 		}
 	}

@@ -140,9 +140,9 @@ const backAfter = 10 * time.Second
 // Close closes idle connections to the backend.
 func (w *Webhook) Close() { w.client.Close() }
 
-// post sends a signed body and returns the status and body of the answer.
-func (w *Webhook) post(ctx context.Context, body []byte) (status int, answer []byte, err error) {
+// post sends a signed body, as Client.Post does.
+func (w *Webhook) post(ctx context.Context, body []byte, mayRepeat bool) (status int, answer []byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, w.config.Timeout)
 	defer cancel()
-	return w.client.Post(ctx, w.config.URL, http.Header{SignatureHeader: {Sign(w.config.Secret, time.Now(), body)}}, body)
+	return w.client.Post(ctx, w.config.URL, http.Header{SignatureHeader: {Sign(w.config.Secret, time.Now(), body)}}, body, mayRepeat)
 }
