@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"tidegate/broker"
@@ -19,16 +20,17 @@ func (h *Hub) CheckQuiet(ctx context.Context) {
 			all = append(all, quiet{channel: ch, at: at})
 		}
 	})
-	for len(all) > 0 && ctx.Err() == nil {
-		n := min(len(all), checkGroup)
-		behind = append(behind, h.areBehind(ctx, all[:n])...)
-		all = all[n:]
+	for group := range slices.Chunk(all, checkGroup) {
+		h.look(ctx, group)
+	}
+	for _, q := range all {
+		q.ifBehind(func() { behind = append(behind, q) })
 	}
 	if len(behind) == 0 || !pause.For(ctx, arrival) {
 		return
 	}
 	for _, q := range behind {
-		q.repair()
+		q.ifBehind(q.channel.startRepair)
 	}
 }
 
@@ -40,11 +42,15 @@ const (
 // quiet is a channel that is checked.
 type quiet struct {
 	channel *Channel
-	at, top broker.Position // of the channel, and of its history
+	at      broker.Position // of the channel
+	top     broker.Position // of its history; zero if it could not be read
 }
 
-// areBehind returns those of the channels that have not received what their history has.
-func (h *Hub) areBehind(ctx context.Context, all []quiet) (behind []quiet) {
+// look reads the tops of the channels, unless ctx has ended.
+func (h *Hub) look(ctx context.Context, all []quiet) {
+	if ctx.Err() != nil {
+		return
+	}
 	names := make([]string, len(all))
 	for i, q := range all {
 		names[i] = q.channel.name
@@ -53,13 +59,8 @@ func (h *Hub) areBehind(ctx context.Context, all []quiet) (behind []quiet) {
 	defer cancel()
 	tops, _ := h.History.Tops(ctx, names) // the check of the link reports errors
 	for i, top := range tops {
-		if q := all[i]; !top.IsZero() {
-			if q.top = top.Position; q.isBehind() {
-				behind = append(behind, q)
-			}
-		}
+		all[i].top = top.Position
 	}
-	return behind
 }
 
 // restsAt returns the channel's position, and whether it is to be checked. It also drops
@@ -73,18 +74,11 @@ func (ch *Channel) restsAt() (broker.Position, bool) {
 	return ch.At(), ch.Resting(time.Now()) && ch.keepsHistory()
 }
 
-// isBehind reports whether the channel is still where it was, but its history is not.
-func (q *quiet) isBehind() bool {
+// ifBehind calls do if the channel is still where it was, but its history is not.
+func (q *quiet) ifBehind(do func()) {
 	q.channel.mu.Lock()
 	defer q.channel.mu.Unlock()
-	return q.channel.Differs(q.at, q.top)
-}
-
-// repair starts a repair if the channel is still behind.
-func (q *quiet) repair() {
-	q.channel.mu.Lock()
-	defer q.channel.mu.Unlock()
-	if q.channel.Differs(q.at, q.top) {
-		q.channel.startRepair()
+	if !q.top.IsZero() && q.channel.keepsHistory() && q.channel.Differs(q.at, q.top) {
+		do()
 	}
 }
