@@ -154,6 +154,35 @@ func TestSession_NothingOfAConflatedChannelFollowsItsEnd(t *testing.T) {
 	}
 }
 
+// What a slow client resumes on a channel includes the message that waits for it there.
+func TestSession_WhoResumesOnAConflatedChannelHearsNothingTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := startNode(t, gateway.Config{Rules: rules.List{{Match: "*", Subscribe: rules.Anyone, Conflate: true, HistorySize: 100}}})
+		p := n.listen("ticker")
+		from := n.publish("ticker", "0")
+		p.expect("message ticker 0")
+		resume := p.stall()
+		for i := range 5 {
+			n.publish("ticker", "%d", 1+i)
+			synctest.Wait()
+		}
+		p.send("sub ticker %s", from)
+		synctest.Wait()
+		resume()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		lines := p.lines()
+		reply := slices.Index(lines, "subscribed ticker recovered=true")
+		var heard []string
+		for _, line := range lines[reply+1:] {
+			heard = append(heard, strings.Fields(line)[2])
+		}
+		if want := []string{"1", "2", "3", "4", "5"}; !slices.Equal(heard, want) {
+			t.Errorf("after the reply it heard %q of %q, want %q", heard, lines, want)
+		}
+	})
+}
+
 func TestSession_DelayedChannelWritesManyMessagesAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rules := rules.List{{Match: "*", Subscribe: rules.Anyone, Delay: 100 * time.Millisecond}}

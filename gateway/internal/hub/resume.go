@@ -161,6 +161,7 @@ func (c *resumption) sayBegin(step timeline.Step) (said bool) {
 		c.start.Position, c.start.After = ch.at(), step.After
 		c.Of.Encode(c.start)
 	}
+	c.queued(c.out().QueueLatest(ch, ch.all.Outboxes)) // or it would come after what is sent from now on
 	if !c.Of.Reply() || !c.sayAll(c.roll.end()) {
 		return false
 	}
@@ -227,7 +228,11 @@ func (c *resumption) say(n News) (said bool) {
 
 // push queues a message's frame.
 func (c *resumption) push(frame []byte) {
-	switch c.out().PushMessage(frame, c.ch.all.Outboxes, outbox.Receipt{}) {
+	c.queued(c.out().PushMessage(frame, c.ch.all.Outboxes, outbox.Receipt{}))
+}
+
+func (c *resumption) queued(v outbox.Verdict) {
+	switch v {
 	case outbox.Wakes:
 		c.ch.all.Line.Queue(c.out())
 	case outbox.Full:
