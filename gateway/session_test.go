@@ -203,6 +203,49 @@ func TestSession_DelayedChannelWritesManyMessagesAtOnce(t *testing.T) {
 	})
 }
 
+// A channel that delays its messages delays nothing else.
+func TestSession_OnADelayedChannelHasItsAnswersAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := startNode(t, gateway.Config{Rules: rules.List{{Match: "ticks", Subscribe: rules.Anyone, Delay: time.Second}, {Match: "*", Subscribe: rules.Anyone}}})
+		p := n.listen("ticks")
+		p.subscribe("other")
+		began := time.Now()
+		n.publish("ticks", "1")
+		p.send("ping")
+		p.expect("pong")
+		n.publish("ticks", "2")
+		n.publish("other", "1")
+		p.expect("message other 1")
+		n.publish("ticks", "3")
+		p.send("break")
+		p.expectClosed()
+		if took := time.Since(began); took > 0 {
+			t.Errorf("this took %v", took)
+		}
+		if got := p.heardOf("ticks"); !slices.Equal(got, []string{"1", "2", "3"}) {
+			t.Errorf("heard %v", got)
+		}
+	})
+}
+
+// A client is not slow because the node holds back much for it.
+func TestSession_OnADelayedChannelKeepsUpWithABurst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rules := rules.List{{Match: "*", Subscribe: rules.Anyone, Delay: time.Second}}
+		n := startNode(t, gateway.Config{Rules: rules, Limits: gateway.Limits{OutboxBytes: 4096}})
+		p := n.listen("ticks")
+		for i := range 50 {
+			n.publish("ticks", "%d-%s", i, strings.Repeat("x", 500))
+			synctest.Wait()
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if got := len(p.heardOf("ticks")); got != 50 || p.isClosed() {
+			t.Errorf("heard %d messages of 50; closed: %v (%s)", got, p.isClosed(), p.reason.Label)
+		}
+	})
+}
+
 func TestSession_MalformedCommandIsToldAndTheSessionLives(t *testing.T) {
 	n := startNode(t, gateway.Config{})
 	p := n.connect(gateway.Hello{})

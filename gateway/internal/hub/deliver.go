@@ -44,8 +44,8 @@ func (ch *Channel) deliver(e *timeline.Entry) {
 // is not followed.
 func (ch *Channel) send(a *audience, e *timeline.Entry, frame []byte, conflate bool, d *delivery) {
 	boxes := ch.all.Outboxes
-	woken := ch.wakes()
-	receipt := outbox.Receipt{At: e.Received}
+	woken := woken{ch: ch}
+	receipt := outbox.Receipt{At: e.Received, Later: ch.rule.Load().Delay > 0}
 	for i := range a.members {
 		m := &a.members[i]
 		if m.of.skips(&e.Message) {
@@ -56,7 +56,7 @@ func (ch *Channel) send(a *audience, e *timeline.Entry, frame []byte, conflate b
 		var v outbox.Verdict
 		receipt.Became = d.add(m.of.by)
 		if conflate {
-			v = m.out.PushLatest(ch, frame, boxes, outbox.Receipt{Became: receipt.Became})
+			v = m.out.PushLatest(ch, frame, boxes, outbox.Receipt{Became: receipt.Became, Later: receipt.Later})
 		} else {
 			v = m.out.PushMessage(frame, boxes, receipt)
 			receipt.At = time.Time{}
@@ -97,13 +97,16 @@ func (ch *Channel) announceTo(audiences audiences, n *News) {
 
 // sendNews queues the frame of some news for every member that is to receive it.
 func (ch *Channel) sendNews(a *audience, frame Frame, n *News) {
-	woken := ch.wakes()
+	woken, push := woken{ch: ch}, (*outbox.Outbox).Push
+	if ch.rule.Load().Delay > 0 {
+		push = (*outbox.Outbox).PushLater
+	}
 	for i := range a.members {
 		m := &a.members[i]
 		if m.of.skipsNews(n, frame.Others) {
 			continue
 		}
-		woken.add(m, m.out.Push(frame.Data, ch.all.Outboxes))
+		woken.add(m, push(m.out, frame.Data, ch.all.Outboxes))
 	}
 	woken.rouse()
 }
@@ -135,17 +138,16 @@ func (sub *Subscription) skipsNews(n *News, othersOnly bool) bool {
 // that writing begins while other members are still being served.
 type woken struct {
 	ch    *Channel
-	delay time.Duration
 	boxes [64]*outbox.Outbox
 	n     int
 }
-
-func (ch *Channel) wakes() woken { return woken{ch: ch, delay: ch.rule.Load().Delay} }
 
 // add handles the verdict on a member's frame: it collects an outbox that must be written,
 // and dismisses a session whose outbox is full.
 func (w *woken) add(m *member, v outbox.Verdict) {
 	switch v {
+	case outbox.Delays:
+		w.ch.delay(m.out)
 	case outbox.Wakes:
 		w.boxes[w.n] = m.out
 		if w.n++; w.n == len(w.boxes) {
@@ -158,24 +160,18 @@ func (w *woken) add(m *member, v outbox.Verdict) {
 
 // rouse passes the collected outboxes on.
 func (w *woken) rouse() {
-	w.ch.rouse(w.boxes[:w.n], w.delay)
+	w.ch.all.Line.Park(w.boxes[:w.n]...)
 	w.n = 0
 }
 
-// rouse puts the outboxes in line for the flushers. If the rule has a Delay, it first waits
-// that long, so that what is queued meanwhile is written by the same system call. It does
-// not block.
-func (ch *Channel) rouse(boxes []*outbox.Outbox, delay time.Duration) {
-	switch {
-	case delay <= 0:
-		ch.all.Line.Park(boxes...)
-	case len(boxes) > 0:
-		if ch.delayed == nil {
-			ch.delayed = new([]*outbox.Outbox)
-			time.AfterFunc(delay, func() { ch.all.Wall.Do("write what was delayed", ch.rouseDelayed) })
-		}
-		*ch.delayed = append(*ch.delayed, boxes...)
+// delay puts an outbox in line for the flushers after the rule's Delay, so that what is queued
+// meanwhile is written by the same system call, unless something that may not wait is queued first.
+func (ch *Channel) delay(o *outbox.Outbox) {
+	if ch.delayed == nil {
+		ch.delayed = new([]*outbox.Outbox)
+		time.AfterFunc(ch.rule.Load().Delay, func() { ch.all.Wall.Do("write what was delayed", ch.rouseDelayed) })
 	}
+	*ch.delayed = append(*ch.delayed, o)
 }
 
 func (ch *Channel) rouseDelayed() {
@@ -184,7 +180,7 @@ func (ch *Channel) rouseDelayed() {
 	ch.delayed = nil
 	ch.mu.Unlock()
 	if boxes != nil {
-		ch.all.Line.Queue(*boxes...)
+		ch.all.Line.Queue(slices.DeleteFunc(*boxes, func(o *outbox.Outbox) bool { return !o.Due() })...)
 	}
 }
 

@@ -21,7 +21,7 @@ func (ch *Channel) setRule(rule *rules.Rule) {
 	if was := ch.rule.Swap(rule); !was.Conflate || rule.Conflate {
 		return
 	}
-	woken := ch.wakes()
+	woken := woken{ch: ch}
 	for _, a := range ch.audiences {
 		for i := range a.members {
 			m := &a.members[i]

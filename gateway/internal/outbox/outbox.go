@@ -2,7 +2,7 @@
 // outboxes wait for a goroutine to write them.
 //
 // Frames are added by Push, PushMessage or PushLatest. If one of these returns Wakes, the
-// caller must put the outbox in line. The goroutine that takes it from the line becomes its
+// caller must put the outbox in line; if it returns Delays, a while later. The goroutine that takes it from the line becomes its
 // writer: it calls Take, writes the frames, and calls Release, which says what to do next.
 //
 // Hold reserves a place in the queue for a frame that is not known yet, but must be written
@@ -55,6 +55,7 @@ type writerState uint8
 const (
 	detached writerState = iota // none: there is no connection yet
 	idle                        // none: nothing waits
+	delayed                     // none yet: what waits may wait for more, see Due
 	queued                      // the one that takes it from the line
 	writing                     // the one that has taken it
 	stalled                     // a goroutine of the session: the peer does not keep up
@@ -66,6 +67,7 @@ type Verdict uint8
 
 const (
 	Waits   Verdict = iota // added; some goroutine will write it
+	Delays                 // added; the caller must call Due after a while
 	Wakes                  // added; the caller must put the outbox in line
 	Refused                // dropped: the session is ending
 	Full                   // dropped: there is no room, the session is too slow
@@ -87,15 +89,23 @@ type replaceable struct {
 
 // Push adds a frame if the limit allows it. The limit does not apply to one frame at a time that
 // is larger than the limit, such as a list of very many members: a peer that reads it is not slow.
-func (o *Outbox) Push(frame []byte, all *Pool) Verdict {
+func (o *Outbox) Push(frame []byte, all *Pool) Verdict { return o.push(frame, all, false) }
+
+// PushLater is like Push for a frame that may wait for others: see Delays.
+func (o *Outbox) PushLater(frame []byte, all *Pool) Verdict { return o.push(frame, all, true) }
+
+func (o *Outbox) push(frame []byte, all *Pool, later bool) Verdict {
 	o.mu.Lock()
-	v := o.add(frame, all)
+	v := o.add(frame, all, later)
 	o.mu.Unlock()
 	return v
 }
 
-// Receipt says what to measure of a message. The zero value measures nothing.
+// Receipt says how soon to write a message, and what to measure of it. With the zero value, it is
+// written at once, and nothing is measured.
 type Receipt struct {
+	Later bool // it may wait for others: see Delays
+
 	At time.Time // when it was received; zero if its delivery time is not measured
 
 	// Became is called once: when the message is written or, with false, when a newer one has
@@ -216,7 +226,7 @@ func (o *Outbox) large(limit int) int {
 }
 
 func (o *Outbox) addMessage(frame []byte, all *Pool, receipt Receipt) Verdict {
-	v := o.add(frame, all)
+	v := o.add(frame, all, receipt.Later)
 	if v > Wakes {
 		return v
 	}
@@ -231,7 +241,7 @@ func (o *Outbox) addMessage(frame []byte, all *Pool, receipt Receipt) Verdict {
 	return v
 }
 
-func (o *Outbox) add(frame []byte, all *Pool) Verdict {
+func (o *Outbox) add(frame []byte, all *Pool, later bool) Verdict {
 	if o.ending != nil {
 		return Refused
 	}
@@ -247,11 +257,29 @@ func (o *Outbox) add(frame []byte, all *Pool) Verdict {
 		o.more.push(frame)
 	}
 	o.waiting += len(frame)
-	if o.state == idle && !o.place {
+	switch {
+	case o.place, o.state != idle && o.state != delayed:
+		return Waits
+	case !later || !o.fits(0, all.Limit/2): // else it could become full while nobody writes
 		o.state = queued
 		return Wakes
+	case o.state == idle:
+		o.state = delayed
+		return Delays
 	}
 	return Waits
+}
+
+// Due reports whether the caller, whom Delays has told to ask, must put the outbox in line. If not,
+// somebody else has.
+func (o *Outbox) Due() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.state != delayed {
+		return false
+	}
+	o.state = queued
+	return true
 }
 
 // Hold reserves a place behind all waiting frames. Frames added after it are not written
@@ -283,7 +311,7 @@ func (o *Outbox) Fill(frames [][]byte, all *Pool) (wakes bool) {
 	}
 	o.place = false
 	o.insert(int(o.ahead), frames, all)
-	wakes = o.state == idle && (o.first != nil || o.hasLatest())
+	wakes = (o.state == idle || o.state == delayed) && (o.first != nil || o.hasLatest())
 	if wakes {
 		o.state = queued
 	}
@@ -347,7 +375,7 @@ func (o *Outbox) End(e Ending, now time.Time) (first, wakes bool) {
 	}
 	o.announceRoom()
 	switch o.state {
-	case idle:
+	case idle, delayed:
 		o.state = queued
 		return true, true
 	case detached:
