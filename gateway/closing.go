@@ -40,9 +40,27 @@ func (s *Session) quit(e Unsubscribed) bool {
 // part ends a subscription that was removed from the session's places, and tells the client before
 // it waits for the broker: the client may subscribe again meanwhile.
 func (s *Session) part(sub *subscription, e Unsubscribed) {
+	s.takeOff(sub, e)
+	s.gateway.hub.Release(&sub.Subscription)
+}
+
+// takeOff is like part, but does not wait for the broker. The caller must release the subscription.
+func (s *Session) takeOff(sub *subscription, e Unsubscribed) {
+	s.places.noteEnd(sub, e.Code)
 	sub.Leave()
 	s.tell(e)
-	s.gateway.hub.Release(&sub.Subscription)
+}
+
+// releaseSoon releases subscriptions without waiting for the broker: other sessions wait for their turn.
+func (s *Session) releaseSoon(list []*subscription) {
+	if len(list) == 0 {
+		return
+	}
+	s.goOn(func() {
+		for _, sub := range list {
+			s.gateway.hub.Release(&sub.Subscription)
+		}
+	})
 }
 
 // goOn runs f, a part of the session's work, in a new goroutine. A panic ends the session.

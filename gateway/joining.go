@@ -87,6 +87,7 @@ func (j *join) enter(ctx context.Context) {
 	if j.sub == nil {
 		return
 	}
+	j.Err = s.places.explain(j.sub, j.Err)
 	switch removed, owed := s.places.settle(j.sub, &j.terms); {
 	case removed:
 		s.gateway.hub.Release(j.Sub)

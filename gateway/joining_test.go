@@ -70,6 +70,32 @@ func TestUsers_AGrantOutlivesTheClientsSubscribe(t *testing.T) {
 	}
 }
 
+// A client may lose a channel while it subscribes to it. New rules wait for no broker.
+func TestSession_ASubscribeThatItsEndOvertakesIsToldWhy(t *testing.T) {
+	for why, end := range map[string]func(*testing.T, *node){
+		"new rules": func(t *testing.T, n *node) { must(t, n.SetRules(rules.List{{Match: "*", Subscribe: rules.Nobody}})) },
+		"a backend": func(t *testing.T, n *node) {
+			go func() { // it waits for the broker
+				expectReached(t, 1)(n.Users.Unsubscribe(t.Context(), gateway.Whose{User: "alice"}, "room:1"))
+			}()
+		},
+	} {
+		t.Run(why, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newTurnstile()
+				n := startNode(t, gateway.Config{Broker: b, Rules: roomRules})
+				p := n.connect(gateway.Hello{Principal: gateway.Principal{User: "alice"}})
+				p.send("sub room:1")
+				synctest.Wait()
+				end(t, n)
+				p.expect("unsubscribed room:1 forbidden")
+				close(b.pass)
+				p.expect("error forbidden")
+			})
+		})
+	}
+}
+
 // A backend may grant a session a channel while its client subscribes to it with a cursor.
 func TestUsers_AGrantLeavesItToTheClientsCursorWhereMessagesBegin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

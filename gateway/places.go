@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -113,6 +114,23 @@ func (p *places) settle(sub *subscription, t *terms) (removed, owed bool) {
 	}
 	p.list = slices.Delete(p.list, at, at+1)
 	return true, false
+}
+
+// noteEnd records why a subscription is about to end, for the joins of it that are under way.
+func (p *places) noteEnd(sub *subscription, why Code) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	sub.ended = uint8(1 + slices.Index(codes, why))
+}
+
+// explain returns err, with which a join has ended, and why its subscription was ended before, if it was.
+func (p *places) explain(sub *subscription, err error) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err == nil || sub.ended == 0 {
+		return err
+	}
+	return errors.Join(failf(codes[sub.ended-1], "the session was taken off %q while it subscribed", sub.Channel()), err)
 }
 
 // rest makes a subscription depend on the latest admission. The caller must hold mu.

@@ -25,13 +25,15 @@ func (s *Session) leaveForbidden() {
 	})
 	for i, sub := range left {
 		e := deniedBy(why[i])
-		s.part(sub, Unsubscribed{Channel: sub.Channel(), Code: e.Code, Reason: e.Message})
+		s.takeOff(sub, Unsubscribed{Channel: sub.Channel(), Code: e.Code, Reason: e.Message})
 	}
+	s.releaseSoon(left)
 }
 
 // reauthorize removes the session from the channels that the rules no longer allow, except
 // those granted by the server.
 func (s *Session) reauthorize() {
+	var left []*subscription
 	for _, sub := range s.places.all() {
 		name := sub.Channel()
 		if _, granted := s.places.has(sub); granted {
@@ -39,7 +41,9 @@ func (s *Session) reauthorize() {
 		}
 		if err := s.gateway.Authorize(s.whoOn(name), ToSubscribe, name); err != nil && s.places.remove(sub) {
 			e := ErrorOf(err)
-			s.part(sub, Unsubscribed{Channel: name, Code: e.Code, Reason: e.Message})
+			s.takeOff(sub, Unsubscribed{Channel: name, Code: e.Code, Reason: e.Message})
+			left = append(left, sub)
 		}
 	}
+	s.releaseSoon(left)
 }

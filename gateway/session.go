@@ -60,6 +60,7 @@ type subscription struct {
 	granted bool   // by the server, regardless of the rule
 	entered bool   // a join has been answered: it lasts, whatever becomes of other joins
 	owed    bool   // a grant has left it to the client's join
+	ended   uint8  // 1 + the index in codes of why it was ended; 0: it was not, or the client has asked for that
 	pending uint16 // number of joins under way
 	asked   uint16 // how many of these are the client's
 }
