@@ -24,12 +24,11 @@ type cable struct {
 	cut         func() // called once, when either end has been closed
 }
 
-// lay returns the two ends of a new connection, to which the delays and blocks of the roads
-// apply. cut is called once, when either end has been closed.
-func lay(r *roads, cut func(*cable)) (near, far *end) {
-	c := &cable{there: stream{roads: r, road: &r.there}, back: stream{roads: r, road: &r.back}}
+// lay returns the two ends of a new connection, to which the delays and blocks of the way apply.
+func (w *Way) lay() (near, far *end) {
+	c := &cable{there: stream{way: w, road: &w.there}, back: stream{way: w, road: &w.back}}
 	c.there.changed, c.back.changed = make(chan struct{}), make(chan struct{})
-	c.cut = sync.OnceFunc(func() { cut(c) })
+	c.cut = sync.OnceFunc(func() { w.forget(c) })
 	return &end{in: &c.back, out: &c.there, cable: c}, &end{in: &c.there, out: &c.back, cable: c}
 }
 
@@ -43,8 +42,8 @@ func (c *cable) sever() {
 
 // stream is one direction of a connection.
 type stream struct {
-	roads *roads
-	road  *road // the one of roads for this direction
+	way  *Way
+	road *road // of the way, for this direction
 
 	// Guarded by mu.
 	mu       sync.Mutex
@@ -62,7 +61,7 @@ type chunk struct {
 }
 
 func (s *stream) write(p []byte) (int, error) {
-	due := s.roads.arrival(s.road)
+	due := s.way.arrival(s.road)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -82,7 +81,7 @@ func (s *stream) write(p []byte) (int, error) {
 // read waits until data arrives, the stream ends or the deadline passes.
 func (s *stream) read(p []byte) (int, error) {
 	for {
-		opened := s.roads.opened(s.road) // before take, so that no change is missed
+		opened := s.way.opened(s.road) // before take, so that no change is missed
 		n, changed, until, err := s.take(p, opened == nil)
 		if n > 0 || err != nil {
 			return n, err
@@ -178,12 +177,7 @@ func (e *end) Close() error {
 func (e *end) SetDeadline(t time.Time) error     { return e.SetReadDeadline(t) }
 func (e *end) SetReadDeadline(t time.Time) error { e.in.setDeadline(t); return nil }
 func (e *end) SetWriteDeadline(time.Time) error  { return nil } // writes never block
-func (e *end) LocalAddr() net.Addr               { return place("client") }
-func (e *end) RemoteAddr() net.Addr              { return place("server") }
-
-type place string
-
-func (p place) Network() string { return "memory" }
-func (p place) String() string  { return string(p) }
+func (e *end) LocalAddr() net.Addr               { return &net.UnixAddr{Name: "client", Net: "memory"} }
+func (e *end) RemoteAddr() net.Addr              { return &net.UnixAddr{Name: "server", Net: "memory"} }
 
 var _ net.Conn = (*end)(nil)

@@ -10,10 +10,10 @@ import (
 
 // peer is a client's connection to a server.
 type peer struct {
-	conn           *end
-	parser         *miniserver.Peer // writes the replies of miniredis to answer
-	answer         bytes.Buffer
-	plain, sharded int // number of subscriptions
+	conn          *end
+	parser        *miniserver.Peer // writes the replies of miniredis to answer
+	answer        bytes.Buffer
+	subscriptions int // how many
 }
 
 func newPeer(conn *end) *peer {

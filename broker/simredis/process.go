@@ -86,17 +86,14 @@ func (s *process) unreadable(keys ...string) bool {
 // ownCommands are the commands that miniredis does not have, or whose implementation there
 // does not suit this model. Each returns the reply.
 var ownCommands = map[string]func(s *process, p *peer, command []string) string{
-	"HELLO":        (*process).hello,
-	"SUBSCRIBE":    (*process).subscribe,
-	"UNSUBSCRIBE":  (*process).unsubscribe,
-	"SSUBSCRIBE":   (*process).subscribe,
-	"SUNSUBSCRIBE": (*process).unsubscribe,
-	"PUBLISH":      (*process).publish,
-	"SPUBLISH":     (*process).publish,
-	"EVAL":         (*process).eval,
-	"EVALSHA":      (*process).eval,
-	"SCRIPT":       (*process).loadScript,
-	"WAIT":         func(*process, *peer, []string) string { return ":0\r\n" },
+	"HELLO":       (*process).hello,
+	"SUBSCRIBE":   func(s *process, p *peer, command []string) string { return s.hearers.subscribe(p, command) },
+	"UNSUBSCRIBE": func(s *process, p *peer, command []string) string { return s.hearers.unsubscribe(p, command) },
+	"PUBLISH":     (*process).publish,
+	"EVAL":        (*process).eval,
+	"EVALSHA":     (*process).eval,
+	"SCRIPT":      (*process).loadScript,
+	"WAIT":        func(*process, *peer, []string) string { return ":0\r\n" },
 }
 
 // hello executes HELLO, which selects the protocol version of the connection.
@@ -126,17 +123,11 @@ func (s *process) info() string {
 	return fmt.Sprintf("# Server\r\nredis_version:7.2.0\r\nrun_id:%s\r\n# Replication\r\nrole:%s\r\nconnected_slaves:0\r\n", s.runID, role)
 }
 
-func (s *process) subscribe(p *peer, command []string) string { return s.hearers.subscribe(p, command) }
-
-func (s *process) unsubscribe(p *peer, command []string) string {
-	return s.hearers.unsubscribe(p, command)
-}
-
 func (s *process) publish(_ *peer, command []string) string {
 	if len(command) != 3 {
 		return wrongNumber(command)
 	}
-	return fmt.Sprintf(":%d\r\n", s.hearers.publish(strings.EqualFold(command[0], "SPUBLISH"), command[1], command[2]))
+	return fmt.Sprintf(":%d\r\n", s.hearers.publish(command[1], command[2]))
 }
 
 func wrongNumber(command []string) string {
@@ -177,8 +168,8 @@ func (s *process) ask(p *peer, command []string) string {
 // execute the command.
 func (s *process) intercept(to *miniserver.Peer, command string, args ...string) bool {
 	switch {
-	case command == "PUBLISH" || command == "SPUBLISH":
-		to.WriteInt(s.hearers.publish(command == "SPUBLISH", args[0], args[1]))
+	case command == "PUBLISH":
+		to.WriteInt(s.hearers.publish(args[0], args[1]))
 	case command == "INFO":
 		to.WriteBulk(s.info())
 	case (command == "XRANGE" || command == "XREVRANGE") && s.unreadable("", args[0]):

@@ -6,24 +6,17 @@ import (
 	"strings"
 )
 
-// subscription identifies a channel. Sharded and plain channels of the same name differ.
-type subscription struct {
-	sharded bool
-	channel string
-}
-
-// hearers are the subscribers of each channel.
-type hearers map[subscription][]*peer
+// hearers are the subscribers of each channel. There are no sharded channels, as no Cluster is modeled.
+type hearers map[string][]*peer
 
 func (h hearers) subscribe(p *peer, command []string) string {
 	var answer strings.Builder
 	for _, channel := range command[1:] {
-		q := subscription{strings.EqualFold(command[0], "SSUBSCRIBE"), channel}
-		if !slices.Contains(h[q], p) {
-			h[q] = append(h[q], p)
-			p.count(q.sharded, 1)
+		if !slices.Contains(h[channel], p) {
+			h[channel] = append(h[channel], p)
+			p.subscriptions++
 		}
-		answer.WriteString(p.confirmation(command[0], q))
+		answer.WriteString(p.confirmation(command[0], channel))
 	}
 	return answer.String()
 }
@@ -32,64 +25,46 @@ func (h hearers) subscribe(p *peer, command []string) string {
 func (h hearers) unsubscribe(p *peer, command []string) string {
 	var answer strings.Builder
 	for _, channel := range command[1:] {
-		q := subscription{strings.EqualFold(command[0], "SUNSUBSCRIBE"), channel}
-		if h.forget(p, q) {
-			p.count(q.sharded, -1)
+		if h.forget(p, channel) {
+			p.subscriptions--
 		}
-		answer.WriteString(p.confirmation(command[0], q))
+		answer.WriteString(p.confirmation(command[0], channel))
 	}
 	return answer.String()
 }
 
 // forget ends a subscription, and reports whether it existed.
-func (h hearers) forget(p *peer, q subscription) bool {
-	hearers := h[q]
+func (h hearers) forget(p *peer, channel string) bool {
+	hearers := h[channel]
 	at := slices.Index(hearers, p)
 	if at < 0 {
 		return false
 	}
 	if hearers = slices.Delete(hearers, at, at+1); len(hearers) == 0 {
-		delete(h, q)
+		delete(h, channel)
 	} else {
-		h[q] = hearers
+		h[channel] = hearers
 	}
 	return true
 }
 
 // part ends all subscriptions of a connection.
 func (h hearers) part(p *peer) {
-	for q := range h {
-		h.forget(p, q)
-	}
-}
-
-func (p *peer) count(sharded bool, n int) {
-	if sharded {
-		p.sharded += n
-	} else {
-		p.plain += n
+	for channel := range h {
+		h.forget(p, channel)
 	}
 }
 
 // confirmation returns the reply to a subscribe or unsubscribe command for one channel. It
-// contains the connection's number of subscriptions of that kind.
-func (p *peer) confirmation(command string, q subscription) string {
-	n := p.plain
-	if q.sharded {
-		n = p.sharded
-	}
-	return p.push(3) + bulk(strings.ToLower(command)) + bulk(q.channel) + fmt.Sprintf(":%d\r\n", n)
+// contains the connection's number of subscriptions.
+func (p *peer) confirmation(command, channel string) string {
+	return p.push(3) + bulk(strings.ToLower(command)) + bulk(channel) + fmt.Sprintf(":%d\r\n", p.subscriptions)
 }
 
 // publish sends a message to all subscribers, and returns their number.
-func (h hearers) publish(sharded bool, channel, payload string) int {
-	kind := "message"
-	if sharded {
-		kind = "smessage"
+func (h hearers) publish(channel, payload string) int {
+	for _, p := range h[channel] {
+		_, _ = p.conn.Write([]byte(p.push(3) + bulk("message") + bulk(channel) + bulk(payload)))
 	}
-	hearers := h[subscription{sharded, channel}]
-	for _, p := range hearers {
-		_, _ = p.conn.Write([]byte(p.push(3) + bulk(kind) + bulk(channel) + bulk(payload)))
-	}
-	return len(hearers)
+	return len(h[channel])
 }

@@ -125,9 +125,6 @@ func (s *Server) promote() {
 	s.process.replica, s.process.refusal = false, ""
 }
 
-// Flush removes all keys.
-func (s *Server) Flush() { s.Do("FLUSHALL") }
-
 // Do executes one command without a connection, and returns the encoded reply.
 func (s *Server) Do(command ...string) string {
 	p := newPeer(nil)

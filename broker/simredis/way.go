@@ -16,29 +16,36 @@ import (
 type Way struct {
 	// Immutable.
 	servers *Servers
-	roads   roads
+	usual   time.Duration // the longest delay when nothing is slow
 
 	// Guarded by mu.
-	mu     sync.Mutex
-	broken bool    // new connections are refused
-	to     *Server // where all addresses lead, if not nil
-	cables []*cable
+	mu          sync.Mutex
+	random      *rand.Rand
+	there, back road
+	broken      bool    // new connections are refused
+	to          *Server // where all addresses lead, if not nil
+	cables      []*cable
+}
+
+// road is one direction of a Way, and guarded by its mu.
+type road struct {
+	takes time.Duration // the longest delay of a chunk; the shortest is a fifth of it
+	shut  chan struct{} // closed when the block ends; nil if not blocked
 }
 
 // NewWay returns a Way to the servers. Its delays are random, between a fifth of usual and
 // usual, and derive from the seed.
 func (s *Servers) NewWay(seed uint64, usual time.Duration) *Way {
-	w := &Way{servers: s, roads: roads{usual: usual, random: rand.New(rand.NewPCG(seed, 1))}}
+	w := &Way{servers: s, usual: usual, random: rand.New(rand.NewPCG(seed, 1))}
 	w.Mend()
 	return w
 }
 
 // Dial connects to the server at an address. It is meant for broker.RedisConfig.
 func (w *Way) Dial(ctx context.Context, _, address string) (net.Conn, error) {
-	r := &w.roads
-	arrives, shut := r.arrival(&r.there), r.opened(&r.there)
+	arrives, shut := w.arrival(&w.there), w.opened(&w.there)
 	if shut == nil {
-		shut = r.opened(&r.back)
+		shut = w.opened(&w.back)
 	}
 	if shut != nil {
 		select {
@@ -51,7 +58,7 @@ func (w *Way) Dial(ctx context.Context, _, address string) (net.Conn, error) {
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	near, far := lay(r, w.forget)
+	near, far := w.lay()
 	w.mu.Lock()
 	broken, to := w.broken, w.to
 	if !broken {
@@ -88,10 +95,18 @@ func (w *Way) Break() {
 }
 
 // BlockThere holds back all data to the servers. Data from them still arrives.
-func (w *Way) BlockThere() { w.roads.block(&w.roads.there) }
+func (w *Way) BlockThere() { w.block(&w.there) }
 
 // BlockBack holds back all data from the servers.
-func (w *Way) BlockBack() { w.roads.block(&w.roads.back) }
+func (w *Way) BlockBack() { w.block(&w.back) }
+
+func (w *Way) block(one *road) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if one.shut == nil {
+		one.shut = make(chan struct{})
+	}
+}
 
 // Lead makes all addresses lead to one server, for new connections.
 func (w *Way) Lead(to *Server) {
@@ -101,14 +116,39 @@ func (w *Way) Lead(to *Server) {
 }
 
 // Slow sets the longest delay for data written from now on, in both directions.
-func (w *Way) Slow(takes time.Duration) { w.roads.slow(takes) }
+func (w *Way) Slow(takes time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.there.takes, w.back.takes = takes, takes
+}
 
 // Mend ends all faults. Data that was held back arrives.
 func (w *Way) Mend() {
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.broken, w.to = false, nil
-	w.mu.Unlock()
-	w.roads.mend()
+	for _, one := range []*road{&w.there, &w.back} {
+		one.takes = w.usual
+		if one.shut != nil {
+			close(one.shut)
+			one.shut = nil
+		}
+	}
+}
+
+// opened returns nil if a road is not blocked, or a channel that is closed when the block ends.
+func (w *Way) opened(one *road) <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return one.shut
+}
+
+// arrival returns the time at which data written now arrives.
+func (w *Way) arrival(one *road) time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	least := one.takes / 5
+	return time.Now().Add(least + time.Duration(w.random.Int64N(int64(one.takes-least)+1)))
 }
 
 func (w *Way) forget(c *cable) {

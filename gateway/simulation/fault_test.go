@@ -46,7 +46,7 @@ var faults = []fault{
 	{name: "redis fails over and loses something", forgets: some, strike: failOver(1, 60)},
 	{name: "a node is led to the former master", strike: leadAstray, mend: mendWay, longest: 12 * time.Second},
 	{name: "the clock of redis jumps", strike: clockJumps, mend: func(w *world, _ *slot) { w.redis().SetClock(0) }, longest: 20 * time.Second},
-	{name: "redis is emptied", forgets: everything, strike: func(w *world, _ *slot, _ *rand.Rand) { w.redis().Flush() }},
+	{name: "redis is emptied", forgets: everything, strike: func(w *world, _ *slot, _ *rand.Rand) { w.redis().Do("FLUSHALL") }},
 	{name: "a stream is deleted", forgets: some, strike: func(w *world, _ *slot, random *rand.Rand) {
 		w.redis().Do("DEL", "tidegate:"+w.streams[random.IntN(2)].channel)
 	}},
@@ -276,7 +276,7 @@ var lastFaults = []struct {
 	{2 * time.Second, fault{name: "last: redis fails over and loses something", strike: failOver(20, 60)}},
 	{-10 * time.Second, fault{name: "last: redis fails over, and the former master comes back", strike: switchOver, mend: switchBack, longest: 8 * time.Second}}, // some clients are disconnected meanwhile
 	{calm, fault{name: "last: redis restarts with nothing", strike: restart(1<<30, 1<<30+1)}},
-	{calm, fault{name: "last: redis is emptied", strike: func(w *world, _ *slot, _ *rand.Rand) { w.redis().Flush() }}},
+	{calm, fault{name: "last: redis is emptied", strike: func(w *world, _ *slot, _ *rand.Rand) { w.redis().Do("FLUSHALL") }}},
 	{calm, fault{name: "last: power fails, and redis restarts with older data", strike: powerFails, mend: startAll, longest: 5 * time.Second}},
 	{calm, fault{name: "last: a node is killed while the clock of redis is ahead", strike: killAhead, mend: startInTime, longest: 5 * time.Second}},
 }
