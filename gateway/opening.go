@@ -87,8 +87,8 @@ func (s *Session) begin(ctx context.Context, hello Hello) (err error) {
 	if err := s.gateway.Denials.Admit(&hello.Principal, s.remote); err != nil {
 		return err // before asking the backend
 	}
-	if len(hello.Commands) > 0 && !hello.Principal.Backend() { // such as each request of a long-poll
-		if err := s.gateway.Budget.spend(nil, s.purse.address, rates.Cost{Commands: 1}); err != nil {
+	if n := max(len(hello.Channels), len(hello.Commands)); n > 0 && !hello.Principal.Backend() { // such as the channels of a long-poll
+		if err := s.gateway.Budget.spend(nil, s.purse.address, rates.Cost{Commands: n}); err != nil {
 			return err
 		}
 	}

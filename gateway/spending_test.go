@@ -117,6 +117,30 @@ func TestSpending_ClientsOfOneAddressShareABound(t *testing.T) {
 	})
 }
 
+// A stream or a poll names its channels when it opens, and resumes some of them later.
+func TestSpending_EachChannelOfAPollCostsItsAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := startNode(t, gateway.Config{Limits: gateway.Limits{CommandsPerSecondPerIP: 100}})
+		poll := func(remote string) error {
+			hello := gateway.Hello{Alone: true, Remote: remote}
+			for i := range 30 {
+				hello.Channels = append(hello.Channels, fmt.Sprint("channel", i))
+			}
+			_, err := n.tryConnect(hello)
+			return err
+		}
+		for range 3 {
+			must(t, poll("192.0.2.1:1"))
+		}
+		if err := poll("192.0.2.1:1"); gateway.ErrorOf(err).Code != gateway.RateLimited {
+			t.Errorf("120 channels, with 100 commands a second: %v", err)
+		}
+		must(t, poll("192.0.2.2:1"))
+		time.Sleep(time.Second)
+		must(t, poll("192.0.2.1:1"))
+	})
+}
+
 func TestSpending_KeysOfANodeAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := startNode(t, gateway.Config{Limits: gateway.Limits{KeysPerSecond: 10}})
