@@ -114,7 +114,8 @@ func (g *greeting) join(ctx context.Context) (err error) {
 	return err
 }
 
-// joins begins joins for the channels that the session is not on yet, besides all.
+// joins begins joins for the channels that the session is not on yet, besides all, up to the
+// first that fails.
 func (g *greeting) joins(all joins, names []string, unseen bool) joins {
 	for _, name := range names {
 		if all.are(name) || g.session.places.grant(name, time.Time{}) {
@@ -125,7 +126,9 @@ func (g *greeting) joins(all joins, names []string, unseen bool) joins {
 		if j.Err == nil {
 			j.reserve(terms{Terms: hub.Terms{Unseen: unseen}, granted: true})
 		}
-		all = append(all, j)
+		if all = append(all, j); j.Err != nil {
+			break // the answer is an error, however many there are
+		}
 	}
 	return all
 }

@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -194,5 +195,22 @@ func TestWelcome_OfANewerTokenWhoseJoinsFailIsAnError(t *testing.T) {
 	p.expect("subscribed room:8")
 	if got, want := p.lines(), []string{"welcome ", "error unavailable", "welcome alice", "subscribed @alice", "subscribed room:8"}; !slices.Equal(got, want) {
 		t.Errorf("heard %q, want %q", got, want)
+	}
+}
+
+// Looking for each of a backend's channels among those before it would take minutes.
+func TestWelcome_OfVeryManyChannelsCostsLittle(t *testing.T) {
+	n := startNode(t, gateway.Config{Auth: tokens{}, Limits: gateway.DefaultLimits()})
+	principal, _ := tokens{}.Authenticate(t.Context(), "alice"+strings.Repeat(",channel", 10_000))
+	for i := range principal.Channels {
+		principal.Channels[i] += strconv.Itoa(i)
+	}
+	allocations := testing.AllocsPerRun(3, func() {
+		if _, err := n.tryConnect(gateway.Hello{Principal: principal}); gateway.ErrorOf(err).Code != gateway.LimitExceeded {
+			t.Errorf("10,000 channels: %v", err)
+		}
+	})
+	if allocations > 10_000 {
+		t.Errorf("refusing 10,000 channels takes %v allocations", allocations)
 	}
 }
