@@ -30,6 +30,7 @@ func (l serverLog) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
+// isOfClient reports whether a line is about one connection. All lines of HTTP/2 are.
 func isOfClient(line []byte) bool {
-	return bytes.HasPrefix(line, []byte("http: TLS handshake error")) || bytes.HasPrefix(line, []byte("http2: "))
+	return !bytes.HasPrefix(line, []byte("http: ")) || bytes.HasPrefix(line, []byte("http: TLS handshake error"))
 }
