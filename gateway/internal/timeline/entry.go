@@ -15,6 +15,7 @@ type Entry struct {
 	first encoded // most entries need only this one
 	more  []encoded
 	pairs []pair
+	kept  int   // bytes of these
 	until int64 // when the tail drops the entry, in Unix nanoseconds
 }
 
@@ -39,12 +40,26 @@ func (e *Entry) find(by any, before broker.Position) (frame []byte, found bool) 
 	return nil, false
 }
 
+// keep keeps a frame, unless there is no room for it.
 func (e *Entry) keep(f encoded) {
-	if e.first.by == nil {
+	switch {
+	case !e.hold(len(f.frame)):
+	case e.first.by == nil:
 		e.first = f
-	} else {
+	default:
 		e.more = append(e.more, f)
 	}
+}
+
+// hold counts n more bytes that the entry keeps besides its message, and reports whether there
+// was room for them.
+func (e *Entry) hold(n int) bool {
+	n += e.kept + keptOverhead
+	if n > e.Message.Size()+messageOverhead-entryBytes {
+		return false
+	}
+	e.kept = n
+	return true
 }
 
 // Encoder encodes messages for one protocol or dialect. Two Encoders that compare equal
@@ -54,8 +69,8 @@ type Encoder interface {
 	EncodeMessage(*broker.Message) ([]byte, error)
 }
 
-// Frame returns the frame that by makes of the message. Each Encoder runs once; later calls
-// return the same frame.
+// Frame returns the frame that by makes of the message. Each Encoder runs once, and later calls
+// return the same frame, unless there is no room to keep it.
 func (e *Entry) Frame(by Encoder) ([]byte, error) {
 	if frame, found := e.find(by, broker.Position{}); found {
 		return frame, nil
@@ -75,7 +90,7 @@ type DeltaEncoder interface {
 }
 
 // Delta returns the frame that by makes of the message for a client that has before. It
-// encodes once and reuses the frame, provided that before has a position.
+// encodes once and reuses the frame, provided that before has a position and there is room.
 func (e *Entry) Delta(before *broker.Message, by DeltaEncoder) ([]byte, error) {
 	at := before.Position
 	if frame, found := e.find(by, at); found && !at.IsZero() {
@@ -103,14 +118,19 @@ func (e *Entry) differences(before *broker.Message) *Differences {
 			return p.differences
 		}
 	}
-	d := new(Differences)
-	e.pairs = append(e.pairs, pair{before.Position, d})
+	d := &Differences{of: e}
+	if e.hold(0) {
+		e.pairs = append(e.pairs, pair{before.Position, d})
+	}
 	return d
 }
 
 // Differences caches the differences between two messages, one for each form that encoders
 // use. Its methods must not be called concurrently.
-type Differences struct{ known []difference }
+type Differences struct {
+	of    *Entry // has the room for them; nil: no limit
+	known []difference
+}
 
 type difference struct {
 	form uint8
@@ -118,7 +138,7 @@ type difference struct {
 }
 
 // In returns the differences in the given form. It calls work only the first time; on a nil
-// receiver, every time.
+// receiver, or if there is no room to keep them, every time.
 func (d *Differences) In(form uint8, work func() []byte) []byte {
 	if d == nil {
 		return work()
@@ -129,14 +149,20 @@ func (d *Differences) In(form uint8, work func() []byte) []byte {
 		}
 	}
 	text := work()
-	d.known = append(d.known, difference{form, text})
+	if d.of == nil || d.of.hold(len(text)) {
+		d.known = append(d.known, difference{form, text})
+	}
 	return text
 }
 
-// weight estimates the memory that a buffered entry takes, in bytes: the message and the
-// frame of one protocol.
+// weight estimates the most memory that a buffered entry takes, in bytes: the message, and frames
+// of as many bytes.
 func (e *Entry) weight() int { return 2*e.Message.Size() + messageOverhead }
 
-const messageOverhead = 512
+const (
+	messageOverhead = 1 << 10
+	entryBytes      = 512 // without what it refers to
+	keptOverhead    = 32  // of each frame and difference
+)
 
 func (e *Entry) offset() uint64 { return e.Message.Position.Offset }

@@ -27,7 +27,7 @@ type Store struct {
 }
 
 // MostBytes is the most that a Store holds, in bytes. It does not count the messages of one
-// page, nor the frames of a second and further protocols.
+// page.
 const MostBytes = tailsMost + latestMost + archiveBytes
 
 const (

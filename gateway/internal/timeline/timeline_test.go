@@ -1,6 +1,7 @@
 package timeline
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"testing"
@@ -389,5 +390,48 @@ func TestEntry_IsEncodedOnceForEach(t *testing.T) {
 	}
 	if a != 1 || b != 1 || c != 1 {
 		t.Errorf("encoded %d, %d and %d times", a, b, c)
+	}
+}
+
+// louder is one of many encoders whose frames are longer than the message.
+type louder uint8
+
+func (louder) EncodeMessage(m *broker.Message) ([]byte, error) {
+	return bytes.Repeat(m.Payload, 6), nil
+}
+
+func (l louder) EncodeDelta(m, _ *broker.Message, d *Differences) ([]byte, error) {
+	return d.In(uint8(l), func() []byte { return bytes.Repeat(m.Payload, 6) }), nil
+}
+
+// However many protocols there are, an entry takes no more than it weighs.
+func TestEntry_KeepsNoMoreThanItWeighs(t *testing.T) {
+	for _, size := range []int{1, 100, 64 << 10} {
+		e := entry(at("e", 9))
+		e.Message.Payload = bytes.Repeat([]byte{1}, size)
+		for by := range louder(100) {
+			for range 2 {
+				frame, err := e.Frame(by)
+				if err != nil || len(frame) != 6*size {
+					t.Fatalf("a frame of %d bytes, %v", len(frame), err)
+				}
+				delta, err := e.Delta(&broker.Message{Position: at("e", 1+uint64(by%8))}, by)
+				if err != nil || len(delta) != 6*size {
+					t.Fatalf("a difference of %d bytes, %v", len(delta), err)
+				}
+			}
+		}
+		kept := len(e.first.frame)
+		for _, f := range e.more {
+			kept += len(f.frame)
+		}
+		for _, p := range e.pairs {
+			for _, d := range p.differences.known {
+				kept += len(d.text)
+			}
+		}
+		if most := e.weight() - e.Message.Size(); kept > most {
+			t.Errorf("of a message of %d bytes %d bytes of frames are kept, want %d at most", size, kept, most)
+		}
 	}
 }
