@@ -34,13 +34,14 @@ type cluster struct {
 	extra http.Handler // served under /built/; may be nil
 
 	deflate *websocket.Deflate // compression of the nodes; nil for none
+	rules   rules.List         // of the nodes
 
 	noWebSocket atomic.Bool // /ws answers 403, as behind some proxies
 	noEvents    atomic.Bool // /events is held back, as behind other proxies
 }
 
 func newCluster(t *testing.T) *cluster {
-	return &cluster{t: t, memory: broker.NewMemory(), address: brokertest.FreeAddress(t), leave: func() {}}
+	return &cluster{t: t, memory: broker.NewMemory(), address: brokertest.FreeAddress(t), leave: func() {}, rules: rules.Development()}
 }
 
 // mind runs the broker while there is no node, until leave is called.
@@ -60,7 +61,7 @@ func (c *cluster) start() (stop func()) {
 	c.leave()
 	g, err := gateway.New(gateway.Config{
 		Broker: c.memory, History: c.memory, Presence: c.memory, Auth: names{},
-		Rules: rules.Development(), Log: slog.New(slog.DiscardHandler),
+		Rules: c.rules, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		c.t.Fatal(err)

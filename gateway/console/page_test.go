@@ -12,6 +12,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"tidegate/broker/brokertest"
+	"tidegate/gateway/rules"
 )
 
 func quote(text string) string {
@@ -45,6 +46,7 @@ func TestPage(t *testing.T) {
 		"RunsTheExamplesOfTheGuides":               runsTheExamplesOfTheGuides,
 		"AnnouncesWhatHappensAlone":                announcesWhatHappensAlone,
 		"MakesTokensAndTriesRules":                 makesTokensAndTriesRules,
+		"SaysWhyAnExampleIsRefused":                saysWhyAnExampleIsRefused,
 		"WorksBelowAnyPath":                        worksBelowAnyPath,
 		"TakesNoNameForPartOfItself":               takesNoNameForPartOfItself,
 	} {
@@ -254,6 +256,24 @@ func filtersPausesAndClears(t *testing.T, browser context.Context) {
 
 	p.do(`document.querySelector("#clear").click()`)
 	p.until("the list is empty and says what to do", `document.querySelectorAll("#messages li").length === 0 && !document.querySelector("#messages-empty").hidden`)
+}
+
+// Where the rules refuse an example, its page keeps saying so.
+func saysWhyAnExampleIsRefused(t *testing.T, browser context.Context) {
+	nodes := newCluster(t)
+	nodes.rules = rules.List{{Match: "echo:*", Subscribe: rules.Anyone}}
+	nodes.start()
+	p := openPage(t, browser, nodes.url()).connected()
+	p.do(`const later = setTimeout, never = clearTimeout;
+		window.help = () => {};
+		window.setTimeout = (act, ms) => ms === 3500 ? (help = act, -1) : later(act, ms);
+		window.clearTimeout = (timer) => timer === -1 ? (help = () => {}) : never(timer);
+		location.hash = "#examples/clock"`)
+	p.shows("#example", "may not subscribe")
+	p.do(`help()`)
+	p.shows("#example", "may not subscribe")
+	p.do(`location.hash = "#examples/echo"`)
+	p.shows("#example", "may not publish")
 }
 
 func worksBelowAnyPath(t *testing.T, browser context.Context) {

@@ -39,10 +39,8 @@ const examples = new Map(Object.entries({
 
 const tide = new Tidegate("${here}");
 
-// Past messages first, then live ones: none missing, none twice.
-const past = await tide.history("chat:lobby", { limit: 50 });
-past.messages.forEach(show);
-const room = tide.subscribe("chat:lobby", show, { cursor: past.cursor });
+// The last 50 messages first, then live ones: none missing, none twice.
+const room = tide.subscribe("chat:lobby", show, { recent: 50 });
 
 await room.publish({ name: "Ada", text: "Hello" });
 room.on("join", ({ user }) => welcome(user));
@@ -98,9 +96,7 @@ ${here}/api/channels/@alice/messages`],
     code: `import { Tidegate } from "${here}/tidegate.js";
 
 const tide = new Tidegate("${here}");
-const past = await tide.history("logs:demo");
-past.messages.forEach(({ data }) => append(data));
-tide.subscribe("logs:demo", ({ data }) => append(data), { cursor: past.cursor });`,
+tide.subscribe("logs:demo", ({ data }) => append(data), { recent: 100 });`,
     shell: [
       ["Follow a file", `tidegate tail /var/log/syslog --channel logs:demo${at}`],
       ["Or send one line", `curl -H 'Content-Type: text/plain' \\
@@ -173,7 +169,7 @@ function enterRoom(tide, body, channel, name) {
     roster.heard(said, message.event);
     if (message.event !== "enter" && message.event !== "exit") talk.add(said);
   };
-  let room = /** @type {ReturnType<Tidegate["subscribe"]> | null} */ (null);
+  const room = tide.subscribe(channel, hear, { recent: 100 });
   let left = false;
   const tell = (/** @type {string} */ event) => tide.publish(channel, { name: name() }, { event }).catch(() => {});
   const askWho = oneAtATime(() => tide.presence(channel).then((members) => roster.present(members), () => {}));
@@ -182,7 +178,7 @@ function enterRoom(tide, body, channel, name) {
     left = true;
     tell("exit");
     removeEventListener("pagehide", leave);
-    room?.unsubscribe();
+    room.unsubscribe();
   };
 
   form.addEventListener("submit", async (event) => {
@@ -199,17 +195,12 @@ function enterRoom(tide, body, channel, name) {
     }
   });
   addEventListener("pagehide", leave);
-  recall(tide, channel, 100).then((past) => {
-    if (left) return;
-    past.messages.forEach(hear);
-    room = tide.subscribe(channel, hear, { cursor: past.cursor });
-    room.on("subscribed", askWho);
-    room.on("join", askWho);
-    room.on("leave", askWho);
-    room.on("gap", () => talk.add(null));
-    room.on("error", (error) => { problem.textContent = error.message; });
-    tell("enter");
-  });
+  room.on("subscribed", askWho);
+  room.on("join", askWho);
+  room.on("leave", askWho);
+  room.on("gap", () => talk.add(null));
+  room.on("error", (error) => { problem.textContent = error.message; });
+  tell("enter");
   return leave;
 }
 
@@ -270,11 +261,6 @@ function chatName() {
   return name;
 }
 
-/** Returns a channel's history, or nothing if the channel keeps none. @param {Tidegate} tide @param {string} channel @param {number} limit */
-function recall(tide, channel, limit) {
-  return tide.history(channel, { limit }).catch(() => ({ messages: [], cursor: "" }));
-}
-
 // Clock
 
 /** @param {Scene} scene */
@@ -297,7 +283,10 @@ function playClock({ tide, stage, done }) {
     clearTimeout(timer);
     timer = setTimeout(help, 3_500);
   });
-  clock.on("error", (error) => { waiting.textContent = error.message; });
+  clock.on("error", (error) => {
+    clearTimeout(timer);
+    waiting.textContent = error.message;
+  });
   done(() => { clearTimeout(timer); clock.unsubscribe(); });
 }
 
@@ -357,21 +346,16 @@ function playLog({ tide, stage, done }) {
   follow.addEventListener("change", () => (follow.checked ? log.follow() : (log.follows = false)));
   /** @type {ReturnType<Tidegate["subscribe"]> | null} */
   let tail = null;
-  const open = async () => {
+  const open = () => {
     tail?.unsubscribe();
     log.clear();
-    const name = channel.value.trim();
-    const past = await recall(tide, name, 100);
-    if (name !== channel.value.trim() || closed) return;
-    past.messages.forEach((message) => log.add(message));
-    tail = tide.subscribe(name, (message) => log.add(message), { cursor: past.cursor });
+    tail = tide.subscribe(channel.value.trim(), (message) => log.add(message), { recent: 100 });
     tail.on("gap", () => log.add({ data: "— lines may be missing here —", event: "" }));
     tail.on("error", (error) => { empty.textContent = error.message; });
   };
-  let closed = false;
   channel.addEventListener("change", open);
   open();
-  done(() => { closed = true; tail?.unsubscribe(); });
+  done(() => tail?.unsubscribe());
 }
 
 /** @param {import("./tidegate.js").Message} message */
@@ -413,7 +397,7 @@ function playEcho({ tide, stage, done }) {
   });
   echo.on("error", (error) => { problem.textContent = error.message; });
   const timer = setInterval(() => {
-    if (!document.hidden && tide.status.state === "connected") tide.publish(mine, { sent: performance.now() }).catch(() => {});
+    if (!document.hidden && tide.status.state === "connected") tide.publish(mine, { sent: performance.now() }).catch((error) => { problem.textContent = error.message; });
   }, 500);
   done(() => { clearInterval(timer); echo.unsubscribe(); });
 }
