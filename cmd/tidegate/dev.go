@@ -20,11 +20,12 @@ func newDevCommand() *cobra.Command {
 		Short: "Run a development gateway and open its console in the browser",
 		Long: `Run a development gateway: reachable from this machine only, with everything allowed. On a
 terminal, it opens the console in the browser, if there is one: $BROWSER, or the system's
-default. Takes the flags of serve.`,
+default. Takes all flags of serve.`,
 		Example: "  tidegate dev\n  tidegate dev --listen 127.0.0.1:8081 --internal-listen 127.0.0.1:9081 --no-browser",
 		Args:    cobra.NoArgs,
 	}
 	source := config.NewSource(cmd.Flags(), os.Environ(), config.Names()...)
+	hideSettings(cmd)
 	cmd.Flags().BoolVar(&quiet, "no-browser", false, "do not open a browser")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return develop(cmd.Context(), source, !quiet && terminal.Is(os.Stderr))

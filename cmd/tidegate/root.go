@@ -21,8 +21,9 @@ func newRootCommand() *cobra.Command {
 	root.Short = "A pub/sub gateway: one channel, every client"
 	root.Long = root.Short + `.
 
-Without a command it runs "tidegate serve". Without a configuration this is a development
-gateway: reachable from this machine only, in memory, with everything allowed.
+Without a command it runs "tidegate serve", whose help lists all settings. Without a
+configuration this is a development gateway: reachable from this machine only, in memory,
+with everything allowed.
 
 Commands that talk to a running gateway use ` + config.EnvPrefix + `URL and ` + config.EnvPrefix + `API_KEY.
 Exit codes: 0 success, 1 failure, 2 usage error.`
@@ -30,6 +31,7 @@ Exit codes: 0 success, 1 failure, 2 usage error.`
 	root.Version = versionName()
 	root.SilenceUsage, root.SilenceErrors = true, true
 	root.SetFlagErrorFunc(nameNearestFlag)
+	hideSettings(root)
 	addGroup(root, "run", "Run a gateway:", newServeCommand(), newDevCommand(), newInitCommand(), newCheckCommand(), newHealthCommand(), bench.Command())
 	addGroup(root, "look", "Inspect and manage a cluster:", append(ctl.Commands(), doctor.Command())...)
 	addGroup(root, "messages", "Send and receive:", newPublishCommand(), newSubscribeCommand(), newTailCommand())
@@ -40,6 +42,15 @@ Exit codes: 0 success, 1 failure, 2 usage error.`
 	eachCommand(root, sayArguments)
 	eachCommand(root, nameNearestCommand)
 	return root
+}
+
+// hideSettings leaves most settings out of the help of a command that takes those of serve,
+// because there are so many that nothing else would be seen.
+func hideSettings(c *cobra.Command) {
+	for _, name := range config.Names() {
+		_, flag := config.Spellings(name)
+		c.Flags().Lookup(strings.TrimPrefix(flag, "--")).Hidden = !slices.Contains([]string{"listen", "internal_listen", "redis.url"}, name)
+	}
 }
 
 func addGroup(root *cobra.Command, id, title string, commands ...*cobra.Command) {
