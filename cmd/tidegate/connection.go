@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -36,9 +37,10 @@ func (c *connection) use(ctx context.Context, details io.Writer, do func(context
 	if err != nil {
 		return err
 	}
+	token := config.Token(c.token)
 	gateway := client.New(client.Config{
 		URL:   address.String(),
-		Token: client.StaticToken(config.Token(c.token)),
+		Token: client.StaticToken(token),
 		Link:  (&linkReport{out: details}).report,
 
 		MaxRetryDelay: 3 * time.Second, // short, because somebody is waiting
@@ -54,7 +56,11 @@ func (c *connection) use(ctx context.Context, details io.Writer, do func(context
 	err = do(doing, gateway)
 	leave()
 	running.Wait()
-	return cmp.Or(refused, err)
+	err = cmp.Or(refused, err)
+	if said := (*client.Error)(nil); token == "" && errors.As(err, &said) && said.Code == "unauthenticated" {
+		return fmt.Errorf("%w: give a token in %[2]sTOKEN, or an API key in %[2]sAPI_KEY", err, config.EnvPrefix)
+	}
+	return err
 }
 
 // tellTerminal tells a user at a terminal what the command is waiting for, so that it does

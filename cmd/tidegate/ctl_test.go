@@ -110,7 +110,8 @@ func TestOperators_AreToldWhatIsWrong(t *testing.T) {
 		code    int
 		want    string
 	}{
-		"no key":            {[]string{url}, []string{"nodes"}, 1, "API key"},
+		"no key":            {[]string{url}, []string{"nodes"}, 1, "(unauthenticated): give it in TIDEGATE_API_KEY"},
+		"no token":          {[]string{url}, []string{"publish", "chat:lobby", "hi"}, 1, "give a token in TIDEGATE_TOKEN, or an API key in TIDEGATE_API_KEY"},
 		"wrong key":         {[]string{url, "TIDEGATE_API_KEY=wrong"}, []string{"nodes"}, 1, "unauthenticated"},
 		"misspelt variable": {[]string{url, "TIDEGATE_API_KYE=x"}, []string{"nodes"}, 1, "TIDEGATE_API_KYE: unknown variable: the nearest known one is TIDEGATE_API_KEY"},
 		"misspelt, publish": {[]string{"TIDEGATE_ULR=x"}, []string{"publish", "a", "b"}, 1, "the nearest known one is TIDEGATE_URL"},

@@ -75,10 +75,14 @@ func (c *client) ask(ctx context.Context, r request) ([]byte, error) {
 	if to := response.Header.Get("Location"); response.StatusCode/100 == 3 {
 		return nil, fmt.Errorf("%s redirects to %s: give that address as --url", outgoing.URL.Redacted(), to)
 	}
-	if response.StatusCode >= http.StatusMultipleChoices {
-		return nil, refusal(outgoing.URL.Redacted(), response.Status, answer)
+	if response.StatusCode < http.StatusMultipleChoices {
+		return answer, nil
 	}
-	return answer, nil
+	err = refusal(outgoing.URL.Redacted(), response.Status, answer)
+	if response.StatusCode == http.StatusUnauthorized && outgoing.Header.Get("Authorization") == "" {
+		err = fmt.Errorf("%w: give it in %sAPI_KEY", err, config.EnvPrefix)
+	}
+	return nil, err
 }
 
 // noRedirect refuses redirects: Go follows one of a POST or DELETE with a GET, whose answer
