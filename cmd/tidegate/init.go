@@ -57,12 +57,14 @@ func initialize(out io.Writer, path, place string) error {
 	} else if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%s is written, with newly generated keys.\n\n", path)
-	next := "  tidegate check %[1]s\n  tidegate serve --config %[1]s\n  tidegate token --config %[1]s --user alice\n"
-	if place == "compose" {
-		next = "  tidegate check %[1]s\n  tidegate token --config %[1]s --user alice\n\nA comment in it shows the services for docker-compose.yml.\n"
+	fmt.Fprintf(out, "%s is written, with newly generated keys.\n\n  tidegate check %[1]s\n", path)
+	if place != "compose" {
+		fmt.Fprintf(out, "  tidegate serve --config %s\n", path)
 	}
-	fmt.Fprintf(out, next, path)
+	fmt.Fprintf(out, "  tidegate token --config %s --user alice\n\nPaste the token into the console, below Connection.\n", path)
+	if place == "compose" {
+		fmt.Fprintln(out, "A comment in the file shows the services for docker-compose.yml.")
+	}
 	return nil
 }
 

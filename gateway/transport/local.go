@@ -17,7 +17,7 @@ func Local(next http.Handler) http.Handler {
 		nameless := r.Host == "" && !r.ProtoAtLeast(1, 1)
 		if !nameless && !slices.Contains(localNames, hostOf(r.Host)) {
 			LeaveUnread(w, r)
-			Refuse(w, forbidden(fmt.Sprintf("in development only requests to localhost, 127.0.0.1 and [::1] are answered, and this one is to %.100q", r.Host)))
+			Refuse(w, forbidden(fmt.Sprintf("in development only requests to localhost, 127.0.0.1 and [::1] are answered, and this one is to %.100q: to answer others, configure rules (tidegate init)", r.Host)))
 			return
 		}
 		next.ServeHTTP(w, r)
