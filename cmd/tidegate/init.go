@@ -43,13 +43,17 @@ runs as another user, as deploy/systemd/tidegate.service does, must be allowed t
 	for _, one := range places {
 		cmd.ValidArgs = append(cmd.ValidArgs, one.name)
 	}
-	cmd.Flags().StringVarP(&output, "output", "o", output, "`file` to write")
+	cmd.Flags().StringVarP(&output, "output", "o", output, "`file` to write; -: standard output")
 	return cmd
 }
 
 func initialize(out io.Writer, path, place string) error {
 	text, err := initialConfiguration(place)
 	if err != nil {
+		return err
+	}
+	if path == "-" {
+		_, err := io.WriteString(out, text)
 		return err
 	}
 	if err := writeNew(path, text); errors.Is(err, fs.ErrExist) {

@@ -39,6 +39,15 @@ func TestInit_WritesWhatCheckPraises(t *testing.T) {
 	}
 }
 
+// An image without a shell can write no file outside its container.
+func TestInit_WritesToStandardOutput(t *testing.T) {
+	var said strings.Builder
+	must(t, initialize(&said, "-", "compose"))
+	if c, _, err := config.File(write(t, "tidegate.yaml", said.String()), nil).Load(); err != nil || c.Development() {
+		t.Errorf("%v in\n%s", err, &said)
+	}
+}
+
 func TestInit_KeepsWhatIsThere(t *testing.T) {
 	path := write(t, "tidegate.yaml", "# mine\n")
 	err := initialize(io.Discard, path, "one-node")

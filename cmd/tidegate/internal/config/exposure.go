@@ -19,7 +19,7 @@ func (c *reading) validateExposure() {
 		return
 	}
 	if missing := c.config.missingForExposure(); missing != "" {
-		c.problem(path, "%s is reachable from other machines, which needs rules for the channels and a key. Add to the configuration:\n\n%s", address, strings.TrimSpace(missing))
+		c.problem(path, "%s is reachable from other machines, which needs rules for the channels and a key. Begin with the file that tidegate init writes, or add to the configuration:\n\n%s", address, strings.TrimSpace(missing))
 	}
 }
 
@@ -30,9 +30,8 @@ const (
     publish: authenticated
 `
 	exampleKey = `auth:
-  api_keys:
-    - name: backend
-      key_file: backend.key    # made by: openssl rand -hex 24 > backend.key
+  jwt:
+    secret_file: jwt.secret    # made by: openssl rand -hex 32 > jwt.secret
 `
 )
 

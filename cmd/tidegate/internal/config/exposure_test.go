@@ -1,6 +1,7 @@
 package config
 
 import (
+	"os"
 	"strings"
 	"testing"
 )
@@ -72,6 +73,19 @@ func verdict(c *reading) string {
 		return "development"
 	}
 	return "production"
+}
+
+// Clients can use a gateway that has what the error says to add.
+func TestConfig_WhatIsMissingLetsClientsIn(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("jwt.secret", []byte("0123456789abcdef0123456789abcdef"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := read(t, "listen: '0.0.0.0:8080'\n"+new(Config).missingForExposure(), nil)
+	c.validate()
+	if problems, warnings := c.problems.Error(), c.warnings.Error(); problems != "" || warnings != "" {
+		t.Errorf("problems %q, warnings %q", problems, warnings)
+	}
 }
 
 func TestConfig_WarnsOfWhoMayCome(t *testing.T) {
