@@ -27,7 +27,7 @@ func (x *XHR) say(w http.ResponseWriter, r *http.Request) error {
 		return notFound("there is no app with this key")
 	}
 	id := sessionOf(settings, r)
-	err := x.sayTo(id, w, r)
+	err := x.sayTo(id, settings, w, r)
 	switch {
 	case is(err, gateway.NotFound):
 		x.noteHome(id, "")
@@ -45,7 +45,7 @@ func (x *XHR) endUnheard(id string, why error) {
 	}
 }
 
-func (x *XHR) sayTo(id string, w http.ResponseWriter, r *http.Request) error {
+func (x *XHR) sayTo(id string, settings *App, w http.ResponseWriter, r *http.Request) error {
 	if err := x.gateway.Users.Spend(r.RemoteAddr); err != nil {
 		return err
 	}
@@ -54,7 +54,7 @@ func (x *XHR) sayTo(id string, w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	payer := x.gateway.Budget.Payer(&gateway.Principal{}, r.RemoteAddr)
-	said, release, err := transport.ReadBody(x.gateway.Budget, payer, w, r, sentBytes(x.gateway))
+	said, release, err := transport.ReadBody(x.gateway.Budget, payer, w, r, settings.sentBytes(x.gateway))
 	if err != nil {
 		return err
 	}
@@ -62,6 +62,8 @@ func (x *XHR) sayTo(id string, w http.ResponseWriter, r *http.Request) error {
 	return x.gateway.Nodes.Tell(r.Context(), home, topicSay, sayWord{Session: id, Key: keyOf(r), Number: numberOf(r), Said: said})
 }
 
-// sentBytes returns the maximum size of a body: a message that is escaped twice, and what
+// sentBytes returns the maximum size of a body: an event that is escaped twice, and what
 // surrounds it.
-func sentBytes(g *gateway.Gateway) int { return 4*g.Limits().MessageBytes + 4<<10 }
+func (a *App) sentBytes(g *gateway.Gateway) int {
+	return 4*max(a.eventBytes(), g.Limits().MessageBytes) + 4<<10
+}

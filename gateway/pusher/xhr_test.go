@@ -186,7 +186,7 @@ func TestXHR_SendIsBounded(t *testing.T) {
 	n.posts(xhr(shop.Key, "alice", "xhr"), "")
 	stream := n.streams("alice")
 	for body, want := range map[string]int{
-		strings.Repeat("x", sentBytes(n.Gateway)+1): http.StatusRequestEntityTooLarge,
+		strings.Repeat("x", shop.sentBytes(n.Gateway)+1): http.StatusRequestEntityTooLarge,
 		"not JSON": http.StatusNoContent, // the session reports the error
 		"[]":       http.StatusNoContent,
 	} {
@@ -195,12 +195,24 @@ func TestXHR_SendIsBounded(t *testing.T) {
 		}
 	}
 	stream.hears("list of strings")
-	chunked := struct{ io.Reader }{strings.NewReader("[]" + strings.Repeat(" ", sentBytes(n.Gateway)))} // the part that may be read is a good body
+	chunked := struct{ io.Reader }{strings.NewReader("[]" + strings.Repeat(" ", shop.sentBytes(n.Gateway)))} // the part that may be read is a good body
 	response, err := http.Post(n.server.URL+"/pusher/app/"+xhr(shop.Key, "alice", "xhr_send"), "", chunked)
 	must(t, err)
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusRequestEntityTooLarge {
 		t.Errorf("a body of unknown length that is too large: %d", response.StatusCode)
+	}
+}
+
+// The largest event of an app passes, also if limits.message_bytes is 0: no limit.
+func TestXHR_SendTakesTheLargestEvent(t *testing.T) {
+	for _, most := range []int{0, 1, DefaultEventBytes} {
+		n := startNode(t, gateway.Config{Limits: gateway.Limits{MessageBytes: most, OutboxBytes: 1 << 20}})
+		n.streams("alice").hears("connection_established")
+		event := fmt.Sprintf(`{"event":"client-x","channel":"private-x","data":%q}`, strings.Repeat(`"`, DefaultEventBytes/2-1))
+		if status, answer := n.posts(xhr(shop.Key, "alice", "xhr_send"), fmt.Sprintf("[%q]", event)); status != http.StatusNoContent {
+			t.Errorf("limits.message_bytes %d: %d %s", most, status, answer)
+		}
 	}
 }
 
