@@ -37,7 +37,7 @@ func (x *XHR) open(r *http.Request, app *app, id string) (err error) {
 	}
 	session, err := x.gateway.Open(r.Context(), hello)
 	switch {
-	case errors.Is(err, gateway.ErrSessionOpen): // a request with the same path has just opened it
+	case errors.Is(err, gateway.ErrSessionOpen): // a request with the same path has just opened it, or it has just ended
 		return twice
 	case err != nil:
 		return err
@@ -73,8 +73,9 @@ func (x *XHR) announce(s *stay) {
 	telling.Wait()
 }
 
-// twice is the reason that ends all sessions of a path except the first one.
-var twice = refusedWith(comeBack, "another request has begun this session before: connect again")
+// twice is the reason that ends all sessions of a path except the first one, until that has
+// released all that it holds.
+var twice = refusedWith(comeBack, "this session has begun before, or has not quite ended: connect again")
 
 // hearBegan is called when another node has opened a session. If this node has an earlier
 // one for the same path, hearBegan returns Forbidden; if it has a later one, it closes that.
