@@ -72,8 +72,8 @@ func ErrorOf(err error) *Error {
 	}
 }
 
-// refusalOf returns the Reason with which a session refused because of err ends.
-func refusalOf(err error) Reason {
+// RefusalOf returns the Reason with which a session refused because of err ends.
+func RefusalOf(err error) Reason {
 	var reason Reason
 	if errors.As(err, &reason) {
 		return reason

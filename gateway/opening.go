@@ -71,7 +71,7 @@ func (g *Gateway) open(ctx context.Context, hello Hello) (*Session, error) {
 		err = s.begin(ctx, hello)
 	}
 	if err != nil {
-		reason := refusalOf(err)
+		reason := RefusalOf(err)
 		first, _ := s.out.End(reason.ending(), time.Now())
 		if !first {
 			return nil, ReasonOf(s.out.Why()).AsError() // it had ended, and err is what came of that
@@ -147,7 +147,7 @@ func (g *Gateway) Refuse(hello Hello, err error) *Session {
 		special: &g.nothingSpecial, opened: time.Now().UnixNano(), principal: &g.nobody, left: true,
 	}
 	s.out.Owner = s
-	reason := refusalOf(err)
+	reason := RefusalOf(err)
 	s.mention(Goodbye{reason})
 	s.out.End(reason.ending(), time.Now())
 	return s

@@ -25,7 +25,7 @@ func (x *XHR) listen(w http.ResponseWriter, r *http.Request, stream bool) {
 	out := beginLines(w, r, stream)
 	defer out.end()
 	if refusal != nil {
-		x.refuse(out, Protocol{app}, refusal)
+		out.refuse(refusal)
 		return
 	}
 	id, home := sessionOf(settings, r), ""
@@ -45,7 +45,7 @@ func (x *XHR) listen(w http.ResponseWriter, r *http.Request, stream bool) {
 		}
 	}
 	if err != nil {
-		x.refuse(out, Protocol{app}, err)
+		out.refuse(err)
 		return
 	}
 	x.show(r, out, home, id)
@@ -134,36 +134,6 @@ func (x *XHR) hearLines(_ string, word linesWord) error {
 	}
 }
 
-// refuse tells a client in its protocol why it gets no session.
-func (x *XHR) refuse(out *lines, p Protocol, err error) {
-	session := x.gateway.Refuse(gateway.Hello{Protocol: lined{p}, Transport: "xhr"}, err)
-	words := &lastWords{said: make(chan struct{})}
-	session.Attach(words)
-	<-words.said
-	_ = out.write(append([]byte(lineOpen), words.text...)) // the client may have left
-}
-
-// lastWords is the connection of a session that is refused. It collects what the client is
-// told.
-type lastWords struct {
-	text []byte
-	said chan struct{} // closed when text is complete
-}
-
-func (l *lastWords) Heard() time.Time { return time.Now() }
-
-func (l *lastWords) Write(frames [][]byte, _ time.Duration) ([][]byte, error) {
-	for _, frame := range frames {
-		l.text = append(l.text, frame...)
-	}
-	return nil, nil
-}
-
-func (l *lastWords) Close(reason gateway.Reason, _ []byte) {
-	l.text = append(l.text, lineClose(reason)...)
-	close(l.said)
-}
-
 // lines is an answer that is written line by line.
 type lines struct {
 	w       http.ResponseWriter
@@ -207,6 +177,14 @@ func (l *lines) write(text []byte) error {
 		return err
 	}
 	return l.control.Flush()
+}
+
+// refuse tells a client in its protocol why it gets no session.
+func (l *lines) refuse(err error) {
+	reason := gateway.RefusalOf(err)
+	reason.Code, reason.Text = Protocol{}.Farewell(reason)
+	told := append([]byte(lineOpen), lineOf(failed(reason.Code, reason.Text))...)
+	_ = l.write(append(told, lineClose(reason)...)) // the client may have left
 }
 
 // end gives the server time to finish the answer. The next request sets its own deadline.
