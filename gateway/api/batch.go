@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"net"
-	"net/http"
 
 	"golang.org/x/text/encoding"
 	"golang.org/x/text/transform"
@@ -27,7 +25,11 @@ func (h *Handler) publishBatch(r *request) (any, error) {
 	if err := h.gateway.MayPublish(r.by); err != nil {
 		return nil, err
 	}
-	publishes, err := r.readBatch(h.largestBatch())
+	body, err := r.openBody(h.largestBatch())
+	if err != nil {
+		return nil, err
+	}
+	publishes, err := parseBatch(body)
 	if err != nil {
 		return nil, err
 	}
@@ -52,26 +54,8 @@ func (h *Handler) publishBatch(r *request) (any, error) {
 
 func (h *Handler) largestBatch() int { return max(maxBatchBytes, 2*h.gateway.Limits().MessageBytes) }
 
-// readBatch returns one publish for each item and channel, in order. It stops reading at
-// the first item that is invalid or exceeds the limit.
-func (r *request) readBatch(most int) ([]gateway.Publish, error) {
-	if err := checkMedia(r.Header); err != nil {
-		return nil, err
-	}
-	if r.ContentLength > int64(most) {
-		return nil, tooLarge(most)
-	}
-	if err := r.holdBody(most); err != nil {
-		return nil, err
-	}
-	publishes, err := parseBatch(http.MaxBytesReader(r.writer, r.Body, int64(most)))
-	if errors.As(err, new(*http.MaxBytesError)) {
-		return nil, tooLarge(most)
-	}
-	return publishes, err
-}
-
-// parseBatch parses [{"channels":["a"],"data":1}, …].
+// parseBatch parses [{"channels":["a"],"data":1}, …]. It returns one publish for each item and
+// channel, in order. It stops reading at the first item that is invalid or exceeds the limit.
 func parseBatch(body io.Reader) ([]gateway.Publish, error) {
 	decoder := json.NewDecoder(transform.NewReader(body, encoding.UTF8Validator))
 	if err := expect(decoder, json.Delim('[')); err != nil {
@@ -108,15 +92,12 @@ func expect(decoder *json.Decoder, want json.Delim) error {
 
 // batchError converts an error of reading a batch to one for the client.
 func batchError(err error) error {
+	var own *gateway.Error
 	switch {
-	case errors.Is(err, errBatchTooLong):
-		return errBatchTooLong
-	case errors.As(err, new(*http.MaxBytesError)):
-		return err
+	case errors.As(err, &own):
+		return own
 	case errors.Is(err, encoding.ErrInvalidUTF8):
 		return fail(gateway.BadRequest, "the body is not UTF-8")
-	case errors.As(err, new(net.Error)):
-		return fail(gateway.BadRequest, "the body broke off, or took too long")
 	}
 	return fail(gateway.BadRequest, `the body is not a list of messages: want [{"channels":["a"],"data":1}]`)
 }

@@ -2,7 +2,6 @@ package api
 
 import (
 	"encoding/json"
-	"errors"
 	"io"
 	"mime"
 	"net/http"
@@ -14,30 +13,22 @@ import (
 	"tidegate/gateway/transport"
 )
 
-// readBody returns the whole body. An error is a *gateway.Error. The memory of the body is
-// charged to the payer until the request has been answered.
+// readBody returns the whole body: see openBody.
 func (r *request) readBody(most int) ([]byte, error) {
+	body, err := r.openBody(most)
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(body)
+}
+
+// openBody returns the body. Any error, also one of reading, is a *gateway.Error. The memory
+// of the body is charged to the payer until the request has been answered.
+func (r *request) openBody(most int) (io.Reader, error) {
 	if err := checkMedia(r.Header); err != nil {
 		return nil, err
 	}
-	if r.ContentLength > int64(most) {
-		return nil, tooLarge(most)
-	}
-	if err := r.holdBody(most); err != nil {
-		return nil, err
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(r.writer, r.Body, int64(most)))
-	switch {
-	case errors.As(err, new(*http.MaxBytesError)):
-		return nil, tooLarge(most)
-	case err != nil:
-		return nil, fail(gateway.BadRequest, "the body broke off, or took too long")
-	}
-	return body, nil
-}
-
-func tooLarge(most int) error {
-	return fail(gateway.TooLarge, "the body has more than %d bytes: that is the most that is allowed", most)
+	return transport.OpenBody(r.hold, r.writer, r.Request, most)
 }
 
 // checkMedia refuses bodies that the API would have to decode first: compressed bodies, and

@@ -22,14 +22,6 @@ type request struct {
 	details []any // for the audit log, in pairs
 }
 
-// holdBody charges the payer for the body: its Content-Length, or most bytes if that is not known.
-func (r *request) holdBody(most int) error {
-	if r.ContentLength >= 0 {
-		most = int(r.ContentLength)
-	}
-	return r.hold(most)
-}
-
 // hold charges the payer until the request has been answered.
 func (r *request) hold(bytes int) error {
 	if err := r.gateway.Budget.Hold(r.payer, bytes); err != nil {
