@@ -171,13 +171,13 @@ func (c *Claims) decodeMember(name, value []byte) error {
 	case "channel":
 		want, err = "a string", decodeString(value, &c.Channel)
 	case "aud":
-		want, err = "a string or a list of strings", (*oneOrMany)(&c.Audience).UnmarshalJSON(value)
+		want, err = "a string or a list of strings", decodeAudience(value, &c.Audience)
 	case "exp":
-		want, err = "a number of seconds since 1970", (*date)(&c.Expires).UnmarshalJSON(value)
+		want, err = "a number of seconds since 1970", decodeDate(value, &c.Expires)
 	case "nbf":
-		want, err = "a number of seconds since 1970", (*date)(&c.NotBefore).UnmarshalJSON(value)
+		want, err = "a number of seconds since 1970", decodeDate(value, &c.NotBefore)
 	case "iat":
-		want, err = "a number of seconds since 1970", (*date)(&c.IssuedAt).UnmarshalJSON(value)
+		want, err = "a number of seconds since 1970", decodeDate(value, &c.IssuedAt)
 	}
 	if err != nil {
 		return refuse(malformed, "the token's claim %.32q is not %s", name, want)
@@ -185,18 +185,16 @@ func (c *Claims) decodeMember(name, value []byte) error {
 	return nil
 }
 
-// oneOrMany is the aud claim: a string or a list (RFC 7519, 4.1.3).
-type oneOrMany []string
-
-func (m *oneOrMany) UnmarshalJSON(data []byte) error {
+// decodeAudience decodes a string or a list (RFC 7519, 4.1.3).
+func decodeAudience(value []byte, into *[]string) error {
 	var one string
-	if decodeString(data, &one) == nil {
-		if one != "" {
-			*m = oneOrMany{one}
-		}
-		return nil
+	if decodeString(value, &one) != nil {
+		return json.Unmarshal(value, into)
 	}
-	return json.Unmarshal(data, (*[]string)(m))
+	if one != "" {
+		*into = []string{one}
+	}
+	return nil
 }
 
 // decodeString decodes a string. Like encoding/json, it leaves *into unchanged for null.
@@ -211,25 +209,24 @@ func decodeString(value []byte, into *string) error {
 	return nil
 }
 
-// date is a NumericDate (RFC 7519, 2), truncated to seconds.
-type date time.Time
-
 const (
 	noDate   = -62135596800 // the zero time.Time, which would mean that there is no such claim
 	lastDate = 253402300799 // the end of the year 9999, the last that time.Time can format
 )
 
-func (d *date) UnmarshalJSON(data []byte) error {
-	if string(data) == "null" {
+// decodeDate decodes a NumericDate (RFC 7519, 2), truncated to seconds. It leaves *into
+// unchanged for null.
+func decodeDate(value []byte, into *time.Time) error {
+	if string(value) == "null" {
 		return nil
 	}
-	seconds, err := strconv.ParseFloat(string(data), 64)
+	seconds, err := strconv.ParseFloat(string(value), 64)
 	if err != nil {
 		return err
 	}
 	if seconds <= noDate || seconds > lastDate {
 		return errors.New("out of range")
 	}
-	*d = date(time.Unix(int64(seconds), 0))
+	*into = time.Unix(int64(seconds), 0)
 	return nil
 }

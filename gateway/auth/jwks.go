@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -27,7 +26,6 @@ type jwks struct {
 	settings jwksSettings
 	client   *http.Client
 	wall     *wall.Wall
-	log      *slog.Logger // the wall's
 
 	known atomic.Pointer[keySet] // never nil; empty until the first successful fetch
 
@@ -161,9 +159,9 @@ func (j *jwks) fetch(ctx context.Context) (err error) {
 	if j.known.Swap(set).sum == set.sum {
 		return nil
 	}
-	j.log.Info("JWKS fetched", "keys", len(keys))
+	j.wall.Log.Info("JWKS fetched", "keys", len(keys))
 	if skipped != nil {
-		j.log.Warn("JWKS has keys that verify no token", "error", skipped)
+		j.wall.Log.Warn("JWKS has keys that verify no token", "error", skipped)
 	}
 	return nil
 }
@@ -171,7 +169,7 @@ func (j *jwks) fetch(ctx context.Context) (err error) {
 // logged logs an error that ended a fetch, unless the gateway itself canceled it.
 func (j *jwks) logged(ctx context.Context, err error) error {
 	if ctx.Err() == nil {
-		j.log.Warn("JWKS not fetched; known keys stay in use", "known", len(j.known.Load().keys), "error", err)
+		j.wall.Log.Warn("JWKS not fetched; known keys stay in use", "known", len(j.known.Load().keys), "error", err)
 	}
 	return err
 }

@@ -216,7 +216,7 @@ func (c JWT) jwks(old *jwks, w *wall.Wall) (*jwks, error) {
 	if old != nil && old.settings == settings {
 		return old, nil
 	}
-	j := &jwks{settings: settings, client: newClient(), wall: w, log: w.Log}
+	j := &jwks{settings: settings, client: newClient(), wall: w}
 	j.known.Store(&keySet{})
 	return j, nil
 }
