@@ -11,15 +11,20 @@ import (
 
 // Explanation says what a client may do on a channel, and why.
 type Explanation struct {
-	Channel   string
-	Who       string // the client, in words
-	Rule      int    // index of the deciding rule in the configuration; -1: none matches
-	Match     string // the rule's pattern
-	Banned    string // why the client may not connect at all; empty: it may
-	Subscribe Ruling
-	Publish   Ruling
-	Presence  Ruling
-	History   Ruling
+	Channel   string        `json:"channel"`
+	Who       string        `json:"who"`              // the client, in words
+	Rule      *DecidingRule `json:"rule,omitempty"`   // nil: none matches
+	Banned    string        `json:"banned,omitempty"` // why the client may not connect at all; empty: it may
+	Subscribe Ruling        `json:"subscribe"`
+	Publish   Ruling        `json:"publish"`
+	Presence  Ruling        `json:"presence"`
+	History   Ruling        `json:"history"`
+}
+
+// DecidingRule is a rule of the configuration.
+type DecidingRule struct {
+	Index int    `json:"index"` // from 0
+	Match string `json:"match"` // its pattern
 }
 
 // Ruling says whether something is allowed.
@@ -41,9 +46,9 @@ func (g *Gateway) Explain(p *Principal, channel string) (Explanation, error) {
 	}
 	list := *g.rules.Load()
 	r := &reasoning{gateway: g, p: p, channel: channel, list: list, index: list.Index(channel), rule: list.For(channel)}
-	e := Explanation{Channel: channel, Who: r.who(), Rule: r.index, Banned: g.bannedBy(p)}
+	e := Explanation{Channel: channel, Who: r.who(), Banned: g.bannedBy(p)}
 	if r.index >= 0 {
-		e.Match = list[r.index].Match
+		e.Rule = &DecidingRule{r.index, list[r.index].Match}
 	}
 	e.Subscribe, e.Publish = r.ruling(ToSubscribe), r.ruling(ToPublish)
 	e.Presence = r.reading(e.Subscribe, "presence", g.attendance != nil && r.rule.Presence)

@@ -1,8 +1,6 @@
 package api
 
-import (
-	"tidegate/gateway"
-)
+import "tidegate/gateway"
 
 // actor identifies the client that a request is about: the owner of a token or API key, a
 // user without a token, or an anonymous client if both fields are empty.
@@ -44,29 +42,5 @@ func (h *Handler) explain(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	answer := explanation{
-		Channel: e.Channel, Who: e.Who, Banned: e.Banned,
-		Subscribe: e.Subscribe, Publish: e.Publish, Presence: e.Presence, History: e.History,
-	}
-	if e.Rule >= 0 {
-		answer.Rule = &ruleNote{e.Rule, e.Match}
-	}
-	return answer, nil
-}
-
-// explanation says what a client may do on a channel.
-type explanation struct {
-	Channel   string         `json:"channel"`
-	Who       string         `json:"who"`
-	Rule      *ruleNote      `json:"rule,omitempty"` // absent if none matches
-	Banned    string         `json:"banned,omitempty"`
-	Subscribe gateway.Ruling `json:"subscribe"`
-	Publish   gateway.Ruling `json:"publish"`
-	Presence  gateway.Ruling `json:"presence"`
-	History   gateway.Ruling `json:"history"`
-}
-
-type ruleNote struct {
-	Index int    `json:"index"` // index in channels of the configuration, from 0
-	Match string `json:"match"`
+	return e, nil
 }

@@ -103,7 +103,10 @@ func (w *Workbench) judge(q rulesQuestion) (Judgement, error) {
 		return Judgement{}, badRequest("%v", err)
 	}
 	e, err := g.Explain(&gateway.Principal{User: q.Client.User, Subscribe: q.Client.Subscribe, Publish: q.Client.Publish}, q.Channel)
-	return Judgement{e.Rule, e.Match, Verdict(e.Subscribe), Verdict(e.Publish), Verdict(e.Presence), Verdict(e.History)}, err
+	if e.Rule == nil {
+		e.Rule = &gateway.DecidingRule{Index: -1}
+	}
+	return Judgement{e.Rule.Index, e.Rule.Match, Verdict(e.Subscribe), Verdict(e.Publish), Verdict(e.Presence), Verdict(e.History)}, err
 }
 
 // answer returns a handler that decodes a question from JSON and encodes the answer to it.
