@@ -25,6 +25,11 @@ func (g *Gateway) Authenticate(ctx context.Context, token string) (Principal, er
 
 // Authorize returns nil if p may perform a on the channel, else an *Error.
 func (g *Gateway) Authorize(p *Principal, a Action, channel string) error {
+	return g.authorize(p, a, channel, g.rule(channel))
+}
+
+// authorize is Authorize with the channel's rule.
+func (g *Gateway) authorize(p *Principal, a Action, channel string, rule *rules.Rule) error {
 	if err := rules.CheckChannel(channel); err != nil {
 		return err
 	}
@@ -34,7 +39,6 @@ func (g *Gateway) Authorize(p *Principal, a Action, channel string) error {
 		}
 		return failf(Forbidden, "the API key %s may not %s %q", p.Key, a.verb(), channel)
 	}
-	rule := g.rule(channel)
 	switch {
 	case allows(rule, p, a, channel):
 		return nil

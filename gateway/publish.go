@@ -37,7 +37,8 @@ func (g *Gateway) publish(ctx context.Context, p *Principal, s *Session, c Publi
 	if g.tracer != nil {
 		trace, done = g.tracePublish(p, &c, done)
 	}
-	if err := g.admitPublish(ctx, p, s, &c); err != nil {
+	rule := g.rule(c.Channel)
+	if err := g.admitPublish(ctx, p, s, &c, rule); err != nil {
 		done(broker.Position{}, err)
 		return
 	}
@@ -50,13 +51,13 @@ func (g *Gateway) publish(ctx context.Context, p *Principal, s *Session, c Publi
 		User: p.User, Session: from, Except: c.Except, Tags: c.Tags, Time: began.Truncate(time.Millisecond),
 		Trace: trace, Transient: c.Transient,
 	}
-	if p.Info != nil && g.rule(c.Channel).Presence { // publish no more about the publisher than subscribers see in presence
+	if p.Info != nil && rule.Presence { // publish no more about the publisher than subscribers see in presence
 		m.Info, m.Elsewhere = p.Info, p.Elsewhere
 	}
 	if !p.Backend() && g.notices.want(OnPublished, c.Channel) {
 		done = g.notices.postPublished(m, done)
 	}
-	g.broker.Publish(m, g.publishOptions(&c), done)
+	g.broker.Publish(m, g.publishOptions(&c, rule), done)
 }
 
 // notePublish counts a publish that has been answered.
@@ -68,35 +69,29 @@ func (g *Gateway) notePublish(began time.Time, err error) {
 	g.metrics.Messages.Publish(result).Observe(time.Since(began).Seconds())
 }
 
-// authorizePublish is like Authorize for a publish by session s, which may be nil.
-func (g *Gateway) authorizePublish(p *Principal, s *Session, channel string) error {
-	if s != nil && !p.Backend() && g.rule(channel).Publish == rules.Subscribers && s.places.isOn(channel) {
-		return nil
-	}
-	return g.Authorize(p, ToPublish, channel)
-}
-
-// admitPublish returns nil if c may be published. The backend may have modified c. A panic
-// ends the session, but the caller goes on, as it may hold something for c.
-func (g *Gateway) admitPublish(ctx context.Context, p *Principal, s *Session, c *Publish) (err error) {
+// admitPublish returns nil if c may be published under its channel's rule. The backend may have
+// modified c. A panic ends the session, but the caller goes on, as it may hold something for c.
+func (g *Gateway) admitPublish(ctx context.Context, p *Principal, s *Session, c *Publish, rule *rules.Rule) (err error) {
 	defer g.wall.Catch("admit a publish", func() {
 		if err = Failed; s != nil {
 			s.Close(Failed)
 		}
 	})
-	if err := g.authorizePublish(p, s, c.Channel); err != nil {
-		return err
+	if asSubscriber := s != nil && !p.Backend() && rule.Publish == rules.Subscribers && s.places.isOn(c.Channel); !asSubscriber {
+		if err := g.authorize(p, ToPublish, c.Channel, rule); err != nil {
+			return err
+		}
 	}
-	if err := g.checkPublish(*c); err != nil {
+	if err := g.checkPublish(*c, rule); err != nil {
 		return err
 	}
 	if err := g.askPublish(ctx, p, s, c); err != nil {
 		return err
 	}
-	return g.checkPublish(*c) // the backend may have modified it
+	return g.checkPublish(*c, rule) // the backend may have modified it
 }
 
-func (g *Gateway) checkPublish(c Publish) error {
+func (g *Gateway) checkPublish(c Publish, rule *rules.Rule) error {
 	switch most := g.limits.MessageBytes; {
 	case most > 0 && len(c.Payload) > most:
 		return failf(TooLarge, "the message has %d bytes: limits.message_bytes allows %d", len(c.Payload), most)
@@ -108,7 +103,7 @@ func (g *Gateway) checkPublish(c Publish) error {
 		return failf(BadRequest, "the event's name has a line break in it")
 	case len(c.Except) > maxSessionID:
 		return failf(BadRequest, "the session to leave out has a name of %d bytes: no session's has more than %d", len(c.Except), maxSessionID)
-	case c.Except != "" && g.rule(c.Channel).Bare:
+	case c.Except != "" && rule.Bare:
 		return failf(BadRequest, "nobody can be left out on %q: its messages travel bare", c.Channel)
 	case len(c.Tags) > maxTags:
 		return failf(BadRequest, "the tags have %d bytes: at most %d are allowed", len(c.Tags), maxTags)
@@ -122,8 +117,7 @@ func (g *Gateway) checkPublish(c Publish) error {
 
 var errNested = failf(BadRequest, "the JSON is nested too deep: at most %d levels are allowed", broker.MostNested)
 
-func (g *Gateway) publishOptions(c *Publish) broker.PublishOptions {
-	rule := g.rule(c.Channel)
+func (g *Gateway) publishOptions(c *Publish, rule *rules.Rule) broker.PublishOptions {
 	o := broker.PublishOptions{Bare: rule.Bare, RestLater: true} // the client may have sent more, to be answered together
 	if g.history != nil && !c.Transient {
 		o.HistorySize, o.HistoryTTL, o.Replicas = rule.HistorySize, rule.HistoryTTL, rule.Replicas
@@ -134,7 +128,7 @@ func (g *Gateway) publishOptions(c *Publish) broker.PublishOptions {
 // PublishCost returns the cost of a publish.
 func (g *Gateway) PublishCost(c *Publish) rates.Cost {
 	cost := rates.Cost{Commands: 1, Bytes: len(c.Payload) + len(c.Key) + len(c.Event) + len(c.Except) + len(c.Tags), Key: c.Key != ""}
-	if g.publishOptions(c).HistorySize > 0 {
+	if g.publishOptions(c, g.rule(c.Channel)).HistorySize > 0 {
 		cost.Channel = c.Channel
 	}
 	return cost
