@@ -59,7 +59,7 @@
 //
 // For a peer that does not read, the kernel holds 16 KB of unsent data (64 KB on systems
 // without TCP_NOTSENT_LOWAT), and a relay (portable) 32 KB. The rest waits in the session's
-// outbox. An idle connection holds no buffer on epoll. On portable it holds 0.6 KB, plus the
+// outbox. An idle connection holds no buffer on epoll. On portable it holds 0.5 KB, plus the
 // memory of the library, the goroutine and TLS.
 //
 // # Files

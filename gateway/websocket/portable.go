@@ -38,7 +38,7 @@ func (e *portable) take(w http.ResponseWriter, r *http.Request, session *gateway
 	c.hear()
 	options := &coder.AcceptOptions{
 		InsecureSkipVerify: true, // Server has checked the origin
-		OnPingReceived:     func(context.Context, []byte) bool { c.heardControl(); return true },
+		OnPingReceived:     func(_ context.Context, payload []byte) bool { return c.heardPing(payload) },
 		OnPongReceived:     func(context.Context, []byte) { c.heardControl() },
 	}
 	if agreed.subprotocol != "" {
@@ -105,7 +105,7 @@ func (e *portable) serve(c *portableConn) {
 }
 
 // portableConn is the connection of a WebSocket client. Its frames come from a Framed
-// protocol. The library reads from it, and writes its control frames to it.
+// protocol. The library only reads from it.
 type portableConn struct {
 	link
 
@@ -120,7 +120,6 @@ type portableConn struct {
 	arrived   int64  // bytes that have arrived since it began
 	ended     error  // the error of next that ended reading
 	broken    error  // the error of conn.Read
-	control   []byte // the part of a control frame that the library has written so far
 	ping      []byte // the payload of the newest ping that is not answered yet; nil if there is none
 }
 
@@ -201,7 +200,15 @@ func (c *portableConn) closedBy(closed coder.CloseError) error {
 	return io.EOF
 }
 
-// heardControl is called by the library, in the reading goroutine, for each ping and pong.
+// heardPing is called by the library, in the reading goroutine, for each ping. It keeps the
+// payload for answerPing, and returns false, so that the library does not answer.
+func (c *portableConn) heardPing(payload []byte) bool {
+	c.ping = append([]byte{}, payload...)
+	c.heardControl()
+	return false
+}
+
+// heardControl is called, in the same way, for each ping and pong.
 func (c *portableConn) heardControl() {
 	c.hearControl(c.inMessage)
 	c.paceControls()
@@ -274,7 +281,7 @@ func (u *upgrade) WriteHeader(status int) {
 
 const (
 	readerBytes = 512
-	writerBytes = 128 // the longest control frame and one byte
+	writerBytes = 16 // what is written there is dropped
 )
 
 func (u *upgrade) Hijack() (net.Conn, *bufio.ReadWriter, error) {
@@ -331,27 +338,9 @@ func (c *portableConn) tooBig() error {
 	return gateway.TooBig.With(fmt.Sprintf("a message is longer than %d bytes", c.shared.limit))
 }
 
-// Write takes the library's control frames, in pieces of any size. It sends only pongs. It
-// drops close frames: the gateway sends its own, with the session's reason, possibly after
-// the rest of an unfinished frame.
-func (l library) Write(p []byte) (int, error) {
-	c := l.to
-	c.control = append(c.control, p...)
-	for len(c.control) >= 2 {
-		n := 2 + int(c.control[1])
-		if len(c.control) < n {
-			break
-		}
-		if c.control[0]&opcodeMask == opPong {
-			c.ping = append([]byte{}, c.control[2:n]...)
-		}
-		c.control = c.control[n:]
-	}
-	if len(c.control) == 0 {
-		c.control = nil
-	}
-	return len(p), nil
-}
+// Write drops the library's close frames: the gateway sends its own, with the session's
+// reason, possibly after the rest of an unfinished frame.
+func (l library) Write(p []byte) (int, error) { return len(p), nil }
 
 // answerPing answers the newest ping, if it is not answered yet.
 func (c *portableConn) answerPing() {
