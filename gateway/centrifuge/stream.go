@@ -40,13 +40,13 @@ func (s *stream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	pump := transport.NewPump(w, p.last)
 	session.Attach(pump)
 	session.End(pump.Run(r.Context()))
+	transport.LeaveUnread(w, r) // if the client is refused, its body may never arrive, and a stream has no deadline
 }
 
 // admit returns the client's session, or one that tells it why the gateway refuses. It reads
 // the body only if the address may send requests. An error means that the request is wrong.
 func (s *stream) admit(w http.ResponseWriter, r *http.Request, p Protocol) (*gateway.Session, error) {
 	if err := s.gateway.Users.Spend(r.RemoteAddr); err != nil {
-		transport.LeaveUnread(w, r)
 		return s.gateway.Refuse(s.hello(r, p), err), nil
 	}
 	said, release, err := s.read(w, r)

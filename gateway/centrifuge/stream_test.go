@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/coder/websocket"
 
 	"tidegate/broker"
+	"tidegate/broker/brokertest"
 	"tidegate/gateway"
 	"tidegate/gateway/centrifuge"
 	"tidegate/gateway/gatewaytest"
@@ -249,6 +251,29 @@ func TestStream_ABodyIsNotReadForAnAddressThatMustWait(t *testing.T) {
 		if w.Code != c.status || !strings.Contains(w.Body.String(), c.says) {
 			t.Errorf("%s: %d %s", about, w.Code, w.Body)
 		}
+	}
+}
+
+// Nor can it keep its connection, by a body that never comes.
+func TestStream_ARefusalIsNotHeldUpByTheBody(t *testing.T) {
+	memory := broker.NewMemory()
+	g, err := gateway.New(gateway.Config{
+		Broker: memory, History: memory, Rules: rules.Development(), Limits: gateway.Limits{CommandsPerSecondPerIP: 1},
+	})
+	must(t, err)
+	server := httptest.NewServer(centrifuge.NewStream(g, centrifuge.Lines, false))
+	gatewaytest.Run(t, g, server.Close)
+	c, err := net.Dial("tcp", server.Listener.Addr().String())
+	must(t, err)
+	defer c.Close()
+	for g.Users.Spend(c.LocalAddr().String()) == nil { // all that the address may
+	}
+	_, err = io.WriteString(c, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n")
+	must(t, err)
+	must(t, c.SetReadDeadline(time.Now().Add(brokertest.Patience)))
+	answer, err := io.ReadAll(c)
+	if err != nil || !strings.Contains(string(answer), "rate_limited") && !strings.Contains(string(answer), `"disconnect":{"code":`) {
+		t.Errorf("%s, %v, want a refusal and the end", answer, err)
 	}
 }
 
