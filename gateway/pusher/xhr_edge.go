@@ -9,12 +9,14 @@ import (
 
 	"tidegate/gateway"
 	"tidegate/gateway/internal/pause"
+	"tidegate/gateway/transport"
 )
 
 // listen answers a request with a stream of lines or, for a poll, with the lines that wait
 // or come next.
 func (x *XHR) listen(w http.ResponseWriter, r *http.Request, stream bool) {
 	if r.ContentLength != 0 {
+		transport.LeaveUnread(w, r)
 		http.Error(w, "this request has no body", http.StatusBadRequest)
 		return
 	}

@@ -14,7 +14,7 @@ import (
 func (x *XHR) send(w http.ResponseWriter, r *http.Request) {
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(bodyPatience + writePatience)) // a poll may have left another one
 	if err := x.say(w, r); err != nil {
-		w.Header().Set("Connection", "close") // the body may not have been read
+		transport.LeaveUnread(w, r)
 		refuse(w, err)
 		return
 	}

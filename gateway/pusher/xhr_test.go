@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -201,6 +202,22 @@ func TestXHR_SendIsBounded(t *testing.T) {
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusRequestEntityTooLarge {
 		t.Errorf("a body of unknown length that is too large: %d", response.StatusCode)
+	}
+}
+
+// A refusal does not wait for a body that may never come.
+func TestXHR_RefusalsAreNotHeldUpByTheBody(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	for what, want := range map[string]string{"xhr_streaming": " 400 ", "xhr": " 400 ", "xhr_send": " 404 "} {
+		c, err := net.Dial("tcp", n.server.Listener.Addr().String())
+		must(t, err)
+		defer c.Close()
+		must(t, c.SetReadDeadline(time.Now().Add(brokertest.Patience)))
+		_, err = fmt.Fprintf(c, "POST /pusher/app/%s HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n", xhr(shop.Key, "nobody", what))
+		must(t, err)
+		if answer, err := io.ReadAll(c); err != nil || !strings.Contains(string(answer), want) {
+			t.Errorf("%s: %q, %v, want%sand the end", what, answer, err, want)
+		}
 	}
 }
 
