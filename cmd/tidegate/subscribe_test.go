@@ -100,13 +100,15 @@ func TestSubscribe_ReplacesControlCharactersAtATerminal(t *testing.T) {
 	t.Parallel()
 	url := startReady(t, nil).socket()
 	command := atTerminal(t, "subscribe c --url "+url)
+	stdin, err := command.StdinPipe()
+	must(t, err)
 	stdout, err := command.StdoutPipe()
 	must(t, err)
 	must(t, command.Start())
-	t.Cleanup(func() {
-		_ = command.Process.Kill() // it may have ended already
+	defer func() {
+		_, _ = stdin.Write([]byte{3}) // Ctrl-C: if only script(1) were killed, the command would go on where hang-ups are ignored
 		_ = command.Wait()
-	})
+	}()
 	lines := bufio.NewScanner(stdout)
 	for lines.Scan() && !strings.Contains(lines.Text(), "listening to c") {
 	}
