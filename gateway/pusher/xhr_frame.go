@@ -35,8 +35,8 @@ func (l lined) Decode(frame gateway.Frame) ([]gateway.Command, error) {
 	if !utf8.Valid(frame.Data) {
 		return nil, gateway.InvalidData
 	}
-	var events sentEvents
-	if err := json.Unmarshal(frame.Data, &events); err != nil {
+	events, err := jsontext.DecodeList[string](frame.Data, mostSent, errManySent)
+	if err != nil || !json.Valid(frame.Data) {
 		return []gateway.Command{malformed(fmt.Sprintf(`want up to %d events as a list of strings: ["{…}"]`, mostSent))}, nil
 	}
 	var all []gateway.Command
@@ -50,19 +50,10 @@ func (l lined) Decode(frame gateway.Frame) ([]gateway.Command, error) {
 	return all, nil
 }
 
-// sentEvents holds the events of a body. Decoding stops at the first one beyond mostSent.
-// The library sends one at a time.
-type sentEvents []string
-
+// mostSent is the maximum number of events in a body. The library sends one at a time.
 const mostSent = 100
 
 var errManySent = errors.New("too many events")
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (e *sentEvents) UnmarshalJSON(text []byte) (err error) {
-	*e, err = jsontext.DecodeList[string](text, mostSent, errManySent)
-	return err
-}
 
 func (l lined) Encode(event gateway.Event) (gateway.Frame, error) {
 	if _, quiet := event.(gateway.Heartbeat); quiet {
