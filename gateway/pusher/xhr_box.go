@@ -13,7 +13,7 @@ import (
 // bytes until the client asks for them with a request to this node or another one.
 type box struct {
 	// Immutable.
-	room   room // the memory that buffered frames are charged to
+	room   rates.Memory // the memory that buffered frames are charged to
 	payer  *rates.Bucket
 	rouse  func() // starts a goroutine that passes on; called with mu held, must not block
 	expire func() // called when the client does not ask for more in time
@@ -32,12 +32,6 @@ type box struct {
 	stopped bool          // no more frames are taken, and idle must not run
 }
 
-// room is the memory that all boxes of a node share. A *gateway.Budget implements it.
-type room interface {
-	Hold(payer *rates.Bucket, bytes int) error
-	LetGo(payer *rates.Bucket, bytes int)
-}
-
 // reader is a client's request for more lines, and the node that has it.
 type reader struct{ node, ticket string }
 
@@ -48,7 +42,7 @@ const (
 	askPatience = 15 * time.Second // how long a client may take to ask for more
 )
 
-func newBox(r room, payer *rates.Bucket, rouse, expire func()) *box {
+func newBox(r rates.Memory, payer *rates.Bucket, rouse, expire func()) *box {
 	b := &box{room: r, payer: payer, rouse: rouse, expire: expire, heard: time.Now()}
 	b.idle = time.AfterFunc(askPatience, expire)
 	return b

@@ -19,7 +19,7 @@ import (
 type order struct {
 	// Immutable.
 	patience time.Duration
-	room     room // the memory that waiting frames are charged to
+	room     rates.Memory // the memory that waiting frames are charged to
 	payer    *rates.Bucket
 	pass     func(frame []byte) // called with mu held, once for each frame in order
 

@@ -14,7 +14,7 @@ import (
 // collector is the connection of a long-poll request. It collects frames until there is
 // something to answer.
 type collector struct {
-	room   room          // the memory that the answer is charged to; immutable
+	room   rates.Memory  // the memory that the answer is charged to; immutable
 	payer  *rates.Bucket // who pays for it; immutable
 	ready  chan struct{} // closed when there is an answer
 	looked chan struct{} // closed when everything newer than the cursor has arrived
@@ -33,12 +33,6 @@ type collector struct {
 	failed   error // the error to answer with, or nil
 }
 
-// room is the memory that all answers of a node share. A *gateway.Budget implements it.
-type room interface {
-	Hold(payer *rates.Bucket, bytes int) error
-	LetGo(payer *rates.Bucket, bytes int)
-}
-
 var _ gateway.Conn = (*collector)(nil)
 
 // answerBytes is the size at which an answer is full. Later messages go to the next one.
@@ -47,7 +41,7 @@ const answerBytes = 256 << 10
 // newCollector returns a collector for a client at the given cursors. A resumed channel
 // without history is a gap from the start: messages may have been missed since the last
 // answer.
-func newCollector(r room, payer *rates.Bucket, at cursors) *collector {
+func newCollector(r rates.Memory, payer *rates.Bucket, at cursors) *collector {
 	c := &collector{
 		room: r, payer: payer, cursors: at,
 		ready: make(chan struct{}), looked: make(chan struct{}), over: make(chan struct{}),

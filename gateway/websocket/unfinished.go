@@ -11,14 +11,8 @@ import (
 // handled yet. It is part of the node's budget for clients, so that unfinished messages
 // cannot add up. It is safe for concurrent use.
 type unfinished struct {
-	budget budget
+	budget rates.Memory
 	spare  sync.Pool // of *buffer
-}
-
-// budget limits the memory held for clients. It is implemented by *gateway.Budget.
-type budget interface {
-	Hold(payer *rates.Bucket, bytes int) error
-	LetGo(payer *rates.Bucket, bytes int)
 }
 
 // buffer is the memory of one message. Its capacity is charged to the payer.

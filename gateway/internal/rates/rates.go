@@ -13,6 +13,13 @@ import (
 	"tidegate/broker/lock"
 )
 
+// Memory is memory that all clients of a node share. It is implemented by *gateway.Budget. A
+// nil payer has no limit of its own.
+type Memory interface {
+	Hold(payer *Bucket, bytes int) error
+	LetGo(payer *Bucket, bytes int)
+}
+
 // Limit configures a bucket. The zero value limits nothing.
 type Limit struct {
 	Commands    int // per second; 0 means no limit
