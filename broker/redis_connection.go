@@ -24,6 +24,8 @@ type connection struct {
 
 	restored atomic.Bool // a partition's subscriptions have been restored on it
 
+	waits atomic.Bool // receive waits for Redis: it has handled all that has arrived
+
 	// Used only by receive.
 	held []Message // messages since one with another mark; see deliver
 
@@ -35,6 +37,7 @@ type connection struct {
 	mu      lock.Mutex[lock.Connection]
 	asked   []command // commands that Redis has not answered, oldest first
 	waiting time.Time // when the last answer came or, if none was due, when asked became non-empty
+	silent  int       // beats since then at which receive waited
 }
 
 // command is a command that Redis has to answer.
@@ -55,12 +58,13 @@ const (
 )
 
 // A connection is probed every beat. If it has not answered for lateAfter it is late: what
-// needs it is unavailable, within a second of the last answer. After lostAfter it is
-// closed.
+// needs it is unavailable, within a second of the last answer. After lostBeats it is closed.
+// A beat counts only if all that has arrived has been read: else the answer may be in what has
+// not, because the node is behind with its messages, or was stopped.
 const (
 	beat      = 200 * time.Millisecond
 	lateAfter = 750 * time.Millisecond
-	lostAfter = 5 * time.Second
+	lostBeats = 25
 )
 
 // run connects, subscribes, and receives until something fails. It returns the reason.
@@ -93,20 +97,17 @@ func (c *connection) dial(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.conn, c.r = conn, newWireReader(restingConn{conn, c.link.board.receiver.Rest})
+	c.conn, c.r = conn, newWireReader(c)
 	return nil
 }
 
-// restingConn calls rest whenever it is about to wait for Redis: the reader only reads from
-// it when all complete answers have been handled.
-type restingConn struct {
-	net.Conn
-	rest func()
-}
-
-func (c restingConn) Read(p []byte) (int, error) {
-	c.rest()
-	return c.Conn.Read(p)
+// Read reads from Redis. The wireReader calls it only when all complete answers have been
+// handled.
+func (c *connection) Read(p []byte) (int, error) {
+	c.link.board.receiver.Rest()
+	c.waits.Store(true)
+	defer c.waits.Store(false)
+	return c.conn.Read(p)
 }
 
 // greet logs in and learns the role and the run_id of the server.
@@ -289,7 +290,7 @@ func (c *connection) confirmName(kind commandKind, name string) (q *command, don
 // the answer is complete. The caller must hold mu.
 func (c *connection) answered(whole bool) *command {
 	q := &c.asked[0]
-	c.waiting = time.Now()
+	c.waiting, c.silent = time.Now(), 0
 	c.link.answers.Add(1)
 	if whole {
 		c.asked = c.asked[1:]
@@ -345,9 +346,7 @@ func (c *connection) send(ctx context.Context) error {
 			return fmt.Errorf("send to redis: %w", err)
 		}
 		silence := c.silence()
-		if err := c.watch(silence); err != nil {
-			return err
-		}
+		c.watch(silence)
 		late.Reset(lateAfter - silence%lateAfter)
 		select {
 		case <-ctx.Done():
@@ -355,6 +354,9 @@ func (c *connection) send(ctx context.Context) error {
 		case <-c.link.wake:
 		case <-late.C:
 		case <-ticker.C:
+			if c.countBeat() == lostBeats {
+				return fmt.Errorf("redis link: %w: silent for %v", errNoAnswer, lostBeats*beat)
+			}
 			c.link.retry()
 			c.link.suspect()
 		}
@@ -428,10 +430,8 @@ func (c *connection) expect(q command) {
 
 // watch checks whether Redis answers. Messages that arrive do not count: the way to Redis
 // may be dead all the same.
-func (c *connection) watch(silence time.Duration) error {
+func (c *connection) watch(silence time.Duration) {
 	switch {
-	case silence > lostAfter:
-		return fmt.Errorf("redis link: %w: silent for %v", errNoAnswer, lostAfter)
 	case silence >= lateAfter && !c.late:
 		c.late = true
 		c.link.late(errNoAnswer)
@@ -439,7 +439,16 @@ func (c *connection) watch(silence time.Duration) error {
 		c.late = false
 		c.link.late(nil)
 	}
-	return nil
+}
+
+// countBeat returns how many beats an answer is due that has not arrived.
+func (c *connection) countBeat() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.asked) > 0 && c.waits.Load() {
+		c.silent++
+	}
+	return c.silent
 }
 
 // silence returns for how long Redis has not answered, or 0 if no answer is due.

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"io"
 	"net"
@@ -10,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"tidegate/broker/simredis"
 )
 
 // rests is a Receiver that counts.
@@ -32,6 +35,50 @@ func TestConnection_RestsWhenItIsClosed(t *testing.T) {
 	if r.n == 0 {
 		t.Error("what was received before is left to be written")
 	}
+}
+
+// behind is a Receiver that takes long for what has arrived.
+type behind struct {
+	states
+	received int
+	gaps     []string
+}
+
+func (r *behind) Receive(Message) { r.received++ }
+func (r *behind) Rest()           { time.Sleep(restTime) }
+
+const restTime = 1003 * time.Microsecond // a prime number, so that it seldom ends at a beat
+
+func (r *behind) Gap(channels []string, _ error) { r.gaps = append(r.gaps, channels...) }
+
+// Redis has answered, but the answer is behind messages that the node has yet to read.
+func TestConnection_OfANodeThatIsBehindIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		servers := simredis.New(1)
+		defer servers.Close()
+		server := servers.Start("redis:6379")
+		b, err := NewRedis(RedisConfig{URL: "redis://redis", Dial: servers.NewWay(1, 0).Dial, Connections: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &behind{states: states{heard: make(chan error, 10)}}
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		defer running.Wait()
+		defer cancel()
+		running.Go(func() { _ = b.Run(ctx, r) })
+		if err := cmp.Or(<-r.heard, b.Subscribe(ctx, "a")); err != nil {
+			t.Fatal(err)
+		}
+		const messages = 20_000
+		for range messages {
+			server.Do("PUBLISH", "tidegate:a", "x")
+		}
+		time.Sleep(messages*restTime + time.Second)
+		if r.received != messages || len(r.gaps) > 0 {
+			t.Errorf("%d messages of %d arrived, and gaps were told of %q", r.received, messages, r.gaps)
+		}
+	})
 }
 
 // mute is a Redis that is a master, and says nothing from some time on.
