@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"tidegate/broker/lock"
 )
@@ -27,7 +28,8 @@ type connection struct {
 	waits atomic.Bool // receive waits for Redis: it has handled all that has arrived
 
 	// Used only by receive.
-	held []Message // messages since one with another mark; see deliver
+	held      []Message // messages since one with another mark; see deliver
+	heldBytes int       // their memory
 
 	// Used only by send.
 	late   bool   // Redis does not answer in time
@@ -218,19 +220,20 @@ func (c *connection) deliver(p *partition, m Message, other bool) error {
 		p.trust.hear(&m)
 		p.receive(c.link.carrier, c.link.board.receiver, m)
 		return nil
-	case len(c.held) == mostHeld:
-		return fmt.Errorf("redis link: %w: %d messages wait for it to say what it is", errNoAnswer, mostHeld)
 	}
 	c.held = append(c.held, m)
+	if c.heldBytes += int(unsafe.Sizeof(m)) + m.Size(); c.heldBytes > mostHeld {
+		return fmt.Errorf("redis link: %w: %d messages wait for it to say what it is", errNoAnswer, len(c.held))
+	}
 	return nil
 }
 
-const mostHeld = 1 << 16
+const mostHeld = mostBulk // bytes; more than Redis keeps for a subscriber, unless it is told to
 
 // release hands over the messages that are held.
 func (c *connection) release() {
 	held := c.held
-	c.held = nil
+	c.held, c.heldBytes = nil, 0
 	for _, m := range held {
 		p := c.link.board.all[c.link.servers.partitionOf(m.Channel)]
 		_ = c.deliver(p, m, false) // nothing is held any more

@@ -37,6 +37,23 @@ func TestConnection_RestsWhenItIsClosed(t *testing.T) {
 	}
 }
 
+// However large they are, the messages that are held until Redis has said what it is are bounded.
+func TestConnection_HoldsBackNoMoreThanItMay(t *testing.T) {
+	c := &connection{link: newLink(nil, nil, "", nil)}
+	m := Message{Payload: make([]byte, 1<<20)}
+	for n := range mostHeld >> 20 {
+		if err := c.deliver(nil, m, true); (err != nil) != (n == mostHeld>>20-1) {
+			t.Fatalf("after %d MB: %v", n+1, err)
+		}
+	}
+	c.held, c.heldBytes = nil, 0
+	for n := range 100_000 {
+		if err := c.deliver(nil, Message{}, true); err != nil {
+			t.Fatalf("after %d without a payload: %v", n+1, err)
+		}
+	}
+}
+
 // behind is a Receiver that takes long for what has arrived.
 type behind struct {
 	states
