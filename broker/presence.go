@@ -56,7 +56,7 @@ type Presence interface {
 	Look(ctx context.Context, channels []string) ([]Occupancy, error)
 
 	// Members returns who is on a channel. Members who linger are included, with 0
-	// sessions.
+	// sessions. Callers may share the list, and must not change it.
 	Members(ctx context.Context, channel string) (Roster, error)
 
 	Notices

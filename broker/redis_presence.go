@@ -26,6 +26,7 @@ type redisPresence struct {
 	scripts presenceScripts
 	realms  []realm
 	taken   takenVersions
+	rosters flights[string, Roster] // by channel
 }
 
 func newRedisPresence(s *servers) *redisPresence {
@@ -333,21 +334,27 @@ func (p *redisPresence) buryOn(ctx context.Context, client *redis.Client, r real
 	}
 }
 
-// Members implements Presence.
+// Members implements Presence. Those who ask for a channel at the same time share one read.
 func (p *redisPresence) Members(ctx context.Context, channel string) (Roster, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	roster, err := p.rosters.do(ctx, channel, func() (Roster, error) { return p.readMembers(channel) })
+	if err != nil {
+		return Roster{}, fmt.Errorf("members of %q: %w: %w", channel, ErrUnavailable, err)
+	}
+	return roster, nil
+}
+
+func (p *redisPresence) readMembers(channel string) (roster Roster, err error) {
 	r := p.realms[p.realmOf(channel)]
-	var roster Roster
-	err := p.servers.ask(ctx, r.number, func(ctx context.Context, client *redis.Client) error {
+	err = p.servers.ask(context.Background(), r.number, func(ctx context.Context, client *redis.Client) error {
 		fields, err := client.Do(ctx, "hgetall", r.hash(channel)).StringSlice() // HGetAll would build a map
 		if err == nil {
 			roster, err = decodeRoster(fields)
 		}
 		return err
 	})
-	if err != nil {
-		return Roster{}, fmt.Errorf("members of %q: %w: %w", channel, ErrUnavailable, err)
-	}
-	return roster, nil
+	return roster, err
 }
 
 // realm is a set of channels that share the keys which are not of one channel: all channels

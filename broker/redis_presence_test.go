@@ -2,11 +2,14 @@ package broker_test
 
 import (
 	"slices"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"tidegate/broker"
 	"tidegate/broker/brokertest"
+	"tidegate/broker/simredis"
 )
 
 // TestRedis_PutSaysWhatIsInLine: what was put in line before Redis refused more is not
@@ -28,4 +31,34 @@ func TestRedis_PutSaysWhatIsInLine(t *testing.T) {
 	if err != nil || len(line.Notices) != batch {
 		t.Errorf("%d notices are in line, %v", len(line.Notices), err)
 	}
+}
+
+// However many ask at the same time who is on a channel, Redis is asked a few times.
+func TestRedis_ManyWhoAskForMembersShareReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		servers := simredis.New(1)
+		defer servers.Close()
+		server := servers.Start("redis:6379")
+		b := newRedis(t, broker.RedisConfig{URL: "redis://redis", Dial: servers.NewWay(1, 100*time.Millisecond).Dial})
+		told, stop := brokertest.RunBroker(t, b)
+		defer stop()
+		told.WaitUp()
+		list := []broker.Attendance{{Channel: "a", Version: 1, Sessions: 1, Members: []broker.Member{{User: "alice", Sessions: 1}}}}
+		if _, err := b.Attend(t.Context(), broker.Attendant{Node: "n", Lease: time.Hour}, list); err != nil {
+			t.Fatal(err)
+		}
+		before := server.Answers()
+		var asking sync.WaitGroup
+		for range 1000 {
+			asking.Go(func() {
+				if roster, err := b.Members(t.Context(), "a"); err != nil || len(roster.Members) != 1 {
+					t.Errorf("%+v, %v", roster, err)
+				}
+			})
+		}
+		asking.Wait()
+		if n := server.Answers() - before; n > 50 { // with what else a node asks
+			t.Errorf("Redis was asked %d times", n)
+		}
+	})
 }

@@ -8,8 +8,8 @@
 //
 // The files, from the top of the call graph to the bottom:
 //
-//	run.go, read.go, follow.go    the main loop; queries; join and leave events
-//	state.go                      states changes to the broker
+//	run.go, follow.go             the main loop; join and leave events
+//	state.go                      states changes to the broker; who is there
 //	lines.go                      the notices to backends, and who delivers them
 //	attendance.go                 what all of these share
 //	teller.go, posts.go           deliver a line's notices; those not in a line yet
@@ -56,7 +56,6 @@ type Attendance struct {
 	hurried bool              // something may have been missed: look now
 	away    error             // why the broker cannot be used; nil if it can
 	rosters map[string]*roster
-	reads   map[string]*read // reads of members, by channel
 	lines   []Line
 	tellers map[string]*teller // by line; set while Run is running
 	toPut   posts
@@ -72,7 +71,7 @@ func New(c Config) *Attendance {
 		period:  max(c.Lease/lifeSigns, time.Millisecond),
 		wake:    make(chan struct{}, 1),
 		reading: make(chan struct{}, concurrentReads),
-		stays:   make(map[string]*stays), rosters: make(map[string]*roster), reads: make(map[string]*read),
+		stays:   make(map[string]*stays), rosters: make(map[string]*roster),
 		lines: slices.Clone(c.Lines),
 	}
 	a.work.Wall = c.Wall
@@ -131,15 +130,6 @@ func (a *Attendance) Missed() {
 	a.hurried = true
 	a.mu.Unlock()
 	rouse(a.wake)
-}
-
-// read is one read of a channel's members. All who ask before it begins share its result.
-type read struct {
-	begun  bool // guarded by Attendance.mu
-	done   chan struct{}
-	roster broker.Roster // set before done is closed; immutable afterwards
-	err    error
-	after  *read // the read that must finish first; nil if none
 }
 
 func rouse(wake chan<- struct{}) {

@@ -2,6 +2,8 @@ package attendance
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -195,6 +197,18 @@ func (a *Attendance) leaveOthers(ctx context.Context, forgot uint64) {
 			rouse(a.wake)
 		}
 	}
+}
+
+// Members returns who is on a channel in the whole cluster, ordered by user. It accounts for
+// everyone who came or went on this node before the call. Members who linger have no sessions.
+func (a *Attendance) Members(ctx context.Context, channel string) (broker.Roster, error) {
+	if err := a.awaitStated(ctx, channel); err != nil {
+		if !errors.Is(err, broker.ErrUnavailable) {
+			err = fmt.Errorf("%w: %w", broker.ErrUnavailable, err)
+		}
+		return broker.Roster{}, err
+	}
+	return a.config.Presence.Members(ctx, channel)
 }
 
 // awaitStated returns once the broker knows every change made on this node to the channel before
