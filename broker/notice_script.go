@@ -1,5 +1,7 @@
 package broker
 
+import "github.com/redis/go-redis/v9"
+
 // Notices are kept in these keys of Redis, in a Cluster once for each partition:
 //
 //	tidegate notices    a stream: the notices for a backend
@@ -13,7 +15,7 @@ package broker
 // putScript puts notices in line. KEYS are notices and dropped. ARGV are, for each notice:
 // the line; the length from which on the line has no room for it; the event, channel, user,
 // session, info and message; and the idempotency key of the message, or "".
-const putScript = linesLua + `
+var putScript = redis.NewScript(linesLua + `
 for i = 1, #ARGV, 9 do
   local line, dropped, key = named(KEYS[1], ARGV[i]), named(KEYS[2], ARGV[i]), ARGV[i + 8]
   local told = key ~= '' and named(KEYS[1], ARGV[i]) .. ' told ' .. ARGV[i + 3] .. ' ' .. key
@@ -28,7 +30,7 @@ for i = 1, #ARGV, 9 do
   end
   keep(ARGV[i], line, dropped)
 end
-`
+`)
 
 // linesLua is the code that the scripts which put notices in line share.
 const linesLua = `
@@ -46,7 +48,7 @@ end
 // node, its lease, how many notices to return, and the first id to keep, or "" to remove
 // none. The script returns the node that delivers if it is another one, else ""; how many
 // notices were dropped; and the notices.
-const takeScript = `
+var takeScript = redis.NewScript(`
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then return {holder, 0, {}} end
 if ARGV[4] ~= '' then redis.call('XTRIM', KEYS[2], 'MINID', ARGV[4]) end
@@ -58,4 +60,4 @@ redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 local dropped = redis.call('GET', KEYS[3])
 if dropped then redis.call('DEL', KEYS[3]) end
 return {'', tonumber(dropped or 0), redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', ARGV[3])}
-`
+`)

@@ -1,5 +1,7 @@
 package broker
 
+import "github.com/redis/go-redis/v9"
+
 // Presence keeps these keys in Redis. For a channel whose Redis name is NAME:
 //
 //	NAME presence   the name on which joins and leaves are published; and a hash:
@@ -52,7 +54,7 @@ const (
 // later one, or "whole", the number of sessions, and the number of members, each of which
 // follows as field, user, info, elsewhere and sessions. The script returns for each channel
 // 1, or 0 if it did nothing.
-const attendScript = epochLua + presenceLua + `
+var attendScript = redis.NewScript(epochLua + presenceLua + `
 local me, taken, at = meet(tonumber(ARGV[9])), {}, 7
 local overtaken = tonumber(ARGV[9]) <= me.last
 for i = 6, #KEYS do
@@ -66,13 +68,13 @@ if not overtaken then
   renew(NODE, me)
 end
 return taken
-`
+`)
 
 // keepScript records a sign of life. The last of ARGV is the version. The script returns
 // the first version from which the node's attendances are known; in how many milliseconds
 // the next linger ends, or -1; the nodes that are dead; and the members whose linger has
 // ended.
-const keepScript = epochLua + presenceLua + `
+var keepScript = redis.NewScript(epochLua + presenceLua + `
 local version = tonumber(ARGV[7])
 local me, dead = meet(version), reap()
 me.last = version
@@ -81,35 +83,35 @@ hasten()
 local due = redis.call('ZRANGEBYSCORE', LINGERING, '-inf', LINGER > 0 and number(now) or '+inf', 'LIMIT', 0, 500)
 local first = redis.call('ZRANGE', LINGERING, #due, #due, 'WITHSCORES')
 return {number(me.since), first[2] and number(math.max(1, first[2] - now)) or '-1', dead, due}
-`
+`)
 
 // lookScript returns for each of the channels' hashes the cursor of its position, the
 // number of sessions and the number of members.
-const lookScript = `
+var lookScript = redis.NewScript(`
 local reply = {}
 for i, key in ipairs(KEYS) do
   local f = redis.call('HMGET', key, 'epoch', 'top', 'sessions', 'members')
   reply[i] = {f[1] and f[1] .. ':' .. (f[2] or '0') or '', f[3] or '0', f[4] or '0'}
 end
 return reply
-`
+`)
 
 // lingerScript ends lingers. More KEYS are the channels' hashes; more ARGV are, for each of
 // them, its name, its letters and what lingers there.
-const lingerScript = epochLua + presenceLua + `
+var lingerScript = redis.NewScript(epochLua + presenceLua + `
 for i = 5, #KEYS do
   local at = 6 + 3 * (i - 5)
   local c = load(KEYS[i], ARGV[at], ARGV[at + 1])
   endLinger(c, ARGV[at + 2])
 end
-`
+`)
 
 // buryScript removes a dead node, the one of ARGV, from channels. More KEYS are the node's
 // set of channels and the channels' hashes. More ARGV are where to begin in the first hash,
 // and for each channel its name and its letters. The script returns how many channels it
 // has finished, or -1 if the node is alive or no longer known, and where it has stopped in
 // the next channel.
-const buryScript = epochLua + presenceLua + `
+var buryScript = redis.NewScript(epochLua + presenceLua + `
 local n = find(NODE)
 if not n or n.ends > now then return {-1, '0'} end
 n.since = n.last + 1
@@ -130,7 +132,7 @@ for i = 6, #KEYS do
 end
 if redis.call('SCARD', KEYS[5]) == 0 then redis.call('HDEL', ALIVE, '@' .. NODE) end
 return {done, '0'}
-`
+`)
 
 // presenceLua is the code that the scripts which change presence share, beside epochLua.
 const presenceLua = linesLua + `

@@ -45,7 +45,7 @@ func (p *redisPresence) put(ctx context.Context, r realm, by Attendant, list []N
 	}
 	keys := []string{r.prefix + noticesKey, r.prefix + droppedKey}
 	return p.servers.ask(ctx, r.number, func(ctx context.Context, client *redis.Client) error {
-		return ignoreNil(p.scripts.put.Run(ctx, client, keys, args...).Err())
+		return ignoreNil(putScript.Run(ctx, client, keys, args...).Err())
 	})
 }
 
@@ -84,7 +84,7 @@ func (p *redisPresence) takeLine(ctx context.Context, r realm, t Teller) (line L
 	keys := []string{r.lineKey(tellerKey, t.Line), r.lineKey(noticesKey, t.Line), r.lineKey(droppedKey, t.Line)}
 	args := []any{t.Node, t.Lease.Milliseconds(), max(t.Most, 1), r.keepFrom(t.Delivered)}
 	err = p.servers.ask(ctx, r.number, func(ctx context.Context, client *redis.Client) error {
-		reply, err := p.scripts.take.Run(ctx, client, keys, args...).Slice()
+		reply, err := takeScript.Run(ctx, client, keys, args...).Slice()
 		if err != nil {
 			return err
 		}

@@ -23,29 +23,19 @@ const (
 // redisPresence implements Presence in Redis.
 type redisPresence struct {
 	servers *servers
-	scripts presenceScripts
 	realms  []realm
 	taken   takenVersions
 	rosters flights[string, Roster] // by channel
 }
 
 func newRedisPresence(s *servers) *redisPresence {
-	p := &redisPresence{servers: s, scripts: newPresenceScripts()}
+	p := &redisPresence{servers: s}
 	for i, prefix := range s.prefixes {
 		if i == 0 || s.clustered {
 			p.realms = append(p.realms, realm{i, prefix})
 		}
 	}
 	return p
-}
-
-type presenceScripts struct{ attend, keep, look, linger, bury, put, take *redis.Script }
-
-func newPresenceScripts() presenceScripts {
-	return presenceScripts{
-		attend: redis.NewScript(attendScript), keep: redis.NewScript(keepScript), look: redis.NewScript(lookScript),
-		linger: redis.NewScript(lingerScript), bury: redis.NewScript(buryScript), put: redis.NewScript(putScript), take: redis.NewScript(takeScript),
-	}
 }
 
 // Attend implements Presence.
@@ -85,7 +75,7 @@ func (p *redisPresence) attend(ctx context.Context, r realm, by Attendant, list 
 		}
 	}
 	return p.servers.ask(ctx, r.number, func(ctx context.Context, client *redis.Client) error {
-		answers, err := p.scripts.attend.Run(ctx, client, keys, args...).Int64Slice()
+		answers, err := attendScript.Run(ctx, client, keys, args...).Int64Slice()
 		if err == nil && len(answers) != len(indexes) {
 			err = errStrangeAnswer
 		}
@@ -167,7 +157,7 @@ type kept struct {
 func (p *redisPresence) keep(ctx context.Context, r realm, by Attendant, version uint64) (k kept, err error) {
 	err = p.servers.ask(ctx, r.number, func(ctx context.Context, client *redis.Client) error {
 		known := p.taken.of(by.Node, r)
-		reply, err := p.scripts.keep.Run(ctx, client, r.keys(), append(p.attendantArgs(by), *known, version)...).Slice()
+		reply, err := keepScript.Run(ctx, client, r.keys(), append(p.attendantArgs(by), *known, version)...).Slice()
 		if err != nil {
 			return err
 		}
@@ -231,7 +221,7 @@ func (p *redisPresence) look(ctx context.Context, r realm, channels []string, in
 		keys = append(keys, r.hash(channels[i]))
 	}
 	return p.servers.ask(ctx, r.number, func(ctx context.Context, client *redis.Client) error {
-		reply, err := p.scripts.look.Run(ctx, client, keys).Slice()
+		reply, err := lookScript.Run(ctx, client, keys).Slice()
 		if err == nil && len(reply) != len(indexes) {
 			err = errStrangeAnswer
 		}
@@ -271,7 +261,7 @@ func (p *redisPresence) endLingers(ctx context.Context, r realm, by Attendant, l
 		args = append(args, channel, by.letters(channel), what)
 	}
 	return p.servers.ask(ctx, r.number, func(ctx context.Context, client *redis.Client) error {
-		return ignoreNil(p.scripts.linger.Run(ctx, client, keys, args...).Err())
+		return ignoreNil(lingerScript.Run(ctx, client, keys, args...).Err())
 	})
 }
 
@@ -316,7 +306,7 @@ func (p *redisPresence) buryOn(ctx context.Context, client *redis.Client, r real
 		for _, channel := range channels {
 			keys, args = append(keys, r.hash(channel)), append(args, channel, by.letters(channel))
 		}
-		reply, err := p.scripts.bury.Run(ctx, client, keys, args...).Slice()
+		reply, err := buryScript.Run(ctx, client, keys, args...).Slice()
 		if err != nil {
 			return err
 		}

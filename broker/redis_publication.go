@@ -60,10 +60,12 @@ func (p *publication) say(s *servers, prefix string, m *Message, o PublishOption
 	p.run(list[:])
 }
 
+var appendHash any = redis.NewScript(AppendScript).Hash()
+
 // sayAppend makes the command that runs AppendScript by its hash. It leaves room for
 // ARGV[6] to ARGV[9], which depend on the connection: see voucher.
 func (p *publication) sayAppend(s *servers, name []byte, m *Message, o PublishOptions) {
-	list := append(make([]any, 0, 20), "evalsha", s.appendHash, 3, p.argument(name),
+	list := append(make([]any, 0, 20), "evalsha", appendHash, 3, p.argument(name),
 		p.argument(p.add(append(append(p.text, name...), metaSuffix...))),
 		p.argument(p.add(appendEraKey(p.text, name, s.clustered))))
 	if m.Key != "" {

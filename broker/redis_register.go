@@ -29,7 +29,7 @@ local function expiry(entry) return tonumber(string.match(entry, '^%d+')) or 0 e
 
 // enterScript adds an entry. ARGV are the name, the value, for how many milliseconds it
 // lasts, and how many entries there may be. The script returns 0 if there is no room.
-const enterScript = registerLua + `
+var enterScript = redis.NewScript(registerLua + `
 local name, value, lasts, room = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 
 local function isFull() -- of other entries; the version is a field, too
@@ -46,21 +46,21 @@ end
 redis.call('HSET', key, name, number(now + lasts) .. ' ' .. value)
 changed()
 return 1
-`
+`)
 
 // strikeScript removes the entry with the name in ARGV. It returns 1 if the entry existed
 // and had not expired, else 0.
-const strikeScript = registerLua + `
+var strikeScript = redis.NewScript(registerLua + `
 local entry = redis.call('HGET', key, ARGV[1])
 if not entry then return 0 end
 redis.call('HDEL', key, ARGV[1])
 changed()
 return expiry(entry) > now and 1 or 0
-`
+`)
 
 // entriesScript returns the version and, unless that equals ARGV[1], three values for each
 // entry: its name, for how many milliseconds it still lasts, and its value.
-const entriesScript = registerLua + `
+var entriesScript = redis.NewScript(registerLua + `
 local version = redis.call('HGET', key, ' version') or '0'
 local reply = {version}
 if version == ARGV[1] then return reply end
@@ -74,17 +74,10 @@ for i = 1, #all, 2 do
   end
 end
 return reply
-`
+`)
 
 // redisRegister implements Register in Redis.
-type redisRegister struct {
-	servers                *servers
-	enter, strike, entries *redis.Script
-}
-
-func newRedisRegister(s *servers) *redisRegister {
-	return &redisRegister{s, redis.NewScript(enterScript), redis.NewScript(strikeScript), redis.NewScript(entriesScript)}
-}
+type redisRegister struct{ servers *servers }
 
 // askRegister calls f with a client of the server that has the register, and with its key.
 func (r *redisRegister) askRegister(ctx context.Context, f func(ctx context.Context, client *redis.Client, keys []string) error) error {
@@ -97,7 +90,7 @@ func (r *redisRegister) askRegister(ctx context.Context, f func(ctx context.Cont
 func (r *redisRegister) Enter(ctx context.Context, name string, value []byte, lasts time.Duration) error {
 	var entered int
 	err := r.askRegister(ctx, func(ctx context.Context, client *redis.Client, keys []string) (err error) {
-		entered, err = r.enter.Run(ctx, client, keys, name, value, lasts.Milliseconds(), RegisterRoom).Int()
+		entered, err = enterScript.Run(ctx, client, keys, name, value, lasts.Milliseconds(), RegisterRoom).Int()
 		return err
 	})
 	switch {
@@ -112,7 +105,7 @@ func (r *redisRegister) Enter(ctx context.Context, name string, value []byte, la
 // Strike implements Register.
 func (r *redisRegister) Strike(ctx context.Context, name string) (existed bool, err error) {
 	err = r.askRegister(ctx, func(ctx context.Context, client *redis.Client, keys []string) error {
-		struck, err := r.strike.Run(ctx, client, keys, name).Int()
+		struck, err := strikeScript.Run(ctx, client, keys, name).Int()
 		existed = struck == 1
 		return err
 	})
@@ -125,7 +118,7 @@ func (r *redisRegister) Strike(ctx context.Context, name string) (existed bool, 
 // Entries implements Register.
 func (r *redisRegister) Entries(ctx context.Context, unless uint64) (entries []Entry, version uint64, err error) {
 	err = r.askRegister(ctx, func(ctx context.Context, client *redis.Client, keys []string) error {
-		reply, err := r.entries.Run(ctx, client, keys, strconv.FormatUint(unless, 10)).StringSlice()
+		reply, err := entriesScript.Run(ctx, client, keys, strconv.FormatUint(unless, 10)).StringSlice()
 		if err == nil {
 			entries, version, err = decodeEntries(reply, time.Now())
 		}

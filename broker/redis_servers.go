@@ -19,15 +19,14 @@ import (
 type servers struct {
 	// Immutable after construction.
 	redisNames
-	log        *slog.Logger
-	observe    RedisObserver
-	refusals   *refusals
-	target     redisTarget
-	appendHash any           // of AppendScript
-	running    chan struct{} // closed when Run begins
-	ended      chan struct{} // closed shortly before Run returns
-	others     pools         // limits presence and rare operations
-	changed    wake          // the masters may have changed
+	log      *slog.Logger
+	observe  RedisObserver
+	refusals *refusals
+	target   redisTarget
+	running  chan struct{} // closed when Run begins
+	ended    chan struct{} // closed shortly before Run returns
+	others   pools         // limits presence and rare operations
+	changed  wake          // the masters may have changed
 
 	losses   atomic.Int64   // number of lost links so far
 	topology topology       // set by Run
@@ -47,7 +46,6 @@ func newServers(c RedisConfig, names redisNames, target redisTarget) *servers {
 		observe:    c.Observe,
 		refusals:   newRefusals(c.Log, c.Observe.Refused),
 		target:     target,
-		appendHash: redis.NewScript(AppendScript).Hash(),
 		running:    make(chan struct{}),
 		ended:      make(chan struct{}),
 		others:     newPools(len(names.prefixes)),

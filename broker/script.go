@@ -1,6 +1,10 @@
 package broker
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/redis/go-redis/v9"
+)
 
 // History keeps these keys in Redis for a channel whose Redis name is NAME (see
 // Redis.RedisName). Channel names contain no space, so that none of these keys belongs to
@@ -139,7 +143,7 @@ return cursor .. told
 // bytes to return at most, 0 for no limit; and what the node vouches for. The script
 // returns the cursor of the top; that of the former epoch, or ""; the era, or "" if there
 // is none yet; and the entries, oldest first for since, newest first for latest.
-const pageScript = eraLua + `
+var pageScript = redis.NewScript(eraLua + `
 local name, meta = KEYS[1], KEYS[2]
 local mode, after, count, bytes = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 vouch(6)
@@ -179,12 +183,12 @@ elseif after > channel.top then
   after = 0
 end
 return {cursor, channel.former, era.id, take('XRANGE', '(0-' .. number(after), '+')}
-`
+`)
 
 // topsScript returns for each channel the cursor of its top, that of the former epoch or
 // "", and the era or "". KEYS are the name, the meta hash and the era of each channel; ARGV
 // are what the node vouches for.
-const topsScript = eraLua + `
+var topsScript = redis.NewScript(eraLua + `
 vouch(1)
 local tops = {}
 for i = 1, #KEYS, 3 do
@@ -196,7 +200,7 @@ for i = 1, #KEYS, 3 do
   tops[#tops + 1] = era.kept and era.id or ''
 end
 return tops
-`
+`)
 
 // epochLua is the code that all scripts share.
 const epochLua = `

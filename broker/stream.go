@@ -20,8 +20,6 @@ type redisHistory struct {
 	partitions []*partition
 	pageReads  pools // limits reads of pages, which any client may request
 	topReads   pools // limits reads of the positions that subscribes need
-	pageScript *redis.Script
-	topsScript *redis.Script
 
 	pages flights[pageRequest, Page]
 }
@@ -30,7 +28,6 @@ func newRedisHistory(s *servers, partitions []*partition) *redisHistory {
 	return &redisHistory{
 		servers: s, partitions: partitions,
 		pageReads: newPools(len(partitions)), topReads: newPools(len(partitions)),
-		pageScript: redis.NewScript(pageScript), topsScript: redis.NewScript(topsScript),
 	}
 }
 
@@ -92,7 +89,7 @@ func (h *redisHistory) readTops(ctx context.Context, partition int, channels []s
 			for _, i := range batch {
 				keys = append(keys, h.historyKeys(prefix+channels[i])...)
 			}
-			told, err := ask(h.topsScript, keys).StringSlice()
+			told, err := ask(topsScript, keys).StringSlice()
 			if err != nil {
 				return err
 			}
@@ -145,7 +142,7 @@ func (h *redisHistory) runPage(q pageRequest) (page Page, err error) {
 	partition := h.servers.partitionOf(q.channel)
 	keys := h.historyKeys(h.partitions[partition].prefix + q.channel)
 	err = h.read(context.Background(), h.pageReads, partition, func(ask asker, learn func(era string)) error {
-		reply, err := ask(h.pageScript, keys, q.mode, q.after.Epoch, q.after.Offset, q.most.Messages, q.most.Bytes).Slice()
+		reply, err := ask(pageScript, keys, q.mode, q.after.Epoch, q.after.Offset, q.most.Messages, q.most.Bytes).Slice()
 		if err != nil {
 			return err
 		}
