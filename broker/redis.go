@@ -80,7 +80,7 @@ func NewRedis(c RedisConfig) (*Redis, error) {
 	b.lanes, b.exchanges = newLanes(s, b.board, publishing, said)
 	b.sure, surely = newLanes(s, b.board, publishingSurely, said)
 	b.exchanges = append(b.exchanges, surely...)
-	b.redisHistory, b.redisPresence, b.redisRegister = newRedisHistory(s, b.partitions), newRedisPresence(s), &redisRegister{s}
+	b.redisHistory, b.redisPresence, b.redisRegister = newRedisHistory(s, b.partitions), &redisPresence{servers: s}, &redisRegister{s}
 	return b, nil
 }
 

@@ -1,15 +1,26 @@
 package broker
 
 import (
+	"errors"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // redisNames maps channels to their names in Redis and to partitions.
 type redisNames struct {
 	prefix    string
 	prefixes  []string // of the partitions
+	realms    []realm
 	clustered bool
+}
+
+// realm is a set of channels that share the keys which are not of one channel: all channels
+// or, in a Cluster, those of one partition.
+type realm struct {
+	number int
+	prefix string
 }
 
 func newRedisNames(prefix string, partitions int, clustered bool) redisNames {
@@ -19,6 +30,9 @@ func newRedisNames(prefix string, partitions int, clustered bool) redisNames {
 			prefix = n.prefix + "{" + strconv.Itoa(partitionTags[i]) + "}:"
 		}
 		n.prefixes = append(n.prefixes, prefix)
+		if clustered || i == 0 {
+			n.realms = append(n.realms, realm{i, prefix})
+		}
 	}
 	return n
 }
@@ -49,6 +63,38 @@ func (n *redisNames) partitionOf(channel string) int {
 		hash = (hash ^ uint32(channel[i])) * 16777619
 	}
 	return int(hash % uint32(len(n.prefixes)))
+}
+
+func (n *redisNames) realmOf(channel string) int { return n.partitionOf(channel) % len(n.realms) }
+
+// inBatches calls do with the indexes below count, in batches of at most size whose channels share
+// a realm: concurrently for different realms, and for each until a call fails.
+func (n *redisNames) inBatches(count, size int, channel func(int) string, do func(r realm, batch []int) error) error {
+	byRealm := make([][]int, len(n.realms))
+	for i := range count {
+		at := n.realmOf(channel(i))
+		byRealm[at] = append(byRealm[at], i)
+	}
+	some := slices.DeleteFunc(slices.Clone(n.realms), func(r realm) bool { return byRealm[r.number] == nil })
+	return eachRealm(some, func(r realm) error {
+		for batch := range slices.Chunk(byRealm[r.number], size) {
+			if err := do(r, batch); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// eachRealm calls do for each realm, concurrently.
+func eachRealm(realms []realm, do func(realm) error) error {
+	errs := make([]error, len(realms))
+	var wait sync.WaitGroup
+	for i, r := range realms {
+		wait.Go(func() { errs[i] = do(r) })
+	}
+	wait.Wait()
+	return errors.Join(errs...)
 }
 
 func (n *redisNames) publishCommand() any {

@@ -14,16 +14,12 @@ import (
 // Put implements Notices.
 func (p *redisPresence) Put(ctx context.Context, by Attendant, list []Notice) ([]bool, error) {
 	inLine := make([]bool, len(list))
-	err := p.eachRealm(len(list), func(i int) string { return list[i].Channel }, func(r realm, indexes []int) error {
-		for batch := range slices.Chunk(indexes, putBatch) {
-			if err := p.put(ctx, r, by, list, batch); err != nil {
-				return err
-			}
-			for _, i := range batch {
-				inLine[i] = true
-			}
+	err := p.servers.inBatches(len(list), putBatch, func(i int) string { return list[i].Channel }, func(r realm, batch []int) error {
+		err := p.put(ctx, r, by, list, batch)
+		for _, i := range batch {
+			inLine[i] = err == nil
 		}
-		return nil
+		return err
 	})
 	if err != nil {
 		return inLine, fmt.Errorf("put notices in line: %w: %w", ErrUnavailable, err)
@@ -59,8 +55,8 @@ func (r realm) lineKey(key, line string) string {
 
 // Take implements Notices.
 func (p *redisPresence) Take(ctx context.Context, t Teller) (Line, error) {
-	lines := make([]Line, len(p.realms))
-	err := p.eachRealm(0, nil, func(r realm, _ []int) (err error) {
+	lines := make([]Line, len(p.servers.realms))
+	err := eachRealm(p.servers.realms, func(r realm) (err error) {
 		lines[r.number], err = p.takeLine(ctx, r, t)
 		return err
 	})

@@ -23,31 +23,15 @@ const (
 // redisPresence implements Presence in Redis.
 type redisPresence struct {
 	servers *servers
-	realms  []realm
-	taken   takenVersions
+	taken   sync.Map                // the *uint64 of lastTaken by takenKey
 	rosters flights[string, Roster] // by channel
-}
-
-func newRedisPresence(s *servers) *redisPresence {
-	p := &redisPresence{servers: s}
-	for i, prefix := range s.prefixes {
-		if i == 0 || s.clustered {
-			p.realms = append(p.realms, realm{i, prefix})
-		}
-	}
-	return p
 }
 
 // Attend implements Presence.
 func (p *redisPresence) Attend(ctx context.Context, by Attendant, list []Attendance) ([]bool, error) {
 	taken := make([]bool, len(list))
-	err := p.eachRealm(len(list), func(i int) string { return list[i].Channel }, func(r realm, indexes []int) error {
-		for batch := range slices.Chunk(indexes, attendBatch) {
-			if err := p.attend(ctx, r, by, list, batch, taken); err != nil {
-				return err
-			}
-		}
-		return nil
+	err := p.servers.inBatches(len(list), attendBatch, func(i int) string { return list[i].Channel }, func(r realm, batch []int) error {
+		return p.attend(ctx, r, by, list, batch, taken)
 	})
 	if err != nil {
 		return taken, fmt.Errorf("attend %d channels: %w: %w", len(list), ErrUnavailable, err)
@@ -57,7 +41,7 @@ func (p *redisPresence) Attend(ctx context.Context, by Attendant, list []Attenda
 
 // attend states the attendances at indexes, which are all of one realm.
 func (p *redisPresence) attend(ctx context.Context, r realm, by Attendant, list []Attendance, indexes []int, taken []bool) error {
-	known := p.taken.of(by.Node, r)
+	known := p.lastTaken(by.Node, r)
 	keys, args := append(r.keys(), r.prefix+onKey+by.Node), append(p.attendantArgs(by), *known)
 	for _, i := range indexes {
 		a := &list[i]
@@ -91,30 +75,17 @@ func (p *redisPresence) attend(ctx context.Context, r realm, by Attendant, list 
 	})
 }
 
-// takenVersions holds, for each node and realm, the last version of which the node knows
-// that Redis has taken it. If Redis knows only an older one, it has lost data.
-type takenVersions struct {
-	// Guarded by mu. Each version belongs to its node, whose calls do not overlap.
-	mu   sync.Mutex
-	last map[takenKey]*uint64
-}
-
 type takenKey struct {
 	node  string
 	realm int
 }
 
-func (t *takenVersions) of(node string, r realm) *uint64 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	key := takenKey{node, r.number}
-	if t.last[key] == nil {
-		if t.last == nil {
-			t.last = make(map[takenKey]*uint64)
-		}
-		t.last[key] = new(uint64)
-	}
-	return t.last[key]
+// lastTaken returns the last version of which a node knows that Redis has taken it. If Redis
+// knows only an older one, it has lost data. The version belongs to the node, whose calls do not
+// overlap.
+func (p *redisPresence) lastTaken(node string, r realm) *uint64 {
+	last, _ := p.taken.LoadOrStore(takenKey{node, r.number}, new(uint64))
+	return last.(*uint64)
 }
 
 // attendantArgs returns the first arguments of a presence script.
@@ -124,8 +95,8 @@ func (p *redisPresence) attendantArgs(by Attendant) []any {
 
 // Keep implements Presence.
 func (p *redisPresence) Keep(ctx context.Context, by Attendant, version uint64) (Standing, error) {
-	all := make([]kept, len(p.realms))
-	err := p.eachRealm(0, nil, func(r realm, _ []int) (err error) {
+	all := make([]kept, len(p.servers.realms))
+	err := eachRealm(p.servers.realms, func(r realm) (err error) {
 		k := &all[r.number]
 		if *k, err = p.keep(ctx, r, by, version); err == nil {
 			err = p.endWhatIsOver(ctx, r, by, k)
@@ -139,7 +110,7 @@ func (p *redisPresence) Keep(ctx context.Context, by Attendant, version uint64) 
 		}
 		standing.Forgot = max(standing.Forgot, k.since)
 	}
-	standing.Since = func(channel string) uint64 { return all[p.realmOf(channel)].since }
+	standing.Since = func(channel string) uint64 { return all[p.servers.realmOf(channel)].since }
 	if err != nil {
 		return standing, fmt.Errorf("keep presence: %w: %w", ErrUnavailable, err)
 	}
@@ -156,7 +127,7 @@ type kept struct {
 
 func (p *redisPresence) keep(ctx context.Context, r realm, by Attendant, version uint64) (k kept, err error) {
 	err = p.servers.ask(ctx, r.number, func(ctx context.Context, client *redis.Client) error {
-		known := p.taken.of(by.Node, r)
+		known := p.lastTaken(by.Node, r)
 		reply, err := keepScript.Run(ctx, client, r.keys(), append(p.attendantArgs(by), *known, version)...).Slice()
 		if err != nil {
 			return err
@@ -174,8 +145,8 @@ func (p *redisPresence) keep(ctx context.Context, r realm, by Attendant, version
 
 // Attended implements Presence.
 func (p *redisPresence) Attended(ctx context.Context, by Attendant) ([]string, error) {
-	all := make([][]string, len(p.realms))
-	err := p.eachRealm(0, nil, func(r realm, _ []int) (err error) {
+	all := make([][]string, len(p.servers.realms))
+	err := eachRealm(p.servers.realms, func(r realm) (err error) {
 		all[r.number], err = p.attended(ctx, r, by)
 		return err
 	})
@@ -200,13 +171,8 @@ func (p *redisPresence) attended(ctx context.Context, r realm, by Attendant) (ch
 // Look implements Presence.
 func (p *redisPresence) Look(ctx context.Context, channels []string) ([]Occupancy, error) {
 	seen := slices.Repeat([]Occupancy{unknownOccupancy}, len(channels))
-	err := p.eachRealm(len(channels), func(i int) string { return channels[i] }, func(r realm, indexes []int) error {
-		for batch := range slices.Chunk(indexes, lookBatch) {
-			if err := p.look(ctx, r, channels, batch, seen); err != nil {
-				return err
-			}
-		}
-		return nil
+	err := p.servers.inBatches(len(channels), lookBatch, func(i int) string { return channels[i] }, func(r realm, batch []int) error {
+		return p.look(ctx, r, channels, batch, seen)
 	})
 	if err != nil {
 		err = fmt.Errorf("look at presence: %w: %w", ErrUnavailable, err)
@@ -336,7 +302,7 @@ func (p *redisPresence) Members(ctx context.Context, channel string) (Roster, er
 }
 
 func (p *redisPresence) readMembers(channel string) (roster Roster, err error) {
-	r := p.realms[p.realmOf(channel)]
+	r := p.servers.realms[p.servers.realmOf(channel)]
 	err = p.servers.ask(context.Background(), r.number, func(ctx context.Context, client *redis.Client) error {
 		fields, err := client.Do(ctx, "hgetall", r.hash(channel)).StringSlice() // HGetAll would build a map
 		if err == nil {
@@ -345,17 +311,6 @@ func (p *redisPresence) readMembers(channel string) (roster Roster, err error) {
 		return err
 	})
 	return roster, err
-}
-
-// realm is a set of channels that share the keys which are not of one channel: all channels
-// or, in a Cluster, those of one partition.
-type realm struct {
-	number int
-	prefix string
-}
-
-func (p *redisPresence) realmOf(channel string) int {
-	return p.servers.partitionOf(channel) % len(p.realms)
 }
 
 // keys returns the first keys of a presence script.
@@ -367,25 +322,6 @@ func (r realm) hash(channel string) string { return r.prefix + channel + presenc
 
 // The ID of a notice is the number of the realm and the id in the realm's stream, as in
 // 17:1763845845123-0.
-
-// eachRealm calls do for each realm, concurrently, with those indexes below n whose channels
-// belong to it. If n is not 0 it leaves out the realms without any.
-func (p *redisPresence) eachRealm(n int, channel func(int) string, do func(r realm, indexes []int) error) error {
-	byRealm := make([][]int, len(p.realms))
-	for i := range n {
-		at := p.realmOf(channel(i))
-		byRealm[at] = append(byRealm[at], i)
-	}
-	errs := make([]error, len(p.realms))
-	var wait sync.WaitGroup
-	for i, r := range p.realms {
-		if n == 0 || len(byRealm[i]) > 0 {
-			wait.Go(func() { errs[i] = do(r, byRealm[i]) })
-		}
-	}
-	wait.Wait()
-	return errors.Join(errs...)
-}
 
 // texts returns the strings of a reply that is an array.
 func texts(reply any) []string {

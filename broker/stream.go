@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -60,19 +59,11 @@ func (h *redisHistory) Clear(ctx context.Context, channel string) error {
 
 // Tops implements History.
 func (h *redisHistory) Tops(ctx context.Context, channels []string) ([]Top, error) {
-	byPartition := make(map[int][]int) // indexes into channels
-	for i, channel := range channels {
-		partition := h.servers.partitionOf(channel)
-		byPartition[partition] = append(byPartition[partition], i)
-	}
 	tops := make([]Top, len(channels))
-	errs := make([]error, len(h.partitions))
-	var wait sync.WaitGroup
-	for partition, indexes := range byPartition {
-		wait.Go(func() { errs[partition] = h.readTops(ctx, partition, channels, indexes, tops) })
-	}
-	wait.Wait()
-	if err := errors.Join(errs...); err != nil {
+	err := h.servers.inBatches(len(channels), topsBatch, func(i int) string { return channels[i] }, func(r realm, batch []int) error {
+		return h.readTops(ctx, r, channels, batch, tops)
+	})
+	if err != nil {
 		return tops, fmt.Errorf("read history of %d channels: %w: %w", len(channels), ErrUnavailable, err)
 	}
 	return tops, nil
@@ -80,29 +71,26 @@ func (h *redisHistory) Tops(ctx context.Context, channels []string) ([]Top, erro
 
 const topsBatch = 500 // channels per call of the script
 
-// readTops sets the tops of the channels at indexes, which are all of one partition.
-func (h *redisHistory) readTops(ctx context.Context, partition int, channels []string, indexes []int, tops []Top) error {
-	prefix := h.partitions[partition].prefix
-	return h.read(ctx, h.topReads, partition, func(ask asker, learn func(era string)) error {
-		for batch := range slices.Chunk(indexes, topsBatch) {
-			keys := make([]string, 0, 3*len(batch))
-			for _, i := range batch {
-				keys = append(keys, h.historyKeys(prefix+channels[i])...)
-			}
-			told, err := ask(topsScript, keys).StringSlice()
-			if err != nil {
+// readTops sets the tops of the channels at indexes, which are all of one realm.
+func (h *redisHistory) readTops(ctx context.Context, r realm, channels []string, indexes []int, tops []Top) error {
+	keys := make([]string, 0, 3*len(indexes))
+	for _, i := range indexes {
+		keys = append(keys, h.historyKeys(r.prefix+channels[i])...)
+	}
+	return h.read(ctx, h.topReads, r.number, func(ask asker, learn func(era string)) error {
+		told, err := ask(topsScript, keys).StringSlice()
+		if err == nil && len(told) != len(keys) {
+			err = errStrangeAnswer
+		}
+		if err != nil {
+			return err
+		}
+		for n, i := range indexes {
+			if tops[i], err = parseTop(told[3*n], told[3*n+1]); err != nil {
 				return err
 			}
-			if len(told) != 3*len(batch) {
-				return errStrangeAnswer
-			}
-			for n, i := range batch {
-				if tops[i], err = parseTop(told[3*n], told[3*n+1]); err != nil {
-					return err
-				}
-			}
-			learn(told[len(told)-1])
 		}
+		learn(told[len(told)-1])
 		return nil
 	})
 }
