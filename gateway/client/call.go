@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -8,8 +9,15 @@ import (
 	"time"
 )
 
-// keyLifetime is how long a gateway is certain to remember a key.
-const keyLifetime = 4 * time.Minute
+const (
+	keyLifetime = 4 * time.Minute // how long a gateway is certain to remember a key
+
+	burst        = 64                    // calls that have waited are sent in bursts, fewer than gateways allow in a second
+	burstPause   = 10 * time.Millisecond // between two bursts
+	firstPause   = 12 * time.Millisecond // between two calls, once some came too fast; doubles when it happens again
+	longestPause = time.Second
+	recovery     = 5 * time.Second // in which the pause becomes about a third, so that refusals are seldom
+)
 
 // Publication is a publish that may not have been confirmed yet.
 type Publication struct {
@@ -31,7 +39,13 @@ func (p *Publication) Wait(ctx context.Context) (cursor string, err error) {
 // calls holds the commands that wait for an answer.
 type calls struct {
 	*outlet
-	list map[int64]*call // by id; guarded by mu
+
+	// Guarded by mu.
+	list    map[int64]*call // by id
+	waiting []*call         // those that feed sends, by id; some may be over
+	feeding bool            // new calls wait behind the waiting ones
+	rest    time.Time       // nothing is sent before, because the gateway has refused something
+	pause   time.Duration   // between two calls; 0: none came too fast
 }
 
 // call is a command that waits for its answer, over as many links as necessary. Sending it
@@ -44,7 +58,7 @@ type call struct {
 	result  chan answer // buffered, for the one answer
 
 	// Guarded by the outlet's mu.
-	link *link     // the one it was last sent on
+	link *link     // the one it was last sent on; nil if it was refused there
 	sent time.Time // when it was first sent
 	last error     // the last temporary refusal
 }
@@ -60,7 +74,11 @@ func (c *calls) begin(cmd command) *call {
 	cmd.ID = c.newID()
 	call := &call{id: cmd.ID, frame: cmd.encode(), publish: cmd.Type == "publish", result: make(chan answer, 1)}
 	c.list[call.id] = call
-	if l := c.open(); l != nil {
+	switch l := c.open(); {
+	case l == nil: // resend sends it
+	case c.feeding:
+		c.waiting = append(c.waiting, call)
+	default:
 		c.send(l, call)
 	}
 	return call
@@ -94,7 +112,7 @@ func (c *calls) overdue(ctx context.Context, call *call) error {
 	switch {
 	case call.last != nil:
 		return fmt.Errorf("%w; the last answer was: %w", context.Cause(ctx), call.last)
-	case call.link == nil:
+	case call.link == nil && c.open() == nil:
 		return fmt.Errorf("not connected: %w", context.Cause(ctx))
 	}
 	return fmt.Errorf("no answer: %w", context.Cause(ctx))
@@ -121,39 +139,83 @@ func (c *calls) complete(call *call, a answer) {
 	call.result <- a
 }
 
-// resend sends all unanswered calls on a new link, in order, except for publishes whose key
-// the gateway may have forgotten. The caller must hold mu.
+// resend sends all unanswered calls on a new link, which has not been started, in order. The
+// caller must hold mu.
 func (c *calls) resend(l *link) {
-	for _, id := range slices.Sorted(maps.Keys(c.list)) {
-		c.sendOnce(l, c.list[id])
-	}
+	c.waiting = slices.SortedFunc(maps.Values(c.list), byID)
+	c.feed(l)
 }
 
-// refuse handles an error that answers a call on l. If the error is temporary, the call is sent
-// again a little later; otherwise it fails. It ignores a call that is now on another link.
+// feed sends the waiting calls on l, in order, until there are none. It does not block. The caller
+// must hold mu, and be the link's read goroutine unless the link has not been started.
+func (c *calls) feed(l *link) {
+	c.feeding = true
+	l.tasks.Go(func() {
+		for pause, more := time.Duration(0), true; more && sleep(l.ctx, pause) == nil; {
+			pause, more = c.sendNext(l)
+		}
+	})
+}
+
+// sendNext sends the next waiting calls on l, and returns how long to pause then.
+func (c *calls) sendNext(l *link) (_ time.Duration, more bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	rest, room, pause := time.Until(c.rest), burst, burstPause
+	switch {
+	case c.link != l:
+		return 0, false
+	case rest > 0:
+		return rest, true
+	case len(c.waiting) == 0:
+		c.feeding, c.pause = false, 0
+		return 0, false
+	case c.pause > time.Millisecond:
+		room, pause = 1, c.pause
+		c.pause -= time.Duration(c.pause.Seconds() / recovery.Seconds() * float64(c.pause))
+	}
+	for ; room > 0 && len(c.waiting) > 0; room-- {
+		if next := c.waiting[0]; c.list[next.id] == next {
+			c.sendOnce(l, next)
+		}
+		c.waiting = c.waiting[1:]
+	}
+	return pause, true
+}
+
+// refuse handles an error that answers a call on l. If the error is temporary, the call waits to
+// be sent again; otherwise it fails. It ignores a call that is now on another link.
 func (c *calls) refuse(l *link, id int64, err *Error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	call := c.list[id]
 	switch {
 	case call == nil || call.link != l:
+	case err.temporary() && c.link != l: // it waits for the next link
 	case err.temporary():
-		call.last = err
-		l.later(spread(time.Second), func() { c.sendAgain(l, call) })
+		c.putBack(l, call, err)
 	default:
 		c.complete(call, answer{err: err})
 	}
 }
 
-// sendAgain sends a call that was temporarily refused, unless it has been answered or moved
-// to another link since.
-func (c *calls) sendAgain(l *link, call *call) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.list[call.id] == call && call.link == l {
-		c.sendOnce(l, call)
+// putBack lets a call wait that was refused. The caller must hold mu.
+func (c *calls) putBack(l *link, call *call, err *Error) {
+	call.link, call.last = nil, err
+	at, _ := slices.BinarySearchFunc(c.waiting, call, byID)
+	c.waiting = slices.Insert(c.waiting, at, call)
+	if now := time.Now(); now.After(c.rest) { // else it was sent together with another one that was refused
+		c.rest = now.Add(spread(time.Second))
+		if err.Code == "rate_limited" {
+			c.pause = min(max(2*c.pause, firstPause), longestPause)
+		}
+	}
+	if !c.feeding {
+		c.feed(l)
 	}
 }
+
+func byID(a, b *call) int { return cmp.Compare(a.id, b.id) }
 
 // sendOnce sends a call unless that might publish it twice. The caller must hold mu.
 func (c *calls) sendOnce(l *link, call *call) {

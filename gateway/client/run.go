@@ -66,9 +66,9 @@ func (c *Client) connect(ctx context.Context, pause *backoff) (*link, error) {
 	}
 }
 
-// attach makes l the current link and sends all that is waiting.
+// attach makes l the current link, sends all that is waiting, and starts l.
 func (c *Client) attach(l *link) {
-	l.start()
+	defer l.start()
 	c.out.mu.Lock()
 	defer c.out.mu.Unlock()
 	c.out.link = l

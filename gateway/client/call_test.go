@@ -1,0 +1,78 @@
+package client
+
+import (
+	"encoding/json"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// A gateway disconnects a client for good whose commands come too fast for 10 s, without a break of
+// 2 s. So the client sends what has waited, and what it is given, no faster than it may.
+func TestCalls_SlowDownWhenTheyComeTooFast(t *testing.T) {
+	for _, limit := range []int{10, 100, 1000} {
+		t.Run(fmt.Sprint(limit, " a second"), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := &calls{outlet: &outlet{ended: make(chan struct{})}, list: map[int64]*call{}}
+				waiting := make([]*call, 15*limit)
+				for i := range waiting {
+					waiting[i] = c.begin(command{Type: "publish"})
+				}
+				l := newLink(nil)
+				c.outlet.link = l
+				c.resend(l)
+				l.tasks.Go(func() { answerUpTo(t, c, l, limit) })
+				began := time.Now()
+				for _, one := range waiting {
+					select {
+					case <-one.result:
+						c.begin(command{Type: "publish"})
+					case <-l.ctx.Done():
+						t.Fatal("the gateway disconnects the client for good")
+					}
+				}
+				if took := time.Since(began); took > time.Minute {
+					t.Errorf("it took %v to send what may be sent in 14 s", took)
+				}
+				l.cancel(nil)
+				l.tasks.Wait()
+			})
+		})
+	}
+}
+
+// answerUpTo answers calls as a gateway with that limit does, until the link ends.
+func answerUpTo(t *testing.T, c *calls, l *link, limit int) {
+	commands, refusals := rate.NewLimiter(rate.Limit(limit), limit), rate.NewLimiter(rate.Limit(limit), limit)
+	var begun, last time.Time // of the refusals without a break
+	for {
+		select {
+		case <-l.wake:
+		case <-l.ctx.Done():
+			return
+		}
+		for _, data := range l.takeQueue() {
+			var f frame
+			if err := json.Unmarshal(data, &f); err != nil {
+				t.Error(err)
+			}
+			if commands.Allow() {
+				c.answer(&frame{Type: "published", ID: f.ID})
+				continue
+			}
+			if time.Since(last) > 2*time.Second {
+				begun = time.Now()
+			}
+			if last = time.Now(); last.Sub(begun) > 10*time.Second {
+				l.cancel(nil)
+				return
+			}
+			if refusals.Wait(l.ctx) == nil {
+				c.refuse(l, f.ID, &Error{Code: "rate_limited"})
+			}
+		}
+	}
+}
