@@ -128,12 +128,13 @@ func (s *Subscription) passed(l *link, f *frame) {
 	}
 }
 
-// unsubscribed ends a subscription that the gateway has ended.
+// unsubscribed handles the answer to an unsubscribe, or ends a subscription that the gateway has
+// ended.
 func (all *subscriptions) unsubscribed(l *link, f *frame) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	s := all.list[f.Channel]
-	if s == nil || s.from != l {
+	if _, asked := all.answered(l, f.ID); asked || s == nil || s.from != l {
 		return
 	}
 	all.remove(s)

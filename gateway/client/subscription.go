@@ -78,7 +78,7 @@ func (s *Subscription) Close() {
 	all.remove(s)
 	s.finish(ErrClosed)
 	if l := all.open(); l != nil {
-		l.push(command{Type: "unsubscribe", Channel: s.channel}.encode())
+		all.send(l, s, command{Type: "unsubscribe"})
 	}
 }
 
@@ -101,10 +101,11 @@ type subscriptions struct {
 	asks map[int64]ask            // by id
 }
 
-// ask is a subscribe that waits for its answer.
+// ask is a subscribe or an unsubscribe that waits for its answer.
 type ask struct {
 	link         *link
 	subscription *Subscription
+	kind         string
 	cursor       string
 }
 
@@ -151,21 +152,27 @@ func (s *Subscription) finish(err error) {
 
 // ask sends a subscribe for s on l, from its current cursor. The caller must hold mu.
 func (all *subscriptions) ask(l *link, s *Subscription) {
-	cmd := command{Type: "subscribe", ID: all.newID(), Channel: s.channel, Cursor: s.cursor}
+	cmd := command{Type: "subscribe", Cursor: s.cursor}
 	if s.noEcho {
 		cmd.Echo = new(bool)
 	}
 	if s.asked, s.told = l, nil; s.from != nil && s.from != l {
 		s.told = map[fingerprint]int{}
 	}
-	all.asks[cmd.ID] = ask{link: l, subscription: s, cursor: s.cursor}
 	l.unanswered++
+	all.send(l, s, cmd)
+}
+
+// send sends a subscribe or an unsubscribe. The caller must hold mu.
+func (all *subscriptions) send(l *link, s *Subscription, cmd command) {
+	cmd.ID, cmd.Channel = all.newID(), s.channel
+	all.asks[cmd.ID] = ask{link: l, subscription: s, kind: cmd.Type, cursor: cmd.Cursor}
 	l.push(cmd.encode())
 }
 
-// refuse handles an error that answers a subscribe on l: it subscribes again a little later
-// if the error is temporary, else it ends the subscription. It reports whether id belongs
-// to a subscribe on l.
+// refuse handles an error that answers a subscribe or an unsubscribe on l: it does the same
+// again a little later if the error is temporary, else it ends the subscription. It reports
+// whether id belongs to one on l.
 func (all *subscriptions) refuse(l *link, id int64, err *Error) bool {
 	all.mu.Lock()
 	defer all.mu.Unlock()
@@ -186,22 +193,28 @@ func (all *subscriptions) refuse(l *link, id int64, err *Error) bool {
 func (all *subscriptions) askAgain(l *link, s *Subscription) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
-	if all.list[s.channel] == s && all.link == l {
+	switch current := all.list[s.channel]; {
+	case all.link != l:
+	case current == s:
 		all.ask(l, s)
+	case current == nil:
+		all.send(l, s, command{Type: "unsubscribe"})
 	}
 }
 
-// answered records that a subscribe on l was answered, and returns it. The caller must hold mu.
+// answered records that an ask on l was answered, and returns it. The caller must hold mu.
 func (all *subscriptions) answered(l *link, id int64) (asked ask, ok bool) {
 	if asked, ok = all.asks[id]; !ok || asked.link != l {
 		return ask{}, false
 	}
 	delete(all.asks, id)
-	l.answered()
+	if asked.kind == "subscribe" {
+		l.answered()
+	}
 	return asked, true
 }
 
-// drop forgets the subscribes on a link that has ended. The caller must hold mu.
+// drop forgets the asks on a link that has ended. The caller must hold mu.
 func (all *subscriptions) drop(l *link) {
 	maps.DeleteFunc(all.asks, func(_ int64, a ask) bool { return a.link == l })
 }

@@ -87,6 +87,25 @@ func TestSubscription_CloseUnsubscribes(t *testing.T) {
 	wantCursors(t, subscription(), "e:2")
 }
 
+// A session that stayed on the channel would be among its members, and be sent its messages.
+func TestSubscription_CloseUnsubscribesAgainIfItCameTooFast(t *testing.T) {
+	g := newFakeGateway(t)
+	c := run(t, client.Config{URL: g.url()})
+	subscription := c.subscribing("c", client.SubscribeOptions{})
+	v := g.welcome()
+	v.hearSubscribe(object{"channel": "c"}, "")
+	subscription().Close()
+	for range 2 {
+		v.say(reply("error", v.hear(object{"type": "unsubscribe", "channel": "c"}), `"code":"rate_limited","message":"slow down"`))
+	}
+	said := v.hear(object{"type": "unsubscribe", "channel": "c"})
+	subscription = c.subscribing("c", client.SubscribeOptions{})
+	v.hearSubscribe(object{"channel": "c"}, `,"cursor":"e:1"`)
+	s := subscription()
+	v.say(reply("unsubscribed", said, `"channel":"c"`), message("e:2"))
+	wantCursors(t, s, "e:2")
+}
+
 func TestSubscription_EndsWithTheClient(t *testing.T) {
 	g := newFakeGateway(t)
 	c := run(t, client.Config{URL: g.url()})
