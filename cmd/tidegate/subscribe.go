@@ -119,9 +119,7 @@ func (s *subscribing) line(m client.Message) ([]byte, error) {
 	var line bytes.Buffer
 	switch {
 	case s.json:
-		encoder := json.NewEncoder(&line)
-		encoder.SetEscapeHTML(false)
-		err := encoder.Encode(wholeOf(m))
+		err := terminal.JSON(&line, wholeOf(m))
 		return line.Bytes(), err
 	case m.Kind == client.JSON:
 		if err := json.Compact(&line, m.Payload); err != nil {

@@ -2,12 +2,13 @@ package bench
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 	"text/tabwriter"
+
+	"tidegate/cmd/tidegate/internal/terminal"
 )
 
 // Report is the output of a command: a benchmark of one or more servers. The JSON names are
@@ -43,9 +44,7 @@ func (r *Report) measure(ctx context.Context, b benchmark, runs int) error {
 // results as JSON.
 func (r *Report) print(out io.Writer, asJSON bool) error {
 	if asJSON {
-		e := json.NewEncoder(out)
-		e.SetIndent("", "  ")
-		return e.Encode(r)
+		return terminal.JSON(out, r)
 	}
 	first := r.Servers[0].Runs
 	fmt.Fprintf(out, "%s\n", r.Title)

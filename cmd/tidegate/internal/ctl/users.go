@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"tidegate/cmd/tidegate/internal/terminal"
 )
 
 func newUsersCommand() *cobra.Command {
@@ -173,9 +175,7 @@ func newBansCommand() *cobra.Command {
 				}
 			}
 			var body bytes.Buffer
-			encoder := json.NewEncoder(&body)
-			encoder.SetEscapeHTML(false)
-			if err := encoder.Encode(both); err != nil {
+			if err := terminal.JSON(&body, both); err != nil {
 				return err
 			}
 			return present(cmd, c, body.Bytes(), printDenials)

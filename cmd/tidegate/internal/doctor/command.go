@@ -3,7 +3,6 @@ package doctor
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -74,7 +73,7 @@ Exit codes: 0 no findings, 1 findings, 2 usage error.`,
 // tell prints a report. It returns an error if there are findings.
 func tell(out io.Writer, r Report, asJSON bool) error {
 	if asJSON {
-		if err := json.NewEncoder(out).Encode(r); err != nil {
+		if err := terminal.JSON(out, r); err != nil {
 			return err
 		}
 	} else {

@@ -139,6 +139,14 @@ func TestExamine_AnInterruptionIsNoFinding(t *testing.T) {
 	}
 }
 
+func TestTell_JSONIsReadableByPeople(t *testing.T) {
+	var said strings.Builder
+	err := tell(&said, Report{Findings: []Finding{{What: "<a> & b"}}}, true)
+	if err == nil || !strings.Contains(said.String(), `"<a> & b"`) || strings.Count(said.String(), "\n") != 1 {
+		t.Errorf("it prints %s and returns %v", said.String(), err)
+	}
+}
+
 func TestLimitsOfPubSub(t *testing.T) {
 	hard, soft, ok := limitsOfPubSub("normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60")
 	if hard != leastHard || soft != leastSoft || !ok {

@@ -1,7 +1,8 @@
-// Package terminal writes to terminals.
+// Package terminal writes what commands print, to terminals and to programs.
 package terminal
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -31,6 +32,13 @@ func plain(text, kept string) string {
 		}
 		return r
 	}, text)
+}
+
+// JSON writes a value as a line of JSON, as the HTTP API does: < is not escaped.
+func JSON(out io.Writer, value any) error {
+	encoder := json.NewEncoder(out)
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(value)
 }
 
 // Progress shows what a command is doing, in one line of a terminal. Its methods are safe for
