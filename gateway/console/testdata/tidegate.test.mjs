@@ -490,6 +490,20 @@ test("over HTTP a channel that is left before its subscribe is answered stays le
   }
 });
 
+test("an unsubscribe that came too fast is sent again, unless the channel is subscribed to by then", async (t) => {
+  const tide = client();
+  const one = tide.subscribe("one"), two = tide.subscribe("two");
+  const s = await connected(1);
+  for (const name of ["one", "two"]) s.confirm(name);
+  const later = [];
+  t.mock.method(globalThis, "setTimeout", (action) => { later.push(action); });
+  for (const left of [one, two]) left.unsubscribe();
+  for (const { id } of s.heard("unsubscribe")) s.tell({ type: "error", id, code: "rate_limited", message: "slow down" });
+  tide.subscribe("two");
+  for (const action of later.splice(0)) action();
+  assert.deepEqual(s.heard("unsubscribe").map(({ channel }) => channel), ["one", "two", "one"]);
+});
+
 test("over HTTP a channel that is left and subscribed again is on it once", async () => {
   const answers = [];
   const http = new FakeHTTP({
@@ -1161,6 +1175,17 @@ test("over HTTP the names of channels and keys may be any text", async () => {
   const tide = client({ transports: ["longpoll"], fetch });
   assert.deepEqual(await tide.publish("a\ud800b", 1, { key: "k\udc00" }), { cursor: "e:1" });
   assert.deepEqual(keys, ["k\u00ef\u00bf\u00bd"]);
+});
+
+test("a key that is no text is refused at once over HTTP, too, and none is made up for by a key of its own", async () => {
+  const http = new FakeHTTP({ "/api/channels/a/messages": () => Response.json({ cursor: "e:1" }) });
+  const keys = [];
+  const fetch = (url, init) => { if (init.headers) keys.push(init.headers["Idempotency-Key"]); return http.fetch(url, init); };
+  const tide = client({ transports: ["longpoll"], fetch });
+  await assert.rejects(tide.publish("a", 1, { key: 17 }), { code: "bad_request" });
+  for (const key of [null, ""]) await tide.publish("a", 1, { key });
+  assert.equal(keys.length, 2);
+  for (const key of keys) assert.match(key, /^(\d+-){3}\d+$/);
 });
 
 test("over HTTP a publish that fails for now is sent again before those behind it", async () => {

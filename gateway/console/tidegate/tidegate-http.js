@@ -13,8 +13,8 @@ import { Timers, claimsOf, fromBase64, passing } from "./tidegate-link.js";
  * @typedef {import("./tidegate.js").Options} Options
  */
 
-const pollWait = 25; // seconds
-const answerLimit = (pollWait + 10) * 1_000; // ms, for an answer that ends
+const pollWait = "25s";
+const answerLimit = 35_000; // ms, for an answer that ends: some more than that
 const silenceLimit = 60_000; // ms, timeout for a stream that sends heartbeats
 const restartDelay = 20; // ms, to combine subscribes that follow each other closely
 const roomDelay = 100; // ms, for a node to notice that a stream has ended
@@ -105,13 +105,13 @@ class HTTPLink {
   async #subscribe(channel, { id, cursor, recent }) {
     const joining = new AbortController();
     this.#joining.set(channel, joining);
-    const ask = () => this.ask("poll", cursor ? { channel, cursor, wait: "0s" } : { channel, recent }, joining.signal);
+    const ask = () => this.ask("poll", { channel, cursor, recent, wait: cursor && "0s" }, joining.signal);
     const page = await ask().catch((error) => error.code === "limit_exceeded" && this.#channels.size > 0 ? this.#withRoom(ask) : Promise.reject(error));
     joining.signal.throwIfAborted();
-    const at = page?.cursor ?? cursor ?? "";
-    const begin = cursor || !page?.messages?.length ? at : before(page.messages[0].cursor);
+    const at = page.cursor ?? cursor ?? "";
+    const begin = cursor || !page.messages?.length ? at : before(page.messages[0].cursor);
     this.#channels.set(channel, at);
-    this.#on.frame({ type: "subscribed", id, channel, cursor: begin === noPlace ? "" : begin, recovered: cursor ? page?.recovered !== false : undefined });
+    this.#on.frame({ type: "subscribed", id, channel, cursor: begin === noPlace ? "" : begin, recovered: page.recovered });
     this.deliver(page);
     this.#receiveAnew();
   }
@@ -137,6 +137,7 @@ class HTTPLink {
     const [type, body] = binary !== undefined ? ["application/octet-stream", fromBase64(binary)]
       : text !== undefined ? ["text/plain; charset=utf-8", text]
       : ["application/json", JSON.stringify(data)];
+    if (typeof key !== "string") throw refusal(400, "bad_request", "the key is not a string");
     const headers = { "Content-Type": type, "Idempotency-Key": unescape(encodeURIComponent(key.toWellFormed())), ...(traceparent && { traceparent }) }; // the key in UTF-8
     return this.ask(path, { event, tags: tags && JSON.stringify(tags), transient: transient || undefined }, undefined, { method: "POST", headers, body });
   }
@@ -161,10 +162,10 @@ class HTTPLink {
     }
   }
 
-  /** @param {any} page of messages, or undefined */
+  /** @param {any} page of messages, or empty */
   deliver(page) {
-    this.gap(page?.gaps ?? []);
-    for (const message of page?.messages ?? []) this.message(message);
+    this.gap(page.gaps ?? []);
+    for (const message of page.messages ?? []) this.message(message);
   }
 
   /** @param {any} message */
@@ -182,12 +183,12 @@ class HTTPLink {
   /**
    * Sends a request whose answer ends: a GET, unless the options say otherwise.
    * @param {string} path @param {Record<string, any>} [query] @param {AbortSignal} [signal] @param {RequestInit} [options]
-   * @returns {Promise<any>} the answer, undefined if it has no body
+   * @returns {Promise<any>} the answer, empty if it has no body
    */
   async ask(path, query, signal = this.#ended.signal, options) {
     const limit = AbortSignal.any([AbortSignal.timeout(answerLimit), this.#ended.signal, signal]);
     const answer = await this.fetch(path, query, limit, options);
-    return answer.status === 204 ? undefined : answer.json();
+    return answer.status === 204 ? {} : answer.json();
   }
 
   /** @param {string} path @param {Record<string, any>} query @param {AbortSignal} signal @param {RequestInit} [options] */
@@ -203,15 +204,15 @@ class HTTPLink {
     const { status } = answer;
     const { code, message } = (await answer.json().catch(() => ({}))).error ?? {};
     const fallback = status >= 500 ? "unavailable" : status === 429 ? "rate_limited" : "not_found";
-    throw Object.assign(new Error(message ?? `status ${status}`), { status, code: code ?? fallback });
+    throw refusal(status, code ?? fallback, message ?? `status ${status}`);
   }
 
   /** @param {Frame} frame @param {any} error */
-  #failed(frame, error) {
-    if (frame.type === "ping") return this.end(1006, "no answer");
+  #failed({ type, id }, error) {
+    if (type === "ping") return this.end(1006, "no answer");
     if (error.status === 401 && claimsOf(this.#token).sub) return this.#lost(error); // without a user, it is about the channel
-    const passes = !error.status || frame.type === "subscribe" && error.code === "limit_exceeded" && this.#channels.size === 0; // else it is not the number of sessions
-    this.#on.frame({ type: "error", id: frame.id, channel: frame.channel, code: passes ? "unavailable" : error.code, message: error.message });
+    const passes = !error.status || type === "subscribe" && error.code === "limit_exceeded" && this.#channels.size === 0; // else it is not the number of sessions
+    this.#on.frame({ type: "error", id, code: passes ? "unavailable" : error.code, message: error.message });
   }
 
   /** @param {any} error why receiving failed */
@@ -232,11 +233,11 @@ export class PollLink extends HTTPLink {
   async receive(channels, cursors, signal) {
     let cursor = /** @type {string | string[]} */ (cursors);
     while (!signal.aborted) {
-      const page = await this.ask("poll", { channel: channels, cursor, wait: `${pollWait}s` }, signal);
+      const page = await this.ask("poll", { channel: channels, cursor, wait: pollWait }, signal);
       if (signal.aborted) return;
-      if (page?.recovered === false) this.gap(channels);
+      if (page.recovered === false) this.gap(channels);
       this.deliver(page);
-      cursor = page?.cursor ?? cursor;
+      cursor = page.cursor ?? cursor;
     }
   }
 }
@@ -301,6 +302,11 @@ export class EventParser {
     if (field === "data") this.#data.push(value);
     if (line === "" && this.#data.length > 0) this.#on(this.#data.splice(0).join("\n"));
   }
+}
+
+/** @param {number} status @param {string} code @param {string} message */
+function refusal(status, code, message) {
+  return Object.assign(new Error(message), { status, code });
 }
 
 /** @param {string} cursor @returns {string} the previous cursor; the offsets of a channel have no gaps */

@@ -13,8 +13,7 @@ import { Timers, claimsOf, passing } from "./tidegate-link.js";
 
 /**
  * @typedef {object} Pending  a command that waits for its answer
- * @property {Frame} frame
- * @property {number} id
+ * @property {Frame & {id: number}} frame
  * @property {(answer: Frame) => void} resolve
  * @property {(error: Error) => void} reject
  * @property {Session | null} session  the one it was sent over
@@ -88,10 +87,15 @@ export class Session {
     }
   }
 
-  /** @param {{name: string, cursor: string, recent: number, echo: boolean}} channel @param {(reply: Frame) => void} onReply */
-  subscribe({ name, cursor, recent, echo }, onReply) {
-    const frame = { type: "subscribe", channel: name, cursor: cursor || undefined, recent: cursor ? undefined : recent || undefined, echo: echo ? undefined : false };
-    const id = this.#request(frame, (reply) => {
+  /**
+   * Subscribes to a channel, or unsubscribes from it if none is given.
+   * @param {string} name @param {{cursor: string, recent: number, echo: boolean} | undefined} channel @param {(reply: Frame) => void} onReply
+   */
+  follow(name, channel, onReply) {
+    this.#subscribing.delete(name);
+    if (!channel) return this.#request({ type: "unsubscribe", channel: name }, onReply);
+    const { cursor, recent, echo } = channel;
+    const id = this.#request({ type: "subscribe", channel: name, [cursor ? "cursor" : "recent"]: cursor || recent || undefined, echo: echo ? undefined : false }, (reply) => {
       if (this.#subscribing.get(name) === id) { // it is the latest one
         if (passing.has(reply.code)) this.#subscribing.set(name, 0);
         else this.#subscribing.delete(name);
@@ -105,12 +109,6 @@ export class Session {
   /** @param {string} channel @returns {boolean} whether missed messages have yet to arrive */
   isResuming(channel) {
     return this.#subscribing.has(channel);
-  }
-
-  /** @param {string} channel */
-  unsubscribe(channel) {
-    this.#subscribing.delete(channel);
-    this.#request({ type: "unsubscribe", channel }, () => {});
   }
 
   /** @param {Frame} frame */
@@ -198,9 +196,9 @@ export class Session {
 
   /** The gateway has just accepted the token: if it seems to have expired, this clock is wrong. @param {string} token */
   #planRenewal(token) {
-    const { exp, iat } = claimsOf(token);
+    const { exp, iat = Infinity } = claimsOf(token);
     if (typeof exp !== "number" || typeof this.#options.token !== "function") return;
-    const life = typeof iat === "number" && iat < exp ? (exp - iat) * 1_000 : Infinity;
+    const life = iat < exp ? (exp - iat) * 1_000 : Infinity;
     const seen = exp * 1_000 - Date.now();
     const left = seen > 0 ? Math.min(seen, life) : life;
     const least = Math.min(this.isReady ? 30_000 : 1_000, life * 0.8); // isReady: it is already a renewal
@@ -220,7 +218,7 @@ export class Session {
   async #token() {
     const { token, openTimeout } = this.#options;
     if (typeof token !== "function") return token ?? "";
-    const late = new Promise((_, reject) => this.#timers.after("token", openTimeout, () => reject(new Error(`the token function did not return within ${openTimeout} ms`))));
+    const late = new Promise((_, reject) => this.#timers.after("token", openTimeout, () => reject(new Error(`the token function took longer than ${openTimeout} ms`))));
     try {
       return (await Promise.race([token(), late])) ?? "";
     } catch (error) {
@@ -260,7 +258,7 @@ async function dialOf(transport) {
 /** @type {Dial} */
 function dialWebSocket(base, options, on) {
   const url = new URL("ws", base);
-  url.protocol = base.protocol === "https:" ? "wss:" : "ws:";
+  url.protocol = base.protocol.replace("http", "ws");
   /** @type {WebSocket} */
   const socket = new (options.WebSocket ?? WebSocket)(url, "tidegate.v1");
   let opened = false;

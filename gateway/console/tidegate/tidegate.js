@@ -256,7 +256,7 @@ export class Tidegate extends Emitter {
     channel.subscriptions.add(subscription);
     if (onMessage) subscription.on("message", onMessage);
     if (channel.confirmed) queueMicrotask(() => subscription.emit("subscribed", { recovered: true, cursor: channel.cursor, from: "" }));
-    if (!known) for (const session of this.#ready) this.#subscribe(session, channel);
+    if (!known) for (const session of this.#ready) this.#follow(session, name);
     else if (options.cursor || options.recent) subscription.recall(options, channel);
     return subscription;
   }
@@ -271,8 +271,8 @@ export class Tidegate extends Emitter {
    * @param {PublishOptions} [options]
    * @returns {Promise<{cursor: string}>} its position in the history
    */
-  async publish(channel, data, { event, tags, transient, traceparent, key = uniqueKey(), kind } = {}) {
-    const reply = await this.#command({ type: "publish", channel, ...encodePayload(data, kind), event, tags, transient, traceparent, key });
+  async publish(channel, data, { event, tags, transient, traceparent, key, kind } = {}) {
+    const reply = await this.#command({ type: "publish", channel, ...encodePayload(data, kind), event, tags, transient, traceparent, key: key || uniqueKey() });
     return { cursor: reply.cursor ?? "" };
   }
 
@@ -341,7 +341,7 @@ export class Tidegate extends Emitter {
       this.#overlap = overlapWith(session);
       session.settled = () => this.#switchTo(session);
     }
-    for (const channel of this.#channels.values()) this.#subscribe(session, channel);
+    for (const name of this.#channels.keys()) this.#follow(session, name);
     if (!this.#session || session.isSettled) this.#switchTo(session);
   }
 
@@ -471,14 +471,14 @@ export class Tidegate extends Emitter {
     return channel;
   }
 
-  /** @param {Session} session @param {Channel} channel */
-  #subscribe(session, channel) {
-    session.subscribe(channel, (reply) => {
-      if (this.#channels.get(channel.name) !== channel) return;
-      if (reply.type !== "error") return this.#confirm(channel, reply);
-      if (!passing.has(reply.code)) return this.#drop(channel, errorOf(reply));
-      const again = () => session.isReady && this.#channels.get(channel.name) === channel && this.#subscribe(session, channel);
-      setTimeout(again, 1_000 + Math.random() * 2_000);
+  /** Subscribes a session to a channel, or unsubscribes it from one that the client has left. @param {Session} session @param {string} name */
+  #follow(session, name) {
+    const channel = this.#channels.get(name);
+    session.follow(name, channel, (reply) => {
+      if (this.#channels.get(name) !== channel) return;
+      if (passing.has(reply.code)) setTimeout(() => session.isReady && this.#channels.get(name) === channel && this.#follow(session, name), 1_000 + Math.random() * 2_000);
+      else if (channel && reply.type === "error") this.#drop(channel, errorOf(reply));
+      else if (channel) this.#confirm(channel, reply);
     });
   }
 
@@ -507,7 +507,7 @@ export class Tidegate extends Emitter {
     channel.subscriptions.delete(subscription);
     if (channel.subscriptions.size > 0 || this.#channels.get(channel.name) !== channel) return;
     this.#channels.delete(channel.name);
-    for (const session of this.#ready) session.unsubscribe(channel.name);
+    for (const session of this.#ready) this.#follow(session, channel.name);
   }
 
   /** @param {Session} session @param {Frame} frame one that answers no command */
@@ -548,7 +548,7 @@ export class Tidegate extends Emitter {
       JSON.stringify(frame); // if it throws, then here
       const id = ++this.#lastID;
       /** @type {Pending} */
-      const pending = { frame: { ...frame, id }, id, resolve, reject, session: null, sent: 0, firstSent: NaN };
+      const pending = { frame: { ...frame, id }, resolve, reject, session: null, sent: 0, firstSent: NaN };
       this.#timers.after(`command ${id}`, commandTimeout, () => this.#fail(pending, timeoutError(frame)));
       const waits = [...this.#pending.values()].some((other) => !other.session && other.frame.channel === frame.channel);
       this.#pending.set(id, pending);
@@ -611,9 +611,9 @@ export class Tidegate extends Emitter {
   }
 
   /** @param {Pending} pending */
-  #settle(pending) {
-    this.#timers.clear(`command ${pending.id}`);
-    this.#pending.delete(pending.id);
+  #settle({ frame: { id } }) {
+    this.#timers.clear(`command ${id}`);
+    this.#pending.delete(id);
   }
 
   // Utilities
@@ -755,7 +755,7 @@ function overlapWith(newcomer) {
 function possible({ transports = defaults.transports, WebSocket = globalThis.WebSocket }) {
   const here = transports.filter((transport) => transport !== "websocket" || WebSocket);
   if (here.length > 0) return here;
-  throw new TidegateError("bad_request", "there is no WebSocket class: pass one in the options, or allow other transports");
+  throw new TidegateError("bad_request", "no WebSocket class: pass one in the options, or allow other transports");
 }
 
 /** @param {string | URL} url @returns {URL} ending in a slash */
