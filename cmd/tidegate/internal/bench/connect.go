@@ -71,7 +71,7 @@ func (b *connectLoad) connect(ctx context.Context, site *site, latency *latencyR
 		if err := b.subscribe(site, client, i); err != nil {
 			return err
 		}
-		latency.record(i, time.Since(began))
+		latency.record(time.Since(began))
 		if b.attend != nil {
 			b.attend(client)
 		}

@@ -8,7 +8,6 @@ import (
 // listener is a session that is subscribed to one channel, with counts of what it received.
 type listener struct {
 	// Immutable.
-	number  int
 	client  *Client
 	channel *channel
 	window  *window
@@ -39,7 +38,7 @@ func (l *listener) listen() {
 				return
 			}
 		}
-		l.latency.record(l.number, l.arrived...)
+		l.latency.record(l.arrived...)
 		l.arrived = l.arrived[:0]
 	}
 }

@@ -122,7 +122,7 @@ func (r *loadRun) connect(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		l := &listener{number: i, client: client, channel: ch, window: r.window, latency: r.latency}
+		l := &listener{client: client, channel: ch, window: r.window, latency: r.latency}
 		r.listeners[i] = l
 		if err := client.subscribe(ch.name); err != nil {
 			return err

@@ -54,7 +54,6 @@ func (b *publishLoad) title() string {
 
 // publisher is a session that publishes. The gateway confirms its publications in order.
 type publisher struct {
-	number    int
 	client    *Client
 	text      []byte
 	due       chan time.Duration // due times of the unconfirmed publications; its capacity limits them
@@ -83,7 +82,7 @@ func (b *publishLoad) measure(ctx context.Context, site *site) (*Result, error) 
 		}
 		client.endless()
 		text := fmt.Appendf(nil, `{"type":"publish","id":1,"channel":"%s","data":%s}`, site.channel(i%b.channels), payloadText(b.payload))
-		p := &publisher{number: i, client: client, text: text, due: make(chan time.Duration, b.inFlight), latency: latency}
+		p := &publisher{client: client, text: text, due: make(chan time.Duration, b.inFlight), latency: latency}
 		publishers[i] = p
 		working.Go(func() { // right away, to answer pings while others are connecting
 			fail(fmt.Errorf("publish: %w", p.work(b.rate == 0)))
@@ -139,7 +138,7 @@ func (p *publisher) work(keepFull bool) error {
 		}
 		confirmed++
 		p.confirmed.Add(1)
-		p.latency.record(p.number, time.Since(epoch)-<-p.due)
+		p.latency.record(time.Since(epoch) - <-p.due)
 		if keepFull && !p.client.whole() {
 			if err := p.publish(confirmed); err != nil {
 				return err
