@@ -31,8 +31,6 @@ type node struct {
 	webhook  *webhook.Webhook // nil if not configured
 	tracer   *tracing.Tracer  // nil if tracing is off
 
-	startedBy supervisor // set before run is called
-
 	public, internal listener
 	webSocket        *websocket.Server // set by publicRoutes
 }

@@ -131,7 +131,7 @@ func closeServers(servers ...*http.Server) {
 
 // tellReady tells the supervisor once the node takes traffic, unless ctx ends first.
 func (n *node) tellReady(ctx context.Context) {
-	if n.startedBy.socket == "" {
+	if supervisor() == "" {
 		return
 	}
 	tick := time.NewTicker(readyCheck)
@@ -147,7 +147,7 @@ func (n *node) tellReady(ctx context.Context) {
 }
 
 func (n *node) tellSupervisor(state string) {
-	if err := n.startedBy.notify(state); err != nil {
+	if err := notifySupervisor(state); err != nil {
 		n.log.Warn("the supervisor is not told", "state", state, "error", err)
 	}
 }

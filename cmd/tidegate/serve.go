@@ -53,7 +53,6 @@ func serve(ctx context.Context, s *config.Source, stderr *os.File, bound func(*n
 	if err != nil {
 		return err
 	}
-	n.startedBy = whoStarted()
 	stop := n.reloadOnSignal(s)
 	defer stop()
 	if terminal.Is(stderr) {

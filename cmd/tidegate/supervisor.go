@@ -6,19 +6,16 @@ import (
 	"time"
 )
 
-// supervisor is the program that started this process and wants to know its state, such as
-// systemd for services of Type=notify (sd_notify(3)). The zero value means none.
-type supervisor struct{ socket string }
+// supervisor returns the socket of the program that started this process and wants to know its
+// state, such as systemd for services of Type=notify (sd_notify(3)), or "" if there is none.
+func supervisor() string { return os.Getenv("NOTIFY_SOCKET") }
 
-// whoStarted returns the supervisor named by the environment.
-func whoStarted() supervisor { return supervisor{os.Getenv("NOTIFY_SOCKET")} }
-
-// notify sends a state, such as "READY=1". It does not wait for an answer.
-func (s supervisor) notify(state string) error {
-	if s.socket == "" {
+// notifySupervisor sends a state, such as "READY=1". It does not wait for an answer.
+func notifySupervisor(state string) error {
+	if supervisor() == "" {
 		return nil
 	}
-	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: s.socket, Net: "unixgram"})
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: supervisor(), Net: "unixgram"})
 	if err != nil {
 		return err
 	}
