@@ -72,8 +72,10 @@ func (f *follower) next(ctx context.Context) ([]byte, error) {
 		if line, err := f.turn(); line != nil || err != nil {
 			return line, err
 		}
-		if err := pause(ctx, lookAgain); err != nil {
-			return nil, err
+		select {
+		case <-time.After(lookAgain):
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
 		}
 	}
 }
@@ -158,15 +160,4 @@ func ignoreMissing(err error) error {
 		return nil
 	}
 	return err
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

@@ -118,11 +118,11 @@ func ofHandshake(answer *http.Response, err error) error {
 
 func ofStatus(answer *http.Response) error {
 	refusal := &Refusal{Code: answer.StatusCode, Reason: reasonOf(answer)}
-	switch answer.StatusCode {
+	switch refusal.Code {
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
 		return errors.New(refusal.Error())
 	}
-	if answer.StatusCode >= 500 {
+	if refusal.Code >= 500 {
 		return errors.New(refusal.Error())
 	}
 	return refusal

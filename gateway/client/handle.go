@@ -25,9 +25,6 @@ func (c *Client) handle(l *link, f *frame) {
 			c.calls.refuse(l, f.ID, err) // an error without id belongs to a command that nobody waits for
 		}
 	case "reconnect":
-		if !l.moved {
-			l.moved = true
-			close(l.moving)
-		}
+		l.move()
 	}
 }

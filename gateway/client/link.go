@@ -33,7 +33,8 @@ type link struct {
 	ctx     context.Context // canceled when the link ends
 	cancel  context.CancelCauseFunc
 	wake    chan struct{} // signaled when queue is not empty
-	moving  chan struct{} // closed when the gateway asks the client to reconnect
+	moving  chan struct{} // closed by move
+	move    func()        // called when the gateway asks the client to reconnect
 	settled chan struct{} // closed when all subscribes sent by attach are answered
 	done    chan struct{} // closed when all goroutines of the link have ended
 	tasks   sync.WaitGroup
@@ -41,9 +42,7 @@ type link struct {
 	heard   atomic.Int64 // when the last frame arrived, in Unix nanoseconds
 	reading atomic.Bool  // read is waiting for a frame, not for room in a buffer
 
-	// Owned by read; err may be read after done is closed.
-	moved bool
-	err   error
+	err error // owned by read; may be read after done is closed
 
 	// Guarded by mu.
 	mu    sync.Mutex
@@ -90,6 +89,7 @@ func newLink(handle func(*link, *frame)) *link {
 		settled: make(chan struct{}), done: make(chan struct{}),
 		unanswered: 1,
 	}
+	l.move = sync.OnceFunc(func() { close(l.moving) })
 	l.settle = sync.OnceFunc(func() { close(l.settled) })
 	l.ctx, l.cancel = context.WithCancelCause(context.Background())
 	return l

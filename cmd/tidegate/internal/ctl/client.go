@@ -136,19 +136,17 @@ func refusal(address, status string, answer []byte) error {
 func requesting[T any](cmd *cobra.Command, print func(out io.Writer, answer T), build func(args []string) request) *cobra.Command {
 	c := &client{}
 	c.addFlags(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error { return show(cmd, c, build(args), print) }
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		body, err := c.ask(cmd.Context(), build(args))
+		if err != nil {
+			return err
+		}
+		return present(cmd, c, body, print)
+	}
 	return cmd
 }
 
-// show sends a request and prints the answer with print, or unchanged.
-func show[T any](cmd *cobra.Command, c *client, r request, print func(out io.Writer, answer T)) error {
-	body, err := c.ask(cmd.Context(), r)
-	if err != nil {
-		return err
-	}
-	return present(cmd, c, body, print)
-}
-
+// present prints an answer with print, or unchanged.
 func present[T any](cmd *cobra.Command, c *client, body []byte, print func(out io.Writer, answer T)) error {
 	var answer T
 	if len(body) > 0 {

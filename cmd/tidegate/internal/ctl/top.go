@@ -86,10 +86,8 @@ func (t *top) run(ctx context.Context) error {
 }
 
 func wait(ctx context.Context, d time.Duration) (passed bool) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-time.After(d):
 		return true
 	case <-ctx.Done():
 		return false
