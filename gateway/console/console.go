@@ -12,7 +12,6 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
-	"fmt"
 	"io/fs"
 	"net/http"
 	"path"
@@ -27,7 +26,7 @@ var embedded embed.FS
 // files. Everything else is 404. Browsers must revalidate cached files, so that the page
 // always matches the gateway that serves it.
 func Handler() http.Handler {
-	files, err := load(embedded)
+	files, err := load()
 	if err != nil {
 		panic(err) // an embedded file cannot be read
 	}
@@ -58,15 +57,15 @@ type file struct {
 // site maps the paths of URLs to files. It is immutable.
 type site map[string]file
 
-func load(tree fs.FS) (site, error) {
+func load() (site, error) {
 	files := site{}
-	err := fs.WalkDir(tree, ".", func(name string, entry fs.DirEntry, err error) error {
+	err := fs.WalkDir(embedded, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
-		body, err := fs.ReadFile(tree, name)
+		body, err := embedded.ReadFile(name)
 		if err != nil {
-			return fmt.Errorf("load %s: %w", name, err)
+			return err
 		}
 		sum := sha256.Sum256(body)
 		files[servedAt(name)] = file{
