@@ -163,7 +163,6 @@ func (g *Gateway) keepDoing(what string, ctx context.Context, run func(context.C
 
 // closeAll closes every session and waits briefly until they are gone.
 func (g *Gateway) closeAll() {
-	defer g.hub.WriteDelayed()
 	for _, s := range g.sessions.all() {
 		s.Close(Draining)
 	}

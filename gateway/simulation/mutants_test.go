@@ -41,7 +41,7 @@ var mutants = []mutant{
 	{"who resumes is not given the first of what it missed", "gateway/internal/hub/resume.go", "	for _, e := range step.Entries {\n", "	for i, e := range step.Entries {\n		if i == 0 && len(step.Entries) > 1 {\n			c.from.Take(e)\n			continue\n		}\n"},
 	{"who cannot be brought the rest stays connected", "gateway/internal/hub/resume.go", "		c.Sub.by.Dismiss(Dismissal{Why: ErrMissed})\n", ""},
 	{"who cannot be told a message stays connected", "gateway/internal/hub/deliver.go", "			ch.dismiss(a, Dismissal{Why: err})\n", ""},
-	{"the last to leave ends the channel for who came meanwhile", "gateway/internal/hub/holding.go", "	if shard.held(ch) {\n		return\n	}\n", ""},
+	{"the last to leave ends the channel for who came meanwhile", "gateway/internal/hub/holding.go", "	if shard.holds(ch) > 0 {\n		return\n	}\n", ""},
 	{"a full outbox drops its messages", "gateway/internal/hub/deliver.go", "	case outbox.Full:\n		m.of.by.Dismiss(Dismissal{Why: ErrSlow})\n", "	case outbox.Full:\n"},
 	{"a member that is moved in its audience does not know where it is", "gateway/internal/hub/channel.go", "	a.members[sub.index].of.index = sub.index\n", ""},
 	{"a message after a hole is taken for the next", "gateway/internal/timeline/timeline.go", "case t.at.IsZero() || t.precedes(at):", "case t.at.IsZero() || t.precedes(at) || at.Epoch == t.at.Epoch && at.Offset > t.at.Offset:"},

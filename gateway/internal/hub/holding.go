@@ -27,7 +27,7 @@ func (h *Hub) hold(name string) *Channel {
 // channel with history lingers for departLinger, so that a client that comes back soon, as
 // long polling does, finds its position and its tail.
 func (h *Hub) letGo(ctx context.Context, ch *Channel) {
-	if ch.keepsHistory() && h.shard(ch.name).isLast(ch) {
+	if ch.keepsHistory() && h.shard(ch.name).holds(ch) == 1 {
 		h.departing.add(ch, time.Now())
 		return
 	}
@@ -42,7 +42,7 @@ func (h *Hub) release(ctx context.Context, ch *Channel) {
 	}
 	ch.joining.Lock()
 	defer ch.joining.Unlock()
-	if shard.held(ch) {
+	if shard.holds(ch) > 0 {
 		return
 	}
 	if ch.live {
@@ -58,11 +58,11 @@ func (h *Hub) release(ctx context.Context, ch *Channel) {
 	}
 }
 
-// isLast reports whether the caller has the only hold of ch.
-func (s *shard) isLast(ch *Channel) bool {
+// holds returns how many have a hold of ch.
+func (s *shard) holds(ch *Channel) int32 {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return ch.holds == 1
+	return ch.holds
 }
 
 // drop undoes one hold, and reports whether it was the last.
@@ -71,12 +71,6 @@ func (s *shard) drop(ch *Channel) bool {
 	defer s.mu.Unlock()
 	ch.holds--
 	return ch.holds == 0
-}
-
-func (s *shard) held(ch *Channel) bool {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return ch.holds > 0
 }
 
 // forget removes ch, unless it is held again or has been removed already. It reports whether

@@ -35,7 +35,7 @@ func (h *Hub) deliverAll(ctx context.Context, joins []*Join) {
 	var names []string
 	for i, j := range joins {
 		switch {
-		case !h.shard(j.ch.name).held(j.ch):
+		case h.shard(j.ch.name).holds(j.ch) <= 0:
 			j.Err = ErrGone // nobody holds the channel, so nobody would unsubscribe
 		case !j.ch.live:
 			names = append(slices.Grow(names, len(joins)-i), j.ch.name)

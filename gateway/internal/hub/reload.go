@@ -10,9 +10,6 @@ func (h *Hub) Reload() {
 // FollowAll follows joins and leaves on the live channels whose rules now ask for it.
 func (h *Hub) FollowAll() { h.Each((*Channel).followLive) }
 
-// WriteDelayed puts all delayed outboxes in line to be written immediately.
-func (h *Hub) WriteDelayed() { h.Each((*Channel).rouseDelayed) }
-
 // setRule replaces the channel's rule. If the channel no longer conflates, it queues the
 // messages that were held for that as ordinary messages.
 func (ch *Channel) setRule(rule *rules.Rule) {
