@@ -3,6 +3,10 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"time"
+
+	"tidegate/gateway/internal/hub"
+	"tidegate/gateway/internal/pause"
 )
 
 // Members returns the members of a channel in the whole cluster, sorted by user. They include
@@ -30,7 +34,24 @@ func (g *Gateway) members(ctx context.Context, p *Principal, s *Session, channel
 	return members, nil
 }
 
+// awaitList waits while a list of very many members, larger than an outbox may be, has yet to be
+// written to the client: a second one would be too much (see outbox.Outbox.Push). It returns an
+// error if that takes longer than atMost.
+func (s *Session) awaitList(ctx context.Context, atMost time.Duration) error {
+	boxes := &s.gateway.outboxes
+	room := s.out.LargeRoom(boxes)
+	for end := time.Now().Add(atMost); room != nil; room = s.out.LargeRoom(boxes) {
+		if pause.Await(ctx, room, time.Until(end)) != nil {
+			return errManyReads
+		}
+	}
+	return nil
+}
+
 func (s *Session) askPresence(ctx context.Context, c Presence) error {
+	if err := s.awaitList(ctx, hub.ReadTimeout); err != nil {
+		return err
+	}
 	turn := s.reader()
 	if err := turn.begin(ctx); err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"tidegate/gateway/internal/hub"
+	"tidegate/gateway/internal/outbox"
 )
 
 // gather carries out a subscribe together with others. They are answered in the order of
@@ -49,6 +50,9 @@ func (s *Session) awaitGathered() {
 func (s *Session) subscribeAll(ctx context.Context, commands []Subscribe, concluded func(Subscribe, error)) {
 	before := s.gateway.rules.Load()
 	for len(commands) > 0 {
+		if commands[0].Members {
+			s.awaitList(ctx, outbox.StallPatience) // afterwards the client counts as too slow
+		}
 		joins := s.prepareJoins(ctx, commands)
 		joins.makeLive(ctx, s.gateway.hub)
 		for i, j := range joins {
@@ -62,12 +66,13 @@ func (s *Session) subscribeAll(ctx context.Context, commands []Subscribe, conclu
 	}
 }
 
-// prepareJoins begins joins for the leading commands with different channels.
+// prepareJoins begins joins for the leading commands with different channels. Only the first of them
+// may ask for a list of members.
 func (s *Session) prepareJoins(ctx context.Context, commands []Subscribe) joins {
 	joins := make(joins, 0, len(commands))
-	for _, c := range commands {
+	for i, c := range commands {
 		c.Channel = s.special.channelOf(c.Channel)
-		if joins.are(c.Channel) {
+		if joins.are(c.Channel) || i > 0 && c.Members {
 			break
 		}
 		j := newJoin(s, Subscribed{ID: c.ID, Asked: true, Channel: c.Channel}, c.Cursor)

@@ -402,6 +402,21 @@ func (o *Outbox) Room(n int, all *Pool) <-chan struct{} {
 	if o.fits(n, all.Limit) || o.ending != nil {
 		return nil
 	}
+	return o.awaitedRoom()
+}
+
+// LargeRoom is like Room, for a frame that may exceed the limit by itself. It returns nil if none
+// of that size waits or nothing is written yet.
+func (o *Outbox) LargeRoom(all *Pool) <-chan struct{} {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if all.Limit <= 0 || o.state == detached || o.place || o.ending != nil || o.large(all.Limit) == 0 {
+		return nil
+	}
+	return o.awaitedRoom()
+}
+
+func (o *Outbox) awaitedRoom() <-chan struct{} {
 	if o.room == nil {
 		o.room = make(chan struct{})
 	}
