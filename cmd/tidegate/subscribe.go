@@ -28,6 +28,7 @@ gaps and the state of the connection go to standard error. Runs until it is inte
 for example by Ctrl-C.`,
 		Example: `  tidegate subscribe chat:lobby
   tidegate subscribe logs:web logs:db --json
+  tidegate subscribe orders --recent 20
   tidegate subscribe orders --cursor k3x9:41`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -43,7 +44,9 @@ for example by Ctrl-C.`,
 	}
 	s.connection.addFlags(cmd)
 	cmd.Flags().BoolVar(&s.json, "json", false, "print messages as JSON objects with all fields")
+	cmd.Flags().IntVar(&s.recent, "recent", 0, "start with the last `N` messages of the history")
 	cmd.Flags().StringVar(&s.cursor, "cursor", "", "start after the message with this `cursor`")
+	cmd.MarkFlagsMutuallyExclusive("recent", "cursor")
 	return cmd
 }
 
@@ -51,6 +54,7 @@ for example by Ctrl-C.`,
 type subscribing struct {
 	connection
 	json    bool
+	recent  int
 	cursor  string
 	details io.Writer
 	plain   bool // replace control characters
@@ -72,7 +76,7 @@ func (s *subscribing) run(ctx context.Context, c *client.Client, channels []stri
 }
 
 func (s *subscribing) follow(ctx context.Context, c *client.Client, channel string) error {
-	subscription, err := c.Subscribe(ctx, channel, client.SubscribeOptions{Cursor: s.cursor})
+	subscription, err := c.Subscribe(ctx, channel, client.SubscribeOptions{Cursor: s.cursor, Recent: s.recent})
 	if err != nil {
 		return err
 	}

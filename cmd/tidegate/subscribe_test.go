@@ -12,16 +12,18 @@ import (
 	"tidegate/gateway/client"
 )
 
-func TestSubscribe_ResumesFromACursorAndEndsBySignal(t *testing.T) {
+func TestSubscribe_BeginsWithTheHistoryAndEndsBySignal(t *testing.T) {
 	t.Parallel()
 	url := startReady(t, nil).socket()
 	out, _, err := execute(t, newPublishCommand(), "0\n1\n2\n", "c", "--lines", "--url", url)
 	must(t, err)
-	p := start(t, nil, "subscribe", "c", "--cursor", strings.Fields(out)[0], "--url", url)
-	p.waitFor("2")
-	p.signal(os.Interrupt)
-	if code := p.wait(); code != 0 || p.said() != "1\n2" {
-		t.Errorf("exit code %d, printed %q; want 0 and lines 1 and 2", code, p.said())
+	for _, from := range []string{"--cursor=" + strings.Fields(out)[0], "--recent=2"} {
+		p := start(t, nil, "subscribe", "c", from, "--url", url)
+		p.waitFor("2")
+		p.signal(os.Interrupt)
+		if code := p.wait(); code != 0 || p.said() != "1\n2" {
+			t.Errorf("%s: exit code %d, printed %q; want 0 and lines 1 and 2", from, code, p.said())
+		}
 	}
 }
 

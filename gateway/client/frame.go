@@ -16,6 +16,7 @@ type command struct {
 	ID        int64             `json:"id,omitempty"`
 	Channel   string            `json:"channel,omitempty"`
 	Cursor    string            `json:"cursor,omitempty"`
+	Recent    int               `json:"recent,omitempty"`
 	Echo      *bool             `json:"echo,omitempty"`
 	Limit     int               `json:"limit,omitempty"`
 	Data      json.RawMessage   `json:"data,omitempty"`

@@ -11,6 +11,7 @@ import (
 // published from now on.
 type SubscribeOptions struct {
 	Cursor string // start after this message
+	Recent int    // start with so many of the last messages; ignored if there is a Cursor
 	NoEcho bool   // leave out messages that this client publishes over the same connection
 }
 
@@ -20,6 +21,7 @@ type Subscription struct {
 	// Fixed at birth.
 	all     *subscriptions
 	channel string
+	recent  int
 	noEcho  bool
 	events  chan Event
 	ready   chan struct{} // closed when the first subscribe is confirmed
@@ -121,6 +123,7 @@ func (all *subscriptions) add(channel string, options SubscribeOptions) (*Subscr
 	s := &Subscription{
 		all:     all,
 		channel: channel,
+		recent:  options.Recent,
 		noEcho:  options.NoEcho,
 		events:  make(chan Event, all.buffer),
 		ready:   make(chan struct{}),
@@ -156,6 +159,7 @@ func (all *subscriptions) ask(l *link, s *Subscription) {
 	if s.noEcho {
 		cmd.Echo = new(bool)
 	}
+	cmd.Recent = s.recent
 	if s.asked, s.told = l, nil; s.from != nil && s.from != l {
 		s.told = map[fingerprint]int{}
 	}
