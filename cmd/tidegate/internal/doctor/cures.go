@@ -10,7 +10,8 @@ var (
 		{"HAProxy", "option httpchk GET /readyz"},
 		{"nginx", "proxy_next_upstream http_503;"},
 	}
-	cureHost = []Cure{
+	cureBroker = append([]Cure{{"deploy/runbook.md", "TidegateBrokerDown"}}, cureReady...)
+	cureHost   = []Cure{
 		{"HAProxy", "no http-request set-header Host"},
 		{"nginx", "proxy_set_header Host $http_host;"},
 	}

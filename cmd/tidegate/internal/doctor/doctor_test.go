@@ -23,26 +23,29 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type pretended struct {
 	nodes []view
 	known []string // the nodes that they list
+	away  bool     // they cannot use Redis
 	asked atomic.Int64
 }
 
 func (p *pretended) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	switch r.URL.Path {
-	case "/healthz", "/readyz":
+	switch path := r.URL.Path; {
+	case p.away && path != "/healthz":
+		http.Error(w, "not ready: the broker is away", http.StatusServiceUnavailable)
+	case path == "/healthz", path == "/readyz":
 		fmt.Fprintln(w, "ok")
-	case "/api/nodes":
+	case path == "/api/nodes":
 		var known []map[string]string
 		for _, name := range p.known {
 			known = append(known, map[string]string{"node": name})
 		}
 		_ = json.NewEncoder(w).Encode(map[string]any{"nodes": known})
-	case "/api/probe":
+	case path == "/api/probe":
 		v := p.nodes[int(p.asked.Add(1))%len(p.nodes)]
 		v.Time += time.Now().UnixMilli()
 		v.Host = r.Host
 		v.Address, _, _ = strings.Cut(r.RemoteAddr, ":")
 		_ = json.NewEncoder(w).Encode(v)
-	case "/poll":
+	case path == "/poll":
 	default:
 		http.Error(w, `{"error":{"code":"forbidden","message":"no"}}`, http.StatusForbidden)
 	}
@@ -74,6 +77,9 @@ func TestExamine_Nodes(t *testing.T) {
 		want  []string
 	}{
 		"sound": {&pretended{nodes: []view{{Node: "a"}, {Node: "b"}}, known: []string{"a", "b"}}, nil},
+		"Redis is away, which explains all else": {
+			&pretended{away: true}, []string{"A node that gets traffic cannot use Redis: 503 Service Unavailable, not ready: the broker is away."},
+		},
 		"versions": {
 			&pretended{nodes: []view{{Node: "a", Version: "1"}, {Node: "b", Version: "2"}}, known: []string{"a", "b"}},
 			[]string{"Node a has version 1, and node b has 2."},

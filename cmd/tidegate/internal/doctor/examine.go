@@ -4,7 +4,10 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
+
+	"tidegate/gateway"
 )
 
 // Examine runs all checks. It takes about as long as Patience, or until ctx ends.
@@ -36,7 +39,7 @@ func Examine(ctx context.Context, c Config) Report {
 
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// reaches reports whether a gateway answers at all.
+// reaches reports whether a gateway answers, and can use Redis: nothing else works without it.
 func (e *examination) reaches(ctx context.Context) bool {
 	e.Progress.Say("asking %s", e.URL.Redacted())
 	answer, err := e.ask(ctx, http.MethodGet, "/healthz", nil, nil)
@@ -48,8 +51,14 @@ func (e *examination) reaches(ctx context.Context) bool {
 		e.find(cureAddress, "%s is no gateway, or a proxy without one behind it: /healthz returned %s.", e.URL.Redacted(), answer)
 		return false
 	}
-	if answer, err = e.ask(ctx, http.MethodGet, "/readyz", nil, nil); err == nil && answer.status != http.StatusOK {
-		e.find(cureReady, "The balancer sends traffic to a node that is not ready: %s.", answer)
+	if answer, err = e.ask(ctx, http.MethodGet, "/readyz", nil, nil); err != nil || answer.status == http.StatusOK {
+		return true
 	}
+	if strings.Contains(string(answer.body), gateway.ErrBrokerAway.Error()) {
+		e.find(cureBroker, "A node that gets traffic cannot use Redis: %s.", answer)
+		e.pass("what needs Redis")
+		return false
+	}
+	e.find(cureReady, "The balancer sends traffic to a node that is not ready: %s.", answer)
 	return true
 }
