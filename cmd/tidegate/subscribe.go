@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -80,7 +81,11 @@ func (s *subscribing) follow(ctx context.Context, c *client.Client, channel stri
 	if err != nil {
 		return err
 	}
-	tellTerminal(s.details, "listening to %s; Ctrl-C ends it", channel)
+	hint := ""
+	if strings.Contains(channel, "*") {
+		hint = ", which is one channel, not a pattern"
+	}
+	tellTerminal(s.details, "listening to %s%s; Ctrl-C ends it", channel, hint)
 	for {
 		event, err := subscription.Receive(ctx)
 		if err != nil {

@@ -48,6 +48,7 @@ func TestSubscribe_SaysAtATerminalThatItListens(t *testing.T) {
 	url := startReady(t, nil).socket()
 	for line, want := range map[string]string{
 		"subscribe c --url " + url:                         "tidegate: listening to c; Ctrl-C ends it",
+		"subscribe 'c:*' --url " + url:                     "tidegate: listening to c:*, which is one channel, not a pattern; Ctrl-C ends it",
 		"tail " + os.DevNull + " --channel c --url " + url: "tidegate: publishing new lines of /dev/null to c; Ctrl-C ends it",
 		"publish c --url " + url:                           "tidegate: reading standard input; Ctrl-D ends it",
 	} {
