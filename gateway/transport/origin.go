@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"tidegate/gateway"
 	"tidegate/gateway/rules"
 )
 
@@ -18,15 +17,16 @@ import (
 type Origins []string
 
 // Check returns nil if the request's origin is allowed, else an error with the code
-// Forbidden that names the setting.
+// Forbidden that says what to change.
 func (o Origins) Check(r *http.Request) error {
 	if o.admits(r) || slices.Contains(o, everyOrigin) {
 		return nil
 	}
-	return &gateway.Error{
-		Code:    gateway.Forbidden,
-		Message: fmt.Sprintf("the origin %.200q is not allowed: add it to the setting origins", r.Header.Get("Origin")),
+	origin, advice := r.Header.Get("Origin"), "add it to the setting origins"
+	if _, host, _ := strings.Cut(origin, "://"); host == "" {
+		advice = "it is that of a file, or of a sandbox: serve the page over http"
 	}
+	return forbidden(fmt.Sprintf("the origin %.200q is not allowed: %s", origin, advice))
 }
 
 const everyOrigin = "*"
