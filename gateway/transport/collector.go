@@ -14,11 +14,11 @@ import (
 // collector is the connection of a long-poll request. It collects frames until there is
 // something to answer.
 type collector struct {
-	room   rates.Memory  // the memory that the answer is charged to; immutable
-	payer  *rates.Bucket // who pays for it; immutable
-	ready  chan struct{} // closed when there is an answer
-	looked chan struct{} // closed when everything newer than the cursor has arrived
-	over   chan struct{} // closed when the session ends before the request
+	room     rates.Memory  // the memory that the answer is charged to; immutable
+	payer    *rates.Bucket // who pays for it; immutable
+	ready    chan struct{} // closed when there is an answer, or when the session ends before the request
+	looked   chan struct{} // closed when everything newer than the cursor has arrived
+	announce func()        // closes ready, unless it is closed; immutable
 
 	// Guarded by mu.
 	mu       sync.Mutex
@@ -27,7 +27,6 @@ type collector struct {
 	bytes    int
 	tell     bool // an answer is due even without a message
 	settled  bool // looked is closed
-	told     bool // ready is closed
 	finished bool // no more frames are added
 	reason   gateway.Reason
 	failed   error // the error to answer with, or nil
@@ -44,9 +43,10 @@ const answerBytes = 256 << 10
 func newCollector(r rates.Memory, payer *rates.Bucket, at cursors) *collector {
 	c := &collector{
 		room: r, payer: payer, cursors: at,
-		ready: make(chan struct{}), looked: make(chan struct{}), over: make(chan struct{}),
+		ready: make(chan struct{}), looked: make(chan struct{}),
 		answer: answer{Messages: []json.RawMessage{}, Gaps: []string{}},
 	}
+	c.announce = sync.OnceFunc(func() { close(c.ready) })
 	for i := range at.places {
 		p := &at.places[i]
 		c.tell = c.tell || !p.resumed
@@ -67,9 +67,8 @@ func (c *collector) Write(frames [][]byte, _ time.Duration) ([][]byte, error) {
 		c.add(parseNotice(frames[0]))
 		frames = frames[1:]
 	}
-	if !c.told && (c.settled && c.hasNews() || c.isComplete() || c.failed != nil) {
-		c.told = true
-		close(c.ready)
+	if c.settled && c.hasNews() || c.isComplete() || c.failed != nil {
+		c.announce()
 	}
 	if len(frames) > 0 {
 		return frames, gateway.Left
@@ -123,7 +122,7 @@ func (c *collector) Close(reason gateway.Reason, _ []byte) {
 		return
 	}
 	c.finished, c.reason = true, reason
-	close(c.over)
+	c.announce()
 }
 
 // finish makes the collector refuse more frames and returns the answer, or nil if there is

@@ -100,16 +100,14 @@ func (c *collector) await(ctx context.Context, expires time.Time) {
 	select {
 	case <-c.ready:
 		return
-	case <-c.over:
-		return
 	case <-ctx.Done():
 		return
 	case <-timer.C:
 	}
 	timer.Reset(pollGrace)
 	select {
+	case <-c.ready:
 	case <-c.looked:
-	case <-c.over:
 	case <-ctx.Done():
 	case <-timer.C:
 	}
