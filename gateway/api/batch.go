@@ -40,8 +40,7 @@ func (h *Handler) publishBatch(r *request) (any, error) {
 	var first error
 	for i, done := range h.gateway.PublishAll(r.Context(), r.by, r.RemoteAddr, publishes) {
 		if done.Err == nil {
-			cursor := done.Position.String()
-			results.Results[i].Cursor = &cursor
+			results.Results[i].Cursor = new(done.Position.String())
 			continue
 		}
 		results.Results[i].Error = gateway.ErrorOf(done.Err)
@@ -92,11 +91,10 @@ func expect(decoder *json.Decoder, want json.Delim) error {
 
 // batchError converts an error of reading a batch to one for the client.
 func batchError(err error) error {
-	var own *gateway.Error
-	switch {
-	case errors.As(err, &own):
+	if own, ok := errors.AsType[*gateway.Error](err); ok {
 		return own
-	case errors.Is(err, encoding.ErrInvalidUTF8):
+	}
+	if errors.Is(err, encoding.ErrInvalidUTF8) {
 		return fail(gateway.BadRequest, "the body is not UTF-8")
 	}
 	return fail(gateway.BadRequest, `the body is not a list of messages: want [{"channels":["a"],"data":1}]`)

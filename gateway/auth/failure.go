@@ -42,8 +42,7 @@ func (f *failure) Unwrap() error { return f.err }
 // FailureLabel returns the metrics label of an error of Authenticate, one of FailureLabels.
 // For any other error it returns "other".
 func FailureLabel(err error) string {
-	var f *failure
-	if errors.As(err, &f) {
+	if f, ok := errors.AsType[*failure](err); ok {
 		return f.label
 	}
 	return unclassified

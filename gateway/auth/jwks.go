@@ -198,7 +198,7 @@ func (j *jwks) download(ctx context.Context) ([]byte, error) {
 
 // withoutURL keeps a password or query in the URL out of logs.
 func withoutURL(err error) error {
-	if requested := (*url.Error)(nil); errors.As(err, &requested) {
+	if requested, ok := errors.AsType[*url.Error](err); ok {
 		return requested.Err
 	}
 	return err

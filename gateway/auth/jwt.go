@@ -137,7 +137,7 @@ func (v *verifier) keysFor(ctx context.Context, t *jwt.Token) (any, error) {
 
 // refusal converts an error of the parser to one for the client.
 func refusal(err error, claims *Claims) error {
-	if own := (*failure)(nil); errors.As(err, &own) {
+	if own, ok := errors.AsType[*failure](err); ok {
 		return own
 	}
 	switch {

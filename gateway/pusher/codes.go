@@ -39,6 +39,6 @@ func fail(code gateway.Code, format string, args ...any) error {
 func notFound(text string) error { return fail(gateway.NotFound, "%s", text) }
 
 func is(err error, code gateway.Code) bool {
-	var e *gateway.Error
-	return errors.As(err, &e) && e.Code == code
+	e, ok := errors.AsType[*gateway.Error](err)
+	return ok && e.Code == code
 }

@@ -1,7 +1,6 @@
 package pusher
 
 import (
-	"errors"
 	"slices"
 	"strings"
 
@@ -119,8 +118,7 @@ func (r *request) listUsers() (any, error) {
 		return nil, fail(gateway.BadRequest, "users are those of presence channels")
 	}
 	members, err := r.api.gateway.Members(r.Context(), &r.app.publisher, r.app.channelOf(name))
-	var e *gateway.Error
-	if err != nil && !(errors.As(err, &e) && e.Code == gateway.NotFound) { // without presence there are no members
+	if err != nil && !is(err, gateway.NotFound) { // without presence there are no members
 		return nil, err
 	}
 	type user struct {

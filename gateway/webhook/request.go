@@ -107,8 +107,7 @@ func endedAnother(ctx context.Context, err error) bool {
 }
 
 func withoutURL(err error) error {
-	var failed *url.Error
-	if errors.As(err, &failed) {
+	if failed, ok := errors.AsType[*url.Error](err); ok {
 		return failed.Err
 	}
 	return err

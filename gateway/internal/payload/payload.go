@@ -20,8 +20,7 @@ func FieldsOf(payload []byte, kind broker.Kind) Fields {
 	case broker.JSON:
 		return Fields{Data: payload}
 	case broker.Text:
-		text := string(payload)
-		return Fields{Text: &text}
+		return Fields{Text: new(string(payload))}
 	default:
 		return Fields{Binary: &payload}
 	}
