@@ -62,9 +62,10 @@ func CheckCoding(header http.Header) error {
 var bodiless = []string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodDelete}
 
 // LeaveUnread lets the answer be sent without waiting for the request's body, which may
-// never arrive. If there is a body, the connection is closed after the answer.
+// never arrive. If there is a body, a connection of HTTP/1 is closed after the answer. Over
+// HTTP/2, nothing waits for a body, and other requests go on.
 func LeaveUnread(w http.ResponseWriter, r *http.Request) {
-	if r.ContentLength == 0 {
+	if r.ContentLength == 0 || r.ProtoMajor > 1 {
 		return
 	}
 	w.Header().Set("Connection", "close")
